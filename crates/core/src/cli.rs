@@ -1,0 +1,170 @@
+//! The edge every tool shares: flags, `main`, exit status, `--generate`.
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::out::{Out, Severity};
+use crate::{log as logging, stop};
+use clap::{Args, Command, CommandFactory, Parser};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Flags of every tool.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Say what is done; twice for details, three times for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 900)]
+    pub verbose: u8,
+    /// Only say errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 900)]
+    pub quiet: bool,
+    /// Write records as one JSON object per line
+    #[arg(long, global = true, display_order = 900)]
+    pub json: bool,
+    /// Configuration file [default: /etc/toban/toban.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "TOBAN_CONFIG", display_order = 900)]
+    pub config: Option<PathBuf>,
+}
+
+impl Common {
+    /// Reads the configuration file these flags name.
+    ///
+    /// # Errors
+    /// Usage for a named file that is missing, or one that does not parse.
+    pub fn config(&self) -> Result<Config> {
+        Config::load(self.config.as_deref())
+    }
+}
+
+/// The flag of every verb that writes or deletes.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct DryRun {
+    /// Print what would be done, and do nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+/// The flag of every verb that judges by the clock.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct At {
+    /// Judge as of this time, not now (RFC 3339, as 2026-11-21T03:00:00Z)
+    #[arg(long, value_name = "TIME")]
+    at: Option<jiff::Timestamp>,
+}
+
+impl At {
+    /// The time to judge by.
+    pub fn now(self) -> jiff::Timestamp {
+        self.at.unwrap_or_else(jiff::Timestamp::now)
+    }
+}
+
+/// The flag of every check.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Monitoring {
+    /// Answer as a monitoring plugin: one line with perfdata, exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
+    #[arg(long)]
+    pub monitoring: bool,
+}
+
+/// A tool's arguments: what [`main`] needs of them.
+pub trait Cli: Parser {
+    /// The shared flags.
+    fn common(&self) -> &Common;
+}
+
+/// Parses, runs, prints the error once, and turns it into the exit status.
+pub fn main<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> ExitCode {
+    let command = command::<A>();
+    let argv: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if argv.get(1).is_some_and(|a| a == "--generate") {
+        return generate(command, argv.get(2).and_then(|k| k.to_str()).unwrap_or(""));
+    }
+    // Before a flag is parsed the plugin contract already holds: a usage error is UNKNOWN, not CRITICAL.
+    let monitoring = argv.iter().any(|a| a == "--monitoring");
+    let args = match command.try_get_matches_from(&argv).and_then(|m| A::from_arg_matches(&m)) {
+        Ok(args) => args,
+        Err(e) => return clap_said(&e, monitoring),
+    };
+    let tool = Box::leak(A::command().get_name().to_string().into_boxed_str());
+    let common = args.common().clone();
+    let verbosity = if common.quiet { -1 } else { i8::try_from(common.verbose).unwrap_or(3) };
+    logging::init(tool, verbosity);
+    stop::listen();
+    let mut out = Out::stdout(common.json);
+    let done = run(args, &mut out);
+    let done = out.flush().and(done);
+    status(tool, &mut out, done, monitoring)
+}
+
+fn status(tool: &str, out: &mut Out<'_>, done: Result<()>, monitoring: bool) -> ExitCode {
+    let said = out.severity();
+    match done {
+        Ok(()) => ExitCode::from(said.map_or(0, |s| s as u8)),
+        Err(e) if monitoring => {
+            let _ = out.plugin(Severity::Unknown, &e.chain(), &[]);
+            ExitCode::from(Severity::Unknown as u8)
+        }
+        Err(e) => {
+            print(tool, &e);
+            let kind = if stop::requested() { Kind::Retry } else { e.kind() };
+            ExitCode::from(kind.status())
+        }
+    }
+}
+
+/// `tool: chain`, then `hint: cure`; never more than these two lines.
+fn print(tool: &str, e: &Error) {
+    let prefix = if logging::in_journal() { "<3>" } else { "" };
+    let mut stderr = std::io::stderr().lock();
+    let _ = writeln!(stderr, "{prefix}{tool}: {}", crate::out::escape(&e.chain()));
+    if let Some(cure) = e.cure() {
+        let _ = writeln!(stderr, "{prefix}hint: {}", crate::out::escape(cure));
+    }
+}
+
+fn clap_said(e: &clap::Error, monitoring: bool) -> ExitCode {
+    let wanted = !e.use_stderr();
+    let _ = e.print();
+    match (wanted, monitoring) {
+        (true, _) => ExitCode::SUCCESS,
+        (false, true) => ExitCode::from(Severity::Unknown as u8),
+        (false, false) => ExitCode::from(Kind::Usage.status()),
+    }
+}
+
+fn command<A: CommandFactory>() -> Command {
+    let statuses = exit_statuses();
+    A::command().after_long_help(format!("Exit status:\n{statuses}"))
+}
+
+/// The table of statuses, two spaces before each line.
+pub fn exit_statuses() -> String {
+    let mut kinds = Kind::ALL;
+    kinds.sort_by_key(|k| k.status());
+    let line = |k: Kind| format!("  {:>2}  {}\n", k.status(), k.meaning());
+    std::iter::once("   0  done\n".to_string()).chain(kinds.map(line)).collect()
+}
+
+/// Documents from the binary that ships: `--generate man|bash|zsh|fish|md`.
+fn generate(mut command: Command, kind: &str) -> ExitCode {
+    let mut text = Vec::new();
+    match kind {
+        "man" => crate::docs::man(&command, &mut text),
+        "md" => crate::docs::markdown(&command, &mut text),
+        _ => match kind.parse::<clap_complete::Shell>() {
+            Ok(shell) => {
+                let name = command.get_name().to_string();
+                clap_complete::generate(shell, &mut command, name, &mut text);
+            }
+            Err(_) => {
+                eprintln!("--generate takes man, md, bash, zsh or fish");
+                return ExitCode::from(Kind::Usage.status());
+            }
+        },
+    }
+    match std::io::stdout().write_all(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(Kind::Failed.status()),
+    }
+}

@@ -1,0 +1,163 @@
+//! The one configuration file, TOML. Everything in it can be given by flags; every tool works without it.
+
+use crate::error::{Context, Error, Result};
+use crate::notify::NotifyConfig;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where it is looked for when no flag and no `TOBAN_CONFIG` names one.
+pub const DEFAULT_PATH: &str = "/etc/toban/toban.toml";
+
+/// The whole file; an unknown key is an error that names it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `[cluster.NAME]`: one PostgreSQL cluster each.
+    pub cluster: BTreeMap<String, Cluster>,
+    /// `[repo.NAME]`: one place for backups each.
+    pub repo: BTreeMap<String, Repo>,
+    /// `[notify]`: who is told.
+    pub notify: NotifyConfig,
+    /// Folder of node_exporter's textfile collector; no metrics are written without it.
+    pub textfile_dir: Option<PathBuf>,
+}
+
+/// One PostgreSQL cluster.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cluster {
+    /// A libpq connection string or URI.
+    pub db: Option<String>,
+    /// Names of `[repo.NAME]` sections, or URLs.
+    pub repos: Vec<String>,
+    /// The databases that a dump without names takes; all of them when it is empty.
+    pub databases: Vec<String>,
+    /// Where PostgreSQL's programs are, when not in the usual places.
+    pub bin_dir: Option<PathBuf>,
+}
+
+/// One place for backups.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repo {
+    /// `file:///dir` or `s3://bucket/prefix`.
+    pub url: String,
+    /// Endpoint of an S3 service that is not AWS.
+    pub s3_endpoint: Option<String>,
+    /// Region; many other services take any.
+    pub s3_region: Option<String>,
+    /// Whether a run fails when this repository does; otherwise it ends partial (3).
+    #[serde(default = "yes")]
+    pub required: bool,
+    /// What `prune` keeps here.
+    #[serde(default)]
+    pub keep: Keep,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What to keep: whatever any one rule keeps is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keep {
+    /// The newest N.
+    pub last: Option<u32>,
+    /// All that are younger than this (`30d`, `1year`).
+    pub within: Option<Span>,
+    /// The newest of each of the last N hours that have one.
+    pub hourly: Option<u32>,
+    /// … of the last N days.
+    pub daily: Option<u32>,
+    /// … of the last N ISO weeks.
+    pub weekly: Option<u32>,
+    /// … of the last N months.
+    pub monthly: Option<u32>,
+    /// … of the last N years.
+    pub yearly: Option<u32>,
+    /// Never fewer than this many, whatever the other rules say.
+    pub min: Option<u32>,
+}
+
+/// A length of time as people write it: `26h`, `30d`, `1year`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub std::time::Duration);
+
+impl std::str::FromStr for Span {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Span> {
+        let hint = "a number and a unit each, as 90s, 15min, 26h, 30d, 2weeks, 1year";
+        humantime::parse_duration(text)
+            .map(Span)
+            .map_err(|e| Error::usage(format!("{text:?} is not a length of time")).because(e).hint(hint))
+    }
+}
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Span, D::Error> {
+        String::deserialize(d)?.parse().map_err(|e: Error| serde::de::Error::custom(e.chain()))
+    }
+}
+
+impl Config {
+    /// Reads `named`, or the default file if it is there.
+    ///
+    /// # Errors
+    /// Usage when a named file is missing, and for a file that does not parse, with the line and the key.
+    pub fn load(named: Option<&Path>) -> Result<Config> {
+        let path = named.unwrap_or(Path::new(DEFAULT_PATH));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
+                return Ok(Config::default());
+            }
+            Err(e) => {
+                return Err(e)
+                    .doing(|| format!("read {}", path.display()))
+                    .map_err(|e| e.kind_as(crate::Kind::Usage));
+            }
+        };
+        Config::parse(&text).map_err(|e| Error::usage(format!("configuration {}", path.display())).because(e))
+    }
+
+    /// Reads the text of a configuration file.
+    ///
+    /// # Errors
+    /// Usage, with the line and the key.
+    pub fn parse(text: &str) -> Result<Config> {
+        toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
+            Error::usage(format!("line {line}: {}", e.message()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let e = Config::parse("[repo.local]\nurl = \"file:///x\"\nkepe = 3\n").unwrap_err();
+        assert!(e.chain().starts_with("line 3: unknown field `kepe`"), "{e:?}");
+    }
+
+    #[test]
+    fn spans_are_what_people_write() {
+        let c = Config::parse("[repo.local]\nurl = \"/x\"\nkeep = { within = \"30d\", monthly = 12 }")
+            .expect("parses");
+        let repo = &c.repo["local"];
+        assert!(repo.required);
+        assert_eq!(repo.keep.within.expect("set").0.as_secs(), 30 * 86400);
+        assert!(Config::parse("[repo.l]\nurl = \"/x\"\nkeep = { within = \"soon\" }").is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! Files that are old or new, never half; and a lock that says who holds it.
+
+use crate::error::{Context, Error, Result};
+use rustix::fs::{Mode, OFlags};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufWriter, Read, Seek, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Replaces `path` by what `write` writes, with `mode`: a reader sees the old file or the whole new one, and
+/// after return the new one survives a power cut. A crash leaves at most a hidden `.…tmp` file beside it.
+///
+/// # Errors
+/// Those of the file system and of `write`; then `path` is as it was.
+pub fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let doing = || format!("write {}", path.display());
+    let folder = folder_of(path);
+    let temp = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder).doing(doing)?;
+    let mut buffered = BufWriter::new(temp.as_file());
+    write(&mut buffered)?;
+    buffered.flush().doing(doing)?;
+    drop(buffered);
+    temp.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).doing(doing)?;
+    temp.as_file().sync_all().doing(doing)?;
+    temp.persist(path).map_err(|e| e.error).doing(doing)?;
+    sync_dir(folder)
+}
+
+/// Makes the names in `folder` durable.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_dir(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|d| d.sync_all()).doing(|| format!("sync the folder {}", folder.display()))
+}
+
+/// The folder that holds `path`; `.` for a bare name.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Creates `folder` and its parents, each durable and for its owner only.
+///
+/// # Errors
+/// When one cannot be made.
+pub fn create_dirs(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent().filter(|p| !p.as_os_str().is_empty()) {
+        create_dirs(parent)?;
+    }
+    match rustix::fs::mkdir(folder, Mode::from_raw_mode(0o700)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(e) => {
+            return Err(std::io::Error::from(e)).doing(|| format!("create the folder {}", folder.display()));
+        }
+    }
+    sync_dir(folder_of(folder))
+}
+
+/// One run at a time: a `flock` on a file that names its holder; the kernel releases it with the process.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock or says who has it.
+    ///
+    /// # Errors
+    /// Retry when it is held: `backup of main is running: pid 123, since 2026-11-21T03:00:00Z`.
+    pub fn take(path: &Path, what: &str) -> Result<Lock> {
+        let doing = || format!("lock {}", path.display());
+        create_dirs(folder_of(path))?;
+        // O_NOFOLLOW: the folder may be shared, and a planted link must not be truncated.
+        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or(0);
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(flags)
+            .open(path)
+            .doing(doing)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(&mut file, what)),
+            Err(TryLockError::Error(e)) => return Err(e).doing(doing),
+        }
+        file.set_len(0).doing(doing)?;
+        let since = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        writeln!(file, "pid {}, since {since}", std::process::id()).doing(doing)?;
+        Ok(Lock { _file: file })
+    }
+}
+
+fn held(file: &mut File, what: &str) -> Error {
+    let mut holder = String::new();
+    let _ = file.rewind().and_then(|()| file.take(200).read_to_string(&mut holder));
+    Error::retry(format!("{what} is already running: {}", holder.trim()))
+        .hint("wait for it to end, then run this again")
+}
+
+/// Where a tool keeps what it must remember: `$TOBAN_STATE_DIR`, systemd's `$STATE_DIRECTORY`,
+/// `/var/lib/toban` for root, else `$XDG_STATE_HOME/toban`.
+pub fn state_dir() -> PathBuf {
+    let var = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(dir) = var("TOBAN_STATE_DIR") {
+        return dir;
+    }
+    if let Some(dirs) = std::env::var("STATE_DIRECTORY").ok().filter(|d| !d.is_empty()) {
+        return PathBuf::from(dirs.split(':').next().unwrap_or_default());
+    }
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/toban");
+    }
+    let home = var("HOME").unwrap_or_else(|| "/tmp".into());
+    var("XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state")).join("toban")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("f");
+        replace(&path, 0o640, |w| w.write_all(b"one").doing(String::new)).expect("first");
+        let failed = replace(&path, 0o640, |w| {
+            w.write_all(b"half").doing(String::new)?;
+            Err(Error::failed("the source broke"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read(&path).expect("read"), b"one");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 1, "a temporary file was left");
+        assert_eq!(path.metadata().expect("stat").permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn the_second_taker_learns_who_holds_it() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("a/b.lock");
+        let held = Lock::take(&path, "dump of main").expect("free");
+        let e = Lock::take(&path, "dump of main").unwrap_err();
+        assert_eq!(e.kind(), crate::Kind::Retry);
+        assert!(e.chain().contains(&format!("already running: pid {}", std::process::id())), "{e:?}");
+        drop(held);
+        Lock::take(&path, "dump of main").expect("free again");
+    }
+}

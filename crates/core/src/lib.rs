@@ -1,0 +1,22 @@
+//! What every toban tool shares. Tools depend on this crate, never on each other; this crate knows no tool.
+
+pub mod cli;
+pub mod config;
+pub mod docs;
+pub mod durable;
+pub mod error;
+pub mod log;
+pub mod notify;
+pub mod out;
+pub mod pg;
+pub mod repo;
+pub mod run;
+pub mod secret;
+pub mod stop;
+pub mod store;
+pub mod sum;
+
+pub use cli::{At, Cli, Common, DryRun, Monitoring, main};
+pub use error::{Context, Error, Kind, Result};
+pub use out::{Out, Record, Severity};
+pub use secret::Secret;

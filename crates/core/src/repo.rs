@@ -1,0 +1,86 @@
+//! The repositories a run works with, as flags and configuration name them; and the names of what lies in them.
+
+use crate::config::{Config, Keep};
+use crate::error::{Error, Result};
+use crate::store::{self, S3Options, Store};
+use std::sync::Arc;
+
+/// Which repositories, and which cluster in them.
+#[derive(clap::Args, Clone, Debug)]
+pub struct RepoArgs {
+    /// Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times
+    #[arg(long, value_name = "URL|NAME", env = "TOBAN_REPO", value_delimiter = ',')]
+    pub repo: Vec<String>,
+    /// Endpoint of an S3 service that is not AWS
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3")]
+    pub s3_endpoint: Option<String>,
+    /// Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section
+    #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", value_parser = cluster_name)]
+    pub cluster: String,
+}
+
+fn cluster_name(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let ok = !text.is_empty() && text.len() <= 63 && !text.starts_with('.') && text.chars().all(fine);
+    ok.then(|| text.to_string()).ok_or_else(|| "letters, digits, '.', '_' and '-' only".into())
+}
+
+/// One opened repository.
+#[derive(Clone)]
+pub struct Repo {
+    /// The section's name, or the URL.
+    pub name: String,
+    /// Whether a run fails when this one does.
+    pub required: bool,
+    /// What `prune` keeps here.
+    pub keep: Keep,
+    /// The store itself.
+    pub store: Arc<dyn Store>,
+}
+
+impl RepoArgs {
+    /// Opens every repository that the flags name, else those of the cluster's section, else all sections.
+    ///
+    /// # Errors
+    /// Usage when none is named anywhere, or a name is unknown.
+    pub fn open(&self, config: &Config) -> Result<Vec<Repo>> {
+        let names = self.names(config);
+        if names.is_empty() {
+            let e = Error::usage("no repository is named");
+            return Err(
+                e.hint("give --repo file:///DIR or --repo s3://BUCKET/PREFIX, or a [repo.NAME] section")
+            );
+        }
+        names.iter().map(|name| self.open_one(config, name)).collect()
+    }
+
+    fn names(&self, config: &Config) -> Vec<String> {
+        if !self.repo.is_empty() {
+            return self.repo.clone();
+        }
+        match config.cluster.get(&self.cluster) {
+            Some(cluster) if !cluster.repos.is_empty() => cluster.repos.clone(),
+            _ => config.repo.keys().cloned().collect(),
+        }
+    }
+
+    fn open_one(&self, config: &Config, name: &str) -> Result<Repo> {
+        let section = config.repo.get(name);
+        if section.is_none() && !name.contains('/') {
+            let known: Vec<&str> = config.repo.keys().map(String::as_str).collect();
+            let e = Error::usage(format!("no [repo.{name}] section in the configuration"));
+            return Err(e.hint(format!("known: {}; or give a URL", known.join(", "))));
+        }
+        let s3 = S3Options {
+            endpoint: section.and_then(|s| s.s3_endpoint.clone()).or_else(|| self.s3_endpoint.clone()),
+            region: section.and_then(|s| s.s3_region.clone()),
+        };
+        let url = section.map_or(name, |s| s.url.as_str());
+        Ok(Repo {
+            name: name.to_string(),
+            required: section.is_none_or(|s| s.required),
+            keep: section.map(|s| s.keep.clone()).unwrap_or_default(),
+            store: store::open(url, &s3)?,
+        })
+    }
+}

@@ -1,0 +1,78 @@
+//! SIGTERM and SIGINT: the children end, reads and waits return an error, guards clean up, the status is 75.
+//!
+//! For a systemd oneshot these signals are not clean exits, so a stopped job must undo what it began.
+//! A second signal ends the process at once.
+
+use crate::error::{Error, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
+use std::process::Child;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static STOPPED: AtomicBool = AtomicBool::new(false);
+static CHILDREN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Begins to listen; called once by [`crate::main`].
+pub(crate) fn listen() {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGTERM, SIGINT]) else { return };
+    std::thread::spawn(move || {
+        for signal in &mut signals {
+            if STOPPED.swap(true, Ordering::SeqCst) {
+                signal_hook::low_level::exit(75);
+            }
+            let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
+            log::warn!("{name}: stopping and cleaning up; once more to stop at once");
+            CHILDREN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().for_each(|id| end(*id));
+        }
+    });
+}
+
+fn end(id: u32) {
+    if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+}
+
+/// Whether the process was told to stop.
+pub fn requested() -> bool {
+    STOPPED.load(Ordering::SeqCst)
+}
+
+/// For loops: goes on unless the process was told to stop.
+///
+/// # Errors
+/// Retry, once a signal came.
+pub fn check() -> Result<()> {
+    if requested() { Err(Error::retry("stopped by a signal")) } else { Ok(()) }
+}
+
+/// A child process that ends with its owner: told to stop by our signals, killed and reaped on drop.
+pub struct Guarded(Child);
+
+impl Guarded {
+    /// Takes `child` in charge.
+    pub fn new(child: Child) -> Guarded {
+        CHILDREN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(child.id());
+        if requested() {
+            end(child.id());
+        }
+        Guarded(child)
+    }
+
+    /// The child, to take its pipes or to wait.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        CHILDREN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.0.id());
+        if !matches!(self.0.try_wait(), Ok(Some(_))) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Where backups are kept: a directory or an S3 bucket behind one trait.
+//!
+//! Objects are immutable: created if absent, never rewritten. A name is visible only when its content is complete
+//! and durable. Copying a repository is copying what is missing.
+
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::str::FromStr;
+use std::sync::Arc;
+
+pub mod contract;
+mod dir;
+mod retry;
+mod s3;
+
+pub use dir::Dir;
+pub use retry::Retry;
+pub use s3::{S3, S3Options};
+
+/// Small facts kept beside an object: readable without its content (metadata on S3, `<name>.attr` in a directory).
+/// Names are `[a-z0-9-]+`, values printable ASCII.
+pub type Attrs = BTreeMap<String, String>;
+
+/// The name of an object inside its store: segments of `[A-Za-z0-9._+=@%-]` joined by `/`, none of them `.` or
+/// `..`, none beginning with a dot or ending in `.attr`, at most 900 bytes in all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(String);
+
+impl Key {
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Key {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Key> {
+        let fine = |c: char| c.is_ascii_alphanumeric() || "._+=@%-".contains(c);
+        let part = |p: &str| {
+            !p.is_empty()
+                && p.len() <= 200
+                && !p.starts_with('.')
+                && !p.ends_with(".attr")
+                && p.chars().all(fine)
+        };
+        if text.len() <= 900 && text.split('/').all(part) {
+            return Ok(Key(text.to_string()));
+        }
+        Err(Error::usage(format!("{text:?} is not the name of an object")))
+    }
+}
+
+/// What a store knows of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its name.
+    pub key: Key,
+    /// Length in bytes.
+    pub size: u64,
+    /// When it was written, by the store's clock.
+    pub modified: jiff::Timestamp,
+    /// Filled by [`Store::stat`]; empty in listings.
+    pub attrs: Attrs,
+}
+
+/// What came of a [`Store::put`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Written now, complete and durable.
+    New,
+    /// There was an object of this name; it is as it was, and how much of the body was read is not defined.
+    Exists,
+}
+
+/// A place for objects. [`contract::check`] is the list of its promises, run against every implementation.
+pub trait Store: Send + Sync {
+    /// Writes all of `body` under `key` unless the name is taken. All or nothing: when `body` or the store fails,
+    /// nothing is visible; when it returns [`Stored::New`], the object is durable. Of two at once exactly one is
+    /// New. Memory does not grow with the body.
+    ///
+    /// # Errors
+    /// Those of `body`, with their kind; Retry when the store could not be reached or throttled until the deadline.
+    fn put(&self, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored>;
+
+    /// The content from byte `from` on; `None` only when it is proven that there is no such object (a 403 is not a
+    /// proof). Reading resumes by itself after a cut connection.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    fn get(&self, key: &Key, from: u64) -> Result<Option<Box<dyn Read + Send + '_>>>;
+
+    /// Size, time and attributes; `None` only when absence is proven.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    fn stat(&self, key: &Key) -> Result<Option<Object>>;
+
+    /// Every object whose key begins with `prefix`, sorted by key; however many there are.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    fn list(&self, prefix: &str) -> Result<Vec<Object>>;
+
+    /// Removes an object; that it is gone already is fine.
+    ///
+    /// # Errors
+    /// When the store refuses or could not be asked.
+    fn remove(&self, key: &Key) -> Result<()>;
+
+    /// Removes what uploads that never ended have left, when they began more than `older_than` ago (temporary
+    /// files, unfinished multipart uploads); how many there were.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    fn sweep(&self, older_than: std::time::Duration) -> Result<usize>;
+
+    /// The file behind `key`, where the store is a folder on this machine.
+    fn local_path(&self, _key: &Key) -> Option<std::path::PathBuf> {
+        None
+    }
+}
+
+/// Opens the store a URL names: `file:///dir` (or a plain absolute path) or `s3://bucket/prefix`. Does not ask the
+/// store yet.
+///
+/// # Errors
+/// Usage for any other URL.
+pub fn open(url: &str, s3: &S3Options) -> Result<Arc<dyn Store>> {
+    if let Some(path) = url.strip_prefix("file://").or_else(|| url.starts_with('/').then_some(url)) {
+        return Ok(Arc::new(Dir::open(path)?));
+    }
+    if let Some(place) = url.strip_prefix("s3://") {
+        return Ok(Arc::new(Retry::new(S3::open(place, s3)?)));
+    }
+    let e = Error::usage(format!("{url:?} is not a repository"));
+    Err(e.hint(
+        "give file:///dir, s3://bucket/prefix, or the name of a [repo.NAME] section of the configuration",
+    ))
+}
+
+/// Reads a small object whole.
+///
+/// # Errors
+/// Those of [`Store::get`]; Corrupt when it is larger than `limit` bytes.
+pub fn read_small(store: &dyn Store, key: &Key, limit: u64) -> Result<Option<Vec<u8>>> {
+    use crate::error::Context;
+    let Some(body) = store.get(key, 0)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    body.take(limit + 1).read_to_end(&mut bytes).doing(|| format!("read {key}"))?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::corrupt(format!("{key} is larger than {limit} bytes")));
+    }
+    Ok(Some(bytes))
+}

@@ -1,0 +1,1 @@
+//! Tests of several binaries together; see `it/`.
