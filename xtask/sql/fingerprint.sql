@@ -12,4 +12,5 @@ select 'incident_histories', count(*), sum(hashtext(t::text)::bigint) from incid
 select 'comments', count(*), sum(hashtext(t::text)::bigint) from comments t union all
 select 'changes', count(*), sum(hashtext(t::text)::bigint) from changes t union all
 select 'approvals', count(*), sum(hashtext(t::text)::bigint) from approvals t union all
-select 'notifications', count(*), sum(hashtext(t::text)::bigint) from notifications t;
+select 'notifications', count(*), sum(hashtext(t::text)::bigint) from notifications t
+order by 1;

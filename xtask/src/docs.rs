@@ -44,7 +44,7 @@ pub fn stale(root: &Path, bins: &Path) -> Result<Vec<String>> {
 pub fn tools(root: &Path) -> Result<Vec<String>> {
     let crates = std::fs::read_dir(root.join("crates")).doing(|| "list crates/".into())?;
     let mut names: Vec<String> = crates
-        .filter_map(|entry| entry.ok())
+        .filter_map(std::result::Result::ok)
         .filter(|entry| entry.path().join("src/main.rs").exists())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();

@@ -54,7 +54,7 @@ pub(super) fn install(packages: &[&Package]) -> Result<()> {
     }
     let names: Vec<&str> = packages.iter().map(|p| p.name).collect();
     if names.contains(&"postgresql-15") {
-        quietly(&mut as_root("sh", &names)?.args(["-c", NO_CLUSTER]))?;
+        quietly(as_root("sh", &names)?.args(["-c", NO_CLUSTER]))?;
     }
     let mut apt = as_root("sh", &names)?;
     quietly(apt.args(["-c", INSTALL, "sh"]).args(&names).stdin(std::process::Stdio::null()))
