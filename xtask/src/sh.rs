@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_command_and_what_it_said() {
-        let e = read(Command::new("sh").args(["-c", "echo no such thing >&2; exit 3"])).expect_err("it ends with 3");
+        let e = read(Command::new("sh").args(["-c", "echo no such thing >&2; exit 3"]))
+            .expect_err("it ends with 3");
         let text = e.to_string();
         assert!(text.contains("exit status: 3") && text.contains("no such thing"), "{text}");
     }
