@@ -5,7 +5,6 @@ use flate2::Compression;
 use flate2::read::GzEncoder;
 use std::io::{self, Read};
 use std::num::NonZero;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -22,7 +21,6 @@ struct Task {
 pub(crate) struct Gzip {
     members: Receiver<Receiver<Packed>>,
     now: io::Cursor<Vec<u8>>,
-    plain: Arc<AtomicU64>,
 }
 
 impl Gzip {
@@ -31,20 +29,13 @@ impl Gzip {
         let workers = thread::available_parallelism().map_or(2, NonZero::get);
         let (to_workers, tasks) = sync_channel::<Task>(workers);
         let (in_order, members) = sync_channel(2 * workers);
-        let plain = Arc::new(AtomicU64::new(0));
         let tasks = Arc::new(Mutex::new(tasks));
         for _ in 0..workers {
             let tasks = Arc::clone(&tasks);
             thread::spawn(move || work(&tasks, level));
         }
-        let count = Arc::clone(&plain);
-        thread::spawn(move || cut(source, &to_workers, &in_order, &count));
-        Gzip { members, now: io::Cursor::default(), plain }
-    }
-
-    /// Bytes of input so far; all of them once the end was read.
-    pub(crate) fn plain_bytes(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.plain)
+        thread::spawn(move || cut(source, &to_workers, &in_order));
+        Gzip { members, now: io::Cursor::default() }
     }
 }
 
@@ -64,7 +55,7 @@ impl Read for Gzip {
 }
 
 /// Cuts the source into tasks and lines up their results; an error of the source takes its place in the line.
-fn cut(mut source: impl Read, work: &SyncSender<Task>, line: &SyncSender<Receiver<Packed>>, count: &AtomicU64) {
+fn cut(mut source: impl Read, work: &SyncSender<Task>, line: &SyncSender<Receiver<Packed>>) {
     let mut first = true;
     loop {
         let (done, result) = sync_channel(1);
@@ -75,10 +66,7 @@ fn cut(mut source: impl Read, work: &SyncSender<Task>, line: &SyncSender<Receive
         }
         first = false;
         let failed = match plain {
-            Ok(plain) => {
-                count.fetch_add(plain.len() as u64, Ordering::Relaxed);
-                work.send(Task { plain, done }).is_err()
-            }
+            Ok(plain) => work.send(Task { plain, done }).is_err(),
             Err(e) => done.send(Err(e)).is_ok(),
         };
         if failed {
