@@ -29,7 +29,8 @@ impl Progress {
     /// terminal and it is not `quiet`; otherwise tells systemd every few seconds.
     pub fn bytes(what: &str, total: Option<u64>, quiet: bool) -> Progress {
         let bar = !quiet && std::io::stderr().is_terminal();
-        let view = if bar { View::Bar(bar_of(what, total)) } else { View::Status(Mutex::new(Instant::now())) };
+        let view =
+            if bar { View::Bar(bar_of(what, total)) } else { View::Status(Mutex::new(Instant::now())) };
         run::status(what);
         Progress { what: what.to_string(), total, done: AtomicU64::new(0), view }
     }

@@ -121,13 +121,15 @@ mod tests {
         let secret = "https://hooks.example.org/services/T000/B0000/XXXXXXXXXXXX";
         let url = SecretUrl::parse(&Secret::new(secret), false).expect("a URL");
         assert_eq!(url.host(), "hooks.example.org");
-        let said = format!("cannot reach {secret}\n at /services/T000/B0000/XXXXXXXXXXXX: token XXXXXXXXXXXX");
+        let said =
+            format!("cannot reach {secret}\n at /services/T000/B0000/XXXXXXXXXXXX: token XXXXXXXXXXXX");
         assert_eq!(url.redact(&said), "cannot reach ***\\n at ***: token ***");
     }
 
     #[test]
     fn what_is_no_url_is_not_quoted() {
-        for text in ["hunter2", "ftp://h/hunter2", "http://hooks.example.org/hunter2", "https:///hunter2", ""] {
+        for text in ["hunter2", "ftp://h/hunter2", "http://hooks.example.org/hunter2", "https:///hunter2", ""]
+        {
             let e = SecretUrl::parse(&Secret::new(text), false).err().expect("refused");
             assert!(!e.chain().contains("hunter2"), "{text}: {e:?}");
         }

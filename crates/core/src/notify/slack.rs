@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn sections_stay_within_the_limits() {
-        assert_eq!(sizes("").0, []);
+        assert!(sizes("").0.is_empty());
         assert_eq!(sizes(&"x".repeat(2999)).0, [2999]);
         assert_eq!(sizes(&"日".repeat(3001)).0, [3000, 1]);
         assert_eq!(sizes(&"x".repeat(50_000)), (vec![3000; 4], 12_000));

@@ -11,9 +11,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// What every tool writes of a job's runs: the family's name behind `toban_<tool>_`, its type, its help.
-const LAST_RUN: Kind = ("last_run_timestamp_seconds", "gauge", "When the last run ended, in seconds since 1970.");
-const LAST_SUCCESS: Kind =
-    ("last_success_timestamp_seconds", "gauge", "When a run last ended with status 0, in seconds since 1970.");
+const LAST_RUN: Kind =
+    ("last_run_timestamp_seconds", "gauge", "When the last run ended, in seconds since 1970.");
+const LAST_SUCCESS: Kind = (
+    "last_success_timestamp_seconds",
+    "gauge",
+    "When a run last ended with status 0, in seconds since 1970.",
+);
 const EXIT_CODE: Kind = ("last_run_exit_code", "gauge", "Exit status of the last run.");
 const DURATION: Kind = ("last_run_duration_seconds", "gauge", "How long the last run took.");
 const UNTOLD: Kind = ("notify_failures_total", "counter", "How often a channel could not be told.");
