@@ -1,8 +1,12 @@
 //! Real servers and faults for the tests. A server that is missing is a panic that says how to get it.
 
 pub mod pg;
+mod slack;
+mod smtp;
 
 pub use pg::Pg;
+pub use slack::{Answer, Request, Slack};
+pub use smtp::{LOGIN, Smtp, SmtpOptions};
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,6 +15,7 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 /// After `limit`, with `what` and the last reason `poll` gave.
+#[track_caller]
 pub fn until<T>(what: &str, limit: Duration, mut poll: impl FnMut() -> Result<T, String>) -> T {
     let end = Instant::now() + limit;
     loop {
