@@ -1,1 +1,33 @@
-//! x
+//! Real servers and faults for the tests. A server that is missing is a panic that says how to get it.
+
+pub mod pg;
+mod slack;
+mod smtp;
+
+pub use pg::Pg;
+pub use slack::{Answer, Request, Slack};
+pub use smtp::{LOGIN, Smtp, SmtpOptions};
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Polls every 20 ms until `poll` gives a value.
+///
+/// # Panics
+/// After `limit`, with `what` and the last reason `poll` gave.
+#[track_caller]
+pub fn until<T>(what: &str, limit: Duration, mut poll: impl FnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        match poll() {
+            Ok(value) => return value,
+            Err(why) if Instant::now() > end => panic!("{what}: not within {limit:?}: {why}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// The folder of servers that Debian does not package: `$TOBAN_TOOLS`, else /var/tmp/toban-tools.
+pub fn tools() -> PathBuf {
+    std::env::var_os("TOBAN_TOOLS").map_or_else(|| "/var/tmp/toban-tools".into(), PathBuf::from)
+}

@@ -1,7 +1,22 @@
-//! Connections to PostgreSQL, after libpq's conventions.
+//! Connections to PostgreSQL, after libpq's conventions: the same input gives the same answer as `psql`.
+mod connect;
 pub mod conninfo;
+mod explain;
+mod host;
 pub mod ident;
+pub mod keyvalue;
+mod keywords;
+mod names;
+mod passfile;
 pub mod programs;
+mod service;
+mod settings;
+mod surroundings;
+mod target;
+pub mod tls;
+pub mod uri;
+mod verify;
 
 pub use conninfo::ConnInfo;
 pub use ident::{Ident, literal};
+pub use surroundings::Surroundings;

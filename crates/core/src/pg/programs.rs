@@ -1,8 +1,88 @@
 //! PostgreSQL's own programs on this machine.
-use crate::error::Result;
-use std::path::{Path, PathBuf};
 
-/// The path of `name` (pg_dump, psql …) of major `major`, else the nearest newer one.
-pub fn find(_name: &str, _major: u32, _bin_dir: Option<&Path>) -> Result<PathBuf> {
-    unimplemented!()
+use crate::error::{Context, Error, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The path of `name` (pg_dump, psql …) of major `major`, else of the nearest newer one: in `bin_dir`, on PATH, in
+/// Debian's and Red Hat's folders. Each candidate is asked for its version.
+///
+/// # Errors
+/// Failed, with the versions that were found and what to install.
+pub fn find(name: &str, major: u32, bin_dir: Option<&Path>) -> Result<PathBuf> {
+    // A given folder is meant: what it lacks is not looked for elsewhere.
+    let folders = bin_dir.map_or_else(everywhere, |dir| vec![dir.to_path_buf()]);
+    let mut found = BTreeMap::new();
+    for path in folders.into_iter().map(|dir| dir.join(name)).filter(|p| p.is_file()) {
+        if let Ok(version) = version(&path) {
+            found.entry(version).or_insert(path);
+        }
+    }
+    match choose(&found, major) {
+        Some(path) => Ok(path.clone()),
+        None => Err(missing(name, major, &found)),
+    }
+}
+
+fn choose(found: &BTreeMap<u32, PathBuf>, major: u32) -> Option<&PathBuf> {
+    found.range(major..).next().map(|(_, path)| path)
+}
+
+fn everywhere() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let packaged = below("/usr/lib/postgresql", "").into_iter().chain(below("/usr", "pgsql-"));
+    std::env::split_paths(&path).chain(packaged).collect()
+}
+
+fn below(dir: &str, prefix: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter(|e| e.file_name().to_string_lossy().starts_with(prefix))
+        .map(|e| e.path().join("bin"))
+        .collect()
+}
+
+/// The major a program says it is of: `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+///
+/// # Errors
+/// When it does not run or says something else.
+pub fn version(program: &Path) -> Result<u32> {
+    let doing = || format!("ask {} for its version", program.display());
+    let said = Command::new(program).arg("--version").output().doing(doing)?;
+    let text = String::from_utf8_lossy(&said.stdout).to_string();
+    let number = text.split_once("(PostgreSQL) ").map(|(_, rest)| rest);
+    let digits = number.map(|n| n.chars().take_while(char::is_ascii_digit).collect::<String>());
+    digits.and_then(|d| d.parse().ok()).ok_or_else(|| {
+        Error::failed(format!("ask {} for its version: it says \"{}\"", program.display(), text.trim()))
+    })
+}
+
+fn missing(name: &str, major: u32, found: &BTreeMap<u32, PathBuf>) -> Error {
+    let older: Vec<String> = found.iter().map(|(v, path)| format!("{v} ({})", path.display())).collect();
+    let seen =
+        if older.is_empty() { "none found".into() } else { format!("found only {}", older.join(", ")) };
+    Error::failed(format!("no {name} of PostgreSQL {major} or newer: {seen}"))
+        .hint(format!("apt-get install postgresql-client-{major}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_major_else_the_nearest_newer() {
+        let found: BTreeMap<u32, PathBuf> = [14, 16, 18].map(|v| (v, PathBuf::from(v.to_string()))).into();
+        let chosen = |major| choose(&found, major).map(|p| p.display().to_string());
+        assert_eq!(chosen(14).as_deref(), Some("14"));
+        assert_eq!(chosen(15).as_deref(), Some("16"));
+        assert_eq!(chosen(19), None);
+    }
+
+    #[test]
+    fn a_missing_one_is_told_with_what_there_is() {
+        let e = find("pg_dump", 99, None).unwrap_err();
+        assert!(e.chain().starts_with("no pg_dump of PostgreSQL 99 or newer: found only "), "{e:?}");
+        assert_eq!(e.cure(), Some("apt-get install postgresql-client-99"));
+    }
 }

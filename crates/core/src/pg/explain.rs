@@ -1,0 +1,109 @@
+//! A connection that did not come about, told with its cause and the cure.
+
+use super::conninfo::ConnInfo;
+use super::host::Host;
+use super::verify::Verdict;
+use crate::error::{Context, Error, Kind};
+use std::io::ErrorKind;
+
+/// Puts host, cause and cure into one error.
+pub(super) fn explain(e: postgres::Error, to: &ConnInfo, host: &Host, verdict: Option<&Verdict>) -> Error {
+    let doing = || format!("connect to {host}");
+    if let Some(refusal) = verdict.and_then(Verdict::refusal) {
+        return Error::failed(format!("connect to {host}: {}", refusal.why)).hint(refusal.cure);
+    }
+    let cure = cure(&e, to, host);
+    let no_socket = host.is_socket() && io_kind(&e) == Some(ErrorKind::NotFound);
+    let mut wrapped = Err::<(), _>(e).doing(doing).expect_err("it is an error");
+    if no_socket {
+        // A socket that is not there is a server that does not run, as a refused port is.
+        wrapped = wrapped.kind_as(Kind::Retry);
+    }
+    match cure {
+        Some(cure) => wrapped.hint(cure),
+        None => wrapped,
+    }
+}
+
+fn cure(e: &postgres::Error, to: &ConnInfo, host: &Host) -> Option<String> {
+    if let Some(db) = e.as_db_error() {
+        return servers_words(db.code().code(), db.message(), to, host);
+    }
+    if let Some(kind) = io_kind(e) {
+        return unreachable(kind, host);
+    }
+    let why = std::error::Error::source(e).map(ToString::to_string).unwrap_or_default();
+    match why.as_str() {
+        "password missing" => Some(password_cure(to, host)),
+        "server does not support TLS" => {
+            Some("set ssl=on on the server, or sslmode=prefer if the network is trusted".into())
+        }
+        _ => None,
+    }
+}
+
+fn io_kind(e: &postgres::Error) -> Option<ErrorKind> {
+    let source = std::error::Error::source(e)?;
+    source.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
+}
+
+fn unreachable(kind: ErrorKind, host: &Host) -> Option<String> {
+    match kind {
+        ErrorKind::NotFound if host.is_socket() => Some(
+            "is the server running, and is its socket there? name another folder or host with --db".into(),
+        ),
+        ErrorKind::PermissionDenied if host.is_socket() => Some("this user may not open the socket".into()),
+        ErrorKind::ConnectionRefused => {
+            Some("is the server running and listening there (listen_addresses, port)?".into())
+        }
+        ErrorKind::TimedOut => Some("is a firewall between? connect_timeout= gives it longer".into()),
+        _ => None,
+    }
+}
+
+/// By SQLSTATE; where one code has several causes, by the words of an English server. Only hints hang on them.
+fn servers_words(code: &str, message: &str, to: &ConnInfo, host: &Host) -> Option<String> {
+    let (user, dbname) = (&to.user, &to.dbname);
+    let cure = match code {
+        "28P01" => password_cure(to, host),
+        "28000" if message.contains("no encryption") && to.tls.mode < super::tls::Mode::Require => {
+            "the server may want TLS (sslmode=require), or a line in pg_hba.conf".into()
+        }
+        "28000" if message.contains("pg_hba.conf") => {
+            format!(
+                "add a line for database {dbname}, user {user} and this address to pg_hba.conf, and reload"
+            )
+        }
+        "28000" if message.starts_with("Peer authentication") => {
+            format!("run as the system user {user}, or use host=localhost with a password")
+        }
+        "28000" if message.contains("does not exist") => "name another role with user= or PGUSER".into(),
+        "28000" if message.contains("client certificate") => "give sslcert= and sslkey=".into(),
+        "3D000" => "psql -l lists the databases".into(),
+        "42501" => format!("grant connect on database \"{dbname}\" to \"{user}\""),
+        "53300" => "too many sessions: end some, or raise max_connections".into(),
+        _ => return None,
+    };
+    Some(cure)
+}
+
+fn password_cure(to: &ConnInfo, host: &Host) -> String {
+    let name = host.in_passfile(to.socket_dir());
+    let line = format!("{name}:{}:{}:{}:PASSWORD", host.port, to.dbname, to.user);
+    format!("put \"{line}\" into ~/.pgpass (mode 0600), or name such a file in PGPASSFILE")
+}
+
+/// Of several hosts that failed, all are told; the kind and cure are the first's, unless one may pass by itself.
+pub(super) fn all(mut troubles: Vec<Error>, to: &ConnInfo) -> Error {
+    if troubles.len() == 1 {
+        return troubles.remove(0);
+    }
+    let said: Vec<String> = troubles.iter().map(Error::chain).collect();
+    let retry = troubles.iter().any(|e| e.kind() == Kind::Retry);
+    let kind = if retry { Kind::Retry } else { troubles.first().map_or(Kind::Failed, Error::kind) };
+    let all = Error::new(kind, format!("reach {}: {}", to.describe(), said.join("; ")));
+    match troubles.iter().find_map(Error::cure) {
+        Some(cure) => all.hint(cure),
+        None => all,
+    }
+}

@@ -1,0 +1,340 @@
+//! A PostgreSQL server of any major, in its own folder below /tmp, gone when dropped.
+
+mod system;
+mod template;
+
+pub use system::{as_owner, clean, default_major, program};
+
+use crate::until;
+use rustix::process::Signal;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use system::{children, folder, free_port, give, lives, owner_spec, run, signal_to};
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a server shall be like; [`Builder::start`] makes it so.
+#[derive(Debug)]
+pub struct Builder {
+    major: u32,
+    settings: Vec<String>,
+    hba: Vec<String>,
+    files: Vec<(String, Vec<u8>)>,
+    tcp: bool,
+    primary: Option<(PathBuf, String)>,
+    served: Option<PathBuf>,
+}
+
+impl Builder {
+    /// A line of postgresql.conf, `name=value` unquoted. `fsync=off` unless asked otherwise.
+    #[must_use]
+    pub fn set(mut self, setting: &str) -> Builder {
+        self.settings.push(setting.to_string());
+        self
+    }
+
+    /// Listens on a free port of 127.0.0.1 too.
+    #[must_use]
+    pub fn tcp(mut self) -> Builder {
+        self.tcp = true;
+        self
+    }
+
+    /// A line of pg_hba.conf. The superuser `postgres` is always let in by the socket; other lines only when given
+    /// here, and `host all all 127.0.0.1/32 trust` when none is.
+    #[must_use]
+    pub fn hba(mut self, line: &str) -> Builder {
+        self.hba.push(line.to_string());
+        self
+    }
+
+    /// A file in the data directory, mode 0600: `server.crt`, `server.key` …
+    #[must_use]
+    pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Builder {
+        self.files.push((name.to_string(), content.into()));
+        self
+    }
+
+    /// TLS with this chain and key (PEM).
+    #[must_use]
+    pub fn tls(self, chain: &str, key: &str) -> Builder {
+        self.tcp().set("ssl=on").file("server.crt", chain).file("server.key", key)
+    }
+
+    /// A streaming standby of `primary`, by pg_basebackup.
+    #[must_use]
+    pub fn standby_of(mut self, primary: &Pg) -> Builder {
+        self.major = primary.major;
+        self.primary = Some((primary.bin("pg_basebackup"), primary.conninfo("postgres")));
+        self
+    }
+
+    /// Serves this data directory (a restored one) as it is; it is chowned to the server's user, and not removed.
+    #[must_use]
+    pub fn serve(mut self, data_dir: &Path) -> Builder {
+        self.served = Some(data_dir.to_path_buf());
+        self
+    }
+
+    /// Makes the cluster and starts it; returns when it takes connections.
+    ///
+    /// # Panics
+    /// When the server is not installed or does not start; the message holds its log.
+    pub fn start(self) -> Pg {
+        let dir = folder();
+        let data = self.served.clone().unwrap_or_else(|| dir.path().join("data"));
+        match (&self.primary, &self.served) {
+            (Some((program, source)), _) => base_backup(program, source, &data),
+            (None, None) => template::copy(self.major, &data),
+            (None, Some(_)) => run(Command::new("chown").arg("-R").arg(owner_spec()).arg(&data)),
+        }
+        self.configure(&data);
+        let port = if self.tcp { free_port() } else { 5432 };
+        let mut pg = Pg { major: self.major, dir, data, port, tcp: self.tcp, server: None, watch: None };
+        pg.watch = Some(pg.watchdog());
+        pg.boot();
+        pg
+    }
+
+    fn configure(&self, data: &Path) {
+        append(&data.join("postgresql.conf"), &self.settings.iter().map(|s| quoted(s)).collect::<String>());
+        for (name, content) in &self.files {
+            write_owned(&data.join(name), content);
+        }
+        if self.served.is_none() {
+            write_owned(&data.join("pg_hba.conf"), self.hba_text().as_bytes());
+        }
+    }
+
+    fn hba_text(&self) -> String {
+        let open = "host all all 127.0.0.1/32 trust\nlocal all all trust\n";
+        let always = "local all postgres trust\nlocal replication postgres trust\n";
+        let asked: String = self.hba.iter().map(|l| format!("{l}\n")).collect();
+        format!("{always}{}", if asked.is_empty() { open } else { &asked })
+    }
+}
+
+/// A running server; stopped and removed when dropped, and also when the test process dies.
+#[derive(Debug)]
+pub struct Pg {
+    major: u32,
+    dir: TempDir,
+    data: PathBuf,
+    port: u16,
+    tcp: bool,
+    server: Option<Child>,
+    watch: Option<Child>,
+}
+
+impl Pg {
+    /// A server of major `TOBAN_TEST_MAJOR` (default 15) with these settings (`wal_level=logical`).
+    pub fn start(settings: &[&str]) -> Pg {
+        Pg::start_major(default_major(), settings)
+    }
+
+    /// A server of this major.
+    pub fn start_major(major: u32, settings: &[&str]) -> Pg {
+        settings.iter().fold(Pg::builder_major(major), |b, s| b.set(s)).start()
+    }
+
+    /// For TCP, TLS, pg_hba lines, standbys; major `TOBAN_TEST_MAJOR` (default 15).
+    pub fn builder() -> Builder {
+        Pg::builder_major(default_major())
+    }
+
+    /// The same for this major.
+    pub fn builder_major(major: u32) -> Builder {
+        let settings = ["fsync=off", "shared_buffers=16MB"].map(String::from).to_vec();
+        let (hba, files) = (Vec::new(), Vec::new());
+        Builder { major, settings, hba, files, tcp: false, primary: None, served: None }
+    }
+
+    /// The server's major.
+    pub fn major(&self) -> u32 {
+        self.major
+    }
+
+    /// The data directory; it belongs to the server's user.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
+    /// The folder of the Unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The port, of the socket's name and of 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The postmaster's process id.
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("the server runs").id()
+    }
+
+    /// One of this major's programs (`pg_dump`).
+    pub fn bin(&self, name: &str) -> PathBuf {
+        program(self.major, name)
+    }
+
+    /// A URI of the database `postgres` as the superuser, by the socket.
+    pub fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// A URI of the database `db` as the superuser, by the socket.
+    pub fn url_of(&self, db: &str) -> String {
+        let (db, host) = (percent(db), percent(&self.socket_dir().display().to_string()));
+        format!("postgresql://postgres@/{db}?host={host}&port={}", self.port)
+    }
+
+    /// The same as key=value.
+    pub fn conninfo(&self, db: &str) -> String {
+        let db = db.replace('\\', r"\\").replace('\'', r"\'");
+        format!("host={} port={} user=postgres dbname='{db}'", self.socket_dir().display(), self.port)
+    }
+
+    /// What the real psql prints for `sql` (several statements are fine): unaligned, tuples only, no last newline.
+    ///
+    /// # Panics
+    /// When a statement fails, with psql's stderr.
+    pub fn psql(&self, db: &str, sql: &str) -> String {
+        let script = tempfile::NamedTempFile::new().expect("make a script for psql");
+        fs::write(script.path(), sql).expect("write a script for psql");
+        let mut psql = clean(&self.bin("psql"));
+        psql.args(["-X", "-At", "-q", "-v", "ON_ERROR_STOP=1", "-d"]).arg(self.conninfo(db));
+        let done = psql.arg("-f").arg(script.path()).output().expect("run psql");
+        assert!(done.status.success(), "psql {db}: {}\n{sql}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).trim_end_matches('\n').to_string()
+    }
+
+    /// The server's log so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// SIGKILL to the postmaster, as a crash; returns when its children are gone too.
+    pub fn kill(&mut self) {
+        self.end(Signal::KILL);
+    }
+
+    /// Stops at once if it still runs (SIGQUIT, so that recovery follows), and starts again.
+    pub fn restart(&mut self) {
+        self.end(Signal::QUIT);
+        self.boot();
+    }
+
+    /// Stops as an administrator does (SIGINT, "fast"): sessions end, a checkpoint is made.
+    pub fn stop(&mut self) {
+        self.end(Signal::INT);
+    }
+
+    fn end(&mut self, signal: Signal) {
+        let Some(mut server) = self.server.take() else { return };
+        let family = children(server.id());
+        signal_to(server.id(), signal);
+        until("the postmaster ends", LIMIT, || match server.try_wait() {
+            Ok(Some(_)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        // They hold the shared memory, and a new postmaster refuses to start while they do.
+        until("the server's children end", LIMIT, || match family.iter().find(|pid| lives(pid)) {
+            Some(pid) => Err(format!("process {pid} is there")),
+            None => Ok(()),
+        });
+    }
+
+    fn boot(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.log_path()).expect("open the log");
+        let mut postgres = as_owner(&program(self.major, "postgres"));
+        postgres
+            .arg("-D")
+            .arg(&self.data)
+            .arg("-k")
+            .arg(self.socket_dir())
+            .args(["-p", &self.port.to_string()]);
+        postgres.arg("-c").arg(if self.tcp { "listen_addresses=127.0.0.1" } else { "listen_addresses=" });
+        let spawned = postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        self.server = Some(spawned.expect("start postgres"));
+        until("PostgreSQL starts", LIMIT, || self.ready());
+    }
+
+    /// postmaster.pid: the first line is the process id, the eighth the state.
+    fn ready(&mut self) -> Result<(), String> {
+        let server = self.server.as_mut().expect("boot made it");
+        let pid = server.id().to_string();
+        if let Ok(Some(status)) = server.try_wait() {
+            self.server = None;
+            panic!("PostgreSQL {} ended, {status}:\n{}", self.major, self.log());
+        }
+        let lock = fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
+        let lines: Vec<&str> = lock.lines().map(str::trim).collect();
+        let up = lines.first() == Some(&pid.as_str()) && matches!(lines.get(7), Some(&"ready" | &"standby"));
+        if up { Ok(()) } else { Err(self.log()) }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    /// A shell that waits for our end (its stdin closes) and then stops the server and removes the folder: after a
+    /// SIGKILL of the tests, and for servers in statics, nobody else does.
+    fn watchdog(&self) -> Child {
+        let script = "trap '' INT TERM HUP; read _; p=$(head -n 1 \"$1/postmaster.pid\") && kill -QUIT \"$p\" && \
+                      while kill -0 \"$p\"; do sleep 0.1; done; rm -rf \"$2\"";
+        let mut sh = Command::new("sh");
+        sh.args(["-c", script, "sh"]).arg(&self.data).arg(self.dir.path()).current_dir("/");
+        sh.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        sh.spawn().expect("run sh")
+    }
+}
+
+impl Drop for Pg {
+    fn drop(&mut self) {
+        if let Some(mut watch) = self.watch.take() {
+            let _ = watch.kill();
+            let _ = watch.wait();
+        }
+        if let Some(mut server) = self.server.take() {
+            signal_to(server.id(), Signal::QUIT);
+            let _ = server.wait();
+        }
+    }
+}
+
+fn write_owned(path: &Path, content: &[u8]) {
+    fs::write(path, content).expect("write a server's file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("chmod a server's file");
+    give(path);
+}
+
+fn append(path: &Path, text: &str) {
+    let old = fs::read_to_string(path).expect("read postgresql.conf");
+    write_owned(path, format!("{old}\n{text}").as_bytes());
+}
+
+/// `a=b` as postgresql.conf wants it.
+fn quoted(setting: &str) -> String {
+    let (name, value) = setting.split_once('=').expect("a setting is name=value");
+    format!("{} = '{}'\n", name.trim(), value.trim().replace('\\', r"\\").replace('\'', "''"))
+}
+
+fn base_backup(program: &Path, source: &str, data: &Path) {
+    run(as_owner(program)
+        .args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", source, "-D"])
+        .arg(data));
+}
+
+fn percent(text: &str) -> String {
+    let safe = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    text.bytes().map(|b| if safe(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests;
