@@ -6,8 +6,9 @@ use crate::setup;
 use crate::sh::{self, Context, Failure, Result, cargo, read, root, target_dir};
 use std::process::Command;
 
-/// Size of the scratch database for each unit of `scale` in sql/fill.sql, as measured on PostgreSQL 15.
-const MEGABYTES_PER_SCALE: f64 = 25.0;
+/// Sizes as measured on PostgreSQL 15: of an empty database, and of each unit of `scale` in sql/fill.sql.
+const MEGABYTES_EMPTY: f64 = 7.0;
+const MEGABYTES_PER_SCALE: f64 = 18.5;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn fill(scratch: &Scratch, megabytes: u32) -> Result<u64> {
     scratch.file("schema.sql", 0o600, include_bytes!("../../sql/schema.sql"))?;
     scratch.file("fill.sql", 0o600, include_bytes!("../../sql/fill.sql"))?;
-    let scale = (f64::from(megabytes) / MEGABYTES_PER_SCALE).ceil().max(1.0);
+    let scale = ((f64::from(megabytes) - MEGABYTES_EMPTY) / MEGABYTES_PER_SCALE).ceil().max(1.0);
     println!("filling a database of about {megabytes} MB …");
     sh::quietly(&mut scratch.shell("createdb itsm && psql -Xq -d itsm -f schema.sql"))?;
     sh::quietly(
@@ -93,7 +94,9 @@ fn dumps(scratch: &Scratch) -> [Way; 3] {
 fn restores(scratch: &Scratch) -> [Way; 3] {
     let way = |name, line: String| Way {
         name,
-        before: "dropdb --if-exists copy && psql -Xqc checkpoint".into(),
+        before:
+            "psql -Xqc 'set client_min_messages = warning' -c 'drop database if exists copy' -c checkpoint"
+                .into(),
         line,
         result: None,
     };
@@ -126,7 +129,10 @@ fn measure(scratch: &Scratch, ways: &[Way], runs: usize) -> Result<Vec<Row>> {
 
 fn size(scratch: &Scratch, way: &Way) -> Result<Option<f64>> {
     let Some(result) = way.result else { return Ok(None) };
-    let said = read(&mut scratch.shell(&format!("du -sb {result}")))?;
+    // Files alone: du would count the folders too.
+    let said = read(&mut scratch.shell(&format!(
+        "find {result} -type f -printf '%s\\n' | awk '{{ sum += $1 }} END {{ print sum }}'"
+    )))?;
     let bytes: f64 =
         said.split_whitespace().next().unwrap_or_default().parse().doing(|| format!("read {said:?}"))?;
     Ok(Some(bytes / 1e6))
@@ -166,10 +172,9 @@ fn table(rows: &[Row]) -> String {
         let size = row.megabytes.map(|m| format!("{m:.1}")).unwrap_or_default();
         let ratio =
             row.megabytes.zip(peer.megabytes).map(|(a, b)| format!("{:.3}", a / b)).unwrap_or_default();
-        let (wall, cpu) = (row.cost.wall, row.cost.cpu);
+        let (name, wall, cpu) = (row.name.replace('|', "\\|"), row.cost.wall, row.cost.cpu);
         text += &format!(
-            "| `{}` | {wall:.1} | {:.2} | {cpu:.1} | {rss} | {size} | {ratio} |\n",
-            row.name,
+            "| `{name}` | {wall:.1} | {:.2} | {cpu:.1} | {rss} | {size} | {ratio} |\n",
             wall / peer.cost.wall
         );
     }
