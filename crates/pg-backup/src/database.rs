@@ -253,7 +253,10 @@ mod tests {
     #[test]
     fn the_sql_quotes_everything() {
         let sql = app().create_sql("new one", 15);
-        assert!(sql.starts_with("create database \"new one\" owner \"o\"\"wner\" template template0"), "{sql}");
+        assert!(
+            sql.starts_with("create database \"new one\" owner \"o\"\"wner\" template template0"),
+            "{sql}"
+        );
         assert!(sql.ends_with("connection limit 7 locale_provider icu icu_locale 'und'"), "{sql}");
         assert_eq!(
             app().dress_sql("d"),
