@@ -156,6 +156,14 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// Two dumps say the same; else the first lines that differ.
+#[track_caller]
+pub(crate) fn same(now: &str, before: &str, what: &str) {
+    let differ = now.lines().zip(before.lines()).position(|(a, b)| a != b);
+    let shown = |text: &str| text.lines().skip(differ.unwrap_or(0)).take(4).collect::<Vec<_>>().join("\n");
+    assert!(now == before, "{what}: line {differ:?}: now\n{}\nbefore\n{}", shown(now), shown(before));
+}
+
 /// Waits for a started tool.
 pub(crate) fn ended(child: Child) -> Ran {
     let done = child.wait_with_output().expect("wait for pg-backup");
