@@ -1,6 +1,7 @@
 //! Real servers and faults for the tests. A server that is missing is a panic that says how to get it.
 
 pub mod pg;
+pub mod tls;
 
 pub use pg::Pg;
 
