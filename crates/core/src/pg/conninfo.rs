@@ -72,8 +72,6 @@ impl ConnInfo {
                 .clone()
                 .ok_or_else(|| Error::usage("no user name").hint("give user= or PGUSER"))?,
         };
-        let application =
-            settings.get("application_name").or_else(|| settings.get("fallback_application_name"));
         Ok(ConnInfo {
             hosts: host::hosts(&settings, &around.socket_dir)?,
             dbname: settings.get("dbname").unwrap_or(&user).to_string(),
