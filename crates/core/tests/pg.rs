@@ -6,6 +6,8 @@ mod certificates;
 mod children;
 #[path = "pg/hosts.rs"]
 mod hosts;
+#[path = "pg/quoting.rs"]
+mod quoting;
 #[path = "pg/same_as_psql.rs"]
 mod same_as_psql;
 #[path = "pg/trouble.rs"]

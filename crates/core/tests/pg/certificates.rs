@@ -82,7 +82,8 @@ fn judge(case: &Case) -> Vec<String> {
     };
     let mut wrong = Vec::new();
     for mode in MODES {
-        for host in ["localhost", "127.0.0.1"] {
+        // Only verify-full looks at the name.
+        for host in if mode == "verify-full" { &["localhost", "127.0.0.1"][..] } else { &["localhost"] } {
             let given = uri(mode, host);
             if let Err(e) = agree(&newest_psql(), Some(&given), &around) {
                 wrong.push(format!("{mode} {host}: {e}"));

@@ -120,6 +120,8 @@ fn a_broken_string_is_refused_without_showing_it() {
         format!("mysql://u:{CANARY}@h/db"),
         format!("postgresql://u:{CANARY}@h:port/db"),
         format!("postgresql://u:/{CANARY}@h/db?x"),
+        format!("postgresql://u:{CANARY}/x@h/db"),
+        format!("postgresql://u:x@{CANARY}@h/db"),
     ];
     for given in broken {
         for (given, variables) in

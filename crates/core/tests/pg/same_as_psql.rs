@@ -26,6 +26,28 @@ fn every_input_gives_the_session_that_psql_gets() {
     assert!(cases.len() >= 60 && sessions * 2 > cases.len(), "{sessions} of {} give a session", cases.len());
 }
 
+#[test]
+fn the_flag_counts_more_than_database_url_and_that_more_than_pg_variables() {
+    let (dir, pg) = (temp(), server(&[]).start());
+    pg.psql("postgres", "create database url; create database flag; create database variable");
+    let at = |db: &str| format!("postgresql://postgres@127.0.0.1:{}/{db}", pg.port());
+    let mut variables = vec![
+        ("PGHOST".to_string(), "127.0.0.1".to_string()),
+        ("PGPORT".into(), pg.port().to_string()),
+        ("PGUSER".into(), "postgres".into()),
+        ("PGDATABASE".into(), "variable".into()),
+    ];
+    let dbname = |given: Option<&str>, variables: &[_]| {
+        let said = ours(given, &around(variables, dir.path())).expect("a session");
+        said.split('|').nth(1).expect("a database").to_string()
+    };
+    assert_eq!(dbname(None, &variables), "variable");
+    variables.push(("DATABASE_URL".into(), at("url")));
+    assert_eq!(dbname(None, &variables), "url");
+    assert_eq!(dbname(Some(&at("flag")), &variables), "flag");
+    assert_eq!(dbname(Some("flag"), &variables), "flag");
+}
+
 fn start() -> Pg {
     let cert = Wish::new("localhost", &["localhost", "127.0.0.1"]).self_signed();
     let hba = [
