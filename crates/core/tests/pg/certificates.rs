@@ -154,7 +154,7 @@ fn a_revoked_certificate_is_refused() {
     );
     let around = around(&[], dir.path());
     agree(&newest_psql(), Some(&given), &around).expect("as psql");
-    assert!(ours(Some(&given), &around).unwrap_err().chain().contains("was revoked"));
+    assert!(ours(Some(&given), &around).expect_err("it is refused").chain().contains("was revoked"));
 }
 
 #[test]
@@ -180,6 +180,6 @@ fn a_client_certificate_is_shown_and_its_key_kept_private() {
         assert_eq!(ours(Some(&given(key)), &around).is_ok(), root_may, "{key}");
     }
     let without = format!("host=localhost port={} user=alice dbname=postgres sslmode=require", pg.port());
-    let e = ours(Some(&without), &around).unwrap_err();
+    let e = ours(Some(&without), &around).expect_err("it is refused");
     assert!(e.cure().is_some_and(|c| c.contains("sslcert=")), "{e:?}");
 }
