@@ -3,6 +3,7 @@
 pub mod pg;
 mod slack;
 mod smtp;
+pub mod tls;
 
 pub use pg::Pg;
 pub use slack::{Answer, Request, Slack};
