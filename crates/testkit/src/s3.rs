@@ -24,6 +24,7 @@ pub struct S3 {
     server: Child,
     folder: TempDir,
     port: u16,
+    sockets: Vec<String>,
 }
 
 impl S3 {
@@ -52,9 +53,9 @@ impl S3 {
     fn try_start() -> Result<S3, String> {
         let folder = tempfile::Builder::new().prefix("toban-s3-").tempdir().expect("temporary folder");
         std::fs::write(folder.path().join("s3.json"), IDENTITIES).expect("write s3.json");
-        let ports = free_ports(8);
+        let ports = free_ports(PORTS.len());
         let server = command(folder.path(), &ports).spawn().expect("start weed");
-        let mut s3 = S3 { server, folder, port: ports[0] };
+        let mut s3 = S3 { server, folder, port: ports[0], sockets: sockets(&ports) };
         let up = until("SeaweedFS answers", Duration::from_secs(60), || s3.answers());
         up.map(|()| s3)
     }
@@ -129,8 +130,28 @@ impl Drop for S3 {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
+        for socket in &self.sockets {
+            let _ = std::fs::remove_file(socket);
+        }
     }
 }
+
+/// The names in [`PORTS`] that are for gRPC; for these weed leaves a socket in /tmp, whatever TMPDIR says.
+fn sockets(ports: &[u16]) -> Vec<String> {
+    let named = PORTS.iter().zip(ports).filter_map(|(name, port)| Some((name.strip_suffix(".port.grpc")?, port)));
+    named.map(|(server, port)| format!("/tmp/seaweedfs-{server}-grpc-{port}.sock")).collect()
+}
+
+const PORTS: [&str; 8] = [
+    "s3.port",
+    "s3.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "master.port",
+    "master.port.grpc",
+];
 
 /// One HTTP/1.1 request without a body or a signature to `addr`: status and body of the answer.
 pub fn http(addr: SocketAddr, method: &str, path: &str, headers: &[&str]) -> (u16, String) {
@@ -158,14 +179,13 @@ fn command(folder: &Path, ports: &[u16]) -> Command {
     let path = |name: &str| folder.join(name).display().to_string();
     std::fs::create_dir_all(folder.join("data")).expect("create the data folder");
     command.arg("server").arg(format!("-dir={}", path("data"))).args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1"]);
-    let names = ["s3.port", "s3.port.grpc", "filer.port", "filer.port.grpc", "volume.port", "volume.port.grpc"];
-    for (name, port) in names.iter().chain(&["master.port", "master.port.grpc"]).zip(ports) {
+    for (name, port) in PORTS.iter().zip(ports) {
         command.arg(format!("-{name}={port}"));
     }
     // Nothing leaves this machine, and a missing bucket is missing.
     command.args(["-master.telemetry=false", "-s3.autoCreateBucket=false", "-filer", "-s3"]);
     command.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]);
-    command.args(["-volume.max=50", "-master.volumeSizeLimitMB=256", "-volume.preStopSeconds=0"]);
+    command.args(["-volume.max=2000", "-master.volumeSizeLimitMB=256", "-volume.preStopSeconds=0"]);
     command.arg(format!("-s3.config={}", path("s3.json")));
     command.arg(format!("-s3.localSocket={}", path("s3.sock")));
     command.arg(format!("-filer.localSocket={}", path("filer.sock")));
