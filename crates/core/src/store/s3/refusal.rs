@@ -79,7 +79,7 @@ impl Need {
     fn grant(self) -> &'static str {
         match self {
             Need::Read => {
-                "grant s3:GetObject on the objects, and s3:ListBucket on the bucket: without that S3 answers 403 for an object that is not there"
+                "check the keys; grant s3:GetObject on the objects, and s3:ListBucket on the bucket: without that S3 answers 403 for an object that is not there"
             }
             Need::Write => {
                 "grant s3:PutObject on the objects (and s3:PutObjectRetention if the bucket asks for it)"
