@@ -194,7 +194,7 @@ fn systemd_is_told_the_status_line() {
     let job = Job::new("");
     let socket = std::os::unix::net::UnixDatagram::bind(job.path("notify")).expect("a socket");
     socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
-    let mut said = |status: &str| {
+    let said = |status: &str| {
         let mut job = Job::new("");
         job.env("NOTIFY_SOCKET", &socket_path(&socket));
         job.env("JOB_SAYS", status);
