@@ -235,7 +235,7 @@ fn row(arg: &Arg) -> String {
 
 /// `-j`, `--jobs N`, or `[DATABASE]...`.
 fn spelling(arg: &Arg) -> String {
-    let values = arg.get_value_names().map(|names| names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
+    let values = arg.get_value_names().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
     let values = values.unwrap_or_default().join(" ");
     if arg.is_positional() {
         return format!("`{values}`");
