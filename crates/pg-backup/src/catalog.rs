@@ -50,7 +50,9 @@ pub(crate) fn read(repo: &Repo, cluster: &str) -> Result<Contents> {
             Err(e) => damaged.push(e),
         }
     }
-    dumps.sort_by(|a, b| (&a.manifest.id, &a.manifest.database.name).cmp(&(&b.manifest.id, &b.manifest.database.name)));
+    dumps.sort_by(|a, b| {
+        (&a.manifest.id, &a.manifest.database.name).cmp(&(&b.manifest.id, &b.manifest.database.name))
+    });
     Ok(Contents { dumps, objects, damaged })
 }
 
@@ -73,7 +75,8 @@ fn manifests(repo: &Repo, named: &[(&Named, &Key)]) -> Result<Vec<Result<Manifes
     };
     thread::scope(|scope| {
         let readers: Vec<_> = (0..named.len().min(8)).map(|_| scope.spawn(reader)).collect();
-        let joined = readers.into_iter().map(|r| r.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))));
+        let joined =
+            readers.into_iter().map(|r| r.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))));
         Ok(joined.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     })
 }
@@ -83,7 +86,10 @@ fn one(repo: &Repo, named: &Named, key: &Key) -> Result<Option<Manifest>> {
     if manifest.id == named.id && manifest::encode(&manifest.database.name) == named.database {
         return Ok(Some(manifest));
     }
-    Err(Error::corrupt(format!("{key} is the manifest of another dump, {} {}", manifest.database.name, manifest.id)))
+    Err(Error::corrupt(format!(
+        "{key} is the manifest of another dump, {} {}",
+        manifest.database.name, manifest.id
+    )))
 }
 
 /// The newest proof of each dump, by the time in its name.

@@ -84,7 +84,8 @@ fn plugin(findings: &[Finding], out: &mut Out<'_>) -> Result<()> {
         Severity::Ok => 0,
     };
     let worst = findings.iter().map(|f| f.severity).max_by_key(|s| urgency(*s)).unwrap_or(Severity::Unknown);
-    let wrong: Vec<String> = findings.iter().filter(|f| f.severity != Severity::Ok).map(Finding::sentence).collect();
+    let wrong: Vec<String> =
+        findings.iter().filter(|f| f.severity != Severity::Ok).map(Finding::sentence).collect();
     let well = || format!("{} checks passed", findings.len());
     let text = if wrong.is_empty() { well() } else { wrong.join("; ") };
     let perf: Vec<String> = findings.iter().filter_map(|f| f.perf.clone()).collect();
@@ -98,7 +99,13 @@ impl Finding {
 }
 
 /// Pure: every finding of one repository. With nothing expected and nothing there, that is the finding.
-fn judge(repo: &str, dumps: &[Stored], expected: &[String], now: Timestamp, args: &cli::Check) -> Vec<Finding> {
+fn judge(
+    repo: &str,
+    dumps: &[Stored],
+    expected: &[String],
+    now: Timestamp,
+    args: &cli::Check,
+) -> Vec<Finding> {
     let there = dumps.iter().map(|s| s.manifest.database.name.clone());
     let names: BTreeSet<String> =
         if expected.is_empty() { there.collect() } else { expected.iter().cloned().collect() };
@@ -120,11 +127,14 @@ fn judge_one(repo: &str, name: &str, dumps: &[Stored], now: Timestamp, args: &cl
     let age = age(newest.manifest.started, now);
     let mut of_age = span("age", "the newest dump is", Some(age), args.warn_age, args.critical_age);
     (of_age.repo, of_age.database) = (repo.into(), name.into());
-    let labelled = |unit, value, warn, critical| Some(format!("'{name} in {repo} {unit}'={value};{warn};{critical}"));
-    of_age.perf = labelled("age", format!("{age}s"), args.warn_age.0.as_secs(), args.critical_age.0.as_secs());
+    let labelled =
+        |unit, value, warn, critical| Some(format!("'{name} in {repo} {unit}'={value};{warn};{critical}"));
+    of_age.perf =
+        labelled("age", format!("{age}s"), args.warn_age.0.as_secs(), args.critical_age.0.as_secs());
 
     let verified = own.iter().filter_map(|s| s.verified).max().map(|at| self::age(at, now));
-    let mut of_verify = span("verify", "the last verify was", verified, args.warn_verify, args.critical_verify);
+    let mut of_verify =
+        span("verify", "the last verify was", verified, args.warn_verify, args.critical_verify);
     (of_verify.repo, of_verify.database) = (repo.into(), name.into());
     let mut findings = vec![of_age];
     findings.extend(size(repo, name, newest, earlier, args));

@@ -115,7 +115,8 @@ fn ended(what: &str, status: ExitStatus, stderr: &str) -> Result<()> {
     }
     stop::check()?;
     let said = complaint(stderr);
-    let text = if said.is_empty() { format!("{what} ended with {status}") } else { format!("{what}: {said}") };
+    let text =
+        if said.is_empty() { format!("{what} ended with {status}") } else { format!("{what}: {said}") };
     let e = Error::failed(text);
     Err(match cure(stderr) {
         Some(hint) => e.hint(hint),
@@ -126,7 +127,8 @@ fn ended(what: &str, status: ExitStatus, stderr: &str) -> Result<()> {
 /// The line that says why: the first error, without the program's name before it.
 fn complaint(stderr: &str) -> String {
     let is_error = |l: &&str| l.contains("error:") || l.contains("ERROR:") || l.contains("FATAL:");
-    let line = stderr.lines().find(is_error).or_else(|| stderr.lines().last()).unwrap_or_default();
+    let any = |l: &&str| !l.contains("hint:") && !l.trim().is_empty();
+    let line = stderr.lines().find(is_error).or_else(|| stderr.lines().find(any)).unwrap_or_default();
     let after = |marks: &[&str]| marks.iter().find_map(|m| line.split_once(m).map(|(_, rest)| rest.trim()));
     after(&["ERROR:", "FATAL:", "error:"]).unwrap_or(line.trim()).to_string()
 }
@@ -135,10 +137,19 @@ fn complaint(stderr: &str) -> String {
 fn cure(stderr: &str) -> Option<&'static str> {
     let cures = [
         ("pg_authid", "password hashes need a superuser; --globals no-passwords leaves them out"),
-        ("permission denied for table", "a role that dumps must read everything: grant pg_read_all_data to ROLE"),
-        ("permission denied for", "the role lacks a privilege: grant pg_read_all_data to ROLE, or use the owner"),
+        (
+            "permission denied for table",
+            "a role that dumps must read everything: grant pg_read_all_data to ROLE",
+        ),
+        (
+            "permission denied for",
+            "the role lacks a privilege: grant pg_read_all_data to ROLE, or use the owner",
+        ),
         ("row-level security", "give the dumping role BYPASSRLS, or dump as the owner or a superuser"),
-        ("role \"", "the server lacks a role that the dump has: --globals creates those that went with the dump"),
+        (
+            "role \"",
+            "the server lacks a role that the dump has: --globals creates those that went with the dump",
+        ),
         ("extension \"", "install the package of that extension on this server first"),
         ("No space left on device", "free some space where the server keeps its data, then run this again"),
         ("invalid snapshot", "connect to the server itself, not through a pooler in transaction mode"),
@@ -181,7 +192,9 @@ mod tests {
     #[test]
     fn the_end_is_reached_only_by_a_child_that_ended_well() {
         assert_eq!(read("printf abc").expect("well"), "abc");
-        let e = read("printf abc; echo 'pg_dump: error: query failed: ERROR:  permission denied for table t' >&2; exit 1");
+        let e = read(
+            "printf abc; echo 'pg_dump: error: query failed: ERROR:  permission denied for table t' >&2; exit 1",
+        );
         let e = e.unwrap_err();
         assert_eq!(e.chain(), "read from pg_dump: pg_dump: permission denied for table t");
         assert!(e.cure().is_some_and(|c| c.contains("pg_read_all_data")));
@@ -190,9 +203,11 @@ mod tests {
 
     #[test]
     fn a_warning_of_skipped_objects_is_a_failure() {
-        let harmless = "echo 'pg_dump: warning: there are circular foreign-key constraints on this table:' >&2";
+        let harmless =
+            "echo 'pg_dump: warning: there are circular foreign-key constraints on this table:' >&2";
         read(harmless).expect("harmless");
-        let e = read("echo 'pg_dump: warning: aggregate function f could not be dumped; ignored' >&2").unwrap_err();
+        let e = read("echo 'pg_dump: warning: aggregate function f could not be dumped; ignored' >&2")
+            .unwrap_err();
         assert!(e.chain().contains("not everything was dumped"), "{e:?}");
     }
 

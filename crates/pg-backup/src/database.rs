@@ -103,9 +103,9 @@ fn grants(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Grant>, postg
 }
 
 fn settings(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Setting>, postgres::Error> {
-    let sql = "select r.rolname::text, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1) \
-               from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) c \
-               where s.setdatabase = $1 order by 1 nulls first, 2";
+    let sql = "select r.rolname::text, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1), n \
+               from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) with ordinality u (c, n) \
+               where s.setdatabase = $1 order by 1 nulls first, n";
     let setting = |r: &Row| Setting { role: r.get(0), name: r.get(1), value: r.get(2) };
     Ok(client.query(sql, &[&oid])?.iter().map(setting).collect())
 }
@@ -253,7 +253,10 @@ mod tests {
     #[test]
     fn the_sql_quotes_everything() {
         let sql = app().create_sql("new one", 15);
-        assert!(sql.starts_with("create database \"new one\" owner \"o\"\"wner\" template template0"), "{sql}");
+        assert!(
+            sql.starts_with("create database \"new one\" owner \"o\"\"wner\" template template0"),
+            "{sql}"
+        );
         assert!(sql.ends_with("connection limit 7 locale_provider icu icu_locale 'und'"), "{sql}");
         assert_eq!(
             app().dress_sql("d"),

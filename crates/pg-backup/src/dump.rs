@@ -14,6 +14,7 @@ use postgres::{IsolationLevel, Transaction};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::process::Command;
 use std::thread;
 use toban_core::config::Config;
 use toban_core::progress::Progress;
@@ -115,7 +116,13 @@ impl Record for Dumped {
     }
 }
 
-fn act(args: &cli::Dump, config: &Config, repos: &[Repo], report: &mut Report, out: &mut Out<'_>) -> Result<()> {
+fn act(
+    args: &cli::Dump,
+    config: &Config,
+    repos: &[Repo],
+    report: &mut Report,
+    out: &mut Out<'_>,
+) -> Result<()> {
     let (server, names) = chosen(args, config)?;
     let job = Job {
         server: &server,
@@ -146,7 +153,12 @@ fn measure(report: &mut Report, manifest: &Manifest, repo: &str) {
     let labels = [("database", manifest.database.name.as_str()), ("repo", repo)];
     let stored = manifest.stored_bytes();
     report.note(format!("{} {} in {repo}: {}", manifest.database.name, manifest.id, out::bytes(stored)));
-    report.gauge("dump_stored_bytes", "Bytes that the newest dump takes in the repository", &labels, stored as f64);
+    report.gauge(
+        "dump_stored_bytes",
+        "Bytes that the newest dump takes in the repository",
+        &labels,
+        stored as f64,
+    );
     let size = manifest.database_bytes as f64;
     report.gauge("dump_database_bytes", "Size of the database when it was dumped", &labels, size);
     report.gauge("dump_duration_seconds", "Seconds that the newest dump took", &labels, manifest.seconds());
@@ -211,9 +223,10 @@ impl Job<'_> {
     /// When the database could not be dumped; a repository's trouble is in [`Kept::stored`].
     pub(crate) fn dump(&self, name: &str, repos: &[Repo]) -> Result<Kept> {
         let started = Timestamp::now();
-        let id = Id::new(started, salt());
+        let id = Id::new(started);
         let mut session = self.server.session(name)?;
-        let snapshot = session.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+        let snapshot =
+            session.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let mut snapshot = snapshot.start().doing(|| "begin a snapshot".into())?;
         let properties = database::read(&mut snapshot, name, self.server.major)?;
         let properties = properties.ok_or_else(|| Error::failed(format!("database {name} is gone")))?;
@@ -221,7 +234,8 @@ impl Job<'_> {
         let (spread, counts) = self.copy(name, &id, &mut snapshot, repos, database_bytes)?;
 
         let packed = rows::pack(&counts)?;
-        let mut parts = BTreeMap::from([(self.form.suffix().to_string(), spread.sum), (ROWS.into(), sum(&packed))]);
+        let mut parts =
+            BTreeMap::from([(self.form.suffix().to_string(), spread.sum), (ROWS.into(), sum(&packed))]);
         parts.extend(self.globals.as_ref().map(|g| (GLOBALS.to_string(), sum(g))));
         let manifest = Manifest {
             format: FORMAT,
@@ -240,13 +254,21 @@ impl Job<'_> {
             database: properties,
             parts,
         };
-        let rest = |(repo, stored): (&Repo, Result<()>)| stored.and_then(|()| self.commit(repo, &manifest, &packed));
+        let rest =
+            |(repo, stored): (&Repo, Result<()>)| stored.and_then(|()| self.commit(repo, &manifest, &packed));
         let stored = repos.iter().zip(spread.stored).map(rest).collect();
         Ok(Kept { manifest, stored })
     }
 
     /// Streams the dump while the rows are counted in the same snapshot.
-    fn copy(&self, name: &str, id: &Id, at: &mut Transaction<'_>, repos: &[Repo], size: u64) -> Result<(Spread, Vec<Count>)> {
+    fn copy(
+        &self,
+        name: &str,
+        id: &Id,
+        at: &mut Transaction<'_>,
+        repos: &[Repo],
+        size: u64,
+    ) -> Result<(Spread, Vec<Count>)> {
         let row = at.query_one("select pg_export_snapshot()", &[]).doing(|| "export the snapshot".into())?;
         let key = manifest::key(self.cluster, name, id, self.form.suffix())?;
         let progress = Progress::bytes(&format!("dump {name}"), Some(size), self.quiet);
@@ -273,7 +295,7 @@ impl Job<'_> {
     }
 
     fn pg_dump_version(&self) -> Result<String> {
-        let mut command = self.server.program("pg_dump", "")?;
+        let mut command = Command::new(self.server.program("pg_dump", "")?.get_program());
         command.arg("--version");
         let text = Output::start(command, "pg_dump", no_skipped_objects)?.text()?;
         // pg_dump (PostgreSQL) 15.18 (Debian …)
@@ -303,10 +325,4 @@ fn sum(bytes: &[u8]) -> Sum {
 fn size(at: &mut Transaction<'_>) -> Result<u64> {
     let row = at.query_one("select pg_database_size(current_database())", &[]);
     Ok(row.doing(|| "ask for the size of the database".into())?.get::<_, i64>(0).unsigned_abs())
-}
-
-/// Sixteen bits that tell two dumps of one second apart; a clash is refused by the store, not overwritten.
-fn salt() -> u16 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish() as u16
 }

@@ -40,7 +40,8 @@ pub(crate) fn spread(source: impl Read, key: &Key, repos: &[Repo]) -> Result<Spr
         }
         let pumped = pump(&mut measured, &mut lines);
         drop(lines);
-        let stored = writers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))));
+        let stored =
+            writers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))));
         let stored: Vec<Result<()>> = stored.collect();
         pumped.doing(|| format!("write {key}"))?;
         Ok(Spread { sum: measured.sum(), stored })

@@ -110,7 +110,8 @@ mod tests {
         for length in [0, 1, MEMBER - 1, MEMBER, MEMBER + 1, 5 * MEMBER + 17] {
             let plain: Vec<u8> = (0..length).map(|i| (i * i >> 7) as u8).collect();
             let gz = packed(&plain);
-            let mut child = Command::new("gunzip").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("gunzip");
+            let mut child =
+                Command::new("gunzip").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("gunzip");
             let mut stdin = child.stdin.take().expect("piped");
             let writer = thread::spawn(move || stdin.write_all(&gz));
             let out = child.wait_with_output().expect("gunzip");

@@ -107,13 +107,27 @@ mod tests {
 
     #[test]
     fn rules_by_example() {
-        let times = ["2026-11-21T03:00:00Z", "2026-11-20T15:00:00Z", "2026-11-20T03:00:00Z", "2026-10-31T23:59:59Z", "2025-12-31T00:00:00Z"];
+        let times = [
+            "2026-11-21T03:00:00Z",
+            "2026-11-20T15:00:00Z",
+            "2026-11-20T03:00:00Z",
+            "2026-10-31T23:59:59Z",
+            "2025-12-31T00:00:00Z",
+        ];
         check(&Keep { last: Some(2), ..Keep::default() }, &times, &["last", "last", "", "", ""]);
         check(&Keep { daily: Some(2), ..Keep::default() }, &times, &["daily", "daily", "", "", ""]);
-        check(&Keep { monthly: Some(9), ..Keep::default() }, &times, &["monthly", "", "", "monthly", "monthly"]);
+        check(
+            &Keep { monthly: Some(9), ..Keep::default() },
+            &times,
+            &["monthly", "", "", "monthly", "monthly"],
+        );
         check(&Keep { yearly: Some(2), ..Keep::default() }, &times, &["yearly", "", "", "", "yearly"]);
         let within = Some(Span(std::time::Duration::from_secs(33 * 3600)));
-        check(&Keep { within, ..Keep::default() }, &times, &["within 1day 9h", "within 1day 9h", "within 1day 9h", "", ""]);
+        check(
+            &Keep { within, ..Keep::default() },
+            &times,
+            &["within 1day 9h", "within 1day 9h", "within 1day 9h", "", ""],
+        );
         check(&Keep { min: Some(3), ..Keep::default() }, &times, &["minimum", "minimum", "minimum", "", ""]);
         check(&Keep::default(), &times, &["minimum", "", "", "", ""]);
         check(&Keep::default(), &[], &[]);
@@ -123,13 +137,21 @@ mod tests {
     fn iso_weeks_cross_the_year() {
         let keep = Keep { weekly: Some(5), ..Keep::default() };
         // 2024-12-30 to 2025-01-05 is one week.
-        check(&keep, &["2025-01-05T00:00:00Z", "2024-12-30T00:00:00Z", "2024-12-29T00:00:00Z"], &["weekly", "", "weekly"]);
+        check(
+            &keep,
+            &["2025-01-05T00:00:00Z", "2024-12-30T00:00:00Z", "2024-12-29T00:00:00Z"],
+            &["weekly", "", "weekly"],
+        );
     }
 
     #[test]
     fn the_last_verified_stays_though_it_is_old() {
         let dump = |t, verified| Dump { at: at(t), verified };
-        let dumps = [dump("2020-01-01T00:00:00Z", true), dump("2020-01-02T00:00:00Z", true), dump("2026-01-01T00:00:00Z", false)];
+        let dumps = [
+            dump("2020-01-01T00:00:00Z", true),
+            dump("2020-01-02T00:00:00Z", true),
+            dump("2026-01-01T00:00:00Z", false),
+        ];
         let why = reasons(&dumps, at("2026-11-21T12:00:00Z"), &Keep { last: Some(1), ..Keep::default() });
         assert_eq!(why, [vec![], vec!["last verified".to_string()], vec!["last".to_string()]]);
     }

@@ -70,7 +70,8 @@ fn row(stored: &Stored) -> Row {
 pub(crate) fn run(args: &cli::List, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     let mut trouble = Vec::new();
-    let wanted = |s: &&Stored| args.databases.is_empty() || args.databases.contains(&s.manifest.database.name);
+    let wanted =
+        |s: &&Stored| args.databases.is_empty() || args.databases.contains(&s.manifest.database.name);
     for repo in &repos {
         match catalog::read(repo, &args.repos.cluster) {
             Ok(contents) => {

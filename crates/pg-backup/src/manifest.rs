@@ -17,15 +17,16 @@ pub(crate) const FORMAT: u32 = 1;
 /// Row counts live in a part of their own, so a manifest stays small whatever the number of tables.
 const LARGEST: u64 = 1 << 20;
 
-/// Names a dump by when it began: `20261121T030000Z-7f3a`. Ids sort by time.
+/// Names a dump by when it began, in UTC, to the microsecond: `20261121T030000Z-120034`. Ids sort by time; a clash
+/// would be refused by the store.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Id(String);
 
 impl Id {
-    /// A new id; `salt` tells dumps of one second apart.
-    pub(crate) fn new(at: Timestamp, salt: u16) -> Id {
-        Id(format!("{}-{salt:04x}", at.strftime("%Y%m%dT%H%M%SZ")))
+    /// The id of a dump that begins now.
+    pub(crate) fn new(at: Timestamp) -> Id {
+        Id(format!("{}-{:06}", at.strftime("%Y%m%dT%H%M%SZ"), at.subsec_microsecond()))
     }
 }
 
@@ -34,9 +35,8 @@ impl FromStr for Id {
 
     fn from_str(text: &str) -> Result<Id> {
         let digits = |r: std::ops::Range<usize>| text.as_bytes()[r].iter().all(u8::is_ascii_digit);
-        let fits = text.len() == 21 && text.is_ascii() && digits(0..8) && digits(9..15);
-        let marks = fits && &text[8..9] == "T" && &text[15..17] == "Z-";
-        if marks && text[17..].bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        let fits = text.len() == 23 && text.is_ascii() && digits(0..8) && digits(9..15) && digits(17..23);
+        if fits && &text[8..9] == "T" && &text[15..17] == "Z-" {
             return Ok(Id(text.to_string()));
         }
         Err(Error::usage(format!("{text:?} is not the ID of a dump")).hint("`pg-backup list` shows the IDs"))
@@ -138,7 +138,8 @@ impl Manifest {
     /// # Errors
     /// Corrupt when the manifest does not name it.
     pub(crate) fn body(&self) -> Result<&Sum> {
-        let missing = || Error::corrupt(format!("the manifest of {} names no .{}", self.id, self.form.suffix()));
+        let missing =
+            || Error::corrupt(format!("the manifest of {} names no .{}", self.id, self.form.suffix()));
         self.parts.get(self.form.suffix()).ok_or_else(missing)
     }
 
@@ -152,7 +153,8 @@ impl Manifest {
 
     /// Bytes of the manifest's object.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self).doing(|| format!("write the manifest of {}", self.id))?;
+        let mut json =
+            serde_json::to_vec_pretty(self).doing(|| format!("write the manifest of {}", self.id))?;
         json.push(b'\n');
         Ok(json)
     }
@@ -228,10 +230,12 @@ mod tests {
 
     #[test]
     fn ids_sort_by_time_and_only_ids_parse() {
-        let at = |s| Timestamp::from_second(s).expect("in range");
-        assert_eq!(Id::new(at(1_795_316_400), 0x7f3a).to_string(), "20261122T030000Z-7f3a");
-        assert!(Id::new(at(100), 0xffff) < Id::new(at(101), 0));
-        for bad in ["", "20261121T030000Z-7f3g", "20261121T030000Z7f3a", "2026-11-21", "20261121T030000Z-7f3aé"] {
+        let at = |us| Timestamp::from_microsecond(us).expect("in range");
+        assert_eq!(Id::new(at(1_795_316_400_000_042)).to_string(), "20261122T030000Z-000042");
+        assert!(Id::new(at(100_999_999)) < Id::new(at(101_000_000)));
+        for bad in
+            ["", "20261121T030000Z-12345", "20261121T030000Z1234567", "2026-11-21", "20261121T030000Z-1234é"]
+        {
             assert!(bad.parse::<Id>().is_err(), "{bad}");
         }
     }
@@ -239,7 +243,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_database_name_makes_a_key_that_comes_apart_again(name in "\\PC{1,15}") {
-            let id: Id = "20261121T030000Z-7f3a".parse().expect("an id");
+            let id: Id = "20261121T030000Z-120034".parse().expect("an id");
             let key = key("main", &name, &id, GLOBALS).expect("a key");
             let named = parse("main", &key).expect("comes apart");
             prop_assert_eq!((named.database, named.id, named.suffix), (encode(&name), id, GLOBALS.to_string()));

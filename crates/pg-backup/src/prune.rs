@@ -42,7 +42,14 @@ impl Record for Step {
     const HEAD: &'static [&'static str] = &["repo", "database", "id", "action", "stored", "why"];
     fn cells(&self) -> Vec<String> {
         let why = self.why.join(", ");
-        vec![self.repo.clone(), self.database.clone(), self.id.to_string(), self.action.into(), out::bytes(self.bytes), why]
+        vec![
+            self.repo.clone(),
+            self.database.clone(),
+            self.id.to_string(),
+            self.action.into(),
+            out::bytes(self.bytes),
+            why,
+        ]
     }
 }
 
@@ -152,8 +159,12 @@ fn step(stored: &Stored, contents: &Contents, why: Vec<String>) -> Step {
 
 /// Objects of dumps that have no manifest: of runs that died, or of a prune that did.
 fn garbage(contents: &Contents, repo: &Repo, now: Timestamp) -> Vec<Step> {
-    let whole: BTreeSet<(&str, &Id)> =
-        contents.objects.iter().filter(|(n, _)| n.suffix == "json").map(|(n, _)| (n.database.as_str(), &n.id)).collect();
+    let whole: BTreeSet<(&str, &Id)> = contents
+        .objects
+        .iter()
+        .filter(|(n, _)| n.suffix == "json")
+        .map(|(n, _)| (n.database.as_str(), &n.id))
+        .collect();
     let old = |o: &Object| now.as_second() - o.modified.as_second() > GARBAGE_AGE.as_secs().cast_signed();
     let orphaned = |(n, o): &&(Named, Object)| !whole.contains(&(n.database.as_str(), &n.id)) && old(o);
     let step = |(named, object): &(Named, Object)| Step {

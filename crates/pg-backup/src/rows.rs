@@ -37,7 +37,9 @@ fn count_one(client: &mut impl GenericClient, schema: String, table: String) -> 
     stop::check()?;
     let name = format!("{}.{}", Ident::new(&schema), Ident::new(&table));
     let row = client.query_one(&format!("select count(*) from only {name}"), &[]);
-    let row = row.doing(|| format!("count the rows of {name}")).map_err(|e| e.hint("grant pg_read_all_data to ROLE"))?;
+    let row = row
+        .doing(|| format!("count the rows of {name}"))
+        .map_err(|e| e.hint("grant pg_read_all_data to ROLE"))?;
     Ok(Count { schema, table, rows: row.get(0) })
 }
 
@@ -64,7 +66,9 @@ pub(crate) fn pack(counts: &[Count]) -> Result<Vec<u8>> {
 pub(crate) fn unpack(packed: impl Read) -> Result<Vec<Count>> {
     let mut lines = String::new();
     MultiGzDecoder::new(packed).read_to_string(&mut lines).doing(|| "read the row counts".into())?;
-    let parse = |line| serde_json::from_str(line).map_err(|e| Error::corrupt("the row counts are damaged").because(e));
+    let parse = |line| {
+        serde_json::from_str(line).map_err(|e| Error::corrupt("the row counts are damaged").because(e))
+    };
     lines.lines().map(parse).collect()
 }
 

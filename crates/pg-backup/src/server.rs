@@ -41,7 +41,11 @@ impl Server {
     ///
     /// # Errors
     /// When it cannot be reached.
-    pub(crate) fn reach_in(args: &cli::Server, section: Option<&Cluster>, database: &str) -> Result<(Server, Client)> {
+    pub(crate) fn reach_in(
+        args: &cli::Server,
+        section: Option<&Cluster>,
+        database: &str,
+    ) -> Result<(Server, Client)> {
         Server::ask(args, section, resolve(args, section)?.with_dbname(database))
     }
 
@@ -58,9 +62,10 @@ impl Server {
     /// When there is no such database or it cannot be reached.
     pub(crate) fn session(&self, database: &str) -> Result<Client> {
         let mut client = self.conn.with_dbname(database).connect()?;
-        let mut sql = "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; \
+        let mut sql =
+            "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; \
                        set client_min_messages = warning"
-            .to_string();
+                .to_string();
         for (since, name) in [(14, "idle_session_timeout"), (17, "transaction_timeout")] {
             if self.major >= since {
                 sql.push_str(&format!("; set {name} = 0"));
@@ -105,7 +110,8 @@ fn version(client: &mut Client) -> Result<(String, u32)> {
 /// # Errors
 /// When the server cannot be asked.
 pub(crate) fn databases(client: &mut Client) -> Result<Vec<Listed>> {
-    let sql = "select datname::text, datistemplate, datallowconn, datconnlimit = -2 from pg_database order by 1";
+    let sql =
+        "select datname::text, datistemplate, datallowconn, datconnlimit = -2 from pg_database order by 1";
     let rows = client.query(sql, &[]).doing(|| "list the databases".into())?;
     let listed = |r: &postgres::Row| Listed {
         name: r.get(0),
@@ -124,7 +130,11 @@ pub(crate) fn choose(listed: &[Listed], named: &[String], all: bool) -> Result<V
     if all {
         let fit = listed.iter().filter(|d| !d.template && d.connectable && !d.invalid);
         let names: Vec<String> = fit.map(|d| d.name.clone()).collect();
-        return if names.is_empty() { Err(Error::usage("the server has no database to dump")) } else { Ok(names) };
+        return if names.is_empty() {
+            Err(Error::usage("the server has no database to dump"))
+        } else {
+            Ok(names)
+        };
     }
     for name in named {
         fit_to_dump(listed, name)?;

@@ -52,10 +52,18 @@ struct Proof<'a> {
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Verify, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
-    run::job(config, "pg-backup", "verify", &args.repos.cluster, |report| act(args, config, &repos, report, out))
+    run::job(config, "pg-backup", "verify", &args.repos.cluster, |report| {
+        act(args, config, &repos, report, out)
+    })
 }
 
-fn act(args: &cli::Verify, config: &Config, repos: &[Repo], report: &mut Report, out: &mut Out<'_>) -> Result<()> {
+fn act(
+    args: &cli::Verify,
+    config: &Config,
+    repos: &[Repo],
+    report: &mut Report,
+    out: &mut Out<'_>,
+) -> Result<()> {
     let server = if args.deep { Some(scratch(args, config)?) } else { None };
     let mut tally = Tally::default();
     let mut seen = Vec::new();
@@ -66,7 +74,8 @@ fn act(args: &cli::Verify, config: &Config, repos: &[Repo], report: &mut Report,
         }
         let newest = newest(&contents.dumps);
         for stored in contents.dumps {
-            let is_newest = newest.contains(&(stored.manifest.database.name.clone(), stored.manifest.id.clone()));
+            let is_newest =
+                newest.contains(&(stored.manifest.database.name.clone(), stored.manifest.id.clone()));
             if !wanted(args, &stored, is_newest) {
                 continue;
             }
@@ -83,7 +92,10 @@ fn act(args: &cli::Verify, config: &Config, repos: &[Repo], report: &mut Report,
     }
     if seen.is_empty() && args.ids.is_empty() {
         // Nothing verified is not well.
-        tally.item::<()>(Err(Error::new(Kind::Findings, format!("there is no dump of cluster {}", args.repos.cluster))));
+        tally.item::<()>(Err(Error::new(
+            Kind::Findings,
+            format!("there is no dump of cluster {}", args.repos.cluster),
+        )));
     }
     tally.verdict("dumps")
 }
@@ -120,7 +132,13 @@ fn one(stored: Stored, server: Option<&(Server, String)>) -> Result<Verified> {
     let restored = server.map(|(server, maintenance)| rehearse(server, maintenance, stored, jobs));
     let restored_tables = restored.transpose().doing(|| format!("restore {name} into a scratch database"))?;
     let at = Timestamp::now();
-    let proof = Proof { format: 1, id: &manifest.id, at, by: concat!("pg-backup ", env!("CARGO_PKG_VERSION")), restored_tables };
+    let proof = Proof {
+        format: 1,
+        id: &manifest.id,
+        at,
+        by: concat!("pg-backup ", env!("CARGO_PKG_VERSION")),
+        restored_tables,
+    };
     let json = serde_json::to_vec(&proof).doing(doing)?;
     let key = manifest.key(&proof_suffix(at))?;
     if let Err(e) = repo.store.put(&key, &mut &json[..], &Attrs::new()) {
@@ -128,7 +146,13 @@ fn one(stored: Stored, server: Option<&(Server, String)>) -> Result<Verified> {
         log::warn!("{name} is whole, but the proof could not be stored in {}: {}", repo.name, e.chain());
     }
     let bytes = manifest.stored_bytes();
-    Ok(Verified { repo: repo.name, database: manifest.database.name, id: manifest.id, bytes, restored_tables })
+    Ok(Verified {
+        repo: repo.name,
+        database: manifest.database.name,
+        id: manifest.id,
+        bytes,
+        restored_tables,
+    })
 }
 
 fn read_back(stored: &Stored, suffix: &str, sum: &Sum) -> Result<()> {

@@ -1,10 +1,17 @@
 //! Real servers and faults for the tests. A server that is missing is a panic that says how to get it.
 
+mod cable;
+mod flaky;
 pub mod pg;
+mod s3;
 mod slack;
 mod smtp;
+pub mod tls;
 
+pub use cable::Cable;
+pub use flaky::Flaky;
 pub use pg::Pg;
+pub use s3::{S3, http};
 pub use slack::{Answer, Request, Slack};
 pub use smtp::{LOGIN, Smtp, SmtpOptions};
 

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of any major, in its own folder below /tmp, gone when dropped.
+//! A PostgreSQL server of any major, in its own folder, gone when dropped.
 
 mod system;
 mod template;

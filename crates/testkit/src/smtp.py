@@ -5,7 +5,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 folder, settings = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
 tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 tls.load_cert_chain(settings["cert"], settings["key"])
-count = {"tries": 0, "mails": 0}
+count = {"tries": 0, "mails": 0, "logins": 0}
 
 
 class Keep:
@@ -29,6 +29,8 @@ class Keep:
 
 
 def login(server, session, envelope, mechanism, data):
+    count["logins"] += 1
+    (folder / "logins").write_text(str(count["logins"]))
     good = [settings["user"].encode(), settings["password"].encode()]
     return AuthResult(success=[data.login, data.password] == good, handled=False)
 

@@ -72,6 +72,12 @@ impl Smtp {
         self.folder.path().join("ca.pem")
     }
 
+    /// How often somebody tried to log in.
+    pub fn logins(&self) -> u32 {
+        let count = std::fs::read_to_string(self.folder.path().join("logins")).unwrap_or_default();
+        count.parse().unwrap_or(0)
+    }
+
     /// The mails it took, in order, each with its headers; `X-Tls`, `X-Login` and `X-Rcpt` tell how each came.
     pub fn mails(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path()).expect("the folder is there");

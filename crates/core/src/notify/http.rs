@@ -1,6 +1,6 @@
 //! The one HTTP client, and URLs that are secrets.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::secret::Secret;
 use std::time::Duration;
 use ureq::http::Uri;
@@ -72,9 +72,12 @@ pub(super) struct Answer {
 /// elsewhere.
 ///
 /// # Errors
-/// Retry, when there was no answer; its text holds nothing of the URL but the host.
+/// Retry when there was no answer, Failed when TLS came to none, which time does not cure; the text holds nothing of the URL but the host.
 pub(super) fn post(url: &SecretUrl, target: &str, kind: &str, body: &str, limit: Duration) -> Result<Answer> {
-    let trouble = |e: &ureq::Error| Error::retry(format!("post to {}: {}", url.host(), url.redact(&said(e))));
+    let trouble = |e: &ureq::Error| {
+        let kind = if is_tls(e) { Kind::Failed } else { Kind::Retry };
+        Error::new(kind, format!("post to {}: {}", url.host(), url.redact(&said(e))))
+    };
     let sent = agent(limit).post(target).header("Content-Type", kind).send(body);
     let mut response = sent.map_err(|e| trouble(&e))?;
     let header = response.headers().get("Retry-After").and_then(|v| v.to_str().ok());
@@ -102,6 +105,16 @@ fn agent(limit: Duration) -> ureq::Agent {
         .user_agent(concat!("toban/", env!("CARGO_PKG_VERSION")))
         .tls_config(tls);
     config.build().new_agent()
+}
+
+/// Whether TLS said no, as to a certificate it does not know.
+pub(super) fn is_tls(e: &(dyn std::error::Error + 'static)) -> bool {
+    let inside = |io: &std::io::Error| io.get_ref().is_some_and(|inner| is_tls(inner));
+    e.is::<rustls::Error>()
+        || e.downcast_ref::<std::io::Error>().is_some_and(inside)
+        || matches!(e.downcast_ref(), Some(ureq::Error::Rustls(_)))
+        || matches!(e.downcast_ref(), Some(ureq::Error::Io(io)) if inside(io))
+        || e.source().is_some_and(is_tls)
 }
 
 fn said(e: &ureq::Error) -> String {

@@ -2,7 +2,7 @@
 
 use super::config::{Address, MailConfig, Tls};
 use super::deliver::Trouble;
-use super::http::is_loopback;
+use super::http::{is_loopback, is_tls};
 use super::{Env, message};
 use crate::error::{Context, Error, Result};
 use crate::secret::Secret;
@@ -16,6 +16,9 @@ use lettre::transport::smtp::{self, SmtpTransport};
 use lettre::{Transport, transport::smtp::client};
 use std::path::Path;
 use std::time::Duration;
+
+/// Authentication is required, too weak, refused, or wants TLS (RFC 4954).
+const LOGIN: [u16; 4] = [530, 534, 535, 538];
 
 /// Who sends to whom, and through what.
 #[derive(Clone)]
@@ -77,12 +80,11 @@ impl Mail {
     }
 
     fn written(&self, message: &message::Message) -> Result<Message> {
-        let host = lettre_host(&self.from);
         let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
         let mut mail = Message::builder()
             .from(self.from.clone())
             .subject(&message.subject)
-            .message_id(Some(format!("<{}@{host}>", message.id)))
+            .message_id(Some(format!("<{}@{}>", message.id, self.from.email.domain())))
             .date(message.date.into())
             // RFC 3834: no vacation notice answers this.
             .raw_header(HeaderValue::new(automatic, "auto-generated".to_string()))
@@ -122,11 +124,14 @@ impl Server {
     }
 }
 
-/// A 5xx is for good, a 4xx and a lost connection pass; what TLS or the client itself dislikes needs a person.
+/// A 5xx is for good, a 4xx and a lost connection pass; what TLS, the client itself or the login dislikes needs a
+/// person, and trying it again at once may lock the account.
 fn judge(e: smtp::Error, doing: &str) -> Trouble {
-    let (permanent, person) = (e.is_permanent(), e.is_tls() || e.is_client() || e.is_response());
+    let login = e.status().is_some_and(|code| LOGIN.contains(&u16::from(code)));
+    let (permanent, person) =
+        (e.is_permanent(), login || is_tls(&e) || e.is_tls() || e.is_client() || e.is_response());
     let e = Error::failed(doing).because(e);
-    match (permanent, person) {
+    match (permanent && !login, person) {
         (true, _) => Trouble::Refused(e),
         (_, true) => Trouble::Later(e),
         _ => Trouble::Soon(e, None),
@@ -206,8 +211,4 @@ fn certificates(path: &Path) -> Result<Certificate> {
     let doing = || format!("read the certificates in {}", path.display());
     let pem = std::fs::read(path).doing(doing)?;
     Certificate::from_pem(&pem).doing(doing)
-}
-
-fn lettre_host(from: &Mailbox) -> &str {
-    from.email.domain()
 }

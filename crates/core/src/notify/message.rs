@@ -2,6 +2,7 @@
 
 use super::decide::{Event, Standing};
 use crate::error::Kind;
+use crate::out::escape;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -61,11 +62,10 @@ impl Outcome {
         let mut line = |name: &str, value: &str| {
             let _ = writeln!(text, "{name:<9}{value}");
         };
-        line("Job:", &self.title());
+        line("Job:", cut(&escape(&self.title()), 500));
         line("Host:", &self.host);
-        if let Some(error) = &self.error {
-            line("Error:", cut(error, 2000));
-            self.hint.iter().for_each(|h| line("Hint:", cut(h, 1000)));
+        for (name, text, limit) in [("Error:", &self.error, 2000), ("Hint:", &self.hint, 1000)] {
+            text.iter().for_each(|t| line(name, cut(&escape(t), limit)));
         }
         line("Status:", &format!("{} ({})", self.status, meaning(self.status)));
         line("Started:", &self.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
@@ -75,7 +75,7 @@ impl Outcome {
         }
         if !self.notes.is_empty() {
             let notes = self.notes.join("\n");
-            let _ = write!(text, "\n{}\n", tail(&notes, TEXT - text.len() - 2));
+            let _ = write!(text, "\n{}\n", tail(&notes, TEXT.saturating_sub(text.len() + 2)));
         }
         text
     }

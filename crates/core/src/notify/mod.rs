@@ -16,7 +16,7 @@ pub use decide::{Event, Standing, decide};
 pub(crate) use message::{Outcome, job_name};
 pub(crate) use state::Tally;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use deliver::Channel;
 use ping::Pinger;
 use state::Memory;
@@ -44,12 +44,12 @@ impl<'c> Teller<'c> {
         channels.extend(mail.map(|m| ("mail", m.map(Channel::Mail))));
         channels.extend(slack.map(|s| ("slack", s.map(Channel::Slack))));
         for (name, broken) in channels.iter().filter_map(|(n, c)| Some((n, c.as_ref().err()?))) {
-            log::warn!("notifications by {name} cannot be sent: {}", broken.chain());
+            log::warn!("notifications by {name} cannot be sent: {}", with_cure(broken));
         }
         let ping = Pinger::open(config.ping.as_ref());
         let unheard = u64::from(ping.is_err());
         let pinger = ping.unwrap_or_else(|e| {
-            log::warn!("the ping cannot be sent: {}", e.chain());
+            log::warn!("the ping cannot be sent: {}", with_cure(&e));
             None
         });
         Teller { config, channels, pinger, unheard }
@@ -86,6 +86,10 @@ impl<'c> Teller<'c> {
             self.unheard += 1;
         }
     }
+}
+
+fn with_cure(e: &Error) -> String {
+    e.cure().map_or_else(|| e.chain(), |cure| format!("{} (hint: {cure})", e.chain()))
 }
 
 /// What could not be told of a job so far, for metrics that are written before anybody is told.

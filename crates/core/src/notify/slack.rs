@@ -5,7 +5,7 @@ use super::config::SlackConfig;
 use super::deliver::Trouble;
 use super::http::{self, Answer, SecretUrl};
 use super::message::Message;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::secret::Secret;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -46,7 +46,8 @@ impl Slack {
         let body = payload(message).to_string();
         match http::post(&self.webhook, url, "application/json; charset=utf-8", &body, limit) {
             Ok(answer) => self.judge(answer),
-            Err(e) => Err(Trouble::Soon(e, None)),
+            Err(e) if e.kind() == Kind::Retry => Err(Trouble::Soon(e, None)),
+            Err(e) => Err(Trouble::Later(e)),
         }
     }
 

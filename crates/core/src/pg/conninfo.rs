@@ -72,12 +72,10 @@ impl ConnInfo {
                 .clone()
                 .ok_or_else(|| Error::usage("no user name").hint("give user= or PGUSER"))?,
         };
-        let application =
-            settings.get("application_name").or_else(|| settings.get("fallback_application_name"));
         Ok(ConnInfo {
             hosts: host::hosts(&settings, &around.socket_dir)?,
             dbname: settings.get("dbname").unwrap_or(&user).to_string(),
-            application: application.unwrap_or(tool).to_string(),
+            application: settings.given("application_name").unwrap_or(tool).to_string(),
             target: Target::parse(settings.get("target_session_attrs").unwrap_or("any"))?,
             shuffle: shuffle(&settings)?,
             timeout: timeout(&settings)?,

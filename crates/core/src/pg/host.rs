@@ -68,15 +68,17 @@ fn list<'a>(settings: &'a Settings, key: &str) -> Vec<&'a str> {
     settings.get(key).map(|v| v.split(',').collect()).unwrap_or_default()
 }
 
+/// Messages show no port or host that could be a piece of a password whose `/` or `@` was not encoded.
 fn host(name: String, address: &str, port: &str, socket_dir: &Path) -> Result<Host> {
+    let encode = "in a URI write a password's / as %2F and @ as %40";
+    let bad = || Error::usage("a port is a number from 1 to 65535").hint(encode);
     let port = match port.trim() {
         "" => 5432,
-        text => text
-            .parse()
-            .ok()
-            .filter(|p| *p > 0)
-            .ok_or_else(|| Error::usage(format!("bad port \"{text}\"")))?,
+        text => text.parse().ok().filter(|p| *p > 0).ok_or_else(bad)?,
     };
+    if name.rfind('@').is_some_and(|at| at > 0) && !name.starts_with(['/', '@']) {
+        return Err(Error::usage("a host name with an @ in it").hint(encode));
+    }
     let bad = |_| Error::usage(format!("hostaddr is an IP address, not \"{address}\""));
     let address: Option<IpAddr> = if address.is_empty() { None } else { Some(address.parse().map_err(bad)?) };
     let name = match (name.as_str(), address) {

@@ -47,7 +47,6 @@ pub(super) const ALL: &[Keyword] = &[
     used("connect_timeout", "PGCONNECT_TIMEOUT"),
     used("options", "PGOPTIONS"),
     used("application_name", "PGAPPNAME"),
-    used("fallback_application_name", ""),
     used("keepalives", ""),
     used("keepalives_idle", ""),
     used("keepalives_interval", ""),
@@ -69,6 +68,8 @@ pub(super) const ALL: &[Keyword] = &[
     // Our client always speaks UTF-8, and a dump is best in its database's own encoding.
     idle("client_encoding", "PGCLIENTENCODING"),
     idle("sslcompression", "PGSSLCOMPRESSION"),
+    // The tool's own name is the fallback, as psql's is for psql.
+    idle("fallback_application_name", ""),
     // Only for an encrypted key, which is refused by itself.
     idle("sslpassword", ""),
     idle("krbsrvname", "PGKRBSRVNAME"),

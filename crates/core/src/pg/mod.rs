@@ -20,3 +20,6 @@ mod verify;
 pub use conninfo::ConnInfo;
 pub use ident::{Ident, literal};
 pub use surroundings::Surroundings;
+
+#[cfg(test)]
+mod properties;

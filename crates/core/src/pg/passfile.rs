@@ -53,7 +53,9 @@ fn fits(line: &str, wanted: Wanted<'_>) -> Option<Secret> {
     for token in [wanted.host, wanted.port, wanted.dbname, wanted.user] {
         rest = after_field(rest, token)?;
     }
-    Some(Secret::new(unescaped(rest)))
+    // A colon ends the password too, unless escaped; most people do not know, and neither does the manual tell.
+    let end = field_end(rest).unwrap_or(rest.len());
+    Some(Secret::new(unescaped(&rest[..end])))
 }
 
 /// What follows the first field and its colon, when the field is `*` or says `token`.
@@ -84,4 +86,21 @@ fn unescaped(text: &str) -> String {
         out.push(if c == '\\' { chars.next().unwrap_or('\\') } else { c });
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_fits_counts() {
+        let text = "#*:*:*:*:no\nother:*:*:*:no\ndb:5432:a\\:b:u\\\\v:p\\:w\\\\:rest\n*:*:*:*:last\\\n";
+        let found = |host, dbname, user| {
+            let wanted = Wanted { host, port: "5432", dbname, user };
+            lookup(text, wanted).map(|s| s.reveal().to_string())
+        };
+        assert_eq!(found("db", "a:b", "u\\v").as_deref(), Some("p:w\\"));
+        assert_eq!(found("db", "a", "u").as_deref(), Some("last\\"));
+        assert_eq!(found("other", "a", "u").as_deref(), Some("no"));
+    }
 }

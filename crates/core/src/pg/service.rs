@@ -14,7 +14,11 @@ use std::path::{Path, PathBuf};
 pub(super) fn apply(settings: &mut Settings, around: &Surroundings) -> Result<()> {
     let service = settings.given("service").or_else(|| around.variable("PGSERVICE"));
     let Some(service) = service.map(String::from) else { return Ok(()) };
-    let files = files(settings, around);
+    let named = settings.get("servicefile").or_else(|| around.variable("PGSERVICEFILE")).map(PathBuf::from);
+    if let Some(missing) = named.as_ref().filter(|f| !f.exists()) {
+        return Err(Error::usage(format!("no service file {}", missing.display())).hint("see PGSERVICEFILE"));
+    }
+    let files = files(named, around);
     for file in files.iter().filter(|f| f.exists()) {
         let text = std::fs::read_to_string(file).doing(|| format!("read {}", file.display()))?;
         if let Some(lines) = section(&text, &service) {
@@ -30,8 +34,7 @@ pub(super) fn apply(settings: &mut Settings, around: &Surroundings) -> Result<()
         .hint(format!("looked in {}", looked.join(" and "))))
 }
 
-fn files(settings: &Settings, around: &Surroundings) -> Vec<PathBuf> {
-    let named = settings.get("servicefile").or_else(|| around.variable("PGSERVICEFILE")).map(PathBuf::from);
+fn files(named: Option<PathBuf>, around: &Surroundings) -> Vec<PathBuf> {
     let system = around.variable("PGSYSCONFDIR").unwrap_or("/etc/postgresql-common");
     let own = named.or_else(|| around.at_home(".pg_service.conf"));
     own.into_iter().chain([Path::new(system).join("pg_service.conf")]).collect()

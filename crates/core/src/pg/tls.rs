@@ -167,14 +167,10 @@ fn direct(settings: &Settings) -> Result<bool> {
     }
 }
 
-/// Given, else ~/.postgresql/root.crt, else Debian's /etc/postgresql-common/root.crt.
+/// Given, else ~/.postgresql/root.crt. (Debian's /etc/postgresql-common/root.crt is for servers: libpq does not look.)
 fn root_file(settings: &Settings, around: &Surroundings) -> Roots {
-    if let Some(given) = settings.get("sslrootcert") {
-        return Roots::File(given.into());
-    }
-    let debian = Some(PathBuf::from("/etc/postgresql-common/root.crt")).filter(|p| p.exists());
-    let own = around.at_home(".postgresql/root.crt");
-    own.clone().filter(|p| p.exists()).or(debian).or(own).map_or(Roots::Nobody, Roots::File)
+    let given = settings.get("sslrootcert").map(PathBuf::from);
+    given.or_else(|| around.at_home(".postgresql/root.crt")).map_or(Roots::Nobody, Roots::File)
 }
 
 fn revocations(settings: &Settings, around: &Surroundings) -> Result<Vec<PathBuf>> {

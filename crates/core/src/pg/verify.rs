@@ -1,7 +1,7 @@
 //! Judging a server's certificate as libpq (OpenSSL) does, with rustls' strictness where that is safe to keep.
 //!
-//! rustls refuses three certificates that PostgreSQL's manual tells people to make: a self-signed one (CA:TRUE) given
-//! as its own root, one whose only name is the CN, and one of X.509 version 1 (`openssl x509 -req` up to 3.1).
+//! rustls refuses what PostgreSQL's manual tells people to make: a self-signed certificate (CA:TRUE) given as its own
+//! root, one whose only name is the CN, one of X.509 version 1 (`openssl x509 -req` before 3.2).
 
 use super::names::Names;
 use super::tls::provider;
@@ -155,10 +155,8 @@ impl Verifier {
             CertificateError::Revoked => {
                 refuse("the server's certificate was revoked", "give the server a new certificate")
             }
-            _ if cert.is_ca() => refuse(
-                "the server's certificate is an authority's own (CA:TRUE), not a server's",
-                format!("put this very certificate into {}, or make one with CA:FALSE", self.place),
-            ),
+            // CaUsedAsEndEntity: OpenSSL takes an authority's certificate as a server's.
+            _ if cert.is_ca() => self.signed_by_root(cert, now),
             _ => {
                 in_time(cert, now)?;
                 strong(cert)?;
@@ -184,12 +182,12 @@ impl Verifier {
         refuse(why, cure)
     }
 
-    /// rustls' chain building does not read version 1; one signature by a root is all such a certificate can have.
+    /// For what rustls' chain building does not take: one signature, by a root itself.
     fn signed_by_root(&self, cert: &X509Certificate<'_>, now: UnixTime) -> Result<(), Refusal> {
         if self.has_lists {
             return refuse(
-                "the server's certificate is of X.509 version 1, which is not looked up in sslcrl",
-                "make it anew with a subjectAltName, which makes it version 3",
+                "the server's certificate (X.509 version 1, or CA:TRUE) is not looked up in sslcrl",
+                "make it anew with a subjectAltName and CA:FALSE",
             );
         }
         let signs = |root: &CertificateDer<'_>| {

@@ -64,8 +64,10 @@ impl Dir {
 
     fn no_parent(&self) -> Error {
         let parent = self.parent().display().to_string();
-        Error::failed(format!("{parent} is not there"))
-            .hint(format!("mount it, or create it: mkdir {parent}; toban creates only {}", self.root.display()))
+        Error::failed(format!("{parent} is not there")).hint(format!(
+            "mount it, or create it: mkdir {parent}; toban creates only {}",
+            self.root.display()
+        ))
     }
 
     /// One clear line for what the file system says.

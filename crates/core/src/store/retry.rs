@@ -40,9 +40,13 @@ impl<S: Store> Retry<S> {
         }
     }
 
-    fn is_ours(&self, key: &Key, mark: &str) -> Result<bool> {
+    /// Whose object is there now, ours or another's; none when there is none.
+    fn whose(&self, key: &Key, mark: &str) -> Result<Option<Stored>> {
         let found = self.again(|| self.inner.stat(key))?;
-        Ok(found.is_some_and(|o| o.attrs.get(MARK).is_some_and(|m| m == mark)))
+        Ok(found.map(|o| match o.attrs.get(MARK) {
+            Some(theirs) if theirs == mark => Stored::New,
+            _ => Stored::Exists,
+        }))
     }
 }
 
@@ -61,12 +65,12 @@ impl<S: Store> Store for Retry<S> {
         loop {
             replay.at = 0;
             match self.inner.put(key, &mut replay, &marked) {
-                Ok(Stored::Exists) if tries.failures() > 0 && self.is_ours(key, &mark)? => {
-                    return Ok(Stored::New);
+                Ok(Stored::Exists) if tries.failures() > 0 => {
+                    return Ok(self.whose(key, &mark)?.unwrap_or(Stored::Exists));
                 }
                 Err(e) if e.kind() == Kind::Retry && !replay.broken => {
                     if replay.spent {
-                        return if self.is_ours(key, &mark)? { Ok(Stored::New) } else { Err(e) };
+                        return self.whose(key, &mark)?.ok_or(e);
                     }
                     next(&mut tries, e)?;
                 }

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use toban_core::config::Config;
 use toban_core::{Error, Kind};
 
+/// How this program is told to be the job.
+const CHILD: [&str; 4] = ["--exact", "job::child", "--ignored", "--nocapture"];
+
 /// One job's folder: configuration, secrets, state, metrics.
 pub(crate) struct Job {
     folder: tempfile::TempDir,
@@ -48,7 +51,21 @@ impl Job {
     /// The process of a run that ends with `status` (`panic` is one too) and notes `note`.
     pub(crate) fn start(&self, status: &str, note: &str) -> Child {
         let mut child = Command::new(std::env::current_exe().expect("this program"));
-        child.args(["--exact", "job::child", "--ignored", "--nocapture"]).env_clear();
+        child.args(CHILD);
+        self.spawn(child, status, note)
+    }
+
+    /// The same on a terminal, which `script` of util-linux makes.
+    pub(crate) fn on_terminal(&self) -> String {
+        let program = std::env::current_exe().expect("this program");
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("{} {}", program.display(), CHILD.join(" ")), "/dev/null"]);
+        let done = self.spawn(script, "0", "a note").wait_with_output().expect("ends");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    fn spawn(&self, mut child: Command, status: &str, note: &str) -> Child {
+        child.env_clear().stdin(Stdio::null());
         child.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         child.envs([("TOBAN_STATE_DIR", self.path("state")), ("TOBAN_CONFIG", self.path("toban.toml"))]);
         child.envs([("JOB_STATUS", status), ("JOB_NOTE", note)]).envs(self.env.iter().cloned());
@@ -103,6 +120,11 @@ fn child() {
 }
 
 fn body(status: &str) -> toban_core::Result<()> {
+    if std::env::var_os("JOB_PROGRESS").is_some() {
+        let progress = toban_core::progress::Progress::bytes("dump app", Some(64 << 20), false);
+        let mut source = progress.wrap(std::io::Read::take(std::io::repeat(7), 64 << 20));
+        std::io::copy(&mut source, &mut std::io::sink()).expect("memory");
+    }
     let kind = |k: &&Kind| k.status().to_string() == status;
     match Kind::ALL.iter().find(kind) {
         Some(kind) => Err(Error::new(*kind, "dump app").because("the disk is full").hint("make room")),

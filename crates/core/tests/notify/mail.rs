@@ -79,6 +79,7 @@ fn a_certificate_of_a_stranger_is_refused() {
     let ran = job.run("1");
     assert_eq!(smtp.mails().len(), 0, "{}", ran.output);
     assert!(ran.output.contains("certificate"), "{}", ran.output);
+    assert!(ran.took < std::time::Duration::from_secs(5), "time does not cure it: {:?}", ran.took);
 }
 
 #[test]
@@ -116,6 +117,10 @@ fn a_wrong_password_is_reported_without_it() {
     job.file("smtp_pass", "canary-wrong");
     let ran = job.run("1");
     assert!(ran.output.contains("535") && !ran.output.contains("canary-wrong"), "{}", ran.output);
+    assert_eq!(smtp.logins(), 1, "more tries could lock the account");
+    job.file("smtp_pass", LOGIN.1);
+    job.run("1");
+    assert_eq!(smtp.mails().len(), 1, "it was kept until the password was mended");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::job::Job;
 use std::time::Duration;
-use testkit::{Answer, Slack};
+use testkit::{Answer, Slack, Smtp, SmtpOptions};
 
 fn job(monitor: &Slack) -> Job {
     Job::new(&format!("[notify.ping]\nurl = \"{}\"", monitor.url("/ping/canary-ping")))
@@ -42,4 +42,18 @@ fn the_body_is_the_end_of_at_most_ten_thousand_bytes() {
     assert!(done.status.success());
     let body = &monitor.requests()[1].body;
     assert!(body.len() <= 10_000 && body.contains("the disk is full"), "{} bytes", body.len());
+}
+
+#[test]
+fn a_monitor_behind_tls_is_known_by_its_certificate() {
+    // A mail server is no monitor, but it is a TLS server: what is said next tells how far the handshake came.
+    let server = Smtp::start(&SmtpOptions { tls: "implicit", ..SmtpOptions::default() });
+    let mut job =
+        Job::new(&format!("[notify.ping]\nurl = \"https://localhost:{}/canary-ping\"", server.port()));
+    let stranger = job.run("0");
+    assert!(stranger.output.contains("certificate"), "{}", stranger.output);
+    job.env("SSL_CERT_FILE", &server.ca_file().to_string_lossy());
+    let known = job.run("0");
+    assert!(known.output.contains("ping start: post to localhost"), "{}", known.output);
+    assert!(!known.output.contains("certificate") && !known.output.contains("canary"), "{}", known.output);
 }

@@ -189,24 +189,43 @@ fn metrics_of_prom(job: &Job) -> Samples {
     parse(&text, &mut BTreeMap::new())
 }
 
-#[test]
-fn systemd_is_told_the_status_line() {
-    let job = Job::new("");
-    let socket = std::os::unix::net::UnixDatagram::bind(job.path("notify")).expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
-    let mut said = |status: &str| {
-        let mut job = Job::new("");
-        job.env("NOTIFY_SOCKET", &socket_path(&socket));
-        job.env("JOB_SAYS", status);
-        job.run("0");
-        let mut buf = [0; 200];
-        let n = socket.recv(&mut buf).expect("a datagram");
-        String::from_utf8_lossy(&buf[..n]).into_owned()
-    };
-    assert_eq!(said("dump app\nREADY=1"), "STATUS=dump app\\nREADY=1\n");
+/// What systemd would hear of a run with this variable set, and what the run printed.
+fn heard(variable: &str, value: &str) -> (Vec<String>, String) {
+    let mut job = Job::new("");
+    let socket = std::os::unix::net::UnixDatagram::bind(job.path("socket")).expect("a socket");
+    socket.set_nonblocking(true).expect("a socket");
+    job.env("NOTIFY_SOCKET", &job.path("socket").to_string_lossy().into_owned());
+    job.env(variable, value);
+    let output = job.run("0").output;
+    let mut buf = [0; 200];
+    let datagrams = std::iter::from_fn(|| {
+        let n = socket.recv(&mut buf).ok()?;
+        Some(String::from_utf8_lossy(&buf[..n]).into_owned())
+    });
+    (datagrams.collect(), output)
 }
 
-fn socket_path(socket: &std::os::unix::net::UnixDatagram) -> String {
-    let address = socket.local_addr().expect("is bound");
-    address.as_pathname().expect("a path").to_string_lossy().into_owned()
+#[test]
+fn systemd_is_told_one_status_line() {
+    assert_eq!(heard("JOB_SAYS", "dump app\nREADY=1").0, ["STATUS=dump app\\nREADY=1\n"]);
+}
+
+#[test]
+fn progress_without_a_terminal_is_for_systemd_alone_and_no_flood() {
+    let (datagrams, output) = heard("JOB_PROGRESS", "1");
+    assert!(!output.contains("dump app"), "{output}");
+    assert_eq!(datagrams.first().map(String::as_str), Some("STATUS=dump app\n"));
+    assert_eq!(datagrams.last().map(String::as_str), Some("STATUS=\n"), "cleared at the end");
+    assert!(datagrams.len() < 5, "{datagrams:#?}");
+}
+
+#[test]
+fn progress_on_a_terminal_is_a_bar_that_goes_away() {
+    let mut job = Job::new("");
+    job.env("JOB_PROGRESS", "1");
+    job.env("TERM", "xterm");
+    let screen = job.on_terminal();
+    let bar = screen.rfind("64.00 MiB").unwrap_or_else(|| panic!("no bar: {screen:?}"));
+    assert!(screen.contains("dump app ["), "{screen:?}");
+    assert!(screen[bar..].contains("\u{1b}[2K"), "the line was not cleared: {screen:?}");
 }

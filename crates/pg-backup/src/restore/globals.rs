@@ -13,7 +13,12 @@ use toban_core::{Context, Error, Result};
 ///
 /// # Errors
 /// What psql said.
-pub(crate) fn create_missing(server: &Server, client: &mut Client, database: &str, globals: &str) -> Result<Vec<String>> {
+pub(crate) fn create_missing(
+    server: &Server,
+    client: &mut Client,
+    database: &str,
+    globals: &str,
+) -> Result<Vec<String>> {
     let there = existing(client)?;
     let (script, made) = missing(globals, &there);
     if script.is_empty() {
@@ -40,15 +45,20 @@ fn missing(globals: &str, there: &BTreeSet<String>) -> (String, Vec<String>) {
     let made: Vec<String> = globals.lines().filter_map(created).collect();
     let wanted = |line: &&str| {
         let about = |prefix: &str, name: &str| {
-            line.strip_prefix(prefix).and_then(|l| l.strip_prefix(name)).is_some_and(|l| l.starts_with([' ', ';']))
+            line.strip_prefix(prefix)
+                .and_then(|l| l.strip_prefix(name))
+                .is_some_and(|l| l.starts_with([' ', ';']))
         };
         if let Some(rest) = line.strip_prefix("CREATE TABLESPACE ") {
-            return !there.iter().any(|t| t.strip_prefix("TABLESPACE ").is_some_and(|t| rest.starts_with(&format!("{t} "))));
+            return !there
+                .iter()
+                .any(|t| t.strip_prefix("TABLESPACE ").is_some_and(|t| rest.starts_with(&format!("{t} "))));
         }
         if let Some((role, member)) = grant(line) {
             return made.iter().any(|m| m == role || m == member);
         }
-        made.iter().any(|m| ["CREATE ROLE ", "ALTER ROLE ", "COMMENT ON ROLE "].into_iter().any(|p| about(p, m)))
+        made.iter()
+            .any(|m| ["CREATE ROLE ", "ALTER ROLE ", "COMMENT ON ROLE "].into_iter().any(|p| about(p, m)))
     };
     let script: String = globals.lines().filter(wanted).flat_map(|l| [l, "\n"]).collect();
     (script, made)

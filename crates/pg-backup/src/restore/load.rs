@@ -46,6 +46,11 @@ pub(crate) fn check<'a>(source: &'a Source, server: &Server) -> Result<Ready<'a>
         toc(source, server, archive.path())?;
         return Ok(Ready { source, archive: Some(archive) });
     }
+    if source.ours.is_some() {
+        // The sum proves that it is what pg_dump wrote.
+        source.check_sum()?;
+        return Ok(Ready { source, archive: None });
+    }
     let progress = Progress::bytes(&format!("check {}", source.name), None, false);
     let facts = sql::check(progress.wrap(source.plain()?), &source.name)?;
     if let Some(major) = facts.major {
@@ -93,14 +98,13 @@ fn toc(source: &Source, server: &Server, path: &Path) -> Result<()> {
     command.arg("--list").arg(path);
     let listed = Output::start(command, "pg_restore --list", any_warning)?.text();
     let listed = listed.map_err(|e| unreadable(source, e))?;
-    let version = listed.lines().find_map(|l| l.trim_start_matches([';', ' ']).strip_prefix("Dumped from database version: "));
+    let version = listed
+        .lines()
+        .find_map(|l| l.trim_start_matches([';', ' ']).strip_prefix("Dumped from database version: "));
     if let Some(major) = version.and_then(|v| v.split(['.', ' ']).next()).and_then(|m| m.parse().ok()) {
         fits(major, server)?;
     }
-    let has = |kind: &str| listed.lines().any(|l| !l.starts_with(';') && l.split_once("; ").is_some_and(|(_, rest)| {
-        rest.splitn(3, ' ').nth(2).is_some_and(|d| d.starts_with(kind))
-    }));
-    if has("TABLE DATA ") && !has("TABLE ") {
+    if holds_only_data(&listed) {
         return Err(data_only(source, "pg_restore --data-only --single-transaction -d DATABASE FILE"));
     }
     if source.ours.is_some() {
@@ -109,6 +113,13 @@ fn toc(source: &Source, server: &Server, path: &Path) -> Result<()> {
     let mut command = server.program("pg_restore", "")?;
     command.arg("--file=/dev/null").arg(path);
     child::run(command, "pg_restore").map_err(|e| unreadable(source, e))
+}
+
+/// Lines of the table of contents are `3456; 0 16386 TABLE DATA public users owner`.
+fn holds_only_data(listed: &str) -> bool {
+    let entries = listed.lines().filter(|l| !l.starts_with(';')).filter_map(|l| l.splitn(4, ' ').nth(3));
+    let (data, rest): (Vec<&str>, Vec<&str>) = entries.partition(|e| e.starts_with("TABLE DATA "));
+    !data.is_empty() && !rest.iter().any(|e| e.starts_with("TABLE "))
 }
 
 fn unreadable(source: &Source, e: Error) -> Error {

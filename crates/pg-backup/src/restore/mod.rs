@@ -51,7 +51,9 @@ fn repos(args: &cli::RestoreDump, config: &Config) -> Result<Vec<Repo>> {
         return Ok(Vec::new());
     }
     args.repos.open(config).map_err(|e| match foreign {
-        true => e.hint("the safety dump needs one: --repo, or --no-safety-dump to keep the old database instead"),
+        true => {
+            e.hint("the safety dump needs one: --repo, or --no-safety-dump to keep the old database instead")
+        }
         false => e,
     })
 }
@@ -91,7 +93,8 @@ struct Plan {
 
 impl Record for Plan {
     const SCHEMA: &'static str = "pg-backup.restore-dump-plan/1";
-    const HEAD: &'static [&'static str] = &["would restore", "into", "action", "owner", "encoding", "safety dump"];
+    const HEAD: &'static [&'static str] =
+        &["would restore", "into", "action", "owner", "encoding", "safety dump"];
     fn cells(&self) -> Vec<String> {
         let safety = if self.safety_dump { "yes" } else { "no" };
         let text = [&self.source, &self.database, self.action, &self.owner, &self.encoding, safety];
@@ -100,10 +103,16 @@ impl Record for Plan {
 }
 
 impl Plan {
-    fn make(args: &cli::RestoreDump, source: &Source, place: &mut Place<'_>, server: &Server) -> Result<Plan> {
+    fn make(
+        args: &cli::RestoreDump,
+        source: &Source,
+        place: &mut Place<'_>,
+        server: &Server,
+    ) -> Result<Plan> {
         let target = target(args);
         let live = place::properties(place, target)?;
-        let template = place::properties(place, "template0")?.ok_or_else(|| Error::failed("template0 is missing"))?;
+        let template =
+            place::properties(place, "template0")?.ok_or_else(|| Error::failed("template0 is missing"))?;
         if matches!(target, "template0" | "template1") {
             return Err(Error::usage(format!("{target} is a template; nothing is restored into it")));
         }
@@ -150,7 +159,8 @@ struct Restored {
 
 impl Record for Restored {
     const SCHEMA: &'static str = "pg-backup.restore-dump/1";
-    const HEAD: &'static [&'static str] = &["restored", "into", "tables", "rows", "seconds", "safety dump", "old kept as"];
+    const HEAD: &'static [&'static str] =
+        &["restored", "into", "tables", "rows", "seconds", "safety dump", "old kept as"];
     fn cells(&self) -> Vec<String> {
         let number = |n: Option<u64>| n.map_or("-".into(), |n| n.to_string());
         vec![
@@ -258,9 +268,9 @@ fn exchange(
     Ok(Some(aside))
 }
 
-/// `app_before_20261121T030000Z`, within PostgreSQL's 63 bytes.
+/// `app_before_20261121_030000` (UTC), within PostgreSQL's 63 bytes.
 fn aside(database: &str, at: Timestamp) -> String {
-    let suffix = at.strftime("_before_%Y%m%dT%H%M%SZ").to_string();
+    let suffix = at.strftime("_before_%Y%m%d_%H%M%S").to_string();
     let mut end = database.len().min(63 - suffix.len());
     while !database.is_char_boundary(end) {
         end -= 1;
@@ -280,8 +290,8 @@ mod tests {
     #[test]
     fn the_old_ones_name_fits() {
         let at: Timestamp = "2026-11-21T03:00:00Z".parse().expect("a time");
-        assert_eq!(aside("app", at), "app_before_20261121T030000Z");
-        assert_eq!(aside(&"デ".repeat(21), at).len(), 13 * 3 + 24);
+        assert_eq!(aside("app", at), "app_before_20261121_030000");
+        assert_eq!(aside(&"デ".repeat(21), at).len(), 13 * 3 + 23);
         assert!(aside(&"x".repeat(63), at).len() == 63);
     }
 }

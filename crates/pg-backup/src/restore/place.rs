@@ -68,7 +68,12 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// Then nothing has changed. Retry when sessions of the old database would not end.
-    pub(crate) fn swap(&mut self, filled: &mut Filling<'_>, properties: &Properties, aside: Option<&str>) -> Result<()> {
+    pub(crate) fn swap(
+        &mut self,
+        filled: &mut Filling<'_>,
+        properties: &Properties,
+        aside: Option<&str>,
+    ) -> Result<()> {
         let name = filled.name.clone().expect("a filled database is put in place once");
         let mut sql = vec!["begin".to_string()];
         if let Some(aside) = aside {
@@ -128,7 +133,8 @@ impl Filling<'_> {
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
         let Some(name) = self.name.take() else { return };
-        let dropped = self.server.session(&self.maintenance).and_then(|mut admin| drop_database(&mut admin, &name));
+        let dropped =
+            self.server.session(&self.maintenance).and_then(|mut admin| drop_database(&mut admin, &name));
         if let Err(e) = dropped {
             log::warn!("database {name} is left over and is removed by the next restore: {}", e.chain());
         }
@@ -146,8 +152,13 @@ fn drop_database(admin: &mut Client, name: &str) -> Result<()> {
 
 fn privilege(e: Error) -> Error {
     match e.chain() {
-        c if c.contains("permission denied to create database") => e.hint("alter role ROLE createdb, or use a superuser"),
-        c if c.contains("must be owner") || c.contains("must be able to SET ROLE") || c.contains("must be member") => {
+        c if c.contains("permission denied to create database") => {
+            e.hint("alter role ROLE createdb, or use a superuser")
+        }
+        c if c.contains("must be owner")
+            || c.contains("must be able to SET ROLE")
+            || c.contains("must be member") =>
+        {
             e.hint("use the owner of the database, or a superuser")
         }
         _ => e,

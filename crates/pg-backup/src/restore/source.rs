@@ -90,7 +90,9 @@ impl Source {
 
     fn of_object(url: &str, rest: &str, args: &cli::RestoreDump, config: &Config) -> Result<Source> {
         let Some((parent, object)) = rest.rsplit_once('/').filter(|(_, object)| !object.is_empty()) else {
-            return Err(Error::usage(format!("{url:?} names no object")).hint("s3://bucket/prefix/file.sql.gz"));
+            return Err(
+                Error::usage(format!("{url:?} names no object")).hint("s3://bucket/prefix/file.sql.gz")
+            );
         };
         let known = config.repo.values().find(|r| url.starts_with(&r.url));
         let options = S3Options {
@@ -108,7 +110,13 @@ impl Source {
             return Err(e.hint("a dump in directory format (pg_dump -Fd) has one"));
         }
         let place = Place::Path(path.to_path_buf());
-        Ok(Source { name: path.display().to_string(), format: Format::Directory, place, gzip: false, ours: None })
+        Ok(Source {
+            name: path.display().to_string(),
+            format: Format::Directory,
+            place,
+            gzip: false,
+            ours: None,
+        })
     }
 
     fn sniff(name: String, place: Place) -> Result<Source> {
@@ -118,7 +126,8 @@ impl Source {
             source.gzip = true;
             head = self::head(source.plain()?)?;
         }
-        source.format = format(&head).map_err(|e| Error::failed(format!("{} is no dump", source.name)).because(e))?;
+        source.format =
+            format(&head).map_err(|e| Error::failed(format!("{} is no dump", source.name)).because(e))?;
         Ok(source)
     }
 
@@ -129,7 +138,9 @@ impl Source {
                 Ok(Box::new(file))
             }
             Place::Object { store, key, expected } => {
-                let body = store.get(key, 0)?.ok_or_else(|| Error::failed(format!("{key} is not in the repository")))?;
+                let body = store
+                    .get(key, 0)?
+                    .ok_or_else(|| Error::failed(format!("{key} is not in the repository")))?;
                 Ok(match expected {
                     Some(sum) => Box::new(Checked::new(body, sum.clone(), key.to_string())),
                     None => body,
@@ -190,7 +201,9 @@ impl Source {
         let key = manifest.key(suffix)?;
         let body = repo.store.get(&key, 0)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))?;
         let mut bytes = Vec::new();
-        Checked::new(body, sum.clone(), key.to_string()).read_to_end(&mut bytes).doing(|| format!("read {key}"))?;
+        Checked::new(body, sum.clone(), key.to_string())
+            .read_to_end(&mut bytes)
+            .doing(|| format!("read {key}"))?;
         Ok(Some(bytes))
     }
 
@@ -210,9 +223,15 @@ fn head(reader: impl Read) -> Result<Vec<u8>> {
 }
 
 fn format(head: &[u8]) -> Result<Format> {
-    let packed = [(&b"\x28\xb5\x2f\xfd"[..], "zstd"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"\x04\x22\x4d\x18", "lz4")];
+    let packed = [
+        (&b"\x28\xb5\x2f\xfd"[..], "zstd"),
+        (b"BZh", "bzip2"),
+        (b"\xfd7zXZ", "xz"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+    ];
     if let Some((_, program)) = packed.iter().find(|(magic, _)| head.starts_with(magic)) {
-        return Err(Error::failed(format!("it is compressed by {program}")).hint(format!("unpack it with {program} -d first")));
+        return Err(Error::failed(format!("it is compressed by {program}"))
+            .hint(format!("unpack it with {program} -d first")));
     }
     match head {
         [] => Err(Error::failed("it is empty")),

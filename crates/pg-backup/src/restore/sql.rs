@@ -42,14 +42,26 @@ enum State {
     #[default]
     Sql,
     /// `'…'`; with backslash escapes after E.
-    Text { escapes: bool, escaped: bool },
+    Text {
+        escapes: bool,
+        escaped: bool,
+    },
     Name,
     /// `$tag$ … $tag$`: the delimiter, and how much of what came last could begin its end.
-    Dollar { tag: Vec<u8>, recent: Vec<u8> },
+    Dollar {
+        tag: Vec<u8>,
+        recent: Vec<u8>,
+    },
     LineComment,
-    BlockComment { depth: u32, last: u8 },
+    BlockComment {
+        depth: u32,
+        last: u8,
+    },
     /// Rows of a COPY: the first bytes of the line.
-    Copy { line: Vec<u8>, long: bool },
+    Copy {
+        line: Vec<u8>,
+        long: bool,
+    },
     /// A backslash command up to the end of its line.
     Meta,
 }
@@ -226,7 +238,8 @@ impl Scanner {
             self.facts.data = true;
         }
         self.facts.data |= begins("INSERT ");
-        self.facts.schema |= ["CREATE TABLE ", "CREATE UNLOGGED TABLE ", "CREATE FOREIGN TABLE "].into_iter().any(begins);
+        self.facts.schema |=
+            ["CREATE TABLE ", "CREATE UNLOGGED TABLE ", "CREATE FOREIGN TABLE "].into_iter().any(begins);
         let leaves = ["CREATE DATABASE ", "DROP DATABASE ", "ALTER DATABASE "];
         match leaves.into_iter().find(|w| begins(w)) {
             Some(words) => Err(self.refusal(words.trim())),
@@ -260,16 +273,22 @@ impl Scanner {
     }
 
     fn refusal(&self, what: &str) -> Error {
-        let e = Error::failed(format!("line {}: {what}: this dump would leave the database it is restored into", self.line + 1));
+        let e = Error::failed(format!(
+            "line {}: {what}: this dump would leave the database it is restored into",
+            self.line + 1
+        ));
         e.hint("it was made by pg_dumpall or pg_dump --create; dump the one database without them, or run it by hand with psql")
     }
 
     fn finish(self, name: &str) -> Result<Facts> {
-        let cut = |what: &str| Error::corrupt(format!("{name} is cut off: it ends {what}, line {}", self.line + 1));
+        let cut =
+            |what: &str| Error::corrupt(format!("{name} is cut off: it ends {what}, line {}", self.line + 1));
         match self.state {
             State::Copy { .. } => return Err(cut("inside the rows of a table")),
             State::Text { .. } | State::Dollar { .. } | State::Name => return Err(cut("inside a string")),
-            _ if self.header && !self.trailer => return Err(cut("before \"PostgreSQL database dump complete\"")),
+            _ if self.header && !self.trailer => {
+                return Err(cut("before \"PostgreSQL database dump complete\""));
+            }
             _ => {}
         }
         if !self.facts.schema && !self.facts.data && !self.header {

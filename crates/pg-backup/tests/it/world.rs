@@ -107,8 +107,11 @@ impl World {
     /// A database `app` with a little of everything a test counts.
     pub(crate) fn app(&self) {
         self.pg.psql("postgres", "create database app");
-        self.pg.psql("app", "create table users (id integer primary key, name text); create table empty (x integer); \
-             insert into users select n, 'user ' || n from generate_series(1, 1000) n;");
+        self.pg.psql(
+            "app",
+            "create table users (id integer primary key, name text); create table empty (x integer); \
+             insert into users select n, 'user ' || n from generate_series(1, 1000) n;",
+        );
     }
 
     /// Dumps `database` and tells its ID.
@@ -133,7 +136,7 @@ impl World {
         text.lines().filter(|l| !l.contains("restrict ")).flat_map(|l| [l, "\n"]).collect()
     }
 
-    /// Every file of the folder repository, by its path inside.
+    /// Every object of the folder repository.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         walk(&self.path("repo"), &mut files);
@@ -146,8 +149,19 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for entry in entries {
         let path = entry.expect("an entry").path();
+        if path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.')) {
+            continue;
+        }
         if path.is_dir() { walk(&path, files) } else { files.push(path) }
     }
+}
+
+/// Two dumps say the same; else the first lines that differ.
+#[track_caller]
+pub(crate) fn same(now: &str, before: &str, what: &str) {
+    let differ = now.lines().zip(before.lines()).position(|(a, b)| a != b);
+    let shown = |text: &str| text.lines().skip(differ.unwrap_or(0)).take(4).collect::<Vec<_>>().join("\n");
+    assert!(now == before, "{what}: line {differ:?}: now\n{}\nbefore\n{}", shown(now), shown(before));
 }
 
 /// Waits for a started tool.

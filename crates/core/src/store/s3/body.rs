@@ -76,7 +76,7 @@ impl Body<'_> {
         }
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let limit = self.s3.patience.attempt(0);
-        match reactor::wait(tokio::time::timeout_at(tokio::time::Instant::now() + limit, stream.next()))? {
+        match reactor::wait(async { tokio::time::timeout(limit, stream.next()).await })? {
             Ok(Some(Ok(chunk))) => self.chunk = chunk,
             Ok(Some(Err(e))) => return Err(self.cut(&e.to_string())),
             Ok(None) if self.at < self.end => return Err(self.cut("the connection ended early")),

@@ -200,7 +200,8 @@ impl<'a> Upload<'a> {
             self.land()?;
         }
         let s3 = self.put.s3;
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(std::mem::take(&mut self.done))).build();
+        let parts =
+            CompletedMultipartUpload::builder().set_parts(Some(std::mem::take(&mut self.done))).build();
         let request = s3.client()?.complete_multipart_upload().bucket(&s3.bucket).key(s3.path(self.put.key));
         let request = request.upload_id(&self.id).multipart_upload(parts);
         let request = request.set_if_none_match(self.put.if_none_match());
@@ -233,7 +234,11 @@ impl Drop for Upload<'_> {
         }
         self.under_way.clear();
         if let Err(e) = self.abort() {
-            log::warn!("parts of {} stay behind until the next sweep: {}", self.put.s3.url(self.put.key), e.chain());
+            log::warn!(
+                "parts of {} stay behind until the next sweep: {}",
+                self.put.s3.url(self.put.key),
+                e.chain()
+            );
         }
     }
 }

@@ -1,0 +1,82 @@
+//! Random strings through the parsers. TOBAN_SEED repeats a run, TOBAN_ROUNDS sets its length.
+
+use super::passfile::{Wanted, lookup};
+use super::settings::Settings;
+use super::{keyvalue, uri};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+fn run<S: Strategy>(strategy: &S, check: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
+    let now = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_nanos();
+    let seed = number("TOBAN_SEED").unwrap_or(u64::try_from(now & 0xffff_ffff).expect("32 bits"));
+    eprintln!("TOBAN_SEED={seed}");
+    let cases = number("TOBAN_ROUNDS").and_then(|n| u32::try_from(n).ok()).unwrap_or(500);
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let bytes: [u8; 32] = std::array::from_fn(|i| seed.to_le_bytes()[i % 8]);
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    runner.run(strategy, check).unwrap_or_else(|e| panic!("TOBAN_SEED={seed}: {e}"));
+}
+
+/// Words full of what the grammars treat specially.
+fn text() -> impl Strategy<Value = String> {
+    prop::collection::vec(
+        prop::sample::select(" \t\n'\"\\:=@/?&,[]%#*aö漢0+".chars().collect::<Vec<_>>()),
+        0..12,
+    )
+    .prop_map(|chars| chars.into_iter().collect())
+}
+
+fn settings(pairs: &[(&str, &str)]) -> Settings {
+    let mut all = Settings::default();
+    pairs.iter().for_each(|(k, v)| all.give(k, (*v).to_string()).expect("a known key"));
+    all
+}
+
+#[test]
+fn what_is_quoted_is_read_back_from_key_value() {
+    run(&(text(), text(), text()), |(user, password, dbname)| {
+        let pairs = [("user", &*user), ("password", &*password), ("dbname", &*dbname)];
+        let line: String = pairs.iter().map(|(k, v)| format!(" {k} = {} ", keyvalue::quote(v))).collect();
+        prop_assert_eq!(keyvalue::parse(&line).expect("it is well-formed"), settings(&pairs));
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_encoded_is_read_back_from_a_uri() {
+    run(&(text(), text(), text(), text()), |(user, password, dbname, app)| {
+        let [u, p, d, a] = [&user, &password, &dbname, &app].map(|t| uri::encode(t));
+        let read =
+            uri::parse(&format!("{u}:{p}@db1:5433,db2/{d}?application_name={a}")).expect("it is well-formed");
+        let mut pairs = vec![("host", "db1,db2"), ("port", "5433,"), ("application_name", &*app)];
+        let parts = [("user", &*user), ("password", &*password), ("dbname", &*dbname)];
+        pairs.extend(parts.into_iter().filter(|(_, v)| !v.is_empty()));
+        prop_assert_eq!(read, settings(&pairs));
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_escaped_is_found_in_a_passfile() {
+    let escape = |text: &str| text.replace('\\', r"\\").replace(':', r"\:");
+    let plain = || text().prop_map(|t| t.replace('\n', ""));
+    run(&(plain(), plain(), plain(), plain()), |(host, dbname, user, password)| {
+        // A lone * is the wildcard, a # at the start a comment: neither can be escaped.
+        prop_assume!(!host.starts_with('#') && !password.is_empty());
+        let fields = [&*host, "5432", &*dbname, &*user, &*password].map(escape);
+        let wanted = Wanted { host: &host, port: "5432", dbname: &dbname, user: &user };
+        let found = lookup(&fields.join(":"), wanted).map(|s| s.reveal().to_string());
+        prop_assert_eq!(found, Some(password));
+        Ok(())
+    });
+}
+
+#[test]
+fn no_text_makes_a_parser_panic() {
+    run(&text(), |t| {
+        let _ = (keyvalue::parse(&t), uri::parse(&t), keyvalue::parse(&format!("host={t}")));
+        let _ = lookup(&t, Wanted { host: "", port: "", dbname: "", user: "" });
+        Ok(())
+    });
+}
