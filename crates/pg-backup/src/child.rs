@@ -134,7 +134,7 @@ fn complaint(stderr: &str) -> String {
 }
 
 /// What usually helps, by the server's own words.
-fn cure(stderr: &str) -> Option<&'static str> {
+pub(crate) fn cure(stderr: &str) -> Option<&'static str> {
     let cures = [
         ("pg_authid", "password hashes need a superuser; --globals no-passwords leaves them out"),
         (

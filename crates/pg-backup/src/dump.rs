@@ -277,8 +277,9 @@ impl Job<'_> {
             let copying = scope.spawn(|| spread(body, &key, repos));
             let counts = rows::count(at);
             let spread = copying.join().map_err(|_| Error::failed("a thread died"))?;
-            // A broken dump explains a broken count, not the other way round.
-            Ok((spread?, counts?))
+            // A count that fails ends the snapshot and with it pg_dump; a pg_dump that fails leaves the counts alone.
+            let counts = counts?;
+            Ok((spread?, counts))
         })
     }
 

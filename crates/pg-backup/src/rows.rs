@@ -1,5 +1,6 @@
 //! How many rows each table holds, in the very snapshot that is dumped; a restore is compared with them.
 
+use crate::child;
 use flate2::Compression;
 use flate2::read::{GzEncoder, MultiGzDecoder};
 use postgres::GenericClient;
@@ -37,9 +38,10 @@ fn count_one(client: &mut impl GenericClient, schema: String, table: String) -> 
     stop::check()?;
     let name = format!("{}.{}", Ident::new(&schema), Ident::new(&table));
     let row = client.query_one(&format!("select count(*) from only {name}"), &[]);
-    let row = row
-        .doing(|| format!("count the rows of {name}"))
-        .map_err(|e| e.hint("grant pg_read_all_data to ROLE"))?;
+    let row = row.doing(|| format!("count the rows of {name}")).map_err(|e| match child::cure(&e.chain()) {
+        Some(cure) => e.hint(cure),
+        None => e,
+    })?;
     Ok(Count { schema, table, rows: row.get(0) })
 }
 
