@@ -40,9 +40,15 @@ fn a_missing_bucket_is_not_an_absent_object() {
 fn a_wrong_secret_is_told() {
     let wrong = [("AWS_SECRET_ACCESS_KEY", "not-the-secret")];
     in_child("a_wrong_secret_is_told", "secret", &wrong, || {
-        let e = fails(store("secret").list(""), Kind::Failed, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY");
+        let e =
+            fails(store("secret").list(""), Kind::Failed, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY");
         assert!(!format!("{e:?}").contains("not-the-secret"));
-        fails(put(&store("secret"), "a", b"x"), Kind::Failed, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY");
+        fails(
+            put(&store("secret"), "a", b"x"),
+            Kind::Failed,
+            "SignatureDoesNotMatch",
+            "AWS_SECRET_ACCESS_KEY",
+        );
         // HEAD has no body that could name the reason.
         fails(store("secret").stat(&key("a")), Kind::Failed, "403", "check the keys");
     });
@@ -131,7 +137,10 @@ fn memory_does_not_grow_with_the_body() {
         store.put(&key("a"), &mut Noise::new(1, 200 << 20), &Attrs::new()).expect("stored");
         let written = peak();
         same(&store, "a", 1, 200 << 20);
-        eprintln!("peak RSS, MiB: {before} at first, {written} after writing 200 MiB, {} after reading", peak());
+        eprintln!(
+            "peak RSS, MiB: {before} at first, {written} after writing 200 MiB, {} after reading",
+            peak()
+        );
         assert!(peak() < before + 64, "{before} → {written} → {} MiB", peak());
     });
 }

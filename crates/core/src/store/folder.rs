@@ -78,7 +78,9 @@ impl Folder {
             let Ok(key) = key.parse::<Key>() else { continue };
             // What was removed since it was read is not there any more; so it was never listed.
             match kind {
-                FileType::Directory => found.extend(gone_is_empty(self.child(&name).and_then(|f| f.walk(key.as_str())))?),
+                FileType::Directory => {
+                    found.extend(gone_is_empty(self.child(&name).and_then(|f| f.walk(key.as_str())))?)
+                }
                 FileType::RegularFile => found.extend(self.object(&name, key)?),
                 _ => {}
             }

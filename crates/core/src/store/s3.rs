@@ -103,7 +103,8 @@ impl S3 {
             return Err(refusal.error);
         }
         if self.bucket_seen.get().is_none() && refusal.code != "NoSuchKey" {
-            let request = self.client()?.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).max_keys(1);
+            let request =
+                self.client()?.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).max_keys(1);
             let look = format!("look into s3://{}", self.bucket);
             self.ask(Need::List, 0, &look, || request.clone().send()).map_err(|r| r.error)?;
         }
@@ -184,13 +185,15 @@ impl Store for S3 {
     fn sweep(&self, older_than: Duration) -> Result<usize> {
         let request = self.client()?.list_multipart_uploads().bucket(&self.bucket).prefix(&self.prefix);
         let doing = format!("list the unfinished uploads of s3://{}/{}", self.bucket, self.prefix);
-        let limit = jiff::Timestamp::now().as_second() - i64::try_from(older_than.as_secs()).unwrap_or(i64::MAX);
+        let limit =
+            jiff::Timestamp::now().as_second() - i64::try_from(older_than.as_secs()).unwrap_or(i64::MAX);
         let mut old = Vec::new();
         let (mut key, mut id) = (None, None);
         loop {
             let page = || request.clone().set_key_marker(key.clone()).set_upload_id_marker(id.clone()).send();
             let (page, _) = self.ask(Need::Sweep, 0, &doing, page).map_err(|r| r.error)?;
-            let begun = |u: &&aws_sdk_s3::types::MultipartUpload| u.initiated.is_some_and(|t| t.secs() <= limit);
+            let begun =
+                |u: &&aws_sdk_s3::types::MultipartUpload| u.initiated.is_some_and(|t| t.secs() <= limit);
             old.extend(page.uploads().iter().filter(begun).cloned());
             (key, id) = (page.next_key_marker, page.next_upload_id_marker);
             if page.is_truncated != Some(true) || key.is_none() {

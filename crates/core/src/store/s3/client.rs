@@ -14,8 +14,8 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{
-    Builder, IdentityCache, ProvideCredentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    SharedCredentialsProvider, SharedHttpClient, StalledStreamProtectionConfig,
+    Builder, IdentityCache, ProvideCredentials, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, SharedCredentialsProvider, SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::Duration;
@@ -47,7 +47,11 @@ fn loader(http: SharedHttpClient, options: &S3Options) -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).region(region)
 }
 
-async fn load(http: SharedHttpClient, options: &S3Options, credentials: &SharedCredentialsProvider) -> SdkConfig {
+async fn load(
+    http: SharedHttpClient,
+    options: &S3Options,
+    credentials: &SharedCredentialsProvider,
+) -> SdkConfig {
     // A `credential_process` may ask a vault or a person: the SDK's five seconds are too few.
     let cache = IdentityCache::lazy().load_timeout(PROCESS).build();
     loader(http, options).credentials_provider(credentials.clone()).identity_cache(cache).load().await

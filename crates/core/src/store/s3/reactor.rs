@@ -22,7 +22,8 @@ pub(super) fn handle() -> Result<&'static Handle> {
 }
 
 fn start() -> Result<Handle> {
-    let runtime = Builder::new_current_thread().enable_all().build().doing(|| "start the S3 client".into())?;
+    let runtime =
+        Builder::new_current_thread().enable_all().build().doing(|| "start the S3 client".into())?;
     let handle = runtime.handle().clone();
     let drive = move || runtime.block_on(std::future::pending::<()>());
     std::thread::Builder::new().name("s3".into()).spawn(drive).doing(|| "start the S3 client".into())?;

@@ -39,8 +39,14 @@ fn answered(status: u16, code: &str, message: Option<&str>, need: Need) -> Error
 
 fn kind(status: u16, code: &str) -> Kind {
     match code {
-        "SlowDown" | "RequestTimeout" | "ServiceUnavailable" | "InternalError" | "Throttling"
-        | "RequestLimitExceeded" | "ConditionalRequestConflict" | "OperationAborted" => Kind::Retry,
+        "SlowDown"
+        | "RequestTimeout"
+        | "ServiceUnavailable"
+        | "InternalError"
+        | "Throttling"
+        | "RequestLimitExceeded"
+        | "ConditionalRequestConflict"
+        | "OperationAborted" => Kind::Retry,
         _ if matches!(status, 408 | 409 | 429 | 500 | 502 | 503 | 504) => Kind::Retry,
         _ => Kind::Failed,
     }
@@ -49,7 +55,9 @@ fn kind(status: u16, code: &str) -> Kind {
 fn cure(status: u16, code: &str, need: Need) -> Option<&'static str> {
     Some(match code {
         "NoSuchBucket" => "create the bucket, or correct its name in the repository's URL",
-        "InvalidAccessKeyId" => "the service does not know this access key: check AWS_ACCESS_KEY_ID or the profile",
+        "InvalidAccessKeyId" => {
+            "the service does not know this access key: check AWS_ACCESS_KEY_ID or the profile"
+        }
         "SignatureDoesNotMatch" => {
             "the secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY or the profile"
         }
@@ -73,9 +81,13 @@ impl Need {
             Need::Read => {
                 "check the keys; grant s3:GetObject on the objects, and s3:ListBucket on the bucket: without that S3 answers 403 for an object that is not there"
             }
-            Need::Write => "grant s3:PutObject on the objects (and s3:PutObjectRetention if the bucket asks for it)",
+            Need::Write => {
+                "grant s3:PutObject on the objects (and s3:PutObjectRetention if the bucket asks for it)"
+            }
             Need::List => "grant s3:ListBucket on the bucket",
-            Need::Delete => "grant s3:DeleteObject on the objects; where they are locked, wait for the retention to end",
+            Need::Delete => {
+                "grant s3:DeleteObject on the objects; where they are locked, wait for the retention to end"
+            }
             Need::Abort => "grant s3:AbortMultipartUpload on the objects",
             Need::Sweep => "grant s3:ListBucketMultipartUploads on the bucket",
         }
