@@ -263,3 +263,45 @@ fn an_object_that_changes_while_it_is_read_is_not_mixed() {
         assert!(e.to_string().contains("s3://changes/a changed while it was read"), "{e}");
     });
 }
+
+/// A server whose certificate nobody vouches for, or only `SSL_CERT_FILE`; it hangs up after the handshake.
+#[test]
+fn an_untrusted_certificate_is_told_at_once() {
+    const NAME: &str = "an_untrusted_certificate_is_told_at_once";
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
+    let folder = tempfile::tempdir().expect("tempdir");
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, made.cert.pem()).expect("write");
+    let port = hang_up_after_handshake(&made);
+    let endpoint = format!("https://localhost:{port}");
+    let env = [("TOBAN_TEST_TLS", endpoint.as_str()), ("TOBAN_RETRY_FOR", "2s"), ("SSL_CERT_FILE", "")];
+    let child = || {
+        let endpoint = std::env::var("TOBAN_TEST_TLS").expect("set by the parent");
+        let options = S3Options { endpoint: Some(endpoint), region: None };
+        let listed = S3::open("tls", &options).expect("opened").list("");
+        match std::env::var_os("SSL_CERT_FILE") {
+            None => fails(listed, Kind::Failed, "invalid peer certificate", "SSL_CERT_FILE"),
+            Some(_) => fails(listed, Kind::Retry, "gave up after", ""),
+        };
+    };
+    in_child(NAME, "tls", &env, child);
+    in_child(NAME, "tls", &[env[0], env[1], ("SSL_CERT_FILE", file.to_str().expect("UTF-8"))], child);
+}
+
+fn hang_up_after_handshake(made: &rcgen::CertifiedKey<rcgen::KeyPair>) -> u16 {
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.expect("versions").with_no_client_auth();
+    let config = config.with_single_cert(vec![made.cert.der().clone()], key).expect("a pair");
+    let config = std::sync::Arc::new(config);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("port");
+    let port = listener.local_addr().expect("address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut session = rustls::ServerConnection::new(config.clone()).expect("a session");
+            let _ = session.complete_io(&mut stream);
+        }
+    });
+    port
+}

@@ -164,7 +164,7 @@ fn try_http(addr: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Res
     let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
     let headers: String = headers.iter().map(|h| format!("{h}\r\n")).collect();
     let fixed = "Content-Length: 0\r\nConnection: close\r\n";
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{fixed}{headers}\r\n", addr);
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\n{fixed}{headers}\r\n");
     stream.write_all(head.as_bytes()).map_err(|e| e.to_string())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(|e| e.to_string())?;
