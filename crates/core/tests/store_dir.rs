@@ -30,7 +30,8 @@ fn put(store: &dyn Store, name: &str) -> toban_core::Result<Stored> {
 fn files(path: &Path) -> Vec<String> {
     let find = Command::new("find").arg(path).args(["-mindepth", "1", "-printf", "%P %m\n"]).output();
     let listed = String::from_utf8(find.expect("find").stdout).expect("UTF-8");
-    let mut lines: Vec<String> = listed.lines().filter(|l| !l.starts_with(".tmp")).map(String::from).collect();
+    let mut lines: Vec<String> =
+        listed.lines().filter(|l| !l.starts_with(".tmp")).map(String::from).collect();
     lines.sort();
     lines
 }
@@ -152,15 +153,23 @@ fn sweeping_removes_old_temporary_files_only() {
 fn a_full_disk_is_one_line_and_leaves_nothing() {
     const NAME: &str = "a_full_disk_is_one_line_and_leaves_nothing";
     if let Ok(root) = std::env::var("TOBAN_TEST_FULL") {
-        let e = dir(Path::new(&root)).put(&key("a/b"), &mut Noise::fresh(3 << 20), &attrs()).expect_err("full");
+        let e =
+            dir(Path::new(&root)).put(&key("a/b"), &mut Noise::fresh(3 << 20), &attrs()).expect_err("full");
         assert_eq!(e.chain(), format!("write {root}/a/b: File too large (os error 27)"));
-        assert!(e.kind() == Kind::Failed && e.cure().is_some_and(|c| c.starts_with("free some space")), "{e:?}");
+        assert!(
+            e.kind() == Kind::Failed && e.cure().is_some_and(|c| c.starts_with("free some space")),
+            "{e:?}"
+        );
         return;
     }
     let folder = tempfile::tempdir().expect("tempdir");
     let script = r#"trap '' XFSZ; ulimit -f 1024; exec "$0" "$@""#;
     let mut child = Command::new("sh");
-    child.args(["-c", script]).arg(std::env::current_exe().expect("exe")).args([NAME, "--exact", "--nocapture"]);
+    child.args(["-c", script]).arg(std::env::current_exe().expect("exe")).args([
+        NAME,
+        "--exact",
+        "--nocapture",
+    ]);
     let out = child.env("TOBAN_TEST_FULL", folder.path()).output().expect("run");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert!(String::from_utf8_lossy(&out.stdout).contains("1 passed"));

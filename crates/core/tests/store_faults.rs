@@ -43,13 +43,14 @@ fn keeps_the_contract_while_the_cable_is_cut() {
         let store = through(&cable, "cutcontract");
         std::thread::scope(|scope| {
             let checked = scope.spawn(|| contract::check(&store));
-            while !checked.is_finished() {
-                let cuts = cable.cuts();
-                cable.cut_after(dice.below(3 << 20));
-                while cable.cuts() == cuts && !checked.is_finished() {
+            for round in 0..testkit::rounds(20) {
+                // Some soon, in the middle of small requests; some so late that a part of 8 MiB gets through.
+                cable.cut_after(if round % 2 == 0 { dice.below(64 << 10) } else { dice.below(96 << 20) });
+                while cable.cuts() == round && !checked.is_finished() {
                     std::thread::park_timeout(Duration::from_millis(5));
                 }
             }
+            cable.mend();
         });
         eprintln!("{} cuts", cable.cuts());
     });
@@ -61,23 +62,17 @@ fn recognises_its_own_upload() {
     in_child("recognises_its_own_upload", "lost", &[], || {
         let cable = Cable::http(service());
         let store = through(&cable, "lost");
-        put(&store, "first/0", b"the probe and the connection are done").expect("stored");
-        for size in [1 << 20, 17 << 20] {
-            let upload = |name: &str| {
-                let before = cable.passed();
-                let stored = store.put(&key(name), &mut Noise::new(5, size), &Attrs::new()).expect("stored");
-                (stored, cable.passed() - before)
-            };
-            let (_, bytes) = upload(&format!("whole/{size}"));
-            let cuts = cable.cuts();
-            cable.cut_after(bytes - 60);
-            let (stored, _) = upload(&format!("again/{size}"));
-            assert_eq!((stored, cable.cuts() - cuts), (Stored::New, 1), "{size} bytes");
-            let looked = format!("HEAD /lost/again/{size} ");
-            let asked = cable.requests().iter().filter(|h| h.starts_with(&looked)).count();
-            assert!(asked > usize::from(size > 8 << 20), "the answer was not lost: nothing was looked up");
-            same(&store, &format!("again/{size}"), 5, size);
+        put(&store, "first", b"so that the probe is done").expect("stored");
+        for (name, size, request) in
+            [("a", 1 << 20, "PUT /lost/a"), ("b", 18 << 20, "POST /lost/b?uploadId=")]
+        {
+            cable.lose_answer(request);
+            let stored = store.put(&key(name), &mut Noise::new(5, size), &Attrs::new());
+            assert_eq!(stored.expect("stored"), Stored::New, "{request}");
+            same(&store, name, 5, size);
         }
+        assert_eq!(cable.cuts(), 2, "the answers were not lost");
+        assert_eq!(uploads("lost"), 0);
     });
 }
 
@@ -146,7 +141,8 @@ fn a_stalled_body_goes_on() {
         let mut whole = Vec::new();
         Noise::new(9, 20 << 20).read_to_end(&mut whole).expect("noise");
         assert!(start == whole, "the body is not what was stored");
-        let ranged = cable.requests().iter().filter(|h| h.to_ascii_lowercase().contains("\nrange: bytes=")).count();
+        let ranged =
+            cable.requests().iter().filter(|h| h.to_ascii_lowercase().contains("\nrange: bytes=")).count();
         assert!(ranged > 0, "nothing was asked by range");
     });
 }
@@ -189,7 +185,8 @@ fn a_refused_part_leaves_nothing() {
         let cable = Cable::http(service());
         let store = through(&cable, "refused");
         put(&store, "warm", b"x").expect("stored");
-        let mut body = Noise::new(1, 20 << 20).chain(Then(|| cable.answer(403, &says("AccessDenied"), 1)));
+        let refuse = || cable.answer(403, &says("AccessDenied"), 1);
+        let mut body = Noise::new(1, 30 << 20).chain(Then(Some(refuse)));
         let stored = store.put(&key("a"), &mut body, &Attrs::new());
         fails(stored, Kind::Failed, "AccessDenied was said", "s3:PutObject");
         assert_eq!((uploads("refused"), store.stat(&key("a")).expect("asked")), (0, None));
@@ -197,11 +194,13 @@ fn a_refused_part_leaves_nothing() {
 }
 
 /// The end of a body at which something happens.
-struct Then<F>(F);
+struct Then<F>(Option<F>);
 
-impl<F: FnMut()> Read for Then<F> {
+impl<F: FnOnce()> Read for Then<F> {
     fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-        (self.0)();
+        if let Some(happens) = self.0.take() {
+            happens();
+        }
         Ok(0)
     }
 }
@@ -235,7 +234,7 @@ fn a_service_that_ignores_the_condition_is_looked_at_first() {
         cable.answer(200, "", 2);
         assert_eq!(put(&store, "a", b"first").expect("stored"), Stored::New);
         assert_eq!(put(&store, "a", b"second").expect("asked"), Stored::Exists);
-        let large = |n| store.put(&key("l"), &mut Noise::new(n, 9 << 20), &Attrs::new()).expect("stored");
+        let large = |n| store.put(&key("l"), &mut Noise::new(n, 18 << 20), &Attrs::new()).expect("stored");
         assert_eq!((large(1), large(2)), (Stored::New, Stored::Exists));
         assert_eq!(read_small(&store, &key("a"), 9).expect("asked").as_deref(), Some(&b"first"[..]));
         let heads = cable.requests();
@@ -263,4 +262,46 @@ fn an_object_that_changes_while_it_is_read_is_not_mixed() {
         let e = std::io::copy(&mut body, &mut std::io::sink()).expect_err("another object");
         assert!(e.to_string().contains("s3://changes/a changed while it was read"), "{e}");
     });
+}
+
+/// A server whose certificate nobody vouches for, or only `SSL_CERT_FILE`; it hangs up after the handshake.
+#[test]
+fn an_untrusted_certificate_is_told_at_once() {
+    const NAME: &str = "an_untrusted_certificate_is_told_at_once";
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a certificate");
+    let folder = tempfile::tempdir().expect("tempdir");
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, made.cert.pem()).expect("write");
+    let port = hang_up_after_handshake(&made);
+    let endpoint = format!("https://localhost:{port}");
+    let env = [("TOBAN_TEST_TLS", endpoint.as_str()), ("TOBAN_RETRY_FOR", "2s"), ("SSL_CERT_FILE", "")];
+    let child = || {
+        let endpoint = std::env::var("TOBAN_TEST_TLS").expect("set by the parent");
+        let options = S3Options { endpoint: Some(endpoint), region: None };
+        let listed = S3::open("tls", &options).expect("opened").list("");
+        match std::env::var_os("SSL_CERT_FILE") {
+            None => fails(listed, Kind::Failed, "invalid peer certificate", "SSL_CERT_FILE"),
+            Some(_) => fails(listed, Kind::Retry, "gave up after", ""),
+        };
+    };
+    in_child(NAME, "tls", &env, child);
+    in_child(NAME, "tls", &[env[0], env[1], ("SSL_CERT_FILE", file.to_str().expect("UTF-8"))], child);
+}
+
+fn hang_up_after_handshake(made: &rcgen::CertifiedKey<rcgen::KeyPair>) -> u16 {
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.expect("versions").with_no_client_auth();
+    let config = config.with_single_cert(vec![made.cert.der().clone()], key).expect("a pair");
+    let config = std::sync::Arc::new(config);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("port");
+    let port = listener.local_addr().expect("address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut session = rustls::ServerConnection::new(config.clone()).expect("a session");
+            let _ = session.complete_io(&mut stream);
+        }
+    });
+    port
 }

@@ -4,6 +4,7 @@ mod s3_child;
 
 use s3_child::{child, fails, in_child, key, put, run, same, service, store, through, uploads};
 use std::collections::HashMap;
+use std::io::Read;
 use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -40,9 +41,15 @@ fn a_missing_bucket_is_not_an_absent_object() {
 fn a_wrong_secret_is_told() {
     let wrong = [("AWS_SECRET_ACCESS_KEY", "not-the-secret")];
     in_child("a_wrong_secret_is_told", "secret", &wrong, || {
-        let e = fails(store("secret").list(""), Kind::Failed, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY");
+        let e =
+            fails(store("secret").list(""), Kind::Failed, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY");
         assert!(!format!("{e:?}").contains("not-the-secret"));
-        fails(put(&store("secret"), "a", b"x"), Kind::Failed, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY");
+        fails(
+            put(&store("secret"), "a", b"x"),
+            Kind::Failed,
+            "SignatureDoesNotMatch",
+            "AWS_SECRET_ACCESS_KEY",
+        );
         // HEAD has no body that could name the reason.
         fails(store("secret").stat(&key("a")), Kind::Failed, "403", "check the keys");
     });
@@ -131,7 +138,10 @@ fn memory_does_not_grow_with_the_body() {
         store.put(&key("a"), &mut Noise::new(1, 200 << 20), &Attrs::new()).expect("stored");
         let written = peak();
         same(&store, "a", 1, 200 << 20);
-        eprintln!("peak RSS, MiB: {before} at first, {written} after writing 200 MiB, {} after reading", peak());
+        eprintln!(
+            "peak RSS, MiB: {before} at first, {written} after writing 200 MiB, {} after reading",
+            peak()
+        );
         assert!(peak() < before + 64, "{before} → {written} → {} MiB", peak());
     });
 }
@@ -165,11 +175,58 @@ fn sweep() {
     assert_eq!(put(&mine, "a", b"x").expect("stored"), Stored::New);
 }
 
-fn kill_once_uploading(service: &Service, mut uploading: Child) {
+fn until_uploading(service: &Service, bucket: &str) {
     testkit::until("an upload is under way", Duration::from_secs(30), || {
-        let (_, xml) = service.http("GET", "/killed?uploads", &[]);
+        let (_, xml) = service.http("GET", &format!("/{bucket}?uploads"), &[]);
         xml.contains("<UploadId>").then_some(()).ok_or(xml)
     });
+}
+
+fn kill_once_uploading(service: &Service, mut uploading: Child) {
+    until_uploading(service, "killed");
     uploading.kill().expect("kill");
     uploading.wait().expect("reap");
+}
+
+/// The child is a tool whose arguments are those of a test.
+#[derive(clap::Parser)]
+struct Args {
+    #[command(flatten)]
+    common: toban_core::cli::Common,
+    test: String,
+    #[arg(long)]
+    exact: bool,
+    #[arg(long)]
+    nocapture: bool,
+}
+
+impl toban_core::Cli for Args {
+    fn common(&self) -> &toban_core::cli::Common {
+        &self.common
+    }
+}
+
+#[test]
+fn an_upload_that_is_told_to_stop_leaves_nothing() {
+    const NAME: &str = "an_upload_that_is_told_to_stop_leaves_nothing";
+    if std::env::var_os("TOBAN_TEST_CHILD").is_some() {
+        let status = toban_core::main(|args: Args, _| {
+            assert!(args.exact && args.nocapture && args.test == NAME);
+            store("stopped").put(&key("a"), &mut Noise::new(1, 4 << 30), &Attrs::new()).map(|_| ())
+        });
+        assert_eq!(format!("{status:?}"), format!("{:?}", std::process::ExitCode::from(75)));
+        return assert_eq!(uploads("stopped"), 0);
+    }
+    let service = Service::shared();
+    service.url("stopped");
+    let mut uploading =
+        child(&service, NAME, &[]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("run");
+    until_uploading(&service, "stopped");
+    let pid = rustix::process::Pid::from_child(&uploading);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("tell it to stop");
+    let (began, status) = (Instant::now(), uploading.wait().expect("reap"));
+    let mut told = String::new();
+    uploading.stderr.take().expect("piped").read_to_string(&mut told).expect("UTF-8");
+    assert!(status.success() && told.contains("stopped by a signal"), "{told}");
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
 }

@@ -25,7 +25,8 @@ struct State {
     answers: VecDeque<(u16, String)>,
     open: Vec<TcpStream>,
     cuts: usize,
-    passed: u64,
+    lose: Option<String>,
+    losing: bool,
     requests: Vec<String>,
 }
 
@@ -74,9 +75,10 @@ impl Cable {
         self.shared.lock().cut_after = Some(bytes);
     }
 
-    /// How many bytes passed so far, in both directions together.
-    pub fn passed(&self) -> u64 {
-        self.shared.lock().passed
+    /// Passes the next request that begins with `request` (`PUT /bucket/key`) on, and cuts instead of its answer.
+    pub fn lose_answer(&self, request: &str) {
+        assert!(self.shared.http, "only Cable::http knows requests");
+        self.shared.lock().lose = Some(request.to_string());
     }
 
     /// How often it was cut.
@@ -151,7 +153,6 @@ impl Shared {
     fn allow(&self, bytes: usize) -> io::Result<usize> {
         let state = self.lock();
         let mut state = self.changed.wait_while(state, |s| s.mode == Mode::Stalled).expect("no panic");
-        state.passed += bytes as u64;
         let Some(left) = state.cut_after else { return Ok(bytes) };
         if left > bytes as u64 {
             state.cut_after = Some(left - bytes as u64);
@@ -170,6 +171,35 @@ impl Shared {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
+    }
+
+    fn watch(&self, head: &str) {
+        let mut state = self.lock();
+        if state.lose.as_ref().is_some_and(|l| head.starts_with(l)) {
+            state.lose = None;
+            state.losing = true;
+        }
+    }
+
+    fn lost(&self) -> bool {
+        let mut state = self.lock();
+        let losing = std::mem::take(&mut state.losing);
+        if losing {
+            state.cuts += 1;
+            state.cut();
+        }
+        losing
+    }
+
+    fn answers(&self, mut from: impl Read, to: &mut TcpStream) -> io::Result<()> {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            match from.read(&mut buffer)? {
+                0 => return Ok(()),
+                _ if self.lost() => return Err(io::ErrorKind::ConnectionAborted.into()),
+                n => self.pass(&buffer[..n], to)?,
+            }
+        }
     }
 
     fn pump(&self, mut from: impl Read, to: &mut TcpStream) -> io::Result<()> {
@@ -196,6 +226,7 @@ impl Shared {
             let answer = self.lock().answers.pop_front();
             let Some((status, text)) = answer else {
                 self.pass(head.as_bytes(), to)?;
+                self.watch(&head);
                 self.pump(body, to)?;
                 continue;
             };
@@ -228,7 +259,7 @@ fn connect(near: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
         let _ = to_far.shutdown(Shutdown::Write);
     });
     std::thread::spawn(move || {
-        let _ = back.pump(far, &mut to_near);
+        let _ = back.answers(far, &mut to_near);
         let _ = to_near.shutdown(Shutdown::Both);
     });
     Ok(())

@@ -138,7 +138,8 @@ impl Drop for S3 {
 
 /// The names in [`PORTS`] that are for gRPC; for these weed leaves a socket in /tmp, whatever TMPDIR says.
 fn sockets(ports: &[u16]) -> Vec<String> {
-    let named = PORTS.iter().zip(ports).filter_map(|(name, port)| Some((name.strip_suffix(".port.grpc")?, port)));
+    let named =
+        PORTS.iter().zip(ports).filter_map(|(name, port)| Some((name.strip_suffix(".port.grpc")?, port)));
     named.map(|(server, port)| format!("/tmp/seaweedfs-{server}-grpc-{port}.sock")).collect()
 }
 
@@ -163,7 +164,7 @@ fn try_http(addr: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Res
     let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
     let headers: String = headers.iter().map(|h| format!("{h}\r\n")).collect();
     let fixed = "Content-Length: 0\r\nConnection: close\r\n";
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{fixed}{headers}\r\n", addr);
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {addr}\r\n{fixed}{headers}\r\n");
     stream.write_all(head.as_bytes()).map_err(|e| e.to_string())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(|e| e.to_string())?;
@@ -171,7 +172,6 @@ fn try_http(addr: SocketAddr, method: &str, path: &str, headers: &[&str]) -> Res
     let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or("no status")?;
     Ok((status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_string()))
 }
-
 
 fn command(folder: &Path, ports: &[u16]) -> Command {
     let log = std::fs::File::create(folder.join("log")).expect("create the log");

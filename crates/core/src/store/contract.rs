@@ -65,7 +65,7 @@ fn a_name_is_given_once(at: &Place<'_>) {
     let key = at.key("once");
     assert_eq!(at.put(&key, b"first", &attrs(&[("n", "1")])), Stored::New);
     assert_eq!(at.put(&key, b"second", &attrs(&[("n", "2")])), Stored::Exists, "the name was taken");
-    let long = at.store.put(&key, &mut Noise::new(1, 9 << 20), &Attrs::new());
+    let long = at.store.put(&key, &mut Noise::new(1, 18 << 20), &Attrs::new());
     assert_eq!(long.expect("asked"), Stored::Exists, "the name was taken, for a long body too");
     assert_eq!(at.read(&key), b"first", "the object is as it was");
     assert_eq!(at.stat(&key).expect("there").attrs, attrs(&[("n", "1")]), "its attributes are as they were");
@@ -73,18 +73,24 @@ fn a_name_is_given_once(at: &Place<'_>) {
 
 fn of_two_at_once_one_is_new(at: &Place<'_>) {
     for (round, size) in [10, 10, 100 << 10, 9 << 20].into_iter().enumerate() {
-        let key = at.key(&format!("race/{round}"));
-        let put = |n: u64| {
-            let attrs = attrs(&[("writer", &n.to_string())]);
-            (n, at.store.put(&key, &mut Noise::new(n, size), &attrs).expect("each writer gets an answer"))
-        };
-        let answers = at_once(4, put);
-        let new: Vec<u64> = answers.iter().filter(|(_, s)| *s == Stored::New).map(|(n, _)| *n).collect();
-        assert_eq!(new.len(), 1, "exactly one writer of {key} is New: {answers:?}");
-        assert_eq!(at.sum(&key, 0), measure(Noise::new(new[0], size)), "the content is the winner's");
-        let attrs_of = at.stat(&key).expect("there").attrs;
-        assert_eq!(attrs_of, attrs(&[("writer", &new[0].to_string())]), "the attributes are the winner's");
+        let new = race(at, &at.key(&format!("race/{round}")), size);
+        assert_eq!(new.len(), 1, "exactly one writer of {size} bytes is New: {new:?}");
     }
+    race(at, &at.key("race/long"), 18 << 20);
+}
+
+/// Four writers at once; those that were told theirs is new. What is there must be one of these, whole.
+fn race(at: &Place<'_>, key: &Key, size: u64) -> Vec<u64> {
+    let put = |n: u64| {
+        let attrs = attrs(&[("writer", &n.to_string())]);
+        (n, at.store.put(key, &mut Noise::new(n, size), &attrs).expect("each writer gets an answer"))
+    };
+    let answers = at_once(4, put).into_iter();
+    let new: Vec<u64> = answers.filter(|(_, s)| *s == Stored::New).map(|(n, _)| n).collect();
+    let writer: u64 = at.stat(key).expect("there").attrs["writer"].parse().expect("a number");
+    assert!(new.contains(&writer), "{writer} stays, {new:?} were told so");
+    assert_eq!(at.sum(key, 0), measure(Noise::new(writer, size)), "content and attributes are of one writer");
+    new
 }
 
 fn a_broken_body_leaves_nothing(at: &Place<'_>) {
@@ -97,7 +103,11 @@ fn a_broken_body_leaves_nothing(at: &Place<'_>) {
         assert_eq!(at.stat(&key), None, "nothing is visible of a broken body");
         assert_eq!(at.names(name), [""; 0], "nothing is listed of a broken body");
         assert_eq!(at.put(&key, b"whole", &Attrs::new()), Stored::New, "the name is still free");
-        assert_eq!(at.stat(&key).expect("there").attrs, Attrs::new(), "nothing of the broken one sticks to it");
+        assert_eq!(
+            at.stat(&key).expect("there").attrs,
+            Attrs::new(),
+            "nothing of the broken one sticks to it"
+        );
     }
 }
 
@@ -129,7 +139,9 @@ fn reading_begins_anywhere(at: &Place<'_>) {
 fn attributes_that_cannot_be_kept_are_refused(at: &Place<'_>) {
     let key = at.key("refused");
     let long = "x".repeat(2000);
-    for (name, value) in [("Upper", "x"), ("", "x"), ("a", "é"), ("a", "two\nlines"), ("a", " x"), ("a", &long)] {
+    for (name, value) in
+        [("Upper", "x"), ("", "x"), ("a", "é"), ("a", "two\nlines"), ("a", " x"), ("a", &long)]
+    {
         let put = at.store.put(&key, &mut &b"x"[..], &attrs(&[(name, value)]));
         assert_eq!(put.expect_err("refused").kind(), Kind::Usage, "{name:?} = {value:?}");
     }
@@ -143,7 +155,9 @@ fn listing_is_by_prefix_and_sorted(at: &Place<'_>) {
     }
     let mut sorted = names.to_vec();
     sorted.sort_unstable();
-    for prefix in ["l/", "l", "l/a", "l/ab", "l/ab/", "l/ab/d", "l/b/a", "l/z", "l/zz", "l/a/", "l/../l", "l//a"] {
+    for prefix in
+        ["l/", "l", "l/a", "l/ab", "l/ab/", "l/ab/d", "l/b/a", "l/z", "l/zz", "l/a/", "l/../l", "l//a"]
+    {
         let expected: Vec<&str> = sorted.iter().copied().filter(|n| n.starts_with(prefix)).collect();
         assert_eq!(at.names(prefix), expected, "prefix {prefix:?}");
     }
@@ -161,7 +175,8 @@ fn listing_has_no_end(at: &Place<'_>) {
     };
     at_once(8, put);
     let names = at.names("many/");
-    let expected: Vec<String> = (0..8).flat_map(|t| (0..138).map(move |n| format!("many/{t}/{n:04}"))).collect();
+    let expected: Vec<String> =
+        (0..8).flat_map(|t| (0..138).map(move |n| format!("many/{t}/{n:04}"))).collect();
     assert_eq!(names, expected, "a listing of 1,104 objects");
 }
 
@@ -174,7 +189,11 @@ fn removing_is_final_and_repeatable(at: &Place<'_>) {
         assert_eq!(at.names("remove/"), [""; 0], "removed");
     }
     assert_eq!(at.put(&key, b"new", &Attrs::new()), Stored::New, "the name is free again");
-    assert_eq!(at.stat(&key).expect("there").attrs, Attrs::new(), "the old attributes went with the old object");
+    assert_eq!(
+        at.stat(&key).expect("there").attrs,
+        Attrs::new(),
+        "the old attributes went with the old object"
+    );
     at.store.remove(&at.key("no/such/folder/object")).expect("removing what never was is fine");
 }
 
@@ -252,14 +271,22 @@ fn attrs(pairs: &[(&str, &str)]) -> Attrs {
 
 fn at_once<T: Send>(threads: u64, run: impl Fn(u64) -> T + Sync) -> Vec<T> {
     std::thread::scope(|scope| {
-        let begun: Vec<_> = (0..threads).map(|n| scope.spawn({ let run = &run; move || run(n) })).collect();
+        let begun: Vec<_> = (0..threads)
+            .map(|n| {
+                scope.spawn({
+                    let run = &run;
+                    move || run(n)
+                })
+            })
+            .collect();
         begun.into_iter().map(|t| t.join().expect("a writer panicked")).collect()
     })
 }
 
 fn measure(body: impl Read) -> Sum {
     let mut measured = Measured::new(body);
-    io::copy(&mut measured, &mut io::sink()).unwrap_or_else(|e| panic!("read: {:?}", Error::retry("").because(e)));
+    io::copy(&mut measured, &mut io::sink())
+        .unwrap_or_else(|e| panic!("read: {:?}", Error::retry("").because(e)));
     measured.sum()
 }
 

@@ -106,10 +106,10 @@ impl Dir {
 impl Store for Dir {
     fn put(&self, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
         check_attrs(attrs)?;
-        if self.find(key)?.is_some() {
-            return Ok(Stored::Exists);
-        }
         let root = self.made_root()?;
+        if self.find(key)?.is_some() {
+            return self.exists(&root, key);
+        }
         let temp = self.explain(root.make(TEMP), "create a folder in")?;
         let mut upload = Temp::create(self, &temp, key)?;
         upload.fill(body)?;
@@ -187,10 +187,10 @@ impl Dir {
     /// the kernel's promise, also where locks do not work.
     fn commit(&self, root: &Folder, upload: Temp<'_>, notes: Option<Temp<'_>>) -> Result<Stored> {
         let key = upload.key;
-        let _held = self.lock(upload.folder)?;
+        let held = self.lock(upload.folder)?;
         let folder = self.explain(root.make_all(parents(key)), &format!("create the folder of {key} in"))?;
         if self.find(key)?.is_some() {
-            return Ok(Stored::Exists);
+            return self.exists(root, key);
         }
         let beside = format!("{}.attr", name(key));
         match notes {
@@ -202,8 +202,15 @@ impl Dir {
         if named == Stored::Exists && self.find(key)?.is_none() {
             return self.explain(Err(Errno::ISDIR), &format!("name {key} in"));
         }
+        drop(held);
         self.explain(folder.sync(), "sync")?;
         Ok(named)
+    }
+
+    /// Whoever named it may have died, or not yet come, to make the name durable.
+    fn exists(&self, root: &Folder, key: &Key) -> Result<Stored> {
+        self.explain(root.below(parents(key)).and_then(|f| f.sync()), "sync")?;
+        Ok(Stored::Exists)
     }
 
     fn lock(&self, temp: &Folder) -> Result<File> {

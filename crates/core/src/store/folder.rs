@@ -79,7 +79,8 @@ impl Folder {
             // What was removed since it was read is not there any more; so it was never listed.
             match kind {
                 FileType::Directory => {
-                    found.extend(gone_is_empty(self.child(&name).and_then(|f| f.walk(key.as_str())))?)
+                    let below = self.child(&name).and_then(|f| f.walk(key.as_str()));
+                    found.extend(gone_is_empty(below)?);
                 }
                 FileType::RegularFile => found.extend(self.object(&name, key)?),
                 _ => {}

@@ -93,7 +93,8 @@ pub struct Object {
 pub enum Stored {
     /// Written now, complete and durable.
     New,
-    /// There was an object of this name; it is as it was, and how much of the body was read is not defined.
+    /// There was an object of this name, durable too; it is as it was, and how much of the body was read is not
+    /// defined.
     Exists,
 }
 
@@ -101,7 +102,8 @@ pub enum Stored {
 pub trait Store: Send + Sync {
     /// Writes all of `body` under `key` unless the name is taken. All or nothing: when `body` or the store fails,
     /// nothing is visible; when it returns [`Stored::New`], the object is durable. Of two at once exactly one is
-    /// New. Memory does not grow with the body.
+    /// New (on S3, for bodies of 17 MiB and more, as far as the service decides that at the end of a multipart
+    /// upload: AWS does, SeaweedFS only looks first). Memory does not grow with the body.
     ///
     /// # Errors
     /// Those of `body`, with their kind; Retry when the store could not be reached or throttled until the deadline.

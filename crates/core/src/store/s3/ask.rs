@@ -52,7 +52,7 @@ impl S3 {
     {
         let asked = reactor::wait(persist(self.patience, bytes, need, send));
         asked.doing(|| doing.to_string())?.map_err(|mut refusal| {
-            refusal.error = Err::<(), _>(refusal.error).doing(|| doing.to_string()).unwrap_err();
+            refusal.error = Error::new(refusal.error.kind(), doing).because(refusal.error);
             refusal
         })
     }

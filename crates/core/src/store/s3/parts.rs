@@ -2,13 +2,15 @@
 
 use std::io::{self, Read};
 
-/// Size of the first part; a body that fits in it is one PUT. S3 wants at least 5 MiB.
-pub(super) const FIRST: u64 = 8 << 20;
+/// A body of less is one PUT: also a whole WAL segment that nothing compresses, because the end of a multipart
+/// upload is not atomic everywhere.
+pub(super) const SINGLE: u64 = 17 << 20;
 
-/// Size of the part that begins at `offset`. S3 takes 10,000 parts: growing by a 1,650th of what was sent, they
-/// reach 5 TiB, and the three parts that are in memory at a time stay small (24 MiB; at 100 GiB about 200 MiB).
+/// Size of the part that begins at `offset`, at least the 5 MiB that S3 wants. S3 takes 10,000 parts: growing by a
+/// 1,650th of what was sent, they reach 5 TiB, and the three parts that are in memory at a time stay small (24 MiB;
+/// at 100 GiB about 200 MiB).
 pub(super) fn size_at(offset: u64) -> u64 {
-    FIRST + offset / 1650
+    (8 << 20) + offset / 1650
 }
 
 /// The next `size` bytes of `body`, fewer only at its end.
@@ -24,7 +26,7 @@ mod tests {
 
     #[test]
     fn ten_thousand_parts_reach_five_tebibytes() {
-        let total = (0..10_000).fold(0, |offset, _| offset + size_at(offset));
+        let total = (1..10_000).fold(SINGLE, |offset, _| offset + size_at(offset));
         assert!(total >= 5 << 40, "{total}");
         assert!(size_at(5 << 40) < 5 << 30, "a part of more than S3's 5 GiB");
     }

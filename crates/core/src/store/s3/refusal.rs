@@ -95,15 +95,15 @@ impl Need {
 }
 
 fn distrusts(e: &(dyn std::error::Error + 'static)) -> bool {
-    chain(e).any(|cause| {
-        // hyper keeps rustls' error inside an `io::Error`, whose `source` skips it.
-        let io = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let inner = io.and_then(|e| e.downcast_ref::<rustls::Error>());
-        matches!(
-            inner.or_else(|| cause.downcast_ref::<rustls::Error>()),
-            Some(rustls::Error::InvalidCertificate(_))
-        )
-    })
+    chain(e).any(|cause| matches!(tls(cause), Some(rustls::Error::InvalidCertificate(_))))
+}
+
+/// rustls' error, also inside an `io::Error` inside an `io::Error`, whose `source` skips what it holds.
+fn tls<'a>(e: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    match e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(inner) => tls(inner),
+        None => e.downcast_ref(),
+    }
 }
 
 /// The cause at the bottom: the SDK's own layers say only "dispatch failure".

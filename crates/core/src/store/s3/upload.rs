@@ -18,9 +18,9 @@ use tokio::task::JoinHandle;
 /// Uploads all of `body` unless `key` is taken.
 pub(super) fn put(s3: &S3, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
     let conditional = s3.conditional()?;
-    let first = parts::read(body, parts::FIRST).doing(|| reading(key))?;
+    let first = parts::read(body, parts::SINGLE).doing(|| reading(key))?;
     let put = Put { s3, key, attrs, mark: nonce(), conditional };
-    if (first.len() as u64) < parts::FIRST {
+    if (first.len() as u64) < parts::SINGLE {
         return put.small(first);
     }
     put.large(first, body)
@@ -38,6 +38,7 @@ impl S3 {
             return Ok(*known);
         }
         let honoured = self.probe()? || self.probe()?;
+        let _ = self.bucket_seen.set(());
         if !honoured && self.conditional.set(false).is_ok() {
             log::warn!(
                 "s3://{} ignores If-None-Match: two writers at the same moment could overwrite each other",
@@ -118,6 +119,16 @@ impl Put<'_> {
         }
     }
 
+    /// Some services look first and write then when a multipart upload ends (SeaweedFS 4.48): two at once are both
+    /// told that theirs is it, and the later one stays. Who may not read cannot look.
+    fn still_ours(&self) -> Result<Stored> {
+        match self.s3.head(self.key) {
+            Ok(Some((_, Some(mark)))) if mark != self.mark => Ok(Stored::Exists),
+            Err(e) if e.kind() == crate::Kind::Retry => Err(e),
+            _ => Ok(Stored::New),
+        }
+    }
+
     fn large(&self, first: Vec<u8>, body: &mut dyn Read) -> Result<Stored> {
         if self.is_there()? {
             return Ok(Stored::Exists);
@@ -142,6 +153,9 @@ impl Put<'_> {
         }
     }
 }
+
+/// How long a process that was told to stop still cleans up, twice.
+const ENDING: Duration = Duration::from_secs(10);
 
 /// A multipart upload; unless it was completed, what it left on the service is removed.
 struct Upload<'a> {
@@ -210,17 +224,28 @@ impl<'a> Upload<'a> {
         match s3.ask(Need::Write, effort, &self.put.doing(), || request.clone().send()) {
             Ok(_) => {
                 self.ended = true;
-                Ok(Stored::New)
+                self.put.still_ours()
             }
             Err(refusal) => self.put.whose(refusal).inspect(|s| self.ended = *s == Stored::New),
         }
+    }
+
+    /// A part that arrives after the abort would stay: those under way end first, or are given up.
+    fn settle(&mut self) {
+        let limit = self.put.s3.patience.attempt(0).min(ENDING);
+        let flights = std::mem::take(&mut self.under_way);
+        let _ = reactor::wait_anyway(limit, async {
+            for mut flight in flights {
+                let _ = (&mut flight.0).await;
+            }
+        });
     }
 
     fn abort(&self) -> Result<()> {
         let s3 = self.put.s3;
         let request = s3.client()?.abort_multipart_upload().bucket(&s3.bucket).key(s3.path(self.put.key));
         let request = request.upload_id(&self.id);
-        let limit = s3.patience.attempt(0).min(Duration::from_secs(10));
+        let limit = s3.patience.attempt(0).min(ENDING);
         reactor::wait_anyway(limit, persist(s3.patience, 0, Need::Abort, || request.clone().send()))?
             .map(|_| ())
             .map_err(|r| r.error)
@@ -232,7 +257,7 @@ impl Drop for Upload<'_> {
         if self.ended {
             return;
         }
-        self.under_way.clear();
+        self.settle();
         if let Err(e) = self.abort() {
             log::warn!(
                 "parts of {} stay behind until the next sweep: {}",
