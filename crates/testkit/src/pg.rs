@@ -48,7 +48,10 @@ impl Pg {
 
     /// The same for this major.
     pub fn builder_major(major: u32) -> Builder {
-        let settings = ["fsync=off", "shared_buffers=16MB"].map(String::from).to_vec();
+        // Shared memory as files of the cluster: a killed server leaves nothing in /dev/shm.
+        let settings = ["fsync=off", "shared_buffers=16MB", "dynamic_shared_memory_type=mmap"]
+            .map(String::from)
+            .to_vec();
         let (hba, files) = (Vec::new(), Vec::new());
         Builder { major, settings, hba, files, tcp: false, primary: None, served: None }
     }

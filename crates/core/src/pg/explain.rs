@@ -2,6 +2,7 @@
 
 use super::conninfo::ConnInfo;
 use super::host::Host;
+use super::ident::Ident;
 use super::verify::Verdict;
 use crate::error::{Context, Error, Kind};
 use std::io::ErrorKind;
@@ -85,7 +86,7 @@ fn servers_words(code: &str, message: &str, to: &ConnInfo, host: &Host) -> Optio
         "28000" if message.contains("does not exist") => "name another role with user= or PGUSER".into(),
         "28000" if message.contains("client certificate") => "give sslcert= and sslkey=".into(),
         "3D000" => "psql -l lists the databases".into(),
-        "42501" => format!("grant connect on database \"{dbname}\" to \"{user}\""),
+        "42501" => format!("grant connect on database {} to {}", Ident::new(dbname), Ident::new(user)),
         "53300" => "too many sessions: end some, or raise max_connections".into(),
         _ => return None,
     };
