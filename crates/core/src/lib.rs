@@ -9,6 +9,7 @@ pub mod log;
 pub mod notify;
 pub mod out;
 pub mod pg;
+pub mod progress;
 pub mod repo;
 pub mod run;
 pub mod secret;

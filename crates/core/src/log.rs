@@ -24,6 +24,10 @@ pub fn init(tool: &'static str, verbosity: i8) {
     if let Ok(filters) = std::env::var("RUST_LOG") {
         builder.parse_filters(&filters);
     }
+    // This library logs URLs, and some of ours are secrets.
+    for quiet in ["ureq", "ureq_proto"] {
+        builder.filter_module(quiet, LevelFilter::Warn);
+    }
     builder.format(move |buf, record| {
         let text = record.args().to_string().replace('\n', " ");
         match journal {

@@ -1,6 +1,23 @@
 //! Takes, lists, verifies, restores and prunes PostgreSQL backups.
 
+mod catalog;
+mod check;
+mod child;
 mod cli;
+mod database;
+mod dump;
+mod fanout;
+mod gzip;
+mod keep;
+mod list;
+mod lock;
+mod manifest;
+mod outcome;
+mod prune;
+mod restore;
+mod rows;
+mod server;
+mod verify;
 
 pub use cli::Args;
 
@@ -11,9 +28,14 @@ use toban_core::{Out, Result};
 ///
 /// # Errors
 /// Each verb says what it could not do; docs/EXIT-STATUS.md lists the kinds.
-pub fn run(args: Args, _out: &mut Out<'_>) -> Result<()> {
-    match args.verb {
-        Verb::Dump(_) => Ok(()),
-        _ => Ok(()),
+pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+    let config = args.common.config()?;
+    match &args.verb {
+        Verb::Dump(verb) => dump::run(verb, &config, out),
+        Verb::RestoreDump(verb) => restore::run(verb, &config, out),
+        Verb::List(verb) => list::run(verb, &config, out),
+        Verb::Verify(verb) => verify::run(verb, &config, out),
+        Verb::Prune(verb) => prune::run(verb, &config, out),
+        Verb::Check(verb) => check::run(verb, &config, out),
     }
 }

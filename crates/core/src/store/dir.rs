@@ -1,35 +1,332 @@
 //! A directory as a store.
-use super::{Attrs, Key, Object, Store, Stored};
-use crate::error::Result;
-use std::io::Read;
+//!
+//! ```text
+//! <root>/a/b          an object: a file of mode 0600
+//! <root>/a/b.attr     its attributes, JSON; written before it, so that no object is ever without them
+//! <root>/.tmp/        uploads in progress, and the lock under which they are named
+//! ```
 
-/// A directory on this machine, or on a file system mounted here.
-pub struct Dir {}
+use super::folder::Folder;
+use super::patience::nonce;
+use super::{Attrs, Key, Object, Store, Stored, check_attrs};
+use crate::error::{Context, Error, Result};
+use crate::{durable, stop};
+use rustix::fs::{AtFlags, OFlags, RenameFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const TEMP: &str = ".tmp";
+const LOCK: &str = "lock";
+
+/// A directory on this machine, or on a file system mounted here. It is created by the first `put`; the folder it
+/// lies in must exist, because a path below an unmounted disk must not fill the root file system.
+#[derive(Debug)]
+pub struct Dir {
+    root: PathBuf,
+}
 
 impl Dir {
-    /// Opens `path`.
-    pub fn open(_path: &str) -> Result<Dir> {
-        unimplemented!()
+    /// The store in the folder `path`, which must be absolute. Nothing is looked at yet.
+    ///
+    /// # Errors
+    /// Usage when `path` is relative.
+    pub fn open(path: &str) -> Result<Dir> {
+        if path.starts_with('/') {
+            return Ok(Dir { root: path.into() });
+        }
+        let e = Error::usage(format!("{path:?} is not an absolute path"));
+        Err(e.hint("a directory repository is file:///dir or /dir"))
+    }
+
+    /// The root, or none when it is not there yet but could be made.
+    fn root(&self) -> Result<Option<Folder>> {
+        match Folder::open(&self.root) {
+            Err(Errno::NOENT) if self.parent().is_dir() => Ok(None),
+            Err(Errno::NOENT) => Err(self.no_parent()),
+            other => Ok(Some(self.explain(other, "open the folder")?)),
+        }
+    }
+
+    fn made_root(&self) -> Result<Folder> {
+        if let Some(root) = self.root()? {
+            return Ok(root);
+        }
+        durable::create_dirs(&self.root).map_err(|e| e.hint(writable()))?;
+        self.explain(Folder::open(&self.root), "open the folder")
+    }
+
+    fn parent(&self) -> &Path {
+        durable::folder_of(&self.root)
+    }
+
+    fn no_parent(&self) -> Error {
+        let parent = self.parent().display().to_string();
+        Error::failed(format!("{parent} is not there")).hint(format!(
+            "mount it, or create it: mkdir {parent}; toban creates only {}",
+            self.root.display()
+        ))
+    }
+
+    /// One clear line for what the file system says.
+    fn explain<T>(&self, said: Result<T, Errno>, doing: &str) -> Result<T> {
+        said.map_err(|errno| {
+            let e = Error::failed(format!("{doing} {}", self.root.display()));
+            cured(e.because(io::Error::from(errno)), errno)
+        })
+    }
+
+    fn find(&self, key: &Key) -> Result<Option<File>> {
+        let Some(root) = self.root()? else { return Ok(None) };
+        let opened = root.below(parents(key)).and_then(|f| f.file(name(key), OFlags::RDONLY));
+        match opened {
+            Ok(file) if file.metadata().is_ok_and(|m| m.is_file()) => Ok(Some(file)),
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(e) => self.explain(Err(e), &format!("open {key} in")),
+        }
+    }
+
+    fn attrs(&self, key: &Key) -> Result<Attrs> {
+        let beside = attr_key(key);
+        let Some(mut file) = self.find(&beside)? else { return Ok(Attrs::new()) };
+        let mut json = String::new();
+        file.read_to_string(&mut json).doing(|| format!("read {}", self.path(&beside).display()))?;
+        serde_json::from_str(&json)
+            .doing(|| format!("read {}", self.path(&beside).display()))
+            .map_err(|e| e.kind_as(crate::Kind::Corrupt))
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(key.as_str())
     }
 }
 
 impl Store for Dir {
-    fn put(&self, _: &Key, _: &mut dyn Read, _: &Attrs) -> Result<Stored> {
-        unimplemented!()
+    fn put(&self, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
+        check_attrs(attrs)?;
+        if self.find(key)?.is_some() {
+            return Ok(Stored::Exists);
+        }
+        let root = self.made_root()?;
+        let temp = self.explain(root.make(TEMP), "create a folder in")?;
+        let mut upload = Temp::create(self, &temp, key)?;
+        upload.fill(body)?;
+        let notes = match attrs.is_empty() {
+            true => None,
+            false => Some(Temp::of_attrs(self, &temp, key, attrs)?),
+        };
+        self.commit(&root, upload, notes)
     }
-    fn get(&self, _: &Key, _: u64) -> Result<Option<Box<dyn Read + Send + '_>>> {
-        unimplemented!()
+
+    fn get(&self, key: &Key, from: u64) -> Result<Option<Box<dyn Read + Send + '_>>> {
+        let Some(mut file) = self.find(key)? else { return Ok(None) };
+        file.seek(SeekFrom::Start(from)).doing(|| format!("read {}", self.path(key).display()))?;
+        Ok(Some(Box::new(file)))
     }
-    fn stat(&self, _: &Key) -> Result<Option<Object>> {
-        unimplemented!()
+
+    fn stat(&self, key: &Key) -> Result<Option<Object>> {
+        let Some(file) = self.find(key)? else { return Ok(None) };
+        let meta = file.metadata().doing(|| format!("look at {}", self.path(key).display()))?;
+        let modified = meta.modified().ok().and_then(|t| t.try_into().ok()).unwrap_or_default();
+        Ok(Some(Object { key: key.clone(), size: meta.len(), modified, attrs: self.attrs(key)? }))
     }
-    fn list(&self, _: &str) -> Result<Vec<Object>> {
-        unimplemented!()
+
+    fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+        let Some(root) = self.root()? else { return Ok(Vec::new()) };
+        let (folder, _) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+        if !folder.is_empty() && folder.parse::<Key>().is_err() {
+            return Ok(Vec::new());
+        }
+        let mut found = match root.below(folder.split('/').filter(|p| !p.is_empty())) {
+            Ok(start) => self.explain(start.walk(folder), "list")?,
+            Err(Errno::NOENT | Errno::NOTDIR) => Vec::new(),
+            Err(e) => return self.explain(Err(e), "list"),
+        };
+        found.retain(|o| o.key.as_str().starts_with(prefix));
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
     }
-    fn remove(&self, _: &Key) -> Result<()> {
-        unimplemented!()
+
+    fn remove(&self, key: &Key) -> Result<()> {
+        let Some(root) = self.root()? else { return Ok(()) };
+        let folder = match root.below(parents(key)) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            other => self.explain(other, &format!("remove {key} from"))?,
+        };
+        let _held = self.lock(&self.explain(root.make(TEMP), "create a folder in")?)?;
+        // The object first: attributes without an object are nothing, an object without them would lie.
+        for name in [name(key).to_string(), format!("{}.attr", name(key))] {
+            match rustix::fs::unlinkat(&folder.fd, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return self.explain(Err(e), &format!("remove {key} from")),
+            }
+        }
+        self.explain(folder.sync(), "sync")?;
+        root.prune(parents(key));
+        Ok(())
     }
-    fn sweep(&self, _: std::time::Duration) -> Result<usize> {
-        unimplemented!()
+
+    fn sweep(&self, older_than: Duration) -> Result<usize> {
+        let Some(root) = self.root()? else { return Ok(0) };
+        match root.below([TEMP]) {
+            Ok(temp) => self.explain(temp.remove_older(older_than, LOCK), "sweep"),
+            Err(Errno::NOENT) => Ok(0),
+            Err(e) => self.explain(Err(e), "sweep"),
+        }
+    }
+
+    fn local_path(&self, key: &Key) -> Option<PathBuf> {
+        Some(self.path(key))
+    }
+}
+
+impl Dir {
+    /// Names a finished upload. The lock keeps the attributes of two at once apart; that only one gets the name is
+    /// the kernel's promise, also where locks do not work.
+    fn commit(&self, root: &Folder, upload: Temp<'_>, notes: Option<Temp<'_>>) -> Result<Stored> {
+        let key = upload.key;
+        let _held = self.lock(upload.folder)?;
+        let folder = self.explain(root.make_all(parents(key)), &format!("create the folder of {key} in"))?;
+        if self.find(key)?.is_some() {
+            return Ok(Stored::Exists);
+        }
+        let beside = format!("{}.attr", name(key));
+        match notes {
+            Some(notes) => self.explain(notes.replace(&folder, &beside), &format!("name {key}.attr in"))?,
+            // What an upload that died left must not become this object's.
+            None => drop(rustix::fs::unlinkat(&folder.fd, &beside, AtFlags::empty())),
+        }
+        let named = self.explain(upload.name(&folder, name(key)), &format!("name {key} in"))?;
+        if named == Stored::Exists && self.find(key)?.is_none() {
+            return self.explain(Err(Errno::ISDIR), &format!("name {key} in"));
+        }
+        self.explain(folder.sync(), "sync")?;
+        Ok(named)
+    }
+
+    fn lock(&self, temp: &Folder) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE;
+        let file = self.explain(temp.file(LOCK, flags), "lock")?;
+        if let Err(e) = file.lock() {
+            log::debug!("{}: this file system has no locks: {e}", self.root.display());
+        }
+        Ok(file)
+    }
+}
+
+/// An upload in progress; its file goes away unless it gets a name.
+struct Temp<'a> {
+    dir: &'a Dir,
+    folder: &'a Folder,
+    key: &'a Key,
+    temp: String,
+    file: File,
+}
+
+impl<'a> Temp<'a> {
+    fn create(dir: &'a Dir, folder: &'a Folder, key: &'a Key) -> Result<Temp<'a>> {
+        let temp = nonce();
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let file = dir.explain(folder.file(&temp, flags), &format!("write {key} to"))?;
+        Ok(Temp { dir, folder, key, temp, file })
+    }
+
+    fn of_attrs(dir: &'a Dir, folder: &'a Folder, key: &'a Key, attrs: &Attrs) -> Result<Temp<'a>> {
+        let json = serde_json::to_vec(attrs).doing(|| format!("write the attributes of {key}"))?;
+        let mut notes = Temp::create(dir, folder, key)?;
+        notes.fill(&mut &json[..])?;
+        Ok(notes)
+    }
+
+    fn fill(&mut self, body: &mut dyn Read) -> Result<()> {
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            stop::check()?;
+            let n = match body.read(&mut buffer) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => other.doing(|| format!("read what becomes {}", self.key))?,
+            };
+            if n == 0 {
+                break;
+            }
+            let written = self.file.write_all(&buffer[..n]);
+            self.said(written)?;
+        }
+        self.said(self.file.sync_all())
+    }
+
+    fn said(&self, result: io::Result<()>) -> Result<()> {
+        let errno = result.as_ref().err().and_then(Errno::from_io_error);
+        let written = result.doing(|| format!("write {}", self.dir.path(self.key).display()));
+        written.map_err(|e| if let Some(errno) = errno { cured(e, errno) } else { e })
+    }
+
+    fn replace(self, folder: &Folder, name: &str) -> Result<(), Errno> {
+        rustix::fs::renameat(&self.folder.fd, &self.temp, &folder.fd, name)
+    }
+
+    /// Gives the file its name unless that is taken.
+    fn name(self, folder: &Folder, name: &str) -> Result<Stored, Errno> {
+        let (from, to) = (&self.folder.fd, &folder.fd);
+        match rustix::fs::renameat_with(from, &self.temp, to, name, RenameFlags::NOREPLACE) {
+            // NFS and others cannot rename without replacing; a hard link has the same promise.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.link(folder, name),
+            other => taken(other),
+        }
+    }
+
+    fn link(&self, folder: &Folder, name: &str) -> Result<Stored, Errno> {
+        use std::os::unix::fs::MetadataExt;
+        let linked = rustix::fs::linkat(&self.folder.fd, &self.temp, &folder.fd, name, AtFlags::empty());
+        // Over NFS the answer to a link that was made can get lost; the link count tells.
+        if linked.is_err() && self.file.metadata().is_ok_and(|m| m.nlink() == 2) {
+            return Ok(Stored::New);
+        }
+        taken(linked)
+    }
+}
+
+fn taken(named: Result<(), Errno>) -> Result<Stored, Errno> {
+    match named {
+        Ok(()) => Ok(Stored::New),
+        Err(Errno::EXIST) => Ok(Stored::Exists),
+        Err(e) => Err(e),
+    }
+}
+
+impl Drop for Temp<'_> {
+    fn drop(&mut self) {
+        let _ = rustix::fs::unlinkat(&self.folder.fd, &self.temp, AtFlags::empty());
+    }
+}
+
+fn parents(key: &Key) -> impl Iterator<Item = &str> + Clone {
+    let (folder, _) = key.as_str().rsplit_once('/').unwrap_or(("", ""));
+    folder.split('/').filter(|p| !p.is_empty())
+}
+
+fn name(key: &Key) -> &str {
+    key.as_str().rsplit('/').next().expect("rsplit yields at least one")
+}
+
+fn attr_key(key: &Key) -> Key {
+    Key(format!("{key}.attr"))
+}
+
+fn writable() -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    format!("make it writable for the user this runs as (uid {uid}), or give another --repo")
+}
+
+fn cured(e: Error, errno: Errno) -> Error {
+    match errno {
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => e.hint(writable()),
+        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => {
+            e.hint("free some space there (pg-backup prune), or give another --repo")
+        }
+        Errno::LOOP | Errno::NOTDIR => e.hint("a symbolic link or a file stands where a folder is expected"),
+        _ => e,
     }
 }

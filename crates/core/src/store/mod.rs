@@ -12,16 +12,31 @@ use std::sync::Arc;
 
 pub mod contract;
 mod dir;
+mod folder;
+mod patience;
 mod retry;
 mod s3;
 
 pub use dir::Dir;
+pub use patience::{Patience, VARIABLE as PATIENCE_VARIABLE};
 pub use retry::Retry;
 pub use s3::{S3, S3Options};
 
 /// Small facts kept beside an object: readable without its content (metadata on S3, `<name>.attr` in a directory).
-/// Names are `[a-z0-9-]+`, values printable ASCII.
+/// Names are `[a-z0-9-]+`, values printable ASCII without a space at either end; 1,800 bytes in all, because S3
+/// keeps no more than 2 KB.
 pub type Attrs = BTreeMap<String, String>;
+
+/// Attributes that every store can keep.
+fn check_attrs(attrs: &Attrs) -> Result<()> {
+    let named = |n: &str| !n.is_empty() && n.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    let fine = |v: &str| v.bytes().all(|b| matches!(b, b' '..=b'~')) && v.trim() == v;
+    if let Some((name, value)) = attrs.iter().find(|(n, v)| !named(n) || !fine(v)) {
+        return Err(Error::usage(format!("{name:?} = {value:?} is not an attribute")));
+    }
+    let size: usize = attrs.iter().map(|(n, v)| n.len() + v.len()).sum();
+    if size <= 1800 { Ok(()) } else { Err(Error::usage(format!("{size} bytes of attributes, at most 1800"))) }
+}
 
 /// The name of an object inside its store: segments of `[A-Za-z0-9._+=@%-]` joined by `/`, none of them `.` or
 /// `..`, none beginning with a dot or ending in `.attr`, at most 900 bytes in all.
@@ -92,8 +107,8 @@ pub trait Store: Send + Sync {
     /// Those of `body`, with their kind; Retry when the store could not be reached or throttled until the deadline.
     fn put(&self, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored>;
 
-    /// The content from byte `from` on; `None` only when it is proven that there is no such object (a 403 is not a
-    /// proof). Reading resumes by itself after a cut connection.
+    /// The content from byte `from` on, nothing when that is its end or beyond; `None` only when it is proven that
+    /// there is no such object (a 403 is not a proof). Reading resumes by itself after a cut connection.
     ///
     /// # Errors
     /// When the store could not be asked.
@@ -131,7 +146,7 @@ pub trait Store: Send + Sync {
 }
 
 /// Opens the store a URL names: `file:///dir` (or a plain absolute path) or `s3://bucket/prefix`. Does not ask the
-/// store yet.
+/// store yet. S3 retries by itself for as long as `TOBAN_RETRY_FOR` says (5 minutes for each request).
 ///
 /// # Errors
 /// Usage for any other URL.
@@ -140,7 +155,7 @@ pub fn open(url: &str, s3: &S3Options) -> Result<Arc<dyn Store>> {
         return Ok(Arc::new(Dir::open(path)?));
     }
     if let Some(place) = url.strip_prefix("s3://") {
-        return Ok(Arc::new(Retry::new(S3::open(place, s3)?)));
+        return Ok(Arc::new(S3::open(place, s3)?));
     }
     let e = Error::usage(format!("{url:?} is not a repository"));
     Err(e.hint(

@@ -1,44 +1,227 @@
-//! S3 as a store.
-use super::{Attrs, Key, Object, Store, Stored};
-use crate::error::Result;
+//! S3 as a store. This file and those below it are the only ones that know async.
+//!
+//! Bodies go out only from memory, each with its SHA-256 (buckets with Object Lock refuse others); objects are
+//! removed one at a time, because DeleteObjects wants checksums that many services do not understand.
+
+use super::patience::Patience;
+use super::{Attrs, Key, Object, Store, Stored, check_attrs};
+use crate::error::{Error, Result};
+use ask::{Need, Refusal};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::DateTime;
+use std::collections::HashMap;
 use std::io::Read;
+use std::sync::OnceLock;
+use std::time::Duration;
 
-/// A bucket.
-pub struct S3 {}
+mod ask;
+mod body;
+mod client;
+mod parts;
+mod reactor;
+mod refusal;
+mod upload;
 
-impl S3 {
-    /// Opens `path`.
-    pub fn open(_place: &str, _options: &S3Options) -> Result<S3> {
-        unimplemented!()
-    }
-}
-
-impl Store for S3 {
-    fn put(&self, _: &Key, _: &mut dyn Read, _: &Attrs) -> Result<Stored> {
-        unimplemented!()
-    }
-    fn get(&self, _: &Key, _: u64) -> Result<Option<Box<dyn Read + Send + '_>>> {
-        unimplemented!()
-    }
-    fn stat(&self, _: &Key) -> Result<Option<Object>> {
-        unimplemented!()
-    }
-    fn list(&self, _: &str) -> Result<Vec<Object>> {
-        unimplemented!()
-    }
-    fn remove(&self, _: &Key) -> Result<()> {
-        unimplemented!()
-    }
-    fn sweep(&self, _: std::time::Duration) -> Result<usize> {
-        unimplemented!()
-    }
-}
+/// The metadata by which an upload recognises itself when its answer was lost.
+const MARK: &str = "toban-upload";
 
 /// How to reach an S3 service.
 #[derive(Clone, Debug, Default)]
 pub struct S3Options {
-    /// Endpoint of a service that is not AWS; path style is used with it.
+    /// Endpoint of a service that is not AWS (else `AWS_ENDPOINT_URL_S3`); path style is used with it.
     pub endpoint: Option<String>,
     /// Region; `AWS_REGION` and the profile's otherwise, at last us-east-1.
     pub region: Option<String>,
+}
+
+/// A bucket, or the part of it below a prefix. Every request is retried as [`Patience`] says; threads may share it.
+pub struct S3 {
+    bucket: String,
+    prefix: String,
+    options: S3Options,
+    patience: Patience,
+    client: OnceLock<Client>,
+    conditional: OnceLock<bool>,
+    bucket_seen: OnceLock<()>,
+}
+
+impl S3 {
+    /// The store at `bucket/prefix`. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// Usage when that is not the name of a bucket and a prefix, or `TOBAN_RETRY_FOR` is not a duration.
+    pub fn open(place: &str, options: &S3Options) -> Result<S3> {
+        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        let prefix = prefix.trim_matches('/');
+        if bucket.is_empty() || !(prefix.is_empty() || prefix.parse::<Key>().is_ok()) {
+            let e = Error::usage(format!("s3://{place} is not a bucket and a prefix"));
+            return Err(e.hint("give s3://bucket or s3://bucket/prefix"));
+        }
+        Ok(S3 {
+            bucket: bucket.to_string(),
+            prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
+            options: options.clone(),
+            patience: Patience::from_env()?,
+            client: OnceLock::new(),
+            conditional: OnceLock::new(),
+            bucket_seen: OnceLock::new(),
+        })
+    }
+
+    /// The same store with another patience.
+    #[must_use]
+    pub fn patience(mut self, patience: Patience) -> S3 {
+        self.patience = patience;
+        self
+    }
+
+    /// Of two at once one may be made in vain; it is dropped.
+    fn client(&self) -> Result<&Client> {
+        if self.client.get().is_none() {
+            let made = client::connect(&self.options, self.patience)?;
+            let _ = self.client.set(made);
+        }
+        Ok(self.client.get().expect("set above"))
+    }
+
+    fn path(&self, key: &Key) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    fn url(&self, key: &Key) -> String {
+        format!("s3://{}/{}", self.bucket, self.path(key))
+    }
+
+    /// The key of ours behind a bucket's name for it; none for what others put there.
+    fn key(&self, path: Option<&str>) -> Option<Key> {
+        path?.strip_prefix(&self.prefix)?.parse().ok()
+    }
+
+    /// HEAD answers 404 without saying whether the object or the bucket is missing; listing tells.
+    fn absent<T>(&self, refusal: Refusal) -> Result<Option<T>> {
+        if refusal.status != 404 || refusal.code == "NoSuchBucket" {
+            return Err(refusal.error);
+        }
+        if self.bucket_seen.get().is_none() && refusal.code != "NoSuchKey" {
+            let request =
+                self.client()?.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).max_keys(1);
+            let look = format!("look into s3://{}", self.bucket);
+            self.ask(Need::List, 0, &look, || request.clone().send()).map_err(|r| r.error)?;
+        }
+        let _ = self.bucket_seen.set(());
+        Ok(None)
+    }
+
+    fn head(&self, key: &Key) -> Result<Option<(Object, Option<String>)>> {
+        let request = self.client()?.head_object().bucket(&self.bucket).key(self.path(key));
+        let doing = format!("look at {}", self.url(key));
+        let head = match self.ask(Need::Read, 0, &doing, || request.clone().send()) {
+            Ok((head, _)) => head,
+            Err(refusal) => return self.absent(refusal),
+        };
+        let mut attrs: Attrs = head.metadata.unwrap_or_default().into_iter().collect();
+        let mark = attrs.remove(MARK);
+        let size = head.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        let modified = timestamp(head.last_modified.as_ref());
+        Ok(Some((Object { key: key.clone(), size, modified, attrs }, mark)))
+    }
+
+    fn abort_old(&self, path: &str, id: &str) -> Result<()> {
+        let client = self.client()?;
+        let request = client.abort_multipart_upload().bucket(&self.bucket).key(path).upload_id(id);
+        let doing = format!("abort an upload of s3://{}/{path}", self.bucket);
+        match self.ask(Need::Abort, 0, &doing, || request.clone().send()) {
+            Ok(_) => Ok(()),
+            // Somebody else ended it since it was listed.
+            Err(refusal) if refusal.code == "NoSuchUpload" => Ok(()),
+            Err(refusal) => Err(refusal.error),
+        }
+    }
+}
+
+impl Store for S3 {
+    fn put(&self, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
+        check_attrs(attrs)?;
+        upload::put(self, key, body, attrs)
+    }
+
+    fn get(&self, key: &Key, from: u64) -> Result<Option<Box<dyn Read + Send + '_>>> {
+        Ok(body::open(self, key, from)?.map(|body| Box::new(body) as Box<dyn Read + Send + '_>))
+    }
+
+    fn stat(&self, key: &Key) -> Result<Option<Object>> {
+        Ok(self.head(key)?.map(|(object, _)| object))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+        let request = self.client()?.list_objects_v2().bucket(&self.bucket);
+        let request = request.prefix(format!("{}{prefix}", self.prefix));
+        let doing = format!("list s3://{}/{}{prefix}", self.bucket, self.prefix);
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let page = || request.clone().set_continuation_token(next.clone()).send();
+            let (page, _) = self.ask(Need::List, 0, &doing, page).map_err(|r| r.error)?;
+            found.extend(page.contents().iter().filter_map(|o| self.listed(o)));
+            next = page.next_continuation_token;
+            if next.is_none() {
+                break;
+            }
+        }
+        // Not every service lists in the order of bytes.
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
+    fn remove(&self, key: &Key) -> Result<()> {
+        let request = self.client()?.delete_object().bucket(&self.bucket).key(self.path(key));
+        let doing = format!("remove {}", self.url(key));
+        match self.ask(Need::Delete, 0, &doing, || request.clone().send()) {
+            Ok(_) => Ok(()),
+            Err(refusal) => self.absent::<()>(refusal).map(|_| ()),
+        }
+    }
+
+    fn sweep(&self, older_than: Duration) -> Result<usize> {
+        let request = self.client()?.list_multipart_uploads().bucket(&self.bucket).prefix(&self.prefix);
+        let doing = format!("list the unfinished uploads of s3://{}/{}", self.bucket, self.prefix);
+        let limit =
+            jiff::Timestamp::now().as_second() - i64::try_from(older_than.as_secs()).unwrap_or(i64::MAX);
+        let mut old = Vec::new();
+        let (mut key, mut id) = (None, None);
+        loop {
+            let page = || request.clone().set_key_marker(key.clone()).set_upload_id_marker(id.clone()).send();
+            let (page, _) = self.ask(Need::Sweep, 0, &doing, page).map_err(|r| r.error)?;
+            let begun =
+                |u: &&aws_sdk_s3::types::MultipartUpload| u.initiated.is_some_and(|t| t.secs() <= limit);
+            old.extend(page.uploads().iter().filter(begun).cloned());
+            (key, id) = (page.next_key_marker, page.next_upload_id_marker);
+            if page.is_truncated != Some(true) || key.is_none() {
+                break;
+            }
+        }
+        for upload in old.iter().filter(|u| self.key(u.key()).is_some()) {
+            self.abort_old(upload.key().unwrap_or_default(), upload.upload_id().unwrap_or_default())?;
+        }
+        Ok(old.iter().filter(|u| self.key(u.key()).is_some()).count())
+    }
+}
+
+impl S3 {
+    fn listed(&self, o: &aws_sdk_s3::types::Object) -> Option<Object> {
+        let size = u64::try_from(o.size.unwrap_or(0)).unwrap_or(0);
+        let modified = timestamp(o.last_modified.as_ref());
+        Some(Object { key: self.key(o.key())?, size, modified, attrs: Attrs::new() })
+    }
+}
+
+fn timestamp(t: Option<&DateTime>) -> jiff::Timestamp {
+    let nanos = |t: &DateTime| i32::try_from(t.subsec_nanos()).unwrap_or(0);
+    t.and_then(|t| jiff::Timestamp::new(t.secs(), nanos(t)).ok()).unwrap_or_default()
+}
+
+fn metadata(attrs: &Attrs, mark: &str) -> HashMap<String, String> {
+    let mut all: HashMap<String, String> = attrs.clone().into_iter().collect();
+    all.insert(MARK.to_string(), mark.to_string());
+    all
 }

@@ -1,0 +1,82 @@
+//! What is news: a pure judgement of what was told last and what is true now.
+
+use super::config::On;
+use serde::{Deserialize, Serialize};
+
+/// How a job stands: fine, or failed with this exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// The last run did all it should.
+    Fine,
+    /// The last run ended with this exit status.
+    Failed(u8),
+}
+
+impl Standing {
+    /// The standing after a run that ended with `status`.
+    pub fn of(status: u8) -> Standing {
+        if status == 0 { Standing::Fine } else { Standing::Failed(status) }
+    }
+}
+
+/// What happened, in the eyes of someone who remembers what was told before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Event {
+    /// It failed, and did not before.
+    Failed,
+    /// It failed before too, but otherwise.
+    Changed,
+    /// It failed as before.
+    Still,
+    /// It works again.
+    Resolved,
+    /// It worked, as before.
+    Done,
+}
+
+/// The event that `now` is to someone who was told `previous` and asked to hear `on`; `None` when it is none.
+pub fn decide(previous: Option<Standing>, now: Standing, on: On) -> Option<Event> {
+    let event = match (previous, now) {
+        (Some(Standing::Failed(a)), Standing::Failed(b)) if a == b => Event::Still,
+        (Some(Standing::Failed(_)), Standing::Failed(_)) => Event::Changed,
+        (_, Standing::Failed(_)) => Event::Failed,
+        (Some(Standing::Failed(_)), Standing::Fine) => Event::Resolved,
+        (_, Standing::Fine) => Event::Done,
+    };
+    let wanted = match on {
+        On::Always => true,
+        On::Failure => matches!(event, Event::Failed | Event::Changed | Event::Still),
+        On::Change => matches!(event, Event::Failed | Event::Changed | Event::Resolved),
+    };
+    wanted.then_some(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Event::{Changed, Done, Failed, Resolved, Still};
+    use On::{Always, Change, Failure};
+
+    #[test]
+    fn every_step_under_every_rule() {
+        let fine = Standing::Fine;
+        let bad = Standing::Failed;
+        // previous, now: what `change`, `failure` and `always` hear.
+        let table = [
+            (None, fine, None, None, Some(Done)),
+            (None, bad(1), Some(Failed), Some(Failed), Some(Failed)),
+            (Some(fine), fine, None, None, Some(Done)),
+            (Some(fine), bad(75), Some(Failed), Some(Failed), Some(Failed)),
+            (Some(bad(75)), bad(75), None, Some(Still), Some(Still)),
+            (Some(bad(75)), bad(5), Some(Changed), Some(Changed), Some(Changed)),
+            (Some(bad(5)), fine, Some(Resolved), None, Some(Resolved)),
+        ];
+        for (previous, now, change, failure, always) in table {
+            for (on, wanted) in [(Change, change), (Failure, failure), (Always, always)] {
+                assert_eq!(decide(previous, now, on), wanted, "{previous:?} -> {now:?} on {on:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Mail, by SMTP over TLS or by this machine's sendmail.
+
+use super::config::{Address, MailConfig, Tls};
+use super::deliver::Trouble;
+use super::http::{is_loopback, is_tls};
+use super::{Env, message};
+use crate::error::{Context, Error, Result};
+use crate::secret::Secret;
+use lettre::address::Envelope;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message};
+use lettre::transport::sendmail::SendmailTransport;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, TlsParameters};
+use lettre::transport::smtp::{self, SmtpTransport};
+use lettre::{Transport, transport::smtp::client};
+use std::path::Path;
+use std::time::Duration;
+
+/// Authentication is required, too weak, refused, or wants TLS (RFC 4954).
+const LOGIN: [u16; 4] = [530, 534, 535, 538];
+
+/// Who sends to whom, and through what.
+#[derive(Clone)]
+pub(super) struct Mail {
+    from: Mailbox,
+    to: Vec<Mailbox>,
+    route: Route,
+}
+
+#[derive(Clone)]
+enum Route {
+    Sendmail(SendmailTransport),
+    // Boxed: it is ten times the size of the other.
+    Smtp(Box<Server>),
+}
+
+#[derive(Clone)]
+struct Server {
+    host: String,
+    port: u16,
+    tls: client::Tls,
+    login: Option<(String, Secret)>,
+}
+
+impl Mail {
+    /// Mail as `config` and the environment set it up; `None` when they do not.
+    ///
+    /// # Errors
+    /// Usage, naming what is missing or wrong.
+    pub(super) fn open(config: Option<&MailConfig>, tool: &str, env: Env<'_>) -> Result<Option<Mail>> {
+        let wanted = env("SMTP_HOST").is_some() && env("TOBAN_MAIL_TO").is_some();
+        if config.is_none() && !wanted {
+            return Ok(None);
+        }
+        let config = config.cloned().unwrap_or_default();
+        let to = recipients(&config, env)?;
+        let from = sender(&config, tool, env)?;
+        let route = match config.sendmail.program() {
+            Some(program) => Route::Sendmail(SendmailTransport::new_with_command(program)),
+            None => Route::Smtp(Box::new(server(&config, env)?)),
+        };
+        Ok(Some(Mail { from, to, route }))
+    }
+
+    /// Sends `message`, once. An address that the server refuses must not keep the others from being told: then
+    /// each is tried by itself.
+    pub(super) fn send(&self, message: &message::Message, limit: Duration) -> Result<(), Trouble> {
+        let mail = self.written(message).map_err(Trouble::Refused)?;
+        let together = self.hand_over(&mail, &self.to, limit);
+        let (Err(Trouble::Refused(_)), 2..) = (&together, self.to.len()) else { return together };
+        let apart = self.to.iter().map(|to| (to, self.hand_over(&mail, std::slice::from_ref(to), limit)));
+        let (taken, refused): (Vec<_>, Vec<_>) = apart.partition(|(_, sent)| sent.is_ok());
+        if taken.is_empty() {
+            return together;
+        }
+        let refused: Vec<String> = refused.iter().map(|(to, _)| to.email.to_string()).collect();
+        log::warn!("mail: the server does not take mail for {}", refused.join(", "));
+        Ok(())
+    }
+
+    fn written(&self, message: &message::Message) -> Result<Message> {
+        let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
+        let mut mail = Message::builder()
+            .from(self.from.clone())
+            .subject(&message.subject)
+            .message_id(Some(format!("<{}@{}>", message.id, self.from.email.domain())))
+            .date(message.date.into())
+            // RFC 3834: no vacation notice answers this.
+            .raw_header(HeaderValue::new(automatic, "auto-generated".to_string()))
+            .header(ContentType::TEXT_PLAIN);
+        for to in &self.to {
+            mail = mail.to(to.clone());
+        }
+        mail.body(message.text.clone()).doing(|| "write the mail".into())
+    }
+
+    fn hand_over(&self, mail: &Message, to: &[Mailbox], limit: Duration) -> Result<(), Trouble> {
+        let to = to.iter().map(|m| m.email.clone()).collect();
+        let envelope = Envelope::new(Some(self.from.email.clone()), to)
+            .doing(|| "address the mail".into())
+            .map_err(Trouble::Refused)?;
+        match &self.route {
+            Route::Sendmail(program) => program
+                .send_raw(&envelope, &mail.formatted())
+                .doing(|| "hand the mail to sendmail".into())
+                .map_err(Trouble::Later),
+            Route::Smtp(server) => server.send(&envelope, &mail.formatted(), limit),
+        }
+    }
+}
+
+impl Server {
+    fn send(&self, envelope: &Envelope, mail: &[u8], limit: Duration) -> Result<(), Trouble> {
+        let mut transport = SmtpTransport::builder_dangerous(&self.host)
+            .port(self.port)
+            .tls(self.tls.clone())
+            .timeout(Some(limit));
+        if let Some((user, pass)) = &self.login {
+            transport = transport.credentials(Credentials::new(user.clone(), pass.reveal().to_string()));
+        }
+        let sent = transport.build().send_raw(envelope, mail);
+        sent.map(drop).map_err(|e| judge(e, &format!("send mail by {}:{}", self.host, self.port)))
+    }
+}
+
+/// A 5xx is for good, a 4xx and a lost connection pass; what TLS, the client itself or the login dislikes needs a
+/// person, and trying it again at once may lock the account.
+fn judge(e: smtp::Error, doing: &str) -> Trouble {
+    let login = e.status().is_some_and(|code| LOGIN.contains(&u16::from(code)));
+    let (permanent, person) =
+        (e.is_permanent(), login || is_tls(&e) || e.is_tls() || e.is_client() || e.is_response());
+    let e = Error::failed(doing).because(e);
+    match (permanent && !login, person) {
+        (true, _) => Trouble::Refused(e),
+        (_, true) => Trouble::Later(e),
+        _ => Trouble::Soon(e, None),
+    }
+}
+
+fn recipients(config: &MailConfig, env: Env<'_>) -> Result<Vec<Mailbox>> {
+    let addresses = match env("TOBAN_MAIL_TO") {
+        Some(list) => list.split(',').map(str::parse).collect::<Result<Vec<Address>>>(),
+        None => Ok(config.to.clone()),
+    };
+    let to: Vec<Mailbox> = addresses.doing(|| "TOBAN_MAIL_TO".into())?.into_iter().map(|a| a.0).collect();
+    if to.is_empty() {
+        return Err(Error::usage("[notify.mail] has no address").hint("set `to`, or TOBAN_MAIL_TO"));
+    }
+    Ok(to)
+}
+
+fn sender(config: &MailConfig, tool: &str, env: Env<'_>) -> Result<Mailbox> {
+    let address = match (env("TOBAN_MAIL_FROM"), &config.from) {
+        (Some(text), _) => text.parse(),
+        (None, Some(from)) => Ok(from.clone()),
+        (None, None) => format!("{tool}@{}", crate::run::host()).parse(),
+    };
+    address
+        .map(|a: Address| a.0)
+        .doing(|| "the sender's address".into())
+        .map_err(|e| e.hint("set `from` in [notify.mail], or TOBAN_MAIL_FROM"))
+}
+
+fn server(config: &MailConfig, env: Env<'_>) -> Result<Server> {
+    let hint = "set smtp_host in [notify.mail], or SMTP_HOST, or sendmail = true";
+    let host = env("SMTP_HOST").or_else(|| config.smtp_host.clone());
+    let host = host.ok_or_else(|| Error::usage("no mail server is named").hint(hint))?;
+    let login = login(config, env)?;
+    if config.tls == Tls::None && (login.is_some() || !is_loopback(&host)) {
+        return Err(Error::usage("tls = \"none\" is only for this machine, and without smtp_user")
+            .hint("leave `tls` out: STARTTLS is then required"));
+    }
+    let usual = match config.tls {
+        Tls::Starttls => 587,
+        Tls::Implicit => 465,
+        Tls::None => 25,
+    };
+    let port = match env("SMTP_PORT") {
+        Some(text) => text.parse().doing(|| format!("SMTP_PORT={text}"))?,
+        None => config.smtp_port.unwrap_or(usual),
+    };
+    Ok(Server { tls: tls(config, &host)?, host, port, login })
+}
+
+fn login(config: &MailConfig, env: Env<'_>) -> Result<Option<(String, Secret)>> {
+    let Some(user) = env("SMTP_USER").or_else(|| config.smtp_user.clone()) else { return Ok(None) };
+    let pass = Secret::find(config.smtp_pass_file.as_deref(), "smtp_pass", "SMTP_PASS")?;
+    let hint = "set smtp_pass_file in [notify.mail], the credential smtp_pass, or SMTP_PASS";
+    let pass = pass.ok_or_else(|| Error::usage(format!("no password for {user} was found")).hint(hint))?;
+    Ok(Some((user, pass)))
+}
+
+fn tls(config: &MailConfig, host: &str) -> Result<client::Tls> {
+    if config.tls == Tls::None {
+        return Ok(client::Tls::None);
+    }
+    let mut parameters = TlsParameters::builder(host.to_string());
+    if let Some(path) = &config.ca_file {
+        parameters = parameters.add_root_certificate(certificates(path)?);
+    }
+    let parameters = parameters.build_rustls().doing(|| "set up TLS for mail".into())?;
+    // Opportunistic would send the password in clear to whoever strips STARTTLS from the greeting.
+    Ok(match config.tls {
+        Tls::Implicit => client::Tls::Wrapper(parameters),
+        _ => client::Tls::Required(parameters),
+    })
+}
+
+fn certificates(path: &Path) -> Result<Certificate> {
+    let doing = || format!("read the certificates in {}", path.display());
+    let pem = std::fs::read(path).doing(doing)?;
+    Certificate::from_pem(&pem).doing(doing)
+}

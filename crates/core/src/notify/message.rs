@@ -1,0 +1,247 @@
+//! What people are told: a subject that fits a phone's lock screen, and a text.
+
+use super::decide::{Event, Standing};
+use crate::error::Kind;
+use crate::out::escape;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// The longest subject, in characters.
+const SUBJECT: usize = 120;
+/// The longest text, in bytes: what a ping monitor keeps, and what fits one message of Slack's.
+pub(super) const TEXT: usize = 10_000;
+
+/// How a run of a job ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// The tool, as `pg-backup`.
+    pub tool: String,
+    /// Its verb, as `dump`.
+    pub verb: String,
+    /// Which of several jobs with this verb, as `main`; may be empty.
+    pub instance: String,
+    /// The machine's name.
+    pub host: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How long it took, by a clock that is never set.
+    pub seconds: f64,
+    /// The exit status.
+    pub status: u8,
+    /// The error's chain, of a run that failed.
+    pub error: Option<String>,
+    /// The line that tells the cure.
+    pub hint: Option<String>,
+    /// What the job noted.
+    pub notes: Vec<String>,
+}
+
+impl Outcome {
+    /// The job's name for people: `pg-backup dump main`.
+    pub(crate) fn title(&self) -> String {
+        format!("{} {} {}", self.tool, self.verb, self.instance).trim_end().to_string()
+    }
+
+    /// The job's name for files.
+    pub(crate) fn job(&self) -> String {
+        job_name(&self.tool, &self.verb, &self.instance)
+    }
+
+    /// How the job stands after this run.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::of(self.status)
+    }
+
+    /// All there is to say, at most [`TEXT`] bytes; of too many notes the last are kept.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name:<9}{value}");
+        };
+        line("Job:", cut(&escape(&self.title()), 500));
+        line("Host:", &self.host);
+        for (name, text, limit) in [("Error:", &self.error, 2000), ("Hint:", &self.hint, 1000)] {
+            text.iter().for_each(|t| line(name, cut(&escape(t), limit)));
+        }
+        line("Status:", &format!("{} ({})", self.status, meaning(self.status)));
+        line("Started:", &self.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        line("Took:", &format!("{:.1} s", self.seconds));
+        if let Ok(id) = std::env::var("INVOCATION_ID") {
+            line("Log:", &format!("journalctl _SYSTEMD_INVOCATION_ID={id}"));
+        }
+        if !self.notes.is_empty() {
+            let notes = self.notes.join("\n");
+            let _ = write!(text, "\n{}\n", tail(&notes, TEXT.saturating_sub(text.len() + 2)));
+        }
+        text
+    }
+
+    /// One line: what, where, and what happened.
+    fn subject(&self, event: Event) -> String {
+        let what = format!("{} on {}", self.title(), self.host);
+        let error = self.error.as_deref().unwrap_or("no error was given");
+        let line = match event {
+            Event::Failed => format!("{what} failed: {error}"),
+            Event::Changed => format!("{what} fails in another way: {error}"),
+            Event::Still => format!("{what} still fails: {error}"),
+            Event::Resolved => format!("{what} works again"),
+            Event::Done => format!("{what} is done"),
+        };
+        subject_safe(&line)
+    }
+}
+
+/// A job's name for files: letters, digits, `.` and `-` stay, any other byte becomes `%` and its number, so that
+/// two jobs never share a file.
+pub(crate) fn job_name(tool: &str, verb: &str, instance: &str) -> String {
+    [tool, verb, instance].map(file_safe).join("_")
+}
+
+fn file_safe(part: &str) -> String {
+    let keep = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
+    let safe = part.bytes().fold(String::new(), |mut name, b| {
+        let _ = if keep(b) { write!(name, "{}", b as char) } else { write!(name, "%{b:02x}") };
+        name
+    });
+    // A file name has 255 bytes, and three parts, an ending and a temporary's affix share them.
+    match safe.len() {
+        ..=72 => safe,
+        _ => format!("{}~{}", cut(&safe, 60), hex(&Sha256::digest(part)[..5])),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, b| {
+        let _ = write!(hex, "{b:02x}");
+        hex
+    })
+}
+
+/// A UUID of version 8: our own way, here a hash of the time and the process.
+pub(super) fn uuid() -> String {
+    let seed = format!("{} {}", Timestamp::now().as_nanosecond(), std::process::id());
+    let mut bytes = Sha256::digest(seed);
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = hex(&bytes[..16]);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+fn meaning(status: u8) -> &'static str {
+    match Kind::ALL.iter().find(|k| k.status() == status) {
+        Some(kind) => kind.meaning(),
+        None if status == 0 => "done",
+        None => "ended by a bug",
+    }
+}
+
+/// One line without control characters, so that no text can begin a header of its own; cut to 120 characters.
+fn subject_safe(line: &str) -> String {
+    let plain: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match plain.char_indices().nth(SUBJECT - 1) {
+        Some((at, _)) if plain.chars().count() > SUBJECT => format!("{}…", &plain[..at]),
+        _ => plain,
+    }
+}
+
+/// The first `limit` bytes, or fewer where a character would be cut.
+pub(super) fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+/// The last `limit` bytes, or fewer where a character would be cut.
+pub(super) fn tail(text: &str, limit: usize) -> &str {
+    &text[text.ceil_char_boundary(text.len().saturating_sub(limit))..]
+}
+
+/// A message as it waits for its delivery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Message {
+    /// Names it for ever: a mail that was sent twice can be known by it.
+    pub id: String,
+    /// When it was written.
+    pub date: Timestamp,
+    /// What happened.
+    pub event: Event,
+    /// How the job stood then.
+    pub standing: Standing,
+    /// One line.
+    pub subject: String,
+    /// The rest.
+    pub text: String,
+}
+
+impl Message {
+    /// The message that tells `event` of `outcome`.
+    pub(super) fn new(outcome: &Outcome, event: Event) -> Message {
+        Message {
+            id: uuid(),
+            date: outcome.ended,
+            event,
+            standing: outcome.standing(),
+            subject: outcome.subject(event),
+            text: outcome.text(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::notify) fn outcome(status: u8, error: &str) -> Outcome {
+        Outcome {
+            tool: "pg-backup".into(),
+            verb: "dump".into(),
+            instance: "main".into(),
+            host: "db1".into(),
+            started: Timestamp::UNIX_EPOCH,
+            ended: Timestamp::UNIX_EPOCH,
+            seconds: 1.5,
+            status,
+            error: (status != 0).then(|| error.to_string()),
+            hint: None,
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn a_subject_is_one_short_line() {
+        let nasty = outcome(1, &format!("a\r\nBcc: eve@example.org\u{0}{}", "日".repeat(200)));
+        let subject = Message::new(&nasty, Event::Failed).subject;
+        assert!(subject.starts_with("pg-backup dump main on db1 failed: a  Bcc: eve"), "{subject}");
+        assert_eq!(subject.chars().count(), 120);
+        assert!(!subject.chars().any(char::is_control), "{subject:?}");
+    }
+
+    #[test]
+    fn a_text_is_bounded_and_keeps_the_last_notes() {
+        let mut long = outcome(1, &"é".repeat(9000));
+        long.hint = Some("é".repeat(9000));
+        long.notes = (0..2000).map(|n| format!("note {n} 日本")).collect();
+        let text = long.text();
+        assert!(text.len() <= TEXT && text.ends_with("note 1999 日本\n"), "{} bytes", text.len());
+    }
+
+    #[test]
+    fn names_of_files_are_safe_and_differ() {
+        let of = |instance: &str| Outcome { instance: instance.into(), ..outcome(0, "") }.job();
+        assert_eq!(of("main"), "pg-backup_dump_main");
+        assert_eq!(of("../a b"), "pg-backup_dump_..%2fa%20b");
+        assert_ne!(of("a_b"), of("a%5fb"));
+        let long = |last: &str| of(&("日".repeat(500) + last));
+        assert!(long("a").len() < 200 && long("a") != long("b"), "{}", long("a"));
+    }
+
+    #[test]
+    fn every_message_has_a_uuid_of_its_own() {
+        let (a, b) = (uuid(), uuid());
+        let shape: Vec<usize> = a.split('-').map(str::len).collect();
+        assert_eq!((shape, &a[14..15]), (vec![8, 4, 4, 4, 12], "8"));
+        assert_ne!(a, b);
+    }
+}

@@ -1,0 +1,123 @@
+//! How far long work is: a bar on a terminal, systemd's status line elsewhere, nothing else.
+
+use crate::{out, run};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, Read};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// systemd hears of it no oftener.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+
+/// Work in bytes; gone from the screen when it is dropped. Threads may share it.
+pub struct Progress {
+    what: String,
+    total: Option<u64>,
+    done: AtomicU64,
+    view: View,
+}
+
+enum View {
+    Bar(ProgressBar),
+    /// When systemd was last told.
+    Status(Mutex<Instant>),
+}
+
+impl Progress {
+    /// Shows `what` (`dump app`) as a bar with rate and, when `total` bytes are known, the time left, if stderr is a
+    /// terminal and it is not `quiet`; otherwise tells systemd every few seconds.
+    pub fn bytes(what: &str, total: Option<u64>, quiet: bool) -> Progress {
+        let bar = !quiet && std::io::stderr().is_terminal();
+        let view =
+            if bar { View::Bar(bar_of(what, total)) } else { View::Status(Mutex::new(Instant::now())) };
+        run::status(what);
+        Progress { what: what.to_string(), total, done: AtomicU64::new(0), view }
+    }
+
+    /// `n` more bytes are done.
+    pub fn add(&self, n: u64) {
+        let done = self.done.fetch_add(n, Ordering::Relaxed) + n;
+        match &self.view {
+            View::Bar(bar) => bar.inc(n),
+            View::Status(last) => self.tell(done, last),
+        }
+    }
+
+    /// A reader that shows its progress as long as it lives.
+    pub fn wrap<R: Read>(self, inner: R) -> Counted<R> {
+        Counted { inner, progress: self }
+    }
+
+    fn tell(&self, done: u64, last: &Mutex<Instant>) {
+        // Another thread that holds it is telling right now.
+        let Ok(mut last) = last.try_lock() else { return };
+        if last.elapsed() >= STATUS_EVERY {
+            *last = Instant::now();
+            run::status(&line(&self.what, done, self.total));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
+        }
+        run::status("");
+    }
+}
+
+/// What [`Progress::wrap`] makes.
+pub struct Counted<R> {
+    inner: R,
+    progress: Progress,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.progress.add(n as u64);
+        Ok(n)
+    }
+}
+
+fn bar_of(what: &str, total: Option<u64>) -> ProgressBar {
+    let template = match total {
+        Some(_) => "{msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
+        None => "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec} {elapsed}",
+    };
+    let style = ProgressStyle::with_template(template).expect("the two templates above parse");
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr()).with_style(style);
+    bar.set_message(out::escape(what));
+    bar
+}
+
+fn line(what: &str, done: u64, total: Option<u64>) -> String {
+    match total {
+        Some(total) if total > 0 => {
+            let percent = done.saturating_mul(100) / total;
+            format!("{what}: {} of {} ({percent} %)", out::bytes(done), out::bytes(total))
+        }
+        _ => format!("{what}: {}", out::bytes(done)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_for_systemd() {
+        assert_eq!(line("dump app", 1 << 20, Some(4 << 20)), "dump app: 1.0 MiB of 4.0 MiB (25 %)");
+        assert_eq!(line("dump app", 10, None), "dump app: 10 B");
+        assert_eq!(line("dump app", 10, Some(0)), "dump app: 10 B");
+    }
+
+    #[test]
+    fn what_is_read_is_counted() {
+        let mut counted = Progress::bytes("read", Some(10), true).wrap(&[7; 10][..]);
+        std::io::copy(&mut counted, &mut std::io::sink()).expect("memory");
+        assert_eq!(counted.progress.done.load(Ordering::Relaxed), 10);
+    }
+}

@@ -1,0 +1,128 @@
+//! How long a store is asked again: growing pauses with jitter, until a deadline.
+
+use crate::error::{Context, Error, Result};
+use crate::stop;
+use std::hash::{BuildHasher, Hasher};
+use std::time::{Duration, Instant};
+
+/// The environment variable that overrides [`Patience::DEFAULT`], as in `30s` or `10m`.
+pub const VARIABLE: &str = "TOBAN_RETRY_FOR";
+
+/// How long one request (a small object, a part, a page of a listing) is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(Duration);
+
+impl Patience {
+    /// Five minutes: longer than a fail-over or a throttled minute, shorter than anybody waits for an answer.
+    pub const DEFAULT: Patience = Patience(Duration::from_secs(300));
+    const SLOWEST_PAUSE: Duration = Duration::from_secs(20);
+    const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+    /// Tries again for `total`.
+    pub fn of(total: Duration) -> Patience {
+        Patience(total)
+    }
+
+    /// What `TOBAN_RETRY_FOR` says, else the default.
+    ///
+    /// # Errors
+    /// Usage when it is not a duration.
+    pub fn from_env() -> Result<Patience> {
+        let Some(text) = std::env::var(VARIABLE).ok().filter(|t| !t.is_empty()) else {
+            return Ok(Patience::DEFAULT);
+        };
+        let parsed = humantime::parse_duration(&text).doing(|| format!("read {VARIABLE}={text:?}"));
+        Ok(Patience(parsed.map_err(|e| e.kind_as(crate::Kind::Usage).hint("give a duration: 30s, 10m"))?))
+    }
+
+    /// How long one attempt that moves `bytes` may take before its connection counts as stalled: 15 seconds and
+    /// about 8 more for each MiB, in proportion less when the patience is short.
+    pub(crate) fn attempt(self, bytes: u64) -> Duration {
+        let base = (self.0 / 3).min(Duration::from_secs(15));
+        base + base.mul_f64(bytes as f64 / f64::from(2 << 20))
+    }
+
+    /// The clock starts.
+    pub(crate) fn begin(self) -> Tries {
+        Tries { began: Instant::now(), total: self.0, failures: 0 }
+    }
+}
+
+/// The attempts at one thing.
+pub(crate) struct Tries {
+    began: Instant,
+    total: Duration,
+    failures: u32,
+}
+
+impl Tries {
+    /// How many attempts failed so far.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// After a failure: how long to pause before the next attempt; none when the time is up.
+    pub(crate) fn pause(&mut self) -> Option<Duration> {
+        let full = Patience::FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(10));
+        // Half of it is jitter: clients cut off together must not come back together.
+        let jitter = 0.5 + (random() % 1000) as f64 / 2000.0;
+        let pause = full.min(Patience::SLOWEST_PAUSE).mul_f64(jitter);
+        self.failures += 1;
+        (self.began.elapsed() + pause < self.total).then_some(pause)
+    }
+
+    /// After a failure: waits; false when the time is up.
+    ///
+    /// # Errors
+    /// Retry when the process is told to stop.
+    pub(crate) fn wait(&mut self) -> Result<bool> {
+        let Some(pause) = self.pause() else { return Ok(false) };
+        let until = Instant::now() + pause;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) {
+            stop::check()?;
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+        Ok(true)
+    }
+}
+
+/// A number nobody else has: for jitter and for recognising one's own upload, not for secrets.
+pub(crate) fn random() -> u64 {
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// A fresh mark for an upload: 128 random bits in hexadecimal.
+pub(crate) fn nonce() -> String {
+    format!("{:016x}{:016x}", random(), random())
+}
+
+/// Says how long it was tried, when that is worth a word.
+pub(crate) fn gave_up(e: Error, tries: &Tries) -> Error {
+    if tries.failures < 2 {
+        return e;
+    }
+    let kind = e.kind();
+    let seconds = tries.began.elapsed().as_secs();
+    Error::new(kind, format!("gave up after {} attempts in {seconds} s", tries.failures)).because(e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_stay_bounded_and_end() {
+        let mut tries = Patience::of(Duration::from_secs(3600)).begin();
+        let pauses: Vec<Duration> = (0..20).filter_map(|_| tries.pause()).collect();
+        assert!(pauses[0] <= Duration::from_millis(100) && pauses[0] >= Duration::from_millis(50));
+        assert!(pauses[19] <= Patience::SLOWEST_PAUSE && pauses[19] >= Patience::SLOWEST_PAUSE / 2);
+        assert_eq!(Patience::of(Duration::ZERO).begin().pause(), None);
+    }
+
+    #[test]
+    fn an_attempt_is_as_long_as_its_bytes_need() {
+        let attempt = |mib: u64| Patience::DEFAULT.attempt(mib << 20).as_secs();
+        assert_eq!((attempt(0), attempt(8)), (15, 75));
+        assert_eq!(Patience::of(Duration::from_secs(6)).attempt(0), Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,148 @@
+//! What an S3 error means: which exit status, which cure.
+
+use super::ask::{Need, Refusal};
+use crate::error::{Error, Kind};
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+/// Judges `e`, the answer to a request that needs `need`.
+pub(super) fn of<E>(e: SdkError<E, HttpResponse>, need: Need) -> Refusal
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let status = e.raw_response().map_or(0, |r| r.status().as_u16());
+    let code = e.code().unwrap_or_default().to_string();
+    let error = match &e {
+        SdkError::ServiceError(said) => answered(status, &code, said.err().message(), need),
+        SdkError::ConstructionFailure(_) => Error::failed("make the request").because(deepest(&e)),
+        // No answer, or half of one; that a certificate is not trusted does not pass by itself.
+        _ if distrusts(&e) => Error::failed(deepest(&e)).hint(
+            "the service's certificate is not trusted here: SSL_CERT_FILE names the authorities to trust",
+        ),
+        _ => Error::retry(deepest(&e)),
+    };
+    Refusal { status, code, attempts: 0, error }
+}
+
+fn answered(status: u16, code: &str, message: Option<&str>, need: Need) -> Error {
+    let what = match (code, message.unwrap_or_default()) {
+        ("", _) => format!("the service answered {status}"),
+        (code, "") => format!("{code} (status {status})"),
+        (code, message) => format!("{code}: {message} (status {status})"),
+    };
+    let e = Error::new(kind(status, code), what);
+    match cure(status, code, need) {
+        Some(hint) => e.hint(hint),
+        None => e,
+    }
+}
+
+fn kind(status: u16, code: &str) -> Kind {
+    match code {
+        "SlowDown"
+        | "RequestTimeout"
+        | "ServiceUnavailable"
+        | "InternalError"
+        | "Throttling"
+        | "RequestLimitExceeded"
+        | "ConditionalRequestConflict"
+        | "OperationAborted" => Kind::Retry,
+        _ if matches!(status, 408 | 409 | 429 | 500 | 502 | 503 | 504) => Kind::Retry,
+        _ => Kind::Failed,
+    }
+}
+
+fn cure(status: u16, code: &str, need: Need) -> Option<&'static str> {
+    Some(match code {
+        "NoSuchBucket" => "create the bucket, or correct its name in the repository's URL",
+        "InvalidAccessKeyId" => {
+            "the service does not know this access key: check AWS_ACCESS_KEY_ID or the profile"
+        }
+        "SignatureDoesNotMatch" => {
+            "the secret key does not belong to the access key: check AWS_SECRET_ACCESS_KEY or the profile"
+        }
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired" => {
+            "the session credentials have expired: renew them"
+        }
+        "InvalidToken" => "AWS_SESSION_TOKEN does not belong to the access key: renew or unset it",
+        "RequestTimeTooSkewed" => "set this machine's clock",
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
+            "the bucket is in another region: set AWS_REGION or s3_region"
+        }
+        _ if status == 403 => need.grant(),
+        _ if status == 301 => "the bucket is in another region: set AWS_REGION or s3_region",
+        _ => return None,
+    })
+}
+
+impl Need {
+    fn grant(self) -> &'static str {
+        match self {
+            Need::Read => {
+                "check the keys; grant s3:GetObject on the objects, and s3:ListBucket on the bucket: without that S3 answers 403 for an object that is not there"
+            }
+            Need::Write => {
+                "grant s3:PutObject on the objects (and s3:PutObjectRetention if the bucket asks for it)"
+            }
+            Need::List => "grant s3:ListBucket on the bucket",
+            Need::Delete => {
+                "grant s3:DeleteObject on the objects; where they are locked, wait for the retention to end"
+            }
+            Need::Abort => "grant s3:AbortMultipartUpload on the objects",
+            Need::Sweep => "grant s3:ListBucketMultipartUploads on the bucket",
+        }
+    }
+}
+
+fn distrusts(e: &(dyn std::error::Error + 'static)) -> bool {
+    chain(e).any(|cause| {
+        // hyper keeps rustls' error inside an `io::Error`, whose `source` skips it.
+        let io = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let inner = io.and_then(|e| e.downcast_ref::<rustls::Error>());
+        matches!(
+            inner.or_else(|| cause.downcast_ref::<rustls::Error>()),
+            Some(rustls::Error::InvalidCertificate(_))
+        )
+    })
+}
+
+/// The cause at the bottom: the SDK's own layers say only "dispatch failure".
+fn deepest(e: &(dyn std::error::Error + 'static)) -> String {
+    chain(e).last().map(ToString::to_string).unwrap_or_default()
+}
+
+fn chain<'a>(
+    e: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(e), |e| e.source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_cures() {
+        let table = [
+            (503, "SlowDown", Kind::Retry, None),
+            (429, "", Kind::Retry, None),
+            (500, "InternalError", Kind::Retry, None),
+            (400, "RequestTimeout", Kind::Retry, None),
+            (409, "ConditionalRequestConflict", Kind::Retry, None),
+            (404, "NoSuchBucket", Kind::Failed, Some("create the bucket")),
+            (403, "AccessDenied", Kind::Failed, Some("s3:ListBucket")),
+            (403, "", Kind::Failed, Some("s3:ListBucket")),
+            (400, "ExpiredToken", Kind::Failed, Some("renew")),
+            (403, "SignatureDoesNotMatch", Kind::Failed, Some("AWS_SECRET_ACCESS_KEY")),
+            (412, "PreconditionFailed", Kind::Failed, None),
+        ];
+        for (status, code, kind, hint) in table {
+            let e = answered(status, code, None, Need::Read);
+            assert_eq!(e.kind(), kind, "{status} {code}");
+            match hint {
+                Some(part) => assert!(e.cure().is_some_and(|c| c.contains(part)), "{status} {code}: {e:?}"),
+                None => assert_eq!(e.cure(), None, "{status} {code}"),
+            }
+        }
+    }
+}

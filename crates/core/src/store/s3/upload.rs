@@ -1,0 +1,272 @@
+//! Create-if-absent uploads: one PUT when the body is small, else parts, two of them under way at a time.
+
+use super::ask::{Need, Refusal, persist};
+use super::{S3, metadata, parts, reactor};
+use crate::error::{Context, Error, Result};
+use crate::store::patience::nonce;
+use crate::store::{Attrs, Key, Stored};
+use crate::{stop, sum};
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use std::collections::VecDeque;
+use std::io::Read;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Uploads all of `body` unless `key` is taken.
+pub(super) fn put(s3: &S3, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
+    let conditional = s3.conditional()?;
+    let first = parts::read(body, parts::FIRST).doing(|| reading(key))?;
+    let put = Put { s3, key, attrs, mark: nonce(), conditional };
+    if (first.len() as u64) < parts::FIRST {
+        return put.small(first);
+    }
+    put.large(first, body)
+}
+
+fn reading(key: &Key) -> String {
+    format!("read what becomes {key}")
+}
+
+impl S3 {
+    /// Whether the service keeps the promise of `If-None-Match: *`; asked once, by creating a constant object
+    /// twice. Some services accept the header and overwrite.
+    fn conditional(&self) -> Result<bool> {
+        if let Some(known) = self.conditional.get() {
+            return Ok(*known);
+        }
+        let honoured = self.probe()? || self.probe()?;
+        if !honoured && self.conditional.set(false).is_ok() {
+            log::warn!(
+                "s3://{} ignores If-None-Match: two writers at the same moment could overwrite each other",
+                self.bucket
+            );
+        }
+        Ok(*self.conditional.get_or_init(|| honoured))
+    }
+
+    /// True when it was refused because the probe is there. The leading dot keeps it out of listings.
+    fn probe(&self) -> Result<bool> {
+        let path = format!("{}.toban-probe", self.prefix);
+        let text = b"Does this store keep If-None-Match? toban asks once in each run; keep this object.\n";
+        let doing = format!("store s3://{}/{path}", self.bucket);
+        let client = self.client()?;
+        let send = || {
+            let request = client.put_object().bucket(&self.bucket).key(&path).if_none_match("*");
+            request.checksum_sha256(checksum(text)).body(ByteStream::from_static(text)).send()
+        };
+        match self.ask(Need::Write, text.len() as u64, &doing, send) {
+            Ok(_) => Ok(false),
+            Err(refusal) if refusal.status == 412 => Ok(true),
+            Err(refusal) if refusal.status == 501 => Ok(false),
+            Err(refusal) => Err(refusal.error),
+        }
+    }
+}
+
+/// One upload of one key.
+struct Put<'a> {
+    s3: &'a S3,
+    key: &'a Key,
+    attrs: &'a Attrs,
+    mark: String,
+    conditional: bool,
+}
+
+impl Put<'_> {
+    fn if_none_match(&self) -> Option<String> {
+        self.conditional.then(|| "*".to_string())
+    }
+
+    fn doing(&self) -> String {
+        format!("store {}", self.s3.url(self.key))
+    }
+
+    fn small(&self, body: Vec<u8>) -> Result<Stored> {
+        if !self.conditional && self.s3.head(self.key)?.is_some() {
+            return Ok(Stored::Exists);
+        }
+        let (size, sum) = (body.len() as u64, checksum(&body));
+        let body = Body::from(body);
+        let client = self.s3.client()?;
+        let send = || {
+            let request = client.put_object().bucket(&self.s3.bucket).key(self.s3.path(self.key));
+            let request = request.set_if_none_match(self.if_none_match()).checksum_sha256(&sum);
+            request.set_metadata(Some(metadata(self.attrs, &self.mark))).body(body.stream()).send()
+        };
+        match self.s3.ask(Need::Write, size, &self.doing(), send) {
+            Ok(_) => Ok(Stored::New),
+            Err(refusal) => self.whose(refusal),
+        }
+    }
+
+    /// After "it exists": ours when the answer to an earlier attempt was lost, else another's.
+    fn whose(&self, refusal: Refusal) -> Result<Stored> {
+        let gone = refusal.code == "NoSuchUpload";
+        if refusal.status != 412 && !gone {
+            return Err(refusal.error);
+        }
+        if refusal.attempts <= 1 && !gone {
+            return Ok(Stored::Exists);
+        }
+        match self.s3.head(self.key)? {
+            Some((_, Some(mark))) if mark == self.mark => Ok(Stored::New),
+            Some(_) => Ok(Stored::Exists),
+            None => Err(refusal.error),
+        }
+    }
+
+    fn large(&self, first: Vec<u8>, body: &mut dyn Read) -> Result<Stored> {
+        if self.is_there()? {
+            return Ok(Stored::Exists);
+        }
+        let mut upload = Upload::begin(self)?;
+        let (mut part, mut sent) = (first, 0);
+        while !part.is_empty() {
+            stop::check()?;
+            let size = part.len() as u64;
+            upload.send(part)?;
+            sent += size;
+            part = parts::read(body, parts::size_at(sent)).doing(|| reading(self.key))?;
+        }
+        upload.complete(sent)
+    }
+
+    /// A look that saves an upload in vain. Who may write but not read is answered by the service at the end.
+    fn is_there(&self) -> Result<bool> {
+        match self.s3.head(self.key) {
+            Err(e) if self.conditional && e.kind() == crate::Kind::Failed => Ok(false),
+            other => Ok(other?.is_some()),
+        }
+    }
+}
+
+/// A multipart upload; unless it was completed, what it left on the service is removed.
+struct Upload<'a> {
+    put: &'a Put<'a>,
+    id: String,
+    under_way: VecDeque<Flight>,
+    done: Vec<CompletedPart>,
+    begun: i32,
+    ended: bool,
+}
+
+impl<'a> Upload<'a> {
+    fn begin(put: &'a Put<'a>) -> Result<Upload<'a>> {
+        let s3 = put.s3;
+        let request = s3.client()?.create_multipart_upload().bucket(&s3.bucket).key(s3.path(put.key));
+        let request = request.checksum_algorithm(ChecksumAlgorithm::Sha256);
+        let request = request.set_metadata(Some(metadata(put.attrs, &put.mark)));
+        let begun = s3.ask(Need::Write, 0, &put.doing(), || request.clone().send()).map_err(|r| r.error)?;
+        let id = begun.0.upload_id.ok_or_else(|| Error::failed(format!("{}: no upload id", put.doing())))?;
+        Ok(Upload { put, id, under_way: VecDeque::new(), done: Vec::new(), begun: 0, ended: false })
+    }
+
+    fn send(&mut self, part: Vec<u8>) -> Result<()> {
+        if self.under_way.len() == 2 {
+            self.land()?;
+        }
+        self.begun += 1;
+        let (s3, number, size, sum) = (self.put.s3, self.begun, part.len() as u64, checksum(&part));
+        let (client, bucket, path) = (s3.client()?.clone(), s3.bucket.clone(), s3.path(self.put.key));
+        let (body, patience, id) = (Body::from(part), s3.patience, self.id.clone());
+        let task = reactor::handle()?.spawn(async move {
+            let send = || {
+                let request = client.upload_part().bucket(&bucket).key(&path).upload_id(&id);
+                request.part_number(number).checksum_sha256(&sum).body(body.stream()).send()
+            };
+            let (sent, _) = persist(patience, size, Need::Write, send).await?;
+            let part = CompletedPart::builder().part_number(number).checksum_sha256(&sum);
+            Ok(part.set_e_tag(sent.e_tag).build())
+        });
+        self.under_way.push_back(Flight(task));
+        Ok(())
+    }
+
+    /// Waits for the oldest part under way.
+    fn land(&mut self) -> Result<()> {
+        let Some(mut flight) = self.under_way.pop_front() else { return Ok(()) };
+        let number = self.done.len() + 1;
+        let part = || format!("{}: send part {number}", self.put.doing());
+        let ended = reactor::wait(&mut flight.0)?.doing(part)?;
+        self.done.push(ended.map_err(|r| r.error).doing(part)?);
+        Ok(())
+    }
+
+    fn complete(mut self, size: u64) -> Result<Stored> {
+        while !self.under_way.is_empty() {
+            self.land()?;
+        }
+        let s3 = self.put.s3;
+        let parts =
+            CompletedMultipartUpload::builder().set_parts(Some(std::mem::take(&mut self.done))).build();
+        let request = s3.client()?.complete_multipart_upload().bucket(&s3.bucket).key(s3.path(self.put.key));
+        let request = request.upload_id(&self.id).multipart_upload(parts);
+        let request = request.set_if_none_match(self.put.if_none_match());
+        // The service may join the parts before it answers: minutes, when they are many.
+        let effort = (32 << 20) + size / 256;
+        match s3.ask(Need::Write, effort, &self.put.doing(), || request.clone().send()) {
+            Ok(_) => {
+                self.ended = true;
+                Ok(Stored::New)
+            }
+            Err(refusal) => self.put.whose(refusal).inspect(|s| self.ended = *s == Stored::New),
+        }
+    }
+
+    fn abort(&self) -> Result<()> {
+        let s3 = self.put.s3;
+        let request = s3.client()?.abort_multipart_upload().bucket(&s3.bucket).key(s3.path(self.put.key));
+        let request = request.upload_id(&self.id);
+        let limit = s3.patience.attempt(0).min(Duration::from_secs(10));
+        reactor::wait_anyway(limit, persist(s3.patience, 0, Need::Abort, || request.clone().send()))?
+            .map(|_| ())
+            .map_err(|r| r.error)
+    }
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.under_way.clear();
+        if let Err(e) = self.abort() {
+            log::warn!(
+                "parts of {} stay behind until the next sweep: {}",
+                self.put.s3.url(self.put.key),
+                e.chain()
+            );
+        }
+    }
+}
+
+/// A part on its way; given up with its owner.
+struct Flight(JoinHandle<Result<CompletedPart, Refusal>>);
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Bytes that can be sent more than once.
+struct Body(bytes::Bytes);
+
+impl Body {
+    fn stream(&self) -> ByteStream {
+        ByteStream::new(SdkBody::from(self.0.clone()))
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Body {
+        Body(bytes.into())
+    }
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(sum::sha256(bytes))
+}

@@ -1,0 +1,266 @@
+//! S3 as a store behind a cable that is cut, stalled, refused, or that answers by itself.
+
+mod s3_child;
+
+use s3_child::{fails, in_child, key, put, same, says, service, through, uploads};
+use std::io::Read;
+use std::net::TcpListener;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use testkit::{Cable, Dice};
+use toban_core::Kind;
+use toban_core::store::contract::{self, Noise};
+use toban_core::store::{Attrs, S3, S3Options, Store, Stored, read_small};
+
+#[test]
+fn keeps_its_word_while_the_cable_is_cut() {
+    in_child("keeps_its_word_while_the_cable_is_cut", "cut", &[], || {
+        let mut dice = Dice::new(testkit::seed());
+        let cable = Cable::http(service());
+        let store = through(&cable, "cut");
+        for round in 0..testkit::rounds(10) {
+            let (seed, size) = (dice.below(1000), dice.below(24 << 20));
+            let name = format!("object/{round}");
+            cable.cut_after(dice.below(size + 2000));
+            let stored = store.put(&key(&name), &mut Noise::new(seed, size), &Attrs::new());
+            assert_eq!(stored.expect("stored in the end"), Stored::New, "round {round}");
+            cable.cut_after(dice.below(size + 2000));
+            same(&store, &name, seed, size);
+            assert_eq!(store.list("object/").expect("listed").len(), round + 1);
+        }
+        cable.mend();
+        assert!(cable.cuts() > 0, "nothing was cut");
+        store.sweep(Duration::ZERO).expect("swept");
+        assert_eq!(uploads("cut"), 0);
+    });
+}
+
+#[test]
+fn keeps_the_contract_while_the_cable_is_cut() {
+    in_child("keeps_the_contract_while_the_cable_is_cut", "cutcontract", &[], || {
+        let mut dice = Dice::new(testkit::seed());
+        let cable = Cable::http(service());
+        let store = through(&cable, "cutcontract");
+        std::thread::scope(|scope| {
+            let checked = scope.spawn(|| contract::check(&store));
+            while !checked.is_finished() {
+                let cuts = cable.cuts();
+                cable.cut_after(dice.below(3 << 20));
+                while cable.cuts() == cuts && !checked.is_finished() {
+                    std::thread::park_timeout(Duration::from_millis(5));
+                }
+            }
+        });
+        eprintln!("{} cuts", cable.cuts());
+    });
+}
+
+/// The answer to a PUT, and that to the end of a multipart upload, get lost after the object was made.
+#[test]
+fn recognises_its_own_upload() {
+    in_child("recognises_its_own_upload", "lost", &[], || {
+        let cable = Cable::http(service());
+        let store = through(&cable, "lost");
+        put(&store, "first/0", b"the probe and the connection are done").expect("stored");
+        for size in [1 << 20, 17 << 20] {
+            let upload = |name: &str| {
+                let before = cable.passed();
+                let stored = store.put(&key(name), &mut Noise::new(5, size), &Attrs::new()).expect("stored");
+                (stored, cable.passed() - before)
+            };
+            let (_, bytes) = upload(&format!("whole/{size}"));
+            let cuts = cable.cuts();
+            cable.cut_after(bytes - 60);
+            let (stored, _) = upload(&format!("again/{size}"));
+            assert_eq!((stored, cable.cuts() - cuts), (Stored::New, 1), "{size} bytes");
+            let looked = format!("HEAD /lost/again/{size} ");
+            let asked = cable.requests().iter().filter(|h| h.starts_with(&looked)).count();
+            assert!(asked > usize::from(size > 8 << 20), "the answer was not lost: nothing was looked up");
+            same(&store, &format!("again/{size}"), 5, size);
+        }
+    });
+}
+
+#[test]
+fn waits_while_it_is_throttled() {
+    in_child("waits_while_it_is_throttled", "slow", &[("TOBAN_RETRY_FOR", "5s")], || {
+        let cable = Cable::http(service());
+        let store = through(&cable, "slow");
+        cable.answer(503, &says("SlowDown"), 3);
+        assert_eq!(put(&store, "a", b"x").expect("in the end"), Stored::New);
+        cable.answer(429, "", 2);
+        assert_eq!(read_small(&store, &key("a"), 9).expect("in the end").as_deref(), Some(&b"x"[..]));
+        cable.answer(500, &says("InternalError"), 2);
+        assert_eq!(store.list("").expect("in the end").len(), 1);
+        cable.answer(503, &says("SlowDown"), 10_000);
+        let e = fails(put(&store, "b", b"x"), Kind::Retry, "SlowDown was said (status 503)", "");
+        assert!(e.chain().starts_with("store s3://slow/b: gave up after "), "{e:?}");
+    });
+}
+
+#[test]
+fn a_stalled_connection_is_dropped() {
+    in_child("a_stalled_connection_is_dropped", "stalled", &[("TOBAN_RETRY_FOR", "3s")], || {
+        let cable = Cable::http(service());
+        let store = through(&cable, "stalled");
+        put(&store, "a", b"x").expect("stored");
+        cable.stall();
+        let began = Instant::now();
+        fails(put(&store, "b", b"x"), Kind::Retry, "no answer within 1.0 s", "");
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| read_small(&store, &key("a"), 9));
+            let waiting = Instant::now();
+            testkit::until("one attempt has passed", Duration::from_secs(5), || {
+                (waiting.elapsed() > Duration::from_millis(1200)).then_some(()).ok_or_else(String::new)
+            });
+            cable.mend();
+            assert_eq!(reading.join().expect("joined").expect("in the end").as_deref(), Some(&b"x"[..]));
+        });
+    });
+}
+
+/// A body that stops coming is asked for again from where it stopped.
+#[test]
+fn a_stalled_body_goes_on() {
+    in_child("a_stalled_body_goes_on", "half", &[("TOBAN_RETRY_FOR", "6s")], || {
+        let cable = Cable::http(service());
+        let store = through(&cable, "half");
+        store.put(&key("a"), &mut Noise::new(9, 20 << 20), &Attrs::new()).expect("stored");
+        let mut body = store.get(&key("a"), 0).expect("asked").expect("there");
+        let mut start = vec![0; 1 << 20];
+        body.read_exact(&mut start).expect("the beginning");
+        cable.stall();
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                let mut rest = Vec::new();
+                body.read_to_end(&mut rest).map(|_| rest)
+            });
+            let waiting = Instant::now();
+            testkit::until("one attempt has passed", Duration::from_secs(5), || {
+                (waiting.elapsed() > Duration::from_millis(2500)).then_some(()).ok_or_else(String::new)
+            });
+            cable.mend();
+            start.extend(reading.join().expect("joined").expect("in the end"));
+        });
+        let mut whole = Vec::new();
+        Noise::new(9, 20 << 20).read_to_end(&mut whole).expect("noise");
+        assert!(start == whole, "the body is not what was stored");
+        let ranged = cable.requests().iter().filter(|h| h.to_ascii_lowercase().contains("\nrange: bytes=")).count();
+        assert!(ranged > 0, "nothing was asked by range");
+    });
+}
+
+#[test]
+fn unreachable_means_try_again() {
+    in_child("unreachable_means_try_again", "gone", &[("TOBAN_RETRY_FOR", "1s")], || {
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("port").local_addr().expect("address");
+        let options = S3Options { endpoint: Some(format!("http://{free}")), region: None };
+        let store = S3::open("gone", &options).expect("opened");
+        fails(put(&store, "a", b"x"), Kind::Retry, "onnection refused", "");
+        fails(store.stat(&key("a")), Kind::Retry, "onnection refused", "");
+        let cable = Cable::http(service());
+        cable.refuse();
+        fails(through(&cable, "gone").list(""), Kind::Retry, "list s3://gone/", "");
+    });
+}
+
+#[test]
+fn forbidden_is_not_absent() {
+    in_child("forbidden_is_not_absent", "forbidden", &[], || {
+        let cable = Cable::http(service());
+        let store = through(&cable, "forbidden");
+        cable.answer(403, &says("AccessDenied"), 1);
+        fails(store.stat(&key("a")), Kind::Failed, "look at s3://forbidden/a", "s3:ListBucket");
+        cable.answer(403, &says("AccessDenied"), 1);
+        fails(store.get(&key("a"), 0).map(|_| ()), Kind::Failed, "AccessDenied was said", "s3:ListBucket");
+        cable.answer(403, &says("AccessDenied"), 1);
+        fails(put(&store, "a", b"x"), Kind::Failed, "AccessDenied was said", "s3:PutObject");
+        cable.answer(400, &says("ExpiredToken"), 1);
+        fails(store.list(""), Kind::Failed, "ExpiredToken was said", "have expired");
+        assert_eq!(store.stat(&key("a")).expect("asked"), None);
+    });
+}
+
+/// A part that is refused ends the upload; nothing stays behind.
+#[test]
+fn a_refused_part_leaves_nothing() {
+    in_child("a_refused_part_leaves_nothing", "refused", &[], || {
+        let cable = Cable::http(service());
+        let store = through(&cable, "refused");
+        put(&store, "warm", b"x").expect("stored");
+        let mut body = Noise::new(1, 20 << 20).chain(Then(|| cable.answer(403, &says("AccessDenied"), 1)));
+        let stored = store.put(&key("a"), &mut body, &Attrs::new());
+        fails(stored, Kind::Failed, "AccessDenied was said", "s3:PutObject");
+        assert_eq!((uploads("refused"), store.stat(&key("a")).expect("asked")), (0, None));
+    });
+}
+
+/// The end of a body at which something happens.
+struct Then<F>(F);
+
+impl<F: FnMut()> Read for Then<F> {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        (self.0)();
+        Ok(0)
+    }
+}
+
+static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, m: &log::Metadata<'_>) -> bool {
+        m.level() <= log::Level::Warn && m.target().starts_with("toban")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            LOGGED.lock().expect("lock").push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The cable answers 200 to both probes, as a service does that ignores the header.
+#[test]
+fn a_service_that_ignores_the_condition_is_looked_at_first() {
+    in_child("a_service_that_ignores_the_condition_is_looked_at_first", "ignores", &[], || {
+        log::set_logger(&Logger).expect("the only logger");
+        log::set_max_level(log::LevelFilter::Warn);
+        let cable = Cable::http(service());
+        let store = through(&cable, "ignores");
+        cable.answer(200, "", 2);
+        assert_eq!(put(&store, "a", b"first").expect("stored"), Stored::New);
+        assert_eq!(put(&store, "a", b"second").expect("asked"), Stored::Exists);
+        let large = |n| store.put(&key("l"), &mut Noise::new(n, 9 << 20), &Attrs::new()).expect("stored");
+        assert_eq!((large(1), large(2)), (Stored::New, Stored::Exists));
+        assert_eq!(read_small(&store, &key("a"), 9).expect("asked").as_deref(), Some(&b"first"[..]));
+        let heads = cable.requests();
+        let conditional = heads.iter().filter(|h| h.to_ascii_lowercase().contains("if-none-match")).count();
+        assert_eq!(conditional, 2, "only the probes asked");
+        let logged = LOGGED.lock().expect("lock").clone();
+        assert_eq!(logged.len(), 1, "{logged:?}");
+        assert!(logged[0].starts_with("s3://ignores ignores If-None-Match"), "{logged:?}");
+    });
+}
+
+#[test]
+fn an_object_that_changes_while_it_is_read_is_not_mixed() {
+    in_child("an_object_that_changes_while_it_is_read_is_not_mixed", "changes", &[], || {
+        let cable = Cable::http(service());
+        let store = through(&cable, "changes");
+        let write = |n| store.put(&key("a"), &mut Noise::new(n, 20 << 20), &Attrs::new()).expect("stored");
+        write(1);
+        let mut body = store.get(&key("a"), 0).expect("asked").expect("there");
+        body.read_exact(&mut [0; 1000]).expect("the beginning");
+        store.remove(&key("a")).expect("removed");
+        write(2);
+        cable.cut_after(0);
+        put(&store, "cuts", b"x").expect("stored");
+        let e = std::io::copy(&mut body, &mut std::io::sink()).expect_err("another object");
+        assert!(e.to_string().contains("s3://changes/a changed while it was read"), "{e}");
+    });
+}

@@ -1,0 +1,328 @@
+//! `dump`: databases, with roles and tablespaces, into one or more repositories.
+
+use crate::child::{Output, no_skipped_objects};
+use crate::cli;
+use crate::fanout::{Spread, spread};
+use crate::gzip::Gzip;
+use crate::manifest::{self, FORMAT, Form, GLOBALS, Id, Manifest, ROWS};
+use crate::outcome::Tally;
+use crate::rows::{self, Count};
+use crate::server::{self, Server};
+use crate::{database, lock};
+use jiff::Timestamp;
+use postgres::{IsolationLevel, Transaction};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::process::Command;
+use std::thread;
+use toban_core::config::Config;
+use toban_core::progress::Progress;
+use toban_core::repo::Repo;
+use toban_core::run::{self, Report};
+use toban_core::sum::Sum;
+use toban_core::{Context, Error, Out, Record, Result, out, stop};
+
+/// Runs the verb as a job.
+pub(crate) fn run(args: &cli::Dump, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let repos = args.repos.open(config)?;
+    if args.dry.dry_run {
+        return plan(args, config, &repos, out);
+    }
+    let cluster = &args.repos.cluster;
+    run::job(config, "pg-backup", "dump", cluster, |report| {
+        let _lock = lock::take("dump", cluster)?;
+        act(args, config, &repos, report, out)
+    })
+}
+
+/// One database that would be dumped.
+#[derive(Serialize)]
+struct Planned {
+    database: String,
+    database_bytes: u64,
+    form: Form,
+    repos: Vec<String>,
+}
+
+impl Record for Planned {
+    const SCHEMA: &'static str = "pg-backup.dump-plan/1";
+    const HEAD: &'static [&'static str] = &["would dump", "size", "as", "to"];
+    fn cells(&self) -> Vec<String> {
+        let form = self.form.suffix().into();
+        vec![self.database.clone(), out::bytes(self.database_bytes), form, self.repos.join(" ")]
+    }
+}
+
+fn plan(args: &cli::Dump, config: &Config, repos: &[Repo], out: &mut Out<'_>) -> Result<()> {
+    let (server, names) = chosen(args, config)?;
+    // The programs must be there, or the night's run fails for what the dry run could have told.
+    server.program("pg_dump", "")?;
+    for database in names {
+        let mut session = server.session(&database)?;
+        let database_bytes = size(&mut session.transaction().doing(|| "begin".into())?)?;
+        let repos = repos.iter().map(|r| r.name.clone()).collect();
+        out.emit(&Planned { database, database_bytes, form: form(args), repos })?;
+    }
+    Ok(())
+}
+
+fn form(args: &cli::Dump) -> Form {
+    match args.format {
+        cli::Form::Custom => Form::Custom,
+        cli::Form::Sql => Form::Sql,
+    }
+}
+
+fn chosen(args: &cli::Dump, config: &Config) -> Result<(Server, Vec<String>)> {
+    let section = config.cluster.get(&args.repos.cluster);
+    let (server, mut client) = Server::reach(&args.server, section)?;
+    let listed = server::databases(&mut client)?;
+    let configured = section.map(|s| s.databases.clone()).unwrap_or_default();
+    let named = match (args.databases.is_empty(), configured.is_empty()) {
+        (false, _) => args.databases.clone(),
+        (true, false) => configured,
+        (true, true) => vec![server.conn.dbname().to_string()],
+    };
+    let names = server::choose(&listed, &named, args.all)?;
+    Ok((server, names))
+}
+
+/// A dump in a repository.
+#[derive(Serialize)]
+pub(crate) struct Dumped {
+    pub(crate) repo: String,
+    pub(crate) database: String,
+    pub(crate) id: Id,
+    pub(crate) stored_bytes: u64,
+    pub(crate) tables: u64,
+    pub(crate) rows: u64,
+    pub(crate) seconds: f64,
+}
+
+impl Record for Dumped {
+    const SCHEMA: &'static str = "pg-backup.dump/1";
+    const HEAD: &'static [&'static str] = &["dumped", "id", "to", "stored", "tables", "rows", "seconds"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.database.clone(),
+            self.id.to_string(),
+            self.repo.clone(),
+            out::bytes(self.stored_bytes),
+            self.tables.to_string(),
+            self.rows.to_string(),
+            format!("{:.1}", self.seconds),
+        ]
+    }
+}
+
+fn act(
+    args: &cli::Dump,
+    config: &Config,
+    repos: &[Repo],
+    report: &mut Report,
+    out: &mut Out<'_>,
+) -> Result<()> {
+    let (server, names) = chosen(args, config)?;
+    let job = Job {
+        server: &server,
+        cluster: &args.repos.cluster,
+        form: form(args),
+        level: args.level,
+        label: args.label.as_deref(),
+        globals: globals(&server, args.globals)?,
+        quiet: false,
+    };
+    let mut tally = Tally::default();
+    for name in &names {
+        stop::check()?;
+        let done = job.dump(name, repos).doing(|| format!("dump {name}"));
+        let Some(kept) = tally.item(done) else { continue };
+        for (repo, stored) in repos.iter().zip(kept.stored) {
+            if tally.copy(stored, repo.required).is_some() {
+                let dumped = kept.manifest.dumped(&repo.name);
+                measure(report, &kept.manifest, &repo.name);
+                out.emit(&dumped)?;
+            }
+        }
+    }
+    tally.verdict("dumps")
+}
+
+fn measure(report: &mut Report, manifest: &Manifest, repo: &str) {
+    let labels = [("database", manifest.database.name.as_str()), ("repo", repo)];
+    let stored = manifest.stored_bytes();
+    report.note(format!("{} {} in {repo}: {}", manifest.database.name, manifest.id, out::bytes(stored)));
+    report.gauge(
+        "dump_stored_bytes",
+        "Bytes that the newest dump takes in the repository",
+        &labels,
+        stored as f64,
+    );
+    let size = manifest.database_bytes as f64;
+    report.gauge("dump_database_bytes", "Size of the database when it was dumped", &labels, size);
+    report.gauge("dump_duration_seconds", "Seconds that the newest dump took", &labels, manifest.seconds());
+    let finished = manifest.finished.as_second() as f64;
+    report.gauge("dump_finished_timestamp_seconds", "When the newest dump was complete", &labels, finished);
+}
+
+impl Manifest {
+    fn dumped(&self, repo: &str) -> Dumped {
+        Dumped {
+            repo: repo.into(),
+            database: self.database.name.clone(),
+            id: self.id.clone(),
+            stored_bytes: self.stored_bytes(),
+            tables: self.tables,
+            rows: self.rows,
+            seconds: self.seconds(),
+        }
+    }
+}
+
+/// Roles and tablespaces of the whole server, as compressed SQL; `None` when they are not wanted.
+///
+/// # Errors
+/// When pg_dumpall may not read them, with what would help.
+pub(crate) fn globals(server: &Server, which: cli::Globals) -> Result<Option<Vec<u8>>> {
+    let mut command = server.program("pg_dumpall", server.conn.dbname())?;
+    command.args(["--globals-only", "--database", server.conn.dbname()]);
+    match which {
+        cli::Globals::None => return Ok(None),
+        cli::Globals::NoPasswords => _ = command.arg("--no-role-passwords"),
+        cli::Globals::Full => {}
+    }
+    let sql = Output::start(command, "pg_dumpall", no_skipped_objects)?;
+    let mut packed = Vec::new();
+    Gzip::new(sql, 6).read_to_end(&mut packed).doing(|| "dump roles and tablespaces".into())?;
+    Ok(Some(packed))
+}
+
+/// What all dumps of a run share.
+pub(crate) struct Job<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) cluster: &'a str,
+    pub(crate) form: Form,
+    pub(crate) level: u32,
+    pub(crate) label: Option<&'a str>,
+    pub(crate) globals: Option<Vec<u8>>,
+    pub(crate) quiet: bool,
+}
+
+/// A dump and, for each repository, whether it has it.
+pub(crate) struct Kept {
+    pub(crate) manifest: Manifest,
+    pub(crate) stored: Vec<Result<()>>,
+}
+
+impl Job<'_> {
+    /// Dumps one database into `repos`: the dump, its row counts from the same snapshot, the globals, and last the
+    /// manifest, which makes it visible.
+    ///
+    /// # Errors
+    /// When the database could not be dumped; a repository's trouble is in [`Kept::stored`].
+    pub(crate) fn dump(&self, name: &str, repos: &[Repo]) -> Result<Kept> {
+        let started = Timestamp::now();
+        let id = Id::new(started);
+        let mut session = self.server.session(name)?;
+        let snapshot =
+            session.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+        let mut snapshot = snapshot.start().doing(|| "begin a snapshot".into())?;
+        let properties = database::read(&mut snapshot, name, self.server.major)?;
+        let properties = properties.ok_or_else(|| Error::failed(format!("database {name} is gone")))?;
+        let database_bytes = size(&mut snapshot)?;
+        let (spread, counts) = self.copy(name, &id, &mut snapshot, repos, database_bytes)?;
+
+        let packed = rows::pack(&counts)?;
+        let mut parts =
+            BTreeMap::from([(self.form.suffix().to_string(), spread.sum), (ROWS.into(), sum(&packed))]);
+        parts.extend(self.globals.as_ref().map(|g| (GLOBALS.to_string(), sum(g))));
+        let manifest = Manifest {
+            format: FORMAT,
+            id,
+            cluster: self.cluster.into(),
+            label: self.label.map(Into::into),
+            started,
+            finished: Timestamp::now(),
+            server_version: self.server.version.clone(),
+            major: self.server.major,
+            pg_dump: self.pg_dump_version()?,
+            form: self.form,
+            database_bytes,
+            tables: counts.len() as u64,
+            rows: counts.iter().map(|c| c.rows.unsigned_abs()).sum(),
+            database: properties,
+            parts,
+        };
+        let rest =
+            |(repo, stored): (&Repo, Result<()>)| stored.and_then(|()| self.commit(repo, &manifest, &packed));
+        let stored = repos.iter().zip(spread.stored).map(rest).collect();
+        Ok(Kept { manifest, stored })
+    }
+
+    /// Streams the dump while the rows are counted in the same snapshot.
+    fn copy(
+        &self,
+        name: &str,
+        id: &Id,
+        at: &mut Transaction<'_>,
+        repos: &[Repo],
+        size: u64,
+    ) -> Result<(Spread, Vec<Count>)> {
+        let row = at.query_one("select pg_export_snapshot()", &[]).doing(|| "export the snapshot".into())?;
+        let key = manifest::key(self.cluster, name, id, self.form.suffix())?;
+        let progress = Progress::bytes(&format!("dump {name}"), Some(size), self.quiet);
+        let body = self.body(name, row.get(0), progress)?;
+        thread::scope(|scope| {
+            let copying = scope.spawn(|| spread(body, &key, repos));
+            let counts = rows::count(at);
+            let spread = copying.join().map_err(|_| Error::failed("a thread died"))?;
+            // A broken dump explains a broken count, not the other way round.
+            Ok((spread?, counts?))
+        })
+    }
+
+    fn body(&self, name: &str, snapshot: &str, progress: Progress) -> Result<Box<dyn Read + Send>> {
+        let mut command = self.server.program("pg_dump", name)?;
+        command.args(["--snapshot", snapshot]);
+        if self.form == Form::Custom {
+            command.args(["--format=custom", &format!("--compress={}", self.level)]);
+            let dump = Output::start(command, "pg_dump", no_skipped_objects)?;
+            return Ok(Box::new(progress.wrap(dump)));
+        }
+        let dump = Output::start(command, "pg_dump", no_skipped_objects)?;
+        Ok(Box::new(Gzip::new(progress.wrap(dump), self.level)))
+    }
+
+    fn pg_dump_version(&self) -> Result<String> {
+        let mut command = Command::new(self.server.program("pg_dump", "")?.get_program());
+        command.arg("--version");
+        let text = Output::start(command, "pg_dump", no_skipped_objects)?.text()?;
+        // pg_dump (PostgreSQL) 15.18 (Debian …)
+        Ok(text.split_whitespace().nth(2).unwrap_or_default().to_string())
+    }
+
+    /// Stores the small parts and then the manifest.
+    fn commit(&self, repo: &Repo, manifest: &Manifest, rows: &[u8]) -> Result<()> {
+        stop::check()?;
+        if let Some(globals) = &self.globals {
+            put(repo, manifest, GLOBALS, globals)?;
+        }
+        put(repo, manifest, ROWS, rows)?;
+        put(repo, manifest, "json", &manifest.to_json()?)
+    }
+}
+
+fn put(repo: &Repo, manifest: &Manifest, suffix: &str, bytes: &[u8]) -> Result<()> {
+    let one = std::slice::from_ref(repo);
+    spread(bytes, &manifest.key(suffix)?, one)?.stored.into_iter().collect()
+}
+
+fn sum(bytes: &[u8]) -> Sum {
+    Sum { bytes: bytes.len() as u64, sha256: toban_core::sum::hex(&toban_core::sum::sha256(bytes)) }
+}
+
+fn size(at: &mut Transaction<'_>) -> Result<u64> {
+    let row = at.query_one("select pg_database_size(current_database())", &[]);
+    Ok(row.doing(|| "ask for the size of the database".into())?.get::<_, i64>(0).unsigned_abs())
+}

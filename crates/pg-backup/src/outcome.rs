@@ -1,0 +1,93 @@
+//! Several things were to be done: what is said at the end when some were not.
+
+use toban_core::{Error, Kind, Result};
+
+/// Counts what was done and keeps what was not.
+#[derive(Default)]
+pub(crate) struct Tally {
+    done: usize,
+    failed: Vec<(Error, bool)>,
+}
+
+impl Tally {
+    /// One item of several: the others go on without it.
+    pub(crate) fn item<T>(&mut self, result: Result<T>) -> Option<T> {
+        self.take(result, true)
+    }
+
+    /// One item's copy in a repository. Where the repository is required the item counts as not done.
+    pub(crate) fn copy<T>(&mut self, result: Result<T>, required: bool) -> Option<T> {
+        let taken = self.take(result, !required);
+        self.done += usize::from(taken.is_some());
+        taken
+    }
+
+    fn take<T>(&mut self, result: Result<T>, partial: bool) -> Option<T> {
+        result.map_err(|e| self.failed.push((e, partial))).ok()
+    }
+
+    /// Nothing failed: fine. One thing failed and nothing was done: that error. Else each is named, and the status
+    /// is partial (3), or the error's own where a required repository or all failed.
+    ///
+    /// # Errors
+    /// As said.
+    pub(crate) fn verdict(mut self, items: &str) -> Result<()> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        if self.failed.len() == 1 && (self.done == 0 || !self.failed[0].1) {
+            return Err(self.failed.remove(0).0);
+        }
+        for (e, _) in &self.failed {
+            let hint = e.cure().map(|c| format!(" (hint: {c})")).unwrap_or_default();
+            log::error!("{}{hint}", e.chain());
+        }
+        let kind = |(e, partial): &(Error, bool)| match *partial && self.done > 0 {
+            true => Kind::Partial,
+            false => e.kind(),
+        };
+        let kinds: Vec<Kind> = self.failed.iter().map(kind).collect();
+        let worst = Kind::ALL.into_iter().find(|k| kinds.contains(k)).unwrap_or(Kind::Failed);
+        let all = self.failed.len() + self.done;
+        Err(Error::new(worst, format!("{} of {all} {items} failed", self.failed.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(items: &[Result<()>]) -> (u8, String) {
+        let mut tally = Tally::default();
+        for item in items {
+            let item = match item {
+                Ok(()) => Ok(()),
+                Err(e) => Err(Error::new(e.kind(), e.chain())),
+            };
+            if tally.item(item).is_some() {
+                tally.copy(Ok(()), true);
+            }
+        }
+        tally.verdict("dumps").map_or_else(|e| (e.kind().status(), e.chain()), |()| (0, String::new()))
+    }
+
+    #[test]
+    fn the_status_tells_all_some_or_none() {
+        let refused = || Err(Error::retry("refused"));
+        assert_eq!(verdict(&[Ok(())]), (0, String::new()));
+        assert_eq!(verdict(&[refused()]), (75, "refused".into()));
+        assert_eq!(verdict(&[Ok(()), refused()]), (3, "1 of 2 dumps failed".into()));
+        assert_eq!(verdict(&[refused(), refused()]), (75, "2 of 2 dumps failed".into()));
+    }
+
+    #[test]
+    fn a_required_repository_decides_an_optional_one_does_not() {
+        let status = |required| {
+            let mut tally = Tally::default();
+            tally.copy(Ok(()), true);
+            tally.copy::<()>(Err(Error::failed("full")), required);
+            tally.verdict("dumps").unwrap_err().kind()
+        };
+        assert_eq!((status(true), status(false)), (Kind::Failed, Kind::Partial));
+    }
+}

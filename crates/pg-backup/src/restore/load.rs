@@ -1,0 +1,186 @@
+//! Puts a checked dump into an empty database, by psql or pg_restore, and counts what arrived.
+
+use super::source::{Format, Source};
+use super::sql;
+use crate::child::{self, Output, any_warning};
+use crate::rows::{self, Count};
+use crate::server::Server;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+use toban_core::progress::Progress;
+use toban_core::{Context, Error, Result};
+
+/// A dump that was read to its end and found whole.
+pub(crate) struct Ready<'a> {
+    source: &'a Source,
+    /// For pg_restore.
+    archive: Option<Archive>,
+}
+
+enum Archive {
+    There(PathBuf),
+    /// Fetched or unpacked for the time of the restore: pg_restore's jobs each open the file.
+    Spooled(NamedTempFile),
+}
+
+impl Archive {
+    fn path(&self) -> &Path {
+        match self {
+            Archive::There(path) => path,
+            Archive::Spooled(file) => file.path(),
+        }
+    }
+}
+
+/// Reads all of the dump: sums, gzip's own, the end that pg_dump writes, and whether it fits this server.
+///
+/// # Errors
+/// Corrupt for a damaged or cut-off dump; Failed for one that cannot go into one empty database of this server.
+pub(crate) fn check<'a>(source: &'a Source, server: &Server) -> Result<Ready<'a>> {
+    if let Some(manifest) = source.manifest() {
+        fits(manifest.major, server)?;
+    }
+    if source.format != Format::Sql {
+        let archive = archive(source)?;
+        toc(source, server, archive.path())?;
+        return Ok(Ready { source, archive: Some(archive) });
+    }
+    if source.ours.is_some() {
+        // The sum proves that it is what pg_dump wrote.
+        source.check_sum()?;
+        return Ok(Ready { source, archive: None });
+    }
+    let progress = Progress::bytes(&format!("check {}", source.name), None, false);
+    let facts = sql::check(progress.wrap(source.plain()?), &source.name)?;
+    if let Some(major) = facts.major {
+        fits(major, server)?;
+    }
+    if facts.data && !facts.schema {
+        return Err(data_only(source, "gunzip -c FILE | psql --single-transaction DATABASE"));
+    }
+    Ok(Ready { source, archive: None })
+}
+
+/// A dump is not promised to load into an older server (pg_dump's manual, Notes).
+fn fits(major: u32, server: &Server) -> Result<()> {
+    if major <= server.major {
+        return Ok(());
+    }
+    let e = Error::failed(format!("the dump is of PostgreSQL {major}, the server is {}", server.version));
+    Err(e.hint(format!("restore it into a server of PostgreSQL {major} or newer")))
+}
+
+fn data_only(source: &Source, recipe: &str) -> Error {
+    let e = Error::failed(format!("{} holds data only: it needs tables that are there already", source.name));
+    e.hint(format!("restore a dump of the schema first, then add the data by hand: {recipe}"))
+}
+
+fn archive(source: &Source) -> Result<Archive> {
+    if let Some(path) = source.seekable() {
+        if source.ours.is_some() {
+            source.check_sum()?;
+        }
+        return Ok(Archive::There(path));
+    }
+    let doing = || format!("copy {} to {}", source.name, std::env::temp_dir().display());
+    let mut file = NamedTempFile::with_prefix("toban-restore-").doing(doing)?;
+    let total = source.manifest().and_then(|m| m.body().ok()).map(|s| s.bytes);
+    let progress = Progress::bytes(&format!("fetch {}", source.name), total, false);
+    std::io::copy(&mut progress.wrap(source.plain()?), &mut file).doing(doing)?;
+    file.flush().doing(doing)?;
+    Ok(Archive::Spooled(file))
+}
+
+/// Reads the table of contents, and for a dump without sums every row.
+fn toc(source: &Source, server: &Server, path: &Path) -> Result<()> {
+    let mut command = server.program("pg_restore", "")?;
+    command.arg("--list").arg(path);
+    let listed = Output::start(command, "pg_restore --list", any_warning)?.text();
+    let listed = listed.map_err(|e| unreadable(source, e))?;
+    let version = listed
+        .lines()
+        .find_map(|l| l.trim_start_matches([';', ' ']).strip_prefix("Dumped from database version: "));
+    if let Some(major) = version.and_then(|v| v.split(['.', ' ']).next()).and_then(|m| m.parse().ok()) {
+        fits(major, server)?;
+    }
+    if holds_only_data(&listed) {
+        return Err(data_only(source, "pg_restore --data-only --single-transaction -d DATABASE FILE"));
+    }
+    if source.ours.is_some() {
+        return Ok(());
+    }
+    let mut command = server.program("pg_restore", "")?;
+    command.arg("--file=/dev/null").arg(path);
+    child::run(command, "pg_restore").map_err(|e| unreadable(source, e))
+}
+
+/// Lines of the table of contents are `3456; 0 16386 TABLE DATA public users owner`.
+fn holds_only_data(listed: &str) -> bool {
+    let entries = listed.lines().filter(|l| !l.starts_with(';')).filter_map(|l| l.splitn(4, ' ').nth(3));
+    let (data, rest): (Vec<&str>, Vec<&str>) = entries.partition(|e| e.starts_with("TABLE DATA "));
+    !data.is_empty() && !rest.iter().any(|e| e.starts_with("TABLE "))
+}
+
+fn unreadable(source: &Source, e: Error) -> Error {
+    if e.chain().contains("unsupported version") {
+        let e = Error::failed(format!("{} was written by a newer pg_dump", source.name)).because(e);
+        return e.hint("install the newest postgresql-client package, or give its folder with --bin-dir");
+    }
+    let kind = if e.kind() == toban_core::Kind::Failed { toban_core::Kind::Corrupt } else { e.kind() };
+    Error::new(kind, format!("{} cannot be read to its end", source.name)).because(e)
+}
+
+impl Ready<'_> {
+    /// Loads the dump into `database`, which is empty, and gathers statistics for the planner.
+    ///
+    /// # Errors
+    /// What psql or pg_restore said first; nothing after it was run.
+    pub(crate) fn load(&self, server: &Server, database: &str, jobs: u32) -> Result<()> {
+        match &self.archive {
+            Some(archive) => self.pg_restore(server, database, jobs, archive.path())?,
+            None => self.psql(server, database)?,
+        }
+        let mut session = server.session(database)?;
+        session.batch_execute("analyze").doing(|| format!("analyze {database}"))
+    }
+
+    fn psql(&self, server: &Server, database: &str) -> Result<()> {
+        let mut command = server.program("psql", database)?;
+        command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-"]);
+        let progress = Progress::bytes(&format!("load {}", self.source.name), None, false);
+        child::feed(command, "psql", progress.wrap(self.source.plain()?))
+    }
+
+    fn pg_restore(&self, server: &Server, database: &str, jobs: u32, path: &Path) -> Result<()> {
+        let mut command = server.program("pg_restore", database)?;
+        // As a connection string, or a name with `=` in it would be taken for one.
+        let escaped = database.replace('\\', "\\\\").replace('\'', "\\'");
+        command.arg("--exit-on-error").arg(format!("--dbname=dbname='{escaped}'"));
+        if jobs > 1 && self.source.format != Format::Tar {
+            command.arg(format!("--jobs={jobs}"));
+        }
+        command.arg(path);
+        let _bar = Progress::bytes(&format!("load {}", self.source.name), None, false);
+        child::run(command, "pg_restore")
+    }
+
+    /// Compares the rows in `database` with those counted when the dump was taken; how many tables were compared.
+    ///
+    /// # Errors
+    /// Failed, naming each table that differs.
+    pub(crate) fn compare(&self, server: &Server, database: &str) -> Result<Option<Vec<Count>>> {
+        let Some(dumped) = self.source.counts()? else { return Ok(None) };
+        let mut session = server.session(database)?;
+        let mut at = session.transaction().doing(|| "begin".into())?;
+        let found = rows::count(&mut at)?;
+        let differ = rows::differences(&dumped, &found);
+        if differ.is_empty() {
+            return Ok(Some(found));
+        }
+        let shown = differ.iter().take(5).cloned().collect::<Vec<_>>().join("; ");
+        let more = differ.len().saturating_sub(5);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        Err(Error::failed(format!("what was restored differs from what was dumped: {shown}{more}")))
+    }
+}

@@ -1,0 +1,297 @@
+//! `restore-dump`: a dump into a new database, or in the place of one.
+//!
+//! Find → decide → check the dump → safety dump → load under another name → compare → change the names in one
+//! transaction → look whether anything was written meanwhile → drop or keep the old one.
+
+mod globals;
+mod load;
+mod place;
+mod source;
+mod sql;
+
+use crate::cli;
+use crate::database::{self, Properties};
+use crate::dump;
+use crate::manifest::Form;
+use crate::server::Server;
+use jiff::Timestamp;
+use place::{Activity, Place};
+use serde::Serialize;
+use source::Source;
+use std::num::NonZero;
+use std::time::Instant;
+use toban_core::config::Config;
+use toban_core::repo::Repo;
+use toban_core::run;
+use toban_core::{Error, Out, Record, Result};
+
+pub(crate) use deep::rehearse;
+mod deep;
+
+/// Runs the verb as a job.
+pub(crate) fn run(args: &cli::RestoreDump, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let repos = repos(args, config)?;
+    let source = Source::find(args, config, &repos)?;
+    if args.dry.dry_run {
+        let (server, maintenance) = reach(args, config)?;
+        let mut place = Place::take(&server, &maintenance, target(args))?;
+        return out.emit(&Plan::make(args, &source, &mut place, &server)?);
+    }
+    run::job(config, "pg-backup", "restore-dump", &args.repos.cluster, |report| {
+        let restored = act(args, config, &repos, &source)?;
+        report.note(format!("{} restored into {}", restored.source, restored.database));
+        out.emit(&restored)
+    })
+}
+
+/// A foreign file needs a repository only for the safety dump.
+fn repos(args: &cli::RestoreDump, config: &Config) -> Result<Vec<Repo>> {
+    let foreign = args.source != "latest" && args.source.parse::<crate::manifest::Id>().is_err();
+    if foreign && (args.into.is_some() || args.no_safety_dump) {
+        return Ok(Vec::new());
+    }
+    args.repos.open(config).map_err(|e| match foreign {
+        true => {
+            e.hint("the safety dump needs one: --repo, or --no-safety-dump to keep the old database instead")
+        }
+        false => e,
+    })
+}
+
+fn target(args: &cli::RestoreDump) -> &str {
+    args.into.as_deref().or(args.replace.as_deref()).unwrap_or_default()
+}
+
+/// The server, and a database of it to work from that is not the target.
+fn reach(args: &cli::RestoreDump, config: &Config) -> Result<(Server, String)> {
+    database::check_name(target(args))?;
+    let section = config.cluster.get(&args.repos.cluster);
+    let preferred = ["postgres", "template1"].into_iter().filter(|name| *name != target(args));
+    let mut last = None;
+    for name in preferred {
+        match Server::reach_in(&args.server, section, name) {
+            Ok((server, _)) => return Ok((server, name.to_string())),
+            Err(e) => last = last.or(Some(e)),
+        }
+    }
+    Err(last.expect("at least one was tried"))
+}
+
+/// What will be done; `--dry-run` prints it.
+#[derive(Serialize)]
+struct Plan {
+    source: String,
+    database: String,
+    /// `create`, `fill` an empty one, or `replace`.
+    action: &'static str,
+    owner: String,
+    encoding: String,
+    safety_dump: bool,
+    #[serde(skip)]
+    properties: Properties,
+}
+
+impl Record for Plan {
+    const SCHEMA: &'static str = "pg-backup.restore-dump-plan/1";
+    const HEAD: &'static [&'static str] =
+        &["would restore", "into", "action", "owner", "encoding", "safety dump"];
+    fn cells(&self) -> Vec<String> {
+        let safety = if self.safety_dump { "yes" } else { "no" };
+        let text = [&self.source, &self.database, self.action, &self.owner, &self.encoding, safety];
+        text.map(ToString::to_string).to_vec()
+    }
+}
+
+impl Plan {
+    fn make(
+        args: &cli::RestoreDump,
+        source: &Source,
+        place: &mut Place<'_>,
+        server: &Server,
+    ) -> Result<Plan> {
+        let target = target(args);
+        let live = place::properties(place, target)?;
+        let template =
+            place::properties(place, "template0")?.ok_or_else(|| Error::failed("template0 is missing"))?;
+        if matches!(target, "template0" | "template1") {
+            return Err(Error::usage(format!("{target} is a template; nothing is restored into it")));
+        }
+        let action = match (&live, args.replace.is_some()) {
+            (Some(_), true) => "replace",
+            (Some(_), false) if place::is_empty(server, target)? => "fill",
+            (Some(_), false) => return Err(occupied(target)),
+            (None, _) => "create",
+        };
+        let dumped = source.manifest().map(|m| Properties { name: target.into(), ..m.database.clone() });
+        let plain = || Properties::plain(target, server.conn.user(), &template);
+        let properties = live.or(dumped).unwrap_or_else(plain);
+        Ok(Plan {
+            source: source.name.clone(),
+            database: target.into(),
+            action,
+            owner: properties.owner.clone(),
+            encoding: properties.encoding.clone(),
+            safety_dump: action == "replace" && !args.no_safety_dump,
+            properties,
+        })
+    }
+}
+
+fn occupied(target: &str) -> Error {
+    let e = Error::failed(format!("database {target:?} exists and is not empty"));
+    e.hint("--into a name that is free, or --replace to put the dump in its place")
+}
+
+/// What was done.
+#[derive(Serialize)]
+struct Restored {
+    source: String,
+    database: String,
+    /// Tables whose row counts were compared with the dump's; none for a dump without counts.
+    tables: Option<u64>,
+    rows: Option<u64>,
+    seconds: f64,
+    /// ID of the dump of the state that was replaced.
+    safety_dump: Option<String>,
+    /// Name under which the old database was kept.
+    kept: Option<String>,
+}
+
+impl Record for Restored {
+    const SCHEMA: &'static str = "pg-backup.restore-dump/1";
+    const HEAD: &'static [&'static str] =
+        &["restored", "into", "tables", "rows", "seconds", "safety dump", "old kept as"];
+    fn cells(&self) -> Vec<String> {
+        let number = |n: Option<u64>| n.map_or("-".into(), |n| n.to_string());
+        vec![
+            self.source.clone(),
+            self.database.clone(),
+            number(self.tables),
+            number(self.rows),
+            format!("{:.1}", self.seconds),
+            self.safety_dump.clone().unwrap_or("-".into()),
+            self.kept.clone().unwrap_or("-".into()),
+        ]
+    }
+}
+
+fn act(args: &cli::RestoreDump, config: &Config, repos: &[Repo], source: &Source) -> Result<Restored> {
+    let begun = Instant::now();
+    let (server, maintenance) = reach(args, config)?;
+    let mut place = Place::take(&server, &maintenance, target(args))?;
+    let plan = Plan::make(args, source, &mut place, &server)?;
+    let ready = load::check(source, &server)?;
+    if args.globals {
+        roles(source, &server, &mut place)?;
+    }
+    globals::require(place.admin(), &plan.properties)?;
+    let before = if plan.action == "replace" { place::activity(&server, &plan.database)? } else { None };
+    let safety = if plan.safety_dump { Some(safety_dump(&server, args, &plan, repos)?) } else { None };
+
+    let mut filling = place.make(&plan.properties)?;
+    ready.load(&server, filling.name(), jobs(args))?;
+    let counted = ready.compare(&server, filling.name())?;
+    let kept = match plan.action {
+        "create" => {
+            place.swap(&mut filling, &plan.properties, None)?;
+            None
+        }
+        _ => exchange(args, &server, &mut place, &mut filling, &plan, before.filter(|_| safety.is_some()))?,
+    };
+    Ok(Restored {
+        source: source.name.clone(),
+        database: plan.database,
+        tables: counted.as_ref().map(|c| c.len() as u64),
+        rows: counted.map(|c| c.iter().map(|c| c.rows.unsigned_abs()).sum()),
+        seconds: begun.elapsed().as_secs_f64(),
+        safety_dump: safety,
+        kept,
+    })
+}
+
+fn roles(source: &Source, server: &Server, place: &mut Place<'_>) -> Result<()> {
+    let none = || Error::usage(format!("no roles went with {}", source.name)).hint("leave --globals out");
+    let sql = source.globals()?.ok_or_else(none)?;
+    let maintenance = place.maintenance.clone();
+    let made = globals::create_missing(server, place.admin(), &maintenance, &sql)?;
+    made.iter().for_each(|role| log::info!("created role {role}"));
+    Ok(())
+}
+
+/// The present state goes to every repository before anything of it is touched.
+fn safety_dump(server: &Server, args: &cli::RestoreDump, plan: &Plan, repos: &[Repo]) -> Result<String> {
+    let job = dump::Job {
+        server,
+        cluster: &args.repos.cluster,
+        form: Form::Custom,
+        level: 1,
+        label: Some("before-replace"),
+        globals: None,
+        quiet: false,
+    };
+    let kept = job.dump(&plan.database, repos)?;
+    for (repo, stored) in repos.iter().zip(kept.stored) {
+        match stored {
+            Err(e) if repo.required => return Err(e),
+            Err(e) => log::warn!("the safety dump is not in {}: {}", repo.name, e.chain()),
+            Ok(()) => {}
+        }
+    }
+    Ok(kept.manifest.id.to_string())
+}
+
+/// Swaps old and new, then drops the old database if the safety dump is all of it: `untouched` is its activity
+/// before that dump.
+fn exchange(
+    args: &cli::RestoreDump,
+    server: &Server,
+    place: &mut Place<'_>,
+    filling: &mut place::Filling<'_>,
+    plan: &Plan,
+    untouched: Option<Activity>,
+) -> Result<Option<String>> {
+    let aside = aside(&plan.database, Timestamp::now());
+    // Settings and grants as they are now, not as they were before the load.
+    let properties = place::properties(place, &plan.database)?.unwrap_or_else(|| plan.properties.clone());
+    place.swap(filling, &properties, Some(&aside))?;
+    let disposable = match plan.action {
+        "fill" => place::is_empty(server, &aside)?,
+        _ => untouched.is_some() && place::activity(server, &aside)? == untouched,
+    };
+    if disposable && !args.keep_old {
+        place.drop(&aside)?;
+        return Ok(None);
+    }
+    if !args.keep_old && !args.no_safety_dump {
+        log::warn!("{} was written to after its safety dump began: it is kept as {aside}", plan.database);
+    }
+    Ok(Some(aside))
+}
+
+/// `app_before_20261121_030000` (UTC), within PostgreSQL's 63 bytes.
+fn aside(database: &str, at: Timestamp) -> String {
+    let suffix = at.strftime("_before_%Y%m%d_%H%M%S").to_string();
+    let mut end = database.len().min(63 - suffix.len());
+    while !database.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{suffix}", &database[..end])
+}
+
+fn jobs(args: &cli::RestoreDump) -> u32 {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    args.jobs.unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_ones_name_fits() {
+        let at: Timestamp = "2026-11-21T03:00:00Z".parse().expect("a time");
+        assert_eq!(aside("app", at), "app_before_20261121_030000");
+        assert_eq!(aside(&"デ".repeat(21), at).len(), 13 * 3 + 23);
+        assert!(aside(&"x".repeat(63), at).len() == 63);
+    }
+}

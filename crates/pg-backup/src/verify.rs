@@ -1,0 +1,173 @@
+//! `verify`: reads back what is stored and compares it with the sums that were taken when it was written.
+
+use crate::catalog::{self, Stored, proof_suffix};
+use crate::cli;
+use crate::manifest::Id;
+use crate::outcome::Tally;
+use crate::restore::rehearse;
+use crate::server::Server;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::num::NonZero;
+use toban_core::config::Config;
+use toban_core::progress::Progress;
+use toban_core::repo::Repo;
+use toban_core::run::{self, Report};
+use toban_core::store::Attrs;
+use toban_core::sum::{Checked, Sum};
+use toban_core::{Context, Error, Kind, Out, Record, Result, out, stop};
+
+/// A dump that was found whole.
+#[derive(Serialize)]
+struct Verified {
+    repo: String,
+    database: String,
+    id: Id,
+    bytes: u64,
+    /// Tables whose rows were compared in a scratch database, with `--deep`.
+    restored_tables: Option<u64>,
+}
+
+impl Record for Verified {
+    const SCHEMA: &'static str = "pg-backup.verify/1";
+    const HEAD: &'static [&'static str] = &["verified", "id", "in", "read", "restored"];
+    fn cells(&self) -> Vec<String> {
+        let restored = self.restored_tables.map_or("-".into(), |n| format!("{n} tables"));
+        vec![self.database.clone(), self.id.to_string(), self.repo.clone(), out::bytes(self.bytes), restored]
+    }
+}
+
+/// What is stored beside the dump as the proof.
+#[derive(Serialize)]
+struct Proof<'a> {
+    format: u32,
+    id: &'a Id,
+    at: Timestamp,
+    by: &'static str,
+    restored_tables: Option<u64>,
+}
+
+/// Runs the verb as a job.
+pub(crate) fn run(args: &cli::Verify, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let repos = args.repos.open(config)?;
+    run::job(config, "pg-backup", "verify", &args.repos.cluster, |report| {
+        act(args, config, &repos, report, out)
+    })
+}
+
+fn act(
+    args: &cli::Verify,
+    config: &Config,
+    repos: &[Repo],
+    report: &mut Report,
+    out: &mut Out<'_>,
+) -> Result<()> {
+    let server = if args.deep { Some(scratch(args, config)?) } else { None };
+    let mut tally = Tally::default();
+    let mut seen = Vec::new();
+    for repo in repos {
+        let Some(contents) = tally.item(catalog::read(repo, &args.repos.cluster)) else { continue };
+        for damaged in contents.damaged {
+            tally.item::<()>(Err(damaged));
+        }
+        let newest = newest(&contents.dumps);
+        for stored in contents.dumps {
+            let is_newest =
+                newest.contains(&(stored.manifest.database.name.clone(), stored.manifest.id.clone()));
+            if !wanted(args, &stored, is_newest) {
+                continue;
+            }
+            seen.push(stored.manifest.id.to_string());
+            let server = server.as_ref().filter(|_| is_newest);
+            if let Some(verified) = tally.copy(one(stored, server), true) {
+                report.note(format!("{} {} in {}: whole", verified.database, verified.id, verified.repo));
+                out.emit(&verified)?;
+            }
+        }
+    }
+    for id in args.ids.iter().filter(|id| !seen.contains(id)) {
+        tally.item::<()>(Err(Error::usage(format!("no dump {id}")).hint("`pg-backup list` shows the IDs")));
+    }
+    if seen.is_empty() && args.ids.is_empty() {
+        // Nothing verified is not well.
+        tally.item::<()>(Err(Error::new(
+            Kind::Findings,
+            format!("there is no dump of cluster {}", args.repos.cluster),
+        )));
+    }
+    tally.verdict("dumps")
+}
+
+fn wanted(args: &cli::Verify, stored: &Stored, newest: bool) -> bool {
+    match args.newest {
+        true => newest,
+        false => args.ids.is_empty() || args.ids.contains(&stored.manifest.id.to_string()),
+    }
+}
+
+fn newest(dumps: &[Stored]) -> Vec<(String, Id)> {
+    let of = |s: &Stored| (s.manifest.database.name.clone(), s.manifest.id.clone());
+    // Sorted by time: the last of each name wins.
+    dumps.iter().map(of).collect::<BTreeMap<String, Id>>().into_iter().collect()
+}
+
+fn scratch(args: &cli::Verify, config: &Config) -> Result<(Server, String)> {
+    let section = config.cluster.get(&args.repos.cluster);
+    let (server, _) = Server::reach(&args.server, section)?;
+    let maintenance = server.conn.dbname().to_string();
+    Ok((server, maintenance))
+}
+
+fn one(stored: Stored, server: Option<&(Server, String)>) -> Result<Verified> {
+    let manifest = stored.manifest.clone();
+    let repo = stored.repo.clone();
+    let name = format!("{} {}", manifest.database.name, manifest.id);
+    let doing = || format!("verify {name} in {}", repo.name);
+    for (suffix, sum) in &manifest.parts {
+        read_back(&stored, suffix, sum).doing(doing)?;
+    }
+    let jobs = std::thread::available_parallelism().map_or(1, NonZero::get) as u32;
+    let restored = server.map(|(server, maintenance)| rehearse(server, maintenance, stored, jobs));
+    let restored_tables = restored.transpose().doing(|| format!("restore {name} into a scratch database"))?;
+    let at = Timestamp::now();
+    let proof = Proof {
+        format: 1,
+        id: &manifest.id,
+        at,
+        by: concat!("pg-backup ", env!("CARGO_PKG_VERSION")),
+        restored_tables,
+    };
+    let json = serde_json::to_vec(&proof).doing(doing)?;
+    let key = manifest.key(&proof_suffix(at))?;
+    if let Err(e) = repo.store.put(&key, &mut &json[..], &Attrs::new()) {
+        // A credential that may only read can verify all the same.
+        log::warn!("{name} is whole, but the proof could not be stored in {}: {}", repo.name, e.chain());
+    }
+    let bytes = manifest.stored_bytes();
+    Ok(Verified {
+        repo: repo.name,
+        database: manifest.database.name,
+        id: manifest.id,
+        bytes,
+        restored_tables,
+    })
+}
+
+fn read_back(stored: &Stored, suffix: &str, sum: &Sum) -> Result<()> {
+    let key = stored.manifest.key(suffix)?;
+    let body = stored.repo.store.get(&key, 0)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))?;
+    let progress = Progress::bytes(&format!("verify {key}"), Some(sum.bytes), false);
+    let mut checked = progress.wrap(Checked::new(body, sum.clone(), key.to_string()));
+    let mut buf = vec![0; 1 << 18];
+    loop {
+        stop::check()?;
+        match checked.read(&mut buf) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e).doing(|| format!("read {key}")),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The users' own files: what `pg_dump | gzip` and its relatives have left them with.
+
+use crate::world::World;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Writes a dump of `app` by a shell line; `$D` is pg_dump, `$A` pg_dumpall, `$U` the database's URL, `$F` the file.
+fn made(world: &World, name: &str, script: &str) -> PathBuf {
+    let file = world.path(name);
+    let done = Command::new("bash")
+        .args(["-o", "pipefail", "-ec", script])
+        .env("D", world.pg.bin("pg_dump"))
+        .env("A", world.pg.bin("pg_dumpall"))
+        .env("U", world.pg.url_of("app"))
+        .env("F", &file)
+        .output()
+        .expect("run bash");
+    assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
+    file
+}
+
+#[test]
+fn every_form_of_theirs_restores() {
+    let world = World::new();
+    world.app();
+    let before = world.text("app", &[]);
+    for (name, script) in [
+        ("a.sql", "$D -d $U > $F"),
+        ("a.sql.gz", "$D -d $U | gzip > $F"),
+        ("inserts.sql.gz", "$D --inserts -d $U | gzip -1 > $F"),
+        ("clean.sql", "$D --clean --if-exists -d $U > $F"),
+        ("a.dump", "$D -Fc -d $U > $F"),
+        ("a.dump.gz", "$D -Fc -Z0 -d $U | gzip > $F"),
+        ("a.tar", "$D -Ft -d $U > $F"),
+        ("folder", "$D -Fd -j2 -f $F -d $U"),
+        ("a b'c.backup", "$D -Fc -d $U > \"$F\""),
+    ] {
+        let file = made(&world, name, script);
+        let stdout = world.run(&["restore-dump", &file.display().to_string(), "--into", "beside"]).fine();
+        assert!(stdout.contains("beside"), "{stdout}");
+        assert_eq!(world.text("beside", &[]), before, "{name}");
+        world.pg.psql("postgres", "drop database beside");
+    }
+}
+
+#[test]
+fn what_would_go_wrong_is_refused_with_the_reason() {
+    let world = World::new();
+    world.app();
+    let gz = "$D -d $U | gzip";
+    for (name, script, status, said) in [
+        ("data.sql.gz", "$D --data-only -d $U | gzip > $F", 1, "holds data only"),
+        ("data.dump", "$D -Fc --data-only -d $U > $F", 1, "holds data only"),
+        ("all.sql", "$A -d $U > $F", 1, "leave the database"),
+        ("create.sql.gz", "$D --create -d $U | gzip > $F", 1, "leave the database"),
+        ("cut.sql.gz", &format!("{gz} > $F; truncate -s 3000 $F"), 5, "is cut off"),
+        ("cut.sql", "$D -d $U > $F; truncate -s 9000 $F", 5, "is cut off"),
+        (
+            "flipped.sql.gz",
+            &format!("{gz} > $F; printf '\\377\\377' | dd of=$F bs=1 seek=2000 conv=notrunc status=none"),
+            5,
+            "damaged",
+        ),
+        ("cut.dump", "$D -Fc -d $U > $F; truncate -s 4000 $F", 5, "cannot be read to its end"),
+        ("a.sql.zst", "$D -d $U | zstd -q > $F", 1, "zstd"),
+        ("empty.sql", ": > $F", 1, "it is empty"),
+        ("prose.txt", "echo 'Dear all, the backup is attached.' > $F", 1, "no dump"),
+        ("image.png", "printf '\\211PNG\\r\\n\\0\\0' > $F", 1, "neither SQL"),
+        (
+            "newer.sql",
+            "$D -d $U | sed 's/^-- Dumped from database version .*/-- Dumped from database version 99.1/' > $F",
+            1,
+            "PostgreSQL 99",
+        ),
+    ] {
+        let file = made(&world, name, script).display().to_string();
+        for target in [["--into", "beside"], ["--replace", "app"]] {
+            let args = [&["restore-dump", &file], &target[..]].concat();
+            world.run(&args).refused(status, said);
+        }
+        assert_eq!(world.databases(), ["app"], "{name}");
+    }
+    assert_eq!(world.run(&["list"]).fine(), "", "a safety dump was made before the dump was checked");
+}
+
+#[test]
+fn errors_inside_a_dump_leave_nothing_behind() {
+    let world = World::new();
+    world.app();
+    let file = world.path("bad.sql");
+    fs::write(&file, "create table t (x integer);\ninsert into nowhere values (1);\ncreate table u ();\n")
+        .expect("write");
+    world.run(&["restore-dump", &file.display().to_string(), "--into", "beside"]).refused(1, "nowhere");
+    assert_eq!(world.databases(), ["app"]);
+}

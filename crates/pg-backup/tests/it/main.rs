@@ -1,0 +1,12 @@
+//! pg-backup as its users meet it: the real binary against real servers.
+
+mod check;
+mod dump;
+mod foreign;
+mod kill;
+mod prune;
+mod refused;
+mod replace;
+mod round_trip;
+mod verify;
+mod world;

@@ -1,0 +1,7 @@
+//! The tests of package `e2e`.
+
+mod documents;
+mod examples;
+mod notify_failure;
+mod tree;
+mod units;

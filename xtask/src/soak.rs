@@ -1,0 +1,70 @@
+//! `cargo xtask soak --full NAME`: a random test with its full count; `test` runs a twentieth of it.
+
+use crate::sh::{self, Failure, Result, cargo};
+use crate::{setup, test};
+use std::process::Command;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The full count, not the one of every day
+    #[arg(long)]
+    full: bool,
+    /// Which: one of the names below
+    #[arg(value_name = "NAME", value_parser = NAMES)]
+    name: String,
+}
+
+/// A random test: every test of `package` whose name holds `filter`, which does TOBAN_ROUNDS rounds.
+struct Soak {
+    name: &'static str,
+    package: &'static str,
+    filter: &'static str,
+    rounds: u32,
+}
+
+const NAMES: [&str; 4] = ["dump-kill", "restore-kill", "storage-faults", "flip"];
+
+/// The one table of them; a row's name stands in NAMES too.
+const SOAKS: [Soak; 4] = [
+    Soak { name: "dump-kill", package: "pg-backup", filter: "dump_kill", rounds: 30 },
+    Soak { name: "restore-kill", package: "pg-backup", filter: "restore_kill", rounds: 30 },
+    Soak { name: "storage-faults", package: "toban-core", filter: "storage_faults", rounds: 1000 },
+    Soak { name: "flip", package: "pg-backup", filter: "flip", rounds: 1000 },
+];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let soak = SOAKS.iter().find(|s| s.name == args.name);
+    let soak = soak.ok_or_else(|| Failure::new(format!("no soak {}", args.name)))?;
+    setup::run(&setup::Args::default())?;
+    let mut command = command(soak)?;
+    if args.full {
+        println!("{} rounds of {}", soak.rounds, soak.name);
+        command.env("TOBAN_ROUNDS", soak.rounds.to_string());
+    }
+    sh::run(&mut command)
+}
+
+/// nextest fails when no test fits; for `cargo test` we look ourselves.
+fn command(soak: &Soak) -> Result<Command> {
+    if test::has_nextest() {
+        let expression = format!("package({}) & test({})", soak.package, soak.filter);
+        let mut command = cargo(&["nextest", "run", "--no-tests=fail", "--no-capture", "--profile", "soak"]);
+        command.args(["--workspace", "-E", &expression]);
+        return Ok(command);
+    }
+    let listed = sh::read(&mut cargo(&["test", "-q", "-p", soak.package, soak.filter, "--", "--list"]))?;
+    if !listed.contains(": test") {
+        return Err(Failure::new(format!("no test of {} is called …{}…", soak.package, soak.filter)));
+    }
+    Ok(cargo(&["test", "-p", soak.package, soak.filter, "--", "--nocapture", "--test-threads=1"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_table_agree() {
+        assert_eq!(SOAKS.map(|s| s.name), NAMES);
+    }
+}

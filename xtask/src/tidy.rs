@@ -1,0 +1,224 @@
+//! Plain checks on the tree, which no compiler makes.
+
+use crate::docs;
+use crate::sh::{Context, Failure, Result, root};
+use std::path::{Path, PathBuf};
+
+/// Prints the report of sizes, then fails when something is untidy.
+pub(crate) fn run() -> Result<()> {
+    let root = root();
+    print!("{}", report(&root)?);
+    let found = findings(&root)?;
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(format!("untidy:\n  {}", found.join("\n  ")))),
+    }
+}
+
+/// What is untidy below `root`, one line each: `path: what`.
+///
+/// # Errors
+/// When the tree cannot be read.
+pub fn findings(root: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for manifest in manifests(root)? {
+        found.extend(inherits(root, &manifest)?);
+    }
+    found.extend(siblings(root)?);
+    let documents = documents(root)?;
+    for file in files(&root.join("crates"), "rs")? {
+        let text = read(&file)?;
+        let name = shown(root, &file);
+        found.extend(leftovers(&name, &text));
+        found.extend(unknown_variables(&name, &text, &documents));
+        if name.starts_with("crates/core/src/") {
+            found.extend(undocumented(&name, &text));
+        }
+    }
+    for page in files(root, "md")? {
+        found.extend(dead_links(root, &page)?);
+    }
+    Ok(found)
+}
+
+/// Every crate takes version, edition, lints and the rest from the workspace.
+fn inherits(root: &Path, manifest: &Path) -> Result<Vec<String>> {
+    let text = read(manifest)?;
+    let wanted =
+        ["version.workspace = true", "edition.workspace = true", "license.workspace = true", "[lints]"];
+    let missing = wanted.iter().filter(|w| !text.lines().any(|l| l == **w));
+    Ok(missing.map(|w| format!("{}: no `{w}`", shown(root, manifest))).collect())
+}
+
+/// Tools depend on core, never on each other; core knows no tool.
+fn siblings(root: &Path) -> Result<Vec<String>> {
+    let tools = docs::tools(root)?;
+    let mut found = Vec::new();
+    for manifest in files(&root.join("crates"), "toml")? {
+        let text = read(&manifest)?;
+        let depends = |tool: &&String| {
+            text.lines().any(|l| l.starts_with(&format!("{tool}.")) || l.starts_with(&format!("{tool} ")))
+        };
+        found.extend(
+            tools
+                .iter()
+                .filter(depends)
+                .map(|t| format!("{}: depends on the tool {t}", shown(root, &manifest))),
+        );
+    }
+    Ok(found)
+}
+
+/// What must not stay in the code that ships.
+fn leftovers(name: &str, text: &str) -> Vec<String> {
+    // In pieces, so that this file does not find itself.
+    let words =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!("), concat!("unimple", "mented!(")];
+    let ignored = [concat!("#[", "ignore"), concat!("#[", "allow(")];
+    let lines = text.lines().enumerate();
+    let hit = |line: &str| words.iter().chain(&ignored).find(|w| line.contains(**w)).copied();
+    lines.filter_map(|(n, line)| hit(line).map(|w| format!("{name}:{}: {w}", n + 1))).collect()
+}
+
+/// Every environment variable of ours that the code names is in a document.
+fn unknown_variables(name: &str, text: &str, documents: &str) -> Vec<String> {
+    let quoted = text.split('"').filter(|s| s.starts_with("TOBAN_"));
+    let is_name = |s: &&str| s.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let unknown = quoted.filter(is_name).filter(|v| !documents.contains(*v));
+    unknown.map(|v| format!("{name}: no document speaks of {v}")).collect()
+}
+
+/// Every public item has a doc line.
+fn undocumented(name: &str, text: &str) -> Vec<String> {
+    let mut documented = false;
+    let mut found = Vec::new();
+    for (n, line) in text.lines().enumerate().take_while(|(_, l)| !l.starts_with("#[cfg(test)]")) {
+        let line = line.trim_start();
+        if is_public(line) && !documented {
+            found.push(format!("{name}:{}: no doc line: {line}", n + 1));
+        }
+        documented =
+            line.starts_with("///") || (documented && (line.starts_with("#[") || line.starts_with(')')));
+    }
+    found
+}
+
+fn is_public(line: &str) -> bool {
+    let kinds = ["fn ", "struct ", "enum ", "trait ", "const ", "static ", "type "];
+    line.strip_prefix("pub ").is_some_and(|rest| kinds.iter().any(|k| rest.starts_with(k)))
+}
+
+/// Links from one page to another lead somewhere.
+fn dead_links(root: &Path, page: &Path) -> Result<Vec<String>> {
+    let text = read(page)?;
+    let folder = page.parent().unwrap_or(root);
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let local =
+        targets.map(|t| t.split('#').next().unwrap_or(t)).filter(|t| !t.is_empty() && !t.contains(':'));
+    let dead = local.filter(|t| !folder.join(t).exists());
+    Ok(dead.map(|t| format!("{}: dead link {t}", shown(root, page))).collect())
+}
+
+/// The largest files and functions: to look at, not to fail for.
+fn report(root: &Path) -> Result<String> {
+    let (mut large, mut long) = (Vec::new(), Vec::new());
+    for folder in ["crates", "xtask", "tests"] {
+        for file in files(&root.join(folder), "rs")? {
+            let text = read(&file)?;
+            let name = shown(root, &file);
+            large.push((text.lines().count(), name.clone()));
+            long.extend(functions(&text).into_iter().map(|(lines, f)| (lines, format!("{name} {f}"))));
+        }
+    }
+    Ok(format!("largest files\n{}longest functions\n{}", top(large), top(long)))
+}
+
+fn top(mut sizes: Vec<(usize, String)>) -> String {
+    sizes.sort_by(|a, b| b.cmp(a));
+    sizes.iter().take(5).map(|(lines, name)| format!("  {lines:>4}  {name}\n")).collect()
+}
+
+/// Functions and their lengths, by indentation: rustfmt puts the closing brace below the `fn`.
+fn functions(text: &str) -> Vec<(usize, String)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let Some((_, rest)) = line.split_once("fn ").filter(|(head, _)| is_head(head)) else { continue };
+        let close = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
+        let Some(length) = lines[at..].iter().position(|l| *l == close) else { continue };
+        found.push((length + 1, rest.split(['(', '<']).next().unwrap_or(rest).to_string()));
+    }
+    found
+}
+
+fn is_head(head: &str) -> bool {
+    head.split_whitespace()
+        .all(|word| word.starts_with("pub") || ["const", "async", "crate)"].contains(&word))
+}
+
+fn documents(root: &Path) -> Result<String> {
+    let pages = files(root, "md")?;
+    pages.iter().map(|p| read(p)).collect()
+}
+
+fn manifests(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = files(&root.join("crates"), "toml")?;
+    found.extend([root.join("xtask/Cargo.toml"), root.join("tests/Cargo.toml")]);
+    Ok(found.into_iter().filter(|p| p.ends_with("Cargo.toml")).collect())
+}
+
+/// The files below `dir` with this extension; neither built nor hidden ones.
+fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).doing(|| format!("list {}", dir.display()))? {
+        let path = entry.doing(|| format!("list {}", dir.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name == "target" || name.starts_with('.') {
+            continue;
+        }
+        match path.is_dir() {
+            true => found.extend(files(&path, extension)?),
+            false if path.extension().is_some_and(|e| e == extension) => found.push(path),
+            false => {}
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).doing(|| format!("read {}", path.display()))
+}
+
+fn shown(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_are_named_with_their_line() {
+        let text = format!("fine\n// {}: later\n", concat!("TO", "DO"));
+        assert_eq!(leftovers("a.rs", &text), [format!("a.rs:2: {}", concat!("TO", "DO"))]);
+    }
+
+    #[test]
+    fn a_variable_wants_a_document() {
+        let text = r#"var("TOBAN_A"), var("TOBAN_B"), "TOBAN_x""#;
+        assert_eq!(unknown_variables("a.rs", text, "TOBAN_A is"), ["a.rs: no document speaks of TOBAN_B"]);
+    }
+
+    #[test]
+    fn public_items_want_a_doc_line() {
+        let text = "/// Says.\n#[must_use]\npub fn a() {}\npub fn b() {}\npub(crate) fn c() {}\n#[cfg(test)]\npub fn d() {}\n";
+        assert_eq!(undocumented("a.rs", text), ["a.rs:4: no doc line: pub fn b() {}"]);
+    }
+
+    #[test]
+    fn functions_are_measured() {
+        let text = "impl A {\n    pub(crate) fn one(&self) {\n        x();\n    }\n}\nfn two<T>() {\n}\n";
+        assert_eq!(functions(text), [(3, "one".to_string()), (2, "two".to_string())]);
+    }
+}
