@@ -1,122 +1,22 @@
 //! A PostgreSQL server of any major, in its own folder, gone when dropped.
 
+mod builder;
 mod system;
 mod template;
 
+pub use builder::Builder;
 pub use system::{as_owner, clean, default_major, program};
 
 use crate::until;
 use rustix::process::Signal;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use system::{children, folder, free_port, give, lives, owner_spec, run, signal_to};
+use system::{children, lives, signal_to};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// What a server shall be like; [`Builder::start`] makes it so.
-#[derive(Debug)]
-pub struct Builder {
-    major: u32,
-    settings: Vec<String>,
-    hba: Vec<String>,
-    files: Vec<(String, Vec<u8>)>,
-    tcp: bool,
-    primary: Option<(PathBuf, String)>,
-    served: Option<PathBuf>,
-}
-
-impl Builder {
-    /// A line of postgresql.conf, `name=value` unquoted. `fsync=off` unless asked otherwise.
-    #[must_use]
-    pub fn set(mut self, setting: &str) -> Builder {
-        self.settings.push(setting.to_string());
-        self
-    }
-
-    /// Listens on a free port of 127.0.0.1 too.
-    #[must_use]
-    pub fn tcp(mut self) -> Builder {
-        self.tcp = true;
-        self
-    }
-
-    /// A line of pg_hba.conf. The superuser `postgres` is always let in by the socket; other lines only when given
-    /// here, and `host all all 127.0.0.1/32 trust` when none is.
-    #[must_use]
-    pub fn hba(mut self, line: &str) -> Builder {
-        self.hba.push(line.to_string());
-        self
-    }
-
-    /// A file in the data directory, mode 0600: `server.crt`, `server.key` …
-    #[must_use]
-    pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Builder {
-        self.files.push((name.to_string(), content.into()));
-        self
-    }
-
-    /// TLS with this chain and key (PEM).
-    #[must_use]
-    pub fn tls(self, chain: &str, key: &str) -> Builder {
-        self.tcp().set("ssl=on").file("server.crt", chain).file("server.key", key)
-    }
-
-    /// A streaming standby of `primary`, by pg_basebackup.
-    #[must_use]
-    pub fn standby_of(mut self, primary: &Pg) -> Builder {
-        self.major = primary.major;
-        self.primary = Some((primary.bin("pg_basebackup"), primary.conninfo("postgres")));
-        self
-    }
-
-    /// Serves this data directory (a restored one) as it is; it is chowned to the server's user, and not removed.
-    #[must_use]
-    pub fn serve(mut self, data_dir: &Path) -> Builder {
-        self.served = Some(data_dir.to_path_buf());
-        self
-    }
-
-    /// Makes the cluster and starts it; returns when it takes connections.
-    ///
-    /// # Panics
-    /// When the server is not installed or does not start; the message holds its log.
-    pub fn start(self) -> Pg {
-        let dir = folder();
-        let data = self.served.clone().unwrap_or_else(|| dir.path().join("data"));
-        match (&self.primary, &self.served) {
-            (Some((program, source)), _) => base_backup(program, source, &data),
-            (None, None) => template::copy(self.major, &data),
-            (None, Some(_)) => run(Command::new("chown").arg("-R").arg(owner_spec()).arg(&data)),
-        }
-        self.configure(&data);
-        let port = if self.tcp { free_port() } else { 5432 };
-        let mut pg = Pg { major: self.major, dir, data, port, tcp: self.tcp, server: None, watch: None };
-        pg.watch = Some(pg.watchdog());
-        pg.boot();
-        pg
-    }
-
-    fn configure(&self, data: &Path) {
-        append(&data.join("postgresql.conf"), &self.settings.iter().map(|s| quoted(s)).collect::<String>());
-        for (name, content) in &self.files {
-            write_owned(&data.join(name), content);
-        }
-        if self.served.is_none() {
-            write_owned(&data.join("pg_hba.conf"), self.hba_text().as_bytes());
-        }
-    }
-
-    fn hba_text(&self) -> String {
-        let open = "host all all 127.0.0.1/32 trust\nlocal all all trust\n";
-        let always = "local all postgres trust\nlocal replication postgres trust\n";
-        let asked: String = self.hba.iter().map(|l| format!("{l}\n")).collect();
-        format!("{always}{}", if asked.is_empty() { open } else { &asked })
-    }
-}
 
 /// A running server; stopped and removed when dropped, and also when the test process dies.
 #[derive(Debug)]
@@ -148,7 +48,10 @@ impl Pg {
 
     /// The same for this major.
     pub fn builder_major(major: u32) -> Builder {
-        let settings = ["fsync=off", "shared_buffers=16MB"].map(String::from).to_vec();
+        // Shared memory as files of the cluster: a killed server leaves nothing in /dev/shm.
+        let settings = ["fsync=off", "shared_buffers=16MB", "dynamic_shared_memory_type=mmap"]
+            .map(String::from)
+            .to_vec();
         let (hba, files) = (Vec::new(), Vec::new());
         Builder { major, settings, hba, files, tcp: false, primary: None, served: None }
     }
@@ -214,7 +117,7 @@ impl Pg {
         String::from_utf8_lossy(&done.stdout).trim_end_matches('\n').to_string()
     }
 
-    /// The server's log so far.
+    /// The server's log since its last start.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
@@ -227,7 +130,7 @@ impl Pg {
     /// Stops at once if it still runs (SIGQUIT, so that recovery follows), and starts again.
     pub fn restart(&mut self) {
         self.end(Signal::QUIT);
-        self.boot();
+        self.boot().unwrap_or_else(|log| panic!("{log}"));
     }
 
     /// Stops as an administrator does (SIGINT, "fast"): sessions end, a checkpoint is made.
@@ -250,8 +153,12 @@ impl Pg {
         });
     }
 
-    fn boot(&mut self) {
-        let log = fs::File::options().create(true).append(true).open(self.log_path()).expect("open the log");
+    /// Starts the server and waits until it takes connections.
+    ///
+    /// # Errors
+    /// Its log, when it ended instead.
+    fn boot(&mut self) -> Result<(), String> {
+        let log = fs::File::create(self.log_path()).expect("open the log");
         let mut postgres = as_owner(&program(self.major, "postgres"));
         postgres
             .arg("-D")
@@ -262,21 +169,21 @@ impl Pg {
         postgres.arg("-c").arg(if self.tcp { "listen_addresses=127.0.0.1" } else { "listen_addresses=" });
         let spawned = postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.server = Some(spawned.expect("start postgres"));
-        until("PostgreSQL starts", LIMIT, || self.ready());
+        until("PostgreSQL starts", LIMIT, || self.outcome().ok_or_else(|| self.log()))
     }
 
-    /// postmaster.pid: the first line is the process id, the eighth the state.
-    fn ready(&mut self) -> Result<(), String> {
+    /// None while it is starting. postmaster.pid: the first line is the process id, the eighth the state.
+    fn outcome(&mut self) -> Option<Result<(), String>> {
         let server = self.server.as_mut().expect("boot made it");
         let pid = server.id().to_string();
         if let Ok(Some(status)) = server.try_wait() {
             self.server = None;
-            panic!("PostgreSQL {} ended, {status}:\n{}", self.major, self.log());
+            return Some(Err(format!("PostgreSQL {} ended, {status}:\n{}", self.major, self.log())));
         }
         let lock = fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
         let lines: Vec<&str> = lock.lines().map(str::trim).collect();
         let up = lines.first() == Some(&pid.as_str()) && matches!(lines.get(7), Some(&"ready" | &"standby"));
-        if up { Ok(()) } else { Err(self.log()) }
+        up.then_some(Ok(()))
     }
 
     fn log_path(&self) -> PathBuf {
@@ -306,29 +213,6 @@ impl Drop for Pg {
             let _ = server.wait();
         }
     }
-}
-
-fn write_owned(path: &Path, content: &[u8]) {
-    fs::write(path, content).expect("write a server's file");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("chmod a server's file");
-    give(path);
-}
-
-fn append(path: &Path, text: &str) {
-    let old = fs::read_to_string(path).expect("read postgresql.conf");
-    write_owned(path, format!("{old}\n{text}").as_bytes());
-}
-
-/// `a=b` as postgresql.conf wants it.
-fn quoted(setting: &str) -> String {
-    let (name, value) = setting.split_once('=').expect("a setting is name=value");
-    format!("{} = '{}'\n", name.trim(), value.trim().replace('\\', r"\\").replace('\'', "''"))
-}
-
-fn base_backup(program: &Path, source: &str, data: &Path) {
-    run(as_owner(program)
-        .args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", source, "-D"])
-        .arg(data));
 }
 
 fn percent(text: &str) -> String {

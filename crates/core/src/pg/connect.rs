@@ -31,11 +31,20 @@ impl ConnInfo {
     /// Retry: unreachable, starting up, out of connections. Failed: the server or we refused. Usage: a certificate
     /// file is missing or bad. The message names the host; a password is never part of it.
     pub fn connect(&self) -> Result<Client> {
+        self.connect_here().map(|(client, _)| client)
+    }
+
+    /// The same, and where it led: a child given that connection goes to the server that was taken, not to another
+    /// of the list.
+    ///
+    /// # Errors
+    /// Those of [`ConnInfo::connect`].
+    pub fn connect_here(&self) -> Result<(Client, ConnInfo)> {
         let mut troubles = Vec::new();
         for target in self.target.rounds() {
             for host in self.order() {
                 match self.fitting(&host, *target) {
-                    Ok(client) => return Ok(client),
+                    Ok(client) => return Ok((client, self.at(host))),
                     Err(e) if e.answered => return Err(e.error),
                     Err(e) => troubles.push(e.error),
                 }

@@ -93,6 +93,11 @@ impl ConnInfo {
         ConnInfo { dbname: name.to_string(), ..self.clone() }
     }
 
+    /// The same with this host alone.
+    pub(super) fn at(&self, host: Host) -> ConnInfo {
+        ConnInfo { hosts: vec![host], ..self.clone() }
+    }
+
     /// The database.
     pub fn dbname(&self) -> &str {
         &self.dbname
@@ -126,15 +131,18 @@ impl ConnInfo {
             keywords::ALL.iter().filter(|k| k.role == keywords::Role::Used && !k.variable.is_empty());
         let mut all: Vec<(&'static str, String)> =
             settings.filter_map(|k| Some((k.variable, self.settings.get(k.name)?.to_string()))).collect();
-        all.retain(|(name, _)| !["PGSERVICE", "PGSERVICEFILE", "PGPASSFILE"].contains(name));
+        all.retain(|(name, _)| !["PGSERVICE", "PGSERVICEFILE", "PGPASSFILE", "PGHOSTADDR"].contains(name));
         all.extend([
             ("PGDATABASE", self.dbname.clone()),
             ("PGUSER", self.user.clone()),
             ("PGHOST", join(&self.hosts, |h| h.name.clone())),
+            ("PGHOSTADDR", join(&self.hosts, |h| h.address.map(|a| a.to_string()).unwrap_or_default())),
             ("PGPORT", join(&self.hosts, |h| h.port.to_string())),
             ("PGAPPNAME", self.application.clone()),
             ("PGSSLMODE", self.tls.mode.word().to_string()),
         ]);
+        // Nothing but commas is no list of addresses.
+        all.retain(|(name, value)| *name != "PGHOSTADDR" || value.contains(|c| c != ','));
         all.extend(self.tls.system_file().map(|file| ("PGSSLROOTCERT", file)));
         all.extend(self.timeout.map(|t| ("PGCONNECT_TIMEOUT", t.as_secs().to_string())));
         all.extend(self.childs_password());

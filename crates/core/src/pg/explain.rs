@@ -2,6 +2,7 @@
 
 use super::conninfo::ConnInfo;
 use super::host::Host;
+use super::ident::Ident;
 use super::verify::Verdict;
 use crate::error::{Context, Error, Kind};
 use std::io::ErrorKind;
@@ -13,10 +14,11 @@ pub(super) fn explain(e: postgres::Error, to: &ConnInfo, host: &Host, verdict: O
         return Error::failed(format!("connect to {host}: {}", refusal.why)).hint(refusal.cure);
     }
     let cure = cure(&e, to, host);
+    // A socket that is not there is a server that does not run, as a refused port is.
     let no_socket = host.is_socket() && io_kind(&e) == Some(ErrorKind::NotFound);
+    let no_resolver = cause(&e).contains("Temporary failure in name resolution");
     let mut wrapped = Err::<(), _>(e).doing(doing).expect_err("it is an error");
-    if no_socket {
-        // A socket that is not there is a server that does not run, as a refused port is.
+    if no_socket || no_resolver {
         wrapped = wrapped.kind_as(Kind::Retry);
     }
     match cure {
@@ -29,17 +31,21 @@ fn cure(e: &postgres::Error, to: &ConnInfo, host: &Host) -> Option<String> {
     if let Some(db) = e.as_db_error() {
         return servers_words(db.code().code(), db.message(), to, host);
     }
-    if let Some(kind) = io_kind(e) {
-        return unreachable(kind, host);
-    }
-    let why = std::error::Error::source(e).map(ToString::to_string).unwrap_or_default();
-    match why.as_str() {
+    match cause(e).as_str() {
+        why if why.starts_with("failed to lookup address") => {
+            Some("is the host name right, and does this machine's resolver answer?".into())
+        }
         "password missing" => Some(password_cure(to, host)),
         "server does not support TLS" => {
             Some("set ssl=on on the server, or sslmode=prefer if the network is trusted".into())
         }
-        _ => None,
+        _ => io_kind(e).and_then(|kind| unreachable(kind, host)),
     }
+}
+
+/// The crate's own reasons have no kind to ask for, only words.
+fn cause(e: &postgres::Error) -> String {
+    std::error::Error::source(e).map(ToString::to_string).unwrap_or_default()
 }
 
 fn io_kind(e: &postgres::Error) -> Option<ErrorKind> {
@@ -80,7 +86,7 @@ fn servers_words(code: &str, message: &str, to: &ConnInfo, host: &Host) -> Optio
         "28000" if message.contains("does not exist") => "name another role with user= or PGUSER".into(),
         "28000" if message.contains("client certificate") => "give sslcert= and sslkey=".into(),
         "3D000" => "psql -l lists the databases".into(),
-        "42501" => format!("grant connect on database \"{dbname}\" to \"{user}\""),
+        "42501" => format!("grant connect on database {} to {}", Ident::new(dbname), Ident::new(user)),
         "53300" => "too many sessions: end some, or raise max_connections".into(),
         _ => return None,
     };
@@ -95,6 +101,9 @@ fn password_cure(to: &ConnInfo, host: &Host) -> String {
 
 /// Of several hosts that failed, all are told; the kind and cure are the first's, unless one may pass by itself.
 pub(super) fn all(mut troubles: Vec<Error>, to: &ConnInfo) -> Error {
+    // prefer-standby asks every host twice.
+    let mut seen = std::collections::BTreeSet::new();
+    troubles.retain(|e| seen.insert(e.chain()));
     if troubles.len() == 1 {
         return troubles.remove(0);
     }

@@ -228,7 +228,8 @@ impl Verifier {
         }
     }
 
-    /// A signature that does not verify has a reason people can act on: a key of a size that ring does not take.
+    /// A signature that does not verify has a reason people can act on: a key of a size that ring does not take, or a
+    /// version that rustls reads no key from in TLS 1.2.
     fn explained<T>(
         &self,
         cert: &CertificateDer<'_>,
@@ -237,7 +238,14 @@ impl Verifier {
         if checked.is_err()
             && let Ok((_, cert)) = X509Certificate::from_der(cert)
         {
-            self.verdict.note(strong(&cert).err());
+            let old = || {
+                refuse::<()>(
+                    "X.509 version 1 works with TLS 1.3 only here",
+                    "make the server's certificate anew",
+                )
+            };
+            let checked = if cert.version() == X509Version::V1 { old() } else { Ok(()) };
+            self.verdict.note(strong(&cert).and(checked).err());
         }
         checked
     }

@@ -72,6 +72,19 @@ fn another_database_is_the_same_server() {
 }
 
 #[test]
+fn a_child_goes_to_the_server_that_was_taken() {
+    let (dir, pg) = (temp(), server(&[]).start());
+    for list in ["host=nosuch.invalid,127.0.0.1 port=1,PORT", "hostaddr=127.0.0.1,127.0.0.1 port=1,PORT"] {
+        let given = format!("{} user=postgres", list.replace("PORT", &pg.port().to_string()));
+        let (_client, here) =
+            resolve(Some(&given), &around(&[], dir.path())).connect_here().expect("the second");
+        let mut child = Command::new("sh");
+        here.apply(child.args(["-c", "echo $PGHOST$PGHOSTADDR:$PGPORT"]));
+        assert_eq!(said(&mut child), Ok(format!("127.0.0.1:{}", pg.port())), "{given}");
+    }
+}
+
+#[test]
 fn the_password_is_never_printed_nor_on_a_childs_command_line() {
     let (dir, pg) = (temp(), server(&["host all all 127.0.0.1/32 scram-sha-256"]).start());
     let port = pg.port();

@@ -62,6 +62,11 @@ fn the_servers_refusals_name_cause_and_cure() {
 
 #[test]
 fn the_unreachable_are_worth_another_try() {
+    let e = trouble("postgresql://x@nosuch.invalid/y");
+    assert!(
+        e.chain().contains("nosuch.invalid") && e.cure().is_some_and(|c| c.contains("resolver")),
+        "{e:?}"
+    );
     check("postgresql://x@127.0.0.1:1/y", Kind::Retry, "connect to 127.0.0.1:1: ", "listen_addresses");
     check(
         "host=/nosuch user=x",
