@@ -185,7 +185,7 @@ mod tests {
             ("[notify]\non = \"never\"", "unknown variant `never`"),
         ];
         for (text, wanted) in cases {
-            let said = Config::parse(text).unwrap_err().chain();
+            let said = Config::parse(text).expect_err("refused").chain();
             assert!(said.contains(wanted), "{text}: {said}");
         }
     }

@@ -74,6 +74,8 @@ fn note(news: News, memory: &mut Memory, open: &mut Vec<&'static str>) {
     match news {
         News::Delivered(name) => {
             memory.channel(name).delivered();
+            // At once: whoever kills us now must not make the next run say it again.
+            memory.save();
             open.retain(|n| *n != name || !memory.channel(name).pending().is_empty());
         }
         News::Refused(name, e) => {
@@ -114,7 +116,7 @@ fn persist(channel: &Channel, message: &Message, until: Instant) -> Result<(), T
             Err(Trouble::Soon(e, wait)) => (e, wait.unwrap_or(pause)),
             settled => return settled,
         };
-        if Instant::now() + wait >= until || crate::stop::requested() {
+        if wait >= until.saturating_duration_since(Instant::now()) || crate::stop::requested() {
             return Err(Trouble::Later(e));
         }
         std::thread::sleep(wait);

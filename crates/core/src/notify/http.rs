@@ -140,6 +140,11 @@ mod tests {
     }
 
     #[test]
+    fn only_the_first_kib_of_an_answer_is_read() {
+        assert_eq!(first(std::io::repeat(b'x')).expect("endless").len(), 1024);
+    }
+
+    #[test]
     fn what_is_no_url_is_not_quoted() {
         for text in ["hunter2", "ftp://h/hunter2", "http://hooks.example.org/hunter2", "https:///hunter2", ""]
         {

@@ -69,7 +69,10 @@ impl<'c> Teller<'c> {
         let mut memory = Memory::open(&outcome.job());
         let channels = std::mem::take(&mut self.channels);
         let until = Instant::now() + self.config.budget();
-        deliver::all(ready(channels, outcome, self.config.on, &mut memory), until, &mut memory);
+        let work = ready(channels, outcome, self.config.on, &mut memory);
+        // Before anything is sent: whoever kills us now must not make the news forgotten.
+        memory.save();
+        deliver::all(work, until, &mut memory);
         memory.save();
         self.ping(&outcome.status.to_string(), &outcome.text());
         if self.unheard > 0 {

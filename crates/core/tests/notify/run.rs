@@ -194,7 +194,7 @@ fn heard(variable: &str, value: &str) -> (Vec<String>, String) {
     let mut job = Job::new("");
     let socket = std::os::unix::net::UnixDatagram::bind(job.path("socket")).expect("a socket");
     socket.set_nonblocking(true).expect("a socket");
-    job.env("NOTIFY_SOCKET", &job.path("socket").to_string_lossy().into_owned());
+    job.env("NOTIFY_SOCKET", &job.path("socket").to_string_lossy());
     job.env(variable, value);
     let output = job.run("0").output;
     let mut buf = [0; 200];

@@ -57,14 +57,13 @@ fn too_many_requests_are_answered_by_waiting_as_told() {
 
 #[test]
 fn a_wait_beyond_the_budget_is_left_to_the_next_run() {
-    let wait = Answer::Say(429, "Retry-After: 3600\r\n".into(), "rate_limited".into());
-    let (slack, ran) = once(vec![wait], "");
-    assert_eq!(slack.requests().len(), 1);
-    assert!(
-        ran.output.contains("kept for the next run") && ran.took < Duration::from_secs(5),
-        "{}",
-        ran.output
-    );
+    for seconds in ["3600", "18446744073709551615"] {
+        let wait = Answer::Say(429, format!("Retry-After: {seconds}\r\n"), "rate_limited".into());
+        let (slack, ran) = once(vec![wait], "");
+        assert_eq!(slack.requests().len(), 1);
+        assert!(ran.output.contains("kept for the next run"), "{}", ran.output);
+        assert!(ran.took < Duration::from_secs(5), "{:?}", ran.took);
+    }
 }
 
 #[test]
@@ -99,7 +98,7 @@ fn a_redirect_does_not_carry_the_secret_away() {
 }
 
 #[test]
-fn a_huge_answer_is_not_read_to_its_end() {
+fn a_huge_answer_makes_a_short_warning() {
     let (_, ran) = once(vec![Answer::say(400, &"x".repeat(1 << 20))], "");
     assert!(ran.output.contains("refused") && ran.output.len() < 3000, "{}", ran.output.len());
 }
@@ -121,6 +120,23 @@ fn what_could_not_be_told_is_told_next_time_once_and_in_order() {
     for (body, wanted) in told.iter().zip(["main on ", "fails in another way", "works again"]) {
         assert!(body.contains(wanted), "{wanted}: {body}");
     }
+}
+
+#[test]
+fn a_job_that_is_killed_while_it_tells_forgets_nothing() {
+    let slack = Slack::start();
+    slack.script([Answer::Stall]);
+    let job = job(&slack, "");
+    let mut child = job.start("1", "a note");
+    testkit::until("Slack is told", Duration::from_secs(20), || {
+        (slack.requests().len() == 1).then_some(()).ok_or("no request yet".into())
+    });
+    child.kill().expect("it runs");
+    child.wait().expect("it ended");
+    job.run("0");
+    let told: Vec<String> = slack.requests()[1..].iter().map(|r| r.body.clone()).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].contains("failed: ") && told[1].contains("works again"), "{told:#?}");
 }
 
 #[test]
