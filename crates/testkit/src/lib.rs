@@ -1,6 +1,7 @@
 //! Real servers and faults for the tests. A server that is missing is a panic that says how to get it.
 
 mod cable;
+mod chance;
 mod flaky;
 pub mod pg;
 mod s3;
@@ -9,6 +10,7 @@ mod smtp;
 pub mod tls;
 
 pub use cable::Cable;
+pub use chance::{Dice, rounds, seed};
 pub use flaky::Flaky;
 pub use pg::Pg;
 pub use s3::{S3, http};
@@ -37,4 +39,14 @@ pub fn until<T>(what: &str, limit: Duration, mut poll: impl FnMut() -> Result<T,
 /// The folder of servers that Debian does not package: `$TOBAN_TOOLS`, else /var/tmp/toban-tools.
 pub fn tools() -> PathBuf {
     std::env::var_os("TOBAN_TOOLS").map_or_else(|| "/var/tmp/toban-tools".into(), PathBuf::from)
+}
+
+/// The program `path` below [`tools`].
+///
+/// # Panics
+/// When it is not there, with the way to get it.
+pub fn tool(path: &str) -> PathBuf {
+    let tool = tools().join(path);
+    assert!(tool.exists(), "{} is missing; run: cargo xtask setup", tool.display());
+    tool
 }

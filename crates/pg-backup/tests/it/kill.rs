@@ -1,8 +1,9 @@
 //! SIGKILL at any moment: nothing half-visible, the old or the new database whole and in service, a rerun converges.
 
-use crate::world::{Random, World, ended, rounds, seed};
+use crate::world::{World, ended};
 use std::process::Child;
 use std::time::{Duration, Instant};
+use testkit::{Dice, rounds, seed};
 
 /// Kills `child` after `delay`; whether it was still running then.
 fn kill_after(mut child: Child, delay: Duration) -> bool {
@@ -19,16 +20,16 @@ fn big(world: &World) {
 }
 
 /// Runs `args` once undisturbed for its length, then kills it at moments spread over that length.
-fn killed(world: &World, args: &[&str], full: usize, mut after: impl FnMut(&World, bool)) {
+fn killed(world: &World, args: &[&str], mut after: impl FnMut(&World, bool)) {
     let begun = Instant::now();
     world.run(args).fine();
     let length = begun.elapsed();
     after(world, true);
-    let mut random = Random(seed());
-    let rounds = rounds(full);
+    let mut dice = Dice::new(seed());
+    let rounds = rounds(2);
     let mut hits = 0;
     for round in 0..rounds {
-        let moment = (round as f64 + random.next()) / rounds as f64;
+        let moment = (round as f64 + dice.part()) / rounds as f64;
         let child = world.command(args).spawn().expect("start");
         hits += usize::from(kill_after(child, length.mul_f64(moment)));
         after(world, false);
@@ -41,7 +42,7 @@ fn killed(world: &World, args: &[&str], full: usize, mut after: impl FnMut(&Worl
 fn dump() {
     let world = World::new();
     big(&world);
-    killed(&world, &["dump", "app"], 30, |world, _| {
+    killed(&world, &["dump", "app"], |world, _| {
         // Whatever is listed is whole.
         if !world.run(&["list"]).fine().is_empty() {
             world.run(&["verify"]).fine();
@@ -63,7 +64,7 @@ fn replace() {
     world.pg.psql("app", "delete from users where id > 500; create table late (x integer)");
     let old = world.text("app", &[]);
     let args = ["restore-dump", &id, "--replace", "app"];
-    killed(&world, &args, 30, |world, undisturbed| {
+    killed(&world, &args, |world, undisturbed| {
         let now = world.text("app", &[]);
         assert!(now == new || (now == old && !undisturbed), "app is neither the old nor the new one");
         // The server may still be at the last statement of the killed run.

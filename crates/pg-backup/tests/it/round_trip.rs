@@ -43,6 +43,13 @@ fn on_every_major() {
     }
 }
 
+#[test]
+fn on_s3() {
+    let s3 = testkit::S3::start();
+    let world = World::new().in_repo(&s3.url("backups"), s3.env());
+    trip(&world, &["custom", "sql"]);
+}
+
 /// Roles and tablespaces went with the dump: it restores on a server that knows none of them.
 #[test]
 fn onto_another_server() {

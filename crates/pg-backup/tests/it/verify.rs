@@ -1,7 +1,8 @@
 //! `verify`: every byte counts.
 
-use crate::world::{Random, World, rounds, seed};
+use crate::world::World;
 use std::fs;
+use testkit::{Dice, rounds, seed};
 
 #[test]
 fn each_flipped_byte_is_found() {
@@ -13,11 +14,11 @@ fn each_flipped_byte_is_found() {
     let files: Vec<_> =
         world.files().into_iter().filter(|f| !f.to_string_lossy().contains("proof")).collect();
     assert_eq!(files.len(), 8, "{files:?}");
-    let mut random = Random(seed());
-    for _ in 0..rounds(300) {
-        let file = &files[random.below(files.len())];
+    let mut dice = Dice::new(seed());
+    for _ in 0..rounds(15) {
+        let file = &files[dice.index(files.len())];
         let whole = fs::read(file).expect("read");
-        let (at, bit) = (random.below(whole.len()), 1 << random.below(8));
+        let (at, bit) = (dice.index(whole.len()), 1 << dice.below(8));
         let mut broken = whole.clone();
         broken[at] ^= bit;
         fs::write(file, broken).expect("write");

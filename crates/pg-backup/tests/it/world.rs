@@ -175,35 +175,3 @@ pub(crate) fn ended(child: Child) -> Ran {
 pub(crate) fn majors() -> Vec<u32> {
     if std::env::var_os("TOBAN_ALL_MAJORS").is_some() { vec![14, 15, 16, 17, 18] } else { vec![15, 16, 18] }
 }
-
-/// How many rounds a random test makes: `TOBAN_ROUNDS`, or a twentieth of `full`.
-pub(crate) fn rounds(full: usize) -> usize {
-    let asked = std::env::var("TOBAN_ROUNDS").ok().and_then(|r| r.parse().ok());
-    asked.unwrap_or(full.div_ceil(20))
-}
-
-/// The seed of this run: `TOBAN_SEED`, or a new one; printed, so that a failure can be repeated.
-pub(crate) fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    let fresh = || std::hash::RandomState::new().build_hasher().finish();
-    let seed = std::env::var("TOBAN_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(fresh);
-    eprintln!("TOBAN_SEED={seed}");
-    seed
-}
-
-/// Numbers in [0, 1) that follow from the seed (splitmix64).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        (self.next() * n as f64) as usize
-    }
-}

@@ -1,0 +1,45 @@
+//! Random tests that can be repeated: seed, dice, number of rounds.
+
+/// The seed of a random test, printed so that it can be repeated with `TOBAN_SEED`.
+pub fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let given = std::env::var("TOBAN_SEED").ok().and_then(|s| s.parse().ok());
+    let seed = given.unwrap_or_else(|| std::hash::RandomState::new().build_hasher().finish());
+    eprintln!("repeat with TOBAN_SEED={seed}");
+    seed
+}
+
+/// How many rounds a random test makes: `TOBAN_ROUNDS`, else `default`.
+pub fn rounds(default: usize) -> usize {
+    std::env::var("TOBAN_ROUNDS").ok().and_then(|s| s.parse().ok()).unwrap_or(default)
+}
+
+/// Numbers that a seed decides (splitmix64).
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// Dice that fall as `seed` says.
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % end.max(1)
+    }
+
+    /// An index into `len` things.
+    pub fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).unwrap_or(0)
+    }
+
+    /// A part of a whole: from 0 to just below 1.
+    pub fn part(&mut self) -> f64 {
+        self.below(1 << 53) as f64 / (1u64 << 53) as f64
+    }
+}
