@@ -26,10 +26,10 @@ const NAMES: [&str; 4] = ["dump-kill", "restore-kill", "storage-faults", "flip"]
 
 /// The one table of them; a row's name stands in NAMES too.
 const SOAKS: [Soak; 4] = [
-    Soak { name: "dump-kill", package: "pg-backup", filter: "dump_kill", rounds: 30 },
-    Soak { name: "restore-kill", package: "pg-backup", filter: "restore_kill", rounds: 30 },
-    Soak { name: "storage-faults", package: "toban-core", filter: "storage_faults", rounds: 1000 },
-    Soak { name: "flip", package: "pg-backup", filter: "flip", rounds: 1000 },
+    Soak { name: "dump-kill", package: "pg-backup", filter: "kill::dump", rounds: 30 },
+    Soak { name: "restore-kill", package: "pg-backup", filter: "kill::replace", rounds: 30 },
+    Soak { name: "storage-faults", package: "toban-core", filter: "while_the_cable_is_cut", rounds: 200 },
+    Soak { name: "flip", package: "pg-backup", filter: "each_flipped_byte_is_found", rounds: 300 },
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
