@@ -7,15 +7,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 fn run<S: Strategy>(strategy: &S, check: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
-    let now = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_nanos();
-    let seed = number("TOBAN_SEED").unwrap_or(u64::try_from(now & 0xffff_ffff).expect("32 bits"));
-    eprintln!("TOBAN_SEED={seed}");
-    let cases = number("TOBAN_ROUNDS").and_then(|n| u32::try_from(n).ok()).unwrap_or(500);
+    let (seed, cases) = (testkit::seed(), u32::try_from(testkit::rounds(500)).expect("32 bits of rounds"));
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let bytes: [u8; 32] = std::array::from_fn(|i| seed.to_le_bytes()[i % 8]);
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    runner.run(strategy, check).unwrap_or_else(|e| panic!("TOBAN_SEED={seed}: {e}"));
+    runner.run(strategy, check).unwrap_or_else(|e| panic!("{e}"));
 }
 
 /// Words full of what the grammars treat specially.
