@@ -25,8 +25,9 @@ fn mandoc_finds_nothing_in_the_manual_pages() {
 fn bash_loads_the_completions_and_completes_a_verb() {
     let file = root().join("docs/completions/pg-backup.bash");
     assert!(file.exists(), "{} is missing; run: cargo xtask docs", file.display());
-    let script = "source \"$1\" && COMP_WORDS=(pg-backup restore-d) COMP_CWORD=1 && \
-                  _pg-backup pg-backup restore-d pg-backup && echo \"${COMPREPLY[@]}\"";
+    let script = r#"source "$1" && f=$(complete -p pg-backup | sed 's/.*-F \([^ ]*\).*/\1/') &&
+        COMP_WORDS=(pg-backup restore-d) COMP_CWORD=1 && "$f" pg-backup restore-d pg-backup;
+        echo "${COMPREPLY[@]}""#;
     let out = Command::new("bash").args(["-c", script, "bash"]).arg(&file).output().expect("bash runs");
     assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "restore-dump", "{out:?}");
 }

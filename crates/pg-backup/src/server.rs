@@ -50,7 +50,8 @@ impl Server {
     }
 
     fn ask(args: &cli::Server, section: Option<&Cluster>, conn: ConnInfo) -> Result<(Server, Client)> {
-        let mut client = conn.connect()?;
+        // Of several hosts, pg_dump must reach the very one that we asked.
+        let (mut client, conn) = conn.connect_here()?;
         let (version, major) = version(&mut client)?;
         let bin_dir = args.bin_dir.clone().or_else(|| section.and_then(|s| s.bin_dir.clone()));
         Ok((Server { conn, bin_dir, version, major }, client))
