@@ -170,7 +170,10 @@ impl Subject<'_> {
             _ => Severity::Ok,
         };
         let sign = if bytes < median { '-' } else { '+' };
-        let text = format!("its size differs from the median by {sign}{change} %");
+        let text = match change {
+            0 => "its size is that of the median".to_string(),
+            _ => format!("its size differs from the median by {sign}{change} %"),
+        };
         let perf = Some(format!("'{} in {} size'={bytes}B", label(self.database), label(self.repo)));
         Some(Finding { perf, ..self.finding("size", severity, text) })
     }
