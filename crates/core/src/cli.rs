@@ -22,7 +22,14 @@ pub struct Common {
     #[arg(long, global = true, display_order = 900)]
     pub json: bool,
     /// Configuration file [default: /etc/toban/toban.toml, if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "TOBAN_CONFIG", display_order = 900)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TOBAN_CONFIG",
+        hide_env_values = true,
+        display_order = 900
+    )]
     pub config: Option<PathBuf>,
 }
 

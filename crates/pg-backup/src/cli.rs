@@ -47,7 +47,7 @@ pub struct Server {
     #[arg(long, value_name = "CONNINFO")]
     pub db: Option<String>,
     /// Folder of PostgreSQL's programs [default: found on this machine by the server's major]
-    #[arg(long, value_name = "DIR", env = "TOBAN_PG_BIN")]
+    #[arg(long, value_name = "DIR", env = "TOBAN_PG_BIN", hide_env_values = true)]
     pub bin_dir: Option<PathBuf>,
 }
 
