@@ -189,7 +189,8 @@ fn age(at: Timestamp, now: Timestamp) -> u64 {
 
 fn judge_age(age: u64, warn: Span, critical: Span) -> (Severity, String) {
     // Minutes are enough for people.
-    let shown = Span(std::time::Duration::from_secs(age / 60 * 60));
+    let rounded = if age < 60 { age } else { age / 60 * 60 };
+    let shown = Span(std::time::Duration::from_secs(rounded));
     match age {
         a if a > critical.0.as_secs() => (Severity::Critical, format!("{shown} old, more than {critical}")),
         a if a > warn.0.as_secs() => (Severity::Warning, format!("{shown} old, more than {warn}")),
