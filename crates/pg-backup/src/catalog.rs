@@ -9,6 +9,9 @@ use toban_core::repo::Repo;
 use toban_core::store::{Key, Object};
 use toban_core::{Error, Kind, Result, stop};
 
+/// What stands for the ID of the newest dump.
+pub(crate) const LATEST: &str = "latest";
+
 /// A dump in a repository.
 #[derive(Clone)]
 pub(crate) struct Stored {
@@ -116,13 +119,14 @@ pub(crate) fn proof_time(suffix: &str) -> Option<Timestamp> {
     time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
 }
 
-/// Finds one dump: by `id`, or the newest for `latest`; of database `of` where that is needed to tell. The first
-/// repository that has it serves it; one that cannot be asked is passed over with a warning while others can.
+/// Finds one dump: by `id`, from the first repository that has it; or for `latest` the newest that any of them has,
+/// safety dumps aside. Of database `of` where that is needed to tell. A repository that cannot be asked is passed
+/// over with a warning while others can, and so is a damaged manifest.
 ///
 /// # Errors
 /// Usage when there is none or more than one.
 pub(crate) fn find(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) -> Result<Stored> {
-    let mut trouble = None;
+    let (mut found, mut trouble): (Option<Stored>, _) = (None, None);
     for repo in repos {
         let contents = match read(repo, cluster) {
             Ok(contents) => contents,
@@ -132,24 +136,37 @@ pub(crate) fn find(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) ->
                 continue;
             }
         };
-        if let Some(found) = pick(contents.dumps, id, of)? {
-            return Ok(found);
+        for e in contents.damaged {
+            log::warn!("repository {}: {}", repo.name, e.chain());
+            trouble = trouble.or(Some(e));
         }
-        trouble = trouble.or(contents.damaged.into_iter().next());
+        let picked = pick(contents.dumps, id, of)?;
+        found = found.into_iter().chain(picked).reduce(newer);
+        if id != LATEST && found.is_some() {
+            break;
+        }
     }
     // Absence is proven only when every repository was asked.
-    Err(trouble.unwrap_or_else(|| {
-        let of = of.map(|d| format!(" of database {d:?}")).unwrap_or_default();
-        let places: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
-        let e = Error::usage(format!("no dump {id}{of} of cluster {cluster} in {}", places.join(", ")));
-        e.hint("`pg-backup list` shows what there is")
-    }))
+    found.ok_or_else(|| trouble.unwrap_or_else(|| absent(repos, cluster, id, of)))
+}
+
+/// Of the same dump in two repositories the first: it is named first because it is near.
+fn newer(a: Stored, b: Stored) -> Stored {
+    if a.manifest.id < b.manifest.id { b } else { a }
+}
+
+fn absent(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) -> Error {
+    let of = of.map(|d| format!(" of database {d:?}")).unwrap_or_default();
+    let places: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
+    let e = Error::usage(format!("no dump {id}{of} of cluster {cluster} in {}", places.join(", ")));
+    e.hint("`pg-backup list` shows what there is; --of DATABASE names another one's")
 }
 
 fn pick(dumps: Vec<Stored>, id: &str, of: Option<&str>) -> Result<Option<Stored>> {
     let wanted = |s: &Stored| {
         let m = &s.manifest;
-        of.is_none_or(|d| d == m.database.name) && (id == "latest" || m.id.to_string() == id)
+        let meant = if id == LATEST { !m.is_safety() } else { m.id.to_string() == id };
+        meant && of.is_none_or(|d| d == m.database.name)
     };
     let fit: Vec<Stored> = dumps.into_iter().filter(wanted).collect();
     let mut names: Vec<&str> = fit.iter().map(|s| s.manifest.database.name.as_str()).collect();

@@ -124,10 +124,7 @@ impl Subject<'_> {
     }
 
     fn judge(&self, dumps: &[Stored], now: Timestamp, args: &cli::Check) -> Vec<Finding> {
-        // A safety dump taken by a restore says nothing about the nightly ones.
-        let nightly = |s: &&Stored| {
-            s.manifest.database.name == self.database && s.manifest.label.as_deref() != Some("before-replace")
-        };
+        let nightly = |s: &&Stored| s.manifest.database.name == self.database && !s.manifest.is_safety();
         let own: Vec<&Stored> = dumps.iter().filter(nightly).collect();
         let Some((newest, earlier)) = own.split_last() else {
             return vec![self.finding("age", Severity::Critical, "there is no dump".into())];

@@ -93,6 +93,9 @@ impl Form {
 pub(crate) const GLOBALS: &str = "globals.sql.gz";
 pub(crate) const ROWS: &str = "rows.jsonl.gz";
 
+/// Label of the dump that `restore-dump --replace` takes of what it is about to replace.
+pub(crate) const SAFETY: &str = "before-replace";
+
 /// The manifest of one dump.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Manifest {
@@ -126,6 +129,12 @@ impl Manifest {
     /// Bytes stored in a repository, without the manifest.
     pub(crate) fn stored_bytes(&self) -> u64 {
         self.parts.values().map(|p| p.bytes).sum()
+    }
+
+    /// Whether a restore took it of what it replaced: most likely the very state somebody wants to be rid of, so it
+    /// never stands for the nightly ones.
+    pub(crate) fn is_safety(&self) -> bool {
+        self.label.as_deref() == Some(SAFETY)
     }
 
     /// Seconds the dump took.

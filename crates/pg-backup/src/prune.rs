@@ -120,9 +120,12 @@ fn rules(args: &cli::Prune, repo: &Repo) -> Result<Keep> {
 
 /// Pure: what becomes of every dump and of every leftover.
 fn plan(contents: &Contents, repo: &Repo, now: Timestamp, keep: &Keep) -> Vec<Step> {
-    let mut by_database: BTreeMap<&str, Vec<&Stored>> = BTreeMap::new();
+    // Safety dumps are judged by themselves: as the newest of a day they would oust that day's nightly dump, which is
+    // the state that somebody wanted back.
+    let mut by_database: BTreeMap<(&str, bool), Vec<&Stored>> = BTreeMap::new();
     for stored in &contents.dumps {
-        by_database.entry(&stored.manifest.database.name).or_default().push(stored);
+        let group = (stored.manifest.database.name.as_str(), stored.manifest.is_safety());
+        by_database.entry(group).or_default().push(stored);
     }
     let mut steps = Vec::new();
     for dumps in by_database.values() {

@@ -9,10 +9,11 @@ mod place;
 mod source;
 mod sql;
 
+use crate::catalog;
 use crate::cli;
 use crate::database::{self, Properties};
 use crate::dump;
-use crate::manifest::Form;
+use crate::manifest::{Form, SAFETY};
 use crate::server::Server;
 use jiff::Timestamp;
 use place::{Activity, Place};
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &cli::RestoreDump, config: &Config, out: &mut Out<'_>) -
 
 /// A foreign file needs a repository only for the safety dump.
 fn repos(args: &cli::RestoreDump, config: &Config) -> Result<Vec<Repo>> {
-    let foreign = args.source != "latest" && args.source.parse::<crate::manifest::Id>().is_err();
+    let foreign = args.source != catalog::LATEST && args.source.parse::<crate::manifest::Id>().is_err();
     if foreign && (args.into.is_some() || args.no_safety_dump) {
         return Ok(Vec::new());
     }
@@ -225,7 +226,7 @@ fn safety_dump(server: &Server, args: &cli::RestoreDump, plan: &Plan, repos: &[R
         cluster: &args.repos.cluster,
         form: Form::Custom,
         level: 1,
-        label: Some("before-replace"),
+        label: Some(SAFETY),
         globals: None,
     };
     let kept = job.dump(&plan.database, repos)?;
