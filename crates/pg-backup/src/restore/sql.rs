@@ -173,13 +173,16 @@ impl Scanner {
                 self.state = State::Name;
                 self.push(b'"');
             }
+            // A comment parts words as a space does: `create/**/database`.
             b'-' if self.statement.last() == Some(&b'-') => {
                 self.statement.pop();
+                self.push(b' ');
                 self.word.clear();
                 self.state = State::LineComment;
             }
             b'*' if self.statement.last() == Some(&b'/') => {
                 self.statement.pop();
+                self.push(b' ');
                 self.state = State::BlockComment { depth: 1, last: 0 };
             }
             b'\\' => {
@@ -350,6 +353,8 @@ mod tests {
             ("\\! rm -rf /\n", "line 1: \\!"),
             ("/* \\c x /* */ */ CREATE\n DATABASE app;", "line 2: CREATE DATABASE"),
             ("drop -- hm\n database app;", "line 2: DROP DATABASE"),
+            ("drop--hm\ndatabase app;", "line 2: DROP DATABASE"),
+            ("create/**/database app;", "line 1: CREATE DATABASE"),
         ] {
             let e = facts(sql).unwrap_err();
             assert!(e.chain().contains(said), "{sql:?}: {e:?}");
