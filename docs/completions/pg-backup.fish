@@ -58,7 +58,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l json -d 'Wr
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l into -d 'Create this database and restore into it; it must not exist, or be empty' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l replace -d 'Put the dump in the place of this database; the old one serves until the new one is checked' -r
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l of -d 'Of `latest`, or of an ID that several databases share: dumps of this database' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l of -d 'Of `latest`, or of an ID that several databases share: dumps of this database [default with --replace: that one]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r

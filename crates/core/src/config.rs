@@ -31,7 +31,7 @@ pub struct Cluster {
     pub db: Option<String>,
     /// Names of `[repo.NAME]` sections, or URLs.
     pub repos: Vec<String>,
-    /// The databases that a dump without names takes; all of them when it is empty.
+    /// The databases that a dump without names takes; all but templates when it is empty.
     pub databases: Vec<String>,
     /// Where PostgreSQL's programs are, when not in the usual places.
     pub bin_dir: Option<PathBuf>,

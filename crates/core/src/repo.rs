@@ -69,7 +69,12 @@ impl RepoArgs {
         if section.is_none() && !name.contains('/') {
             let known: Vec<&str> = config.repo.keys().map(String::as_str).collect();
             let e = Error::usage(format!("no [repo.{name}] section in the configuration"));
-            return Err(e.hint(format!("known: {}; or give a URL", known.join(", "))));
+            let known = if known.is_empty() {
+                "there is none at all".into()
+            } else {
+                format!("there are: {}", known.join(", "))
+            };
+            return Err(e.hint(format!("{known}; or give a URL: file:///DIR, s3://BUCKET/PREFIX")));
         }
         let s3 = S3Options {
             endpoint: section.and_then(|s| s.s3_endpoint.clone()).or_else(|| self.s3_endpoint.clone()),

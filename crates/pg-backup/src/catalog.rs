@@ -9,13 +9,18 @@ use toban_core::repo::Repo;
 use toban_core::store::{Key, Object};
 use toban_core::{Error, Kind, Result, stop};
 
+/// What stands for the ID of the newest dump.
+pub(crate) const LATEST: &str = "latest";
+
 /// A dump in a repository.
 #[derive(Clone)]
 pub(crate) struct Stored {
     pub(crate) repo: Repo,
     pub(crate) manifest: Manifest,
-    /// When verify last found it whole.
+    /// When verify found it whole, if it has not found it damaged since.
     pub(crate) verified: Option<Timestamp>,
+    /// When verify found it damaged, if it has not found it whole since.
+    pub(crate) damaged: Option<Timestamp>,
 }
 
 /// All objects of a cluster's dumps in one repository.
@@ -44,8 +49,10 @@ pub(crate) fn read(repo: &Repo, cluster: &str) -> Result<Contents> {
         match read {
             Ok(manifest) => {
                 let named = (manifest::encode(&manifest.database.name), manifest.id.clone());
-                let verified = proofs.get(&named).copied();
-                dumps.push(Stored { repo: repo.clone(), manifest, verified });
+                let (whole, broken) = proofs.get(&named).copied().unwrap_or_default();
+                let (verified, damaged) =
+                    (whole.filter(|_| whole > broken), broken.filter(|_| broken >= whole));
+                dumps.push(Stored { repo: repo.clone(), manifest, verified, damaged });
             }
             Err(e) => damaged.push(e),
         }
@@ -92,37 +99,46 @@ fn one(repo: &Repo, named: &Named, key: &Key) -> Result<Option<Manifest>> {
     )))
 }
 
-/// The newest proof of each dump, by the time in its name.
-fn proofs(objects: &[(Named, Object)]) -> BTreeMap<(String, Id), Timestamp> {
-    let mut newest = BTreeMap::new();
+/// When a dump was last found whole, and when damaged.
+type Proven = (Option<Timestamp>, Option<Timestamp>);
+
+/// The newest proofs of each dump, by the times in their names.
+fn proofs(objects: &[(Named, Object)]) -> BTreeMap<(String, Id), Proven> {
+    let mut newest: BTreeMap<(String, Id), Proven> = BTreeMap::new();
     for (named, _) in objects {
-        if let Some(at) = proof_time(&named.suffix) {
-            let seen = newest.entry((named.database.clone(), named.id.clone())).or_insert(at);
-            *seen = at.max(*seen);
-        }
+        let Some((verdict, at)) = proof_of(&named.suffix) else { continue };
+        let (whole, broken) = newest.entry((named.database.clone(), named.id.clone())).or_default();
+        let seen = if verdict == WHOLE { whole } else { broken };
+        *seen = Some(at).max(*seen);
     }
     newest
 }
 
-/// The ending of a proof's name: `proof.20261121T030000Z.json`.
-pub(crate) fn proof_suffix(at: Timestamp) -> String {
-    format!("proof.{}.json", at.strftime("%Y%m%dT%H%M%SZ"))
+/// What `verify` proved of a dump.
+pub(crate) const WHOLE: &str = "proof";
+pub(crate) const DAMAGED: &str = "damage";
+
+/// The ending of a proof's name: `proof.20261121T030000Z.json`, `damage.…`.
+pub(crate) fn proof_suffix(verdict: &str, at: Timestamp) -> String {
+    format!("{verdict}.{}.json", at.strftime("%Y%m%dT%H%M%SZ"))
 }
 
-/// The time in a proof's name.
-pub(crate) fn proof_time(suffix: &str) -> Option<Timestamp> {
-    let stamp = suffix.strip_prefix("proof.")?.strip_suffix(".json")?;
-    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", stamp).ok()?;
-    time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
+/// The verdict and the time in a proof's name.
+pub(crate) fn proof_of(suffix: &str) -> Option<(&'static str, Timestamp)> {
+    let (verdict, rest) = suffix.split_once('.')?;
+    let verdict = [WHOLE, DAMAGED].into_iter().find(|v| *v == verdict)?;
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", rest.strip_suffix(".json")?).ok()?;
+    time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| (verdict, z.timestamp()))
 }
 
-/// Finds one dump: by `id`, or for `latest` the newest that is no safety dump; of database `of` where that is needed to tell. The first
-/// repository that has it serves it; one that cannot be asked is passed over with a warning while others can.
+/// Finds one dump: by `id`, from the first repository that has it; or for `latest` the newest that any of them has,
+/// safety dumps aside. Of database `of` where that is needed to tell. A repository that cannot be asked is passed
+/// over with a warning while others can, and so is a damaged manifest.
 ///
 /// # Errors
 /// Usage when there is none or more than one.
 pub(crate) fn find(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) -> Result<Stored> {
-    let mut trouble = None;
+    let (mut found, mut trouble): (Option<Stored>, _) = (None, None);
     for repo in repos {
         let contents = match read(repo, cluster) {
             Ok(contents) => contents,
@@ -132,25 +148,37 @@ pub(crate) fn find(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) ->
                 continue;
             }
         };
-        if let Some(found) = pick(contents.dumps, id, of)? {
-            return Ok(found);
+        for e in contents.damaged {
+            log::warn!("repository {}: {}", repo.name, e.chain());
+            trouble = trouble.or(Some(e));
         }
-        trouble = trouble.or(contents.damaged.into_iter().next());
+        let picked = pick(contents.dumps, id, of)?;
+        found = found.into_iter().chain(picked).reduce(newer);
+        if id != LATEST && found.is_some() {
+            break;
+        }
     }
     // Absence is proven only when every repository was asked.
-    Err(trouble.unwrap_or_else(|| {
-        let of = of.map(|d| format!(" of database {d:?}")).unwrap_or_default();
-        let places: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
-        let e = Error::usage(format!("no dump {id}{of} of cluster {cluster} in {}", places.join(", ")));
-        e.hint("`pg-backup list` shows what there is")
-    }))
+    found.ok_or_else(|| trouble.unwrap_or_else(|| absent(repos, cluster, id, of)))
+}
+
+/// Of the same dump in two repositories the first: it is named first because it is near.
+fn newer(a: Stored, b: Stored) -> Stored {
+    if a.manifest.id < b.manifest.id { b } else { a }
+}
+
+fn absent(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) -> Error {
+    let of = of.map(|d| format!(" of database {d:?}")).unwrap_or_default();
+    let places: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
+    let e = Error::usage(format!("no dump {id}{of} of cluster {cluster} in {}", places.join(", ")));
+    e.hint("`pg-backup list` shows what there is; --of DATABASE names another one's")
 }
 
 fn pick(dumps: Vec<Stored>, id: &str, of: Option<&str>) -> Result<Option<Stored>> {
     let wanted = |s: &Stored| {
         let m = &s.manifest;
-        let named = m.id.to_string() == id || (id == "latest" && !m.is_safety());
-        named && of.is_none_or(|d| d == m.database.name)
+        let meant = if id == LATEST { !m.is_safety() } else { m.id.to_string() == id };
+        meant && of.is_none_or(|d| d == m.database.name)
     };
     let fit: Vec<Stored> = dumps.into_iter().filter(wanted).collect();
     let mut names: Vec<&str> = fit.iter().map(|s| s.manifest.database.name.as_str()).collect();
@@ -170,8 +198,10 @@ mod tests {
     #[test]
     fn a_proofs_name_tells_its_time() {
         let at: Timestamp = "2026-11-21T03:00:00Z".parse().expect("a time");
-        assert_eq!(proof_time(&proof_suffix(at)), Some(at));
-        assert_eq!(proof_time("json"), None);
-        assert_eq!(proof_time("proof.yesterday.json"), None);
+        assert_eq!(proof_of(&proof_suffix(WHOLE, at)), Some((WHOLE, at)));
+        assert_eq!(proof_of(&proof_suffix(DAMAGED, at)), Some((DAMAGED, at)));
+        for other in ["json", "proof.yesterday.json", "dump", "hope.20261121T030000Z.json"] {
+            assert_eq!(proof_of(other), None);
+        }
     }
 }

@@ -135,6 +135,11 @@ impl Subject<'_> {
         let mut findings = vec![self.age(age, args)];
         findings.extend(self.size(newest, earlier, args));
         findings.push(self.verify(verified, args));
+        findings.extend(own.iter().filter_map(|s| {
+            let at = s.damaged?.strftime("%Y-%m-%dT%H:%MZ").to_string();
+            let text = format!("{} was found damaged on {at}", s.manifest.id);
+            Some(self.finding("verify", Severity::Critical, text))
+        }));
         findings
     }
 

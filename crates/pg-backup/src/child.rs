@@ -148,7 +148,11 @@ pub(crate) fn cure(stderr: &str) -> Option<&'static str> {
         ("row-level security", "give the dumping role BYPASSRLS, or dump as the owner or a superuser"),
         (
             "role \"",
-            "the server lacks a role that the dump has: --globals creates those that went with the dump",
+            "the server lacks a role that the dump has: restore-dump --globals creates those that went with it",
+        ),
+        (
+            "schema \"public\" already exists",
+            "it was made with --schema=public: take plain SQL, or all schemas, or pg_restore by hand",
         ),
         ("extension \"", "install the package of that extension on this server first"),
         ("No space left on device", "free some space where the server keeps its data, then run this again"),

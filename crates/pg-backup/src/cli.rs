@@ -113,7 +113,7 @@ pub struct RestoreDump {
     /// Put the dump in the place of this database; the old one serves until the new one is checked
     #[arg(long, value_name = "DATABASE")]
     pub replace: Option<String>,
-    /// Of `latest`, or of an ID that several databases share: dumps of this database
+    /// Of `latest`, or of an ID that several databases share: dumps of this database [default with --replace: that one]
     #[arg(long, value_name = "DATABASE")]
     pub of: Option<String>,
     #[command(flatten)]

@@ -80,13 +80,30 @@ fn chosen(args: &cli::Dump, config: &Config) -> Result<(Server, Vec<String>)> {
     let (server, mut client) = Server::reach(&args.server, section)?;
     let listed = server::databases(&mut client)?;
     let configured = section.map(|s| s.databases.clone()).unwrap_or_default();
+    // A cluster's section without names means all of it: a timer must not back up less than one believes.
+    let all = args.all || (args.databases.is_empty() && section.is_some() && configured.is_empty());
     let named = match (args.databases.is_empty(), configured.is_empty()) {
         (false, _) => args.databases.clone(),
         (true, false) => configured,
         (true, true) => vec![server.conn.dbname().to_string()],
     };
-    let names = server::choose(&listed, &named, args.all)?;
+    let names = server::choose(&listed, &named, all)?;
+    if args.databases.is_empty() {
+        warn_of_others(&listed, &names);
+    }
     Ok((server, names))
+}
+
+/// `pg-backup dump` by a connection to `postgres` dumps what nobody uses.
+fn warn_of_others(listed: &[server::Listed], names: &[String]) {
+    let others = || listed.iter().filter(|d| !d.template && d.name != "postgres").map(|d| d.name.as_str());
+    if names == ["postgres"] && others().next().is_some() {
+        let others: Vec<&str> = others().collect();
+        log::warn!(
+            "only the maintenance database postgres is dumped; there are also {}: name them, or --all",
+            others.join(", ")
+        );
+    }
 }
 
 /// A dump in a repository.

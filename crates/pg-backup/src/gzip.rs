@@ -21,6 +21,7 @@ struct Task {
 pub(crate) struct Gzip {
     members: Receiver<Receiver<Packed>>,
     now: io::Cursor<Vec<u8>>,
+    ended: bool,
 }
 
 impl Gzip {
@@ -35,7 +36,7 @@ impl Gzip {
             thread::spawn(move || work(&tasks, level));
         }
         thread::spawn(move || cut(source, &to_workers, &in_order));
-        Gzip { members, now: io::Cursor::default() }
+        Gzip { members, now: io::Cursor::default(), ended: false }
     }
 }
 
@@ -46,10 +47,14 @@ impl Read for Gzip {
             if n > 0 || buf.is_empty() {
                 return Ok(n);
             }
-            // The cutter ends only after it has passed on the source's end or its error.
-            let Ok(member) = self.members.recv() else { return Ok(0) };
-            let packed = member.recv().map_err(|_| io::Error::other("a compressing thread died"))?;
-            self.now = io::Cursor::new(packed?);
+            if self.ended {
+                return Ok(0);
+            }
+            let died = |_| io::Error::other("a compressing thread died");
+            let packed = self.members.recv().map_err(died)?.recv().map_err(died)??;
+            // No member is empty: this is how the cutter says that the source has ended.
+            self.ended = packed.is_empty();
+            self.now = io::Cursor::new(packed);
         }
     }
 }
@@ -60,16 +65,16 @@ fn cut(mut source: impl Read, work: &SyncSender<Task>, line: &SyncSender<Receive
     loop {
         let (done, result) = sync_channel(1);
         let plain = fill(&mut source);
-        let ended = matches!(&plain, Ok(p) if p.is_empty()) && !first;
-        if ended || line.send(result).is_err() {
+        if line.send(result).is_err() {
             return;
         }
-        first = false;
-        let failed = match plain {
-            Ok(plain) => work.send(Task { plain, done }).is_err(),
-            Err(e) => done.send(Err(e)).is_ok(),
+        let more = match plain {
+            // An empty source is one empty member, which gunzip wants to see.
+            Ok(plain) if first || !plain.is_empty() => work.send(Task { plain, done }).is_ok(),
+            end_or_error => done.send(end_or_error).is_err(),
         };
-        if failed {
+        first = false;
+        if !more {
             return;
         }
     }

@@ -24,6 +24,7 @@ struct Row {
     rows: u64,
     major: u32,
     verified: Option<Timestamp>,
+    damaged: Option<Timestamp>,
 }
 
 impl Record for Row {
@@ -42,7 +43,11 @@ impl Record for Row {
             format!("{:.1}", self.seconds),
             self.rows.to_string(),
             self.major.to_string(),
-            self.verified.map_or("never".into(), |t| t.strftime("%Y-%m-%dT%H:%MZ").to_string()),
+            match (self.damaged, self.verified) {
+                (Some(_), _) => "DAMAGED".into(),
+                (None, Some(at)) => at.strftime("%Y-%m-%dT%H:%MZ").to_string(),
+                (None, None) => "never".into(),
+            },
         ]
     }
 }
@@ -63,6 +68,7 @@ fn row(stored: &Stored) -> Row {
         rows: m.rows,
         major: m.major,
         verified: stored.verified,
+        damaged: stored.damaged,
     }
 }
 

@@ -93,6 +93,9 @@ impl Form {
 pub(crate) const GLOBALS: &str = "globals.sql.gz";
 pub(crate) const ROWS: &str = "rows.jsonl.gz";
 
+/// Label of the dump that `restore-dump --replace` takes of what it is about to replace.
+pub(crate) const SAFETY: &str = "before-replace";
+
 /// The manifest of one dump.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Manifest {
@@ -122,18 +125,16 @@ pub(crate) struct Manifest {
     pub(crate) parts: BTreeMap<String, Sum>,
 }
 
-/// The label of the dump that `restore-dump --replace` takes first.
-pub(crate) const SAFETY: &str = "before-replace";
-
 impl Manifest {
-    /// Whether it is the state that a restore replaced: never what `latest` or a check of the nightly dumps means.
-    pub(crate) fn is_safety(&self) -> bool {
-        self.label.as_deref() == Some(SAFETY)
-    }
-
     /// Bytes stored in a repository, without the manifest.
     pub(crate) fn stored_bytes(&self) -> u64 {
         self.parts.values().map(|p| p.bytes).sum()
+    }
+
+    /// Whether a restore took it of what it replaced: most likely the very state somebody wants to be rid of, so it
+    /// never stands for the nightly ones.
+    pub(crate) fn is_safety(&self) -> bool {
+        self.label.as_deref() == Some(SAFETY)
     }
 
     /// Seconds the dump took.
@@ -161,7 +162,8 @@ impl Manifest {
 
     /// Bytes of the manifest's object.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        let json = serde_json::to_string_pretty(self).doing(|| format!("write the manifest of {}", self.id))?;
+        let json =
+            serde_json::to_string_pretty(self).doing(|| format!("write the manifest of {}", self.id))?;
         Ok(seal(&format!("{json}\n")).into_bytes())
     }
 

@@ -42,9 +42,11 @@ impl Tally {
             let hint = e.cure().map(|c| format!(" (hint: {c})")).unwrap_or_default();
             log::error!("{}{hint}", e.chain());
         }
-        let kind = |(e, partial): &(Error, bool)| match *partial && self.done > 0 {
-            true => Kind::Partial,
-            false => e.kind(),
+        // What pages somebody is never softened by what went well beside it.
+        let kind = |(e, partial): &(Error, bool)| match e.kind() {
+            grave @ (Kind::Corrupt | Kind::Findings) => grave,
+            _ if *partial && self.done > 0 => Kind::Partial,
+            own => own,
         };
         let kinds: Vec<Kind> = self.failed.iter().map(kind).collect();
         let worst = Kind::ALL.into_iter().find(|k| kinds.contains(k)).unwrap_or(Kind::Failed);
@@ -78,6 +80,7 @@ mod tests {
         assert_eq!(verdict(&[refused()]), (75, "refused".into()));
         assert_eq!(verdict(&[Ok(()), refused()]), (3, "1 of 2 dumps failed".into()));
         assert_eq!(verdict(&[refused(), refused()]), (75, "2 of 2 dumps failed".into()));
+        assert_eq!(verdict(&[Ok(()), Err(Error::corrupt("flipped"))]).0, 5);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The manifest goes first: from then on the dump is not there, and its parts are garbage that any later prune
 //! collects. Garbage is collected only when it is a week old: a dump that is being written has no manifest yet.
 
-use crate::catalog::{self, Contents, Stored, proof_time};
+use crate::catalog::{self, Contents, Stored, proof_of};
 use crate::keep::{self, Dump};
 use crate::manifest::{self, Id, Named};
 use crate::outcome::Tally;
@@ -133,7 +133,8 @@ fn plan(contents: &Contents, repo: &Repo, now: Timestamp, keep: &Keep) -> Vec<St
         let reasons = keep::reasons(&facts, now, keep);
         steps.extend(dumps.iter().zip(reasons).map(|(stored, why)| step(stored, contents, why)));
     }
-    steps.extend(garbage(contents, repo, now));
+    // Never by a day to come: what is being written now would be garbage then.
+    steps.extend(garbage(contents, repo, now.min(Timestamp::now())));
     steps
 }
 
@@ -145,8 +146,9 @@ fn step(stored: &Stored, contents: &Contents, why: Vec<String>) -> Step {
     objects.sort_by_key(|(named, _)| named.suffix != "json");
     let delete = why.is_empty();
     // The newest proof says all that older ones do.
-    let newest_proof = objects.iter().filter_map(|(n, _)| proof_time(&n.suffix)).max();
-    let superseded = |n: &Named| proof_time(&n.suffix).is_some_and(|at| Some(at) < newest_proof);
+    let times = || objects.iter().filter_map(|(n, _)| proof_of(&n.suffix)).map(|(_, at)| at);
+    let newest_proof = times().max();
+    let superseded = |n: &Named| proof_of(&n.suffix).is_some_and(|(_, at)| Some(at) < newest_proof);
     let goes = objects.iter().filter(|(named, _)| delete || superseded(named));
     Step {
         repo: stored.repo.name.clone(),

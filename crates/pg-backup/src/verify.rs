@@ -1,8 +1,8 @@
 //! `verify`: reads back what is stored and compares it with the sums that were taken when it was written.
 
-use crate::catalog::{self, Stored, proof_suffix};
+use crate::catalog::{self, DAMAGED, Stored, WHOLE, proof_suffix};
 use crate::cli;
-use crate::manifest::Id;
+use crate::manifest::{Id, Manifest};
 use crate::outcome::Tally;
 use crate::restore::rehearse;
 use crate::server::Server;
@@ -44,6 +44,7 @@ impl Record for Verified {
 struct Proof<'a> {
     format: u32,
     id: &'a Id,
+    verdict: &'a str,
     at: Timestamp,
     by: &'static str,
     restored_tables: Option<u64>,
@@ -81,7 +82,7 @@ fn act(
             }
             seen.push(stored.manifest.id.to_string());
             let server = server.as_ref().filter(|_| is_newest);
-            if let Some(verified) = tally.copy(one(stored, server), true) {
+            if let Some(Some(verified)) = tally.copy(one(stored, server), true) {
                 report.note(format!("{} {} in {}: whole", verified.database, verified.id, verified.repo));
                 out.emit(&verified)?;
             }
@@ -121,44 +122,62 @@ fn newest(dumps: &[Stored]) -> Vec<(String, Id)> {
 
 fn scratch(args: &cli::Verify, config: &Config) -> Result<(Server, String)> {
     let section = config.cluster.get(&args.repos.cluster);
-    let (server, _) = Server::reach(&args.server, section)?;
+    // The lock on the scratch database is of one database: all must take it in the same.
+    let (server, _) = Server::reach_in(&args.server, section, "postgres")
+        .or_else(|_| Server::reach(&args.server, section))?;
     let maintenance = server.conn.dbname().to_string();
     Ok((server, maintenance))
 }
 
-fn one(stored: Stored, server: Option<&(Server, String)>) -> Result<Verified> {
+/// `None` for a dump that a prune has taken away meanwhile.
+fn one(stored: Stored, server: Option<&(Server, String)>) -> Result<Option<Verified>> {
     let manifest = stored.manifest.clone();
     let repo = stored.repo.clone();
-    let name = format!("{} {}", manifest.database.name, manifest.id);
-    let doing = || format!("verify {name} in {}", repo.name);
-    for (suffix, sum) in &manifest.parts {
-        read_back(&stored, suffix, sum).doing(doing)?;
-    }
-    let jobs = std::thread::available_parallelism().map_or(1, NonZero::get) as u32;
-    let restored = server.map(|(server, maintenance)| rehearse(server, maintenance, stored, jobs));
-    let restored_tables = restored.transpose().doing(|| format!("restore {name} into a scratch database"))?;
-    let at = Timestamp::now();
-    let proof = Proof {
-        format: 1,
-        id: &manifest.id,
-        at,
-        by: concat!("pg-backup ", env!("CARGO_PKG_VERSION")),
-        restored_tables,
-    };
-    let json = serde_json::to_vec(&proof).doing(doing)?;
-    let key = manifest.key(&proof_suffix(at))?;
-    if let Err(e) = repo.store.put(&key, &mut &json[..], &Attrs::new()) {
-        // A credential that may only read can verify all the same.
-        log::warn!("{name} is whole, but the proof could not be stored in {}: {}", repo.name, e.chain());
-    }
     let bytes = manifest.stored_bytes();
-    Ok(Verified {
+    let restored_tables = match judge(stored, server) {
+        Ok(restored) => restored,
+        Err(e) if e.kind() == Kind::Corrupt => {
+            if repo.store.stat(&manifest.key("json")?)?.is_none() {
+                log::info!("{} {} was pruned meanwhile", manifest.database.name, manifest.id);
+                return Ok(None);
+            }
+            prove(&repo, &manifest, DAMAGED, None);
+            return Err(e);
+        }
+        Err(e) => return Err(e),
+    };
+    prove(&repo, &manifest, WHOLE, restored_tables);
+    Ok(Some(Verified {
         repo: repo.name,
         database: manifest.database.name,
         id: manifest.id,
         bytes,
         restored_tables,
-    })
+    }))
+}
+
+fn judge(stored: Stored, server: Option<&(Server, String)>) -> Result<Option<u64>> {
+    let name = format!("{} {}", stored.manifest.database.name, stored.manifest.id);
+    for (suffix, sum) in &stored.manifest.parts {
+        read_back(&stored, suffix, sum).doing(|| format!("verify {name} in {}", stored.repo.name))?;
+    }
+    let jobs = std::thread::available_parallelism().map_or(1, NonZero::get) as u32;
+    let restored = server.map(|(server, maintenance)| rehearse(server, maintenance, stored, jobs));
+    restored.transpose().doing(|| format!("restore {name} into a scratch database"))
+}
+
+/// Keeps the verdict beside the dump: `check`, `prune` and `list` go by the newest.
+fn prove(repo: &Repo, manifest: &Manifest, verdict: &str, restored_tables: Option<u64>) {
+    let at = Timestamp::now();
+    let by = concat!("pg-backup ", env!("CARGO_PKG_VERSION"));
+    let proof = Proof { format: 1, id: &manifest.id, verdict, at, by, restored_tables };
+    let stored = serde_json::to_vec(&proof).doing(|| "write the proof".into()).and_then(|json| {
+        repo.store.put(&manifest.key(&proof_suffix(verdict, at))?, &mut &json[..], &Attrs::new())
+    });
+    if let Err(e) = stored {
+        // A credential that may only read can verify all the same.
+        log::warn!("the verdict on {} could not be stored in {}: {}", manifest.id, repo.name, e.chain());
+    }
 }
 
 fn read_back(stored: &Stored, suffix: &str, sum: &Sum) -> Result<()> {

@@ -19,7 +19,7 @@ pub(crate) fn rehearse(server: &Server, maintenance: &str, stored: Stored, jobs:
     let ready = load::check(&source, server)?;
     globals::require(place.admin(), &properties)?;
     let filling = place.make(&properties)?;
-    ready.load(server, filling.name(), jobs)?;
+    ready.load(server, filling.name(), &properties.owner, jobs)?;
     let counted = ready.compare(server, filling.name())?;
     Ok(counted.map_or(0, |c| c.len() as u64))
 }

@@ -36,13 +36,14 @@ fn existing(client: &mut Client) -> Result<BTreeSet<String>> {
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 
-/// Picks lines of pg_dumpall's output, which writes one statement a line. `there`: quoted names that exist.
+/// Picks statements of pg_dumpall's output. `there`: quoted names that exist.
 fn missing(globals: &str, there: &BTreeSet<String>) -> (String, Vec<String>) {
+    let statements = statements(globals);
     let created = |line: &str| {
         let name = line.strip_prefix("CREATE ROLE ")?.strip_suffix(';')?;
         (!there.contains(name)).then(|| name.to_string())
     };
-    let made: Vec<String> = globals.lines().filter_map(created).collect();
+    let made: Vec<String> = statements.iter().copied().filter_map(created).collect();
     let wanted = |line: &&str| {
         let about = |prefix: &str, name: &str| {
             line.strip_prefix(prefix)
@@ -60,8 +61,28 @@ fn missing(globals: &str, there: &BTreeSet<String>) -> (String, Vec<String>) {
         made.iter()
             .any(|m| ["CREATE ROLE ", "ALTER ROLE ", "COMMENT ON ROLE "].into_iter().any(|p| about(p, m)))
     };
-    let script: String = globals.lines().filter(wanted).flat_map(|l| [l, "\n"]).collect();
+    let script: String = statements.iter().copied().filter(wanted).flat_map(|l| [l, "\n"]).collect();
     (script, made)
+}
+
+/// pg_dumpall begins each statement on a new line; but a comment or a setting, which any role may give itself, can
+/// hold line breaks and what looks like a statement. It doubles every quote inside quotes, so an odd one ends them.
+fn statements(globals: &str) -> Vec<&str> {
+    let (mut found, mut begin, mut quoted) = (Vec::new(), 0, None);
+    for (at, c) in globals.char_indices() {
+        let line = &globals[begin..at];
+        match c {
+            '\n' if quoted.is_none() => {
+                found.push(line);
+                begin = at + 1;
+            }
+            '\'' | '"' if !line.starts_with("--") && quoted.is_none_or(|q| q == c) => {
+                quoted = if quoted.is_none() { Some(c) } else { None };
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// `GRANT role TO member …`, not one on an object.
@@ -92,7 +113,7 @@ pub(crate) fn require(client: &mut Client, properties: &Properties) -> Result<()
         return Ok(());
     }
     let e = Error::failed(format!("the server lacks the roles {}", lacking.join(", ")));
-    Err(e.hint("--globals creates those that went with the dump"))
+    Err(e.hint("restore-dump --globals creates those that went with the dump"))
 }
 
 #[cfg(test)]
@@ -112,6 +133,21 @@ mod tests {
             script,
             "CREATE ROLE \"new one\";\nALTER ROLE \"new one\" WITH NOLOGIN;\n\
              GRANT app TO \"new one\" GRANTED BY postgres;\nCREATE TABLESPACE \"big\" OWNER app LOCATION '/y';\n"
+        );
+    }
+
+    #[test]
+    fn what_a_string_holds_is_no_statement() {
+        let globals = "-- it's by pg_dumpall\nCREATE ROLE new;\n\
+                       COMMENT ON ROLE new IS 'Bob''s\nCREATE ROLE evil SUPERUSER;\n\"';\n\
+                       ALTER ROLE app SET my.x TO E'\\\\\nCREATE ROLE evil SUPERUSER;\n';\n\
+                       ALTER ROLE new SET work_mem TO '1MB';\n";
+        let (script, made) = missing(globals, &["app".to_string()].into());
+        assert_eq!(made, ["new"]);
+        assert_eq!(
+            script,
+            "CREATE ROLE new;\nCOMMENT ON ROLE new IS 'Bob''s\nCREATE ROLE evil SUPERUSER;\n\"';\n\
+             ALTER ROLE new SET work_mem TO '1MB';\n"
         );
     }
 }

@@ -5,9 +5,10 @@ use super::sql;
 use crate::child::{self, Output, any_warning};
 use crate::rows::{self, Count};
 use crate::server::Server;
-use std::io::Write;
+use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
+use toban_core::pg::{Ident, programs};
 use toban_core::progress::Progress;
 use toban_core::{Context, Error, Result};
 
@@ -16,6 +17,8 @@ pub(crate) struct Ready<'a> {
     source: &'a Source,
     /// For pg_restore.
     archive: Option<Archive>,
+    /// What a plain dump of somebody else's tells.
+    facts: sql::Facts,
 }
 
 enum Archive {
@@ -44,12 +47,12 @@ pub(crate) fn check<'a>(source: &'a Source, server: &Server) -> Result<Ready<'a>
     if source.format != Format::Sql {
         let archive = archive(source)?;
         toc(source, server, archive.path())?;
-        return Ok(Ready { source, archive: Some(archive) });
+        return Ok(Ready { source, archive: Some(archive), facts: sql::Facts::default() });
     }
     if source.ours.is_some() {
         // The sum proves that it is what pg_dump wrote.
         source.check_sum()?;
-        return Ok(Ready { source, archive: None });
+        return Ok(Ready { source, archive: None, facts: sql::Facts::default() });
     }
     let progress = Progress::bytes(&format!("check {}", source.name), None, false);
     let facts = sql::check(progress.wrap(source.plain()?), &source.name)?;
@@ -59,7 +62,7 @@ pub(crate) fn check<'a>(source: &'a Source, server: &Server) -> Result<Ready<'a>
     if facts.data && !facts.schema {
         return Err(data_only(source, "gunzip -c FILE | psql --single-transaction DATABASE"));
     }
-    Ok(Ready { source, archive: None })
+    Ok(Ready { source, archive: None, facts })
 }
 
 /// A dump is not promised to load into an older server (pg_dump's manual, Notes).
@@ -131,29 +134,77 @@ fn unreadable(source: &Source, e: Error) -> Error {
     Error::new(kind, format!("{} cannot be read to its end", source.name)).because(e)
 }
 
+/// Since this major pg_dump and pg_restore write a setting that older servers refuse, whatever server the dump is of.
+const TRANSACTION_TIMEOUT: u32 = 17;
+const SETTING: &[u8] = b"SET transaction_timeout = 0;\n";
+/// The settings stand at the beginning, before the first object.
+const SETTINGS: u64 = 4096;
+
+/// Runs an SQL script by psql; the first error ends it.
+fn script(server: &Server, database: &str, mut body: impl Read) -> Result<()> {
+    let mut command = server.program("psql", database)?;
+    command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-"]);
+    let mut head = Vec::new();
+    if server.major < TRANSACTION_TIMEOUT {
+        (&mut body).take(SETTINGS).read_to_end(&mut head).doing(|| "read the dump's beginning".into())?;
+        head = without_setting(head);
+    }
+    child::feed(command, "psql", Cursor::new(head).chain(body))
+}
+
+fn without_setting(mut head: Vec<u8>) -> Vec<u8> {
+    let end = head.windows(9).position(|w| w == b"\n-- Name:").unwrap_or(head.len());
+    if let Some(at) = head[..end].windows(SETTING.len()).position(|w| w == SETTING) {
+        head.drain(at..at + SETTING.len());
+    }
+    head
+}
+
 impl Ready<'_> {
-    /// Loads the dump into `database`, which is empty, and gathers statistics for the planner.
+    /// Loads the dump into `database`, which is empty and `owner`'s, and gathers statistics for the planner.
     ///
     /// # Errors
     /// What psql or pg_restore said first; nothing after it was run.
-    pub(crate) fn load(&self, server: &Server, database: &str, jobs: u32) -> Result<()> {
+    pub(crate) fn load(&self, server: &Server, database: &str, owner: &str, jobs: u32) -> Result<()> {
         match &self.archive {
             Some(archive) => self.pg_restore(server, database, jobs, archive.path())?,
-            None => self.psql(server, database)?,
+            None => self.psql(server, database, owner)?,
         }
         let mut session = server.session(database)?;
         session.batch_execute("analyze").doing(|| format!("analyze {database}"))
     }
 
-    fn psql(&self, server: &Server, database: &str) -> Result<()> {
-        let mut command = server.program("psql", database)?;
-        command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-"]);
+    fn psql(&self, server: &Server, database: &str, owner: &str) -> Result<()> {
         let progress = Progress::bytes(&format!("load {}", self.source.name), None, false);
-        child::feed(command, "psql", progress.wrap(self.source.plain()?))
+        let body = self.prologue(owner).chain(progress.wrap(self.source.plain()?));
+        script(server, database, body).map_err(|e| match self.facts.drops && e.cure().is_none() {
+            true => e.hint("it was made with --clean: dump again without, or with --clean --if-exists"),
+            false => e,
+        })
+    }
+
+    /// What a dump of somebody else's needs before it: room for its own `public`, and, where it names no owners, the
+    /// database's owner as theirs, or the application could not read its tables.
+    fn prologue(&self, owner: &str) -> Cursor<String> {
+        let foreign = self.source.ours.is_none();
+        let mut sql = String::new();
+        if foreign && self.facts.public {
+            sql.push_str("drop schema public;\n");
+        }
+        if foreign && !self.facts.owners {
+            sql.push_str(&format!("set role {};\n", Ident::new(owner)));
+        }
+        Cursor::new(sql)
     }
 
     fn pg_restore(&self, server: &Server, database: &str, jobs: u32, path: &Path) -> Result<()> {
         let mut command = server.program("pg_restore", database)?;
+        if server.major < TRANSACTION_TIMEOUT
+            && programs::version(Path::new(command.get_program()))? >= TRANSACTION_TIMEOUT
+        {
+            command.arg("--file=-").arg(path);
+            return script(server, database, Output::start(command, "pg_restore", any_warning)?);
+        }
         // As a connection string, or a name with `=` in it would be taken for one.
         let escaped = database.replace('\\', "\\\\").replace('\'', "\\'");
         command.arg("--exit-on-error").arg(format!("--dbname=dbname='{escaped}'"));
@@ -182,5 +233,21 @@ impl Ready<'_> {
         let more = differ.len().saturating_sub(5);
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         Err(Error::failed(format!("what was restored differs from what was dumped: {shown}{more}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_setting_among_the_settings_goes() {
+        let with = |text: &str| String::from_utf8(without_setting(text.as_bytes().to_vec())).expect("text");
+        let setting = "SET transaction_timeout = 0;\n";
+        assert_eq!(
+            with(&format!("SET a = 0;\n{setting}SET b = 0;\n\n-- Name: t\n{setting}")),
+            format!("SET a = 0;\nSET b = 0;\n\n-- Name: t\n{setting}")
+        );
+        assert_eq!(with(&format!("x\n-- Name: t\n{setting}")), format!("x\n-- Name: t\n{setting}"));
     }
 }

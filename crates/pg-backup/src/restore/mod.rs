@@ -9,6 +9,7 @@ mod place;
 mod source;
 mod sql;
 
+use crate::catalog;
 use crate::cli;
 use crate::database::{self, Properties};
 use crate::dump;
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &cli::RestoreDump, config: &Config, out: &mut Out<'_>) -
 
 /// A foreign file needs a repository only for the safety dump.
 fn repos(args: &cli::RestoreDump, config: &Config) -> Result<Vec<Repo>> {
-    let foreign = args.source != "latest" && args.source.parse::<crate::manifest::Id>().is_err();
+    let foreign = args.source != catalog::LATEST && args.source.parse::<crate::manifest::Id>().is_err();
     if foreign && (args.into.is_some() || args.no_safety_dump) {
         return Ok(Vec::new());
     }
@@ -189,7 +190,7 @@ fn act(args: &cli::RestoreDump, config: &Config, repos: &[Repo], source: &Source
     let safety = if plan.safety_dump { Some(safety_dump(&server, args, &plan, repos)?) } else { None };
 
     let mut filling = place.make(&plan.properties)?;
-    ready.load(&server, filling.name(), jobs(args))?;
+    ready.load(&server, filling.name(), &plan.properties.owner, jobs(args))?;
     let counted = ready.compare(&server, filling.name())?;
     let kept = match plan.action {
         "create" => {
@@ -252,18 +253,34 @@ fn exchange(
     // Settings and grants as they are now, not as they were before the load.
     let properties = place::properties(place, &plan.database)?.unwrap_or_else(|| plan.properties.clone());
     place.swap(filling, &properties, Some(&aside))?;
-    let disposable = match plan.action {
-        "fill" => place::is_empty(place.server, &aside)?,
-        _ => untouched.is_some() && place::activity(place.server, &aside)? == untouched,
-    };
-    if disposable && !args.keep_old {
-        place.drop(&aside)?;
-        return Ok(None);
+    if args.keep_old {
+        return Ok(Some(aside));
     }
-    if !args.keep_old && !args.no_safety_dump {
-        log::warn!("{} was written to after its safety dump began: it is kept as {aside}", plan.database);
+    // The new database is in service: whatever happens to the old one from here on, the restore is done.
+    match dispose(place, plan, &aside, untouched.as_ref()) {
+        Ok(true) => return Ok(None),
+        Ok(false) if args.no_safety_dump => {}
+        Ok(false) => log::warn!(
+            "{} may have been written to after its safety dump began: it is kept as {aside}",
+            plan.database
+        ),
+        Err(e) => {
+            log::warn!("{} is restored; the old database is kept as {aside}: {}", plan.database, e.chain())
+        }
     }
     Ok(Some(aside))
+}
+
+/// Drops the old database where all of it is proven to be in the safety dump; whether it did.
+fn dispose(place: &mut Place<'_>, plan: &Plan, aside: &str, untouched: Option<&Activity>) -> Result<bool> {
+    let disposable = match plan.action {
+        "fill" => place::is_empty(place.server, aside)?,
+        _ => untouched.is_some() && place::activity(place.server, aside)?.as_ref() == untouched,
+    };
+    if disposable {
+        place.drop(aside)?;
+    }
+    Ok(disposable)
 }
 
 /// `app_before_20261121_030000` (UTC), within PostgreSQL's 63 bytes.

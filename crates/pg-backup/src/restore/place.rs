@@ -216,12 +216,13 @@ impl Ending<'_> {
     }
 }
 
-/// What tells whether a database was written to: counters of rows written, and the files of its relations.
+/// What tells whether a database was written to: counters of rows written, the files of its relations, its sequences.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Activity(i64, String);
+pub(crate) struct Activity(i64, String, String);
 
-/// Reads the counters of `name`. A difference proves a write; before PostgreSQL 15 counters arrive late, so there
-/// equality proves nothing and `None` is returned.
+/// Reads the counters of `name`, its catalogs' too: large objects, functions, grants and comments live there. What
+/// `analyze` writes by itself is left out. A difference proves a write; where counters are off, or arrive late as
+/// before PostgreSQL 15, equality proves nothing and `None` is returned.
 ///
 /// # Errors
 /// When the database cannot be asked.
@@ -229,11 +230,18 @@ pub(crate) fn activity(server: &Server, name: &str) -> Result<Option<Activity>> 
     if server.major < 15 {
         return Ok(None);
     }
-    let sql = "select (select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint from pg_stat_user_tables), \
+    let sql = "select (select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint \
+                from pg_stat_all_tables s join pg_class c on c.oid = s.relid \
+                where not c.relisshared and s.schemaname <> 'pg_toast' and c.oid not in \
+                ('pg_catalog.pg_statistic'::regclass, 'pg_catalog.pg_statistic_ext_data'::regclass)), \
                (select md5(coalesce(string_agg(format('%s/%s', oid, relfilenode), ',' order by oid), '')) from pg_class \
-                where oid >= 16384)";
+                where oid >= 16384), \
+               (select md5(coalesce(string_agg(format('%I.%I %s', schemaname, sequencename, last_value), ',' \
+                order by schemaname, sequencename), '')) from pg_sequences), \
+               current_setting('track_counts')::boolean";
     let row = server.session(name)?.query_one(sql, &[]).doing(|| format!("read the activity of {name}"))?;
-    Ok(Some(Activity(row.get(0), row.get(1))))
+    let counting: bool = row.get(3);
+    Ok(counting.then(|| Activity(row.get(0), row.get(1), row.get(2))))
 }
 
 /// Whether a database holds nothing of anybody's.

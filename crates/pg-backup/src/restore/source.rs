@@ -1,6 +1,6 @@
 //! What is restored: a dump of ours, or a file, folder or object that anybody made.
 
-use crate::catalog::{self, Stored};
+use crate::catalog::{self, LATEST, Stored};
 use crate::cli;
 use crate::manifest::{Form, GLOBALS, Id, Manifest, ROWS};
 use crate::rows::{self, Count};
@@ -52,8 +52,11 @@ impl Source {
     /// Usage when there is no such thing; Failed when it is no dump.
     pub(crate) fn find(args: &cli::RestoreDump, config: &Config, repos: &[Repo]) -> Result<Source> {
         let text = args.source.as_str();
-        if text == "latest" || text.parse::<Id>().is_ok() {
-            return Source::of_ours(catalog::find(repos, &args.repos.cluster, text, args.of.as_deref())?);
+        if text == LATEST || text.parse::<Id>().is_ok() {
+            // `latest --replace app` of a repository that holds another database alone must not put that one there.
+            let same = args.replace.as_deref().filter(|_| text == LATEST);
+            let of = args.of.as_deref().or(same);
+            return Source::of_ours(catalog::find(repos, &args.repos.cluster, text, of)?);
         }
         if let Some(rest) = text.strip_prefix("s3://") {
             return Source::of_object(text, rest, args, config);
@@ -62,7 +65,7 @@ impl Source {
         if path.is_dir() {
             return Source::of_folder(path);
         }
-        if !path.exists() {
+        if !path.try_exists().doing(|| format!("look for {}", path.display()))? {
             let e = Error::usage(format!("{text:?} is neither the ID of a dump nor a file"));
             return Err(e.hint("`pg-backup list` shows the IDs; `latest` is the newest"));
         }

@@ -16,6 +16,12 @@ pub(crate) struct Facts {
     pub(crate) schema: bool,
     /// It fills tables.
     pub(crate) data: bool,
+    /// It says whose its objects are.
+    pub(crate) owners: bool,
+    /// It creates the schema `public`, as a dump of that schema alone does.
+    pub(crate) public: bool,
+    /// It drops what may not be there (`--clean` without `--if-exists`).
+    pub(crate) drops: bool,
 }
 
 /// Reads `dump` to its end.
@@ -173,13 +179,16 @@ impl Scanner {
                 self.state = State::Name;
                 self.push(b'"');
             }
+            // A comment parts words as a space does: `create/**/database`.
             b'-' if self.statement.last() == Some(&b'-') => {
                 self.statement.pop();
+                self.push(b' ');
                 self.word.clear();
                 self.state = State::LineComment;
             }
             b'*' if self.statement.last() == Some(&b'/') => {
                 self.statement.pop();
+                self.push(b' ');
                 self.state = State::BlockComment { depth: 1, last: 0 };
             }
             b'\\' => {
@@ -233,7 +242,11 @@ impl Scanner {
     fn end_of_statement(&mut self) -> Result<()> {
         let statement = std::mem::take(&mut self.statement);
         let begins = |words: &str| statement.starts_with(words.as_bytes());
-        if begins("COPY ") && statement.ends_with(b" FROM STDIN") {
+        let holds = |words: &str| statement.windows(words.len()).any(|w| w == words.as_bytes());
+        self.facts.owners |= holds(" OWNER TO ");
+        self.facts.public |= begins("CREATE SCHEMA PUBLIC");
+        self.facts.drops |= begins("DROP ") && !holds(" IF EXISTS ");
+        if begins("COPY ") && holds(" FROM STDIN") {
             self.copy_next = true;
             self.facts.data = true;
         }
@@ -329,7 +342,10 @@ mod tests {
 
     #[test]
     fn a_dump_that_stays_at_home() {
-        assert_eq!(facts(DUMP).expect("fine"), Facts { major: Some(15), schema: true, data: true });
+        assert_eq!(
+            facts(DUMP).expect("fine"),
+            Facts { major: Some(15), schema: true, data: true, ..Facts::default() }
+        );
     }
 
     #[test]
@@ -350,6 +366,8 @@ mod tests {
             ("\\! rm -rf /\n", "line 1: \\!"),
             ("/* \\c x /* */ */ CREATE\n DATABASE app;", "line 2: CREATE DATABASE"),
             ("drop -- hm\n database app;", "line 2: DROP DATABASE"),
+            ("drop--hm\ndatabase app;", "line 2: DROP DATABASE"),
+            ("create/**/database app;", "line 1: CREATE DATABASE"),
         ] {
             let e = facts(sql).unwrap_err();
             assert!(e.chain().contains(said), "{sql:?}: {e:?}");
@@ -370,9 +388,18 @@ mod tests {
     }
 
     #[test]
+    fn rows_follow_a_copy_with_options_too() {
+        let csv = "create table t (a text);\ncopy t from stdin with (format csv);\nit's \\! one\n\\.\nALTER TABLE t OWNER TO app;\n";
+        assert_eq!(
+            facts(csv).expect("fine"),
+            Facts { schema: true, data: true, owners: true, ..Facts::default() }
+        );
+    }
+
+    #[test]
     fn data_alone_is_told() {
         let data = "COPY public.t (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z, aa, bb, cc, dd, \
                     ee, ff, gg, hh, ii, jj, kk, ll, mm, nn, oo, pp, qq, rr, ss, tt, uu, vv, ww, xx, yy, zz) FROM stdin;\n1\n\\.\n";
-        assert_eq!(facts(data).expect("fine"), Facts { major: None, schema: false, data: true });
+        assert_eq!(facts(data).expect("fine"), Facts { data: true, ..Facts::default() });
     }
 }

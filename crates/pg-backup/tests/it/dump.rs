@@ -47,6 +47,20 @@ fn all_means_all_but_templates_and_the_configuration_can_name_them() {
 }
 
 #[test]
+fn a_section_without_names_means_all_and_the_maintenance_database_alone_is_told() {
+    let mut world = World::new();
+    world.app();
+    let ran = world.run(&["dump"]);
+    assert!(ran.status == Some(0) && ran.stderr.contains("there are also app"), "{ran:?}");
+    let config = world.path("toban.toml");
+    fs::write(&config, "[cluster.main]\n").expect("write");
+    world.set("TOBAN_CONFIG", &config.display().to_string());
+    let names: Vec<String> =
+        world.run(&["dump", "--json"]).json().iter().map(|r| r["database"].to_string()).collect();
+    assert_eq!(names, ["\"app\"", "\"postgres\""]);
+}
+
+#[test]
 fn a_dry_run_shows_the_plan_and_writes_nothing() {
     let world = World::new();
     world.app();

@@ -84,6 +84,35 @@ fn what_would_go_wrong_is_refused_with_the_reason() {
     assert_eq!(world.run(&["list"]).fine(), "", "a safety dump was made before the dump was checked");
 }
 
+#[test]
+fn dumps_without_owners_belong_to_the_application_and_one_schema_is_enough() {
+    let world = World::new();
+    world.pg.psql("postgres", "create role app login; create database app owner app");
+    world.pg.psql("app", "set role app; create table q as select 7 as n");
+    for script in ["$D -O -x -d $U | gzip > $F", "$D -O -x -n public -d $U | gzip > $F"] {
+        let file = made(&world, "a.sql.gz", script).display().to_string();
+        world.run(&["restore-dump", &file, "--replace", "app", "--no-safety-dump"]).fine();
+        assert_eq!(world.pg.psql("app", "set role app; select n from q"), "7", "{script}");
+    }
+    let file = made(&world, "clean.sql", "$D --clean -d $U > $F").display().to_string();
+    let said = world.run(&["restore-dump", &file, "--into", "beside"]).refused(1, "does not exist");
+    assert!(said.contains("--if-exists"), "{said}");
+}
+
+/// The programs may be newer than the server: 17 and later write a setting that older servers refuse.
+#[test]
+fn by_newer_programs() {
+    let mut world = World::new();
+    world.app();
+    let bin = testkit::pg::program(18, "pg_dump");
+    world.set("TOBAN_PG_BIN", &bin.parent().expect("a folder").display().to_string());
+    for form in ["custom", "sql"] {
+        let id = world.dump("app", &["--format", form]);
+        world.run(&["restore-dump", &id, "--replace", "app"]).fine();
+        assert_eq!(world.pg.psql("app", "select count(*) from users"), "1000");
+    }
+}
+
 /// Names in a bucket are people's own: times with colons, spaces, umlauts.
 #[test]
 fn from_a_bucket() {

@@ -9,6 +9,7 @@ mod prune;
 mod refused;
 mod replace;
 mod round_trip;
+mod safety;
 mod telling;
 mod verify;
 mod world;

@@ -111,7 +111,7 @@ fn writes_after_the_safety_dump_keep_the_old_database() {
     let ran = world.run(&["restore-dump", "latest", "--replace", "app", "--json"]);
     writer.wait().expect("its session was ended");
     assert_eq!(ran.status, Some(0), "{ran:?}");
-    assert!(ran.stderr.contains("was written to after its safety dump began"), "{ran:?}");
+    assert!(ran.stderr.contains("written to after its safety dump began"), "{ran:?}");
     let record: serde_json::Value = serde_json::from_str(&ran.stdout).expect("a record");
     let kept = record["kept"].as_str().expect("a name");
     assert!(world.pg.psql(kept, "select count(*) from ticks").parse::<u64>().expect("a number") > 3);

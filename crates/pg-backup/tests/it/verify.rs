@@ -47,6 +47,37 @@ fn a_cut_a_grown_and_a_missing_file_are_found() {
     world.run(&["verify", &id]).fine();
 }
 
+/// The newest verdict counts: damage is a finding until a verify finds the dump whole again.
+#[test]
+fn damage_is_remembered() {
+    let world = World::new();
+    world.app();
+    let id = world.dump("app", &[]);
+    world.run(&["verify"]).fine();
+    let file = world.files().into_iter().find(|f| f.ends_with(format!("{id}.dump"))).expect("there");
+    let whole = fs::read(&file).expect("read");
+    fs::write(&file, b"rotten").expect("write");
+    testkit::until("a second later", std::time::Duration::from_secs(20), || {
+        let ran = world.run(&["verify"]);
+        assert_eq!(ran.status, Some(5), "{ran:?}");
+        let listed = world.run(&["list"]).fine();
+        if listed.contains("DAMAGED") { Ok(()) } else { Err(listed) }
+    });
+    let said = world.run(&["check"]);
+    assert!(said.stdout.contains("was found damaged"), "{said:?}");
+    said.refused(4, "need attention");
+    let kept = world.run(&["prune", "--keep-last", "1", "-n"]).fine();
+    assert!(!kept.contains("last verified"), "{kept}");
+    fs::write(&file, whole).expect("write");
+    testkit::until("it is whole again", std::time::Duration::from_secs(20), || {
+        world.run(&["verify"]).fine();
+        match world.run(&["check"]).status {
+            Some(0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+}
+
 #[test]
 fn a_damaged_dump_is_not_restored() {
     let world = World::new();
