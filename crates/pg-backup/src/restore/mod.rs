@@ -265,7 +265,7 @@ fn exchange(
             plan.database
         ),
         Err(e) => {
-            log::warn!("{} is restored; the old database is kept as {aside}: {}", plan.database, e.chain())
+            log::warn!("{} is restored; the old database is kept as {aside}: {}", plan.database, e.chain());
         }
     }
     Ok(Some(aside))
