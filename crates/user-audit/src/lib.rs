@@ -10,12 +10,13 @@ mod ledger;
 mod pack;
 mod redact;
 mod review;
-pub mod roles;
+mod roles;
 mod rulebook;
 mod settings;
 mod source;
 
 pub use cli::Args;
+pub use roles::graph;
 
 use cli::Verb;
 use toban_core::{Out, Result};

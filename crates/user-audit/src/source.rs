@@ -126,8 +126,11 @@ fn pairs(rows: &mut dyn Rows, sql: &str) -> Result<Vec<(String, String)>> {
 fn explain(e: postgres::Error) -> Error {
     let code = e.code().map(|c| c.code().to_string()).unwrap_or_default();
     let said = e.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
+    // Half a message is an odd error of the crate's, and a lost connection all the same.
+    let lost = e.is_closed() || std::error::Error::source(&e).is_some_and(|s| s.is::<std::io::Error>());
     let error = Err::<(), _>(e).doing(|| "read the accounts".into()).expect_err("it is an error");
     match code.as_str() {
+        "" if lost => error.kind_as(Kind::Retry),
         "42P01" | "42703" => error.hint("name tables and columns with --mapping, or let --detect propose it"),
         "42501" if said.contains("row-level security") => error.hint(
             "row-level security would hide rows: alter role … bypassrls, or audit as the table's owner",

@@ -82,7 +82,8 @@ pub(crate) fn hba(transaction: &mut Transaction<'_>, major: u32) -> Result<Vec<L
 pub(crate) fn sessions(transaction: &mut Transaction<'_>, seen: &mut Seen) -> Result<()> {
     // When a session began only pg_read_all_stats sees; that it is there everybody does.
     let sql = "select usename::text, (extract(epoch from coalesce(max(backend_start), now())) * 1000000)::int8 \
-               from pg_stat_activity where usename is not null and pid <> pg_backend_pid() group by 1";
+               from pg_stat_activity where usename is not null and pid <> pg_backend_pid() \
+               and coalesce(backend_type, 'client backend') in ('client backend', 'walsender') group by 1";
     for row in transaction.query(sql, &[]).doing(|| "read the sessions".into())? {
         let at = Timestamp::from_microsecond(row.get(1)).unwrap_or_default();
         seen.add(row.get(0), at, "pg_stat_activity");

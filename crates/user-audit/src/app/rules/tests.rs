@@ -58,8 +58,7 @@ fn exactly_ninety_days_are_allowed_and_a_second_more_is_not() {
 
 #[test]
 fn who_never_logged_in_is_judged_by_the_age_of_the_account() {
-    let never =
-        |created| found(&User { last_login: Moment::Never, changed: days_ago(1), created, ..user() });
+    let never = |created| found(&User { last_login: Moment::Never, changed: days_ago(1), created, ..user() });
     assert_eq!(never(days_ago(200)), ["never-used"]);
     assert_eq!(never(days_ago(5)), [""; 0], "within the grace");
     assert_eq!(never(Moment::Never), ["never-used"]);
