@@ -38,10 +38,11 @@ fn count_one(client: &mut impl GenericClient, schema: String, table: String) -> 
     stop::check()?;
     let name = format!("{}.{}", Ident::new(&schema), Ident::new(&table));
     let row = client.query_one(&format!("select count(*) from only {name}"), &[]);
-    let row = row.doing(|| format!("count the rows of {name}")).map_err(|e| match child::cure(&e.chain()) {
-        Some(cure) => e.hint(cure),
-        None => e,
-    })?;
+    let row =
+        row.doing(|| format!("count the rows of {name}")).map_err(|e| match child::cure(&e.chain()) {
+            Some(cure) => e.hint(cure),
+            None => e,
+        })?;
     Ok(Count { schema, table, rows: row.get(0) })
 }
 

@@ -90,20 +90,22 @@ fn access(graph: &Graph) -> Vec<Access> {
             continue;
         }
         let acts = graph.acts(*oid);
+        let mut all = false;
         for right in rulebook::rights() {
             let Some(path) = acts.path(right) else { continue };
-            // What a role without login comes to by others is told of whoever logs in.
-            if !role.login && path != role.name {
+            // What a role without login comes to by others is told of whoever logs in; and whoever comes to
+            // superuser may do the rest, of which only his own is told.
+            if path != role.name && (!role.login || all) {
                 continue;
             }
+            all |= right == "superuser";
             held.push(Access {
                 subject: format!("role/{oid}"),
                 name: role.name.clone(),
                 right: right.into(),
                 path,
             });
-            // A superuser may do all the rest.
-            if right == "superuser" {
+            if role.superuser {
                 break;
             }
         }

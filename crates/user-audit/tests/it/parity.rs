@@ -28,7 +28,7 @@ fn the_old_scripts_lists_are_all_there() {
 
 /// The first column of each of the script's three lists.
 fn script(world: &World) -> Vec<BTreeSet<String>> {
-    let said = world.pg.psql("app", include_str!("audit-script.sql"));
+    let said = world.pg.psql("app", include_str!("../../../../xtask/sql/audit-script.sql"));
     let mut lists: Vec<BTreeSet<String>> = Vec::new();
     for line in said.lines() {
         match line.split_once('|') {
