@@ -279,7 +279,7 @@ fn dates(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
         match moment {
             Moment::Impossible => wrong.push(format!("the {name} is no possible time")),
             Moment::At(at) if at.duration_since(rules.now) > CLOCKS => {
-                wrong.push(format!("the {name} lies in the future ({at})"))
+                wrong.push(format!("the {name} lies in the future ({at})"));
             }
             _ => {}
         }

@@ -75,7 +75,7 @@ impl Pack {
         };
         let (mut csv, mut json, mut html) =
             (open("findings.csv")?, open("findings.json")?, open("report.html")?);
-        write(&mut csv, &csv::HEAD)?;
+        write(&mut csv, csv::HEAD)?;
         write(&mut json, "[")?;
         write(&mut html, &html::head(verb, at))?;
         let contents =
