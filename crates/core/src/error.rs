@@ -254,7 +254,7 @@ impl<T, E: std::error::Error + Send + Sync + 'static> Context<T> for std::result
 fn unwrap_io<E: std::error::Error + Send + Sync + 'static>(e: E) -> Source {
     let boxed: Source = Box::new(e);
     match boxed.downcast::<std::io::Error>() {
-        Ok(io) if io.get_ref().is_some_and(|inner| inner.is::<Error>()) => {
+        Ok(io) if io.get_ref().and_then(|inner| inner.downcast_ref::<Error>()).is_some() => {
             io.into_inner().expect("get_ref found it")
         }
         Ok(io) => io,

@@ -224,7 +224,7 @@ mod tests {
     fn three_formats() {
         assert_eq!(
             written(Format::Table),
-            "NAME             LIVES\ntama\\t\\u{1b}[31m  9\nmi               8\n"
+            "NAME              LIVES\ntama\\t\\u{1b}[31m  9\nmi                8\n"
         );
         assert_eq!(written(Format::Lines), "tama\\t\\u{1b}[31m\t9\nmi\t8\n");
         let json = written(Format::Json);

@@ -56,15 +56,11 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
 }
 
 fn damaged(repo: &Repo, e: &Error) -> Finding {
-    finding(&repo.name, "-", "manifest", Severity::Critical, e.chain())
+    Subject { repo: &repo.name, database: "-" }.finding("manifest", Severity::Critical, e.chain())
 }
 
 fn unknown(repo: &Repo, e: &Error) -> Finding {
-    finding(&repo.name, "-", "repository", Severity::Unknown, e.chain())
-}
-
-fn finding(repo: &str, database: &str, check: &'static str, severity: Severity, text: String) -> Finding {
-    Finding { repo: repo.into(), database: database.into(), check, severity, text, perf: None }
+    Subject { repo: &repo.name, database: "-" }.finding("repository", Severity::Unknown, e.chain())
 }
 
 fn records(findings: &[Finding], out: &mut Out<'_>) -> Result<()> {
@@ -106,80 +102,98 @@ fn judge(
     now: Timestamp,
     args: &cli::Check,
 ) -> Vec<Finding> {
-    let there = dumps.iter().map(|s| s.manifest.database.name.clone());
+    let there = || dumps.iter().map(|s| s.manifest.database.name.clone());
     let names: BTreeSet<String> =
-        if expected.is_empty() { there.collect() } else { expected.iter().cloned().collect() };
+        if expected.is_empty() { there().collect() } else { expected.iter().cloned().collect() };
     if names.is_empty() {
-        return vec![finding(repo, "-", "age", Severity::Critical, "there is no dump at all".into())];
+        let nothing = Subject { repo, database: "-" };
+        return vec![nothing.finding("age", Severity::Critical, "there is no dump at all".into())];
     }
-    names.iter().flat_map(|name| judge_one(repo, name, dumps, now, args)).collect()
+    names.iter().flat_map(|database| Subject { repo, database }.judge(dumps, now, args)).collect()
 }
 
-fn judge_one(repo: &str, name: &str, dumps: &[Stored], now: Timestamp, args: &cli::Check) -> Vec<Finding> {
-    // A safety dump taken by a restore says nothing about the nightly ones.
-    let own: Vec<&Stored> = dumps
-        .iter()
-        .filter(|s| s.manifest.database.name == name && s.manifest.label.as_deref() != Some("before-replace"))
-        .collect();
-    let Some((newest, earlier)) = own.split_last() else {
-        return vec![finding(repo, name, "age", Severity::Critical, "there is no dump".into())];
-    };
-    let age = age(newest.manifest.started, now);
-    let mut of_age = span("age", "the newest dump is", Some(age), args.warn_age, args.critical_age);
-    (of_age.repo, of_age.database) = (repo.into(), name.into());
-    let labelled =
-        |unit, value, warn, critical| Some(format!("'{name} in {repo} {unit}'={value};{warn};{critical}"));
-    of_age.perf =
-        labelled("age", format!("{age}s"), args.warn_age.0.as_secs(), args.critical_age.0.as_secs());
-
-    let verified = own.iter().filter_map(|s| s.verified).max().map(|at| self::age(at, now));
-    let mut of_verify =
-        span("verify", "the last verify was", verified, args.warn_verify, args.critical_verify);
-    (of_verify.repo, of_verify.database) = (repo.into(), name.into());
-    let mut findings = vec![of_age];
-    findings.extend(size(repo, name, newest, earlier, args));
-    findings.push(of_verify);
-    findings
+/// One database in one repository.
+struct Subject<'a> {
+    repo: &'a str,
+    database: &'a str,
 }
 
+impl Subject<'_> {
+    fn finding(&self, check: &'static str, severity: Severity, text: String) -> Finding {
+        Finding { repo: self.repo.into(), database: self.database.into(), check, severity, text, perf: None }
+    }
+
+    fn judge(&self, dumps: &[Stored], now: Timestamp, args: &cli::Check) -> Vec<Finding> {
+        // A safety dump taken by a restore says nothing about the nightly ones.
+        let nightly = |s: &&Stored| s.manifest.database.name == self.database && !s.manifest.is_safety();
+        let own: Vec<&Stored> = dumps.iter().filter(nightly).collect();
+        let Some((newest, earlier)) = own.split_last() else {
+            return vec![self.finding("age", Severity::Critical, "there is no dump".into())];
+        };
+        let age = age(newest.manifest.started, now);
+        let verified = own.iter().filter_map(|s| s.verified).max().map(|at| self::age(at, now));
+        let mut findings = vec![self.age(age, args)];
+        findings.extend(self.size(newest, earlier, args));
+        findings.push(self.verify(verified, args));
+        findings
+    }
+
+    fn age(&self, age: u64, args: &cli::Check) -> Finding {
+        let (severity, text) = judge_age(age, args.warn_age, args.critical_age);
+        let (warn, critical) = (args.warn_age.0.as_secs(), args.critical_age.0.as_secs());
+        let perf =
+            Some(format!("'{} in {} age'={age}s;{warn};{critical}", label(self.database), label(self.repo)));
+        Finding { perf, ..self.finding("age", severity, format!("the newest dump is {text}")) }
+    }
+
+    fn verify(&self, age: Option<u64>, args: &cli::Check) -> Finding {
+        let Some(age) = age else {
+            return self.finding("verify", Severity::Warning, "it was never verified".into());
+        };
+        let (severity, text) = judge_age(age, args.warn_verify, args.critical_verify);
+        self.finding("verify", severity, format!("the last verify is {text}"))
+    }
+
+    /// Compares the newest with the median of up to ten before it, of the same form.
+    fn size(&self, newest: &Stored, earlier: &[&Stored], args: &cli::Check) -> Option<Finding> {
+        let same = earlier.iter().rev().filter(|s| s.manifest.form == newest.manifest.form).take(10);
+        let mut sizes: Vec<u64> = same.map(|s| s.manifest.stored_bytes()).collect();
+        sizes.sort_unstable();
+        let median = *sizes.get(sizes.len() / 2)?;
+        let bytes = newest.manifest.stored_bytes();
+        let change = bytes.abs_diff(median).saturating_mul(100).checked_div(median).unwrap_or(0);
+        let severity = match change {
+            c if c > u64::from(args.critical_size) => Severity::Critical,
+            c if c > u64::from(args.warn_size) => Severity::Warning,
+            _ => Severity::Ok,
+        };
+        let sign = if bytes < median { '-' } else { '+' };
+        let text = match change {
+            0 => "its size is that of the median".to_string(),
+            _ => format!("its size differs from the median by {sign}{change} %"),
+        };
+        let perf = Some(format!("'{} in {} size'={bytes}B", label(self.database), label(self.repo)));
+        Some(Finding { perf, ..self.finding("size", severity, text) })
+    }
+}
+
+/// A perfdata label may hold neither `=` nor `'`.
+fn label(text: &str) -> String {
+    text.replace(['=', '\'', '|'], "_")
+}
+
+/// Seconds from `at` to `now`; none for a clock that was set back.
 fn age(at: Timestamp, now: Timestamp) -> u64 {
     now.as_second().saturating_sub(at.as_second()).max(0).unsigned_abs()
 }
 
-fn span(check: &'static str, what: &str, age: Option<u64>, warn: Span, critical: Span) -> Finding {
-    let Some(age) = age else {
-        return finding("", "", check, Severity::Warning, "it was never verified".into());
-    };
-    let severity = match age {
-        a if a > critical.0.as_secs() => Severity::Critical,
-        a if a > warn.0.as_secs() => Severity::Warning,
-        _ => Severity::Ok,
-    };
+fn judge_age(age: u64, warn: Span, critical: Span) -> (Severity, String) {
     // Minutes are enough for people.
-    let shown = Span(std::time::Duration::from_secs(age / 60 * 60));
-    let limit = match severity {
-        Severity::Critical => format!(", more than {critical}"),
-        Severity::Warning => format!(", more than {warn}"),
-        _ => String::new(),
-    };
-    finding("", "", check, severity, format!("{what} {shown} old{limit}"))
-}
-
-/// Compares the newest with the median of up to ten before it, of the same form.
-fn size(repo: &str, name: &str, newest: &Stored, earlier: &[&Stored], args: &cli::Check) -> Option<Finding> {
-    let same = earlier.iter().rev().filter(|s| s.manifest.form == newest.manifest.form).take(10);
-    let mut sizes: Vec<u64> = same.map(|s| s.manifest.stored_bytes()).collect();
-    sizes.sort_unstable();
-    let median = *sizes.get(sizes.len() / 2)?;
-    let bytes = newest.manifest.stored_bytes();
-    let change = if median == 0 { 0 } else { bytes.abs_diff(median).saturating_mul(100) / median };
-    let severity = match change {
-        c if c > u64::from(args.critical_size) => Severity::Critical,
-        c if c > u64::from(args.warn_size) => Severity::Warning,
-        _ => Severity::Ok,
-    };
-    let sign = if bytes < median { '-' } else { '+' };
-    let text = format!("its size differs from the median by {sign}{change} %");
-    let perf = Some(format!("'{name} in {repo} size'={bytes}B"));
-    Some(Finding { perf, ..finding(repo, name, "size", severity, text) })
+    let rounded = if age < 60 { age } else { age / 60 * 60 };
+    let shown = Span(std::time::Duration::from_secs(rounded));
+    match age {
+        a if a > critical.0.as_secs() => (Severity::Critical, format!("{shown} old, more than {critical}")),
+        a if a > warn.0.as_secs() => (Severity::Warning, format!("{shown} old, more than {warn}")),
+        _ => (Severity::Ok, format!("{shown} old")),
+    }
 }

@@ -1,5 +1,6 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
+use crate::help::*;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use toban_core::config::Span;
@@ -8,7 +9,7 @@ use toban_core::{At, Cli, Common, DryRun, Monitoring};
 
 /// Take, list, verify, restore and prune PostgreSQL backups.
 #[derive(Parser, Debug)]
-#[command(version, name = "pg-backup", max_term_width = 100)]
+#[command(version, name = "pg-backup", max_term_width = 100, after_help = TOOL_HELP)]
 pub struct Args {
     #[command(flatten)]
     pub common: Common,
@@ -46,7 +47,7 @@ pub struct Server {
     #[arg(long, value_name = "CONNINFO")]
     pub db: Option<String>,
     /// Folder of PostgreSQL's programs [default: found on this machine by the server's major]
-    #[arg(long, value_name = "DIR", env = "TOBAN_PG_BIN")]
+    #[arg(long, value_name = "DIR", env = "TOBAN_PG_BIN", hide_env_values = true)]
     pub bin_dir: Option<PathBuf>,
 }
 
@@ -71,6 +72,7 @@ pub enum Globals {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = DUMP_HELP)]
 pub struct Dump {
     /// Databases to dump [default: the configuration's `databases`, else the one of the connection]
     #[arg(value_name = "DATABASE", conflicts_with = "all")]
@@ -99,6 +101,7 @@ pub struct Dump {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = RESTORE_DUMP_HELP)]
 #[command(group(clap::ArgGroup::new("target").required(true).args(["into", "replace"])))]
 pub struct RestoreDump {
     /// A dump's ID, `latest`, or a dump of anybody: path, file:// or s3:// URL of a .dump, .sql, .sql.gz, or folder
@@ -134,6 +137,7 @@ pub struct RestoreDump {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = LIST_HELP)]
 pub struct List {
     /// Only dumps of these databases
     #[arg(value_name = "DATABASE")]
@@ -143,6 +147,7 @@ pub struct List {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = VERIFY_HELP)]
 pub struct Verify {
     /// IDs of the dumps to verify [default: every one]
     #[arg(value_name = "ID")]
@@ -160,6 +165,7 @@ pub struct Verify {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = PRUNE_HELP)]
 pub struct Prune {
     #[command(flatten)]
     pub repos: RepoArgs,
@@ -201,6 +207,7 @@ pub struct KeepArgs {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = CHECK_HELP)]
 pub struct Check {
     /// Databases that must have a dump [default: those that the repositories hold]
     #[arg(value_name = "DATABASE")]

@@ -20,6 +20,7 @@ use toban_core::config::Config;
 use toban_core::progress::Progress;
 use toban_core::repo::Repo;
 use toban_core::run::{self, Report};
+use toban_core::store::Key;
 use toban_core::sum::Sum;
 use toban_core::{Context, Error, Out, Record, Result, out, stop};
 
@@ -131,7 +132,6 @@ fn act(
         level: args.level,
         label: args.label.as_deref(),
         globals: globals(&server, args.globals)?,
-        quiet: false,
     };
     let mut tally = Tally::default();
     for name in &names {
@@ -206,7 +206,6 @@ pub(crate) struct Job<'a> {
     pub(crate) level: u32,
     pub(crate) label: Option<&'a str>,
     pub(crate) globals: Option<Vec<u8>>,
-    pub(crate) quiet: bool,
 }
 
 /// A dump and, for each repository, whether it has it.
@@ -231,7 +230,8 @@ impl Job<'_> {
         let properties = database::read(&mut snapshot, name, self.server.major)?;
         let properties = properties.ok_or_else(|| Error::failed(format!("database {name} is gone")))?;
         let database_bytes = size(&mut snapshot)?;
-        let (spread, counts) = self.copy(name, &id, &mut snapshot, repos, database_bytes)?;
+        let key = manifest::key(self.cluster, name, &id, self.form.suffix())?;
+        let (spread, counts) = self.copy(name, &key, &mut snapshot, repos)?;
 
         let packed = rows::pack(&counts)?;
         let mut parts =
@@ -264,17 +264,17 @@ impl Job<'_> {
     fn copy(
         &self,
         name: &str,
-        id: &Id,
+        key: &Key,
         at: &mut Transaction<'_>,
         repos: &[Repo],
-        size: u64,
     ) -> Result<(Spread, Vec<Count>)> {
         let row = at.query_one("select pg_export_snapshot()", &[]).doing(|| "export the snapshot".into())?;
-        let key = manifest::key(self.cluster, name, id, self.form.suffix())?;
-        let progress = Progress::bytes(&format!("dump {name}"), Some(size), self.quiet);
+        // What pg_dump compresses itself passes us in unknown length.
+        let total = (self.form == Form::Sql).then(|| size(at)).transpose()?;
+        let progress = Progress::bytes(&format!("dump {name}"), total, false);
         let body = self.body(name, row.get(0), progress)?;
         thread::scope(|scope| {
-            let copying = scope.spawn(|| spread(body, &key, repos));
+            let copying = scope.spawn(|| spread(body, key, repos));
             let counts = rows::count(at);
             let spread = copying.join().map_err(|_| Error::failed("a thread died"))?;
             // A count that fails ends the snapshot and with it pg_dump; a pg_dump that fails leaves the counts alone.

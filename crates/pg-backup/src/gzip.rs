@@ -108,7 +108,7 @@ mod tests {
         use std::io::Write;
         use std::process::{Command, Stdio};
         for length in [0, 1, MEMBER - 1, MEMBER, MEMBER + 1, 5 * MEMBER + 17] {
-            let plain: Vec<u8> = (0..length).map(|i| (i * i >> 7) as u8).collect();
+            let plain: Vec<u8> = (0..length).map(|i| ((i * i) >> 7) as u8).collect();
             let gz = packed(&plain);
             let mut child =
                 Command::new("gunzip").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("gunzip");

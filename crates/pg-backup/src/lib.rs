@@ -8,6 +8,7 @@ mod database;
 mod dump;
 mod fanout;
 mod gzip;
+mod help;
 mod keep;
 mod list;
 mod lock;

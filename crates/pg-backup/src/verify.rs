@@ -110,7 +110,13 @@ fn wanted(args: &cli::Verify, stored: &Stored, newest: bool) -> bool {
 fn newest(dumps: &[Stored]) -> Vec<(String, Id)> {
     let of = |s: &Stored| (s.manifest.database.name.clone(), s.manifest.id.clone());
     // Sorted by time: the last of each name wins.
-    dumps.iter().map(of).collect::<BTreeMap<String, Id>>().into_iter().collect()
+    dumps
+        .iter()
+        .filter(|s| !s.manifest.is_safety())
+        .map(of)
+        .collect::<BTreeMap<String, Id>>()
+        .into_iter()
+        .collect()
 }
 
 fn scratch(args: &cli::Verify, config: &Config) -> Result<(Server, String)> {

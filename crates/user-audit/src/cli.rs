@@ -1,5 +1,6 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
+use crate::help::{ACCEPT_HELP, APP_HELP, ROLES_HELP};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use toban_core::config::Span;
@@ -69,6 +70,7 @@ pub enum Redact {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = APP_HELP)]
 pub struct App {
     #[command(flatten)]
     pub scope: Scope,
@@ -103,6 +105,7 @@ pub struct App {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = ROLES_HELP)]
 pub struct Roles {
     #[command(flatten)]
     pub scope: Scope,
@@ -119,6 +122,7 @@ pub struct Roles {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = ACCEPT_HELP)]
 pub struct Accept {
     /// The evidence pack that was reviewed
     #[arg(value_name = "PACK")]

@@ -6,6 +6,7 @@ mod app;
 mod audit;
 mod cli;
 mod finding;
+mod help;
 mod ledger;
 mod pack;
 mod redact;

@@ -127,7 +127,8 @@ fn explain(e: postgres::Error) -> Error {
     let code = e.code().map(|c| c.code().to_string()).unwrap_or_default();
     let said = e.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
     // Half a message is an odd error of the crate's, and a lost connection all the same.
-    let lost = e.is_closed() || std::error::Error::source(&e).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    let lost = e.is_closed()
+        || std::error::Error::source(&e).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     let error = Err::<(), _>(e).doing(|| "read the accounts".into()).expect_err("it is an error");
     match code.as_str() {
         "" if lost => error.kind_as(Kind::Retry),

@@ -53,7 +53,7 @@ pub enum On {
 pub struct MailConfig {
     /// Who gets the mail (TOBAN_MAIL_TO, separated by commas).
     pub to: Vec<Address>,
-    /// Who sends it (TOBAN_MAIL_FROM) [default: toban@ this host].
+    /// Who sends it (TOBAN_MAIL_FROM) ; the tool at this host when it is not set.
     pub from: Option<Address>,
     /// The mail server (SMTP_HOST).
     pub smtp_host: Option<String>,

@@ -12,7 +12,7 @@ mod sql;
 use crate::cli;
 use crate::database::{self, Properties};
 use crate::dump;
-use crate::manifest::Form;
+use crate::manifest::{Form, SAFETY};
 use crate::server::Server;
 use jiff::Timestamp;
 use place::{Activity, Place};
@@ -196,7 +196,7 @@ fn act(args: &cli::RestoreDump, config: &Config, repos: &[Repo], source: &Source
             place.swap(&mut filling, &plan.properties, None)?;
             None
         }
-        _ => exchange(args, &server, &mut place, &mut filling, &plan, before.filter(|_| safety.is_some()))?,
+        _ => exchange(args, &mut place, &mut filling, &plan, before.filter(|_| safety.is_some()))?,
     };
     Ok(Restored {
         source: source.name.clone(),
@@ -225,9 +225,8 @@ fn safety_dump(server: &Server, args: &cli::RestoreDump, plan: &Plan, repos: &[R
         cluster: &args.repos.cluster,
         form: Form::Custom,
         level: 1,
-        label: Some("before-replace"),
+        label: Some(SAFETY),
         globals: None,
-        quiet: false,
     };
     let kept = job.dump(&plan.database, repos)?;
     for (repo, stored) in repos.iter().zip(kept.stored) {
@@ -244,7 +243,6 @@ fn safety_dump(server: &Server, args: &cli::RestoreDump, plan: &Plan, repos: &[R
 /// before that dump.
 fn exchange(
     args: &cli::RestoreDump,
-    server: &Server,
     place: &mut Place<'_>,
     filling: &mut place::Filling<'_>,
     plan: &Plan,
@@ -255,8 +253,8 @@ fn exchange(
     let properties = place::properties(place, &plan.database)?.unwrap_or_else(|| plan.properties.clone());
     place.swap(filling, &properties, Some(&aside))?;
     let disposable = match plan.action {
-        "fill" => place::is_empty(server, &aside)?,
-        _ => untouched.is_some() && place::activity(server, &aside)? == untouched,
+        "fill" => place::is_empty(place.server, &aside)?,
+        _ => untouched.is_some() && place::activity(place.server, &aside)? == untouched,
     };
     if disposable && !args.keep_old {
         place.drop(&aside)?;

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The place of one database on the server, which only one restore at a time may work on.
 pub(crate) struct Place<'a> {
-    server: &'a Server,
+    pub(super) server: &'a Server,
     /// A session in another database; holds the lock.
     admin: Client,
     pub(crate) maintenance: String,

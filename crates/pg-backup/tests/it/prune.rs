@@ -46,7 +46,7 @@ fn by_age_as_of_a_day_and_never_the_last_one() {
     let id = world.dump("app", &[]);
     let later = ["prune", "--keep-within", "30d", "--at", "2099-01-01T00:00:00Z"];
     assert!(world.run(&later).fine().contains("minimum"));
-    assert_eq!(ids(&world), [id.clone()]);
+    assert_eq!(ids(&world), std::slice::from_ref(&id));
     let newer = world.dump("app", &[]);
     world.run(&later).fine();
     assert_eq!(ids(&world), [newer]);

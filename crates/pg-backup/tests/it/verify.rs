@@ -60,10 +60,10 @@ fn a_damaged_dump_is_not_restored() {
         let files = world.files();
         let file = files.iter().find(ours);
         let file = file.expect("the dump's file");
-        let mut bytes = fs::read(&file).expect("read");
+        let mut bytes = fs::read(file).expect("read");
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
-        fs::write(&file, bytes).expect("write");
+        fs::write(file, bytes).expect("write");
         world.run(&["restore-dump", &id, "--replace", "app"]).refused(5, "damaged");
         world.run(&["restore-dump", &id, "--into", "beside"]).refused(5, "damaged");
     }
