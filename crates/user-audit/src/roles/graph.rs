@@ -140,7 +140,8 @@ impl Graph {
         let mut queue = VecDeque::from([who]);
         while let Some(role) = queue.pop_front() {
             let set = self.steps(role, Walk::Set).into_iter().map(|r| (r, Step::Set));
-            let granted = self.grantable(role).into_iter().map(|r| (r, Step::Grant));
+            let granted =
+                self.grantable(role).into_iter().filter(|r| !self.circle(*r, who)).map(|r| (r, Step::Grant));
             for (next, step) in set.chain(granted) {
                 acts.before.entry(next).or_insert_with(|| {
                     queue.push_back(next);
@@ -149,6 +150,11 @@ impl Graph {
             }
         }
         acts
+    }
+
+    /// A role that is a member of `who` cannot be granted to it. Before 16 `who` may end that membership first.
+    fn circle(&self, role: Oid, who: Oid) -> bool {
+        self.major >= 16 && self.walk(role, Walk::Member).contains_key(&who)
     }
 
     /// Roles that whoever acts as `role` can grant to himself. Superusers' roles only superusers can grant; before

@@ -189,7 +189,7 @@ fn as_role(pg: &Pg, a: usize, sql: &str) -> String {
 }
 
 /// Where we say that `a` comes to superuser by itself, it does; where we say not, no chain of grants and SET ROLE
-/// that it tries by itself leads there.
+/// that it tries by itself leads there. A membership the other way round, which would be a circle, it first revokes.
 fn escalates(pg: &Pg, graph: &Graph, a: usize, what: &str) {
     let oid = graph.oid(&name(a)).expect("it was made");
     let ours = graph.acts(oid).path("superuser");
@@ -201,7 +201,7 @@ fn escalates(pg: &Pg, graph: &Graph, a: usize, what: &str) {
             for role in 0..ROLES {
                 if role != a {
                     sql += &format!(
-                        "savepoint s; set local role {}; grant {} to {}{grant}; release s; rollback to s; reset role;\n",
+                        "savepoint s; set local role {}; revoke {2} from {1}; grant {1} to {2}{grant}; release s; rollback to s; reset role;\n",
                         name(via),
                         name(role),
                         name(a)
