@@ -51,8 +51,8 @@ fn assert_parses(line: &str, page: &Path) {
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{}: `{line}`\n{said}", page.display());
     let help = String::from_utf8_lossy(&out.stdout);
-    let verb = line.split_whitespace().nth(1).unwrap_or_default();
-    assert!(help.contains(&format!("Usage: pg-backup {verb}")), "{}: `{line}`\n{help}", page.display());
+    let words: Vec<&str> = line.split_whitespace().take(2).collect();
+    assert!(help.contains(&format!("Usage: {}", words.join(" "))), "{}: `{line}`\n{help}", page.display());
 }
 
 fn pages() -> Vec<PathBuf> {
@@ -63,8 +63,10 @@ fn pages() -> Vec<PathBuf> {
         }
     }
     // The reference is made of the declarations themselves, and shows synopses, not examples.
-    let example =
-        |p: &PathBuf| p.extension().is_some_and(|e| e == "md") && !p.ends_with("guide/pg-backup.md");
+    let example = |p: &PathBuf| {
+        p.extension().is_some_and(|e| e == "md")
+            && !tools().iter().any(|t| p.ends_with(format!("guide/{t}.md")))
+    };
     pages.into_iter().filter(example).collect()
 }
 
@@ -83,9 +85,17 @@ fn shell_lines(text: &str) -> Vec<String> {
     typed.map(String::from).chain(cron.lines().map(String::from)).collect()
 }
 
-/// The calls of pg-backup in a line: up to the next operator of the shell.
+fn tools() -> Vec<String> {
+    xtask::docs::tools(&root()).expect("crates/")
+}
+
+/// The calls of our tools in a line: up to the next operator of the shell.
 fn calls(line: &str) -> Vec<String> {
-    let starts = line.match_indices("pg-backup ").map(|(at, _)| at);
+    tools().iter().flat_map(|tool| calls_of(&format!("{tool} "), line)).collect()
+}
+
+fn calls_of(tool: &str, line: &str) -> Vec<String> {
+    let starts = line.match_indices(tool).map(|(at, _)| at);
     let whole = starts.filter(|at| *at == 0 || line[..*at].ends_with([' ', '/', '(']));
     let until = |at: usize| {
         line[at..].split(['|', '&', ';', '>', ')', '#']).next().unwrap_or_default().trim().to_string()

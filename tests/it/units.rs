@@ -38,14 +38,16 @@ fn exposure_is_at_most_1_5() {
 #[test]
 fn timers_fire_when_their_description_says() {
     let next = [
-        ("dump", "*-*-* 03:00:00"),
-        ("prune", "*-*-* 05:30:00"),
-        ("check", "*-*-* *:45:00"),
-        ("verify", "Sun *-*-* 06:30:00"),
+        ("pg-backup-dump", "*-*-* 03:00:00"),
+        ("pg-backup-prune", "*-*-* 05:30:00"),
+        ("pg-backup-check", "*-*-* *:45:00"),
+        ("pg-backup-verify", "Sun *-*-* 06:30:00"),
+        ("user-audit-app", "*-*-01 07:00:00"),
+        ("user-audit-roles", "*-*-01 07:15:00"),
     ];
-    for (verb, calendar) in next {
-        let timer = read(&root().join(format!("systemd/pg-backup-{verb}@.timer")));
-        assert!(timer.contains(&format!("OnCalendar={calendar}\n")), "{verb}:\n{timer}");
+    for (unit, calendar) in next {
+        let timer = read(&root().join(format!("systemd/{unit}@.timer")));
+        assert!(timer.contains(&format!("OnCalendar={calendar}\n")), "{unit}:\n{timer}");
         let out = run(Command::new("systemd-analyze").args(["calendar", calendar]));
         assert!(out.status.success(), "{out:?}");
     }
@@ -69,8 +71,10 @@ fn every_timer_has_its_service_and_every_service_its_limits() {
 
 #[test]
 fn the_hardening_is_the_same_in_every_job() {
-    let jobs: Vec<PathBuf> =
-        units().into_iter().filter(|u| is(u, "service") && file_name(u).starts_with("pg-")).collect();
+    let jobs: Vec<PathBuf> = units()
+        .into_iter()
+        .filter(|u| is(u, "service") && !file_name(u).starts_with("notify-failure"))
+        .collect();
     let blocks: BTreeSet<String> = jobs.iter().map(|u| hardening(&read(u))).collect();
     assert!(jobs.len() >= 4 && blocks.len() == 1, "{} jobs, {} different blocks", jobs.len(), blocks.len());
 }
@@ -81,7 +85,7 @@ fn hardening(text: &str) -> String {
 
 /// With programs that are on this machine: verify looks whether they can be run.
 fn runnable(unit: &Path) -> String {
-    let programs = ["/usr/bin/pg-backup", "/usr/lib/toban/notify-failure"];
+    let programs = ["/usr/bin/pg-backup", "/usr/bin/user-audit", "/usr/lib/toban/notify-failure"];
     programs.iter().fold(read(unit), |text, program| text.replace(program, "/bin/true"))
 }
 

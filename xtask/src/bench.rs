@@ -1,5 +1,6 @@
-//! `cargo xtask bench dump`: our tool beside what it replaces, on the same data, in one run.
+//! `cargo xtask bench NAME`: our tool beside what it replaces, on the same data, in one run.
 
+mod accounts;
 mod dump;
 
 use crate::sh::Result;
@@ -14,10 +15,13 @@ pub(crate) struct Args {
 enum What {
     /// pg-backup dump beside `pg_dump | gzip`, restore-dump beside `gunzip | psql`
     Dump(dump::Args),
+    /// user-audit app on a million accounts, beside the SQL script that it replaces
+    Accounts(accounts::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Dump(args) => dump::run(args),
+        What::Accounts(args) => accounts::run(args),
     }
 }

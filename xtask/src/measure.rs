@@ -16,11 +16,16 @@ pub(crate) struct Cost {
 
 /// Runs to the end and measures.
 pub(crate) fn cost(command: &mut Command) -> Result<Cost> {
+    cost_ending(command, 0)
+}
+
+/// The same for a run that must end with `status`, as 4 where a check finds something.
+pub(crate) fn cost_ending(command: &mut Command, ending: i32) -> Result<Cost> {
     let (begin, before) = (Instant::now(), children_cpu()?);
     let mut child = command.spawn().doing(|| format!("run {}", shown(command)))?;
     let (status, rss) = watch(&mut child)?;
     let wall = begin.elapsed().as_secs_f64();
-    if !status.success() {
+    if status.code() != Some(ending) {
         return Err(Failure::new(format!("{}: {status}", shown(command))));
     }
     Ok(Cost { wall, cpu: children_cpu()? - before, rss })

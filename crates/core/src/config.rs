@@ -19,6 +19,8 @@ pub struct Config {
     pub repo: BTreeMap<String, Repo>,
     /// `[notify]`: who is told.
     pub notify: NotifyConfig,
+    /// `[audit]`: user-audit's own section, which it reads itself.
+    pub audit: Option<toml::Table>,
     /// Folder of node_exporter's textfile collector; no metrics are written without it.
     pub textfile_dir: Option<PathBuf>,
 }

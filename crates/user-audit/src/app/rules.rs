@@ -1,0 +1,341 @@
+//! The rules for one account. Pure: a row, the rules, the time; what comes out is every finding of it.
+
+use super::moment::Moment;
+use super::names::{self, folded};
+use crate::cli;
+use crate::finding::Finding;
+use crate::settings::Settings;
+use jiff::{SignedDuration, Timestamp};
+use toban_core::Severity;
+use toban_core::config::Span;
+
+const DAY: i64 = 86400;
+/// Clocks of two machines may differ so much.
+const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
+/// An application may set a password shortly before it writes the row.
+const SAME_MOMENT: SignedDuration = SignedDuration::from_hours(1);
+const ADMINS: [&str; 9] = [
+    "admin",
+    "administrator",
+    "system_admin",
+    "sysadmin",
+    "super_admin",
+    "superadmin",
+    "superuser",
+    "root",
+    "owner",
+];
+const SHARED: [&str; 20] = [
+    "admin",
+    "administrator",
+    "info",
+    "support",
+    "root",
+    "test",
+    "office",
+    "sales",
+    "helpdesk",
+    "postmaster",
+    "webmaster",
+    "hostmaster",
+    "team",
+    "hr",
+    "it",
+    "user",
+    "guest",
+    "demo",
+    "contact",
+    "service",
+];
+const SERVICES: [&str; 7] = ["svc-*", "svc_*", "svc.*", "service-*", "service_*", "bot-*", "api-*"];
+
+/// What counts as what.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) now: Timestamp,
+    pub(crate) unused: SignedDuration,
+    pub(crate) grace: SignedDuration,
+    pub(crate) password_age: SignedDuration,
+    pub(crate) password_warning: SignedDuration,
+    pub(crate) max_admins: usize,
+    admin_roles: Vec<String>,
+    domains: Vec<String>,
+    shared: Vec<String>,
+    services: Vec<String>,
+}
+
+impl Rules {
+    /// Flags win over the configuration, the configuration over the defaults.
+    pub(crate) fn new(args: &cli::App, settings: &Settings) -> Rules {
+        let span = |flag: Option<Span>, set: Option<Span>, days: i64| match flag.or(set) {
+            Some(span) => SignedDuration::try_from(span.0).unwrap_or(SignedDuration::MAX),
+            None => SignedDuration::from_secs(days * DAY),
+        };
+        let lower = |names: &[String]| names.iter().map(|n| folded(n)).collect::<Vec<_>>();
+        let first = |flag: &[String], set: &[String]| if flag.is_empty() { lower(set) } else { lower(flag) };
+        let mut admin_roles = first(&args.admin_role, &settings.admin_roles);
+        if admin_roles.is_empty() {
+            admin_roles = ADMINS.map(String::from).to_vec();
+        }
+        let mut shared = lower(&settings.shared_names);
+        shared.extend(SHARED.map(String::from));
+        Rules {
+            now: args.scope.at.now(),
+            unused: span(args.unused, settings.unused, 90),
+            grace: span(args.grace, settings.grace, 30),
+            password_age: span(args.password_age, settings.password_age, 75),
+            password_warning: span(args.password_warning, settings.password_warning, 14),
+            max_admins: args.max_admins.or(settings.max_admins).unwrap_or(5),
+            admin_roles,
+            domains: first(&args.domain, &settings.domains),
+            shared,
+            services: settings.service_accounts.clone(),
+        }
+    }
+
+    /// Whether a role of this name makes an administrator; case, blanks and look-alikes do not count.
+    pub(crate) fn is_admin(&self, role: &str) -> bool {
+        let role = folded(role).replace(['-', ' '], "_");
+        self.admin_roles.iter().any(|a| *a == role || *a == role.replace('_', ""))
+    }
+
+    /// Whether programs use the account.
+    pub(crate) fn is_service(&self, email: &str) -> bool {
+        let local = names::local(email);
+        self.services.iter().any(|p| names::fits(p, email)) || SERVICES.iter().any(|p| names::fits(p, local))
+    }
+
+    fn is_shared(&self, email: &str) -> bool {
+        let local = folded(names::local(email));
+        self.shared.contains(&local)
+    }
+}
+
+/// One account as the database has it.
+#[derive(Clone, Debug)]
+pub(crate) struct User<'a> {
+    pub(crate) id: &'a str,
+    /// None: NULL.
+    pub(crate) email: Option<&'a str>,
+    /// None: NULL or not mapped.
+    pub(crate) active: Option<bool>,
+    pub(crate) active_is_null: bool,
+    pub(crate) last_login: Moment,
+    pub(crate) last_used: Moment,
+    pub(crate) changed: Moment,
+    pub(crate) created: Moment,
+    /// None: not mapped.
+    pub(crate) has_password: Option<bool>,
+    pub(crate) deleted: bool,
+    pub(crate) locked_until: Moment,
+    /// Names of the roles it holds.
+    pub(crate) roles: Vec<&'a str>,
+    pub(crate) is_admin: bool,
+    /// No other active account is an administrator.
+    pub(crate) last_admin: bool,
+}
+
+impl User<'_> {
+    /// Nobody can log in with it now.
+    fn is_disabled(&self, now: Timestamp) -> bool {
+        self.active == Some(false) || self.deleted || self.locked_until.time().is_some_and(|t| t > now)
+    }
+
+    fn finding(&self, rule: &'static str, severity: Severity) -> Finding {
+        Finding::new(rule, &format!("user/{}", self.id), "", severity)
+    }
+
+    /// The last sign of life.
+    fn seen(&self) -> Option<Timestamp> {
+        self.last_login.time().max(self.last_used.time())
+    }
+}
+
+/// Every finding of one account.
+pub(crate) fn judge(user: &User<'_>, mapped: Mapped, rules: &Rules) -> Vec<Finding> {
+    let mut found = Vec::new();
+    dates(user, rules, &mut found);
+    address(user, rules, &mut found);
+    if user.active_is_null {
+        let said = "whether it is active is NULL; judged as active";
+        found
+            .push(user.finding("active-unknown", Severity::Warning).says(said).advise("set it to yes or no"));
+    }
+    if user.is_disabled(rules.now) {
+        disabled(user, &mut found);
+        return found;
+    }
+    if mapped.last_login {
+        use_of(user, rules, &mut found);
+    }
+    if mapped.password_changed && user.has_password != Some(false) {
+        password(user, rules, &mut found);
+    }
+    found
+}
+
+/// Which columns there are to judge by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mapped {
+    pub(crate) last_login: bool,
+    pub(crate) password_changed: bool,
+}
+
+fn disabled(user: &User<'_>, found: &mut Vec<Finding>) {
+    if user.roles.is_empty() && !user.is_admin {
+        return;
+    }
+    let severity = if user.is_admin { Severity::Critical } else { Severity::Warning };
+    let roles = if user.roles.is_empty() { "administrator".into() } else { user.roles.join(", ") };
+    let said = format!("disabled, and still holds: {roles}");
+    found.push(user.finding("disabled-with-roles", severity).says(said).advise("take the roles away"));
+}
+
+fn use_of(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+    if let Some(seen) = user.seen() {
+        let idle = rules.now.duration_since(seen);
+        if idle > rules.unused {
+            let said =
+                format!("last used {} days ago, more than {}", idle.as_secs() / DAY, days(rules.unused));
+            found.push(
+                user.finding("unused", Severity::Warning)
+                    .since(Some(seen))
+                    .says(said)
+                    .advise(removal(user, rules)),
+            );
+        }
+        return;
+    }
+    let Some(created) = user.created.time() else {
+        let said = "never used, and nobody knows since when it exists";
+        let advice = "find out whose it is, then disable or keep it";
+        found.push(user.finding("never-used", Severity::Warning).says(said).advise(advice));
+        return;
+    };
+    let age = rules.now.duration_since(created);
+    if age > rules.grace {
+        let said = format!("never used in the {} days since it was made", age.as_secs() / DAY);
+        found.push(
+            user.finding("never-used", Severity::Warning)
+                .since(Some(created))
+                .says(said)
+                .advise(removal(user, rules)),
+        );
+    }
+}
+
+/// Nobody locks himself out on our word, and a program that stops is dearer than an idle account.
+fn removal(user: &User<'_>, rules: &Rules) -> &'static str {
+    if user.last_admin {
+        return "keep it: it is the last administrator; name another first";
+    }
+    if matches!(user.last_login, Moment::Impossible) || matches!(user.last_used, Moment::Impossible) {
+        return "correct the date first, then judge";
+    }
+    match user.email.is_some_and(|e| rules.is_service(e)) {
+        true => "ask its owner: a program may use it without a login",
+        false => "disable it",
+    }
+}
+
+fn password(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+    let Some(set) = user.changed.time().or(user.created.time()) else {
+        let said = "when the password was set is not known";
+        found.push(user.finding("password-unknown", Severity::Warning).says(said).advise("have it changed"));
+        return;
+    };
+    let age = rules.now.duration_since(set);
+    let old = age.as_secs() / DAY;
+    let never = if user.changed.time().is_some() { "" } else { ", as old as the account" };
+    if age > rules.password_age {
+        let said = format!("the password is {old} days old{never}; {} are allowed", days(rules.password_age));
+        found.push(
+            user.finding("password-old", Severity::Critical)
+                .since(Some(set))
+                .says(said)
+                .advise("have it changed"),
+        );
+    } else if age > rules.password_age - rules.password_warning {
+        let left = (rules.password_age - age).as_secs() / DAY;
+        let said = format!("the password is {old} days old{never}; {left} days are left");
+        found.push(
+            user.finding("password-due", Severity::Warning)
+                .since(Some(set))
+                .says(said)
+                .advise("have it changed"),
+        );
+    }
+}
+
+fn dates(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+    let named = [
+        ("last login", user.last_login),
+        ("last use", user.last_used),
+        ("password change", user.changed),
+        ("creation", user.created),
+    ];
+    let mut wrong: Vec<String> = Vec::new();
+    for (name, moment) in named {
+        match moment {
+            Moment::Impossible => wrong.push(format!("the {name} is no possible time")),
+            Moment::At(at) if at.duration_since(rules.now) > CLOCKS => {
+                wrong.push(format!("the {name} lies in the future ({at})"));
+            }
+            _ => {}
+        }
+    }
+    if let (Some(changed), Some(created)) = (user.changed.time(), user.created.time())
+        && created.duration_since(changed) > SAME_MOMENT
+    {
+        wrong.push("the password is older than the account".into());
+    }
+    if !wrong.is_empty() {
+        let advice = "correct it: what is judged by it is not certain";
+        found.push(user.finding("impossible-date", Severity::Warning).says(wrong.join("; ")).advise(advice));
+    }
+}
+
+fn address(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+    let Some(email) = user.email.filter(|e| !e.trim().is_empty()) else {
+        let said = "it has no e-mail address: nobody can be asked";
+        found
+            .push(user.finding("no-address", Severity::Warning).says(said).advise("add the owner's address"));
+        return;
+    };
+    if email.trim() != email {
+        let said = "the e-mail address begins or ends with a blank";
+        found.push(user.finding("blank-in-address", Severity::Warning).says(said).advise("remove the blank"));
+    }
+    if rules.is_service(email) {
+        let said = "a program's account, by its name: logins tell little of its use";
+        found.push(
+            user.finding("service-account", Severity::Warning)
+                .says(said)
+                .advise("name its owner in the allow-list"),
+        );
+    } else if rules.is_shared(email) {
+        let said = "a shared account, by its name: nobody answers for what it does";
+        found.push(
+            user.finding("shared-account", Severity::Warning)
+                .says(said)
+                .advise("give each person an account"),
+        );
+    }
+    let outside = |d: &String| !rules.domains.contains(d);
+    if !rules.domains.is_empty() && names::domain(email).as_ref().is_none_or(outside) {
+        let said = format!("the address is not of {}", rules.domains.join(", "));
+        found.push(
+            user.finding("outside-domain", Severity::Warning)
+                .says(said)
+                .advise("is this person still with us?"),
+        );
+    }
+}
+
+fn days(span: SignedDuration) -> String {
+    let days = span.as_secs() / DAY;
+    if span.as_secs() % DAY == 0 { format!("{days} days") } else { format!("{span:#}") }
+}
+
+#[cfg(test)]
+mod tests;

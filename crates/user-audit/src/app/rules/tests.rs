@@ -1,0 +1,150 @@
+use super::*;
+use clap::Parser;
+
+const NOW: &str = "2026-11-22T12:00:00Z";
+
+fn rules(more: &[&str]) -> Rules {
+    let args = ["user-audit", "app", "--at", NOW].iter().chain(more).copied();
+    let args = cli::Args::try_parse_from(args).expect("parses");
+    let cli::Verb::App(app) = args.verb else { unreachable!("it is app") };
+    Rules::new(&app, &Settings::default())
+}
+
+fn ago(seconds: i64) -> Moment {
+    let now: Timestamp = NOW.parse().expect("a time");
+    Moment::At(now - SignedDuration::from_secs(seconds))
+}
+
+fn days_ago(days: i64) -> Moment {
+    ago(days * DAY)
+}
+
+fn user() -> User<'static> {
+    User {
+        id: "7",
+        email: Some("anna.mo@example.org"),
+        active: Some(true),
+        active_is_null: false,
+        last_login: days_ago(1),
+        last_used: Moment::Never,
+        changed: days_ago(10),
+        created: days_ago(300),
+        has_password: Some(true),
+        deleted: false,
+        locked_until: Moment::Never,
+        roles: Vec::new(),
+        is_admin: false,
+        last_admin: false,
+    }
+}
+
+const MAPPED: Mapped = Mapped { last_login: true, password_changed: true };
+
+fn found(user: &User<'_>) -> Vec<&'static str> {
+    judge(user, MAPPED, &rules(&[])).iter().map(|f| f.rule).collect()
+}
+
+#[test]
+fn an_account_in_order_has_no_finding() {
+    assert_eq!(found(&user()), [""; 0]);
+}
+
+#[test]
+fn exactly_ninety_days_are_allowed_and_a_second_more_is_not() {
+    for (seconds, rule) in [(90 * DAY - 1, None), (90 * DAY, None), (90 * DAY + 1, Some("unused"))] {
+        assert_eq!(found(&User { last_login: ago(seconds), ..user() }), Vec::from_iter(rule), "{seconds}");
+    }
+}
+
+#[test]
+fn who_never_logged_in_is_judged_by_the_age_of_the_account() {
+    let never = |created| found(&User { last_login: Moment::Never, changed: days_ago(1), created, ..user() });
+    assert_eq!(never(days_ago(200)), ["never-used"]);
+    assert_eq!(never(days_ago(5)), [""; 0], "within the grace");
+    assert_eq!(never(Moment::Never), ["never-used"]);
+}
+
+#[test]
+fn use_of_an_api_key_is_use() {
+    assert_eq!(found(&User { last_login: Moment::Never, last_used: days_ago(1), ..user() }), [""; 0]);
+    assert_eq!(found(&User { last_login: days_ago(91), last_used: days_ago(1), ..user() }), [""; 0]);
+}
+
+#[test]
+fn dates_that_cannot_be() {
+    assert_eq!(found(&User { last_login: ago(-3600), ..user() }), ["impossible-date"]);
+    assert_eq!(found(&User { last_login: ago(-60), ..user() }), [""; 0], "clocks differ");
+    assert_eq!(found(&User { last_login: Moment::Impossible, ..user() }), ["impossible-date", "never-used"]);
+    assert_eq!(found(&User { changed: days_ago(60), created: days_ago(59), ..user() }), ["impossible-date"]);
+}
+
+#[test]
+fn passwords_have_a_window_and_single_sign_on_has_none() {
+    let rule = |changed| found(&User { changed, ..user() });
+    assert_eq!(rule(days_ago(60)), [""; 0]);
+    assert_eq!(rule(days_ago(62)), ["password-due"]);
+    assert_eq!(rule(days_ago(75)), ["password-due"]);
+    assert_eq!(rule(ago(75 * DAY + 1)), ["password-old"]);
+    assert_eq!(rule(Moment::Never), ["password-old"], "as old as the account");
+    assert_eq!(
+        found(&User { changed: Moment::Never, created: Moment::Never, ..user() }),
+        ["password-unknown"]
+    );
+    assert_eq!(found(&User { changed: days_ago(300), has_password: Some(false), ..user() }), [""; 0]);
+}
+
+#[test]
+fn disabled_in_any_way_with_a_live_role() {
+    let roles = vec!["editor"];
+    let disabled = [
+        User { active: Some(false), ..user() },
+        User { deleted: true, ..user() },
+        User { locked_until: days_ago(-1), ..user() },
+    ];
+    for user in disabled {
+        let unused = User { last_login: days_ago(400), changed: days_ago(400), ..user };
+        assert_eq!(found(&unused), ["impossible-date"], "changed before it was made, and not judged for use");
+        let live = User { roles: roles.clone(), created: days_ago(500), ..unused.clone() };
+        assert_eq!(found(&live), ["disabled-with-roles"]);
+        let admin = User { is_admin: true, ..live };
+        assert_eq!(judge(&admin, MAPPED, &rules(&[]))[0].severity, Severity::Critical);
+    }
+}
+
+#[test]
+fn nobody_is_told_to_disable_the_last_administrator_or_a_program() {
+    let idle = || User { last_login: days_ago(200), ..user() };
+    let advice = |user: User<'_>| {
+        judge(&user, MAPPED, &rules(&[])).into_iter().find(|f| f.rule == "unused").expect("unused").advice
+    };
+    assert_eq!(advice(idle()), "disable it");
+    assert!(advice(User { last_admin: true, is_admin: true, ..idle() }).starts_with("keep it"));
+    assert!(advice(User { email: Some("svc-import@example.org"), ..idle() }).starts_with("ask its owner"));
+}
+
+#[test]
+fn addresses() {
+    let rule = |email| found(&User { email, ..user() });
+    assert_eq!(rule(None), ["no-address"]);
+    assert_eq!(rule(Some("  ")), ["no-address"]);
+    assert_eq!(rule(Some("anna@example.org ")), ["blank-in-address"]);
+    assert_eq!(rule(Some("Info@example.org")), ["shared-account"]);
+    assert_eq!(rule(Some("svc_backup@example.org")), ["service-account"]);
+    let strict = rules(&["--domain", "example.org"]);
+    let outside = |email| judge(&User { email: Some(email), ..user() }, MAPPED, &strict).len();
+    assert_eq!(
+        (outside("a@Example.org"), outside("a@example.com"), outside("a@b.example.org"), outside("a")),
+        (0, 1, 1, 1)
+    );
+}
+
+#[test]
+fn admin_roles_are_known_however_they_are_written() {
+    let rules = rules(&[]);
+    for name in ["admin", "Admin ", "SYSTEM_ADMIN", "system-admin", "Super Admin", "аdmin"] {
+        assert!(rules.is_admin(name), "{name}");
+    }
+    for name in ["administration", "editor", "", "admin2"] {
+        assert!(!rules.is_admin(name), "{name}");
+    }
+}

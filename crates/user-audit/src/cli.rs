@@ -1,0 +1,161 @@
+//! What the command line takes; the doc comments are the help, the manual page and the README's table.
+
+use crate::help::{ACCEPT_HELP, APP_HELP, ROLES_HELP};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use toban_core::config::Span;
+use toban_core::{At, Cli, Common, Monitoring};
+
+/// Audit who has access to an application and to PostgreSQL, and what changed since the last review.
+#[derive(Parser, Debug)]
+#[command(version, name = "user-audit", max_term_width = 100)]
+pub struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+impl Cli for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Audit an application's users and roles, in PostgreSQL or SQLite
+    App(App),
+    /// Audit PostgreSQL's own roles, their paths to power, pg_hba.conf and grants
+    Roles(Roles),
+    /// Record that the access in an evidence pack was reviewed: later runs tell what changed since
+    Accept(Accept),
+}
+
+/// Which databases, judged when, and where the result goes.
+#[derive(Group, Clone, Debug)]
+pub struct Scope {
+    /// Database to audit; may be given several times: a libpq connection string or URI, or sqlite:FILE for an
+    /// application [default: the cluster's db and databases in the configuration, DATABASE_URL, then PG* variables]
+    #[arg(long, value_name = "CONNINFO")]
+    pub db: Vec<String>,
+    /// Name of the PostgreSQL cluster and of its [cluster.NAME] section; reviews are kept by it
+    #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", value_parser = plain_name)]
+    pub cluster: String,
+    /// End a query that takes longer
+    #[arg(long, value_name = "TIME", default_value = "5min")]
+    pub timeout: Span,
+    /// Write an evidence pack into a new folder below this one
+    #[arg(long, value_name = "DIR")]
+    pub pack: Option<PathBuf>,
+    /// Folder of accepted reviews [default: reviews in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub reviews: Option<PathBuf>,
+    /// What to replace by a keyed hash in everything that is written; the key: credential audit_redact_key, or
+    /// TOBAN_REDACT_KEY
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub redact: Option<Redact>,
+    #[command(flatten)]
+    pub monitoring: Monitoring,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// What `--redact` hides.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redact {
+    /// E-mail addresses: the same one gives the same hash, so lists can still be joined
+    Email,
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = APP_HELP)]
+pub struct App {
+    #[command(flatten)]
+    pub scope: Scope,
+    /// Tables and columns: default, django, or an [audit.mapping.NAME] section
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub mapping: String,
+    /// Look at the columns, propose a mapping, say why, and stop
+    #[arg(long)]
+    pub detect: bool,
+    /// An account is unused after this time [default: 90d]
+    #[arg(long, value_name = "TIME")]
+    pub unused: Option<Span>,
+    /// A new account may be unused for this time [default: 30d]
+    #[arg(long, value_name = "TIME")]
+    pub grace: Option<Span>,
+    /// A password is too old after this time [default: 75d]
+    #[arg(long, value_name = "TIME")]
+    pub password_age: Option<Span>,
+    /// Warn this long before a password is too old [default: 14d]
+    #[arg(long, value_name = "TIME")]
+    pub password_warning: Option<Span>,
+    /// More administrators are too many [default: 5]
+    #[arg(long, value_name = "N")]
+    pub max_admins: Option<usize>,
+    /// An administrative role; may be given several times [default: admin, administrator, system_admin, sysadmin,
+    /// super_admin, superadmin, superuser, root, owner]
+    #[arg(long, value_name = "ROLE")]
+    pub admin_role: Vec<String>,
+    /// A domain that e-mail addresses may have; may be given several times [default: any]
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: Vec<String>,
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = ROLES_HELP)]
+pub struct Roles {
+    #[command(flatten)]
+    pub scope: Scope,
+    /// A server log to learn from when roles connected (stderr, csvlog or jsonlog, also .gz); may be given several
+    /// times
+    #[arg(long, value_name = "FILE")]
+    pub log: Vec<PathBuf>,
+    /// A role that the logs have not seen for this time is unused [default: 90d]
+    #[arg(long, value_name = "TIME")]
+    pub unused: Option<Span>,
+    /// Warn this long before a password expires
+    #[arg(long, value_name = "TIME", default_value = "14d")]
+    pub expiry_warning: Span,
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = ACCEPT_HELP)]
+pub struct Accept {
+    /// The evidence pack that was reviewed
+    #[arg(value_name = "PACK")]
+    pub pack: PathBuf,
+    /// Who reviewed it
+    #[arg(long, value_name = "NAME")]
+    pub reviewer: String,
+    /// What was decided
+    #[arg(long, value_enum)]
+    pub decision: Decision,
+    /// Where it was decided, as a ticket's number
+    #[arg(long, value_name = "TICKET")]
+    pub ticket: String,
+    /// Folder of accepted reviews [default: reviews in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub reviews: Option<PathBuf>,
+    #[command(flatten)]
+    pub dry: toban_core::DryRun,
+    #[command(flatten)]
+    pub at: At,
+}
+
+/// How a review ended.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The access in the pack is as it should be: later runs compare with it
+    Approved,
+    /// It is not: recorded, and later runs go on comparing with the review before
+    Rejected,
+}
+
+fn plain_name(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let ok = !text.is_empty() && text.len() <= 63 && !text.starts_with('.') && text.chars().all(fine);
+    ok.then(|| text.to_string()).ok_or_else(|| "letters, digits, '.', '_' and '-' only".into())
+}

@@ -1,0 +1,36 @@
+//! Audits who has access to an application and to PostgreSQL, and what changed since the last review.
+
+mod accept;
+mod allow;
+mod app;
+mod audit;
+mod cli;
+mod finding;
+mod help;
+mod ledger;
+mod pack;
+mod redact;
+mod review;
+mod roles;
+mod rulebook;
+mod settings;
+mod source;
+
+pub use cli::Args;
+pub use roles::graph;
+
+use cli::Verb;
+use toban_core::{Out, Result};
+
+/// Runs the verb.
+///
+/// # Errors
+/// Each verb says what it could not do; docs/EXIT-STATUS.md lists the kinds.
+pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+    let config = args.common.config()?;
+    match &args.verb {
+        Verb::App(verb) => app::run(verb, &config, out),
+        Verb::Roles(verb) => roles::run(verb, &config, out),
+        Verb::Accept(verb) => accept::run(verb, out),
+    }
+}

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    toban_core::main(user_audit::run)
+}

@@ -1,0 +1,48 @@
+//! CSV that a spreadsheet opens without running anything: RFC 4180, and no cell that begins a formula.
+
+use crate::finding::Finding;
+
+/// The titles.
+pub(crate) const HEAD: &str = "source,severity,rule,object,since,finding,advice,cis,allowed,id\r\n";
+
+/// One finding's line.
+pub(crate) fn line(f: &Finding) -> String {
+    let (severity, since, cis) = (f.severity.to_string(), f.since_text(), f.cis.join(" "));
+    let allowed = f.allowed.as_deref().unwrap_or_default();
+    let cells =
+        [&f.source, &severity, f.rule, &f.object, &since, &f.finding, &f.advice, &cis, allowed, &f.id];
+    format!("{}\r\n", cells.map(cell).join(","))
+}
+
+/// A quote before what a spreadsheet would take for a formula (OWASP's list); quoted where the text needs it.
+fn cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+    let safe = if formula { format!("'{text}") } else { text.to_string() };
+    match safe.contains(['"', ',', '\n', '\r']) || safe.starts_with(' ') {
+        true => format!("\"{}\"", safe.replace('"', "\"\"")),
+        false => safe,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell;
+
+    #[test]
+    fn no_cell_is_a_formula_and_each_comes_back() {
+        for (text, written) in [
+            ("anna@example.org", "anna@example.org"),
+            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@sum", "'@sum"),
+            ("\tx", "'\tx"),
+            ("\rx", "\"'\rx\""),
+            ("a,b", "\"a,b\""),
+            ("say \"hi\"", "\"say \"\"hi\"\"\""),
+            ("two\nlines", "\"two\nlines\""),
+        ] {
+            assert_eq!(cell(text), written, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The last accepted review, and what changed since.
+
+use crate::finding::{Access, Finding};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use toban_core::{Context, Error, Kind, Result, Severity};
+
+/// The version of the file.
+pub(crate) const SCHEMA: &str = "user-audit.review/1";
+
+/// What somebody looked at and answered for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Review {
+    pub(crate) schema: String,
+    pub(crate) verb: String,
+    pub(crate) source: String,
+    /// Which database it was, whatever it is called.
+    pub(crate) identity: String,
+    pub(crate) reviewer: String,
+    pub(crate) decision: String,
+    pub(crate) date: Timestamp,
+    pub(crate) ticket: String,
+    /// The pack's folder, and the SHA-256 of its manifest.
+    pub(crate) pack: String,
+    pub(crate) pack_sha256: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) access: Vec<Access>,
+}
+
+impl Review {
+    /// Said when the file is of another database than the audited one.
+    pub(crate) fn of_another(&self) -> String {
+        format!(
+            "the review of {} is of another database ({}): was this one restored or made anew?",
+            self.date, self.identity
+        )
+    }
+
+    fn has(&self, held: &Access) -> bool {
+        self.access.contains(held)
+    }
+
+    fn words(&self) -> String {
+        format!("the review of {} by {} ({})", self.date.strftime("%Y-%m-%d"), self.reviewer, self.ticket)
+    }
+}
+
+/// Where the review of one database lies.
+pub(crate) fn path(dir: &Path, verb: &str, source: &str) -> PathBuf {
+    // A database's name may hold a slash or begin with a dot; `%` keeps two names two files.
+    let safe = |c: char| match c {
+        c if c.is_ascii_alphanumeric() || "._-".contains(c) => c.to_string(),
+        c => format!("%{:X}", u32::from(c)),
+    };
+    dir.join(format!("{verb}.{}.json", source.chars().map(safe).collect::<String>()))
+}
+
+/// The last accepted review; None before the first.
+///
+/// # Errors
+/// When it is there and cannot be used: damaged, or of another version of this tool.
+pub(crate) fn load(dir: &Path, verb: &str, source: &str) -> Result<Option<Review>> {
+    let path = path(dir, verb, source);
+    let doing = || format!("read the review {}", path.display());
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).doing(doing),
+    };
+    let value: serde_json::Value = serde_json::from_slice(&text).doing(doing)?;
+    let schema = value.get("schema").and_then(|s| s.as_str()).unwrap_or_default();
+    if schema != SCHEMA {
+        return Err(Error::new(Kind::Failed, format!("{}: its schema is {schema:?}, not {SCHEMA}", doing())));
+    }
+    serde_json::from_value(value).doing(doing).map(Some)
+}
+
+/// Everything that is not as it was, the gravest first. Pure.
+pub(crate) fn changes(before: &[Access], now: &[Access]) -> Vec<Finding> {
+    let old: BTreeSet<&Access> = before.iter().collect();
+    let new: BTreeSet<&Access> = now.iter().collect();
+    let mut found: Vec<Finding> = new.difference(&old).map(|a| arrived(a, before)).collect();
+    found.extend(old.difference(&new).filter_map(|a| left(a, now)));
+    found.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.id.cmp(&b.id)));
+    found
+}
+
+fn arrived(a: &Access, before: &[Access]) -> Finding {
+    let finding = |rule, severity| {
+        Finding::new(rule, &key(a), &a.name, severity).advise("was it asked for? then: user-audit accept")
+    };
+    let same = |f: &dyn Fn(&Access) -> bool| before.iter().find(|b| b.right == a.right && f(b));
+    if let Some(b) = same(&|b| b.subject == a.subject) {
+        let (was, is) = if b.name != a.name { (&b.name, &a.name) } else { (&b.path, &a.path) };
+        let what = if b.name != a.name { "name" } else { "path" };
+        return finding("changed-access", Severity::Warning)
+            .says(format!("{}: its {what} was {was}, and is {is}", a.right));
+    }
+    if let Some(b) = same(&|b| b.name == a.name) {
+        let said =
+            format!("{} by {}: made anew as {}; the review knew {}", a.right, a.path, a.subject, b.subject);
+        return finding("recreated-access", Severity::Critical).says(said);
+    }
+    finding("new-access", Severity::Critical).says(format!("new since the review: {} by {}", a.right, a.path))
+}
+
+fn left(a: &Access, now: &[Access]) -> Option<Finding> {
+    let still = now.iter().any(|n| n.right == a.right && (n.subject == a.subject || n.name == a.name));
+    let said = format!("no longer {} by {}", a.right, a.path);
+    (!still).then(|| Finding::new("removed-access", &key(a), &a.name, Severity::Ok).says(said))
+}
+
+fn key(a: &Access) -> String {
+    format!("{}/{}", a.subject, a.right)
+}
+
+/// What this run is compared with.
+pub(crate) fn basis(review: Option<&Review>, trouble: Option<String>) -> Finding {
+    let finding = |severity| Finding::new("review", "last", "the last accepted review", severity);
+    let advice = "review a pack (--pack DIR), then: user-audit accept PACK";
+    match (trouble, review) {
+        (Some(why), _) => {
+            finding(Severity::Unknown).says(format!("{why}; what changed is not known")).advise(advice)
+        }
+        (None, None) => finding(Severity::Ok).says("there is none yet: nothing is compared").advise(advice),
+        (None, Some(r)) => {
+            finding(Severity::Ok).since(Some(r.date)).says(format!("compared with {}", r.words()))
+        }
+    }
+}
+
+/// One right that is held: at peace when the review has it just so.
+pub(crate) fn holding(held: &Access, review: Option<&Review>) -> Finding {
+    let right = crate::rulebook::right(&held.right);
+    let finding = Finding::new(right.rule, &held.subject, &held.name, right.severity).cis(right.cis);
+    match review {
+        Some(r) if r.has(held) => {
+            let finding = finding.since(Some(r.date)).says(format!(
+                "{}: {}; accepted in {}",
+                right.what,
+                held.path,
+                r.words()
+            ));
+            Finding { severity: Severity::Ok, ..finding }
+        }
+        // It was said as a change already: once is enough.
+        Some(_) => Finding {
+            severity: Severity::Ok,
+            ..finding.says(format!("{}: {}; changed since the review", right.what, held.path))
+        },
+        None => finding
+            .says(format!("{}: {}; no review has accepted it", right.what, held.path))
+            .advise(right.advice),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(subject: &str, name: &str, path: &str) -> Access {
+        Access { subject: subject.into(), name: name.into(), right: "admin".into(), path: path.into() }
+    }
+
+    fn said(before: &[Access], now: &[Access]) -> Vec<&'static str> {
+        changes(before, now).iter().map(|f| f.rule).collect()
+    }
+
+    #[test]
+    fn each_kind_of_change_is_one_finding() {
+        let anna = access("user/1", "anna", "admin");
+        let bert = access("user/2", "bert", "admin");
+        assert_eq!(said(std::slice::from_ref(&anna), std::slice::from_ref(&anna)), [""; 0]);
+        assert_eq!(said(std::slice::from_ref(&anna), &[anna.clone(), bert.clone()]), ["new-access"]);
+        assert_eq!(said(&[anna.clone(), bert.clone()], std::slice::from_ref(&anna)), ["removed-access"]);
+        assert_eq!(
+            said(std::slice::from_ref(&anna), std::slice::from_ref(&bert)),
+            ["new-access", "removed-access"]
+        );
+        assert_eq!(
+            said(std::slice::from_ref(&anna), &[access("user/9", "anna", "admin")]),
+            ["recreated-access"]
+        );
+        assert_eq!(
+            said(std::slice::from_ref(&anna), &[access("user/1", "anne", "admin")]),
+            ["changed-access"]
+        );
+        assert_eq!(said(&[anna], &[access("user/1", "anna", "admin, system_admin")]), ["changed-access"]);
+    }
+
+    #[test]
+    fn two_databases_have_two_files() {
+        let file = |source| path(Path::new("/r"), "app", source);
+        assert_ne!(file("main/a/b"), file("main/a%2Fb"));
+        assert_eq!(file("main/app"), Path::new("/r/app.main%2Fapp.json"));
+    }
+}

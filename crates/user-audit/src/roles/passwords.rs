@@ -1,0 +1,98 @@
+//! What kind of password a role has, and until when. The hash itself never leaves the server.
+
+use super::asked;
+use crate::audit::Ledger;
+use crate::finding::Finding;
+use jiff::{SignedDuration, Timestamp};
+use postgres::Transaction;
+use toban_core::{Result, Severity};
+
+/// PostgreSQL's own number of SCRAM iterations before and after it became a setting.
+const ITERATIONS: i32 = 4096;
+const KINDS: &str = "select rolname::text, case when rolpassword is null then 'none' when rolpassword ~ '^md5[0-9a-f]{32}$' \
+     then 'md5' when rolpassword ~ '^SCRAM-SHA-256\\$[0-9]+:' then 'scram' else 'unknown' end, \
+     coalesce(substring(rolpassword from '^SCRAM-SHA-256\\$([0-9]+):')::int4, 0) \
+     from pg_authid where rolcanlogin order by 1";
+const ENDS: &str = "select rolname::text, (extract(epoch from rolvaliduntil) * 1000000)::int8 from pg_roles \
+     where rolcanlogin and isfinite(rolvaliduntil) order by 1";
+
+/// Judges each role that can log in.
+pub(super) fn judge(
+    transaction: &mut Transaction<'_>,
+    now: Timestamp,
+    warning: SignedDuration,
+    ledger: &mut Ledger<'_, '_>,
+) -> Result<()> {
+    let needs = "grant select (rolname, rolpassword, rolcanlogin) on pg_authid to it";
+    let kinds = asked(transaction, ("passwords", needs), ledger, |t| t.query(KINDS, &[]))?;
+    for row in kinds.unwrap_or_default() {
+        let role: String = row.get(0);
+        if let Some(finding) = kind(&role, row.get(1), row.get(2)) {
+            ledger.add(finding.cis(&["5.12"]))?;
+        }
+    }
+    let ends = asked(transaction, ("passwords' ends", "nothing more"), ledger, |t| t.query(ENDS, &[]))?;
+    for row in ends.unwrap_or_default() {
+        let (role, end): (String, i64) = (row.get(0), row.get(1));
+        let end = Timestamp::from_microsecond(end).unwrap_or(Timestamp::MAX);
+        ending(&role, end, now, warning).into_iter().try_for_each(|f| ledger.add(f))?;
+    }
+    Ok(())
+}
+
+fn kind(role: &str, kind: &str, iterations: i32) -> Option<Finding> {
+    let finding = |rule, severity| Finding::new(rule, role, role, severity);
+    match kind {
+        "md5" => Some(
+            finding("password-md5", Severity::Warning)
+                .says("its password is kept as md5")
+                .advise("set it anew under scram-sha-256"),
+        ),
+        "scram" if iterations < ITERATIONS => Some(
+            finding("password-low-iterations", Severity::Warning)
+                .says(format!("its password is kept with {iterations} iterations; {ITERATIONS} are usual"))
+                .advise("set it anew under the default scram_iterations"),
+        ),
+        "unknown" => Some(
+            finding("password-unknown-kind", Severity::Critical)
+                .says("what is kept as its password is no hash that PostgreSQL knows")
+                .advise("set it anew"),
+        ),
+        "none" => Some(
+            finding("password-none", Severity::Ok)
+                .says("it has no password: only peer, cert, trust or others let it in"),
+        ),
+        _ => None,
+    }
+}
+
+fn ending(role: &str, end: Timestamp, now: Timestamp, warning: SignedDuration) -> Option<Finding> {
+    let left = end.duration_since(now);
+    let day = end.strftime("%Y-%m-%d");
+    if left <= SignedDuration::ZERO {
+        let said = format!("its password ended on {day}; peer, cert and trust still let it in");
+        let finding = Finding::new("password-expired", role, role, Severity::Warning).since(Some(end));
+        return Some(finding.says(said).advise("alter role … nologin, or renew the password").cis(&["4.4"]));
+    }
+    let said = format!("its password ends on {day}");
+    (left <= warning).then(|| {
+        Finding::new("password-expires", role, role, Severity::Warning).says(said).advise("renew it in time")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_password() {
+        let now: Timestamp = "2026-11-22T00:00:00Z".parse().expect("a time");
+        let rule = |hours: i64| {
+            ending("r", now + SignedDuration::from_hours(hours), now, SignedDuration::from_hours(336))
+                .map(|f| f.rule)
+        };
+        assert_eq!(rule(0), Some("password-expired"));
+        assert_eq!(rule(7 * 24), Some("password-expires"));
+        assert_eq!(rule(15 * 24), None);
+    }
+}

@@ -1,0 +1,68 @@
+//! The `[audit]` section of the configuration: rules, mappings, allow-list.
+
+use crate::app::Mapping;
+use jiff::civil::Date;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toban_core::config::{Config, Span};
+use toban_core::{Error, Result};
+
+/// `[audit]`; an unknown key is an error that names it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    pub(crate) unused: Option<Span>,
+    pub(crate) grace: Option<Span>,
+    pub(crate) password_age: Option<Span>,
+    pub(crate) password_warning: Option<Span>,
+    pub(crate) max_admins: Option<usize>,
+    pub(crate) admin_roles: Vec<String>,
+    pub(crate) domains: Vec<String>,
+    /// Local parts of shared accounts, beside the well-known ones.
+    pub(crate) shared_names: Vec<String>,
+    /// E-mail addresses or patterns (`*`) of accounts that programs use.
+    pub(crate) service_accounts: Vec<String>,
+    /// `[audit.mapping.NAME]`.
+    pub(crate) mapping: BTreeMap<String, Mapping>,
+    /// `[[audit.allow]]`.
+    pub(crate) allow: Vec<Allow>,
+}
+
+/// What somebody answers for: findings of `rule` about `object` are no trouble until `until`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Allow {
+    pub(crate) rule: String,
+    /// The finding's object or the key of its id; `*` stands for any characters.
+    pub(crate) object: String,
+    pub(crate) reason: String,
+    pub(crate) owner: String,
+    /// The last day (UTC).
+    pub(crate) until: String,
+}
+
+impl Allow {
+    /// The last day.
+    ///
+    /// # Errors
+    /// Usage for what is no date.
+    pub(crate) fn last_day(&self) -> Result<Date> {
+        self.until.parse().map_err(|e: jiff::Error| {
+            let what = format!("[[audit.allow]] of {} {}: until {:?}", self.rule, self.object, self.until);
+            Error::usage(what).because(e).hint("a date, as 2027-03-31")
+        })
+    }
+}
+
+/// Reads the section.
+///
+/// # Errors
+/// Usage, with the key.
+pub(crate) fn read(config: &Config) -> Result<Settings> {
+    let Some(table) = config.audit.clone() else { return Ok(Settings::default()) };
+    let settings: Settings = table
+        .try_into()
+        .map_err(|e: toml::de::Error| Error::usage(format!("configuration: [audit]: {}", e.message())))?;
+    settings.allow.iter().try_for_each(|a| a.last_day().map(drop))?;
+    Ok(settings)
+}

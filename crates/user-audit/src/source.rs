@@ -1,0 +1,228 @@
+//! Where the application's rows come from: one read-only transaction of PostgreSQL, or a SQLite file.
+
+use postgres::{Client, IsolationLevel, Transaction};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use toban_core::config::Span;
+use toban_core::pg::ConnInfo;
+use toban_core::{Context, Error, Kind, Result, stop};
+
+/// Rows that are in memory at one time.
+const BATCH: i32 = 2000;
+
+/// One row: every cell as text, or NULL.
+pub(crate) type Cells<'a> = [Option<&'a str>];
+
+/// Answers queries whose columns are all text. Nothing it is asked can write.
+pub(crate) trait Rows {
+    /// Calls `each` for every row of `sql`; memory does not grow with their number.
+    fn rows(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()>;
+    /// How this database joins texts of a group: `string_agg` or `group_concat`.
+    fn concat(&self) -> &'static str;
+    /// Names of all tables and their columns: `schema.table` and column.
+    fn columns(&mut self) -> Result<Vec<(String, String)>>;
+    /// What tells this database from every other, also of the same name.
+    fn identity(&self) -> &str;
+}
+
+/// All rows of a query that is known to be small.
+pub(crate) fn all(rows: &mut dyn Rows, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+    let mut found = Vec::new();
+    rows.rows(sql, &mut |cells| {
+        found.push(cells.iter().map(|c| c.map(String::from)).collect());
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// PostgreSQL, inside its transaction.
+pub(crate) struct Pg<'a> {
+    transaction: Transaction<'a>,
+    identity: String,
+}
+
+impl<'a> Pg<'a> {
+    /// Begins the one READ ONLY transaction of the audit: one snapshot, and no rows hidden from us without a word.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub(crate) fn begin(client: &'a mut Client, timeout: Span) -> Result<Pg<'a>> {
+        let mut transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start()
+            .doing(|| "begin a read-only transaction".into())?;
+        let limit = timeout.0.as_millis();
+        let settings = format!(
+            "set local statement_timeout = {limit}; set local row_security = off; set local timezone = 'UTC'; \
+             set local datestyle = 'ISO'; set local work_mem = '64MB'; set local jit = off; \
+             set local idle_in_transaction_session_timeout = 0"
+        );
+        transaction.batch_execute(&settings).doing(|| "prepare the session".into())?;
+        let identity = identity(&mut transaction)?;
+        Ok(Pg { transaction, identity })
+    }
+
+    /// The transaction itself, for queries of PostgreSQL alone.
+    pub(crate) fn transaction(&mut self) -> &mut Transaction<'a> {
+        &mut self.transaction
+    }
+}
+
+/// The cluster's system identifier, and the database's oid in it.
+fn identity(transaction: &mut Transaction<'_>) -> Result<String> {
+    let sql = "select system_identifier::text || '/' || d.oid::text from pg_control_system(), pg_database d \
+               where d.datname = current_database()";
+    transaction.query_one(sql, &[]).map(|row| row.get(0)).doing(|| "ask for the system identifier".into())
+}
+
+impl Rows for Pg<'_> {
+    fn rows(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()> {
+        let statement = self.transaction.prepare(sql).map_err(explain)?;
+        let portal = self.transaction.bind(&statement, &[]).map_err(explain)?;
+        loop {
+            stop::check()?;
+            let rows = self.transaction.query_portal(&portal, BATCH).map_err(explain)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in &rows {
+                let mut cells = [None; 16];
+                let width = row.len();
+                for (i, cell) in cells.iter_mut().enumerate().take(width) {
+                    *cell = row.try_get(i).doing(|| "read a row".into())?;
+                }
+                each(&cells[..width])?;
+            }
+        }
+    }
+
+    fn concat(&self) -> &'static str {
+        "string_agg"
+    }
+
+    fn columns(&mut self) -> Result<Vec<(String, String)>> {
+        let sql = "select n.nspname || '.' || c.relname, a.attname::text from pg_attribute a \
+                   join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace \
+                   where c.relkind in ('r', 'p', 'v', 'm', 'f') and a.attnum > 0 and not a.attisdropped \
+                   and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1, a.attnum";
+        pairs(self, sql)
+    }
+
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+}
+
+fn pairs(rows: &mut dyn Rows, sql: &str) -> Result<Vec<(String, String)>> {
+    let rows = all(rows, sql)?;
+    let text = |cell: Option<&Option<String>>| cell.cloned().flatten().unwrap_or_default();
+    Ok(rows.iter().map(|r| (text(r.first()), text(r.get(1)))).collect())
+}
+
+/// The server's refusals that an auditor can cure.
+fn explain(e: postgres::Error) -> Error {
+    let code = e.code().map(|c| c.code().to_string()).unwrap_or_default();
+    let said = e.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
+    // Half a message is an odd error of the crate's, and a lost connection all the same.
+    let lost = e.is_closed()
+        || std::error::Error::source(&e).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    let error = Err::<(), _>(e).doing(|| "read the accounts".into()).expect_err("it is an error");
+    match code.as_str() {
+        "" if lost => error.kind_as(Kind::Retry),
+        "42P01" | "42703" => error.hint("name tables and columns with --mapping, or let --detect propose it"),
+        "42501" if said.contains("row-level security") => error.hint(
+            "row-level security would hide rows: alter role … bypassrls, or audit as the table's owner",
+        ),
+        "42501" => error.hint("grant select on the table (or only its columns) to the auditor's role"),
+        "57014" => error
+            .kind_as(Kind::Retry)
+            .hint("give the queries longer with --timeout, or run at a quieter hour"),
+        _ => error,
+    }
+}
+
+/// A SQLite file, opened read-only.
+pub(crate) struct Sqlite {
+    connection: Connection,
+    identity: String,
+}
+
+impl Sqlite {
+    /// Opens `path` and takes one snapshot.
+    ///
+    /// # Errors
+    /// When it is not there, or is no SQLite database.
+    pub(crate) fn open(path: &Path) -> Result<Sqlite> {
+        let doing = || format!("open {}", path.display());
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).doing(doing)?;
+        connection
+            .execute_batch("pragma query_only = on; begin; select count(*) from sqlite_master")
+            .doing(doing)?;
+        let whole = path.canonicalize().doing(doing)?;
+        Ok(Sqlite { connection, identity: whole.display().to_string() })
+    }
+}
+
+impl Rows for Sqlite {
+    fn rows(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()> {
+        let doing = || "read the accounts".to_string();
+        let hint = "name tables and columns with --mapping, or let --detect propose it";
+        let mut statement = self.connection.prepare(sql).doing(doing).map_err(|e| e.hint(hint))?;
+        let width = statement.column_count();
+        let mut rows = statement.query([]).doing(doing)?;
+        while let Some(row) = rows.next().doing(doing)? {
+            let mut cells = [const { None }; 16];
+            for (i, cell) in cells.iter_mut().enumerate().take(width) {
+                *cell = text(row.get_ref(i).doing(doing)?);
+            }
+            let cells: [Option<&str>; 16] = std::array::from_fn(|i| cells[i].as_deref());
+            each(&cells[..width])?;
+        }
+        Ok(())
+    }
+
+    fn concat(&self) -> &'static str {
+        "group_concat"
+    }
+
+    fn columns(&mut self) -> Result<Vec<(String, String)>> {
+        let sql = "select 'main.' || m.name, c.name from sqlite_master m join pragma_table_info(m.name) c \
+                   where m.type in ('table', 'view') order by 1, c.cid";
+        pairs(self, sql)
+    }
+
+    fn identity(&self) -> &str {
+        &self.identity
+    }
+}
+
+/// SQLite keeps what it was given: numbers too, and text that is no UTF-8.
+fn text(value: ValueRef<'_>) -> Option<std::borrow::Cow<'_, str>> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes)),
+        ValueRef::Integer(n) => Some(n.to_string().into()),
+        ValueRef::Real(n) => Some(n.to_string().into()),
+    }
+}
+
+/// One database to audit.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Pg(Box<ConnInfo>),
+    Sqlite(std::path::PathBuf),
+}
+
+impl Place {
+    /// The database's name, or the file's.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Place::Pg(to) => to.dbname().to_string(),
+            Place::Sqlite(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        }
+    }
+}
