@@ -1,5 +1,6 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
+pub(crate) use super::cli_physical::{Checkpoint, Run};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use toban_core::config::Span;
@@ -25,6 +26,8 @@ impl Cli for Args {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub enum Verb {
+    /// Back up the whole cluster, while it runs, into one or more repositories
+    Run(Run),
     /// Dump databases, with roles and tablespaces, into one or more repositories
     Dump(Dump),
     /// Restore a dump, of ours or of anybody, into a new database or in place of one
@@ -231,7 +234,7 @@ pub struct Check {
     pub at: At,
 }
 
-fn label(text: &str) -> Result<String, String> {
+pub(crate) fn label(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let ok = !text.is_empty() && text.len() <= 40 && text.chars().all(fine);
     ok.then(|| text.to_string()).ok_or_else(|| "lower-case letters, digits and '-', at most 40".into())

@@ -4,6 +4,7 @@ mod catalog;
 mod check;
 mod child;
 mod cli;
+mod cli_physical;
 mod database;
 mod dump;
 mod fanout;
@@ -13,6 +14,7 @@ mod list;
 mod lock;
 mod manifest;
 mod outcome;
+mod physical;
 mod prune;
 mod restore;
 mod rows;
@@ -31,6 +33,7 @@ use toban_core::{Out, Result};
 pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
     match &args.verb {
+        Verb::Run(verb) => physical::run(verb, &config, out),
         Verb::Dump(verb) => dump::run(verb, &config, out),
         Verb::RestoreDump(verb) => restore::run(verb, &config, out),
         Verb::List(verb) => list::run(verb, &config, out),
