@@ -1,6 +1,6 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
-pub(crate) use super::cli_physical::{Checkpoint, Run};
+pub(crate) use super::cli_physical::{Checkpoint, Restore, Run};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use toban_core::config::Span;
@@ -28,6 +28,8 @@ impl Cli for Args {
 pub enum Verb {
     /// Back up the whole cluster, while it runs, into one or more repositories
     Run(Run),
+    /// Restore a backup into a data directory, whose server then recovers by itself
+    Restore(Restore),
     /// Dump databases, with roles and tablespaces, into one or more repositories
     Dump(Dump),
     /// Restore a dump, of ours or of anybody, into a new database or in place of one

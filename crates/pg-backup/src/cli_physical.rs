@@ -119,3 +119,55 @@ fn rate(text: &str) -> Result<Rate, String> {
     let bytes = digits.parse::<u64>().ok().filter(|n| *n > 0).and_then(|n| n.checked_mul(unit));
     bytes.map(Rate).ok_or_else(|| "a number of bytes, with K, M or G behind it or not".into())
 }
+
+/// A tablespace's old and new place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Where it was.
+    pub old: String,
+    /// Where it goes.
+    pub new: PathBuf,
+}
+
+fn mapping(text: &str) -> Result<Mapping, String> {
+    let (old, new) = text.split_once('=').ok_or("OLD=NEW, two absolute paths")?;
+    match old.starts_with('/') && new.starts_with('/') {
+        true => Ok(Mapping { old: old.into(), new: new.into() }),
+        false => Err("both paths must be absolute".into()),
+    }
+}
+
+#[derive(Group, Debug)]
+pub struct Restore {
+    /// The backup's ID
+    #[arg(value_name = "ID", default_value = "latest")]
+    pub id: String,
+    /// Folder that becomes the data directory; it must be empty, or not there
+    #[arg(long, value_name = "DIR")]
+    pub target_dir: PathBuf,
+    /// Rewrite only what differs in a data directory that is there, and delete what the backup does not have
+    #[arg(long)]
+    pub delta: bool,
+    /// Put the tablespace that was in OLD into NEW; may be given several times
+    #[arg(short = 'T', long, value_name = "OLD=NEW", value_parser = mapping)]
+    pub tablespace_mapping: Vec<Mapping>,
+    /// Folder for configuration that was outside the data directory [default: the target]
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
+    /// Leave archive_mode as it was: only for a server that takes the old one's place
+    #[arg(long)]
+    pub keep_archiving: bool,
+    /// Parallel workers [default: all cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub jobs: Option<u32>,
+    #[command(flatten)]
+    pub repos: RepoArgs,
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+impl Restore {
+    pub(crate) fn jobs(&self) -> u32 {
+        self.jobs.unwrap_or_else(cores)
+    }
+}

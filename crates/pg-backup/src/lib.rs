@@ -34,6 +34,7 @@ pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
     match &args.verb {
         Verb::Run(verb) => physical::run(verb, &config, out),
+        Verb::Restore(verb) => physical::restore::run(verb, &config, out),
         Verb::Dump(verb) => dump::run(verb, &config, out),
         Verb::RestoreDump(verb) => restore::run(verb, &config, out),
         Verb::List(verb) => list::run(verb, &config, out),
