@@ -73,7 +73,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -s n -
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -s q -l quiet -d 'Only say errors'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l json -d 'Write records as one JSON object per line'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -s h -l help -d 'Print help'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
@@ -81,7 +81,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l config -d '
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -s q -l quiet -d 'Only say errors'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l json -d 'Write records as one JSON object per line'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -s h -l help -d 'Print help'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
@@ -93,7 +93,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l deep -d '
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s q -l quiet -d 'Only say errors'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l json -d 'Write records as one JSON object per line'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s h -l help -d 'Print help'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
@@ -111,7 +111,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s n -l dry-r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s q -l quiet -d 'Only say errors'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l json -d 'Write records as one JSON object per line'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s h -l help -d 'Print help'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
@@ -127,7 +127,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l monitoring
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s q -l quiet -d 'Only say errors'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l json -d 'Write records as one JSON object per line'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s h -l help -d 'Print help'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from dump restore-dump list verify prune check help" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from dump restore-dump list verify prune check help" -f -a "restore-dump" -d 'Restore a dump, of ours or of anybody, into a new database or in place of one'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from dump restore-dump list verify prune check help" -f -a "list" -d 'List what the repositories hold'

@@ -184,7 +184,7 @@ mod tests {
         std::fs::create_dir_all(&dir).expect("mkdir");
         let page = "a\n<!-- t: written by `cargo xtask docs` -->\nold\n<!-- /t -->\nb\n";
         std::fs::write(dir.join("x.md"), page).expect("write");
-        let doc = between(&dir, "x.md", "t", "new").expect("markers");
+        let doc = between(&dir, "x.md", "t", "new\n").expect("markers");
         assert_eq!(doc.text, page.replace("old", "\nnew\n"));
         assert!(between(&dir, "x.md", "other", "new").is_err());
         std::fs::remove_dir_all(&dir).expect("clean up");

@@ -22,13 +22,14 @@ struct Soak {
     rounds: u32,
 }
 
-const NAMES: [&str; 4] = ["dump-kill", "restore-kill", "storage-faults", "flip"];
+const NAMES: [&str; 5] = ["dump-kill", "restore-kill", "storage-faults", "dump-cut", "flip"];
 
 /// The one table of them; a row's name stands in NAMES too.
-const SOAKS: [Soak; 4] = [
+const SOAKS: [Soak; 5] = [
     Soak { name: "dump-kill", package: "pg-backup", filter: "kill::dump", rounds: 30 },
     Soak { name: "restore-kill", package: "pg-backup", filter: "kill::replace", rounds: 30 },
     Soak { name: "storage-faults", package: "toban-core", filter: "while_the_cable_is_cut", rounds: 200 },
+    Soak { name: "dump-cut", package: "pg-backup", filter: "cut_at_any_byte", rounds: 40 },
     Soak { name: "flip", package: "pg-backup", filter: "each_flipped_byte_is_found", rounds: 300 },
 ];
 

@@ -22,7 +22,14 @@ pub struct Common {
     #[arg(long, global = true, display_order = 900)]
     pub json: bool,
     /// Configuration file [default: /etc/toban/toban.toml, if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "TOBAN_CONFIG", display_order = 900)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TOBAN_CONFIG",
+        hide_env_values = true,
+        display_order = 900
+    )]
     pub config: Option<PathBuf>,
 }
 
@@ -134,8 +141,10 @@ fn clap_said(e: &clap::Error, monitoring: bool) -> ExitCode {
 }
 
 fn command<A: CommandFactory>() -> Command {
-    let statuses = exit_statuses();
-    A::command().after_long_help(format!("Exit status:\n{statuses}"))
+    let command = A::command();
+    // A long help text replaces the short one: what the tool says below its options comes first.
+    let own = command.get_after_help().map(|h| format!("{h}\n\n")).unwrap_or_default();
+    command.after_long_help(format!("{own}Exit status:\n{}", exit_statuses()))
 }
 
 /// The table of statuses, two spaces before each line.

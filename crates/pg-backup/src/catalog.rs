@@ -116,7 +116,7 @@ pub(crate) fn proof_time(suffix: &str) -> Option<Timestamp> {
     time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
 }
 
-/// Finds one dump: by `id`, or the newest for `latest`; of database `of` where that is needed to tell. The first
+/// Finds one dump: by `id`, or for `latest` the newest that is no safety dump; of database `of` where that is needed to tell. The first
 /// repository that has it serves it; one that cannot be asked is passed over with a warning while others can.
 ///
 /// # Errors
@@ -149,7 +149,8 @@ pub(crate) fn find(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) ->
 fn pick(dumps: Vec<Stored>, id: &str, of: Option<&str>) -> Result<Option<Stored>> {
     let wanted = |s: &Stored| {
         let m = &s.manifest;
-        of.is_none_or(|d| d == m.database.name) && (id == "latest" || m.id.to_string() == id)
+        let named = m.id.to_string() == id || (id == "latest" && !m.is_safety());
+        named && of.is_none_or(|d| d == m.database.name)
     };
     let fit: Vec<Stored> = dumps.into_iter().filter(wanted).collect();
     let mut names: Vec<&str> = fit.iter().map(|s| s.manifest.database.name.as_str()).collect();

@@ -1,6 +1,7 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
 pub(crate) use super::cli_physical::{Checkpoint, Restore, Run};
+use crate::help::*;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use toban_core::config::Span;
@@ -9,7 +10,7 @@ use toban_core::{At, Cli, Common, DryRun, Monitoring};
 
 /// Take, list, verify, restore and prune PostgreSQL backups.
 #[derive(Parser, Debug)]
-#[command(version, name = "pg-backup", max_term_width = 100)]
+#[command(version, name = "pg-backup", max_term_width = 100, after_help = TOOL_HELP)]
 pub struct Args {
     #[command(flatten)]
     pub common: Common,
@@ -40,7 +41,7 @@ pub enum Verb {
     Verify(Verify),
     /// Delete what the rules no longer keep
     Prune(Prune),
-    /// Judge the newest dumps: age, size, last verify
+    /// Judge the newest backup and dumps: age, size, last verify
     Check(Check),
 }
 
@@ -51,7 +52,7 @@ pub struct Server {
     #[arg(long, value_name = "CONNINFO")]
     pub db: Option<String>,
     /// Folder of PostgreSQL's programs [default: found on this machine by the server's major]
-    #[arg(long, value_name = "DIR", env = "TOBAN_PG_BIN")]
+    #[arg(long, value_name = "DIR", env = "TOBAN_PG_BIN", hide_env_values = true)]
     pub bin_dir: Option<PathBuf>,
 }
 
@@ -76,6 +77,7 @@ pub enum Globals {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = DUMP_HELP)]
 pub struct Dump {
     /// Databases to dump [default: the configuration's `databases`, else the one of the connection]
     #[arg(value_name = "DATABASE", conflicts_with = "all")]
@@ -104,6 +106,7 @@ pub struct Dump {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = RESTORE_DUMP_HELP)]
 #[command(group(clap::ArgGroup::new("target").required(true).args(["into", "replace"])))]
 pub struct RestoreDump {
     /// A dump's ID, `latest`, or a dump of anybody: path, file:// or s3:// URL of a .dump, .sql, .sql.gz, or folder
@@ -139,8 +142,9 @@ pub struct RestoreDump {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = LIST_HELP)]
 pub struct List {
-    /// Only dumps of these databases
+    /// Only dumps of these databases, and no backups
     #[arg(value_name = "DATABASE")]
     pub databases: Vec<String>,
     #[command(flatten)]
@@ -148,13 +152,17 @@ pub struct List {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = VERIFY_HELP)]
 pub struct Verify {
-    /// IDs of the dumps to verify [default: every one]
+    /// IDs of what to verify [default: every one]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Only the newest of each database
+    /// Only the newest of the cluster and of each database
     #[arg(long, conflicts_with = "ids")]
     pub newest: bool,
+    /// Only that every object is there and of its size; proves nothing of what is in it
+    #[arg(long, conflicts_with = "deep")]
+    pub fast: bool,
     /// Also restore the newest of each database into a scratch database on --db and compare its rows
     #[arg(long)]
     pub deep: bool,
@@ -165,6 +173,7 @@ pub struct Verify {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = PRUNE_HELP)]
 pub struct Prune {
     #[command(flatten)]
     pub repos: RepoArgs,
@@ -179,7 +188,7 @@ pub struct Prune {
 /// Rules of retention; given here they replace those of the configuration.
 #[derive(Group, Clone, Debug)]
 pub struct KeepArgs {
-    /// Keep the newest N of each database
+    /// Keep the newest N of the cluster and of each database
     #[arg(long, value_name = "N")]
     pub keep_last: Option<u32>,
     /// Keep all that are younger, as 30d or 1year
@@ -206,16 +215,17 @@ pub struct KeepArgs {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = CHECK_HELP)]
 pub struct Check {
     /// Databases that must have a dump [default: those that the repositories hold]
     #[arg(value_name = "DATABASE")]
     pub databases: Vec<String>,
     #[command(flatten)]
     pub repos: RepoArgs,
-    /// Warn when the newest dump is older
+    /// Warn when the newest is older
     #[arg(long, value_name = "TIME", default_value = "26h")]
     pub warn_age: Span,
-    /// Critical when the newest dump is older
+    /// Critical when the newest is older
     #[arg(long, value_name = "TIME", default_value = "50h")]
     pub critical_age: Span,
     /// Warn when the newest differs in size from the median of the ten before by more than this per cent

@@ -269,7 +269,9 @@ impl Job<'_> {
         repos: &[Repo],
     ) -> Result<(Spread, Vec<Count>)> {
         let row = at.query_one("select pg_export_snapshot()", &[]).doing(|| "export the snapshot".into())?;
-        let progress = Progress::bytes(&format!("dump {name}"), Some(size(at)?), false);
+        // What pg_dump compresses itself passes us in unknown length.
+        let total = (self.form == Form::Sql).then(|| size(at)).transpose()?;
+        let progress = Progress::bytes(&format!("dump {name}"), total, false);
         let body = self.body(name, row.get(0), progress)?;
         thread::scope(|scope| {
             let copying = scope.spawn(|| spread(body, key, repos));

@@ -9,6 +9,7 @@ mod database;
 mod dump;
 mod fanout;
 mod gzip;
+mod help;
 mod keep;
 mod list;
 mod lock;

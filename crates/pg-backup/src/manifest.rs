@@ -122,7 +122,15 @@ pub(crate) struct Manifest {
     pub(crate) parts: BTreeMap<String, Sum>,
 }
 
+/// The label of the dump that `restore-dump --replace` takes first.
+pub(crate) const SAFETY: &str = "before-replace";
+
 impl Manifest {
+    /// Whether it is the state that a restore replaced: never what `latest` or a check of the nightly dumps means.
+    pub(crate) fn is_safety(&self) -> bool {
+        self.label.as_deref() == Some(SAFETY)
+    }
+
     /// Bytes stored in a repository, without the manifest.
     pub(crate) fn stored_bytes(&self) -> u64 {
         self.parts.values().map(|p| p.bytes).sum()

@@ -7,6 +7,7 @@ use crate::catalog::{self, Contents, Stored, proof_time};
 use crate::keep::{self, Dump};
 use crate::manifest::{self, Id, Named};
 use crate::outcome::Tally;
+use crate::physical;
 use crate::{cli, lock};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -87,6 +88,7 @@ fn one(args: &cli::Prune, repo: &Repo, out: &mut Out<'_>) -> Result<()> {
         }
         out.emit(&step)?;
     }
+    let damaged = damaged + physical::prune::all(args, repo, &rules(args, repo)?, out)?;
     if !args.dry.dry_run {
         let swept = repo.store.sweep(GARBAGE_AGE)?;
         log::info!("{}: {swept} unfinished uploads removed", repo.name);
@@ -120,12 +122,14 @@ fn rules(args: &cli::Prune, repo: &Repo) -> Result<Keep> {
 
 /// Pure: what becomes of every dump and of every leftover.
 fn plan(contents: &Contents, repo: &Repo, now: Timestamp, keep: &Keep) -> Vec<Step> {
-    let mut by_database: BTreeMap<&str, Vec<&Stored>> = BTreeMap::new();
+    // Safety dumps are a series of their own: they must not push a nightly dump out.
+    let mut series: BTreeMap<(&str, bool), Vec<&Stored>> = BTreeMap::new();
     for stored in &contents.dumps {
-        by_database.entry(&stored.manifest.database.name).or_default().push(stored);
+        let of = (stored.manifest.database.name.as_str(), stored.manifest.is_safety());
+        series.entry(of).or_default().push(stored);
     }
     let mut steps = Vec::new();
-    for dumps in by_database.values() {
+    for dumps in series.values() {
         let facts: Vec<Dump> =
             dumps.iter().map(|s| Dump { at: s.manifest.started, verified: s.verified.is_some() }).collect();
         let reasons = keep::reasons(&facts, now, keep);

@@ -12,13 +12,13 @@ use std::sync::Arc;
 #[derive(clap::Args, Clone, Debug)]
 pub struct RepoArgs {
     /// Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times
-    #[arg(long, value_name = "URL|NAME", env = "TOBAN_REPO", value_delimiter = ',')]
+    #[arg(long, value_name = "URL|NAME", env = "TOBAN_REPO", hide_env_values = true, value_delimiter = ',')]
     pub repo: Vec<String>,
     /// Endpoint of an S3 service that is not AWS
-    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3")]
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", hide_env_values = true)]
     pub s3_endpoint: Option<String>,
     /// Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section
-    #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", value_parser = cluster_name)]
+    #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", hide_env_values = true, value_parser = cluster_name)]
     pub cluster: String,
 }
 

@@ -38,8 +38,9 @@ fn check_attrs(attrs: &Attrs) -> Result<()> {
     if size <= 1800 { Ok(()) } else { Err(Error::usage(format!("{size} bytes of attributes, at most 1800"))) }
 }
 
-/// The name of an object inside its store: segments of `[A-Za-z0-9._+=@%-]` joined by `/`, none of them `.` or
-/// `..`, none beginning with a dot or ending in `.attr`, at most 900 bytes in all.
+/// The name of an object inside its store: segments of printable characters but `\\`, joined by `/`, none of them
+/// beginning with a dot or ending in `.attr`, each at most 200 and all together at most 900 bytes. Our own names are
+/// plain ASCII; people's dumps have colons and spaces in theirs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(String);
 
@@ -60,7 +61,7 @@ impl FromStr for Key {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Key> {
-        let fine = |c: char| c.is_ascii_alphanumeric() || "._+=@%-".contains(c);
+        let fine = |c: char| !c.is_control() && c != '\\';
         let part = |p: &str| {
             !p.is_empty()
                 && p.len() <= 200

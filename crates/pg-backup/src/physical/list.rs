@@ -1,15 +1,16 @@
 //! `list`, of physical backups.
 
-use super::catalog::Stored;
+use super::catalog::{self, Stored};
 use crate::manifest::Id;
 use jiff::Timestamp;
 use serde::Serialize;
+use toban_core::repo::Repo;
 use toban_core::wal::{Lsn, Timeline};
-use toban_core::{Record, out};
+use toban_core::{Error, Out, Record, Result, out};
 
 /// One backup in one repository.
 #[derive(Serialize)]
-pub(crate) struct Row {
+struct Row {
     repo: String,
     id: Id,
     label: Option<String>,
@@ -28,7 +29,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn of(stored: &Stored) -> Row {
+    fn of(stored: &Stored) -> Row {
         let b = &stored.backup;
         Row {
             repo: stored.repo.name.clone(),
@@ -53,8 +54,8 @@ impl Row {
 impl Record for Row {
     const SCHEMA: &'static str = "pg-backup.list-backup/1";
     const HEAD: &'static [&'static str] = &[
-        "repo", "backup", "id", "label", "size", "stored", "seconds", "timeline", "from", "until", "pg", "damaged",
-        "verified",
+        "repo", "backup", "id", "label", "size", "stored", "seconds", "timeline", "from", "until", "pg",
+        "damaged", "verified",
     ];
     fn cells(&self) -> Vec<String> {
         vec![
@@ -73,4 +74,14 @@ impl Record for Row {
             self.verified.map_or("never".into(), |t| t.strftime("%Y-%m-%dT%H:%MZ").to_string()),
         ]
     }
+}
+
+/// Lists a repository's backups; what is damaged is returned. That it cannot be asked is told by its dumps.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(crate) fn emit(repo: &Repo, cluster: &str, out: &mut Out<'_>) -> Result<Vec<Error>> {
+    let Ok(contents) = catalog::read(repo, cluster) else { return Ok(Vec::new()) };
+    contents.backups.iter().try_for_each(|stored| out.emit(&Row::of(stored)))?;
+    Ok(contents.damaged)
 }

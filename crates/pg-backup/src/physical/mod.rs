@@ -1,7 +1,7 @@
 //! Physical backups: the whole cluster by PostgreSQL's low-level API, and its restore (docs/FORMATS.md).
 
 mod backup;
-mod catalog;
+pub(crate) mod catalog;
 mod conf;
 mod control;
 mod copy;
@@ -9,13 +9,16 @@ mod exclude;
 mod fleet;
 mod frames;
 mod index;
+pub(crate) mod list;
 mod owner;
 mod pack;
 mod page;
 mod plan;
+pub(crate) mod prune;
 pub(crate) mod restore;
 mod run;
 mod source;
+pub(crate) mod verify;
 mod wal;
 mod walk;
 mod watch;

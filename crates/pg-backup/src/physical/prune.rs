@@ -2,7 +2,8 @@
 //! the mark is a day old. A run that began meanwhile, and builds on what is marked, has said so by its intent.
 
 use super::backup::{self, MANIFEST, Named};
-use super::catalog::{Contents, Stored};
+use super::catalog::{self, Contents, Stored};
+use crate::cli;
 use crate::keep::{self, Dump};
 use crate::manifest::Id;
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use toban_core::config::Keep;
 use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
 use toban_core::store::{Attrs, Key, Object};
-use toban_core::{Record, Result, out};
+use toban_core::{Out, Record, Result, out, stop};
 
 /// How long a mark stands before what it marks is removed.
 const MARK_AGE: Duration = Duration::from_secs(86400);
@@ -22,7 +23,7 @@ const RUN_AGE: Duration = Duration::from_secs(7 * 86400);
 
 /// What becomes of one backup, or of what is left of one.
 #[derive(Serialize)]
-pub(crate) struct Step {
+struct Step {
     repo: String,
     id: Id,
     /// `keep`, `delete` (the manifest goes, the rest is marked), `mark` or `remove` (what no manifest needs).
@@ -45,8 +46,24 @@ impl Record for Step {
     }
 }
 
+/// Prunes one repository; how many manifests are damaged there.
+///
+/// # Errors
+/// When the store refuses.
+pub(crate) fn all(args: &cli::Prune, repo: &Repo, keep: &Keep, out: &mut Out<'_>) -> Result<usize> {
+    let contents = catalog::read(repo, &args.repos.cluster)?;
+    for step in plan(&contents, repo, args.at.now(), keep) {
+        stop::check()?;
+        if !args.dry.dry_run {
+            step.act(repo)?;
+        }
+        out.emit(&step)?;
+    }
+    Ok(contents.damaged.len())
+}
+
 /// Pure: every step, in the order to take them.
-pub(crate) fn plan(contents: &Contents, repo: &Repo, now: Timestamp, keep: &Keep) -> Vec<Step> {
+fn plan(contents: &Contents, repo: &Repo, now: Timestamp, keep: &Keep) -> Vec<Step> {
     let stored: Vec<&Stored> = contents.backups.iter().collect();
     let facts: Vec<Dump> =
         stored.iter().map(|s| Dump { at: s.backup.started, verified: s.verified.is_some() }).collect();
@@ -160,7 +177,7 @@ impl Step {
     ///
     /// # Errors
     /// When the store refuses.
-    pub(crate) fn act(&self, repo: &Repo) -> Result<()> {
+    fn act(&self, repo: &Repo) -> Result<()> {
         if ["delete", "mark"].contains(&self.action) {
             let key = backup::stamped_key(&self.system, "mark", &self.id, Timestamp::now())?;
             // The mark comes first: a manifest that is gone without it would leave its packs for a week.

@@ -1,22 +1,26 @@
 //! `verify`, of physical backups: every object is there, of its size, and holds what was written.
 
 use super::backup::{self, PackSum};
-use super::catalog::Stored;
+use super::catalog::{self, Stored};
 use super::frames::Frames;
 use super::restore::entries;
+use crate::cli;
 use crate::manifest::Id;
+use crate::outcome::Tally;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::Read;
 use toban_core::progress::Progress;
+use toban_core::repo::Repo;
+use toban_core::run::Report;
 use toban_core::store::{Attrs, Key};
 use toban_core::sum::{Checked, Sum};
-use toban_core::{Context, Error, Kind, Record, Result, out, stop};
+use toban_core::{Context, Error, Kind, Out, Record, Result, out, stop};
 
 /// A backup that was found whole.
 #[derive(Serialize)]
-pub(crate) struct Verified {
+struct Verified {
     repo: String,
     id: Id,
     files: u64,
@@ -36,11 +40,40 @@ impl Record for Verified {
     }
 }
 
-/// Verifies one backup; unless it was `fast`, the proof is stored beside it.
+/// Verifies the backups that are asked for in every repository; the IDs of those that were there.
 ///
 /// # Errors
-/// Corrupt, with the object and the files that are damaged.
-pub(crate) fn one(stored: &Stored, fast: bool) -> Result<Verified> {
+/// When stdout cannot be written; damage is in the tally.
+pub(crate) fn all(
+    args: &cli::Verify,
+    repos: &[Repo],
+    tally: &mut Tally,
+    report: &mut Report,
+    out: &mut Out<'_>,
+) -> Result<Vec<String>> {
+    let mut seen = Vec::new();
+    for repo in repos {
+        // That it cannot be asked is told by its dumps.
+        let Ok(contents) = catalog::read(repo, &args.repos.cluster) else { continue };
+        contents.damaged.into_iter().for_each(|e| _ = tally.item::<()>(Err(e)));
+        let newest = contents.backups.last().map(|s| s.backup.id.clone());
+        let wanted = |id: &Id| match args.newest {
+            true => newest.as_ref() == Some(id),
+            false => args.ids.is_empty() || args.ids.contains(&id.to_string()),
+        };
+        for stored in contents.backups.iter().filter(|s| wanted(&s.backup.id)) {
+            seen.push(stored.backup.id.to_string());
+            if let Some(verified) = tally.copy(one(stored, args.fast), true) {
+                report.note(format!("{} in {}: whole", verified.id, verified.repo));
+                out.emit(&verified)?;
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// Verifies one backup; unless it was `fast`, the proof is stored beside it.
+fn one(stored: &Stored, fast: bool) -> Result<Verified> {
     let backup = &stored.backup;
     let doing = || format!("verify {} in {}", backup.id, stored.repo.name);
     let mut objects = vec![(backup.index_key()?, backup.index.clone(), None)];
@@ -49,7 +82,7 @@ pub(crate) fn one(stored: &Stored, fast: bool) -> Result<Verified> {
     }
     for (key, sum, pack) in &objects {
         stop::check()?;
-        let done = if fast { present(stored, key, sum) } else { whole(stored, key, sum) };
+        let done = if fast { present(&stored.repo, key, sum) } else { whole(stored, key, sum) };
         done.map_err(|e| named(stored, *pack, e)).doing(doing)?;
     }
     if !fast {
@@ -66,8 +99,12 @@ pub(crate) fn one(stored: &Stored, fast: bool) -> Result<Verified> {
     })
 }
 
-fn present(stored: &Stored, key: &Key, sum: &Sum) -> Result<()> {
-    match stored.repo.store.stat(key)? {
+/// Whether the object is there and of its size.
+///
+/// # Errors
+/// Corrupt when it is not.
+pub(crate) fn present(repo: &Repo, key: &Key, sum: &Sum) -> Result<()> {
+    match repo.store.stat(key)? {
         None => Err(Error::corrupt(format!("{key} is missing"))),
         Some(object) if object.size != sum.bytes => {
             Err(Error::corrupt(format!("{key} has {} bytes, not {}", object.size, sum.bytes)))

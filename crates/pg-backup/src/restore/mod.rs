@@ -12,7 +12,7 @@ mod sql;
 use crate::cli;
 use crate::database::{self, Properties};
 use crate::dump;
-use crate::manifest::Form;
+use crate::manifest::{Form, SAFETY};
 use crate::server::Server;
 use jiff::Timestamp;
 use place::{Activity, Place};
@@ -225,7 +225,7 @@ fn safety_dump(server: &Server, args: &cli::RestoreDump, plan: &Plan, repos: &[R
         cluster: &args.repos.cluster,
         form: Form::Custom,
         level: 1,
-        label: Some("before-replace"),
+        label: Some(SAFETY),
         globals: None,
     };
     let kept = job.dump(&plan.database, repos)?;

@@ -84,6 +84,30 @@ fn what_would_go_wrong_is_refused_with_the_reason() {
     assert_eq!(world.run(&["list"]).fine(), "", "a safety dump was made before the dump was checked");
 }
 
+/// Names in a bucket are people's own: times with colons, spaces, umlauts.
+#[test]
+fn from_a_bucket() {
+    let s3 = testkit::S3::start();
+    let world = World::new().in_repo(&s3.url("old"), s3.env());
+    world.app();
+    let put = "import sys, urllib.request, urllib.parse as p\n\
+               body = open(sys.argv[1], 'rb').read()\n\
+               urllib.request.urlopen(urllib.request.Request(sys.argv[2] + p.quote(sys.argv[3]), body, method='PUT'))";
+    for (name, script) in [
+        ("app 2025-11-02T03:00:00+01:00 (Größe).sql.gz", "$D -d $U | gzip > \"$F\""),
+        ("app.dump", "$D -Fc -d $U > $F"),
+    ] {
+        let file = made(&world, name, script);
+        let base = format!("{}/old/year/", s3.endpoint());
+        let done = Command::new("python3").args(["-c", put]).arg(&file).args([&base, name]).status();
+        assert!(done.expect("run python3").success());
+        world.run(&["restore-dump", &format!("s3://old/year/{name}"), "--into", "beside"]).fine();
+        assert_eq!(world.text("beside", &[]), world.text("app", &[]), "{name}");
+        world.pg.psql("postgres", "drop database beside");
+    }
+    world.run(&["restore-dump", "s3://old/year/none.dump", "--into", "beside"]).refused(1, "none.dump");
+}
+
 #[test]
 fn errors_inside_a_dump_leave_nothing_behind() {
     let world = World::new();

@@ -2,11 +2,13 @@
 
 mod check;
 mod dump;
+mod faults;
 mod foreign;
 mod kill;
 mod prune;
 mod refused;
 mod replace;
 mod round_trip;
+mod telling;
 mod verify;
 mod world;

@@ -20,6 +20,25 @@ fn the_present_state_is_in_the_safety_dump() {
     assert_eq!(world.databases(), ["app", "undo"]);
 }
 
+/// The newest dump after a replace is the state one wanted to be rid of.
+#[test]
+fn latest_is_never_a_safety_dump_and_prune_keeps_both_series() {
+    let world = World::new();
+    world.app();
+    let id = world.dump("app", &[]);
+    world.pg.psql("app", "drop table users");
+    for _ in 0..2 {
+        let done = world.run(&["restore-dump", "latest", "--replace", "app", "--json"]).json();
+        assert_eq!(done[0]["source"], id);
+    }
+    let verified = world.run(&["verify", "--newest", "--json"]).json();
+    assert_eq!((verified.len(), &verified[0]["id"]), (1, &id.clone().into()));
+    let kept = world.run(&["prune", "--keep-last", "1", "--json"]).json();
+    let kept: Vec<_> = kept.iter().filter(|s| s["action"] == "keep").map(|s| s["id"].clone()).collect();
+    assert_eq!(kept.len(), 2);
+    assert_eq!(kept[0], id);
+}
+
 #[test]
 fn a_database_dropped_by_mistake_comes_back_as_it_was() {
     let world = World::new();
