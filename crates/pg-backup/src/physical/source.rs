@@ -31,7 +31,9 @@ pub(crate) fn read(client: &mut Client, server: &Server, data_dir: Option<&Path>
     let sql = "select s.system_identifier::text, pg_is_in_recovery(), current_setting('data_checksums') = 'on', \
                pg_size_bytes(current_setting('wal_segment_size')), current_setting('wal_level'), \
                current_setting('data_directory'), current_setting('config_file'), \
-               current_setting('hba_file'), current_setting('ident_file'), current_setting('block_size') \
+               current_setting('hba_file'), current_setting('ident_file'), current_setting('block_size'), current_setting('port'), \
+               extract(epoch from pg_postmaster_start_time())::bigint, \
+               trim(split_part(current_setting('unix_socket_directories'), ',', 1)) \
                from pg_control_system() s";
     let row = client.query_one(sql, &[]).doing(|| "ask the server for its settings".into())?;
     let text = |i: usize| row.get::<_, String>(i);
@@ -52,7 +54,7 @@ pub(crate) fn read(client: &mut Client, server: &Server, data_dir: Option<&Path>
         data_dir: data_dir.map_or_else(|| PathBuf::from(text(5)), Path::to_path_buf),
         conf: [6, 7, 8].map(|i| PathBuf::from(text(i))).to_vec(),
     };
-    same_machine(&source)?;
+    same_machine(&source, [&text(10), &text(12)], row.get(11))?;
     Ok(source)
 }
 
@@ -92,15 +94,25 @@ fn rights(client: &mut Client, server: &Server) -> Result<()> {
 }
 
 /// The directory must be this very server's, and readable.
-fn same_machine(source: &Source) -> Result<()> {
+fn same_machine(source: &Source, listens: [&str; 2], started: i64) -> Result<()> {
     let dir = &source.data_dir;
     let hint = "pg-backup run copies the files itself: run it on the server's machine as the user that owns them \
                 (postgres), and name another path of the same directory with --data-dir";
     let bytes = control::read(dir).map_err(|e| e.hint(hint))?;
-    if control::system_identifier(&bytes) == Some(source.identifier) {
+    let pid = std::fs::read_to_string(dir.join("postmaster.pid")).unwrap_or_default();
+    let same = control::system_identifier(&bytes) == Some(source.identifier);
+    if same && is_of(&pid, listens, started) {
         return Ok(());
     }
     Err(Error::failed(format!("{} is the data directory of another server", dir.display())).hint(hint))
+}
+
+/// A standby or a copy has the same identifier, but not the same start, port and socket's folder: postmaster.pid has
+/// them in its third to fifth line.
+fn is_of(pid: &str, listens: [&str; 2], started: i64) -> bool {
+    let lines: Vec<&str> = pid.lines().map(str::trim).collect();
+    let at = lines.get(2).and_then(|l| l.parse::<i64>().ok());
+    at.is_some_and(|at| at.abs_diff(started) <= 2) && lines.get(3..5) == Some(&listens)
 }
 
 /// Refuses a proxy that hands our session's statements to whichever backend is free: a backup begins and ends in
@@ -212,4 +224,18 @@ pub(crate) fn host(client: &mut Client) -> Result<Host> {
 pub(crate) fn libc() -> String {
     let said = std::process::Command::new("getconf").arg("GNU_LIBC_VERSION").output();
     said.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_known_by_its_port_and_start() {
+        let pid = "4711\n/srv/data\n1795311412\n5432\n/run\n\n 1 2\nready\n";
+        assert!(is_of(pid, ["5432", "/run"], 1_795_311_413));
+        assert!(!is_of(pid, ["5433", "/run"], 1_795_311_413));
+        assert!(!is_of(pid, ["5432", "/run"], 1_795_311_423));
+        assert!(!is_of("", ["5432", "/run"], 1_795_311_413));
+    }
 }
