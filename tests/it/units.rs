@@ -38,6 +38,7 @@ fn exposure_is_at_most_1_5() {
 #[test]
 fn timers_fire_when_their_description_says() {
     let next = [
+        ("run", "*-*-* 01:00:00"),
         ("dump", "*-*-* 03:00:00"),
         ("prune", "*-*-* 05:30:00"),
         ("check", "*-*-* *:45:00"),

@@ -1,5 +1,6 @@
-//! `cargo xtask bench dump`: our tool beside what it replaces, on the same data, in one run.
+//! `cargo xtask bench NAME`: our tool beside what it replaces, on the same data, in one run.
 
+mod backup;
 mod dump;
 
 use crate::sh::Result;
@@ -12,12 +13,15 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    /// pg-backup run and restore beside tar and zstd, pg_basebackup and pg_dump
+    Backup(backup::Args),
     /// pg-backup dump beside `pg_dump | gzip`, restore-dump beside `gunzip | psql`
     Dump(dump::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
+        What::Backup(args) => backup::run(args),
         What::Dump(args) => dump::run(args),
     }
 }

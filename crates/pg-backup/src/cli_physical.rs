@@ -1,5 +1,6 @@
 //! Flags of the verbs that work on physical backups; the doc comments are the help.
 
+use crate::help_physical::{RESTORE_HELP, RUN_HELP};
 use clap::{Args as Group, ValueEnum};
 use std::path::PathBuf;
 use toban_core::pack::Codec;
@@ -41,6 +42,7 @@ impl Compress {
 pub struct Rate(pub u64);
 
 #[derive(Group, Debug)]
+#[command(after_long_help = RUN_HELP)]
 pub struct Run {
     /// Server to back up, on this machine: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]
     #[arg(long, value_name = "CONNINFO")]
@@ -138,6 +140,7 @@ fn mapping(text: &str) -> Result<Mapping, String> {
 }
 
 #[derive(Group, Debug)]
+#[command(after_long_help = RESTORE_HELP)]
 pub struct Restore {
     /// The backup's ID
     #[arg(value_name = "ID", default_value = "latest")]

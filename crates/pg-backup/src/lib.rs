@@ -10,6 +10,7 @@ mod dump;
 mod fanout;
 mod gzip;
 mod help;
+mod help_physical;
 mod keep;
 mod list;
 mod lock;

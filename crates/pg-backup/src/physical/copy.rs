@@ -2,7 +2,6 @@
 
 use super::index::{Kind, Name};
 use super::pack::{Member, Members};
-use super::page::PAGE;
 use super::walk::Listed;
 use super::watch::Watch;
 use std::fs::File;
@@ -93,8 +92,7 @@ impl Read for Reading<'_> {
             }
         }
         if let Some(first) = self.pages {
-            let before = u32::try_from(self.at / PAGE as u64).unwrap_or_default();
-            self.watch.pages(&mut buf[..filled], &self.file, &self.name, self.at, first + before);
+            self.watch.pages(&mut buf[..filled], (&self.file, &self.name), self.at, first);
         }
         self.at += filled as u64;
         self.progress.add(filled as u64);

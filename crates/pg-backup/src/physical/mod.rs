@@ -9,6 +9,7 @@ mod exclude;
 mod fleet;
 mod frames;
 mod index;
+mod job;
 pub(crate) mod list;
 mod owner;
 mod pack;

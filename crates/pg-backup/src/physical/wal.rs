@@ -56,8 +56,7 @@ impl<'a> Capture<'a> {
     /// From the segment that holds `start`.
     pub(crate) fn new(
         watch: &'a Watch,
-        session: Client,
-        slot: String,
+        (session, slot): (Client, String),
         standby: bool,
         first: Segment,
         end: &'a Mutex<Option<Lsn>>,

@@ -1,5 +1,6 @@
 //! What lies in a data directory and goes into a backup.
 
+use super::backup::Tablespace;
 use super::exclude::{self, Relation};
 use super::index::{Entry, Kind, Name};
 use super::page::SEGMENT_PAGES;
@@ -64,6 +65,20 @@ pub(crate) fn walk(data_dir: &Path) -> Result<Vec<Listed>> {
         folders_first.then_with(inner).then_with(|| a.name.cmp(&b.name))
     });
     Ok(found)
+}
+
+/// The tablespaces outside the data directory, by their links.
+///
+/// # Errors
+/// When the folder of the links cannot be read.
+pub(crate) fn links(data_dir: &Path) -> Result<Vec<Tablespace>> {
+    let folder = data_dir.join("pg_tblspc");
+    let names = names(&folder).map_err(|e| unreadable(e, &folder))?;
+    let link = |name: &PathBuf| {
+        let location = fs::read_link(folder.join(name)).ok()?.to_str()?.to_string();
+        Some(Tablespace { oid: name.to_str()?.parse().ok()?, location })
+    };
+    Ok(names.iter().filter_map(link).collect())
 }
 
 /// The bytes of all.

@@ -95,9 +95,10 @@ impl Watch {
         Ok(())
     }
 
-    /// Judges the pages in `bytes`, which begin at `at` in `file`, the first of which has number `first` in its
+    /// Judges the pages in `bytes`, which begin at `at` in `file`, whose first page has number `first` in its
     /// relation; what was read in the middle of a write is read again.
-    pub(crate) fn pages(&self, bytes: &mut [u8], file: &File, name: &Name, at: u64, first: u32) {
+    pub(crate) fn pages(&self, bytes: &mut [u8], (file, name): (&File, &Name), at: u64, first: u32) {
+        let first = first + u32::try_from(at / PAGE as u64).unwrap_or_default();
         for (n, page) in bytes.as_chunks_mut::<PAGE>().0.iter_mut().enumerate() {
             let block = first + u32::try_from(n).unwrap_or_default();
             let at = at + (n * PAGE) as u64;
@@ -172,7 +173,7 @@ mod tests {
         std::fs::write(&path, &bytes).expect("write");
         let watch = Watch::new(dir.path(), true, None);
         let file = File::open(&path).expect("open");
-        watch.pages(&mut bytes, &file, &name, 0, 0);
+        watch.pages(&mut bytes, (&file, &name), 0, 0);
         let all = watch.damaged(Lsn(1), Lsn(2));
         assert_eq!(all, ["16384 block 1: zeroed header", "16384 block 2: wrong checksum"]);
         // The writer finishes after we looked.
