@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use toban_core::store::{self, Key, Store};
-use toban_core::sum::Sum;
+use toban_core::sum::{self, Sum};
 use toban_core::{Context, Error, Result};
 
 /// The format that this program writes; a reader refuses a newer one.
@@ -161,10 +161,8 @@ impl Manifest {
 
     /// Bytes of the manifest's object.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json =
-            serde_json::to_vec_pretty(self).doing(|| format!("write the manifest of {}", self.id))?;
-        json.push(b'\n');
-        Ok(json)
+        let json = serde_json::to_string_pretty(self).doing(|| format!("write the manifest of {}", self.id))?;
+        Ok(seal(&format!("{json}\n")).into_bytes())
     }
 
     /// Reads the manifest at `key`.
@@ -178,6 +176,9 @@ impl Manifest {
         }
         let Some(json) = store::read_small(store, key, LARGEST)? else { return Ok(None) };
         let damaged = |e| Error::corrupt(format!("{key} is not a manifest")).because(e);
+        if !is_sealed(&json) {
+            return Err(Error::corrupt(format!("{key} is damaged: it does not match its own sum")));
+        }
         let Version { format } = serde_json::from_slice(&json).map_err(damaged)?;
         if format > FORMAT {
             let e = Error::usage(format!("{key} has format {format}; this program reads up to {FORMAT}"));
@@ -185,6 +186,18 @@ impl Manifest {
         }
         serde_json::from_slice(&json).map(Some).map_err(damaged)
     }
+}
+
+/// Puts a sum of all that follows it into a JSON object, as its first member.
+fn seal(json: &str) -> String {
+    let rest = json.trim_start_matches('{');
+    format!("{{\n  \"sha256\": \"{}\",{rest}", sum::hex(&sum::sha256(rest.as_bytes())))
+}
+
+fn is_sealed(json: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(json) else { return false };
+    let parts = text.strip_prefix("{\n  \"sha256\": \"").and_then(|t| t.split_once("\","));
+    parts.is_some_and(|(seen, rest)| seen == sum::hex(&sum::sha256(rest.as_bytes())))
 }
 
 /// The key of one object of a dump.
@@ -245,6 +258,17 @@ mod tests {
             ["", "20261121T030000Z-12345", "20261121T030000Z1234567", "2026-11-21", "20261121T030000Z-1234é"]
         {
             assert!(bad.parse::<Id>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_text_shows_every_flipped_bit() {
+        let sealed = seal("{\n  \"a\": 1\n}\n");
+        assert!(is_sealed(sealed.as_bytes()) && sealed.ends_with("\",\n  \"a\": 1\n}\n"), "{sealed}");
+        for bit in 0..sealed.len() * 8 {
+            let mut flipped = sealed.clone().into_bytes();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(!is_sealed(&flipped), "bit {bit}");
         }
     }
 
