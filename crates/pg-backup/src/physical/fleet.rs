@@ -53,7 +53,7 @@ impl Fleet {
             }
         }
         let left = ships.iter().any(|(_, e)| e.is_none());
-        if left { Ok(()) } else { Err(Error::failed(SUNK)) }
+        if left { Ok(()) } else { Err(Error::failed("no repository is left to write to")) }
     }
 
     /// Each repository's end: done by `land`, or what stopped it.
@@ -68,6 +68,3 @@ impl Fleet {
         Ok(())
     }
 }
-
-/// What a run says whose repositories all failed; theirs are the errors to tell.
-pub(crate) const SUNK: &str = "no repository is left to write to";

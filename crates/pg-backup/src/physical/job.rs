@@ -8,7 +8,7 @@ use super::index::{Entry, Lines, Totals, packed};
 use super::pack::{Member, Members, Pack, State};
 use super::source::{self, Source, Start, Stop};
 use super::wal::{Capture, Ready, bytes_member, slot};
-use super::watch::{ABORTED, Watch};
+use super::watch::Watch;
 use super::{control, walk};
 use crate::cli;
 use crate::manifest::Id;
@@ -143,9 +143,10 @@ impl Job<'_> {
             let sink = &sink;
             let wal = scope.spawn(move || guarded(watch, self.store(sink, &mut capture)));
             let ended = self.files(sink, watch, &queue, &progress).and_then(|()| self.end(client, &end));
-            let ended = ended.inspect_err(|_| watch.abort());
-            both(ended, joined(wal.join()))
-        })?;
+            let ended = ended.map_err(|e| watch.fail(e));
+            joined(wal.join()).and(ended)
+        });
+        let ended = ended.map_err(|e| watch.cause(e))?;
         let damage = watch.damaged(start.lsn, newest(client, self.source)?);
         let conf = self.last(&sink, &ended)?;
         let packs = sink.packs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -165,7 +166,8 @@ impl Job<'_> {
         };
         thread::scope(|scope| {
             let workers: Vec<_> = (0..self.args.jobs()).map(|_| scope.spawn(worker)).collect();
-            first_of(workers.into_iter().map(|w| joined(w.join())).collect())
+            let done: Vec<Result<()>> = workers.into_iter().map(|w| joined(w.join())).collect();
+            done.into_iter().collect()
         })
     }
 
@@ -273,24 +275,9 @@ fn newest(client: &mut Client, source: &Source) -> Result<Lsn> {
 
 /// A thread that failed ends the others.
 fn guarded(watch: &Watch, done: Result<()>) -> Result<()> {
-    done.inspect_err(|_| watch.abort())
+    done.map_err(|e| watch.fail(e))
 }
 
 fn joined<T>(joined: thread::Result<Result<T>>) -> Result<T> {
     joined.unwrap_or_else(|_| Err(Error::failed("a thread died")))
-}
-
-fn both<T>(done: Result<T>, other: Result<()>) -> Result<T> {
-    match (done, other) {
-        (Err(e), Err(cause)) if e.chain().contains(ABORTED) => Err(cause),
-        (Ok(_), Err(e)) => Err(e),
-        (done, _) => done,
-    }
-}
-
-/// The error that began it, not those of threads that were ended by it.
-fn first_of(done: Vec<Result<()>>) -> Result<()> {
-    let mut failed: Vec<Error> = done.into_iter().filter_map(Result::err).collect();
-    failed.sort_by_key(|e| e.chain().contains(ABORTED));
-    failed.into_iter().next().map_or(Ok(()), Err)
 }

@@ -65,9 +65,8 @@ fn act(
     };
     let made = job.make(&mut client, second);
     let mut tally = Tally::default();
-    if let Err(e) = &made
-        && e.chain().ends_with(super::fleet::SUNK)
-    {
+    // Where no repository is left, theirs are the errors to tell.
+    if made.is_err() && fleet.afloat().is_empty() {
         fleet.land(&mut tally, |_| Ok(()))?;
         return tally.verdict("repositories");
     }

@@ -27,6 +27,8 @@ pub(crate) struct Watch {
     /// The newest position of the WAL that was heard of.
     pub(crate) newest: AtomicU64,
     aborted: AtomicBool,
+    /// What went wrong first.
+    cause: Mutex<Option<Error>>,
     suspects: Mutex<Vec<Suspect>>,
     patience: AtomicU64,
     pace: Option<Pace>,
@@ -56,6 +58,7 @@ impl Watch {
             checksums,
             newest: AtomicU64::new(0),
             aborted: AtomicBool::new(false),
+            cause: Mutex::new(None),
             suspects: Mutex::new(Vec::new()),
             patience: AtomicU64::new(0),
             pace,
@@ -69,7 +72,7 @@ impl Watch {
     pub(crate) fn check(&self) -> Result<()> {
         stop::check()?;
         if self.aborted.load(Ordering::SeqCst) {
-            return Err(Error::failed(ABORTED));
+            return Err(aborted());
         }
         Ok(())
     }
@@ -77,6 +80,19 @@ impl Watch {
     /// Ends the other threads.
     pub(crate) fn abort(&self) {
         self.aborted.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the other threads because of `e`; of several, the first is the one to tell. What is returned stands for it.
+    pub(crate) fn fail(&self, e: Error) -> Error {
+        let mut cause = self.cause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        cause.get_or_insert(e);
+        self.abort();
+        aborted()
+    }
+
+    /// What went wrong first, else `e`.
+    pub(crate) fn cause(&self, e: Error) -> Error {
+        self.cause.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().unwrap_or(e)
     }
 
     /// Accounts for `bytes` that were read, and waits where that was too fast.
@@ -155,8 +171,10 @@ impl Watch {
     }
 }
 
-/// What a thread says that ended because another failed; the other's error is the one to tell.
-pub(crate) const ABORTED: &str = "another part of the run failed";
+/// What a thread says that ended because another failed.
+fn aborted() -> Error {
+    Error::failed("another part of the run failed")
+}
 
 #[cfg(test)]
 mod tests {
