@@ -161,7 +161,8 @@ impl Manifest {
 
     /// Bytes of the manifest's object.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        let json = serde_json::to_string_pretty(self).doing(|| format!("write the manifest of {}", self.id))?;
+        let json =
+            serde_json::to_string_pretty(self).doing(|| format!("write the manifest of {}", self.id))?;
         Ok(seal(&format!("{json}\n")).into_bytes())
     }
 

@@ -71,7 +71,7 @@ fn act(
     for repo in repos {
         let Some(contents) = tally.item(catalog::read(repo, &args.repos.cluster)) else { continue };
         for damaged in contents.damaged {
-            tally.item::<()>(Err(damaged));
+            tally.copy::<()>(Err(damaged), true);
         }
         let newest = newest(&contents.dumps);
         for stored in contents.dumps {

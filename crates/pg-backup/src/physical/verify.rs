@@ -55,7 +55,7 @@ pub(crate) fn all(
     for repo in repos {
         // That it cannot be asked is told by its dumps.
         let Ok(contents) = catalog::read(repo, &args.repos.cluster) else { continue };
-        contents.damaged.into_iter().for_each(|e| _ = tally.item::<()>(Err(e)));
+        contents.damaged.into_iter().for_each(|e| _ = tally.copy::<()>(Err(e), true));
         let newest = contents.backups.last().map(|s| s.backup.id.clone());
         let wanted = |id: &Id| match args.newest {
             true => newest.as_ref() == Some(id),
