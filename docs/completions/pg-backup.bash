@@ -31,8 +31,14 @@ _pg__backup() {
             pg__backup,prune)
                 cmd="pg__backup__subcmd__prune"
                 ;;
+            pg__backup,restore)
+                cmd="pg__backup__subcmd__restore"
+                ;;
             pg__backup,restore-dump)
                 cmd="pg__backup__subcmd__restore__subcmd__dump"
+                ;;
+            pg__backup,run)
+                cmd="pg__backup__subcmd__run"
                 ;;
             pg__backup,verify)
                 cmd="pg__backup__subcmd__verify"
@@ -52,8 +58,14 @@ _pg__backup() {
             pg__backup__subcmd__help,prune)
                 cmd="pg__backup__subcmd__help__subcmd__prune"
                 ;;
+            pg__backup__subcmd__help,restore)
+                cmd="pg__backup__subcmd__help__subcmd__restore"
+                ;;
             pg__backup__subcmd__help,restore-dump)
                 cmd="pg__backup__subcmd__help__subcmd__restore__subcmd__dump"
+                ;;
+            pg__backup__subcmd__help,run)
+                cmd="pg__backup__subcmd__help__subcmd__run"
                 ;;
             pg__backup__subcmd__help,verify)
                 cmd="pg__backup__subcmd__help__subcmd__verify"
@@ -65,7 +77,7 @@ _pg__backup() {
 
     case "${cmd}" in
         pg__backup)
-            opts="-v -q -h -V --verbose --quiet --json --config --help --version dump restore-dump list verify prune check help"
+            opts="-v -q -h -V --verbose --quiet --json --config --help --version run restore dump restore-dump list verify prune check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -195,7 +207,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__help)
-            opts="dump restore-dump list verify prune check help"
+            opts="run restore dump restore-dump list verify prune check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -278,7 +290,35 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__help__subcmd__restore)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__help__subcmd__restore__subcmd__dump)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__help__subcmd__run)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -402,6 +442,60 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__restore)
+            opts="-T -j -n -v -q -h --target-dir --delta --tablespace-mapping --config-dir --keep-archiving --jobs --repo --s3-endpoint --cluster --dry-run --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --target-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tablespace-mapping)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -T)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__restore__subcmd__dump)
             opts="-j -n -v -q -h --into --replace --of --db --bin-dir --repo --s3-endpoint --cluster --globals --jobs --no-safety-dump --keep-old --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -460,8 +554,74 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__run)
+            opts="-j -n -v -q -h --db --data-dir --repo --s3-endpoint --cluster --jobs --checkpoint --compress --level --max-rate --label --new-system --dry-run --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --db)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --checkpoint)
+                    COMPREPLY=($(compgen -W "fast spread" -- "${cur}"))
+                    return 0
+                    ;;
+                --compress)
+                    COMPREPLY=($(compgen -W "zstd gzip none" -- "${cur}"))
+                    return 0
+                    ;;
+                --level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__verify)
-            opts="-v -q -h --newest --deep --db --bin-dir --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --newest --fast --deep --db --bin-dir --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -30,13 +30,51 @@ complete -c pg-backup -n "__fish_pg_backup_needs_command" -s q -l quiet -d 'Only
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -s V -l version -d 'Print version'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "run" -d 'Back up the whole cluster, while it runs, into one or more repositories'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "restore" -d 'Restore a backup into a data directory, whose server then recovers by itself'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "restore-dump" -d 'Restore a dump, of ours or of anybody, into a new database or in place of one'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "list" -d 'List what the repositories hold'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "verify" -d 'Read back what is stored and check its sums'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "prune" -d 'Delete what the rules no longer keep'
-complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "check" -d 'Judge the newest dumps: age, size, last verify'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "check" -d 'Judge the newest backup and dumps: age, size, last verify'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l db -d 'Server to back up, on this machine: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l data-dir -d 'The server\'s data directory [default: asked of the server]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -s j -l jobs -d 'Parallel workers [default: all cores]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l checkpoint -d 'When the checkpoint comes that the backup begins with' -r -f -a "fast\t'At once; the disks are busy for a moment'
+spread\t'Spread over the server\'s usual time (checkpoint_completion_target)'"
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l compress -d 'Form of compression' -r -f -a "zstd\t'zstd; levels -7 to 19'
+gzip\t'gzip; levels 1 to 9'
+none\t'Not at all'"
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l level -d 'Level of compression [default: 3 of zstd, 6 of gzip]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l max-rate -d 'Read no more than this in a second, as 50M or 1G' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l label -d 'A word to find it by, as before-upgrade' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l new-system -d 'The repository holds another system: this one was rebuilt or upgraded'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -s n -l dry-run -d 'Print what would be done, and do nothing'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -s q -l quiet -d 'Only say errors'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l target-dir -d 'Folder that becomes the data directory; it must be empty, or not there' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s T -l tablespace-mapping -d 'Put the tablespace that was in OLD into NEW; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l config-dir -d 'Folder for configuration that was outside the data directory [default: the target]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s j -l jobs -d 'Parallel workers [default: all cores]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l delta -d 'Rewrite only what differs in a data directory that is there, and delete what the backup does not have'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l keep-archiving -d 'Leave archive_mode as it was: only for a server that takes the old one\'s place'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s n -l dry-run -d 'Print what would be done, and do nothing'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s q -l quiet -d 'Only say errors'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
@@ -88,7 +126,8 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l repo -d '
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l newest -d 'Only the newest of each database'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l newest -d 'Only the newest of the cluster and of each database'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l fast -d 'Only that every object is there and of its size; proves nothing of what is in it'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l deep -d 'Also restore the newest of each database into a scratch database on --db and compare its rows'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s q -l quiet -d 'Only say errors'
@@ -97,7 +136,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s h -l help
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-last -d 'Keep the newest N of each database' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-last -d 'Keep the newest N of the cluster and of each database' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-within -d 'Keep all that are younger, as 30d or 1year' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-hourly -d 'Keep the newest of each of the last N hours that have one' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-daily -d '… of the last N days (UTC)' -r
@@ -115,8 +154,8 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s h -l help 
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l warn-age -d 'Warn when the newest dump is older' -r
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l critical-age -d 'Critical when the newest dump is older' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l warn-age -d 'Warn when the newest is older' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l critical-age -d 'Critical when the newest is older' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l warn-size -d 'Warn when the newest differs in size from the median of the ten before by more than this per cent' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l critical-size -d 'Critical when it differs by more than this per cent' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l warn-verify -d 'Warn when the last verify that succeeded is older' -r
@@ -128,10 +167,12 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s v -l verbo
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s q -l quiet -d 'Only say errors'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from dump restore-dump list verify prune check help" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from dump restore-dump list verify prune check help" -f -a "restore-dump" -d 'Restore a dump, of ours or of anybody, into a new database or in place of one'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from dump restore-dump list verify prune check help" -f -a "list" -d 'List what the repositories hold'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from dump restore-dump list verify prune check help" -f -a "verify" -d 'Read back what is stored and check its sums'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from dump restore-dump list verify prune check help" -f -a "prune" -d 'Delete what the rules no longer keep'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from dump restore-dump list verify prune check help" -f -a "check" -d 'Judge the newest dumps: age, size, last verify'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from dump restore-dump list verify prune check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "run" -d 'Back up the whole cluster, while it runs, into one or more repositories'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "restore" -d 'Restore a backup into a data directory, whose server then recovers by itself'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "restore-dump" -d 'Restore a dump, of ours or of anybody, into a new database or in place of one'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "list" -d 'List what the repositories hold'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "verify" -d 'Read back what is stored and check its sums'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "prune" -d 'Delete what the rules no longer keep'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "check" -d 'Judge the newest backup and dumps: age, size, last verify'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -38,6 +38,7 @@ fn exposure_is_at_most_1_5() {
 #[test]
 fn timers_fire_when_their_description_says() {
     let next = [
+        ("pg-backup-run", "*-*-* 01:00:00"),
         ("pg-backup-dump", "*-*-* 03:00:00"),
         ("pg-backup-prune", "*-*-* 05:30:00"),
         ("pg-backup-check", "*-*-* *:45:00"),

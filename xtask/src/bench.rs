@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: our tool beside what it replaces, on the same data, in one run.
 
 mod accounts;
+mod backup;
 mod dump;
 
 use crate::sh::Result;
@@ -13,6 +14,8 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum What {
+    /// pg-backup run and restore beside tar and zstd, pg_basebackup and pg_dump
+    Backup(backup::Args),
     /// pg-backup dump beside `pg_dump | gzip`, restore-dump beside `gunzip | psql`
     Dump(dump::Args),
     /// user-audit app on a million accounts, beside the SQL script that it replaces
@@ -21,6 +24,7 @@ enum What {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
+        What::Backup(args) => backup::run(args),
         What::Dump(args) => dump::run(args),
         What::Accounts(args) => accounts::run(args),
     }

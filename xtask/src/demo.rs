@@ -57,7 +57,8 @@ fn tell(story: &mut Story<'_>) -> Result<()> {
     mistake(story)?;
     rescue(story)?;
     housekeeping(story)?;
-    telling(story)
+    telling(story)?;
+    disaster(story)
 }
 
 fn application(story: &mut Story<'_>) -> Result<()> {
@@ -136,5 +137,28 @@ fn telling(story: &mut Story<'_>) -> Result<()> {
     story.step(
         "And figures for node_exporter, so that a backup that never ran is seen too.",
         "grep -h last_success_timestamp_seconds{ metrics/*.prom",
+    )
+}
+
+fn disaster(story: &mut Story<'_>) -> Result<()> {
+    story.chapter("The disk dies");
+    story.step(
+        "A dump is of one database and of yesterday. This is the whole cluster, while it runs.",
+        "pg-backup run && pg-backup verify --newest",
+    )?;
+    story.step("What is in the database now.", "psql -Xq -d itsm -f fingerprint.sql > before.txt")?;
+    story
+        .step("And then the data directory is gone.", "pg_ctl -D data -s -m immediate stop && rm -rf data")?;
+    story.step(
+        "Back from the repository; a server cannot start there before all of it is written.",
+        "pg-backup restore --target-dir $PWD/data",
+    )?;
+    story.step(
+        "PostgreSQL's own judge compares every file and reads the WAL, and the server starts.",
+        "pg_verifybackup data && pg_ctl -D data -s -w -l restored.log -o \"-k $PWD/run -c listen_addresses=\" start",
+    )?;
+    story.step(
+        "The service desk is back, every row of it.",
+        "psql -Xq -d itsm -f fingerprint.sql > after.txt && diff before.txt after.txt && echo 'no difference'",
     )
 }

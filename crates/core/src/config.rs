@@ -35,6 +35,8 @@ pub struct Cluster {
     pub repos: Vec<String>,
     /// The databases that a dump without names takes; all but templates when it is empty.
     pub databases: Vec<String>,
+    /// The data directory, when it is not where the server says.
+    pub data_dir: Option<PathBuf>,
     /// Where PostgreSQL's programs are, when not in the usual places.
     pub bin_dir: Option<PathBuf>,
 }

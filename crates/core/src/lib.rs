@@ -8,6 +8,7 @@ pub mod error;
 pub mod log;
 pub mod notify;
 pub mod out;
+pub mod pack;
 pub mod pg;
 pub mod progress;
 pub mod repo;
@@ -16,6 +17,7 @@ pub mod secret;
 pub mod stop;
 pub mod store;
 pub mod sum;
+pub mod wal;
 
 pub use cli::{At, Cli, Common, DryRun, Monitoring, main};
 pub use error::{Context, Error, Kind, Result};

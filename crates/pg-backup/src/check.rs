@@ -1,13 +1,16 @@
 //! `check`: is there a fresh, plausible, verified dump of every database in every repository?
 
 use crate::catalog::{self, Stored};
-use crate::cli;
+use crate::{cli, physical};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use toban_core::config::{Config, Span};
 use toban_core::repo::Repo;
 use toban_core::{Error, Kind, Out, Record, Result, Severity};
+
+/// Stands for the whole cluster where a database's name would.
+const CLUSTER: &str = "(cluster)";
 
 /// What was judged of one database in one repository.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,7 +46,8 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
         match catalog::read(repo, &args.repos.cluster) {
             Ok(contents) => {
                 findings.extend(contents.damaged.iter().map(|e| damaged(repo, e)));
-                findings.extend(judge(&repo.name, &contents.dumps, &expected, now, args));
+                let dumps = judge(&repo.name, &contents.dumps, &expected, now, args);
+                findings.extend(beside(dumps, physical_findings(repo, now, args)?));
             }
             Err(e) => unreachable.push((repo, e)),
         }
@@ -53,6 +57,32 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
     }
     findings.extend(unreachable.iter().map(|(repo, e)| unknown(repo, e)));
     if args.monitoring.monitoring { plugin(&findings, out) } else { records(&findings, out) }
+}
+
+/// Backups are judged where there are any; where there are, the want of dumps is no finding unless some are expected.
+fn beside(mut dumps: Vec<Finding>, backups: Vec<Finding>) -> Vec<Finding> {
+    if !backups.is_empty() {
+        dumps.retain(|f| f.database != "-");
+    }
+    backups.into_iter().chain(dumps).collect()
+}
+
+/// The physical backups of one repository.
+fn physical_findings(repo: &Repo, now: Timestamp, args: &cli::Check) -> Result<Vec<Finding>> {
+    let contents = physical::catalog::read(repo, &args.repos.cluster)?;
+    let mut findings: Vec<Finding> = contents.damaged.iter().map(|e| damaged(repo, e)).collect();
+    let subject = Subject { repo: &repo.name, database: CLUSTER };
+    let Some((newest, earlier)) = contents.backups.split_last() else { return Ok(findings) };
+    let verified = contents.backups.iter().filter_map(|s| s.verified).max().map(|at| age(at, now));
+    findings.push(subject.age(age(newest.backup.started, now), args));
+    let sizes = earlier.iter().rev().take(10).map(|s| s.backup.stored_bytes()).collect();
+    findings.extend(subject.compare(newest.backup.stored_bytes(), sizes, args));
+    findings.push(subject.verify(verified, args));
+    if newest.backup.damage.pages > 0 {
+        let text = format!("the newest holds {} damaged pages of the source", newest.backup.damage.pages);
+        findings.push(subject.finding("pages", Severity::Critical, text));
+    }
+    Ok(findings)
 }
 
 fn damaged(repo: &Repo, e: &Error) -> Finding {
@@ -148,7 +178,7 @@ impl Subject<'_> {
         let (warn, critical) = (args.warn_age.0.as_secs(), args.critical_age.0.as_secs());
         let perf =
             Some(format!("'{} in {} age'={age}s;{warn};{critical}", label(self.database), label(self.repo)));
-        Finding { perf, ..self.finding("age", severity, format!("the newest dump is {text}")) }
+        Finding { perf, ..self.finding("age", severity, format!("the newest is {text}")) }
     }
 
     fn verify(&self, age: Option<u64>, args: &cli::Check) -> Finding {
@@ -162,10 +192,13 @@ impl Subject<'_> {
     /// Compares the newest with the median of up to ten before it, of the same form.
     fn size(&self, newest: &Stored, earlier: &[&Stored], args: &cli::Check) -> Option<Finding> {
         let same = earlier.iter().rev().filter(|s| s.manifest.form == newest.manifest.form).take(10);
-        let mut sizes: Vec<u64> = same.map(|s| s.manifest.stored_bytes()).collect();
+        let sizes = same.map(|s| s.manifest.stored_bytes()).collect();
+        self.compare(newest.manifest.stored_bytes(), sizes, args)
+    }
+
+    fn compare(&self, bytes: u64, mut sizes: Vec<u64>, args: &cli::Check) -> Option<Finding> {
         sizes.sort_unstable();
         let median = *sizes.get(sizes.len() / 2)?;
-        let bytes = newest.manifest.stored_bytes();
         let change = bytes.abs_diff(median).saturating_mul(100).checked_div(median).unwrap_or(0);
         let severity = match change {
             c if c > u64::from(args.critical_size) => Severity::Critical,

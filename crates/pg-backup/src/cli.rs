@@ -1,5 +1,6 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
+pub(crate) use super::cli_physical::{Checkpoint, Restore, Run};
 use crate::help::*;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -26,6 +27,10 @@ impl Cli for Args {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub enum Verb {
+    /// Back up the whole cluster, while it runs, into one or more repositories
+    Run(Run),
+    /// Restore a backup into a data directory, whose server then recovers by itself
+    Restore(Restore),
     /// Dump databases, with roles and tablespaces, into one or more repositories
     Dump(Dump),
     /// Restore a dump, of ours or of anybody, into a new database or in place of one
@@ -36,7 +41,7 @@ pub enum Verb {
     Verify(Verify),
     /// Delete what the rules no longer keep
     Prune(Prune),
-    /// Judge the newest dumps: age, size, last verify
+    /// Judge the newest backup and dumps: age, size, last verify
     Check(Check),
 }
 
@@ -139,7 +144,7 @@ pub struct RestoreDump {
 #[derive(Group, Debug)]
 #[command(after_long_help = LIST_HELP)]
 pub struct List {
-    /// Only dumps of these databases
+    /// Only dumps of these databases, and no backups
     #[arg(value_name = "DATABASE")]
     pub databases: Vec<String>,
     #[command(flatten)]
@@ -149,12 +154,15 @@ pub struct List {
 #[derive(Group, Debug)]
 #[command(after_long_help = VERIFY_HELP)]
 pub struct Verify {
-    /// IDs of the dumps to verify [default: every one]
+    /// IDs of what to verify [default: every one]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Only the newest of each database
+    /// Only the newest of the cluster and of each database
     #[arg(long, conflicts_with = "ids")]
     pub newest: bool,
+    /// Only that every object is there and of its size; proves nothing of what is in it
+    #[arg(long, conflicts_with = "deep")]
+    pub fast: bool,
     /// Also restore the newest of each database into a scratch database on --db and compare its rows
     #[arg(long)]
     pub deep: bool,
@@ -180,7 +188,7 @@ pub struct Prune {
 /// Rules of retention; given here they replace those of the configuration.
 #[derive(Group, Clone, Debug)]
 pub struct KeepArgs {
-    /// Keep the newest N of each database
+    /// Keep the newest N of the cluster and of each database
     #[arg(long, value_name = "N")]
     pub keep_last: Option<u32>,
     /// Keep all that are younger, as 30d or 1year
@@ -214,10 +222,10 @@ pub struct Check {
     pub databases: Vec<String>,
     #[command(flatten)]
     pub repos: RepoArgs,
-    /// Warn when the newest dump is older
+    /// Warn when the newest is older
     #[arg(long, value_name = "TIME", default_value = "26h")]
     pub warn_age: Span,
-    /// Critical when the newest dump is older
+    /// Critical when the newest is older
     #[arg(long, value_name = "TIME", default_value = "50h")]
     pub critical_age: Span,
     /// Warn when the newest differs in size from the median of the ten before by more than this per cent
@@ -238,7 +246,7 @@ pub struct Check {
     pub at: At,
 }
 
-fn label(text: &str) -> Result<String, String> {
+pub(crate) fn label(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let ok = !text.is_empty() && text.len() <= 40 && text.chars().all(fine);
     ok.then(|| text.to_string()).ok_or_else(|| "lower-case letters, digits and '-', at most 40".into())

@@ -4,16 +4,19 @@ mod catalog;
 mod check;
 mod child;
 mod cli;
+mod cli_physical;
 mod database;
 mod dump;
 mod fanout;
 mod gzip;
 mod help;
+mod help_physical;
 mod keep;
 mod list;
 mod lock;
 mod manifest;
 mod outcome;
+mod physical;
 mod prune;
 mod restore;
 mod rows;
@@ -32,6 +35,8 @@ use toban_core::{Out, Result};
 pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
     match &args.verb {
+        Verb::Run(verb) => physical::run(verb, &config, out),
+        Verb::Restore(verb) => physical::restore::run(verb, &config, out),
         Verb::Dump(verb) => dump::run(verb, &config, out),
         Verb::RestoreDump(verb) => restore::run(verb, &config, out),
         Verb::List(verb) => list::run(verb, &config, out),

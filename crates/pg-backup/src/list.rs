@@ -3,6 +3,7 @@
 use crate::catalog::{self, Stored};
 use crate::cli;
 use crate::manifest::{Form, Id};
+use crate::physical;
 use jiff::Timestamp;
 use serde::Serialize;
 use toban_core::config::Config;
@@ -79,6 +80,9 @@ pub(crate) fn run(args: &cli::List, config: &Config, out: &mut Out<'_>) -> Resul
     let wanted =
         |s: &&Stored| args.databases.is_empty() || args.databases.contains(&s.manifest.database.name);
     for repo in &repos {
+        if args.databases.is_empty() {
+            trouble.extend(physical::list::emit(repo, &args.repos.cluster, out)?);
+        }
         match catalog::read(repo, &args.repos.cluster) {
             Ok(contents) => {
                 for stored in contents.dumps.iter().filter(wanted) {

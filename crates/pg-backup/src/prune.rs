@@ -7,6 +7,7 @@ use crate::catalog::{self, Contents, Stored, proof_of};
 use crate::keep::{self, Dump};
 use crate::manifest::{self, Id, Named};
 use crate::outcome::Tally;
+use crate::physical;
 use crate::{cli, lock};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -87,6 +88,7 @@ fn one(args: &cli::Prune, repo: &Repo, out: &mut Out<'_>) -> Result<()> {
         }
         out.emit(&step)?;
     }
+    let damaged = damaged + physical::prune::all(args, repo, &rules(args, repo)?, out)?;
     if !args.dry.dry_run {
         let swept = repo.store.sweep(GARBAGE_AGE)?;
         log::info!("{}: {swept} unfinished uploads removed", repo.name);

@@ -21,16 +21,16 @@ pub(crate) struct Args {
 }
 
 /// One way to do it: a line of shell, run anew for each round, after another that clears its traces.
-struct Way {
-    name: &'static str,
-    before: String,
-    line: String,
+pub(super) struct Way {
+    pub(super) name: &'static str,
+    pub(super) before: String,
+    pub(super) line: String,
     /// A file or folder whose size counts.
-    result: Option<&'static str>,
+    pub(super) result: Option<&'static str>,
 }
 
 /// What a way cost, and how large its result was in MB.
-struct Row {
+pub(super) struct Row {
     name: &'static str,
     cost: Cost,
     megabytes: Option<f64>,
@@ -112,7 +112,7 @@ fn restores(scratch: &Scratch) -> [Way; 3] {
 }
 
 /// The ways take turns, so that a busy minute of the machine hits all of them.
-fn measure(scratch: &Scratch, ways: &[Way], runs: usize) -> Result<Vec<Row>> {
+pub(super) fn measure(scratch: &Scratch, ways: &[Way], runs: usize) -> Result<Vec<Row>> {
     let mut costs = vec![Vec::new(); ways.len()];
     for round in 1..=runs {
         for (way, costs) in ways.iter().zip(&mut costs) {
@@ -138,7 +138,7 @@ fn size(scratch: &Scratch, way: &Way) -> Result<Option<f64>> {
     Ok(Some(bytes / 1e6))
 }
 
-fn machine(scratch: &Scratch) -> Result<String> {
+pub(super) fn machine(scratch: &Scratch) -> Result<String> {
     let server = scratch.psql("postgres", "show server_version")?;
     let cores = std::thread::available_parallelism().map_err(|e| Failure::new(e.to_string()))?;
     let cpu = read(
@@ -161,7 +161,7 @@ fn page(args: &Args, megabytes: u64, machine: &str, dumps: &[Row], restores: &[R
     )
 }
 
-fn table(rows: &[Row]) -> String {
+pub(super) fn table(rows: &[Row]) -> String {
     let mut text = String::from(
         "| | wall s | ratio | CPU s | RSS MiB | size MB | ratio |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );

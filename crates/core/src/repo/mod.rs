@@ -1,5 +1,8 @@
 //! The repositories a run works with, as flags and configuration name them; and the names of what lies in them.
 
+pub mod cluster;
+pub mod keys;
+
 use crate::config::{Config, Keep};
 use crate::error::{Error, Result};
 use crate::store::{self, S3Options, Store};

@@ -1,0 +1,110 @@
+//! `cluster.json`: which server a repository belongs to; made by whoever writes first.
+
+use super::keys::System;
+use crate::error::{Context, Error, Result};
+use crate::store::{Attrs, Key, Store, Stored, read_small};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The version of the layout that this program writes; a reader refuses a newer one.
+pub const FORMAT: u32 = 1;
+const NAME: &str = "cluster.json";
+const LARGEST: u64 = 64 << 10;
+
+/// Facts of a PostgreSQL system that never change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Version of the layout.
+    pub format: u32,
+    /// PostgreSQL's system identifier, in decimals: larger than what JSON numbers hold everywhere.
+    pub system_identifier: String,
+    /// PostgreSQL's major version.
+    pub major: u32,
+    /// Bytes of a WAL segment.
+    pub wal_segment_size: u64,
+}
+
+impl Cluster {
+    /// Sees to it that the repository belongs to this system: compares with what is there, or writes it.
+    ///
+    /// # Errors
+    /// Failed when the repository holds another system and `new_system` is not said, or another major.
+    pub fn claim(&self, store: &dyn Store, system: &System, new_system: bool) -> Result<()> {
+        let key = system.key(NAME)?;
+        if let Some(there) = read(store, &key)? {
+            return self.same(&there, &key);
+        }
+        let others = others(store, system)?;
+        if let Some(other) = others.first().filter(|_| !new_system) {
+            let e = Error::failed(format!(
+                "the repository holds cluster {} of system {other}; this server is system {}",
+                system.cluster, system.identifier
+            ));
+            let cure =
+                "is it the right server? a cluster that was rebuilt or upgraded needs --new-system once";
+            return Err(e.hint(cure));
+        }
+        let json = serde_json::to_vec_pretty(self).doing(|| format!("write {key}"))?;
+        match store.put(&key, &mut &json[..], &Attrs::new())? {
+            Stored::New => Ok(()),
+            Stored::Exists => read(store, &key)?.map_or(Ok(()), |there| self.same(&there, &key)),
+        }
+    }
+
+    fn same(&self, there: &Cluster, key: &Key) -> Result<()> {
+        if there == self {
+            return Ok(());
+        }
+        Err(Error::failed(format!(
+            "{key} is of PostgreSQL {} with WAL segments of {} bytes; this server is {} with {}",
+            there.major, there.wal_segment_size, self.major, self.wal_segment_size
+        )))
+    }
+}
+
+/// Reads a `cluster.json`; `None` when it is not there.
+///
+/// # Errors
+/// Corrupt when it does not parse; Usage when a newer program wrote it.
+fn read(store: &dyn Store, key: &Key) -> Result<Option<Cluster>> {
+    let Some(json) = read_small(store, key, LARGEST)? else { return Ok(None) };
+    let damaged = |e| Error::corrupt(format!("{key} does not parse")).because(e);
+    let there: Cluster = serde_json::from_slice(&json).map_err(damaged)?;
+    if there.format > FORMAT {
+        let e = Error::usage(format!("{key} has format {}; this program reads {FORMAT}", there.format));
+        return Err(e.hint("use a newer toban"));
+    }
+    Ok(Some(there))
+}
+
+fn others(store: &dyn Store, system: &System) -> Result<Vec<u64>> {
+    let listed = store.list(&format!("{}/", system.cluster))?;
+    let named = listed.iter().filter_map(|o| System::parse(&system.cluster, &o.key));
+    let all: BTreeSet<u64> = named.filter(|(_, name)| *name == NAME).map(|(s, _)| s.identifier).collect();
+    Ok(all.into_iter().filter(|id| *id != system.identifier).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Dir;
+
+    #[test]
+    fn one_system_unless_told() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Dir::open(&dir.path().display().to_string()).expect("a store");
+        let of = |identifier: u64, major| {
+            let system = System { cluster: "main".into(), identifier };
+            let wal_segment_size = 16 << 20;
+            let id = identifier.to_string();
+            (Cluster { format: FORMAT, system_identifier: id, major, wal_segment_size }, system)
+        };
+        let claim = |(cluster, system): (Cluster, System), new| cluster.claim(&store, &system, new);
+        claim(of(7, 15), false).expect("the first");
+        claim(of(7, 15), false).expect("the same again");
+        assert!(claim(of(7, 16), false).expect_err("another major").chain().contains("PostgreSQL 15"));
+        assert!(claim(of(8, 16), false).expect_err("another system").chain().contains("system 7"));
+        claim(of(8, 16), true).expect("told so");
+        claim(of(8, 16), false).expect("known now");
+    }
+}

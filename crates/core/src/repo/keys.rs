@@ -1,0 +1,53 @@
+//! Names of what a cluster's physical backups are made of (docs/FORMATS.md, "Physical backups").
+
+use crate::error::Result;
+use crate::store::Key;
+
+/// What the names of one PostgreSQL system begin with; its identifier is in every one of them, so that two
+/// clusters never mix.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct System {
+    /// The cluster's name.
+    pub cluster: String,
+    /// PostgreSQL's system identifier.
+    pub identifier: u64,
+}
+
+impl System {
+    /// What its keys begin with.
+    pub fn root(&self) -> String {
+        format!("{}/{}/", self.cluster, self.identifier)
+    }
+
+    /// The object `name` below the root.
+    ///
+    /// # Errors
+    /// Usage for a name that no object can have.
+    pub fn key(&self, name: &str) -> Result<Key> {
+        format!("{}{name}", self.root()).parse()
+    }
+
+    /// Takes a key apart: the system, and the name below its root. `None` for what belongs to no system.
+    pub fn parse<'k>(cluster: &str, key: &'k Key) -> Option<(System, &'k str)> {
+        let rest = key.as_str().strip_prefix(cluster)?.strip_prefix('/')?;
+        let (identifier, name) = rest.split_once('/')?;
+        let plain = identifier.bytes().all(|b| b.is_ascii_digit()) && !identifier.starts_with('0');
+        let identifier = identifier.parse().ok().filter(|_| plain)?;
+        Some((System { cluster: cluster.into(), identifier }, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_tells_its_system() {
+        let system = System { cluster: "main".into(), identifier: 7_311_111_111_111_111_111 };
+        let key = system.key("backup/x/backup.json").expect("a key");
+        assert_eq!(System::parse("main", &key), Some((system, "backup/x/backup.json")));
+        for other in ["main/dump/app/x.json", "main2/7/x", "main/07/x", "main/7x/y"] {
+            assert_eq!(System::parse("main", &other.parse().expect("a key")), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Examples and what one should know, of the verbs that work on physical backups.
+
+pub(crate) const RUN_HELP: &str = "\
+Examples:
+  Tonight's backup of the whole cluster, as the user postgres on the server's machine:
+    pg-backup run --repo file:///var/backups/toban
+  To a folder and a bucket in one pass, at no more than 100 MiB a second:
+    pg-backup run --repo local --repo s3 --max-rate 100M
+
+The server runs on. The backup holds the WAL that it needs and restores by itself, without any archive.
+Where the cluster has page checksums, each page is compared as it is read: a damaged one is told by file
+and block, the backup is kept and marked, and the status is 3.
+A role that is no superuser needs what `run` names when it lacks it: execute on pg_backup_start and
+pg_backup_stop, replication, and pg_read_all_settings. One replication slot must be free.";
+
+pub(crate) const RESTORE_HELP: &str = "\
+Examples:
+  The newest backup into an empty folder; then start a server there:
+    pg-backup restore --target-dir /var/lib/postgresql/15/main --repo local
+  Over what is left of a data directory, writing only what differs:
+    pg-backup restore --target-dir /var/lib/postgresql/15/main --delta --repo local
+  Beside the live server, its tablespace elsewhere, Debian's configuration to its own folder:
+    pg-backup restore 20261121T030000Z-120034 --target-dir /srv/look -T /srv/fast=/srv/look-fast \\
+        --config-dir /srv/look-conf --repo local
+
+The server recovers from the WAL inside the backup to the moment when the backup ended, is promoted, and
+begins a new timeline. It does not archive, unless --keep-archiving, so that it never pushes into the
+archive of the server that was backed up. global/pg_control is written last: a restore that did not
+finish cannot be started; run it again with --delta.
+As root the files go to the owner that they had, by name; else they are the caller's.
+backup_manifest is PostgreSQL's own: pg_verifybackup compares the restored folder before its first start.";

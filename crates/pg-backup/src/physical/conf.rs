@@ -1,0 +1,158 @@
+//! Configuration that lies outside the data directory, as Debian has it: found with its includes, stored as
+//! `conf/…`, and written back to where the restored server will read it.
+
+use super::source::Source;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use toban_core::{Context, Error, Result};
+
+/// The folder of a backup that holds them.
+pub(crate) const FOLDER: &str = "conf/";
+/// Files outside the folder of postgresql.conf, by their full path.
+const ELSEWHERE: &str = "elsewhere";
+/// PostgreSQL's own bound is ten.
+const DEPTH: usize = 10;
+
+/// The names, below `conf/`, of the three files that the server was told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Conf {
+    pub(crate) config_file: Option<String>,
+    pub(crate) hba_file: Option<String>,
+    pub(crate) ident_file: Option<String>,
+}
+
+impl Conf {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Conf::default()
+    }
+}
+
+/// The files by name below `conf/`, and which of them are the three.
+///
+/// # Errors
+/// When one cannot be read.
+pub(crate) fn collect(source: &Source) -> Result<(Conf, BTreeMap<String, Vec<u8>>)> {
+    let mut found = BTreeMap::new();
+    for path in &source.conf {
+        gather(path, 0, &mut found)?;
+    }
+    let data_dir = source.data_dir.canonicalize().unwrap_or_else(|_| source.data_dir.clone());
+    let outside = |path: &Path| !path.starts_with(&data_dir) && !path.starts_with(&source.data_dir);
+    found.retain(|path: &PathBuf, _| outside(path));
+    let base = source.conf.first().and_then(|p| p.parent()).filter(|b| outside(b));
+    let name = |path: &PathBuf| name(path, base);
+    let known = |i: usize| source.conf.get(i).filter(|p| found.contains_key(*p)).map(name);
+    let conf = Conf { config_file: known(0), hba_file: known(1), ident_file: known(2) };
+    let named = found.iter().map(|(path, bytes)| (name(path), bytes.clone())).collect();
+    Ok((conf, named))
+}
+
+/// Relative to postgresql.conf where it lies below its folder.
+fn name(path: &Path, base: Option<&Path>) -> String {
+    let below = base.and_then(|b| path.strip_prefix(b).ok());
+    let elsewhere = || Path::new(ELSEWHERE).join(path.strip_prefix("/").unwrap_or(path));
+    below.map_or_else(elsewhere, Path::to_path_buf).to_string_lossy().into_owned()
+}
+
+fn gather(path: &Path, depth: usize, found: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
+    if depth > DEPTH || found.contains_key(path) {
+        return Ok(());
+    }
+    let bytes = match fs::read(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other.doing(|| format!("read {}", path.display()))?,
+    };
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    found.insert(path.to_path_buf(), bytes);
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    for include in text.lines().filter_map(include) {
+        for path in files(&include, folder)? {
+            gather(&path, depth + 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// A directive that names other files.
+#[derive(Debug, PartialEq, Eq)]
+enum Include {
+    File(String),
+    Folder(String),
+}
+
+/// `include 'x'`, `include_if_exists = 'x'`, `include_dir 'x'`; pg_hba.conf has them from 16 on, quotes optional.
+fn include(line: &str) -> Option<Include> {
+    let line = line.trim_start();
+    let word = line.split(|c: char| c.is_whitespace() || c == '=').next().unwrap_or_default();
+    let rest = line[word.len()..].trim_start().trim_start_matches('=').trim_start();
+    let quoted = |q: char| rest.strip_prefix(q).and_then(|r| r.split(q).next());
+    let value = quoted('\'').or_else(|| quoted('"')).or_else(|| rest.split(['#', ' ', '\t']).next())?;
+    let value = Some(value.to_string()).filter(|v| !v.is_empty())?;
+    match word.to_ascii_lowercase().as_str() {
+        "include" | "include_if_exists" => Some(Include::File(value)),
+        "include_dir" => Some(Include::Folder(value)),
+        _ => None,
+    }
+}
+
+fn files(include: &Include, folder: &Path) -> Result<Vec<PathBuf>> {
+    let dir = match include {
+        Include::File(path) => return Ok(vec![folder.join(path)]),
+        Include::Folder(dir) => folder.join(dir),
+    };
+    let entries = match fs::read_dir(&dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.doing(|| format!("read {}", dir.display()))?,
+    };
+    let paths = entries.flatten().map(|e| e.path());
+    Ok(paths.filter(|p| p.extension().is_some_and(|e| e == "conf")).collect())
+}
+
+/// What is written behind a restored postgresql.conf: its own paths lead to the machine that was backed up, and a
+/// server started with them would open the old data directory.
+///
+/// # Errors
+/// Usage for a path that is not UTF-8.
+pub(crate) fn moved(conf: &Conf, folder: &Path, target: &Path) -> Result<String> {
+    let mut text = String::from("\n# Added by pg-backup restore: what was restored lies here.\n");
+    let mut line = |name: &str, path: &Path| {
+        let path = path.to_str().ok_or_else(|| Error::usage(format!("{} is not UTF-8", path.display())))?;
+        text += &format!("{name} = '{}'\n", path.replace('\\', "\\\\").replace('\'', "''"));
+        Ok::<(), Error>(())
+    };
+    line("data_directory", target)?;
+    for (name, file) in [("hba_file", &conf.hba_file), ("ident_file", &conf.ident_file)] {
+        if let Some(file) = file {
+            line(name, &folder.join(file))?;
+        }
+    }
+    text += "external_pid_file = ''\n";
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn includes_as_postgresql_reads_them() {
+        let file = |p: &str| Some(Include::File(p.into()));
+        assert_eq!(include("include 'a b.conf' # why"), file("a b.conf"));
+        assert_eq!(include("  Include_If_Exists='x.conf'"), file("x.conf"));
+        assert_eq!(include("include_dir 'conf.d'"), Some(Include::Folder("conf.d".into())));
+        assert_eq!(include("include \"hba x\""), file("hba x"));
+        for other in ["#include 'x'", "included = 'x'", "local all all trust", "", "include"] {
+            assert_eq!(include(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn names_are_below_conf() {
+        let base = Path::new("/etc/postgresql/15/main");
+        assert_eq!(name(&base.join("conf.d/x.conf"), Some(base)), "conf.d/x.conf");
+        assert_eq!(name(Path::new("/etc/site.conf"), Some(base)), "elsewhere/etc/site.conf");
+    }
+}

@@ -1,0 +1,203 @@
+//! `files.jsonl.zst`: one line for each file of a backup, written and read as a stream.
+//!
+//! A line says what the file is and of which pieces it is made, wherever they lie: packs of this backup, or of an
+//! earlier one. Lines repeat what they share with their neighbours; zstd makes that nearly free.
+
+use serde::{Deserialize, Serialize};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, PathBuf};
+use std::sync::mpsc::Receiver;
+use toban_core::{Context, Error, Result};
+
+/// A path below the data directory. Text where it is UTF-8, else hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "Spelled", into = "Spelled")]
+pub(crate) struct Name(pub(crate) Vec<u8>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Spelled {
+    Text(String),
+    Hex { hex: String },
+}
+
+impl From<Spelled> for Name {
+    fn from(spelled: Spelled) -> Name {
+        match spelled {
+            Spelled::Text(text) => Name(text.into_bytes()),
+            Spelled::Hex { hex } => Name(unhex(&hex).unwrap_or_default()),
+        }
+    }
+}
+
+impl From<Name> for Spelled {
+    fn from(name: Name) -> Spelled {
+        match String::from_utf8(name.0) {
+            Ok(text) => Spelled::Text(text),
+            Err(e) => Spelled::Hex { hex: toban_core::sum::hex(e.as_bytes()) },
+        }
+    }
+}
+
+fn unhex(hex: &str) -> Option<Vec<u8>> {
+    let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
+    hex.as_bytes().chunks(2).map(pair).collect()
+}
+
+impl Name {
+    /// The name as a relative path that stays below its root.
+    ///
+    /// # Errors
+    /// Corrupt for anything else: a repository must not make us write elsewhere.
+    pub(crate) fn path(&self) -> Result<PathBuf> {
+        let path = PathBuf::from(std::ffi::OsString::from_vec(self.0.clone()));
+        let plain = !self.0.contains(&0) && path.components().all(|c| matches!(c, Component::Normal(_)));
+        if plain && !self.0.is_empty() && path.components().count() == self.0.split(|b| *b == b'/').count() {
+            return Ok(path);
+        }
+        Err(Error::corrupt(format!("the index names {:?}, which is no path below a folder", self.shown())))
+    }
+
+    /// For people.
+    pub(crate) fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+
+    /// As text, for rules that only know ASCII names.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<&std::path::Path> for Name {
+    fn from(path: &std::path::Path) -> Name {
+        Name(path.as_os_str().as_bytes().to_vec())
+    }
+}
+
+/// What a line stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    File,
+    Folder,
+}
+
+/// Where a stretch of a file lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Piece {
+    /// The pack: an index into the manifest's `packs`.
+    pub(crate) pack: u32,
+    /// Where the frame begins in the pack, its length there, its SHA-256, and its length unpacked.
+    pub(crate) at: u64,
+    pub(crate) stored: u32,
+    pub(crate) sha256: String,
+    pub(crate) plain: u32,
+    /// Where the stretch begins in the unpacked frame, its length and CRC-32C.
+    pub(crate) from: u32,
+    pub(crate) bytes: u32,
+    pub(crate) crc32c: u32,
+}
+
+/// One file or folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) path: Name,
+    pub(crate) kind: Kind,
+    /// Permissions.
+    pub(crate) mode: u32,
+    /// Seconds since 1970.
+    pub(crate) modified: i64,
+    pub(crate) size: u64,
+    /// Of the whole content.
+    pub(crate) crc32c: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// What went into an index.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The lines of the entries that arrive, until all senders are gone.
+pub(crate) struct Lines<'a> {
+    entries: Receiver<Entry>,
+    line: Vec<u8>,
+    at: usize,
+    totals: &'a mut Totals,
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(entries: Receiver<Entry>, totals: &'a mut Totals) -> Lines<'a> {
+        Lines { entries, line: Vec::new(), at: 0, totals }
+    }
+}
+
+impl Read for Lines<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.line.len() {
+            let Ok(entry) = self.entries.recv() else { return Ok(0) };
+            self.totals.files += u64::from(entry.kind == Kind::File);
+            self.totals.bytes += entry.size;
+            self.line.clear();
+            serde_json::to_writer(&mut self.line, &entry)?;
+            self.line.push(b'\n');
+            self.at = 0;
+        }
+        let n = buf.len().min(self.line.len() - self.at);
+        buf[..n].copy_from_slice(&self.line[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
+/// The compressed index as a stream.
+///
+/// # Errors
+/// When there is no memory for it.
+pub(crate) fn packed(lines: Lines<'_>) -> Result<impl Read> {
+    zstd::stream::read::Encoder::new(lines, 3).doing(|| "start zstd".into())
+}
+
+/// The entries of a stored index.
+///
+/// # Errors
+/// When there is no memory for it; damage is an error of the iterator.
+pub(crate) fn read(stored: impl Read) -> Result<impl Iterator<Item = Result<Entry>>> {
+    let plain = zstd::stream::read::Decoder::new(stored).doing(|| "start zstd".into())?;
+    let lines = BufReader::new(plain).split(b'\n');
+    Ok(lines.map(|line| {
+        let line = line.doing(|| "read the index".to_string())?;
+        serde_json::from_slice(&line)
+            .map_err(|e| Error::corrupt("a line of the index does not parse").because(e))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_paths_below_the_root() {
+        for fine in [&b"base/1/2"[..], b"a b\n", b"\xff"] {
+            Name(fine.to_vec()).path().expect("a path");
+        }
+        for bad in [&b""[..], b"/etc/passwd", b"a/../b", b"..", b"a//b", b"a/", b"./a", b"a\0b"] {
+            assert!(Name(bad.to_vec()).path().is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_survives_the_index(bytes in proptest::collection::vec(any::<u8>(), 1..50)) {
+            let name = Name(bytes);
+            let line = serde_json::to_string(&name).expect("a line");
+            prop_assert_eq!(serde_json::from_str::<Name>(&line).expect("reads"), name);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `list`, of physical backups.
+
+use super::catalog::{self, Stored};
+use crate::manifest::Id;
+use jiff::Timestamp;
+use serde::Serialize;
+use toban_core::repo::Repo;
+use toban_core::wal::{Lsn, Timeline};
+use toban_core::{Error, Out, Record, Result, out};
+
+/// One backup in one repository.
+#[derive(Serialize)]
+struct Row {
+    repo: String,
+    id: Id,
+    label: Option<String>,
+    system_identifier: String,
+    started: Timestamp,
+    seconds: f64,
+    bytes: u64,
+    stored_bytes: u64,
+    timeline: Timeline,
+    start_lsn: Lsn,
+    stop_lsn: Lsn,
+    major: u32,
+    standby: bool,
+    damaged_pages: u64,
+    verified: Option<Timestamp>,
+}
+
+impl Row {
+    fn of(stored: &Stored) -> Row {
+        let b = &stored.backup;
+        Row {
+            repo: stored.repo.name.clone(),
+            id: b.id.clone(),
+            label: b.label.clone(),
+            system_identifier: b.system_identifier.clone(),
+            started: b.started,
+            seconds: b.seconds(),
+            bytes: b.bytes,
+            stored_bytes: b.stored_bytes(),
+            timeline: b.timeline,
+            start_lsn: b.start_lsn,
+            stop_lsn: b.stop_lsn,
+            major: b.major,
+            standby: b.standby,
+            damaged_pages: b.damage.pages,
+            verified: stored.verified,
+        }
+    }
+}
+
+impl Record for Row {
+    const SCHEMA: &'static str = "pg-backup.list-backup/1";
+    const HEAD: &'static [&'static str] = &[
+        "repo", "backup", "id", "label", "size", "stored", "seconds", "timeline", "from", "until", "pg",
+        "damaged", "verified",
+    ];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.repo.clone(),
+            "cluster".into(),
+            self.id.to_string(),
+            self.label.clone().unwrap_or("-".into()),
+            out::bytes(self.bytes),
+            out::bytes(self.stored_bytes),
+            format!("{:.1}", self.seconds),
+            self.timeline.to_string(),
+            self.start_lsn.to_string(),
+            self.stop_lsn.to_string(),
+            self.major.to_string(),
+            self.damaged_pages.to_string(),
+            self.verified.map_or("never".into(), |t| t.strftime("%Y-%m-%dT%H:%MZ").to_string()),
+        ]
+    }
+}
+
+/// Lists a repository's backups; what is damaged is returned. That it cannot be asked is told by its dumps.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(crate) fn emit(repo: &Repo, cluster: &str, out: &mut Out<'_>) -> Result<Vec<Error>> {
+    let Ok(contents) = catalog::read(repo, cluster) else { return Ok(Vec::new()) };
+    contents.backups.iter().try_for_each(|stored| out.emit(&Row::of(stored)))?;
+    Ok(contents.damaged)
+}

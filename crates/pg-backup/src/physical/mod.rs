@@ -1,0 +1,27 @@
+//! Physical backups: the whole cluster by PostgreSQL's low-level API, and its restore (docs/FORMATS.md).
+
+mod backup;
+pub(crate) mod catalog;
+mod conf;
+mod control;
+mod copy;
+mod exclude;
+mod fleet;
+mod frames;
+mod index;
+mod job;
+pub(crate) mod list;
+mod owner;
+mod pack;
+mod page;
+mod plan;
+pub(crate) mod prune;
+pub(crate) mod restore;
+mod run;
+mod source;
+pub(crate) mod verify;
+mod wal;
+mod walk;
+mod watch;
+
+pub(crate) use run::run;

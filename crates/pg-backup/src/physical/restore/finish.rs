@@ -1,0 +1,128 @@
+//! The end of a restore: how the server recovers, its backup_manifest, and pg_control when all else is durable.
+
+use super::manifest::Manifest;
+use super::target::{Target, UNFINISHED};
+use super::{conf, shown};
+use crate::cli;
+use crate::physical::backup::Backup;
+use crate::physical::control;
+use crate::physical::index::Entry;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use toban_core::{Context, Error, Result, durable};
+
+/// Makes a whole, startable data directory of what was written.
+///
+/// # Errors
+/// Those of the file system.
+pub(super) fn finish(
+    args: &cli::Restore,
+    backup: &Backup,
+    target: &Target,
+    mut kept: BTreeMap<String, (Entry, Vec<u8>)>,
+    mut manifest: Manifest,
+) -> Result<()> {
+    let missing = || Error::corrupt(format!("backup {} has no pg_control", backup.id));
+    let (entry, control) = kept.remove(control::NAME).ok_or_else(missing)?;
+    if let Some((entry, map)) = kept.remove("tablespace_map") {
+        let map = remap(&String::from_utf8_lossy(&map), target);
+        write(target, "tablespace_map", map.as_bytes())?;
+        manifest.bytes("tablespace_map", map.as_bytes(), entry.modified)?;
+    }
+    conf::write(args, backup, target, &kept, &mut manifest)?;
+    write(target, "recovery.signal", b"")?;
+    recovery(args, backup, target)?;
+    manifest.file(&entry)?;
+    manifest.end(backup)?;
+    target.own(&target.dir.join("backup_manifest"))?;
+    target.dress(&target.dir, target.mode)?;
+    sync(target)?;
+    fs::remove_file(target.dir.join(UNFINISHED))
+        .doing(|| "remove the mark of the unfinished restore".into())?;
+    durable::sync_dir(&target.dir)?;
+    write(target, control::NAME, &control)
+}
+
+fn write(target: &Target, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = target.dir.join(name);
+    durable::replace(&path, 0o600, |w| w.write_all(bytes).doing(|| format!("write {}", shown(&path))))?;
+    target.own(&path)
+}
+
+/// `16400 /srv/old` becomes the tablespace's new place; recovery makes the links from it. A place in the map escapes
+/// line breaks and backslashes by a backslash.
+fn remap(map: &str, target: &Target) -> String {
+    let mut text = String::new();
+    for line in records(map) {
+        let (oid, old) = line.split_once(' ').unwrap_or((&line, ""));
+        let place = oid.parse().ok().and_then(|oid: u32| target.tablespaces.get(&oid));
+        let new = place.map_or(old.to_string(), |(path, _)| escape(&path.display().to_string()));
+        text += &format!("{oid} {new}\n");
+    }
+    text
+}
+
+fn records(map: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut escaped = false;
+    let mut line = String::new();
+    for c in map.chars() {
+        match c {
+            '\n' if !escaped => lines.push(std::mem::take(&mut line)),
+            c => line.push(c),
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    lines
+}
+
+fn escape(path: &str) -> String {
+    path.replace('\\', "\\\\").replace('\n', "\\\n").replace('\r', "\\\r")
+}
+
+/// Behind everything that the server was told before: it recovers from the WAL inside the backup to the end of the
+/// backup, takes a new timeline, and never pushes into the archive of the server that was backed up.
+fn recovery(args: &cli::Restore, backup: &Backup, target: &Target) -> Result<()> {
+    let path = target.dir.join("postgresql.auto.conf");
+    let mut text = match fs::read_to_string(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        other => other.doing(|| format!("read {}", shown(&path)))?,
+    };
+    // Two targets are one too many, even where the second is empty: those of an earlier recovery go.
+    text = text.lines().filter(|l| !l.starts_with("recovery_target")).flat_map(|l| [l, "\n"]).collect();
+    text += &format!("# Added by pg-backup restore of {}.\n", backup.id);
+    // The server wants a command in recovery; this one says that there is no archive, so that pg_wal is read.
+    text += "restore_command = 'false'\nrecovery_target = 'immediate'\nrecovery_target_action = 'promote'\n";
+    text += "recovery_target_timeline = 'current'\n";
+    if !args.keep_archiving {
+        text += "archive_mode = 'off'\n";
+    }
+    write(target, "postgresql.auto.conf", text.as_bytes())
+}
+
+/// Everything on the target's file systems: one call each instead of one for each of a hundred thousand files.
+fn sync(target: &Target) -> Result<()> {
+    let places = target.tablespaces.values().map(|(path, _)| path.as_path());
+    for place in places.chain([target.dir.as_path()]) {
+        sync_fs(place).doing(|| format!("make {} durable", shown(place)))?;
+    }
+    Ok(())
+}
+
+fn sync_fs(place: &Path) -> std::io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(place)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_is_written_anew_with_its_escapes() {
+        let tablespaces = [(16400, ("/new\n\\x".into(), "/old".into()))].into();
+        let target = Target { dir: "/t".into(), delta: false, ids: None, mode: 0o700, tablespaces };
+        let map = remap("16400 /old\\\nx\n16401 /kept\n", &target);
+        assert_eq!(map, "16400 /new\\\n\\\\x\n16401 /kept\n");
+    }
+}

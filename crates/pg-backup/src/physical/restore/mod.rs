@@ -1,0 +1,113 @@
+//! `restore`: a backup becomes a data directory that recovers by itself when a server is started in it.
+//!
+//! pg_control comes last, after everything else is durable: until then no server starts there.
+
+mod conf;
+mod fetch;
+mod finish;
+mod manifest;
+mod sweep;
+mod target;
+
+use super::backup::Backup;
+use super::catalog;
+use crate::cli;
+use crate::manifest::Id;
+use fetch::Fetched;
+pub(super) use fetch::entries;
+use serde::Serialize;
+use std::path::Path;
+use std::time::Instant;
+use target::Target;
+use toban_core::config::Config;
+use toban_core::wal::Lsn;
+use toban_core::{Out, Record, Result, out};
+
+/// What was restored, or would be.
+#[derive(Serialize)]
+struct Restored {
+    id: Id,
+    repo: String,
+    target_dir: String,
+    files: u64,
+    bytes: u64,
+    /// Bytes that were written; with --delta the rest was there already.
+    written_bytes: u64,
+    /// Where recovery ends, from the WAL inside the backup; then the server is promoted.
+    recovers_to: Lsn,
+    seconds: f64,
+}
+
+impl Record for Restored {
+    const SCHEMA: &'static str = "pg-backup.restore/1";
+    const HEAD: &'static [&'static str] =
+        &["restored", "from", "into", "files", "size", "written", "recovers to", "seconds"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.repo.clone(),
+            self.target_dir.clone(),
+            self.files.to_string(),
+            out::bytes(self.bytes),
+            out::bytes(self.written_bytes),
+            format!("{}, then promotes", self.recovers_to),
+            format!("{:.1}", self.seconds),
+        ]
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let repos = args.repos.open(config)?;
+    let stored = catalog::find(&repos, &args.repos.cluster, &args.id)?;
+    let begun = Instant::now();
+    let target = Target::plan(args, &stored.backup)?;
+    warn(&stored.backup);
+    let written = if args.dry.dry_run { 0 } else { act(args, &stored, &target)? };
+    out.emit(&Restored {
+        id: stored.backup.id.clone(),
+        repo: stored.repo.name.clone(),
+        target_dir: target.dir.display().to_string(),
+        files: stored.backup.files,
+        bytes: stored.backup.bytes,
+        written_bytes: written,
+        recovers_to: stored.backup.stop_lsn,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+fn act(args: &cli::Restore, stored: &catalog::Stored, target: &Target) -> Result<u64> {
+    target.prepare()?;
+    let Fetched { kept, manifest, written, names } = fetch::all(args, stored, target)?;
+    if target.delta {
+        sweep::extra(target, &names)?;
+    }
+    finish::finish(args, &stored.backup, target, kept, manifest)?;
+    Ok(written)
+}
+
+/// What differs between the two machines and may matter: an index in another library's order gives wrong answers.
+fn warn(backup: &Backup) {
+    let here = super::source::libc();
+    let there = &backup.host.libc;
+    if !here.is_empty() && !there.is_empty() && here != *there {
+        log::warn!(
+            "the backup is of a machine with {there}, this one has {here}: indexes on text may be in another order; \
+             run reindex on them, and pg_amcheck"
+        );
+    }
+    if !backup.host.preload.is_empty() {
+        log::info!("the server loads {} at its start; they must be installed here", backup.host.preload);
+    }
+    if backup.damage.pages > 0 {
+        log::warn!("{} pages were damaged in the source when this backup was taken", backup.damage.pages);
+    }
+}
+
+/// What the reader of the index says when all workers are gone; theirs is the error to tell.
+const UNSERVED: &str = "no worker is left";
+
+/// For messages.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

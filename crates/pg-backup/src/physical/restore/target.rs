@@ -1,0 +1,234 @@
+//! Where a backup is restored to: what must hold before, and its folders and tablespace links.
+
+use super::shown;
+use crate::cli;
+use crate::physical::backup::{Backup, Owner};
+use crate::physical::{control, owner};
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use toban_core::{Context, Error, Result, durable, out};
+
+/// Says that a restore into this folder has begun and not ended.
+pub(super) const UNFINISHED: &str = "pg-backup-restore-unfinished";
+
+/// A target that may be written to.
+pub(super) struct Target {
+    pub(super) dir: PathBuf,
+    pub(super) delta: bool,
+    /// Whose files they become; none when we are not root and they are simply ours.
+    pub(super) ids: Option<(u32, u32)>,
+    pub(super) mode: u32,
+    /// By OID: where each tablespace goes, and where it was.
+    pub(super) tablespaces: BTreeMap<u32, (PathBuf, String)>,
+}
+
+impl Target {
+    /// Checks all that can be checked before the first write.
+    ///
+    /// # Errors
+    /// Failed or Usage, with what is in the way.
+    pub(super) fn plan(args: &cli::Restore, backup: &Backup) -> Result<Target> {
+        let dir = std::path::absolute(&args.target_dir).doing(|| "find the target".into())?;
+        let target = Target {
+            delta: args.delta,
+            ids: ids(&backup.owner)?,
+            mode: if backup.owner.mode == 0o750 { 0o750 } else { 0o700 },
+            tablespaces: mapped(args, backup)?,
+            dir,
+        };
+        not_running(&target.dir)?;
+        target.fits(backup)?;
+        target.tablespaces.values().try_for_each(|(path, _)| target.tablespace_fits(path))?;
+        if !target.delta {
+            target.space(backup.bytes)?;
+        }
+        Ok(target)
+    }
+
+    fn fits(&self, backup: &Backup) -> Result<()> {
+        if is_empty(&self.dir)? {
+            return Ok(());
+        }
+        if !self.delta {
+            let e = Error::failed(format!("{} is not empty", shown(&self.dir)));
+            return Err(e.hint("empty it, or give --delta to rewrite only what differs from the backup"));
+        }
+        if self.dir.join(UNFINISHED).exists() {
+            return Ok(());
+        }
+        let version = fs::read_to_string(self.dir.join("PG_VERSION")).unwrap_or_default();
+        if version.trim() != backup.major.to_string() {
+            let what = match version.trim() {
+                "" => "no data directory".to_string(),
+                other => format!("of PostgreSQL {other}, the backup of {}", backup.major),
+            };
+            return Err(Error::failed(format!(
+                "{} is {what}: --delta would delete what is in it",
+                shown(&self.dir)
+            )));
+        }
+        let system = control::read(&self.dir).ok().and_then(|bytes| control::system_identifier(&bytes));
+        match system {
+            Some(id) if id.to_string() != backup.system_identifier => Err(Error::failed(format!(
+                "{} is of system {id}, the backup of {}",
+                shown(&self.dir),
+                backup.system_identifier
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn tablespace_fits(&self, path: &Path) -> Result<()> {
+        if self.delta || is_empty(path)? {
+            return Ok(());
+        }
+        let e = Error::failed(format!("the folder {} of a tablespace is not empty", shown(path)));
+        Err(e.hint("empty it, or put the tablespace elsewhere: --tablespace-mapping OLD=NEW"))
+    }
+
+    /// Bytes free on all file systems that are written to, each counted once.
+    fn space(&self, needed: u64) -> Result<()> {
+        let mut free = BTreeMap::new();
+        for path in self.tablespaces.values().map(|(p, _)| p).chain([&self.dir]) {
+            let there = existing(path);
+            let stat = rustix::fs::statvfs(&there).map_err(std::io::Error::from);
+            let stat = stat.doing(|| format!("ask for the space of {}", shown(&there)))?;
+            let device = fs::metadata(&there).map_or(0, |m| m.dev());
+            free.insert(device, stat.f_bavail * stat.f_frsize);
+        }
+        let free: u64 = free.values().sum();
+        if free >= needed {
+            return Ok(());
+        }
+        let (needed, free) = (out::bytes(needed), out::bytes(free));
+        Err(Error::failed(format!("the backup needs {needed}, and {} has {free} free", shown(&self.dir))))
+    }
+
+    /// Makes the folder unusable for a server, then its folders and links.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn prepare(&self) -> Result<()> {
+        self.folder(&self.dir)?;
+        let mark = self.dir.join(UNFINISHED);
+        durable::replace(&mark, 0o600, |w| {
+            w.write_all(
+                b"pg-backup restore has not ended. No server starts here; run it again with --delta.\n",
+            )
+            .doing(|| "write the mark".into())
+        })?;
+        match fs::remove_file(self.dir.join(control::NAME)) {
+            Ok(()) => durable::sync_dir(&self.dir.join("global"))?,
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e).doing(|| "remove pg_control".into()),
+        }
+        self.tablespaces.iter().try_for_each(|(oid, (path, _))| self.link(*oid, path))
+    }
+
+    fn link(&self, oid: u32, path: &Path) -> Result<()> {
+        self.folder(path)?;
+        self.folder(&self.dir.join("pg_tblspc"))?;
+        let link = self.dir.join(format!("pg_tblspc/{oid}"));
+        if fs::read_link(&link).is_ok_and(|to| to == path) {
+            return Ok(());
+        }
+        if link.is_symlink() {
+            fs::remove_file(&link).doing(|| format!("remove {}", shown(&link)))?;
+        }
+        symlink(path, &link).doing(|| format!("link {} to {}", shown(&link), shown(path)))
+    }
+
+    /// Makes a folder and those above it, or takes it as it is; the new ones are the server's.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn folder(&self, path: &Path) -> Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent() {
+            self.folder(parent)?;
+        }
+        match DirBuilder::new().mode(self.mode).create(path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(e) => Err(e).doing(|| format!("create the folder {}", shown(path))),
+            Ok(()) => self.own(path),
+        }
+    }
+
+    /// Gives `path` to its owner.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn own(&self, path: &Path) -> Result<()> {
+        let Some((uid, gid)) = self.ids else { return Ok(()) };
+        chown(path, Some(uid), Some(gid)).doing(|| format!("give {} to its owner", shown(path)))
+    }
+
+    /// Owner and permissions of a file or folder that is there.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn dress(&self, path: &Path, mode: u32) -> Result<()> {
+        self.own(path)?;
+        // Nothing set-uid, nothing that others may write.
+        let mode = fs::Permissions::from_mode(mode & 0o755);
+        fs::set_permissions(path, mode).doing(|| format!("set the permissions of {}", shown(path)))
+    }
+}
+
+/// Root gives the files to the owner that they had, by name.
+fn ids(owner: &Owner) -> Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let numbers = owner::numbers(owner).ok_or_else(|| {
+        Error::failed(format!("there is no user {} with group {} here", owner.user, owner.group))
+            .hint("create them, or run as the user that the server shall run as")
+    });
+    numbers.map(Some)
+}
+
+fn mapped(args: &cli::Restore, backup: &Backup) -> Result<BTreeMap<u32, (PathBuf, String)>> {
+    let known = |old: &str| backup.tablespaces.iter().any(|t| t.location == old);
+    if let Some(map) = args.tablespace_mapping.iter().find(|m| !known(&m.old)) {
+        let all: Vec<&str> = backup.tablespaces.iter().map(|t| t.location.as_str()).collect();
+        let e = Error::usage(format!("the backup has no tablespace in {}", map.old));
+        return Err(e.hint(format!("it has: {}", all.join(", "))));
+    }
+    let place = |location: &str| {
+        let map = args.tablespace_mapping.iter().find(|m| m.old == location);
+        map.map_or_else(|| PathBuf::from(location), |m| m.new.clone())
+    };
+    let all = backup.tablespaces.iter();
+    Ok(all.map(|t| (t.oid, (place(&t.location), t.location.clone()))).collect())
+}
+
+fn is_empty(dir: &Path) -> Result<bool> {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(e).doing(|| format!("look into {}", shown(dir))),
+    }
+}
+
+/// The path, or the nearest folder above it that is there.
+fn existing(path: &Path) -> PathBuf {
+    path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_path_buf()
+}
+
+/// A server writes its process's number into the first line of postmaster.pid.
+fn not_running(dir: &Path) -> Result<()> {
+    let text = fs::read_to_string(dir.join("postmaster.pid")).unwrap_or_default();
+    let pid = text.lines().next().and_then(|l| l.trim().parse::<u32>().ok());
+    match pid.filter(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+        Some(pid) => {
+            Err(Error::failed(format!("a server runs in {}: process {pid}", shown(dir)))
+                .hint("stop it first"))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,156 @@
+//! What lies in a data directory and goes into a backup.
+
+use super::backup::Tablespace;
+use super::exclude::{self, Relation};
+use super::index::{Entry, Kind, Name};
+use super::page::SEGMENT_PAGES;
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use toban_core::{Context, Error, Result};
+
+/// Deeper than any data directory; a loop of links ends here.
+const DEPTH: usize = 32;
+
+/// A file or folder to copy.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: Name,
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) modified: i64,
+    pub(crate) size: u64,
+    /// Of a relation's file: the number of its first page.
+    pub(crate) first_page: Option<u32>,
+}
+
+impl Listed {
+    fn of(name: Name, meta: &Metadata) -> Listed {
+        let kind = if meta.is_dir() { Kind::Folder } else { Kind::File };
+        let text = name.text();
+        let relation = exclude::of_relations(text).then(|| text.rsplit('/').next().unwrap_or(text));
+        let first_page =
+            relation.and_then(exclude::relation).map(|r: Relation<'_>| r.segment * SEGMENT_PAGES);
+        let size = if meta.is_file() { meta.len() } else { 0 };
+        let mode = meta.permissions().mode() & 0o7777;
+        Listed { name, kind, mode, modified: meta.mtime(), size, first_page }
+    }
+
+    /// The line of the index that it becomes, without pieces.
+    pub(crate) fn entry(&self) -> Entry {
+        Entry {
+            path: self.name.clone(),
+            kind: self.kind,
+            mode: self.mode,
+            modified: self.modified,
+            size: self.size,
+            crc32c: 0,
+            pieces: Vec::new(),
+        }
+    }
+}
+
+/// Folders first, each before what it holds; then files, the largest first. pg_control is not among them: it is
+/// copied last.
+///
+/// # Errors
+/// When the data directory cannot be read.
+pub(crate) fn walk(data_dir: &Path) -> Result<Vec<Listed>> {
+    let mut found = Vec::new();
+    folder(data_dir, Path::new(""), &mut found)?;
+    found.sort_by(|a, b| {
+        let folders_first = (b.kind == Kind::Folder).cmp(&(a.kind == Kind::Folder));
+        let inner = || if a.kind == Kind::Folder { a.name.cmp(&b.name) } else { b.size.cmp(&a.size) };
+        folders_first.then_with(inner).then_with(|| a.name.cmp(&b.name))
+    });
+    Ok(found)
+}
+
+/// The tablespaces outside the data directory, by their links.
+///
+/// # Errors
+/// When the folder of the links cannot be read.
+pub(crate) fn links(data_dir: &Path) -> Result<Vec<Tablespace>> {
+    let folder = data_dir.join("pg_tblspc");
+    let names = names(&folder).map_err(|e| unreadable(e, &folder))?;
+    let link = |name: &PathBuf| {
+        let location = fs::read_link(folder.join(name)).ok()?.to_str()?.to_string();
+        Some(Tablespace { oid: name.to_str()?.parse().ok()?, location })
+    };
+    Ok(names.iter().filter_map(link).collect())
+}
+
+/// The bytes of all.
+pub(crate) fn bytes(listed: &[Listed]) -> u64 {
+    listed.iter().map(|l| l.size).sum()
+}
+
+fn folder(data_dir: &Path, at: &Path, found: &mut Vec<Listed>) -> Result<()> {
+    let path = data_dir.join(at);
+    if at.components().count() > DEPTH {
+        return Err(Error::failed(format!("{} is too deep: is there a loop of links?", path.display())));
+    }
+    let names = match names(&path) {
+        Ok(names) => names,
+        // Dropped since it was listed.
+        Err(e) if e.kind() == ErrorKind::NotFound && at != Path::new("") => return Ok(()),
+        Err(e) => return Err(unreadable(e, &path)),
+    };
+    let unlogged = exclude::unlogged(names.iter().map(|n| n.to_str().unwrap_or_default()));
+    for name in &names {
+        if !unlogged.contains(name.to_str().unwrap_or_default()) {
+            one(data_dir, &at.join(name), found)?;
+        }
+    }
+    Ok(())
+}
+
+fn names(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    fs::read_dir(path)?.map(|e| Ok(e?.file_name().into())).collect()
+}
+
+/// Links are followed: a data directory may have pg_wal or a log elsewhere, and a restored one is plain.
+fn one(data_dir: &Path, at: &Path, found: &mut Vec<Listed>) -> Result<()> {
+    let name = Name::from(at);
+    if exclude::excluded(name.text()) || name.text() == "global/pg_control" {
+        return Ok(());
+    }
+    let path = data_dir.join(at);
+    let meta = match fs::metadata(&path) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(unreadable(e, &path)),
+    };
+    if meta.is_dir() {
+        return below(data_dir, at, Listed::of(name, &meta), found);
+    }
+    if !meta.is_file() {
+        log::warn!("{} is neither a file nor a folder; it is not in the backup", path.display());
+    } else if !name.text().starts_with("pg_wal/") {
+        // WAL is taken apart from the rest, and only what the backup needs.
+        found.push(Listed::of(name, &meta));
+    }
+    Ok(())
+}
+
+fn below(data_dir: &Path, at: &Path, listed: Listed, found: &mut Vec<Listed>) -> Result<()> {
+    let name = listed.name.clone();
+    // A tablespace's link is made by recovery from tablespace_map; a folder in its place would be in the way.
+    let linked = at.parent() == Some(Path::new("pg_tblspc")) && data_dir.join(at).is_symlink();
+    if !linked {
+        found.push(listed);
+    }
+    if exclude::emptied(name.text()) { Ok(()) } else { folder(data_dir, at, found) }
+}
+
+fn unreadable(e: std::io::Error, path: &Path) -> Error {
+    let denied = e.kind() == ErrorKind::PermissionDenied;
+    let e = Err::<(), _>(e).doing(|| format!("read {}", path.display())).expect_err("it is an error");
+    match denied {
+        true => {
+            e.hint("run as the user that owns the data directory (postgres), on the server's own machine")
+        }
+        false => e,
+    }
+}

@@ -1,0 +1,90 @@
+//! What is done with backups that are there: list, verify, check, prune, and a restore over what is there.
+
+use crate::lab::{back_up, content, fill, lab, restore, serve};
+use std::fs;
+
+#[test]
+fn listed_verified_checked_and_pruned_in_two_phases() {
+    let world = lab(15);
+    fill(&world, 1000);
+    world.run(&["check"]).refused(4, "");
+    let ids: Vec<String> = (0..3)
+        .map(|_| back_up(&world, &["--label", "night"])["id"].as_str().expect("an id").into())
+        .collect();
+    let listed = world.run(&["list", "--json"]).json();
+    assert_eq!(listed.iter().map(|r| r["id"].as_str().expect("an id")).collect::<Vec<_>>(), ids);
+    assert_eq!((&listed[0]["label"], &listed[0]["major"]), (&"night".into(), &15.into()));
+    world.run(&["verify", "--newest"]).fine();
+    world.run(&["check"]).fine();
+    world.run(&["check", "--at", "2099-01-01T00:00:00Z"]).refused(4, "");
+
+    let prune = |more: &[&str]| {
+        let args: Vec<&str> = ["prune", "--keep-last", "1", "--json"].iter().chain(more).copied().collect();
+        let steps = world.run(&args).json();
+        steps.iter().map(|s| s["action"].as_str().expect("a word").to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(prune(&["--dry-run"]), ["delete", "delete", "keep"]);
+    assert_eq!(prune(&[]), ["delete", "delete", "keep"]);
+    assert_eq!(world.run(&["list", "--json"]).json().len(), 1);
+    let packs = || world.files().iter().filter(|f| f.display().to_string().contains("/pack/")).count();
+    let all = packs();
+    assert_eq!(prune(&[]), ["keep"], "marked a moment ago");
+    assert_eq!(packs(), all);
+    assert_eq!(prune(&["--at", "2099-01-01T00:00:00Z"]), ["keep", "remove", "remove"]);
+    assert_eq!(packs(), all / 3);
+    world.run(&["verify"]).fine();
+    restore(&world, "restored", &[]);
+}
+
+#[test]
+fn a_delta_restore_writes_only_what_differs() {
+    let mut world = lab(15);
+    fill(&world, 50_000);
+    let before = content(&world.pg);
+    back_up(&world, &[]);
+    world.pg.psql(
+        "postgres",
+        "update big set t = 'changed' where n < 10; create table later as select * from big",
+    );
+    world.pg.stop();
+    let data = world.pg.data_dir().to_path_buf();
+    fs::write(data.join("stray"), "x").expect("write a stray file");
+    let dir = data.display().to_string();
+    world.run(&["restore", "--target-dir", &dir]).refused(1, "is not empty");
+    let done = world.run(&["restore", "--target-dir", &dir, "--delta", "--json"]).json();
+    let (bytes, written) = (done[0]["bytes"].as_u64(), done[0]["written_bytes"].as_u64());
+    assert!(written.expect("a number") * 2 < bytes.expect("a number"), "{done:?}");
+    assert!(!data.join("stray").exists());
+    crate::lab::verified(&world.pg, &data);
+    assert_eq!(content(&serve(15, &data)), before);
+}
+
+#[test]
+fn every_codec_and_several_repositories_in_one_pass() {
+    let world = lab(15);
+    fill(&world, 5000);
+    let far = format!("file://{}", world.path("far").display());
+    let near = format!("file://{}", world.path("repo").display());
+    for (codec, n) in [("zstd", 1), ("gzip", 2), ("none", 3)] {
+        let args = ["run", "--compress", codec, "--repo", &near, "--repo", &far];
+        assert_eq!(world.run(&args).fine().lines().count(), 2);
+        restore(&world, &format!("near-{n}"), &[]);
+        restore(&world, &format!("far-{n}"), &["--repo", &far]);
+    }
+}
+
+#[test]
+fn odd_names_and_a_paced_copy() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = lab(15);
+    let odd = world.pg.data_dir().join(std::ffi::OsStr::from_bytes(b"a b\nc \xff"));
+    fs::write(&odd, "odd").expect("write an odd name");
+    let long = world.pg.data_dir().join("n".repeat(150));
+    fs::write(&long, vec![7; 3 << 20]).expect("write a long name");
+    let begun = std::time::Instant::now();
+    back_up(&world, &["--max-rate", "20M"]);
+    assert!(begun.elapsed().as_secs_f64() > 0.8, "about 25 MB at 20 MiB/s");
+    let target = restore(&world, "restored", &[]);
+    assert_eq!(fs::read(target.join(odd.file_name().expect("a name"))).expect("read"), b"odd");
+    assert_eq!(fs::read(target.join(long.file_name().expect("a name"))).expect("read"), vec![7; 3 << 20]);
+}

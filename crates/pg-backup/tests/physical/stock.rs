@@ -1,0 +1,46 @@
+//! The restore of docs/FORMATS.md by stock tools: its own commands, run as they stand there.
+
+use crate::lab::{back_up, content, fill, folder, lab, serve};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+/// The block of the page that restores a backup.
+fn commands() -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/FORMATS.md");
+    let text = std::fs::read_to_string(page).expect("read FORMATS.md");
+    let (_, rest) = text.split_once("```sh\n# A physical backup\n").expect("the block is there");
+    rest.split("```").next().expect("it ends").to_string()
+}
+
+#[test]
+fn zstd_tar_and_sh_are_enough() {
+    let mut world = lab(15);
+    let one = folder(&world, "one place").display().to_string();
+    world.pg.psql("postgres", &format!("create tablespace one location '{one}'"));
+    fill(&world, 20_000);
+    world.pg.psql("postgres", "create table there tablespace one as select * from big");
+    let before = content(&world.pg);
+    let made = back_up(&world, &[]);
+    world.pg.stop();
+    std::fs::remove_dir_all(&one).expect("lose the tablespace");
+    let id = made["id"].as_str().expect("an id");
+    let backup =
+        world.files().into_iter().find(|f| f.ends_with(format!("{id}/backup.json"))).expect("a manifest");
+    let target = folder(&world, "by hand");
+    let mut sh = Command::new("sh");
+    sh.args(["-euc", &commands()]).current_dir(&target);
+    sh.env("BACKUP", backup.parent().expect("its folder"));
+    let done = sh.output().expect("run sh");
+    assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
+    std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o700)).expect("close it");
+    assert!(
+        Command::new("chown")
+            .args(["-R", "--reference", &target.display().to_string(), &one])
+            .status()
+            .expect("chown")
+            .success()
+    );
+    let restored = serve(15, &target);
+    assert_eq!(content(&restored), before);
+    assert_eq!(restored.psql("postgres", "select count(*) from there"), "20000");
+}

@@ -1,0 +1,103 @@
+//! Physical backup and restore of one cluster, beside what they replace.
+
+use super::dump::{Row, Way, machine, measure, table};
+use crate::scratch::Scratch;
+use crate::setup;
+use crate::sh::{self, Context, Result, cargo, root, target_dir};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Size of the cluster, by pgbench
+    #[arg(long, value_name = "MB", default_value_t = 3000)]
+    megabytes: u32,
+    /// Runs of each; the table shows their medians
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    runs: usize,
+}
+
+/// Of each unit of pgbench's scale.
+const MEGABYTES_PER_SCALE: f64 = 15.0;
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::run(&setup::Args { demo: true, all_majors: false })?;
+    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "pg-backup"]))?;
+    let scratch = Scratch::start("bench", true)?;
+    let built = target_dir().join("release/pg-backup");
+    let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
+    scratch.file("bin/pg-backup", 0o755, &binary)?;
+    let scale = (f64::from(args.megabytes) / MEGABYTES_PER_SCALE).ceil();
+    println!("filling a cluster of about {} MB …", args.megabytes);
+    sh::quietly(
+        &mut scratch.shell(&format!("pgbench -i -q -s {scale} postgres && psql -Xqc checkpoint postgres")),
+    )?;
+    let data = scratch.psql("postgres", "show data_directory")?;
+    let runs = measure(&scratch, &backups(&scratch, &data), args.runs)?;
+    let restores = measure(&scratch, &restores(&scratch), args.runs)?;
+    let page = page(args, &machine(&scratch)?, &runs, &restores);
+    println!("{page}");
+    write(&page)
+}
+
+fn backups(scratch: &Scratch, data: &str) -> Vec<Way> {
+    let way = |name, result, line: String| Way {
+        name,
+        before: format!("rm -rf {result}"),
+        line,
+        result: Some(result),
+    };
+    let ours = |folder: &str, jobs: u32| {
+        let repo = format!("file://{}/{folder}", scratch.dir().display());
+        format!("exec pg-backup run --db dbname=postgres --repo {repo} --jobs {jobs} --level 3 >/dev/null")
+    };
+    vec![
+        way(
+            "tar | zstd -3",
+            "peer.tar.zst",
+            format!("tar -C {data} --exclude pg_wal -c . 2>/dev/null | zstd -q -3 -o peer.tar.zst"),
+        ),
+        way("pg-backup run --jobs 1", "ours-1", ours("ours-1", 1)),
+        way("pg-backup run --jobs 2", "ours-2", ours("ours-2", 2)),
+        way(
+            "pg_basebackup -Ft -X stream, zstd -3",
+            "base",
+            "pg_basebackup -Ft -X stream -c fast --compress=client-zstd:3 -D base".into(),
+        ),
+        way("pg_dump | gzip -6", "peer.sql.gz", "pg_dump postgres | gzip -6 > peer.sql.gz".into()),
+    ]
+}
+
+fn restores(scratch: &Scratch) -> Vec<Way> {
+    let way = |name, line: String| Way { name, before: "rm -rf back".into(), line, result: None };
+    let ours = |folder: &str, jobs: u32| {
+        let repo = format!("file://{}/{folder}", scratch.dir().display());
+        format!("exec pg-backup restore --target-dir back --repo {repo} --jobs {jobs} >/dev/null")
+    };
+    vec![
+        way(
+            "zstd -d | tar x",
+            "mkdir back && zstd -q -dc peer.tar.zst | tar -C back -x && sync -f back".into(),
+        ),
+        way("pg-backup restore --jobs 1", ours("ours-1", 1)),
+        way("pg-backup restore --jobs 2", ours("ours-2", 2)),
+    ]
+}
+
+fn page(args: &Args, machine: &str, runs: &[Row], restores: &[Row]) -> String {
+    let command = format!("cargo xtask bench backup --megabytes {} --runs {}", args.megabytes, args.runs);
+    format!(
+        "## Physical backup\n\nWritten by `{command}`: medians of {} runs that take turns, on a pgbench cluster of \
+         {} MB. {machine}.\n\n{}\n### Restore\n\nEach is durable at its end.\n\n{}",
+        args.runs,
+        args.megabytes,
+        table(runs),
+        table(restores)
+    )
+}
+
+/// In the place of the last one, behind the other benches.
+fn write(page: &str) -> Result<()> {
+    let path = root().join("docs/benchmarks.md");
+    let old = std::fs::read_to_string(&path).unwrap_or_else(|_| "# Benchmarks\n".into());
+    let before = old.split("## Physical backup").next().unwrap_or_default().trim_end();
+    std::fs::write(&path, format!("{before}\n\n{page}")).doing(|| format!("write {}", path.display()))
+}
