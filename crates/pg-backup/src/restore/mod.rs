@@ -283,9 +283,9 @@ fn dispose(place: &mut Place<'_>, plan: &Plan, aside: &str, untouched: Option<&A
     Ok(disposable)
 }
 
-/// `app_before_20261121_030000` (UTC), within PostgreSQL's 63 bytes.
+/// `app_before_20261121_030000_000042` (UTC, to the microsecond), within PostgreSQL's 63 bytes.
 fn aside(database: &str, at: Timestamp) -> String {
-    let suffix = at.strftime("_before_%Y%m%d_%H%M%S").to_string();
+    let suffix = format!("{}_{:06}", at.strftime("_before_%Y%m%d_%H%M%S"), at.subsec_microsecond());
     let mut end = database.len().min(63 - suffix.len());
     while !database.is_char_boundary(end) {
         end -= 1;
@@ -305,8 +305,8 @@ mod tests {
     #[test]
     fn the_old_ones_name_fits() {
         let at: Timestamp = "2026-11-21T03:00:00Z".parse().expect("a time");
-        assert_eq!(aside("app", at), "app_before_20261121_030000");
-        assert_eq!(aside(&"デ".repeat(21), at).len(), 13 * 3 + 23);
+        assert_eq!(aside("app", at), "app_before_20261121_030000_000000");
+        assert_eq!(aside(&"デ".repeat(21), at).len(), 11 * 3 + 30);
         assert!(aside(&"x".repeat(63), at).len() == 63);
     }
 }
