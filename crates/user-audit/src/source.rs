@@ -1,5 +1,6 @@
 //! Where the application's rows come from: one read-only transaction of PostgreSQL, or a SQLite file.
 
+use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, IsolationLevel, Transaction};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -8,8 +9,8 @@ use toban_core::config::Span;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Error, Kind, Result, stop};
 
-/// Rows that are in memory at one time.
-const BATCH: i32 = 2000;
+/// Rows between two looks for a signal. The rows stream: the server works on while we judge, and the socket holds it back.
+const STOP_EVERY: u32 = 2000;
 
 /// One row: every cell as text, or NULL.
 pub(crate) type Cells<'a> = [Option<&'a str>];
@@ -80,23 +81,21 @@ fn identity(transaction: &mut Transaction<'_>) -> Result<String> {
 
 impl Rows for Pg<'_> {
     fn rows(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()> {
-        let statement = self.transaction.prepare(sql).map_err(explain)?;
-        let portal = self.transaction.bind(&statement, &[]).map_err(explain)?;
-        loop {
-            stop::check()?;
-            let rows = self.transaction.query_portal(&portal, BATCH).map_err(explain)?;
-            if rows.is_empty() {
-                return Ok(());
+        let mut rows = self.transaction.query_raw(sql, Vec::<String>::new()).map_err(explain)?;
+        let mut taken = 0;
+        while let Some(row) = rows.next().map_err(explain)? {
+            taken += 1;
+            if taken % STOP_EVERY == 0 {
+                stop::check()?;
             }
-            for row in &rows {
-                let mut cells = [None; 16];
-                let width = row.len();
-                for (i, cell) in cells.iter_mut().enumerate().take(width) {
-                    *cell = row.try_get(i).doing(|| "read a row".into())?;
-                }
-                each(&cells[..width])?;
+            let mut cells = [None; 16];
+            let width = row.len();
+            for (i, cell) in cells.iter_mut().enumerate().take(width) {
+                *cell = row.try_get(i).doing(|| "read a row".into())?;
             }
+            each(&cells[..width])?;
         }
+        Ok(())
     }
 
     fn concat(&self) -> &'static str {
