@@ -82,6 +82,11 @@ pub trait Cli: Parser {
 
 /// Parses, runs, prints the error once, and turns it into the exit status.
 pub fn main<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> ExitCode {
+    ExitCode::from(exit_status(run))
+}
+
+/// The same, for a tool whose status somebody else reads by rules of their own.
+pub fn exit_status<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> u8 {
     let command = command::<A>();
     let argv: Vec<std::ffi::OsString> = std::env::args_os().collect();
     if argv.get(1).is_some_and(|a| a == "--generate") {
@@ -104,18 +109,18 @@ pub fn main<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> ExitCode
     status(tool, &mut out, done, monitoring)
 }
 
-fn status(tool: &str, out: &mut Out<'_>, done: Result<()>, monitoring: bool) -> ExitCode {
+fn status(tool: &str, out: &mut Out<'_>, done: Result<()>, monitoring: bool) -> u8 {
     let said = out.severity();
     match done {
-        Ok(()) => ExitCode::from(said.map_or(0, |s| s as u8)),
+        Ok(()) => said.map_or(0, |s| s as u8),
         Err(e) if monitoring => {
             let _ = out.plugin(Severity::Unknown, &e.chain(), &[]);
-            ExitCode::from(Severity::Unknown as u8)
+            Severity::Unknown as u8
         }
         Err(e) => {
             print(tool, &e);
             let kind = if stop::requested() { Kind::Retry } else { e.kind() };
-            ExitCode::from(kind.status())
+            kind.status()
         }
     }
 }
@@ -130,13 +135,13 @@ fn print(tool: &str, e: &Error) {
     }
 }
 
-fn clap_said(e: &clap::Error, monitoring: bool) -> ExitCode {
+fn clap_said(e: &clap::Error, monitoring: bool) -> u8 {
     let wanted = !e.use_stderr();
     let _ = e.print();
     match (wanted, monitoring) {
-        (true, _) => ExitCode::SUCCESS,
-        (false, true) => ExitCode::from(Severity::Unknown as u8),
-        (false, false) => ExitCode::from(Kind::Usage.status()),
+        (true, _) => 0,
+        (false, true) => Severity::Unknown as u8,
+        (false, false) => Kind::Usage.status(),
     }
 }
 
@@ -156,7 +161,7 @@ pub fn exit_statuses() -> String {
 }
 
 /// Documents from the binary that ships: `--generate man|bash|zsh|fish|md`.
-fn generate(mut command: Command, kind: &str) -> ExitCode {
+fn generate(mut command: Command, kind: &str) -> u8 {
     let mut text = Vec::new();
     match kind {
         "man" => crate::docs::man(&command, &mut text),
@@ -168,12 +173,12 @@ fn generate(mut command: Command, kind: &str) -> ExitCode {
             }
             Err(_) => {
                 eprintln!("--generate takes man, md, bash, zsh or fish");
-                return ExitCode::from(Kind::Usage.status());
+                return Kind::Usage.status();
             }
         },
     }
     match std::io::stdout().write_all(&text) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(Kind::Failed.status()),
+        Ok(()) => 0,
+        Err(_) => Kind::Failed.status(),
     }
 }

@@ -19,7 +19,7 @@ pub mod store;
 pub mod sum;
 pub mod wal;
 
-pub use cli::{At, Cli, Common, DryRun, Monitoring, main};
+pub use cli::{At, Cli, Common, DryRun, Monitoring, exit_status, main};
 pub use error::{Context, Error, Kind, Result};
 pub use out::{Out, Record, Severity};
 pub use secret::Secret;

@@ -1,5 +1,13 @@
 //! Positions in the write-ahead log, timelines and segments, with the names PostgreSQL gives them.
 
+mod header;
+mod history;
+mod name;
+
+pub use header::Header;
+pub use history::{History, Switch};
+pub use name::WalName;
+
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -68,6 +76,11 @@ impl Segment {
     /// The segment that holds the byte at `lsn`.
     pub fn holding(lsn: Lsn, timeline: Timeline, size: u64) -> Segment {
         Segment { timeline, number: lsn.0 / size.max(1), size: size.max(1) }
+    }
+
+    /// The position of its first byte.
+    pub fn start(&self) -> Lsn {
+        Lsn(self.number * self.size)
     }
 
     /// The position behind its last byte.

@@ -4,7 +4,6 @@ use super::keys::System;
 use crate::error::{Context, Error, Result};
 use crate::store::{Attrs, Key, Store, Stored, read_small};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// The version of the layout that this program writes; a reader refuses a newer one.
 pub const FORMAT: u32 = 1;
@@ -62,10 +61,24 @@ impl Cluster {
     }
 }
 
-/// Reads a `cluster.json`; `None` when it is not there.
+/// What a repository knows of `system`; `None` when nobody has written there yet.
 ///
 /// # Errors
 /// Corrupt when it does not parse; Usage when a newer program wrote it.
+pub fn of(store: &dyn Store, system: &System) -> Result<Option<Cluster>> {
+    read(store, &system.key(NAME)?)
+}
+
+/// The systems whose `cluster.json` lies below a cluster's name.
+///
+/// # Errors
+/// When the store could not be asked.
+pub fn systems(store: &dyn Store, cluster: &str) -> Result<Vec<System>> {
+    let listed = store.list(&format!("{cluster}/"))?;
+    let named = listed.iter().filter_map(|o| System::parse(cluster, &o.key));
+    Ok(named.filter(|(_, name)| *name == NAME).map(|(system, _)| system).collect())
+}
+
 fn read(store: &dyn Store, key: &Key) -> Result<Option<Cluster>> {
     let Some(json) = read_small(store, key, LARGEST)? else { return Ok(None) };
     let damaged = |e| Error::corrupt(format!("{key} does not parse")).because(e);
@@ -78,10 +91,8 @@ fn read(store: &dyn Store, key: &Key) -> Result<Option<Cluster>> {
 }
 
 fn others(store: &dyn Store, system: &System) -> Result<Vec<u64>> {
-    let listed = store.list(&format!("{}/", system.cluster))?;
-    let named = listed.iter().filter_map(|o| System::parse(&system.cluster, &o.key));
-    let all: BTreeSet<u64> = named.filter(|(_, name)| *name == NAME).map(|(s, _)| s.identifier).collect();
-    Ok(all.into_iter().filter(|id| *id != system.identifier).collect())
+    let all = systems(store, &system.cluster)?;
+    Ok(all.into_iter().map(|s| s.identifier).filter(|id| *id != system.identifier).collect())
 }
 
 #[cfg(test)]

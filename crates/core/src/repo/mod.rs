@@ -1,5 +1,6 @@
 //! The repositories a run works with, as flags and configuration name them; and the names of what lies in them.
 
+pub mod archive;
 pub mod cluster;
 pub mod keys;
 

@@ -1,0 +1,211 @@
+//! The WAL archive of one system in one repository (docs/FORMATS.md, "WAL").
+
+mod inventory;
+mod press;
+
+pub use inventory::{Hole, Inventory, Line};
+pub use press::{LEVELS, Pressed};
+
+use super::keys::System;
+use crate::error::{Context, Error, Result};
+use crate::store::{Key, Store, Stored};
+use crate::sum::{Measured, Sum};
+use crate::wal::{Timeline, WalName};
+use std::io::{self, BufReader, Read, Write};
+
+/// The attribute that holds the SHA-256 of the content, unpacked.
+pub const SHA256: &str = "sha256";
+/// The attribute that holds the length of the content in bytes, unpacked.
+pub const BYTES: &str = "bytes";
+/// The attribute that holds when the server last wrote the file, RFC 3339.
+pub const WRITTEN: &str = "written";
+
+/// The first bytes of a zstd frame (RFC 8878, 3.1.1); no file of the WAL begins so.
+const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
+
+/// The WAL of one system in one store.
+pub struct Archive<'s> {
+    store: &'s dyn Store,
+    system: System,
+}
+
+impl<'s> Archive<'s> {
+    /// The archive of `system` in `store`; asks nothing yet.
+    pub fn new(store: &'s dyn Store, system: System) -> Archive<'s> {
+        Archive { store, system }
+    }
+
+    /// The object that holds `name`.
+    ///
+    /// # Errors
+    /// None for a name that parsed; the type wants one.
+    pub fn key(&self, name: WalName) -> Result<Key> {
+        self.system.key(&name.path())
+    }
+
+    /// Stores `file` as `name`. Durable when it returns; that the same content is there already is fine.
+    ///
+    /// # Errors
+    /// Failed when other content is there under this name, which stays; else those of the file and the store.
+    pub fn put(&self, name: WalName, file: &Pressed) -> Result<Stored> {
+        let key = self.key(name)?;
+        let stored = self.store.put(&key, &mut *file.body()?, &file.attrs())?;
+        if stored == Stored::Exists {
+            self.same(name, &key, file.sum())?;
+        }
+        Ok(stored)
+    }
+
+    fn same(&self, name: WalName, key: &Key, ours: &Sum) -> Result<()> {
+        let there = match self.recorded(key)? {
+            Some(sha256) => sha256,
+            // The attributes of an object that somebody copied may be lost: then the content tells.
+            None => self.get(name, &mut io::sink())?.map(|s| s.sha256).unwrap_or_default(),
+        };
+        if there == ours.sha256 {
+            return Ok(());
+        }
+        let e = Error::failed(format!("{name} is in the repository with other content, which stays"));
+        Err(e.hint("do two servers archive to one repository? a server that was promoted or restored goes on on a new timeline; a copy of one needs archive_mode = off, or a --cluster of its own"))
+    }
+
+    fn recorded(&self, key: &Key) -> Result<Option<String>> {
+        Ok(self.store.stat(key)?.and_then(|o| o.attrs.get(SHA256).cloned()))
+    }
+
+    /// Whether `name` is there.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub fn has(&self, name: WalName) -> Result<bool> {
+        Ok(self.store.stat(&self.key(name)?)?.is_some())
+    }
+
+    /// Writes the content of `name` into `to`, unpacked and compared with its recorded sum: `None` only when it is
+    /// proven that the archive does not have it.
+    ///
+    /// # Errors
+    /// Corrupt when the object is damaged; then what was written is worthless. Retry when the store could not be asked.
+    pub fn get(&self, name: WalName, to: &mut dyn Write) -> Result<Option<Sum>> {
+        let key = self.key(name)?;
+        let Some(body) = self.store.get(&key, 0)? else { return Ok(None) };
+        let mut plain = Measured::new(unpack(body).doing(|| format!("read {key}"))?);
+        io::copy(&mut plain, to).doing(|| format!("read {key}")).map_err(|e| damaged(e, &key))?;
+        let sum = plain.sum();
+        match self.recorded(&key)? {
+            Some(sha256) if sha256 != sum.sha256 => {
+                Err(Error::corrupt(format!("{key} is damaged: it holds {sum}, recorded is {sha256}")))
+            }
+            _ => Ok(Some(sum)),
+        }
+    }
+
+    /// What of the WAL is there.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub fn inventory(&self) -> Result<Inventory> {
+        self.list("wal/")
+    }
+
+    /// What of one timeline is there, its history aside.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub fn timeline(&self, timeline: Timeline) -> Result<Inventory> {
+        self.list(&format!("wal/{:08X}/", timeline.0))
+    }
+
+    fn list(&self, below: &str) -> Result<Inventory> {
+        let objects = self.store.list(&format!("{}{below}", self.system.root()))?;
+        Ok(Inventory::of(objects.iter().filter_map(|o| {
+            let name = o.key.as_str().rsplit('/').next()?.parse().ok()?;
+            (self.key(name).ok()? == o.key).then_some((name, o.size, o.modified))
+        })))
+    }
+}
+
+/// A library's complaint about its input is damage; an error of the store stays what it is.
+fn damaged(e: Error, key: &Key) -> Error {
+    match e.kind() {
+        crate::Kind::Failed => Error::corrupt(format!("{key} is damaged")).because(e),
+        _ => e,
+    }
+}
+
+/// The content, by what it begins with: packed by zstd, or as it is.
+fn unpack<'r>(mut body: Box<dyn Read + Send + 'r>) -> io::Result<Box<dyn Read + Send + 'r>> {
+    let mut first = Vec::with_capacity(ZSTD.len());
+    (&mut body).take(ZSTD.len() as u64).read_to_end(&mut first)?;
+    let packed = first == ZSTD;
+    let whole = io::Cursor::new(first).chain(body);
+    if packed {
+        return Ok(Box::new(zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(
+            256 << 10,
+            whole,
+        ))?));
+    }
+    Ok(Box::new(whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+    use crate::store::Dir;
+
+    fn name(text: &str) -> WalName {
+        text.parse().expect("a name")
+    }
+
+    #[test]
+    fn the_first_content_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Dir::open(&dir.path().display().to_string()).expect("a store");
+        let archive = Archive::new(&store, System { cluster: "main".into(), identifier: 7 });
+        let file = |bytes: &[u8]| {
+            let path = dir.path().join("segment");
+            std::fs::write(&path, bytes).expect("write");
+            Pressed::new(&path, 1).expect("pressed")
+        };
+        let segment = name("000000010000000000000001");
+        let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_ne_bytes).collect();
+        assert!(!archive.has(segment).expect("asked"));
+        assert_eq!(archive.get(segment, &mut io::sink()).expect("asked"), None);
+        assert_eq!(archive.put(segment, &file(&content)).expect("put"), Stored::New);
+        assert_eq!(archive.put(segment, &file(&content)).expect("again"), Stored::Exists);
+        let e = archive.put(segment, &file(b"other")).expect_err("other content");
+        assert!(e.kind() == Kind::Failed && e.chain().contains("with other content"), "{e:?}");
+        let mut back = Vec::new();
+        let sum = archive.get(segment, &mut back).expect("read").expect("there");
+        assert!(back == content && sum.bytes == content.len() as u64);
+
+        let key = archive.key(segment).expect("a key");
+        let stored = dir.path().join(key.as_str());
+        std::fs::remove_file(format!("{}.attr", stored.display())).expect("lose the attributes");
+        assert_eq!(archive.put(segment, &file(&content)).expect("the content tells"), Stored::Exists);
+        assert!(archive.put(segment, &file(b"other")).is_err(), "the content tells");
+    }
+
+    #[test]
+    fn a_flipped_byte_is_damage() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Dir::open(&dir.path().display().to_string()).expect("a store");
+        let archive = Archive::new(&store, System { cluster: "main".into(), identifier: 7 });
+        let path = dir.path().join("segment");
+        std::fs::write(&path, vec![3_u8; 70_000]).expect("write");
+        let segment = name("000000010000000000000001");
+        archive.put(segment, &Pressed::new(&path, 1).expect("pressed")).expect("put");
+        let stored = dir.path().join(archive.key(segment).expect("a key").as_str());
+        let whole = std::fs::read(&stored).expect("read");
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x10;
+            std::fs::write(&stored, &flipped).expect("flip");
+            let e = archive.get(segment, &mut io::sink()).expect_err("found");
+            assert_eq!(e.kind(), Kind::Corrupt, "byte {at}: {e:?}");
+        }
+        std::fs::write(&stored, &whole[..whole.len() - 1]).expect("cut");
+        assert_eq!(archive.get(segment, &mut io::sink()).expect_err("found").kind(), Kind::Corrupt);
+    }
+}

@@ -1,0 +1,97 @@
+//! A file of the WAL, hashed and compressed once for every repository that gets it.
+
+use super::{BYTES, SHA256, WRITTEN};
+use crate::error::{Context, Error, Result};
+use crate::store::Attrs;
+use crate::sum::{Measured, Sum};
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+/// Levels of zstd that may be asked for.
+pub const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
+
+/// Compressed bytes that are kept in memory; a segment of the usual size always fits.
+const KEPT: u64 = 17 << 20;
+const CHUNK: usize = 256 << 10;
+
+/// A file that is ready to be stored, in bounded memory whatever its size.
+pub struct Pressed {
+    path: PathBuf,
+    level: i32,
+    sum: Sum,
+    written: jiff::Timestamp,
+    /// All of it, compressed; `None` when it is too large to be kept, then it is compressed again for each store.
+    kept: Option<Vec<u8>>,
+}
+
+impl Pressed {
+    /// Reads `path`: one thread hashes while another compresses.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or changes meanwhile.
+    pub fn new(path: &Path, level: i32) -> Result<Pressed> {
+        let meta = path.metadata().doing(|| format!("read {}", path.display()))?;
+        let written = meta.modified().ok().and_then(|t| jiff::Timestamp::try_from(t).ok());
+        let (sum, kept) = std::thread::scope(|scope| {
+            let hashing = scope.spawn(|| hash(path));
+            let kept = keep(path, level);
+            (hashing.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))), kept)
+        });
+        let (sum, kept) = (sum?, kept?);
+        if sum.bytes != meta.len() {
+            return Err(Error::failed(format!("{} changes while it is read", path.display())));
+        }
+        let written = written.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        Ok(Pressed { path: path.into(), level, sum, written, kept })
+    }
+
+    /// Bytes and SHA-256 of the file itself.
+    pub fn sum(&self) -> &Sum {
+        &self.sum
+    }
+
+    /// What is kept beside the object.
+    pub(super) fn attrs(&self) -> Attrs {
+        let facts = [
+            (SHA256, self.sum.sha256.clone()),
+            (BYTES, self.sum.bytes.to_string()),
+            (WRITTEN, self.written.to_string()),
+        ];
+        facts.into_iter().map(|(n, v)| (n.to_string(), v)).collect()
+    }
+
+    /// The object's body.
+    pub(super) fn body(&self) -> Result<Box<dyn Read + '_>> {
+        Ok(match &self.kept {
+            Some(bytes) => Box::new(Cursor::new(bytes)),
+            None => Box::new(encoder(&self.path, self.level)?),
+        })
+    }
+}
+
+fn hash(path: &Path) -> Result<Sum> {
+    let doing = || format!("read {}", path.display());
+    let mut file = Measured::new(File::open(path).doing(doing)?);
+    let mut chunk = vec![0; CHUNK];
+    while file.read(&mut chunk).doing(doing)? > 0 {}
+    Ok(file.sum())
+}
+
+fn keep(path: &Path, level: i32) -> Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let mut encoder = encoder(path, level)?;
+    (&mut encoder).take(KEPT + 1).read_to_end(&mut bytes).doing(|| format!("compress {}", path.display()))?;
+    Ok((bytes.len() as u64 <= KEPT).then_some(bytes))
+}
+
+type Encoder = zstd::stream::read::Encoder<'static, io::BufReader<File>>;
+
+fn encoder(path: &Path, level: i32) -> Result<Encoder> {
+    let doing = || format!("compress {}", path.display());
+    let file = io::BufReader::with_capacity(CHUNK, File::open(path).doing(doing)?);
+    let mut encoder = zstd::stream::read::Encoder::with_buffer(file, level).doing(doing)?;
+    // zstd's own sum: whoever unpacks without us notices damage too.
+    encoder.include_checksum(true).doing(doing)?;
+    Ok(encoder)
+}

@@ -1,0 +1,98 @@
+//! A timeline's history: where each timeline before it was left (`timeline.c`).
+
+use super::{Lsn, Timeline};
+use crate::error::{Error, Result};
+
+/// One promotion: the WAL of `timeline` counts up to `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switch {
+    /// The timeline that was left.
+    pub timeline: Timeline,
+    /// The first position that is not its own any more.
+    pub end: Lsn,
+}
+
+/// The way to a timeline, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The timeline whose history it is.
+    pub timeline: Timeline,
+    /// The promotions that led to it.
+    pub switches: Vec<Switch>,
+}
+
+impl History {
+    /// Timeline 1, or one whose history nobody has: no promotions.
+    pub fn root(timeline: Timeline) -> History {
+        History { timeline, switches: Vec::new() }
+    }
+
+    /// Reads the content of `timeline`'s history file: lines of parent, position, reason; `#` begins a comment.
+    ///
+    /// # Errors
+    /// Corrupt, with the line, when it does not parse or does not go forward.
+    pub fn parse(timeline: Timeline, text: &str) -> Result<History> {
+        let mut switches: Vec<Switch> = Vec::new();
+        let lines = text.lines().enumerate().map(|(n, l)| (n + 1, l.trim()));
+        for (number, line) in lines.filter(|(_, l)| !l.is_empty() && !l.starts_with('#')) {
+            let bad =
+                || Error::corrupt(format!("the history of timeline {timeline}, line {number}: {line:?}"));
+            let mut fields = line.split_whitespace();
+            let parent = fields.next().and_then(|f| f.parse().ok()).map(Timeline).ok_or_else(bad)?;
+            let end = fields.next().and_then(|f| f.parse().ok()).ok_or_else(bad)?;
+            let forward = switches.last().is_none_or(|s| s.timeline < parent && s.end <= end);
+            if !forward || parent >= timeline {
+                return Err(bad());
+            }
+            switches.push(Switch { timeline: parent, end });
+        }
+        Ok(History { timeline, switches })
+    }
+
+    /// The timeline whose WAL counts at `lsn` on the way to this one.
+    pub fn at(&self, lsn: Lsn) -> Timeline {
+        self.switches.iter().find(|s| lsn < s.end).map_or(self.timeline, |s| s.timeline)
+    }
+
+    /// Where `timeline` was left on the way to this one: `None` when it is this one, and nothing is left of it.
+    ///
+    /// # Errors
+    /// Failed when `timeline` is not on the way at all.
+    pub fn end_of(&self, timeline: Timeline) -> Result<Option<Lsn>> {
+        if timeline == self.timeline {
+            return Ok(None);
+        }
+        let switch = self.switches.iter().find(|s| s.timeline == timeline);
+        let foreign =
+            || Error::failed(format!("timeline {timeline} is no ancestor of timeline {}", self.timeline));
+        switch.map(|s| Some(s.end)).ok_or_else(foreign)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "1\t0/5000000\tno recovery target specified\n\n# a comment\n3\t1/A000\tbefore 2026\n";
+
+    #[test]
+    fn a_history_tells_whose_wal_counts() {
+        let history = History::parse(Timeline(4), TEXT).expect("a history");
+        let at = |lsn: &str| history.at(lsn.parse().expect("a position")).0;
+        assert_eq!([at("0/4FFFFFF"), at("0/5000000"), at("1/9FFF"), at("1/A000")], [1, 3, 3, 4]);
+        assert_eq!(history.end_of(Timeline(3)).expect("an ancestor"), Some("1/A000".parse().expect("one")));
+        assert_eq!(history.end_of(Timeline(4)).expect("itself"), None);
+        assert!(history.end_of(Timeline(2)).is_err());
+        assert_eq!(History::root(Timeline(1)).at(Lsn(77)), Timeline(1));
+    }
+
+    #[test]
+    fn damage_is_named_with_its_line() {
+        for bad in
+            ["x\t0/1\t", "1\t", "1 zz", "4\t0/1\tits own parent", "2\t0/9\t\n1\t0/10\t", "1\t0/9\t\n2\t0/8\t"]
+        {
+            let e = History::parse(Timeline(4), bad).expect_err(bad);
+            assert_eq!(e.kind(), crate::Kind::Corrupt, "{bad}");
+        }
+    }
+}

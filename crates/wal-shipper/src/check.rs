@@ -1,0 +1,183 @@
+//! `check`: do the repositories have what the server has written?
+
+mod server;
+
+use crate::cli;
+use jiff::Timestamp;
+use serde::Serialize;
+use server::Server;
+use toban_core::config::Config;
+use toban_core::repo::Repo;
+use toban_core::repo::archive::{Archive, Inventory};
+use toban_core::repo::keys::System;
+use toban_core::wal::Segment;
+use toban_core::{Error, Kind, Out, Record, Result, Severity};
+
+/// What was judged.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Finding {
+    /// The repository; `-` for the server itself.
+    repo: String,
+    /// `lag`, `hole`, `history`, `archiver`, `slot`, or `repository` when it could not be asked.
+    check: &'static str,
+    severity: Severity,
+    text: String,
+    #[serde(skip)]
+    perf: Option<String>,
+}
+
+impl Record for Finding {
+    const SCHEMA: &'static str = "wal-shipper.check/1";
+    const HEAD: &'static [&'static str] = &["repo", "check", "severity", "finding"];
+    fn cells(&self) -> Vec<String> {
+        vec![self.repo.clone(), self.check.into(), self.severity.to_string(), self.text.clone()]
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let repos = args.repos.open(config)?;
+    let section = config.cluster.get(&args.repos.cluster);
+    let server = Server::ask(args.db.as_deref().or(section.and_then(|s| s.db.as_deref())))?;
+    let system = System { cluster: args.repos.cluster.clone(), identifier: server.system };
+    let judge = Judge { server: &server, now: args.at.now(), args };
+    let mut findings = judge.server();
+    let mut trouble = Vec::new();
+    for repo in &repos {
+        match Archive::new(&*repo.store, system.clone()).inventory() {
+            Ok(inventory) => findings.extend(judge.repo(repo, &inventory)),
+            Err(e) => trouble.push((repo, e)),
+        }
+    }
+    if trouble.len() == repos.len() {
+        return Err(trouble.remove(0).1);
+    }
+    findings
+        .extend(trouble.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
+    if args.monitoring.monitoring { plugin(&findings, out) } else { records(&findings, out) }
+}
+
+fn finding(repo: &str, check: &'static str, severity: Severity, text: String) -> Finding {
+    Finding { repo: repo.into(), check, severity, text, perf: None }
+}
+
+fn records(findings: &[Finding], out: &mut Out<'_>) -> Result<()> {
+    findings.iter().try_for_each(|f| out.emit(f))?;
+    match findings.iter().filter(|f| f.severity != Severity::Ok).count() {
+        0 => Ok(()),
+        n => Err(Error::new(Kind::Findings, format!("{n} of {} checks need attention", findings.len()))),
+    }
+}
+
+fn plugin(findings: &[Finding], out: &mut Out<'_>) -> Result<()> {
+    let worst = [Severity::Critical, Severity::Unknown, Severity::Warning]
+        .into_iter()
+        .find(|s| findings.iter().any(|f| f.severity == *s))
+        .unwrap_or(Severity::Ok);
+    let wrong = findings.iter().filter(|f| f.severity != Severity::Ok);
+    let wrong: Vec<String> = wrong.map(|f| format!("{} in {}: {}", f.check, f.repo, f.text)).collect();
+    let text = if wrong.is_empty() { format!("{} checks passed", findings.len()) } else { wrong.join("; ") };
+    let perf: Vec<String> = findings.iter().filter_map(|f| f.perf.clone()).collect();
+    out.plugin(worst, &text, &perf)
+}
+
+/// Facts of the server against those of a repository; pure.
+struct Judge<'a> {
+    server: &'a Server,
+    now: Timestamp,
+    args: &'a cli::Check,
+}
+
+impl Judge<'_> {
+    /// What the server says of itself.
+    fn server(&self) -> Vec<Finding> {
+        let archiver = match (&self.server.archive_mode[..], &self.server.failing) {
+            ("off", _) if self.server.slots.is_empty() => finding(
+                "-",
+                "archiver",
+                Severity::Critical,
+                "archive_mode is off and no slot is there: nothing ships the WAL".into(),
+            ),
+            ("off", _) => finding("-", "archiver", Severity::Ok, "archive_mode is off".into()),
+            (_, Some(failing)) => finding(
+                "-",
+                "archiver",
+                Severity::Critical,
+                format!(
+                    "archiving {} fails since {}; {} files wait",
+                    failing.name, failing.at, self.server.waiting
+                ),
+            ),
+            (_, None) => finding(
+                "-",
+                "archiver",
+                Severity::Ok,
+                format!("it works; {} files wait", self.server.waiting),
+            ),
+        };
+        let slots = self.server.slots.iter().map(|slot| {
+            let (severity, text) = match slot.status.as_str() {
+                "lost" => (Severity::Critical, "its WAL is lost: a gap is there or near".to_string()),
+                "unreserved" => (Severity::Critical, "its WAL is about to be removed".to_string()),
+                _ => (Severity::Ok, format!("{} bytes behind", slot.behind)),
+            };
+            finding("-", "slot", severity, format!("slot {}: {text}", slot.name))
+        });
+        std::iter::once(archiver).chain(slots).collect()
+    }
+
+    /// What one repository has of what the server wrote.
+    fn repo(&self, repo: &Repo, inventory: &Inventory) -> Vec<Finding> {
+        let mut findings = vec![self.lag(repo, inventory)];
+        for (timeline, line) in &inventory.lines {
+            findings.extend(line.holes(*timeline, self.server.segment_size).iter().map(|hole| {
+                let (first, last) = (hole.first.name(), hole.last.name());
+                let text = format!("{first} to {last} are missing: no moment behind them can be restored from an older backup");
+                finding(&repo.name, "hole", Severity::Critical, text)
+            }));
+        }
+        let lines = inventory.lines.keys().filter(|t| t.0 > 1 && !inventory.histories.contains(t));
+        findings.extend(lines.map(|t| {
+            let text = format!("the history of timeline {t} is missing: recovery would not find it");
+            finding(&repo.name, "history", Severity::Critical, text)
+        }));
+        findings
+    }
+
+    /// How much of the server's newest WAL is not there, in bytes and in seconds.
+    fn lag(&self, repo: &Repo, inventory: &Inventory) -> Finding {
+        let server = self.server;
+        let line = inventory.lines.get(&server.timeline);
+        let last =
+            line.and_then(|l| l.ranges(server.timeline, server.segment_size).pop()).map(|(_, last)| last);
+        let Some(last) = last else {
+            let text = format!("it has no segment of timeline {}, the server's", server.timeline);
+            return finding(&repo.name, "lag", Severity::Critical, text);
+        };
+        let bytes = server.written.0.saturating_sub(last.end().0);
+        // Within the segment that is being written nothing could have come yet, unless it is old.
+        let newest = line.and_then(|l| l.newest).unwrap_or(self.now);
+        let idle = server.written <= last.end() || self.only_switched(&last);
+        let seconds =
+            if idle { 0 } else { u64::try_from(self.now.duration_since(newest).as_secs()).unwrap_or(0) };
+        let severity = match seconds {
+            s if s >= self.args.critical_lag.0.as_secs() => Severity::Critical,
+            s if s >= self.args.warn_lag.0.as_secs() => Severity::Warning,
+            _ => Severity::Ok,
+        };
+        let perf = format!(
+            "'{0} lag'={seconds}s;{1};{2} '{0} lag bytes'={bytes}B",
+            repo.name.replace(['=', '\'', '|'], "_"),
+            self.args.warn_lag.0.as_secs(),
+            self.args.critical_lag.0.as_secs()
+        );
+        let text = format!("{bytes} bytes behind the server; the newest segment came {seconds} s before");
+        Finding { perf: Some(perf), ..finding(&repo.name, "lag", severity, text) }
+    }
+
+    /// A server that wrote nothing since it began the segment has nothing to lose.
+    fn only_switched(&self, last: &Segment) -> bool {
+        let header = 40;
+        self.server.written.0 <= last.end().0 + header
+    }
+}

@@ -1,0 +1,110 @@
+//! What the command line takes; the doc comments are the help, the manual page and the README's table.
+
+use crate::help::{CHECK_HELP, FETCH_HELP, PUSH_HELP};
+use clap::{Args as Group, Parser, Subcommand};
+use std::path::PathBuf;
+use toban_core::config::Span;
+use toban_core::repo::RepoArgs;
+use toban_core::{At, Cli, Common, Monitoring};
+
+/// Ship PostgreSQL's WAL into repositories, and give it back for recovery.
+#[derive(Parser, Debug)]
+#[command(version, name = "wal-shipper", max_term_width = 100)]
+pub struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+impl Cli for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Store a file of the WAL: PostgreSQL's archive_command
+    Push(Push),
+    /// Give a file of the WAL back: PostgreSQL's restore_command
+    Fetch(Fetch),
+    /// Get segments before they are asked for; `fetch` starts it
+    #[command(hide = true)]
+    GetAhead(Fetch),
+    /// List what WAL the repositories have, and what is missing
+    List(List),
+    /// Compare the repositories with the server: how far behind, holes, trouble of the archiver
+    Check(Check),
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = PUSH_HELP)]
+pub struct Push {
+    /// The file, as PostgreSQL's %p names it
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Give up after this time; the archiver tries again
+    #[arg(long, value_name = "TIME", default_value = "2min")]
+    pub timeout: Span,
+    /// How many of the files that wait behind this one to store too; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub ahead: usize,
+    /// Parallel workers for those [default: twice the cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub jobs: Option<u32>,
+    /// Level of zstd's compression
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub level: i32,
+    /// The repository holds another system: this one was rebuilt or upgraded
+    #[arg(long)]
+    pub new_system: bool,
+    #[command(flatten)]
+    pub repos: RepoArgs,
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = FETCH_HELP)]
+pub struct Fetch {
+    /// The file that is wanted, as PostgreSQL's %f names it
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where to put it, as PostgreSQL's %p names it
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// The system it belongs to [default: that of the data directory that this runs in]
+    #[arg(long, value_name = "IDENTIFIER")]
+    pub system: Option<u64>,
+    /// How many segments behind this one to get in parallel, for the next calls; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub ahead: u32,
+    #[command(flatten)]
+    pub repos: RepoArgs,
+}
+
+#[derive(Group, Debug)]
+pub struct List {
+    #[command(flatten)]
+    pub repos: RepoArgs,
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = CHECK_HELP)]
+pub struct Check {
+    /// Server: a libpq connection string or URI [default: the cluster's db, DATABASE_URL, then PG* variables]
+    #[arg(long, value_name = "CONNINFO")]
+    pub db: Option<String>,
+    /// Warn when so much time of the server's WAL is in no repository
+    #[arg(long, value_name = "TIME", default_value = "15min")]
+    pub warn_lag: Span,
+    /// … and call it critical from here on
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub critical_lag: Span,
+    #[command(flatten)]
+    pub repos: RepoArgs,
+    #[command(flatten)]
+    pub monitoring: Monitoring,
+    #[command(flatten)]
+    pub at: At,
+}

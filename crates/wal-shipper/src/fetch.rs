@@ -1,0 +1,92 @@
+//! `fetch`: a file of the WAL for recovery, or the proof that there is none.
+
+mod ahead;
+mod place;
+
+use crate::{cli, local, places};
+pub(crate) use ahead::run as get_ahead;
+
+use place::Place;
+use std::path::Path;
+use toban_core::config::Config;
+use toban_core::repo::Repo;
+use toban_core::repo::archive::Archive;
+use toban_core::repo::keys::System;
+use toban_core::wal::WalName;
+use toban_core::{Error, Kind, Result};
+
+/// What one call works with.
+struct Job {
+    repos: Vec<Repo>,
+    system: System,
+}
+
+/// Runs the verb. An error of kind Findings is the proof that nobody has the file; see `contract.rs`.
+pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
+    let name: WalName = args.name.parse()?;
+    let identifier = args.system.map_or_else(|| local::system(Path::new(".")), Ok)?;
+    let system = System { cluster: args.repos.cluster.clone(), identifier };
+    let job = Job { repos: args.repos.open(config)?, system };
+    let place = Place::of(&args.path, name, identifier);
+    if ahead::take(&place)? || job.get(&place)? {
+        ahead::start(args, name)?;
+        return Ok(());
+    }
+    job.prove(&place)
+}
+
+impl Job {
+    fn archive<'r>(&self, repo: &'r Repo) -> Archive<'r> {
+        Archive::new(&*repo.store, self.system.clone())
+    }
+
+    /// Puts the file in its place from the first repository that has it whole; false when all say that they have not.
+    fn get(&self, place: &Place) -> Result<bool> {
+        let mut trouble = None;
+        for repo in &self.repos {
+            match place.fill(|to| self.archive(repo).get(place.name, to)) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(e) => {
+                    log::warn!("repository {}: {}", repo.name, e.chain());
+                    trouble = trouble.or(Some(e));
+                }
+            }
+        }
+        match trouble {
+            // What recovery has at hand already is as good: a backup carries the WAL that makes it whole.
+            Some(e) if !place.is_at_hand() => Err(e),
+            _ => Ok(false),
+        }
+    }
+
+    /// Nobody has it. That is the end of the archive only when nothing comes behind it.
+    fn prove(&self, place: &Place) -> Result<()> {
+        let absent = Err(Error::new(Kind::Findings, format!("{} is in no repository", place.name)));
+        if !matches!(place.name, WalName::Segment(..)) || place.is_at_hand() {
+            return absent;
+        }
+        let behind = places::all(&self.repos, |repo| self.goes_on_behind(repo, place.name));
+        for behind in behind {
+            if let Some(first) = behind? {
+                let e = Error::failed(format!(
+                    "{} is missing: there is WAL behind it, from {first} on",
+                    place.name
+                ));
+                return Err(e.hint(
+                    "a hole in the archive: restore to a moment before it, or bring the segment back",
+                ));
+            }
+        }
+        absent
+    }
+
+    /// The first segment of the same timeline behind `name`.
+    fn goes_on_behind(&self, repo: &Repo, name: WalName) -> Result<Option<String>> {
+        let inventory = self.archive(repo).timeline(name.timeline())?;
+        let line = inventory.lines.get(&name.timeline());
+        let WalName::Segment(timeline, log, rest) = name else { return Ok(None) };
+        let behind = line.and_then(|l| l.segments.iter().find(|s| **s > (log, rest)).copied());
+        Ok(behind.map(|(log, rest)| WalName::Segment(timeline, log, rest).to_string()))
+    }
+}

@@ -1,0 +1,85 @@
+//! Where a fetched file goes: whole and checked, or not at all.
+
+use crate::local;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use toban_core::sum::Sum;
+use toban_core::wal::{History, WalName};
+use toban_core::{Context, Result};
+
+/// The wanted file and its place.
+pub(super) struct Place {
+    /// What it is.
+    pub(super) name: WalName,
+    /// Where PostgreSQL wants it.
+    pub(super) path: PathBuf,
+    system: u64,
+}
+
+impl Place {
+    pub(super) fn of(path: &Path, name: WalName, system: u64) -> Place {
+        Place { name, path: path.into(), system }
+    }
+
+    /// Has `get` write the file beside its place, looks whether it is what its name says, and moves it there.
+    ///
+    /// # Errors
+    /// Those of `get`; Corrupt when it is something else.
+    pub(super) fn fill(&self, get: impl FnOnce(&mut dyn Write) -> Result<Option<Sum>>) -> Result<bool> {
+        let temporary = Temporary(self.path.with_extension(format!("toban-{}", std::process::id())));
+        let doing = || format!("write {}", temporary.0.display());
+        let mut file = BufWriter::with_capacity(256 << 10, File::create(&temporary.0).doing(doing)?);
+        if get(&mut file)?.is_none() {
+            return Ok(false);
+        }
+        file.flush().doing(doing)?;
+        drop(file);
+        self.check(&temporary.0)?;
+        fs::rename(&temporary.0, &self.path).doing(|| format!("put {} into its place", self.name))?;
+        Ok(true)
+    }
+
+    /// Whether the file at `path` is what its name says.
+    pub(super) fn check(&self, path: &Path) -> Result<()> {
+        match self.name {
+            WalName::Segment(..) | WalName::Partial(..) => {
+                local::segment(path, self.name, Some(self.system)).map(drop)
+            }
+            WalName::History(timeline) => {
+                let text = fs::read_to_string(path).doing(|| format!("read {}", path.display()))?;
+                History::parse(timeline, &text).map(drop)
+            }
+            WalName::Backup(..) => Ok(()),
+        }
+    }
+
+    /// Whether recovery has the segment in pg_wal and will find it there after our "no".
+    pub(super) fn is_at_hand(&self) -> bool {
+        let beside = self.path.with_file_name(self.name.to_string());
+        matches!(self.name, WalName::Segment(..)) && self.check(&beside).is_ok()
+    }
+
+    /// The same file at another place.
+    pub(super) fn at(&self, path: &Path) -> Place {
+        Place { name: self.name, path: path.into(), system: self.system }
+    }
+
+    /// Moves it to `path`.
+    ///
+    /// # Errors
+    /// Corrupt when it is not what its name says.
+    pub(super) fn hand_over(&self, path: &Path) -> Result<()> {
+        self.check(&self.path)?;
+        fs::rename(&self.path, path).doing(|| format!("put {} into its place", self.name))
+    }
+}
+
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Gone already when it was moved to its place.
+        let _ = fs::remove_file(&self.0);
+    }
+}

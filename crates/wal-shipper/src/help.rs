@@ -1,0 +1,26 @@
+//! Examples and rules below the options of each verb.
+
+pub(crate) const PUSH_HELP: &str = "\
+PostgreSQL's side, in postgresql.conf:
+  archive_mode = on
+  archive_command = 'wal-shipper push --repo file:///backup %p'
+
+It ends with 0 when every required repository has the file, durable. The same file again is
+fine; the same name with other content is refused, and the first stays. Every other status is
+between 1 and 125, so PostgreSQL keeps the file and tries again. With --ahead it stores other
+files that wait too and marks them as done, so that a backlog is worked off in parallel.";
+
+pub(crate) const FETCH_HELP: &str = "\
+PostgreSQL's side; `pg-backup restore` writes it:
+  restore_command = 'wal-shipper fetch --repo file:///backup %f %p'
+
+What PostgreSQL makes of its status is unlike that of every other command:
+    0  the file is in its place, whole and checked
+    1  it is proven that no repository has it: recovery ends here and the server is promoted
+  255  nothing is known (a repository cannot be asked, is damaged, or has a hole here):
+       recovery stops, nothing is promoted, start the server again when it is mended
+With standby.signal 255 becomes 1: a standby asks again.";
+
+pub(crate) const CHECK_HELP: &str = "\
+The role needs: grant pg_monitor to ROLE.
+Nothing that could be compared is unknown (status 1 or 75), never well.";
