@@ -8,7 +8,7 @@ use serde::Serialize;
 use server::Server;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Inventory};
+use toban_core::repo::archive::{Archive, Hole, Inventory};
 use toban_core::repo::keys::System;
 use toban_core::wal::Segment;
 use toban_core::{Error, Kind, Out, Record, Result, Severity};
@@ -105,14 +105,16 @@ impl Judge<'_> {
                 Severity::Critical,
                 format!(
                     "archiving {} fails since {}; {} files wait",
-                    failing.name, failing.at, self.server.waiting
+                    failing.name,
+                    failing.at,
+                    self.server.waiting.len()
                 ),
             ),
             (_, None) => finding(
                 "-",
                 "archiver",
                 Severity::Ok,
-                format!("it works; {} files wait", self.server.waiting),
+                format!("it works; {} files wait", self.server.waiting.len()),
             ),
         };
         let slots = self.server.slots.iter().map(|slot| {
@@ -130,7 +132,8 @@ impl Judge<'_> {
     fn repo(&self, repo: &Repo, inventory: &Inventory) -> Vec<Finding> {
         let mut findings = vec![self.lag(repo, inventory)];
         for (timeline, line) in &inventory.lines {
-            findings.extend(line.holes(*timeline, self.server.segment_size).iter().map(|hole| {
+            let holes = line.holes(*timeline, self.server.segment_size).into_iter();
+            findings.extend(holes.filter(|h| !self.on_its_way(h)).map(|hole| {
                 let (first, last) = (hole.first.name(), hole.last.name());
                 let text = format!("{first} to {last} are missing: no moment behind them can be restored from an older backup");
                 finding(&repo.name, "hole", Severity::Critical, text)
@@ -142,6 +145,13 @@ impl Judge<'_> {
             finding(&repo.name, "history", Severity::Critical, text)
         }));
         findings
+    }
+
+    /// Every segment of the hole still waits for the archiver, or was written after we asked.
+    fn on_its_way(&self, hole: &Hole) -> bool {
+        let mut segments =
+            std::iter::successors(Some(hole.first), |s| (s.number < hole.last.number).then(|| s.next()));
+        segments.all(|s| s.start() > self.server.written || self.server.waiting.contains(&s.name()))
     }
 
     /// How much of the server's newest WAL is not there, in bytes and in seconds.

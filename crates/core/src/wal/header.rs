@@ -42,9 +42,9 @@ impl Header {
         let int = |at: usize| Some(u32::from_ne_bytes(page.get(at..at + 4)?.try_into().ok()?));
         let long = |at: usize| Some(u64::from_ne_bytes(page.get(at..at + 8)?.try_into().ok()?));
         let (magic, info) = (short(0)?, short(2)?);
-        let segment_size = u64::from(int(32)?);
+        let (segment_size, block_size) = (u64::from(int(32)?), int(36)?);
         let sized = segment_size.is_power_of_two() && (1 << 20..=1 << 30).contains(&segment_size);
-        let plausible = magic >> 8 == 0xD1 && info & LONG != 0 && sized;
+        let plausible = magic >> 8 == 0xD1 && info & LONG != 0 && sized && block_size.is_power_of_two();
         plausible.then_some(Header {
             magic,
             timeline: Timeline(int(4)?),

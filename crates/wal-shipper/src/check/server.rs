@@ -1,6 +1,7 @@
 //! What the server knows of its WAL.
 
 use postgres::Client;
+use std::collections::BTreeSet;
 use toban_core::pg::ConnInfo;
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Context, Error, Result};
@@ -17,8 +18,8 @@ pub(super) struct Server {
     pub(super) archive_mode: String,
     /// The archiver's last try failed.
     pub(super) failing: Option<Failing>,
-    /// Files that wait for the archiver.
-    pub(super) waiting: i64,
+    /// Files that wait for the archiver; look-ahead stores them in any order.
+    pub(super) waiting: BTreeSet<String>,
     pub(super) slots: Vec<Slot>,
 }
 
@@ -43,7 +44,7 @@ const FACTS: &str = "select s.system_identifier::text, \
     (select setting::bigint * case unit when '8kB' then 8192 when 'kB' then 1024 when 'MB' then 1048576 else 1 end \
      from pg_settings where name = 'wal_segment_size'), \
     current_setting('archive_mode'), \
-    (select count(*) from pg_ls_archive_statusdir() where name like '%.ready') \
+    array(select left(name, -6) from pg_ls_archive_statusdir() where name like '%.ready') \
     from pg_control_system() s, pg_control_checkpoint() c";
 
 const ARCHIVER: &str = "select last_failed_wal, to_char(last_failed_time at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
@@ -69,7 +70,7 @@ impl Server {
             written: facts.get::<_, Option<String>>(2).ok_or_else(nothing)?.parse()?,
             segment_size: u64::try_from(facts.get::<_, i64>(3)).unwrap_or_default(),
             archive_mode: facts.get(4),
-            waiting: facts.get(5),
+            waiting: facts.get::<_, Vec<String>>(5).into_iter().collect(),
             failing: failing(&mut client)?,
             slots: slots(&mut client)?,
         })

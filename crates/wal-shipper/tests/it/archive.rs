@@ -9,7 +9,7 @@ fn a_server_archives_and_the_list_has_no_gap() {
     for major in majors() {
         let world = World::archiving(major);
         let names: Vec<String> = (0..4).map(|_| world.switch()).collect();
-        world.archived(&names[3]);
+        names.iter().for_each(|name| world.archived(name));
         let listed = text(&world.run(&["list"]).stdout);
         let cells: Vec<&str> = listed.trim().split('\t').collect();
         assert_eq!(cells.get(3), Some(&"there"), "{listed}");
@@ -38,7 +38,7 @@ fn a_backlog_is_worked_off_by_few_calls() {
 fn a_hole_a_failing_archiver_and_an_empty_repository_are_findings() {
     let world = World::archiving(15);
     let names: Vec<String> = (0..4).map(|_| world.switch()).collect();
-    world.archived(&names[3]);
+    names.iter().for_each(|name| world.archived(name));
     let system = world.pg.psql("postgres", "select system_identifier from pg_control_system()");
     let lost = &names[1];
     let object = world.path("repo").join(format!("main/{system}/wal/{}/{}/{lost}", &lost[..8], &lost[8..16]));
