@@ -6,6 +6,7 @@ use crate::pack::Pack;
 use crate::redact::Redactor;
 use crate::review::{self, Review};
 use crate::rulebook;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use toban_core::run::Report;
 use toban_core::{Error, Kind, Out, Result, Severity};
@@ -21,7 +22,13 @@ pub(crate) struct Ledger<'a, 'o> {
     allow: &'a mut AllowList,
     pack: Option<&'a mut Pack>,
     totals: &'a mut Totals,
-    baseline: Result<Option<Review>>,
+    baseline: Baseline,
+}
+
+/// What this run is compared with, and how old that may be.
+pub(crate) struct Baseline {
+    pub(crate) review: Result<Option<Review>>,
+    pub(crate) every: SignedDuration,
 }
 
 impl<'a, 'o> Ledger<'a, 'o> {
@@ -33,7 +40,7 @@ impl<'a, 'o> Ledger<'a, 'o> {
         allow: &'a mut AllowList,
         pack: Option<&'a mut Pack>,
         totals: &'a mut Totals,
-        baseline: Result<Option<Review>>,
+        baseline: Baseline,
     ) -> Ledger<'a, 'o> {
         Ledger { source, out, redactor, allow, pack, totals, baseline }
     }
@@ -66,15 +73,15 @@ impl<'a, 'o> Ledger<'a, 'o> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn compare(&mut self, identity: &str, access: Vec<Access>) -> Result<()> {
-        let (review, trouble) = match std::mem::replace(&mut self.baseline, Ok(None)) {
+    pub(crate) fn compare(&mut self, identity: &str, now: Timestamp, access: Vec<Access>) -> Result<()> {
+        let (review, trouble) = match std::mem::replace(&mut self.baseline.review, Ok(None)) {
             Ok(Some(review)) if review.identity != identity => (None, Some(review.of_another())),
             Ok(review) => (review, None),
             Err(e) => (None, Some(e.chain())),
         };
         let changes = review.as_ref().map(|r| review::changes(&r.access, &access)).unwrap_or_default();
         changes.into_iter().try_for_each(|f| self.add(f))?;
-        self.add(review::basis(review.as_ref(), trouble))?;
+        self.add(review::basis(review.as_ref(), trouble, (now, self.baseline.every)))?;
         for held in &access {
             self.add(review::holding(held, review.as_ref()))?;
         }

@@ -8,8 +8,8 @@ mod names;
 mod rules;
 mod twins;
 
-pub(crate) use mapping::Mapping;
-pub(crate) use names::fits;
+pub(crate) use mapping::{Mapping, Name};
+pub(crate) use names::{fits, folded};
 
 use crate::audit::{self, Ledger};
 use crate::cli;
@@ -38,8 +38,7 @@ pub(crate) fn run(args: &cli::App, config: &Config, out: &mut Out<'_>) -> Result
     }
     let case = Case { mapping: mapping(&args.mapping, &settings)?, rules: Rules::new(args, &settings) };
     case.mapping.zone()?;
-    let allow = settings.allow.clone();
-    audit::run("app", &args.scope, config, allow, out, places, |place, ledger| {
+    audit::run("app", &args.scope, config, &settings, out, places, |place, ledger| {
         open(place, &args.scope, |rows| one(rows, &case, ledger))
     })
 }
@@ -65,7 +64,7 @@ fn one(rows: &mut dyn Rows, case: &Case, ledger: &mut Ledger<'_, '_>) -> Result<
     let shown = |email: &str| redact.email(email);
     let roles = Roles::read(rows, &case.mapping, &case.rules)?;
     let holders = Holders::read(rows, &case.mapping, &case.rules, &roles, &shown)?;
-    ledger.compare(rows.identity(), holders.access())?;
+    ledger.compare(rows.identity(), case.rules.now, holders.access())?;
     if case.mapping.roles.is_some() || case.mapping.admin_flag.is_some() || case.mapping.role.is_some() {
         holders.judge(&case.rules).into_iter().try_for_each(|f| ledger.add(f))?;
     } else {
@@ -125,7 +124,7 @@ fn account<'a>(
         active: mapping.is_active(cells[2]),
         active_is_null: mapping.active.is_some() && cells[2].is_none(),
         last_login: moment(3),
-        last_used: moment(4),
+        last_used: moment(4).later(moment(11)),
         changed: moment(5),
         created: moment(6),
         has_password: cells[7].map(|c| c == "1"),
