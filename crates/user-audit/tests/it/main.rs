@@ -9,6 +9,7 @@ mod hba;
 mod packs;
 mod parity;
 mod power;
+mod proofs;
 mod roles;
 mod seen;
 mod trouble;
