@@ -145,12 +145,13 @@ pub(crate) fn basis(
     }
 }
 
-/// One right that is held: at peace when the review has it just so.
-pub(crate) fn holding(held: &Access, review: Option<&Review>) -> Finding {
+/// One right that is held: at peace when the review has it just so, as `shown`.
+pub(crate) fn holding(held: &Access, shown: &Access, review: Option<&Review>) -> Finding {
     let right = crate::rulebook::right(&held.right);
-    let finding = Finding::new(right.rule, &held.subject, &held.name, right.severity).cis(right.cis);
+    let finding =
+        Finding::new(right.rule, &held.subject, &held.name, right.severity).of_person().cis(right.cis);
     match review {
-        Some(r) if r.has(held) => {
+        Some(r) if r.has(shown) => {
             let finding = finding.since(Some(r.date)).says(format!(
                 "{}: {}; accepted in {}",
                 right.what,

@@ -119,6 +119,11 @@ const fn predefined(rule: &'static str, what: &'static str, severity: Severity) 
     Right { rule, what, severity, advice: PREDEFINED, cis: &["4.3", "4.9"] }
 }
 
+/// Whether the rule tells who holds a right.
+pub(crate) fn is_right(rule: &str) -> bool {
+    RIGHTS.iter().any(|r| r.rule == rule)
+}
+
 /// Rights that the audit of roles looks for.
 pub(crate) fn rights() -> impl Iterator<Item = &'static str> {
     RIGHTS.iter().map(|r| r.rule).filter(|r| *r != "admin")

@@ -60,10 +60,8 @@ fn open<T>(place: &Place, scope: &cli::Scope, read: impl FnOnce(&mut dyn Rows) -
 }
 
 fn one(rows: &mut dyn Rows, case: &Case, ledger: &mut Ledger<'_, '_>) -> Result<()> {
-    let redact = ledger.redactor();
-    let shown = |email: &str| redact.email(email);
     let roles = Roles::read(rows, &case.mapping, &case.rules)?;
-    let holders = Holders::read(rows, &case.mapping, &case.rules, &roles, &shown)?;
+    let holders = Holders::read(rows, &case.mapping, &case.rules, &roles)?;
     ledger.compare(rows.identity(), case.rules.now, holders.access())?;
     if case.mapping.roles.is_some() || case.mapping.admin_flag.is_some() || case.mapping.role.is_some() {
         holders.judge(&case.rules).into_iter().try_for_each(|f| ledger.add(f))?;
@@ -72,7 +70,7 @@ fn one(rows: &mut dyn Rows, case: &Case, ledger: &mut Ledger<'_, '_>) -> Result<
     }
     orphans(rows, case, &roles, ledger)?;
     let twins = accounts(rows, case, (&roles, &holders), ledger)?;
-    twins.find(rows, &case.mapping, &shown)?.into_iter().try_for_each(|f| ledger.add(f))
+    twins.find(rows, &case.mapping)?.into_iter().try_for_each(|f| ledger.add(f))
 }
 
 /// Every account once; gives the hashes of the addresses.
@@ -88,7 +86,6 @@ fn accounts(
         password_changed: mapping.password_changed.is_some(),
     };
     let zone = mapping.zone()?;
-    let redact = ledger.redactor();
     let (mut twins, mut all, mut bare) = (Twins::default(), 0_u64, 0_u64);
     let only = holders.active() == 1;
     rows.rows(&mapping.users_sql(rows.concat()), &mut |cells| {
@@ -102,8 +99,8 @@ fn accounts(
             twins.add(email);
         }
         for mut finding in rules::judge(&user, mapped, &case.rules) {
-            finding.object = user.email.map_or_else(|| format!("user {}", user.id), |e| redact.email(e));
-            ledger.add(finding)?;
+            finding.object = user.email.map_or_else(|| format!("user {}", user.id), String::from);
+            ledger.add(finding.of_person())?;
         }
         Ok(())
     })?;

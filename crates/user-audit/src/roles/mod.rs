@@ -62,6 +62,7 @@ pub(crate) fn rules() -> impl Iterator<Item = &'static str> {
 pub(crate) fn run(args: &cli::Roles, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let settings = settings::read(config)?;
     let places = audit::places(&args.scope, config, false)?;
+    seen::readable(&args.log)?;
     audit::run("roles", &args.scope, config, &settings, out, places, |place, ledger| match place {
         Place::Pg(to) => {
             let (mut client, to) = to.connect_here()?;

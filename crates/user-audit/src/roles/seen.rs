@@ -96,6 +96,15 @@ fn is_message(before: &str) -> bool {
     }
 }
 
+/// A log that is not there is told before anything is asked of any server.
+///
+/// # Errors
+/// When one cannot be opened.
+pub(super) fn readable(logs: &[PathBuf]) -> Result<()> {
+    logs.iter()
+        .try_for_each(|log| File::open(log).map(drop).doing(|| format!("read the log {}", log.display())))
+}
+
 fn lines(path: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<Vec<u8>>>> {
     let file = File::open(path)?;
     let packed = path.extension().is_some_and(|e| e == "gz");

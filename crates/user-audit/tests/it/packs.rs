@@ -296,3 +296,38 @@ fn redacted_addresses_can_still_be_joined() {
     world.set("TOBAN_REDACT_KEY", "another key");
     assert_ne!(text(of(&world.records(&["app", "--redact", "email"]), "admin")[0], "object"), boss);
 }
+
+#[test]
+fn redaction_leaves_the_allow_list_and_the_last_review_as_they_are() {
+    let mut world = World::app(ADMIN);
+    world.pg.psql("app", "update users set last_login_at = '2026-01-01' where id = 3");
+    let entry = |object: &str| {
+        format!(
+            "[[audit.allow]]\nrule = 'unused'\nobject = '{object}'\nreason = 'asked boss@x.org'\nowner = 'ops@x.org'\nuntil = '2027-01-01'\n"
+        )
+    };
+    world.config(&[entry("u3@x.org"), entry("gone@x.org")].concat());
+    accept(&world, &pack(&world, "2026-11-21T08:00:00Z", &[]), "approved");
+    world.set("TOBAN_REDACT_KEY", "thirty-two characters, at random");
+    let records = world.records(&["app", "--redact", "email"]);
+    let all: Vec<String> = records.iter().map(ToString::to_string).collect();
+    assert!(!all.iter().any(|r| r.contains("x.org")), "{all:?}");
+    assert_eq!(troubles(&records).len(), 1, "the entry that fits nothing: {:?}", troubles(&records));
+    assert_eq!(
+        text(of(&records, "unused")[0], "severity"),
+        "ok",
+        "the address itself is what the list allows"
+    );
+    world.pg.psql("postgres", "create role \"anna@x.org\" login superuser");
+    let records = world.records(&["roles", "--redact", "email"]);
+    let all: Vec<String> = records.iter().map(ToString::to_string).collect();
+    assert!(!all.iter().any(|r| r.contains("anna")), "roles may have addresses as names: {all:?}");
+    let names: Vec<&str> = ["superuser", "can-log-in"]
+        .map(|rule| {
+            of(&records, rule).into_iter().map(|r| text(r, "object")).find(|o| o.starts_with("email-"))
+        })
+        .into_iter()
+        .flatten()
+        .collect();
+    assert!(names.len() == 2 && names[0] == names[1], "and can be joined: {names:?}");
+}

@@ -7,6 +7,7 @@ mod weak;
 
 pub(super) use read::judge;
 
+use super::graph::{Oid, Role};
 use crate::finding::Finding;
 use reach::{Known, prefix};
 use toban_core::Severity;
@@ -107,12 +108,14 @@ impl Line {
     fn who(&self, known: &Known) -> String {
         let roles: Vec<_> = self.roles(known).collect();
         let supers = roles.iter().filter(|(o, _)| known.superusers.contains(o)).count();
-        let names: Vec<&str> = roles.iter().take(5).map(|(_, r)| r.name.as_str()).collect();
-        match (roles.len(), supers) {
-            (0, _) => format!("whoever {} fits", self.users.join(", ")),
-            (n, _) if n > 5 => format!("{n} roles, {supers} of them superusers"),
-            (_, 0) => names.join(", "),
-            _ => format!("{}; {supers} of them superusers", names.join(", ")),
+        let name = |(oid, r): &(Oid, &Role)| match known.superusers.contains(oid) {
+            true => format!("{} (superuser)", r.name),
+            false => r.name.clone(),
+        };
+        match roles.len() {
+            0 => format!("whoever {} fits", self.users.join(", ")),
+            n if n > 5 => format!("{n} roles, {supers} of them superusers"),
+            _ => roles.iter().map(name).collect::<Vec<_>>().join(", "),
         }
     }
 
