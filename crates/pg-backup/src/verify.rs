@@ -74,6 +74,7 @@ fn act(
         for damaged in contents.damaged {
             tally.copy::<()>(Err(damaged), true);
         }
+        seen.extend(physical::verify::all(args, repo, &mut tally, report, out)?);
         let newest = newest(&contents.dumps);
         for stored in contents.dumps {
             let is_newest =
@@ -89,7 +90,6 @@ fn act(
             }
         }
     }
-    seen.extend(physical::verify::all(args, repos, &mut tally, report, out)?);
     for id in args.ids.iter().filter(|id| !seen.contains(id)) {
         tally.item::<()>(Err(
             Error::usage(format!("no dump or backup {id}")).hint("`pg-backup list` shows the IDs")

@@ -149,6 +149,19 @@ impl Store for Dir {
         Ok(found)
     }
 
+    fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        let Some(root) = self.root()? else { return Ok(Vec::new()) };
+        let folder = prefix.trim_end_matches('/');
+        if !folder.is_empty() && folder.parse::<Key>().is_err() {
+            return Ok(Vec::new());
+        }
+        match root.below(folder.split('/').filter(|p| !p.is_empty())) {
+            Ok(start) => self.explain(start.folders(), "list"),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(Vec::new()),
+            Err(e) => self.explain(Err(e), "list"),
+        }
+    }
+
     fn remove(&self, key: &Key) -> Result<()> {
         let Some(root) = self.root()? else { return Ok(()) };
         let folder = match root.below(parents(key)) {

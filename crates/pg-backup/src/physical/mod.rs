@@ -8,6 +8,8 @@ mod copy;
 mod exclude;
 mod fleet;
 mod frames;
+mod host;
+mod include;
 mod index;
 mod job;
 pub(crate) mod list;

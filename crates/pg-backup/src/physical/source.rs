@@ -1,6 +1,6 @@
 //! The server that is backed up: what it is, whether we may, and the session that begins and ends the backup.
 
-use super::backup::{Host, Tablespace};
+use super::backup::Tablespace;
 use super::control;
 use crate::server::Server;
 use postgres::{Client, Row, SimpleQueryMessage};
@@ -18,6 +18,8 @@ pub(crate) struct Source {
     pub(crate) checksums: bool,
     pub(crate) segment_size: u64,
     pub(crate) data_dir: PathBuf,
+    /// Its folder in each tablespace: `PG_15_202209061`.
+    pub(crate) version_folder: String,
     /// postgresql.conf, pg_hba.conf, pg_ident.conf.
     pub(crate) conf: Vec<PathBuf>,
 }
@@ -33,7 +35,7 @@ pub(crate) fn read(client: &mut Client, server: &Server, data_dir: Option<&Path>
                current_setting('data_directory'), current_setting('config_file'), \
                current_setting('hba_file'), current_setting('ident_file'), current_setting('block_size'), current_setting('port'), \
                extract(epoch from pg_postmaster_start_time())::bigint, \
-               trim(split_part(current_setting('unix_socket_directories'), ',', 1)) \
+               trim(split_part(current_setting('unix_socket_directories'), ',', 1)), s.catalog_version_no::bigint \
                from pg_control_system() s";
     let row = client.query_one(sql, &[]).doing(|| "ask the server for its settings".into())?;
     let text = |i: usize| row.get::<_, String>(i);
@@ -52,6 +54,7 @@ pub(crate) fn read(client: &mut Client, server: &Server, data_dir: Option<&Path>
         checksums: row.get(2),
         segment_size: row.get::<_, i64>(3).unsigned_abs(),
         data_dir: data_dir.map_or_else(|| PathBuf::from(text(5)), Path::to_path_buf),
+        version_folder: format!("PG_{}_{}", server.major, row.get::<_, i64>(13)),
         conf: [6, 7, 8].map(|i| PathBuf::from(text(i))).to_vec(),
     };
     same_machine(&source, [&text(10), &text(12)], row.get(11))?;
@@ -196,34 +199,8 @@ pub(crate) fn stop(client: &mut Client, source: &Source) -> Result<Stop> {
 pub(crate) fn tablespaces(client: &mut Client) -> Result<Vec<Tablespace>> {
     let sql = "select oid, pg_tablespace_location(oid) from pg_tablespace order by oid";
     let rows = client.query(sql, &[]).doing(|| "list the tablespaces".into())?;
-    let of = |r: &Row| Tablespace { oid: r.get(0), location: r.get(1) };
+    let of = |r: &Row| Tablespace { oid: r.get(0), location: r.get(1), late: false };
     Ok(rows.iter().map(of).filter(|t| t.location.starts_with('/')).collect())
-}
-
-/// What indexes and the server's start depend on.
-///
-/// # Errors
-/// When the server cannot be asked.
-pub(crate) fn host(client: &mut Client) -> Result<Host> {
-    let sql = "select (select pg_collation_actual_version(oid) from pg_collation where collprovider = 'i' limit 1), \
-               (select datcollate from pg_database where datname = 'template1'), \
-               current_setting('shared_preload_libraries'), \
-               array(select extname || ' ' || extversion from pg_extension order by 1)";
-    let row = client.query_one(sql, &[]).doing(|| "ask for collations and extensions".into())?;
-    Ok(Host {
-        name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        libc: libc(),
-        icu: row.get(0),
-        locale: row.get::<_, Option<String>>(1).unwrap_or_default(),
-        preload: row.get(2),
-        extensions: row.get(3),
-    })
-}
-
-/// `glibc 2.36`; empty where there is no getconf to say.
-pub(crate) fn libc() -> String {
-    let said = std::process::Command::new("getconf").arg("GNU_LIBC_VERSION").output();
-    said.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]

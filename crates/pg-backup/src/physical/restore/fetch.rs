@@ -7,7 +7,8 @@ use crate::cli;
 use crate::physical::catalog::Stored;
 use crate::physical::frames::Frames;
 use crate::physical::index::{self, Entry, Kind, Name, Piece};
-use crate::physical::{conf, control};
+use crate::physical::conf::Conf;
+use crate::physical::control;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -49,7 +50,7 @@ pub(super) fn all(args: &cli::Restore, stored: &Stored, target: &Target) -> Resu
     };
     let (batches, waiting) = sync_channel(args.jobs() as usize * 2);
     let waiting = Mutex::new(waiting);
-    let mut read = Reading::new(target)?;
+    let mut read = Reading::new(target, &stored.backup.conf)?;
     thread::scope(|scope| {
         let workers: Vec<_> = (0..args.jobs()).map(|_| scope.spawn(|| work.worker(&waiting))).collect();
         let led = read.lead(&work, batches);
@@ -74,6 +75,7 @@ struct Work<'a> {
 /// The reader of the index.
 struct Reading<'a> {
     target: &'a Target,
+    conf: &'a Conf,
     kept: BTreeMap<String, (Entry, Vec<u8>)>,
     manifest: Manifest,
     names: BTreeSet<Name>,
@@ -82,10 +84,10 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(target: &'a Target) -> Result<Reading<'a>> {
+    fn new(target: &'a Target, conf: &'a Conf) -> Result<Reading<'a>> {
         let manifest = Manifest::begin(&target.dir)?;
         let (kept, names) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Reading { target, kept, manifest, names, batch: Vec::new(), bytes: 0 })
+        Ok(Reading { target, conf, kept, manifest, names, batch: Vec::new(), bytes: 0 })
     }
 
     fn lead(&mut self, work: &Work<'_>, batches: SyncSender<Vec<Entry>>) -> Result<()> {
@@ -112,7 +114,7 @@ impl<'a> Reading<'a> {
             self.target.folder(&path)?;
             return self.target.dress(&path, entry.mode);
         }
-        if is_kept(entry.path.text()) {
+        if is_kept(entry.path.text(), self.conf) {
             let bytes = frames.whole(&entry)?;
             self.kept.insert(entry.path.text().to_string(), (entry, bytes));
             return Ok(());
@@ -131,8 +133,8 @@ impl<'a> Reading<'a> {
 }
 
 /// Written at the end, changed or elsewhere.
-fn is_kept(name: &str) -> bool {
-    name == control::NAME || name == "tablespace_map" || name.starts_with(conf::FOLDER)
+fn is_kept(name: &str, conf: &Conf) -> bool {
+    name == control::NAME || name == "tablespace_map" || conf.below(name).is_some()
 }
 
 /// The lines of a backup's index, compared with its sum at their end.
@@ -160,7 +162,9 @@ impl Work<'_> {
         let mut done = Ok(());
         loop {
             let batch = waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
-            let Ok(batch) = batch else { return done };
+            let Ok(mut batch) = batch else { return done };
+            // Several packs were written at once, so their lines take turns; their frames are read one pack at a time.
+            batch.sort_by_key(|entry| entry.pieces.first().map(|p| (p.pack, p.at, p.from)));
             if done.is_ok() && !self.failed.load(Ordering::SeqCst) {
                 done = batch.iter().try_for_each(|entry| self.file(entry, &mut frames));
                 self.failed.fetch_or(done.is_err(), Ordering::SeqCst);

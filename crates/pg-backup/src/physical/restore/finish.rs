@@ -95,6 +95,8 @@ fn recovery(args: &cli::Restore, backup: &Backup, target: &Target) -> Result<()>
     // The server wants a command in recovery; this one says that there is no archive, so that pg_wal is read.
     text += "restore_command = 'false'\nrecovery_target = 'immediate'\nrecovery_target_action = 'promote'\n";
     text += "recovery_target_timeline = 'current'\n";
+    // Both would work on the old server's archive.
+    text += "archive_cleanup_command = ''\nrecovery_end_command = ''\n";
     if !args.keep_archiving {
         text += "archive_mode = 'off'\n";
     }
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn a_map_is_written_anew_with_its_escapes() {
         let tablespaces = [(16400, ("/new\n\\x".into(), "/old".into()))].into();
-        let target = Target { dir: "/t".into(), delta: false, ids: None, mode: 0o700, tablespaces };
+        let target = Target { dir: "/t".into(), delta: false, ids: None, mode: 0o700, major: 15, tablespaces };
         let map = remap("16400 /old\\\nx\n16401 /kept\n", &target);
         assert_eq!(map, "16400 /new\\\n\\\\x\n16401 /kept\n");
     }

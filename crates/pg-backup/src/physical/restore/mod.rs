@@ -86,16 +86,9 @@ fn act(args: &cli::Restore, stored: &catalog::Stored, target: &Target) -> Result
     Ok(written)
 }
 
-/// What differs between the two machines and may matter: an index in another library's order gives wrong answers.
+/// What the server will miss or do otherwise here.
 fn warn(backup: &Backup) {
-    let here = super::source::libc();
-    let there = &backup.host.libc;
-    if !here.is_empty() && !there.is_empty() && here != *there {
-        log::warn!(
-            "the backup is of a machine with {there}, this one has {here}: indexes on text may be in another order; \
-             run reindex on them, and pg_amcheck"
-        );
-    }
+    super::host::differences(&backup.host).iter().for_each(|line| log::warn!("{line}"));
     if !backup.host.preload.is_empty() {
         log::info!("the server loads {} at its start; they must be installed here", backup.host.preload);
     }
