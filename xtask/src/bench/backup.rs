@@ -2,8 +2,7 @@
 
 use super::dump::{Row, Way, machine, measure, table};
 use crate::scratch::Scratch;
-use crate::setup;
-use crate::sh::{self, Context, Result, cargo, root, target_dir};
+use crate::sh::{self, Context, Result, root};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,12 +18,7 @@ pub(crate) struct Args {
 const MEGABYTES_PER_SCALE: f64 = 15.0;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::run(&setup::Args { demo: true, all_majors: false })?;
-    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "pg-backup"]))?;
-    let scratch = Scratch::start("bench", true)?;
-    let built = target_dir().join("release/pg-backup");
-    let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
-    scratch.file("bin/pg-backup", 0o755, &binary)?;
+    let scratch = super::stage()?;
     let scale = (f64::from(args.megabytes) / MEGABYTES_PER_SCALE).ceil();
     println!("filling a cluster of about {} MB …", args.megabytes);
     sh::quietly(

@@ -217,7 +217,8 @@ impl S3 {
         mut each: impl FnMut(&ListObjectsV2Output),
     ) -> Result<()> {
         let request = self.client()?.list_objects_v2().bucket(&self.bucket);
-        let request = request.prefix(format!("{}{prefix}", self.prefix)).set_delimiter(delimiter.map(Into::into));
+        let request =
+            request.prefix(format!("{}{prefix}", self.prefix)).set_delimiter(delimiter.map(Into::into));
         let doing = format!("list s3://{}/{}{prefix}", self.bucket, self.prefix);
         let mut next = None;
         loop {

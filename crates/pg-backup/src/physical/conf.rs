@@ -66,12 +66,8 @@ pub(crate) fn collect(source: &Source) -> Result<(Conf, BTreeMap<String, Vec<u8>
     let name = |path: &PathBuf| name(path, base);
     let known = |i: usize| source.conf.get(i).filter(|p| found.contains_key(*p)).map(name);
     let folder = if data_dir.join(FOLDER).exists() { OTHER_FOLDER } else { FOLDER };
-    let conf = Conf {
-        folder: folder.into(),
-        config_file: known(0),
-        hba_file: known(1),
-        ident_file: known(2),
-    };
+    let conf =
+        Conf { folder: folder.into(), config_file: known(0), hba_file: known(1), ident_file: known(2) };
     let named = found.iter().map(|(path, bytes)| (name(path), bytes.clone())).collect();
     Ok((conf, named))
 }
@@ -83,12 +79,7 @@ fn name(path: &Path, base: Option<&Path>) -> String {
     below.map_or_else(elsewhere, Path::to_path_buf).to_string_lossy().into_owned()
 }
 
-fn gather(
-    path: &Path,
-    syntax: Syntax,
-    depth: usize,
-    found: &mut BTreeMap<PathBuf, Vec<u8>>,
-) -> Result<()> {
+fn gather(path: &Path, syntax: Syntax, depth: usize, found: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
     if depth > DEPTH || found.contains_key(path) {
         return Ok(());
     }

@@ -84,7 +84,8 @@ fn compare(there: &Host, here: &Here) -> Vec<String> {
              text otherwise; reindex what uses its collations"
         ));
     }
-    let missing = |l: &&String| !["", "C", "POSIX"].contains(&l.as_str()) && !here.locales.contains(&plain(l));
+    let missing =
+        |l: &&String| !["", "C", "POSIX"].contains(&l.as_str()) && !here.locales.contains(&plain(l));
     let missing: Vec<&str> = there.locales.iter().filter(missing).map(String::as_str).collect();
     if !here.locales.is_empty() && !missing.is_empty() {
         all.push(format!(

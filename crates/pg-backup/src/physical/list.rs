@@ -56,8 +56,19 @@ impl Row {
 impl Record for Row {
     const SCHEMA: &'static str = "pg-backup.list-backup/1";
     const HEAD: &'static [&'static str] = &[
-        "repo", "backup", "id", "label", "size", "stored", "seconds", "timeline", "from", "until", "pg",
-        "bad pages", "verified",
+        "repo",
+        "backup",
+        "id",
+        "label",
+        "size",
+        "stored",
+        "seconds",
+        "timeline",
+        "from",
+        "until",
+        "pg",
+        "bad pages",
+        "verified",
     ];
     fn cells(&self) -> Vec<String> {
         vec![

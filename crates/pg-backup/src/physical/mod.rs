@@ -17,6 +17,7 @@ mod owner;
 mod pack;
 mod page;
 mod plan;
+mod pooler;
 pub(crate) mod prune;
 pub(crate) mod restore;
 mod run;

@@ -3,7 +3,7 @@
 use super::backup::Tablespace;
 use super::control;
 use crate::server::Server;
-use postgres::{Client, Row, SimpleQueryMessage};
+use postgres::{Client, Row};
 use std::path::{Path, PathBuf};
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Context, Error, Result};
@@ -116,33 +116,6 @@ fn is_of(pid: &str, listens: [&str; 2], started: i64) -> bool {
     let lines: Vec<&str> = pid.lines().map(str::trim).collect();
     let at = lines.get(2).and_then(|l| l.parse::<i64>().ok());
     at.is_some_and(|at| at.abs_diff(started) <= 2) && lines.get(3..5) == Some(&listens)
-}
-
-/// Refuses a proxy that hands our session's statements to whichever backend is free: a backup begins and ends in
-/// one session.
-///
-/// # Errors
-/// Failed when two sessions at once have the same backend, or one session two.
-pub(crate) fn no_pooler(first: &mut Client, second: &mut Client) -> Result<()> {
-    let before = backend(first)?;
-    for _ in 0..3 {
-        let (other, now) = (backend(second)?, backend(first)?);
-        if other == before || now != before {
-            let e = Error::failed("this connection goes through a proxy that pools transactions");
-            return Err(e.hint("connect to the server itself, by its socket or its own port (--db)"));
-        }
-    }
-    Ok(())
-}
-
-/// By the simple protocol: such proxies do not know our prepared statements.
-fn backend(client: &mut Client) -> Result<String> {
-    let rows = client.simple_query("select pg_backend_pid()").doing(|| "ask for the backend".into())?;
-    let pid = rows.iter().find_map(|m| match m {
-        SimpleQueryMessage::Row(row) => row.get(0).map(String::from),
-        _ => None,
-    });
-    pid.ok_or_else(|| Error::failed("the server does not say which backend we have"))
 }
 
 /// Where a backup began.

@@ -73,7 +73,7 @@ fn streaming(major: u32) -> (World, Pg) {
     let sql = "set allow_in_place_tablespaces = on; create tablespace one location ''";
     world.pg.psql("postgres", sql);
     fill(&world, 50_000);
-    let standby = Pg::builder().standby_of(&world.pg).start();
+    let standby = Pg::builder().set("allow_in_place_tablespaces=on").standby_of(&world.pg).start();
     caught_up(&world.pg, &standby);
     (world, standby)
 }
@@ -81,9 +81,11 @@ fn streaming(major: u32) -> (World, Pg) {
 fn caught_up(primary: &Pg, standby: &Pg) {
     let position = primary.psql("postgres", "select pg_current_wal_lsn()");
     let reached = format!("select pg_last_wal_replay_lsn() >= '{position}'");
-    until("the standby has it all", Duration::from_secs(60), || match standby.psql("postgres", &reached).as_str() {
-        "t" => Ok(()),
-        other => Err(format!("{other}: {}", standby.log())),
+    until("the standby has it all", Duration::from_secs(60), || {
+        match standby.psql("postgres", &reached).as_str() {
+            "t" => Ok(()),
+            other => Err(format!("{other}: {}", standby.log())),
+        }
     });
 }
 

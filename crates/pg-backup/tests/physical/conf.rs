@@ -22,10 +22,8 @@ fn debian(root: &Path) -> World {
     fs::write(etc.join("pg_hba.conf"), rules).expect("write");
     fs::write(etc.join("admins"), "postgres\n@admins.d/more\n").expect("write");
     fs::create_dir(etc.join("admins.d")).expect("make a folder");
-    // Names in a list are relative to it.
-    fs::create_dir(etc.join("admins.d/admins.d")).expect("make a folder");
     fs::write(etc.join("admins.d/more"), "somebody\n").expect("write");
-    fs::write(etc.join("conf.d/site.conf"), "work_mem = '7MB'\n").expect("write");
+    fs::write(etc.join("conf.d/site.conf"), "work_mem = '7MB'\nssl = off\n").expect("write");
     // The test kit looks for it where -D points to.
     symlink(data.join("postmaster.pid"), etc.join("postmaster.pid")).expect("link");
     let world = World::with(Pg::builder_major(15).serve(&etc).start());
@@ -40,7 +38,10 @@ fn a_cluster_of_pg_createcluster() {
     let mut world = debian(place.path());
     fill(&world, 1000);
     let before = content(&world.pg);
-    assert_eq!(world.pg.psql("postgres", "select count(*) from pg_hba_file_rules where error is not null"), "0");
+    assert_eq!(
+        world.pg.psql("postgres", "select count(*) from pg_hba_file_rules where error is not null"),
+        "0"
+    );
     back_up(&world, &[]);
     world.pg.stop();
 
@@ -48,9 +49,11 @@ fn a_cluster_of_pg_createcluster() {
     let target = restore(&world, "beside", &["--config-dir", &new_etc.display().to_string()]);
     let text = fs::read_to_string(new_etc.join("postgresql.conf")).expect("restored");
     assert!(text.contains(&format!("data_directory = '{}'", target.display())), "{text}");
-    for (name, content) in
-        [("conf.d/site.conf", "work_mem = '7MB'\n"), ("admins.d/more", "somebody\n"), ("start.conf", "")]
-    {
+    for (name, content) in [
+        ("conf.d/site.conf", "work_mem = '7MB'\nssl = off\n"),
+        ("admins.d/more", "somebody\n"),
+        ("start.conf", ""),
+    ] {
         match content {
             "" => assert!(!new_etc.join(name).exists(), "{name} is Debian's own"),
             content => assert_eq!(fs::read_to_string(new_etc.join(name)).expect(name), content),

@@ -149,7 +149,7 @@ impl Drop for Tearing {
 #[test]
 fn a_torn_page_is_not_damage() {
     let mut world = lab(15);
-    fill(&world, 20_000);
+    fill(&world, 40_000);
     let before = content(&world.pg);
     let path = world.pg.psql("postgres", "vacuum freeze big; checkpoint; select pg_relation_filepath('big')");
     let tearing = Tearing::begin(&world.pg.data_dir().join(path));

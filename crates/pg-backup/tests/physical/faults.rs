@@ -57,7 +57,7 @@ fn a_store_that_stays_away_ends_in_75_and_one_that_refuses_in_1() {
 }
 
 #[test]
-fn cut_at_any_byte() {
+fn a_run_cut_at_any_byte() {
     let Line { mut world, cable, _s3 } = line();
     world.set("TOBAN_RETRY_FOR", "5s");
     // Without compression a pack is large enough for several parts.
@@ -106,7 +106,10 @@ fn a_full_disk_under_the_repository() {
     let ran = ended(on_a_small_disk(&world, &at, "20m", &args).spawn().expect("start"));
     let said = ran.refused(1, "No space left on device");
     assert!(said.contains("hint: free some space there"), "{said}");
-    assert_eq!(world.pg.psql("postgres", "select pg_is_in_recovery(), count(*) from pg_replication_slots"), "f|0");
+    assert_eq!(
+        world.pg.psql("postgres", "select pg_is_in_recovery(), count(*) from pg_replication_slots"),
+        "f|0"
+    );
     back_up(&world, &[]);
     world.run(&["verify"]).fine();
 }

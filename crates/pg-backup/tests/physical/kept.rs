@@ -54,7 +54,8 @@ fn damage_is_remembered_until_it_is_mended() {
     fill(&world, 1000);
     back_up(&world, &[]);
     world.run(&["verify"]).fine();
-    let pack = world.files().into_iter().find(|f| f.display().to_string().contains("/pack/")).expect("a pack");
+    let pack =
+        world.files().into_iter().find(|f| f.display().to_string().contains("/pack/")).expect("a pack");
     let whole = fs::read(&pack).expect("read a pack");
     // A verdict's time is in whole seconds, and of one second damage counts.
     fs::write(&pack, &whole[1..]).expect("damage it");

@@ -5,10 +5,10 @@ use super::target::Target;
 use super::{UNSERVED, shown};
 use crate::cli;
 use crate::physical::catalog::Stored;
-use crate::physical::frames::Frames;
-use crate::physical::index::{self, Entry, Kind, Name, Piece};
 use crate::physical::conf::Conf;
 use crate::physical::control;
+use crate::physical::frames::Frames;
+use crate::physical::index::{self, Entry, Kind, Name, Piece};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -34,6 +34,8 @@ pub(super) struct Fetched {
     pub(super) written: u64,
     /// Every path of the backup, with --delta.
     pub(super) names: BTreeSet<Name>,
+    /// It has tablespaces inside the data directory.
+    pub(super) in_place: bool,
 }
 
 /// Writes every file of the backup but those that [`Fetched::kept`] holds.
@@ -59,8 +61,8 @@ pub(super) fn all(args: &cli::Restore, stored: &Stored, target: &Target) -> Resu
         // A worker's error is the cause of the reader's.
         joined.collect::<Vec<_>>().into_iter().collect::<Result<()>>().and(led)
     })?;
-    let Reading { kept, manifest, names, .. } = read;
-    Ok(Fetched { kept, manifest, written: work.written.into_inner(), names })
+    let Reading { kept, manifest, names, in_place, .. } = read;
+    Ok(Fetched { kept, manifest, written: work.written.into_inner(), names, in_place })
 }
 
 /// What the workers share.
@@ -79,6 +81,7 @@ struct Reading<'a> {
     kept: BTreeMap<String, (Entry, Vec<u8>)>,
     manifest: Manifest,
     names: BTreeSet<Name>,
+    in_place: bool,
     batch: Vec<Entry>,
     bytes: u64,
 }
@@ -87,7 +90,7 @@ impl<'a> Reading<'a> {
     fn new(target: &'a Target, conf: &'a Conf) -> Result<Reading<'a>> {
         let manifest = Manifest::begin(&target.dir)?;
         let (kept, names) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Reading { target, conf, kept, manifest, names, batch: Vec::new(), bytes: 0 })
+        Ok(Reading { target, conf, kept, manifest, names, in_place: false, batch: Vec::new(), bytes: 0 })
     }
 
     fn lead(&mut self, work: &Work<'_>, batches: SyncSender<Vec<Entry>>) -> Result<()> {
@@ -111,6 +114,8 @@ impl<'a> Reading<'a> {
             self.names.insert(entry.path.clone());
         }
         if entry.kind == Kind::Folder {
+            // That of a tablespace elsewhere is a link, which no backup has.
+            self.in_place |= path.parent() == Some(self.target.dir.join("pg_tblspc").as_path());
             self.target.folder(&path)?;
             return self.target.dress(&path, entry.mode);
         }
@@ -144,7 +149,8 @@ fn is_kept(name: &str, conf: &Conf) -> bool {
 pub(in crate::physical) fn entries(stored: &Stored) -> Result<impl Iterator<Item = Result<Entry>>> {
     let key = stored.backup.index_key()?;
     let body = stored.repo.store.get(&key, 0)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))?;
-    index::read(Checked::new(body, stored.backup.index.clone(), key.to_string()))
+    let entries = index::read(Checked::new(body, stored.backup.index.clone(), key.to_string()))?;
+    Ok(entries.map(move |entry| entry.doing(|| format!("read {key}"))))
 }
 
 impl Work<'_> {

@@ -13,7 +13,6 @@ use super::backup::Backup;
 use super::catalog;
 use crate::cli;
 use crate::manifest::Id;
-use fetch::Fetched;
 pub(super) use fetch::entries;
 use serde::Serialize;
 use std::path::Path;
@@ -78,11 +77,12 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
 
 fn act(args: &cli::Restore, stored: &catalog::Stored, target: &Target) -> Result<u64> {
     target.prepare()?;
-    let Fetched { kept, manifest, written, names } = fetch::all(args, stored, target)?;
+    let fetched = fetch::all(args, stored, target)?;
+    let written = fetched.written;
     if target.delta {
-        sweep::extra(target, &names)?;
+        sweep::extra(target, &fetched.names)?;
     }
-    finish::finish(args, &stored.backup, target, kept, manifest)?;
+    finish::finish(args, &stored.backup, target, fetched)?;
     Ok(written)
 }
 
