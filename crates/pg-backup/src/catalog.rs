@@ -134,10 +134,12 @@ pub(crate) fn proof_of(suffix: &str) -> Option<(&'static str, Timestamp)> {
     time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| (verdict, z.timestamp()))
 }
 
+/// What a repository holds, and its damaged manifests.
+type Held<T> = Result<(Vec<T>, Vec<Error>)>;
+
 /// How one thing of several repositories is found.
 pub(crate) struct Search<'a, T> {
-    /// What a repository holds, and its damaged manifests.
-    pub(crate) read: &'a dyn Fn(&Repo) -> Result<(Vec<T>, Vec<Error>)>,
+    pub(crate) read: &'a dyn Fn(&Repo) -> Held<T>,
     /// The one that is meant.
     pub(crate) pick: &'a dyn Fn(Vec<T>) -> Result<Option<T>>,
     pub(crate) newer: &'a dyn Fn(T, T) -> T,

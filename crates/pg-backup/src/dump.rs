@@ -272,8 +272,10 @@ impl Job<'_> {
                 spread
             });
             let counts = rows::count_while(at, || !lost.load(Ordering::SeqCst));
+            // Whoever failed first is the cause: a count that fails ends the snapshot, and with it pg_dump.
+            let cancelled = lost.load(Ordering::SeqCst);
             let spread = copying.join().map_err(|_| Error::failed("a thread died"))?;
-            match lost.load(Ordering::SeqCst) {
+            match cancelled {
                 true => Ok((spread?, Vec::new())),
                 false => counts.and_then(|counts| Ok((spread?, counts))),
             }

@@ -122,12 +122,14 @@ impl Job<'_> {
         watch: &Watch,
         index: &SyncSender<Entry>,
     ) -> Result<Copied> {
-        let slot = slot(&mut second, &self.id)?;
         let fast = self.args.checkpoint == cli::Checkpoint::Fast;
         let label = self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id));
         run::status("waiting for the checkpoint");
         let start = source::start(client, self.source, &label, fast)?;
         watch.newest.fetch_max(start.lsn.0, Ordering::Relaxed);
+        // It holds the WAL from the checkpoint that was just made. One that was older could be too old for
+        // max_slot_wal_keep_size already, and would be lost by that very checkpoint.
+        let slot = slot(&mut second, &self.id)?;
         // Before and after: a link that comes or goes while the tree is walked is in one of the two.
         let mut tablespaces = walk::links(&self.source.data_dir)?;
         let listed = walk::walk(&self.source.data_dir, &self.source.version_folder)?;

@@ -30,8 +30,9 @@ impl Listed {
         let kind = if meta.is_dir() { Kind::Folder } else { Kind::File };
         let text = name.text();
         let relation = exclude::of_relations(text).then(|| text.rsplit('/').next().unwrap_or(text));
-        let first_page =
-            relation.and_then(exclude::relation).map(|r: Relation<'_>| r.segment * SEGMENT_PAGES);
+        // A stray file's number may be larger than any relation's.
+        let first = |r: Relation<'_>| r.segment.checked_mul(SEGMENT_PAGES);
+        let first_page = relation.and_then(exclude::relation).and_then(first);
         let size = if meta.is_file() { meta.len() } else { 0 };
         let mode = meta.permissions().mode() & 0o7777;
         Listed { name, kind, mode, modified: meta.mtime(), size, first_page }
@@ -170,5 +171,28 @@ fn unreadable(e: std::io::Error, path: &Path) -> Error {
             e.hint("run as the user that owns the data directory (postgres), on the server's own machine")
         }
         false => e,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_ours_in_a_tablespace_and_pages_by_their_number() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for path in
+            ["base/5/16384.3", "base/5/16384.999999", "pg_tblspc/7/PG_15_1/5/9", "pg_tblspc/7/PG_14_1/5/9"]
+        {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("make a folder");
+            fs::write(path, "x").expect("write");
+        }
+        let found = walk(dir.path(), "PG_15_1").expect("walked");
+        let page = |name: &str| found.iter().find(|l| l.name.text() == name).map(|l| l.first_page);
+        assert_eq!(page("base/5/16384.3"), Some(Some(3 * SEGMENT_PAGES)));
+        assert_eq!(page("base/5/16384.999999"), Some(None));
+        assert_eq!(page("pg_tblspc/7/PG_15_1/5/9"), Some(Some(0)));
+        assert_eq!(page("pg_tblspc/7/PG_14_1/5/9"), None);
     }
 }

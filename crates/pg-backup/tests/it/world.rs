@@ -79,12 +79,6 @@ impl World {
         self
     }
 
-    /// Puts this server in the place of the one there was.
-    pub(crate) fn serve(&mut self, pg: Pg) {
-        self.set("DATABASE_URL", &pg.url());
-        self.pg = pg;
-    }
-
     /// Sets a variable for the tool.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.env.retain(|(n, _)| n != name);

@@ -1,6 +1,6 @@
 //! A backup under load restores to a whole cluster with every acknowledged transaction.
 
-use crate::lab::{amcheck, back_up, content, fill, folder, lab, restore, serve};
+use crate::lab::{amcheck, back_up, content, fill, folder, lab, restore, serve, take_over};
 use crate::load::{Ledger, Load};
 use crate::world::{World, majors};
 use std::collections::BTreeSet;
@@ -130,7 +130,8 @@ fn a_promoted_server_is_backed_up_with_its_history() {
         assert_eq!(made["timeline"], timeline, "{made}");
         world.pg.stop();
         let target = restore(&world, &format!("timeline-{timeline}"), &[]);
-        world.serve(serve(15, &target));
+        let restored = serve(15, &target);
+        take_over(&mut world, restored);
         assert_eq!(content(&world.pg), before);
         // The restored server is another one to those who only know its settings.
         world.pg.psql("postgres", "alter system reset archive_mode");

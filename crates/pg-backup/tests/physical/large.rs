@@ -1,6 +1,6 @@
 //! What is large: tables by the ten thousand, and a relation of more than one file.
 
-use crate::lab::{amcheck, back_up, lab, restore, serve};
+use crate::lab::{amcheck, back_up, lab, restore, serve, take_over};
 use crate::world::World;
 use std::process::Child;
 use std::time::Duration;
@@ -75,7 +75,7 @@ fn a_relation_of_several_files() {
     if mib <= 100 {
         amcheck(&restored);
     }
-    world.serve(restored);
+    take_over(&mut world, restored);
     // Its second file is judged by the numbers that its pages have in the relation.
     assert_eq!(back_up(&world, &[])["damaged_pages"], 0);
 }

@@ -145,12 +145,13 @@ fn a_dry_run_shows_and_leaves_nothing() {
 
 #[test]
 fn wal_that_the_server_took_away() {
-    let pg = Pg::builder_major(15).set("max_slot_wal_keep_size=1MB").set("wal_keep_size=0");
-    let world = World::with(pg.set("max_wal_size=32MB").set("min_wal_size=32MB").start());
+    let pg = Pg::builder_major(15).set("max_slot_wal_keep_size=48MB").set("wal_keep_size=0");
+    let world = World::with(pg.set("max_wal_size=64MB").set("min_wal_size=32MB").start());
     fill(&world, 1000);
-    let first = world.command(&["run", "--max-rate", "3M"]).spawn().expect("start");
+    let mut first = world.command(&["run", "--max-rate", "3M"]).spawn().expect("start");
     let began = "select count(*) from pg_replication_slots";
     testkit::until("the backup begins", std::time::Duration::from_secs(30), || {
+        assert!(first.try_wait().expect("ask for it").is_none(), "it ended too soon");
         match world.pg.psql("postgres", began).as_str() {
             "1" => Ok(()),
             n => Err(n.to_string()),
