@@ -7,6 +7,7 @@ mod pypi;
 use crate::sh::{Context, Failure, Result, is_root, succeeds};
 use crate::tools;
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::Command;
 
 #[derive(clap::Args, Default)]
@@ -36,6 +37,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     announce(&missing);
     apt::install(&missing.packages)?;
     fetch(&missing)
+}
+
+/// Debian's pgBackRest, unpacked when it is not there; its program.
+pub(crate) fn pgbackrest() -> Result<PathBuf> {
+    let debs = if deb::PGBACKREST.is_there() { Vec::new() } else { vec![&deb::PGBACKREST] };
+    let missing = Missing { debs, ..Missing::default() };
+    announce(&missing);
+    fetch(&missing)?;
+    Ok(deb::PGBACKREST.program())
 }
 
 fn missing(args: &Args) -> Missing {

@@ -4,7 +4,7 @@
 use super::pypi::{PARTIAL, clear};
 use crate::sh::{Context, Failure, Result, quietly};
 use crate::tools;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// One tool folder and the packages it is made of.
@@ -15,11 +15,16 @@ pub(super) struct Deb {
     proof: &'static str,
 }
 
+/// What the tests need.
 pub(super) const DEBS: &[Deb] = &[Deb {
     dir: "pgbouncer",
     packages: &["pgbouncer", "libc-ares2", "libevent-2.1-7"],
     proof: "usr/sbin/pgbouncer",
 }];
+
+/// What a benchmark compares with.
+pub(super) const PGBACKREST: Deb =
+    Deb { dir: "pgbackrest", packages: &["pgbackrest"], proof: "usr/bin/pgbackrest" };
 
 /// Downloads into the folder `debs` and unpacks into `tool`.
 const GET: &str = "set -e; mkdir debs tool; cd debs; apt-get -qq -o Acquire::Retries=3 update || :; \
@@ -28,7 +33,11 @@ const GET: &str = "set -e; mkdir debs tool; cd debs; apt-get -qq -o Acquire::Ret
 
 impl Deb {
     pub(super) fn is_there(&self) -> bool {
-        tools::dir().join(self.dir).join(self.proof).exists()
+        self.program().exists()
+    }
+
+    pub(super) fn program(&self) -> PathBuf {
+        tools::dir().join(self.dir).join(self.proof)
     }
 
     /// Downloads and unpacks beside, then renames: a kill leaves no half tool. The caller holds the lock.
