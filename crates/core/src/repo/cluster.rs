@@ -4,7 +4,6 @@ use super::keys::System;
 use crate::error::{Context, Error, Result};
 use crate::store::{Attrs, Key, Store, Stored, read_small};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 
 /// The version of the layout that this program writes; a reader refuses a newer one.
 pub const FORMAT: u32 = 1;
@@ -78,10 +77,13 @@ fn read(store: &dyn Store, key: &Key) -> Result<Option<Cluster>> {
 }
 
 fn others(store: &dyn Store, system: &System) -> Result<Vec<u64>> {
-    let listed = store.list(&format!("{}/", system.cluster))?;
-    let named = listed.iter().filter_map(|o| System::parse(&system.cluster, &o.key));
-    let all: BTreeSet<u64> = named.filter(|(_, name)| *name == NAME).map(|(s, _)| s.identifier).collect();
-    Ok(all.into_iter().filter(|id| *id != system.identifier).collect())
+    let mut others = Vec::new();
+    for other in System::all(store, &system.cluster)?.into_iter().filter(|s| s != system) {
+        if store.stat(&other.key(NAME)?)?.is_some() {
+            others.push(other.identifier);
+        }
+    }
+    Ok(others)
 }
 
 #[cfg(test)]
