@@ -103,7 +103,7 @@ _user__audit() {
             return 0
             ;;
         user__subcmd__audit__subcmd__app)
-            opts="-v -q -h --db --cluster --timeout --pack --reviews --redact --monitoring --at --mapping --detect --unused --grace --password-age --password-warning --max-admins --admin-role --domain --verbose --quiet --json --config --help"
+            opts="-v -q -h --db --cluster --timeout --pack --reviews --review-every --redact --monitoring --at --mapping --detect --unused --grace --password-age --password-warning --max-admins --admin-role --domain --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -126,6 +126,10 @@ _user__audit() {
                     return 0
                     ;;
                 --reviews)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --review-every)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -251,7 +255,7 @@ _user__audit() {
             return 0
             ;;
         user__subcmd__audit__subcmd__roles)
-            opts="-v -q -h --db --cluster --timeout --pack --reviews --redact --monitoring --at --log --unused --expiry-warning --verbose --quiet --json --config --help"
+            opts="-v -q -h --db --cluster --timeout --pack --reviews --review-every --redact --monitoring --at --log --login-table --from --unused --expiry-warning --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -277,6 +281,10 @@ _user__audit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --review-every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --redact)
                     COMPREPLY=($(compgen -W "email" -- "${cur}"))
                     return 0
@@ -286,6 +294,14 @@ _user__audit() {
                     return 0
                     ;;
                 --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --login-table)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

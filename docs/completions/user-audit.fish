@@ -39,6 +39,7 @@ complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l cluster -d
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l timeout -d 'End a query that takes longer' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l pack -d 'Write an evidence pack into a new folder below this one' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l reviews -d 'Folder of accepted reviews [default: reviews in the state directory]' -r -F
+complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l review-every -d 'Say so when the last accepted review is older [default: 35d]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l redact -d 'What to replace by a keyed hash in everything that is written; the key: credential audit_redact_key, or TOBAN_REDACT_KEY' -r -f -a "email\t'E-mail addresses: the same one gives the same hash, so lists can still be joined'"
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l at -d 'Judge as of this time, not now (RFC 3339, as 2026-11-21T03:00:00Z)' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l mapping -d 'Tables and columns: default, django, or an [audit.mapping.NAME] section' -r
@@ -61,9 +62,12 @@ complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l cluster 
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l timeout -d 'End a query that takes longer' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l pack -d 'Write an evidence pack into a new folder below this one' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l reviews -d 'Folder of accepted reviews [default: reviews in the state directory]' -r -F
+complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l review-every -d 'Say so when the last accepted review is older [default: 35d]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l redact -d 'What to replace by a keyed hash in everything that is written; the key: credential audit_redact_key, or TOBAN_REDACT_KEY' -r -f -a "email\t'E-mail addresses: the same one gives the same hash, so lists can still be joined'"
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l at -d 'Judge as of this time, not now (RFC 3339, as 2026-11-21T03:00:00Z)' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l log -d 'A server log to learn from when roles connected (stderr, csvlog or jsonlog, also .gz); may be given several times' -r -F
+complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l login-table -d 'A table that a login event trigger (17 and newer) fills, with columns role and last_at; docs/guide/audit.md has the trigger' -r
+complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l from -d 'Tell who can log in from this address alone, not by every way' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l unused -d 'A role that the logs have not seen for this time is unused [default: 90d]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l expiry-warning -d 'Warn this long before a password expires' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F

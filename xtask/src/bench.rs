@@ -4,7 +4,9 @@ mod accounts;
 mod backup;
 mod dump;
 
-use crate::sh::Result;
+use crate::scratch::Scratch;
+use crate::setup;
+use crate::sh::{self, Context, Result, cargo, target_dir};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -28,4 +30,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Dump(args) => dump::run(args),
         What::Accounts(args) => accounts::run(args),
     }
+}
+
+/// A server in a scratch folder with pg-backup, built for release, on the PATH of its shells.
+fn stage() -> Result<Scratch> {
+    setup::run(&setup::Args { demo: true, all_majors: false })?;
+    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "pg-backup"]))?;
+    let scratch = Scratch::start("bench", true)?;
+    let built = target_dir().join("release/pg-backup");
+    let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
+    scratch.file("bin/pg-backup", 0o755, &binary)?;
+    Ok(scratch)
 }

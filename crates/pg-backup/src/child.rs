@@ -3,6 +3,7 @@
 use std::io::{self, BufReader, Read, Write};
 use std::process::{ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
+use toban_core::pg::Ident;
 use toban_core::stop::{self, Guarded};
 use toban_core::{Context, Error, Result};
 
@@ -15,16 +16,18 @@ pub(crate) struct Output {
     stdout: ChildStdout,
     stderr: Option<JoinHandle<String>>,
     what: String,
+    role: String,
     judge: Judge,
 }
 
 impl Output {
     /// Starts `command`, called `what` in errors.
     pub(crate) fn start(mut command: Command, what: &str, judge: Judge) -> Result<Output> {
+        let role = role(&command);
         let mut child = spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()), what)?;
         let stdout = child.child().stdout.take().expect("stdout is piped");
         let stderr = Some(listen(&mut child));
-        Ok(Output { child, stdout, stderr, what: what.to_string(), judge })
+        Ok(Output { child, stdout, stderr, what: what.to_string(), role, judge })
     }
 
     /// Reads to the end what must be short, as text.
@@ -42,7 +45,7 @@ impl Read for Output {
         if n == 0 && !buf.is_empty() && self.stderr.is_some() {
             let stderr = self.stderr.take().map(heard).unwrap_or_default();
             let status = self.child.child().wait()?;
-            ended(&self.what, status, &stderr)?;
+            ended(&self.what, status, &stderr, &self.role)?;
             (self.judge)(&stderr)?;
         }
         Ok(n)
@@ -54,6 +57,7 @@ impl Read for Output {
 /// # Errors
 /// The body's own error first (the child is then killed); else what the child says.
 pub(crate) fn feed(mut command: Command, what: &str, mut body: impl Read) -> Result<()> {
+    let role = role(&command);
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::null()), what)?;
     let stderr = listen(&mut child);
     let mut stdin = child.child().stdin.take().expect("stdin is piped");
@@ -68,12 +72,18 @@ pub(crate) fn feed(mut command: Command, what: &str, mut body: impl Read) -> Res
     }
     drop(stdin);
     let status = child.child().wait().doing(|| format!("wait for {what}"))?;
-    ended(what, status, &heard(stderr))
+    ended(what, status, &heard(stderr), &role)
 }
 
 /// Runs `command` to the end; its stdout is not wanted.
 pub(crate) fn run(command: Command, what: &str) -> Result<()> {
     feed(command, what, io::empty())
+}
+
+/// The role that the child connects as.
+fn role(command: &Command) -> String {
+    let user = command.get_envs().find(|(name, _)| *name == "PGUSER").and_then(|(_, value)| value);
+    user.map(|u| u.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn spawn(command: &mut Command, what: &str) -> Result<Guarded> {
@@ -109,7 +119,7 @@ fn heard(stderr: JoinHandle<String>) -> String {
     text
 }
 
-fn ended(what: &str, status: ExitStatus, stderr: &str) -> Result<()> {
+fn ended(what: &str, status: ExitStatus, stderr: &str, role: &str) -> Result<()> {
     if status.success() {
         return Ok(());
     }
@@ -118,7 +128,7 @@ fn ended(what: &str, status: ExitStatus, stderr: &str) -> Result<()> {
     let text =
         if said.is_empty() { format!("{what} ended with {status}") } else { format!("{what}: {said}") };
     let e = Error::failed(text);
-    Err(match cure(stderr) {
+    Err(match cure(stderr, role) {
         Some(hint) => e.hint(hint),
         None => e,
     })
@@ -133,8 +143,8 @@ fn complaint(stderr: &str) -> String {
     after(&["ERROR:", "FATAL:", "error:"]).unwrap_or(line.trim()).to_string()
 }
 
-/// What usually helps, by the server's own words.
-pub(crate) fn cure(stderr: &str) -> Option<&'static str> {
+/// What usually helps the role that was at work, by the server's own words.
+pub(crate) fn cure(stderr: &str, role: &str) -> Option<String> {
     let cures = [
         ("pg_authid", "password hashes need a superuser; --globals no-passwords leaves them out"),
         (
@@ -158,7 +168,8 @@ pub(crate) fn cure(stderr: &str) -> Option<&'static str> {
         ("No space left on device", "free some space where the server keeps its data, then run this again"),
         ("invalid snapshot", "connect to the server itself, not through a pooler in transaction mode"),
     ];
-    cures.iter().find(|(words, _)| stderr.contains(words)).map(|(_, cure)| *cure)
+    let (_, cure) = cures.iter().find(|(words, _)| stderr.contains(words))?;
+    Some(cure.replace("ROLE", &Ident::new(role).to_string()))
 }
 
 /// A dump is trusted only when pg_dump had nothing to warn of but what is harmless to a restore into an empty
@@ -185,7 +196,7 @@ mod tests {
 
     fn sh(script: &str) -> Command {
         let mut c = Command::new("sh");
-        c.args(["-c", script]);
+        c.args(["-c", script]).env("PGUSER", "weak one");
         c
     }
 
@@ -201,7 +212,7 @@ mod tests {
         );
         let e = e.unwrap_err();
         assert_eq!(e.chain(), "read from pg_dump: pg_dump: permission denied for table t");
-        assert!(e.cure().is_some_and(|c| c.contains("pg_read_all_data")));
+        assert!(e.cure().is_some_and(|c| c.contains("grant pg_read_all_data to \"weak one\"")));
         assert!(read("printf abc; kill -9 $$").unwrap_err().chain().contains("signal: 9"));
     }
 

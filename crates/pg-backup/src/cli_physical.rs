@@ -1,5 +1,6 @@
 //! Flags of the verbs that work on physical backups; the doc comments are the help.
 
+use crate::cores;
 use crate::help_physical::{RESTORE_HELP, RUN_HELP};
 use clap::{Args as Group, ValueEnum};
 use std::path::PathBuf;
@@ -83,7 +84,7 @@ impl Run {
     }
 
     pub(crate) fn jobs(&self) -> u32 {
-        self.jobs.unwrap_or_else(cores)
+        cores::workers(self.jobs)
     }
 
     /// The level that was asked for, if the codec has it.
@@ -104,11 +105,6 @@ impl Run {
         }
         Err(Error::usage(format!("--level {level} is not one of {} ({low} to {high})", codec.suffix())))
     }
-}
-
-/// All cores of this machine.
-pub(crate) fn cores() -> u32 {
-    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(64).min(64))
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -171,6 +167,6 @@ pub struct Restore {
 
 impl Restore {
     pub(crate) fn jobs(&self) -> u32 {
-        self.jobs.unwrap_or_else(cores)
+        cores::workers(self.jobs)
     }
 }

@@ -8,13 +8,14 @@ use crate::manifest::{self, FORMAT, Form, GLOBALS, Id, Manifest, ROWS};
 use crate::outcome::Tally;
 use crate::rows::{self, Count};
 use crate::server::{self, Server};
-use crate::{database, lock};
+use crate::{database, dump_plan, lock};
 use jiff::Timestamp;
 use postgres::{IsolationLevel, Transaction};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use toban_core::config::Config;
 use toban_core::progress::Progress;
@@ -28,7 +29,7 @@ use toban_core::{Context, Error, Out, Record, Result, out, stop};
 pub(crate) fn run(args: &cli::Dump, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     if args.dry.dry_run {
-        return plan(args, config, &repos, out);
+        return dump_plan::emit(args, config, &repos, out);
     }
     let cluster = &args.repos.cluster;
     run::job(config, "pg-backup", "dump", cluster, |report| {
@@ -37,45 +38,14 @@ pub(crate) fn run(args: &cli::Dump, config: &Config, out: &mut Out<'_>) -> Resul
     })
 }
 
-/// One database that would be dumped.
-#[derive(Serialize)]
-struct Planned {
-    database: String,
-    database_bytes: u64,
-    form: Form,
-    repos: Vec<String>,
-}
-
-impl Record for Planned {
-    const SCHEMA: &'static str = "pg-backup.dump-plan/1";
-    const HEAD: &'static [&'static str] = &["would dump", "size", "as", "to"];
-    fn cells(&self) -> Vec<String> {
-        let form = self.form.suffix().into();
-        vec![self.database.clone(), out::bytes(self.database_bytes), form, self.repos.join(" ")]
-    }
-}
-
-fn plan(args: &cli::Dump, config: &Config, repos: &[Repo], out: &mut Out<'_>) -> Result<()> {
-    let (server, names) = chosen(args, config)?;
-    // The programs must be there, or the night's run fails for what the dry run could have told.
-    server.program("pg_dump", "")?;
-    for database in names {
-        let mut session = server.session(&database)?;
-        let database_bytes = size(&mut session.transaction().doing(|| "begin".into())?)?;
-        let repos = repos.iter().map(|r| r.name.clone()).collect();
-        out.emit(&Planned { database, database_bytes, form: form(args), repos })?;
-    }
-    Ok(())
-}
-
-fn form(args: &cli::Dump) -> Form {
+pub(crate) fn form(args: &cli::Dump) -> Form {
     match args.format {
         cli::Form::Custom => Form::Custom,
         cli::Form::Sql => Form::Sql,
     }
 }
 
-fn chosen(args: &cli::Dump, config: &Config) -> Result<(Server, Vec<String>)> {
+pub(crate) fn chosen(args: &cli::Dump, config: &Config) -> Result<(Server, Vec<String>)> {
     let section = config.cluster.get(&args.repos.cluster);
     let (server, mut client) = Server::reach(&args.server, section)?;
     let listed = server::databases(&mut client)?;
@@ -285,19 +255,41 @@ impl Job<'_> {
         at: &mut Transaction<'_>,
         repos: &[Repo],
     ) -> Result<(Spread, Vec<Count>)> {
-        let row = at.query_one("select pg_export_snapshot()", &[]).doing(|| "export the snapshot".into())?;
+        let sql = "select pg_export_snapshot(), pg_backend_pid()";
+        let row = at.query_one(sql, &[]).doing(|| "export the snapshot".into())?;
         // What pg_dump compresses itself passes us in unknown length.
         let total = (self.form == Form::Sql).then(|| size(at)).transpose()?;
         let progress = Progress::bytes(&format!("dump {name}"), total, false);
         let body = self.body(name, row.get(0), progress)?;
+        let lost = AtomicBool::new(false);
         thread::scope(|scope| {
-            let copying = scope.spawn(|| spread(body, key, repos));
-            let counts = rows::count(at);
+            let copying = scope.spawn(|| {
+                let spread = spread(body, key, repos);
+                if spread.as_ref().map_or(true, |s| s.stored.iter().all(Result::is_err)) {
+                    lost.store(true, Ordering::SeqCst);
+                    self.cancel(name, row.get(1));
+                }
+                spread
+            });
+            let counts = rows::count_while(at, || !lost.load(Ordering::SeqCst));
+            // Whoever failed first is the cause: a count that fails ends the snapshot, and with it pg_dump.
+            let cancelled = lost.load(Ordering::SeqCst);
             let spread = copying.join().map_err(|_| Error::failed("a thread died"))?;
-            // A count that fails ends the snapshot and with it pg_dump; a pg_dump that fails leaves the counts alone.
-            let counts = counts?;
-            Ok((spread?, counts))
+            match cancelled {
+                true => Ok((spread?, Vec::new())),
+                false => counts.and_then(|counts| Ok((spread?, counts))),
+            }
         })
+    }
+
+    /// Ends a count that nobody needs any more; it may take hours.
+    fn cancel(&self, name: &str, backend: i32) {
+        let done = self.server.session(name).and_then(|mut session| {
+            session.execute("select pg_cancel_backend($1)", &[&backend]).doing(|| "end the count".into())
+        });
+        if let Err(e) = done {
+            log::debug!("{}", e.chain());
+        }
     }
 
     fn body(&self, name: &str, snapshot: &str, progress: Progress) -> Result<Box<dyn Read + Send>> {
@@ -340,7 +332,7 @@ fn sum(bytes: &[u8]) -> Sum {
     Sum { bytes: bytes.len() as u64, sha256: toban_core::sum::hex(&toban_core::sum::sha256(bytes)) }
 }
 
-fn size(at: &mut Transaction<'_>) -> Result<u64> {
+pub(crate) fn size(at: &mut Transaction<'_>) -> Result<u64> {
     let row = at.query_one("select pg_database_size(current_database())", &[]);
     Ok(row.doing(|| "ask for the size of the database".into())?.get::<_, i64>(0).unsigned_abs())
 }

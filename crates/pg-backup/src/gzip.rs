@@ -1,10 +1,10 @@
 //! gzip by all cores: independent members of 1 MiB of input each, one after another, as RFC 1952 §2.2 allows;
 //! `gunzip`, `zcat` and `pigz` read them as one stream.
 
+use crate::cores;
 use flate2::Compression;
 use flate2::read::GzEncoder;
 use std::io::{self, Read};
-use std::num::NonZero;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -27,7 +27,7 @@ pub(crate) struct Gzip {
 impl Gzip {
     /// Compresses `source` at `level` (1 to 9) by one thread for each core.
     pub(crate) fn new(source: impl Read + Send + 'static, level: u32) -> Gzip {
-        let workers = thread::available_parallelism().map_or(2, NonZero::get);
+        let workers = cores::workers(None) as usize;
         let (to_workers, tasks) = sync_channel::<Task>(workers);
         let (in_order, members) = sync_channel(2 * workers);
         let tasks = Arc::new(Mutex::new(tasks));

@@ -7,6 +7,7 @@ use crate::physical;
 use jiff::Timestamp;
 use serde::Serialize;
 use toban_core::config::Config;
+use toban_core::repo::Repo;
 use toban_core::{Error, Kind, Out, Record, Result, out};
 
 /// One dump in one repository.
@@ -44,12 +45,17 @@ impl Record for Row {
             format!("{:.1}", self.seconds),
             self.rows.to_string(),
             self.major.to_string(),
-            match (self.damaged, self.verified) {
-                (Some(_), _) => "DAMAGED".into(),
-                (None, Some(at)) => at.strftime("%Y-%m-%dT%H:%MZ").to_string(),
-                (None, None) => "never".into(),
-            },
+            shown(self.damaged, self.verified),
         ]
+    }
+}
+
+/// What verify said last, for a table.
+pub(crate) fn shown(damaged: Option<Timestamp>, verified: Option<Timestamp>) -> String {
+    match (damaged, verified) {
+        (Some(_), _) => "DAMAGED".into(),
+        (None, Some(at)) => at.strftime("%Y-%m-%dT%H:%MZ").to_string(),
+        (None, None) => "never".into(),
     }
 }
 
@@ -77,23 +83,29 @@ fn row(stored: &Stored) -> Row {
 pub(crate) fn run(args: &cli::List, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     let mut trouble = Vec::new();
-    let wanted =
-        |s: &&Stored| args.databases.is_empty() || args.databases.contains(&s.manifest.database.name);
     for repo in &repos {
-        if args.databases.is_empty() {
-            trouble.extend(physical::list::emit(repo, &args.repos.cluster, out)?);
-        }
-        match catalog::read(repo, &args.repos.cluster) {
-            Ok(contents) => {
-                for stored in contents.dumps.iter().filter(wanted) {
-                    out.emit(&row(stored))?;
-                }
-                trouble.extend(contents.damaged);
-            }
+        match one(args, repo, out) {
+            Ok(damaged) => trouble.extend(damaged),
             Err(e) => trouble.push(Error::new(e.kind(), format!("list {}", repo.name)).because(e)),
         }
     }
     verdict(trouble, repos.len())
+}
+
+/// Lists one repository; the errors are its damaged manifests.
+fn one(args: &cli::List, repo: &Repo, out: &mut Out<'_>) -> Result<Vec<Error>> {
+    let wanted =
+        |s: &&Stored| args.databases.is_empty() || args.databases.contains(&s.manifest.database.name);
+    let mut damaged = Vec::new();
+    if args.databases.is_empty() {
+        let contents = physical::catalog::read(repo, &args.repos.cluster)?;
+        physical::list::emit(&contents, out)?;
+        damaged.extend(contents.damaged);
+    }
+    let contents = catalog::read(repo, &args.repos.cluster)?;
+    contents.dumps.iter().filter(wanted).try_for_each(|stored| out.emit(&row(stored)))?;
+    damaged.extend(contents.damaged);
+    Ok(damaged)
 }
 
 fn verdict(mut trouble: Vec<Error>, repos: usize) -> Result<()> {

@@ -176,11 +176,8 @@ impl Manifest {
         struct Version {
             format: u32,
         }
-        let Some(json) = store::read_small(store, key, LARGEST)? else { return Ok(None) };
+        let Some(json) = read_sealed(store, key, LARGEST)? else { return Ok(None) };
         let damaged = |e| Error::corrupt(format!("{key} is not a manifest")).because(e);
-        if !is_sealed(&json) {
-            return Err(Error::corrupt(format!("{key} is damaged: it does not match its own sum")));
-        }
         let Version { format } = serde_json::from_slice(&json).map_err(damaged)?;
         if format > FORMAT {
             let e = Error::usage(format!("{key} has format {format}; this program reads up to {FORMAT}"));
@@ -191,9 +188,21 @@ impl Manifest {
 }
 
 /// Puts a sum of all that follows it into a JSON object, as its first member.
-fn seal(json: &str) -> String {
+pub(crate) fn seal(json: &str) -> String {
     let rest = json.trim_start_matches('{');
     format!("{{\n  \"sha256\": \"{}\",{rest}", sum::hex(&sum::sha256(rest.as_bytes())))
+}
+
+/// The bytes of a manifest at `key` that holds the sum of itself; `None` when it is not there.
+///
+/// # Errors
+/// Corrupt when the sum is another one, or none.
+pub(crate) fn read_sealed(store: &dyn Store, key: &Key, limit: u64) -> Result<Option<Vec<u8>>> {
+    let Some(json) = store::read_small(store, key, limit)? else { return Ok(None) };
+    if is_sealed(&json) {
+        return Ok(Some(json));
+    }
+    Err(Error::corrupt(format!("{key} is damaged: it does not match its own sum")))
 }
 
 fn is_sealed(json: &[u8]) -> bool {

@@ -26,6 +26,11 @@ impl Tally {
         result.map_err(|e| self.failed.push((e, partial))).ok()
     }
 
+    /// Whether nothing failed so far.
+    pub(crate) fn is_fine(&self) -> bool {
+        self.failed.is_empty()
+    }
+
     /// Nothing failed: fine. One thing failed and nothing was done: that error. Else each is named, and the status
     /// is partial (3), or the error's own where a required repository or all failed.
     ///

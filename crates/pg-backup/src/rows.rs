@@ -24,6 +24,14 @@ pub(crate) struct Count {
 /// # Errors
 /// When a table may not be read.
 pub(crate) fn count(client: &mut impl GenericClient) -> Result<Vec<Count>> {
+    count_while(client, || true)
+}
+
+/// The same while `wanted`.
+///
+/// # Errors
+/// Those of [`count`]; Failed when the counts are not wanted any more.
+pub(crate) fn count_while(client: &mut impl GenericClient, wanted: impl Fn() -> bool) -> Result<Vec<Count>> {
     client.batch_execute("set local row_security = off").doing(|| "turn row security off".into())?;
     let sql = "select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace \
                where c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
@@ -31,18 +39,28 @@ pub(crate) fn count(client: &mut impl GenericClient) -> Result<Vec<Count>> {
                                and d.deptype = 'e') \
                order by 1, 2";
     let tables = client.query(sql, &[]).doing(|| "list the tables".into())?;
-    tables.iter().map(|t| count_one(client, t.get(0), t.get(1))).collect()
+    let role = client.query_one("select current_user::text", &[]).doing(|| "ask who we are".into())?;
+    let role: String = role.get(0);
+    let mut counts = Vec::new();
+    for table in &tables {
+        if !wanted() {
+            return Err(Error::failed("the rows need not be counted"));
+        }
+        counts.push(count_one(client, &role, table.get(0), table.get(1))?);
+    }
+    Ok(counts)
 }
 
-fn count_one(client: &mut impl GenericClient, schema: String, table: String) -> Result<Count> {
+fn count_one(client: &mut impl GenericClient, role: &str, schema: String, table: String) -> Result<Count> {
     stop::check()?;
     let name = format!("{}.{}", Ident::new(&schema), Ident::new(&table));
     let row = client.query_one(&format!("select count(*) from only {name}"), &[]);
-    let row =
-        row.doing(|| format!("count the rows of {name}")).map_err(|e| match child::cure(&e.chain()) {
+    let row = row.doing(|| format!("count the rows of {name}")).map_err(|e| {
+        match child::cure(&e.chain(), role) {
             Some(cure) => e.hint(cure),
             None => e,
-        })?;
+        }
+    })?;
     Ok(Count { schema, table, rows: row.get(0) })
 }
 

@@ -1,17 +1,16 @@
 //! `verify`: reads back what is stored and compares it with the sums that were taken when it was written.
 
 use crate::catalog::{self, DAMAGED, Stored, WHOLE, proof_suffix};
-use crate::cli;
 use crate::manifest::{Id, Manifest};
 use crate::outcome::Tally;
 use crate::physical;
 use crate::restore::rehearse;
 use crate::server::Server;
+use crate::{cli, cores};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::num::NonZero;
 use toban_core::config::Config;
 use toban_core::progress::Progress;
 use toban_core::repo::Repo;
@@ -74,6 +73,7 @@ fn act(
         for damaged in contents.damaged {
             tally.copy::<()>(Err(damaged), true);
         }
+        seen.extend(physical::verify::all(args, repo, &mut tally, report, out)?);
         let newest = newest(&contents.dumps);
         for stored in contents.dumps {
             let is_newest =
@@ -89,13 +89,12 @@ fn act(
             }
         }
     }
-    seen.extend(physical::verify::all(args, repos, &mut tally, report, out)?);
     for id in args.ids.iter().filter(|id| !seen.contains(id)) {
         tally.item::<()>(Err(
             Error::usage(format!("no dump or backup {id}")).hint("`pg-backup list` shows the IDs")
         ));
     }
-    if seen.is_empty() && args.ids.is_empty() {
+    if seen.is_empty() && args.ids.is_empty() && tally.is_fine() {
         // Nothing verified is not well.
         tally.item::<()>(Err(Error::new(
             Kind::Findings,
@@ -173,7 +172,7 @@ fn judge(stored: Stored, server: Option<&(Server, String)>, fast: bool) -> Resul
         };
         done.doing(|| format!("verify {name} in {}", stored.repo.name))?;
     }
-    let jobs = std::thread::available_parallelism().map_or(1, NonZero::get) as u32;
+    let jobs = cores::workers(None);
     let restored = server.map(|(server, maintenance)| rehearse(server, maintenance, stored, jobs));
     restored.transpose().doing(|| format!("restore {name} into a scratch database"))
 }

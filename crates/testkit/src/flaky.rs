@@ -82,6 +82,10 @@ impl<S: Store> Store for Flaky<S> {
         self.call(|| self.inner.list(prefix))
     }
 
+    fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        self.call(|| self.inner.folders(prefix))
+    }
+
     fn remove(&self, key: &Key) -> Result<()> {
         self.call(|| self.inner.remove(key))
     }

@@ -5,7 +5,7 @@ mod system;
 mod template;
 
 pub use builder::Builder;
-pub use system::{as_owner, clean, default_major, program};
+pub use system::{as_owner, clean, default_major, majors, program};
 
 use crate::until;
 use rustix::process::Signal;

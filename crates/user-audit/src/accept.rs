@@ -2,7 +2,7 @@
 
 use crate::audit::reviews_dir;
 use crate::cli::{self, Decision};
-use crate::pack::{self, ACCESS, Contents, Database};
+use crate::pack::{self, Contents, Database};
 use crate::review::{self, Review, SCHEMA};
 use serde::Serialize;
 use std::path::Path;
@@ -35,7 +35,7 @@ impl Record for Accepted<'_> {
 /// Runs the verb. The pack and every one before it must be whole: nobody accepts what was changed.
 pub(crate) fn run(args: &cli::Accept, out: &mut Out<'_>) -> Result<()> {
     let manifest = pack::verify(&args.pack)?;
-    let contents = read(&args.pack)?;
+    let contents = pack::contents(&args.pack)?;
     if contents.databases.is_empty() {
         return Err(Error::failed(format!("{} holds no database that was audited", args.pack.display())));
     }
@@ -56,13 +56,6 @@ pub(crate) fn run(args: &cli::Accept, out: &mut Out<'_>) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-fn read(pack: &Path) -> Result<Contents> {
-    let path = pack.join(ACCESS);
-    let doing = || format!("read {}", path.display());
-    let text = std::fs::read(&path).doing(doing)?;
-    serde_json::from_slice(&text).doing(doing)
 }
 
 fn review(args: &cli::Accept, contents: &Contents, database: &Database, manifest: &str) -> Result<Review> {

@@ -25,7 +25,7 @@ impl AllowList {
     /// Those of `list` that speak of `verb`'s rules.
     ///
     /// # Errors
-    /// Usage for a rule that there is not, and for one that nobody can allow.
+    /// Usage for a rule that there is not, for one that nobody can allow, and for a pattern over rights.
     pub(crate) fn new(list: Vec<Allow>, verb: &str, now: Timestamp) -> Result<AllowList> {
         let mut entries = Vec::new();
         for allow in list {
@@ -36,6 +36,13 @@ impl AllowList {
             if rulebook::NEVER_ALLOWED.contains(&allow.rule.as_str()) {
                 return Err(Error::usage(format!("[[audit.allow]]: {} cannot be allowed", allow.rule))
                     .hint("review the change, then: user-audit accept"));
+            }
+            if rulebook::is_right(&allow.rule) && allow.object.contains('*') {
+                let what =
+                    format!("[[audit.allow]] of {} {}: a right is allowed by name", allow.rule, allow.object);
+                return Err(
+                    Error::usage(what).hint("a pattern would hide whoever gets it next: name each holder")
+                );
             }
             if rulebook::of_verb(verb, &allow.rule) {
                 entries.push(Entry { last: allow.last_day()?, allow, needed: false });
@@ -96,7 +103,7 @@ mod tests {
             until: until.into(),
         };
         AllowList::new(
-            vec![allow("unused"), allow("superuser")],
+            vec![allow("unused"), allow("hba-trust")],
             "app",
             "2026-11-22T00:00:00Z".parse().expect("a time"),
         )
@@ -136,6 +143,8 @@ mod tests {
             };
             AllowList::new(vec![allow], "app", Timestamp::UNIX_EPOCH).err().expect("refused").kind()
         };
-        assert_eq!((bad("new-access"), bad("nonsense")), (toban_core::Kind::Usage, toban_core::Kind::Usage));
+        for rule in ["new-access", "nonsense", "admin", "superuser"] {
+            assert_eq!(bad(rule), toban_core::Kind::Usage, "{rule}: of * nobody knows who it will be");
+        }
     }
 }

@@ -3,12 +3,12 @@
 use crate::allow::AllowList;
 use crate::cli::Scope;
 use crate::finding::Finding;
-use crate::ledger::Totals;
+use crate::ledger::{Baseline, Totals};
 use crate::pack::Pack;
 use crate::redact::Redactor;
 use crate::review;
-use crate::settings::Allow;
-use crate::source::Place;
+use crate::settings::Settings;
+use crate::source::{Place, passing};
 use std::path::{Path, PathBuf};
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
@@ -66,7 +66,7 @@ pub(crate) fn run(
     verb: &'static str,
     scope: &Scope,
     config: &Config,
-    allow: Vec<Allow>,
+    settings: &Settings,
     out: &mut Out<'_>,
     places: Vec<Place>,
     mut one: impl FnMut(&Place, &mut Ledger<'_, '_>) -> Result<()>,
@@ -74,18 +74,20 @@ pub(crate) fn run(
     let mut whole = |out: &mut Out<'_>| -> Result<Totals> {
         let now = scope.at.now();
         let redactor = Redactor::new(scope.redact)?;
-        let mut allow = AllowList::new(allow.clone(), verb, now)?;
+        let mut allow = AllowList::new(settings.allow.clone(), verb, now)?;
         let mut pack = scope.pack.as_deref().map(|dir| Pack::begin(dir, verb, now)).transpose()?;
+        let every = settings.review_every(scope);
         let mut totals = Totals::default();
         let mut failed = Vec::new();
         for place in &places {
             stop::check()?;
             let source = format!("{}/{}", scope.cluster, place.name());
-            let baseline = review::load(&reviews_dir(scope.reviews.as_deref()), verb, &source);
+            let review = review::load(&reviews_dir(scope.reviews.as_deref()), verb, &source);
+            let baseline = Baseline { review, every };
             let sink = Some(&mut *out).filter(|_| !scope.monitoring.monitoring);
             let mut ledger =
                 Ledger::new(source, sink, &redactor, &mut allow, pack.as_mut(), &mut totals, baseline);
-            if let Err(e) = one(place, &mut ledger) {
+            if let Err(e) = one(place, &mut ledger).map_err(passing) {
                 ledger.add(not_audited(&e))?;
                 failed.push(e);
             }
@@ -103,7 +105,7 @@ pub(crate) fn run(
                 &mut allow,
                 pack.as_mut(),
                 &mut totals,
-                Ok(None),
+                Baseline { review: Ok(None), every },
             );
             stale.into_iter().try_for_each(|f| ledger.add(f))?;
         }

@@ -2,6 +2,7 @@
 
 use crate::help::{ACCEPT_HELP, APP_HELP, ROLES_HELP};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use toban_core::config::Span;
 use toban_core::{At, Cli, Common, Monitoring};
@@ -52,6 +53,9 @@ pub struct Scope {
     /// Folder of accepted reviews [default: reviews in the state directory]
     #[arg(long, value_name = "DIR")]
     pub reviews: Option<PathBuf>,
+    /// Say so when the last accepted review is older [default: 35d]
+    #[arg(long, value_name = "TIME")]
+    pub review_every: Option<Span>,
     /// What to replace by a keyed hash in everything that is written; the key: credential audit_redact_key, or
     /// TOBAN_REDACT_KEY
     #[arg(long, value_enum, value_name = "WHAT")]
@@ -113,6 +117,13 @@ pub struct Roles {
     /// times
     #[arg(long, value_name = "FILE")]
     pub log: Vec<PathBuf>,
+    /// A table that a login event trigger (17 and newer) fills, with columns role and last_at; docs/guide/audit.md
+    /// has the trigger
+    #[arg(long, value_name = "TABLE")]
+    pub login_table: Option<String>,
+    /// Tell who can log in from this address alone, not by every way
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<IpAddr>,
     /// A role that the logs have not seen for this time is unused [default: 90d]
     #[arg(long, value_name = "TIME")]
     pub unused: Option<Span>,

@@ -25,6 +25,9 @@ pub(crate) struct Finding {
     /// Why it is allowed: reason, owner and end of the entry in the allow-list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) allowed: Option<String>,
+    /// The object is an address (or `user 7`): `--redact` hides the whole of it.
+    #[serde(skip)]
+    pub(crate) personal: bool,
 }
 
 impl Finding {
@@ -41,7 +44,14 @@ impl Finding {
             advice: String::new(),
             cis: &[],
             allowed: None,
+            personal: false,
         }
+    }
+
+    /// The same, about a person's account.
+    pub(crate) fn of_person(mut self) -> Finding {
+        self.personal = true;
+        self
     }
 
     /// The same, saying what was found.

@@ -6,6 +6,7 @@ use crate::pack::Pack;
 use crate::redact::Redactor;
 use crate::review::{self, Review};
 use crate::rulebook;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use toban_core::run::Report;
 use toban_core::{Error, Kind, Out, Result, Severity};
@@ -21,7 +22,13 @@ pub(crate) struct Ledger<'a, 'o> {
     allow: &'a mut AllowList,
     pack: Option<&'a mut Pack>,
     totals: &'a mut Totals,
-    baseline: Result<Option<Review>>,
+    baseline: Baseline,
+}
+
+/// What this run is compared with, and how old that may be.
+pub(crate) struct Baseline {
+    pub(crate) review: Result<Option<Review>>,
+    pub(crate) every: SignedDuration,
 }
 
 impl<'a, 'o> Ledger<'a, 'o> {
@@ -33,14 +40,9 @@ impl<'a, 'o> Ledger<'a, 'o> {
         allow: &'a mut AllowList,
         pack: Option<&'a mut Pack>,
         totals: &'a mut Totals,
-        baseline: Result<Option<Review>>,
+        baseline: Baseline,
     ) -> Ledger<'a, 'o> {
         Ledger { source, out, redactor, allow, pack, totals, baseline }
-    }
-
-    /// How e-mail addresses are written.
-    pub(crate) fn redactor(&self) -> Redactor {
-        self.redactor.clone()
     }
 
     /// Takes one finding: asks the allow-list, writes it, counts it.
@@ -51,6 +53,7 @@ impl<'a, 'o> Ledger<'a, 'o> {
         debug_assert!(rulebook::knows(finding.rule), "{} is not in the rulebook", finding.rule);
         finding.source.clone_from(&self.source);
         self.allow.apply(&mut finding);
+        let finding = self.redactor.finding(finding);
         self.totals.count(&finding);
         if let Some(pack) = &mut self.pack {
             pack.add(&finding)?;
@@ -66,22 +69,29 @@ impl<'a, 'o> Ledger<'a, 'o> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn compare(&mut self, identity: &str, access: Vec<Access>) -> Result<()> {
-        let (review, trouble) = match std::mem::replace(&mut self.baseline, Ok(None)) {
+    pub(crate) fn compare(&mut self, identity: &str, now: Timestamp, access: Vec<Access>) -> Result<()> {
+        let (review, trouble) = match std::mem::replace(&mut self.baseline.review, Ok(None)) {
             Ok(Some(review)) if review.identity != identity => (None, Some(review.of_another())),
-            Ok(review) => (review, None),
+            Ok(review) => (review.map(|r| self.shown(r)), None),
             Err(e) => (None, Some(e.chain())),
         };
-        let changes = review.as_ref().map(|r| review::changes(&r.access, &access)).unwrap_or_default();
+        let shown: Vec<Access> = access.iter().map(|a| self.redactor.access(a)).collect();
+        let changes = review.as_ref().map(|r| review::changes(&r.access, &shown)).unwrap_or_default();
         changes.into_iter().try_for_each(|f| self.add(f))?;
-        self.add(review::basis(review.as_ref(), trouble))?;
-        for held in &access {
-            self.add(review::holding(held, review.as_ref()))?;
+        self.add(review::basis(review.as_ref(), trouble, (now, self.baseline.every)))?;
+        for (held, shown) in access.iter().zip(&shown) {
+            self.add(review::holding(held, shown, review.as_ref()))?;
         }
         if let Some(pack) = &mut self.pack {
-            pack.access(&self.source, identity, access, review.as_ref())?;
+            pack.access(&self.source, identity, shown, review.as_ref())?;
         }
         Ok(())
+    }
+
+    /// The review as this run may show it, and compare with what it shows.
+    fn shown(&self, review: Review) -> Review {
+        let access = review.access.iter().map(|a| self.redactor.access(a)).collect();
+        Review { access, reviewer: self.redactor.text(&review.reviewer), ..review }
     }
 }
 
@@ -89,15 +99,24 @@ impl<'a, 'o> Ledger<'a, 'o> {
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     counts: BTreeMap<(&'static str, u8), u64>,
-    sentences: Vec<String>,
+    /// The first ones of each severity.
+    sentences: BTreeMap<u8, Vec<String>>,
 }
 
 impl Totals {
     fn count(&mut self, finding: &Finding) {
         *self.counts.entry((finding.rule, finding.severity as u8)).or_default() += 1;
-        if finding.severity != Severity::Ok && self.sentences.len() < SENTENCES {
-            self.sentences.push(format!("{} {}: {}", finding.source, finding.object, finding.finding));
+        let known = self.sentences.entry(finding.severity as u8).or_default();
+        if finding.severity != Severity::Ok && known.len() < SENTENCES {
+            known.push(format!("{} {}: {}", finding.source, finding.object, finding.finding));
         }
+    }
+
+    /// The gravest ones, in the order in which they were found.
+    fn gravest(&self) -> Vec<&str> {
+        let order = [Severity::Critical, Severity::Unknown, Severity::Warning];
+        let found = order.iter().filter_map(|s| self.sentences.get(&(*s as u8))).flatten();
+        found.map(String::as_str).take(SENTENCES).collect()
     }
 
     fn of(&self, severity: Severity) -> u64 {
@@ -120,7 +139,7 @@ impl Totals {
     pub(crate) fn sentence(&self) -> String {
         match self.wrong() {
             0 => format!("{} findings, none needs attention", self.of(Severity::Ok)),
-            n => format!("{n} findings need attention: {}", self.sentences.join("; ")),
+            n => format!("{n} findings need attention: {}", self.gravest().join("; ")),
         }
     }
 
@@ -134,7 +153,7 @@ impl Totals {
 
     /// Notes and metrics for the run.
     pub(crate) fn tell(&self, report: &mut Report) {
-        self.sentences.iter().for_each(|s| report.note(s));
+        self.gravest().into_iter().for_each(|s| report.note(s));
         let names = ["ok", "warning", "critical", "unknown"];
         for ((rule, severity), n) in &self.counts {
             let labels = [("rule", *rule), ("severity", names[usize::from(*severity).min(3)])];

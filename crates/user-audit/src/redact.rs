@@ -1,6 +1,7 @@
 //! E-mail addresses as keyed hashes: lists can be joined, nobody is named, and without the key nobody can guess.
 
 use crate::cli::Redact;
+use crate::finding::{Access, Finding};
 use toban_core::sum::{hex, sha256};
 use toban_core::{Error, Result, Secret};
 
@@ -20,6 +21,47 @@ impl Redactor {
             )
         };
         key.ok_or_else(missing).map(|k| Redactor(Some(k)))
+    }
+
+    /// The finding without addresses.
+    pub(crate) fn finding(&self, f: Finding) -> Finding {
+        if self.0.is_none() {
+            return f;
+        }
+        let whole = f.personal && f.object.contains('@');
+        Finding {
+            object: if whole { self.email(&f.object) } else { self.text(&f.object) },
+            id: self.text(&f.id),
+            finding: self.text(&f.finding),
+            allowed: f.allowed.as_deref().map(|a| self.text(a)),
+            ..f
+        }
+    }
+
+    /// The right without addresses; one that has none any more stays as it is.
+    pub(crate) fn access(&self, a: &Access) -> Access {
+        let whole = self.0.is_some() && a.name.contains('@');
+        Access {
+            subject: self.text(&a.subject),
+            name: if whole { self.email(&a.name) } else { a.name.clone() },
+            path: self.text(&a.path),
+            right: a.right.clone(),
+        }
+    }
+
+    /// A text with each word that is an address replaced.
+    pub(crate) fn text(&self, text: &str) -> String {
+        if self.0.is_none() || !text.contains('@') {
+            return text.to_string();
+        }
+        let between = |c: char| c.is_whitespace() || "/:;,()<>\"'".contains(c);
+        let address = |word: &str| word.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
+        let words = text.split_inclusive(between).map(|piece| {
+            let word = piece.trim_end_matches(between);
+            let rest = &piece[word.len()..];
+            if address(word) { self.email(word) + rest } else { piece.to_string() }
+        });
+        words.collect()
     }
 
     /// The address, or what stands for it.
@@ -46,6 +88,22 @@ fn hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_loses_its_addresses_and_nothing_else() {
+        let redactor = Redactor(Some(Secret::new("key")));
+        let anna = redactor.email("Anna@x.org ");
+        assert!(anna.starts_with("email-") && anna == redactor.email("anna@x.org"));
+        for text in
+            ["unused:{}", "user/{}", "the entry of {} ended", "{} → ops, {}", "a@ @b {}.", "{}; (\"{}\")"]
+        {
+            let shown = redactor.text(&text.replace("{}", "anna@x.org"));
+            assert!(!shown.contains("anna"), "{shown}");
+            let whole = text.strip_suffix('.').unwrap_or(text);
+            assert!(text.ends_with('.') || shown == whole.replace("{}", &anna), "{shown}");
+        }
+        assert_eq!(Redactor(None).text("anna@x.org"), "anna@x.org");
+    }
 
     /// RFC 4231, test cases 2 and 6.
     #[test]

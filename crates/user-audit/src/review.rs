@@ -1,7 +1,7 @@
 //! The last accepted review, and what changed since.
 
 use crate::finding::{Access, Finding};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -117,7 +117,11 @@ fn key(a: &Access) -> String {
 }
 
 /// What this run is compared with.
-pub(crate) fn basis(review: Option<&Review>, trouble: Option<String>) -> Finding {
+pub(crate) fn basis(
+    review: Option<&Review>,
+    trouble: Option<String>,
+    (now, every): (Timestamp, SignedDuration),
+) -> Finding {
     let finding = |severity| Finding::new("review", "last", "the last accepted review", severity);
     let advice = "review a pack (--pack DIR), then: user-audit accept PACK";
     match (trouble, review) {
@@ -125,18 +129,29 @@ pub(crate) fn basis(review: Option<&Review>, trouble: Option<String>) -> Finding
             finding(Severity::Unknown).says(format!("{why}; what changed is not known")).advise(advice)
         }
         (None, None) => finding(Severity::Ok).says("there is none yet: nothing is compared").advise(advice),
+        (None, Some(r)) if now.duration_since(r.date) > every => {
+            let days = |d: SignedDuration| d.as_hours() / 24;
+            let said = format!(
+                "overdue: compared with {}, {} days ago; one every {} days is asked for",
+                r.words(),
+                days(now.duration_since(r.date)),
+                days(every)
+            );
+            finding(Severity::Warning).since(Some(r.date)).says(said).advise(advice)
+        }
         (None, Some(r)) => {
             finding(Severity::Ok).since(Some(r.date)).says(format!("compared with {}", r.words()))
         }
     }
 }
 
-/// One right that is held: at peace when the review has it just so.
-pub(crate) fn holding(held: &Access, review: Option<&Review>) -> Finding {
+/// One right that is held: at peace when the review has it just so, as `shown`.
+pub(crate) fn holding(held: &Access, shown: &Access, review: Option<&Review>) -> Finding {
     let right = crate::rulebook::right(&held.right);
-    let finding = Finding::new(right.rule, &held.subject, &held.name, right.severity).cis(right.cis);
+    let finding =
+        Finding::new(right.rule, &held.subject, &held.name, right.severity).of_person().cis(right.cis);
     match review {
-        Some(r) if r.has(held) => {
+        Some(r) if r.has(shown) => {
             let finding = finding.since(Some(r.date)).says(format!(
                 "{}: {}; accepted in {}",
                 right.what,

@@ -73,7 +73,7 @@ const fn row(rule: &'static str, what: &'static str, severity: Severity, advice:
 const PREDEFINED: &str = "revoke the membership, or accept it in a review";
 
 /// Attributes, then the predefined roles that reach beyond their tables.
-const RIGHTS: [Right; 18] = [
+const RIGHTS: [Right; 23] = [
     Right {
         cis: &[],
         ..row("admin", "administrator by", Severity::Warning, "review it, then: user-audit accept")
@@ -103,10 +103,25 @@ const RIGHTS: [Right; 18] = [
     predefined("pg_signal_autovacuum_worker", "may end autovacuum by", Severity::Warning),
     predefined("pg_use_reserved_connections", "may use reserved connections by", Severity::Warning),
     predefined("pg_database_owner", "owns the database by", Severity::Warning),
+    predefined(PROVIDERS[0], PROVIDER, Severity::Critical),
+    predefined(PROVIDERS[1], PROVIDER, Severity::Critical),
+    predefined(PROVIDERS[2], PROVIDER, Severity::Critical),
+    predefined(PROVIDERS[3], PROVIDER, Severity::Critical),
+    predefined(PROVIDERS[4], PROVIDER, Severity::Critical),
 ];
+
+/// What managed services give instead of a superuser.
+pub(crate) const PROVIDERS: [&str; 5] =
+    ["rds_superuser", "cloudsqlsuperuser", "azure_pg_admin", "alloydbsuperuser", "neon_superuser"];
+const PROVIDER: &str = "nearly a superuser, as far as the provider lets, by";
 
 const fn predefined(rule: &'static str, what: &'static str, severity: Severity) -> Right {
     Right { rule, what, severity, advice: PREDEFINED, cis: &["4.3", "4.9"] }
+}
+
+/// Whether the rule tells who holds a right.
+pub(crate) fn is_right(rule: &str) -> bool {
+    RIGHTS.iter().any(|r| r.rule == rule)
 }
 
 /// Rights that the audit of roles looks for.

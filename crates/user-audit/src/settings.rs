@@ -1,6 +1,8 @@
 //! The `[audit]` section of the configuration: rules, mappings, allow-list.
 
 use crate::app::Mapping;
+use crate::cli::Scope;
+use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) password_age: Option<Span>,
     pub(crate) password_warning: Option<Span>,
     pub(crate) max_admins: Option<usize>,
+    pub(crate) review_every: Option<Span>,
     pub(crate) admin_roles: Vec<String>,
     pub(crate) domains: Vec<String>,
     /// Local parts of shared accounts, beside the well-known ones.
@@ -26,6 +29,15 @@ pub(crate) struct Settings {
     pub(crate) mapping: BTreeMap<String, Mapping>,
     /// `[[audit.allow]]`.
     pub(crate) allow: Vec<Allow>,
+}
+
+impl Settings {
+    /// How old a review may be: by the flag, else the configuration, else 35 days, a month and some.
+    pub(crate) fn review_every(&self, scope: &Scope) -> SignedDuration {
+        let month = SignedDuration::from_hours(35 * 24);
+        let set = scope.review_every.or(self.review_every);
+        set.map_or(month, |s| SignedDuration::try_from(s.0).unwrap_or(SignedDuration::MAX))
+    }
 }
 
 /// What somebody answers for: findings of `rule` about `object` are no trouble until `until`.

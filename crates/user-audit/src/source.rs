@@ -72,11 +72,19 @@ impl<'a> Pg<'a> {
     }
 }
 
-/// The cluster's system identifier, and the database's oid in it.
+/// The cluster's system identifier, and the database's oid in it. Some providers do not tell the first.
 fn identity(transaction: &mut Transaction<'_>) -> Result<String> {
+    let doing = || "ask for the system identifier".to_string();
     let sql = "select system_identifier::text || '/' || d.oid::text from pg_control_system(), pg_database d \
                where d.datname = current_database()";
-    transaction.query_one(sql, &[]).map(|row| row.get(0)).doing(|| "ask for the system identifier".into())
+    let mut inner = transaction.transaction().doing(doing)?;
+    match inner.query_one(sql, &[]) {
+        Err(e) if e.code().is_some_and(|c| c.code() == "42501") => {}
+        answer => return answer.map(|row| row.get(0)).doing(doing),
+    }
+    inner.rollback().doing(doing)?;
+    let sql = "select 'unknown/' || oid::text from pg_database where datname = current_database()";
+    transaction.query_one(sql, &[]).map(|row| row.get(0)).doing(doing)
 }
 
 impl Rows for Pg<'_> {
@@ -125,22 +133,37 @@ fn pairs(rows: &mut dyn Rows, sql: &str) -> Result<Vec<(String, String)>> {
 fn explain(e: postgres::Error) -> Error {
     let code = e.code().map(|c| c.code().to_string()).unwrap_or_default();
     let said = e.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
-    // Half a message is an odd error of the crate's, and a lost connection all the same.
-    let lost = e.is_closed()
-        || std::error::Error::source(&e).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     let error = Err::<(), _>(e).doing(|| "read the accounts".into()).expect_err("it is an error");
     match code.as_str() {
-        "" if lost => error.kind_as(Kind::Retry),
         "42P01" | "42703" => error.hint("name tables and columns with --mapping, or let --detect propose it"),
         "42501" if said.contains("row-level security") => error.hint(
             "row-level security would hide rows: alter role … bypassrls, or audit as the table's owner",
         ),
         "42501" => error.hint("grant select on the table (or only its columns) to the auditor's role"),
-        "57014" => error
-            .kind_as(Kind::Retry)
-            .hint("give the queries longer with --timeout, or run at a quieter hour"),
         _ => error,
     }
+}
+
+/// The same error as one that another try may cure, where it is: the time was up, or the connection was lost.
+pub(crate) fn passing(error: Error) -> Error {
+    let mut cause = std::error::Error::source(&error);
+    while let Some(e) = cause {
+        if let Some(sql) = e.downcast_ref::<postgres::Error>() {
+            let slow = sql.code().is_some_and(|c| c.code() == "57014");
+            // Half a message is an odd error of the crate's, and a lost connection all the same.
+            let io =
+                std::error::Error::source(sql).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+            return match (slow, sql.is_closed() || io) {
+                (true, _) => error
+                    .kind_as(Kind::Retry)
+                    .hint("give the queries longer with --timeout, or run at a quieter hour"),
+                (false, true) => error.kind_as(Kind::Retry),
+                (false, false) => error,
+            };
+        }
+        cause = e.source();
+    }
+    error
 }
 
 /// A SQLite file, opened read-only.

@@ -8,7 +8,7 @@ use toban_core::repo::archive::{Archive, Hole, Line};
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
 use toban_core::wal::{Lsn, Segment, Timeline};
-use toban_core::{Error, Out, Record, Result};
+use toban_core::{Out, Record, Result};
 
 /// Segments one behind the other, there or missing.
 #[derive(Debug, Serialize)]
@@ -47,7 +47,7 @@ impl Record for Stretch {
 /// Runs the verb.
 pub(crate) fn run(args: &cli::List, config: &Config, out: &mut Out<'_>) -> Result<()> {
     for repo in args.repos.open(config)? {
-        for system in cluster::systems(&*repo.store, &args.repos.cluster)? {
+        for system in System::all(&*repo.store, &args.repos.cluster)? {
             one(&repo, &system)?.iter().try_for_each(|s| out.emit(s))?;
         }
     }
@@ -55,8 +55,9 @@ pub(crate) fn run(args: &cli::List, config: &Config, out: &mut Out<'_>) -> Resul
 }
 
 fn one(repo: &Repo, system: &System) -> Result<Vec<Stretch>> {
-    let known = cluster::of(&*repo.store, system)?;
-    let size = known.ok_or_else(|| Error::retry("the repository changes"))?.wal_segment_size;
+    // A folder that holds no cluster.json is none of ours.
+    let Some(known) = cluster::of(&*repo.store, system)? else { return Ok(Vec::new()) };
+    let size = known.wal_segment_size;
     let inventory = Archive::new(&*repo.store, system.clone()).inventory()?;
     let lines = inventory.lines.iter();
     Ok(lines.flat_map(|(timeline, line)| stretches(line, *timeline, size, &repo.name, system)).collect())

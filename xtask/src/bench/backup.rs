@@ -3,7 +3,8 @@
 use super::dump::{Row, Way, machine, measure, table};
 use crate::scratch::Scratch;
 use crate::setup;
-use crate::sh::{self, Context, Result, cargo, root, target_dir};
+use crate::sh::{self, Context, Result, root};
+use std::path::Path;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,26 +20,34 @@ pub(crate) struct Args {
 const MEGABYTES_PER_SCALE: f64 = 15.0;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::run(&setup::Args { demo: true, all_majors: false })?;
-    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "pg-backup"]))?;
-    let scratch = Scratch::start("bench", true)?;
-    let built = target_dir().join("release/pg-backup");
-    let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
-    scratch.file("bin/pg-backup", 0o755, &binary)?;
+    let scratch = super::stage()?;
     let scale = (f64::from(args.megabytes) / MEGABYTES_PER_SCALE).ceil();
     println!("filling a cluster of about {} MB …", args.megabytes);
     sh::quietly(
         &mut scratch.shell(&format!("pgbench -i -q -s {scale} postgres && psql -Xqc checkpoint postgres")),
     )?;
     let data = scratch.psql("postgres", "show data_directory")?;
-    let runs = measure(&scratch, &backups(&scratch, &data), args.runs)?;
-    let restores = measure(&scratch, &restores(&scratch), args.runs)?;
+    let peer = peer(&scratch, &setup::pgbackrest()?);
+    sh::quietly(&mut scratch.shell(&format!("{peer} --pg1-path={data} stanza-create")))?;
+    let runs = measure(&scratch, &backups(&scratch, &data, &peer), args.runs)?;
+    let restores = measure(&scratch, &restores(&scratch, &peer), args.runs)?;
     let page = page(args, &machine(&scratch)?, &runs, &restores);
     println!("{page}");
     write(&page)
 }
 
-fn backups(scratch: &Scratch, data: &str) -> Vec<Way> {
+/// pgBackRest with all that it must be told; no archive, and so no WAL in its backup.
+fn peer(scratch: &Scratch, program: &Path) -> String {
+    let dir = scratch.dir().display();
+    format!(
+        "{} --config=/dev/null --stanza=x --repo1-path={dir}/pgbackrest --repo1-retention-full=1 \
+         --pg1-socket-path={dir}/run --lock-path={dir}/lock --log-level-file=off --log-level-console=error \
+         --process-max=2",
+        program.display()
+    )
+}
+
+fn backups(scratch: &Scratch, data: &str, peer: &str) -> Vec<Way> {
     let way = |name, result, line: String| Way {
         name,
         before: format!("rm -rf {result}"),
@@ -57,6 +66,16 @@ fn backups(scratch: &Scratch, data: &str) -> Vec<Way> {
         ),
         way("pg-backup run --jobs 1", "ours-1", ours("ours-1", 1)),
         way("pg-backup run --jobs 2", "ours-2", ours("ours-2", 2)),
+        // Its repository has the stanza: only the backups in it are cleared, by the next full one.
+        Way {
+            name: "pgbackrest, 2 processes, zst 3",
+            before: "true".into(),
+            line: format!(
+                "{peer} --pg1-path={data} --compress-type=zst --compress-level=3 --start-fast --no-archive-check \
+                 --type=full backup"
+            ),
+            result: None,
+        },
         way(
             "pg_basebackup -Ft -X stream, zstd -3",
             "base",
@@ -66,7 +85,7 @@ fn backups(scratch: &Scratch, data: &str) -> Vec<Way> {
     ]
 }
 
-fn restores(scratch: &Scratch) -> Vec<Way> {
+fn restores(scratch: &Scratch, peer: &str) -> Vec<Way> {
     let way = |name, line: String| Way { name, before: "rm -rf back".into(), line, result: None };
     let ours = |folder: &str, jobs: u32| {
         let repo = format!("file://{}/{folder}", scratch.dir().display());
@@ -79,6 +98,10 @@ fn restores(scratch: &Scratch) -> Vec<Way> {
         ),
         way("pg-backup restore --jobs 1", ours("ours-1", 1)),
         way("pg-backup restore --jobs 2", ours("ours-2", 2)),
+        way(
+            "pgbackrest restore, 2 processes",
+            format!("mkdir -m 700 back && {peer} --pg1-path=$PWD/back --type=immediate restore"),
+        ),
     ]
 }
 

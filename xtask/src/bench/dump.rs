@@ -2,8 +2,7 @@
 
 use crate::measure::{Cost, cost, median};
 use crate::scratch::Scratch;
-use crate::setup;
-use crate::sh::{self, Context, Failure, Result, cargo, read, root, target_dir};
+use crate::sh::{self, Context, Failure, Result, read, root};
 use std::process::Command;
 
 /// Sizes as measured on PostgreSQL 15: of an empty database, and of each unit of `scale` in sql/fill.sql.
@@ -37,12 +36,7 @@ pub(super) struct Row {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::run(&setup::Args { demo: true, all_majors: false })?;
-    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "pg-backup"]))?;
-    let scratch = Scratch::start("bench", true)?;
-    let built = target_dir().join("release/pg-backup");
-    let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
-    scratch.file("bin/pg-backup", 0o755, &binary)?;
+    let scratch = super::stage()?;
     let megabytes = fill(&scratch, args.megabytes)?;
     let dumps = measure(&scratch, &dumps(&scratch), args.runs)?;
     let restores = measure(&scratch, &restores(&scratch), args.runs)?;

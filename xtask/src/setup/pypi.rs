@@ -90,7 +90,7 @@ impl Wheel {
 }
 
 /// Begins the name of what a killed set-up leaves behind.
-const PARTIAL: &str = ".partial-";
+pub(super) const PARTIAL: &str = ".partial-";
 
 /// Removes what a killed set-up left.
 pub(super) fn sweep(tools: &Path) -> Result<()> {
@@ -102,7 +102,7 @@ pub(super) fn sweep(tools: &Path) -> Result<()> {
     Ok(())
 }
 
-fn clear(path: &Path) -> Result<()> {
+pub(super) fn clear(path: &Path) -> Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(e).doing(|| format!("remove {}", path.display()))

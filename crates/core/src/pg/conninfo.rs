@@ -108,6 +108,16 @@ impl ConnInfo {
         &self.user
     }
 
+    /// The port of the (first) host.
+    pub fn port(&self) -> u16 {
+        self.hosts.first().map_or(5432, |h| h.port)
+    }
+
+    /// Whether the (first) host is a Unix socket.
+    pub fn is_socket(&self) -> bool {
+        self.hosts.first().is_some_and(Host::is_socket)
+    }
+
     /// The database, role and servers, safe to print: `database app as alice on db1:5432, db2:5432`.
     pub fn describe(&self) -> String {
         let hosts: Vec<String> = self.hosts.iter().map(Host::to_string).collect();

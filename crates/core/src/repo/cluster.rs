@@ -69,16 +69,6 @@ pub fn of(store: &dyn Store, system: &System) -> Result<Option<Cluster>> {
     read(store, &system.key(NAME)?)
 }
 
-/// The systems whose `cluster.json` lies below a cluster's name.
-///
-/// # Errors
-/// When the store could not be asked.
-pub fn systems(store: &dyn Store, cluster: &str) -> Result<Vec<System>> {
-    let listed = store.list(&format!("{cluster}/"))?;
-    let named = listed.iter().filter_map(|o| System::parse(cluster, &o.key));
-    Ok(named.filter(|(_, name)| *name == NAME).map(|(system, _)| system).collect())
-}
-
 fn read(store: &dyn Store, key: &Key) -> Result<Option<Cluster>> {
     let Some(json) = read_small(store, key, LARGEST)? else { return Ok(None) };
     let damaged = |e| Error::corrupt(format!("{key} does not parse")).because(e);
@@ -91,8 +81,13 @@ fn read(store: &dyn Store, key: &Key) -> Result<Option<Cluster>> {
 }
 
 fn others(store: &dyn Store, system: &System) -> Result<Vec<u64>> {
-    let all = systems(store, &system.cluster)?;
-    Ok(all.into_iter().map(|s| s.identifier).filter(|id| *id != system.identifier).collect())
+    let mut others = Vec::new();
+    for other in System::all(store, &system.cluster)?.into_iter().filter(|s| s != system) {
+        if store.stat(&other.key(NAME)?)?.is_some() {
+            others.push(other.identifier);
+        }
+    }
+    Ok(others)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Names of what a cluster's physical backups are made of (docs/FORMATS.md, "Physical backups").
 
 use crate::error::Result;
-use crate::store::Key;
+use crate::store::{Key, Store};
 
 /// What the names of one PostgreSQL system begin with; its identifier is in every one of them, so that two
 /// clusters never mix.
@@ -27,14 +27,27 @@ impl System {
         format!("{}{name}", self.root()).parse()
     }
 
+    /// The systems that a store holds under this cluster's name, by what the names of its folders tell.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub fn all(store: &dyn Store, cluster: &str) -> Result<Vec<System>> {
+        let identifier = |name: String| number(&name);
+        let found = store.folders(&format!("{cluster}/"))?.into_iter().filter_map(identifier);
+        Ok(found.map(|identifier| System { cluster: cluster.into(), identifier }).collect())
+    }
+
     /// Takes a key apart: the system, and the name below its root. `None` for what belongs to no system.
     pub fn parse<'k>(cluster: &str, key: &'k Key) -> Option<(System, &'k str)> {
         let rest = key.as_str().strip_prefix(cluster)?.strip_prefix('/')?;
         let (identifier, name) = rest.split_once('/')?;
-        let plain = identifier.bytes().all(|b| b.is_ascii_digit()) && !identifier.starts_with('0');
-        let identifier = identifier.parse().ok().filter(|_| plain)?;
-        Some((System { cluster: cluster.into(), identifier }, name))
+        Some((System { cluster: cluster.into(), identifier: number(identifier)? }, name))
     }
+}
+
+fn number(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| plain)
 }
 
 #[cfg(test)]

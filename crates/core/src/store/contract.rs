@@ -25,6 +25,7 @@ pub fn check(store: &dyn Store) {
     attributes_that_cannot_be_kept_are_refused(&place);
     listing_is_by_prefix_and_sorted(&place);
     listing_has_no_end(&place);
+    folders_are_told_without_what_lies_below(&place);
     removing_is_final_and_repeatable(&place);
     a_long_name_is_a_name(&place);
     sweeping_spares_objects(&place);
@@ -178,6 +179,20 @@ fn listing_has_no_end(at: &Place<'_>) {
     let expected: Vec<String> =
         (0..8).flat_map(|t| (0..138).map(move |n| format!("many/{t}/{n:04}"))).collect();
     assert_eq!(names, expected, "a listing of 1,104 objects");
+}
+
+fn folders_are_told_without_what_lies_below(at: &Place<'_>) {
+    let folders = |prefix: &str| {
+        let prefix = format!("{}/{prefix}", at.prefix);
+        at.store.folders(&prefix).unwrap_or_else(|e| panic!("folders of {prefix}: {e:?}"))
+    };
+    // Those of the listings above.
+    assert_eq!(folders("l/"), ["ab", "b"], "an object is no folder");
+    assert_eq!(folders("l/b/"), ["a"]);
+    assert_eq!(folders("many/"), ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    for none in ["l/b/a/b/", "no/such/", "l/a/", "l/../l/"] {
+        assert_eq!(folders(none), [""; 0], "{none:?}");
+    }
 }
 
 fn removing_is_final_and_repeatable(at: &Place<'_>) {

@@ -88,6 +88,18 @@ impl Dir {
         }
     }
 
+    /// The folder of this name; none where no object can lie below it.
+    fn below(&self, folder: &str) -> Result<Option<Folder>> {
+        let Some(root) = self.root()? else { return Ok(None) };
+        if !folder.is_empty() && folder.parse::<Key>().is_err() {
+            return Ok(None);
+        }
+        match root.below(folder.split('/').filter(|p| !p.is_empty())) {
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            other => self.explain(other, "list").map(Some),
+        }
+    }
+
     fn attrs(&self, key: &Key) -> Result<Attrs> {
         let beside = attr_key(key);
         let Some(mut file) = self.find(&beside)? else { return Ok(Attrs::new()) };
@@ -134,19 +146,17 @@ impl Store for Dir {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Object>> {
-        let Some(root) = self.root()? else { return Ok(Vec::new()) };
         let (folder, _) = prefix.rsplit_once('/').unwrap_or(("", prefix));
-        if !folder.is_empty() && folder.parse::<Key>().is_err() {
-            return Ok(Vec::new());
-        }
-        let mut found = match root.below(folder.split('/').filter(|p| !p.is_empty())) {
-            Ok(start) => self.explain(start.walk(folder), "list")?,
-            Err(Errno::NOENT | Errno::NOTDIR) => Vec::new(),
-            Err(e) => return self.explain(Err(e), "list"),
-        };
+        let Some(start) = self.below(folder)? else { return Ok(Vec::new()) };
+        let mut found = self.explain(start.walk(folder), "list")?;
         found.retain(|o| o.key.as_str().starts_with(prefix));
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
+    }
+
+    fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        let Some(start) = self.below(prefix.trim_end_matches('/'))? else { return Ok(Vec::new()) };
+        self.explain(start.folders(), "list")
     }
 
     fn remove(&self, key: &Key) -> Result<()> {

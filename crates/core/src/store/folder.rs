@@ -89,6 +89,16 @@ impl Folder {
         Ok(found)
     }
 
+    /// The names of the folders in it that objects may lie below, sorted.
+    pub(super) fn folders(&self) -> Result<Vec<String>, Errno> {
+        let fits = |(name, kind): (String, FileType)| {
+            (kind == FileType::Directory && name.parse::<Key>().is_ok()).then_some(name)
+        };
+        let mut names: Vec<String> = self.entries()?.into_iter().filter_map(fits).collect();
+        names.sort();
+        Ok(names)
+    }
+
     fn object(&self, name: &str, key: Key) -> Result<Option<Object>, Errno> {
         let Some(stat) = self.stat(name)? else { return Ok(None) };
         let modified = jiff::Timestamp::new(stat.st_mtime, i32::try_from(stat.st_mtime_nsec).unwrap_or(0));

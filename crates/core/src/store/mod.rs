@@ -14,12 +14,10 @@ pub mod contract;
 mod dir;
 mod folder;
 mod patience;
-mod retry;
 mod s3;
 
 pub use dir::Dir;
-pub use patience::{Patience, VARIABLE as PATIENCE_VARIABLE};
-pub use retry::Retry;
+pub use patience::{Patience, Tries, VARIABLE as PATIENCE_VARIABLE, gave_up, nonce};
 pub use s3::{S3, S3Options};
 
 /// Small facts kept beside an object: readable without its content (metadata on S3, `<name>.attr` in a directory).
@@ -128,6 +126,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store could not be asked.
     fn list(&self, prefix: &str) -> Result<Vec<Object>>;
+
+    /// The names that follow `prefix` (empty, or ending in `/`) up to the next `/`, sorted: without the cost of
+    /// listing what lies below them. One that holds nothing any more may be among them.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    fn folders(&self, prefix: &str) -> Result<Vec<String>>;
 
     /// Removes an object; that it is gone already is fine.
     ///

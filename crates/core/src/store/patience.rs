@@ -43,13 +43,13 @@ impl Patience {
     }
 
     /// The clock starts.
-    pub(crate) fn begin(self) -> Tries {
+    pub fn begin(self) -> Tries {
         Tries { began: Instant::now(), total: self.0, failures: 0 }
     }
 }
 
 /// The attempts at one thing.
-pub(crate) struct Tries {
+pub struct Tries {
     began: Instant,
     total: Duration,
     failures: u32,
@@ -57,12 +57,12 @@ pub(crate) struct Tries {
 
 impl Tries {
     /// How many attempts failed so far.
-    pub(crate) fn failures(&self) -> u32 {
+    pub fn failures(&self) -> u32 {
         self.failures
     }
 
     /// After a failure: how long to pause before the next attempt; none when the time is up.
-    pub(crate) fn pause(&mut self) -> Option<Duration> {
+    pub fn pause(&mut self) -> Option<Duration> {
         let full = Patience::FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(10));
         // Half of it is jitter: clients cut off together must not come back together.
         let jitter = 0.5 + (random() % 1000) as f64 / 2000.0;
@@ -75,7 +75,7 @@ impl Tries {
     ///
     /// # Errors
     /// Retry when the process is told to stop.
-    pub(crate) fn wait(&mut self) -> Result<bool> {
+    pub fn wait(&mut self) -> Result<bool> {
         let Some(pause) = self.pause() else { return Ok(false) };
         let until = Instant::now() + pause;
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) {
@@ -92,12 +92,12 @@ pub(crate) fn random() -> u64 {
 }
 
 /// A fresh mark for an upload: 128 random bits in hexadecimal.
-pub(crate) fn nonce() -> String {
+pub fn nonce() -> String {
     format!("{:016x}{:016x}", random(), random())
 }
 
 /// Says how long it was tried, when that is worth a word.
-pub(crate) fn gave_up(e: Error, tries: &Tries) -> Error {
+pub fn gave_up(e: Error, tries: &Tries) -> Error {
     if tries.failures < 2 {
         return e;
     }

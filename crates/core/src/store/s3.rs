@@ -8,6 +8,7 @@ use super::{Attrs, Key, Object, Store, Stored, check_attrs};
 use crate::error::{Error, Result};
 use ask::{Need, Refusal};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::DateTime;
 use std::collections::HashMap;
 use std::io::Read;
@@ -154,23 +155,23 @@ impl Store for S3 {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Object>> {
-        let request = self.client()?.list_objects_v2().bucket(&self.bucket);
-        let request = request.prefix(format!("{}{prefix}", self.prefix));
-        let doing = format!("list s3://{}/{}{prefix}", self.bucket, self.prefix);
         let mut found = Vec::new();
-        let mut next = None;
-        loop {
-            let page = || request.clone().set_continuation_token(next.clone()).send();
-            let (page, _) = self.ask(Need::List, 0, &doing, page).map_err(|r| r.error)?;
+        self.pages(prefix, None, |page| {
             found.extend(page.contents().iter().filter_map(|o| self.listed(o)));
-            next = page.next_continuation_token;
-            if next.is_none() {
-                break;
-            }
-        }
+        })?;
         // Not every service lists in the order of bytes.
         found.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
+    }
+
+    fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut found = std::collections::BTreeSet::new();
+        let whole = format!("{}{prefix}", self.prefix);
+        let name = |p: &aws_sdk_s3::types::CommonPrefix| {
+            Some(p.prefix()?.strip_prefix(&whole)?.strip_suffix('/')?.to_string())
+        };
+        self.pages(prefix, Some("/"), |page| found.extend(page.common_prefixes().iter().filter_map(name)))?;
+        Ok(found.into_iter().filter(|name| name.parse::<Key>().is_ok()).collect())
     }
 
     fn remove(&self, key: &Key) -> Result<()> {
@@ -208,6 +209,29 @@ impl Store for S3 {
 }
 
 impl S3 {
+    /// Every page of a listing, for `each`; with a delimiter what lies behind it is one common prefix.
+    fn pages(
+        &self,
+        prefix: &str,
+        delimiter: Option<&str>,
+        mut each: impl FnMut(&ListObjectsV2Output),
+    ) -> Result<()> {
+        let request = self.client()?.list_objects_v2().bucket(&self.bucket);
+        let request =
+            request.prefix(format!("{}{prefix}", self.prefix)).set_delimiter(delimiter.map(Into::into));
+        let doing = format!("list s3://{}/{}{prefix}", self.bucket, self.prefix);
+        let mut next = None;
+        loop {
+            let page = || request.clone().set_continuation_token(next.clone()).send();
+            let (page, _) = self.ask(Need::List, 0, &doing, page).map_err(|r| r.error)?;
+            each(&page);
+            next = page.next_continuation_token;
+            if next.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     fn listed(&self, o: &aws_sdk_s3::types::Object) -> Option<Object> {
         let size = u64::try_from(o.size.unwrap_or(0)).unwrap_or(0);
         let modified = timestamp(o.last_modified.as_ref());

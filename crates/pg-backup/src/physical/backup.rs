@@ -3,12 +3,12 @@
 //! It is written last: no backup.json, no backup.
 
 use super::conf::Conf;
-use crate::manifest::Id;
+use crate::manifest::{Id, read_sealed, seal};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use toban_core::pack::Codec;
 use toban_core::repo::keys::System;
-use toban_core::store::{self, Key, Store};
+use toban_core::store::{Key, Store};
 use toban_core::sum::Sum;
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Context, Error, Result};
@@ -36,6 +36,9 @@ pub(crate) struct PackSum {
 pub(crate) struct Tablespace {
     pub(crate) oid: u32,
     pub(crate) location: String,
+    /// Made while the files were copied: recovery makes it anew, in this place and in no other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) late: bool,
 }
 
 /// Who owns the data directory, and its permissions.
@@ -56,8 +59,14 @@ pub(crate) struct Host {
     pub(crate) libc: String,
     /// Version of ICU's collations, where the server has them.
     pub(crate) icu: Option<String>,
+    /// The ICU library that the server has loaded: `/usr/lib/x86_64-linux-gnu/libicuuc.so.72.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) icu_library: Option<String>,
     /// `lc_collate` of template1.
     pub(crate) locale: String,
+    /// Collations and character types of all databases: `en_US.UTF-8`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) locales: Vec<String>,
     pub(crate) preload: String,
     /// Extensions of the database that the run was connected to.
     pub(crate) extensions: Vec<String>,
@@ -150,9 +159,9 @@ impl Backup {
     /// # Errors
     /// When it would be too large for a reader.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json =
-            serde_json::to_vec_pretty(self).doing(|| format!("write the manifest of {}", self.id))?;
-        json.push(b'\n');
+        let json =
+            serde_json::to_string_pretty(self).doing(|| format!("write the manifest of {}", self.id))?;
+        let json = seal(&format!("{json}\n")).into_bytes();
         if json.len() as u64 > LARGEST {
             return Err(Error::failed(format!("the manifest of {} would be {} bytes", self.id, json.len())));
         }
@@ -162,13 +171,13 @@ impl Backup {
     /// Reads the manifest at `key`; `None` when it is not there.
     ///
     /// # Errors
-    /// Corrupt when it does not parse; Usage when a program of another format wrote it.
+    /// Corrupt when it is damaged; Usage when a program of another format wrote it.
     pub(crate) fn read(store: &dyn Store, key: &Key) -> Result<Option<Backup>> {
         #[derive(Deserialize)]
         struct Version {
             format: u32,
         }
-        let Some(json) = store::read_small(store, key, LARGEST)? else { return Ok(None) };
+        let Some(json) = read_sealed(store, key, LARGEST)? else { return Ok(None) };
         let damaged = |e| Error::corrupt(format!("{key} is not a manifest")).because(e);
         let Version { format } = serde_json::from_slice(&json).map_err(damaged)?;
         if format != FORMAT {
@@ -212,9 +221,16 @@ pub(crate) enum Named {
     Intent(Id),
     /// `mark/<id>.<time>.json`.
     Mark(Id, Timestamp),
-    /// `proof/<id>.<time>.json`.
+    /// `proof/<id>.<time>.json`: it was found whole then.
     Proof(Id, Timestamp),
+    /// `damage/<id>.<time>.json`: it was found damaged then.
+    Damage(Id, Timestamp),
 }
+
+/// The folders below a system's root that hold them.
+pub(crate) const FOLDERS: [&str; 5] = ["backup", "intent", "mark", PROOF, DAMAGE];
+pub(crate) const PROOF: &str = "proof";
+pub(crate) const DAMAGE: &str = "damage";
 
 /// Takes a name below a system's root apart; `None` for what is none of ours.
 pub(crate) fn parse(name: &str) -> Option<Named> {
@@ -228,12 +244,13 @@ pub(crate) fn parse(name: &str) -> Option<Named> {
     match folder {
         "intent" => Some(Named::Intent(id)),
         "mark" => Some(Named::Mark(id, stamp(suffix)?)),
-        "proof" => Some(Named::Proof(id, stamp(suffix)?)),
+        PROOF => Some(Named::Proof(id, stamp(suffix)?)),
+        DAMAGE => Some(Named::Damage(id, stamp(suffix)?)),
         _ => None,
     }
 }
 
-/// `mark` or `proof` of backup `id` at a time.
+/// `mark`, `proof` or `damage` of backup `id` at a time.
 ///
 /// # Errors
 /// Never for an id.
@@ -259,6 +276,8 @@ mod tests {
         assert_eq!(named(pack), Some(Named::Part(id.clone(), "pack/00003.tar.zst".into())));
         let mark = stamped_key(&system, "mark", &id, at).expect("a key");
         assert_eq!(named(mark), Some(Named::Mark(id.clone(), at)));
+        let damage = stamped_key(&system, DAMAGE, &id, at).expect("a key");
+        assert_eq!(named(damage), Some(Named::Damage(id.clone(), at)));
         assert_eq!(named(intent_key(&system, &id).expect("a key")), Some(Named::Intent(id)));
         assert_eq!(parse("cluster.json"), None);
     }

@@ -1,9 +1,10 @@
 //! The physical backups that a repository holds.
 
 use super::backup::{self, Backup, MANIFEST, Named};
+use crate::catalog::{LATEST, Proven, Search, verdict};
 use crate::manifest::Id;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
 use toban_core::store::Object;
@@ -14,8 +15,10 @@ use toban_core::{Error, Kind, Result, stop};
 pub(crate) struct Stored {
     pub(crate) repo: Repo,
     pub(crate) backup: Backup,
-    /// When verify last found it whole.
+    /// When verify found it whole, if it has not found it damaged since.
     pub(crate) verified: Option<Timestamp>,
+    /// When verify found it damaged, if it has not found it whole since.
+    pub(crate) damaged: Option<Timestamp>,
 }
 
 /// All objects of a cluster's physical backups in one repository.
@@ -33,13 +36,7 @@ pub(crate) struct Contents {
 /// # Errors
 /// When the store cannot be asked.
 pub(crate) fn read(repo: &Repo, cluster: &str) -> Result<Contents> {
-    let listed = repo.store.list(&format!("{cluster}/"))?;
-    let named = |o: Object| {
-        let (system, name) = System::parse(cluster, &o.key)?;
-        let named = backup::parse(name)?;
-        Some((system, named, o))
-    };
-    let objects: Vec<(System, Named, Object)> = listed.into_iter().filter_map(named).collect();
+    let objects = objects(repo, cluster)?;
     let proofs = proofs(&objects);
     let (mut backups, mut damaged) = (Vec::new(), Vec::new());
     for (system, named, object) in &objects {
@@ -50,8 +47,8 @@ pub(crate) fn read(repo: &Repo, cluster: &str) -> Result<Contents> {
         stop::check()?;
         match one(repo, system, id, object) {
             Ok(Some(backup)) => {
-                let verified = proofs.get(id).copied();
-                backups.push(Stored { repo: repo.clone(), backup, verified });
+                let (verified, damaged) = verdict(proofs.get(id).copied().unwrap_or_default());
+                backups.push(Stored { repo: repo.clone(), backup, verified, damaged });
             }
             // Pruned between the listing and now: gone is fine.
             Ok(None) => {}
@@ -61,6 +58,22 @@ pub(crate) fn read(repo: &Repo, cluster: &str) -> Result<Contents> {
     }
     backups.sort_by_key(|s| order(&s.backup));
     Ok(Contents { backups, objects, damaged })
+}
+
+/// What lies in the folders of backups: below the same root there may be millions of WAL segments.
+fn objects(repo: &Repo, cluster: &str) -> Result<Vec<(System, Named, Object)>> {
+    let mut objects = Vec::new();
+    for system in System::all(&*repo.store, cluster)? {
+        for folder in backup::FOLDERS {
+            let listed = repo.store.list(&format!("{}{folder}/", system.root()))?;
+            let named = |o: Object| {
+                let (system, name) = System::parse(cluster, &o.key)?;
+                Some((system, backup::parse(name)?, o))
+            };
+            objects.extend(listed.into_iter().filter_map(named));
+        }
+    }
+    Ok(objects)
 }
 
 fn order(backup: &Backup) -> (u64, u32, u64, Id) {
@@ -76,52 +89,46 @@ fn one(repo: &Repo, system: &System, id: &Id, object: &Object) -> Result<Option<
     Err(Error::corrupt(format!("{} is the manifest of another backup, {}", object.key, backup.id)))
 }
 
-/// The newest proof of each backup, by the time in its name.
-fn proofs(objects: &[(System, Named, Object)]) -> BTreeMap<Id, Timestamp> {
-    let mut newest = BTreeMap::new();
+/// The newest proofs of each backup, by the times in their names.
+fn proofs(objects: &[(System, Named, Object)]) -> BTreeMap<Id, Proven> {
+    let mut newest: BTreeMap<Id, Proven> = BTreeMap::new();
     for (_, named, _) in objects {
-        if let Named::Proof(id, at) = named {
-            let seen = newest.entry(id.clone()).or_insert(*at);
-            *seen = (*seen).max(*at);
-        }
+        let (Named::Proof(id, at) | Named::Damage(id, at)) = named else { continue };
+        let (whole, broken) = newest.entry(id.clone()).or_default();
+        let seen = if matches!(named, Named::Proof(..)) { whole } else { broken };
+        *seen = Some(*at).max(*seen);
     }
     newest
 }
 
-/// Finds one backup: by its ID, or the newest for `latest`. The first repository that has it serves it; one that
-/// cannot be asked is passed over with a warning while others can.
+/// Finds one backup: by its ID, from the first repository that has it; or for `latest` the newest that any of them
+/// has.
 ///
 /// # Errors
 /// Usage when there is none, or `latest` could be of two systems.
 pub(crate) fn find(repos: &[Repo], cluster: &str, id: &str) -> Result<Stored> {
-    let mut trouble = None;
-    for repo in repos {
-        let contents = match read(repo, cluster) {
-            Ok(contents) => contents,
-            Err(e) => {
-                log::warn!("repository {}: {}", repo.name, e.chain());
-                trouble = Some(e);
-                continue;
-            }
-        };
-        if let Some(found) = pick(contents.backups, id)? {
-            return Ok(found);
-        }
-        trouble = trouble.or(contents.damaged.into_iter().next());
-    }
-    Err(trouble.unwrap_or_else(|| {
-        let places: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
-        let e = Error::usage(format!("no backup {id} of cluster {cluster} in {}", places.join(", ")));
-        e.hint("`pg-backup list` shows what there is")
-    }))
+    let search = Search {
+        read: &|repo| read(repo, cluster).map(|c| (c.backups, c.damaged)),
+        pick: &|backups| pick(backups, id),
+        newer: &newer,
+        absent: &|places| {
+            let e = Error::usage(format!("no backup {id} of cluster {cluster} in {places}"));
+            e.hint("`pg-backup list` shows what there is")
+        },
+    };
+    search.run(repos, id)
+}
+
+/// Of the same backup in two repositories the first: it is named first because it is near.
+fn newer(a: Stored, b: Stored) -> Stored {
+    if order(&a.backup) < order(&b.backup) { b } else { a }
 }
 
 fn pick(mut backups: Vec<Stored>, id: &str) -> Result<Option<Stored>> {
-    if id != "latest" {
+    if id != LATEST {
         return Ok(backups.into_iter().find(|s| s.backup.id.to_string() == id));
     }
-    let systems: std::collections::BTreeSet<&str> =
-        backups.iter().map(|s| s.backup.system_identifier.as_str()).collect();
+    let systems: BTreeSet<&str> = backups.iter().map(|s| s.backup.system_identifier.as_str()).collect();
     if systems.len() > 1 {
         let all: Vec<&str> = systems.into_iter().collect();
         let e = Error::usage(format!("the repository holds backups of several systems: {}", all.join(", ")));

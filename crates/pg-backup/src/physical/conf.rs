@@ -1,6 +1,7 @@
 //! Configuration that lies outside the data directory, as Debian has it: found with its includes, stored as
 //! `conf/…`, and written back to where the restored server will read it.
 
+use super::include::{Include, Syntax, includes};
 use super::source::Source;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -9,35 +10,54 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use toban_core::{Context, Error, Result};
 
-/// The folder of a backup that holds them.
-pub(crate) const FOLDER: &str = "conf/";
+/// The folder of a backup that holds them, and what it is called where the data directory has one of that name.
+const FOLDER: &str = "conf";
+const OTHER_FOLDER: &str = "conf-outside";
 /// Files outside the folder of postgresql.conf, by their full path.
 const ELSEWHERE: &str = "elsewhere";
 /// PostgreSQL's own bound is ten.
 const DEPTH: usize = 10;
 
-/// The names, below `conf/`, of the three files that the server was told of.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+fn usual() -> String {
+    FOLDER.into()
+}
+
+/// The names, below the folder, of the three files that the server was told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Conf {
+    /// The folder of the backup that holds them: `conf`.
+    #[serde(default = "usual")]
+    pub(crate) folder: String,
     pub(crate) config_file: Option<String>,
     pub(crate) hba_file: Option<String>,
     pub(crate) ident_file: Option<String>,
 }
 
+impl Default for Conf {
+    fn default() -> Conf {
+        Conf { folder: usual(), config_file: None, hba_file: None, ident_file: None }
+    }
+}
+
 impl Conf {
+    /// What of the backup's files lies in the folder, by its name there.
+    pub(crate) fn below<'n>(&self, name: &'n str) -> Option<&'n str> {
+        name.strip_prefix(self.folder.as_str())?.strip_prefix('/')
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         *self == Conf::default()
     }
 }
 
-/// The files by name below `conf/`, and which of them are the three.
+/// The files by name below the folder, and which of them are the three.
 ///
 /// # Errors
 /// When one cannot be read.
 pub(crate) fn collect(source: &Source) -> Result<(Conf, BTreeMap<String, Vec<u8>>)> {
     let mut found = BTreeMap::new();
-    for path in &source.conf {
-        gather(path, 0, &mut found)?;
+    for (path, syntax) in source.conf.iter().zip([Syntax::Settings, Syntax::Rules, Syntax::Rules]) {
+        gather(path, syntax, 0, &mut found)?;
     }
     let data_dir = source.data_dir.canonicalize().unwrap_or_else(|_| source.data_dir.clone());
     let outside = |path: &Path| !path.starts_with(&data_dir) && !path.starts_with(&source.data_dir);
@@ -45,7 +65,9 @@ pub(crate) fn collect(source: &Source) -> Result<(Conf, BTreeMap<String, Vec<u8>
     let base = source.conf.first().and_then(|p| p.parent()).filter(|b| outside(b));
     let name = |path: &PathBuf| name(path, base);
     let known = |i: usize| source.conf.get(i).filter(|p| found.contains_key(*p)).map(name);
-    let conf = Conf { config_file: known(0), hba_file: known(1), ident_file: known(2) };
+    let folder = if data_dir.join(FOLDER).exists() { OTHER_FOLDER } else { FOLDER };
+    let conf =
+        Conf { folder: folder.into(), config_file: known(0), hba_file: known(1), ident_file: known(2) };
     let named = found.iter().map(|(path, bytes)| (name(path), bytes.clone())).collect();
     Ok((conf, named))
 }
@@ -57,7 +79,7 @@ fn name(path: &Path, base: Option<&Path>) -> String {
     below.map_or_else(elsewhere, Path::to_path_buf).to_string_lossy().into_owned()
 }
 
-fn gather(path: &Path, depth: usize, found: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
+fn gather(path: &Path, syntax: Syntax, depth: usize, found: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
     if depth > DEPTH || found.contains_key(path) {
         return Ok(());
     }
@@ -68,34 +90,12 @@ fn gather(path: &Path, depth: usize, found: &mut BTreeMap<PathBuf, Vec<u8>>) -> 
     let text = String::from_utf8_lossy(&bytes).into_owned();
     found.insert(path.to_path_buf(), bytes);
     let folder = path.parent().unwrap_or(Path::new("/"));
-    for include in text.lines().filter_map(include) {
+    for include in includes(&text, syntax) {
         for path in files(&include, folder)? {
-            gather(&path, depth + 1, found)?;
+            gather(&path, syntax, depth + 1, found)?;
         }
     }
     Ok(())
-}
-
-/// A directive that names other files.
-#[derive(Debug, PartialEq, Eq)]
-enum Include {
-    File(String),
-    Folder(String),
-}
-
-/// `include 'x'`, `include_if_exists = 'x'`, `include_dir 'x'`; pg_hba.conf has them from 16 on, quotes optional.
-fn include(line: &str) -> Option<Include> {
-    let line = line.trim_start();
-    let word = line.split(|c: char| c.is_whitespace() || c == '=').next().unwrap_or_default();
-    let rest = line[word.len()..].trim_start().trim_start_matches('=').trim_start();
-    let quoted = |q: char| rest.strip_prefix(q).and_then(|r| r.split(q).next());
-    let value = quoted('\'').or_else(|| quoted('"')).or_else(|| rest.split(['#', ' ', '\t']).next())?;
-    let value = Some(value.to_string()).filter(|v| !v.is_empty())?;
-    match word.to_ascii_lowercase().as_str() {
-        "include" | "include_if_exists" => Some(Include::File(value)),
-        "include_dir" => Some(Include::Folder(value)),
-        _ => None,
-    }
 }
 
 fn files(include: &Include, folder: &Path) -> Result<Vec<PathBuf>> {
@@ -136,18 +136,6 @@ pub(crate) fn moved(conf: &Conf, folder: &Path, target: &Path) -> Result<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn includes_as_postgresql_reads_them() {
-        let file = |p: &str| Some(Include::File(p.into()));
-        assert_eq!(include("include 'a b.conf' # why"), file("a b.conf"));
-        assert_eq!(include("  Include_If_Exists='x.conf'"), file("x.conf"));
-        assert_eq!(include("include_dir 'conf.d'"), Some(Include::Folder("conf.d".into())));
-        assert_eq!(include("include \"hba x\""), file("hba x"));
-        for other in ["#include 'x'", "included = 'x'", "local all all trust", "", "include"] {
-            assert_eq!(include(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn names_are_below_conf() {

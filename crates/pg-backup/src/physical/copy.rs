@@ -1,5 +1,6 @@
 //! Workers that copy the data directory: each takes the next file of one queue into its own pack.
 
+use super::exclude;
 use super::index::{Kind, Name};
 use super::pack::{Member, Members};
 use super::walk::Listed;
@@ -52,8 +53,12 @@ impl<'a> Members<'a> for Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    /// None when it was dropped since it was listed.
+    /// None when it was dropped since it was listed, or turned out to be of an unlogged relation that was new then.
     fn open(&self, mut listed: Listed) -> Result<Option<Member<'a>>> {
+        let init = exclude::init_fork(listed.name.text()).filter(|_| listed.first_page.is_some());
+        if init.is_some_and(|init| self.watch.data_dir.join(init).exists()) {
+            return Ok(None);
+        }
         let path = self.watch.data_dir.join(listed.name.path()?);
         let file = match File::open(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

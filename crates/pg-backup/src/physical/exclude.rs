@@ -7,7 +7,7 @@ const EMPTIED: [&str; 7] =
     ["pg_stat_tmp", "pg_replslot", "pg_dynshmem", "pg_notify", "pg_serial", "pg_snapshots", "pg_subtrans"];
 
 /// Files at the top that are made anew or belong to another backup.
-const TOP: [&str; 12] = [
+const TOP: [&str; 11] = [
     "postmaster.pid",
     "postmaster.opts",
     "backup_label",
@@ -19,7 +19,6 @@ const TOP: [&str; 12] = [
     "standby.signal",
     "postgresql.auto.conf.tmp",
     "current_logfiles.tmp",
-    "lost+found",
 ];
 
 /// Whether the file or folder `path`, relative to the data directory, is left out.
@@ -27,6 +26,8 @@ pub(crate) fn excluded(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let top = name.len() == path.len();
     (top && TOP.contains(&name))
+        // The file system's own, where a disk is mounted: nobody but root may read it.
+        || name == "lost+found"
         || name.starts_with("pg_internal.init")
         || name.starts_with("pgsql_tmp")
         || (of_relations(path) && is_temporary(name))
@@ -67,6 +68,13 @@ pub(crate) fn relation(name: &str) -> Option<Relation<'_>> {
     (is_number(number) && known).then_some(Relation { number, fork, segment })
 }
 
+/// The init fork beside a relation's file that is none, where it would lie.
+pub(crate) fn init_fork(path: &str) -> Option<String> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let relation = relation(name).filter(|r| r.fork != "init")?;
+    Some(format!("{folder}/{}_init", relation.number))
+}
+
 /// `t3_16384`, with fork and segment: a temporary table's, of the session 3.
 fn is_temporary(name: &str) -> bool {
     let rest = name.strip_prefix('t').and_then(|r| r.split_once('_'));
@@ -101,6 +109,7 @@ mod tests {
             "base/5/t3_16384",
             "base/5/t3_16384_fsm.1",
             "pg_tblspc/16400/PG_15_202209061/5/t12_99",
+            "pg_wal/lost+found",
         ] {
             assert!(excluded(gone), "{gone}");
         }
@@ -121,6 +130,13 @@ mod tests {
         for other in ["PG_VERSION", "pg_filenode.map", "16384_x", "16384.x", "t1_2", ""] {
             assert_eq!(found(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_init_fork_lies_beside() {
+        assert_eq!(init_fork("base/5/10_vm.1").as_deref(), Some("base/5/10_init"));
+        assert_eq!(init_fork("base/5/10_init"), None);
+        assert_eq!(init_fork("base/5/PG_VERSION"), None);
     }
 
     #[test]

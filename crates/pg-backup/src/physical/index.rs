@@ -171,10 +171,20 @@ pub(crate) fn read(stored: impl Read) -> Result<impl Iterator<Item = Result<Entr
     let plain = zstd::stream::read::Decoder::new(stored).doing(|| "start zstd".into())?;
     let lines = BufReader::new(plain).split(b'\n');
     Ok(lines.map(|line| {
-        let line = line.doing(|| "read the index".to_string())?;
+        let line = line.map_err(unpacked)?;
         serde_json::from_slice(&line)
             .map_err(|e| Error::corrupt("a line of the index does not parse").because(e))
     }))
+}
+
+/// What stopped the reading: the store, or zstd, whose own errors tell of damage.
+fn unpacked(e: io::Error) -> Error {
+    let ours = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    let of_store = e.raw_os_error().is_some() || ours.is_some();
+    match of_store {
+        true => Err::<(), _>(e).doing(|| "read the index".into()).expect_err("it is an error"),
+        false => Error::corrupt("the index does not unpack").because(e),
+    }
 }
 
 #[cfg(test)]

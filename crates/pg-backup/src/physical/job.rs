@@ -9,12 +9,12 @@ use super::pack::{Member, Members, Pack, State};
 use super::source::{self, Source, Start, Stop};
 use super::wal::{Capture, Ready, bytes_member, slot};
 use super::watch::Watch;
-use super::{control, walk};
+use super::{control, host, walk};
 use crate::cli;
 use crate::manifest::Id;
 use jiff::Timestamp;
 use postgres::Client;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -67,7 +67,7 @@ struct Ended {
 struct Copied {
     start: Start,
     stop: Lsn,
-    damage: Vec<String>,
+    damage: Damage,
     conf: Conf,
     tablespaces: Vec<Tablespace>,
     packs: BTreeMap<u32, Sum>,
@@ -122,14 +122,17 @@ impl Job<'_> {
         watch: &Watch,
         index: &SyncSender<Entry>,
     ) -> Result<Copied> {
-        let slot = slot(&mut second, &self.id)?;
         let fast = self.args.checkpoint == cli::Checkpoint::Fast;
         let label = self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id));
         run::status("waiting for the checkpoint");
         let start = source::start(client, self.source, &label, fast)?;
+        watch.newest.fetch_max(start.lsn.0, Ordering::Relaxed);
+        // It holds the WAL from the checkpoint that was just made. One that was older could be too old for
+        // max_slot_wal_keep_size already, and would be lost by that very checkpoint.
+        let slot = slot(&mut second, &self.id)?;
         // Before and after: a link that comes or goes while the tree is walked is in one of the two.
         let mut tablespaces = walk::links(&self.source.data_dir)?;
-        let listed = walk::walk(&self.source.data_dir)?;
+        let listed = walk::walk(&self.source.data_dir, &self.source.version_folder)?;
         tablespaces.extend(walk::links(&self.source.data_dir)?);
         let limit = (1 << 30).max(walk::bytes(&listed) / 128);
         let sink = Sink { limit, numbers: AtomicU32::new(0), packs: Mutex::default(), index };
@@ -151,6 +154,7 @@ impl Job<'_> {
         let conf = self.last(&sink, &ended)?;
         let packs = sink.packs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         tablespaces.extend(source::tablespaces(client)?);
+        let tablespaces = each_once(tablespaces, &ended.stop.tablespace_map);
         Ok(Copied { start, stop: ended.stop.lsn, damage, conf, tablespaces, packs })
     }
 
@@ -183,7 +187,7 @@ impl Job<'_> {
     /// The last pack: what makes the rest a cluster that recovers, and pg_control as its last member.
     fn last(&self, sink: &Sink<'_>, ended: &Ended) -> Result<Conf> {
         let (conf, files) = conf::collect(self.source)?;
-        let member = |(name, bytes)| bytes_member(&format!("{}{name}", conf::FOLDER), bytes);
+        let member = |(name, bytes)| bytes_member(&format!("{}/{name}", conf.folder), bytes);
         let mut last: Vec<Member<'_>> = files.into_iter().map(member).collect();
         last.push(bytes_member("backup_label", ended.stop.label.clone().into_bytes()));
         if !ended.stop.tablespace_map.is_empty() {
@@ -213,7 +217,6 @@ impl Job<'_> {
     }
 
     fn manifest(&self, client: &mut Client, copied: Copied, totals: Totals, index: Sum) -> Result<Backup> {
-        let pages = copied.damage.len() as u64;
         let packs = copied.packs.into_iter().map(|(number, sum)| PackSum { of: None, number, sum });
         Ok(Backup {
             format: FORMAT,
@@ -236,11 +239,11 @@ impl Job<'_> {
             packs: packs.collect(),
             index,
             checksums: self.source.checksums,
-            damage: Damage { pages, first: copied.damage.into_iter().take(100).collect() },
-            tablespaces: each_once(copied.tablespaces),
+            damage: copied.damage,
+            tablespaces: copied.tablespaces,
             owner: self.owner.clone(),
             conf: copied.conf,
-            host: source::host(client)?,
+            host: host::read(client, &self.source.data_dir)?,
         })
     }
 
@@ -257,9 +260,12 @@ impl Job<'_> {
     }
 }
 
-/// By OID: some were dropped, some made while the files were copied, and recovery goes through all of them.
-fn each_once(all: Vec<Tablespace>) -> Vec<Tablespace> {
-    let by_oid: BTreeMap<u32, Tablespace> = all.into_iter().map(|t| (t.oid, t)).collect();
+/// By OID: some were dropped, some made while the files were copied, and recovery goes through all of them. Those
+/// that were there at the start are in the map.
+fn each_once(all: Vec<Tablespace>, map: &str) -> Vec<Tablespace> {
+    let early: BTreeSet<u32> = map.lines().filter_map(|l| l.split_once(' ')?.0.parse().ok()).collect();
+    let late = |t: Tablespace| (t.oid, Tablespace { late: !early.contains(&t.oid), ..t });
+    let by_oid: BTreeMap<u32, Tablespace> = all.into_iter().map(late).collect();
     by_oid.into_values().collect()
 }
 

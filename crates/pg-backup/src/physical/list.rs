@@ -1,12 +1,12 @@
 //! `list`, of physical backups.
 
-use super::catalog::{self, Stored};
+use super::catalog::{Contents, Stored};
+use crate::list::shown;
 use crate::manifest::Id;
 use jiff::Timestamp;
 use serde::Serialize;
-use toban_core::repo::Repo;
 use toban_core::wal::{Lsn, Timeline};
-use toban_core::{Error, Out, Record, Result, out};
+use toban_core::{Out, Record, Result, out};
 
 /// One backup in one repository.
 #[derive(Serialize)]
@@ -26,6 +26,7 @@ struct Row {
     standby: bool,
     damaged_pages: u64,
     verified: Option<Timestamp>,
+    damaged: Option<Timestamp>,
 }
 
 impl Row {
@@ -47,6 +48,7 @@ impl Row {
             standby: b.standby,
             damaged_pages: b.damage.pages,
             verified: stored.verified,
+            damaged: stored.damaged,
         }
     }
 }
@@ -54,8 +56,19 @@ impl Row {
 impl Record for Row {
     const SCHEMA: &'static str = "pg-backup.list-backup/1";
     const HEAD: &'static [&'static str] = &[
-        "repo", "backup", "id", "label", "size", "stored", "seconds", "timeline", "from", "until", "pg",
-        "damaged", "verified",
+        "repo",
+        "backup",
+        "id",
+        "label",
+        "size",
+        "stored",
+        "seconds",
+        "timeline",
+        "from",
+        "until",
+        "pg",
+        "bad pages",
+        "verified",
     ];
     fn cells(&self) -> Vec<String> {
         vec![
@@ -71,17 +84,15 @@ impl Record for Row {
             self.stop_lsn.to_string(),
             self.major.to_string(),
             self.damaged_pages.to_string(),
-            self.verified.map_or("never".into(), |t| t.strftime("%Y-%m-%dT%H:%MZ").to_string()),
+            shown(self.damaged, self.verified),
         ]
     }
 }
 
-/// Lists a repository's backups; what is damaged is returned. That it cannot be asked is told by its dumps.
+/// Lists a repository's backups.
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub(crate) fn emit(repo: &Repo, cluster: &str, out: &mut Out<'_>) -> Result<Vec<Error>> {
-    let Ok(contents) = catalog::read(repo, cluster) else { return Ok(Vec::new()) };
-    contents.backups.iter().try_for_each(|stored| out.emit(&Row::of(stored)))?;
-    Ok(contents.damaged)
+pub(crate) fn emit(contents: &Contents, out: &mut Out<'_>) -> Result<()> {
+    contents.backups.iter().try_for_each(|stored| out.emit(&Row::of(stored)))
 }

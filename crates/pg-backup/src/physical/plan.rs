@@ -43,7 +43,7 @@ impl Record for Planned {
 /// # Errors
 /// When the data directory cannot be read.
 pub(crate) fn emit(source: &Source, repos: &[Repo], client: &mut Client, out: &mut Out<'_>) -> Result<()> {
-    let listed = walk::walk(&source.data_dir)?;
+    let listed = walk::walk(&source.data_dir, &source.version_folder)?;
     out.emit(&Planned {
         data_dir: source.data_dir.display().to_string(),
         files: listed.len() as u64,

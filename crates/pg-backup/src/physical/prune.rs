@@ -77,7 +77,8 @@ fn plan(contents: &Contents, repo: &Repo, now: Timestamp, keep: &Keep) -> Vec<St
         }
         steps.extend(one(contents, stored, why));
     }
-    steps.extend(leftovers(contents, repo, now, &needed));
+    // Never by a day to come: what is being written now would be left over then.
+    steps.extend(leftovers(contents, repo, now.min(Timestamp::now()), &needed));
     steps
 }
 
@@ -101,7 +102,7 @@ fn one(contents: &Contents, stored: &Stored, why: Vec<String>) -> Option<Step> {
 /// The newest proof says all that older ones do.
 fn old_proofs(contents: &Contents, id: &Id) -> Vec<Key> {
     let proofs = contents.objects.iter().filter_map(|(_, named, o)| match named {
-        Named::Proof(of, at) if of == id => Some((*at, o.key.clone())),
+        Named::Proof(of, at) | Named::Damage(of, at) if of == id => Some((*at, o.key.clone())),
         _ => None,
     });
     let mut proofs: Vec<(Timestamp, Key)> = proofs.collect();
@@ -124,7 +125,11 @@ struct Rest<'a> {
 fn leftovers(contents: &Contents, repo: &Repo, now: Timestamp, needed: &BTreeSet<Id>) -> Vec<Step> {
     let mut rests: BTreeMap<(System, Id), Rest<'_>> = BTreeMap::new();
     for (system, named, object) in &contents.objects {
-        let (Named::Part(id, _) | Named::Intent(id) | Named::Mark(id, _) | Named::Proof(id, _)) = named;
+        let (Named::Part(id, _)
+        | Named::Intent(id)
+        | Named::Mark(id, _)
+        | Named::Proof(id, _)
+        | Named::Damage(id, _)) = named;
         rests.entry((system.clone(), id.clone())).or_default().add(named, object);
     }
     let unneeded = rests.into_iter().filter(|((_, id), rest)| !rest.manifest && !needed.contains(id));
@@ -147,7 +152,7 @@ impl<'a> Rest<'a> {
                 self.beside.push(object);
                 self.marked = Some(self.marked.map_or(*at, |m| m.min(*at)));
             }
-            Named::Proof(..) => self.beside.push(object),
+            Named::Proof(..) | Named::Damage(..) => self.beside.push(object),
         }
     }
 

@@ -4,7 +4,7 @@ use super::backup::Backup;
 use super::fleet::Fleet;
 use super::job::Job;
 use super::source::{self, Source};
-use super::{owner, plan};
+use super::{owner, plan, pooler};
 use crate::manifest::Id;
 use crate::outcome::Tally;
 use crate::server::Server;
@@ -21,7 +21,7 @@ use toban_core::{Error, Kind, Out, Result, out};
 pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     if args.dry.dry_run {
-        let (_, mut client, source) = reach(args, config)?;
+        let (mut client, _, source) = reach(args, config)?;
         return plan::emit(&source, &repos, &mut client, out);
     }
     let cluster = &args.repos.cluster;
@@ -31,13 +31,16 @@ pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result
     })
 }
 
-fn reach(args: &cli::Run, config: &Config) -> Result<(Server, Client, Source)> {
+/// The session that begins and ends the backup, a second one, and what the server is.
+fn reach(args: &cli::Run, config: &Config) -> Result<(Client, Client, Source)> {
     let section = config.cluster.get(&args.repos.cluster);
-    let (server, _) = Server::reach(&args.server(), section)?;
+    let (server, _) = Server::reach(&args.server(), section).map_err(pooler::seen)?;
     let mut client = server.session(server.conn.dbname())?;
+    let mut second = server.session(server.conn.dbname())?;
+    pooler::refuse(&mut client, &mut second)?;
     let data_dir = args.data_dir.as_deref().or(section.and_then(|s| s.data_dir.as_deref()));
-    let source = source::read(&mut client, &server, data_dir)?;
-    Ok((server, client, source))
+    let source = source::read(&mut client, &server, data_dir).map_err(pooler::seen)?;
+    Ok((client, second, source))
 }
 
 fn act(
@@ -47,9 +50,7 @@ fn act(
     report: &mut Report,
     out: &mut Out<'_>,
 ) -> Result<()> {
-    let (server, mut client, source) = reach(args, config)?;
-    let mut second = server.session(server.conn.dbname())?;
-    source::no_pooler(&mut client, &mut second)?;
+    let (mut client, second, source) = reach(args, config)?;
     let started = Timestamp::now();
     let id = Id::new(started);
     let system = System { cluster: args.repos.cluster.clone(), identifier: source.identifier };

@@ -1,9 +1,9 @@
 //! The server that is backed up: what it is, whether we may, and the session that begins and ends the backup.
 
-use super::backup::{Host, Tablespace};
+use super::backup::Tablespace;
 use super::control;
 use crate::server::Server;
-use postgres::{Client, Row, SimpleQueryMessage};
+use postgres::{Client, Row};
 use std::path::{Path, PathBuf};
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Context, Error, Result};
@@ -18,6 +18,8 @@ pub(crate) struct Source {
     pub(crate) checksums: bool,
     pub(crate) segment_size: u64,
     pub(crate) data_dir: PathBuf,
+    /// Its folder in each tablespace: `PG_15_202209061`.
+    pub(crate) version_folder: String,
     /// postgresql.conf, pg_hba.conf, pg_ident.conf.
     pub(crate) conf: Vec<PathBuf>,
 }
@@ -33,7 +35,7 @@ pub(crate) fn read(client: &mut Client, server: &Server, data_dir: Option<&Path>
                current_setting('data_directory'), current_setting('config_file'), \
                current_setting('hba_file'), current_setting('ident_file'), current_setting('block_size'), current_setting('port'), \
                extract(epoch from pg_postmaster_start_time())::bigint, \
-               trim(split_part(current_setting('unix_socket_directories'), ',', 1)) \
+               trim(split_part(current_setting('unix_socket_directories'), ',', 1)), s.catalog_version_no::bigint \
                from pg_control_system() s";
     let row = client.query_one(sql, &[]).doing(|| "ask the server for its settings".into())?;
     let text = |i: usize| row.get::<_, String>(i);
@@ -52,6 +54,7 @@ pub(crate) fn read(client: &mut Client, server: &Server, data_dir: Option<&Path>
         checksums: row.get(2),
         segment_size: row.get::<_, i64>(3).unsigned_abs(),
         data_dir: data_dir.map_or_else(|| PathBuf::from(text(5)), Path::to_path_buf),
+        version_folder: format!("PG_{}_{}", server.major, row.get::<_, i64>(13)),
         conf: [6, 7, 8].map(|i| PathBuf::from(text(i))).to_vec(),
     };
     same_machine(&source, [&text(10), &text(12)], row.get(11))?;
@@ -115,33 +118,6 @@ fn is_of(pid: &str, listens: [&str; 2], started: i64) -> bool {
     at.is_some_and(|at| at.abs_diff(started) <= 2) && lines.get(3..5) == Some(&listens)
 }
 
-/// Refuses a proxy that hands our session's statements to whichever backend is free: a backup begins and ends in
-/// one session.
-///
-/// # Errors
-/// Failed when two sessions at once have the same backend, or one session two.
-pub(crate) fn no_pooler(first: &mut Client, second: &mut Client) -> Result<()> {
-    let before = backend(first)?;
-    for _ in 0..3 {
-        let (other, now) = (backend(second)?, backend(first)?);
-        if other == before || now != before {
-            let e = Error::failed("this connection goes through a proxy that pools transactions");
-            return Err(e.hint("connect to the server itself, by its socket or its own port (--db)"));
-        }
-    }
-    Ok(())
-}
-
-/// By the simple protocol: such proxies do not know our prepared statements.
-fn backend(client: &mut Client) -> Result<String> {
-    let rows = client.simple_query("select pg_backend_pid()").doing(|| "ask for the backend".into())?;
-    let pid = rows.iter().find_map(|m| match m {
-        SimpleQueryMessage::Row(row) => row.get(0).map(String::from),
-        _ => None,
-    });
-    pid.ok_or_else(|| Error::failed("the server does not say which backend we have"))
-}
-
 /// Where a backup began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
@@ -196,34 +172,8 @@ pub(crate) fn stop(client: &mut Client, source: &Source) -> Result<Stop> {
 pub(crate) fn tablespaces(client: &mut Client) -> Result<Vec<Tablespace>> {
     let sql = "select oid, pg_tablespace_location(oid) from pg_tablespace order by oid";
     let rows = client.query(sql, &[]).doing(|| "list the tablespaces".into())?;
-    let of = |r: &Row| Tablespace { oid: r.get(0), location: r.get(1) };
+    let of = |r: &Row| Tablespace { oid: r.get(0), location: r.get(1), late: false };
     Ok(rows.iter().map(of).filter(|t| t.location.starts_with('/')).collect())
-}
-
-/// What indexes and the server's start depend on.
-///
-/// # Errors
-/// When the server cannot be asked.
-pub(crate) fn host(client: &mut Client) -> Result<Host> {
-    let sql = "select (select pg_collation_actual_version(oid) from pg_collation where collprovider = 'i' limit 1), \
-               (select datcollate from pg_database where datname = 'template1'), \
-               current_setting('shared_preload_libraries'), \
-               array(select extname || ' ' || extversion from pg_extension order by 1)";
-    let row = client.query_one(sql, &[]).doing(|| "ask for collations and extensions".into())?;
-    Ok(Host {
-        name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        libc: libc(),
-        icu: row.get(0),
-        locale: row.get::<_, Option<String>>(1).unwrap_or_default(),
-        preload: row.get(2),
-        extensions: row.get(3),
-    })
-}
-
-/// `glibc 2.36`; empty where there is no getconf to say.
-pub(crate) fn libc() -> String {
-    let said = std::process::Command::new("getconf").arg("GNU_LIBC_VERSION").output();
-    said.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -40,42 +40,67 @@ impl Record for Verified {
     }
 }
 
-/// Verifies the backups that are asked for in every repository; the IDs of those that were there.
+/// Verifies the backups that are asked for in one repository; the IDs of those that were there.
 ///
 /// # Errors
 /// When stdout cannot be written; damage is in the tally.
 pub(crate) fn all(
     args: &cli::Verify,
-    repos: &[Repo],
+    repo: &Repo,
     tally: &mut Tally,
     report: &mut Report,
     out: &mut Out<'_>,
 ) -> Result<Vec<String>> {
+    let Some(contents) = tally.item(catalog::read(repo, &args.repos.cluster)) else { return Ok(Vec::new()) };
+    contents.damaged.into_iter().for_each(|e| _ = tally.copy::<()>(Err(e), true));
+    let newest = contents.backups.last().map(|s| s.backup.id.clone());
+    let wanted = |id: &Id| match args.newest {
+        true => newest.as_ref() == Some(id),
+        false => args.ids.is_empty() || args.ids.contains(&id.to_string()),
+    };
     let mut seen = Vec::new();
-    for repo in repos {
-        // That it cannot be asked is told by its dumps.
-        let Ok(contents) = catalog::read(repo, &args.repos.cluster) else { continue };
-        contents.damaged.into_iter().for_each(|e| _ = tally.copy::<()>(Err(e), true));
-        let newest = contents.backups.last().map(|s| s.backup.id.clone());
-        let wanted = |id: &Id| match args.newest {
-            true => newest.as_ref() == Some(id),
-            false => args.ids.is_empty() || args.ids.contains(&id.to_string()),
-        };
-        for stored in contents.backups.iter().filter(|s| wanted(&s.backup.id)) {
-            seen.push(stored.backup.id.to_string());
-            if let Some(verified) = tally.copy(one(stored, args.fast), true) {
-                report.note(format!("{} in {}: whole", verified.id, verified.repo));
-                out.emit(&verified)?;
-            }
+    for stored in contents.backups.iter().filter(|s| wanted(&s.backup.id)) {
+        seen.push(stored.backup.id.to_string());
+        if let Some(Some(verified)) = tally.copy(one(stored, args.fast), true) {
+            report.note(format!("{} in {}: whole", verified.id, verified.repo));
+            out.emit(&verified)?;
         }
     }
     Ok(seen)
 }
 
-/// Verifies one backup; unless it was `fast`, the proof is stored beside it.
-fn one(stored: &Stored, fast: bool) -> Result<Verified> {
+/// Verifies one backup; unless it was `fast`, what came of it is stored beside it. `None` for one that a prune has
+/// taken away meanwhile.
+fn one(stored: &Stored, fast: bool) -> Result<Option<Verified>> {
     let backup = &stored.backup;
-    let doing = || format!("verify {} in {}", backup.id, stored.repo.name);
+    match judge(stored, fast).doing(|| format!("verify {} in {}", backup.id, stored.repo.name)) {
+        Ok(()) => {}
+        Err(e) if e.kind() == Kind::Corrupt => {
+            let manifest = backup::key(&backup.system()?, &backup.id, backup::MANIFEST)?;
+            if stored.repo.store.stat(&manifest)?.is_none() {
+                log::info!("{} was pruned meanwhile", backup.id);
+                return Ok(None);
+            }
+            prove(stored, backup::DAMAGE);
+            return Err(e);
+        }
+        Err(e) => return Err(e),
+    }
+    if !fast {
+        prove(stored, backup::PROOF);
+    }
+    Ok(Some(Verified {
+        repo: stored.repo.name.clone(),
+        id: backup.id.clone(),
+        files: backup.files,
+        objects: backup.packs.len() + 2,
+        bytes: backup.stored_bytes(),
+        fast,
+    }))
+}
+
+fn judge(stored: &Stored, fast: bool) -> Result<()> {
+    let backup = &stored.backup;
     let mut objects = vec![(backup.index_key()?, backup.index.clone(), None)];
     for (number, pack) in backup.packs.iter().enumerate() {
         objects.push((backup.pack_key(pack)?, pack.sum.clone(), u32::try_from(number).ok()));
@@ -83,20 +108,9 @@ fn one(stored: &Stored, fast: bool) -> Result<Verified> {
     for (key, sum, pack) in &objects {
         stop::check()?;
         let done = if fast { present(&stored.repo, key, sum) } else { whole(stored, key, sum) };
-        done.map_err(|e| named(stored, *pack, e)).doing(doing)?;
+        done.map_err(|e| named(stored, *pack, e))?;
     }
-    if !fast {
-        index(stored).doing(doing)?;
-        prove(stored);
-    }
-    Ok(Verified {
-        repo: stored.repo.name.clone(),
-        id: backup.id.clone(),
-        files: backup.files,
-        objects: objects.len() + 1,
-        bytes: backup.stored_bytes(),
-        fast,
-    })
+    if fast { Ok(()) } else { index(stored) }
 }
 
 /// Whether the object is there and of its size.
@@ -174,16 +188,18 @@ fn index(stored: &Stored) -> Result<()> {
     Err(Error::corrupt(format!("the index has {files} files, not {}", stored.backup.files)))
 }
 
-fn prove(stored: &Stored) {
+/// Keeps the verdict beside the backup: `check`, `prune` and `list` go by the newest.
+fn prove(stored: &Stored, verdict: &str) {
     let at = Timestamp::now();
     let by = concat!("pg-backup ", env!("CARGO_PKG_VERSION"));
-    let proof = serde_json::json!({ "format": 1, "id": stored.backup.id, "at": at, "by": by });
+    let proof =
+        serde_json::json!({ "format": 1, "id": stored.backup.id, "verdict": verdict, "at": at, "by": by });
     let put = || {
-        let key = backup::stamped_key(&stored.backup.system()?, "proof", &stored.backup.id, at)?;
+        let key = backup::stamped_key(&stored.backup.system()?, verdict, &stored.backup.id, at)?;
         stored.repo.store.put(&key, &mut proof.to_string().as_bytes(), &Attrs::new())
     };
     if let Err(e) = put() {
         // A credential that may only read can verify all the same.
-        log::warn!("{} is whole, but the proof could not be stored: {}", stored.backup.id, e.chain());
+        log::warn!("the verdict on {} could not be stored: {}", stored.backup.id, e.chain());
     }
 }

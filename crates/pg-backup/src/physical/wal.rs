@@ -119,13 +119,24 @@ impl<'a> Capture<'a> {
             e.hint("the server removed WAL that the backup needs: raise max_slot_wal_keep_size, or back up at a quieter time")
         };
         let doing = || format!("open {}", path.display());
-        let file = File::open(&path).doing(doing).map_err(gone)?;
+        let file = File::open(&path).doing(doing).map_err(|e| self.switched().unwrap_or_else(|| gone(e)))?;
         let meta = file.metadata().doing(doing)?;
         if meta.len() != self.next.size {
             return Err(Error::failed(format!("{} has {} bytes", path.display(), meta.len())));
         }
         self.next = self.next.next();
         Ok(Member { entry: entry(&format!("pg_wal/{name}"), meta.len()), body: Box::new(file) })
+    }
+
+    /// A standby whose server was replaced writes the same segment for a later timeline.
+    fn switched(&self) -> Option<Error> {
+        let name = self.next.name();
+        let later = |n: &String| n.len() == name.len() && n[8..] == name[8..] && n[..8] > name[..8];
+        let entries = fs::read_dir(self.watch.data_dir.join("pg_wal")).ok()?.flatten();
+        let found =
+            entries.filter_map(|e| e.file_name().into_string().ok()).filter(|n| n.is_ascii()).find(later)?;
+        let e = Error::retry(format!("the server began timeline {} while it was backed up", &found[..8]));
+        Some(e.hint("run it again"))
     }
 
     fn history(&mut self) -> Result<Option<Member<'a>>> {

@@ -30,8 +30,9 @@ impl Listed {
         let kind = if meta.is_dir() { Kind::Folder } else { Kind::File };
         let text = name.text();
         let relation = exclude::of_relations(text).then(|| text.rsplit('/').next().unwrap_or(text));
-        let first_page =
-            relation.and_then(exclude::relation).map(|r: Relation<'_>| r.segment * SEGMENT_PAGES);
+        // A stray file's number may be larger than any relation's.
+        let first = |r: Relation<'_>| r.segment.checked_mul(SEGMENT_PAGES);
+        let first_page = relation.and_then(exclude::relation).and_then(first);
         let size = if meta.is_file() { meta.len() } else { 0 };
         let mode = meta.permissions().mode() & 0o7777;
         Listed { name, kind, mode, modified: meta.mtime(), size, first_page }
@@ -52,13 +53,14 @@ impl Listed {
 }
 
 /// Folders first, each before what it holds; then files, the largest first. pg_control is not among them: it is
-/// copied last.
+/// copied last. Of a tablespace only the folder `version` counts: what else lies in its place is somebody else's.
 ///
 /// # Errors
 /// When the data directory cannot be read.
-pub(crate) fn walk(data_dir: &Path) -> Result<Vec<Listed>> {
-    let mut found = Vec::new();
-    folder(data_dir, Path::new(""), &mut found)?;
+pub(crate) fn walk(data_dir: &Path, version: &str) -> Result<Vec<Listed>> {
+    let mut walk = Walk { data_dir, version, found: Vec::new() };
+    walk.folder(Path::new(""))?;
+    let mut found = walk.found;
     found.sort_by(|a, b| {
         let folders_first = (b.kind == Kind::Folder).cmp(&(a.kind == Kind::Folder));
         let inner = || if a.kind == Kind::Folder { a.name.cmp(&b.name) } else { b.size.cmp(&a.size) };
@@ -76,7 +78,7 @@ pub(crate) fn links(data_dir: &Path) -> Result<Vec<Tablespace>> {
     let names = names(&folder).map_err(|e| unreadable(e, &folder))?;
     let link = |name: &PathBuf| {
         let location = fs::read_link(folder.join(name)).ok()?.to_str()?.to_string();
-        Some(Tablespace { oid: name.to_str()?.parse().ok()?, location })
+        Some(Tablespace { oid: name.to_str()?.parse().ok()?, location, late: false })
     };
     Ok(names.iter().filter_map(link).collect())
 }
@@ -86,62 +88,79 @@ pub(crate) fn bytes(listed: &[Listed]) -> u64 {
     listed.iter().map(|l| l.size).sum()
 }
 
-fn folder(data_dir: &Path, at: &Path, found: &mut Vec<Listed>) -> Result<()> {
-    let path = data_dir.join(at);
-    if at.components().count() > DEPTH {
-        return Err(Error::failed(format!("{} is too deep: is there a loop of links?", path.display())));
-    }
-    let names = match names(&path) {
-        Ok(names) => names,
-        // Dropped since it was listed.
-        Err(e) if e.kind() == ErrorKind::NotFound && at != Path::new("") => return Ok(()),
-        Err(e) => return Err(unreadable(e, &path)),
-    };
-    let unlogged = exclude::unlogged(names.iter().map(|n| n.to_str().unwrap_or_default()));
-    for name in &names {
-        if !unlogged.contains(name.to_str().unwrap_or_default()) {
-            one(data_dir, &at.join(name), found)?;
-        }
-    }
-    Ok(())
-}
-
 fn names(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     fs::read_dir(path)?.map(|e| Ok(e?.file_name().into())).collect()
 }
 
-/// Links are followed: a data directory may have pg_wal or a log elsewhere, and a restored one is plain.
-fn one(data_dir: &Path, at: &Path, found: &mut Vec<Listed>) -> Result<()> {
-    let name = Name::from(at);
-    if exclude::excluded(name.text()) || name.text() == "global/pg_control" {
-        return Ok(());
-    }
-    let path = data_dir.join(at);
-    let meta = match fs::metadata(&path) {
-        Ok(meta) => meta,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(unreadable(e, &path)),
-    };
-    if meta.is_dir() {
-        return below(data_dir, at, Listed::of(name, &meta), found);
-    }
-    if !meta.is_file() {
-        log::warn!("{} is neither a file nor a folder; it is not in the backup", path.display());
-    } else if !name.text().starts_with("pg_wal/") {
-        // WAL is taken apart from the rest, and only what the backup needs.
-        found.push(Listed::of(name, &meta));
-    }
-    Ok(())
+/// A walk through a data directory.
+struct Walk<'a> {
+    data_dir: &'a Path,
+    version: &'a str,
+    found: Vec<Listed>,
 }
 
-fn below(data_dir: &Path, at: &Path, listed: Listed, found: &mut Vec<Listed>) -> Result<()> {
-    let name = listed.name.clone();
-    // A tablespace's link is made by recovery from tablespace_map; a folder in its place would be in the way.
-    let linked = at.parent() == Some(Path::new("pg_tblspc")) && data_dir.join(at).is_symlink();
-    if !linked {
-        found.push(listed);
+impl Walk<'_> {
+    fn folder(&mut self, at: &Path) -> Result<()> {
+        let path = self.data_dir.join(at);
+        if at.components().count() > DEPTH {
+            return Err(Error::failed(format!("{} is too deep: is there a loop of links?", path.display())));
+        }
+        let names = match names(&path) {
+            Ok(names) => names,
+            // Dropped since it was listed.
+            Err(e) if e.kind() == ErrorKind::NotFound && at != Path::new("") => return Ok(()),
+            Err(e) => return Err(unreadable(e, &path)),
+        };
+        let relations = exclude::of_relations(Name::from(at.join("0").as_path()).text());
+        let known = names.iter().map(|n| n.to_str().unwrap_or_default()).filter(|_| relations);
+        let unlogged = exclude::unlogged(known);
+        for name in &names {
+            if !unlogged.contains(name.to_str().unwrap_or_default()) {
+                self.one(&at.join(name))?;
+            }
+        }
+        Ok(())
     }
-    if exclude::emptied(name.text()) { Ok(()) } else { folder(data_dir, at, found) }
+
+    /// Links are followed: a data directory may have pg_wal or a log elsewhere, and a restored one is plain.
+    fn one(&mut self, at: &Path) -> Result<()> {
+        let name = Name::from(at);
+        if exclude::excluded(name.text()) || name.text() == "global/pg_control" || self.foreign(at) {
+            return Ok(());
+        }
+        let path = self.data_dir.join(at);
+        // Looked at before it is followed: a link that goes in between is gone, and not a folder.
+        let linked = path.is_symlink();
+        let meta = match fs::metadata(&path) {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(unreadable(e, &path)),
+        };
+        if meta.is_dir() {
+            return self.below(at, linked, Listed::of(name, &meta));
+        }
+        if !meta.is_file() {
+            log::warn!("{} is neither a file nor a folder; it is not in the backup", path.display());
+        } else if !name.text().starts_with("pg_wal/") {
+            // WAL is taken apart from the rest, and only what the backup needs.
+            self.found.push(Listed::of(name, &meta));
+        }
+        Ok(())
+    }
+
+    fn below(&mut self, at: &Path, linked: bool, listed: Listed) -> Result<()> {
+        let emptied = exclude::emptied(listed.name.text());
+        // A tablespace's link is made by recovery from tablespace_map; a folder in its place would be in the way.
+        if !(linked && at.parent() == Some(Path::new("pg_tblspc"))) {
+            self.found.push(listed);
+        }
+        if emptied { Ok(()) } else { self.folder(at) }
+    }
+
+    /// In a tablespace: what is of another server or of nobody, as lost+found of a disk of its own.
+    fn foreign(&self, at: &Path) -> bool {
+        at.starts_with("pg_tblspc") && at.components().count() == 3 && !at.ends_with(self.version)
+    }
 }
 
 fn unreadable(e: std::io::Error, path: &Path) -> Error {
@@ -152,5 +171,28 @@ fn unreadable(e: std::io::Error, path: &Path) -> Error {
             e.hint("run as the user that owns the data directory (postgres), on the server's own machine")
         }
         false => e,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_ours_in_a_tablespace_and_pages_by_their_number() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for path in
+            ["base/5/16384.3", "base/5/16384.999999", "pg_tblspc/7/PG_15_1/5/9", "pg_tblspc/7/PG_14_1/5/9"]
+        {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("make a folder");
+            fs::write(path, "x").expect("write");
+        }
+        let found = walk(dir.path(), "PG_15_1").expect("walked");
+        let page = |name: &str| found.iter().find(|l| l.name.text() == name).map(|l| l.first_page);
+        assert_eq!(page("base/5/16384.3"), Some(Some(3 * SEGMENT_PAGES)));
+        assert_eq!(page("base/5/16384.999999"), Some(None));
+        assert_eq!(page("pg_tblspc/7/PG_15_1/5/9"), Some(Some(0)));
+        assert_eq!(page("pg_tblspc/7/PG_14_1/5/9"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! What the threads of a run share: whether to go on, how fast, and which pages look damaged.
 
+use super::backup::Damage;
 use super::index::Name;
 use super::page::{self, Fault, PAGE};
 use std::fs::File;
@@ -12,7 +13,7 @@ use toban_core::pack::crc32c;
 use toban_core::wal::Lsn;
 use toban_core::{Error, Result, stop};
 
-/// Pages kept to look at again; damage beyond that is counted only.
+/// Pages kept to look at again; those beyond are counted only, and count where all of these are damaged.
 const SUSPECTS: usize = 10_000;
 /// A page may carry a position that is newer than the last one we heard of, but not by this much.
 const AHEAD: u64 = 16 << 30;
@@ -30,6 +31,7 @@ pub(crate) struct Watch {
     /// What went wrong first.
     cause: Mutex<Option<Error>>,
     suspects: Mutex<Vec<Suspect>>,
+    uncounted: AtomicU64,
     patience: AtomicU64,
     pace: Option<Pace>,
 }
@@ -60,6 +62,7 @@ impl Watch {
             aborted: AtomicBool::new(false),
             cause: Mutex::new(None),
             suspects: Mutex::new(Vec::new()),
+            uncounted: AtomicU64::new(0),
             patience: AtomicU64::new(0),
             pace,
         }
@@ -140,6 +143,7 @@ impl Watch {
                 return None;
             }
             if page::fault(&now, block, self.bound()).is_none() {
+                log::debug!("block {block} was being written when it was read");
                 *page = now;
                 return None;
             }
@@ -149,16 +153,19 @@ impl Watch {
 
     fn suspect(&self, suspect: Suspect) {
         let mut suspects = self.suspects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if suspects.len() < SUSPECTS {
-            suspects.push(suspect);
+        match suspects.len() < SUSPECTS {
+            true => suspects.push(suspect),
+            false => _ = self.uncounted.fetch_add(1, Ordering::Relaxed),
         }
     }
 
     /// Reads every suspect once more, after all was copied: what is still bad and did not change since is damage,
-    /// whatever it says of itself; what changed since `start` will be mended by the WAL. One line for each.
-    pub(crate) fn damaged(&self, start: Lsn, newest: Lsn) -> Vec<String> {
+    /// whatever it says of itself; what changed since `start` will be mended by the WAL.
+    pub(crate) fn damaged(&self, start: Lsn, newest: Lsn) -> Damage {
         let suspects = self.suspects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        suspects.iter().filter_map(|s| self.verdict(s, start, newest)).collect()
+        let all: Vec<String> = suspects.iter().filter_map(|s| self.verdict(s, start, newest)).collect();
+        let beyond = if all.len() == SUSPECTS { self.uncounted.load(Ordering::Relaxed) } else { 0 };
+        Damage { pages: all.len() as u64 + beyond, first: all.into_iter().take(100).collect() }
     }
 
     fn verdict(&self, suspect: &Suspect, start: Lsn, newest: Lsn) -> Option<String> {
@@ -192,11 +199,11 @@ mod tests {
         let watch = Watch::new(dir.path(), true, None);
         let file = File::open(&path).expect("open");
         watch.pages(&mut bytes, (&file, &name), 0, 0);
-        let all = watch.damaged(Lsn(1), Lsn(2));
+        let all = watch.damaged(Lsn(1), Lsn(2)).first;
         assert_eq!(all, ["16384 block 1: zeroed header", "16384 block 2: wrong checksum"]);
         // The writer finishes after we looked.
         std::fs::write(&path, vec![0; 3 * PAGE]).expect("write");
-        assert!(watch.damaged(Lsn(1), Lsn(2)).is_empty());
+        assert_eq!(watch.damaged(Lsn(1), Lsn(2)), Damage::default());
     }
 
     #[test]

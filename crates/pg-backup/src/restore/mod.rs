@@ -10,16 +10,15 @@ mod source;
 mod sql;
 
 use crate::catalog;
-use crate::cli;
 use crate::database::{self, Properties};
 use crate::dump;
 use crate::manifest::{Form, SAFETY};
 use crate::server::Server;
+use crate::{cli, cores};
 use jiff::Timestamp;
 use place::{Activity, Place};
 use serde::Serialize;
 use source::Source;
-use std::num::NonZero;
 use std::time::Instant;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
@@ -190,7 +189,7 @@ fn act(args: &cli::RestoreDump, config: &Config, repos: &[Repo], source: &Source
     let safety = if plan.safety_dump { Some(safety_dump(&server, args, &plan, repos)?) } else { None };
 
     let mut filling = place.make(&plan.properties)?;
-    ready.load(&server, filling.name(), &plan.properties.owner, jobs(args))?;
+    ready.load(&server, filling.name(), &plan.properties.owner, cores::workers(args.jobs))?;
     let counted = ready.compare(&server, filling.name())?;
     let kept = match plan.action {
         "create" => {
@@ -291,11 +290,6 @@ fn aside(database: &str, at: Timestamp) -> String {
         end -= 1;
     }
     format!("{}{suffix}", &database[..end])
-}
-
-fn jobs(args: &cli::RestoreDump) -> u32 {
-    let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-    args.jobs.unwrap_or_else(|| u32::try_from(cores()).unwrap_or(1))
 }
 
 #[cfg(test)]

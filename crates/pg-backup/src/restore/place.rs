@@ -59,7 +59,8 @@ impl<'a> Place<'a> {
         let name = self.filling();
         drop_database(&mut self.admin, &name)?;
         let sql = properties.create_sql(&name, self.server.major);
-        self.admin.batch_execute(&sql).doing(|| format!("create database {name}")).map_err(privilege)?;
+        let made = self.admin.batch_execute(&sql).doing(|| format!("create database {name}"));
+        made.map_err(|e| privilege(e, self.server.conn.user()))?;
         Ok(Filling { server: self.server, maintenance: self.maintenance.clone(), name: Some(name) })
     }
 
@@ -147,13 +148,14 @@ fn rename(from: &str, to: &str) -> String {
 
 fn drop_database(admin: &mut Client, name: &str) -> Result<()> {
     let sql = format!("drop database if exists {} with (force)", Ident::new(name));
-    admin.batch_execute(&sql).doing(|| format!("drop database {name}")).map_err(privilege)
+    admin.batch_execute(&sql).doing(|| format!("drop database {name}")).map_err(|e| privilege(e, ""))
 }
 
-fn privilege(e: Error) -> Error {
+/// What `role` lacks, where the server's words tell it.
+fn privilege(e: Error, role: &str) -> Error {
     match e.chain() {
         c if c.contains("permission denied to create database") => {
-            e.hint("alter role ROLE createdb, or use a superuser")
+            e.hint(format!("alter role {} createdb, or use a superuser", Ident::new(role)))
         }
         c if c.contains("must be owner")
             || c.contains("must be able to SET ROLE")

@@ -1,6 +1,7 @@
 //! `dump` and `list`: what is stored, what is said, what never becomes visible.
 
 use crate::world::World;
+use postgres::{Client, NoTls};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -191,4 +192,24 @@ fn counts_and_dump_are_of_one_snapshot() {
     }
     writer.kill().expect("kill psql");
     writer.wait().expect("psql ends");
+}
+
+#[test]
+fn a_dump_that_fails_ends_the_count_of_rows() {
+    let mut world = World::new();
+    world.app();
+    let bin = world.path("bin");
+    fs::create_dir(&bin).expect("make a folder");
+    let real = world.pg.bin("pg_dump").display().to_string();
+    let stub = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exec {real} --version\necho 'pg_dump: error: out of order' >&2; exit 1\n"
+    );
+    fs::write(bin.join("pg_dump"), stub).expect("write");
+    fs::set_permissions(bin.join("pg_dump"), fs::Permissions::from_mode(0o755)).expect("make it run");
+    std::os::unix::fs::symlink(world.pg.bin("pg_dumpall"), bin.join("pg_dumpall")).expect("link");
+    world.set("TOBAN_PG_BIN", &bin.display().to_string());
+    // Who counts waits for this lock, for ever if nobody ends it.
+    let mut other = Client::connect(&world.pg.conninfo("app"), NoTls).expect("connect");
+    other.batch_execute("begin; lock table users in access exclusive mode").expect("lock");
+    world.run(&["dump", "app"]).refused(1, "out of order");
 }

@@ -62,7 +62,7 @@ fn a_store_that_stays_away_ends_in_75_and_one_that_refuses_in_1() {
 }
 
 #[test]
-fn cut_at_any_byte() {
+fn a_dump_cut_at_any_byte() {
     let Line { mut world, cable, s3: _s3 } = line();
     noise(&world, 40_000);
     world.set("TOBAN_RETRY_FOR", "5s");

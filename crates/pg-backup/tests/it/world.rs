@@ -1,9 +1,10 @@
 //! A server, a repository in a folder, and the tool between them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use testkit::Pg;
+pub(crate) use testkit::{Ran, ended, majors};
 
 /// Everything one test needs; gone when dropped.
 pub(crate) struct World {
@@ -11,37 +12,6 @@ pub(crate) struct World {
     pub(crate) dir: TempDir,
     env: Vec<(String, String)>,
     repo: String,
-}
-
-/// How a run of the tool ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) status: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    /// Ended with 0 and said nothing on stderr.
-    #[track_caller]
-    pub(crate) fn fine(self) -> String {
-        assert_eq!((self.status, self.stderr.as_str()), (Some(0), ""), "stdout: {}", self.stdout);
-        self.stdout
-    }
-
-    /// Ended with `status` and one line that holds `words`.
-    #[track_caller]
-    pub(crate) fn refused(self, status: i32, words: &str) -> String {
-        assert_eq!(self.status, Some(status), "{self:?}");
-        assert!(self.stderr.contains(words), "{words:?} is not in: {}", self.stderr);
-        self.stderr
-    }
-
-    /// The JSON records on stdout.
-    #[track_caller]
-    pub(crate) fn json(self) -> Vec<serde_json::Value> {
-        self.fine().lines().map(|l| serde_json::from_str(l).expect("a JSON record")).collect()
-    }
 }
 
 impl World {
@@ -162,16 +132,4 @@ pub(crate) fn same(now: &str, before: &str, what: &str) {
     let differ = now.lines().zip(before.lines()).position(|(a, b)| a != b);
     let shown = |text: &str| text.lines().skip(differ.unwrap_or(0)).take(4).collect::<Vec<_>>().join("\n");
     assert!(now == before, "{what}: line {differ:?}: now\n{}\nbefore\n{}", shown(now), shown(before));
-}
-
-/// Waits for a started tool.
-pub(crate) fn ended(child: Child) -> Ran {
-    let done = child.wait_with_output().expect("wait for pg-backup");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ran { status: done.status.code(), stdout: text(&done.stdout), stderr: text(&done.stderr) }
-}
-
-/// The majors of this test run: one by default, the others as a smoke test, all of them with `--all-majors`.
-pub(crate) fn majors() -> Vec<u32> {
-    if std::env::var_os("TOBAN_ALL_MAJORS").is_some() { vec![14, 15, 16, 17, 18] } else { vec![15, 16, 18] }
 }

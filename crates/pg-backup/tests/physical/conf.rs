@@ -1,43 +1,47 @@
-//! Debian's layout: the configuration lies in /etc, and a restore brings it back.
+//! Debian's layout, by its own pg_createcluster: the configuration lies in /etc, and a restore brings it back.
 
 use crate::lab::{back_up, content, fill, folder, lab, restore, serve};
 use crate::world::World;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use testkit::Pg;
 
-/// Moves the configuration to `etc`, as pg_createcluster places it, and starts the server by it.
-fn debian(data: &Path, etc: &Path) -> World {
-    fs::create_dir(etc.join("conf.d")).expect("make a folder");
-    for name in ["pg_hba.conf", "pg_ident.conf", "postgresql.conf"] {
-        fs::copy(data.join(name), etc.join(name)).expect("copy it to etc");
-        fs::remove_file(data.join(name)).expect("remove it");
-    }
-    let main = fs::read_to_string(etc.join("postgresql.conf")).expect("read");
-    let (d, e) = (data.display(), etc.display());
-    let moved = format!(
-        "{main}\ndata_directory = '{d}'\nhba_file = '{e}/pg_hba.conf'\nident_file = '{e}/pg_ident.conf'\n\
-         external_pid_file = '{e}/15-main.pid'\ninclude_dir 'conf.d'\n"
-    );
-    fs::write(etc.join("postgresql.conf"), moved).expect("write");
-    fs::write(etc.join("conf.d/site.conf"), "work_mem = '7MB'\n").expect("write");
+/// Makes a cluster as Debian does, below `root` in the place of /etc and /var, and starts it.
+fn debian(root: &Path) -> World {
+    let (conf, data) = (root.join("etc"), root.join("data"));
+    let mut create = Command::new("pg_createcluster");
+    create.args(["15", "main", "--start-conf", "manual", "-u", "postgres", "-p", "5432", "-d"]).arg(&data);
+    create.arg("-s").arg(root).arg("-l").arg(root.join("main.log"));
+    create.args(["--", "--locale=C.UTF-8", "-E", "UTF8", "-k"]);
+    let done = create.env("PG_CLUSTER_CONF_ROOT", &conf).output().expect("run pg_createcluster");
+    assert!(done.status.success(), "{done:?}");
+    let etc = conf.join("15/main");
+    let rules = "local all all trust\nhost all @admins ::1/128 trust\n";
+    fs::write(etc.join("pg_hba.conf"), rules).expect("write");
+    fs::write(etc.join("admins"), "postgres\n@admins.d/more\n").expect("write");
+    fs::create_dir(etc.join("admins.d")).expect("make a folder");
+    fs::write(etc.join("admins.d/more"), "somebody\n").expect("write");
+    fs::write(etc.join("conf.d/site.conf"), "work_mem = '7MB'\nssl = off\n").expect("write");
     // The test kit looks for it where -D points to.
     symlink(data.join("postmaster.pid"), etc.join("postmaster.pid")).expect("link");
-    let world = World::with(Pg::builder_major(15).serve(etc).start());
+    let world = World::with(Pg::builder_major(15).serve(&etc).start());
     fs::set_permissions(world.dir.path(), fs::Permissions::from_mode(0o755)).expect("open it");
     world
 }
 
 #[test]
-fn configuration_outside_the_data_directory_is_restored() {
-    let mut first = lab(15);
-    fill(&first, 1000);
-    let before = content(&first.pg);
-    let etc = folder(&first, "etc");
-    let data = first.pg.data_dir().to_path_buf();
-    first.pg.stop();
-    let mut world = debian(&data, &etc);
+fn a_cluster_of_pg_createcluster() {
+    let place = tempfile::Builder::new().prefix("toban-debian-").tempdir_in("/tmp").expect("a folder");
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).expect("open it");
+    let mut world = debian(place.path());
+    fill(&world, 1000);
+    let before = content(&world.pg);
+    assert_eq!(
+        world.pg.psql("postgres", "select count(*) from pg_hba_file_rules where error is not null"),
+        "0"
+    );
     back_up(&world, &[]);
     world.pg.stop();
 
@@ -45,9 +49,20 @@ fn configuration_outside_the_data_directory_is_restored() {
     let target = restore(&world, "beside", &["--config-dir", &new_etc.display().to_string()]);
     let text = fs::read_to_string(new_etc.join("postgresql.conf")).expect("restored");
     assert!(text.contains(&format!("data_directory = '{}'", target.display())), "{text}");
-    assert_eq!(fs::read(new_etc.join("conf.d/site.conf")).expect("restored"), b"work_mem = '7MB'\n");
+    for (name, content) in [
+        ("conf.d/site.conf", "work_mem = '7MB'\nssl = off\n"),
+        ("admins.d/more", "somebody\n"),
+        ("start.conf", ""),
+    ] {
+        match content {
+            "" => assert!(!new_etc.join(name).exists(), "{name} is Debian's own"),
+            content => assert_eq!(fs::read_to_string(new_etc.join(name)).expect(name), content),
+        }
+    }
     assert!(!target.join("postgresql.conf").exists());
 
+    // The data directory is erased and comes back; the configuration is where it was.
+    fs::remove_dir_all(place.path().join("data")).expect("erase the data directory");
     let target = restore(&world, "inside", &[]);
     let restored = serve(15, &target);
     assert_eq!(content(&restored), before);
@@ -55,4 +70,27 @@ fn configuration_outside_the_data_directory_is_restored() {
         "select current_setting('data_directory'), current_setting('work_mem'), current_setting('hba_file')";
     let dir = target.display();
     assert_eq!(restored.psql("postgres", sql), format!("{dir}|7MB|{dir}/pg_hba.conf"));
+    let rules = "select count(*) from pg_hba_file_rules where error is not null";
+    assert_eq!(restored.psql("postgres", rules), "0", "lists are found");
+}
+
+#[test]
+fn another_cluster_is_not_overwritten_by_config_dir() {
+    let world = lab(15);
+    let etc = folder(&world, "etc");
+    fill(&world, 1000);
+    fs::write(etc.join("site.conf"), "work_mem = '7MB'\n").expect("write");
+    let include = format!("\ninclude '{}/site.conf'\n", etc.display());
+    let main = world.pg.data_dir().join("postgresql.conf");
+    let text = fs::read_to_string(&main).expect("read");
+    fs::write(&main, text + &include).expect("write");
+    world.pg.psql("postgres", "select pg_reload_conf()");
+    back_up(&world, &[]);
+    let target = world.path("t");
+    let args = ["restore", "--target-dir", &target.display().to_string()];
+    let ran = world.run(&args);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("was included by its full path"), "{ran:?}");
+    let name = etc.join("site.conf").strip_prefix("/").expect("absolute").to_path_buf();
+    assert!(target.join("elsewhere").join(name).exists());
 }

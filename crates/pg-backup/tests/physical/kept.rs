@@ -1,6 +1,7 @@
 //! What is done with backups that are there: list, verify, check, prune, and a restore over what is there.
 
 use crate::lab::{back_up, content, fill, lab, restore, serve};
+use crate::world::World;
 use std::fs;
 
 #[test]
@@ -30,10 +31,43 @@ fn listed_verified_checked_and_pruned_in_two_phases() {
     let all = packs();
     assert_eq!(prune(&[]), ["keep"], "marked a moment ago");
     assert_eq!(packs(), all);
-    assert_eq!(prune(&["--at", "2099-01-01T00:00:00Z"]), ["keep", "remove", "remove"]);
+    assert_eq!(prune(&["--at", "2099-01-01T00:00:00Z"]), ["keep"], "a mark is as old as it is");
+    grow_old(&world);
+    assert_eq!(prune(&[]), ["keep", "remove", "remove"]);
     assert_eq!(packs(), all / 3);
     world.run(&["verify"]).fine();
     restore(&world, "restored", &[]);
+}
+
+/// Makes every mark of today one of years ago.
+fn grow_old(world: &World) {
+    for mark in world.files().iter().filter(|f| f.display().to_string().contains("/mark/")) {
+        let name = mark.file_name().expect("a name").to_string_lossy().into_owned();
+        let (id, _) = name.split_once('.').expect("an id and a time");
+        fs::rename(mark, mark.with_file_name(format!("{id}.20200101T000000Z.json"))).expect("rename a mark");
+    }
+}
+
+#[test]
+fn damage_is_remembered_until_it_is_mended() {
+    let world = lab(15);
+    fill(&world, 1000);
+    back_up(&world, &[]);
+    world.run(&["verify"]).fine();
+    let pack =
+        world.files().into_iter().find(|f| f.display().to_string().contains("/pack/")).expect("a pack");
+    let whole = fs::read(&pack).expect("read a pack");
+    // A verdict's time is in whole seconds, and of one second damage counts.
+    fs::write(&pack, &whole[1..]).expect("damage it");
+    world.run(&["verify"]).refused(5, "is damaged");
+    assert!(world.run(&["list"]).fine().contains("DAMAGED"));
+    world.run(&["check"]).refused(4, "");
+    assert!(world.run(&["check"]).stdout.contains("was found damaged"));
+    fs::write(&pack, &whole).expect("mend it");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    world.run(&["verify"]).fine();
+    assert!(!world.run(&["list"]).fine().contains("DAMAGED"));
+    world.run(&["check"]).fine();
 }
 
 #[test]

@@ -77,6 +77,12 @@ pub(crate) fn serve(major: u32, dir: &Path) -> Pg {
     pg
 }
 
+/// Puts this server in the place of the world's.
+pub(crate) fn take_over(world: &mut World, pg: Pg) {
+    world.set("DATABASE_URL", &pg.url());
+    world.pg = pg;
+}
+
 /// pg_amcheck over every database: heap, indexes, and each heap row in its indexes.
 pub(crate) fn amcheck(pg: &Pg) {
     let mut check = clean(&pg.bin("pg_amcheck"));

@@ -25,7 +25,8 @@ pub(crate) struct Ledger {
 }
 
 impl Load {
-    /// Starts pgbench, a writer of a ledger, and rounds of DDL; `spare` is a folder for a tablespace that comes and goes.
+    /// Starts pgbench, a writer of a ledger, and rounds of DDL; `spare` is a folder for a tablespace that comes and
+    /// goes, and empty for one inside the data directory.
     pub(crate) fn start(pg: &Pg, spare: &str) -> Load {
         let port = pg.port().to_string();
         let host = pg.socket_dir().display().to_string();
@@ -75,6 +76,7 @@ fn write(conninfo: &str, stop: &AtomicBool) -> Vec<(i64, u64)> {
 
 fn change(conninfo: &str, stop: &AtomicBool, spare: &str, strategies: bool) -> u32 {
     let mut client = Client::connect(conninfo, NoTls).expect("connect");
+    client.batch_execute("set allow_in_place_tablespaces = on").expect("allow it");
     let mut rounds = 0;
     while !stop.load(Ordering::SeqCst) {
         let strategy = match (strategies, rounds % 2) {

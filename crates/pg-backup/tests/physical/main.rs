@@ -3,12 +3,17 @@
 mod busy;
 mod conf;
 mod damage;
+mod faults;
 mod kept;
 mod kill;
 mod lab;
+mod large;
 mod load;
+mod pooler;
 mod refused;
+mod same;
 mod stock;
+mod tablespaces;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "the tests of dumps use the rest of it")]
 mod world;

@@ -2,6 +2,8 @@
 
 use crate::lab::{back_up, fill, lab};
 use crate::world::World;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use testkit::Pg;
 
 #[test]
@@ -74,4 +76,121 @@ fn a_second_run_names_the_first() {
     world.run(&["run"]).refused(75, &format!("already running: pid {}", first.id()));
     let _ = first.kill();
     let _ = first.wait();
+}
+
+#[test]
+fn a_repository_of_a_later_program() {
+    let world = lab(15);
+    fill(&world, 1000);
+    back_up(&world, &[]);
+    let target = world.path("t").display().to_string();
+    let object = |name: &str| world.files().into_iter().find(|f| f.ends_with(name)).expect("it is there");
+    let manifest = object("backup.json");
+    let old = std::fs::read_to_string(&manifest).expect("read");
+    std::fs::write(&manifest, sealed(&old.replace("\"format\": 1,", "\"format\": 2,"))).expect("write");
+    let said =
+        world.run(&["restore", "--target-dir", &target]).refused(2, "has format 2; this program reads 1");
+    assert!(said.contains("hint: use a newer pg-backup"), "{said}");
+    world.run(&["verify"]).refused(2, "has format 2");
+    world.run(&["list"]).refused(2, "has format 2");
+    std::fs::write(&manifest, &old).expect("write");
+    world.run(&["verify"]).fine();
+    let cluster = object("cluster.json");
+    let old = std::fs::read_to_string(&cluster).expect("read");
+    std::fs::write(&cluster, old.replace("\"format\": 1,", "\"format\": 2,")).expect("write");
+    world.run(&["run"]).refused(2, "has format 2");
+}
+
+/// The manifest with the sum of what it now says, by sha256sum.
+fn sealed(json: &str) -> String {
+    let (_, rest) = json.split_once("\",").expect("the sum is its first member");
+    let mut sum =
+        Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start");
+    sum.stdin.take().expect("piped").write_all(rest.as_bytes()).expect("write");
+    let said = sum.wait_with_output().expect("wait");
+    let sum = String::from_utf8_lossy(&said.stdout)[..64].to_string();
+    format!("{{\n  \"sha256\": \"{sum}\",{rest}")
+}
+
+#[test]
+fn another_machine_is_told() {
+    let world = lab(15);
+    fill(&world, 1000);
+    back_up(&world, &[]);
+    let manifest = world.files().into_iter().find(|f| f.ends_with("backup.json")).expect("it is there");
+    let old = std::fs::read_to_string(&manifest).expect("read");
+    let library = old.lines().find(|l| l.contains("\"icu_library\"")).expect("Debian's server has ICU");
+    let new = old
+        .replace("\"glibc 2.", "\"glibc 9.")
+        .replace(library, "    \"icu_library\": \"/lib/libicuuc.so.999.1\",")
+        .replace("\"C.UTF-8\"\n    ]", "\"xx_YY.UTF-8\"\n    ]");
+    std::fs::write(&manifest, sealed(&new)).expect("write");
+    let target = world.path("t").display().to_string();
+    let ran = world.run(&["restore", "--target-dir", &target]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    for what in ["glibc 9.", "libicuuc.so.999.1", "xx_YY.UTF-8", "reindex"] {
+        assert!(ran.stderr.contains(what), "{what}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_dry_run_shows_and_leaves_nothing() {
+    let world = lab(15);
+    fill(&world, 1000);
+    let plan = world.run(&["run", "--dry-run", "--json"]).json();
+    assert_eq!((&plan[0]["checksums"], &plan[0]["standby"]), (&true.into(), &false.into()));
+    assert!(plan[0]["bytes"].as_u64().expect("a number") > 10 << 20, "{plan:?}");
+    assert!(!world.path("repo").exists());
+}
+
+#[test]
+fn wal_that_the_server_took_away() {
+    let pg = Pg::builder_major(15).set("max_slot_wal_keep_size=48MB").set("wal_keep_size=0");
+    let world = World::with(pg.set("max_wal_size=64MB").set("min_wal_size=32MB").start());
+    fill(&world, 1000);
+    let mut first = world.command(&["run", "--max-rate", "3M"]).spawn().expect("start");
+    let began = "select count(*) from pg_replication_slots";
+    testkit::until("the backup begins", std::time::Duration::from_secs(30), || {
+        assert!(first.try_wait().expect("ask for it").is_none(), "it ended too soon");
+        match world.pg.psql("postgres", began).as_str() {
+            "1" => Ok(()),
+            n => Err(n.to_string()),
+        }
+    });
+    for _ in 0..6 {
+        let sql = "create table much as select n, md5(n::text) from generate_series(1, 300000) n; drop table much; checkpoint";
+        world.pg.psql("postgres", sql);
+    }
+    let ran = crate::world::ended(first);
+    match ran.status {
+        // All that it needs was copied before it went.
+        Some(0) => world.run(&["verify"]).fine(),
+        _ => ran.refused(1, "raise max_slot_wal_keep_size"),
+    };
+    world.run(&["run"]).fine();
+    world.run(&["verify", "--newest"]).fine();
+}
+
+#[test]
+fn a_restored_server_leaves_the_old_archive_alone() {
+    let mut world = lab(15);
+    fill(&world, 1000);
+    let mark = world.path("marks");
+    std::fs::create_dir(&mark).expect("make a folder");
+    std::fs::set_permissions(&mark, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("open it");
+    let touch = |name: &str| format!("touch {}/{name}", mark.display());
+    let sql = format!(
+        "alter system set archive_command = '{}'; alter system set archive_cleanup_command = '{}'; \
+         alter system set recovery_end_command = '{}'; alter system set archive_mode = on",
+        touch("pushed"),
+        touch("cleaned"),
+        touch("ended")
+    );
+    sql.split("; ").for_each(|sql| drop(world.pg.psql("postgres", sql)));
+    back_up(&world, &[]);
+    world.pg.stop();
+    let restored = crate::lab::serve(15, &crate::lab::restore(&world, "restored", &[]));
+    restored.psql("postgres", "select pg_switch_wal(); checkpoint");
+    assert_eq!(restored.psql("postgres", "show archive_mode"), "off");
+    assert_eq!(std::fs::read_dir(&mark).expect("list").count(), 0, "a command ran");
 }

@@ -1,7 +1,9 @@
 //! The restore of docs/FORMATS.md by stock tools: its own commands, run as they stand there.
 
 use crate::lab::{back_up, content, fill, folder, lab, serve};
+use crate::world::World;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 /// The block of the page that restores a backup.
@@ -12,35 +14,48 @@ fn commands() -> String {
     rest.split("```").next().expect("it ends").to_string()
 }
 
+/// Restores a backup by the page's own commands.
+fn by_hand(world: &World, id: &str, target: &Path) {
+    let backup =
+        world.files().into_iter().find(|f| f.ends_with(format!("{id}/backup.json"))).expect("a manifest");
+    let mut sh = Command::new("sh");
+    sh.args(["-euc", &commands()]).current_dir(target);
+    sh.env("BACKUP", backup.parent().expect("its folder"));
+    let done = sh.output().expect("run sh");
+    assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
+    std::fs::set_permissions(target, std::fs::Permissions::from_mode(0o700)).expect("close it");
+}
+
+fn give_as(target: &Path, place: &str) {
+    let given =
+        Command::new("chown").args(["-R", "--reference", &target.display().to_string(), place]).status();
+    assert!(given.expect("run chown").success());
+}
+
 #[test]
-fn zstd_tar_and_sh_are_enough() {
+fn zstd_gzip_tar_and_sh_are_enough() {
     let mut world = lab(15);
     let one = folder(&world, "one place").display().to_string();
     world.pg.psql("postgres", &format!("create tablespace one location '{one}'"));
     fill(&world, 20_000);
     world.pg.psql("postgres", "create table there tablespace one as select * from big");
     let before = content(&world.pg);
-    let made = back_up(&world, &[]);
+    // The name of the folder for configuration from outside; here it is the data directory's own.
+    std::fs::create_dir(world.pg.data_dir().join("conf")).expect("make a folder");
+    std::fs::write(world.pg.data_dir().join("conf/own"), "mine").expect("write");
+    let ids = ["zstd", "gzip", "none"].map(|codec| {
+        let made = back_up(&world, &["--compress", codec]);
+        made["id"].as_str().expect("an id").to_string()
+    });
     world.pg.stop();
-    std::fs::remove_dir_all(&one).expect("lose the tablespace");
-    let id = made["id"].as_str().expect("an id");
-    let backup =
-        world.files().into_iter().find(|f| f.ends_with(format!("{id}/backup.json"))).expect("a manifest");
-    let target = folder(&world, "by hand");
-    let mut sh = Command::new("sh");
-    sh.args(["-euc", &commands()]).current_dir(&target);
-    sh.env("BACKUP", backup.parent().expect("its folder"));
-    let done = sh.output().expect("run sh");
-    assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
-    std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o700)).expect("close it");
-    assert!(
-        Command::new("chown")
-            .args(["-R", "--reference", &target.display().to_string(), &one])
-            .status()
-            .expect("chown")
-            .success()
-    );
-    let restored = serve(15, &target);
-    assert_eq!(content(&restored), before);
-    assert_eq!(restored.psql("postgres", "select count(*) from there"), "20000");
+    for id in ids {
+        std::fs::remove_dir_all(&one).expect("lose the tablespace");
+        let target = folder(&world, &format!("by hand {id}"));
+        by_hand(&world, &id, &target);
+        give_as(&target, &one);
+        assert_eq!(std::fs::read(target.join("conf/own")).expect("read"), b"mine");
+        let restored = serve(15, &target);
+        assert_eq!(content(&restored), before);
+        assert_eq!(restored.psql("postgres", "select count(*) from there"), "20000");
+    }
 }

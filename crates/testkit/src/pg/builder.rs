@@ -42,7 +42,7 @@ impl Builder {
         self
     }
 
-    /// A file in the data directory, mode 0600: `server.crt`, `server.key` …
+    /// A file in the data directory, mode 0600, with the folder it lies in: `server.crt`, `hba/more.conf` …
     #[must_use]
     pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Builder {
         self.files.push((name.to_string(), content.into()));
@@ -99,7 +99,12 @@ impl Builder {
     fn configure(&self, data: &Path) {
         append(&data.join("postgresql.conf"), &self.settings.iter().map(|s| quoted(s)).collect::<String>());
         for (name, content) in &self.files {
-            write_owned(&data.join(name), content);
+            let path = data.join(name);
+            if let Some(folder) = path.parent().filter(|f| !f.exists()) {
+                fs::create_dir(folder).expect("make a folder of the server");
+                give(folder);
+            }
+            write_owned(&path, content);
         }
         if self.served.is_none() {
             write_owned(&data.join("pg_hba.conf"), self.hba_text().as_bytes());

@@ -13,6 +13,11 @@ pub fn default_major() -> u32 {
     std::env::var("TOBAN_TEST_MAJOR").ok().and_then(|m| m.parse().ok()).unwrap_or(15)
 }
 
+/// The majors of this test run: 15, 16 and 18; 14 and 17 too with TOBAN_ALL_MAJORS.
+pub fn majors() -> Vec<u32> {
+    if std::env::var_os("TOBAN_ALL_MAJORS").is_some() { vec![14, 15, 16, 17, 18] } else { vec![15, 16, 18] }
+}
+
 /// A program of this major: Debian's, else from [`crate::tools`].
 ///
 /// # Panics

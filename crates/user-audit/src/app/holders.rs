@@ -72,7 +72,6 @@ impl Holders {
         mapping: &Mapping,
         rules: &Rules,
         roles: &Roles,
-        shown: &dyn Fn(&str) -> String,
     ) -> Result<Holders> {
         let zone = mapping.zone()?;
         let values = match mapping.role_values_sql() {
@@ -86,7 +85,7 @@ impl Holders {
         for sql in queries.into_iter().flatten() {
             rows.rows(&sql, &mut |cells| {
                 if !ended(cells[6], &zone, rules) {
-                    holders.add(cells, mapping, roles, shown);
+                    holders.add(cells, mapping, roles);
                 }
                 Ok(())
             })?;
@@ -94,11 +93,11 @@ impl Holders {
         Ok(holders)
     }
 
-    fn add(&mut self, cells: &Cells<'_>, mapping: &Mapping, roles: &Roles, shown: &dyn Fn(&str) -> String) {
+    fn add(&mut self, cells: &Cells<'_>, mapping: &Mapping, roles: &Roles) {
         let id = cells[0].unwrap_or_default();
         let role = cells[5].map_or("administrator", |r| roles.name(r)).to_string();
         let holder = self.0.entry(id.to_string()).or_insert_with(|| Holder {
-            name: cells[1].map_or_else(|| format!("user {id}"), shown),
+            name: cells[1].map_or_else(|| format!("user {id}"), String::from),
             active: mapping.is_active(cells[2]) != Some(false) && cells[4].is_none(),
             mfa: cells[3].map(|m| m == "1"),
             roles: BTreeSet::new(),
@@ -128,7 +127,9 @@ impl Holders {
         let mut found: Vec<Finding> = bare
             .map(|(id, h)| {
                 let f = Finding::new("admin-without-mfa", &format!("user/{id}"), &h.name, Severity::Critical);
-                f.says("an administrator without a second factor").advise("have a second factor set up")
+                f.of_person()
+                    .says("an administrator without a second factor")
+                    .advise("have a second factor set up")
             })
             .collect();
         found.push(count(self.active(), rules.max_admins));

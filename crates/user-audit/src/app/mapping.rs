@@ -40,6 +40,12 @@ pub(crate) struct Mapping {
     pub(crate) last_login: Option<String>,
     /// Other use than a login: of an API key, say.
     pub(crate) last_used: Option<String>,
+    /// A table of other uses, as of API keys: whose, and when.
+    pub(crate) uses: Option<Name>,
+    #[serde(default = "user_id")]
+    pub(crate) uses_user: String,
+    #[serde(default = "last_used_at")]
+    pub(crate) uses_at: String,
     pub(crate) password_changed: Option<String>,
     pub(crate) created: Option<String>,
     /// The password's hash: only asked whether there is one.
@@ -80,6 +86,9 @@ fn user_id() -> String {
 }
 fn role_id() -> String {
     "role_id".into()
+}
+fn last_used_at() -> String {
+    "last_used_at".into()
 }
 fn yes() -> Vec<String> {
     ["true", "t", "1", "yes", "y", "active", "enabled"].map(String::from).to_vec()
@@ -145,6 +154,7 @@ impl Mapping {
             None => String::new(),
         };
         let roles = if live.is_empty() { "null" } else { "a.roles" };
+        let (used, uses) = self.uses_sql();
         let columns = [
             text(Some(&self.id)),
             text(Some(&self.email)),
@@ -157,13 +167,25 @@ impl Mapping {
             text(self.deleted.as_ref()),
             text(self.locked_until.as_ref()),
             roles.to_string(),
+            used.to_string(),
         ];
         format!(
-            "select {} from {} u {live} order by u.{}",
+            "select {} from {} u {live} {uses} order by u.{}",
             columns.join(", "),
             self.users,
             Ident::new(&self.id)
         )
+    }
+
+    /// The newest use of each account in the table of uses, as a column and a join.
+    fn uses_sql(&self) -> (&'static str, String) {
+        let Some(table) = &self.uses else { return ("null", String::new()) };
+        let (user, at, id) = (Ident::new(&self.uses_user), Ident::new(&self.uses_at), Ident::new(&self.id));
+        let join = format!(
+            "left join (select {user} as user_id, cast(max({at}) as text) as used_at from {table} group by {user}) k \
+             on k.user_id = u.{id}"
+        );
+        ("k.used_at", join)
     }
 
     /// Django's unusable passwords begin with `!`.

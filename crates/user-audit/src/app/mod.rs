@@ -8,8 +8,8 @@ mod names;
 mod rules;
 mod twins;
 
-pub(crate) use mapping::Mapping;
-pub(crate) use names::fits;
+pub(crate) use mapping::{Mapping, Name};
+pub(crate) use names::{fits, folded};
 
 use crate::audit::{self, Ledger};
 use crate::cli;
@@ -38,8 +38,7 @@ pub(crate) fn run(args: &cli::App, config: &Config, out: &mut Out<'_>) -> Result
     }
     let case = Case { mapping: mapping(&args.mapping, &settings)?, rules: Rules::new(args, &settings) };
     case.mapping.zone()?;
-    let allow = settings.allow.clone();
-    audit::run("app", &args.scope, config, allow, out, places, |place, ledger| {
+    audit::run("app", &args.scope, config, &settings, out, places, |place, ledger| {
         open(place, &args.scope, |rows| one(rows, &case, ledger))
     })
 }
@@ -61,11 +60,9 @@ fn open<T>(place: &Place, scope: &cli::Scope, read: impl FnOnce(&mut dyn Rows) -
 }
 
 fn one(rows: &mut dyn Rows, case: &Case, ledger: &mut Ledger<'_, '_>) -> Result<()> {
-    let redact = ledger.redactor();
-    let shown = |email: &str| redact.email(email);
     let roles = Roles::read(rows, &case.mapping, &case.rules)?;
-    let holders = Holders::read(rows, &case.mapping, &case.rules, &roles, &shown)?;
-    ledger.compare(rows.identity(), holders.access())?;
+    let holders = Holders::read(rows, &case.mapping, &case.rules, &roles)?;
+    ledger.compare(rows.identity(), case.rules.now, holders.access())?;
     if case.mapping.roles.is_some() || case.mapping.admin_flag.is_some() || case.mapping.role.is_some() {
         holders.judge(&case.rules).into_iter().try_for_each(|f| ledger.add(f))?;
     } else {
@@ -73,7 +70,7 @@ fn one(rows: &mut dyn Rows, case: &Case, ledger: &mut Ledger<'_, '_>) -> Result<
     }
     orphans(rows, case, &roles, ledger)?;
     let twins = accounts(rows, case, (&roles, &holders), ledger)?;
-    twins.find(rows, &case.mapping, &shown)?.into_iter().try_for_each(|f| ledger.add(f))
+    twins.find(rows, &case.mapping)?.into_iter().try_for_each(|f| ledger.add(f))
 }
 
 /// Every account once; gives the hashes of the addresses.
@@ -89,7 +86,6 @@ fn accounts(
         password_changed: mapping.password_changed.is_some(),
     };
     let zone = mapping.zone()?;
-    let redact = ledger.redactor();
     let (mut twins, mut all, mut bare) = (Twins::default(), 0_u64, 0_u64);
     let only = holders.active() == 1;
     rows.rows(&mapping.users_sql(rows.concat()), &mut |cells| {
@@ -103,8 +99,8 @@ fn accounts(
             twins.add(email);
         }
         for mut finding in rules::judge(&user, mapped, &case.rules) {
-            finding.object = user.email.map_or_else(|| format!("user {}", user.id), |e| redact.email(e));
-            ledger.add(finding)?;
+            finding.object = user.email.map_or_else(|| format!("user {}", user.id), String::from);
+            ledger.add(finding.of_person())?;
         }
         Ok(())
     })?;
@@ -125,7 +121,7 @@ fn account<'a>(
         active: mapping.is_active(cells[2]),
         active_is_null: mapping.active.is_some() && cells[2].is_none(),
         last_login: moment(3),
-        last_used: moment(4),
+        last_used: moment(4).later(moment(11)),
         changed: moment(5),
         created: moment(6),
         has_password: cells[7].map(|c| c == "1"),

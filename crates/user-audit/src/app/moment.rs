@@ -28,6 +28,15 @@ impl Moment {
         }
     }
 
+    /// The later of two; what cannot be hides what is not there.
+    pub(crate) fn later(self, other: Moment) -> Moment {
+        match (self, other) {
+            (Moment::At(a), Moment::At(b)) => Moment::At(a.max(b)),
+            (Moment::At(_), _) | (_, Moment::Never) => self,
+            _ => other,
+        }
+    }
+
     /// The time, if there is one.
     pub(crate) fn time(self) -> Option<Timestamp> {
         match self {

@@ -196,7 +196,7 @@ fn use_of(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
         let idle = rules.now.duration_since(seen);
         if idle > rules.unused {
             let said =
-                format!("last used {} days ago, more than {}", idle.as_secs() / DAY, days(rules.unused));
+                format!("last used {} ago; {} are allowed", ago(idle, rules.unused), days(rules.unused));
             found.push(
                 user.finding("unused", Severity::Warning)
                     .since(Some(seen))
@@ -330,6 +330,12 @@ fn address(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
                 .advise("is this person still with us?"),
         );
     }
+}
+
+/// Whole days; on the very day on which the time ran out they alone would read as allowed.
+fn ago(idle: SignedDuration, allowed: SignedDuration) -> String {
+    let more = if idle.as_secs() / DAY == allowed.as_secs() / DAY { "more than " } else { "" };
+    format!("{more}{} days", idle.as_secs() / DAY)
 }
 
 fn days(span: SignedDuration) -> String {

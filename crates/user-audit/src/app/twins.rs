@@ -20,12 +20,7 @@ impl Twins {
     }
 
     /// A second look at the addresses whose hashes were seen twice; none when there are none.
-    pub(crate) fn find(
-        mut self,
-        rows: &mut dyn Rows,
-        mapping: &Mapping,
-        shown: &dyn Fn(&str) -> String,
-    ) -> Result<Vec<Finding>> {
+    pub(crate) fn find(mut self, rows: &mut dyn Rows, mapping: &Mapping) -> Result<Vec<Finding>> {
         self.0.sort_unstable();
         let mut twice: Vec<u64> = self.0.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
         twice.dedup();
@@ -38,7 +33,7 @@ impl Twins {
             let (Some(id), Some(email)) = (cells[0], cells[1]) else { return Ok(()) };
             let skeleton = skeleton(email);
             if twice.binary_search(&hash(&skeleton)).is_ok() {
-                groups.entry(skeleton).or_default().push((id.to_string(), shown(email)));
+                groups.entry(skeleton).or_default().push((id.to_string(), email.to_string()));
             }
             Ok(())
         })?;
@@ -47,10 +42,11 @@ impl Twins {
 }
 
 fn findings(group: &[(String, String)]) -> Vec<Finding> {
-    let one = |(id, shown): &(String, String)| {
+    let one = |(id, email): &(String, String)| {
         let others: Vec<&str> = group.iter().map(|(o, _)| o.as_str()).filter(|o| o != id).collect();
         let said = format!("the same address to a person as user {}", others.join(", "));
-        Finding::new("duplicate-address", &format!("user/{id}"), shown, Severity::Warning)
+        Finding::new("duplicate-address", &format!("user/{id}"), email, Severity::Warning)
+            .of_person()
             .says(said)
             .advise("merge the accounts, or take the roles from one")
     };

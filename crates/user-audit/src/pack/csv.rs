@@ -14,11 +14,19 @@ pub(crate) fn line(f: &Finding) -> String {
     format!("{}\r\n", cells.map(cell).join(","))
 }
 
-/// A quote before what a spreadsheet would take for a formula (OWASP's list); quoted where the text needs it.
+/// A quote before what a spreadsheet would take for a formula (OWASP's list), quoted where the text needs it. Where
+/// the system's separator is `;` a spreadsheet cuts there, whatever the quotes say: what follows is a cell too.
 fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    let safe = if formula { format!("'{text}") } else { text.to_string() };
-    match safe.contains(['"', ',', '\n', '\r']) || safe.starts_with(' ') {
+    let mut safe = String::with_capacity(text.len());
+    let mut begins = true;
+    for c in text.chars() {
+        if begins && "=+-@\t\r\n＝＋－＠".contains(c) {
+            safe.push('\'');
+        }
+        safe.push(c);
+        begins = ";\t\r\n".contains(c);
+    }
+    match safe.contains(['"', ',', ';', '\n', '\r']) || safe.starts_with(' ') {
         true => format!("\"{}\"", safe.replace('"', "\"\"")),
         false => safe,
     }
@@ -38,6 +46,10 @@ mod tests {
             ("@sum", "'@sum"),
             ("\tx", "'\tx"),
             ("\rx", "\"'\rx\""),
+            ("＝1", "'＝1"),
+            ("a;=1+1", "\"a;'=1+1\""),
+            ("a\n=1", "\"a\n'=1\""),
+            ("a=1; b", "\"a=1; b\""),
             ("a,b", "\"a,b\""),
             ("say \"hi\"", "\"say \"\"hi\"\"\""),
             ("two\nlines", "\"two\nlines\""),

@@ -1,5 +1,6 @@
 //! `SHA256SUMS`: every file of the pack, and the manifest of the pack before it, so that `sha256sum -c` checks both.
 
+use super::lines;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -51,27 +52,41 @@ fn check(pack: &Path) -> Result<Option<String>> {
         let seen =
             sum(&path).map_err(|e| Error::corrupt(format!("{} is gone", path.display())).because(e))?;
         if seen != wanted {
-            return Err(Error::corrupt(format!("{} was changed: {}", path.display(), place(&path))));
+            return Err(Error::corrupt(format!("{} was changed: {}", path.display(), place(pack, file))));
         }
         match file.starts_with("../") {
             true => before = Some(file.to_string()),
             false => listed.push(file.to_string()),
         }
     }
-    match files(pack)?.into_iter().find(|f| !listed.contains(f)) {
-        Some(extra) => Err(Error::corrupt(format!("{} is not in the manifest", pack.join(extra).display()))),
-        None => Ok(before),
+    if let Some(extra) = files(pack)?.into_iter().find(|f| !listed.contains(f)) {
+        return Err(Error::corrupt(format!("{} is not in the manifest", pack.join(extra).display())));
+    }
+    belongs(pack).map(|()| before)
+}
+
+/// Where it was changed, as far as anything tells.
+fn place(pack: &Path, file: &str) -> String {
+    if file.starts_with("../") {
+        return "that pack was rewritten, or put in place of another, after the next one was made".into();
+    }
+    lines::place(pack, file).unwrap_or_else(|| "its SHA-256 is not the manifest's".into())
+}
+
+/// A whole pack in another's folder would take another's place in the chain.
+fn belongs(pack: &Path) -> Result<()> {
+    let contents = super::contents(pack)?;
+    let name = super::name(&contents.verb, contents.at);
+    let whole = pack.canonicalize().doing(|| format!("find {}", pack.display()))?;
+    match whole.file_name().is_some_and(|n| n.to_string_lossy() == name) {
+        true => Ok(()),
+        false => Err(Error::corrupt(format!("{} holds the pack {name}", pack.display()))
+            .hint("packs keep their names: put it back where it was")),
     }
 }
 
-fn place(path: &Path) -> &'static str {
-    match path.ends_with(NAME) {
-        true => "the pack it belongs to was rewritten after the next one was made",
-        false => "its SHA-256 is not the manifest's",
-    }
-}
-
-fn files(folder: &Path) -> Result<Vec<String>> {
+/// Every file but the manifest, by name.
+pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
     let doing = || format!("list {}", folder.display());
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).doing(doing)? {

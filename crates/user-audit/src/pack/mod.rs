@@ -2,6 +2,7 @@
 
 mod csv;
 mod html;
+mod lines;
 mod manifest;
 
 pub(crate) use manifest::verify;
@@ -62,7 +63,7 @@ impl Pack {
     /// # Errors
     /// When it cannot be written, or is there already.
     pub(crate) fn begin(dir: &Path, verb: &str, at: Timestamp) -> Result<Pack> {
-        let name = format!("{}-{verb}", at.strftime("%Y%m%dT%H%M%SZ"));
+        let name = name(verb, at);
         if dir.join(&name).exists() {
             return Err(Error::usage(format!("the pack {} is there already", dir.join(name).display()))
                 .hint("packs are never rewritten: give another --at or another folder"));
@@ -138,11 +139,27 @@ impl Pack {
         };
         put(ACCESS, &format!("{access}\n"))?;
         let dir = durable::folder_of(&self.temp.0).to_path_buf();
+        lines::write(&self.temp.0)?;
         put(manifest::NAME, &manifest::write(&self.temp.0, &dir, &self.name)?)?;
         let whole = dir.join(&self.name);
         std::fs::rename(&self.temp.0, &whole).doing(|| format!("publish the pack {}", whole.display()))?;
         durable::sync_dir(&dir)
     }
+}
+
+/// What the pack's folder is called: packs are in order by their names.
+fn name(verb: &str, at: Timestamp) -> String {
+    format!("{}-{verb}", at.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+/// The rights in a pack.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn contents(pack: &Path) -> Result<Contents> {
+    let path = pack.join(ACCESS);
+    let doing = || format!("read {}", path.display());
+    serde_json::from_slice(&std::fs::read(&path).doing(doing)?).doing(doing)
 }
 
 fn write(file: &mut BufWriter<File>, text: &str) -> Result<()> {

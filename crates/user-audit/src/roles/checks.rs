@@ -11,19 +11,22 @@ pub(crate) struct Check {
     pub(crate) cis: &'static [&'static str],
     /// What a role that is no superuser must be granted.
     pub(crate) needs: &'static str,
+    /// The first major that has what it asks for.
+    pub(crate) since: u32,
     pub(crate) sql: &'static str,
 }
 
 const NOTHING: &str = "connect on the database";
 
 /// All of them, on 14 and newer.
-pub(crate) const CHECKS: [Check; 10] = [
+pub(crate) const CHECKS: [Check; 18] = [
     Check {
         rule: "public-create",
         severity: Severity::Warning,
         advice: "revoke create on schema … from public",
         cis: &["4.10"],
         needs: NOTHING,
+        since: 14,
         sql: "select 'schema ' || n.nspname, 'everybody may create objects in it' from pg_namespace n, \
               lateral aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a \
               where a.grantee = 0 and a.privilege_type = 'CREATE' order by 1",
@@ -34,6 +37,7 @@ pub(crate) const CHECKS: [Check; 10] = [
         advice: "revoke … from public, grant to roles",
         cis: &["4.6"],
         needs: NOTHING,
+        since: 14,
         sql: include_str!("sql/public_grant.sql"),
     },
     Check {
@@ -42,6 +46,7 @@ pub(crate) const CHECKS: [Check; 10] = [
         advice: "alter default privileges … revoke … from public",
         cis: &["4.6"],
         needs: NOTHING,
+        since: 14,
         sql: "select 'objects that ' || pg_get_userbyid(d.defaclrole) || ' makes' || coalesce(' in ' || n.nspname, ''), \
               case d.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions' \
               when 'T' then 'types' when 'n' then 'schemas' else 'large objects' end || ': PUBLIC gets ' || \
@@ -56,6 +61,7 @@ pub(crate) const CHECKS: [Check; 10] = [
         advice: "set search_path to safe schemas with pg_temp last; revoke execute from public",
         cis: &["4.5"],
         needs: NOTHING,
+        since: 14,
         sql: include_str!("sql/security_definer.sql"),
     },
     Check {
@@ -64,6 +70,7 @@ pub(crate) const CHECKS: [Check; 10] = [
         advice: "alter table … enable row level security, or drop the policies",
         cis: &["4.7"],
         needs: NOTHING,
+        since: 14,
         sql: "select c.oid::regclass::text, 'has ' || count(*) || ' policies, and row-level security is not enabled' \
               from pg_policy p join pg_class c on c.oid = p.polrelid where not c.relrowsecurity group by c.oid order by 1",
     },
@@ -73,6 +80,7 @@ pub(crate) const CHECKS: [Check; 10] = [
         advice: "narrow the policy",
         cis: &["4.7"],
         needs: NOTHING,
+        since: 14,
         sql: "select c.oid::regclass::text, 'policy ' || p.polname || ' lets everybody see every row' from pg_policy p \
               join pg_class c on c.oid = p.polrelid where c.relrowsecurity and p.polpermissive and 0 = any(p.polroles) \
               and pg_get_expr(p.polqual, p.polrelid) = 'true' order by 1, 2",
@@ -83,19 +91,11 @@ pub(crate) const CHECKS: [Check; 10] = [
         advice: "alter role … reset …, unless it is wanted",
         cis: &[],
         needs: NOTHING,
+        since: 14,
         sql: "select coalesce(r.rolname, 'every role') || coalesce(' in ' || d.datname, ''), 'has its own ' || c.setting \
               from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase, \
               lateral unnest(s.setconfig) c(setting) where c.setting ~* \
               '^(session_preload_libraries|local_preload_libraries|pgaudit\\.log=(none|\"\")?$|row_security=off|search_path=|log_statement=none)' order by 1, 2",
-    },
-    Check {
-        rule: "name-twins",
-        severity: Severity::Warning,
-        advice: "rename one",
-        cis: &[],
-        needs: NOTHING,
-        sql: "select string_agg(rolname, ', ' order by rolname), 'names that differ by case alone' from pg_roles \
-              group by lower(rolname) having count(*) > 1 order by 1",
     },
     Check {
         rule: "foreign-password",
@@ -103,6 +103,7 @@ pub(crate) const CHECKS: [Check; 10] = [
         advice: "use a passfile, or a certificate",
         cis: &[],
         needs: "superuser: others do not see the options",
+        since: 14,
         sql: "select 'user mapping of ' || m.usename || ' on ' || m.srvname, 'holds a password as plain text' \
               from pg_user_mappings m, lateral unnest(m.umoptions) o(option) where o.option like 'password=%' order by 1",
     },
@@ -112,9 +113,107 @@ pub(crate) const CHECKS: [Check; 10] = [
         advice: "is it wanted? it may do what the server's operating-system user may",
         cis: &["4.5"],
         needs: NOTHING,
+        since: 14,
         sql: "select p.oid::regprocedure::text, 'is written in ' || l.lanname || ', which has no limits' from pg_proc p \
               join pg_language l on l.oid = p.prolang join pg_namespace n on n.oid = p.pronamespace \
               where not l.lanpltrusted and l.lanname <> 'internal' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
               and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e') order by 1",
+    },
+    Check {
+        rule: "definer-superuser",
+        severity: Severity::Warning,
+        advice: "revoke execute on function … from public; have a role without superuser own it",
+        cis: &["4.5"],
+        needs: NOTHING,
+        since: 14,
+        sql: include_str!("sql/definer_superuser.sql"),
+    },
+    Check {
+        rule: "view-as-owner",
+        severity: Severity::Warning,
+        advice: "alter view … set (security_invoker = true), from 15 on; or revoke it",
+        cis: &["4.7"],
+        needs: NOTHING,
+        since: 14,
+        sql: include_str!("sql/view_as_owner.sql"),
+    },
+    Check {
+        rule: "event-trigger",
+        severity: Severity::Warning,
+        advice: "have a superuser own the function, in a schema of his own",
+        cis: &["4.5"],
+        needs: NOTHING,
+        since: 14,
+        sql: include_str!("sql/event_trigger.sql"),
+    },
+    Check {
+        rule: "row-security-owner",
+        severity: Severity::Warning,
+        advice: "alter table … force row level security; or have a role own it that nobody logs in as",
+        cis: &["4.7"],
+        needs: NOTHING,
+        since: 14,
+        sql: "select c.oid::regclass::text, 'its owner ' || r.rolname || ' sees every row, and ' || case when r.rolcanlogin \
+              then 'logs in' else 'others act as it' end from pg_class c join pg_roles r on r.oid = c.relowner \
+              where c.relkind in ('r', 'p') and c.relrowsecurity and not c.relforcerowsecurity \
+              and not r.rolsuper and not r.rolbypassrls \
+              and (r.rolcanlogin or exists (select from pg_auth_members m where m.roleid = r.oid)) order by 1",
+    },
+    Check {
+        rule: "row-security-empty",
+        severity: Severity::Warning,
+        advice: "create a policy, or disable row-level security",
+        cis: &["4.7"],
+        needs: NOTHING,
+        since: 14,
+        sql: "select c.oid::regclass::text, 'row-level security is enabled without a policy: nobody but its owner sees a row' \
+              from pg_class c where c.relkind in ('r', 'p') and c.relrowsecurity \
+              and not exists (select from pg_policy p where p.polrelid = c.oid) order by 1",
+    },
+    Check {
+        rule: "connection-limit",
+        severity: Severity::Warning,
+        advice: "alter role … connection limit N, or name this in the allow-list",
+        cis: &["5.5"],
+        needs: NOTHING,
+        since: 14,
+        sql: "select 'roles that log in', count(*) || ' without a connection limit, each may take all ' || \
+              current_setting('max_connections') || ' connections: ' || array_to_string((array_agg(rolname order by rolname))[1:5], ', ') || \
+              case when count(*) > 5 then ', …' else '' end from pg_roles \
+              where rolcanlogin and not rolsuper and rolconnlimit = -1 having count(*) > 0",
+    },
+    Check {
+        rule: "connection-none",
+        severity: Severity::Warning,
+        advice: "alter role … nologin says it plainly",
+        cis: &["4.4"],
+        needs: NOTHING,
+        since: 14,
+        sql: "select rolname, 'it may log in, and its connection limit is 0' from pg_roles where rolcanlogin and rolconnlimit = 0 \
+              and not rolsuper order by 1",
+    },
+    Check {
+        rule: "public-parameter",
+        severity: Severity::Warning,
+        advice: "revoke … on parameter … from public",
+        cis: &["4.6"],
+        needs: NOTHING,
+        since: 15,
+        sql: "select 'parameter ' || p.parname, 'PUBLIC has ' || string_agg(a.privilege_type, ', ' order by a.privilege_type) \
+              from pg_parameter_acl p, lateral aclexplode(p.paracl) a where a.grantee = 0 group by 1 order by 1",
+    },
+    Check {
+        rule: "grant-option",
+        severity: Severity::Warning,
+        advice: "revoke grant option for … from …",
+        cis: &["4.6"],
+        needs: NOTHING,
+        since: 14,
+        sql: "select n.nspname || '.' || c.relname || ' to ' || pg_get_userbyid(a.grantee), 'it may pass on ' || \
+              string_agg(a.privilege_type, ', ' order by a.privilege_type) \
+              from pg_class c join pg_namespace n on n.oid = c.relnamespace, lateral aclexplode(c.relacl) a \
+              where a.is_grantable and a.grantee not in (0, c.relowner) and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
+              and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') \
+              group by 1, n.nspname, c.relname, a.grantee order by 1",
     },
 ];

@@ -3,9 +3,12 @@
 mod checks;
 pub mod graph;
 mod hba;
+mod last;
 mod passwords;
 mod read;
 mod seen;
+mod server;
+mod twins;
 
 use crate::audit::{self, Ledger};
 use crate::cli;
@@ -15,15 +18,16 @@ use crate::settings::{self, Settings};
 use crate::source::{Pg, Place, Rows};
 use checks::{CHECKS, Check};
 use graph::Graph;
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use last::Sources;
 use postgres::Transaction;
-use seen::Seen;
 use toban_core::config::Config;
+use toban_core::pg::ConnInfo;
 use toban_core::{Context, Out, Result, Severity};
 
 /// Rules that no query of [`CHECKS`] makes.
-const RULES: [&str; 17] = [
+const RULES: [&str; 24] = [
+    "server",
     "skipped",
     "password-md5",
     "password-low-iterations",
@@ -33,6 +37,8 @@ const RULES: [&str; 17] = [
     "password-expires",
     "role-seen",
     "role-unused",
+    "name-twins",
+    "login-group",
     "hba-trust",
     "hba-password",
     "hba-md5",
@@ -40,29 +46,39 @@ const RULES: [&str; 17] = [
     "hba-cleartext",
     "hba-wide",
     "hba-superuser-remote",
+    "hba-map",
     "hba-error",
+    "hba-unreachable",
+    "hba-not-loaded",
+    "can-log-in",
 ];
-const MORE_RULES: [&str; 2] = ["hba-unreachable", "hba-not-loaded"];
 
 /// Every rule of this verb but the rights themselves.
 pub(crate) fn rules() -> impl Iterator<Item = &'static str> {
-    RULES.into_iter().chain(MORE_RULES).chain(CHECKS.iter().map(|c| c.rule))
+    RULES.into_iter().chain(CHECKS.iter().map(|c| c.rule))
 }
 
 /// Runs the verb.
 pub(crate) fn run(args: &cli::Roles, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let settings = settings::read(config)?;
     let places = audit::places(&args.scope, config, false)?;
-    let allow = settings.allow.clone();
-    audit::run("roles", &args.scope, config, allow, out, places, |place, ledger| match place {
+    seen::readable(&args.log)?;
+    audit::run("roles", &args.scope, config, &settings, out, places, |place, ledger| match place {
         Place::Pg(to) => {
-            one(&mut Pg::begin(&mut to.connect()?, args.scope.timeout)?, args, &settings, ledger)
+            let (mut client, to) = to.connect_here()?;
+            one(&mut Pg::begin(&mut client, args.scope.timeout)?, &to, args, &settings, ledger)
         }
         Place::Sqlite(_) => unreachable!("places() takes none for this verb"),
     })
 }
 
-fn one(pg: &mut Pg<'_>, args: &cli::Roles, settings: &Settings, ledger: &mut Ledger<'_, '_>) -> Result<()> {
+fn one(
+    pg: &mut Pg<'_>,
+    to: &ConnInfo,
+    args: &cli::Roles,
+    settings: &Settings,
+    ledger: &mut Ledger<'_, '_>,
+) -> Result<()> {
     pg.transaction()
         .batch_execute("set local search_path = pg_catalog")
         .doing(|| "prepare the session".into())?;
@@ -70,15 +86,18 @@ fn one(pg: &mut Pg<'_>, args: &cli::Roles, settings: &Settings, ledger: &mut Led
     let now = args.scope.at.now();
     let transaction = pg.transaction();
     let graph = read::graph(transaction)?;
-    ledger.compare(&identity, access(&graph))?;
+    ledger.compare(&identity, now, access(&graph))?;
+    server::judge(transaction, to, &graph, ledger)?;
     let span = |s: toban_core::config::Span| SignedDuration::try_from(s.0).unwrap_or(SignedDuration::MAX);
-    passwords::judge(transaction, now, span(args.expiry_warning), ledger)?;
-    hba_rules(transaction, &graph, ledger)?;
-    for check in &CHECKS {
+    let passwords = passwords::judge(transaction, now, span(args.expiry_warning), ledger)?;
+    hba::judge(transaction, &graph, passwords, args.from, ledger)?;
+    twins::judge(&graph).into_iter().try_for_each(|f| ledger.add(f))?;
+    for check in CHECKS.iter().filter(|c| c.since <= graph.major) {
         query(transaction, check, ledger)?;
     }
     let unused = args.unused.or(settings.unused).map_or(SignedDuration::from_hours(90 * 24), span);
-    last_seen(transaction, (&args.log, unused, now), &graph, ledger)
+    let sources = Sources { logs: &args.log, table: args.login_table.as_deref(), unused, now };
+    last::judge(transaction, &sources, &graph, ledger)
 }
 
 /// Every right that a role which can log in comes to, and what other roles hold themselves.
@@ -144,63 +163,4 @@ fn query(transaction: &mut Transaction<'_>, check: &Check, ledger: &mut Ledger<'
         ledger.add(finding.says(said).advise(check.advice).cis(check.cis))?;
     }
     Ok(())
-}
-
-fn hba_rules(transaction: &mut Transaction<'_>, graph: &Graph, ledger: &mut Ledger<'_, '_>) -> Result<()> {
-    let needs = "grant select on pg_hba_file_rules and execute on function pg_hba_file_rules() to it";
-    let lines = asked(transaction, ("pg_hba.conf", needs), ledger, |t| read::hba(t, graph.major))?;
-    hba::judge(&lines.unwrap_or_default(), graph).into_iter().try_for_each(|f| ledger.add(f))?;
-    let needs = "pg_read_all_settings, and execute on function pg_stat_file(text)";
-    let newer = asked(transaction, ("pg_hba.conf loaded", needs), ledger, |t| {
-        t.query_one(
-            "select (pg_stat_file(current_setting('hba_file'))).modification > pg_conf_load_time()",
-            &[],
-        )
-    })?;
-    if newer.is_some_and(|row| row.get(0)) {
-        let finding = Finding::new("hba-not-loaded", "file", "pg_hba.conf", Severity::Warning);
-        ledger.add(
-            finding.says("it was changed after the server last read it").advise("select pg_reload_conf()"),
-        )?;
-    }
-    Ok(())
-}
-
-/// Tells of each role that can log in when it was seen, by which source; and which of them nobody uses.
-fn last_seen(
-    transaction: &mut Transaction<'_>,
-    (logs, unused, now): (&[std::path::PathBuf], SignedDuration, Timestamp),
-    graph: &Graph,
-    ledger: &mut Ledger<'_, '_>,
-) -> Result<()> {
-    let row = transaction
-        .query_one("select current_setting('log_timezone')", &[])
-        .doing(|| "ask for log_timezone".into())?;
-    let zone = TimeZone::get(row.get(0)).unwrap_or(TimeZone::UTC);
-    let mut seen = Seen::read(logs, &zone)?;
-    read::sessions(transaction, &mut seen)?;
-    let reach = seen.since.filter(|since| now.duration_since(*since) >= unused);
-    for role in graph.roles.values().filter(|r| r.login) {
-        ledger.add(seen_or_not(&role.name, &seen, reach.is_some(), unused, now))?;
-    }
-    Ok(())
-}
-
-fn seen_or_not(role: &str, seen: &Seen, logs_reach: bool, unused: SignedDuration, now: Timestamp) -> Finding {
-    let finding = |rule, severity| Finding::new(rule, role, role, severity);
-    let days = unused.as_secs() / 86400;
-    match seen.last(role) {
-        Some((at, source)) if now.duration_since(at) <= unused => {
-            let certain = if source == "log" { "log_connections" } else { "a session that is there now" };
-            finding("role-seen", Severity::Ok).since(Some(at)).says(format!("last seen by {certain}"))
-        }
-        _ if !logs_reach => finding("role-seen", Severity::Ok).says(format!(
-            "not seen; no log given with --log reaches back {days} days, so that says nothing"
-        )),
-        last => finding("role-unused", Severity::Warning)
-            .since(last.map(|(at, _)| at))
-            .says(format!("the logs have not seen it for {days} days"))
-            .advise("alter role … nologin")
-            .cis(&["4.4"]),
-    }
 }

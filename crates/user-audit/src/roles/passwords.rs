@@ -5,6 +5,7 @@ use crate::audit::Ledger;
 use crate::finding::Finding;
 use jiff::{SignedDuration, Timestamp};
 use postgres::Transaction;
+use std::collections::BTreeMap;
 use toban_core::{Result, Severity};
 
 /// PostgreSQL's own number of SCRAM iterations before and after it became a setting.
@@ -16,13 +17,14 @@ const KINDS: &str = "select rolname::text, case when rolpassword is null then 'n
 const ENDS: &str = "select rolname::text, (extract(epoch from rolvaliduntil) * 1000000)::int8 from pg_roles \
      where rolcanlogin and isfinite(rolvaliduntil) order by 1";
 
-/// Judges each role that can log in.
+/// Judges each role that can log in; gives how each one's password is kept, `ended` where its time is over.
 pub(super) fn judge(
     transaction: &mut Transaction<'_>,
     now: Timestamp,
     warning: SignedDuration,
     ledger: &mut Ledger<'_, '_>,
-) -> Result<()> {
+) -> Result<BTreeMap<String, String>> {
+    let mut kept = BTreeMap::new();
     let needs = "grant select (rolname, rolpassword, rolcanlogin) on pg_authid to it";
     let kinds = asked(transaction, ("passwords", needs), ledger, |t| t.query(KINDS, &[]))?;
     for row in kinds.unwrap_or_default() {
@@ -30,14 +32,18 @@ pub(super) fn judge(
         if let Some(finding) = kind(&role, row.get(1), row.get(2)) {
             ledger.add(finding.cis(&["5.12"]))?;
         }
+        kept.insert(role, row.get(1));
     }
     let ends = asked(transaction, ("passwords' ends", "nothing more"), ledger, |t| t.query(ENDS, &[]))?;
     for row in ends.unwrap_or_default() {
         let (role, end): (String, i64) = (row.get(0), row.get(1));
         let end = Timestamp::from_microsecond(end).unwrap_or(Timestamp::MAX);
         ending(&role, end, now, warning).into_iter().try_for_each(|f| ledger.add(f))?;
+        if end <= now && kept.get(&role).is_some_and(|k: &String| k != "none") {
+            kept.insert(role, "ended".into());
+        }
     }
-    Ok(())
+    Ok(kept)
 }
 
 fn kind(role: &str, kind: &str, iterations: i32) -> Option<Finding> {

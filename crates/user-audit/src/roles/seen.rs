@@ -4,20 +4,32 @@ use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use toban_core::{Context, Result};
 
 const MARK: &str = "connection authorized: user=";
+/// Programs of which each role is told.
+const PROGRAMS: usize = 3;
+
+/// When a role was last seen.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Last {
+    pub(crate) at: Timestamp,
+    /// By what, for people.
+    pub(crate) source: &'static str,
+    /// What the clients called themselves (application_name): a hint, anybody may say anything.
+    pub(crate) programs: BTreeSet<String>,
+}
 
 /// What logs and the server know of connections.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// The oldest time in any log: before it nothing is known.
     pub(crate) since: Option<Timestamp>,
-    last: BTreeMap<String, (Timestamp, &'static str)>,
+    last: BTreeMap<String, Last>,
 }
 
 impl Seen {
@@ -40,24 +52,57 @@ impl Seen {
     fn line(&mut self, line: &str, zone: &TimeZone) {
         let Some(at) = time(line, zone) else { return };
         self.since = Some(self.since.map_or(at, |since| since.min(at)));
-        let Some((_, rest)) = line.split_once(MARK) else { return };
-        let ends = [" database=", " application_name=", " SSL enabled", "\"", ","];
-        let end = ends.iter().filter_map(|e| rest.find(e)).min().unwrap_or(rest.trim_end().len());
-        self.add(&rest[..end], at, "log");
+        let message = line.split_once(MARK).filter(|(before, _)| is_message(before));
+        let Some((_, rest)) = message else { return };
+        let (role, more) =
+            cut(rest, &[" database=", " application_name=", " SSL enabled", " GSS ", "\"", ","]);
+        let program =
+            more.split_once(" application_name=").map(|(_, p)| cut(p, &[" SSL enabled", " GSS ", "\""]).0);
+        self.add(role, at, "log_connections", program);
     }
 
     /// A session that is there, or was.
-    pub(crate) fn add(&mut self, role: &str, at: Timestamp, source: &'static str) {
-        let last = self.last.entry(role.to_string()).or_insert((at, source));
-        if at > last.0 {
-            *last = (at, source);
+    pub(crate) fn add(&mut self, role: &str, at: Timestamp, source: &'static str, program: Option<&str>) {
+        let new = || Last { at, source, programs: BTreeSet::new() };
+        let last = self.last.entry(role.to_string()).or_insert_with(new);
+        if at > last.at {
+            (last.at, last.source) = (at, source);
+        }
+        if let Some(program) =
+            program.map(str::trim).filter(|p| !p.is_empty() && last.programs.len() < PROGRAMS)
+        {
+            last.programs.insert(program.to_string());
         }
     }
 
-    /// When and by which source.
-    pub(crate) fn last(&self, role: &str) -> Option<(Timestamp, &'static str)> {
-        self.last.get(role).copied()
+    /// When, by which source and by which programs.
+    pub(crate) fn last(&self, role: &str) -> Option<&Last> {
+        self.last.get(role)
     }
+}
+
+/// Up to the first of `ends`, and the rest.
+fn cut<'a>(text: &'a str, ends: &[&str]) -> (&'a str, &'a str) {
+    let end = ends.iter().filter_map(|e| text.find(e)).min().unwrap_or(text.trim_end().len());
+    text.split_at(end)
+}
+
+/// Whether the message begins here: a statement that quotes one is none.
+fn is_message(before: &str) -> bool {
+    let before = before.strip_suffix("replication ").unwrap_or(before);
+    match before.contains("LOG:  ") {
+        true => before.ends_with("LOG:  ") && before.matches("LOG:  ").count() == 1,
+        false => before.ends_with(",\"") || before.ends_with(":\""),
+    }
+}
+
+/// A log that is not there is told before anything is asked of any server.
+///
+/// # Errors
+/// When one cannot be opened.
+pub(super) fn readable(logs: &[PathBuf]) -> Result<()> {
+    logs.iter()
+        .try_for_each(|log| File::open(log).map(drop).doing(|| format!("read the log {}", log.display())))
 }
 
 fn lines(path: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<Vec<u8>>>> {
@@ -67,9 +112,13 @@ fn lines(path: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<Ve
     Ok(BufReader::new(text).split(b'\n'))
 }
 
-/// The first `2026-11-22 01:02:03` of the line, wherever log_line_prefix puts it.
+/// The first `2026-11-22 01:02:03` of the line, wherever log_line_prefix puts it; times in a message are not ours.
 fn time(line: &str, zone: &TimeZone) -> Option<Timestamp> {
-    let bytes = line.as_bytes();
+    // The lines of a statement follow its first one behind a tab.
+    if line.starts_with('\t') {
+        return None;
+    }
+    let bytes = line.split_once(":  ").map_or(line, |(prefix, _)| prefix).as_bytes();
     let shape = b"dddd-dd-dd dd:dd:dd";
     let fits = |at: &usize| {
         let there = &bytes[*at..*at + shape.len()];
@@ -91,7 +140,7 @@ mod tests {
     fn every_format_and_any_prefix() {
         let zone = TimeZone::get("Europe/Berlin").expect("a zone");
         for line in [
-            "2026-11-22 01:02:03.456 UTC [77] LOG:  connection authorized: user=alice database=app application_name=psql",
+            "2026-11-22 01:02:03.456 UTC [77] LOG:  connection authorized: user=alice database=app application_name=psql app SSL enabled (protocol=TLSv1.3)",
             "<2026-11-22 02:02:03 CET>app LOG:  connection authorized: user=alice database=app",
             "[77] 2026-11-22 01:02:03 UTC alice@app LOG:  connection authorized: user=alice database=app SSL enabled (protocol=TLSv1.3)",
             "2026-11-22 01:02:03.456 UTC,\"alice\",\"app\",77,\"[local]\",1,2,3,\"\",LOG,00000,\"connection authorized: user=alice database=app\",,",
@@ -101,11 +150,24 @@ mod tests {
             let mut seen = Seen::default();
             seen.line(line, &zone);
             let at = "2026-11-22T01:02:03Z".parse().expect("a time");
-            assert_eq!(seen.last("alice"), Some((at, "log")), "{line}");
+            let last = seen.last("alice").unwrap_or_else(|| panic!("nobody in {line}"));
+            assert_eq!((last.at, last.source), (at, "log_connections"), "{line}");
+            assert_eq!(last.programs.contains("psql app"), line.contains("psql"), "{line}: {last:?}");
             assert_eq!(seen.since, Some(at));
         }
         let mut seen = Seen::default();
         seen.line("LOG:  connection authorized: user=alice database=app", &zone);
         assert!(seen.last("alice").is_none(), "a line without a time says nothing");
+        for line in [
+            "2026-11-22 01:02:03 UTC [7] LOG:  statement: select 'connection authorized: user=alice database=app'",
+            "2026-11-22 01:02:03 UTC [7] LOG:  statement: select 'LOG:  connection authorized: user=alice database=app'",
+            "\t2026-11-22 01:02:03 UTC [7] LOG:  connection authorized: user=alice database=app",
+            "2026-11-22 01:02:03.456 UTC,\"bert\",\"app\",7,\"\",LOG,00000,\"statement: select \"\"connection authorized: user=alice\",,",
+        ] {
+            seen.line(line, &zone);
+            assert!(seen.last("alice").is_none(), "what anybody can write into a statement: {line}");
+        }
+        seen.line("[7] LOG:  duration of '1970-01-01 00:00:00'", &zone);
+        assert!(seen.since.is_some_and(|s| s.as_second() > 0), "a time in a message is no age of the log");
     }
 }

@@ -159,6 +159,48 @@ fn as_a_monitoring_plugin() {
             && ran.stdout.contains(" | critical=3 "),
         "{ran:?}"
     );
+    let grave = ran.stdout.find("disabled, and still holds").expect("a critical one");
+    assert!(ran.stdout.find("never used").is_none_or(|at| at > grave), "the gravest come first: {ran:?}");
     let ran = world.run(&["app", "--monitoring", "--db", "host=/nowhere dbname=app"]);
     assert!(ran.status == Some(3) && ran.stdout.starts_with("UNKNOWN: "), "{ran:?}");
+}
+
+#[test]
+fn the_four_answers_of_a_plugin_and_the_metrics_of_a_run() {
+    let mut world = World::app(
+        "insert into roles values (1, 'admin'); insert into user_roles (user_id, role_id) values (1, 1), (2, 1); \
+         insert into users (id, email, password_hash, is_active, last_login_at, password_changed_at, created_at) \
+         select n, 'u' || n || '@x.org', 'x', true, '2026-11-20', '2026-11-20', '2026-01-01' from generate_series(1, 3) n",
+    );
+    let plugin = |world: &World| {
+        let ran = world.run(&["app", "--monitoring", "--at", crate::world::AT]);
+        (ran.status, ran.stdout.split(':').next().unwrap_or_default().to_string())
+    };
+    let allow = |n: u32| {
+        format!(
+            "[[audit.allow]]\nrule = 'admin'\nobject = 'u{n}@x.org'\nreason = 'r'\nowner = 'o'\nuntil = '2027-01-01'\n"
+        )
+    };
+    world.config(&[allow(1), allow(2)].concat());
+    assert_eq!(plugin(&world), (Some(0), "OK".into()));
+    world.pg.psql("app", "update users set last_login_at = '2026-01-01' where id = 3");
+    assert_eq!(plugin(&world), (Some(1), "WARNING".into()));
+    world.pg.psql("app", "update users set password_changed_at = '2026-01-02' where id = 3");
+    assert_eq!(plugin(&world), (Some(2), "CRITICAL".into()));
+    let metrics = world.path("metrics");
+    std::fs::create_dir(&metrics).expect("a folder");
+    world.config(&format!("textfile_dir = '{}'\n{}{}", metrics.display(), allow(1), allow(2)));
+    assert_eq!(world.run(&["app", "--at", crate::world::AT]).status, Some(4));
+    let files = std::fs::read_dir(&metrics).expect("the folder");
+    let text: String =
+        files.map(|f| std::fs::read_to_string(f.expect("a file").path()).expect("text")).collect();
+    for (rule, severity, n) in [("unused", "warning", 1), ("password-old", "critical", 1), ("admin", "ok", 2)]
+    {
+        let line = text.lines().find(|l| {
+            l.contains(&format!("rule=\"{rule}\"")) && l.contains(&format!("severity=\"{severity}\""))
+        });
+        assert!(line.is_some_and(|l| l.ends_with(&format!(" {n}"))), "{rule}: {text}");
+    }
+    world.pg.psql("app", "delete from users");
+    assert_eq!(world.run(&["app", "--monitoring", "--db", "host=/nowhere dbname=app"]).status, Some(3));
 }

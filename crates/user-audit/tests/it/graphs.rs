@@ -1,8 +1,7 @@
 //! Random role graphs: what we compute from pg_auth_members is what the server says and does.
 
-use crate::world::majors;
 use std::collections::BTreeMap;
-use testkit::{Dice, Pg, rounds, seed};
+use testkit::{Dice, Pg, majors, rounds, seed};
 use user_audit::graph::{Grant, Graph, Role, Walk};
 
 const ROLES: usize = 7;

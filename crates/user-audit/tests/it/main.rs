@@ -1,11 +1,17 @@
 //! user-audit as its users meet it: the real binary against real servers.
 
+mod accounts;
 mod app;
 mod data;
+mod grants;
 mod graphs;
 mod hba;
 mod packs;
 mod parity;
+mod power;
+mod proofs;
 mod roles;
+mod seen;
 mod trouble;
+mod unseen;
 mod world;

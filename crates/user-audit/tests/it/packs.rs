@@ -80,7 +80,14 @@ fn every_change_is_told_first_until_it_is_accepted() {
         world.pg.psql("app", back);
         assert_eq!(world.troubles(&["app"]), [""; 0], "{back}");
     }
-    world.pg.psql("app", "delete from user_roles where user_id = 2");
+    world.pg.psql("app", "update user_roles set user_id = 4 where user_id = 2");
+    let swapped = world.records(&["app"]);
+    assert_eq!(
+        [&swapped[0], &swapped[1]].map(|r| (text(r, "rule"), text(r, "object"))),
+        [("new-access", "u4@x.org"), ("removed-access", "u2@x.org")],
+        "the role changed hands"
+    );
+    world.pg.psql("app", "delete from user_roles where user_id = 4");
     assert_eq!(text(&world.records(&["app"])[0], "finding"), "no longer admin by admin");
 }
 
@@ -136,6 +143,109 @@ fn packs_are_chained_and_any_change_is_named() {
 }
 
 #[test]
+fn a_change_is_found_by_its_file_and_line() {
+    let world = World::app(TWELVE);
+    let packs = ["2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"]
+        .map(|d| pack(&world, d, &[]));
+    let accept = |pack: &str| {
+        world.run(&["accept", pack, "--reviewer", "Mo", "--ticket", "1", "--decision", "approved", "-n"])
+    };
+    let moved = |lines: &mut Vec<&str>| lines.swap(3, 5);
+    let taken = |lines: &mut Vec<&str>| {
+        lines.remove(2);
+    };
+    type Change = fn(&mut Vec<&str>);
+    let changes: [(Change, &str); 4] = [
+        (|l| l[4] = "main/app,OK,admin,,,,,,,", "line 5 is another"),
+        (|l| l.insert(6, "main/app,OK,admin,,,,,,,\r"), "1 lines were put in, from line 7 on"),
+        (taken, "1 lines were taken out before line 3"),
+        (moved, "lines 4 to 6 are in another order"),
+    ];
+    for file in ["findings.csv", "findings.json", "report.html"] {
+        let path = Path::new(&packs[1]).join(file);
+        let good = std::fs::read_to_string(&path).expect("a file of the pack");
+        for (change, said) in &changes {
+            let mut lines: Vec<&str> = good.split('\n').collect();
+            change(&mut lines);
+            std::fs::write(&path, lines.join("\n")).expect("change");
+            let told = accept(&packs[2]).refused(5, said);
+            assert!(told.contains(file) && told.contains("20261001T000000Z-app"), "{told}");
+            assert!(!sha256sum(&packs[1]));
+        }
+        std::fs::write(&path, &good).expect("mend");
+    }
+    assert_eq!(accept(&packs[2]).status, Some(0));
+    // The same flip, bit by bit, in one line: each is told by its number.
+    let path = Path::new(&packs[0]).join("findings.csv");
+    let good = std::fs::read(&path).expect("findings.csv");
+    for at in (0..good.len()).step_by(97).filter(|at| good[*at] != b'\n') {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&path, &bad).expect("flip");
+        let line = good[..at].iter().filter(|b| **b == b'\n').count() + 1;
+        accept(&packs[2]).refused(5, &format!("line {line} is another"));
+    }
+    std::fs::write(&path, &good).expect("mend");
+    assert_eq!(accept(&packs[2]).status, Some(0));
+}
+
+#[test]
+fn packs_that_changed_places_and_a_chain_that_was_cut() {
+    let world = World::app(TWELVE);
+    let packs = ["2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"]
+        .map(|d| pack(&world, d, &[]));
+    let accept = |pack: &str| {
+        world.run(&["accept", pack, "--reviewer", "Mo", "--ticket", "1", "--decision", "approved", "-n"])
+    };
+    let swap = |a: usize, b: usize| {
+        let aside = world.path("aside").display().to_string();
+        for (from, to) in [(&packs[a], &aside), (&packs[b], &packs[a]), (&aside, &packs[b])] {
+            std::fs::rename(from, to).expect("rename");
+        }
+    };
+    for (a, b, word) in [(0, 1, "in place of another"), (1, 2, "holds the pack 20261001T000000Z-app")] {
+        swap(a, b);
+        accept(&packs[2]).refused(5, word);
+        swap(a, b);
+        assert_eq!(accept(&packs[2]).status, Some(0));
+    }
+    for gone in [0, 1] {
+        let aside = world.path("aside");
+        std::fs::rename(&packs[gone], &aside).expect("take out");
+        accept(&packs[2]).refused(5, "SHA256SUMS is gone");
+        std::fs::rename(&aside, &packs[gone]).expect("put back");
+    }
+}
+
+#[test]
+fn a_review_that_is_overdue() {
+    let mut world = World::app(ADMIN);
+    accept(&world, &pack(&world, "2026-11-21T08:00:00Z", &[]), "approved");
+    let said = |at: &str, more: &[&str]| {
+        let records = world
+            .run(&[&["app", "--json", "--at", at, "--unused", "1y", "--password-age", "1y"], more].concat())
+            .findings();
+        let review = of(&records, "review")[0].clone();
+        (text(&review, "severity").to_string(), text(&review, "finding").to_string())
+    };
+    assert_eq!(said("2026-12-26T09:00:00Z", &[]).0, "ok", "35 days to the second");
+    let (severity, finding) = said("2026-12-26T09:00:01Z", &[]);
+    assert_eq!(severity, "warning");
+    assert_eq!(
+        finding,
+        "overdue: compared with the review of 2026-11-21 by Mo (SEC-7), 35 days ago; one every 35 days is asked for"
+    );
+    assert_eq!(said("2026-12-26T09:00:01Z", &["--review-every", "92d"]).0, "ok");
+    world.config("[audit]\nreview_every = '7d'\n");
+    let records = world.run(&["app", "--json", "--at", "2026-11-29T09:00:00Z"]).findings();
+    assert_eq!(of(&records, "review")[0]["severity"], "warning");
+    world.config(
+        "[[audit.allow]]\nrule = 'review'\nobject = '*'\nreason = 'x'\nowner = 'x'\nuntil = '2030-01-01'\n",
+    );
+    world.run(&["app"]).refused(2, "review cannot be allowed");
+}
+
+#[test]
 fn identical_input_gives_identical_bytes() {
     let world = World::app(TWELVE);
     let at = "2026-11-01T00:00:00Z";
@@ -185,4 +295,39 @@ fn redacted_addresses_can_still_be_joined() {
     );
     world.set("TOBAN_REDACT_KEY", "another key");
     assert_ne!(text(of(&world.records(&["app", "--redact", "email"]), "admin")[0], "object"), boss);
+}
+
+#[test]
+fn redaction_leaves_the_allow_list_and_the_last_review_as_they_are() {
+    let mut world = World::app(ADMIN);
+    world.pg.psql("app", "update users set last_login_at = '2026-01-01' where id = 3");
+    let entry = |object: &str| {
+        format!(
+            "[[audit.allow]]\nrule = 'unused'\nobject = '{object}'\nreason = 'asked boss@x.org'\nowner = 'ops@x.org'\nuntil = '2027-01-01'\n"
+        )
+    };
+    world.config(&[entry("u3@x.org"), entry("gone@x.org")].concat());
+    accept(&world, &pack(&world, "2026-11-21T08:00:00Z", &[]), "approved");
+    world.set("TOBAN_REDACT_KEY", "thirty-two characters, at random");
+    let records = world.records(&["app", "--redact", "email"]);
+    let all: Vec<String> = records.iter().map(ToString::to_string).collect();
+    assert!(!all.iter().any(|r| r.contains("x.org")), "{all:?}");
+    assert_eq!(troubles(&records).len(), 1, "the entry that fits nothing: {:?}", troubles(&records));
+    assert_eq!(
+        text(of(&records, "unused")[0], "severity"),
+        "ok",
+        "the address itself is what the list allows"
+    );
+    world.pg.psql("postgres", "create role \"anna@x.org\" login superuser");
+    let records = world.records(&["roles", "--redact", "email"]);
+    let all: Vec<String> = records.iter().map(ToString::to_string).collect();
+    assert!(!all.iter().any(|r| r.contains("anna")), "roles may have addresses as names: {all:?}");
+    let names: Vec<&str> = ["superuser", "can-log-in"]
+        .map(|rule| {
+            of(&records, rule).into_iter().map(|r| text(r, "object")).find(|o| o.starts_with("email-"))
+        })
+        .into_iter()
+        .flatten()
+        .collect();
+    assert!(names.len() == 2 && names[0] == names[1], "and can be joined: {names:?}");
 }

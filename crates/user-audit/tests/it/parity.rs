@@ -13,7 +13,7 @@ fn the_old_scripts_lists_are_all_there() {
                  created_at = created_at + (now() - timestamptz '2026-11-22 12:00+00') where id <> 8";
     world.pg.psql("app", shift);
     let lists = script(&world);
-    let records = world.run(&["app", "--json"]).json();
+    let records = world.run(&["app", "--json"]).findings();
     for (list, rule) in lists.iter().zip(["unused", "admin", "password-old"]) {
         let ours: BTreeSet<String> =
             of(&records, rule).iter().map(|r| text(r, "object").to_string()).collect();

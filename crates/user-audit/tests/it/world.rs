@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
-use testkit::Pg;
+use testkit::{Pg, Ran};
 
 /// The day on which every test judges.
 pub(crate) const AT: &str = "2026-11-22T12:00:00Z";
@@ -20,31 +20,6 @@ pub(crate) struct World {
     pub(crate) pg: Pg,
     pub(crate) dir: TempDir,
     env: Vec<(String, String)>,
-}
-
-/// How a run of the tool ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) status: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    /// Ended with `status` and one line that holds `words`.
-    #[track_caller]
-    pub(crate) fn refused(self, status: i32, words: &str) -> String {
-        assert_eq!(self.status, Some(status), "{self:?}");
-        assert!(self.stderr.contains(words), "{words:?} is not in: {}", self.stderr);
-        self.stderr
-    }
-
-    /// The JSON records on stdout, of a run that ended with 0 or 4.
-    #[track_caller]
-    pub(crate) fn json(self) -> Vec<Value> {
-        assert!(matches!(self.status, Some(0 | 4)), "{self:?}");
-        self.stdout.lines().map(|l| serde_json::from_str(l).expect("a JSON record")).collect()
-    }
 }
 
 impl World {
@@ -91,15 +66,12 @@ impl World {
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_user-audit"));
         command.args(args).env_clear().envs(self.env.iter().map(|(k, v)| (k, v)));
-        let done =
-            command.current_dir(self.dir.path()).stdin(Stdio::null()).output().expect("run user-audit");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran { status: done.status.code(), stdout: text(&done.stdout), stderr: text(&done.stderr) }
+        Ran::from(command.current_dir(self.dir.path()).stdin(Stdio::null()).output().expect("run user-audit"))
     }
 
     /// The records of a verb, judged on [`AT`].
     pub(crate) fn records(&self, args: &[&str]) -> Vec<Value> {
-        self.run(&[args, &["--json", "--at", AT]].concat()).json()
+        self.run(&[args, &["--json", "--at", AT]].concat()).findings()
     }
 
     /// `rule object` of everything that needs attention, sorted.
@@ -129,9 +101,4 @@ pub(crate) fn troubles(records: &[Value]) -> Vec<String> {
 /// The findings of one rule.
 pub(crate) fn of<'a>(records: &'a [Value], rule: &str) -> Vec<&'a Value> {
     records.iter().filter(|r| r["rule"] == rule).collect()
-}
-
-/// The majors of this test run.
-pub(crate) fn majors() -> Vec<u32> {
-    if std::env::var_os("TOBAN_ALL_MAJORS").is_some() { vec![14, 15, 16, 17, 18] } else { vec![15, 16, 18] }
 }

@@ -1,8 +1,8 @@
 //! `push` as a server's archive_command; `list` and `check` beside it.
 
-use crate::world::{World, ended, majors, text};
+use crate::world::{World, ended, text};
 use std::time::Duration;
-use testkit::until;
+use testkit::{majors, until};
 
 #[test]
 fn a_server_archives_and_the_list_has_no_gap() {

@@ -1,12 +1,12 @@
 //! `fetch` as a server's restore_command: recovery goes on to the end of the archive, and never ends early by mistake.
 
-use crate::world::{World, ended, majors, text};
+use crate::world::{World, ended, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use testkit::pg::{as_owner, clean};
-use testkit::{Pg, until};
+use testkit::{Pg, majors, until};
 
 /// A base backup by PostgreSQL's own program, without WAL: recovery needs the archive.
 fn base(world: &World) -> PathBuf {

@@ -104,8 +104,3 @@ pub(crate) fn ended(done: &Output, status: i32, words: &str) {
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
-
-/// The majors of this test run.
-pub(crate) fn majors() -> Vec<u32> {
-    if std::env::var_os("TOBAN_ALL_MAJORS").is_some() { vec![14, 15, 16, 17, 18] } else { vec![15, 16, 18] }
-}

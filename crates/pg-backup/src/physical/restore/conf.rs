@@ -5,14 +5,14 @@ use super::shown;
 use super::target::Target;
 use crate::cli;
 use crate::physical::backup::Backup;
-use crate::physical::conf::{FOLDER, moved};
+use crate::physical::conf::moved;
 use crate::physical::index::Entry;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use toban_core::{Context, Error, Result, durable};
 
-/// Writes the files of `conf/` into `--config-dir`, else into the target, and tells postgresql.conf where they are.
+/// Writes the files of the folder `conf` into `--config-dir`, else into the target, and tells postgresql.conf where they are.
 ///
 /// # Errors
 /// Those of the file system; Failed when a file of another content is in the way.
@@ -26,7 +26,7 @@ pub(super) fn write(
     let folder = args.config_dir.as_deref().unwrap_or(&target.dir);
     let folder = &std::path::absolute(folder).doing(|| "find the folder of the configuration".into())?;
     for (name, (entry, bytes)) in kept {
-        let Some(name) = name.strip_prefix(FOLDER) else { continue };
+        let Some(name) = backup.conf.below(name) else { continue };
         let mut bytes = bytes.clone();
         if backup.conf.config_file.as_deref() == Some(name) {
             bytes.extend_from_slice(moved(&backup.conf, folder, &target.dir)?.as_bytes());

@@ -5,9 +5,10 @@ use super::target::Target;
 use super::{UNSERVED, shown};
 use crate::cli;
 use crate::physical::catalog::Stored;
+use crate::physical::conf::Conf;
+use crate::physical::control;
 use crate::physical::frames::Frames;
 use crate::physical::index::{self, Entry, Kind, Name, Piece};
-use crate::physical::{conf, control};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -33,6 +34,8 @@ pub(super) struct Fetched {
     pub(super) written: u64,
     /// Every path of the backup, with --delta.
     pub(super) names: BTreeSet<Name>,
+    /// It has tablespaces inside the data directory.
+    pub(super) in_place: bool,
 }
 
 /// Writes every file of the backup but those that [`Fetched::kept`] holds.
@@ -49,7 +52,7 @@ pub(super) fn all(args: &cli::Restore, stored: &Stored, target: &Target) -> Resu
     };
     let (batches, waiting) = sync_channel(args.jobs() as usize * 2);
     let waiting = Mutex::new(waiting);
-    let mut read = Reading::new(target)?;
+    let mut read = Reading::new(target, &stored.backup.conf)?;
     thread::scope(|scope| {
         let workers: Vec<_> = (0..args.jobs()).map(|_| scope.spawn(|| work.worker(&waiting))).collect();
         let led = read.lead(&work, batches);
@@ -58,8 +61,8 @@ pub(super) fn all(args: &cli::Restore, stored: &Stored, target: &Target) -> Resu
         // A worker's error is the cause of the reader's.
         joined.collect::<Vec<_>>().into_iter().collect::<Result<()>>().and(led)
     })?;
-    let Reading { kept, manifest, names, .. } = read;
-    Ok(Fetched { kept, manifest, written: work.written.into_inner(), names })
+    let Reading { kept, manifest, names, in_place, .. } = read;
+    Ok(Fetched { kept, manifest, written: work.written.into_inner(), names, in_place })
 }
 
 /// What the workers share.
@@ -74,18 +77,20 @@ struct Work<'a> {
 /// The reader of the index.
 struct Reading<'a> {
     target: &'a Target,
+    conf: &'a Conf,
     kept: BTreeMap<String, (Entry, Vec<u8>)>,
     manifest: Manifest,
     names: BTreeSet<Name>,
+    in_place: bool,
     batch: Vec<Entry>,
     bytes: u64,
 }
 
 impl<'a> Reading<'a> {
-    fn new(target: &'a Target) -> Result<Reading<'a>> {
+    fn new(target: &'a Target, conf: &'a Conf) -> Result<Reading<'a>> {
         let manifest = Manifest::begin(&target.dir)?;
         let (kept, names) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Reading { target, kept, manifest, names, batch: Vec::new(), bytes: 0 })
+        Ok(Reading { target, conf, kept, manifest, names, in_place: false, batch: Vec::new(), bytes: 0 })
     }
 
     fn lead(&mut self, work: &Work<'_>, batches: SyncSender<Vec<Entry>>) -> Result<()> {
@@ -109,10 +114,12 @@ impl<'a> Reading<'a> {
             self.names.insert(entry.path.clone());
         }
         if entry.kind == Kind::Folder {
+            // That of a tablespace elsewhere is a link, which no backup has.
+            self.in_place |= path.parent() == Some(self.target.dir.join("pg_tblspc").as_path());
             self.target.folder(&path)?;
             return self.target.dress(&path, entry.mode);
         }
-        if is_kept(entry.path.text()) {
+        if is_kept(entry.path.text(), self.conf) {
             let bytes = frames.whole(&entry)?;
             self.kept.insert(entry.path.text().to_string(), (entry, bytes));
             return Ok(());
@@ -131,8 +138,8 @@ impl<'a> Reading<'a> {
 }
 
 /// Written at the end, changed or elsewhere.
-fn is_kept(name: &str) -> bool {
-    name == control::NAME || name == "tablespace_map" || name.starts_with(conf::FOLDER)
+fn is_kept(name: &str, conf: &Conf) -> bool {
+    name == control::NAME || name == "tablespace_map" || conf.below(name).is_some()
 }
 
 /// The lines of a backup's index, compared with its sum at their end.
@@ -142,7 +149,8 @@ fn is_kept(name: &str) -> bool {
 pub(in crate::physical) fn entries(stored: &Stored) -> Result<impl Iterator<Item = Result<Entry>>> {
     let key = stored.backup.index_key()?;
     let body = stored.repo.store.get(&key, 0)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))?;
-    index::read(Checked::new(body, stored.backup.index.clone(), key.to_string()))
+    let entries = index::read(Checked::new(body, stored.backup.index.clone(), key.to_string()))?;
+    Ok(entries.map(move |entry| entry.doing(|| format!("read {key}"))))
 }
 
 impl Work<'_> {
@@ -160,7 +168,9 @@ impl Work<'_> {
         let mut done = Ok(());
         loop {
             let batch = waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
-            let Ok(batch) = batch else { return done };
+            let Ok(mut batch) = batch else { return done };
+            // Several packs were written at once, so their lines take turns; their frames are read one pack at a time.
+            batch.sort_by_key(|entry| entry.pieces.first().map(|p| (p.pack, p.at, p.from)));
             if done.is_ok() && !self.failed.load(Ordering::SeqCst) {
                 done = batch.iter().try_for_each(|entry| self.file(entry, &mut frames));
                 self.failed.fetch_or(done.is_err(), Ordering::SeqCst);

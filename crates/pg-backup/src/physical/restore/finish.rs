@@ -1,13 +1,11 @@
 //! The end of a restore: how the server recovers, its backup_manifest, and pg_control when all else is durable.
 
-use super::manifest::Manifest;
+use super::fetch::Fetched;
 use super::target::{Target, UNFINISHED};
 use super::{conf, shown};
 use crate::cli;
 use crate::physical::backup::Backup;
 use crate::physical::control;
-use crate::physical::index::Entry;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use toban_core::{Context, Error, Result, durable};
@@ -16,13 +14,8 @@ use toban_core::{Context, Error, Result, durable};
 ///
 /// # Errors
 /// Those of the file system.
-pub(super) fn finish(
-    args: &cli::Restore,
-    backup: &Backup,
-    target: &Target,
-    mut kept: BTreeMap<String, (Entry, Vec<u8>)>,
-    mut manifest: Manifest,
-) -> Result<()> {
+pub(super) fn finish(args: &cli::Restore, backup: &Backup, target: &Target, fetched: Fetched) -> Result<()> {
+    let Fetched { mut kept, mut manifest, in_place, .. } = fetched;
     let missing = || Error::corrupt(format!("backup {} has no pg_control", backup.id));
     let (entry, control) = kept.remove(control::NAME).ok_or_else(missing)?;
     if let Some((entry, map)) = kept.remove("tablespace_map") {
@@ -32,7 +25,7 @@ pub(super) fn finish(
     }
     conf::write(args, backup, target, &kept, &mut manifest)?;
     write(target, "recovery.signal", b"")?;
-    recovery(args, backup, target)?;
+    recovery(args, backup, target, in_place)?;
     manifest.file(&entry)?;
     manifest.end(backup)?;
     target.own(&target.dir.join("backup_manifest"))?;
@@ -83,7 +76,7 @@ fn escape(path: &str) -> String {
 
 /// Behind everything that the server was told before: it recovers from the WAL inside the backup to the end of the
 /// backup, takes a new timeline, and never pushes into the archive of the server that was backed up.
-fn recovery(args: &cli::Restore, backup: &Backup, target: &Target) -> Result<()> {
+fn recovery(args: &cli::Restore, backup: &Backup, target: &Target, in_place: bool) -> Result<()> {
     let path = target.dir.join("postgresql.auto.conf");
     let mut text = match fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -95,6 +88,12 @@ fn recovery(args: &cli::Restore, backup: &Backup, target: &Target) -> Result<()>
     // The server wants a command in recovery; this one says that there is no archive, so that pg_wal is read.
     text += "restore_command = 'false'\nrecovery_target = 'immediate'\nrecovery_target_action = 'promote'\n";
     text += "recovery_target_timeline = 'current'\n";
+    // Both would work on the old server's archive.
+    text += "archive_cleanup_command = ''\nrecovery_end_command = ''\n";
+    if in_place {
+        // Else recovery ends with "unexpected directory entry found in pg_tblspc/".
+        text += "allow_in_place_tablespaces = 'on'\n";
+    }
     if !args.keep_archiving {
         text += "archive_mode = 'off'\n";
     }
@@ -121,7 +120,8 @@ mod tests {
     #[test]
     fn a_map_is_written_anew_with_its_escapes() {
         let tablespaces = [(16400, ("/new\n\\x".into(), "/old".into()))].into();
-        let target = Target { dir: "/t".into(), delta: false, ids: None, mode: 0o700, tablespaces };
+        let target =
+            Target { dir: "/t".into(), delta: false, ids: None, mode: 0o700, major: 15, tablespaces };
         let map = remap("16400 /old\\\nx\n16401 /kept\n", &target);
         assert_eq!(map, "16400 /new\\\n\\\\x\n16401 /kept\n");
     }

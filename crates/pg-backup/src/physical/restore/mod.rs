@@ -13,7 +13,6 @@ use super::backup::Backup;
 use super::catalog;
 use crate::cli;
 use crate::manifest::Id;
-use fetch::Fetched;
 pub(super) use fetch::entries;
 use serde::Serialize;
 use std::path::Path;
@@ -78,24 +77,18 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
 
 fn act(args: &cli::Restore, stored: &catalog::Stored, target: &Target) -> Result<u64> {
     target.prepare()?;
-    let Fetched { kept, manifest, written, names } = fetch::all(args, stored, target)?;
+    let fetched = fetch::all(args, stored, target)?;
+    let written = fetched.written;
     if target.delta {
-        sweep::extra(target, &names)?;
+        sweep::extra(target, &fetched.names)?;
     }
-    finish::finish(args, &stored.backup, target, kept, manifest)?;
+    finish::finish(args, &stored.backup, target, fetched)?;
     Ok(written)
 }
 
-/// What differs between the two machines and may matter: an index in another library's order gives wrong answers.
+/// What the server will miss or do otherwise here.
 fn warn(backup: &Backup) {
-    let here = super::source::libc();
-    let there = &backup.host.libc;
-    if !here.is_empty() && !there.is_empty() && here != *there {
-        log::warn!(
-            "the backup is of a machine with {there}, this one has {here}: indexes on text may be in another order; \
-             run reindex on them, and pg_amcheck"
-        );
-    }
+    super::host::differences(&backup.host).iter().for_each(|line| log::warn!("{line}"));
     if !backup.host.preload.is_empty() {
         log::info!("the server loads {} at its start; they must be installed here", backup.host.preload);
     }

@@ -21,22 +21,42 @@ fn folder(target: &Target, at: &Path, names: &BTreeSet<Name>) -> Result<()> {
     for entry in fs::read_dir(&path).doing(|| format!("list {}", shown(&path)))? {
         let entry = entry.doing(|| format!("list {}", shown(&path)))?;
         let at = at.join(entry.file_name());
-        let wanted = needed(target, &at, names);
-        if !wanted {
-            remove(&entry.path())?;
-        } else if entry.path().is_dir() {
-            folder(target, &at, names)?;
+        match judge(target, &at, names) {
+            Verdict::Extra => remove(&entry.path())?,
+            Verdict::Ours if entry.path().is_dir() => folder(target, &at, names)?,
+            Verdict::Ours | Verdict::Foreign => {}
         }
     }
     Ok(())
 }
 
-fn needed(target: &Target, at: &Path, names: &BTreeSet<Name>) -> bool {
+/// What a file or folder of the target is.
+enum Verdict {
+    /// The backup's.
+    Ours,
+    /// Somebody else's: left alone.
+    Foreign,
+    Extra,
+}
+
+fn judge(target: &Target, at: &Path, names: &BTreeSet<Name>) -> Verdict {
     let name = Name::from(at);
+    if at.file_name().is_some_and(|n| n == "lost+found") || of_another(target, &name) {
+        return Verdict::Foreign;
+    }
     let link = name.text().strip_prefix("pg_tblspc/").and_then(|oid| oid.parse().ok());
-    names.contains(&name)
+    let ours = names.contains(&name)
         || name.text() == UNFINISHED
-        || link.is_some_and(|oid: u32| target.tablespaces.contains_key(&oid))
+        || link.is_some_and(|oid: u32| target.tablespaces.contains_key(&oid));
+    if ours { Verdict::Ours } else { Verdict::Extra }
+}
+
+/// In the place of a tablespace: only the folders of this major are ours, `PG_15_202209061`.
+fn of_another(target: &Target, name: &Name) -> bool {
+    match name.text().split('/').collect::<Vec<_>>()[..] {
+        ["pg_tblspc", _, folder] => !folder.starts_with(&format!("PG_{}_", target.major)),
+        _ => false,
+    }
 }
 
 /// Removes whatever is there, and of a link only the link.

@@ -2,7 +2,7 @@
 
 use super::shown;
 use crate::cli;
-use crate::physical::backup::{Backup, Owner};
+use crate::physical::backup::{Backup, Owner, Tablespace};
 use crate::physical::{control, owner};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -21,6 +21,7 @@ pub(super) struct Target {
     /// Whose files they become; none when we are not root and they are simply ours.
     pub(super) ids: Option<(u32, u32)>,
     pub(super) mode: u32,
+    pub(super) major: u32,
     /// By OID: where each tablespace goes, and where it was.
     pub(super) tablespaces: BTreeMap<u32, (PathBuf, String)>,
 }
@@ -36,6 +37,7 @@ impl Target {
             delta: args.delta,
             ids: ids(&backup.owner)?,
             mode: if backup.owner.mode == 0o750 { 0o750 } else { 0o700 },
+            major: backup.major,
             tablespaces: mapped(args, backup)?,
             dir,
         };
@@ -194,6 +196,14 @@ fn ids(owner: &Owner) -> Result<Option<(u32, u32)>> {
 
 fn mapped(args: &cli::Restore, backup: &Backup) -> Result<BTreeMap<u32, (PathBuf, String)>> {
     let known = |old: &str| backup.tablespaces.iter().any(|t| t.location == old);
+    let wanted = |t: &&Tablespace| t.late && args.tablespace_mapping.iter().any(|m| m.old == t.location);
+    if let Some(late) = backup.tablespaces.iter().find(wanted) {
+        let e = Error::usage(format!(
+            "the tablespace in {} was made while the backup ran: recovery makes it there and in no other place",
+            late.location
+        ));
+        return Err(e.hint("restore another backup, or on a machine where that place is free"));
+    }
     if let Some(map) = args.tablespace_mapping.iter().find(|m| !known(&m.old)) {
         let all: Vec<&str> = backup.tablespaces.iter().map(|t| t.location.as_str()).collect();
         let e = Error::usage(format!("the backup has no tablespace in {}", map.old));
@@ -209,7 +219,8 @@ fn mapped(args: &cli::Restore, backup: &Backup) -> Result<BTreeMap<u32, (PathBuf
 
 fn is_empty(dir: &Path) -> Result<bool> {
     match fs::read_dir(dir) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
+        // A disk of its own begins with this folder.
+        Ok(mut entries) => Ok(entries.all(|e| e.is_ok_and(|e| e.file_name() == "lost+found"))),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
         Err(e) => Err(e).doing(|| format!("look into {}", shown(dir))),
     }
@@ -220,11 +231,13 @@ fn existing(path: &Path) -> PathBuf {
     path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_path_buf()
 }
 
-/// A server writes its process's number into the first line of postmaster.pid.
+/// A server writes its process's number into the first line of postmaster.pid. After a crash of the machine the
+/// number may be another program's.
 fn not_running(dir: &Path) -> Result<()> {
     let text = fs::read_to_string(dir.join("postmaster.pid")).unwrap_or_default();
     let pid = text.lines().next().and_then(|l| l.trim().parse::<u32>().ok());
-    match pid.filter(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+    let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    match pid.filter(|pid| name(pid).starts_with("post")) {
         Some(pid) => {
             Err(Error::failed(format!("a server runs in {}: process {pid}", shown(dir)))
                 .hint("stop it first"))

@@ -15,6 +15,11 @@ with objects (kind, class, id, name, acl, owner, own) as (
   union all
   select 'large object ', 'pg_largeobject'::regclass, oid, oid::text, lomacl, lomowner, false from pg_largeobject_metadata
   union all
+  select 'database ', 'pg_database'::regclass, oid, datname, datacl, datdba, false from pg_database
+   where datname = current_database()
+  union all
+  select 'tablespace ', 'pg_tablespace'::regclass, oid, spcname, spcacl, spcowner, false from pg_tablespace
+  union all
   select 'untrusted language ', 'pg_language'::regclass, oid, lanname, lanacl, lanowner, lanpltrusted from pg_language
 )
 select o.kind || o.name,
@@ -22,5 +27,7 @@ select o.kind || o.name,
                                    ', ' order by a.privilege_type)
   from objects o, lateral aclexplode(o.acl) a
  where a.grantee = 0 and not o.own
+   -- What every database gives to begin with.
+   and not (o.kind = 'database ' and a.privilege_type in ('CONNECT', 'TEMPORARY'))
    and not exists (select from pg_depend d where d.classid = o.class and d.objid = o.id and d.deptype = 'e')
  group by o.kind, o.name order by 1

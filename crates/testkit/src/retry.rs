@@ -1,10 +1,9 @@
 //! Retries around any store.
 
-use super::patience::{Patience, Tries, gave_up, nonce};
-use super::{Attrs, Key, Object, Store, Stored};
-use crate::error::{Context, Error, Kind, Result};
 use std::io::{self, Read};
 use std::time::Duration;
+use toban_core::store::{Attrs, Key, Object, Patience, Store, Stored, Tries, gave_up, nonce};
+use toban_core::{Context, Error, Kind, Result};
 
 /// The attribute by which an upload recognises itself when its answer was lost; taken out of what `stat` tells.
 const MARK: &str = "toban-retry";
@@ -96,6 +95,10 @@ impl<S: Store> Store for Retry<S> {
 
     fn list(&self, prefix: &str) -> Result<Vec<Object>> {
         self.again(|| self.inner.list(prefix))
+    }
+
+    fn folders(&self, prefix: &str) -> Result<Vec<String>> {
+        self.again(|| self.inner.folders(prefix))
     }
 
     fn remove(&self, key: &Key) -> Result<()> {

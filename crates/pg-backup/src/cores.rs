@@ -1,0 +1,7 @@
+//! How many workers: one place that asks the machine.
+
+/// As many as were asked for, else one for each core, at most 64.
+pub(crate) fn workers(asked: Option<u32>) -> u32 {
+    let cores = || std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(64));
+    asked.unwrap_or_else(|| cores().min(64))
+}

@@ -1,0 +1,93 @@
+//! What a configuration file says of other files: directives of any of them, and `@file` in pg_hba.conf and
+//! pg_ident.conf.
+
+/// Other files that a line names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    File(String),
+    /// Every `*.conf` in it.
+    Folder(String),
+}
+
+/// Whose rules a file follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    /// postgresql.conf: `name = 'value'`.
+    Settings,
+    /// pg_hba.conf, pg_ident.conf: words, some of which may be `@file`.
+    Rules,
+}
+
+/// All that `text` names.
+pub(crate) fn includes(text: &str, syntax: Syntax) -> Vec<Include> {
+    match syntax {
+        Syntax::Settings => text.lines().filter_map(directive).collect(),
+        Syntax::Rules => {
+            // A backslash at its end continues a line.
+            let text = text.replace("\\\n", "");
+            text.lines().flat_map(|line| directive(line).into_iter().chain(lists(line))).collect()
+        }
+    }
+}
+
+/// `include 'x'`, `include_if_exists = 'x'`, `include_dir 'x'`; pg_hba.conf has them from 16 on, quotes optional.
+fn directive(line: &str) -> Option<Include> {
+    let line = line.trim_start();
+    let word = line.split(|c: char| c.is_whitespace() || c == '=').next().unwrap_or_default();
+    let rest = line[word.len()..].trim_start().trim_start_matches('=').trim_start();
+    let quoted = |q: char| rest.strip_prefix(q).and_then(|r| r.split(q).next());
+    let value = quoted('\'').or_else(|| quoted('"')).or_else(|| rest.split(['#', ' ', '\t']).next())?;
+    let value = Some(value.to_string()).filter(|v| !v.is_empty())?;
+    match word.to_ascii_lowercase().as_str() {
+        "include" | "include_if_exists" => Some(Include::File(value)),
+        "include_dir" => Some(Include::Folder(value)),
+        _ => None,
+    }
+}
+
+/// `@file` as a word or in a list of words; the name may be quoted, the `@` may not.
+fn lists(line: &str) -> Vec<Include> {
+    let mut found = Vec::new();
+    let (mut word, mut quoted, mut list) = (String::new(), false, false);
+    for c in line.chars().chain([' ']) {
+        match c {
+            '"' => quoted = !quoted,
+            '@' if word.is_empty() && !quoted && !list => list = true,
+            '#' if !quoted => break,
+            c if !quoted && (c.is_whitespace() || c == ',') => {
+                let name = std::mem::take(&mut word);
+                found.extend((list && !name.is_empty()).then_some(Include::File(name)));
+                list = false;
+            }
+            c => word.push(c),
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str) -> Include {
+        Include::File(path.into())
+    }
+
+    #[test]
+    fn directives_as_postgresql_reads_them() {
+        assert_eq!(directive("include 'a b.conf' # why"), Some(file("a b.conf")));
+        assert_eq!(directive("  Include_If_Exists='x.conf'"), Some(file("x.conf")));
+        assert_eq!(directive("include_dir 'conf.d'"), Some(Include::Folder("conf.d".into())));
+        assert_eq!(directive("include \"hba x\""), Some(file("hba x")));
+        for other in ["#include 'x'", "included = 'x'", "local all all trust", "", "include"] {
+            assert_eq!(directive(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn lists_as_postgresql_reads_them() {
+        let rules = "host @dbs,app @\"the admins\" ::1/128 md5 # @no\nlocal all \"@not\",\\\n@yes trust\n";
+        assert_eq!(includes(rules, Syntax::Rules), ["dbs", "the admins", "yes"].map(file));
+        assert_eq!(includes("log_line_prefix = '%m @x '", Syntax::Settings), []);
+    }
+}

@@ -1,0 +1,62 @@
+//! How a run of a tool ended, and what a test expects of it.
+
+use serde_json::Value;
+use std::process::{Child, Output};
+
+/// How a run of the tool ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// None: by a signal.
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Ended with 0 and said nothing on stderr; gives stdout.
+    #[track_caller]
+    pub fn fine(self) -> String {
+        assert_eq!((self.status, self.stderr.as_str()), (Some(0), ""), "stdout: {}", self.stdout);
+        self.stdout
+    }
+
+    /// Ended with `status` and a line on stderr that holds `words`; gives stderr.
+    #[track_caller]
+    pub fn refused(self, status: i32, words: &str) -> String {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        assert!(self.stderr.contains(words), "{words:?} is not in: {}", self.stderr);
+        self.stderr
+    }
+
+    /// The JSON records on stdout of a run that was [`Ran::fine`].
+    #[track_caller]
+    pub fn json(self) -> Vec<Value> {
+        records(&self.fine())
+    }
+
+    /// The JSON records on stdout of a check: it ended with 0, or with 4 for findings.
+    #[track_caller]
+    pub fn findings(self) -> Vec<Value> {
+        assert!(matches!(self.status, Some(0 | 4)), "{self:?}");
+        records(&self.stdout)
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(done: Output) -> Ran {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ran { status: done.status.code(), stdout: text(&done.stdout), stderr: text(&done.stderr) }
+    }
+}
+
+/// Waits for a started tool.
+///
+/// # Panics
+/// When it cannot be waited for.
+pub fn ended(child: Child) -> Ran {
+    Ran::from(child.wait_with_output().expect("wait for the tool"))
+}
+
+fn records(lines: &str) -> Vec<Value> {
+    lines.lines().map(|l| serde_json::from_str(l).expect("a JSON record")).collect()
+}

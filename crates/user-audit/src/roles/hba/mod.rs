@@ -1,0 +1,130 @@
+//! pg_hba.conf, line by line as the server reads it: what is weak, what no connection ever comes to, who gets in.
+
+mod login;
+mod reach;
+mod read;
+mod weak;
+
+pub(super) use read::judge;
+
+use super::graph::{Oid, Role};
+use crate::finding::Finding;
+use reach::{Known, prefix};
+use toban_core::Severity;
+
+/// One rule of `pg_hba_file_rules`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    /// Its number, after the file's name where there are several.
+    pub(crate) place: String,
+    pub(crate) kind: String,
+    pub(crate) databases: Vec<String>,
+    pub(crate) users: Vec<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) netmask: Option<String>,
+    pub(crate) method: String,
+    pub(crate) options: Vec<String>,
+    pub(crate) error: Option<String>,
+}
+
+/// Every finding of the lines by themselves. Pure.
+fn lines(lines: &[Line], known: &Known) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (n, line) in lines.iter().enumerate() {
+        let above = lines[..n].iter().find(|a| a.error.is_none() && a.covers(line, known));
+        match (&line.error, above) {
+            // The server takes the line and says why it is idle (hostssl without TLS).
+            (Some(idle), _) if !line.kind.is_empty() => found.push(unreachable(line, idle)),
+            (Some(error), _) => found.push(broken(line, error)),
+            (None, Some(above)) => {
+                found.push(unreachable(line, &format!("{} takes them all ({})", above.place, above.method)));
+            }
+            (None, None) => found.extend(weak::judge(line, known)),
+        }
+    }
+    found
+}
+
+fn broken(line: &Line, error: &str) -> Finding {
+    Finding::new("hba-error", &line.place.replace(' ', "/"), &line.place, Severity::Critical)
+        .says(format!("not read: {error}; a reload keeps the old rules, and a restart fails"))
+        .advise("correct the line, then: select pg_reload_conf()")
+        .cis(&["5.4"])
+}
+
+fn unreachable(line: &Line, why: &str) -> Finding {
+    let said = format!("no connection comes to it: {why}");
+    let advice = match line.method.as_str() {
+        "reject" => "move it up: it rejects nobody",
+        _ => "delete it, or move it up",
+    };
+    line.finding("hba-unreachable", Severity::Warning, &said, advice)
+}
+
+impl Line {
+    /// About this line. Its id is made of its words: a number changes with every line that is put above.
+    fn finding(&self, rule: &'static str, severity: Severity, said: &str, advice: &str) -> Finding {
+        let text = self.text();
+        Finding::new(rule, &text.replace(' ', "/"), &text, severity)
+            .says(format!("{}: {said}", self.place))
+            .advise(advice)
+            .cis(if self.kind == "local" { &["5.3"] } else { &["5.4"] })
+    }
+
+    /// The rule as one would write it.
+    fn text(&self) -> String {
+        let address = self.address();
+        let parts = [&self.kind, &self.databases.join(","), &self.users.join(","), &address, &self.method];
+        parts.iter().filter(|p| !p.is_empty()).map(|p| p.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Where it lets connections come from; empty for the socket.
+    fn address(&self) -> String {
+        match (&self.address, &self.netmask) {
+            (Some(a), Some(m)) => {
+                prefix(a, m).map_or_else(|| format!("{a} {m}"), |(a, n)| format!("{a}/{n}"))
+            }
+            (Some(a), None) => a.clone(),
+            _ => String::new(),
+        }
+    }
+
+    fn ldap_is_safe(&self) -> bool {
+        self.options.iter().any(|o| {
+            ["ldaptls=1", "ldapscheme=ldaps"].contains(&o.as_str()) || o.starts_with("ldapurl=ldaps:")
+        })
+    }
+
+    fn option(&self, name: &str) -> Option<&str> {
+        self.options.iter().find_map(|o| o.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    fn lets_superusers(&self, known: &Known) -> bool {
+        let copies_alone = self.databases.iter().all(|d| d == "replication");
+        !copies_alone && self.roles(known).any(|(oid, _)| known.superusers.contains(&oid))
+    }
+
+    /// The roles it lets in, for people.
+    fn who(&self, known: &Known) -> String {
+        let roles: Vec<_> = self.roles(known).collect();
+        let supers = roles.iter().filter(|(o, _)| known.superusers.contains(o)).count();
+        let name = |(oid, r): &(Oid, &Role)| match known.superusers.contains(oid) {
+            true => format!("{} (superuser)", r.name),
+            false => r.name.clone(),
+        };
+        match roles.len() {
+            0 => format!("whoever {} fits", self.users.join(", ")),
+            n if n > 5 => format!("{n} roles, {supers} of them superusers"),
+            _ => roles.iter().map(name).collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// Whether every password it may ask for is kept as SCRAM, so that the server asks by SCRAM already.
+    fn is_scram_already(&self, known: &Known) -> bool {
+        let mut kept = self.roles(known).filter_map(|(_, r)| known.passwords.get(&r.name)).peekable();
+        kept.peek().is_some() && kept.all(|k| k != "md5" && k != "unknown")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Which connections a line of pg_hba.conf takes, and whether one line takes all that another would.
+
+use super::Line;
+use crate::roles::graph::{Graph, Oid, Role, Walk};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// What the server must be asked beside the lines.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// Roles and plain memberships: here a superuser is a member of nothing that it was not granted, and nobody
+    /// owns a database yet.
+    pub(super) graph: Graph,
+    /// Superusers that can log in.
+    pub(super) superusers: BTreeSet<Oid>,
+    /// A regular expression and a name that it fits, as the server says.
+    pub(super) fits: BTreeSet<(String, String)>,
+    /// The databases that each role which can log in may connect to.
+    pub(super) connects: BTreeMap<Oid, BTreeSet<String>>,
+    /// How many databases take connections at all.
+    pub(super) databases: usize,
+    /// How each role's password is kept: `none`, `md5`, `scram`, `unknown`, `ended`; empty where we may not look.
+    pub(super) passwords: BTreeMap<String, String>,
+}
+
+impl Known {
+    /// What the graph tells; the rest is empty.
+    pub(crate) fn of(graph: &Graph) -> Known {
+        let plain = |(oid, r): (&Oid, &Role)| (*oid, Role { superuser: false, ..r.clone() });
+        let superusers =
+            graph.roles.iter().filter(|(_, r)| r.superuser && r.login).map(|(o, _)| *o).collect();
+        let roles = graph.roles.iter().map(plain).collect();
+        let graph = Graph { roles, database_owner: None, ..graph.clone() };
+        Known { graph, superusers, ..Known::default() }
+    }
+
+    /// Whether a word of the user column means this role.
+    pub(super) fn is_user(&self, word: &str, role: Oid) -> bool {
+        let name = self.graph.roles.get(&role).map_or("", |r| &r.name);
+        match word.strip_prefix('+') {
+            Some(group) => self.is_member(role, group),
+            None => word == "all" || word == name || self.fits(word, name),
+        }
+    }
+
+    /// Whether a word of the database column means this database, for this role.
+    pub(super) fn is_database(&self, word: &str, database: &str, role: Oid) -> bool {
+        match word {
+            "all" => true,
+            "replication" => false,
+            "sameuser" => self.graph.roles.get(&role).is_some_and(|r| r.name == database),
+            "samerole" | "samegroup" => self.is_member(role, database),
+            word => word == database || self.fits(word, database),
+        }
+    }
+
+    fn is_member(&self, role: Oid, group: &str) -> bool {
+        self.graph.oid(group).is_some_and(|group| self.graph.reaches(role, group, Walk::Member))
+    }
+
+    fn fits(&self, word: &str, name: &str) -> bool {
+        self.fits.contains(&(word.to_string(), name.to_string()))
+    }
+
+    /// Every user that `narrow` means, `wide` means too.
+    fn user_within(&self, narrow: &str, wide: &str) -> bool {
+        let by_role = |role: Oid| self.is_user(wide, role);
+        match narrow.strip_prefix('+') {
+            _ if wide == "all" || wide == narrow => true,
+            Some(group) => wide.starts_with('+') && self.graph.oid(group).is_some_and(by_role),
+            None if narrow == "all" => false,
+            None => self.graph.oid(narrow).map_or_else(|| self.fits(wide, narrow), by_role),
+        }
+    }
+
+    /// `all` databases does not mean `replication`.
+    fn database_within(&self, narrow: &str, wide: &str) -> bool {
+        const SAME: [&str; 2] = ["samerole", "samegroup"];
+        match narrow {
+            _ if wide == narrow => true,
+            "replication" => false,
+            _ if wide == "all" => true,
+            "sameuser" | "samerole" | "samegroup" => SAME.contains(&wide),
+            name => name != "all" && self.fits(wide, name),
+        }
+    }
+}
+
+impl Line {
+    /// Every connection that `other` fits, this one fits too.
+    pub(super) fn covers(&self, other: &Line, known: &Known) -> bool {
+        let user = |n: &String| self.users.iter().any(|w| known.user_within(n, w));
+        let database = |n: &String| self.databases.iter().any(|w| known.database_within(n, w));
+        self.takes_kind(&other.kind)
+            && other.databases.iter().all(database)
+            && other.users.iter().all(user)
+            && self.spans(other)
+    }
+
+    /// Whether every connection of a line of kind `other` is of this line's kind.
+    pub(super) fn takes_kind(&self, other: &str) -> bool {
+        match self.kind.as_str() {
+            kind if kind == other => true,
+            "host" => other.starts_with("host"),
+            // What GSSAPI encrypts is not under TLS, and the other way round.
+            "hostnossl" => other == "hostgssenc",
+            "hostnogssenc" => other == "hostssl",
+            _ => false,
+        }
+    }
+
+    pub(super) fn spans(&self, other: &Line) -> bool {
+        if self.kind == "local" || self.address.as_deref() == Some("all") {
+            return true;
+        }
+        match (self.network(), other.network()) {
+            (Some((a, n)), Some((b, m))) => a.is_ipv4() == b.is_ipv4() && n <= m && same_bits(a, b, n),
+            _ => self.address == other.address && self.netmask == other.netmask,
+        }
+    }
+
+    /// Whether a client with this address comes to the line; None where only the server's machine can tell.
+    pub(super) fn is_from(&self, client: IpAddr) -> Option<bool> {
+        match (self.kind.as_str(), self.address.as_deref(), self.network()) {
+            ("local", ..) => Some(false),
+            (_, Some("all"), _) => Some(true),
+            (_, _, Some((a, n))) => Some(a.is_ipv4() == client.is_ipv4() && same_bits(a, client, n)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn network(&self) -> Option<(IpAddr, u32)> {
+        prefix(self.address.as_deref()?, self.netmask.as_deref()?)
+    }
+
+    pub(super) fn is_everywhere(&self) -> bool {
+        self.address.as_deref() == Some("all") || self.network().is_some_and(|(_, n)| n == 0)
+    }
+
+    pub(super) fn is_remote(&self) -> bool {
+        let loopback = self.network().is_some_and(|(a, n)| a.is_loopback() && n >= 8);
+        let here = ["samehost", "localhost"].iter().any(|h| self.address.as_deref() == Some(*h));
+        self.kind != "local" && !loopback && !here
+    }
+
+    /// Roles that can log in, and that the user column means.
+    pub(super) fn roles<'a>(&'a self, known: &'a Known) -> impl Iterator<Item = (Oid, &'a Role)> {
+        let means = |oid: Oid| self.users.iter().any(|u| known.is_user(u, oid));
+        known.graph.roles.iter().map(|(o, r)| (*o, r)).filter(move |(o, r)| r.login && means(*o))
+    }
+}
+
+/// An address and its netmask as `address/bits`.
+pub(super) fn prefix(address: &str, netmask: &str) -> Option<(IpAddr, u32)> {
+    let (address, mask): (IpAddr, IpAddr) = (address.parse().ok()?, netmask.parse().ok()?);
+    let bits = match mask {
+        IpAddr::V4(m) => u32::from(m).leading_ones(),
+        IpAddr::V6(m) => u128::from(m).leading_ones(),
+    };
+    Some((address, bits))
+}
+
+fn same_bits(a: IpAddr, b: IpAddr, n: u32) -> bool {
+    let number = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => u128::from(u32::from(ip)) << 96,
+        IpAddr::V6(ip) => u128::from(ip),
+    };
+    n == 0 || (number(a) ^ number(b)).leading_zeros() >= n
+}

@@ -1,0 +1,79 @@
+//! What is weak in one line of pg_hba.conf.
+
+use super::Line;
+use super::reach::Known;
+use crate::finding::Finding;
+use toban_core::Severity::{self, Critical, Warning};
+
+/// Rule, severity, what is wrong, what cures it.
+type Weakness = (&'static str, Severity, String, &'static str);
+
+/// Every finding of a line that connections come to.
+pub(super) fn judge(line: &Line, known: &Known) -> Vec<Finding> {
+    if line.method == "reject" {
+        return Vec::new();
+    }
+    let of_method = method(line, known).or_else(|| {
+        let said = "keeps clients from using TLS".to_string();
+        (line.kind == "hostnossl").then_some(("hba-cleartext", Warning, said, "hostssl"))
+    });
+    let wide = ("hba-wide", Warning, "lets every address in the world ask".to_string(), "name the networks");
+    let all = of_method.into_iter().chain(line.is_everywhere().then_some(wide));
+    let mut found: Vec<Finding> =
+        all.map(|(rule, severity, said, advice)| line.finding(rule, severity, &said, advice)).collect();
+    if line.is_remote() && line.lets_superusers(known) {
+        let said = "superusers may come over the network";
+        let advice = "reject them above, by name";
+        found.push(line.finding("hba-superuser-remote", Warning, said, advice).cis(&["5.11"]));
+    }
+    found
+}
+
+fn method(line: &Line, known: &Known) -> Option<Weakness> {
+    let plain = !["local", "hostssl", "hostgssenc"].contains(&line.kind.as_str());
+    let scram = "scram-sha-256";
+    Some(match line.method.as_str() {
+        "trust" => trust(line, known)?,
+        "password" => {
+            let severity = if plain { Critical } else { Warning };
+            ("hba-password", severity, "the password travels as it is".into(), scram)
+        }
+        "md5" if line.is_scram_already(known) => {
+            let said = "every password here is kept as SCRAM already, so nothing but the word md5 is left";
+            ("hba-md5", Warning, said.into(), scram)
+        }
+        "md5" => ("hba-md5", Warning, "md5 hashes can be replayed and are going away".into(), scram),
+        "ident" => {
+            let said = "believes what the other machine says".into();
+            ("hba-ident", Warning, said, "scram-sha-256 or cert")
+        }
+        "ldap" if !line.ldap_is_safe() => {
+            let said = "the password goes to LDAP without TLS".into();
+            ("hba-cleartext", Warning, said, "ldaptls=1 or ldaps")
+        }
+        "radius" => {
+            let said = "RADIUS hides the password by MD5 alone".into();
+            ("hba-cleartext", Warning, said, "scram-sha-256 or gss")
+        }
+        "pam" | "bsd" | "ldap" if plain => {
+            ("hba-cleartext", Warning, "the password travels without TLS".into(), "hostssl")
+        }
+        _ => return None,
+    })
+}
+
+/// A client's certificate is a proof, if it must be one in the role's own name.
+fn trust(line: &Line, known: &Known) -> Option<Weakness> {
+    let who = line.who(known);
+    match line.option("clientcert") {
+        Some("verify-full") => None,
+        Some(_) => {
+            let said = format!("any certificate of the authority lets in as whichever role it likes: {who}");
+            Some(("hba-trust", Warning, said, "clientcert=verify-full, or cert"))
+        }
+        None => {
+            let said = format!("lets in without any proof: {who}");
+            Some(("hba-trust", Critical, said, "scram-sha-256, peer or cert"))
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Who has not been seen for long: what logs, sessions and a table of logins know together.
+
+use super::graph::Graph;
+use super::seen::{Last, Seen};
+use super::{asked, read};
+use crate::app::Name;
+use crate::audit::Ledger;
+use crate::finding::Finding;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use postgres::Transaction;
+use std::path::PathBuf;
+use toban_core::{Context, Result, Severity};
+
+/// What a pooler calls itself. Behind one a role stands for many people.
+const POOLERS: [&str; 6] = ["pgbouncer", "pgcat", "odyssey", "pgpool", "supavisor", "rds proxy"];
+const BY_TABLE: &str = "the table of logins to this database";
+
+/// Where to look, and since when nobody is missed.
+#[derive(Debug)]
+pub(super) struct Sources<'a> {
+    pub(super) logs: &'a [PathBuf],
+    pub(super) table: Option<&'a str>,
+    pub(super) unused: SignedDuration,
+    pub(super) now: Timestamp,
+}
+
+/// Tells of each role that can log in when it was seen, by which source; and which of them nobody uses.
+pub(super) fn judge(
+    transaction: &mut Transaction<'_>,
+    sources: &Sources<'_>,
+    graph: &Graph,
+    ledger: &mut Ledger<'_, '_>,
+) -> Result<()> {
+    let row = transaction
+        .query_one("select current_setting('log_timezone')", &[])
+        .doing(|| "ask for log_timezone".into())?;
+    let zone = TimeZone::get(row.get(0)).unwrap_or(TimeZone::UTC);
+    let mut seen = Seen::read(sources.logs, &zone)?;
+    read::sessions(transaction, &mut seen)?;
+    if let Some(table) = sources.table {
+        logins(transaction, table, graph.major, &mut seen, ledger)?;
+    }
+    // A table of logins knows one database alone: only a server's log can say that somebody was nowhere.
+    let reach = seen.since.is_some_and(|since| sources.now.duration_since(since) >= sources.unused);
+    for role in graph.roles.values().filter(|r| r.login) {
+        ledger.add(one(&role.name, seen.last(&role.name), reach, sources))?;
+    }
+    Ok(())
+}
+
+/// The table that a login event trigger fills.
+fn logins(
+    transaction: &mut Transaction<'_>,
+    table: &str,
+    major: u32,
+    seen: &mut Seen,
+    ledger: &mut Ledger<'_, '_>,
+) -> Result<()> {
+    let sql = "select count(*) from pg_event_trigger where evtevent = 'login' and evtenabled in ('O', 'A')";
+    let row = transaction.query_one(sql, &[]).doing(|| "look for a login trigger".into())?;
+    if row.get::<_, i64>(0) == 0 {
+        let why = if major < 17 { "PostgreSQL has them from 17 on" } else { "the table grows no more" };
+        let finding = Finding::new("skipped", "login-table", table, Severity::Unknown);
+        return ledger.add(
+            finding
+                .says(format!("not read: this database has no login trigger that is enabled; {why}"))
+                .advise("docs/guide/audit.md has the trigger; or leave --login-table out"),
+        );
+    }
+    let name = Name::Dotted(if table.contains('.') { table.into() } else { format!("public.{table}") });
+    let sql = format!("select role::text, (extract(epoch from last_at) * 1000000)::int8 from {name}");
+    let needs = format!("grant select on {name} to it");
+    let rows =
+        asked(transaction, ("login-table", &needs), ledger, |t| t.query(sql.as_str(), &[])).map_err(|e| {
+            e.hint("--login-table [SCHEMA.]TABLE names a table with the columns role and last_at")
+        })?;
+    for row in rows.unwrap_or_default() {
+        let at = Timestamp::from_microsecond(row.get(1)).unwrap_or_default();
+        seen.add(row.get(0), at, BY_TABLE, None);
+    }
+    Ok(())
+}
+
+fn one(role: &str, last: Option<&Last>, reach: bool, sources: &Sources<'_>) -> Finding {
+    let finding = |rule, severity| Finding::new(rule, role, role, severity).since(last.map(|l| l.at));
+    let days = sources.unused.as_secs() / 86400;
+    match last {
+        Some(last) if sources.now.duration_since(last.at) <= sources.unused => {
+            finding("role-seen", Severity::Ok).says(format!("last seen by {}{}", last.source, programs(last)))
+        }
+        last if !reach => {
+            let seen = last.map_or("not seen".to_string(), |l| format!("seen long ago by {}", l.source));
+            finding("role-seen", Severity::Ok).says(format!(
+                "{seen}; no log given with --log reaches back {days} days, so that says nothing"
+            ))
+        }
+        _ => finding("role-unused", Severity::Warning)
+            .says(format!("the logs have not seen it for {days} days"))
+            .advise("alter role … nologin")
+            .cis(&["4.4"]),
+    }
+}
+
+fn programs(last: &Last) -> String {
+    let names: Vec<&str> = last.programs.iter().map(String::as_str).collect();
+    let pooled = |name: &&str| POOLERS.iter().any(|p| name.to_lowercase().contains(p));
+    match names.iter().find(|n| pooled(n)) {
+        _ if names.is_empty() => String::new(),
+        Some(pooler) => format!(", by {}; behind {pooler} one role stands for many people", names.join(", ")),
+        None => format!(", by {}", names.join(", ")),
+    }
+}

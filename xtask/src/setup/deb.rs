@@ -1,0 +1,58 @@
+//! Debian's packages whose programs the tests start themselves: unpacked into our folder and not installed, so that
+//! no service is made of them.
+
+use super::pypi::{PARTIAL, clear};
+use crate::sh::{Context, Failure, Result, quietly};
+use crate::tools;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// One tool folder and the packages it is made of.
+pub(super) struct Deb {
+    pub(super) dir: &'static str,
+    pub(super) packages: &'static [&'static str],
+    /// A file that is there when the tool is.
+    proof: &'static str,
+}
+
+/// What the tests need.
+pub(super) const DEBS: &[Deb] = &[Deb {
+    dir: "pgbouncer",
+    packages: &["pgbouncer", "libc-ares2", "libevent-2.1-7"],
+    proof: "usr/sbin/pgbouncer",
+}];
+
+/// What a benchmark compares with.
+pub(super) const PGBACKREST: Deb =
+    Deb { dir: "pgbackrest", packages: &["pgbackrest"], proof: "usr/bin/pgbackrest" };
+
+/// Downloads into the folder `debs` and unpacks into `tool`.
+const GET: &str = "set -e; mkdir debs tool; cd debs; apt-get -qq -o Acquire::Retries=3 update || :; \
+    apt-get -qq -o Acquire::Retries=3 -o APT::Sandbox::User=root download \"$@\"; \
+    for deb in *.deb; do dpkg -x \"$deb\" ../tool; done";
+
+impl Deb {
+    pub(super) fn is_there(&self) -> bool {
+        self.program().exists()
+    }
+
+    pub(super) fn program(&self) -> PathBuf {
+        tools::dir().join(self.dir).join(self.proof)
+    }
+
+    /// Downloads and unpacks beside, then renames: a kill leaves no half tool. The caller holds the lock.
+    pub(super) fn get(&self, tools: &Path) -> Result<()> {
+        let work = tools.join(format!("{PARTIAL}{}", self.dir));
+        std::fs::create_dir_all(&work).doing(|| format!("create {}", work.display()))?;
+        let mut sh = Command::new("sh");
+        quietly(sh.args(["-c", GET, "sh"]).args(self.packages).current_dir(&work))?;
+        let made = work.join("tool");
+        if !made.join(self.proof).exists() {
+            return Err(Failure::new(format!("{} hold no {}", self.packages.join(" "), self.proof)));
+        }
+        let place = tools.join(self.dir);
+        clear(&place)?;
+        std::fs::rename(&made, &place).doing(|| format!("rename to {}", place.display()))?;
+        clear(&work)
+    }
+}
