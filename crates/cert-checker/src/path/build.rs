@@ -1,5 +1,6 @@
 //! Finds paths from a leaf to the anchors, in a bounded number of steps.
 
+use super::alg::Algorithm;
 use super::cert::Cert;
 use super::lint::Role;
 use super::reason::{Code, Reason};
@@ -15,6 +16,8 @@ const MOST_STEPS: usize = 20_000;
 const MORE_STEPS: usize = 200;
 const MOST_INTERMEDIATES: usize = 16;
 const MOST_OTHERS: usize = 16;
+/// Complete paths that are remembered, to tell the best of them.
+const MOST_KEPT: usize = 64;
 
 /// Whether there is a valid path from the leaf to a root, and why not.
 pub fn validate(ask: &Request<'_>) -> Verdict {
@@ -47,7 +50,8 @@ struct Search<'a> {
     ask: &'a Request<'a>,
     nodes: Vec<Node<'a>>,
     by_subject: HashMap<&'a [Vec<u8>], Vec<usize>>,
-    signatures: HashMap<(usize, usize), bool>,
+    /// By certificate and issuer's key.
+    signatures: HashMap<(usize, &'a [u8]), Result<(), Reason>>,
     comparisons: usize,
     steps: usize,
     /// Whether a bound was hit.
@@ -134,8 +138,8 @@ impl<'a> Search<'a> {
     fn extend(&mut self, path: &mut Vec<usize>, only_sound: bool) {
         let last = path[path.len() - 1];
         for next in self.issuers(path, only_sound) {
-            if (only_sound && self.found.is_some()) || self.steps == 0 || self.others.len() >= MOST_OTHERS * 4
-            {
+            let enough = if only_sound { self.found.is_some() } else { self.others.len() >= MOST_KEPT };
+            if enough || self.steps == 0 {
                 return;
             }
             self.steps -= 1;
@@ -184,9 +188,8 @@ impl<'a> Search<'a> {
 
     fn signed(&mut self, child: usize, parent: usize) -> Result<(), Reason> {
         let (cert, issuer) = (self.nodes[child].cert, self.nodes[parent].cert);
-        let wrong = || cert.reason(Code::BadSignature, "its signature does not fit the issuer's key");
-        if let Some(fits) = self.signatures.get(&(child, parent)) {
-            return if *fits { Ok(()) } else { Err(wrong()) };
+        if let Some(known) = self.signatures.get(&(child, issuer.spki.as_slice())) {
+            return known.clone();
         }
         if self.signatures.len() >= MOST_SIGNATURES {
             self.spent = true;
@@ -194,14 +197,27 @@ impl<'a> Search<'a> {
             return Err(cert.reason(Code::TooMuchWork, "too many signatures to verify"));
         }
         let fits = sig::verify(&cert.algorithm, &issuer.key, &cert.signed, &cert.signature);
-        self.signatures.insert((child, parent), fits.is_ok());
-        fits.map_err(|fault| match fault {
-            sig::Fault::Wrong => wrong(),
-            sig::Fault::Unknown(what) => cert.reason(
-                Code::UnsupportedAlgorithm,
-                format!("signatures with {what} cannot be verified here"),
-            ),
-        })
+        let fits = fits.map_err(|fault| self.told(fault, child, parent));
+        self.signatures.insert((child, issuer.spki.as_slice()), fits.clone());
+        fits
+    }
+
+    fn told(&self, fault: sig::Fault, child: usize, parent: usize) -> Reason {
+        let cert = self.nodes[child].cert;
+        match (fault, &self.nodes[parent].fault) {
+            (sig::Fault::Wrong, _) => {
+                cert.reason(Code::BadSignature, "its signature does not fit the issuer's key")
+            }
+            (_, _) if cert.algorithm == Algorithm::Broken => {
+                cert.reason(Code::WeakSignature, "the signature's digest is no longer allowed")
+            }
+            // A key that nobody may use tells more than that nobody here can.
+            (_, Some(why)) => why.clone(),
+            (sig::Fault::Unknown(what), None) => {
+                let detail = format!("signatures with {what} cannot be verified here");
+                cert.reason(Code::UnsupportedAlgorithm, detail)
+            }
+        }
     }
 
     fn complete(&mut self, path: &[usize]) {
@@ -212,7 +228,8 @@ impl<'a> Search<'a> {
         let judged = chain::check(&certs, self.ask, &mut self.comparisons);
         match judged {
             Ok(()) if self.found.is_none() => self.found = Some(path.to_vec()),
-            judged => self.others.push((path.to_vec(), judged.err())),
+            judged if self.others.len() < MOST_KEPT => self.others.push((path.to_vec(), judged.err())),
+            _ => {}
         }
     }
 
@@ -250,26 +267,25 @@ impl<'a> Search<'a> {
         if self.spent {
             return (vec![0], leaf.reason(Code::TooMuchWork, "the certificates lead into too many paths"));
         }
-        if let Some((path, reason)) = self.dead.take() {
-            return (path, reason);
-        }
         let (path, top) = self.longest();
-        (
-            path,
-            top.reason(Code::UnknownIssuer, format!("nobody trusted here issued it: {}", top.issuer.text())),
-        )
+        // A stranger of the issuer's name is no news where the issuer is known.
+        if let Some((dead, reason)) = self.dead.take().filter(|(dead, _)| dead.len() >= path.len()) {
+            return (dead, reason);
+        }
+        let detail = format!("nobody trusted here issued it: {}", top.issuer.text());
+        (path, top.reason(Code::UnknownIssuer, detail))
     }
 
     /// As far upward as issuers are known, though none of them is trusted.
     fn longest(&mut self) -> (Vec<usize>, &'a Cert) {
         let mut path = vec![0];
-        while let Some(next) = self.issuers(&path, false).first().copied() {
-            if self.signed(path[path.len() - 1], next).is_err() {
-                break;
+        loop {
+            let last = path[path.len() - 1];
+            let known = self.issuers(&path, false).into_iter().find(|next| self.signed(last, *next).is_ok());
+            match known {
+                Some(next) => path.push(next),
+                None => return (path, self.nodes[last].cert),
             }
-            path.push(next);
         }
-        let top = self.nodes[path[path.len() - 1]].cert;
-        (path, top)
     }
 }

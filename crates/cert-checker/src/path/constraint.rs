@@ -148,18 +148,19 @@ fn touches(name: &General, base: &General) -> bool {
     if !is_base(base) && !matches!(base, General::Dns(b) if b.starts_with('.')) {
         return true;
     }
-    let expands = |name: &str, base: &str| match (name.strip_prefix("*."), base.rsplit_once('.')) {
-        (Some(parent), _) => {
-            let label = base.to_lowercase();
-            let first = label.strip_suffix(&format!(".{}", parent.to_lowercase())).map(str::to_string);
-            first.is_some_and(|label| !label.contains('.'))
-        }
-        _ => false,
-    };
     match (name, base) {
-        (General::Dns(name), General::Dns(base)) if expands(name, base) => true,
+        (General::Dns(name), General::Dns(base)) => within_or_may_be(name, base),
         _ => within(name, base),
     }
+}
+
+/// A wildcard may also stand for an excluded host one label below its parent (CVE-2025-61727).
+fn within_or_may_be(name: &str, base: &str) -> bool {
+    let expanded = name.strip_prefix('*').is_some_and(|parent| {
+        let label = base.len().checked_sub(parent.len()).map(|n| base.split_at(n));
+        label.is_some_and(|(label, rest)| rest.eq_ignore_ascii_case(parent) && !label.contains('.'))
+    });
+    expanded || within(&General::Dns(name.to_string()), &General::Dns(base.to_string()))
 }
 
 /// Whether `host` is `base` or below it; `.base` means below only, and nothing at all means every host.

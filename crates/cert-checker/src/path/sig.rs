@@ -23,6 +23,7 @@ pub(crate) fn verify(how: &Algorithm, key: &Key, message: &[u8], signature: &[u8
         (Algorithm::Unknown(id), _) => return Err(Fault::Unknown(format!("signature algorithm {id}"))),
         (Algorithm::Broken, _) => return Err(Fault::Unknown("MD5 and its elders".into())),
         (_, Key::Unknown(id)) => return Err(Fault::Unknown(format!("key algorithm {id}"))),
+        (_, Key::Malformed(_)) => return Err(Fault::Unknown("a malformed key".into())),
         (_, Key::Dsa) => return Err(Fault::Unknown("DSA".into())),
         (_, Key::OddCurve) => return Err(Fault::Unknown("the key's curve".into())),
         (Algorithm::RsaPkcs1(hash), Key::Rsa { n, e }) => match common_pkcs1(*hash, key) {

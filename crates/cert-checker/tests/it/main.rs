@@ -1,1 +1,3 @@
 //! The tool from outside: the real binary, other programs as judges.
+
+mod verify;
