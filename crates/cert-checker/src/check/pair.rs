@@ -13,7 +13,7 @@ pub(crate) fn check(job: &Job<'_>, file: &str, endpoints: &[Endpoint]) -> Vec<Ch
     let mut all = stored::check(job, file);
     let modified = stored::read_all(job, file).0.iter().filter_map(|f| f.stored.modified).max();
     let disk: Vec<Vec<Cert>> =
-        all.iter().map(|c| c.chain.clone()).filter(|c| c.first().is_some_and(|l| !l.extensions.authority)).collect();
+        all.iter().map(|c| c.chain.clone()).filter(|c| c.first().is_some_and(|l| !l.is_authority())).collect();
     for endpoint in endpoints {
         for mut seen in served::check(job, endpoint) {
             let served = seen.chain.clone();

@@ -175,7 +175,9 @@ fn soften(all: &mut [Checked]) {
 fn graded(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, all: &mut [Checked]) {
     let wishes = &job.target.wishes;
     let https = ask.endpoint.protocol == Protocol::Https || wishes.hsts;
-    let hsts = if https { http::hsts(ask, at).unwrap_or(Hsts::NotAsked) } else { Hsts::NotAsked };
+    // A web server that accepts and then says nothing must not cost the survey its time.
+    let quick = Ask { deadline: ask.deadline.half(), ..ask.clone() };
+    let hsts = if https { http::hsts(&quick, at).unwrap_or(Hsts::NotAsked) } else { Hsts::NotAsked };
     let Some(first) = all.first_mut() else { return };
     if wishes.hsts {
         first.add(hsts_findings(hsts));

@@ -65,11 +65,11 @@ pub(super) fn read_all(job: &Job<'_>, what: &str) -> (Vec<Read>, Vec<Checked>) {
 /// where no other's chain needs it.
 fn chains(file: &Read, files: &[Read]) -> Vec<Vec<Cert>> {
     let certs = &file.stored.certs;
-    let leaves: Vec<&Cert> = certs.iter().filter(|c| !c.extensions.authority).collect();
+    let leaves: Vec<&Cert> = certs.iter().filter(|c| !c.is_authority()).collect();
     if leaves.is_empty() {
         return certs.iter().map(|c| vec![c.clone()]).collect();
     }
-    let authorities: Vec<Cert> = certs.iter().filter(|c| c.extensions.authority).cloned().collect();
+    let authorities: Vec<Cert> = certs.iter().filter(|c| c.is_authority()).cloned().collect();
     let near = if authorities.is_empty() { neighbours(file, files) } else { authorities };
     leaves.into_iter().map(|leaf| std::iter::once(leaf.clone()).chain(near.clone()).collect()).collect()
 }
@@ -83,7 +83,7 @@ fn neighbours(file: &Read, files: &[Read]) -> Vec<Cert> {
         None if beside.is_file() && beside != file.path => read::file(&beside, "").certs,
         None => Vec::new(),
     };
-    certs.into_iter().filter(|c| c.extensions.authority).collect()
+    certs.into_iter().filter(|c| c.is_authority()).collect()
 }
 
 fn one(job: &Job<'_>, file: &Read, chain: Vec<Cert>, what: &str) -> Checked {
@@ -94,7 +94,7 @@ fn one(job: &Job<'_>, file: &Read, chain: Vec<Cert>, what: &str) -> Checked {
     let question = Question { rules: &job.rules, roots: &job.roots, at: job.at, name: wanted.as_ref() };
     let leaf = &checked.chain[0];
     let mut found = Vec::new();
-    if leaf.extensions.authority {
+    if leaf.is_authority() {
         found.extend(judge::judge_authority(leaf, &question));
     } else {
         let (trusted, judged) = judge::judge(&checked.chain, &question);

@@ -94,6 +94,13 @@ impl Cert {
         self.subject_der == self.issuer_der
     }
 
+    /// An authority's, not a server's: one with a host's name that was signed by itself may say CA:TRUE and is one all
+    /// the same.
+    pub(crate) fn is_authority(&self) -> bool {
+        let hosts = self.extensions.names.iter().any(|n| matches!(n, San::Dns(_) | San::Ip(_)));
+        self.extensions.authority && !hosts
+    }
+
     /// How long it is valid in all, in seconds.
     pub(crate) fn life(&self) -> i64 {
         self.not_after.0.saturating_sub(self.not_before.0)

@@ -17,6 +17,11 @@ impl Deadline {
         Deadline(Instant::now() + time)
     }
 
+    /// Half of what is left: for a step that must not cost the next one its time.
+    pub(crate) fn half(self) -> Deadline {
+        Deadline::after(self.0.saturating_duration_since(Instant::now()) / 2)
+    }
+
     /// What is left.
     ///
     /// # Errors
