@@ -4,6 +4,7 @@ use super::trust::{self, Roots, Trusted};
 use super::{Question, crypto, time};
 use crate::facts::{Cert, Moment};
 use crate::finding::Finding;
+use crate::path::{Code, Reason};
 
 /// What is wrong with what was sent, whoever is trusted.
 pub(super) fn as_sent(sent: &[Cert]) -> Vec<Finding> {
@@ -92,7 +93,7 @@ fn earliest(trusted: &Trusted) -> Moment {
 }
 
 /// The reason by which an administrator finds the cure.
-fn broken(sent: &[Cert], q: &Question<'_>, why: &str) -> Vec<Finding> {
+fn broken(sent: &[Cert], q: &Question<'_>, why: &[Reason]) -> Vec<Finding> {
     let leaf = &sent[0];
     let mut found: Vec<Finding> = sent.iter().skip(1).filter_map(|c| expired_member(c, q)).collect();
     for cert in &sent[1..] {
@@ -100,19 +101,32 @@ fn broken(sent: &[Cert], q: &Question<'_>, why: &str) -> Vec<Finding> {
         found.extend(crypto::key(cert, &cert.title()));
     }
     let top = top(sent);
-    // The leaf's own dates are told already, and a path that fails for them alone says nothing new.
-    let out_of_date = leaf.not_after < q.at || leaf.not_before > q.at;
     let rooted = q.roots.issuer_of(top).is_some() || q.roots.holds(top);
-    if rooted && (out_of_date || !found.is_empty()) && trust::path(sent, q.roots, inside(sent)).is_ok() {
+    if !rooted {
+        found.push(unrooted(leaf, top, q.roots));
         return found;
     }
-    found.push(reason(leaf, top, rooted, q.roots, why));
+    if let Some(root) = expired_root(top, q, why) {
+        found.push(root);
+        return found;
+    }
+    found.extend(
+        why.iter()
+            .find(|r| !told(r.code))
+            .map(|r| Finding::critical("chain-invalid", format!("no valid path to a trusted root: {r}"))),
+    );
     found
 }
 
-/// A moment at which the whole chain was valid, if there ever was one.
-fn inside(sent: &[Cert]) -> Moment {
-    sent.iter().map(|c| c.not_before).max().unwrap_or(Moment(0))
+/// What other findings tell with better words: dates, and algorithms of leaf and chain.
+fn told(code: Code) -> bool {
+    matches!(code, Code::Expired | Code::NotYetValid | Code::WeakKey | Code::WeakSignature)
+}
+
+/// A root whose own time is over: many clients do not look at it, some do.
+fn expired_root(top: &Cert, q: &Question<'_>, why: &[Reason]) -> Option<Finding> {
+    let root = q.roots.issuer_of(top)?;
+    (why.iter().all(|r| r.code == Code::Expired) && root.not_after < q.at).then(|| time::root(&root, q)).flatten()
 }
 
 fn expired_member(cert: &Cert, q: &Question<'_>) -> Option<Finding> {
@@ -122,16 +136,14 @@ fn expired_member(cert: &Cert, q: &Question<'_>) -> Option<Finding> {
     })
 }
 
-fn reason(leaf: &Cert, top: &Cert, rooted: bool, roots: &Roots, why: &str) -> Finding {
-    if rooted {
-        return Finding::critical("chain-invalid", format!("no valid path to a trusted root: {why}"));
-    }
+fn unrooted(leaf: &Cert, top: &Cert, roots: &Roots) -> Finding {
     if leaf.self_issued() && leaf.signed_by(leaf) != Some(false) {
         let says = format!("it is signed by its own key, subject {}", leaf.subject);
         return Finding::critical("self-signed", says).advise("trust it with ca or pin it, if that is meant");
     }
     if roots.named_like(top) {
-        return Finding::critical("chain-invalid", format!("a root of the name {} is trusted, but {why}", top.issuer));
+        let says = format!("a root of the name {} is trusted, but its key did not sign this", top.issuer);
+        return Finding::critical("chain-invalid", says);
     }
     match top == leaf && !leaf.self_issued() {
         true => missing(leaf),

@@ -1,17 +1,17 @@
 //! Who is trusted, and whether a chain as sent leads there.
 
 use crate::facts::{Cert, Moment};
+use crate::path::{self, Pool, Profile, Purpose, Reason, Request};
 use crate::store::pem;
-use rustls_pki_types::{CertificateDer, UnixTime};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use toban_core::{Context, Error, Result};
 
 /// Roots that end a chain.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
+    pool: Pool,
     all: Vec<Root>,
     /// Positions in `all` by subject.
     by_subject: BTreeMap<Vec<u8>, Vec<usize>>,
@@ -41,16 +41,20 @@ impl Roots {
     /// A file that cannot be read or holds no certificate.
     pub(crate) fn load(trust: &[PathBuf], more: &[PathBuf]) -> Result<Roots> {
         let mut roots = Roots::default();
+        let mut ders: Vec<Vec<u8>> = Vec::new();
         if trust.is_empty() {
             for der in system()? {
                 roots.add(&der, true);
+                ders.push(der);
             }
         }
         for path in trust.iter().chain(more) {
             for der in certificates(path)? {
                 roots.add(&der, false);
+                ders.push(der);
             }
         }
+        roots.pool = Pool::new(&ders);
         Ok(roots)
     }
 
@@ -118,43 +122,32 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>> {
 /// A valid way from the first of `sent` to a root at that time.
 ///
 /// # Errors
-/// Why there is none, in words.
-pub(crate) fn path(sent: &[Cert], roots: &Roots, at: Moment) -> std::result::Result<Trusted, String> {
-    let Some((leaf, others)) = sent.split_first() else { return Err("no certificate".into()) };
-    let chain = climb(leaf, others, roots);
-    let Some(root) = chain.last().and_then(|top| roots.issuer_of(top)) else {
-        return Err("no path ends at a trusted root".into());
-    };
-    webpki(leaf, others, &root, at)?;
-    let public = roots.public(&root);
-    Ok(Trusted { path: chain, root, public })
-}
-
-/// From the leaf upwards by issuers among those that were sent, until a root issues the last.
-fn climb(leaf: &Cert, others: &[Cert], roots: &Roots) -> Vec<Cert> {
-    let mut chain = vec![leaf.clone()];
-    while let Some(top) = chain.last() {
-        if roots.issuer_of(top).is_some() || chain.len() > others.len() {
-            break;
-        }
-        let next = others.iter().find(|c| top.issued_by(c) && !chain.contains(c));
-        match next {
-            Some(next) => chain.push(next.clone()),
-            None => break,
-        }
+/// Why there is none: of the way that came nearest.
+pub(crate) fn path(sent: &[Cert], roots: &Roots, at: Moment) -> std::result::Result<Trusted, Vec<Reason>> {
+    let Some((leaf, others)) = sent.split_first() else { return Err(Vec::new()) };
+    let others: Vec<&[u8]> = others.iter().map(|c| c.der.as_slice()).collect();
+    let verdict = path::validate(&Request {
+        leaf: &leaf.der,
+        sent: &Pool::new(&others),
+        extra: &Pool::default(),
+        roots: &roots.pool,
+        names: &[],
+        purpose: Some(Purpose::Server),
+        at: at.0,
+        crls: &[],
+        need_crl: false,
+        profile: Profile::Basic,
+        max_depth: None,
+    });
+    match verdict.valid {
+        true => trusted(&verdict.path, roots).ok_or_else(Vec::new),
+        false => Err(verdict.reasons),
     }
-    chain
 }
 
-fn webpki(leaf: &Cert, others: &[Cert], root: &Cert, at: Moment) -> std::result::Result<(), String> {
-    let mut store = rustls::RootCertStore::empty();
-    store.add(CertificateDer::from(root.der.as_slice())).map_err(|e| e.to_string())?;
-    let end = CertificateDer::from(leaf.der.as_slice());
-    let parsed = rustls::server::ParsedCertificate::try_from(&end).map_err(|e| e.to_string())?;
-    let middle: Vec<CertificateDer<'_>> =
-        others.iter().map(|c| CertificateDer::from(c.der.as_slice())).collect();
-    let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(at.0).unwrap_or(0)));
-    let algorithms = toban_core::pg::tls::provider().signature_verification_algorithms;
-    rustls::client::verify_server_cert_signed_by_trust_anchor(&parsed, &store, &middle, now, algorithms.all)
-        .map_err(|e| e.to_string())
+fn trusted(way: &[Vec<u8>], roots: &Roots) -> Option<Trusted> {
+    let mut path: Vec<Cert> = way.iter().filter_map(|der| Cert::read(der).ok()).collect();
+    let root = path.pop()?;
+    let public = roots.public(&root);
+    Some(Trusted { path, root: Arc::new(root), public })
 }

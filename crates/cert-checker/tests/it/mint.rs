@@ -141,3 +141,10 @@ fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
+
+impl Authority {
+    /// Somebody who signs with a certificate that may say anything.
+    pub(crate) fn of(wish: Wish, made: Made) -> Authority {
+        Authority { der: made.der, issuer: Issuer::new(wish.0, made.key) }
+    }
+}
