@@ -101,7 +101,10 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ("hsts-weak", "the Strict-Transport-Security header is too short-lived or malformed"),
     ("grade", "the grade after SSL Labs' guide, and what keeps it from A+"),
     ("client-certificate-requested", "the server asks for a client certificate"),
-    ("client-certificate-not-requested", "the server does not ask for the client certificate that was expected"),
+    (
+        "client-certificate-not-requested",
+        "the server does not ask for the client certificate that was expected",
+    ),
     ("client-certificate-expires", "our own client certificate expires soon or has expired"),
     ("signature-unproven", "the server did not prove that it has the certificate's key"),
     ("handshake-failed", "no TLS handshake with the server succeeds"),

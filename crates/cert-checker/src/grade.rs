@@ -103,7 +103,8 @@ pub(crate) struct Graded {
 
 /// The grade.
 pub(crate) fn grade(facts: &Facts<'_>) -> Graded {
-    let score = (30 * protocols(facts.versions) + 30 * key_exchange(facts) + 40 * strength(facts.ciphers)) / 100;
+    let score =
+        (30 * protocols(facts.versions) + 30 * key_exchange(facts) + 40 * strength(facts.ciphers)) / 100;
     let by_score = match score {
         80.. => Grade::APlus,
         65.. => Grade::B,
@@ -118,7 +119,11 @@ pub(crate) fn grade(facts: &Facts<'_>) -> Graded {
     }
     because.sort_by_key(|(worst, _)| std::cmp::Reverse(*worst));
     let grade = because.first().map_or(Grade::APlus, |(worst, _)| *worst);
-    Graded { grade, score, because: because.into_iter().map(|(g, why)| format!("{why} ({g} at best)")).collect() }
+    Graded {
+        grade,
+        score,
+        because: because.into_iter().map(|(g, why)| format!("{why} ({g} at best)")).collect(),
+    }
 }
 
 /// The guide's table 3: best and worst, halved.
@@ -185,13 +190,21 @@ fn caps(facts: &Facts<'_>) -> Vec<(Grade, String)> {
     let rules = [
         (!facts.trusted, Grade::T, "the certificate is not trusted"),
         (!facts.named, Grade::M, "the certificate is for another name"),
-        (takes(&|_, c| c.anonymous() || c.bits() < 112 || c.name.contains("EXPORT")), Grade::F, "insecure ciphers are taken"),
+        (
+            takes(&|_, c| c.anonymous() || c.bits() < 112 || c.name.contains("EXPORT")),
+            Grade::F,
+            "insecure ciphers are taken",
+        ),
         (rsa && facts.key.bits < 1024, Grade::F, "the key has less than 1024 bits"),
         (facts.dh_bits.is_some_and(|b| b < 1024), Grade::F, "Diffie-Hellman uses less than 1024 bits"),
         (facts.old_signature, Grade::F, "a certificate is signed with MD5 or SHA-1"),
         (!modern, Grade::C, "TLS 1.2 is not spoken"),
         (takes(&|v, c| v >= TLS12 && rc4(c)), Grade::C, "RC4 is taken with TLS 1.2"),
-        (takes(&|v, c| v >= TLS11 && c.name.contains("3DES")), Grade::C, "3DES is taken with TLS 1.1 or newer"),
+        (
+            takes(&|v, c| v >= TLS11 && c.name.contains("3DES")),
+            Grade::C,
+            "3DES is taken with TLS 1.1 or newer",
+        ),
         (takes(&|_, c| rc4(c)), Grade::B, "RC4 is taken"),
         (spoken(SSL3), Grade::B, "SSLv3 is spoken"),
         (spoken(TLS10) || spoken(TLS11), Grade::B, "TLS 1.0 or 1.1 is spoken"),
@@ -202,7 +215,14 @@ fn caps(facts: &Facts<'_>) -> Vec<(Grade, String)> {
         (!takes(&|_, c| c.aead()), Grade::B, "no cipher has authenticated encryption"),
         (!spoken(TLS13), Grade::AMinus, "TLS 1.3 is not spoken"),
         (facts.hsts == Hsts::Missing, Grade::AMinus, "no Strict-Transport-Security header"),
-        (matches!(facts.hsts, Hsts::For(s) if s < HSTS_LONG), Grade::A, "Strict-Transport-Security is for less than half a year"),
+        (
+            matches!(facts.hsts, Hsts::For(s) if s < HSTS_LONG),
+            Grade::A,
+            "Strict-Transport-Security is for less than half a year",
+        ),
     ];
     rules.into_iter().filter(|(holds, ..)| *holds).map(|(_, grade, why)| (grade, why.to_string())).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,8 @@ pub(crate) fn read(config: &Config) -> Result<Settings> {
     let own = own.unwrap_or_default().into_iter().map(|mut section| {
         let target = section.remove("target").and_then(|t| t.as_str().map(ToString::to_string));
         let target = target.ok_or_else(|| bad("a [[certs.target]] without target = \"…\"".into()))?;
-        let wishes = section.try_into().map_err(|e: toml::de::Error| bad(format!("{target}: {}", e.message())))?;
+        let wishes =
+            section.try_into().map_err(|e: toml::de::Error| bad(format!("{target}: {}", e.message())))?;
         Ok((target, wishes))
     });
     Ok(Settings {

@@ -91,7 +91,8 @@ fn swapped(warning: Amount, critical: Amount) -> bool {
     }
 }
 
-const HINT: &str = "days (20, 0.5), a time (48h, 25d) or a part of the life (30%), then ,>=FLOOR and ,<=CEILING if you like";
+const HINT: &str =
+    "days (20, 0.5), a time (48h, 25d) or a part of the life (30%), then ,>=FLOOR and ,<=CEILING if you like";
 
 impl std::str::FromStr for Threshold {
     type Err = Error;
@@ -105,7 +106,9 @@ impl std::str::FromStr for Threshold {
             match (part.strip_prefix(">="), part.strip_prefix("<=")) {
                 (Some(floor), _) => threshold.floor = Some(amount(floor)?),
                 (_, Some(ceiling)) => threshold.ceiling = Some(amount(ceiling)?),
-                _ => return Err(Error::usage(format!("{part:?} is neither >=FLOOR nor <=CEILING")).hint(HINT)),
+                _ => {
+                    return Err(Error::usage(format!("{part:?} is neither >=FLOOR nor <=CEILING")).hint(HINT));
+                }
             }
         }
         Ok(threshold)

@@ -113,7 +113,11 @@ impl Wishes {
     /// These, and where they say nothing `others`.
     pub(crate) fn over(self, others: &Wishes) -> Wishes {
         let list = |own: Vec<PathBuf>, other: &Vec<PathBuf>| if own.is_empty() { other.clone() } else { own };
-        let identity = if self.cert.is_some() { (self.cert, self.key) } else { (others.cert.clone(), others.key.clone()) };
+        let identity = if self.cert.is_some() {
+            (self.cert, self.key)
+        } else {
+            (others.cert.clone(), others.key.clone())
+        };
         Wishes {
             warning: self.warning.or(others.warning),
             critical: self.critical.or(others.critical),

@@ -78,13 +78,17 @@ fn changes(before: &Remembered, now: &Remembered) -> Vec<Finding> {
         return found;
     }
     if before.issuer != now.issuer {
-        found.push(Finding::info("changed-issuer", format!("issued by {} before, by {} now", before.issuer, now.issuer)));
+        found.push(Finding::info(
+            "changed-issuer",
+            format!("issued by {} before, by {} now", before.issuer, now.issuer),
+        ));
     }
     match before.key == now.key {
         true => found.push(Finding::info("key-reused", "renewed with the same key as before")),
         false => found.push(Finding::info("changed-key", "another key than in the last run")),
     }
-    let lost: Vec<&str> = before.names.iter().filter(|n| !now.names.contains(n)).map(String::as_str).collect();
+    let lost: Vec<&str> =
+        before.names.iter().filter(|n| !now.names.contains(n)).map(String::as_str).collect();
     if !lost.is_empty() {
         found.push(Finding::info("changed-names", format!("no longer among its names: {}", lost.join(", "))));
     }

@@ -68,7 +68,8 @@ impl Job<'_> {
     fn own_expiry(&self) -> Option<Finding> {
         let own = self.own.as_ref()?;
         let remaining = own.not_after.since(self.at);
-        let says = format!("our client certificate {} expires {}", own.title(), left(remaining, own.not_after));
+        let says =
+            format!("our client certificate {} expires {}", own.title(), left(remaining, own.not_after));
         match self.rules.thresholds.judge(own.life(), remaining) {
             Severity::Ok => None,
             severity => Some(Finding::new("client-certificate-expires", severity, says)),
@@ -155,7 +156,9 @@ fn prepare<'t>(args: &Check, targets: &'t [Target]) -> Result<Vec<Job<'t>>> {
 fn roots(target: &Target) -> Result<Roots> {
     let wishes = &target.wishes;
     match Roots::load(&wishes.trust, &wishes.ca) {
-        Err(_) if wishes.any_issuer && wishes.trust.is_empty() && wishes.ca.is_empty() => Ok(Roots::default()),
+        Err(_) if wishes.any_issuer && wishes.trust.is_empty() && wishes.ca.is_empty() => {
+            Ok(Roots::default())
+        }
         loaded => loaded.map_err(|e| e.kind_as(Kind::Usage)),
     }
 }
@@ -171,8 +174,7 @@ fn job<'t>(args: &Check, target: &'t Target, roots: Arc<Roots>) -> Result<Job<'t
     let identity = wishes.cert.as_deref().zip(wishes.key.as_deref());
     let identity = identity.map(|(cert, key)| identity_of(cert, key)).transpose()?;
     let own = identity.as_ref().and_then(|i| Cert::read(i.cert.first()?).ok());
-    let password =
-        Secret::find(wishes.password_file.as_deref(), "certs_p12_password", "TOBAN_P12_PASSWORD")?;
+    let password = Secret::find(wishes.password_file.as_deref(), "certs_p12_password", "TOBAN_P12_PASSWORD")?;
     let reach = match args.unreachable {
         Reach::Unknown => Severity::Unknown,
         Reach::Critical => Severity::Critical,
@@ -183,11 +185,15 @@ fn job<'t>(args: &Check, target: &'t Target, roots: Arc<Roots>) -> Result<Job<'t
 fn identity_of(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
     let bytes = std::fs::read(cert).doing(|| format!("read {}", cert.display()))?;
     let blocks = pem::blocks(&bytes).into_iter().filter(pem::Block::is_certificate);
-    let chain: Vec<CertificateDer<'static>> = blocks.filter_map(|b| b.der.ok()).map(CertificateDer::from).collect();
+    let chain: Vec<CertificateDer<'static>> =
+        blocks.filter_map(|b| b.der.ok()).map(CertificateDer::from).collect();
     if chain.is_empty() {
         return Err(Error::usage(format!("no certificate in {}", cert.display())));
     }
-    let secret = PrivateKeyDer::from_pem_file(key).doing(|| format!("read the private key {}", key.display()))?;
+    let secret =
+        PrivateKeyDer::from_pem_file(key).doing(|| format!("read the private key {}", key.display()))?;
     let made = CertifiedKey::from_der(chain, secret, &toban_core::pg::tls::provider());
-    made.map(Arc::new).doing(|| format!("use {} with {}", cert.display(), key.display())).map_err(|e| e.kind_as(Kind::Usage))
+    made.map(Arc::new)
+        .doing(|| format!("use {} with {}", cert.display(), key.display()))
+        .map_err(|e| e.kind_as(Kind::Usage))
 }

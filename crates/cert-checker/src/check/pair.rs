@@ -12,8 +12,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) fn check(job: &Job<'_>, file: &str, endpoints: &[Endpoint]) -> Vec<Checked> {
     let mut all = stored::check(job, file);
     let modified = stored::read_all(job, file).0.iter().filter_map(|f| f.stored.modified).max();
-    let disk: Vec<Vec<Cert>> =
-        all.iter().map(|c| c.chain.clone()).filter(|c| c.first().is_some_and(|l| !l.is_authority())).collect();
+    let disk: Vec<Vec<Cert>> = all
+        .iter()
+        .map(|c| c.chain.clone())
+        .filter(|c| c.first().is_some_and(|l| !l.is_authority()))
+        .collect();
     for endpoint in endpoints {
         for mut seen in served::check(job, endpoint) {
             let served = seen.chain.clone();
@@ -48,7 +51,8 @@ fn compare(disk: &[Vec<Cert>], served: &[Cert], since: String) -> Option<Finding
         }
         std::cmp::Ordering::Equal => {
             let says = format!("{} is being served, {} is on disk", leaf.title(), on_disk.title());
-            Finding::critical("served-differs", says).advise("reload the service, or does it read another file?")
+            Finding::critical("served-differs", says)
+                .advise("reload the service, or does it read another file?")
         }
     })
 }
@@ -61,7 +65,11 @@ fn chain_differs(disk: &[Cert], served: &[Cert]) -> Option<Finding> {
     let (ours, theirs) = (core(disk), core(served));
     // A file with the leaf alone says nothing about the chain.
     (disk.len() > 1 && ours != theirs).then(|| {
-        let says = format!("{} certificates on disk and {} being served behind the same first one", ours.len(), theirs.len());
+        let says = format!(
+            "{} certificates on disk and {} being served behind the same first one",
+            ours.len(),
+            theirs.len()
+        );
         Finding::warning("served-chain-differs", says).advise("reload the service")
     })
 }

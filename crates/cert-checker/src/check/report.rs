@@ -100,7 +100,8 @@ fn rank(severity: Severity) -> u8 {
 
 impl Record for Checked {
     const SCHEMA: &'static str = "cert-checker.certificate/1";
-    const HEAD: &'static [&'static str] = &["target", "place", "state", "expires", "left", "subject", "findings"];
+    const HEAD: &'static [&'static str] =
+        &["target", "place", "state", "expires", "left", "subject", "findings"];
 
     fn cells(&self) -> Vec<String> {
         let told = |f: &Finding| match f.advice.is_empty() {
@@ -217,7 +218,9 @@ impl Totals {
         match (self.seen, wrong) {
             (0, _) => Err(self.nothing()),
             (_, 0) => Ok(()),
-            (_, n) => Err(Error::new(Kind::Findings, format!("{n} of {} certificates need attention", self.all()))),
+            (_, n) => {
+                Err(Error::new(Kind::Findings, format!("{n} of {} certificates need attention", self.all())))
+            }
         }
     }
 

@@ -42,7 +42,11 @@ pub(crate) fn check(job: &Job<'_>, endpoint: &Endpoint) -> Vec<Checked> {
     all
 }
 
-fn addresses(job: &Job<'_>, endpoint: &Endpoint, deadline: crate::net::deadline::Deadline) -> Result<Vec<SocketAddr>, Trouble> {
+fn addresses(
+    job: &Job<'_>,
+    endpoint: &Endpoint,
+    deadline: crate::net::deadline::Deadline,
+) -> Result<Vec<SocketAddr>, Trouble> {
     let (host, port) = match &job.target.wishes.connect_to {
         None => (endpoint.host.clone(), endpoint.port),
         Some(to) => match to.parse::<SocketAddr>() {
@@ -69,7 +73,11 @@ fn address(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr) -> Vec<Checked> {
     let first = match probe::certificate(ask, at, None) {
         Ok(presented) => presented,
         Err(trouble) => {
-            return vec![Checked::nothing(&job.shown(ask.endpoint), &at.to_string(), trouble.finding(job.reach))];
+            return vec![Checked::nothing(
+                &job.shown(ask.endpoint),
+                &at.to_string(),
+                trouble.finding(job.reach),
+            )];
         }
     };
     let (legacy, first) = (first.legacy, one(job, ask, at, first));
@@ -95,7 +103,8 @@ fn one(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, presented: Presented) -> Ch
     checked.add(transport(job, &presented));
     let issuer = checked.chain.get(1).cloned().or_else(|| trusted.as_ref().map(|t| (*t.root).clone()));
     let issuer = trusted.as_ref().and_then(|t| t.path.get(1).cloned()).or(issuer);
-    let revoked = revocation::judge(job, &checked.chain, issuer.as_ref(), Some(&presented.shown.staple), ask.deadline);
+    let revoked =
+        revocation::judge(job, &checked.chain, issuer.as_ref(), Some(&presented.shown.staple), ask.deadline);
     checked.add(revoked);
     checked.under(&job.rules);
     checked.client_authorities = authorities(&presented);
@@ -131,7 +140,9 @@ fn transport(job: &Job<'_>, presented: &Presented) -> Vec<Finding> {
     let (version, cipher) = (&presented.version, &presented.cipher);
     if presented.legacy {
         found.push(match version.as_str() {
-            "TLSv1.2" => Finding::critical("cipher-weak", format!("only weak ciphers are taken, as {cipher}")),
+            "TLSv1.2" => {
+                Finding::critical("cipher-weak", format!("only weak ciphers are taken, as {cipher}"))
+            }
             _ => Finding::critical("protocol-old", format!("nothing newer than {version} is spoken")),
         });
     }
@@ -143,7 +154,8 @@ fn transport(job: &Job<'_>, presented: &Presented) -> Vec<Finding> {
         found.push(trouble.finding(Severity::Critical));
     }
     match (presented.shown.asked.is_some(), job.target.wishes.expect_client_auth) {
-        (true, _) => found.push(Finding::info("client-certificate-requested", "the server asks for a client certificate")),
+        (true, _) => found
+            .push(Finding::info("client-certificate-requested", "the server asks for a client certificate")),
         (false, true) => found.push(Finding::critical(
             "client-certificate-not-requested",
             "the server does not ask for a client certificate",
@@ -198,9 +210,18 @@ fn graded(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, all: &mut [Checked]) {
 
 fn rate(checked: &Checked, survey: &Survey, hsts: Hsts) -> Option<Graded> {
     let leaf = checked.chain.first()?;
-    let said = |codes: &[&str]| checked.findings.iter().any(|f| codes.contains(&f.code) && f.severity == Severity::Critical);
-    let untrusted =
-        ["expired", "not-yet-valid", "self-signed", "untrusted-root", "chain-invalid", "chain-expired", "revoked"];
+    let said = |codes: &[&str]| {
+        checked.findings.iter().any(|f| codes.contains(&f.code) && f.severity == Severity::Critical)
+    };
+    let untrusted = [
+        "expired",
+        "not-yet-valid",
+        "self-signed",
+        "untrusted-root",
+        "chain-invalid",
+        "chain-expired",
+        "revoked",
+    ];
     let facts = grade::Facts {
         versions: &survey.versions,
         ciphers: &survey.ciphers,
@@ -217,7 +238,9 @@ fn rate(checked: &Checked, survey: &Survey, hsts: Hsts) -> Option<Graded> {
 
 fn hsts_findings(hsts: Hsts) -> Vec<Finding> {
     match hsts {
-        Hsts::Missing | Hsts::NotAsked => vec![Finding::warning("hsts-missing", "no Strict-Transport-Security header")],
+        Hsts::Missing | Hsts::NotAsked => {
+            vec![Finding::warning("hsts-missing", "no Strict-Transport-Security header")]
+        }
         Hsts::For(seconds) if seconds < grade::HSTS_LONG => {
             let says = format!("Strict-Transport-Security is for {seconds} s: half a year is the least");
             vec![Finding::warning("hsts-weak", says)]
@@ -244,7 +267,8 @@ fn grade_findings(survey: &Survey, graded: &Graded, least: Option<Grade>) -> Vec
     if !weak.is_empty() {
         found.push(Finding::warning("cipher-weak", format!("weak ciphers are taken: {}", weak.join(", "))));
     }
-    let why = if graded.because.is_empty() { String::new() } else { format!(": {}", graded.because.join("; ")) };
+    let why =
+        if graded.because.is_empty() { String::new() } else { format!(": {}", graded.because.join("; ")) };
     let says = format!("grade {}{why}", graded.grade);
     found.push(match least.is_some_and(|least| graded.grade > least) {
         true => Finding::warning("grade", says),

@@ -29,7 +29,8 @@ pub(crate) fn targets(args: &Check, settings: &Settings) -> Result<Vec<Target>> 
     if args.discover {
         all.extend(discovered(&wishes)?);
     }
-    let given = !args.targets.is_empty() || args.host.is_some() || !args.targets_from.is_empty() || args.discover;
+    let given =
+        !args.targets.is_empty() || args.host.is_some() || !args.targets_from.is_empty() || args.discover;
     if !given {
         all = configured(args, settings, &wishes)?;
     }
@@ -59,9 +60,12 @@ fn listed(list: &Path, wishes: &Wishes) -> Result<Vec<Target>> {
     let doing = || format!("read the targets in {}", list.display());
     match list == Path::new("-") {
         true => std::io::stdin().lock().take(LARGEST).read_to_string(&mut text).doing(doing)?,
-        false => std::fs::File::open(list).and_then(|f| f.take(LARGEST).read_to_string(&mut text)).doing(doing)?,
+        false => {
+            std::fs::File::open(list).and_then(|f| f.take(LARGEST).read_to_string(&mut text)).doing(doing)?
+        }
     };
-    let lines = text.trim_start_matches('\u{feff}').lines().map(|l| l.split('#').next().unwrap_or_default().trim());
+    let lines =
+        text.trim_start_matches('\u{feff}').lines().map(|l| l.split('#').next().unwrap_or_default().trim());
     lines.filter(|l| !l.is_empty()).map(|l| Target::read(l, wishes)).collect()
 }
 

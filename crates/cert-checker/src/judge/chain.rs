@@ -12,7 +12,9 @@ pub(super) fn as_sent(sent: &[Cert]) -> Vec<Finding> {
     let mut distinct: Vec<&Cert> = Vec::new();
     for cert in sent {
         match distinct.contains(&cert) {
-            true => found.push(Finding::warning("chain-duplicate", format!("{} is sent twice", cert.title()))),
+            true => {
+                found.push(Finding::warning("chain-duplicate", format!("{} is sent twice", cert.title())))
+            }
             false => distinct.push(cert),
         }
     }
@@ -44,7 +46,9 @@ fn order(sent: &[&Cert]) -> Vec<Finding> {
             (true, true) => None,
             (true, false) => Some(format!("{} is sent before what it issued", cert.title())),
         };
-        found.extend(says.map(|s| Finding::warning("chain-order", s).advise("send leaf, then its issuer, then that one's")));
+        found.extend(says.map(|s| {
+            Finding::warning("chain-order", s).advise("send leaf, then its issuer, then that one's")
+        }));
         if cert.self_issued() {
             let says = format!("the root {} is sent: clients have it or do not trust it", cert.title());
             found.push(Finding::info("chain-root-sent", says));
@@ -126,7 +130,9 @@ fn told(code: Code) -> bool {
 /// A root whose own time is over: many clients do not look at it, some do.
 fn expired_root(top: &Cert, q: &Question<'_>, why: &[Reason]) -> Option<Finding> {
     let root = q.roots.issuer_of(top)?;
-    (why.iter().all(|r| r.code == Code::Expired) && root.not_after < q.at).then(|| time::root(&root, q)).flatten()
+    (why.iter().all(|r| r.code == Code::Expired) && root.not_after < q.at)
+        .then(|| time::root(&root, q))
+        .flatten()
 }
 
 fn expired_member(cert: &Cert, q: &Question<'_>) -> Option<Finding> {
@@ -158,7 +164,9 @@ fn missing(leaf: &Cert) -> Finding {
         leaf.issuer
     );
     let advice = match leaf.extensions.issuer_urls.first() {
-        Some(url) => format!("add it to the server's chain ({url}); browsers may still work, programs do not"),
+        Some(url) => {
+            format!("add it to the server's chain ({url}); browsers may still work, programs do not")
+        }
         None => "add the intermediate to the server's chain, or trust the root with ca".into(),
     };
     Finding::critical("chain-incomplete", says).advise(advice)
@@ -168,7 +176,8 @@ fn missing(leaf: &Cert) -> Finding {
 fn top(sent: &[Cert]) -> &Cert {
     let mut top = &sent[0];
     for _ in sent {
-        match sent.iter().skip(1).find(|c| !top.self_issued() && top.issuer_der == c.subject_der && *c != top) {
+        match sent.iter().skip(1).find(|c| !top.self_issued() && top.issuer_der == c.subject_der && *c != top)
+        {
             Some(next) => top = next,
             None => break,
         }

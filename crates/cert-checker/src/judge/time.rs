@@ -79,7 +79,8 @@ pub(super) fn life(cert: &Cert) -> Option<Finding> {
     let (_, days) = LIVES.iter().find(|(from, _)| cert.not_before.0 >= *from)?;
     // Both ends count, so a life of 90 d is 7 775 999 s + 1.
     (cert.life() + 1 > days * DAY).then(|| {
-        let says = format!("lives {}, and browsers accept {days} d from public authorities", span(cert.life()));
+        let says =
+            format!("lives {}, and browsers accept {days} d from public authorities", span(cert.life()));
         Finding::warning("life-too-long", says)
     })
 }

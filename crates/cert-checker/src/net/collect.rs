@@ -52,7 +52,12 @@ pub(crate) fn client(
     }
     let algorithms = provider.signature_verification_algorithms;
     let shown = Arc::new(Mutex::new(Shown::default()));
-    let collector = Arc::new(Collector { shown: Arc::clone(&shown), algorithms, schemes: schemes(algorithms, only), own });
+    let collector = Arc::new(Collector {
+        shown: Arc::clone(&shown),
+        algorithms,
+        schemes: schemes(algorithms, only),
+        own,
+    });
     let verifier: Arc<dyn ServerCertVerifier> = Arc::<Collector>::clone(&collector);
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?

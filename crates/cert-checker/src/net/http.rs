@@ -20,7 +20,8 @@ pub(crate) fn hsts(ask: &Ask<'_>, at: SocketAddr) -> Option<Hsts> {
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).ok()?;
     let mut stream = rustls::Stream::new(&mut connection, &mut line);
     let host = ask.sni.map_or_else(|| at.to_string(), ToString::to_string);
-    let request = format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: cert-checker\r\n\r\n");
+    let request =
+        format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: cert-checker\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
@@ -55,14 +56,19 @@ mod tests {
     fn headers_as_servers_send_them() {
         let cases = [
             ("", Hsts::Missing),
-            ("Strict-Transport-Security: max-age=31536000; includeSubDomains; preload", Hsts::For(31_536_000)),
+            (
+                "Strict-Transport-Security: max-age=31536000; includeSubDomains; preload",
+                Hsts::For(31_536_000),
+            ),
             ("strict-transport-security: includeSubDomains; max-age=\"60\"", Hsts::For(60)),
             ("Strict-Transport-Security: max-age=0", Hsts::Missing),
             ("Strict-Transport-Security: max-age=forever", Hsts::Missing),
             ("Strict-Transport-Security: max-age=1\r\nStrict-Transport-Security: max-age=2", Hsts::For(1)),
         ];
         for (header, expected) in cases {
-            let head = format!("HTTP/1.1 200 OK\r\n{header}\r\nServer: x\r\n\r\nStrict-Transport-Security: max-age=9");
+            let head = format!(
+                "HTTP/1.1 200 OK\r\n{header}\r\nServer: x\r\n\r\nStrict-Transport-Security: max-age=9"
+            );
             assert_eq!(of_headers(&head), expected, "{header}");
         }
     }

@@ -69,8 +69,8 @@ fn modern(ask: &Ask<'_>, at: SocketAddr, only: Option<Kind>) -> Result<Presented
     }
     config.enable_sni = ask.sni.is_some();
     let name = server_name(ask, at)?;
-    let mut connection = rustls::ClientConnection::new(Arc::new(config), name)
-        .map_err(|e| Trouble::tls(e.to_string()))?;
+    let mut connection =
+        rustls::ClientConnection::new(Arc::new(config), name).map_err(|e| Trouble::tls(e.to_string()))?;
     let ended = handshake(&mut connection, &mut line);
     let shown = std::mem::take(&mut *shown.lock().unwrap_or_else(PoisonError::into_inner));
     let trouble = ended.err().map(|e| Trouble::of("handshake", &e));

@@ -30,9 +30,14 @@ impl Trouble {
             return of_tls(tls);
         }
         let code = match e.kind() {
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => return Trouble::new("timeout", format!("no answer in time: {doing}")),
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => {
+                return Trouble::new("timeout", format!("no answer in time: {doing}"));
+            }
             ErrorKind::ConnectionRefused => "refused",
-            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => "closed",
+            ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionAborted => "closed",
             ErrorKind::InvalidData => "not-tls",
             _ => "unreachable",
         };
@@ -55,8 +60,12 @@ impl Trouble {
 
 fn of_tls(e: &rustls::Error) -> Trouble {
     match e {
-        rustls::Error::InvalidMessage(what) => Trouble { tls: true, ..Trouble::new("not-tls", format!("no TLS message: {what:?}")) },
-        rustls::Error::AlertReceived(alert) => Trouble::tls(format!("the server refuses the handshake: alert {alert:?}")),
+        rustls::Error::InvalidMessage(what) => {
+            Trouble { tls: true, ..Trouble::new("not-tls", format!("no TLS message: {what:?}")) }
+        }
+        rustls::Error::AlertReceived(alert) => {
+            Trouble::tls(format!("the server refuses the handshake: alert {alert:?}"))
+        }
         other => Trouble::tls(format!("the handshake failed: {other}")),
     }
 }

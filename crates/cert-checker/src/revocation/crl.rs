@@ -16,12 +16,12 @@ pub(super) fn judge(
     issuer: Option<&Cert>,
     at: Moment,
 ) -> Result<Option<Vec<Finding>>, String> {
-    let (_, crl) =
-        CertificateRevocationList::from_der(list).map_err(|_| "no revocation list".to_string())?;
+    let (_, crl) = CertificateRevocationList::from_der(list).map_err(|_| "no revocation list".to_string())?;
     if crl.issuer().as_raw() != leaf.issuer_der {
         return Ok(None);
     }
-    let issuer = issuer.ok_or("the issuer's certificate is not known, so nobody can tell whose list it is")?;
+    let issuer =
+        issuer.ok_or("the issuer's certificate is not known, so nobody can tell whose list it is")?;
     signed(&crl, issuer)?;
     let mut found = Vec::new();
     let revoked = crl.iter_revoked_certificates().find(|r| hex(r.raw_serial()) == leaf.serial);

@@ -39,7 +39,9 @@ fn stapled(leaf: &Cert, issuer: Option<&Cert>, staple: &[u8], job: &Job<'_>) -> 
     let severity = if leaf.extensions.must_staple { Severity::Critical } else { Severity::Warning };
     match ocsp::read(staple).and_then(|answer| answer.judge(leaf, issuer, job.at)) {
         Ok(found) => found,
-        Err(why) => vec![Finding::new("staple-unusable", severity, format!("the stapled OCSP answer: {why}"))],
+        Err(why) => {
+            vec![Finding::new("staple-unusable", severity, format!("the stapled OCSP answer: {why}"))]
+        }
     }
 }
 

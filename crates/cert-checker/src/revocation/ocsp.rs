@@ -68,7 +68,12 @@ impl Answer<'_> {
     ///
     /// # Errors
     /// Why it counts for nothing.
-    pub(super) fn judge(&self, leaf: &Cert, issuer: Option<&Cert>, at: Moment) -> Result<Vec<Finding>, String> {
+    pub(super) fn judge(
+        &self,
+        leaf: &Cert,
+        issuer: Option<&Cert>,
+        at: Moment,
+    ) -> Result<Vec<Finding>, String> {
         let issuer = issuer.ok_or("the issuer's certificate is not known")?;
         self.proven(issuer)?;
         let single = self.singles.iter().find(|s| s.serial == leaf.serial);
@@ -89,9 +94,11 @@ impl Answer<'_> {
 
     /// Signed by the issuer, or by somebody whom the issuer named for it.
     fn proven(&self, issuer: &Cert) -> Result<(), String> {
-        let delegates = self.signers.iter().filter_map(|der| Cert::read(der).ok()).filter(|c| {
-            c.issued_by(issuer) && c.extensions.usages.iter().any(|u| u == "OCSPSigning")
-        });
+        let delegates = self
+            .signers
+            .iter()
+            .filter_map(|der| Cert::read(der).ok())
+            .filter(|c| c.issued_by(issuer) && c.extensions.usages.iter().any(|u| u == "OCSPSigning"));
         let signers = std::iter::once(issuer.clone()).chain(delegates);
         match signers.into_iter().any(|s| self.signed_by(&s)) {
             true => Ok(()),

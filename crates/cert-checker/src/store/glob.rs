@@ -31,7 +31,9 @@ fn descend(folder: &Path, parts: &[&str], found: &mut Vec<PathBuf>, depth: usize
     }
     if *part == "**" {
         descend(folder, rest, found, depth + 1);
-        for inner in names(folder).into_iter().map(|n| folder.join(n)).filter(|p| p.is_dir() && !p.is_symlink()) {
+        for inner in
+            names(folder).into_iter().map(|n| folder.join(n)).filter(|p| p.is_dir() && !p.is_symlink())
+        {
             descend(&inner, parts, found, depth + 1);
         }
         return;

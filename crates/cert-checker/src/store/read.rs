@@ -60,7 +60,10 @@ fn contents(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), String> {
 impl Stored {
     fn block(&mut self, path: &Path, block: &pem::Block) {
         let damaged = |why: &str| {
-            Finding::unknown("damaged", format!("{}: {} block: {}", path.display(), short(&block.label), short(why)))
+            Finding::unknown(
+                "damaged",
+                format!("{}: {} block: {}", path.display(), short(&block.label), short(why)),
+            )
         };
         match &block.der {
             Err(why) => self.troubles.push(damaged(why)),

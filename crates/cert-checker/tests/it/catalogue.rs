@@ -33,7 +33,14 @@ impl Rows {
         self.push(id, leaf, more, args, said);
     }
 
-    fn push(&mut self, id: &'static str, leaf: Made, more: Vec<Vec<u8>>, args: &[&str], said: &'static [&'static str]) {
+    fn push(
+        &mut self,
+        id: &'static str,
+        leaf: Made,
+        more: Vec<Vec<u8>>,
+        args: &[&str],
+        said: &'static [&'static str],
+    ) {
         let args = args.iter().map(ToString::to_string).collect();
         self.rows.push(Row { id, leaf, more, args, said });
     }
@@ -72,8 +79,18 @@ fn time() {
         rows.leaf(id, &server(-ago - 90 * DAY, -ago), &[], &["expired critical"]);
     }
     rows.leaf("T2 exactly at the end", &server(-90 * DAY, 0), &[], &["expires critical"]);
-    rows.leaf("T2 5 ms later", &server(-90 * DAY, 0), &["--at", "2026-11-22T12:00:00.005Z"], &["expires critical"]);
-    rows.leaf("T2 1 s later", &server(-90 * DAY, 0), &["--at", "2026-11-22T12:00:01Z"], &["expired critical"]);
+    rows.leaf(
+        "T2 5 ms later",
+        &server(-90 * DAY, 0),
+        &["--at", "2026-11-22T12:00:00.005Z"],
+        &["expires critical"],
+    );
+    rows.leaf(
+        "T2 1 s later",
+        &server(-90 * DAY, 0),
+        &["--at", "2026-11-22T12:00:01Z"],
+        &["expired critical"],
+    );
     rows.leaf("T3", &server(1, 90 * DAY), &[], &["not-yet-valid critical"]);
     rows.leaf("T4", &server(0, 90 * DAY), &[], &[]);
     rows.leaf("T5 24 h", &server(-3600, 23 * 3600), &[], &[]);
@@ -143,7 +160,12 @@ fn names() {
         ("N3 *.com", vec![dns("*.com")], "a.com", &["name-mismatch critical", "name-wildcard-wide warning"]),
         ("N4", vec![dns("*.co.uk"), dns("a.co.uk")], "a.co.uk", &["name-wildcard-wide warning"]),
         ("N5 IDN", vec![dns("xn--bcher-kva.example")], "Bücher.example", &[]),
-        ("N5 star in A-label", vec![dns("xn--*-kva.example.org")], "xn--b-kva.example.org", &["name-mismatch critical"]),
+        (
+            "N5 star in A-label",
+            vec![dns("xn--*-kva.example.org")],
+            "xn--b-kva.example.org",
+            &["name-mismatch critical"],
+        ),
         ("N5 emoji", vec![dns("xn--i-7iq.example.org")], "i❤.example.org", &[]),
         ("N6 v4", vec![ip("192.0.2.7")], "192.0.2.7", &[]),
         ("N6 v6", vec![ip("2001:db8::1")], "2001:0db8:0:0::1", &[]),
@@ -182,7 +204,13 @@ fn chain() {
     let other = Wish::authority("Other Root").root();
     let other_middle = Wish::authority("Other Intermediate").below(&other);
     rows.push("C1", server.self_signed(), vec![], &[], &["self-signed critical"]);
-    rows.push("C2", server.signed_by(&other_middle), vec![other_middle.der.clone()], &[], &["untrusted-root critical"]);
+    rows.push(
+        "C2",
+        server.signed_by(&other_middle),
+        vec![other_middle.der.clone()],
+        &[],
+        &["untrusted-root critical"],
+    );
     let stranger = server.signed_by(&other_middle);
     rows.push("C3", stranger, vec![other_middle.der.clone()], &["--any-issuer"], &[]);
     let alone = server.signed_by(&rows.middle);
@@ -195,7 +223,13 @@ fn chain() {
     let rooted = server.signed_by(&rows.middle);
     rows.push("C6 root", rooted, vec![middle.clone(), root.clone()], &[], &["chain-root-sent ok"]);
     let extra = server.signed_by(&rows.middle);
-    rows.push("C6 unrelated", extra, vec![middle.clone(), other.der.clone()], &[], &["chain-unrelated warning"]);
+    rows.push(
+        "C6 unrelated",
+        extra,
+        vec![middle.clone(), other.der.clone()],
+        &[],
+        &["chain-unrelated warning"],
+    );
     let old = Wish::authority("Test Intermediate").between(-400 * DAY, -DAY);
     let crossed = rows.middle.crossed(&old, &other);
     let dst = server.signed_by(&rows.middle);
@@ -262,7 +296,8 @@ fn constraints() {
     rows.leaf("C11 critical", &critical, &[], &["certificate-odd critical", "chain-invalid critical"]);
     let fake = Wish::server(&["fake.example"]).signed_by(&rows.middle);
     let not_ca = Authority::of(Wish::server(&["fake.example"]), fake);
-    let (leaf, more) = (Wish::server(&[]).signed_by(&not_ca), vec![not_ca.der.clone(), rows.middle.der.clone()]);
+    let (leaf, more) =
+        (Wish::server(&[]).signed_by(&not_ca), vec![not_ca.der.clone(), rows.middle.der.clone()]);
     rows.push("C11 no authority", leaf, more, &[], invalid);
     rows.judge();
 }

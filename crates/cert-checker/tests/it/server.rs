@@ -81,15 +81,27 @@ pub(crate) fn chain(made: &Made, more: &[&[u8]]) -> Vec<Vec<u8>> {
 }
 
 /// A configuration that shows any bytes as its certificates.
-pub(crate) fn config(chain: &[Vec<u8>], made: &Made, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
-    builder(versions).with_no_client_auth().with_cert_resolver(Arc::new(Always(vec![certified(chain, &made.key)])))
+pub(crate) fn config(
+    chain: &[Vec<u8>],
+    made: &Made,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
+    builder(versions)
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Always(vec![certified(chain, &made.key)])))
 }
 
 /// One that asks for a client certificate of `root`, and insists.
-pub(crate) fn asking(chain: &[Vec<u8>], made: &Made, root: &[u8], versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+pub(crate) fn asking(
+    chain: &[Vec<u8>],
+    made: &Made,
+    root: &[u8],
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(root.to_vec())).expect("a root");
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), toban_core::pg::tls::provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), toban_core::pg::tls::provider());
     let verifier = verifier.build().expect("a verifier");
     let resolver = Arc::new(Always(vec![certified(chain, &made.key)]));
     builder(versions).with_client_cert_verifier(verifier).with_cert_resolver(resolver)
@@ -100,7 +112,9 @@ pub(crate) fn several(certified: Vec<Arc<CertifiedKey>>) -> ServerConfig {
     builder(rustls::ALL_VERSIONS).with_no_client_auth().with_cert_resolver(Arc::new(Always(certified)))
 }
 
-fn builder(versions: &[&'static SupportedProtocolVersion]) -> rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier> {
+fn builder(
+    versions: &[&'static SupportedProtocolVersion],
+) -> rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier> {
     let provider = toban_core::pg::tls::provider();
     ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).expect("versions")
 }

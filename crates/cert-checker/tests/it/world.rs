@@ -91,8 +91,12 @@ impl World {
     /// The same with bytes on stdin.
     pub(crate) fn run_with(&self, args: &[&str], stdin: &[u8]) -> Ran {
         let mut command = self.command(args);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("runs");
         // The tool may end without reading.
         let _ = child.stdin.take().expect("piped").write_all(stdin);
         let ended = child.wait_with_output().expect("ends");

@@ -1,6 +1,8 @@
 //! A handshake's clear part by hand: what versions and ciphers a server takes, and the certificate that it shows up
 //! to TLS 1.2. No secret is made, so nothing here needs cryptography.
 
+#[cfg(test)]
+mod mutants;
 mod read;
 mod write;
 
