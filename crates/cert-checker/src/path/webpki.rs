@@ -32,7 +32,7 @@ fn key(key: &Key) -> Checked {
     match key {
         Key::Rsa { .. } => {
             let bits = key.rsa_bits().unwrap_or(0);
-            let odd = bits < 2048 || bits % 8 != 0;
+            let odd = bits < 2048 || !bits.is_multiple_of(8);
             refuse(odd, code, &format!("an RSA key of {bits} bits is not allowed"))
         }
         Key::Ec { curve: Curve::P192 | Curve::P224, .. } => {

@@ -1,6 +1,5 @@
 //! The tool from outside: the real binary, other programs as judges.
 
-mod verify;
 mod catalogue;
 mod daemons;
 mod files;

@@ -22,12 +22,12 @@ fn only_authorities_issue() {
         s.put(BASIC, true, basic(false, None));
     })
     .refused(EVERY, Code::NotCa)
-    .as_openssl(true);
+    .agrees_with_openssl(true);
     through("rfc5280::intermediate-ca-missing-basic-constraints", |s| {
         s.without(BASIC);
     })
     .refused(EVERY, Code::NotCa)
-    .as_openssl(true);
+    .agrees_with_openssl(true);
     below("rfc5280::root-missing-basic-constraints", |s| {
         s.without(BASIC);
     })
@@ -38,12 +38,12 @@ fn only_authorities_issue() {
     })
     .refused(STRICT, Code::BasicConstraints)
     .valid(&[Profile::Basic])
-    .as_openssl(true);
+    .agrees_with_openssl(true);
     through("a leaf as issuer", |s| {
         s.without(BASIC).put(USAGE, true, usage(&[0]));
     })
     .refused(EVERY, Code::NotCa)
-    .as_openssl(true);
+    .agrees_with_openssl(true);
     through("a default spelled out", |s| {
         s.put(BASIC, true, seq(&[boolean(false)]));
     })
@@ -60,12 +60,12 @@ fn key_usage_of_authorities() {
         s.put(BASIC, true, basic(true, Some(0))).put(USAGE, false, usage(&[0]));
     })
     .refused(EVERY, Code::KeyUsage)
-    .as_openssl(true);
+    .agrees_with_openssl(true);
     through("PKITS 4.7.1 critical, without keyCertSign", |s| {
         s.put(USAGE, true, usage(&[6]));
     })
     .refused(EVERY, Code::KeyUsage)
-    .as_openssl(true);
+    .agrees_with_openssl(true);
     through("without any key usage", |s| {
         s.without(USAGE);
     })
@@ -78,7 +78,9 @@ fn leaves() {
     let signs = root.leaf(|s| {
         s.put(BASIC, true, basic(false, None)).put(USAGE, false, usage(&[0, 5]));
     });
-    case("rfc5280::leaf-ku-keycertsign", &signs, &[&root]).refused(STRICT, Code::KeyUsage).as_openssl(true);
+    case("rfc5280::leaf-ku-keycertsign", &signs, &[&root])
+        .refused(STRICT, Code::KeyUsage)
+        .agrees_with_openssl(true);
     case(
         "rfc5280::no-keyusage",
         &root.leaf(|s| {
@@ -87,12 +89,12 @@ fn leaves() {
         &[&root],
     )
     .valid(EVERY)
-    .as_openssl(true);
+    .agrees_with_openssl(true);
     case("rfc5280::no-basicconstraints", &root.leaf(|_| {}), &[&root]).valid(EVERY);
     let empty = root.leaf(|s| {
         s.put(BASIC, false, basic(false, None));
     });
-    case("basic constraints that say nothing", &empty, &[&root]).valid(EVERY).as_openssl(true);
+    case("basic constraints that say nothing", &empty, &[&root]).valid(EVERY).agrees_with_openssl(true);
     let long = root.leaf(|s| {
         s.put(BASIC, false, basic(false, Some(0)));
     });
@@ -148,17 +150,17 @@ fn path_lengths() {
         ("pathlen::ee-with-intermediate-pathlen-1", 1),
         ("pathlen::ee-with-intermediate-pathlen-2", 2),
     ] {
-        with_lengths(id, &[Some(n)]).valid(EVERY).as_openssl(true);
+        with_lengths(id, &[Some(n)]).valid(EVERY).agrees_with_openssl(true);
     }
     with_lengths("pathlen::intermediate-violates-pathlen-0", &[Some(0), Some(0)])
         .refused(EVERY, Code::PathLength)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     with_lengths("pathlen::intermediate-pathlen-may-increase", &[Some(1), Some(2)])
         .valid(EVERY)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     with_lengths("pathlen::intermediate-pathlen-too-long", &[Some(1), Some(0), Some(0)])
         .refused(EVERY, Code::PathLength)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     let (root, all, _) = chain(&[Some(0), Some(0)]);
     case("pathlen::validation-ignores-pathlen-in-leaf", &all[1], &[&root])
         .via(&[&all[0]])
@@ -190,7 +192,7 @@ fn self_issued_certificates_do_not_count() {
     case("pathlen::self-issued-certs-pathlen", &third.leaf(|_| {}), &[&root])
         .via(&[&first, &second, &third])
         .valid(EVERY)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Case {
 
     /// `openssl verify` says the same as the profile `basic`, or with `strict` as `rfc5280`.
     #[track_caller]
-    pub(crate) fn as_openssl(self, strict: bool) -> Case {
+    pub(crate) fn agrees_with_openssl(self, strict: bool) -> Case {
         let ours = self.verdict(if strict { Profile::Rfc5280 } else { Profile::Basic });
         let theirs = self.openssl(strict);
         assert_eq!(ours.valid, theirs.is_ok(), "{}: {:?} here, {theirs:?} by openssl", self.id, ours.reasons);

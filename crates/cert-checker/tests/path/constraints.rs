@@ -19,11 +19,11 @@ fn names(id: &'static str, permitted: &[Vec<u8>], excluded: &[Vec<u8>], leaf: &[
 }
 
 fn good(id: &'static str, permitted: &[Vec<u8>], excluded: &[Vec<u8>], leaf: &[Vec<u8>]) {
-    names(id, permitted, excluded, leaf).valid(EVERY).as_openssl(true);
+    names(id, permitted, excluded, leaf).valid(EVERY).agrees_with_openssl(true);
 }
 
 fn bad(id: &'static str, permitted: &[Vec<u8>], excluded: &[Vec<u8>], leaf: &[Vec<u8>]) {
-    names(id, permitted, excluded, leaf).refused(EVERY, Code::NotPermitted).as_openssl(true);
+    names(id, permitted, excluded, leaf).refused(EVERY, Code::NotPermitted).agrees_with_openssl(true);
 }
 
 const NET: [u8; 8] = [192, 0, 2, 0, 255, 255, 255, 0];
@@ -98,19 +98,21 @@ fn directory_names() {
     case_of("rfc5280::nc::permitted-dn-mismatch", &foo(), &[], "CN=not-foo", "CN=not-foo")
         .refused(EVERY, code);
     case_of("rfc5280::nc::excluded-dn-match", &[], &foo(), "CN=foo", "CN=foo").refused(EVERY, code);
-    case_of("rfc5280::nc::permitted-dn-match", &foo(), &[], "CN=foo", "CN=foo").valid(EVERY).as_openssl(true);
+    case_of("rfc5280::nc::permitted-dn-match", &foo(), &[], "CN=foo", "CN=foo")
+        .valid(EVERY)
+        .agrees_with_openssl(true);
     case_of("rfc5280::nc::permitted-dn-match-subject-san-mismatch", &foo(), &[], "CN=not-foo", "CN=foo")
         .refused(EVERY, code)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     case_of("rfc5280::nc::excluded-dn-match-sub-mismatch", &[], &foo(), "CN=foo", "CN=not-foo")
         .refused(EVERY, code)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     case_of("PKITS 4.13 below", &[dir("C=US,O=Test")], &[], "C=US,O=Test,CN=x", "C=us,O=TEST,CN=y")
         .valid(EVERY)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     case_of("PKITS 4.13 beside", &[dir("C=US,O=Test")], &[], "C=US,O=Tester", "C=US,O=Test")
         .refused(EVERY, code)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
 }
 
 #[test]
@@ -283,7 +285,7 @@ fn they_hold_for_all_below_and_only_narrow() {
             .via(&[&ica1, &ica2])
             .name("foo.example.com")
             .refused(EVERY, Code::NotPermitted)
-            .as_openssl(true);
+            .agrees_with_openssl(true);
     }
 }
 
@@ -305,7 +307,7 @@ fn self_issued_certificates() {
     case("rfc5280::nc::permitted-self-issued", &ica.leaf(|_| {}), &[&root])
         .via(&[&ica])
         .valid(EVERY)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     let bound = crate::pki::root(|s| {
         s.put(NC, true, nc(&[dns("example.com")], &[]));
     });

@@ -25,7 +25,7 @@ fn an_expired_cross_signature_does_not_matter() {
     let old = two.intermediate(|s| {
         s.key = one.key.clone();
         s.subject = one.subject.clone();
-        s.from_to("700101000000Z", "881125000000Z");
+        s.lasting("700101000000Z", "881125000000Z");
     });
     let leaf = one.leaf(|_| {});
     case("pathological::multiple-chains-expired-intermediate", &leaf, &[&one, &two])
@@ -77,8 +77,8 @@ fn the_same_name_with_other_keys() {
     let leaf = right.leaf(|_| {});
     case("bettertls pathbuilding: two roots of one name", &leaf, &[&wrong, &right])
         .valid(EVERY)
-        .as_openssl(true);
-    case("only the wrong one", &leaf, &[&wrong]).refused(EVERY, Code::BadSignature).as_openssl(true);
+        .agrees_with_openssl(true);
+    case("only the wrong one", &leaf, &[&wrong]).refused(EVERY, Code::BadSignature).agrees_with_openssl(true);
     let unnamed = right.leaf(|s| {
         s.without(AKI);
     });
@@ -113,6 +113,8 @@ fn a_name_constraint_on_one_of_two_ways() {
         .valid(EVERY);
 }
 
+type Bend = fn(&mut Spec);
+
 /// BetterTLS asks the same of every fault: the good way must be found wherever the bad one stands.
 #[test]
 fn a_fault_on_one_of_two_ways() {
@@ -124,9 +126,9 @@ fn a_fault_on_one_of_two_ways() {
     };
     let good = root.intermediate(same);
     let leaf = good.leaf(|_| {});
-    let bends: [(&'static str, fn(&mut Spec)); 6] = [
+    let bends: [(&'static str, Bend); 6] = [
         ("bettertls EXPIRED", |s| {
-            s.from_to("700101000000Z", "880101000000Z");
+            s.lasting("700101000000Z", "880101000000Z");
         }),
         ("bettertls NOT_A_CA", |s| {
             s.put(BASIC, true, basic(false, None));
@@ -165,13 +167,13 @@ fn anchors_of_every_kind() {
     case("a self-signed leaf that is trusted", &own, &[&own]).valid(EVERY);
     case("a self-signed leaf that is not", &own, &[&root])
         .refused(EVERY, Code::UnknownIssuer)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     case("trusted, for another name", &own, &[&own]).name("example.org").refused(EVERY, Code::NameMismatch);
     case("trusted, too late", &own, &[&own]).at(40_000_000_000).refused(EVERY, Code::Expired);
     let leaf = root.leaf(|_| {});
-    case("a leaf that is trusted itself", &leaf, &[&leaf]).valid(EVERY).as_openssl(true);
+    case("a leaf that is trusted itself", &leaf, &[&leaf]).valid(EVERY).agrees_with_openssl(true);
     let ica = root.intermediate(|_| {});
-    case("an intermediate as anchor", &ica.leaf(|_| {}), &[&ica]).valid(EVERY).as_openssl(true);
+    case("an intermediate as anchor", &ica.leaf(|_| {}), &[&ica]).valid(EVERY).agrees_with_openssl(true);
     case("the root among the intermediates", &ica.leaf(|_| {}), &[&root])
         .via(&[&root, &ica, &ica])
         .valid(EVERY);

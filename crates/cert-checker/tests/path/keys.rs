@@ -82,7 +82,7 @@ fn carried(id: &'static str, key: &Key) -> Case {
 fn rsa_sizes_and_digests() {
     for digest in ["sha256", "sha384", "sha512", "sha224"] {
         let key = rsa("2048", digest);
-        signed_by("RSA 2048", &key).valid(EVERY).as_openssl(false);
+        signed_by("RSA 2048", &key).valid(EVERY).agrees_with_openssl(false);
         forged("RSA 2048, forged", &key);
     }
     let odd = rsa("2052", "sha256");
@@ -126,7 +126,7 @@ fn rsa_pss() {
     let with = |algorithm, digest: &'static [&'static str]| made(&kind, algorithm, digest);
     let key =
         with(pss(1, 32), &["-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"]);
-    signed_by("PSS", &key).valid(EVERY).as_openssl(false);
+    signed_by("PSS", &key).valid(EVERY).agrees_with_openssl(false);
     forged("PSS, forged", &key);
     let key =
         with(pss(3, 20), &["-sha512", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:20"]);
@@ -157,7 +157,7 @@ fn curves() {
         ("P-521", &["-sha224"], 1),
     ] {
         let key = ec(curve, digest, last);
-        signed_by("ECDSA", &key).valid(EVERY).as_openssl(false);
+        signed_by("ECDSA", &key).valid(EVERY).agrees_with_openssl(false);
         forged("ECDSA, forged", &key);
     }
     let small = ec("P-192", &["-sha256"], 2);
@@ -180,7 +180,7 @@ fn explicit_curves() {
 #[test]
 fn edwards_and_dsa() {
     let key = made(&["-algorithm", "ED25519"], seq(&[oid("1.3.101.112")]), &[]);
-    signed_by("Ed25519", &key).valid(EVERY).as_openssl(false);
+    signed_by("Ed25519", &key).valid(EVERY).agrees_with_openssl(false);
     forged("Ed25519, forged", &key);
     let key = made(&["-algorithm", "ED448"], seq(&[oid("1.3.101.113")]), &[]);
     signed_by("Ed448", &key)

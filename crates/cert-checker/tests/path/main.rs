@@ -15,4 +15,5 @@ mod shape;
 mod soak;
 mod usage;
 mod validity;
+mod verb;
 mod web;

@@ -17,10 +17,10 @@ fn named(id: &'static str, names: &[Vec<u8>], asked: &str) -> Case {
 #[test]
 fn hosts() {
     let fits = |id, given: &str, asked: &str| {
-        named(id, &[dns(given)], asked).valid(EVERY).as_openssl(true);
+        named(id, &[dns(given)], asked).valid(EVERY).agrees_with_openssl(true);
     };
     let not = |id, given: &str, asked: &str| {
-        named(id, &[dns(given)], asked).refused(EVERY, Code::NameMismatch).as_openssl(true);
+        named(id, &[dns(given)], asked).refused(EVERY, Code::NameMismatch).agrees_with_openssl(true);
     };
     fits("webpki::san::exact-dns-san", "example.com", "example.com");
     fits("without regard to case", "Example.COM", "eXample.com");
@@ -85,11 +85,11 @@ fn addresses() {
     let v6 = "2001:db8::1".parse::<std::net::Ipv6Addr>().expect("an address").octets();
     named("webpki::san::exact-localhost-ip-san", &[ip(&[127, 0, 0, 1])], "127.0.0.1")
         .valid(EVERY)
-        .as_openssl(true);
-    named("IPv6", &[ip(&v6)], "2001:0db8:0:0::1").valid(EVERY).as_openssl(true);
+        .agrees_with_openssl(true);
+    named("IPv6", &[ip(&v6)], "2001:0db8:0:0::1").valid(EVERY).agrees_with_openssl(true);
     named("another address", &[ip(&[127, 0, 0, 1])], "127.0.0.2")
         .refused(EVERY, Code::NameMismatch)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     named("an address as dNSName", &[dns("127.0.0.1")], "127.0.0.1").refused(EVERY, Code::NameMismatch);
     named("IPv4 inside of IPv6", &[ip(&v6)], "127.0.0.1").refused(EVERY, Code::NameMismatch);
     named("five bytes", &[ip(&[127, 0, 0, 1, 0]), dns("example.com")], "example.com")

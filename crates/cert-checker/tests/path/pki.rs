@@ -127,7 +127,7 @@ impl Spec {
         self
     }
 
-    pub(crate) fn from_to(&mut self, begin: &str, end: &str) -> &mut Spec {
+    pub(crate) fn lasting(&mut self, begin: &str, end: &str) -> &mut Spec {
         self.not_before = time(begin);
         self.not_after = time(end);
         self
@@ -195,7 +195,7 @@ pub(crate) fn san(all: &[Vec<u8>]) -> Vec<u8> {
 pub(crate) fn nc(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
     let list = |tag, all: &[Vec<u8>]| match all.is_empty() {
         true => vec![],
-        false => tlv(tag, &all.iter().map(|n| seq(&[n.clone()])).collect::<Vec<_>>().concat()),
+        false => tlv(tag, &all.iter().map(|n| seq(std::slice::from_ref(n))).collect::<Vec<_>>().concat()),
     };
     seq(&[list(0xa0, permitted), list(0xa1, excluded)])
 }

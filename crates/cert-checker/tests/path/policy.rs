@@ -53,7 +53,7 @@ fn none_is_needed_unless_asked_for() {
         &[ONE],
     )
     .valid(EVERY);
-    path("no policy anywhere", |_| {}, |_| {}, &[]).valid(EVERY).as_openssl(true);
+    path("no policy anywhere", |_| {}, |_| {}, &[]).valid(EVERY).agrees_with_openssl(true);
     path(
         "different ones",
         |s| {
@@ -73,25 +73,27 @@ fn an_explicit_policy() {
     let one = |s: &mut Spec| {
         s.put(POLICIES, false, states(&[ONE]));
     };
-    path("PKITS 4.9.2 kept", asks, one, &[ONE]).valid(EVERY).as_openssl(true);
-    path("the leaf has none", asks, one, &[]).refused(EVERY, Code::Policy).as_openssl(true);
-    path("the leaf has another", asks, one, &[TWO]).refused(EVERY, Code::Policy).as_openssl(true);
-    path("an issuer has none", asks, |_| {}, &[ONE]).refused(EVERY, Code::Policy).as_openssl(true);
+    path("PKITS 4.9.2 kept", asks, one, &[ONE]).valid(EVERY).agrees_with_openssl(true);
+    path("the leaf has none", asks, one, &[]).refused(EVERY, Code::Policy).agrees_with_openssl(true);
+    path("the leaf has another", asks, one, &[TWO]).refused(EVERY, Code::Policy).agrees_with_openssl(true);
+    path("an issuer has none", asks, |_| {}, &[ONE]).refused(EVERY, Code::Policy).agrees_with_openssl(true);
     let any = |s: &mut Spec| {
         s.put(POLICIES, false, states(&[ANY]));
     };
-    path("any policy between", asks, any, &[ONE]).valid(EVERY).as_openssl(true);
-    path("any policy, another leaf", asks, any, &[TWO]).refused(EVERY, Code::Policy).as_openssl(true);
+    path("any policy between", asks, any, &[ONE]).valid(EVERY).agrees_with_openssl(true);
+    path("any policy, another leaf", asks, any, &[TWO])
+        .refused(EVERY, Code::Policy)
+        .agrees_with_openssl(true);
     let late = |s: &mut Spec| {
         s.put(LIMITS, true, explicit(3));
     };
-    path("PKITS 4.9.1 asked for below the leaf", late, |_| {}, &[]).valid(EVERY).as_openssl(true);
+    path("PKITS 4.9.1 asked for below the leaf", late, |_| {}, &[]).valid(EVERY).agrees_with_openssl(true);
     let soon = |s: &mut Spec| {
         s.put(LIMITS, true, explicit(2));
     };
     path("PKITS 4.9.3 asked for at the leaf", soon, |_| {}, &[])
         .refused(EVERY, Code::Policy)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
 }
 
 #[test]
@@ -100,11 +102,11 @@ fn the_leaf_may_ask_itself() {
     let leaf = root.leaf(|s| {
         s.put(LIMITS, true, explicit(0));
     });
-    case("at the leaf", &leaf, &[&root]).refused(EVERY, Code::Policy).as_openssl(true);
+    case("at the leaf", &leaf, &[&root]).refused(EVERY, Code::Policy).agrees_with_openssl(true);
     let leaf = root.leaf(|s| {
         s.put(LIMITS, true, explicit(0)).put(POLICIES, false, states(&[ONE]));
     });
-    case("at the leaf, with a policy", &leaf, &[&root]).valid(EVERY).as_openssl(true);
+    case("at the leaf, with a policy", &leaf, &[&root]).valid(EVERY).agrees_with_openssl(true);
 }
 
 #[test]
@@ -120,13 +122,13 @@ fn mappings() {
     let lower = |s: &mut Spec| {
         s.put(POLICIES, false, states(&[ONE])).put(MAPPINGS, true, mapping(ONE, TWO));
     };
-    path("PKITS 4.10.1 mapped", maps(false), lower, &[TWO]).valid(EVERY).as_openssl(true);
+    path("PKITS 4.10.1 mapped", maps(false), lower, &[TWO]).valid(EVERY).agrees_with_openssl(true);
     path("PKITS 4.10.1 not by its old name", maps(false), lower, &[ONE])
         .refused(EVERY, Code::Policy)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     path("PKITS 4.11.1 mapping inhibited", maps(true), lower, &[TWO])
         .refused(EVERY, Code::Policy)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     for (from, to) in [(ANY, ONE), (ONE, ANY)] {
         let any = |s: &mut Spec| {
             s.put(POLICIES, false, states(&[ONE])).put(MAPPINGS, true, mapping(from, to));
@@ -153,11 +155,11 @@ fn any_policy_can_be_inhibited() {
     let any = |s: &mut Spec| {
         s.put(POLICIES, false, states(&[ANY]));
     };
-    path("PKITS 4.12.1 at once", asks(0), any, &[ONE]).refused(EVERY, Code::Policy).as_openssl(true);
-    path("PKITS 4.12.2 one later", asks(1), any, &[ONE]).valid(EVERY).as_openssl(true);
+    path("PKITS 4.12.1 at once", asks(0), any, &[ONE]).refused(EVERY, Code::Policy).agrees_with_openssl(true);
+    path("PKITS 4.12.2 one later", asks(1), any, &[ONE]).valid(EVERY).agrees_with_openssl(true);
     path("PKITS 4.12.3 one later, the leaf", asks(1), any, &[ANY])
         .refused(EVERY, Code::Policy)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
 }
 
 #[test]

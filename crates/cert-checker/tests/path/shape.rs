@@ -8,22 +8,22 @@ use cert_checker::path::{Code, Profile};
 #[test]
 fn the_plain_chain_is_valid() {
     let root = plain_root();
-    case("webpki::san::exact-dns-san", &root.leaf(|_| {}), &[&root]).valid(EVERY).as_openssl(true);
+    case("webpki::san::exact-dns-san", &root.leaf(|_| {}), &[&root]).valid(EVERY).agrees_with_openssl(true);
     let ica = root.intermediate(|_| {});
     let leaf = ica.leaf(|_| {});
-    case("through an intermediate", &leaf, &[&root]).via(&[&ica]).valid(EVERY).as_openssl(true);
+    case("through an intermediate", &leaf, &[&root]).via(&[&ica]).valid(EVERY).agrees_with_openssl(true);
     case("rfc5280::root-and-intermediate-swapped", &leaf, &[&ica])
         .via(&[&root])
         .valid(EVERY)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     case("webpki::cryptographydotio-chain-missing-intermediate", &leaf, &[&root])
         .refused(EVERY, Code::UnknownIssuer)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     let stranger = crate::pki::root(|s| s.subject = name("CN=unrelated"));
     case("rfc5280::chain-untrusted-root", &leaf, &[&stranger])
         .via(&[&root, &ica])
         .refused(EVERY, Code::UnknownIssuer)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     case("no root at all", &leaf, &[]).via(&[&root, &ica]).refused(EVERY, Code::UnknownIssuer);
 }
 
@@ -98,7 +98,7 @@ fn subjects_and_issuers() {
     };
     case("rfc5280::san::noncritical-with-empty-subject", &bare(false), &[&root])
         .refused(STRICT, Code::AltName);
-    case("critical with an empty subject", &bare(true), &[&root]).valid(EVERY).as_openssl(true);
+    case("critical with an empty subject", &bare(true), &[&root]).valid(EVERY).agrees_with_openssl(true);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn names_are_compared_as_rfc_5280_says() {
     let leaf = root.leaf(|s| s.issuer = name("O=some company ,CN=ROOT"));
     case("PKITS 4.3.3 case and blanks", &leaf, &[&root]).valid(EVERY);
     let order = root.leaf(|s| s.issuer = name("CN=Root,O=Some Company"));
-    case("PKITS 4.3.2 order", &order, &[&root]).refused(EVERY, Code::UnknownIssuer).as_openssl(true);
+    case("PKITS 4.3.2 order", &order, &[&root]).refused(EVERY, Code::UnknownIssuer).agrees_with_openssl(true);
 }
 
 #[test]
@@ -124,25 +124,27 @@ fn unknown_and_double_extensions() {
     let root = plain_root();
     case("rfc5280::unknown-critical-extension-ee", &root.leaf(odd), &[&root])
         .refused(EVERY, Code::UnknownCritical)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     let ica = root.intermediate(odd);
     case("rfc5280::unknown-critical-extension-intermediate", &ica.leaf(|_| {}), &[&root])
         .via(&[&ica])
         .refused(EVERY, Code::UnknownCritical)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     let bad_root = crate::pki::root(odd);
     case("rfc5280::unknown-critical-extension-root", &bad_root.leaf(|_| {}), &[&bad_root])
         .refused(EVERY, Code::UnknownCritical);
     let harmless = root.leaf(|s| {
         s.put(PRIVATE, false, vec![4, 0]);
     });
-    case("unknown and not critical", &harmless, &[&root]).valid(EVERY).as_openssl(true);
+    case("unknown and not critical", &harmless, &[&root]).valid(EVERY).agrees_with_openssl(true);
     let twice = root.leaf(|s| s.extensions.push((SAN.into(), false, san(&[dns("example.com")]))));
     case("rfc5280::duplicate-extensions", &twice, &[&root]).refused(EVERY, Code::DuplicateExtension);
     let poison = root.leaf(|s| {
         s.put("1.3.6.1.4.1.11129.2.4.3", true, null());
     });
-    case("a precertificate", &poison, &[&root]).refused(EVERY, Code::UnknownCritical).as_openssl(true);
+    case("a precertificate", &poison, &[&root])
+        .refused(EVERY, Code::UnknownCritical)
+        .agrees_with_openssl(true);
 }
 
 #[test]
@@ -151,7 +153,7 @@ fn key_identifiers() {
     let root = plain_root();
     case("rfc5280::aki::self-signed-root-missing-aki", &root.leaf(|_| {}), &[&root])
         .valid(EVERY)
-        .as_openssl(true);
+        .agrees_with_openssl(true);
     case(
         "rfc5280::aki::leaf-missing-aki",
         &root.leaf(|s| {

@@ -21,8 +21,12 @@ const RFC: &[Profile] = &[Profile::Rfc5280, Profile::Basic];
 
 #[test]
 fn servers() {
-    leaf_with("rfc5280::eku::ee-wrong-eku", &[CLIENT]).refused(EVERY, Code::NotForPurpose).as_openssl(true);
-    leaf_with("webpki::eku::ee-serverauth-with-additional", &[SERVER, CLIENT]).valid(EVERY).as_openssl(true);
+    leaf_with("rfc5280::eku::ee-wrong-eku", &[CLIENT])
+        .refused(EVERY, Code::NotForPurpose)
+        .agrees_with_openssl(true);
+    leaf_with("webpki::eku::ee-serverauth-with-additional", &[SERVER, CLIENT])
+        .valid(EVERY)
+        .agrees_with_openssl(true);
     leaf_with("anyExtendedKeyUsage alone", &[ANY_EKU]).valid(RFC).refused(WEB, Code::ExtendedKeyUsage);
     leaf_with("webpki::eku::ee-precertificate-only", &["1.3.6.1.4.1.11129.2.4.4"])
         .refused(EVERY, Code::NotForPurpose);
@@ -50,7 +54,7 @@ fn servers() {
     )
     .valid(&[Profile::Both, Profile::Rfc5280, Profile::Basic])
     .refused(&[Profile::Webpki], Code::ExtendedKeyUsage)
-    .as_openssl(true);
+    .agrees_with_openssl(true);
     leaf_with("rfc5280::eku::ee-eku-empty", &[]).refused(EVERY, Code::Malformed);
 }
 
@@ -74,9 +78,9 @@ fn issuers_limit_what_is_below() {
         });
         case(id, &ica.leaf(|_| {}), &[&root]).via(&[&ica])
     };
-    through("an issuer for servers", &[SERVER]).valid(EVERY).as_openssl(true);
+    through("an issuer for servers", &[SERVER]).valid(EVERY).agrees_with_openssl(true);
     through("an issuer for all", &[ANY_EKU]).valid(EVERY);
-    through("an issuer for clients", &[CLIENT]).refused(EVERY, Code::NotForPurpose).as_openssl(true);
+    through("an issuer for clients", &[CLIENT]).refused(EVERY, Code::NotForPurpose).agrees_with_openssl(true);
     let bound = crate::pki::root(|s| {
         s.put(EKU, false, eku(&[SERVER]));
     });
