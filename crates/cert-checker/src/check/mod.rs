@@ -12,7 +12,7 @@ mod stored;
 use crate::cli::{Check, Reach};
 use crate::facts::{Cert, Moment};
 use crate::finding::Finding;
-use crate::judge::{Roots, Rules};
+use crate::judge::{Roots, Rules, Wanted};
 use crate::net::deadline::Deadline;
 use crate::settings;
 use crate::store::pem;
@@ -165,6 +165,7 @@ fn roots(target: &Target) -> Result<Roots> {
 
 fn job<'t>(args: &Check, target: &'t Target, roots: Arc<Roots>) -> Result<Job<'t>> {
     let wishes = &target.wishes;
+    named(target)?;
     let rules = Rules {
         thresholds: Thresholds::new(wishes.warning, wishes.critical)?,
         pins: wishes.pins(),
@@ -180,6 +181,18 @@ fn job<'t>(args: &Check, target: &'t Target, roots: Arc<Roots>) -> Result<Job<'t
         Reach::Critical => Severity::Critical,
     };
     Ok(Job { target, rules, roots, at: Moment::of(args.at.now()), reach, identity, own, password })
+}
+
+/// A name that cannot be asked for would never be missed.
+fn named(target: &Target) -> Result<()> {
+    let hosts: Vec<&str> = match &target.what {
+        What::Served(endpoint) => vec![&endpoint.host],
+        What::Pair(_, endpoints) => endpoints.iter().map(|e| e.host.as_str()).collect(),
+        What::Stored(_) | What::Discovered(_) => Vec::new(),
+    };
+    let names = [target.wishes.name.as_deref(), target.wishes.sni.as_deref()];
+    let bad = hosts.into_iter().chain(names.into_iter().flatten()).find_map(|n| Wanted::read(n).err());
+    bad.map_or(Ok(()), |why| Err(Error::usage(format!("target {:?}: {why}", target.text))))
 }
 
 fn identity_of(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {

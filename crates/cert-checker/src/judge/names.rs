@@ -25,7 +25,10 @@ impl Wanted {
         if let Ok(ip) = unzoned.parse() {
             return Ok(Wanted::Ip(ip));
         }
-        let name = idna::domain_to_ascii(text).map_err(|_| format!("{text:?} is no host name"))?;
+        // Not every name in use is one of IDNA's: what is ASCII already is asked for as it stands.
+        let ascii = || text.is_ascii().then(|| text.to_ascii_lowercase());
+        let name = idna::domain_to_ascii(text).ok().or_else(ascii);
+        let name = name.ok_or_else(|| format!("{text:?} is no host name"))?;
         let name = name.strip_suffix('.').unwrap_or(&name);
         let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         match !name.is_empty() && name.len() <= 253 && name.chars().all(fine) {

@@ -5,7 +5,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -101,7 +101,10 @@ impl Collector {
     /// The handshake goes on: what was shown is worth knowing, and nothing secret is ever sent.
     fn judged(&self, proof: Result<HandshakeSignatureValid, Error>) -> HandshakeSignatureValid {
         proof.unwrap_or_else(|e| {
-            self.shown().unproven = Some(e.to_string());
+            // What else is said there is about the certificate's form, or a scheme of old that is not known here.
+            if e == Error::InvalidCertificate(CertificateError::BadSignature) {
+                self.shown().unproven = Some(e.to_string());
+            }
             HandshakeSignatureValid::assertion()
         })
     }

@@ -21,8 +21,7 @@ pub(crate) fn resolve(host: &str, port: u16, deadline: Deadline) -> Result<Vec<S
         let found = format!("[{host}]:{port}").to_socket_addrs();
         return found.map(Iterator::collect).map_err(|e| Trouble::new("dns-failed", e.to_string()));
     }
-    let name = idna::domain_to_ascii(host)
-        .map_err(|_| Trouble::new("dns-not-found", format!("{host:?} is no host name")))?;
+    let name = idna::domain_to_ascii(host).unwrap_or_else(|_| host.to_string());
     look_up(name, port, deadline)
 }
 

@@ -95,20 +95,19 @@ fn changes_are_told_once() {
     let (one, two) = (Wish::authority("One").root(), Wish::authority("Two").root());
     let first = Wish::server(&["a.example", "b.example"]).signed_by(&one);
     let then = Wish::server(&["a.example"]).between(-DAY, 80 * DAY).signed_by(&two);
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-    let listen = |made: &crate::mint::Made, more: &[&[u8]]| {
-        let config =
-            std::sync::Arc::new(server::config(&server::chain(made, more), made, rustls::ALL_VERSIONS));
-        Server::listen(&format!("127.0.0.1:{port}"), move |s| server::handshake(&config, s))
+    let configured = |made: &crate::mint::Made, more: &[&[u8]]| {
+        std::sync::Arc::new(server::config(&server::chain(made, more), made, rustls::ALL_VERSIONS))
     };
-    let target = format!("127.0.0.1:{port}");
-    let said = || world.check(&[&target, "--any-issuer"]).findings();
-    let server = listen(&first, &[&one.der]);
-    assert_eq!((said(), said()), (vec![], vec![]));
-    drop(server);
-    let server = testkit::until("the port is free", Duration::from_secs(10), || {
-        std::panic::catch_unwind(|| listen(&then, &[])).map_err(|_| "taken".to_string())
+    let present = std::sync::Arc::new(std::sync::Mutex::new(configured(&first, &[&one.der])));
+    let shown = std::sync::Arc::clone(&present);
+    let server = Server::start(move |stream| {
+        let config = std::sync::Arc::clone(&shown.lock().expect("whole"));
+        server::handshake(&config, stream);
     });
+    let target = server.target();
+    let said = || world.check(&[&target, "--any-issuer"]).findings();
+    assert_eq!((said(), said()), (vec![], vec![]));
+    *present.lock().expect("whole") = configured(&then, &[]);
     let told = ["changed-chain ok", "changed-issuer ok", "changed-key ok", "changed-names ok"];
     assert_eq!(said(), told, "O7");
     assert_eq!(said(), [""; 0], "O7: once");
@@ -181,11 +180,12 @@ fn simulated_lives() {
     };
     for life in [hour, 6 * hour, DAY, 160 * hour, 47 * DAY, 90 * DAY, 398 * DAY, 3650 * DAY] {
         let made = Wish::server(&[]).between(0, life).self_signed();
-        world.file("x.pem", pem(&[&made.der]));
+        let file = format!("./x{life}.pem");
+        world.file(&file, pem(&[&made.der]));
         let step = life / 20;
         let said = |n: i64| {
             world
-                .run(&["check", "--json", "--any-issuer", "./x.pem", "--at", &seconds(NOW + n * step)])
+                .run(&["check", "--json", "--any-issuer", &file, "--at", &seconds(NOW + n * step)])
                 .findings()
         };
         // 2/3 of 20 looks.
@@ -200,7 +200,7 @@ fn simulated_lives() {
                 "check",
                 "--json",
                 "--any-issuer",
-                "./x.pem",
+                &file,
                 "--at",
                 &seconds(NOW + life - 24 * DAY),
             ]);

@@ -106,7 +106,8 @@ impl World {
 
     /// `check` at [`AT`] with JSON.
     pub(crate) fn check(&self, args: &[&str]) -> Ran {
-        self.run(&[&["check", "--json", "--at", AT], args].concat())
+        let at: &[&str] = if args.contains(&"--at") { &[] } else { &["--at", AT] };
+        self.run(&[&["check", "--json"], at, args].concat())
     }
 }
 
