@@ -87,7 +87,12 @@ fn hardening(text: &str) -> String {
 
 /// With programs that are on this machine: verify looks whether they can be run.
 fn runnable(unit: &Path) -> String {
-    let programs = ["/usr/bin/cert-checker", "/usr/bin/pg-backup", "/usr/bin/user-audit", "/usr/lib/toban/notify-failure"];
+    let programs = [
+        "/usr/bin/cert-checker",
+        "/usr/bin/pg-backup",
+        "/usr/bin/user-audit",
+        "/usr/lib/toban/notify-failure",
+    ];
     programs.iter().fold(read(unit), |text, program| text.replace(program, "/bin/true"))
 }
 

@@ -83,7 +83,7 @@ fn neighbours(file: &Read, files: &[Read]) -> Vec<Cert> {
         None if beside.is_file() && beside != file.path => read::file(&beside, "").certs,
         None => Vec::new(),
     };
-    certs.into_iter().filter(|c| c.is_authority()).collect()
+    certs.into_iter().filter(Cert::is_authority).collect()
 }
 
 fn one(job: &Job<'_>, file: &Read, chain: Vec<Cert>, what: &str) -> Checked {

@@ -13,7 +13,7 @@ pub(super) fn as_sent(sent: &[Cert]) -> Vec<Finding> {
     for cert in sent {
         match distinct.contains(&cert) {
             true => {
-                found.push(Finding::warning("chain-duplicate", format!("{} is sent twice", cert.title())))
+                found.push(Finding::warning("chain-duplicate", format!("{} is sent twice", cert.title())));
             }
             false => distinct.push(cert),
         }
@@ -105,7 +105,8 @@ fn broken(sent: &[Cert], q: &Question<'_>, why: &[Reason]) -> Vec<Finding> {
         found.extend(crypto::key(cert, &cert.title()));
     }
     let top = top(sent);
-    let rooted = q.roots.issuer_of(top).is_some() || q.roots.holds(top);
+    // One that issued itself is a root of its own, whoever else has its name.
+    let rooted = q.roots.holds(top) || (!top.self_issued() && q.roots.issuer_of(top).is_some());
     if !rooted {
         found.push(unrooted(leaf, top, q.roots));
         return found;

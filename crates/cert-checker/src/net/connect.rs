@@ -31,7 +31,7 @@ fn look_up(name: String, port: u16, deadline: Deadline) -> Result<Vec<SocketAddr
     let asked = name.clone();
     let spawned = std::thread::Builder::new().stack_size(256 << 10).spawn(move || {
         let found = (asked.as_str(), port).to_socket_addrs();
-        let _ = tell.send(found.map(|all| all.collect::<BTreeSet<_>>()));
+        let _ = tell.send(found.map(Iterator::collect::<BTreeSet<_>>));
     });
     spawned.map_err(|e| Trouble::new("dns-failed", format!("look up {name}: {e}")))?;
     let left = deadline.left().map_err(|e| Trouble::of("look up the name", &e))?;

@@ -102,7 +102,7 @@ impl Stored {
                 let certs = archive.certs.iter().map(|bag| bag.cert.as_der());
                 self.certs.extend(certs.filter_map(|der| Cert::read(der).ok()));
                 // The leaf first: that one which the key in the store belongs to.
-                self.certs.sort_by_key(|c| c.is_authority());
+                self.certs.sort_by_key(Cert::is_authority);
             }
             Err(e) => {
                 let says = format!("{}: PKCS#12: {e}", path.display());

@@ -33,6 +33,7 @@ impl Rows {
         self.push(id, leaf, more, args, said);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a row has so many columns")]
     fn push(
         &mut self,
         id: &'static str,

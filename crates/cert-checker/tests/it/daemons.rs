@@ -242,6 +242,7 @@ fn matrix(scheme: &str, daemon: &Daemon, world: &World, life: &Life, reload: &dy
     steps(scheme, daemon.port, dir, world, life, reload, &|chain, key| put(dir, chain, key));
 }
 
+#[expect(clippy::too_many_arguments, reason = "each server is reloaded and renewed in its own way")]
 fn steps(
     scheme: &str,
     port: u16,

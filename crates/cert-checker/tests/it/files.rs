@@ -41,7 +41,7 @@ fn pem_as_it_is_found() {
     let disk = Disk::new();
     let full = disk.full();
     let labelled = full.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
-    let corrupt = format!("{}-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", full);
+    let corrupt = format!("{full}-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n");
     let cases: [(&str, String, &[&str]); 7] = [
         ("S1 one", pem(&[&disk.leaf.der]), &["chain-incomplete critical"]),
         ("S1 many", full.clone(), &[]),

@@ -43,7 +43,7 @@ fn one_version_only() {
         let (said, records) = bench.said(&server.target(), &[]);
         assert_eq!(said, [""; 0], "{records:?}");
         let spoken = records[0]["connection"]["version"].as_str().expect("a version");
-        assert_eq!(spoken.replace("TLSv", "TLSv").replace('.', "_"), format!("{:?}", version.version));
+        assert_eq!(spoken.replace('.', "_"), format!("{:?}", version.version));
     }
 }
 
