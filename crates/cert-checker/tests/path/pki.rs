@@ -73,6 +73,7 @@ impl Key {
 }
 
 /// Everything of a certificate that a test may bend.
+#[derive(Clone)]
 pub(crate) struct Spec {
     pub(crate) version: Vec<u8>,
     pub(crate) serial: Vec<u8>,
@@ -236,30 +237,13 @@ pub(crate) fn plain_root() -> Pair {
 
 fn finish(spec: &Spec, signer: &Key) -> Pair {
     // An empty value says: without this extension.
-    let kept = spec.extensions.iter().filter(|(_, _, value)| !value.is_empty()).cloned().collect();
-    let spec = Spec { extensions: kept, key: spec.key.clone(), ..spec.copy() };
+    let mut spec = spec.clone();
+    spec.extensions.retain(|(_, _, value)| !value.is_empty());
     Pair {
         der: spec.signed_by(signer),
         key: spec.key.clone(),
         subject: spec.subject.clone(),
         serial: spec.serial.clone(),
-    }
-}
-
-impl Spec {
-    fn copy(&self) -> Spec {
-        Spec {
-            version: self.version.clone(),
-            serial: self.serial.clone(),
-            issuer: self.issuer.clone(),
-            subject: self.subject.clone(),
-            not_before: self.not_before.clone(),
-            not_after: self.not_after.clone(),
-            key: self.key.clone(),
-            inner_algorithm: self.inner_algorithm.clone(),
-            extensions: self.extensions.clone(),
-            break_signature: self.break_signature,
-        }
     }
 }
 

@@ -146,7 +146,7 @@ fn what_is_asked_wrongly_is_2() {
         vec!["--trust", "-", "-"],
         vec![],
     ] {
-        let ran = files.verify(&args);
+        let ran = files.fed(&args, &files.leaf);
         assert_eq!(ran.status, Some(2), "{args:?}: {ran:?}");
     }
 }
