@@ -11,8 +11,9 @@ pub(crate) struct Hello<'a> {
     pub(crate) sni: Option<&'a str>,
 }
 
-/// Groups in TLS's registry: x25519, P-256, P-384, P-521, and the finite fields.
-const GROUPS: [u16; 7] = [29, 23, 24, 25, 256, 257, 258];
+/// Groups in TLS's registry: x25519, P-256, P-384, P-521, the finite fields; then curves that only old servers use, so
+/// that they show their certificate: P-192, P-224, secp256k1, brainpool's, x448.
+const GROUPS: [u16; 14] = [29, 23, 24, 25, 256, 257, 258, 19, 21, 22, 26, 27, 28, 30];
 /// RSA, RSA-PSS, ECDSA and DSA with every hash from SHA-512 to MD5, and the Edwards curves.
 const SIGNATURES: [u16; 21] = [
     0x0804, 0x0805, 0x0806, 0x0809, 0x080a, 0x080b, 0x0401, 0x0501, 0x0601, 0x0403, 0x0503, 0x0603, 0x0807,
