@@ -44,6 +44,7 @@ fn timers_fire_when_their_description_says() {
         ("pg-backup-check", "*-*-* *:45:00"),
         ("pg-backup-verify", "Sun *-*-* 06:30:00"),
         ("wal-shipper-check", "*-*-* *:00/5:00"),
+        ("cert-checker", "*-*-* 06:00:00"),
         ("user-audit-app", "*-*-01 07:00:00"),
         ("user-audit-roles", "*-*-01 07:15:00"),
     ];
@@ -88,7 +89,9 @@ fn hardening(text: &str) -> String {
 /// With programs that are on this machine: verify looks whether they can be run.
 fn runnable(unit: &Path) -> String {
     let programs = [
+        "/usr/bin/cert-checker",
         "/usr/bin/pg-backup",
+        "/usr/bin/sqlite-to-pg",
         "/usr/bin/user-audit",
         "/usr/bin/wal-shipper",
         "/usr/lib/toban/notify-failure",

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod backup;
+mod certs;
 mod dump;
 
 use crate::scratch::Scratch;
@@ -22,6 +23,8 @@ enum What {
     Dump(dump::Args),
     /// user-audit app on a million accounts, beside the SQL script that it replaces
     Accounts(accounts::Args),
+    /// cert-checker on a thousand targets, beside ssl-cert-check and check_http
+    Certs(certs::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -29,6 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Backup(args) => backup::run(args),
         What::Dump(args) => dump::run(args),
         What::Accounts(args) => accounts::run(args),
+        What::Certs(args) => certs::run(args),
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Config {
     pub notify: NotifyConfig,
     /// `[audit]`: user-audit's own section, which it reads itself.
     pub audit: Option<toml::Table>,
+    /// `[certs]`: cert-checker's own section, which it reads itself.
+    pub certs: Option<toml::Table>,
     /// Folder of node_exporter's textfile collector; no metrics are written without it.
     pub textfile_dir: Option<PathBuf>,
 }

@@ -106,7 +106,7 @@ impl<'a> Out<'a> {
                 let tagged = Tagged { schema: R::SCHEMA, record };
                 let line =
                     serde_json::to_string(&tagged).doing(|| format!("write a {} record", R::SCHEMA))?;
-                self.line(&line)
+                self.line(&escape_json(&line))
             }
         }
     }
@@ -170,6 +170,15 @@ pub fn escape(cell: &str) -> String {
     cell.chars().flat_map(|c| if bad(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
+/// The control characters from U+007F to U+009F, which JSON allows and terminals obey.
+fn escape_json(line: &str) -> String {
+    if !line.chars().any(char::is_control) {
+        return line.to_string();
+    }
+    let one = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    line.chars().map(one).collect()
+}
+
 fn render(head: &[&str], rows: &[Vec<String>]) -> String {
     let titles: Vec<String> = head.iter().map(|h| h.to_uppercase()).collect();
     let width = |i: usize| rows.iter().chain([&titles]).map(|r| r[i].chars().count()).max().unwrap_or(0);
@@ -210,6 +219,16 @@ mod tests {
         fn cells(&self) -> Vec<String> {
             vec![self.name.into(), self.lives.to_string()]
         }
+    }
+
+    #[test]
+    fn no_control_character_gets_through_json() {
+        let mut sink = Vec::new();
+        let mut out = Out::new(Box::new(&mut sink), Format::Json);
+        out.emit(&Cat { name: "a\u{9b}31m\u{7f}\n", lives: 9 }).expect("emit");
+        drop(out);
+        let text = String::from_utf8(sink).expect("UTF-8");
+        assert!(text.contains(r"a\u009b31m\u007f\n"), "{text}");
     }
 
     fn written(format: Format) -> String {

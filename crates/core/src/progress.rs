@@ -14,9 +14,13 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 pub struct Progress {
     what: String,
     total: Option<u64>,
+    line: Line,
     done: AtomicU64,
     view: View,
 }
+
+/// What systemd hears: of what, how much is done, of how much.
+type Line = fn(&str, u64, Option<u64>) -> String;
 
 enum View {
     Bar(ProgressBar),
@@ -28,14 +32,29 @@ impl Progress {
     /// Shows `what` (`dump app`) as a bar with rate and, when `total` bytes are known, the time left, if stderr is a
     /// terminal and it is not `quiet`; otherwise tells systemd every few seconds.
     pub fn bytes(what: &str, total: Option<u64>, quiet: bool) -> Progress {
-        let bar = !quiet && std::io::stderr().is_terminal();
-        let view =
-            if bar { View::Bar(bar_of(what, total)) } else { View::Status(Mutex::new(Instant::now())) };
-        run::status(what);
-        Progress { what: what.to_string(), total, done: AtomicU64::new(0), view }
+        let template = match total {
+            Some(_) => "{msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
+            None => "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec} {elapsed}",
+        };
+        Progress::of(what, (total, line), template, quiet)
     }
 
-    /// `n` more bytes are done.
+    /// The same for work in `total` things.
+    pub fn items(what: &str, total: u64, quiet: bool) -> Progress {
+        Progress::of(what, (Some(total), items_line), "{msg} [{wide_bar}] {pos}/{len} {eta}", quiet)
+    }
+
+    fn of(what: &str, (total, line): (Option<u64>, Line), template: &str, quiet: bool) -> Progress {
+        let bar = !quiet && std::io::stderr().is_terminal();
+        let view = match bar {
+            true => View::Bar(bar_of(what, total, template)),
+            false => View::Status(Mutex::new(Instant::now())),
+        };
+        run::status(what);
+        Progress { what: what.to_string(), total, line, done: AtomicU64::new(0), view }
+    }
+
+    /// `n` more are done.
     pub fn add(&self, n: u64) {
         let done = self.done.fetch_add(n, Ordering::Relaxed) + n;
         match &self.view {
@@ -54,7 +73,7 @@ impl Progress {
         let Ok(mut last) = last.try_lock() else { return };
         if last.elapsed() >= STATUS_EVERY {
             *last = Instant::now();
-            run::status(&line(&self.what, done, self.total));
+            run::status(&(self.line)(&self.what, done, self.total));
         }
     }
 }
@@ -82,15 +101,15 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-fn bar_of(what: &str, total: Option<u64>) -> ProgressBar {
-    let template = match total {
-        Some(_) => "{msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
-        None => "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec} {elapsed}",
-    };
-    let style = ProgressStyle::with_template(template).expect("the two templates above parse");
+fn bar_of(what: &str, total: Option<u64>, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("the three templates above parse");
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr()).with_style(style);
     bar.set_message(out::escape(what));
     bar
+}
+
+fn items_line(what: &str, done: u64, total: Option<u64>) -> String {
+    format!("{what}: {done} of {}", total.unwrap_or(done))
 }
 
 fn line(what: &str, done: u64, total: Option<u64>) -> String {
@@ -112,6 +131,7 @@ mod tests {
         assert_eq!(line("dump app", 1 << 20, Some(4 << 20)), "dump app: 1.0 MiB of 4.0 MiB (25 %)");
         assert_eq!(line("dump app", 10, None), "dump app: 10 B");
         assert_eq!(line("dump app", 10, Some(0)), "dump app: 10 B");
+        assert_eq!(items_line("check", 7, Some(9)), "check: 7 of 9");
     }
 
     #[test]

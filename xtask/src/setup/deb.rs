@@ -15,12 +15,33 @@ pub(super) struct Deb {
     proof: &'static str,
 }
 
-/// What the tests need.
-pub(super) const DEBS: &[Deb] = &[Deb {
-    dir: "pgbouncer",
-    packages: &["pgbouncer", "libc-ares2", "libevent-2.1-7"],
-    proof: "usr/sbin/pgbouncer",
-}];
+/// What the tests need: a pooler, and servers whose certificates are looked at. Each with the libraries that a plain
+/// system lacks.
+pub(super) const DEBS: &[Deb] = &[
+    Deb {
+        dir: "pgbouncer",
+        packages: &["pgbouncer", "libc-ares2", "libevent-2.1-7"],
+        proof: "usr/sbin/pgbouncer",
+    },
+    Deb {
+        dir: "daemons",
+        packages: &[
+            "nginx",
+            "postfix",
+            "dovecot-core",
+            "dovecot-imapd",
+            "dovecot-pop3d",
+            "slapd",
+            "mariadb-server-core",
+            "libexttextcat-2.0-0",
+            "liblua5.4-0",
+            "libltdl7",
+            "libodbc2",
+            "libwrap0",
+        ],
+        proof: "usr/sbin/mariadbd",
+    },
+];
 
 /// What a benchmark compares with.
 pub(super) const PGBACKREST: Deb =

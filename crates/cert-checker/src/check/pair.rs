@@ -1,0 +1,84 @@
+//! A file and what is being served: renewed on disk does not mean renewed.
+
+use super::Job;
+use super::report::Checked;
+use super::{served, stored};
+use crate::facts::{Cert, Moment, span};
+use crate::finding::Finding;
+use crate::target::Endpoint;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The file's certificates, what each endpoint serves, and whether they are the same.
+pub(crate) fn check(job: &Job<'_>, file: &str, endpoints: &[Endpoint]) -> Vec<Checked> {
+    let mut all = stored::check(job, file);
+    let modified = stored::read_all(job, file).0.iter().filter_map(|f| f.stored.modified).max();
+    let disk: Vec<Vec<Cert>> = all
+        .iter()
+        .map(|c| c.chain.clone())
+        .filter(|c| c.first().is_some_and(|l| !l.is_authority()))
+        .collect();
+    for endpoint in endpoints {
+        for mut seen in served::check(job, endpoint) {
+            let served = seen.chain.clone();
+            if !served.is_empty() && !disk.is_empty() {
+                seen.add(compare(&disk, &served, since(modified, job.at)).into_iter().collect());
+            }
+            all.push(seen);
+        }
+    }
+    all
+}
+
+/// What differs between the disk's chains and the one being served.
+fn compare(disk: &[Vec<Cert>], served: &[Cert], since: String) -> Option<Finding> {
+    let leaf = &served[0];
+    if let Some(same) = disk.iter().find(|d| d[0] == *leaf) {
+        return chain_differs(same, served);
+    }
+    // A server with an RSA and an ECDSA certificate is compared kind by kind.
+    let of_kind = disk.iter().find(|d| d[0].key.kind == leaf.key.kind);
+    let on_disk = &of_kind.or(disk.first())?[0];
+    let (ours, theirs) = (on_disk.not_before, leaf.not_before);
+    let dates = format!("valid from {ours} on disk, from {theirs} being served");
+    Some(match ours.cmp(&theirs) {
+        std::cmp::Ordering::Greater => {
+            let says = format!("renewed on disk{since}, and the old one is still being served: {dates}");
+            Finding::critical("not-served", says).advise("reload the service")
+        }
+        std::cmp::Ordering::Less => {
+            let says = format!("a newer certificate is being served than the one on disk: {dates}");
+            Finding::warning("served-newer", says).advise("does the service read another file?")
+        }
+        std::cmp::Ordering::Equal => {
+            let says = format!("{} is being served, {} is on disk", leaf.title(), on_disk.title());
+            Finding::critical("served-differs", says)
+                .advise("reload the service, or does it read another file?")
+        }
+    })
+}
+
+/// Roots do not count: servers leave them away, and the file may have them.
+fn chain_differs(disk: &[Cert], served: &[Cert]) -> Option<Finding> {
+    let core = |chain: &[Cert]| -> Vec<String> {
+        chain.iter().skip(1).filter(|c| !c.self_issued()).map(|c| c.sha256.clone()).collect()
+    };
+    let (ours, theirs) = (core(disk), core(served));
+    // A file with the leaf alone says nothing about the chain.
+    (disk.len() > 1 && ours != theirs).then(|| {
+        let says = format!(
+            "{} certificates on disk and {} being served behind the same first one",
+            ours.len(),
+            theirs.len()
+        );
+        Finding::warning("served-chain-differs", says).advise("reload the service")
+    })
+}
+
+fn since(modified: Option<SystemTime>, at: Moment) -> String {
+    let seconds = modified.and_then(|m| m.duration_since(UNIX_EPOCH).ok()).map(|d| d.as_secs());
+    let Some(written) = seconds.and_then(|s| i64::try_from(s).ok()).map(Moment) else { return String::new() };
+    match at.since(written) {
+        age if age > 0 => format!(" {} ago, on {written}", span(age)),
+        _ => format!(" on {written}"),
+    }
+}

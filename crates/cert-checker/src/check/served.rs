@@ -1,0 +1,278 @@
+//! A target on the network: all its addresses, all its kinds of certificate.
+
+use super::Job;
+use super::report::Checked;
+use crate::facts::Cert;
+use crate::finding::Finding;
+use crate::grade::{self, Grade, Graded, Hsts};
+use crate::judge::{self, Question, Wanted};
+use crate::net::collect;
+use crate::net::connect;
+use crate::net::http;
+use crate::net::probe::{self, Ask, Presented};
+use crate::net::survey::{self, Survey};
+use crate::net::trouble::Trouble;
+use crate::revocation;
+use crate::target::{Endpoint, Protocol, What};
+use std::net::SocketAddr;
+use toban_core::Severity;
+
+/// Every certificate that the endpoint shows, one record each; one for each address that shows none.
+pub(crate) fn check(job: &Job<'_>, endpoint: &Endpoint) -> Vec<Checked> {
+    let deadline = job.deadline();
+    let addresses = match addresses(job, endpoint, deadline) {
+        Ok(addresses) => addresses,
+        Err(trouble) => {
+            let finding = trouble.finding(job.reach);
+            return vec![Checked::nothing(&job.shown(endpoint), &endpoint.to_string(), finding)];
+        }
+    };
+    let name = job.target.wishes.sni.clone().or_else(|| job.target.wishes.name.clone());
+    let sni = sni(name.as_deref().unwrap_or(&endpoint.host));
+    let ask = Ask { endpoint, sni: sni.as_deref(), own: job.identity.clone(), deadline };
+    let mut all: Vec<Checked> = Vec::new();
+    match addresses.as_slice() {
+        [one] => all.extend(address(job, &ask, *one)),
+        many => std::thread::scope(|scope| {
+            let asked: Vec<_> = many.iter().map(|at| scope.spawn(|| address(job, &ask, *at))).collect();
+            all.extend(asked.into_iter().flat_map(|a| a.join().unwrap_or_default()));
+        }),
+    }
+    soften(&mut all);
+    all
+}
+
+fn addresses(
+    job: &Job<'_>,
+    endpoint: &Endpoint,
+    deadline: crate::net::deadline::Deadline,
+) -> Result<Vec<SocketAddr>, Trouble> {
+    let (host, port) = match &job.target.wishes.connect_to {
+        None => (endpoint.host.clone(), endpoint.port),
+        Some(to) => match to.parse::<SocketAddr>() {
+            Ok(at) => (at.ip().to_string(), at.port()),
+            Err(_) => match to.rsplit_once(':').and_then(|(h, p)| Some((h, p.parse().ok()?))) {
+                Some((host, port)) if !host.contains(':') => (host.to_string(), port),
+                _ => (to.trim_matches(['[', ']']).to_string(), endpoint.port),
+            },
+        },
+    };
+    connect::resolve(&host, port, deadline)
+}
+
+/// What goes into SNI: a host name, never an address.
+fn sni(name: &str) -> Option<String> {
+    match Wanted::read(name) {
+        Ok(Wanted::Host(host)) => Some(host),
+        _ => None,
+    }
+}
+
+/// One address: its certificate, and one of the other kind where it has one.
+fn address(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr) -> Vec<Checked> {
+    let first = match probe::certificate(ask, at, None) {
+        Ok(presented) => presented,
+        Err(trouble) => {
+            return vec![Checked::nothing(
+                &job.shown(ask.endpoint),
+                &at.to_string(),
+                trouble.finding(job.reach),
+            )];
+        }
+    };
+    let (legacy, first) = (first.legacy, one(job, ask, at, first));
+    let other = first.chain.first().and_then(|leaf| collect::other_kind(&leaf.key));
+    let second = other.filter(|_| !legacy).and_then(|kind| probe::certificate(ask, at, Some(kind)).ok());
+    let second = second.filter(|p| p.trouble.is_none()).map(|presented| one(job, ask, at, presented));
+    let second = second.filter(|s| s.chain.first() != first.chain.first());
+    let mut all: Vec<Checked> = std::iter::once(first).chain(second).collect();
+    if job.target.wishes.grade || job.target.wishes.hsts {
+        graded(job, ask, at, &mut all);
+    }
+    all
+}
+
+fn one(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, presented: Presented) -> Checked {
+    let (chain, unreadable) = read(&presented.shown.chain);
+    let mut checked = Checked::of(&job.shown(ask.endpoint), &at.to_string(), chain, job.at);
+    let wanted = wanted(job, ask.endpoint);
+    let question = Question { rules: &job.rules, roots: &job.roots, at: job.at, name: wanted.as_ref() };
+    let (trusted, found) = judge::judge(&checked.chain, &question);
+    checked.add(found);
+    checked.add(unreadable);
+    checked.add(transport(job, &presented));
+    let issuer = checked.chain.get(1).cloned().or_else(|| trusted.as_ref().map(|t| (*t.root).clone()));
+    let issuer = trusted.as_ref().and_then(|t| t.path.get(1).cloned()).or(issuer);
+    let revoked =
+        revocation::judge(job, &checked.chain, issuer.as_ref(), Some(&presented.shown.staple), ask.deadline);
+    checked.add(revoked);
+    checked.under(&job.rules);
+    checked.client_authorities = authorities(&presented);
+    checked.connection = Some(presented);
+    checked
+}
+
+/// The name that a client would ask for; of a port found here nobody knows it.
+fn wanted(job: &Job<'_>, endpoint: &Endpoint) -> Option<Wanted> {
+    let own = job.target.wishes.name.as_deref();
+    let host = Some(endpoint.host.as_str()).filter(|_| !matches!(job.target.what, What::Discovered(_)));
+    own.or(host).and_then(|name| Wanted::read(name).ok())
+}
+
+/// The chain's certificates; one that cannot be read hides no other, and the first one's place is kept.
+pub(super) fn read(sent: &[Vec<u8>]) -> (Vec<Cert>, Vec<Finding>) {
+    let (mut chain, mut unreadable) = (Vec::new(), Vec::new());
+    for (at, der) in sent.iter().enumerate() {
+        match Cert::read(der) {
+            Ok(cert) => chain.push(cert),
+            Err(why) => {
+                let says = format!("certificate {} of {} cannot be read: {why}", at + 1, sent.len());
+                unreadable.push(Finding::critical("certificate-unreadable", crate::facts::short(&says)));
+            }
+        }
+    }
+    (chain, unreadable)
+}
+
+/// What the handshake itself tells.
+fn transport(job: &Job<'_>, presented: &Presented) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let (version, cipher) = (&presented.version, &presented.cipher);
+    if presented.legacy {
+        found.push(match version.as_str() {
+            "TLSv1.2" => {
+                Finding::critical("cipher-weak", format!("only weak ciphers are taken, as {cipher}"))
+            }
+            _ => Finding::critical("protocol-old", format!("nothing newer than {version} is spoken")),
+        });
+    }
+    if let Some(why) = &presented.shown.unproven {
+        let says = format!("the server's proof that it has the key does not hold: {why}");
+        found.push(Finding::critical("signature-unproven", says));
+    }
+    if let Some(trouble) = &presented.trouble {
+        found.push(trouble.finding(Severity::Critical));
+    }
+    match (presented.shown.asked.is_some(), job.target.wishes.expect_client_auth) {
+        (true, _) => found
+            .push(Finding::info("client-certificate-requested", "the server asks for a client certificate")),
+        (false, true) => found.push(Finding::critical(
+            "client-certificate-not-requested",
+            "the server does not ask for a client certificate",
+        )),
+        (false, false) => {}
+    }
+    found.extend(job.own_expiry());
+    found
+}
+
+fn authorities(presented: &Presented) -> Vec<String> {
+    let hints = presented.shown.asked.as_deref().unwrap_or_default();
+    hints.iter().filter_map(|der| crate::facts::name_of(der)).collect()
+}
+
+/// A dead address beside a live one is no reason to wake anybody.
+fn soften(all: &mut [Checked]) {
+    if all.iter().all(|c| c.chain.is_empty()) {
+        return;
+    }
+    for dead in all.iter_mut().filter(|c| c.chain.is_empty() && c.state == Severity::Unknown) {
+        let says = dead.findings.first().map(|f| format!("{} ({})", f.says, f.code)).unwrap_or_default();
+        dead.findings.clear();
+        dead.add(vec![Finding::warning("address-dead", says)]);
+    }
+}
+
+/// Versions, ciphers, header and grade, told with the first certificate of the address.
+fn graded(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, all: &mut [Checked]) {
+    let wishes = &job.target.wishes;
+    let https = ask.endpoint.protocol == Protocol::Https || wishes.hsts;
+    // A web server that accepts and then says nothing must not cost the survey its time.
+    let quick = Ask { deadline: ask.deadline.half(), ..ask.clone() };
+    let hsts = if https { http::hsts(&quick, at).unwrap_or(Hsts::NotAsked) } else { Hsts::NotAsked };
+    let Some(first) = all.first_mut() else { return };
+    if wishes.hsts {
+        first.add(hsts_findings(hsts));
+    }
+    if !wishes.grade {
+        return;
+    }
+    let survey = survey::survey(ask, at);
+    if survey.cut {
+        first.add(vec![Finding::unknown("timeout", "no answer in time: listing versions and ciphers")]);
+    }
+    if let Some(graded) = rate(first, &survey, hsts) {
+        first.add(grade_findings(&survey, &graded, wishes.least_grade));
+        first.grade = Some(graded);
+    }
+    first.accepts = Some(survey);
+}
+
+fn rate(checked: &Checked, survey: &Survey, hsts: Hsts) -> Option<Graded> {
+    let leaf = checked.chain.first()?;
+    let said = |codes: &[&str]| {
+        checked.findings.iter().any(|f| codes.contains(&f.code) && f.severity == Severity::Critical)
+    };
+    let untrusted = [
+        "expired",
+        "not-yet-valid",
+        "self-signed",
+        "untrusted-root",
+        "chain-invalid",
+        "chain-expired",
+        "revoked",
+    ];
+    let facts = grade::Facts {
+        versions: &survey.versions,
+        ciphers: &survey.ciphers,
+        dh_bits: survey.dh_bits,
+        key: &leaf.key,
+        trusted: !said(&untrusted),
+        named: !said(&["name-mismatch", "name-common-only"]),
+        chain_complete: !said(&["chain-incomplete"]),
+        old_signature: said(&["signature-md5", "signature-sha1"]),
+        hsts,
+    };
+    Some(grade::grade(&facts))
+}
+
+fn hsts_findings(hsts: Hsts) -> Vec<Finding> {
+    match hsts {
+        Hsts::Missing | Hsts::NotAsked => {
+            vec![Finding::warning("hsts-missing", "no Strict-Transport-Security header")]
+        }
+        Hsts::For(seconds) if seconds < grade::HSTS_LONG => {
+            let says = format!("Strict-Transport-Security is for {seconds} s: half a year is the least");
+            vec![Finding::warning("hsts-weak", says)]
+        }
+        Hsts::For(_) => Vec::new(),
+    }
+}
+
+fn grade_findings(survey: &Survey, graded: &Graded, least: Option<Grade>) -> Vec<Finding> {
+    use crate::net::ciphers::Cipher;
+    use crate::net::hello::{TLS12, TLS13, version_name};
+    let mut found = Vec::new();
+    let old: Vec<String> = survey.versions.iter().filter(|v| **v < TLS12).map(|v| version_name(*v)).collect();
+    if !old.is_empty() {
+        found.push(Finding::warning("protocol-old", format!("{} is spoken", old.join(", "))));
+    }
+    if !survey.versions.contains(&TLS13) {
+        found.push(Finding::info("protocol-no-tls13", "TLS 1.3 is not spoken"));
+    }
+    let ciphers = survey.ciphers.iter().filter_map(|(_, id)| Cipher::of(*id));
+    let mut weak: Vec<&str> = ciphers.filter(|c| c.insecure() || c.bits() < 128).map(|c| c.name).collect();
+    weak.sort_unstable();
+    weak.dedup();
+    if !weak.is_empty() {
+        found.push(Finding::warning("cipher-weak", format!("weak ciphers are taken: {}", weak.join(", "))));
+    }
+    let why =
+        if graded.because.is_empty() { String::new() } else { format!(": {}", graded.because.join("; ")) };
+    let says = format!("grade {}{why}", graded.grade);
+    found.push(match least.is_some_and(|least| graded.grade > least) {
+        true => Finding::warning("grade", says),
+        false => Finding::info("grade", says),
+    });
+    found
+}

@@ -1,0 +1,187 @@
+//! The chain as it was sent, and the way from it to a root.
+
+use super::trust::{self, Roots, Trusted};
+use super::{Question, crypto, time};
+use crate::facts::{Cert, Moment};
+use crate::finding::Finding;
+use crate::path::{Code, Reason};
+
+/// What is wrong with what was sent, whoever is trusted.
+pub(super) fn as_sent(sent: &[Cert]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut distinct: Vec<&Cert> = Vec::new();
+    for cert in sent {
+        match distinct.contains(&cert) {
+            true => {
+                found.push(Finding::warning("chain-duplicate", format!("{} is sent twice", cert.title())));
+            }
+            false => distinct.push(cert),
+        }
+    }
+    found.extend(order(&distinct));
+    found
+}
+
+/// A certificate may follow any of those that it issued: a cross-signed one is sent beside its twin.
+fn order(sent: &[&Cert]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut reached = vec![false; sent.len()];
+    let mut way = vec![0];
+    while let Some(at) = way.pop() {
+        let issuers = (1..sent.len()).filter(|i| sent[at].issuer_der == sent[*i].subject_der);
+        for issuer in issuers {
+            if !std::mem::replace(&mut reached[issuer], true) {
+                way.push(issuer);
+            }
+        }
+    }
+    for (at, cert) in sent.iter().enumerate().skip(1) {
+        let follows = sent[..at].iter().any(|c| c.issuer_der == cert.subject_der);
+        let says = match (reached[at], follows) {
+            (false, _) => {
+                let says = format!("{} is sent and has no part in the chain", cert.title());
+                found.push(Finding::warning("chain-unrelated", says));
+                continue;
+            }
+            (true, true) => None,
+            (true, false) => Some(format!("{} is sent before what it issued", cert.title())),
+        };
+        found.extend(says.map(|s| {
+            Finding::warning("chain-order", s).advise("send leaf, then its issuer, then that one's")
+        }));
+        if cert.self_issued() {
+            let says = format!("the root {} is sent: clients have it or do not trust it", cert.title());
+            found.push(Finding::info("chain-root-sent", says));
+        }
+    }
+    found
+}
+
+/// Whether the chain leads to a root, and what is to say about its members.
+pub(super) fn led(sent: &[Cert], q: &Question<'_>) -> (Option<Trusted>, Vec<Finding>) {
+    match trust::path(sent, q.roots, q.at) {
+        Ok(trusted) => {
+            let found = members(&trusted, sent, q);
+            (Some(trusted), found)
+        }
+        Err(why) => {
+            let found = broken(sent, q, &why);
+            (None, found)
+        }
+    }
+}
+
+fn members(trusted: &Trusted, sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = time::root(&trusted.root, q).into_iter().collect();
+    for cert in &trusted.path[1..] {
+        found.extend(time::member(cert, q));
+        found.extend(crypto::signature(cert, &cert.title()));
+        found.extend(crypto::key(cert, &cert.title()));
+    }
+    let aside = sent.iter().skip(1).filter(|c| !trusted.path.contains(c) && c.not_after < q.at);
+    found.extend(aside.map(|c| {
+        let says = format!(
+            "{} has expired on {}, and another path, by {} until {}, is valid",
+            c.title(),
+            c.not_after,
+            trusted.root.title(),
+            earliest(trusted)
+        );
+        Finding::info("chain-expired", says)
+    }));
+    found
+}
+
+fn earliest(trusted: &Trusted) -> Moment {
+    trusted.path.iter().map(|c| c.not_after).min().unwrap_or(trusted.root.not_after)
+}
+
+/// The reason by which an administrator finds the cure.
+fn broken(sent: &[Cert], q: &Question<'_>, why: &[Reason]) -> Vec<Finding> {
+    let leaf = &sent[0];
+    let mut found: Vec<Finding> = sent.iter().skip(1).filter_map(|c| expired_member(c, q)).collect();
+    for cert in &sent[1..] {
+        found.extend(crypto::signature(cert, &cert.title()));
+        found.extend(crypto::key(cert, &cert.title()));
+    }
+    let top = top(sent);
+    // One that issued itself is a root of its own, whoever else has its name.
+    let rooted = q.roots.holds(top) || (!top.self_issued() && q.roots.issuer_of(top).is_some());
+    if !rooted {
+        found.push(unrooted(leaf, top, q.roots));
+        return found;
+    }
+    if let Some(root) = expired_root(top, q, why) {
+        found.push(root);
+        return found;
+    }
+    found.extend(
+        why.iter()
+            .find(|r| !told(r.code))
+            .map(|r| Finding::critical("chain-invalid", format!("no valid path to a trusted root: {r}"))),
+    );
+    found
+}
+
+/// What other findings tell with better words: dates, and algorithms of leaf and chain.
+fn told(code: Code) -> bool {
+    matches!(code, Code::Expired | Code::NotYetValid | Code::WeakKey | Code::WeakSignature)
+}
+
+/// A root whose own time is over: many clients do not look at it, some do.
+fn expired_root(top: &Cert, q: &Question<'_>, why: &[Reason]) -> Option<Finding> {
+    let root = q.roots.issuer_of(top)?;
+    (why.iter().all(|r| r.code == Code::Expired) && root.not_after < q.at)
+        .then(|| time::root(&root, q))
+        .flatten()
+}
+
+fn expired_member(cert: &Cert, q: &Question<'_>) -> Option<Finding> {
+    (cert.not_after < q.at).then(|| {
+        let says = format!("{} of the chain has expired on {}", cert.title(), cert.not_after);
+        Finding::critical("chain-expired", says).advise("install the issuer's present chain")
+    })
+}
+
+fn unrooted(leaf: &Cert, top: &Cert, roots: &Roots) -> Finding {
+    if leaf.self_issued() && leaf.signed_by(leaf) != Some(false) {
+        let says = format!("it is signed by its own key, subject {}", leaf.subject);
+        return Finding::critical("self-signed", says).advise("trust it with ca or pin it, if that is meant");
+    }
+    if roots.named_like(top) {
+        let says = format!("a root of the name {} is trusted, but its key did not sign this", top.issuer);
+        return Finding::critical("chain-invalid", says);
+    }
+    match top == leaf && !leaf.self_issued() {
+        true => missing(leaf),
+        false => Finding::critical("untrusted-root", format!("unknown root, subject {}", top.issuer))
+            .advise("trust it with ca, if it is yours"),
+    }
+}
+
+fn missing(leaf: &Cert) -> Finding {
+    let says = format!(
+        "the certificate of its issuer was not sent, or it is an unknown root, subject {}",
+        leaf.issuer
+    );
+    let advice = match leaf.extensions.issuer_urls.first() {
+        Some(url) => {
+            format!("add it to the server's chain ({url}); browsers may still work, programs do not")
+        }
+        None => "add the intermediate to the server's chain, or trust the root with ca".into(),
+    };
+    Finding::critical("chain-incomplete", says).advise(advice)
+}
+
+/// The last certificate that issuers among those sent lead to.
+fn top(sent: &[Cert]) -> &Cert {
+    let mut top = &sent[0];
+    for _ in sent {
+        match sent.iter().skip(1).find(|c| !top.self_issued() && top.issuer_der == c.subject_der && *c != top)
+        {
+            Some(next) => top = next,
+            None => break,
+        }
+    }
+    top
+}

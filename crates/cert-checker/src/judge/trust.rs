@@ -1,0 +1,153 @@
+//! Who is trusted, and whether a chain as sent leads there.
+
+use crate::facts::{Cert, Moment};
+use crate::path::{self, Pool, Profile, Purpose, Reason, Request};
+use crate::store::pem;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use toban_core::{Context, Error, Result};
+
+/// Roots that end a chain.
+#[derive(Debug, Default)]
+pub(crate) struct Roots {
+    pool: Pool,
+    all: Vec<Root>,
+    /// Positions in `all` by subject.
+    by_subject: BTreeMap<Vec<u8>, Vec<usize>>,
+}
+
+#[derive(Debug)]
+struct Root {
+    cert: Arc<Cert>,
+    /// From the system's store: a public authority, for which the browsers' rules hold.
+    public: bool,
+}
+
+/// A way from the leaf to a root.
+#[derive(Debug)]
+pub(crate) struct Trusted {
+    /// Leaf first; the root is not among them.
+    pub(crate) path: Vec<Cert>,
+    /// The root at its end.
+    pub(crate) root: Arc<Cert>,
+    pub(crate) public: bool,
+}
+
+impl Roots {
+    /// The system's roots, or those of `trust` where it is given, and those of `more`.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds no certificate.
+    pub(crate) fn load(trust: &[PathBuf], more: &[PathBuf]) -> Result<Roots> {
+        let mut roots = Roots::default();
+        let mut ders: Vec<Vec<u8>> = Vec::new();
+        if trust.is_empty() {
+            for der in system()? {
+                roots.add(&der, true);
+                ders.push(der);
+            }
+        }
+        for path in trust.iter().chain(more) {
+            for der in certificates(path)? {
+                roots.add(&der, false);
+                ders.push(der);
+            }
+        }
+        roots.pool = Pool::new(&ders);
+        Ok(roots)
+    }
+
+    /// Adds one; a certificate that cannot be read trusts nobody.
+    fn add(&mut self, der: &[u8], public: bool) {
+        let Ok(cert) = Cert::read(der) else { return };
+        self.by_subject.entry(cert.subject_der.clone()).or_default().push(self.all.len());
+        self.all.push(Root { cert: Arc::new(cert), public });
+    }
+
+    /// Whether this very certificate is a root here.
+    pub(crate) fn holds(&self, cert: &Cert) -> bool {
+        self.named(&cert.subject_der).any(|r| r.cert.der == cert.der)
+    }
+
+    fn named(&self, subject: &[u8]) -> impl Iterator<Item = &Root> {
+        self.by_subject.get(subject).into_iter().flatten().map(|i| &self.all[*i])
+    }
+
+    /// Whether somebody here could have issued `cert`.
+    pub(crate) fn issuer_of(&self, cert: &Cert) -> Option<Arc<Cert>> {
+        self.named(&cert.issuer_der).find(|r| cert.issued_by(&r.cert)).map(|r| Arc::clone(&r.cert))
+    }
+
+    /// Whether a root of the name of its issuer is here, of whatever key.
+    pub(crate) fn named_like(&self, cert: &Cert) -> bool {
+        self.by_subject.contains_key(&cert.issuer_der)
+    }
+
+    fn public(&self, root: &Cert) -> bool {
+        self.named(&root.subject_der).any(|r| r.cert.der == root.der && r.public)
+    }
+}
+
+/// The system's, read once.
+fn system() -> Result<Vec<Vec<u8>>> {
+    static LOADED: Mutex<Option<Arc<Vec<Vec<u8>>>>> = Mutex::new(None);
+    let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(roots) = &*loaded {
+        return Ok(roots.to_vec());
+    }
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        let why = found.errors.first().map(ToString::to_string).unwrap_or_default();
+        return Err(Error::failed(format!("no trusted roots on this system {why}"))
+            .hint("install ca-certificates, or give the roots with --trust FILE"));
+    }
+    let roots: Vec<Vec<u8>> = found.certs.iter().map(|c| c.as_ref().to_vec()).collect();
+    *loaded = Some(Arc::new(roots.clone()));
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<Vec<u8>>> {
+    let bytes = std::fs::read(path).doing(|| format!("read {}", path.display()))?;
+    let found: Vec<Vec<u8>> = match pem::blocks(&bytes) {
+        blocks if blocks.is_empty() => vec![bytes],
+        blocks => blocks.into_iter().filter(pem::Block::is_certificate).filter_map(|b| b.der.ok()).collect(),
+    };
+    match found.iter().any(|der| Cert::read(der).is_ok()) {
+        true => Ok(found),
+        false => Err(Error::usage(format!("no certificate in {}", path.display()))),
+    }
+}
+
+/// A valid way from the first of `sent` to a root at that time.
+///
+/// # Errors
+/// Why there is none: of the way that came nearest.
+pub(crate) fn path(sent: &[Cert], roots: &Roots, at: Moment) -> std::result::Result<Trusted, Vec<Reason>> {
+    let Some((leaf, others)) = sent.split_first() else { return Err(Vec::new()) };
+    let others: Vec<&[u8]> = others.iter().map(|c| c.der.as_slice()).collect();
+    let verdict = path::validate(&Request {
+        leaf: &leaf.der,
+        sent: &Pool::new(&others),
+        extra: &Pool::default(),
+        roots: &roots.pool,
+        names: &[],
+        purpose: Some(Purpose::Server),
+        at: at.0,
+        crls: &[],
+        need_crl: false,
+        profile: Profile::Basic,
+        max_depth: None,
+    });
+    match verdict.valid {
+        true => trusted(&verdict.path, roots).ok_or_else(Vec::new),
+        false => Err(verdict.reasons),
+    }
+}
+
+fn trusted(way: &[Vec<u8>], roots: &Roots) -> Option<Trusted> {
+    let mut path: Vec<Cert> = way.iter().filter_map(|der| Cert::read(der).ok()).collect();
+    let root = path.pop()?;
+    let public = roots.public(&root);
+    Some(Trusted { path, root: Arc::new(root), public })
+}

@@ -1,0 +1,75 @@
+//! One request for one header.
+
+use super::collect;
+use super::probe::{self, Ask};
+use crate::grade::Hsts;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Headers longer than this are not read.
+const HEADERS: usize = 64 << 10;
+
+/// The Strict-Transport-Security header of `/`; none when the server does not answer in HTTP.
+pub(crate) fn hsts(ask: &Ask<'_>, at: SocketAddr) -> Option<Hsts> {
+    let mut line = probe::open(ask, at).ok()?;
+    let (mut config, _) = collect::client(None, ask.own.clone()).ok()?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.enable_sni = ask.sni.is_some();
+    let name = probe::server_name(ask, at).ok()?;
+    let mut connection = rustls::ClientConnection::new(Arc::new(config), name).ok()?;
+    let mut stream = rustls::Stream::new(&mut connection, &mut line);
+    let host = ask.sni.map_or_else(|| at.to_string(), ToString::to_string);
+    let request =
+        format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: cert-checker\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut head = Vec::new();
+    let mut buffer = [0; 4096];
+    while head.len() < HEADERS && !head.windows(4).any(|w| w == b"\r\n\r\n") {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(n) => head.extend_from_slice(&buffer[..n]),
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    head.starts_with("HTTP/").then(|| of_headers(&head))
+}
+
+/// RFC 6797, 8.1: the first such header counts, and of each directive the first.
+fn of_headers(head: &str) -> Hsts {
+    let lines = head.lines().take_while(|l| !l.is_empty());
+    let mut headers = lines.filter_map(|l| l.split_once(':'));
+    let found = headers.find(|(name, _)| name.trim().eq_ignore_ascii_case("strict-transport-security"));
+    let Some((_, value)) = found else { return Hsts::Missing };
+    let mut directives = value.split(';').filter_map(|d| d.split_once('='));
+    let age = directives.find(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"));
+    let seconds = age.and_then(|(_, s)| s.trim().trim_matches('"').parse().ok());
+    // Without an age that can be read, browsers ignore the header; an age of 0 takes it back.
+    seconds.filter(|s| *s > 0).map_or(Hsts::Missing, Hsts::For)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_as_servers_send_them() {
+        let cases = [
+            ("", Hsts::Missing),
+            (
+                "Strict-Transport-Security: max-age=31536000; includeSubDomains; preload",
+                Hsts::For(31_536_000),
+            ),
+            ("strict-transport-security: includeSubDomains; max-age=\"60\"", Hsts::For(60)),
+            ("Strict-Transport-Security: max-age=0", Hsts::Missing),
+            ("Strict-Transport-Security: max-age=forever", Hsts::Missing),
+            ("Strict-Transport-Security: max-age=1\r\nStrict-Transport-Security: max-age=2", Hsts::For(1)),
+        ];
+        for (header, expected) in cases {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\n{header}\r\nServer: x\r\n\r\nStrict-Transport-Security: max-age=9"
+            );
+            assert_eq!(of_headers(&head), expected, "{header}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Certificates as servers show them.
+
+pub(crate) mod ciphers;
+pub(crate) mod collect;
+pub(crate) mod connect;
+pub(crate) mod deadline;
+pub(crate) mod hello;
+pub(crate) mod http;
+pub(crate) mod probe;
+mod starttls;
+pub(crate) mod survey;
+pub(crate) mod trouble;

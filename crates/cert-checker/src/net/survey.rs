@@ -1,0 +1,62 @@
+//! Every version and cipher that a server takes, each asked for by a hello of its own.
+
+use super::ciphers;
+use super::hello::{self, Hello, Refusal, TLS13};
+use super::probe::{self, Ask};
+use serde::Serialize;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+/// What a server takes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Survey {
+    #[serde(skip)]
+    pub(crate) versions: Vec<u16>,
+    #[serde(skip)]
+    pub(crate) ciphers: Vec<(u16, u16)>,
+    pub(crate) dh_bits: Option<usize>,
+    /// `TLSv1.2 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`, in the server's order of preference.
+    pub(crate) accepted: Vec<String>,
+    /// The deadline came before the end.
+    pub(crate) cut: bool,
+}
+
+/// No server takes more of one version.
+const MOST: usize = 96;
+
+/// Asks until the server refuses what is left, for every version.
+pub(crate) fn survey(ask: &Ask<'_>, at: SocketAddr) -> Survey {
+    let mut survey = Survey::default();
+    for version in [TLS13, hello::TLS12, hello::TLS11, hello::TLS10, hello::SSL3] {
+        let mut offer = ciphers::offer(version == TLS13);
+        while !offer.is_empty() && offer.len() + MOST > ciphers::offer(version == TLS13).len() {
+            let hello = Hello { version, ciphers: &offer, sni: ask.sni };
+            let answer = match probe::say(ask, at, &hello) {
+                Ok(answer) => answer,
+                Err(e) => {
+                    survey.cut |= matches!(e, Refusal::Io(e) if e.kind() == ErrorKind::TimedOut);
+                    break;
+                }
+            };
+            let Some(position) = offer.iter().position(|c| *c == answer.cipher) else { break };
+            if answer.version != version {
+                break;
+            }
+            offer.remove(position);
+            survey.take(version, &answer);
+        }
+        survey.cut |= ask.deadline.left().is_err();
+    }
+    survey
+}
+
+impl Survey {
+    fn take(&mut self, version: u16, answer: &hello::Answer) {
+        if !self.versions.contains(&version) {
+            self.versions.push(version);
+        }
+        self.ciphers.push((version, answer.cipher));
+        self.accepted.push(format!("{} {}", hello::version_name(version), ciphers::name(answer.cipher)));
+        self.dh_bits = [self.dh_bits, answer.dh_bits].into_iter().flatten().min();
+    }
+}

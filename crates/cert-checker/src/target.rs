@@ -1,0 +1,208 @@
+//! What to check, as people write it: `host`, `host:port`, `smtp://host`, `/etc/ssl/x.pem`, `FILE=HOST:PORT`.
+
+use crate::wishes::Wishes;
+use serde::Serialize;
+use toban_core::{Error, Result};
+
+/// One target with what is wanted of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// As it was written.
+    pub(crate) text: String,
+    pub(crate) what: What,
+    pub(crate) wishes: Wishes,
+}
+
+/// What a target is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Served(Endpoint),
+    /// A port that listens here, whatever it speaks; no name is asked of it.
+    Discovered(Endpoint),
+    /// A file, a folder or a pattern.
+    Stored(String),
+    /// A file, and the endpoints that should serve what it holds.
+    Pair(String, Vec<Endpoint>),
+}
+
+/// Where a TLS server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Endpoint {
+    pub(crate) protocol: Protocol,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// What is spoken before and inside TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    Https,
+    Tls,
+    Smtp,
+    Smtps,
+    Imap,
+    Imaps,
+    Pop3,
+    Pop3s,
+    Ftp,
+    Ftps,
+    Ldap,
+    Ldaps,
+    Postgres,
+    Mysql,
+}
+
+/// Schemes, and the port where none is given.
+const SCHEMES: [(&str, Protocol, u16); 15] = [
+    ("https", Protocol::Https, 443),
+    ("tls", Protocol::Tls, 443),
+    ("smtp", Protocol::Smtp, 25),
+    ("smtps", Protocol::Smtps, 465),
+    ("imap", Protocol::Imap, 143),
+    ("imaps", Protocol::Imaps, 993),
+    ("pop3", Protocol::Pop3, 110),
+    ("pop3s", Protocol::Pop3s, 995),
+    ("ftp", Protocol::Ftp, 21),
+    ("ftps", Protocol::Ftps, 990),
+    ("ldap", Protocol::Ldap, 389),
+    ("ldaps", Protocol::Ldaps, 636),
+    ("postgres", Protocol::Postgres, 5432),
+    ("postgresql", Protocol::Postgres, 5432),
+    ("mysql", Protocol::Mysql, 3306),
+];
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match self.protocol {
+            Protocol::Https | Protocol::Tls => write!(f, "{host}:{}", self.port),
+            other => {
+                let scheme = SCHEMES.iter().find(|(_, p, _)| *p == other).map_or("tls", |(s, ..)| s);
+                write!(f, "{scheme}://{host}:{}", self.port)
+            }
+        }
+    }
+}
+
+impl Target {
+    /// Reads what stands on a command line or in a list: the target, then `key=value` wishes of its own.
+    ///
+    /// # Errors
+    /// Usage, naming the words.
+    pub(crate) fn read(line: &str, wishes: &Wishes) -> Result<Target> {
+        let mut words = line.split_whitespace();
+        let text = words.next().unwrap_or_default();
+        let own = Wishes::read(words).map_err(|e| Error::usage(format!("target {line:?}")).because(e))?;
+        Target::new(text, own.over(wishes))
+    }
+
+    /// The target `text` with these wishes.
+    ///
+    /// # Errors
+    /// Usage, naming it.
+    pub(crate) fn new(text: &str, wishes: Wishes) -> Result<Target> {
+        Ok(Target { text: text.into(), what: what(text)?, wishes })
+    }
+}
+
+fn what(text: &str) -> Result<What> {
+    if let Some(path) = text.strip_prefix("file:") {
+        return pair(path).unwrap_or_else(|| Ok(What::Stored(path.trim_start_matches("//").into())));
+    }
+    if let Some(pair) = pair(text) {
+        return pair;
+    }
+    match is_path(text) {
+        true => Ok(What::Stored(text.into())),
+        false => endpoint(text).map(What::Served),
+    }
+}
+
+fn pair(text: &str) -> Option<Result<What>> {
+    let (file, ends) = text.split_once('=')?;
+    let ends: Result<Vec<Endpoint>> = ends.split(',').map(endpoint).collect();
+    Some(ends.map(|ends| What::Pair(file.into(), ends)))
+}
+
+fn is_path(text: &str) -> bool {
+    let path = (text.contains('/') && !text.contains("://")) || text.starts_with('.') || text.contains('*');
+    path || (!text.contains("://") && std::path::Path::new(text).is_file())
+}
+
+/// Reads an endpoint.
+///
+/// # Errors
+/// Usage, naming it.
+pub(crate) fn endpoint(text: &str) -> Result<Endpoint> {
+    let bad = |why: &str| {
+        Error::usage(format!("target {text:?}: {why}"))
+            .hint("HOST, HOST:PORT, smtp://HOST and the like, FILE, or FILE=HOST:PORT")
+    };
+    let (scheme, rest) = text.split_once("://").map_or((None, text), |(s, r)| (Some(s), r));
+    let known = SCHEMES.iter().find(|(name, ..)| scheme.is_some_and(|s| s.eq_ignore_ascii_case(name)));
+    if scheme.is_some() && known.is_none() {
+        return Err(bad("unknown scheme"));
+    }
+    // A URL may be pasted as it is: user, path and query say nothing about the endpoint.
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, a)| a);
+    let (host, port) = host_port(authority).ok_or_else(|| bad("no HOST:PORT"))?;
+    let (protocol, default) = match (known, port) {
+        (Some((_, protocol, port)), _) => (*protocol, *port),
+        (None, None | Some(443)) => (Protocol::Https, 443),
+        (None, Some(port)) => (Protocol::Tls, port),
+    };
+    Ok(Endpoint { protocol, host: host.to_string(), port: port.unwrap_or(default) })
+}
+
+fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        let port = after.strip_prefix(':').map(str::parse).transpose().ok()?;
+        return (!host.is_empty()).then_some((host, port));
+    }
+    if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Some((text, None));
+    }
+    match text.split_once(':') {
+        Some((host, port)) => (!host.is_empty()).then_some((host, Some(port.parse().ok()?))),
+        None => (!text.is_empty()).then_some((text, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_as_people_write_them() {
+        let cases = [
+            ("example.org", "example.org:443", Protocol::Https),
+            ("example.org:8443", "example.org:8443", Protocol::Tls),
+            ("https://u@example.org/path?x", "example.org:443", Protocol::Https),
+            ("[::1]:993", "[::1]:993", Protocol::Tls),
+            ("::1", "[::1]:443", Protocol::Https),
+            ("smtp://mx", "smtp://mx:25", Protocol::Smtp),
+            ("IMAPS://mx:1993", "imaps://mx:1993", Protocol::Imaps),
+            ("postgresql://db/app", "postgres://db:5432", Protocol::Postgres),
+        ];
+        for (text, shown, protocol) in cases {
+            let end = endpoint(text).expect(text);
+            assert_eq!((end.to_string().as_str(), end.protocol), (shown, protocol), "{text}");
+        }
+        for bad in ["", ":443", "h:port", "gopher://x", "[::1", "h:99999"] {
+            assert!(endpoint(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn files_and_pairs() {
+        let stored = |p: &str| What::Stored(p.into());
+        assert_eq!(what("/etc/ssl/a.pem").expect("a file"), stored("/etc/ssl/a.pem"));
+        assert_eq!(what("file:a.pem").expect("a file"), stored("a.pem"));
+        assert_eq!(what("./live/*/cert.pem").expect("a pattern"), stored("./live/*/cert.pem"));
+        let ends = vec![endpoint("a:443").expect("a"), endpoint("smtp://b").expect("b")];
+        assert_eq!(what("/x.pem=a:443,smtp://b").expect("a pair"), What::Pair("/x.pem".into(), ends));
+    }
+}

@@ -1,0 +1,86 @@
+//! `verify`: a certificate's path, judged from files alone.
+
+mod input;
+mod record;
+
+use crate::cli_verify::Verify;
+use crate::path::{self, Crl, Pool, Request};
+use input::Source;
+use record::Judged;
+use toban_core::{Error, Kind, Out, Result};
+
+/// Runs the verb.
+///
+/// # Errors
+/// Findings when the certificate is not valid; a failure when a file cannot be read or holds nothing to judge.
+pub(crate) fn run(args: &Verify, out: &mut Out<'_>) -> Result<()> {
+    let mut source = Source::default();
+    let mut leaf = source.certificates(&args.leaf)?.into_iter();
+    let first = leaf.next().ok_or_else(|| input::nothing(&args.leaf, "certificate"))?;
+    let mut sent: Vec<Vec<u8>> = leaf.collect();
+    for file in &args.intermediates {
+        sent.extend(source.certificates(file)?);
+    }
+    let crls = crls(args, &mut source)?;
+    let ask = Request {
+        leaf: &first,
+        sent: &readable(&sent, "intermediate"),
+        extra: &Pool::default(),
+        roots: &roots(args, &mut source)?,
+        names: &args.name,
+        purpose: args.purpose,
+        at: args.at.unwrap_or_else(|| jiff::Timestamp::now().as_second()),
+        crls: &crls,
+        need_crl: args.require_crl,
+        profile: args.profile,
+        max_depth: args.max_depth,
+    };
+    let verdict = path::validate(&ask);
+    out.emit(&Judged::new(&args.leaf, &ask, &verdict))?;
+    match verdict.reasons.first() {
+        None => Ok(()),
+        Some(reason) => Err(Error::new(Kind::Findings, format!("not valid: {reason}"))),
+    }
+}
+
+fn roots(args: &Verify, source: &mut Source) -> Result<Pool> {
+    if args.trust.is_empty() {
+        return Ok(Pool::new(&input::system_roots()?));
+    }
+    let mut all = Vec::new();
+    for file in &args.trust {
+        let found = source.certificates(file)?;
+        if found.is_empty() {
+            return Err(input::nothing(file, "certificate"));
+        }
+        all.extend(found);
+    }
+    Ok(readable(&all, "trusted"))
+}
+
+/// What cannot be read is not part of any path; that is said, for it may be why there is none.
+fn readable(ders: &[Vec<u8>], kind: &str) -> Pool {
+    let pool = Pool::new(ders);
+    for (place, reason) in &pool.unreadable {
+        log::warn!("{kind} certificate {} is left out: {}", place + 1, reason.detail);
+    }
+    pool
+}
+
+/// A list without the form that RFC 5280 demands says nothing about anything: it counts as not given.
+fn crls(args: &Verify, source: &mut Source) -> Result<Vec<Crl>> {
+    let mut all = Vec::new();
+    for file in &args.crl {
+        let found = source.crls(file)?;
+        if found.is_empty() {
+            return Err(input::nothing(file, "revocation list"));
+        }
+        for der in found {
+            match Crl::parse(&der) {
+                Ok(crl) => all.push(crl),
+                Err(reason) => log::warn!("{} is left out: {}", file.display(), reason.detail),
+            }
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,72 @@
+//! Certificates and revocation lists out of files and standard input.
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use std::io::Read;
+use std::path::Path;
+use toban_core::{Context, Error, Result};
+
+/// Above this a file holds no certificates; the largest revocation lists have some 50 MiB.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Reads files, and standard input at most once.
+#[derive(Default)]
+pub(super) struct Source {
+    stdin_read: bool,
+}
+
+impl Source {
+    /// The certificates of a file, in DER; none when it holds none.
+    pub(super) fn certificates(&mut self, file: &Path) -> Result<Vec<Vec<u8>>> {
+        let bytes = self.bytes(file)?;
+        if is_der(&bytes) {
+            return Ok(vec![bytes]);
+        }
+        let blocks = CertificateDer::pem_slice_iter(&bytes).map(|b| b.map(|der| der.to_vec()));
+        blocks.collect::<std::result::Result<_, _>>().doing(|| format!("read {} as PEM", file.display()))
+    }
+
+    /// The revocation lists of a file, in DER; none when it holds none.
+    pub(super) fn crls(&mut self, file: &Path) -> Result<Vec<Vec<u8>>> {
+        let bytes = self.bytes(file)?;
+        if is_der(&bytes) {
+            return Ok(vec![bytes]);
+        }
+        let blocks = CertificateRevocationListDer::pem_slice_iter(&bytes).map(|b| b.map(|der| der.to_vec()));
+        blocks.collect::<std::result::Result<_, _>>().doing(|| format!("read {} as PEM", file.display()))
+    }
+
+    fn bytes(&mut self, file: &Path) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if file == Path::new("-") {
+            if std::mem::replace(&mut self.stdin_read, true) {
+                return Err(Error::usage("standard input is named twice"));
+            }
+            let read = std::io::stdin().take(MOST_BYTES).read_to_end(&mut bytes);
+            return read.map(|_| bytes).doing(|| "read standard input".into());
+        }
+        let opened = std::fs::File::open(file).doing(|| format!("open {}", file.display()))?;
+        let read = opened.take(MOST_BYTES).read_to_end(&mut bytes);
+        read.map(|_| bytes).doing(|| format!("read {}", file.display()))
+    }
+}
+
+/// PEM is text; DER begins with the tag of a sequence and the length of a length, which no text does.
+fn is_der(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x30, length, ..] if *length >= 0x80)
+}
+
+/// The error for a file that holds nothing of its kind.
+pub(super) fn nothing(file: &Path, kind: &str) -> Error {
+    Error::failed(format!("there is no {kind} in {}", file.display()))
+        .hint("it must be PEM (BEGIN CERTIFICATE, BEGIN X509 CRL) or DER")
+}
+
+/// What this system trusts.
+pub(super) fn system_roots() -> Result<Vec<Vec<u8>>> {
+    let loaded = rustls_native_certs::load_native_certs();
+    match loaded.certs.is_empty() {
+        false => Ok(loaded.certs.iter().map(|der| der.to_vec()).collect()),
+        true => Err(Error::failed("this system has no trust store").hint("name the roots with --trust")),
+    }
+}

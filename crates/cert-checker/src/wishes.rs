@@ -1,0 +1,166 @@
+//! What is wanted of one target: from its own line or section, else from the flags.
+
+use crate::threshold::Threshold;
+use serde::Deserialize;
+use std::path::PathBuf;
+use toban_core::config::Span;
+use toban_core::{Error, Result};
+
+/// Every key may stand in `[certs]`, in a `[[certs.target]]`, behind a target in a list (`key=value`), and is a flag.
+#[derive(clap::Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wishes {
+    /// Warn when less than this is left: days (20, 0.5), a time (48h) or a part of the life (30%); add ,>=FLOOR or
+    /// ,<=CEILING [default: 30%,<=25d]
+    #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) warning: Option<Threshold>,
+    /// Critical when less than this is left [default: 15%,<=7d]
+    #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) critical: Option<Threshold>,
+    /// Name that the certificate must hold [default: the target's host; for a file none]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Name to send in the handshake (SNI) [default: the name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
+    /// Connect there instead of looking up the target's host
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    pub(crate) connect_to: Option<String>,
+    /// Client certificate to show (PEM)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Private key of the client certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Trust only the roots in this file, not the system's; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Vec<PathBuf>,
+    /// Trust the authorities in this file too; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Vec<PathBuf>,
+    /// SHA-256 of the expected certificate or public key: it is accepted whoever signed it; may be given several times
+    #[arg(long, value_name = "HEX")]
+    pub(crate) pin: Vec<String>,
+    /// Do not judge who issued it: only time and names
+    #[arg(long)]
+    pub(crate) any_issuer: bool,
+    /// Revocation list to look into (PEM or DER); may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) crl: Vec<PathBuf>,
+    /// Fetch the revocation list that the certificate names, and keep it until its next update
+    #[arg(long)]
+    pub(crate) fetch_crl: bool,
+    /// A revocation list that cannot be fetched or used is critical, not just told
+    #[arg(long, requires = "fetch_crl")]
+    pub(crate) require_crl: bool,
+    /// The browsers' rules for public authorities too: length of life, transparency
+    #[arg(long)]
+    pub(crate) policy: bool,
+    /// Ask for the Strict-Transport-Security header
+    #[arg(long)]
+    pub(crate) hsts: bool,
+    /// List protocol versions and ciphers, and grade them after SSL Labs' guide
+    #[arg(long)]
+    pub(crate) grade: bool,
+    /// Warn when the grade is worse (A+, A, A-, B …)
+    #[arg(long, value_name = "GRADE", requires = "grade")]
+    pub(crate) least_grade: Option<crate::grade::Grade>,
+    /// The server must ask for a client certificate
+    #[arg(long)]
+    pub(crate) expect_client_auth: bool,
+    /// File with the password of PKCS#12 files [default: credential certs_p12_password, or TOBAN_P12_PASSWORD]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Give up on a target after this time [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<Span>,
+}
+
+/// Keys that are lists, and those that are yes or no, for `key=value` words.
+const LISTS: [&str; 4] = ["trust", "ca", "pin", "crl"];
+const SWITCHES: [&str; 7] =
+    ["any_issuer", "fetch_crl", "require_crl", "policy", "hsts", "grade", "expect_client_auth"];
+
+impl Wishes {
+    /// Reads `key=value` words; a switch may stand without a value, a list may be repeated.
+    ///
+    /// # Errors
+    /// Usage, with the key.
+    pub(crate) fn read<'w>(words: impl Iterator<Item = &'w str>) -> Result<Wishes> {
+        let mut table = toml::Table::new();
+        for word in words {
+            let (key, value) = word.split_once('=').unwrap_or((word, "true"));
+            let key = key.replace('-', "_");
+            let text = toml::Value::String(value.into());
+            match key.as_str() {
+                k if LISTS.contains(&k) => {
+                    let list = table.entry(key).or_insert_with(|| toml::Value::Array(Vec::new()));
+                    if let Some(list) = list.as_array_mut() {
+                        list.push(text);
+                    }
+                }
+                k if SWITCHES.contains(&k) => {
+                    table.insert(key, toml::Value::Boolean(value == "true"));
+                }
+                _ => {
+                    table.insert(key, text);
+                }
+            }
+        }
+        table.try_into().map_err(|e: toml::de::Error| Error::usage(e.message().to_string()))
+    }
+
+    /// These, and where they say nothing `others`.
+    pub(crate) fn over(self, others: &Wishes) -> Wishes {
+        let list = |own: Vec<PathBuf>, other: &Vec<PathBuf>| if own.is_empty() { other.clone() } else { own };
+        let identity = if self.cert.is_some() {
+            (self.cert, self.key)
+        } else {
+            (others.cert.clone(), others.key.clone())
+        };
+        Wishes {
+            warning: self.warning.or(others.warning),
+            critical: self.critical.or(others.critical),
+            name: self.name.or_else(|| others.name.clone()),
+            sni: self.sni.or_else(|| others.sni.clone()),
+            connect_to: self.connect_to.or_else(|| others.connect_to.clone()),
+            cert: identity.0,
+            key: identity.1,
+            trust: list(self.trust, &others.trust),
+            ca: list(self.ca, &others.ca),
+            pin: if self.pin.is_empty() { others.pin.clone() } else { self.pin },
+            any_issuer: self.any_issuer || others.any_issuer,
+            crl: list(self.crl, &others.crl),
+            fetch_crl: self.fetch_crl || others.fetch_crl,
+            require_crl: self.require_crl || others.require_crl,
+            policy: self.policy || others.policy,
+            hsts: self.hsts || others.hsts,
+            grade: self.grade || others.grade,
+            least_grade: self.least_grade.or(others.least_grade),
+            expect_client_auth: self.expect_client_auth || others.expect_client_auth,
+            password_file: self.password_file.or_else(|| others.password_file.clone()),
+            timeout: self.timeout.or(others.timeout),
+        }
+    }
+
+    /// The pins as they are compared: lower-case digits without colons.
+    pub(crate) fn pins(&self) -> Vec<String> {
+        let bare = |p: &String| p.trim_start_matches("sha256:").replace(':', "").to_ascii_lowercase();
+        self.pin.iter().map(bare).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_behind_a_target() {
+        let words = "warning=30d ca=/a.pem ca=/b.pem any-issuer timeout=2s";
+        let wishes = Wishes::read(words.split(' ')).expect("reads");
+        assert_eq!(wishes.ca, [PathBuf::from("/a.pem"), PathBuf::from("/b.pem")]);
+        assert!(wishes.any_issuer && wishes.warning.is_some() && wishes.timeout.is_some());
+        let e = Wishes::read("wrning=30d".split(' ')).unwrap_err();
+        assert!(e.chain().contains("unknown field `wrning`"), "{e:?}");
+    }
+}

@@ -1,0 +1,229 @@
+//! Revocation lists and stapled answers, made by openssl and rcgen.
+
+use crate::mint::{Authority, DAY, Made, NOW, Wish, pem};
+use crate::server::Server;
+use crate::world::World;
+use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
+use std::io::{Read, Write};
+use std::time::{Duration, SystemTime};
+
+struct Lists {
+    world: World,
+    root: Authority,
+    leaf: Made,
+    trust: String,
+}
+
+impl Lists {
+    fn new(wish: &Wish) -> Lists {
+        let world = World::new();
+        let root = Wish::authority("Test Root").root();
+        let leaf = wish.clone().serial(&[7, 7]).signed_by(&root);
+        let trust = world.file("root.pem", pem(&[&root.der])).display().to_string();
+        world.file("leaf.pem", pem(&[&leaf.der]));
+        Lists { world, root, leaf, trust }
+    }
+
+    fn said(&self, args: &[&str]) -> Vec<String> {
+        self.world.check(&[&["./leaf.pem", "--trust", &self.trust], args].concat()).findings()
+    }
+}
+
+fn at(seconds: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(NOW + seconds).expect("after 1970"))
+}
+
+/// A list of these serial numbers, until so many seconds from now.
+fn list(by: &Authority, serials: &[&[u8]], until: i64) -> Vec<u8> {
+    let revoked = |serial: &&[u8]| RevokedCertParams {
+        serial_number: SerialNumber::from(serial.to_vec()),
+        revocation_time: at(-10 * DAY).into(),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let params = CertificateRevocationListParams {
+        this_update: at(-20 * DAY).into(),
+        next_update: at(until).into(),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    params.signed_by(by.issuer()).expect("a list").der().to_vec()
+}
+
+#[test]
+fn lists_in_files() {
+    let lists = Lists::new(&Wish::server(&[]));
+    let twin = Wish::authority("Test Root").root();
+    let other = Wish::authority("Other Root").root();
+    let cases: [(&str, Vec<u8>, &[&str]); 6] = [
+        ("R1 good", list(&lists.root, &[&[9]], DAY), &[]),
+        ("R1 revoked", list(&lists.root, &[&[9], &[7, 7]], DAY), &["revoked critical"]),
+        ("R1 expired", list(&lists.root, &[], -DAY), &["crl-expired warning"]),
+        ("R1 another issuer's", list(&other, &[], DAY), &["crl-unusable warning"]),
+        ("R1 another key's", list(&twin, &[&[7, 7]], DAY), &["crl-unusable warning"]),
+        ("R1 junk", b"junk".to_vec(), &["crl-unusable warning"]),
+    ];
+    for (id, bytes, said) in cases {
+        lists.world.file("list.crl", &bytes);
+        assert_eq!(lists.said(&["--crl", "list.crl"]), said, "{id}");
+        lists.world.file("list.pem", crate::mint::block("X509 CRL", &bytes));
+        assert_eq!(lists.said(&["--crl", "list.pem"]), said, "{id}, PEM");
+    }
+    assert_eq!(lists.said(&["--crl", "absent.crl"]), ["crl-unusable warning"]);
+}
+
+#[test]
+fn the_list_that_the_certificate_names() {
+    // The port is known before the certificate, and the list after it.
+    let content = std::sync::Arc::new(std::sync::Mutex::new(Vec::<u8>::new()));
+    let (served, asked) =
+        (std::sync::Arc::clone(&content), std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+    let count = std::sync::Arc::clone(&asked);
+    let web = Server::start(move |mut stream| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let _ = stream.read(&mut [0; 2048]);
+        let body = served.lock().expect("whole").clone();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+    });
+    let mut wish = Wish::server(&[]);
+    let url = format!("http://{}/root.crl", web.target());
+    wish.0.crl_distribution_points = vec![rcgen::CrlDistributionPoint { uris: vec![url] }];
+    let lists = Lists::new(&wish);
+    let fetch = ["--fetch-crl"];
+    *content.lock().expect("whole") = b"404".to_vec();
+    assert_eq!(lists.said(&fetch), ["crl-unreachable ok"], "R2");
+    assert_eq!(lists.said(&["--fetch-crl", "--require-crl"]), ["crl-unreachable critical"], "R2");
+    *content.lock().expect("whole") = list(&lists.root, &[&[7, 7]], DAY);
+    assert_eq!(lists.said(&fetch), ["revoked critical"]);
+    let before = asked.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(lists.said(&fetch), ["revoked critical"], "kept until its next update");
+    assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), before);
+    drop(web);
+    let plain = Lists::new(&Wish::server(&[]));
+    assert_eq!(plain.said(&fetch), ["crl-unreachable ok"]);
+    assert_eq!(plain.said(&[]), [""; 0], "R3");
+    let short = Lists::new(&Wish::server(&[]).between(-DAY, 5 * DAY));
+    assert_eq!(short.said(&fetch), [""; 0], "R6");
+}
+
+#[test]
+fn a_staple_that_is_demanded() {
+    let wish = Wish::server(&[]).extension(&[1, 3, 6, 1, 5, 5, 7, 1, 24], false, &[0x30, 3, 2, 1, 5]);
+    let lists = Lists::new(&wish);
+    assert_eq!(lists.said(&[]), [""; 0], "a file has no staple");
+    let server = Server::showing(&lists.leaf, &[]);
+    let ran = lists.world.check(&[&server.target(), "--trust", &lists.trust]);
+    assert_eq!(ran.findings(), ["staple-missing critical"], "R4: {}", ran.stdout);
+}
+
+/// Answers by `openssl ocsp`, stapled by our own server.
+#[test]
+fn stapled_answers() {
+    let world = World::new();
+    let at = |name: &str| world.path(name);
+    let x509 = |args: &[&str]| drop(crate::world::ok("openssl", args));
+    x509(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "9000",
+        "-subj",
+        "/CN=Root",
+        "-keyout",
+        &at("root.key"),
+        "-out",
+        &at("root.pem"),
+    ]);
+    x509(&[
+        "req",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        &at("leaf.key"),
+        "-out",
+        &at("leaf.csr"),
+    ]);
+    world.file("ext", "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
+    x509(&[
+        "x509",
+        "-req",
+        "-in",
+        &at("leaf.csr"),
+        "-CA",
+        &at("root.pem"),
+        "-CAkey",
+        &at("root.key"),
+        "-set_serial",
+        "1234",
+        "-days",
+        "9000",
+        "-extfile",
+        &at("ext"),
+        "-out",
+        &at("leaf.pem"),
+    ]);
+    x509(&["x509", "-in", &at("leaf.pem"), "-outform", "DER", "-out", &at("leaf.der")]);
+    x509(&["pkcs8", "-topk8", "-nocrypt", "-in", &at("leaf.key"), "-outform", "DER", "-out", &at("leaf.p8")]);
+    let answer = |state: &str, days: &str| {
+        world.file(
+            "index",
+            format!(
+                "{state}\t501122120000Z\t{}\t04D2\tunknown\t/CN=localhost\n",
+                if state == "R" { "250101000000Z" } else { "" }
+            ),
+        );
+        x509(&["ocsp", "-issuer", &at("root.pem"), "-cert", &at("leaf.pem"), "-reqout", &at("req")]);
+        x509(&[
+            "ocsp",
+            "-index",
+            &at("index"),
+            "-CA",
+            &at("root.pem"),
+            "-rsigner",
+            &at("root.pem"),
+            "-rkey",
+            &at("root.key"),
+            "-reqin",
+            &at("req"),
+            "-respout",
+            &at("resp"),
+            "-ndays",
+            days,
+        ]);
+        std::fs::read(at("resp")).expect("an answer")
+    };
+    let good = answer("V", "9000");
+    let mut forged = good.clone();
+    // The responder's name, in the part that is signed.
+    let name = forged.windows(4).position(|w| w == b"Root").expect("the responder's name");
+    forged[name] ^= 1;
+    let cases: [(&str, Vec<u8>, &str, &[&str]); 5] = [
+        ("R4 good", good, crate::world::AT, &[]),
+        ("R4 revoked", answer("R", "9000"), crate::world::AT, &["revoked critical"]),
+        ("R4 old", answer("V", "1"), "2040-01-01T00:00:00Z", &["staple-expired warning"]),
+        ("R4 forged", forged, crate::world::AT, &["staple-unusable warning"]),
+        ("R4 junk", b"junk".to_vec(), crate::world::AT, &["staple-unusable warning"]),
+    ];
+    for (id, staple, moment, said) in cases {
+        let read = |name: &str| std::fs::read(at(name)).expect("made");
+        let mut certified = (*crate::server::from_pkcs8(&[read("leaf.der")], read("leaf.p8"))).clone();
+        certified.ocsp = Some(staple);
+        let server = Server::tls(crate::server::several(vec![std::sync::Arc::new(certified)]));
+        let ran =
+            world.run(&["check", "--json", "--at", moment, &server.target(), "--trust", &at("root.pem")]);
+        assert_eq!(ran.findings(), said, "{id}: {}", ran.stdout);
+    }
+}

@@ -1,0 +1,210 @@
+//! A run as a whole: statuses, lists, changes, metrics, many targets, simulated lives.
+
+use crate::mint::{Authority, DAY, NOW, Wish, pem};
+use crate::server::{self, Server};
+use crate::world::{AT, World};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+fn served(authority: &Authority, until: i64) -> Server {
+    Server::showing(&Wish::server(&[]).between(-60 * DAY, until).signed_by(authority), &[])
+}
+
+#[test]
+fn statuses_are_the_worst_of_all() {
+    let world = World::new();
+    let root = Wish::authority("Root").root();
+    let trust = world.file("root.pem", pem(&[&root.der])).display().to_string();
+    let (good, warned, bad) = (served(&root, 60 * DAY), served(&root, 20 * DAY), served(&root, DAY));
+    let dead =
+        TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").to_string();
+    let (good, warned, bad) = (good.target(), warned.target(), bad.target());
+    let cases: [(&[&str], i32, i32); 6] = [
+        (&[&good], 0, 0),
+        (&[&good, &warned], 4, 1),
+        (&[&warned, &good, &bad], 4, 2),
+        (&[&good, &dead], 4, 3),
+        (&[&bad, &dead], 4, 2),
+        (&[&dead], 75, 3),
+    ];
+    for (targets, status, plugin) in cases {
+        let args = [targets, &["--trust", &trust]].concat();
+        assert_eq!(world.check(&args).status, Some(status), "O1 {targets:?}");
+        let ran = world.run(&[&["check", "--monitoring", "--at", AT][..], &args].concat());
+        assert_eq!(ran.status, Some(plugin), "O1 {targets:?}: {ran:?}");
+        assert_eq!(ran.stdout.lines().count(), 1, "{ran:?}");
+    }
+    let (host, port) = warned.split_once(':').expect("host and port");
+    let ran = world.run(&[
+        "check",
+        "--monitoring",
+        "--at",
+        AT,
+        "-H",
+        host,
+        "-p",
+        port,
+        "-w",
+        "15",
+        "-c",
+        "5",
+        "--trust",
+        &trust,
+    ]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("=20.00;15.00:;5.00:"), "{ran:?}");
+    for args in [&["check", "--no-such"][..], &["check"], &["check", "h:port"]] {
+        assert_eq!(world.run(args).status, Some(2), "{args:?}");
+        let ran = world.run(&[args, &["--monitoring"]].concat());
+        assert_eq!(ran.status, Some(3), "O6 {ran:?}");
+    }
+}
+
+#[test]
+fn lists_from_stdin_files_and_the_configuration() {
+    let mut world = World::new();
+    let root = Wish::authority("Root").root();
+    let trust = world.file("root.pem", pem(&[&root.der])).display().to_string();
+    let server = served(&root, 20 * DAY);
+    let list = format!(
+        "\u{feff}# of the tests\r\n\r\n{t} trust={trust} warning=10d # soon\r\n{t} any-issuer\r\n",
+        t = server.target()
+    );
+    let ran = world.run_with(&["check", "--json", "--at", AT, "-f", "-"], list.as_bytes());
+    assert_eq!(ran.findings(), ["expires warning"], "O6 {ran:?}");
+    let file = world.file("targets", list).display().to_string();
+    assert_eq!(world.check(&["-f", &file]).findings(), ["expires warning"]);
+    world.file("none", "# nothing\n");
+    assert_eq!(world.check(&["-f", "none"]).status, Some(1), "nothing checked");
+    let section = format!(
+        "[certs]\ntargets = [{t:?}]\ntrust = [{trust:?}]\n[[certs.target]]\ntarget = {t:?}\nwarning = \"10d\"\n",
+        t = server.target()
+    );
+    let config = world.file("toban.toml", section).display().to_string();
+    world.set("TOBAN_CONFIG", &config);
+    let ran = world.check(&[]);
+    assert_eq!((ran.findings(), ran.json().len()), (vec!["expires warning".to_string()], 2), "{ran:?}");
+    world.file("toban.toml", "[certs]\nwarnin = 1\n");
+    let ran = world.check(&[]);
+    assert!(ran.status == Some(2) && ran.stderr.contains("warnin"), "{ran:?}");
+}
+
+#[test]
+fn changes_are_told_once() {
+    let world = World::new();
+    let (one, two) = (Wish::authority("One").root(), Wish::authority("Two").root());
+    let first = Wish::server(&["a.example", "b.example"]).signed_by(&one);
+    let then = Wish::server(&["a.example"]).between(-DAY, 80 * DAY).signed_by(&two);
+    let configured = |made: &crate::mint::Made, more: &[&[u8]]| {
+        std::sync::Arc::new(server::config(&server::chain(made, more), made, rustls::ALL_VERSIONS))
+    };
+    let present = std::sync::Arc::new(std::sync::Mutex::new(configured(&first, &[&one.der])));
+    let shown = std::sync::Arc::clone(&present);
+    let server = Server::start(move |stream| {
+        let config = std::sync::Arc::clone(&shown.lock().expect("whole"));
+        server::handshake(&config, stream);
+    });
+    let target = server.target();
+    let said = || world.check(&[&target, "--any-issuer"]).findings();
+    assert_eq!((said(), said()), (vec![], vec![]));
+    *present.lock().expect("whole") = configured(&then, &[]);
+    let told = ["changed-chain ok", "changed-issuer ok", "changed-key ok", "changed-names ok"];
+    assert_eq!(said(), told, "O7");
+    assert_eq!(said(), [""; 0], "O7: once");
+    drop(server);
+    let ran = world.check(&[&target]);
+    assert_eq!(ran.findings(), ["refused unknown"]);
+}
+
+#[test]
+fn a_read_only_state_is_no_reason_to_say_nothing() {
+    let mut world = World::new();
+    world.set("TOBAN_STATE_DIR", "/proc/nowhere");
+    let root = Wish::authority("Root").root();
+    let server = served(&root, 60 * DAY);
+    let ran = world.check(&[&server.target(), "--any-issuer"]);
+    assert_eq!((ran.findings(), ran.status), (vec![], Some(0)), "O6 {ran:?}");
+    assert!(ran.stderr.contains("changes will not be told"), "{ran:?}");
+}
+
+/// 60 targets, a third of them silent: one timeout in all, in the order given.
+#[test]
+fn many_targets_at_once() {
+    let world = World::new();
+    let root = Wish::authority("Root").root();
+    let good = served(&root, 60 * DAY);
+    let silent: Vec<TcpListener> =
+        (0..20).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+    let mut list = String::new();
+    for (n, listener) in silent.iter().enumerate() {
+        let dead = listener.local_addr().expect("an address");
+        list += &format!("{good} name={n}.example\n{dead}\n{good} name=localhost\n", good = good.target());
+    }
+    let begun = Instant::now();
+    let ran = world.run_with(
+        &["check", "--json", "--at", AT, "--any-issuer", "--timeout", "2s", "-f", "-"],
+        list.as_bytes(),
+    );
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(3500), "O5: {took:?}");
+    let told: Vec<String> =
+        ran.json().iter().map(|r| r["target"].as_str().expect("text").to_string()).collect();
+    let given: Vec<&str> = list.lines().map(|l| l.split(' ').next().expect("a target")).collect();
+    assert_eq!(told, given, "O5: the order");
+    assert_eq!(ran.findings().iter().filter(|f| *f == "timeout unknown").count(), 20, "{ran:?}");
+}
+
+#[test]
+fn ports_of_this_host() {
+    let world = World::new();
+    let root = Wish::authority("Root").root();
+    let server = served(&root, 60 * DAY);
+    let ran = world.check(&["--discover", "--any-issuer", "--timeout", "2s"]);
+    let found = ran.json().iter().any(|r| r["places"][0] == server.target());
+    assert!(found, "{ran:?}");
+}
+
+/// From an hour to ten years, renewed after two thirds, looked at twenty times in a life: no warning before, and at
+/// least two looks of notice when nobody renews.
+#[test]
+fn simulated_lives() {
+    let world = World::new();
+    let hour = 3600;
+    let seconds = |at: i64| {
+        let text = String::from_utf8(crate::world::ok(
+            "date",
+            &["-u", "-d", &format!("@{at}"), "+%Y-%m-%dT%H:%M:%SZ"],
+        ))
+        .expect("UTF-8");
+        text.trim().to_string()
+    };
+    for life in [hour, 6 * hour, DAY, 160 * hour, 47 * DAY, 90 * DAY, 398 * DAY, 3650 * DAY] {
+        let made = Wish::server(&[]).between(0, life).self_signed();
+        let file = format!("./x{life}.pem");
+        world.file(&file, pem(&[&made.der]));
+        let step = life / 20;
+        let said = |n: i64| {
+            world
+                .run(&["check", "--json", "--any-issuer", &file, "--at", &seconds(NOW + n * step)])
+                .findings()
+        };
+        // 2/3 of 20 looks.
+        for n in [0, 6, 13] {
+            assert_eq!(said(n), [""; 0], "life {life} s, look {n}");
+        }
+        let notice: Vec<i64> = (14..=20).filter(|n| !said(*n).is_empty()).collect();
+        assert!(notice.len() >= 2 || life >= 398 * DAY, "life {life} s: notice at {notice:?}");
+        // Lives of more than a year are looked at every day: 25 days of notice.
+        if life >= 398 * DAY {
+            let near = world.run(&[
+                "check",
+                "--json",
+                "--any-issuer",
+                &file,
+                "--at",
+                &seconds(NOW + life - 24 * DAY),
+            ]);
+            assert_eq!(near.findings(), ["expires warning"]);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A folder, and the tool run in it.
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// The day on which every test judges.
+pub(crate) const AT: &str = "2026-11-22T12:00:00Z";
+
+/// Everything one test needs; gone when dropped.
+pub(crate) struct World {
+    pub(crate) dir: TempDir,
+    env: Vec<(String, String)>,
+}
+
+/// How a run of the tool ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// The JSON records on stdout.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Vec<Value> {
+        let read = |l: &str| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}\n{self:?}"));
+        self.stdout.lines().map(read).collect()
+    }
+
+    /// `code severity` of every finding, sorted.
+    #[track_caller]
+    pub(crate) fn findings(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.json().iter().flat_map(findings).collect();
+        all.sort();
+        all
+    }
+}
+
+/// `code severity` of every finding of one record.
+pub(crate) fn findings(record: &Value) -> Vec<String> {
+    let list = record["findings"].as_array().expect("findings").iter();
+    let text = |v: &Value| v.as_str().expect("text").to_string();
+    list.map(|f| format!("{} {}", text(&f["code"]), text(&f["severity"]))).collect()
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        let dir = tempfile::tempdir().expect("a folder");
+        let home = dir.path().display().to_string();
+        let env = [
+            ("PATH", "/usr/bin:/bin".to_string()),
+            ("HOME", home.clone()),
+            ("TOBAN_STATE_DIR", format!("{home}/state")),
+        ];
+        World { dir, env: env.map(|(k, v)| (k.to_string(), v)).to_vec() }
+    }
+
+    /// Sets a variable for the tool.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.env.push((name.into(), value.into()));
+    }
+
+    /// A file in the folder.
+    pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+        std::fs::write(&path, bytes).expect("a file");
+        path
+    }
+
+    /// The path of a name in the folder, as text.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cert-checker"));
+        command.args(args).env_clear().envs(self.env.iter().cloned()).current_dir(self.dir.path());
+        command
+    }
+
+    /// Runs the tool.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, b"")
+    }
+
+    /// The same with bytes on stdin.
+    pub(crate) fn run_with(&self, args: &[&str], stdin: &[u8]) -> Ran {
+        let mut command = self.command(args);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("runs");
+        // The tool may end without reading.
+        let _ = child.stdin.take().expect("piped").write_all(stdin);
+        let ended = child.wait_with_output().expect("ends");
+        let text = |b: Vec<u8>| String::from_utf8(b).expect("UTF-8");
+        Ran { status: ended.status.code(), stdout: text(ended.stdout), stderr: text(ended.stderr) }
+    }
+
+    /// `check` at [`AT`] with JSON.
+    pub(crate) fn check(&self, args: &[&str]) -> Ran {
+        let at: &[&str] = if args.contains(&"--at") { &[] } else { &["--at", AT] };
+        self.run(&[&["check", "--json"], at, args].concat())
+    }
+}
+
+/// Runs somebody else's program to a good end.
+#[track_caller]
+pub(crate) fn ok(program: &str, args: &[&str]) -> Vec<u8> {
+    let ended = Command::new(program).args(args).stdin(Stdio::null()).output();
+    let ended = ended.unwrap_or_else(|e| panic!("{program}: {e}; run: cargo xtask setup"));
+    assert!(ended.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&ended.stderr));
+    ended.stdout
+}

@@ -1,0 +1,19 @@
+//! The validator, asked about certificates that are written byte by byte. The cases carry the names that x509-limbo,
+//! BetterTLS and NIST's PKITS give theirs, so that what they cover can be looked up; the certificates are our own.
+
+mod ca;
+mod case;
+mod constraints;
+mod crl;
+mod der;
+mod graph;
+mod keys;
+mod names;
+mod pki;
+mod policy;
+mod shape;
+mod soak;
+mod usage;
+mod validity;
+mod verb;
+mod web;
