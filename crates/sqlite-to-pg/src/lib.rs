@@ -1,0 +1,23 @@
+//! Moves a SQLite database to PostgreSQL and proves that every value arrived.
+
+mod cli;
+mod help;
+pub mod plan;
+mod verify;
+
+pub use cli::Args;
+
+use cli::Verb;
+use toban_core::{Out, Result};
+
+/// Runs the verb.
+///
+/// # Errors
+/// Each verb says what it could not do; docs/EXIT-STATUS.md lists the kinds.
+pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+    let quiet = args.common.quiet;
+    match &args.verb {
+        Verb::Verify(verb) => verify::run(verb, quiet, out),
+        Verb::Plan(_) | Verb::Run(_) => Ok(()),
+    }
+}
