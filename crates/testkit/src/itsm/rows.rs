@@ -205,7 +205,7 @@ impl Fill<'_> {
             let author = self.parent(("comments", "author_id"), id, self.sizes.users);
             let mut body = words(&mut self.dice, length);
             if self.plant(("comments", "body"), id, Flaw::Nul) {
-                body.insert(3, '\0');
+                body.push_str("\0^M");
             }
             let size = self.dice.index(400);
             let attachment = (id % 10 == 0).then(|| self.bytes(size));
