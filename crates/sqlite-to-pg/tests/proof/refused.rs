@@ -77,8 +77,9 @@ fn a_live_file_is_read_at_one_moment() {
     let (stop, db) = (std::sync::atomic::AtomicBool::new(false), world.open());
     db.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout");
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        let stopped = &stop;
+        scope.spawn(move || {
+            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
                 db.execute_batch("begin immediate; update a set n = n - 1; update b set n = n + 1; commit").expect("transfer");
             }
         });
