@@ -35,18 +35,50 @@ impl Converter {
         if matches!(value, ValueRef::Null) {
             return Fate::Compared;
         }
-        if self.bytes(value, column, out).is_some() {
+        if self.bytes(value, column, out).is_some() && self.within(column, &out[start + 4..]) {
             return sized(start, out);
         }
         out.truncate(start + 4);
         match column.policy {
             Policy::Stop => out[start..].copy_from_slice(&NEVER.to_be_bytes()),
-            Policy::Null => {}
             Policy::Reject => return Fate::Rejected,
-            Policy::Replace if nearest(value, column.form, out).is_some() => return sized(start, out),
-            Policy::Replace => {}
+            Policy::Replace if self.nearest(value, column, out).is_some() => return sized(start, out),
+            Policy::Null | Policy::Replace if column.bounds.not_null => return Fate::Rejected,
+            Policy::Null | Policy::Replace => out.truncate(start + 4),
         }
         Fate::Compared
+    }
+
+    /// Whether the declaration lets the value in; where nothing else could become of it nobody asks.
+    fn within(&mut self, column: &Column, bytes: &[u8]) -> bool {
+        let length = |most: usize| bytes.len() <= most || std::str::from_utf8(bytes).is_ok_and(|t| t.chars().count() <= most);
+        match (column.policy, column.bounds.length, column.bounds.digits) {
+            (Policy::Stop, ..) => true,
+            (_, Some(most), _) => length(most),
+            (_, _, Some(bounds)) => decimal::fits(bytes, bounds),
+            _ => true,
+        }
+    }
+
+    /// What [`Policy::Replace`] puts in the place of a value that does not fit.
+    fn nearest(&mut self, value: ValueRef<'_>, column: &Column, out: &mut Vec<u8>) -> Option<()> {
+        let start = out.len();
+        match (column.form, value) {
+            (Form::Jsonb, ValueRef::Text(t)) if column.rule == Rule::Plan(Conversion::Tagged) => {
+                let mended = mended(t);
+                self.canon.write(tagged(ValueRef::Text(mended.as_bytes()))?.as_bytes(), out).map(drop)
+            }
+            (Form::Text | Form::Padded | Form::Printed, ValueRef::Text(t) | ValueRef::Blob(t)) => {
+                out.extend_from_slice(mended(t).as_bytes());
+                self.within(column, &out[start..]).then_some(())
+            }
+            (Form::Timestamp | Form::TimestampTz, _) => whole(rounded(value, column.rule)?.to_be_bytes(), out),
+            (Form::Time, ValueRef::Text(t)) => {
+                let (micros, beyond) = moment::clock(t)?;
+                whole((micros + i64::from(beyond == Some(true))).to_be_bytes(), out)
+            }
+            _ => None,
+        }
     }
 
     fn bytes(&mut self, value: ValueRef<'_>, column: &Column, out: &mut Vec<u8>) -> Option<()> {
@@ -213,7 +245,8 @@ fn unit(rule: Rule) -> Option<Conversion> {
 /// Days since 2000 of a day, or of its midnight.
 fn day(value: ValueRef<'_>, rule: Rule) -> Option<i32> {
     let micros = match value {
-        ValueRef::Text(t) => moment::iso(t).filter(|m| m.beyond.is_none())?.micros,
+        // In another zone it would be another day.
+        ValueRef::Text(t) => moment::iso(t).filter(|m| m.beyond.is_none() && m.ahead.unwrap_or(0) == 0)?.micros,
         _ => micros(value, rule)?,
     };
     (micros % DAY == 0).then(|| i32::try_from(micros / DAY).ok())?
@@ -261,19 +294,20 @@ fn tagged(value: ValueRef<'_>) -> Option<String> {
     })
 }
 
-/// What [`Policy::Replace`] puts in the place of a value that does not fit.
-fn nearest(value: ValueRef<'_>, form: Form, out: &mut Vec<u8>) -> Option<()> {
-    match form {
-        Form::Text | Form::Padded | Form::Printed => {
-            let bytes = value.as_bytes_or_null().ok().flatten()?;
-            out.extend_from_slice(String::from_utf8_lossy(bytes).replace('\0', "\u{2400}").as_bytes());
-            Some(())
+/// Text that PostgreSQL can hold: U+2400 for each NUL byte, U+FFFD for what is not UTF-8.
+fn mended(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "\u{2400}")
+}
+
+/// A moment to the nearest microsecond; units finer than that are cut.
+fn rounded(value: ValueRef<'_>, rule: Rule) -> Option<i64> {
+    match (value, rule) {
+        (ValueRef::Text(t), _) => {
+            let moment = moment::iso(t)?;
+            Some(moment.utc()? + i64::from(moment.beyond == Some(true)))
         }
-        Form::Timestamp | Form::TimestampTz => {
-            let moment = moment::iso(value.as_str().ok()?.as_bytes())?;
-            let micros = moment.utc()? + i64::from(moment.beyond == Some(true));
-            whole(micros.to_be_bytes(), out)
-        }
+        (ValueRef::Integer(n), Rule::Plan(Conversion::EpochNs)) => moment::from_integer(n / 1000, Conversion::EpochUs),
+        (ValueRef::Integer(n), Rule::Plan(Conversion::Filetime)) => moment::from_integer(n / 10, Conversion::WebkitUs),
         _ => None,
     }
 }

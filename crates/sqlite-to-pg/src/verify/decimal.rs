@@ -100,6 +100,17 @@ pub(crate) fn from_wire(wire: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[leading * 2..digits.len() - trailing * 2]);
 }
 
+/// Whether canonical bytes fit numeric(p,s).
+pub(crate) fn fits(bytes: &[u8], (precision, scale): (i32, i32)) -> bool {
+    let weight = bytes.first_chunk::<2>().map_or(0, |w| i32::from(i16::from_be_bytes(*w)));
+    let groups: Vec<u16> = bytes.get(4..).unwrap_or(&[]).chunks_exact(2).map(|g| u16::from_be_bytes([g[0], g[1]])).collect();
+    let (Some(first), Some(last)) = (groups.first(), groups.last()) else { return bytes.get(2) == Some(&0) };
+    let whole = weight * 4 + i32::try_from(first.to_string().len()).unwrap_or(4);
+    let zeros = (0..4).take_while(|n| last % 10_u16.pow(n + 1) == 0).count();
+    let places = (i32::try_from(groups.len()).unwrap_or(i32::MAX) - weight - 1) * 4 - i32::try_from(zeros).unwrap_or(0);
+    whole <= precision - scale && places <= scale
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +164,13 @@ mod tests {
             real(r, &mut scratch, &mut out).expect("finite");
             assert_eq!(out, canonical(&format!("{r}")));
         }
+    }
+
+    #[test]
+    fn declared_digits() {
+        let judge = |text: &str| fits(&canonical(text), (5, 2));
+        assert!(["0", "123.45", "-999.99", "0.01", "100", "-1.5"].into_iter().all(judge));
+        assert!(!["1000", "0.001", "99999", "1e5", "12.345"].into_iter().any(judge));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which table and column of the target is which of the source: by the plan, or by name.
 
-use super::pair::{Column, Pair, Rule, find};
+use super::pair::{Bounds, Column, Pair, Rule, find};
 use super::record::{Difference, Kind};
 use super::{source, target};
 use crate::plan::{self, Action, Fate, Mode, Plan, Policy};
@@ -87,6 +87,7 @@ impl Named<'_> {
                     form: c.form,
                     rule: Rule::Auto,
                     policy: Policy::Stop,
+                    bounds: Bounds::default(),
                 }),
                 None => matched.gaps.push(missing(&table.name, name)),
             }
@@ -137,7 +138,7 @@ impl Named<'_> {
 }
 
 fn nullable(columns: &[String], target: &target::Table) -> Vec<String> {
-    let lax = |name: &&String| target.columns.iter().any(|c| c.name == **name && !c.not_null);
+    let lax = |name: &&String| target.columns.iter().any(|c| c.name == **name && !c.bounds.not_null);
     columns.iter().filter(lax).cloned().collect()
 }
 
@@ -209,6 +210,7 @@ fn planned(
                 form: c.form,
                 rule: Rule::Plan(column.conversion),
                 policy: column.policy,
+                bounds: c.bounds,
             }),
             None => matched.gaps.push(missing(&table.source, &column.source)),
         }

@@ -169,6 +169,10 @@ pub(crate) fn from_real(r: f64, unit: Conversion) -> Option<i64> {
 
 /// The unit that an integer's size speaks for: seconds until the year 5138, then milli-, micro- and nanoseconds.
 pub(crate) fn unit_of(n: i64) -> Conversion {
+    // A column of julian days has numeric affinity: each noon lies there as an integer, of 1970 to 2100 here.
+    if (2_440_588..2_488_070).contains(&n) {
+        return Conversion::Julian;
+    }
     match n.unsigned_abs() {
         0..100_000_000_000 => Conversion::EpochS,
         100_000_000_000..100_000_000_000_000 => Conversion::EpochMs,

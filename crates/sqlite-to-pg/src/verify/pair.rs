@@ -21,6 +21,29 @@ pub(crate) struct Column {
     pub(crate) rule: Rule,
     /// What became of a value that does not fit.
     pub(crate) policy: Policy,
+    /// What else the target's column asks of a value.
+    pub(crate) bounds: Bounds,
+}
+
+/// Bounds that a column's declaration puts on its values. They matter where the plan says what becomes of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Characters of varchar(n) and char(n).
+    pub(crate) length: Option<usize>,
+    /// Digits in all and after the point of numeric(p,s).
+    pub(crate) digits: Option<(i32, i32)>,
+    pub(crate) not_null: bool,
+}
+
+impl Bounds {
+    /// As `pg_attribute` has them.
+    pub(crate) fn of(form: Form, typmod: i32, not_null: bool) -> Bounds {
+        let bound = (typmod >= 4).then_some(typmod - 4);
+        let length = bound.filter(|_| matches!(form, Form::Text | Form::Padded)).and_then(|n| usize::try_from(n).ok());
+        // The scale is a number of eleven bits with its sign.
+        let digits = bound.filter(|_| form == Form::Numeric).map(|n| (n >> 16, ((n & 0x7FF) ^ 0x400) - 0x400));
+        Bounds { length, digits, not_null }
+    }
 }
 
 /// A table on both sides.

@@ -9,6 +9,8 @@ use super::target;
 use crate::plan::Policy;
 use postgres::Client;
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use serde_json::Value as Json;
 use std::collections::HashMap;
 use toban_core::Result;
 use toban_core::pg::{Ident, literal};
@@ -72,7 +74,8 @@ fn sample(reader: &Connection, pair: &Pair, start: Option<i64>, size: u64) -> Re
     let sql = format!("select {} from {} {from} limit {size}", columns.join(", "), Ident::new(&pair.source));
     let read = || -> rusqlite::Result<Vec<Texts>> {
         let mut statement = reader.prepare(&sql)?;
-        let text = |row: &rusqlite::Row<'_>| (0..pair.columns.len()).map(|i| row.get(i)).collect();
+        let lossy = |v: ValueRef<'_>| v.as_bytes().ok().map(|t| String::from_utf8_lossy(t).into_owned());
+        let text = |row: &rusqlite::Row<'_>| (0..pair.columns.len()).map(|i| row.get_ref(i).map(lossy)).collect();
         statement.query_map([], text)?.collect()
     };
     read().map_err(|e| explain(e, || format!("read {} as text", pair.source)))
@@ -165,7 +168,7 @@ fn agree(column: &Column, quoted: &str, printed: Option<&str>) -> Option<bool> {
         Form::Timestamp | Form::TimestampTz if quoted.starts_with('\'') => moment(&text)? == moment(printed)?,
         Form::Date if quoted.starts_with('\'') => text.starts_with(printed),
         Form::Uuid => hexadecimal(&text) == hexadecimal(printed),
-        Form::Json | Form::Jsonb if column.rule == Rule::Auto => json(&text)? == json(printed)?,
+        Form::Json | Form::Jsonb if column.rule == Rule::Auto => same_json(&json(&text)?, &json(printed)?),
         _ => return None,
     };
     if same { Some(true) } else { judged }
@@ -221,12 +224,25 @@ fn hexadecimal(text: &str) -> String {
     text.chars().filter(char::is_ascii_hexdigit).flat_map(char::to_lowercase).collect()
 }
 
-fn json(text: &str) -> Option<serde_json::Value> {
+/// 1.0 and 1 are one number, as jsonb has it.
+fn same_json(a: &Json, b: &Json) -> bool {
+    match (a, b) {
+        (Json::Number(a), Json::Number(b)) => a.as_f64() == b.as_f64(),
+        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_json(a, b)),
+        (Json::Object(a), Json::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|other| same_json(v, other)))
+        }
+        _ => a == b,
+    }
+}
+
+fn json(text: &str) -> Option<Json> {
     serde_json::from_str(text).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::pair::Bounds;
     use super::*;
     use crate::plan::Conversion;
 
@@ -237,6 +253,7 @@ mod tests {
             form,
             rule: if form == Form::Date { Rule::Plan(Conversion::Date) } else { Rule::Auto },
             policy: Policy::Stop,
+            bounds: Bounds::default(),
         };
         agree(&column, quoted, printed)
     }

@@ -70,9 +70,14 @@ fn connect(path: &Path) -> Result<Connection> {
 
 fn begun(path: &Path) -> Result<Connection> {
     let connection = connect(path)?;
-    connection
-        .execute_batch("begin; select count(*) from sqlite_schema")
-        .map_err(|e| explain(e, || format!("open {}", path.display())))?;
+    let doing = || format!("open {}", path.display());
+    connection.execute_batch("begin").map_err(|e| explain(e, doing))?;
+    let read = || connection.execute_batch("select count(*) from sqlite_schema");
+    // An entry that does not parse (a view of an older program) must not hide the tables.
+    if read().is_err() {
+        connection.execute_batch("pragma writable_schema = on").map_err(|e| explain(e, doing))?;
+        read().map_err(|e| explain(e, doing))?;
+    }
     Ok(connection)
 }
 

@@ -1,6 +1,7 @@
 //! The PostgreSQL side: its connections, and what its catalogue says of the tables.
 
 use super::form::Form;
+use super::pair::Bounds;
 use postgres::{Client, SimpleQueryMessage};
 use std::collections::BTreeMap;
 use toban_core::pg::{ConnInfo, literal};
@@ -21,7 +22,7 @@ pub(crate) struct Table {
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) form: Form,
-    pub(crate) not_null: bool,
+    pub(crate) bounds: Bounds,
     /// The sequence that numbers it: quoted, with its schema.
     pub(crate) sequence: Option<String>,
     /// PostgreSQL makes a value when none is given.
@@ -96,7 +97,7 @@ const COLUMNS: &str = "with recursive base (oid, root) as (\
         select oid, oid from pg_catalog.pg_type where typtype <> 'd' \
         union all select t.oid, b.root from pg_catalog.pg_type t join base b on t.typbasetype = b.oid and t.typtype = 'd') \
     select a.attrelid, a.attname, t.oid, t.typname, t.typtype, a.attnotnull, \
-        pg_catalog.pg_get_serial_sequence(pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname), a.atthasdef \
+        pg_catalog.pg_get_serial_sequence(pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname), a.atthasdef, a.atttypmod \
     from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
     join base b on b.oid = a.atttypid join pg_catalog.pg_type t on t.oid = b.root \
@@ -125,8 +126,9 @@ fn column(row: &[Option<String>]) -> Option<(u32, Column)> {
     let text = |i: usize| row.get(i)?.clone();
     let form = Form::of(number(row.get(2))?, &text(3)?, &text(4)?);
     let (not_null, sequence) = (text(5)? == "t", text(6));
+    let bounds = Bounds::of(form, text(8)?.parse().ok()?, not_null);
     let has_default = text(7)? == "t" || sequence.is_some();
-    Some((number(row.first())?, Column { name: text(1)?, form, not_null, sequence, has_default }))
+    Some((number(row.first())?, Column { name: text(1)?, form, bounds, sequence, has_default }))
 }
 
 fn number(cell: Option<&Option<String>>) -> Option<u32> {

@@ -70,8 +70,6 @@ fn a_live_file_is_read_at_one_moment() {
     let world = World::new();
     world.sqlite("pragma journal_mode = wal; create table a (id integer primary key, n integer); \
         create table b (id integer primary key, n integer); insert into a values (1, 500); insert into b values (1, 500)");
-    let sum = "create view both as select 1";
-    world.pg.psql("postgres", sum);
     world.pg.psql("postgres", "create table a (id bigserial primary key, n bigint); create table b (id bigserial primary key, n bigint); \
         insert into a values (1, 0); insert into b values (1, 0); select setval('a_id_seq', 1), setval('b_id_seq', 1)");
     let (stop, db) = (std::sync::atomic::AtomicBool::new(false), world.open());
