@@ -1,8 +1,13 @@
 //! Moves a SQLite database to PostgreSQL and proves that every value arrived.
 
+mod census;
 mod cli;
 mod help;
+mod load;
 pub mod plan;
+mod source;
+mod target;
+mod translate;
 mod verify;
 
 pub use cli::Args;
@@ -18,6 +23,7 @@ pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
     let quiet = args.common.quiet;
     match &args.verb {
         Verb::Verify(verb) => verify::run(verb, quiet, out),
-        Verb::Plan(_) | Verb::Run(_) => Ok(()),
+        Verb::Plan(verb) => plan::verb::run(verb, quiet, out),
+        Verb::Run(_) => Ok(()),
     }
 }

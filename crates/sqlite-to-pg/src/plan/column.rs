@@ -33,6 +33,9 @@ pub struct Column {
     /// GENERATED ALWAYS AS (this) STORED, in PostgreSQL's SQL; such a column is not copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated: Option<String>,
+    /// COMMENT ON COLUMN, from the statement's own comments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// Why this type.
     #[serde(default)]
     pub why: String,

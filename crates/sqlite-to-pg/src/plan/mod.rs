@@ -1,7 +1,15 @@
 //! The plan: what each table and column becomes, as a value that a person can edit (TOML) and `run` and `verify` read.
 
+pub(crate) mod build;
 mod column;
+pub(crate) mod expressions;
+pub(crate) mod file;
+pub(crate) mod foreign;
+pub(crate) mod keys;
+pub(crate) mod names;
 mod object;
+pub(crate) mod show;
+pub(crate) mod verb;
 
 pub use column::{Census, Column, Conversion, Policy};
 pub use object::{Action, Check, Fate, ForeignKey, Index, IndexPart, Object, Unique};
@@ -89,6 +97,9 @@ pub struct Table {
     /// `sqlite_sequence.seq`: the next id is greater.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<i64>,
+    /// COMMENT ON TABLE, from the statement's own comments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     /// The columns, in SQLite's order.
     #[serde(default, rename = "column")]
     pub columns: Vec<Column>,

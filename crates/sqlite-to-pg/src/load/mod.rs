@@ -1,0 +1,8 @@
+//! From SQLite's values to PostgreSQL's COPY streams.
+
+pub(crate) mod encode;
+pub(crate) mod json;
+pub(crate) mod moment;
+pub(crate) mod number;
+pub(crate) mod threads;
+pub(crate) mod words;
