@@ -22,16 +22,18 @@ struct Soak {
     rounds: u32,
 }
 
-const NAMES: [&str; 6] = ["dump-kill", "restore-kill", "storage-faults", "dump-cut", "flip", "role-graphs"];
+const NAMES: [&str; 7] =
+    ["dump-kill", "restore-kill", "storage-faults", "dump-cut", "flip", "role-graphs", "verify-faults"];
 
 /// The one table of them; a row's name stands in NAMES too.
-const SOAKS: [Soak; 6] = [
+const SOAKS: [Soak; 7] = [
     Soak { name: "dump-kill", package: "pg-backup", filter: "kill::dump", rounds: 30 },
     Soak { name: "restore-kill", package: "pg-backup", filter: "kill::replace", rounds: 30 },
     Soak { name: "storage-faults", package: "toban-core", filter: "while_the_cable_is_cut", rounds: 200 },
     Soak { name: "dump-cut", package: "pg-backup", filter: "cut_at_any_byte", rounds: 40 },
     Soak { name: "flip", package: "pg-backup", filter: "each_flipped_byte_is_found", rounds: 300 },
     Soak { name: "role-graphs", package: "user-audit", filter: "random_graphs_agree", rounds: 300 },
+    Soak { name: "verify-faults", package: "sqlite-to-pg", filter: "every_planted_fault", rounds: 1000 },
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {

@@ -1,0 +1,9 @@
+//! `sqlite-to-pg verify` as a judge: faults that were planted, copies that others made, roles that may only read.
+
+mod constraints;
+mod copies;
+mod faults;
+mod itsm;
+mod refused;
+mod shapes;
+mod world;
