@@ -5,6 +5,7 @@ pub(crate) mod encode;
 pub(crate) mod json;
 pub(crate) mod moment;
 pub(crate) mod number;
+pub(crate) mod preflight;
 pub(crate) mod rejects;
 pub(crate) mod stream;
 pub(crate) mod threads;

@@ -22,6 +22,8 @@ const FIELD: u64 = (1 << 30) - 64;
 pub(crate) struct Built {
     pub(crate) plan: Plan,
     pub(crate) oddities: Vec<Oddity>,
+    /// What each column of each table holds, in the plan's order.
+    pub(crate) tallies: Vec<Vec<Tally>>,
 }
 
 /// Values that are not kept as the declared type has them.
@@ -70,7 +72,8 @@ pub(crate) fn build(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) -> Resu
     let tables = drafts.into_iter().map(|d| d.table).collect();
     let plan =
         Plan { format: FORMAT, schema: rules.schema.clone(), mode: Mode::Create, source, tables, objects };
-    Ok(Built { plan, oddities })
+    let tallies = counted.into_iter().map(|c| c.columns).collect();
+    Ok(Built { plan, oddities, tallies })
 }
 
 /// What the file looks like at this moment.

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &PlanArgs, quiet: bool, out: &mut Out<'_>) -> Result<()>
     if let Some(target) = &args.target {
         let to = ConnInfo::resolve(Some(target), "sqlite-to-pg")?;
         let mut client = session::open(&to, "pg_catalog")?;
-        existing::adapt(&mut built.plan, &mut client, Action::Refuse, args.rules.on_misfit)?;
+        existing::adapt(&mut built, &mut client, Action::Refuse, args.rules.on_misfit)?;
     }
     show::print(&built, out)?;
     match &args.output {

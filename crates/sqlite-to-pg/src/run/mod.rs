@@ -2,13 +2,14 @@
 
 mod existing;
 mod html;
+mod preflight;
 mod prepare;
 mod report;
 mod written;
 
 use crate::cli::Run;
 use crate::load::rejects::Rejects;
-use crate::plan::{Fate, Mode, Object, Plan, build, file, verb};
+use crate::plan::{Action, Fate, Mode, Object, Plan, Table, build, file, verb};
 use crate::source::Snapshot;
 use crate::target::{create, place, session, undo};
 use crate::verify;
@@ -37,6 +38,9 @@ pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     session::lock(&mut control, &plan.schema)?;
     if plan.mode == Mode::Create && !args.rehearse {
         place::empty(&mut control, &plan)?;
+    }
+    if plan.mode == Mode::Existing {
+        preflight::check(&mut snapshot, &mut control, &plan, out)?;
     }
     let mut summary = Summary::new(args, &plan, oddities);
     summary.phase("plan", began);
@@ -84,13 +88,17 @@ impl Job<'_> {
         }
         summary.placed = true;
         summary.phase("put in place", began);
-        Ok(())
+        match plan.mode {
+            Mode::Existing if !self.args.no_verify => self.prove_in_place(snapshot, plan, summary),
+            _ => Ok(()),
+        }
     }
 
     /// Compares what was prepared, before anybody sees it.
     fn prove(&self, snapshot: &mut Snapshot, plan: &Plan, summary: &mut Summary) -> Result<()> {
         let began = Instant::now();
-        let staged = Plan { schema: self.stage.to_string(), ..plan.clone() };
+        let base = if plan.mode == Mode::Existing { prepare::staged(plan) } else { plan.clone() };
+        let staged = Plan { schema: self.stage.to_string(), ..base };
         let proof = verify::prove(&staged, snapshot.readers(), self.to, self.quiet)?;
         summary.compared(proof.rows, proof.total, proof.differences);
         summary.phase("compare", began);
@@ -101,6 +109,24 @@ impl Job<'_> {
                 format!("the copy differs from its source in {n} places, and was not kept"),
             )
             .hint("this is a fault of ours: please report it, with the lines above")),
+        }
+    }
+
+    /// Compares the application's tables once more, where all their rows are ours.
+    fn prove_in_place(&self, snapshot: &mut Snapshot, plan: &Plan, summary: &mut Summary) -> Result<()> {
+        let began = Instant::now();
+        let ours = |t: &Table| matches!(t.action, Action::Refuse | Action::Truncate);
+        let tables = plan.tables.iter().filter(|t| ours(t)).cloned().collect();
+        let placed = Plan { tables, objects: Vec::new(), ..plan.clone() };
+        let proof = verify::prove(&placed, snapshot.readers(), self.to, self.quiet)?;
+        summary.compared(proof.rows, proof.total, proof.differences);
+        summary.phase("compare in place", began);
+        match summary.total {
+            0 => Ok(()),
+            n => {
+                Err(Error::new(Kind::Findings, format!("the tables differ from their source in {n} places"))
+                    .hint("--undo brings back what they held"))
+            }
         }
     }
 }
@@ -137,12 +163,11 @@ fn plan(
         }
         return Ok((plan, Vec::new()));
     }
-    let built = build::build(snapshot, &args.rules, quiet)?;
-    let mut plan = built.plan;
+    let mut built = build::build(snapshot, &args.rules, quiet)?;
     if let Some(action) = args.existing {
-        crate::target::existing::adapt(&mut plan, control, action.into(), args.rules.on_misfit)?;
+        crate::target::existing::adapt(&mut built, control, action.into(), args.rules.on_misfit)?;
     }
-    Ok((plan, built.oddities))
+    Ok((built.plan, built.oddities))
 }
 
 fn take_back(args: &Run, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {

@@ -4,7 +4,7 @@ use super::{Job, Summary, object};
 use crate::load::copy;
 use crate::plan::{Fate, Mode, Plan};
 use crate::source::Snapshot;
-use crate::target::{constraints, create, expressions, indexes, place, session};
+use crate::target::{constraints, create, expressions, indexes, place, session, wire};
 use postgres::Client;
 use std::time::Instant;
 use toban_core::{Context, Result, stop};
@@ -23,6 +23,9 @@ pub(super) fn everything(
     create::begin(control, job.stage)?;
     let path = format!("set search_path = {}, pg_catalog", toban_core::pg::Ident::new(job.stage));
     control.batch_execute(&path).doing(|| "prepare the session".into())?;
+    if plan.mode == Mode::Existing {
+        return rows_only(job, snapshot, control, plan, summary);
+    }
     for (name, why) in create::tables(control, plan, job.stage)? {
         plain_again(plan, &name, &why);
     }
@@ -31,15 +34,45 @@ pub(super) fn everything(
     summary.loaded = copy::load(snapshot, &mut clients, plan, job.stage, (job.rejects, job.quiet))?;
     summary.phase("copy", began);
     regenerate(job, snapshot, &mut clients, plan, summary)?;
-    if plan.mode == Mode::Existing {
-        return Ok(());
-    }
     // Indexes are built by as many sessions as were asked for, however few may read.
     while clients.len() < job.jobs {
         clients.push(session::open(job.to, job.stage)?);
     }
     keys(job, &mut clients, plan, summary)?;
     words(job, snapshot, control, plan, summary)
+}
+
+/// The tables of the application get their rows from here later: no key, no constraint, and text where the type is
+/// one that only the server can read.
+fn rows_only(
+    job: &Job<'_>,
+    snapshot: &mut Snapshot,
+    control: &mut Client,
+    plan: &Plan,
+    summary: &mut Summary,
+) -> Result<()> {
+    let mut staged = staged(plan);
+    create::tables(control, &mut staged, job.stage)?;
+    let mut clients = session::several(job.to, job.stage, snapshot.readers().len())?;
+    let began = Instant::now();
+    summary.loaded = copy::load(snapshot, &mut clients, &staged, job.stage, (job.rejects, job.quiet))?;
+    summary.phase("copy", began);
+    Ok(())
+}
+
+/// The plan of what is prepared for tables that the application made.
+pub(super) fn staged(plan: &Plan) -> Plan {
+    let mut staged = plan.clone();
+    for table in &mut staged.tables {
+        table.columns.retain(|c| c.generated.is_none());
+        for column in &mut table.columns {
+            column.not_null = false;
+            if wire::wire(&column.pg_type).is_none() {
+                column.pg_type = "text".into();
+            }
+        }
+    }
+    staged
 }
 
 /// Generated columns on whose values the two sides disagree become plain ones, and their tables are filled again.

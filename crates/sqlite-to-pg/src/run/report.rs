@@ -3,6 +3,7 @@
 use super::{html, written};
 use crate::cli::Run;
 use crate::load::copy::Loaded;
+use crate::load::preflight::Violation;
 use crate::load::rejects::Rejects;
 use crate::plan::build::Oddity;
 use crate::plan::{Fate, Object, Plan, show};
@@ -123,6 +124,7 @@ pub(crate) fn lines(plan: &Plan, summary: &Summary, rejects: &Rejects) -> Vec<Li
         });
     }
     lines.extend(plan.objects.iter().map(of_object));
+    lines.extend(summary.oddities.iter().map(of_oddity));
     lines.extend(summary.differences.iter().map(|d| line("difference", d, "", "")));
     lines.extend(
         summary.phases.iter().map(|(name, s)| Line { seconds: Some(*s), ..line("phase", name, "", "") }),
@@ -161,6 +163,22 @@ fn line(kind: &str, name: &str, fate: &str, why: &str) -> Line {
         fate: fate.into(),
         why: why.into(),
     }
+}
+
+/// Values that the target's tables do not take.
+pub(crate) fn violation(v: &Violation) -> Line {
+    let more = if v.count > v.rows.len() as u64 { " …" } else { "" };
+    let why = format!("{}: {}{more}", v.why, v.rows.join("; "));
+    Line {
+        rows: Some(v.count),
+        ..line("violation", &format!("{}.{}", v.table, v.column), "not loaded", &why)
+    }
+}
+
+fn of_oddity(odd: &Oddity) -> Line {
+    let more = if odd.count > odd.keys.len() as u64 { " …" } else { "" };
+    let why = format!("{}: {}{more}", odd.what, odd.keys.join("; "));
+    Line { rows: Some(odd.count), ..line("odd values", &format!("{}.{}", odd.table, odd.column), "", &why) }
 }
 
 fn of_object(object: &Object) -> Line {

@@ -7,6 +7,7 @@ pub(crate) mod expressions;
 pub(crate) mod indexes;
 pub(crate) mod place;
 pub(crate) mod session;
+pub(crate) mod shape;
 pub(crate) mod undo;
 pub(crate) mod wire;
 
