@@ -3,6 +3,7 @@
 mod accounts;
 mod backup;
 mod dump;
+mod migrate;
 
 use crate::sh::Result;
 
@@ -20,6 +21,8 @@ enum What {
     Dump(dump::Args),
     /// user-audit app on a million accounts, beside the SQL script that it replaces
     Accounts(accounts::Args),
+    /// sqlite-to-pg on a large ITSM database, beside psql's COPY of the same bytes and pgloader
+    Migrate(migrate::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -27,5 +30,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Backup(args) => backup::run(args),
         What::Dump(args) => dump::run(args),
         What::Accounts(args) => accounts::run(args),
+        What::Migrate(args) => migrate::run(args),
     }
 }

@@ -33,6 +33,8 @@ const SOAKS: [Soak; 7] = [
     Soak { name: "dump-cut", package: "pg-backup", filter: "cut_at_any_byte", rounds: 40 },
     Soak { name: "flip", package: "pg-backup", filter: "each_flipped_byte_is_found", rounds: 300 },
     Soak { name: "role-graphs", package: "user-audit", filter: "random_graphs_agree", rounds: 300 },
+    Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", rounds: 100 },
+    Soak { name: "migrate-crash", package: "sqlite-to-pg", filter: "kill::the_server", rounds: 100 },
     Soak { name: "verify-faults", package: "sqlite-to-pg", filter: "every_planted_fault", rounds: 1000 },
 ];
 

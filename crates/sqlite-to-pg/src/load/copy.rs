@@ -51,7 +51,7 @@ pub(crate) fn load(
     let shapes: Vec<Shape<'_>> = plan.tables.iter().map(Shape::new).collect::<Result<_>>()?;
     let parts = parts(snapshot, &shapes)?;
     let path = snapshot.path().to_path_buf();
-    let total = plan.tables.iter().map(|t| t.bytes).sum();
+    let total = plan.tables.iter().map(wire_bytes).sum();
     let rows: u64 = plan.tables.iter().map(|t| t.rows).sum();
     let progress = Progress::bytes(&format!("copy {rows} rows"), Some(total), quiet);
     let done = Mutex::new(vec![Loaded::default(); shapes.len()]);
@@ -77,6 +77,11 @@ pub(crate) fn load(
         readers.zip(clients.iter_mut()).map(|(reader, client)| Pair { reader, client }).collect();
     threads::each(&mut pairs, &work)?;
     Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// About what a table is in COPY's form: each row and each field has its length before it.
+fn wire_bytes(table: &Table) -> u64 {
+    table.bytes + table.rows * (2 + 4 * table.columns.len() as u64)
 }
 
 fn about(e: toban_core::Error, table: &Table, range: Range) -> toban_core::Error {

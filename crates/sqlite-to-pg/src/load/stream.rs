@@ -39,7 +39,7 @@ impl<'p> Shape<'p> {
     pub(crate) fn new(table: &'p Table) -> Result<Shape<'p>> {
         let mut encoders = Vec::new();
         for column in table.copied() {
-            let encoder = wire::encoder(column, false).ok_or_else(|| {
+            let encoder = wire::encoder(column, column.not_null).ok_or_else(|| {
                 Error::usage(format!(
                     "{}.{}: the type {} cannot be written",
                     table.source, column.source, column.pg_type

@@ -48,12 +48,23 @@ pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     let guard = Stage { to: &to, stage: &stage };
     let rejects = Rejects::new()?;
     let job = Job { args, to: &to, stage: &stage, rejects: &rejects, jobs, quiet };
-    let done = job.run(&mut snapshot, &mut control, &mut plan, &mut summary);
+    let done =
+        job.run(&mut snapshot, &mut control, &mut plan, &mut summary).map_err(|e| lost(e, &mut control));
     drop(guard);
     summary.finish(began);
     let told = report::write(args, &plan, &summary, &rejects, out);
     done.and(told)?;
     outcome(&plan, &summary, &rejects)
+}
+
+/// A connection that broke says so in many words; whether the server is gone, another one tells.
+fn lost(e: Error, control: &mut Client) -> Error {
+    match e.kind() == Kind::Failed && control.batch_execute("select 1").is_err_and(|e| e.is_closed()) {
+        true => {
+            e.kind_as(Kind::Retry).hint("the target went away; it is as it was, and the run may begin again")
+        }
+        false => e,
+    }
 }
 
 /// Everything one run needs to know.

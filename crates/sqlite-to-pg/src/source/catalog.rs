@@ -23,7 +23,6 @@ pub(crate) struct RawTable {
     pub(crate) alias: Option<usize>,
     /// Columns of the primary key in its order.
     pub(crate) key: Vec<usize>,
-    pub(crate) strict: bool,
     pub(crate) indexes: Vec<RawIndex>,
     pub(crate) foreign_keys: Vec<RawForeignKey>,
     pub(crate) sequence: Option<i64>,
@@ -79,10 +78,10 @@ pub(crate) struct RawObject {
 /// Those of SQLite.
 pub(crate) fn read(db: &Connection) -> Result<Catalog> {
     let mut catalog = Catalog::default();
-    for (name, kind, without_rowid, strict) in list(db)? {
+    for (name, kind, without_rowid) in list(db)? {
         match kind.as_str() {
             "table" if !name.to_ascii_lowercase().starts_with("sqlite_") => {
-                catalog.tables.push(table(db, &name, without_rowid, strict)?);
+                catalog.tables.push(table(db, &name, without_rowid)?);
             }
             "virtual" | "shadow" => catalog.others.push(RawObject {
                 kind: format!("{kind} table"),
@@ -98,10 +97,10 @@ pub(crate) fn read(db: &Connection) -> Result<Catalog> {
 }
 
 /// Tables in the order in which they were made.
-fn list(db: &Connection) -> Result<Vec<(String, String, bool, bool)>> {
-    let sql = "select l.name, l.type, l.wr, l.strict from pragma_table_list l left join sqlite_schema s \
+fn list(db: &Connection) -> Result<Vec<(String, String, bool)>> {
+    let sql = "select l.name, l.type, l.wr from pragma_table_list l left join sqlite_schema s \
                on s.name = l.name and s.type in ('table', 'view') where l.schema = 'main' order by s.rowid";
-    all(db, sql, &[], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+    all(db, sql, &[], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
 }
 
 fn others(db: &Connection) -> Result<Vec<RawObject>> {
@@ -112,7 +111,7 @@ fn others(db: &Connection) -> Result<Vec<RawObject>> {
     })
 }
 
-fn table(db: &Connection, name: &str, without_rowid: bool, strict: bool) -> Result<RawTable> {
+fn table(db: &Connection, name: &str, without_rowid: bool) -> Result<RawTable> {
     let ddl = ddl::parse(&sql_of(db, name)?.unwrap_or_default());
     let (columns, key) = columns(db, name)?;
     let indexes = indexes(db, name)?;
@@ -123,7 +122,7 @@ fn table(db: &Connection, name: &str, without_rowid: bool, strict: bool) -> Resu
     let rowid = if without_rowid { None } else { free_rowid(&columns, alias) };
     let sequence = sequence(db, name)?;
     let name = name.to_string();
-    Ok(RawTable { name, columns, rowid, alias, key, strict, indexes, foreign_keys, sequence, ddl })
+    Ok(RawTable { name, columns, rowid, alias, key, indexes, foreign_keys, sequence, ddl })
 }
 
 /// A name of the rowid that no column takes.

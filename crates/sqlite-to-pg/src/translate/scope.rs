@@ -1,6 +1,6 @@
 //! What names mean inside an expression, and of which type they are.
 
-use crate::plan::{Column, Conversion};
+use crate::plan::Column;
 use crate::source::ddl::bare;
 use toban_core::pg::Ident;
 
@@ -68,8 +68,6 @@ pub(crate) struct Known {
     /// How PostgreSQL's SQL names it.
     pub(crate) sql: String,
     pub(crate) ty: Ty,
-    /// Its conversion, for what depends on the values' former class.
-    pub(crate) conversion: Option<Conversion>,
 }
 
 impl Known {
@@ -84,7 +82,6 @@ impl Known {
             name: column.source.clone(),
             sql: Ident::new(&*column.target).to_string(),
             ty,
-            conversion: Some(column.conversion),
         }
     }
 }

@@ -179,7 +179,7 @@ fn results(columns: &[ResultColumn<'_>], inner: &[Known], here: &Scope<'_>) -> A
     let mut push = |sql: String, name: String, ty: Ty| {
         list.push(format!("{sql} as {}", Ident::new(&*name)));
         let quoted = Ident::new(&*name).to_string();
-        out.push(Known { table: String::new(), name, sql: quoted, ty, conversion: None });
+        out.push(Known { table: String::new(), name, sql: quoted, ty });
     };
     for column in columns {
         match column {
