@@ -5,7 +5,9 @@ use testkit::itsm::Itsm;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [file, rows, flags @ ..] = args.as_slice() else { return Err("FILE ROWS [--sequelize] [--dirt N]".into()) };
+    let [file, rows, flags @ ..] = args.as_slice() else {
+        return Err("FILE ROWS [--sequelize] [--dirt N]".into());
+    };
     let mut itsm = Itsm::rows(rows.parse()?);
     let mut flags = flags.iter();
     while let Some(flag) = flags.next() {

@@ -113,7 +113,9 @@ impl Itsm {
     /// SQLite's.
     pub fn write(&self, path: &Path) -> rusqlite::Result<Planted> {
         let mut connection = Connection::open(path)?;
-        connection.execute_batch("pragma journal_mode = off; pragma synchronous = off; pragma foreign_keys = off")?;
+        connection.execute_batch(
+            "pragma journal_mode = off; pragma synchronous = off; pragma foreign_keys = off",
+        )?;
         let schema =
             if self.sequelize { include_str!("itsm/sequelize.sql") } else { include_str!("itsm/plain.sql") };
         let statements = schema.split(";\n").map(str::trim).filter(|s| !s.is_empty());

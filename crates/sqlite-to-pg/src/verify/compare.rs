@@ -33,7 +33,8 @@ pub(crate) fn sums(sides: &mut Sides<'_>, pairs: &[Pair], quiet: bool) -> Result
     let found: Vec<Mutex<Both>> = pairs.iter().map(|p| Mutex::new(Both::new(p))).collect();
     let all = |parts: fn(&Pair) -> Vec<scan::Part>| {
         let of = |(pair, p): (usize, &Pair)| parts(p).into_iter().map(move |part| Piece { pair, part });
-        let mut pieces: Vec<Piece> = pairs.iter().enumerate().flat_map(|(i, p)| of((i, p)).collect::<Vec<_>>()).collect();
+        let mut pieces: Vec<Piece> =
+            pairs.iter().enumerate().flat_map(|(i, p)| of((i, p)).collect::<Vec<_>>()).collect();
         // The largest first: otherwise one thread ends long after the others.
         pieces.sort_by_key(|piece| std::cmp::Reverse(pairs[piece.pair].blocks.unwrap_or(0)));
         pieces

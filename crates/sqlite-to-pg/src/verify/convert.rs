@@ -1,10 +1,10 @@
 //! From SQLite's values to the bytes that PostgreSQL would send for them. Shares nothing with the code that loads.
 
+use super::decimal;
 use super::form::Form;
 use super::json::Canon;
 use super::moment::{self, DAY, Moment};
 use super::pair::{Column, Rule};
-use super::decimal;
 use crate::plan::{Conversion, Policy};
 use rusqlite::types::ValueRef;
 use std::io::Write;
@@ -51,7 +51,9 @@ impl Converter {
 
     /// Whether the declaration lets the value in; where nothing else could become of it nobody asks.
     fn within(&mut self, column: &Column, bytes: &[u8]) -> bool {
-        let length = |most: usize| bytes.len() <= most || std::str::from_utf8(bytes).is_ok_and(|t| t.chars().count() <= most);
+        let length = |most: usize| {
+            bytes.len() <= most || std::str::from_utf8(bytes).is_ok_and(|t| t.chars().count() <= most)
+        };
         match (column.policy, column.bounds.length, column.bounds.digits) {
             (Policy::Stop, ..) => true,
             (_, Some(most), _) => length(most),
@@ -72,7 +74,9 @@ impl Converter {
                 out.extend_from_slice(mended(t).as_bytes());
                 self.within(column, &out[start..]).then_some(())
             }
-            (Form::Timestamp | Form::TimestampTz, _) => whole(rounded(value, column.rule)?.to_be_bytes(), out),
+            (Form::Timestamp | Form::TimestampTz, _) => {
+                whole(rounded(value, column.rule)?.to_be_bytes(), out)
+            }
             (Form::Time, ValueRef::Text(t)) => {
                 let (micros, beyond) = moment::clock(t)?;
                 whole((micros + i64::from(beyond == Some(true))).to_be_bytes(), out)
@@ -201,7 +205,9 @@ fn integer(value: ValueRef<'_>, auto: bool) -> Option<i64> {
 fn float(value: ValueRef<'_>, auto: bool) -> Option<f64> {
     match value {
         ValueRef::Real(r) => Some(r),
-        ValueRef::Integer(n) => (n.unsigned_abs() <= 1 << 53 || (auto && n as f64 as i128 == i128::from(n))).then_some(n as f64),
+        ValueRef::Integer(n) => {
+            (n.unsigned_abs() <= 1 << 53 || (auto && n as f64 as i128 == i128::from(n))).then_some(n as f64)
+        }
         ValueRef::Text(t) if auto => words(t)?.parse().ok(),
         _ => None,
     }
@@ -210,11 +216,13 @@ fn float(value: ValueRef<'_>, auto: bool) -> Option<f64> {
 fn boolean(value: ValueRef<'_>, rule: Rule) -> Option<bool> {
     match value {
         ValueRef::Integer(n @ (0 | 1)) => Some(n == 1),
-        ValueRef::Text(t) if rule != Rule::Plan(Conversion::Bool) => match t.to_ascii_lowercase().as_slice() {
-            b"true" | b"t" | b"yes" | b"y" | b"on" | b"1" => Some(true),
-            b"false" | b"f" | b"no" | b"n" | b"off" | b"0" => Some(false),
-            _ => None,
-        },
+        ValueRef::Text(t) if rule != Rule::Plan(Conversion::Bool) => {
+            match t.to_ascii_lowercase().as_slice() {
+                b"true" | b"t" | b"yes" | b"y" | b"on" | b"1" => Some(true),
+                b"false" | b"f" | b"no" | b"n" | b"off" | b"0" => Some(false),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
@@ -246,7 +254,9 @@ fn unit(rule: Rule) -> Option<Conversion> {
 fn day(value: ValueRef<'_>, rule: Rule) -> Option<i32> {
     let micros = match value {
         // In another zone it would be another day.
-        ValueRef::Text(t) => moment::iso(t).filter(|m| m.beyond.is_none() && m.ahead.unwrap_or(0) == 0)?.micros,
+        ValueRef::Text(t) => {
+            moment::iso(t).filter(|m| m.beyond.is_none() && m.ahead.unwrap_or(0) == 0)?.micros
+        }
         _ => micros(value, rule)?,
     };
     (micros % DAY == 0).then(|| i32::try_from(micros / DAY).ok())?
@@ -306,8 +316,12 @@ fn rounded(value: ValueRef<'_>, rule: Rule) -> Option<i64> {
             let moment = moment::iso(t)?;
             Some(moment.utc()? + i64::from(moment.beyond == Some(true)))
         }
-        (ValueRef::Integer(n), Rule::Plan(Conversion::EpochNs)) => moment::from_integer(n / 1000, Conversion::EpochUs),
-        (ValueRef::Integer(n), Rule::Plan(Conversion::Filetime)) => moment::from_integer(n / 10, Conversion::WebkitUs),
+        (ValueRef::Integer(n), Rule::Plan(Conversion::EpochNs)) => {
+            moment::from_integer(n / 1000, Conversion::EpochUs)
+        }
+        (ValueRef::Integer(n), Rule::Plan(Conversion::Filetime)) => {
+            moment::from_integer(n / 10, Conversion::WebkitUs)
+        }
         _ => None,
     }
 }

@@ -74,8 +74,7 @@ fn put(negative: bool, digits: &[u8], point: i32, out: &mut Vec<u8>) {
 
 /// One base-10000 digit of `places` decimal ones, zeros where `digits` ends.
 fn group(digits: &[u8], places: usize, out: &mut Vec<u8>) {
-    let value = (0..places)
-        .fold(0_u16, |sum, i| sum * 10 + u16::from(digits.get(i).map_or(0, |d| d - b'0')));
+    let value = (0..places).fold(0_u16, |sum, i| sum * 10 + u16::from(digits.get(i).map_or(0, |d| d - b'0')));
     out.extend_from_slice(&value.to_be_bytes());
 }
 
@@ -103,11 +102,13 @@ pub(crate) fn from_wire(wire: &[u8], out: &mut Vec<u8>) {
 /// Whether canonical bytes fit numeric(p,s).
 pub(crate) fn fits(bytes: &[u8], (precision, scale): (i32, i32)) -> bool {
     let weight = bytes.first_chunk::<2>().map_or(0, |w| i32::from(i16::from_be_bytes(*w)));
-    let groups: Vec<u16> = bytes.get(4..).unwrap_or(&[]).chunks_exact(2).map(|g| u16::from_be_bytes([g[0], g[1]])).collect();
+    let groups: Vec<u16> =
+        bytes.get(4..).unwrap_or(&[]).chunks_exact(2).map(|g| u16::from_be_bytes([g[0], g[1]])).collect();
     let (Some(first), Some(last)) = (groups.first(), groups.last()) else { return bytes.get(2) == Some(&0) };
     let whole = weight * 4 + i32::try_from(first.to_string().len()).unwrap_or(4);
     let zeros = (0..4).take_while(|n| last % 10_u16.pow(n + 1) == 0).count();
-    let places = (i32::try_from(groups.len()).unwrap_or(i32::MAX) - weight - 1) * 4 - i32::try_from(zeros).unwrap_or(0);
+    let places = (i32::try_from(groups.len()).unwrap_or(i32::MAX) - weight - 1) * 4
+        - i32::try_from(zeros).unwrap_or(0);
     whole <= precision - scale && places <= scale
 }
 

@@ -299,7 +299,9 @@ mod tests {
 
     #[test]
     fn what_is_no_json() {
-        for text in ["", "{", "{a:1}", "[1,]", "01", "1.", "+1", "'a'", r#""\ud800""#, r#""\u0000""#, "nul", "[1] 2"] {
+        for text in
+            ["", "{", "{a:1}", "[1,]", "01", "1.", "+1", "'a'", r#""\ud800""#, r#""\u0000""#, "nul", "[1] 2"]
+        {
             assert_eq!(canon(text), None, "{text}");
         }
         assert_eq!(canon(&"[".repeat(100_000)), None);

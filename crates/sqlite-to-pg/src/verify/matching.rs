@@ -132,7 +132,8 @@ impl Named<'_> {
         let name = find(&parent.name, self.names).filter(|_| unique && !wanted.is_empty())?;
         let target = self.targets.iter().find(|t| t.name == name)?;
         let names: Vec<&str> = target.columns.iter().map(|c| c.name.as_str()).collect();
-        let parent_columns = wanted.iter().map(|c| find(c, &names).map(String::from)).collect::<Option<_>>()?;
+        let parent_columns =
+            wanted.iter().map(|c| find(c, &names).map(String::from)).collect::<Option<_>>()?;
         Some(Reference { columns: renamed(&key.columns, columns)?, parent: name.into(), parent_columns })
     }
 }
@@ -144,7 +145,8 @@ fn nullable(columns: &[String], target: &target::Table) -> Vec<String> {
 
 /// The target's names of source columns; None when one is not there.
 fn renamed(names: &[String], columns: &[Column]) -> Option<Vec<String>> {
-    let one = |n: &String| columns.iter().find(|c| c.source.eq_ignore_ascii_case(n)).map(|c| c.target.clone());
+    let one =
+        |n: &String| columns.iter().find(|c| c.source.eq_ignore_ascii_case(n)).map(|c| c.target.clone());
     names.iter().map(one).collect()
 }
 
@@ -189,7 +191,12 @@ pub(crate) fn by_plan(plan: &Plan, source: &source::Schema, targets: &[target::T
         let known = plan.tables.iter().any(|t| t.source == table.name)
             || matched.skipped.iter().any(|(name, _)| *name == table.name);
         if !known {
-            matched.gaps.push(Difference::of_table(&table.name, Kind::Missing, "", ("there", "not in the plan")));
+            matched.gaps.push(Difference::of_table(
+                &table.name,
+                Kind::Missing,
+                "",
+                ("there", "not in the plan"),
+            ));
         }
     }
     matched
@@ -233,7 +240,8 @@ fn demanded(plan: &Plan, table: &plan::Table, target: &target::Table) -> Expecte
         parent: key.parent.clone(),
         parent_columns: key.parent_columns.clone(),
     };
-    let not_null: Vec<String> = table.columns.iter().filter(|c| c.not_null).map(|c| c.target.clone()).collect();
+    let not_null: Vec<String> =
+        table.columns.iter().filter(|c| c.not_null).map(|c| c.target.clone()).collect();
     Expected {
         oid: target.oid,
         primary_key: table.primary_key.clone(),

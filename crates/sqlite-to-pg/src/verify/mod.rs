@@ -118,7 +118,8 @@ impl Outcome {
             }
             (_, 0) if self.rejected > 0 => {
                 let message = format!("equal, but for {} rows that the plan left behind", self.rejected);
-                Err(Error::new(Status::Partial, message).hint("accept_rejects = true in the plan accepts them"))
+                Err(Error::new(Status::Partial, message)
+                    .hint("accept_rejects = true in the plan accepts them"))
             }
             (_, 0) => Ok(()),
             (_, n) => Err(Error::new(Status::Findings, format!("the copy differs: {n} differences"))),
@@ -182,12 +183,17 @@ fn begun(matched: &Matched) -> Outcome {
 }
 
 /// Ends one table: rows that differ, the second opinion, keys and constraints.
-fn table(sides: &mut Sides<'_>, (pair, both, expected): (&Pair, &Both, &Expected), outcome: &mut Outcome) -> Result<()> {
+fn table(
+    sides: &mut Sides<'_>,
+    (pair, both, expected): (&Pair, &Both, &Expected),
+    outcome: &mut Outcome,
+) -> Result<()> {
     let differing = both.differing().iter().filter(|d| **d).count();
     let look = differing > 0 || pair.is_loose();
     let found = if look { narrow::narrow(sides, pair, both)? } else { narrow::Found::default() };
     let (source, target) = (both.source.total(), both.target.total());
-    let (second_way, mut told) = second::opinion(&sides.readers[0], &mut sides.clients[0], pair, source.rows)?;
+    let (second_way, mut told) =
+        second::opinion(&sides.readers[0], &mut sides.clients[0], pair, source.rows)?;
     // Where the sums have spoken already the second way says it once more.
     told.retain(|_| found.differences.is_empty());
     let mut judge = Judge { reader: &sides.readers[0], client: &mut sides.clients[0], pair, expected };

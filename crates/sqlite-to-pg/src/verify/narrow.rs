@@ -40,10 +40,12 @@ pub(crate) fn narrow(sides: &mut Sides<'_>, pair: &Pair, both: &Both) -> Result<
         true => vec![true; both.source.cells.len()],
         false => both.differing(),
     };
-    let weight = |cells: &[Cell]| -> u64 { cells.iter().zip(&wanted).filter(|(_, w)| **w).map(|(c, _)| c.rows).sum() };
+    let weight =
+        |cells: &[Cell]| -> u64 { cells.iter().zip(&wanted).filter(|(_, w)| **w).map(|(c, _)| c.rows).sum() };
     let rows = weight(&both.source.cells).max(weight(&both.target.cells));
     let rounds = usize::try_from(rows / ROUND).unwrap_or(usize::MAX) + 1;
-    let look = Look { pair, ranges: both.source.ranges, parts: parts(pair, both.source.ranges, &wanted), wanted };
+    let look =
+        Look { pair, ranges: both.source.ranges, parts: parts(pair, both.source.ranges, &wanted), wanted };
     let mut found = Found::default();
     for round in 0..rounds {
         let tally = look.tally(sides, (round, rounds))?;
@@ -166,7 +168,8 @@ impl Look<'_> {
             sides,
             (&source, &target),
             &|reader, piece| {
-                let mut row = |wire: Wire<'_>, row: &rusqlite::Row<'_>| each(0, wire, shown::Rest::Source(row));
+                let mut row =
+                    |wire: Wire<'_>, row: &rusqlite::Row<'_>| each(0, wire, shown::Rest::Source(row));
                 scan::source(reader, self.pair, (piece.part, shown), &mut row).map(drop)
             },
             &|client, piece| {

@@ -94,7 +94,9 @@ impl Judge<'_> {
             if last.as_ref() != Some(&row[0]) {
                 last = Some(row[0].clone());
                 let parent = row[1].clone().unwrap_or_default();
-                present.references.push((Reference { parent, ..Reference::default() }, row[2].as_deref() == Some("t")));
+                present
+                    .references
+                    .push((Reference { parent, ..Reference::default() }, row[2].as_deref() == Some("t")));
             }
             if let Some((reference, _)) = present.references.last_mut() {
                 reference.columns.extend(row[3].clone());
@@ -182,7 +184,9 @@ impl Judge<'_> {
 
     /// `foreign_key_check` tells the number of the key, not its columns.
     fn orphans_of_source(&self, key: &Reference) -> Result<i64> {
-        let own = |target: &String| self.pair.columns.iter().find(|c| c.target == *target).map(|c| c.source.clone());
+        let own = |target: &String| {
+            self.pair.columns.iter().find(|c| c.target == *target).map(|c| c.source.clone())
+        };
         let first = key.columns.first().and_then(own).unwrap_or_default();
         let sql = "select count(*) from pragma_foreign_key_check(?1) f where f.fkid in \
                    (select id from pragma_foreign_key_list(?1) where seq = 0 and lower(\"from\") = lower(?2))";

@@ -39,9 +39,11 @@ impl Bounds {
     /// As `pg_attribute` has them.
     pub(crate) fn of(form: Form, typmod: i32, not_null: bool) -> Bounds {
         let bound = (typmod >= 4).then_some(typmod - 4);
-        let length = bound.filter(|_| matches!(form, Form::Text | Form::Padded)).and_then(|n| usize::try_from(n).ok());
+        let length =
+            bound.filter(|_| matches!(form, Form::Text | Form::Padded)).and_then(|n| usize::try_from(n).ok());
         // The scale is a number of eleven bits with its sign.
-        let digits = bound.filter(|_| form == Form::Numeric).map(|n| (n >> 16, ((n & 0x7FF) ^ 0x400) - 0x400));
+        let digits =
+            bound.filter(|_| form == Form::Numeric).map(|n| (n >> 16, ((n & 0x7FF) ^ 0x400) - 0x400));
         Bounds { length, digits, not_null }
     }
 }

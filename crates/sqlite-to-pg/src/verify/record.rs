@@ -105,7 +105,12 @@ impl Kind {
 
 impl Difference {
     /// A difference that is about no row.
-    pub(crate) fn of_table(table: &str, kind: Kind, column: &str, (source, target): (&str, &str)) -> Difference {
+    pub(crate) fn of_table(
+        table: &str,
+        kind: Kind,
+        column: &str,
+        (source, target): (&str, &str),
+    ) -> Difference {
         Difference {
             table: table.into(),
             row: String::new(),
@@ -131,6 +136,13 @@ impl Record for Difference {
 
     fn cells(&self) -> Vec<String> {
         let kind = self.kind.word().to_string();
-        vec![self.table.clone(), self.row.clone(), kind, self.column.clone(), self.source.clone(), self.target.clone()]
+        vec![
+            self.table.clone(),
+            self.row.clone(),
+            kind,
+            self.column.clone(),
+            self.source.clone(),
+            self.target.clone(),
+        ]
     }
 }

@@ -1,13 +1,13 @@
 //! Reading both sides, in pieces, by as many threads as there are connections.
 
 use super::convert::{Converter, Fate};
+use super::form::Form;
 use super::form::printed;
 use super::pair::Pair;
+use super::pair::{Column, Rule};
 use super::source::{self, explain};
 use super::wire::{Normaliser, Wire, tuples};
 use crate::plan::Conversion;
-use super::form::Form;
-use super::pair::{Column, Rule};
 use postgres::Client;
 use rusqlite::{Connection, Row};
 use std::sync::Mutex;
@@ -143,7 +143,12 @@ pub(crate) fn source(
     Ok(rejected)
 }
 
-fn convert(converter: &mut Converter, row: &Row<'_>, columns: &[Column], out: &mut Vec<u8>) -> rusqlite::Result<Fate> {
+fn convert(
+    converter: &mut Converter,
+    row: &Row<'_>,
+    columns: &[Column],
+    out: &mut Vec<u8>,
+) -> rusqlite::Result<Fate> {
     for (i, column) in columns.iter().enumerate() {
         if converter.field(row.get_ref(i)?, column, out) == Fate::Rejected {
             return Ok(Fate::Rejected);
@@ -188,7 +193,10 @@ pub(crate) fn target(
 ) -> Result<()> {
     let sql = target_sql(pair, part, shown);
     let doing = || format!("read {}.{}", pair.schema, pair.target);
-    let copy = client.copy_out(&sql).doing(doing).map_err(|e| e.hint("the role needs select on every table of the copy"))?;
+    let copy = client
+        .copy_out(&sql)
+        .doing(doing)
+        .map_err(|e| e.hint("the role needs select on every table of the copy"))?;
     let (mut normaliser, plain, mut seen) = (Normaliser::default(), pair.is_plain(), 0_u64);
     tuples(copy, |tuple| {
         seen += 1;
@@ -252,7 +260,8 @@ mod tests {
 
     #[test]
     fn no_number_is_left_out_or_read_twice() {
-        let ends = [(1, 1), (1, 250_000), (1, 250_001), (0, 122_880), (-5, 5), (1, 1 << 62), (i64::MIN, i64::MAX)];
+        let ends =
+            [(1, 1), (1, 250_000), (1, 250_001), (0, 122_880), (-5, 5), (1, 1 << 62), (i64::MIN, i64::MAX)];
         for (first, last) in ends {
             let parts = parts(first, last);
             assert!(parts.len() <= 65, "{}", parts.len());

@@ -64,8 +64,12 @@ fn sample(reader: &Connection, pair: &Pair, start: Option<i64>, size: u64) -> Re
         let name = Ident::new(&c.source);
         match c.form {
             // A NUL would end what quote() gives; and SQLite's JSON may be binary.
-            Form::Json | Form::Jsonb => format!("case when typeof({name}) = 'blob' then 'X' else quote({name}) end"),
-            _ => format!("case when instr(cast({name} as blob), x'00') and typeof({name}) = 'text' then 'X' else quote({name}) end"),
+            Form::Json | Form::Jsonb => {
+                format!("case when typeof({name}) = 'blob' then 'X' else quote({name}) end")
+            }
+            _ => format!(
+                "case when instr(cast({name} as blob), x'00') and typeof({name}) = 'text' then 'X' else quote({name}) end"
+            ),
         }
     };
     let columns: Vec<String> = pair.columns.iter().map(quote).collect();
@@ -75,7 +79,8 @@ fn sample(reader: &Connection, pair: &Pair, start: Option<i64>, size: u64) -> Re
     let read = || -> rusqlite::Result<Vec<Texts>> {
         let mut statement = reader.prepare(&sql)?;
         let lossy = |v: ValueRef<'_>| v.as_bytes().ok().map(|t| String::from_utf8_lossy(t).into_owned());
-        let text = |row: &rusqlite::Row<'_>| (0..pair.columns.len()).map(|i| row.get_ref(i).map(lossy)).collect();
+        let text =
+            |row: &rusqlite::Row<'_>| (0..pair.columns.len()).map(|i| row.get_ref(i).map(lossy)).collect();
         statement.query_map([], text)?.collect()
     };
     read().map_err(|e| explain(e, || format!("read {} as text", pair.source)))
@@ -119,7 +124,10 @@ fn unquoted(text: &str) -> Option<String> {
 fn compare(pair: &Pair, sample: &[Texts], found: &HashMap<Texts, Texts>) -> Vec<Difference> {
     let mut told = Vec::new();
     for row in sample {
-        let Some(key) = row[..pair.key].iter().map(|k| k.as_deref().and_then(unquoted).map(Some)).collect::<Option<Texts>>()
+        let Some(key) = row[..pair.key]
+            .iter()
+            .map(|k| k.as_deref().and_then(unquoted).map(Some))
+            .collect::<Option<Texts>>()
         else {
             continue;
         };
@@ -135,8 +143,13 @@ fn compare(pair: &Pair, sample: &[Texts], found: &HashMap<Texts, Texts>) -> Vec<
     told
 }
 
-fn difference(pair: &Pair, key: &Texts, (column, source, target): (&Column, &str, Option<&str>)) -> Difference {
-    let keys = pair.columns.iter().zip(key).map(|(c, k)| format!("{}={}", c.source, k.as_deref().unwrap_or("NULL")));
+fn difference(
+    pair: &Pair,
+    key: &Texts,
+    (column, source, target): (&Column, &str, Option<&str>),
+) -> Difference {
+    let keys =
+        pair.columns.iter().zip(key).map(|(c, k)| format!("{}={}", c.source, k.as_deref().unwrap_or("NULL")));
     Difference {
         table: pair.source.clone(),
         row: keys.collect::<Vec<_>>().join(" "),
@@ -214,7 +227,10 @@ fn moment(text: &str) -> Option<jiff::Timestamp> {
     let text = text.trim().replace(" +", "+").replace(" -", "-").replace(" Z", "Z");
     let zoned = text.get(10..).is_some_and(|clock| clock.contains(['+', '-', 'Z', 'z']));
     if zoned {
-        return text.parse().ok().or_else(|| jiff::fmt::temporal::DateTimeParser::new().parse_timestamp(&text).ok());
+        return text
+            .parse()
+            .ok()
+            .or_else(|| jiff::fmt::temporal::DateTimeParser::new().parse_timestamp(&text).ok());
     }
     let civil: jiff::civil::DateTime = text.parse().ok()?;
     civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
@@ -228,7 +244,9 @@ fn hexadecimal(text: &str) -> String {
 fn same_json(a: &Json, b: &Json) -> bool {
     match (a, b) {
         (Json::Number(a), Json::Number(b)) => a.as_f64() == b.as_f64(),
-        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_json(a, b)),
+        (Json::Array(a), Json::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_json(a, b))
+        }
         (Json::Object(a), Json::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|other| same_json(v, other)))
         }

@@ -1,7 +1,7 @@
 //! Rows that differ, side by side, and what is told of them.
 
-use super::pair::Pair;
 use super::form::Form;
+use super::pair::Pair;
 use super::record::{Difference, Kind};
 use super::wire::{Wire, fields};
 use rusqlite::Row;
@@ -173,11 +173,25 @@ fn values(pair: &Pair, source: &Shown, target: &Shown) -> Vec<Difference> {
 fn counted(pair: &Pair, rows: [&Shown; 2], counts: [u64; 2]) -> Difference {
     let [source, target] = [0, 1].map(|side| format!("{} times: {}", counts[side], rows[side].whole(pair)));
     let row = rows[0].name(pair);
-    Difference { table: pair.source.clone(), row, kind: Kind::RowCount, column: String::new(), source, target }
+    Difference {
+        table: pair.source.clone(),
+        row,
+        kind: Kind::RowCount,
+        column: String::new(),
+        source,
+        target,
+    }
 }
 
 fn lonely(pair: &Pair, row: &Shown, kind: Kind) -> Difference {
     let (here, gone) = (row.whole(pair), "no such row".to_string());
     let (source, target) = if kind == Kind::MissingRow { (here, gone) } else { (gone, here) };
-    Difference { table: pair.source.clone(), row: row.name(pair), kind, column: String::new(), source, target }
+    Difference {
+        table: pair.source.clone(),
+        row: row.name(pair),
+        kind,
+        column: String::new(),
+        source,
+        target,
+    }
 }

@@ -45,7 +45,9 @@ pub(crate) fn open(to: &ConnInfo, count: usize) -> Result<Vec<Client>> {
     let (mut first, here) = to.connect_here()?;
     begin(&mut first, None)?;
     let mut clients = Vec::new();
-    if count > 1 && let Some(snapshot) = exported(&mut first)? {
+    if count > 1
+        && let Some(snapshot) = exported(&mut first)?
+    {
         for _ in 1..count {
             let mut client = here.connect()?;
             begin(&mut client, Some(&snapshot))?;

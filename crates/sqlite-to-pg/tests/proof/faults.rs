@@ -51,7 +51,9 @@ fn prepare(world: &World, seed: u64) -> Client {
     for (table, key, pg_key) in TABLES {
         let end = if table == "worded" { " without rowid" } else { "" };
         db.execute_batch(&format!("create table {table} ({key}{}){end}", columns(|c| c.1))).expect("create");
-        client.batch_execute(&format!("create table {table} ({pg_key}{})", columns(|c| c.2))).expect("create");
+        client
+            .batch_execute(&format!("create table {table} ({pg_key}{})", columns(|c| c.2)))
+            .expect("create");
         fill(&mut client, table, seed);
         carry(&db, &mut client, table);
         let keep = format!("create table kept.{table} as select * from {table}");
@@ -74,7 +76,8 @@ fn fill(client: &mut Client, table: &str, seed: u64) {
         "worded" => "'k' || i, ",
         _ => "",
     };
-    let sql = format!("insert into {table} select {key}{} from generate_series(1, {ROWS}) i", values.join(", "));
+    let sql =
+        format!("insert into {table} select {key}{} from generate_series(1, {ROWS}) i", values.join(", "));
     client.batch_execute(&sql).unwrap_or_else(|e| panic!("{e:?}: {sql}"));
 }
 
@@ -119,7 +122,9 @@ fn changes(kind: &str) -> &'static [&'static str] {
             &["X + interval '1 microsecond'", "X - interval '1 microsecond'", "X + interval '1 hour'"]
         }
         "date" => &["X + 1", "X - 1"],
-        "uuid" => &["overlay(X::text placing translate(substr(X::text, 5, 1), '0123456789abcdef', '123456789abcdef0') from 5)::uuid"],
+        "uuid" => &[
+            "overlay(X::text placing translate(substr(X::text, 5, 1), '0123456789abcdef', '123456789abcdef0') from 5)::uuid",
+        ],
         "jsonb" => &["X || '{\"c\": null}'", "jsonb_set(X, '{a,0}', '2')", "X - 'b'"],
         "json" => &["(X::text || ' ')::json", "'{}'"],
         "inet" => &["X + 1", "set_masklen(X, 24)"],
@@ -143,7 +148,10 @@ fn place(table: &str, n: i64) -> String {
     match table {
         "numbered" => format!("id = {n}"),
         "worded" => format!("id = 'k{n}'"),
-        _ => format!("ctid = (select ctid from {table} order by big nulls first, int, dbl limit 1 offset {})", n - 1),
+        _ => format!(
+            "ctid = (select ctid from {table} order by big nulls first, int, dbl limit 1 offset {})",
+            n - 1
+        ),
     }
 }
 
@@ -157,9 +165,10 @@ fn fault(dice: &mut Dice) -> Fault {
     };
     match (dice.below(8), table) {
         (0, _) => Fault { sql: format!("delete from {table} where {at}"), named: row("missing-row") },
-        (1, "keyless") => {
-            Fault { sql: format!("insert into {table} select * from {table} where {at}"), named: row("row-count") }
-        }
+        (1, "keyless") => Fault {
+            sql: format!("insert into {table} select * from {table} where {at}"),
+            named: row("row-count"),
+        },
         (1, _) => {
             let id = if table == "numbered" { "100000" } else { "'zz'" };
             let sql = format!("insert into {table} (id, int) values ({id}, 1)");
@@ -181,7 +190,13 @@ fn swapped(table: &str, n: i64) -> Fault {
          update {table} set ({columns}) = (select {columns} from two) where {a}; \
          update {table} set ({columns}) = (select {columns} from one) where {b}; drop table one, two"
     );
-    Fault { sql, named: vec![format!("value {table} {}", name(table, n)), format!("value {table} {}", name(table, other))] }
+    Fault {
+        sql,
+        named: vec![
+            format!("value {table} {}", name(table, n)),
+            format!("value {table} {}", name(table, other)),
+        ],
+    }
 }
 
 fn value(dice: &mut Dice, table: &str, n: i64) -> Fault {
@@ -225,7 +240,11 @@ fn every_planted_fault_is_found_and_named() {
         assert_eq!(ran.status, Some(4), "round {round}: {}: {ran:?}", fault.sql);
         let told = ran.differs();
         for name in &fault.named {
-            assert!(told.iter().any(|t| t.starts_with(name)), "round {round}: {}: {name} is not in {told:#?}", fault.sql);
+            assert!(
+                told.iter().any(|t| t.starts_with(name)),
+                "round {round}: {}: {name} is not in {told:#?}",
+                fault.sql
+            );
         }
         mend(&mut client);
     }

@@ -41,7 +41,8 @@ fn copy(world: &World) {
         let mut rows = statement.query([]).expect("query");
         let mut values = Vec::new();
         while let Some(row) = rows.next().expect("a row") {
-            let one = |(i, (_, kind)): (usize, &(String, String))| literal(row.get_ref(i).expect("a value"), kind);
+            let one =
+                |(i, (_, kind)): (usize, &(String, String))| literal(row.get_ref(i).expect("a value"), kind);
             values.push(format!("({})", columns.iter().enumerate().map(one).collect::<Vec<_>>().join(", ")));
         }
         for some in values.chunks(500) {
@@ -49,7 +50,8 @@ fn copy(world: &World) {
             client.batch_execute(&insert).expect("insert");
         }
         if names[0] == "id" {
-            let next = format!("select setval(pg_get_serial_sequence('{table}', 'id'), max(id)) from {table}");
+            let next =
+                format!("select setval(pg_get_serial_sequence('{table}', 'id'), max(id)) from {table}");
             client.batch_execute(&next).expect("setval");
         }
     }
@@ -85,7 +87,8 @@ fn what_a_careless_copy_changed_is_named_and_nothing_else() {
     let (world, planted) = made(&Itsm::rows(6000).dirt(8));
     let changed = [Flaw::WrongType, Flaw::TooLong, Flaw::Nul];
     let lost = planted.dirt.iter().filter(|d| changed.contains(&d.flaw));
-    let mut expected: Vec<String> = lost.map(|d| format!("value {} id={} {}", d.table, d.row, d.column)).collect();
+    let mut expected: Vec<String> =
+        lost.map(|d| format!("value {} id={} {}", d.table, d.row, d.column)).collect();
     expected.sort();
     assert!(expected.len() > 10, "{expected:?}");
     assert_eq!(world.verify(&[]).differs(), expected);

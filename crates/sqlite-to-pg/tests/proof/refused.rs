@@ -54,7 +54,8 @@ fn the_schema_can_be_named() {
 fn files_that_are_no_databases() {
     let world = World::new();
     world.verify(&[]).refused(1, "app.db");
-    std::fs::write(world.file(), "this is not a database, but long enough to be read as one".repeat(50)).expect("write");
+    std::fs::write(world.file(), "this is not a database, but long enough to be read as one".repeat(50))
+        .expect("write");
     world.verify(&[]).refused(1, "encrypted");
 }
 
@@ -78,7 +79,8 @@ fn a_live_file_is_read_at_one_moment() {
         let stopped = &stop;
         scope.spawn(move || {
             while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
-                db.execute_batch("begin immediate; update a set n = n - 1; update b set n = n + 1; commit").expect("transfer");
+                db.execute_batch("begin immediate; update a set n = n - 1; update b set n = n + 1; commit")
+                    .expect("transfer");
             }
         });
         for _ in 0..5 {

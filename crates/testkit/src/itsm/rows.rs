@@ -105,8 +105,7 @@ impl Fill<'_> {
                 false => Value::Real(self.dice.below(5_000_000) as f64 / 100.0),
             };
             let ram = self.dice.below(64);
-            let attributes =
-                format!(r#"{{"ram": {ram}, "tags": ["{kind}", "b{}"], "os": null}}"#, id % 7);
+            let attributes = format!(r#"{{"ram": {ram}, "tags": ["{kind}", "b{}"], "os": null}}"#, id % 7);
             let bought = match self.plant(("assets", "purchased_on"), id, Flaw::WrongType) {
                 true => "last spring".to_string(),
                 false => date(made / 86_400_000),
@@ -135,8 +134,19 @@ impl Fill<'_> {
             let (made, now) = self.stamps("incidents", id, made);
             let ticket = format!("INC-{id:08}");
             put.execute(params![
-                id, ticket, title, description, priority, status, security, reporter, assignee, asset,
-                resolved, made, now
+                id,
+                ticket,
+                title,
+                description,
+                priority,
+                status,
+                security,
+                reporter,
+                assignee,
+                asset,
+                resolved,
+                made,
+                now
             ])?;
         }
         self.wrote("incidents", self.sizes.incidents)
@@ -163,7 +173,8 @@ impl Fill<'_> {
     }
 
     fn changes(&mut self) -> Result<()> {
-        let mut put = self.connection.prepare("insert into changes values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+        let mut put =
+            self.connection.prepare("insert into changes values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
         for id in 1..=self.sizes.changes {
             let made = self.moment();
             let title = self.title("changes", id);
@@ -221,7 +232,8 @@ impl Fill<'_> {
             let moment = self.moment();
             let user = 1 + self.below(self.sizes.users);
             let (incident, text) = (self.below(self.sizes.incidents), words(&mut self.dice, 5));
-            let payload = format!(r#"{{"kind":"assigned","incident":{incident},"text":"{text}","urgent":false}}"#);
+            let payload =
+                format!(r#"{{"kind":"assigned","incident":{incident},"text":"{text}","urgent":false}}"#);
             let read = self.maybe_time(("notifications", "read_at"), id, moment);
             let at = self.time(("notifications", "created_at"), id, moment);
             put.execute(params![id, user, payload, read, at])?;
