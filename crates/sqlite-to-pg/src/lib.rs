@@ -5,6 +5,7 @@ mod cli;
 mod help;
 mod load;
 pub mod plan;
+mod run;
 mod source;
 mod target;
 mod translate;
@@ -24,6 +25,6 @@ pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
     match &args.verb {
         Verb::Verify(verb) => verify::run(verb, quiet, out),
         Verb::Plan(verb) => plan::verb::run(verb, quiet, out),
-        Verb::Run(_) => Ok(()),
+        Verb::Run(verb) => run::run(verb, quiet, out),
     }
 }

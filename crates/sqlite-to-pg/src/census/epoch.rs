@@ -7,6 +7,8 @@ use crate::plan::Conversion;
 const YEARS: (f64, f64) = (315_532_800.0, 4_102_444_800.0);
 /// Apple's seconds are taken for those only up to 2038: otherwise no count of Unix seconds would ever be certain.
 const APPLE: f64 = 2_147_483_648.0;
+/// And only from 2004 on, lest every small number be one.
+const APPLE_BEGINS: f64 = 1_078_000_000.0;
 
 /// A unit, its seconds, and the unix second of its zero.
 struct Scale {
@@ -33,8 +35,8 @@ pub(crate) fn candidates(tally: &Tally) -> Vec<Conversion> {
     let real = tally.census.reals > 0;
     let fits = |s: &&Scale| {
         let at = |n: f64| n / s.second + s.zero;
-        let end = if s.conversion == Conversion::CocoaS { APPLE } else { YEARS.1 };
-        (s.reals || !real) && at(low) >= YEARS.0 && at(high) <= end
+        let years = if s.conversion == Conversion::CocoaS { (APPLE_BEGINS, APPLE) } else { YEARS };
+        (s.reals || !real) && at(low) >= years.0 && at(high) <= years.1
     };
     SCALES.iter().filter(fits).map(|s| s.conversion).collect()
 }

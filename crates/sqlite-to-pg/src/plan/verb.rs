@@ -1,8 +1,10 @@
 //! The verb `plan`.
 
-use super::{build, file, show};
+use super::{Action, build, file, show};
 use crate::cli::PlanArgs;
 use crate::source::Snapshot;
+use crate::target::{existing, session};
+use toban_core::pg::ConnInfo;
 use toban_core::{Out, Result};
 
 /// Threads when nobody says how many: as many as there are cores, up to four.
@@ -19,7 +21,9 @@ pub(crate) fn run(args: &PlanArgs, quiet: bool, out: &mut Out<'_>) -> Result<()>
     let mut snapshot = Snapshot::take(&args.db, jobs(args.jobs))?;
     let mut built = build::build(&mut snapshot, &args.rules, quiet)?;
     if let Some(target) = &args.target {
-        crate::target::existing::adapt(&mut built.plan, target)?;
+        let to = ConnInfo::resolve(Some(target), "sqlite-to-pg")?;
+        let mut client = session::open(&to, "pg_catalog")?;
+        existing::adapt(&mut built.plan, &mut client, Action::Refuse, args.rules.on_misfit)?;
     }
     show::print(&built, out)?;
     match &args.output {

@@ -113,6 +113,7 @@ fn of_text(text: &str, ty: Ty, conversion: Conversion) -> Answer<String> {
 /// The present moment in every form that a column may hold it, and other expressions of the same type.
 fn of_expression(e: &Expr<'_>, ty: Ty, conversion: Conversion) -> Answer<String> {
     let shown = e.to_string().to_ascii_lowercase().replace(' ', "");
+    let shown = shown.trim_start_matches('(');
     let local = shown.contains("'localtime'");
     let now = shown.contains("'now'") || shown.starts_with("current_") || shown.contains("unixepoch()");
     let moves = ["'+", "'-", "'start"].iter().any(|m| shown.contains(m));
@@ -134,9 +135,7 @@ fn of_expression(e: &Expr<'_>, ty: Ty, conversion: Conversion) -> Answer<String>
         || (found.is_text() && ty.is_text());
     match (found, ty) {
         _ if fits && !(epoch && ty.is_time()) => Ok(sql),
-        (Ty::Text, Ty::Int) if shown.starts_with("strftime('%s'") || shown.starts_with("(strftime('%s'") => {
-            Ok(format!("({sql})::bigint"))
-        }
+        (Ty::Text, Ty::Int) if shown.starts_with("strftime('%s'") => Ok(format!("({sql})::bigint")),
         (Ty::Text, Ty::Timestamp) => Ok(format!("({sql})::timestamp")),
         (Ty::Text, Ty::Timestamptz) => Ok(format!("(({sql} || ' +00')::timestamptz)")),
         (Ty::Text, Ty::Date) => Ok(format!("({sql})::date")),
