@@ -44,12 +44,12 @@ pub(crate) fn sums(sides: &mut Sides<'_>, pairs: &[Pair], quiet: bool) -> Result
     let source = |reader: &rusqlite::Connection, piece: Piece| {
         let pair = &pairs[piece.pair];
         let (mut own, mut bytes) = (Sums::new(Ranges::of(pair)), 0);
-        let rejected = scan::source(reader, pair, (piece.part, false), &mut |wire, _| {
+        let left = scan::source(reader, pair, (piece.part, false), &mut |wire, _| {
             bytes += wire.bytes.len() as u64;
             own.add(wire);
             Ok(())
         })?;
-        own.rejected = rejected;
+        own.left = left;
         progress.add(bytes);
         lock(&found[piece.pair]).source.merge(&own);
         Ok(())

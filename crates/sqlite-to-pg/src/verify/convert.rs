@@ -25,6 +25,8 @@ pub(crate) enum Fate {
 pub(crate) struct Converter {
     scratch: Vec<u8>,
     canon: Canon,
+    /// Values in whose place another was put, as the plan says.
+    pub(crate) replaced: u64,
 }
 
 impl Converter {
@@ -39,6 +41,7 @@ impl Converter {
             return sized(start, out);
         }
         out.truncate(start + 4);
+        self.replaced += u64::from(matches!(column.policy, Policy::Null | Policy::Replace));
         match column.policy {
             Policy::Stop => out[start..].copy_from_slice(&NEVER.to_be_bytes()),
             Policy::Reject => return Fate::Rejected,

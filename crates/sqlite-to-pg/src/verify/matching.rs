@@ -191,12 +191,7 @@ pub(crate) fn by_plan(plan: &Plan, source: &source::Schema, targets: &[target::T
         let known = plan.tables.iter().any(|t| t.source == table.name)
             || matched.skipped.iter().any(|(name, _)| *name == table.name);
         if !known {
-            matched.gaps.push(Difference::of_table(
-                &table.name,
-                Kind::Missing,
-                "",
-                ("there", "not in the plan"),
-            ));
+            matched.skipped.push((table.name.clone(), "not in the plan".into()));
         }
     }
     matched

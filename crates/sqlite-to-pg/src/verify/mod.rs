@@ -20,7 +20,7 @@ mod target;
 mod wire;
 
 use crate::cli::Verify;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use compare::Both;
 use matching::{Expected, Matched};
 use objects::Judge;
@@ -29,7 +29,7 @@ use record::{Compared, Difference, Kind};
 use rusqlite::Connection;
 use scan::Sides;
 use toban_core::pg::ConnInfo;
-use toban_core::{Context, Error, Kind as Status, Out, Result};
+use toban_core::{Error, Kind as Status, Out, Result};
 
 /// The verb `verify`.
 ///
@@ -37,7 +37,7 @@ use toban_core::{Context, Error, Kind as Status, Out, Result};
 /// Findings when the copy differs, Partial when the plan left rows behind that it does not accept; those of either
 /// database; Failed when there was nothing to compare.
 pub(crate) fn run(args: &Verify, quiet: bool, out: &mut Out<'_>) -> Result<()> {
-    let plan = args.plan.as_deref().map(read_plan).transpose()?;
+    let plan = args.plan.as_deref().map(plan::file::read).transpose()?;
     let to = ConnInfo::resolve(args.against.as_deref(), "sqlite-to-pg")?;
     let mut readers = source::open(&args.db, threads())?;
     let schema = plan.as_ref().map_or(args.schema.as_str(), |p| p.schema.as_str());
@@ -53,12 +53,6 @@ pub(crate) fn run(args: &Verify, quiet: bool, out: &mut Out<'_>) -> Result<()> {
 
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(8)
-}
-
-fn read_plan(path: &std::path::Path) -> Result<Plan> {
-    let text = std::fs::read_to_string(path).doing(|| format!("read {}", path.display()))?;
-    let parsed: Result<Plan> = toml::from_str(&text).doing(|| format!("read {}", path.display()));
-    parsed.map_err(|e| e.kind_as(Status::Usage))
 }
 
 /// What `run` ends with: every table of `plan` compared, in the schema that it names. `readers` are connections inside
@@ -97,8 +91,8 @@ struct Outcome {
     differences: Vec<Difference>,
     /// Tables that both sides have.
     compared: usize,
-    /// Rows left behind by the plan in tables where that is not accepted.
-    rejected: u64,
+    /// Rows and values left behind by the plan in tables where that is not accepted.
+    left: u64,
 }
 
 impl Outcome {
@@ -116,8 +110,9 @@ impl Outcome {
                 let message = format!("nothing was compared: none of the tables is in {}", to.describe());
                 Err(Error::new(Status::Findings, message).hint("--schema names the schema of the copy"))
             }
-            (_, 0) if self.rejected > 0 => {
-                let message = format!("equal, but for {} rows that the plan left behind", self.rejected);
+            (_, 0) if self.left > 0 => {
+                let message =
+                    format!("equal, but for {} rows and values that the plan left behind", self.left);
                 Err(Error::new(Status::Partial, message)
                     .hint("accept_rejects = true in the plan accepts them"))
             }
@@ -169,6 +164,7 @@ fn begun(matched: &Matched) -> Outcome {
         more: false,
         second_way: 0,
         rejected: 0,
+        replaced: 0,
         constraints: 0,
         verdict: verdict.into(),
     };
@@ -178,7 +174,7 @@ fn begun(matched: &Matched) -> Outcome {
         tables: skipped.chain(gone).collect(),
         differences: matched.gaps.clone(),
         compared: matched.pairs.len(),
-        rejected: 0,
+        left: 0,
     }
 }
 
@@ -201,7 +197,7 @@ fn table(
     let gaps = outcome.differences.iter().any(|d| d.table == pair.source);
     let equal = found.rows == 0 && told.is_empty() && lacking.is_empty() && !gaps;
     if !pair.accepts {
-        outcome.rejected += both.source.rejected;
+        outcome.left += both.source.left.rows + both.source.left.values;
     }
     outcome.tables.push(Compared {
         table: pair.source.clone(),
@@ -215,7 +211,8 @@ fn table(
         rows_differing: found.rows,
         more: found.more,
         second_way,
-        rejected: both.source.rejected,
+        rejected: both.source.left.rows,
+        replaced: both.source.left.values,
         constraints,
         verdict: if equal { "equal" } else { "differs" }.into(),
     });

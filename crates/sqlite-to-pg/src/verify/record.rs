@@ -25,6 +25,8 @@ pub(crate) struct Compared {
     pub(crate) second_way: u64,
     /// Rows that the plan left behind.
     pub(crate) rejected: u64,
+    /// Values in whose place the plan put NULL or another.
+    pub(crate) replaced: u64,
     /// Keys and other constraints that were looked for.
     pub(crate) constraints: u64,
     /// `equal`, `differs`, `missing`, `skipped`.

@@ -114,7 +114,16 @@ pub(crate) fn sweep(
     }
 }
 
-/// Calls `each` with every row of a part of the source; says how many rows the plan left behind. With `located` the
+/// What the plan left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Rows.
+    pub(crate) rows: u64,
+    /// Values that NULL or another took the place of.
+    pub(crate) values: u64,
+}
+
+/// Calls `each` with every row of a part of the source; says what the plan left behind. With `located` the
 /// last column that SQLite gives is the rowid.
 ///
 /// # Errors
@@ -124,7 +133,7 @@ pub(crate) fn source(
     pair: &Pair,
     (part, located): (Part, bool),
     each: &mut dyn FnMut(Wire<'_>, &Row<'_>) -> Result<()>,
-) -> Result<u64> {
+) -> Result<Left> {
     let wrong = |e| explain(e, || format!("read {}", pair.source));
     let mut statement = connection.prepare(&source_sql(pair, part, located)).map_err(wrong)?;
     let mut rows = statement.query([]).map_err(wrong)?;
@@ -140,7 +149,7 @@ pub(crate) fn source(
             Fate::Rejected => rejected += 1,
         }
     }
-    Ok(rejected)
+    Ok(Left { rows: rejected, values: converter.replaced })
 }
 
 fn convert(

@@ -1,6 +1,7 @@
 //! Sums over rows that do not depend on their order: 128-bit hashes, added, for each range of keys.
 
 use super::pair::Pair;
+use super::scan::Left;
 use super::wire::Wire;
 use twox_hash::XxHash3_128;
 
@@ -99,14 +100,14 @@ fn number(wire: Wire<'_>) -> i64 {
 pub(crate) struct Sums {
     pub(crate) ranges: Ranges,
     pub(crate) cells: Vec<Cell>,
-    /// Rows that the plan left behind.
-    pub(crate) rejected: u64,
+    /// What the plan left behind.
+    pub(crate) left: Left,
 }
 
 impl Sums {
     /// Nothing yet.
     pub(crate) fn new(ranges: Ranges) -> Sums {
-        Sums { ranges, cells: vec![Cell::default(); ranges.count()], rejected: 0 }
+        Sums { ranges, cells: vec![Cell::default(); ranges.count()], left: Left::default() }
     }
 
     /// One row more.
@@ -118,7 +119,8 @@ impl Sums {
 
     /// What another thread found.
     pub(crate) fn merge(&mut self, other: &Sums) {
-        self.rejected += other.rejected;
+        self.left.rows += other.left.rows;
+        self.left.values += other.left.values;
         self.cells.iter_mut().zip(&other.cells).for_each(|(own, more)| own.merge(*more));
     }
 

@@ -4,6 +4,7 @@ mod constraints;
 mod copies;
 mod faults;
 mod itsm;
+mod planned;
 mod refused;
 mod shapes;
 mod world;
