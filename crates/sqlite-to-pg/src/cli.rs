@@ -108,7 +108,7 @@ pub struct Run {
     #[arg(long, value_name = "CONNINFO")]
     pub to: Option<String>,
     /// Do what this plan says
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_misfit"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_misfit", "schema", "existing"])]
     pub plan: Option<PathBuf>,
     /// Load into tables that the application made, and this is what happens to rows they hold
     #[arg(long, value_enum, value_name = "ACTION")]

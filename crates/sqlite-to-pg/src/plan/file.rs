@@ -2,7 +2,7 @@
 
 use super::{FORMAT, Plan};
 use std::path::Path;
-use toban_core::{Context, Error, Result, durable};
+use toban_core::{Context, Error, Kind, Result, durable};
 
 /// What stands above the plan.
 const HEAD: &str = "\
@@ -32,7 +32,9 @@ pub(crate) fn write(plan: &Plan, path: &Path) -> Result<()> {
 /// Usage for what is no plan, naming the line.
 pub(crate) fn read(path: &Path) -> Result<Plan> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).doing(|| format!("read the plan {shown}"))?;
+    let text = std::fs::read_to_string(path)
+        .doing(|| format!("read the plan {shown}"))
+        .map_err(|e| e.kind_as(Kind::Usage))?;
     let plan: Plan =
         toml::from_str(&text).map_err(|e| Error::usage(format!("read the plan {shown}: {e}")))?;
     match plan.format {

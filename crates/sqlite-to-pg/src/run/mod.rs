@@ -126,9 +126,15 @@ impl Job<'_> {
     /// Compares the application's tables once more, where all their rows are ours.
     fn prove_in_place(&self, snapshot: &mut Snapshot, plan: &Plan, summary: &mut Summary) -> Result<()> {
         let began = Instant::now();
-        let ours = |t: &Table| matches!(t.action, Action::Refuse | Action::Truncate);
-        let tables = plan.tables.iter().filter(|t| ours(t)).cloned().collect();
-        let placed = Plan { tables, objects: Vec::new(), ..plan.clone() };
+        let ours = |t: &&Table| matches!(t.action, Action::Refuse | Action::Truncate);
+        let (tables, mixed): (Vec<&Table>, Vec<&Table>) = plan.tables.iter().partition(ours);
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let mut placed = Plan { tables: tables.into_iter().cloned().collect(), ..plan.clone() };
+        let apart =
+            |t: &&Table| object("table", &t.source, Fate::Skipped, "it holds rows of others too".into());
+        placed.objects.extend(mixed.iter().map(apart));
         let proof = verify::prove(&placed, snapshot.readers(), self.to, self.quiet)?;
         summary.compared(proof.rows, proof.total, proof.differences);
         summary.phase("compare in place", began);

@@ -39,6 +39,9 @@ pub(super) fn everything(
         clients.push(session::open(job.to, job.stage)?);
     }
     keys(job, &mut clients, plan, summary)?;
+    let began = Instant::now();
+    indexes::analyze(&mut clients, plan, job.stage)?;
+    summary.phase("analyze", began);
     words(job, snapshot, control, plan, summary)
 }
 
@@ -157,11 +160,6 @@ fn words(
     create::sequences(control, plan, job.stage)?;
     place::views(control, plan)?;
     expressions::views(control, db, plan, job.stage)?;
-    control.batch_execute(&analyze(plan, job.stage)).doing(|| "analyze the tables".into())?;
     summary.phase("checks, defaults, views", began);
     Ok(())
-}
-
-fn analyze(plan: &Plan, stage: &str) -> String {
-    plan.tables.iter().map(|t| format!("analyze {};", crate::target::qualified(stage, &t.target))).collect()
 }

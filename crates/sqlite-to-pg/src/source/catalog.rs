@@ -168,7 +168,11 @@ fn indexes(db: &Connection, table: &str) -> Result<Vec<RawIndex>> {
     for index in &mut found {
         let sql = "select name, \"desc\", coll from pragma_index_xinfo(?1) where key = 1 order by seqno";
         index.parts = all(db, sql, &[&index.name], |r| {
-            Ok((r.get(0)?, r.get(1)?, r.get::<_, Option<String>>(2)?.unwrap_or_default()))
+            Ok((
+                r.get(0)?,
+                r.get(1)?,
+                r.get::<_, Option<String>>(2)?.unwrap_or_default().to_ascii_uppercase(),
+            ))
         })?;
         index.sql = sql_of(db, &index.name)?;
     }

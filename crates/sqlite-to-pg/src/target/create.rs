@@ -144,7 +144,8 @@ pub(crate) fn sequences(client: &mut Client, plan: &Plan, stage: &str) -> Result
         for column in table.columns.iter().filter(|c| c.identity) {
             let name = qualified(stage, &table.target);
             let target = Ident::new(&*column.target).to_string();
-            let sequence = table.sequence.unwrap_or(0);
+            // Rows that stayed behind count too: their ids were given.
+            let sequence = table.sequence.max(column.census.max).unwrap_or(0).max(0);
             let sql = format!(
                 "select setval(pg_get_serial_sequence({}, {}), greatest(m, 1), m >= 1) from \
                  (select greatest(coalesce(max({target}), 0), {sequence}) as m from {name}) x",

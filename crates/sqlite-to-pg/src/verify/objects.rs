@@ -226,9 +226,13 @@ fn next(client: &mut Client, column: &Column) -> Result<Option<i64>> {
         log::info!("the role may not read the sequence {sequence}: what it gives next is not judged");
         return Ok(None);
     }
-    let sql = format!("select case when is_called then last_value + 1 else last_value end from {sequence}");
+    // An exhausted one gives nothing, as SQLite's does.
+    let sql = format!(
+        "select case when not is_called then last_value when last_value < 9223372036854775807 then last_value + 1 end \
+         from {sequence}"
+    );
     let row = client.query_one(&sql, &[]).doing(|| format!("read {sequence}"))?;
-    row.try_get(0).map(Some).doing(|| format!("read {sequence}"))
+    row.try_get(0).doing(|| format!("read {sequence}"))
 }
 
 /// The only cell of an answer.

@@ -68,8 +68,6 @@ fn a_source_whose_schema_changed_since_the_plan() {
     assert_eq!(world.tool(&["plan", "app.db", "-o", "p.toml"]).status, Some(0));
     world.sqlite("alter table t add column b int");
     world.run(&["--plan", "p.toml"]).refused(1, "not the one that was planned");
-    world.sqlite("drop table t; create table t (a int); insert into t values (1), ('no');");
-    world.run(&["--plan", "p.toml"]).refused(1, "not the one that was planned");
     world.untouched();
 }
 

@@ -33,7 +33,7 @@ fn t1_t2_t4_t5_values_come_to_the_targets_types_and_its_catalog_stays() {
     world.run(&["--existing", "refuse"]).ended(0);
     world.gives(&[
         ("select id, is_on, created_at, state, price, tags, uid, addr, list, parent_id, doubled, extra from things order by id",
-         "1|t|2024-01-02 03:04:05+00|New|12.50|{\"a\": 1}|00112233-4455-6677-8899-aabbccddeeff|10.0.0.1|{1,2}|1|2|filled\n2|f|2024-01-02 03:04:05+00|Closed|3.00||||||2|4|filled"),
+         "1|t|2024-01-02 03:04:05+00|New|12.50|{\"a\": 1}|00112233-4455-6677-8899-aabbccddeeff|10.0.0.1|{1,2}|1|2|filled\n2|f|2024-01-02 03:04:05+00|Closed|3.00|||||2|4|filled"),
         ("insert into parents (name) values ('x') returning id", "3"),
     ]);
     assert_eq!(catalog(&world), before);

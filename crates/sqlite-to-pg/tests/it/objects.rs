@@ -18,10 +18,7 @@ fn d1_to_d5_foreign_keys() {
     let records = world.run(&[]).ended(0);
     let (is, why) = fate(&records, "foreign key", "orphaned.orphaned_q_id_fkey");
     assert_eq!((is.as_str(), why.as_str()), ("not valid", "2 orphans in the source: 2; 3"));
-    assert_eq!(
-        world.sqlite("select count(*) from pragma_foreign_key_check where \"table\" = 'orphaned'"),
-        "2"
-    );
+    assert_eq!(world.sqlite("pragma foreign_key_check(orphaned)").lines().count(), 2);
     for (name, words) in
         [("nowhere (x) → missing", "not there"), ("loose (x) → q", "not unique"), ("typed (q) → q", "typed")]
     {
@@ -128,7 +125,7 @@ fn d10_views() {
          create view over as select * from plain where aa > 5;
          create view casefold as select id from t where b like 'x';
          create view odd as select my_function(a) from t;
-         create view broken as select nothing from t;
+         create view broken as select nosuch from t;
          create view cte (x) as with q as (select a from t where a > 5) select a from q union all select 1;",
     );
     let records = world.run(&["--report", "told"]).ended(0);
@@ -158,7 +155,7 @@ fn d11_to_d15_what_does_not_move_and_names() {
          create trigger touched after update on t begin update t set \"select\" = 1 where id = new.id; end;
          create virtual table f using fts5(body); insert into f values ('words');
          create virtual table r using rtree(id, a, b);
-         create table strict (a int, b any) strict; insert into strict values (1, 'x'), (2, x'00');
+         create table strict (a int, b any) strict; insert into strict values (1, 5), (2, x'00');
          create table camelCase (userId int, createdAt datetime); insert into camelCase values (7, null); analyze;",
     );
     let records = world.run(&["--report", "told"]).ended(0);
@@ -171,7 +168,7 @@ fn d11_to_d15_what_does_not_move_and_names() {
         ("select \"Mixed Case\", \"select\", \"q\"\"q\", \"é\" from t", "2|3|4|5"),
         ("select string_agg(relname, ',' order by relname) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'", "camelCase,strict,t"),
         ("select \"userId\" from \"camelCase\"", "7"),
-        ("select a, b->>'t' from strict", "1|text\n2|blob"),
+        ("select a, b->>'t' from strict", "1|integer\n2|blob"),
     ]);
     world.run(&["--undo"]).ended(0);
     world.run(&["--snake-case", "--exclude", "t", "--rename", "strict=loose"]).ended(0);
