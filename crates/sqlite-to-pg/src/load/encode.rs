@@ -1,5 +1,6 @@
 //! One value of SQLite to one field of PostgreSQL's binary COPY: chosen once per column, no allocation per value.
 
+pub(crate) use super::kinds::{Bounds, Misfit, Wire};
 use super::moment::{self, DAY, Unit};
 use super::number::{Decimal, put_infinity};
 use super::words;
@@ -8,75 +9,6 @@ use rusqlite::types::ValueRef;
 
 /// Integers up to this amount are doubles too.
 const EXACT: u64 = 1 << 53;
-
-/// The type on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wire {
-    Int2,
-    Int4,
-    Int8,
-    Float4,
-    Float8,
-    Numeric,
-    Bool,
-    Text,
-    Bytea,
-    Timestamp,
-    Timestamptz,
-    Date,
-    Time,
-    Json,
-    Jsonb,
-    Uuid,
-}
-
-/// Bounds that the type puts on its values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    /// Characters of varchar(n) and char(n).
-    pub(crate) length: Option<usize>,
-    /// Digits in all and after the point of numeric(p,s).
-    pub(crate) digits: Option<(i32, i32)>,
-}
-
-/// Why a value does not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Misfit {
-    Class,
-    Range,
-    NotTime,
-    Rounded,
-    Nul,
-    NotUtf8,
-    NotJson,
-    NotUuid,
-    NotBool,
-    TooLong,
-    Digits,
-    Null,
-    TooLarge,
-}
-
-impl Misfit {
-    /// In words.
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            Misfit::Class => "another storage class",
-            Misfit::Range => "out of the type's range",
-            Misfit::NotTime => "not a time",
-            Misfit::Rounded => "finer than a microsecond",
-            Misfit::Nul => "a NUL byte in text",
-            Misfit::NotUtf8 => "not UTF-8",
-            Misfit::NotJson => "not JSON that the type holds",
-            Misfit::NotUuid => "not a UUID",
-            Misfit::NotBool => "neither true nor false",
-            Misfit::TooLong => "longer than the type allows",
-            Misfit::Digits => "more digits than the type allows",
-            Misfit::Null => "NULL where the target forbids it",
-            Misfit::TooLarge => "larger than PostgreSQL's 1 GB",
-        }
-    }
-}
 
 /// How one column's values are written.
 #[derive(Clone, Copy, Debug)]

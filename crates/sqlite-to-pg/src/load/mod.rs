@@ -3,6 +3,7 @@
 pub(crate) mod copy;
 pub(crate) mod encode;
 pub(crate) mod json;
+pub(crate) mod kinds;
 pub(crate) mod moment;
 pub(crate) mod number;
 pub(crate) mod preflight;

@@ -111,7 +111,7 @@ impl Job<'_> {
         let base = if plan.mode == Mode::Existing { prepare::staged(plan) } else { plan.clone() };
         let staged = Plan { schema: self.stage.to_string(), ..base };
         let proof = verify::prove(&staged, snapshot.readers(), self.to, self.quiet)?;
-        summary.compared(proof.rows, proof.total, proof.differences);
+        summary.compared(proof);
         summary.phase("compare", began);
         match summary.total {
             0 => Ok(()),
@@ -136,7 +136,7 @@ impl Job<'_> {
             |t: &&Table| object("table", &t.source, Fate::Skipped, "it holds rows of others too".into());
         placed.objects.extend(mixed.iter().map(apart));
         let proof = verify::prove(&placed, snapshot.readers(), self.to, self.quiet)?;
-        summary.compared(proof.rows, proof.total, proof.differences);
+        summary.compared(proof);
         summary.phase("compare in place", began);
         match summary.total {
             0 => Ok(()),

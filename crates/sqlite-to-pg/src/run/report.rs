@@ -7,7 +7,9 @@ use crate::load::preflight::Violation;
 use crate::load::rejects::Rejects;
 use crate::plan::build::Oddity;
 use crate::plan::{Fate, Object, Plan, show};
+use crate::verify::Proof;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use toban_core::{Out, Record, Result, durable, out};
@@ -24,6 +26,8 @@ pub(crate) struct Summary {
     #[serde(skip)]
     pub(crate) loaded: Vec<Loaded>,
     pub(crate) compared: Option<u64>,
+    /// Each table that was compared, and whether its sums are equal.
+    pub(crate) equal: BTreeMap<String, bool>,
     /// Differences in all, and the first of them.
     pub(crate) total: u64,
     pub(crate) differences: Vec<String>,
@@ -54,10 +58,11 @@ impl Summary {
         self.seconds = began.elapsed().as_secs_f64();
     }
 
-    pub(crate) fn compared(&mut self, rows: u64, total: u64, differences: Vec<String>) {
-        self.compared = Some(rows);
-        self.total = total;
-        self.differences = differences;
+    pub(crate) fn compared(&mut self, proof: Proof) {
+        self.compared = Some(proof.rows);
+        self.total = proof.total;
+        self.differences = proof.differences;
+        self.equal = proof.tables.into_iter().collect();
     }
 }
 
@@ -70,6 +75,8 @@ pub(crate) struct Line {
     pub(crate) bytes: Option<u64>,
     pub(crate) seconds: Option<f64>,
     pub(crate) rejects: Option<u64>,
+    /// The sums of source and copy are equal.
+    pub(crate) equal: Option<bool>,
     pub(crate) fate: String,
     pub(crate) why: String,
 }
@@ -77,7 +84,7 @@ pub(crate) struct Line {
 impl Record for Line {
     const SCHEMA: &'static str = "sqlite-to-pg.run/1";
     const HEAD: &'static [&'static str] =
-        &["kind", "name", "rows", "bytes", "seconds", "rejects", "fate", "why"];
+        &["kind", "name", "rows", "bytes", "seconds", "rejects", "equal", "fate", "why"];
 
     fn cells(&self) -> Vec<String> {
         let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
@@ -88,6 +95,7 @@ impl Record for Line {
             self.bytes.map(out::bytes).unwrap_or_default(),
             self.seconds.map(|s| format!("{s:.2}")).unwrap_or_default(),
             number(self.rejects),
+            self.equal.map(|e| if e { "yes" } else { "no" }.to_string()).unwrap_or_default(),
             self.fate.clone(),
             self.why.clone(),
         ]
@@ -120,6 +128,7 @@ pub(crate) fn lines(plan: &Plan, summary: &Summary, rejects: &Rejects) -> Vec<Li
             bytes: Some(loaded.bytes),
             seconds: Some(loaded.time.as_secs_f64()),
             rejects: Some(rejected),
+            equal: summary.equal.get(&table.source).copied(),
             ..line("table", &table.source, fate_of(summary), "")
         });
     }
@@ -160,6 +169,7 @@ fn line(kind: &str, name: &str, fate: &str, why: &str) -> Line {
         bytes: None,
         seconds: None,
         rejects: None,
+        equal: None,
         fate: fate.into(),
         why: why.into(),
     }

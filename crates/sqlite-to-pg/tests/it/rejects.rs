@@ -39,3 +39,14 @@ fn a_plan_that_accepts_them_ends_well() {
         .expect("edit");
     world.run(&["--plan", "p.toml"]).ended(0);
 }
+
+#[test]
+fn rejected_values_are_loaded_again_after_a_rule_changed() {
+    let world = World::of(
+        "create table t (id integer primary key, b boolean); insert into t values (1, 1), (2, 'yes'), (3, 0);",
+    );
+    world.run(&["--cast", "t.b=bool", "--on-misfit", "null"]).refused(3, "1 values");
+    world.gives(&[("select id, b from t order by id", "1|t\n2|\n3|f")]);
+    world.run(&["--cast", "t.b=bool-words", "--existing", "upsert"]).ended(0);
+    world.gives(&[("select id, b from t order by id", "1|t\n2|t\n3|f")]);
+}
