@@ -22,11 +22,20 @@ struct Soak {
     rounds: u32,
 }
 
-const NAMES: [&str; 7] =
-    ["dump-kill", "restore-kill", "storage-faults", "dump-cut", "flip", "role-graphs", "verify-faults"];
+const NAMES: [&str; 9] = [
+    "dump-kill",
+    "restore-kill",
+    "storage-faults",
+    "dump-cut",
+    "flip",
+    "role-graphs",
+    "migrate-kill",
+    "migrate-crash",
+    "verify-faults",
+];
 
 /// The one table of them; a row's name stands in NAMES too.
-const SOAKS: [Soak; 7] = [
+const SOAKS: [Soak; 9] = [
     Soak { name: "dump-kill", package: "pg-backup", filter: "kill::dump", rounds: 30 },
     Soak { name: "restore-kill", package: "pg-backup", filter: "kill::replace", rounds: 30 },
     Soak { name: "storage-faults", package: "toban-core", filter: "while_the_cable_is_cut", rounds: 200 },

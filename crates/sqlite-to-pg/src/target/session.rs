@@ -2,6 +2,7 @@
 
 use crate::source::ranges::Range;
 use postgres::Client;
+use postgres::error::SqlState;
 use toban_core::pg::{ConnInfo, Ident, literal};
 use toban_core::{Context, Error, Result};
 
@@ -36,14 +37,17 @@ pub(crate) fn several(to: &ConnInfo, schema: &str, n: usize) -> Result<Vec<Clien
 /// # Errors
 /// Retry, when another run has it.
 pub(crate) fn lock(client: &mut Client, schema: &str) -> Result<()> {
-    let sql = format!("select pg_try_advisory_lock(hashtext('sqlite-to-pg'), hashtext({}))", literal(schema));
-    let row = client.query_one(&sql, &[]).doing(|| "take the lock".into())?;
-    match row.get(0) {
-        true => Ok(()),
-        false => {
-            Err(Error::retry(format!("another run loads the schema {schema}")).hint("wait for it to end"))
+    // The session of a run that was killed a moment ago may still be ending.
+    let sql = format!(
+        "set lock_timeout = '10s'; select pg_advisory_lock(hashtext('sqlite-to-pg'), hashtext({})); set lock_timeout = 0",
+        literal(schema)
+    );
+    client.batch_execute(&sql).map_err(|e| match e.code() {
+        Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+            Error::retry(format!("another run loads the schema {schema}")).hint("wait for it to end")
         }
-    }
+        _ => Err::<(), _>(e).doing(|| "take the lock".into()).expect_err("it is an error"),
+    })
 }
 
 /// That the target can be written to at all, before the source is read.

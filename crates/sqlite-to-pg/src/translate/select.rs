@@ -34,6 +34,7 @@ pub(crate) fn query(select: &Select<'_>, scope: &Scope<'_>) -> Answer<(String, V
                 c.name = n;
             });
         }
+        columns.iter_mut().for_each(|c| c.table.clone_from(&name));
         ctes.push(format!("{}{list} as ({sql})", Ident::new(&*name)));
         made.push((name, columns));
     }
