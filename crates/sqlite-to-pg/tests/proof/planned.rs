@@ -19,7 +19,12 @@ fn copy(rows: &str) -> String {
 fn planned(world: &World, policy: &str) -> std::path::PathBuf {
     let plan = world.file().with_extension("toml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_sqlite-to-pg"));
-    command.arg("plan").arg(world.file()).arg("-o").arg(&plan).args(["--exclude", "gone", "--on-misfit", policy]);
+    command.arg("plan").arg(world.file()).arg("-o").arg(&plan).args([
+        "--exclude",
+        "gone",
+        "--on-misfit",
+        policy,
+    ]);
     let made = ran(command);
     assert_eq!(made.status, Some(0), "{made:?}");
     plan
@@ -60,7 +65,8 @@ fn rows_that_the_plan_rejects_stay_behind() {
 
 #[test]
 fn the_nearest_value_is_the_one_expected() {
-    let world = World::both(SOURCE, &copy(&format!("{FIRST}, (2, 'a\u{2400}b', null, false, null, 2), {THIRD}")));
+    let world =
+        World::both(SOURCE, &copy(&format!("{FIRST}, (2, 'a\u{2400}b', null, false, null, 2), {THIRD}")));
     let plan = planned(&world, "replace");
     verify(&world, &plan).refused(3, "left behind");
     world.pg.psql("postgres", "update t set n = 'ab' where id = 2");
@@ -70,13 +76,16 @@ fn the_nearest_value_is_the_one_expected() {
 /// A table of the application may hold rows of its own: only the source's are looked for.
 #[test]
 fn rows_that_were_there_before_are_nobodys_business() {
-    let rows = format!("{FIRST}, (2, null, null, false, null, 2), {THIRD}, (900, 'seeded', null, true, null, 1)");
+    let rows =
+        format!("{FIRST}, (2, null, null, false, null, 2), {THIRD}, (900, 'seeded', null, true, null, 1)");
     let world = World::both(SOURCE, &format!("{}; select setval('t_id_seq', 900)", copy(&rows)));
     let plan = planned(&world, "null");
     assert_eq!(verify(&world, &plan).differs(), ["extra-row t id=900"]);
     let text = std::fs::read_to_string(&plan).expect("the plan");
     let text = text.replace("accept_rejects = false", "accept_rejects = true");
-    let text = text.replace("action = \"refuse\"", "action = \"append\"").replace("mode = \"create\"", "mode = \"existing\"");
+    let text = text
+        .replace("action = \"refuse\"", "action = \"append\"")
+        .replace("mode = \"create\"", "mode = \"existing\"");
     std::fs::write(&plan, text).expect("write the plan");
     verify(&world, &plan).equal();
     world.pg.psql("postgres", "update t set g = 0.2 where id = 1; delete from t where id = 3");
