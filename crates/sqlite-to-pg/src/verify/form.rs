@@ -78,3 +78,26 @@ impl Form {
 pub(crate) fn printed(column: &str) -> String {
     format!("case when {column} is null then null else pg_catalog.format('%s', {column}) end")
 }
+
+/// The same for people: the beginning of what may be up to 1 GB.
+pub(crate) fn beginning(form: Form, column: &str) -> String {
+    match form {
+        Form::Bytes => printed(&format!("pg_catalog.substr({column}, 1, 250)")),
+        Form::Text | Form::Padded => printed(&format!("pg_catalog.left({column}::text, 250)")),
+        _ => printed(column),
+    }
+}
+
+/// The same for a comparison as text, which leaves long values out: `X`.
+pub(crate) fn short(form: Form, column: &str) -> String {
+    match form {
+        Form::Bytes | Form::Text | Form::Padded => {
+            let size = format!(
+                "pg_catalog.octet_length({column}{})",
+                if form == Form::Bytes { "" } else { "::text" }
+            );
+            format!("case when {size} > 1000000 then 'X' else {} end", printed(column))
+        }
+        _ => printed(column),
+    }
+}

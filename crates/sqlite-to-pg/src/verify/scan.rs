@@ -2,7 +2,7 @@
 
 use super::convert::{Converter, Fate};
 use super::form::Form;
-use super::form::printed;
+use super::form::beginning;
 use super::pair::Pair;
 use super::pair::{Column, Rule};
 use super::source::{self, explain};
@@ -221,7 +221,7 @@ fn target_sql(pair: &Pair, part: Part, shown: bool) -> String {
     let names = pair.columns.iter().map(|c| (c.form, Ident::new(&c.target).to_string()));
     let mut columns: Vec<String> = names.clone().map(|(form, name)| form.select(&name)).collect();
     if shown {
-        columns.extend(names.map(|(_, name)| printed(&name)));
+        columns.extend(names.map(|(form, name)| beginning(form, &name)));
         columns.push("ctid::text".into());
     }
     let key = pair.columns.first().map(|c| Ident::new(&c.target).to_string()).unwrap_or_default();

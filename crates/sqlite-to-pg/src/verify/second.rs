@@ -1,7 +1,7 @@
 //! A second opinion on one row of a hundred: SQLite's own `quote()` against the text that PostgreSQL prints. It shares
 //! no code with the sums, so that one mistake cannot hide in both.
 
-use super::form::{Form, printed};
+use super::form::{Form, short};
 use super::pair::{Column, Pair, Rule};
 use super::record::{Difference, Kind};
 use super::source::explain;
@@ -18,6 +18,9 @@ use toban_core::pg::{Ident, literal};
 /// Stretches of neighbours that are looked at in one table, and rows in each at most.
 const STRETCHES: i64 = 8;
 const MOST: u64 = 5000;
+
+/// Text of one stretch, about.
+const BYTES: usize = 4 << 20;
 
 /// A row as text.
 type Texts = Vec<Option<String>>;
@@ -40,8 +43,9 @@ pub(crate) fn opinion(
     let size = (rows / 100 / STRETCHES.unsigned_abs()).clamp(10, MOST);
     for start in starts(pair) {
         let sample = sample(reader, pair, start, size)?;
-        // Where there is no index every search reads the whole table: many keys at a time.
-        for some in sample.chunks(500) {
+        // Where there is no index every search reads the whole table: a stretch, or many keys, at a time.
+        let at_once = if pair.numbered { sample.len().max(1) } else { 500 };
+        for some in sample.chunks(at_once) {
             seen += some.len() as u64;
             told.extend(compare(pair, some, &found(client, pair, some)?));
         }
@@ -62,15 +66,12 @@ fn starts(pair: &Pair) -> Vec<Option<i64>> {
 fn sample(reader: &Connection, pair: &Pair, start: Option<i64>, size: u64) -> Result<Vec<Texts>> {
     let quote = |c: &Column| {
         let name = Ident::new(&c.source);
-        match c.form {
-            // A NUL would end what quote() gives; and SQLite's JSON may be binary.
-            Form::Json | Form::Jsonb => {
-                format!("case when typeof({name}) = 'blob' then 'X' else quote({name}) end")
-            }
-            _ => format!(
-                "case when instr(cast({name} as blob), x'00') and typeof({name}) = 'text' then 'X' else quote({name}) end"
-            ),
-        }
+        // A NUL would end what quote() gives, SQLite's JSON may be binary, and what is long takes memory twice.
+        let odd = match c.form {
+            Form::Json | Form::Jsonb => format!("typeof({name}) = 'blob'"),
+            _ => format!("typeof({name}) = 'text' and instr(cast({name} as blob), x'00')"),
+        };
+        format!("case when {odd} or octet_length({name}) > 1000000 then 'X' else quote({name}) end")
     };
     let columns: Vec<String> = pair.columns.iter().map(quote).collect();
     let rowid = pair.rowid.as_deref().unwrap_or("");
@@ -78,10 +79,17 @@ fn sample(reader: &Connection, pair: &Pair, start: Option<i64>, size: u64) -> Re
     let sql = format!("select {} from {} {from} limit {size}", columns.join(", "), Ident::new(&pair.source));
     let read = || -> rusqlite::Result<Vec<Texts>> {
         let mut statement = reader.prepare(&sql)?;
+        let mut rows = statement.query([])?;
         let lossy = |v: ValueRef<'_>| v.as_bytes().ok().map(|t| String::from_utf8_lossy(t).into_owned());
-        let text =
-            |row: &rusqlite::Row<'_>| (0..pair.columns.len()).map(|i| row.get_ref(i).map(lossy)).collect();
-        statement.query_map([], text)?.collect()
+        let (mut sample, mut room) = (Vec::new(), BYTES);
+        while let Some(row) = rows.next()?.filter(|_| room > 0) {
+            let texts: Texts = (0..pair.columns.len())
+                .map(|i| row.get_ref(i).map(lossy))
+                .collect::<rusqlite::Result<_>>()?;
+            room = room.saturating_sub(texts.iter().flatten().map(String::len).sum());
+            sample.push(texts);
+        }
+        Ok(sample)
     };
     read().map_err(|e| explain(e, || format!("read {} as text", pair.source)))
 }
@@ -91,18 +99,14 @@ fn found(client: &mut Client, pair: &Pair, sample: &[Texts]) -> Result<HashMap<T
     let name = |c: &Column| Ident::new(&c.target).to_string();
     let keys: Vec<String> = pair.columns[..pair.key].iter().map(name).collect();
     let wanted: Vec<String> = sample.iter().filter_map(|row| tuple(&row[..pair.key])).collect();
-    if wanted.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let columns: Vec<String> = pair.columns.iter().map(|c| printed(&name(c))).collect();
-    let sql = format!(
-        "select {} from {}.{} where ({}) in ({})",
-        columns.join(", "),
-        Ident::new(&pair.schema),
-        Ident::new(&pair.target),
-        keys.join(", "),
-        wanted.join(", ")
-    );
+    let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(HashMap::new()) };
+    let filter = match pair.numbered {
+        true => format!("{} between {first} and {last} limit {}", keys[0], sample.len() * 2),
+        false => format!("({}) in ({})", keys.join(", "), wanted.join(", ")),
+    };
+    let columns: Vec<String> = pair.columns.iter().map(|c| short(c.form, &name(c))).collect();
+    let (schema, table) = (Ident::new(&pair.schema), Ident::new(&pair.target));
+    let sql = format!("select {} from {schema}.{table} where {filter}", columns.join(", "));
     let rows = target::rows(client, &sql)?;
     Ok(rows.into_iter().map(|row| (row[..pair.key].to_vec(), row)).collect())
 }

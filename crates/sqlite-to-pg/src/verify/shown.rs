@@ -93,7 +93,7 @@ fn quote(text: &str) -> String {
 
 fn cut(text: String) -> String {
     match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}… ({} bytes)", &text[..at], text.len()),
+        Some((at, _)) => format!("{}…", &text[..at]),
         None => text,
     }
 }
