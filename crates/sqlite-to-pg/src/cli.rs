@@ -135,6 +135,7 @@ pub struct Run {
 
 /// What `--existing` takes.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "the word of the command line")]
 pub enum Existing {
     /// There must be none
     Refuse,

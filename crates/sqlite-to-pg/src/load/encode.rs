@@ -62,10 +62,10 @@ impl Encoder {
                 Some(m) => self.put_moment(m.local, m.utc(), buf),
                 None => Err(Misfit::NotTime),
             },
-            (c, ValueRef::Integer(n)) if c == Conversion::EpochNs => {
+            (Conversion::EpochNs, ValueRef::Integer(n)) => {
                 self.put_unit(Unit::Micros.of_integer(n / 1000), buf)
             }
-            (c, ValueRef::Integer(n)) if c == Conversion::Filetime => {
+            (Conversion::Filetime, ValueRef::Integer(n)) => {
                 self.put_unit(Unit::Webkit.of_integer(n / 10), buf)
             }
             (Conversion::Tagged, ValueRef::Text(t)) => {

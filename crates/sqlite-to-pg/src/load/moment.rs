@@ -263,7 +263,7 @@ mod tests {
             (Unit::Filetime, (s + 11_644_473_600) * 10_000_000),
         ];
         cases.iter().for_each(|(unit, n)| assert_eq!(unit.of_integer(*n), Some(expected), "{unit:?}"));
-        assert_eq!(Unit::Julian.of_real(2_460_311.627_835_648_3), Some(expected));
+        assert_eq!(Unit::Julian.of_real(2_460_311.627_835_648), Some(expected));
         assert_eq!(Unit::Nanos.of_integer(1), None);
         assert_eq!(Unit::Seconds.of_integer(i64::MAX), None);
     }

@@ -106,7 +106,7 @@ impl<'p> Shape<'p> {
             let value = row.get_ref(at).map_err(|e| open::explain(e, Path::new(&self.table.source)))?;
             if let Err(misfit) = encoder.put(value, buf) {
                 buf.truncate(field);
-                if !self.misfit(row, at, misfit, buf, rejects)? {
+                if !self.misfit(row, (at, misfit), buf, rejects)? {
                     buf.truncate(start);
                     return Ok(false);
                 }
@@ -120,8 +120,7 @@ impl<'p> Shape<'p> {
     fn misfit(
         &self,
         row: &Row<'_>,
-        at: usize,
-        misfit: Misfit,
+        (at, misfit): (usize, Misfit),
         buf: &mut Vec<u8>,
         rejects: &Rejects,
     ) -> Result<bool> {

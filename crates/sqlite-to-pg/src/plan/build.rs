@@ -7,6 +7,7 @@ use super::{
 use crate::census::judge::{self, Verdict};
 use crate::census::scan::{self, Counted};
 use crate::census::tally::{Odd, Tally};
+use crate::census::{epoch, wish};
 use crate::cli::Rules;
 use crate::source::Snapshot;
 use crate::source::catalog::{self, Catalog, RawColumn, RawTable};
@@ -180,9 +181,23 @@ fn made(raw: &RawTable, at: usize, tally: &Tally, verdict: Verdict, target: Stri
         not_null: (column.not_null || in_key) && tally.census.nulls == 0 && verdict.policy != Policy::Null,
         identity: raw.alias == Some(at) && verdict.conversion == Conversion::Integer,
         comment: raw.ddl.comments.iter().find(own).map(|(_, text)| text.clone()),
-        why: verdict.why,
+        why: verdict.why + &told_times(column, tally, verdict.conversion),
         census: tally.census.clone(),
         ..Column::default()
+    }
+}
+
+/// Numbers under a name that people give to times stay numbers; that they could be times is only shown.
+fn told_times(column: &RawColumn, tally: &Tally, conversion: Conversion) -> String {
+    // A column that was asked to be times has them in its verdict.
+    let number = matches!(conversion, Conversion::Integer | Conversion::Float)
+        && !matches!(tally.wish, wish::Wish::Moment | wish::Wish::Day);
+    let units = epoch::candidates(tally);
+    match number && wish::names_time(&column.name) && !units.is_empty() {
+        true => {
+            format!("; as times: {}", units.iter().map(|u| judge::word(*u)).collect::<Vec<_>>().join(" or "))
+        }
+        false => String::new(),
     }
 }
 

@@ -125,7 +125,7 @@ fn created(
 
 fn push(
     draft: &mut Draft<'_>,
-    made: Result<Index, Object>,
+    made: Result<Index, Box<Object>>,
     taken: &mut BTreeSet<String>,
     objects: &mut Vec<Object>,
 ) {
@@ -134,15 +134,17 @@ fn push(
             index.target = free(&index.target, taken);
             draft.table.indexes.push(index);
         }
-        Err(object) => objects.push(object),
+        Err(object) => objects.push(*object),
     }
 }
 
 /// The index, or what is told of one that cannot be made.
-fn index_of(draft: &Draft<'_>, index: &RawIndex, target: String) -> Result<Index, Object> {
-    let refuse = |why: String| Object {
-        source_sql: index.sql.clone().unwrap_or_default(),
-        ..skipped("index", &index.name, why)
+fn index_of(draft: &Draft<'_>, index: &RawIndex, target: String) -> Result<Index, Box<Object>> {
+    let refuse = |why: String| {
+        Box::new(Object {
+            source_sql: index.sql.clone().unwrap_or_default(),
+            ..skipped("index", &index.name, why)
+        })
     };
     if index.parts.len() > WIDTH {
         return Err(refuse(format!("PostgreSQL's indexes have at most {WIDTH} columns")));

@@ -104,7 +104,7 @@ fn of_table(ddl: &mut Ddl, named: &NamedTableConstraint<'_>) {
             ddl.checks.push((named.name.as_ref().map(|n| bare(n.0)), text(expr)));
         }
         TableConstraint::ForeignKey { defer_clause, .. } => {
-            ddl.deferred.push(deferred(defer_clause.as_ref()))
+            ddl.deferred.push(deferred(defer_clause.as_ref()));
         }
         _ => {}
     }

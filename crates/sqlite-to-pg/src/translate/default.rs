@@ -168,7 +168,7 @@ mod tests {
             ("CURRENT_TIMESTAMP", "timestamp", Some("(now() at time zone 'utc')")),
             ("(datetime('now','localtime'))", "timestamp", Some("localtimestamp")),
             ("true", "bigint", Some("1")),
-            ("(1+2)", "bigint", Some("((1 + 2))")),
+            ("(1+2)", "bigint", Some("(((1 + 2)))")),
             ("2.5", "double precision", Some("2.5")),
             ("5", "text", Some("'5'")),
             ("'{}'", "jsonb", Some("'{}'")),

@@ -31,8 +31,7 @@ pub(crate) fn translate(e: &Expr<'_>, scope: &Scope<'_>) -> Answer {
         Expr::Between { lhs, not, start, end } => between(lhs, *not, start, end, scope),
         Expr::InList { lhs, not, rhs } => in_list(lhs, *not, rhs.unwrap_or_default(), scope),
         Expr::Like { lhs, not, op, rhs, escape } => {
-            let escape = escape.map(|e| &*e);
-            let (sql, ty) = pattern::like(lhs, *op, rhs, escape, scope)?;
+            let (sql, ty) = pattern::like(lhs, *op, rhs, *escape, scope)?;
             Ok((negated(*not, sql), ty))
         }
         Expr::Case { base, when_then_pairs, else_expr } => case(*base, when_then_pairs, *else_expr, scope),

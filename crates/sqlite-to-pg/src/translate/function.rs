@@ -176,7 +176,7 @@ fn steps(path: &str) -> Option<Vec<String>> {
     };
     let parts = rest.replace('[', ".").replace(']', "");
     let keys: Vec<&str> = parts.strip_prefix('.')?.split('.').collect();
-    keys.iter().all(|k| fine(k)).then(|| keys.iter().map(ToString::to_string).collect())
+    keys.iter().all(fine).then(|| keys.iter().map(ToString::to_string).collect())
 }
 
 fn aggregate(name: &str, args: &[Expr<'_>], distinct: bool, scope: &Scope<'_>) -> Answer {

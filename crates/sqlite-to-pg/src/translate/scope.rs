@@ -86,12 +86,15 @@ impl Known {
     }
 }
 
+/// The columns of a table or view, by its name.
+pub(crate) type Tables<'a> = dyn Fn(&str) -> Option<Vec<Known>> + 'a;
+
 /// Columns that can be named, the nearest first; and the tables that a query may read.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Scope<'a> {
     pub(crate) columns: &'a [Known],
     pub(crate) outer: Option<&'a Scope<'a>>,
-    pub(crate) tables: Option<&'a dyn Fn(&str) -> Option<Vec<Known>>>,
+    pub(crate) tables: Option<&'a Tables<'a>>,
 }
 
 impl<'a> Scope<'a> {

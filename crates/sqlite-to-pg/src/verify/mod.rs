@@ -62,7 +62,9 @@ fn threads() -> usize {
 /// Those of either database; a difference is not an error but in the answer.
 pub(crate) fn prove(plan: &Plan, readers: &mut [Connection], to: &ConnInfo, quiet: bool) -> Result<Proof> {
     let outcome = judge((Some(plan), &plan.schema), readers, to, quiet)?;
+    let equal = |t: &Compared| (t.table.clone(), t.verdict == "equal");
     Ok(Proof {
+        tables: outcome.tables.iter().filter(|t| t.verdict != "skipped").map(equal).collect(),
         differences: outcome.differences.iter().map(Difference::line).collect(),
         total: outcome.total(),
         rows: outcome.tables.iter().map(|t| t.rows).sum(),
@@ -78,6 +80,8 @@ pub(crate) struct Proof {
     pub(crate) total: u64,
     /// Rows that were compared.
     pub(crate) rows: u64,
+    /// Each table that was compared, and whether it is equal.
+    pub(crate) tables: Vec<(String, bool)>,
 }
 
 /// What a comparison found.
