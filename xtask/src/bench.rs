@@ -4,6 +4,7 @@ mod accounts;
 mod backup;
 mod certs;
 mod dump;
+mod migrate;
 
 use crate::scratch::Scratch;
 use crate::setup;
@@ -25,6 +26,8 @@ enum What {
     Accounts(accounts::Args),
     /// cert-checker on a thousand targets, beside ssl-cert-check and check_http
     Certs(certs::Args),
+    /// sqlite-to-pg on a large ITSM database, beside psql's COPY of the same bytes and pgloader
+    Migrate(migrate::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -33,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Dump(args) => dump::run(args),
         What::Accounts(args) => accounts::run(args),
         What::Certs(args) => certs::run(args),
+        What::Migrate(args) => migrate::run(args),
     }
 }
 

@@ -44,6 +44,9 @@ const SOAKS: &[Soak] = &[
     },
     // About ten minutes for each parser.
     Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", rounds: 2_000_000 },
+    Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", rounds: 100 },
+    Soak { name: "migrate-crash", package: "sqlite-to-pg", filter: "kill::the_server", rounds: 100 },
+    Soak { name: "verify-faults", package: "sqlite-to-pg", filter: "every_planted_fault", rounds: 1000 },
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {

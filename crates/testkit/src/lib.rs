@@ -3,6 +3,7 @@
 mod cable;
 mod chance;
 mod flaky;
+pub mod itsm;
 pub mod pg;
 mod ran;
 mod retry;

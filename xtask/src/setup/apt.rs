@@ -28,6 +28,7 @@ pub(super) const PACKAGES: &[Package] = &[
     package("openssl", "openssl", "judges certificates"),
     package("gzip", "gzip", "judges what we compress"),
     package("zstd", "zstd", "judges what we compress"),
+    package("sqlite3", "sqlite3", "judges what was read from SQLite files"),
     package("mandoc", "mandoc", "judges the manual pages"),
     package("systemd", "systemd-analyze", "judges the units; nothing is started"),
 ];

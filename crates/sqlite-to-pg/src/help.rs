@@ -1,0 +1,37 @@
+//! Examples and what one should know, below each verb's options; the manual page takes them from here.
+
+pub(crate) const PLAN_HELP: &str = "\
+Examples:
+  What would become of this file:
+    sqlite-to-pg plan app.sqlite3
+  The same as a file to edit, then to run:
+    sqlite-to-pg plan app.sqlite3 -o app.toml
+    sqlite-to-pg run app.sqlite3 --to dbname=app --plan app.toml
+  For tables that the application's own migrations made:
+    sqlite-to-pg plan app.sqlite3 --for dbname=app
+
+The file is only read, once, in one snapshot. A type is chosen so that every value fits; where none does, the plan
+names the rows. Numbers in a date column become times only when one unit alone makes sense of all of them.";
+
+pub(crate) const RUN_HELP: &str = "\
+Examples:
+  Into an empty database:
+    sqlite-to-pg run app.sqlite3 --to 'host=db1 dbname=app user=owner'
+  The same, as pgloader takes it:
+    sqlite-to-pg run app.sqlite3 postgresql://owner@db1/app
+  Try it first, and learn how long it takes:
+    sqlite-to-pg run app.sqlite3 --to dbname=app --rehearse
+  Into tables that the application made, whose few seeded rows may go:
+    sqlite-to-pg run app.sqlite3 --to dbname=app --existing truncate
+  Regret it:
+    sqlite-to-pg run app.sqlite3 --to dbname=app --undo
+
+The tables are filled in a schema of their own and moved to their place in one transaction, after everything was
+compared: a reader of the target sees nothing or all. A run that was killed is run again; it begins anew.
+The SQLite file is never written to; other programs may go on writing to one in WAL mode, and what is copied is one
+moment of it. Status 3: all is there but the values in the list of rejects; 4: the copy differs, and was not kept.";
+
+pub(crate) const VERIFY_HELP: &str = "\
+Examples:
+  Is this copy complete, whoever made it?
+    sqlite-to-pg verify app.sqlite3 --against dbname=app";

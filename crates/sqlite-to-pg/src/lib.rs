@@ -1,0 +1,30 @@
+//! Moves a SQLite database to PostgreSQL and proves that every value arrived.
+
+mod census;
+mod cli;
+mod help;
+mod load;
+pub mod plan;
+mod run;
+mod source;
+mod target;
+mod translate;
+mod verify;
+
+pub use cli::Args;
+
+use cli::Verb;
+use toban_core::{Out, Result};
+
+/// Runs the verb.
+///
+/// # Errors
+/// Each verb says what it could not do; docs/EXIT-STATUS.md lists the kinds.
+pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+    let quiet = args.common.quiet;
+    match &args.verb {
+        Verb::Verify(verb) => verify::run(verb, quiet, out),
+        Verb::Plan(verb) => plan::verb::run(verb, quiet, out),
+        Verb::Run(verb) => run::run(verb, quiet, out),
+    }
+}

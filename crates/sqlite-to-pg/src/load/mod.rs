@@ -1,0 +1,13 @@
+//! From SQLite's values to PostgreSQL's COPY streams.
+
+pub(crate) mod copy;
+pub(crate) mod encode;
+pub(crate) mod json;
+pub(crate) mod kinds;
+pub(crate) mod moment;
+pub(crate) mod number;
+pub(crate) mod preflight;
+pub(crate) mod rejects;
+pub(crate) mod stream;
+pub(crate) mod threads;
+pub(crate) mod words;

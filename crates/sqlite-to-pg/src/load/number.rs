@@ -1,0 +1,167 @@
+//! PostgreSQL's numeric on the wire: base 10000 digits, exact.
+
+use std::io::Write;
+
+const NEGATIVE: u16 = 0x4000;
+const PLUS_INFINITY: u16 = 0xd000;
+const MINUS_INFINITY: u16 = 0xf000;
+
+/// A decimal number in digits: `digits` × 10^-`scale`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decimal {
+    digits: [u8; 20],
+    len: usize,
+    /// Where the point is: digits before it; may be negative or beyond the digits.
+    point: i32,
+    negative: bool,
+}
+
+impl Decimal {
+    pub(crate) fn of_integer(n: i64) -> Decimal {
+        let mut digits = [0; 20];
+        let mut rest = n.unsigned_abs();
+        let mut at = 20;
+        while rest > 0 {
+            at -= 1;
+            digits[at] = (rest % 10) as u8;
+            rest /= 10;
+        }
+        digits.copy_within(at.., 0);
+        let len = 20 - at;
+        Decimal { digits, len, point: i32::try_from(len).expect("at most 20"), negative: n < 0 }
+    }
+
+    /// The shortest digits that read back as the same double; none for an infinity.
+    pub(crate) fn of_real(n: f64) -> Option<Decimal> {
+        if !n.is_finite() {
+            return None;
+        }
+        let mut text = [0; 32];
+        let mut cursor = std::io::Cursor::new(&mut text[..]);
+        write!(cursor, "{:e}", n.abs()).ok()?;
+        let end = usize::try_from(cursor.position()).ok()?;
+        let text = std::str::from_utf8(&text[..end]).ok()?;
+        let (mantissa, exponent) = text.split_once('e')?;
+        let mut decimal = Decimal { digits: [0; 20], len: 0, point: 0, negative: n < 0.0 };
+        for digit in mantissa.bytes().filter(u8::is_ascii_digit) {
+            decimal.digits[decimal.len] = digit - b'0';
+            decimal.len += 1;
+        }
+        decimal.point = exponent.parse::<i32>().ok()? + 1;
+        if n == 0.0 {
+            decimal.len = 0;
+        }
+        Some(decimal)
+    }
+
+    /// Digits after the point.
+    pub(crate) fn scale(&self) -> i32 {
+        let last = self.digits[..self.len].iter().rposition(|d| *d != 0).map_or(0, |at| at + 1);
+        (i32::try_from(last).expect("at most 20") - self.point).max(0)
+    }
+
+    /// Digits before the point.
+    pub(crate) fn whole(&self) -> i32 {
+        if self.len == 0 { 0 } else { self.point.max(0) }
+    }
+
+    fn digit(&self, at: i32) -> u16 {
+        usize::try_from(at).ok().filter(|at| *at < self.len).map_or(0, |at| u16::from(self.digits[at]))
+    }
+
+    /// Appends the value with its length before it.
+    pub(crate) fn put(&self, buf: &mut Vec<u8>) {
+        let scale = self.scale();
+        // Groups of four digits around the point: `first` is the group of the highest digit.
+        let first = (self.point - 1).div_euclid(4);
+        let last = -(scale + 3) / 4;
+        let start = buf.len();
+        buf.extend_from_slice(&[0; 12]);
+        let (mut count, mut kept) = (0_i16, 0_i16);
+        if self.len > 0 {
+            for group in (last.min(first)..=first).rev() {
+                let at = self.point - (group + 1) * 4;
+                let value = (0..4).fold(0, |n, i| n * 10 + self.digit(at + i));
+                buf.extend_from_slice(&value.to_be_bytes());
+                count += 1;
+                if value != 0 {
+                    kept = count;
+                }
+            }
+        }
+        buf.truncate(start + 12 + usize::try_from(kept).unwrap_or(0) * 2);
+        let weight = if kept == 0 { 0 } else { i16::try_from(first).unwrap_or(0) };
+        let sign = if self.negative && kept > 0 { NEGATIVE } else { 0 };
+        head(&mut buf[start..], kept, weight, sign, u16::try_from(scale).unwrap_or(0));
+    }
+}
+
+/// Appends ±Infinity with its length before it.
+pub(crate) fn put_infinity(n: f64, buf: &mut Vec<u8>) {
+    let start = buf.len();
+    buf.extend_from_slice(&[0; 12]);
+    head(&mut buf[start..], 0, 0, if n > 0.0 { PLUS_INFINITY } else { MINUS_INFINITY }, 0);
+}
+
+fn head(at: &mut [u8], digits: i16, weight: i16, sign: u16, scale: u16) {
+    at[..4].copy_from_slice(&(8 + i32::from(digits) * 2).to_be_bytes());
+    at[4..6].copy_from_slice(&digits.to_be_bytes());
+    at[6..8].copy_from_slice(&weight.to_be_bytes());
+    at[8..10].copy_from_slice(&sign.to_be_bytes());
+    at[10..12].copy_from_slice(&scale.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value of a numeric's wire form, as text.
+    fn read(buf: &[u8]) -> String {
+        let at = |i: usize| i16::from_be_bytes([buf[i], buf[i + 1]]);
+        assert_eq!(
+            buf.len() - 4,
+            usize::try_from(i32::from_be_bytes([buf[0], buf[1], buf[2], buf[3]])).expect("len")
+        );
+        let (count, weight, scale) = (at(4), at(6), at(10));
+        let mut text = String::new();
+        let mut whole = String::new();
+        let mut part = String::new();
+        for group in (i16::min(weight - count + 1, -(scale + 3) / 4)..=weight.max(0)).rev() {
+            let i = weight - group;
+            let value =
+                if (0..count).contains(&i) { at(12 + usize::try_from(i).expect("small") * 2) } else { 0 };
+            if group >= 0 { whole += &format!("{value:04}") } else { part += &format!("{value:04}") }
+        }
+        text += if at(8) == 0x4000 { "-" } else { "" };
+        text += match whole.trim_start_matches('0') {
+            "" => "0",
+            w => w,
+        };
+        part.truncate(usize::try_from(scale).expect("scale"));
+        if part.is_empty() { text } else { format!("{text}.{part}") }
+    }
+
+    #[test]
+    fn decimal_digits_survive() {
+        for n in [0, 1, -1, 9999, 10_000, 12_345_678, -100_000_000, i64::MAX, i64::MIN] {
+            let mut buf = Vec::new();
+            Decimal::of_integer(n).put(&mut buf);
+            assert_eq!(read(&buf), n.to_string());
+        }
+        for n in [0.1, 1.5, -2.25, 100.005, 1e20, 1.23e19, 1e-7, 12345.6789, 0.00012, 99_999.0, 1e300, 5e-324]
+        {
+            let mut buf = Vec::new();
+            Decimal::of_real(n).expect("finite").put(&mut buf);
+            assert_eq!(read(&buf), format!("{n}"), "{n}");
+        }
+    }
+
+    #[test]
+    fn scale_and_whole_digits() {
+        let real = |n| Decimal::of_real(n).map(|d| (d.whole(), d.scale()));
+        assert_eq!(real(100.005), Some((3, 3)));
+        assert_eq!(real(0.05), Some((0, 2)));
+        assert_eq!(real(1e20), Some((21, 0)));
+        assert_eq!(Decimal::of_integer(1200).scale(), 0);
+    }
+}

@@ -1,0 +1,103 @@
+//! Values that could not be represented: their original bytes, with table, key, column and reason, one JSON line each.
+
+use super::encode::Misfit;
+use crate::plan::Policy;
+use rusqlite::types::ValueRef;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Seek, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use toban_core::{Context, Result, durable};
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reject {
+    pub(crate) table: String,
+    /// The row, for people: its key's values, or its rowid.
+    pub(crate) key: String,
+    /// The rowid, where there is one: it finds the row again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rowid: Option<i64>,
+    pub(crate) column: String,
+    pub(crate) reason: String,
+    /// What became of it.
+    pub(crate) policy: Policy,
+    /// Its storage class.
+    pub(crate) class: String,
+    /// Its bytes in hexadecimal digits; of a number its digits as text.
+    pub(crate) bytes: String,
+}
+
+/// Gathers them in a file; memory does not grow with their number.
+pub(crate) struct Rejects {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    file: BufWriter<File>,
+    counts: BTreeMap<String, u64>,
+}
+
+impl Rejects {
+    /// An empty list, in a file that nobody sees until [`Rejects::save`].
+    ///
+    /// # Errors
+    /// When no temporary file can be made.
+    pub(crate) fn new() -> Result<Rejects> {
+        let file = BufWriter::new(tempfile::tempfile().doing(|| "make a temporary file for rejects".into())?);
+        Ok(Rejects { inner: Mutex::new(Inner { file, counts: BTreeMap::new() }) })
+    }
+
+    /// Adds one.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub(crate) fn add(&self, reject: &Reject) -> Result<()> {
+        let doing = || "keep a reject".to_string();
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        *inner.counts.entry(reject.table.clone()).or_default() += 1;
+        serde_json::to_writer(&mut inner.file, reject).doing(doing)?;
+        inner.file.write_all(b"\n").doing(doing)
+    }
+
+    /// How many each table has.
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).counts.clone()
+    }
+
+    /// Writes them to `path`, whole.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let doing = || format!("write {}", path.display());
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.file.flush().doing(doing)?;
+        let file = inner.file.get_mut();
+        file.rewind().doing(doing)?;
+        durable::replace(path, 0o600, |w| std::io::copy(file, w).map(drop).doing(doing))
+    }
+}
+
+/// A value's class and bytes as a reject has them.
+pub(crate) fn original(value: ValueRef<'_>) -> (&'static str, String) {
+    let hex = |bytes: &[u8]| {
+        let mut out = Vec::with_capacity(bytes.len() * 2);
+        super::words::hex(bytes, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    match value {
+        ValueRef::Null => ("null", String::new()),
+        ValueRef::Integer(n) => ("integer", n.to_string()),
+        ValueRef::Real(n) => ("real", format!("{n:?}")),
+        ValueRef::Text(t) => ("text", hex(t)),
+        ValueRef::Blob(b) => ("blob", hex(b)),
+    }
+}
+
+/// Why a value was rejected, in words.
+pub(crate) fn reason(misfit: Misfit) -> String {
+    misfit.words().into()
+}

@@ -1,0 +1,137 @@
+//! Foreign keys: both ends of one type, parents resolved, and those that cannot be.
+
+use super::build::{Draft, skipped};
+use super::names::short;
+use super::{Conversion, ForeignKey, Object};
+
+/// Gives both ends of each foreign key one type, so that it can be made: text wins over numbers.
+pub(crate) fn unify(drafts: &mut [Draft<'_>]) {
+    // Chains of keys settle after as many rounds as they are long.
+    for _ in 0..8 {
+        let mut changes = Vec::new();
+        for (child, draft) in drafts.iter().enumerate() {
+            for key in &draft.raw.foreign_keys {
+                let Some((parent, columns)) = resolve(drafts, child, key) else { continue };
+                for (from, to) in columns {
+                    changes.extend(change(drafts, (child, from), (parent, to)));
+                }
+            }
+        }
+        if changes.is_empty() {
+            return;
+        }
+        for ((table, column), conversion, pg_type) in changes {
+            let column = &mut drafts[table].table.columns[column];
+            column.why = format!("{}; {pg_type} because its foreign key's other end is", column.why);
+            column.conversion = conversion;
+            column.pg_type = pg_type;
+        }
+    }
+}
+
+type Place = (usize, usize);
+
+fn change(drafts: &[Draft<'_>], a: Place, b: Place) -> Option<(Place, Conversion, String)> {
+    let of = |(table, column): Place| &drafts[table].table.columns[column];
+    let (x, y) = (of(a), of(b));
+    if x.pg_type == y.pg_type {
+        return None;
+    }
+    let empty = |c: &super::Column| c.census.integers + c.census.reals + c.census.texts + c.census.blobs == 0;
+    let take = |place: Place, from: &super::Column| Some((place, from.conversion, from.pg_type.clone()));
+    match (x.conversion, y.conversion) {
+        // A column without values takes whatever the other has.
+        _ if empty(x) && !x.identity => take(a, y),
+        _ if empty(y) && !y.identity => take(b, x),
+        (Conversion::Text, Conversion::Integer | Conversion::Numeric | Conversion::Float) if !y.identity => {
+            take(b, x)
+        }
+        (Conversion::Integer | Conversion::Numeric | Conversion::Float, Conversion::Text) if !x.identity => {
+            take(a, y)
+        }
+        (Conversion::Numeric, Conversion::Integer) if !y.identity => take(b, x),
+        (Conversion::Integer, Conversion::Numeric) if !x.identity => take(a, y),
+        _ => None,
+    }
+}
+
+/// The parent's place, and pairs of columns.
+fn resolve(
+    drafts: &[Draft<'_>],
+    child: usize,
+    key: &crate::source::catalog::RawForeignKey,
+) -> Option<(usize, Vec<Place>)> {
+    let parent = drafts.iter().position(|d| d.raw.name.eq_ignore_ascii_case(&key.parent))?;
+    let at = |table: usize, name: &str| {
+        drafts[table].raw.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name))
+    };
+    let to: Vec<usize> = match key.parent_columns.is_empty() {
+        true => drafts[parent].raw.key.clone(),
+        false => key.parent_columns.iter().map(|n| at(parent, n)).collect::<Option<_>>()?,
+    };
+    let from: Vec<usize> = key.columns.iter().map(|n| at(child, n)).collect::<Option<_>>()?;
+    (from.len() == to.len() && !to.is_empty()).then(|| (parent, from.into_iter().zip(to).collect()))
+}
+
+/// Decides on every foreign key.
+pub(crate) fn decide(drafts: &mut [Draft<'_>], objects: &mut Vec<Object>) {
+    let mut made = Vec::new();
+    for (child, draft) in drafts.iter().enumerate() {
+        let mut names = std::collections::BTreeSet::new();
+        for key in &draft.raw.foreign_keys {
+            let name = format!("{} ({}) → {}", draft.raw.name, key.columns.join(", "), key.parent);
+            match one(drafts, child, key) {
+                Ok(mut key) => {
+                    key.name = super::names::free(&key.name, &mut names);
+                    made.push((child, key));
+                }
+                Err(why) => objects.push(skipped("foreign key", &name, why)),
+            }
+        }
+    }
+    made.into_iter().for_each(|(child, key)| drafts[child].table.foreign_keys.push(key));
+}
+
+fn one(
+    drafts: &[Draft<'_>],
+    child: usize,
+    key: &crate::source::catalog::RawForeignKey,
+) -> Result<ForeignKey, String> {
+    let there = drafts.iter().any(|d| d.raw.name.eq_ignore_ascii_case(&key.parent));
+    if !there {
+        return Err(format!("the table {} is not there, or does not move", key.parent));
+    }
+    let (parent, pairs) = resolve(drafts, child, key).ok_or("its columns are not there")?;
+    let (ours, theirs) = (&drafts[child].table, &drafts[parent].table);
+    let parent_columns: Vec<String> =
+        pairs.iter().map(|(_, to)| theirs.columns[*to].target.clone()).collect();
+    let columns: Vec<String> = pairs.iter().map(|(from, _)| ours.columns[*from].target.clone()).collect();
+    for (from, to) in &pairs {
+        let (a, b) = (&ours.columns[*from], &theirs.columns[*to]);
+        if a.pg_type != b.pg_type {
+            return Err(format!("{} is {}, {} is {}", a.source, a.pg_type, b.source, b.pg_type));
+        }
+    }
+    let same = |columns: &[String]| {
+        columns.len() == parent_columns.len() && columns.iter().all(|c| parent_columns.contains(c))
+    };
+    let unique = same(&theirs.primary_key)
+        || theirs.uniques.iter().any(|u| same(&u.columns))
+        || theirs.indexes.iter().any(|i| {
+            let quoted: Vec<String> =
+                i.parts.iter().map(|p| p.sql.trim_matches('"').replace("\"\"", "\"")).collect();
+            i.unique && i.predicate.is_none() && same(&quoted)
+        });
+    if !unique {
+        return Err("what it refers to is not unique (SQLite calls this a foreign key mismatch)".into());
+    }
+    Ok(ForeignKey {
+        name: short(&format!("{}_{}_fkey", ours.target, columns.join("_"))),
+        columns,
+        parent: theirs.target.clone(),
+        parent_columns,
+        on_delete: key.on_delete.to_ascii_lowercase(),
+        on_update: key.on_update.to_ascii_lowercase(),
+        deferred: key.deferred,
+    })
+}

@@ -1,0 +1,231 @@
+//! Primary keys, unique constraints and indexes.
+
+use super::build::{Draft, skipped};
+use super::names::{Naming, free};
+use super::{Fate, Index, IndexPart, Object, Unique};
+use crate::source::catalog::RawIndex;
+use crate::source::ddl;
+use crate::translate::{Known, Scope, condition, translate, with_expr};
+use sqlite3_parser::ast::Stmt;
+use std::collections::BTreeSet;
+use toban_core::pg::Ident;
+
+/// Bytes that a btree's entry may have, less what the rest of a row of it takes.
+const ENTRY: u64 = 2600;
+/// Columns of an index in PostgreSQL.
+const WIDTH: usize = 32;
+
+/// Decides on all of them.
+pub(crate) fn decide(
+    drafts: &mut [Draft<'_>],
+    naming: &Naming,
+    taken: &mut BTreeSet<String>,
+    objects: &mut Vec<Object>,
+) {
+    for draft in drafts {
+        primary(draft, taken, objects);
+        for index in &draft.raw.indexes {
+            match index.origin.as_str() {
+                "u" => unique(draft, index, taken, objects),
+                "c" => created(draft, index, naming, taken, objects),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn primary(draft: &mut Draft<'_>, taken: &mut BTreeSet<String>, objects: &mut Vec<Object>) {
+    let key: Vec<String> = draft.raw.key.iter().map(|k| draft.table.columns[*k].target.clone()).collect();
+    if key.is_empty() {
+        return;
+    }
+    let nulls = draft.raw.key.iter().any(|k| draft.tallies[*k].census.nulls > 0);
+    let folded = draft.raw.indexes.iter().find(|i| i.origin == "pk").filter(|i| is_folded(i));
+    let long = draft.raw.key.iter().any(|k| too_long(draft, *k));
+    let report = |why: &str| Object {
+        kind: "primary key".into(),
+        name: draft.raw.name.clone(),
+        fate: Fate::Translated,
+        why: why.into(),
+        ..Object::default()
+    };
+    if let Some(index) = folded {
+        objects.push(report("a unique index besides, because of its collation"));
+        let index = index_of(draft, index, format!("{}_pkey_collated", draft.table.target));
+        push(draft, index, taken, objects);
+    }
+    if long {
+        objects.push(report("a unique index on a hash: its values are too long for a btree"));
+        let parts = draft.raw.key.iter().map(|k| part(draft, *k, "BINARY", false, true)).collect();
+        let target = free(&format!("{}_pkey", draft.table.target), taken);
+        draft.table.indexes.push(Index {
+            source: String::new(),
+            target,
+            unique: true,
+            method: "btree".into(),
+            parts,
+            why: "the primary key".into(),
+            ..Index::default()
+        });
+    } else if nulls {
+        objects.push(report("UNIQUE instead: SQLite let NULLs into it"));
+        let name = free(&format!("{}_pkey", draft.table.target), taken);
+        draft.table.uniques.push(Unique { name, columns: key });
+    } else {
+        taken.insert(format!("{}_pkey", draft.table.target));
+        draft.table.primary_key = key;
+    }
+}
+
+fn is_folded(index: &RawIndex) -> bool {
+    index.parts.iter().any(|(_, _, collation)| !collation.is_empty() && collation != "BINARY")
+}
+
+fn too_long(draft: &Draft<'_>, column: usize) -> bool {
+    draft.tallies[column].census.longest > ENTRY
+        && matches!(draft.table.columns[column].pg_type.as_str(), "text" | "bytea" | "jsonb")
+}
+
+fn place(draft: &Draft<'_>, name: &str) -> Option<usize> {
+    draft.raw.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name))
+}
+
+fn unique(draft: &mut Draft<'_>, index: &RawIndex, taken: &mut BTreeSet<String>, objects: &mut Vec<Object>) {
+    let places: Vec<usize> = index.parts.iter().filter_map(|(n, _, _)| place(draft, n.as_deref()?)).collect();
+    let columns: Vec<String> = places.iter().map(|p| draft.table.columns[*p].target.clone()).collect();
+    let name = format!("{}_{}_key", draft.table.target, columns.join("_"));
+    if is_folded(index) || places.iter().any(|p| too_long(draft, *p)) {
+        let made = index_of(draft, index, name);
+        push(draft, made, taken, objects);
+        return;
+    }
+    let same = |have: &[String]| have == columns.as_slice();
+    if same(&draft.table.primary_key) || draft.table.uniques.iter().any(|u| same(&u.columns)) {
+        objects.push(skipped(
+            "unique",
+            &format!("{} ({})", draft.raw.name, columns.join(", ")),
+            "the same as another",
+        ));
+        return;
+    }
+    draft.table.uniques.push(Unique { name: free(&name, taken), columns });
+}
+
+fn created(
+    draft: &mut Draft<'_>,
+    index: &RawIndex,
+    naming: &Naming,
+    taken: &mut BTreeSet<String>,
+    objects: &mut Vec<Object>,
+) {
+    let name = naming.object(&index.name);
+    let made = index_of(draft, index, name);
+    push(draft, made, taken, objects);
+}
+
+fn push(
+    draft: &mut Draft<'_>,
+    made: Result<Index, Box<Object>>,
+    taken: &mut BTreeSet<String>,
+    objects: &mut Vec<Object>,
+) {
+    match made {
+        Ok(mut index) => {
+            index.target = free(&index.target, taken);
+            draft.table.indexes.push(index);
+        }
+        Err(object) => objects.push(*object),
+    }
+}
+
+/// The index, or what is told of one that cannot be made.
+fn index_of(draft: &Draft<'_>, index: &RawIndex, target: String) -> Result<Index, Box<Object>> {
+    let refuse = |why: String| {
+        Box::new(Object {
+            source_sql: index.sql.clone().unwrap_or_default(),
+            ..skipped("index", &index.name, why)
+        })
+    };
+    if index.parts.len() > WIDTH {
+        return Err(refuse(format!("PostgreSQL's indexes have at most {WIDTH} columns")));
+    }
+    let known = known(draft);
+    let (expressions, predicate) = texts(index);
+    let mut parts = Vec::new();
+    let mut hashed = false;
+    for (at, (column, descending, collation)) in index.parts.iter().enumerate() {
+        let found = match column.as_deref().and_then(|c| place(draft, c)) {
+            Some(column) => {
+                let long = too_long(draft, column);
+                hashed |= long;
+                part(draft, column, collation, *descending, long && (index.unique || index.parts.len() > 1))
+            }
+            None => {
+                let text = expressions.get(at).cloned().unwrap_or_default();
+                expression(&text, &known, *descending)
+                    .map_err(|why| refuse(format!("not translated: {why}")))?
+            }
+        };
+        parts.push(found);
+    }
+    let sql = match &predicate {
+        Some(text) => Some(
+            condition(text, &Scope::of(&known))
+                .map_err(|why| refuse(format!("its WHERE is not translated: {why}")))?,
+        ),
+        None => None,
+    };
+    let hash = hashed && !index.unique && parts.len() == 1;
+    Ok(Index {
+        source: index.name.clone(),
+        target,
+        unique: index.unique,
+        method: if hash { "hash" } else { "btree" }.into(),
+        parts,
+        predicate: sql,
+        source_predicate: predicate,
+        why: if hashed { "on hashes: its values are too long for a btree".into() } else { String::new() },
+    })
+}
+
+fn part(draft: &Draft<'_>, column: usize, collation: &str, descending: bool, hashed: bool) -> IndexPart {
+    let column = &draft.table.columns[column];
+    let name = Ident::new(&*column.target).to_string();
+    let is_text = column.pg_type == "text";
+    let sql = match collation {
+        _ if hashed && is_text => format!("(md5({name}))"),
+        _ if hashed && column.pg_type == "bytea" => format!("(sha256({name}))"),
+        _ if hashed => format!("(md5({name}::text))"),
+        "NOCASE" if is_text => format!("(lower({name} collate \"C\"))"),
+        "RTRIM" if is_text => format!("(rtrim({name}, ' '))"),
+        _ => name,
+    };
+    IndexPart { sql, source_sql: None, descending }
+}
+
+fn expression(text: &str, known: &[Known], descending: bool) -> Result<IndexPart, String> {
+    let (sql, _) = with_expr(text, |e| translate(e, &Scope::of(known)))?;
+    Ok(IndexPart { sql: format!("({sql})"), source_sql: Some(text.to_string()), descending })
+}
+
+/// The columns as expressions of the same table name them.
+pub(crate) fn known(draft: &Draft<'_>) -> Vec<Known> {
+    let nocase = |name: &str| {
+        draft.raw.ddl.collations.iter().any(|(c, coll)| c.eq_ignore_ascii_case(name) && coll == "NOCASE")
+    };
+    draft.table.columns.iter().map(|c| Known::of(&draft.raw.name, c, nocase(&c.source))).collect()
+}
+
+/// Each part's own text, and the text of WHERE.
+fn texts(index: &RawIndex) -> (Vec<String>, Option<String>) {
+    let Some(sql) = &index.sql else { return (Vec::new(), None) };
+    let found = ddl::with_statement(sql, |statement| match statement {
+        Stmt::CreateIndex { columns, where_clause, .. } => {
+            (columns.iter().map(|c| ddl::text(&c.expr)).collect(), where_clause.as_ref().map(ddl::text))
+        }
+        _ => (Vec::new(), None),
+    });
+    // A partial index whose statement is not understood must not become a whole one.
+    let partial = || sql.to_ascii_lowercase().contains(" where ").then(|| "?".to_string());
+    found.unwrap_or_else(|| (Vec::new(), partial()))
+}

@@ -1,0 +1,159 @@
+//! Names in PostgreSQL: kept, renamed by rule, made snake_case, and short enough.
+
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use toban_core::{Error, Result};
+
+/// Bytes of a name in PostgreSQL.
+const MOST: usize = 63;
+
+/// The rules of one run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Naming {
+    pub(crate) snake_case: bool,
+    /// `OLD=NEW` or `TABLE.OLD=NEW`.
+    pub(crate) renames: Vec<(String, String)>,
+}
+
+impl Naming {
+    /// Reads `--rename`'s values.
+    ///
+    /// # Errors
+    /// Usage, for one without `=`.
+    pub(crate) fn new(snake_case: bool, renames: &[String]) -> Result<Naming> {
+        let pair = |text: &String| {
+            let (old, new) = text.rsplit_once('=').filter(|(old, new)| !old.is_empty() && !new.is_empty())?;
+            Some((old.to_string(), new.to_string()))
+        };
+        let renames = renames.iter().map(|r| {
+            pair(r).ok_or_else(|| {
+                Error::usage(format!("--rename {r}")).hint("OLD=NEW, or TABLE.OLD=NEW for a column")
+            })
+        });
+        Ok(Naming { snake_case, renames: renames.collect::<Result<_>>()? })
+    }
+
+    /// A table's, an index's or a view's name.
+    pub(crate) fn object(&self, name: &str) -> String {
+        self.made(name, name)
+    }
+
+    /// A column's name.
+    pub(crate) fn column(&self, table: &str, name: &str) -> String {
+        self.made(&format!("{table}.{name}"), name)
+    }
+
+    fn made(&self, whole: &str, name: &str) -> String {
+        if let Some((_, new)) = self.renames.iter().find(|(old, _)| old == whole) {
+            return short(new);
+        }
+        let name = if self.snake_case { snake(name) } else { name.to_string() };
+        // PostgreSQL has no empty name.
+        short(if name.is_empty() { "_" } else { &name })
+    }
+}
+
+/// The same name, or one of 63 bytes that ends in a hash of the whole: always the same one.
+pub(crate) fn short(name: &str) -> String {
+    let name = name.replace('\0', "");
+    if name.len() <= MOST {
+        return name;
+    }
+    let hash: String = Sha256::digest(name.as_bytes()).iter().take(4).map(|b| format!("{b:02x}")).collect();
+    format!("{}_{hash}", &name[..name.floor_char_boundary(MOST - 9)])
+}
+
+/// A name that nothing in `taken` has; it is added there.
+pub(crate) fn free(name: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut candidate = short(name);
+    let mut n = 1;
+    while !taken.insert(candidate.clone()) {
+        n += 1;
+        candidate = short(&format!("{name}_{n}"));
+    }
+    candidate
+}
+
+fn snake(name: &str) -> String {
+    let mut out = String::new();
+    let chars: Vec<char> = name.chars().collect();
+    for (at, c) in chars.iter().enumerate() {
+        let before = at.checked_sub(1).map(|b| chars[b]);
+        let after = chars.get(at + 1);
+        let starts = c.is_uppercase()
+            && before.is_some_and(|b| {
+                b.is_lowercase()
+                    || b.is_ascii_digit()
+                    || (b.is_uppercase() && after.is_some_and(|a| a.is_lowercase()))
+            });
+        if starts {
+            out.push('_');
+        }
+        match c.is_alphanumeric() {
+            true => out.extend(c.to_lowercase()),
+            false => out.push('_'),
+        }
+    }
+    out
+}
+
+/// Fails when two of `pairs` (old, new) have the same new name.
+///
+/// # Errors
+/// Usage, naming both.
+pub(crate) fn distinct(what: &str, pairs: &[(&str, &str)]) -> Result<()> {
+    for (at, (old, new)) in pairs.iter().enumerate() {
+        if let Some((other, _)) = pairs[..at].iter().find(|(_, n)| n == new) {
+            return Err(Error::usage(format!("{what} {other} and {old} would both be called {new}"))
+                .hint("give one of them another name with --rename"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `name` fits a pattern of `*` and `?`.
+pub(crate) fn glob(pattern: &str, name: &str) -> bool {
+    match pattern.chars().next() {
+        None => name.is_empty(),
+        Some('*') => {
+            let rest = &pattern[1..];
+            (0..=name.len()).filter(|at| name.is_char_boundary(*at)).any(|at| glob(rest, &name[at..]))
+        }
+        Some(c) => {
+            let mut chars = name.chars();
+            chars.next().is_some_and(|n| c == '?' || c == n) && glob(&pattern[c.len_utf8()..], chars.as_str())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_snake_case() {
+        let cases = [
+            ("userId", "user_id"),
+            ("HTTPServer", "http_server"),
+            ("a b-c", "a_b_c"),
+            ("Item2Name", "item2_name"),
+            ("ok", "ok"),
+        ];
+        cases.iter().for_each(|(given, expected)| assert_eq!(snake(given), *expected));
+    }
+
+    #[test]
+    fn long_names_stay_apart() {
+        let (a, b) = (short(&"x".repeat(70)), short(&("x".repeat(69) + "y")));
+        assert!(a.len() <= 63 && b.len() <= 63 && a != b, "{a} {b}");
+        let e = distinct("tables", &[("a", "x"), ("b", "x")]).unwrap_err();
+        assert!(e.chain().contains("a and b would both be called x"));
+    }
+
+    #[test]
+    fn globs() {
+        assert!(
+            glob("a*c", "abbc") && glob("*", "") && glob("?x", "äx") && !glob("a?", "a") && !glob("b*", "ab")
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! The verb `run`: plan, prepare, copy, index, compare, and only then put in place.
+
+mod existing;
+mod html;
+mod preflight;
+mod prepare;
+mod report;
+mod written;
+
+use crate::cli::Run;
+use crate::load::rejects::Rejects;
+use crate::plan::{Action, Fate, Mode, Object, Plan, Table, build, file, verb};
+use crate::source::Snapshot;
+use crate::target::{create, place, session, undo};
+use crate::verify;
+use postgres::Client;
+use report::Summary;
+use std::time::Instant;
+use toban_core::pg::ConnInfo;
+use toban_core::{Error, Kind, Out, Result};
+
+/// Runs it.
+///
+/// # Errors
+/// Those of either side; Partial with rejects that the plan does not accept; Findings when the copy differs, and then
+/// it is not kept.
+pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
+    let to = ConnInfo::resolve(args.to.as_deref().or(args.target.as_deref()), "sqlite-to-pg")?;
+    if args.undo {
+        return take_back(args, &to, out);
+    }
+    let jobs = verb::jobs(args.jobs);
+    let began = Instant::now();
+    let mut snapshot = Snapshot::take(&args.db, jobs)?;
+    let mut control = session::open(&to, "pg_catalog")?;
+    session::check(&mut control, &to)?;
+    let (mut plan, oddities) = plan(args, &mut snapshot, &mut control, quiet)?;
+    session::lock(&mut control, &plan.schema)?;
+    if plan.mode == Mode::Create && !args.rehearse {
+        place::empty(&mut control, &plan)?;
+    }
+    if plan.mode == Mode::Existing {
+        preflight::check(&mut snapshot, &mut control, &plan, out)?;
+    }
+    let mut summary = Summary::new(args, &plan, oddities);
+    summary.phase("plan", began);
+    let stage = create::staging(&plan.schema);
+    let guard = Stage { to: &to, stage: &stage };
+    let rejects = Rejects::new()?;
+    let job = Job { args, to: &to, stage: &stage, rejects: &rejects, jobs, quiet };
+    let done =
+        job.run(&mut snapshot, &mut control, &mut plan, &mut summary).map_err(|e| lost(e, &mut control));
+    drop(guard);
+    summary.finish(began);
+    let told = report::write(args, &plan, &summary, &rejects, out);
+    done.and(told)?;
+    outcome(&plan, &summary, &rejects)
+}
+
+/// A connection that broke says so in many words; whether the server is gone, another one tells.
+fn lost(e: Error, control: &mut Client) -> Error {
+    match e.kind() == Kind::Failed && control.batch_execute("select 1").is_err_and(|e| e.is_closed()) {
+        true => {
+            e.kind_as(Kind::Retry).hint("the target went away; it is as it was, and the run may begin again")
+        }
+        false => e,
+    }
+}
+
+/// Everything one run needs to know.
+struct Job<'a> {
+    args: &'a Run,
+    to: &'a ConnInfo,
+    stage: &'a str,
+    rejects: &'a Rejects,
+    jobs: usize,
+    quiet: bool,
+}
+
+impl Job<'_> {
+    fn run(
+        &self,
+        snapshot: &mut Snapshot,
+        control: &mut Client,
+        plan: &mut Plan,
+        summary: &mut Summary,
+    ) -> Result<()> {
+        prepare::everything(self, snapshot, control, plan, summary)?;
+        if !self.args.no_verify {
+            self.prove(snapshot, plan, summary)?;
+        }
+        if self.args.rehearse {
+            return Ok(());
+        }
+        let began = Instant::now();
+        match plan.mode {
+            Mode::Create => place::move_in(control, plan, self.stage)?,
+            Mode::Existing => existing::move_in(control, plan, self.stage)?,
+        }
+        summary.placed = true;
+        summary.phase("put in place", began);
+        match plan.mode {
+            Mode::Existing if !self.args.no_verify => self.prove_in_place(snapshot, plan, summary),
+            _ => Ok(()),
+        }
+    }
+
+    /// Compares what was prepared, before anybody sees it.
+    fn prove(&self, snapshot: &mut Snapshot, plan: &Plan, summary: &mut Summary) -> Result<()> {
+        let began = Instant::now();
+        let base = if plan.mode == Mode::Existing { prepare::staged(plan) } else { plan.clone() };
+        let staged = Plan { schema: self.stage.to_string(), ..base };
+        let proof = verify::prove(&staged, snapshot.readers(), self.to, self.quiet)?;
+        summary.compared(proof);
+        summary.phase("compare", began);
+        match summary.total {
+            0 => Ok(()),
+            n => Err(Error::new(
+                Kind::Findings,
+                format!("the copy differs from its source in {n} places, and was not kept"),
+            )
+            .hint("this is a fault of ours: please report it, with the lines above")),
+        }
+    }
+
+    /// Compares the application's tables once more, where all their rows are ours.
+    fn prove_in_place(&self, snapshot: &mut Snapshot, plan: &Plan, summary: &mut Summary) -> Result<()> {
+        let began = Instant::now();
+        let ours = |t: &&Table| matches!(t.action, Action::Refuse | Action::Truncate);
+        let (tables, mixed): (Vec<&Table>, Vec<&Table>) = plan.tables.iter().partition(ours);
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let mut placed = Plan { tables: tables.into_iter().cloned().collect(), ..plan.clone() };
+        let apart =
+            |t: &&Table| object("table", &t.source, Fate::Skipped, "it holds rows of others too".into());
+        placed.objects.extend(mixed.iter().map(apart));
+        let proof = verify::prove(&placed, snapshot.readers(), self.to, self.quiet)?;
+        summary.compared(proof);
+        summary.phase("compare in place", began);
+        match summary.total {
+            0 => Ok(()),
+            n => {
+                Err(Error::new(Kind::Findings, format!("the tables differ from their source in {n} places"))
+                    .hint("--undo brings back what they held"))
+            }
+        }
+    }
+}
+
+/// What is prepared goes when the run ends, however it ends; a new connection, for the old one may be gone.
+struct Stage<'a> {
+    to: &'a ConnInfo,
+    stage: &'a str,
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        let gone =
+            session::open(self.to, "pg_catalog").and_then(|mut c| create::drop_schema(&mut c, self.stage));
+        if let Err(e) = gone {
+            log::warn!("{}; the next run does it", e.chain());
+        }
+    }
+}
+
+/// The plan that was given, or one made now. One that was given must be of this very schema.
+fn plan(
+    args: &Run,
+    snapshot: &mut Snapshot,
+    control: &mut Client,
+    quiet: bool,
+) -> Result<(Plan, Vec<build::Oddity>)> {
+    if let Some(path) = &args.plan {
+        let plan = file::read(path)?;
+        let now = build::source(snapshot)?;
+        if now.schema_sum != plan.source.schema_sum {
+            return Err(Error::failed("the source's schema is not the one that was planned")
+                .hint("make the plan again with: sqlite-to-pg plan DB -o FILE"));
+        }
+        return Ok((plan, Vec::new()));
+    }
+    let mut built = build::build(snapshot, &args.rules, quiet)?;
+    if let Some(action) = args.existing {
+        crate::target::existing::adapt(&mut built, control, action.into(), args.rules.on_misfit)?;
+    }
+    Ok((built.plan, built.oddities))
+}
+
+fn take_back(args: &Run, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {
+    let mut control = session::open(to, "pg_catalog")?;
+    session::lock(&mut control, &args.rules.schema)?;
+    for step in undo::undo(&mut control, &args.rules.schema)? {
+        out.emit(&report::Step { step })?;
+    }
+    Ok(())
+}
+
+fn outcome(plan: &Plan, summary: &Summary, rejects: &Rejects) -> Result<()> {
+    let counts = rejects.counts();
+    let accepted = |table: &str| plan.tables.iter().any(|t| t.source == table && t.accept_rejects);
+    let n: u64 = counts.iter().filter(|(table, _)| !accepted(table)).map(|(_, n)| n).sum();
+    if n > 0 {
+        return Err(Error::new(
+            Kind::Partial,
+            format!("all is there but {n} values, which are kept among the rejects"),
+        )
+        .hint("accept_rejects = true in the plan's [[table]] makes this a success"));
+    }
+    if summary.broken > 0 {
+        return Err(Error::new(
+            Kind::Partial,
+            format!("all rows are there, but {} constraints could not be made", summary.broken),
+        )
+        .hint("the lines above say which and why"));
+    }
+    Ok(())
+}
+
+/// An object of the plan, told after the fact.
+fn object(kind: &str, name: &str, fate: Fate, why: String) -> Object {
+    Object { kind: kind.into(), name: name.into(), fate, why, ..Object::default() }
+}

@@ -1,0 +1,165 @@
+//! Fills the schema where the copy is prepared: tables, rows, indexes, keys, defaults, checks, views.
+
+use super::{Job, Summary, object};
+use crate::load::copy;
+use crate::plan::{Fate, Mode, Plan};
+use crate::source::Snapshot;
+use crate::target::{constraints, create, expressions, indexes, place, session, wire};
+use postgres::Client;
+use std::time::Instant;
+use toban_core::{Context, Result, stop};
+
+/// All of it.
+///
+/// # Errors
+/// Those of either side.
+pub(super) fn everything(
+    job: &Job<'_>,
+    snapshot: &mut Snapshot,
+    control: &mut Client,
+    plan: &mut Plan,
+    summary: &mut Summary,
+) -> Result<()> {
+    create::begin(control, job.stage)?;
+    let path = format!("set search_path = {}, pg_catalog", toban_core::pg::Ident::new(job.stage));
+    control.batch_execute(&path).doing(|| "prepare the session".into())?;
+    if plan.mode == Mode::Existing {
+        return rows_only(job, snapshot, control, plan, summary);
+    }
+    for (name, why) in create::tables(control, plan, job.stage)? {
+        plain_again(plan, &name, &why);
+    }
+    let mut clients = session::several(job.to, job.stage, snapshot.readers().len())?;
+    let began = Instant::now();
+    summary.loaded = copy::load(snapshot, &mut clients, plan, job.stage, (job.rejects, job.quiet))?;
+    summary.phase("copy", began);
+    regenerate(job, snapshot, &mut clients, plan, summary)?;
+    // Indexes are built by as many sessions as were asked for, however few may read.
+    while clients.len() < job.jobs {
+        clients.push(session::open(job.to, job.stage)?);
+    }
+    keys(job, &mut clients, plan, summary)?;
+    let began = Instant::now();
+    indexes::analyze(&mut clients, plan, job.stage)?;
+    summary.phase("analyze", began);
+    words(job, snapshot, control, plan, summary)
+}
+
+/// The tables of the application get their rows from here later: no key, no constraint, and text where the type is
+/// one that only the server can read.
+fn rows_only(
+    job: &Job<'_>,
+    snapshot: &mut Snapshot,
+    control: &mut Client,
+    plan: &Plan,
+    summary: &mut Summary,
+) -> Result<()> {
+    let mut staged = staged(plan);
+    create::tables(control, &mut staged, job.stage)?;
+    let mut clients = session::several(job.to, job.stage, snapshot.readers().len())?;
+    let began = Instant::now();
+    summary.loaded = copy::load(snapshot, &mut clients, &staged, job.stage, (job.rejects, job.quiet))?;
+    summary.phase("copy", began);
+    Ok(())
+}
+
+/// The plan of what is prepared for tables that the application made.
+pub(super) fn staged(plan: &Plan) -> Plan {
+    let mut staged = plan.clone();
+    for table in &mut staged.tables {
+        table.columns.retain(|c| c.generated.is_none());
+        for column in &mut table.columns {
+            column.not_null = false;
+            if wire::wire(&column.pg_type).is_none() {
+                column.pg_type = "text".into();
+            }
+        }
+    }
+    staged
+}
+
+/// Generated columns on whose values the two sides disagree become plain ones, and their tables are filled again.
+fn regenerate(
+    job: &Job<'_>,
+    snapshot: &mut Snapshot,
+    clients: &mut [Client],
+    plan: &mut Plan,
+    summary: &mut Summary,
+) -> Result<()> {
+    let differ = expressions::generated(&mut clients[0], snapshot.first(), plan, job.stage)?;
+    let mut again: Vec<usize> = differ.iter().map(|(table, _)| *table).collect();
+    again.dedup();
+    for (table, column) in differ {
+        let name = format!("{}.{}", plan.tables[table].source, plan.tables[table].columns[column].source);
+        plain_again(plan, &name, "the two sides disagree on the data");
+        plan.tables[table].columns[column].generated = None;
+    }
+    for at in again {
+        let table = plan.tables[at].clone();
+        let drop = format!("drop table {}", crate::target::qualified(job.stage, &table.target));
+        clients[0].batch_execute(&drop).doing(|| format!("make {} anew", table.source))?;
+        let mut one = Plan { tables: vec![table], objects: Vec::new(), ..plan.clone() };
+        create::tables(&mut clients[0], &mut one, job.stage)?;
+        let loaded = copy::load(snapshot, clients, &one, job.stage, (job.rejects, true))?;
+        summary.loaded[at] = loaded[0];
+    }
+    Ok(())
+}
+
+fn plain_again(plan: &mut Plan, name: &str, why: &str) {
+    let why = format!("a plain column with its values: {why}");
+    match plan.objects.iter_mut().find(|o| o.kind == "generated column" && o.name == name) {
+        Some(object) => (object.fate, object.why) = (Fate::Skipped, why),
+        None => plan.objects.push(object("generated column", name, Fate::Skipped, why)),
+    }
+}
+
+fn keys(job: &Job<'_>, clients: &mut [Client], plan: &mut Plan, summary: &mut Summary) -> Result<()> {
+    let began = Instant::now();
+    stop::check()?;
+    for (kind, name, why) in indexes::build(clients, plan, job.stage)? {
+        summary.broken += 1;
+        plan.objects.push(object(&kind, &name, Fate::Skipped, format!("PostgreSQL refuses it: {why}")));
+    }
+    summary.phase("indexes", began);
+    let began = Instant::now();
+    let outcome = constraints::foreign_keys(clients, plan, job.stage)?;
+    for orphans in &outcome.orphans {
+        let more = if orphans.count > 10 { " …" } else { "" };
+        let why = format!("{} orphans in the source: {}{more}", orphans.count, orphans.first.join("; "));
+        plan.objects.push(object("foreign key", &orphans.name, Fate::NotValid, why));
+    }
+    for (name, why) in outcome.refused {
+        summary.broken += 1;
+        plan.objects.push(object(
+            "foreign key",
+            &name,
+            Fate::Skipped,
+            format!("PostgreSQL refuses it: {why}"),
+        ));
+    }
+    summary.phase("foreign keys", began);
+    Ok(())
+}
+
+/// What is said in SQL: checks, defaults, views; and what numbers the rows.
+fn words(
+    job: &Job<'_>,
+    snapshot: &Snapshot,
+    control: &mut Client,
+    plan: &mut Plan,
+    summary: &mut Summary,
+) -> Result<()> {
+    let began = Instant::now();
+    let db = snapshot.first();
+    expressions::indexes(control, db, plan, job.stage)?;
+    expressions::checks(control, db, plan, job.stage)?;
+    for (name, why) in create::defaults(control, plan, job.stage)? {
+        plan.objects.push(object("default", &name, Fate::Skipped, format!("PostgreSQL refuses it: {why}")));
+    }
+    create::sequences(control, plan, job.stage)?;
+    place::views(control, plan)?;
+    expressions::views(control, db, plan, job.stage)?;
+    summary.phase("checks, defaults, views", began);
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! What a run did: records on stdout, a page, and files for what a person must finish.
+
+use super::{html, written};
+use crate::cli::Run;
+use crate::load::copy::Loaded;
+use crate::load::preflight::Violation;
+use crate::load::rejects::Rejects;
+use crate::plan::build::Oddity;
+use crate::plan::{Fate, Object, Plan, show};
+use crate::verify::Proof;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use toban_core::{Out, Record, Result, durable, out};
+
+/// Everything that is told of a run.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) source: String,
+    pub(crate) schema: String,
+    pub(crate) rehearsal: bool,
+    pub(crate) placed: bool,
+    pub(crate) phases: Vec<(String, f64)>,
+    pub(crate) seconds: f64,
+    #[serde(skip)]
+    pub(crate) loaded: Vec<Loaded>,
+    pub(crate) compared: Option<u64>,
+    /// Each table that was compared, and whether its sums are equal.
+    pub(crate) equal: BTreeMap<String, bool>,
+    /// Differences in all, and the first of them.
+    pub(crate) total: u64,
+    pub(crate) differences: Vec<String>,
+    /// Constraints that the data of the target did not allow.
+    pub(crate) broken: u64,
+    #[serde(skip)]
+    pub(crate) oddities: Vec<Oddity>,
+}
+
+impl Summary {
+    pub(crate) fn new(args: &Run, plan: &Plan, oddities: Vec<Oddity>) -> Summary {
+        let source = args.db.display().to_string();
+        Summary {
+            source,
+            schema: plan.schema.clone(),
+            rehearsal: args.rehearse,
+            oddities,
+            ..Summary::default()
+        }
+    }
+
+    /// A phase ended that began then.
+    pub(crate) fn phase(&mut self, name: &str, began: Instant) {
+        self.phases.push((name.to_string(), began.elapsed().as_secs_f64()));
+    }
+
+    pub(crate) fn finish(&mut self, began: Instant) {
+        self.seconds = began.elapsed().as_secs_f64();
+    }
+
+    pub(crate) fn compared(&mut self, proof: Proof) {
+        self.compared = Some(proof.rows);
+        self.total = proof.total;
+        self.differences = proof.differences;
+        self.equal = proof.tables.into_iter().collect();
+    }
+}
+
+/// A line of the report.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Line {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) rows: Option<u64>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) seconds: Option<f64>,
+    pub(crate) rejects: Option<u64>,
+    /// The sums of source and copy are equal.
+    pub(crate) equal: Option<bool>,
+    pub(crate) fate: String,
+    pub(crate) why: String,
+}
+
+impl Record for Line {
+    const SCHEMA: &'static str = "sqlite-to-pg.run/1";
+    const HEAD: &'static [&'static str] =
+        &["kind", "name", "rows", "bytes", "seconds", "rejects", "equal", "fate", "why"];
+
+    fn cells(&self) -> Vec<String> {
+        let number = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
+        vec![
+            self.kind.clone(),
+            self.name.clone(),
+            number(self.rows),
+            self.bytes.map(out::bytes).unwrap_or_default(),
+            self.seconds.map(|s| format!("{s:.2}")).unwrap_or_default(),
+            number(self.rejects),
+            self.equal.map(|e| if e { "yes" } else { "no" }.to_string()).unwrap_or_default(),
+            self.fate.clone(),
+            self.why.clone(),
+        ]
+    }
+}
+
+/// One step of `--undo`.
+#[derive(Serialize)]
+pub(crate) struct Step {
+    pub(crate) step: String,
+}
+
+impl Record for Step {
+    const SCHEMA: &'static str = "sqlite-to-pg.undo/1";
+    const HEAD: &'static [&'static str] = &["done"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.step.clone()]
+    }
+}
+
+/// All lines, in the order in which a person reads them.
+pub(crate) fn lines(plan: &Plan, summary: &Summary, rejects: &Rejects) -> Vec<Line> {
+    let counts = rejects.counts();
+    let mut lines = Vec::new();
+    for (table, loaded) in plan.tables.iter().zip(&summary.loaded) {
+        let rejected = counts.get(&table.source).copied().unwrap_or(0);
+        lines.push(Line {
+            rows: Some(loaded.rows),
+            bytes: Some(loaded.bytes),
+            seconds: Some(loaded.time.as_secs_f64()),
+            rejects: Some(rejected),
+            equal: summary.equal.get(&table.source).copied(),
+            ..line("table", &table.source, fate_of(summary), "")
+        });
+    }
+    lines.extend(plan.objects.iter().map(of_object));
+    lines.extend(summary.oddities.iter().map(of_oddity));
+    lines.extend(summary.differences.iter().map(|d| line("difference", d, "", "")));
+    lines.extend(
+        summary.phases.iter().map(|(name, s)| Line { seconds: Some(*s), ..line("phase", name, "", "") }),
+    );
+    let compared = match (summary.compared, summary.total) {
+        (Some(rows), 0) => format!("{rows} rows compared, no difference"),
+        (Some(rows), n) => format!("{rows} rows compared, {n} differences"),
+        (None, _) => "not compared".into(),
+    };
+    lines.push(Line {
+        rows: Some(summary.loaded.iter().map(|l| l.rows).sum()),
+        bytes: Some(summary.loaded.iter().map(|l| l.bytes).sum()),
+        seconds: Some(summary.seconds),
+        rejects: Some(counts.values().sum()),
+        ..line("total", &summary.source, fate_of(summary), &compared)
+    });
+    lines
+}
+
+fn fate_of(summary: &Summary) -> &'static str {
+    match (summary.placed, summary.rehearsal) {
+        (true, _) => "created",
+        (false, true) => "rehearsed",
+        (false, false) => "not kept",
+    }
+}
+
+fn line(kind: &str, name: &str, fate: &str, why: &str) -> Line {
+    Line {
+        kind: kind.into(),
+        name: name.into(),
+        rows: None,
+        bytes: None,
+        seconds: None,
+        rejects: None,
+        equal: None,
+        fate: fate.into(),
+        why: why.into(),
+    }
+}
+
+/// Values that the target's tables do not take.
+pub(crate) fn violation(v: &Violation) -> Line {
+    let more = if v.count > v.rows.len() as u64 { " …" } else { "" };
+    let why = format!("{}: {}{more}", v.why, v.rows.join("; "));
+    Line {
+        rows: Some(v.count),
+        ..line("violation", &format!("{}.{}", v.table, v.column), "not loaded", &why)
+    }
+}
+
+fn of_oddity(odd: &Oddity) -> Line {
+    let more = if odd.count > odd.keys.len() as u64 { " …" } else { "" };
+    let why = format!("{}: {}{more}", odd.what, odd.keys.join("; "));
+    Line { rows: Some(odd.count), ..line("odd values", &format!("{}.{}", odd.table, odd.column), "", &why) }
+}
+
+fn of_object(object: &Object) -> Line {
+    line(&object.kind, &object.name, show::fate(object.fate), &object.why)
+}
+
+/// Prints the lines, and writes the folder when one is named or something must not be lost.
+///
+/// # Errors
+/// Those of stdout and of the file system.
+pub(crate) fn write(
+    args: &Run,
+    plan: &Plan,
+    summary: &Summary,
+    rejects: &Rejects,
+    out: &mut Out<'_>,
+) -> Result<()> {
+    let lines = lines(plan, summary, rejects);
+    for line in &lines {
+        out.emit(line)?;
+    }
+    let must = !rejects.counts().is_empty() || plan.objects.iter().any(|o| o.fate == Fate::Written);
+    let Some(folder) = folder(args, must) else { return Ok(()) };
+    durable::create_dirs(&folder)?;
+    if !rejects.counts().is_empty() {
+        rejects.save(&folder.join("rejects.jsonl"))?;
+    }
+    written::write(plan, &folder)?;
+    html::write(&lines, summary, &folder.join("report.html"))?;
+    log::info!("the report is in {}", folder.display());
+    Ok(())
+}
+
+fn folder(args: &Run, must: bool) -> Option<PathBuf> {
+    let stem = args.db.file_stem().unwrap_or_default().to_string_lossy();
+    let default = || Path::new(".").join(format!("{stem}-migration"));
+    args.report.clone().or_else(|| must.then(default))
+}

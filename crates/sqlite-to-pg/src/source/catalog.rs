@@ -1,0 +1,250 @@
+//! SQLite's schema as its pragmas tell it, with what only the statements say.
+
+use super::ddl::{self, Ddl};
+use super::quoted;
+use rusqlite::Connection;
+use toban_core::{Context, Result};
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    pub(crate) tables: Vec<RawTable>,
+    pub(crate) others: Vec<RawObject>,
+}
+
+/// A table that holds rows.
+#[derive(Debug, Default)]
+pub(crate) struct RawTable {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<RawColumn>,
+    /// The name of the rowid; none WITHOUT ROWID.
+    pub(crate) rowid: Option<String>,
+    /// The column that is the rowid (INTEGER PRIMARY KEY).
+    pub(crate) alias: Option<usize>,
+    /// Columns of the primary key in its order.
+    pub(crate) key: Vec<usize>,
+    pub(crate) indexes: Vec<RawIndex>,
+    pub(crate) foreign_keys: Vec<RawForeignKey>,
+    pub(crate) sequence: Option<i64>,
+    pub(crate) ddl: Ddl,
+}
+
+/// A column.
+#[derive(Debug, Default)]
+pub(crate) struct RawColumn {
+    pub(crate) name: String,
+    pub(crate) declared: String,
+    pub(crate) not_null: bool,
+    pub(crate) default: Option<String>,
+    pub(crate) generated: bool,
+}
+
+/// An index, also one that a constraint made.
+#[derive(Debug, Default)]
+pub(crate) struct RawIndex {
+    pub(crate) name: String,
+    pub(crate) unique: bool,
+    /// `c`: CREATE INDEX; `u`: UNIQUE; `pk`: PRIMARY KEY.
+    pub(crate) origin: String,
+    /// Column (none: an expression), descending, collation.
+    pub(crate) parts: Vec<(Option<String>, bool, String)>,
+    pub(crate) sql: Option<String>,
+}
+
+/// A foreign key.
+#[derive(Debug, Default)]
+pub(crate) struct RawForeignKey {
+    pub(crate) parent: String,
+    pub(crate) columns: Vec<String>,
+    /// Empty: the parent's primary key.
+    pub(crate) parent_columns: Vec<String>,
+    pub(crate) on_update: String,
+    pub(crate) on_delete: String,
+    pub(crate) deferred: bool,
+}
+
+/// What holds no rows of its own.
+#[derive(Debug, Default)]
+pub(crate) struct RawObject {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) table: String,
+    pub(crate) sql: String,
+}
+
+/// Reads the whole schema.
+///
+/// # Errors
+/// Those of SQLite.
+pub(crate) fn read(db: &Connection) -> Result<Catalog> {
+    let mut catalog = Catalog::default();
+    for (name, kind, without_rowid) in list(db)? {
+        match kind.as_str() {
+            "table" if !name.to_ascii_lowercase().starts_with("sqlite_") => {
+                catalog.tables.push(table(db, &name, without_rowid)?);
+            }
+            "virtual" | "shadow" => catalog.others.push(RawObject {
+                kind: format!("{kind} table"),
+                sql: sql_of(db, &name)?.unwrap_or_default(),
+                name,
+                ..RawObject::default()
+            }),
+            _ => {}
+        }
+    }
+    catalog.others.extend(others(db)?);
+    Ok(catalog)
+}
+
+/// Tables in the order in which they were made.
+fn list(db: &Connection) -> Result<Vec<(String, String, bool)>> {
+    let sql = "select l.name, l.type, l.wr from pragma_table_list l left join sqlite_schema s \
+               on s.name = l.name and s.type in ('table', 'view') where l.schema = 'main' order by s.rowid";
+    all(db, sql, &[], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+}
+
+fn others(db: &Connection) -> Result<Vec<RawObject>> {
+    let sql = "select type, name, tbl_name, coalesce(sql, '') from sqlite_schema where type in ('view', 'trigger') \
+               order by rowid";
+    all(db, sql, &[], |r| {
+        Ok(RawObject { kind: r.get(0)?, name: r.get(1)?, table: r.get(2)?, sql: r.get(3)? })
+    })
+}
+
+fn table(db: &Connection, name: &str, without_rowid: bool) -> Result<RawTable> {
+    let ddl = ddl::parse(&sql_of(db, name)?.unwrap_or_default());
+    let (columns, key) = columns(db, name)?;
+    let indexes = indexes(db, name)?;
+    let own_key = indexes.iter().any(|i| i.origin == "pk");
+    let is_alias = |k: &usize| columns[*k].declared.eq_ignore_ascii_case("integer");
+    let alias = key.first().copied().filter(|k| key.len() == 1 && !without_rowid && !own_key && is_alias(k));
+    let foreign_keys = foreign_keys(db, name, &ddl)?;
+    let rowid = if without_rowid { None } else { free_rowid(&columns, alias) };
+    let sequence = sequence(db, name)?;
+    let name = name.to_string();
+    Ok(RawTable { name, columns, rowid, alias, key, indexes, foreign_keys, sequence, ddl })
+}
+
+/// A name of the rowid that no column takes.
+fn free_rowid(columns: &[RawColumn], alias: Option<usize>) -> Option<String> {
+    if let Some(alias) = alias {
+        return Some(columns[alias].name.clone());
+    }
+    let free = |name: &&str| !columns.iter().any(|c| c.name.eq_ignore_ascii_case(name));
+    ["rowid", "_rowid_", "oid"].into_iter().find(free).map(String::from)
+}
+
+fn columns(db: &Connection, table: &str) -> Result<(Vec<RawColumn>, Vec<usize>)> {
+    // hidden: 2 and 3 are generated columns, 1 is a virtual table's own.
+    let sql = "select name, type, \"notnull\", dflt_value, pk, hidden from pragma_table_xinfo(?1) where hidden <> 1 \
+               order by cid";
+    let rows = all(db, sql, &[table], |r| {
+        let generated = r.get::<_, i64>(5)? > 1;
+        // SQLite keeps these words in a generated column's type.
+        let declared = strip_generated(r.get::<_, Option<String>>(1)?.unwrap_or_default(), generated);
+        let column =
+            RawColumn { name: r.get(0)?, declared, not_null: r.get(2)?, default: r.get(3)?, generated };
+        Ok((column, r.get::<_, u32>(4)?))
+    })?;
+    let mut key: Vec<(u32, usize)> =
+        rows.iter().enumerate().filter(|(_, (_, pk))| *pk > 0).map(|(at, (_, pk))| (*pk, at)).collect();
+    key.sort_unstable();
+    Ok((rows.into_iter().map(|(c, _)| c).collect(), key.into_iter().map(|(_, at)| at).collect()))
+}
+
+fn strip_generated(declared: String, generated: bool) -> String {
+    let upper = declared.to_ascii_uppercase();
+    match upper.find("GENERATED ALWAYS").filter(|_| generated) {
+        Some(at) => declared[..at].trim().to_string(),
+        None => declared,
+    }
+}
+
+fn indexes(db: &Connection, table: &str) -> Result<Vec<RawIndex>> {
+    let sql = "select name, \"unique\", origin from pragma_index_list(?1) order by seq desc";
+    let mut found = all(db, sql, &[table], |r| {
+        Ok(RawIndex { name: r.get(0)?, unique: r.get(1)?, origin: r.get(2)?, ..RawIndex::default() })
+    })?;
+    for index in &mut found {
+        let sql = "select name, \"desc\", coll from pragma_index_xinfo(?1) where key = 1 order by seqno";
+        index.parts = all(db, sql, &[&index.name], |r| {
+            Ok((
+                r.get(0)?,
+                r.get(1)?,
+                r.get::<_, Option<String>>(2)?.unwrap_or_default().to_ascii_uppercase(),
+            ))
+        })?;
+        index.sql = sql_of(db, &index.name)?;
+    }
+    Ok(found)
+}
+
+/// SQLite numbers them from the last to the first; the statement tells which are deferred.
+fn foreign_keys(db: &Connection, table: &str, ddl: &Ddl) -> Result<Vec<RawForeignKey>> {
+    let sql = "select id, \"table\", \"from\", \"to\", on_update, on_delete from pragma_foreign_key_list(?1) \
+               order by id desc, seq";
+    let rows = all(db, sql, &[table], |r| {
+        let key = RawForeignKey {
+            parent: r.get(1)?,
+            columns: vec![r.get(2)?],
+            parent_columns: r.get::<_, Option<String>>(3)?.into_iter().collect(),
+            on_update: r.get(4)?,
+            on_delete: r.get(5)?,
+            deferred: false,
+        };
+        Ok((r.get::<_, i64>(0)?, key))
+    })?;
+    let mut found: Vec<(i64, RawForeignKey)> = Vec::new();
+    for (id, key) in rows {
+        match found.last_mut().filter(|(last, _)| *last == id) {
+            Some((_, whole)) => {
+                whole.columns.extend(key.columns);
+                whole.parent_columns.extend(key.parent_columns);
+            }
+            None => found.push((id, key)),
+        }
+    }
+    let mut keys: Vec<RawForeignKey> = found.into_iter().map(|(_, k)| k).collect();
+    if keys.len() == ddl.deferred.len() {
+        keys.iter_mut().zip(&ddl.deferred).for_each(|(key, deferred)| key.deferred = *deferred);
+    }
+    Ok(keys)
+}
+
+fn sequence(db: &Connection, table: &str) -> Result<Option<i64>> {
+    let there = "select name from sqlite_schema where name = 'sqlite_sequence'";
+    if all(db, there, &[], |_| Ok(()))?.is_empty() {
+        return Ok(None);
+    }
+    let found = all(db, "select seq from sqlite_sequence where name = ?1", &[table], |r| r.get(0))?;
+    Ok(found.into_iter().next())
+}
+
+fn sql_of(db: &Connection, name: &str) -> Result<Option<String>> {
+    let sql = "select sql from sqlite_schema where name = ?1 and type in ('table', 'index', 'view')";
+    Ok(all(db, sql, &[name], |r| r.get(0))?.into_iter().next().flatten())
+}
+
+/// All rows of a small query.
+pub(crate) fn all<T>(
+    db: &Connection,
+    sql: &str,
+    parameters: &[&str],
+    each: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>> {
+    let doing = || "read the schema".to_string();
+    let mut statement = db.prepare(sql).doing(doing)?;
+    let rows = statement.query_map(rusqlite::params_from_iter(parameters), each).doing(doing)?;
+    rows.collect::<rusqlite::Result<_>>().doing(doing)
+}
+
+/// `select` of these columns from the table, without help of an index, in rowid order where there is one.
+pub(crate) fn select(table: &str, columns: &[String], rowid: Option<&str>, ranged: bool) -> String {
+    let list: Vec<String> = columns.iter().map(|c| quoted(c)).collect();
+    let list = if list.is_empty() { "1".into() } else { list.join(", ") };
+    let from = format!("select {list} from {} not indexed", quoted(table));
+    match rowid.filter(|_| ranged) {
+        Some(rowid) => format!("{from} where {0} between ?1 and ?2", quoted(rowid)),
+        None => from,
+    }
+}

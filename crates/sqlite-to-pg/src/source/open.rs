@@ -1,0 +1,122 @@
+//! Opening the file, and telling what is wrong with one that is no database of ours to read.
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toban_core::{Context, Error, Kind, Result};
+
+/// How long a lock of another process is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Opens `path` to read; a writer is not kept waiting, nor the file touched.
+///
+/// # Errors
+/// Usage when it is not there; Failed when it is no database, is encrypted, or its schema is damaged.
+pub(crate) fn reader(path: &Path) -> Result<Connection> {
+    look(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| explain(e, path))?;
+    connection.busy_timeout(PATIENCE).map_err(|e| explain(e, path))?;
+    let settings =
+        "pragma query_only = on; pragma cache_size = -2048; pragma mmap_size = 0; pragma temp_store = 1";
+    connection.execute_batch(settings).map_err(|e| explain(e, path))?;
+    Ok(connection)
+}
+
+/// Opens `path` as a writer does, to hold others off for a moment; none when the file may not be written.
+pub(crate) fn holder(path: &Path) -> Option<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).ok()?;
+    connection.busy_timeout(PATIENCE).ok()?;
+    // Closing the last connection would otherwise move the WAL into the file.
+    let keep = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(keep, true).ok()?;
+    Some(connection)
+}
+
+/// Says what is wrong before SQLite would, in words that help.
+fn look(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let mut head = [0; 16];
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(missing(path)),
+        Err(e) => return Err(e).doing(|| format!("open {shown}")),
+    };
+    if file.metadata().doing(|| format!("look at {shown}"))?.is_dir() {
+        return Err(Error::usage(format!("{shown} is a folder")).hint("name the SQLite file"));
+    }
+    match file.read_exact(&mut head) {
+        Ok(()) if &head == MAGIC => hot_journal(path),
+        Ok(()) if is_wal(&head) => Err(Error::usage(format!("{shown} is a write-ahead log, not a database"))
+            .hint("name the file without -wal; without that file its content is lost")),
+        Ok(()) => Err(Error::failed(format!("{shown} is not a SQLite database, or it is encrypted"))
+            .hint("decrypt it first, as with SQLCipher's sqlcipher_export()")),
+        Err(_) => Err(Error::failed(format!("{shown} is empty or too short for a SQLite database"))
+            .hint("was it copied while it was being written?")),
+    }
+}
+
+fn is_wal(head: &[u8; 16]) -> bool {
+    matches!(head[..4], [0x37, 0x7f, 0x06, 0x82 | 0x83])
+}
+
+fn missing(path: &Path) -> Error {
+    let error = Error::usage(format!("{} is not there", path.display()));
+    match beside(path, "-wal").exists() {
+        true => {
+            error.hint("its -wal is: a write-ahead log is nothing without its database; copy both together")
+        }
+        false => error.hint("name the SQLite file"),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// A journal whose header is not zeroed belongs to a transaction that was cut off: whoever opens the file to write
+/// rolls it back, and that would be a write of ours.
+fn hot_journal(path: &Path) -> Result<()> {
+    let mut head = [0; 8];
+    let journal = beside(path, "-journal");
+    let begun = File::open(&journal).and_then(|mut f| f.read_exact(&mut head)).is_ok();
+    let locked = || {
+        let Ok(probe) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY) else {
+            return true;
+        };
+        probe.query_row("select count(*) from sqlite_schema", [], |_| Ok(())).is_ok()
+    };
+    // A living writer's journal looks the same, but then readers are let in.
+    if begun && head == [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7] && !locked() {
+        return Err(Error::failed(format!("{} has a transaction that was cut off", path.display())).hint(
+            "its -journal must be rolled back first, which writes to the file: open it once with the sqlite3 shell",
+        ));
+    }
+    Ok(())
+}
+
+/// SQLite's errors with what one can do about them.
+pub(crate) fn explain(e: rusqlite::Error, path: &Path) -> Error {
+    let code = e.sqlite_error_code();
+    let error = Err::<(), _>(e).doing(|| format!("read {}", path.display())).expect_err("it is an error");
+    match code {
+        Some(ErrorCode::NotADatabase) => error.hint("is it encrypted?"),
+        Some(ErrorCode::DatabaseCorrupt) => error
+            .kind_as(Kind::Corrupt)
+            .hint("the file is damaged: sqlite3's .recover saves what can be read"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            error.kind_as(Kind::Retry).hint("another program writes to it")
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
+            error.hint("a database in WAL mode needs a folder that may be written to: copy it with its -wal")
+        }
+        Some(ErrorCode::SystemIoFailure) => error.kind_as(Kind::Failed).hint("is the medium damaged?"),
+        _ => error,
+    }
+}

@@ -1,0 +1,67 @@
+//! One moment of a database that others may go on writing to, seen by several connections.
+
+use super::open;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use toban_core::Result;
+
+/// Connections inside read transactions that all see the same moment.
+pub(crate) struct Snapshot {
+    readers: Vec<Connection>,
+    path: PathBuf,
+}
+
+impl Snapshot {
+    /// Takes one with up to `n` readers. A writer's lock is held while they begin, so that nothing is committed in
+    /// between; where the file may not be written, one reader alone is a snapshot too.
+    ///
+    /// # Errors
+    /// Those of [`open::reader`]; Retry when a writer keeps its lock for a minute.
+    pub(crate) fn take(path: &Path, n: usize) -> Result<Snapshot> {
+        let first = open::reader(path)?;
+        let holder = if n > 1 { open::holder(path) } else { None };
+        let held = match &holder {
+            Some(holder) => holder.execute_batch("begin immediate").is_ok(),
+            None => false,
+        };
+        let mut readers = vec![first];
+        for _ in 1..if held { n } else { 1 } {
+            readers.push(open::reader(path)?);
+        }
+        for reader in &readers {
+            begin(reader, path)?;
+        }
+        if let Some(holder) = holder.filter(|_| held) {
+            // It wrote nothing; closing it rolls back.
+            drop(holder);
+        }
+        Ok(Snapshot { readers, path: path.to_path_buf() })
+    }
+
+    /// All connections; each may be used by one thread.
+    pub(crate) fn readers(&mut self) -> &mut [Connection] {
+        &mut self.readers
+    }
+
+    /// One connection, for what one alone does.
+    pub(crate) fn first(&self) -> &Connection {
+        &self.readers[0]
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The first read takes the snapshot. A schema with an entry that does not parse (a view of an older program) is read
+/// without that entry.
+fn begin(reader: &Connection, path: &Path) -> Result<()> {
+    let read = || reader.query_row("select count(*) from sqlite_schema", [], |_| Ok(()));
+    reader.execute_batch("begin").map_err(|e| open::explain(e, path))?;
+    if read().is_ok() {
+        return Ok(());
+    }
+    reader.execute_batch("pragma writable_schema = on").map_err(|e| open::explain(e, path))?;
+    read().map_err(|e| open::explain(e, path))
+}

@@ -1,0 +1,115 @@
+//! Foreign keys: made, validated side by side, and left NOT VALID where SQLite holds orphans.
+
+use super::create::tolerable;
+use super::{list, qualified};
+use crate::load::threads;
+use crate::plan::{ForeignKey, Plan, Table};
+use postgres::Client;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use toban_core::pg::Ident;
+use toban_core::{Context, Result, stop};
+
+/// A foreign key that rows break: its name, how many, and the first of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Orphans {
+    pub(crate) name: String,
+    pub(crate) count: i64,
+    pub(crate) first: Vec<String>,
+}
+
+/// What became of all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) orphans: Vec<Orphans>,
+    /// Name and the server's words.
+    pub(crate) refused: Vec<(String, String)>,
+}
+
+/// Makes and validates every foreign key of the plan.
+///
+/// # Errors
+/// When a connection is lost; Retry when told to stop.
+pub(crate) fn foreign_keys(clients: &mut [Client], plan: &Plan, stage: &str) -> Result<Outcome> {
+    let keys: Vec<(&Table, &ForeignKey)> =
+        plan.tables.iter().flat_map(|t| t.foreign_keys.iter().map(move |k| (t, k))).collect();
+    let mut outcome = Outcome::default();
+    let mut made = Vec::new();
+    for (table, key) in keys {
+        stop::check()?;
+        match clients[0].batch_execute(&add(table, key, stage)) {
+            Ok(()) => made.push((table, key)),
+            Err(e) => outcome.refused.push((shown(table, key), tolerable(e)?)),
+        }
+    }
+    made.sort_by_key(|(t, _)| std::cmp::Reverse(t.rows));
+    outcome.orphans = validate(clients, &made, stage)?;
+    Ok(outcome)
+}
+
+/// `table.name`, as reports call it.
+pub(crate) fn shown(table: &Table, key: &ForeignKey) -> String {
+    format!("{}.{}", table.source, key.name)
+}
+
+fn add(table: &Table, key: &ForeignKey, stage: &str) -> String {
+    let deferred = if key.deferred { " deferrable initially deferred" } else { "" };
+    format!(
+        "alter table {} add constraint {} foreign key ({}) references {} ({}) on delete {} on update {}{deferred} not valid",
+        qualified(stage, &table.target),
+        Ident::new(&*key.name),
+        list(&key.columns),
+        qualified(stage, &key.parent),
+        list(&key.parent_columns),
+        key.on_delete,
+        key.on_update,
+    )
+}
+
+fn validate(clients: &mut [Client], keys: &[(&Table, &ForeignKey)], stage: &str) -> Result<Vec<Orphans>> {
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::new());
+    let work = |client: &mut Client, failed: &AtomicBool| -> Result<()> {
+        while let Some((table, key)) =
+            keys.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed))
+        {
+            stop::check()?;
+            let (name, key_name) = (qualified(stage, &table.target), Ident::new(&*key.name));
+            if let Err(e) =
+                client.batch_execute(&format!("alter table {name} validate constraint {key_name}"))
+            {
+                tolerable(e)?;
+                let orphans = orphans(client, table, key, stage)?;
+                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(orphans);
+            }
+        }
+        Ok(())
+    };
+    threads::each(clients, &work)?;
+    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn orphans(client: &mut Client, table: &Table, key: &ForeignKey, stage: &str) -> Result<Orphans> {
+    let child: Vec<String> = key.columns.iter().map(|c| format!("c.{}", Ident::new(&**c))).collect();
+    let pairs: Vec<String> =
+        child.iter().zip(&key.parent_columns).map(|(c, p)| format!("{c} = p.{}", Ident::new(&**p))).collect();
+    let set: Vec<String> = child.iter().map(|c| format!("{c} is not null")).collect();
+    let from = format!(
+        "from {} c where {} and not exists (select 1 from {} p where {})",
+        qualified(stage, &table.target),
+        set.join(" and "),
+        qualified(stage, &key.parent),
+        pairs.join(" and ")
+    );
+    let named = match table.primary_key.is_empty() {
+        true => child,
+        false => table.primary_key.iter().map(|c| format!("c.{}", Ident::new(&**c))).collect(),
+    };
+    let shown_key = format!("concat_ws(', ', {})", named.join(", "));
+    let doing = || format!("count the orphans of {}", shown(table, key));
+    let count = client.query_one(&format!("select count(*) {from}"), &[]).doing(doing)?.get(0);
+    let rows = client.query(&format!("select {shown_key} {from} limit 10"), &[]).doing(doing)?;
+    Ok(Orphans { name: shown(table, key), count, first: rows.iter().map(|r| r.get(0)).collect() })
+}

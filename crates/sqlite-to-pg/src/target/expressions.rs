@@ -1,0 +1,293 @@
+//! Translations judged by the data: each is asked on both sides, and only what agrees is kept.
+
+use super::create::tolerable;
+use super::qualified;
+use crate::plan::{Check, Column, Fate, Index, Object, Plan, Table};
+use crate::source::quoted;
+use postgres::Client;
+use rusqlite::Connection;
+use toban_core::pg::Ident;
+use toban_core::{Context, Result, stop};
+
+/// Rows up to which the truth of every check is counted, and not only whether one is broken.
+const SMALL: u64 = 200_000;
+
+fn ask(db: &Connection, sql: &str) -> Option<Vec<Option<String>>> {
+    let mut statement = db.prepare(sql).ok()?;
+    let width = statement.column_count();
+    let cell = |row: &rusqlite::Row<'_>, at| -> rusqlite::Result<Option<String>> {
+        Ok(match row.get_ref(at)? {
+            rusqlite::types::ValueRef::Null => None,
+            value => Some(crate::census::scan::show(value)),
+        })
+    };
+    statement.query_row([], |row| (0..width).map(|at| cell(row, at)).collect()).ok()
+}
+
+fn count(db: &Connection, sql: &str) -> Option<i64> {
+    ask(db, sql)?.first()?.as_ref()?.parse().ok()
+}
+
+/// Adds the checks: valid where no row breaks them, NOT VALID where rows of the source do, none where the two sides
+/// disagree.
+///
+/// # Errors
+/// When a connection is lost.
+pub(crate) fn checks(client: &mut Client, db: &Connection, plan: &mut Plan, stage: &str) -> Result<()> {
+    let mut objects = Vec::new();
+    for table in &plan.tables {
+        for check in &table.checks {
+            stop::check()?;
+            objects.push(one_check(client, db, table, check, stage)?);
+        }
+    }
+    plan.objects.extend(objects);
+    Ok(())
+}
+
+fn one_check(
+    client: &mut Client,
+    db: &Connection,
+    table: &Table,
+    check: &Check,
+    stage: &str,
+) -> Result<Object> {
+    let name = qualified(stage, &table.target);
+    let add = format!("alter table {name} add constraint {} check ({})", Ident::new(&*check.name), check.sql);
+    let broken = count(
+        db,
+        &format!("select count(*) from {} where not ({})", quoted(&table.source), check.source_sql),
+    );
+    let object = |fate, why: String| Object {
+        kind: "check".into(),
+        name: format!("{}.{}", table.source, check.name),
+        fate,
+        why,
+        sql: Some(check.sql.clone()),
+        source_sql: check.source_sql.clone(),
+    };
+    let Some(broken) = broken else { return Ok(object(Fate::Skipped, "SQLite cannot evaluate it".into())) };
+    if table.rows <= SMALL && !truths_agree(client, db, table, check, &name)? {
+        return Ok(object(Fate::Skipped, "the two sides disagree on the data".into()));
+    }
+    match client.batch_execute(&add) {
+        Ok(()) if broken == 0 => Ok(object(Fate::Translated, String::new())),
+        Ok(()) => {
+            let drop = format!("alter table {name} drop constraint {}", Ident::new(&*check.name));
+            client.batch_execute(&drop).doing(|| format!("drop the check {}", check.name))?;
+            Ok(object(Fate::Skipped, format!("{broken} rows break it in SQLite, none in PostgreSQL")))
+        }
+        Err(e) => {
+            let why = tolerable(e)?;
+            if broken > 0 && client.batch_execute(&format!("{add} not valid")).is_ok() {
+                return Ok(object(Fate::NotValid, format!("{broken} rows of the source break it")));
+            }
+            Ok(object(Fate::Skipped, format!("PostgreSQL refuses it: {why}")))
+        }
+    }
+}
+
+fn truths_agree(
+    client: &mut Client,
+    db: &Connection,
+    table: &Table,
+    check: &Check,
+    name: &str,
+) -> Result<bool> {
+    let ours =
+        count(db, &format!("select count(*) from {} where ({})", quoted(&table.source), check.source_sql));
+    match client.query_one(&format!("select count(*) from {name} where ({})", check.sql), &[]) {
+        Ok(row) => Ok(ours == Some(row.get(0))),
+        Err(e) => tolerable(e).map(|_| false),
+    }
+}
+
+/// Compares the indexes on expressions and of a part of the rows; those that disagree are dropped and told.
+///
+/// # Errors
+/// When a connection is lost.
+pub(crate) fn indexes(client: &mut Client, db: &Connection, plan: &mut Plan, stage: &str) -> Result<()> {
+    let mut objects = Vec::new();
+    for table in &plan.tables {
+        for index in table
+            .indexes
+            .iter()
+            .filter(|i| i.predicate.is_some() || i.parts.iter().any(|p| p.source_sql.is_some()))
+        {
+            stop::check()?;
+            if there(client, stage, &index.target)? {
+                objects.extend(one_index(client, db, table, index, stage)?);
+            }
+        }
+    }
+    plan.objects.extend(objects);
+    Ok(())
+}
+
+fn there(client: &mut Client, stage: &str, name: &str) -> Result<bool> {
+    let sql = "select to_regclass($1) is not null";
+    client.query_one(sql, &[&qualified(stage, name)]).map(|r| r.get(0)).doing(|| format!("look for {name}"))
+}
+
+fn one_index(
+    client: &mut Client,
+    db: &Connection,
+    table: &Table,
+    index: &Index,
+    stage: &str,
+) -> Result<Option<Object>> {
+    let agree = pairs(table, index).into_iter().try_fold(true, |agree, (theirs, ours)| {
+        let sql = format!("select {ours} from {}", qualified(stage, &table.target));
+        let right = client.query_one(&sql, &[]).doing(|| format!("evaluate the index {}", index.target))?;
+        let right: i64 = right.get(0);
+        let left = count(db, &format!("select {theirs} from {}", quoted(&table.source)));
+        Ok::<bool, toban_core::Error>(agree && left == Some(right))
+    })?;
+    if agree {
+        return Ok(None);
+    }
+    let name = qualified(stage, &index.target);
+    client
+        .batch_execute(&format!("drop index {name}"))
+        .doing(|| format!("drop the index {}", index.target))?;
+    let why = "the two sides disagree on the data".to_string();
+    Ok(Some(Object {
+        source_sql: index.source_predicate.clone().unwrap_or_default(),
+        ..crate::plan::build::skipped("index", &index.source, why)
+    }))
+}
+
+/// What is counted on the two sides: SQLite's words, PostgreSQL's.
+fn pairs(table: &Table, index: &Index) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    if let (Some(theirs), Some(ours)) = (&index.source_predicate, &index.predicate) {
+        pairs.push((format!("count(*) filter (where {theirs})"), format!("count(*) filter (where {ours})")));
+    }
+    for part in &index.parts {
+        let Some(theirs) = &part.source_sql else { continue };
+        pairs.push((format!("count({theirs})"), format!("count({})", part.sql)));
+        // Sorting all of a large table twice would cost more than the index itself.
+        if table.rows <= SMALL {
+            pairs.push((format!("count(distinct {theirs})"), format!("count(distinct {})", part.sql)));
+        }
+    }
+    pairs
+}
+
+/// Generated columns whose values differ: table and column, in the plan's order.
+///
+/// # Errors
+/// When a connection is lost.
+pub(crate) fn generated(
+    client: &mut Client,
+    db: &Connection,
+    plan: &Plan,
+    stage: &str,
+) -> Result<Vec<(usize, usize)>> {
+    let mut differ = Vec::new();
+    for (at, table) in plan.tables.iter().enumerate() {
+        for (place, column) in table.columns.iter().enumerate().filter(|(_, c)| c.generated.is_some()) {
+            if !same_values(client, db, table, column, stage)? {
+                differ.push((at, place));
+            }
+        }
+    }
+    Ok(differ)
+}
+
+/// Counts and bounds of both sides; every single value is compared by verify later.
+fn same_values(
+    client: &mut Client,
+    db: &Connection,
+    table: &Table,
+    column: &Column,
+    stage: &str,
+) -> Result<bool> {
+    let (theirs, ours) = (quoted(&column.source), Ident::new(&*column.target).to_string());
+    let text = column.pg_type == "text";
+    let collate = if text { " collate \"C\"" } else { "" };
+    let bounds = text || column.pg_type == "bigint";
+    let mut left = format!("count({theirs}), count(distinct {theirs})");
+    let mut right = format!("count({ours})::text, count(distinct {ours})::text");
+    if bounds {
+        left += &format!(", min({theirs}), max({theirs})");
+        right += &format!(", left(min({ours}{collate})::text, 60), left(max({ours}{collate})::text, 60)");
+    }
+    let left = ask(db, &format!("select {left} from {}", quoted(&table.source)));
+    let sql = format!("select {right} from {}", qualified(stage, &table.target));
+    let row = client.query_one(&sql, &[]).doing(|| format!("evaluate {}", column.target))?;
+    let right: Vec<Option<String>> = (0..row.len()).map(|at| row.get(at)).collect();
+    Ok(left.as_ref() == Some(&right))
+}
+
+/// Compares the views by their numbers of rows; one that disagrees is dropped and written to a file.
+///
+/// # Errors
+/// When a connection is lost.
+pub(crate) fn views(client: &mut Client, db: &Connection, plan: &mut Plan, stage: &str) -> Result<()> {
+    const MOST: u32 = 1_000_001;
+    let made: Vec<usize> = (0..plan.objects.len()).filter(|at| is_made_view(&plan.objects[*at])).collect();
+    // The last first: a view that others use is dropped with them.
+    for at in made.into_iter().rev() {
+        stop::check()?;
+        let object = &plan.objects[at];
+        let target = view_name(object);
+        let from = |name: &str| format!("select count(*) from (select 1 from {name} limit {MOST}) x");
+        let left = count(db, &from(&quoted(&object.name)));
+        let name = qualified(stage, &target);
+        let right = match client.query_one(&from(&name), &[]) {
+            Ok(row) => Some(row.get::<_, i64>(0)),
+            Err(e) => {
+                tolerable(e)?;
+                None
+            }
+        };
+        if left.is_some() && left == right {
+            continue;
+        }
+        let why = match (left, right) {
+            (None, _) => "SQLite itself cannot run it".to_string(),
+            (Some(l), Some(r)) => format!("{l} rows in SQLite, {r} in PostgreSQL"),
+            (Some(_), None) => "PostgreSQL cannot run it".into(),
+        };
+        client
+            .batch_execute(&format!("drop view if exists {name} cascade"))
+            .doing(|| format!("drop the view {target}"))?;
+        plan.objects[at].fate = Fate::Written;
+        plan.objects[at].why = why;
+    }
+    gone(client, plan, stage)
+}
+
+fn is_made_view(object: &Object) -> bool {
+    object.kind == "view" && object.fate == Fate::Translated && object.sql.is_some()
+}
+
+/// The name at the head of `"name" (…) as select …`.
+fn view_name(object: &Object) -> String {
+    let sql = object.sql.as_deref().unwrap_or_default();
+    let mut name = String::new();
+    let mut rest = sql.chars().skip(1).peekable();
+    while let Some(c) = rest.next() {
+        match (c, rest.peek()) {
+            ('"', Some('"')) => {
+                rest.next();
+                name.push('"');
+            }
+            ('"', _) => break,
+            (c, _) => name.push(c),
+        }
+    }
+    name
+}
+
+/// Views that went with another.
+fn gone(client: &mut Client, plan: &mut Plan, stage: &str) -> Result<()> {
+    for object in plan.objects.iter_mut().filter(|o| is_made_view(o)) {
+        if !there(client, stage, &view_name(object))? {
+            object.fate = Fate::Written;
+            object.why = "a view that it reads was not made".into();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! Queries: those of views, and those inside expressions.
+
+use super::Answer;
+use super::compare::alike;
+use super::expr::{logical, translate};
+use super::scope::{Known, Scope, Ty};
+use crate::source::ddl::bare;
+use sqlite3_parser::ast::{
+    As, CompoundOperator, Distinctness, Expr, FromClause, JoinConstraint, JoinOperator, JoinType, OneSelect,
+    ResultColumn, Select, SelectTable, SortOrder, SortedColumn,
+};
+use toban_core::pg::Ident;
+
+/// A query and its columns.
+///
+/// # Errors
+/// Why it cannot be said.
+pub(crate) fn query(select: &Select<'_>, scope: &Scope<'_>) -> Answer<(String, Vec<Known>)> {
+    let Some(with) = &select.with else { return body(select, scope) };
+    let mut made: Vec<(String, Vec<Known>)> = Vec::new();
+    let mut ctes = Vec::new();
+    for cte in with.ctes {
+        let name = bare(cte.tbl_name.0);
+        let (sql, mut columns) = in_scope(&made, scope, |scope| query(cte.select, scope))?;
+        let mut list = String::new();
+        if let Some(names) = cte.columns {
+            let names: Vec<String> = names.iter().map(|c| bare(c.col_name.0)).collect();
+            list = format!(
+                " ({})",
+                names.iter().map(|n| Ident::new(n).to_string()).collect::<Vec<_>>().join(", ")
+            );
+            columns.iter_mut().zip(names).for_each(|(c, n)| {
+                c.sql = Ident::new(&*n).to_string();
+                c.name = n;
+            });
+        }
+        columns.iter_mut().for_each(|c| c.table.clone_from(&name));
+        ctes.push(format!("{}{list} as ({sql})", Ident::new(&*name)));
+        made.push((name, columns));
+    }
+    if with.recursive {
+        return Err("WITH RECURSIVE".into());
+    }
+    let (sql, columns) = in_scope(&made, scope, |scope| body(select, scope))?;
+    Ok((format!("with {} {sql}", ctes.join(", ")), columns))
+}
+
+fn in_scope<T>(made: &[(String, Vec<Known>)], scope: &Scope<'_>, look: impl FnOnce(&Scope<'_>) -> T) -> T {
+    let tables = |name: &str| {
+        let own = made.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, columns)| columns.clone());
+        own.or_else(|| scope.tables.and_then(|t| t(name)))
+    };
+    look(&Scope { tables: Some(&tables), ..*scope })
+}
+
+/// A query in parentheses that gives one column; and that column's type.
+///
+/// # Errors
+/// Why it cannot be said.
+pub(crate) fn scalar(select: &Select<'_>, scope: &Scope<'_>) -> Answer {
+    let (sql, columns) = query(select, scope)?;
+    match columns.as_slice() {
+        [one] => Ok((format!("({sql})"), one.ty)),
+        _ => Err("a query of several columns".into()),
+    }
+}
+
+fn body(select: &Select<'_>, scope: &Scope<'_>) -> Answer<(String, Vec<Known>)> {
+    let (mut sql, mut columns, inner) = one(&select.body.select, scope)?;
+    for compound in select.body.compounds.iter().flatten() {
+        let (other, others, _) = one(&compound.select, scope)?;
+        let word = match compound.operator {
+            CompoundOperator::Union => "union",
+            CompoundOperator::UnionAll => "union all",
+            CompoundOperator::Except => "except",
+            CompoundOperator::Intersect => "intersect",
+        };
+        for (ours, theirs) in columns.iter_mut().zip(&others) {
+            let both = vec![(String::new(), ours.ty), (String::new(), theirs.ty)];
+            ours.ty = alike(both).map(|(_, ty)| ty)?;
+        }
+        sql = format!("{sql} {word} {other}");
+    }
+    if let Some(order) = select.order_by {
+        let compound = select.body.compounds.is_some();
+        sql += &format!(" order by {}", sorted(order, &columns, &inner, scope, compound)?);
+    }
+    if let Some(limit) = select.limit {
+        sql += &format!(" limit {}", translate(&limit.expr, scope)?.0);
+        if let Some(offset) = &limit.offset {
+            sql += &format!(" offset {}", translate(offset, scope)?.0);
+        }
+    }
+    Ok((sql, columns))
+}
+
+/// ORDER BY: a result column by number or name, else an expression. SQLite sorts NULLs first.
+fn sorted(
+    order: &[SortedColumn<'_>],
+    out: &[Known],
+    inner: &[Known],
+    scope: &Scope<'_>,
+    compound: bool,
+) -> Answer<String> {
+    let here = Scope { columns: inner, outer: Some(scope), tables: scope.tables };
+    let mut parts = Vec::new();
+    for column in order {
+        let named = match &column.expr {
+            Expr::Id(id) => out.iter().find(|k| k.name.eq_ignore_ascii_case(&bare(id.0))),
+            Expr::Name(n) => out.iter().find(|k| k.name.eq_ignore_ascii_case(&bare(n.0))),
+            _ => None,
+        };
+        let sql = match (named, column.expr.is_integer()) {
+            (Some(known), _) => Ident::new(&*known.name).to_string(),
+            (None, Some(n)) => n.to_string(),
+            (None, None) if compound => return Err("ORDER BY an expression after UNION".into()),
+            (None, None) => translate(&column.expr, &here)?.0,
+        };
+        let ends = if column.order == Some(SortOrder::Desc) { " desc nulls last" } else { " nulls first" };
+        parts.push(format!("{sql}{ends}"));
+    }
+    Ok(parts.join(", "))
+}
+
+type One = (String, Vec<Known>, Vec<Known>);
+
+fn one(select: &OneSelect<'_>, scope: &Scope<'_>) -> Answer<One> {
+    let OneSelect::Select { distinctness, columns, from, where_clause, group_by, having, window_clause } =
+        select
+    else {
+        return Err("VALUES".into());
+    };
+    if window_clause.is_some() {
+        return Err("a WINDOW clause".into());
+    }
+    let mut inner = Vec::new();
+    let from = from.as_ref().map(|f| tables(f, scope, &mut inner)).transpose()?;
+    let here = Scope { columns: &inner, outer: Some(scope), tables: scope.tables };
+    let (list, out) = results(columns, &inner, &here)?;
+    let distinct = if *distinctness == Some(Distinctness::Distinct) { "distinct " } else { "" };
+    let mut sql = format!("select {distinct}{list}");
+    if let Some(from) = from {
+        sql += &format!(" from {from}");
+    }
+    if let Some(e) = where_clause {
+        sql += &format!(" where {}", logical(e, &here)?);
+    }
+    if let Some(groups) = group_by {
+        sql += &format!(" group by {}", grouped(groups, columns, &out, &here)?.join(", "));
+    }
+    if let Some(e) = having {
+        sql += &format!(" having {}", logical(e, &here)?);
+    }
+    Ok((sql, out, inner))
+}
+
+/// GROUP BY: a number, an alias, or an expression.
+fn grouped(
+    groups: &[Expr<'_>],
+    columns: &[ResultColumn<'_>],
+    out: &[Known],
+    here: &Scope<'_>,
+) -> Answer<Vec<String>> {
+    let alias = |name: &str| {
+        let at = out.iter().position(|k| k.name.eq_ignore_ascii_case(&bare(name)))?;
+        (out.len() == columns.len()).then(|| (at + 1).to_string())
+    };
+    let one = |e: &Expr<'_>| match e {
+        Expr::Id(id) if here.find(None, id.0).is_none() => {
+            alias(id.0).ok_or_else(|| format!("the name {}", id.0))
+        }
+        e if e.is_integer().is_some() => Ok(e.to_string()),
+        e => translate(e, here).map(|(sql, _)| sql),
+    };
+    groups.iter().map(one).collect()
+}
+
+fn results(columns: &[ResultColumn<'_>], inner: &[Known], here: &Scope<'_>) -> Answer<(String, Vec<Known>)> {
+    let (mut list, mut out) = (Vec::new(), Vec::new());
+    let mut push = |sql: String, name: String, ty: Ty| {
+        list.push(format!("{sql} as {}", Ident::new(&*name)));
+        let quoted = Ident::new(&*name).to_string();
+        out.push(Known { table: String::new(), name, sql: quoted, ty });
+    };
+    for column in columns {
+        match column {
+            ResultColumn::Star => inner.iter().for_each(|k| push(k.sql.clone(), k.name.clone(), k.ty)),
+            ResultColumn::TableStar(table) => {
+                let table = bare(table.0);
+                let own = inner.iter().filter(|k| k.table.eq_ignore_ascii_case(&table));
+                own.for_each(|k| push(k.sql.clone(), k.name.clone(), k.ty));
+            }
+            ResultColumn::Expr(e, alias) => {
+                let (sql, ty) = translate(e, here)?;
+                // A bare NULL or literal would be of type unknown.
+                let sql = if ty == Ty::Null { format!("{sql}::text") } else { sql };
+                push(sql, named(e, alias.as_ref()), ty);
+            }
+        }
+    }
+    Ok((list.join(", "), out))
+}
+
+/// What SQLite calls a column: its alias, the column's own name, or the expression's text.
+fn named(e: &Expr<'_>, alias: Option<&As<'_>>) -> String {
+    match (alias, e) {
+        (Some(As::As(n) | As::Elided(n)), _) => bare(n.0),
+        (None, Expr::Id(id)) => bare(id.0),
+        (None, Expr::Name(n) | Expr::Qualified(_, n) | Expr::DoublyQualified(_, _, n)) => bare(n.0),
+        (None, e) => e.to_string(),
+    }
+}
+
+fn tables(from: &FromClause<'_>, scope: &Scope<'_>, known: &mut Vec<Known>) -> Answer<String> {
+    let first = from.select.ok_or("an empty FROM")?;
+    let mut sql = table(first, scope, known)?;
+    for join in from.joins.iter().flatten() {
+        let before = known.len();
+        let right = table(&join.table, scope, known)?;
+        let word = match join.operator {
+            JoinOperator::Comma | JoinOperator::TypedJoin(None) => "join",
+            JoinOperator::TypedJoin(Some(t)) if t.contains(JoinType::NATURAL) => {
+                return Err("NATURAL JOIN".into());
+            }
+            JoinOperator::TypedJoin(Some(t)) if t.contains(JoinType::LEFT | JoinType::RIGHT) => "full join",
+            JoinOperator::TypedJoin(Some(t)) if t.contains(JoinType::LEFT) => "left join",
+            JoinOperator::TypedJoin(Some(t)) if t.contains(JoinType::RIGHT) => "right join",
+            JoinOperator::TypedJoin(Some(_)) => "join",
+        };
+        let on = match &join.constraint {
+            Some(JoinConstraint::On(e)) => {
+                logical(e, &Scope { columns: known, outer: Some(scope), tables: scope.tables })?
+            }
+            Some(JoinConstraint::Using(names)) => {
+                let (left, right) = known.split_at(before);
+                let mut both = Vec::new();
+                for n in names.iter() {
+                    let of = |side: &[Known]| {
+                        side.iter().find(|k| k.name.eq_ignore_ascii_case(&bare(n.0))).map(|k| k.sql.clone())
+                    };
+                    let (a, b) = of(left).zip(of(right)).ok_or_else(|| format!("USING ({})", n.0))?;
+                    both.push(format!("{a} = {b}"));
+                }
+                // The right one of a pair is not a result column of its own.
+                let hidden: Vec<String> = names.iter().map(|n| bare(n.0)).collect();
+                let mut at = 0;
+                known.retain(|k| {
+                    at += 1;
+                    at <= before || !hidden.iter().any(|h| k.name.eq_ignore_ascii_case(h))
+                });
+                both.join(" and ")
+            }
+            None => "true".into(),
+        };
+        sql = format!("{sql} {word} {right} on {on}");
+    }
+    Ok(sql)
+}
+
+fn table(item: &SelectTable<'_>, scope: &Scope<'_>, known: &mut Vec<Known>) -> Answer<String> {
+    let alias = |a: &Option<As<'_>>| a.as_ref().map(|(As::As(n) | As::Elided(n))| bare(n.0));
+    let (sql, columns, label) = match item {
+        SelectTable::Table(name, a, _) => {
+            let own = bare(name.name.0);
+            let columns = scope.tables.and_then(|t| t(&own)).ok_or_else(|| format!("the table {own}"))?;
+            let target = columns.first().map_or_else(|| own.clone(), |k| k.table.clone());
+            (Ident::new(target).to_string(), columns, alias(a).unwrap_or(own))
+        }
+        SelectTable::Select(select, a) => {
+            let (sql, columns) = query(select, scope)?;
+            (format!("({sql})"), columns, alias(a).unwrap_or_else(|| format!("q{}", known.len())))
+        }
+        SelectTable::TableCall(name, _, _) => return Err(format!("the table function {}", name.name.0)),
+        SelectTable::Sub(from, _) => return tables(from, scope, known).map(|sql| format!("({sql})")),
+    };
+    let quoted = Ident::new(&*label);
+    known.extend(columns.into_iter().map(|k| Known {
+        sql: format!("{quoted}.{}", k.sql),
+        table: label.clone(),
+        ..k
+    }));
+    Ok(format!("{sql} as {quoted}"))
+}

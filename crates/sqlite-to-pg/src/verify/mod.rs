@@ -1,0 +1,221 @@
+//! The independent comparison: what PostgreSQL returns against what SQLite holds. Reads both sides, writes to none.
+
+mod compare;
+mod convert;
+mod decimal;
+mod form;
+mod json;
+mod matching;
+mod moment;
+mod narrow;
+mod objects;
+mod pair;
+mod record;
+mod scan;
+mod second;
+mod shown;
+mod source;
+mod sums;
+mod target;
+mod wire;
+
+use crate::cli::Verify;
+use crate::plan::{self, Plan};
+use compare::Both;
+use matching::{Expected, Matched};
+use objects::Judge;
+use pair::Pair;
+use record::{Compared, Difference, Kind};
+use rusqlite::Connection;
+use scan::Sides;
+use toban_core::pg::ConnInfo;
+use toban_core::{Error, Kind as Status, Out, Result};
+
+/// The verb `verify`.
+///
+/// # Errors
+/// Findings when the copy differs, Partial when the plan left rows behind that it does not accept; those of either
+/// database; Failed when there was nothing to compare.
+pub(crate) fn run(args: &Verify, quiet: bool, out: &mut Out<'_>) -> Result<()> {
+    let plan = args.plan.as_deref().map(plan::file::read).transpose()?;
+    let to = ConnInfo::resolve(args.against.as_deref(), "sqlite-to-pg")?;
+    let mut readers = source::open(&args.db, threads())?;
+    let schema = plan.as_ref().map_or(args.schema.as_str(), |p| p.schema.as_str());
+    let outcome = judge((plan.as_ref(), schema), &mut readers, &to, quiet)?;
+    for table in &outcome.tables {
+        out.emit(table)?;
+    }
+    for difference in &outcome.differences {
+        out.emit(difference)?;
+    }
+    outcome.status(&to)
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(8)
+}
+
+/// What `run` ends with: every table of `plan` compared, in the schema that it names. `readers` are connections inside
+/// read transactions that all see the very snapshot which was copied; they may be used by one thread each.
+///
+/// # Errors
+/// Those of either database; a difference is not an error but in the answer.
+pub(crate) fn prove(plan: &Plan, readers: &mut [Connection], to: &ConnInfo, quiet: bool) -> Result<Proof> {
+    let outcome = judge((Some(plan), &plan.schema), readers, to, quiet)?;
+    let equal = |t: &Compared| (t.table.clone(), t.verdict == "equal");
+    Ok(Proof {
+        tables: outcome.tables.iter().filter(|t| t.verdict != "skipped").map(equal).collect(),
+        differences: outcome.differences.iter().map(Difference::line).collect(),
+        total: outcome.total(),
+        rows: outcome.tables.iter().map(|t| t.rows).sum(),
+    })
+}
+
+/// The outcome of a comparison.
+#[derive(Debug, Default)]
+pub(crate) struct Proof {
+    /// Every difference in words: table, key, column, both values. Bounded; `total` counts them all.
+    pub(crate) differences: Vec<String>,
+    /// How many differences there are.
+    pub(crate) total: u64,
+    /// Rows that were compared.
+    pub(crate) rows: u64,
+    /// Each table that was compared, and whether it is equal.
+    pub(crate) tables: Vec<(String, bool)>,
+}
+
+/// What a comparison found.
+#[derive(Debug, Default)]
+struct Outcome {
+    tables: Vec<Compared>,
+    differences: Vec<Difference>,
+    /// Tables that both sides have.
+    compared: usize,
+    /// Rows and values left behind by the plan in tables where that is not accepted.
+    left: u64,
+}
+
+impl Outcome {
+    /// Differing rows, and differences that are about no row.
+    fn total(&self) -> u64 {
+        let rows: u64 = self.tables.iter().map(|t| t.rows_differing).sum();
+        let others = self.differences.iter().filter(|d| d.row.is_empty() || d.kind == Kind::SecondWay);
+        rows + others.count() as u64
+    }
+
+    fn status(&self, to: &ConnInfo) -> Result<()> {
+        match (self.compared, self.total()) {
+            (0, 0) => Err(Error::failed("nothing to compare: the file holds no tables")),
+            (0, _) => {
+                let message = format!("nothing was compared: none of the tables is in {}", to.describe());
+                Err(Error::new(Status::Findings, message).hint("--schema names the schema of the copy"))
+            }
+            (_, 0) if self.left > 0 => {
+                let message =
+                    format!("equal, but for {} rows and values that the plan left behind", self.left);
+                Err(Error::new(Status::Partial, message)
+                    .hint("accept_rejects = true in the plan accepts them"))
+            }
+            (_, 0) => Ok(()),
+            (_, n) => Err(Error::new(Status::Findings, format!("the copy differs: {n} differences"))),
+        }
+    }
+}
+
+fn judge(
+    (plan, schema): (Option<&Plan>, &str),
+    readers: &mut [Connection],
+    to: &ConnInfo,
+    quiet: bool,
+) -> Result<Outcome> {
+    let [reader, ..] = readers else { return Err(Error::failed("no connection to the source")) };
+    let own = source::schema(reader)?;
+    let mut clients = target::open(to, readers.len())?;
+    let targets = target::tables(&mut clients[0], schema)?;
+    let mut matched = match plan {
+        Some(plan) => matching::by_plan(plan, &own, &targets),
+        None => matching::by_name(&own, &targets, schema),
+    };
+    for pair in &mut matched.pairs {
+        scan::measure(&readers[0], pair)?;
+    }
+    let mut sides = Sides { readers, clients: &mut clients };
+    let sums = compare::sums(&mut sides, &matched.pairs, quiet)?;
+    let mut outcome = begun(&matched);
+    for ((pair, both), expected) in matched.pairs.iter().zip(&sums).zip(&matched.expected) {
+        table(&mut sides, (pair, both, expected), &mut outcome)?;
+    }
+    outcome.tables.sort_by(|a, b| a.table.cmp(&b.table));
+    Ok(outcome)
+}
+
+/// What is known before a row is read.
+fn begun(matched: &Matched) -> Outcome {
+    let bare = |name: &str, verdict: &str| Compared {
+        table: name.into(),
+        target: String::new(),
+        rows: 0,
+        target_rows: 0,
+        sum: String::new(),
+        target_sum: String::new(),
+        ranges: 0,
+        ranges_differing: 0,
+        rows_differing: 0,
+        more: false,
+        second_way: 0,
+        rejected: 0,
+        replaced: 0,
+        constraints: 0,
+        verdict: verdict.into(),
+    };
+    let skipped = matched.skipped.iter().map(|(name, why)| bare(name, &format!("skipped: {why}")));
+    let gone = matched.gaps.iter().filter(|g| g.column.is_empty()).map(|g| bare(&g.table, "missing"));
+    Outcome {
+        tables: skipped.chain(gone).collect(),
+        differences: matched.gaps.clone(),
+        compared: matched.pairs.len(),
+        left: 0,
+    }
+}
+
+/// Ends one table: rows that differ, the second opinion, keys and constraints.
+fn table(
+    sides: &mut Sides<'_>,
+    (pair, both, expected): (&Pair, &Both, &Expected),
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let differing = both.differing().iter().filter(|d| **d).count();
+    let look = differing > 0 || pair.is_loose();
+    let found = if look { narrow::narrow(sides, pair, both)? } else { narrow::Found::default() };
+    let (source, target) = (both.source.total(), both.target.total());
+    let (second_way, mut told) =
+        second::opinion(&sides.readers[0], &mut sides.clients[0], pair, source.rows)?;
+    // Where the sums have spoken already the second way says it once more.
+    told.retain(|_| found.differences.is_empty());
+    let mut judge = Judge { reader: &sides.readers[0], client: &mut sides.clients[0], pair, expected };
+    let (constraints, lacking) = judge.judge()?;
+    let gaps = outcome.differences.iter().any(|d| d.table == pair.source);
+    let equal = found.rows == 0 && told.is_empty() && lacking.is_empty() && !gaps;
+    if !pair.accepts {
+        outcome.left += both.source.left.rows + both.source.left.values;
+    }
+    outcome.tables.push(Compared {
+        table: pair.source.clone(),
+        target: pair.target.clone(),
+        rows: source.rows,
+        target_rows: target.rows,
+        sum: format!("{:032x}", source.sum),
+        target_sum: format!("{:032x}", target.sum),
+        ranges: both.source.cells.len(),
+        ranges_differing: if pair.is_loose() { 0 } else { differing },
+        rows_differing: found.rows,
+        more: found.more,
+        second_way,
+        rejected: both.source.left.rows,
+        replaced: both.source.left.values,
+        constraints,
+        verdict: if equal { "equal" } else { "differs" }.into(),
+    });
+    outcome.differences.extend(found.differences.into_iter().chain(told).chain(lacking));
+    Ok(())
+}

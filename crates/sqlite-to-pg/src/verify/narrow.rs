@@ -1,0 +1,181 @@
+//! From a range that differs to the row, the column and both values.
+
+use super::compare::Both;
+use super::pair::Pair;
+use super::record::Difference;
+use super::scan::{self, Part, Piece, Sides};
+use super::shown::{self, Sides as Rows};
+use super::sums::{Cell, Ranges, hash, share};
+use super::wire::Wire;
+use crate::plan::Action;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use toban_core::Result;
+
+/// Rows of one table that are named at most.
+const NAMED: usize = 1000;
+
+/// Rows looked at in one round: about 100 bytes each.
+const ROUND: u64 = 200_000;
+
+/// What was found out about one table.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) differences: Vec<Difference>,
+    /// Rows that differ, as far as was looked.
+    pub(crate) rows: u64,
+    /// There may be more.
+    pub(crate) more: bool,
+}
+
+/// Key by key what both sides hold.
+type Tally = HashMap<u128, [Cell; 2]>;
+
+/// Names the rows of the ranges that differ.
+///
+/// # Errors
+/// Those of either side.
+pub(crate) fn narrow(sides: &mut Sides<'_>, pair: &Pair, both: &Both) -> Result<Found> {
+    let wanted: Vec<bool> = match pair.is_loose() {
+        true => vec![true; both.source.cells.len()],
+        false => both.differing(),
+    };
+    let weight =
+        |cells: &[Cell]| -> u64 { cells.iter().zip(&wanted).filter(|(_, w)| **w).map(|(c, _)| c.rows).sum() };
+    let rows = weight(&both.source.cells).max(weight(&both.target.cells));
+    let rounds = usize::try_from(rows / ROUND).unwrap_or(usize::MAX) + 1;
+    let look =
+        Look { pair, ranges: both.source.ranges, parts: parts(pair, both.source.ranges, &wanted), wanted };
+    let mut found = Found::default();
+    for round in 0..rounds {
+        let tally = look.tally(sides, (round, rounds))?;
+        let mut keys = look.differing(&tally);
+        found.rows += keys.len() as u64;
+        keys.truncate(NAMED.saturating_sub(found.differences.len()));
+        let named = look.fetch(sides, &keys, &tally)?;
+        found.differences.extend(shown::tell(pair, named));
+        if found.rows >= NAMED as u64 && round + 1 < rounds {
+            found.more = true;
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The parts of both sides that hold the wanted ranges: their own few, or all.
+fn parts(pair: &Pair, ranges: Ranges, wanted: &[bool]) -> Option<Vec<Part>> {
+    let Ranges::Numbers { first, shift, count } = ranges else { return None };
+    let start = |at: usize| i64::try_from(i128::from(first) + ((at as i128) << shift)).unwrap_or(i64::MAX);
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for at in (0..count).filter(|at| wanted[*at]) {
+        match runs.last_mut() {
+            Some((_, end)) if *end == at => *end = at + 1,
+            _ => runs.push((at, at + 1)),
+        }
+    }
+    let part = |(from, to): &(usize, usize)| {
+        let low = if *from == 0 { i64::MIN } else { start(*from) };
+        let high = if *to == count { i64::MAX } else { start(*to) - 1 };
+        Part::Numbers(low, high)
+    };
+    // Keys that are NULL in the target lie in no range of numbers.
+    let few = runs.len() <= 16 && !pair.is_loose() && !wanted.first().copied().unwrap_or(true);
+    few.then(|| runs.iter().map(part).collect())
+}
+
+struct Look<'a> {
+    pair: &'a Pair,
+    ranges: Ranges,
+    parts: Option<Vec<Part>>,
+    wanted: Vec<bool>,
+}
+
+impl Look<'_> {
+    fn pieces(&self) -> (Vec<Piece>, Vec<Piece>) {
+        let piece = |part: &Part| Piece { pair: 0, part: *part };
+        let (source, target) = match &self.parts {
+            Some(parts) => (parts.clone(), parts.clone()),
+            None => (scan::source_parts(self.pair), scan::target_parts(self.pair)),
+        };
+        (source.iter().map(piece).collect(), target.iter().map(piece).collect())
+    }
+
+    /// What tells this row from others, if its range is wanted.
+    fn name(&self, wire: Wire<'_>) -> Option<(u128, u128)> {
+        let whole = hash(wire.bytes);
+        self.wanted[self.ranges.of_row(wire, whole)].then(|| {
+            let key = if self.pair.key > 0 { hash(&wire.bytes[..wire.key]) } else { whole };
+            (key, whole)
+        })
+    }
+
+    fn tally(&self, sides: &mut Sides<'_>, (round, rounds): (usize, usize)) -> Result<Tally> {
+        let tally: Mutex<Tally> = Mutex::default();
+        let note = |side: usize, wire: Wire<'_>| {
+            let Some((key, whole)) = self.name(wire) else { return };
+            // Other bits than those that chose the range.
+            if share(key >> 64, rounds) == round {
+                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                tally.entry(key).or_default()[side].add(whole);
+            }
+        };
+        self.sweep(sides, false, &|side, wire, _| {
+            note(side, wire);
+            Ok(())
+        })?;
+        Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn differing(&self, tally: &Tally) -> Vec<u128> {
+        let judged = |[source, target]: &[Cell; 2]| match self.pair.action {
+            Action::Append | Action::Upsert => source.rows > 0,
+            Action::SkipExisting => source.rows > 0 && target.rows == 0,
+            Action::Refuse | Action::Truncate => true,
+        };
+        let differ = tally.iter().filter(|(_, sides)| sides[0] != sides[1] && judged(sides));
+        let mut keys: Vec<u128> = differ.map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    fn fetch(&self, sides: &mut Sides<'_>, keys: &[u128], tally: &Tally) -> Result<Vec<Rows>> {
+        let counts = |key: &u128| tally.get(key).map_or([0, 0], |cells| cells.map(|c| c.rows));
+        let rows: Mutex<HashMap<u128, Rows>> =
+            Mutex::new(keys.iter().map(|k| (*k, Rows::counted(counts(k)))).collect());
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.sweep(sides, true, &|side, wire, rest| {
+            let Some((key, _)) = self.name(wire) else { return Ok(()) };
+            let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(rows) = rows.get_mut(&key).filter(|rows| rows.wants(side)) {
+                rows.push(side, rest.shown(self.pair, wire)?);
+            }
+            Ok(())
+        })?;
+        let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(keys.iter().filter_map(|k| rows.remove(k)).collect())
+    }
+
+    fn sweep(
+        &self,
+        sides: &mut Sides<'_>,
+        shown: bool,
+        each: &(dyn Fn(usize, Wire<'_>, shown::Rest<'_>) -> Result<()> + Sync),
+    ) -> Result<()> {
+        let (source, target) = self.pieces();
+        scan::sweep(
+            sides,
+            (&source, &target),
+            &|reader, piece| {
+                let mut row =
+                    |wire: Wire<'_>, row: &rusqlite::Row<'_>| each(0, wire, shown::Rest::Source(row));
+                scan::source(reader, self.pair, (piece.part, shown), &mut row).map(drop)
+            },
+            &|client, piece| {
+                let mut row = |wire: Wire<'_>, rest: &[u8]| each(1, wire, shown::Rest::Target(rest));
+                scan::target(client, self.pair, (piece.part, shown), &mut row)
+            },
+        )
+    }
+}

@@ -1,0 +1,241 @@
+//! Keys, constraints, numbering and rows without parents: what a copy has beside its rows.
+
+use super::matching::{Expected, Reference};
+use super::pair::Pair;
+use super::record::{Difference, Kind};
+use super::source::explain;
+use super::target::{Column, rows};
+use postgres::Client;
+use rusqlite::Connection;
+use std::collections::BTreeSet;
+use toban_core::pg::{Ident, literal};
+use toban_core::{Context, Result};
+
+/// What a table of the target has.
+#[derive(Debug, Default)]
+struct Present {
+    /// Columns of each valid unique index of all rows, or those that its expressions use; whether it is the primary key.
+    uniques: Vec<(BTreeSet<String>, bool)>,
+    /// Columns, parent, the parent's columns, and whether it holds for old rows too.
+    references: Vec<(Reference, bool)>,
+}
+
+/// Both sides of one table, and a connection to each.
+pub(crate) struct Judge<'a> {
+    pub(crate) reader: &'a Connection,
+    pub(crate) client: &'a mut Client,
+    pub(crate) pair: &'a Pair,
+    pub(crate) expected: &'a Expected,
+}
+
+/// Unique indexes: their own columns, or, of expressions, those which they depend on.
+const UNIQUES: &str = "select i.indexrelid, i.indisprimary, a.attname \
+    from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum > 0 \
+    where i.indrelid = $OID and i.indisunique and i.indisvalid and i.indpred is null \
+    and (a.attnum = any (i.indkey) or exists (select from pg_catalog.pg_depend d \
+        where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = i.indexrelid \
+        and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = i.indrelid and d.refobjsubid = a.attnum)) \
+    order by 1";
+
+const REFERENCES: &str = "select c.oid, p.relname, c.convalidated, a.attname, b.attname \
+    from pg_catalog.pg_constraint c join pg_catalog.pg_class p on p.oid = c.confrelid \
+    cross join lateral unnest(c.conkey, c.confkey) with ordinality as k (own, other, n) \
+    join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.own \
+    join pg_catalog.pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.other \
+    where c.conrelid = $OID and c.contype = 'f' order by 1, k.n";
+
+impl Judge<'_> {
+    /// How many things were looked for, and what is wrong.
+    ///
+    /// # Errors
+    /// Those of either side.
+    pub(crate) fn judge(&mut self) -> Result<(u64, Vec<Difference>)> {
+        let present = self.present()?;
+        let mut told = Vec::from_iter(self.numbering()?);
+        let expected = self.expected;
+        let mut looked = u64::from(expected.identity.is_some());
+        if expected.foreign {
+            return Ok((looked, told));
+        }
+        let keys = std::iter::once(&expected.primary_key).chain(&expected.uniques);
+        for (i, key) in keys.enumerate().filter(|(_, key)| !key.is_empty()) {
+            looked += 1;
+            told.extend(self.unique(key, i == 0, &present)?);
+        }
+        for reference in &expected.foreign_keys {
+            looked += 1;
+            told.extend(self.reference(reference, &present)?);
+        }
+        looked += expected.not_null.len() as u64;
+        for column in &expected.nullable {
+            told.extend(self.not_null(column)?);
+        }
+        Ok((looked, told))
+    }
+
+    fn ask(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        rows(self.client, &sql.replace("$OID", &self.expected.oid.to_string()))
+    }
+
+    fn present(&mut self) -> Result<Present> {
+        let mut present = Present::default();
+        let mut last = None;
+        for row in self.ask(UNIQUES)? {
+            if last.as_ref() != Some(&row[0]) {
+                last = Some(row[0].clone());
+                present.uniques.push((BTreeSet::new(), row[1].as_deref() == Some("t")));
+            }
+            if let Some((columns, _)) = present.uniques.last_mut() {
+                columns.extend(row[2].clone());
+            }
+        }
+        last = None;
+        for row in self.ask(REFERENCES)? {
+            if last.as_ref() != Some(&row[0]) {
+                last = Some(row[0].clone());
+                let parent = row[1].clone().unwrap_or_default();
+                present
+                    .references
+                    .push((Reference { parent, ..Reference::default() }, row[2].as_deref() == Some("t")));
+            }
+            if let Some((reference, _)) = present.references.last_mut() {
+                reference.columns.extend(row[3].clone());
+                reference.parent_columns.extend(row[4].clone());
+            }
+        }
+        Ok(present)
+    }
+
+    fn lacks(&self, what: &str, columns: &[String]) -> Difference {
+        let name = format!("{what} ({})", columns.join(", "));
+        Difference::of_table(&self.pair.source, Kind::Constraint, &name, ("there", "not there"))
+    }
+
+    fn unique(&self, columns: &[String], primary: bool, present: &Present) -> Result<Option<Difference>> {
+        let wanted: BTreeSet<String> = columns.iter().cloned().collect();
+        let mut fitting = present.uniques.iter().filter(|(has, _)| *has == wanted);
+        if fitting.clone().any(|(_, is_primary)| *is_primary || !primary) {
+            return Ok(None);
+        }
+        // SQLite lets a primary key hold NULL; PostgreSQL does not, and a unique index is all that can be had.
+        let excused = primary && fitting.next().is_some() && self.holds_null(columns)?;
+        Ok((!excused).then(|| self.lacks(if primary { "primary key" } else { "unique" }, columns)))
+    }
+
+    fn holds_null(&self, columns: &[String]) -> Result<bool> {
+        let is_null = |target: &String| {
+            let own = self.pair.columns.iter().find(|c| c.target == *target);
+            own.map(|c| format!("{} is null", Ident::new(&c.source)))
+        };
+        let filter: Vec<String> = columns.iter().filter_map(is_null).collect();
+        let table = Ident::new(&self.pair.source);
+        let sql = format!("select exists (select 1 from {table} where {})", filter.join(" or "));
+        self.reader
+            .query_row(&sql, [], |r| r.get(0))
+            .map_err(|e| explain(e, || format!("read {}", self.pair.source)))
+    }
+
+    /// Rows that hold NULL all the same excuse its absence.
+    fn not_null(&self, column: &String) -> Result<Option<Difference>> {
+        let own = std::slice::from_ref(column);
+        Ok((!self.holds_null(own)?).then(|| self.lacks("not null", own)))
+    }
+
+    /// A foreign key that is not there, or the orphans that keep it from being valid.
+    fn reference(&mut self, wanted: &Reference, present: &Present) -> Result<Option<Difference>> {
+        let same = |has: &Reference| {
+            let pairs = |r: &Reference| -> BTreeSet<(String, String)> {
+                r.columns.iter().cloned().zip(r.parent_columns.iter().cloned()).collect()
+            };
+            has.parent == wanted.parent && pairs(has) == pairs(wanted)
+        };
+        match present.references.iter().find(|(has, _)| same(has)) {
+            Some((_, true)) => Ok(None),
+            Some((_, false)) => self.orphans(wanted),
+            None => Ok(Some(self.lacks(&format!("foreign key to {}", wanted.parent), &wanted.columns))),
+        }
+    }
+
+    /// The rows are equal by their sums; that as many of them are orphans is asked of both sides in their own words.
+    fn orphans(&mut self, key: &Reference) -> Result<Option<Difference>> {
+        let target = self.orphans_of_target(key)?;
+        let source = self.orphans_of_source(key)?;
+        let (ours, theirs) = (source.to_string(), target.to_string());
+        let name = format!("({})", key.columns.join(", "));
+        let told = Difference::of_table(&self.pair.source, Kind::Orphans, &name, (&ours, &theirs));
+        Ok((source != target).then_some(told))
+    }
+
+    fn orphans_of_target(&mut self, key: &Reference) -> Result<i64> {
+        let ident = |name: &String| Ident::new(name).to_string();
+        let columns = || key.columns.iter().zip(&key.parent_columns);
+        let join: Vec<String> = columns().map(|(c, p)| format!("c.{} = p.{}", ident(c), ident(p))).collect();
+        let whole: Vec<String> = key.columns.iter().map(|c| format!("c.{} is not null", ident(c))).collect();
+        let schema = Ident::new(&self.pair.schema);
+        let sql = format!(
+            "select count(*) from {schema}.{} c where {} and not exists (select from {schema}.{} p where {})",
+            Ident::new(&self.pair.target),
+            whole.join(" and "),
+            Ident::new(&key.parent),
+            join.join(" and ")
+        );
+        Ok(only(rows(self.client, &sql)?).and_then(|n| n.parse().ok()).unwrap_or(0))
+    }
+
+    /// `foreign_key_check` tells the number of the key, not its columns.
+    fn orphans_of_source(&self, key: &Reference) -> Result<i64> {
+        let own = |target: &String| {
+            self.pair.columns.iter().find(|c| c.target == *target).map(|c| c.source.clone())
+        };
+        let first = key.columns.first().and_then(own).unwrap_or_default();
+        let sql = "select count(*) from pragma_foreign_key_check(?1) f where f.fkid in \
+                   (select id from pragma_foreign_key_list(?1) where seq = 0 and lower(\"from\") = lower(?2))";
+        self.reader
+            .query_row(sql, [&self.pair.source, &first], |r| r.get(0))
+            .map_err(|e| explain(e, || format!("look for orphans of {}", self.pair.source)))
+    }
+
+    /// The next number must be greater than any that was given.
+    fn numbering(&mut self) -> Result<Option<Difference>> {
+        let Some(column) = &self.expected.identity else { return Ok(None) };
+        let told = |what: &str, target: &str| {
+            Some(Difference::of_table(&self.pair.source, Kind::Identity, &column.name, (what, target)))
+        };
+        if !column.has_default && !self.expected.foreign {
+            return Ok(told("numbers its rows", "does not"));
+        }
+        let (Some(next), used) = (next(self.client, column)?, self.used()?) else { return Ok(None) };
+        Ok(match used {
+            Some(used) if next <= used => told(&format!("gave {used} last"), &format!("gives {next} next")),
+            _ => None,
+        })
+    }
+
+    fn used(&self) -> Result<Option<i64>> {
+        let last = self.pair.bounds.map(|(_, last)| last).filter(|_| self.pair.numbered);
+        Ok(last.max(self.expected.used))
+    }
+}
+
+/// What the column's sequence gives next; None when there is none, or the role may not look.
+fn next(client: &mut Client, column: &Column) -> Result<Option<i64>> {
+    let Some(sequence) = &column.sequence else { return Ok(None) };
+    let name = literal(sequence);
+    let may = rows(client, &format!("select pg_catalog.has_sequence_privilege({name}, 'select')"))?;
+    if only(may).as_deref() != Some("t") {
+        log::info!("the role may not read the sequence {sequence}: what it gives next is not judged");
+        return Ok(None);
+    }
+    // An exhausted one gives nothing, as SQLite's does.
+    let sql = format!(
+        "select case when not is_called then last_value when last_value < 9223372036854775807 then last_value + 1 end \
+         from {sequence}"
+    );
+    let row = client.query_one(&sql, &[]).doing(|| format!("read {sequence}"))?;
+    row.try_get(0).doing(|| format!("read {sequence}"))
+}
+
+/// The only cell of an answer.
+fn only(rows: Vec<Vec<Option<String>>>) -> Option<String> {
+    rows.into_iter().flatten().next().flatten()
+}

@@ -1,0 +1,319 @@
+//! A second opinion on one row of a hundred: SQLite's own `quote()` against the text that PostgreSQL prints. It shares
+//! no code with the sums, so that one mistake cannot hide in both.
+
+use super::form::{Form, short};
+use super::pair::{Column, Pair, Rule};
+use super::record::{Difference, Kind};
+use super::source::explain;
+use super::target;
+use crate::plan::Policy;
+use postgres::Client;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use serde_json::Value as Json;
+use std::collections::HashMap;
+use toban_core::Result;
+use toban_core::pg::{Ident, literal};
+
+/// Stretches of neighbours that are looked at in one table, and rows in each at most.
+const STRETCHES: i64 = 8;
+const MOST: u64 = 5000;
+
+/// Text of one stretch, about.
+const BYTES: usize = 4 << 20;
+
+/// A row as text.
+type Texts = Vec<Option<String>>;
+
+/// Compares a sample of `rows` rows; says how many, and what differs. Only rows with a key can be found again.
+///
+/// # Errors
+/// Those of either side.
+pub(crate) fn opinion(
+    reader: &Connection,
+    client: &mut Client,
+    pair: &Pair,
+    rows: u64,
+) -> Result<(u64, Vec<Difference>)> {
+    let simple = |c: &Column| c.form.is_integer() || matches!(c.form, Form::Text | Form::Uuid);
+    if pair.key == 0 || !pair.columns[..pair.key].iter().all(simple) || pair.is_loose() {
+        return Ok((0, Vec::new()));
+    }
+    let (mut seen, mut told) = (0, Vec::new());
+    let size = (rows / 100 / STRETCHES.unsigned_abs()).clamp(10, MOST);
+    for start in starts(pair) {
+        let sample = sample(reader, pair, start, size)?;
+        // Where there is no index every search reads the whole table: a stretch, or many keys, at a time.
+        let at_once = if pair.numbered { sample.len().max(1) } else { 500 };
+        for some in sample.chunks(at_once) {
+            seen += some.len() as u64;
+            told.extend(compare(pair, some, &found(client, pair, some)?));
+        }
+    }
+    Ok((seen, told))
+}
+
+/// Where the stretches begin: rowids, or one beginning without.
+fn starts(pair: &Pair) -> Vec<Option<i64>> {
+    let Some((first, last)) = pair.bounds else { return vec![None] };
+    let step = (i128::from(last) - i128::from(first)) / i128::from(STRETCHES);
+    let start = |n: i64| i64::try_from(i128::from(first) + step * i128::from(n)).ok();
+    let mut starts: Vec<Option<i64>> = (0..STRETCHES).map(start).collect();
+    starts.dedup();
+    starts
+}
+
+fn sample(reader: &Connection, pair: &Pair, start: Option<i64>, size: u64) -> Result<Vec<Texts>> {
+    let quote = |c: &Column| {
+        let name = Ident::new(&c.source);
+        // A NUL would end what quote() gives, SQLite's JSON may be binary, and what is long takes memory twice.
+        let odd = match c.form {
+            Form::Json | Form::Jsonb => format!("typeof({name}) = 'blob'"),
+            _ => format!("typeof({name}) = 'text' and instr(cast({name} as blob), x'00')"),
+        };
+        format!("case when {odd} or octet_length({name}) > 1000000 then 'X' else quote({name}) end")
+    };
+    let columns: Vec<String> = pair.columns.iter().map(quote).collect();
+    let rowid = pair.rowid.as_deref().unwrap_or("");
+    let from = start.map(|n| format!("where {rowid} >= {n} order by {rowid}")).unwrap_or_default();
+    let sql = format!("select {} from {} {from} limit {size}", columns.join(", "), Ident::new(&pair.source));
+    let read = || -> rusqlite::Result<Vec<Texts>> {
+        let mut statement = reader.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        let lossy = |v: ValueRef<'_>| v.as_bytes().ok().map(|t| String::from_utf8_lossy(t).into_owned());
+        let (mut sample, mut room) = (Vec::new(), BYTES);
+        while let Some(row) = rows.next()?.filter(|_| room > 0) {
+            let texts: Texts = (0..pair.columns.len())
+                .map(|i| row.get_ref(i).map(lossy))
+                .collect::<rusqlite::Result<_>>()?;
+            room = room.saturating_sub(texts.iter().flatten().map(String::len).sum());
+            sample.push(texts);
+        }
+        Ok(sample)
+    };
+    read().map_err(|e| explain(e, || format!("read {} as text", pair.source)))
+}
+
+/// The target's rows with these keys.
+fn found(client: &mut Client, pair: &Pair, sample: &[Texts]) -> Result<HashMap<Texts, Texts>> {
+    let name = |c: &Column| Ident::new(&c.target).to_string();
+    let keys: Vec<String> = pair.columns[..pair.key].iter().map(name).collect();
+    let wanted: Vec<String> = sample.iter().filter_map(|row| tuple(&row[..pair.key])).collect();
+    let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(HashMap::new()) };
+    let filter = match pair.numbered {
+        true => format!("{} between {first} and {last} limit {}", keys[0], sample.len() * 2),
+        false => format!("({}) in ({})", keys.join(", "), wanted.join(", ")),
+    };
+    let columns: Vec<String> = pair.columns.iter().map(|c| short(c.form, &name(c))).collect();
+    let (schema, table) = (Ident::new(&pair.schema), Ident::new(&pair.target));
+    let sql = format!("select {} from {schema}.{table} where {filter}", columns.join(", "));
+    let rows = target::rows(client, &sql)?;
+    Ok(rows.into_iter().map(|row| (row[..pair.key].to_vec(), row)).collect())
+}
+
+fn tuple(keys: &[Option<String>]) -> Option<String> {
+    let parts = keys.iter().map(|k| unquoted(k.as_deref()?).map(|t| literal(&t)));
+    Some(format!("({})", parts.collect::<Option<Vec<_>>>()?.join(", ")))
+}
+
+/// What `quote()` wrote, without its quotes; None for NULL, blobs, and what was left out.
+fn unquoted(text: &str) -> Option<String> {
+    match text.as_bytes() {
+        [b'\'', .., b'\''] => Some(text[1..text.len() - 1].replace("''", "'")),
+        [b'X', ..] | b"NULL" => None,
+        _ => Some(text.into()),
+    }
+}
+
+fn compare(pair: &Pair, sample: &[Texts], found: &HashMap<Texts, Texts>) -> Vec<Difference> {
+    let mut told = Vec::new();
+    for row in sample {
+        let Some(key) = row[..pair.key]
+            .iter()
+            .map(|k| k.as_deref().and_then(unquoted).map(Some))
+            .collect::<Option<Texts>>()
+        else {
+            continue;
+        };
+        // A row that is not there is the sums' affair: they have said so.
+        let Some(other) = found.get(&key) else { continue };
+        for (i, column) in pair.columns.iter().enumerate() {
+            let quoted = row[i].as_deref().unwrap_or("NULL");
+            if agree(column, quoted, other[i].as_deref()) == Some(false) {
+                told.push(difference(pair, &key, (column, quoted, other[i].as_deref())));
+            }
+        }
+    }
+    told
+}
+
+fn difference(
+    pair: &Pair,
+    key: &Texts,
+    (column, source, target): (&Column, &str, Option<&str>),
+) -> Difference {
+    let keys =
+        pair.columns.iter().zip(key).map(|(c, k)| format!("{}={}", c.source, k.as_deref().unwrap_or("NULL")));
+    Difference {
+        table: pair.source.clone(),
+        row: keys.collect::<Vec<_>>().join(" "),
+        kind: Kind::SecondWay,
+        column: column.source.clone(),
+        source: source.into(),
+        target: target.unwrap_or("NULL").into(),
+    }
+}
+
+/// Whether both texts say the same; None when they cannot be judged this way.
+fn agree(column: &Column, quoted: &str, printed: Option<&str>) -> Option<bool> {
+    let Some(printed) = printed else { return (column.policy == Policy::Stop).then_some(quoted == "NULL") };
+    if quoted == "NULL" {
+        return Some(false);
+    }
+    // What does not fit was replaced as the plan says; the sums know how.
+    let judged = if column.policy == Policy::Stop { Some(false) } else { None };
+    if quoted.starts_with('X') {
+        return blob(column, quoted, printed);
+    }
+    let text = unquoted(quoted)?;
+    let same = match column.form {
+        Form::Int2 | Form::Int4 | Form::Int8 => text == printed || number(&text)? == number(printed)?,
+        Form::Float4 | Form::Float8 => number(&text)? == number(printed)?,
+        Form::Numeric => decimal(&text)? == decimal(printed)?,
+        Form::Bool => word(&text)? == (printed == "t"),
+        Form::Text if quoted.starts_with('\'') => text == printed,
+        Form::Timestamp | Form::TimestampTz if quoted.starts_with('\'') => moment(&text)? == moment(printed)?,
+        Form::Date if quoted.starts_with('\'') => text.starts_with(printed),
+        Form::Uuid => hexadecimal(&text) == hexadecimal(printed),
+        Form::Json | Form::Jsonb if column.rule == Rule::Auto => same_json(&json(&text)?, &json(printed)?),
+        _ => return None,
+    };
+    if same { Some(true) } else { judged }
+}
+
+fn blob(column: &Column, quoted: &str, printed: &str) -> Option<bool> {
+    let bytes = quoted.strip_prefix("X'")?.strip_suffix('\'')?;
+    match column.form {
+        Form::Bytes => Some(printed.strip_prefix(r"\x")?.eq_ignore_ascii_case(bytes)),
+        _ => None,
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    match text.trim() {
+        // SQLite quotes infinities as numbers that are too large.
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        other => other.parse().ok(),
+    }
+}
+
+/// Digits without the zeros at the end; with an exponent, nothing that can be compared as text.
+fn decimal(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.contains(['e', 'E', 'n']) {
+        return None;
+    }
+    let plain = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+    Some(if plain == "-0" { "0".into() } else { plain.into() })
+}
+
+fn word(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" | "y" | "yes" | "on" => Some(true),
+        "0" | "f" | "false" | "n" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+/// Any spelling of a moment; what has no zone is UTC. The calendar is jiff's, not the one of the sums.
+fn moment(text: &str) -> Option<jiff::Timestamp> {
+    let text = text.trim().replace(" +", "+").replace(" -", "-").replace(" Z", "Z");
+    let zoned = text.get(10..).is_some_and(|clock| clock.contains(['+', '-', 'Z', 'z']));
+    if zoned {
+        return text
+            .parse()
+            .ok()
+            .or_else(|| jiff::fmt::temporal::DateTimeParser::new().parse_timestamp(&text).ok());
+    }
+    let civil: jiff::civil::DateTime = text.parse().ok()?;
+    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
+}
+
+fn hexadecimal(text: &str) -> String {
+    text.chars().filter(char::is_ascii_hexdigit).flat_map(char::to_lowercase).collect()
+}
+
+/// 1.0 and 1 are one number, as jsonb has it.
+fn same_json(a: &Json, b: &Json) -> bool {
+    match (a, b) {
+        (Json::Number(a), Json::Number(b)) => a.as_f64() == b.as_f64(),
+        (Json::Array(a), Json::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_json(a, b))
+        }
+        (Json::Object(a), Json::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|other| same_json(v, other)))
+        }
+        _ => a == b,
+    }
+}
+
+fn json(text: &str) -> Option<Json> {
+    serde_json::from_str(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pair::Bounds;
+    use super::*;
+    use crate::plan::Conversion;
+
+    fn judge(form: Form, quoted: &str, printed: Option<&str>) -> Option<bool> {
+        let column = Column {
+            source: "c".into(),
+            target: "c".into(),
+            form,
+            rule: if form == Form::Date { Rule::Plan(Conversion::Date) } else { Rule::Auto },
+            policy: Policy::Stop,
+            bounds: Bounds::default(),
+        };
+        agree(&column, quoted, printed)
+    }
+
+    #[test]
+    fn both_texts_say_the_same() {
+        for (form, quoted, printed) in [
+            (Form::Int8, "12", "12"),
+            (Form::Float8, "0.1", "0.1"),
+            (Form::Float8, "1.0e+300", "1e+300"),
+            (Form::Numeric, "12.5", "12.50"),
+            (Form::Bool, "'TRUE'", "t"),
+            (Form::Text, "'it''s'", "it's"),
+            (Form::Bytes, "X'00FF'", r"\x00ff"),
+            (Form::TimestampTz, "'2024-03-05 10:11:12.345 +00:00'", "2024-03-05 10:11:12.345+00"),
+            (Form::TimestampTz, "'2024-03-05T10:11:12Z'", "2024-03-05 10:11:12+00"),
+            (Form::Timestamp, "'2024-03-05'", "2024-03-05 00:00:00"),
+            (Form::Date, "'2024-03-05'", "2024-03-05"),
+            (Form::Jsonb, r#"'{"b":1,"a":[2]}'"#, r#"{"a": [2], "b": 1}"#),
+        ] {
+            assert_eq!(judge(form, quoted, Some(printed)), Some(true), "{quoted}");
+        }
+        assert_eq!(judge(Form::Text, "NULL", None), Some(true));
+    }
+
+    #[test]
+    fn they_do_not() {
+        for (form, quoted, printed) in [
+            (Form::Int8, "12", Some("13")),
+            (Form::Float8, "0.1", Some("0.10000000000000002")),
+            (Form::Numeric, "100.005", Some("100.01")),
+            (Form::Text, "''", None),
+            (Form::Text, "NULL", Some("")),
+            (Form::Text, "'a'", Some("a ")),
+            (Form::Bytes, "X'00'", Some(r"\x01")),
+            (Form::TimestampTz, "'2024-03-05T10:11:12Z'", Some("2024-03-05 10:11:12.000001+00")),
+        ] {
+            assert_eq!(judge(form, quoted, printed), Some(false), "{quoted}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The SQLite side: its connections, and what its schema says of the tables.
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::path::Path;
+use toban_core::pg::Ident;
+use toban_core::{Context, Error, Kind, Result};
+
+/// A table of the source.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<String>,
+    /// NOT NULL is declared of these.
+    pub(crate) not_null: Vec<String>,
+    /// The primary key, in its order.
+    pub(crate) key: Vec<String>,
+    /// How the rowid is called; none in a table WITHOUT ROWID.
+    pub(crate) rowid: Option<String>,
+    /// The primary key is the rowid.
+    pub(crate) numbered: bool,
+    /// UNIQUE constraints and indexes over plain columns, of all rows.
+    pub(crate) uniques: Vec<Vec<String>>,
+    pub(crate) foreign_keys: Vec<ForeignKey>,
+    /// `sqlite_sequence.seq`.
+    pub(crate) sequence: Option<i64>,
+}
+
+/// A foreign key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ForeignKey {
+    pub(crate) columns: Vec<String>,
+    pub(crate) parent: String,
+    pub(crate) parent_columns: Vec<String>,
+}
+
+/// What the file holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Schema {
+    pub(crate) tables: Vec<Table>,
+    /// Tables that hold no rows of their own, and what they are.
+    pub(crate) others: Vec<(String, String)>,
+}
+
+/// Opens `count` connections, all in read transactions that see one moment of the file. Nothing is written, not even
+/// a lock: when somebody committed in between, which `data_version` tells, it is tried again.
+///
+/// # Errors
+/// Failed: no file, no SQLite database, or one that is encrypted. Corrupt: damaged. Retry: others write without pause.
+pub(crate) fn open(path: &Path, count: usize) -> Result<Vec<Connection>> {
+    let watch = connect(path)?;
+    for _ in 0..1000 {
+        let before = version(&watch, path)?;
+        let readers = (0..count).map(|_| begun(path)).collect::<Result<Vec<_>>>()?;
+        if version(&watch, path)? == before {
+            return Ok(readers);
+        }
+    }
+    Err(Error::retry(format!("{} is written to without pause", path.display())))
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let doing = || format!("open {}", path.display());
+    std::fs::metadata(path).doing(doing)?;
+    let connection = Connection::open_with_flags(path, flags).doing(doing)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).doing(doing)?;
+    connection.execute_batch("pragma query_only = on; pragma cell_size_check = on").doing(doing)?;
+    Ok(connection)
+}
+
+fn begun(path: &Path) -> Result<Connection> {
+    let connection = connect(path)?;
+    let doing = || format!("open {}", path.display());
+    connection.execute_batch("begin").map_err(|e| explain(e, doing))?;
+    let read = || connection.execute_batch("select count(*) from sqlite_schema");
+    // An entry that does not parse (a view of an older program) must not hide the tables.
+    if read().is_err() {
+        connection.execute_batch("pragma writable_schema = on").map_err(|e| explain(e, doing))?;
+        read().map_err(|e| explain(e, doing))?;
+    }
+    Ok(connection)
+}
+
+fn version(watch: &Connection, path: &Path) -> Result<i64> {
+    watch
+        .query_row("pragma data_version", [], |r| r.get(0))
+        .map_err(|e| explain(e, || format!("open {}", path.display())))
+}
+
+/// SQLite's error with the kind and the cure it deserves.
+pub(crate) fn explain(e: rusqlite::Error, doing: impl FnOnce() -> String) -> Error {
+    let code = e.sqlite_error_code();
+    let error = Err::<(), _>(e).doing(doing).expect_err("it is an error");
+    match code {
+        Some(ErrorCode::DatabaseCorrupt) => error.kind_as(Kind::Corrupt),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => error.kind_as(Kind::Retry),
+        Some(ErrorCode::NotADatabase) => error.hint("it is no SQLite database, or it is encrypted"),
+        _ => error,
+    }
+}
+
+/// Reads the schema.
+///
+/// # Errors
+/// SQLite's.
+pub(crate) fn schema(connection: &Connection) -> Result<Schema> {
+    read(connection).map_err(|e| explain(e, || "read the SQLite schema".into()))
+}
+
+type Sql<T> = rusqlite::Result<T>;
+
+fn read(connection: &Connection) -> Sql<Schema> {
+    let sql = "select name, type, wr from pragma_table_list where schema = 'main' order by name";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+    let mut schema = Schema::default();
+    for row in rows {
+        let (name, kind, without_rowid): (String, String, bool) = row?;
+        match kind.as_str() {
+            // SQLite's own tables: sqlite_schema, sqlite_sequence, sqlite_stat1 …
+            _ if name.starts_with("sqlite_") => {}
+            "table" => schema.tables.push(table(connection, name, without_rowid)?),
+            _ => schema.others.push((name, kind)),
+        }
+    }
+    Ok(schema)
+}
+
+fn table(connection: &Connection, name: String, without_rowid: bool) -> Sql<Table> {
+    let mut table = Table { name, ..Table::default() };
+    let sql = "select name, \"notnull\", pk, type, hidden from pragma_table_xinfo(?) order by cid";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([&table.name])?;
+    let (mut key, mut integer) = (Vec::new(), false);
+    while let Some(row) = rows.next()? {
+        let (name, not_null, pk): (String, bool, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if pk > 0 {
+            integer = row.get::<_, String>(3)?.eq_ignore_ascii_case("integer");
+            key.push((pk, name.clone()));
+        }
+        if not_null {
+            table.not_null.push(name.clone());
+        }
+        table.columns.push(name);
+    }
+    key.sort();
+    table.key = key.into_iter().map(|(_, name)| name).collect();
+    table.rowid = free_alias(&table.columns).filter(|_| !without_rowid);
+    let own_index = indexes(connection, &mut table)?;
+    table.numbered = table.key.len() == 1 && integer && !own_index && !without_rowid;
+    table.foreign_keys = foreign_keys(connection, &table.name)?;
+    table.sequence = sequence(connection, &table.name)?;
+    Ok(table)
+}
+
+/// The name of the rowid that no column takes.
+fn free_alias(columns: &[String]) -> Option<String> {
+    let taken = |alias: &str| columns.iter().any(|c| c.eq_ignore_ascii_case(alias));
+    ["rowid", "_rowid_", "oid"].into_iter().find(|a| !taken(a)).map(String::from)
+}
+
+/// Notes the unique ones, and says whether the primary key has an index of its own (then it is not the rowid).
+fn indexes(connection: &Connection, table: &mut Table) -> Sql<bool> {
+    let sql = "select name, origin, \"unique\", partial from pragma_index_list(?)";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([&table.name])?;
+    let mut own = false;
+    while let Some(row) = rows.next()? {
+        let (name, origin): (String, String) = (row.get(0)?, row.get(1)?);
+        own |= origin == "pk";
+        let whole: bool = row.get::<_, bool>(2)? && !row.get::<_, bool>(3)?;
+        let parts = strings(connection, "select name from pragma_index_info(?) order by seqno", &name)?;
+        if let Some(columns) = parts.into_iter().collect::<Option<Vec<String>>>()
+            && whole
+            && origin != "pk"
+        {
+            table.uniques.push(columns);
+        }
+    }
+    Ok(own)
+}
+
+fn strings(connection: &Connection, sql: &str, of: &str) -> Sql<Vec<Option<String>>> {
+    connection.prepare(sql)?.query_map([of], |r| r.get(0))?.collect()
+}
+
+fn foreign_keys(connection: &Connection, table: &str) -> Sql<Vec<ForeignKey>> {
+    let sql = "select id, \"table\", \"from\", \"to\" from pragma_foreign_key_list(?) order by id, seq";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([table])?;
+    let mut found: Vec<(i64, ForeignKey)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (id, parent, from, to): (i64, String, String, Option<String>) =
+            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        if found.last().is_none_or(|(last, _)| *last != id) {
+            found.push((id, ForeignKey { columns: vec![], parent, parent_columns: vec![] }));
+        }
+        if let Some((_, key)) = found.last_mut() {
+            key.columns.push(from);
+            key.parent_columns.extend(to);
+        }
+    }
+    Ok(found.into_iter().map(|(_, key)| key).collect())
+}
+
+fn sequence(connection: &Connection, table: &str) -> Sql<Option<i64>> {
+    let there = "select count(*) from sqlite_schema where name = 'sqlite_sequence'";
+    if connection.query_row(there, [], |r| r.get::<_, i64>(0))? == 0 {
+        return Ok(None);
+    }
+    connection.query_row("select max(seq) from sqlite_sequence where name = ?", [table], |r| r.get(0))
+}
+
+/// The least and the greatest rowid.
+///
+/// # Errors
+/// SQLite's.
+pub(crate) fn bounds(connection: &Connection, table: &str, rowid: &str) -> Result<Option<(i64, i64)>> {
+    let name = Ident::new(table);
+    // One aggregate in each: only then SQLite looks at one end of the tree.
+    let sql = format!(
+        "select (select min({rowid}) from {name} not indexed), (select max({rowid}) from {name} not indexed)"
+    );
+    let read = |r: &rusqlite::Row<'_>| Ok((r.get::<_, Option<i64>>(0)?, r.get::<_, Option<i64>>(1)?));
+    let (first, last) =
+        connection.query_row(&sql, [], read).map_err(|e| explain(e, || format!("read {table}")))?;
+    Ok(first.zip(last))
+}

@@ -1,0 +1,142 @@
+//! The PostgreSQL side: its connections, and what its catalogue says of the tables.
+
+use super::form::Form;
+use super::pair::Bounds;
+use postgres::{Client, SimpleQueryMessage};
+use std::collections::BTreeMap;
+use toban_core::pg::{ConnInfo, literal};
+use toban_core::{Context, Error, Result};
+
+/// A table of the target.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub(crate) oid: u32,
+    pub(crate) name: String,
+    /// Pages; none when it is not one heap whose parts can be asked for.
+    pub(crate) blocks: Option<u32>,
+    pub(crate) columns: Vec<Column>,
+}
+
+/// A column of the target.
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) form: Form,
+    pub(crate) bounds: Bounds,
+    /// The sequence that numbers it: quoted, with its schema.
+    pub(crate) sequence: Option<String>,
+    /// PostgreSQL makes a value when none is given.
+    pub(crate) has_default: bool,
+}
+
+/// What every session sets, so that neither the server's nor the role's configuration changes an answer. With
+/// row_security off a policy that would hide rows is an error.
+const SETTINGS: &str = "set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; \
+    set local intervalstyle = 'postgres'; set local extra_float_digits = 1; set local bytea_output = 'hex'; \
+    set local row_security = off; set local statement_timeout = 0; set local jit = off; \
+    set local idle_in_transaction_session_timeout = 0; set local max_parallel_workers_per_gather = 0";
+
+/// Opens up to `count` sessions whose read-only transactions see one moment of the database. A server that cannot
+/// export its snapshot gets one.
+///
+/// # Errors
+/// Those of [`ConnInfo::connect`].
+pub(crate) fn open(to: &ConnInfo, count: usize) -> Result<Vec<Client>> {
+    let (mut first, here) = to.connect_here()?;
+    begin(&mut first, None)?;
+    let mut clients = Vec::new();
+    if count > 1
+        && let Some(snapshot) = exported(&mut first)?
+    {
+        for _ in 1..count {
+            let mut client = here.connect()?;
+            begin(&mut client, Some(&snapshot))?;
+            clients.push(client);
+        }
+    }
+    clients.insert(0, first);
+    Ok(clients)
+}
+
+fn begin(client: &mut Client, snapshot: Option<&str>) -> Result<()> {
+    let import = snapshot.map(|s| format!("set transaction snapshot {}; ", literal(s))).unwrap_or_default();
+    let sql = format!("begin isolation level repeatable read, read only; {import}{SETTINGS}");
+    client.batch_execute(&sql).doing(|| "begin a read-only transaction".into())
+}
+
+/// The snapshot's name; None where there is no exporting (a server in recovery).
+fn exported(client: &mut Client) -> Result<Option<String>> {
+    let doing = || "export the snapshot".to_string();
+    client.batch_execute("savepoint export").doing(doing)?;
+    match client.query_one("select pg_catalog.pg_export_snapshot()", &[]) {
+        Ok(row) => row.try_get(0).map(Some).doing(doing),
+        Err(e) if e.is_closed() => Err(e).doing(doing),
+        Err(_) => client.batch_execute("rollback to savepoint export").doing(doing).map(|()| None),
+    }
+}
+
+/// All rows of a query as text, by the simple protocol.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+    let messages = client.simple_query(sql).doing(|| "ask the target".into())?;
+    let row = |m: SimpleQueryMessage| match m {
+        SimpleQueryMessage::Row(r) => Some((0..r.len()).map(|i| r.get(i).map(String::from)).collect()),
+        _ => None,
+    };
+    Ok(messages.into_iter().filter_map(row).collect())
+}
+
+const TABLES: &str = "select c.oid, c.relname, \
+    case when c.relkind in ('r', 'm') and not c.relhassubclass \
+         then pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::bigint end \
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+    where n.nspname = $SCHEMA and c.relkind in ('r', 'p', 'm') and not c.relispartition order by 2";
+
+/// The end of a chain of domains is the type whose values COPY sends.
+const COLUMNS: &str = "with recursive base (oid, root) as (\
+        select oid, oid from pg_catalog.pg_type where typtype <> 'd' \
+        union all select t.oid, b.root from pg_catalog.pg_type t join base b on t.typbasetype = b.oid and t.typtype = 'd') \
+    select a.attrelid, a.attname, t.oid, t.typname, t.typtype, a.attnotnull, \
+        pg_catalog.pg_get_serial_sequence(pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname), a.atthasdef, a.atttypmod \
+    from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+    join base b on b.oid = a.atttypid join pg_catalog.pg_type t on t.oid = b.root \
+    where n.nspname = $SCHEMA and a.attnum > 0 and not a.attisdropped order by a.attrelid, a.attnum";
+
+/// The tables of a schema. An empty list: there is no such schema, or it is empty.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn tables(client: &mut Client, schema: &str) -> Result<Vec<Table>> {
+    let own = |sql: &str| sql.replace("$SCHEMA", &literal(schema));
+    let mut columns: BTreeMap<u32, Vec<Column>> = BTreeMap::new();
+    for row in rows(client, &own(COLUMNS))? {
+        let (table, column) = column(&row).ok_or_else(odd)?;
+        columns.entry(table).or_default().push(column);
+    }
+    let table = |row: Vec<Option<String>>| {
+        let oid = number(row.first())?;
+        let columns = columns.remove(&oid).unwrap_or_default();
+        Some(Table { oid, name: row.get(1)?.clone()?, blocks: number(row.get(2)), columns })
+    };
+    rows(client, &own(TABLES))?.into_iter().map(table).collect::<Option<_>>().ok_or_else(odd)
+}
+
+fn column(row: &[Option<String>]) -> Option<(u32, Column)> {
+    let text = |i: usize| row.get(i)?.clone();
+    let form = Form::of(number(row.get(2))?, &text(3)?, &text(4)?);
+    let (not_null, sequence) = (text(5)? == "t", text(6));
+    let bounds = Bounds::of(form, text(8)?.parse().ok()?, not_null);
+    let has_default = text(7)? == "t" || sequence.is_some();
+    Some((number(row.first())?, Column { name: text(1)?, form, bounds, sequence, has_default }))
+}
+
+fn number(cell: Option<&Option<String>>) -> Option<u32> {
+    cell?.as_ref()?.parse().ok()
+}
+
+fn odd() -> Error {
+    Error::failed("the catalogue gave an answer of another shape")
+}

@@ -1,0 +1,88 @@
+//! The verb `plan`, and runs by an edited plan.
+
+use crate::world::{World, bytes};
+
+const SOURCE: &str = "create table users (id integer primary key autoincrement, is_active boolean, created_at datetime, note text);
+    insert into users values (1, 1, 1704164645000, 'x'), (2, 'true', 1704164646000, 'y');";
+
+#[test]
+fn the_plan_says_why_and_names_the_rows() {
+    let world = World::of(SOURCE);
+    let before = bytes(&world.file());
+    let records = world.tool(&["plan", "app.db", "--json", "-o", "p.toml"]).ended(0);
+    let of = |name: &str| {
+        records.iter().find(|r| r["name"] == name && r["kind"] == "column").expect(name).to_string()
+    };
+    assert!(
+        of("users.is_active").contains("bool-words")
+            && of("users.is_active").contains("\"becomes\":\"text\""),
+        "{}",
+        of("users.is_active")
+    );
+    assert!(of("users.created_at").contains("epoch-ms"), "{}", of("users.created_at"));
+    assert!(
+        records
+            .iter()
+            .any(|r| r["kind"] == "odd values" && r["why"].as_str().is_some_and(|w| w.ends_with("2"))),
+        "{records:?}"
+    );
+    assert!(records.last().is_some_and(|r| r["why"].as_str().is_some_and(|w| w.contains("2 rows"))));
+    assert!(before == bytes(&world.file()));
+    let plan = std::fs::read_to_string(world.path("p.toml")).expect("the plan");
+    assert!(plan.contains("conversion = \"epoch-ms\""), "{plan}");
+    world.run(&["--plan", "p.toml"]).ended(0);
+    world.gives(&[(
+        "select pg_typeof(is_active), pg_typeof(created_at) from users limit 1",
+        "text|timestamp with time zone",
+    )]);
+}
+
+#[test]
+fn an_edited_plan_decides() {
+    let world = World::of(SOURCE);
+    assert_eq!(world.tool(&["plan", "app.db", "-o", "p.toml"]).status, Some(0));
+    let plan = std::fs::read_to_string(world.path("p.toml")).expect("the plan");
+    let plan = plan.replacen(
+        "type = \"text\"\nconversion = \"text\"",
+        "type = \"boolean\"\nconversion = \"bool-words\"",
+        1,
+    );
+    std::fs::write(world.path("p.toml"), plan.replace("target = \"users\"", "target = \"people\""))
+        .expect("edit");
+    world.run(&["--plan", "p.toml"]).ended(0);
+    world.gives(&[("select string_agg(is_active::text, ',') from people", "true,true")]);
+    world.tool(&["run", "app.db", "--plan", "app.db"]).refused(2, "read the plan");
+}
+
+#[test]
+fn a_rehearsal_leaves_nothing_and_says_how_long_it_took() {
+    let world = World::of(SOURCE);
+    let records = world.run(&["--rehearse"]).ended(0);
+    world.untouched();
+    let total = records.last().expect("a total");
+    assert!(total["seconds"].as_f64().is_some_and(|s| s > 0.0) && total["fate"] == "rehearsed", "{total}");
+    assert!(total["why"].as_str().is_some_and(|w| w.contains("2 rows compared, no difference")), "{total}");
+}
+
+#[test]
+fn pgloaders_positional_arguments_work() {
+    let world = World::of(SOURCE);
+    let done = world.tool(&["run", "app.db", &world.pg.url(), "--json"]);
+    done.ended(0);
+    world.gives(&[("select count(*) from users", "2")]);
+}
+
+#[test]
+fn names_that_would_collide_are_refused() {
+    let world = World::of("create table t (userId int, user_id int);");
+    world.run(&["--snake-case"]).refused(2, "would both be called user_id");
+    world.untouched();
+}
+
+#[test]
+fn epochs_that_may_be_two_things_stay_numbers() {
+    let world = World::of("create table t (a datetime); insert into t values (700000000);");
+    let records = world.tool(&["plan", "app.db", "--json"]).ended(0);
+    let column = records.iter().find(|r| r["name"] == "t.a").expect("the column").to_string();
+    assert!(column.contains("epoch-s or cocoa-s") && column.contains("bigint"), "{column}");
+}

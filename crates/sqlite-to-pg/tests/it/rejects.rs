@@ -1,0 +1,52 @@
+//! Policies, and what is kept of values that could not be represented.
+
+use crate::world::World;
+
+const SOURCE: &str = "create table t (id integer primary key, d date); insert into t values (1, '2024-01-01'), (2, '2024-02-30'), (3, 'never');";
+
+#[test]
+fn policies_decide_and_originals_are_kept() {
+    let cases =
+        [("null", "1|2024-01-01\n2|\n3|"), ("reject", "1|2024-01-01"), ("replace", "1|2024-01-01\n2|\n3|")];
+    for (policy, expected) in cases {
+        let world = World::of(SOURCE);
+        world.run(&["--on-misfit", policy, "--report", "told"]).refused(3, "2 values");
+        world.gives(&[
+            ("select id, d from t order by id", expected),
+            ("select pg_typeof(d) from t limit 1", "date"),
+        ]);
+        let kept = std::fs::read_to_string(world.path("told/rejects.jsonl")).expect("rejects");
+        let lines: Vec<serde_json::Value> =
+            kept.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(
+            (lines[0]["rowid"].as_i64(), lines[0]["bytes"].as_str()),
+            (Some(2), Some("323032342d30322d3330"))
+        );
+        assert_eq!(
+            (lines[0]["table"].as_str(), lines[0]["column"].as_str(), lines[0]["reason"].as_str()),
+            (Some("t"), Some("d"), Some("not a time"))
+        );
+    }
+}
+
+#[test]
+fn a_plan_that_accepts_them_ends_well() {
+    let world = World::of(SOURCE);
+    assert_eq!(world.tool(&["plan", "app.db", "-o", "p.toml", "--on-misfit", "null"]).status, Some(0));
+    let plan = std::fs::read_to_string(world.path("p.toml")).expect("plan");
+    std::fs::write(world.path("p.toml"), plan.replace("accept_rejects = false", "accept_rejects = true"))
+        .expect("edit");
+    world.run(&["--plan", "p.toml"]).ended(0);
+}
+
+#[test]
+fn rejected_values_are_loaded_again_after_a_rule_changed() {
+    let world = World::of(
+        "create table t (id integer primary key, b boolean); insert into t values (1, 1), (2, 'yes'), (3, 0);",
+    );
+    world.run(&["--cast", "t.b=bool", "--on-misfit", "null"]).refused(3, "1 values");
+    world.gives(&[("select id, b from t order by id", "1|t\n2|\n3|f")]);
+    world.run(&["--cast", "t.b=bool-words", "--existing", "upsert"]).ended(0);
+    world.gives(&[("select id, b from t order by id", "1|t\n2|t\n3|f")]);
+}

@@ -1,0 +1,137 @@
+//! The matrix's rows V1 to V27: what each value becomes. Those without a test here: V26 (a limit) is in `bad`.
+
+use crate::world::{World, fate};
+
+#[test]
+fn v1_to_v8_numbers_and_booleans() {
+    let world = World::of(
+        "create table v2 (id integer primary key, n mediumint, t tinyint);
+         insert into v2 values (1, -9223372036854775808, 300), (2, 9223372036854775807, null);
+         create table v3 (r real, i integer); insert into v3 values (9223372036854775808, 9223372036854775808), (1, 1);
+         create table v4 (r real); insert into v4 values (0.1), (3), (-0.0), (1e308), (5e-324);
+         create table v5 (r real, n numeric); insert into v5 values (9e999, 9e999), (-9e999, -9e999), (null, null);
+         create table v6 (n numeric); insert into v6 values ('1.10'), (12345678901234567890), (7), (0.1);
+         create table v7 (d decimal(10,2), e decimal(10,2)); insert into v7 values (100.005, 1.25), (1, 2);
+         create table v8 (b boolean, c boolean, d boolean, e tinyint(1)); insert into v8 values (0, 2, 'true', 1), (1, 0, 1, null);
+         create table v1 (a \"UNSIGNED BIG INT\", b NATIVE CHARACTER(70), c \"DOUBLE PRECISION\", d \"(10,2)\", e \"TEXT[]\");
+         insert into v1 values (1, 'x', 2.5, 'any', '[]');",
+    );
+    world.run(&[]).ended(0);
+    let bits = world.sqlite("select '\\x' || lower(hex(ieee754_to_blob(r))) from v4");
+    assert_eq!(world.psql("select float8send(r) from v4"), bits);
+    world.gives(&[
+        ("select n, t from v2 order by id", "-9223372036854775808|300\n9223372036854775807|"),
+        ("select pg_typeof(r), r = 9223372036854775808::float8, pg_typeof(i), i from v3 where r > 1", "double precision|t|numeric|9223372036854776000"),
+        ("select r, n from v5", "Infinity|Infinity\n-Infinity|-Infinity\n|"),
+        ("select n from v6", "1.1\n12345678901234567000\n7\n0.1"),
+        ("select d, e, pg_typeof(d), format_type(atttypid, atttypmod) from v7, pg_attribute where attrelid = 'v7'::regclass and attname = 'e'", "100.005|1.25|numeric|numeric(10,2)\n1|2.00|numeric|numeric(10,2)"),
+        ("select b, c, d, e, pg_typeof(b), pg_typeof(c), pg_typeof(d), pg_typeof(e) from v8", "f|2|true|t|boolean|bigint|text|boolean\nt|0|1||boolean|bigint|text|boolean"),
+        ("select a, b, c, d, e from v1", "1|x|2.5|any|[]"),
+    ]);
+}
+
+#[test]
+fn v9_to_v11_times() {
+    let world = World::of(
+        "create table v9 (id integer primary key, s datetime, ms timestamp, us datetime, j datetime, mixed datetime, small datetime, epoch_at integer);
+         insert into v9 values (1, 1704164645, 1704164645123, 1704164645123456, 2460311.6278356483, 1704164645000, 5, 1704164645),
+           (2, 1604164645, null, 1604164645000001, 2460312.5, '2024-01-02T03:04:05Z', 6, 1);
+         create table v10 (id integer primary key, zoned datetime, plain datetime, both datetime, day date, at time);
+         insert into v10 values (1, '2024-01-02 03:04:05.000 +00:00', '2024-01-02 03:04:05', '2024-01-02T03:04:05+02:00', '2024-02-29', '10:20:30'),
+           (2, '2024-01-02T03:04:05.123456Z', '2024-01-02T03:04', '2024-01-02 03:04:05', '1999-12-31', '10:20'), (3, '2024-01-02', null, null, null, null);
+         create table v11 (id integer primary key, d date, t datetime);
+         insert into v11 values (1, '2024-02-30', '24:00:00'), (2, '0000-00-00', 'now'), (3, '', ''), (4, '2024-01-01', '2024-01-01 00:00:00');",
+    );
+    let records = world.run(&[]).ended(0);
+    world.gives(&[
+        ("select s, ms, us, j, mixed, small, epoch_at from v9 where id = 1", "2024-01-02 03:04:05+00|2024-01-02 03:04:05.123+00|2024-01-02 03:04:05.123456+00|2024-01-02 03:04:05+00|2024-01-02 03:04:05+00|5|1704164645"),
+        ("select us, j, mixed from v9 where id = 2", "2020-10-31 17:17:25.000001+00|2024-01-03 00:00:00+00|2024-01-02 03:04:05+00"),
+        ("select zoned, plain, \"both\", day, at from v10 order by id", "2024-01-02 03:04:05+00|2024-01-02 03:04:05|2024-01-02 01:04:05+00|2024-02-29|10:20:30\n2024-01-02 03:04:05.123456+00|2024-01-02 03:04:00|2024-01-02 03:04:05+00|1999-12-31|10:20:00\n2024-01-02 00:00:00+00||||"),
+        ("select d, t from v11 order by id", "2024-02-30|24:00:00\n0000-00-00|now\n|\n2024-01-01|2024-01-01 00:00:00"),
+        ("select count(*) from v11 where d = '' and t = ''", "1"),
+    ]);
+    let (_, why) = fate(&records, "odd values", "v11.d");
+    assert!(why.contains("1; 2; 3"), "{why}");
+}
+
+#[test]
+fn v10_digits_beyond_the_microsecond_are_told() {
+    let world = World::of(
+        "create table t (id integer primary key, at datetime); insert into t values (1, '2024-01-02 03:04:05.123456789Z');",
+    );
+    world.run(&[]).refused(3, "1 values");
+    world.gives(&[("select at from t", "2024-01-02 03:04:05.123457+00")]);
+    let kept = std::fs::read_to_string(world.path("app-migration/rejects.jsonl")).expect("rejects");
+    assert!(kept.contains("finer than a microsecond") && kept.contains("\"rowid\":1"), "{kept}");
+}
+
+#[test]
+fn v12_to_v16_classes_that_mix() {
+    let world = World::of(
+        "create table v12 (b blob); insert into v12 values (x''), (zeroblob(100000)), (x'00ff');
+         create table v13 (b blob, t text, u text); insert into v13 values ('aGVsbG8=', x'ff00', x'6869'), (x'01', 'plain', 'x');
+         create table v14 (x, y, z); insert into v14 values (1, 'a', 1), (2, 'b', 'b'), (3, 'c', x'00');
+         create table v15 (n integer, m integer, k integer); insert into v15 values ('abc', 1.5, '  12  '), ('', 2, 1e3), (7, 3, 4);
+         create table v16p (code integer_or_text primary key); insert into v16p values (1), ('EPSG');
+         create table v16c (id integer primary key, code integer_or_text references v16p); insert into v16c values (1, 1), (2, 1);",
+    );
+    world.run(&[]).ended(0);
+    world.gives(&[
+        ("select md5(b), octet_length(b) from v12", "d41d8cd98f00b204e9800998ecf8427e|0\n0019d23bef56a136a1891211d7007f6f|100000\nd07d34efac6328007ad67c7e0a985e00|2"),
+        ("select encode(b, 'escape'), t, u from v13", "aGVsbG8=|\\xff00|hi\n\u{1}|\\x706c61696e|x"),
+        ("select x, y, z->>'t', z->>'v', pg_typeof(x) from v14", "1|a|integer|1|bigint\n2|b|text|b|bigint\n3|c|blob|00|bigint"),
+        ("select n, m, k from v15", "abc|1.5|12\n|2|1000\n7|3|4"),
+        ("select pg_typeof(c.code), convalidated from v16c c, pg_constraint where conrelid = 'v16c'::regclass and contype = 'f' and c.id = 1", "text|t"),
+    ]);
+}
+
+#[test]
+fn v17_to_v21_text_that_postgresql_cannot_hold() {
+    let world = World::of(
+        "create table t (id integer primary key, x text); insert into t values (1, 'a' || char(0) || 'b'), (2, cast(x'c328' as text)), (3, ''), (4, null), (5, 'é');",
+    );
+    let records = world.run(&["--report", "told"]).records();
+    world.gives(&[(
+        "select id, x, x is null from t order by id",
+        "1|a␀b|f\n2|\u{fffd}(|f\n3||f\n4||t\n5|é|f",
+    )]);
+    let (_, why) = fate(&records, "odd values", "t.x");
+    assert!(why.contains("NUL") || why.contains("UTF-8"), "{why}");
+    let kept = std::fs::read_to_string(world.path("told/rejects.jsonl")).expect("rejects");
+    assert!(kept.contains("610062") && kept.contains("c328"), "{kept}");
+    world.run(&["--undo"]).ended(0);
+    world.run(&["--on-misfit", "bytea"]).ended(0);
+    world.gives(&[("select encode(x, 'hex') from t where id < 3 order by id", "610062\nc328")]);
+}
+
+#[test]
+fn v19_and_v20_utf_16_arrives_like_its_utf_8_twin() {
+    let rows =
+        "create table t (id integer primary key, x text); insert into t values (1, 'é€😀'), (2, 'plain');";
+    let mut sums = Vec::new();
+    for encoding in ["UTF-8", "UTF-16le", "UTF-16be"] {
+        let world = World::of(&format!("pragma encoding = '{encoding}'; {rows}"));
+        world.run(&[]).ended(0);
+        sums.push(world.psql("select md5(string_agg(id || x, ',' order by id)) from t"));
+    }
+    assert!(sums.windows(2).all(|w| w[0] == w[1]), "{sums:?}");
+}
+
+#[test]
+fn v22_to_v27_text_json_uuid() {
+    let world = World::of(
+        "create table v22 (s varchar(5)); insert into v22 values ('0123456789');
+         create table v23 (a json, b json, c json, d json); insert into v23 values ('{\"b\":1,\"a\":[1.0,2]}', '{\"a\":1,\"a\":2}', '{bad', '\"\\u0000\"');
+         create table v24 (a uuid, b guid, c uuid); insert into v24 values ('00112233-4455-6677-8899-AABBCCDDEEFF', x'33221100554477668899aabbccddeeff', 'no'), ('{00112233445566778899aabbccddeeff}', null, null);
+         create table v25 (s text check (s in ('New', 'Closed'))); insert into v25 values ('New');
+         create table v27 (g geometry); insert into v27 values (x'47500001');",
+    );
+    world.run(&["--cast", "v24.b=guid"]).ended(0);
+    world.gives(&[
+        ("select s, pg_typeof(s) from v22", "0123456789|text"),
+        ("select a, b, c, d, pg_typeof(a), pg_typeof(b), pg_typeof(c), pg_typeof(d) from v23", "{\"a\": [1.0, 2], \"b\": 1}|{\"a\":1,\"a\":2}|{bad|\"\\u0000\"|jsonb|json|text|json"),
+        ("select a, b, c, pg_typeof(a), pg_typeof(c) from v24", "00112233-4455-6677-8899-aabbccddeeff|00112233-4455-6677-8899-aabbccddeeff|no|uuid|text\n00112233-4455-6677-8899-aabbccddeeff|||uuid|text"),
+        ("select count(*) from pg_constraint where conrelid = 'v25'::regclass and contype = 'c' and convalidated", "1"),
+        ("select encode(g, 'hex') from v27", "47500001"),
+    ]);
+}

@@ -1,0 +1,10 @@
+//! `sqlite-to-pg verify` as a judge: faults that were planted, copies that others made, roles that may only read.
+
+mod constraints;
+mod copies;
+mod faults;
+mod itsm;
+mod planned;
+mod refused;
+mod shapes;
+mod world;

@@ -1,0 +1,206 @@
+//! sqlite-to-pg beside the floor (psql replaying the same bytes, then the same indexes and keys) and pgloader.
+
+use crate::measure::{Cost, cost, median};
+use crate::scratch::Scratch;
+use crate::setup;
+use crate::sh::{self, Context, Result, cargo, on_path, root, target_dir};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Rows of the generated ITSM database; five million are 1 GB
+    #[arg(long, value_name = "N", default_value_t = 5_000_000)]
+    rows: u64,
+    /// Connections of the floor, of pg_restore and of ours
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    jobs: u16,
+    /// Runs of each; the table shows their medians
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    runs: usize,
+    /// Copy this SQLite file instead of a generated one
+    #[arg(long, value_name = "FILE")]
+    file: Option<std::path::PathBuf>,
+}
+
+struct Way {
+    name: &'static str,
+    database: &'static str,
+    /// The database is made anew first.
+    anew: bool,
+    line: String,
+}
+
+const FLOOR: &str = "floor: psql COPY BINARY, pg_restore of the keys";
+const OURS: &str = "sqlite-to-pg run (not comparing)";
+const VERIFY: &str = "sqlite-to-pg verify";
+const WHOLE: &str = "sqlite-to-pg run";
+const PGLOADER: &str = "pgloader";
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    setup::run(&setup::Args { demo: true, all_majors: false })?;
+    let scratch = Scratch::start("bench", true)?;
+    build(&scratch, args)?;
+    pieces(&scratch, args)?;
+    let mut rows = Vec::new();
+    for way in ways(args) {
+        let mut costs = Vec::new();
+        for round in 1..=args.runs {
+            if way.anew {
+                let database = way.database;
+                let line = format!(
+                    "psql -Xqc 'set client_min_messages = error' -c 'drop database if exists {database}' -c 'create database {database}' -c checkpoint"
+                );
+                sh::quietly(&mut scratch.shell(&line))?;
+            }
+            let once = cost(&mut scratch.shell(&way.line))?;
+            println!("round {round}: {:<48} {:>6.2} s {:>6.0} MiB", way.name, once.wall, once.rss);
+            costs.push(once);
+        }
+        rows.push((way.name, median(&costs)));
+    }
+    let page = page(args, &rows);
+    println!("{page}");
+    let path = root().join("docs/benchmarks-migrate.md");
+    std::fs::write(&path, page).doing(|| format!("write {}", path.display()))
+}
+
+/// The tool, and the source.
+fn build(scratch: &Scratch, args: &Args) -> Result<()> {
+    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "sqlite-to-pg"]))?;
+    let built = target_dir().join("release/sqlite-to-pg");
+    let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
+    scratch.file("bin/sqlite-to-pg", 0o755, &binary)?;
+    let bytes = match &args.file {
+        Some(file) => std::fs::read(file).doing(|| format!("read {}", file.display()))?,
+        None => generated(args.rows)?,
+    };
+    scratch.file("source.db", 0o600, &bytes).map(drop)
+}
+
+fn generated(rows: u64) -> Result<Vec<u8>> {
+    println!("making a database of {rows} rows …");
+    let file = std::env::temp_dir().join(format!("toban-itsm-{}.db", std::process::id()));
+    let name = file.display().to_string();
+    sh::run(&mut cargo(&[
+        "run",
+        "--quiet",
+        "--package",
+        "testkit",
+        "--example",
+        "itsm",
+        "--",
+        &name,
+        &rows.to_string(),
+    ]))?;
+    let bytes = std::fs::read(&file).doing(|| format!("read {name}"))?;
+    std::fs::remove_file(&file).doing(|| format!("remove {name}"))?;
+    Ok(bytes)
+}
+
+/// What the floor replays: the bytes of COPY of a copy that we made, in as many parts as there are connections, and
+/// the statements of its tables and keys.
+fn pieces(scratch: &Scratch, args: &Args) -> Result<()> {
+    sh::quietly(&mut scratch.shell("createdb model && sqlite-to-pg run source.db --to dbname=model --report told >/dev/null || [ $? = 3 ]"))?;
+    let tables = scratch.psql("model", "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' order by pg_relation_size(oid) desc")?;
+    scratch.folder("parts")?;
+    let jobs = args.jobs;
+    let mut replay = String::new();
+    for table in tables.lines() {
+        for part in 0..jobs {
+            let select =
+                format!("select * from \"{table}\" where (ctid::text::point)[0]::int8 % {jobs} = {part}");
+            let file = format!("parts/{table}.{part}");
+            let line = format!(
+                "psql -Xq -d model -c \"\\copy ({}) to '{file}' (format binary)\"",
+                select.replace('"', "\\\"")
+            );
+            sh::quietly(&mut scratch.shell(&line))?;
+            replay += &format!("\\copy \"{table}\" from '{file}' (format binary)\n");
+        }
+    }
+    for part in 0..jobs {
+        let own: String = replay
+            .lines()
+            .skip(usize::from(part))
+            .step_by(usize::from(jobs))
+            .map(|l| format!("{l}\n"))
+            .collect();
+        scratch.file(&format!("replay.{part}"), 0o600, own.as_bytes())?;
+    }
+    sh::quietly(&mut scratch.shell("pg_dump -Fc --schema-only -n public -f model.dump model"))
+}
+
+fn ways(args: &Args) -> Vec<Way> {
+    let jobs = args.jobs;
+    let copies: String = (0..jobs)
+        .map(|p| format!("PGOPTIONS='-c synchronous_commit=off' psql -Xq -d floor -f replay.{p} & "))
+        .collect();
+    let ours = |database: &str, more: &str| {
+        format!(
+            "sqlite-to-pg -q run source.db --to dbname={database} --jobs {jobs} --report told {more}>/dev/null || [ $? = 3 ]"
+        )
+    };
+    let mut ways = vec![
+        Way {
+            name: FLOOR,
+            database: "floor",
+            anew: true,
+            line: format!(
+                "pg_restore -d floor --section=pre-data model.dump 2>/dev/null; {copies}wait; pg_restore -d floor -j {jobs} --section=post-data model.dump"
+            ),
+        },
+        Way { name: OURS, database: "ours", anew: true, line: ours("ours", "--no-verify ") },
+        Way {
+            name: VERIFY,
+            database: "ours",
+            anew: false,
+            line: "sqlite-to-pg -q verify source.db --against dbname=ours >/dev/null".into(),
+        },
+        Way { name: WHOLE, database: "whole", anew: true, line: ours("whole", "") },
+    ];
+    if on_path("pgloader").is_some() {
+        ways.push(Way {
+            name: PGLOADER,
+            database: "pgloader",
+            anew: true,
+            line: "pgloader --dynamic-space-size 4096 source.db \"postgresql:///pgloader?host=$PGHOST\" >/dev/null 2>&1".into(),
+        });
+    }
+    ways
+}
+
+fn page(args: &Args, rows: &[(&str, Cost)]) -> String {
+    let what = match &args.file {
+        Some(file) => format!("--file {}", file.file_name().unwrap_or_default().to_string_lossy()),
+        None => format!("--rows {}", args.rows),
+    };
+    let floor = rows.iter().find(|(name, _)| *name == FLOOR).map_or(1.0, |(_, c)| c.wall);
+    let mut text = format!(
+        "# Benchmark: migration\n\nWritten by `cargo xtask bench migrate {what} --jobs {} --runs {}`: medians. The floor replays the very bytes \
+         that were sent, over as many connections, and makes the same keys. RSS is the peak of the one process that reads SQLite.\n\n\
+         | | wall s | of the floor | CPU s | RSS MiB |\n| --- | --- | --- | --- | --- |\n",
+        args.jobs, args.runs
+    );
+    for (name, cost) in rows {
+        text += &format!(
+            "| {name} | {:.2} | {:.2} | {:.2} | {:.0} |\n",
+            cost.wall,
+            cost.wall / floor,
+            cost.cpu,
+            cost.rss
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_those_to_the_floor() {
+        let args = Args { rows: 7, jobs: 2, runs: 1, file: None };
+        let cost = |wall| Cost { wall, cpu: 0.5, rss: 9.0 };
+        let text = page(&args, &[(FLOOR, cost(2.0)), (OURS, cost(2.5))]);
+        assert!(text.contains("--rows 7") && text.ends_with("| 2.50 | 1.25 | 0.50 | 9 |\n"), "{text}");
+    }
+}
