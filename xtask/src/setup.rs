@@ -39,13 +39,28 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fetch(&missing)
 }
 
-/// Debian's pgBackRest, unpacked when it is not there; its program.
+/// Debian's pgBackRest; its program.
 pub(crate) fn pgbackrest() -> Result<PathBuf> {
-    let debs = if deb::PGBACKREST.is_there() { Vec::new() } else { vec![&deb::PGBACKREST] };
+    unpacked(&deb::PGBACKREST)
+}
+
+/// Debian's pgloader; its program, which finds its libraries in `../lib`.
+pub(crate) fn pgloader() -> Result<PathBuf> {
+    unpacked(&deb::PGLOADER)
+}
+
+/// The program ssl-cert-check; check_http is in `../lib/nagios/plugins`.
+pub(crate) fn cert_peers() -> Result<PathBuf> {
+    unpacked(&deb::CERT_PEERS)
+}
+
+/// Unpacks it when it is not there.
+fn unpacked(deb: &'static deb::Deb) -> Result<PathBuf> {
+    let debs = if deb.is_there() { Vec::new() } else { vec![deb] };
     let missing = Missing { debs, ..Missing::default() };
     announce(&missing);
     fetch(&missing)?;
-    Ok(deb::PGBACKREST.program())
+    Ok(deb.program())
 }
 
 fn missing(args: &Args) -> Missing {

@@ -36,7 +36,7 @@ pub enum Verb {
 #[derive(Group, Debug)]
 #[command(after_long_help = CHECK_HELP)]
 pub struct Check {
-    /// HOST[:PORT], smtp://HOST (also imap, pop3, ftp, ldap, postgres, mysql), a file, a folder, a pattern, or
+    /// HOST or HOST:PORT, smtp://HOST (also imap, pop3, ftp, ldap, postgres, mysql), a file, a folder, a pattern, or
     /// FILE=HOST:PORT for what should be served from the file [default: the targets in the configuration]
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,

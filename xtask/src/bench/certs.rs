@@ -2,7 +2,7 @@
 
 use crate::measure::{Cost, cost_ending, median};
 use crate::setup;
-use crate::sh::{self, Context, Failure, Result, cargo, on_path, root, target_dir};
+use crate::sh::{self, Context, Failure, Result, cargo, root, target_dir};
 use std::fmt::Write;
 use std::net::TcpListener;
 use std::path::Path;
@@ -109,7 +109,7 @@ fn measure(args: &Args, dir: &Path) -> Result<Vec<(String, Cost)>> {
         (format!("cert-checker, {} targets", args.targets), check("quick"), 0),
         (format!("cert-checker, {} of them silent", args.targets / 5), check("mixed"), 4),
     ];
-    ways.extend(peers());
+    ways.extend(peers(&setup::cert_peers()?));
     let mut costs = vec![Vec::new(); ways.len()];
     for round in 1..=args.runs {
         for ((name, line, ending), costs) in ways.iter().zip(&mut costs) {
@@ -136,30 +136,17 @@ fn list(ports: &[u16], silent: &[u16]) -> String {
     })
 }
 
-/// Those that are installed; both take one target at a time.
-fn peers() -> Vec<(String, String, i32)> {
+/// Both take one target at a time.
+fn peers(ssl_cert_check: &Path) -> [(String, String, i32); 2] {
     let each =
         |tool: &str| format!("while IFS=: read -r _ _ port; do {tool} >/dev/null 2>&1; done < quick; exit 0");
-    let http = "/usr/lib/nagios/plugins/check_http";
-    let mut found = Vec::new();
-    if on_path("ssl-cert-check").is_some() {
-        found.push((
-            "ssl-cert-check, one after another".to_string(),
-            each("ssl-cert-check -b -s 127.0.0.1 -p $port"),
-            0,
-        ));
-    }
-    if Path::new(http).exists() {
-        found.push((
-            "check_http -C, one after another".to_string(),
-            each(&format!("{http} -I 127.0.0.1 -p $port -C 25,7")),
-            0,
-        ));
-    }
-    if found.is_empty() {
-        println!("neither ssl-cert-check nor monitoring-plugins-basic is installed: no peer is measured");
-    }
-    found
+    let (check, usr) =
+        (ssl_cert_check.display(), ssl_cert_check.ancestors().nth(2).unwrap_or(Path::new("/usr")));
+    let http = format!("{}/lib/nagios/plugins/check_http -I 127.0.0.1 -p $port -C 25,7", usr.display());
+    [
+        ("ssl-cert-check, one after another".into(), each(&format!("{check} -b -s 127.0.0.1 -p $port")), 0),
+        ("check_http -C, one after another".into(), each(&http), 0),
+    ]
 }
 
 fn page(args: &Args, costs: &[(String, Cost)]) -> String {

@@ -3,7 +3,8 @@
 use crate::measure::{Cost, cost, median};
 use crate::scratch::Scratch;
 use crate::setup;
-use crate::sh::{self, Context, Result, cargo, on_path, root, target_dir};
+use crate::sh::{self, Context, Result, cargo, root, target_dir};
+use std::path::Path;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     build(&scratch, args)?;
     pieces(&scratch, args)?;
     let mut rows = Vec::new();
-    for way in ways(args) {
+    for way in ways(args, &setup::pgloader()?) {
         let mut costs = Vec::new();
         for round in 1..=args.runs {
             if way.anew {
@@ -129,7 +130,7 @@ fn pieces(scratch: &Scratch, args: &Args) -> Result<()> {
     sh::quietly(&mut scratch.shell("pg_dump -Fc --schema-only -n public -f model.dump model"))
 }
 
-fn ways(args: &Args) -> Vec<Way> {
+fn ways(args: &Args, pgloader: &Path) -> Vec<Way> {
     let jobs = args.jobs;
     let copies: String = (0..jobs)
         .map(|p| format!("PGOPTIONS='-c synchronous_commit=off' psql -Xq -d floor -f replay.{p} & "))
@@ -139,7 +140,7 @@ fn ways(args: &Args) -> Vec<Way> {
             "sqlite-to-pg -q run source.db --to dbname={database} --jobs {jobs} --report told {more}>/dev/null || [ $? = 3 ]"
         )
     };
-    let mut ways = vec![
+    vec![
         Way {
             name: FLOOR,
             database: "floor",
@@ -156,16 +157,19 @@ fn ways(args: &Args) -> Vec<Way> {
             line: "sqlite-to-pg -q verify source.db --against dbname=ours >/dev/null".into(),
         },
         Way { name: WHOLE, database: "whole", anew: true, line: ours("whole", "") },
-    ];
-    if on_path("pgloader").is_some() {
-        ways.push(Way {
+        Way {
             name: PGLOADER,
             database: "pgloader",
             anew: true,
-            line: "pgloader --dynamic-space-size 4096 source.db \"postgresql:///pgloader?host=$PGHOST\" >/dev/null 2>&1".into(),
-        });
-    }
-    ways
+            // The libraries that were unpacked beside it.
+            line: format!(
+                "LD_LIBRARY_PATH={}/lib/x86_64-linux-gnu {} --dynamic-space-size 4096 source.db \
+                 \"postgresql:///pgloader?host=$PGHOST\" >/dev/null 2>&1",
+                pgloader.ancestors().nth(2).unwrap_or(Path::new("/usr")).display(),
+                pgloader.display()
+            ),
+        },
+    ]
 }
 
 fn page(args: &Args, rows: &[(&str, Cost)]) -> String {

@@ -43,9 +43,19 @@ pub(super) const DEBS: &[Deb] = &[
     },
 ];
 
-/// What a benchmark compares with.
+/// What benchmarks compare with.
 pub(super) const PGBACKREST: Deb =
     Deb { dir: "pgbackrest", packages: &["pgbackrest"], proof: "usr/bin/pgbackrest" };
+pub(super) const PGLOADER: Deb = Deb {
+    dir: "pgloader",
+    packages: &["pgloader", "libsybdb5", "freetds-common"],
+    proof: "usr/bin/pgloader",
+};
+pub(super) const CERT_PEERS: Deb = Deb {
+    dir: "cert-peers",
+    packages: &["ssl-cert-check", "monitoring-plugins-basic"],
+    proof: "usr/bin/ssl-cert-check",
+};
 
 /// Downloads into the folder `debs` and unpacks into `tool`.
 const GET: &str = "set -e; mkdir debs tool; cd debs; apt-get -qq -o Acquire::Retries=3 update || :; \

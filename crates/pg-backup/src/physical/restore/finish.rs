@@ -86,8 +86,12 @@ fn recovery(args: &cli::Restore, backup: &Backup, target: &Target, in_place: boo
     text = text.lines().filter(|l| !l.starts_with("recovery_target")).flat_map(|l| [l, "\n"]).collect();
     text += &format!("# Added by pg-backup restore of {}.\n", backup.id);
     // The server wants a command in recovery; this one says that there is no archive, so that pg_wal is read.
-    text += "restore_command = 'false'\nrecovery_target = 'immediate'\nrecovery_target_action = 'promote'\n";
-    text += "recovery_target_timeline = 'current'\n";
+    text += "restore_command = 'false'\nrecovery_target_timeline = 'current'\n";
+    // "immediate" wants a whole record behind the end of the backup. A primary writes one; the WAL of a standby may
+    // end right there, and recovery to its end, which must lie behind the backup's, gives the same.
+    if !backup.standby {
+        text += "recovery_target = 'immediate'\nrecovery_target_action = 'promote'\n";
+    }
     // Both would work on the old server's archive.
     text += "archive_cleanup_command = ''\nrecovery_end_command = ''\n";
     if in_place {
