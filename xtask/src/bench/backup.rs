@@ -36,13 +36,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     write(&page)
 }
 
-/// pgBackRest with all that it must be told; no archive, and so no WAL in its backup.
+/// pgBackRest with all that it must be told, in its environment: on its command line each command refuses what only
+/// others know. No archive, and so no WAL in its backup.
 fn peer(scratch: &Scratch, program: &Path) -> String {
     let dir = scratch.dir().display();
     format!(
-        "{} --config=/dev/null --stanza=x --repo1-path={dir}/pgbackrest --repo1-retention-full=1 \
-         --pg1-socket-path={dir}/run --lock-path={dir}/lock --log-level-file=off --log-level-console=error \
-         --process-max=2",
+        "PGBACKREST_CONFIG=/dev/null PGBACKREST_STANZA=x PGBACKREST_REPO1_PATH={dir}/pgbackrest \
+         PGBACKREST_REPO1_RETENTION_FULL=1 PGBACKREST_PG1_SOCKET_PATH={dir}/run PGBACKREST_LOCK_PATH={dir}/lock \
+         PGBACKREST_LOG_LEVEL_FILE=off PGBACKREST_LOG_LEVEL_CONSOLE=error PGBACKREST_PROCESS_MAX=2 {}",
         program.display()
     )
 }
