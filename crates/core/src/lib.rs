@@ -5,6 +5,7 @@ pub mod config;
 pub mod docs;
 pub mod durable;
 pub mod error;
+pub mod finding;
 pub mod log;
 pub mod notify;
 pub mod out;

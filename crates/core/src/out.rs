@@ -39,6 +39,17 @@ pub enum Severity {
     Unknown = 3,
 }
 
+impl Severity {
+    /// What needs attention, the most urgent first: an alarm counts more than not knowing, that more than a warning.
+    pub const TROUBLES: [Severity; 3] = [Severity::Critical, Severity::Unknown, Severity::Warning];
+
+    /// The most urgent of `all`; nothing judged is Unknown.
+    pub fn worst(all: impl IntoIterator<Item = Severity>) -> Severity {
+        let urgency = |s: &Severity| Severity::TROUBLES.iter().rev().position(|t| t == s);
+        all.into_iter().max_by_key(urgency).unwrap_or(Severity::Unknown)
+    }
+}
+
 impl std::fmt::Display for Severity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
@@ -219,6 +230,15 @@ mod tests {
         fn cells(&self) -> Vec<String> {
             vec![self.name.into(), self.lives.to_string()]
         }
+    }
+
+    #[test]
+    fn the_most_urgent_decides_and_nothing_judged_is_unknown() {
+        use Severity::{Critical, Ok, Unknown, Warning};
+        assert_eq!(Severity::worst([Ok, Warning, Unknown, Ok]), Unknown);
+        assert_eq!(Severity::worst([Unknown, Critical, Warning]), Critical);
+        assert_eq!((Severity::worst([Warning, Ok]), Severity::worst([Ok])), (Warning, Ok));
+        assert_eq!(Severity::worst([]), Unknown);
     }
 
     #[test]

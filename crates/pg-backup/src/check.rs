@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use toban_core::config::{Config, Span};
 use toban_core::repo::Repo;
-use toban_core::{Error, Kind, Out, Record, Result, Severity};
+use toban_core::{Error, Out, Record, Result, Severity};
 
 /// Stands for the whole cluster where a database's name would.
 const CLUSTER: &str = "(cluster)";
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
         return Err(unreachable.remove(0).1);
     }
     findings.extend(unreachable.iter().map(|(repo, e)| unknown(repo, e)));
-    if args.monitoring.monitoring { plugin(&findings, out) } else { records(&findings, out) }
+    toban_core::finding::tell(&findings, args.monitoring.monitoring, out)
 }
 
 /// Backups are judged where there are any; where there are, the want of dumps is no finding unless some are expected.
@@ -95,34 +95,17 @@ fn unknown(repo: &Repo, e: &Error) -> Finding {
     Subject { repo: &repo.name, database: "-" }.finding("repository", Severity::Unknown, e.chain())
 }
 
-fn records(findings: &[Finding], out: &mut Out<'_>) -> Result<()> {
-    findings.iter().try_for_each(|f| out.emit(f))?;
-    match findings.iter().filter(|f| f.severity != Severity::Ok).count() {
-        0 => Ok(()),
-        n => Err(Error::new(Kind::Findings, format!("{n} of {} checks need attention", findings.len()))),
+impl toban_core::finding::Finding for Finding {
+    fn severity(&self) -> Severity {
+        self.severity
     }
-}
 
-fn plugin(findings: &[Finding], out: &mut Out<'_>) -> Result<()> {
-    // The contract's order of urgency: CRITICAL before UNKNOWN before WARNING.
-    let urgency = |s: Severity| match s {
-        Severity::Critical => 3,
-        Severity::Unknown => 2,
-        Severity::Warning => 1,
-        Severity::Ok => 0,
-    };
-    let worst = findings.iter().map(|f| f.severity).max_by_key(|s| urgency(*s)).unwrap_or(Severity::Unknown);
-    let wrong: Vec<String> =
-        findings.iter().filter(|f| f.severity != Severity::Ok).map(Finding::sentence).collect();
-    let well = || format!("{} checks passed", findings.len());
-    let text = if wrong.is_empty() { well() } else { wrong.join("; ") };
-    let perf: Vec<String> = findings.iter().filter_map(|f| f.perf.clone()).collect();
-    out.plugin(worst, &text, &perf)
-}
-
-impl Finding {
     fn sentence(&self) -> String {
         format!("{} in {}: {}", self.database, self.repo, self.text)
+    }
+
+    fn perf(&self) -> Option<&str> {
+        self.perf.as_deref()
     }
 }
 

@@ -129,8 +129,7 @@ impl Totals {
 
     /// The plugin contract's order: CRITICAL before UNKNOWN before WARNING.
     pub(crate) fn worst(&self) -> Severity {
-        let order = [Severity::Critical, Severity::Unknown, Severity::Warning];
-        let there = order.into_iter().find(|s| self.of(*s) > 0);
+        let there = Severity::TROUBLES.into_iter().find(|s| self.of(*s) > 0);
         let judged = if self.counts.is_empty() { Severity::Unknown } else { Severity::Ok };
         there.unwrap_or(judged)
     }

@@ -11,7 +11,7 @@ use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Hole, Inventory};
 use toban_core::repo::keys::System;
 use toban_core::wal::Segment;
-use toban_core::{Error, Kind, Out, Record, Result, Severity};
+use toban_core::{Out, Record, Result, Severity};
 
 /// What was judged.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,31 +54,25 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
     }
     findings
         .extend(trouble.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
-    if args.monitoring.monitoring { plugin(&findings, out) } else { records(&findings, out) }
+    toban_core::finding::tell(&findings, args.monitoring.monitoring, out)
 }
 
 fn finding(repo: &str, check: &'static str, severity: Severity, text: String) -> Finding {
     Finding { repo: repo.into(), check, severity, text, perf: None }
 }
 
-fn records(findings: &[Finding], out: &mut Out<'_>) -> Result<()> {
-    findings.iter().try_for_each(|f| out.emit(f))?;
-    match findings.iter().filter(|f| f.severity != Severity::Ok).count() {
-        0 => Ok(()),
-        n => Err(Error::new(Kind::Findings, format!("{n} of {} checks need attention", findings.len()))),
+impl toban_core::finding::Finding for Finding {
+    fn severity(&self) -> Severity {
+        self.severity
     }
-}
 
-fn plugin(findings: &[Finding], out: &mut Out<'_>) -> Result<()> {
-    let worst = [Severity::Critical, Severity::Unknown, Severity::Warning]
-        .into_iter()
-        .find(|s| findings.iter().any(|f| f.severity == *s))
-        .unwrap_or(Severity::Ok);
-    let wrong = findings.iter().filter(|f| f.severity != Severity::Ok);
-    let wrong: Vec<String> = wrong.map(|f| format!("{} in {}: {}", f.check, f.repo, f.text)).collect();
-    let text = if wrong.is_empty() { format!("{} checks passed", findings.len()) } else { wrong.join("; ") };
-    let perf: Vec<String> = findings.iter().filter_map(|f| f.perf.clone()).collect();
-    out.plugin(worst, &text, &perf)
+    fn sentence(&self) -> String {
+        format!("{} in {}: {}", self.check, self.repo, self.text)
+    }
+
+    fn perf(&self) -> Option<&str> {
+        self.perf.as_deref()
+    }
 }
 
 /// Facts of the server against those of a repository; pure.

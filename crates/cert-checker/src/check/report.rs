@@ -171,9 +171,8 @@ impl Totals {
 
     /// The worst of all; nothing checked is unknown.
     pub(crate) fn worst(&self) -> Severity {
-        let order = [Severity::Critical, Severity::Unknown, Severity::Warning];
         let judged = if self.seen == 0 { Severity::Unknown } else { Severity::Ok };
-        order.into_iter().find(|s| self.of(*s) > 0).unwrap_or(judged)
+        Severity::TROUBLES.into_iter().find(|s| self.of(*s) > 0).unwrap_or(judged)
     }
 
     /// The plugin's line.
