@@ -5,10 +5,11 @@ mod backup;
 mod certs;
 mod dump;
 mod migrate;
+mod wal;
 
 use crate::scratch::Scratch;
 use crate::setup;
-use crate::sh::{self, Context, Result, cargo, target_dir};
+use crate::sh::{self, Context, Result, cargo, root, target_dir};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +29,8 @@ enum What {
     Certs(certs::Args),
     /// sqlite-to-pg on a large ITSM database, beside psql's COPY of the same bytes and pgloader
     Migrate(migrate::Args),
+    /// wal-shipper push and fetch beside cp, zstd and pgBackRest
+    Wal(wal::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -37,16 +40,59 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Accounts(args) => accounts::run(args),
         What::Certs(args) => certs::run(args),
         What::Migrate(args) => migrate::run(args),
+        What::Wal(args) => wal::run(args),
     }
 }
 
-/// A server in a scratch folder with pg-backup, built for release, on the PATH of its shells.
-fn stage() -> Result<Scratch> {
+/// A server in a scratch folder with `tools`, built for release, on the PATH of its shells.
+fn stage(tools: &[&str]) -> Result<Scratch> {
     setup::run(&setup::Args { demo: true, all_majors: false })?;
-    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "pg-backup"]))?;
+    let packages = tools.iter().flat_map(|tool| ["--package", tool]);
+    sh::run(cargo(&["build", "--release", "--quiet"]).args(packages))?;
     let scratch = Scratch::start("bench", true)?;
-    let built = target_dir().join("release/pg-backup");
-    let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
-    scratch.file("bin/pg-backup", 0o755, &binary)?;
+    for tool in tools {
+        let built = target_dir().join("release").join(tool);
+        let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
+        scratch.file(&format!("bin/{tool}"), 0o755, &binary)?;
+    }
     Ok(scratch)
+}
+
+/// Writes the section `title` of docs/benchmarks.md anew, and leaves the others as they are.
+fn record(title: &str, text: &str) -> Result<()> {
+    let path = root().join("docs/benchmarks.md");
+    let old = std::fs::read_to_string(&path).unwrap_or_else(|_| "# Benchmarks\n".into());
+    std::fs::write(&path, with_section(&old, title, text)).doing(|| format!("write {}", path.display()))
+}
+
+/// Pure: the page with the section in the place of its last version, or at the end.
+fn with_section(page: &str, title: &str, text: &str) -> String {
+    let section = format!("## {title}\n\n{}\n", text.trim_end());
+    let mut sections: Vec<String> = Vec::new();
+    for (i, part) in page.split("\n## ").enumerate() {
+        sections.push(if i == 0 {
+            part.trim_end().to_string() + "\n"
+        } else {
+            format!("## {}\n", part.trim_end())
+        });
+    }
+    match sections.iter_mut().find(|s| s.starts_with(&format!("## {title}\n"))) {
+        Some(there) => *there = section,
+        None => sections.push(section),
+    }
+    sections.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_section;
+
+    #[test]
+    fn a_section_takes_the_place_of_its_last_version() {
+        let page = with_section("# Benchmarks\n\nWords.\n", "A", "one\n\n### Sub\n\nx");
+        let page = with_section(&page, "B", "two\n");
+        assert_eq!(page, "# Benchmarks\n\nWords.\n\n## A\n\none\n\n### Sub\n\nx\n\n## B\n\ntwo\n");
+        let page = with_section(&page, "A", "three");
+        assert_eq!(page, "# Benchmarks\n\nWords.\n\n## A\n\nthree\n\n## B\n\ntwo\n");
+    }
 }

@@ -3,7 +3,7 @@
 use super::dump::{Row, Way, machine, measure, table};
 use crate::scratch::Scratch;
 use crate::setup;
-use crate::sh::{self, Context, Result, root};
+use crate::sh::{self, Result};
 use std::path::Path;
 
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 const MEGABYTES_PER_SCALE: f64 = 15.0;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let scratch = super::stage()?;
+    let scratch = super::stage(&["pg-backup"])?;
     let scale = (f64::from(args.megabytes) / MEGABYTES_PER_SCALE).ceil();
     println!("filling a cluster of about {} MB …", args.megabytes);
     sh::quietly(
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let restores = measure(&scratch, &restores(&scratch, &peer), args.runs)?;
     let page = page(args, &machine(&scratch)?, &runs, &restores);
     println!("{page}");
-    write(&page)
+    super::record("Physical backup", &page)
 }
 
 /// pgBackRest with all that it must be told, in its environment: on its command line each command refuses what only
@@ -109,19 +109,11 @@ fn restores(scratch: &Scratch, peer: &str) -> Vec<Way> {
 fn page(args: &Args, machine: &str, runs: &[Row], restores: &[Row]) -> String {
     let command = format!("cargo xtask bench backup --megabytes {} --runs {}", args.megabytes, args.runs);
     format!(
-        "## Physical backup\n\nWritten by `{command}`: medians of {} runs that take turns, on a pgbench cluster of \
+        "Written by `{command}`: medians of {} runs that take turns, on a pgbench cluster of \
          {} MB. {machine}.\n\n{}\n### Restore\n\nEach is durable at its end.\n\n{}",
         args.runs,
         args.megabytes,
         table(runs),
         table(restores)
     )
-}
-
-/// In the place of the last one, behind the other benches.
-fn write(page: &str) -> Result<()> {
-    let path = root().join("docs/benchmarks.md");
-    let old = std::fs::read_to_string(&path).unwrap_or_else(|_| "# Benchmarks\n".into());
-    let before = old.split("## Physical backup").next().unwrap_or_default().trim_end();
-    std::fs::write(&path, format!("{before}\n\n{page}")).doing(|| format!("write {}", path.display()))
 }

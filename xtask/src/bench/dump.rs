@@ -2,7 +2,7 @@
 
 use crate::measure::{Cost, cost, median};
 use crate::scratch::Scratch;
-use crate::sh::{self, Context, Failure, Result, read, root};
+use crate::sh::{self, Context, Failure, Result, read};
 use std::process::Command;
 
 /// Sizes as measured on PostgreSQL 15: of an empty database, and of each unit of `scale` in sql/fill.sql.
@@ -36,14 +36,13 @@ pub(super) struct Row {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let scratch = super::stage()?;
+    let scratch = super::stage(&["pg-backup"])?;
     let megabytes = fill(&scratch, args.megabytes)?;
     let dumps = measure(&scratch, &dumps(&scratch), args.runs)?;
     let restores = measure(&scratch, &restores(&scratch), args.runs)?;
     let page = page(args, megabytes, &machine(&scratch)?, &dumps, &restores);
     println!("{page}");
-    let path = root().join("docs/benchmarks.md");
-    std::fs::write(&path, page).doing(|| format!("write {}", path.display()))
+    super::record("Dump", &page)
 }
 
 /// Makes the database and says how large it came out.
@@ -145,10 +144,8 @@ pub(super) fn machine(scratch: &Scratch) -> Result<String> {
 fn page(args: &Args, megabytes: u64, machine: &str, dumps: &[Row], restores: &[Row]) -> String {
     let command = format!("cargo xtask bench dump --megabytes {} --runs {}", args.megabytes, args.runs);
     format!(
-        "# Benchmarks\n\nWritten by `{command}`: medians of {} runs that take turns, on a database of {megabytes} MB.\n\
-         {machine}. Compare within a table only; the ratio is to its first line.\n\n\
-         RSS is the peak of the one process that is ours; for a pipe it is the shell's and says nothing.\n\n\
-         ## Dump\n\n{}\n## Restore\n\n{}",
+        "Written by `{command}`: medians of {} runs that take turns, on a database of {megabytes} MB.\n\
+         {machine}.\n\n{}\n### Restore\n\n{}",
         args.runs,
         table(dumps),
         table(restores)
