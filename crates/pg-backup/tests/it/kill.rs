@@ -1,18 +1,8 @@
 //! SIGKILL at any moment: nothing half-visible, the old or the new database whole and in service, a rerun converges.
 
-use crate::world::{World, ended};
-use std::process::Child;
+use crate::world::World;
 use std::time::{Duration, Instant};
-use testkit::{Dice, rounds, seed};
-
-/// Kills `child` after `delay`; whether it was still running then.
-fn kill_after(mut child: Child, delay: Duration) -> bool {
-    std::thread::sleep(delay);
-    let hit = child.try_wait().expect("ask for the child").is_none();
-    let _ = child.kill();
-    ended(child);
-    hit
-}
+use testkit::rounds;
 
 fn big(world: &World) {
     world.app();
@@ -25,17 +15,8 @@ fn killed(world: &World, args: &[&str], mut after: impl FnMut(&World, bool)) {
     world.run(args).fine();
     let length = begun.elapsed();
     after(world, true);
-    let mut dice = Dice::new(seed());
-    let rounds = rounds(2);
-    let mut hits = 0;
-    for round in 0..rounds {
-        let moment = (round as f64 + dice.part()) / rounds as f64;
-        let child = world.command(args).spawn().expect("start");
-        hits += usize::from(kill_after(child, length.mul_f64(moment)));
-        after(world, false);
-    }
-    eprintln!("{hits} of {rounds} kills hit within {length:?}");
-    assert!(hits * 2 >= rounds, "only {hits} of {rounds} kills hit");
+    let start = || world.command(args).spawn().expect("start");
+    testkit::killed(length, rounds(2), start, || after(world, false));
 }
 
 #[test]

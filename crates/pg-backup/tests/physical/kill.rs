@@ -1,12 +1,12 @@
 //! SIGKILL at any moment: no incomplete backup is listed, and no half-restored target starts.
 
 use crate::lab::{back_up, fill, lab, restore, verified};
-use crate::world::{World, ended};
+use crate::world::World;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use testkit::pg::as_owner;
-use testkit::{Dice, rounds, seed};
+use testkit::rounds;
 
 /// Runs `args` twice for their length, then kills them at moments spread over that length.
 fn killed(world: &World, args: &[&str], mut after: impl FnMut(&World)) {
@@ -17,19 +17,8 @@ fn killed(world: &World, args: &[&str], mut after: impl FnMut(&World)) {
         length = length.min(begun.elapsed());
         after(world);
     }
-    let mut dice = Dice::new(seed());
-    let (rounds, mut hits) = (rounds(3), 0);
-    for round in 0..rounds {
-        let moment = (round as f64 + dice.part()) / rounds as f64;
-        let mut child = world.command(args).spawn().expect("start");
-        std::thread::sleep(length.mul_f64(moment));
-        hits += usize::from(child.try_wait().expect("ask for the child").is_none());
-        let _ = child.kill();
-        ended(child);
-        after(world);
-    }
-    eprintln!("{hits} of {rounds} kills hit within {length:?}");
-    assert!(hits * 3 >= rounds * 2, "only {hits} of {rounds} kills hit");
+    let start = || world.command(args).spawn().expect("start");
+    testkit::killed(length, rounds(3), start, || after(world));
 }
 
 #[test]
