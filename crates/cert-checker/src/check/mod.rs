@@ -4,6 +4,7 @@ mod change;
 mod discover;
 mod fleet;
 mod pair;
+mod redirects;
 pub(crate) mod report;
 mod served;
 mod sources;

@@ -1,13 +1,14 @@
 //! A target on the network: all its addresses, all its kinds of certificate.
 
-use super::Job;
 use super::report::Checked;
+use super::{Job, redirects};
 use crate::facts::Cert;
 use crate::finding::Finding;
 use crate::grade::{self, Grade, Graded, Hsts};
 use crate::judge::{self, Question, Wanted};
 use crate::net::collect::{self, Only};
 use crate::net::connect;
+use crate::net::deadline::Deadline;
 use crate::net::http;
 use crate::net::probe::{self, Ask, Presented};
 use crate::net::survey::{self, Survey};
@@ -17,9 +18,20 @@ use crate::target::{Endpoint, Protocol, What};
 use std::net::SocketAddr;
 use toban_core::Severity;
 
-/// Every certificate that the endpoint shows, one record each; one for each address that shows none.
+/// Every certificate that the endpoint shows, one record each; one for each address that shows none. Where redirects
+/// are followed, the same of every server on the way.
 pub(crate) fn check(job: &Job<'_>, endpoint: &Endpoint) -> Vec<Checked> {
     let deadline = job.deadline();
+    let mut all = asked(job, endpoint, deadline);
+    if job.target.wishes.redirects && endpoint.protocol == Protocol::Https {
+        let hops = redirects::followed(job, endpoint, &all, deadline);
+        all.extend(hops);
+    }
+    all
+}
+
+/// The endpoint itself.
+pub(super) fn asked(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Vec<Checked> {
     let addresses = match addresses(job, endpoint, deadline) {
         Ok(addresses) => addresses,
         Err(trouble) => {
@@ -31,8 +43,7 @@ pub(crate) fn check(job: &Job<'_>, endpoint: &Endpoint) -> Vec<Checked> {
             return vec![Checked::nothing(&job.shown(endpoint), &endpoint.to_string(), finding)];
         }
     };
-    let name = job.target.wishes.sni.clone().or_else(|| job.target.wishes.name.clone());
-    let sni = sni(name.as_deref().unwrap_or(&endpoint.host));
+    let sni = asked_name(job, endpoint);
     let ask = Ask { endpoint, sni: sni.as_deref(), own: job.identity.clone(), deadline };
     let mut all: Vec<Checked> = Vec::new();
     match addresses.as_slice() {
@@ -52,11 +63,7 @@ fn looks_like_file(host: &str) -> bool {
     ["pem", "crt", "cer", "der", "key", "p12", "pfx", "p7b", "jks", "crl"].contains(&ending)
 }
 
-fn addresses(
-    job: &Job<'_>,
-    endpoint: &Endpoint,
-    deadline: crate::net::deadline::Deadline,
-) -> Result<Vec<SocketAddr>, Trouble> {
+fn addresses(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Result<Vec<SocketAddr>, Trouble> {
     let (host, port) = match &job.target.wishes.connect_to {
         None => (endpoint.host.clone(), endpoint.port),
         Some(to) => match to.parse::<SocketAddr>() {
@@ -71,7 +78,9 @@ fn addresses(
 }
 
 /// What goes into SNI: a host name, never an address.
-fn sni(name: &str) -> Option<String> {
+pub(super) fn asked_name(job: &Job<'_>, endpoint: &Endpoint) -> Option<String> {
+    let wishes = &job.target.wishes;
+    let name = wishes.sni.as_deref().or(wishes.name.as_deref()).unwrap_or(&endpoint.host);
     match Wanted::read(name) {
         Ok(Wanted::Host(host)) => Some(host),
         _ => None,

@@ -109,15 +109,18 @@ type Step = Result<(Found, Stored), PathBuf>;
 fn steps(job: &Job<'_>, what: &str) -> Vec<Step> {
     let (tell, told) = mpsc::channel();
     let (start, password) = (what.to_string(), job.password().to_string());
-    std::thread::spawn(move || {
+    let reader = move || {
         for found in walk::files(&start) {
             let _ = tell.send(Err(found.path.clone()));
             let stored = read::file(&found.path, &password);
             let _ = tell.send(Ok((found, stored)));
         }
-    });
+    };
     let mut steps: Vec<Step> = Vec::new();
     let mut place = PathBuf::from(what);
+    if std::thread::Builder::new().spawn(reader).is_err() {
+        return vec![Err(place)];
+    }
     loop {
         match told.recv_timeout(job.timeout()) {
             Ok(Err(begun)) => place = begun,
