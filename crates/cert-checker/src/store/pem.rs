@@ -65,7 +65,8 @@ fn block<'t>(label: &str, lines: &mut impl Iterator<Item = &'t str>) -> Block {
     let mut ended = false;
     for line in lines {
         if line.starts_with("-----") {
-            ended = line.trim_end_matches(['"', '\'', ',']) == format!("-----END {label}-----");
+            // In JSON and YAML the quotation ends behind it.
+            ended = line.starts_with(&format!("-----END {label}-----"));
             break;
         }
         // Headers of RFC 1421: `Proc-Type: 4,ENCRYPTED`.
