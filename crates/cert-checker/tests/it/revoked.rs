@@ -120,7 +120,7 @@ fn lists_that_tell_less_than_all() {
     assert_eq!(by_list(&mute, &other, &list), ["crl-unusable warning"], "R1 without cRLSign");
 }
 
-/// As large as those of the largest authorities: 50 MiB, read in a few seconds.
+/// As large as those of the largest authorities: 50 MiB, read in seconds; the bound is for machines under load.
 #[test]
 fn a_list_of_fifty_megabytes() {
     let root = pki::plain_root();
@@ -135,7 +135,7 @@ fn a_list_of_fifty_megabytes() {
     let began = std::time::Instant::now();
     assert_eq!(by_list(&root, &leaf, &list), ["revoked critical"], "R1 50 MB");
     assert_eq!(by_list(&root, &free, &list), [""; 0], "R1 50 MB");
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
 }
 
 #[test]
