@@ -239,8 +239,10 @@ fn another_sites_file_is_served() {
 fn another_certificate_in_tls_1_2() {
     let bench = Bench::new();
     let old = Wish::server(&[]).between(-80 * DAY, 10 * DAY).signed_by(&Wish::authority("X").root());
-    let (old, new) =
-        (server::certified(&[old.der.clone()], &old.key), server::certified(&bench.chain(), &bench.leaf.key));
+    let (old, new) = (
+        server::certified(std::slice::from_ref(&old.der), &old.key),
+        server::certified(&bench.chain(), &bench.leaf.key),
+    );
     let server = Server::tls(server::by_version(old, new));
     let (said, records) = bench.said(&server.target(), &["--any-issuer"]);
     assert_eq!(records.len(), 2, "{records:?}");
