@@ -59,7 +59,7 @@ _cert__checker() {
             return 0
             ;;
         cert__subcmd__checker__subcmd__check)
-            opts="-f -H -p -w -c -v -q -h --targets-from --discover --host --port --warning --critical --name --sni --connect-to --cert --key --trust --ca --pin --any-issuer --crl --fetch-crl --require-crl --policy --hsts --grade --least-grade --expect-client-auth --password-file --timeout --unreachable --jobs --job --monitoring --at --verbose --quiet --json --config --help"
+            opts="-f -H -p -w -c -v -q -h --targets-from --discover --host --port --warning --critical --name --sni --connect-to --cert --key --trust --ca --pin --any-issuer --crl --fetch-crl --require-crl --policy --hsts --redirects --grade --least-grade --expect-client-auth --password-file --timeout --unreachable --jobs --job --monitoring --at --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

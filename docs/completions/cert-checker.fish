@@ -52,7 +52,7 @@ complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l pass
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l timeout -d 'Give up on a target after this time [default: 10s]' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l unreachable -d 'How bad it is when a target cannot be reached' -r -f -a "unknown\t'Nobody knows about the certificate'
 critical\t'The service is down'"
-complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l jobs -d 'Check so many targets at once' -r
+complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l jobs -d 'Check at most so many targets at once' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l job -d 'Name of this job: changes are remembered, runs recorded and metrics written by it' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l at -d 'Judge as of this time, not now (RFC 3339, as 2026-11-21T03:00:00Z)' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
@@ -62,6 +62,7 @@ complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l fetc
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l require-crl -d 'A revocation list that cannot be fetched or used is critical, not just told'
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l policy -d 'The browsers\' rules for public authorities too: length of life, transparency'
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l hsts -d 'Ask for the Strict-Transport-Security header'
+complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l redirects -d 'Follow a web server\'s redirects and check every server on the way'
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l grade -d 'List protocol versions and ciphers, and grade them after SSL Labs\' guide'
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l expect-client-auth -d 'The server must ask for a client certificate'
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l monitoring -d 'Answer as a monitoring plugin: one line with perfdata, exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN'

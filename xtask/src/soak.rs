@@ -42,8 +42,9 @@ const SOAKS: &[Soak] = &[
         filter: "relation_of_several_files",
         rounds: 1200,
     },
-    // About ten minutes for each parser.
+    // Some ten minutes for each parser: what a peer sends, and what the judgement of paths reads.
     Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", rounds: 2_000_000 },
+    Soak { name: "path-parsers", package: "cert-checker", filter: "soak::", rounds: 12_000_000 },
     Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", rounds: 100 },
     Soak { name: "migrate-crash", package: "sqlite-to-pg", filter: "kill::the_server", rounds: 100 },
     Soak { name: "verify-faults", package: "sqlite-to-pg", filter: "every_planted_fault", rounds: 1000 },

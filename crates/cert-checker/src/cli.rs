@@ -36,8 +36,8 @@ pub enum Verb {
 #[derive(Group, Debug)]
 #[command(after_long_help = CHECK_HELP)]
 pub struct Check {
-    /// HOST or HOST:PORT, smtp://HOST (also imap, pop3, ftp, ldap, postgres, mysql), a file, a folder, a pattern, or
-    /// FILE=HOST:PORT for what should be served from the file [default: the targets in the configuration]
+    /// HOST or HOST:PORT, smtp://HOST (also lmtp, imap, pop3, sieve, ftp, ldap, xmpp, postgres, mysql), a file, a folder,
+    /// a pattern, or FILE=HOST:PORT for what should be served from the file [default: the targets in the configuration]
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
     /// Take targets from this file, one per line with key=value options behind it, - for stdin; may be given several
@@ -58,8 +58,8 @@ pub struct Check {
     /// How bad it is when a target cannot be reached
     #[arg(long, value_enum, value_name = "STATE", default_value = "unknown")]
     pub unreachable: Reach,
-    /// Check so many targets at once
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    /// Check at most so many targets at once
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub jobs: u16,
     /// Name of this job: changes are remembered, runs recorded and metrics written by it
     #[arg(long, value_name = "NAME", default_value = "main", value_parser = plain_name)]

@@ -89,6 +89,7 @@ pub(crate) const CODES: &[(&str, &str)] = &[
     ("served-chain-differs", "the same certificate, but another chain than on disk"),
     ("revoked", "its issuer has revoked it"),
     ("crl-expired", "the revocation list is past its next update"),
+    ("crl-expires", "the next update of the revocation list is due soon"),
     ("crl-unusable", "the revocation list is not the issuer's, or cannot be read"),
     ("crl-unreachable", "the revocation list could not be fetched"),
     ("staple-missing", "it demands a stapled OCSP answer, and none was sent"),

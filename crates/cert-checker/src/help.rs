@@ -26,6 +26,11 @@ Examples:
   cert-checker verify --trust roots.pem --intermediates ints.pem --name example.org leaf.pem
   cert-checker verify --trust ca.pem --crl ca.crl --at 2026-11-21T03:00:00Z --json - <leaf.pem
 
-Status 0 says that a valid path exists, 4 that none does and why; 1 and 2 that it could not be judged. A file that
-holds PEM or DER which is no certificate is judged: such a leaf is not valid. Expiry thresholds, the longest life
-and transparency logs are not validity: check watches those.";
+Status 0 says that a valid path exists, 4 that none does and why; 1 and 2 that it could not be
+judged. A file that holds PEM or DER which is no certificate is judged: such a leaf is not valid.
+Expiry thresholds, the longest life and transparency logs are not validity: check watches those.
+
+Profiles: rfc5280 holds certificates to RFC 5280, webpki to the browsers' Baseline Requirements
+too, basic to what common clients enforce. both refuses what either of the first two refuses,
+except what RFC 5280 expressly permits: an authority's certificate as the leaf, a leaf without
+extended key usage, a leaf without alternative names when no name is asked for.";

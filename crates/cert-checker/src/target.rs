@@ -35,7 +35,7 @@ pub(crate) struct Endpoint {
 
 /// What is spoken before and inside TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Protocol {
     Https,
     Tls,
@@ -49,12 +49,18 @@ pub(crate) enum Protocol {
     Ftps,
     Ldap,
     Ldaps,
+    Lmtp,
+    Sieve,
+    Xmpp,
+    XmppServer,
     Postgres,
+    /// TLS from the first byte, as PostgreSQL 17 takes it.
+    PostgresDirect,
     Mysql,
 }
 
 /// Schemes, and the port where none is given.
-const SCHEMES: [(&str, Protocol, u16); 15] = [
+const SCHEMES: [(&str, Protocol, u16); 20] = [
     ("https", Protocol::Https, 443),
     ("tls", Protocol::Tls, 443),
     ("smtp", Protocol::Smtp, 25),
@@ -67,8 +73,13 @@ const SCHEMES: [(&str, Protocol, u16); 15] = [
     ("ftps", Protocol::Ftps, 990),
     ("ldap", Protocol::Ldap, 389),
     ("ldaps", Protocol::Ldaps, 636),
+    ("lmtp", Protocol::Lmtp, 24),
+    ("sieve", Protocol::Sieve, 4190),
+    ("xmpp", Protocol::Xmpp, 5222),
+    ("xmpp-server", Protocol::XmppServer, 5269),
     ("postgres", Protocol::Postgres, 5432),
     ("postgresql", Protocol::Postgres, 5432),
+    ("postgres-direct", Protocol::PostgresDirect, 5432),
     ("mysql", Protocol::Mysql, 3306),
 ];
 

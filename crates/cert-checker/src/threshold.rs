@@ -206,4 +206,29 @@ mod tests {
         let (five, ten) = ("5".parse().expect("days"), "10".parse().expect("days"));
         assert_eq!(Thresholds::new(Some(five), Some(ten)).unwrap_err().kind(), toban_core::Kind::Usage);
     }
+
+    /// A timer of at most a twentieth of the life and at most a day, at any of its phases: nothing is said before the
+    /// renewal at two thirds, and whoever does not renew is told at least twice, of the critical state too.
+    #[test]
+    fn every_life_from_an_hour_to_ten_years_has_notice() {
+        let rule = Thresholds::new(None, None).expect("the rule");
+        let (hour, day) = (3600.0_f64, DAY as i64);
+        let longest = 3653.0 * DAY;
+        for n in 0..=2000 {
+            let life = (hour * (longest / hour).powf(f64::from(n) / 2000.0)) as i64;
+            for timer in [life / 20, day].into_iter().filter(|t| *t <= life / 20 || life >= 160 * 3600) {
+                let timer = timer.min(day);
+                for phase in 0..10 {
+                    let looks = (0..).map(|k| phase * timer / 10 + k * timer).take_while(|at| *at <= life);
+                    let said: Vec<(i64, Severity)> = looks
+                        .map(|at| (at, rule.judge(life, life - at)))
+                        .filter(|(_, s)| *s != Severity::Ok)
+                        .collect();
+                    assert!(said.iter().all(|(at, _)| *at * 3 > life * 2), "false warning: life {life} s");
+                    assert!(said.len() >= 2, "life {life} s, timer {timer} s, phase {phase}: {said:?}");
+                    assert!(said.is_sorted_by_key(|(_, s)| *s == Severity::Critical), "{said:?}");
+                }
+            }
+        }
+    }
 }

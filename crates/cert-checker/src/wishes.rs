@@ -59,6 +59,9 @@ pub struct Wishes {
     /// Ask for the Strict-Transport-Security header
     #[arg(long)]
     pub(crate) hsts: bool,
+    /// Follow a web server's redirects and check every server on the way
+    #[arg(long)]
+    pub(crate) redirects: bool,
     /// List protocol versions and ciphers, and grade them after SSL Labs' guide
     #[arg(long)]
     pub(crate) grade: bool,
@@ -78,8 +81,8 @@ pub struct Wishes {
 
 /// Keys that are lists, and those that are yes or no, for `key=value` words.
 const LISTS: [&str; 4] = ["trust", "ca", "pin", "crl"];
-const SWITCHES: [&str; 7] =
-    ["any_issuer", "fetch_crl", "require_crl", "policy", "hsts", "grade", "expect_client_auth"];
+const SWITCHES: [&str; 8] =
+    ["any_issuer", "fetch_crl", "require_crl", "policy", "hsts", "redirects", "grade", "expect_client_auth"];
 
 impl Wishes {
     /// Reads `key=value` words; a switch may stand without a value, a list may be repeated.
@@ -135,6 +138,7 @@ impl Wishes {
             require_crl: self.require_crl || others.require_crl,
             policy: self.policy || others.policy,
             hsts: self.hsts || others.hsts,
+            redirects: self.redirects || others.redirects,
             grade: self.grade || others.grade,
             least_grade: self.least_grade.or(others.least_grade),
             expect_client_auth: self.expect_client_auth || others.expect_client_auth,

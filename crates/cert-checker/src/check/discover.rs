@@ -6,9 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use toban_core::{Context, Result};
 
 /// Ports where TLS begins after some plain words.
-const STARTTLS: [(u16, Protocol); 9] = [
+const STARTTLS: [(u16, Protocol); 13] = [
     (25, Protocol::Smtp),
     (587, Protocol::Smtp),
+    (24, Protocol::Lmtp),
+    (4190, Protocol::Sieve),
+    (5222, Protocol::Xmpp),
+    (5269, Protocol::XmppServer),
     (143, Protocol::Imap),
     (110, Protocol::Pop3),
     (21, Protocol::Ftp),

@@ -2,11 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 use toban_core::{Context, Result, stop};
 
 /// Stack of a worker: a handshake and a chain's judgement need a tenth of it; what is not touched costs nothing.
 const STACK: usize = 1 << 20;
+/// Workers that begin at once. More of them would only wait for each other, and each costs some 50 KiB.
+const FIRST: usize = 512;
+/// When targets are still waiting after this time, the ones before them are slow or silent: every worker begins.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Files that the process needs beside its connections: a generous guess.
+const OTHER_FILES: u64 = 64;
+
+/// How many of `jobs` may run at once, for each needs a socket, and a second one for a name with several addresses.
+/// The soft limit of open files, which many systems keep at 1024 for ancient programs, is raised to the hard one.
+pub(crate) fn most(jobs: u16) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, ..now });
+    let files = if raised.is_ok() { now.maximum } else { now.current }.unwrap_or(u64::MAX);
+    let fits = files.saturating_sub(OTHER_FILES) / 2;
+    usize::from(jobs).min(usize::try_from(fits).unwrap_or(usize::MAX)).max(1)
+}
 
 /// Does `one` for every number below `count`, at most `jobs` at a time, and hands the results to `emit` in order.
 ///
@@ -16,7 +35,7 @@ pub(crate) fn run<R: Send>(
     count: usize,
     jobs: usize,
     one: impl Fn(usize) -> R + Sync,
-    mut emit: impl FnMut(R) -> Result<()>,
+    emit: impl FnMut(R) -> Result<()>,
 ) -> Result<()> {
     let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (send, receive) = mpsc::sync_channel(jobs.max(1));
@@ -32,30 +51,69 @@ pub(crate) fn run<R: Send>(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..jobs.min(count) {
-            let builder = std::thread::Builder::new().stack_size(STACK);
-            builder.spawn_scoped(scope, work(send.clone())).doing(|| "start a worker".into())?;
-        }
-        drop(send);
-        let told = in_order(&receive, &mut emit);
+        let crew = |size: usize, send: &mpsc::SyncSender<(usize, R)>| {
+            (0..size).try_for_each(|_| {
+                let builder = std::thread::Builder::new().stack_size(STACK);
+                builder.spawn_scoped(scope, work(send.clone())).map(drop).doing(|| "start a worker".into())
+            })
+        };
+        let (first, mut told) = (jobs.min(count).min(FIRST), InOrder::new(emit));
+        let ended = crew(first, &send)
+            .and_then(|()| told.until(&receive, Instant::now() + PATIENCE))
+            .and_then(|()| {
+                let waiting = count.saturating_sub(next.load(Ordering::Relaxed));
+                crew(waiting.min(jobs - first), &send)
+            })
+            .and_then(|()| {
+                drop(send);
+                told.rest(&receive)
+            });
         over.store(true, Ordering::Relaxed);
         drop(receive);
-        told
+        ended
     })
 }
 
-fn in_order<R>(receive: &mpsc::Receiver<(usize, R)>, emit: &mut impl FnMut(R) -> Result<()>) -> Result<()> {
-    let mut early = BTreeMap::new();
-    let mut due = 0;
-    for (at, result) in receive {
-        stop::check()?;
-        early.insert(at, result);
-        while let Some(result) = early.remove(&due) {
-            emit(result)?;
-            due += 1;
+/// Emits results in the order of their numbers, and keeps those that come early.
+struct InOrder<R, E> {
+    early: BTreeMap<usize, R>,
+    due: usize,
+    emit: E,
+}
+
+impl<R, E: FnMut(R) -> Result<()>> InOrder<R, E> {
+    fn new(emit: E) -> InOrder<R, E> {
+        InOrder { early: BTreeMap::new(), due: 0, emit }
+    }
+
+    /// Takes what comes before that moment.
+    fn until(&mut self, receive: &mpsc::Receiver<(usize, R)>, moment: Instant) -> Result<()> {
+        while let Ok((at, result)) = receive.recv_timeout(moment.saturating_duration_since(Instant::now())) {
+            self.take(at, result)?;
+        }
+        stop::check()
+    }
+
+    /// Takes all that still comes, and looks every now and then whether the process is told to stop.
+    fn rest(&mut self, receive: &mpsc::Receiver<(usize, R)>) -> Result<()> {
+        loop {
+            match receive.recv_timeout(PATIENCE) {
+                Ok((at, result)) => self.take(at, result)?,
+                Err(RecvTimeoutError::Timeout) => stop::check()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
         }
     }
-    Ok(())
+
+    fn take(&mut self, at: usize, result: R) -> Result<()> {
+        stop::check()?;
+        self.early.insert(at, result);
+        while let Some(result) = self.early.remove(&self.due) {
+            (self.emit)(result)?;
+            self.due += 1;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +133,18 @@ mod tests {
         })
         .expect("runs");
         assert_eq!(seen, (0..200).map(|n| n * 2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn silent_ones_keep_nobody_waiting() {
+        let began = Instant::now();
+        let one = |at: usize| {
+            if at.is_multiple_of(2) {
+                std::thread::park_timeout(Duration::from_secs(2));
+            }
+        };
+        run(1000, 1024, one, |()| Ok(())).expect("runs");
+        assert!(began.elapsed() < Duration::from_millis(3500), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod change;
 mod discover;
 mod fleet;
 mod pair;
+mod redirects;
 pub(crate) mod report;
 mod served;
 mod sources;
@@ -47,9 +48,14 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
+    /// What it may take.
+    fn timeout(&self) -> Duration {
+        self.target.wishes.timeout.map_or(TIMEOUT, |t| t.0)
+    }
+
     /// When its time is over, begun now.
     pub(crate) fn deadline(&self) -> Deadline {
-        Deadline::after(self.target.wishes.timeout.map_or(TIMEOUT, |t| t.0))
+        Deadline::after(self.timeout())
     }
 
     pub(crate) fn password(&self) -> &str {
@@ -80,7 +86,7 @@ impl Job<'_> {
         match &self.target.what {
             What::Served(endpoint) => served::check(self, endpoint),
             What::Discovered(endpoint) => self.discovered(endpoint),
-            What::Stored(what) => stored::check(self, what),
+            What::Stored(what) => stored::check(self, what).all,
             What::Pair(file, endpoints) => pair::check(self, file, endpoints),
         }
     }
@@ -118,7 +124,7 @@ fn whole(args: &Check, quiet: bool, targets: &[Target], mut out: Option<&mut Out
         progress.add(1);
         checked
     };
-    fleet::run(jobs.len(), usize::from(args.jobs), one, |checked| {
+    fleet::run(jobs.len(), fleet::most(args.jobs), one, |checked| {
         for mut one in checked {
             memory.compare(&mut one);
             totals.count(&one);
@@ -166,6 +172,7 @@ fn roots(target: &Target) -> Result<Roots> {
 fn job<'t>(args: &Check, target: &'t Target, roots: Arc<Roots>) -> Result<Job<'t>> {
     let wishes = &target.wishes;
     named(target)?;
+    pinned(target)?;
     let rules = Rules {
         thresholds: Thresholds::new(wishes.warning, wishes.critical)?,
         pins: wishes.pins(),
@@ -193,6 +200,16 @@ fn named(target: &Target) -> Result<()> {
     let names = [target.wishes.name.as_deref(), target.wishes.sni.as_deref()];
     let bad = hosts.into_iter().chain(names.into_iter().flatten()).find_map(|n| Wanted::read(n).err());
     bad.map_or(Ok(()), |why| Err(Error::usage(format!("target {:?}: {why}", target.text))))
+}
+
+/// A pin that nothing can fit would be told as a mismatch for ever.
+fn pinned(target: &Target) -> Result<()> {
+    let digest = |pin: &String| pin.len() == 64 && pin.bytes().all(|b| b.is_ascii_hexdigit());
+    let bad = target.wishes.pins().into_iter().find(|pin| !digest(pin));
+    bad.map_or(Ok(()), |pin| {
+        Err(Error::usage(format!("target {:?}: the pin {pin:?} is no SHA-256", target.text))
+            .hint("64 hexadecimal digits, with or without colons: --json shows those of certificate and key"))
+    })
 }
 
 fn identity_of(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {

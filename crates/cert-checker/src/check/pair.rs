@@ -2,7 +2,8 @@
 
 use super::Job;
 use super::report::Checked;
-use super::{served, stored};
+use super::served;
+use super::stored::{self, Disk};
 use crate::facts::{Cert, Moment, span};
 use crate::finding::Finding;
 use crate::target::Endpoint;
@@ -10,8 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The file's certificates, what each endpoint serves, and whether they are the same.
 pub(crate) fn check(job: &Job<'_>, file: &str, endpoints: &[Endpoint]) -> Vec<Checked> {
-    let mut all = stored::check(job, file);
-    let modified = stored::read_all(job, file).0.iter().filter_map(|f| f.stored.modified).max();
+    let Disk { mut all, modified } = stored::check(job, file);
     let disk: Vec<Vec<Cert>> = all
         .iter()
         .map(|c| c.chain.clone())

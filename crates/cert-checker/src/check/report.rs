@@ -125,7 +125,7 @@ impl Record for Checked {
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     states: BTreeMap<u8, u64>,
-    /// Certificates that were seen.
+    /// Certificates and revocation lists that were seen.
     seen: u64,
     /// What went wrong where nothing was seen.
     unseen: Vec<&'static str>,
@@ -141,9 +141,9 @@ impl Totals {
     /// Counts one record.
     pub(crate) fn count(&mut self, checked: &Checked) {
         *self.states.entry(rank(checked.state)).or_default() += 1;
+        self.seen += u64::from(checked.subject.is_some());
         match checked.chain.first() {
             Some(leaf) => {
-                self.seen += 1;
                 let labels = vec![
                     ("target", checked.target.clone()),
                     ("place", checked.places.join(", ")),

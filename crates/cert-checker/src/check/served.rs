@@ -1,13 +1,14 @@
 //! A target on the network: all its addresses, all its kinds of certificate.
 
-use super::Job;
 use super::report::Checked;
+use super::{Job, redirects};
 use crate::facts::Cert;
 use crate::finding::Finding;
 use crate::grade::{self, Grade, Graded, Hsts};
 use crate::judge::{self, Question, Wanted};
-use crate::net::collect;
+use crate::net::collect::{self, Only};
 use crate::net::connect;
+use crate::net::deadline::Deadline;
 use crate::net::http;
 use crate::net::probe::{self, Ask, Presented};
 use crate::net::survey::{self, Survey};
@@ -17,18 +18,32 @@ use crate::target::{Endpoint, Protocol, What};
 use std::net::SocketAddr;
 use toban_core::Severity;
 
-/// Every certificate that the endpoint shows, one record each; one for each address that shows none.
+/// Every certificate that the endpoint shows, one record each; one for each address that shows none. Where redirects
+/// are followed, the same of every server on the way.
 pub(crate) fn check(job: &Job<'_>, endpoint: &Endpoint) -> Vec<Checked> {
     let deadline = job.deadline();
+    let mut all = asked(job, endpoint, deadline);
+    if job.target.wishes.redirects && endpoint.protocol == Protocol::Https {
+        let hops = redirects::followed(job, endpoint, &all, deadline);
+        all.extend(hops);
+    }
+    all
+}
+
+/// The endpoint itself.
+pub(super) fn asked(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Vec<Checked> {
     let addresses = match addresses(job, endpoint, deadline) {
         Ok(addresses) => addresses,
         Err(trouble) => {
-            let finding = trouble.finding(job.reach);
+            let finding = trouble.finding(job.reach).advise(if looks_like_file(&endpoint.host) {
+                "is it a file? It is not there"
+            } else {
+                ""
+            });
             return vec![Checked::nothing(&job.shown(endpoint), &endpoint.to_string(), finding)];
         }
     };
-    let name = job.target.wishes.sni.clone().or_else(|| job.target.wishes.name.clone());
-    let sni = sni(name.as_deref().unwrap_or(&endpoint.host));
+    let sni = asked_name(job, endpoint);
     let ask = Ask { endpoint, sni: sni.as_deref(), own: job.identity.clone(), deadline };
     let mut all: Vec<Checked> = Vec::new();
     match addresses.as_slice() {
@@ -42,11 +57,13 @@ pub(crate) fn check(job: &Job<'_>, endpoint: &Endpoint) -> Vec<Checked> {
     all
 }
 
-fn addresses(
-    job: &Job<'_>,
-    endpoint: &Endpoint,
-    deadline: crate::net::deadline::Deadline,
-) -> Result<Vec<SocketAddr>, Trouble> {
+/// No host is called `server.pem`.
+fn looks_like_file(host: &str) -> bool {
+    let ending = host.rsplit_once('.').map_or("", |(_, ending)| ending);
+    ["pem", "crt", "cer", "der", "key", "p12", "pfx", "p7b", "jks", "crl"].contains(&ending)
+}
+
+fn addresses(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Result<Vec<SocketAddr>, Trouble> {
     let (host, port) = match &job.target.wishes.connect_to {
         None => (endpoint.host.clone(), endpoint.port),
         Some(to) => match to.parse::<SocketAddr>() {
@@ -61,14 +78,16 @@ fn addresses(
 }
 
 /// What goes into SNI: a host name, never an address.
-fn sni(name: &str) -> Option<String> {
+pub(super) fn asked_name(job: &Job<'_>, endpoint: &Endpoint) -> Option<String> {
+    let wishes = &job.target.wishes;
+    let name = wishes.sni.as_deref().or(wishes.name.as_deref()).unwrap_or(&endpoint.host);
     match Wanted::read(name) {
         Ok(Wanted::Host(host)) => Some(host),
         _ => None,
     }
 }
 
-/// One address: its certificate, and one of the other kind where it has one.
+/// One address: its certificate, and those that it shows to other clients.
 fn address(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr) -> Vec<Checked> {
     let first = match probe::certificate(ask, at, None) {
         Ok(presented) => presented,
@@ -80,16 +99,28 @@ fn address(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr) -> Vec<Checked> {
             )];
         }
     };
-    let (legacy, first) = (first.legacy, one(job, ask, at, first));
-    let other = first.chain.first().and_then(|leaf| collect::other_kind(&leaf.key));
-    let second = other.filter(|_| !legacy).and_then(|kind| probe::certificate(ask, at, Some(kind)).ok());
-    let second = second.filter(|p| p.trouble.is_none()).map(|presented| one(job, ask, at, presented));
-    let second = second.filter(|s| s.chain.first() != first.chain.first());
-    let mut all: Vec<Checked> = std::iter::once(first).chain(second).collect();
+    let others = if first.legacy { Vec::new() } else { others(ask, at, &first) };
+    let mut all: Vec<Checked> = vec![one(job, ask, at, first)];
+    for presented in others {
+        let other = one(job, ask, at, presented);
+        if all.iter().all(|seen| seen.chain.first() != other.chain.first()) {
+            all.push(other);
+        }
+    }
     if job.target.wishes.grade || job.target.wishes.hsts {
         graded(job, ask, at, &mut all);
     }
     all
+}
+
+/// What the server shows to clients that take only the other kind of key, or no TLS 1.3.
+fn others(ask: &Ask<'_>, at: SocketAddr, first: &Presented) -> Vec<Presented> {
+    let leaf = first.shown.chain.first().and_then(|der| Cert::read(der).ok());
+    let key = leaf.and_then(|leaf| collect::other_kind(&leaf.key));
+    let version = (first.version == "TLSv1.3").then_some(Only::Tls12);
+    let shown =
+        key.into_iter().chain(version).filter_map(|only| probe::certificate(ask, at, Some(only)).ok());
+    shown.filter(|p| p.trouble.is_none()).collect()
 }
 
 fn one(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, presented: Presented) -> Checked {
@@ -238,8 +269,10 @@ fn rate(checked: &Checked, survey: &Survey, hsts: Hsts) -> Option<Graded> {
 
 fn hsts_findings(hsts: Hsts) -> Vec<Finding> {
     match hsts {
-        Hsts::Missing | Hsts::NotAsked => {
-            vec![Finding::warning("hsts-missing", "no Strict-Transport-Security header")]
+        Hsts::Missing => vec![Finding::warning("hsts-missing", "no Strict-Transport-Security header")],
+        Hsts::NotAsked => {
+            let says = "no answer in HTTP/1.1, so nobody knows of a Strict-Transport-Security header";
+            vec![Finding::warning("hsts-missing", says)]
         }
         Hsts::For(seconds) if seconds < grade::HSTS_LONG => {
             let says = format!("Strict-Transport-Security is for {seconds} s: half a year is the least");

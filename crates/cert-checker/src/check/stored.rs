@@ -7,18 +7,32 @@ use crate::finding::Finding;
 use crate::judge::{self, Question, Wanted};
 use crate::revocation;
 use crate::store::key::{self, StoredKey};
-use crate::store::read::{self, Stored};
+use crate::store::read::{self, Stored, StoredList};
 use crate::store::walk::{self, Found};
+use crate::threshold::left;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::SystemTime;
+
+/// Of the time between two revocation lists, the part in which the next one should be there: issuers replace them
+/// well before they end.
+const LIST_PERCENT: i64 = 10;
 
 /// A file that was read.
-pub(super) struct Read {
-    pub(super) path: PathBuf,
-    pub(super) stored: Stored,
+struct Read {
+    path: PathBuf,
+    stored: Stored,
 }
 
-/// Every certificate in what the target names.
-pub(crate) fn check(job: &Job<'_>, what: &str) -> Vec<Checked> {
+/// What the target names, read and judged.
+pub(super) struct Disk {
+    pub(super) all: Vec<Checked>,
+    /// When the newest file was written.
+    pub(super) modified: Option<SystemTime>,
+}
+
+/// Every certificate and every revocation list in what the target names.
+pub(super) fn check(job: &Job<'_>, what: &str) -> Disk {
     let (files, mut all) = read_all(job, what);
     for file in &files {
         for chain in chains(file, &files) {
@@ -35,30 +49,89 @@ pub(crate) fn check(job: &Job<'_>, what: &str) -> Vec<Checked> {
                 None => all.push(one(job, file, chain, what)),
             }
         }
+        all.extend(file.stored.lists.iter().map(|list| list_of(job, &file.path, list)));
     }
     if all.is_empty() {
         let says = format!("no certificate in {what}");
         all.push(Checked::nothing(&job.target.text, what, Finding::unknown("nothing-found", says)));
     }
-    all
+    Disk { all, modified: files.iter().filter_map(|f| f.stored.modified).max() }
+}
+
+/// A list past its next update makes whoever looks into it refuse every certificate of the issuer.
+fn list_of(job: &Job<'_>, path: &Path, list: &StoredList) -> Checked {
+    let mut checked = Checked::of(&job.target.text, &path.display().to_string(), Vec::new(), job.at);
+    checked.subject = Some(format!("revocation list of {}", list.issuer));
+    let Some(next) = list.next_update else { return checked };
+    let remaining = next.since(job.at);
+    (checked.not_after, checked.remaining_seconds) = (Some(next), Some(remaining));
+    let says = format!("the next update of the revocation list is due {}", left(remaining, next));
+    if remaining < 0 {
+        checked.add(vec![Finding::critical("crl-expired", says).advise("fetch the issuer's present list")]);
+    } else if remaining * 100 < next.since(list.this_update) * LIST_PERCENT {
+        checked.add(vec![Finding::warning("crl-expires", says).advise("is it still being fetched?")]);
+    }
+    checked
 }
 
 /// The files that hold something, and records for those that cannot be read.
-pub(super) fn read_all(job: &Job<'_>, what: &str) -> (Vec<Read>, Vec<Checked>) {
+fn read_all(job: &Job<'_>, what: &str) -> (Vec<Read>, Vec<Checked>) {
     let (mut files, mut troubled) = (Vec::new(), Vec::new());
-    for Found { path, named } in walk::files(what) {
-        let stored = read::file(&path, job.password());
-        let place = path.display().to_string();
-        for trouble in stored.troubles.clone() {
-            troubled.push(Checked::nothing(&job.target.text, &place, trouble));
+    let nothing =
+        |place: &Path, finding| Checked::nothing(&job.target.text, &place.display().to_string(), finding);
+    for step in steps(job, what) {
+        let Found { path, named } = match step {
+            Ok((found, stored)) => {
+                troubled.extend(stored.troubles.iter().map(|t| nothing(&found.path, t.clone())));
+                files.push(Read { path: found.path.clone(), stored });
+                found
+            }
+            Err(place) => {
+                let says = format!("no answer in time: read {}", place.display());
+                let finding = Finding::unknown("timeout", says).advise("is its file system still there?");
+                troubled.push(nothing(&place, finding));
+                continue;
+            }
+        };
+        let empty = files.last().is_some_and(|f| f.stored.holds_nothing());
+        if named && empty {
+            let finding = Finding::unknown("nothing-found", format!("no certificate in {}", path.display()));
+            troubled.push(nothing(&path, finding));
         }
-        if named && stored.certs.is_empty() && stored.troubles.is_empty() {
-            let finding = Finding::unknown("nothing-found", format!("no certificate in {place}"));
-            troubled.push(Checked::nothing(&job.target.text, &place, finding));
-        }
-        files.push(Read { path, stored });
     }
     (files, troubled)
+}
+
+/// A file with what it holds, or the place where reading came to no end.
+type Step = Result<(Found, Stored), PathBuf>;
+
+/// No call of the system that reads has a deadline, and a dead mount keeps it for ever: a thread of its own waits.
+fn steps(job: &Job<'_>, what: &str) -> Vec<Step> {
+    let (tell, told) = mpsc::channel();
+    let (start, password) = (what.to_string(), job.password().to_string());
+    let reader = move || {
+        for found in walk::files(&start) {
+            let _ = tell.send(Err(found.path.clone()));
+            let stored = read::file(&found.path, &password);
+            let _ = tell.send(Ok((found, stored)));
+        }
+    };
+    let mut steps: Vec<Step> = Vec::new();
+    let mut place = PathBuf::from(what);
+    if std::thread::Builder::new().spawn(reader).is_err() {
+        return vec![Err(place)];
+    }
+    loop {
+        match told.recv_timeout(job.timeout()) {
+            Ok(Err(begun)) => place = begun,
+            Ok(done) => steps.push(done),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return steps,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                steps.push(Err(place));
+                return steps;
+            }
+        }
+    }
 }
 
 /// The file's chains: each server's certificate with the authorities of the file behind it; an authority by itself

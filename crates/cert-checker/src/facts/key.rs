@@ -61,7 +61,9 @@ impl Key {
 
 fn elliptic(spki: &SubjectPublicKeyInfo<'_>) -> (String, usize, Option<String>) {
     let parameters = spki.algorithm.parameters.as_ref();
-    let Some(oid) = parameters.and_then(|p| p.as_oid().ok()) else {
+    // as_oid() reads whatever the tag is.
+    let named = parameters.filter(|p| p.tag() == x509_parser::asn1_rs::Tag::Oid);
+    let Some(oid) = named.and_then(|p| p.as_oid().ok()) else {
         return ("EC".into(), 0, Some("explicit".into()));
     };
     let id = oid.to_id_string();

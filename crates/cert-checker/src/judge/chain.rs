@@ -115,17 +115,30 @@ fn broken(sent: &[Cert], q: &Question<'_>, why: &[Reason]) -> Vec<Finding> {
         found.push(root);
         return found;
     }
+    let said = said_of(leaf, &found, q);
+    let news = why.iter().find(|r| !told(r.code, &said));
     found.extend(
-        why.iter()
-            .find(|r| !told(r.code))
-            .map(|r| Finding::critical("chain-invalid", format!("no valid path to a trusted root: {r}"))),
+        news.map(|r| Finding::critical("chain-invalid", format!("no valid path to a trusted root: {r}"))),
     );
     found
 }
 
-/// What other findings tell with better words: dates, and algorithms of leaf and chain.
-fn told(code: Code) -> bool {
-    matches!(code, Code::Expired | Code::NotYetValid | Code::WeakKey | Code::WeakSignature)
+/// Codes of what is told of the leaf and of `found`.
+fn said_of(leaf: &Cert, found: &[Finding], q: &Question<'_>) -> Vec<&'static str> {
+    let own = [time::leaf(leaf, q), crypto::signature(leaf, "it"), crypto::key(leaf, "it")];
+    found.iter().chain(own.iter().flatten()).map(|f| f.code).collect()
+}
+
+/// Whether another finding says the same with better words: dates, and algorithms of leaf and chain.
+fn told(code: Code, said: &[&str]) -> bool {
+    let better: &[&str] = match code {
+        Code::Expired => &["expired", "chain-expired"],
+        Code::NotYetValid => &["not-yet-valid"],
+        Code::WeakKey => &["key-weak"],
+        Code::WeakSignature => &["signature-md5", "signature-sha1"],
+        _ => &[],
+    };
+    said.iter().any(|s| better.contains(s))
 }
 
 /// A root whose own time is over: many clients do not look at it, some do.

@@ -6,7 +6,6 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the server showed.
@@ -22,11 +21,13 @@ pub(crate) struct Shown {
     pub(crate) asked: Option<Vec<Vec<u8>>>,
 }
 
-/// Kinds of certificate that a server may have beside each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) enum Kind {
+/// What a client may take only, so that a server with several certificates shows another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Only {
     Rsa,
     Ecdsa,
+    /// No TLS 1.3.
+    Tls12,
 }
 
 #[derive(Debug)]
@@ -43,12 +44,12 @@ struct Collector {
 /// # Errors
 /// Those of rustls, when no cipher is left.
 pub(crate) fn client(
-    only: Option<Kind>,
+    only: Option<Only>,
     own: Option<Arc<CertifiedKey>>,
 ) -> Result<(ClientConfig, Arc<Mutex<Shown>>), Error> {
     let mut provider = CryptoProvider::clone(&toban_core::pg::tls::provider());
-    if let Some(kind) = only {
-        provider.cipher_suites.retain(|s| serves(*s, kind));
+    if let Some(only) = only {
+        provider.cipher_suites.retain(|s| serves(*s, only));
     }
     let algorithms = provider.signature_verification_algorithms;
     let shown = Arc::new(Mutex::new(Shown::default()));
@@ -68,29 +69,30 @@ pub(crate) fn client(
     Ok((config, shown))
 }
 
-fn serves(suite: rustls::SupportedCipherSuite, kind: Kind) -> bool {
+fn serves(suite: rustls::SupportedCipherSuite, only: Only) -> bool {
     match suite {
         rustls::SupportedCipherSuite::Tls12(tls12) => {
-            let ecdsa = tls12.sign.iter().any(|s| is_of(*s, Kind::Ecdsa));
-            ecdsa == (kind == Kind::Ecdsa)
+            let ecdsa = tls12.sign.iter().any(|s| is_of(*s, Only::Ecdsa));
+            only == Only::Tls12 || ecdsa == (only == Only::Ecdsa)
         }
-        rustls::SupportedCipherSuite::Tls13(_) => true,
+        rustls::SupportedCipherSuite::Tls13(_) => only != Only::Tls12,
     }
 }
 
-fn is_of(scheme: SignatureScheme, kind: Kind) -> bool {
+fn is_of(scheme: SignatureScheme, only: Only) -> bool {
     let text = format!("{scheme:?}");
-    match kind {
-        Kind::Rsa => text.starts_with("RSA"),
-        Kind::Ecdsa => text.starts_with("ECDSA"),
+    match only {
+        Only::Rsa => text.starts_with("RSA"),
+        Only::Ecdsa => text.starts_with("ECDSA"),
+        Only::Tls12 => true,
     }
 }
 
 /// SHA-1 last: a server that can nothing else shall still show its certificate.
-fn schemes(algorithms: WebPkiSupportedAlgorithms, only: Option<Kind>) -> Vec<SignatureScheme> {
+fn schemes(algorithms: WebPkiSupportedAlgorithms, only: Option<Only>) -> Vec<SignatureScheme> {
     let old = [SignatureScheme::RSA_PKCS1_SHA1, SignatureScheme::ECDSA_SHA1_Legacy];
     let all = algorithms.supported_schemes().into_iter().chain(old);
-    all.filter(|s| only.is_none_or(|kind| is_of(*s, kind))).collect()
+    all.filter(|s| only.is_none_or(|only| is_of(*s, only))).collect()
 }
 
 impl Collector {
@@ -160,11 +162,11 @@ impl ResolvesClientCert for Collector {
     }
 }
 
-/// The kind of a public key, where a server may have another beside it.
-pub(crate) fn other_kind(key: &crate::facts::Key) -> Option<Kind> {
+/// The other kind of key that a server may have a certificate for.
+pub(crate) fn other_kind(key: &crate::facts::Key) -> Option<Only> {
     match key.kind.as_str() {
-        "RSA" => Some(Kind::Ecdsa),
-        "EC" => Some(Kind::Rsa),
+        "RSA" => Some(Only::Ecdsa),
+        "EC" => Some(Only::Rsa),
         _ => None,
     }
 }

@@ -3,9 +3,13 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+use toban_core::stop;
 
 /// No server needs to send more than this before its certificate is known.
 const MOST: u64 = 2 << 20;
+
+/// How long a wait lasts before it is looked whether the process is told to stop.
+const SLICE: Duration = Duration::from_millis(250);
 
 /// When a target's time is over.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +29,10 @@ impl Deadline {
     /// What is left.
     ///
     /// # Errors
-    /// `TimedOut`, when nothing is.
+    /// `TimedOut`, when nothing is, or once the process is told to stop.
     pub(crate) fn left(self) -> io::Result<Duration> {
         let left = self.0.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+        if left.is_zero() || stop::requested() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 }
 
@@ -64,10 +68,17 @@ impl Read for Line {
         if self.read > MOST {
             return Err(io::Error::new(ErrorKind::InvalidData, "more than 2 MiB before the certificate"));
         }
-        self.stream.set_read_timeout(Some(self.deadline.left()?))?;
-        let n = self.stream.read(buf).map_err(late)?;
-        self.read += n as u64;
-        Ok(n)
+        loop {
+            self.stream.set_read_timeout(Some(self.deadline.left()?.min(SLICE)))?;
+            match self.stream.read(buf) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                ended => {
+                    let n = ended?;
+                    self.read += n as u64;
+                    return Ok(n);
+                }
+            }
+        }
     }
 }
 

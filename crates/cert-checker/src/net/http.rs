@@ -1,4 +1,4 @@
-//! One request for one header.
+//! One request for the headers of an answer.
 
 use super::collect;
 use super::probe::{self, Ask};
@@ -12,6 +12,15 @@ const HEADERS: usize = 64 << 10;
 
 /// The Strict-Transport-Security header of `/`; none when the server does not answer in HTTP.
 pub(crate) fn hsts(ask: &Ask<'_>, at: SocketAddr) -> Option<Hsts> {
+    head(ask, at, "/").map(|head| of_headers(&head))
+}
+
+/// Where the answer for `path` leads, as the server writes it; none when it leads nowhere.
+pub(crate) fn location(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Option<String> {
+    location_of(&head(ask, at, path)?)
+}
+
+fn head(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Option<String> {
     let mut line = probe::open(ask, at).ok()?;
     let (mut config, _) = collect::client(None, ask.own.clone()).ok()?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -20,8 +29,9 @@ pub(crate) fn hsts(ask: &Ask<'_>, at: SocketAddr) -> Option<Hsts> {
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).ok()?;
     let mut stream = rustls::Stream::new(&mut connection, &mut line);
     let host = ask.sni.map_or_else(|| at.to_string(), ToString::to_string);
-    let request =
-        format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: cert-checker\r\n\r\n");
+    let request = format!(
+        "HEAD {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: cert-checker\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).ok()?;
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
@@ -31,16 +41,28 @@ pub(crate) fn hsts(ask: &Ask<'_>, at: SocketAddr) -> Option<Hsts> {
             Ok(n) => head.extend_from_slice(&buffer[..n]),
         }
     }
-    let head = String::from_utf8_lossy(&head);
-    head.starts_with("HTTP/").then(|| of_headers(&head))
+    let head = String::from_utf8_lossy(&head).into_owned();
+    head.starts_with("HTTP/").then_some(head)
+}
+
+/// The first header of this name.
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let lines = head.lines().take_while(|l| !l.is_empty());
+    let mut headers = lines.filter_map(|l| l.split_once(':'));
+    headers.find(|(known, _)| known.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+}
+
+fn location_of(head: &str) -> Option<String> {
+    let status = head.split_whitespace().nth(1)?;
+    let leads = matches!(status, "301" | "302" | "303" | "307" | "308");
+    // What could end the next request's line is no address.
+    let plain = |to: &&str| to.bytes().all(|b| b.is_ascii_graphic());
+    header(head, "location").filter(|_| leads).filter(plain).map(ToString::to_string)
 }
 
 /// RFC 6797, 8.1: the first such header counts, and of each directive the first.
 fn of_headers(head: &str) -> Hsts {
-    let lines = head.lines().take_while(|l| !l.is_empty());
-    let mut headers = lines.filter_map(|l| l.split_once(':'));
-    let found = headers.find(|(name, _)| name.trim().eq_ignore_ascii_case("strict-transport-security"));
-    let Some((_, value)) = found else { return Hsts::Missing };
+    let Some(value) = header(head, "strict-transport-security") else { return Hsts::Missing };
     let mut directives = value.split(';').filter_map(|d| d.split_once('='));
     let age = directives.find(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"));
     let seconds = age.and_then(|(_, s)| s.trim().trim_matches('"').parse().ok());
@@ -51,6 +73,20 @@ fn of_headers(head: &str) -> Hsts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_answers_lead() {
+        let cases = [
+            ("301 Moved\r\nLocation: https://b.example/x", Some("https://b.example/x")),
+            ("308 Moved\r\nlocation:/y", Some("/y")),
+            ("200 OK\r\nLocation: /y", None),
+            ("302 Found\r\nLocation: /a b", None),
+            ("302 Found", None),
+        ];
+        for (head, expected) in cases {
+            assert_eq!(location_of(&format!("HTTP/1.1 {head}\r\n\r\n")).as_deref(), expected, "{head}");
+        }
+    }
 
     #[test]
     fn headers_as_servers_send_them() {

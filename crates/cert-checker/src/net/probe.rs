@@ -1,6 +1,6 @@
 //! One address asked for its certificates: by rustls, and where that shows none, by an old hello.
 
-use super::collect::{self, Kind, Shown};
+use super::collect::{self, Only, Shown};
 use super::deadline::{Deadline, Line};
 use super::hello::{self, Hello, Refusal};
 use super::trouble::Trouble;
@@ -37,11 +37,11 @@ pub(crate) struct Presented {
     pub(crate) legacy: bool,
 }
 
-/// The certificate that `at` shows, of one kind where it is given.
+/// The certificate that `at` shows, to a client that takes only this where it is given.
 ///
 /// # Errors
 /// Why none was shown.
-pub(crate) fn certificate(ask: &Ask<'_>, at: SocketAddr, only: Option<Kind>) -> Result<Presented, Trouble> {
+pub(crate) fn certificate(ask: &Ask<'_>, at: SocketAddr, only: Option<Only>) -> Result<Presented, Trouble> {
     match modern(ask, at, only) {
         Ok(presented) => Ok(presented),
         Err(trouble) if trouble.tls && only.is_none() => legacy(ask, at).ok_or(trouble),
@@ -56,17 +56,19 @@ pub(crate) fn certificate(ask: &Ask<'_>, at: SocketAddr, only: Option<Kind>) -> 
 pub(crate) fn open(ask: &Ask<'_>, at: SocketAddr) -> Result<Line, Trouble> {
     let mut line =
         Line::connect(at, ask.deadline).map_err(|e| Trouble::of(&format!("connect to {at}"), &e))?;
-    starttls::begin(ask.endpoint.protocol, &mut line)?;
+    starttls::begin(ask.endpoint.protocol, ask.sni.unwrap_or(&ask.endpoint.host), &mut line)?;
     Ok(line)
 }
 
-fn modern(ask: &Ask<'_>, at: SocketAddr, only: Option<Kind>) -> Result<Presented, Trouble> {
+fn modern(ask: &Ask<'_>, at: SocketAddr, only: Option<Only>) -> Result<Presented, Trouble> {
     let mut line = open(ask, at)?;
     let (mut config, shown) =
         collect::client(only, ask.own.clone()).map_err(|e| Trouble::tls(e.to_string()))?;
-    if ask.endpoint.protocol == Protocol::Https {
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    }
+    config.alpn_protocols = match ask.endpoint.protocol {
+        Protocol::Https => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Protocol::PostgresDirect => vec![b"postgresql".to_vec()],
+        _ => Vec::new(),
+    };
     config.enable_sni = ask.sni.is_some();
     let name = server_name(ask, at)?;
     let mut connection =
@@ -114,23 +116,21 @@ pub(super) fn server_name(ask: &Ask<'_>, at: SocketAddr) -> Result<ServerName<'s
 /// TLS 1.2 with every cipher, then the versions that nobody should speak any more.
 fn legacy(ask: &Ask<'_>, at: SocketAddr) -> Option<Presented> {
     let offer = ciphers::offer(false);
-    for version in [hello::TLS12, hello::TLS11, hello::TLS10, hello::SSL3] {
-        let hello = Hello { version, ciphers: &offer, sni: ask.sni };
-        let Ok(answer) = say(ask, at, &hello) else { continue };
-        if answer.chain.is_empty() {
-            continue;
-        }
-        let asked = answer.asks_client.then(Vec::new);
-        let shown = Shown { chain: answer.chain, asked, ..Shown::default() };
-        return Some(Presented {
-            version: hello::version_name(answer.version),
-            cipher: ciphers::name(answer.cipher),
-            shown,
-            trouble: None,
-            legacy: true,
-        });
-    }
-    None
+    let versions = [hello::TLS12, hello::TLS11, hello::TLS10, hello::SSL3];
+    versions.into_iter().find_map(|version| in_version(ask, at, version, &offer))
+}
+
+fn in_version(ask: &Ask<'_>, at: SocketAddr, version: u16, offer: &[u16]) -> Option<Presented> {
+    let answer = say(ask, at, &Hello { version, ciphers: offer, sni: ask.sni }).ok()?;
+    let asked = answer.asks_client.then(Vec::new);
+    let shown = Shown { chain: answer.chain, asked, ..Shown::default() };
+    (!shown.chain.is_empty()).then(|| Presented {
+        version: hello::version_name(answer.version),
+        cipher: ciphers::name(answer.cipher),
+        shown,
+        trouble: None,
+        legacy: true,
+    })
 }
 
 /// One hello on a connection of its own.

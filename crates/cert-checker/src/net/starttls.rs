@@ -11,14 +11,18 @@ const LINES: usize = 200;
 
 type Said<T> = Result<T, Trouble>;
 
-/// Brings the connection to where TLS begins.
+/// Brings the connection to where TLS begins; `host` is the name that the server is asked for.
 ///
 /// # Errors
 /// What the server said instead, or that it said too much.
-pub(crate) fn begin(protocol: Protocol, line: &mut Line) -> Said<()> {
+pub(crate) fn begin(protocol: Protocol, host: &str, line: &mut Line) -> Said<()> {
     let mut talk = Talk { line, early: Vec::new() };
     match protocol {
-        Protocol::Smtp => smtp(&mut talk)?,
+        Protocol::Smtp => smtp(&mut talk, "EHLO")?,
+        Protocol::Lmtp => smtp(&mut talk, "LHLO")?,
+        Protocol::Sieve => sieve(&mut talk)?,
+        Protocol::Xmpp => xmpp(&mut talk, "jabber:client", host)?,
+        Protocol::XmppServer => xmpp(&mut talk, "jabber:server", host)?,
         Protocol::Imap => imap(&mut talk)?,
         Protocol::Pop3 => pop3(&mut talk)?,
         Protocol::Ftp => ftp(&mut talk)?,
@@ -71,6 +75,21 @@ impl Talk<'_> {
         }
     }
 
+    /// All that comes up to these words, and with them.
+    fn up_to(&mut self, end: &str) -> Said<String> {
+        loop {
+            let found = self.early.windows(end.len()).position(|w| w == end.as_bytes());
+            if let Some(at) = found {
+                let said: Vec<u8> = self.early.drain(..at + end.len()).collect();
+                return Ok(String::from_utf8_lossy(&said).into_owned());
+            }
+            if self.early.len() > LINE * 4 {
+                return Err(Trouble::new("not-tls", "an answer without end"));
+            }
+            self.more()?;
+        }
+    }
+
     fn bytes(&mut self, n: usize) -> Said<Vec<u8>> {
         while self.early.len() < n {
             self.more()?;
@@ -104,9 +123,10 @@ fn refused(said: &str) -> Trouble {
     Trouble::new("starttls-refused", format!("the server says: {said}"))
 }
 
-fn smtp(talk: &mut Talk<'_>) -> Said<()> {
+/// SMTP and LMTP (RFC 3207, RFC 2033) differ in how one greets.
+fn smtp(talk: &mut Talk<'_>, hello: &str) -> Said<()> {
     talk.expect("220")?;
-    talk.say(b"EHLO localhost\r\n")?;
+    talk.say(format!("{hello} localhost\r\n").as_bytes())?;
     let offers = talk.expect("250")?;
     if !offers.iter().any(|o| o.get(4..).is_some_and(|w| w.trim().eq_ignore_ascii_case("STARTTLS"))) {
         return Err(Trouble::new("starttls-refused", "the server does not offer STARTTLS"));
@@ -145,6 +165,45 @@ fn pop3(talk: &mut Talk<'_>) -> Said<()> {
         }
     }
     Ok(())
+}
+
+/// ManageSieve: the greeting lists what the server can, up to its OK (RFC 5804, 1.7).
+fn sieve(talk: &mut Talk<'_>) -> Said<()> {
+    let said = |line: &str, word: &str| line.get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word));
+    let mut offered = false;
+    for _ in 0..LINES {
+        let line = talk.line()?;
+        match line.as_str() {
+            l if said(l, "OK") && !offered => {
+                return Err(Trouble::new("starttls-refused", "the server does not offer STARTTLS"));
+            }
+            l if said(l, "OK") => {
+                talk.say(b"STARTTLS\r\n")?;
+                let answer = talk.line()?;
+                return if said(&answer, "OK") { Ok(()) } else { Err(refused(&answer)) };
+            }
+            l if said(l, "NO") || said(l, "BYE") => return Err(refused(l)),
+            l => offered |= said(l, "\"STARTTLS\""),
+        }
+    }
+    Err(Trouble::new("not-tls", "a greeting without end"))
+}
+
+/// The stream's head, its features, then STARTTLS (RFC 6120, 5.4).
+fn xmpp(talk: &mut Talk<'_>, kind: &str, host: &str) -> Said<()> {
+    const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+    let head = format!(
+        "<?xml version='1.0'?><stream:stream xmlns='{kind}' \
+         xmlns:stream='http://etherx.jabber.org/streams' to='{host}' version='1.0'>"
+    );
+    talk.say(head.as_bytes())?;
+    let features = talk.up_to("</stream:features>")?;
+    if !features.contains(TLS) {
+        return Err(Trouble::new("starttls-refused", "the server does not offer STARTTLS"));
+    }
+    talk.say(format!("<starttls xmlns='{TLS}'/>").as_bytes())?;
+    let answer = talk.up_to(">")?;
+    if answer.contains("<proceed") { Ok(()) } else { Err(refused(&answer)) }
 }
 
 fn ftp(talk: &mut Talk<'_>) -> Said<()> {

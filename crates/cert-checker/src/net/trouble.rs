@@ -63,6 +63,9 @@ fn of_tls(e: &rustls::Error) -> Trouble {
         rustls::Error::InvalidMessage(what) => {
             Trouble { tls: true, ..Trouble::new("not-tls", format!("no TLS message: {what:?}")) }
         }
+        rustls::Error::AlertReceived(rustls::AlertDescription::UnrecognisedName) => Trouble::tls(
+            "the server knows no certificate for the name it was asked for, or for none: give one with sni",
+        ),
         rustls::Error::AlertReceived(alert) => {
             Trouble::tls(format!("the server refuses the handshake: alert {alert:?}"))
         }

@@ -2,7 +2,7 @@
 
 use super::alg::Algorithm;
 use super::cert::Cert;
-use super::lint::Role;
+use super::lint::{self, Role};
 use super::reason::{Code, Reason};
 use super::request::{Other, Request, Verdict};
 use super::{chain, leaf, sig};
@@ -268,8 +268,9 @@ impl<'a> Search<'a> {
             return (vec![0], leaf.reason(Code::TooMuchWork, "the certificates lead into too many paths"));
         }
         let (path, top) = self.longest();
-        // A stranger of the issuer's name is no news where the issuer is known.
-        if let Some((dead, reason)) = self.dead.take().filter(|(dead, _)| dead.len() >= path.len()) {
+        // A stranger of the issuer's name is no news where the issuer is known, be it the certificate itself.
+        let news = |dead: &[usize]| dead.len() >= path.len() && !lint::is_self_signed(top);
+        if let Some((dead, reason)) = self.dead.take().filter(|(dead, _)| news(dead)) {
             return (dead, reason);
         }
         let detail = format!("nobody trusted here issued it: {}", top.issuer.text());

@@ -3,6 +3,7 @@
 use super::alg::{Algorithm, Hash};
 use super::cert::Cert;
 use super::constraint::{MOST_COMPARISONS, names_of};
+use super::ext::SIGN_CRLS;
 use super::leaf;
 use super::lint::{self, Role};
 use super::policy;
@@ -18,6 +19,9 @@ use super::revoke;
 pub(crate) fn issuer(cert: &Cert, role: Role, ask: &Request<'_>) -> Result<(), Reason> {
     lint::check(cert, role, ask.profile)?;
     leaf::time(cert, ask.at)?;
+    if role == Role::Intermediate {
+        signs_lists(cert, ask)?;
+    }
     match &cert.ext.extended {
         Some(given) => extended(cert, &given.value, ask),
         None => Ok(()),
@@ -38,6 +42,15 @@ pub(crate) fn check(path: &[&Cert], ask: &Request<'_>, comparisons: &mut usize) 
     constraints(path, comparisons)?;
     policies(path)?;
     revoke::check(path, ask)
+}
+
+/// An issuer of mail certificates must be able to take them back (S/MIME Baseline Requirements, 7.1.2.2 e).
+fn signs_lists(cert: &Cert, ask: &Request<'_>) -> Result<(), Reason> {
+    let mail = ask.purpose == Some(Purpose::Email) && ask.profile.web();
+    match mail && !cert.ext.may(SIGN_CRLS) {
+        true => Err(cert.reason(Code::KeyUsage, "an issuer for mail may not sign revocation lists")),
+        false => Ok(()),
+    }
 }
 
 /// An issuer's extended key usage limits everything below it: what all clients do, though RFC 5280 does not say so.

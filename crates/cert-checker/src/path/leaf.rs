@@ -52,13 +52,17 @@ fn purpose(ask: &Request<'_>) -> Purpose {
 }
 
 fn usage(leaf: &Cert, ask: &Request<'_>) -> Result<(), Reason> {
+    // The S/MIME Baseline Requirements, 7.1.2.3 e: there, and critical.
+    let mail = purpose(ask) == Purpose::Email && ask.profile.web();
     let Some(usage) = &leaf.ext.key_usage else {
-        let due = purpose(ask) == Purpose::Email && ask.profile.web();
-        return match due {
+        return match mail {
             true => Err(leaf.reason(Code::KeyUsage, "the key usage is missing")),
             false => Ok(()),
         };
     };
+    if mail && !usage.critical {
+        return Err(leaf.reason(Code::KeyUsage, "a mail key's usage is not critical"));
+    }
     let server = purpose(ask) == Purpose::Server && ask.profile.web() && !leaf.ext.is_ca();
     match server && usage.value & TLS_BITS == 0 {
         true => Err(leaf.reason(Code::KeyUsage, "the key usage allows nothing that TLS needs")),

@@ -7,8 +7,8 @@ use toban_core::durable;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-/// Larger lists are not read.
-const LARGEST: u64 = 32 << 20;
+/// Larger lists are not read; the largest that public authorities publish have some 50 MiB.
+const LARGEST: u64 = 64 << 20;
 
 /// The list at `url`, or the one kept from before while it is fresh.
 ///

@@ -2,6 +2,8 @@
 
 mod crl;
 mod fetch;
+#[cfg(test)]
+mod mutants;
 mod ocsp;
 
 use crate::check::Job;

@@ -2,6 +2,7 @@
 
 pub(crate) mod der;
 pub(crate) mod glob;
+pub(crate) mod jks;
 pub(crate) mod key;
 pub(crate) mod pem;
 pub(crate) mod read;

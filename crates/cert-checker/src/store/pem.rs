@@ -1,5 +1,5 @@
-//! PEM as it is found: text between blocks, CRLF, a byte order mark, labels of every age. A block that is damaged
-//! hides no other.
+//! PEM as it is found: text between blocks, CRLF, a byte order mark, labels of every age, indented in YAML, behind
+//! `\n` in JSON, and as base64 once more in Kubernetes' Secrets and kubeconfigs. A block that is damaged hides no other.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -28,10 +28,27 @@ impl Block {
 }
 
 const BEGIN: &str = "-----BEGIN ";
+/// The same in base64, whatever the label is.
+const WRAPPED: &str = "LS0tLS1CRUdJTi";
 
 /// Every block of `bytes`, in order.
 pub(crate) fn blocks(bytes: &[u8]) -> Vec<Block> {
     let text = String::from_utf8_lossy(bytes);
+    let mut found = plain(&text.replace("\\n", "\n"));
+    let wrapped = text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
+    for word in wrapped.filter(|w| w.starts_with(WRAPPED)) {
+        match STANDARD.decode(word) {
+            Ok(inner) => found.extend(plain(&String::from_utf8_lossy(&inner))),
+            Err(e) => {
+                let der = Err(format!("no base64: {e}"));
+                found.push(Block { label: "CERTIFICATE".into(), der, encrypted: false });
+            }
+        }
+    }
+    found
+}
+
+fn plain(text: &str) -> Vec<Block> {
     let mut found = Vec::new();
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
@@ -48,7 +65,8 @@ fn block<'t>(label: &str, lines: &mut impl Iterator<Item = &'t str>) -> Block {
     let mut ended = false;
     for line in lines {
         if line.starts_with("-----") {
-            ended = line == format!("-----END {label}-----");
+            // In JSON and YAML the quotation ends behind it.
+            ended = line.starts_with(&format!("-----END {label}-----"));
             break;
         }
         // Headers of RFC 1421: `Proc-Type: 4,ENCRYPTED`.
@@ -67,6 +85,29 @@ fn block<'t>(label: &str, lines: &mut impl Iterator<Item = &'t str>) -> Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_inside_yaml_and_json() {
+        let plain = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+        let cases = [
+            format!("data:\n  tls.crt: {}\n  other: QUJD\n", STANDARD.encode(plain)),
+            format!("{{\"data\": {{\"tls.crt\": \"{}\"}}}}", STANDARD.encode(plain)),
+            format!("stringData:\n  tls.crt: |\n    {}", plain.replace('\n', "\n    ")),
+            format!("{{\"tls.crt\": \"{}\"}}", plain.replace('\n', "\\n")),
+            format!("{{\"tls.crt\": \"{}\"}}", plain.trim_end().replace('\n', "\\n")),
+        ];
+        for text in cases {
+            let found = blocks(text.as_bytes());
+            assert_eq!(found.len(), 1, "{text}");
+            assert_eq!(
+                (found[0].der.clone(), found[0].is_certificate()),
+                (Ok(vec![1, 2, 3]), true),
+                "{text}"
+            );
+        }
+        let broken = blocks(b"tls.crt: LS0tLS1CRUdJTiBD=RVJU\n");
+        assert!(broken.len() == 1 && broken[0].der.is_err(), "{broken:?}");
+    }
 
     #[test]
     fn blocks_between_prose() {

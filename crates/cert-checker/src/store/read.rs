@@ -1,14 +1,16 @@
-//! One file, whatever its form: certificates, private keys, and what could not be read of it.
+//! One file, whatever its form: certificates, private keys, revocation lists, and what could not be read of it.
 
 use super::key::{self, Secret, StoredKey};
-use super::{der, pem};
-use crate::facts::{Cert, short};
+use super::{der, jks, pem};
+use crate::facts::{Cert, Moment, name_of, short};
 use crate::finding::Finding;
 use p12_keystore::Pkcs12Archive;
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::SystemTime;
+use x509_parser::prelude::FromDer;
+use x509_parser::revocation_list::CertificateRevocationList;
 
 /// No file of certificates is larger.
 const LARGEST: u64 = 10 << 20;
@@ -18,8 +20,29 @@ const LARGEST: u64 = 10 << 20;
 pub(crate) struct Stored {
     pub(crate) certs: Vec<Cert>,
     pub(crate) keys: Vec<StoredKey>,
+    pub(crate) lists: Vec<StoredList>,
     pub(crate) troubles: Vec<Finding>,
     pub(crate) modified: Option<SystemTime>,
+}
+
+/// A revocation list, as far as its freshness goes.
+#[derive(Clone)]
+pub(crate) struct StoredList {
+    pub(crate) issuer: String,
+    pub(crate) this_update: Moment,
+    /// None in a list that nobody promised to replace.
+    pub(crate) next_update: Option<Moment>,
+}
+
+impl StoredList {
+    fn read(der: &[u8]) -> Option<StoredList> {
+        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+        Some(StoredList {
+            issuer: name_of(list.issuer().as_raw())?,
+            this_update: Moment(list.last_update().timestamp()),
+            next_update: list.next_update().map(|t| Moment(t.timestamp())),
+        })
+    }
 }
 
 /// Reads `path`; what cannot be read is a finding in the result.
@@ -58,6 +81,11 @@ fn contents(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), String> {
 }
 
 impl Stored {
+    /// Neither a certificate nor a revocation list, and nothing to say why.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.certs.is_empty() && self.lists.is_empty() && self.troubles.is_empty()
+    }
+
     fn block(&mut self, path: &Path, block: &pem::Block) {
         let damaged = |why: &str| {
             Finding::unknown(
@@ -79,21 +107,44 @@ impl Stored {
                 let found = der::pkcs7(der).unwrap_or_default();
                 self.certs.extend(found.iter().filter_map(|d| Cert::read(d).ok()));
             }
+            Ok(der) if block.label == "X509 CRL" => match StoredList::read(der) {
+                Some(list) => self.lists.push(list),
+                None => self.troubles.push(damaged("no revocation list")),
+            },
             Ok(_) => {}
         }
     }
 
     fn binary(&mut self, path: &Path, bytes: &[u8], password: &str) {
+        if let Some(keystore) = jks::read(bytes) {
+            return self.keystore(path, keystore);
+        }
         let Some((outer, _)) = der::element(bytes).filter(|(e, _)| e.tag == 0x30) else { return };
         if let Ok(cert) = Cert::read(bytes) {
             self.certs.push(cert);
         } else if let Some(found) = der::pkcs7(outer.whole) {
             self.certs.extend(found.iter().filter_map(|d| Cert::read(d).ok()));
+        } else if let Some(list) = StoredList::read(bytes) {
+            self.lists.push(list);
         } else if is_pkcs12(outer.body) {
             self.pkcs12(path, bytes, password);
         } else if der::rsa_numbers(bytes).is_some() || looks_like_key(outer.body) {
             self.keys.push(StoredKey { path: path.to_path_buf(), secret: key::read("", bytes) });
         }
+    }
+
+    fn keystore(&mut self, path: &Path, keystore: jks::Keystore) {
+        for der in keystore.certs {
+            match Cert::read(&der) {
+                Ok(cert) => self.certs.push(cert),
+                Err(why) => {
+                    let says = format!("{}: a certificate of the keystore: {}", path.display(), short(&why));
+                    self.troubles.push(Finding::unknown("damaged", says));
+                }
+            }
+        }
+        let trouble = keystore.trouble.map(|why| format!("{}: {why}", path.display()));
+        self.troubles.extend(trouble.map(|says| Finding::unknown("damaged", says)));
     }
 
     fn pkcs12(&mut self, path: &Path, bytes: &[u8], password: &str) {

@@ -323,6 +323,10 @@ fn a_pinned_one_needs_no_other_trust_and_still_expires() {
         let ran = world.check(&[&server.target(), "--pin", pin.as_str().expect("a hash")]);
         assert_eq!(ran.findings(), ["expires warning"], "{ran:?}");
     }
+    let ran = world.check(&[&server.target(), "--pin", "00:11"]);
+    assert!(ran.status == Some(2) && ran.stderr.contains("is no SHA-256"), "{ran:?}");
+    let ran = world.check(&["gone.pem"]);
+    assert!(ran.stdout.contains("is it a file? It is not there"), "{ran:?}");
     let ran = world.check(&[&server.target(), "--pin", &"0".repeat(64), "--any-issuer"]);
     assert_eq!(ran.findings(), ["expires warning", "pin-mismatch critical"], "{ran:?}");
 }

@@ -1,6 +1,8 @@
 //! Revocation lists and stapled answers, made by openssl and rcgen.
 
+use crate::der;
 use crate::mint::{Authority, DAY, Made, NOW, Wish, pem};
+use crate::pki::{self, Pair};
 use crate::server::Server;
 use crate::world::World;
 use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
@@ -33,8 +35,17 @@ fn at(seconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(NOW + seconds).expect("after 1970"))
 }
 
+/// An empty list, made and due so many seconds from now.
+pub(crate) fn list_between(by: &Authority, from: i64, until: i64) -> Vec<u8> {
+    made(by, &[], from, until)
+}
+
 /// A list of these serial numbers, until so many seconds from now.
 fn list(by: &Authority, serials: &[&[u8]], until: i64) -> Vec<u8> {
+    made(by, serials, -20 * DAY, until)
+}
+
+fn made(by: &Authority, serials: &[&[u8]], from: i64, until: i64) -> Vec<u8> {
     let revoked = |serial: &&[u8]| RevokedCertParams {
         serial_number: SerialNumber::from(serial.to_vec()),
         revocation_time: at(-10 * DAY).into(),
@@ -42,7 +53,7 @@ fn list(by: &Authority, serials: &[&[u8]], until: i64) -> Vec<u8> {
         invalidity_date: None,
     };
     let params = CertificateRevocationListParams {
-        this_update: at(-20 * DAY).into(),
+        this_update: at(from).into(),
         next_update: at(until).into(),
         crl_number: SerialNumber::from(1),
         issuing_distribution_point: None,
@@ -72,6 +83,59 @@ fn lists_in_files() {
         assert_eq!(lists.said(&["--crl", "list.pem"]), said, "{id}, PEM");
     }
     assert_eq!(lists.said(&["--crl", "absent.crl"]), ["crl-unusable warning"]);
+}
+
+/// What is said of a leaf of `root` by a list of its issuer's.
+fn by_list(root: &Pair, leaf: &Pair, list: &[u8]) -> Vec<String> {
+    let world = World::new();
+    let trust = world.file("root.pem", der::pem("CERTIFICATE", &root.der)).display().to_string();
+    world.file("leaf.pem", der::pem("CERTIFICATE", &leaf.der));
+    world.file("list.crl", list);
+    world.check(&["./leaf.pem", "--trust", &trust, "--crl", "list.crl"]).findings()
+}
+
+fn lasting(list: &mut pki::CrlSpec) {
+    list.this_update = der::time("261101000000Z");
+    list.next_update = der::time("270101000000Z");
+}
+
+#[test]
+fn lists_that_tell_less_than_all() {
+    let root = pki::plain_root();
+    let leaf = root.leaf(|_| {});
+    let delta = |revoked: &[Vec<u8>]| {
+        root.crl(|c| {
+            lasting(c);
+            c.revoked = revoked.to_vec();
+            c.extensions.push(("2.5.29.27".into(), true, der::int(1)));
+        })
+    };
+    let on_it = pki::entry(&leaf.serial, "261110000000Z", &[]);
+    assert_eq!(by_list(&root, &leaf, &delta(&[])), ["crl-unusable warning"], "R1 delta");
+    assert_eq!(by_list(&root, &leaf, &delta(&[on_it])), ["revoked critical"], "R1 delta, listed");
+    let mute = pki::root(|s| {
+        s.put(pki::USAGE, true, pki::usage(&[5]));
+    });
+    let (other, list) = (mute.leaf(|_| {}), mute.crl(lasting));
+    assert_eq!(by_list(&mute, &other, &list), ["crl-unusable warning"], "R1 without cRLSign");
+}
+
+/// As large as those of the largest authorities: 50 MiB, read in seconds; the bound is for machines under load.
+#[test]
+fn a_list_of_fifty_megabytes() {
+    let root = pki::plain_root();
+    let (leaf, free) = (root.leaf(|_| {}), root.leaf(|_| {}));
+    let serial = |n: u32| der::tlv(2, &[&[0x51; 16][..], &n.to_be_bytes()].concat());
+    let list = root.crl(|c| {
+        lasting(c);
+        c.revoked = (0..1_350_000).map(|n| pki::entry(&serial(n), "261110000000Z", &[])).collect();
+        c.revoked.push(pki::entry(&leaf.serial, "261110000000Z", &[]));
+    });
+    assert!(list.len() > 50 << 20, "{}", list.len());
+    let began = std::time::Instant::now();
+    assert_eq!(by_list(&root, &leaf, &list), ["revoked critical"], "R1 50 MB");
+    assert_eq!(by_list(&root, &free, &list), [""; 0], "R1 50 MB");
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
 }
 
 #[test]

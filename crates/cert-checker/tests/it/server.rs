@@ -7,8 +7,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Something that listens.
@@ -76,6 +76,19 @@ pub(crate) fn handshake(config: &Arc<ServerConfig>, mut stream: TcpStream) {
     }
 }
 
+/// A web server that sends every client to the address that `to` holds by then.
+pub(crate) fn redirecting(config: ServerConfig, to: Arc<Mutex<String>>) -> Server {
+    let config = Arc::new(config);
+    Server::start(move |mut stream| {
+        let Ok(mut connection) = rustls::ServerConnection::new(Arc::clone(&config)) else { return };
+        let mut tls = rustls::Stream::new(&mut connection, &mut stream);
+        if tls.read(&mut [0; 1024]).is_ok_and(|n| n > 0) {
+            let to = to.lock().expect("whole").clone();
+            let _ = tls.write_all(format!("HTTP/1.1 301 Moved\r\nLocation: {to}\r\n\r\n").as_bytes());
+        }
+    })
+}
+
 pub(crate) fn chain(made: &Made, more: &[&[u8]]) -> Vec<Vec<u8>> {
     std::iter::once(made.der.clone()).chain(more.iter().map(|d| d.to_vec())).collect()
 }
@@ -138,4 +151,65 @@ impl ResolvesServerCert for Always {
         let fits = |k: &&Arc<CertifiedKey>| k.key.choose_scheme(hello.signature_schemes()).is_some();
         self.0.iter().find(fits).cloned()
     }
+}
+
+/// A resolver by what the client's hello says about versions.
+#[derive(Debug)]
+struct ByVersion {
+    old: Arc<CertifiedKey>,
+    new: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for ByVersion {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let modern = hello.cipher_suites().iter().any(|s| u16::from(*s) >> 8 == 0x13);
+        Some(Arc::clone(if modern { &self.new } else { &self.old }))
+    }
+}
+
+/// One that shows `old` to clients without TLS 1.3.
+pub(crate) fn by_version(old: Arc<CertifiedKey>, new: Arc<CertifiedKey>) -> ServerConfig {
+    builder(rustls::ALL_VERSIONS).with_no_client_auth().with_cert_resolver(Arc::new(ByVersion { old, new }))
+}
+
+/// A first flight of old: ServerHello with this version and cipher, Certificate, ServerHelloDone, in records of 100
+/// bytes; an alert for whoever asks for another version.
+pub(crate) fn flight(version: [u8; 2], cipher: [u8; 2]) -> impl Fn(TcpStream, &[Vec<u8>]) + Send + Sync {
+    flight_with(version, cipher, 0)
+}
+
+/// The same with a Diffie-Hellman prime of so many bytes.
+pub(crate) fn flight_with(
+    version: [u8; 2],
+    cipher: [u8; 2],
+    prime: usize,
+) -> impl Fn(TcpStream, &[Vec<u8>]) + Send + Sync {
+    move |mut stream, chain| {
+        let mut hello = vec![0; 8192];
+        let n = stream.read(&mut hello).unwrap_or(0);
+        let offers = hello[..n].windows(2).any(|pair| pair == cipher);
+        // Byte 9 and 10: the version that the client's hello names. rustls never offers what is shown here.
+        if n < 11 || hello[9..11] != version || !offers {
+            let _ = stream.write_all(&[21, 3, version[1], 0, 2, 2, 40]);
+            return;
+        }
+        let _ = stream.write_all(&first_flight(version, cipher, prime, chain));
+    }
+}
+
+fn first_flight(version: [u8; 2], cipher: [u8; 2], prime: usize, chain: &[Vec<u8>]) -> Vec<u8> {
+    let of24 = |n: usize| u32::try_from(n).expect("small").to_be_bytes()[1..].to_vec();
+    let of16 = |n: usize| u16::try_from(n).expect("small").to_be_bytes().to_vec();
+    let message = |kind: u8, body: Vec<u8>| [vec![kind], of24(body.len()), body].concat();
+    let hello = [version.to_vec(), vec![7; 32], vec![0], cipher.to_vec(), vec![0]].concat();
+    let list: Vec<u8> = chain.iter().flat_map(|c| [of24(c.len()), c.clone()].concat()).collect();
+    let exchange = match prime {
+        0 => vec![],
+        n => message(12, [of16(n), vec![0xff; n], of16(1), vec![2], of16(1), vec![5], of16(0)].concat()),
+    };
+    let all =
+        [message(2, hello), message(11, [of24(list.len()), list].concat()), exchange, message(14, vec![])]
+            .concat();
+    let record = |part: &[u8]| [vec![22, 3, version[1]], of16(part.len()), part.to_vec()].concat();
+    all.chunks(100).flat_map(record).collect()
 }

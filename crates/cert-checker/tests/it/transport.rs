@@ -3,19 +3,18 @@
 use crate::mint::{DAY, Made, NOW, Wish, pem};
 use crate::server::{self, Server};
 use crate::world::{World, findings, ok};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A leaf of an intermediate of a root that is in `root.pem`.
-struct Bench {
-    world: World,
-    leaf: Made,
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) leaf: Made,
     middle: Vec<u8>,
     root: String,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub(crate) fn new() -> Bench {
         let world = World::new();
         let root = Wish::authority("Test Root").root();
         let middle = Wish::authority("Test Intermediate").below(&root);
@@ -24,12 +23,12 @@ impl Bench {
         Bench { world, leaf, middle: middle.der, root: trust }
     }
 
-    fn chain(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn chain(&self) -> Vec<Vec<u8>> {
         server::chain(&self.leaf, &[&self.middle])
     }
 
     /// What is said of the target, and its records.
-    fn said(&self, target: &str, args: &[&str]) -> (Vec<String>, Vec<serde_json::Value>) {
+    pub(crate) fn said(&self, target: &str, args: &[&str]) -> (Vec<String>, Vec<serde_json::Value>) {
         let ran = self.world.check(&[&[target, "--trust", &self.root], args].concat());
         (ran.findings(), ran.json())
     }
@@ -172,159 +171,83 @@ fn what_cannot_be_reached() {
     assert_eq!((ran.findings(), ran.status), (vec!["refused unknown".to_string()], Some(4)), "{ran:?}");
 }
 
-/// Somebody else's server, ended when dropped.
-struct Openssl {
-    child: Child,
-    port: u16,
-}
-
-impl Openssl {
-    fn serve(dir: &std::path::Path, cert: &str, args: &[&str]) -> Openssl {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .expect("a port")
-            .local_addr()
-            .expect("an address")
-            .port();
-        let key = cert.replace(".pem", ".key");
-        let begin = ["s_server", "-quiet", "-www", "-cert", cert, "-key", &key, "-accept"];
-        let mut command = Command::new("openssl");
-        command.args(begin).arg(port.to_string()).args(args).current_dir(dir);
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("openssl");
-        let server = Openssl { child, port };
-        testkit::until("openssl listens", Duration::from_secs(10), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|e| e.to_string())
-        });
-        server
-    }
-}
-
-impl Drop for Openssl {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A self-signed certificate by openssl, valid around the tests' day.
-fn by_openssl(world: &World, name: &str, how: &[&str]) {
-    let at = |suffix: &str| world.path(&format!("{name}{suffix}"));
-    let begin = ["req", "-x509", "-nodes", "-days", "9000", "-subj", "/CN=localhost", "-keyout"];
-    let names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-    ok("openssl", &[&begin[..], &[&at(".key"), "-out", &at(".pem")], &names, how].concat());
-}
-
 #[test]
-fn old_versions_and_weak_ciphers_still_show_their_certificate() {
-    let world = World::new();
-    by_openssl(&world, "rsa", &["-newkey", "rsa:2048"]);
-    let weak = ["-cipher", "ALL:eNULL:@SECLEVEL=0"];
-    let cases: [(&str, Vec<&str>, &[&str]); 5] = [
-        ("X2 TLS 1.1", [&["-tls1_1"][..], &weak].concat(), &["protocol-old critical"]),
-        ("X2 TLS 1.0", [&["-tls1"][..], &weak].concat(), &["protocol-old critical"]),
-        ("X3 static RSA", vec!["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"], &["cipher-weak critical"]),
-        ("X3 NULL", vec!["-tls1_2", "-cipher", "NULL-SHA256:@SECLEVEL=0"], &["cipher-weak critical"]),
-        (
-            "X3 DHE",
-            vec!["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256:@SECLEVEL=0"],
-            &["cipher-weak critical"],
-        ),
-    ];
-    for (id, args, said) in cases {
-        let server = Openssl::serve(world.dir.path(), "rsa.pem", &args);
-        let ran = world.check(&[&format!("127.0.0.1:{}", server.port), "--any-issuer"]);
-        let record = &ran.json()[0];
-        assert_eq!(ran.findings(), said, "{id}: {record}");
-        assert!(
-            record["not_after"].is_string() && record["chain"][0]["serial"].is_string(),
-            "{id}: {record}"
-        );
-    }
-}
-
-#[test]
-fn weak_keys_and_old_signatures_still_show_their_certificate() {
-    let world = World::new();
-    let cases: [(&str, &[&str], &[&str]); 6] = [
-        ("rsa1024", &["-newkey", "rsa:1024"], &["key-weak critical", "self-signed critical"]),
-        (
-            "rsa512",
-            &["-newkey", "rsa:512", "-sha1"],
-            &["key-weak critical", "self-signed critical", "signature-sha1 critical"],
-        ),
-        ("rsa2047", &["-newkey", "rsa:2047"], &["key-odd warning", "self-signed critical"]),
-        ("rsa8192md5", &["-newkey", "rsa:2048", "-md5"], &["self-signed critical", "signature-md5 critical"]),
-        (
-            "p192",
-            &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-192"],
-            &["key-weak critical", "self-signed critical"],
-        ),
-        ("ed25519", &["-newkey", "ed25519"], &["self-signed critical"]),
-    ];
-    for (name, how, said) in cases {
-        by_openssl(&world, name, how);
-        // The same words over the network and of the file.
-        let of_file = world.check(&[&format!("./{name}.pem"), "--name", "localhost"]);
-        // Keys on curves that nobody should use cannot be read here, and that is said too.
-        let judged: Vec<String> =
-            of_file.findings().into_iter().filter(|f| !f.starts_with("key-unreadable")).collect();
-        assert_eq!(judged, said, "{name}: {}", of_file.stdout);
-        if name == "rsa512" {
-            continue;
-        }
-        let server =
-            Openssl::serve(world.dir.path(), &format!("{name}.pem"), &["-cipher", "ALL:@SECLEVEL=0"]);
-        let ran = world.check(&[&format!("127.0.0.1:{}", server.port)]);
-        let known: Vec<String> = ran
-            .findings()
-            .into_iter()
-            .filter(|f| !f.starts_with("signature-unproven") && !f.starts_with("cipher-weak"))
-            .collect();
-        assert_eq!(known, said, "{name}: {}", ran.stdout);
-        assert!(ran.json()[0]["not_after"].is_string());
-    }
-}
-
-/// A server from before 1999, which knows nothing but this.
-#[test]
-fn sslv3_with_rc4() {
+fn names_that_the_server_does_not_know() {
     let bench = Bench::new();
-    let chain = bench.chain();
-    let server = Server::start(move |mut stream| {
+    let alert = Server::start(|mut stream| {
         use std::io::{Read, Write};
-        let mut hello = vec![0; 4096];
-        let n = stream.read(&mut hello).unwrap_or(0);
-        // Byte 9 and 10: the version that the client's hello names.
-        if n < 11 || hello[9..11] != [3, 0] {
-            let _ = stream.write_all(&[21, 3, 0, 0, 2, 2, 40]);
-            return;
-        }
-        let _ = stream.write_all(&flight(&chain));
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(&[21, 3, 3, 0, 2, 2, 112]);
     });
-    let (said, records) = bench.said(&server.target(), &[]);
-    assert_eq!(said, ["protocol-old critical"], "{records:?}");
-    assert_eq!(records[0]["connection"]["version"], "SSLv3");
-    assert_eq!(records[0]["connection"]["cipher"], "TLS_RSA_WITH_RC4_128_SHA");
-    assert_eq!(records[0]["chain"].as_array().map(Vec::len), Some(2));
+    let (said, records) = bench.said(&alert.target(), &[]);
+    assert_eq!(said, ["handshake-failed critical"], "X5");
+    assert!(records[0]["findings"][0]["says"].to_string().contains("sni"), "X5 {records:?}");
 }
 
-/// ServerHello, Certificate, ServerHelloDone of SSLv3, in records of 100 bytes.
-fn flight(chain: &[Vec<u8>]) -> Vec<u8> {
-    let of24 = |n: usize| u32::try_from(n).expect("small").to_be_bytes()[1..].to_vec();
-    let message = |kind: u8, body: Vec<u8>| [vec![kind], of24(body.len()), body].concat();
-    let hello = [vec![3, 0], vec![7; 32], vec![0], vec![0, 5], vec![0]].concat();
-    let list: Vec<u8> = chain.iter().flat_map(|c| [of24(c.len()), c.clone()].concat()).collect();
-    let all =
-        [message(2, hello), message(11, [of24(list.len()), list].concat()), message(14, vec![])].concat();
-    let record = |part: &[u8]| {
-        [vec![22, 3, 0], u16::try_from(part.len()).expect("small").to_be_bytes().to_vec(), part.to_vec()]
-            .concat()
-    };
-    all.chunks(100).flat_map(record).collect()
+#[test]
+fn http2_and_nothing_else() {
+    let bench = Bench::new();
+    let mut config = server::config(&bench.chain(), &bench.leaf, rustls::ALL_VERSIONS);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let server = Server::tls(config);
+    for target in [format!("https://{}", server.target()), server.target()] {
+        assert_eq!(bench.said(&target, &[]).0, [""; 0], "X6 {target}");
+    }
+    let (said, records) = bench.said(&format!("https://{}", server.target()), &["--hsts"]);
+    assert_eq!(said, ["hsts-missing warning"], "X6");
+    assert!(records[0]["findings"][0]["says"].to_string().contains("HTTP/1.1"), "X6 {records:?}");
+}
+
+/// The way of a redirect: its own certificate may end while the last one's is watched.
+#[test]
+fn every_hop_of_a_redirect() {
+    use std::sync::{Arc, Mutex};
+    let bench = Bench::new();
+    let ending = Wish::server(&[]).between(-80 * DAY, 10 * DAY).self_signed();
+    let to = |server: &Server, path: &str| format!("https://{}{path}", server.target());
+    let last = Server::showing(&bench.leaf, &[&bench.middle]);
+    let way = Arc::new(Mutex::new(to(&last, "/end")));
+    let config = server::config(&server::chain(&ending, &[]), &ending, rustls::ALL_VERSIONS);
+    let middle = server::redirecting(config, Arc::clone(&way));
+    let config = server::config(&bench.chain(), &bench.leaf, rustls::ALL_VERSIONS);
+    let first = server::redirecting(config, Arc::new(Mutex::new(to(&middle, "/next"))));
+    let (said, records) = bench.said(&to(&first, "/"), &["--any-issuer", "--redirects"]);
+    let places: Vec<_> = records.iter().map(|r| r["places"][0].as_str().expect("a place")).collect();
+    assert_eq!(places, [first.target(), middle.target(), last.target()], "H2 {records:?}");
+    assert_eq!(said, ["expires warning"], "H2");
+    *way.lock().expect("whole") = to(&first, "/again");
+    let (_, records) = bench.said(&to(&first, "/"), &["--any-issuer", "--redirects"]);
+    assert_eq!(records.len(), 2, "H2: a circle ends: {records:?}");
+    let (said, records) = bench.said(&to(&first, "/"), &["--any-issuer"]);
+    assert_eq!((said.len(), records.len()), (0, 1), "H2: only when asked");
+}
+
+/// The server takes the file of another site for this name: no date is newer, and the file is the wrong one.
+#[test]
+fn another_sites_file_is_served() {
+    let bench = Bench::new();
+    let root = Wish::authority("Other Root").root();
+    let other = Wish::server(&["www.example.org"]).signed_by(&root);
+    let server = Server::showing(&other, &[]);
+    let disk = bench.world.file("own.pem", pem(&[&bench.leaf.der, &bench.middle])).display().to_string();
+    let (said, records) = bench.said(&format!("{disk}={}", server.target()), &["--any-issuer"]);
+    assert_eq!(said, ["served-differs critical"], "D6 {records:?}");
+}
+
+/// A server may show clients of TLS 1.2 another certificate: both are told.
+#[test]
+fn another_certificate_in_tls_1_2() {
+    let bench = Bench::new();
+    let old = Wish::server(&[]).between(-80 * DAY, 10 * DAY).signed_by(&Wish::authority("X").root());
+    let (old, new) = (
+        server::certified(std::slice::from_ref(&old.der), &old.key),
+        server::certified(&bench.chain(), &bench.leaf.key),
+    );
+    let server = Server::tls(server::by_version(old, new));
+    let (said, records) = bench.said(&server.target(), &["--any-issuer"]);
+    assert_eq!(records.len(), 2, "{records:?}");
+    assert_eq!(said, ["expires warning"], "{records:?}");
+    assert_eq!(records[1]["connection"]["version"], "TLSv1.2");
 }
 
 /// The day of the tests is far enough in openssl's certificates.

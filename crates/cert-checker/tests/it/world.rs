@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// The day on which every test judges.
@@ -24,6 +24,11 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    fn of(ended: Output) -> Ran {
+        let text = |b: Vec<u8>| String::from_utf8(b).expect("UTF-8");
+        Ran { status: ended.status.code(), stdout: text(ended.stdout), stderr: text(ended.stderr) }
+    }
+
     /// The JSON records on stdout.
     #[track_caller]
     pub(crate) fn json(&self) -> Vec<Value> {
@@ -83,6 +88,15 @@ impl World {
         command
     }
 
+    /// Runs the tool in a mount namespace of its own, after what `setup` mounts there.
+    pub(crate) fn run_after(&self, setup: &str, args: &[&str]) -> Ran {
+        let script = format!("{setup} && exec \"$0\" \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_cert-checker")]).args(args);
+        command.env_clear().envs(self.env.iter().cloned()).current_dir(self.dir.path()).stdin(Stdio::null());
+        Ran::of(command.output().expect("unshare, which root may use"))
+    }
+
     /// Runs the tool.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         self.run_with(args, b"")
@@ -99,9 +113,7 @@ impl World {
             .expect("runs");
         // The tool may end without reading.
         let _ = child.stdin.take().expect("piped").write_all(stdin);
-        let ended = child.wait_with_output().expect("ends");
-        let text = |b: Vec<u8>| String::from_utf8(b).expect("UTF-8");
-        Ran { status: ended.status.code(), stdout: text(ended.stdout), stderr: text(ended.stderr) }
+        Ran::of(child.wait_with_output().expect("ends"))
     }
 
     /// `check` at [`AT`] with JSON.

@@ -7,7 +7,8 @@ pub(crate) fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
         n @ 0..=0x7f => all.push(n as u8),
         n @ 0x80..=0xff => all.extend([0x81, n as u8]),
         n @ 0x100..=0xffff => all.extend([0x82, (n >> 8) as u8, n as u8]),
-        n => all.extend([0x83, (n >> 16) as u8, (n >> 8) as u8, n as u8]),
+        n @ 0x1_0000..=0xff_ffff => all.extend([0x83, (n >> 16) as u8, (n >> 8) as u8, n as u8]),
+        n => all.extend([0x84, (n >> 24) as u8, (n >> 16) as u8, (n >> 8) as u8, n as u8]),
     }
     all.extend_from_slice(value);
     all

@@ -3,61 +3,10 @@
 use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
+use crate::signers::*;
 use cert_checker::path::{Code, Profile};
-use std::path::PathBuf;
-use std::process::Command;
-use std::rc::Rc;
 
 const RFC: &[Profile] = &[Profile::Rfc5280, Profile::Basic];
-
-/// A key that openssl made and signs with.
-struct Openssl {
-    dir: tempfile::TempDir,
-    file: PathBuf,
-}
-
-fn openssl(args: &[&str]) -> Vec<u8> {
-    let ran = Command::new("openssl").args(args).output().expect("openssl runs");
-    assert!(ran.status.success(), "{args:?}: {}", String::from_utf8_lossy(&ran.stderr));
-    ran.stdout
-}
-
-/// `genpkey` options, the signature's AlgorithmIdentifier, and `dgst` options.
-fn made(kind: &[&str], algorithm: Vec<u8>, digest: &'static [&'static str]) -> Key {
-    let dir = tempfile::tempdir().expect("a folder");
-    let file = dir.path().join("key");
-    let path = file.to_str().expect("utf-8").to_string();
-    openssl(&[&["genpkey", "-quiet", "-out", &path], kind].concat());
-    let spki = openssl(&["pkey", "-in", &path, "-pubout", "-outform", "DER"]);
-    let held = Rc::new(Openssl { dir, file });
-    Key::with(spki, algorithm, move |message| {
-        let input = held.dir.path().join("message");
-        std::fs::write(&input, message).expect("a file");
-        let (key, input) = (held.file.to_str().expect("utf-8"), input.to_str().expect("utf-8"));
-        match digest {
-            [] => openssl(&["pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", input]),
-            _ => openssl(&[&["dgst"], digest, &["-sign", key, input]].concat()),
-        }
-    })
-}
-
-fn rsa(bits: &str, digest: &'static str) -> Key {
-    let (last, option): (u32, &'static [&'static str]) = match digest {
-        "md5" => (4, &["-md5"]),
-        "sha1" => (5, &["-sha1"]),
-        "sha224" => (14, &["-sha224"]),
-        "sha256" => (11, &["-sha256"]),
-        "sha384" => (12, &["-sha384"]),
-        _ => (13, &["-sha512"]),
-    };
-    let algorithm = seq(&[oid(&format!("1.2.840.113549.1.1.{last}")), null()]);
-    made(&["-algorithm", "RSA", "-pkeyopt", &format!("rsa_keygen_bits:{bits}")], algorithm, option)
-}
-
-fn ec(curve: &str, digest: &'static [&'static str], last: u32) -> Key {
-    let algorithm = seq(&[oid(&format!("1.2.840.10045.4.3.{last}"))]);
-    made(&["-algorithm", "EC", "-pkeyopt", &format!("ec_paramgen_curve:{curve}")], algorithm, digest)
-}
 
 /// A leaf below a root that signs with this key.
 fn signed_by(id: &'static str, key: &Key) -> Case {

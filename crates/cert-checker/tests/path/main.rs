@@ -12,6 +12,8 @@ mod names;
 mod pki;
 mod policy;
 mod shape;
+#[expect(dead_code, reason = "shared with the tests of the whole tool")]
+mod signers;
 mod soak;
 mod usage;
 mod validity;

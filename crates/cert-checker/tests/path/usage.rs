@@ -119,6 +119,27 @@ fn mail_keys() {
     mail("smime::eku::intermediate-missing-email-protection", &[EMAIL], &[SERVER])
         .refused(EVERY, Code::NotForPurpose);
     let root = plain_root();
+    let unmarked = |s: &mut Spec| {
+        s.put(EKU, false, eku(&[EMAIL])).put(SAN, false, san(&[email("user@example.com")]));
+    };
+    case("smime::ku::ee-key-usage-not-critical", &root.leaf(unmarked), &[&root])
+        .name("user@example.com")
+        .purpose(Purpose::Email)
+        .valid(RFC)
+        .refused(WEB, Code::KeyUsage);
+    let mute = root.intermediate(|s| {
+        s.put(USAGE, true, usage(&[5]));
+    });
+    let marked = mute.leaf(|s| {
+        unmarked(s);
+        s.mark(USAGE, true);
+    });
+    case("smime::ku::intermediate-missing-crl-sign", &marked, &[&root])
+        .via(&[&mute])
+        .name("user@example.com")
+        .purpose(Purpose::Email)
+        .valid(RFC)
+        .refused(WEB, Code::KeyUsage);
     let bare = root.leaf(|s| {
         s.without(USAGE).put(EKU, false, eku(&[EMAIL])).put(SAN, false, san(&[email("user@example.com")]));
     });

@@ -2,7 +2,7 @@
 //! to TLS 1.2. No secret is made, so nothing here needs cryptography.
 
 #[cfg(test)]
-mod mutants;
+pub(crate) mod mutants;
 mod read;
 mod write;
 

@@ -48,7 +48,8 @@ fn mutant(dice: &mut Dice, seed: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn mutants(count: usize, seed_bytes: &[u8], mut parse: impl FnMut(&[u8])) {
+/// Hands mutants of `seed_bytes` to `parse`, as many as the rounds say.
+pub(crate) fn mutants(count: usize, seed_bytes: &[u8], mut parse: impl FnMut(&[u8])) {
     let mut dice = Dice::new(seed());
     for _ in 0..rounds(count) {
         parse(&mutant(&mut dice, seed_bytes));
