@@ -42,6 +42,7 @@ const SOAKS: &[Soak] = &[
         filter: "relation_of_several_files",
         rounds: 1200,
     },
+    Soak { name: "drill-kill", package: "pg-drill", filter: "killed::at_any_moment", rounds: 80 },
     // About ten minutes for each parser.
     Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", rounds: 2_000_000 },
     Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", rounds: 100 },

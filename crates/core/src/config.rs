@@ -23,6 +23,8 @@ pub struct Config {
     pub audit: Option<toml::Table>,
     /// `[certs]`: cert-checker's own section, which it reads itself.
     pub certs: Option<toml::Table>,
+    /// `[drill.NAME]`: pg-drill's own sections, one for each cluster, which it reads itself.
+    pub drill: BTreeMap<String, toml::Table>,
     /// Folder of node_exporter's textfile collector; no metrics are written without it.
     pub textfile_dir: Option<PathBuf>,
 }

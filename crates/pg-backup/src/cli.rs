@@ -240,6 +240,9 @@ pub struct Check {
     /// Critical when the last verify that succeeded is older
     #[arg(long, value_name = "TIME", default_value = "35d")]
     pub critical_verify: Span,
+    /// Warn when the last restore drill that passed is older, where there were drills
+    #[arg(long, value_name = "TIME", default_value = "35d")]
+    pub warn_drill: Span,
     #[command(flatten)]
     pub monitoring: Monitoring,
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod cluster;
+pub mod drills;
 pub mod keys;
 
 use crate::config::{Config, Keep};
