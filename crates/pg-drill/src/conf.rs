@@ -154,12 +154,11 @@ fn sizes(control: &Control, set: &mut impl FnMut(&str, &str)) {
     set("track_commit_timestamp", if control.track_commit_timestamp { "on" } else { "off" });
 }
 
-const OWN: [(&str, &str); 27] = [
+const OWN: [(&str, &str); 26] = [
     ("listen_addresses", ""),
     ("port", "5432"),
     ("unix_socket_permissions", "0700"),
     ("ssl", "off"),
-    ("external_pid_file", ""),
     ("cluster_name", "pg-drill"),
     // Not even a standby of the live server, and no worker that would consume its replication slots.
     ("archive_mode", "off"),

@@ -16,7 +16,7 @@ use crate::recovered::{self, Recovered};
 use crate::scratch::Scratch;
 use crate::server::{Programs, Server};
 use crate::{checks, integrity, report, restore};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 use toban_core::durable::state_dir;
 use toban_core::run::{self, Report};
@@ -269,7 +269,7 @@ impl Drill<'_> {
         stored.map_err(proof::unstored)
     }
 
-    fn told(&self, proof: &PathBuf, page: &PathBuf) {
+    fn told(&self, proof: &Path, page: &Path) {
         log::info!(
             "{} in all; proof {}, report {}",
             time(self.begun.elapsed().as_secs_f64()),

@@ -252,7 +252,7 @@ impl Tally {
                 ),
             ),
             (n, _) => {
-                findings.failed("rows", format!("{n} tables lack rows: {}{uncounted}", first(&self.fewer)))
+                findings.failed("rows", format!("{n} tables lack rows: {}{uncounted}", first(&self.fewer)));
             }
         }
     }

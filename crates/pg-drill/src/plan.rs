@@ -101,7 +101,7 @@ impl Plan {
             Target::Server if self.queries.is_empty() => Err(nothing_compared()),
             Target::Directory if !placed => {
                 Err(Error::usage("the command does not say where it restores to")
-                    .hint("put {dir} in its place; a script may use $PGDATA; for a dump give --into server"))
+                    .hint("put {dir} in its place; a script gets it as an argument or as $PGDATA; for a dump give --into server"))
             }
             Target::Directory if self.queries.is_empty() && self.repos.is_empty() && self.live.is_none() => {
                 Err(nothing_compared())

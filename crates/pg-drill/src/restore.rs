@@ -99,7 +99,8 @@ pub(crate) fn empty_server(plan: &Plan, scratch: &Scratch, runner: &Runner) -> R
     if programs.major < 18 {
         initdb.arg("--data-checksums");
     }
-    let ended = runner.run(initdb.arg("-D").arg(scratch.path("data")), "initdb", "initdb.log")?;
+    initdb.arg("-D").arg(scratch.path("data"));
+    let ended = runner.run(initdb, "initdb", "initdb.log")?;
     if !ended.status.success() {
         return Err(full(&ended.said, &runner.scratch)
             .unwrap_or_else(|| Error::failed(format!("initdb: {}", complaint(&ended.said)))));

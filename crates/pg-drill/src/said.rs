@@ -21,14 +21,18 @@ const WAITING: [&str; 2] = ["the database system is", "terminating connection du
 pub(crate) fn trouble(log: &str) -> String {
     let lines: Vec<&str> = log.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect();
     let begins = |line: &str, words: &[&str]| words.iter().any(|w| line.starts_with(w));
-    let own = lines.iter().filter(|l| begins(l, &TROUBLE) && !WAITING.iter().any(|w| l.contains(w)));
-    let own = own.map(|l| l.split_once(':').map_or(*l, |(_, text)| text.trim())).next();
+    let at = lines.iter().position(|l| begins(l, &TROUBLE) && !WAITING.iter().any(|w| l.contains(w)));
+    let text = |line: &str| line.split_once(':').map_or(line, |(_, text)| text).trim().to_string();
+    let own = at.map(|at| match lines.get(at + 1) {
+        Some(detail) if detail.starts_with("DETAIL:") => format!("{}: {}", text(lines[at]), text(detail)),
+        _ => text(lines[at]),
+    });
     let foreign = |l: &&&str| !begins(l, &OURS) && !begins(l, &TROUBLE) && !l.starts_with('\t');
     let foreign = lines.iter().filter(foreign).rfind(|l| !l.contains("hint:") && !l.contains("<6>"));
     match (foreign, own) {
         (Some(program), Some(own)) => format!("{program}; {own}"),
         (Some(one), None) => (*one).to_string(),
-        (None, Some(one)) => one.to_string(),
+        (None, Some(own)) => own,
         (None, None) => lines.last().map_or("it says nothing".into(), |l| (*l).to_string()),
     }
 }

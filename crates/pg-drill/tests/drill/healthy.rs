@@ -47,7 +47,7 @@ fn a_healthy_drill_passes_on_every_major_while_the_server_works() {
 
 /// Writes, deletes, alters and drops while the drill compares.
 fn work(world: &World, done: &AtomicBool) {
-    let mut n = 0;
+    let mut n = 2;
     while !done.load(Ordering::SeqCst) {
         n += 1;
         let sql = format!(

@@ -135,7 +135,7 @@ fn ours(world: &World) -> testkit::Ran {
         world.text("repo")
     );
     let script = world.write("ours.sh", &script);
-    world.drill(&["--json", "--db", &world.pg.url(), "--", "sh", &script])
+    world.drill(&["--json", "--db", &world.pg.url(), "--", "sh", &script, "{dir}"])
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn rows_and_tables_that_the_backup_lacks() {
             world.pg.bin("postgres").display()
         );
         let script = world.write("alter.sh", &script);
-        world.drill(&["--json", "--db", &world.pg.url(), "--", "sh", &script])
+        world.drill(&["--json", "--db", &world.pg.url(), "--", "sh", &script, "{dir}"])
     };
     assert_eq!(alter(&world, "select 1").status, Some(0), "a cold copy passes");
     found(

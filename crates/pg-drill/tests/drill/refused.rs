@@ -23,10 +23,10 @@ fn a_folder_that_is_not_a_drills_is_left_alone() {
     world.back_up();
     std::fs::create_dir_all(world.path("work/scratch/precious")).expect("make a folder");
     let (url, script) = (world.pg.url(), world.restorer());
-    let ran = Ran::from(world.command(&["--db", &url, "--", "sh", &script]).output().expect("run"));
+    let ran = Ran::from(world.command(&["--db", &url, "--", "sh", &script, "{dir}"]).output().expect("run"));
     ran.refused(2, "is not a folder of a drill");
     assert!(world.path("work/scratch/precious").exists());
-    let mut inside = world.command(&["--db", &url, "--", "sh", &script]);
+    let mut inside = world.command(&["--db", &url, "--", "sh", &script, "{dir}"]);
     inside = with_work(&inside, &world.pg.data_dir().join("base/drill").display().to_string());
     Ran::from(inside.output().expect("run")).refused(2, "is in a data directory");
 }
@@ -56,7 +56,7 @@ fn a_full_disk_is_one_clear_line() {
     let world = World::new(15);
     world.back_up();
     let (url, script) = (world.pg.url(), world.restorer());
-    let tool = world.command(&["--db", &url, "--", "sh", &script]);
+    let tool = world.command(&["--db", &url, "--", "sh", &script, "{dir}"]);
     std::fs::create_dir_all(world.path("work")).expect("make a folder");
     let mount = "mount -t tmpfs -o size=24m,mode=755 none \"$1\" && shift && exec \"$@\"";
     let mut command = Command::new("unshare");

@@ -53,9 +53,9 @@ fn a_live_server_that_does_not_answer_is_not_taken_for_equal() {
     world.back_up();
     let (repo, script) = (world.text("repo"), world.restorer());
     let nobody = "host=/nowhere dbname=postgres";
-    let ran = world.drill(&["--json", "--repo", &repo, "--db", nobody, "--", "sh", &script]);
+    let ran = world.drill(&["--json", "--repo", &repo, "--db", nobody, "--", "sh", &script, "{dir}"]);
     found(&ran, 4, "live server");
     assert_eq!(finding(&ran, "live server").0, "unknown");
-    let ran = world.drill(&["--json", "--repo", &repo, "--no-live", "--", "sh", &script]);
+    let ran = world.drill(&["--json", "--repo", &repo, "--no-live", "--", "sh", &script, "{dir}"]);
     assert_eq!(ran.status, Some(0), "the repository is compared with: {}{}", ran.stdout, ran.stderr);
 }

@@ -162,7 +162,7 @@ impl World {
         let (repo, url, script) = (self.text("repo"), self.pg.url(), self.restorer());
         let mut args = vec!["--json", "--repo", &repo, "--db", &url];
         args.extend(more);
-        args.extend(["--", "sh", &script]);
+        args.extend(["--", "sh", &script, "{dir}"]);
         self.drill(&args)
     }
 

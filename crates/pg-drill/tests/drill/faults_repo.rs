@@ -95,7 +95,7 @@ fn the_wrong_cluster() {
     // Template clusters of tests share their identifier; another server's is another.
     let (repo, script) = (world.text("repo"), world.restorer());
     let reset = other_identifier(&world, &other);
-    let ran = world.drill(&["--json", "--repo", &repo, "--db", &reset.url(), "--", "sh", &script]);
+    let ran = world.drill(&["--json", "--repo", &repo, "--db", &reset.url(), "--", "sh", &script, "{dir}"]);
     found(&ran, 4, "the live server is");
     assert_eq!(finding(&ran, "system").0, "failed");
 }
@@ -122,7 +122,7 @@ fn a_repository_that_may_not_be_read() {
         server.endpoint()
     );
     let script = world.write("wrong-key.sh", &script);
-    let ran = world.drill(&["--json", "--db", &world.pg.url(), "--", "sh", &script]);
+    let ran = world.drill(&["--json", "--db", &world.pg.url(), "--", "sh", &script, "{dir}"]);
     found(&ran, 4, "restore: sh ended with");
     assert!(ran.stdout.contains("s3") || ran.stdout.contains("drills"), "{}", ran.stdout);
 }

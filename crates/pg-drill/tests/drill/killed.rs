@@ -6,7 +6,7 @@ use testkit::{Dice, ended, rounds, seed};
 
 fn args(world: &World) -> Vec<String> {
     let (repo, url, script) = (world.text("repo"), world.pg.url(), world.restorer());
-    ["--repo", &repo, "--db", &url, "--", "sh", &script].map(String::from).to_vec()
+    ["--repo", &repo, "--db", &url, "--", "sh", &script, "{dir}"].map(String::from).to_vec()
 }
 
 #[test]
@@ -75,6 +75,6 @@ fn two_at_once_are_refused() {
     let _ = first.wait();
     // The killed drill's command still sleeps; the next drill ends it.
     let quick = world.restorer();
-    let ran = world.drill(&["--db", &url, "--", "sh", &quick]);
+    let ran = world.drill(&["--db", &url, "--", "sh", &quick, "{dir}"]);
     assert_eq!(ran.status, Some(0), "{}{}", ran.stdout, ran.stderr);
 }
