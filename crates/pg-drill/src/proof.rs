@@ -3,6 +3,7 @@
 use crate::finding::Check;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use toban_core::durable;
 use toban_core::repo::keys::System;
@@ -102,13 +103,31 @@ impl Proof {
         for repo in repos {
             let stored = repo.store.put(&key, &mut &json[..], &Attrs::new());
             match stored.doing(|| format!("store the proof in repository {}", repo.name)) {
-                Ok(Stored::New | Stored::Exists) => {}
+                Ok(Stored::New | Stored::Exists) => {
+                    repo.store.local_path(&key).iter().try_for_each(|p| give(p))?
+                }
                 Err(e) if repo.required => return Err(e),
                 Err(e) => log::warn!("{}", e.chain()),
             }
         }
         Ok(())
     }
+}
+
+/// What root puts into a repository on this machine goes to the repository's owner, who could not even list it else.
+fn give(path: &Path) -> Result<()> {
+    let folder = durable::folder_of(path);
+    let doing = || format!("give {} to the repository's owner", folder.display());
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = std::fs::metadata(durable::folder_of(folder)).doing(doing)?;
+    let beside =
+        path.with_file_name(format!("{}.attr", path.file_name().unwrap_or_default().to_string_lossy()));
+    for path in [folder, path, &beside].into_iter().filter(|p| p.exists()) {
+        std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid())).doing(doing)?;
+    }
+    Ok(())
 }
 
 /// The drills in the folder of proofs, oldest first, this one among them.

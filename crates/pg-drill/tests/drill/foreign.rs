@@ -44,17 +44,15 @@ fn a_dump_into_a_server_of_the_drills_own() {
     found(&drill(&load("cut.sql.gz")), 4, "restore: bash ended with");
 }
 
-/// pgBackRest as fetched, with its libraries.
+/// pgBackRest as Debian has it, told of this world.
 fn pgbackrest(world: &World) -> String {
     let program = tool("pgbackrest/usr/bin/pgbackrest");
-    let libraries = tool("pgbackrest/usr/lib/x86_64-linux-gnu");
     for folder in ["rest-repo", "rest-log", "rest-lock", "rest-spool"] {
         world.folder(folder);
     }
     let script = format!(
-        "#!/bin/sh\nexport LD_LIBRARY_PATH={}\nexec {} --config=/dev/null --stanza=main --repo1-path={} --log-path={} \
+        "#!/bin/sh\nexec {} --config=/dev/null --stanza=main --repo1-path={} --log-path={} \
          --lock-path={} --spool-path={} --log-level-console=warn --pg1-socket-path={} --pg1-port={} --pg1-user=postgres \"$@\"\n",
-        libraries.display(),
         program.display(),
         world.text("rest-repo"),
         world.text("rest-log"),

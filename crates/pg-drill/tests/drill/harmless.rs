@@ -58,8 +58,17 @@ fn no_setting_of_production_takes_effect() {
     let before = world
         .pg
         .psql("postgres", "select confirmed_flush_lsn from pg_replication_slots where slot_name = 's'");
-    let ran =
-        world.drill(&["--json", "--repo", &world.text("repo"), "--db", &world.pg.url(), "--", "sh", &script, "{dir}"]);
+    let ran = world.drill(&[
+        "--json",
+        "--repo",
+        &world.text("repo"),
+        "--db",
+        &world.pg.url(),
+        "--",
+        "sh",
+        &script,
+        "{dir}",
+    ]);
     assert_eq!(ran.status, Some(0), "{}{}", ran.stdout, ran.stderr);
     assert_eq!(fs::read_dir(&touched).expect("a folder").count(), 0, "a command of production ran");
     let _ = (segment, before);
