@@ -42,6 +42,13 @@ const SOAKS: &[Soak] = &[
         filter: "relation_of_several_files",
         rounds: 1200,
     },
+    Soak { name: "push-kill", package: "wal-shipper", filter: "kill::push_and_server", rounds: 50 },
+    Soak {
+        name: "recovery-faults",
+        package: "wal-shipper",
+        filter: "faults::recovery_from_a_failing",
+        rounds: 100,
+    },
     // About ten minutes for each parser.
     Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", rounds: 2_000_000 },
     Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", rounds: 100 },
