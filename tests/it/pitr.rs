@@ -2,6 +2,7 @@
 
 mod lab;
 mod promotions;
+mod records;
 mod refused;
 mod runbook;
 

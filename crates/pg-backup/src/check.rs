@@ -2,7 +2,7 @@
 
 use crate::catalog::{self, Stored};
 use crate::manifest::Id;
-use crate::physical::catalog::Contents;
+use crate::physical::catalog::{Contents, Stored as StoredBackup};
 use crate::physical::reach::Ways;
 use crate::{cli, physical};
 use jiff::Timestamp;
@@ -93,8 +93,8 @@ fn physical_findings(repo: &Repo, now: Timestamp, args: &cli::Check) -> Result<V
 /// Backups that a hole in the WAL keeps from moments behind it. One that a newer backup makes up for is a warning.
 fn reaches(repo: &Repo, contents: &Contents, subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let ways = Ways::read(repo, contents)?;
-    let mut reached = contents.backups.iter().filter_map(|s| Some((&s.backup, ways.of(&s.backup)?)));
-    let short = reached.by_ref().filter_map(|(backup, reached)| {
+    let short = contents.backups.iter().filter_map(|StoredBackup { backup, .. }| {
+        let reached = ways.of(backup)?;
         let hole = reached.hole.as_ref()?;
         let next = contents.backups.iter().map(|s| s.backup.stop_lsn).find(|stop| *stop >= reached.to);
         let severity = if next.is_some() { Severity::Warning } else { Severity::Critical };

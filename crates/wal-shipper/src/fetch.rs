@@ -81,7 +81,8 @@ impl Job {
         }
         for left in places::all(&self.repos, |repo| self.left_behind(repo, place.name)) {
             if let Some(newer) = left? {
-                let e = Error::failed(format!("{} is missing: timeline {newer} goes on behind it", place.name));
+                let e =
+                    Error::failed(format!("{} is missing: timeline {newer} goes on behind it", place.name));
                 return Err(e.hint(
                     "a hole in the archive: restore to a moment before it, or bring the segment back",
                 ));

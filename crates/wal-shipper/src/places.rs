@@ -44,7 +44,8 @@ pub(crate) fn patiently(
     let mut results: Vec<Option<Result<()>>> = repos.iter().map(|_| None).collect();
     let mut until = None;
     loop {
-        let waiting = |required| results.iter().zip(repos).any(|(done, r)| done.is_none() && r.required == required);
+        let waiting =
+            |required| results.iter().zip(repos).any(|(done, r)| done.is_none() && r.required == required);
         if !waiting(true) && until.is_none() {
             until = Some(Instant::now() + GRACE);
         }

@@ -4,10 +4,10 @@ use e2e::bins;
 use serde_json::Value;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
-use testkit::pg::clean;
+use testkit::pg::{as_owner, clean};
 use testkit::{Pg, Ran, ended, until};
 
 /// Everything one test needs; gone when dropped.
@@ -47,9 +47,18 @@ impl Lab {
 
     /// A server with archiving on, and nowhere to.
     pub(crate) fn bare(major: u32) -> Lab {
-        let pg = Pg::builder_major(major).set("archive_mode=on").set("archive_command=false").set("wal_level=replica");
-        let lab = Lab { pg: pg.start(), dir: tempfile::tempdir().expect("a folder"), repo: String::new(), env: vec![] };
+        let pg = Pg::builder_major(major)
+            .set("archive_mode=on")
+            .set("archive_command=false")
+            .set("wal_level=replica");
+        let lab = Lab {
+            pg: pg.start(),
+            dir: tempfile::tempdir().expect("a folder"),
+            repo: String::new(),
+            env: vec![],
+        };
         std::fs::set_permissions(lab.dir.path(), PermissionsExt::from_mode(0o755)).expect("open it");
+        lab.folder("");
         std::fs::create_dir(lab.path("bin")).expect("make a folder");
         for tool in ["pg-backup", "wal-shipper"] {
             std::fs::copy(bins().join(tool), lab.path("bin").join(tool)).expect("install a program");
@@ -82,11 +91,16 @@ impl Lab {
 
     /// Runs one of the tools.
     pub(crate) fn run(&self, tool: &str, args: &[&str]) -> Ran {
-        let mut command = Command::new(self.path("bin").join(tool));
+        // As the server's user, whose archive it is.
+        let mut command = as_owner(&self.path("bin").join(tool));
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("TOBAN_REPO", &self.repo);
         command.env("DATABASE_URL", self.pg.url()).env("TOBAN_RETRY_FOR", "5s").env("HOME", self.dir.path());
         command.env("TOBAN_STATE_DIR", self.path("state")).envs(self.env.iter().map(|(n, v)| (n, v)));
-        command.current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         ended(command.spawn().expect("start the tool"))
     }
 

@@ -1,8 +1,8 @@
 //! Several timelines: moments before and after promotions, and an old primary that goes on pushing.
 
 use super::lab::{Lab, archive_by, promoted, row, rows, ship};
-use testkit::{Pg, majors, until};
 use std::time::Duration;
+use testkit::{Pg, majors, until};
 
 /// A standby of `primary` that is promoted when it has everything; it archives as the primary did.
 fn promote(primary: &Pg, command: &str) -> Pg {

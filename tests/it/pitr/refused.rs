@@ -16,15 +16,22 @@ fn with_the_nearest_that_can_be_reached() {
         assert!(!lab.path("t").exists(), "something was written");
     };
     let finished = backup["stop_lsn"].as_str().expect("a position");
-    hint(lab.restoring("t", &["--to-time", &before.time]), &["before the end of the oldest backup", "nearest", finished]);
+    hint(
+        lab.restoring("t", &["--to-time", &before.time]),
+        &["before the end of the oldest backup", "nearest", finished],
+    );
     hint(lab.restoring("t", &["--to-lsn", &before.lsn]), &["before the end of the oldest backup", "nearest"]);
     hint(lab.restoring("t", &["--to-lsn", "7F/0"]), &["behind the newest WAL", "nearest"]);
     hint(lab.restoring("t", &["--to-time", "2099-01-01T00:00:00Z"]), &["behind the newest WAL", "nearest"]);
     hint(lab.restoring("t", &["--to-name", "never"]), &["no restore point \"never\""]);
     hint(lab.restoring("t", &["--to-xid", "4000000000"]), &["no end of transaction 4000000000"]);
-    hint(lab.restoring("t", &["--to", "latest", "--timeline", "9"]), &["no backup lies on the way to timeline 9"]);
+    hint(
+        lab.restoring("t", &["--to", "latest", "--timeline", "9"]),
+        &["no backup lies on the way to timeline 9"],
+    );
     lab.restoring("t", &["--to-time", "2026-11-21 03:00:00"]).refused(2, "has no time zone");
-    lab.restoring("t", &["--to-time", "2026-11-21 03:00:00", "--to", "latest"]).refused(2, "cannot be used with");
+    lab.restoring("t", &["--to-time", "2026-11-21 03:00:00", "--to", "latest"])
+        .refused(2, "cannot be used with");
     fs::remove_file(lab.path("bin/wal-shipper")).expect("uninstall it");
     hint(lab.restoring("t", &["--to", "latest"]), &["there is no wal-shipper beside", "hint: install it"]);
 }
@@ -50,7 +57,10 @@ fn a_hole_ends_what_can_be_reached_and_everybody_says_so() {
     assert_eq!(listed[0]["hole"]["first"], lost, "{listed:?}");
     let checked = lab.run("pg-backup", &["check", "--json"]).findings();
     let gap = checked.iter().find(|f| f["check"] == "reach").expect("a finding");
-    assert!(gap["severity"] == "critical" && gap["text"].as_str().is_some_and(|t| t.contains(&words)), "{gap}");
+    assert!(
+        gap["severity"] == "critical" && gap["text"].as_str().is_some_and(|t| t.contains(&words)),
+        "{gap}"
+    );
 
     // Before the hole every moment is there: the segment behind the target is not asked for.
     let (target, _) = lab.restore("before", &["--to-lsn", &wanted.lsn]);

@@ -104,8 +104,8 @@ impl Way {
     /// What is missing from `from` on, when the way has something behind it.
     fn hole(&self, history: &History, from: Lsn) -> Option<Hole> {
         let first = Segment::holding(from, history.at(from), self.size);
-        let next = self.on_the_way(history).filter(|s| s.number >= first.number).min_by_key(|s| s.number)?;
-        let missing = Segment { number: next.number.saturating_sub(1).max(first.number), ..next };
+        let next = self.on_the_way(history).filter(|s| s.number > first.number).min_by_key(|s| s.number)?;
+        let missing = Segment { number: next.number - 1, ..next };
         Some(Hole { first, last: Segment { timeline: history.at(missing.start()), ..missing } })
     }
 

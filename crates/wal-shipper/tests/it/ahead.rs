@@ -24,7 +24,9 @@ fn spool(data: &Path) -> PathBuf {
 /// The complete file of `name` in the spool.
 fn kept(data: &Path, name: &str) -> Option<PathBuf> {
     let entries = fs::read_dir(spool(data)).into_iter().flatten().flatten();
-    entries.map(|e| e.path()).find(|p| p.file_name().is_some_and(|f| f.to_string_lossy().starts_with(&format!("{name}-"))))
+    entries
+        .map(|e| e.path())
+        .find(|p| p.file_name().is_some_and(|f| f.to_string_lossy().starts_with(&format!("{name}-"))))
 }
 
 fn waits_for(data: &Path, names: &[String]) {
@@ -90,7 +92,8 @@ fn what_is_damaged_or_of_another_time_is_never_handed_over() {
     fs::write(kept(&data, &names[2]).expect("there"), &whole[2][..4096]).expect("cut");
     let own = kept(&data, &names[4]).unwrap_or_else(|| {
         let sum = kept(&data, &names[3]).expect("there");
-        let sum = sum.file_name().expect("a name").to_string_lossy().split_once('-').expect("a sum").1.to_string();
+        let sum =
+            sum.file_name().expect("a name").to_string_lossy().split_once('-').expect("a sum").1.to_string();
         spool(&data).join(format!("{}-{sum}", names[4]))
     });
     fs::write(own, &whole[3]).expect("another segment's content with the right sum");

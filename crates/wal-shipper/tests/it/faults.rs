@@ -58,7 +58,8 @@ impl Scene {
     fn new() -> Scene {
         let (world, s3) = (World::new(15), S3::start());
         let cable = Cable::http(s3.addr());
-        let env = |env: Vec<(String, String)>| env.iter().map(|(n, v)| format!("{n}={v} ")).collect::<String>();
+        let env =
+            |env: Vec<(String, String)>| env.iter().map(|(n, v)| format!("{n}={v} ")).collect::<String>();
         let program = world.path("wal-shipper").display().to_string();
         let url = s3.url("wal");
         world.archive_by(&format!("{}{program} push --repo {url} %p", env(s3.env())));
@@ -78,7 +79,8 @@ impl Scene {
     }
 
     fn ours(&self) -> String {
-        let env: String = S3::env_at(&self.cable.endpoint()).iter().map(|(n, v)| format!("{n}={v} ")).collect();
+        let env: String =
+            S3::env_at(&self.cable.endpoint()).iter().map(|(n, v)| format!("{n}={v} ")).collect();
         let program = self.world.path("wal-shipper").display().to_string();
         format!("TOBAN_RETRY_FOR=1s {env}{program} fetch --ahead 2 --repo s3://wal %f %p")
     }
@@ -100,16 +102,25 @@ impl Scene {
     /// A copy of the base backup that recovers by `command`.
     fn target(&self, name: &str, command: &str) -> PathBuf {
         let target = self.world.folder(name);
-        let copied = Command::new("cp").arg("-a").arg(self.base.join(".")).arg(&target).status().expect("run cp");
+        let copied =
+            Command::new("cp").arg("-a").arg(self.base.join(".")).arg(&target).status().expect("run cp");
         assert!(copied.success());
         let auto = target.join("postgresql.auto.conf");
         let old = fs::read_to_string(&auto).expect("read");
         // Without hot_standby it takes connections only when it is promoted.
         let settings = "archive_mode = off\nhot_standby = off\nfsync = off\nlisten_addresses = ''";
-        let more = format!("\nrestore_command = '{command}'\n{settings}\nunix_socket_directories = '{}'\n", target.display());
+        let more = format!(
+            "\nrestore_command = '{command}'\n{settings}\nunix_socket_directories = '{}'\n",
+            target.display()
+        );
         fs::write(&auto, old + &more).expect("write");
         fs::write(target.join("recovery.signal"), "").expect("write");
-        let owned = Command::new("chown").arg("-R").arg("--reference").arg(self.world.pg.data_dir()).arg(&target).status();
+        let owned = Command::new("chown")
+            .arg("-R")
+            .arg("--reference")
+            .arg(self.world.pg.data_dir())
+            .arg(&target)
+            .status();
         assert!(owned.expect("run chown").success());
         fs::set_permissions(&target, PermissionsExt::from_mode(0o700)).expect("close it");
         target
@@ -227,7 +238,10 @@ fn recovery_from_a_failing_s3_store() {
             early += usize::from(scene.recover("naive", &naive, &scaled).rows < SEGMENTS);
         }
     }
-    eprintln!("{rounds} schedules, {hits} of {} faults hit, recovery stopped {stops} times, never early", 2 * rounds);
+    eprintln!(
+        "{rounds} schedules, {hits} of {} faults hit, recovery stopped {stops} times, never early",
+        2 * rounds
+    );
     eprintln!("a naive command was promoted early in {early} of {tried}");
     assert!(hits >= rounds, "only {hits} of {} faults hit", 2 * rounds);
     drop(scene.s3);

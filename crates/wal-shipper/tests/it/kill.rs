@@ -50,7 +50,9 @@ fn judged(major: u32) -> (World, PathBuf) {
     let copies = world.folder("copies");
     let place = copies.display();
     let command = world.command("push");
-    world.archive_by(&format!("(test -e {place}/%f || cp %p {place}/%f) && {command} %p"));
+    world.archive_by(&format!(
+        "(test -e {place}/%f || (cp %p {place}/%f.new && mv {place}/%f.new {place}/%f)) && {command} %p"
+    ));
     (world, copies)
 }
 

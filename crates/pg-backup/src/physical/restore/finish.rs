@@ -1,8 +1,8 @@
 //! The end of a restore: how the server recovers, its backup_manifest, and pg_control when all else is durable.
 
 use super::fetch::Fetched;
-use super::target::{Target, UNFINISHED};
 use super::moment::Plan;
+use super::target::{Target, UNFINISHED};
 use super::{conf, shown};
 use crate::cli;
 use crate::physical::backup::Backup;
@@ -33,7 +33,7 @@ pub(super) fn finish(
     conf::write(args, backup, target, &kept, &mut manifest)?;
     write(target, "recovery.signal", b"")?;
     let ends = plan.map_or_else(|| at_its_end(backup), Plan::settings);
-    recovery(args, backup, target, (&ends, in_place))?;
+    recovery(args, backup, target, (ends.as_str(), in_place))?;
     manifest.file(&entry)?;
     manifest.end(backup)?;
     target.own(&target.dir.join("backup_manifest"))?;
@@ -94,7 +94,12 @@ fn at_its_end(backup: &Backup) -> String {
 
 /// Behind everything that the server was told before: where recovery `ends`, and that it never pushes into the archive
 /// of the server that was backed up.
-fn recovery(args: &cli::Restore, backup: &Backup, target: &Target, (ends, in_place): (&str, bool)) -> Result<()> {
+fn recovery(
+    args: &cli::Restore,
+    backup: &Backup,
+    target: &Target,
+    (ends, in_place): (&str, bool),
+) -> Result<()> {
     let path = target.dir.join("postgresql.auto.conf");
     let mut text = match fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),

@@ -42,8 +42,9 @@ pub(super) fn choose(
     moment: &Moment,
 ) -> Result<Choice> {
     let history = reading.way.history(timeline(args, backups, reading)?);
-    let on = |stored| Some(Candidate { stored, reach: reading.way.reach(&history, &own(&stored.backup))? });
-    let candidates: Vec<Candidate<'_>> = backups.iter().filter_map(on).collect();
+    let reach = |stored: &Stored| reading.way.reach(&history, &own(&stored.backup));
+    let candidates = backups.iter().filter_map(|stored| Some(Candidate { stored, reach: reach(stored)? }));
+    let candidates: Vec<Candidate<'_>> = candidates.collect();
     if candidates.is_empty() {
         let e = Error::failed(format!("no backup lies on the way to timeline {}", history.timeline));
         return Err(e.hint(format!("follow another: --timeline {}", timelines(backups))));
@@ -148,7 +149,9 @@ impl<'a> Search<'a> {
         if !shipped || candidate.reach.hole.is_some() {
             return Err(self.unreachable(&said, candidate)?);
         }
-        log::warn!("nothing is committed or written behind {said}: recovery runs to the end of the WAL, which is the same");
+        log::warn!(
+            "nothing is committed or written behind {said}: recovery runs to the end of the WAL, which is the same"
+        );
         Ok((candidate, None))
     }
 
@@ -184,7 +187,9 @@ impl<'a> Search<'a> {
         let to = candidate.reach.to;
         let near = format!("the nearest before it that can be reached: {} (position {to})", shown(newest));
         let Some(hole) = candidate.reach.hole else {
-            return Ok(Error::failed(format!("{what} lies behind the newest WAL in the repositories")).hint(near));
+            return Ok(
+                Error::failed(format!("{what} lies behind the newest WAL in the repositories")).hint(near)
+            );
         };
         let (first, last) = (hole.first.name(), hole.last.name());
         let e = Error::failed(format!("{what} cannot be reached: {first} to {last} are missing"));

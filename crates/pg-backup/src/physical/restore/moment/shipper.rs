@@ -20,7 +20,12 @@ const NOTHING: &str = "FFFFFFFF.history";
 ///
 /// # Errors
 /// Failed when wal-shipper is not installed.
-pub(super) fn command(args: &cli::Restore, config: &Config, repos: &[Repo], system: &System) -> Result<String> {
+pub(super) fn command(
+    args: &cli::Restore,
+    config: &Config,
+    repos: &[Repo],
+    system: &System,
+) -> Result<String> {
     let mut words = vec![program()?.display().to_string(), "fetch".into()];
     if let Some(path) = config.path.as_ref().filter(|_| repos.iter().any(|r| !r.name.contains('/'))) {
         let path = std::path::absolute(path).doing(|| "find the configuration file".into())?;
@@ -55,7 +60,11 @@ fn program() -> Result<PathBuf> {
 /// A word of a shell's command line.
 fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=,@+%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// Runs the command as the server would, for a file that no repository has: it must be able to tell.
@@ -72,7 +81,8 @@ pub(super) fn attempt(command: &str, ids: Option<(u32, u32)>) -> Result<()> {
     let done = run(shell(&line, dir.path(), ids))?;
     if done.status.code() != Some(ABSENT) {
         let said = String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ");
-        let e = Error::failed(format!("try the restore_command as the server's user: {}: {said}", done.status));
+        let e =
+            Error::failed(format!("try the restore_command as the server's user: {}: {said}", done.status));
         return Err(e.hint(format!("it must work for the user that the server runs as: {line}")));
     }
     if line.contains("s3://") || line.contains("--config") {
@@ -86,6 +96,9 @@ fn warn_of_environment(line: &str, dir: &Path, ids: Option<(u32, u32)>) -> Resul
     let mut bare = shell(line, dir, ids);
     bare.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TOBAN_RETRY_FOR", "5s");
     bare.envs(home(ids).map(|home| ("HOME", home)));
+    // Whether this is a machine of Amazon's is no secret of a shell.
+    let machine = "AWS_EC2_METADATA_DISABLED";
+    bare.envs(std::env::var_os(machine).map(|set| (machine, set)));
     if run(bare)?.status.code() != Some(ABSENT) {
         log::warn!(
             "the restore_command works with the variables of this shell (AWS_…) and not without them: the server must \
