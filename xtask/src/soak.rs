@@ -43,6 +43,13 @@ const SOAKS: &[Soak] = &[
         rounds: 1200,
     },
     Soak { name: "drill-kill", package: "pg-drill", filter: "killed::at_any_moment", rounds: 80 },
+    Soak { name: "push-kill", package: "wal-shipper", filter: "kill::push_and_server", rounds: 50 },
+    Soak {
+        name: "recovery-faults",
+        package: "wal-shipper",
+        filter: "faults::recovery_from_a_failing",
+        rounds: 100,
+    },
     // About ten minutes for each parser.
     Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", rounds: 2_000_000 },
     Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", rounds: 100 },

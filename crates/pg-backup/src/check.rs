@@ -2,6 +2,8 @@
 
 use crate::catalog::{self, Stored};
 use crate::manifest::Id;
+use crate::physical::catalog::{Contents, Stored as StoredBackup};
+use crate::physical::reach::Ways;
 use crate::{cli, physical};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,7 +21,7 @@ const CLUSTER: &str = "(cluster)";
 struct Finding {
     repo: String,
     database: String,
-    /// `age`, `size`, `verify`, `drill`, or `repository` when it could not be asked.
+    /// `age`, `size`, `verify`, `drill`, `reach`, or `repository` when it could not be asked.
     check: &'static str,
     severity: Severity,
     text: String,
@@ -86,7 +88,26 @@ fn physical_findings(repo: &Repo, now: Timestamp, args: &cli::Check) -> Result<V
         let text = format!("the newest holds {} damaged pages of the source", newest.backup.damage.pages);
         findings.push(subject.finding("pages", Severity::Critical, text));
     }
+    findings.extend(reaches(repo, &contents, &subject)?);
     Ok(findings)
+}
+
+/// Backups that a hole in the WAL keeps from moments behind it. One that a newer backup makes up for is a warning.
+fn reaches(repo: &Repo, contents: &Contents, subject: &Subject<'_>) -> Result<Vec<Finding>> {
+    let ways = Ways::read(repo, contents)?;
+    let short = contents.backups.iter().filter_map(|StoredBackup { backup, .. }| {
+        let reached = ways.of(backup)?;
+        let hole = reached.hole.as_ref()?;
+        let next = contents.backups.iter().map(|s| s.backup.stop_lsn).find(|stop| *stop >= reached.to);
+        let severity = if next.is_some() { Severity::Warning } else { Severity::Critical };
+        let until = next.map_or("on".to_string(), |lsn| format!("to {lsn}"));
+        let text = format!(
+            "{} reaches {} only: {} to {} are missing, and no moment from there {until} can be restored",
+            backup.id, reached.to, hole.first, hole.last
+        );
+        Some(subject.finding("reach", severity, text))
+    });
+    Ok(short.collect())
 }
 
 fn damaged(repo: &Repo, e: &Error) -> Finding {
