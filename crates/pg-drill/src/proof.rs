@@ -104,7 +104,7 @@ impl Proof {
             let stored = repo.store.put(&key, &mut &json[..], &Attrs::new());
             match stored.doing(|| format!("store the proof in repository {}", repo.name)) {
                 Ok(Stored::New | Stored::Exists) => {
-                    repo.store.local_path(&key).iter().try_for_each(|p| give(p))?
+                    repo.store.local_path(&key).iter().try_for_each(|p| give(p))?;
                 }
                 Err(e) if repo.required => return Err(e),
                 Err(e) => log::warn!("{}", e.chain()),

@@ -47,17 +47,16 @@ fn a_dump_into_a_server_of_the_drills_own() {
 /// pgBackRest as Debian has it, told of this world.
 fn pgbackrest(world: &World) -> String {
     let program = tool("pgbackrest/usr/bin/pgbackrest");
-    for folder in ["rest-repo", "rest-log", "rest-lock", "rest-spool"] {
+    for folder in ["rest-repo", "rest-log", "rest-lock"] {
         world.folder(folder);
     }
     let script = format!(
         "#!/bin/sh\nexec {} --config=/dev/null --stanza=main --repo1-path={} --log-path={} \
-         --lock-path={} --spool-path={} --log-level-console=warn --pg1-socket-path={} --pg1-port={} --pg1-user=postgres \"$@\"\n",
+         --lock-path={} --log-level-console=warn --pg1-socket-path={} --pg1-port={} --pg1-user=postgres \"$@\"\n",
         program.display(),
         world.text("rest-repo"),
         world.text("rest-log"),
         world.text("rest-lock"),
-        world.text("rest-spool"),
         world.pg.socket_dir().display(),
         world.pg.port(),
     );

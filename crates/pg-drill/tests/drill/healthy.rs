@@ -131,3 +131,29 @@ pub(crate) fn promote(world: &mut World) {
         }
     });
 }
+
+/// Without a command the drill is of our own backups: the newest, and all WAL behind it, tablespaces and all.
+#[test]
+fn our_own_backups_need_no_command() {
+    for major in testkit::majors() {
+        let world = World::new(major);
+        let space = world.folder("space");
+        world.pg.psql("postgres", &format!("create tablespace far location '{}'", space.display()));
+        world.pg.psql("postgres", "create table distant tablespace far as select generate_series(1, 500) n");
+        world.back_up();
+        world.pg.psql("postgres", "insert into ledger values (100000, 'after')");
+        world.ship();
+        let checks =
+            world.write("q.sql", "-- check: after\nselect count(*) = 1 from ledger where n = 100000;\n");
+        let (repo, url) = (world.text("repo"), world.pg.url());
+        let args =
+            ["--json", "--repo", &repo, "--db", &url, "--rpo", "15min", "--rto", "1h", "--checks", &checks];
+        let ran = world.drill(&args);
+        assert_eq!((ran.status, ran.stderr.as_str()), (Some(0), ""), "{major}: {}", ran.stdout);
+        let archive = format!("archive in {repo}");
+        for check in ["position", archive.as_str(), "query: after", "relations", "rows"] {
+            assert_eq!(finding(&ran, check).0, "passed", "{major}: {}", ran.stdout);
+        }
+        assert!(world.proof()["backup"].is_string(), "{}", world.proof());
+    }
+}
