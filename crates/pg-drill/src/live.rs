@@ -123,7 +123,7 @@ impl Live {
                 Some((own, _)) => self.database(server, (name, own), (below, count_up_to), &mut tally)?,
             }
         }
-        tally.tell(live.len(), findings);
+        tally.tell(findings);
         Ok(())
     }
 
@@ -226,13 +226,16 @@ impl Tally {
         Ok(())
     }
 
-    fn tell(&self, databases: usize, findings: &mut Findings) {
+    fn tell(&self, findings: &mut Findings) {
         findings.compared += self.objects + self.counted;
         let first = |all: &[String]| all.iter().take(5).cloned().collect::<Vec<_>>().join("; ");
         match self.missing.len() {
             0 => findings.passed(
                 "relations",
-                format!("{} of {databases} databases are there; {} are newer", self.objects, self.newer),
+                format!(
+                    "{} databases and relations are there; {} newer ones are left out",
+                    self.objects, self.newer
+                ),
             ),
             n => findings.failed("relations", format!("{n} are missing: {}", first(&self.missing))),
         }

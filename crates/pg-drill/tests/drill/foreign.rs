@@ -50,16 +50,21 @@ fn pgbackrest(world: &World) -> String {
     for folder in ["rest-repo", "rest-log", "rest-lock"] {
         world.folder(folder);
     }
-    let script = format!(
-        "#!/bin/sh\nexec {} --config=/dev/null --stanza=main --repo1-path={} --log-path={} \
-         --lock-path={} --log-level-console=warn --pg1-socket-path={} --pg1-port={} --pg1-user=postgres \"$@\"\n",
-        program.display(),
-        world.text("rest-repo"),
-        world.text("rest-log"),
-        world.text("rest-lock"),
-        world.pg.socket_dir().display(),
-        world.pg.port(),
-    );
+    // In the environment, as each command refuses options of the others; and restored settings name this script.
+    let variables = [
+        ("CONFIG", "/dev/null".to_string()),
+        ("STANZA", "main".into()),
+        ("REPO1_PATH", world.text("rest-repo")),
+        ("LOG_PATH", world.text("rest-log")),
+        ("LOCK_PATH", world.text("rest-lock")),
+        ("LOG_LEVEL_CONSOLE", "warn".into()),
+        ("PG1_SOCKET_PATH", world.pg.socket_dir().display().to_string()),
+        ("PG1_PORT", world.pg.port().to_string()),
+        ("PG1_USER", "postgres".into()),
+        ("CMD", world.text("bin/pgbackrest")),
+    ];
+    let exports: String = variables.iter().map(|(n, v)| format!("export PGBACKREST_{n}='{v}'\n")).collect();
+    let script = format!("#!/bin/sh\n{exports}exec {} \"$@\"\n", program.display());
     let path = world.write("bin/pgbackrest", &script);
     fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("make it run");
     path
