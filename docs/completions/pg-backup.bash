@@ -95,7 +95,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__check)
-            opts="-v -q -h --repo --s3-endpoint --cluster --warn-age --critical-age --warn-size --critical-size --warn-verify --critical-verify --monitoring --at --verbose --quiet --json --config --help"
+            opts="-v -q -h --repo --s3-endpoint --cluster --warn-age --critical-age --warn-size --critical-size --warn-verify --critical-verify --warn-drill --monitoring --at --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -134,6 +134,10 @@ _pg__backup() {
                     return 0
                     ;;
                 --critical-verify)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --warn-drill)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -443,7 +447,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__restore)
-            opts="-T -j -n -v -q -h --target-dir --delta --tablespace-mapping --config-dir --keep-archiving --jobs --repo --s3-endpoint --cluster --dry-run --verbose --quiet --json --config --help"
+            opts="-T -j -n -v -q -h --target-dir --delta --tablespace-mapping --config-dir --keep-archiving --jobs --repo --s3-endpoint --cluster --dry-run --to --to-time --to-lsn --to-name --to-xid --immediate --utc --exclusive --timeline --action --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -483,6 +487,34 @@ _pg__backup() {
                     ;;
                 --cluster)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -W "latest" -- "${cur}"))
+                    return 0
+                    ;;
+                --to-time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to-lsn)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to-xid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --action)
+                    COMPREPLY=($(compgen -W "promote pause shutdown" -- "${cur}"))
                     return 0
                     ;;
                 --config)

@@ -67,10 +67,22 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s j -l job
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l to -d 'Recover to the end of the WAL that the repositories have' -r -f -a "latest\t''"
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l to-time -d 'Recover to this time, as 2026-11-21T03:00:00+01:00: what was committed later is not there' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l to-lsn -d 'Recover to this position of the WAL' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l to-name -d 'Recover to this restore point, made by pg_create_restore_point' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l to-xid -d 'Recover to the end of this transaction' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l timeline -d 'Timeline to follow: latest, current (the backup\'s own), or its number' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l action -d 'What the server does at that moment' -r -f -a "promote\t'It is promoted, and takes writes'
+pause\t'It waits, to be looked at; `select pg_wal_replay_resume()` promotes it'
+shutdown\t'It shuts down, and stays in recovery'"
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l delta -d 'Rewrite only what differs in a data directory that is there, and delete what the backup does not have'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l keep-archiving -d 'Leave archive_mode as it was: only for a server that takes the old one\'s place'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s n -l dry-run -d 'Print what would be done, and do nothing'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l immediate -d 'Recover to the end of the backup and no further, from the WAL inside it [the default]'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l utc -d 'A time without a zone is UTC'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l exclusive -d 'Stop just before the moment: without the transaction, or what was committed at that very time'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s q -l quiet -d 'Only say errors'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l json -d 'Write records as one JSON object per line'
@@ -160,6 +172,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l warn-size 
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l critical-size -d 'Critical when it differs by more than this per cent' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l warn-verify -d 'Warn when the last verify that succeeded is older' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l critical-verify -d 'Critical when the last verify that succeeded is older' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l warn-drill -d 'Warn when the last restore drill that passed is older, where there were drills' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l at -d 'Judge as of this time, not now (RFC 3339, as 2026-11-21T03:00:00Z)' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l monitoring -d 'Answer as a monitoring plugin: one line with perfdata, exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN'

@@ -3,5 +3,6 @@
 mod documents;
 mod examples;
 mod notify_failure;
+mod pitr;
 mod tree;
 mod units;

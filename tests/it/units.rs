@@ -45,6 +45,7 @@ fn timers_fire_when_their_description_says() {
         ("pg-backup-verify", "Sun *-*-* 06:30:00"),
         ("wal-shipper-check", "*-*-* *:00/5:00"),
         ("cert-checker", "*-*-* 06:00:00"),
+        ("pg-drill", "*-*-02 09:00:00"),
         ("user-audit-app", "*-*-01 07:00:00"),
         ("user-audit-roles", "*-*-01 07:15:00"),
     ];
@@ -91,6 +92,7 @@ fn runnable(unit: &Path) -> String {
     let programs = [
         "/usr/bin/cert-checker",
         "/usr/bin/pg-backup",
+        "/usr/bin/pg-drill",
         "/usr/bin/sqlite-to-pg",
         "/usr/bin/user-audit",
         "/usr/bin/wal-shipper",

@@ -42,6 +42,14 @@ const SOAKS: &[Soak] = &[
         filter: "relation_of_several_files",
         rounds: 1200,
     },
+    Soak { name: "drill-kill", package: "pg-drill", filter: "killed::at_any_moment", rounds: 80 },
+    Soak { name: "push-kill", package: "wal-shipper", filter: "kill::push_and_server", rounds: 50 },
+    Soak {
+        name: "recovery-faults",
+        package: "wal-shipper",
+        filter: "faults::recovery_from_a_failing",
+        rounds: 100,
+    },
     // Some ten minutes for each parser: what a peer sends, and what the judgement of paths reads.
     Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", rounds: 2_000_000 },
     Soak { name: "path-parsers", package: "cert-checker", filter: "soak::", rounds: 12_000_000 },

@@ -23,8 +23,13 @@ pub struct Config {
     pub audit: Option<toml::Table>,
     /// `[certs]`: cert-checker's own section, which it reads itself.
     pub certs: Option<toml::Table>,
+    /// `[drill.NAME]`: pg-drill's own sections, one for each cluster, which it reads itself.
+    pub drill: BTreeMap<String, toml::Table>,
     /// Folder of node_exporter's textfile collector; no metrics are written without it.
     pub textfile_dir: Option<PathBuf>,
+    /// The file that all this was read from.
+    #[serde(skip)]
+    pub path: Option<PathBuf>,
 }
 
 /// One PostgreSQL cluster.
@@ -132,7 +137,8 @@ impl Config {
                     .map_err(|e| e.kind_as(crate::Kind::Usage));
             }
         };
-        Config::parse(&text).map_err(|e| Error::usage(format!("configuration {}", path.display())).because(e))
+        let bad = |e| Error::usage(format!("configuration {}", path.display())).because(e);
+        Ok(Config { path: Some(path.into()), ..Config::parse(&text).map_err(bad)? })
     }
 
     /// Reads the text of a configuration file.

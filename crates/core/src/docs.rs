@@ -159,7 +159,10 @@ fn owned(list: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// The examples of every verb, as they stand in its help.
 fn examples(root: &Command) -> Vec<String> {
-    verbs_of(root).filter_map(|v| section(v.get_after_long_help(), "Examples")).collect()
+    let own = section(root.get_after_help(), "Examples");
+    own.into_iter()
+        .chain(verbs_of(root).filter_map(|v| section(v.get_after_long_help(), "Examples")))
+        .collect()
 }
 
 /// The indented lines below `heading:` of a help text, without the indent that they share.
@@ -196,7 +199,8 @@ pub fn markdown(command: &Command, to: &mut dyn Write) {
         text += &verb_markdown(verb);
     }
     let shared: Vec<&Arg> = root.get_arguments().filter(|a| !a.is_hide_set()).collect();
-    let _ = write!(text, "### Options of every verb\n\n{}", table(&shared));
+    let title = if verbs_of(&root).next().is_some() { "Options of every verb" } else { "Options" };
+    let _ = write!(text, "### {title}\n\n{}", table(&shared));
     let _ = to.write_all(text.as_bytes());
 }
 

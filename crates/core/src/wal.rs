@@ -3,10 +3,12 @@
 mod header;
 mod history;
 mod name;
+mod records;
 
 pub use header::Header;
 pub use history::{History, Switch};
 pub use name::WalName;
+pub use records::{Record, Records, What};
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};

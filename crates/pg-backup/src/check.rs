@@ -2,12 +2,15 @@
 
 use crate::catalog::{self, Stored};
 use crate::manifest::Id;
+use crate::physical::catalog::{Contents, Stored as StoredBackup};
+use crate::physical::reach::Ways;
 use crate::{cli, physical};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use toban_core::config::{Config, Span};
 use toban_core::repo::Repo;
+use toban_core::repo::drills::{self, Drills};
 use toban_core::{Error, Out, Record, Result, Severity};
 
 /// Stands for the whole cluster where a database's name would.
@@ -18,7 +21,7 @@ const CLUSTER: &str = "(cluster)";
 struct Finding {
     repo: String,
     database: String,
-    /// `age`, `size`, `verify`, or `repository` when it could not be asked.
+    /// `age`, `size`, `verify`, `drill`, `reach`, or `repository` when it could not be asked.
     check: &'static str,
     severity: Severity,
     text: String,
@@ -80,11 +83,31 @@ fn physical_findings(repo: &Repo, now: Timestamp, args: &cli::Check) -> Result<V
     findings.extend(subject.compare(newest.backup.stored_bytes(), sizes, args));
     findings.push(subject.verify(verified, args));
     findings.extend(contents.backups.iter().filter_map(|s| subject.broken(&s.backup.id, s.damaged)));
+    findings.extend(subject.drill(drills::read(&*repo.store, &newest.backup.system()?)?, now, args));
     if newest.backup.damage.pages > 0 {
         let text = format!("the newest holds {} damaged pages of the source", newest.backup.damage.pages);
         findings.push(subject.finding("pages", Severity::Critical, text));
     }
+    findings.extend(reaches(repo, &contents, &subject)?);
     Ok(findings)
+}
+
+/// Backups that a hole in the WAL keeps from moments behind it. One that a newer backup makes up for is a warning.
+fn reaches(repo: &Repo, contents: &Contents, subject: &Subject<'_>) -> Result<Vec<Finding>> {
+    let ways = Ways::read(repo, contents)?;
+    let short = contents.backups.iter().filter_map(|StoredBackup { backup, .. }| {
+        let reached = ways.of(backup)?;
+        let hole = reached.hole.as_ref()?;
+        let next = contents.backups.iter().map(|s| s.backup.stop_lsn).find(|stop| *stop >= reached.to);
+        let severity = if next.is_some() { Severity::Warning } else { Severity::Critical };
+        let until = next.map_or("on".to_string(), |lsn| format!("to {lsn}"));
+        let text = format!(
+            "{} reaches {} only: {} to {} are missing, and no moment from there {until} can be restored",
+            backup.id, reached.to, hole.first, hole.last
+        );
+        Some(subject.finding("reach", severity, text))
+    });
+    Ok(short.collect())
 }
 
 fn damaged(repo: &Repo, e: &Error) -> Finding {
@@ -173,6 +196,27 @@ impl Subject<'_> {
         };
         let (severity, text) = judge_age(age, args.warn_verify, args.critical_verify);
         self.finding("verify", severity, format!("the last verify is {text}"))
+    }
+
+    /// Drills are judged where they are made: the first one made them expected. A failed one counts until one passes.
+    fn drill(&self, drills: Drills, now: Timestamp, args: &cli::Check) -> Option<Finding> {
+        let Drills { passed, failed } = drills;
+        if failed > passed {
+            let at = failed?.strftime("%Y-%m-%d").to_string();
+            return Some(self.finding(
+                "drill",
+                Severity::Critical,
+                format!("the restore drill of {at} failed"),
+            ));
+        }
+        let age = age(passed?, now);
+        let (severity, text) = judge_age(age, args.warn_drill, args.warn_drill);
+        // Late is a warning, however late: the backups are judged by their own checks.
+        let severity = if severity == Severity::Ok { Severity::Ok } else { Severity::Warning };
+        let warn = args.warn_drill.0.as_secs();
+        let perf = Some(format!("'{} in {} drill'={age}s;{warn};", label(self.database), label(self.repo)));
+        let text = format!("the last restore drill that passed is {text}");
+        Some(Finding { perf, ..self.finding("drill", severity, text) })
     }
 
     /// Compares the newest with the median of up to ten before it, of the same form.

@@ -1,5 +1,6 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
+pub(crate) use super::cli_moment::{Action, Follow, To};
 pub(crate) use super::cli_physical::{Checkpoint, Restore, Run};
 use crate::help::*;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
@@ -240,6 +241,9 @@ pub struct Check {
     /// Critical when the last verify that succeeded is older
     #[arg(long, value_name = "TIME", default_value = "35d")]
     pub critical_verify: Span,
+    /// Warn when the last restore drill that passed is older, where there were drills
+    #[arg(long, value_name = "TIME", default_value = "35d")]
+    pub warn_drill: Span,
     #[command(flatten)]
     pub monitoring: Monitoring,
     #[command(flatten)]

@@ -138,7 +138,7 @@ fn mapping(text: &str) -> Result<Mapping, String> {
 #[derive(Group, Debug)]
 #[command(after_long_help = RESTORE_HELP)]
 pub struct Restore {
-    /// The backup's ID
+    /// The backup's ID [default with a moment: the newest that ended before it]
     #[arg(value_name = "ID", default_value = "latest")]
     pub id: String,
     /// Folder that becomes the data directory; it must be empty, or not there
@@ -163,6 +163,8 @@ pub struct Restore {
     pub repos: RepoArgs,
     #[command(flatten)]
     pub dry: DryRun,
+    #[command(flatten)]
+    pub to: super::cli_moment::To,
 }
 
 impl Restore {

@@ -22,9 +22,14 @@ Examples:
   Beside the live server, its tablespace elsewhere, Debian's configuration to its own folder:
     pg-backup restore 20261121T030000Z-120034 --target-dir /srv/look -T /srv/fast=/srv/look-fast \\
         --config-dir /srv/look-conf --repo local
+  As the cluster was at a moment, by the WAL that wal-shipper archived there; without --dry-run it is done:
+    pg-backup restore --target-dir /srv/look --to-time 2026-11-21T11:59:00+01:00 --repo local --dry-run
 
-The server recovers from the WAL inside the backup to the moment when the backup ended, is promoted, and
-begins a new timeline. It does not archive, unless --keep-archiving, so that it never pushes into the
+With a moment the newest backup that ended before it is taken; what can be reached is said first, and a
+moment that cannot is refused with the nearest that can. The server fetches the WAL by wal-shipper, which
+must be installed beside pg-backup or on PATH, stops at the moment, and never at an earlier one.
+Without a moment it recovers from the WAL inside the backup to the moment when the backup ended. Then it
+is promoted, and begins a new timeline. It does not archive, unless --keep-archiving, so that it never pushes into the
 archive of the server that was backed up. global/pg_control is written last: a restore that did not
 finish cannot be started; run it again with --delta.
 As root the files go to the owner that they had, by name; else they are the caller's.

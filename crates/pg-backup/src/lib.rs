@@ -4,6 +4,7 @@ mod catalog;
 mod check;
 mod child;
 mod cli;
+mod cli_moment;
 mod cli_physical;
 mod cores;
 mod database;

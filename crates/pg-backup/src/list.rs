@@ -99,7 +99,8 @@ fn one(args: &cli::List, repo: &Repo, out: &mut Out<'_>) -> Result<Vec<Error>> {
     let mut damaged = Vec::new();
     if args.databases.is_empty() {
         let contents = physical::catalog::read(repo, &args.repos.cluster)?;
-        physical::list::emit(&contents, out)?;
+        let ways = physical::reach::Ways::read(repo, &contents)?;
+        physical::list::emit(&contents, &ways, out)?;
         damaged.extend(contents.damaged);
     }
     let contents = catalog::read(repo, &args.repos.cluster)?;

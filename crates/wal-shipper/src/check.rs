@@ -9,6 +9,7 @@ use server::Server;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Hole, Inventory};
+use toban_core::repo::gap::{self, Gap};
 use toban_core::repo::keys::System;
 use toban_core::wal::Segment;
 use toban_core::{Out, Record, Result, Severity};
@@ -18,7 +19,7 @@ use toban_core::{Out, Record, Result, Severity};
 struct Finding {
     /// The repository; `-` for the server itself.
     repo: String,
-    /// `lag`, `hole`, `history`, `archiver`, `slot`, or `repository` when it could not be asked.
+    /// `lag`, `hole`, `gap`, `history`, `archiver`, `slot`, or `repository` when it could not be asked.
     check: &'static str,
     severity: Severity,
     text: String,
@@ -42,12 +43,17 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
     let system = System { cluster: args.repos.cluster.clone(), identifier: server.system };
     let judge = Judge { server: &server, now: args.at.now(), args };
     let mut findings = judge.server();
-    let mut trouble = Vec::new();
+    let (mut asked, mut trouble) = (Vec::new(), Vec::new());
     for repo in &repos {
         match Archive::new(&*repo.store, system.clone()).inventory() {
-            Ok(inventory) => findings.extend(judge.repo(repo, &inventory)),
+            Ok(inventory) => asked.push((repo, inventory)),
             Err(e) => trouble.push((repo, e)),
         }
+    }
+    findings.extend(asked.iter().flat_map(|(repo, inventory)| judge.repo(repo, inventory)));
+    for (repo, _) in &asked {
+        let gaps = gap::all(&*repo.store, &system)?;
+        findings.extend(gaps.iter().filter_map(|gap| judge.gap(repo, gap, &asked)));
     }
     if trouble.len() == repos.len() {
         return Err(trouble.remove(0).1);
@@ -139,6 +145,18 @@ impl Judge<'_> {
             finding(&repo.name, "history", Severity::Critical, text)
         }));
         findings
+    }
+
+    /// A recorded gap that is open still. `told` has the record; who lacks the WAL may not be among those we asked.
+    fn gap(&self, told: &Repo, gap: &Gap, asked: &[(&Repo, Inventory)]) -> Option<Finding> {
+        let lacks = gap.repo.as_deref().unwrap_or(&told.name);
+        let inventory = asked.iter().find(|(r, _)| r.name == lacks).map(|(_, i)| i);
+        if inventory.is_some_and(|i| !gap.is_open(i, self.server.segment_size)) {
+            return None;
+        }
+        let unseen = if inventory.is_some() { "" } else { "; it was not asked now" };
+        let text = format!("{} to {} did not come, {}: {}{unseen}", gap.first, gap.last, gap.at, gap.why);
+        Some(finding(lacks, "gap", Severity::Critical, text))
     }
 
     /// Every segment of the hole still waits for the archiver, or was written after we asked.

@@ -11,8 +11,9 @@ use std::path::Path;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::Archive;
+use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
-use toban_core::wal::WalName;
+use toban_core::wal::{History, Timeline, WalName};
 use toban_core::{Error, Kind, Result};
 
 /// What one call works with.
@@ -78,7 +79,26 @@ impl Job {
                 ));
             }
         }
+        for left in places::all(&self.repos, |repo| self.left_behind(repo, place.name)) {
+            if let Some(newer) = left? {
+                let e =
+                    Error::failed(format!("{} is missing: timeline {newer} goes on behind it", place.name));
+                return Err(e.hint(
+                    "a hole in the archive: restore to a moment before it, or bring the segment back",
+                ));
+            }
+        }
         absent
+    }
+
+    /// A timeline that left this one behind the whole of `name`: so far the WAL was written, here or by nobody else.
+    fn left_behind(&self, repo: &Repo, name: WalName) -> Result<Option<Timeline>> {
+        let Some(known) = cluster::of(&*repo.store, &self.system)? else { return Ok(None) };
+        let Some(segment) = name.segment(known.wal_segment_size) else { return Ok(None) };
+        let behind =
+            |h: &History| h.switches.iter().any(|s| s.timeline == segment.timeline && s.end >= segment.end());
+        let newer = self.archive(repo).newer(segment.timeline)?;
+        Ok(newer.into_iter().find(behind).map(|h| h.timeline))
     }
 
     /// The first segment of the same timeline behind `name`.

@@ -1,5 +1,7 @@
 //! Does something in every repository at once.
 
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 use toban_core::repo::Repo;
 use toban_core::{Error, Kind, Result};
 
@@ -21,23 +23,68 @@ fn in_repo(e: Error, repo: &Repo) -> Error {
     cure.into_iter().fold(named, Error::hint)
 }
 
+/// How long the repositories that are not required may take longer than the required ones.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Does `each` in all repositories in parallel. One that is not required is not waited for much longer than the others:
+/// a store that hangs would hold up all that come behind.
+pub(crate) fn patiently(
+    repos: &[Repo],
+    each: impl Fn(&Repo) -> Result<()> + Send + Sync + 'static,
+) -> Vec<Result<()>> {
+    if repos.iter().all(|r| r.required) {
+        return all(repos, each);
+    }
+    let (each, (done, ended)) = (Arc::new(each), mpsc::channel());
+    for (number, repo) in repos.iter().cloned().enumerate() {
+        let (each, done) = (Arc::clone(&each), done.clone());
+        std::thread::spawn(move || done.send((number, each(&repo).map_err(|e| in_repo(e, &repo)))));
+    }
+    drop(done);
+    let mut results: Vec<Option<Result<()>>> = repos.iter().map(|_| None).collect();
+    let mut until = None;
+    loop {
+        let waiting =
+            |required| results.iter().zip(repos).any(|(done, r)| done.is_none() && r.required == required);
+        if !waiting(true) && until.is_none() {
+            until = Some(Instant::now() + GRACE);
+        }
+        let left = until.map_or(Duration::MAX, |at: Instant| at.saturating_duration_since(Instant::now()));
+        match ended.recv_timeout(left.min(FOR_EVER)) {
+            Ok((number, result)) => results[number] = Some(result),
+            Err(_) => break,
+        }
+    }
+    let late = |repo: &Repo| Err(in_repo(Error::retry(format!("not done {GRACE:?} after the others")), repo));
+    results.into_iter().zip(repos).map(|(done, repo)| done.unwrap_or_else(|| late(repo))).collect()
+}
+
+/// Whoever waits for us ends us long before.
+const FOR_EVER: Duration = Duration::from_secs(86_400);
+
+/// What writing into several repositories came to: which have it, and which have a gap now, and why.
+pub(crate) struct Settled<'r> {
+    pub(crate) well: Vec<&'r Repo>,
+    pub(crate) gaps: Vec<(&'r Repo, Error)>,
+}
+
 /// Whether writing is done: every required repository has it, and at least one.
 ///
 /// # Errors
-/// The first of a required one. Of the others it is logged: the gap shows in `check`.
-pub(crate) fn settle(repos: &[Repo], done: Vec<Result<()>>) -> Result<()> {
-    let mut well = 0;
+/// The first of a required one.
+pub(crate) fn settle(repos: &[Repo], done: Vec<Result<()>>) -> Result<Settled<'_>> {
+    let mut settled = Settled { well: Vec::new(), gaps: Vec::new() };
     let mut first = None;
     for (repo, done) in repos.iter().zip(done) {
         match done {
-            Ok(()) => well += 1,
+            Ok(()) => settled.well.push(repo),
             Err(e) if repo.required => first = first.or(Some(e)),
-            Err(e) => log::warn!("{}; it is not required, and has a gap now", e.chain()),
+            Err(e) => settled.gaps.push((repo, e)),
         }
     }
     match first {
         Some(e) => Err(e),
-        None if well == 0 => Err(Error::new(Kind::Failed, "no repository took it")),
-        None => Ok(()),
+        None if settled.well.is_empty() => Err(Error::new(Kind::Failed, "no repository took it")),
+        None => Ok(settled),
     }
 }

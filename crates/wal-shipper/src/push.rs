@@ -9,6 +9,7 @@ use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Pressed};
 use toban_core::repo::cluster::{Cluster, FORMAT};
+use toban_core::repo::gap::Gap;
 use toban_core::repo::keys::System;
 use toban_core::wal::{Header, WalName};
 use toban_core::{Context, Error, Result};
@@ -72,13 +73,15 @@ impl Job {
         };
         let system = System { cluster: self.cluster.clone(), identifier: system };
         let file = Pressed::new(path, self.level)?;
-        let done = places::all(&self.repos, |repo| {
+        let (job, of) = (self.clone(), system.clone());
+        let done = places::patiently(&self.repos, move |repo| {
             if let Some(header) = &header {
-                self.claim(repo, &system, header)?;
+                job.claim(repo, &of, header)?;
             }
-            Archive::new(&*repo.store, system.clone()).put(name, &file).map(drop)
+            Archive::new(&*repo.store, of.clone()).put(name, &file).map(drop)
         });
-        places::settle(&self.repos, done)
+        let settled = places::settle(&self.repos, done)?;
+        settled.gaps.iter().try_for_each(|(repo, e)| note(&settled.well, repo, name, &system, e))
     }
 
     fn claim(&self, repo: &Repo, system: &System, header: &Header) -> Result<()> {
@@ -96,4 +99,18 @@ impl Job {
         };
         cluster.claim(&*repo.store, system, self.new_system)
     }
+}
+
+/// Records in the repositories that took the file that another did not: PostgreSQL will not offer it again.
+///
+/// # Errors
+/// When no repository took the record either; then PostgreSQL keeps the file.
+fn note(well: &[&Repo], lacks: &Repo, name: WalName, system: &System, e: &Error) -> Result<()> {
+    log::warn!("{}; it is not required, and has a gap now", e.chain());
+    if !matches!(name, WalName::Segment(..)) {
+        return Ok(());
+    }
+    let gap = Gap::new(name, name, Some(&lacks.name), jiff::Timestamp::now(), e.chain());
+    let recorded: Vec<Result<()>> = well.iter().map(|repo| gap.record(&*repo.store, system)).collect();
+    if recorded.iter().any(Result::is_ok) { Ok(()) } else { recorded.into_iter().collect() }
 }

@@ -15,9 +15,10 @@ pub(super) struct Deb {
     proof: &'static str,
 }
 
-/// What the tests need: a pooler, and servers whose certificates are looked at. Each with the libraries that a plain
-/// system lacks.
+/// What the tests need: a pooler, servers whose certificates are looked at, another tool's backups. Each with the
+/// libraries that a plain system lacks.
 pub(super) const DEBS: &[Deb] = &[
+    PGBACKREST,
     Deb {
         dir: "pgbouncer",
         packages: &["pgbouncer", "libc-ares2", "libevent-2.1-7"],
@@ -43,7 +44,7 @@ pub(super) const DEBS: &[Deb] = &[
     },
 ];
 
-/// What benchmarks compare with.
+/// What benchmarks compare with, and drills restore by.
 pub(super) const PGBACKREST: Deb =
     Deb { dir: "pgbackrest", packages: &["pgbackrest"], proof: "usr/bin/pgbackrest" };
 pub(super) const PGLOADER: Deb = Deb {

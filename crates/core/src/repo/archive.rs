@@ -10,7 +10,7 @@ use super::keys::System;
 use crate::error::{Context, Error, Result};
 use crate::store::{Key, Store, Stored};
 use crate::sum::{Measured, Sum};
-use crate::wal::{Timeline, WalName};
+use crate::wal::{History, Timeline, WalName};
 use std::io::{self, BufReader, Read, Write};
 
 /// The attribute that holds the SHA-256 of the content, unpacked.
@@ -69,6 +69,16 @@ impl<'s> Archive<'s> {
         Err(e.hint("do two servers archive to one repository? a server that was promoted or restored goes on on a new timeline; a copy of one needs archive_mode = off, or a --cluster of its own"))
     }
 
+    /// When the server last wrote the file, or when it came where that is not recorded; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub fn written(&self, name: WalName) -> Result<Option<jiff::Timestamp>> {
+        let Some(object) = self.store.stat(&self.key(name)?)? else { return Ok(None) };
+        let recorded = object.attrs.get(WRITTEN).and_then(|at| at.parse().ok());
+        Ok(Some(recorded.unwrap_or(object.modified)))
+    }
+
     fn recorded(&self, key: &Key) -> Result<Option<String>> {
         Ok(self.store.stat(key)?.and_then(|o| o.attrs.get(SHA256).cloned()))
     }
@@ -98,6 +108,25 @@ impl<'s> Archive<'s> {
             }
             _ => Ok(Some(sum)),
         }
+    }
+
+    /// The histories of timelines above `than`.
+    ///
+    /// # Errors
+    /// When the store could not be asked; Corrupt for one that does not parse.
+    pub fn newer(&self, than: Timeline) -> Result<Vec<History>> {
+        let folders = self.store.folders(&format!("{}wal/", self.system.root()))?;
+        let known = folders.iter().filter_map(|f| u32::from_str_radix(f, 16).ok()).max().unwrap_or(0);
+        let mut histories = Vec::new();
+        for number in than.0.saturating_add(1)..=u32::MAX {
+            let (timeline, mut text) = (Timeline(number), Vec::new());
+            match self.get(WalName::History(timeline), &mut text)? {
+                Some(_) => histories.push(History::parse(timeline, &String::from_utf8_lossy(&text))?),
+                None if number > known => break,
+                None => {}
+            }
+        }
+        Ok(histories)
     }
 
     /// What of the WAL is there.

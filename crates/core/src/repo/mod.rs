@@ -2,7 +2,10 @@
 
 pub mod archive;
 pub mod cluster;
+pub mod drills;
+pub mod gap;
 pub mod keys;
+pub mod way;
 
 use crate::config::{Config, Keep};
 use crate::error::{Error, Result};

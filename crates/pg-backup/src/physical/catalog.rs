@@ -119,6 +119,45 @@ pub(crate) fn find(repos: &[Repo], cluster: &str, id: &str) -> Result<Stored> {
     search.run(repos, id)
 }
 
+/// Every backup that a moment can be restored from, oldest first: all of one system, or only that of `id`; each from
+/// the first repository that has it whole. And the repositories that could be asked.
+///
+/// # Errors
+/// Usage when there is none, or they are of several systems; that of the first repository when none could be asked.
+pub(crate) fn every(repos: &[Repo], cluster: &str, id: &str) -> Result<(Vec<Stored>, Vec<Repo>)> {
+    let (mut found, mut asked, mut trouble) = (Vec::<Stored>::new(), Vec::new(), None);
+    for repo in repos {
+        let contents = match read(repo, cluster) {
+            Ok(contents) => contents,
+            Err(e) => {
+                log::warn!("repository {}: {}; recovery will do without it", repo.name, e.chain());
+                trouble = trouble.or(Some(e));
+                continue;
+            }
+        };
+        contents.damaged.iter().for_each(|e| log::warn!("repository {}: {}", repo.name, e.chain()));
+        asked.push(repo.clone());
+        let wanted = |s: &Stored| match id {
+            LATEST => s.damaged.is_none(),
+            id => s.backup.id.to_string() == id,
+        };
+        for stored in contents.backups.into_iter().filter(wanted) {
+            if found.iter().all(|s| s.backup.id != stored.backup.id) {
+                found.push(stored);
+            }
+        }
+    }
+    found.sort_by_key(|s| order(&s.backup));
+    match (one_system(&found)?, found.is_empty(), trouble) {
+        ((), false, _) => Ok((found, asked)),
+        ((), true, Some(e)) => Err(e),
+        ((), true, None) => {
+            let e = Error::usage(format!("no backup {id} of cluster {cluster}"));
+            Err(e.hint("`pg-backup list` shows what there is"))
+        }
+    }
+}
+
 /// Of the same backup in two repositories the first: it is named first because it is near.
 fn newer(a: Stored, b: Stored) -> Stored {
     if order(&a.backup) < order(&b.backup) { b } else { a }
@@ -128,11 +167,16 @@ fn pick(mut backups: Vec<Stored>, id: &str) -> Result<Option<Stored>> {
     if id != LATEST {
         return Ok(backups.into_iter().find(|s| s.backup.id.to_string() == id));
     }
-    let systems: BTreeSet<&str> = backups.iter().map(|s| s.backup.system_identifier.as_str()).collect();
-    if systems.len() > 1 {
-        let all: Vec<&str> = systems.into_iter().collect();
-        let e = Error::usage(format!("the repository holds backups of several systems: {}", all.join(", ")));
-        return Err(e.hint("give the ID of the backup; `pg-backup list` shows them"));
-    }
+    one_system(&backups)?;
     Ok(backups.pop())
+}
+
+fn one_system(backups: &[Stored]) -> Result<()> {
+    let systems: BTreeSet<&str> = backups.iter().map(|s| s.backup.system_identifier.as_str()).collect();
+    if systems.len() <= 1 {
+        return Ok(());
+    }
+    let all: Vec<&str> = systems.into_iter().collect();
+    let e = Error::usage(format!("the repository holds backups of several systems: {}", all.join(", ")));
+    Err(e.hint("give the ID of the backup; `pg-backup list` shows them"))
 }

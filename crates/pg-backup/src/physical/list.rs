@@ -1,6 +1,7 @@
 //! `list`, of physical backups.
 
 use super::catalog::{Contents, Stored};
+use super::reach::{Missing, Reached, Ways};
 use crate::list::shown;
 use crate::manifest::Id;
 use jiff::Timestamp;
@@ -27,10 +28,14 @@ struct Row {
     damaged_pages: u64,
     verified: Option<Timestamp>,
     damaged: Option<Timestamp>,
+    /// How far recovery comes with the WAL in this repository.
+    reaches: Option<Lsn>,
+    /// What is missing there, though there is more behind it.
+    hole: Option<Missing>,
 }
 
 impl Row {
-    fn of(stored: &Stored) -> Row {
+    fn of(stored: &Stored, reached: Option<Reached>) -> Row {
         let b = &stored.backup;
         Row {
             repo: stored.repo.name.clone(),
@@ -49,6 +54,18 @@ impl Row {
             damaged_pages: b.damage.pages,
             verified: stored.verified,
             damaged: stored.damaged,
+            reaches: reached.as_ref().map(|r| r.to),
+            hole: reached.and_then(|r| r.hole),
+        }
+    }
+}
+
+impl Row {
+    fn reaches(&self) -> String {
+        match (&self.reaches, &self.hole) {
+            (None, _) => "-".into(),
+            (Some(to), None) => to.to_string(),
+            (Some(to), Some(_)) => format!("{to}, then a hole"),
         }
     }
 }
@@ -66,6 +83,7 @@ impl Record for Row {
         "timeline",
         "from",
         "until",
+        "reaches",
         "pg",
         "bad pages",
         "verified",
@@ -82,6 +100,7 @@ impl Record for Row {
             self.timeline.to_string(),
             self.start_lsn.to_string(),
             self.stop_lsn.to_string(),
+            self.reaches(),
             self.major.to_string(),
             self.damaged_pages.to_string(),
             shown(self.damaged, self.verified),
@@ -93,6 +112,6 @@ impl Record for Row {
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub(crate) fn emit(contents: &Contents, out: &mut Out<'_>) -> Result<()> {
-    contents.backups.iter().try_for_each(|stored| out.emit(&Row::of(stored)))
+pub(crate) fn emit(contents: &Contents, ways: &Ways, out: &mut Out<'_>) -> Result<()> {
+    contents.backups.iter().try_for_each(|stored| out.emit(&Row::of(stored, ways.of(&stored.backup))))
 }

@@ -19,6 +19,7 @@ mod page;
 mod plan;
 mod pooler;
 pub(crate) mod prune;
+pub(crate) mod reach;
 pub(crate) mod restore;
 mod run;
 mod source;

@@ -122,3 +122,37 @@ fn odd_names_and_a_paced_copy() {
     assert_eq!(fs::read(target.join(odd.file_name().expect("a name"))).expect("read"), b"odd");
     assert_eq!(fs::read(target.join(long.file_name().expect("a name"))).expect("read"), vec![7; 3 << 20]);
 }
+
+/// Drills are expected once there was one; their proofs are told by their names.
+#[test]
+fn the_last_drill_is_judged() {
+    let world = lab(15);
+    fill(&world, 100);
+    back_up(&world, &[]);
+    world.run(&["verify"]).fine();
+    let drill = || {
+        let found = world.run(&["check", "--json", "--at", "2099-01-30T00:00:00Z"]).findings();
+        found.iter().find(|f| f["check"] == "drill").map(|f| {
+            let text = |name: &str| f[name].as_str().expect("text").to_string();
+            (text("severity"), text("text"))
+        })
+    };
+    assert_eq!(drill(), None);
+    let manifest = world.files().into_iter().find(|f| f.ends_with("backup.json")).expect("a manifest");
+    let proofs = manifest.ancestors().nth(3).expect("the system's folder").join("proof");
+    let plant = |name: &str| fs::write(proofs.join(name), "{}").expect("plant a proof");
+    plant("drill.20981201T090000Z-passed.json");
+    let (severity, text) = drill().expect("a finding");
+    assert_eq!(severity, "warning", "{text}");
+    assert!(text.contains("old, more than 1month"), "{text}");
+    plant("drill.20990102T090000Z-passed.json");
+    assert_eq!(drill().expect("a finding").0, "ok");
+    plant("drill.20990103T090000Z-failed.json");
+    let failed = ("critical".into(), "the restore drill of 2099-01-03 failed".into());
+    assert_eq!(drill(), Some(failed));
+    let plugin = world.run(&["check", "--monitoring", "--at", "2099-01-30T00:00:00Z"]);
+    assert!(plugin.stdout.contains("the restore drill of 2099-01-03 failed"), "{plugin:?}");
+    plant("drill.20990104T090000Z-passed.json");
+    let plugin = world.run(&["check", "--monitoring", "--at", "2099-01-30T00:00:00Z"]);
+    assert!(plugin.stdout.contains(" drill'="), "{plugin:?}");
+}

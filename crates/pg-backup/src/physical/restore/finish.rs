@@ -1,6 +1,7 @@
 //! The end of a restore: how the server recovers, its backup_manifest, and pg_control when all else is durable.
 
 use super::fetch::Fetched;
+use super::moment::Plan;
 use super::target::{Target, UNFINISHED};
 use super::{conf, shown};
 use crate::cli;
@@ -14,7 +15,13 @@ use toban_core::{Context, Error, Result, durable};
 ///
 /// # Errors
 /// Those of the file system.
-pub(super) fn finish(args: &cli::Restore, backup: &Backup, target: &Target, fetched: Fetched) -> Result<()> {
+pub(super) fn finish(
+    args: &cli::Restore,
+    backup: &Backup,
+    target: &Target,
+    fetched: Fetched,
+    plan: Option<&Plan>,
+) -> Result<()> {
     let Fetched { mut kept, mut manifest, in_place, .. } = fetched;
     let missing = || Error::corrupt(format!("backup {} has no pg_control", backup.id));
     let (entry, control) = kept.remove(control::NAME).ok_or_else(missing)?;
@@ -25,7 +32,8 @@ pub(super) fn finish(args: &cli::Restore, backup: &Backup, target: &Target, fetc
     }
     conf::write(args, backup, target, &kept, &mut manifest)?;
     write(target, "recovery.signal", b"")?;
-    recovery(args, backup, target, in_place)?;
+    let ends = plan.map_or_else(|| at_its_end(backup), Plan::settings);
+    recovery(args, backup, target, (ends.as_str(), in_place))?;
     manifest.file(&entry)?;
     manifest.end(backup)?;
     target.own(&target.dir.join("backup_manifest"))?;
@@ -74,9 +82,24 @@ fn escape(path: &str) -> String {
     path.replace('\\', "\\\\").replace('\n', "\\\n").replace('\r', "\\\r")
 }
 
-/// Behind everything that the server was told before: it recovers from the WAL inside the backup to the end of the
-/// backup, takes a new timeline, and never pushes into the archive of the server that was backed up.
-fn recovery(args: &cli::Restore, backup: &Backup, target: &Target, in_place: bool) -> Result<()> {
+/// The server recovers from the WAL inside the backup to the end of the backup, and takes a new timeline.
+fn at_its_end(backup: &Backup) -> String {
+    // The server wants a command in recovery; this one says that there is no archive, so that pg_wal is read.
+    let text = "restore_command = 'false'\nrecovery_target_timeline = 'current'\n";
+    // "immediate" wants a whole record behind the end of the backup. A primary writes one; the WAL of a standby may
+    // end right there, and recovery to its end, which must lie behind the backup's, gives the same.
+    let target = "recovery_target = 'immediate'\nrecovery_target_action = 'promote'\n";
+    if backup.standby { text.into() } else { format!("{text}{target}") }
+}
+
+/// Behind everything that the server was told before: where recovery `ends`, and that it never pushes into the archive
+/// of the server that was backed up.
+fn recovery(
+    args: &cli::Restore,
+    backup: &Backup,
+    target: &Target,
+    (ends, in_place): (&str, bool),
+) -> Result<()> {
     let path = target.dir.join("postgresql.auto.conf");
     let mut text = match fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -85,13 +108,7 @@ fn recovery(args: &cli::Restore, backup: &Backup, target: &Target, in_place: boo
     // Two targets are one too many, even where the second is empty: those of an earlier recovery go.
     text = text.lines().filter(|l| !l.starts_with("recovery_target")).flat_map(|l| [l, "\n"]).collect();
     text += &format!("# Added by pg-backup restore of {}.\n", backup.id);
-    // The server wants a command in recovery; this one says that there is no archive, so that pg_wal is read.
-    text += "restore_command = 'false'\nrecovery_target_timeline = 'current'\n";
-    // "immediate" wants a whole record behind the end of the backup. A primary writes one; the WAL of a standby may
-    // end right there, and recovery to its end, which must lie behind the backup's, gives the same.
-    if !backup.standby {
-        text += "recovery_target = 'immediate'\nrecovery_target_action = 'promote'\n";
-    }
+    text += ends;
     // Both would work on the old server's archive.
     text += "archive_cleanup_command = ''\nrecovery_end_command = ''\n";
     if in_place {

@@ -6,6 +6,7 @@ mod conf;
 mod fetch;
 mod finish;
 mod manifest;
+mod moment;
 mod sweep;
 mod target;
 
@@ -14,12 +15,12 @@ use super::catalog;
 use crate::cli;
 use crate::manifest::Id;
 pub(super) use fetch::entries;
+use moment::{Moment, Plan};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
 use target::Target;
 use toban_core::config::Config;
-use toban_core::wal::Lsn;
 use toban_core::{Out, Record, Result, out};
 
 /// What was restored, or would be.
@@ -32,8 +33,8 @@ struct Restored {
     bytes: u64,
     /// Bytes that were written; with --delta the rest was there already.
     written_bytes: u64,
-    /// Where recovery ends, from the WAL inside the backup; then the server is promoted.
-    recovers_to: Lsn,
+    /// Where recovery ends: the backup's end, or the moment that was asked for.
+    recovers_to: String,
     seconds: f64,
 }
 
@@ -49,7 +50,7 @@ impl Record for Restored {
             self.files.to_string(),
             out::bytes(self.bytes),
             out::bytes(self.written_bytes),
-            format!("{}, then promotes", self.recovers_to),
+            self.recovers_to.clone(),
             format!("{:.1}", self.seconds),
         ]
     }
@@ -58,11 +59,27 @@ impl Record for Restored {
 /// Runs the verb.
 pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
-    let stored = catalog::find(&repos, &args.repos.cluster, &args.id)?;
+    let plan = match Moment::of(&args.to)? {
+        Some(moment) => Some(moment::plan(args, config, &repos, moment)?),
+        None => None,
+    };
+    let stored = match &plan {
+        Some(plan) => plan.stored.clone(),
+        None => catalog::find(&repos, &args.repos.cluster, &args.id)?,
+    };
     let begun = Instant::now();
     let target = Target::plan(args, &stored.backup)?;
+    if let Some(plan) = &plan {
+        plan.try_command(target.ids)?;
+        out.emit(plan.reachable())?;
+        out.flush()?;
+    }
     warn(&stored.backup);
-    let written = if args.dry.dry_run { 0 } else { act(args, &stored, &target)? };
+    let written = if args.dry.dry_run { 0 } else { act(args, &stored, &target, plan.as_ref())? };
+    let recovers_to = match &plan {
+        Some(plan) => plan.ends(),
+        None => format!("{}, then promotes", stored.backup.stop_lsn),
+    };
     out.emit(&Restored {
         id: stored.backup.id.clone(),
         repo: stored.repo.name.clone(),
@@ -70,19 +87,19 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
         files: stored.backup.files,
         bytes: stored.backup.bytes,
         written_bytes: written,
-        recovers_to: stored.backup.stop_lsn,
+        recovers_to,
         seconds: begun.elapsed().as_secs_f64(),
     })
 }
 
-fn act(args: &cli::Restore, stored: &catalog::Stored, target: &Target) -> Result<u64> {
+fn act(args: &cli::Restore, stored: &catalog::Stored, target: &Target, plan: Option<&Plan>) -> Result<u64> {
     target.prepare()?;
     let fetched = fetch::all(args, stored, target)?;
     let written = fetched.written;
     if target.delta {
         sweep::extra(target, &fetched.names)?;
     }
-    finish::finish(args, &stored.backup, target, fetched)?;
+    finish::finish(args, &stored.backup, target, fetched, plan)?;
     Ok(written)
 }
 

@@ -1,0 +1,211 @@
+//! Which positions of the WAL can be reached from a backup: over promotions, up to the first hole. Pure but for
+//! [`Way::read`].
+
+use super::archive::{Archive, Hole, Inventory};
+use crate::error::{Context, Error, Result};
+use crate::wal::{History, Lsn, Segment, Timeline, WalName};
+use std::collections::BTreeMap;
+
+/// The WAL of one system in one or several repositories: what there is, and how its timelines hang together.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// Bytes of a segment.
+    pub size: u64,
+    /// Every segment that one of them has.
+    pub inventory: Inventory,
+    /// The histories that one of them has.
+    pub histories: BTreeMap<Timeline, History>,
+}
+
+/// What a backup brings along.
+#[derive(Clone, Copy, Debug)]
+pub struct Own {
+    /// Its timeline.
+    pub timeline: Timeline,
+    /// Where it ends; before this no moment can be restored from it.
+    pub stop: Lsn,
+    /// Whether its last segment is whole: a primary switches at the end of a backup, a standby cannot.
+    pub whole: bool,
+}
+
+/// How far recovery comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Up to here.
+    pub to: Lsn,
+    /// What is missing there, when there is more behind it.
+    pub hole: Option<Hole>,
+}
+
+impl Way {
+    /// Nothing yet, of segments of `size` bytes.
+    pub fn new(size: u64) -> Way {
+        Way { size, inventory: Inventory::default(), histories: BTreeMap::new() }
+    }
+
+    /// Adds what `archive` has.
+    ///
+    /// # Errors
+    /// When the store could not be asked; Corrupt for a history that does not parse.
+    pub fn read(&mut self, archive: &Archive<'_>) -> Result<()> {
+        let inventory = archive.inventory()?;
+        for timeline in &inventory.histories {
+            let name = WalName::History(*timeline);
+            let mut text = Vec::new();
+            archive.get(name, &mut text)?;
+            let history = History::parse(*timeline, &String::from_utf8_lossy(&text));
+            self.histories.insert(*timeline, history.doing(|| format!("read {name}"))?);
+        }
+        for (timeline, line) in inventory.lines {
+            self.inventory.lines.entry(timeline).or_default().segments.extend(line.segments);
+        }
+        self.inventory.histories.extend(inventory.histories);
+        Ok(())
+    }
+
+    /// The way to `timeline`; that to one whose history nobody has begins there.
+    pub fn history(&self, timeline: Timeline) -> History {
+        self.histories.get(&timeline).cloned().unwrap_or_else(|| History::root(timeline))
+    }
+
+    /// The newest timeline that goes on from a backup of `own`.
+    ///
+    /// # Errors
+    /// Failed when there is WAL of a newer timeline whose history nobody has: nobody can tell where it came from.
+    pub fn newest(&self, own: &Own) -> Result<Timeline> {
+        let descends = |h: &&History| h.timeline >= own.timeline && on(h, own);
+        let newest =
+            self.histories.values().filter(descends).map(|h| h.timeline).max().unwrap_or(own.timeline);
+        let unknown = |t: &&Timeline| **t > newest.max(Timeline(1)) && !self.histories.contains_key(t);
+        match self.inventory.lines.keys().find(unknown) {
+            None => Ok(newest),
+            Some(lost) => {
+                let e = Error::failed(format!("the history of timeline {lost} is missing from the archive"));
+                Err(e.hint(
+                    "bring it back (pg_wal of a server of that timeline has it), or name the --timeline that is meant",
+                ))
+            }
+        }
+    }
+
+    /// How far recovery comes on the way of `history` from a backup; `None` when it is not on this way.
+    pub fn reach(&self, history: &History, own: &Own) -> Option<Reach> {
+        if !on(history, own) {
+            return None;
+        }
+        let last = Segment::holding(Lsn(own.stop.0.saturating_sub(1)), own.timeline, self.size);
+        // A promotion inside its last segment goes on in the new timeline's copy of it.
+        let whole = own.whole && history.at(Lsn(last.end().0 - 1)) == own.timeline;
+        let (from, at_least) = if whole { (last.end(), last.end()) } else { (last.start(), own.stop) };
+        let to = self.inventory.reach(history, from, self.size).unwrap_or(at_least).max(at_least);
+        Some(Reach { to, hole: self.hole(history, to) })
+    }
+
+    /// What is missing from `from` on, when the way has something behind it.
+    fn hole(&self, history: &History, from: Lsn) -> Option<Hole> {
+        let first = Segment::holding(from, history.at(from), self.size);
+        let next = self.on_the_way(history).filter(|s| s.number > first.number).min_by_key(|s| s.number)?;
+        let missing = Segment { number: next.number - 1, ..next };
+        Some(Hole { first, last: Segment { timeline: history.at(missing.start()), ..missing } })
+    }
+
+    /// Segments that count on this way, in no order.
+    fn on_the_way<'a>(&'a self, history: &'a History) -> impl Iterator<Item = Segment> + 'a {
+        let size = self.size;
+        self.inventory.lines.iter().flat_map(move |(timeline, line)| {
+            let segments = line.ranges(*timeline, size).into_iter();
+            let all =
+                segments.flat_map(|(a, b)| (a.number..=b.number).map(move |number| Segment { number, ..a }));
+            let timeline = *timeline;
+            // The copy that a new timeline begins with, or what the old one wrote before it was left.
+            all.filter(move |s| {
+                history.at(Lsn(s.end().0 - 1)) == timeline || history.at(s.start()) == timeline
+            })
+        })
+    }
+
+    /// The segment that recovery reads at `lsn` on this way: of the newest timeline that has it.
+    pub fn segment(&self, history: &History, lsn: Lsn) -> Option<Segment> {
+        let old = Segment::holding(lsn, history.at(lsn), self.size);
+        let new = Segment { timeline: history.at(Lsn(old.end().0 - 1)), ..old };
+        [new, old].into_iter().find(|s| self.inventory.has(s))
+    }
+}
+
+/// Whether the way leads through the end of the backup.
+fn on(history: &History, own: &Own) -> bool {
+    history.at(Lsn(own.stop.0.saturating_sub(1))) == own.timeline
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wal::Switch;
+    use jiff::Timestamp;
+
+    const SIZE: u64 = 16 << 20;
+
+    fn way(names: &[&str]) -> Way {
+        let mut way = Way::new(SIZE);
+        way.inventory =
+            Inventory::of(names.iter().map(|n| (n.parse().expect("a name"), 10, Timestamp::UNIX_EPOCH)));
+        // Timeline 2 left timeline 1 inside segment 3.
+        let switches = vec![Switch { timeline: Timeline(1), end: Lsn(3 * SIZE + 500) }];
+        way.histories.insert(Timeline(2), History { timeline: Timeline(2), switches });
+        way
+    }
+
+    fn own(timeline: u32, stop: u64, whole: bool) -> Own {
+        Own { timeline: Timeline(timeline), stop: Lsn(stop), whole }
+    }
+
+    fn reached(way: &Way, timeline: u32, own: &Own) -> Option<(u64, Option<(String, String)>)> {
+        let reach = way.reach(&way.history(Timeline(timeline)), own)?;
+        Some((reach.to.0, reach.hole.map(|h| (h.first.name(), h.last.name()))))
+    }
+
+    #[test]
+    fn a_backup_reaches_the_first_hole_on_its_way() {
+        let all = [
+            "000000010000000000000002",
+            "000000010000000000000003",
+            "000000010000000000000004",
+            "000000020000000000000003",
+            "000000020000000000000004",
+        ];
+        let (early, whole) = (own(1, SIZE + 900, true), way(&all));
+        assert_eq!(reached(&whole, 2, &early), Some((5 * SIZE, None)));
+        assert_eq!(reached(&whole, 1, &early), Some((5 * SIZE, None)), "what the old primary wrote");
+        assert_eq!(whole.newest(&early).expect("known"), Timeline(2));
+        // A backup of the old timeline, taken after it was left, is on no way to the new one.
+        let late = own(1, 3 * SIZE + 900, true);
+        assert_eq!((reached(&whole, 2, &late), whole.newest(&late).expect("known")), (None, Timeline(1)));
+        assert_eq!(reached(&whole, 1, &late), Some((5 * SIZE, None)));
+
+        let holed = way(&[all[0], all[4]]);
+        let third = || String::from("000000010000000000000003");
+        assert_eq!(reached(&holed, 2, &early), Some((3 * SIZE, Some((third(), third())))));
+        assert_eq!(reached(&holed, 1, &early), Some((3 * SIZE, None)), "nothing of its own comes behind");
+        let brim = way(&[all[3], all[4]]);
+        let second = || String::from("000000010000000000000002");
+        assert_eq!(reached(&brim, 2, &early), Some((2 * SIZE, Some((second(), second())))));
+    }
+
+    #[test]
+    fn what_a_backup_brings_counts_as_far_as_it_is_whole() {
+        let nothing = way(&[]);
+        assert_eq!(reached(&nothing, 1, &own(1, SIZE + 900, true)), Some((2 * SIZE, None)));
+        assert_eq!(reached(&nothing, 1, &own(1, SIZE + 900, false)), Some((SIZE + 900, None)));
+        // The promotion came inside the backup's last segment: its copy on the new timeline is needed.
+        let within = own(1, 3 * SIZE + 100, true);
+        assert_eq!(reached(&way(&["000000020000000000000003"]), 2, &within), Some((4 * SIZE, None)));
+        assert_eq!(reached(&nothing, 2, &within), Some((3 * SIZE + 100, None)));
+    }
+
+    #[test]
+    fn a_timeline_of_unknown_origin_is_told() {
+        let lost = way(&["000000030000000000000005"]);
+        let e = lost.newest(&own(1, SIZE + 900, true)).expect_err("nobody knows");
+        assert!(e.chain().contains("timeline 3"), "{e:?}");
+    }
+}

@@ -1,0 +1,68 @@
+//! How far the WAL in a repository carries each of its backups: for `list` and `check`.
+
+use super::backup::Backup;
+use super::catalog::{Contents, Stored};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use toban_core::Result;
+use toban_core::repo::Repo;
+use toban_core::repo::archive::{Archive, Hole};
+use toban_core::repo::way::{Own, Reach, Way};
+use toban_core::wal::Lsn;
+
+/// What a backup brings along to recovery.
+pub(crate) fn own(backup: &Backup) -> Own {
+    Own { timeline: backup.timeline, stop: backup.stop_lsn, whole: !backup.standby }
+}
+
+/// The end of what can be restored from a backup.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Reached {
+    pub(crate) to: Lsn,
+    /// Segments that are missing there, though there are others behind them.
+    pub(crate) hole: Option<Missing>,
+}
+
+/// The names of the first and last segment of a hole.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Missing {
+    pub(crate) first: String,
+    pub(crate) last: String,
+}
+
+impl From<Reach> for Reached {
+    fn from(reach: Reach) -> Reached {
+        let missing = |h: Hole| Missing { first: h.first.name(), last: h.last.name() };
+        Reached { to: reach.to, hole: reach.hole.map(missing) }
+    }
+}
+
+/// The WAL of every system in a repository.
+pub(crate) struct Ways(BTreeMap<String, Way>);
+
+impl Ways {
+    /// Lists the WAL of the systems that have backups.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub(crate) fn read(repo: &Repo, contents: &Contents) -> Result<Ways> {
+        let mut ways = BTreeMap::new();
+        for Stored { backup, .. } in &contents.backups {
+            if !ways.contains_key(&backup.system_identifier) {
+                let mut way = Way::new(backup.wal_segment_size);
+                way.read(&Archive::new(&*repo.store, backup.system()?))?;
+                ways.insert(backup.system_identifier.clone(), way);
+            }
+        }
+        Ok(Ways(ways))
+    }
+
+    /// Along the newest timeline that goes on from it; `None` where there is no archive.
+    pub(crate) fn of(&self, backup: &Backup) -> Option<Reached> {
+        let way = self.0.get(&backup.system_identifier).filter(|w| !w.inventory.lines.is_empty())?;
+        let own = own(backup);
+        // A history that is missing is a finding of `wal-shipper check`; here the backup's own timeline is judged.
+        let timeline = way.newest(&own).unwrap_or(own.timeline);
+        way.reach(&way.history(timeline), &own).map(Reached::from)
+    }
+}

@@ -1,0 +1,202 @@
+//! The backup for a moment, or why there is none.
+
+use super::reading::Reading;
+use super::{Moment, shown};
+use crate::cli::{self, Follow};
+use crate::physical::backup::Backup;
+use crate::physical::catalog::Stored;
+use crate::physical::reach::own;
+use toban_core::repo::way::Reach;
+use toban_core::wal::{History, Lsn, Record, Timeline, What};
+use toban_core::{Error, Result};
+
+/// What fits.
+pub(super) struct Choice {
+    pub(super) stored: Stored,
+    pub(super) history: History,
+    pub(super) reach: Reach,
+    /// None: recovery runs to the end of the WAL.
+    pub(super) stop: Option<Moment>,
+}
+
+/// A backup on the way, and how far it reaches.
+struct Candidate<'a> {
+    stored: &'a Stored,
+    reach: Reach,
+}
+
+impl Candidate<'_> {
+    fn backup(&self) -> &Backup {
+        &self.stored.backup
+    }
+}
+
+/// Chooses among `backups`, which are of one system and sorted.
+///
+/// # Errors
+/// Failed, with the nearest moments that can be reached.
+pub(super) fn choose(
+    args: &cli::Restore,
+    backups: &[Stored],
+    reading: &Reading<'_>,
+    moment: &Moment,
+) -> Result<Choice> {
+    let history = reading.way.history(timeline(args, backups, reading)?);
+    let reach = |stored: &Stored| reading.way.reach(&history, &own(&stored.backup));
+    let candidates = backups.iter().filter_map(|stored| Some(Candidate { stored, reach: reach(stored)? }));
+    let candidates: Vec<Candidate<'_>> = candidates.collect();
+    if candidates.is_empty() {
+        let e = Error::failed(format!("no backup lies on the way to timeline {}", history.timeline));
+        return Err(e.hint(format!("follow another: --timeline {}", timelines(backups))));
+    }
+    let search = Search { reading, history: &history, candidates: &candidates, exclusive: args.to.exclusive };
+    let (candidate, stop) = match moment {
+        Moment::Latest => (search.latest()?, None),
+        Moment::Lsn(lsn) => search.lsn(*lsn)?,
+        Moment::Time(at) => search.time(*at)?,
+        Moment::Name(name) => {
+            let named =
+                |r: &Record| matches!(&r.what, What::Point { name: n, .. } if n == name).then_some(());
+            (search.mark(&named, &format!("restore point {name:?}"))?, Some(moment.clone()))
+        }
+        Moment::Xid(xid) => {
+            let ended = |r: &Record| matches!(r.what, What::End { xid: x, .. } if x == *xid).then_some(());
+            (search.mark(&ended, &format!("end of transaction {xid}"))?, Some(moment.clone()))
+        }
+    };
+    let (stored, reach) = (candidate.stored.clone(), candidate.reach);
+    Ok(Choice { stored, history, reach, stop })
+}
+
+fn timelines(backups: &[Stored]) -> String {
+    let mut all: Vec<u32> = backups.iter().map(|s| s.backup.timeline.0).collect();
+    all.dedup();
+    all.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// The timeline to follow. The latest is that of the whole archive, not of some backup: if none leads there, that is
+/// said instead of an older one being restored.
+fn timeline(args: &cli::Restore, backups: &[Stored], reading: &Reading<'_>) -> Result<Timeline> {
+    let newest = &backups.last().ok_or_else(|| Error::usage("there is no backup"))?.backup;
+    match args.to.timeline {
+        Follow::Number(number) => Ok(number),
+        Follow::Current => Ok(newest.timeline),
+        Follow::Latest if args.id != crate::catalog::LATEST => reading.way.newest(&own(newest)),
+        Follow::Latest => {
+            let known = reading.way.histories.keys().max().copied().unwrap_or(newest.timeline);
+            let taken = backups.iter().map(|s| s.backup.timeline).max().unwrap_or(known);
+            // Asked of the newest backup for its complaint about histories that are missing.
+            Ok(reading.way.newest(&own(newest))?.max(known).max(taken))
+        }
+    }
+}
+
+struct Search<'a> {
+    reading: &'a Reading<'a>,
+    history: &'a History,
+    /// Oldest first.
+    candidates: &'a [Candidate<'a>],
+    exclusive: bool,
+}
+
+impl<'a> Search<'a> {
+    fn latest(&self) -> Result<&'a Candidate<'a>> {
+        let newest = self.candidates.last().expect("there is one");
+        match newest.reach.hole {
+            None => Ok(newest),
+            Some(_) => Err(self.unreachable("the end of the WAL", newest)?),
+        }
+    }
+
+    fn lsn(&self, lsn: Lsn) -> Result<(&'a Candidate<'a>, Option<Moment>)> {
+        let Some(candidate) = self.candidates.iter().rev().find(|c| c.backup().stop_lsn <= lsn) else {
+            return Err(self.too_early(&format!("position {lsn}")));
+        };
+        let range = (lsn, candidate.reach.to);
+        let there = lsn < candidate.reach.to
+            && self.reading.find(self.history, range, &|r| (r.lsn >= lsn).then_some(()))?.is_some();
+        self.stop(candidate, Moment::Lsn(lsn), there, lsn <= candidate.reach.to)
+    }
+
+    fn time(&self, at: jiff::Timestamp) -> Result<(&'a Candidate<'a>, Option<Moment>)> {
+        let Some(candidate) = self.candidates.iter().rev().find(|c| c.backup().finished <= at) else {
+            return Err(self.too_early(&format!("time {at}")));
+        };
+        let (from, to) = (candidate.backup().stop_lsn, candidate.reach.to);
+        let from = self.reading.since(self.history, from, to, at)?;
+        let later = |r: &Record| match r.what {
+            What::End { at: ended, .. } if ended > at || (self.exclusive && ended == at) => Some(()),
+            _ => None,
+        };
+        let there = self.reading.find(self.history, (from, to), &later)?.is_some();
+        let newest = self.reading.newest(self.history, candidate.backup(), &candidate.reach)?;
+        self.stop(candidate, Moment::Time(at), there, at <= newest)
+    }
+
+    /// `there`: PostgreSQL finds a record to stop at. Without one it would end with an error at the end of the WAL,
+    /// though everything up to the moment is `shipped`.
+    fn stop(
+        &self,
+        candidate: &'a Candidate<'a>,
+        moment: Moment,
+        there: bool,
+        shipped: bool,
+    ) -> Result<(&'a Candidate<'a>, Option<Moment>)> {
+        if there {
+            return Ok((candidate, Some(moment)));
+        }
+        let said = super::said(&moment, self.exclusive);
+        if !shipped || candidate.reach.hole.is_some() {
+            return Err(self.unreachable(&said, candidate)?);
+        }
+        log::warn!(
+            "nothing is committed or written behind {said}: recovery runs to the end of the WAL, which is the same"
+        );
+        Ok((candidate, None))
+    }
+
+    /// The newest backup behind which recovery meets the record.
+    fn mark(&self, wanted: &dyn Fn(&Record) -> Option<()>, what: &str) -> Result<&'a Candidate<'a>> {
+        let mut end = Lsn(u64::MAX);
+        for candidate in self.candidates.iter().rev() {
+            let stop = candidate.backup().stop_lsn;
+            let range = (stop, candidate.reach.to.min(end));
+            if self.reading.find(self.history, range, wanted)?.is_some() {
+                return Ok(candidate);
+            }
+            end = stop;
+        }
+        let oldest = &self.candidates[0];
+        let e = Error::failed(format!(
+            "no {what} in the WAL on the way to timeline {}, from {} on",
+            self.history.timeline,
+            oldest.backup().stop_lsn
+        ));
+        Err(e.hint("is it of another timeline (--timeline), or not shipped yet? `wal-shipper list` shows what there is"))
+    }
+
+    fn too_early(&self, what: &str) -> Error {
+        let oldest = self.candidates[0].backup();
+        let e = Error::failed(format!("{what} lies before the end of the oldest backup"));
+        e.hint(format!("the nearest that can be reached: {} (position {})", oldest.finished, oldest.stop_lsn))
+    }
+
+    /// Beyond what was shipped, or in a hole.
+    fn unreachable(&self, what: &str, candidate: &Candidate<'_>) -> Result<Error> {
+        let newest = self.reading.newest(self.history, candidate.backup(), &candidate.reach)?;
+        let to = candidate.reach.to;
+        let near = format!("the nearest before it that can be reached: {} (position {to})", shown(newest));
+        let Some(hole) = candidate.reach.hole else {
+            return Ok(
+                Error::failed(format!("{what} lies behind the newest WAL in the repositories")).hint(near)
+            );
+        };
+        let (first, last) = (hole.first.name(), hole.last.name());
+        let e = Error::failed(format!("{what} cannot be reached: {first} to {last} are missing"));
+        let next = self.candidates.iter().map(Candidate::backup).find(|b| b.stop_lsn >= to);
+        Ok(match next {
+            Some(b) => e.hint(format!("{near}; behind it: {} (position {})", b.finished, b.stop_lsn)),
+            None => e.hint(near),
+        })
+    }
+}

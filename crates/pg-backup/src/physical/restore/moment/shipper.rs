@@ -1,0 +1,149 @@
+//! The restore_command: our own `wal-shipper fetch`, found beside this program, and tried before anything relies on it.
+
+use crate::cli;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use toban_core::config::Config;
+use toban_core::repo::Repo;
+use toban_core::repo::keys::System;
+use toban_core::{Context, Error, Result};
+
+const NAME: &str = "wal-shipper";
+/// What `fetch` says when it is proven that no repository has a file.
+const ABSENT: i32 = 1;
+/// The history of a timeline that no server comes to.
+const NOTHING: &str = "FFFFFFFF.history";
+
+/// The command for `postgresql.conf`, with `%f` and `%p`.
+///
+/// # Errors
+/// Failed when wal-shipper is not installed.
+pub(super) fn command(
+    args: &cli::Restore,
+    config: &Config,
+    repos: &[Repo],
+    system: &System,
+) -> Result<String> {
+    let mut words = vec![program()?.display().to_string(), "fetch".into()];
+    if let Some(path) = config.path.as_ref().filter(|_| repos.iter().any(|r| !r.name.contains('/'))) {
+        let path = std::path::absolute(path).doing(|| "find the configuration file".into())?;
+        words.extend(["--config".into(), path.display().to_string()]);
+    }
+    for repo in repos {
+        words.extend(["--repo".into(), repo.name.clone()]);
+    }
+    if let Some(endpoint) = &args.repos.s3_endpoint {
+        words.extend(["--s3-endpoint".into(), endpoint.clone()]);
+    }
+    words.extend(["--cluster".into(), system.cluster.clone()]);
+    words.extend(["--system".into(), system.identifier.to_string()]);
+    let words: Vec<String> = words.iter().map(|w| word(w).replace('%', "%%")).collect();
+    Ok(format!("{} %f %p", words.join(" ")))
+}
+
+/// Beside the running program, else on PATH.
+fn program() -> Result<PathBuf> {
+    let own = std::env::current_exe().doing(|| "find this program".into())?;
+    let beside = own.parent().map(|dir| dir.join(NAME));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let listed = std::env::split_paths(&path).map(|dir| dir.join(NAME)).collect::<Vec<_>>();
+    let found = beside.into_iter().chain(listed).find(|p| p.is_file());
+    let found = found.ok_or_else(|| {
+        Error::failed(format!("there is no {NAME} beside {} or on PATH", own.display()))
+            .hint("install it: the server's recovery runs it")
+    })?;
+    std::path::absolute(found).doing(|| format!("find {NAME}"))
+}
+
+/// A word of a shell's command line.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=,@+%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// Runs the command as the server would, for a file that no repository has: it must be able to tell.
+///
+/// # Errors
+/// Failed with what it said.
+pub(super) fn attempt(command: &str, ids: Option<(u32, u32)>) -> Result<()> {
+    let dir = tempfile::tempdir().doing(|| "make a folder".into())?;
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).doing(|| "close it".into())?;
+    if let Some((uid, gid)) = ids {
+        chown(dir.path(), Some(uid), Some(gid)).doing(|| "give the folder to the server's user".into())?;
+    }
+    let line = command.replace("%f", NOTHING).replace("%p", "RECOVERYHISTORY").replace("%%", "%");
+    let done = run(shell(&line, dir.path(), ids))?;
+    if done.status.code() != Some(ABSENT) {
+        let said = String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ");
+        let e =
+            Error::failed(format!("try the restore_command as the server's user: {}: {said}", done.status));
+        return Err(e.hint(format!("it must work for the user that the server runs as: {line}")));
+    }
+    if line.contains("s3://") || line.contains("--config") {
+        warn_of_environment(&line, dir.path(), ids)?;
+    }
+    Ok(())
+}
+
+/// A server that systemd starts has none of the variables of this shell.
+fn warn_of_environment(line: &str, dir: &Path, ids: Option<(u32, u32)>) -> Result<()> {
+    let mut bare = shell(line, dir, ids);
+    bare.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TOBAN_RETRY_FOR", "5s");
+    bare.envs(home(ids).map(|home| ("HOME", home)));
+    // Whether this is a machine of Amazon's is no secret of a shell.
+    let machine = "AWS_EC2_METADATA_DISABLED";
+    bare.envs(std::env::var_os(machine).map(|set| (machine, set)));
+    if run(bare)?.status.code() != Some(ABSENT) {
+        log::warn!(
+            "the restore_command works with the variables of this shell (AWS_…) and not without them: the server must \
+             be started with them too; docs/guide/wal.md tells how under systemd"
+        );
+    }
+    Ok(())
+}
+
+fn shell(line: &str, dir: &Path, ids: Option<(u32, u32)>) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line]).current_dir(dir).stdin(Stdio::null());
+    if let Some((uid, gid)) = ids {
+        shell.uid(uid).gid(gid);
+        shell.envs(home(Some((uid, gid))).map(|home| ("HOME", home)));
+    }
+    shell
+}
+
+fn run(mut shell: Command) -> Result<Output> {
+    shell.output().doing(|| "run a shell".into())
+}
+
+/// The home of the server's user, where a profile of AWS may lie.
+fn home(ids: Option<(u32, u32)>) -> Option<String> {
+    let Some((uid, _)) = ids else { return std::env::var("HOME").ok() };
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let fields = |line: &str| line.split(':').map(String::from).collect::<Vec<_>>();
+    let entry = passwd.lines().map(fields).find(|f| f.get(2).is_some_and(|id| *id == uid.to_string()))?;
+    entry.get(5).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_the_shell() {
+        for (text, quoted) in [
+            ("file:///srv/backup", "file:///srv/backup"),
+            ("/srv/my backup", "'/srv/my backup'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(word(text), quoted);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The settings of a drill's server: its own, so that nothing of the restored configuration takes effect but how to recover.
+
+use crate::control::Control;
+use crate::process::Runner;
+use crate::scratch::Scratch;
+use std::fmt::Write;
+use std::path::Path;
+use toban_core::{Context, Result, durable};
+
+/// The settings of the restored configuration that say how to recover; the others could reach production.
+const RECOVERY: [&str; 8] = [
+    "restore_command",
+    "recovery_target",
+    "recovery_target_time",
+    "recovery_target_xid",
+    "recovery_target_lsn",
+    "recovery_target_name",
+    "recovery_target_inclusive",
+    "recovery_target_timeline",
+];
+
+/// What the restored configuration says of recovery.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recovery(Vec<(&'static str, String)>);
+
+impl Recovery {
+    /// Asks the server's own program for each setting, of postgresql.conf with what it includes and of
+    /// postgresql.auto.conf; where the former does not read here, of the latter alone.
+    ///
+    /// # Errors
+    /// Only of a drill that is told to stop.
+    pub(crate) fn read(runner: &Runner, postgres: &Path, data: &Path, empty: &Path) -> Result<Recovery> {
+        let own = data.join("postgresql.conf");
+        let files = [own.as_path(), empty];
+        for file in files.into_iter().filter(|f| f.exists()) {
+            if let Some(settings) = all(runner, postgres, data, file)? {
+                return Ok(Recovery(settings));
+            }
+            log::warn!("{} does not read here; what it says of recovery is left out", file.display());
+        }
+        Ok(Recovery::default())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value)
+    }
+
+    /// Whether recovery shall go to the end of what there is.
+    pub(crate) fn to_the_end(&self) -> bool {
+        ["", "_time", "_xid", "_lsn", "_name"]
+            .iter()
+            .all(|t| self.get(&format!("recovery_target{t}")).is_empty())
+    }
+
+    /// In recovery a server wants a command; a standby's base has none when it was to stream from its primary.
+    pub(crate) fn without_primary(&mut self) {
+        if self.get("restore_command").is_empty() {
+            self.0.retain(|(name, _)| *name != "restore_command");
+            self.0.push(("restore_command", "false".into()));
+        }
+    }
+}
+
+fn all(
+    runner: &Runner,
+    postgres: &Path,
+    data: &Path,
+    file: &Path,
+) -> Result<Option<Vec<(&'static str, String)>>> {
+    let mut settings = Vec::new();
+    for name in RECOVERY {
+        let mut ask = runner.command(postgres);
+        ask.current_dir(&runner.scratch).arg("-D").arg(data);
+        ask.arg("-c").arg(format!("config_file={}", file.display()));
+        // Else a restored `data_directory` leads to the live server's settings.
+        ask.arg("-c").arg(format!("data_directory={}", data.display())).args(["-C", name]);
+        let done = ask.output().doing(|| "ask for the restored settings".into())?;
+        if !done.status.success() {
+            return Ok(None);
+        }
+        settings.push((name, String::from_utf8_lossy(&done.stdout).trim_end_matches('\n').to_string()));
+    }
+    Ok(Some(settings))
+}
+
+/// Writes the server's files and gives the path of its postgresql.conf.
+///
+/// # Errors
+/// Those of the file system.
+pub(crate) fn write(scratch: &Scratch, text: &str, user: Option<(u32, u32)>) -> Result<()> {
+    let files = [("postgresql.conf", text), ("pg_hba.conf", "local all all trust\n"), ("pg_ident.conf", "")];
+    for (name, text) in files {
+        let path = scratch.path(name);
+        durable::replace(&path, 0o600, |w| w.write_all(text.as_bytes()).doing(|| "write".into()))?;
+        if let Some((uid, gid)) = user {
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid))
+                .doing(|| format!("give {} away", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the server shall be like besides.
+pub(crate) struct Wishes<'a> {
+    pub(crate) major: u32,
+    pub(crate) preload: &'a str,
+    pub(crate) in_place_tablespaces: bool,
+    pub(crate) recovery: Option<&'a Recovery>,
+}
+
+/// The text of postgresql.conf. Sizes that recovery needs are those of the server that was backed up, by pg_control;
+/// nothing listens but a socket, nothing archives, replicates, or runs by itself.
+pub(crate) fn text(control: Option<&Control>, scratch: &Path, wishes: &Wishes<'_>) -> String {
+    let mut text = String::from("# A drill's server.\n");
+    let mut set = |name: &str, value: &str| _ = writeln!(text, "{name} = {}", quoted(value));
+    let path = |name: &str| scratch.join(name).display().to_string();
+    for (name, file) in [
+        ("data_directory", "data"),
+        ("hba_file", "pg_hba.conf"),
+        ("ident_file", "pg_ident.conf"),
+        ("unix_socket_directories", "run"),
+    ] {
+        set(name, &path(file));
+    }
+    OWN.iter().for_each(|(name, value)| set(name, value));
+    set("shared_preload_libraries", wishes.preload);
+    if wishes.major >= 15 {
+        set("archive_library", "");
+    }
+    if wishes.major >= 17 {
+        // Triggers at login and of DDL are the application's, and could reach out.
+        set("event_triggers", "off");
+    }
+    if wishes.in_place_tablespaces {
+        set("allow_in_place_tablespaces", "on");
+    }
+    control.into_iter().for_each(|c| sizes(c, &mut set));
+    let recovery = wishes.recovery.map(|r| r.0.as_slice()).unwrap_or_default();
+    recovery.iter().filter(|(_, value)| !value.is_empty()).for_each(|(name, value)| set(name, value));
+    text
+}
+
+/// At least what the server had: less is refused where prepared transactions come back.
+fn sizes(control: &Control, set: &mut impl FnMut(&str, &str)) {
+    let all = [
+        ("max_connections", control.max_connections.max(20)),
+        ("max_worker_processes", control.max_worker_processes.max(8)),
+        ("max_wal_senders", control.max_wal_senders),
+        // More may be asked for by WAL behind the backup.
+        ("max_prepared_transactions", control.max_prepared_transactions.saturating_mul(2).max(16)),
+        ("max_locks_per_transaction", control.max_locks_per_transaction.max(64)),
+    ];
+    all.iter().for_each(|(name, value)| set(name, &value.to_string()));
+    set("track_commit_timestamp", if control.track_commit_timestamp { "on" } else { "off" });
+}
+
+const OWN: [(&str, &str); 26] = [
+    ("listen_addresses", ""),
+    ("port", "5432"),
+    ("unix_socket_permissions", "0700"),
+    ("ssl", "off"),
+    ("cluster_name", "pg-drill"),
+    // Not even a standby of the live server, and no worker that would consume its replication slots.
+    ("archive_mode", "off"),
+    ("archive_command", ""),
+    ("archive_cleanup_command", ""),
+    ("recovery_end_command", ""),
+    ("recovery_target_action", "promote"),
+    ("recovery_min_apply_delay", "0"),
+    ("primary_conninfo", ""),
+    ("primary_slot_name", ""),
+    ("synchronous_standby_names", ""),
+    ("max_logical_replication_workers", "0"),
+    ("wal_level", "replica"),
+    // Without reading while it recovers no setting of the live server can make recovery wait.
+    ("hot_standby", "off"),
+    ("autovacuum", "off"),
+    ("restart_after_crash", "off"),
+    ("huge_pages", "off"),
+    ("shared_buffers", "128MB"),
+    ("jit", "off"),
+    ("logging_collector", "off"),
+    ("log_destination", "stderr"),
+    ("log_line_prefix", ""),
+    ("lc_messages", "C"),
+];
+
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stay_one_value() {
+        assert_eq!(quoted(r"cp '/a\b' %p"), r"'cp ''/a\\b'' %p'");
+    }
+
+    #[test]
+    fn nothing_of_production_is_in_it() {
+        let recovery = Recovery(vec![("restore_command", "cp x".into()), ("recovery_target", String::new())]);
+        let wishes =
+            Wishes { major: 18, preload: "", in_place_tablespaces: false, recovery: Some(&recovery) };
+        let text = text(None, Path::new("/w/scratch"), &wishes);
+        for line in [
+            "archive_mode = 'off'",
+            "listen_addresses = ''",
+            "max_logical_replication_workers = '0'",
+            "restore_command = 'cp x'",
+            "event_triggers = 'off'",
+            "shared_preload_libraries = ''",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("recovery_target ="), "an empty target is left out");
+    }
+}

@@ -1,0 +1,127 @@
+//! pg_control, as pg_controldata tells it.
+
+use crate::finding::found;
+use jiff::Timestamp;
+use std::path::Path;
+use std::process::Command;
+use toban_core::Result;
+use toban_core::{Context, Error};
+
+/// What a drill needs of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Control {
+    pub(crate) system: u64,
+    pub(crate) timeline: u32,
+    pub(crate) segment: u64,
+    pub(crate) checksums: bool,
+    /// When its checkpoint was made: what was committed before is in the cluster.
+    pub(crate) checkpoint: Option<Timestamp>,
+    /// Every transaction below had ended at the checkpoint.
+    pub(crate) all_ended_below: u64,
+    pub(crate) max_connections: u32,
+    pub(crate) max_worker_processes: u32,
+    pub(crate) max_wal_senders: u32,
+    pub(crate) max_prepared_transactions: u32,
+    pub(crate) max_locks_per_transaction: u32,
+    pub(crate) track_commit_timestamp: bool,
+}
+
+/// Reads it by `program`, pg_controldata run with a clock of UTC and English words.
+///
+/// # Errors
+/// Findings when it is damaged or is not there.
+pub(crate) fn read(mut program: Command, data: &Path) -> Result<Control> {
+    let done = program.env("TZ", "UTC").arg("-D").arg(data).output().doing(|| "run pg_controldata".into())?;
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&done.stderr);
+    if !done.status.success() || said.contains("WARNING") || complaint.contains("WARNING") {
+        let why =
+            complaint.lines().chain(said.lines()).find(|l| !l.trim().is_empty()).unwrap_or("it says nothing");
+        return Err(found(format!("pg_control is damaged: {why}")));
+    }
+    parse(&said)
+}
+
+fn parse(said: &str) -> Result<Control> {
+    let field = |name: &str| -> Result<&str> {
+        let line = said.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+        line.map(str::trim).ok_or_else(|| Error::failed(format!("pg_controldata does not tell: {name}")))
+    };
+    let number = |name: &str| -> Result<u64> {
+        field(name)?.parse().doing(|| format!("read pg_controldata's {name}"))
+    };
+    let setting = |name: &str| Ok::<u32, Error>(u32::try_from(number(name)?).unwrap_or(u32::MAX));
+    let next = field("Latest checkpoint's NextXID")?;
+    let (epoch, xid) = next.split_once(':').unwrap_or(("0", next));
+    let parsed = |text: &str| text.parse::<u64>().doing(|| "read pg_controldata's NextXID".into());
+    let next = parsed(epoch)? << 32 | parsed(xid)?;
+    Ok(Control {
+        system: number("Database system identifier")?,
+        timeline: setting("Latest checkpoint's TimeLineID")?,
+        segment: number("Bytes per WAL segment")?,
+        checksums: number("Data page checksum version")? != 0,
+        checkpoint: time(field("Time of latest checkpoint")?),
+        all_ended_below: all_ended_below(next, number("Latest checkpoint's oldestActiveXID")?),
+        max_connections: setting("max_connections setting")?,
+        max_worker_processes: setting("max_worker_processes setting")?,
+        max_wal_senders: setting("max_wal_senders setting")?,
+        max_prepared_transactions: setting("max_prepared_xacts setting")?,
+        max_locks_per_transaction: setting("max_locks_per_xact setting")?,
+        track_commit_timestamp: field("track_commit_timestamp setting")? == "on",
+    })
+}
+
+/// The oldest that was active is told without its epoch; none was when it is 0.
+fn all_ended_below(next: u64, oldest_active: u64) -> u64 {
+    match oldest_active {
+        0 => next,
+        xid if xid <= next & 0xFFFF_FFFF => next & !0xFFFF_FFFF | xid,
+        xid => (next & !0xFFFF_FFFF).saturating_sub(1 << 32) | xid,
+    }
+}
+
+/// `Sun Nov 22 00:19:47 2026`, of a clock of UTC.
+fn time(text: &str) -> Option<Timestamp> {
+    let civil = jiff::civil::DateTime::strptime("%a %b %e %H:%M:%S %Y", text).ok()?;
+    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAID: &str = "\
+Database system identifier:           7710783935778474046
+Latest checkpoint's TimeLineID:       3
+Latest checkpoint's NextXID:          1:724
+Latest checkpoint's oldestActiveXID:  4294967290
+Time of latest checkpoint:            Sun Nov 22 00:19:47 2026
+max_connections setting:              100
+max_worker_processes setting:         8
+max_wal_senders setting:              10
+max_prepared_xacts setting:           0
+max_locks_per_xact setting:           64
+track_commit_timestamp setting:       off
+Bytes per WAL segment:                16777216
+Data page checksum version:           1
+";
+
+    #[test]
+    fn what_pg_controldata_says() {
+        let control = parse(SAID).expect("it reads");
+        assert_eq!(
+            (control.system, control.timeline, control.checksums),
+            (7_710_783_935_778_474_046, 3, true)
+        );
+        assert_eq!(control.checkpoint.map(|t| t.to_string()).as_deref(), Some("2026-11-22T00:19:47Z"));
+        // The oldest that is active began before the counter went round.
+        assert_eq!(control.all_ended_below, 4_294_967_290);
+        assert!(parse("Database system identifier: 7\n").is_err());
+    }
+
+    #[test]
+    fn the_epoch_of_the_oldest_transaction() {
+        assert_eq!(all_ended_below(1 << 32 | 724, 0), 1 << 32 | 724);
+        assert_eq!(all_ended_below(1 << 32 | 724, 700), 1 << 32 | 700);
+    }
+}

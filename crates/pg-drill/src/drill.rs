@@ -1,0 +1,308 @@
+//! The order of a drill: restore, inspect, start, recover, check, compare, measure, prove, clear.
+
+use crate::archived::{self, Recorded};
+use crate::chart::time;
+use crate::cli::{Args, Target};
+use crate::conf::{self, Recovery, Wishes};
+use crate::control::{self, Control};
+use crate::finding::{Findings, found};
+use crate::inspect::{self, Inspected};
+use crate::live::{self, Live};
+use crate::objectives::Objectives;
+use crate::plan::Plan;
+use crate::process::Runner;
+use crate::proof::{self, Phase, Proof};
+use crate::recovered::{self, Recovered};
+use crate::scratch::Scratch;
+use crate::server::{Programs, Server};
+use crate::{checks, integrity, report, restore};
+use std::path::Path;
+use std::time::Instant;
+use toban_core::durable::state_dir;
+use toban_core::run::{self, Report};
+use toban_core::{Kind, Out, Result};
+
+/// Runs a drill as a job.
+///
+/// # Errors
+/// Findings when it failed; the other kinds when it could not be made.
+pub(crate) fn run(args: &Args, out: &mut Out<'_>) -> Result<()> {
+    let config = args.common.config()?;
+    let plan = Plan::of(args, &config)?;
+    if args.dry.dry_run {
+        return plan.emit(out);
+    }
+    run::job(&config, "pg-drill", "run", &plan.cluster, |report| {
+        let scratch = Scratch::open(&plan.work, plan.user, plan.keep)?;
+        let runner = scratch.runner(plan.user, Instant::now() + plan.timeout);
+        let mut drill = Drill {
+            plan: &plan,
+            scratch: &scratch,
+            runner: &runner,
+            findings: Findings::default(),
+            proof: Proof::new(&plan.cluster, &plan.command),
+            begun: Instant::now(),
+        };
+        drill.act()?;
+        drill.close(report, out)
+    })
+}
+
+/// A drill in progress.
+struct Drill<'a> {
+    plan: &'a Plan,
+    scratch: &'a Scratch,
+    runner: &'a Runner,
+    findings: Findings,
+    proof: Proof,
+    begun: Instant,
+}
+
+/// A server that recovered, and what is known of it.
+struct Up {
+    programs: Programs,
+    server: Server,
+    control: Control,
+    seen: Inspected,
+    recovered: Recovered,
+    /// Whether recovery was to go to the end of what there is.
+    whole_way: bool,
+}
+
+impl Drill<'_> {
+    /// Everything up to the verdict. A finding ends the steps that build on it, not the drill.
+    fn act(&mut self) -> Result<()> {
+        match self.plan.into {
+            Target::Directory => self.directory(),
+            Target::Server => self.dump(),
+        }?;
+        if self.findings.compared == 0 && self.findings.all_passed() {
+            self.findings.failed("compare", "nothing was compared, so nothing is proven");
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self) -> Result<()> {
+        let live = self.live();
+        let recorded = archived::read(&self.plan.repos, &self.plan.cluster)?;
+        let restored = self.phase("restore", |drill| drill.restore(&recorded));
+        if self.findings.step("restore", restored)?.is_none() {
+            return Ok(());
+        }
+        let role = self.plan.role.clone().or_else(|| live.as_ref().map(|l| l.superuser.clone()));
+        let up = self.phase("recover", |drill| drill.start(role.as_deref().unwrap_or("postgres")));
+        let up = self.timely(up);
+        let Some(mut up) = self.findings.step("recovery", up)? else { return Ok(()) };
+        self.proof.recovery_seconds = Some(self.proof.phases.iter().map(|p| p.seconds).sum());
+        self.tell_recovery(&up);
+        let judged = self.phase("check", |drill| drill.judge(&mut up, live.as_ref(), &recorded));
+        let judged = self.timely(judged).and_then(|()| up.server.alive());
+        self.findings.step("check", judged)?;
+        self.objectives().time();
+        self.objectives().point(live.as_ref(), &up.recovered);
+        let stopped = self.phase("stop", |_| up.server.stop());
+        if self.findings.step("stop", stopped)?.is_some() && up.control.checksums {
+            let runner = self.runner;
+            self.phase("checksums", |d| integrity::checksums(runner, &up.programs, &mut d.findings))?;
+        }
+        Ok(())
+    }
+
+    fn dump(&mut self) -> Result<()> {
+        let (programs, mut server) = restore::empty_server(self.plan, self.scratch, self.runner)?;
+        self.proof.major = Some(programs.major);
+        let restored = self.phase("restore", |d| restore::run(d.plan, d.runner, &[]));
+        if self.findings.step("restore", restored)?.is_none() {
+            return Ok(());
+        }
+        self.proof.recovery_seconds = Some(self.proof.phases.iter().map(|p| p.seconds).sum());
+        self.findings.passed("restore", "the command ended well");
+        let judged = self.phase("check", |drill| {
+            let runner = drill.runner;
+            if drill.plan.amcheck {
+                integrity::amcheck(runner, &programs, &server, &mut drill.findings)?;
+            }
+            checks::run(&drill.plan.queries, &mut drill.findings, |db| server.connect(db))
+        });
+        let judged = self.timely(judged).and_then(|()| server.alive());
+        self.findings.step("check", judged)?;
+        self.objectives().time();
+        Ok(())
+    }
+
+    /// The live server at the drill's begin; that it cannot be asked is a finding.
+    fn live(&mut self) -> Option<Live> {
+        match live::begin(self.plan.live.as_deref()?) {
+            Ok(live) => Some(live),
+            Err(e) => {
+                self.findings.unknown("live server", e.chain());
+                None
+            }
+        }
+    }
+
+    fn restore(&mut self, recorded: &[Recorded]) -> Result<()> {
+        if self.plan.ours
+            && let Some(e) = archived::none_of(recorded, &self.plan.repos)
+        {
+            return Err(e);
+        }
+        let folder = self.scratch.path("tablespaces").display().to_string();
+        let more = if self.plan.ours { archived::mappings(recorded, &folder) } else { Vec::new() };
+        restore::run(self.plan, self.runner, &more)
+    }
+
+    /// From a restored data directory to a promoted server.
+    fn start(&mut self, role: &str) -> Result<Up> {
+        let data = self.scratch.path("data");
+        let major = inspect::major(&data)?;
+        self.proof.major = Some(major);
+        let programs = Programs::find(major, self.plan.bin_dir.as_deref())?;
+        let control = control::read(self.runner.command(programs.path("pg_controldata")), &data)?;
+        self.proof.system_identifier = Some(control.system.to_string());
+        let mut seen = inspect::look(self.runner, &data)?;
+        (self.proof.files, self.proof.bytes) = (seen.files, seen.bytes);
+        conf::write(self.scratch, "", self.runner.user)?;
+        let empty = self.scratch.path("postgresql.conf");
+        let mut recovery = Recovery::read(self.runner, &programs.path("postgres"), &data, &empty)?;
+        inspect::disarm(self.runner, &data, &mut seen, &mut recovery)?;
+        let wishes = Wishes {
+            major,
+            preload: &self.plan.preload,
+            in_place_tablespaces: seen.in_place_tablespaces,
+            recovery: Some(&recovery),
+        };
+        conf::write(self.scratch, &conf::text(Some(&control), &self.scratch.dir, &wishes), self.runner.user)?;
+        run::status("recovering");
+        let mut server = Server::start(self.runner, &programs, role)?;
+        let mut client = server.recovered()?;
+        let recovered = recovered::read(&mut client, &control, &data)?;
+        Ok(Up { programs, server, control, seen, recovered, whole_way: recovery.to_the_end() })
+    }
+
+    fn tell_recovery(&mut self, up: &Up) {
+        let proof = &mut self.proof;
+        proof.timeline = Some(up.recovered.timeline);
+        proof.reached_lsn = Some(up.recovered.lsn);
+        proof.recovery_point = up.recovered.point;
+        let text = format!("to {} on timeline {}, then promoted", up.recovered.lsn, up.recovered.timeline);
+        self.findings.passed("recovery", text);
+    }
+
+    fn judge(&mut self, up: &mut Up, live: Option<&Live>, recorded: &[Recorded]) -> Result<()> {
+        integrity::no_event_triggers(&up.server)?;
+        let whole_way = (&up.seen, up.whole_way);
+        let backup = archived::compare(recorded, &up.control, whole_way, &up.recovered, &mut self.findings);
+        self.proof.recovery_point = self.proof.recovery_point.max(backup.as_ref().map(|b| b.finished));
+        up.recovered.point = self.proof.recovery_point;
+        self.proof.backup = backup.map(|b| b.id);
+        if self.plan.amcheck {
+            run::status("pg_amcheck");
+            integrity::amcheck(self.runner, &up.programs, &up.server, &mut self.findings)?;
+        }
+        checks::run(&self.plan.queries, &mut self.findings, |db| up.server.connect(db))?;
+        run::status("comparing");
+        let Some(live) = live else { return Ok(()) };
+        if live.system != up.control.system {
+            let text =
+                format!("system {} was restored; the live server is {}", up.control.system, live.system);
+            self.findings.failed("system", text);
+            return Ok(());
+        }
+        let how = (up.control.all_ended_below, self.plan.count_up_to);
+        match live.compare(&up.server, how, &mut self.findings) {
+            Err(e) if e.kind() != Kind::Findings => {
+                toban_core::stop::check()?;
+                self.findings.unknown("live server", e.chain());
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    fn objectives(&mut self) -> Objectives<'_> {
+        Objectives { plan: self.plan, proof: &mut self.proof, findings: &mut self.findings }
+    }
+
+    /// Does a part of the drill and measures it.
+    fn phase<T>(&mut self, name: &str, part: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        run::status(name);
+        log::info!("{name}");
+        let clock = Instant::now();
+        let done = part(self);
+        self.proof.phases.push(Phase { name: name.into(), seconds: clock.elapsed().as_secs_f64() });
+        done
+    }
+
+    /// When the drill's time is over its server is ended, and whatever was asked of it fails for that.
+    fn timely<T>(&self, done: Result<T>) -> Result<T> {
+        match done {
+            Err(e) if Instant::now() > self.runner.end && e.kind() != Kind::Findings => {
+                toban_core::stop::check()?;
+                Err(found("it did not end within --timeout"))
+            }
+            done => done,
+        }
+    }
+
+    /// Proof, report, records, verdict.
+    fn close(&mut self, job: &mut Report, out: &mut Out<'_>) -> Result<()> {
+        toban_core::stop::check()?;
+        self.proof.passed = self.findings.all_passed();
+        self.proof.checks = self.findings.checks.clone();
+        self.proof.finished = jiff::Timestamp::now();
+        let folder = state_dir().join("drill").join(&self.plan.cluster).join("proofs");
+        let proof = self.proof.keep(&folder)?;
+        let page = self.plan.report.clone().unwrap_or_else(|| folder.join(self.proof.name("html")));
+        report::write(&page, &self.proof, &proof::history(&folder))?;
+        let stored = self.proof.store(&self.plan.repos);
+        self.gauges(job);
+        for check in &self.findings.checks {
+            job.note(format!("{} {}: {}", check.verdict, check.check, check.finding));
+            out.emit(check)?;
+        }
+        self.told(&proof, &page);
+        if let Err(e) = &stored {
+            log::warn!("{}", e.chain());
+        }
+        self.findings.end()?;
+        stored.map_err(proof::unstored)
+    }
+
+    fn told(&self, proof: &Path, page: &Path) {
+        log::info!(
+            "{} in all; proof {}, report {}",
+            time(self.begun.elapsed().as_secs_f64()),
+            proof.display(),
+            page.display()
+        );
+        if self.plan.repos.is_empty() || self.proof.system_identifier.is_none() {
+            log::info!("no repository has the proof: none is named, or a dump has no system in it");
+        }
+    }
+
+    fn gauges(&self, job: &mut Report) {
+        let labels = [("cluster", self.plan.cluster.as_str())];
+        let mut gauge = |name: &str, help: &str, value: Option<f64>| {
+            if let Some(value) = value {
+                job.gauge(name, help, &labels, value);
+            }
+        };
+        gauge(
+            "drill_last_rto_seconds",
+            "Seconds from the begin of the restore to the first answer in the last drill.",
+            self.proof.recovery_seconds,
+        );
+        gauge(
+            "drill_last_rpo_seconds",
+            "Seconds of work that would have been lost when the last drill began, at most.",
+            self.proof.loss_seconds,
+        );
+        gauge(
+            "drill_last_passed",
+            "Whether the last drill passed.",
+            Some(f64::from(u8::from(self.proof.passed))),
+        );
+        gauge("drill_bytes", "Bytes that the last drill restored.", Some(self.proof.bytes as f64));
+    }
+}

@@ -1,0 +1,213 @@
+//! Before a restored data directory is started: nothing in it may lead to a place outside of the drill.
+
+use crate::conf::Recovery;
+use crate::finding::found;
+use crate::process::Runner;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+use std::path::{Path, PathBuf};
+use toban_core::wal::Lsn;
+use toban_core::{Context, Error, Result, stop};
+
+/// What was found out about a restored data directory.
+#[derive(Debug, Default)]
+pub(crate) struct Inspected {
+    pub(crate) bytes: u64,
+    pub(crate) files: u64,
+    /// Where its backup began, by its backup_label.
+    pub(crate) backup_start: Option<Lsn>,
+    pub(crate) in_place_tablespaces: bool,
+    /// Whether it recovers from an archive, by its signal file.
+    pub(crate) recovers: bool,
+}
+
+/// The major that a data directory is of.
+///
+/// # Errors
+/// Findings when it is none.
+pub(crate) fn major(data: &Path) -> Result<u32> {
+    let path = data.join("PG_VERSION");
+    let text =
+        fs::read_to_string(&path).map_err(|_| found("the restore made no data directory: no PG_VERSION"))?;
+    let major = text.trim().parse().map_err(|_| found(format!("PG_VERSION holds {:?}", text.trim())))?;
+    if !data.join("global/pg_control").is_file() {
+        return Err(found("the restore did not end: there is no global/pg_control"));
+    }
+    Ok(major)
+}
+
+/// Walks over all of it, and refuses what leads outside: writing there would change another place.
+///
+/// # Errors
+/// Findings, with the path.
+pub(crate) fn look(runner: &Runner, data: &Path) -> Result<Inspected> {
+    let mut seen = Inspected::default();
+    let label = fs::read_to_string(data.join("backup_label")).unwrap_or_default();
+    seen.backup_start =
+        label.lines().find_map(|l| l.strip_prefix("START WAL LOCATION: ")?.split(' ').next()?.parse().ok());
+    let mut folders = vec![data.to_path_buf(), runner.scratch.join("tablespaces")];
+    while let Some(folder) = folders.pop() {
+        stop::check()?;
+        runner.check("looking at what was restored")?;
+        for entry in fs::read_dir(&folder).doing(|| format!("look into {}", folder.display()))? {
+            let path = entry.doing(|| format!("look into {}", folder.display()))?.path();
+            let meta = path.symlink_metadata().doing(|| format!("look at {}", path.display()))?;
+            let kind = meta.file_type();
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_symlink() {
+                inside(runner, data, &path)?;
+            } else if !kind.is_file() {
+                return Err(found(format!("{} is no ordinary file", short(data, &path))));
+            } else if meta.nlink() > 1 {
+                return Err(found(format!(
+                    "{} is a hard link: to write there would change another place too",
+                    short(data, &path)
+                )));
+            } else {
+                seen.bytes += meta.len();
+                seen.files += 1;
+            }
+        }
+    }
+    seen.in_place_tablespaces = in_place(data);
+    Ok(seen)
+}
+
+fn inside(runner: &Runner, data: &Path, link: &Path) -> Result<()> {
+    let to = fs::read_link(link).doing(|| format!("read {}", link.display()))?;
+    let name = short(data, link);
+    match link.canonicalize() {
+        Ok(real) if real.starts_with(&runner.scratch) => Ok(()),
+        Ok(_) => Err(found(format!("{name} leads to {}, outside of the drill", to.display()))),
+        Err(_) => Err(found(format!("{name} leads to {}, which was not restored", to.display()))),
+    }
+}
+
+fn short(data: &Path, path: &Path) -> String {
+    path.strip_prefix(data).unwrap_or(path).display().to_string()
+}
+
+fn in_place(data: &Path) -> bool {
+    let entries = fs::read_dir(data.join("pg_tblspc")).into_iter().flatten().flatten();
+    entries.into_iter().any(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+}
+
+/// Makes it ready for a server that must not reach out: no link that recovery would make, no slot, no remains of a
+/// running server, no standby, no settings of its own.
+///
+/// # Errors
+/// Findings when a tablespace would lie outside of the drill; those of the file system.
+pub(crate) fn disarm(
+    runner: &Runner,
+    data: &Path,
+    seen: &mut Inspected,
+    recovery: &mut Recovery,
+) -> Result<()> {
+    tablespaces(runner, data)?;
+    for name in ["postmaster.pid", "postmaster.opts"] {
+        gone(&data.join(name))?;
+    }
+    let slots = data.join("pg_replslot");
+    for slot in fs::read_dir(&slots).into_iter().flatten().flatten() {
+        fs::remove_dir_all(slot.path()).doing(|| format!("remove {}", slot.path().display()))?;
+    }
+    let signal = data.join("recovery.signal");
+    if data.join("standby.signal").exists() {
+        gone(&data.join("standby.signal"))?;
+        write(runner, &signal, "")?;
+        recovery.without_primary();
+    }
+    seen.recovers = signal.exists();
+    write(runner, &data.join("postgresql.auto.conf"), "# Emptied by pg-drill.\n")?;
+    set_mode(data, 0o700)?;
+    // A tablespace that the WAL makes would be linked to its live place, and replay would write there. Its link is made
+    // here, so that this folder, which nobody may write to, ends such a recovery.
+    let links = data.join("pg_tblspc");
+    if !links.is_dir() {
+        return Err(found("the folder pg_tblspc was not restored"));
+    }
+    set_mode(&links, 0o500)
+}
+
+/// Links the tablespaces of tablespace_map, as recovery would, and takes the map away.
+fn tablespaces(runner: &Runner, data: &Path) -> Result<()> {
+    let path = data.join("tablespace_map");
+    let Ok(map) = fs::read_to_string(&path) else { return Ok(()) };
+    for (oid, place) in entries(&map) {
+        let link = data.join("pg_tblspc").join(&oid);
+        let place = PathBuf::from(place);
+        let real = place.canonicalize().map_err(|_| {
+            found(format!("tablespace {oid} is to lie in {}, which was not restored", place.display()))
+        })?;
+        if !real.starts_with(&runner.scratch) {
+            let e = found(format!("tablespace {oid} is to lie in {}, outside of the drill", place.display()));
+            return Err(e.hint("the command must put tablespaces into {tablespaces}"));
+        }
+        if link.is_symlink() {
+            gone(&link)?;
+        }
+        symlink(&real, &link).doing(|| format!("link {}", link.display()))?;
+        own(runner, &link)?;
+    }
+    gone(&path)
+}
+
+/// `OID PLACE` line by line; a backslash stands before a line break or a backslash of the place.
+fn entries(map: &str) -> Vec<(String, String)> {
+    let mut entries = Vec::new();
+    let (mut line, mut escaped) = (String::new(), false);
+    for c in map.chars() {
+        match (c, escaped) {
+            ('\\', false) => escaped = true,
+            ('\n', false) => {
+                let (oid, place) = line.split_once(' ').unwrap_or((&line, ""));
+                if !place.is_empty() && oid.bytes().all(|b| b.is_ascii_digit()) {
+                    entries.push((oid.into(), place.into()));
+                }
+                line.clear();
+            }
+            (c, _) => {
+                line.push(c);
+                escaped = false;
+            }
+        }
+    }
+    entries
+}
+
+fn gone(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).doing(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write(runner: &Runner, path: &Path, text: &str) -> Result<()> {
+    gone(path)?;
+    fs::write(path, text).doing(|| format!("write {}", path.display()))?;
+    set_mode(path, 0o600)?;
+    own(runner, path)
+}
+
+fn own(runner: &Runner, path: &Path) -> Result<()> {
+    let Some((uid, gid)) = runner.user else { return Ok(()) };
+    lchown(path, Some(uid), Some(gid)).doing(|| format!("give {} away", path.display()))
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .doing(|| format!("set the permissions of {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_map_of_tablespaces() {
+        let map = "16400 /srv/a b\n16401 /srv/x\\\ny\\\\z\nnonsense\n";
+        let expected = [("16400", "/srv/a b"), ("16401", "/srv/x\ny\\z")];
+        assert_eq!(super::entries(map), expected.map(|(o, p)| (o.to_string(), p.to_string())));
+    }
+}

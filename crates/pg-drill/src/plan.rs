@@ -1,0 +1,205 @@
+//! What a drill shall do: flags, then the `[drill.NAME]` section of the configuration, then defaults.
+
+use crate::checks::{self, Query};
+use crate::cli::{Args, Target};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toban_core::config::{Config, Span};
+use toban_core::durable::state_dir;
+use toban_core::repo::Repo;
+use toban_core::{Context, Error, Out, Record, Result};
+
+/// `[drill.NAME]`; an unknown key is an error that names it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Section {
+    command: Vec<String>,
+    checks: Vec<PathBuf>,
+    rpo: Option<Span>,
+    rto: Option<Span>,
+    into: Option<Target>,
+    work_dir: Option<PathBuf>,
+    preload: Option<String>,
+    role: Option<String>,
+}
+
+/// Everything that is decided before the first step.
+pub(crate) struct Plan {
+    pub(crate) cluster: String,
+    /// Program and arguments; their placeholders are not filled in yet.
+    pub(crate) command: Vec<String>,
+    /// Whether the command is our own default.
+    pub(crate) ours: bool,
+    pub(crate) into: Target,
+    pub(crate) queries: Vec<Query>,
+    pub(crate) rpo: Option<Duration>,
+    pub(crate) rto: Option<Duration>,
+    pub(crate) work: PathBuf,
+    pub(crate) preload: String,
+    pub(crate) role: Option<String>,
+    pub(crate) bin_dir: Option<PathBuf>,
+    pub(crate) count_up_to: u64,
+    pub(crate) amcheck: bool,
+    pub(crate) timeout: Duration,
+    pub(crate) report: Option<PathBuf>,
+    pub(crate) keep: bool,
+    /// The live server's connection string.
+    pub(crate) live: Option<String>,
+    /// Where the proof goes besides the state directory.
+    pub(crate) repos: Vec<Repo>,
+    /// Whom root becomes for all that is run.
+    pub(crate) user: Option<(u32, u32)>,
+}
+
+impl Plan {
+    /// Puts flags and configuration together.
+    ///
+    /// # Errors
+    /// Usage for what does not go together, and for a file of checks that does not read.
+    pub(crate) fn of(args: &Args, config: &Config) -> Result<Plan> {
+        let section = section(config, &args.repos.cluster)?;
+        let command = if args.command.is_empty() { section.command } else { args.command.clone() };
+        let ours = command.is_empty();
+        let files = if args.checks.is_empty() { &section.checks } else { &args.checks };
+        let cluster = config.cluster.get(&args.repos.cluster);
+        let live = args.db.clone().or_else(|| cluster.and_then(|c| c.db.clone()));
+        // A foreign command says nothing of a repository of ours, even where the configuration has some.
+        let repos = if ours || !args.repos.repo.is_empty() { args.repos.open(config)? } else { Vec::new() };
+        let plan = Plan {
+            command: if ours { default_command(args)? } else { command },
+            ours,
+            into: args.into.or(section.into).unwrap_or(Target::Directory),
+            queries: checks::read(files)?,
+            rpo: args.rpo.or(section.rpo).map(|s| s.0),
+            rto: args.rto.or(section.rto).map(|s| s.0),
+            work: work(args, section.work_dir)?,
+            preload: args.preload.clone().or(section.preload).unwrap_or_default(),
+            role: args.role.clone().or(section.role),
+            bin_dir: args.bin_dir.clone().or_else(|| cluster.and_then(|c| c.bin_dir.clone())),
+            count_up_to: args.count_up_to,
+            amcheck: !args.no_amcheck,
+            timeout: args.timeout.0,
+            report: args.report.clone(),
+            keep: args.keep,
+            live: live.filter(|_| !args.no_live),
+            repos,
+            user: user(&args.user)?,
+            cluster: args.repos.cluster.clone(),
+        };
+        plan.sensible()?;
+        Ok(plan)
+    }
+
+    fn sensible(&self) -> Result<()> {
+        let said = self.command.join(" ");
+        let placed = ["{dir}", "PGDATA", "TOBAN_DRILL_DIR"].iter().any(|word| said.contains(word));
+        match self.into {
+            Target::Server if self.ours => Err(Error::usage("--into server needs a command")),
+            Target::Server if self.rpo.is_some() => Err(Error::usage("--rpo cannot be measured of a dump")
+                .hint("a query in --checks can: select max(created_at) > now() - interval '1 day' from …")),
+            Target::Server if self.queries.is_empty() => Err(nothing_compared()),
+            Target::Directory if !placed => {
+                Err(Error::usage("the command does not say where it restores to")
+                    .hint("put {dir} in its place; a script gets it as an argument or as $PGDATA; for a dump give --into server"))
+            }
+            Target::Directory if self.queries.is_empty() && self.repos.is_empty() && self.live.is_none() => {
+                Err(nothing_compared())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What would be done, a line each.
+    ///
+    /// # Errors
+    /// Those of stdout.
+    pub(crate) fn emit(&self, out: &mut Out<'_>) -> Result<()> {
+        let into = match self.into {
+            Target::Directory => "start a server there, recover, promote",
+            Target::Server => "make an empty server for it",
+        };
+        let mut steps = vec![
+            ("work in", self.work.display().to_string()),
+            ("restore", self.command.join(" ")),
+            ("server", into.into()),
+        ];
+        if self.amcheck {
+            steps.push(("check", "pg_amcheck --all --install-missing".into()));
+        }
+        steps.extend(self.queries.iter().map(|q| ("query", q.name.clone())));
+        steps.extend(self.live.iter().map(|_| ("compare", "tables and rows with the live server".into())));
+        steps.extend(
+            self.repos.iter().map(|r| ("compare", format!("the position with repository {}", r.name))),
+        );
+        steps.extend(self.rto.map(|t| ("objective", format!("answers within {}", Span(t)))));
+        steps.extend(self.rpo.map(|t| ("objective", format!("loses at most {}", Span(t)))));
+        steps.iter().try_for_each(|(step, does)| out.emit(&Step { step, does }))
+    }
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    step: &'a str,
+    does: &'a str,
+}
+
+impl Record for Step<'_> {
+    const SCHEMA: &'static str = "pg-drill.step/1";
+    const HEAD: &'static [&'static str] = &["step", "does"];
+    fn cells(&self) -> Vec<String> {
+        vec![self.step.into(), self.does.into()]
+    }
+}
+
+fn nothing_compared() -> Error {
+    Error::usage("this drill would compare nothing, and so prove nothing")
+        .hint("give --checks FILE with queries, --db of the live server, or --repo of the backups")
+}
+
+fn section(config: &Config, name: &str) -> Result<Section> {
+    let Some(table) = config.drill.get(name).cloned() else { return Ok(Section::default()) };
+    let bad = |e: toml::de::Error| Error::usage(format!("configuration: [drill.{name}]: {}", e.message()));
+    table.try_into().map_err(bad)
+}
+
+/// `pg-backup restore --to latest`, told of the same repositories.
+fn default_command(args: &Args) -> Result<Vec<String>> {
+    let mut words = vec![beside("pg-backup")?, "restore".into(), "--to".into(), "latest".into()];
+    words.extend(["--target-dir".into(), "{dir}".into(), "--cluster".into(), args.repos.cluster.clone()]);
+    words.extend(args.repos.repo.iter().flat_map(|r| ["--repo".into(), r.clone()]));
+    words.extend(args.repos.s3_endpoint.iter().flat_map(|e| ["--s3-endpoint".into(), e.clone()]));
+    words.extend(args.common.config.iter().flat_map(|c| ["--config".into(), c.display().to_string()]));
+    Ok(words)
+}
+
+/// The program of this name in our own folder, else by PATH.
+fn beside(name: &str) -> Result<String> {
+    let own = std::env::current_exe().doing(|| "find the folder of this program".into())?;
+    let near = own.with_file_name(name);
+    Ok(if near.is_file() { near.display().to_string() } else { name.into() })
+}
+
+fn work(args: &Args, section: Option<PathBuf>) -> Result<PathBuf> {
+    let given = args.work_dir.clone().or(section);
+    if given.is_none() && rustix::process::geteuid().is_root() {
+        let e = Error::usage("as root a drill needs --work-dir");
+        return Err(e.hint(format!("a folder with room for the cluster, which {} may enter", args.user)));
+    }
+    let work = given.unwrap_or_else(|| state_dir().join("drill").join(&args.repos.cluster));
+    std::path::absolute(work).doing(|| "find --work-dir".into())
+}
+
+/// The user and group that root becomes: PostgreSQL refuses to run as root, and a drill needs none of its rights.
+fn user(name: &str) -> Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let passwd = std::fs::read_to_string(Path::new("/etc/passwd")).doing(|| "read /etc/passwd".into())?;
+    let line = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&name));
+    let number = |at: usize| line.as_ref().and_then(|f| f.get(at)?.parse::<u32>().ok());
+    match (number(2), number(3)) {
+        (Some(uid @ 1..), Some(gid)) => Ok(Some((uid, gid))),
+        _ => Err(Error::usage(format!("there is no user {name} here, other than root")).hint("give --user")),
+    }
+}

@@ -1,0 +1,134 @@
+//! Programs that a drill runs: as another user when we are root, until they end, are told to stop, or it is too late.
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+use toban_core::{Context, Error, Kind, Result, stop};
+
+/// Marks every process of a drill, so that the next can end what a killed one left.
+pub(crate) const MARK: &str = "TOBAN_DRILL_DIR";
+
+/// Runs programs for one drill.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    pub(crate) user: Option<(u32, u32)>,
+    pub(crate) scratch: PathBuf,
+    pub(crate) end: Instant,
+}
+
+/// How a program ended, and what it said.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) said: String,
+}
+
+impl Runner {
+    /// A command in a process group of its own; no setting of a server of ours reaches it.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let ours = std::env::vars_os().map(|(k, _)| k).filter(|k| k.to_string_lossy().starts_with("PG"));
+        ours.for_each(|k| _ = command.env_remove(k));
+        command.env_remove("LC_ALL").env_remove("LANGUAGE").env("LC_MESSAGES", "C");
+        self.dress(&mut command);
+        command
+    }
+
+    /// The same with the caller's own environment.
+    pub(crate) fn dress(&self, command: &mut Command) {
+        command.env(MARK, &self.scratch).process_group(0).stdin(Stdio::null());
+        if let Some((uid, gid)) = self.user {
+            command.uid(uid).gid(gid);
+        }
+    }
+
+    /// Runs it to its end; what it says goes to `log`, a file in the drill's folder.
+    ///
+    /// # Errors
+    /// When it cannot be started; Retry when we were told to stop; Findings when the drill's time is over.
+    pub(crate) fn run(&self, mut command: Command, what: &str, log: &str) -> Result<Ended> {
+        stop::check()?;
+        let path = self.scratch.join(log);
+        let file = File::create(&path).doing(|| format!("create {}", path.display()))?;
+        let both = file.try_clone().doing(|| "open the log again".into())?;
+        let child = command.stdout(file).stderr(both).spawn().doing(|| format!("start {what}"))?;
+        let mut group = Group { child, ended: false };
+        let status = group.wait(self, what)?;
+        Ok(Ended { status, said: tail(&path) })
+    }
+
+    /// Goes on unless told to stop or the drill's time is over.
+    ///
+    /// # Errors
+    /// As said.
+    pub(crate) fn check(&self, what: &str) -> Result<()> {
+        stop::check()?;
+        match Instant::now() < self.end {
+            true => Ok(()),
+            false => Err(Error::new(Kind::Findings, format!("{what} did not end within --timeout"))),
+        }
+    }
+}
+
+/// A child and all that it started; killed when dropped before its end.
+struct Group {
+    child: Child,
+    ended: bool,
+}
+
+impl Group {
+    fn wait(&mut self, runner: &Runner, what: &str) -> Result<ExitStatus> {
+        let mut pause = Duration::from_millis(2);
+        loop {
+            if let Some(status) = self.child.try_wait().doing(|| format!("wait for {what}"))? {
+                self.ended = true;
+                return Ok(status);
+            }
+            runner.check(what)?;
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(pid, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.signal(Signal::TERM);
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end && !matches!(self.child.try_wait(), Ok(Some(_))) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.signal(Signal::KILL);
+        let _ = self.child.wait();
+    }
+}
+
+/// The end of a log, as text.
+pub(crate) fn tail(path: &Path) -> String {
+    const MOST: usize = 256 << 10;
+    let bytes = std::fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MOST)..]).into_owned()
+}
+
+/// What a disk that is full makes of an error: nothing against the backup.
+pub(crate) fn full(said: &str, place: &Path) -> Option<Error> {
+    // The second are our own restore's words.
+    let full = said.contains("No space left on device")
+        || said.lines().any(|l| l.contains("the backup needs ") && l.trim_end().ends_with(" free"));
+    full.then(|| {
+        Error::failed(format!("no space left on the disk of {}", place.display()))
+            .hint("a drill needs as much room as the cluster; --work-dir names another folder")
+    })
+}

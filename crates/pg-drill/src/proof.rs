@@ -1,0 +1,147 @@
+//! The proof: what a drill did, found and measured, as JSON in the repositories and in the state directory.
+
+use crate::finding::Check;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use toban_core::durable;
+use toban_core::repo::keys::System;
+use toban_core::repo::{Repo, drills};
+use toban_core::store::{Attrs, Stored};
+use toban_core::wal::Lsn;
+use toban_core::{Context, Error, Kind, Result};
+
+/// The version of the form; a reader ignores members that it does not know.
+const FORMAT: u32 = 1;
+/// Drills that the chart shows.
+const SHOWN: usize = 24;
+
+/// One part of a drill, in seconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Phase {
+    pub(crate) name: String,
+    pub(crate) seconds: f64,
+}
+
+/// One drill (docs/FORMATS.md, "Proofs of drills").
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Proof {
+    pub(crate) format: u32,
+    pub(crate) passed: bool,
+    pub(crate) started: Timestamp,
+    pub(crate) finished: Timestamp,
+    pub(crate) by: String,
+    pub(crate) host: String,
+    pub(crate) cluster: String,
+    pub(crate) command: Vec<String>,
+    /// Text, as the number is larger than what JSON holds everywhere; none of a dump.
+    pub(crate) system_identifier: Option<String>,
+    pub(crate) backup: Option<String>,
+    pub(crate) major: Option<u32>,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) timeline: Option<u32>,
+    pub(crate) reached_lsn: Option<Lsn>,
+    pub(crate) recovery_point: Option<Timestamp>,
+    pub(crate) recovery_seconds: Option<f64>,
+    pub(crate) loss_seconds: Option<f64>,
+    pub(crate) loss_is_exact: bool,
+    pub(crate) rto_seconds: Option<f64>,
+    pub(crate) rpo_seconds: Option<f64>,
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) checks: Vec<Check>,
+}
+
+impl Proof {
+    /// The beginnings of a proof.
+    pub(crate) fn new(cluster: &str, command: &[String]) -> Proof {
+        Proof {
+            format: FORMAT,
+            started: Timestamp::now(),
+            by: concat!("pg-drill ", env!("CARGO_PKG_VERSION")).into(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            cluster: cluster.into(),
+            command: command.to_vec(),
+            ..Proof::default()
+        }
+    }
+
+    /// `drill.20261122T040000Z-passed.json`: whoever only lists learns when and how it ended.
+    pub(crate) fn name(&self, ending: &str) -> String {
+        drills::name(self.started, self.passed, ending)
+    }
+
+    fn json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self).doing(|| "write the proof".into())
+    }
+
+    /// Writes it into the folder of proofs; its path.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn keep(&self, folder: &Path) -> Result<PathBuf> {
+        durable::create_dirs(folder)?;
+        let path = folder.join(self.name("json"));
+        let json = self.json()?;
+        durable::replace(&path, 0o640, |w| w.write_all(&json).doing(|| "write the proof".into()))?;
+        Ok(path)
+    }
+
+    /// Writes it into each repository, below the system that was restored.
+    ///
+    /// # Errors
+    /// The first repository's that did not take it.
+    pub(crate) fn store(&self, repos: &[Repo]) -> Result<()> {
+        let Some(identifier) = self.system_identifier.as_ref().and_then(|s| s.parse().ok()) else {
+            return Ok(());
+        };
+        let system = System { cluster: self.cluster.clone(), identifier };
+        let key = system.key(&drills::path(self.started, self.passed))?;
+        let json = self.json()?;
+        for repo in repos {
+            let stored = repo.store.put(&key, &mut &json[..], &Attrs::new());
+            match stored.doing(|| format!("store the proof in repository {}", repo.name)) {
+                Ok(Stored::New | Stored::Exists) => {
+                    repo.store.local_path(&key).iter().try_for_each(|p| give(p))?;
+                }
+                Err(e) if repo.required => return Err(e),
+                Err(e) => log::warn!("{}", e.chain()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What root puts into a repository on this machine goes to the repository's owner, who could not even list it else.
+fn give(path: &Path) -> Result<()> {
+    let folder = durable::folder_of(path);
+    let doing = || format!("give {} to the repository's owner", folder.display());
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = std::fs::metadata(durable::folder_of(folder)).doing(doing)?;
+    let beside =
+        path.with_file_name(format!("{}.attr", path.file_name().unwrap_or_default().to_string_lossy()));
+    for path in [folder, path, &beside].into_iter().filter(|p| p.exists()) {
+        std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid())).doing(doing)?;
+    }
+    Ok(())
+}
+
+/// The drills in the folder of proofs, oldest first, this one among them.
+pub(crate) fn history(folder: &Path) -> Vec<Proof> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> =
+        entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
+    paths.sort();
+    let from = paths.len().saturating_sub(SHOWN);
+    let read = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).ok()?).ok();
+    paths[from..].iter().filter_map(read).collect()
+}
+
+/// A proof that nobody can read later is not one: said beside what the drill itself found.
+pub(crate) fn unstored(e: Error) -> Error {
+    Error::new(Kind::Partial, "the drill passed, but its proof is not in every repository").because(e)
+}

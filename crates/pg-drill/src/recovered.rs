@@ -1,0 +1,57 @@
+//! What a recovered server says of how far it came.
+
+use crate::control::Control;
+use jiff::Timestamp;
+use postgres::Client;
+use std::path::Path;
+use toban_core::wal::{History, Lsn, Timeline};
+use toban_core::{Context, Error, Result};
+
+/// How far recovery came.
+#[derive(Clone, Debug)]
+pub(crate) struct Recovered {
+    pub(crate) lsn: Lsn,
+    /// The timeline that was followed, before the promotion to a new one.
+    pub(crate) timeline: u32,
+    /// The first transaction that is not in it.
+    pub(crate) next_xid: u64,
+    /// A time up to which every commit is in it.
+    pub(crate) point: Option<Timestamp>,
+}
+
+/// Asks right after the promotion, before anything is written.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub(crate) fn read(client: &mut Client, control: &Control, data: &Path) -> Result<Recovered> {
+    let sql = "select coalesce(pg_last_wal_replay_lsn(), pg_current_wal_lsn())::text, \
+               pg_snapshot_xmax(pg_current_snapshot())::text, \
+               extract(epoch from pg_last_xact_replay_timestamp())::float8, \
+               substring(pg_walfile_name(pg_current_wal_lsn()) for 8)";
+    let row = client.query_one(sql, &[]).doing(|| "ask how far recovery came".into())?;
+    let lsn: String = row.get(0);
+    let xid: String = row.get(1);
+    let commit: Option<f64> = row.get(2);
+    let file: String = row.get(3);
+    let now = u32::from_str_radix(&file, 16).unwrap_or(control.timeline);
+    let commit = commit.and_then(seconds);
+    Ok(Recovered {
+        lsn: lsn.parse()?,
+        timeline: before(data, now)?,
+        next_xid: xid.parse().doing(|| "read the next transaction".into())?,
+        point: commit.max(control.checkpoint),
+    })
+}
+
+pub(crate) fn seconds(epoch: f64) -> Option<Timestamp> {
+    Timestamp::from_microsecond((epoch * 1e6) as i64).ok()
+}
+
+/// The timeline that `now` branched off, by its history; `now` itself where it has none.
+fn before(data: &Path, now: u32) -> Result<u32> {
+    let path = data.join(format!("pg_wal/{now:08X}.history"));
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(now) };
+    let history =
+        History::parse(Timeline(now), &text).map_err(|e| Error::failed("read the history").because(e))?;
+    Ok(history.switches.last().map_or(now, |s| s.timeline.0))
+}

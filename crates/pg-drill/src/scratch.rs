@@ -1,0 +1,178 @@
+//! The folder a drill works in: locked, cleared before and after, with nobody of a dead drill left in it.
+
+use crate::process::{MARK, Runner};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use toban_core::durable::{self, Lock};
+use toban_core::{Context, Error, Result};
+
+/// Says that a folder is a drill's and may be cleared.
+const OURS: &str = "pg-drill-clears-this";
+/// PostgreSQL's sockets have names of at most 107 bytes, `/run/.s.PGSQL.5432` among them.
+const LONGEST: usize = 80;
+
+/// The folder; cleared when dropped, unless it is kept.
+pub(crate) struct Scratch {
+    pub(crate) dir: PathBuf,
+    keep: bool,
+    _lock: Lock,
+}
+
+impl Scratch {
+    /// Takes `work` for one drill: ends and clears what a killed one has left there.
+    ///
+    /// # Errors
+    /// Retry when another drill works there; Usage when the folder is not a drill's.
+    pub(crate) fn open(work: &Path, user: Option<(u32, u32)>, keep: bool) -> Result<Scratch> {
+        outside_of_data(work)?;
+        let new = !work.exists();
+        durable::create_dirs(work)?;
+        if new && user.is_some() {
+            set_mode(work, 0o711)?;
+        }
+        let work = work.canonicalize().doing(|| format!("find {}", work.display()))?;
+        let lock = Lock::take(&work.join("drill.lock"), &format!("a drill in {}", work.display()))?;
+        let dir = work.join("scratch");
+        if dir.as_os_str().len() > LONGEST {
+            let e = Error::usage(format!("{} is too long a path for a socket in it", dir.display()));
+            return Err(e.hint("give a shorter --work-dir"));
+        }
+        end_leftovers(&dir)?;
+        clear(&dir)?;
+        make(&dir, user)?;
+        Ok(Scratch { dir, keep, _lock: lock })
+    }
+
+    /// A file or folder in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// What runs programs for this drill.
+    pub(crate) fn runner(&self, user: Option<(u32, u32)>, end: Instant) -> Runner {
+        Runner { user, scratch: self.dir.clone(), end }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.keep {
+            log::warn!("what was restored is kept in {}", self.dir.display());
+        } else if let Err(e) = clear(&self.dir) {
+            log::warn!("{}", e.chain());
+        }
+    }
+}
+
+/// Refuses a place inside a data directory: it could be the one of the live server.
+fn outside_of_data(work: &Path) -> Result<()> {
+    match work.ancestors().find(|dir| dir.join("PG_VERSION").exists()) {
+        None => Ok(()),
+        Some(dir) => {
+            let e = Error::usage(format!(
+                "--work-dir {} is in a data directory, {}",
+                work.display(),
+                dir.display()
+            ));
+            Err(e.hint("a drill works in a folder of its own"))
+        }
+    }
+}
+
+fn make(dir: &Path, user: Option<(u32, u32)>) -> Result<()> {
+    durable::create_dirs(dir)?;
+    let mark = dir.join(OURS);
+    fs::write(&mark, "A drill clears this folder before and after it runs.\n")
+        .doing(|| format!("write {}", mark.display()))?;
+    for folder in ["", "data", "tablespaces", "run"] {
+        let path = dir.join(folder);
+        durable::create_dirs(&path)?;
+        set_mode(&path, 0o700)?;
+        if let Some((uid, gid)) = user {
+            chown(&path, Some(uid), Some(gid)).doing(|| format!("give {} away", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the folder and everything in it, but no place that a link in it leads to.
+fn clear(dir: &Path) -> Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    let empty = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
+    if dir.is_symlink() || !(empty || dir.join(OURS).is_file()) {
+        let e = Error::usage(format!("{} is not a folder of a drill", dir.display()));
+        return Err(e.hint("give another --work-dir, or remove it"));
+    }
+    // A folder that nobody may write to, against tablespaces, keeps its owner from clearing it too.
+    let _ = set_mode(&dir.join("data/pg_tblspc"), 0o700);
+    // The mark goes last: what a killed clearing leaves is still a drill's.
+    for entry in fs::read_dir(dir).doing(|| format!("look into {}", dir.display()))?.flatten() {
+        let path = entry.path();
+        if path.file_name().is_some_and(|name| name == OURS) {
+            continue;
+        }
+        let gone = if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        gone.doing(|| format!("clear {}", path.display()))?;
+    }
+    fs::remove_dir_all(dir).doing(|| format!("clear {}", dir.display()))
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .doing(|| format!("set the permissions of {}", path.display()))
+}
+
+/// Ends processes of a drill that was killed: those that work in its folder, and those that bear its mark. We hold
+/// the lock, so no drill that lives has any.
+fn end_leftovers(dir: &Path) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut round = 0;
+    loop {
+        let left = leftovers(dir);
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            return Err(Error::retry(format!("processes of a dead drill do not end: {left:?}")));
+        }
+        // A server ends its sessions and frees its memory on QUIT; it has no chance to when it is killed.
+        let signal = if round < 40 { Signal::QUIT } else { Signal::KILL };
+        if round == 0 {
+            log::warn!("a drill in {} was killed: ending what it left", dir.display());
+        }
+        if round % 40 == 0 {
+            left.iter().filter_map(|pid| Pid::from_raw(*pid)).for_each(|pid| _ = kill_process(pid, signal));
+        }
+        round += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn leftovers(dir: &Path) -> Vec<i32> {
+    let mark = format!("{MARK}={}", dir.display()).into_bytes();
+    let ours = |process: &Path| {
+        let cwd = fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
+        let variables = fs::read(process.join("environ")).unwrap_or_default();
+        cwd || variables.split(|b| *b == 0).any(|v| v == mark)
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pid = |name: std::ffi::OsString| name.to_str()?.parse::<i32>().ok();
+    let all = processes.filter_map(|p| Some((pid(p.file_name())?, p.path())));
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    all.filter(|(pid, path)| *pid != own && ours(path) && alive(path)).map(|(pid, _)| pid).collect()
+}
+
+/// A process that ended and that nobody has asked for yet (state Z) is gone.
+fn alive(process: &Path) -> bool {
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z'))
+}

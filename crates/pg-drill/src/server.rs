@@ -1,0 +1,226 @@
+//! The drill's own server: started on a socket that only its user reaches, ended with the drill.
+
+use crate::finding::found;
+use crate::process::{Runner, full, tail};
+use crate::said;
+use postgres::Client;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use toban_core::pg::{ConnInfo, Surroundings, keyvalue, programs};
+use toban_core::{Context, Error, Result, stop};
+
+/// PostgreSQL's programs of one major, all from one folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    folder: PathBuf,
+    pub(crate) major: u32,
+}
+
+impl Programs {
+    /// Those of this very major: a data directory starts under no other.
+    ///
+    /// # Errors
+    /// Failed, with what to install.
+    pub(crate) fn find(major: u32, bin_dir: Option<&Path>) -> Result<Programs> {
+        let cure = format!("apt-get install postgresql-{major}, or give --bin-dir");
+        let postgres = programs::find("postgres", major, bin_dir).map_err(|e| e.hint(&cure))?;
+        let there = programs::version(&postgres)?;
+        if there != major {
+            let e = Error::failed(format!("the backup is of PostgreSQL {major}; here is only {there}"));
+            return Err(e.hint(cure));
+        }
+        Ok(Programs { folder: postgres.parent().unwrap_or(Path::new("/")).to_path_buf(), major })
+    }
+
+    /// Those of the newest major on this machine.
+    ///
+    /// # Errors
+    /// Failed, with what to install.
+    pub(crate) fn newest(bin_dir: Option<&Path>) -> Result<Programs> {
+        let majors = (14..40).rev();
+        let found = majors.filter_map(|major| Programs::find(major, bin_dir).ok()).next();
+        found.ok_or_else(|| Error::failed("no PostgreSQL server is installed here").hint("give --bin-dir"))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// A running server; ended when dropped.
+pub(crate) struct Server {
+    child: Child,
+    runner: Runner,
+    major: u32,
+    pub(crate) role: String,
+    ended: Arc<AtomicBool>,
+}
+
+/// A database that every cluster has; `postgres` may have been dropped.
+pub(crate) const TEMPLATE: &str = "template1";
+/// Where its log is, below the drill's folder.
+pub(crate) const LOG: &str = "server.log";
+
+impl Server {
+    /// Starts it in the drill's data directory, with the drill's settings.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub(crate) fn start(runner: &Runner, programs: &Programs, role: &str) -> Result<Server> {
+        let path = runner.scratch.join(LOG);
+        let log = File::create(&path).doing(|| format!("create {}", path.display()))?;
+        let mut postgres = runner.command(programs.path("postgres"));
+        let config = format!("config_file={}", runner.scratch.join("postgresql.conf").display());
+        postgres.arg("-D").arg(runner.scratch.join("data")).args(["-c", &config]);
+        let both = log.try_clone().doing(|| "open the log again".into())?;
+        let child = postgres.current_dir(&runner.scratch).stdout(both).stderr(log).spawn();
+        let child = child.doing(|| "start postgres".into())?;
+        let ended = Arc::new(AtomicBool::new(false));
+        watch(child.id(), runner.end, ended.clone());
+        Ok(Server { child, runner: runner.clone(), major: programs.major, role: role.into(), ended })
+    }
+
+    /// Waits until it has recovered, is promoted, and answers a query.
+    ///
+    /// # Errors
+    /// Findings with the log's reason when it ends instead; Failed when that is a full disk.
+    pub(crate) fn recovered(&mut self) -> Result<Client> {
+        loop {
+            self.alive()?;
+            self.runner.check("recovery")?;
+            if let Ok(mut client) = self.connect(TEMPLATE)
+                && client.simple_query("select 1").is_ok()
+            {
+                return Ok(client);
+            }
+            let log = tail(&self.runner.scratch.join(LOG));
+            // It answers, but knows no such role: nothing will change that.
+            if log.contains(&format!("role \"{}\" does not exist", self.role)) {
+                let e = Error::usage(format!("the restored server has no role {}", self.role));
+                return Err(e.hint("--role names its superuser"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Fails when it has ended.
+    ///
+    /// # Errors
+    /// Findings with the log's reason; Failed when that is nothing against the backup.
+    pub(crate) fn alive(&mut self) -> Result<()> {
+        let Some(status) = self.child.try_wait().doing(|| "ask for the server".into())? else {
+            return Ok(());
+        };
+        self.ended.store(true, Ordering::SeqCst);
+        stop::check()?;
+        self.runner.check("the server")?;
+        let log = tail(&self.runner.scratch.join(LOG));
+        if let Some(e) = full(&log, &self.runner.scratch) {
+            return Err(e);
+        }
+        let why = format!("the restored server ended ({status}): {}", said::trouble(&log));
+        let machine = ["could not map anonymous shared memory", "could not create shared memory segment"];
+        match machine.iter().any(|words| log.contains(words)) {
+            true => Err(Error::failed(why).hint("this machine has no room for a second server")),
+            false => Err(found(why)),
+        }
+    }
+
+    /// A session as the superuser in which no code of the application runs by itself.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(crate) fn connect(&self, database: &str) -> Result<Client> {
+        let quote = keyvalue::quote;
+        let conninfo = format!(
+            "host={} port=5432 user={} dbname={} connect_timeout=10 sslmode=disable options={}",
+            quote(&self.socket_dir().display().to_string()),
+            quote(&self.role),
+            quote(database),
+            quote(&self.options()),
+        );
+        ConnInfo::resolve_in(Some(&conninfo), "pg-drill", &Surroundings::default())?.connect()
+    }
+
+    /// Settings of the database or the role would come before those of the server; these come before theirs.
+    pub(crate) fn options(&self) -> String {
+        let mut options = "-c session_preload_libraries= -c local_preload_libraries= \
+                           -c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0"
+            .to_string();
+        if self.major >= 17 {
+            options += " -c event_triggers=off";
+        }
+        options
+    }
+
+    pub(crate) fn socket_dir(&self) -> PathBuf {
+        self.runner.scratch.join("run")
+    }
+
+    /// Ends it as an administrator does, so that its files are whole.
+    ///
+    /// # Errors
+    /// Findings when it does not end within its time.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        self.signal(Signal::INT);
+        if self.gone_within(Duration::from_secs(120)) {
+            Ok(())
+        } else {
+            Err(found("the server did not shut down"))
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = pid(self.child.id()).filter(|_| !self.ended.load(Ordering::SeqCst)) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    fn gone_within(&mut self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            if self.ended.load(Ordering::SeqCst) || matches!(self.child.try_wait(), Ok(Some(_))) {
+                self.ended.store(true, Ordering::SeqCst);
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal(Signal::QUIT);
+        if self.gone_within(Duration::from_secs(20)) {
+            return;
+        }
+        if let Some(pid) = pid(self.child.id()) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        let _ = self.child.wait();
+        self.ended.store(true, Ordering::SeqCst);
+    }
+}
+
+fn pid(id: u32) -> Option<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw)
+}
+
+/// Ends the server when we are told to stop or the drill's time is over, so that a long query ends with an error.
+fn watch(id: u32, end: Instant, ended: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        while !ended.load(Ordering::SeqCst) {
+            if stop::requested() || Instant::now() > end {
+                pid(id).map(|pid| kill_process(pid, Signal::QUIT));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+}

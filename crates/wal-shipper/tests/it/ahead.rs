@@ -1,0 +1,121 @@
+//! Getting ahead: segments come before they are asked for, are checked before they are handed over, and leave nothing.
+
+use crate::world::{World, ended, text};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use testkit::until;
+
+/// A bare data directory to fetch into, and the names of `n` archived segments.
+fn data(world: &World, n: usize) -> (PathBuf, Vec<String>) {
+    let names: Vec<String> = (0..n).map(|_| world.switch()).collect();
+    names.iter().for_each(|name| world.archived(name));
+    let data = world.folder("data");
+    fs::create_dir_all(data.join("global")).expect("make a folder");
+    fs::create_dir_all(data.join("pg_wal")).expect("make a folder");
+    fs::copy(world.pg.data_dir().join("global/pg_control"), data.join("global/pg_control")).expect("copy");
+    (data, names)
+}
+
+fn spool(data: &Path) -> PathBuf {
+    data.join("pg_wal/toban-ahead")
+}
+
+/// The complete file of `name` in the spool.
+fn kept(data: &Path, name: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(spool(data)).into_iter().flatten().flatten();
+    entries
+        .map(|e| e.path())
+        .find(|p| p.file_name().is_some_and(|f| f.to_string_lossy().starts_with(&format!("{name}-"))))
+}
+
+fn waits_for(data: &Path, names: &[String]) {
+    until("they are got ahead", Duration::from_secs(60), || {
+        match names.iter().find(|n| kept(data, n).is_none()) {
+            None => Ok(()),
+            Some(name) => Err(name.clone()),
+        }
+    });
+}
+
+/// Ends the process that stays: it goes when its folder is gone.
+fn end(data: &Path) {
+    let folder = spool(data);
+    until("the process that gets ahead ends", Duration::from_secs(30), || {
+        let _ = fs::remove_dir_all(&folder);
+        if folder.exists() { Err("its folder is there".into()) } else { Ok(()) }
+    });
+}
+
+#[test]
+fn segments_come_ahead_and_the_store_is_not_asked_again() {
+    let world = World::archiving(15);
+    let (data, names) = data(&world, 6);
+    let fetch = |name: &str| world.run_in(&data, &["fetch", "--ahead", "3", name, "pg_wal/RECOVERYXLOG"]);
+    let content = |name: &str| fs::read(world.pg.data_dir().join("pg_wal").join(name)).ok();
+    ended(&fetch(&names[0]), 0, "");
+    waits_for(&data, &names[1..4]);
+    assert!(kept(&data, &names[4]).is_none(), "no more than was asked for");
+    // With the repository out of reach what was got ahead is still handed over.
+    let away = world.path("away");
+    fs::rename(world.path("repo"), &away).expect("move the repository away");
+    ended(&fetch(&names[1]), 0, "");
+    let handed = fs::read(data.join("pg_wal/RECOVERYXLOG")).expect("handed over");
+    assert!(content(&names[1]).is_none_or(|c| c == handed), "byte for byte");
+    fs::rename(&away, world.path("repo")).expect("move it back");
+    ended(&fetch(&names[2]), 0, "");
+    waits_for(&data, &names[3..6]);
+    assert!(kept(&data, &names[1]).is_none() && kept(&data, &names[2]).is_none(), "what was used is gone");
+    end(&data);
+}
+
+#[test]
+fn what_is_damaged_or_of_another_time_is_never_handed_over() {
+    let world = World::archiving(15);
+    let (data, names) = data(&world, 6);
+    let wanted = data.join("pg_wal/RECOVERYXLOG");
+    let fetch = |name: &str| world.run_in(&data, &["fetch", "--ahead", "3", name, "pg_wal/RECOVERYXLOG"]);
+    let bare = |name: &str| {
+        let place = data.join("bare");
+        ended(&world.run_in(&data, &["fetch", "--ahead", "0", name, "bare"]), 0, "");
+        fs::read(place).expect("read")
+    };
+    let whole: Vec<Vec<u8>> = names.iter().map(|name| bare(name)).collect();
+    ended(&fetch(&names[0]), 0, "");
+    waits_for(&data, &names[1..4]);
+
+    // A flipped byte on this disk; a file that was cut; another segment's content under this name.
+    let flipped = kept(&data, &names[1]).expect("there");
+    let mut bytes = whole[1].clone();
+    bytes[9_000_000] ^= 1;
+    fs::write(flipped, bytes).expect("flip");
+    fs::write(kept(&data, &names[2]).expect("there"), &whole[2][..4096]).expect("cut");
+    let own = kept(&data, &names[4]).unwrap_or_else(|| {
+        let sum = kept(&data, &names[3]).expect("there");
+        let sum =
+            sum.file_name().expect("a name").to_string_lossy().split_once('-').expect("a sum").1.to_string();
+        spool(&data).join(format!("{}-{sum}", names[4]))
+    });
+    fs::write(own, &whole[3]).expect("another segment's content with the right sum");
+    for number in 1..5 {
+        ended(&fetch(&names[number]), 0, "");
+        assert!(fs::read(&wanted).expect("handed over") == whole[number], "segment {number} is not its own");
+    }
+    end(&data);
+}
+
+#[test]
+fn a_killed_process_leaves_nothing_that_counts() {
+    let world = World::archiving(15);
+    let (data, names) = data(&world, 4);
+    let fetch = |name: &str| world.run_in(&data, &["fetch", "--ahead", "2", name, "pg_wal/RECOVERYXLOG"]);
+    fs::create_dir_all(spool(&data)).expect("make the spool");
+    // What a process that was killed leaves: a mark that something comes, and the half of it.
+    fs::write(spool(&data).join(format!("{}.coming", names[1])), "").expect("write");
+    fs::write(spool(&data).join(format!("{}.toban-1", names[1])), vec![0; 4096]).expect("write");
+    ended(&fetch(&names[0]), 0, "");
+    let done = fetch(&names[1]);
+    ended(&done, 0, "");
+    assert!(text(&done.stderr).is_empty(), "{done:?}");
+    end(&data);
+}

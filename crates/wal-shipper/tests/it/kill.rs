@@ -1,0 +1,192 @@
+//! Killed at any moment: no hole, nothing under a wrong name, nothing half; of two servers one wins.
+
+use crate::world::{World, ended, text};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use testkit::{Dice, majors, rounds, seed, until};
+
+/// Every object of the archive, by the segment's name.
+fn objects(world: &World) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    walk(&world.path("repo"), &mut found);
+    found
+}
+
+fn walk(dir: &Path, found: &mut Vec<(String, PathBuf)>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match entry.path().is_dir() {
+            true if !name.starts_with('.') => walk(&entry.path(), found),
+            false if name.len() == 24 => found.push((name, entry.path())),
+            _ => {}
+        }
+    }
+}
+
+/// One stretch from the first segment to `last`, and nothing that `check` complains of.
+fn no_hole(world: &World, last: &str) {
+    let listed = text(&world.run(&["list"]).stdout);
+    let missing: Vec<&str> = listed.lines().filter(|l| l.contains("missing")).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(listed.contains(last), "{last} is not the end of {listed}");
+    ended(&world.run(&["check"]), 0, "");
+}
+
+/// Every object unpacks to what the server wrote: compared with a second, quiet archive of the same server.
+fn same_content(world: &World, copies: &Path) {
+    for (name, object) in objects(world) {
+        let unpacked = Command::new("zstd").args(["-q", "-dc"]).arg(&object).output().expect("run zstd");
+        assert!(unpacked.status.success(), "{name}: {}", text(&unpacked.stderr));
+        let wrote = fs::read(copies.join(&name)).expect("the server's own");
+        assert!(unpacked.stdout == wrote, "{name} is not what the server wrote");
+    }
+}
+
+/// A server whose archive_command keeps a copy of its own before ours sees the file, as a judge.
+fn judged(major: u32) -> (World, PathBuf) {
+    let world = World::new(major);
+    let copies = world.folder("copies");
+    let place = copies.display();
+    let command = world.command("push");
+    world.archive_by(&format!(
+        "(test -e {place}/%f || (cp %p {place}/%f.new && mv {place}/%f.new {place}/%f)) && {command} %p"
+    ));
+    (world, copies)
+}
+
+fn pushers(world: &World) -> Vec<u32> {
+    let program = world.path("wal-shipper");
+    let entries = fs::read_dir("/proc").expect("list /proc").flatten();
+    let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program)).collect()
+}
+
+#[test]
+fn push_and_server_at_random_moments() {
+    let majors = majors();
+    let rounds = rounds(6).div_ceil(majors.len());
+    let mut dice = Dice::new(seed());
+    for major in majors {
+        let (mut world, copies) = judged(major);
+        let mut last = world.switch();
+        world.archived(&last);
+        let length = length(&world);
+        let mut hits = 0;
+        for round in 0..rounds {
+            last = world.switch();
+            let found = until("a push runs", Duration::from_secs(90), || match &pushers(&world)[..] {
+                [] => Err(world.pg.log()),
+                found => Ok(found.to_vec()),
+            });
+            std::thread::sleep(length.mul_f64((round as f64 + dice.part()) / rounds as f64));
+            hits += usize::from(found.iter().any(|pid| pushers(&world).contains(pid)));
+            found.iter().for_each(|pid| kill(*pid));
+            if round % 3 == 2 {
+                world.pg.kill();
+                world.pg.restart();
+            }
+        }
+        world.archived(&last);
+        eprintln!("PostgreSQL {major}: {hits} of {rounds} kills hit a push");
+        assert!(hits * 2 >= rounds, "only {hits} of {rounds} kills hit");
+        no_hole(&world, &last);
+        same_content(&world, &copies);
+    }
+}
+
+/// How long an undisturbed push takes.
+fn length(world: &World) -> Duration {
+    let name = world.switch();
+    world.archived(&name);
+    let copy = world.folder("length/pg_wal").join(&name);
+    fs::copy(world.path("copies").join(&name), &copy).expect("copy a segment");
+    let repo = world.folder("length/repo").display().to_string();
+    let begun = Instant::now();
+    ended(&world.run(&["push", "--repo", &repo, &copy.display().to_string()]), 0, "");
+    begun.elapsed()
+}
+
+fn kill(pid: u32) {
+    let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+#[test]
+fn of_two_servers_that_push_one_name_exactly_one_wins() {
+    let world = World::new(15);
+    let names: Vec<String> = (0..4).map(|_| world.switch()).collect();
+    for (round, name) in names.iter().enumerate() {
+        let whole = fs::read(world.pg.data_dir().join("pg_wal").join(name)).expect("read a segment");
+        let paths: Vec<PathBuf> = ["one", "two"]
+            .iter()
+            .enumerate()
+            .map(|(side, folder)| {
+                let mut bytes = whole.clone();
+                let at = bytes.len() - 1 - side;
+                bytes[at] ^= 0x55;
+                let path = world.folder(&format!("{folder}-{round}/pg_wal")).join(name);
+                fs::write(&path, bytes).expect("write");
+                path
+            })
+            .collect();
+        let push = |path: &Path| world.run(&["push", &path.display().to_string()]);
+        let done = std::thread::scope(|scope| {
+            let both: Vec<_> = paths.iter().map(|path| scope.spawn(|| push(path))).collect();
+            both.into_iter().map(|t| t.join().expect("it ran")).collect::<Vec<_>>()
+        });
+        let well: Vec<usize> = (0..2).filter(|i| done[*i].status.success()).collect();
+        assert_eq!(well.len(), 1, "{done:?}");
+        ended(&done[1 - well[0]], 1, "with other content");
+        let (_, object) = objects(&world).into_iter().find(|(n, _)| n == name).expect("stored");
+        let stored = Command::new("zstd").args(["-q", "-dc"]).arg(object).output().expect("run zstd").stdout;
+        assert!(stored == fs::read(&paths[well[0]]).expect("read"), "the winner's content");
+        // The loser does not win later either.
+        ended(&push(&paths[1 - well[0]]), 1, "with other content");
+        ended(&push(&paths[well[0]]), 0, "");
+    }
+}
+
+#[test]
+fn a_repository_that_is_not_required_does_not_hold_up_and_its_gap_is_told() {
+    let world = World::new(15);
+    let config = world.path("toban.toml");
+    let (near, far) = (world.path("repo"), world.folder("far"));
+    let text = format!(
+        "[repo.near]\nurl = \"{}\"\n[repo.far]\nurl = \"{}\"\nrequired = false\n",
+        near.display(),
+        far.display()
+    );
+    fs::write(&config, text).expect("write");
+    let program = world.path("wal-shipper").display().to_string();
+    let repos = format!("--config {} --repo near,far", config.display());
+    world.archive_by(&format!("{program} push {repos} %p"));
+    let first = world.switch();
+    world.archived(&first);
+    let check = |world: &World| {
+        world.run(&["check", "--config", &config.display().to_string(), "--repo", "near,far"])
+    };
+    ended(&check(&world), 0, "");
+    let away = world.path("away");
+    fs::rename(&far, &away).expect("unmount it");
+    let lost = world.switch();
+    world.archived(&lost);
+    ended(&check(&world), 4, &format!("{lost} to {lost} did not come"));
+    fs::rename(&away, &far).expect("mount it");
+    // Also where nothing comes behind it: a hole would not show.
+    ended(&check(&world), 4, &format!("{lost} to {lost} did not come"));
+    let next = world.switch();
+    world.archived(&next);
+    let said = check(&world);
+    ended(&said, 4, &format!("{lost} to {lost} are missing"));
+    // Brought over from the other repository, the gap is closed.
+    let copied = Command::new("sh")
+        .args(["-c", &format!("cp -an {}/. {}/", near.display(), far.display())])
+        .status()
+        .expect("run cp");
+    assert!(copied.success());
+    until("the gap is closed", Duration::from_secs(10), || match check(&world).status.code() {
+        Some(0) => Ok(()),
+        other => Err(format!("{other:?} {said:?}")),
+    });
+}

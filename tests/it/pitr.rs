@@ -1,0 +1,120 @@
+//! Restore to a moment: the tools together, PostgreSQL of every major, and psql as the judge.
+
+mod lab;
+mod promotions;
+mod records;
+mod refused;
+mod runbook;
+
+use lab::{Lab, promoted, rows, verified};
+use std::fs;
+use testkit::{S3, majors};
+
+#[test]
+fn every_kind_of_moment_from_the_backup_before_it() {
+    for major in majors() {
+        eprintln!("PostgreSQL {major}");
+        let lab = Lab::new(major);
+        lab.row();
+        let first = lab.back_up();
+        let early = lab.row();
+        lab.ship();
+        lab.row();
+        let second = lab.back_up();
+        lab.row();
+        let late = lab.row();
+        lab.row();
+        lab.ship();
+        let last = lab.row();
+        lab.ship();
+        let xid = |m: &lab::Moment| m.xid.clone();
+        let cases: [(&str, Vec<String>, i32, &serde_json::Value); 8] = [
+            ("time-early", vec!["--to-time".into(), early.time.clone()], early.rows, &first),
+            ("lsn-early", vec!["--to-lsn".into(), early.lsn.clone()], early.rows, &first),
+            ("time", vec!["--to-time".into(), late.time.clone()], late.rows, &second),
+            ("lsn", vec!["--to-lsn".into(), late.lsn.clone()], late.rows, &second),
+            ("name", vec!["--to-name".into(), late.name.clone()], late.rows, &second),
+            ("xid", vec!["--to-xid".into(), xid(&late)], late.rows, &second),
+            ("before-xid", vec!["--to-xid".into(), xid(&late), "--exclusive".into()], late.rows - 1, &second),
+            ("latest", vec!["--to".into(), "latest".into()], last.rows, &second),
+        ];
+        for (name, args, expected, from) in cases {
+            // The other majors differ in what they read, not in what we choose.
+            if major != 15 && !["time-early", "lsn", "latest"].contains(&name) {
+                continue;
+            }
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let (target, records) = lab.restore(name, &args);
+            assert_eq!(records[0]["id"], from["id"], "{name}: the wrong backup: {records:?}");
+            verified(&lab.pg, &target);
+            let auto = fs::read_to_string(target.join("postgresql.auto.conf")).expect("read");
+            let off = auto.contains("recovery_prefetch = 'off'");
+            assert_eq!(off, major >= 15 && name != "latest", "{name}: {auto}");
+            let pg = promoted(major, &target);
+            assert_eq!(rows(&pg), expected, "{name}: {}", pg.log());
+            drop(pg);
+            fs::remove_dir_all(target).expect("make room");
+        }
+    }
+}
+
+#[test]
+fn a_server_pauses_at_the_moment_and_goes_on_when_told() {
+    let lab = Lab::new(15);
+    lab.back_up();
+    let wanted = lab.row();
+    lab.row();
+    lab.ship();
+    let (target, _) = lab.restore("paused", &["--to-lsn", &wanted.lsn, "--action", "pause"]);
+    let pg = testkit::Pg::builder_major(15).serve(&target).start();
+    testkit::until("it pauses", std::time::Duration::from_secs(60), || {
+        match pg.psql("postgres", "select pg_get_wal_replay_pause_state()").as_str() {
+            "paused" => Ok(()),
+            other => Err(format!("{other}: {}", pg.log())),
+        }
+    });
+    assert_eq!(rows(&pg), wanted.rows);
+    pg.psql("postgres", "select pg_wal_replay_resume()");
+    testkit::until("it is promoted", std::time::Duration::from_secs(60), || {
+        match pg.psql("postgres", "select pg_is_in_recovery()").as_str() {
+            "f" => Ok(()),
+            other => Err(other.into()),
+        }
+    });
+    assert_eq!(rows(&pg), wanted.rows);
+}
+
+#[test]
+fn from_a_bucket_and_from_whichever_repository_has_it() {
+    let s3 = S3::shared();
+    let lab = Lab::bare(15);
+    let near = format!("file://{}", lab.folder("repo").display());
+    let far = s3.url("pitr");
+    let lab = lab.in_repos(&format!("{near},{far}"), s3.env());
+    lab.back_up();
+    lab.row();
+    let one = lab.ship();
+    lab.row();
+    let two = lab.ship();
+    let last = lab.row();
+    lab.ship();
+    // Each repository lacks something that the other has.
+    fs::remove_file(lab.object(&one)).expect("lose a segment");
+    let system = lab.pg.psql("postgres", "select system_identifier from pg_control_system()");
+    let object = format!("/pitr/main/{system}/wal/{}/{}/{two}", &two[..8], &two[8..16]);
+    assert_eq!(s3.http("DELETE", &object, &[]).0, 204);
+    let ran = lab.restoring("both", &["--to", "latest"]);
+    // The credentials are in the environment alone, and that is told.
+    assert!(ran.status == Some(0) && ran.stderr.contains("the server must be started with them"), "{ran:?}");
+    let mut auto = fs::read_to_string(lab.path("both/postgresql.auto.conf")).expect("read");
+    assert!(!auto.contains("the-secret-of-the-tests"), "a secret is in the settings: {auto}");
+    let env: String = s3.env().iter().map(|(n, v)| format!("{n}={v} ")).collect();
+    auto = auto.replace("restore_command = '/", &format!("restore_command = '{env}/"));
+    fs::write(lab.path("both/postgresql.auto.conf"), auto).expect("write");
+    let pg = promoted(15, &lab.path("both"));
+    assert_eq!(rows(&pg), last.rows);
+
+    // One of them is gone: the moment that the other reaches can be restored, the latest is not known.
+    fs::rename(lab.path("repo"), lab.path("away")).expect("unmount it");
+    lab.restoring("gone", &["--to", "latest"]).refused(75, "what is the latest is not known");
+}

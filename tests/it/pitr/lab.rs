@@ -1,0 +1,200 @@
+//! A server that archives by wal-shipper and is backed up by pg-backup, both as they are installed: side by side.
+
+use e2e::bins;
+use serde_json::Value;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tempfile::TempDir;
+use testkit::pg::{as_owner, clean};
+use testkit::{Pg, Ran, ended, until};
+
+/// Everything one test needs; gone when dropped.
+pub(crate) struct Lab {
+    pub(crate) pg: Pg,
+    pub(crate) dir: TempDir,
+    repo: String,
+    env: Vec<(String, String)>,
+}
+
+/// What the server was like after a row was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Moment {
+    pub(crate) rows: i32,
+    pub(crate) time: String,
+    pub(crate) lsn: String,
+    pub(crate) xid: String,
+    pub(crate) name: String,
+}
+
+impl Lab {
+    /// A server of this major whose archive is the repository `repo`, a folder.
+    pub(crate) fn new(major: u32) -> Lab {
+        let lab = Lab::bare(major);
+        let repo = format!("file://{}", lab.folder("repo").display());
+        lab.in_repos(&repo, Vec::new())
+    }
+
+    /// The same with this repository, or several by commas, and what it needs in the environment.
+    pub(crate) fn in_repos(mut self, repos: &str, env: Vec<(String, String)>) -> Lab {
+        self.repo = repos.to_string();
+        self.env = env;
+        self.archive_by(&self.push_command());
+        self.pg.psql("postgres", "create table ledger (n int); create table filler (n int)");
+        self
+    }
+
+    /// A server with archiving on, and nowhere to.
+    pub(crate) fn bare(major: u32) -> Lab {
+        let pg = Pg::builder_major(major)
+            .set("archive_mode=on")
+            .set("archive_command=false")
+            .set("wal_level=replica");
+        let lab = Lab {
+            pg: pg.start(),
+            dir: tempfile::tempdir().expect("a folder"),
+            repo: String::new(),
+            env: vec![],
+        };
+        std::fs::set_permissions(lab.dir.path(), PermissionsExt::from_mode(0o755)).expect("open it");
+        lab.folder("");
+        std::fs::create_dir(lab.path("bin")).expect("make a folder");
+        for tool in ["pg-backup", "wal-shipper"] {
+            std::fs::copy(bins().join(tool), lab.path("bin").join(tool)).expect("install a program");
+        }
+        lab
+    }
+
+    /// `wal-shipper push …`, as an archive_command.
+    pub(crate) fn push_command(&self) -> String {
+        let env: String = self.env.iter().map(|(n, v)| format!("{n}={v} ")).collect();
+        format!("{env}{} push --repo {} %p", self.path("bin/wal-shipper").display(), self.repo)
+    }
+
+    pub(crate) fn archive_by(&self, command: &str) {
+        archive_by(&self.pg, command);
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A folder of the server's user.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(&path).expect("make a folder");
+        let owner = std::fs::metadata(self.pg.data_dir()).expect("look at the data directory");
+        chown(&path, Some(owner.uid()), Some(owner.gid())).expect("give it away");
+        path
+    }
+
+    /// Runs one of the tools.
+    pub(crate) fn run(&self, tool: &str, args: &[&str]) -> Ran {
+        // As the server's user, whose archive it is.
+        let mut command = as_owner(&self.path("bin").join(tool));
+        command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("TOBAN_REPO", &self.repo);
+        command.env("DATABASE_URL", self.pg.url()).env("TOBAN_RETRY_FOR", "5s").env("HOME", self.dir.path());
+        command.env("TOBAN_STATE_DIR", self.path("state")).envs(self.env.iter().map(|(n, v)| (n, v)));
+        command
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        ended(command.spawn().expect("start the tool"))
+    }
+
+    /// Takes a backup; its record.
+    pub(crate) fn back_up(&self) -> Value {
+        self.run("pg-backup", &["run", "--json"]).json().remove(0)
+    }
+
+    /// Restores into the folder `name`; the records: what can be reached, and what was done.
+    pub(crate) fn restore(&self, name: &str, args: &[&str]) -> (PathBuf, Vec<Value>) {
+        let ran = self.restoring(name, args);
+        (self.path(name), ran.json())
+    }
+
+    /// The same, however it ends.
+    pub(crate) fn restoring(&self, name: &str, args: &[&str]) -> Ran {
+        let target = self.path(name).display().to_string();
+        let args = [&["restore", "--json", "--target-dir", &target][..], args].concat();
+        self.run("pg-backup", &args)
+    }
+
+    /// Writes the next row, and tells how the server is then.
+    pub(crate) fn row(&self) -> Moment {
+        row(&self.pg)
+    }
+
+    /// Ends the segment and waits until it is archived.
+    pub(crate) fn ship(&self) -> String {
+        ship(&self.pg)
+    }
+
+    /// The object of a file of the WAL in the folder repository.
+    pub(crate) fn object(&self, name: &str) -> PathBuf {
+        let system = self.pg.psql("postgres", "select system_identifier from pg_control_system()");
+        self.path("repo").join(format!("main/{system}/wal/{}/{}/{name}", &name[..8], &name[8..16]))
+    }
+}
+
+pub(crate) fn archive_by(pg: &Pg, command: &str) {
+    let command = command.replace('\'', "''");
+    pg.psql("postgres", &format!("alter system set archive_command = '{command}'"));
+    pg.psql("postgres", "select pg_reload_conf()");
+}
+
+pub(crate) fn row(pg: &Pg) -> Moment {
+    let said = pg.psql(
+        "postgres",
+        "begin; select txid_current(); insert into ledger select count(*) + 1 from ledger; commit; \
+         select count(*) from ledger; select pg_create_restore_point('row ' || count(*)) from ledger; \
+         select pg_current_wal_insert_lsn(); select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    );
+    let lines: Vec<&str> = said.lines().collect();
+    let (rows, xid) = (lines[1].parse().expect("a number"), lines[0].to_string());
+    Moment { rows, xid, name: format!("row {rows}"), lsn: lines[3].into(), time: lines[4].into() }
+}
+
+/// Ends the segment; its name, when it is archived.
+pub(crate) fn ship(pg: &Pg) -> String {
+    let name = pg.psql("postgres", "insert into filler values (1); select pg_walfile_name(pg_switch_wal())");
+    archived(pg, &name);
+    name
+}
+
+pub(crate) fn archived(pg: &Pg, name: &str) {
+    until("archived", Duration::from_secs(60), || {
+        let done = pg.data_dir().join(format!("pg_wal/archive_status/{name}.done"));
+        let gone = !pg.data_dir().join("pg_wal").join(name).exists();
+        if done.exists() || gone { Ok(()) } else { Err(pg.log()) }
+    });
+}
+
+/// Starts a server in a restored folder, and waits until it is promoted.
+pub(crate) fn promoted(major: u32, dir: &Path) -> Pg {
+    let pg = Pg::builder_major(major).serve(dir).start();
+    until("it is promoted", Duration::from_secs(60), || {
+        match pg.psql("postgres", "select pg_is_in_recovery()").as_str() {
+            "f" => Ok(()),
+            _ => Err(pg.log()),
+        }
+    });
+    pg
+}
+
+/// The rows that a restored server has: all up to a number, and none behind.
+#[track_caller]
+pub(crate) fn rows(pg: &Pg) -> i32 {
+    let said = pg.psql("postgres", "select count(*), coalesce(max(n), 0) from ledger");
+    let (count, max) = said.split_once('|').expect("two numbers");
+    assert_eq!(count, max, "rows are missing in between");
+    count.parse().expect("a number")
+}
+
+/// PostgreSQL's own judge of a restored folder.
+pub(crate) fn verified(pg: &Pg, dir: &Path) {
+    let done = clean(&pg.bin("pg_verifybackup")).arg("-n").arg(dir).output().expect("run pg_verifybackup");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}

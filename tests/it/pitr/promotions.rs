@@ -1,0 +1,65 @@
+//! Several timelines: moments before and after promotions, and an old primary that goes on pushing.
+
+use super::lab::{Lab, archive_by, promoted, row, rows, ship};
+use std::time::Duration;
+use testkit::{Pg, majors, until};
+
+/// A standby of `primary` that is promoted when it has everything; it archives as the primary did.
+fn promote(primary: &Pg, command: &str) -> Pg {
+    let standby = Pg::builder().set("archive_mode=on").standby_of(primary).start();
+    let position = primary.psql("postgres", "select pg_current_wal_lsn()");
+    until("the standby has it all", Duration::from_secs(60), || {
+        match standby.psql("postgres", &format!("select pg_last_wal_replay_lsn() >= '{position}'")).as_str() {
+            "t" => Ok(()),
+            other => Err(other.into()),
+        }
+    });
+    assert_eq!(standby.psql("postgres", "select pg_promote()"), "t");
+    archive_by(&standby, command);
+    standby
+}
+
+#[test]
+fn a_chain_of_three_and_late_pushes_of_the_old_primaries() {
+    for major in majors() {
+        eprintln!("PostgreSQL {major}");
+        let lab = Lab::new(major);
+        let command = lab.push_command();
+        lab.back_up();
+        let mut moments = vec![lab.row()];
+        lab.ship();
+        let mut servers: Vec<Pg> = Vec::new();
+        for _ in 0..3 {
+            let old = servers.last().unwrap_or(&lab.pg);
+            moments.push(row(old));
+            let new = promote(old, &command);
+            // The old primary does not know: what it writes now is on a dead branch, and its pushes harm nobody.
+            row(old);
+            ship(old);
+            row(old);
+            ship(old);
+            ship(&new);
+            moments.push(row(&new));
+            ship(&new);
+            servers.push(new);
+        }
+        let newest = servers.last().expect("three");
+        let last = row(newest);
+        ship(newest);
+        let timeline = newest.psql("postgres", "select timeline_id from pg_control_checkpoint()");
+        lab.run("wal-shipper", &["check", "--db", &newest.url()]).fine();
+
+        let (target, records) = lab.restore("latest", &["--to", "latest"]);
+        assert_eq!(records[0]["timeline"], 4, "{records:?}; the server is on {timeline}");
+        assert_eq!(rows(&promoted(major, &target)), last.rows);
+        let few = if major == 15 { moments.len() } else { 2 };
+        for (number, moment) in moments.iter().enumerate().rev().take(few) {
+            let (target, _) = lab.restore(&format!("at-{number}"), &["--to-time", &moment.time]);
+            assert_eq!(rows(&promoted(major, &target)), moment.rows, "moment {number}");
+            std::fs::remove_dir_all(target).expect("make room");
+        }
+        // The dead branch of the first server is there for who asks for it.
+        let (target, _) = lab.restore("dead", &["--to", "latest", "--timeline", "1"]);
+        assert_eq!(rows(&promoted(major, &target)), moments[1].rows + 2);
+    }
+}

@@ -1,0 +1,90 @@
+//! Our reading of the WAL against pg_waldump's.
+
+use super::lab::Lab;
+use std::ops::ControlFlow;
+use testkit::majors;
+use testkit::pg::clean;
+use toban_core::wal::{Record, Records, WalName, What};
+
+#[test]
+fn records_as_pg_waldump_sees_them() {
+    for major in majors() {
+        let lab = Lab::new(major);
+        let first = lab.ship();
+        lab.row();
+        // A transaction of many parts, and one larger than a segment: records lie across pages and segments.
+        lab.pg.psql(
+            "postgres",
+            "begin; insert into ledger values (7); savepoint a; insert into ledger values (8); release a; commit; \
+             begin; truncate ledger; rollback; create table wide as select n, repeat(md5(n::text), 30) t from generate_series(1, 30000) n; \
+             alter table wide alter t set storage external; update wide set t = repeat(t, 20) where n < 200; drop table wide",
+        );
+        let last = lab.ship();
+        let names = names(&first, &last);
+        assert!(names.len() > 2, "{names:?}");
+        let (mut ours, mut records) = (Vec::new(), Records::default());
+        for name in &names {
+            let object = lab.object(name);
+            let bytes = std::process::Command::new("zstd")
+                .args(["-q", "-dc"])
+                .arg(object)
+                .output()
+                .expect("run zstd")
+                .stdout;
+            let segment = name.parse::<WalName>().expect("a name").segment(16 << 20).expect("a segment");
+            let mut each = |record: Record| {
+                ours.push(line(&record));
+                ControlFlow::<()>::Continue(())
+            };
+            assert!(records.read(&segment, &bytes, &mut each).is_continue());
+            std::fs::write(lab.path(name), bytes).expect("write");
+        }
+        let theirs = waldump(&lab, &names);
+        let differ = ours.iter().zip(&theirs).position(|(a, b)| a != b);
+        assert!(
+            differ.is_none() && ours.len() == theirs.len(),
+            "PostgreSQL {major}: {} and {} records, the first that differ: {:?}",
+            ours.len(),
+            theirs.len(),
+            differ.map(|i| (&ours[i], &theirs[i]))
+        );
+        eprintln!("PostgreSQL {major}: {} records in {} segments", ours.len(), names.len());
+    }
+}
+
+fn names(first: &str, last: &str) -> Vec<String> {
+    let number = |name: &str| u64::from_str_radix(&name[16..], 16).expect("a number");
+    (number(first)..=number(last)).map(|n| format!("{}{n:08X}", &first[..16])).collect()
+}
+
+fn line(record: &Record) -> String {
+    match &record.what {
+        What::End { xid, .. } => format!("{} end {xid}", record.lsn),
+        What::Point { name, .. } => format!("{} point {name}", record.lsn),
+        What::Other => record.lsn.to_string(),
+    }
+}
+
+/// The same lines of `rmgr: Transaction len (rec/tot): 34/34, tx: 736, lsn: 0/0400, prev …, desc: COMMIT 2026-…`.
+fn waldump(lab: &Lab, names: &[String]) -> Vec<String> {
+    let mut program = clean(&lab.pg.bin("pg_waldump"));
+    let done = program.arg("-p").arg(lab.dir.path()).args([&names[0], &names[names.len() - 1]]).output();
+    let text = String::from_utf8_lossy(&done.expect("run pg_waldump").stdout).into_owned();
+    let field = |line: &str, name: &str| {
+        let rest = line.split_once(name).expect("the field is there").1.trim_start();
+        rest.split(',').next().unwrap_or_default().trim().to_string()
+    };
+    let told = |line: &str| {
+        let lsn = field(line, "lsn:").parse::<toban_core::wal::Lsn>().expect("a position");
+        let desc = line.split_once("desc:").expect("a description").1.trim();
+        let word = desc.split([' ', ':']).next().unwrap_or_default();
+        match word {
+            "COMMIT" | "ABORT" if line.starts_with("rmgr: Transaction") => {
+                format!("{lsn} end {}", field(line, "tx:"))
+            }
+            "RESTORE_POINT" => format!("{lsn} point {}", desc.split_once(' ').unwrap_or_default().1.trim()),
+            _ => lsn.to_string(),
+        }
+    };
+    text.lines().filter(|l| l.starts_with("rmgr:")).map(told).collect()
+}

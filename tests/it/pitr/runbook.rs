@@ -1,0 +1,64 @@
+//! The runbook's own commands, in its order.
+
+use super::lab::{Lab, promoted, rows};
+use e2e::root;
+
+/// The lines typed in the `console` blocks of a page.
+fn typed(page: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(page)).expect("the page");
+    let blocks = text.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.flat_map(str::lines).filter_map(|l| l.strip_prefix("$ ")).map(String::from).collect()
+}
+
+#[test]
+fn restore_to_a_moment() {
+    let lab = Lab::new(15);
+    lab.back_up();
+    let wanted = lab.row();
+    lab.row();
+    lab.ship();
+    let lines = typed("docs/runbooks/restore-to-a-moment.md");
+    let restores: Vec<&String> = lines.iter().filter(|l| l.contains("pg-backup restore")).collect();
+    assert!(restores.len() >= 4, "{lines:?}");
+    let mut done = 0;
+    for line in &lines {
+        let words: Vec<String> = words(line, &lab, &wanted);
+        let args: Vec<&str> = words.iter().map(String::as_str).collect();
+        match args.split_first() {
+            Some((&tool @ ("pg-backup" | "wal-shipper"), rest)) => {
+                let _ = std::fs::remove_dir_all(lab.path("main"));
+                let ran = lab.run(tool, rest);
+                assert!(matches!(ran.status, Some(0 | 4)), "{line}: {ran:?}");
+                if rest[0] == "restore" && !rest.contains(&"--dry-run") {
+                    done += 1;
+                    let expected = if rest.contains(&"--exclusive") { wanted.rows - 1 } else { wanted.rows };
+                    let all = rest.contains(&"latest");
+                    let action_pause = rest.contains(&"pause");
+                    if !action_pause {
+                        let pg = promoted(15, &lab.path("main"));
+                        assert_eq!(rows(&pg), if all { wanted.rows + 1 } else { expected }, "{line}");
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(done >= 3, "only {done} restores were done");
+}
+
+/// The line with this machine's folder, and a moment that there is.
+fn words(line: &str, lab: &Lab, at: &super::lab::Moment) -> Vec<String> {
+    let mut words: Vec<String> = line.split_whitespace().map(String::from).collect();
+    for i in 1..words.len() {
+        match words[i - 1].as_str() {
+            "--target-dir" => words[i] = lab.path("main").display().to_string(),
+            "--to-time" => words[i].clone_from(&at.time),
+            "--to-lsn" => words[i].clone_from(&at.lsn),
+            "--to-xid" => words[i].clone_from(&at.xid),
+            "--to-name" => words[i] = at.name.clone(),
+            "--db" => words[i] = lab.pg.url(),
+            _ => {}
+        }
+    }
+    words
+}
