@@ -44,9 +44,10 @@ pub(crate) fn patiently(
     let mut results: Vec<Option<Result<()>>> = repos.iter().map(|_| None).collect();
     let mut until = None;
     loop {
-        let waiting =
-            |required| results.iter().zip(repos).any(|(done, r)| done.is_none() && r.required == required);
-        if !waiting(true) && until.is_none() {
+        let waiting = || results.iter().zip(repos).any(|(done, r)| done.is_none() && r.required);
+        // Where none is required, the first that has it is what the others are measured by.
+        let well = results.iter().any(|done| matches!(done, Some(Ok(()))));
+        if well && !waiting() && until.is_none() {
             until = Some(Instant::now() + GRACE);
         }
         let left = until.map_or(Duration::MAX, |at: Instant| at.saturating_duration_since(Instant::now()));
