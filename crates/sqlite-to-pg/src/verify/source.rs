@@ -256,7 +256,7 @@ fn sequence(connection: &Connection, table: &str) -> Sql<Option<i64>> {
 /// # Errors
 /// SQLite's.
 pub(crate) fn bounds(connection: &Connection, table: &str, rowid: &str) -> Result<Option<(i64, i64)>> {
-    let name = Ident::new(table);
+    let (name, rowid) = (Ident::new(table), Ident::new(rowid));
     // One aggregate in each: only then SQLite looks at one end of the tree.
     let sql = format!(
         "select (select min({rowid}) from {name} not indexed), (select max({rowid}) from {name} not indexed)"

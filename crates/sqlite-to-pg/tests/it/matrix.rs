@@ -21,7 +21,8 @@ fn every_row_of_the_matrix_has_a_test() {
     let names = TESTS.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("fn "));
     let tested: BTreeSet<(char, u32)> = names.flat_map(ids).collect();
     let rows = ROWS.iter().flat_map(|(part, last)| (1..=*last).map(move |n| (*part, n)));
-    let missing: Vec<String> = rows.filter(|id| !tested.contains(id)).map(|(c, n)| format!("{c}{n}")).collect();
+    let missing: Vec<String> =
+        rows.filter(|id| !tested.contains(id)).map(|(c, n)| format!("{c}{n}")).collect();
     assert_eq!(missing, Vec::<String>::new());
 }
 

@@ -151,13 +151,13 @@ fn k11_a_constraint_that_postgresql_refuses_is_told_and_the_rows_stay() {
 fn d2_d3_foreign_keys_of_every_kind() {
     let world = World::of(
         "create table p (x int, y int, primary key (x, y)); create table loose (x int); insert into p values (1, 2);
-         create table c (a int, b int, l int references loose (x), foreign key (b, a) references p (y, x), foreign key (a) references p, w text references \"\");
+         create table c (a int, b int, l int references loose (x), w text references \"\", foreign key (b, a) references p (y, x), foreign key (a) references p);
          insert into c values (1, 2, 3, 'q'), (2, 1, null, null), (null, 1, null, null);
          create table mail (m text collate nocase unique); insert into mail values ('A'); create table box (m text references mail (m)); insert into box values ('a');
          create table self (id text primary key, up text references self (id) on delete set null); insert into self values ('a', 'a'), ('b', 'nobody');",
     );
     let records = world.run(&[]).ended(0);
-    assert_eq!(fate(&records, "foreign key", "c.c_b_a_fkey").1, "1 orphans in the source: 2, 1");
+    assert_eq!(fate(&records, "foreign key", "c.c_b_a_fkey").1, "1 orphans in the source: 1, 2");
     assert!(fate(&records, "foreign key", "c (a) → p").1.contains("columns"));
     world.gives(&[("select count(*) from pg_constraint where contype = 'f' and conrelid::regclass::text in ('c', 'self')", "2")]);
     world.verified();

@@ -57,11 +57,11 @@ fn a_list_of_rejects_is_loaded_alone() {
     let world = World::of(
         "create table t (id integer primary key, b boolean, n text); insert into t values (1, 1, 'a'), (2, 'yes', 'b'), (3, 0, 'c');
          create table w (k text, k2 blob, d date, primary key (k, k2)) without rowid; insert into w values ('it''s', x'00ff', '2024-01-01'), ('x', x'', '2024-02-30');
-         create table left (id text primary key, d date); insert into left values ('a', '2024-01-01'), ('b', 'never');",
+         create table rest (id text primary key, d date); insert into rest values ('a', '2024-01-01'), ('b', 'never');",
     );
-    let rules = ["--cast", "t.b=bool", "--cast", "w.d=date", "--cast", "left.d=date"];
+    let rules = ["--cast", "t.b=bool", "--cast", "w.d=date", "--cast", "rest.d=date"];
     world.run(&[&rules[..], &["--on-misfit", "null", "--report", "told"]].concat()).refused(3, "3 values");
-    world.psql("update t set n = 'written since' where id <> 2; delete from left where id = 'b'");
+    world.psql("update t set n = 'written since' where id <> 2; delete from rest where id = 'b'");
     let list = ["--rejects", "told/rejects.jsonl"];
     world.run(&list).refused(4, "do not fit the target's tables");
     let records = world.run(&[&list[..], &["--on-misfit", "null", "--report", "again"]].concat());
@@ -69,7 +69,7 @@ fn a_list_of_rejects_is_loaded_alone() {
     world.gives(&[
         ("select id, b, n from t order by id", "1|t|written since\n2|t|b\n3|f|written since"),
         ("select k, d from w order by k", "it's|2024-01-01\nx|"),
-        ("select id, d from left order by id", "a|2024-01-01\nb|"),
+        ("select id, d from rest order by id", "a|2024-01-01\nb|"),
     ]);
     world.run(&["--rejects", "told/report.html"]).refused(2, "told/report.html");
     world.run(&["--undo"]).ended(0);
