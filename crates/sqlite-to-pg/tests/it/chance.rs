@@ -117,28 +117,42 @@ type Form = fn(ValueRef<'_>) -> Option<String>;
 
 /// How a type's values are asked for there, and what the same value is here.
 fn form(pg_type: &str) -> Option<(&'static str, Form)> {
-    Some(match pg_type.split('(').next().unwrap_or_default() {
-        "bigint" => ("@::text", |v| v.as_i64().ok().map(|n| n.to_string())),
-        "boolean" => ("@::int::text", |v| v.as_i64().ok().map(|n| n.to_string())),
-        "double precision" => ("encode(float8send(@), 'hex')", |v| real(v).map(bits)),
-        "numeric" => ("encode(float8send(@::float8), 'hex')", |v| real(v).map(bits)),
-        "bytea" => ("encode(@, 'hex')", |v| v.as_bytes().ok().map(hex)),
-        "text" => (
-            "case when @ collate \"C\" ~ '^[a-zA-Zé日本😀 '']*$' then encode(convert_to(@, 'UTF8'), 'hex') else 'other' end",
-            |v| match v {
-                ValueRef::Null => None,
-                ValueRef::Text(t) | ValueRef::Blob(t) => {
-                    let plain = std::str::from_utf8(t)
-                        .is_ok_and(|s| s.chars().all(|c| c.is_ascii_alphabetic() || "é日本😀 '".contains(c)));
-                    Some(if plain { hex(t) } else { "other".into() })
-                }
-                // Infinity is a word too.
-                ValueRef::Real(n) if n.is_infinite() && n > 0.0 => Some(hex(b"inf")),
-                _ => Some("other".into()),
-            },
-        ),
+    let found: (&'static str, Form) = match pg_type.split('(').next().unwrap_or_default() {
+        "bigint" => ("@::text", whole),
+        "boolean" => ("@::int::text", whole),
+        "double precision" => ("encode(float8send(@), 'hex')", double),
+        "numeric" => ("encode(float8send(@::float8), 'hex')", double),
+        "bytea" => ("encode(@, 'hex')", bytes),
+        "text" => (WORDS, words),
         _ => return None,
-    })
+    };
+    Some(found)
+}
+
+/// Numbers have other digits in SQLite's own words; they are all `other`.
+const WORDS: &str = "case when @ collate \"C\" ~ '^[a-zA-Zé日本😀 '']*$' then encode(convert_to(@, 'UTF8'), 'hex') else 'other' end";
+
+fn whole(v: ValueRef<'_>) -> Option<String> {
+    v.as_i64().ok().map(|n| n.to_string())
+}
+
+fn double(v: ValueRef<'_>) -> Option<String> {
+    real(v).map(|n| format!("{:016x}", n.to_bits()))
+}
+
+fn bytes(v: ValueRef<'_>) -> Option<String> {
+    v.as_bytes().ok().map(hex)
+}
+
+fn words(v: ValueRef<'_>) -> Option<String> {
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_alphabetic() || "é日本😀 '".contains(c));
+    match v {
+        ValueRef::Null => None,
+        ValueRef::Text(t) | ValueRef::Blob(t) if std::str::from_utf8(t).is_ok_and(plain) => Some(hex(t)),
+        // Infinity is a word too.
+        ValueRef::Real(n) if n == f64::INFINITY => Some(hex(b"inf")),
+        _ => Some("other".into()),
+    }
 }
 
 fn real(v: ValueRef<'_>) -> Option<f64> {
@@ -147,10 +161,6 @@ fn real(v: ValueRef<'_>) -> Option<f64> {
         ValueRef::Integer(n) => Some(n as f64),
         _ => None,
     }
-}
-
-fn bits(n: f64) -> String {
-    format!("{:016x}", n.to_bits())
 }
 
 fn hex(bytes: &[u8]) -> String {

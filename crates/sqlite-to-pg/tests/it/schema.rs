@@ -325,7 +325,7 @@ fn fill(db: &Connection, dice: &mut Dice, (name, columns): &(String, Vec<String>
     let usual: Vec<&str> = columns.iter().map(|_| pick(dice, &VALUES)).collect();
     for _ in 0..dice.below(30) {
         let values: Vec<&str> =
-            usual.iter().map(|one| if chance(dice, 60) { one } else { pick(dice, &VALUES) }).collect();
+            usual.iter().map(|one| if chance(dice, 60) { *one } else { pick(dice, &VALUES) }).collect();
         let list: Vec<String> = columns.iter().map(|c| quoted(c)).collect();
         let whole =
             format!("insert into {} ({}) values ({})", quoted(name), list.join(", "), values.join(", "));
