@@ -135,7 +135,7 @@ _sqlite__to__pg() {
             return 0
             ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__plan)
-            opts="-o -j -v -q -h --output --for --jobs --include --exclude --rename --snake-case --cast --on-misfit --schema --verbose --quiet --json --config --help"
+            opts="-o -j -v -q -h --output --for --jobs --include --exclude --rename --snake-case --cast --on-misfit --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -197,7 +197,7 @@ _sqlite__to__pg() {
             return 0
             ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__run)
-            opts="-j -v -q -h --to --plan --existing --jobs --rehearse --undo --no-verify --report --include --exclude --rename --snake-case --cast --on-misfit --schema --verbose --quiet --json --config --help"
+            opts="-j -v -q -h --to --plan --existing --jobs --rehearse --rejects --undo --no-verify --report --include --exclude --rename --snake-case --cast --on-misfit --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -220,6 +220,10 @@ _sqlite__to__pg() {
                     return 0
                     ;;
                 -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rejects)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -49,6 +49,8 @@ replace\t'Put the nearest value that fits in its place'"
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l schema -d 'Schema of the target' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l snake-case -d 'Make names snake_case: userId becomes user_id'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l keep-rowid -d 'Keep SQLite\'s rowid as a column, in tables where no column of their own is it'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l collate-c -d 'Texts compare and sort byte by byte as in SQLite: COLLATE "C"'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -s q -l quiet -d 'Only say errors'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l json -d 'Write records as one JSON object per line'
@@ -61,7 +63,8 @@ append\t'They stay, and ours are added'
 upsert\t'Ours replace those of the same primary key'
 skip-existing\t'Ours of the same primary key stay behind'"
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -s j -l jobs -d 'Connections that copy, and threads that read' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l report -d 'Folder for the report, the rejects and what a person must finish [default: NAME-migration beside the working directory, when there is anything to write]' -r -F
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l rejects -d 'Load again only the rows that this list of an earlier run names (its rejects.jsonl), now that a rule changed' -r -F
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l report -d 'Folder for the report, the rejects and what a person must finish [default: NAME-migration in the working directory, when there is anything to write]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l include -d 'Only tables that this matches (`*` and `?` stand for anything); may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l exclude -d 'Not the tables that this matches; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l rename -d 'Another name for a table or a column: OLD=NEW or TABLE.OLD=NEW; may be given several times' -r
@@ -74,15 +77,17 @@ replace\t'Put the nearest value that fits in its place'"
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l schema -d 'Schema of the target' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l rehearse -d 'Load and compare in a schema of its own, say how long it took, and drop it'
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l undo -d 'Take back what the last run did'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l undo -d 'Take back what the last run into the schema did'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l no-verify -d 'Put it in place without comparing'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l snake-case -d 'Make names snake_case: userId becomes user_id'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l keep-rowid -d 'Keep SQLite\'s rowid as a column, in tables where no column of their own is it'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l collate-c -d 'Texts compare and sort byte by byte as in SQLite: COLLATE "C"'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -s q -l quiet -d 'Only say errors'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l json -d 'Write records as one JSON object per line'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l against -d 'The copy: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l plan -d 'The plan it was copied by [default: judged from both sides\' types]' -r -F
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l plan -d 'The plan it was copied by [default: the one that our run kept beside the copy; of other copies both sides\' types and names]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l schema -d 'Schema of the copy' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'

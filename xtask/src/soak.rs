@@ -55,6 +55,7 @@ const SOAKS: &[Soak] = &[
     Soak { name: "path-parsers", package: "cert-checker", filter: "soak::", rounds: 12_000_000 },
     Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", rounds: 100 },
     Soak { name: "migrate-crash", package: "sqlite-to-pg", filter: "kill::the_server", rounds: 100 },
+    Soak { name: "migrate-schemas", package: "sqlite-to-pg", filter: "random_schemas_arrive", rounds: 400 },
     Soak { name: "verify-faults", package: "sqlite-to-pg", filter: "every_planted_fault", rounds: 1000 },
 ];
 

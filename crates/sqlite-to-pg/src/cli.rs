@@ -56,6 +56,12 @@ pub struct Rules {
     /// widened until all fit; NUL bytes and broken UTF-8 are replaced]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub on_misfit: Option<Misfit>,
+    /// Keep SQLite's rowid as a column, in tables where no column of their own is it
+    #[arg(long)]
+    pub keep_rowid: bool,
+    /// Texts compare and sort byte by byte as in SQLite: COLLATE "C"
+    #[arg(long)]
+    pub collate_c: bool,
     /// Schema of the target
     #[arg(long, value_name = "NAME", default_value = "public")]
     pub schema: String,
@@ -108,7 +114,7 @@ pub struct Run {
     #[arg(long, value_name = "CONNINFO")]
     pub to: Option<String>,
     /// Do what this plan says
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_misfit", "schema", "existing"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_misfit", "keep_rowid", "collate_c", "schema", "existing"])]
     pub plan: Option<PathBuf>,
     /// Load into tables that the application made, and this is what happens to rows they hold
     #[arg(long, value_enum, value_name = "ACTION")]
@@ -119,14 +125,17 @@ pub struct Run {
     /// Load and compare in a schema of its own, say how long it took, and drop it
     #[arg(long)]
     pub rehearse: bool,
-    /// Take back what the last run did
-    #[arg(long, conflicts_with_all = ["rehearse", "plan", "existing"])]
+    /// Load again only the rows that this list of an earlier run names (its rejects.jsonl), now that a rule changed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rehearse", "plan", "existing", "include", "exclude"])]
+    pub rejects: Option<PathBuf>,
+    /// Take back what the last run into the schema did
+    #[arg(long, conflicts_with_all = ["rehearse", "plan", "existing", "rejects"])]
     pub undo: bool,
     /// Put it in place without comparing
     #[arg(long)]
     pub no_verify: bool,
-    /// Folder for the report, the rejects and what a person must finish [default: NAME-migration beside the
-    /// working directory, when there is anything to write]
+    /// Folder for the report, the rejects and what a person must finish [default: NAME-migration in the working
+    /// directory, when there is anything to write]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
     #[command(flatten)]
@@ -170,7 +179,8 @@ pub struct Verify {
     /// The copy: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]
     #[arg(long, value_name = "CONNINFO")]
     pub against: Option<String>,
-    /// The plan it was copied by [default: judged from both sides' types]
+    /// The plan it was copied by [default: the one that our run kept beside the copy; of other copies both sides'
+    /// types and names]
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
     /// Schema of the copy

@@ -161,13 +161,13 @@ fn boolean(tally: &Tally) -> Asked {
 }
 
 fn json(tally: &Tally) -> Asked {
-    let texts = tally.census.texts;
+    let (texts, blobs) = (tally.census.texts, tally.json_blobs);
     let odd = vec![Odd::NotJson, Odd::Integer, Odd::Real, Odd::Blob];
     let yes = verdict("jsonb", Conversion::Json, "all are JSON");
-    if tally.values() != texts || tally.json != texts {
+    if tally.values() != texts + blobs || tally.json != texts {
         return Err((yes, odd));
     }
-    match tally.jsonb == texts {
+    match tally.jsonb == texts + blobs {
         true => Ok(yes),
         false => Ok(verdict(
             "json",

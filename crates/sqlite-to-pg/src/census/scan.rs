@@ -11,13 +11,15 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use toban_core::progress::Progress;
-use toban_core::{Error, Result, stop};
+use toban_core::{Error, Kind, Result, stop};
 
 /// What one table holds.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
     pub(crate) rows: u64,
     pub(crate) columns: Vec<Tally>,
+    /// Why SQLite does not give its rows, though the file is whole.
+    pub(crate) unreadable: Option<String>,
 }
 
 struct Part<'t> {
@@ -29,11 +31,12 @@ struct Part<'t> {
 /// Counts every value of `tables`; the answer is in their order.
 ///
 /// # Errors
-/// Those of SQLite, a damaged page among them; Retry when told to stop.
+/// Those of SQLite, a damaged page among them; Retry when told to stop. A table that only the application can read is
+/// no error, and the answer says so.
 pub(crate) fn scan(snapshot: &mut Snapshot, tables: &[RawTable], quiet: bool) -> Result<Vec<Counted>> {
     let mut parts = Vec::new();
     for (table, raw) in tables.iter().enumerate() {
-        let ranges = ranges::of(snapshot.first(), &raw.name, raw.rowid.as_deref())?;
+        let ranges = ranges::of(snapshot.first(), &raw.name, raw.rowid.as_deref()).unwrap_or(vec![None]);
         parts.extend(ranges.into_iter().map(|range| Part { table, raw, range }));
     }
     let path = snapshot.path().to_path_buf();
@@ -44,7 +47,12 @@ pub(crate) fn scan(snapshot: &mut Snapshot, tables: &[RawTable], quiet: bool) ->
     let work = |reader: &mut Connection, failed: &AtomicBool| -> Result<()> {
         while let Some((at, part)) = take(&next, &parts).filter(|_| !failed.load(Ordering::Relaxed)) {
             stop::check()?;
-            let counted = count(reader, part, &path)?;
+            let counted = match count(reader, part, &path) {
+                Err(e) if e.kind() == Kind::Failed => {
+                    Counted { unreadable: Some(e.chain()), columns: tallies(part.raw), rows: 0 }
+                }
+                counted => counted?,
+            };
             progress.add(counted.columns.iter().map(|c| c.bytes).sum());
             done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(counted);
         }
@@ -61,10 +69,12 @@ fn take<'p, 't>(next: &AtomicUsize, parts: &'p [Part<'t>]) -> Option<(usize, &'p
 }
 
 fn join(tables: &[RawTable], parts: &[Part<'_>], done: Vec<Option<Counted>>) -> Vec<Counted> {
-    let mut all: Vec<Counted> = tables.iter().map(|raw| Counted { rows: 0, columns: tallies(raw) }).collect();
+    let mut all: Vec<Counted> =
+        tables.iter().map(|raw| Counted { columns: tallies(raw), ..Counted::default() }).collect();
     for (part, counted) in parts.iter().zip(done) {
         let Some(counted) = counted else { continue };
         let whole = &mut all[part.table];
+        whole.unreadable = whole.unreadable.take().or(counted.unreadable);
         whole.rows += counted.rows;
         whole.columns.iter_mut().zip(&counted.columns).for_each(|(w, c)| w.join(c));
     }
@@ -87,7 +97,7 @@ fn count(reader: &Connection, part: &Part<'_>, path: &Path) -> Result<Counted> {
         statement.raw_bind_parameter(1, low).map_err(explain)?;
         statement.raw_bind_parameter(2, high).map_err(explain)?;
     }
-    let mut counted = Counted { rows: 0, columns: tallies(raw) };
+    let mut counted = Counted { columns: tallies(raw), ..Counted::default() };
     let mut before = None;
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next().map_err(explain)? {

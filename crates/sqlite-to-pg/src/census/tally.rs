@@ -69,6 +69,8 @@ pub(crate) struct Tally {
     pub(crate) clocks: u64,
     pub(crate) json: u64,
     pub(crate) jsonb: u64,
+    /// Blobs that are SQLite's binary JSON.
+    pub(crate) json_blobs: u64,
     pub(crate) uuids: u64,
     pub(crate) uuid_blobs: u64,
     pub(crate) clean_blobs: u64,
@@ -209,6 +211,11 @@ impl Tally {
         self.census.blobs += 1;
         self.size(blob.len());
         self.uuid_blobs += u64::from(blob.len() == 16);
+        if self.wish == Wish::Json {
+            let text = json::of_jsonb(blob);
+            self.jsonb += u64::from(text.as_ref().is_some_and(|t| json::fits_jsonb(t)));
+            self.json_blobs += u64::from(text.is_some());
+        }
         if self.wish != Wish::Bytes {
             self.clean_blobs += u64::from(words::clean(blob).is_ok());
             self.odd(Odd::Blob, key);
@@ -253,6 +260,7 @@ impl Tally {
             (&mut self.clocks, other.clocks),
             (&mut self.json, other.json),
             (&mut self.jsonb, other.jsonb),
+            (&mut self.json_blobs, other.json_blobs),
             (&mut self.uuids, other.uuids),
             (&mut self.uuid_blobs, other.uuid_blobs),
             (&mut self.clean_blobs, other.clean_blobs),

@@ -8,6 +8,7 @@ use crate::source::Snapshot;
 use crate::source::ranges::{self, Range};
 use crate::target::{list, qualified, session};
 use postgres::Client;
+use postgres::error::SqlState;
 use rusqlite::Connection;
 use std::io::Write;
 use std::path::Path;
@@ -24,6 +25,8 @@ pub(crate) struct Loaded {
     pub(crate) bytes: u64,
     /// Of all connections together.
     pub(crate) time: Duration,
+    /// PostgreSQL does not take one of its rows: it is too wide for a page.
+    pub(crate) too_wide: bool,
 }
 
 struct Part<'s, 'p> {
@@ -62,8 +65,13 @@ pub(crate) fn load(
         {
             stop::check()?;
             let began = Instant::now();
-            let moved = one(pair, part, (schema, &path), rejects, &progress)
-                .map_err(|e| about(e, part.shape.table, part.range))?;
+            let moved = match one(pair, part, (schema, &path), rejects, &progress) {
+                Err(e) if is_too_wide(&e) => {
+                    done.lock().unwrap_or_else(PoisonError::into_inner)[part.table].too_wide = true;
+                    continue;
+                }
+                moved => moved.map_err(|e| about(e, part.shape.table, part.range))?,
+            };
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
             let loaded = &mut done[part.table];
             loaded.rows += moved.rows;
@@ -77,6 +85,13 @@ pub(crate) fn load(
         readers.zip(clients.iter_mut()).map(|(reader, client)| Pair { reader, client }).collect();
     threads::each(&mut pairs, &work)?;
     Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn is_too_wide(e: &toban_core::Error) -> bool {
+    let first: Option<&(dyn std::error::Error + 'static)> = Some(e);
+    std::iter::successors(first, |e| e.source())
+        .filter_map(|e| e.downcast_ref::<postgres::Error>())
+        .any(|e| e.code() == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED))
 }
 
 /// About what a table is in COPY's form: each row and each field has its length before it.

@@ -174,7 +174,15 @@ impl Encoder {
     }
 
     fn json(&self, value: ValueRef<'_>, buf: &mut Vec<u8>) -> Done {
-        let ValueRef::Text(t) = value else { return Err(Misfit::Class) };
+        let own;
+        let t = match value {
+            ValueRef::Text(t) => t,
+            ValueRef::Blob(b) => {
+                own = super::json::of_jsonb(b).ok_or(Misfit::NotJson)?;
+                own.as_bytes()
+            }
+            _ => return Err(Misfit::Class),
+        };
         let text = words::clean(t).map_err(|_| Misfit::NotJson)?;
         let binary = self.wire == Wire::Jsonb;
         let fits = if binary { super::json::fits_jsonb(text) } else { super::json::is_json(text) };

@@ -1,5 +1,6 @@
 //! Whether a text is JSON, and whether jsonb would hold all of it.
 
+use rusqlite::Connection;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
 use std::fmt;
@@ -28,6 +29,17 @@ fn exponents_fit(text: &str) -> bool {
         rest = &rest[at + 1..];
     }
     true
+}
+
+thread_local! {
+    /// SQLite itself, to read its own binary JSON.
+    static SQLITE: Option<Connection> = Connection::open_in_memory().ok();
+}
+
+/// The text of SQLite's binary JSON (JSONB); none when the blob is no such.
+pub(crate) fn of_jsonb(blob: &[u8]) -> Option<String> {
+    let sql = "select json(?1) where json_valid(?1, 8)";
+    SQLITE.with(|db| db.as_ref()?.query_row(sql, [blob], |r| r.get(0)).ok())
 }
 
 struct Strict;
@@ -79,6 +91,15 @@ impl<'de> Visitor<'de> for Look {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sqlites_own_jsonb_is_read_by_sqlite() {
+        let blob: Vec<u8> = Connection::open_in_memory()
+            .and_then(|db| db.query_row("select jsonb('{\"a\":[1.10,null]}')", [], |r| r.get(0)))
+            .expect("SQLite");
+        assert_eq!(of_jsonb(&blob).as_deref(), Some("{\"a\":[1.10,null]}"));
+        assert_eq!(of_jsonb(b"not JSON at all"), None);
+    }
 
     #[test]
     fn what_jsonb_holds() {

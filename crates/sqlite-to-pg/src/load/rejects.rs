@@ -2,7 +2,7 @@
 
 use super::encode::Misfit;
 use crate::plan::Policy;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,9 +17,8 @@ pub(crate) struct Reject {
     pub(crate) table: String,
     /// The row, for people: its key's values, or its rowid.
     pub(crate) key: String,
-    /// The rowid, where there is one: it finds the row again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) rowid: Option<i64>,
+    /// What finds the row again: its key, or its rowid.
+    pub(crate) place: Vec<Place>,
     pub(crate) column: String,
     pub(crate) reason: String,
     /// What became of it.
@@ -28,6 +27,37 @@ pub(crate) struct Reject {
     pub(crate) class: String,
     /// Its bytes in hexadecimal digits; of a number its digits as text.
     pub(crate) bytes: String,
+}
+
+/// A column of the key and its value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) column: String,
+    pub(crate) class: String,
+    pub(crate) bytes: String,
+}
+
+impl Place {
+    pub(crate) fn of(column: &str, value: ValueRef<'_>) -> Place {
+        let (class, bytes) = original(value);
+        Place { column: column.into(), class: class.into(), bytes }
+    }
+
+    /// The value again.
+    pub(crate) fn value(&self) -> Value {
+        let bytes = || -> Vec<u8> {
+            let digits = self.bytes.as_bytes().chunks(2);
+            let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap_or_default(), 16).ok();
+            digits.filter_map(byte).collect()
+        };
+        match self.class.as_str() {
+            "integer" => self.bytes.parse().map_or(Value::Null, Value::Integer),
+            "real" => self.bytes.parse().map_or(Value::Null, Value::Real),
+            "text" => Value::Text(String::from_utf8_lossy(&bytes()).into_owned()),
+            "blob" => Value::Blob(bytes()),
+            _ => Value::Null,
+        }
+    }
 }
 
 /// Gathers them in a file; memory does not grow with their number.
@@ -65,6 +95,16 @@ impl Rejects {
     /// How many each table has.
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).counts.clone()
+    }
+
+    /// Forgets all, because the load begins anew.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn clear(&self) -> Result<()> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        *inner = Rejects::new()?.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(())
     }
 
     /// Writes them to `path`, whole.

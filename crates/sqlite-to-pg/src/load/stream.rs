@@ -1,7 +1,7 @@
 //! One part of one table: rows of SQLite into bytes of COPY.
 
 use super::encode::{Encoder, Misfit, null};
-use super::rejects::{Reject, Rejects, original, reason};
+use super::rejects::{Place, Reject, Rejects, original, reason};
 use crate::plan::{Policy, Table};
 use crate::source::catalog;
 use crate::source::open;
@@ -136,7 +136,7 @@ impl<'p> Shape<'p> {
         rejects.add(&Reject {
             table: self.table.source.clone(),
             key,
-            rowid: self.rowid_of(row),
+            place: self.place_of(row),
             column: self.columns[at].clone(),
             reason: reason(misfit),
             policy: encoder.policy,
@@ -157,13 +157,9 @@ impl<'p> Shape<'p> {
         parts.join(", ")
     }
 
-    fn rowid_of(&self, row: &Row<'_>) -> Option<i64> {
-        let only = match self.key.as_slice() {
-            [one] => *one,
-            _ => return None,
-        };
-        let is_rowid = self.table.rowid.as_ref() == self.columns.get(only);
-        is_rowid.then(|| row.get(only).ok()).flatten()
+    fn place_of(&self, row: &Row<'_>) -> Vec<Place> {
+        let one = |at: &usize| row.get_ref(*at).ok().map(|value| Place::of(&self.columns[*at], value));
+        self.key.iter().filter_map(one).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Makes the plan of a file: schema, one scan, a verdict for each column, a fate for each object.
 
+use super::casts::Casts;
 use super::names::{self, Naming};
 use super::{
     Column, Conversion, FORMAT, Fate, Mode, Object, Plan, Policy, Source, Table, expressions, foreign, keys,
@@ -11,6 +12,7 @@ use crate::census::{epoch, wish};
 use crate::cli::Rules;
 use crate::source::Snapshot;
 use crate::source::catalog::{self, Catalog, RawColumn, RawTable};
+use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use toban_core::{Context, Error, Result};
@@ -18,6 +20,11 @@ use toban_core::{Context, Error, Result};
 /// PostgreSQL's limits.
 const COLUMNS: usize = 1600;
 const FIELD: u64 = (1 << 30) - 64;
+
+/// Why a table that nobody wants stays behind; for any other reason the copy is not whole.
+pub(crate) const EXCLUDED: &str = "excluded";
+
+const PLAIN: &str = "a plain table with its texts; to search them, index to_tsvector(…) with GIN";
 
 /// A plan, and what it was made from.
 pub(crate) struct Built {
@@ -53,16 +60,27 @@ pub(crate) fn build(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) -> Resu
     let mut catalog = catalog::read(snapshot.first())?;
     let mut objects = Vec::new();
     choose(&mut catalog, rules, &mut objects)?;
-    let counted = scan::scan(snapshot, &catalog.tables, quiet)?;
+    let lost = "SQLite cannot read it: its statement in the schema is damaged";
+    objects.extend(catalog.lost.drain(..).map(|name| skipped("table", &name, lost)));
+    let virtual_ones = catalog.tables.iter().filter(|t| t.is_virtual);
+    objects.extend(
+        virtual_ones.map(|t| Object { fate: Fate::Translated, ..skipped("virtual table", &t.name, PLAIN) }),
+    );
+    if rules.keep_rowid {
+        catalog.tables.iter_mut().for_each(RawTable::keep_rowid);
+    }
+    objects.extend(catalog.unreadable.drain(..).map(|(name, why)| skipped("generated column", &name, why)));
     let naming = Naming::new(rules.snake_case, &rules.rename)?;
     let casts = Casts::new(&rules.cast)?;
+    let counted = held(scan::scan(snapshot, &catalog.tables, quiet)?, &mut catalog, &mut objects);
     let mut oddities = Vec::new();
     let mut drafts = Vec::new();
     for (raw, counted) in catalog.tables.iter().zip(&counted) {
-        let table = table(raw, counted, rules, (&naming, &casts), &mut oddities)?;
+        let table = table(raw, counted, rules, (&naming, &casts), &mut oddities);
         drafts.push(Draft { raw, tallies: &counted.columns, table });
     }
     casts.all_used(&drafts)?;
+    settle(&mut drafts, &naming, &mut objects);
     collisions(&drafts)?;
     foreign::unify(&mut drafts);
     let mut taken: BTreeSet<String> = drafts.iter().map(|d| d.table.target.clone()).collect();
@@ -84,20 +102,28 @@ pub(crate) fn build(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) -> Resu
 pub(crate) fn source(snapshot: &Snapshot) -> Result<Source> {
     let db = snapshot.first();
     let doing = || "read the schema".to_string();
-    let mut sum = Sha256::new();
-    let sql = "select coalesce(sql, '') from sqlite_schema order by type, name";
-    for text in catalog::all(db, sql, &[], |r| r.get::<_, String>(0))? {
-        sum.update(text.as_bytes());
-        sum.update([0]);
-    }
     let pragma = |name: &str| db.pragma_query_value(None, name, |r| r.get(0));
     Ok(Source {
         path: snapshot.path().display().to_string(),
         bytes: snapshot.path().metadata().map_or(0, |m| m.len()),
         schema_version: pragma("schema_version").doing(doing)?,
-        schema_sum: sum.finalize().iter().map(|b| format!("{b:02x}")).collect(),
+        schema_sum: schema_sum(db)?,
         encoding: db.pragma_query_value(None, "encoding", |r| r.get(0)).doing(doing)?,
     })
+}
+
+/// A sum of all statements of the schema.
+///
+/// # Errors
+/// Those of SQLite.
+pub(crate) fn schema_sum(db: &Connection) -> Result<String> {
+    let mut sum = Sha256::new();
+    let sql = "select cast(coalesce(sql, '') as blob) from sqlite_schema order by type, name";
+    for text in catalog::all(db, sql, &[], |r| r.get::<_, Vec<u8>>(0))? {
+        sum.update(&text);
+        sum.update([0]);
+    }
+    Ok(sum.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// Leaves the tables that --include and --exclude leave.
@@ -114,8 +140,36 @@ fn choose(catalog: &mut Catalog, rules: &Rules, objects: &mut Vec<Object>) -> Re
     let (stay, go) =
         std::mem::take(&mut catalog.tables).into_iter().partition::<Vec<_>, _>(|t| stays(&t.name));
     catalog.tables = stay;
-    objects.extend(go.into_iter().map(|t| skipped("table", &t.name, "excluded")));
+    objects.extend(go.into_iter().map(|t| skipped("table", &t.name, EXCLUDED)));
     Ok(())
+}
+
+/// Leaves the tables that SQLite can read and PostgreSQL hold; the others are told, and do not keep the rest away.
+fn held(counted: Vec<Counted>, catalog: &mut Catalog, objects: &mut Vec<Object>) -> Vec<Counted> {
+    let mut left = Vec::new();
+    for (raw, counted) in std::mem::take(&mut catalog.tables).into_iter().zip(counted) {
+        match beyond(&raw, &counted) {
+            Some(why) => objects.push(skipped("table", &raw.name, why)),
+            None => {
+                catalog.tables.push(raw);
+                left.push(counted);
+            }
+        }
+    }
+    left
+}
+
+/// Why a table cannot be copied at all.
+fn beyond(raw: &RawTable, counted: &Counted) -> Option<String> {
+    if let Some(why) = &counted.unreadable {
+        return Some(format!("SQLite cannot read it: {why}"));
+    }
+    let n = raw.columns.len();
+    if n > COLUMNS {
+        return Some(format!("it has {n} columns, and PostgreSQL's tables hold {COLUMNS}"));
+    }
+    let large = raw.columns.iter().zip(&counted.columns).find(|(_, t)| t.census.longest >= FIELD);
+    large.map(|(column, _)| format!("{} holds a value beyond PostgreSQL's 1 GB", column.name))
 }
 
 /// An object that is not made.
@@ -129,29 +183,22 @@ fn table(
     rules: &Rules,
     (naming, casts): (&Naming, &Casts),
     oddities: &mut Vec<Oddity>,
-) -> Result<Table> {
-    if raw.columns.len() > COLUMNS {
-        let n = raw.columns.len();
-        return Err(Error::failed(format!("{} has {n} columns, PostgreSQL holds {COLUMNS}", raw.name))
-            .hint("leave it out with --exclude"));
-    }
+) -> Table {
     let mut columns = Vec::new();
     for (at, (column, tally)) in raw.columns.iter().zip(&counted.columns).enumerate() {
-        if tally.census.longest >= FIELD {
-            return Err(Error::failed(format!("{}.{} holds a value beyond 1 GB", raw.name, column.name))
-                .hint("PostgreSQL holds no such value: leave the table out with --exclude, or shorten it"));
-        }
         let verdict = casts
             .of(&raw.name, &column.name, rules)
             .unwrap_or_else(|| judge::judge(tally, &column.declared, rules.on_misfit));
         oddities.extend(odd(raw, column, tally, &verdict));
         let target = naming.column(&raw.name, &column.name);
-        columns.push(made(raw, at, tally, verdict, target));
+        let mut column = made(raw, at, tally, verdict, target);
+        column.collation = (rules.collate_c && column.pg_type == "text").then(|| "C".into());
+        columns.push(column);
     }
     let key_is_whole = !raw.key.is_empty() && raw.key.iter().all(|k| counted.columns[*k].census.nulls == 0);
     let key = raw.key.iter().filter(|_| key_is_whole).map(|k| raw.columns[*k].name.clone()).collect();
     let comment = raw.ddl.comments.iter().find(|(c, _)| c.is_none()).map(|(_, text)| text.clone());
-    Ok(Table {
+    Table {
         source: raw.name.clone(),
         target: naming.object(&raw.name),
         rows: counted.rows,
@@ -162,7 +209,7 @@ fn table(
         comment,
         columns,
         ..Table::default()
-    })
+    }
 }
 
 fn made(raw: &RawTable, at: usize, tally: &Tally, verdict: Verdict, target: String) -> Column {
@@ -215,6 +262,35 @@ fn odd(raw: &RawTable, column: &RawColumn, tally: &Tally, verdict: &Verdict) -> 
     verdict.odd.iter().filter_map(one).collect()
 }
 
+/// Names that PostgreSQL does not take become others, and are told.
+fn settle(drafts: &mut [Draft<'_>], naming: &Naming, objects: &mut Vec<Object>) {
+    let mut tables: Vec<(String, String)> =
+        drafts.iter().map(|d| (d.table.source.clone(), d.table.target.clone())).collect();
+    if !naming.rules() {
+        names::settle(&mut tables);
+    }
+    for (draft, (source, target)) in drafts.iter_mut().zip(tables) {
+        objects.extend(renamed(&source, &source, &target, naming));
+        draft.table.target = target;
+        let columns = &mut draft.table.columns;
+        let mut pairs: Vec<(String, String)> =
+            columns.iter().map(|c| (c.source.clone(), c.target.clone())).collect();
+        if !naming.rules() {
+            names::settle(&mut pairs);
+        }
+        for (column, (name, target)) in columns.iter_mut().zip(pairs) {
+            objects.extend(renamed(&format!("{source}.{name}"), &name, &target, naming));
+            column.target = target;
+        }
+    }
+}
+
+fn renamed(shown: &str, source: &str, target: &str, naming: &Naming) -> Option<Object> {
+    let why = format!("called {target} there: PostgreSQL does not take the name as it is");
+    (source != target && !naming.rules())
+        .then(|| Object { fate: Fate::Translated, ..skipped("name", shown, why) })
+}
+
 fn collisions(drafts: &[Draft<'_>]) -> Result<()> {
     let tables: Vec<_> = drafts.iter().map(|d| (d.table.source.as_str(), d.table.target.as_str())).collect();
     names::distinct("tables", &tables)?;
@@ -224,79 +300,4 @@ fn collisions(drafts: &[Draft<'_>]) -> Result<()> {
         names::distinct(&format!("columns of {}", draft.table.source), &columns)?;
     }
     Ok(())
-}
-
-/// `--cast`'s rules.
-struct Casts(Vec<(String, Option<String>, Conversion)>);
-
-impl Casts {
-    fn new(rules: &[String]) -> Result<Casts> {
-        rules.iter().map(|r| cast(r)).collect::<Result<_>>().map(Casts)
-    }
-
-    fn of(&self, table: &str, column: &str, rules: &Rules) -> Option<Verdict> {
-        let name = format!("{table}.{column}");
-        let (_, pg_type, conversion) = self.0.iter().find(|(n, _, _)| *n == name)?;
-        let policy = match rules.on_misfit {
-            None => Policy::Stop,
-            Some(crate::cli::Misfit::Reject) => Policy::Reject,
-            Some(crate::cli::Misfit::Null) => Policy::Null,
-            Some(_) => Policy::Replace,
-        };
-        let pg_type = pg_type.clone().unwrap_or_else(|| usual(*conversion).into());
-        Some(Verdict {
-            pg_type,
-            conversion: *conversion,
-            policy,
-            why: "a rule says so".into(),
-            odd: Vec::new(),
-        })
-    }
-
-    fn all_used(&self, drafts: &[Draft<'_>]) -> Result<()> {
-        let known = |name: &str| {
-            drafts
-                .iter()
-                .any(|d| d.table.columns.iter().any(|c| format!("{}.{}", d.table.source, c.source) == name))
-        };
-        match self.0.iter().find(|(name, _, _)| !known(name)) {
-            Some((name, _, _)) => {
-                Err(Error::usage(format!("--cast names {name}, which is no column that moves")))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-fn cast(rule: &str) -> Result<(String, Option<String>, Conversion)> {
-    let wrong = || {
-        Error::usage(format!("--cast {rule}")).hint(
-            "TABLE.COLUMN=CONVERSION or TABLE.COLUMN=TYPE:CONVERSION; conversions are listed in the guide",
-        )
-    };
-    let (name, what) = rule.rsplit_once('=').ok_or_else(wrong)?;
-    let (pg_type, word) = match what.rsplit_once(':') {
-        Some((pg_type, word)) => (Some(pg_type.to_string()), word),
-        None => (None, what),
-    };
-    let conversion = serde_json::from_value(serde_json::Value::String(word.into())).map_err(|_| wrong())?;
-    Ok((name.to_string(), pg_type, conversion))
-}
-
-/// The type that a conversion leads to when nobody names one.
-fn usual(conversion: Conversion) -> &'static str {
-    use Conversion as C;
-    match conversion {
-        C::Integer => "bigint",
-        C::Float => "double precision",
-        C::Numeric => "numeric",
-        C::Text => "text",
-        C::Bytes => "bytea",
-        C::Bool | C::BoolWords => "boolean",
-        C::Date => "date",
-        C::Time => "time",
-        C::Json | C::Tagged => "jsonb",
-        C::Uuid | C::Guid => "uuid",
-        _ => "timestamptz",
-    }
 }

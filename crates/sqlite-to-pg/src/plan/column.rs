@@ -21,6 +21,9 @@ pub struct Column {
     /// What happens to a value that does not become one.
     #[serde(default)]
     pub policy: Policy,
+    /// COLLATE, where it is not the database's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collation: Option<String>,
     /// NOT NULL is declared, and no row breaks it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub not_null: bool,

@@ -157,16 +157,27 @@ pub(crate) fn others(
                 )
             },
             "shadow table" => skipped("shadow table", &raw.name, "part of a virtual table's index"),
-            _ => Object {
-                source_sql: raw.sql.clone(),
-                ..skipped(
-                    &raw.kind,
-                    &raw.name,
-                    "PostgreSQL has no such module; what it indexes moves with its own table",
-                )
-            },
+            _ => Object { source_sql: raw.sql.clone(), ..skipped(&raw.kind, &raw.name, module(&raw.sql)) },
         };
         objects.push(object);
+    }
+}
+
+/// Why a virtual table does not move.
+fn module(sql: &str) -> &'static str {
+    let mut sql = sql.to_ascii_lowercase();
+    sql.retain(|c| !c.is_whitespace() && c != '"' && c != '\'');
+    match sql.split_once("using").map_or("", |(_, module)| module) {
+        m if m.starts_with("rtree") => {
+            "an index of boxes, which PostgreSQL has in GiST and PostGIS: it does not move"
+        }
+        m if m.starts_with("fts") && m.contains("content=,") || m.ends_with("content=)") => {
+            "an index of words without the words: nothing of it could be read"
+        }
+        m if m.starts_with("fts") && m.contains("content=") => {
+            "an index of words, which move with the table that holds them"
+        }
+        _ => "a module that PostgreSQL has not: it holds no rows that SQLite alone could read",
     }
 }
 

@@ -42,6 +42,7 @@ fn primary(draft: &mut Draft<'_>, taken: &mut BTreeSet<String>, objects: &mut Ve
     let nulls = draft.raw.key.iter().any(|k| draft.tallies[*k].census.nulls > 0);
     let folded = draft.raw.indexes.iter().find(|i| i.origin == "pk").filter(|i| is_folded(i));
     let long = draft.raw.key.iter().any(|k| too_long(draft, *k));
+    let unordered = draft.raw.key.iter().any(|k| is_json(draft, *k));
     let report = |why: &str| Object {
         kind: "primary key".into(),
         name: draft.raw.name.clone(),
@@ -54,9 +55,10 @@ fn primary(draft: &mut Draft<'_>, taken: &mut BTreeSet<String>, objects: &mut Ve
         let index = index_of(draft, index, format!("{}_pkey_collated", draft.table.target));
         push(draft, index, taken, objects);
     }
-    if long {
-        objects.push(report("a unique index on a hash: its values are too long for a btree"));
-        let parts = draft.raw.key.iter().map(|k| part(draft, *k, "BINARY", false, true)).collect();
+    if long || unordered {
+        let why = if long { "its values are too long for a btree" } else { "json has no equality" };
+        objects.push(report(&format!("a unique index on an expression: {why}")));
+        let parts = draft.raw.key.iter().map(|k| part(draft, *k, "BINARY", false, long)).collect();
         let target = free(&format!("{}_pkey", draft.table.target), taken);
         draft.table.indexes.push(Index {
             source: String::new(),
@@ -72,7 +74,9 @@ fn primary(draft: &mut Draft<'_>, taken: &mut BTreeSet<String>, objects: &mut Ve
         let name = free(&format!("{}_pkey", draft.table.target), taken);
         draft.table.uniques.push(Unique { name, columns: key });
     } else {
-        taken.insert(format!("{}_pkey", draft.table.target));
+        let usual = super::names::short(&format!("{}_pkey", draft.table.target));
+        let name = free(&usual, taken);
+        draft.table.primary_key_name = (name != usual).then_some(name);
         draft.table.primary_key = key;
     }
 }
@@ -86,6 +90,10 @@ fn too_long(draft: &Draft<'_>, column: usize) -> bool {
         && matches!(draft.table.columns[column].pg_type.as_str(), "text" | "bytea" | "jsonb")
 }
 
+fn is_json(draft: &Draft<'_>, column: usize) -> bool {
+    draft.table.columns[column].pg_type == "json"
+}
+
 fn place(draft: &Draft<'_>, name: &str) -> Option<usize> {
     draft.raw.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name))
 }
@@ -94,7 +102,7 @@ fn unique(draft: &mut Draft<'_>, index: &RawIndex, taken: &mut BTreeSet<String>,
     let places: Vec<usize> = index.parts.iter().filter_map(|(n, _, _)| place(draft, n.as_deref()?)).collect();
     let columns: Vec<String> = places.iter().map(|p| draft.table.columns[*p].target.clone()).collect();
     let name = format!("{}_{}_key", draft.table.target, columns.join("_"));
-    if is_folded(index) || places.iter().any(|p| too_long(draft, *p)) {
+    if is_folded(index) || places.iter().any(|p| too_long(draft, *p) || is_json(draft, *p)) {
         let made = index_of(draft, index, name);
         push(draft, made, taken, objects);
         return;
@@ -184,8 +192,21 @@ fn index_of(draft: &Draft<'_>, index: &RawIndex, target: String) -> Result<Index
         parts,
         predicate: sql,
         source_predicate: predicate,
-        why: if hashed { "on hashes: its values are too long for a btree".into() } else { String::new() },
+        why: differs(index, hashed),
     })
+}
+
+/// What is not as it was, in words.
+fn differs(index: &RawIndex, hashed: bool) -> String {
+    let own =
+        |(_, _, c): &&(Option<String>, bool, String)| !["", "BINARY", "NOCASE", "RTRIM"].contains(&&**c);
+    match index.parts.iter().find(own) {
+        _ if hashed => "on hashes: its values are too long for a btree".into(),
+        Some((_, _, collation)) => {
+            format!("byte by byte: the collation {collation} is the application's own")
+        }
+        None => String::new(),
+    }
 }
 
 fn part(draft: &Draft<'_>, column: usize, collation: &str, descending: bool, hashed: bool) -> IndexPart {
@@ -196,6 +217,8 @@ fn part(draft: &Draft<'_>, column: usize, collation: &str, descending: bool, has
         _ if hashed && is_text => format!("(md5({name}))"),
         _ if hashed && column.pg_type == "bytea" => format!("(sha256({name}))"),
         _ if hashed => format!("(md5({name}::text))"),
+        // json has no equality of its own.
+        _ if column.pg_type == "json" => format!("({name}::text)"),
         "NOCASE" if is_text => format!("(lower({name} collate \"C\"))"),
         "RTRIM" if is_text => format!("(rtrim({name}, ' '))"),
         _ => name,

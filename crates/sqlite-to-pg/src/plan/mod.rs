@@ -1,6 +1,7 @@
 //! The plan: what each table and column becomes, as a value that a person can edit (TOML) and `run` and `verify` read.
 
 pub(crate) mod build;
+mod casts;
 mod column;
 pub(crate) mod expressions;
 pub(crate) mod file;
@@ -12,6 +13,7 @@ pub(crate) mod show;
 pub(crate) mod verb;
 
 pub use column::{Census, Column, Conversion, Policy};
+pub(crate) use object::REFUSED;
 pub use object::{Action, Check, Fate, ForeignKey, Index, IndexPart, Object, Unique};
 
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,9 @@ pub struct Table {
     /// Target columns of the primary key, in its order; empty: none is made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub primary_key: Vec<String>,
+    /// What it is called, where the usual name is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary_key_name: Option<String>,
     /// Unique constraints.
     #[serde(default, rename = "unique", skip_serializing_if = "Vec::is_empty")]
     pub uniques: Vec<Unique>,

@@ -6,6 +6,8 @@ use toban_core::{Error, Result};
 
 /// Bytes of a name in PostgreSQL.
 const MOST: usize = 63;
+/// Names that every table of PostgreSQL has for columns of its own.
+const SYSTEM: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// The rules of one run.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +42,13 @@ impl Naming {
 
     /// A column's name.
     pub(crate) fn column(&self, table: &str, name: &str) -> String {
-        self.made(&format!("{table}.{name}"), name)
+        let made = self.made(&format!("{table}.{name}"), name);
+        if SYSTEM.contains(&made.as_str()) { made + "_" } else { made }
+    }
+
+    /// Whether a rule of the command line has a say in the names.
+    pub(crate) fn rules(&self) -> bool {
+        self.snake_case || !self.renames.is_empty()
     }
 
     fn made(&self, whole: &str, name: &str) -> String {
@@ -72,6 +80,18 @@ pub(crate) fn free(name: &str, taken: &mut BTreeSet<String>) -> String {
         candidate = short(&format!("{name}_{n}"));
     }
     candidate
+}
+
+/// Makes names that PostgreSQL forced upon us (`""` becomes `_`) differ from all others of `pairs` (old, new).
+pub(crate) fn settle(pairs: &mut [(String, String)]) {
+    for at in 0..pairs.len() {
+        let mut n = 1;
+        let forced = pairs[at].1.clone();
+        while pairs[at].0 != pairs[at].1 && (0..pairs.len()).any(|o| o != at && pairs[o].1 == pairs[at].1) {
+            n += 1;
+            pairs[at].1 = short(&format!("{forced}_{n}"));
+        }
+    }
 }
 
 fn snake(name: &str) -> String {
@@ -148,6 +168,16 @@ mod tests {
         assert!(a.len() <= 63 && b.len() <= 63 && a != b, "{a} {b}");
         let e = distinct("tables", &[("a", "x"), ("b", "x")]).unwrap_err();
         assert!(e.chain().contains("a and b would both be called x"));
+    }
+
+    #[test]
+    fn names_that_postgresql_has_not_stay_apart() {
+        let mut pairs: Vec<(String, String)> =
+            ["", "_", "a\0", "a"].iter().map(|n| (n.to_string(), Naming::default().column("t", n))).collect();
+        settle(&mut pairs);
+        let new: Vec<&str> = pairs.iter().map(|p| p.1.as_str()).collect();
+        assert_eq!(new, ["__2", "_", "a_2", "a"]);
+        assert_eq!(Naming::default().column("t", "xmin"), "xmin_");
     }
 
     #[test]

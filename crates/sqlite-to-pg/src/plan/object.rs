@@ -57,6 +57,40 @@ pub struct Object {
     pub source_sql: String,
 }
 
+/// How the reason begins of what the server did not take.
+pub(crate) const REFUSED: &str = "PostgreSQL refuses it";
+
+impl Object {
+    /// A table that stays behind though nobody asked for that.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.kind == "table" && self.fate == Fate::Skipped && self.why != super::build::EXCLUDED
+    }
+
+    /// Something that the copy needs and the server refused.
+    pub(crate) fn is_broken(&self) -> bool {
+        let needed = ["primary key", "unique", "index", "foreign key"].contains(&&*self.kind);
+        needed && self.why.starts_with(REFUSED) && self.fate == Fate::Skipped
+    }
+
+    /// Of a view its name in the target, at the head of `"name" (…) as select …`.
+    pub(crate) fn view_name(&self) -> String {
+        let sql = self.sql.as_deref().unwrap_or_default();
+        let mut name = String::new();
+        let mut rest = sql.chars().skip(1).peekable();
+        while let Some(c) = rest.next() {
+            match (c, rest.peek()) {
+                ('"', Some('"')) => {
+                    rest.next();
+                    name.push('"');
+                }
+                ('"', _) => break,
+                (c, _) => name.push(c),
+            }
+        }
+        name
+    }
+}
+
 /// A UNIQUE constraint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &PlanArgs, quiet: bool, out: &mut Out<'_>) -> Result<()>
     let mut built = build::build(&mut snapshot, &args.rules, quiet)?;
     if let Some(target) = &args.target {
         let to = ConnInfo::resolve(Some(target), "sqlite-to-pg")?;
-        let mut client = session::open(&to, "pg_catalog")?;
+        let mut client = session::open(&to)?;
         existing::adapt(&mut built, &mut client, Action::Refuse, args.rules.on_misfit)?;
     }
     show::print(&built, out)?;

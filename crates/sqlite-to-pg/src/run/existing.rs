@@ -15,9 +15,10 @@ type Key = (String, String, String);
 /// # Errors
 /// Usage when a table holds rows and nobody said what becomes of them; those of the server, a broken constraint
 /// among them. Then the target is as it was.
-pub(super) fn move_in(client: &mut Client, plan: &mut Plan, stage: &str) -> Result<()> {
+pub(super) fn move_in(client: &mut Client, plan: &mut Plan, stage: &str, again: bool) -> Result<()> {
     let doing = || format!("load into the tables of {}", plan.schema);
     let made = shape::read(client, &plan.schema)?;
+    told_apart(plan, &made)?;
     let mut transaction = client.transaction().doing(doing)?;
     transaction.batch_execute("set local synchronous_commit = on").doing(doing)?;
     for table in &plan.tables {
@@ -38,12 +39,32 @@ pub(super) fn move_in(client: &mut Client, plan: &mut Plan, stage: &str) -> Resu
     }
     let orphaned = make_keys(&mut transaction, &keys)?;
     number(&mut transaction, plan)?;
-    undo::write(&mut transaction, &plan.schema, &steps(&keys, back))?;
+    undo::write(&mut transaction, &plan.schema, &steps(&keys, back), false)?;
+    match again {
+        true => undo::amend_plan(&mut transaction, plan)?,
+        false => undo::keep_plan(&mut transaction, plan)?,
+    }
     transaction.commit().doing(doing)?;
     for (name, why) in orphaned {
         plan.objects.push(object("foreign key", &name, Fate::NotValid, why));
     }
     Ok(())
+}
+
+/// Without a primary key nobody knows which row is which, and every one would be there twice.
+fn told_apart(plan: &Plan, made: &[shape::Made]) -> Result<()> {
+    let keyless = |t: &&Table| {
+        t.action == Action::Upsert && made.iter().any(|m| m.name == t.target && m.key.is_empty())
+    };
+    let names: Vec<&str> = plan.tables.iter().filter(keyless).map(|t| t.target.as_str()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "no primary key tells the rows of {} apart, so they cannot be replaced",
+        names.join(", ")
+    ))
+    .hint("--include and --existing truncate load such a table anew; --existing append adds to it"))
 }
 
 fn refuse(transaction: &mut Transaction<'_>, plan: &Plan) -> Result<()> {

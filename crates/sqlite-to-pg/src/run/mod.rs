@@ -1,5 +1,6 @@
 //! The verb `run`: plan, prepare, copy, index, compare, and only then put in place.
 
+mod again;
 mod existing;
 mod html;
 mod preflight;
@@ -31,13 +32,16 @@ pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     }
     let jobs = verb::jobs(args.jobs);
     let began = Instant::now();
-    let mut snapshot = Snapshot::take(&args.db, jobs)?;
-    let mut control = session::open(&to, "pg_catalog")?;
+    let again = args.rejects.as_deref().map(|list| again::gather(&args.db, list)).transpose()?;
+    let db = again.as_ref().map_or_else(|| args.db.clone(), again::Again::path);
+    let mut snapshot = Snapshot::take(&db, jobs)?;
+    let mut control = session::open(&to)?;
     session::check(&mut control, &to)?;
     let (mut plan, oddities) = plan(args, &mut snapshot, &mut control, quiet)?;
     session::lock(&mut control, &plan.schema)?;
     if plan.mode == Mode::Create && !args.rehearse {
         place::empty(&mut control, &plan)?;
+        place::room(&mut control, &plan)?;
     }
     if plan.mode == Mode::Existing {
         preflight::check(&mut snapshot, &mut control, &plan, out)?;
@@ -54,7 +58,7 @@ pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     summary.finish(began);
     let told = report::write(args, &plan, &summary, &rejects, out);
     done.and(told)?;
-    outcome(&plan, &summary, &rejects)
+    outcome(args, &plan, &summary, &rejects)
 }
 
 /// A connection that broke says so in many words; whether the server is gone, another one tells.
@@ -95,7 +99,7 @@ impl Job<'_> {
         let began = Instant::now();
         match plan.mode {
             Mode::Create => place::move_in(control, plan, self.stage)?,
-            Mode::Existing => existing::move_in(control, plan, self.stage)?,
+            Mode::Existing => existing::move_in(control, plan, self.stage, self.args.rejects.is_some())?,
         }
         summary.placed = true;
         summary.phase("put in place", began);
@@ -156,8 +160,7 @@ struct Stage<'a> {
 
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
-        let gone =
-            session::open(self.to, "pg_catalog").and_then(|mut c| create::drop_schema(&mut c, self.stage));
+        let gone = session::open(self.to).and_then(|mut c| create::drop_schema(&mut c, self.stage));
         if let Err(e) = gone {
             log::warn!("{}; the next run does it", e.chain());
         }
@@ -181,14 +184,15 @@ fn plan(
         return Ok((plan, Vec::new()));
     }
     let mut built = build::build(snapshot, &args.rules, quiet)?;
-    if let Some(action) = args.existing {
-        crate::target::existing::adapt(&mut built, control, action.into(), args.rules.on_misfit)?;
+    let action = args.existing.map(Action::from).or(args.rejects.as_ref().map(|_| Action::Upsert));
+    if let Some(action) = action {
+        crate::target::existing::adapt(&mut built, control, action, args.rules.on_misfit)?;
     }
     Ok((built.plan, built.oddities))
 }
 
 fn take_back(args: &Run, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {
-    let mut control = session::open(to, "pg_catalog")?;
+    let mut control = session::open(to)?;
     session::lock(&mut control, &args.rules.schema)?;
     for step in undo::undo(&mut control, &args.rules.schema)? {
         out.emit(&report::Step { step })?;
@@ -196,25 +200,30 @@ fn take_back(args: &Run, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {
     Ok(())
 }
 
-fn outcome(plan: &Plan, summary: &Summary, rejects: &Rejects) -> Result<()> {
+fn outcome(args: &Run, plan: &Plan, summary: &Summary, rejects: &Rejects) -> Result<()> {
     let counts = rejects.counts();
     let accepted = |table: &str| plan.tables.iter().any(|t| t.source == table && t.accept_rejects);
     let n: u64 = counts.iter().filter(|(table, _)| !accepted(table)).map(|(_, n)| n).sum();
     if n > 0 {
+        let list = report::folder(args, plan, rejects).unwrap_or_default().join("rejects.jsonl");
         return Err(Error::new(
             Kind::Partial,
-            format!("all is there but {n} values, which are kept among the rejects"),
+            format!("all is there but {n} values, whose originals are in {}", list.display()),
         )
-        .hint("accept_rejects = true in the plan's [[table]] makes this a success"));
+        .hint("--rejects with that file and a new rule loads them; accept_rejects = true in the plan's [[table]] makes this a success"));
     }
-    if summary.broken > 0 {
-        return Err(Error::new(
-            Kind::Partial,
-            format!("all rows are there, but {} constraints could not be made", summary.broken),
-        )
-        .hint("the lines above say which and why"));
-    }
-    Ok(())
+    let behind: Vec<&str> = plan.objects.iter().filter(|o| o.is_lost()).map(|o| o.name.as_str()).collect();
+    let (tables, constraints) = (behind.len(), summary.broken);
+    let what = match (tables, constraints) {
+        (0, 0) => return Ok(()),
+        (0, n) => format!("all rows are there, but {n} constraints could not be made"),
+        (_, 0) => format!("all is there but the tables {}", behind.join(", ")),
+        (_, n) => format!(
+            "all is there but the tables {}, and {n} constraints could not be made",
+            behind.join(", ")
+        ),
+    };
+    Err(Error::new(Kind::Partial, what).hint("the lines above say why"))
 }
 
 /// An object of the plan, told after the fact.

@@ -2,12 +2,12 @@
 
 use super::{Job, Summary, object};
 use crate::load::copy;
-use crate::plan::{Fate, Mode, Plan};
+use crate::plan::{Fate, Mode, Plan, REFUSED};
 use crate::source::Snapshot;
 use crate::target::{constraints, create, expressions, indexes, place, session, wire};
 use postgres::Client;
 use std::time::Instant;
-use toban_core::{Context, Result, stop};
+use toban_core::{Context, Error, Kind, Result, stop};
 
 /// All of it.
 ///
@@ -21,22 +21,29 @@ pub(super) fn everything(
     summary: &mut Summary,
 ) -> Result<()> {
     create::begin(control, job.stage)?;
-    let path = format!("set search_path = {}, pg_catalog", toban_core::pg::Ident::new(job.stage));
-    control.batch_execute(&path).doing(|| "prepare the session".into())?;
     if plan.mode == Mode::Existing {
         return rows_only(job, snapshot, control, plan, summary);
     }
     for (name, why) in create::tables(control, plan, job.stage)? {
         plain_again(plan, &name, &why);
     }
-    let mut clients = session::several(job.to, job.stage, snapshot.readers().len())?;
+    let mut clients = session::several(job.to, snapshot.readers().len())?;
     let began = Instant::now();
-    summary.loaded = copy::load(snapshot, &mut clients, plan, job.stage, (job.rejects, job.quiet))?;
+    summary.loaded = match copy::load(snapshot, &mut clients, plan, job.stage, (job.rejects, job.quiet)) {
+        Err(e) if e.kind() == Kind::Failed && plain(plan, &e) => {
+            job.rejects.clear()?;
+            create::begin(control, job.stage)?;
+            create::tables(control, plan, job.stage)?;
+            copy::load(snapshot, &mut clients, plan, job.stage, (job.rejects, job.quiet))?
+        }
+        loaded => loaded?,
+    };
+    too_wide(control, plan, summary, job.stage)?;
     summary.phase("copy", began);
     regenerate(job, snapshot, &mut clients, plan, summary)?;
     // Indexes are built by as many sessions as were asked for, however few may read.
     while clients.len() < job.jobs {
-        clients.push(session::open(job.to, job.stage)?);
+        clients.push(session::open(job.to)?);
     }
     keys(job, &mut clients, plan, summary)?;
     let began = Instant::now();
@@ -56,7 +63,7 @@ fn rows_only(
 ) -> Result<()> {
     let mut staged = staged(plan);
     create::tables(control, &mut staged, job.stage)?;
-    let mut clients = session::several(job.to, job.stage, snapshot.readers().len())?;
+    let mut clients = session::several(job.to, snapshot.readers().len())?;
     let began = Instant::now();
     summary.loaded = copy::load(snapshot, &mut clients, &staged, job.stage, (job.rejects, job.quiet))?;
     summary.phase("copy", began);
@@ -106,6 +113,35 @@ fn regenerate(
     Ok(())
 }
 
+/// A table of which PostgreSQL does not take a row stays behind, and does not keep the others away.
+fn too_wide(control: &mut Client, plan: &mut Plan, summary: &mut Summary, stage: &str) -> Result<()> {
+    for at in (0..plan.tables.len()).rev().filter(|at| summary.loaded[*at].too_wide).collect::<Vec<_>>() {
+        let table = plan.tables.remove(at);
+        summary.loaded.remove(at);
+        let drop = format!("drop table {}", crate::target::qualified(stage, &table.target));
+        control.batch_execute(&drop).doing(|| format!("leave {} out", table.source))?;
+        let why = "a row of it is too wide: PostgreSQL's rows fit into a page of 8 kB, long texts apart";
+        plan.objects.push(object("table", &table.source, Fate::Skipped, why.into()));
+        for child in &mut plan.tables {
+            child.foreign_keys.retain(|key| key.parent != table.target);
+        }
+    }
+    Ok(())
+}
+
+/// Makes every generated column a plain one, for one may have failed on a value; false when there is none.
+fn plain(plan: &mut Plan, e: &Error) -> bool {
+    let mut names = Vec::new();
+    for table in &mut plan.tables {
+        for column in table.columns.iter_mut().filter(|c| c.generated.is_some()) {
+            column.generated = None;
+            names.push(format!("{}.{}", table.source, column.source));
+        }
+    }
+    names.iter().for_each(|name| plain_again(plan, name, &e.chain()));
+    !names.is_empty()
+}
+
 fn plain_again(plan: &mut Plan, name: &str, why: &str) {
     let why = format!("a plain column with its values: {why}");
     match plan.objects.iter_mut().find(|o| o.kind == "generated column" && o.name == name) {
@@ -119,7 +155,7 @@ fn keys(job: &Job<'_>, clients: &mut [Client], plan: &mut Plan, summary: &mut Su
     stop::check()?;
     for (kind, name, why) in indexes::build(clients, plan, job.stage)? {
         summary.broken += 1;
-        plan.objects.push(object(&kind, &name, Fate::Skipped, format!("PostgreSQL refuses it: {why}")));
+        plan.objects.push(object(&kind, &name, Fate::Skipped, format!("{REFUSED}: {why}")));
     }
     summary.phase("indexes", began);
     let began = Instant::now();
@@ -131,12 +167,7 @@ fn keys(job: &Job<'_>, clients: &mut [Client], plan: &mut Plan, summary: &mut Su
     }
     for (name, why) in outcome.refused {
         summary.broken += 1;
-        plan.objects.push(object(
-            "foreign key",
-            &name,
-            Fate::Skipped,
-            format!("PostgreSQL refuses it: {why}"),
-        ));
+        plan.objects.push(object("foreign key", &name, Fate::Skipped, format!("{REFUSED}: {why}")));
     }
     summary.phase("foreign keys", began);
     Ok(())
@@ -155,10 +186,10 @@ fn words(
     expressions::indexes(control, db, plan, job.stage)?;
     expressions::checks(control, db, plan, job.stage)?;
     for (name, why) in create::defaults(control, plan, job.stage)? {
-        plan.objects.push(object("default", &name, Fate::Skipped, format!("PostgreSQL refuses it: {why}")));
+        plan.objects.push(object("default", &name, Fate::Skipped, format!("{REFUSED}: {why}")));
     }
     create::sequences(control, plan, job.stage)?;
-    place::views(control, plan)?;
+    place::views(control, plan, job.stage)?;
     expressions::views(control, db, plan, job.stage)?;
     summary.phase("checks, defaults, views", began);
     Ok(())

@@ -102,6 +102,15 @@ impl Record for Line {
     }
 }
 
+impl Line {
+    /// What a person must finish is of no use when he does not know where it is.
+    fn names_its_file(&mut self, folder: Option<&Path>) {
+        let Some(folder) = folder.filter(|_| self.fate == show::fate(Fate::Written)) else { return };
+        let file = folder.join(format!("{}s.sql", self.kind));
+        self.why = format!("{}; in {}", self.why, file.display());
+    }
+}
+
 /// One step of `--undo`.
 #[derive(Serialize)]
 pub(crate) struct Step {
@@ -206,12 +215,13 @@ pub(crate) fn write(
     rejects: &Rejects,
     out: &mut Out<'_>,
 ) -> Result<()> {
-    let lines = lines(plan, summary, rejects);
+    let folder = folder(args, plan, rejects);
+    let mut lines = lines(plan, summary, rejects);
+    lines.iter_mut().for_each(|line| line.names_its_file(folder.as_deref()));
     for line in &lines {
         out.emit(line)?;
     }
-    let must = !rejects.counts().is_empty() || plan.objects.iter().any(|o| o.fate == Fate::Written);
-    let Some(folder) = folder(args, must) else { return Ok(()) };
+    let Some(folder) = folder else { return Ok(()) };
     durable::create_dirs(&folder)?;
     if !rejects.counts().is_empty() {
         rejects.save(&folder.join("rejects.jsonl"))?;
@@ -222,7 +232,9 @@ pub(crate) fn write(
     Ok(())
 }
 
-fn folder(args: &Run, must: bool) -> Option<PathBuf> {
+/// Where the report goes; none when nobody asked for one and nothing would be lost without it.
+pub(crate) fn folder(args: &Run, plan: &Plan, rejects: &Rejects) -> Option<PathBuf> {
+    let must = !rejects.counts().is_empty() || plan.objects.iter().any(|o| o.fate == Fate::Written);
     let stem = args.db.file_stem().unwrap_or_default().to_string_lossy();
     let default = || Path::new(".").join(format!("{stem}-migration"));
     args.report.clone().or_else(|| must.then(default))

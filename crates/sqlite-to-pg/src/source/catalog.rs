@@ -3,6 +3,7 @@
 use super::ddl::{self, Ddl};
 use super::quoted;
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use toban_core::{Context, Result};
 
 /// All of it.
@@ -10,6 +11,10 @@ use toban_core::{Context, Result};
 pub(crate) struct Catalog {
     pub(crate) tables: Vec<RawTable>,
     pub(crate) others: Vec<RawObject>,
+    /// Generated columns that SQLite itself cannot compute, and why.
+    pub(crate) unreadable: Vec<(String, String)>,
+    /// Tables whose statement SQLite does not understand.
+    pub(crate) lost: Vec<String>,
 }
 
 /// A table that holds rows.
@@ -27,6 +32,22 @@ pub(crate) struct RawTable {
     pub(crate) foreign_keys: Vec<RawForeignKey>,
     pub(crate) sequence: Option<i64>,
     pub(crate) ddl: Ddl,
+    /// A full-text index.
+    pub(crate) is_virtual: bool,
+}
+
+impl RawTable {
+    /// Adds the rowid as a column, unless one is it already or there is none.
+    pub(crate) fn keep_rowid(&mut self) {
+        let name = self.rowid.clone().filter(|_| self.alias.is_none());
+        let declared = || "INTEGER".to_string();
+        self.columns.extend(name.map(|name| RawColumn {
+            name,
+            declared: declared(),
+            not_null: true,
+            ..RawColumn::default()
+        }));
+    }
 }
 
 /// A column.
@@ -81,8 +102,11 @@ pub(crate) fn read(db: &Connection) -> Result<Catalog> {
     for (name, kind, without_rowid) in list(db)? {
         match kind.as_str() {
             "table" if !name.to_ascii_lowercase().starts_with("sqlite_") => {
-                catalog.tables.push(table(db, &name, without_rowid)?);
+                let (table, unreadable) = table(db, &name, without_rowid)?;
+                catalog.tables.push(table);
+                catalog.unreadable.extend(unreadable);
             }
+            "virtual" if full_text(db, &name)? => catalog.tables.push(words(db, &name)?),
             "virtual" | "shadow" => catalog.others.push(RawObject {
                 kind: format!("{kind} table"),
                 sql: sql_of(db, &name)?.unwrap_or_default(),
@@ -93,6 +117,7 @@ pub(crate) fn read(db: &Connection) -> Result<Catalog> {
         }
     }
     catalog.others.extend(others(db)?);
+    catalog.lost = lost(db)?;
     Ok(catalog)
 }
 
@@ -103,17 +128,31 @@ fn list(db: &Connection) -> Result<Vec<(String, String, bool)>> {
     all(db, sql, &[], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
 }
 
+fn lost(db: &Connection) -> Result<Vec<String>> {
+    let sql = "select name from sqlite_schema where type = 'table' and rootpage > 0 and name not like 'sqlite\\_%' escape '\\' \
+               and name not in (select name from pragma_table_list where schema = 'main')";
+    all(db, sql, &[], |r| r.get(0))
+}
+
 fn others(db: &Connection) -> Result<Vec<RawObject>> {
     let sql = "select type, name, tbl_name, coalesce(sql, '') from sqlite_schema where type in ('view', 'trigger') \
                order by rowid";
     all(db, sql, &[], |r| {
-        Ok(RawObject { kind: r.get(0)?, name: r.get(1)?, table: r.get(2)?, sql: r.get(3)? })
+        let sql = lossy(r.get_ref(3)?).unwrap_or_default();
+        Ok(RawObject { kind: r.get(0)?, name: r.get(1)?, table: r.get(2)?, sql })
     })
 }
 
-fn table(db: &Connection, name: &str, without_rowid: bool) -> Result<RawTable> {
+fn table(db: &Connection, name: &str, without_rowid: bool) -> Result<(RawTable, Vec<(String, String)>)> {
     let ddl = ddl::parse(&sql_of(db, name)?.unwrap_or_default());
-    let (columns, key) = columns(db, name)?;
+    let (mut columns, mut key) = columns(db, name)?;
+    let unreadable = unreadable(db, name, &columns);
+    for at in (0..columns.len()).rev() {
+        if unreadable.iter().any(|(column, _)| *column == columns[at].name) {
+            columns.remove(at);
+            key.iter_mut().filter(|k| **k > at).for_each(|k| *k -= 1);
+        }
+    }
     let indexes = indexes(db, name)?;
     let own_key = indexes.iter().any(|i| i.origin == "pk");
     let is_alias = |k: &usize| columns[*k].declared.eq_ignore_ascii_case("integer");
@@ -121,8 +160,64 @@ fn table(db: &Connection, name: &str, without_rowid: bool) -> Result<RawTable> {
     let foreign_keys = foreign_keys(db, name, &ddl)?;
     let rowid = if without_rowid { None } else { free_rowid(&columns, alias) };
     let sequence = sequence(db, name)?;
+    let shown = unreadable.into_iter().map(|(column, why)| (format!("{name}.{column}"), why)).collect();
     let name = name.to_string();
-    Ok(RawTable { name, columns, rowid, alias, key, indexes, foreign_keys, sequence, ddl })
+    Ok((
+        RawTable {
+            name,
+            columns,
+            rowid,
+            alias,
+            key,
+            indexes,
+            foreign_keys,
+            sequence,
+            ddl,
+            is_virtual: false,
+        },
+        shown,
+    ))
+}
+
+/// Generated columns whose expression needs what only the application has; none of them is part of a key.
+fn unreadable(db: &Connection, table: &str, columns: &[RawColumn]) -> Vec<(String, String)> {
+    let broken = |c: &RawColumn| {
+        let e = db.prepare(&format!("select {} from {}", quoted(&c.name), quoted(table))).err()?;
+        Some((c.name.clone(), format!("left out, for SQLite cannot compute it here: {e}")))
+    };
+    columns.iter().filter(|c| c.generated).filter_map(broken).collect()
+}
+
+/// Whether a table is a full-text index that holds its texts itself, and this SQLite can read it.
+fn full_text(db: &Connection, name: &str) -> Result<bool> {
+    let mut sql = sql_of(db, name)?.unwrap_or_default().to_ascii_lowercase();
+    sql.retain(|c| !c.is_whitespace());
+    let module = sql.split_once("using").map_or("", |(_, rest)| rest);
+    let own = module.starts_with("fts") && !sql.contains("content=");
+    Ok(own && db.prepare(&format!("select rowid, * from {}", quoted(name))).is_ok())
+}
+
+/// Such a table as a plain one, with the number by which applications refer to its rows.
+fn words(db: &Connection, name: &str) -> Result<RawTable> {
+    let (mut columns, _) = columns(db, name)?;
+    columns.iter_mut().for_each(|c| c.declared.clear());
+    let Some(rowid) = free_rowid(&columns, None) else {
+        return Ok(RawTable { name: name.into(), columns, is_virtual: true, ..RawTable::default() });
+    };
+    let number = RawColumn { name: rowid.clone(), declared: "INTEGER".into(), ..RawColumn::default() };
+    columns.insert(0, number);
+    let ddl = Ddl { understood: true, ..Ddl::default() };
+    let (name, alias, key) = (name.into(), Some(0), vec![0]);
+    Ok(RawTable {
+        name,
+        columns,
+        rowid: Some(rowid),
+        alias,
+        key,
+        ddl,
+        is_virtual: true,
+        ..RawTable::default()
+    })
 }
 
 /// A name of the rowid that no column takes.
@@ -222,7 +317,12 @@ fn sequence(db: &Connection, table: &str) -> Result<Option<i64>> {
 
 fn sql_of(db: &Connection, name: &str) -> Result<Option<String>> {
     let sql = "select sql from sqlite_schema where name = ?1 and type in ('table', 'index', 'view')";
-    Ok(all(db, sql, &[name], |r| r.get(0))?.into_iter().next().flatten())
+    Ok(all(db, sql, &[name], |r| Ok(lossy(r.get_ref(0)?)))?.into_iter().next().flatten())
+}
+
+/// A statement's text: comments in it may be of any encoding.
+pub(crate) fn lossy(value: ValueRef<'_>) -> Option<String> {
+    value.as_bytes_or_null().ok()?.map(|text| String::from_utf8_lossy(text).into_owned())
 }
 
 /// All rows of a small query.

@@ -22,8 +22,19 @@ pub(crate) fn reader(path: &Path) -> Result<Connection> {
     connection.busy_timeout(PATIENCE).map_err(|e| explain(e, path))?;
     let settings =
         "pragma query_only = on; pragma cache_size = -2048; pragma mmap_size = 0; pragma temp_store = 1";
-    connection.execute_batch(settings).map_err(|e| explain(e, path))?;
+    // A schema with an entry that does not parse (a view of an older program) is read without that entry.
+    connection
+        .execute_batch(settings)
+        .or_else(|_| connection.execute_batch(&format!("pragma writable_schema = on; {settings}")))
+        .map_err(|e| explain(e, path))?;
+    connection.collation_needed(bytewise).map_err(|e| explain(e, path))?;
     Ok(connection)
+}
+
+/// An application's own collation, without which SQLite would not even open such an index: nothing that we read asks
+/// for its order.
+pub(crate) fn bytewise(connection: &Connection, name: &str) -> rusqlite::Result<()> {
+    connection.create_collation(name, |a: &str, b: &str| a.as_bytes().cmp(b.as_bytes()))
 }
 
 /// Opens `path` as a writer does, to hold others off for a moment; none when the file may not be written.

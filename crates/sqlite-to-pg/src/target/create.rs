@@ -89,6 +89,9 @@ pub(crate) fn table_sql(table: &Table, stage: &str) -> String {
 
 fn column_sql(column: &Column) -> String {
     let mut sql = format!("{} {}", Ident::new(&*column.target), column.pg_type);
+    if let Some(collation) = &column.collation {
+        sql += &format!(" collate {}", Ident::new(&**collation));
+    }
     if column.not_null {
         sql += " not null";
     }

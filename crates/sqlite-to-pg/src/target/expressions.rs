@@ -5,9 +5,16 @@ use super::qualified;
 use crate::plan::{Check, Column, Fate, Index, Object, Plan, Table};
 use crate::source::quoted;
 use postgres::Client;
+use postgres::error::SqlState;
 use rusqlite::Connection;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 use toban_core::pg::Ident;
 use toban_core::{Context, Result, stop};
+
+/// How long one view may take on either side to be counted.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LONG: &str = "made, but not compared: to count its rows takes too long";
 
 /// Rows up to which the truth of every check is counted, and not only whether one is broken.
 const SMALL: u64 = 200_000;
@@ -138,10 +145,9 @@ fn one_index(
 ) -> Result<Option<Object>> {
     let agree = pairs(table, index).into_iter().try_fold(true, |agree, (theirs, ours)| {
         let sql = format!("select {ours} from {}", qualified(stage, &table.target));
-        let right = client.query_one(&sql, &[]).doing(|| format!("evaluate the index {}", index.target))?;
-        let right: i64 = right.get(0);
+        let right: Option<i64> = told(client.query_one(&sql, &[]))?.map(|row| row.get(0));
         let left = count(db, &format!("select {theirs} from {}", quoted(&table.source)));
-        Ok::<bool, toban_core::Error>(agree && left == Some(right))
+        Ok::<bool, toban_core::Error>(agree && left.is_some() && left == right)
     })?;
     if agree {
         return Ok(None);
@@ -215,9 +221,41 @@ fn same_values(
     }
     let left = ask(db, &format!("select {left} from {}", quoted(&table.source)));
     let sql = format!("select {right} from {}", qualified(stage, &table.target));
-    let row = client.query_one(&sql, &[]).doing(|| format!("evaluate {}", column.target))?;
-    let right: Vec<Option<String>> = (0..row.len()).map(|at| row.get(at)).collect();
-    Ok(left.as_ref() == Some(&right))
+    let row = told(client.query_one(&sql, &[]))?;
+    let right: Option<Vec<Option<String>>> = row.map(|row| (0..row.len()).map(|at| row.get(at)).collect());
+    let alike = left.is_some() && left == right;
+    Ok(alike && (!bounds || table.rows > SMALL || same_list(client, db, table, column, stage)?))
+}
+
+/// The beginning of each value on both sides: words of a number, as `-Inf`, are others there.
+fn same_list(
+    client: &mut Client,
+    db: &Connection,
+    table: &Table,
+    column: &Column,
+    stage: &str,
+) -> Result<bool> {
+    let sql = format!("select {} from {}", quoted(&column.source), quoted(&table.source));
+    let list = || -> rusqlite::Result<Vec<String>> {
+        db.prepare(&sql)?.query_map([], |r| Ok(crate::census::scan::show(r.get_ref(0)?)))?.collect()
+    };
+    let Ok(mut left) = list() else { return Ok(false) };
+    let ours = Ident::new(&*column.target).to_string();
+    let sql = format!("select coalesce({ours}::text, 'NULL') from {}", qualified(stage, &table.target));
+    let Some(rows) = told(client.query(&sql, &[]))? else { return Ok(false) };
+    let cut = |text: &str| text[..text.floor_char_boundary(60)].to_string();
+    let mut right: Vec<String> = rows.iter().map(|r| cut(r.get(0))).collect();
+    left.sort_unstable();
+    right.sort_unstable();
+    Ok(left == right)
+}
+
+/// The answer of the target; none when it cannot evaluate what was asked.
+fn told<T>(answer: std::result::Result<T, postgres::Error>) -> Result<Option<T>> {
+    match answer {
+        Ok(row) => Ok(Some(row)),
+        Err(e) => tolerable(e).map(|_| None),
+    }
 }
 
 /// Compares the views by their numbers of rows; one that disagrees is dropped and written to a file.
@@ -226,21 +264,27 @@ fn same_values(
 /// When a connection is lost.
 pub(crate) fn views(client: &mut Client, db: &Connection, plan: &mut Plan, stage: &str) -> Result<()> {
     const MOST: u32 = 1_000_001;
+    let limit = format!("set statement_timeout = {}", PATIENCE.as_millis());
+    client.batch_execute(&limit).doing(|| "bound the time of views".into())?;
     let made: Vec<usize> = (0..plan.objects.len()).filter(|at| is_made_view(&plan.objects[*at])).collect();
     // The last first: a view that others use is dropped with them.
     for at in made.into_iter().rev() {
         stop::check()?;
         let object = &plan.objects[at];
-        let target = view_name(object);
+        let target = object.view_name();
         let from = |name: &str| format!("select count(*) from (select 1 from {name} limit {MOST}) x");
-        let left = count(db, &from(&quoted(&object.name)));
         let name = qualified(stage, &target);
+        let Some(left) = within(db, || count(db, &from(&quoted(&object.name)))) else {
+            plan.objects[at].why = LONG.into();
+            continue;
+        };
         let right = match client.query_one(&from(&name), &[]) {
             Ok(row) => Some(row.get::<_, i64>(0)),
-            Err(e) => {
-                tolerable(e)?;
-                None
+            Err(e) if e.code() == Some(&SqlState::QUERY_CANCELED) => {
+                plan.objects[at].why = LONG.into();
+                continue;
             }
+            Err(e) => told::<i64>(Err(e))?,
         };
         if left.is_some() && left == right {
             continue;
@@ -256,35 +300,34 @@ pub(crate) fn views(client: &mut Client, db: &Connection, plan: &mut Plan, stage
         plan.objects[at].fate = Fate::Written;
         plan.objects[at].why = why;
     }
+    client.batch_execute("set statement_timeout = 0").doing(|| "unbound the time".into())?;
     gone(client, plan, stage)
+}
+
+/// What `ask` answers, or none when SQLite was interrupted because it took too long.
+fn within<T>(db: &Connection, ask: impl FnOnce() -> T) -> Option<T> {
+    let (done, waiting) = std::sync::mpsc::channel::<()>();
+    let handle = db.get_interrupt_handle();
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let late = waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+            late.then(|| handle.interrupt())
+        });
+        let answer = ask();
+        drop(done);
+        let late = watch.join().ok().flatten();
+        late.is_none().then_some(answer)
+    })
 }
 
 fn is_made_view(object: &Object) -> bool {
     object.kind == "view" && object.fate == Fate::Translated && object.sql.is_some()
 }
 
-/// The name at the head of `"name" (…) as select …`.
-fn view_name(object: &Object) -> String {
-    let sql = object.sql.as_deref().unwrap_or_default();
-    let mut name = String::new();
-    let mut rest = sql.chars().skip(1).peekable();
-    while let Some(c) = rest.next() {
-        match (c, rest.peek()) {
-            ('"', Some('"')) => {
-                rest.next();
-                name.push('"');
-            }
-            ('"', _) => break,
-            (c, _) => name.push(c),
-        }
-    }
-    name
-}
-
 /// Views that went with another.
 fn gone(client: &mut Client, plan: &mut Plan, stage: &str) -> Result<()> {
     for object in plan.objects.iter_mut().filter(|o| is_made_view(o)) {
-        if !there(client, stage, &view_name(object))? {
+        if !there(client, stage, &object.view_name())? {
             object.fate = Fate::Written;
             object.why = "a view that it reads was not made".into();
         }

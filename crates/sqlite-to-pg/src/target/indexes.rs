@@ -99,7 +99,10 @@ fn index_name(table: &Table, index: &Index) -> String {
 }
 
 pub(crate) fn primary_name(table: &Table) -> String {
-    crate::plan::names::short(&format!("{}_pkey", table.target))
+    match &table.primary_key_name {
+        Some(name) => name.clone(),
+        None => crate::plan::names::short(&format!("{}_pkey", table.target)),
+    }
 }
 
 fn index_sql(index: &Index, table: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::{qualified, undo};
 use crate::plan::{Fate, Plan};
-use postgres::Client;
+use postgres::{Client, Transaction};
 use toban_core::pg::Ident;
 use toban_core::{Context, Error, Result};
 
@@ -39,12 +39,28 @@ pub(crate) fn move_in(client: &mut Client, plan: &Plan, stage: &str) -> Result<(
     transaction.batch_execute("set local synchronous_commit = on").doing(doing)?;
     let sql = "select exists (select from pg_namespace where nspname = $1)";
     let there: bool = transaction.query_one(sql, &[&plan.schema]).doing(doing)?.get(0);
-    if !there {
-        transaction.batch_execute(&format!("create schema {}", Ident::new(&*plan.schema))).doing(doing)?;
-    }
     let views: Vec<String> = made_views(&mut transaction, stage)?;
-    let to = Ident::new(&*plan.schema);
-    for view in &views {
+    let (from, to) = (Ident::new(stage), Ident::new(&*plan.schema));
+    match there {
+        true => one_by_one(&mut transaction, plan, (stage, &views))?,
+        false => {
+            let sql = format!("alter schema {from} rename to {to}; comment on schema {to} is null");
+            transaction.batch_execute(&sql).doing(doing)?;
+        }
+    }
+    undo::remember(&mut transaction, plan, &views, !there)?;
+    undo::keep_plan(&mut transaction, plan)?;
+    transaction.commit().doing(doing)
+}
+
+fn one_by_one(
+    transaction: &mut Transaction<'_>,
+    plan: &Plan,
+    (stage, views): (&str, &[String]),
+) -> Result<()> {
+    let doing = || format!("move the tables to {}", plan.schema);
+    let (from, to) = (Ident::new(stage), Ident::new(&*plan.schema));
+    for view in views {
         let sql = format!("alter view {} set schema {to}", qualified(stage, view));
         transaction.batch_execute(&sql).doing(doing).map_err(denied)?;
     }
@@ -52,9 +68,34 @@ pub(crate) fn move_in(client: &mut Client, plan: &Plan, stage: &str) -> Result<(
         let sql = format!("alter table {} set schema {to}", qualified(stage, &table.target));
         transaction.batch_execute(&sql).doing(doing).map_err(denied)?;
     }
-    undo::remember(&mut transaction, plan, &views, !there)?;
-    transaction.batch_execute(&format!("drop schema {}", Ident::new(stage))).doing(doing)?;
-    transaction.commit().doing(doing)
+    transaction.batch_execute(&format!("drop schema {from}")).doing(doing)
+}
+
+/// That the server has room for the locks of [`move_in`]: one for each table and each sequence.
+///
+/// # Errors
+/// Failed, with the setting that makes room.
+pub(crate) fn room(client: &mut Client, plan: &Plan) -> Result<()> {
+    let sql = "select current_setting('max_locks_per_transaction')::bigint, \
+               current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint, \
+               exists (select from pg_namespace where nspname = $1)";
+    let row = client.query_one(sql, &[&plan.schema]).doing(|| "look at the target".into())?;
+    let (each, sessions, there): (i64, i64, bool) = (row.get(0), row.get(1), row.get(2));
+    let identities = plan.tables.iter().flat_map(|t| &t.columns).filter(|c| c.identity).count();
+    let views = plan.objects.iter().filter(|o| o.kind == "view").count();
+    let needed = i64::try_from(plan.tables.len() + identities + views).unwrap_or(i64::MAX);
+    // The server itself adds some for its own processes.
+    if !there || needed <= each * sessions {
+        return Ok(());
+    }
+    let set = (needed / sessions + 1) * 5 / 4;
+    let what = format!(
+        "{needed} locks at once put this copy in place, and the server has room for {}",
+        each * sessions
+    );
+    Err(Error::failed(what).hint(format!(
+        "set max_locks_per_transaction = {set} and restart the server; or --schema with the name of a new schema, which needs but one"
+    )))
 }
 
 fn denied(e: Error) -> Error {
@@ -65,7 +106,7 @@ fn denied(e: Error) -> Error {
     }
 }
 
-fn made_views(transaction: &mut postgres::Transaction<'_>, stage: &str) -> Result<Vec<String>> {
+fn made_views(transaction: &mut Transaction<'_>, stage: &str) -> Result<Vec<String>> {
     let sql = "select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace \
                where n.nspname = $1 and c.relkind = 'v' order by c.oid";
     let rows = transaction.query(sql, &[&stage]).doing(|| "list the views".into())?;
@@ -76,7 +117,9 @@ fn made_views(transaction: &mut postgres::Transaction<'_>, stage: &str) -> Resul
 ///
 /// # Errors
 /// When the connection is lost.
-pub(crate) fn views(client: &mut Client, plan: &mut Plan) -> Result<()> {
+pub(crate) fn views(client: &mut Client, plan: &mut Plan, stage: &str) -> Result<()> {
+    let path = format!("set search_path = {}, pg_catalog", Ident::new(stage));
+    client.batch_execute(&path).doing(|| "begin views".into())?;
     for object in plan.objects.iter_mut().filter(|o| o.kind == "view") {
         let Some(sql) = object.sql.clone().filter(|_| object.fate == Fate::Translated) else { continue };
         if let Err(e) = client.batch_execute(&format!("create view {sql}")) {
@@ -84,5 +127,5 @@ pub(crate) fn views(client: &mut Client, plan: &mut Plan) -> Result<()> {
             object.why = format!("PostgreSQL refuses it: {}", super::create::tolerable(e)?);
         }
     }
-    Ok(())
+    client.batch_execute("set search_path = pg_catalog").doing(|| "end views".into())
 }

@@ -11,16 +11,15 @@ const SETTINGS: &str = "set synchronous_commit = off; set timezone = 'UTC'; set 
     set intervalstyle = 'postgres'; set extra_float_digits = 1; set bytea_output = 'hex'; \
     set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; \
     set client_min_messages = error; set maintenance_work_mem = '192MB'; set work_mem = '32MB'; \
-    set row_security = off; set jit = off";
+    set row_security = off; set jit = off; set search_path = pg_catalog";
 
-/// A session that is ready for work, with `schema` first on its path.
+/// A session that is ready for work. A table that is called like one of the catalogue's must not stand before it.
 ///
 /// # Errors
 /// Those of the server.
-pub(crate) fn open(to: &ConnInfo, schema: &str) -> Result<Client> {
+pub(crate) fn open(to: &ConnInfo) -> Result<Client> {
     let mut client = to.connect()?;
-    let path = format!("{SETTINGS}; set search_path = {}, pg_catalog", Ident::new(schema));
-    client.batch_execute(&path).doing(|| "prepare the session".into())?;
+    client.batch_execute(SETTINGS).doing(|| "prepare the session".into())?;
     Ok(client)
 }
 
@@ -28,8 +27,8 @@ pub(crate) fn open(to: &ConnInfo, schema: &str) -> Result<Client> {
 ///
 /// # Errors
 /// Those of the server.
-pub(crate) fn several(to: &ConnInfo, schema: &str, n: usize) -> Result<Vec<Client>> {
-    (0..n).map(|_| open(to, schema)).collect()
+pub(crate) fn several(to: &ConnInfo, n: usize) -> Result<Vec<Client>> {
+    (0..n).map(|_| open(to)).collect()
 }
 
 /// Keeps two runs into one schema apart, as long as the session lasts.

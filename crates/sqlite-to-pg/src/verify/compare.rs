@@ -3,6 +3,7 @@
 use super::pair::Pair;
 use super::scan::{self, Piece, Sides};
 use super::sums::{Ranges, Sums};
+use super::target::unlocked;
 use std::sync::{Mutex, PoisonError};
 use toban_core::Result;
 use toban_core::progress::Progress;
@@ -57,9 +58,11 @@ pub(crate) fn sums(sides: &mut Sides<'_>, pairs: &[Pair], quiet: bool) -> Result
     let target = |client: &mut postgres::Client, piece: Piece| {
         let pair = &pairs[piece.pair];
         let mut own = Sums::new(Ranges::of(pair));
-        scan::target(client, pair, (piece.part, false), &mut |wire, _| {
-            own.add(wire);
-            Ok(())
+        unlocked(client, |client| {
+            scan::target(client, pair, (piece.part, false), &mut |wire, _| {
+                own.add(wire);
+                Ok(())
+            })
         })?;
         lock(&found[piece.pair]).target.merge(&own);
         Ok(())

@@ -1,7 +1,9 @@
 //! Which table and column of the target is which of the source: by the plan, or by name.
 
+use super::form::Form;
 use super::pair::{Bounds, Column, Pair, Rule, find};
 use super::record::{Difference, Kind};
+use super::words::{self, Wanted};
 use super::{source, target};
 use crate::plan::{self, Action, Fate, Mode, Plan, Policy};
 
@@ -13,6 +15,8 @@ pub(crate) struct Matched {
     pub(crate) expected: Vec<Expected>,
     /// Tables and columns that the target lacks.
     pub(crate) gaps: Vec<Difference>,
+    /// Views that the target lacks.
+    pub(crate) views: Vec<Difference>,
     /// Tables without rows of their own, or left out by the plan: name and reason.
     pub(crate) skipped: Vec<(String, String)>,
 }
@@ -32,6 +36,11 @@ pub(crate) struct Expected {
     pub(crate) identity: Option<target::Column>,
     /// The greatest number that was ever given.
     pub(crate) used: Option<i64>,
+    pub(crate) checks: Vec<Wanted>,
+    pub(crate) indexes: Vec<Wanted>,
+    /// How many columns shall have a default, and those that have none.
+    pub(crate) defaults: usize,
+    pub(crate) no_default: Vec<String>,
     /// The target's schema is the application's own: what it lacks is its own affair.
     pub(crate) foreign: bool,
 }
@@ -42,6 +51,18 @@ pub(crate) struct Reference {
     pub(crate) columns: Vec<String>,
     pub(crate) parent: String,
     pub(crate) parent_columns: Vec<String>,
+    /// The parent and its columns in the source.
+    pub(crate) source: (String, Vec<String>),
+}
+
+impl Matched {
+    /// The views that the copy shall have: those of the plan, or all that SQLite can run.
+    pub(crate) fn wanted_views(&self, plan: Option<&Plan>, source: &source::Schema) -> Vec<String> {
+        let Some(plan) = plan else { return source.views.clone() };
+        let made =
+            |o: &&plan::Object| o.kind == "view" && o.fate == Fate::Translated && plan.mode == Mode::Create;
+        plan.objects.iter().filter(made).map(plan::Object::view_name).collect()
+    }
 }
 
 /// Matches by name.
@@ -92,6 +113,10 @@ impl Named<'_> {
                 None => matched.gaps.push(missing(&table.name, name)),
             }
         }
+        // Not one of its columns is there: nothing can be compared.
+        if columns.is_empty() {
+            return;
+        }
         matched.expected.push(self.expected(table, target, &columns));
         let keys = std::iter::once(&table.key).chain(&table.uniques);
         let key = keys.filter(|k| !k.is_empty()).find_map(|k| renamed(k, &columns).map(|_| k.clone()));
@@ -117,6 +142,10 @@ impl Named<'_> {
             identity: numbering.and_then(|n| target.columns.iter().find(|c| c.name == *n)).cloned(),
             used: table.sequence,
             primary_key: own,
+            checks: table.checks.iter().filter_map(|c| check(table, c, target, columns)).collect(),
+            indexes: table.indexes.iter().filter_map(|i| index(i, columns)).collect(),
+            defaults: table.defaults.len(),
+            no_default: no_default(&table.defaults, columns, target),
             foreign: false,
         }
     }
@@ -134,8 +163,38 @@ impl Named<'_> {
         let names: Vec<&str> = target.columns.iter().map(|c| c.name.as_str()).collect();
         let parent_columns =
             wanted.iter().map(|c| find(c, &names).map(String::from)).collect::<Option<_>>()?;
-        Some(Reference { columns: renamed(&key.columns, columns)?, parent: name.into(), parent_columns })
+        let source = (parent.name.clone(), wanted.clone());
+        Some(Reference {
+            columns: renamed(&key.columns, columns)?,
+            parent: name.into(),
+            parent_columns,
+            source,
+        })
     }
+}
+
+/// None for one that the target's own types see to: a boolean is 0 or 1.
+fn check(table: &source::Table, text: &str, target: &target::Table, columns: &[Column]) -> Option<Wanted> {
+    let own: Vec<String> = words::named(text, &table.columns).into_iter().collect();
+    let names = renamed(&own, columns)?;
+    let form = |name: &String| target.columns.iter().find(|c| c.name == *name).map(|c| c.form);
+    let by_type = !names.is_empty() && names.iter().all(|n| form(n) == Some(Form::Bool));
+    let columns = names.into_iter().collect();
+    (!by_type).then(|| Wanted { name: format!("({text})"), columns, ..Wanted::default() })
+}
+
+fn index(wanted: &Wanted, columns: &[Column]) -> Option<Wanted> {
+    let own: Vec<String> = wanted.columns.iter().cloned().collect();
+    Some(Wanted { columns: renamed(&own, columns)?.into_iter().collect(), ..wanted.clone() })
+}
+
+/// Of these columns those whose counterpart has no default.
+fn no_default(names: &[String], columns: &[Column], target: &target::Table) -> Vec<String> {
+    let lacks = |name: &&String| {
+        let own = columns.iter().find(|c| c.source == **name).map(|c| &c.target);
+        own.is_some_and(|own| target.columns.iter().any(|c| c.name == *own && !c.has_default))
+    };
+    names.iter().filter(lacks).cloned().collect()
 }
 
 fn nullable(columns: &[String], target: &target::Table) -> Vec<String> {
@@ -228,20 +287,56 @@ fn planned(
     matched.pairs.push(pair);
 }
 
+/// The parent of a key in the source, and its columns there.
+fn origin(plan: &Plan, key: &plan::ForeignKey) -> (String, Vec<String>) {
+    let Some(parent) = plan.tables.iter().find(|t| t.target == key.parent) else { return Default::default() };
+    let own = |name: &String| parent.columns.iter().find(|c| c.target == *name).map(|c| c.source.clone());
+    (parent.source.clone(), key.parent_columns.iter().filter_map(own).collect())
+}
+
 fn demanded(plan: &Plan, table: &plan::Table, target: &target::Table) -> Expected {
     let identity = table.columns.iter().find(|c| c.identity).map(|c| &c.target);
     let of_key = |key: &plan::ForeignKey| Reference {
         columns: key.columns.clone(),
         parent: key.parent.clone(),
         parent_columns: key.parent_columns.clone(),
+        source: origin(plan, key),
     };
     let not_null: Vec<String> =
         table.columns.iter().filter(|c| c.not_null).map(|c| c.target.clone()).collect();
+    let made = |kind: &str, name: &str| {
+        let gone = |o: &plan::Object| o.kind == kind && o.name == name && o.fate == Fate::Skipped;
+        !plan.objects.iter().any(gone)
+    };
+    // A key that the server refused was told, and is not in the list of a plan that is kept.
+    let lost = |kind: &str| {
+        let own = format!("{}.", table.source);
+        plan.objects.iter().any(|o| o.kind == kind && o.is_broken() && o.name.starts_with(&own))
+    };
+    let kept = |kind: &str, name: &str| made(kind, &format!("{}.{name}", table.source));
+    let uniques = table.uniques.iter().filter(|u| kept("unique", &u.name));
+    let foreign_keys = table.foreign_keys.iter().filter(|k| kept("foreign key", &k.name));
+    let exact = |name: &str| Wanted { name: name.into(), exact: Some(name.into()), ..Wanted::default() };
+    let checks = table.checks.iter().filter(|c| made("check", &format!("{}.{}", table.source, c.name)));
+    let indexes = table.indexes.iter().filter(|i| {
+        made("index", if i.source.is_empty() { "" } else { &i.source })
+            && made("index", &format!("{}.{}", table.source, i.target))
+    });
+    let defaults: Vec<&plan::Column> = table
+        .columns
+        .iter()
+        .filter(|c| c.default.is_some() && made("default", &format!("{}.{}", table.source, c.source)))
+        .collect();
+    let bare = |c: &&&plan::Column| target.columns.iter().any(|t| t.name == c.target && !t.has_default);
     Expected {
         oid: target.oid,
-        primary_key: table.primary_key.clone(),
-        uniques: table.uniques.iter().map(|u| u.columns.clone()).collect(),
-        foreign_keys: table.foreign_keys.iter().map(of_key).collect(),
+        checks: checks.map(|c| exact(&c.name)).collect(),
+        indexes: indexes.map(|i| exact(&i.target)).collect(),
+        defaults: defaults.len(),
+        no_default: defaults.iter().filter(bare).map(|c| c.source.clone()).collect(),
+        primary_key: if lost("primary key") { Vec::new() } else { table.primary_key.clone() },
+        uniques: uniques.map(|u| u.columns.clone()).collect(),
+        foreign_keys: foreign_keys.map(of_key).collect(),
         nullable: nullable(&not_null, target),
         not_null,
         identity: identity.and_then(|n| target.columns.iter().find(|c| c.name == *n)).cloned(),

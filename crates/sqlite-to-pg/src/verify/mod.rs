@@ -18,6 +18,7 @@ mod source;
 mod sums;
 mod target;
 mod wire;
+mod words;
 
 use crate::cli::Verify;
 use crate::plan::{self, Plan};
@@ -29,7 +30,7 @@ use record::{Compared, Difference, Kind};
 use rusqlite::Connection;
 use scan::Sides;
 use toban_core::pg::ConnInfo;
-use toban_core::{Error, Kind as Status, Out, Result};
+use toban_core::{Context, Error, Kind as Status, Out, Result};
 
 /// The verb `verify`.
 ///
@@ -37,11 +38,15 @@ use toban_core::{Error, Kind as Status, Out, Result};
 /// Findings when the copy differs, Partial when the plan left rows behind that it does not accept; those of either
 /// database; Failed when there was nothing to compare.
 pub(crate) fn run(args: &Verify, quiet: bool, out: &mut Out<'_>) -> Result<()> {
-    let plan = args.plan.as_deref().map(plan::file::read).transpose()?;
     let to = ConnInfo::resolve(args.against.as_deref(), "sqlite-to-pg")?;
     let mut readers = source::open(&args.db, threads())?;
+    let plan = match &args.plan {
+        Some(path) => Some(plan::file::read(path)?),
+        None => kept_plan(&readers, &to, &args.schema)?,
+    };
     let schema = plan.as_ref().map_or(args.schema.as_str(), |p| p.schema.as_str());
-    let outcome = judge((plan.as_ref(), schema), &mut readers, &to, quiet)?;
+    let mut outcome = judge((plan.as_ref(), schema), &mut readers, &to, quiet)?;
+    plan.iter().for_each(|plan| outcome.lacks(plan));
     for table in &outcome.tables {
         out.emit(table)?;
     }
@@ -49,6 +54,17 @@ pub(crate) fn run(args: &Verify, quiet: bool, out: &mut Out<'_>) -> Result<()> {
         out.emit(difference)?;
     }
     outcome.status(&to)
+}
+
+/// The plan of the run that made this copy, when one of ours did and the file's schema is still the same.
+fn kept_plan(readers: &[Connection], to: &ConnInfo, schema: &str) -> Result<Option<Plan>> {
+    let [reader, ..] = readers else { return Ok(None) };
+    let Some(plan) = target::kept_plan(to, schema)? else { return Ok(None) };
+    let same = plan.source.schema_sum == plan::build::schema_sum(reader)?;
+    if same {
+        log::info!("compared by the plan of the run that made this copy");
+    }
+    Ok(same.then_some(plan))
 }
 
 fn threads() -> usize {
@@ -96,6 +112,16 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// A table that the run could not take along is a difference all the same.
+    fn lacks(&mut self, plan: &Plan) {
+        for object in plan.objects.iter().filter(|o| o.is_lost()) {
+            self.tables.retain(|t| t.table != object.name);
+            self.tables.push(bare(&object.name, "missing"));
+            let sides = ("there", "not there");
+            self.differences.push(Difference::of_table(&object.name, Kind::Missing, "", sides));
+        }
+    }
+
     /// Differing rows, and differences that are about no row.
     fn total(&self) -> u64 {
         let rows: u64 = self.tables.iter().map(|t| t.rows_differing).sum();
@@ -136,6 +162,10 @@ fn judge(
         Some(plan) => matching::by_plan(plan, &own, &targets),
         None => matching::by_name(&own, &targets, schema),
     };
+    let views = matched.wanted_views(plan, &own);
+    if !views.is_empty() && !matched.pairs.is_empty() {
+        matched.views = words::views(&views, &target::relations(&mut clients[0], schema)?);
+    }
     for pair in &mut matched.pairs {
         scan::measure(&readers[0], pair)?;
     }
@@ -143,15 +173,18 @@ fn judge(
     let sums = compare::sums(&mut sides, &matched.pairs, quiet)?;
     let mut outcome = begun(&matched);
     for ((pair, both), expected) in matched.pairs.iter().zip(&sums).zip(&matched.expected) {
+        sides.clients[0].batch_execute("savepoint one").doing(|| "begin a table".into())?;
         table(&mut sides, (pair, both, expected), &mut outcome)?;
+        let back = "rollback to savepoint one; release savepoint one";
+        sides.clients[0].batch_execute(back).doing(|| "end a table".into())?;
     }
     outcome.tables.sort_by(|a, b| a.table.cmp(&b.table));
     Ok(outcome)
 }
 
-/// What is known before a row is read.
-fn begun(matched: &Matched) -> Outcome {
-    let bare = |name: &str, verdict: &str| Compared {
+/// A table that was not compared.
+fn bare(name: &str, verdict: &str) -> Compared {
+    Compared {
         table: name.into(),
         target: String::new(),
         rows: 0,
@@ -167,12 +200,16 @@ fn begun(matched: &Matched) -> Outcome {
         replaced: 0,
         constraints: 0,
         verdict: verdict.into(),
-    };
+    }
+}
+
+/// What is known before a row is read.
+fn begun(matched: &Matched) -> Outcome {
     let skipped = matched.skipped.iter().map(|(name, why)| bare(name, &format!("skipped: {why}")));
     let gone = matched.gaps.iter().filter(|g| g.column.is_empty()).map(|g| bare(&g.table, "missing"));
     Outcome {
         tables: skipped.chain(gone).collect(),
-        differences: matched.gaps.clone(),
+        differences: matched.gaps.iter().chain(&matched.views).cloned().collect(),
         compared: matched.pairs.len(),
         left: 0,
     }

@@ -168,8 +168,8 @@ fn convert(
 
 fn source_sql(pair: &Pair, part: Part, located: bool) -> String {
     let mut columns: Vec<String> = pair.columns.iter().map(selected).collect();
-    let rowid = pair.rowid.as_deref().unwrap_or("null");
-    columns.extend(located.then(|| rowid.to_string()));
+    let rowid = pair.rowid.as_deref().map_or("null".into(), |name| Ident::new(name).to_string());
+    columns.extend(located.then(|| rowid.clone()));
     let filter = match part {
         Part::Numbers(from, to) => format!(" where {rowid} between {from} and {to}"),
         _ => String::new(),

@@ -74,7 +74,7 @@ fn sample(reader: &Connection, pair: &Pair, start: Option<i64>, size: u64) -> Re
         format!("case when {odd} or octet_length({name}) > 1000000 then 'X' else quote({name}) end")
     };
     let columns: Vec<String> = pair.columns.iter().map(quote).collect();
-    let rowid = pair.rowid.as_deref().unwrap_or("");
+    let rowid = Ident::new(pair.rowid.as_deref().unwrap_or_default());
     let from = start.map(|n| format!("where {rowid} >= {n} order by {rowid}")).unwrap_or_default();
     let sql = format!("select {} from {} {from} limit {size}", columns.join(", "), Ident::new(&pair.source));
     let read = || -> rusqlite::Result<Vec<Texts>> {

@@ -1,5 +1,7 @@
 //! The SQLite side: its connections, and what its schema says of the tables.
 
+use super::words::{self, Wanted};
+use crate::source::ddl;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
 use toban_core::pg::Ident;
@@ -20,6 +22,12 @@ pub(crate) struct Table {
     pub(crate) numbered: bool,
     /// UNIQUE constraints and indexes over plain columns, of all rows.
     pub(crate) uniques: Vec<Vec<String>>,
+    /// Other indexes.
+    pub(crate) indexes: Vec<Wanted>,
+    /// Expressions of checks.
+    pub(crate) checks: Vec<String>,
+    /// Columns with a default other than NULL.
+    pub(crate) defaults: Vec<String>,
     pub(crate) foreign_keys: Vec<ForeignKey>,
     /// `sqlite_sequence.seq`.
     pub(crate) sequence: Option<i64>,
@@ -39,6 +47,8 @@ pub(crate) struct Schema {
     pub(crate) tables: Vec<Table>,
     /// Tables that hold no rows of their own, and what they are.
     pub(crate) others: Vec<(String, String)>,
+    /// Views that SQLite can run.
+    pub(crate) views: Vec<String>,
 }
 
 /// Opens `count` connections, all in read transactions that see one moment of the file. Nothing is written, not even
@@ -65,6 +75,7 @@ fn connect(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, flags).doing(doing)?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).doing(doing)?;
     connection.execute_batch("pragma query_only = on; pragma cell_size_check = on").doing(doing)?;
+    connection.collation_needed(crate::source::open::bytewise).doing(doing)?;
     Ok(connection)
 }
 
@@ -120,15 +131,21 @@ fn read(connection: &Connection) -> Sql<Schema> {
             // SQLite's own tables: sqlite_schema, sqlite_sequence, sqlite_stat1 …
             _ if name.starts_with("sqlite_") => {}
             "table" => schema.tables.push(table(connection, name, without_rowid)?),
+            "view" if runs(connection, &name) => schema.views.push(name),
             _ => schema.others.push((name, kind)),
         }
     }
     Ok(schema)
 }
 
+fn runs(connection: &Connection, view: &str) -> bool {
+    connection.prepare(&format!("select * from {}", Ident::new(view))).is_ok()
+}
+
 fn table(connection: &Connection, name: String, without_rowid: bool) -> Sql<Table> {
     let mut table = Table { name, ..Table::default() };
-    let sql = "select name, \"notnull\", pk, type, hidden from pragma_table_xinfo(?) order by cid";
+    let sql =
+        "select name, \"notnull\", pk, type, hidden, dflt_value from pragma_table_xinfo(?) order by cid";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([&table.name])?;
     let (mut key, mut integer) = (Vec::new(), false);
@@ -141,16 +158,29 @@ fn table(connection: &Connection, name: String, without_rowid: bool) -> Sql<Tabl
         if not_null {
             table.not_null.push(name.clone());
         }
+        let default: Option<String> = row.get(5)?;
+        match default.filter(|d| !d.trim_matches(['(', ')', ' ']).eq_ignore_ascii_case("null")) {
+            Some(_) if row.get::<_, i64>(4)? <= 1 => table.defaults.push(name.clone()),
+            _ => {}
+        }
         table.columns.push(name);
     }
     key.sort();
     table.key = key.into_iter().map(|(_, name)| name).collect();
     table.rowid = free_alias(&table.columns).filter(|_| !without_rowid);
     let own_index = indexes(connection, &mut table)?;
+    table.checks = checks(connection, &table.name)?;
     table.numbered = table.key.len() == 1 && integer && !own_index && !without_rowid;
     table.foreign_keys = foreign_keys(connection, &table.name)?;
     table.sequence = sequence(connection, &table.name)?;
     Ok(table)
+}
+
+fn checks(connection: &Connection, table: &str) -> Sql<Vec<String>> {
+    let sql = "select cast(coalesce(sql, '') as blob) from sqlite_schema where type = 'table' and name = ?";
+    let statement: Vec<u8> = connection.query_row(sql, [table], |r| r.get(0))?;
+    let statement = String::from_utf8_lossy(&statement);
+    Ok(ddl::parse(&statement).checks.into_iter().map(|(_, text)| text).collect())
 }
 
 /// The name of the rowid that no column takes.
@@ -159,25 +189,35 @@ fn free_alias(columns: &[String]) -> Option<String> {
     ["rowid", "_rowid_", "oid"].into_iter().find(|a| !taken(a)).map(String::from)
 }
 
-/// Notes the unique ones, and says whether the primary key has an index of its own (then it is not the rowid).
+/// Notes them all, and says whether the primary key has an index of its own (then it is not the rowid).
 fn indexes(connection: &Connection, table: &mut Table) -> Sql<bool> {
-    let sql = "select name, origin, \"unique\", partial from pragma_index_list(?)";
+    let sql = "select l.name, l.origin, l.\"unique\", l.partial, cast(coalesce(s.sql, '') as blob) from pragma_index_list(?) l \
+               left join sqlite_schema s on s.type = 'index' and s.name = l.name";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([&table.name])?;
     let mut own = false;
     while let Some(row) = rows.next()? {
         let (name, origin): (String, String) = (row.get(0)?, row.get(1)?);
         own |= origin == "pk";
-        let whole: bool = row.get::<_, bool>(2)? && !row.get::<_, bool>(3)?;
+        let (unique, partial): (bool, bool) = (row.get(2)?, row.get(3)?);
         let parts = strings(connection, "select name from pragma_index_info(?) order by seqno", &name)?;
-        if let Some(columns) = parts.into_iter().collect::<Option<Vec<String>>>()
-            && whole
-            && origin != "pk"
-        {
-            table.uniques.push(columns);
+        match parts.iter().cloned().collect::<Option<Vec<String>>>() {
+            _ if origin == "pk" => {}
+            Some(columns) if unique && !partial => table.uniques.push(columns),
+            _ => {
+                let sql = String::from_utf8_lossy(&row.get::<_, Vec<u8>>(4)?).into_owned();
+                table.indexes.push(index(&table.columns, (name, unique), &parts, &sql));
+            }
         }
     }
     Ok(own)
+}
+
+fn index(columns: &[String], (name, unique): (String, bool), parts: &[Option<String>], sql: &str) -> Wanted {
+    let (text, partial) = words::of_index(sql);
+    let mut named = words::named(&text, columns);
+    named.extend(parts.iter().flatten().cloned());
+    Wanted { name, exact: None, columns: named, unique, partial }
 }
 
 fn strings(connection: &Connection, sql: &str, of: &str) -> Sql<Vec<Option<String>>> {
@@ -216,7 +256,7 @@ fn sequence(connection: &Connection, table: &str) -> Sql<Option<i64>> {
 /// # Errors
 /// SQLite's.
 pub(crate) fn bounds(connection: &Connection, table: &str, rowid: &str) -> Result<Option<(i64, i64)>> {
-    let name = Ident::new(table);
+    let (name, rowid) = (Ident::new(table), Ident::new(rowid));
     // One aggregate in each: only then SQLite looks at one end of the tree.
     let sql = format!(
         "select (select min({rowid}) from {name} not indexed), (select max({rowid}) from {name} not indexed)"

@@ -2,6 +2,7 @@
 
 use super::form::Form;
 use super::pair::Bounds;
+use crate::plan::{FORMAT, Plan};
 use postgres::{Client, SimpleQueryMessage};
 use std::collections::BTreeMap;
 use toban_core::pg::{ConnInfo, literal};
@@ -73,6 +74,54 @@ fn exported(client: &mut Client) -> Result<Option<String>> {
         Err(e) if e.is_closed() => Err(e).doing(doing),
         Err(_) => client.batch_execute("rollback to savepoint export").doing(doing).map(|()| None),
     }
+}
+
+/// Does `work` and gives back the locks that it took: one transaction that reads thousands of tables would hold more
+/// than a server has room for.
+///
+/// # Errors
+/// Those of `work` and of the server.
+pub(crate) fn unlocked<T>(client: &mut Client, work: impl FnOnce(&mut Client) -> Result<T>) -> Result<T> {
+    let doing = || "give back locks".to_string();
+    client.batch_execute("savepoint piece").doing(doing)?;
+    let done = work(client)?;
+    client.batch_execute("rollback to savepoint piece; release savepoint piece").doing(doing)?;
+    Ok(done)
+}
+
+/// The plan that a run kept beside the copy in `schema`; none when there is no such run, or the role may not look.
+///
+/// # Errors
+/// Those of the server.
+pub(crate) fn kept_plan(to: &ConnInfo, schema: &str) -> Result<Option<Plan>> {
+    let mut client = to.connect()?;
+    let may = "select has_table_privilege(c.oid, 'select') and has_schema_privilege(n.oid, 'usage') \
+               from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+               where n.nspname = 'toban_undo' and c.relname = 'plan'";
+    if only(rows(&mut client, may)?).as_deref() != Some("t") {
+        return Ok(None);
+    }
+    let sql = format!("select plan from toban_undo.plan where target = {}", literal(schema));
+    let text = only(rows(&mut client, &sql)?);
+    // One of another version is no plan of ours.
+    Ok(text.and_then(|t| toml::from_str::<Plan>(&t).ok()).filter(|p| p.format == FORMAT))
+}
+
+fn only(rows: Vec<Vec<Option<String>>>) -> Option<String> {
+    rows.into_iter().flatten().next().flatten()
+}
+
+/// The name of a table or a view.
+pub(crate) type Relation = String;
+
+/// Everything in a schema that can be read like a table.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn relations(client: &mut Client, schema: &str) -> Result<Vec<Relation>> {
+    let sql = "select c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+               where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname = ";
+    Ok(rows(client, &format!("{sql}{}", literal(schema)))?.into_iter().flatten().flatten().collect())
 }
 
 /// All rows of a query as text, by the simple protocol.

@@ -37,14 +37,6 @@ fn d19_a_corrupt_page_is_found_before_the_target_is_touched() {
 }
 
 #[test]
-fn v26_what_postgresql_cannot_hold_is_refused_by_name() {
-    let columns: Vec<String> = (0..1700).map(|n| format!("c{n}")).collect();
-    let world = World::of(&format!("create table wide ({});", columns.join(", ")));
-    world.run(&[]).refused(1, "wide has 1700 columns");
-    world.run(&["--exclude", "wide"]).ended(0);
-}
-
-#[test]
 fn targets_that_do_not_take_it() {
     let world = World::of("create table t (a int); insert into t values (1);");
     world.psql("create table t (b text); insert into t values ('mine'); create role plain login; revoke create on database postgres from public");

@@ -113,3 +113,31 @@ fn t7_row_level_security_hides_nothing_from_us() {
     world.psql("alter table parents disable row level security");
     assert_eq!(world.tool(&["run", "app.db", "--to", &url, "--existing", "refuse"]).status, Some(0));
 }
+
+#[test]
+fn t7_a_table_in_partitions_takes_the_rows() {
+    let world = World::of(
+        "create table events (id integer, at date, n int, primary key (id, at)); insert into events values (1, '2023-05-01', 1), (2, '2024-05-01', 2);",
+    );
+    world.psql(
+        "create table events (id bigint, at date, n int, primary key (id, at)) partition by range (at); \
+         create table events_old partition of events for values from ('2000-01-01') to ('2024-01-01'); create table events_new partition of events default",
+    );
+    world.run(&["--existing", "refuse"]).ended(0);
+    world.gives(&[(
+        "select tableoid::regclass, id, at, n from events order by id",
+        "events_old|1|2023-05-01|1\nevents_new|2|2024-05-01|2",
+    )]);
+    world.verified();
+    world.run(&["--undo"]).ended(0);
+    world.gives(&[("select count(*) from events", "0")]);
+}
+
+/// Without a key an upsert would put every row there twice.
+#[test]
+fn t3_an_upsert_needs_a_key() {
+    let world = World::of("create table t (x int); insert into t values (1);");
+    world.psql("create table t (x int); insert into t values (1)");
+    world.run(&["--existing", "upsert"]).refused(2, "no primary key tells the rows of t apart");
+    world.gives(&[("select count(*) from t", "1")]);
+}

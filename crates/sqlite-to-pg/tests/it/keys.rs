@@ -51,6 +51,45 @@ fn k9_columns_that_take_the_rowids_names() {
 }
 
 #[test]
+fn k9_the_rowid_is_kept_where_it_is_asked_for() {
+    let world = World::of(
+        "create table t (x text); insert into t values ('a'), ('b'), ('c'); delete from t where x = 'b';
+         create table s (rowid text); insert into s values ('r'); create table i (id integer primary key); insert into i values (5);
+         create table w (k text primary key) without rowid; insert into w values ('k'); create table b (rowid, _rowid_, oid);",
+    );
+    world.run(&["--keep-rowid"]).ended(0);
+    assert_eq!(
+        world.psql("select rowid, x from t order by 1"),
+        world.sqlite("select rowid, x from t order by 1")
+    );
+    world.gives(&[
+        ("select rowid, _rowid_ from s", "r|1"),
+        ("select string_agg(attrelid::regclass::text, ',' order by 1) from pg_attribute where attname in ('rowid', '_rowid_', 'oid') and attrelid in ('i'::regclass, 'w'::regclass)", ""),
+    ]);
+    world.verified();
+}
+
+/// Also K15: an index keeps PostgreSQL's own order of NULLs, for that is what its ORDER BY asks; a view keeps SQLite's.
+#[test]
+fn k12_k15_order_is_that_of_sqlite_where_it_is_asked_for() {
+    let world = World::of(
+        "create table t (x text unique, n int); insert into t values ('a', 1), ('B', null), ('é', 2), ('Z', 3), ('_', null);
+         create index by_n on t (n desc); create view first as select n from t order by n; create view last as select n from t order by n desc;",
+    );
+    world.run(&["--collate-c"]).ended(0);
+    let sql = "select x from t order by x";
+    assert_eq!(world.psql(sql), world.sqlite(sql));
+    for sql in ["select n from first", "select n from last"] {
+        assert_eq!(world.psql(sql), world.sqlite(sql), "{sql}");
+    }
+    world.gives(&[
+        ("select collname from pg_attribute a join pg_collation c on c.oid = a.attcollation where attrelid = 't'::regclass and attname = 'x'", "C"),
+        ("select pg_get_indexdef('by_n'::regclass)", "CREATE INDEX by_n ON public.t USING btree (n DESC)"),
+    ]);
+    world.verified();
+}
+
+#[test]
 fn k11_to_k19_unique_and_indexes() {
     let long = "x".repeat(70);
     let world = World::of(&format!(

@@ -20,8 +20,8 @@ fn policies_decide_and_originals_are_kept() {
             kept.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(
-            (lines[0]["rowid"].as_i64(), lines[0]["bytes"].as_str()),
-            (Some(2), Some("323032342d30322d3330"))
+            (lines[0]["place"].to_string().as_str(), lines[0]["bytes"].as_str()),
+            (r#"[{"bytes":"2","class":"integer","column":"id"}]"#, Some("323032342d30322d3330"))
         );
         assert_eq!(
             (lines[0]["table"].as_str(), lines[0]["column"].as_str(), lines[0]["reason"].as_str()),
@@ -49,4 +49,42 @@ fn rejected_values_are_loaded_again_after_a_rule_changed() {
     world.gives(&[("select id, b from t order by id", "1|t\n2|\n3|f")]);
     world.run(&["--cast", "t.b=bool-words", "--existing", "upsert"]).ended(0);
     world.gives(&[("select id, b from t order by id", "1|t\n2|t\n3|f")]);
+}
+
+/// Only the rows of the list are touched: what the application wrote meanwhile stays.
+#[test]
+fn a_list_of_rejects_is_loaded_alone() {
+    let world = World::of(
+        "create table t (id integer primary key, b boolean, n text); insert into t values (1, 1, 'a'), (2, 'yes', 'b'), (3, 0, 'c');
+         create table w (k text, k2 blob, d date, primary key (k, k2)) without rowid; insert into w values ('it''s', x'00ff', '2024-01-01'), ('x', x'', '2024-02-30');
+         create table rest (id text primary key, d date); insert into rest values ('a', '2024-01-01'), ('b', 'never');",
+    );
+    let rules = ["--cast", "t.b=bool", "--cast", "w.d=date", "--cast", "rest.d=date"];
+    world.run(&[&rules[..], &["--on-misfit", "null", "--report", "told"]].concat()).refused(3, "3 values");
+    world.psql("update t set n = 'written since' where id <> 2; delete from rest where id = 'b'");
+    let list = ["--rejects", "told/rejects.jsonl"];
+    world.run(&list).refused(4, "do not fit the target's tables");
+    let records = world.run(&[&list[..], &["--on-misfit", "null", "--report", "again"]].concat());
+    records.refused(3, "2 values");
+    world.gives(&[
+        ("select id, b, n from t order by id", "1|t|written since\n2|t|b\n3|f|written since"),
+        ("select k, d from w order by k", "it's|2024-01-01\nx|"),
+        ("select id, d from rest order by id", "a|2024-01-01\nb|"),
+    ]);
+    world.run(&["--rejects", "told/report.html"]).refused(2, "told/report.html");
+    world.run(&["--undo"]).ended(0);
+    world.gives(&[("select b from t where id = 2", "")]);
+}
+
+/// After them `verify` knows the new rule.
+#[test]
+fn a_copy_is_whole_after_its_rejects() {
+    let world = World::of(
+        "create table t (id integer primary key, b boolean); insert into t values (1, 1), (2, 'yes'), (3, 0);",
+    );
+    world.run(&["--cast", "t.b=bool", "--on-misfit", "null", "--report", "told"]).refused(3, "1 values");
+    assert_eq!(world.tool(&["verify", "app.db"]).status, Some(3));
+    world.run(&["--rejects", "told/rejects.jsonl", "--cast", "t.b=bool-words"]).ended(0);
+    world.gives(&[("select id, b from t order by id", "1|t\n2|t\n3|f")]);
+    world.verified();
 }
