@@ -1,0 +1,85 @@
+//! Where a session begins: at the first segment that a repository lacks, so that no hole is left. Pure.
+
+use toban_core::repo::archive::Inventory;
+use toban_core::wal::{History, Lsn, Segment};
+
+/// Where to begin, and from where on the repositories would be without a gap if the server still had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Begin {
+    pub(super) at: Lsn,
+    /// Behind what the repositories have; before `at` only where the slot holds too little.
+    pub(super) wanted: Lsn,
+}
+
+impl Begin {
+    /// Of a slot that holds WAL from `restart` on, on the way of `history`.
+    pub(super) fn of(history: &History, restart: Lsn, size: u64, there: &[Inventory]) -> Begin {
+        let held = Segment::holding(restart, history.at(restart), size);
+        let all_have = |s: &Segment| there.iter().all(|i| i.has(&counting(s, history)));
+        let first = std::iter::successors(Some(held), |s| Some(s.next())).find(|s| there.is_empty() || !all_have(s));
+        let at = first.unwrap_or(held).start();
+        let wanted = there.iter().filter_map(|i| end_before(i, &held, history)).min();
+        Begin { at, wanted: wanted.map_or(at, |w| if w < held.start() { w } else { at }) }
+    }
+}
+
+/// `segment` on the timeline whose WAL counts at its end: after a switch inside, the new one has it whole.
+fn counting(segment: &Segment, history: &History) -> Segment {
+    Segment { timeline: history.at(Lsn(segment.end().0 - 1)), ..*segment }
+}
+
+/// The end of the last segment before `held` that counts; `None` when none is there.
+fn end_before(there: &Inventory, held: &Segment, history: &History) -> Option<Lsn> {
+    let lines = there.lines.iter();
+    let ends = lines.flat_map(|(timeline, line)| {
+        let last = line.ranges(*timeline, held.size).into_iter().map(|(first, last)| {
+            let last_number = last.number.min(held.number.checked_sub(1)?);
+            (first.number <= last_number).then_some(Segment { number: last_number, ..last })
+        });
+        last.flatten().collect::<Vec<_>>()
+    });
+    ends.filter(|s| counting(s, history) == *s).map(|s| s.end()).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use toban_core::wal::{Switch, Timeline};
+
+    const SIZE: u64 = 16 << 20;
+
+    fn inventory(names: &[&str]) -> Inventory {
+        Inventory::of(names.iter().map(|n| (n.parse().expect("a name"), 1, Timestamp::UNIX_EPOCH)))
+    }
+
+    fn begin(history: &History, restart: u64, there: &[Inventory]) -> (u64, u64) {
+        let begin = Begin::of(history, Lsn(restart), SIZE, there);
+        (begin.at.0 / SIZE, begin.wanted.0 / SIZE)
+    }
+
+    #[test]
+    fn the_first_segment_that_a_repository_lacks() {
+        let root = History::root(Timeline(1));
+        let some = inventory(&["000000010000000000000002", "000000010000000000000003", "000000010000000000000005"]);
+        let less = inventory(&["000000010000000000000002"]);
+        let restart = 3 * SIZE + 77;
+        assert_eq!(begin(&root, restart, &[]), (3, 3), "no repository must have it");
+        assert_eq!(begin(&root, restart, &[inventory(&[])]), (3, 3), "a new repository");
+        assert_eq!(begin(&root, restart, std::slice::from_ref(&some)), (4, 4), "3 is there");
+        assert_eq!(begin(&root, restart, &[some.clone(), less.clone()]), (3, 3), "one lacks it");
+        assert_eq!(begin(&root, 5 * SIZE, &[some, less.clone()]), (5, 3), "more than the slot holds");
+        assert_eq!(begin(&root, 9 * SIZE, &[less]), (9, 3));
+    }
+
+    #[test]
+    fn what_a_dead_timeline_wrote_does_not_count() {
+        let switches = vec![Switch { timeline: Timeline(1), end: Lsn(4 * SIZE + 500) }];
+        let history = History { timeline: Timeline(2), switches };
+        let dead = ["000000010000000000000003", "000000010000000000000004", "000000010000000000000005"];
+        assert_eq!(begin(&history, 3 * SIZE, &[inventory(&dead)]), (4, 4), "the new timeline's copy is missing");
+        assert_eq!(begin(&history, 7 * SIZE, &[inventory(&dead)]), (7, 4));
+        let both = [&dead[..], &["000000020000000000000004"]].concat();
+        assert_eq!(begin(&history, 3 * SIZE, &[inventory(&both)]), (5, 5));
+    }
+}
