@@ -42,6 +42,8 @@ const SOAKS: &[Soak] = &[
         filter: "relation_of_several_files",
         rounds: 1200,
     },
+    Soak { name: "stream-loss", package: "wal-shipper", filter: "loss::", rounds: 20 },
+    Soak { name: "stream-kill", package: "wal-shipper", filter: "kill::stream", rounds: 50 },
     // About ten minutes for each parser.
     Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", rounds: 2_000_000 },
     Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", rounds: 100 },

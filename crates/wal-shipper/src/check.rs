@@ -5,12 +5,12 @@ mod server;
 use crate::cli;
 use jiff::Timestamp;
 use serde::Serialize;
-use server::Server;
+use server::{Server, Slot};
 use toban_core::config::Config;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Hole, Inventory};
+use toban_core::repo::archive::{Archive, Hole, Inventory, Tail, cover};
 use toban_core::repo::keys::System;
-use toban_core::wal::Segment;
+use toban_core::wal::{Lsn, WalName};
 use toban_core::{Out, Record, Result, Severity};
 
 /// What was judged.
@@ -18,7 +18,7 @@ use toban_core::{Out, Record, Result, Severity};
 struct Finding {
     /// The repository; `-` for the server itself.
     repo: String,
-    /// `lag`, `hole`, `history`, `archiver`, `slot`, or `repository` when it could not be asked.
+    /// `lag`, `hole`, `history`, `tails`, `archiver`, `slot`, or `repository` when it could not be asked.
     check: &'static str,
     severity: Severity,
     text: String,
@@ -44,8 +44,8 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
     let mut findings = judge.server();
     let mut trouble = Vec::new();
     for repo in &repos {
-        match Archive::new(&*repo.store, system.clone()).inventory() {
-            Ok(inventory) => findings.extend(judge.repo(repo, &inventory)),
+        match Stored::ask(&Archive::new(&*repo.store, system.clone())) {
+            Ok(stored) => findings.extend(judge.repo(repo, &stored)),
             Err(e) => trouble.push((repo, e)),
         }
     }
@@ -55,6 +55,40 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
     findings
         .extend(trouble.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
     toban_core::finding::tell(&findings, args.monitoring.monitoring, out)
+}
+
+/// What a repository has.
+struct Stored {
+    inventory: Inventory,
+    tails: Vec<Tail>,
+}
+
+impl Stored {
+    fn ask(archive: &Archive<'_>) -> Result<Stored> {
+        // In this order: a segment that becomes whole meanwhile has its tails still, and is no hole.
+        let tails = archive.all_tails()?;
+        Ok(Stored { inventory: archive.inventory()?, tails })
+    }
+
+    fn is_whole(&self, segment: WalName) -> bool {
+        let WalName::Segment(timeline, log, rest) = segment else { return false };
+        self.inventory.lines.get(&timeline).is_some_and(|l| l.segments.contains(&(log, rest)))
+    }
+
+    /// Up to where the server's timeline is there, and when the newest of it came; `None` when nothing of it is.
+    fn reach(&self, server: &Server) -> Option<(Lsn, Option<Timestamp>)> {
+        let (timeline, size) = (server.timeline, server.segment_size);
+        let line = self.inventory.lines.get(&timeline);
+        let whole = line.and_then(|l| Some((l.ranges(timeline, size).pop()?.1.end(), l.newest)));
+        let of = |t: &&Tail| t.segment.timeline() == timeline && !self.is_whole(t.segment);
+        let newest = self.tails.iter().filter(of).map(|t| t.segment).max();
+        let tails: Vec<Tail> = self.tails.iter().filter(|t| Some(t.segment) == newest).copied().collect();
+        let part = newest.and_then(|n| n.segment(size)).and_then(|segment| {
+            let end = cover(&tails).last()?.end();
+            Some((Lsn(segment.start().0 + end), tails.iter().map(|t| t.modified).max()))
+        });
+        whole.max(part)
+    }
 }
 
 fn finding(repo: &str, check: &'static str, severity: Severity, text: String) -> Finding {
@@ -112,19 +146,29 @@ impl Judge<'_> {
             ),
         };
         let slots = self.server.slots.iter().map(|slot| {
-            let (severity, text) = match slot.status.as_str() {
-                "lost" => (Severity::Critical, "its WAL is lost: a gap is there or near".to_string()),
-                "unreserved" => (Severity::Critical, "its WAL is about to be removed".to_string()),
-                _ => (Severity::Ok, format!("{} bytes behind", slot.behind)),
-            };
+            let (severity, text) = self.slot(slot);
             finding("-", "slot", severity, format!("slot {}: {text}", slot.name))
         });
         std::iter::once(archiver).chain(slots).collect()
     }
 
+    /// A standby's slots wait there for its promotion.
+    fn slot(&self, slot: &Slot) -> (Severity, String) {
+        match slot.status.as_str() {
+            "lost" => (Severity::Critical, "its WAL is lost: a gap is there or near".to_string()),
+            "unreserved" => (Severity::Critical, "its WAL is about to be removed".to_string()),
+            _ if !slot.active && !self.server.standby => {
+                (Severity::Warning, format!("nobody streams from it, and it holds {} bytes", slot.behind))
+            }
+            _ => (Severity::Ok, format!("{} bytes behind", slot.behind)),
+        }
+    }
+
     /// What one repository has of what the server wrote.
-    fn repo(&self, repo: &Repo, inventory: &Inventory) -> Vec<Finding> {
-        let mut findings = vec![self.lag(repo, inventory)];
+    fn repo(&self, repo: &Repo, stored: &Stored) -> Vec<Finding> {
+        let inventory = &stored.inventory;
+        let mut findings = vec![self.lag(repo, stored)];
+        findings.extend(garbage(repo, stored));
         for (timeline, line) in &inventory.lines {
             let holes = line.holes(*timeline, self.server.segment_size).into_iter();
             findings.extend(holes.filter(|h| !self.on_its_way(h)).map(|hole| {
@@ -149,21 +193,19 @@ impl Judge<'_> {
     }
 
     /// How much of the server's newest WAL is not there, in bytes and in seconds.
-    fn lag(&self, repo: &Repo, inventory: &Inventory) -> Finding {
+    fn lag(&self, repo: &Repo, stored: &Stored) -> Finding {
         let server = self.server;
-        let line = inventory.lines.get(&server.timeline);
-        let last =
-            line.and_then(|l| l.ranges(server.timeline, server.segment_size).pop()).map(|(_, last)| last);
-        let Some(last) = last else {
-            let text = format!("it has no segment of timeline {}, the server's", server.timeline);
+        let Some((reach, newest)) = stored.reach(server) else {
+            let text = format!("it has no WAL of timeline {}, the server's", server.timeline);
             return finding(&repo.name, "lag", Severity::Critical, text);
         };
-        let bytes = server.written.0.saturating_sub(last.end().0);
+        let bytes = server.written.0.saturating_sub(reach.0);
         // Within the segment that is being written nothing could have come yet, unless it is old.
-        let newest = line.and_then(|l| l.newest).unwrap_or(self.now);
-        let idle = server.written <= last.end() || self.only_switched(&last);
-        let seconds =
-            if idle { 0 } else { u64::try_from(self.now.duration_since(newest).as_secs()).unwrap_or(0) };
+        let newest = newest.unwrap_or(self.now);
+        let seconds = match self.is_idle(reach) {
+            true => 0,
+            false => u64::try_from(self.now.duration_since(newest).as_secs()).unwrap_or(0),
+        };
         let severity = match seconds {
             s if s >= self.args.critical_lag.0.as_secs() => Severity::Critical,
             s if s >= self.args.warn_lag.0.as_secs() => Severity::Warning,
@@ -175,13 +217,23 @@ impl Judge<'_> {
             self.args.warn_lag.0.as_secs(),
             self.args.critical_lag.0.as_secs()
         );
-        let text = format!("{bytes} bytes behind the server; the newest segment came {seconds} s before");
+        let text = format!("{bytes} bytes behind the server; the newest came {seconds} s before");
         Finding { perf: Some(perf), ..finding(&repo.name, "lag", severity, text) }
     }
 
     /// A server that wrote nothing since it began the segment has nothing to lose.
-    fn only_switched(&self, last: &Segment) -> bool {
-        let header = 40;
-        self.server.written.0 <= last.end().0 + header
+    fn is_idle(&self, reach: Lsn) -> bool {
+        let begun = reach.0 % self.server.segment_size.max(1) == 0;
+        let header = if begun { 40 } else { 0 };
+        self.server.written.0 <= reach.0 + header
     }
+}
+
+/// Tails of segments that are whole: `stream` leaves them where its credential may not delete.
+fn garbage(repo: &Repo, stored: &Stored) -> Option<Finding> {
+    let tails: Vec<&Tail> = stored.tails.iter().filter(|t| stored.is_whole(t.segment)).collect();
+    let (first, last) = (tails.iter().map(|t| t.segment).min()?, tails.iter().map(|t| t.segment).max()?);
+    let count = tails.len();
+    let text = format!("{count} tails of {first} to {last} are garbage: the segments are whole");
+    Some(finding(&repo.name, "tails", Severity::Ok, text))
 }

@@ -109,37 +109,41 @@ impl Archive<'_> {
         self.store.remove(&self.tail_key(tail)?)
     }
 
-    /// Writes what `cover` (of [`cover`]) gives of a segment, from its first byte on, and zeros up to `size`.
+    /// Writes the first `bytes` bytes of a segment from `cover` (of [`cover`]), as far as that goes, and zeros up to
+    /// `size`.
     ///
     /// # Errors
     /// Corrupt when one is damaged or gone; then what was written is worthless. Retry when the store could not be asked.
-    pub fn assemble(&self, cover: &[Tail], size: u64, to: &mut dyn Write) -> Result<()> {
-        let mut end = 0;
+    pub fn assemble(&self, cover: &[Tail], bytes: u64, size: u64, to: &mut dyn Write) -> Result<()> {
+        let mut at = 0;
         for tail in cover {
-            let mut rest = Behind { skip: end - tail.offset, to: &mut *to };
-            let sum = self.read(&self.tail_key(tail)?, &mut rest)?;
+            let end = tail.end().min(bytes).max(at);
+            let mut window = Window { skip: at - tail.offset.min(at), left: end - at, to: &mut *to };
+            let sum = self.read(&self.tail_key(tail)?, &mut window)?;
             if sum.map(|s| s.bytes) != Some(tail.length) {
                 return Err(Error::corrupt(format!("{} has not the bytes that its name says", tail.path())));
             }
-            end = tail.end();
+            at = end;
         }
-        io::copy(&mut io::Read::take(io::repeat(0), size.saturating_sub(end)), to)
-            .doing(|| "fill the segment up".into())?;
-        Ok(())
+        let zeros = io::copy(&mut io::Read::take(io::repeat(0), size.saturating_sub(at)), to);
+        zeros.map(drop).doing(|| "fill the segment up".into())
     }
 }
 
-/// Passes on what comes behind the first bytes.
-struct Behind<'w> {
+/// Passes on some of the bytes it gets.
+struct Window<'w> {
     skip: u64,
+    left: u64,
     to: &'w mut dyn Write,
 }
 
-impl Write for Behind<'_> {
+impl Write for Window<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-        self.to.write_all(&bytes[skipped..])?;
-        self.skip -= skipped as u64;
+        let most = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let from = most(self.skip).min(bytes.len());
+        let end = from + most(self.left).min(bytes.len() - from);
+        self.to.write_all(&bytes[from..end])?;
+        (self.skip, self.left) = (self.skip - from as u64, self.left - (end - from) as u64);
         Ok(bytes.len())
     }
 
@@ -199,11 +203,16 @@ mod tests {
             assert_eq!(archive.put_tail(&tail, &part).expect("put"), Stored::New);
             assert_eq!(archive.put_tail(&tail, &part).expect("again"), Stored::Exists);
         }
-        let assembled = || -> Result<Vec<u8>> {
+        let first = |n: u64| -> Result<Vec<u8>> {
             let mut bytes = Vec::new();
-            archive.assemble(&cover(&archive.tails(name())?), SIZE, &mut bytes)?;
+            archive.assemble(&cover(&archive.tails(name())?), n, SIZE, &mut bytes)?;
             Ok(bytes)
         };
+        let assembled = || first(SIZE);
+        for n in [0_usize, 500, 8500, 9000] {
+            let bytes = first(n as u64).expect("cut");
+            assert!(bytes.len() as u64 == SIZE && bytes[..n] == content[..n] && bytes[n..].iter().all(|b| *b == 0));
+        }
         let bytes = assembled().expect("assembled");
         assert_eq!(bytes.len() as u64, SIZE);
         assert!(bytes[..300_000] == content[..300_000] && bytes[300_000..].iter().all(|b| *b == 0));
