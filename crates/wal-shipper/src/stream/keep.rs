@@ -92,8 +92,8 @@ fn once(said: &mut BTreeSet<String>, text: String) {
 }
 
 /// What is worth a warning about our slot.
-pub(super) fn slot_trouble(facts: &Facts, name: &str) -> Vec<String> {
-    let status = facts.slot.as_ref().map_or("lost", |s| s.status.as_str());
+fn slot_trouble(facts: &Facts, name: &str) -> Vec<String> {
+    let status = facts.slot.as_ref().map_or("", |s| s.status.as_str());
     let lost = match status {
         "lost" => Some(format!("the slot {name} is lost: the server removes WAL that is not stored")),
         "unreserved" => Some(format!("the slot {name} is about to be lost: the server will remove WAL that is not stored")),

@@ -62,7 +62,6 @@ impl Service {
         let repos = args.repos.open(config)?;
         let first = source::choose(&conninfo, &args.slot)?;
         let system = System { cluster: args.repos.cluster.clone(), identifier: first.facts.system };
-        keep::slot_trouble(&first.facts, &args.slot).iter().for_each(|t| log::warn!("{t}"));
         let backlog = Arc::new(Backlog::new(args.interval.0)?);
         let lanes = Arc::new(Lanes::new(&repos, &system)?);
         let sweeper = Sweeper::start(repos.clone(), system.clone())?;
