@@ -62,18 +62,21 @@ impl ConnInfo {
         to.open(host, attempt).map_err(|attempt| attempt.error)
     }
 
-    fn begin(
-        &self,
-        host: &Host,
-        mode: Mode,
-        password: Option<&crate::Secret>,
-    ) -> Result<Wire, Attempt> {
+    fn begin(&self, host: &Host, mode: Mode, password: Option<&crate::Secret>) -> Result<Wire, Attempt> {
         let socket = Socket::open(self, host, mode)?;
         let encrypted = socket.is_encrypted();
         let mut wire = Wire { socket, inbox: BytesMut::new(), bound: false };
         let done = login::login(&mut wire, self, password);
-        done.map_err(|e| Attempt { answered: e.kind() != Kind::Retry, error: self.told(e, host), encrypted })?;
-        wire.socket.set_timeout(Some(ANSWER)).map_err(|error| Attempt { error, answered: true, encrypted })?;
+        done.map_err(|e| Attempt {
+            answered: e.kind() != Kind::Retry,
+            error: self.told(e, host),
+            encrypted,
+        })?;
+        wire.socket.set_timeout(Some(ANSWER)).map_err(|error| Attempt {
+            error,
+            answered: true,
+            encrypted,
+        })?;
         Ok(wire)
     }
 

@@ -93,5 +93,8 @@ fn failing(client: &mut Client) -> Result<Option<Failing>> {
 
 fn slots(client: &mut Client) -> Result<Vec<Slot>> {
     let rows = client.query(SLOTS, &[]).doing(|| "ask for the slots".into())?;
-    Ok(rows.iter().map(|r| Slot { name: r.get(0), status: r.get(1), behind: r.get(2), active: r.get(3) }).collect())
+    Ok(rows
+        .iter()
+        .map(|r| Slot { name: r.get(0), status: r.get(1), behind: r.get(2), active: r.get(3) })
+        .collect())
 }

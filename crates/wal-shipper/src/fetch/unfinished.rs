@@ -104,7 +104,8 @@ fn left(archive: &Archive<'_>, segment: &Segment) -> Result<Option<Left>> {
             return Ok(None);
         }
         let history = History::parse(Timeline(number), &String::from_utf8_lossy(&text))?;
-        let of = |end: &toban_core::wal::Lsn| Segment::holding(*end, segment.timeline, segment.size) == *segment;
+        let of =
+            |end: &toban_core::wal::Lsn| Segment::holding(*end, segment.timeline, segment.size) == *segment;
         if let Some(end) = history.end_of(segment.timeline).ok().flatten().filter(of) {
             let heir = WalName::from(Segment { timeline: history.at(end), ..*segment });
             let replaced = archive.has(heir)? || !archive.tails(heir)?.is_empty();

@@ -111,7 +111,11 @@ impl Backlog {
         }
         match inner.pieces.back() {
             Some(p) if p.segment == segment && p.received == offset => Ok(Arc::clone(&p.spool)),
-            _ => Err(Error::failed(format!("the server left WAL out before {:X} of {}", offset, segment.name()))),
+            _ => Err(Error::failed(format!(
+                "the server left WAL out before {:X} of {}",
+                offset,
+                segment.name()
+            ))),
         }
     }
 

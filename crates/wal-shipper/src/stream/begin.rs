@@ -16,7 +16,8 @@ impl Begin {
     pub(super) fn of(history: &History, restart: Lsn, size: u64, there: &[Inventory]) -> Begin {
         let held = Segment::holding(restart, history.at(restart), size);
         let all_have = |s: &Segment| there.iter().all(|i| i.has(&counting(s, history)));
-        let first = std::iter::successors(Some(held), |s| Some(s.next())).find(|s| there.is_empty() || !all_have(s));
+        let first =
+            std::iter::successors(Some(held), |s| Some(s.next())).find(|s| there.is_empty() || !all_have(s));
         let at = first.unwrap_or(held).start();
         let wanted = there.iter().filter_map(|i| end_before(i, &held, history)).min();
         Begin { at, wanted: wanted.map_or(at, |w| if w < held.start() { w } else { at }) }
@@ -61,7 +62,8 @@ mod tests {
     #[test]
     fn the_first_segment_that_a_repository_lacks() {
         let root = History::root(Timeline(1));
-        let some = inventory(&["000000010000000000000002", "000000010000000000000003", "000000010000000000000005"]);
+        let some =
+            inventory(&["000000010000000000000002", "000000010000000000000003", "000000010000000000000005"]);
         let less = inventory(&["000000010000000000000002"]);
         let restart = 3 * SIZE + 77;
         assert_eq!(begin(&root, restart, &[]), (3, 3), "no repository must have it");
@@ -77,7 +79,11 @@ mod tests {
         let switches = vec![Switch { timeline: Timeline(1), end: Lsn(4 * SIZE + 500) }];
         let history = History { timeline: Timeline(2), switches };
         let dead = ["000000010000000000000003", "000000010000000000000004", "000000010000000000000005"];
-        assert_eq!(begin(&history, 3 * SIZE, &[inventory(&dead)]), (4, 4), "the new timeline's copy is missing");
+        assert_eq!(
+            begin(&history, 3 * SIZE, &[inventory(&dead)]),
+            (4, 4),
+            "the new timeline's copy is missing"
+        );
         assert_eq!(begin(&history, 7 * SIZE, &[inventory(&dead)]), (7, 4));
         let both = [&dead[..], &["000000020000000000000004"]].concat();
         assert_eq!(begin(&history, 3 * SIZE, &[inventory(&both)]), (5, 5));

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use toban_core::pg::ConnInfo;
+use toban_core::wal::Lsn;
 use toban_core::{Context, Result, stop};
 
 /// How often the servers are asked.
@@ -44,44 +45,43 @@ impl Keeper {
         let mut said = BTreeSet::new();
         while word.strong_count() > 0 && !stop::asked() {
             for at in self.conninfo.each() {
-                match self.look(&at) {
-                    Ok(trouble) => trouble.into_iter().for_each(|t| once(&mut said, t)),
-                    Err(e) => once(&mut said, e.chain()),
+                let why = match self.look(&at, &mut said) {
+                    Ok(facts) => self.supersedes(&at, &facts),
+                    Err(e) => {
+                        once(&mut said, e.chain());
+                        None
+                    }
+                };
+                if let (Some(word), Some(why)) = (word.upgrade(), why) {
+                    *word.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
                 }
-            }
-            if let (Some(word), Some(why)) = (word.upgrade(), self.taken_over()) {
-                *word.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
             }
             std::thread::sleep(EVERY);
         }
     }
 
-    /// What is worth a warning at one server.
-    fn look(&self, at: &ConnInfo) -> Result<Vec<String>> {
+    /// Looks after the slot of one server, and warns of what is wrong with ours.
+    fn look(&self, at: &ConnInfo, said: &mut BTreeSet<String>) -> Result<Facts> {
         let mut source = Source::ask(at, &self.slot)?;
         if source.facts.system != self.facts.system {
-            return Ok(vec![format!("{} is of another system, and left alone", at.host())]);
-        }
-        if at.host() == self.at {
+            once(said, format!("{} is of another system, and left alone", at.host()));
+        } else if at.host() == self.at {
             self.backlog.set_synchronous(source.facts.synchronous);
-            return Ok(slot_trouble(&source.facts, &self.slot));
+            slot_trouble(&source.facts, &self.slot).into_iter().for_each(|t| once(said, t));
+        } else {
+            source.keep_slot(&self.slot)?;
+            let stored = self.backlog.stored();
+            stored.map_or(Ok(()), |stored| source.advance_slot(&self.slot, stored))?;
         }
-        source.keep_slot(&self.slot)?;
-        if let Some(stored) = self.backlog.stored() {
-            source.advance_slot(&self.slot, stored)?;
-        }
-        Ok(Vec::new())
+        Ok(source.facts)
     }
 
-    /// Another server is a primary of a newer timeline, or the only one while we stream from a standby that is not
-    /// wanted.
-    fn taken_over(&self) -> Option<String> {
-        let others = self.conninfo.each();
-        let others = others.iter().filter(|at| at.host() != self.at);
-        let found = others.filter_map(|at| Source::ask(at, &self.slot).ok());
-        let ours = (true, self.facts.timeline, toban_core::wal::Lsn(u64::MAX));
-        let newer = found.into_iter().find(|s| s.facts.system == self.facts.system && rank(&s.facts) > ours)?;
-        Some(format!("{} is primary of timeline {} now", newer.at.host(), newer.facts.timeline))
+    /// Why to leave our server for this one: it is a primary, of a newer timeline or beside a standby, and wanted.
+    fn supersedes(&self, at: &ConnInfo, facts: &Facts) -> Option<String> {
+        let ours = (!self.facts.standby, self.facts.timeline, Lsn(u64::MAX));
+        let (_, primaries) = self.conninfo.wants();
+        let better = !facts.standby && primaries && facts.system == self.facts.system && rank(facts) > ours;
+        better.then(|| format!("{} is the primary now, on timeline {}", at.host(), facts.timeline))
     }
 }
 
@@ -96,7 +96,9 @@ fn slot_trouble(facts: &Facts, name: &str) -> Vec<String> {
     let status = facts.slot.as_ref().map_or("", |s| s.status.as_str());
     let lost = match status {
         "lost" => Some(format!("the slot {name} is lost: the server removes WAL that is not stored")),
-        "unreserved" => Some(format!("the slot {name} is about to be lost: the server will remove WAL that is not stored")),
+        "unreserved" => Some(format!(
+            "the slot {name} is about to be lost: the server will remove WAL that is not stored"
+        )),
         _ => None,
     };
     let unlimited = facts.unlimited.then(|| {

@@ -101,7 +101,11 @@ impl Lanes {
         self.answers(waiting, &answers)
     }
 
-    fn answers(&self, mut waiting: Vec<usize>, answers: &Receiver<(usize, Result<()>)>) -> Vec<(usize, Result<()>)> {
+    fn answers(
+        &self,
+        mut waiting: Vec<usize>,
+        answers: &Receiver<(usize, Result<()>)>,
+    ) -> Vec<(usize, Result<()>)> {
         let until = Instant::now() + COURTESY;
         let mut got = Vec::new();
         while !waiting.is_empty() {

@@ -127,7 +127,9 @@ impl Service {
     fn claim(&self, facts: &Facts) -> Result<()> {
         if facts.system != self.system.identifier {
             let (there, ours) = (facts.system, self.system.identifier);
-            return Err(Error::failed(format!("the server is system {there} now; this runs for system {ours}")));
+            return Err(Error::failed(format!(
+                "the server is system {there} now; this runs for system {ours}"
+            )));
         }
         let cluster = Cluster {
             format: FORMAT,

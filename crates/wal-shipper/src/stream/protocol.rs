@@ -63,7 +63,12 @@ impl Replication {
     }
 
     /// Begins to stream; `Some` when there is nothing more on this timeline, and where it goes on.
-    pub(super) fn start(&mut self, slot: Option<&str>, from: Lsn, timeline: Timeline) -> Result<Option<Next>> {
+    pub(super) fn start(
+        &mut self,
+        slot: Option<&str>,
+        from: Lsn,
+        timeline: Timeline,
+    ) -> Result<Option<Next>> {
         let slot = slot.map(|s| format!("SLOT \"{s}\" ")).unwrap_or_default();
         let command = format!("START_REPLICATION {slot}PHYSICAL {from} TIMELINE {timeline}");
         self.0.ask(&command)?;

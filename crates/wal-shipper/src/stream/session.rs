@@ -107,7 +107,8 @@ fn has(source: &Source, history: &History, from: Lsn) -> bool {
     let ask = || -> Result<()> {
         let mut server = Replication::open(&source.at)?;
         if server.start(None, from, history.at(from))?.is_none() {
-            let (_bell, ear) = std::os::unix::net::UnixStream::pair().doing(|| "make a pair of sockets".into())?;
+            let (_bell, ear) =
+                std::os::unix::net::UnixStream::pair().doing(|| "make a pair of sockets".into())?;
             server.receive(Duration::from_secs(10), std::os::fd::AsFd::as_fd(&ear))?;
         }
         Ok(())
@@ -209,7 +210,10 @@ impl Session<'_> {
             return Err(e);
         }
         if self.backlog().is_stuck(STUCK) {
-            return Err(Error::retry(format!("nothing could be stored for {} s: the slot keeps the WAL", STUCK.as_secs())));
+            return Err(Error::retry(format!(
+                "nothing could be stored for {} s: the slot keeps the WAL",
+                STUCK.as_secs()
+            )));
         }
         if let Some(why) = self.word.moved() {
             return Err(Error::retry(why));

@@ -67,7 +67,10 @@ impl Source {
         if lost {
             self.client.execute("select pg_drop_replication_slot($1)", &[&name]).doing(doing)?;
         }
-        let made = self.client.execute("select pg_create_physical_replication_slot($1, true)", &[&name]).doing(doing);
+        let made = self
+            .client
+            .execute("select pg_create_physical_replication_slot($1, true)", &[&name])
+            .doing(doing);
         made.map_err(|e| match e.kind() {
             Kind::Retry => e,
             _ => e.hint("the role needs REPLICATION, and the server a free one of max_replication_slots"),
@@ -94,7 +97,9 @@ fn facts(client: &mut Client, slot: &str) -> Result<Facts> {
     let there: bool = row.get(7);
     let restart = row.get::<_, Option<String>>(8).map(|l| l.parse()).transpose()?;
     if there && row.get::<_, String>(10) != "physical" {
-        return Err(Error::failed(format!("the slot {slot} is a logical one")).hint("name another with --slot"));
+        return Err(
+            Error::failed(format!("the slot {slot} is a logical one")).hint("name another with --slot")
+        );
     }
     let system: String = row.get(0);
     Ok(Facts {

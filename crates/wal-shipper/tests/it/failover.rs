@@ -25,7 +25,10 @@ fn follows(standby: &Pg, primary: &Pg) {
 }
 
 fn insert(pg: &Pg, n: u32) {
-    pg.psql("postgres", &format!("create table if not exists ledger (n int); insert into ledger values ({n})"));
+    pg.psql(
+        "postgres",
+        &format!("create table if not exists ledger (n int); insert into ledger values ({n})"),
+    );
 }
 
 fn caught_up(standby: &Pg, primary: &Pg) {
@@ -46,14 +49,19 @@ fn read_whole(pg: &Pg, place: &Place, timeline: u32, end: &str) {
     let prefix = format!("{timeline:08X}");
     let of = |below: &str| -> Vec<String> {
         let names = place.names(below).into_iter();
-        names.filter_map(|n| n.split('/').find(|p| p.len() == 24 && p.starts_with(&prefix)).map(String::from)).collect()
+        names
+            .filter_map(|n| n.split('/').find(|p| p.len() == 24 && p.starts_with(&prefix)).map(String::from))
+            .collect()
     };
     let mut segments = [of("wal"), of("wal-tail")].concat();
     segments.sort();
     segments.dedup();
     for segment in &segments {
         let mut fetch = Command::new(place.path("wal-shipper"));
-        fetch.args(["fetch", "--ahead", "0", "--repo", &place.repo, segment, segment]).env_clear().current_dir(&folder);
+        fetch
+            .args(["fetch", "--ahead", "0", "--repo", &place.repo, segment, segment])
+            .env_clear()
+            .current_dir(&folder);
         let done = fetch.output().expect("run fetch");
         assert!(done.status.success(), "{segment}: {}", text(&done.stderr));
     }
@@ -67,15 +75,22 @@ fn read_whole(pg: &Pg, place: &Place, timeline: u32, end: &str) {
 fn a_chain_of_three_promotions() {
     for major in majors() {
         let place = Place::folder();
-        let push = format!("archive_command={} push --repo {} %p", place.path("wal-shipper").display(), place.repo);
-        let mut first = Pg::start_major(major, &["wal_level=replica", "archive_mode=on", &push, "max_slot_wal_keep_size=1GB"]);
+        let push =
+            format!("archive_command={} push --repo {} %p", place.path("wal-shipper").display(), place.repo);
+        let mut first = Pg::start_major(
+            major,
+            &["wal_level=replica", "archive_mode=on", &push, "max_slot_wal_keep_size=1GB"],
+        );
         let others = [standby(&first), standby(&first), standby(&first)];
         let stream = place.stream(&conninfo(&[&first, &others[0], &others[1], &others[2]]), &[]);
         stream.streams();
         base(&first, &place.path("base"));
         insert(&first, 1);
         until("the slot is on every server", Duration::from_secs(30), || {
-            let there = |p: &&Pg| p.psql("postgres", "select count(*) from pg_replication_slots where slot_name = 'toban'") == "1";
+            let there = |p: &&Pg| {
+                p.psql("postgres", "select count(*) from pg_replication_slots where slot_name = 'toban'")
+                    == "1"
+            };
             match others.iter().all(|p| there(&p)) {
                 true => Ok(()),
                 false => Err(stream.log()),

@@ -11,7 +11,8 @@ use testkit::{Dice, Pg, rounds, seed, until};
 fn stream_and_its_server_at_random_moments() {
     let mut dice = Dice::new(seed());
     let place = Place::folder();
-    let settings = ["wal_level=replica", "wal_keep_size=20GB", "max_slot_wal_keep_size=20GB", "max_wal_size=64MB"];
+    let settings =
+        ["wal_level=replica", "wal_keep_size=20GB", "max_slot_wal_keep_size=20GB", "max_wal_size=64MB"];
     let mut pg = Pg::start(&settings);
     let mut bench = clean(&pg.bin("pgbench"));
     bench.args(["-i", "-q", "-s", "5", "-h"]).arg(pg.socket_dir()).args(["-U", "postgres", "postgres"]);
@@ -22,7 +23,9 @@ fn stream_and_its_server_at_random_moments() {
     let rounds = rounds(3);
     for _ in 0..rounds {
         let mut load = clean(&pg.bin("pgbench"));
-        load.args(["-c", "4", "-T", "60", "-n", "-h"]).arg(pg.socket_dir()).args(["-U", "postgres", "postgres"]);
+        load.args(["-c", "4", "-T", "60", "-n", "-h"])
+            .arg(pg.socket_dir())
+            .args(["-U", "postgres", "postgres"]);
         let mut load = load.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("run pgbench");
         std::thread::sleep(Duration::from_millis(200 + dice.below(2500)));
         let moving = stream.child.try_wait().expect("look").is_none();
@@ -47,14 +50,16 @@ fn stream_and_its_server_at_random_moments() {
     let said = place.run("check", &["--db", &pg.url()]);
     ended(&said, 0, "");
     let names = place.names("wal");
-    let segments: Vec<&str> = names.iter().filter_map(|n| n.rsplit('/').next()).filter(|n| n.len() == 24).collect();
+    let segments: Vec<&str> =
+        names.iter().filter_map(|n| n.rsplit('/').next()).filter(|n| n.len() == 24).collect();
     assert_eq!(segments.last(), Some(&last.as_str()));
     for name in &segments {
         let theirs = std::fs::read(pg.data_dir().join("pg_wal").join(name)).expect("the server keeps it");
         assert!(place.stored(name).expect("there") == theirs, "{name}");
     }
     until("what killed streams left is swept", Duration::from_secs(30), || {
-        let left: Vec<String> = place.names("wal-tail").into_iter().filter(|t| segments.iter().any(|s| t.contains(s))).collect();
+        let left: Vec<String> =
+            place.names("wal-tail").into_iter().filter(|t| segments.iter().any(|s| t.contains(s))).collect();
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?} {}", text(&said.stdout))) }
     });
     eprintln!("{rounds} rounds, {} segments", segments.len());

@@ -34,7 +34,9 @@ fn pgbench(pg: &Pg, args: &[&str]) -> Child {
 fn lost(name: &str, more: &[&str], db: &str, after: Duration) -> (Duration, usize) {
     let s3 = S3::shared();
     let place = Place::bucket(S3::env_at(&s3.endpoint()), s3.url(name));
-    let mut pg = Pg::start(&[&["wal_level=replica", "max_slot_wal_keep_size=10GB", "max_wal_size=1GB"], more].concat());
+    let mut pg = Pg::start(
+        &[&["wal_level=replica", "max_slot_wal_keep_size=10GB", "max_wal_size=1GB"], more].concat(),
+    );
     let mut stream = place.stream(&format!("{}{db}", pg.url()), &[]);
     stream.streams();
     until("the server knows whether commits wait", Duration::from_secs(30), || {
@@ -50,13 +52,26 @@ fn lost(name: &str, more: &[&str], db: &str, after: Duration) -> (Duration, usiz
     let end = destroy(&mut stream, &mut pg);
     let _ = load.wait();
     let acknowledged: Vec<(i64, Instant)> = noted.iter().collect();
-    let pg = restored(pg.major(), &place.path("base"), &place.path("target"), &place, "synchronous_standby_names = ''");
-    let there: Vec<i64> = pg.psql("postgres", "select n from ledger order by n").lines().map(|n| n.parse().expect("a number")).collect();
+    let pg = restored(
+        pg.major(),
+        &place.path("base"),
+        &place.path("target"),
+        &place,
+        "synchronous_standby_names = ''",
+    );
+    let there: Vec<i64> = pg
+        .psql("postgres", "select n from ledger order by n")
+        .lines()
+        .map(|n| n.parse().expect("a number"))
+        .collect();
     assert!(there.iter().copied().eq(1..=there.len() as i64), "the ledger has a hole");
     let missing = acknowledged.iter().filter(|(n, _)| *n > there.len() as i64);
     let since = missing.clone().map(|(_, at)| end.saturating_duration_since(*at)).max().unwrap_or_default();
     let count = missing.count();
-    eprintln!("{name}: {count} of {} acknowledged commits are missing, the oldest {since:?} old", acknowledged.len());
+    eprintln!(
+        "{name}: {count} of {} acknowledged commits are missing, the oldest {since:?} old",
+        acknowledged.len()
+    );
     (since, count)
 }
 
@@ -77,12 +92,16 @@ fn moments(seconds: u64) -> impl Iterator<Item = Duration> {
 
 #[test]
 fn at_most_two_seconds_are_lost() {
-    let lost: Vec<Duration> = moments(8).enumerate().map(|(n, at)| lost(&format!("loss-{n}"), &[], "", at).0).collect();
+    let lost: Vec<Duration> =
+        moments(8).enumerate().map(|(n, at)| lost(&format!("loss-{n}"), &[], "", at).0).collect();
     let mut sorted = lost.clone();
     sorted.sort();
     let (median, most) = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
     eprintln!("lost at most {most:?}, median {median:?} of {}", lost.len());
-    assert!(most <= Duration::from_secs(2) && (lost.len() < 5 || median < Duration::from_secs(1)), "{lost:?}");
+    assert!(
+        most <= Duration::from_secs(2) && (lost.len() < 5 || median < Duration::from_secs(1)),
+        "{lost:?}"
+    );
 }
 
 #[test]

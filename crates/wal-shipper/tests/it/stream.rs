@@ -22,26 +22,40 @@ fn segments_are_those_of_the_server_and_of_pg_receivewal() {
         stream.streams();
         let theirs = place.path("theirs");
         std::fs::create_dir(&theirs).expect("make a folder");
-        let mut receiver = clean(&pg.bin("pg_receivewal")).args(["-d", &pg.url(), "-D"]).arg(&theirs).spawn().expect("run");
-        until("it receives", Duration::from_secs(30), || match pg.psql("postgres", "select count(*) from pg_stat_replication").as_str() {
-            "2" => Ok(()),
-            n => Err(n.to_string()),
+        let mut receiver =
+            clean(&pg.bin("pg_receivewal")).args(["-d", &pg.url(), "-D"]).arg(&theirs).spawn().expect("run");
+        until("it receives", Duration::from_secs(30), || {
+            match pg.psql("postgres", "select count(*) from pg_stat_replication").as_str() {
+                "2" => Ok(()),
+                n => Err(n.to_string()),
+            }
         });
-        let names: Vec<String> = (0..4).map(|_| { rows(&pg, 5000); switch(&pg) }).collect();
+        let names: Vec<String> = (0..4)
+            .map(|_| {
+                rows(&pg, 5000);
+                switch(&pg)
+            })
+            .collect();
         place.complete(&pg);
         let log = stream.stop();
-        until("it received", Duration::from_secs(30), || if theirs.join(&names[3]).exists() { Ok(()) } else { Err(String::new()) });
+        until("it received", Duration::from_secs(30), || {
+            if theirs.join(&names[3]).exists() { Ok(()) } else { Err(String::new()) }
+        });
         receiver.kill().expect("kill");
         receiver.wait().expect("wait");
         for name in &names {
             let ours = place.stored(name).unwrap_or_else(|| panic!("{name} is not there: {log}"));
-            assert!(ours == std::fs::read(pg.data_dir().join("pg_wal").join(name)).expect("read"), "{major}: {name}");
+            assert!(
+                ours == std::fs::read(pg.data_dir().join("pg_wal").join(name)).expect("read"),
+                "{major}: {name}"
+            );
             assert!(ours == std::fs::read(theirs.join(name)).expect("read"), "{major}: {name}");
         }
         let slot = pg.psql("postgres", "select restart_lsn >= pg_current_wal_lsn() - 200::numeric from pg_replication_slots where slot_name = 'toban'");
         assert_eq!(slot, "t", "all of it was acknowledged");
         until("tails of whole segments are gone", Duration::from_secs(20), || {
-            let left: Vec<String> = place.names("wal-tail").into_iter().filter(|t| names.iter().any(|n| t.contains(n))).collect();
+            let left: Vec<String> =
+                place.names("wal-tail").into_iter().filter(|t| names.iter().any(|n| t.contains(n))).collect();
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
         });
     }
@@ -70,10 +84,19 @@ fn what_was_written_a_moment_ago_is_restored_from_tails() {
 fn tls_and_scram_bound_to_the_certificate() {
     let certificate = tls::Wish::new("localhost", &["localhost"]).self_signed();
     let place = Place::folder();
-    let pg = Pg::builder().set("wal_level=replica").tls(&certificate.pem, &certificate.key)
-        .hba("hostssl all toban 127.0.0.1/32 scram-sha-256").hba("hostssl replication toban 127.0.0.1/32 scram-sha-256").start();
+    let pg = Pg::builder()
+        .set("wal_level=replica")
+        .tls(&certificate.pem, &certificate.key)
+        .hba("hostssl all toban 127.0.0.1/32 scram-sha-256")
+        .hba("hostssl replication toban 127.0.0.1/32 scram-sha-256")
+        .start();
     pg.psql("postgres", "create role toban login replication password 'secret'; grant pg_monitor to toban");
-    let conninfo = |password: &str| format!("host=localhost hostaddr=127.0.0.1 port={} dbname=postgres user=toban password={password} sslmode=require channel_binding=require", pg.port());
+    let conninfo = |password: &str| {
+        format!(
+            "host=localhost hostaddr=127.0.0.1 port={} dbname=postgres user=toban password={password} sslmode=require channel_binding=require",
+            pg.port()
+        )
+    };
     let stream = place.stream(&conninfo("secret"), &[]);
     stream.streams();
     let ssl = pg.psql("postgres", "select s.ssl from pg_stat_ssl s join pg_stat_replication r using (pid)");
@@ -133,18 +156,28 @@ fn other_content_is_refused_and_told() {
     let object = place.names("wal").into_iter().find(|n| n.ends_with(&name)).expect("stored");
     let next = pg.psql("postgres", "select pg_walfile_name(pg_current_wal_lsn() + 100)");
     for ending in ["", ".attr"] {
-        std::fs::copy(format!("{object}{ending}"), format!("{}{ending}", object.replace(&name, &next))).expect("forge");
+        std::fs::copy(format!("{object}{ending}"), format!("{}{ending}", object.replace(&name, &next)))
+            .expect("forge");
     }
     assert_eq!(switch(&pg), next);
     let status = stream.child.wait().expect("wait");
     assert_eq!(status.code(), Some(1), "{}", stream.log());
-    assert!(stream.log().contains(&format!("{next} is in the repository with other content")), "{}", stream.log());
+    assert!(
+        stream.log().contains(&format!("{next} is in the repository with other content")),
+        "{}",
+        stream.log()
+    );
 }
 
 #[test]
 fn a_lost_slot_is_told_and_made_anew() {
     let place = Place::folder();
-    let mut pg = Pg::start(&["wal_level=replica", "max_slot_wal_keep_size=1MB", "max_wal_size=32MB", "min_wal_size=32MB"]);
+    let mut pg = Pg::start(&[
+        "wal_level=replica",
+        "max_slot_wal_keep_size=1MB",
+        "max_wal_size=32MB",
+        "min_wal_size=32MB",
+    ]);
     let stream = place.stream(&pg.url(), &[]);
     stream.streams();
     rows(&pg, 1000);
@@ -178,7 +211,13 @@ fn memory_stays_small() {
     stream.streams();
     let bench = |args: &[&str]| {
         let mut program = clean(&pg.bin("pgbench"));
-        let done = program.args(args).arg("-h").arg(pg.socket_dir()).args(["-U", "postgres", "postgres"]).output().expect("run pgbench");
+        let done = program
+            .args(args)
+            .arg("-h")
+            .arg(pg.socket_dir())
+            .args(["-U", "postgres", "postgres"])
+            .output()
+            .expect("run pgbench");
         assert!(done.status.success(), "{}", text(&done.stderr));
     };
     bench(&["-i", "-s", "20", "-q"]);

@@ -37,7 +37,8 @@ impl Place {
     }
 
     fn of(dir: TempDir, repo: String, env: Vec<(String, String)>) -> Place {
-        fs::copy(env!("CARGO_BIN_EXE_wal-shipper"), dir.path().join("wal-shipper")).expect("copy the program");
+        fs::copy(env!("CARGO_BIN_EXE_wal-shipper"), dir.path().join("wal-shipper"))
+            .expect("copy the program");
         Place { dir, repo, env }
     }
 
@@ -70,7 +71,11 @@ impl Place {
     /// `fetch` as the restore_command of a server of any user.
     pub(crate) fn restore_command(&self) -> String {
         let env: String = self.env.iter().map(|(k, v)| format!("{k}={v} ")).collect();
-        format!("{env}TOBAN_RETRY_FOR=5s {} fetch --repo {} %f %p", self.path("wal-shipper").display(), self.repo)
+        format!(
+            "{env}TOBAN_RETRY_FOR=5s {} fetch --repo {} %f %p",
+            self.path("wal-shipper").display(),
+            self.repo
+        )
     }
 
     /// Waits until `check` is content: nothing is missing, nothing lags.
@@ -79,13 +84,18 @@ impl Place {
             let done = self.run("check", &["--db", &pg.url()]);
             let said = text(&done.stdout);
             let level = said.lines().any(|l| l.contains("\tlag\t") && l.contains("\t0 bytes behind"));
-            if level && done.status.code() == Some(0) { Ok(()) } else { Err(format!("{said}{}", text(&done.stderr))) }
+            if level && done.status.code() == Some(0) {
+                Ok(())
+            } else {
+                Err(format!("{said}{}", text(&done.stderr)))
+            }
         });
     }
 
     /// What the folder holds of segments and histories, unpacked by zstd itself.
     pub(crate) fn stored(&self, name: &str) -> Option<Vec<u8>> {
-        let found = files(Path::new(&self.repo)).into_iter().find(|p| p.file_name().is_some_and(|f| f == name))?;
+        let found =
+            files(Path::new(&self.repo)).into_iter().find(|p| p.file_name().is_some_and(|f| f == name))?;
         let done = Command::new("zstd").args(["-q", "-dc"]).arg(found).output().expect("run zstd");
         assert!(done.status.success(), "{}", text(&done.stderr));
         Some(done.stdout)
@@ -128,7 +138,9 @@ impl Stream {
 
     /// Waits until its log holds `words`.
     pub(crate) fn says(&self, words: &str) {
-        until(words, Duration::from_secs(60), || if self.log().contains(words) { Ok(()) } else { Err(self.log()) });
+        until(words, Duration::from_secs(60), || {
+            if self.log().contains(words) { Ok(()) } else { Err(self.log()) }
+        });
     }
 
     /// SIGTERM, as systemd stops it: it must end with 0.

@@ -8,7 +8,9 @@ use bytes::BytesMut;
 use postgres::config::ChannelBinding as Wanted;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
+use postgres_protocol::authentication::sasl::{
+    ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
+};
 use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
 use sha2::{Digest, Sha256, Sha384, Sha512};
@@ -27,7 +29,9 @@ pub(super) fn login(wire: &mut Wire, to: &ConnInfo, password: Option<&Secret>) -
     wire.send(&out)?;
     let until = to.timeout.map(|limit| Instant::now() + limit);
     loop {
-        let Some(message) = wire.next_parsed(until)? else { return Err(Error::retry("the server does not answer")) };
+        let Some(message) = wire.next_parsed(until)? else {
+            return Err(Error::retry("the server does not answer"));
+        };
         if let Message::ReadyForQuery(_) = message {
             return Ok(());
         }
@@ -69,7 +73,8 @@ fn bound(wire: &Wire, to: &ConnInfo) -> Result<()> {
 }
 
 fn scram(wire: &mut Wire, to: &ConnInfo, password: &Secret, body: &AuthenticationSaslBody) -> Result<()> {
-    let offered: Vec<String> = body.mechanisms().map(|m| Ok(m.to_string())).collect().doing(|| "log in".into())?;
+    let offered: Vec<String> =
+        body.mechanisms().map(|m| Ok(m.to_string())).collect().doing(|| "log in".into())?;
     let wanted = to.binding()?;
     let digest = wire.socket.certificate().and_then(end_point).filter(|_| wanted != Wanted::Disable);
     let plus = offered.iter().any(|m| m == SCRAM_SHA_256_PLUS);
@@ -93,7 +98,8 @@ fn exchange(wire: &mut Wire, mechanism: &str, mut scram: ScramSha256) -> Result<
     wire.send(&out)?;
     loop {
         let until = Instant::now() + Duration::from_secs(30);
-        let next = wire.next_parsed(Some(until))?.ok_or_else(|| Error::retry("the server does not answer"))?;
+        let next =
+            wire.next_parsed(Some(until))?.ok_or_else(|| Error::retry("the server does not answer"))?;
         match next {
             Message::AuthenticationSaslContinue(body) => {
                 scram.update(body.data()).doing(doing)?;
@@ -113,7 +119,10 @@ fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
     match parsed.signature_algorithm.algorithm.to_id_string().as_str() {
         // MD5 and SHA-1 with RSA, SHA-1 with ECDSA; SHA-256 with either.
-        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1" | "1.2.840.113549.1.1.11"
+        "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.10045.4.1"
+        | "1.2.840.113549.1.1.11"
         | "1.2.840.10045.4.3.2" => Some(Sha256::digest(certificate).to_vec()),
         "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => Some(Sha384::digest(certificate).to_vec()),
         "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => Some(Sha512::digest(certificate).to_vec()),

@@ -124,11 +124,12 @@ impl Socket {
 
     fn readable(&self, wait: Duration, wake: Option<BorrowedFd<'_>>) -> Result<bool> {
         let own = self.raw().as_fd();
-        let mut fds: Vec<PollFd<'_>> = std::iter::once(own)
-            .chain(wake)
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-            .collect();
-        let wait = Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(1), tv_nsec: wait.subsec_nanos().into() };
+        let mut fds: Vec<PollFd<'_>> =
+            std::iter::once(own).chain(wake).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let wait = Timespec {
+            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(1),
+            tv_nsec: wait.subsec_nanos().into(),
+        };
         match poll(&mut fds, Some(&wait)) {
             Ok(_) => Ok(fds.first().is_some_and(|fd| !fd.revents().is_empty())),
             Err(rustix::io::Errno::INTR) => Ok(false),
@@ -147,7 +148,11 @@ fn refused(host: &Host, why: &str) -> Attempt {
     Attempt { error, answered: true, encrypted: false }
 }
 
-fn encrypted(to: &ConnInfo, host: &Host, mut raw: Raw) -> Result<StreamOwned<ClientConnection, Raw>, Attempt> {
+fn encrypted(
+    to: &ConnInfo,
+    host: &Host,
+    mut raw: Raw,
+) -> Result<StreamOwned<ClientConnection, Raw>, Attempt> {
     let broken = |error| Attempt { error, answered: true, encrypted: false };
     let (config, verdict) = to.tls.client(&host.name).map_err(broken)?;
     let name = match (ServerName::try_from(host.name.clone()), host.address) {
@@ -182,7 +187,9 @@ impl Raw {
                 let address = UnixAddr::from_abstract_name(format!("{name}/{file}"))?;
                 UnixStream::connect_addr(&address).map(Raw::Unix)
             }
-            (None, None) if host.is_socket() => UnixStream::connect(format!("{}/{file}", host.name)).map(Raw::Unix),
+            (None, None) if host.is_socket() => {
+                UnixStream::connect(format!("{}/{file}", host.name)).map(Raw::Unix)
+            }
             (_, Some(address)) => tcp(SocketAddr::new(address, host.port), limit),
             (_, None) => first(&host.name, host.port, limit),
         }

@@ -175,7 +175,9 @@ mod tests {
         let tail = Tail::parse(text, Timestamp::UNIX_EPOCH).expect("a tail");
         assert_eq!((tail.offset, tail.length), (0x2000, 0xA0000));
         assert!(text.ends_with(&tail.path()));
-        for bad in ["main/7/wal-tail/00000001/00000002000000010000000F/00002000-000A0000", "x/y/1-2", "nothing"] {
+        for bad in
+            ["main/7/wal-tail/00000001/00000002000000010000000F/00002000-000A0000", "x/y/1-2", "nothing"]
+        {
             assert_eq!(Tail::parse(bad, Timestamp::UNIX_EPOCH), None, "{bad}");
         }
     }
@@ -198,7 +200,9 @@ mod tests {
         let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_ne_bytes).collect();
         let path = dir.path().join("spool");
         std::fs::write(&path, &content).expect("write");
-        for tail in [tail(0, 1000), tail(1000, 9000), tail(0, 9000), tail(8000, 300_000), tail(310_000, 320_000)] {
+        for tail in
+            [tail(0, 1000), tail(1000, 9000), tail(0, 9000), tail(8000, 300_000), tail(310_000, 320_000)]
+        {
             let part = Pressed::part(&path, tail.offset..tail.end(), 1).expect("pressed");
             assert_eq!(archive.put_tail(&tail, &part).expect("put"), Stored::New);
             assert_eq!(archive.put_tail(&tail, &part).expect("again"), Stored::Exists);
@@ -211,7 +215,11 @@ mod tests {
         let assembled = || first(SIZE);
         for n in [0_usize, 500, 8500, 9000] {
             let bytes = first(n as u64).expect("cut");
-            assert!(bytes.len() as u64 == SIZE && bytes[..n] == content[..n] && bytes[n..].iter().all(|b| *b == 0));
+            assert!(
+                bytes.len() as u64 == SIZE
+                    && bytes[..n] == content[..n]
+                    && bytes[n..].iter().all(|b| *b == 0)
+            );
         }
         let bytes = assembled().expect("assembled");
         assert_eq!(bytes.len() as u64, SIZE);
