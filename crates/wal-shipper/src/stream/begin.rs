@@ -31,15 +31,14 @@ fn counting(segment: &Segment, history: &History) -> Segment {
 
 /// The end of the last segment before `held` that counts; `None` when none is there.
 fn end_before(there: &Inventory, held: &Segment, history: &History) -> Option<Lsn> {
-    let lines = there.lines.iter();
-    let ends = lines.flat_map(|(timeline, line)| {
-        let last = line.ranges(*timeline, held.size).into_iter().map(|(first, last)| {
-            let last_number = last.number.min(held.number.checked_sub(1)?);
-            (first.number <= last_number).then_some(Segment { number: last_number, ..last })
-        });
-        last.flatten().collect::<Vec<_>>()
+    let ends = there.lines.iter().flat_map(|(timeline, line)| {
+        // Of a timeline that was left, what ends before counts; of one that is not on the way, nothing.
+        let left = history.end_of(*timeline).map_or(0, |end| end.map_or(u64::MAX, |end| end.0 / held.size));
+        let below = held.number.min(left);
+        let ranges = line.ranges(*timeline, held.size).into_iter();
+        ranges.filter(move |(first, _)| first.number < below).map(move |(_, last)| below.min(last.number + 1))
     });
-    ends.filter(|s| counting(s, history) == *s).map(|s| s.end()).max()
+    ends.max().map(|number| Lsn(number * held.size))
 }
 
 #[cfg(test)]
