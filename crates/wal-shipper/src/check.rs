@@ -10,7 +10,7 @@ use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Hole, Inventory, Tail, cover};
 use toban_core::repo::keys::System;
-use toban_core::wal::{Lsn, WalName};
+use toban_core::wal::{Lsn, Segment, Timeline, WalName};
 use toban_core::{Out, Record, Result, Severity};
 
 /// What was judged.
@@ -73,6 +73,16 @@ impl Stored {
     fn is_whole(&self, segment: WalName) -> bool {
         let WalName::Segment(timeline, log, rest) = segment else { return false };
         self.inventory.lines.get(&timeline).is_some_and(|l| l.segments.contains(&(log, rest)))
+    }
+
+    /// Segments that only have tails, and those missing behind, before the first stretch of `timeline`.
+    fn cut(&self, timeline: Timeline, size: u64) -> Option<Hole> {
+        let ranges = self.inventory.lines.get(&timeline)?.ranges(timeline, size);
+        let before = ranges.first()?.0;
+        let begun = self.tails.iter().filter_map(|t| t.segment.segment(size));
+        let first =
+            begun.filter(|s| s.timeline == timeline && s.number < before.number).max_by_key(|s| s.number)?;
+        Some(Hole { first, last: Segment { number: before.number - 1, ..before } })
     }
 
     /// Up to where the server's timeline is there, and when the newest of it came; `None` when nothing of it is.
@@ -170,7 +180,8 @@ impl Judge<'_> {
         let mut findings = vec![self.lag(repo, stored)];
         findings.extend(garbage(repo, stored));
         for (timeline, line) in &inventory.lines {
-            let holes = line.holes(*timeline, self.server.segment_size).into_iter();
+            let size = self.server.segment_size;
+            let holes = line.holes(*timeline, size).into_iter().chain(stored.cut(*timeline, size));
             findings.extend(holes.filter(|h| !self.on_its_way(h)).map(|hole| {
                 let (first, last) = (hole.first.name(), hole.last.name());
                 let text = format!("{first} to {last} are missing: no moment behind them can be restored from an older backup");

@@ -1,7 +1,14 @@
 //! Where a session begins: at the first segment that a repository lacks, so that no hole is left. Pure.
 
-use toban_core::repo::archive::Inventory;
+use toban_core::repo::archive::{Inventory, Tail};
 use toban_core::wal::{History, Lsn, Segment};
+
+/// What a repository has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct There {
+    pub(super) inventory: Inventory,
+    pub(super) tails: Vec<Tail>,
+}
 
 /// Where to begin, and from where on the repositories would be without a gap if the server still had it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,9 +20,9 @@ pub(super) struct Begin {
 
 impl Begin {
     /// Of a slot that holds WAL from `restart` on, on the way of `history`.
-    pub(super) fn of(history: &History, restart: Lsn, size: u64, there: &[Inventory]) -> Begin {
+    pub(super) fn of(history: &History, restart: Lsn, size: u64, there: &[There]) -> Begin {
         let held = Segment::holding(restart, history.at(restart), size);
-        let all_have = |s: &Segment| there.iter().all(|i| i.has(&counting(s, history)));
+        let all_have = |s: &Segment| there.iter().all(|t| t.inventory.has(&counting(s, history)));
         let first =
             std::iter::successors(Some(held), |s| Some(s.next())).find(|s| there.is_empty() || !all_have(s));
         let at = first.unwrap_or(held).start();
@@ -29,16 +36,19 @@ fn counting(segment: &Segment, history: &History) -> Segment {
     Segment { timeline: history.at(Lsn(segment.end().0 - 1)), ..*segment }
 }
 
-/// The end of the last segment before `held` that counts; `None` when none is there.
-fn end_before(there: &Inventory, held: &Segment, history: &History) -> Option<Lsn> {
-    let ends = there.lines.iter().flat_map(|(timeline, line)| {
+/// Where what counts ends before `held`: behind its last segment, or at the begin of one that has only tails. `None`
+/// when nothing is there.
+fn end_before(there: &There, held: &Segment, history: &History) -> Option<Lsn> {
+    let ends = there.inventory.lines.iter().flat_map(|(timeline, line)| {
         // Of a timeline that was left, what ends before counts; of one that is not on the way, nothing.
         let left = history.end_of(*timeline).map_or(0, |end| end.map_or(u64::MAX, |end| end.0 / held.size));
         let below = held.number.min(left);
         let ranges = line.ranges(*timeline, held.size).into_iter();
         ranges.filter(move |(first, _)| first.number < below).map(move |(_, last)| below.min(last.number + 1))
     });
-    ends.max().map(|number| Lsn(number * held.size))
+    let begun = there.tails.iter().filter_map(|t| t.segment.segment(held.size));
+    let begun = begun.filter(|s| s.number < held.number && history.at(s.start()) == s.timeline);
+    ends.chain(begun.map(|s| s.number)).max().map(|number| Lsn(number * held.size))
 }
 
 #[cfg(test)]
@@ -49,11 +59,12 @@ mod tests {
 
     const SIZE: u64 = 16 << 20;
 
-    fn inventory(names: &[&str]) -> Inventory {
-        Inventory::of(names.iter().map(|n| (n.parse().expect("a name"), 1, Timestamp::UNIX_EPOCH)))
+    fn inventory(names: &[&str]) -> There {
+        let named = names.iter().map(|n| (n.parse().expect("a name"), 1, Timestamp::UNIX_EPOCH));
+        There { inventory: Inventory::of(named), tails: Vec::new() }
     }
 
-    fn begin(history: &History, restart: u64, there: &[Inventory]) -> (u64, u64) {
+    fn begin(history: &History, restart: u64, there: &[There]) -> (u64, u64) {
         let begin = Begin::of(history, Lsn(restart), SIZE, there);
         (begin.at.0 / SIZE, begin.wanted.0 / SIZE)
     }
@@ -70,7 +81,18 @@ mod tests {
         assert_eq!(begin(&root, restart, std::slice::from_ref(&some)), (4, 4), "3 is there");
         assert_eq!(begin(&root, restart, &[some.clone(), less.clone()]), (3, 3), "one lacks it");
         assert_eq!(begin(&root, 5 * SIZE, &[some, less.clone()]), (5, 3), "more than the slot holds");
-        assert_eq!(begin(&root, 9 * SIZE, &[less]), (9, 3));
+        assert_eq!(begin(&root, 9 * SIZE, std::slice::from_ref(&less)), (9, 3));
+        let tails = vec![Tail::new("000000010000000000000003".parse().expect("a name"), 0, 100)];
+        assert_eq!(
+            begin(&root, 9 * SIZE, &[There { tails: tails.clone(), ..less }]),
+            (9, 3),
+            "3 is not whole"
+        );
+        assert_eq!(
+            begin(&root, 9 * SIZE, &[There { tails, ..There::default() }]),
+            (9, 3),
+            "nothing else is there"
+        );
     }
 
     #[test]

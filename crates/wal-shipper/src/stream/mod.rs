@@ -16,6 +16,7 @@ mod sweep;
 
 use crate::cli;
 use backlog::Backlog;
+use begin::There;
 use lanes::Lanes;
 use ship::Shipper;
 use source::Facts;
@@ -25,7 +26,7 @@ use sweep::Sweeper;
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Conflict, Inventory};
+use toban_core::repo::archive::{Archive, Conflict};
 use toban_core::repo::cluster::{Cluster, FORMAT};
 use toban_core::repo::keys::System;
 use toban_core::{Error, Kind, Result, run as job, stop};
@@ -141,8 +142,11 @@ impl Service {
     }
 
     /// What the repositories have that must lack nothing.
-    fn inventories(&self) -> Result<Vec<Inventory>> {
-        self.each_required(|repo| self.archive(repo).inventory())
+    fn there(&self) -> Result<Vec<There>> {
+        self.each_required(|repo| {
+            let archive = self.archive(repo);
+            Ok(There { inventory: archive.inventory()?, tails: archive.all_tails()? })
+        })
     }
 
     /// One that is not required and fails is told and left out.

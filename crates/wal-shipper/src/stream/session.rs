@@ -86,7 +86,7 @@ fn keeper(service: &Service, source: &Source) -> Keeper {
 
 /// The position to begin at. What the server has beyond the slot's promise is taken when it is still there.
 fn begin(service: &Service, source: &Source, history: &History, lost: bool) -> Result<Lsn> {
-    let there = service.inventories()?;
+    let there = service.there()?;
     let slot = source.facts.slot.as_ref().and_then(|s| s.restart);
     let restart = slot.ok_or_else(|| Error::retry(format!("the slot {} holds nothing yet", service.slot)))?;
     let begin = Begin::of(history, restart, source.facts.segment_size, &there);

@@ -65,8 +65,10 @@ fn read_whole(pg: &Pg, place: &Place, timeline: u32, end: &str) {
         let done = fetch.output().expect("run fetch");
         assert!(done.status.success(), "{segment}: {}", text(&done.stderr));
     }
+    let half = |at: usize| u64::from_str_radix(&segments[0][at..at + 8], 16).expect("digits");
+    let start = format!("{:X}/{:X}", half(8), half(16) << 24);
     let mut dump = clean(&pg.bin("pg_waldump"));
-    dump.args(["-q", "-p"]).arg(&folder).args(["-t", &timeline.to_string(), "-e", end, &segments[0]]);
+    dump.args(["-q", "-p"]).arg(&folder).args(["-t", &timeline.to_string(), "-s", &start, "-e", end]);
     let done = dump.output().expect("run pg_waldump");
     assert!(done.status.success(), "timeline {timeline} to {end}: {}", text(&done.stderr));
 }
@@ -146,11 +148,11 @@ fn a_standby_is_a_source_too() {
         drop(switch(&primary));
         insert(&primary, 2);
         caught_up(&standby, &primary);
-        place.complete(&primary);
+        place.level(&primary);
         // Its own promotion is a switch like any other.
         standby.psql("postgres", "select pg_promote()");
         insert(&standby, 3);
-        place.complete(&standby);
+        place.level(&standby);
         stream.stop();
         let pg = restored(major, &place.path("base"), &place.path("target"), &place, "");
         assert_eq!(pg.psql("postgres", "select count(*) from ledger"), "3");

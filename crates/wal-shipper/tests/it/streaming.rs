@@ -80,15 +80,20 @@ impl Place {
 
     /// Waits until `check` is content: nothing is missing, nothing lags.
     pub(crate) fn complete(&self, pg: &Pg) {
+        self.checked(pg, |done| done.status.code() == Some(0));
+    }
+
+    /// Waits until the repository has what the server has written, whatever else `check` says.
+    pub(crate) fn level(&self, pg: &Pg) {
+        self.checked(pg, |_| true);
+    }
+
+    fn checked(&self, pg: &Pg, fine: impl Fn(&Output) -> bool) {
         until("the repository has everything", Duration::from_secs(60), || {
             let done = self.run("check", &["--db", &pg.url()]);
             let said = text(&done.stdout);
             let level = said.lines().any(|l| l.contains("\tlag\t") && l.contains("\t0 bytes behind"));
-            if level && done.status.code() == Some(0) {
-                Ok(())
-            } else {
-                Err(format!("{said}{}", text(&done.stderr)))
-            }
+            if level && fine(&done) { Ok(()) } else { Err(format!("{said}{}", text(&done.stderr))) }
         });
     }
 
