@@ -151,12 +151,17 @@ impl Stream {
     /// SIGTERM, as systemd stops it: it must end with 0.
     pub(crate) fn stop(mut self) -> String {
         self.signal("TERM");
-        let status = until("it stops", Duration::from_secs(40), || match self.child.try_wait() {
-            Ok(Some(status)) => Ok(status),
-            other => Err(format!("{other:?}: {}", self.log())),
-        });
-        assert_eq!(status.code(), Some(0), "{}", self.log());
+        assert_eq!(self.ended(), Some(0), "{}", self.log());
         self.log()
+    }
+
+    /// The status that it ends with.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        let status = until("it ends", Duration::from_secs(60), || match self.child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            other => Err(format!("{other:?}: {}", fs::read_to_string(&self.log).unwrap_or_default())),
+        });
+        status.code()
     }
 
     pub(crate) fn signal(&self, name: &str) {
