@@ -6,6 +6,7 @@ use crate::cli;
 use jiff::Timestamp;
 use serde::Serialize;
 use server::{Server, Slot};
+use std::collections::BTreeSet;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Hole, Inventory, Tail, cover};
@@ -75,14 +76,28 @@ impl Stored {
         self.inventory.lines.get(&timeline).is_some_and(|l| l.segments.contains(&(log, rest)))
     }
 
-    /// Segments that only have tails, and those missing behind, before the first stretch of `timeline`.
+    /// What is missing of every timeline.
+    fn holes(&self, size: u64) -> Vec<Hole> {
+        let lines = self.inventory.lines.iter();
+        let holes = lines.flat_map(|(timeline, line)| line.holes(*timeline, size));
+        let timelines: BTreeSet<Timeline> = self.tails.iter().map(|t| t.segment.timeline()).collect();
+        holes.chain(timelines.into_iter().filter_map(|t| self.cut(t, size))).collect()
+    }
+
+    /// From the first segment of `timeline` that only has tails to what comes next, where no stretch of whole segments
+    /// lies before: the holes between those are told anyway.
     fn cut(&self, timeline: Timeline, size: u64) -> Option<Hole> {
-        let ranges = self.inventory.lines.get(&timeline)?.ranges(timeline, size);
-        let before = ranges.first()?.0;
-        let begun = self.tails.iter().filter_map(|t| t.segment.segment(size));
-        let first =
-            begun.filter(|s| s.timeline == timeline && s.number < before.number).max_by_key(|s| s.number)?;
-        Some(Hole { first, last: Segment { number: before.number - 1, ..before } })
+        let ranges =
+            self.inventory.lines.get(&timeline).map(|l| l.ranges(timeline, size)).unwrap_or_default();
+        let begun =
+            self.tails.iter().filter(|t| t.segment.timeline() == timeline && !self.is_whole(t.segment));
+        let begun: BTreeSet<u64> = begun.filter_map(|t| Some(t.segment.segment(size)?.number)).collect();
+        let first = *begun.first()?;
+        let whole = ranges.iter().map(|(from, _)| from.number).find(|n| *n > first);
+        let told = whole.is_some() && ranges.first().is_some_and(|(from, _)| from.number < first);
+        let next = begun.iter().copied().nth(1).into_iter().chain(whole).min().filter(|_| !told)?;
+        let of = |number| Segment { timeline, number, size };
+        Some(Hole { first: of(first), last: of(next - 1) })
     }
 
     /// Up to where the server's timeline is there, and when the newest of it came; `None` when nothing of it is.
@@ -179,15 +194,14 @@ impl Judge<'_> {
         let inventory = &stored.inventory;
         let mut findings = vec![self.lag(repo, stored)];
         findings.extend(garbage(repo, stored));
-        for (timeline, line) in &inventory.lines {
-            let size = self.server.segment_size;
-            let holes = line.holes(*timeline, size).into_iter().chain(stored.cut(*timeline, size));
-            findings.extend(holes.filter(|h| !self.on_its_way(h)).map(|hole| {
-                let (first, last) = (hole.first.name(), hole.last.name());
-                let text = format!("{first} to {last} are missing: no moment behind them can be restored from an older backup");
-                finding(&repo.name, "hole", Severity::Critical, text)
-            }));
-        }
+        let holes = stored.holes(self.server.segment_size).into_iter();
+        findings.extend(holes.filter(|h| !self.on_its_way(h)).map(|hole| {
+            let (first, last) = (hole.first.name(), hole.last.name());
+            let text = format!(
+                "{first} to {last} are missing: no moment behind them can be restored from an older backup"
+            );
+            finding(&repo.name, "hole", Severity::Critical, text)
+        }));
         let lines = inventory.lines.keys().filter(|t| t.0 > 1 && !inventory.histories.contains(t));
         findings.extend(lines.map(|t| {
             let text = format!("the history of timeline {t} is missing: recovery would not find it");
