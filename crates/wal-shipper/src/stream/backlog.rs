@@ -223,7 +223,7 @@ impl Backlog {
     fn ring(&self) {
         self.changed.notify_all();
         // A full pipe has rung already.
-        let _ = (&self.bell).write(&[1]);
+        let _ = (&self.bell).write_all(&[1]);
     }
 
     /// What the session sleeps on.
