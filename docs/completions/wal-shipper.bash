@@ -34,6 +34,9 @@ _wal__shipper() {
             wal__shipper,push)
                 cmd="wal__shipper__subcmd__push"
                 ;;
+            wal__shipper,stream)
+                cmd="wal__shipper__subcmd__stream"
+                ;;
             wal__shipper__subcmd__help,check)
                 cmd="wal__shipper__subcmd__help__subcmd__check"
                 ;;
@@ -52,6 +55,9 @@ _wal__shipper() {
             wal__shipper__subcmd__help,push)
                 cmd="wal__shipper__subcmd__help__subcmd__push"
                 ;;
+            wal__shipper__subcmd__help,stream)
+                cmd="wal__shipper__subcmd__help__subcmd__stream"
+                ;;
             *)
                 ;;
         esac
@@ -59,7 +65,7 @@ _wal__shipper() {
 
     case "${cmd}" in
         wal__shipper)
-            opts="-v -q -h -V --verbose --quiet --json --config --help --version push fetch get-ahead list check help"
+            opts="-v -q -h -V --verbose --quiet --json --config --help --version push fetch get-ahead stream list check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -199,7 +205,7 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__help)
-            opts="push fetch get-ahead list check help"
+            opts="push fetch get-ahead stream list check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -296,6 +302,20 @@ _wal__shipper() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        wal__subcmd__shipper__subcmd__help__subcmd__stream)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         wal__subcmd__shipper__subcmd__list)
             opts="-v -q -h --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -346,6 +366,52 @@ _wal__shipper() {
                     return 0
                     ;;
                 -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        wal__subcmd__shipper__subcmd__stream)
+            opts="-v -q -h --db --slot --interval --level --new-system --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --db)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --slot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

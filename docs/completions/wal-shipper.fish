@@ -33,6 +33,7 @@ complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -s V -l version -d
 complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "push" -d 'Store a file of the WAL: PostgreSQL\'s archive_command'
 complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "fetch" -d 'Give a file of the WAL back: PostgreSQL\'s restore_command'
 complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "get-ahead" -d 'Get segments before they are asked for; `fetch` starts it'
+complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "stream" -d 'Store the WAL while the server writes it: a service'
 complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "list" -d 'List what WAL the repositories have, and what is missing'
 complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "check" -d 'Compare the repositories with the server: how far behind, holes, trouble of the archiver'
 complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -69,6 +70,19 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -s v 
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -s q -l quiet -d 'Only say errors'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l json -d 'Write records as one JSON object per line'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l db -d 'Servers: a libpq connection string or URI [default: the cluster\'s db, DATABASE_URL, then PG* variables]' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l slot -d 'The replication slot, made where it is missing, on every server of the connection string' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l interval -d 'Store what came of an unfinished segment at most once in this time' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l level -d 'Level of zstd\'s compression' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l new-system -d 'The repository holds another system: this one was rebuilt or upgraded'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -s q -l quiet -d 'Only say errors'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l json -d 'Write records as one JSON object per line'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
@@ -90,9 +104,10 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -s v -l v
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -s q -l quiet -d 'Only say errors'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l json -d 'Write records as one JSON object per line'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead list check help" -f -a "push" -d 'Store a file of the WAL: PostgreSQL\'s archive_command'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead list check help" -f -a "fetch" -d 'Give a file of the WAL back: PostgreSQL\'s restore_command'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead list check help" -f -a "get-ahead" -d 'Get segments before they are asked for; `fetch` starts it'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead list check help" -f -a "list" -d 'List what WAL the repositories have, and what is missing'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead list check help" -f -a "check" -d 'Compare the repositories with the server: how far behind, holes, trouble of the archiver'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead list check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "push" -d 'Store a file of the WAL: PostgreSQL\'s archive_command'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "fetch" -d 'Give a file of the WAL back: PostgreSQL\'s restore_command'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "get-ahead" -d 'Get segments before they are asked for; `fetch` starts it'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "stream" -d 'Store the WAL while the server writes it: a service'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "list" -d 'List what WAL the repositories have, and what is missing'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "check" -d 'Compare the repositories with the server: how far behind, holes, trouble of the archiver'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

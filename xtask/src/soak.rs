@@ -50,6 +50,8 @@ const SOAKS: &[Soak] = &[
         filter: "faults::recovery_from_a_failing",
         rounds: 100,
     },
+    Soak { name: "stream-loss", package: "wal-shipper", filter: "loss::", rounds: 20 },
+    Soak { name: "stream-kill", package: "wal-shipper", filter: "stream_kill::", rounds: 50 },
     // Some ten minutes for each parser: what a peer sends, and what the judgement of paths reads.
     Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", rounds: 2_000_000 },
     Soak { name: "path-parsers", package: "cert-checker", filter: "soak::", rounds: 12_000_000 },

@@ -53,6 +53,14 @@ impl Kind {
         }
     }
 
+    /// What an SQLSTATE of the server means. Connection exceptions (08), too many connections (53300), shutting down or
+    /// starting up (57P01–57P03) pass; so do lock timeouts (55P03), deadlocks (40P01) and objects in use (55006).
+    /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+    pub fn of_sqlstate(code: &str) -> Kind {
+        let passing = ["53300", "57P01", "57P02", "57P03", "55P03", "40P01", "55006"];
+        if code.starts_with("08") || passing.contains(&code) { Kind::Retry } else { Kind::Failed }
+    }
+
     /// Judges any error: our own keep their kind, foreign ones are temporary or they are not.
     pub fn of(error: &(dyn std::error::Error + 'static)) -> Kind {
         let mut cause = Some(error);
@@ -88,17 +96,11 @@ fn of_io(e: &std::io::Error) -> Kind {
     }
 }
 
-/// Connection exceptions (08), too many connections (53300), shutting down or starting up (57P01–57P03) pass;
-/// so do lock timeouts (55P03), deadlocks (40P01) and objects in use (55006).
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn of_sql(e: &postgres::Error) -> Option<Kind> {
-    let Some(code) = e.code() else { return e.is_closed().then_some(Kind::Retry) };
-    let passing = ["53300", "57P01", "57P02", "57P03", "55P03", "40P01", "55006"];
-    let kind = match code.code() {
-        c if c.starts_with("08") || passing.contains(&c) => Kind::Retry,
-        _ => Kind::Failed,
-    };
-    Some(kind)
+    match e.code() {
+        Some(code) => Some(Kind::of_sqlstate(code.code())),
+        None => e.is_closed().then_some(Kind::Retry),
+    }
 }
 
 /// An error that says what was being done; printed once, by [`crate::main`].

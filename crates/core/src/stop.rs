@@ -2,6 +2,8 @@
 //!
 //! For a systemd oneshot these signals are not clean exits, so a stopped job must undo what it began.
 //! A second signal ends the process at once.
+//!
+//! A service that has something to bring to an end first takes a [`grace`]: then the first signal only asks.
 
 use crate::error::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,6 +13,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static STOPPED: AtomicBool = AtomicBool::new(false);
+static GRACE: AtomicBool = AtomicBool::new(false);
+static ASKED: AtomicBool = AtomicBool::new(false);
 static CHILDREN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 /// Begins to listen; called once by [`crate::main`].
@@ -19,6 +23,10 @@ pub(crate) fn listen() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGTERM, SIGINT]) else { return };
     std::thread::spawn(move || {
         for signal in &mut signals {
+            if !ASKED.swap(true, Ordering::SeqCst) && GRACE.load(Ordering::SeqCst) {
+                log::info!("told to stop: bringing to an end what was begun");
+                continue;
+            }
             if STOPPED.swap(true, Ordering::SeqCst) {
                 signal_hook::low_level::exit(75);
             }
@@ -38,6 +46,21 @@ fn end(id: u32) {
 /// Whether the process was told to stop.
 pub fn requested() -> bool {
     STOPPED.load(Ordering::SeqCst)
+}
+
+/// From now on the first signal only makes [`asked`] true; stores and waits go on until [`now`] or a second signal.
+pub fn grace() {
+    GRACE.store(true, Ordering::SeqCst);
+}
+
+/// Whether a signal came.
+pub fn asked() -> bool {
+    ASKED.load(Ordering::SeqCst)
+}
+
+/// Ends a [`grace`]: what still waits is broken off.
+pub fn now() {
+    STOPPED.store(true, Ordering::SeqCst);
 }
 
 /// For loops: goes on unless the process was told to stop.

@@ -1,17 +1,19 @@
 //! `check`: do the repositories have what the server has written?
 
 mod server;
+mod stored;
 
 use crate::cli;
 use jiff::Timestamp;
 use serde::Serialize;
-use server::Server;
+use server::{Server, Slot};
+use stored::Stored;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Hole, Inventory};
+use toban_core::repo::archive::{Archive, Hole, Tail};
 use toban_core::repo::gap::{self, Gap};
 use toban_core::repo::keys::System;
-use toban_core::wal::Segment;
+use toban_core::wal::Lsn;
 use toban_core::{Out, Record, Result, Severity};
 
 /// What was judged.
@@ -19,7 +21,7 @@ use toban_core::{Out, Record, Result, Severity};
 struct Finding {
     /// The repository; `-` for the server itself.
     repo: String,
-    /// `lag`, `hole`, `gap`, `history`, `archiver`, `slot`, or `repository` when it could not be asked.
+    /// `lag`, `hole`, `gap`, `history`, `tails`, `archiver`, `slot`, or `repository` when it could not be asked.
     check: &'static str,
     severity: Severity,
     text: String,
@@ -45,12 +47,12 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
     let mut findings = judge.server();
     let (mut asked, mut trouble) = (Vec::new(), Vec::new());
     for repo in &repos {
-        match Archive::new(&*repo.store, system.clone()).inventory() {
-            Ok(inventory) => asked.push((repo, inventory)),
+        match Stored::ask(&Archive::new(&*repo.store, system.clone())) {
+            Ok(stored) => asked.push((repo, stored)),
             Err(e) => trouble.push((repo, e)),
         }
     }
-    findings.extend(asked.iter().flat_map(|(repo, inventory)| judge.repo(repo, inventory)));
+    findings.extend(asked.iter().flat_map(|(repo, stored)| judge.repo(repo, stored)));
     for (repo, _) in &asked {
         let gaps = gap::all(&*repo.store, &system)?;
         findings.extend(gaps.iter().filter_map(|gap| judge.gap(repo, gap, &asked)));
@@ -118,27 +120,37 @@ impl Judge<'_> {
             ),
         };
         let slots = self.server.slots.iter().map(|slot| {
-            let (severity, text) = match slot.status.as_str() {
-                "lost" => (Severity::Critical, "its WAL is lost: a gap is there or near".to_string()),
-                "unreserved" => (Severity::Critical, "its WAL is about to be removed".to_string()),
-                _ => (Severity::Ok, format!("{} bytes behind", slot.behind)),
-            };
+            let (severity, text) = self.slot(slot);
             finding("-", "slot", severity, format!("slot {}: {text}", slot.name))
         });
         std::iter::once(archiver).chain(slots).collect()
     }
 
-    /// What one repository has of what the server wrote.
-    fn repo(&self, repo: &Repo, inventory: &Inventory) -> Vec<Finding> {
-        let mut findings = vec![self.lag(repo, inventory)];
-        for (timeline, line) in &inventory.lines {
-            let holes = line.holes(*timeline, self.server.segment_size).into_iter();
-            findings.extend(holes.filter(|h| !self.on_its_way(h)).map(|hole| {
-                let (first, last) = (hole.first.name(), hole.last.name());
-                let text = format!("{first} to {last} are missing: no moment behind them can be restored from an older backup");
-                finding(&repo.name, "hole", Severity::Critical, text)
-            }));
+    /// A standby's slots wait there for its promotion.
+    fn slot(&self, slot: &Slot) -> (Severity, String) {
+        match slot.status.as_str() {
+            "lost" => (Severity::Critical, "its WAL is lost: a gap is there or near".to_string()),
+            "unreserved" => (Severity::Critical, "its WAL is about to be removed".to_string()),
+            _ if !slot.active && !self.server.standby => {
+                (Severity::Warning, format!("nobody streams from it, and it holds {} bytes", slot.behind))
+            }
+            _ => (Severity::Ok, format!("{} bytes behind", slot.behind)),
         }
+    }
+
+    /// What one repository has of what the server wrote.
+    fn repo(&self, repo: &Repo, stored: &Stored) -> Vec<Finding> {
+        let inventory = &stored.inventory;
+        let mut findings = vec![self.lag(repo, stored)];
+        findings.extend(garbage(repo, stored));
+        let holes = stored.holes(self.server.segment_size).into_iter();
+        findings.extend(holes.filter(|h| !self.on_its_way(h)).map(|hole| {
+            let (first, last) = (hole.first.name(), hole.last.name());
+            let text = format!(
+                "{first} to {last} are missing: no moment behind them can be restored from an older backup"
+            );
+            finding(&repo.name, "hole", Severity::Critical, text)
+        }));
         let lines = inventory.lines.keys().filter(|t| t.0 > 1 && !inventory.histories.contains(t));
         findings.extend(lines.map(|t| {
             let text = format!("the history of timeline {t} is missing: recovery would not find it");
@@ -148,9 +160,9 @@ impl Judge<'_> {
     }
 
     /// A recorded gap that is open still. `told` has the record; who lacks the WAL may not be among those we asked.
-    fn gap(&self, told: &Repo, gap: &Gap, asked: &[(&Repo, Inventory)]) -> Option<Finding> {
+    fn gap(&self, told: &Repo, gap: &Gap, asked: &[(&Repo, Stored)]) -> Option<Finding> {
         let lacks = gap.repo.as_deref().unwrap_or(&told.name);
-        let inventory = asked.iter().find(|(r, _)| r.name == lacks).map(|(_, i)| i);
+        let inventory = asked.iter().find(|(r, _)| r.name == lacks).map(|(_, s)| &s.inventory);
         if inventory.is_some_and(|i| !gap.is_open(i, self.server.segment_size)) {
             return None;
         }
@@ -167,21 +179,19 @@ impl Judge<'_> {
     }
 
     /// How much of the server's newest WAL is not there, in bytes and in seconds.
-    fn lag(&self, repo: &Repo, inventory: &Inventory) -> Finding {
+    fn lag(&self, repo: &Repo, stored: &Stored) -> Finding {
         let server = self.server;
-        let line = inventory.lines.get(&server.timeline);
-        let last =
-            line.and_then(|l| l.ranges(server.timeline, server.segment_size).pop()).map(|(_, last)| last);
-        let Some(last) = last else {
-            let text = format!("it has no segment of timeline {}, the server's", server.timeline);
+        let Some((reach, newest)) = stored.reach(server) else {
+            let text = format!("it has no WAL of timeline {}, the server's", server.timeline);
             return finding(&repo.name, "lag", Severity::Critical, text);
         };
-        let bytes = server.written.0.saturating_sub(last.end().0);
+        let bytes = server.written.0.saturating_sub(reach.0);
         // Within the segment that is being written nothing could have come yet, unless it is old.
-        let newest = line.and_then(|l| l.newest).unwrap_or(self.now);
-        let idle = server.written <= last.end() || self.only_switched(&last);
-        let seconds =
-            if idle { 0 } else { u64::try_from(self.now.duration_since(newest).as_secs()).unwrap_or(0) };
+        let newest = newest.unwrap_or(self.now);
+        let seconds = match self.is_idle(reach) {
+            true => 0,
+            false => u64::try_from(self.now.duration_since(newest).as_secs()).unwrap_or(0),
+        };
         let severity = match seconds {
             s if s >= self.args.critical_lag.0.as_secs() => Severity::Critical,
             s if s >= self.args.warn_lag.0.as_secs() => Severity::Warning,
@@ -193,13 +203,23 @@ impl Judge<'_> {
             self.args.warn_lag.0.as_secs(),
             self.args.critical_lag.0.as_secs()
         );
-        let text = format!("{bytes} bytes behind the server; the newest segment came {seconds} s before");
+        let text = format!("{bytes} bytes behind the server; the newest came {seconds} s before");
         Finding { perf: Some(perf), ..finding(&repo.name, "lag", severity, text) }
     }
 
     /// A server that wrote nothing since it began the segment has nothing to lose.
-    fn only_switched(&self, last: &Segment) -> bool {
-        let header = 40;
-        self.server.written.0 <= last.end().0 + header
+    fn is_idle(&self, reach: Lsn) -> bool {
+        let begun = reach.0.is_multiple_of(self.server.segment_size.max(1));
+        let header = if begun { 40 } else { 0 };
+        self.server.written.0 <= reach.0 + header
     }
+}
+
+/// Tails of segments that are whole: `stream` leaves them where its credential may not delete.
+fn garbage(repo: &Repo, stored: &Stored) -> Option<Finding> {
+    let tails: Vec<&Tail> = stored.tails.iter().filter(|t| stored.is_whole(t.segment)).collect();
+    let (first, last) = (tails.iter().map(|t| t.segment).min()?, tails.iter().map(|t| t.segment).max()?);
+    let count = tails.len();
+    let text = format!("{count} tails of {first} to {last} are garbage: the segments are whole");
+    Some(finding(&repo.name, "tails", Severity::Ok, text))
 }

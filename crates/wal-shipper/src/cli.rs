@@ -1,6 +1,6 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
-use crate::help::{CHECK_HELP, FETCH_HELP, PUSH_HELP};
+use crate::help::{CHECK_HELP, FETCH_HELP, PUSH_HELP, STREAM_HELP};
 use clap::{Args as Group, Parser, Subcommand};
 use std::path::PathBuf;
 use toban_core::config::Span;
@@ -33,6 +33,8 @@ pub enum Verb {
     /// Get segments before they are asked for; `fetch` starts it
     #[command(hide = true)]
     GetAhead(Fetch),
+    /// Store the WAL while the server writes it: a service
+    Stream(Stream),
     /// List what WAL the repositories have, and what is missing
     List(List),
     /// Compare the repositories with the server: how far behind, holes, trouble of the archiver
@@ -81,6 +83,35 @@ pub struct Fetch {
     pub ahead: u32,
     #[command(flatten)]
     pub repos: RepoArgs,
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = STREAM_HELP)]
+pub struct Stream {
+    /// Servers: a libpq connection string or URI [default: the cluster's db, DATABASE_URL, then PG* variables]
+    #[arg(long, value_name = "CONNINFO")]
+    pub db: Option<String>,
+    /// The replication slot, made where it is missing, on every server of the connection string
+    #[arg(long, value_name = "NAME", default_value = "toban", value_parser = slot_name)]
+    pub slot: String,
+    /// Store what came of an unfinished segment at most once in this time
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub interval: Span,
+    /// Level of zstd's compression
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub level: i32,
+    /// The repository holds another system: this one was rebuilt or upgraded
+    #[arg(long)]
+    pub new_system: bool,
+    #[command(flatten)]
+    pub repos: RepoArgs,
+}
+
+/// `ReplicationSlotValidateName` in slot.c.
+fn slot_name(text: &str) -> Result<String, String> {
+    let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    let ok = !text.is_empty() && text.len() <= 63 && text.bytes().all(fine);
+    ok.then(|| text.to_string()).ok_or_else(|| "lower-case letters, digits and '_', at most 63".into())
 }
 
 #[derive(Group, Debug)]

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod place;
+mod unfinished;
 
 use crate::{cli, local, places};
 pub(crate) use ahead::run as get_ahead;
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
     let system = System { cluster: args.repos.cluster.clone(), identifier };
     let job = Job { repos: args.repos.open(config)?, system };
     let place = Place::of(&args.path, name, identifier);
-    if ahead::take(&place)? || job.get(&place)? {
+    if ahead::take(&place)? || job.get(&place)? || job.finish(&place)? {
         ahead::start(args, name)?;
         return Ok(());
     }
@@ -45,7 +46,7 @@ impl Job {
     fn get(&self, place: &Place) -> Result<bool> {
         let mut trouble = None;
         for repo in &self.repos {
-            match place.fill(|to| self.archive(repo).get(place.name, to)) {
+            match place.fill(|to| self.archive(repo).get(place.name, to).map(|sum| sum.is_some())) {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(e) => {

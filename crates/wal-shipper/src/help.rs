@@ -21,6 +21,16 @@ What PostgreSQL makes of its status is unlike that of every other command:
        recovery stops, nothing is promoted, start the server again when it is mended
 With standby.signal 255 becomes 1: a standby asks again.";
 
+pub(crate) const STREAM_HELP: &str = "\
+The role needs REPLICATION, and lines in pg_hba.conf for `replication` and for a database:
+  create role toban login replication;
+  grant pg_monitor to toban;
+
+It reports to the server only what every required repository has, durable: the slot keeps the rest.
+With its application_name (wal-shipper unless the connection string says otherwise) in
+synchronous_standby_names, commits wait for the repositories. When nothing could be stored for 20 s
+it disconnects, so that the server can be stopped. SIGTERM stores what came, reports it and ends with 0.";
+
 pub(crate) const CHECK_HELP: &str = "\
 The role needs: grant pg_monitor to ROLE.
 Nothing that could be compared is unknown (status 1 or 75), never well.";

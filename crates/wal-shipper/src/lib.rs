@@ -9,6 +9,7 @@ mod list;
 mod local;
 mod places;
 mod push;
+mod stream;
 
 pub use cli::Args;
 
@@ -27,6 +28,7 @@ fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
         Verb::Push(verb) => push::run(verb, &config),
         Verb::Fetch(verb) => fetch::run(verb, &config),
         Verb::GetAhead(verb) => fetch::get_ahead(verb, &config),
+        Verb::Stream(verb) => stream::run(verb, &config),
         Verb::List(verb) => list::run(verb, &config, out),
         Verb::Check(verb) => check::run(verb, &config, out),
     }

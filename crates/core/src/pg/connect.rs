@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// One try that did not give a session.
-struct Attempt {
-    error: Error,
+pub(super) struct Attempt {
+    pub(super) error: Error,
     /// The server answered: other hosts are not tried, as libpq has it.
-    answered: bool,
+    pub(super) answered: bool,
     /// TLS was spoken, or might have been.
-    encrypted: bool,
+    pub(super) encrypted: bool,
 }
 
 impl ConnInfo {
@@ -66,7 +66,7 @@ impl ConnInfo {
 
     fn fitting(&self, host: &Host, target: Target) -> Result<Client, Attempt> {
         let passing = |error| Attempt { error, answered: false, encrypted: false };
-        let mut client = self.open(host)?;
+        let mut client = self.open(host, |mode| self.attempt(host, mode))?;
         match target.mismatch(&mut client).map_err(passing)? {
             None => Ok(client),
             Some(why) => Err(passing(Error::retry(format!("{host} {why}")))),
@@ -74,22 +74,24 @@ impl ConnInfo {
     }
 
     /// `allow` tries without TLS first and `prefer` with it; each tries the other way when the server said no.
-    fn open(&self, host: &Host) -> Result<Client, Attempt> {
+    pub(super) fn open<T>(
+        &self,
+        host: &Host,
+        attempt: impl Fn(Mode) -> Result<T, Attempt>,
+    ) -> Result<T, Attempt> {
         if host.is_socket() {
-            return self.attempt(host, Mode::Disable);
+            return attempt(Mode::Disable);
         }
         match self.tls.mode {
-            Mode::Allow => self.attempt(host, Mode::Disable).or_else(|plain| match plain.answered {
-                true => {
-                    self.attempt(host, Mode::Require).map_err(|tls| if tls.answered { tls } else { plain })
-                }
+            Mode::Allow => attempt(Mode::Disable).or_else(|plain| match plain.answered {
+                true => attempt(Mode::Require).map_err(|tls| if tls.answered { tls } else { plain }),
                 false => Err(plain),
             }),
-            Mode::Prefer => self.attempt(host, Mode::Prefer).or_else(|tls| match tls.encrypted {
-                true => self.attempt(host, Mode::Disable).map_err(|_| tls),
+            Mode::Prefer => attempt(Mode::Prefer).or_else(|tls| match tls.encrypted {
+                true => attempt(Mode::Disable).map_err(|_| tls),
                 false => Err(tls),
             }),
-            mode => self.attempt(host, mode),
+            mode => attempt(mode),
         }
     }
 
@@ -135,7 +137,7 @@ impl ConnInfo {
         Attempt { error, answered, encrypted: met }
     }
 
-    fn silent(&self, host: &Host) -> Attempt {
+    pub(super) fn silent(&self, host: &Host) -> Attempt {
         let seconds = self.timeout.unwrap_or(Duration::ZERO).as_secs();
         let error = Error::retry(format!("connect to {host}: no answer in {seconds} s"))
             .hint("is a firewall between? connect_timeout= gives it longer");
@@ -162,7 +164,7 @@ impl ConnInfo {
         Ok(config)
     }
 
-    fn binding(&self) -> Result<ChannelBinding> {
+    pub(super) fn binding(&self) -> Result<ChannelBinding> {
         match self.settings.get("channel_binding") {
             None | Some("prefer") => Ok(ChannelBinding::Prefer),
             Some("disable") => Ok(ChannelBinding::Disable),

@@ -98,6 +98,25 @@ impl ConnInfo {
         ConnInfo { hosts: vec![host], ..self.clone() }
     }
 
+    /// Every host by itself, whatever target_session_attrs says.
+    pub fn each(&self) -> Vec<ConnInfo> {
+        self.hosts.iter().map(|h| ConnInfo { target: Target::Any, ..self.at(h.clone()) }).collect()
+    }
+
+    /// Whether target_session_attrs allows a standby, and a primary.
+    pub fn wants(&self) -> (bool, bool) {
+        match self.target {
+            Target::Any | Target::PreferStandby | Target::ReadOnly => (true, true),
+            Target::ReadWrite | Target::Primary => (false, true),
+            Target::Standby => (true, false),
+        }
+    }
+
+    /// The first host, as messages name it.
+    pub fn host(&self) -> String {
+        self.hosts.first().map(Host::to_string).unwrap_or_default()
+    }
+
     /// The database.
     pub fn dbname(&self) -> &str {
         &self.dbname

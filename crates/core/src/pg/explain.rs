@@ -53,7 +53,8 @@ fn io_kind(e: &postgres::Error) -> Option<ErrorKind> {
     source.downcast_ref::<std::io::Error>().map(std::io::Error::kind)
 }
 
-fn unreachable(kind: ErrorKind, host: &Host) -> Option<String> {
+/// The cure of a failure below PostgreSQL's protocol.
+pub(super) fn unreachable(kind: ErrorKind, host: &Host) -> Option<String> {
     match kind {
         ErrorKind::NotFound if host.is_socket() => Some(
             "is the server running, and is its socket there? name another folder or host with --db".into(),
@@ -68,7 +69,7 @@ fn unreachable(kind: ErrorKind, host: &Host) -> Option<String> {
 }
 
 /// By SQLSTATE; where one code has several causes, by the words of an English server. Only hints hang on them.
-fn servers_words(code: &str, message: &str, to: &ConnInfo, host: &Host) -> Option<String> {
+pub(super) fn servers_words(code: &str, message: &str, to: &ConnInfo, host: &Host) -> Option<String> {
     let (user, dbname) = (&to.user, &to.dbname);
     let cure = match code {
         "28P01" => password_cure(to, host),
@@ -93,7 +94,8 @@ fn servers_words(code: &str, message: &str, to: &ConnInfo, host: &Host) -> Optio
     Some(cure)
 }
 
-fn password_cure(to: &ConnInfo, host: &Host) -> String {
+/// Where to put the password that is missing.
+pub(super) fn password_cure(to: &ConnInfo, host: &Host) -> String {
     let name = host.in_passfile(to.socket_dir());
     let line = format!("{name}:{}:{}:{}:PASSWORD", host.port, to.dbname, to.user);
     format!("put \"{line}\" into ~/.pgpass (mode 0600), or name such a file in PGPASSFILE")

@@ -16,10 +16,12 @@ mod target;
 pub mod tls;
 pub mod uri;
 mod verify;
+mod wire;
 
 pub use conninfo::ConnInfo;
 pub use ident::{Ident, literal};
 pub use surroundings::Surroundings;
+pub use wire::{Message, Wire};
 
 #[cfg(test)]
 mod properties;

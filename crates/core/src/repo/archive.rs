@@ -2,9 +2,11 @@
 
 mod inventory;
 mod press;
+mod tail;
 
 pub use inventory::{Hole, Inventory, Line};
 pub use press::{LEVELS, Pressed};
+pub use tail::{Tail, cover};
 
 use super::keys::System;
 use crate::error::{Context, Error, Result};
@@ -48,24 +50,27 @@ impl<'s> Archive<'s> {
     /// # Errors
     /// Failed when other content is there under this name, which stays; else those of the file and the store.
     pub fn put(&self, name: WalName, file: &Pressed) -> Result<Stored> {
-        let key = self.key(name)?;
-        let stored = self.store.put(&key, &mut *file.body()?, &file.attrs())?;
+        self.store_as(&self.key(name)?, &name.to_string(), file)
+    }
+
+    fn store_as(&self, key: &Key, name: &str, file: &Pressed) -> Result<Stored> {
+        let stored = self.store.put(key, &mut *file.body()?, &file.attrs())?;
         if stored == Stored::Exists {
-            self.same(name, &key, file.sum())?;
+            self.same(name, key, file.sum())?;
         }
         Ok(stored)
     }
 
-    fn same(&self, name: WalName, key: &Key, ours: &Sum) -> Result<()> {
+    fn same(&self, name: &str, key: &Key, ours: &Sum) -> Result<()> {
         let there = match self.recorded(key)? {
             Some(sha256) => sha256,
             // The attributes of an object that somebody copied may be lost: then the content tells.
-            None => self.get(name, &mut io::sink())?.map(|s| s.sha256).unwrap_or_default(),
+            None => self.read(key, &mut io::sink())?.map(|s| s.sha256).unwrap_or_default(),
         };
         if there == ours.sha256 {
             return Ok(());
         }
-        let e = Error::failed(format!("{name} is in the repository with other content, which stays"));
+        let e = Error::failed(format!("{name} is in the repository with other content")).because(Conflict);
         Err(e.hint("do two servers archive to one repository? a server that was promoted or restored goes on on a new timeline; a copy of one needs archive_mode = off, or a --cluster of its own"))
     }
 
@@ -97,12 +102,15 @@ impl<'s> Archive<'s> {
     /// # Errors
     /// Corrupt when the object is damaged; then what was written is worthless. Retry when the store could not be asked.
     pub fn get(&self, name: WalName, to: &mut dyn Write) -> Result<Option<Sum>> {
-        let key = self.key(name)?;
-        let Some(body) = self.store.get(&key, 0)? else { return Ok(None) };
+        self.read(&self.key(name)?, to)
+    }
+
+    fn read(&self, key: &Key, to: &mut dyn Write) -> Result<Option<Sum>> {
+        let Some(body) = self.store.get(key, 0)? else { return Ok(None) };
         let mut plain = Measured::new(unpack(body).doing(|| format!("read {key}"))?);
-        io::copy(&mut plain, to).doing(|| format!("read {key}")).map_err(|e| damaged(e, &key))?;
+        io::copy(&mut plain, to).doing(|| format!("read {key}")).map_err(|e| damaged(e, key))?;
         let sum = plain.sum();
-        match self.recorded(&key)? {
+        match self.recorded(key)? {
             Some(sha256) if sha256 != sum.sha256 => {
                 Err(Error::corrupt(format!("{key} is damaged: it holds {sum}, recorded is {sha256}")))
             }
@@ -153,6 +161,26 @@ impl<'s> Archive<'s> {
         })))
     }
 }
+
+/// The cause of an error of [`Archive::put`]: another try would not help, a person must look.
+#[derive(Clone, Copy, Debug)]
+pub struct Conflict;
+
+impl Conflict {
+    /// Whether it is below `e`.
+    pub fn caused(e: &Error) -> bool {
+        let below = |e: &&(dyn std::error::Error + 'static)| e.is::<Conflict>();
+        std::iter::successors(std::error::Error::source(e), |e| e.source()).any(|e| below(&e))
+    }
+}
+
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("what came first stays")
+    }
+}
+
+impl std::error::Error for Conflict {}
 
 /// A library's complaint about its input is damage; an error of the store stays what it is.
 fn damaged(e: Error, key: &Key) -> Error {

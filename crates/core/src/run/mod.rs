@@ -129,6 +129,21 @@ pub fn status(text: &str) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&crate::out::escape(text))]);
 }
 
+/// Tells systemd that a service is up (READY=1).
+pub fn ready() {
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+/// Tells systemd's watchdog that a service is alive (WATCHDOG=1).
+pub fn alive() {
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+}
+
+/// Tells systemd that a service is on its way down (STOPPING=1).
+pub fn stopping() {
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+}
+
 /// This machine's name.
 pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

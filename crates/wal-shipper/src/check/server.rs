@@ -10,6 +10,8 @@ use toban_core::{Context, Error, Result};
 pub(super) struct Server {
     pub(super) system: u64,
     pub(super) timeline: Timeline,
+    /// It is in recovery.
+    pub(super) standby: bool,
     /// Up to here it has written WAL; of a standby, received.
     pub(super) written: Lsn,
     /// Bytes of a segment.
@@ -35,6 +37,8 @@ pub(super) struct Slot {
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub(super) status: String,
     pub(super) behind: i64,
+    /// Somebody streams from it.
+    pub(super) active: bool,
 }
 
 const FACTS: &str = "select s.system_identifier::text, \
@@ -44,7 +48,7 @@ const FACTS: &str = "select s.system_identifier::text, \
     (select setting::bigint * case unit when '8kB' then 8192 when 'kB' then 1024 when 'MB' then 1048576 else 1 end \
      from pg_settings where name = 'wal_segment_size'), \
     current_setting('archive_mode'), \
-    array(select left(name, -6) from pg_ls_archive_statusdir() where name like '%.ready') \
+    array(select left(name, -6) from pg_ls_archive_statusdir() where name like '%.ready'), pg_is_in_recovery() \
     from pg_control_system() s, pg_control_checkpoint() c";
 
 const ARCHIVER: &str = "select last_failed_wal, to_char(last_failed_time at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
@@ -52,7 +56,7 @@ const ARCHIVER: &str = "select last_failed_wal, to_char(last_failed_time at time
 
 const SLOTS: &str = "select slot_name::text, coalesce(wal_status, 'lost'), \
     coalesce(pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, \
-    restart_lsn), 0)::bigint from pg_replication_slots where slot_type = 'physical' and not temporary order by 1";
+    restart_lsn), 0)::bigint, active from pg_replication_slots where slot_type = 'physical' and not temporary order by 1";
 
 impl Server {
     /// Asks it.
@@ -71,6 +75,7 @@ impl Server {
             segment_size: u64::try_from(facts.get::<_, i64>(3)).unwrap_or_default(),
             archive_mode: facts.get(4),
             waiting: facts.get::<_, Vec<String>>(5).into_iter().collect(),
+            standby: facts.get(6),
             failing: failing(&mut client)?,
             slots: slots(&mut client)?,
         })
@@ -88,5 +93,8 @@ fn failing(client: &mut Client) -> Result<Option<Failing>> {
 
 fn slots(client: &mut Client) -> Result<Vec<Slot>> {
     let rows = client.query(SLOTS, &[]).doing(|| "ask for the slots".into())?;
-    Ok(rows.iter().map(|r| Slot { name: r.get(0), status: r.get(1), behind: r.get(2) }).collect())
+    Ok(rows
+        .iter()
+        .map(|r| Slot { name: r.get(0), status: r.get(1), behind: r.get(2), active: r.get(3) })
+        .collect())
 }

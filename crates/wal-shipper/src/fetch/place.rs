@@ -4,7 +4,6 @@ use crate::local;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use toban_core::sum::Sum;
 use toban_core::wal::{History, WalName};
 use toban_core::{Context, Result};
 
@@ -26,11 +25,11 @@ impl Place {
     ///
     /// # Errors
     /// Those of `get`; Corrupt when it is something else.
-    pub(super) fn fill(&self, get: impl FnOnce(&mut dyn Write) -> Result<Option<Sum>>) -> Result<bool> {
+    pub(super) fn fill(&self, get: impl FnOnce(&mut dyn Write) -> Result<bool>) -> Result<bool> {
         let temporary = Temporary(self.path.with_extension(format!("toban-{}", std::process::id())));
         let doing = || format!("write {}", temporary.0.display());
         let mut file = BufWriter::with_capacity(256 << 10, File::create(&temporary.0).doing(doing)?);
-        if get(&mut file)?.is_none() {
+        if !get(&mut file)? {
             return Ok(false);
         }
         file.flush().doing(doing)?;

@@ -61,5 +61,5 @@ fn a_hole_a_failing_archiver_and_an_empty_repository_are_findings() {
     });
 
     let empty = world.folder("empty").display().to_string();
-    ended(&world.run(&["check", "--repo", &empty]), 4, "it has no segment of timeline 1");
+    ended(&world.run(&["check", "--repo", &empty]), 4, "it has no WAL of timeline 1");
 }

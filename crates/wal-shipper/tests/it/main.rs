@@ -2,8 +2,13 @@
 
 mod ahead;
 mod archive;
+mod failover;
 mod faults;
 mod kill;
+mod loss;
 mod push;
 mod recovery;
+mod stream;
+mod stream_kill;
+mod streaming;
 mod world;

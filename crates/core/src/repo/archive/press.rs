@@ -5,7 +5,8 @@ use crate::error::{Context, Error, Result};
 use crate::store::Attrs;
 use crate::sum::{Measured, Sum};
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Levels of zstd that may be asked for.
@@ -15,14 +16,20 @@ pub const LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
 const KEPT: u64 = 17 << 20;
 const CHUNK: usize = 256 << 10;
 
-/// A file that is ready to be stored, in bounded memory whatever its size.
+/// A file, or a stretch of one, that is ready to be stored; in bounded memory whatever its size.
 pub struct Pressed {
-    path: PathBuf,
+    stretch: Stretch,
     level: i32,
     sum: Sum,
     written: jiff::Timestamp,
     /// All of it, compressed; `None` when it is too large to be kept, then it is compressed again for each store.
     kept: Option<Vec<u8>>,
+}
+
+/// Bytes of a file.
+struct Stretch {
+    path: PathBuf,
+    bytes: Range<u64>,
 }
 
 impl Pressed {
@@ -31,19 +38,34 @@ impl Pressed {
     /// # Errors
     /// When the file cannot be read, or changes meanwhile.
     pub fn new(path: &Path, level: i32) -> Result<Pressed> {
+        let length = || path.metadata().doing(|| format!("read {}", path.display())).map(|m| m.len());
+        let before = length()?;
+        let pressed = Pressed::part(path, 0..before, level)?;
+        if length()? != before {
+            return Err(Error::failed(format!("{} changes while it is read", path.display())));
+        }
+        Ok(pressed)
+    }
+
+    /// The same of the stretch `bytes` alone, which must not change while the rest of the file may.
+    ///
+    /// # Errors
+    /// When the file cannot be read or ends before.
+    pub fn part(path: &Path, bytes: Range<u64>, level: i32) -> Result<Pressed> {
         let meta = path.metadata().doing(|| format!("read {}", path.display()))?;
         let written = meta.modified().ok().and_then(|t| jiff::Timestamp::try_from(t).ok());
+        let written = written.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let stretch = Stretch { path: path.into(), bytes };
         let (sum, kept) = std::thread::scope(|scope| {
-            let hashing = scope.spawn(|| hash(path));
-            let kept = keep(path, level);
+            let hashing = scope.spawn(|| stretch.hash());
+            let kept = stretch.keep(level);
             (hashing.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))), kept)
         });
         let (sum, kept) = (sum?, kept?);
-        if sum.bytes != meta.len() {
+        if sum.bytes != stretch.bytes.end - stretch.bytes.start {
             return Err(Error::failed(format!("{} changes while it is read", path.display())));
         }
-        let written = written.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        Ok(Pressed { path: path.into(), level, sum, written, kept })
+        Ok(Pressed { stretch, level, sum, written, kept })
     }
 
     /// Bytes and SHA-256 of the file itself.
@@ -65,33 +87,42 @@ impl Pressed {
     pub(super) fn body(&self) -> Result<Box<dyn Read + '_>> {
         Ok(match &self.kept {
             Some(bytes) => Box::new(Cursor::new(bytes)),
-            None => Box::new(encoder(&self.path, self.level)?),
+            None => Box::new(self.stretch.encoder(self.level)?),
         })
     }
 }
 
-fn hash(path: &Path) -> Result<Sum> {
-    let doing = || format!("read {}", path.display());
-    let mut file = Measured::new(File::open(path).doing(doing)?);
-    let mut chunk = vec![0; CHUNK];
-    while file.read(&mut chunk).doing(doing)? > 0 {}
-    Ok(file.sum())
-}
+type Encoder = zstd::stream::read::Encoder<'static, io::BufReader<io::Take<File>>>;
 
-fn keep(path: &Path, level: i32) -> Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    let mut encoder = encoder(path, level)?;
-    (&mut encoder).take(KEPT + 1).read_to_end(&mut bytes).doing(|| format!("compress {}", path.display()))?;
-    Ok((bytes.len() as u64 <= KEPT).then_some(bytes))
-}
+impl Stretch {
+    fn open(&self) -> Result<io::Take<File>> {
+        let doing = || format!("read {}", self.path.display());
+        let mut file = File::open(&self.path).doing(doing)?;
+        file.seek(SeekFrom::Start(self.bytes.start)).doing(doing)?;
+        Ok(file.take(self.bytes.end - self.bytes.start))
+    }
 
-type Encoder = zstd::stream::read::Encoder<'static, io::BufReader<File>>;
+    fn hash(&self) -> Result<Sum> {
+        let mut file = Measured::new(self.open()?);
+        let mut chunk = vec![0; CHUNK];
+        while file.read(&mut chunk).doing(|| format!("read {}", self.path.display()))? > 0 {}
+        Ok(file.sum())
+    }
 
-fn encoder(path: &Path, level: i32) -> Result<Encoder> {
-    let doing = || format!("compress {}", path.display());
-    let file = io::BufReader::with_capacity(CHUNK, File::open(path).doing(doing)?);
-    let mut encoder = zstd::stream::read::Encoder::with_buffer(file, level).doing(doing)?;
-    // zstd's own sum: whoever unpacks without us notices damage too.
-    encoder.include_checksum(true).doing(doing)?;
-    Ok(encoder)
+    fn keep(&self, level: i32) -> Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        let mut encoder = self.encoder(level)?;
+        let done = (&mut encoder).take(KEPT + 1).read_to_end(&mut bytes);
+        done.doing(|| format!("compress {}", self.path.display()))?;
+        Ok((bytes.len() as u64 <= KEPT).then_some(bytes))
+    }
+
+    fn encoder(&self, level: i32) -> Result<Encoder> {
+        let doing = || format!("compress {}", self.path.display());
+        let file = io::BufReader::with_capacity(CHUNK, self.open()?);
+        let mut encoder = zstd::stream::read::Encoder::with_buffer(file, level).doing(doing)?;
+        // zstd's own sum: whoever unpacks without us notices damage too.
+        encoder.include_checksum(true).doing(doing)?;
+        Ok(encoder)
+    }
 }

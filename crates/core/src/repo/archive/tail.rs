@@ -1,0 +1,240 @@
+//! Stretches of a segment that is not whole yet (docs/FORMATS.md, "Tails").
+
+use super::{Archive, Pressed};
+use crate::error::{Context, Error, Result};
+use crate::store::{Key, Stored};
+use crate::wal::WalName;
+use jiff::Timestamp;
+use std::io::{self, Write};
+
+/// Bytes of a segment, stored before the segment is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tail {
+    /// The segment.
+    pub segment: WalName,
+    /// Where it begins in the segment.
+    pub offset: u64,
+    /// How long it is.
+    pub length: u64,
+    /// When it came, by the store's clock; the epoch before it is stored.
+    pub modified: Timestamp,
+}
+
+impl Tail {
+    /// `length` bytes of `segment` from `offset` on, to be stored.
+    pub fn new(segment: WalName, offset: u64, length: u64) -> Tail {
+        Tail { segment, offset, length, modified: Timestamp::UNIX_EPOCH }
+    }
+
+    /// The offset behind its last byte.
+    pub fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+
+    /// `wal-tail/<timeline>/<segment>/<offset>-<length>`, numbers as eight hexadecimal digits, so that names sort.
+    fn path(&self) -> String {
+        format!("{}{:08X}-{:08X}", folder(self.segment), self.offset, self.length)
+    }
+
+    fn parse(path: &str, modified: Timestamp) -> Option<Tail> {
+        let mut parts = path.rsplit('/');
+        let (offset, length) = parts.next()?.split_once('-')?;
+        let segment: WalName = parts.next()?.parse().ok()?;
+        let hex = |text| u64::from_str_radix(text, 16).ok();
+        let tail = Tail { segment, offset: hex(offset)?, length: hex(length)?, modified };
+        path.ends_with(&tail.path()).then_some(tail)
+    }
+}
+
+/// What the names of a segment's tails begin with.
+fn folder(segment: WalName) -> String {
+    format!("wal-tail/{:08X}/{segment}/", segment.timeline().0)
+}
+
+/// The fewest tails that give the segment from its first byte on as far as any can, in the order of their bytes.
+pub fn cover(tails: &[Tail]) -> Vec<Tail> {
+    let mut chosen: Vec<Tail> = Vec::new();
+    let mut end = 0;
+    loop {
+        let next = tails.iter().filter(|t| t.offset <= end).max_by_key(|t| t.end());
+        match next.filter(|t| t.end() > end) {
+            Some(tail) => {
+                end = tail.end();
+                chosen.push(*tail);
+            }
+            None => return chosen,
+        }
+    }
+}
+
+impl Archive<'_> {
+    fn tail_key(&self, tail: &Tail) -> Result<Key> {
+        self.system.key(&tail.path())
+    }
+
+    /// Stores `file` as `tail`. Durable when it returns; that the same content is there already is fine.
+    ///
+    /// # Errors
+    /// Those of [`Archive::put`].
+    pub fn put_tail(&self, tail: &Tail, file: &Pressed) -> Result<Stored> {
+        self.store_as(&self.tail_key(tail)?, &tail.path(), file)
+    }
+
+    /// The tails of one segment.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub fn tails(&self, segment: WalName) -> Result<Vec<Tail>> {
+        self.tails_below(&folder(segment))
+    }
+
+    /// The tails of every segment.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub fn all_tails(&self) -> Result<Vec<Tail>> {
+        self.tails_below("wal-tail/")
+    }
+
+    fn tails_below(&self, prefix: &str) -> Result<Vec<Tail>> {
+        let objects = self.store.list(&format!("{}{prefix}", self.system.root()))?;
+        Ok(objects.iter().filter_map(|o| Tail::parse(o.key.as_str(), o.modified)).collect())
+    }
+
+    /// Removes one; that it is gone already is fine.
+    ///
+    /// # Errors
+    /// When the store refuses or could not be asked.
+    pub fn remove_tail(&self, tail: &Tail) -> Result<()> {
+        self.store.remove(&self.tail_key(tail)?)
+    }
+
+    /// Writes the first `bytes` bytes of a segment from `cover` (of [`cover`]), as far as that goes, and zeros up to
+    /// `size`.
+    ///
+    /// # Errors
+    /// Corrupt when one is damaged or gone; then what was written is worthless. Retry when the store could not be asked.
+    pub fn assemble(&self, cover: &[Tail], bytes: u64, size: u64, to: &mut dyn Write) -> Result<()> {
+        let mut at = 0;
+        for tail in cover {
+            let end = tail.end().min(bytes).max(at);
+            let mut window = Window { skip: at - tail.offset.min(at), left: end - at, to: &mut *to };
+            let sum = self.read(&self.tail_key(tail)?, &mut window)?;
+            if sum.map(|s| s.bytes) != Some(tail.length) {
+                return Err(Error::corrupt(format!("{} has not the bytes that its name says", tail.path())));
+            }
+            at = end;
+        }
+        let zeros = io::copy(&mut io::Read::take(io::repeat(0), size.saturating_sub(at)), to);
+        zeros.map(drop).doing(|| "fill the segment up".into())
+    }
+}
+
+/// Passes on some of the bytes it gets.
+struct Window<'w> {
+    skip: u64,
+    left: u64,
+    to: &'w mut dyn Write,
+}
+
+impl Write for Window<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let most = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let from = most(self.skip).min(bytes.len());
+        let end = from + most(self.left).min(bytes.len() - from);
+        self.to.write_all(&bytes[from..end])?;
+        (self.skip, self.left) = (self.skip - from as u64, self.left - (end - from) as u64);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::keys::System;
+    use crate::store::{Dir, Store};
+    use crate::{Kind, Result};
+
+    const SIZE: u64 = 1 << 20;
+
+    fn name() -> WalName {
+        "00000002000000010000000F".parse().expect("a name")
+    }
+
+    fn tail(offset: u64, end: u64) -> Tail {
+        Tail::new(name(), offset, end - offset)
+    }
+
+    #[test]
+    fn names_there_and_back() {
+        let text = "main/7/wal-tail/00000002/00000002000000010000000F/00002000-000A0000";
+        let tail = Tail::parse(text, Timestamp::UNIX_EPOCH).expect("a tail");
+        assert_eq!((tail.offset, tail.length), (0x2000, 0xA0000));
+        assert!(text.ends_with(&tail.path()));
+        for bad in
+            ["main/7/wal-tail/00000001/00000002000000010000000F/00002000-000A0000", "x/y/1-2", "nothing"]
+        {
+            assert_eq!(Tail::parse(bad, Timestamp::UNIX_EPOCH), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_fewest_that_reach_furthest() {
+        let ends = |tails: &[Tail]| cover(tails).iter().map(|t| (t.offset, t.end())).collect::<Vec<_>>();
+        assert_eq!(ends(&[tail(0, 10), tail(10, 20), tail(20, 25)]), [(0, 10), (10, 20), (20, 25)]);
+        assert_eq!(ends(&[tail(0, 10), tail(10, 20), tail(0, 20), tail(20, 25)]), [(0, 20), (20, 25)]);
+        assert_eq!(ends(&[tail(0, 10), tail(11, 20)]), [(0, 10)], "nothing behind a gap");
+        assert_eq!(ends(&[tail(5, 10)]), []);
+        assert_eq!(ends(&[tail(0, 10), tail(4, 30)]), [(0, 10), (4, 30)], "they may overlap");
+    }
+
+    #[test]
+    fn a_segment_is_assembled_and_damage_is_not() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Dir::open(&dir.path().display().to_string()).expect("a store");
+        let archive = Archive::new(&store, System { cluster: "main".into(), identifier: 7 });
+        let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_ne_bytes).collect();
+        let path = dir.path().join("spool");
+        std::fs::write(&path, &content).expect("write");
+        for tail in
+            [tail(0, 1000), tail(1000, 9000), tail(0, 9000), tail(8000, 300_000), tail(310_000, 320_000)]
+        {
+            let part = Pressed::part(&path, tail.offset..tail.end(), 1).expect("pressed");
+            assert_eq!(archive.put_tail(&tail, &part).expect("put"), Stored::New);
+            assert_eq!(archive.put_tail(&tail, &part).expect("again"), Stored::Exists);
+        }
+        let first = |n: u64| -> Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            archive.assemble(&cover(&archive.tails(name())?), n, SIZE, &mut bytes)?;
+            Ok(bytes)
+        };
+        let assembled = || first(SIZE);
+        for n in [0_usize, 500, 8500, 9000] {
+            let bytes = first(n as u64).expect("cut");
+            assert!(
+                bytes.len() as u64 == SIZE
+                    && bytes[..n] == content[..n]
+                    && bytes[n..].iter().all(|b| *b == 0)
+            );
+        }
+        let bytes = assembled().expect("assembled");
+        assert_eq!(bytes.len() as u64, SIZE);
+        assert!(bytes[..300_000] == content[..300_000] && bytes[300_000..].iter().all(|b| *b == 0));
+
+        let key = archive.tail_key(&tail(8000, 300_000)).expect("a key");
+        archive.remove_tail(&tail(0, 9000)).expect("removed");
+        archive.remove_tail(&tail(0, 9000)).expect("gone is fine");
+        assert!(assembled().expect("from the others") == bytes);
+        let stored = dir.path().join(key.as_str());
+        let mut flipped = std::fs::read(&stored).expect("read");
+        let middle = flipped.len() / 2;
+        flipped[middle] ^= 1;
+        std::fs::write(&stored, flipped).expect("flip");
+        assert_eq!(assembled().expect_err("found").kind(), Kind::Corrupt);
+        assert!(store.stat(&key).expect("asked").is_some());
+    }
+}

@@ -1,0 +1,151 @@
+//! One thread for each repository, so that a slow one that is not required holds up nobody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+use toban_core::repo::Repo;
+use toban_core::repo::archive::{Archive, Pressed, Tail};
+use toban_core::repo::keys::System;
+use toban_core::wal::WalName;
+use toban_core::{Context, Error, Result};
+
+/// Something to store.
+pub(super) enum Thing {
+    File(WalName, Pressed),
+    Tail(Tail, Pressed),
+}
+
+impl Thing {
+    fn store(&self, archive: &Archive<'_>) -> Result<()> {
+        match self {
+            Thing::File(name, pressed) => archive.put(*name, pressed).map(drop),
+            Thing::Tail(tail, pressed) => archive.put_tail(tail, pressed).map(drop),
+        }
+    }
+
+    /// Without a tail a repository loses a second, without a file it has a hole.
+    fn name(&self) -> String {
+        match self {
+            Thing::File(name, _) => name.to_string(),
+            Thing::Tail(tail, _) => format!("a tail of {}", tail.segment),
+        }
+    }
+}
+
+pub(super) struct Lanes(Vec<Lane>);
+
+struct Lane {
+    repo: Repo,
+    jobs: Sender<Job>,
+    busy: Arc<AtomicBool>,
+    /// It was told that it does not keep up.
+    away: AtomicBool,
+}
+
+struct Job {
+    thing: Arc<Thing>,
+    lane: usize,
+    done: Sender<(usize, Result<()>)>,
+}
+
+/// How long a repository that is not required may hold up the others.
+const COURTESY: Duration = Duration::from_secs(10);
+
+impl Lanes {
+    pub(super) fn new(repos: &[Repo], system: &System) -> Result<Lanes> {
+        repos.iter().map(|repo| lane(repo.clone(), system.clone())).collect::<Result<_>>().map(Lanes)
+    }
+
+    /// Durable in every required repository, and in at least one, when it returns. One that is not required and fails
+    /// is told once, until it is back.
+    ///
+    /// # Errors
+    /// The first of a required one.
+    pub(super) fn store(&self, thing: Thing) -> Result<()> {
+        let thing = Arc::new(thing);
+        let mut outcome: Vec<Option<Result<()>>> = (0..self.0.len()).map(|_| None).collect();
+        for (lane, done) in self.begin(&thing) {
+            outcome[lane] = Some(done);
+        }
+        let mut well = 0;
+        let mut first = None;
+        for (lane, done) in self.0.iter().zip(outcome) {
+            let done = done.unwrap_or_else(|| Err(Error::retry("it is busy with what came before")));
+            let done = done.doing(|| format!("repository {}", lane.repo.name));
+            well += usize::from(done.is_ok());
+            match done {
+                Err(e) if lane.repo.required => first = first.or(Some(e)),
+                done => lane.tell(&thing, done),
+            }
+        }
+        match first {
+            Some(e) => Err(e),
+            None if well == 0 => Err(Error::retry("no repository took it")),
+            None => Ok(()),
+        }
+    }
+
+    /// What came of it, of those that answered in time.
+    fn begin(&self, thing: &Arc<Thing>) -> Vec<(usize, Result<()>)> {
+        let (done, answers) = channel();
+        let free = |lane: &Lane| !lane.busy.swap(true, Ordering::SeqCst);
+        let mut waiting = Vec::new();
+        for (at, lane) in self.0.iter().enumerate().filter(|(_, lane)| free(lane)) {
+            let job = Job { thing: Arc::clone(thing), lane: at, done: done.clone() };
+            if lane.jobs.send(job).is_ok() {
+                waiting.push(at);
+            }
+        }
+        drop(done);
+        self.answers(waiting, &answers)
+    }
+
+    fn answers(
+        &self,
+        mut waiting: Vec<usize>,
+        answers: &Receiver<(usize, Result<()>)>,
+    ) -> Vec<(usize, Result<()>)> {
+        let until = Instant::now() + COURTESY;
+        let mut got = Vec::new();
+        while !waiting.is_empty() {
+            let needed = waiting.iter().any(|lane| self.0[*lane].repo.required);
+            let left = until.saturating_duration_since(Instant::now());
+            let answer = if needed { answers.recv().ok() } else { answers.recv_timeout(left).ok() };
+            let Some((lane, done)) = answer else { return got };
+            waiting.retain(|w| *w != lane);
+            got.push((lane, done));
+        }
+        got
+    }
+}
+
+impl Lane {
+    fn tell(&self, thing: &Thing, done: Result<()>) {
+        let was = self.away.swap(done.is_err(), Ordering::SeqCst);
+        match (was, done) {
+            (_, Err(e)) if matches!(thing, Thing::File(..)) => {
+                log::warn!("{}; it is not required, and has a gap at {}", e.chain(), thing.name());
+            }
+            (false, Err(e)) => log::warn!("{}; it is not required: the others go on", e.chain()),
+            (true, Ok(())) => log::warn!("repository {} is back", self.repo.name),
+            _ => {}
+        }
+    }
+}
+
+fn lane(repo: Repo, system: System) -> Result<Lane> {
+    let (jobs, queue) = channel::<Job>();
+    let busy = Arc::new(AtomicBool::new(false));
+    let (store, idle) = (Arc::clone(&repo.store), Arc::clone(&busy));
+    let work = move || {
+        for job in queue {
+            let done = job.thing.store(&Archive::new(&*store, system.clone()));
+            drop(job.thing);
+            idle.store(false, Ordering::SeqCst);
+            let _ = job.done.send((job.lane, done));
+        }
+    };
+    std::thread::Builder::new().name("store".into()).spawn(work).doing(|| "start a thread".into())?;
+    Ok(Lane { repo, jobs, busy, away: AtomicBool::new(false) })
+}

@@ -1,0 +1,174 @@
+//! `stream`: the WAL as the server writes it, into every repository, over PostgreSQL's replication protocol.
+//!
+//! Three threads share a [`backlog::Backlog`]: the session reads the socket and reports, the shipper stores, the keeper
+//! looks after the slots. What the server may forget is only what the repositories have.
+
+mod backlog;
+mod begin;
+mod keep;
+mod lanes;
+mod protocol;
+mod session;
+mod ship;
+mod source;
+mod spool;
+mod sweep;
+
+use crate::cli;
+use backlog::Backlog;
+use begin::There;
+use lanes::Lanes;
+use ship::Shipper;
+use source::Facts;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use sweep::Sweeper;
+use toban_core::config::Config;
+use toban_core::pg::ConnInfo;
+use toban_core::repo::Repo;
+use toban_core::repo::archive::{Archive, Conflict};
+use toban_core::repo::cluster::{Cluster, FORMAT};
+use toban_core::repo::keys::System;
+use toban_core::{Error, Kind, Result, run as job, stop};
+
+/// What lives as long as the process.
+struct Service {
+    conninfo: ConnInfo,
+    slot: String,
+    level: i32,
+    repos: Vec<Repo>,
+    system: System,
+    new_system: bool,
+    backlog: Arc<Backlog>,
+    lanes: Arc<Lanes>,
+}
+
+const PAUSE: Duration = Duration::from_millis(200);
+const SLOWEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Runs the verb: session after session, until told to stop.
+pub(crate) fn run(args: &cli::Stream, config: &Config) -> Result<()> {
+    stop::grace();
+    let section = config.cluster.get(&args.repos.cluster);
+    let db = args.db.as_deref().or(section.and_then(|s| s.db.as_deref()));
+    let conninfo = ConnInfo::resolve(db, "wal-shipper")?;
+    let service = Service::new(args, config, conninfo)?;
+    job::ready();
+    service.run()
+}
+
+impl Service {
+    /// The first server that answers tells which system it is; that never changes.
+    fn new(args: &cli::Stream, config: &Config, conninfo: ConnInfo) -> Result<Service> {
+        let repos = args.repos.open(config)?;
+        let first = source::choose(&conninfo, &args.slot)?;
+        let system = System { cluster: args.repos.cluster.clone(), identifier: first.facts.system };
+        let backlog = Arc::new(Backlog::new(args.interval.0)?);
+        let lanes = Arc::new(Lanes::new(&repos, &system)?);
+        let sweeper = Sweeper::start(repos.clone(), system.clone())?;
+        let (level, new_system, slot) = (args.level, args.new_system, args.slot.clone());
+        Shipper { backlog: Arc::clone(&backlog), lanes: Arc::clone(&lanes), sweeper, level }.start()?;
+        Ok(Service { conninfo, slot, level, repos, system, new_system, backlog, lanes })
+    }
+}
+
+impl Service {
+    fn run(&self) -> Result<()> {
+        let (mut pause, mut said, mut streamed) = (PAUSE, String::new(), false);
+        while !stop::asked() {
+            let began = Instant::now();
+            let e = match session::run(self) {
+                Ok(true) => return Ok(()),
+                Ok(false) => continue,
+                Err(e) => e,
+            };
+            streamed |= self.backlog.stored().is_some();
+            if Conflict::caused(&e) || !streamed && e.kind() != Kind::Retry {
+                return Err(e);
+            }
+            pause = if began.elapsed() > SLOWEST_PAUSE { PAUSE } else { (pause * 2).min(SLOWEST_PAUSE) };
+            tell(&mut said, &e, began);
+            self.drain()?;
+            self.sleep(pause);
+        }
+        self.drain()
+    }
+
+    /// Stores what an ended session has left: what the server sends again is there then.
+    fn drain(&self) -> Result<()> {
+        self.backlog.hurry();
+        let mut asked = None;
+        while !self.backlog.is_empty() {
+            job::alive();
+            if let Some(e) = self.backlog.broken() {
+                return Err(e);
+            }
+            if stop::asked() && asked.get_or_insert_with(Instant::now).elapsed() > session::LAST {
+                log::warn!("not everything could be stored; the slot {} keeps it", self.slot);
+                return Ok(());
+            }
+            self.backlog.wait(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    fn sleep(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !stop::asked() {
+            job::alive();
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn archive<'r>(&self, repo: &'r Repo) -> Archive<'r> {
+        Archive::new(&*repo.store, self.system.clone())
+    }
+
+    /// Sees to it that every repository belongs to this system.
+    fn claim(&self, facts: &Facts) -> Result<()> {
+        if facts.system != self.system.identifier {
+            let (there, ours) = (facts.system, self.system.identifier);
+            return Err(Error::failed(format!(
+                "the server is system {there} now; this runs for system {ours}"
+            )));
+        }
+        let cluster = Cluster {
+            format: FORMAT,
+            system_identifier: facts.system.to_string(),
+            major: facts.major,
+            wal_segment_size: facts.segment_size,
+        };
+        self.each_required(|repo| cluster.claim(&*repo.store, &self.system, self.new_system)).map(drop)
+    }
+
+    /// What the repositories have that must lack nothing.
+    fn there(&self) -> Result<Vec<There>> {
+        self.each_required(|repo| {
+            let archive = self.archive(repo);
+            Ok(There { inventory: archive.inventory()?, tails: archive.all_tails()? })
+        })
+    }
+
+    /// One that is not required and fails is told and left out.
+    fn each_required<T>(&self, ask: impl Fn(&Repo) -> Result<T>) -> Result<Vec<T>> {
+        let mut answers = Vec::new();
+        for repo in &self.repos {
+            match ask(repo) {
+                Ok(answer) => answers.push(answer),
+                Err(e) if repo.required => return Err(e),
+                Err(e) => log::warn!("repository {}: {}; it is not required", repo.name, e.chain()),
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// The same trouble again and again is said once.
+fn tell(said: &mut String, e: &Error, began: Instant) {
+    let text = e.chain();
+    if *said != text || began.elapsed() > SLOWEST_PAUSE {
+        log::warn!("{text}");
+    }
+    job::status(&text);
+    *said = text;
+}

@@ -1,0 +1,160 @@
+//! Promotions: the stream goes on at the new primary, and no timeline's WAL has a hole.
+
+use crate::streaming::{Place, base, restored, switch};
+use crate::world::text;
+use std::process::Command;
+use std::time::Duration;
+use testkit::pg::clean;
+use testkit::{Pg, majors, until};
+
+fn standby(of: &Pg) -> Pg {
+    Pg::builder().standby_of(of).set("max_slot_wal_keep_size=1GB").start()
+}
+
+/// One connection string for all of them.
+fn conninfo(all: &[&Pg]) -> String {
+    let join = |part: &dyn Fn(&Pg) -> String| all.iter().map(|p| part(p)).collect::<Vec<_>>().join(",");
+    let (hosts, ports) = (join(&|p| p.socket_dir().display().to_string()), join(&|p| p.port().to_string()));
+    format!("host={hosts} port={ports} user=postgres dbname=postgres")
+}
+
+fn follows(standby: &Pg, primary: &Pg) {
+    let source = format!("{} application_name=standby", primary.conninfo("postgres")).replace('\'', "''");
+    standby.psql("postgres", &format!("alter system set primary_conninfo = '{source}'"));
+    standby.psql("postgres", "select pg_reload_conf()");
+}
+
+fn insert(pg: &Pg, n: u32) {
+    pg.psql(
+        "postgres",
+        &format!("create table if not exists ledger (n int); insert into ledger values ({n})"),
+    );
+}
+
+fn caught_up(standby: &Pg, primary: &Pg) {
+    let at = primary.psql("postgres", "select pg_current_wal_lsn()");
+    until("the standby has it", Duration::from_secs(30), || {
+        match standby.psql("postgres", &format!("select pg_last_wal_replay_lsn() >= '{at}'")).as_str() {
+            "t" => Ok(()),
+            other => Err(other.to_string()),
+        }
+    });
+}
+
+/// Reads the WAL of one timeline with PostgreSQL's own program, from the first segment that is stored to `end`.
+fn read_whole(pg: &Pg, place: &Place, timeline: u32, end: &str) {
+    let folder = place.path(&format!("timeline-{timeline}"));
+    std::fs::create_dir_all(folder.join("global")).expect("make a folder");
+    std::fs::copy(pg.data_dir().join("global/pg_control"), folder.join("global/pg_control")).expect("copy");
+    let prefix = format!("{timeline:08X}");
+    let of = |below: &str| -> Vec<String> {
+        let names = place.names(below).into_iter();
+        names
+            .filter_map(|n| n.split('/').find(|p| p.len() == 24 && p.starts_with(&prefix)).map(String::from))
+            .collect()
+    };
+    let mut segments = [of("wal"), of("wal-tail")].concat();
+    segments.sort();
+    segments.dedup();
+    for segment in &segments {
+        let mut fetch = Command::new(place.path("wal-shipper"));
+        fetch
+            .args(["fetch", "--ahead", "0", "--repo", &place.repo, segment, segment])
+            .env_clear()
+            .current_dir(&folder);
+        let done = fetch.output().expect("run fetch");
+        assert!(done.status.success(), "{segment}: {}", text(&done.stderr));
+    }
+    let half = |at: usize| u64::from_str_radix(&segments[0][at..at + 8], 16).expect("digits");
+    let start = format!("{:X}/{:X}", half(8), half(16) << 24);
+    let mut dump = clean(&pg.bin("pg_waldump"));
+    dump.args(["-q", "-p"]).arg(&folder).args(["-t", &timeline.to_string(), "-s", &start, "-e", end]);
+    let done = dump.output().expect("run pg_waldump");
+    assert!(done.status.success(), "timeline {timeline} to {end}: {}", text(&done.stderr));
+}
+
+#[test]
+fn a_chain_of_three_promotions() {
+    for major in majors() {
+        let place = Place::folder();
+        let push =
+            format!("archive_command={} push --repo {} %p", place.path("wal-shipper").display(), place.repo);
+        let mut first = Pg::start_major(
+            major,
+            &["wal_level=replica", "archive_mode=on", &push, "max_slot_wal_keep_size=1GB"],
+        );
+        let others = [standby(&first), standby(&first), standby(&first)];
+        let stream = place.stream(&conninfo(&[&first, &others[0], &others[1], &others[2]]), &[]);
+        stream.streams();
+        base(&first, &place.path("base"));
+        insert(&first, 1);
+        until("the slot is on every server", Duration::from_secs(30), || {
+            let there = |p: &&Pg| {
+                p.psql("postgres", "select count(*) from pg_replication_slots where slot_name = 'toban'")
+                    == "1"
+            };
+            match others.iter().all(|p| there(&p)) {
+                true => Ok(()),
+                false => Err(stream.log()),
+            }
+        });
+        others.iter().for_each(|s| caught_up(s, &first));
+        place.complete(&first);
+        first.kill();
+        for (n, primary) in others.iter().enumerate() {
+            primary.psql("postgres", "select pg_promote()");
+            others[n + 1..].iter().for_each(|s| follows(s, primary));
+            insert(primary, 2 + u32::try_from(n).expect("few"));
+            drop(switch(primary));
+            others[n + 1..].iter().for_each(|s| caught_up(s, primary));
+            place.complete(primary);
+            if n == 0 {
+                // The old primary comes back, knows nothing of all this, and archives what it writes.
+                first.restart();
+                insert(&first, 99);
+                let late = switch(&first);
+                until("it archives", Duration::from_secs(30), || match place.stored(&late) {
+                    Some(_) => Ok(()),
+                    None => Err(first.log()),
+                });
+                place.complete(primary);
+                first.stop();
+            }
+        }
+        let last = &others[2];
+        let end = last.psql("postgres", "select pg_current_wal_lsn()");
+        let history = String::from_utf8(place.stored("00000004.history").expect("a history")).expect("text");
+        let ends: Vec<&str> = history.lines().filter_map(|l| l.split('\t').nth(1)).collect();
+        assert_eq!(ends.len(), 3, "{history}");
+        for (timeline, end) in (1..).zip(ends.iter().copied().chain([end.as_str()])) {
+            read_whole(last, &place, timeline, end);
+        }
+        stream.stop();
+        let pg = restored(major, &place.path("base"), &place.path("target"), &place, "");
+        assert_eq!(pg.psql("postgres", "select string_agg(n::text, ' ' order by n) from ledger"), "1 2 3 4");
+    }
+}
+
+#[test]
+fn a_standby_is_a_source_too() {
+    for major in majors() {
+        let place = Place::folder();
+        let primary = Pg::start_major(major, &["wal_level=replica"]);
+        let standby = standby(&primary);
+        let stream = place.stream(&standby.url(), &[]);
+        stream.streams();
+        base(&primary, &place.path("base"));
+        insert(&primary, 1);
+        drop(switch(&primary));
+        insert(&primary, 2);
+        caught_up(&standby, &primary);
+        place.level(&primary);
+        // Its own promotion is a switch like any other.
+        standby.psql("postgres", "select pg_promote()");
+        insert(&standby, 3);
+        place.level(&standby);
+        stream.stop();
+        let pg = restored(major, &place.path("base"), &place.path("target"), &place, "");
+        assert_eq!(pg.psql("postgres", "select count(*) from ledger"), "3");
+    }
+}
