@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The tool, and the source.
 fn build(scratch: &Scratch, args: &Args) -> Result<()> {
-    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "sqlite-to-pg"]))?;
+    sh::run(&mut cargo(&["build", "--release", "--quiet", "--workspace", "--bin", "sqlite-to-pg"]))?;
     let built = target_dir().join("release/sqlite-to-pg");
     let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
     scratch.file("bin/sqlite-to-pg", 0o755, &binary)?;
