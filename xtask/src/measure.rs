@@ -10,7 +10,7 @@ pub(crate) struct Cost {
     pub(crate) wall: f64,
     /// User and system time of the process and of all it waited for.
     pub(crate) cpu: f64,
-    /// The largest resident set of the process itself, in MiB.
+    /// The largest resident set of one process, itself or one that it started, in MiB.
     pub(crate) rss: f64,
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn cost_ending(command: &mut Command, ending: i32) -> Result<Cost> {
 fn watch(child: &mut Child) -> Result<(std::process::ExitStatus, f64)> {
     let mut peak = 0.0_f64;
     loop {
-        peak = peak.max(high_water(child.id()).unwrap_or(0.0));
+        peak = peak.max(largest(&child.id().to_string()));
         if let Some(status) = child.try_wait().doing(|| "wait for the program".into())? {
             return Ok((status, peak));
         }
@@ -43,7 +43,13 @@ fn watch(child: &mut Child) -> Result<(std::process::ExitStatus, f64)> {
     }
 }
 
-fn high_water(pid: u32) -> Option<f64> {
+fn largest(pid: &str) -> f64 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let own = high_water(pid).unwrap_or(0.0);
+    children.split_whitespace().map(largest).fold(own, f64::max)
+}
+
+fn high_water(pid: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.split_whitespace().next()?.parse().ok()?;

@@ -49,6 +49,16 @@ pub(crate) fn pgloader() -> Result<PathBuf> {
     unpacked(&deb::PGLOADER)
 }
 
+/// DuckDB for PYTHONPATH, and its extensions that read SQLite and write PostgreSQL.
+pub(crate) fn duckdb() -> Result<[PathBuf; 3]> {
+    let wheels = pypi::DUCKDB.iter().filter(|w| !w.is_there()).collect();
+    let missing = Missing { wheels, ..Missing::default() };
+    announce(&missing);
+    fetch(&missing)?;
+    let [python, sqlite, postgres] = &pypi::DUCKDB;
+    Ok([tools::dir().join(python.dir), sqlite.proof(), postgres.proof()])
+}
+
 /// The program ssl-cert-check; check_http is in `../lib/nagios/plugins`.
 pub(crate) fn cert_peers() -> Result<PathBuf> {
     unpacked(&deb::CERT_PEERS)

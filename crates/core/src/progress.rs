@@ -3,8 +3,8 @@
 use crate::{out, run};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Read};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// systemd hears of it no oftener.
@@ -12,7 +12,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 
 /// Work in bytes; gone from the screen when it is dropped. Threads may share it.
 pub struct Progress {
-    what: String,
+    what: Mutex<String>,
     total: Option<u64>,
     line: Line,
     done: AtomicU64,
@@ -51,7 +51,15 @@ impl Progress {
             false => View::Status(Mutex::new(Instant::now())),
         };
         run::status(what);
-        Progress { what: what.to_string(), total, line, done: AtomicU64::new(0), view }
+        Progress { what: Mutex::new(what.to_string()), total, line, done: AtomicU64::new(0), view }
+    }
+
+    /// Shows `what` from now on, which may hold counts of its own.
+    pub fn say(&self, what: &str) {
+        if let View::Bar(bar) = &self.view {
+            bar.set_message(out::escape(what));
+        }
+        *self.what.lock().unwrap_or_else(PoisonError::into_inner) = what.to_string();
     }
 
     /// `n` more are done.
@@ -73,7 +81,8 @@ impl Progress {
         let Ok(mut last) = last.try_lock() else { return };
         if last.elapsed() >= STATUS_EVERY {
             *last = Instant::now();
-            run::status(&(self.line)(&self.what, done, self.total));
+            let what = self.what.lock().unwrap_or_else(PoisonError::into_inner);
+            run::status(&(self.line)(&what, done, self.total));
         }
     }
 }

@@ -1,10 +1,10 @@
-//! sqlite-to-pg beside the floor (psql replaying the same bytes, then the same indexes and keys) and pgloader.
+//! sqlite-to-pg beside the floor (psql replaying the same bytes, then the same indexes and keys), DuckDB and pgloader.
 
 use crate::measure::{Cost, cost, median};
 use crate::scratch::Scratch;
 use crate::setup;
 use crate::sh::{self, Context, Result, cargo, root, target_dir};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     runs: usize,
     /// Copy this SQLite file instead of a generated one
     #[arg(long, value_name = "FILE")]
-    file: Option<std::path::PathBuf>,
+    file: Option<PathBuf>,
 }
 
 struct Way {
@@ -34,15 +34,39 @@ const FLOOR: &str = "floor: psql COPY BINARY, pg_restore of the keys";
 const OURS: &str = "sqlite-to-pg run (not comparing)";
 const VERIFY: &str = "sqlite-to-pg verify";
 const WHOLE: &str = "sqlite-to-pg run";
+const DUCKDB: &str = "DuckDB's ATTACH, and the indexes, but no key";
 const PGLOADER: &str = "pgloader";
+
+/// Some peers end with 0 and leave rows behind, or all of them.
+const ROWS: &str = "select coalesce(sum((xpath('/row/n/text()', query_to_xml(format('select count(*) n from %s', oid::regclass), \
+    false, true, '')))[1]::text::bigint), 0) from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace";
+
+/// pgloader makes no table at all where a default is `current_timestamp` in small letters: it gets a file without.
+const NO_DEFAULTS: &str = "import sqlite3\ndb = sqlite3.connect('pgloader.db')\ndb.execute('pragma writable_schema = on')\n\
+    db.execute(\"update sqlite_schema set sql = replace(sql, ' default current_timestamp', '')\")\ndb.commit()\n";
+
+/// Each table as DuckDB would copy it, whose own types it gets.
+const DUCK: &[u8] = br#"import duckdb, sys
+source, target, *extensions = sys.argv[1:]
+db = duckdb.connect()
+for extension in extensions:
+    db.load_extension(extension)
+db.execute(f"attach '{source}' as s (type sqlite, read_only)")
+db.execute(f"attach '{target}' as p (type postgres)")
+names = "select table_name from duckdb_tables() where database_name = 's' and not starts_with(table_name, 'sqlite_')"
+for (name,) in db.execute(names).fetchall():
+    quoted = '"' + name.replace('"', '""') + '"'
+    db.execute(f"create table p.public.{quoted} as select * from s.{quoted}")
+"#;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::run(&setup::Args { demo: true, all_majors: false })?;
+    let peers = (setup::pgloader()?, setup::duckdb()?);
     let scratch = Scratch::start("bench", true)?;
     build(&scratch, args)?;
     pieces(&scratch, args)?;
     let mut rows = Vec::new();
-    for way in ways(args, &setup::pgloader()?) {
+    for way in ways(args, &peers) {
         let mut costs = Vec::new();
         for round in 1..=args.runs {
             if way.anew {
@@ -56,7 +80,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             println!("round {round}: {:<48} {:>6.2} s {:>6.0} MiB", way.name, once.wall, once.rss);
             costs.push(once);
         }
-        rows.push((way.name, median(&costs)));
+        let there = scratch.psql(way.database, ROWS)?;
+        rows.push((format!("{}, {there} rows", way.name), median(&costs)));
     }
     let page = page(args, &rows);
     println!("{page}");
@@ -66,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The tool, and the source.
 fn build(scratch: &Scratch, args: &Args) -> Result<()> {
-    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "sqlite-to-pg"]))?;
+    sh::run(&mut cargo(&["build", "--release", "--quiet", "--workspace", "--bin", "sqlite-to-pg"]))?;
     let built = target_dir().join("release/sqlite-to-pg");
     let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
     scratch.file("bin/sqlite-to-pg", 0o755, &binary)?;
@@ -103,6 +128,9 @@ fn pieces(scratch: &Scratch, args: &Args) -> Result<()> {
     sh::quietly(&mut scratch.shell("createdb model && sqlite-to-pg run source.db --to dbname=model --report told >/dev/null || [ $? = 3 ]"))?;
     let tables = scratch.psql("model", "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' order by pg_relation_size(oid) desc")?;
     scratch.folder("parts")?;
+    scratch.file("duck.py", 0o600, DUCK)?;
+    scratch.file("defaults.py", 0o600, NO_DEFAULTS.as_bytes())?;
+    sh::quietly(&mut scratch.shell("cp source.db pgloader.db && python3 defaults.py"))?;
     let jobs = args.jobs;
     let mut replay = String::new();
     for table in tables.lines() {
@@ -127,10 +155,11 @@ fn pieces(scratch: &Scratch, args: &Args) -> Result<()> {
             .collect();
         scratch.file(&format!("replay.{part}"), 0o600, own.as_bytes())?;
     }
-    sh::quietly(&mut scratch.shell("pg_dump -Fc --schema-only -n public -f model.dump model"))
+    sh::quietly(&mut scratch.shell("pg_dump -Fc --schema-only -n public -f model.dump model"))?;
+    sh::quietly(&mut scratch.shell("pg_restore -l model.dump | sed -n '/ INDEX /p' >indexes"))
 }
 
-fn ways(args: &Args, pgloader: &Path) -> Vec<Way> {
+fn ways(args: &Args, (pgloader, duckdb): &(PathBuf, [PathBuf; 3])) -> Vec<Way> {
     let jobs = args.jobs;
     let copies: String = (0..jobs)
         .map(|p| format!("PGOPTIONS='-c synchronous_commit=off' psql -Xq -d floor -f replay.{p} & "))
@@ -157,14 +186,15 @@ fn ways(args: &Args, pgloader: &Path) -> Vec<Way> {
             line: "sqlite-to-pg -q verify source.db --against dbname=ours >/dev/null".into(),
         },
         Way { name: WHOLE, database: "whole", anew: true, line: ours("whole", "") },
+        Way { name: DUCKDB, database: "duck", anew: true, line: duck(jobs, duckdb) },
         Way {
             name: PGLOADER,
             database: "pgloader",
             anew: true,
-            // The libraries that were unpacked beside it.
+            // The libraries that were unpacked beside it; its log would lie in a folder of /tmp that all users share.
             line: format!(
-                "LD_LIBRARY_PATH={}/lib/x86_64-linux-gnu {} --dynamic-space-size 4096 source.db \
-                 \"postgresql:///pgloader?host=$PGHOST\" >/dev/null 2>&1",
+                "LD_LIBRARY_PATH={}/lib/x86_64-linux-gnu {} --dynamic-space-size 4096 --root-dir pgl pgloader.db \
+                 \"postgresql:///pgloader?host=$PGHOST\" >pgloader.out 2>&1 || {{ tail pgloader.out; false; }}",
                 pgloader.ancestors().nth(2).unwrap_or(Path::new("/usr")).display(),
                 pgloader.display()
             ),
@@ -172,15 +202,25 @@ fn ways(args: &Args, pgloader: &Path) -> Vec<Way> {
     ]
 }
 
-fn page(args: &Args, rows: &[(&str, Cost)]) -> String {
+fn duck(jobs: u16, [python, sqlite, postgres]: &[PathBuf; 3]) -> String {
+    format!(
+        "PYTHONPATH={} python3 duck.py source.db dbname=duck {} {} && pg_restore -d duck -j {jobs} -L indexes model.dump",
+        python.display(),
+        sqlite.display(),
+        postgres.display()
+    )
+}
+
+fn page(args: &Args, rows: &[(String, Cost)]) -> String {
     let what = match &args.file {
         Some(file) => format!("--file {}", file.file_name().unwrap_or_default().to_string_lossy()),
         None => format!("--rows {}", args.rows),
     };
-    let floor = rows.iter().find(|(name, _)| *name == FLOOR).map_or(1.0, |(_, c)| c.wall);
+    let floor = rows.iter().find(|(name, _)| name.starts_with(FLOOR)).map_or(1.0, |(_, c)| c.wall);
     let mut text = format!(
         "# Benchmark: migration\n\nWritten by `cargo xtask bench migrate {what} --jobs {} --runs {}`: medians. The floor replays the very bytes \
-         that were sent, over as many connections, and makes the same keys. RSS is the peak of the one process that reads SQLite.\n\n\
+         that were sent, over as many connections, and makes the same keys. RSS is the largest process of \
+         each, the server's apart.\n\n\
          | | wall s | of the floor | CPU s | RSS MiB |\n| --- | --- | --- | --- | --- |\n",
         args.jobs, args.runs
     );
@@ -204,7 +244,7 @@ mod tests {
     fn ratios_are_those_to_the_floor() {
         let args = Args { rows: 7, jobs: 2, runs: 1, file: None };
         let cost = |wall| Cost { wall, cpu: 0.5, rss: 9.0 };
-        let text = page(&args, &[(FLOOR, cost(2.0)), (OURS, cost(2.5))]);
+        let text = page(&args, &[(FLOOR.into(), cost(2.0)), (OURS.into(), cost(2.5))]);
         assert!(text.contains("--rows 7") && text.ends_with("| 2.50 | 1.25 | 0.50 | 9 |\n"), "{text}");
     }
 }

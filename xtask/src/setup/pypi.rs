@@ -45,6 +45,30 @@ pub(super) const WHEELS: &[Wheel] = &[
     database("elements-db", "mendeleev", "1.3.0", 1, "elements.db"),
 ];
 
+/// What benchmarks compare with: DuckDB and the extensions that it would download itself.
+pub(super) const DUCKDB: [Wheel; 3] = [
+    Wheel {
+        dir: "duckdb",
+        package: "duckdb",
+        version: "1.5.5",
+        megabytes: 21,
+        proof: "duckdb/__init__.py",
+        unpack: unpack_python,
+        always: false,
+    },
+    extension("duckdb-sqlite", "duckdb-extension-sqlite-scanner", 12, "sqlite_scanner.duckdb_extension"),
+    extension(
+        "duckdb-postgres",
+        "duckdb-extension-postgres-scanner",
+        15,
+        "postgres_scanner.duckdb_extension",
+    ),
+];
+
+const fn extension(dir: &'static str, package: &'static str, megabytes: u32, proof: &'static str) -> Wheel {
+    Wheel { dir, package, version: "1.5.5", megabytes, proof, unpack: unpack_database, always: false }
+}
+
 /// A SQLite database of a real project, out of its wheel.
 const fn database(
     dir: &'static str,
@@ -67,7 +91,11 @@ pub(super) fn named(dir: &str) -> Vec<&'static Wheel> {
 
 impl Wheel {
     pub(super) fn is_there(&self) -> bool {
-        tools::dir().join(self.dir).join(self.proof).exists()
+        self.proof().exists()
+    }
+
+    pub(super) fn proof(&self) -> PathBuf {
+        tools::dir().join(self.dir).join(self.proof)
     }
 
     pub(super) fn requirement(&self) -> String {
@@ -94,6 +122,8 @@ impl Wheel {
     fn download(&self, into: &Path) -> Result<()> {
         let deps: &[&str] = match self.package {
             "aiosmtpd" => &[],
+            // Compiled for the Python that runs it.
+            "duckdb" => &["--no-deps"],
             _ => &["--no-deps", "--python-version", "3.12"],
         };
         let mut pip = pip("download");
@@ -156,9 +186,11 @@ fn unpack_python(wheels: &Path, to: &Path) -> Result<()> {
     read(&mut install).map(drop)
 }
 
-/// The one file ending in `.db`.
+/// The one file that is a database or an extension of one.
 fn unpack_database(wheels: &Path, to: &Path) -> Result<()> {
-    let found = find(&unzip(wheels)?, &|name| name == "proj.db" || name == "elements.db")?;
+    let found = find(&unzip(wheels)?, &|name| {
+        ["proj.db", "elements.db"].contains(&name) || name.ends_with(".duckdb_extension")
+    })?;
     let name = found.file_name().unwrap_or_default();
     std::fs::rename(&found, to.join(name)).doing(|| format!("rename {}", found.display()))
 }

@@ -12,7 +12,7 @@ use postgres::error::SqlState;
 use rusqlite::Connection;
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use toban_core::progress::Progress;
@@ -33,6 +33,8 @@ struct Part<'s, 'p> {
     table: usize,
     shape: &'s Shape<'p>,
     range: Range,
+    /// It is all of its table.
+    whole: bool,
 }
 
 struct Pair<'a> {
@@ -52,11 +54,14 @@ pub(crate) fn load(
     (rejects, quiet): (&Rejects, bool),
 ) -> Result<Vec<Loaded>> {
     let shapes: Vec<Shape<'_>> = plan.tables.iter().map(Shape::new).collect::<Result<_>>()?;
-    let parts = parts(snapshot, &shapes)?;
+    let parts = parts(snapshot, &shapes, clients.len())?;
     let path = snapshot.path().to_path_buf();
     let total = plan.tables.iter().map(wire_bytes).sum();
-    let rows: u64 = plan.tables.iter().map(|t| t.rows).sum();
-    let progress = Progress::bytes(&format!("copy {rows} rows"), Some(total), quiet);
+    let bar = Bar {
+        progress: Progress::bytes("copy", Some(total), quiet),
+        rows: AtomicU64::new(0),
+        of: plan.tables.iter().map(|t| t.rows).sum(),
+    };
     let done = Mutex::new(vec![Loaded::default(); shapes.len()]);
     let next = AtomicUsize::new(0);
     let work = |pair: &mut Pair<'_>, failed: &AtomicBool| -> Result<()> {
@@ -65,7 +70,7 @@ pub(crate) fn load(
         {
             stop::check()?;
             let began = Instant::now();
-            let moved = match one(pair, part, (schema, &path), rejects, &progress) {
+            let moved = match one(pair, part, (schema, &path), rejects, &bar) {
                 Err(e) if is_too_wide(&e) => {
                     done.lock().unwrap_or_else(PoisonError::into_inner)[part.table].too_wide = true;
                     continue;
@@ -104,15 +109,25 @@ fn about(e: toban_core::Error, table: &Table, range: Range) -> toban_core::Error
     toban_core::Error::new(kind, format!("copy {}", session::part(&table.source, range))).because(e)
 }
 
-/// The largest tables first, so that the last part to end is a small one.
-fn parts<'s, 'p>(snapshot: &Snapshot, shapes: &'s [Shape<'p>]) -> Result<Vec<Part<'s, 'p>>> {
+/// The largest tables first, so that the last part to end is a small one. A table that is no more than the share of
+/// one connection goes over one, which spares the server work; a larger one over all.
+fn parts<'s, 'p>(
+    snapshot: &Snapshot,
+    shapes: &'s [Shape<'p>],
+    connections: usize,
+) -> Result<Vec<Part<'s, 'p>>> {
+    let share = shapes.iter().map(|s| s.table.bytes).sum::<u64>() / connections.max(1) as u64;
     let mut order: Vec<usize> = (0..shapes.len()).collect();
     order.sort_by_key(|at| std::cmp::Reverse(shapes[*at].table.bytes));
     let mut parts = Vec::new();
     for table in order {
         let shape = &shapes[table];
-        let ranges = ranges::of(snapshot.first(), &shape.table.source, shape.table.rowid.as_deref())?;
-        parts.extend(ranges.into_iter().map(|range| Part { table, shape, range }));
+        let ranges = match shape.table.bytes <= share {
+            true => vec![None],
+            false => ranges::of(snapshot.first(), &shape.table.source, shape.table.rowid.as_deref())?,
+        };
+        let whole = ranges.len() == 1;
+        parts.extend(ranges.into_iter().map(|range| Part { table, shape, range, whole }));
     }
     Ok(parts)
 }
@@ -122,25 +137,44 @@ fn one(
     part: &Part<'_, '_>,
     (schema, path): (&str, &Path),
     rejects: &Rejects,
-    progress: &Progress,
+    bar: &Bar,
 ) -> Result<Moved> {
-    let table = part.shape.table;
-    let columns: Vec<&str> = table.copied().map(|c| c.target.as_str()).collect();
-    let into = qualified(schema, &table.target);
-    let sql = match columns.is_empty() {
-        true => format!("copy {into} from stdin (format binary)"),
-        false => format!("copy {into} ({}) from stdin (format binary)", list(&columns)),
-    };
-    let mut writer = pair.client.copy_in(&sql).doing(|| "begin COPY".into())?;
-    let moved = part.shape.stream((pair.reader, path), part.range, rejects, &mut |bytes| {
-        progress.add(bytes.len() as u64);
+    let into = qualified(schema, &part.shape.table.target);
+    let mut work = pair.client.transaction().doing(|| "begin COPY".into())?;
+    if part.whole {
+        // Rows of a table that this transaction emptied may be written frozen: nobody has to look at, mark and write
+        // them once more, neither the indexes nor the first VACUUM.
+        work.batch_execute(&format!("truncate {into}")).doing(|| "begin COPY".into())?;
+    }
+    let mut writer = work.copy_in(&statement(part, &into)).doing(|| "begin COPY".into())?;
+    let mut before = 0;
+    let moved = part.shape.stream((pair.reader, path), part.range, rejects, &mut |bytes, rows| {
+        bar.add(bytes.len() as u64, rows - std::mem::replace(&mut before, rows));
         writer.write_all(bytes).doing(|| "send rows".into())
-    });
-    match moved {
-        Ok(moved) => {
-            writer.finish().doing(|| "end COPY".into())?;
-            Ok(moved)
-        }
-        Err(e) => Err(e),
+    })?;
+    writer.finish().doing(|| "end COPY".into())?;
+    work.commit().doing(|| "end COPY".into())?;
+    Ok(moved)
+}
+
+fn statement(part: &Part<'_, '_>, into: &str) -> String {
+    let columns: Vec<&str> = part.shape.table.copied().map(|c| c.target.as_str()).collect();
+    let columns = if columns.is_empty() { String::new() } else { format!("({}) ", list(&columns)) };
+    let freeze = if part.whole { ", freeze" } else { "" };
+    format!("copy {into} {columns}from stdin (format binary{freeze})")
+}
+
+/// How far it is: the bar counts bytes, and says rows.
+struct Bar {
+    progress: Progress,
+    rows: AtomicU64,
+    of: u64,
+}
+
+impl Bar {
+    fn add(&self, bytes: u64, rows: u64) {
+        let rows = self.rows.fetch_add(rows, Ordering::Relaxed) + rows;
+        self.progress.say(&format!("copy {rows} of {} rows", self.of));
+        self.progress.add(bytes);
     }
 }

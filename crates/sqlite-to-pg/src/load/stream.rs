@@ -15,6 +15,9 @@ use toban_core::{Error, Result, stop};
 const CHUNK: usize = 256 << 10;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
+/// Takes bytes, and how many rows of the part there are with them.
+pub(crate) type Sink<'a> = &'a mut dyn FnMut(&[u8], u64) -> Result<()>;
+
 /// How the rows of one table are read and written: chosen once.
 pub(crate) struct Shape<'p> {
     pub(crate) table: &'p Table,
@@ -59,7 +62,7 @@ impl<'p> Shape<'p> {
         Ok(Shape { table, encoders, columns, key })
     }
 
-    /// Reads a part and gives its bytes to `sink`, header and trailer included.
+    /// Reads a part and gives its bytes to `sink`, header and trailer included, each time with the rows so far.
     ///
     /// # Errors
     /// Those of SQLite and of `sink`; Failed for a value whose policy is to stop; Retry when told to stop.
@@ -68,7 +71,7 @@ impl<'p> Shape<'p> {
         (reader, path): (&Connection, &Path),
         range: Range,
         rejects: &Rejects,
-        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+        sink: Sink<'_>,
     ) -> Result<Moved> {
         let explain = |e| open::explain(e, path);
         let rowid = self.table.rowid.as_deref();
@@ -86,13 +89,11 @@ impl<'p> Shape<'p> {
             moved.rows += u64::from(self.put(row, &mut buf, rejects)?);
             if buf.len() >= CHUNK {
                 stop::check()?;
-                moved.bytes += buf.len() as u64;
-                send(&mut buf, sink)?;
+                send(&mut buf, &mut moved, sink)?;
             }
         }
         buf.extend_from_slice(&(-1_i16).to_be_bytes());
-        moved.bytes += buf.len() as u64;
-        send(&mut buf, sink)?;
+        send(&mut buf, &mut moved, sink)?;
         Ok(moved)
     }
 
@@ -164,9 +165,10 @@ impl<'p> Shape<'p> {
 }
 
 /// A message of the protocol has at most 1 GB.
-fn send(buf: &mut Vec<u8>, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+fn send(buf: &mut Vec<u8>, moved: &mut Moved, sink: Sink<'_>) -> Result<()> {
+    moved.bytes += buf.len() as u64;
     for piece in buf.chunks(8 << 20) {
-        sink(piece)?;
+        sink(piece, moved.rows)?;
     }
     buf.clear();
     // A large value's room is given back.

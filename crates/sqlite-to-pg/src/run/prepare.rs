@@ -4,7 +4,7 @@ use super::{Job, Summary, object};
 use crate::load::copy;
 use crate::plan::{Fate, Mode, Plan, REFUSED};
 use crate::source::Snapshot;
-use crate::target::{constraints, create, expressions, indexes, place, session, wire};
+use crate::target::{checks, constraints, create, expressions, indexes, place, session, wire};
 use postgres::Client;
 use std::time::Instant;
 use toban_core::{Context, Error, Kind, Result, stop};
@@ -47,8 +47,9 @@ pub(super) fn everything(
     }
     keys(job, &mut clients, plan, summary)?;
     let began = Instant::now();
-    indexes::analyze(&mut clients, plan, job.stage)?;
-    summary.phase("analyze", began);
+    let checks = checks::add(snapshot.readers(), &mut clients, plan, job.stage)?;
+    plan.objects.extend(checks);
+    summary.phase("checks", began);
     words(job, snapshot, control, plan, summary)
 }
 
@@ -169,7 +170,7 @@ fn keys(job: &Job<'_>, clients: &mut [Client], plan: &mut Plan, summary: &mut Su
         summary.broken += 1;
         plan.objects.push(object("foreign key", &name, Fate::Skipped, format!("{REFUSED}: {why}")));
     }
-    summary.phase("foreign keys", began);
+    summary.phase("foreign keys, statistics", began);
     Ok(())
 }
 
@@ -184,13 +185,12 @@ fn words(
     let began = Instant::now();
     let db = snapshot.first();
     expressions::indexes(control, db, plan, job.stage)?;
-    expressions::checks(control, db, plan, job.stage)?;
     for (name, why) in create::defaults(control, plan, job.stage)? {
         plan.objects.push(object("default", &name, Fate::Skipped, format!("{REFUSED}: {why}")));
     }
     create::sequences(control, plan, job.stage)?;
     place::views(control, plan, job.stage)?;
     expressions::views(control, db, plan, job.stage)?;
-    summary.phase("checks, defaults, views", began);
+    summary.phase("defaults, views", began);
     Ok(())
 }

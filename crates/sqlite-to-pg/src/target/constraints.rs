@@ -1,7 +1,7 @@
-//! Foreign keys: made, validated side by side, and left NOT VALID where SQLite holds orphans.
+//! Foreign keys: made, validated side by side, and left NOT VALID where SQLite holds orphans; then statistics.
 
 use super::create::tolerable;
-use super::{list, qualified};
+use super::{indexes, list, qualified};
 use crate::load::threads;
 use crate::plan::{ForeignKey, Plan, Table};
 use postgres::Client;
@@ -26,7 +26,7 @@ pub(crate) struct Outcome {
     pub(crate) refused: Vec<(String, String)>,
 }
 
-/// Makes and validates every foreign key of the plan.
+/// Makes and validates every foreign key of the plan, and takes fresh statistics of every table.
 ///
 /// # Errors
 /// When a connection is lost; Retry when told to stop.
@@ -42,8 +42,7 @@ pub(crate) fn foreign_keys(clients: &mut [Client], plan: &Plan, stage: &str) -> 
             Err(e) => outcome.refused.push((shown(table, key), tolerable(e)?)),
         }
     }
-    made.sort_by_key(|(t, _)| std::cmp::Reverse(t.rows));
-    outcome.orphans = validate(clients, &made, stage)?;
+    outcome.orphans = settle(clients, plan, &made, stage)?;
     Ok(outcome)
 }
 
@@ -66,22 +65,27 @@ fn add(table: &Table, key: &ForeignKey, stage: &str) -> String {
     )
 }
 
-fn validate(clients: &mut [Client], keys: &[(&Table, &ForeignKey)], stage: &str) -> Result<Vec<Orphans>> {
+/// Table by table, for two of these statements on one table would wait for each other: validates its keys and counts
+/// the orphans of those that do not hold, then takes its statistics.
+fn settle(
+    clients: &mut [Client],
+    plan: &Plan,
+    made: &[(&Table, &ForeignKey)],
+    stage: &str,
+) -> Result<Vec<Orphans>> {
+    let mut tables: Vec<&Table> = plan.tables.iter().collect();
+    tables.sort_by_key(|t| std::cmp::Reverse(t.rows * (1 + t.foreign_keys.len() as u64)));
     let next = AtomicUsize::new(0);
     let found = Mutex::new(Vec::new());
     let work = |client: &mut Client, failed: &AtomicBool| -> Result<()> {
-        while let Some((table, key)) =
-            keys.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed))
+        while let Some(table) =
+            tables.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed))
         {
-            stop::check()?;
-            let (name, key_name) = (qualified(stage, &table.target), Ident::new(&*key.name));
-            if let Err(e) =
-                client.batch_execute(&format!("alter table {name} validate constraint {key_name}"))
-            {
-                tolerable(e)?;
-                let orphans = orphans(client, table, key, stage)?;
-                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(orphans);
+            for (_, key) in made.iter().filter(|(t, _)| std::ptr::eq(*t, *table)) {
+                let orphans = validate(client, table, key, stage)?;
+                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(orphans);
             }
+            indexes::analyze(client, table, stage)?;
         }
         Ok(())
     };
@@ -89,6 +93,19 @@ fn validate(clients: &mut [Client], keys: &[(&Table, &ForeignKey)], stage: &str)
     let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+fn validate(client: &mut Client, table: &Table, key: &ForeignKey, stage: &str) -> Result<Option<Orphans>> {
+    stop::check()?;
+    let name = qualified(stage, &table.target);
+    match client.batch_execute(&format!("alter table {name} validate constraint {}", Ident::new(&*key.name)))
+    {
+        Ok(()) => Ok(None),
+        Err(e) => {
+            tolerable(e)?;
+            orphans(client, table, key, stage).map(Some)
+        }
+    }
 }
 
 fn orphans(client: &mut Client, table: &Table, key: &ForeignKey, stage: &str) -> Result<Orphans> {

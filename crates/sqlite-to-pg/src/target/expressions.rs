@@ -2,7 +2,7 @@
 
 use super::create::tolerable;
 use super::qualified;
-use crate::plan::{Check, Column, Fate, Index, Object, Plan, Table};
+use crate::plan::{Column, Fate, Index, Object, Plan, Table};
 use crate::source::quoted;
 use postgres::Client;
 use postgres::error::SqlState;
@@ -17,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LONG: &str = "made, but not compared: to count its rows takes too long";
 
 /// Rows up to which the truth of every check is counted, and not only whether one is broken.
-const SMALL: u64 = 200_000;
+pub(super) const SMALL: u64 = 200_000;
 
-fn ask(db: &Connection, sql: &str) -> Option<Vec<Option<String>>> {
+pub(super) fn ask(db: &Connection, sql: &str) -> Option<Vec<Option<String>>> {
     let mut statement = db.prepare(sql).ok()?;
     let width = statement.column_count();
     let cell = |row: &rusqlite::Row<'_>, at| -> rusqlite::Result<Option<String>> {
@@ -33,80 +33,6 @@ fn ask(db: &Connection, sql: &str) -> Option<Vec<Option<String>>> {
 
 fn count(db: &Connection, sql: &str) -> Option<i64> {
     ask(db, sql)?.first()?.as_ref()?.parse().ok()
-}
-
-/// Adds the checks: valid where no row breaks them, NOT VALID where rows of the source do, none where the two sides
-/// disagree.
-///
-/// # Errors
-/// When a connection is lost.
-pub(crate) fn checks(client: &mut Client, db: &Connection, plan: &mut Plan, stage: &str) -> Result<()> {
-    let mut objects = Vec::new();
-    for table in &plan.tables {
-        for check in &table.checks {
-            stop::check()?;
-            objects.push(one_check(client, db, table, check, stage)?);
-        }
-    }
-    plan.objects.extend(objects);
-    Ok(())
-}
-
-fn one_check(
-    client: &mut Client,
-    db: &Connection,
-    table: &Table,
-    check: &Check,
-    stage: &str,
-) -> Result<Object> {
-    let name = qualified(stage, &table.target);
-    let add = format!("alter table {name} add constraint {} check ({})", Ident::new(&*check.name), check.sql);
-    let broken = count(
-        db,
-        &format!("select count(*) from {} where not ({})", quoted(&table.source), check.source_sql),
-    );
-    let object = |fate, why: String| Object {
-        kind: "check".into(),
-        name: format!("{}.{}", table.source, check.name),
-        fate,
-        why,
-        sql: Some(check.sql.clone()),
-        source_sql: check.source_sql.clone(),
-    };
-    let Some(broken) = broken else { return Ok(object(Fate::Skipped, "SQLite cannot evaluate it".into())) };
-    if table.rows <= SMALL && !truths_agree(client, db, table, check, &name)? {
-        return Ok(object(Fate::Skipped, "the two sides disagree on the data".into()));
-    }
-    match client.batch_execute(&add) {
-        Ok(()) if broken == 0 => Ok(object(Fate::Translated, String::new())),
-        Ok(()) => {
-            let drop = format!("alter table {name} drop constraint {}", Ident::new(&*check.name));
-            client.batch_execute(&drop).doing(|| format!("drop the check {}", check.name))?;
-            Ok(object(Fate::Skipped, format!("{broken} rows break it in SQLite, none in PostgreSQL")))
-        }
-        Err(e) => {
-            let why = tolerable(e)?;
-            if broken > 0 && client.batch_execute(&format!("{add} not valid")).is_ok() {
-                return Ok(object(Fate::NotValid, format!("{broken} rows of the source break it")));
-            }
-            Ok(object(Fate::Skipped, format!("PostgreSQL refuses it: {why}")))
-        }
-    }
-}
-
-fn truths_agree(
-    client: &mut Client,
-    db: &Connection,
-    table: &Table,
-    check: &Check,
-    name: &str,
-) -> Result<bool> {
-    let ours =
-        count(db, &format!("select count(*) from {} where ({})", quoted(&table.source), check.source_sql));
-    match client.query_one(&format!("select count(*) from {name} where ({})", check.sql), &[]) {
-        Ok(row) => Ok(ours == Some(row.get(0))),
-        Err(e) => tolerable(e).map(|_| false),
-    }
 }
 
 /// Compares the indexes on expressions and of a part of the rows; those that disagree are dropped and told.

@@ -55,20 +55,16 @@ fn side_by_side(clients: &mut [Client], tasks: &[Task]) -> Result<Vec<Refused>> 
     Ok(refused.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-/// Fresh statistics for every table, side by side; after the indexes, which ANALYZE would wait for.
+/// Fresh statistics of one table; after the indexes, which ANALYZE would wait for.
 ///
 /// # Errors
-/// When a connection is lost; Retry when told to stop.
-pub(crate) fn analyze(clients: &mut [Client], plan: &Plan, stage: &str) -> Result<()> {
-    let task = |table: &Table| Task {
-        kind: "table",
-        name: table.source.clone(),
-        rows: table.rows,
-        sql: format!("analyze {}", qualified(stage, &table.target)),
-    };
-    let mut tasks: Vec<Task> = plan.tables.iter().map(task).collect();
-    tasks.sort_by_key(|t| std::cmp::Reverse(t.rows));
-    side_by_side(clients, &tasks).map(drop)
+/// When the connection is lost; Retry when told to stop.
+pub(crate) fn analyze(client: &mut Client, table: &Table, stage: &str) -> Result<()> {
+    stop::check()?;
+    match client.batch_execute(&format!("analyze {}", qualified(stage, &table.target))) {
+        Ok(()) => Ok(()),
+        Err(e) => tolerable(e).map(drop),
+    }
 }
 
 fn of_table(table: &Table, stage: &str) -> Vec<Task> {

@@ -1,5 +1,6 @@
 //! The PostgreSQL side: tables, keys, and what moves them into place.
 
+pub(crate) mod checks;
 pub(crate) mod constraints;
 pub(crate) mod create;
 pub(crate) mod existing;
