@@ -8,6 +8,7 @@ use crate::{docs, setup};
 use std::time::Instant;
 use story::Story;
 
+const TOOLS: [&str; 3] = ["pg-backup", "wal-shipper", "pg-drill"];
 const SCHEMA: &str = include_str!("../sql/schema.sql");
 const FILL: &str = include_str!("../sql/fill.sql");
 const FINGERPRINT: &str = include_str!("../sql/fingerprint.sql");
@@ -16,12 +17,15 @@ const SENDMAIL: &str = include_str!("demo/sendmail");
 
 pub(crate) fn run() -> Result<()> {
     setup::run(&setup::Args { demo: true, all_majors: false })?;
-    println!("building pg-backup (the first time takes some minutes) …");
-    let built = docs::build(&["pg-backup".to_string()])?.join("pg-backup");
+    println!("building {} (the first time takes some minutes) …", TOOLS.join(", "));
+    let built = docs::build(&TOOLS.map(String::from))?;
     let begin = Instant::now();
     let scratch = Scratch::start("demo", false)?;
-    let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
-    scratch.file("bin/pg-backup", 0o755, &binary)?;
+    for tool in TOOLS {
+        let built = built.join(tool);
+        let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
+        scratch.file(&format!("bin/{tool}"), 0o755, &binary)?;
+    }
     furnish(&scratch)?;
     tell(&mut Story::new(&scratch))?;
     println!(
@@ -58,7 +62,9 @@ fn tell(story: &mut Story<'_>) -> Result<()> {
     rescue(story)?;
     housekeeping(story)?;
     telling(story)?;
-    disaster(story)
+    disaster(story)?;
+    last_second(story)?;
+    drill(story)
 }
 
 fn application(story: &mut Story<'_>) -> Result<()> {
@@ -161,4 +167,56 @@ fn disaster(story: &mut Story<'_>) -> Result<()> {
         "The service desk is back, every row of it.",
         "psql -Xq -d itsm -f fingerprint.sql > after.txt && diff before.txt after.txt && echo 'no difference'",
     )
+}
+
+/// The stream ends by itself soon after the demo, however that ends: it has no server then.
+const STREAM: &str = "timeout 600 wal-shipper stream --db dbname=postgres 2>stream.log & \
+    until psql -XAtqc 'select active from pg_replication_slots' | grep -q t; do sleep 0.1; done";
+
+/// Each line is printed when the server has acknowledged its commit.
+const APPLICATION: &str = "psql -Xqc 'create table ledger (n int, at timestamptz default clock_timestamp())'
+for n in $(seq 1000000); do echo \"insert into ledger values ($n) returning n, at;\"; done \
+    | psql -XAtq >acknowledged.txt 2>/dev/null &
+sleep 5; kill -9 $(head -n 1 data/postmaster.pid); rm -rf data; wait; tail -n 1 acknowledged.txt";
+
+const LOST: &str = "psql -Xtc \"select 'last commit that is there: ' || n || '|' || at || E'\\\\n lost: ' ||
+    '$(tail -n 1 acknowledged.txt | cut -d'|' -f 2)' - at from ledger order by n desc limit 1\"";
+
+fn last_second(story: &mut Story<'_>) -> Result<()> {
+    story.chapter("The last second");
+    story.step(
+        "A backup is of last night. From now on the WAL goes to the repository while it is written; a service does this.",
+        STREAM,
+    )?;
+    story.step(
+        "Backup and WAL together reach every moment from here on.",
+        "pg-backup run && pg-backup list",
+    )?;
+    story.step(
+        "An application at work; each line is a commit that PostgreSQL acknowledged. Then SIGKILL, and the disk is gone.",
+        APPLICATION,
+    )?;
+    story.step(
+        "Which moments are there? This one wants all that was shipped.",
+        "pg-backup restore --to latest --target-dir $PWD/data",
+    )?;
+    story.step(
+        "The server gets its WAL by `wal-shipper fetch` and is promoted at the end of it.",
+        "pg_ctl -D data -s -w -l restored.log -o \"-k $PWD/run -c listen_addresses=\" start && \
+    until [ $(psql -XAtqc 'select pg_is_in_recovery()') = f ]; do sleep 0.1; done",
+    )?;
+    story.step("What was lost of what had been acknowledged?", LOST)
+}
+
+fn drill(story: &mut Story<'_>) -> Result<()> {
+    story.chapter("The drill");
+    story.step(
+        "The stream has found the restored server, on its new timeline; the next backup begins there.",
+        "pg-backup run && wal-shipper list",
+    )?;
+    story.step(
+        "Once a month: restore on a server beside, recover, check, compare with the live one, and write down the proof.",
+        "pg-drill --db dbname=postgres --rpo 15min --rto 1h",
+    )?;
+    story.step("pg-backup knows when that was.", "pg-backup check")
 }

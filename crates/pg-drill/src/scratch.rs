@@ -3,6 +3,7 @@
 use crate::process::{MARK, Runner};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -116,14 +117,26 @@ fn clear(dir: &Path) -> Result<()> {
         if path.file_name().is_some_and(|name| name == OURS) {
             continue;
         }
-        let gone = if path.is_dir() && !path.is_symlink() {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-        gone.doing(|| format!("clear {}", path.display()))?;
+        remove(&path).doing(|| format!("clear {}", path.display()))?;
     }
     fs::remove_dir_all(dir).doing(|| format!("clear {}", dir.display()))
+}
+
+/// What got segments ahead for recovery may be at its last one, and put it into a folder that was empty a moment ago.
+fn remove(path: &Path) -> io::Result<()> {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        } {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            done => return done,
+        }
+    }
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<()> {

@@ -85,8 +85,6 @@ pub(crate) enum Kind {
     Constraint,
     /// The next number that the target gives was used before.
     Identity,
-    /// Rows without parent: another number of them.
-    Orphans,
 }
 
 impl Kind {
@@ -100,7 +98,6 @@ impl Kind {
             Kind::SecondWay => "second-way",
             Kind::Constraint => "constraint",
             Kind::Identity => "identity",
-            Kind::Orphans => "orphans",
         }
     }
 }

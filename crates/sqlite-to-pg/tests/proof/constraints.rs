@@ -22,6 +22,26 @@ fn orphans_under_a_key_that_is_not_valid_are_as_they_were() {
     assert_eq!(records[0]["constraints"], 4, "{records:#?}");
 }
 
+/// SQLite takes a child's `A` for its parent's `a` where the parent's column says NOCASE; PostgreSQL does not.
+#[test]
+fn orphans_by_the_rules_of_one_side_only_are_no_difference() {
+    let world = World::both(
+        "create table p (k text primary key collate nocase) without rowid; create table c (k text references p); \
+         insert into p values ('a'); insert into c values ('A')",
+        "create table p (k text primary key); create unique index on p (lower(k collate \"C\")); insert into p values ('a'); \
+         create table c (k text); insert into c values ('A'); alter table c add foreign key (k) references p not valid",
+    );
+    world.verify(&[]).equal();
+}
+
+#[test]
+fn a_key_that_is_not_valid_for_no_reason_is_named() {
+    let world = World::both(SOURCE, &format!("{PARENT}; {CHILD}"));
+    world.pg.psql("postgres", "delete from c where id = 2");
+    world.sqlite("delete from c where id = 2");
+    assert_eq!(world.verify(&[]).differs(), ["constraint c valid foreign key to p (p_id)"]);
+}
+
 #[test]
 fn everything_that_lacks_is_named() {
     let world = World::both(

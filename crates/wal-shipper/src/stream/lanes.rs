@@ -1,11 +1,13 @@
 //! One thread for each repository, so that a slow one that is not required holds up nobody.
 
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Pressed, Tail};
+use toban_core::repo::gap::Gap;
 use toban_core::repo::keys::System;
 use toban_core::wal::WalName;
 use toban_core::{Context, Error, Result};
@@ -23,17 +25,12 @@ impl Thing {
             Thing::Tail(tail, pressed) => archive.put_tail(tail, pressed).map(drop),
         }
     }
-
-    /// Without a tail a repository loses a second, without a file it has a hole.
-    fn name(&self) -> String {
-        match self {
-            Thing::File(name, _) => name.to_string(),
-            Thing::Tail(tail, _) => format!("a tail of {}", tail.segment),
-        }
-    }
 }
 
-pub(super) struct Lanes(Vec<Lane>);
+pub(super) struct Lanes {
+    lanes: Vec<Lane>,
+    system: System,
+}
 
 struct Lane {
     repo: Repo,
@@ -54,7 +51,8 @@ const COURTESY: Duration = Duration::from_secs(10);
 
 impl Lanes {
     pub(super) fn new(repos: &[Repo], system: &System) -> Result<Lanes> {
-        repos.iter().map(|repo| lane(repo.clone(), system.clone())).collect::<Result<_>>().map(Lanes)
+        let lanes = repos.iter().map(|repo| lane(repo.clone(), system.clone()));
+        Ok(Lanes { lanes: lanes.collect::<Result<_>>()?, system: system.clone() })
     }
 
     /// Durable in every required repository, and in at least one, when it returns. One that is not required and fails
@@ -64,25 +62,46 @@ impl Lanes {
     /// The first of a required one.
     pub(super) fn store(&self, thing: Thing) -> Result<()> {
         let thing = Arc::new(thing);
-        let mut outcome: Vec<Option<Result<()>>> = (0..self.0.len()).map(|_| None).collect();
+        let mut outcome: Vec<Option<Result<()>>> = (0..self.lanes.len()).map(|_| None).collect();
         for (lane, done) in self.begin(&thing) {
             outcome[lane] = Some(done);
         }
-        let mut well = 0;
+        let (mut well, mut missed) = (Vec::new(), Vec::new());
         let mut first = None;
-        for (lane, done) in self.0.iter().zip(outcome) {
+        for (lane, done) in self.lanes.iter().zip(outcome) {
             let done = done.unwrap_or_else(|| Err(Error::retry("it is busy with what came before")));
-            let done = done.doing(|| format!("repository {}", lane.repo.name));
-            well += usize::from(done.is_ok());
-            match done {
+            match done.doing(|| format!("repository {}", lane.repo.name)) {
+                Ok(()) => {
+                    lane.is_back();
+                    well.push(&lane.repo);
+                }
                 Err(e) if lane.repo.required => first = first.or(Some(e)),
-                done => lane.tell(&thing, done),
+                Err(e) => missed.push((lane, e)),
             }
         }
+        missed.iter().for_each(|(lane, e)| self.miss(&thing, lane, e, &well));
         match first {
             Some(e) => Err(e),
-            None if well == 0 => Err(Error::retry("no repository took it")),
+            None if well.is_empty() => Err(Error::retry("no repository took it")),
             None => Ok(()),
+        }
+    }
+
+    /// Without a tail a repository is a second behind; without a file it has a gap, which those who have it record.
+    fn miss(&self, thing: &Thing, lane: &Lane, e: &Error, well: &[&Repo]) {
+        let was_away = lane.away.swap(true, Ordering::SeqCst);
+        let Thing::File(name, _) = thing else {
+            if !was_away {
+                log::warn!("{}; it is not required: the others go on", e.chain());
+            }
+            return;
+        };
+        log::warn!("{}; it is not required, and has a gap at {name}", e.chain());
+        let gap = Gap::new(*name, *name, Some(&lane.repo.name), Timestamp::now(), e.chain());
+        for repo in well {
+            if let Err(e) = gap.record(&*repo.store, &self.system) {
+                log::warn!("repository {}: record the gap: {}", repo.name, e.chain());
+            }
         }
     }
 
@@ -91,7 +110,7 @@ impl Lanes {
         let (done, answers) = channel();
         let free = |lane: &Lane| !lane.busy.swap(true, Ordering::SeqCst);
         let mut waiting = Vec::new();
-        for (at, lane) in self.0.iter().enumerate().filter(|(_, lane)| free(lane)) {
+        for (at, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| free(lane)) {
             let job = Job { thing: Arc::clone(thing), lane: at, done: done.clone() };
             if lane.jobs.send(job).is_ok() {
                 waiting.push(at);
@@ -109,7 +128,7 @@ impl Lanes {
         let until = Instant::now() + COURTESY;
         let mut got = Vec::new();
         while !waiting.is_empty() {
-            let needed = waiting.iter().any(|lane| self.0[*lane].repo.required);
+            let needed = waiting.iter().any(|lane| self.lanes[*lane].repo.required);
             let left = until.saturating_duration_since(Instant::now());
             let answer = if needed { answers.recv().ok() } else { answers.recv_timeout(left).ok() };
             let Some((lane, done)) = answer else { return got };
@@ -121,15 +140,9 @@ impl Lanes {
 }
 
 impl Lane {
-    fn tell(&self, thing: &Thing, done: Result<()>) {
-        let was = self.away.swap(done.is_err(), Ordering::SeqCst);
-        match (was, done) {
-            (_, Err(e)) if matches!(thing, Thing::File(..)) => {
-                log::warn!("{}; it is not required, and has a gap at {}", e.chain(), thing.name());
-            }
-            (false, Err(e)) => log::warn!("{}; it is not required: the others go on", e.chain()),
-            (true, Ok(())) => log::warn!("repository {} is back", self.repo.name),
-            _ => {}
+    fn is_back(&self) {
+        if self.away.swap(false, Ordering::SeqCst) {
+            log::warn!("repository {} is back", self.repo.name);
         }
     }
 }

@@ -8,8 +8,10 @@ use super::lanes::Thing;
 use super::protocol::{Event, Next, Replication};
 use super::source::{self, Source};
 use super::spool::Spool;
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use toban_core::repo::gap::Gap;
 use toban_core::wal::{History, Lsn, Segment, Timeline, WalName};
 use toban_core::{Context, Error, Result, run, stop};
 
@@ -94,11 +96,11 @@ fn begin(service: &Service, source: &Source, history: &History, lost: bool) -> R
         return Ok(begin.wanted);
     }
     let cause = if lost { "the slot was lost" } else { "the slot holds less" };
-    log::error!(
-        "{cause}, and the server has removed the WAL from {} to {}: no moment behind it can be restored from an older backup; take a new backup now",
-        begin.wanted,
-        begin.at
-    );
+    let why = format!("{cause}, and the server has removed the WAL from {} to {}", begin.wanted, begin.at);
+    log::error!("{why}: no moment behind it can be restored from an older backup; take a new backup now");
+    let name = |at: Lsn| Segment::holding(at, history.at(at), source.facts.segment_size).name().parse();
+    let gap = Gap::new(name(begin.wanted)?, name(Lsn(begin.at.0 - 1))?, None, Timestamp::now(), why);
+    service.repos.iter().try_for_each(|repo| gap.record(&*repo.store, &service.system))?;
     Ok(begin.at)
 }
 

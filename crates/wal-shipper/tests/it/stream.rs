@@ -201,6 +201,7 @@ fn a_lost_slot_is_told_and_made_anew() {
         if text(&done.stdout).contains("\t0 bytes behind") { Ok(done) } else { Err(text(&done.stdout)) }
     });
     ended(&done, 4, "are missing");
+    ended(&done, 4, "did not come");
     stream.stop();
     pg.stop();
 }
