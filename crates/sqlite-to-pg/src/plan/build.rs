@@ -24,6 +24,9 @@ const FIELD: u64 = (1 << 30) - 64;
 /// Why a table that nobody wants stays behind; for any other reason the copy is not whole.
 pub(crate) const EXCLUDED: &str = "excluded";
 
+/// Why what SQLite itself does not understand stays behind.
+pub(crate) const DAMAGED: &str = "SQLite cannot read it: its statement in the schema is damaged";
+
 const PLAIN: &str = "a plain table with its texts; to search them, index to_tsvector(…) with GIN";
 
 /// A plan, and what it was made from.
@@ -60,8 +63,7 @@ pub(crate) fn build(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) -> Resu
     let mut catalog = catalog::read(snapshot.first())?;
     let mut objects = Vec::new();
     choose(&mut catalog, rules, &mut objects)?;
-    let lost = "SQLite cannot read it: its statement in the schema is damaged";
-    objects.extend(catalog.lost.drain(..).map(|name| skipped("table", &name, lost)));
+    objects.extend(catalog.lost.drain(..).map(|name| skipped("table", &name, DAMAGED)));
     let virtual_ones = catalog.tables.iter().filter(|t| t.is_virtual);
     objects.extend(
         virtual_ones.map(|t| Object { fate: Fate::Translated, ..skipped("virtual table", &t.name, PLAIN) }),

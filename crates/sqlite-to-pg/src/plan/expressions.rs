@@ -1,6 +1,6 @@
 //! Defaults, checks, generated columns, views, triggers: what is said in SQL.
 
-use super::build::{Draft, skipped};
+use super::build::{DAMAGED, Draft, skipped};
 use super::keys::known;
 use super::names::{Naming, free};
 use super::{Check, Fate, Object};
@@ -141,6 +141,11 @@ pub(crate) fn others(
     };
     for raw in &catalog.others {
         let object = match raw.kind.as_str() {
+            "damaged view" => Object {
+                fate: Fate::Written,
+                source_sql: raw.sql.clone(),
+                ..skipped("view", &raw.name, DAMAGED)
+            },
             "view" => {
                 let target = free(&naming.object(&raw.name), taken);
                 let (object, columns) = view(raw, &target, &find);

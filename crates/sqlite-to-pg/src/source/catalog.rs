@@ -135,8 +135,8 @@ fn lost(db: &Connection) -> Result<Vec<String>> {
 }
 
 fn others(db: &Connection) -> Result<Vec<RawObject>> {
-    let sql = "select type, name, tbl_name, coalesce(sql, '') from sqlite_schema where type in ('view', 'trigger') \
-               order by rowid";
+    let sql = "select iif(type = 'view' and name not in (select name from pragma_table_list where schema = 'main'), \
+               'damaged view', type), name, tbl_name, sql from sqlite_schema where type in ('view', 'trigger') order by rowid";
     all(db, sql, &[], |r| {
         let sql = lossy(r.get_ref(3)?).unwrap_or_default();
         Ok(RawObject { kind: r.get(0)?, name: r.get(1)?, table: r.get(2)?, sql })

@@ -8,8 +8,11 @@ use toban_core::{Context, Error, Result};
 
 const SCHEMA: &str = "toban_undo";
 
-/// Tables that are dropped at a time where one transaction could not hold the locks of all.
-const FEW: usize = 100;
+/// Tables of one step where one transaction could not hold the locks of all: a dozen each, for a table has indexes,
+/// a sequence, types and constraints.
+const FEW: usize = 20;
+/// Such steps of one transaction.
+const STEPS: i64 = 5;
 /// Tables of which all can be dropped at once.
 const MANY: usize = 500;
 
@@ -30,7 +33,7 @@ pub(crate) fn remember(
     }
     let many = tables.len() > MANY;
     if many {
-        steps.extend(plan.tables.iter().flat_map(|t| cut(&plan.schema, t)));
+        steps.extend(plan.tables.chunks(FEW).filter_map(|some| cut(&plan.schema, some)));
     }
     // One statement: tables may refer to each other in circles.
     for some in tables.chunks(if many { FEW } else { MANY }) {
@@ -42,13 +45,15 @@ pub(crate) fn remember(
     write(transaction, &plan.schema, &steps, many)
 }
 
-/// Takes a table's foreign keys away, so that tables can be dropped one after another.
-fn cut(schema: &str, table: &Table) -> Vec<String> {
-    let name = qualified(schema, &table.target);
-    let one = |key: &ForeignKey| {
-        format!("alter table if exists {name} drop constraint if exists {}", Ident::new(&*key.name))
+/// Takes the foreign keys of tables away, so that these can be dropped one after another.
+fn cut(schema: &str, tables: &[Table]) -> Option<String> {
+    let one = |table: &Table, key: &ForeignKey| {
+        let (name, key) = (qualified(schema, &table.target), Ident::new(&*key.name));
+        format!("alter table if exists {name} drop constraint if exists {key}")
     };
-    table.foreign_keys.iter().map(one).collect()
+    let keys = tables.iter().flat_map(|t| t.foreign_keys.iter().map(move |key| one(t, key)));
+    let keys: Vec<String> = keys.collect();
+    (!keys.is_empty()).then(|| keys.join("; "))
 }
 
 /// Writes down these statements as the way back of one more run; whether each may be done `alone`, or only all of them.
@@ -147,7 +152,7 @@ pub(crate) fn undo(client: &mut Client, schema: &str) -> Result<Vec<String>> {
     let (run, alone): (i64, bool) = (row.get(0), row.get(1));
     let mut done = Vec::new();
     loop {
-        let (steps, more) = take(client, (schema, run), if alone { 50 } else { i64::MAX })?;
+        let (steps, more) = take(client, (schema, run), if alone { STEPS } else { i64::MAX })?;
         done.extend(steps);
         if !more {
             return Ok(done);

@@ -1,11 +1,11 @@
 //! Which table and column of the target is which of the source: by the plan, or by name.
 
-use super::form::Form;
 use super::pair::{Bounds, Column, Pair, Rule, find};
 use super::record::{Difference, Kind};
-use super::words::{self, Wanted};
-use super::{source, target};
+use super::words::Wanted;
+use super::{source, target, typed};
 use crate::plan::{self, Action, Fate, Mode, Plan, Policy};
+use rusqlite::Connection;
 
 /// What is compared, and what cannot be.
 #[derive(Debug, Default)]
@@ -65,8 +65,13 @@ impl Matched {
     }
 }
 
-/// Matches by name.
-pub(crate) fn by_name(source: &source::Schema, targets: &[target::Table], schema: &str) -> Matched {
+/// Matches by name. `reader` is asked what a check says of a value.
+pub(crate) fn by_name(
+    reader: &Connection,
+    source: &source::Schema,
+    targets: &[target::Table],
+    schema: &str,
+) -> Matched {
     let mut matched = Matched::default();
     let names: Vec<&str> = targets.iter().map(|t| t.name.as_str()).collect();
     matched.skipped = source.others.clone();
@@ -74,7 +79,7 @@ pub(crate) fn by_name(source: &source::Schema, targets: &[target::Table], schema
         let found = find(&table.name, &names).and_then(|name| targets.iter().find(|t| t.name == name));
         match found {
             Some(target) => {
-                let named = Named { schema, source, targets, names: &names };
+                let named = Named { reader, schema, source, targets, names: &names };
                 named.table(table, target, &mut matched);
             }
             None => matched.gaps.push(missing(&table.name, "")),
@@ -89,6 +94,7 @@ fn missing(table: &str, column: &str) -> Difference {
 
 /// What matching by name looks at.
 struct Named<'a> {
+    reader: &'a Connection,
     schema: &'a str,
     source: &'a source::Schema,
     targets: &'a [target::Table],
@@ -133,6 +139,7 @@ impl Named<'_> {
         let numbering = own.first().filter(|_| table.numbered);
         let named = table.not_null.iter().filter_map(|c| known(std::slice::from_ref(c)));
         let not_null: Vec<String> = named.flatten().collect();
+        let check = |c: &String| typed::check(self.reader, c, &table.columns, (columns, target));
         Expected {
             oid: target.oid,
             uniques: table.uniques.iter().filter_map(|u| known(u)).collect(),
@@ -142,7 +149,7 @@ impl Named<'_> {
             identity: numbering.and_then(|n| target.columns.iter().find(|c| c.name == *n)).cloned(),
             used: table.sequence,
             primary_key: own,
-            checks: table.checks.iter().filter_map(|c| check(table, c, target, columns)).collect(),
+            checks: table.checks.iter().filter_map(check).collect(),
             indexes: table.indexes.iter().filter_map(|i| index(i, columns)).collect(),
             defaults: table.defaults.len(),
             no_default: no_default(&table.defaults, columns, target),
@@ -173,16 +180,6 @@ impl Named<'_> {
     }
 }
 
-/// None for one that the target's own types see to: a boolean is 0 or 1.
-fn check(table: &source::Table, text: &str, target: &target::Table, columns: &[Column]) -> Option<Wanted> {
-    let own: Vec<String> = words::named(text, &table.columns).into_iter().collect();
-    let names = renamed(&own, columns)?;
-    let form = |name: &String| target.columns.iter().find(|c| c.name == *name).map(|c| c.form);
-    let by_type = !names.is_empty() && names.iter().all(|n| form(n) == Some(Form::Bool));
-    let columns = names.into_iter().collect();
-    (!by_type).then(|| Wanted { name: format!("({text})"), columns, ..Wanted::default() })
-}
-
 fn index(wanted: &Wanted, columns: &[Column]) -> Option<Wanted> {
     let own: Vec<String> = wanted.columns.iter().cloned().collect();
     Some(Wanted { columns: renamed(&own, columns)?.into_iter().collect(), ..wanted.clone() })
@@ -203,7 +200,7 @@ fn nullable(columns: &[String], target: &target::Table) -> Vec<String> {
 }
 
 /// The target's names of source columns; None when one is not there.
-fn renamed(names: &[String], columns: &[Column]) -> Option<Vec<String>> {
+pub(super) fn renamed(names: &[String], columns: &[Column]) -> Option<Vec<String>> {
     let one =
         |n: &String| columns.iter().find(|c| c.source.eq_ignore_ascii_case(n)).map(|c| c.target.clone());
     names.iter().map(one).collect()

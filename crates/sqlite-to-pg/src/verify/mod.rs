@@ -17,6 +17,7 @@ mod shown;
 mod source;
 mod sums;
 mod target;
+mod typed;
 mod wire;
 mod words;
 
@@ -160,7 +161,7 @@ fn judge(
     let targets = target::tables(&mut clients[0], schema)?;
     let mut matched = match plan {
         Some(plan) => matching::by_plan(plan, &own, &targets),
-        None => matching::by_name(&own, &targets, schema),
+        None => matching::by_name(&readers[0], &own, &targets, schema),
     };
     let views = matched.wanted_views(plan, &own);
     if !views.is_empty() && !matched.pairs.is_empty() {

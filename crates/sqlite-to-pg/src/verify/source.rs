@@ -1,6 +1,7 @@
 //! The SQLite side: its connections, and what its schema says of the tables.
 
 use super::words::{self, Wanted};
+use crate::source::catalog::lossy;
 use crate::source::ddl;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
@@ -177,9 +178,8 @@ fn table(connection: &Connection, name: String, without_rowid: bool) -> Sql<Tabl
 }
 
 fn checks(connection: &Connection, table: &str) -> Sql<Vec<String>> {
-    let sql = "select cast(coalesce(sql, '') as blob) from sqlite_schema where type = 'table' and name = ?";
-    let statement: Vec<u8> = connection.query_row(sql, [table], |r| r.get(0))?;
-    let statement = String::from_utf8_lossy(&statement);
+    let sql = "select sql from sqlite_schema where type = 'table' and name = ?";
+    let statement = connection.query_row(sql, [table], |r| Ok(lossy(r.get_ref(0)?)))?.unwrap_or_default();
     Ok(ddl::parse(&statement).checks.into_iter().map(|(_, text)| text).collect())
 }
 
@@ -191,7 +191,7 @@ fn free_alias(columns: &[String]) -> Option<String> {
 
 /// Notes them all, and says whether the primary key has an index of its own (then it is not the rowid).
 fn indexes(connection: &Connection, table: &mut Table) -> Sql<bool> {
-    let sql = "select l.name, l.origin, l.\"unique\", l.partial, cast(coalesce(s.sql, '') as blob) from pragma_index_list(?) l \
+    let sql = "select l.name, l.origin, l.\"unique\", l.partial, s.sql from pragma_index_list(?) l \
                left join sqlite_schema s on s.type = 'index' and s.name = l.name";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([&table.name])?;
@@ -205,7 +205,7 @@ fn indexes(connection: &Connection, table: &mut Table) -> Sql<bool> {
             _ if origin == "pk" => {}
             Some(columns) if unique && !partial => table.uniques.push(columns),
             _ => {
-                let sql = String::from_utf8_lossy(&row.get::<_, Vec<u8>>(4)?).into_owned();
+                let sql = lossy(row.get_ref(4)?).unwrap_or_default();
                 table.indexes.push(index(&table.columns, (name, unique), &parts, &sql));
             }
         }

@@ -28,6 +28,10 @@ pub(crate) struct Column {
     pub(crate) sequence: Option<String>,
     /// PostgreSQL makes a value when none is given.
     pub(crate) has_default: bool,
+    /// All values of an enum.
+    pub(crate) labels: Vec<String>,
+    /// The type is a domain with a check of its own.
+    pub(crate) checked: bool,
 }
 
 /// What every session sets, so that neither the server's nor the role's configuration changes an answer. With
@@ -144,11 +148,15 @@ const TABLES: &str = "select c.oid, c.relname, \
     where n.nspname = $SCHEMA and c.relkind in ('r', 'p', 'm') and not c.relispartition order by 2";
 
 /// The end of a chain of domains is the type whose values COPY sends.
-const COLUMNS: &str = "with recursive base (oid, root) as (\
-        select oid, oid from pg_catalog.pg_type where typtype <> 'd' \
-        union all select t.oid, b.root from pg_catalog.pg_type t join base b on t.typbasetype = b.oid and t.typtype = 'd') \
+const COLUMNS: &str = "with recursive base (oid, root, checked) as (\
+        select oid, oid, false from pg_catalog.pg_type where typtype <> 'd' \
+        union all select t.oid, b.root, \
+            b.checked or exists (select from pg_catalog.pg_constraint k where k.contypid = t.oid and k.contype = 'c') \
+        from pg_catalog.pg_type t join base b on t.typbasetype = b.oid and t.typtype = 'd') \
     select a.attrelid, a.attname, t.oid, t.typname, t.typtype, a.attnotnull, \
-        pg_catalog.pg_get_serial_sequence(pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname), a.atthasdef, a.atttypmod \
+        pg_catalog.pg_get_serial_sequence(pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname), a.atthasdef, a.atttypmod, \
+        b.checked, case when t.typtype = 'e' then pg_catalog.to_json(array( \
+            select e.enumlabel::text from pg_catalog.pg_enum e where e.enumtypid = t.oid)) end \
     from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
     join base b on b.oid = a.atttypid join pg_catalog.pg_type t on t.oid = b.root \
@@ -179,7 +187,10 @@ fn column(row: &[Option<String>]) -> Option<(u32, Column)> {
     let (not_null, sequence) = (text(5)? == "t", text(6));
     let bounds = Bounds::of(form, text(8)?.parse().ok()?, not_null);
     let has_default = text(7)? == "t" || sequence.is_some();
-    Some((number(row.first())?, Column { name: text(1)?, form, bounds, sequence, has_default }))
+    let labels = text(10).and_then(|list| serde_json::from_str(&list).ok()).unwrap_or_default();
+    let checked = text(9)? == "t";
+    let name = text(1)?;
+    Some((number(row.first())?, Column { name, form, bounds, sequence, has_default, labels, checked }))
 }
 
 fn number(cell: Option<&Option<String>>) -> Option<u32> {

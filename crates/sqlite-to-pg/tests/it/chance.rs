@@ -130,7 +130,7 @@ fn form(pg_type: &str) -> Option<(&'static str, Form)> {
 }
 
 /// Numbers have other digits in SQLite's own words; they are all `other`.
-const WORDS: &str = "case when @ collate \"C\" ~ '^[a-zA-Zé日本😀 '']*$' then encode(convert_to(@, 'UTF8'), 'hex') else 'other' end";
+const WORDS: &str = "case when @ is null then null when @ collate \"C\" ~ '^[a-zA-Zé日本😀 '']*$' then encode(convert_to(@, 'UTF8'), 'hex') else 'other' end";
 
 fn whole(v: ValueRef<'_>) -> Option<String> {
     v.as_i64().ok().map(|n| n.to_string())

@@ -115,7 +115,10 @@ fn d19_what_is_damaged_in_the_schema_alone_does_not_keep_the_rest_away() {
          update sqlite_schema set sql = 'create table u (a int, A int)' where name = 'u';
          insert into sqlite_schema values ('table', 'spatial', 'spatial', 0, 'create virtual table spatial using VirtualSpatialIndex()')",
     );
-    world.run(&[]).refused(3, "all is there but the tables u");
+    let ran = world.run(&[]);
+    ran.refused(3, "all is there but the tables u");
+    let (found, why) = fate(&ran.records(), "view", "v");
+    assert!(found == "written to a file" && why.contains("damaged"), "{found} {why}");
     world.gives(&[("select a from t", "1")]);
 }
 
@@ -194,7 +197,7 @@ fn d17_a_hot_journal_is_not_read_over() {
         .arg("select count(*) from t where x = 'cut off'")
         .output();
     assert_eq!(rolled.expect("sqlite3").stdout, b"0\n");
-    world.tool(&["run", "hot.db"]).ended(0);
+    world.tool(&["run", "hot.db", "--json"]).ended(0);
 }
 
 /// An application of several files: each into a schema of its own.

@@ -132,6 +132,11 @@ fn another_utf_of_the_file_is_equal() {
         "create table t (id text primary key, v text); insert into t values ('é', '日本')",
     );
     world.verify(&[]).equal();
+    let world = World::both(
+        "pragma encoding = 'UTF-16le'; create table t (id text primary key, v text check (v > '')); create index low on t (lower(v))",
+        "create table t (id text primary key, v text)",
+    );
+    assert_eq!(world.verify(&[]).differs(), ["constraint t check (v > '')", "constraint t index low"]);
 }
 
 #[test]
