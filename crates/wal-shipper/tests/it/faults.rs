@@ -220,7 +220,7 @@ fn recovery_from_a_failing_s3_store() {
     let requests = scene.cable.requests().len() - quiet;
     let before = scene.cable.requests().len();
     let naive = scene.naive();
-    assert_eq!(scene.recover("naive", &naive, &Vec::new()).rows, SEGMENTS, "it works while nothing happens");
+    assert_eq!(scene.recover("beside", &naive, &Vec::new()).rows, SEGMENTS, "it works while nothing happens");
     let naive_requests = scene.cable.requests().len() - before;
 
     let (rounds, mut dice) = (rounds(20), Dice::new(seed()));
@@ -235,7 +235,7 @@ fn recovery_from_a_failing_s3_store() {
         if round % 5 == 0 || rounds >= 100 {
             let scaled = planned.iter().map(|(at, f)| (at * naive_requests / requests.max(1), *f)).collect();
             tried += 1;
-            early += usize::from(scene.recover("naive", &naive, &scaled).rows < SEGMENTS);
+            early += usize::from(scene.recover("beside", &naive, &scaled).rows < SEGMENTS);
         }
     }
     eprintln!(
