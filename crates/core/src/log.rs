@@ -29,7 +29,7 @@ pub fn init(tool: &'static str, verbosity: i8) {
         builder.filter_module(quiet, LevelFilter::Warn);
     }
     // sqlite3-parser says every syntax error here too; its caller tells what comes of it.
-    builder.filter_module("Parse", LevelFilter::Off);
+    builder.filter_module("sqlite3Parser", LevelFilter::Off);
     builder.format(move |buf, record| {
         let text = record.args().to_string().replace('\n', " ");
         match journal {
