@@ -99,8 +99,15 @@ fn of_io(e: &std::io::Error) -> Kind {
 fn of_sql(e: &postgres::Error) -> Option<Kind> {
     match e.code() {
         Some(code) => Some(Kind::of_sqlstate(code.code())),
-        None => e.is_closed().then_some(Kind::Retry),
+        None => (e.is_closed() || went_away(e)).then_some(Kind::Retry),
     }
+}
+
+/// The server was gone when we wrote to it. Of stdout the same kinds mean something else, so only here.
+fn went_away(e: &postgres::Error) -> bool {
+    use std::io::ErrorKind as Io;
+    let io = std::error::Error::source(e).and_then(|s| s.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| matches!(io.kind(), Io::BrokenPipe | Io::UnexpectedEof))
 }
 
 /// An error that says what was being done; printed once, by [`crate::main`].

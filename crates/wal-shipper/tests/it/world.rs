@@ -73,10 +73,13 @@ impl World {
     /// Waits until PostgreSQL knows that `segment` is archived.
     pub(crate) fn archived(&self, segment: &str) {
         until("archived", Duration::from_secs(60), || {
-            let done = self.pg.data_dir().join(format!("pg_wal/archive_status/{segment}.done"));
-            let gone = !self.pg.data_dir().join("pg_wal").join(segment).exists();
-            if done.exists() || gone { Ok(()) } else { Err(self.pg.log()) }
+            if self.is_archived(segment) { Ok(()) } else { Err(self.pg.log()) }
         });
+    }
+
+    pub(crate) fn is_archived(&self, segment: &str) -> bool {
+        let wal = self.pg.data_dir().join("pg_wal");
+        wal.join(format!("archive_status/{segment}.done")).exists() || !wal.join(segment).exists()
     }
 
     /// Runs the tool as ourselves.
