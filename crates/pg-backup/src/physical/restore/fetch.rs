@@ -11,6 +11,7 @@ use crate::physical::frames::Frames;
 use crate::physical::index::{self, Entry, Kind, Name, Piece};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
@@ -19,6 +20,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use toban_core::pack::crc32c;
 use toban_core::progress::Progress;
+use toban_core::store::Key;
 use toban_core::sum::Checked;
 use toban_core::{Context, Error, Result, stop};
 
@@ -60,9 +62,19 @@ pub(super) fn all(args: &cli::Restore, stored: &Stored, target: &Target) -> Resu
             workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))));
         // A worker's error is the cause of the reader's.
         joined.collect::<Vec<_>>().into_iter().collect::<Result<()>>().and(led)
-    })?;
+    })
+    .map_err(|e| cause(stored, e))?;
     let Reading { kept, manifest, names, in_place, .. } = read;
     Ok(Fetched { kept, manifest, written: work.written.into_inner(), names, in_place })
+}
+
+/// A damaged index that still parses tells lies about everything else; then it is the index that is named.
+fn cause(stored: &Stored, e: Error) -> Error {
+    let whole = || {
+        let (key, body) = index_of(stored)?;
+        std::io::copy(&mut { body }, &mut std::io::sink()).doing(|| format!("read {key}"))
+    };
+    if e.kind() == toban_core::Kind::Corrupt { whole().err().unwrap_or(e) } else { e }
 }
 
 /// What the workers share.
@@ -147,10 +159,17 @@ fn is_kept(name: &str, conf: &Conf) -> bool {
 /// # Errors
 /// Corrupt when it is not there.
 pub(in crate::physical) fn entries(stored: &Stored) -> Result<impl Iterator<Item = Result<Entry>>> {
+    let (key, body) = index_of(stored)?;
+    let entries = index::read(body)?;
+    Ok(entries.map(move |entry| entry.doing(|| format!("read {key}"))))
+}
+
+/// The stored index, compared with its sum at its end.
+fn index_of(stored: &Stored) -> Result<(Key, impl Read)> {
     let key = stored.backup.index_key()?;
     let body = stored.repo.store.get(&key, 0)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))?;
-    let entries = index::read(Checked::new(body, stored.backup.index.clone(), key.to_string()))?;
-    Ok(entries.map(move |entry| entry.doing(|| format!("read {key}"))))
+    let checked = Checked::new(body, stored.backup.index.clone(), key.to_string());
+    Ok((key, checked))
 }
 
 impl Work<'_> {
