@@ -15,50 +15,78 @@ pub(crate) struct Args {
     name: String,
 }
 
-/// A random test: every test of `package` whose name holds `filter`, which does TOBAN_ROUNDS rounds.
+/// A random test: every test of `package` whose name holds `filter`, each as long as `much` says.
 struct Soak {
     name: &'static str,
     package: &'static str,
     filter: &'static str,
-    rounds: u32,
+    much: Much,
 }
+
+/// By the environment variable that testkit reads.
+enum Much {
+    Rounds(u32),
+    Seconds(u32),
+}
+
+use Much::{Rounds, Seconds};
 
 /// The one table of them.
 const SOAKS: &[Soak] = &[
-    Soak { name: "dump-kill", package: "pg-backup", filter: "kill::dump", rounds: 30 },
-    Soak { name: "restore-kill", package: "pg-backup", filter: "kill::replace", rounds: 30 },
-    Soak { name: "storage-faults", package: "toban-core", filter: "while_the_cable_is_cut", rounds: 200 },
-    Soak { name: "dump-cut", package: "pg-backup", filter: "faults::a_dump_cut_at_any_byte", rounds: 40 },
-    Soak { name: "flip", package: "pg-backup", filter: "each_flipped_byte_is_found", rounds: 300 },
-    Soak { name: "role-graphs", package: "user-audit", filter: "random_graphs_agree", rounds: 300 },
-    Soak { name: "run-kill", package: "pg-backup", filter: "kill::run", rounds: 50 },
-    Soak { name: "target-kill", package: "pg-backup", filter: "kill::target", rounds: 50 },
-    Soak { name: "run-cut", package: "pg-backup", filter: "faults::a_run_cut_at_any_byte", rounds: 40 },
-    Soak { name: "run-flip", package: "pg-backup", filter: "a_flipped_byte_in_any_object", rounds: 60 },
-    Soak { name: "many-tables", package: "pg-backup", filter: "fifty_thousand_tables", rounds: 50_000 },
+    Soak { name: "dump-kill", package: "pg-backup", filter: "kill::dump", much: Rounds(30) },
+    Soak { name: "restore-kill", package: "pg-backup", filter: "kill::replace", much: Rounds(30) },
+    Soak {
+        name: "storage-faults",
+        package: "toban-core",
+        filter: "while_the_cable_is_cut",
+        much: Rounds(200),
+    },
+    Soak {
+        name: "dump-cut",
+        package: "pg-backup",
+        filter: "faults::a_dump_cut_at_any_byte",
+        much: Rounds(40),
+    },
+    Soak { name: "flip", package: "pg-backup", filter: "each_flipped_byte_is_found", much: Rounds(300) },
+    Soak { name: "role-graphs", package: "user-audit", filter: "random_graphs_agree", much: Rounds(300) },
+    Soak { name: "run-kill", package: "pg-backup", filter: "kill::run", much: Rounds(50) },
+    Soak { name: "target-kill", package: "pg-backup", filter: "kill::target", much: Rounds(50) },
+    Soak { name: "run-cut", package: "pg-backup", filter: "faults::a_run_cut_at_any_byte", much: Rounds(40) },
+    Soak { name: "run-flip", package: "pg-backup", filter: "a_flipped_byte_in_any_object", much: Rounds(60) },
+    Soak { name: "many-tables", package: "pg-backup", filter: "fifty_thousand_tables", much: Rounds(50_000) },
     Soak {
         name: "segment-boundary",
         package: "pg-backup",
         filter: "relation_of_several_files",
-        rounds: 1200,
+        much: Rounds(1200),
     },
-    Soak { name: "drill-kill", package: "pg-drill", filter: "killed::at_any_moment", rounds: 80 },
-    Soak { name: "push-kill", package: "wal-shipper", filter: "kill::push_and_server", rounds: 50 },
+    Soak { name: "drill-kill", package: "pg-drill", filter: "killed::at_any_moment", much: Rounds(80) },
+    Soak { name: "push-kill", package: "wal-shipper", filter: "kill::push_and_server", much: Rounds(50) },
     Soak {
         name: "recovery-faults",
         package: "wal-shipper",
         filter: "faults::recovery_from_a_failing",
-        rounds: 100,
+        much: Rounds(100),
     },
-    Soak { name: "stream-loss", package: "wal-shipper", filter: "loss::", rounds: 20 },
-    Soak { name: "stream-kill", package: "wal-shipper", filter: "stream_kill::", rounds: 50 },
-    // Some ten minutes for each parser: what a peer sends, and what the judgement of paths reads.
-    Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", rounds: 2_000_000 },
-    Soak { name: "path-parsers", package: "cert-checker", filter: "soak::", rounds: 12_000_000 },
-    Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", rounds: 100 },
-    Soak { name: "migrate-crash", package: "sqlite-to-pg", filter: "kill::the_server", rounds: 100 },
-    Soak { name: "migrate-schemas", package: "sqlite-to-pg", filter: "random_schemas_arrive", rounds: 400 },
-    Soak { name: "verify-faults", package: "sqlite-to-pg", filter: "every_planted_fault", rounds: 1000 },
+    Soak { name: "stream-loss", package: "wal-shipper", filter: "loss::", much: Rounds(20) },
+    Soak { name: "stream-kill", package: "wal-shipper", filter: "stream_kill::", much: Rounds(50) },
+    // Each parser: of what a peer sends, and of what the judgement of paths reads.
+    Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", much: Seconds(600) },
+    Soak { name: "path-parsers", package: "cert-checker", filter: "soak::", much: Seconds(600) },
+    Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", much: Rounds(100) },
+    Soak { name: "migrate-crash", package: "sqlite-to-pg", filter: "kill::the_server", much: Rounds(100) },
+    Soak {
+        name: "migrate-schemas",
+        package: "sqlite-to-pg",
+        filter: "random_schemas_arrive",
+        much: Rounds(400),
+    },
+    Soak {
+        name: "verify-faults",
+        package: "sqlite-to-pg",
+        filter: "every_planted_fault",
+        much: Rounds(1000),
+    },
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -67,8 +95,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::run(&setup::Args::default())?;
     let mut command = command(soak)?;
     if args.full {
-        println!("{} rounds of {}", soak.rounds, soak.name);
-        command.env("TOBAN_ROUNDS", soak.rounds.to_string());
+        let (variable, number, what) = match soak.much {
+            Rounds(n) => ("TOBAN_ROUNDS", n, "rounds"),
+            Seconds(n) => ("TOBAN_SECONDS", n, "seconds"),
+        };
+        println!("{number} {what} of {}", soak.name);
+        command.env(variable, number.to_string());
     }
     sh::run(&mut command)
 }

@@ -1,5 +1,7 @@
 //! Random tests that can be repeated: seed, dice, number of rounds.
 
+use std::time::{Duration, Instant};
+
 /// The seed of a random test, printed so that it can be repeated with `TOBAN_SEED`.
 pub fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
@@ -12,6 +14,36 @@ pub fn seed() -> u64 {
 /// How many rounds a random test makes: `TOBAN_ROUNDS`, else `default`.
 pub fn rounds(default: usize) -> usize {
     std::env::var("TOBAN_ROUNDS").ok().and_then(|s| s.parse().ok()).unwrap_or(default)
+}
+
+/// Round after round of a test that is never done: for `TOBAN_SECONDS` where that is set, else as many as [`rounds`].
+/// Says in the end how many there were.
+pub fn spell(default: usize) -> impl Iterator<Item = usize> {
+    let seconds = std::env::var("TOBAN_SECONDS").ok().and_then(|s| s.parse().ok());
+    let end = seconds.map(|s| Instant::now() + Duration::from_secs(s));
+    Spell { done: 0, count: rounds(default), end }
+}
+
+struct Spell {
+    done: usize,
+    count: usize,
+    end: Option<Instant>,
+}
+
+impl Iterator for Spell {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let over = self.end.map_or(self.done >= self.count, |end| Instant::now() > end);
+        self.done += usize::from(!over);
+        (!over).then(|| self.done - 1)
+    }
+}
+
+impl Drop for Spell {
+    fn drop(&mut self) {
+        eprintln!("{} rounds", self.done);
+    }
 }
 
 /// Numbers that a seed decides (splitmix64).

@@ -14,7 +14,7 @@ mod smtp;
 pub mod tls;
 
 pub use cable::Cable;
-pub use chance::{Dice, rounds, seed};
+pub use chance::{Dice, rounds, seed, spell};
 pub use flaky::Flaky;
 pub use kills::killed;
 pub use pg::{Pg, majors};

@@ -4,7 +4,7 @@ use super::read::read;
 use crate::facts::Cert;
 use crate::net::ciphers;
 use crate::store::{der, pem};
-use testkit::{Dice, rounds, seed};
+use testkit::{Dice, seed, spell};
 
 /// A server's first flight of TLS 1.2, and a certificate: what is damaged.
 fn seeds() -> (Vec<u8>, Vec<u8>) {
@@ -51,7 +51,7 @@ fn mutant(dice: &mut Dice, seed: &[u8]) -> Vec<u8> {
 /// Hands mutants of `seed_bytes` to `parse`, as many as the rounds say.
 pub(crate) fn mutants(count: usize, seed_bytes: &[u8], mut parse: impl FnMut(&[u8])) {
     let mut dice = Dice::new(seed());
-    for _ in 0..rounds(count) {
+    for _ in spell(count) {
         parse(&mutant(&mut dice, seed_bytes));
     }
 }
