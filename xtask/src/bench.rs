@@ -10,6 +10,7 @@ mod wal;
 use crate::scratch::Scratch;
 use crate::setup;
 use crate::sh::{self, Context, Result, cargo, root, target_dir};
+use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -47,15 +48,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// A server in a scratch folder with `tools`, built for release, on the PATH of its shells.
 fn stage(tools: &[&str]) -> Result<Scratch> {
     setup::run(&setup::Args { demo: true, all_majors: false })?;
-    let packages = tools.iter().flat_map(|tool| ["--package", tool]);
-    sh::run(cargo(&["build", "--release", "--quiet"]).args(packages))?;
+    let built = release(tools)?;
     let scratch = Scratch::start("bench", true)?;
     for tool in tools {
-        let built = target_dir().join("release").join(tool);
+        let built = built.join(tool);
         let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
         scratch.file(&format!("bin/{tool}"), 0o755, &binary)?;
     }
     Ok(scratch)
+}
+
+/// Builds `tools` for release: the folder that they are in. Of the whole workspace, so that all of them share what
+/// they are built on.
+fn release(tools: &[&str]) -> Result<PathBuf> {
+    let bins = tools.iter().flat_map(|tool| ["--bin", tool]);
+    sh::run(cargo(&["build", "--release", "--quiet", "--workspace"]).args(bins))?;
+    Ok(target_dir().join("release"))
 }
 
 /// Writes the section `title` of docs/benchmarks.md anew, and leaves the others as they are.

@@ -51,12 +51,23 @@ pub(crate) fn pgloader() -> Result<PathBuf> {
 
 /// DuckDB for PYTHONPATH, and its extensions that read SQLite and write PostgreSQL.
 pub(crate) fn duckdb() -> Result<[PathBuf; 3]> {
-    let wheels = pypi::DUCKDB.iter().filter(|w| !w.is_there()).collect();
-    let missing = Missing { wheels, ..Missing::default() };
-    announce(&missing);
-    fetch(&missing)?;
+    wheels(&pypi::DUCKDB)?;
     let [python, sqlite, postgres] = &pypi::DUCKDB;
     Ok([tools::dir().join(python.dir), sqlite.proof(), postgres.proof()])
+}
+
+/// A real SQLite database of 325 MB.
+pub(crate) fn jamdict() -> Result<PathBuf> {
+    wheels(std::slice::from_ref(&pypi::JAMDICT))?;
+    Ok(pypi::JAMDICT.proof())
+}
+
+/// Fetches those that are not there.
+fn wheels(all: &'static [pypi::Wheel]) -> Result<()> {
+    let wheels = all.iter().filter(|w| !w.is_there()).collect();
+    let missing = Missing { wheels, ..Missing::default() };
+    announce(&missing);
+    fetch(&missing)
 }
 
 /// The program ssl-cert-check; check_http is in `../lib/nagios/plugins`.

@@ -2,8 +2,7 @@
 
 use crate::measure::{Cost, cost_ending, median};
 use crate::scratch::Scratch;
-use crate::setup;
-use crate::sh::{self, Context, Result, cargo, root, target_dir};
+use crate::sh::{self, Result};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -49,12 +48,7 @@ vacuum analyze;
 ";
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::run(&setup::Args { demo: true, all_majors: false })?;
-    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "user-audit"]))?;
-    let scratch = Scratch::start("bench", false)?;
-    let built = target_dir().join("release/user-audit");
-    let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
-    scratch.file("bin/user-audit", 0o755, &binary)?;
+    let scratch = super::stage(&["user-audit"])?;
     scratch.file("fill.sql", 0o600, FILL.as_bytes())?;
     scratch.file("script.sql", 0o600, include_bytes!("../../sql/audit-script.sql"))?;
     println!("filling {} accounts …", args.users);
@@ -65,8 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let costs = measure(&scratch, args.runs)?;
     let page = page(args, &costs);
     println!("{page}");
-    let path = root().join("docs/benchmarks-accounts.md");
-    std::fs::write(&path, page).doing(|| format!("write {}", path.display()))
+    super::record("Accounts", &page)
 }
 
 /// The ways take turns, so that a busy minute of the machine hits all of them.
@@ -84,7 +77,7 @@ fn measure(scratch: &Scratch, runs: usize) -> Result<Vec<Cost>> {
 
 fn page(args: &Args, costs: &[Cost]) -> String {
     let mut text = format!(
-        "# Benchmark: accounts\n\nWritten by `cargo xtask bench accounts --users {} --runs {}`: medians of {} runs that take turns.\n\
+        "Written by `cargo xtask bench accounts --users {} --runs {}`: medians of {} runs that take turns.\n\
          The script makes three lists; user-audit judges every rule. RSS is the peak of the one process that asks.\n\n\
          | | wall s | CPU s | RSS MiB |\n| --- | --- | --- | --- |\n",
         args.users, args.runs, args.runs

@@ -2,7 +2,7 @@
 
 use crate::measure::{Cost, cost_ending, median};
 use crate::setup;
-use crate::sh::{self, Context, Failure, Result, cargo, root, target_dir};
+use crate::sh::{self, Context, Failure, Result};
 use std::fmt::Write;
 use std::net::TcpListener;
 use std::path::Path;
@@ -24,15 +24,14 @@ const TIMEOUT: u64 = 2;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::run(&setup::Args::default())?;
-    sh::run(&mut cargo(&["build", "--release", "--quiet", "--package", "cert-checker"]))?;
+    let program = super::release(&["cert-checker"])?.join("cert-checker");
     let dir = std::env::temp_dir().join(format!("toban-bench-certs-{}", std::process::id()));
     std::fs::create_dir_all(&dir).doing(|| format!("create {}", dir.display()))?;
-    let measured = measure(args, &dir);
+    let measured = measure(args, &dir, &program);
     let _ = std::fs::remove_dir_all(&dir);
     let page = page(args, &measured?);
     println!("{page}");
-    let path = root().join("docs/benchmarks-certs.md");
-    std::fs::write(&path, page).doing(|| format!("write {}", path.display()))
+    super::record("Certificates", &page)
 }
 
 /// nginx listening on so many ports; ended when dropped.
@@ -88,7 +87,7 @@ server {{ {listen} ssl_certificate {at}/crt; ssl_certificate_key {at}/key; locat
     Ok(servers)
 }
 
-fn measure(args: &Args, dir: &Path) -> Result<Vec<(String, Cost)>> {
+fn measure(args: &Args, dir: &Path, ours: &Path) -> Result<Vec<(String, Cost)>> {
     let servers = serve(dir, args.targets)?;
     // The kernel takes their connections, and nobody ever answers.
     let silent = silent(args.targets / 5)?;
@@ -102,7 +101,6 @@ fn measure(args: &Args, dir: &Path) -> Result<Vec<(String, Cost)>> {
     for (name, text) in [("quick", &quick), ("mixed", &mixed), ("tenth", &tenth)] {
         std::fs::write(dir.join(name), text).doing(|| format!("write {name}"))?;
     }
-    let ours = target_dir().join("release/cert-checker");
     let check = |list: &str| {
         format!("exec {} check --any-issuer --timeout {TIMEOUT}s -f {list} >/dev/null 2>&1", ours.display())
     };
@@ -156,7 +154,7 @@ fn peers(ssl_cert_check: &Path) -> [(String, String, i32); 2] {
 
 fn page(args: &Args, costs: &[(String, Cost)]) -> String {
     let mut text = format!(
-        "# Benchmark: certificates\n\nWritten by `cargo xtask bench certs --targets {} --runs {}`: medians of runs that take turns, servers on the same machine \
+        "Written by `cargo xtask bench certs --targets {} --runs {}`: medians of runs that take turns, servers on the same machine \
          (one nginx). A silent target takes the connection and says nothing; the timeout is {TIMEOUT} s.\n\n\
          | | wall s | CPU s | RSS MiB |\n| --- | --- | --- | --- |\n",
         args.targets, args.runs

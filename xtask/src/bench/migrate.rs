@@ -3,7 +3,7 @@
 use crate::measure::{Cost, cost, median};
 use crate::scratch::Scratch;
 use crate::setup;
-use crate::sh::{self, Context, Result, cargo, root, target_dir};
+use crate::sh::{self, Context, Result, cargo};
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
@@ -17,9 +17,9 @@ pub(crate) struct Args {
     /// Runs of each; the table shows their medians
     #[arg(long, value_name = "N", default_value_t = 3)]
     runs: usize,
-    /// Copy this SQLite file instead of a generated one
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    /// Copy jamdict.db, of 6.4 million rows, instead of a generated database
+    #[arg(long)]
+    jamdict: bool,
 }
 
 struct Way {
@@ -34,7 +34,8 @@ const FLOOR: &str = "floor: psql COPY BINARY, pg_restore of the keys";
 const OURS: &str = "sqlite-to-pg run (not comparing)";
 const VERIFY: &str = "sqlite-to-pg verify";
 const WHOLE: &str = "sqlite-to-pg run";
-const DUCKDB: &str = "DuckDB's ATTACH, and the indexes, but no key";
+const DUCKDB: &str = "DuckDB's ATTACH, and the plain indexes";
+const DUCKDB_KEYS: &str = "DuckDB's ATTACH, the indexes, those of keys too";
 const PGLOADER: &str = "pgloader";
 
 /// Some peers end with 0 and leave rows behind, or all of them.
@@ -60,10 +61,9 @@ for (name,) in db.execute(names).fetchall():
 "#;
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::run(&setup::Args { demo: true, all_majors: false })?;
     let peers = (setup::pgloader()?, setup::duckdb()?);
-    let scratch = Scratch::start("bench", true)?;
-    build(&scratch, args)?;
+    let scratch = super::stage(&["sqlite-to-pg"])?;
+    source(&scratch, args)?;
     pieces(&scratch, args)?;
     let mut rows = Vec::new();
     for way in ways(args, &peers) {
@@ -85,19 +85,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let page = page(args, &rows);
     println!("{page}");
-    let path = root().join("docs/benchmarks-migrate.md");
-    std::fs::write(&path, page).doing(|| format!("write {}", path.display()))
+    super::record(if args.jamdict { "Migration of jamdict.db" } else { "Migration" }, &page)
 }
 
-/// The tool, and the source.
-fn build(scratch: &Scratch, args: &Args) -> Result<()> {
-    sh::run(&mut cargo(&["build", "--release", "--quiet", "--workspace", "--bin", "sqlite-to-pg"]))?;
-    let built = target_dir().join("release/sqlite-to-pg");
-    let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
-    scratch.file("bin/sqlite-to-pg", 0o755, &binary)?;
-    let bytes = match &args.file {
-        Some(file) => std::fs::read(file).doing(|| format!("read {}", file.display()))?,
-        None => generated(args.rows)?,
+fn source(scratch: &Scratch, args: &Args) -> Result<()> {
+    let bytes = match args.jamdict {
+        true => {
+            let file = setup::jamdict()?;
+            std::fs::read(&file).doing(|| format!("read {}", file.display()))?
+        }
+        false => generated(args.rows)?,
     };
     scratch.file("source.db", 0o600, &bytes).map(drop)
 }
@@ -156,7 +153,9 @@ fn pieces(scratch: &Scratch, args: &Args) -> Result<()> {
         scratch.file(&format!("replay.{part}"), 0o600, own.as_bytes())?;
     }
     sh::quietly(&mut scratch.shell("pg_dump -Fc --schema-only -n public -f model.dump model"))?;
-    sh::quietly(&mut scratch.shell("pg_restore -l model.dump | sed -n '/ INDEX /p' >indexes"))
+    let lists = "pg_restore -l model.dump | sed -n '/ INDEX /p' >indexes
+        pg_restore -l model.dump | sed -n '/ FK CONSTRAINT /d; / INDEX /p; / CONSTRAINT /p' >keys";
+    sh::quietly(&mut scratch.shell(lists))
 }
 
 fn ways(args: &Args, (pgloader, duckdb): &(PathBuf, [PathBuf; 3])) -> Vec<Way> {
@@ -186,7 +185,8 @@ fn ways(args: &Args, (pgloader, duckdb): &(PathBuf, [PathBuf; 3])) -> Vec<Way> {
             line: "sqlite-to-pg -q verify source.db --against dbname=ours >/dev/null".into(),
         },
         Way { name: WHOLE, database: "whole", anew: true, line: ours("whole", "") },
-        Way { name: DUCKDB, database: "duck", anew: true, line: duck(jobs, duckdb) },
+        Way { name: DUCKDB, database: "duck", anew: true, line: duck(jobs, duckdb, "indexes") },
+        Way { name: DUCKDB_KEYS, database: "duck", anew: true, line: duck(jobs, duckdb, "keys") },
         Way {
             name: PGLOADER,
             database: "pgloader",
@@ -202,9 +202,10 @@ fn ways(args: &Args, (pgloader, duckdb): &(PathBuf, [PathBuf; 3])) -> Vec<Way> {
     ]
 }
 
-fn duck(jobs: u16, [python, sqlite, postgres]: &[PathBuf; 3]) -> String {
+/// The copy, and of the model's indexes those of a list; never a foreign key.
+fn duck(jobs: u16, [python, sqlite, postgres]: &[PathBuf; 3], list: &str) -> String {
     format!(
-        "PYTHONPATH={} python3 duck.py source.db dbname=duck {} {} && pg_restore -d duck -j {jobs} -L indexes model.dump",
+        "PYTHONPATH={} python3 duck.py source.db dbname=duck {} {} && pg_restore -d duck -j {jobs} -L {list} model.dump",
         python.display(),
         sqlite.display(),
         postgres.display()
@@ -212,13 +213,10 @@ fn duck(jobs: u16, [python, sqlite, postgres]: &[PathBuf; 3]) -> String {
 }
 
 fn page(args: &Args, rows: &[(String, Cost)]) -> String {
-    let what = match &args.file {
-        Some(file) => format!("--file {}", file.file_name().unwrap_or_default().to_string_lossy()),
-        None => format!("--rows {}", args.rows),
-    };
+    let what = if args.jamdict { "--jamdict".into() } else { format!("--rows {}", args.rows) };
     let floor = rows.iter().find(|(name, _)| name.starts_with(FLOOR)).map_or(1.0, |(_, c)| c.wall);
     let mut text = format!(
-        "# Benchmark: migration\n\nWritten by `cargo xtask bench migrate {what} --jobs {} --runs {}`: medians. The floor replays the very bytes \
+        "Written by `cargo xtask bench migrate {what} --jobs {} --runs {}`: medians. The floor replays the very bytes \
          that were sent, over as many connections, and makes the same keys. RSS is the largest process of \
          each, the server's apart.\n\n\
          | | wall s | of the floor | CPU s | RSS MiB |\n| --- | --- | --- | --- | --- |\n",
@@ -242,7 +240,7 @@ mod tests {
 
     #[test]
     fn ratios_are_those_to_the_floor() {
-        let args = Args { rows: 7, jobs: 2, runs: 1, file: None };
+        let args = Args { rows: 7, jobs: 2, runs: 1, jamdict: false };
         let cost = |wall| Cost { wall, cpu: 0.5, rss: 9.0 };
         let text = page(&args, &[(FLOOR.into(), cost(2.0)), (OURS.into(), cost(2.5))]);
         assert!(text.contains("--rows 7") && text.ends_with("| 2.50 | 1.25 | 0.50 | 9 |\n"), "{text}");
