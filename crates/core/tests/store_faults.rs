@@ -78,7 +78,7 @@ fn recognises_its_own_upload() {
 
 #[test]
 fn waits_while_it_is_throttled() {
-    in_child("waits_while_it_is_throttled", "slow", &[("TOBAN_RETRY_FOR", "5s")], || {
+    in_child("waits_while_it_is_throttled", "slow", &[("TOBAN_RETRY_FOR", "9s")], || {
         let cable = Cable::http(service());
         let store = through(&cable, "slow");
         cable.answer(503, &says("SlowDown"), 3);
@@ -118,7 +118,7 @@ fn a_stalled_connection_is_dropped() {
 /// A body that stops coming is asked for again from where it stopped.
 #[test]
 fn a_stalled_body_goes_on() {
-    in_child("a_stalled_body_goes_on", "half", &[("TOBAN_RETRY_FOR", "6s")], || {
+    in_child("a_stalled_body_goes_on", "half", &[("TOBAN_RETRY_FOR", "9s")], || {
         let cable = Cable::http(service());
         let store = through(&cable, "half");
         store.put(&key("a"), &mut Noise::new(9, 20 << 20), &Attrs::new()).expect("stored");
@@ -132,8 +132,8 @@ fn a_stalled_body_goes_on() {
                 body.read_to_end(&mut rest).map(|_| rest)
             });
             let waiting = Instant::now();
-            testkit::until("one attempt has passed", Duration::from_secs(5), || {
-                (waiting.elapsed() > Duration::from_millis(2500)).then_some(()).ok_or_else(String::new)
+            testkit::until("one attempt has passed", Duration::from_secs(9), || {
+                (waiting.elapsed() > Duration::from_millis(3500)).then_some(()).ok_or_else(String::new)
             });
             cable.mend();
             start.extend(reading.join().expect("joined").expect("in the end"));
