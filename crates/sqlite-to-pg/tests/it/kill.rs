@@ -1,7 +1,7 @@
 //! Killed at any moment: the target is as it was or whole, and a rerun ends with all of it.
 
 use crate::world::World;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use testkit::itsm::Itsm;
 use testkit::{Dice, rounds, seed};
@@ -20,32 +20,33 @@ fn the_client_is_killed_at_random_moments() {
     let whole = began.elapsed();
     let all = seen(&world);
     world.run(&["--undo"]).ended(0);
-    let mut dice = Dice::new(seed());
-    for _ in 0..rounds(5) {
-        let mut tool = world
-            .command(&["run", "app.db"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start");
-        std::thread::sleep(whole.mul_f64(dice.part()));
-        let _ = tool.kill();
-        let _ = tool.wait();
-        let left = seen(&world);
-        assert!(left.is_empty() || left == all, "half a copy is seen: {left}");
-        if left.is_empty() {
-            // The server may still be ending the killed session, which holds the lock.
-            testkit::until("a rerun", Duration::from_secs(60), || match world.run(&[]) {
-                ran if ran.status == Some(0) => Ok(()),
-                ran if ran.status == Some(75) => Err(ran.stderr),
-                ran => panic!("{ran:?}"),
-            });
-        }
-        world.verified();
-        assert_eq!(seen(&world), all);
-        world.run(&["--undo"]).ended(0);
-        world.untouched();
-    }
+    testkit::killed(
+        whole,
+        rounds(5),
+        || start(&world),
+        || {
+            let left = seen(&world);
+            assert!(left.is_empty() || left == all, "half a copy is seen: {left}");
+            if left.is_empty() {
+                // The server may still be ending the killed session, which holds the lock.
+                testkit::until("a rerun", Duration::from_secs(60), || match world.run(&[]) {
+                    ran if ran.status == Some(0) => Ok(()),
+                    ran if ran.status == Some(75) => Err(ran.stderr),
+                    ran => panic!("{ran:?}"),
+                });
+            }
+            world.verified();
+            assert_eq!(seen(&world), all);
+            world.run(&["--undo"]).ended(0);
+            world.untouched();
+        },
+    );
+}
+
+/// A run that nobody listens to.
+fn start(world: &World) -> Child {
+    let mut tool = world.command(&["run", "app.db"]);
+    tool.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start")
 }
 
 #[test]
@@ -59,12 +60,7 @@ fn the_server_is_killed_at_random_moments() {
     world.run(&["--undo"]).ended(0);
     let mut dice = Dice::new(seed());
     for _ in 0..rounds(2) {
-        let mut tool = world
-            .command(&["run", "app.db"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start");
+        let mut tool = start(&world);
         std::thread::sleep(whole.mul_f64(dice.part()));
         world.pg.kill();
         let status = tool.wait().expect("wait");
