@@ -181,6 +181,12 @@ pub fn escape(cell: &str) -> String {
     cell.chars().flat_map(|c| if bad(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
+/// A text as HTML has it, between tags or in quotes: nothing of it is markup.
+pub fn html(text: &str) -> String {
+    let pairs = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;"), ('"', "&quot;"), ('\'', "&#39;")];
+    pairs.into_iter().fold(text.to_string(), |text, (c, name)| text.replace(c, name))
+}
+
 /// The control characters from U+007F to U+009F, which JSON allows and terminals obey.
 fn escape_json(line: &str) -> String {
     if !line.chars().any(char::is_control) {

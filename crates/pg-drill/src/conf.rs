@@ -5,6 +5,7 @@ use crate::process::Runner;
 use crate::scratch::Scratch;
 use std::fmt::Write;
 use std::path::Path;
+use toban_core::pg::setting;
 use toban_core::{Context, Result, durable};
 
 /// The settings of the restored configuration that say how to recover; the others could reach production.
@@ -112,7 +113,7 @@ pub(crate) struct Wishes<'a> {
 /// nothing listens but a socket, nothing archives, replicates, or runs by itself.
 pub(crate) fn text(control: Option<&Control>, scratch: &Path, wishes: &Wishes<'_>) -> String {
     let mut text = String::from("# A drill's server.\n");
-    let mut set = |name: &str, value: &str| _ = writeln!(text, "{name} = {}", quoted(value));
+    let mut set = |name: &str, value: &str| _ = writeln!(text, "{name} = {}", setting(value));
     let path = |name: &str| scratch.join(name).display().to_string();
     for (name, file) in [
         ("data_directory", "data"),
@@ -185,17 +186,13 @@ const OWN: [(&str, &str); 26] = [
     ("lc_messages", "C"),
 ];
 
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn values_stay_one_value() {
-        assert_eq!(quoted(r"cp '/a\b' %p"), r"'cp ''/a\\b'' %p'");
+        assert_eq!(setting(r"cp '/a\b' %p"), r"'cp ''/a\\b'' %p'");
     }
 
     #[test]

@@ -113,12 +113,7 @@ fn past(drills: &[Proof]) -> String {
 }
 
 fn escape(text: &str) -> String {
-    out::escape(text)
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
+    out::html(&out::escape(text))
 }
 
 #[cfg(test)]

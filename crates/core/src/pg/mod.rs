@@ -19,7 +19,7 @@ mod verify;
 mod wire;
 
 pub use conninfo::ConnInfo;
-pub use ident::{Ident, literal};
+pub use ident::{Ident, literal, setting};
 pub use surroundings::Surroundings;
 pub use wire::{Message, Wire};
 

@@ -2,7 +2,7 @@
 
 use super::report::{Line, Summary};
 use std::path::Path;
-use toban_core::{Context, Record, Result, durable};
+use toban_core::{Context, Record, Result, durable, out};
 
 const STYLE: &str = "body{font:14px/1.5 system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;padding:.25em .7em;border-bottom:1px solid #ddd;vertical-align:top}th{border-bottom:2px solid #888}\
@@ -30,8 +30,8 @@ fn page(lines: &[Line], summary: &Summary) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{0}</title><style>{STYLE}</style>\n\
          <h1>{0} → {1}</h1>\n<p>{verdict} {2:.1} s.</p>\n<table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></html>\n",
-        escape(&summary.source),
-        escape(&summary.schema),
+        out::html(&summary.source),
+        out::html(&summary.schema),
         summary.seconds
     )
 }
@@ -42,15 +42,11 @@ fn row(line: &Line) -> String {
         .iter()
         .enumerate()
         .map(|(at, cell)| {
-            format!("<td{}>{}</td>", if (2..6).contains(&at) { " class=\"n\"" } else { "" }, escape(cell))
+            format!("<td{}>{}</td>", if (2..6).contains(&at) { " class=\"n\"" } else { "" }, out::html(cell))
         })
         .collect();
     let class = if line.kind == "difference" { "difference".into() } else { line.fate.replace(' ', "-") };
     format!("<tr class=\"{class}\">{cells}</tr>\n")
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -59,6 +55,6 @@ mod tests {
 
     #[test]
     fn nothing_of_the_data_is_markup() {
-        assert_eq!(escape("<script>\"&\""), "&lt;script&gt;&quot;&amp;&quot;");
+        assert_eq!(out::html("<script>\"&\""), "&lt;script&gt;&quot;&amp;&quot;");
     }
 }

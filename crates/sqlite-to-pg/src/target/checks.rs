@@ -4,7 +4,7 @@ use super::create::tolerable;
 use super::expressions::{SMALL, ask};
 use super::qualified;
 use crate::load::threads;
-use crate::plan::{Check, Fate, Object, Plan, Table};
+use crate::plan::{Check, Fate, Object, Plan, REFUSED, Table};
 use crate::source::quoted;
 use postgres::Client;
 use rusqlite::Connection;
@@ -119,7 +119,7 @@ fn one(client: &mut Client, table: &Table, check: &Check, (name, said): (&str, S
             if broken > 0 && client.batch_execute(&format!("{add} not valid")).is_ok() {
                 return Ok(object(Fate::NotValid, format!("{broken} rows of the source break it")));
             }
-            Ok(object(Fate::Skipped, format!("PostgreSQL refuses it: {why}")))
+            Ok(object(Fate::Skipped, format!("{REFUSED}: {why}")))
         }
     }
 }

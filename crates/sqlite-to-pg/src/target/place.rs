@@ -1,7 +1,7 @@
 //! From the schema where the copy was prepared to its place, in one transaction.
 
 use super::{qualified, undo};
-use crate::plan::{Fate, Plan};
+use crate::plan::{Fate, Plan, REFUSED};
 use postgres::{Client, Transaction};
 use toban_core::pg::Ident;
 use toban_core::{Context, Error, Result};
@@ -124,7 +124,7 @@ pub(crate) fn views(client: &mut Client, plan: &mut Plan, stage: &str) -> Result
         let Some(sql) = object.sql.clone().filter(|_| object.fate == Fate::Translated) else { continue };
         if let Err(e) = client.batch_execute(&format!("create view {sql}")) {
             object.fate = Fate::Written;
-            object.why = format!("PostgreSQL refuses it: {}", super::create::tolerable(e)?);
+            object.why = format!("{REFUSED}: {}", super::create::tolerable(e)?);
         }
     }
     client.batch_execute("set search_path = pg_catalog").doing(|| "end views".into())

@@ -2,7 +2,7 @@
 
 use super::{list, qualified};
 use crate::plan::{ForeignKey, Plan, Table};
-use postgres::{Client, Transaction};
+use postgres::{Client, GenericClient, Transaction};
 use toban_core::pg::Ident;
 use toban_core::{Context, Error, Result};
 
@@ -108,8 +108,7 @@ pub(crate) fn keep_plan(transaction: &mut Transaction<'_>, plan: &Plan) -> Resul
 /// Those of the server.
 pub(crate) fn amend_plan(transaction: &mut Transaction<'_>, plan: &Plan) -> Result<()> {
     let doing = || "keep the plan".to_string();
-    let there = format!("select to_regclass('{SCHEMA}.plan') is not null");
-    if !transaction.query_one(&there, &[]).doing(doing)?.get::<_, bool>(0) {
+    if !is_there(transaction, "plan")? {
         return Ok(());
     }
     let sql = format!("select plan from {SCHEMA}.plan where target = $1 for update");
@@ -139,8 +138,7 @@ pub(crate) fn undo(client: &mut Client, schema: &str) -> Result<Vec<String>> {
         Error::usage(format!("no run into {schema} is written down here"))
             .hint("was it another database, or --schema?")
     };
-    let there = format!("select to_regclass('{SCHEMA}.step') is not null");
-    if !client.query_one(&there, &[]).doing(doing)?.get::<_, bool>(0) {
+    if !is_there(client, "step")? {
         return Err(none());
     }
     // The table of an older program has no such column.
@@ -184,10 +182,15 @@ fn take(client: &mut Client, (schema, run): (&str, i64), some: i64) -> Result<(V
     Ok((steps.into_iter().map(|(_, step)| step).collect(), more))
 }
 
+/// Whether our schema has this table.
+fn is_there(client: &mut impl GenericClient, table: &str) -> Result<bool> {
+    let sql = format!("select to_regclass('{SCHEMA}.{table}') is not null");
+    Ok(client.query_one(&sql, &[]).doing(|| "look for what is written down".into())?.get(0))
+}
+
 fn forget(transaction: &mut Transaction<'_>, target: &str) -> Result<()> {
     let doing = || "forget the run".to_string();
-    let there = format!("select to_regclass('{SCHEMA}.plan') is not null");
-    if transaction.query_one(&there, &[]).doing(doing)?.get(0) {
+    if is_there(transaction, "plan")? {
         let sql = format!("delete from {SCHEMA}.plan where target = $1");
         transaction.execute(&sql, &[&target]).doing(doing)?;
     }

@@ -2,6 +2,7 @@
 
 use crate::finding::Finding;
 use jiff::Timestamp;
+use toban_core::out;
 
 pub(crate) const FOOT: &str = "</tbody>\n</table>\n</body>\n</html>\n";
 
@@ -30,16 +31,8 @@ pub(crate) fn row(f: &Finding) -> String {
     };
     let (since, cis) = (f.since_text(), f.cis.join(", "));
     let cells = [&f.source, &severity, f.rule, &f.object, &since, &said, &f.advice, &cis]
-        .map(|c| format!("<td>{}</td>", escape(c)));
+        .map(|c| format!("<td>{}</td>", out::html(c)));
     format!("<tr class=\"{severity}\">{}</tr>\n", cells.concat())
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]
@@ -47,7 +40,7 @@ mod tests {
     #[test]
     fn nothing_of_the_data_is_markup() {
         assert_eq!(
-            super::escape("<img src=x onerror='a'>&\""),
+            toban_core::out::html("<img src=x onerror='a'>&\""),
             "&lt;img src=x onerror=&#39;a&#39;&gt;&amp;&quot;"
         );
     }

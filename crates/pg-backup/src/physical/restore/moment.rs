@@ -13,6 +13,7 @@ use jiff::civil::DateTime;
 use reading::Reading;
 use serde::Serialize;
 use toban_core::config::Config;
+use toban_core::pg::setting;
 use toban_core::repo::Repo;
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Error, Record, Result};
@@ -177,7 +178,7 @@ impl Plan {
 
     /// The settings of recovery, for postgresql.auto.conf.
     pub(super) fn settings(&self) -> String {
-        let mut text = format!("restore_command = {}\n", quoted(&self.command));
+        let mut text = format!("restore_command = {}\n", setting(&self.command));
         // A number, not `latest`: recovery follows the timeline that was promised, and no other.
         text += &format!("recovery_target_timeline = '{}'\n", self.timeline);
         let target = match &self.stop {
@@ -187,7 +188,7 @@ impl Plan {
             Some(Moment::Name(name)) => ("name", name.clone()),
             Some(Moment::Xid(xid)) => ("xid", xid.to_string()),
         };
-        text += &format!("recovery_target_{} = {}\n", target.0, quoted(&target.1));
+        text += &format!("recovery_target_{} = {}\n", target.0, setting(&target.1));
         text += &format!("recovery_target_action = '{}'\n", self.action.word());
         if self.exclusive {
             text += "recovery_target_inclusive = 'off'\n";
@@ -198,11 +199,6 @@ impl Plan {
         }
         text
     }
-}
-
-/// A value as postgresql.conf wants it.
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 #[cfg(test)]
