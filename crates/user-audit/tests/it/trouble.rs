@@ -190,6 +190,12 @@ fn the_servers_counters_prove_that_nothing_was_written() {
                 .last()
                 .and_then(|n| n.parse::<u64>().ok())
         };
+        // A session counts what it did when it ends, which is after its client went.
+        until("the session that filled it ends", Duration::from_secs(10), || {
+            let sql = "select count(*) from pg_stat_activity where datname = 'app'";
+            let left = world.pg.psql("postgres", sql);
+            if left == "0" { Ok(()) } else { Err(format!("{left} sessions")) }
+        });
         let (before, there, count) = (written(), objects(), transactions().expect("a number"));
         let begin = place();
         for (verb, role) in
