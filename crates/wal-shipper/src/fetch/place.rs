@@ -58,20 +58,6 @@ impl Place {
         let beside = self.path.with_file_name(self.name.to_string());
         matches!(self.name, WalName::Segment(..)) && self.check(&beside).is_ok()
     }
-
-    /// The same file at another place.
-    pub(super) fn at(&self, path: &Path) -> Place {
-        Place { name: self.name, path: path.into(), system: self.system }
-    }
-
-    /// Moves it to `path`.
-    ///
-    /// # Errors
-    /// Corrupt when it is not what its name says.
-    pub(super) fn hand_over(&self, path: &Path) -> Result<()> {
-        self.check(&self.path)?;
-        fs::rename(&self.path, path).doing(|| format!("put {} into its place", self.name))
-    }
 }
 
 struct Temporary(PathBuf);

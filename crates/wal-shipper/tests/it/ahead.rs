@@ -2,6 +2,7 @@
 
 use crate::world::{World, ended, text};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use testkit::until;
@@ -90,13 +91,13 @@ fn what_is_damaged_or_of_another_time_is_never_handed_over() {
     bytes[9_000_000] ^= 1;
     fs::write(flipped, bytes).expect("flip");
     fs::write(kept(&data, &names[2]).expect("there"), &whole[2][..4096]).expect("cut");
-    let own = kept(&data, &names[4]).unwrap_or_else(|| {
-        let sum = kept(&data, &names[3]).expect("there");
-        let sum =
-            sum.file_name().expect("a name").to_string_lossy().split_once('-').expect("a sum").1.to_string();
-        spool(&data).join(format!("{}-{sum}", names[4]))
-    });
-    fs::write(own, &whole[3]).expect("another segment's content with the right sum");
+    // The very file of another segment, under this one's name.
+    let other = kept(&data, &names[3]).expect("there");
+    let file = other.file_name().expect("a name").to_string_lossy().replace(&names[3], &names[4]);
+    if let Some(own) = kept(&data, &names[4]) {
+        fs::remove_file(own).expect("remove");
+    }
+    fs::hard_link(&other, spool(&data).join(file)).expect("another segment's file, untouched");
     for number in 1..5 {
         ended(&fetch(&names[number]), 0, "");
         assert!(fs::read(&wanted).expect("handed over") == whole[number], "segment {number} is not its own");
@@ -117,5 +118,30 @@ fn a_killed_process_leaves_nothing_that_counts() {
     let done = fetch(&names[1]);
     ended(&done, 0, "");
     assert!(text(&done.stderr).is_empty(), "{done:?}");
+    end(&data);
+}
+
+#[test]
+fn what_nobody_looks_after_is_not_trusted() {
+    let world = World::archiving(15);
+    let (data, names) = data(&world, 3);
+    let fetch = |name: &str| world.run_in(&data, &["fetch", "--ahead", "2", name, "pg_wal/RECOVERYXLOG"]);
+    ended(&fetch(&names[0]), 0, "");
+    waits_for(&data, &names[1..3]);
+    let kept = kept(&data, &names[1]).expect("there");
+    let whole = fs::read(&kept).expect("read");
+    let lock = fs::read_to_string(spool(&data).join("lock")).expect("who looks after it");
+    let pid = lock.strip_prefix("pid ").and_then(|l| l.split(',').next()?.parse().ok());
+    let pid = rustix::process::Pid::from_raw(pid.expect("a process")).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill it");
+
+    // Read back from a disk after the machine crashed, say: a byte is another, and no clock tells.
+    let written = kept.metadata().and_then(|m| m.modified()).expect("a time");
+    let mut bytes = whole.clone();
+    bytes[9_000_000] ^= 1;
+    let mut file = fs::OpenOptions::new().write(true).open(&kept).expect("open");
+    file.write_all(&bytes).and_then(|()| file.set_modified(written)).expect("flip");
+    ended(&fetch(&names[1]), 0, "");
+    assert!(fs::read(data.join("pg_wal/RECOVERYXLOG")).expect("handed over") == whole, "it was trusted");
     end(&data);
 }
