@@ -217,8 +217,8 @@ fn page(args: &Args, rows: &[(String, Cost)]) -> String {
     let floor = rows.iter().find(|(name, _)| name.starts_with(FLOOR)).map_or(1.0, |(_, c)| c.wall);
     let mut text = format!(
         "Written by `cargo xtask bench migrate {what} --jobs {} --runs {}`: medians. The floor replays the very bytes \
-         that were sent, over as many connections, and makes the same keys. RSS is the largest process of \
-         each, the server's apart.\n\n\
+         that were sent, over as many connections, and makes the same keys. Rows are those that \
+         arrived; without any, a peer refused the file. RSS is the largest process of each, the server's apart.\n\n\
          | | wall s | of the floor | CPU s | RSS MiB |\n| --- | --- | --- | --- | --- |\n",
         args.jobs, args.runs
     );
