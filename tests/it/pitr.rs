@@ -5,6 +5,7 @@ mod promotions;
 mod records;
 mod refused;
 mod runbook;
+mod tails;
 
 use lab::{Lab, promoted, rows, verified};
 use std::fs;

@@ -7,6 +7,8 @@
 //!
 //! `archive_command`: 1–125 is "later"; above, the archiver itself ends (`shell_archive.c`). All of ours are below.
 
+use crate::cli;
+use clap::Subcommand;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,7 +24,9 @@ const PANICKED: u8 = 101;
 /// Runs the tool and translates its status for the verb that was asked for.
 pub(crate) fn apply(tool: impl FnOnce() -> u8) -> ExitCode {
     let status = catch_unwind(AssertUnwindSafe(tool)).unwrap_or(PANICKED);
-    let fetching = std::env::args_os().nth(1).is_some_and(|verb| verb == "fetch");
+    // Flags of every verb may come before it.
+    let known = |a: &std::ffi::OsString| a.to_str().is_some_and(cli::Verb::has_subcommand);
+    let fetching = std::env::args_os().skip(1).find(known).is_some_and(|verb| verb == "fetch");
     let helped = std::env::args_os().any(|a| a == "--help" || a == "-h");
     if !fetching || helped {
         return ExitCode::from(status);

@@ -3,6 +3,9 @@
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use toban_core::repo::Repo;
+use toban_core::repo::gap::Gap;
+use toban_core::repo::keys::System;
+use toban_core::wal::WalName;
 use toban_core::{Error, Kind, Result};
 
 /// Asks `each` of all repositories in parallel; the answers are in their order.
@@ -75,7 +78,7 @@ pub(crate) struct Settled<'r> {
 /// The first of a required one.
 pub(crate) fn settle(repos: &[Repo], done: Vec<Result<()>>) -> Result<Settled<'_>> {
     let mut settled = Settled { well: Vec::new(), gaps: Vec::new() };
-    let mut first = None;
+    let mut first: Option<Error> = None;
     for (repo, done) in repos.iter().zip(done) {
         match done {
             Ok(()) => settled.well.push(repo),
@@ -85,7 +88,37 @@ pub(crate) fn settle(repos: &[Repo], done: Vec<Result<()>>) -> Result<Settled<'_
     }
     match first {
         Some(e) => Err(e),
-        None if settled.well.is_empty() => Err(Error::new(Kind::Failed, "no repository took it")),
+        None if settled.well.is_empty() => Err(nobody(settled.gaps)),
         None => Ok(settled),
+    }
+}
+
+fn nobody(gaps: Vec<(&Repo, Error)>) -> Error {
+    let nobody = |kind| Error::new(kind, "no repository took it");
+    match gaps.into_iter().next() {
+        None => nobody(Kind::Failed),
+        Some((_, e)) => nobody(e.kind()).because(e),
+    }
+}
+
+impl Settled<'_> {
+    /// Records in the repositories that took `name` which others did not: it comes only once. Of a history there is no
+    /// gap to be told: `check` misses it where a segment of its timeline is.
+    ///
+    /// # Errors
+    /// When no repository took a record either; then whoever gave us the file must keep it.
+    pub(crate) fn note(&self, name: WalName, system: &System) -> Result<()> {
+        self.gaps.iter().try_for_each(|(lacks, e)| self.note_one(lacks, name, system, e))
+    }
+
+    fn note_one(&self, lacks: &Repo, name: WalName, system: &System, e: &Error) -> Result<()> {
+        log::warn!("{}; it is not required, and lacks {name} now", e.chain());
+        if !matches!(name, WalName::Segment(..)) {
+            return Ok(());
+        }
+        let gap = Gap::new(name, name, Some(&lacks.name), jiff::Timestamp::now(), e.chain());
+        let recorded: Vec<Result<()>> =
+            self.well.iter().map(|repo| gap.record(&*repo.store, system)).collect();
+        if recorded.iter().any(Result::is_ok) { Ok(()) } else { recorded.into_iter().collect() }
     }
 }

@@ -9,7 +9,6 @@ use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Pressed};
 use toban_core::repo::cluster::{Cluster, FORMAT};
-use toban_core::repo::gap::Gap;
 use toban_core::repo::keys::System;
 use toban_core::wal::{Header, WalName};
 use toban_core::{Context, Error, Result};
@@ -81,7 +80,7 @@ impl Job {
             Archive::new(&*repo.store, of.clone()).put(name, &file).map(drop)
         });
         let settled = places::settle(&self.repos, done)?;
-        settled.gaps.iter().try_for_each(|(repo, e)| note(&settled.well, repo, name, &system, e))
+        settled.note(name, &system)
     }
 
     fn claim(&self, repo: &Repo, system: &System, header: &Header) -> Result<()> {
@@ -99,18 +98,4 @@ impl Job {
         };
         cluster.claim(&*repo.store, system, self.new_system)
     }
-}
-
-/// Records in the repositories that took the file that another did not: PostgreSQL will not offer it again.
-///
-/// # Errors
-/// When no repository took the record either; then PostgreSQL keeps the file.
-fn note(well: &[&Repo], lacks: &Repo, name: WalName, system: &System, e: &Error) -> Result<()> {
-    log::warn!("{}; it is not required, and has a gap now", e.chain());
-    if !matches!(name, WalName::Segment(..)) {
-        return Ok(());
-    }
-    let gap = Gap::new(name, name, Some(&lacks.name), jiff::Timestamp::now(), e.chain());
-    let recorded: Vec<Result<()>> = well.iter().map(|repo| gap.record(&*repo.store, system)).collect();
-    if recorded.iter().any(Result::is_ok) { Ok(()) } else { recorded.into_iter().collect() }
 }

@@ -79,7 +79,11 @@ impl<'s> Archive<'s> {
     /// # Errors
     /// When the store could not be asked.
     pub fn written(&self, name: WalName) -> Result<Option<jiff::Timestamp>> {
-        let Some(object) = self.store.stat(&self.key(name)?)? else { return Ok(None) };
+        self.written_as(&self.key(name)?)
+    }
+
+    fn written_as(&self, key: &Key) -> Result<Option<jiff::Timestamp>> {
+        let Some(object) = self.store.stat(key)? else { return Ok(None) };
         let recorded = object.attrs.get(WRITTEN).and_then(|at| at.parse().ok());
         Ok(Some(recorded.unwrap_or(object.modified)))
     }

@@ -47,8 +47,11 @@ impl Gap {
         store.put(&key, &mut &json[..], &Attrs::new()).map(drop)
     }
 
-    /// Whether a segment of it is missing still, in an archive of segments of `size` bytes.
+    /// Whether a file of it is missing still, in an archive of segments of `size` bytes.
     pub fn is_open(&self, inventory: &Inventory, size: u64) -> bool {
+        if let Ok(WalName::History(timeline)) = self.first.parse() {
+            return !inventory.histories.contains(&timeline);
+        }
         let segment = |name: &str| name.parse::<WalName>().ok()?.segment(size);
         let (Some(first), Some(last)) = (segment(&self.first), segment(&self.last)) else { return true };
         let within = |s: &crate::wal::Segment| (s.number < last.number).then(|| s.next());
@@ -91,5 +94,9 @@ mod tests {
             gap.is_open(&inventory, 16 << 20)
         };
         assert!(open(&[]) && open(&[first]) && !open(&[first, last]));
+        let history = name("00000002.history");
+        let gap = Gap::new(history, history, Some("far"), Timestamp::UNIX_EPOCH, "it is away".into());
+        let with = |names: &[WalName]| Inventory::of(names.iter().map(|n| (*n, 1, Timestamp::UNIX_EPOCH)));
+        assert!(gap.is_open(&with(&[]), 16 << 20) && !gap.is_open(&with(&[history]), 16 << 20));
     }
 }

@@ -1,7 +1,7 @@
 //! Which positions of the WAL can be reached from a backup: over promotions, up to the first hole. Pure but for
 //! [`Way::read`].
 
-use super::archive::{Archive, Hole, Inventory};
+use super::archive::{Archive, Hole, Inventory, Tail, cover};
 use crate::error::{Context, Error, Result};
 use crate::wal::{History, Lsn, Segment, Timeline, WalName};
 use std::collections::BTreeMap;
@@ -15,6 +15,19 @@ pub struct Way {
     pub inventory: Inventory,
     /// The histories that one of them has.
     pub histories: BTreeMap<Timeline, History>,
+    /// Of each segment that has tails, those that reach furthest: recovery takes them from one repository.
+    pub begun: BTreeMap<Segment, Vec<Tail>>,
+}
+
+/// The beginning of a segment that nobody has whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun<'w> {
+    /// The segment.
+    pub segment: Segment,
+    /// What there is of it, as [`cover`] chose.
+    pub tails: &'w [Tail],
+    /// Up to here it counts: to the end of the tails, or where its timeline was left.
+    pub to: Lsn,
 }
 
 /// What a backup brings along.
@@ -40,7 +53,7 @@ pub struct Reach {
 impl Way {
     /// Nothing yet, of segments of `size` bytes.
     pub fn new(size: u64) -> Way {
-        Way { size, inventory: Inventory::default(), histories: BTreeMap::new() }
+        Way { size, inventory: Inventory::default(), histories: BTreeMap::new(), begun: BTreeMap::new() }
     }
 
     /// Adds what `archive` has.
@@ -48,6 +61,8 @@ impl Way {
     /// # Errors
     /// When the store could not be asked; Corrupt for a history that does not parse.
     pub fn read(&mut self, archive: &Archive<'_>) -> Result<()> {
+        // In this order: a segment that becomes whole meanwhile is there twice, and never not at all.
+        self.begin(&archive.all_tails()?);
         let inventory = archive.inventory()?;
         for timeline in &inventory.histories {
             let name = WalName::History(*timeline);
@@ -61,6 +76,19 @@ impl Way {
         }
         self.inventory.histories.extend(inventory.histories);
         Ok(())
+    }
+
+    fn begin(&mut self, tails: &[Tail]) {
+        let mut segments: BTreeMap<WalName, Vec<Tail>> = BTreeMap::new();
+        tails.iter().for_each(|t| segments.entry(t.segment).or_default().push(*t));
+        let end = |tails: &[Tail]| tails.last().map_or(0, Tail::end);
+        for (name, tails) in segments {
+            let (Some(segment), cover) = (name.segment(self.size), cover(&tails)) else { continue };
+            let known = self.begun.entry(segment).or_default();
+            if end(&cover) > end(known) {
+                *known = cover;
+            }
+        }
     }
 
     /// The way to `timeline`; that to one whose history nobody has begins there.
@@ -98,7 +126,10 @@ impl Way {
         let whole = own.whole && history.at(Lsn(last.end().0 - 1)) == own.timeline;
         let (from, at_least) = if whole { (last.end(), last.end()) } else { (last.start(), own.stop) };
         let to = self.inventory.reach(history, from, self.size).unwrap_or(at_least).max(at_least);
-        Some(Reach { to, hole: self.hole(history, to) })
+        let hole = self.hole(history, to);
+        // Before a hole recovery stops: the rest of the segment would be filled with zeros.
+        let begun = self.begun(history, to).filter(|_| hole.is_none());
+        Some(Reach { to: begun.map_or(to, |b| b.to.max(to)), hole })
     }
 
     /// What is missing from `from` on, when the way has something behind it.
@@ -129,6 +160,20 @@ impl Way {
         let old = Segment::holding(lsn, history.at(lsn), self.size);
         let new = Segment { timeline: history.at(Lsn(old.end().0 - 1)), ..old };
         [new, old].into_iter().find(|s| self.inventory.has(s))
+    }
+
+    /// What recovery reads at `lsn` on this way where nobody has the newest timeline's segment whole.
+    pub fn begun(&self, history: &History, lsn: Lsn) -> Option<Begun<'_>> {
+        let old = Segment::holding(lsn, history.at(lsn), self.size);
+        let new = Segment { timeline: history.at(Lsn(old.end().0 - 1)), ..old };
+        let of = |segment: Segment| {
+            let tails = self.begun.get(&segment).filter(|_| !self.inventory.has(&segment))?;
+            let end = Lsn(segment.start().0 + tails.last()?.end());
+            let left = history.end_of(segment.timeline).ok().flatten();
+            Some(Begun { segment, tails, to: left.map_or(end, |left| left.min(end)) })
+        };
+        let both = [new, old].into_iter().filter(|_| !self.inventory.has(&new));
+        both.filter_map(of).max_by_key(|b| (b.to, b.segment))
     }
 }
 
@@ -200,6 +245,43 @@ mod tests {
         let within = own(1, 3 * SIZE + 100, true);
         assert_eq!(reached(&way(&["000000020000000000000003"]), 2, &within), Some((4 * SIZE, None)));
         assert_eq!(reached(&nothing, 2, &within), Some((3 * SIZE + 100, None)));
+    }
+
+    #[test]
+    fn tails_count_where_nothing_comes_behind() {
+        let tail = |name: &str, from: u64, to: u64| Tail::new(name.parse().expect("a name"), from, to - from);
+        let (second, third) = ("000000010000000000000002", "000000010000000000000003");
+        let copy = "000000020000000000000003";
+        let with = |names: &[&str], tails: &[Tail]| {
+            let mut way = way(names);
+            way.begin(tails);
+            way
+        };
+        let early = own(1, SIZE + 900, true);
+        let begun = [tail(third, 0, 300), tail(third, 300, 700)];
+        let open = with(&[second], &begun);
+        assert_eq!(reached(&open, 1, &early), Some((3 * SIZE + 700, None)));
+        assert_eq!(
+            reached(&open, 2, &early),
+            Some((3 * SIZE + 500, None)),
+            "what the new timeline has left behind"
+        );
+        let both = with(&[second], &[begun[0], begun[1], tail(copy, 0, 600)]);
+        assert_eq!(reached(&both, 2, &early), Some((3 * SIZE + 600, None)));
+        let cut = with(&[second], &[tail(third, 300, 700)]);
+        assert_eq!(reached(&cut, 1, &early), Some((3 * SIZE, None)), "the first bytes are missing");
+        // Two repositories: the tails of one, not of both together.
+        let mut two = with(&[second], &begun[..1]);
+        two.begin(&begun[1..]);
+        assert_eq!(reached(&two, 1, &early), Some((3 * SIZE + 300, None)));
+
+        let fourth = "000000010000000000000004";
+        let holed = with(&[second, fourth], &begun);
+        assert_eq!(reached(&holed, 1, &early), Some((3 * SIZE, Some((third.into(), third.into())))));
+        let whole = with(&[second, third], &begun);
+        assert_eq!(reached(&whole, 1, &early), Some((4 * SIZE, None)));
+        let from_standby = with(&[], &[tail(second, 0, 1000)]);
+        assert_eq!(reached(&from_standby, 1, &own(1, 2 * SIZE + 900, false)), Some((2 * SIZE + 1000, None)));
     }
 
     #[test]

@@ -59,7 +59,10 @@ impl Ways {
 
     /// Along the newest timeline that goes on from it; `None` where there is no archive.
     pub(crate) fn of(&self, backup: &Backup) -> Option<Reached> {
-        let way = self.0.get(&backup.system_identifier).filter(|w| !w.inventory.lines.is_empty())?;
+        let way = self
+            .0
+            .get(&backup.system_identifier)
+            .filter(|w| !w.inventory.lines.is_empty() || !w.begun.is_empty())?;
         let own = own(backup);
         // A history that is missing is a finding of `wal-shipper check`; here the backup's own timeline is judged.
         let timeline = way.newest(&own).unwrap_or(own.timeline);

@@ -1,13 +1,12 @@
 //! One thread for each repository, so that a slow one that is not required holds up nobody.
 
-use jiff::Timestamp;
+use crate::places;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Pressed, Tail};
-use toban_core::repo::gap::Gap;
 use toban_core::repo::keys::System;
 use toban_core::wal::WalName;
 use toban_core::{Context, Error, Result};
@@ -29,6 +28,7 @@ impl Thing {
 
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
+    repos: Vec<Repo>,
     system: System,
 }
 
@@ -52,56 +52,31 @@ const COURTESY: Duration = Duration::from_secs(10);
 impl Lanes {
     pub(super) fn new(repos: &[Repo], system: &System) -> Result<Lanes> {
         let lanes = repos.iter().map(|repo| lane(repo.clone(), system.clone()));
-        Ok(Lanes { lanes: lanes.collect::<Result<_>>()?, system: system.clone() })
+        Ok(Lanes { lanes: lanes.collect::<Result<_>>()?, repos: repos.to_vec(), system: system.clone() })
     }
 
-    /// Durable in every required repository, and in at least one, when it returns. One that is not required and fails
-    /// is told once, until it is back.
+    /// Durable in every required repository, and in at least one, when it returns. One that is not required and lacks a
+    /// segment now has a gap, which the others record; without a tail it is only a second behind.
     ///
     /// # Errors
-    /// The first of a required one.
+    /// The first of a required one; then nothing is a gap yet, because the same comes again.
     pub(super) fn store(&self, thing: Thing) -> Result<()> {
         let thing = Arc::new(thing);
-        let mut outcome: Vec<Option<Result<()>>> = (0..self.lanes.len()).map(|_| None).collect();
+        let busy = || Err(Error::retry("it is busy with what came before"));
+        let mut outcome: Vec<Result<()>> = self.lanes.iter().map(|_| busy()).collect();
         for (lane, done) in self.begin(&thing) {
-            outcome[lane] = Some(done);
+            outcome[lane] = done;
         }
-        let (mut well, mut missed) = (Vec::new(), Vec::new());
-        let mut first = None;
-        for (lane, done) in self.lanes.iter().zip(outcome) {
-            let done = done.unwrap_or_else(|| Err(Error::retry("it is busy with what came before")));
-            match done.doing(|| format!("repository {}", lane.repo.name)) {
-                Ok(()) => {
-                    lane.is_back();
-                    well.push(&lane.repo);
-                }
-                Err(e) if lane.repo.required => first = first.or(Some(e)),
-                Err(e) => missed.push((lane, e)),
-            }
-        }
-        missed.iter().for_each(|(lane, e)| self.miss(&thing, lane, e, &well));
-        match first {
-            Some(e) => Err(e),
-            None if well.is_empty() => Err(Error::retry("no repository took it")),
-            None => Ok(()),
-        }
-    }
-
-    /// Without a tail a repository is a second behind; without a file it has a gap, which those who have it record.
-    fn miss(&self, thing: &Thing, lane: &Lane, e: &Error, well: &[&Repo]) {
-        let was_away = lane.away.swap(true, Ordering::SeqCst);
-        let Thing::File(name, _) = thing else {
-            if !was_away {
-                log::warn!("{}; it is not required: the others go on", e.chain());
-            }
-            return;
-        };
-        log::warn!("{}; it is not required, and has a gap at {name}", e.chain());
-        let gap = Gap::new(*name, *name, Some(&lane.repo.name), Timestamp::now(), e.chain());
-        for repo in well {
-            if let Err(e) = gap.record(&*repo.store, &self.system) {
-                log::warn!("repository {}: record the gap: {}", repo.name, e.chain());
-            }
+        let named = self.lanes.iter().zip(outcome).map(|(lane, done)| {
+            let done = done.doing(|| format!("repository {}", lane.repo.name));
+            lane.tell(&thing, &done);
+            done
+        });
+        let done = named.collect();
+        let settled = places::settle(&self.repos, done)?;
+        match &*thing {
+            Thing::File(name, _) => settled.note(*name, &self.system),
+            Thing::Tail(..) => Ok(()),
         }
     }
 
@@ -140,9 +115,15 @@ impl Lanes {
 }
 
 impl Lane {
-    fn is_back(&self) {
-        if self.away.swap(false, Ordering::SeqCst) {
-            log::warn!("repository {} is back", self.repo.name);
+    /// Says once that it does not keep up, and once that it is back.
+    fn tell(&self, thing: &Thing, done: &Result<()>) {
+        let was_away = self.away.swap(done.is_err(), Ordering::SeqCst);
+        match (done, thing) {
+            (Ok(()), _) if was_away => log::warn!("repository {} is back", self.repo.name),
+            (Err(e), Thing::Tail(..)) if !was_away && !self.repo.required => {
+                log::warn!("{}; it is not required: the others go on", e.chain());
+            }
+            _ => {}
         }
     }
 }

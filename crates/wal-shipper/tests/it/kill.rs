@@ -211,6 +211,14 @@ fn a_repository_that_is_not_required_does_not_hold_up_and_its_gap_is_told() {
     let lost = world.switch();
     world.archived(&lost);
     ended(&check(&world), 4, &format!("{lost} to {lost} did not come"));
+    let list = |repos: &str| {
+        crate::world::text(
+            &world.run(&["list", "--config", &config.display().to_string(), "--repo", repos]).stdout,
+        )
+    };
+    let gaps = |said: &str| said.lines().filter(|l| l.starts_with("far\t") && l.contains("\tgap\t")).count();
+    let known = list("near");
+    assert!(gaps(&known) == 1 && known.contains(&format!("\t{lost}\t{lost}\t")), "{known}");
     fs::rename(&away, &far).expect("mount it");
     // Also where nothing comes behind it: a hole would not show.
     ended(&check(&world), 4, &format!("{lost} to {lost} did not come"));
@@ -218,6 +226,8 @@ fn a_repository_that_is_not_required_does_not_hold_up_and_its_gap_is_told() {
     world.archived(&next);
     let said = check(&world);
     ended(&said, 4, &format!("{lost} to {lost} are missing"));
+    let listed = list("near,far");
+    assert!(gaps(&listed) == 1 && listed.contains("repository far: "), "{listed}");
     // Brought over from the other repository, the gap is closed.
     let copied = Command::new("sh")
         .args(["-c", &format!("cp -an {}/. {}/", near.display(), far.display())])
@@ -228,4 +238,5 @@ fn a_repository_that_is_not_required_does_not_hold_up_and_its_gap_is_told() {
         Some(0) => Ok(()),
         other => Err(format!("{other:?} {said:?}")),
     });
+    assert_eq!(gaps(&list("near,far")), 0);
 }

@@ -166,6 +166,9 @@ fn the_status_of_every_answer() {
     ended(&fetch(&["00000002.history", "pg_wal/RECOVERYHISTORY"]), 1, "in no repository");
     ended(&fetch(&["nonsense", wanted]), 255, "not the name of a file");
     ended(&fetch(&["--nonsense"]), 255, "--nonsense");
+    let behind_a_flag =
+        world.run_in(&data, &["--quiet", "fetch", "--repo", "/nowhere/at/all", &names[1], wanted]);
+    ended(&behind_a_flag, 255, "");
     ended(&fetch(&["--repo", "/nowhere/at/all", &names[1], wanted]), 255, "");
 
     fs::remove_file(object(&world, &names[1])).expect("lose a segment");

@@ -74,6 +74,16 @@ fn what_was_written_a_moment_ago_is_restored_from_tails() {
         pg.psql("postgres", "insert into ledger values (-1)");
         place.complete(&pg);
         assert!(!place.names("wal-tail").is_empty());
+        let (segment, end) = (
+            pg.psql("postgres", "select pg_walfile_name(pg_current_wal_lsn())"),
+            pg.psql("postgres", "select pg_current_wal_lsn()"),
+        );
+        let listed = text(&place.run("list", &[]).stdout);
+        let begun = format!("\tbegun\t{segment}\t{segment}\t");
+        assert!(
+            listed.lines().any(|l| l.contains(&begun) && l.contains(&format!("\t{end}\t0"))),
+            "{end}: {listed}"
+        );
         drop(pg);
         let pg = restored(major, &place.path("base"), &place.path("target"), &place, "");
         assert_eq!(pg.psql("postgres", "select count(*), min(n) from ledger"), "101|-1");
@@ -231,4 +241,42 @@ fn memory_stays_small() {
     eprintln!("peak memory: {kib} KiB");
     assert!(kib <= 64 << 10, "{kib} KiB");
     stream.stop();
+}
+
+#[test]
+fn a_gap_is_recorded_once_and_only_when_the_others_have_it() {
+    let (pg, place) = (server(15), Place::folder());
+    let folder = |name: &str| {
+        let path = place.path(name);
+        std::fs::create_dir(&path).expect("make a folder");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777))
+            .expect("open it");
+        path
+    };
+    let (needed, far) = (folder("mount-needed"), folder("mount-far"));
+    let config = place.path("toban.toml");
+    let section = |name: &str, path: &std::path::Path, required: bool| {
+        format!("[repo.{name}]\nurl = \"{}/repo\"\nrequired = {required}\n", path.display())
+    };
+    std::fs::write(&config, section("needed", &needed, true) + &section("far", &far, false)).expect("write");
+    let config = config.display().to_string();
+    let stream = place.stream(&pg.url(), &["--config", &config, "--repo", "needed,far"]);
+    stream.streams();
+    // A required one is away: what is tried again and again is no gap of the other yet.
+    for mounted in [&needed, &far] {
+        std::fs::rename(mounted, mounted.with_extension("away")).expect("unmount it");
+    }
+    rows(&pg, 100);
+    let name = switch(&pg);
+    until("it was tried", Duration::from_secs(30), || {
+        if stream.log().contains("keeps its WAL until") { Ok(()) } else { Err(stream.log()) }
+    });
+    let of = |name: &str| place.names("gap").into_iter().filter(|g| g.contains(name)).collect::<Vec<_>>();
+    assert_eq!(of(&name), Vec::<String>::new());
+    std::fs::rename(needed.with_extension("away"), &needed).expect("mount it");
+    until("it is recorded", Duration::from_secs(60), || match of(&name).len() {
+        1 => Ok(()),
+        n => Err(format!("{n}: {}", stream.log())),
+    });
+    drop(stream);
 }

@@ -101,6 +101,14 @@ impl Archive<'_> {
         Ok(objects.iter().filter_map(|o| Tail::parse(o.key.as_str(), o.modified)).collect())
     }
 
+    /// When the server wrote the last of it, as [`Archive::written`] of a file.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub fn tail_written(&self, tail: &Tail) -> Result<Option<Timestamp>> {
+        self.written_as(&self.tail_key(tail)?)
+    }
+
     /// Removes one; that it is gone already is fine.
     ///
     /// # Errors

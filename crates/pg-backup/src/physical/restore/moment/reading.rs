@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use std::ops::ControlFlow;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::Archive;
-use toban_core::repo::way::{Reach, Way};
+use toban_core::repo::way::{Begun, Reach, Way};
 use toban_core::wal::{History, Lsn, Record, Records, Segment, WalName};
 use toban_core::{Error, Result, stop};
 
@@ -37,18 +37,27 @@ impl<'r> Reading<'r> {
     /// # Errors
     /// When no store could be asked.
     pub(super) fn newest(&self, history: &History, backup: &Backup, reach: &Reach) -> Result<Timestamp> {
-        let last = self.way.segment(history, Lsn(reach.to.0.saturating_sub(1)));
-        let written = last.map(|s| self.written(s)).transpose()?.flatten();
+        let last = Lsn(reach.to.0.saturating_sub(1));
+        let written = match (self.way.begun(history, last), self.way.segment(history, last)) {
+            (Some(begun), _) => self.ask(|archive| archive.tail_written(begun.tails.last()?).transpose())?,
+            (None, Some(segment)) => self.written(segment)?,
+            (None, None) => None,
+        };
         Ok(written.map_or(backup.finished, |at| at.max(backup.finished)))
     }
 
     fn written(&self, segment: Segment) -> Result<Option<Timestamp>> {
+        self.ask(|archive| archive.written(WalName::from(segment)).transpose())
+    }
+
+    /// The first answer; `None` when nobody has one, and nobody could not be asked.
+    fn ask<T>(&self, each: impl Fn(&Archive<'_>) -> Option<Result<T>>) -> Result<Option<T>> {
         let mut trouble = None;
         for archive in &self.archives {
-            match archive.written(WalName::from(segment)) {
-                Ok(None) => {}
-                Ok(found) => return Ok(found),
-                Err(e) => trouble = Some(e),
+            match each(archive) {
+                None => {}
+                Some(Ok(found)) => return Ok(Some(found)),
+                Some(Err(e)) => trouble = Some(e),
             }
         }
         trouble.map_or(Ok(None), Err)
@@ -86,11 +95,10 @@ impl<'r> Reading<'r> {
         let (size, mut records) = (self.way.size, Records::default());
         for number in from.0 / size..to.0.div_ceil(size) {
             stop::check()?;
-            let Some(segment) = self.way.segment(history, Lsn(number * size)) else {
+            let Some((segment, bytes)) = self.content(history, Lsn(number * size))? else {
                 records = Records::default();
                 continue;
             };
-            let bytes = self.bytes(segment)?;
             let mut each = |record: Record| match wanted(&record).filter(|_| record.lsn >= from) {
                 Some(found) => ControlFlow::Break(found),
                 None => ControlFlow::Continue(()),
@@ -102,16 +110,35 @@ impl<'r> Reading<'r> {
         Ok(None)
     }
 
-    fn bytes(&self, segment: Segment) -> Result<Vec<u8>> {
-        let mut trouble = None;
-        for archive in &self.archives {
-            let mut bytes = Vec::new();
-            match archive.get(WalName::from(segment), &mut bytes) {
-                Ok(Some(_)) => return Ok(bytes),
-                Ok(None) => {}
-                Err(e) => trouble = Some(e),
-            }
+    /// The segment that recovery reads at `lsn`, and what is in it.
+    fn content(&self, history: &History, lsn: Lsn) -> Result<Option<(Segment, Vec<u8>)>> {
+        if let Some(begun) = self.way.begun(history, lsn) {
+            return Ok(Some((begun.segment, self.assembled(&begun)?)));
         }
-        Err(trouble.unwrap_or_else(|| Error::retry(format!("{} is not there any more", segment.name()))))
+        self.way.segment(history, lsn).map(|s| Ok((s, self.bytes(s)?))).transpose()
     }
+
+    /// With zeros behind the tails, as `wal-shipper fetch` gives it to recovery.
+    fn assembled(&self, begun: &Begun<'_>) -> Result<Vec<u8>> {
+        let (segment, bytes) = (begun.segment, begun.to.0 - begun.segment.start().0);
+        let found = self.ask(|archive| {
+            let mut content = Vec::new();
+            let done = archive.assemble(begun.tails, bytes, segment.size, &mut content);
+            Some(done.map(|()| content))
+        })?;
+        found.ok_or_else(|| gone(segment))
+    }
+
+    fn bytes(&self, segment: Segment) -> Result<Vec<u8>> {
+        let found = self.ask(|archive| {
+            let mut bytes = Vec::new();
+            let got = archive.get(WalName::from(segment), &mut bytes).transpose()?;
+            Some(got.map(|_| bytes))
+        })?;
+        found.ok_or_else(|| gone(segment))
+    }
+}
+
+fn gone(segment: Segment) -> Error {
+    Error::retry(format!("{} is not there any more", segment.name()))
 }

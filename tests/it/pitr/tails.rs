@@ -1,0 +1,64 @@
+//! Moments in a segment that is not whole yet, of which a stream has stored the beginning.
+
+use super::lab::{Lab, promoted, rows};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+use testkit::pg::as_owner;
+use testkit::until;
+
+struct Stream(Child);
+
+impl Stream {
+    fn start(lab: &Lab) -> Stream {
+        let mut command = as_owner(&lab.path("bin/wal-shipper"));
+        command.env_clear().env("PATH", "/usr/bin:/bin").args(["stream", "--interval", "100ms", "--repo"]);
+        command
+            .arg(lab.path("repo"))
+            .args(["--db", &lab.pg.url()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        Stream(command.spawn().expect("start wal-shipper"))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_moment_in_the_segment_that_is_written_now() {
+    let lab = Lab::new(15);
+    lab.back_up();
+    lab.row();
+    lab.ship();
+    let _stream = Stream::start(&lab);
+    let before = lab.row();
+    let wanted = lab.row();
+    let last = lab.row();
+    until("the tails have it", Duration::from_secs(60), || {
+        let said = lab.run("wal-shipper", &["check"]).stdout;
+        if said.contains("\t0 bytes behind") { Ok(()) } else { Err(said) }
+    });
+    let cases = [
+        ("lsn", vec!["--to-lsn", &wanted.lsn], wanted.rows),
+        ("time", vec!["--to-time", &wanted.time], wanted.rows),
+        ("name", vec!["--to-name", &before.name], before.rows),
+        ("latest", vec!["--to", "latest"], last.rows),
+    ];
+    for (name, args, expected) in cases {
+        let (target, records) = lab.restore(name, &args);
+        let to: &str = records[0]["to_lsn"].as_str().expect("a position");
+        let reached = format!("select '{to}'::pg_lsn >= '{}'::pg_lsn", last.lsn);
+        assert_eq!(lab.pg.psql("postgres", &reached), "t", "{name}: {records:?}");
+        assert_eq!(rows(&promoted(15, &target)), expected, "{name}");
+    }
+    // What is behind the tails is refused, with how far they reach.
+    let refused = lab.restoring("beyond", &["--to-lsn", "FF/0"]);
+    assert!(
+        refused.status == Some(1) && refused.stderr.contains("lies behind the newest WAL"),
+        "{refused:?}"
+    );
+}
