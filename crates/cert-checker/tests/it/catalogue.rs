@@ -1,6 +1,6 @@
 //! Time, names, chain, keys and forms: every certificate shown by a server and judged, row by row.
 
-use crate::mint::{Authority, DAY, Made, NOW, Wish, dns, ip, pem};
+use crate::mint::{Authority, DAY, Made, Wish, dns, ip, now, pem};
 use crate::server::Server;
 use crate::world::World;
 use rcgen::{ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, NameConstraints, SanType};
@@ -83,13 +83,13 @@ fn time() {
     rows.leaf(
         "T2 5 ms later",
         &server(-90 * DAY, 0),
-        &["--at", "2026-11-22T12:00:00.005Z"],
+        &["--at", &crate::world::judged_at().replace("00Z", "00.005Z")],
         &["expires critical"],
     );
     rows.leaf(
         "T2 1 s later",
         &server(-90 * DAY, 0),
-        &["--at", "2026-11-22T12:00:01Z"],
+        &["--at", &crate::world::judged_at().replace("00Z", "01Z")],
         &["expired critical"],
     );
     rows.leaf("T3", &server(1, 90 * DAY), &[], &["not-yet-valid critical"]);
@@ -100,14 +100,14 @@ fn time() {
     rows.leaf("T5 100 d", &server(-DAY, 99 * DAY), &[], &[]);
     rows.leaf("T5 398 d", &server(-DAY, 397 * DAY), &[], &[]);
     rows.leaf("T5 10 y, private", &server(-DAY, 3650 * DAY), &["--policy"], &[]);
-    rows.leaf("T5 1970 to 2969", &server(-NOW, 344_000 * DAY), &[], &[]);
+    rows.leaf("T5 1970 to 2969", &server(-now(), 344_000 * DAY), &[], &[]);
     rows.leaf("T6 days, on it", &server(-DAY, 20 * DAY), &["-w", "20", "-c", "10"], &[]);
     rows.leaf("T6 days, below", &server(-DAY, 20 * DAY - 1), &["-w", "20", "-c", "10"], &["expires warning"]);
     rows.leaf("T6 hours", &server(-DAY, 47 * 3600), &["-w", "72h", "-c", "48h"], &["expires critical"]);
     rows.leaf("T6 percent", &server(-90 * DAY, 10 * DAY), &["-w", "20%", "-c", "5%"], &["expires warning"]);
     rows.leaf("T6 negative", &server(-90 * DAY, 10), &["-w", "0.5", "-c", "-0.5"], &["expires warning"]);
     rows.leaf("T7 UTCTime 1950", &Wish::server(&[]).between(-2_425_000_000, 30 * DAY), &["-w", "1"], &[]);
-    rows.leaf("T7 no expiry", &server(-DAY, 253_402_300_799 - NOW), &[], &[]);
+    rows.leaf("T7 no expiry", &server(-DAY, 253_402_300_799 - now()), &[], &[]);
     rows.judge();
 }
 

@@ -2,7 +2,7 @@
 
 use crate::mint::{Wish, pem};
 use crate::server::Server;
-use crate::world::{AT, World};
+use crate::world::{World, judged_at};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -166,7 +166,7 @@ fn names_break_no_renderer() {
         world.file("x.pem", pem(&[&made.der]));
         let target = server.target();
         for format in [&[][..], &["--json"], &["--monitoring"]] {
-            let ran = world.run(&[&["check", "--at", AT, &target, "./x.pem"], format].concat());
+            let ran = world.run(&[&["check", "--at", judged_at(), &target, "./x.pem"], format].concat());
             let controls = ran
                 .stdout
                 .chars()

@@ -4,11 +4,18 @@ use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 pub(crate) const DAY: i64 = 86_400;
-/// [`crate::world::AT`] in seconds since 1970.
-pub(crate) const NOW: i64 = 1_795_348_800;
+/// [`crate::world::judged_at`] in seconds since 1970; the same in all of one process.
+pub(crate) fn now() -> i64 {
+    static NOW: LazyLock<i64> = LazyLock::new(|| {
+        let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        (i64::try_from(clock.as_secs()).expect("some years") / DAY + 1) * DAY + DAY / 2
+    });
+    *NOW
+}
 
 /// What a certificate shall say, from which a test changes what it is about.
 #[derive(Clone)]
@@ -53,7 +60,7 @@ impl Wish {
 
     /// Valid from and until so many seconds from now.
     pub(crate) fn between(mut self, from: i64, until: i64) -> Wish {
-        (self.0.not_before, self.0.not_after) = (moment(NOW + from).into(), moment(NOW + until).into());
+        (self.0.not_before, self.0.not_after) = (moment(now() + from).into(), moment(now() + until).into());
         self
     }
 

@@ -1,7 +1,7 @@
 //! Stores beside plain PEM, and file systems that change, block or die while they are read.
 
 use crate::mint::{DAY, Wish, block, pem};
-use crate::world::{AT, World};
+use crate::world::{World, judged_at};
 use base64::Engine;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -139,7 +139,7 @@ fn a_dead_mount_ends_with_the_timeout() {
         "exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0,allow_other dead {}",
         world.path("dead")
     );
-    let args = ["check", "--json", "--at", AT, "--any-issuer", "--timeout", "1s"];
+    let args = ["check", "--json", "--at", judged_at(), "--any-issuer", "--timeout", "1s"];
     let began = Instant::now();
     let ran = world.run_after(&setup, &[&args[..], &["./dead/cert.pem", "./good.pem"]].concat());
     assert_eq!((ran.findings(), ran.status), (vec!["timeout unknown".into()], Some(4)), "{ran:?}");
@@ -174,7 +174,7 @@ fn two_runs_at_once() {
     });
     world.file("list", list);
     let start = || {
-        let mut command = world.command(&["check", "--json", "--at", AT, "-f", "list"]);
+        let mut command = world.command(&["check", "--json", "--at", judged_at(), "-f", "list"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs")
     };
     for child in [start(), start()] {

@@ -1,7 +1,7 @@
 //! Revocation lists and stapled answers, made by openssl and rcgen.
 
 use crate::der;
-use crate::mint::{Authority, DAY, Made, NOW, Wish, pem};
+use crate::mint::{Authority, DAY, Made, Wish, now, pem};
 use crate::pki::{self, Pair};
 use crate::server::Server;
 use crate::world::World;
@@ -32,7 +32,7 @@ impl Lists {
 }
 
 fn at(seconds: i64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(NOW + seconds).expect("after 1970"))
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(now() + seconds).expect("after 1970"))
 }
 
 /// An empty list, made and due so many seconds from now.
@@ -96,7 +96,7 @@ fn by_list(root: &Pair, leaf: &Pair, list: &[u8]) -> Vec<String> {
 
 fn lasting(list: &mut pki::CrlSpec) {
     list.this_update = der::time("261101000000Z");
-    list.next_update = der::time("270101000000Z");
+    list.next_update = der::time("490101000000Z");
 }
 
 #[test]
@@ -275,11 +275,11 @@ fn stapled_answers() {
     let name = forged.windows(4).position(|w| w == b"Root").expect("the responder's name");
     forged[name] ^= 1;
     let cases: [(&str, Vec<u8>, &str, &[&str]); 5] = [
-        ("R4 good", good, crate::world::AT, &[]),
-        ("R4 revoked", answer("R", "9000"), crate::world::AT, &["revoked critical"]),
+        ("R4 good", good, crate::world::judged_at(), &[]),
+        ("R4 revoked", answer("R", "9000"), crate::world::judged_at(), &["revoked critical"]),
         ("R4 old", answer("V", "1"), "2040-01-01T00:00:00Z", &["staple-expired warning"]),
-        ("R4 forged", forged, crate::world::AT, &["staple-unusable warning"]),
-        ("R4 junk", b"junk".to_vec(), crate::world::AT, &["staple-unusable warning"]),
+        ("R4 forged", forged, crate::world::judged_at(), &["staple-unusable warning"]),
+        ("R4 junk", b"junk".to_vec(), crate::world::judged_at(), &["staple-unusable warning"]),
     ];
     for (id, staple, moment, said) in cases {
         let read = |name: &str| std::fs::read(at(name)).expect("made");

@@ -1,8 +1,8 @@
 //! A run as a whole: statuses, lists, changes, metrics, many targets, simulated lives.
 
-use crate::mint::{Authority, DAY, NOW, Wish, pem};
+use crate::mint::{Authority, DAY, Wish, now, pem};
 use crate::server::{self, Server};
-use crate::world::{AT, World};
+use crate::world::{World, judged_at};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ fn statuses_are_the_worst_of_all() {
     for (targets, status, plugin) in cases {
         let args = [targets, &["--trust", &trust]].concat();
         assert_eq!(world.check(&args).status, Some(status), "O1 {targets:?}");
-        let ran = world.run(&[&["check", "--monitoring", "--at", AT][..], &args].concat());
+        let ran = world.run(&[&["check", "--monitoring", "--at", judged_at()][..], &args].concat());
         assert_eq!(ran.status, Some(plugin), "O1 {targets:?}: {ran:?}");
         assert_eq!(ran.stdout.lines().count(), 1, "{ran:?}");
     }
@@ -39,7 +39,7 @@ fn statuses_are_the_worst_of_all() {
         "check",
         "--monitoring",
         "--at",
-        AT,
+        judged_at(),
         "-H",
         host,
         "-p",
@@ -70,7 +70,7 @@ fn lists_from_stdin_files_and_the_configuration() {
         "\u{feff}# of the tests\r\n\r\n{t} trust={trust} warning=10d # soon\r\n{t} any-issuer\r\n",
         t = server.target()
     );
-    let ran = world.run_with(&["check", "--json", "--at", AT, "-f", "-"], list.as_bytes());
+    let ran = world.run_with(&["check", "--json", "--at", judged_at(), "-f", "-"], list.as_bytes());
     assert_eq!(ran.findings(), ["expires warning"], "O6 {ran:?}");
     let file = world.file("targets", list).display().to_string();
     assert_eq!(world.check(&["-f", &file]).findings(), ["expires warning"]);
@@ -142,7 +142,7 @@ fn many_targets_at_once() {
     }
     let begun = Instant::now();
     let ran = world.run_with(
-        &["check", "--json", "--at", AT, "--any-issuer", "--timeout", "2s", "-f", "-"],
+        &["check", "--json", "--at", judged_at(), "--any-issuer", "--timeout", "2s", "-f", "-"],
         list.as_bytes(),
     );
     let took = begun.elapsed();
@@ -176,7 +176,7 @@ fn simulated_lives() {
         world.file(&file, pem(&[&made.der]));
         let timer = (life / 20).min(DAY);
         let said = |at: i64| {
-            let at = at_text(NOW + at);
+            let at = crate::world::at_text(now() + at);
             world.run(&["check", "--json", "--any-issuer", &file, "--at", &at]).findings()
         };
         let renewal = life * 2 / 3 / timer * timer;
@@ -191,10 +191,4 @@ fn simulated_lives() {
             assert!(notice.len() >= 2, "life {life} s: notice at {notice:?}");
         }
     }
-}
-
-/// As `--at` takes it, by somebody else's calendar.
-fn at_text(seconds: i64) -> String {
-    let text = crate::world::ok("date", &["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%SZ"]);
-    String::from_utf8(text).expect("UTF-8").trim().to_string()
 }

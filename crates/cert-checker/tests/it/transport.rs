@@ -1,6 +1,6 @@
 //! What stands between us and a certificate: versions, ciphers, SNI, client certificates, addresses.
 
-use crate::mint::{DAY, Made, NOW, Wish, pem};
+use crate::mint::{DAY, Made, Wish, now, pem};
 use crate::server::{self, Server};
 use crate::world::{World, findings, ok};
 use std::time::Duration;
@@ -255,6 +255,6 @@ fn another_certificate_in_tls_1_2() {
 fn the_tests_day_is_now_or_later() {
     assert!(
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
-            < u64::try_from(NOW).expect("positive") + 8000 * 86_400
+            < u64::try_from(now()).expect("positive") + 8000 * 86_400
     );
 }

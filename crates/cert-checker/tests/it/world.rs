@@ -4,10 +4,20 @@ use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 use tempfile::TempDir;
 
-/// The day on which every test judges.
-pub(crate) const AT: &str = "2026-11-22T12:00:00Z";
+/// When every test judges: noon of tomorrow, after any moment at which openssl makes a certificate.
+pub(crate) fn judged_at() -> &'static str {
+    static AT: LazyLock<String> = LazyLock::new(|| at_text(crate::mint::now()));
+    &AT
+}
+
+/// As `--at` takes it, by somebody else's calendar.
+pub(crate) fn at_text(seconds: i64) -> String {
+    let text = ok("date", &["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%SZ"]);
+    String::from_utf8(text).expect("UTF-8").trim().to_string()
+}
 
 /// Everything one test needs; gone when dropped.
 pub(crate) struct World {
@@ -116,9 +126,9 @@ impl World {
         Ran::of(child.wait_with_output().expect("ends"))
     }
 
-    /// `check` at [`AT`] with JSON.
+    /// `check` at [`judged_at`] with JSON.
     pub(crate) fn check(&self, args: &[&str]) -> Ran {
-        let at: &[&str] = if args.contains(&"--at") { &[] } else { &["--at", AT] };
+        let at: &[&str] = if args.contains(&"--at") { &[] } else { &["--at", judged_at()] };
         self.run(&[&["check", "--json"], at, args].concat())
     }
 }
