@@ -177,7 +177,7 @@ const STREAM: &str = "timeout 600 wal-shipper stream --db dbname=postgres 2>stre
 const APPLICATION: &str = "psql -Xqc 'create table ledger (n int, at timestamptz default clock_timestamp())'
 for n in $(seq 1000000); do echo \"insert into ledger values ($n) returning n, at;\"; done \
     | psql -XAtq >acknowledged.txt 2>/dev/null &
-sleep 5; kill -9 $(head -n 1 data/postmaster.pid); rm -rf data; wait; tail -n 1 acknowledged.txt";
+sleep 5; kill -9 $(head -n 1 data/postmaster.pid); rm -rf data run/.s*; wait; tail -n 1 acknowledged.txt";
 
 const LOST: &str = "psql -Xtc \"select 'last commit that is there: ' || n || '|' || at || E'\\\\n lost: ' ||
     '$(tail -n 1 acknowledged.txt | cut -d'|' -f 2)' - at from ledger order by n desc limit 1\"";
