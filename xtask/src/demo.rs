@@ -212,7 +212,8 @@ fn drill(story: &mut Story<'_>) -> Result<()> {
     story.chapter("The drill");
     story.step(
         "The stream has found the restored server, on its new timeline; the next backup begins there.",
-        "pg-backup run && wal-shipper list",
+        "until psql -XAtqc 'select active from pg_replication_slots' | grep -q t; do sleep 0.1; done
+pg-backup run && wal-shipper list",
     )?;
     story.step(
         "Once a month: restore on a server beside, recover, check, compare with the live one, and write down the proof.",
