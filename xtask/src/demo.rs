@@ -170,8 +170,11 @@ fn disaster(story: &mut Story<'_>) -> Result<()> {
 }
 
 /// The stream ends by itself soon after the demo, however that ends: it has no server then.
-const STREAM: &str = "timeout 600 wal-shipper stream --db dbname=postgres 2>stream.log & \
-    until psql -XAtqc 'select active from pg_replication_slots' | grep -q t; do sleep 0.1; done";
+const STREAM: &str = "timeout 600 wal-shipper stream --db dbname=postgres 2>stream.log &";
+
+/// Waits until it has found the server.
+const STREAMS: &str =
+    "until psql -XAtqc 'select active from pg_replication_slots' | grep -q t; do sleep 0.1; done";
 
 /// Each line is printed when the server has acknowledged its commit.
 const APPLICATION: &str = "psql -Xqc 'create table ledger (n int, at timestamptz default clock_timestamp())'
@@ -186,7 +189,7 @@ fn last_second(story: &mut Story<'_>) -> Result<()> {
     story.chapter("The last second");
     story.step(
         "A backup is of last night. From now on the WAL goes to the repository while it is written; a service does this.",
-        STREAM,
+        &format!("{STREAM} {STREAMS}"),
     )?;
     story.step(
         "Backup and WAL together reach every moment from here on.",
@@ -212,8 +215,7 @@ fn drill(story: &mut Story<'_>) -> Result<()> {
     story.chapter("The drill");
     story.step(
         "The stream has found the restored server, on its new timeline; the next backup begins there.",
-        "until psql -XAtqc 'select active from pg_replication_slots' | grep -q t; do sleep 0.1; done
-pg-backup run && wal-shipper list",
+        &format!("{STREAMS}\npg-backup run && wal-shipper list"),
     )?;
     story.step(
         "Once a month: restore on a server beside, recover, check, compare with the live one, and write down the proof.",

@@ -31,62 +31,36 @@ enum Much {
 
 use Much::{Rounds, Seconds};
 
+const fn soak(name: &'static str, package: &'static str, filter: &'static str, much: Much) -> Soak {
+    Soak { name, package, filter, much }
+}
+
 /// The one table of them.
 const SOAKS: &[Soak] = &[
-    Soak { name: "dump-kill", package: "pg-backup", filter: "kill::dump", much: Rounds(30) },
-    Soak { name: "restore-kill", package: "pg-backup", filter: "kill::replace", much: Rounds(30) },
-    Soak {
-        name: "storage-faults",
-        package: "toban-core",
-        filter: "while_the_cable_is_cut",
-        much: Rounds(200),
-    },
-    Soak {
-        name: "dump-cut",
-        package: "pg-backup",
-        filter: "faults::a_dump_cut_at_any_byte",
-        much: Rounds(40),
-    },
-    Soak { name: "flip", package: "pg-backup", filter: "each_flipped_byte_is_found", much: Rounds(300) },
-    Soak { name: "role-graphs", package: "user-audit", filter: "random_graphs_agree", much: Rounds(300) },
-    Soak { name: "run-kill", package: "pg-backup", filter: "kill::run", much: Rounds(50) },
-    Soak { name: "target-kill", package: "pg-backup", filter: "kill::target", much: Rounds(50) },
-    Soak { name: "run-cut", package: "pg-backup", filter: "faults::a_run_cut_at_any_byte", much: Rounds(40) },
-    Soak { name: "run-flip", package: "pg-backup", filter: "a_flipped_byte_in_any_object", much: Rounds(60) },
-    Soak { name: "many-tables", package: "pg-backup", filter: "fifty_thousand_tables", much: Rounds(50_000) },
-    Soak {
-        name: "segment-boundary",
-        package: "pg-backup",
-        filter: "relation_of_several_files",
-        much: Rounds(1200),
-    },
-    Soak { name: "drill-kill", package: "pg-drill", filter: "killed::at_any_moment", much: Rounds(80) },
-    Soak { name: "push-kill", package: "wal-shipper", filter: "kill::push_and_server", much: Rounds(50) },
-    Soak {
-        name: "recovery-faults",
-        package: "wal-shipper",
-        filter: "faults::recovery_from_a_failing",
-        much: Rounds(100),
-    },
-    Soak { name: "stream-loss", package: "wal-shipper", filter: "loss::", much: Rounds(20) },
-    Soak { name: "stream-kill", package: "wal-shipper", filter: "stream_kill::", much: Rounds(50) },
+    soak("dump-kill", "pg-backup", "kill::dump", Rounds(30)),
+    soak("restore-kill", "pg-backup", "kill::replace", Rounds(30)),
+    soak("storage-faults", "toban-core", "while_the_cable_is_cut", Rounds(200)),
+    soak("dump-cut", "pg-backup", "faults::a_dump_cut_at_any_byte", Rounds(40)),
+    soak("flip", "pg-backup", "each_flipped_byte_is_found", Rounds(300)),
+    soak("role-graphs", "user-audit", "random_graphs_agree", Rounds(300)),
+    soak("run-kill", "pg-backup", "kill::run", Rounds(50)),
+    soak("target-kill", "pg-backup", "kill::target", Rounds(50)),
+    soak("run-cut", "pg-backup", "faults::a_run_cut_at_any_byte", Rounds(40)),
+    soak("run-flip", "pg-backup", "a_flipped_byte_in_any_object", Rounds(60)),
+    soak("many-tables", "pg-backup", "fifty_thousand_tables", Rounds(50_000)),
+    soak("segment-boundary", "pg-backup", "relation_of_several_files", Rounds(1200)),
+    soak("drill-kill", "pg-drill", "killed::at_any_moment", Rounds(80)),
+    soak("push-kill", "wal-shipper", "kill::push_and_server", Rounds(50)),
+    soak("recovery-faults", "wal-shipper", "faults::recovery_from_a_failing", Rounds(100)),
+    soak("stream-loss", "wal-shipper", "loss::", Rounds(20)),
+    soak("stream-kill", "wal-shipper", "stream_kill::", Rounds(50)),
     // Each parser: of what a peer sends, and of what the judgement of paths reads.
-    Soak { name: "tls-parsers", package: "cert-checker", filter: "mutants_", much: Seconds(600) },
-    Soak { name: "path-parsers", package: "cert-checker", filter: "soak::", much: Seconds(600) },
-    Soak { name: "migrate-kill", package: "sqlite-to-pg", filter: "kill::the_client", much: Rounds(100) },
-    Soak { name: "migrate-crash", package: "sqlite-to-pg", filter: "kill::the_server", much: Rounds(100) },
-    Soak {
-        name: "migrate-schemas",
-        package: "sqlite-to-pg",
-        filter: "random_schemas_arrive",
-        much: Rounds(400),
-    },
-    Soak {
-        name: "verify-faults",
-        package: "sqlite-to-pg",
-        filter: "every_planted_fault",
-        much: Rounds(1000),
-    },
+    soak("tls-parsers", "cert-checker", "mutants_", Seconds(600)),
+    soak("path-parsers", "cert-checker", "soak::", Seconds(600)),
+    soak("migrate-kill", "sqlite-to-pg", "kill::the_client", Rounds(100)),
+    soak("migrate-crash", "sqlite-to-pg", "kill::the_server", Rounds(100)),
+    soak("migrate-schemas", "sqlite-to-pg", "random_schemas_arrive", Rounds(400)),
+    soak("verify-faults", "sqlite-to-pg", "every_planted_fault", Rounds(1000)),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {

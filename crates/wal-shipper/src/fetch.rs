@@ -26,10 +26,8 @@ struct Job {
 /// Runs the verb. An error of kind Findings is the proof that nobody has the file; see `contract.rs`.
 pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
     let name: WalName = args.name.parse()?;
-    let identifier = args.system.map_or_else(|| local::system(Path::new(".")), Ok)?;
-    let system = System { cluster: args.repos.cluster.clone(), identifier };
-    let job = Job { repos: args.repos.open(config)?, system };
-    let place = Place::of(&args.path, name, identifier);
+    let job = Job::open(args, config)?;
+    let place = Place::of(&args.path, name, job.system.identifier);
     if ahead::take(&place)? || job.get(&place)? || job.finish(&place)? {
         ahead::start(args, name)?;
         return Ok(());
@@ -37,7 +35,17 @@ pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
     job.prove(&place)
 }
 
+/// As it was told, else of the data directory that PostgreSQL runs us in.
+fn system(args: &cli::Fetch) -> Result<u64> {
+    args.system.map_or_else(|| local::system(Path::new(".")), Ok)
+}
+
 impl Job {
+    fn open(args: &cli::Fetch, config: &Config) -> Result<Job> {
+        let system = System { cluster: args.repos.cluster.clone(), identifier: system(args)? };
+        Ok(Job { repos: args.repos.open(config)?, system })
+    }
+
     fn archive<'r>(&self, repo: &'r Repo) -> Archive<'r> {
         Archive::new(&*repo.store, self.system.clone())
     }

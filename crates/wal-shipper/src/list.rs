@@ -2,10 +2,10 @@
 
 use crate::cli;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Hole, Inventory, Tail, cover};
+use toban_core::repo::archive::{Archive, Hole, Inventory, Tail, covers};
 use toban_core::repo::cluster;
 use toban_core::repo::gap::{self, Gap};
 use toban_core::repo::keys::System;
@@ -116,14 +116,12 @@ impl Found {
 
     /// Segments of which there are only tails, as far as those reach.
     fn begun(&self) -> Vec<Stretch> {
-        let mut segments: BTreeMap<WalName, Vec<Tail>> = BTreeMap::new();
-        self.tails.iter().for_each(|t| segments.entry(t.segment).or_default().push(*t));
-        let begun = |(name, tails): (WalName, Vec<Tail>)| {
+        let begun = |(name, cover): (WalName, Vec<Tail>)| {
             let segment = name.segment(self.size).filter(|s| !self.inventory.has(s))?;
-            let to = Lsn(segment.start().0 + cover(&tails).last()?.end());
+            let to = Lsn(segment.start().0 + cover.last()?.end());
             Some(Stretch { to, segments: 0, ..self.stretch("begun", segment, segment) })
         };
-        segments.into_iter().filter_map(begun).collect()
+        covers(&self.tails).into_iter().filter_map(begun).collect()
     }
 
     fn gap(&self, lacks: &str, gap: &Gap) -> Option<Stretch> {

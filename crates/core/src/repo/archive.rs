@@ -6,7 +6,7 @@ mod tail;
 
 pub use inventory::{Hole, Inventory, Line};
 pub use press::{LEVELS, Pressed};
-pub use tail::{Tail, cover};
+pub use tail::{Tail, cover, covers};
 
 use super::keys::System;
 use crate::error::{Context, Error, Result};

@@ -1,7 +1,7 @@
 //! Which positions of the WAL can be reached from a backup: over promotions, up to the first hole. Pure but for
 //! [`Way::read`].
 
-use super::archive::{Archive, Hole, Inventory, Tail, cover};
+use super::archive::{Archive, Hole, Inventory, Tail, covers};
 use crate::error::{Context, Error, Result};
 use crate::wal::{History, Lsn, Segment, Timeline, WalName};
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub struct Way {
 pub struct Begun<'w> {
     /// The segment.
     pub segment: Segment,
-    /// What there is of it, as [`cover`] chose.
+    /// What there is of it, as [`super::archive::cover`] chose.
     pub tails: &'w [Tail],
     /// Up to here it counts: to the end of the tails, or where its timeline was left.
     pub to: Lsn,
@@ -79,11 +79,9 @@ impl Way {
     }
 
     fn begin(&mut self, tails: &[Tail]) {
-        let mut segments: BTreeMap<WalName, Vec<Tail>> = BTreeMap::new();
-        tails.iter().for_each(|t| segments.entry(t.segment).or_default().push(*t));
         let end = |tails: &[Tail]| tails.last().map_or(0, Tail::end);
-        for (name, tails) in segments {
-            let (Some(segment), cover) = (name.segment(self.size), cover(&tails)) else { continue };
+        for (name, cover) in covers(tails) {
+            let Some(segment) = name.segment(self.size) else { continue };
             let known = self.begun.entry(segment).or_default();
             if end(&cover) > end(known) {
                 *known = cover;
@@ -157,15 +155,18 @@ impl Way {
 
     /// The segment that recovery reads at `lsn` on this way: of the newest timeline that has it.
     pub fn segment(&self, history: &History, lsn: Lsn) -> Option<Segment> {
+        self.copies(history, lsn).into_iter().find(|s| self.inventory.has(s))
+    }
+
+    /// The segment that holds `lsn` as the newest timeline that writes in it has it, and as the one at `lsn` has it.
+    fn copies(&self, history: &History, lsn: Lsn) -> [Segment; 2] {
         let old = Segment::holding(lsn, history.at(lsn), self.size);
-        let new = Segment { timeline: history.at(Lsn(old.end().0 - 1)), ..old };
-        [new, old].into_iter().find(|s| self.inventory.has(s))
+        [Segment { timeline: history.at(Lsn(old.end().0 - 1)), ..old }, old]
     }
 
     /// What recovery reads at `lsn` on this way where nobody has the newest timeline's segment whole.
     pub fn begun(&self, history: &History, lsn: Lsn) -> Option<Begun<'_>> {
-        let old = Segment::holding(lsn, history.at(lsn), self.size);
-        let new = Segment { timeline: history.at(Lsn(old.end().0 - 1)), ..old };
+        let [new, old] = self.copies(history, lsn);
         let of = |segment: Segment| {
             let tails = self.begun.get(&segment).filter(|_| !self.inventory.has(&segment))?;
             let end = Lsn(segment.start().0 + tails.last()?.end());

@@ -7,6 +7,7 @@
 mod window;
 
 use super::place::Place;
+use super::system;
 use crate::{cli, local};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -139,8 +140,4 @@ fn tell(path: &Path, text: &str) -> Result<()> {
     let doing = || format!("write {}", path.display());
     let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path).doing(doing)?;
     file.write_all(text.as_bytes()).doing(doing)
-}
-
-fn system(args: &cli::Fetch) -> Result<u64> {
-    args.system.map_or_else(|| local::system(Path::new(".")), Ok)
 }

@@ -5,6 +5,7 @@ use crate::error::{Context, Error, Result};
 use crate::store::{Key, Stored};
 use crate::wal::WalName;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// Bytes of a segment, stored before the segment is whole.
@@ -65,6 +66,13 @@ pub fn cover(tails: &[Tail]) -> Vec<Tail> {
             None => return chosen,
         }
     }
+}
+
+/// The [`cover`] of each segment that has tails.
+pub fn covers(tails: &[Tail]) -> BTreeMap<WalName, Vec<Tail>> {
+    let mut segments: BTreeMap<WalName, Vec<Tail>> = BTreeMap::new();
+    tails.iter().for_each(|t| segments.entry(t.segment).or_default().push(*t));
+    segments.into_iter().map(|(name, tails)| (name, cover(&tails))).collect()
 }
 
 impl Archive<'_> {

@@ -1,7 +1,7 @@
 //! The process that stays: it keeps the next segments, and ends, clearing the folder, when nobody has asked for a while
 //! or when the folder is gone.
 
-use super::{HANDED, LOCK, Stamp, coming, folder, kept, ready, system};
+use super::{HANDED, LOCK, Stamp, coming, folder, kept, ready};
 use crate::cli;
 use crate::fetch::Job;
 use crate::fetch::place::Place;
@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use toban_core::config::Config;
-use toban_core::repo::keys::System;
 use toban_core::wal::{Segment, WalName};
 use toban_core::{Context, Result, durable, stop};
 
@@ -31,11 +30,9 @@ pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
     clear(&folder);
     // A convenience that may not be polite is one still.
     let _ = rustix::process::nice(NICE);
-    let identifier = system(args)?;
-    let system = System { cluster: args.repos.cluster.clone(), identifier };
-    let job = Job { repos: args.repos.open(config)?, system };
+    let job = Job::open(args, config)?;
     let asked = Mutex::new(Asked { ahead: args.ahead.into(), ..Asked::default() });
-    let window = Window { folder, identifier, job, asked, changed: Condvar::new() };
+    let window = Window { folder, job, asked, changed: Condvar::new() };
     let workers = std::thread::available_parallelism().map_or(2, |n| 2 * n.get());
     std::thread::scope(|scope| {
         (0..workers).for_each(|_| drop(scope.spawn(|| window.work())));
@@ -57,7 +54,6 @@ fn clear(folder: &Path) {
 /// The segments behind the one that was handed out last.
 struct Window {
     folder: PathBuf,
-    identifier: u64,
     job: Job,
     asked: Mutex<Asked>,
     changed: Condvar,
@@ -131,7 +127,7 @@ impl Window {
     fn got(&self, name: WalName, coming: &Path) -> Result<bool> {
         let doing = || format!("keep {name}");
         fs::write(coming, "").doing(doing)?;
-        if !self.job.get(&Place::of(coming, name, self.identifier))? {
+        if !self.job.get(&Place::of(coming, name, self.job.system.identifier))? {
             return Ok(false);
         }
         // PostgreSQL syncs what it is given before it replays it; here nobody waits for that.
