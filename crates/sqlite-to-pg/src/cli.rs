@@ -39,9 +39,14 @@ pub struct Rules {
     /// Only tables that this matches (`*` and `?` stand for anything); may be given several times
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// Not the tables that this matches; may be given several times
+    /// Not what this matches: a table, a column as TABLE.COLUMN, else a view, trigger or index by its name; KIND:NAME, as
+    /// the report has them, for anything else (default:T.C, check:T.NAME); may be given several times
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
+    /// With tables of the application: what a column gets that the source has not, TABLE.COLUMN=EXPRESSION in
+    /// PostgreSQL's words; may be given several times
+    #[arg(long, value_name = "RULE")]
+    pub set: Vec<String>,
     /// Another name for a table or a column: OLD=NEW or TABLE.OLD=NEW; may be given several times
     #[arg(long, value_name = "OLD=NEW")]
     pub rename: Vec<String>,
@@ -114,7 +119,7 @@ pub struct Run {
     #[arg(long, value_name = "CONNINFO")]
     pub to: Option<String>,
     /// Do what this plan says
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_misfit", "keep_rowid", "collate_c", "schema", "existing"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_misfit", "keep_rowid", "collate_c", "schema", "existing", "set"])]
     pub plan: Option<PathBuf>,
     /// Load into tables that the application made, and this is what happens to rows they hold
     #[arg(long, value_enum, value_name = "ACTION")]
@@ -131,6 +136,9 @@ pub struct Run {
     /// Take back what the last run into the schema did
     #[arg(long, conflicts_with_all = ["rehearse", "plan", "existing", "rejects"])]
     pub undo: bool,
+    /// With --undo: also when rows were written to the tables since, which are lost then
+    #[arg(long, requires = "undo")]
+    pub even_if_changed: bool,
     /// Put it in place without comparing
     #[arg(long)]
     pub no_verify: bool,

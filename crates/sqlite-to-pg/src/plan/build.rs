@@ -1,6 +1,7 @@
 //! Makes the plan of a file: schema, one scan, a verdict for each column, a fate for each object.
 
 use super::casts::Casts;
+use super::chosen::Chosen;
 use super::names::{self, Naming};
 use super::{
     Column, Conversion, FORMAT, Fate, Mode, Object, Plan, Policy, Source, Table, expressions, foreign, keys,
@@ -15,7 +16,7 @@ use crate::source::catalog::{self, Catalog, RawColumn, RawTable};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use toban_core::{Context, Error, Result};
+use toban_core::{Context, Result};
 
 /// PostgreSQL's limits.
 const COLUMNS: usize = 1600;
@@ -26,8 +27,6 @@ pub(crate) const EXCLUDED: &str = "excluded";
 
 /// Why what SQLite itself does not understand stays behind.
 pub(crate) const DAMAGED: &str = "SQLite cannot read it: its statement in the schema is damaged";
-
-const PLAIN: &str = "a plain table with its texts; to search them, index to_tsvector(…) with GIN";
 
 /// A plan, and what it was made from.
 pub(crate) struct Built {
@@ -62,11 +61,12 @@ pub(crate) fn build(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) -> Resu
     let source = source(snapshot)?;
     let mut catalog = catalog::read(snapshot.first())?;
     let mut objects = Vec::new();
-    choose(&mut catalog, rules, &mut objects)?;
+    let chosen = Chosen::of(&catalog, rules)?;
+    chosen.apply(&mut catalog, &mut objects)?;
     objects.extend(catalog.lost.drain(..).map(|name| skipped("table", &name, DAMAGED)));
-    let virtual_ones = catalog.tables.iter().filter(|t| t.is_virtual);
+    let virtual_ones = catalog.tables.iter().filter_map(|t| Some((t, t.of_virtual?)));
     objects.extend(
-        virtual_ones.map(|t| Object { fate: Fate::Translated, ..skipped("virtual table", &t.name, PLAIN) }),
+        virtual_ones.map(|(t, why)| Object { fate: Fate::Translated, ..skipped("virtual table", &t.name, why) }),
     );
     if rules.keep_rowid {
         catalog.tables.iter_mut().for_each(RawTable::keep_rowid);
@@ -87,10 +87,11 @@ pub(crate) fn build(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) -> Resu
     foreign::unify(&mut drafts);
     let mut taken: BTreeSet<String> = drafts.iter().map(|d| d.table.target.clone()).collect();
     keys::decide(&mut drafts, &naming, &mut taken, &mut objects);
-    foreign::decide(&mut drafts, &mut objects);
+    foreign::decide(&mut drafts, &chosen, &mut objects);
     expressions::decide(&mut drafts, &mut taken, &mut objects);
     expressions::others(&catalog, &drafts, &naming, &mut taken, &mut objects);
-    let tables = drafts.into_iter().map(|d| d.table).collect();
+    let mut tables: Vec<Table> = drafts.into_iter().map(|d| d.table).collect();
+    chosen.leave_out(&mut tables, &mut objects)?;
     let plan =
         Plan { format: FORMAT, schema: rules.schema.clone(), mode: Mode::Create, source, tables, objects };
     let tallies = counted.into_iter().map(|c| c.columns).collect();
@@ -126,24 +127,6 @@ pub(crate) fn schema_sum(db: &Connection) -> Result<String> {
         sum.update([0]);
     }
     Ok(sum.finalize().iter().map(|b| format!("{b:02x}")).collect())
-}
-
-/// Leaves the tables that --include and --exclude leave.
-fn choose(catalog: &mut Catalog, rules: &Rules, objects: &mut Vec<Object>) -> Result<()> {
-    let matches = |globs: &[String], name: &str| globs.iter().any(|g| names::glob(g, name));
-    for pattern in rules.include.iter().chain(&rules.exclude) {
-        if !catalog.tables.iter().any(|t| names::glob(pattern, &t.name)) {
-            return Err(Error::usage(format!("no table is called like {pattern}")));
-        }
-    }
-    let stays = |name: &str| {
-        (rules.include.is_empty() || matches(&rules.include, name)) && !matches(&rules.exclude, name)
-    };
-    let (stay, go) =
-        std::mem::take(&mut catalog.tables).into_iter().partition::<Vec<_>, _>(|t| stays(&t.name));
-    catalog.tables = stay;
-    objects.extend(go.into_iter().map(|t| skipped("table", &t.name, EXCLUDED)));
-    Ok(())
 }
 
 /// Leaves the tables that SQLite can read and PostgreSQL hold; the others are told, and do not keep the rest away.

@@ -50,7 +50,7 @@ fn generated(draft: &mut Draft<'_>, objects: &mut Vec<Object>) {
                     fate: Fate::Translated,
                     sql: Some(sql),
                     source_sql,
-                    why: String::new(),
+                    ..Object::default()
                 });
             }
             Err(why) => objects.push(Object {

@@ -1,6 +1,7 @@
 //! Foreign keys: both ends of one type, parents resolved, and those that cannot be.
 
-use super::build::{Draft, skipped};
+use super::build::{Draft, EXCLUDED, skipped};
+use super::chosen::Chosen;
 use super::names::short;
 use super::{Conversion, ForeignKey, Object};
 
@@ -74,7 +75,7 @@ fn resolve(
 }
 
 /// Decides on every foreign key.
-pub(crate) fn decide(drafts: &mut [Draft<'_>], objects: &mut Vec<Object>) {
+pub(crate) fn decide(drafts: &mut [Draft<'_>], chosen: &Chosen, objects: &mut Vec<Object>) {
     let mut made = Vec::new();
     for (child, draft) in drafts.iter().enumerate() {
         let mut names = std::collections::BTreeSet::new();
@@ -84,6 +85,10 @@ pub(crate) fn decide(drafts: &mut [Draft<'_>], objects: &mut Vec<Object>) {
                 Ok(mut key) => {
                     key.name = super::names::free(&key.name, &mut names);
                     made.push((child, key));
+                }
+                // The other end was excluded by name, and the key with it.
+                Err(_) if chosen.has_left_out(&key.parent) => {
+                    objects.push(skipped("foreign key", &name, EXCLUDED));
                 }
                 Err(why) => objects.push(skipped("foreign key", &name, why)),
             }

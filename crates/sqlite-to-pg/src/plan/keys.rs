@@ -2,6 +2,7 @@
 
 use super::build::{Draft, skipped};
 use super::names::{Naming, free};
+use super::object::SAME;
 use super::{Fate, Index, IndexPart, Object, Unique};
 use crate::source::catalog::RawIndex;
 use crate::source::ddl;
@@ -112,7 +113,7 @@ fn unique(draft: &mut Draft<'_>, index: &RawIndex, taken: &mut BTreeSet<String>,
         objects.push(skipped(
             "unique",
             &format!("{} ({})", draft.raw.name, columns.join(", ")),
-            "the same as another",
+            SAME,
         ));
         return;
     }

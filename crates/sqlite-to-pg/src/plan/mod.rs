@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 mod casts;
+mod chosen;
 mod column;
 pub(crate) mod expressions;
 pub(crate) mod file;
@@ -13,7 +14,7 @@ pub(crate) mod show;
 pub(crate) mod verb;
 
 pub use column::{Census, Column, Conversion, Policy};
-pub(crate) use object::REFUSED;
+pub(crate) use object::{APPLICATIONS, REFUSED};
 pub use object::{Action, Check, Fate, ForeignKey, Index, IndexPart, Object, Unique};
 
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,9 @@ pub struct Table {
     /// The columns, in SQLite's order.
     #[serde(default, rename = "column")]
     pub columns: Vec<Column>,
+    /// Columns of the target that the source has not, and what they get; only in [`Mode::Existing`].
+    #[serde(default, rename = "set", skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<Set>,
     /// Target columns of the primary key, in its order; empty: none is made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub primary_key: Vec<String>,
@@ -123,6 +127,16 @@ pub struct Table {
     /// Checks.
     #[serde(default, rename = "check", skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+}
+
+/// What a column of the target gets that has no counterpart in the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Set {
+    /// The target's column.
+    pub column: String,
+    /// An expression in PostgreSQL's SQL; it may name the target's columns.
+    pub expression: String,
 }
 
 impl Table {

@@ -55,7 +55,16 @@ pub struct Object {
     /// The statement in SQLite's words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_sql: String,
+    /// That the copy lacks it leaves the status at 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
 }
+
+/// Why an object of the source has no fate where the application made the tables.
+pub(crate) const APPLICATIONS: &str = "the application's own schema holds its counterpart";
+
+/// Why a constraint that says what another says is not made once more.
+pub(crate) const SAME: &str = "the same as another";
 
 /// How the reason begins of what the server did not take.
 pub(crate) const REFUSED: &str = "PostgreSQL refuses it";
@@ -66,10 +75,18 @@ impl Object {
         self.kind == "table" && self.fate == Fate::Skipped && self.why != super::build::EXCLUDED
     }
 
-    /// Something that the copy needs and the server refused.
-    pub(crate) fn is_broken(&self) -> bool {
-        let needed = ["primary key", "unique", "index", "foreign key"].contains(&&*self.kind);
-        needed && self.why.starts_with(REFUSED) && self.fate == Fate::Skipped
+    /// The source has it and the copy has not, and nobody said by name that it may lack: the one rule for the status
+    /// of `run` and `verify`.
+    pub(crate) fn is_missing(&self) -> bool {
+        let made = !matches!(self.fate, Fate::Skipped | Fate::Written);
+        let meant = [super::build::EXCLUDED, SAME, APPLICATIONS].contains(&&*self.why);
+        // What a virtual table keeps for itself is no object of its own.
+        !(made || meant || self.accepted || self.kind == "shadow table")
+    }
+
+    /// As messages name it: `view v1`, but a table by its name alone.
+    pub(crate) fn shown(&self) -> String {
+        format!("{} {}", self.kind, self.name)
     }
 
     /// Of a view its name in the target, at the head of `"name" (…) as select …`.

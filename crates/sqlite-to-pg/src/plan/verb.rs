@@ -1,11 +1,11 @@
 //! The verb `plan`.
 
 use super::{Action, build, file, show};
-use crate::cli::PlanArgs;
+use crate::cli::{PlanArgs, Rules};
 use crate::source::Snapshot;
 use crate::target::{existing, session};
 use toban_core::pg::ConnInfo;
-use toban_core::{Out, Result};
+use toban_core::{Error, Out, Result};
 
 /// Threads when nobody says how many: as many as there are cores, up to four.
 pub(crate) fn jobs(given: Option<u16>) -> usize {
@@ -16,18 +16,35 @@ pub(crate) fn jobs(given: Option<u16>) -> usize {
 /// Scans, decides, prints, and writes the file when one is named.
 ///
 /// # Errors
-/// Those of the source, the target's schema, and the file.
+/// Those of the source, the target's schema, and the file; Usage, after all is written, for what has no counterpart.
 pub(crate) fn run(args: &PlanArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     let mut snapshot = Snapshot::take(&args.db, jobs(args.jobs))?;
     let mut built = build::build(&mut snapshot, &args.rules, quiet)?;
-    if let Some(target) = &args.target {
-        let to = ConnInfo::resolve(Some(target), "sqlite-to-pg")?;
-        let mut client = session::open(&to)?;
-        existing::adapt(&mut built, &mut client, Action::Refuse, args.rules.on_misfit)?;
+    let mut missing = Vec::new();
+    match &args.target {
+        Some(target) => {
+            let to = ConnInfo::resolve(Some(target), "sqlite-to-pg")?;
+            let mut client = session::lead(&to)?;
+            missing = existing::adapt(&mut built, &mut client, Action::Refuse, &args.rules)?;
+        }
+        None => no_sets(&args.rules)?,
     }
     show::print(&built, out)?;
-    match &args.output {
-        Some(path) => file::write(&built.plan, path),
+    if let Some(path) = &args.output {
+        file::write(&built.plan, path)?;
+    }
+    // Told last, for the file can be edited: a [[table.column]] taken out, its target changed, a [[table.set]] added.
+    existing::without_counterpart(&built.plan.schema, &missing)
+}
+
+/// `--set` fills columns of tables that are there.
+///
+/// # Errors
+/// Usage when there are none.
+pub(crate) fn no_sets(rules: &Rules) -> Result<()> {
+    match rules.set.first() {
+        Some(rule) => Err(Error::usage(format!("--set {rule}: the tables are made from the source's columns"))
+            .hint("--existing (or plan --for) loads into tables of the application, which may have columns of their own")),
         None => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 mod again;
 mod existing;
 mod html;
+mod offending;
 mod preflight;
 mod prepare;
 mod report;
@@ -10,8 +11,9 @@ mod written;
 
 use crate::cli::Run;
 use crate::load::rejects::Rejects;
-use crate::plan::{Action, Fate, Mode, Object, Plan, Table, build, file, verb};
+use crate::plan::{Action, Fate, Mode, Object, Plan, build, file, verb};
 use crate::source::Snapshot;
+use crate::target::existing::{adapt, without_counterpart};
 use crate::target::{create, place, session, undo};
 use crate::verify;
 use postgres::Client;
@@ -35,15 +37,17 @@ pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     let again = args.rejects.as_deref().map(|list| again::gather(&args.db, list)).transpose()?;
     let db = again.as_ref().map_or_else(|| args.db.clone(), again::Again::path);
     let mut snapshot = Snapshot::take(&db, jobs)?;
-    let mut control = session::open(&to)?;
+    let mut control = session::lead(&to)?;
     session::check(&mut control, &to)?;
     let (mut plan, oddities) = plan(args, &mut snapshot, &mut control, quiet)?;
     session::lock(&mut control, &plan.schema)?;
     if plan.mode == Mode::Create && !args.rehearse {
         place::empty(&mut control, &plan)?;
+        place::may_be_put(&mut control, &plan)?;
         place::room(&mut control, &plan)?;
     }
     if plan.mode == Mode::Existing {
+        existing::ready(&mut control, &plan)?;
         preflight::check(&mut snapshot, &mut control, &plan, out)?;
     }
     let mut summary = Summary::new(args, &plan, oddities);
@@ -58,7 +62,7 @@ pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     summary.finish(began);
     let told = report::write(args, &plan, &summary, &rejects, out);
     done.and(told)?;
-    outcome(args, &plan, &summary, &rejects)
+    outcome(args, &plan, &rejects)
 }
 
 /// A connection that broke says so in many words; whether the server is gone, another one tells.
@@ -98,15 +102,22 @@ impl Job<'_> {
         }
         let began = Instant::now();
         match plan.mode {
-            Mode::Create => place::move_in(control, plan, self.stage)?,
-            Mode::Existing => existing::move_in(control, plan, self.stage, self.args.rejects.is_some())?,
+            Mode::Create => {
+                let rows: Vec<u64> = summary.loaded.iter().map(|l| l.rows).collect();
+                place::move_in(control, plan, self.stage, &rows)?;
+            }
+            Mode::Existing => {
+                let how = (self.stage, self.args.rejects.is_some());
+                let mut prove = |client: &mut Client, plan: &Plan| match self.args.no_verify {
+                    true => Ok(()),
+                    false => self.prove_in_place(snapshot, plan, summary, client),
+                };
+                existing::move_in(control, plan, how, &mut prove)?;
+            }
         }
         summary.placed = true;
         summary.phase("put in place", began);
-        match plan.mode {
-            Mode::Existing if !self.args.no_verify => self.prove_in_place(snapshot, plan, summary),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Compares what was prepared, before anybody sees it.
@@ -127,27 +138,26 @@ impl Job<'_> {
         }
     }
 
-    /// Compares the application's tables once more, where all their rows are ours.
-    fn prove_in_place(&self, snapshot: &mut Snapshot, plan: &Plan, summary: &mut Summary) -> Result<()> {
+    /// Compares the application's tables inside the transaction that fills them: where a cast, a default or a rule of
+    /// theirs made other values, it is rolled back.
+    fn prove_in_place(
+        &self,
+        snapshot: &mut Snapshot,
+        plan: &Plan,
+        summary: &mut Summary,
+        client: &mut Client,
+    ) -> Result<()> {
         let began = Instant::now();
-        let ours = |t: &&Table| matches!(t.action, Action::Refuse | Action::Truncate);
-        let (tables, mixed): (Vec<&Table>, Vec<&Table>) = plan.tables.iter().partition(ours);
-        if tables.is_empty() {
-            return Ok(());
-        }
-        let mut placed = Plan { tables: tables.into_iter().cloned().collect(), ..plan.clone() };
-        let apart =
-            |t: &&Table| object("table", &t.source, Fate::Skipped, "it holds rows of others too".into());
-        placed.objects.extend(mixed.iter().map(apart));
-        let proof = verify::prove(&placed, snapshot.readers(), self.to, self.quiet)?;
+        let proof = verify::prove_within(plan, snapshot.readers(), client, self.quiet)?;
         summary.compared(proof);
         summary.phase("compare in place", began);
         match summary.total {
             0 => Ok(()),
-            n => {
-                Err(Error::new(Kind::Findings, format!("the tables differ from their source in {n} places"))
-                    .hint("--undo brings back what they held"))
-            }
+            n => Err(Error::new(
+                Kind::Findings,
+                format!("the target's tables hold other values in {n} places, and nothing was loaded"),
+            )
+            .hint("the lines above name rows and columns: another --cast, type or policy takes them as they are")),
         }
     }
 }
@@ -185,45 +195,42 @@ fn plan(
     }
     let mut built = build::build(snapshot, &args.rules, quiet)?;
     let action = args.existing.map(Action::from).or(args.rejects.as_ref().map(|_| Action::Upsert));
-    if let Some(action) = action {
-        crate::target::existing::adapt(&mut built, control, action, args.rules.on_misfit)?;
+    match action {
+        Some(action) => {
+            let missing = adapt(&mut built, control, action, &args.rules)?;
+            without_counterpart(&built.plan.schema, &missing)?;
+        }
+        None => verb::no_sets(&args.rules)?,
     }
     Ok((built.plan, built.oddities))
 }
 
 fn take_back(args: &Run, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {
-    let mut control = session::open(to)?;
+    let mut control = session::lead(to)?;
     session::lock(&mut control, &args.rules.schema)?;
-    for step in undo::undo(&mut control, &args.rules.schema)? {
+    for step in undo::undo(&mut control, &args.rules.schema, args.even_if_changed)? {
         out.emit(&report::Step { step })?;
     }
     Ok(())
 }
 
-fn outcome(args: &Run, plan: &Plan, summary: &Summary, rejects: &Rejects) -> Result<()> {
-    let counts = rejects.counts();
-    let accepted = |table: &str| plan.tables.iter().any(|t| t.source == table && t.accept_rejects);
-    let n: u64 = counts.iter().filter(|(table, _)| !accepted(table)).map(|(_, n)| n).sum();
-    if n > 0 {
-        let list = report::folder(args, plan, rejects).unwrap_or_default().join("rejects.jsonl");
-        return Err(Error::new(
-            Kind::Partial,
-            format!("all is there but {n} values, whose originals are in {}", list.display()),
-        )
-        .hint("--rejects with that file and a new rule loads them; accept_rejects = true in the plan's [[table]] makes this a success"));
-    }
-    let behind: Vec<&str> = plan.objects.iter().filter(|o| o.is_lost()).map(|o| o.name.as_str()).collect();
-    let (tables, constraints) = (behind.len(), summary.broken);
-    let what = match (tables, constraints) {
-        (0, 0) => return Ok(()),
-        (0, n) => format!("all rows are there, but {n} constraints could not be made"),
-        (_, 0) => format!("all is there but the tables {}", behind.join(", ")),
-        (_, n) => format!(
-            "all is there but the tables {}, and {n} constraints could not be made",
-            behind.join(", ")
-        ),
+/// Success means that everything the source has is there, or was excluded by name.
+fn outcome(args: &Run, plan: &Plan, rejects: &Rejects) -> Result<()> {
+    let n = report::unaccepted(plan, rejects);
+    let list = report::folder(args, plan, rejects).unwrap_or_default().join("rejects.jsonl");
+    let kept = format!("{n} values, whose originals are in {}", list.display());
+    let missing = report::behind(plan);
+    let what = match (n, missing.is_empty()) {
+        (0, true) => return Ok(()),
+        (_, true) => kept,
+        (0, false) => missing,
+        (_, false) => format!("{kept}, and {missing}"),
     };
-    Err(Error::new(Kind::Partial, what).hint("the lines above say why"))
+    let hint = match n {
+        0 => "the lines above say why; --exclude KIND:NAME says that one may lack (view:NAME, default:TABLE.COLUMN)",
+        _ => "--rejects with that file and a new rule loads them; accept_rejects = true in the plan's [[table]] makes this a success",
+    };
+    Err(Error::new(Kind::Partial, format!("all is there but {what}")).hint(hint))
 }
 
 /// An object of the plan, told after the fact.

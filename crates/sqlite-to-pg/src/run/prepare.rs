@@ -2,10 +2,13 @@
 
 use super::{Job, Summary, object};
 use crate::load::copy;
-use crate::plan::{Fate, Mode, Plan, REFUSED};
-use crate::source::Snapshot;
+use crate::plan::{Fate, ForeignKey, Mode, Plan, REFUSED, Table};
+use crate::source::{Snapshot, quoted};
+use crate::target::constraints::Orphans;
 use crate::target::{checks, constraints, create, expressions, indexes, place, session, wire};
 use postgres::Client;
+use rusqlite::Connection;
+use std::collections::BTreeMap;
 use std::time::Instant;
 use toban_core::{Context, Error, Kind, Result, stop};
 
@@ -42,10 +45,10 @@ pub(super) fn everything(
     summary.phase("copy", began);
     regenerate(job, snapshot, &mut clients, plan, summary)?;
     // Indexes are built by as many sessions as were asked for, however few may read.
-    while clients.len() < job.jobs {
-        clients.push(session::open(job.to)?);
+    if clients.len() < job.jobs && clients.len() >= snapshot.readers().len() {
+        clients.extend(session::several(job.to, job.jobs - clients.len())?);
     }
-    keys(job, &mut clients, plan, summary)?;
+    keys(job, snapshot, &mut clients, plan, summary)?;
     let began = Instant::now();
     let checks = checks::add(snapshot.readers(), &mut clients, plan, job.stage)?;
     plan.objects.extend(checks);
@@ -151,27 +154,67 @@ fn plain_again(plan: &mut Plan, name: &str, why: &str) {
     }
 }
 
-fn keys(job: &Job<'_>, clients: &mut [Client], plan: &mut Plan, summary: &mut Summary) -> Result<()> {
+fn keys(
+    job: &Job<'_>,
+    snapshot: &Snapshot,
+    clients: &mut [Client],
+    plan: &mut Plan,
+    summary: &mut Summary,
+) -> Result<()> {
     let began = Instant::now();
     stop::check()?;
     for (kind, name, why) in indexes::build(clients, plan, job.stage)? {
-        summary.broken += 1;
         plan.objects.push(object(&kind, &name, Fate::Skipped, format!("{REFUSED}: {why}")));
     }
     summary.phase("indexes", began);
     let began = Instant::now();
     let outcome = constraints::foreign_keys(clients, plan, job.stage)?;
     for orphans in &outcome.orphans {
-        let more = if orphans.count > 10 { " …" } else { "" };
-        let why = format!("{} orphans in the source: {}{more}", orphans.count, orphans.first.join("; "));
+        let why = orphaned(snapshot.first(), plan, orphans, &job.rejects.counts());
         plan.objects.push(object("foreign key", &orphans.name, Fate::NotValid, why));
     }
     for (name, why) in outcome.refused {
-        summary.broken += 1;
         plan.objects.push(object("foreign key", &name, Fate::Skipped, format!("{REFUSED}: {why}")));
     }
     summary.phase("foreign keys, statistics", began);
     Ok(())
+}
+
+/// How many rows are without a parent, whose doing that is, and the first of them.
+fn orphaned(db: &Connection, plan: &Plan, orphans: &Orphans, rejects: &BTreeMap<String, u64>) -> String {
+    let more = if orphans.count > 10 { " …" } else { "" };
+    let rows = format!("{}{more}", orphans.first.join("; "));
+    let keys = plan.tables.iter().flat_map(|t| t.foreign_keys.iter().map(move |k| (t, k)));
+    let found = keys.into_iter().find(|(t, k)| constraints::shown(t, k) == orphans.name);
+    let parent = found.and_then(|(_, key)| plan.tables.iter().find(|t| t.target == key.parent));
+    let there = found.zip(parent).and_then(|((child, key), parent)| without_parent(db, child, key, parent));
+    match there {
+        Some(n) if n < orphans.count => {
+            let rejected = parent.is_some_and(|p| rejects.contains_key(&p.source));
+            let why = if rejected { "the parents of the others are among the rejects" } else { "PostgreSQL compares the others otherwise" };
+            format!("{} rows without a parent, {n} of them in the source, {why}: {rows}", orphans.count)
+        }
+        _ => format!("{} orphans in the source: {rows}", orphans.count),
+    }
+}
+
+/// Rows of the source without a parent there; none where SQLite cannot say.
+fn without_parent(db: &Connection, child: &Table, key: &ForeignKey, parent: &Table) -> Option<i64> {
+    let of = |table: &Table, target: &String| {
+        table.columns.iter().find(|c| c.target == *target).map(|c| quoted(&c.source))
+    };
+    let pairs: Vec<(String, String)> =
+        key.columns.iter().zip(&key.parent_columns).map(|(c, p)| Some((of(child, c)?, of(parent, p)?))).collect::<Option<_>>()?;
+    let set: Vec<String> = pairs.iter().map(|(c, _)| format!("c.{c} is not null")).collect();
+    let same: Vec<String> = pairs.iter().map(|(c, p)| format!("p.{p} = c.{c}")).collect();
+    let sql = format!(
+        "select count(*) from {} c where {} and not exists (select 1 from {} p where {})",
+        quoted(&child.source),
+        set.join(" and "),
+        quoted(&parent.source),
+        same.join(" and ")
+    );
+    db.query_row(&sql, [], |r| r.get(0)).ok()
 }
 
 /// What is said in SQL: checks, defaults, views; and what numbers the rows.

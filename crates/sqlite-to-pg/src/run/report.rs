@@ -31,8 +31,6 @@ pub(crate) struct Summary {
     /// Differences in all, and the first of them.
     pub(crate) total: u64,
     pub(crate) differences: Vec<String>,
-    /// Constraints that the data of the target did not allow.
-    pub(crate) broken: u64,
     #[serde(skip)]
     pub(crate) oddities: Vec<Oddity>,
 }
@@ -147,11 +145,7 @@ pub(crate) fn lines(plan: &Plan, summary: &Summary, rejects: &Rejects) -> Vec<Li
     lines.extend(
         summary.phases.iter().map(|(name, s)| Line { seconds: Some(*s), ..line("phase", name, "", "") }),
     );
-    let compared = match (summary.compared, summary.total) {
-        (Some(rows), 0) => format!("{rows} rows compared, no difference"),
-        (Some(rows), n) => format!("{rows} rows compared, {n} differences"),
-        (None, _) => "not compared".into(),
-    };
+    let compared = verdict(plan, summary, rejects).join("; ");
     lines.push(Line {
         rows: Some(summary.loaded.iter().map(|l| l.rows).sum()),
         bytes: Some(summary.loaded.iter().map(|l| l.bytes).sum()),
@@ -160,6 +154,40 @@ pub(crate) fn lines(plan: &Plan, summary: &Summary, rejects: &Rejects) -> Vec<Li
         ..line("total", &summary.source, fate_of(summary), &compared)
     });
     lines
+}
+
+/// What happened, in parts of a sentence: what was compared, and what is not there.
+pub(crate) fn verdict(plan: &Plan, summary: &Summary, rejects: &Rejects) -> Vec<String> {
+    let mut parts = vec![match (summary.compared, summary.total) {
+        (Some(rows), 0) => format!("{rows} rows compared, all that were copied are equal"),
+        (Some(rows), n) => format!("{rows} rows compared, {n} differences"),
+        (None, _) => "not compared".into(),
+    }];
+    let (lost, missing): (u64, String) = (rejects.counts().values().sum(), behind(plan));
+    parts.extend((lost > 0).then(|| format!("{lost} values are not there as they were")));
+    parts.extend((!missing.is_empty()).then(|| format!("not there: {missing}")));
+    parts
+}
+
+/// Values that were not taken as they are, in tables where the plan does not accept that.
+pub(crate) fn unaccepted(plan: &Plan, rejects: &Rejects) -> u64 {
+    let accepted = |table: &str| plan.tables.iter().any(|t| t.source == table && t.accept_rejects);
+    rejects.counts().iter().filter(|(table, _)| !accepted(table)).map(|(_, n)| n).sum()
+}
+
+/// What the source has and the copy lacks, in words: all tables, the first of the other objects.
+pub(crate) fn behind(plan: &Plan) -> String {
+    let missing = || plan.objects.iter().filter(|o| o.is_missing());
+    let tables: Vec<&str> = missing().filter(|o| o.kind == "table").map(|o| o.name.as_str()).collect();
+    let others: Vec<String> = missing().filter(|o| o.kind != "table").map(Object::shown).collect();
+    let mut parts = Vec::new();
+    parts.extend((!tables.is_empty()).then(|| format!("the tables {}", tables.join(", "))));
+    parts.extend((!others.is_empty()).then(|| {
+        let more = if others.len() > 3 { ", …" } else { "" };
+        let first: Vec<&str> = others.iter().take(3).map(String::as_str).collect();
+        format!("{} objects ({}{more})", others.len(), first.join(", "))
+    }));
+    parts.join(" and ")
 }
 
 fn fate_of(summary: &Summary) -> &'static str {
@@ -227,7 +255,7 @@ pub(crate) fn write(
         rejects.save(&folder.join("rejects.jsonl"))?;
     }
     written::write(plan, &folder)?;
-    html::write(&lines, summary, &folder.join("report.html"))?;
+    html::write(&html::Page { lines: &lines, plan, summary, rejects, folder: &folder }, &folder.join("report.html"))?;
     log::info!("the report is in {}", folder.display());
     Ok(())
 }

@@ -32,11 +32,47 @@ pub(crate) struct RawTable {
     pub(crate) foreign_keys: Vec<RawForeignKey>,
     pub(crate) sequence: Option<i64>,
     pub(crate) ddl: Ddl,
-    /// A full-text index.
-    pub(crate) is_virtual: bool,
+    /// Of a virtual table, what a plain one keeps of it.
+    pub(crate) of_virtual: Option<&'static str>,
 }
 
+/// What a plain table keeps of a full-text index, and of an index of boxes.
+const WORDS: &str = "a plain table with its texts; to search them, index to_tsvector(…) with GIN";
+const BOXES: &str = "a plain table with its boxes; to search them, index box(…) with GiST, or use PostGIS";
+
 impl RawTable {
+    /// Takes a column away, with the indexes, foreign keys and checks that need it; the answer is these, by kind and
+    /// name.
+    pub(crate) fn leave_out(&mut self, at: usize) -> Vec<(&'static str, String)> {
+        let column = self.columns.remove(at).name;
+        self.key.iter_mut().chain(&mut self.alias).filter(|k| **k > at).for_each(|k| *k -= 1);
+        let is = |name: &str| name.eq_ignore_ascii_case(&column);
+        let own = |name: &str| format!("{}.{name}", self.name);
+        let names = |text: &str| !crate::verify::named(text, std::slice::from_ref(&column)).is_empty();
+        let in_index = |i: &RawIndex| {
+            let by_part = i.parts.iter().any(|(name, ..)| name.as_deref().is_some_and(is));
+            by_part || i.sql.as_deref().is_some_and(|sql| names(&crate::verify::of_index(sql).0))
+        };
+        let mut gone: Vec<(&'static str, String)> = Vec::new();
+        self.indexes.retain(|i| {
+            let goes = in_index(i);
+            gone.extend(goes.then(|| ("index", i.name.clone())));
+            !goes
+        });
+        self.foreign_keys.retain(|f| {
+            let goes = f.columns.iter().any(|c| is(c));
+            gone.extend(goes.then(|| ("foreign key", own(&f.columns.join(", ")))));
+            !goes
+        });
+        self.ddl.checks.retain(|(name, text)| {
+            let goes = names(text);
+            gone.extend(goes.then(|| ("check", own(name.as_deref().unwrap_or(text)))));
+            !goes
+        });
+        gone.insert(0, ("column", own(&column)));
+        gone
+    }
+
     /// Adds the rowid as a column, unless one is it already or there is none.
     pub(crate) fn keep_rowid(&mut self) {
         let name = self.rowid.clone().filter(|_| self.alias.is_none());
@@ -107,6 +143,7 @@ pub(crate) fn read(db: &Connection) -> Result<Catalog> {
                 catalog.unreadable.extend(unreadable);
             }
             "virtual" if full_text(db, &name)? => catalog.tables.push(words(db, &name)?),
+            "virtual" if has_boxes(db, &name)? => catalog.tables.push(boxes(db, &name)?),
             "virtual" | "shadow" => catalog.others.push(RawObject {
                 kind: format!("{kind} table"),
                 sql: sql_of(db, &name)?.unwrap_or_default(),
@@ -173,7 +210,7 @@ fn table(db: &Connection, name: &str, without_rowid: bool) -> Result<(RawTable, 
             foreign_keys,
             sequence,
             ddl,
-            is_virtual: false,
+            of_virtual: None,
         },
         shown,
     ))
@@ -188,13 +225,57 @@ fn unreadable(db: &Connection, table: &str, columns: &[RawColumn]) -> Vec<(Strin
     columns.iter().filter(|c| c.generated).filter_map(broken).collect()
 }
 
+/// Whether the rows of a virtual table move as those of a plain one.
+///
+/// # Errors
+/// Those of SQLite.
+pub(crate) fn moves(db: &Connection, name: &str) -> Result<bool> {
+    Ok(full_text(db, name)? || has_boxes(db, name)?)
+}
+
 /// Whether a table is a full-text index that holds its texts itself, and this SQLite can read it.
 fn full_text(db: &Connection, name: &str) -> Result<bool> {
+    let module = module(db, name)?;
+    Ok(module.starts_with("fts") && !module.contains("content=") && is_readable(db, name))
+}
+
+/// Whether a table is an index of boxes, which holds them itself, and this SQLite can read it.
+fn has_boxes(db: &Connection, name: &str) -> Result<bool> {
+    Ok(module(db, name)?.starts_with("rtree") && is_readable(db, name))
+}
+
+/// The module of a virtual table with what it is given, without blanks and in lower case.
+fn module(db: &Connection, name: &str) -> Result<String> {
     let mut sql = sql_of(db, name)?.unwrap_or_default().to_ascii_lowercase();
-    sql.retain(|c| !c.is_whitespace());
-    let module = sql.split_once("using").map_or("", |(_, rest)| rest);
-    let own = module.starts_with("fts") && !sql.contains("content=");
-    Ok(own && db.prepare(&format!("select rowid, * from {}", quoted(name))).is_ok())
+    sql.retain(|c| !c.is_whitespace() && !"\"'`[".contains(c));
+    // The table's own name may hold the word too.
+    let own: String = name.to_ascii_lowercase().chars().filter(|c| !c.is_whitespace()).collect();
+    let rest = sql.split_once(&own).map_or(&*sql, |(_, rest)| rest);
+    Ok(rest.split_once("using").map_or(String::new(), |(_, module)| module.to_string()))
+}
+
+fn is_readable(db: &Connection, name: &str) -> bool {
+    db.prepare(&format!("select rowid, * from {}", quoted(name))).is_ok()
+}
+
+/// Boxes as rows of a plain table; their first column is the number of each.
+fn boxes(db: &Connection, name: &str) -> Result<RawTable> {
+    let (mut columns, _) = columns(db, name)?;
+    columns.iter_mut().for_each(|c| c.declared.clear());
+    let number = columns.first_mut().map(|first| {
+        first.declared = "INTEGER".into();
+        first.name.clone()
+    });
+    Ok(RawTable {
+        name: name.into(),
+        columns,
+        alias: number.is_some().then_some(0),
+        key: number.iter().map(|_| 0).collect(),
+        rowid: number,
+        ddl: Ddl { understood: true, ..Ddl::default() },
+        of_virtual: Some(BOXES),
+        ..RawTable::default()
+    })
 }
 
 /// Such a table as a plain one, with the number by which applications refer to its rows.
@@ -202,7 +283,7 @@ fn words(db: &Connection, name: &str) -> Result<RawTable> {
     let (mut columns, _) = columns(db, name)?;
     columns.iter_mut().for_each(|c| c.declared.clear());
     let Some(rowid) = free_rowid(&columns, None) else {
-        return Ok(RawTable { name: name.into(), columns, is_virtual: true, ..RawTable::default() });
+        return Ok(RawTable { name: name.into(), columns, of_virtual: Some(WORDS), ..RawTable::default() });
     };
     let number = RawColumn { name: rowid.clone(), declared: "INTEGER".into(), ..RawColumn::default() };
     columns.insert(0, number);
@@ -215,7 +296,7 @@ fn words(db: &Connection, name: &str) -> Result<RawTable> {
         alias,
         key,
         ddl,
-        is_virtual: true,
+        of_virtual: Some(WORDS),
         ..RawTable::default()
     })
 }

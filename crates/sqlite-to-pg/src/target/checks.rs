@@ -95,6 +95,7 @@ fn object(table: &Table, check: &Check, fate: Fate, why: String) -> Object {
         why,
         sql: Some(check.sql.clone()),
         source_sql: check.source_sql.clone(),
+        accepted: false,
     }
 }
 

@@ -129,7 +129,10 @@ pub(crate) fn defaults(client: &mut Client, plan: &Plan, stage: &str) -> Result<
 /// The error itself, when the connection is gone or the server in trouble.
 pub(crate) fn tolerable(e: postgres::Error) -> Result<String> {
     let code = e.code().map(|c| c.code().to_string()).unwrap_or_default();
-    let said = e.as_db_error().map(|d| d.message().to_string());
+    let said = e.as_db_error().map(|d| match d.detail() {
+        Some(detail) => format!("{}: {detail}", d.message()),
+        None => d.message().to_string(),
+    });
     // 22: data, 23: integrity, 42: syntax, types and names, 54: limits, 0A: not supported, 2B/3F: names.
     let ours = ["22", "23", "42", "54", "0A", "21", "3F"].iter().any(|class| code.starts_with(class));
     match said {

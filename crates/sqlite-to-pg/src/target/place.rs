@@ -1,8 +1,8 @@
 //! From the schema where the copy was prepared to its place, in one transaction.
 
-use super::{qualified, undo};
+use super::{qualified, session, undo};
 use crate::plan::{Fate, Plan, REFUSED};
-use postgres::{Client, Transaction};
+use postgres::Client;
 use toban_core::pg::Ident;
 use toban_core::{Context, Error, Result};
 
@@ -29,32 +29,32 @@ pub(crate) fn empty(client: &mut Client, plan: &Plan) -> Result<()> {
     ))
 }
 
-/// Moves all tables and views, writes down how to undo it, and drops the empty schema; all of it or nothing.
+/// Moves all tables (with so many rows each) and views, writes down how to undo it, and drops the empty schema; all of
+/// it or nothing.
 ///
 /// # Errors
 /// Those of the server; then the target is as it was.
-pub(crate) fn move_in(client: &mut Client, plan: &Plan, stage: &str) -> Result<()> {
+pub(crate) fn move_in(client: &mut Client, plan: &Plan, stage: &str, rows: &[u64]) -> Result<()> {
     let doing = || format!("move the tables to {}", plan.schema);
-    let mut transaction = client.transaction().doing(doing)?;
-    transaction.batch_execute("set local synchronous_commit = on").doing(doing)?;
-    let sql = "select exists (select from pg_namespace where nspname = $1)";
-    let there: bool = transaction.query_one(sql, &[&plan.schema]).doing(doing)?.get(0);
-    let views: Vec<String> = made_views(&mut transaction, stage)?;
-    let (from, to) = (Ident::new(stage), Ident::new(&*plan.schema));
-    match there {
-        true => one_by_one(&mut transaction, plan, (stage, &views))?,
-        false => {
-            let sql = format!("alter schema {from} rename to {to}; comment on schema {to} is null");
-            transaction.batch_execute(&sql).doing(doing)?;
+    session::atomically(client, doing, |client| {
+        let sql = "select exists (select from pg_namespace where nspname = $1)";
+        let there: bool = client.query_one(sql, &[&plan.schema]).doing(doing)?.get(0);
+        let views: Vec<String> = made_views(client, stage)?;
+        let (from, to) = (Ident::new(stage), Ident::new(&*plan.schema));
+        match there {
+            true => one_by_one(client, plan, (stage, &views))?,
+            false => {
+                let sql = format!("alter schema {from} rename to {to}; comment on schema {to} is null");
+                client.batch_execute(&sql).doing(doing)?;
+            }
         }
-    }
-    undo::remember(&mut transaction, plan, &views, !there)?;
-    undo::keep_plan(&mut transaction, plan)?;
-    transaction.commit().doing(doing)
+        undo::remember(client, plan, &views, (!there, rows))?;
+        undo::keep_plan(client, plan)
+    })
 }
 
 fn one_by_one(
-    transaction: &mut Transaction<'_>,
+    client: &mut Client,
     plan: &Plan,
     (stage, views): (&str, &[String]),
 ) -> Result<()> {
@@ -62,13 +62,30 @@ fn one_by_one(
     let (from, to) = (Ident::new(stage), Ident::new(&*plan.schema));
     for view in views {
         let sql = format!("alter view {} set schema {to}", qualified(stage, view));
-        transaction.batch_execute(&sql).doing(doing).map_err(denied)?;
+        client.batch_execute(&sql).doing(doing).map_err(denied)?;
     }
     for table in &plan.tables {
         let sql = format!("alter table {} set schema {to}", qualified(stage, &table.target));
-        transaction.batch_execute(&sql).doing(doing).map_err(denied)?;
+        client.batch_execute(&sql).doing(doing).map_err(denied)?;
     }
-    transaction.batch_execute(&format!("drop schema {from}")).doing(doing)
+    client.batch_execute(&format!("drop schema {from}")).doing(doing)
+}
+
+/// That the role may put the copy where it shall be, and write down the way back.
+///
+/// # Errors
+/// Failed, with the statement that grants what is missing.
+pub(crate) fn may_be_put(client: &mut Client, plan: &Plan) -> Result<()> {
+    let sql = "select n.nspname::text, current_user::text from pg_namespace n where n.nspname in ($1, 'toban_undo') \
+               and not has_schema_privilege(n.oid, 'create') limit 1";
+    match client.query_opt(sql, &[&plan.schema]).doing(|| "look at the target".into())? {
+        None => Ok(()),
+        Some(row) => {
+            let (schema, user): (String, String) = (row.get(0), row.get(1));
+            Err(Error::failed(format!("the role may not create tables in the schema {schema}"))
+                .hint(format!("grant create, usage on schema {} to {}", Ident::new(schema), Ident::new(user))))
+        }
+    }
 }
 
 /// That the server has room for the locks of [`move_in`]: one for each table and each sequence.
@@ -106,10 +123,10 @@ fn denied(e: Error) -> Error {
     }
 }
 
-fn made_views(transaction: &mut Transaction<'_>, stage: &str) -> Result<Vec<String>> {
+fn made_views(client: &mut Client, stage: &str) -> Result<Vec<String>> {
     let sql = "select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace \
                where n.nspname = $1 and c.relkind = 'v' order by c.oid";
-    let rows = transaction.query(sql, &[&stage]).doing(|| "list the views".into())?;
+    let rows = client.query(sql, &[&stage]).doing(|| "list the views".into())?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 

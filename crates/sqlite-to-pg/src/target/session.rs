@@ -1,8 +1,10 @@
 //! Sessions of the target: settings, the lock of one run, what the role may do.
 
 use crate::source::ranges::Range;
-use postgres::Client;
 use postgres::error::SqlState;
+use postgres::{Client, SimpleQueryMessage};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 use toban_core::pg::{ConnInfo, Ident, literal};
 use toban_core::{Context, Error, Result};
 
@@ -18,17 +20,105 @@ const SETTINGS: &str = "set synchronous_commit = off; set timezone = 'UTC'; set 
 /// # Errors
 /// Those of the server.
 pub(crate) fn open(to: &ConnInfo) -> Result<Client> {
-    let mut client = to.connect()?;
+    prepared(to.connect()?)
+}
+
+fn prepared(mut client: Client) -> Result<Client> {
     client.batch_execute(SETTINGS).doing(|| "prepare the session".into())?;
     Ok(client)
 }
 
-/// `n` of them.
+/// How long a pool may take to give one more session.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `n` of them, or as many as the server gives: behind a pool of few sessions one more is never refused, it waits.
 ///
 /// # Errors
-/// Those of the server.
+/// Those of the server; Retry when there is not one.
 pub(crate) fn several(to: &ConnInfo, n: usize) -> Result<Vec<Client>> {
-    (0..n).map(|_| open(to)).collect()
+    let mut clients = Vec::new();
+    while clients.len() < n {
+        match within(to, open)? {
+            Some(client) => clients.push(client),
+            None if clients.is_empty() => return Err(none_more()),
+            None => {
+                log::warn!(
+                    "the target gives no more than {} sessions: is there a pool between? --jobs {} asks for no more",
+                    clients.len() + 1,
+                    clients.len()
+                );
+                break;
+            }
+        }
+    }
+    Ok(clients)
+}
+
+fn none_more() -> Error {
+    Error::retry("the target gives no second session: is there a pool of one between?")
+        .hint("connect to PostgreSQL itself, or to a pool of at least three sessions")
+}
+
+/// What `connect` gives, or none when it takes too long. Its thread is left behind: nothing can wake it, and it ends with
+/// the process.
+///
+/// # Errors
+/// Those of `connect`.
+pub(crate) fn within(to: &ConnInfo, connect: fn(&ConnInfo) -> Result<Client>) -> Result<Option<Client>> {
+    let (sender, receiver) = channel();
+    let own = to.clone();
+    std::thread::spawn(move || drop(sender.send(connect(&own))));
+    receiver.recv_timeout(PATIENCE).ok().transpose()
+}
+
+/// The session that leads a run. Nothing is set or locked before it is sure that it is one: a pool in transaction mode
+/// would leave both to whoever gets the server's session next.
+///
+/// # Errors
+/// Those of the server; Failed behind such a pool.
+pub(crate) fn lead(to: &ConnInfo) -> Result<Client> {
+    let mut first = to.connect()?;
+    let before = backend(&mut first)?;
+    let asked = |to: &ConnInfo| {
+        let mut second = to.connect()?;
+        backend(&mut second).map(|_| second)
+    };
+    let mut second = within(to, asked)?.ok_or_else(none_more)?;
+    for _ in 0..3 {
+        let (other, now) = (backend(&mut second)?, backend(&mut first)?);
+        if other == before || now != before {
+            return Err(Error::failed("this connection goes through a pool in transaction mode, and a run needs sessions of its own")
+                .hint("connect to PostgreSQL itself, by its own port, or to a pool in session mode"));
+        }
+    }
+    prepared(first)
+}
+
+/// The process that serves us; by the simple protocol, for such pools do not know our prepared statements.
+fn backend(client: &mut Client) -> Result<String> {
+    let rows = client.simple_query("select pg_backend_pid()").doing(|| "ask for the backend".into())?;
+    let pid = rows.iter().find_map(|m| match m {
+        SimpleQueryMessage::Row(row) => row.get(0).map(String::from),
+        _ => None,
+    });
+    pid.ok_or_else(|| Error::failed("the server does not say which backend we have"))
+}
+
+/// Does `work` in one transaction: all of it, or nothing.
+///
+/// # Errors
+/// Those of `work` and of the server.
+pub(crate) fn atomically<T>(client: &mut Client, doing: impl Fn() -> String, work: impl FnOnce(&mut Client) -> Result<T>) -> Result<T> {
+    // What a run promises to keep must be on disk; the settings of the session say otherwise.
+    client.batch_execute("begin; set local synchronous_commit = on").doing(&doing)?;
+    match work(client) {
+        Ok(done) => client.batch_execute("commit").doing(&doing).map(|()| done),
+        Err(e) => {
+            // A connection that broke has taken the transaction with it.
+            let _gone = client.batch_execute("rollback");
+            Err(e)
+        }
+    }
 }
 
 /// Keeps two runs into one schema apart, as long as the session lasts.
@@ -55,10 +145,10 @@ pub(crate) fn lock(client: &mut Client, schema: &str) -> Result<()> {
 /// Failed, with the statement that grants what is missing.
 pub(crate) fn check(client: &mut Client, to: &ConnInfo) -> Result<()> {
     let sql = "select has_database_privilege(current_database(), 'CREATE'), current_setting('server_version_num')::int, \
-               pg_is_in_recovery(), current_setting('server_encoding')";
+               pg_is_in_recovery(), current_setting('server_encoding'), current_setting('transaction_read_only') = 'on'";
     let row = client.query_one(sql, &[]).doing(|| "look at the target".into())?;
     let (may, version, standby): (bool, i32, bool) = (row.get(0), row.get(1), row.get(2));
-    let encoding: String = row.get(3);
+    let (encoding, read_only): (String, bool) = (row.get(3), row.get(4));
     if version < 140_000 {
         return Err(Error::failed("the target is older than PostgreSQL 14"));
     }
@@ -66,6 +156,10 @@ pub(crate) fn check(client: &mut Client, to: &ConnInfo) -> Result<()> {
         return Err(
             Error::failed("the target is a standby, which nobody can write to").hint("name the primary")
         );
+    }
+    if read_only {
+        return Err(Error::failed("the target takes no writes: default_transaction_read_only is on")
+            .hint("set it off for the database or the role: alter role … set default_transaction_read_only = off"));
     }
     if encoding != "UTF8" {
         return Err(Error::failed(format!("the target's encoding is {encoding}, not UTF8"))

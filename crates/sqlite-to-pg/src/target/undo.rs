@@ -1,9 +1,10 @@
 //! The way back: what a run made is written down with it, and `--undo` takes it away again.
 
-use super::{list, qualified};
-use crate::plan::{ForeignKey, Plan, Table};
-use postgres::{Client, GenericClient, Transaction};
-use toban_core::pg::Ident;
+use super::{list, qualified, session};
+use crate::plan::{Fate, ForeignKey, Mode, Object, Plan, Table};
+use crate::verify::definitions;
+use postgres::Client;
+use toban_core::pg::{Ident, literal};
 use toban_core::{Context, Error, Result};
 
 const SCHEMA: &str = "toban_undo";
@@ -21,10 +22,10 @@ const MANY: usize = 500;
 /// # Errors
 /// Those of the server.
 pub(crate) fn remember(
-    transaction: &mut Transaction<'_>,
+    client: &mut Client,
     plan: &Plan,
     views: &[String],
-    made_schema: bool,
+    (made_schema, rows): (bool, &[u64]),
 ) -> Result<()> {
     let tables: Vec<String> = plan.tables.iter().map(|t| qualified(&plan.schema, &t.target)).collect();
     let mut steps = Vec::new();
@@ -42,7 +43,8 @@ pub(crate) fn remember(
     if made_schema {
         steps.push(format!("drop schema if exists {}", Ident::new(&*plan.schema)));
     }
-    write(transaction, &plan.schema, &steps, many)
+    write(client, &plan.schema, &steps, many)?;
+    mark(client, &plan.schema, &tables, rows)
 }
 
 /// Takes the foreign keys of tables away, so that these can be dropped one after another.
@@ -61,7 +63,7 @@ fn cut(schema: &str, tables: &[Table]) -> Option<String> {
 /// # Errors
 /// Those of the server.
 pub(crate) fn write(
-    transaction: &mut Transaction<'_>,
+    client: &mut Client,
     schema: &str,
     steps: &[String],
     alone: bool,
@@ -72,47 +74,80 @@ pub(crate) fn write(
          create table if not exists {SCHEMA}.step (run bigint, at int, target text, statement text, made timestamptz default now()); \
          alter table {SCHEMA}.step add column if not exists alone boolean not null default false"
     );
-    transaction.batch_execute(&table).doing(doing)?;
+    client.batch_execute(&table).doing(doing)?;
     let next = format!("select coalesce(max(run), 0) + 1 from {SCHEMA}.step");
-    let run: i64 = transaction.query_one(&next, &[]).doing(doing)?.get(0);
+    let run: i64 = client.query_one(&next, &[]).doing(doing)?.get(0);
     let sql =
         format!("insert into {SCHEMA}.step (run, at, target, statement, alone) values ($1, $2, $3, $4, $5)");
-    let insert = transaction.prepare(&sql).doing(doing)?;
+    let insert = client.prepare(&sql).doing(doing)?;
     for (at, step) in (0_i32..).zip(steps) {
-        transaction.execute(&insert, &[&run, &at, &schema, step, &alone]).doing(doing)?;
+        client.execute(&insert, &[&run, &at, &schema, step, &alone]).doing(doing)?;
     }
     Ok(())
 }
 
-/// Keeps the plan beside the way back, so that `verify` knows what the copy shall be. What the server refused is not
-/// in its list: it lacks.
+/// Keeps beside the way back what each table held, and the transactions that this one sees: what others write later is
+/// known by that.
 ///
 /// # Errors
 /// Those of the server.
-pub(crate) fn keep_plan(transaction: &mut Transaction<'_>, plan: &Plan) -> Result<()> {
-    let doing = || "keep the plan".to_string();
-    let sql =
-        format!("create table if not exists {SCHEMA}.plan (target text primary key, plan text not null)");
-    transaction.batch_execute(&sql).doing(doing)?;
-    let objects = plan.objects.iter().filter(|o| !o.is_broken()).cloned().collect();
-    let text = toml::to_string(&Plan { objects, ..plan.clone() }).doing(doing)?;
+pub(crate) fn mark(client: &mut Client, schema: &str, tables: &[String], rows: &[u64]) -> Result<()> {
+    let doing = || "write down what the tables hold".to_string();
     let sql = format!(
-        "insert into {SCHEMA}.plan values ($1, $2) on conflict (target) do update set plan = excluded.plan"
+        "create table if not exists {SCHEMA}.mark (run bigint, target text, relation text, rows bigint, snapshot pg_snapshot, own xid8)"
     );
-    transaction.execute(&sql, &[&plan.schema, &text]).doing(doing).map(drop)
+    client.batch_execute(&sql).doing(doing)?;
+    let sql = format!(
+        "insert into {SCHEMA}.mark values ((select max(run) from {SCHEMA}.step where target = $1), $1, $2, $3, \
+         pg_current_snapshot(), pg_current_xact_id())"
+    );
+    let insert = client.prepare(&sql).doing(doing)?;
+    for (table, rows) in tables.iter().zip(rows) {
+        let rows = i64::try_from(*rows).unwrap_or(i64::MAX);
+        client.execute(&insert, &[&schema, table, &rows]).doing(doing)?;
+    }
+    Ok(())
+}
+
+/// Keeps the plan beside the way back, and the definitions as they are now, so that `verify` knows what the copy shall be.
+///
+/// # Errors
+/// Those of the server.
+pub(crate) fn keep_plan(client: &mut Client, plan: &Plan) -> Result<()> {
+    let doing = || "keep the plan".to_string();
+    let sql = format!(
+        "create table if not exists {SCHEMA}.plan (target text primary key, plan text not null); \
+         alter table {SCHEMA}.plan add column if not exists definitions text"
+    );
+    client.batch_execute(&sql).doing(doing)?;
+    let text = toml::to_string(plan).doing(doing)?;
+    let kept = definitions::read(client, &plan.schema, &relations(plan))?;
+    let kept = serde_json::to_string(&kept).doing(doing)?;
+    let sql = format!(
+        "insert into {SCHEMA}.plan (target, plan, definitions) values ($1, $2, $3) \
+         on conflict (target) do update set plan = excluded.plan, definitions = excluded.definitions"
+    );
+    client.execute(&sql, &[&plan.schema, &text, &kept]).doing(doing).map(drop)
+}
+
+/// The tables and views of a plan that are ours to judge.
+pub(crate) fn relations(plan: &Plan) -> Vec<String> {
+    let made = |o: &&Object| o.kind == "view" && o.fate == Fate::Translated && plan.mode == Mode::Create;
+    let views = plan.objects.iter().filter(made).map(Object::view_name);
+    plan.tables.iter().map(|t| t.target.clone()).chain(views).collect()
 }
 
 /// Notes in the plan that is kept how the columns of `plan` are converted now.
 ///
 /// # Errors
 /// Those of the server.
-pub(crate) fn amend_plan(transaction: &mut Transaction<'_>, plan: &Plan) -> Result<()> {
+pub(crate) fn amend_plan(client: &mut Client, plan: &Plan) -> Result<()> {
     let doing = || "keep the plan".to_string();
-    if !is_there(transaction, "plan")? {
+    if !is_there(client, "plan")? {
         return Ok(());
     }
     let sql = format!("select plan from {SCHEMA}.plan where target = $1 for update");
-    let row = transaction.query_opt(&sql, &[&plan.schema]).doing(doing)?;
+    let row = client.query_opt(&sql, &[&plan.schema]).doing(doing)?;
     let kept = row.and_then(|r| toml::from_str::<Plan>(r.get(0)).ok());
     let Some(mut kept) = kept else { return Ok(()) };
     for table in &mut kept.tables {
@@ -123,16 +158,16 @@ pub(crate) fn amend_plan(transaction: &mut Transaction<'_>, plan: &Plan) -> Resu
             }
         }
     }
-    keep_plan(transaction, &kept)
+    keep_plan(client, &kept)
 }
 
 /// Takes back the last run into `schema`, in one transaction; the answer is what was done. Of thousands of tables only
 /// some at a time, and then it can be interrupted and begun again.
 ///
 /// # Errors
-/// Usage when there is nothing to take back; those of the server (something else depends on a table), and then
-/// nothing is done.
-pub(crate) fn undo(client: &mut Client, schema: &str) -> Result<Vec<String>> {
+/// Usage when there is nothing to take back, or rows were written since and `even_if_changed` does not say that they may
+/// go; those of the server (something else depends on a table), and then nothing is done.
+pub(crate) fn undo(client: &mut Client, schema: &str, even_if_changed: bool) -> Result<Vec<String>> {
     let doing = || "take back the last run".to_string();
     let none = || {
         Error::usage(format!("no run into {schema} is written down here"))
@@ -149,8 +184,15 @@ pub(crate) fn undo(client: &mut Client, schema: &str) -> Result<Vec<String>> {
     let row = client.query_opt(&sql, &[&schema]).doing(doing)?.ok_or_else(none)?;
     let (run, alone): (i64, bool) = (row.get(0), row.get(1));
     let mut done = Vec::new();
+    if alone {
+        done.extend(changed(client, (schema, run), even_if_changed, false)?);
+    }
     loop {
-        let (steps, more) = take(client, (schema, run), if alone { STEPS } else { i64::MAX })?;
+        let (steps, more) = session::atomically(client, doing, |client| {
+            let told = if alone { Vec::new() } else { changed(client, (schema, run), even_if_changed, true)? };
+            let (steps, more) = take(client, (schema, run), if alone { STEPS } else { i64::MAX })?;
+            Ok((told.into_iter().chain(steps).collect::<Vec<_>>(), more))
+        })?;
         done.extend(steps);
         if !more {
             return Ok(done);
@@ -158,45 +200,120 @@ pub(crate) fn undo(client: &mut Client, schema: &str) -> Result<Vec<String>> {
     }
 }
 
-/// Takes the first steps of a run back in one transaction, and whether there are more; with the last one of all our
-/// own schema goes.
+/// What was written to the tables since the run, a line for each; with `lock` nothing more can be until this transaction
+/// ends.
+fn changed(
+    client: &mut Client,
+    (schema, run): (&str, i64),
+    accepted: bool,
+    lock: bool,
+) -> Result<Vec<String>> {
+    let doing = || "look for rows that were written since".to_string();
+    let mut told = Vec::new();
+    let marks = match is_there(client, "mark")? {
+        true => {
+            let sql = format!(
+                "select relation, rows, to_regclass(relation) is not null from {SCHEMA}.mark where target = $1 and run = $2"
+            );
+            client.query(&sql, &[&schema, &run]).doing(doing)?
+        }
+        false => Vec::new(),
+    };
+    if marks.is_empty() && !accepted {
+        return Err(Error::usage("what was written to the tables since is not known, and would go with them")
+            .hint("look for yourself; --even-if-changed takes the run back"));
+    }
+    for row in marks {
+        let (relation, rows, there): (String, i64, bool) = (row.get(0), row.get(1), row.get(2));
+        if !there {
+            continue;
+        }
+        if lock {
+            let sql = format!("lock table {relation} in access exclusive mode");
+            client.batch_execute(&sql).doing(|| format!("lock {relation}"))?;
+        }
+        let (all, written) = written(client, &relation, run)?;
+        let gone = rows - (all - written);
+        if written > 0 || gone > 0 {
+            told.push(format!("{relation}: {written} rows written since, {gone} of the run's rows gone or replaced"));
+        }
+    }
+    if told.is_empty() || accepted {
+        return Ok(told.into_iter().map(|line| format!("lost with {line}")).collect());
+    }
+    Err(Error::usage(format!("rows were written since the run, and would be lost: {}", told.join("; ")))
+        .hint("save them first; --even-if-changed takes the run back all the same"))
+}
+
+/// How many rows a table holds, and how many of them were written by transactions that the run's own did not see.
+fn written(client: &mut Client, relation: &str, run: i64) -> Result<(i64, i64)> {
+    // A row knows 32 bits of its transaction's number; the upper ones are those of the last such number that was given.
+    let sql = format!(
+        "with mark as (select snapshot, own, pg_snapshot_xmax(pg_current_snapshot())::text::bigint as now from {SCHEMA}.mark \
+         where run = $1 and relation = $2), \
+         row as (select r.xmin::text::bigint as short, m.now - ((m.now - r.xmin::text::bigint) & 4294967295) as long, m.snapshot, m.own \
+         from {} r, mark m) \
+         select count(*), count(*) filter (where short >= 3 and long >= 3 and long <> own::text::bigint \
+         and not pg_visible_in_snapshot(long::text::xid8, snapshot)) from row",
+        scanned(client, relation)?
+    );
+    let row = client.query_one(&sql, &[&run, &relation]).doing(|| format!("count the rows of {relation}"))?;
+    Ok((row.get(0), row.get(1)))
+}
+
+/// The table as a query names it: one that others inherit from without their rows.
+///
+/// # Errors
+/// Those of the server.
+pub(crate) fn scanned(client: &mut Client, relation: &str) -> Result<String> {
+    let sql = format!("select relkind::text from pg_class where oid = {}::regclass", literal(relation));
+    let kind: String = client.query_one(&sql, &[]).doing(|| format!("look at {relation}"))?.get(0);
+    Ok(if kind == "p" { relation.into() } else { format!("only {relation}") })
+}
+
+/// Takes the first steps of a run back, and whether there are more; with the last one of all our own schema goes.
 fn take(client: &mut Client, (schema, run): (&str, i64), some: i64) -> Result<(Vec<String>, bool)> {
     let doing = || "take back the last run".to_string();
-    let mut transaction = client.transaction().doing(doing)?;
     let sql = format!(
         "delete from {SCHEMA}.step where run = $1 and at in \
          (select at from {SCHEMA}.step where run = $1 order by at limit $2) returning at, statement"
     );
-    let rows = transaction.query(&sql, &[&run, &some]).doing(doing)?;
+    let rows = client.query(&sql, &[&run, &some]).doing(doing)?;
     let mut steps: Vec<(i32, String)> = rows.iter().map(|r| (r.get(0), r.get(1))).collect();
     steps.sort();
     for (_, step) in &steps {
-        transaction.batch_execute(step).doing(|| step.clone())?;
+        client.batch_execute(step).doing(|| step.clone())?;
     }
     let sql = format!("select exists (select from {SCHEMA}.step where run = $1)");
-    let more: bool = transaction.query_one(&sql, &[&run]).doing(doing)?.get(0);
+    let more: bool = client.query_one(&sql, &[&run]).doing(doing)?.get(0);
     if !more {
-        forget(&mut transaction, schema)?;
+        // Rows that were brought back are new ones: what an earlier run wrote cannot be told from them.
+        if is_there(client, "mark")? {
+            let sql = format!(
+                "delete from {SCHEMA}.mark where relation in (select relation from {SCHEMA}.mark where run = $1)"
+            );
+            client.execute(&sql, &[&run]).doing(doing)?;
+        }
+        forget(client, schema)?;
     }
-    transaction.commit().doing(doing)?;
     Ok((steps.into_iter().map(|(_, step)| step).collect(), more))
 }
 
 /// Whether our schema has this table.
-fn is_there(client: &mut impl GenericClient, table: &str) -> Result<bool> {
+fn is_there(client: &mut Client, table: &str) -> Result<bool> {
     let sql = format!("select to_regclass('{SCHEMA}.{table}') is not null");
     Ok(client.query_one(&sql, &[]).doing(|| "look for what is written down".into())?.get(0))
 }
 
-fn forget(transaction: &mut Transaction<'_>, target: &str) -> Result<()> {
+fn forget(client: &mut Client, target: &str) -> Result<()> {
     let doing = || "forget the run".to_string();
-    if is_there(transaction, "plan")? {
+    if is_there(client, "plan")? {
         let sql = format!("delete from {SCHEMA}.plan where target = $1");
-        transaction.execute(&sql, &[&target]).doing(doing)?;
+        client.execute(&sql, &[&target]).doing(doing)?;
     }
     let sql = format!("select exists (select from {SCHEMA}.step)");
-    if !transaction.query_one(&sql, &[]).doing(doing)?.get::<_, bool>(0) {
-        transaction.batch_execute(&format!("drop schema {SCHEMA} cascade")).doing(doing)?;
+    if !client.query_one(&sql, &[]).doing(doing)?.get::<_, bool>(0) {
+        client.batch_execute(&format!("drop schema {SCHEMA} cascade")).doing(doing)?;
     }
     Ok(())
 }
@@ -206,7 +323,7 @@ fn forget(transaction: &mut Transaction<'_>, target: &str) -> Result<()> {
 /// # Errors
 /// Those of the server.
 pub(crate) fn keep(
-    transaction: &mut Transaction<'_>,
+    client: &mut Client,
     schema: &str,
     table: &str,
     columns: &[String],
@@ -215,13 +332,14 @@ pub(crate) fn keep(
     let copies = format!(
         "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = '{SCHEMA}'"
     );
-    transaction.batch_execute(&format!("create schema if not exists {SCHEMA}")).doing(doing)?;
-    let n: i64 = transaction.query_one(&copies, &[]).doing(doing)?.get(0);
+    client.batch_execute(&format!("create schema if not exists {SCHEMA}")).doing(doing)?;
+    let n: i64 = client.query_one(&copies, &[]).doing(doing)?.get(0);
     let (name, copy) = (qualified(schema, table), qualified(SCHEMA, &format!("kept_{n}")));
-    transaction
-        .batch_execute(&format!("create table {copy} as select {} from {name}", list(columns)))
+    let only = scanned(client, &name)?;
+    client
+        .batch_execute(&format!("create table {copy} as select {} from {only}", list(columns)))
         .doing(doing)?;
     let back =
         format!("insert into {name} ({0}) overriding system value select {0} from {copy}", list(columns));
-    Ok(vec![format!("delete from {name}"), back, format!("drop table {copy}")])
+    Ok(vec![format!("delete from {only}"), back, format!("drop table {copy}")])
 }

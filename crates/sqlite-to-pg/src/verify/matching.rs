@@ -3,7 +3,7 @@
 use super::pair::{Bounds, Column, Pair, Rule, find};
 use super::record::{Difference, Kind};
 use super::words::Wanted;
-use super::{source, target, typed};
+use super::{source, target, typed, words};
 use crate::plan::{self, Action, Fate, Mode, Plan, Policy};
 use rusqlite::Connection;
 
@@ -19,6 +19,8 @@ pub(crate) struct Matched {
     pub(crate) views: Vec<Difference>,
     /// Tables without rows of their own, or left out by the plan: name and reason.
     pub(crate) skipped: Vec<(String, String)>,
+    /// Tables whose rows only the application can read: what is there of them is not known.
+    pub(crate) unread: Vec<Difference>,
 }
 
 /// Keys and constraints of one table, by the target's names.
@@ -53,6 +55,8 @@ pub(crate) struct Reference {
     pub(crate) parent_columns: Vec<String>,
     /// The parent and its columns in the source.
     pub(crate) source: (String, Vec<String>),
+    /// ON DELETE and ON UPDATE, in lower case.
+    pub(crate) actions: [String; 2],
 }
 
 impl Matched {
@@ -72,7 +76,11 @@ pub(crate) fn by_name(
     targets: &[target::Table],
     schema: &str,
 ) -> Matched {
-    let mut matched = Matched::default();
+    let unread = |name: &String| {
+        let sides = ("a virtual table", "its rows only the application can read: not compared");
+        Difference::of_table(name, Kind::LeftOut, "virtual table", sides)
+    };
+    let mut matched = Matched { unread: source.unread.iter().map(unread).collect(), ..Matched::default() };
     let names: Vec<&str> = targets.iter().map(|t| t.name.as_str()).collect();
     matched.skipped = source.others.clone();
     for table in &source.tables {
@@ -176,6 +184,7 @@ impl Named<'_> {
             parent: name.into(),
             parent_columns,
             source,
+            actions: key.actions.clone(),
         })
     }
 }
@@ -219,6 +228,7 @@ fn paired(source: &str, schema: &str, target: &target::Table, columns: Vec<Colum
         blocks: target.blocks,
         action: Action::Refuse,
         accepts: false,
+        inherited: target.inherited,
     }
 }
 
@@ -284,6 +294,15 @@ fn planned(
     matched.pairs.push(pair);
 }
 
+/// The columns of an index of all rows that has no expression.
+fn plain_columns(index: &plan::Index) -> Option<words::Columns> {
+    let name = |part: &plan::IndexPart| {
+        let inner = part.sql.strip_prefix('"')?.strip_suffix('"')?;
+        Some(inner.replace("\"\"", "\""))
+    };
+    index.parts.iter().map(name).collect::<Option<_>>().filter(|_| index.predicate.is_none())
+}
+
 /// The parent of a key in the source, and its columns there.
 fn origin(plan: &Plan, key: &plan::ForeignKey) -> (String, Vec<String>) {
     let Some(parent) = plan.tables.iter().find(|t| t.target == key.parent) else { return Default::default() };
@@ -298,6 +317,7 @@ fn demanded(plan: &Plan, table: &plan::Table, target: &target::Table) -> Expecte
         parent: key.parent.clone(),
         parent_columns: key.parent_columns.clone(),
         source: origin(plan, key),
+        actions: [key.on_delete.clone(), key.on_update.clone()],
     };
     let not_null: Vec<String> =
         table.columns.iter().filter(|c| c.not_null).map(|c| c.target.clone()).collect();
@@ -305,15 +325,21 @@ fn demanded(plan: &Plan, table: &plan::Table, target: &target::Table) -> Expecte
         let gone = |o: &plan::Object| o.kind == kind && o.name == name && o.fate == Fate::Skipped;
         !plan.objects.iter().any(gone)
     };
-    // A key that the server refused was told, and is not in the list of a plan that is kept.
+    // A key that the server refused was told.
     let lost = |kind: &str| {
         let own = format!("{}.", table.source);
-        plan.objects.iter().any(|o| o.kind == kind && o.is_broken() && o.name.starts_with(&own))
+        plan.objects.iter().any(|o| o.kind == kind && o.fate == Fate::Skipped && o.name.starts_with(&own))
     };
     let kept = |kind: &str, name: &str| made(kind, &format!("{}.{name}", table.source));
     let uniques = table.uniques.iter().filter(|u| kept("unique", &u.name));
     let foreign_keys = table.foreign_keys.iter().filter(|k| kept("foreign key", &k.name));
     let exact = |name: &str| Wanted { name: name.into(), exact: Some(name.into()), ..Wanted::default() };
+    let whole = |i: &plan::Index| Wanted {
+        unique: i.unique,
+        partial: i.predicate.is_some(),
+        columns: plain_columns(i).unwrap_or_default(),
+        ..exact(&i.target)
+    };
     let checks = table.checks.iter().filter(|c| made("check", &format!("{}.{}", table.source, c.name)));
     let indexes = table.indexes.iter().filter(|i| {
         made("index", if i.source.is_empty() { "" } else { &i.source })
@@ -328,7 +354,7 @@ fn demanded(plan: &Plan, table: &plan::Table, target: &target::Table) -> Expecte
     Expected {
         oid: target.oid,
         checks: checks.map(|c| exact(&c.name)).collect(),
-        indexes: indexes.map(|i| exact(&i.target)).collect(),
+        indexes: indexes.map(whole).collect(),
         defaults: defaults.len(),
         no_default: defaults.iter().filter(bare).map(|c| c.source.clone()).collect(),
         primary_key: if lost("primary key") { Vec::new() } else { table.primary_key.clone() },

@@ -3,6 +3,8 @@
 mod compare;
 mod convert;
 mod decimal;
+mod defaults;
+pub(crate) mod definitions;
 mod form;
 mod json;
 mod matching;
@@ -23,13 +25,16 @@ mod words;
 
 use crate::cli::Verify;
 use crate::plan::{self, Plan};
+pub(crate) use words::{named, of_index};
 use compare::Both;
+use definitions::Definitions;
 use matching::{Expected, Matched};
 use objects::Judge;
 use pair::Pair;
 use record::{Compared, Difference, Kind};
 use rusqlite::Connection;
 use scan::Sides;
+use postgres::Client;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Error, Kind as Status, Out, Result};
 
@@ -41,31 +46,55 @@ use toban_core::{Context, Error, Kind as Status, Out, Result};
 pub(crate) fn run(args: &Verify, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     let to = ConnInfo::resolve(args.against.as_deref(), "sqlite-to-pg")?;
     let mut readers = source::open(&args.db, threads())?;
-    let plan = match &args.plan {
-        Some(path) => Some(plan::file::read(path)?),
-        None => kept_plan(&readers, &to, &args.schema)?,
+    let given = args.plan.as_ref().map(|path| plan::file::read(path)).transpose()?;
+    let schema = given.as_ref().map_or(args.schema.clone(), |p| p.schema.clone());
+    let (plan, kept) = kept_plan(&readers, &to, &schema, given)?;
+    let mut clients = target::open(&to, readers.len())?;
+    let mut outcome = judge((plan.as_ref(), &schema), &mut readers, &mut clients, quiet)?;
+    let names = match &plan {
+        Some(plan) => crate::target::undo::relations(plan),
+        None => outcome.tables.iter().map(|t| t.target.clone()).collect(),
     };
-    let schema = plan.as_ref().map_or(args.schema.as_str(), |p| p.schema.as_str());
-    let mut outcome = judge((plan.as_ref(), schema), &mut readers, &to, quiet)?;
+    outcome.defined(match &kept {
+        Some(kept) => definitions::judge(&mut clients[0], &schema, &names, kept)?,
+        None => definitions::unfit(&mut clients[0], &schema, &names)?,
+    });
+    if plan.is_none() {
+        let wanted = source::schema(&readers[0])?.triggers;
+        let there = definitions::triggers(&mut clients[0], &schema, &names)?;
+        outcome.differences.extend(words::triggers(&wanted, &there));
+    }
     plan.iter().for_each(|plan| outcome.lacks(plan));
     for table in &outcome.tables {
         out.emit(table)?;
     }
-    for difference in &outcome.differences {
+    for difference in outcome.differences.iter().chain(&outcome.known) {
         out.emit(difference)?;
     }
     outcome.status(&to)
 }
 
-/// The plan of the run that made this copy, when one of ours did and the file's schema is still the same.
-fn kept_plan(readers: &[Connection], to: &ConnInfo, schema: &str) -> Result<Option<Plan>> {
-    let [reader, ..] = readers else { return Ok(None) };
-    let Some(plan) = target::kept_plan(to, schema)? else { return Ok(None) };
-    let same = plan.source.schema_sum == plan::build::schema_sum(reader)?;
-    if same {
-        log::info!("compared by the plan of the run that made this copy");
+/// The plan that was given, or that of the run that made this copy, when one of ours did and the file's schema is still
+/// the same; and the definitions which that run left there.
+fn kept_plan(
+    readers: &[Connection],
+    to: &ConnInfo,
+    schema: &str,
+    given: Option<Plan>,
+) -> Result<(Option<Plan>, Option<Definitions>)> {
+    let [reader, ..] = readers else { return Ok((given, None)) };
+    let Some((kept, definitions)) = target::kept_plan(to, schema)? else { return Ok((given, None)) };
+    match given {
+        Some(given) => {
+            let same = given.source.schema_sum == kept.source.schema_sum && given.tables.len() == kept.tables.len();
+            Ok((Some(given), definitions.filter(|_| same)))
+        }
+        None if kept.source.schema_sum == plan::build::schema_sum(reader)? => {
+            log::info!("compared by the plan of the run that made this copy");
+            Ok((Some(kept), definitions))
+        }
+        None => Ok((None, None)),
     }
-    Ok(same.then_some(plan))
 }
 
 fn threads() -> usize {
@@ -78,7 +107,28 @@ fn threads() -> usize {
 /// # Errors
 /// Those of either database; a difference is not an error but in the answer.
 pub(crate) fn prove(plan: &Plan, readers: &mut [Connection], to: &ConnInfo, quiet: bool) -> Result<Proof> {
-    let outcome = judge((Some(plan), &plan.schema), readers, to, quiet)?;
+    let mut clients = target::open(to, readers.len())?;
+    proof(plan, readers, &mut clients, quiet)
+}
+
+/// The same inside the transaction that `client` is in: what it has written and not yet committed is compared.
+///
+/// # Errors
+/// Those of [`prove`].
+pub(crate) fn prove_within(
+    plan: &Plan,
+    readers: &mut [Connection],
+    client: &mut Client,
+    quiet: bool,
+) -> Result<Proof> {
+    target::unlocked(client, |client| {
+        target::settle(client)?;
+        proof(plan, readers, std::slice::from_mut(client), quiet)
+    })
+}
+
+fn proof(plan: &Plan, readers: &mut [Connection], clients: &mut [Client], quiet: bool) -> Result<Proof> {
+    let outcome = judge((Some(plan), &plan.schema), readers, clients, quiet)?;
     let equal = |t: &Compared| (t.table.clone(), t.verdict == "equal");
     Ok(Proof {
         tables: outcome.tables.iter().filter(|t| t.verdict != "skipped").map(equal).collect(),
@@ -110,16 +160,29 @@ struct Outcome {
     compared: usize,
     /// Rows and values left behind by the plan in tables where that is not accepted.
     left: u64,
+    /// What the run that made the copy could not make, and said so.
+    known: Vec<Difference>,
 }
 
 impl Outcome {
-    /// A table that the run could not take along is a difference all the same.
+    /// What the run could not take along: it is told again, as it was then.
     fn lacks(&mut self, plan: &Plan) {
-        for object in plan.objects.iter().filter(|o| o.is_lost()) {
-            self.tables.retain(|t| t.table != object.name);
-            self.tables.push(bare(&object.name, "missing"));
-            let sides = ("there", "not there");
-            self.differences.push(Difference::of_table(&object.name, Kind::Missing, "", sides));
+        for object in plan.objects.iter().filter(|o| o.is_missing()) {
+            if object.is_lost() {
+                self.tables.retain(|t| t.table != object.name);
+                self.tables.push(bare(&object.name, "missing"));
+            }
+            let sides = ("there", format!("not there: {}", object.why));
+            self.known.push(Difference::of_table(&object.name, Kind::LeftOut, &object.kind, (sides.0, &sides.1)));
+        }
+    }
+
+    /// Definitions that changed; what was named already is not named twice.
+    fn defined(&mut self, changed: Vec<Difference>) {
+        for difference in changed {
+            let of = |t: &&mut Compared| t.target == difference.table;
+            self.tables.iter_mut().filter(|t| of(t)).for_each(|t| t.verdict = "differs".into());
+            self.differences.push(difference);
         }
     }
 
@@ -131,20 +194,23 @@ impl Outcome {
     }
 
     fn status(&self, to: &ConnInfo) -> Result<()> {
-        match (self.compared, self.total()) {
-            (0, 0) => Err(Error::failed("nothing to compare: the file holds no tables")),
-            (0, _) => {
+        let partly = |what: String| Err(Error::new(Status::Partial, format!("equal, but for {what}")));
+        let left = format!("{} rows and values that the plan left behind", self.left);
+        let known = format!("{} objects that the run could not make", self.known.len());
+        match (self.total(), self.left, self.known.len()) {
+            (0, 0, 0) if self.compared == 0 => {
+                log::warn!("the file holds no tables: nothing was compared");
+                Ok(())
+            }
+            (0, 0, 0) => Ok(()),
+            (0, 0, _) => partly(known).map_err(|e: Error| e.hint("each is named above; --exclude KIND:NAME of a run says that it may lack")),
+            (0, _, 0) => partly(left).map_err(|e: Error| e.hint("accept_rejects = true in the plan accepts them")),
+            (0, _, _) => partly(format!("{left}, and {known}")).map_err(|e: Error| e.hint("accept_rejects = true in the plan accepts the first, --exclude the others")),
+            (_, _, _) if self.compared == 0 => {
                 let message = format!("nothing was compared: none of the tables is in {}", to.describe());
                 Err(Error::new(Status::Findings, message).hint("--schema names the schema of the copy"))
             }
-            (_, 0) if self.left > 0 => {
-                let message =
-                    format!("equal, but for {} rows and values that the plan left behind", self.left);
-                Err(Error::new(Status::Partial, message)
-                    .hint("accept_rejects = true in the plan accepts them"))
-            }
-            (_, 0) => Ok(()),
-            (_, n) => Err(Error::new(Status::Findings, format!("the copy differs: {n} differences"))),
+            (n, _, _) => Err(Error::new(Status::Findings, format!("the copy differs: {n} differences"))),
         }
     }
 }
@@ -152,12 +218,11 @@ impl Outcome {
 fn judge(
     (plan, schema): (Option<&Plan>, &str),
     readers: &mut [Connection],
-    to: &ConnInfo,
+    clients: &mut [Client],
     quiet: bool,
 ) -> Result<Outcome> {
     let [reader, ..] = readers else { return Err(Error::failed("no connection to the source")) };
     let own = source::schema(reader)?;
-    let mut clients = target::open(to, readers.len())?;
     let targets = target::tables(&mut clients[0], schema)?;
     let mut matched = match plan {
         Some(plan) => matching::by_plan(plan, &own, &targets),
@@ -170,7 +235,7 @@ fn judge(
     for pair in &mut matched.pairs {
         scan::measure(&readers[0], pair)?;
     }
-    let mut sides = Sides { readers, clients: &mut clients };
+    let mut sides = Sides { readers, clients };
     let sums = compare::sums(&mut sides, &matched.pairs, quiet)?;
     let mut outcome = begun(&matched);
     for ((pair, both), expected) in matched.pairs.iter().zip(&sums).zip(&matched.expected) {
@@ -213,6 +278,7 @@ fn begun(matched: &Matched) -> Outcome {
         differences: matched.gaps.iter().chain(&matched.views).cloned().collect(),
         compared: matched.pairs.len(),
         left: 0,
+        known: matched.unread.clone(),
     }
 }
 

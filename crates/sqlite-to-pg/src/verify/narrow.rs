@@ -128,7 +128,9 @@ impl Look<'_> {
 
     fn differing(&self, tally: &Tally) -> Vec<u128> {
         let judged = |[source, target]: &[Cell; 2]| match self.pair.action {
-            Action::Append | Action::Upsert => source.rows > 0,
+            // Rows that were there before may be the same as ours.
+            Action::Append => source.rows > 0 && target.rows <= source.rows,
+            Action::Upsert => source.rows > 0,
             Action::SkipExisting => source.rows > 0 && target.rows == 0,
             Action::Refuse | Action::Truncate => true,
         };

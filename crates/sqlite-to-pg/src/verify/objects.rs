@@ -37,7 +37,9 @@ const UNIQUES: &str = "select i.indexrelid, i.indisprimary, a.attname \
         and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = i.indrelid and d.refobjsubid = a.attnum)) \
     order by 1";
 
-const REFERENCES: &str = "select c.oid, p.relname, c.convalidated, a.attname, b.attname \
+const REFERENCES: &str = "select c.oid, p.relname, c.convalidated, a.attname, b.attname, \
+    case c.confdeltype when 'r' then 'restrict' when 'c' then 'cascade' when 'n' then 'set null' when 'd' then 'set default' else 'no action' end, \
+    case c.confupdtype when 'r' then 'restrict' when 'c' then 'cascade' when 'n' then 'set null' when 'd' then 'set default' else 'no action' end \
     from pg_catalog.pg_constraint c join pg_catalog.pg_class p on p.oid = c.confrelid \
     cross join lateral unnest(c.conkey, c.confkey) with ordinality as k (own, other, n) \
     join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.own \
@@ -95,10 +97,10 @@ impl Judge<'_> {
         for row in self.ask(REFERENCES)? {
             if last.as_ref() != Some(&row[0]) {
                 last = Some(row[0].clone());
-                let parent = row[1].clone().unwrap_or_default();
-                present
-                    .references
-                    .push((Reference { parent, ..Reference::default() }, row[2].as_deref() == Some("t")));
+                let text = |at: usize| row[at].clone().unwrap_or_default();
+                let actions = [text(5), text(6)];
+                let reference = Reference { parent: text(1), actions, ..Reference::default() };
+                present.references.push((reference, row[2].as_deref() == Some("t")));
             }
             if let Some((reference, _)) = present.references.last_mut() {
                 reference.columns.extend(row[3].clone());
@@ -151,7 +153,15 @@ impl Judge<'_> {
             };
             has.parent == wanted.parent && pairs(has) == pairs(wanted)
         };
-        match present.references.iter().find(|(has, _)| same(has)) {
+        let acts = |has: &Reference| has.actions.each_ref().map(weak) == wanted.actions.each_ref().map(weak);
+        let fitting = || present.references.iter().filter(|(has, _)| same(has));
+        match fitting().find(|(has, _)| acts(has)).or(fitting().next()) {
+            Some((has, _)) if !acts(has) => {
+                let words = |[delete, update]: &[String; 2]| format!("on delete {delete} on update {update}");
+                let what = format!("foreign key to {} ({})", wanted.parent, wanted.columns.join(", "));
+                let sides = (words(&wanted.actions), words(&has.actions));
+                Ok(Some(Difference::of_table(&self.pair.source, Kind::Constraint, &what, (&sides.0, &sides.1))))
+            }
             Some((_, true)) => Ok(None),
             Some((_, false)) => self.not_valid(wanted),
             None => Ok(Some(self.lacks(&format!("foreign key to {}", wanted.parent), &wanted.columns))),
@@ -249,6 +259,11 @@ fn next(client: &mut Client, column: &Column) -> Result<Option<i64>> {
     );
     let row = client.query_one(&sql, &[]).doing(|| format!("read {sequence}"))?;
     row.try_get(0).doing(|| format!("read {sequence}"))
+}
+
+/// RESTRICT differs from NO ACTION in the moment alone.
+fn weak(action: &String) -> &str {
+    if action == "restrict" { "no action" } else { action }
 }
 
 /// The only cell of an answer.

@@ -2,6 +2,7 @@
 
 use super::form::Form;
 use crate::plan::{Action, Conversion, Policy};
+use toban_core::pg::Ident;
 
 /// How a source value is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +71,20 @@ pub(crate) struct Pair {
     pub(crate) action: Action,
     /// Rejected rows are accepted.
     pub(crate) accepts: bool,
+    /// Others inherit from the target, and their rows are not its own.
+    pub(crate) inherited: bool,
 }
 
 impl Pair {
     /// Whether the target may hold rows of its own.
     pub(crate) fn is_loose(&self) -> bool {
         matches!(self.action, Action::Append | Action::Upsert | Action::SkipExisting)
+    }
+
+    /// The target as a query names it.
+    pub(crate) fn relation(&self) -> String {
+        let only = if self.inherited { "only " } else { "" };
+        format!("{only}{}.{}", Ident::new(&self.schema), Ident::new(&self.target))
     }
 
     /// Whether the bytes of a COPY are compared as they come.

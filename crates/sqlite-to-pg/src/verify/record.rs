@@ -85,6 +85,10 @@ pub(crate) enum Kind {
     Constraint,
     /// The next number that the target gives was used before.
     Identity,
+    /// A definition is not the one that the run left.
+    Definition,
+    /// The run that made the copy could not make it, and said so.
+    LeftOut,
 }
 
 impl Kind {
@@ -98,6 +102,8 @@ impl Kind {
             Kind::SecondWay => "second-way",
             Kind::Constraint => "constraint",
             Kind::Identity => "identity",
+            Kind::Definition => "definition",
+            Kind::LeftOut => "left-out",
         }
     }
 }

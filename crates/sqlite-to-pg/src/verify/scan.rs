@@ -231,8 +231,7 @@ fn target_sql(pair: &Pair, part: Part, shown: bool) -> String {
         Part::Blocks(from, None) => format!(" where ctid >= '({from},0)'"),
         Part::Blocks(from, Some(to)) => format!(" where ctid >= '({from},0)' and ctid < '({to},0)'"),
     };
-    let from = format!("{}.{}", Ident::new(&pair.schema), Ident::new(&pair.target));
-    format!("copy (select {} from {from}{filter}) to stdout (format binary)", columns.join(", "))
+    format!("copy (select {} from {}{filter}) to stdout (format binary)", columns.join(", "), pair.relation())
 }
 
 /// Reads what the pieces are cut by.
@@ -263,6 +262,7 @@ mod tests {
             blocks: None,
             action: crate::plan::Action::Refuse,
             accepts: false,
+            inherited: false,
         };
         source_parts(&pair)
     }

@@ -105,8 +105,7 @@ fn found(client: &mut Client, pair: &Pair, sample: &[Texts]) -> Result<HashMap<T
         false => format!("({}) in ({})", keys.join(", "), wanted.join(", ")),
     };
     let columns: Vec<String> = pair.columns.iter().map(|c| short(c.form, &name(c))).collect();
-    let (schema, table) = (Ident::new(&pair.schema), Ident::new(&pair.target));
-    let sql = format!("select {} from {schema}.{table} where {filter}", columns.join(", "));
+    let sql = format!("select {} from {} where {filter}", columns.join(", "), pair.relation());
     let rows = target::rows(client, &sql)?;
     Ok(rows.into_iter().map(|row| (row[..pair.key].to_vec(), row)).collect())
 }
@@ -165,7 +164,7 @@ fn difference(
 }
 
 /// Whether both texts say the same; None when they cannot be judged this way.
-fn agree(column: &Column, quoted: &str, printed: Option<&str>) -> Option<bool> {
+pub(super) fn agree(column: &Column, quoted: &str, printed: Option<&str>) -> Option<bool> {
     let Some(printed) = printed else { return (column.policy == Policy::Stop).then_some(quoted == "NULL") };
     if quoted == "NULL" {
         return Some(false);

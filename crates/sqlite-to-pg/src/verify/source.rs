@@ -40,6 +40,8 @@ pub(crate) struct ForeignKey {
     pub(crate) columns: Vec<String>,
     pub(crate) parent: String,
     pub(crate) parent_columns: Vec<String>,
+    /// ON DELETE and ON UPDATE, in lower case.
+    pub(crate) actions: [String; 2],
 }
 
 /// What the file holds.
@@ -50,6 +52,10 @@ pub(crate) struct Schema {
     pub(crate) others: Vec<(String, String)>,
     /// Views that SQLite can run.
     pub(crate) views: Vec<String>,
+    /// Triggers: name and table.
+    pub(crate) triggers: Vec<(String, String)>,
+    /// Virtual tables whose rows SQLite alone cannot read.
+    pub(crate) unread: Vec<String>,
 }
 
 /// Opens `count` connections, all in read transactions that see one moment of the file. Nothing is written, not even
@@ -133,10 +139,34 @@ fn read(connection: &Connection) -> Sql<Schema> {
             _ if name.starts_with("sqlite_") => {}
             "table" => schema.tables.push(table(connection, name, without_rowid)?),
             "view" if runs(connection, &name) => schema.views.push(name),
+            "virtual" if moves(connection, &name) => schema.tables.push(plain(connection, name)?),
+            "virtual" if !is_index_of_another(connection, &name) => schema.unread.push(name),
             _ => schema.others.push((name, kind)),
         }
     }
+    let sql = "select name, tbl_name from sqlite_schema where type = 'trigger' order by name";
+    let mut statement = connection.prepare(sql)?;
+    schema.triggers = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Sql<_>>()?;
     Ok(schema)
+}
+
+fn moves(connection: &Connection, name: &str) -> bool {
+    crate::source::catalog::moves(connection, name).unwrap_or(false)
+}
+
+/// A full-text index over the texts of a table that is compared itself.
+fn is_index_of_another(connection: &Connection, name: &str) -> bool {
+    let sql = "select lower(replace(sql, ' ', '')) from sqlite_schema where type = 'table' and name = ?1";
+    let text: String = connection.query_row(sql, [name], |r| r.get(0)).unwrap_or_default();
+    text.contains("usingfts") && text.contains("content=") && !text.contains("content='',") && !text.contains("content='')")
+}
+
+/// A virtual table as a plain one: its columns are all that is asked for.
+fn plain(connection: &Connection, name: String) -> Sql<Table> {
+    let mut table = Table { name, rowid: Some("rowid".into()), ..Table::default() };
+    let sql = "select name from pragma_table_xinfo(?) where hidden = 0 order by cid";
+    table.columns = strings(connection, sql, &table.name)?.into_iter().flatten().collect();
+    Ok(table)
 }
 
 fn runs(connection: &Connection, view: &str) -> bool {
@@ -225,7 +255,8 @@ fn strings(connection: &Connection, sql: &str, of: &str) -> Sql<Vec<Option<Strin
 }
 
 fn foreign_keys(connection: &Connection, table: &str) -> Sql<Vec<ForeignKey>> {
-    let sql = "select id, \"table\", \"from\", \"to\" from pragma_foreign_key_list(?) order by id, seq";
+    let sql = "select id, \"table\", \"from\", \"to\", lower(on_delete), lower(on_update) \
+               from pragma_foreign_key_list(?) order by id, seq";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([table])?;
     let mut found: Vec<(i64, ForeignKey)> = Vec::new();
@@ -233,7 +264,8 @@ fn foreign_keys(connection: &Connection, table: &str) -> Sql<Vec<ForeignKey>> {
         let (id, parent, from, to): (i64, String, String, Option<String>) =
             (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
         if found.last().is_none_or(|(last, _)| *last != id) {
-            found.push((id, ForeignKey { columns: vec![], parent, parent_columns: vec![] }));
+            let actions = [row.get(4)?, row.get(5)?];
+            found.push((id, ForeignKey { columns: vec![], parent, parent_columns: vec![], actions }));
         }
         if let Some((_, key)) = found.last_mut() {
             key.columns.push(from);

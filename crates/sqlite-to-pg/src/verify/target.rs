@@ -1,8 +1,10 @@
 //! The PostgreSQL side: its connections, and what its catalogue says of the tables.
 
+use super::definitions::Definitions;
 use super::form::Form;
 use super::pair::Bounds;
 use crate::plan::{FORMAT, Plan};
+use crate::target::session;
 use postgres::{Client, SimpleQueryMessage};
 use std::collections::BTreeMap;
 use toban_core::pg::{ConnInfo, literal};
@@ -15,6 +17,8 @@ pub(crate) struct Table {
     pub(crate) name: String,
     /// Pages; none when it is not one heap whose parts can be asked for.
     pub(crate) blocks: Option<u32>,
+    /// Others inherit from it, and their rows are not its own.
+    pub(crate) inherited: bool,
     pub(crate) columns: Vec<Column>,
 }
 
@@ -53,14 +57,29 @@ pub(crate) fn open(to: &ConnInfo, count: usize) -> Result<Vec<Client>> {
     if count > 1
         && let Some(snapshot) = exported(&mut first)?
     {
-        for _ in 1..count {
-            let mut client = here.connect()?;
+        while clients.len() + 1 < count {
+            let asked = |here: &ConnInfo| {
+                let mut client = here.connect()?;
+                client.batch_execute("begin").doing(|| "begin a read-only transaction".into())?;
+                Ok(client)
+            };
+            // A pool of few sessions does not refuse one more, it lets it wait.
+            let Some(mut client) = session::within(&here, asked)? else { break };
+            client.batch_execute("rollback").doing(|| "begin a read-only transaction".into())?;
             begin(&mut client, Some(&snapshot))?;
             clients.push(client);
         }
     }
     clients.insert(0, first);
     Ok(clients)
+}
+
+/// The same settings inside a transaction that is open.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn settle(client: &mut Client) -> Result<()> {
+    client.batch_execute(SETTINGS).doing(|| "prepare the comparison".into())
 }
 
 fn begin(client: &mut Client, snapshot: Option<&str>) -> Result<()> {
@@ -97,7 +116,7 @@ pub(crate) fn unlocked<T>(client: &mut Client, work: impl FnOnce(&mut Client) ->
 ///
 /// # Errors
 /// Those of the server.
-pub(crate) fn kept_plan(to: &ConnInfo, schema: &str) -> Result<Option<Plan>> {
+pub(crate) fn kept_plan(to: &ConnInfo, schema: &str) -> Result<Option<(Plan, Option<Definitions>)>> {
     let mut client = to.connect()?;
     let may = "select has_table_privilege(c.oid, 'select') and has_schema_privilege(n.oid, 'usage') \
                from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
@@ -105,10 +124,17 @@ pub(crate) fn kept_plan(to: &ConnInfo, schema: &str) -> Result<Option<Plan>> {
     if only(rows(&mut client, may)?).as_deref() != Some("t") {
         return Ok(None);
     }
-    let sql = format!("select plan from toban_undo.plan where target = {}", literal(schema));
-    let text = only(rows(&mut client, &sql)?);
+    // The table of an older program has no definitions.
+    let sql = format!(
+        "select plan, to_jsonb(p) ->> 'definitions' from toban_undo.plan p where target = {}",
+        literal(schema)
+    );
+    let Some(row) = rows(&mut client, &sql)?.into_iter().next() else { return Ok(None) };
+    let (text, kept) = (row.first().cloned().flatten(), row.get(1).cloned().flatten());
     // One of another version is no plan of ours.
-    Ok(text.and_then(|t| toml::from_str::<Plan>(&t).ok()).filter(|p| p.format == FORMAT))
+    let plan = text.and_then(|t| toml::from_str::<Plan>(&t).ok()).filter(|p| p.format == FORMAT);
+    let kept = kept.and_then(|k| serde_json::from_str(&k).ok());
+    Ok(plan.map(|plan| (plan, kept)))
 }
 
 fn only(rows: Vec<Vec<Option<String>>>) -> Option<String> {
@@ -143,7 +169,8 @@ pub(crate) fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<Option<Stri
 
 const TABLES: &str = "select c.oid, c.relname, \
     case when c.relkind in ('r', 'm') and not c.relhassubclass \
-         then pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::bigint end \
+         then pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::bigint end, \
+    c.relkind = 'r' and c.relhassubclass \
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
     where n.nspname = $SCHEMA and c.relkind in ('r', 'p', 'm') and not c.relispartition order by 2";
 
@@ -176,7 +203,8 @@ pub(crate) fn tables(client: &mut Client, schema: &str) -> Result<Vec<Table>> {
     let table = |row: Vec<Option<String>>| {
         let oid = number(row.first())?;
         let columns = columns.remove(&oid).unwrap_or_default();
-        Some(Table { oid, name: row.get(1)?.clone()?, blocks: number(row.get(2)), columns })
+        let inherited = row.get(3)?.as_deref() == Some("t");
+        Some(Table { oid, name: row.get(1)?.clone()?, blocks: number(row.get(2)), inherited, columns })
     };
     rows(client, &own(TABLES))?.into_iter().map(table).collect::<Option<_>>().ok_or_else(odd)
 }

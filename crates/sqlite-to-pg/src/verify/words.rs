@@ -66,6 +66,9 @@ impl Judge<'_> {
         for column in &expected.no_default {
             told.push(self.named(&format!("default of {column}")));
         }
+        if expected.defaults > expected.no_default.len() {
+            told.extend(self.defaults()?);
+        }
         let looked = expected.checks.len() + expected.indexes.len() + expected.defaults;
         Ok((looked as u64, told))
     }
@@ -107,13 +110,15 @@ fn take(found: &mut Vec<Found>, wanted: &Wanted) -> bool {
 }
 
 fn fits_index(found: &Found, wanted: &Wanted) -> bool {
+    // Unique for more rows than in the source refuses rows that the source takes, and for fewer lets in too many.
+    let rows = if wanted.unique { wanted.partial == found.partial } else { wanted.partial || !found.partial };
+    let kind = rows && (found.unique || !wanted.unique);
     match &wanted.exact {
-        Some(name) => found.name == *name,
-        None => {
-            found.columns == wanted.columns
-                && (found.unique || !wanted.unique)
-                && (wanted.partial || !found.partial)
+        Some(name) => {
+            let columns = wanted.columns.is_empty() || found.columns == wanted.columns;
+            found.name == *name && kind && columns && wanted.partial == found.partial
         }
+        None => kind && found.columns == wanted.columns,
     }
 }
 
@@ -122,6 +127,16 @@ pub(crate) fn views(wanted: &[String], relations: &[Relation]) -> Vec<Difference
     let names: Vec<&str> = relations.iter().map(String::as_str).collect();
     let lacks = wanted.iter().filter(|name| find(name, &names).is_none());
     lacks.map(|name| Difference::of_table(name, Kind::Missing, "view", ("there", "not there"))).collect()
+}
+
+/// Triggers of the source that the target lacks, by their names.
+pub(crate) fn triggers(wanted: &[(String, String)], there: &[String]) -> Vec<Difference> {
+    let names: Vec<&str> = there.iter().map(String::as_str).collect();
+    let lacks = wanted.iter().filter(|(name, _)| find(name, &names).is_none());
+    let tell = |(name, table): &(String, String)| {
+        Difference::of_table(table, Kind::Missing, &format!("trigger {name}"), ("there", "not there"))
+    };
+    lacks.map(tell).collect()
 }
 
 /// Which of `columns` an expression in SQLite's words names.
