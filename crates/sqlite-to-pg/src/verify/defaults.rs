@@ -33,7 +33,7 @@ impl Judge<'_> {
             let Some(sql) = found.and_then(|row| row.get(1).cloned().flatten()).filter(|sql| is_constant(sql)) else {
                 continue;
             };
-            let printed = unlocked(self.client, |client| rows(client, &format!("select ({sql})::text")))?;
+            let printed = unlocked(self.client, |client| rows(client, &format!("select ({sql})")))?;
             let printed = printed.into_iter().flatten().next().flatten();
             if agree(column, quoted, printed.as_deref()) == Some(false) {
                 let what = format!("default of {}", column.source);

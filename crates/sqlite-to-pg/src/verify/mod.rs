@@ -206,7 +206,7 @@ impl Outcome {
             (0, 0, _) => partly(known).map_err(|e: Error| e.hint("each is named above; --exclude KIND:NAME of a run says that it may lack")),
             (0, _, 0) => partly(left).map_err(|e: Error| e.hint("accept_rejects = true in the plan accepts them")),
             (0, _, _) => partly(format!("{left}, and {known}")).map_err(|e: Error| e.hint("accept_rejects = true in the plan accepts the first, --exclude the others")),
-            (_, _, _) if self.compared == 0 => {
+            (_, _, _) if self.compared == 0 && !self.tables.is_empty() => {
                 let message = format!("nothing was compared: none of the tables is in {}", to.describe());
                 Err(Error::new(Status::Findings, message).hint("--schema names the schema of the copy"))
             }
@@ -229,7 +229,7 @@ fn judge(
         None => matching::by_name(&readers[0], &own, &targets, schema),
     };
     let views = matched.wanted_views(plan, &own);
-    if !views.is_empty() && !matched.pairs.is_empty() {
+    if !views.is_empty() {
         matched.views = words::views(&views, &target::relations(&mut clients[0], schema)?);
     }
     for pair in &mut matched.pairs {

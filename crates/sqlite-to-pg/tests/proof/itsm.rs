@@ -79,7 +79,11 @@ fn a_copy_into_the_applications_schema_is_equal() {
 #[test]
 fn as_sequelize_makes_it_only_its_own_table_is_missing() {
     let (world, _) = made(&Itsm::rows(2000).sequelize());
-    assert_eq!(world.verify(&[]).differs(), ["missing SequelizeMeta"]);
+    // Its own migrations say ON UPDATE CASCADE, and the copy by hand does not.
+    let (keys, others): (Vec<String>, Vec<String>) =
+        world.verify(&[]).differs().into_iter().partition(|d| d.contains(" foreign key to "));
+    assert_eq!(others, ["missing SequelizeMeta"]);
+    assert_eq!(keys.len(), 14, "{keys:?}");
 }
 
 #[test]
