@@ -66,7 +66,8 @@ pub(crate) fn build(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) -> Resu
     objects.extend(catalog.lost.drain(..).map(|name| skipped("table", &name, DAMAGED)));
     let virtual_ones = catalog.tables.iter().filter_map(|t| Some((t, t.of_virtual?)));
     objects.extend(
-        virtual_ones.map(|(t, why)| Object { fate: Fate::Translated, ..skipped("virtual table", &t.name, why) }),
+        virtual_ones
+            .map(|(t, why)| Object { fate: Fate::Translated, ..skipped("virtual table", &t.name, why) }),
     );
     if rules.keep_rowid {
         catalog.tables.iter_mut().for_each(RawTable::keep_rowid);

@@ -9,8 +9,19 @@ use toban_core::{Error, Result};
 
 /// Kinds that can be excluded by `KIND:NAME`, as a report calls them; a hyphen stands for a blank.
 const KINDS: [&str; 13] = [
-    "table", "virtual table", "column", "view", "trigger", "index", "unique", "primary key", "foreign key", "check", "default",
-    "not null", "generated column",
+    "table",
+    "virtual table",
+    "column",
+    "view",
+    "trigger",
+    "index",
+    "unique",
+    "primary key",
+    "foreign key",
+    "check",
+    "default",
+    "not null",
+    "generated column",
 ];
 
 /// One pattern of `--exclude`.
@@ -54,8 +65,10 @@ impl Chosen {
             return Err(Error::usage(format!("no table is called like {pattern}")));
         }
         let exclude = rules.exclude.iter().map(|p| pattern(catalog, p, &any)).collect::<Result<Vec<_>>>()?;
-        let fits = |name: &str| exclude.iter().any(|p| p.fits("table", name) || p.fits("virtual table", name));
-        let included = |name: &str| rules.include.is_empty() || rules.include.iter().any(|g| names::glob(g, name));
+        let fits =
+            |name: &str| exclude.iter().any(|p| p.fits("table", name) || p.fits("virtual table", name));
+        let included =
+            |name: &str| rules.include.is_empty() || rules.include.iter().any(|g| names::glob(g, name));
         let left_out = tables.iter().filter(|t| fits(t) || !included(t)).map(|t| (*t).to_string()).collect();
         Ok(Chosen { include: rules.include.clone(), exclude, left_out })
     }
@@ -70,7 +83,9 @@ impl Chosen {
     /// # Errors
     /// Usage for a column of a primary key.
     pub(crate) fn apply(&self, catalog: &mut Catalog, objects: &mut Vec<Object>) -> Result<()> {
-        let (go, stay) = std::mem::take(&mut catalog.tables).into_iter().partition::<Vec<_>, _>(|t| self.has_left_out(&t.name));
+        let (go, stay) = std::mem::take(&mut catalog.tables)
+            .into_iter()
+            .partition::<Vec<_>, _>(|t| self.has_left_out(&t.name));
         catalog.tables = stay;
         objects.extend(go.into_iter().map(|t| skipped("table", &t.name, EXCLUDED)));
         catalog.lost.retain(|name| {
@@ -88,9 +103,12 @@ impl Chosen {
                 continue;
             }
             if table.key.contains(&at) || table.rowid.as_deref() == Some(&*table.columns[at].name) {
-                return Err(Error::usage(format!("--exclude {name}: a column of the primary key cannot stay behind")));
+                return Err(Error::usage(format!(
+                    "--exclude {name}: a column of the primary key cannot stay behind"
+                )));
             }
-            objects.extend(table.leave_out(at).into_iter().map(|(kind, name)| skipped(kind, &name, EXCLUDED)));
+            objects
+                .extend(table.leave_out(at).into_iter().map(|(kind, name)| skipped(kind, &name, EXCLUDED)));
         }
         Ok(())
     }
@@ -168,7 +186,8 @@ fn pattern(catalog: &Catalog, given: &str, is_table: &dyn Fn(&str) -> bool) -> R
     {
         return whole(&[kind], glob);
     }
-    let column = |t: &RawTable| t.columns.iter().any(|c| names::glob(given, &format!("{}.{}", t.name, c.name)));
+    let column =
+        |t: &RawTable| t.columns.iter().any(|c| names::glob(given, &format!("{}.{}", t.name, c.name)));
     if given.contains('.') && catalog.tables.iter().any(column) {
         return whole(&["column"], given);
     }

@@ -110,11 +110,7 @@ fn unique(draft: &mut Draft<'_>, index: &RawIndex, taken: &mut BTreeSet<String>,
     }
     let same = |have: &[String]| have == columns.as_slice();
     if same(&draft.table.primary_key) || draft.table.uniques.iter().any(|u| same(&u.columns)) {
-        objects.push(skipped(
-            "unique",
-            &format!("{} ({})", draft.raw.name, columns.join(", ")),
-            SAME,
-        ));
+        objects.push(skipped("unique", &format!("{} ({})", draft.raw.name, columns.join(", ")), SAME));
         return;
     }
     draft.table.uniques.push(Unique { name: free(&name, taken), columns });

@@ -79,16 +79,22 @@ pub(super) fn ready(client: &mut Client, plan: &Plan) -> Result<()> {
         let row = client.query_one(&sql, &[]).doing(|| format!("look at {name}"))?;
         let (owner, hidden, rule): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
         if !owner {
-            return Err(Error::failed(format!("the role does not own {name}, whose triggers and foreign keys stand aside for the load"))
-                .hint("connect as its owner, or grant that role to this one"));
+            return Err(Error::failed(format!(
+                "the role does not own {name}, whose triggers and foreign keys stand aside for the load"
+            ))
+            .hint("connect as its owner, or grant that role to this one"));
         }
         if hidden {
-            return Err(Error::failed(format!("row-level security of {name} binds its owner too: rows could not be seen or written"))
-                .hint(format!("alter table {name} no force row level security, for the time of the load")));
+            return Err(Error::failed(format!(
+                "row-level security of {name} binds its owner too: rows could not be seen or written"
+            ))
+            .hint(format!("alter table {name} no force row level security, for the time of the load")));
         }
         if rule {
-            return Err(Error::failed(format!("a rule of {name} puts something else in the place of INSERT"))
-                .hint(format!("drop it or: alter table {name} disable rule …, for the time of the load")));
+            return Err(Error::failed(format!(
+                "a rule of {name} puts something else in the place of INSERT"
+            ))
+            .hint(format!("drop it or: alter table {name} disable rule …, for the time of the load")));
         }
         sets(client, table, &name)?;
     }
@@ -106,8 +112,10 @@ fn foreign_owners(client: &mut Client, plan: &Plan) -> Result<()> {
         None => Ok(()),
         Some(row) => {
             let (table, key): (String, String) = (row.get(0), row.get(1));
-            Err(Error::failed(format!("the role does not own {table}, whose foreign key {key} stands aside for the load"))
-                .hint("connect as its owner, or grant that role to this one"))
+            Err(Error::failed(format!(
+                "the role does not own {table}, whose foreign key {key} stands aside for the load"
+            ))
+            .hint("connect as its owner, or grant that role to this one"))
         }
     }
 }
@@ -118,7 +126,10 @@ fn sets(client: &mut Client, table: &Table, name: &str) -> Result<()> {
         let sql = format!("select {} from {name} limit 0", set.expression);
         if let Err(e) = client.batch_execute(&sql) {
             let why = create::tolerable(e)?;
-            return Err(Error::usage(format!("--set {}.{}={}: {why}", table.source, set.column, set.expression)));
+            return Err(Error::usage(format!(
+                "--set {}.{}={}: {why}",
+                table.source, set.column, set.expression
+            )));
         }
     }
     Ok(())
@@ -139,7 +150,9 @@ fn counterparts(plan: &Plan, made: &[shape::Made]) -> Result<()> {
 fn lock(client: &mut Client, plan: &Plan) -> Result<()> {
     for table in &plan.tables {
         let name = qualified(&plan.schema, &table.target);
-        client.batch_execute(&format!("lock table {name} in access exclusive mode")).doing(|| format!("lock {name}"))?;
+        client
+            .batch_execute(&format!("lock table {name} in access exclusive mode"))
+            .doing(|| format!("lock {name}"))?;
     }
     Ok(())
 }
@@ -258,11 +271,17 @@ fn rows(
 }
 
 /// The statement that moves the rows of a table that `filter` leaves.
-pub(super) fn insert(plan: &Plan, table: &Table, (there, stage): (&shape::Made, &str), filter: &str) -> String {
+pub(super) fn insert(
+    plan: &Plan,
+    table: &Table,
+    (there, stage): (&shape::Made, &str),
+    filter: &str,
+) -> String {
     let columns: Vec<&str> = table.copied().map(|c| c.target.as_str()).collect();
     let values = table.copied().map(|c| format!("{}::{}", Ident::new(&*c.target), c.pg_type));
     let values: Vec<String> = values.chain(table.sets.iter().map(|s| s.expression.clone())).collect();
-    let all: Vec<&str> = columns.iter().copied().chain(table.sets.iter().map(|s| s.column.as_str())).collect();
+    let all: Vec<&str> =
+        columns.iter().copied().chain(table.sets.iter().map(|s| s.column.as_str())).collect();
     format!(
         "insert into {} ({}) overriding system value select {} from {}{filter}{}",
         qualified(&plan.schema, &table.target),

@@ -63,13 +63,30 @@ impl Page<'_> {
         let summary = self.summary;
         let whole = report::unaccepted(self.plan, self.rejects) == 0 && report::behind(self.plan).is_empty();
         match (summary.placed, summary.rehearsal, summary.total) {
-            (_, _, n) if n > 0 => ("failed", format!("Nothing was kept: the copy differs from the source in {n} places. The target is as it was.")),
-            (false, false, _) => ("failed", "Nothing was kept: the run did not end. The target is as it was.".into()),
-            (_, true, _) if summary.compared.is_none() => ("partly", "Rehearsed, and not compared. Nothing was put in place.".into()),
-            (_, true, _) if whole => ("", "Rehearsed: everything would be there, and equal. Nothing was put in place.".into()),
-            (_, true, _) => ("partly", "Rehearsed: not everything would be there. Nothing was put in place.".into()),
-            _ if summary.compared.is_none() => ("partly", "In place, but not compared with the source.".into()),
-            _ if whole => ("", "In place: everything that the source has is there, and every value is equal.".into()),
+            (_, _, n) if n > 0 => (
+                "failed",
+                format!(
+                    "Nothing was kept: the copy differs from the source in {n} places. The target is as it was."
+                ),
+            ),
+            (false, false, _) => {
+                ("failed", "Nothing was kept: the run did not end. The target is as it was.".into())
+            }
+            (_, true, _) if summary.compared.is_none() => {
+                ("partly", "Rehearsed, and not compared. Nothing was put in place.".into())
+            }
+            (_, true, _) if whole => {
+                ("", "Rehearsed: everything would be there, and equal. Nothing was put in place.".into())
+            }
+            (_, true, _) => {
+                ("partly", "Rehearsed: not everything would be there. Nothing was put in place.".into())
+            }
+            _ if summary.compared.is_none() => {
+                ("partly", "In place, but not compared with the source.".into())
+            }
+            _ if whole => {
+                ("", "In place: everything that the source has is there, and every value is equal.".into())
+            }
             _ => ("partly", "In place, but not everything that the source has is there.".into()),
         }
     }
@@ -90,7 +107,8 @@ impl Page<'_> {
         items.extend((not_valid > 0).then(|| {
             item(&format!("{not_valid} constraints are NOT VALID, for rows of the source break them: they hold for new rows only."))
         }));
-        let meant = self.plan.objects.iter().filter(|o| o.fate == Fate::Skipped && o.why == "excluded").count();
+        let meant =
+            self.plan.objects.iter().filter(|o| o.fate == Fate::Skipped && o.why == "excluded").count();
         items.extend((meant > 0).then(|| item(&format!("{meant} objects were excluded by name."))));
         items
     }
@@ -98,7 +116,9 @@ impl Page<'_> {
     fn missing(&self) -> Vec<String> {
         let mut items = Vec::new();
         for (table, n) in self.rejects.counts() {
-            items.push(item(&format!("{n} values of {table} that do not fit the target, row by row in rejects.jsonl.")));
+            items.push(item(&format!(
+                "{n} values of {table} that do not fit the target, row by row in rejects.jsonl."
+            )));
         }
         let missing: Vec<&Object> = self.plan.objects.iter().filter(|o| o.is_missing()).collect();
         let mut kinds: Vec<&str> = missing.iter().map(|o| &*o.kind).collect();
@@ -117,7 +137,8 @@ impl Page<'_> {
     fn to_do(&self) -> Vec<String> {
         let summary = self.summary;
         let mut items = Vec::new();
-        let file = |name: &str| format!("<code>{}</code>", out::html(&self.folder.join(name).display().to_string()));
+        let file =
+            |name: &str| format!("<code>{}</code>", out::html(&self.folder.join(name).display().to_string()));
         let raw = |text: String| format!("<li>{text}</li>\n");
         if summary.total > 0 {
             items.push(item("Look at the differences below; change a rule (--cast, a type or policy of the plan), and run again."));
@@ -129,12 +150,17 @@ impl Page<'_> {
                 file("rejects.jsonl")
             )));
         }
-        let missing = |kind: &str, fate: Fate| self.plan.objects.iter().any(|o| o.kind == kind && o.fate == fate && o.is_missing());
+        let missing = |kind: &str, fate: Fate| {
+            self.plan.objects.iter().any(|o| o.kind == kind && o.fate == fate && o.is_missing())
+        };
         if missing("view", Fate::Written) {
             items.push(raw(format!("Finish the views in {} and run it with psql.", file("views.sql"))));
         }
         if missing("trigger", Fate::Written) {
-            items.push(raw(format!("Write the triggers in PL/pgSQL; their frames are in {}.", file("triggers.sql"))));
+            items.push(raw(format!(
+                "Write the triggers in PL/pgSQL; their frames are in {}.",
+                file("triggers.sql")
+            )));
         }
         if self.plan.objects.iter().any(|o| o.is_missing() && o.fate == Fate::Skipped) {
             items.push(raw("Make by hand what else is missing above; or, where it may lack, say so: <code>--exclude KIND:NAME</code>.".into()));
@@ -143,7 +169,11 @@ impl Page<'_> {
             items.push(raw("Give rows without a parent one, or delete them; then <code>alter table … validate constraint …</code>.".into()));
         }
         if items.is_empty() {
-            items.push(item(if summary.rehearsal { "Run it without --rehearse." } else { "Nothing. The application may use the copy." }));
+            items.push(item(if summary.rehearsal {
+                "Run it without --rehearse."
+            } else {
+                "Nothing. The application may use the copy."
+            }));
         }
         items
     }

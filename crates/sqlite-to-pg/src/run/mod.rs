@@ -227,8 +227,12 @@ fn outcome(args: &Run, plan: &Plan, rejects: &Rejects) -> Result<()> {
         (_, false) => format!("{kept}, and {missing}"),
     };
     let hint = match n {
-        0 => "the lines above say why; --exclude KIND:NAME says that one may lack (view:NAME, default:TABLE.COLUMN)",
-        _ => "--rejects with that file and a new rule loads them; accept_rejects = true in the plan's [[table]] makes this a success",
+        0 => {
+            "the lines above say why; --exclude KIND:NAME says that one may lack (view:NAME, default:TABLE.COLUMN)"
+        }
+        _ => {
+            "--rejects with that file and a new rule loads them; accept_rejects = true in the plan's [[table]] makes this a success"
+        }
     };
     Err(Error::new(Kind::Partial, format!("all is there but {what}")).hint(hint))
 }

@@ -49,7 +49,10 @@ fn look(
         client.batch_execute(&format!("delete from {only}")).doing(doing)?;
     }
     let staged = qualified(stage, &table.target);
-    let sql = format!("select pg_relation_size({}::regclass) / current_setting('block_size')::bigint", literal(&staged));
+    let sql = format!(
+        "select pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
+        literal(&staged)
+    );
     let (mut low, mut high): (i64, i64) = (0, client.query_one(&sql, &[]).doing(doing)?.get(0));
     // What was loaded stays loaded, so that all of it together costs about two loads.
     while high - low > 1 {
@@ -61,7 +64,9 @@ fn look(
             Some(_) => high = middle,
         }
     }
-    let sql = format!("select ctid::text from {staged} where ctid >= '({low},0)' and ctid < '({high},0)' order by ctid");
+    let sql = format!(
+        "select ctid::text from {staged} where ctid >= '({low},0)' and ctid < '({high},0)' order by ctid"
+    );
     for row in client.query(&sql, &[]).doing(doing)? {
         let place: String = row.get(0);
         let filter = format!(" where ctid = '{place}'");
@@ -91,7 +96,13 @@ fn shown(client: &mut Client, table: &Table, staged: &str, place: &str) -> Resul
     }
     let parts: Vec<String> = columns
         .iter()
-        .map(|c| format!("{} || coalesce(left({}::text, 60), 'NULL')", literal(&format!("{}=", c.source)), Ident::new(&*c.target)))
+        .map(|c| {
+            format!(
+                "{} || coalesce(left({}::text, 60), 'NULL')",
+                literal(&format!("{}=", c.source)),
+                Ident::new(&*c.target)
+            )
+        })
         .collect();
     let sql = format!("select concat_ws(' ', {}) from {staged} where ctid = '{place}'", parts.join(", "));
     Ok(client.query_one(&sql, &[]).doing(|| "name the row".into())?.get(0))

@@ -191,7 +191,11 @@ fn orphaned(db: &Connection, plan: &Plan, orphans: &Orphans, rejects: &BTreeMap<
     match there {
         Some(n) if n < orphans.count => {
             let rejected = parent.is_some_and(|p| rejects.contains_key(&p.source));
-            let why = if rejected { "the parents of the others are among the rejects" } else { "PostgreSQL compares the others otherwise" };
+            let why = if rejected {
+                "the parents of the others are among the rejects"
+            } else {
+                "PostgreSQL compares the others otherwise"
+            };
             format!("{} rows without a parent, {n} of them in the source, {why}: {rows}", orphans.count)
         }
         _ => format!("{} orphans in the source: {rows}", orphans.count),
@@ -203,8 +207,12 @@ fn without_parent(db: &Connection, child: &Table, key: &ForeignKey, parent: &Tab
     let of = |table: &Table, target: &String| {
         table.columns.iter().find(|c| c.target == *target).map(|c| quoted(&c.source))
     };
-    let pairs: Vec<(String, String)> =
-        key.columns.iter().zip(&key.parent_columns).map(|(c, p)| Some((of(child, c)?, of(parent, p)?))).collect::<Option<_>>()?;
+    let pairs: Vec<(String, String)> = key
+        .columns
+        .iter()
+        .zip(&key.parent_columns)
+        .map(|(c, p)| Some((of(child, c)?, of(parent, p)?)))
+        .collect::<Option<_>>()?;
     let set: Vec<String> = pairs.iter().map(|(c, _)| format!("c.{c} is not null")).collect();
     let same: Vec<String> = pairs.iter().map(|(c, p)| format!("p.{p} = c.{c}")).collect();
     let sql = format!(

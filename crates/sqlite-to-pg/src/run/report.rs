@@ -255,7 +255,10 @@ pub(crate) fn write(
         rejects.save(&folder.join("rejects.jsonl"))?;
     }
     written::write(plan, &folder)?;
-    html::write(&html::Page { lines: &lines, plan, summary, rejects, folder: &folder }, &folder.join("report.html"))?;
+    html::write(
+        &html::Page { lines: &lines, plan, summary, rejects, folder: &folder },
+        &folder.join("report.html"),
+    )?;
     log::info!("the report is in {}", folder.display());
     Ok(())
 }

@@ -200,18 +200,7 @@ fn table(db: &Connection, name: &str, without_rowid: bool) -> Result<(RawTable, 
     let shown = unreadable.into_iter().map(|(column, why)| (format!("{name}.{column}"), why)).collect();
     let name = name.to_string();
     Ok((
-        RawTable {
-            name,
-            columns,
-            rowid,
-            alias,
-            key,
-            indexes,
-            foreign_keys,
-            sequence,
-            ddl,
-            of_virtual: None,
-        },
+        RawTable { name, columns, rowid, alias, key, indexes, foreign_keys, sequence, ddl, of_virtual: None },
         shown,
     ))
 }

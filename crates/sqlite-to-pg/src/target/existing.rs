@@ -76,7 +76,9 @@ fn parted(rule: &str) -> Result<(String, String, String)> {
     let parts = rule.split_once('=').and_then(|(name, sql)| Some((name.rsplit_once('.')?, sql.trim())));
     match parts {
         Some(((table, column), sql)) if !sql.is_empty() => Ok((table.into(), column.into(), sql.into())),
-        _ => Err(Error::usage(format!("--set {rule}")).hint("TABLE.COLUMN=EXPRESSION, in PostgreSQL's words")),
+        _ => {
+            Err(Error::usage(format!("--set {rule}")).hint("TABLE.COLUMN=EXPRESSION, in PostgreSQL's words"))
+        }
     }
 }
 
@@ -121,9 +123,9 @@ pub(crate) fn missing_columns(table: &Table, made: &Made) -> Vec<String> {
     let lost = lost.map(|c| format!("the column {}.{}", table.source, c.source));
     let needed = made.columns.iter().filter(|c| c.not_null && !c.fills_itself && c.generated.is_none());
     let needed = needed.filter(|c| !given(&c.name));
-    lost.chain(needed.map(|c| {
-        format!("a value for {}.{}, which is NOT NULL without a default", made.name, c.name)
-    }))
+    lost.chain(
+        needed.map(|c| format!("a value for {}.{}, which is NOT NULL without a default", made.name, c.name)),
+    )
     .collect()
 }
 

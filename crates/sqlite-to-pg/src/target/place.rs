@@ -53,11 +53,7 @@ pub(crate) fn move_in(client: &mut Client, plan: &Plan, stage: &str, rows: &[u64
     })
 }
 
-fn one_by_one(
-    client: &mut Client,
-    plan: &Plan,
-    (stage, views): (&str, &[String]),
-) -> Result<()> {
+fn one_by_one(client: &mut Client, plan: &Plan, (stage, views): (&str, &[String])) -> Result<()> {
     let doing = || format!("move the tables to {}", plan.schema);
     let (from, to) = (Ident::new(stage), Ident::new(&*plan.schema));
     for view in views {
@@ -82,8 +78,9 @@ pub(crate) fn may_be_put(client: &mut Client, plan: &Plan) -> Result<()> {
         None => Ok(()),
         Some(row) => {
             let (schema, user): (String, String) = (row.get(0), row.get(1));
-            Err(Error::failed(format!("the role may not create tables in the schema {schema}"))
-                .hint(format!("grant create, usage on schema {} to {}", Ident::new(schema), Ident::new(user))))
+            Err(Error::failed(format!("the role may not create tables in the schema {schema}")).hint(
+                format!("grant create, usage on schema {} to {}", Ident::new(schema), Ident::new(user)),
+            ))
         }
     }
 }

@@ -108,7 +108,11 @@ fn backend(client: &mut Client) -> Result<String> {
 ///
 /// # Errors
 /// Those of `work` and of the server.
-pub(crate) fn atomically<T>(client: &mut Client, doing: impl Fn() -> String, work: impl FnOnce(&mut Client) -> Result<T>) -> Result<T> {
+pub(crate) fn atomically<T>(
+    client: &mut Client,
+    doing: impl Fn() -> String,
+    work: impl FnOnce(&mut Client) -> Result<T>,
+) -> Result<T> {
     // What a run promises to keep must be on disk; the settings of the session say otherwise.
     client.batch_execute("begin; set local synchronous_commit = on").doing(&doing)?;
     match work(client) {
@@ -158,8 +162,9 @@ pub(crate) fn check(client: &mut Client, to: &ConnInfo) -> Result<()> {
         );
     }
     if read_only {
-        return Err(Error::failed("the target takes no writes: default_transaction_read_only is on")
-            .hint("set it off for the database or the role: alter role … set default_transaction_read_only = off"));
+        return Err(Error::failed("the target takes no writes: default_transaction_read_only is on").hint(
+            "set it off for the database or the role: alter role … set default_transaction_read_only = off",
+        ));
     }
     if encoding != "UTF8" {
         return Err(Error::failed(format!("the target's encoding is {encoding}, not UTF8"))

@@ -62,12 +62,7 @@ fn cut(schema: &str, tables: &[Table]) -> Option<String> {
 ///
 /// # Errors
 /// Those of the server.
-pub(crate) fn write(
-    client: &mut Client,
-    schema: &str,
-    steps: &[String],
-    alone: bool,
-) -> Result<()> {
+pub(crate) fn write(client: &mut Client, schema: &str, steps: &[String], alone: bool) -> Result<()> {
     let doing = || "write down the way back".to_string();
     let table = format!(
         "create schema if not exists {SCHEMA}; \
@@ -189,7 +184,8 @@ pub(crate) fn undo(client: &mut Client, schema: &str, even_if_changed: bool) -> 
     }
     loop {
         let (steps, more) = session::atomically(client, doing, |client| {
-            let told = if alone { Vec::new() } else { changed(client, (schema, run), even_if_changed, true)? };
+            let told =
+                if alone { Vec::new() } else { changed(client, (schema, run), even_if_changed, true)? };
             let (steps, more) = take(client, (schema, run), if alone { STEPS } else { i64::MAX })?;
             Ok((told.into_iter().chain(steps).collect::<Vec<_>>(), more))
         })?;
@@ -220,8 +216,10 @@ fn changed(
         false => Vec::new(),
     };
     if marks.is_empty() && !accepted {
-        return Err(Error::usage("what was written to the tables since is not known, and would go with them")
-            .hint("look for yourself; --even-if-changed takes the run back"));
+        return Err(Error::usage(
+            "what was written to the tables since is not known, and would go with them",
+        )
+        .hint("look for yourself; --even-if-changed takes the run back"));
     }
     for row in marks {
         let (relation, rows, there): (String, i64, bool) = (row.get(0), row.get(1), row.get(2));
@@ -235,7 +233,9 @@ fn changed(
         let (all, written) = written(client, &relation, run)?;
         let gone = rows - (all - written);
         if written > 0 || gone > 0 {
-            told.push(format!("{relation}: {written} rows written since, {gone} of the run's rows gone or replaced"));
+            told.push(format!(
+                "{relation}: {written} rows written since, {gone} of the run's rows gone or replaced"
+            ));
         }
     }
     if told.is_empty() || accepted {

@@ -29,8 +29,11 @@ impl Judge<'_> {
         let mut told = Vec::new();
         for column in self.pair.columns.iter().filter(|c| c.rule == Rule::Auto) {
             let Some((_, quoted)) = wanted.iter().find(|(name, _)| *name == column.source) else { continue };
-            let found = there.iter().find(|row| row.first().cloned().flatten().as_deref() == Some(&column.target));
-            let Some(sql) = found.and_then(|row| row.get(1).cloned().flatten()).filter(|sql| is_constant(sql)) else {
+            let found =
+                there.iter().find(|row| row.first().cloned().flatten().as_deref() == Some(&column.target));
+            let Some(sql) =
+                found.and_then(|row| row.get(1).cloned().flatten()).filter(|sql| is_constant(sql))
+            else {
                 continue;
             };
             let printed = unlocked(self.client, |client| rows(client, &format!("select ({sql})")))?;
@@ -90,7 +93,9 @@ mod tests {
 
     #[test]
     fn nothing_is_called() {
-        for sql in ["'a(b'::text", "(0)::numeric", "'x'::character varying(5)", "true", "('1'::numeric(10,2))"] {
+        for sql in
+            ["'a(b'::text", "(0)::numeric", "'x'::character varying(5)", "true", "('1'::numeric(10,2))"]
+        {
             assert!(is_constant(sql), "{sql}");
         }
         for sql in ["nextval('s'::regclass)", "now()", "CURRENT_TIMESTAMP", "lower('A'::text)"] {

@@ -163,7 +163,9 @@ fn compare(kept: &Definitions, now: &Definitions) -> Vec<Difference> {
         }
     }
     let new = after.iter().filter(|(key, _)| !before.contains_key(*key));
-    told.extend(new.filter(|((kind, ..), text)| matters(kind, text)).map(|(key, is)| tell(key, "not there", is)));
+    told.extend(
+        new.filter(|((kind, ..), text)| matters(kind, text)).map(|(key, is)| tell(key, "not there", is)),
+    );
     told
 }
 
@@ -198,7 +200,12 @@ mod tests {
     fn of(major: u32, all: &[(&str, &str)]) -> Definitions {
         let one = |(name, text): &(&str, &str)| {
             let (kind, name) = name.split_once(' ').unwrap_or((name, ""));
-            Definition { kind: kind.replace('_', " "), table: "t".into(), name: name.into(), text: (*text).into() }
+            Definition {
+                kind: kind.replace('_', " "),
+                table: "t".into(),
+                name: name.into(),
+                text: (*text).into(),
+            }
         };
         Definitions { major, all: all.iter().map(one).collect() }
     }
@@ -209,8 +216,18 @@ mod tests {
 
     #[test]
     fn what_is_gone_new_or_another_is_told() {
-        let was = of(18, &[("unique_index i", "CREATE UNIQUE INDEX i ON t (a)"), ("constraint f", "FOREIGN KEY (a)"), ("table", "plain")]);
-        let now = of(18, &[("index i", "CREATE INDEX i ON t (a)"), ("row-level_security", "enabled"), ("table", "plain")]);
+        let was = of(
+            18,
+            &[
+                ("unique_index i", "CREATE UNIQUE INDEX i ON t (a)"),
+                ("constraint f", "FOREIGN KEY (a)"),
+                ("table", "plain"),
+            ],
+        );
+        let now = of(
+            18,
+            &[("index i", "CREATE INDEX i ON t (a)"), ("row-level_security", "enabled"), ("table", "plain")],
+        );
         assert_eq!(
             told(&was, &now),
             [
@@ -224,7 +241,14 @@ mod tests {
     #[test]
     fn what_takes_nothing_away_is_no_difference() {
         let was = of(17, &[("constraint f", "FOREIGN KEY (a) NOT VALID")]);
-        let now = of(17, &[("constraint f", "FOREIGN KEY (a)"), ("index j", "CREATE INDEX j ON t (b)"), ("comment", "words")]);
+        let now = of(
+            17,
+            &[
+                ("constraint f", "FOREIGN KEY (a)"),
+                ("index j", "CREATE INDEX j ON t (b)"),
+                ("comment", "words"),
+            ],
+        );
         assert_eq!(told(&was, &now), Vec::<String>::new());
         assert_eq!(told(&now, &was).len(), 3, "{:?}", told(&now, &was));
     }
@@ -233,6 +257,9 @@ mod tests {
     fn another_major_may_say_it_otherwise_but_not_leave_it_out() {
         let was = of(15, &[("view", "SELECT t.a"), ("constraint c", "CHECK (a)")]);
         let now = of(18, &[("view", "SELECT a")]);
-        assert_eq!(told(&was, &now), ["definition t constraint c: CHECK (a) in the source, not there in the target"]);
+        assert_eq!(
+            told(&was, &now),
+            ["definition t constraint c: CHECK (a) in the source, not there in the target"]
+        );
     }
 }

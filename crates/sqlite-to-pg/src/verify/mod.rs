@@ -25,18 +25,18 @@ mod words;
 
 use crate::cli::Verify;
 use crate::plan::{self, Plan};
-pub(crate) use words::{named, of_index};
 use compare::Both;
 use definitions::Definitions;
 use matching::{Expected, Matched};
 use objects::Judge;
 use pair::Pair;
+use postgres::Client;
 use record::{Compared, Difference, Kind};
 use rusqlite::Connection;
 use scan::Sides;
-use postgres::Client;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Error, Kind as Status, Out, Result};
+pub(crate) use words::{named, of_index};
 
 /// The verb `verify`.
 ///
@@ -86,7 +86,8 @@ fn kept_plan(
     let Some((kept, definitions)) = target::kept_plan(to, schema)? else { return Ok((given, None)) };
     match given {
         Some(given) => {
-            let same = given.source.schema_sum == kept.source.schema_sum && given.tables.len() == kept.tables.len();
+            let same =
+                given.source.schema_sum == kept.source.schema_sum && given.tables.len() == kept.tables.len();
             Ok((Some(given), definitions.filter(|_| same)))
         }
         None if kept.source.schema_sum == plan::build::schema_sum(reader)? => {
@@ -173,7 +174,12 @@ impl Outcome {
                 self.tables.push(bare(&object.name, "missing"));
             }
             let sides = ("there", format!("not there: {}", object.why));
-            self.known.push(Difference::of_table(&object.name, Kind::LeftOut, &object.kind, (sides.0, &sides.1)));
+            self.known.push(Difference::of_table(
+                &object.name,
+                Kind::LeftOut,
+                &object.kind,
+                (sides.0, &sides.1),
+            ));
         }
     }
 
@@ -203,9 +209,15 @@ impl Outcome {
                 Ok(())
             }
             (0, 0, 0) => Ok(()),
-            (0, 0, _) => partly(known).map_err(|e: Error| e.hint("each is named above; --exclude KIND:NAME of a run says that it may lack")),
-            (0, _, 0) => partly(left).map_err(|e: Error| e.hint("accept_rejects = true in the plan accepts them")),
-            (0, _, _) => partly(format!("{left}, and {known}")).map_err(|e: Error| e.hint("accept_rejects = true in the plan accepts the first, --exclude the others")),
+            (0, 0, _) => partly(known).map_err(|e: Error| {
+                e.hint("each is named above; --exclude KIND:NAME of a run says that it may lack")
+            }),
+            (0, _, 0) => {
+                partly(left).map_err(|e: Error| e.hint("accept_rejects = true in the plan accepts them"))
+            }
+            (0, _, _) => partly(format!("{left}, and {known}")).map_err(|e: Error| {
+                e.hint("accept_rejects = true in the plan accepts the first, --exclude the others")
+            }),
             (_, _, _) if self.compared == 0 && !self.tables.is_empty() => {
                 let message = format!("nothing was compared: none of the tables is in {}", to.describe());
                 Err(Error::new(Status::Findings, message).hint("--schema names the schema of the copy"))

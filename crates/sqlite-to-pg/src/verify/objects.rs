@@ -160,7 +160,12 @@ impl Judge<'_> {
                 let words = |[delete, update]: &[String; 2]| format!("on delete {delete} on update {update}");
                 let what = format!("foreign key to {} ({})", wanted.parent, wanted.columns.join(", "));
                 let sides = (words(&wanted.actions), words(&has.actions));
-                Ok(Some(Difference::of_table(&self.pair.source, Kind::Constraint, &what, (&sides.0, &sides.1))))
+                Ok(Some(Difference::of_table(
+                    &self.pair.source,
+                    Kind::Constraint,
+                    &what,
+                    (&sides.0, &sides.1),
+                )))
             }
             Some((_, true)) => Ok(None),
             Some((_, false)) => self.not_valid(wanted),

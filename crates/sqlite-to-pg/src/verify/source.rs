@@ -158,7 +158,10 @@ fn moves(connection: &Connection, name: &str) -> bool {
 fn is_index_of_another(connection: &Connection, name: &str) -> bool {
     let sql = "select lower(replace(sql, ' ', '')) from sqlite_schema where type = 'table' and name = ?1";
     let text: String = connection.query_row(sql, [name], |r| r.get(0)).unwrap_or_default();
-    text.contains("usingfts") && text.contains("content=") && !text.contains("content='',") && !text.contains("content='')")
+    text.contains("usingfts")
+        && text.contains("content=")
+        && !text.contains("content='',")
+        && !text.contains("content='')")
 }
 
 /// A virtual table as a plain one: its columns are all that is asked for.

@@ -61,7 +61,10 @@ fn a_rehearsal_leaves_nothing_and_says_how_long_it_took() {
     world.untouched();
     let total = records.last().expect("a total");
     assert!(total["seconds"].as_f64().is_some_and(|s| s > 0.0) && total["fate"] == "rehearsed", "{total}");
-    assert!(total["why"].as_str().is_some_and(|w| w.contains("2 rows compared, all that were copied are equal")), "{total}");
+    assert!(
+        total["why"].as_str().is_some_and(|w| w.contains("2 rows compared, all that were copied are equal")),
+        "{total}"
+    );
 }
 
 #[test]
