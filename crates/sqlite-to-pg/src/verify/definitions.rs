@@ -84,7 +84,7 @@ const DEFINITIONS: &str = "with rel as (select c.* from pg_class c join pg_names
 /// # Errors
 /// The server's.
 pub(crate) fn read(client: &mut Client, schema: &str, names: &[String]) -> Result<Definitions> {
-    let list: Vec<String> = names.iter().map(|n| literal(n).to_string()).collect();
+    let list: Vec<String> = names.iter().map(|n| literal(n)).collect();
     let list = format!("array[{}]::text[]", list.join(", "));
     let sql = DEFINITIONS.replace("$SCHEMA", &literal(schema)).replace("$NAMES", &list);
     let mut found = Definitions::default();
