@@ -256,15 +256,15 @@ fn rows(
         client.batch_execute(&format!("delete from {only}")).doing(doing)?;
     }
     client.batch_execute(&insert(plan, table, (there, stage), "")).doing(doing)?;
-    for (trigger, state) in triggers {
-        let word = match state {
+    for trigger in triggers {
+        let word = match trigger.state {
             b'R' => "enable replica",
             b'A' => "enable always",
             b'D' => "disable",
             _ => "enable",
         };
         client
-            .batch_execute(&format!("alter table {name} {word} trigger {}", Ident::new(trigger)))
+            .batch_execute(&format!("alter table {} {word} trigger {}", trigger.relation, Ident::new(trigger.name)))
             .doing(doing)?;
     }
     Ok(back)
@@ -307,20 +307,29 @@ fn on_conflict(action: Action, key: &[String], columns: &[&str]) -> String {
     }
 }
 
+/// A trigger of a table or of one of its partitions, and whether it fires.
+pub(super) struct Trigger {
+    name: String,
+    state: u8,
+    relation: String,
+}
+
 /// The application's triggers would change what they see; each is set back to what it was.
-pub(super) fn switch_off(client: &mut Client, schema: &str, table: &str) -> Result<Vec<(String, u8)>> {
+pub(super) fn switch_off(client: &mut Client, schema: &str, table: &str) -> Result<Vec<Trigger>> {
     let doing = || format!("switch the triggers of {table} off");
     let sql = format!(
-        "select tgname::text, tgenabled::text from pg_trigger where tgrelid = {}::regclass and not tgisinternal",
+        "select t.tgname::text, t.tgenabled::text, t.tgrelid::regclass::text from pg_trigger t join \
+         (select {0}::regclass as oid union select relid from pg_partition_tree({0}::regclass)) r on r.oid = t.tgrelid \
+         where not t.tgisinternal and t.tgparentid = 0",
         literal(&qualified(schema, table))
     );
     let rows = client.query(&sql, &[]).doing(doing)?;
-    let triggers: Vec<(String, u8)> =
-        rows.iter().map(|r| (r.get(0), r.get::<_, String>(1).bytes().next().unwrap_or(b'O'))).collect();
-    if !triggers.is_empty() {
-        client
-            .batch_execute(&format!("alter table {} disable trigger user", qualified(schema, table)))
-            .doing(doing)?;
+    let state = |r: &postgres::Row| r.get::<_, String>(1).bytes().next().unwrap_or(b'O');
+    let triggers: Vec<Trigger> =
+        rows.iter().map(|r| Trigger { name: r.get(0), state: state(r), relation: r.get(2) }).collect();
+    for trigger in &triggers {
+        let off = format!("alter table {} disable trigger {}", trigger.relation, Ident::new(&*trigger.name));
+        client.batch_execute(&off).doing(doing)?;
     }
     Ok(triggers)
 }

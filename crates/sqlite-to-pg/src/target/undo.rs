@@ -153,7 +153,9 @@ pub(crate) fn amend_plan(client: &mut Client, plan: &Plan) -> Result<()> {
             }
         }
     }
-    keep_plan(client, &kept)
+    let text = toml::to_string(&kept).doing(doing)?;
+    let sql = format!("update {SCHEMA}.plan set plan = $2 where target = $1");
+    client.execute(&sql, &[&plan.schema, &text]).doing(doing).map(drop)
 }
 
 /// Takes back the last run into `schema`, in one transaction; the answer is what was done. Of thousands of tables only

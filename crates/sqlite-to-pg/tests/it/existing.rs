@@ -121,7 +121,9 @@ fn t7_a_table_in_partitions_takes_the_rows() {
     );
     world.psql(
         "create table events (id bigint, at date, n int, primary key (id, at)) partition by range (at); \
-         create table events_old partition of events for values from ('2000-01-01') to ('2024-01-01'); create table events_new partition of events default",
+         create table events_old partition of events for values from ('2000-01-01') to ('2024-01-01'); create table events_new partition of events default; \
+         create function f() returns trigger language plpgsql as 'begin new.n = 99; return new; end'; \
+         create trigger own before insert on events_old for each row execute function f(); create trigger all_of_them before insert on events for each row execute function f()",
     );
     world.run(&["--existing", "refuse"]).ended(0);
     world.gives(&[(
@@ -129,6 +131,8 @@ fn t7_a_table_in_partitions_takes_the_rows() {
         "events_old|1|2023-05-01|1\nevents_new|2|2024-05-01|2",
     )]);
     world.verified();
+    world.gives(&[("select string_agg(tgrelid::regclass || ' ' || tgname || ' ' || tgenabled::text, ', ' order by tgrelid::regclass::text, tgname) from pg_trigger where not tgisinternal",
+        "events all_of_them O, events_new all_of_them O, events_old all_of_them O, events_old own O")]);
     world.run(&["--undo"]).ended(0);
     world.gives(&[("select count(*) from events", "0")]);
 }

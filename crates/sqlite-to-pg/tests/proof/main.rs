@@ -2,6 +2,7 @@
 
 mod constraints;
 mod copies;
+mod definitions;
 mod faults;
 mod itsm;
 mod planned;
