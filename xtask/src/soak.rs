@@ -61,6 +61,7 @@ const SOAKS: &[Soak] = &[
     soak("migrate-crash", "sqlite-to-pg", "kill::the_server", Rounds(100)),
     soak("migrate-schemas", "sqlite-to-pg", "random_schemas_arrive", Rounds(400)),
     soak("verify-faults", "sqlite-to-pg", "every_planted_fault", Rounds(1000)),
+    soak("verify-definitions", "sqlite-to-pg", "every_changed_definition", Rounds(500)),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {

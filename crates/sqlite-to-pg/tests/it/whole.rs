@@ -11,7 +11,7 @@ const LOST: [(&str, &str, &str); 12] = [
     ("create unique index part on t (who) where printf('%s', who) <> 'x'", "index", "part"),
     ("create index seek on t (printf('%s!', who))", "index", "seek"),
     ("create view v as select my_own(who) as x from t", "view", "v"),
-    ("create view broken as select nothing from nowhere", "view", "broken"),
+    ("create view broken as select nosuch from nowhere", "view", "broken"),
     ("create trigger g after update on t begin update t set who = 'x' where id = 9; end", "trigger", "g"),
     ("create virtual table words using fts5 (a, content='')", "virtual table", "words"),
     ("create table d (id integer primary key, x text default (strftime('%W', 'now')))", "default", "d.x"),
