@@ -264,7 +264,11 @@ fn rows(
             _ => "enable",
         };
         client
-            .batch_execute(&format!("alter table {} {word} trigger {}", trigger.relation, Ident::new(trigger.name)))
+            .batch_execute(&format!(
+                "alter table {} {word} trigger {}",
+                trigger.relation,
+                Ident::new(trigger.name)
+            ))
             .doing(doing)?;
     }
     Ok(back)

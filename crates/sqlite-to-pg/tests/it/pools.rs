@@ -11,7 +11,11 @@ const TRACES: &str = "select (select count(*) from pg_locks where locktype = 'ad
 #[test]
 fn a_pool_of_transactions_is_refused_before_anything_is_set() {
     let world = World::of(SOURCE);
-    for settings in [&["pool_mode = transaction"][..], &["pool_mode = transaction", "default_pool_size = 1"], &["pool_mode = statement"]] {
+    for settings in [
+        &["pool_mode = transaction"][..],
+        &["pool_mode = transaction", "default_pool_size = 1"],
+        &["pool_mode = statement"],
+    ] {
         let pool = Pooler::with(&world.pg, settings);
         let own = pool.conninfo();
         for args in [
@@ -26,7 +30,11 @@ fn a_pool_of_transactions_is_refused_before_anything_is_set() {
             .args(["-XAt", "-d", &own, "-c", TRACES])
             .output()
             .expect("psql");
-        assert_eq!(String::from_utf8_lossy(&through.stdout).trim(), "0|\"$user\", public|on|on", "{settings:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&through.stdout).trim(),
+            "0|\"$user\", public|on|on",
+            "{settings:?}"
+        );
     }
     world.untouched();
 }
@@ -43,5 +51,7 @@ fn a_pool_of_few_sessions_is_enough_or_said_to_be_too_small() {
     assert_eq!(verified.status, Some(0), "{verified:?}");
     drop(pool);
     let pool = Pooler::with(&world.pg, &["pool_mode = session", "default_pool_size = 1"]);
-    world.tool(&["run", "app.db", "--to", &pool.conninfo(), "--schema", "other"]).refused(75, "no second session");
+    world
+        .tool(&["run", "app.db", "--to", &pool.conninfo(), "--schema", "other"])
+        .refused(75, "no second session");
 }

@@ -7,10 +7,22 @@ const SOURCE: &str = "create table users (id integer primary key, n text); inser
 
 /// What the application does meanwhile, and what is said of it.
 const SINCE: [(&str, &str); 4] = [
-    ("insert into users (n) values ('new'), ('newer')", "users\": 2 rows written since, 0 of the run's rows gone or replaced"),
-    ("update users set n = 'x' where id = 2", "users\": 1 rows written since, 1 of the run's rows gone or replaced"),
-    ("delete from logs where ctid = (select min(ctid) from logs)", "logs\": 0 rows written since, 1 of the run's rows gone or replaced"),
-    ("begin; savepoint s; insert into logs values (5); release savepoint s; commit; vacuum freeze logs", "logs\": 1 rows written since"),
+    (
+        "insert into users (n) values ('new'), ('newer')",
+        "users\": 2 rows written since, 0 of the run's rows gone or replaced",
+    ),
+    (
+        "update users set n = 'x' where id = 2",
+        "users\": 1 rows written since, 1 of the run's rows gone or replaced",
+    ),
+    (
+        "delete from logs where ctid = (select min(ctid) from logs)",
+        "logs\": 0 rows written since, 1 of the run's rows gone or replaced",
+    ),
+    (
+        "begin; savepoint s; insert into logs values (5); release savepoint s; commit; vacuum freeze logs",
+        "logs\": 1 rows written since",
+    ),
 ];
 
 #[test]
@@ -31,7 +43,12 @@ fn rows_written_since_are_counted_and_stay_until_they_may_go() {
     }
     // Nothing was written: VACUUM and ANALYZE, which the server does by itself, and reading are nothing.
     world.run(&[]).ended(0);
-    for sql in ["vacuum freeze users", "analyze", "select count(*) from users", "begin; update users set n = 'x'; rollback"] {
+    for sql in [
+        "vacuum freeze users",
+        "analyze",
+        "select count(*) from users",
+        "begin; update users set n = 'x'; rollback",
+    ] {
         world.pg.psql("postgres", sql);
     }
     world.run(&["--undo"]).ended(0);

@@ -16,7 +16,11 @@ const LOST: [(&str, &str, &str); 12] = [
     ("create virtual table words using fts5 (a, content='')", "virtual table", "words"),
     ("create table d (id integer primary key, x text default (strftime('%W', 'now')))", "default", "d.x"),
     ("create table k (id integer primary key, x text check (x is not printf('%c', x)))", "check", "k #1"),
-    ("create table f (id integer primary key, p int references nowhere (id))", "foreign key", "f (p) → nowhere"),
+    (
+        "create table f (id integer primary key, p int references nowhere (id))",
+        "foreign key",
+        "f (p) → nowhere",
+    ),
     ("create table g (id integer primary key, a text, b as (printf('%c', a)))", "generated column", "g.b"),
     (
         "create table n (id integer primary key, a int); insert into n values (1, null); pragma writable_schema = on; \
@@ -47,10 +51,16 @@ fn what_is_missing_is_status_3_and_a_line_in_both_verbs_until_it_is_excluded_by_
         assert!(total.contains(&format!("{kind} {name}")), "{total}");
         let page = std::fs::read_to_string(world.path("told/report.html")).expect("the report");
         let missing = page.find("What is missing").expect("a part of its own");
-        assert!(missing < page.find("<table").expect("the tables") && page.contains("not everything"), "{page}");
+        assert!(
+            missing < page.find("<table").expect("the tables") && page.contains("not everything"),
+            "{page}"
+        );
         let verified = world.tool(&["verify", "app.db", "--schema", &schema, "--json"]);
         assert_eq!(verified.status, Some(3), "{sql}: {verified:?}");
-        let line = verified.records().iter().any(|r| r["kind"] == "left-out" && r["table"] == *name && r["column"] == *kind);
+        let line = verified
+            .records()
+            .iter()
+            .any(|r| r["kind"] == "left-out" && r["table"] == *name && r["column"] == *kind);
         assert!(line, "{kind} {name} has no line: {verified:?}");
         let exclude = format!("{}:{name}", kind.replace(' ', "-"));
         let meant = format!("m{at}");
@@ -124,11 +134,23 @@ fn tables_columns_and_objects_are_excluded_by_name() {
     world.run(&["--exclude", "index:nothing"]).refused(2, "nothing is called so");
     world.run(&["--exclude", "t.id"]).refused(2, "primary key");
     world.untouched();
-    let records = world.run(&["--exclude", "gone", "--exclude", "t.old", "--exclude", "by_a", "--exclude", "view:v"]).ended(0);
+    let records = world
+        .run(&["--exclude", "gone", "--exclude", "t.old", "--exclude", "by_a", "--exclude", "view:v"])
+        .ended(0);
     let excluded = records.iter().filter(|r| r["fate"] == "skipped" && r["why"] == "excluded");
-    let mut names: Vec<String> = excluded.map(|r| format!("{} {}", r["kind"], r["name"]).replace('"', "")).collect();
+    let mut names: Vec<String> =
+        excluded.map(|r| format!("{} {}", r["kind"], r["name"]).replace('"', "")).collect();
     names.sort();
-    let expected = ["check t.old <> 'x'", "column t.old", "foreign key t (p) → gone", "index by_a", "index by_old", "table gone", "trigger on_gone", "view v"];
+    let expected = [
+        "check t.old <> 'x'",
+        "column t.old",
+        "foreign key t (p) → gone",
+        "index by_a",
+        "index by_old",
+        "table gone",
+        "trigger on_gone",
+        "view v",
+    ];
     assert_eq!(names, expected);
     world.verified();
     world.gives(&[
