@@ -5,6 +5,7 @@ mod promotions;
 mod records;
 mod refused;
 mod runbook;
+mod tablespaces;
 mod tails;
 
 use lab::{Lab, promoted, rows, verified};

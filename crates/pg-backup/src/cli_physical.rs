@@ -130,9 +130,19 @@ pub struct Mapping {
 fn mapping(text: &str) -> Result<Mapping, String> {
     let (old, new) = text.split_once('=').ok_or("OLD=NEW, two absolute paths")?;
     match old.starts_with('/') && new.starts_with('/') {
-        true => Ok(Mapping { old: old.into(), new: new.into() }),
+        true => Ok(Mapping { old: plain(old), new: plain(new).into() }),
         false => Err("both paths must be absolute".into()),
     }
+}
+
+/// Without the slashes at its end, as PostgreSQL keeps a place.
+fn plain(path: &str) -> String {
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.is_empty() { "/".into() } else { trimmed.into() }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    if text.starts_with('/') { Ok(plain(text).into()) } else { Err("it must be an absolute path".into()) }
 }
 
 #[derive(Group, Debug)]
@@ -150,10 +160,14 @@ pub struct Restore {
     /// Put the tablespace that was in OLD into NEW; may be given several times
     #[arg(short = 'T', long, value_name = "OLD=NEW", value_parser = mapping)]
     pub tablespace_mapping: Vec<Mapping>,
+    /// Put every other tablespace into a folder of its own below DIR, those too that the WAL creates
+    #[arg(long, value_name = "DIR", value_parser = absolute)]
+    pub tablespace_dir: Option<PathBuf>,
     /// Folder for configuration that was outside the data directory [default: the target]
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
-    /// Leave archive_mode as it was: only for a server that takes the old one's place
+    /// Leave archive_mode, subscriptions and libraries that run jobs as they were: only for a server that takes the old
+    /// one's place
     #[arg(long)]
     pub keep_archiving: bool,
     /// Parallel workers [default: all cores]

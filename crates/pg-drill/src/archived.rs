@@ -24,15 +24,6 @@ pub(crate) struct Backup {
     pub(crate) start_lsn: Lsn,
     pub(crate) stop_lsn: Lsn,
     pub(crate) finished: Timestamp,
-    tablespaces: Vec<Tablespace>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Tablespace {
-    oid: u32,
-    location: String,
-    #[serde(default)]
-    late: bool,
 }
 
 /// One system in one repository.
@@ -73,13 +64,6 @@ fn backups(repo: &Repo, system: &System) -> Result<Vec<Backup>> {
     }
     backups.sort_by_key(|b| (b.timeline, b.start_lsn));
     Ok(backups)
-}
-
-/// What `pg-backup restore` must be told besides, so that each tablespace goes into the drill's folder.
-pub(crate) fn mappings(recorded: &[Recorded], folder: &str) -> Vec<String> {
-    let newest = recorded.iter().filter_map(|r| r.backups.last()).max_by_key(|b| (b.timeline, b.start_lsn));
-    let all = newest.into_iter().flat_map(|b| &b.tablespaces).filter(|t| !t.late);
-    all.flat_map(|t| ["-T".into(), format!("{}={folder}/{}", t.location, t.oid)]).collect()
 }
 
 /// Compares how far recovery came with what was recorded; the backup that was restored, where it is known.

@@ -26,20 +26,25 @@ pub(crate) struct Recovery(Vec<(&'static str, String)>);
 
 impl Recovery {
     /// Asks the server's own program for each setting, of postgresql.conf with what it includes and of
-    /// postgresql.auto.conf; where the former does not read here, of the latter alone.
+    /// postgresql.auto.conf; where the former does not read here, of the latter alone, and what the program says of it.
     ///
     /// # Errors
     /// Only of a drill that is told to stop.
-    pub(crate) fn read(runner: &Runner, postgres: &Path, data: &Path, empty: &Path) -> Result<Recovery> {
+    pub(crate) fn read(
+        runner: &Runner,
+        postgres: &Path,
+        data: &Path,
+        empty: &Path,
+    ) -> Result<(Recovery, Option<String>)> {
         let own = data.join("postgresql.conf");
-        let files = [own.as_path(), empty];
-        for file in files.into_iter().filter(|f| f.exists()) {
-            if let Some(settings) = all(runner, postgres, data, file)? {
-                return Ok(Recovery(settings));
+        let mut refused = None;
+        for file in [own.as_path(), empty].into_iter().filter(|f| f.exists()) {
+            match all(runner, postgres, data, file)? {
+                Ok(settings) => return Ok((Recovery(settings), refused)),
+                Err(said) => refused = refused.or(Some(said)),
             }
-            log::warn!("{} does not read here; what it says of recovery is left out", file.display());
         }
-        Ok(Recovery::default())
+        Ok((Recovery::default(), refused))
     }
 
     pub(crate) fn get(&self, name: &str) -> &str {
@@ -67,7 +72,7 @@ fn all(
     postgres: &Path,
     data: &Path,
     file: &Path,
-) -> Result<Option<Vec<(&'static str, String)>>> {
+) -> Result<Result<Vec<(&'static str, String)>, String>> {
     let mut settings = Vec::new();
     for name in RECOVERY {
         let mut ask = runner.command(postgres);
@@ -77,11 +82,12 @@ fn all(
         ask.arg("-c").arg(format!("data_directory={}", data.display())).args(["-C", name]);
         let done = ask.output().doing(|| "ask for the restored settings".into())?;
         if !done.status.success() {
-            return Ok(None);
+            let said = String::from_utf8_lossy(&done.stderr).into_owned();
+            return Ok(Err(said.lines().map(str::trim).collect::<Vec<_>>().join("; ")));
         }
         settings.push((name, String::from_utf8_lossy(&done.stdout).trim_end_matches('\n').to_string()));
     }
-    Ok(Some(settings))
+    Ok(Ok(settings))
 }
 
 /// Writes the server's files and gives the path of its postgresql.conf.

@@ -111,7 +111,7 @@ impl Drill<'_> {
     fn dump(&mut self) -> Result<()> {
         let (programs, mut server) = restore::empty_server(self.plan, self.scratch, self.runner)?;
         self.proof.major = Some(programs.major);
-        let restored = self.phase("restore", |d| restore::run(d.plan, d.runner, &[]));
+        let restored = self.phase("restore", |d| restore::run(d.plan, d.runner));
         if self.findings.step("restore", restored)?.is_none() {
             return Ok(());
         }
@@ -147,9 +147,7 @@ impl Drill<'_> {
         {
             return Err(e);
         }
-        let folder = self.scratch.path("tablespaces").display().to_string();
-        let more = if self.plan.ours { archived::mappings(recorded, &folder) } else { Vec::new() };
-        restore::run(self.plan, self.runner, &more)
+        restore::run(self.plan, self.runner)
     }
 
     /// From a restored data directory to a promoted server.
@@ -164,7 +162,10 @@ impl Drill<'_> {
         (self.proof.files, self.proof.bytes) = (seen.files, seen.bytes);
         conf::write(self.scratch, "", self.runner.user)?;
         let empty = self.scratch.path("postgresql.conf");
-        let mut recovery = Recovery::read(self.runner, &programs.path("postgres"), &data, &empty)?;
+        let (mut recovery, refused) = Recovery::read(self.runner, &programs.path("postgres"), &data, &empty)?;
+        if let Some(refused) = refused {
+            self.findings.failed("configuration", format!("no server starts with what was restored: {refused}"));
+        }
         inspect::disarm(self.runner, &data, &mut seen, &mut recovery)?;
         let wishes = Wishes {
             major,

@@ -167,6 +167,8 @@ fn section(config: &Config, name: &str) -> Result<Section> {
 fn default_command(args: &Args) -> Result<Vec<String>> {
     let mut words = vec![beside("pg-backup")?, "restore".into(), "--to".into(), "latest".into()];
     words.extend(["--target-dir".into(), "{dir}".into(), "--cluster".into(), args.repos.cluster.clone()]);
+    // Those too that the WAL creates: recovery would link them to their live places.
+    words.extend(["--tablespace-dir".into(), "{tablespaces}".into()]);
     words.extend(args.repos.repo.iter().flat_map(|r| ["--repo".into(), r.clone()]));
     words.extend(args.repos.s3_endpoint.iter().flat_map(|e| ["--s3-endpoint".into(), e.clone()]));
     words.extend(args.common.config.iter().flat_map(|c| ["--config".into(), c.display().to_string()]));

@@ -28,9 +28,8 @@ const ELSEWHERE: [&str; 9] = [
 ///
 /// # Errors
 /// Findings with what it said last; Retry and Corrupt where our own pg-backup said so; Failed on a full disk.
-pub(crate) fn run(plan: &Plan, runner: &Runner, more: &[String]) -> Result<()> {
-    let words: Vec<String> =
-        plan.command.iter().map(|w| filled(w, runner)).chain(more.iter().cloned()).collect();
+pub(crate) fn run(plan: &Plan, runner: &Runner) -> Result<()> {
+    let words: Vec<String> = plan.command.iter().map(|w| filled(w, runner)).collect();
     let (program, args) = words.split_first().ok_or_else(|| Error::usage("the command is empty"))?;
     let mut command = Command::new(program);
     command.args(args).env("PGDATA", runner.scratch.join("data"));

@@ -81,6 +81,9 @@ pub struct Fetch {
     /// How many segments behind this one to get in parallel, for the next calls; 0 for none
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub ahead: u32,
+    /// Bytes to hand over otherwise, as `pg-backup restore` wrote them where tablespaces go to another place
+    #[arg(long, value_name = "FILE")]
+    pub changes: Option<PathBuf>,
     #[command(flatten)]
     pub repos: RepoArgs,
 }

@@ -14,8 +14,8 @@ use toban_core::repo::Repo;
 use toban_core::repo::archive::Archive;
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
-use toban_core::wal::{History, Timeline, WalName};
-use toban_core::{Error, Kind, Result};
+use toban_core::wal::{History, Timeline, WalName, apply_changes, read_changes};
+use toban_core::{Context, Error, Kind, Result};
 
 /// What one call works with.
 struct Job {
@@ -29,10 +29,22 @@ pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
     let job = Job::open(args, config)?;
     let place = Place::of(&args.path, name, job.system.identifier);
     if ahead::take(&place)? || job.get(&place)? || job.finish(&place)? {
+        change(args, &place)?;
         ahead::start(args, name)?;
         return Ok(());
     }
     job.prove(&place)
+}
+
+/// Makes the changes of `--changes` in what was put in its place. On an error recovery stops, and reads none of it.
+fn change(args: &cli::Fetch, place: &Place) -> Result<()> {
+    let Some(path) = &args.changes else { return Ok(()) };
+    let text = std::fs::read_to_string(path).doing(|| format!("read {}", path.display()))?;
+    let changes = read_changes(&text).doing(|| format!("read {}", path.display()))?;
+    let WalName::Segment(..) = place.name else { return Ok(()) };
+    let size = local::segment(&place.path, place.name, None)?.segment_size;
+    let Some(segment) = place.name.segment(size) else { return Ok(()) };
+    apply_changes(&changes, &segment, &place.path).map(drop)
 }
 
 /// As it was told, else of the data directory that PostgreSQL runs us in.

@@ -4,7 +4,7 @@ use super::lab::Lab;
 use std::ops::ControlFlow;
 use testkit::majors;
 use testkit::pg::clean;
-use toban_core::wal::{Record, Records, WalName, What};
+use toban_core::wal::{Record, Records, WalName, What, apply_changes};
 
 #[test]
 fn records_as_pg_waldump_sees_them() {
@@ -12,6 +12,15 @@ fn records_as_pg_waldump_sees_them() {
         let lab = Lab::new(major);
         let first = lab.ship();
         lab.row();
+        // Places of all lengths up to what a path may have, so that some records lie over two pages.
+        for number in 0..30 {
+            let name = format!("places/{}{number}", "x".repeat(number * 5)).replace(&"x".repeat(100), &format!("{}/", "y".repeat(99)));
+            let place = lab.folder(&name).display().to_string();
+            lab.folder("places");
+            lab.pg.psql("postgres", &format!("create tablespace t{number} location '{place}'"));
+            lab.pg.psql("postgres", &format!("select pg_logical_emit_message(false, 'x', repeat('x', {}))", 700 + number * 31));
+        }
+        lab.pg.psql("postgres", "begin; lock table ledger; commit");
         // A transaction of many parts, and one larger than a segment: records lie across pages and segments.
         lab.pg.psql(
             "postgres",
@@ -48,8 +57,35 @@ fn records_as_pg_waldump_sees_them() {
             theirs.len(),
             differ.map(|i| (&ours[i], &theirs[i]))
         );
+        changed(&lab, &names);
         eprintln!("PostgreSQL {major}: {} records in {} segments", ours.len(), names.len());
     }
+}
+
+/// Every CREATE TABLESPACE changed into one inside the data directory: pg_waldump reads all to the same end, with whole
+/// checksums, and finds no place any more.
+fn changed(lab: &Lab, names: &[String]) {
+    let before = waldump(lab, names).len();
+    let (mut changes, mut records) = (Vec::new(), Records::default());
+    let segment = |name: &String| name.parse::<WalName>().expect("a name").segment(16 << 20).expect("a segment");
+    for name in names {
+        let bytes = std::fs::read(lab.path(name)).expect("read");
+        let mut each = |record: Record| {
+            if let What::TablespaceCreated { in_place, .. } = record.what {
+                changes.extend(in_place);
+            }
+            ControlFlow::<()>::Continue(())
+        };
+        assert!(records.read(&segment(name), &bytes, &mut each).is_continue());
+    }
+    let torn = changes.chunks(2).filter(|c| c[0].lsn.0 >> 13 != c[1].lsn.0 >> 13).count();
+    assert_eq!(changes.len(), 60);
+    let made: usize = names.iter().map(|n| apply_changes(&changes, &segment(n), &lab.path(n)).expect("made")).sum();
+    assert_eq!(made, 60);
+    let after = waldump(lab, names);
+    assert_eq!(after.len(), before);
+    assert_eq!(after.iter().filter(|l| l.contains(" create ") && l.ends_with(" \"\"")).count(), 30);
+    eprintln!("{torn} of them over two pages");
 }
 
 fn names(first: &str, last: &str) -> Vec<String> {
@@ -61,7 +97,9 @@ fn line(record: &Record) -> String {
     match &record.what {
         What::End { xid, .. } => format!("{} end {xid}", record.lsn),
         What::Point { name, .. } => format!("{} point {name}", record.lsn),
-        What::Other => record.lsn.to_string(),
+        What::TablespaceCreated { oid, location, .. } => format!("{} create {oid} \"{location}\"", record.lsn),
+        What::TableLocked { xid, database, table } => format!("{} lock {xid} {database} {table}", record.lsn),
+        What::EndedBelow(_) | What::Other => record.lsn.to_string(),
     }
 }
 
@@ -81,6 +119,13 @@ fn waldump(lab: &Lab, names: &[String]) -> Vec<String> {
         match word {
             "COMMIT" | "ABORT" if line.starts_with("rmgr: Transaction") => {
                 format!("{lsn} end {}", field(line, "tx:"))
+            }
+            "CREATE" if line.starts_with("rmgr: Tablespace") => {
+                format!("{lsn} create {}", desc.split_once(' ').unwrap_or_default().1)
+            }
+            "LOCK" if line.starts_with("rmgr: Standby") => {
+                let numbers = desc.split(' ').filter(|w| w.bytes().all(|b| b.is_ascii_digit()));
+                format!("{lsn} lock {}", numbers.collect::<Vec<_>>().join(" "))
             }
             "RESTORE_POINT" => format!("{lsn} point {}", desc.split_once(' ').unwrap_or_default().1.trim()),
             _ => lsn.to_string(),

@@ -1,11 +1,12 @@
 //! The records of a stretch of the WAL, as far as recovery can be told to stop at one (`xlogreader.c`,
 //! `xlogrecord.h`, `xact.h`). The forms are the same in PostgreSQL 14 to 18.
 
-use super::{Lsn, Segment};
+use super::{Change, Lsn, Segment};
+use crate::pack::crc32c;
 use jiff::Timestamp;
 use std::ops::ControlFlow;
 
-/// What recovery can stop at.
+/// What recovery can stop at, and what it does outside of the data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A transaction ends, by commit or abort, at this time of the server.
@@ -22,6 +23,26 @@ pub enum What {
         /// By the server's clock.
         at: Timestamp,
     },
+    /// CREATE TABLESPACE: replay links `pg_tblspc/<oid>` to `location`, and writes there.
+    TablespaceCreated {
+        /// Its OID.
+        oid: u32,
+        /// Its absolute path; empty for one inside the data directory.
+        location: String,
+        /// What makes of the record one that is inside the data directory.
+        in_place: Vec<Change>,
+    },
+    /// A transaction locks a table so that nobody can read it, until it ends.
+    TableLocked {
+        /// The transaction.
+        xid: u32,
+        /// OID of the database.
+        database: u32,
+        /// OID of the table.
+        table: u32,
+    },
+    /// Every transaction below this one has ended.
+    EndedBelow(u32),
     /// Anything else.
     Other,
 }
@@ -47,10 +68,21 @@ struct Open {
     lsn: Option<Lsn>,
     left: usize,
     head: Vec<u8>,
+    /// Of a record that goes on on a second page: how many bytes are on the first, and where the others begin.
+    second: Option<(usize, u64)>,
 }
 
-/// Bytes of a record that are looked at.
+/// Bytes of a record that are looked at; of one about a tablespace all, which holds a path.
 const HEAD: usize = 256;
+const WHOLE: usize = 2048;
+/// Resource managers (`rmgrlist.h`).
+const XLOG: u8 = 0;
+const TRANSACTION: u8 = 1;
+const TABLESPACE: u8 = 5;
+const STANDBY: u8 = 8;
+/// Where a record has the number of its resource manager, and its checksum.
+const MANAGER: usize = 17;
+const CRC: usize = 20;
 const HEADER: usize = 24;
 const CONTINUED: u16 = 0x0001;
 const LONG: u16 = 0x0002;
@@ -92,7 +124,7 @@ impl Records {
         match &self.open {
             Some(open) if info & CONTINUED != 0 && open.left == left => {}
             // What was open never ended: the server crashed, and began anew here.
-            _ if info & CONTINUED != 0 => self.open = Some(Open { lsn: None, left, head: Vec::new() }),
+            _ if info & CONTINUED != 0 => self.open = Some(Open { lsn: None, left, head: Vec::new(), second: None }),
             _ => self.open = None,
         }
         while at < page.len() {
@@ -101,13 +133,13 @@ impl Records {
                 None => match int(page, at) {
                     Some(length) if length as usize >= HEADER => {
                         let lsn = Some(Lsn(address + at as u64));
-                        Open { lsn, left: length as usize, head: Vec::new() }
+                        Open { lsn, left: length as usize, head: Vec::new(), second: None }
                     }
                     // Behind the last record there are zeros.
                     _ => return ControlFlow::Continue(false),
                 },
             };
-            at += open.take(&page[at..]);
+            at += open.take(&page[at..], address + at as u64);
             if open.left > 0 {
                 self.open = Some(open);
                 break;
@@ -126,21 +158,26 @@ impl Records {
 }
 
 impl Open {
-    fn take(&mut self, bytes: &[u8]) -> usize {
+    fn take(&mut self, bytes: &[u8], at: u64) -> usize {
         let taken = self.left.min(bytes.len());
-        let kept = taken.min(HEAD - self.head.len().min(HEAD));
+        if !self.head.is_empty() && self.second.is_none() {
+            self.second = Some((self.head.len(), at));
+        }
+        let manager = self.head.get(MANAGER).or_else(|| bytes.get(MANAGER - self.head.len()));
+        let most = if manager == Some(&TABLESPACE) { WHOLE } else { HEAD };
+        let kept = taken.min(most - self.head.len().min(most));
         self.head.extend_from_slice(&bytes[..kept]);
         self.left -= taken;
         taken
     }
 
     fn info(&self) -> Option<(u8, u8)> {
-        self.lsn.and(Some((*self.head.get(17)?, *self.head.get(16)?)))
+        self.lsn.and(Some((*self.head.get(MANAGER)?, *self.head.get(16)?)))
     }
 
     /// XLOG_SWITCH: the rest of the segment is empty.
     fn is_switch(&self) -> bool {
-        self.info().is_some_and(|(manager, info)| manager == 0 && info & 0xF0 == 0x40)
+        self.info().is_some_and(|(manager, info)| manager == XLOG && info & 0xF0 == 0x40)
     }
 
     fn record(&self) -> Option<Record> {
@@ -151,24 +188,65 @@ impl Open {
         let (manager, info) = self.info()?;
         match (manager, info & 0x70) {
             // XLOG_XACT_COMMIT, _ABORT; with the transaction's number in front of those of its parts.
-            (1, 0x00 | 0x20) => Some(What::End { xid: int(&self.head, 4)?, at: self.time()? }),
-            (1, 0x30 | 0x40) => Some(What::End { xid: 0, at: self.time()? }),
-            (0, 0x70) if info & 0x80 == 0 => Some(What::Point { name: self.name()?, at: self.time()? }),
+            (TRANSACTION, 0x00 | 0x20) => Some(What::End { xid: int(&self.head, 4)?, at: self.time()? }),
+            (TRANSACTION, 0x30 | 0x40) => Some(What::End { xid: 0, at: self.time()? }),
+            (XLOG, 0x70) if info & 0x80 == 0 => Some(What::Point { name: self.name()?, at: self.time()? }),
+            (TABLESPACE, 0x00) if info & 0xF0 == 0 => self.tablespace(),
+            (STANDBY, 0x00) if info & 0xF0 == 0 => self.lock(),
+            (STANDBY, 0x10) if info & 0xF0 == 0x10 => Some(What::EndedBelow(int(self.data()?, 16)?)),
             _ => None,
         }
     }
 
     /// Where the record's own data begins, of one without blocks.
     fn data(&self) -> Option<&[u8]> {
+        self.head.get(self.data_at()?..)
+    }
+
+    fn data_at(&self) -> Option<usize> {
         let mut at = HEADER;
         loop {
             at += match self.head.get(at)? {
                 253 => 3,
                 252 => 5,
-                255 => return self.head.get(at + 2..),
-                254 => return self.head.get(at + 5..),
+                255 => return Some(at + 2),
+                254 => return Some(at + 5),
                 _ => return None,
             };
+        }
+    }
+
+    /// `xl_tblspc_create_rec`. A record whose checksum does not hold is none: recovery ends before it.
+    fn tablespace(&self) -> Option<What> {
+        let stored = int(&self.head, CRC)?;
+        if checksum(&self.head)? != stored {
+            return None;
+        }
+        let (at, data) = (self.data_at()? + 4, self.data()?);
+        let path = data.get(4..)?.split(|b| *b == 0).next()?;
+        let mut changed = self.head.clone();
+        *changed.get_mut(at)? = 0;
+        let crc = checksum(&changed)?;
+        let in_place = vec![
+            Change { lsn: self.position(CRC)?, old: stored.to_ne_bytes().into(), new: crc.to_ne_bytes().into() },
+            Change { lsn: self.position(at)?, old: vec![*self.head.get(at)?], new: vec![0] },
+        ];
+        let location = String::from_utf8_lossy(path).into_owned();
+        Some(What::TablespaceCreated { oid: int(data, 0)?, location, in_place })
+    }
+
+    /// The first of `xl_standby_locks`; a server writes one at a time.
+    fn lock(&self) -> Option<What> {
+        let data = self.data()?;
+        Some(What::TableLocked { xid: int(data, 4)?, database: int(data, 8)?, table: int(data, 12)? })
+    }
+
+    /// Where a byte of the record lies. A page holds more than what is looked at, so there are two at most; the
+    /// checksum is not torn, since pages and records are cut at multiples of 8.
+    fn position(&self, offset: usize) -> Option<Lsn> {
+        match self.second {
+            Some((first, at)) if offset >= first => Some(Lsn(at + (offset - first) as u64)),
+            _ => Some(Lsn(self.lsn?.0 + offset as u64)),
         }
     }
 
@@ -182,6 +260,13 @@ impl Open {
         let name = bytes.split(|b| *b == 0).next()?;
         Some(String::from_utf8_lossy(name).into_owned())
     }
+}
+
+/// Of a whole record: its data first, then its header (`xloginsert.c`).
+fn checksum(record: &[u8]) -> Option<u32> {
+    let whole = int(record, 0)? as usize == record.len();
+    let bytes = [record.get(HEADER..)?, record.get(..CRC)?].concat();
+    whole.then(|| crc32c(&bytes))
 }
 
 fn short(bytes: &[u8], at: usize) -> Option<u16> {

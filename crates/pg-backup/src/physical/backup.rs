@@ -111,6 +111,9 @@ pub(crate) struct Backup {
     pub(crate) damage: Damage,
     pub(crate) tablespaces: Vec<Tablespace>,
     pub(crate) owner: Owner,
+    /// The data directory that was copied; empty in backups of before it was recorded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) data_dir: String,
     /// Configuration from outside the data directory, which is below `conf/`.
     #[serde(default, skip_serializing_if = "Conf::is_empty")]
     pub(crate) conf: Conf,

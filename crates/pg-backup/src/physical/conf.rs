@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use toban_core::pg::setting;
 use toban_core::{Context, Error, Result};
 
 /// The folder of a backup that holds them, and what it is called where the data directory has one of that name.
@@ -31,11 +32,14 @@ pub(crate) struct Conf {
     pub(crate) config_file: Option<String>,
     pub(crate) hba_file: Option<String>,
     pub(crate) ident_file: Option<String>,
+    /// The folder that postgresql.conf was in: what is included by a full path below it came along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<String>,
 }
 
 impl Default for Conf {
     fn default() -> Conf {
-        Conf { folder: usual(), config_file: None, hba_file: None, ident_file: None }
+        Conf { folder: usual(), config_file: None, hba_file: None, ident_file: None, base: None }
     }
 }
 
@@ -66,8 +70,13 @@ pub(crate) fn collect(source: &Source) -> Result<(Conf, BTreeMap<String, Vec<u8>
     let name = |path: &PathBuf| name(path, base);
     let known = |i: usize| source.conf.get(i).filter(|p| found.contains_key(*p)).map(name);
     let folder = if data_dir.join(FOLDER).exists() { OTHER_FOLDER } else { FOLDER };
-    let conf =
-        Conf { folder: folder.into(), config_file: known(0), hba_file: known(1), ident_file: known(2) };
+    let conf = Conf {
+        folder: folder.into(),
+        config_file: known(0),
+        hba_file: known(1),
+        ident_file: known(2),
+        base: base.filter(|_| !found.is_empty()).map(|b| b.display().to_string()),
+    };
     let named = found.iter().map(|(path, bytes)| (name(path), bytes.clone())).collect();
     Ok((conf, named))
 }
@@ -120,7 +129,7 @@ pub(crate) fn moved(conf: &Conf, folder: &Path, target: &Path) -> Result<String>
     let mut text = String::from("\n# Added by pg-backup restore: what was restored lies here.\n");
     let mut line = |name: &str, path: &Path| {
         let path = path.to_str().ok_or_else(|| Error::usage(format!("{} is not UTF-8", path.display())))?;
-        text += &format!("{name} = '{}'\n", path.replace('\\', "\\\\").replace('\'', "''"));
+        text += &format!("{name} = {}\n", setting(path));
         Ok::<(), Error>(())
     };
     line("data_directory", target)?;
@@ -129,8 +138,12 @@ pub(crate) fn moved(conf: &Conf, folder: &Path, target: &Path) -> Result<String>
             line(name, &folder.join(file))?;
         }
     }
-    text += "external_pid_file = ''\n";
     Ok(text)
+}
+
+/// Where the backup has a file or folder that was included by its full path.
+pub(crate) fn place_of(conf: &Conf, path: &Path) -> Option<String> {
+    path.is_absolute().then(|| name(path, conf.base.as_deref().map(Path::new)))
 }
 
 #[cfg(test)]

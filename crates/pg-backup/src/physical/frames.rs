@@ -8,6 +8,9 @@ use toban_core::store::{Key, Store};
 use toban_core::sum::{hex, sha256};
 use toban_core::{Context, Error, Result};
 
+/// The largest file that is read into memory.
+const LARGEST: u64 = 1 << 30;
+
 /// One reader of a backup's packs.
 pub(crate) struct Frames<'a> {
     store: &'a dyn Store,
@@ -47,11 +50,14 @@ impl<'a> Frames<'a> {
         self.plain.get(range).ok_or_else(outside)
     }
 
-    /// A small file whole.
+    /// A file whole: at most as large as a segment of the WAL can be.
     ///
     /// # Errors
-    /// Corrupt when it is damaged.
+    /// Corrupt when it is damaged or larger.
     pub(crate) fn whole(&mut self, entry: &Entry) -> Result<Vec<u8>> {
+        if entry.size > LARGEST {
+            return Err(Error::corrupt(format!("{} cannot have {} bytes", entry.path.shown(), entry.size)));
+        }
         let mut bytes = Vec::new();
         for piece in &entry.pieces {
             bytes.extend_from_slice(self.piece(piece, &entry.path)?);

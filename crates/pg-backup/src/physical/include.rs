@@ -30,6 +30,16 @@ pub(crate) fn includes(text: &str, syntax: Syntax) -> Vec<Include> {
     }
 }
 
+/// The line with another path, where it includes what `moved` knows another place of.
+pub(crate) fn moved_line(line: &str, syntax: Syntax, moved: impl Fn(&Include) -> Option<String>) -> Option<String> {
+    let to = moved(&directive(line)?)?;
+    let word = line.trim_start().split(|c: char| c.is_whitespace() || c == '=').next()?;
+    Some(match syntax {
+        Syntax::Settings => format!("{word} = {}", toban_core::pg::setting(&to)),
+        Syntax::Rules => format!("{word} \"{to}\""),
+    })
+}
+
 /// `include 'x'`, `include_if_exists = 'x'`, `include_dir 'x'`; pg_hba.conf has them from 16 on, quotes optional.
 fn directive(line: &str) -> Option<Include> {
     let line = line.trim_start();
@@ -82,6 +92,19 @@ mod tests {
         for other in ["#include 'x'", "included = 'x'", "local all all trust", "", "include"] {
             assert_eq!(directive(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_directive_leads_to_another_place() {
+        let moved = |i: &Include| matches!(i, Include::File(f) if f.starts_with('/')).then(|| "/new/it's".to_string());
+        let line = |text, syntax| moved_line(text, syntax, moved);
+        assert_eq!(
+            line("  include '/old/x' # why", Syntax::Settings).as_deref(),
+            Some("include = '/new/it''s'")
+        );
+        assert_eq!(line("include /old/x", Syntax::Rules).as_deref(), Some("include \"/new/it's\""));
+        assert_eq!(line("include 'x'", Syntax::Settings), None);
+        assert_eq!(line("work_mem = '/old/x'", Syntax::Settings), None);
     }
 
     #[test]

@@ -169,12 +169,25 @@ pub(crate) fn packed(lines: Lines<'_>) -> Result<impl Read> {
 /// When there is no memory for it; damage is an error of the iterator.
 pub(crate) fn read(stored: impl Read) -> Result<impl Iterator<Item = Result<Entry>>> {
     let plain = zstd::stream::read::Decoder::new(stored).doing(|| "start zstd".into())?;
-    let lines = BufReader::new(plain).split(b'\n');
-    Ok(lines.map(|line| {
-        let line = line.map_err(unpacked)?;
-        serde_json::from_slice(&line)
-            .map_err(|e| Error::corrupt("a line of the index does not parse").because(e))
-    }))
+    let mut plain = BufReader::new(plain);
+    Ok(std::iter::from_fn(move || next(&mut plain).transpose()))
+}
+
+/// A line for a file of 100 GB is not as long: a few hundred bytes for each MiB.
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// The next entry; a line without an end must not take all memory.
+fn next(plain: &mut impl BufRead) -> Result<Option<Entry>> {
+    let mut line = Vec::new();
+    plain.take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(unpacked)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.last() != Some(&b'\n') {
+        return Err(Error::corrupt("a line of the index has no end"));
+    }
+    let parsed = serde_json::from_slice(&line);
+    parsed.map(Some).map_err(|e| Error::corrupt("a line of the index does not parse").because(e))
 }
 
 /// What stopped the reading: the store, or zstd, whose own errors tell of damage.
@@ -200,6 +213,14 @@ mod tests {
         for bad in [&b""[..], b"/etc/passwd", b"a/../b", b"..", b"a//b", b"a/", b"./a", b"a\0b"] {
             assert!(Name(bad.to_vec()).path().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_line_without_an_end_takes_no_memory() {
+        let zeros = std::io::repeat(b'0').take(LONGEST_LINE * 4);
+        let stored = zstd::stream::read::Encoder::new(zeros, 1).expect("zstd");
+        let e = read(stored).expect("it begins").next().expect("an answer").expect_err("refused");
+        assert!(e.kind() == toban_core::Kind::Corrupt && e.chain().contains("has no end"), "{e:?}");
     }
 
     proptest! {

@@ -242,6 +242,7 @@ impl Job<'_> {
             damage: copied.damage,
             tablespaces: copied.tablespaces,
             owner: self.owner.clone(),
+            data_dir: self.source.data_dir.display().to_string(),
             conf: copied.conf,
             host: host::read(client, &self.source.data_dir)?,
         })

@@ -13,6 +13,7 @@ mod include;
 mod index;
 mod job;
 pub(crate) mod list;
+mod outline;
 mod owner;
 mod pack;
 mod page;

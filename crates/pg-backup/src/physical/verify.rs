@@ -1,8 +1,9 @@
 //! `verify`, of physical backups: every object is there, of its size, and holds what was written.
 
-use super::backup::{self, PackSum};
+use super::backup;
 use super::catalog::{self, Stored};
 use super::frames::Frames;
+use super::outline;
 use super::restore::entries;
 use crate::cli;
 use crate::manifest::Id;
@@ -110,7 +111,7 @@ fn judge(stored: &Stored, fast: bool) -> Result<()> {
         let done = if fast { present(&stored.repo, key, sum) } else { whole(stored, key, sum) };
         done.map_err(|e| named(stored, *pack, e))?;
     }
-    if fast { Ok(()) } else { index(stored) }
+    if fast { Ok(()) } else { outline::read(stored).map(drop) }
 }
 
 /// Whether the object is there and of its size.
@@ -164,28 +165,6 @@ fn lost(stored: &Stored, pack: u32) -> Result<BTreeSet<String>> {
         }
     }
     Ok(lost)
-}
-
-/// The index parses, and its pieces make up its files.
-fn index(stored: &Stored) -> Result<()> {
-    let packs: &[PackSum] = &stored.backup.packs;
-    let mut files = 0;
-    for entry in entries(stored)? {
-        let entry = entry?;
-        entry.path.path()?;
-        files += u64::from(entry.kind == super::index::Kind::File);
-        let bytes: u64 = entry.pieces.iter().map(|p| u64::from(p.bytes)).sum();
-        let inside = |p: &super::index::Piece| {
-            packs.get(p.pack as usize).is_some_and(|k| p.at + u64::from(p.stored) <= k.sum.bytes)
-        };
-        if bytes != entry.size || !entry.pieces.iter().all(inside) {
-            return Err(Error::corrupt(format!("the index does not make up {}", entry.path.shown())));
-        }
-    }
-    if files == stored.backup.files {
-        return Ok(());
-    }
-    Err(Error::corrupt(format!("the index has {files} files, not {}", stored.backup.files)))
 }
 
 /// Keeps the verdict beside the backup: `check`, `prune` and `list` go by the newest.

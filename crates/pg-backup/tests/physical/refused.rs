@@ -1,6 +1,7 @@
 //! What cannot be: one clear line, the right status, nothing left.
 
 use crate::lab::{back_up, fill, lab};
+use serde_json::Value;
 use crate::world::World;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -59,7 +60,7 @@ fn what_a_restore_refuses() {
     world.run(&["restore", "--target-dir", &dir, "--delta"]).refused(1, "of PostgreSQL 16, the backup of 15");
     assert!(home.join("photos").exists());
     let new = world.path("new").display().to_string();
-    world.run(&["restore", "--target-dir", &new, "-T", "/x=/y"]).refused(2, "no tablespace in /x");
+    world.run(&["restore", "--target-dir", &new, "-T", "/x=/y"]).refused(2, "has a tablespace in /x");
     world.run(&["restore", "--target-dir", &new, "--dry-run"]).fine();
     assert!(!world.path("new").exists());
 }
@@ -110,6 +111,64 @@ fn sealed(json: &str) -> String {
     let said = sum.wait_with_output().expect("wait");
     let sum = String::from_utf8_lossy(&said.stdout)[..64].to_string();
     format!("{{\n  \"sha256\": \"{sum}\",{rest}")
+}
+
+/// Changes what backup.json of this backup says, and seals it again.
+pub(crate) fn rewrite_manifest(world: &World, id: &str, edit: impl FnOnce(&mut Value)) {
+    let manifest = world.files().into_iter().find(|f| f.ends_with(format!("{id}/backup.json")));
+    let manifest = manifest.expect("it is there");
+    let mut json: Value =
+        serde_json::from_str(&std::fs::read_to_string(&manifest).expect("read")).expect("JSON");
+    json.as_object_mut().expect("an object").remove("sha256");
+    edit(&mut json);
+    let text = serde_json::to_string_pretty(&json).expect("JSON");
+    let text = format!("{{\n  \"sha256\": \"x\",{}\n", text.trim_start_matches('{'));
+    std::fs::write(&manifest, sealed(&text)).expect("write");
+}
+
+/// A repository by somebody else's hand, whose sums all hold.
+#[test]
+fn what_verify_refuses_no_restore_takes() {
+    let world = lab(15);
+    fill(&world, 1000);
+    let id = back_up(&world, &[])["id"].as_str().expect("an id").to_string();
+    let index = world.files().into_iter().find(|f| f.ends_with("files.jsonl.zst")).expect("it is there");
+    let kept = std::fs::read(&index).expect("read");
+    let shell = |script: &str| {
+        let done = Command::new("sh").args(["-c", script, "sh"]).arg(&index).output().expect("run sh");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    let lines = shell("zstd -dc \"$1\"");
+    let size = |name: &str| {
+        let line = lines.lines().find(|l| l.contains(&format!("\"{name}\""))).expect("a line");
+        serde_json::from_str::<Value>(line).expect("JSON")["size"].as_u64().expect("a size")
+    };
+    let label = size("backup_label");
+    let target = world.path("t").display().to_string();
+    let cases = [
+        ("grep -v '/PG_VERSION\"'", 0, 0, "has"),
+        ("grep -v '\"backup_label\"'", 1, label, "has no backup_label"),
+        ("grep -v '\"global/pg_control\"'", 1, size("global/pg_control"), "has no global/pg_control"),
+        ("sed 's/\"stored\":[0-9]*/\"stored\":4000000000/'", 0, 0, "does not make up"),
+    ];
+    for (edit, files, bytes, words) in cases {
+        std::fs::write(&index, &kept).expect("write");
+        shell(&format!("zstd -dc \"$1\" | {edit} | zstd -qc > \"$1.new\" && mv \"$1.new\" \"$1\""));
+        let sum = shell("sha256sum < \"$1\"")[..64].to_string();
+        let length = index.metadata().expect("look").len();
+        let mut was = Value::Null;
+        rewrite_manifest(&world, &id, |json| {
+            was = json.clone();
+            json["index"] = serde_json::json!({ "bytes": length, "sha256": sum });
+            json["files"] = (json["files"].as_u64().expect("a number") - files).into();
+            json["bytes"] = (json["bytes"].as_u64().expect("a number") - bytes).into();
+        });
+        world.run(&["verify"]).refused(5, words);
+        world.run(&["restore", "--target-dir", &target]).refused(5, words);
+        assert!(!world.path("t").exists(), "{edit}: something was written");
+        rewrite_manifest(&world, &id, |json| *json = was);
+    }
 }
 
 #[test]

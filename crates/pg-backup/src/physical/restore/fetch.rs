@@ -12,7 +12,7 @@ use crate::physical::index::{self, Entry, Kind, Name, Piece};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -69,7 +69,7 @@ pub(super) fn all(args: &cli::Restore, stored: &Stored, target: &Target) -> Resu
 }
 
 /// A damaged index that still parses tells lies about everything else; then it is the index that is named.
-fn cause(stored: &Stored, e: Error) -> Error {
+pub(in crate::physical) fn cause(stored: &Stored, e: Error) -> Error {
     let whole = || {
         let (key, body) = index_of(stored)?;
         std::io::copy(&mut { body }, &mut std::io::sink()).doing(|| format!("read {key}"))
@@ -128,6 +128,9 @@ impl<'a> Reading<'a> {
         if entry.kind == Kind::Folder {
             // That of a tablespace elsewhere is a link, which no backup has.
             self.in_place |= path.parent() == Some(self.target.dir.join("pg_tblspc").as_path());
+            if self.target.delta && path.symlink_metadata().is_ok_and(|m| !m.is_dir()) && !path.is_dir() {
+                super::sweep::remove(&path)?;
+            }
             self.target.folder(&path)?;
             return self.target.dress(&path, entry.mode);
         }
@@ -233,7 +236,8 @@ impl Work<'_> {
         if let Some(parent) = path.parent() {
             self.target.folder(parent)?;
         }
-        if self.target.delta && path.symlink_metadata().is_ok_and(|m| !m.is_file()) {
+        // A file with a second name is another folder's too, a copy made by links: here it gets a new one.
+        if self.target.delta && path.symlink_metadata().is_ok_and(|m| !m.is_file() || m.nlink() > 1) {
             super::sweep::remove(path)?;
         }
         let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();

@@ -9,6 +9,8 @@ use crate::physical::backup::Backup;
 use crate::physical::control;
 use std::fs::{self, File};
 use std::path::Path;
+use toban_core::pg::setting;
+use toban_core::wal::{Segment, apply_changes, write_changes};
 use toban_core::{Context, Error, Result, durable};
 
 /// Makes a whole, startable data directory of what was written.
@@ -30,10 +32,11 @@ pub(super) fn finish(
         write(target, "tablespace_map", map.as_bytes())?;
         manifest.bytes("tablespace_map", map.as_bytes(), entry.modified)?;
     }
-    conf::write(args, backup, target, &kept, &mut manifest)?;
+    let place = conf::write(args, backup, target, &kept, &mut manifest)?;
+    redirect(backup, target)?;
     write(target, "recovery.signal", b"")?;
-    let ends = plan.map_or_else(|| at_its_end(backup), Plan::settings);
-    recovery(args, backup, target, (ends.as_str(), in_place))?;
+    let ends = plan.map_or_else(|| at_its_end(backup), |plan| plan.settings(!target.changes.is_empty()));
+    recovery(args, backup, target, &Recovery { ends, in_place: in_place || target.in_place, place })?;
     manifest.file(&entry)?;
     manifest.end(backup)?;
     target.own(&target.dir.join("backup_manifest"))?;
@@ -58,7 +61,7 @@ fn remap(map: &str, target: &Target) -> String {
     for line in records(map) {
         let (oid, old) = line.split_once(' ').unwrap_or((&line, ""));
         let place = oid.parse().ok().and_then(|oid: u32| target.tablespaces.get(&oid));
-        let new = place.map_or(old.to_string(), |(path, _)| escape(&path.display().to_string()));
+        let new = place.map_or(old.to_string(), |path| escape(&path.display().to_string()));
         text += &format!("{oid} {new}\n");
     }
     text
@@ -92,14 +95,56 @@ fn at_its_end(backup: &Backup) -> String {
     if backup.standby { text.into() } else { format!("{text}{target}") }
 }
 
-/// Behind everything that the server was told before: where recovery `ends`, and that it never pushes into the archive
-/// of the server that was backed up.
-fn recovery(
-    args: &cli::Restore,
-    backup: &Backup,
-    target: &Target,
-    (ends, in_place): (&str, bool),
-) -> Result<()> {
+/// Where the file of changes lies in the data directory; in pg_wal no judge of a backup looks for strange files.
+pub(super) const CHANGES: &str = "pg_wal/toban-changes";
+
+/// Tablespaces that recovery creates elsewhere than they were: the WAL that the backup brought along says so now, and for
+/// what the archive has `wal-shipper fetch` reads the file. Their folders are there, so that no link leads nowhere
+/// when recovery ends before it comes to them.
+fn redirect(backup: &Backup, target: &Target) -> Result<()> {
+    if target.changes.is_empty() {
+        return Ok(());
+    }
+    for path in target.tablespaces.values() {
+        target.folder(&path.join(&target.version_folder))?;
+    }
+    write(target, CHANGES, write_changes(&target.changes).as_bytes())?;
+    let size = backup.wal_segment_size;
+    for change in &target.changes {
+        let segment = Segment::holding(change.lsn, backup.timeline, size);
+        let path = target.dir.join("pg_wal").join(segment.name());
+        if path.exists() {
+            apply_changes(&target.changes, &segment, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Libraries that do work of their own as soon as a server runs, some of it on other machines.
+const WITH_JOBS: [&str; 8] =
+    ["pg_cron", "pg_partman_bgw", "pg_net", "pglogical", "spock", "bdr", "pg_squeeze", "pg_task"];
+
+fn libraries(preload: &str) -> impl Iterator<Item = &str> {
+    preload.split(',').map(|l| l.trim().trim_matches('"')).filter(|l| !l.is_empty())
+}
+
+/// Those of the libraries that the server loaded that do.
+pub(super) fn jobs(preload: &str) -> Vec<&str> {
+    libraries(preload).filter(|l| WITH_JOBS.contains(&l.rsplit('/').next().unwrap_or(l))).collect()
+}
+
+/// What the settings depend on.
+struct Recovery {
+    /// Where recovery ends.
+    ends: String,
+    /// There are tablespaces inside the data directory.
+    in_place: bool,
+    place: conf::Place,
+}
+
+/// Behind everything that the server was told before: where recovery ends, and that it does nothing of what the server
+/// that was backed up does: archive, take changes of a publication, run jobs, write another server's PID file.
+fn recovery(args: &cli::Restore, backup: &Backup, target: &Target, how: &Recovery) -> Result<()> {
     let path = target.dir.join("postgresql.auto.conf");
     let mut text = match fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -108,22 +153,30 @@ fn recovery(
     // Two targets are one too many, even where the second is empty: those of an earlier recovery go.
     text = text.lines().filter(|l| !l.starts_with("recovery_target")).flat_map(|l| [l, "\n"]).collect();
     text += &format!("# Added by pg-backup restore of {}.\n", backup.id);
-    text += ends;
+    text += &how.ends;
     // Both would work on the old server's archive.
     text += "archive_cleanup_command = ''\nrecovery_end_command = ''\n";
-    if in_place {
+    if how.in_place {
         // Else recovery ends with "unexpected directory entry found in pg_tblspc/".
         text += "allow_in_place_tablespaces = 'on'\n";
     }
+    if how.place == conf::Place::BesideWithin {
+        text += "external_pid_file = ''\n";
+    }
     if !args.keep_archiving {
-        text += "archive_mode = 'off'\n";
+        text += "archive_mode = 'off'\nmax_logical_replication_workers = '0'\n";
+        let jobs = jobs(&backup.host.preload);
+        if !jobs.is_empty() {
+            let kept: Vec<&str> = libraries(&backup.host.preload).filter(|l| !jobs.contains(l)).collect();
+            text += &format!("shared_preload_libraries = {}\n", setting(&kept.join(",")));
+        }
     }
     write(target, "postgresql.auto.conf", text.as_bytes())
 }
 
 /// Everything on the target's file systems: one call each instead of one for each of a hundred thousand files.
 fn sync(target: &Target) -> Result<()> {
-    let places = target.tablespaces.values().map(|(path, _)| path.as_path());
+    let places = target.tablespaces.values().map(std::path::PathBuf::as_path);
     for place in places.chain([target.dir.as_path()]) {
         sync_fs(place).doing(|| format!("make {} durable", shown(place)))?;
     }
@@ -139,10 +192,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn libraries_that_run_jobs() {
+        let preload = "pg_stat_statements, \"pg_cron\",$libdir/pg_net";
+        assert_eq!(jobs(preload), ["pg_cron", "$libdir/pg_net"]);
+        assert_eq!(libraries(preload).count(), 3);
+        assert_eq!((jobs(""), libraries(" ").count()), (Vec::new(), 0));
+    }
+
+    #[test]
     fn a_map_is_written_anew_with_its_escapes() {
-        let tablespaces = [(16400, ("/new\n\\x".into(), "/old".into()))].into();
-        let target =
-            Target { dir: "/t".into(), delta: false, ids: None, mode: 0o700, major: 15, tablespaces };
+        let target = Target {
+            dir: "/t".into(),
+            delta: false,
+            ids: None,
+            mode: 0o700,
+            major: 15,
+            tablespaces: [(16400, "/new\n\\x".into())].into(),
+            linked_by_replay: [].into(),
+            changes: Vec::new(),
+            version_folder: String::new(),
+            in_place: false,
+        };
         let map = remap("16400 /old\\\nx\n16401 /kept\n", &target);
         assert_eq!(map, "16400 /new\\\n\\\\x\n16401 /kept\n");
     }

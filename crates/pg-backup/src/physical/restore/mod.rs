@@ -3,23 +3,25 @@
 //! pg_control comes last, after everything else is durable: until then no server starts there.
 
 mod conf;
+mod created;
 mod fetch;
 mod finish;
+mod links;
 mod manifest;
 mod moment;
 mod sweep;
 mod target;
 
 use super::backup::Backup;
-use super::catalog;
+use super::{catalog, outline};
 use crate::cli;
 use crate::manifest::Id;
-pub(super) use fetch::entries;
+pub(super) use fetch::{cause, entries};
 use moment::{Moment, Plan};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
-use target::Target;
+use target::{Known, Target};
 use toban_core::config::Config;
 use toban_core::{Out, Record, Result, out};
 
@@ -68,11 +70,28 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
         None => catalog::find(&repos, &args.repos.cluster, &args.id)?,
     };
     let begun = Instant::now();
-    let target = Target::plan(args, &stored.backup)?;
+    let own;
+    let (outline, way) = match &plan {
+        Some(plan) => (&plan.outline, &plan.way),
+        None => {
+            let outline = outline::read(&stored)?;
+            let end = created::End::of_backup(&stored.backup);
+            own = (created::read(&stored, &outline, &|_| Ok(None), &end)?, outline);
+            (&own.1, &own.0)
+        }
+    };
+    let known = Known { backup: &stored.backup, outline, way };
+    let mut target = Target::plan(args, &known)?;
+    if !target.changes.is_empty() {
+        target.version_folder = outline.version_folder(&stored)?;
+    }
     if let Some(plan) = &plan {
-        plan.try_command(target.ids)?;
+        plan.try_command(args, &target)?;
+        plan.tell_locks();
         out.emit(plan.reachable())?;
         out.flush()?;
+    } else {
+        moment::tell_more(args, &repos, &stored);
     }
     warn(&stored.backup);
     let written = if args.dry.dry_run { 0 } else { act(args, &stored, &target, plan.as_ref())? };
@@ -100,6 +119,7 @@ fn act(args: &cli::Restore, stored: &catalog::Stored, target: &Target, plan: Opt
         sweep::extra(target, &fetched.names)?;
     }
     finish::finish(args, &stored.backup, target, fetched, plan)?;
+    tell(args, &stored.backup, target);
     Ok(written)
 }
 
@@ -112,6 +132,22 @@ fn warn(backup: &Backup) {
     if backup.damage.pages > 0 {
         log::warn!("{} pages were damaged in the source when this backup was taken", backup.damage.pages);
     }
+}
+
+/// What of the old server the new one must not do, and does not; and how it is switched on again.
+fn tell(args: &cli::Restore, backup: &Backup, target: &Target) {
+    for created in target.linked_by_replay.iter().filter_map(|oid| target.tablespaces.get(oid)) {
+        log::info!("recovery creates a tablespace in {}, where it was", shown(created));
+    }
+    if args.keep_archiving {
+        return;
+    }
+    let jobs = finish::jobs(&backup.host.preload);
+    let off = if jobs.is_empty() { String::new() } else { format!(", or run jobs by {}", jobs.join(", ")) };
+    log::info!(
+        "the restored server does not archive or subscribe{off}; where it takes the old one's place: alter system reset \
+         archive_mode, max_logical_replication_workers and shared_preload_libraries, then restart"
+    );
 }
 
 /// What the reader of the index says when all workers are gone; theirs is the error to tell.

@@ -5,6 +5,9 @@ mod reading;
 mod shipper;
 
 use super::super::catalog::{self, Stored};
+use super::super::outline::{self, Outline};
+use super::created::{self, OnTheWay};
+use super::target::Target;
 use crate::cli;
 use crate::manifest::Id;
 use choose::Choice;
@@ -12,6 +15,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use reading::Reading;
 use serde::Serialize;
+use crate::physical::backup::Backup;
+use crate::physical::reach::own;
 use toban_core::config::Config;
 use toban_core::pg::setting;
 use toban_core::repo::Repo;
@@ -70,6 +75,8 @@ pub(super) struct Plan {
     action: cli::Action,
     command: String,
     reachable: Reachable,
+    pub(super) outline: Outline,
+    pub(super) way: OnTheWay,
 }
 
 /// Which moments can be restored from the backup, and which one will be: said before anything is written.
@@ -142,7 +149,41 @@ pub(super) fn plan(args: &cli::Restore, config: &Config, repos: &[Repo], moment:
     if stop.is_none() && action != cli::Action::Promote {
         log::warn!("at the end of the WAL the server is promoted whatever --action says");
     }
-    Ok(Plan { stored, timeline, stop, exclusive, action, command, reachable })
+    let outline = outline::read(&stored)?;
+    let end = created::End { to: reach.to, stop: stop.as_ref(), exclusive };
+    let way = created::read(&stored, &outline, &|lsn| reading.content(&history, lsn), &end)?;
+    Ok(Plan { stored, timeline, stop, exclusive, action, command, reachable, outline, way })
+}
+
+/// Says when the repositories have WAL behind the end of the backup, which a restore without a moment leaves out.
+pub(super) fn tell_more(args: &cli::Restore, repos: &[Repo], stored: &Stored) {
+    if args.to.immediate {
+        return;
+    }
+    let backup = &stored.backup;
+    let more = || -> Result<Option<(Lsn, Timestamp)>> {
+        let reading = Reading::open(repos, std::slice::from_ref(stored))?;
+        let own = own(backup);
+        let history = reading.way.history(reading.way.newest(&own)?);
+        let reach = reading.way.reach(&history, &own).filter(|reach| goes_further(backup, reach.to));
+        reach.map(|reach| Ok((reach.to, reading.newest(&history, backup, &reach)?))).transpose()
+    };
+    match more() {
+        Ok(None) => {}
+        Ok(Some((to, at))) => log::warn!(
+            "this restores to the end of the backup, {} ({}); the repositories have WAL up to {} ({to}), which is left \
+             out: add --to latest to have it, or --immediate to say that it is meant",
+            shown(backup.finished),
+            backup.stop_lsn,
+            shown(at)
+        ),
+        Err(e) => log::warn!("whether there is WAL behind the end of the backup is not known: {}", e.chain()),
+    }
+}
+
+/// Beyond the segment that the backup ended.
+fn goes_further(backup: &Backup, to: Lsn) -> bool {
+    to.0 > backup.stop_lsn.0.div_ceil(backup.wal_segment_size) * backup.wal_segment_size
 }
 
 fn said(stop: &Moment, exclusive: bool) -> String {
@@ -168,17 +209,34 @@ impl Plan {
         format!("{}, then {}s", self.reachable.stops_at, action.word())
     }
 
-    /// Tries the restore_command as the user that the server will run as.
+    /// Tries the restore_command as the server will run it.
     ///
     /// # Errors
     /// Failed when it does not do what recovery needs, with what it said.
-    pub(super) fn try_command(&self, ids: Option<(u32, u32)>) -> Result<()> {
-        shipper::attempt(&self.command, ids)
+    pub(super) fn try_command(&self, args: &cli::Restore, target: &Target) -> Result<()> {
+        shipper::attempt(&self.command, &shipper::Around::of(args, target))
     }
 
-    /// The settings of recovery, for postgresql.auto.conf.
-    pub(super) fn settings(&self) -> String {
-        let mut text = format!("restore_command = {}\n", setting(&self.command));
+    /// Says which tables nobody can read while recovery pauses.
+    pub(super) fn tell_locks(&self) {
+        if self.stop.is_none() || self.action != cli::Action::Pause {
+            return;
+        }
+        for (xid, locked) in &self.way.locked {
+            log::warn!(
+                "at that moment transaction {xid} holds table {} of database {} (their OIDs) locked, as DROP and ALTER do: \
+                 a query of it waits until recovery goes on; to read it, pause before the lock: --to-lsn {} --exclusive",
+                locked.table,
+                locked.database,
+                locked.lsn
+            );
+        }
+    }
+
+    /// The settings of recovery, for postgresql.auto.conf; with `changes` in the WAL.
+    pub(super) fn settings(&self, changes: bool) -> String {
+        let changes = if changes { format!(" --changes {}", super::finish::CHANGES) } else { String::new() };
+        let mut text = format!("restore_command = {}\n", setting(&format!("{}{changes}", self.command)));
         // A number, not `latest`: recovery follows the timeline that was promised, and no other.
         text += &format!("recovery_target_timeline = '{}'\n", self.timeline);
         let target = match &self.stop {

@@ -23,11 +23,21 @@ fn folder(target: &Target, at: &Path, names: &BTreeSet<Name>) -> Result<()> {
         let at = at.join(entry.file_name());
         match judge(target, &at, names) {
             Verdict::Extra => remove(&entry.path())?,
-            Verdict::Ours if entry.path().is_dir() => folder(target, &at, names)?,
+            Verdict::Ours if is_own_folder(target, &at) => folder(target, &at, names)?,
             Verdict::Ours | Verdict::Foreign => {}
         }
     }
     Ok(())
+}
+
+/// A folder, or the link of one of the target's tablespaces; behind other links may lie another cluster.
+fn is_own_folder(target: &Target, at: &Path) -> bool {
+    let path = target.dir.join(at);
+    let oid = at.strip_prefix("pg_tblspc").ok().and_then(|p| p.to_str()?.parse::<u32>().ok());
+    match oid.and_then(|oid| target.tablespaces.get(&oid)) {
+        Some(place) if path.is_symlink() => fs::read_link(&path).is_ok_and(|to| to == *place),
+        _ => path.symlink_metadata().is_ok_and(|m| m.is_dir()),
+    }
 }
 
 /// What a file or folder of the target is.

@@ -1,14 +1,21 @@
 //! Where a backup is restored to: what must hold before, and its folders and tablespace links.
 
+mod places;
+
+use super::created::OnTheWay;
 use super::shown;
 use crate::cli;
-use crate::physical::backup::{Backup, Owner, Tablespace};
+use crate::physical::backup::{Backup, Owner};
+use crate::physical::outline::Outline;
 use crate::physical::{control, owner};
-use std::collections::BTreeMap;
+use places::Places;
+use super::links;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use toban_core::wal::Change;
 use toban_core::{Context, Error, Result, durable, out};
 
 /// Says that a restore into this folder has begun and not ended.
@@ -22,8 +29,23 @@ pub(super) struct Target {
     pub(super) ids: Option<(u32, u32)>,
     pub(super) mode: u32,
     pub(super) major: u32,
-    /// By OID: where each tablespace goes, and where it was.
-    pub(super) tablespaces: BTreeMap<u32, (PathBuf, String)>,
+    /// By OID: where each tablespace goes.
+    pub(super) tablespaces: BTreeMap<u32, PathBuf>,
+    /// Those that replay links itself, to the place where they were.
+    pub(super) linked_by_replay: BTreeSet<u32>,
+    /// What recovery must see otherwise in the WAL, so that tablespaces that it creates go where they shall.
+    pub(super) changes: Vec<Change>,
+    /// The server's folder in each tablespace, where there are changes.
+    pub(super) version_folder: String,
+    /// Recovery creates a tablespace inside the data directory.
+    pub(super) in_place: bool,
+}
+
+/// What the backup and the WAL say of tablespaces.
+pub(super) struct Known<'a> {
+    pub(super) backup: &'a Backup,
+    pub(super) outline: &'a Outline,
+    pub(super) way: &'a OnTheWay,
 }
 
 impl Target {
@@ -31,19 +53,28 @@ impl Target {
     ///
     /// # Errors
     /// Failed or Usage, with what is in the way.
-    pub(super) fn plan(args: &cli::Restore, backup: &Backup) -> Result<Target> {
+    pub(super) fn plan(args: &cli::Restore, known: &Known<'_>) -> Result<Target> {
+        let backup = known.backup;
         let dir = std::path::absolute(&args.target_dir).doing(|| "find the target".into())?;
+        let Places { tablespaces, linked_by_replay, changes, in_place } = places::of(args, known)?;
         let target = Target {
             delta: args.delta,
             ids: ids(&backup.owner)?,
             mode: if backup.owner.mode == 0o750 { 0o750 } else { 0o700 },
             major: backup.major,
-            tablespaces: mapped(args, backup)?,
+            tablespaces,
+            linked_by_replay,
+            changes,
+            version_folder: String::new(),
+            in_place,
             dir,
         };
         not_running(&target.dir)?;
         target.fits(backup)?;
-        target.tablespaces.values().try_for_each(|(path, _)| target.tablespace_fits(path))?;
+        if target.delta {
+            links::refuse(&target)?;
+        }
+        target.tablespaces.iter().try_for_each(|(oid, path)| target.tablespace_fits(*oid, path, known))?;
         if !target.delta {
             target.space(backup.bytes)?;
         }
@@ -83,18 +114,37 @@ impl Target {
         }
     }
 
-    fn tablespace_fits(&self, path: &Path) -> Result<()> {
-        if self.delta || is_empty(path)? {
+    /// A place must be empty, or with --delta be this very target's: what lies there may be a live server's.
+    fn tablespace_fits(&self, oid: u32, path: &Path, known: &Known<'_>) -> Result<()> {
+        if is_empty(path)? || (self.delta && self.leads_to(oid, path)) {
             return Ok(());
         }
-        let e = Error::failed(format!("the folder {} of a tablespace is not empty", shown(path)));
-        Err(e.hint("empty it, or put the tablespace elsewhere: --tablespace-mapping OLD=NEW"))
+        let what = match known.way.created.iter().find(|c| c.oid == oid) {
+            Some(created) => format!(
+                "the WAL up to the target creates tablespace {oid} in {} at {}, and {} is not empty",
+                created.location,
+                created.lsn,
+                shown(path)
+            ),
+            None => format!("the folder {} of a tablespace is not empty", shown(path)),
+        };
+        Err(Error::failed(what).hint(
+            "empty it if no server uses it, or put the tablespace elsewhere: --tablespace-mapping OLD=NEW, or \
+             --tablespace-dir DIR for all",
+        ))
+    }
+
+    /// Whether the target's own link of this tablespace leads there.
+    fn leads_to(&self, oid: u32, path: &Path) -> bool {
+        let link = self.dir.join(format!("pg_tblspc/{oid}"));
+        let there = |p: &Path| p.canonicalize().ok();
+        link.is_symlink() && there(&link).is_some() && there(&link) == there(path)
     }
 
     /// Bytes free on all file systems that are written to, each counted once.
     fn space(&self, needed: u64) -> Result<()> {
         let mut free = BTreeMap::new();
-        for path in self.tablespaces.values().map(|(p, _)| p).chain([&self.dir]) {
+        for path in self.tablespaces.values().chain([&self.dir]) {
             let there = existing(path);
             let stat = rustix::fs::statvfs(&there).map_err(std::io::Error::from);
             let stat = stat.doing(|| format!("ask for the space of {}", shown(&there)))?;
@@ -127,11 +177,16 @@ impl Target {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(e).doing(|| "remove pg_control".into()),
         }
-        self.tablespaces.iter().try_for_each(|(oid, (path, _))| self.link(*oid, path))
+        for (oid, path) in &self.tablespaces {
+            self.folder(path)?;
+            if !self.linked_by_replay.contains(oid) {
+                self.link(*oid, path)?;
+            }
+        }
+        Ok(())
     }
 
     fn link(&self, oid: u32, path: &Path) -> Result<()> {
-        self.folder(path)?;
         self.folder(&self.dir.join("pg_tblspc"))?;
         let link = self.dir.join(format!("pg_tblspc/{oid}"));
         if fs::read_link(&link).is_ok_and(|to| to == path) {
@@ -194,30 +249,7 @@ fn ids(owner: &Owner) -> Result<Option<(u32, u32)>> {
     numbers.map(Some)
 }
 
-fn mapped(args: &cli::Restore, backup: &Backup) -> Result<BTreeMap<u32, (PathBuf, String)>> {
-    let known = |old: &str| backup.tablespaces.iter().any(|t| t.location == old);
-    let wanted = |t: &&Tablespace| t.late && args.tablespace_mapping.iter().any(|m| m.old == t.location);
-    if let Some(late) = backup.tablespaces.iter().find(wanted) {
-        let e = Error::usage(format!(
-            "the tablespace in {} was made while the backup ran: recovery makes it there and in no other place",
-            late.location
-        ));
-        return Err(e.hint("restore another backup, or on a machine where that place is free"));
-    }
-    if let Some(map) = args.tablespace_mapping.iter().find(|m| !known(&m.old)) {
-        let all: Vec<&str> = backup.tablespaces.iter().map(|t| t.location.as_str()).collect();
-        let e = Error::usage(format!("the backup has no tablespace in {}", map.old));
-        return Err(e.hint(format!("it has: {}", all.join(", "))));
-    }
-    let place = |location: &str| {
-        let map = args.tablespace_mapping.iter().find(|m| m.old == location);
-        map.map_or_else(|| PathBuf::from(location), |m| m.new.clone())
-    };
-    let all = backup.tablespaces.iter();
-    Ok(all.map(|t| (t.oid, (place(&t.location), t.location.clone()))).collect())
-}
-
-fn is_empty(dir: &Path) -> Result<bool> {
+pub(super) fn is_empty(dir: &Path) -> Result<bool> {
     match fs::read_dir(dir) {
         // A disk of its own begins with this folder.
         Ok(mut entries) => Ok(entries.all(|e| e.is_ok_and(|e| e.file_name() == "lost+found"))),

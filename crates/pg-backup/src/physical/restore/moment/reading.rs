@@ -111,7 +111,7 @@ impl<'r> Reading<'r> {
     }
 
     /// The segment that recovery reads at `lsn`, and what is in it.
-    fn content(&self, history: &History, lsn: Lsn) -> Result<Option<(Segment, Vec<u8>)>> {
+    pub(super) fn content(&self, history: &History, lsn: Lsn) -> Result<Option<(Segment, Vec<u8>)>> {
         if let Some(begun) = self.way.begun(history, lsn) {
             return Ok(Some((begun.segment, self.assembled(&begun)?)));
         }

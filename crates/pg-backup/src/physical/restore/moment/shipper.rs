@@ -1,6 +1,9 @@
 //! The restore_command: our own `wal-shipper fetch`, found beside this program, and tried before anything relies on it.
 
+mod debian;
+
 use crate::cli;
+use crate::physical::restore::target::Target;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -67,11 +70,32 @@ fn word(text: &str) -> String {
     }
 }
 
+/// What is around the server that will run the command.
+pub(super) struct Around {
+    /// Its user, when we are root.
+    ids: Option<(u32, u32)>,
+    /// Debian's file of its environment, and what it says: pg_ctlcluster starts a server with that and nothing else.
+    debian: Option<(PathBuf, Vec<(String, String)>)>,
+}
+
+impl Around {
+    /// Looks for Debian's cluster whose data directory or configuration is restored.
+    pub(super) fn of(args: &cli::Restore, target: &Target) -> Around {
+        let folder = debian::cluster(args.config_dir.as_deref(), &target.dir, target.major);
+        let debian = folder.map(|folder| folder.join("environment")).map(|file| {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            (file, debian::settings(&text))
+        });
+        Around { ids: target.ids, debian }
+    }
+}
+
 /// Runs the command as the server would, for a file that no repository has: it must be able to tell.
 ///
 /// # Errors
 /// Failed with what it said.
-pub(super) fn attempt(command: &str, ids: Option<(u32, u32)>) -> Result<()> {
+pub(super) fn attempt(command: &str, around: &Around) -> Result<()> {
+    let ids = around.ids;
     let dir = tempfile::tempdir().doing(|| "make a folder".into())?;
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o700)).doing(|| "close it".into())?;
     if let Some((uid, gid)) = ids {
@@ -80,36 +104,49 @@ pub(super) fn attempt(command: &str, ids: Option<(u32, u32)>) -> Result<()> {
     let line = command.replace("%f", NOTHING).replace("%p", "RECOVERYHISTORY").replace("%%", "%");
     let done = run(shell(&line, dir.path(), ids))?;
     if done.status.code() != Some(ABSENT) {
-        let said = String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ");
-        let e =
-            Error::failed(format!("try the restore_command as the server's user: {}: {said}", done.status));
+        let e = Error::failed(format!("try the restore_command as the server's user: {}", told(&done)));
         return Err(e.hint(format!("it must work for the user that the server runs as: {line}")));
     }
-    if line.contains("s3://") || line.contains("--config") {
-        warn_of_environment(&line, dir.path(), ids)?;
+    if around.debian.is_some() || line.contains("s3://") || line.contains("--config") {
+        warn_of_environment(&line, dir.path(), around)?;
     }
     Ok(())
 }
 
-/// A server that systemd starts has none of the variables of this shell.
-fn warn_of_environment(line: &str, dir: &Path, ids: Option<(u32, u32)>) -> Result<()> {
-    let mut bare = shell(line, dir, ids);
-    bare.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TOBAN_RETRY_FOR", "5s");
-    bare.envs(home(ids).map(|home| ("HOME", home)));
+fn told(done: &Output) -> String {
+    format!("{}: {}", done.status, String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; "))
+}
+
+/// A server that systemd or pg_ctlcluster starts has none of the variables of this shell.
+fn warn_of_environment(line: &str, dir: &Path, around: &Around) -> Result<()> {
+    let mut bare = shell(line, dir, around.ids);
+    bare.env_clear().env("TOBAN_RETRY_FOR", "5s");
+    match &around.debian {
+        Some((_, variables)) => bare.envs(variables.iter().map(|(name, value)| (name, value))),
+        None => bare.env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(home(around.ids).map(|h| ("HOME", h))),
+    };
     // Whether this is a machine of Amazon's is no secret of a shell.
     let machine = "AWS_EC2_METADATA_DISABLED";
     bare.envs(std::env::var_os(machine).map(|set| (machine, set)));
-    if run(bare)?.status.code() != Some(ABSENT) {
-        log::warn!(
+    let done = run(bare)?;
+    match &around.debian {
+        _ if done.status.code() == Some(ABSENT) => {}
+        Some((file, _)) => log::warn!(
+            "the restore_command works in this shell and not in the environment that Debian gives this server, which is \
+             {} alone: write the variables (AWS_…) there before it starts, as NAME = 'value', mode 0600. It says: {}",
+            file.display(),
+            told(&done)
+        ),
+        None => log::warn!(
             "the restore_command works with the variables of this shell (AWS_…) and not without them: the server must \
              be started with them too; docs/guide/wal.md tells how under systemd"
-        );
+        ),
     }
     Ok(())
 }
 
 fn shell(line: &str, dir: &Path, ids: Option<(u32, u32)>) -> Command {
-    let mut shell = Command::new("sh");
+    let mut shell = Command::new("/bin/sh");
     shell.args(["-c", line]).current_dir(dir).stdin(Stdio::null());
     if let Some((uid, gid)) = ids {
         shell.uid(uid).gid(gid);

@@ -1,0 +1,102 @@
+//! The index of a backup, read once before anything is restored: whether it is whole, and what a plan needs of it.
+
+use super::backup::Backup;
+use super::catalog::Stored;
+use super::control;
+use super::frames::Frames;
+use super::index::{Entry, Kind, Piece};
+use super::restore::{cause, entries};
+use std::collections::{BTreeMap, BTreeSet};
+use toban_core::wal::WalName;
+use toban_core::{Error, Result, stop};
+
+/// What is without these is no cluster: recovery begins where backup_label says, and would begin elsewhere without it.
+const NEEDED: [&str; 3] = ["PG_VERSION", "backup_label", control::NAME];
+
+/// Frames are of 1 MiB: a larger one would only take memory.
+const LARGEST_FRAME: u32 = 64 << 20;
+
+/// What of the index a plan needs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outline {
+    /// The segments of the backup's own WAL, by number.
+    pub(crate) wal: BTreeMap<u64, Entry>,
+    control: Option<Entry>,
+    /// Tablespaces outside the data directory that have files or folders in the backup.
+    pub(crate) tablespaces: BTreeSet<u32>,
+}
+
+/// Reads the index to its end.
+///
+/// # Errors
+/// Corrupt unless it is whole: the files that the manifest counts, each made up by its pieces, and none that is needed
+/// is missing.
+pub(crate) fn read(stored: &Stored) -> Result<Outline> {
+    lines(stored).map_err(|e| cause(stored, e))
+}
+
+fn lines(stored: &Stored) -> Result<Outline> {
+    let mut outline = Outline::default();
+    let mut needed = BTreeSet::from(NEEDED);
+    let (mut files, mut bytes) = (0, 0);
+    for entry in entries(stored)? {
+        stop::check()?;
+        let entry = entry?;
+        made_up(&entry, &stored.backup)?;
+        needed.remove(entry.path.text());
+        files += u64::from(entry.kind == Kind::File);
+        bytes = entry.size.saturating_add(bytes);
+        outline.note(entry, &stored.backup);
+    }
+    let (wanted, of) = ((stored.backup.files, stored.backup.bytes), &stored.backup.id);
+    if (files, bytes) != wanted {
+        let e = format!("the index of {of} has {files} files of {bytes} bytes, not {} of {}", wanted.0, wanted.1);
+        return Err(Error::corrupt(e));
+    }
+    match needed.first() {
+        None => Ok(outline),
+        Some(name) => Err(Error::corrupt(format!("the index of {of} has no {name}"))),
+    }
+}
+
+/// Whether the pieces make up the file and lie in packs that there are.
+fn made_up(entry: &Entry, backup: &Backup) -> Result<()> {
+    entry.path.path()?;
+    let bytes: u64 = entry.pieces.iter().map(|p| u64::from(p.bytes)).sum();
+    let inside = |p: &Piece| {
+        let pack = backup.packs.get(p.pack as usize);
+        let small = p.plain.max(p.stored) <= LARGEST_FRAME;
+        small && pack.is_some_and(|k| p.at.checked_add(p.stored.into()).is_some_and(|end| end <= k.sum.bytes))
+    };
+    if bytes == entry.size && entry.pieces.iter().all(inside) {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!("the index does not make up {}", entry.path.shown())))
+}
+
+impl Outline {
+    fn note(&mut self, entry: Entry, backup: &Backup) {
+        let name = entry.path.text();
+        if name == control::NAME {
+            self.control = Some(entry);
+        } else if let Some(wal) = name.strip_prefix("pg_wal/").and_then(|n| n.parse::<WalName>().ok()) {
+            let segment = wal.segment(backup.wal_segment_size).filter(|_| matches!(wal, WalName::Segment(..)));
+            self.wal.extend(segment.map(|s| (s.number, entry)));
+        } else if let Some((oid, below)) = name.strip_prefix("pg_tblspc/").and_then(|n| n.split_once('/')) {
+            let oid = oid.parse::<u32>().ok().filter(|_| below.starts_with("PG_"));
+            self.tablespaces.extend(oid);
+        }
+    }
+
+    /// The folder of this server in each tablespace: `PG_15_202209061`, by the catalog's version in pg_control.
+    ///
+    /// # Errors
+    /// Corrupt when pg_control cannot be read.
+    pub(crate) fn version_folder(&self, stored: &Stored) -> Result<String> {
+        let missing = || Error::corrupt(format!("backup {} has no pg_control", stored.backup.id));
+        let entry = self.control.as_ref().ok_or_else(missing)?;
+        let bytes = Frames::new(&*stored.repo.store, &stored.backup)?.whole(entry)?;
+        let version = bytes.get(12..16).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
+        Ok(format!("PG_{}_{}", stored.backup.major, version.ok_or_else(missing)?))
+    }
+}
