@@ -6,17 +6,30 @@ use std::path::Path;
 use std::process::Command;
 use testkit::{Dice, Pg, majors, rounds, seed};
 
+/// The live server when it has written all that it has to write.
+fn settled(lab: &Lab) -> String {
+    lab.pg.psql("postgres", "checkpoint");
+    live(lab)
+}
+
 /// The live server's places and data, as sums: what a restored server must not change.
 fn live(lab: &Lab) -> String {
-    lab.pg.psql("postgres", "checkpoint");
-    let script = "cd \"$1\" && find base global pg_xact pg_tblspc -type f -exec sha256sum {} + | sort; \
+    let script = "cd \"$1\" && find base global pg_xact pg_tblspc -type f -exec sha256sum {} + | sort -k2; \
                   find -L \"$1/pg_tblspc\" \"$2\" -printf '%p %y %m\\n' | sort; \
-                  find -L \"$2\" -type f -exec sha256sum {} + | sort";
+                  find -L \"$2\" -type f -exec sha256sum {} + | sort -k2";
     let spaces = lab.folder("spaces");
     let mut sh = Command::new("sh");
     let done = sh.args(["-c", script, "sh"]).arg(lab.pg.data_dir()).arg(spaces).output().expect("run find");
     assert!(done.status.success(), "{done:?}");
     String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+/// Nothing of the live server differs from `before`.
+#[track_caller]
+fn untouched(lab: &Lab, before: &str, what: &str) {
+    let now = live(lab);
+    let differ: Vec<_> = now.lines().filter(|l| !before.lines().any(|b| b == *l)).collect();
+    assert!(now == before, "{what}: the live server's files changed: {differ:?}");
 }
 
 /// Makes the tablespace `name` in the place `name`, or in `place`, with a table in it.
@@ -62,7 +75,7 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
         lab.pg.psql("postgres", "set allow_in_place_tablespaces = on; create tablespace inside location ''");
         let last = lab.row();
         lab.ship();
-        let live_before = live(&lab);
+        let live_before = settled(&lab);
         let dir = lab.folder("moved").display().to_string();
         let early = format!("{}={dir}/early", lab.path("spaces/early").display());
 
@@ -75,7 +88,7 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
         // Before it was made it is in nobody's way.
         let (target, _) = lab.restore("before", &["--to-lsn", &before.lsn, "-T", &early]);
         drop(promoted(major, &target));
-        assert_eq!(live(&lab), live_before, "the live server's files changed");
+        untouched(&lab, &live_before, "before");
         fs::remove_dir_all(lab.path("moved")).expect("make room");
         lab.folder("moved");
 
@@ -93,7 +106,7 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
             for place in pg.psql("postgres", places).split_whitespace() {
                 assert!(place.starts_with(&dir), "{name}: {place}");
             }
-            assert_eq!(live(&lab), live_before, "{name}: the live server's files changed");
+            untouched(&lab, &live_before, name);
             drop(pg);
             fs::remove_dir_all(lab.path("moved")).expect("make room");
             lab.folder("moved");
@@ -174,7 +187,7 @@ impl History<'_> {
     fn restored(&self, round: usize, dice: &mut Dice) {
         let (lsn, tables) = &self.moments[dice.index(self.moments.len())];
         let (name, dir) = (format!("round{round}"), self.lab.folder(&format!("moved{round}")).display().to_string());
-        let before = live(self.lab);
+        let before = settled(self.lab);
         let maps: Vec<String> = (0..4)
             .map(|n| format!("{}={dir}/place{n}", self.lab.path(&format!("spaces/place{n}")).display()))
             .collect();
@@ -193,7 +206,7 @@ impl History<'_> {
             }
             assert!(ran.stderr.contains("is not empty"), "{ran:?}");
             assert!(!self.lab.path(&name).exists(), "something was written");
-            assert_eq!(live(self.lab), before, "a refused restore changed the live server's files");
+            untouched(self.lab, &before, "a refused restore");
             args.extend(["-T", map]);
             let with = self.lab.restoring(&name, &args);
             if with.stderr.contains("has a tablespace in") {
@@ -205,7 +218,7 @@ impl History<'_> {
         assert_eq!(ran.status, Some(0), "{args:?}: {ran:?}");
         let pg = promoted(15, &self.lab.path(&name));
         assert_eq!(writes(&pg), *tables, "{args:?}");
-        assert_eq!(live(self.lab), before, "round {round}, {args:?}: the live server's files changed");
+        untouched(self.lab, &before, &format!("round {round}, {args:?}"));
         drop(pg);
         for folder in [&self.lab.path(&name), Path::new(&dir)] {
             testkit::until("make room", std::time::Duration::from_secs(30), || {

@@ -79,6 +79,8 @@ fn each_is_named() {
         (format!("mv pg_wal {0} && ln -s {0} pg_wal", lab.world.text("wal-elsewhere")), "pg_wal leads to"),
         (format!("ln -f {}/PG_VERSION {heap}_vm", lab.world.text("base")), "is a hard link"),
         ("rm -r pg_xact".into(), "pg_xact"),
+        ("echo \"include_dir 'conf.d'\" >> postgresql.conf".into(), "could not open configuration directory"),
+        ("echo 'nonsense = on' >> postgresql.conf".into(), "no server starts with what was restored"),
         ("exit 3".into(), "sh ended with exit status: 3"),
         ("rm -r \"$PGDATA\"/*".into(), "no PG_VERSION"),
     ];
@@ -121,6 +123,10 @@ fn a_tablespace_that_the_wal_makes_stays_untouched() {
     let before = listing(&space);
     let ran = world.usual(&[]);
     found(&ran, 4, "could not create symbolic link");
+    assert_eq!(listing(&space), before, "the live tablespace was touched");
+    // Our own restore knows of it, and puts it into the drill.
+    let ran = world.drill(&["--json", "--repo", &world.text("repo"), "--db", &world.pg.url()]);
+    assert_eq!(ran.status, Some(0), "{}{}", ran.stdout, ran.stderr);
     assert_eq!(listing(&space), before, "the live tablespace was touched");
     world.back_up();
     assert_eq!(ours(&world).status, Some(0), "the next backup has it");
