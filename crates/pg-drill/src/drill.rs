@@ -164,7 +164,8 @@ impl Drill<'_> {
         let empty = self.scratch.path("postgresql.conf");
         let (mut recovery, refused) = Recovery::read(self.runner, &programs.path("postgres"), &data, &empty)?;
         if let Some(refused) = refused {
-            self.findings.failed("configuration", format!("no server starts with what was restored: {refused}"));
+            self.findings
+                .failed("configuration", format!("no server starts with what was restored: {refused}"));
         }
         inspect::disarm(self.runner, &data, &mut seen, &mut recovery)?;
         let wishes = Wishes {

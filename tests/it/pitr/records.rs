@@ -14,11 +14,15 @@ fn records_as_pg_waldump_sees_them() {
         lab.row();
         // Places of all lengths up to what a path may have, so that some records lie over two pages.
         for number in 0..30 {
-            let name = format!("places/{}{number}", "x".repeat(number * 5)).replace(&"x".repeat(100), &format!("{}/", "y".repeat(99)));
+            let name = format!("places/{}{number}", "x".repeat(number * 5))
+                .replace(&"x".repeat(100), &format!("{}/", "y".repeat(99)));
             let place = lab.folder(&name).display().to_string();
             lab.folder("places");
             lab.pg.psql("postgres", &format!("create tablespace t{number} location '{place}'"));
-            lab.pg.psql("postgres", &format!("select pg_logical_emit_message(false, 'x', repeat('x', {}))", 700 + number * 31));
+            lab.pg.psql(
+                "postgres",
+                &format!("select pg_logical_emit_message(false, 'x', repeat('x', {}))", 700 + number * 31),
+            );
         }
         lab.pg.psql("postgres", "begin; lock table ledger; commit");
         // A transaction of many parts, and one larger than a segment: records lie across pages and segments.
@@ -67,7 +71,8 @@ fn records_as_pg_waldump_sees_them() {
 fn changed(lab: &Lab, names: &[String]) {
     let before = waldump(lab, names).len();
     let (mut changes, mut records) = (Vec::new(), Records::default());
-    let segment = |name: &String| name.parse::<WalName>().expect("a name").segment(16 << 20).expect("a segment");
+    let segment =
+        |name: &String| name.parse::<WalName>().expect("a name").segment(16 << 20).expect("a segment");
     for name in names {
         let bytes = std::fs::read(lab.path(name)).expect("read");
         let mut each = |record: Record| {
@@ -80,7 +85,8 @@ fn changed(lab: &Lab, names: &[String]) {
     }
     let torn = changes.chunks(2).filter(|c| c[0].lsn.0 >> 13 != c[1].lsn.0 >> 13).count();
     assert_eq!(changes.len(), 60);
-    let made: usize = names.iter().map(|n| apply_changes(&changes, &segment(n), &lab.path(n)).expect("made")).sum();
+    let made: usize =
+        names.iter().map(|n| apply_changes(&changes, &segment(n), &lab.path(n)).expect("made")).sum();
     assert_eq!(made, 60);
     let after = waldump(lab, names);
     assert_eq!(after.len(), before);
@@ -97,7 +103,9 @@ fn line(record: &Record) -> String {
     match &record.what {
         What::End { xid, .. } => format!("{} end {xid}", record.lsn),
         What::Point { name, .. } => format!("{} point {name}", record.lsn),
-        What::TablespaceCreated { oid, location, .. } => format!("{} create {oid} \"{location}\"", record.lsn),
+        What::TablespaceCreated { oid, location, .. } => {
+            format!("{} create {oid} \"{location}\"", record.lsn)
+        }
         What::TableLocked { xid, database, table } => format!("{} lock {xid} {database} {table}", record.lsn),
         What::EndedBelow(_) | What::Other => record.lsn.to_string(),
     }

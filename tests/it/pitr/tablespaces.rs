@@ -51,7 +51,10 @@ fn writes(pg: &Pg) -> String {
     let tables = "select string_agg(relname, ' ' order by relname) from pg_class where relname ~ '^in_'";
     let tables = pg.psql("postgres", tables);
     for table in tables.split_whitespace() {
-        pg.psql("postgres", &format!("update {table} set n = -n; insert into {table} select generate_series(1, 3000)"));
+        pg.psql(
+            "postgres",
+            &format!("update {table} set n = -n; insert into {table} select generate_series(1, 3000)"),
+        );
     }
     pg.psql("postgres", "checkpoint");
     tables
@@ -81,9 +84,13 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
 
         for args in [&["--to", "latest"][..], &["--to-time", &last.time], &["--to", "latest", "--dry-run"]] {
             let args = [args, &["-T", &early]].concat();
-            let said = lab.restoring("refused", &args).refused(1, "the WAL up to the target creates tablespace");
+            let said =
+                lab.restoring("refused", &args).refused(1, "the WAL up to the target creates tablespace");
             assert!(said.contains(&late) && said.contains("--tablespace-dir"), "{said}");
-            assert!(!lab.path("refused").exists() && !lab.path("moved/early").exists(), "something was written");
+            assert!(
+                !lab.path("refused").exists() && !lab.path("moved/early").exists(),
+                "something was written"
+            );
         }
         // Before it was made it is in nobody's way.
         let (target, _) = lab.restore("before", &["--to-lsn", &before.lsn, "-T", &early]);
@@ -161,7 +168,9 @@ impl History<'_> {
             }
             6 if !self.there.is_empty() => {
                 let (name, _) = &self.there[dice.index(self.there.len())];
-                let sql = format!("alter table in_{name} set tablespace pg_default; alter table in_{name} set tablespace {name}");
+                let sql = format!(
+                    "alter table in_{name} set tablespace pg_default; alter table in_{name} set tablespace {name}"
+                );
                 self.lab.pg.psql("postgres", &sql);
             }
             7 => self.moment(),
@@ -186,7 +195,8 @@ impl History<'_> {
 
     fn restored(&self, round: usize, dice: &mut Dice) {
         let (lsn, tables) = &self.moments[dice.index(self.moments.len())];
-        let (name, dir) = (format!("round{round}"), self.lab.folder(&format!("moved{round}")).display().to_string());
+        let (name, dir) =
+            (format!("round{round}"), self.lab.folder(&format!("moved{round}")).display().to_string());
         let before = settled(self.lab);
         let maps: Vec<String> = (0..4)
             .map(|n| format!("{}={dir}/place{n}", self.lab.path(&format!("spaces/place{n}")).display()))

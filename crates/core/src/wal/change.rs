@@ -33,14 +33,17 @@ pub fn write_changes(changes: &[Change]) -> String {
 /// # Errors
 /// Corrupt, with the line.
 pub fn read_changes(text: &str) -> Result<Vec<Change>> {
-    text.lines().map(|l| line(l).ok_or_else(|| Error::corrupt(format!("no change of the WAL: {l:?}")))).collect()
+    text.lines()
+        .map(|l| line(l).ok_or_else(|| Error::corrupt(format!("no change of the WAL: {l:?}"))))
+        .collect()
 }
 
 fn line(text: &str) -> Option<Change> {
     let mut words = text.split(' ');
     let change =
         Change { lsn: words.next()?.parse().ok()?, old: bytes(words.next()?)?, new: bytes(words.next()?)? };
-    (words.next().is_none() && !change.old.is_empty() && change.old.len() == change.new.len()).then_some(change)
+    (words.next().is_none() && !change.old.is_empty() && change.old.len() == change.new.len())
+        .then_some(change)
 }
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {
@@ -66,7 +69,11 @@ pub fn apply_changes(changes: &[Change], segment: &Segment, path: &Path) -> Resu
         file.read_exact_at(&mut there, at).doing(doing)?;
         if there != change.new {
             if there != change.old {
-                let e = format!("{} holds other bytes at {} than when the restore read it", segment.name(), change.lsn);
+                let e = format!(
+                    "{} holds other bytes at {} than when the restore read it",
+                    segment.name(),
+                    change.lsn
+                );
                 return Err(Error::corrupt(e));
             }
             file.write_all_at(&change.new, at).doing(doing)?;

@@ -124,7 +124,9 @@ impl Records {
         match &self.open {
             Some(open) if info & CONTINUED != 0 && open.left == left => {}
             // What was open never ended: the server crashed, and began anew here.
-            _ if info & CONTINUED != 0 => self.open = Some(Open { lsn: None, left, head: Vec::new(), second: None }),
+            _ if info & CONTINUED != 0 => {
+                self.open = Some(Open { lsn: None, left, head: Vec::new(), second: None })
+            }
             _ => self.open = None,
         }
         while at < page.len() {
@@ -228,7 +230,11 @@ impl Open {
         *changed.get_mut(at)? = 0;
         let crc = checksum(&changed)?;
         let in_place = vec![
-            Change { lsn: self.position(CRC)?, old: stored.to_ne_bytes().into(), new: crc.to_ne_bytes().into() },
+            Change {
+                lsn: self.position(CRC)?,
+                old: stored.to_ne_bytes().into(),
+                new: crc.to_ne_bytes().into(),
+            },
             Change { lsn: self.position(at)?, old: vec![*self.head.get(at)?], new: vec![0] },
         ];
         let location = String::from_utf8_lossy(path).into_owned();

@@ -31,7 +31,11 @@ pub(crate) fn includes(text: &str, syntax: Syntax) -> Vec<Include> {
 }
 
 /// The line with another path, where it includes what `moved` knows another place of.
-pub(crate) fn moved_line(line: &str, syntax: Syntax, moved: impl Fn(&Include) -> Option<String>) -> Option<String> {
+pub(crate) fn moved_line(
+    line: &str,
+    syntax: Syntax,
+    moved: impl Fn(&Include) -> Option<String>,
+) -> Option<String> {
     let to = moved(&directive(line)?)?;
     let word = line.trim_start().split(|c: char| c.is_whitespace() || c == '=').next()?;
     Some(match syntax {
@@ -96,7 +100,9 @@ mod tests {
 
     #[test]
     fn a_directive_leads_to_another_place() {
-        let moved = |i: &Include| matches!(i, Include::File(f) if f.starts_with('/')).then(|| "/new/it's".to_string());
+        let moved = |i: &Include| {
+            matches!(i, Include::File(f) if f.starts_with('/')).then(|| "/new/it's".to_string())
+        };
         let line = |text, syntax| moved_line(text, syntax, moved);
         assert_eq!(
             line("  include '/old/x' # why", Syntax::Settings).as_deref(),

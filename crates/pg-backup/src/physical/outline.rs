@@ -50,7 +50,8 @@ fn lines(stored: &Stored) -> Result<Outline> {
     }
     let (wanted, of) = ((stored.backup.files, stored.backup.bytes), &stored.backup.id);
     if (files, bytes) != wanted {
-        let e = format!("the index of {of} has {files} files of {bytes} bytes, not {} of {}", wanted.0, wanted.1);
+        let e =
+            format!("the index of {of} has {files} files of {bytes} bytes, not {} of {}", wanted.0, wanted.1);
         return Err(Error::corrupt(e));
     }
     match needed.first() {
@@ -80,7 +81,8 @@ impl Outline {
         if name == control::NAME {
             self.control = Some(entry);
         } else if let Some(wal) = name.strip_prefix("pg_wal/").and_then(|n| n.parse::<WalName>().ok()) {
-            let segment = wal.segment(backup.wal_segment_size).filter(|_| matches!(wal, WalName::Segment(..)));
+            let segment =
+                wal.segment(backup.wal_segment_size).filter(|_| matches!(wal, WalName::Segment(..)));
             self.wal.extend(segment.map(|s| (s.number, entry)));
         } else if let Some((oid, below)) = name.strip_prefix("pg_tblspc/").and_then(|n| n.split_once('/')) {
             let oid = oid.parse::<u32>().ok().filter(|_| below.starts_with("PG_"));

@@ -26,7 +26,11 @@ fn debian(root: &Path) -> World {
     // The usual one is empty; another is named by its full path.
     fs::create_dir(etc.join("site.d")).expect("make a folder");
     fs::write(etc.join("site.d/site.conf"), "work_mem = '7MB'\nssl = off\n").expect("write");
-    let lines = format!("include_dir '{0}/site.d'\nexternal_pid_file = '{1}/live.pid'\n", etc.display(), root.display());
+    let lines = format!(
+        "include_dir '{0}/site.d'\nexternal_pid_file = '{1}/live.pid'\n",
+        etc.display(),
+        root.display()
+    );
     let text = fs::read_to_string(etc.join("postgresql.conf")).expect("read") + &lines;
     fs::write(etc.join("postgresql.conf"), text).expect("write");
     // The test kit looks for it where -D points to.

@@ -1,8 +1,8 @@
 //! What cannot be: one clear line, the right status, nothing left.
 
 use crate::lab::{back_up, fill, lab};
-use serde_json::Value;
 use crate::world::World;
+use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use testkit::Pg;

@@ -35,8 +35,7 @@ fn one_that_is_made_during_the_run_goes_where_it_shall() {
     let restored = serve(15, &restore(&world, "t", &args[3..]));
     assert_eq!(restored.psql("postgres", "select count(*) from there"), "1000");
     restored.psql("postgres", "update there set n = -1; checkpoint");
-    let location =
-        "select pg_tablespace_location(oid) from pg_tablespace where spcname = 'late'";
+    let location = "select pg_tablespace_location(oid) from pg_tablespace where spcname = 'late'";
     assert_eq!(restored.psql("postgres", location), elsewhere.display().to_string());
     assert_eq!(hashes(&[Path::new(&late)]), before, "the live tablespace was touched");
     drop(restored);
@@ -96,7 +95,10 @@ fn two_never_share_a_place_and_a_live_place_is_never_taken() {
     assert_eq!(hashes(&[&one, &two]), before, "a live tablespace was touched");
     restore(&world, "t", &["--tablespace-dir", &all, "--delta"]);
     let restored = serve(15, Path::new(&target));
-    assert_eq!(restored.psql("postgres", "select count(*) from in_one, in_two where in_one.n = in_two.n"), "1000");
+    assert_eq!(
+        restored.psql("postgres", "select count(*) from in_one, in_two where in_one.n = in_two.n"),
+        "1000"
+    );
     assert_eq!(hashes(&[&one, &two]), before, "a live tablespace was touched");
 }
 

@@ -96,7 +96,8 @@ impl Job<'_> {
     /// another server none names a PID file: it would write over that server's. Debian's pg_ctlcluster gives the cluster its own,
     /// which systemd waits for, when none is set; an empty one is set.
     fn changed(&self, name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
-        let in_its_place = self.backup.conf.base.as_deref().is_some_and(|base| Path::new(base) == self.folder);
+        let in_its_place =
+            self.backup.conf.base.as_deref().is_some_and(|base| Path::new(base) == self.folder);
         let text = std::str::from_utf8(bytes);
         let Some(text) = text.ok().filter(|_| !(in_its_place && self.place == Place::Same)) else {
             return Ok(bytes.to_vec());
@@ -118,7 +119,10 @@ impl Job<'_> {
         }
         if syntax == Syntax::Rules && lists(&changed).any(|list| Path::new(&list).is_absolute()) {
             let file = self.folder.join(name);
-            log::warn!("{} names a list of users or databases by its full path, on this machine", shown(&file));
+            log::warn!(
+                "{} names a list of users or databases by its full path, on this machine",
+                shown(&file)
+            );
         }
         Ok(changed.into_bytes())
     }

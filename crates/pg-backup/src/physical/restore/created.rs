@@ -62,7 +62,12 @@ pub(super) type Content<'a> = &'a dyn Fn(Lsn) -> Result<Option<(Segment, Vec<u8>
 ///
 /// # Errors
 /// When a segment cannot be read.
-pub(super) fn read(stored: &Stored, outline: &Outline, archive: Content<'_>, end: &End<'_>) -> Result<OnTheWay> {
+pub(super) fn read(
+    stored: &Stored,
+    outline: &Outline,
+    archive: Content<'_>,
+    end: &End<'_>,
+) -> Result<OnTheWay> {
     let backup = &stored.backup;
     let size = backup.wal_segment_size;
     let mut frames = Frames::new(&*stored.repo.store, backup)?;
@@ -170,7 +175,10 @@ mod tests {
         let time = |second| Moment::Time(jiff::Timestamp::from_second(second).expect("a time"));
         let count = |stop: Option<Moment>, exclusive| found(&records, stop.as_ref(), exclusive).created.len();
         assert_eq!(count(None, false), 3);
-        assert_eq!((count(Some(Moment::Lsn(Lsn(30))), false), count(Some(Moment::Lsn(Lsn(30))), true)), (2, 1));
+        assert_eq!(
+            (count(Some(Moment::Lsn(Lsn(30))), false), count(Some(Moment::Lsn(Lsn(30))), true)),
+            (2, 1)
+        );
         assert_eq!((count(Some(time(100)), false), count(Some(time(100)), true)), (2, 1));
         assert_eq!((count(Some(time(99)), false), count(Some(time(300)), false)), (1, 3));
         assert_eq!((count(Some(Moment::Xid(7)), false), count(Some(Moment::Xid(8)), true)), (1, 2));

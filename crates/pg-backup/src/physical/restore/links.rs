@@ -38,7 +38,11 @@ fn look(target: &Target, folder: &Path, folders: &mut Vec<PathBuf>, foreign: &mu
         let (path, kind) = (entry.path(), entry.file_type().doing(doing)?);
         if kind.is_dir() && entry.file_name() != "lost+found" {
             folders.push(path);
-        } else if kind.is_symlink() && path.parent() != Some(&target.dir.join("pg_tblspc")) && path.is_dir() && !is_empty(&path)? {
+        } else if kind.is_symlink()
+            && path.parent() != Some(&target.dir.join("pg_tblspc"))
+            && path.is_dir()
+            && !is_empty(&path)?
+        {
             let to = fs::read_link(&path).doing(|| format!("read {}", shown(&path)))?;
             let name = path.strip_prefix(&target.dir).unwrap_or(&path);
             foreign.push(format!("{} leads to {}", name.display(), shown(&to)));

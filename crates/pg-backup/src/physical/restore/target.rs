@@ -3,13 +3,13 @@
 mod places;
 
 use super::created::OnTheWay;
+use super::links;
 use super::shown;
 use crate::cli;
 use crate::physical::backup::{Backup, Owner};
 use crate::physical::outline::Outline;
 use crate::physical::{control, owner};
 use places::Places;
-use super::links;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;

@@ -47,7 +47,9 @@ pub(super) fn of(args: &cli::Restore, known: &Known<'_>) -> Result<Places> {
     }
     each_its_own(&all, &places)?;
     if args.keep_archiving && !places.changes.is_empty() {
-        let e = Error::usage("the WAL creates a tablespace that is put elsewhere: such a server must not archive that WAL");
+        let e = Error::usage(
+            "the WAL creates a tablespace that is put elsewhere: such a server must not archive that WAL",
+        );
         return Err(e.hint("leave out --keep-archiving, and back the new server up at once"));
     }
     Ok(places)
@@ -63,7 +65,10 @@ fn known_mappings(args: &cli::Restore, known: &Known<'_>, all: &[Was<'_>]) -> Re
     let listed = |old: &str| known.backup.tablespaces.iter().any(|t| t.location == old);
     let is_known = |old: &str| listed(old) || all.iter().any(|(_, was)| *was == old);
     let Some(map) = args.tablespace_mapping.iter().find(|m| !is_known(&m.old)) else { return Ok(()) };
-    let e = Error::usage(format!("neither the backup nor the WAL up to the target has a tablespace in {}", map.old));
+    let e = Error::usage(format!(
+        "neither the backup nor the WAL up to the target has a tablespace in {}",
+        map.old
+    ));
     let all: Vec<&str> = all.iter().map(|(_, was)| *was).collect();
     Err(match all.is_empty() {
         true => e.hint("there is none at all: leave out --tablespace-mapping"),
@@ -77,7 +82,10 @@ fn each_its_own(all: &[Was<'_>], places: &Places) -> Result<()> {
     for (oid, was) in all {
         let place = places.tablespaces[oid].as_path();
         if let Some(other) = taken.insert(place, was).filter(|other| other != was) {
-            let e = Error::usage(format!("the tablespaces in {other} and {was} would both lie in {}", place.display()));
+            let e = Error::usage(format!(
+                "the tablespaces in {other} and {was} would both lie in {}",
+                place.display()
+            ));
             return Err(e.hint("give each its own place by --tablespace-mapping OLD=NEW"));
         }
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// The folder of the cluster that will serve what is restored: `config_dir` where it is one, else the one whose
 /// data_directory is `target`.
 pub(super) fn cluster(config_dir: Option<&Path>, target: &Path, major: u32) -> Option<PathBuf> {
-    let root = std::env::var_os("PG_CLUSTER_CONF_ROOT").map_or_else(|| "/etc/postgresql".into(), PathBuf::from);
+    let root =
+        std::env::var_os("PG_CLUSTER_CONF_ROOT").map_or_else(|| "/etc/postgresql".into(), PathBuf::from);
     let folder = root.join(major.to_string());
     let given = config_dir.and_then(|dir| std::path::absolute(dir).ok());
     if let Some(given) = given.filter(|dir| dir.parent() == Some(folder.as_path())) {
@@ -22,7 +23,8 @@ pub(super) fn cluster(config_dir: Option<&Path>, target: &Path, major: u32) -> O
 }
 
 fn same(a: &Path, b: &Path) -> bool {
-    a.components().eq(b.components()) || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+    a.components().eq(b.components())
+        || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
 /// The assignments of a file in the syntax of postgresql.conf, in which Debian writes `environment` too.
