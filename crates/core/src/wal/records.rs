@@ -125,7 +125,7 @@ impl Records {
             Some(open) if info & CONTINUED != 0 && open.left == left => {}
             // What was open never ended: the server crashed, and began anew here.
             _ if info & CONTINUED != 0 => {
-                self.open = Some(Open { lsn: None, left, head: Vec::new(), second: None })
+                self.open = Some(Open { lsn: None, left, head: Vec::new(), second: None });
             }
             _ => self.open = None,
         }
