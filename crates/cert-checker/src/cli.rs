@@ -40,8 +40,8 @@ pub struct Check {
     /// a pattern, or FILE=HOST:PORT for what should be served from the file [default: the targets in the configuration]
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// Take targets from this file, one per line with key=value options behind it, - for stdin; may be given several
-    /// times
+    /// Take targets from this file, one per line with key=value options behind it, - for stdin; a file of certificates
+    /// is a target itself; may be given several times
     #[arg(short = 'f', long, value_name = "FILE")]
     pub targets_from: Vec<PathBuf>,
     /// Check the TLS ports that listen on this host
@@ -53,6 +53,9 @@ pub struct Check {
     /// Its port
     #[arg(short, long, value_name = "PORT", requires = "host")]
     pub port: Option<u16>,
+    /// What it speaks: https, tls, smtp, postgres and the other schemes of targets
+    #[arg(short = 'P', long, value_name = "PROTOCOL", requires = "host")]
+    pub protocol: Option<String>,
     #[command(flatten)]
     pub wishes: Wishes,
     /// How bad it is when a target cannot be reached

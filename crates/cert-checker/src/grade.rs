@@ -184,6 +184,9 @@ fn caps(facts: &Facts<'_>) -> Vec<(Grade, String)> {
     let takes = |test: &dyn Fn(u16, Cipher) -> bool| {
         facts.ciphers.iter().any(|(v, id)| Cipher::of(*id).is_some_and(|c| test(*v, c)))
     };
+    // The suites stand in the server's order: of each version the first is the one that clients get.
+    let preferred = |v: &u16| facts.ciphers.iter().find(|(of, _)| of == v).and_then(|(_, id)| Cipher::of(*id));
+    let without_secrecy = facts.versions.iter().filter_map(preferred).any(|c| !c.forward_secret());
     let rc4 = |c: Cipher| c.name.contains("RC4");
     let modern = spoken(TLS12) || spoken(TLS13);
     let rsa = facts.key.kind == "RSA" || facts.key.kind == "DSA";
@@ -212,6 +215,7 @@ fn caps(facts: &Facts<'_>) -> Vec<(Grade, String)> {
         (facts.dh_bits.is_some_and(|b| b < 2048), Grade::B, "Diffie-Hellman uses less than 2048 bits"),
         (!facts.chain_complete, Grade::B, "the chain is incomplete"),
         (!takes(&|_, c| c.forward_secret()), Grade::B, "no cipher has forward secrecy"),
+        (without_secrecy, Grade::B, "a cipher without forward secrecy is preferred"),
         (!takes(&|_, c| c.aead()), Grade::B, "no cipher has authenticated encryption"),
         (!spoken(TLS13), Grade::AMinus, "TLS 1.3 is not spoken"),
         (facts.hsts == Hsts::Missing, Grade::AMinus, "no Strict-Transport-Security header"),

@@ -37,6 +37,8 @@ pub(crate) struct Endpoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Protocol {
+    /// Without TLS: whether it leads to https is asked.
+    Http,
     Https,
     Tls,
     Smtp,
@@ -60,7 +62,8 @@ pub(crate) enum Protocol {
 }
 
 /// Schemes, and the port where none is given.
-const SCHEMES: [(&str, Protocol, u16); 20] = [
+const SCHEMES: [(&str, Protocol, u16); 21] = [
+    ("http", Protocol::Http, 80),
     ("https", Protocol::Https, 443),
     ("tls", Protocol::Tls, 443),
     ("smtp", Protocol::Smtp, 25),
@@ -194,6 +197,7 @@ mod tests {
             ("https://u@example.org/path?x", "example.org:443", Protocol::Https),
             ("[::1]:993", "[::1]:993", Protocol::Tls),
             ("::1", "[::1]:443", Protocol::Https),
+            ("http://example.org/x", "http://example.org:80", Protocol::Http),
             ("smtp://mx", "smtp://mx:25", Protocol::Smtp),
             ("IMAPS://mx:1993", "imaps://mx:1993", Protocol::Imaps),
             ("postgresql://db/app", "postgres://db:5432", Protocol::Postgres),

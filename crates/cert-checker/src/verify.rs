@@ -4,7 +4,7 @@ mod input;
 mod record;
 
 use crate::cli_verify::Verify;
-use crate::path::{self, Crl, Pool, Request};
+use crate::path::{self, Crl, Pool, Purpose, Request};
 use input::Source;
 use record::Judged;
 use toban_core::{Error, Kind, Out, Result};
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Verify, out: &mut Out<'_>) -> Result<()> {
     for file in &args.intermediates {
         sent.extend(source.certificates(file)?);
     }
-    let crls = crls(args, &mut source)?;
+    let (crls, unreadable) = crls(args, &mut source)?;
     let ask = Request {
         leaf: &first,
         sent: &readable(&sent, "intermediate"),
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Verify, out: &mut Out<'_>) -> Result<()> {
         purpose: args.purpose,
         at: args.at.unwrap_or_else(|| jiff::Timestamp::now().as_second()),
         crls: &crls,
+        unreadable_crl: unreadable.as_deref(),
         need_crl: args.require_crl,
         profile: args.profile,
         max_depth: args.max_depth,
@@ -48,8 +49,9 @@ fn roots(args: &Verify, source: &mut Source) -> Result<Pool> {
         return Ok(Pool::new(&input::system_roots()?));
     }
     let mut all = Vec::new();
+    let purpose = args.purpose.unwrap_or_else(|| Purpose::suggested(&args.name));
     for file in &args.trust {
-        let found = source.certificates(file)?;
+        let found = source.anchors(file, purpose.accepted())?;
         if found.is_empty() {
             return Err(input::nothing(file, "certificate"));
         }
@@ -67,9 +69,9 @@ fn readable(ders: &[Vec<u8>], kind: &str) -> Pool {
     pool
 }
 
-/// A list without the form that RFC 5280 demands says nothing about anything: it counts as not given.
-fn crls(args: &Verify, source: &mut Source) -> Result<Vec<Crl>> {
-    let mut all = Vec::new();
+/// The lists, and why one of them cannot be read: such a one never says that anything is right.
+fn crls(args: &Verify, source: &mut Source) -> Result<(Vec<Crl>, Option<String>)> {
+    let (mut all, mut unreadable) = (Vec::new(), None);
     for file in &args.crl {
         let found = source.crls(file)?;
         if found.is_empty() {
@@ -78,9 +80,9 @@ fn crls(args: &Verify, source: &mut Source) -> Result<Vec<Crl>> {
         for der in found {
             match Crl::parse(&der) {
                 Ok(crl) => all.push(crl),
-                Err(reason) => log::warn!("{} is left out: {}", file.display(), reason.detail),
+                Err(reason) => unreadable = Some(format!("{}: {}", file.display(), reason.detail)),
             }
         }
     }
-    Ok(all)
+    Ok((all, unreadable))
 }

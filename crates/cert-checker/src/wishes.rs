@@ -18,7 +18,7 @@ pub struct Wishes {
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) critical: Option<Threshold>,
     /// Name that the certificate must hold [default: the target's host; for a file none]
-    #[arg(long, value_name = "NAME")]
+    #[arg(short, long, visible_alias = "cn", value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Name to send in the handshake (SNI) [default: the name]
     #[arg(long, value_name = "NAME")]
@@ -32,8 +32,8 @@ pub struct Wishes {
     /// Private key of the client certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
-    /// Trust only the roots in this file, not the system's; may be given several times
-    #[arg(long, value_name = "FILE")]
+    /// Trust only the roots in this file or folder, not the system's; may be given several times
+    #[arg(short = 'r', long, visible_alias = "rootcert", value_name = "FILE")]
     pub(crate) trust: Vec<PathBuf>,
     /// Trust the authorities in this file too; may be given several times
     #[arg(long, value_name = "FILE")]
@@ -42,8 +42,11 @@ pub struct Wishes {
     #[arg(long, value_name = "HEX")]
     pub(crate) pin: Vec<String>,
     /// Do not judge who issued it: only time and names
-    #[arg(long)]
+    #[arg(short = 'A', long, visible_alias = "noauth")]
     pub(crate) any_issuer: bool,
+    /// Trust a certificate that its own key signed
+    #[arg(short, long = "self-signed", visible_alias = "selfsigned")]
+    pub(crate) self_signed: bool,
     /// Revocation list to look into (PEM or DER); may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) crl: Vec<PathBuf>,
@@ -53,6 +56,9 @@ pub struct Wishes {
     /// A revocation list that cannot be fetched or used is critical, not just told
     #[arg(long, requires = "fetch_crl")]
     pub(crate) require_crl: bool,
+    /// Do not judge the OCSP answer that the server staples; responders are never asked
+    #[arg(long)]
+    pub(crate) ignore_ocsp: bool,
     /// The browsers' rules for public authorities too: length of life, transparency
     #[arg(long)]
     pub(crate) policy: bool,
@@ -74,15 +80,39 @@ pub struct Wishes {
     /// File with the password of PKCS#12 files [default: credential certs_p12_password, or TOBAN_P12_PASSWORD]
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Give up on a target after this time [default: 10s]
-    #[arg(long, value_name = "TIME")]
+    /// Give up on a target after this time; a number alone is of seconds [default: 10s]
+    #[arg(short, long, value_name = "TIME", value_parser = time)]
+    #[serde(deserialize_with = "some_time")]
     pub(crate) timeout: Option<Span>,
 }
 
 /// Keys that are lists, and those that are yes or no, for `key=value` words.
 const LISTS: [&str; 4] = ["trust", "ca", "pin", "crl"];
-const SWITCHES: [&str; 8] =
-    ["any_issuer", "fetch_crl", "require_crl", "policy", "hsts", "redirects", "grade", "expect_client_auth"];
+const SWITCHES: [&str; 10] = [
+    "any_issuer",
+    "self_signed",
+    "ignore_ocsp",
+    "fetch_crl",
+    "require_crl",
+    "policy",
+    "hsts",
+    "redirects",
+    "grade",
+    "expect_client_auth",
+];
+
+/// As check_ssl_cert has it, a number alone is of seconds.
+fn time(text: &str) -> Result<Span> {
+    match text.parse() {
+        Ok(seconds) => Ok(Span(std::time::Duration::from_secs(seconds))),
+        Err(_) => text.parse(),
+    }
+}
+
+fn some_time<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Option<Span>, D::Error> {
+    let text = String::deserialize(d)?;
+    time(&text).map(Some).map_err(|e| serde::de::Error::custom(e.chain()))
+}
 
 impl Wishes {
     /// Reads `key=value` words; a switch may stand without a value, a list may be repeated.
@@ -133,6 +163,8 @@ impl Wishes {
             ca: list(self.ca, &others.ca),
             pin: if self.pin.is_empty() { others.pin.clone() } else { self.pin },
             any_issuer: self.any_issuer || others.any_issuer,
+            self_signed: self.self_signed || others.self_signed,
+            ignore_ocsp: self.ignore_ocsp || others.ignore_ocsp,
             crl: list(self.crl, &others.crl),
             fetch_crl: self.fetch_crl || others.fetch_crl,
             require_crl: self.require_crl || others.require_crl,

@@ -1,6 +1,7 @@
 //! What changed since the last run, told once: the memory is a file of what was seen then.
 
 use super::report::Checked;
+use crate::facts::{Cert, San};
 use crate::finding::Finding;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,18 +11,62 @@ use toban_core::{Context, Result, durable};
 /// What is remembered of a certificate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Remembered {
+    /// The address or file where it was seen.
+    place: String,
     sha256: String,
+    subject: String,
+    authority: bool,
     issuer: String,
+    kind: String,
     key: String,
     names: Vec<String>,
+    /// Extended key usages; none stands for every use.
+    usages: Vec<String>,
     sent: usize,
 }
 
-/// What the last run saw, by target, place and kind of key.
+impl Remembered {
+    fn of(checked: &Checked, leaf: &Cert) -> Remembered {
+        Remembered {
+            place: checked.places.first().cloned().unwrap_or_default(),
+            sha256: leaf.sha256.clone(),
+            subject: leaf.subject.clone(),
+            authority: leaf.is_authority(),
+            issuer: leaf.issuer.clone(),
+            kind: leaf.key.kind.clone(),
+            key: leaf.key.spki_sha256.clone(),
+            names: leaf.extensions.names.iter().take(1000).map(San::to_string).collect(),
+            usages: leaf.extensions.usages.clone(),
+            sent: checked.chain.len(),
+        }
+    }
+
+    /// Whether one is likely to have come in place of the other.
+    fn resembles(&self, other: &Remembered) -> bool {
+        self.subject == other.subject || self.names.iter().any(|name| other.names.contains(name))
+    }
+}
+
+/// What was seen at one thing: an endpoint as it is asked, or a file.
+type Things = BTreeMap<String, Vec<Remembered>>;
+
+/// The file's form; one of another form is as if there was none.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    form: u32,
+    things: Things,
+}
+
+const FORM: u32 = 2;
+
+/// Certificates of one thing that are remembered: a bundle of roots has some 150, an endpoint a few per address.
+const MOST: usize = 1024;
+
+/// What the last run saw, thing by thing.
 pub(crate) struct Memory {
     path: PathBuf,
-    before: BTreeMap<String, Remembered>,
-    now: BTreeMap<String, Remembered>,
+    before: Things,
+    now: Things,
 }
 
 impl Memory {
@@ -29,31 +74,36 @@ impl Memory {
     pub(crate) fn open(name: &str) -> Memory {
         let path = durable::state_dir().join("certificates").join(format!("{name}.json"));
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let before = serde_json::from_str(&text).unwrap_or_else(|e| {
-            if !text.is_empty() {
-                log::warn!("{} is not read: {e}; changes are told from the next run on", path.display());
+        let before = match serde_json::from_str::<Kept>(&text) {
+            Ok(kept) if kept.form == FORM => kept.things,
+            _ => {
+                if !text.is_empty() {
+                    log::info!("{} is of another form: changes are told from the next run on", path.display());
+                }
+                Things::new()
             }
-            BTreeMap::new()
-        });
-        Memory { path, before, now: BTreeMap::new() }
+        };
+        Memory { path, before, now: Things::new() }
     }
 
-    /// Adds to `checked` what is not as it was, and remembers it.
-    pub(crate) fn compare(&mut self, checked: &mut Checked) {
-        let Some(leaf) = checked.chain.first() else { return };
-        let place = if checked.connection.is_some() { checked.places.join(", ") } else { String::new() };
-        let key = format!("{} {place} {}", checked.target, leaf.key.kind);
-        let seen = Remembered {
-            sha256: leaf.sha256.clone(),
-            issuer: leaf.issuer.clone(),
-            key: leaf.key.spki_sha256.clone(),
-            names: leaf.extensions.names.iter().take(1000).map(ToString::to_string).collect(),
-            sent: checked.chain.len(),
-        };
-        if let Some(before) = self.before.get(&key) {
-            checked.add(changes(before, &seen));
+    /// Adds to the records of one target what is not as it was, and remembers them.
+    pub(crate) fn compare(&mut self, records: &mut [Checked]) {
+        let mut things: BTreeMap<String, Vec<&mut Checked>> = BTreeMap::new();
+        for record in records.iter_mut().filter(|r| !r.chain.is_empty()) {
+            things.entry(thing(record)).or_default().push(record);
         }
-        self.now.insert(key, seen);
+        for (thing, mut records) in things {
+            let seen: Vec<Remembered> =
+                records.iter().map(|r| Remembered::of(r, &r.chain[0])).collect();
+            let mut before = self.before.get(&thing).cloned().unwrap_or_default();
+            for (at, old) in pairs(&mut before, &seen, thing.starts_with(FILE)) {
+                records[at].add(changes(&old, &seen[at]));
+            }
+            // An address that did not answer this time has not lost what it showed.
+            let kept = before.into_iter().filter(|old| seen.iter().all(|new| new.place != old.place));
+            let all = seen.iter().cloned().chain(kept).take(MOST).collect();
+            self.now.insert(thing, all);
+        }
     }
 
     /// Keeps what was seen for the next run; of what did not answer, what was known before.
@@ -61,17 +111,66 @@ impl Memory {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn save(self) -> Result<()> {
-        let mut all = self.before;
-        all.extend(self.now);
+        let mut things = self.before;
+        things.extend(self.now);
+        let kept = Kept { form: FORM, things };
         durable::create_dirs(durable::folder_of(&self.path))?;
-        durable::replace(&self.path, 0o600, |w| serde_json::to_writer(w, &all).doing(|| "write".into()))
+        durable::replace(&self.path, 0o600, |w| serde_json::to_writer(w, &kept).doing(|| "write".into()))
     }
+}
+
+const FILE: &str = "file ";
+
+/// What the record is of: the endpoint with the name that it was asked for, whatever its address is today; or the file,
+/// whatever target led there.
+fn thing(record: &Checked) -> String {
+    let place = record.places.first().map_or("", String::as_str);
+    match &record.connection {
+        Some(_) => format!("served {} {}", record.target, record.asked),
+        None => {
+            let path = std::path::absolute(place).unwrap_or_else(|_| place.into());
+            format!("{FILE}{}", path.display())
+        }
+    }
+}
+
+/// Which of those that were seen stands where which of those before stood; these are taken out of `before`, and of what
+/// is left nothing is known any more. The same certificate is the same wherever it stands; then go place and kind of key,
+/// or subject and names. In a file with several, only what resembles another one came in its place: an authority that
+/// left a bundle is not the one that joined it.
+fn pairs(before: &mut Vec<Remembered>, seen: &[Remembered], file: bool) -> Vec<(usize, Remembered)> {
+    type Fits = fn(&Remembered, &Remembered) -> bool;
+    let alone = |list: &[Remembered]| list.iter().filter(|r| !r.authority).count() == 1;
+    let single = alone(before) && alone(seen);
+    let mut rules: Vec<Fits> = vec![
+        |old, new| old.sha256 == new.sha256 && old.place == new.place,
+        |old, new| old.sha256 == new.sha256,
+        |old, new| old.place == new.place && old.kind == new.kind && old.resembles(new),
+        |old, new| old.kind == new.kind && old.resembles(new),
+        Remembered::resembles,
+    ];
+    if !file || single {
+        rules.push(|old, new| !old.authority && !new.authority && old.kind == new.kind);
+        rules.push(|old, new| !old.authority && !new.authority);
+    }
+    let mut found: Vec<(usize, Remembered)> = Vec::new();
+    for fits in rules {
+        for (at, new) in seen.iter().enumerate() {
+            if found.iter().any(|(known, _)| *known == at) {
+                continue;
+            }
+            if let Some(old) = before.iter().position(|old| fits(old, new)) {
+                found.push((at, before.remove(old)));
+            }
+        }
+    }
+    found
 }
 
 fn changes(before: &Remembered, now: &Remembered) -> Vec<Finding> {
     let mut found = Vec::new();
     if before.sent > now.sent {
-        let says = format!("{} certificates were sent in the last run, {} now", before.sent, now.sent);
+        let says = format!("{} certificates were in the chain in the last run, {} now", before.sent, now.sent);
         found.push(Finding::info("changed-chain", says));
     }
     if before.sha256 == now.sha256 {
@@ -87,10 +186,30 @@ fn changes(before: &Remembered, now: &Remembered) -> Vec<Finding> {
         true => found.push(Finding::info("key-reused", "renewed with the same key as before")),
         false => found.push(Finding::info("changed-key", "another key than in the last run")),
     }
-    let lost: Vec<&str> =
-        before.names.iter().filter(|n| !now.names.contains(n)).map(String::as_str).collect();
+    let lost = lost(&before.names, &now.names);
     if !lost.is_empty() {
         found.push(Finding::info("changed-names", format!("no longer among its names: {}", lost.join(", "))));
     }
+    found.extend(usage(&before.usages, &now.usages));
     found
+}
+
+fn lost<'a>(before: &'a [String], now: &[String]) -> Vec<&'a str> {
+    before.iter().filter(|n| !now.contains(n)).map(String::as_str).collect()
+}
+
+/// Without an extended key usage, or with `any`, it is for every use.
+fn usage(before: &[String], now: &[String]) -> Option<Finding> {
+    let every = |list: &[String]| list.is_empty() || list.iter().any(|u| u == "any");
+    if every(now) {
+        return None;
+    }
+    let lost = lost(before, now);
+    let says = match (every(before), lost.is_empty()) {
+        (true, _) => format!("it was for every use, and is now only for {}", now.join(", ")),
+        (false, true) => return None,
+        (false, false) => format!("no longer among its uses: {}", lost.join(", ")),
+    };
+    let finding = Finding::info("changed-usage", says);
+    Some(finding.advise("who shows it for such a use, as a client of databases or mail, is refused"))
 }

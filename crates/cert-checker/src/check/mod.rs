@@ -4,6 +4,7 @@ mod change;
 mod discover;
 mod fleet;
 mod pair;
+mod plain;
 mod redirects;
 pub(crate) mod report;
 mod served;
@@ -13,8 +14,10 @@ mod stored;
 use crate::cli::{Check, Reach};
 use crate::facts::{Cert, Moment};
 use crate::finding::Finding;
-use crate::judge::{Roots, Rules, Wanted};
+use crate::judge::{Roots, Rules};
 use crate::net::deadline::Deadline;
+use crate::path::PeerName;
+use crate::revocation::Lists;
 use crate::settings;
 use crate::store::pem;
 use crate::target::{Endpoint, Target, What};
@@ -39,6 +42,8 @@ pub(crate) struct Job<'a> {
     pub(crate) target: &'a Target,
     pub(crate) rules: Rules,
     pub(crate) roots: Arc<Roots>,
+    /// The revocation lists of the target's files.
+    pub(crate) lists: Arc<Lists>,
     pub(crate) at: Moment,
     /// How bad it is that a server cannot be reached.
     pub(crate) reach: Severity,
@@ -125,8 +130,9 @@ fn whole(args: &Check, quiet: bool, targets: &[Target], mut out: Option<&mut Out
         checked
     };
     fleet::run(jobs.len(), fleet::most(args.jobs), one, |checked| {
-        for mut one in checked {
-            memory.compare(&mut one);
+        let mut checked = checked;
+        memory.compare(&mut checked);
+        for one in checked {
             totals.count(&one);
             out.as_mut().map_or(Ok(()), |out| out.emit(&one))?;
         }
@@ -141,6 +147,7 @@ fn whole(args: &Check, quiet: bool, targets: &[Target], mut out: Option<&mut Out
 /// Everything that can be wrong with what was asked is said before the first connection.
 fn prepare<'t>(args: &Check, targets: &'t [Target]) -> Result<Vec<Job<'t>>> {
     let mut stores: BTreeMap<(&[PathBuf], &[PathBuf]), Arc<Roots>> = BTreeMap::new();
+    let mut lists: BTreeMap<&[PathBuf], Arc<Lists>> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(targets.len());
     for target in targets {
         let wishes = &target.wishes;
@@ -153,7 +160,10 @@ fn prepare<'t>(args: &Check, targets: &'t [Target]) -> Result<Vec<Job<'t>>> {
                 roots
             }
         };
-        jobs.push(job(args, target, roots)?);
+        // A list may have 50 MiB: it is read once, whoever looks into it.
+        let load = || Arc::new(Lists::load(&wishes.crl));
+        let lists = Arc::clone(lists.entry(wishes.crl.as_slice()).or_insert_with(load));
+        jobs.push(Job { lists, ..job(args, target, roots)? });
     }
     Ok(jobs)
 }
@@ -177,6 +187,7 @@ fn job<'t>(args: &Check, target: &'t Target, roots: Arc<Roots>) -> Result<Job<'t
         thresholds: Thresholds::new(wishes.warning, wishes.critical)?,
         pins: wishes.pins(),
         any_issuer: wishes.any_issuer,
+        self_signed: wishes.self_signed,
         policy: wishes.policy,
     };
     let identity = wishes.cert.as_deref().zip(wishes.key.as_deref());
@@ -187,7 +198,8 @@ fn job<'t>(args: &Check, target: &'t Target, roots: Arc<Roots>) -> Result<Job<'t
         Reach::Unknown => Severity::Unknown,
         Reach::Critical => Severity::Critical,
     };
-    Ok(Job { target, rules, roots, at: Moment::of(args.at.now()), reach, identity, own, password })
+    let lists = Arc::default();
+    Ok(Job { target, rules, roots, lists, at: Moment::of(args.at.now()), reach, identity, own, password })
 }
 
 /// A name that cannot be asked for would never be missed.
@@ -198,7 +210,7 @@ fn named(target: &Target) -> Result<()> {
         What::Stored(_) | What::Discovered(_) => Vec::new(),
     };
     let names = [target.wishes.name.as_deref(), target.wishes.sni.as_deref()];
-    let bad = hosts.into_iter().chain(names.into_iter().flatten()).find_map(|n| Wanted::read(n).err());
+    let bad = hosts.into_iter().chain(names.into_iter().flatten()).find_map(|n| PeerName::host(n).err());
     bad.map_or(Ok(()), |why| Err(Error::usage(format!("target {:?}: {why}", target.text))))
 }
 

@@ -60,7 +60,7 @@ fn compare(disk: &[Vec<Cert>], served: &[Cert], since: String) -> Option<Finding
 /// Roots do not count: servers leave them away, and the file may have them.
 fn chain_differs(disk: &[Cert], served: &[Cert]) -> Option<Finding> {
     let core = |chain: &[Cert]| -> Vec<String> {
-        chain.iter().skip(1).filter(|c| !c.self_issued()).map(|c| c.sha256.clone()).collect()
+        chain.iter().skip(1).filter(|c| !c.self_signed()).map(|c| c.sha256.clone()).collect()
     };
     let (ours, theirs) = (core(disk), core(served));
     // A file with the leaf alone says nothing about the chain.

@@ -2,21 +2,22 @@
 
 use super::report::Checked;
 use super::{Job, served};
-use crate::judge::{Rules, Wanted};
+use crate::judge::Rules;
 use crate::net::deadline::Deadline;
 use crate::net::http;
 use crate::net::probe::Ask;
+use crate::path::PeerName;
 use crate::target::{self, Endpoint, Protocol, Target, What};
 use crate::wishes::Wishes;
 use std::sync::Arc;
 
 /// As many as browsers follow at least.
-const MOST: usize = 20;
+pub(super) const MOST: usize = 20;
 
 /// A place on the way.
-struct Hop {
-    endpoint: Endpoint,
-    path: String,
+pub(super) struct Hop {
+    pub(super) endpoint: Endpoint,
+    pub(super) path: String,
 }
 
 /// What the servers show to which redirects of `from` lead, each once; `seen` is what `from` showed.
@@ -28,9 +29,7 @@ pub(super) fn followed(job: &Job<'_>, from: &Endpoint, seen: &[Checked], deadlin
         let shown = if all.is_empty() { seen } else { &all };
         let Some(next) = next(job, &here, shown, deadline) else { break };
         if !known.contains(&next.endpoint) {
-            let target = target(job, &next.endpoint);
-            let hop = hop(job, &target);
-            all.extend(served::asked(&hop, &next.endpoint, deadline));
+            all.extend(arrived(job, &next.endpoint, deadline));
             known.push(next.endpoint.clone());
         }
         here = next;
@@ -48,31 +47,45 @@ fn next(job: &Job<'_>, here: &Hop, shown: &[Checked], deadline: Deadline) -> Opt
     let sni = if first { served::asked_name(job, &here.endpoint) } else { host_of(&here.endpoint) };
     let ask = Ask { endpoint: &here.endpoint, sni: sni.as_deref(), own: None, deadline };
     let location = http::location(&ask, at, &here.path)?;
-    resolved(here, &location)
+    // Plain http:// has no certificate: there the way ends.
+    resolved(here, &location).filter(|hop| hop.endpoint.protocol == Protocol::Https)
+}
+
+/// What the server shows to whom a redirect led there.
+pub(super) fn arrived(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Vec<Checked> {
+    let target = target(job, endpoint);
+    served::asked(&hop(job, &target), endpoint, deadline)
 }
 
 fn host_of(endpoint: &Endpoint) -> Option<String> {
-    match Wanted::read(&endpoint.host) {
-        Ok(Wanted::Host(host)) => Some(host),
+    match PeerName::host(&endpoint.host) {
+        Ok(PeerName::Dns(host)) => Some(host),
         _ => None,
     }
 }
 
-/// Plain http:// has no certificate: there the way ends.
-fn resolved(here: &Hop, location: &str) -> Option<Hop> {
+/// The place that `location` names, as a server writes it; none where that is no web server's.
+pub(super) fn resolved(here: &Hop, location: &str) -> Option<Hop> {
     if location.starts_with('/') && !location.starts_with("//") {
         return Some(Hop { endpoint: here.endpoint.clone(), path: location.into() });
     }
-    let rest = location.strip_prefix("https://").or_else(|| location.strip_prefix("//"))?;
-    let endpoint = target::endpoint(&format!("https://{rest}")).ok()?;
+    let own = if here.endpoint.protocol == Protocol::Http { "http" } else { "https" };
+    let (scheme, rest) = match location.strip_prefix("//") {
+        Some(rest) => (own, rest),
+        None => location.split_once("://")?,
+    };
+    let endpoint = target::endpoint(&format!("{scheme}://{rest}")).ok()?;
     let path = rest.find('/').map_or("/", |at| &rest[at..]);
-    (endpoint.protocol == Protocol::Https).then(|| Hop { endpoint, path: path.into() })
+    matches!(endpoint.protocol, Protocol::Http | Protocol::Https).then(|| Hop { endpoint, path: path.into() })
 }
 
 fn target(job: &Job<'_>, endpoint: &Endpoint) -> Target {
     // What the user said of the first server's name and address says nothing about the next one's.
     let own = job.target.wishes.clone();
-    let wishes = Wishes { name: None, sni: None, connect_to: None, pin: Vec::new(), ..own };
+    // Who asks without TLS asks whether browsers are kept from it next time.
+    let plain = matches!(&job.target.what, What::Served(first) if first.protocol == Protocol::Http);
+    let hsts = own.hsts || plain;
+    let wishes = Wishes { name: None, sni: None, connect_to: None, pin: Vec::new(), hsts, ..own };
     Target { text: format!("{} > {endpoint}", job.target.text), what: What::Served(endpoint.clone()), wishes }
 }
 
@@ -81,6 +94,7 @@ fn hop<'t>(job: &Job<'_>, target: &'t Target) -> Job<'t> {
         target,
         rules: Rules { pins: Vec::new(), ..job.rules.clone() },
         roots: Arc::clone(&job.roots),
+        lists: Arc::clone(&job.lists),
         at: job.at,
         reach: job.reach,
         identity: None,
@@ -101,7 +115,9 @@ mod tests {
             ("https://b.example:8443", Some(("b.example:8443", "/"))),
             ("//c.example/z", Some(("c.example:443", "/z"))),
             ("/login", Some(("a.example:443", "/login"))),
-            ("http://b.example/", None),
+            ("HTTPS://b.example/", Some(("b.example:443", "/"))),
+            ("http://b.example/", Some(("http://b.example:80", "/"))),
+            ("smtp://b.example/", None),
             ("mailto:x", None),
         ];
         for (location, expected) in cases {

@@ -38,6 +38,10 @@ pub(crate) struct Checked {
     /// Names of authorities whose client certificates the server wants.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) client_authorities: Vec<String>,
+    /// The name that a server was asked for, and the address that was asked in place of the target's: what it shows is
+    /// another thing for another name.
+    #[serde(skip)]
+    pub(crate) asked: String,
     #[serde(skip)]
     pub(crate) thresholds: Option<(i64, i64)>,
 }
@@ -66,6 +70,7 @@ impl Checked {
             findings: Vec::new(),
             chain,
             client_authorities: Vec::new(),
+            asked: String::new(),
             thresholds: None,
         }
     }

@@ -1,11 +1,11 @@
 //! A target on the network: all its addresses, all its kinds of certificate.
 
 use super::report::Checked;
-use super::{Job, redirects};
+use super::{Job, plain, redirects};
 use crate::facts::Cert;
 use crate::finding::Finding;
 use crate::grade::{self, Grade, Graded, Hsts};
-use crate::judge::{self, Question, Wanted};
+use crate::judge::{self, Question};
 use crate::net::collect::{self, Only};
 use crate::net::connect;
 use crate::net::deadline::Deadline;
@@ -13,6 +13,7 @@ use crate::net::http;
 use crate::net::probe::{self, Ask, Presented};
 use crate::net::survey::{self, Survey};
 use crate::net::trouble::Trouble;
+use crate::path::PeerName;
 use crate::revocation;
 use crate::target::{Endpoint, Protocol, What};
 use std::net::SocketAddr;
@@ -21,6 +22,9 @@ use toban_core::Severity;
 /// Every certificate that the endpoint shows, one record each; one for each address that shows none. Where redirects
 /// are followed, the same of every server on the way.
 pub(crate) fn check(job: &Job<'_>, endpoint: &Endpoint) -> Vec<Checked> {
+    if endpoint.protocol == Protocol::Http {
+        return plain::check(job, endpoint);
+    }
     let deadline = job.deadline();
     let mut all = asked(job, endpoint, deadline);
     if job.target.wishes.redirects && endpoint.protocol == Protocol::Https {
@@ -63,7 +67,7 @@ fn looks_like_file(host: &str) -> bool {
     ["pem", "crt", "cer", "der", "key", "p12", "pfx", "p7b", "jks", "crl"].contains(&ending)
 }
 
-fn addresses(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Result<Vec<SocketAddr>, Trouble> {
+pub(super) fn addresses(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Result<Vec<SocketAddr>, Trouble> {
     let (host, port) = match &job.target.wishes.connect_to {
         None => (endpoint.host.clone(), endpoint.port),
         Some(to) => match to.parse::<SocketAddr>() {
@@ -81,8 +85,8 @@ fn addresses(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Result<V
 pub(super) fn asked_name(job: &Job<'_>, endpoint: &Endpoint) -> Option<String> {
     let wishes = &job.target.wishes;
     let name = wishes.sni.as_deref().or(wishes.name.as_deref()).unwrap_or(&endpoint.host);
-    match Wanted::read(name) {
-        Ok(Wanted::Host(host)) => Some(host),
+    match PeerName::host(name) {
+        Ok(PeerName::Dns(host)) => Some(host),
         _ => None,
     }
 }
@@ -131,23 +135,25 @@ fn one(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, presented: Presented) -> Ch
     let (trusted, found) = judge::judge(&checked.chain, &question);
     checked.add(found);
     checked.add(unreadable);
-    checked.add(transport(job, &presented));
+    checked.add(transport(job, ask.endpoint.protocol, &presented));
     let issuer = checked.chain.get(1).cloned().or_else(|| trusted.as_ref().map(|t| (*t.root).clone()));
     let issuer = trusted.as_ref().and_then(|t| t.path.get(1).cloned()).or(issuer);
     let revoked =
         revocation::judge(job, &checked.chain, issuer.as_ref(), Some(&presented.shown.staple), ask.deadline);
     checked.add(revoked);
     checked.under(&job.rules);
+    let to = job.target.wishes.connect_to.as_deref().unwrap_or_default();
+    checked.asked = format!("{} {to}", ask.sni.unwrap_or_default());
     checked.client_authorities = authorities(&presented);
     checked.connection = Some(presented);
     checked
 }
 
 /// The name that a client would ask for; of a port found here nobody knows it.
-fn wanted(job: &Job<'_>, endpoint: &Endpoint) -> Option<Wanted> {
+fn wanted(job: &Job<'_>, endpoint: &Endpoint) -> Option<PeerName> {
     let own = job.target.wishes.name.as_deref();
     let host = Some(endpoint.host.as_str()).filter(|_| !matches!(job.target.what, What::Discovered(_)));
-    own.or(host).and_then(|name| Wanted::read(name).ok())
+    own.or(host).and_then(|name| PeerName::host(name).ok())
 }
 
 /// The chain's certificates; one that cannot be read hides no other, and the first one's place is kept.
@@ -166,10 +172,15 @@ pub(super) fn read(sent: &[Vec<u8>]) -> (Vec<Cert>, Vec<Finding>) {
 }
 
 /// What the handshake itself tells.
-fn transport(job: &Job<'_>, presented: &Presented) -> Vec<Finding> {
-    let mut found = Vec::new();
+fn transport(job: &Job<'_>, protocol: Protocol, presented: &Presented) -> Vec<Finding> {
+    let mut found: Vec<Finding> = large(&presented.shown.chain).into_iter().collect();
     let (version, cipher) = (&presented.version, &presented.cipher);
-    if presented.legacy {
+    let agreed = presented.protocol.as_deref() == Some("postgresql");
+    if protocol == Protocol::PostgresDirect && !presented.legacy && !agreed {
+        let says = "the server does not agree on the protocol postgresql (ALPN), so that libpq refuses the connection";
+        found.push(Finding::critical("alpn-missing", says).advise("is it PostgreSQL 17 or newer that answers?"));
+    }
+    if presented.legacy && presented.trouble.is_none() {
         found.push(match version.as_str() {
             "TLSv1.2" => {
                 Finding::critical("cipher-weak", format!("only weak ciphers are taken, as {cipher}"))
@@ -181,7 +192,14 @@ fn transport(job: &Job<'_>, presented: &Presented) -> Vec<Finding> {
         let says = format!("the server's proof that it has the key does not hold: {why}");
         found.push(Finding::critical("signature-unproven", says));
     }
-    if let Some(trouble) = &presented.trouble {
+    if let Some(why) = &presented.refused {
+        let says = format!("the server does not take our client certificate: {why}");
+        let advice = "is it of an authority that the server trusts for clients, and of today?";
+        found.push(Finding::critical("client-certificate-refused", says).advise(advice));
+    }
+    if let Some(trouble) = &presented.trouble
+        && found.iter().all(|f| f.code != "chain-large")
+    {
         found.push(trouble.finding(Severity::Critical));
     }
     match (presented.shown.asked.is_some(), job.target.wishes.expect_client_auth) {
@@ -195,6 +213,23 @@ fn transport(job: &Job<'_>, presented: &Presented) -> Vec<Finding> {
     }
     found.extend(job.own_expiry());
     found
+}
+
+/// Messages of this size are the largest that many clients take (Go, rustls); OpenSSL and browsers take 100 KiB.
+const LARGE: usize = 64 << 10;
+const TOO_LARGE: usize = 100 << 10;
+
+/// A chain that clients refuse for its size, whatever is in it.
+fn large(sent: &[Vec<u8>]) -> Option<Finding> {
+    // Each certificate stands behind its length, and all behind theirs.
+    let size = 3 + sent.iter().map(|der| der.len() + 3).sum::<usize>();
+    let says = |who: &str| format!("the certificates sent take {} KiB, more than {who}", size >> 10);
+    let finding = match size {
+        ..LARGE => return None,
+        LARGE..=TOO_LARGE => Finding::warning("chain-large", says("the 64 KiB that many clients take")),
+        _ => Finding::critical("chain-large", says("the 100 KiB that any common client takes")),
+    };
+    Some(finding.advise("send only the leaf and the issuers between it and the root"))
 }
 
 fn authorities(presented: &Presented) -> Vec<String> {

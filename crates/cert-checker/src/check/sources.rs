@@ -51,18 +51,25 @@ fn host(args: &Check, wishes: &Wishes) -> Result<Option<Target>> {
         (None, Ok(_)) if !bare => format!("[{host}]"),
         (None, _) => host.clone(),
     };
+    // For check_ssl_cert http is what a certificate is for: a web server's TLS.
+    let scheme = args.protocol.as_deref().map(|p| if matches!(p, "http" | "h2" | "http/1.1") { "https" } else { p });
+    let text = scheme.map_or_else(|| text.clone(), |scheme| format!("{scheme}://{text}"));
     Target::new(&text, wishes.clone()).map(Some)
 }
 
-/// One target per line, wishes of its own behind it; `#` begins a comment.
+/// One target per line, wishes of its own behind it; `#` begins a comment. What holds certificates is no list: with
+/// check_ssl_cert's `-f` it is what shall be checked.
 fn listed(list: &Path, wishes: &Wishes) -> Result<Vec<Target>> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let doing = || format!("read the targets in {}", list.display());
     match list == Path::new("-") {
-        true => std::io::stdin().lock().take(LARGEST).read_to_string(&mut text).doing(doing)?,
-        false => {
-            std::fs::File::open(list).and_then(|f| f.take(LARGEST).read_to_string(&mut text)).doing(doing)?
-        }
+        true => std::io::stdin().lock().take(LARGEST).read_to_end(&mut bytes).doing(doing)?,
+        false => std::fs::File::open(list).and_then(|f| f.take(LARGEST).read_to_end(&mut bytes)).doing(doing)?,
+    };
+    let text = match String::from_utf8(bytes) {
+        Ok(text) if !text.contains("-----BEGIN ") => text,
+        _ if list == Path::new("-") => return Err(Error::usage("standard input is no list of targets")),
+        _ => return Target::new(&format!("file:{}", list.display()), wishes.clone()).map(|t| vec![t]),
     };
     let lines =
         text.trim_start_matches('\u{feff}').lines().map(|l| l.split('#').next().unwrap_or_default().trim());

@@ -4,7 +4,8 @@ use super::Job;
 use super::report::Checked;
 use crate::facts::Cert;
 use crate::finding::Finding;
-use crate::judge::{self, Question, Wanted};
+use crate::judge::{self, Question};
+use crate::path::PeerName;
 use crate::revocation;
 use crate::store::key::{self, StoredKey};
 use crate::store::read::{self, Stored, StoredList};
@@ -163,7 +164,7 @@ fn one(job: &Job<'_>, file: &Read, chain: Vec<Cert>, what: &str) -> Checked {
     let place = file.path.display().to_string();
     let shown = if what.is_empty() { &place } else { &job.target.text };
     let mut checked = Checked::of(shown, &place, chain, job.at);
-    let wanted = job.target.wishes.name.as_deref().and_then(|n| Wanted::read(n).ok());
+    let wanted = job.target.wishes.name.as_deref().and_then(|n| PeerName::host(n).ok());
     let question = Question { rules: &job.rules, roots: &job.roots, at: job.at, name: wanted.as_ref() };
     let leaf = &checked.chain[0];
     let mut found = Vec::new();

@@ -89,9 +89,10 @@ impl Cert {
         })
     }
 
-    /// Subject and issuer are the same: a root, or signed by its own key.
-    pub(crate) fn self_issued(&self) -> bool {
-        self.subject_der == self.issuer_der
+    /// Its own key signed it. Names tell that only where the algorithm is not known here: an authority certifies its new
+    /// key under its own name, too, and a root may name another as its issuer.
+    pub(crate) fn self_signed(&self) -> bool {
+        self.signed_by(self).unwrap_or(self.subject_der == self.issuer_der)
     }
 
     /// An authority's, not a server's: one with a host's name that was signed by itself may say CA:TRUE and is one all

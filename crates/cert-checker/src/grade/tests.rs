@@ -154,6 +154,10 @@ fn the_guides_letters() {
         ("B", of(&[TLS12], &[CBC_128])),
         ("B", of(&[TLS12], &[STATIC_CBC])),
         ("B", of(&[TLS12], &[CBC_128, STATIC_CBC])),
+        // What the server prefers is what clients get.
+        ("B", of(&both, &[STATIC_GCM, GCM_256])),
+        ("B", of(&[TLS12], &[STATIC_CBC, GCM_256])),
+        ("A+", of(&both, &[GCM_256, STATIC_CBC, STATIC_GCM])),
         // Diffie-Hellman: below 2048 bits B, below 1024 F.
         ("B", of(&both, &[GCM_256, DHE_GCM]).dh(1024)),
         ("B", of(&both, &[DHE_GCM]).dh(1536)),

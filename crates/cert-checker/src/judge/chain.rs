@@ -49,7 +49,7 @@ fn order(sent: &[&Cert]) -> Vec<Finding> {
         found.extend(says.map(|s| {
             Finding::warning("chain-order", s).advise("send leaf, then its issuer, then that one's")
         }));
-        if cert.self_issued() {
+        if cert.self_signed() {
             let says = format!("the root {} is sent: clients have it or do not trust it", cert.title());
             found.push(Finding::info("chain-root-sent", says));
         }
@@ -71,13 +71,38 @@ pub(super) fn led(sent: &[Cert], q: &Question<'_>) -> (Option<Trusted>, Vec<Find
     }
 }
 
+/// When the issuers end that were sent, where nobody asks who they are: clients that verify them stop with them.
+pub(super) fn times(sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
+    if let Ok(trusted) = trust::path(sent, q.roots, q.at) {
+        return ends(&trusted, sent, q);
+    }
+    let Some((mut at, others)) = sent.split_first() else { return Vec::new() };
+    let mut found = Vec::new();
+    for _ in others {
+        // Of several the one that lasts longest is what clients can take.
+        let issuers = others.iter().filter(|c| *c != at && at.issued_by(c));
+        let Some(next) = issuers.max_by_key(|c| c.not_after).filter(|_| !at.self_signed()) else { break };
+        found.extend(match next.self_signed() {
+            true => time::root(next, q),
+            false => expired_member(next, q).or_else(|| time::member(next, q)),
+        });
+        at = next;
+    }
+    found
+}
+
 fn members(trusted: &Trusted, sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
-    let mut found: Vec<Finding> = time::root(&trusted.root, q).into_iter().collect();
+    let mut found = ends(trusted, sent, q);
     for cert in &trusted.path[1..] {
-        found.extend(time::member(cert, q));
         found.extend(crypto::signature(cert, &cert.title()));
         found.extend(crypto::key(cert, &cert.title()));
     }
+    found
+}
+
+fn ends(trusted: &Trusted, sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = time::root(&trusted.root, q).into_iter().collect();
+    found.extend(trusted.path[1..].iter().filter_map(|cert| time::member(cert, q)));
     let aside = sent.iter().skip(1).filter(|c| !trusted.path.contains(c) && c.not_after < q.at);
     found.extend(aside.map(|c| {
         let says = format!(
@@ -106,7 +131,7 @@ fn broken(sent: &[Cert], q: &Question<'_>, why: &[Reason]) -> Vec<Finding> {
     }
     let top = top(sent);
     // One that issued itself is a root of its own, whoever else has its name.
-    let rooted = q.roots.holds(top) || (!top.self_issued() && q.roots.issuer_of(top).is_some());
+    let rooted = q.roots.holds(top) || (!top.self_signed() && q.roots.issuer_of(top).is_some());
     if !rooted {
         found.push(unrooted(leaf, top, q.roots));
         return found;
@@ -157,7 +182,7 @@ fn expired_member(cert: &Cert, q: &Question<'_>) -> Option<Finding> {
 }
 
 fn unrooted(leaf: &Cert, top: &Cert, roots: &Roots) -> Finding {
-    if leaf.self_issued() && leaf.signed_by(leaf) != Some(false) {
+    if leaf.self_signed() {
         let says = format!("it is signed by its own key, subject {}", leaf.subject);
         return Finding::critical("self-signed", says).advise("trust it with ca or pin it, if that is meant");
     }
@@ -165,7 +190,7 @@ fn unrooted(leaf: &Cert, top: &Cert, roots: &Roots) -> Finding {
         let says = format!("a root of the name {} is trusted, but its key did not sign this", top.issuer);
         return Finding::critical("chain-invalid", says);
     }
-    match top == leaf && !leaf.self_issued() {
+    match top == leaf && !leaf.self_signed() {
         true => missing(leaf),
         false => Finding::critical("untrusted-root", format!("unknown root, subject {}", top.issuer))
             .advise("trust it with ca, if it is yours"),
@@ -190,8 +215,12 @@ fn missing(leaf: &Cert) -> Finding {
 fn top(sent: &[Cert]) -> &Cert {
     let mut top = &sent[0];
     for _ in sent {
-        match sent.iter().skip(1).find(|c| !top.self_issued() && top.issuer_der == c.subject_der && *c != top)
-        {
+        if top.self_signed() {
+            break;
+        }
+        // Several may have the issuer's name: an authority's old and new key.
+        let named = || sent.iter().skip(1).filter(|c| top.issuer_der == c.subject_der && *c != top);
+        match named().find(|c| top.issued_by(c)).or_else(|| named().next()) {
             Some(next) => top = next,
             None => break,
         }

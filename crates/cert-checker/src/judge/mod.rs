@@ -6,11 +6,11 @@ mod names;
 mod time;
 mod trust;
 
-pub(crate) use names::Wanted;
 pub(crate) use trust::{Roots, Trusted};
 
-use crate::facts::{Cert, Moment};
+use crate::facts::{Cert, Moment, Oddity};
 use crate::finding::Finding;
+use crate::path::PeerName;
 use crate::threshold::Thresholds;
 
 /// What is demanded of a certificate.
@@ -21,6 +21,8 @@ pub(crate) struct Rules {
     pub(crate) pins: Vec<String>,
     /// Whoever issued it: only time and names are judged.
     pub(crate) any_issuer: bool,
+    /// A leaf that its own key signed is trusted.
+    pub(crate) self_signed: bool,
     /// The browsers' rules for public authorities too: life, transparency.
     pub(crate) policy: bool,
 }
@@ -31,7 +33,7 @@ pub(crate) struct Question<'a> {
     pub(crate) roots: &'a Roots,
     pub(crate) at: Moment,
     /// The name a client would ask for; none is asked of a file without one.
-    pub(crate) name: Option<&'a Wanted>,
+    pub(crate) name: Option<&'a PeerName>,
 }
 
 /// Judges a chain as it was sent or lies in a file, leaf first.
@@ -41,12 +43,14 @@ pub(crate) fn judge(sent: &[Cert], q: &Question<'_>) -> (Option<Trusted>, Vec<Fi
     found.extend(q.name.and_then(|name| names::asked(leaf, name)));
     let pinned = pinned(leaf, q.rules);
     found.extend(pinned.as_ref().err().cloned());
-    if q.rules.any_issuer || pinned == Ok(true) {
+    let own_signature = q.rules.self_signed && leaf.self_signed();
+    if q.rules.any_issuer || own_signature || pinned == Ok(true) {
+        found.extend(chain::times(sent, q));
         return (None, found);
     }
     found.extend(self::own(leaf));
     let (trusted, led) = match q.roots.holds(leaf) {
-        true => (None, Vec::new()),
+        true => (None, chain::times(sent, q)),
         false => chain::led(sent, q),
     };
     found.extend(chain::as_sent(sent));
@@ -60,11 +64,13 @@ pub(crate) fn judge(sent: &[Cert], q: &Question<'_>) -> (Option<Trusted>, Vec<Fi
 /// Judges a certificate that is no server's: an authority's in a file.
 pub(crate) fn judge_authority(cert: &Cert, q: &Question<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = time::leaf(cert, q).into_iter().collect();
-    if !cert.self_issued() {
+    if !cert.self_signed() {
         found.extend(crypto::signature(cert, "it"));
     }
     found.extend(crypto::key(cert, "it"));
-    found.extend(crypto::form(cert, "it"));
+    // A root is a name and a key: nobody asks for its number, and eight in every store have 0.
+    let asked = |o: &Oddity| !cert.self_signed() || *o != Oddity::SerialZero;
+    found.extend(crypto::form(cert, "it", asked));
     found
 }
 
@@ -72,7 +78,7 @@ pub(crate) fn judge_authority(cert: &Cert, q: &Question<'_>) -> Vec<Finding> {
 fn own(leaf: &Cert) -> Vec<Finding> {
     let mut found: Vec<Finding> = crypto::signature(leaf, "it").into_iter().collect();
     found.extend(crypto::key(leaf, "it"));
-    found.extend(crypto::form(leaf, "it"));
+    found.extend(crypto::form(leaf, "it", |_| true));
     found.extend(names::wide(leaf));
     found
 }

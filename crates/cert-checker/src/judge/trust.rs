@@ -107,15 +107,37 @@ fn system() -> Result<Vec<Vec<u8>>> {
     Ok(roots)
 }
 
+/// The certificates that a file, or any file of a folder, holds; those that are said there not to be trusted for
+/// servers are left out.
 fn certificates(path: &Path) -> Result<Vec<Vec<u8>>> {
-    let bytes = std::fs::read(path).doing(|| format!("read {}", path.display()))?;
-    let found: Vec<Vec<u8>> = match pem::blocks(&bytes) {
-        blocks if blocks.is_empty() => vec![bytes],
-        blocks => blocks.into_iter().filter(pem::Block::is_certificate).filter_map(|b| b.der.ok()).collect(),
-    };
+    let doing = || format!("read {}", path.display());
+    if !path.is_dir() {
+        let bytes = std::fs::read(path).doing(doing)?;
+        return some(path, held(&bytes));
+    }
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(path).doing(doing)?.map(|e| e.map(|e| e.path())).collect::<std::io::Result<_>>().doing(doing)?;
+    files.sort();
+    let mut all = Vec::new();
+    for file in files.iter().filter(|f| f.is_file()) {
+        all.extend(held(&std::fs::read(file).doing(|| format!("read {}", file.display()))?));
+    }
+    some(path, all)
+}
+
+fn held(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let blocks = pem::blocks(bytes);
+    if blocks.is_empty() {
+        return vec![bytes.to_vec()];
+    }
+    let trusted = |b: &pem::Block| b.is_certificate() && b.trust.allows(Purpose::Server.accepted());
+    blocks.into_iter().filter(trusted).filter_map(|b| b.der.ok()).collect()
+}
+
+fn some(path: &Path, found: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
     match found.iter().any(|der| Cert::read(der).is_ok()) {
         true => Ok(found),
-        false => Err(Error::usage(format!("no certificate in {}", path.display()))),
+        false => Err(Error::usage(format!("no certificate to trust in {}", path.display()))),
     }
 }
 
@@ -135,6 +157,7 @@ pub(crate) fn path(sent: &[Cert], roots: &Roots, at: Moment) -> std::result::Res
         purpose: Some(Purpose::Server),
         at: at.0,
         crls: &[],
+        unreadable_crl: None,
         need_crl: false,
         profile: Profile::Basic,
         max_depth: None,

@@ -41,6 +41,12 @@ impl Cipher {
         ["GCM", "CCM", "POLY1305"].iter().any(|m| self.name.contains(m))
     }
 
+    /// What every client of today takes.
+    pub(crate) fn current(self) -> bool {
+        let sealed = ["AES_128_GCM", "AES_256_GCM", "CHACHA20"].iter().any(|m| self.name.contains(m));
+        self.name.contains("_ECDHE_") && sealed
+    }
+
     /// What no server should take any more: no secret, or one that can be broken.
     pub(crate) fn insecure(self) -> bool {
         self.anonymous() || self.bits() < 112 || self.name.contains("RC4") || self.name.contains("_MD5")

@@ -26,6 +26,11 @@ impl Deadline {
         Deadline::after(self.0.saturating_duration_since(Instant::now()) / 2)
     }
 
+    /// `time` from now, or this, if it is sooner.
+    pub(crate) fn within(self, time: Duration) -> Deadline {
+        Deadline(self.0.min(Instant::now() + time))
+    }
+
     /// What is left.
     ///
     /// # Errors
@@ -53,6 +58,11 @@ impl Line {
         let stream = TcpStream::connect_timeout(&to, deadline.left()?)?;
         stream.set_nodelay(true)?;
         Ok(Line { stream, deadline, read: 0 })
+    }
+
+    /// From now on the connection keeps this deadline.
+    pub(crate) fn keep(&mut self, deadline: Deadline) {
+        self.deadline = deadline;
     }
 
     /// Whether something is there to read at once.

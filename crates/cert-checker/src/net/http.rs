@@ -2,6 +2,7 @@
 
 use super::collect;
 use super::probe::{self, Ask};
+use super::trouble::Trouble;
 use crate::grade::Hsts;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -20,6 +21,32 @@ pub(crate) fn location(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Option<Stri
     location_of(&head(ask, at, path)?)
 }
 
+/// The status of an answer without TLS, and where it leads.
+pub(crate) struct Plain {
+    pub(crate) status: String,
+    pub(crate) location: Option<String>,
+}
+
+/// What a server answers for `path` without TLS.
+///
+/// # Errors
+/// Why it does not.
+pub(crate) fn plain(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Result<Plain, Trouble> {
+    let host = match ask.endpoint.port {
+        80 => ask.endpoint.host.clone(),
+        _ => ask.endpoint.to_string().replace("http://", ""),
+    };
+    let mut line = probe::open(ask, at)?;
+    let head = request(&mut line, &host, path).map_err(|e| Trouble::of("ask in plain HTTP", &e))?;
+    match head.starts_with("HTTP/") {
+        true => {
+            let status = head.split_whitespace().nth(1).unwrap_or_default().to_string();
+            Ok(Plain { status, location: location_of(&head) })
+        }
+        false => Err(Trouble::new("not-http", "what answers does not speak HTTP")),
+    }
+}
+
 fn head(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Option<String> {
     let mut line = probe::open(ask, at).ok()?;
     let (mut config, _) = collect::client(None, ask.own.clone()).ok()?;
@@ -29,20 +56,27 @@ fn head(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Option<String> {
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).ok()?;
     let mut stream = rustls::Stream::new(&mut connection, &mut line);
     let host = ask.sni.map_or_else(|| at.to_string(), ToString::to_string);
+    let head = request(&mut stream, &host, path).ok()?;
+    head.starts_with("HTTP/").then_some(head)
+}
+
+/// The head of what is answered, whatever it is.
+fn request(stream: &mut (impl Read + Write), host: &str, path: &str) -> std::io::Result<String> {
     let request = format!(
         "HEAD {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: cert-checker\r\n\r\n"
     );
-    stream.write_all(request.as_bytes()).ok()?;
+    stream.write_all(request.as_bytes())?;
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
     while head.len() < HEADERS && !head.windows(4).any(|w| w == b"\r\n\r\n") {
         match stream.read(&mut buffer) {
+            Err(e) if head.is_empty() => return Err(e),
+            Ok(0) if head.is_empty() => return Err(std::io::ErrorKind::UnexpectedEof.into()),
             Ok(0) | Err(_) => break,
             Ok(n) => head.extend_from_slice(&buffer[..n]),
         }
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    head.starts_with("HTTP/").then_some(head)
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 /// The first header of this name.

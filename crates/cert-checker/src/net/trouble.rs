@@ -60,6 +60,9 @@ impl Trouble {
 
 fn of_tls(e: &rustls::Error) -> Trouble {
     match e {
+        rustls::Error::InvalidMessage(rustls::InvalidMessage::HandshakePayloadTooLarge) => {
+            Trouble::tls("its certificates take more than 64 KiB, which many clients refuse")
+        }
         rustls::Error::InvalidMessage(what) => {
             Trouble { tls: true, ..Trouble::new("not-tls", format!("no TLS message: {what:?}")) }
         }

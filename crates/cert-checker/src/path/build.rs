@@ -158,12 +158,17 @@ impl<'a> Search<'a> {
     fn issuers(&self, path: &[usize], only_sound: bool) -> Vec<usize> {
         let cert = self.nodes[path[path.len() - 1]].cert;
         let intermediates = path.len() - 1;
-        let most = self.ask.max_depth.unwrap_or(MOST_INTERMEDIATES);
+        // Like a path length (RFC 5280, 4.2.1.9), a depth does not count what an authority issued to itself.
+        let counted = |i: &usize| !self.nodes[*i].anchor && !self.nodes[*i].cert.self_issued();
+        let depth = path[1..].iter().filter(|i| counted(i)).count();
+        let longest = self.ask.max_depth.map_or(MOST_INTERMEDIATES, |most| most.max(MOST_INTERMEDIATES));
         let may = |i: &usize| {
             let node = &self.nodes[*i];
-            let short = node.distance.is_none_or(|d| intermediates + d <= most);
+            let short = node.distance.is_none_or(|d| intermediates + d <= longest);
+            let shallow = self.ask.max_depth.is_none_or(|most| depth + usize::from(counted(i)) <= most);
             let sound = !only_sound || (node.fault.is_none() && node.distance.is_some());
-            short && sound && intermediates + usize::from(!node.anchor) <= most && !self.repeats(path, *i)
+            let fits = short && shallow && intermediates + usize::from(!node.anchor) <= longest;
+            fits && sound && !self.repeats(path, *i)
         };
         let known = self.by_subject.get(cert.issuer.key());
         let mut all: Vec<usize> = known.into_iter().flatten().copied().filter(may).collect();

@@ -120,8 +120,8 @@ fn signed_part(mut tbs: Der<'_>, outer_algorithm: &[u8]) -> Result<Cert> {
 
 fn version(value: &[u8]) -> Result<u8> {
     match der::small(der::only(value, der::INTEGER)?)? {
-        0 => Err(Bad("has a default that is spelled out")),
-        n @ 1..=2 => Ok(if n == 1 { 2 } else { 3 }),
+        // DER leaves out the default; every validator takes it spelled out, here and below.
+        n @ 0..=2 => Ok(u8::try_from(n + 1).unwrap_or(3)),
         _ => Err(Bad("has an unknown version")),
     }
 }

@@ -8,7 +8,7 @@ use super::general::General;
 use super::oid;
 use super::reason::{Code, Reason};
 use super::time::Time;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// A revocation list that is well-formed; whether it may be used for a certificate is decided at each use.
 #[derive(Clone, Debug)]
@@ -19,19 +19,60 @@ pub struct Crl {
     pub(crate) signature: Vec<u8>,
     pub(crate) issuer: Name,
     pub(crate) this_update: i64,
-    pub(crate) next_update: i64,
-    pub(crate) revoked: HashSet<Vec<u8>>,
+    /// None in a list that nobody promised to replace.
+    pub(crate) next_update: Option<i64>,
+    /// By serial number.
+    pub(crate) revoked: HashMap<Vec<u8>, Entry>,
+    /// What RFC 5280 (5.1.2) wants otherwise in the list's form, and common clients take.
+    pub(crate) informal: Option<&'static str>,
     /// A serial number that is listed twice, or an entry with a critical extension that is unknown here.
     pub(crate) odd_entry: Option<&'static str>,
     pub(crate) points: Option<Scope>,
-    /// The number's criticality, if there is a number.
-    pub(crate) number: Option<bool>,
-    pub(crate) delta: bool,
+    pub(crate) number: Option<Number>,
+    /// The number of the list whose changes it tells; a complete list has none.
+    pub(crate) base: Option<Vec<u8>>,
     pub(crate) unknown_critical: bool,
 }
 
+/// The number of a list, without its sign byte.
+#[derive(Clone, Debug)]
+pub(crate) struct Number {
+    pub(crate) critical: bool,
+    pub(crate) value: Vec<u8>,
+}
+
+/// What a list says of one certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// When it was revoked, in seconds since 1970.
+    pub(crate) at: i64,
+    /// The reason's number (RFC 5280, 5.3.1), where one is given.
+    pub(crate) reason: Option<u8>,
+}
+
+impl Entry {
+    /// removeFromCRL: a delta list takes back what its base says.
+    pub(crate) fn takes_back(self) -> bool {
+        self.reason == Some(8)
+    }
+
+    /// The reason for people.
+    pub(crate) fn reason(self) -> Option<&'static str> {
+        Some(match self.reason? {
+            1 => "its key is compromised",
+            2 => "its authority is compromised",
+            3 => "its affiliation has changed",
+            4 => "it is superseded",
+            5 => "it is no longer in operation",
+            6 => "it is on hold",
+            9 => "its privilege is withdrawn",
+            _ => return None,
+        })
+    }
+}
+
 /// What a list is about (issuing distribution point).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Scope {
     /// The names it is published at; none in the list when they are relative to its issuer.
     pub(crate) names: Option<Vec<General>>,
@@ -46,8 +87,7 @@ impl Crl {
     /// Reads one list.
     ///
     /// # Errors
-    /// `malformed`, when the bytes are not one list of version 2 in DER, with a next update and with times in the
-    /// form that RFC 5280 (5.1.2) demands.
+    /// `malformed`, when the bytes are not one list in DER.
     pub fn parse(bytes: &[u8]) -> std::result::Result<Crl, Reason> {
         read(bytes).map_err(|Bad(why)| Reason::new(Code::Malformed, "", format!("the revocation list {why}")))
     }
@@ -57,8 +97,8 @@ impl Crl {
         self.issuer.text()
     }
 
-    /// When it was made and when its successor is due, in seconds since 1970.
-    pub fn validity(&self) -> (i64, i64) {
+    /// When it was made and when its successor is due, in seconds since 1970; some lists promise none.
+    pub fn validity(&self) -> (i64, Option<i64>) {
         (self.this_update, self.next_update)
     }
 
@@ -91,15 +131,22 @@ fn read(bytes: &[u8]) -> Result<Crl> {
 }
 
 fn signed_part(mut tbs: Der<'_>, outer_algorithm: &[u8]) -> Result<Crl> {
-    if tbs.optional(der::INTEGER)?.map(der::small).transpose()? != Some(1) {
-        return Err(Bad("is not of version 2"));
+    let version = tbs.optional(der::INTEGER)?.map(der::small).transpose()?;
+    if version.is_some_and(|v| v > 1) {
+        return Err(Bad("is of an unknown version"));
     }
     let inner_algorithm = tbs.expect(der::SEQUENCE)?;
     let issuer = Name::read(&mut tbs)?;
-    let this_update = moment(&mut tbs)?;
-    let next_update = match tbs.is_empty() {
-        false => moment(&mut tbs).map_err(|_| Bad("has no next update in its form"))?,
-        true => return Err(Bad("has no next update")),
+    let this_update = Time::read(&mut tbs)?;
+    let next_update = match tbs.starts_with(der::UTC_TIME) || tbs.starts_with(der::GENERALIZED_TIME) {
+        true => Some(Time::read(&mut tbs)?),
+        false => None,
+    };
+    let informal = match next_update {
+        _ if version != Some(1) => Some("it is not of version 2"),
+        None => Some("it has no next update"),
+        Some(next) if !(next.in_its_form() && this_update.in_its_form()) => Some("a time is in the wrong form"),
+        Some(_) => None,
     };
     let mut crl = Crl {
         signed: Vec::new(),
@@ -107,13 +154,14 @@ fn signed_part(mut tbs: Der<'_>, outer_algorithm: &[u8]) -> Result<Crl> {
         same_algorithm: inner_algorithm == outer_algorithm,
         signature: Vec::new(),
         issuer,
-        this_update,
-        next_update,
-        revoked: HashSet::new(),
+        this_update: this_update.at,
+        next_update: next_update.map(|t| t.at),
+        revoked: HashMap::new(),
+        informal,
         odd_entry: None,
         points: None,
         number: None,
-        delta: false,
+        base: None,
         unknown_critical: false,
     };
     if let Some(list) = tbs.optional(der::SEQUENCE)? {
@@ -126,27 +174,26 @@ fn signed_part(mut tbs: Der<'_>, outer_algorithm: &[u8]) -> Result<Crl> {
     Ok(crl)
 }
 
-fn moment(tbs: &mut Der<'_>) -> Result<i64> {
-    match Time::read(tbs)? {
-        time if time.in_its_form() => Ok(time.at),
-        _ => Err(Bad("has a time in the wrong form")),
-    }
-}
-
 impl Crl {
     fn entry(&mut self, list: &mut Der<'_>) -> Result<()> {
         let mut parts = list.sequence()?;
         let serial = der::integer(parts.expect(der::INTEGER)?)?.to_vec();
-        Time::read(&mut parts)?;
+        let mut entry = Entry { at: Time::read(&mut parts)?.at, reason: None };
         if let Some(extensions) = parts.optional(der::SEQUENCE)? {
             for raw in Der::new(extensions).each(Raw::read)? {
+                if raw.oid == oid::REASON_CODE {
+                    let [reason] = der::only(raw.value, der::ENUMERATED)? else {
+                        return Err(Bad("has a malformed reason"));
+                    };
+                    entry.reason = Some(*reason);
+                }
                 let known = matches!(raw.oid, oid::REASON_CODE | oid::INVALIDITY_DATE);
                 if raw.critical && !known {
                     self.odd_entry = Some("an entry has a critical extension that is unknown here");
                 }
             }
         }
-        if !self.revoked.insert(serial) {
+        if self.revoked.insert(serial, entry).is_some() {
             self.odd_entry = Some("a serial number is listed twice");
         }
         parts.end()
@@ -156,16 +203,20 @@ impl Crl {
         let raw = Raw::read(list)?;
         match raw.oid {
             oid::CRL_NUMBER => {
-                der::integer(der::only(raw.value, der::INTEGER)?)?;
-                self.number = Some(raw.critical);
+                self.number = Some(Number { critical: raw.critical, value: number(raw.value)? });
             }
-            oid::DELTA_CRL => self.delta = true,
+            oid::DELTA_CRL => self.base = Some(number(raw.value)?),
             oid::ISSUING_POINT => self.points = Some(scope(raw.value)?),
             oid::AUTHORITY_KEY_ID | oid::ISSUER_ALT_NAME | oid::FRESHEST_CRL | oid::AUTHORITY_INFO => {}
             _ => self.unknown_critical |= raw.critical,
         }
         Ok(())
     }
+}
+
+fn number(value: &[u8]) -> Result<Vec<u8>> {
+    let value = der::integer(der::only(value, der::INTEGER)?)?;
+    Ok(value.strip_prefix(&[0]).unwrap_or(value).to_vec())
 }
 
 fn scope(value: &[u8]) -> Result<Scope> {

@@ -12,6 +12,7 @@ pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OID: u8 = 0x06;
+pub(crate) const ENUMERATED: u8 = 0x0a;
 pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
@@ -49,6 +50,11 @@ impl<'a> Der<'a> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// Whether the next element has `tag`.
+    pub(crate) fn starts_with(&self, tag: u8) -> bool {
+        self.rest.first() == Some(&tag)
     }
 
     /// The next element, whatever it is.
@@ -177,6 +183,12 @@ pub(crate) fn boolean(value: &[u8]) -> Result<bool> {
         [0] => Ok(false),
         _ => Err(Bad("has a boolean that is neither true nor false")),
     }
+}
+
+/// The next element as a boolean that is false where none is. DER leaves the default out, but authorities write
+/// `cA FALSE` and `critical FALSE`, and every validator takes them.
+pub(crate) fn flag(parts: &mut Der<'_>) -> Result<bool> {
+    parts.optional(BOOLEAN)?.map_or(Ok(false), boolean)
 }
 
 /// The bytes of a bit string that ends on a byte.

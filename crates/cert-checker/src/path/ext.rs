@@ -69,11 +69,7 @@ impl<'a> Raw<'a> {
     pub(crate) fn read(list: &mut Der<'a>) -> Result<Raw<'a>> {
         let mut parts = list.sequence()?;
         let oid = der::oid(parts.expect(der::OID)?)?;
-        let critical = match parts.optional(der::BOOLEAN)? {
-            // DER leaves out what is the default.
-            Some(value) if !der::boolean(value)? => return Err(Bad("has a default that is spelled out")),
-            given => given.is_some(),
-        };
+        let critical = der::flag(&mut parts)?;
         let value = parts.expect(der::OCTET_STRING)?;
         parts.end()?;
         Ok(Raw { oid, critical, value })
@@ -188,10 +184,7 @@ fn minor_name(oid: &[u8]) -> &'static str {
 
 fn basic(value: &[u8]) -> Result<Basic> {
     let mut parts = der::only_sequence(value)?;
-    let ca = match parts.optional(der::BOOLEAN)? {
-        Some(value) if !der::boolean(value)? => return Err(Bad("has a default that is spelled out")),
-        given => given.is_some(),
-    };
+    let ca = der::flag(&mut parts)?;
     let path_len = parts.optional(der::INTEGER)?.map(der::small).transpose()?;
     parts.end()?;
     Ok(Basic { ca, path_len })

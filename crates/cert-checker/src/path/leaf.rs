@@ -6,6 +6,7 @@ use super::oid;
 use super::purpose::Purpose;
 use super::reason::{Code, Reason};
 use super::request::{Profile, Request};
+use super::webpki;
 
 /// digitalSignature, keyEncipherment, keyAgreement: what a TLS server's key may be used for.
 const TLS_BITS: u16 = 1 | 4 | 16;
@@ -17,6 +18,7 @@ pub(crate) fn faults(leaf: &Cert, ask: &Request<'_>) -> Vec<Reason> {
         time(leaf, ask.at),
         usage(leaf, ask),
         extended(leaf, ask),
+        wildcards(leaf, ask),
     ]
     .into_iter()
     .filter_map(Result::err)
@@ -28,6 +30,13 @@ pub(crate) fn faults(leaf: &Cert, ask: &Request<'_>) -> Vec<Reason> {
             .map(|name| leaf.reason(Code::NameMismatch, format!("the certificate is not for {name}"))),
     );
     all
+}
+
+fn wildcards(leaf: &Cert, ask: &Request<'_>) -> Result<(), Reason> {
+    match ask.profile.web() {
+        true => webpki::wildcards(leaf, ask.names).map_err(|(code, detail)| leaf.reason(code, detail)),
+        false => Ok(()),
+    }
 }
 
 /// Both ends belong to the validity, to the second (RFC 5280, 4.1.2.5).

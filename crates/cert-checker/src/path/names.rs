@@ -21,22 +21,30 @@ impl PeerName {
     /// # Errors
     /// In words, why it is no name.
     pub fn parse(text: &str) -> Result<PeerName, String> {
+        match text.contains('@') {
+            true => mail(text),
+            false => PeerName::host(text),
+        }
+    }
+
+    /// Reads an address or a host.
+    ///
+    /// # Errors
+    /// In words, why it is neither.
+    pub(crate) fn host(text: &str) -> Result<PeerName, String> {
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
         // A zone says by which interface an address is reached; no certificate knows it.
         let address = bare.split_once('%').map_or(bare, |(address, _)| address);
-        if let Ok(ip) = address.parse() {
-            return Ok(PeerName::Ip(ip));
-        }
-        match text.contains('@') {
-            true => mail(text),
-            false => host(text),
+        match address.parse() {
+            Ok(ip) => Ok(PeerName::Ip(ip)),
+            Err(_) => host(text),
         }
     }
 
     /// Whether the certificate's alternative names say so; the common name never does.
     pub(crate) fn fits(&self, cert: &Cert) -> bool {
         cert.ext.names().iter().any(|given| match (self, given) {
-            (PeerName::Dns(asked), General::Dns(given)) => dns(given, asked),
+            (PeerName::Dns(asked), General::Dns(given)) => presents(given, asked),
             (PeerName::Ip(IpAddr::V4(asked)), General::Ip(given)) => given == &asked.octets(),
             (PeerName::Ip(IpAddr::V6(asked)), General::Ip(given)) => given == &asked.octets(),
             (PeerName::Email(asked), General::Email(given)) => email(given, asked),
@@ -79,8 +87,9 @@ fn loose(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(|l| (1..=63).contains(&l.len()) && l.bytes().all(plain))
 }
 
-/// A wildcard stands for exactly the left-most label and is alone in it (RFC 6125, 6.4.3).
-fn dns(given: &str, asked: &str) -> bool {
+/// Whether a name as a certificate gives it is for a host as [`PeerName`] has it. A wildcard stands for exactly the
+/// left-most label and is alone in it (RFC 6125, 6.4.3).
+pub(crate) fn presents(given: &str, asked: &str) -> bool {
     let given = given.to_ascii_lowercase();
     match given.strip_prefix("*.") {
         Some(parent) => {
@@ -88,6 +97,22 @@ fn dns(given: &str, asked: &str) -> bool {
         }
         None => given == asked,
     }
+}
+
+/// Who registers names below a public suffix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suffix {
+    /// Everybody, at a registry: `co.uk`; a name of one label that is in no list is one too.
+    Registry,
+    /// The customers of somebody who owns it: `github.io`.
+    Private,
+}
+
+/// The kind of public suffix that a wildcard stands over, as `*.co.uk` does; none for other names.
+pub(crate) fn suffix_covered(name: &str) -> Option<Suffix> {
+    let parent = name.strip_prefix("*.")?.to_ascii_lowercase();
+    let suffix = psl::suffix(parent.as_bytes()).filter(|suffix| suffix.as_bytes() == parent.as_bytes())?;
+    Some(if suffix.typ() == Some(psl::Type::Private) { Suffix::Private } else { Suffix::Registry })
 }
 
 /// The host has no case; the local part has (RFC 5280, 7.5).

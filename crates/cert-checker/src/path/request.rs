@@ -88,6 +88,9 @@ pub struct Request<'a> {
     pub at: i64,
     /// Revocation lists. Those of the leaf's issuer, and of any other issuer with a list here, must cover its certificate.
     pub crls: &'a [Crl],
+    /// Why a list that was given could not be read: it may be the one that revokes the leaf, so the leaf's issuer must
+    /// then have another.
+    pub unreadable_crl: Option<&'a str>,
     /// Whether a path is refused when a certificate's issuer has no list here.
     pub need_crl: bool,
     /// Whose rules.

@@ -4,6 +4,7 @@ use super::cert::Cert;
 use super::ext::SIGN_CERTIFICATES;
 use super::general::General;
 use super::lint::{Role, is_self_signed, refuse};
+use super::names::{self, PeerName};
 use super::oid;
 use super::reason::Code;
 use super::request::Profile;
@@ -20,7 +21,7 @@ pub(crate) fn check(cert: &Cert, role: Role, profile: Profile) -> Checked {
         Role::Intermediate => Ok(()),
         Role::Anchor => {
             // 7.1.2.1.2; an anchor that is an intermediate may have one.
-            let usage = cert.self_issued() && cert.ext.extended.is_some();
+            let usage = cert.ext.extended.is_some() && is_self_signed(cert);
             refuse(usage, Code::ExtendedKeyUsage, "a root has an extended key usage")
         }
     }
@@ -47,7 +48,7 @@ fn key(key: &Key) -> Checked {
 /// 7.1.2.1.3: what a root says of its own key must be that key's identifier and nothing else.
 fn root_identifiers(cert: &Cert) -> Checked {
     let Some(authority) = cert.ext.authority_key.as_ref().map(|e| &e.value) else { return Ok(()) };
-    if !cert.self_issued() || !is_self_signed(cert) {
+    if !is_self_signed(cert) {
         return Ok(());
     }
     let code = Code::KeyIdentifier;
@@ -74,20 +75,27 @@ fn leaf(cert: &Cert, profile: Profile) -> Checked {
         Code::AltName,
         "alternative names are critical beside a subject",
     )?;
-    names.iter().try_for_each(wildcard)?;
     match ca {
         true => Ok(()),
         false => cert.subject.texts(oid::COMMON_NAME).try_for_each(|text| common_name(text, names)),
     }
 }
 
-/// 3.2.2.6: no wildcard over a whole public suffix.
-fn wildcard(name: &General) -> Checked {
-    let General::Dns(name) = name else { return Ok(()) };
-    let Some(parent) = name.strip_prefix("*.") else { return Ok(()) };
-    let parent = parent.to_ascii_lowercase();
-    let public = psl::suffix_str(&parent).is_some_and(|suffix| suffix == parent);
-    refuse(public, Code::PublicSuffix, &format!("{name:?} stands for a whole public suffix"))
+/// 3.2.2.6: no wildcard over a whole public suffix. One that is none of the names asked for harms nobody who asks;
+/// where no name is asked for, any may be used.
+pub(crate) fn wildcards(cert: &Cert, asked: &[PeerName]) -> Checked {
+    let hosts: Vec<&str> =
+        asked.iter().filter_map(|n| if let PeerName::Dns(host) = n { Some(host.as_str()) } else { None }).collect();
+    let given = cert.ext.names().iter().filter_map(|n| if let General::Dns(n) = n { Some(n) } else { None });
+    let (wide, own): (Vec<&String>, Vec<&String>) = given.partition(|name| names::suffix_covered(name).is_some());
+    let by = |all: &[&String], host: &str| all.iter().any(|name| names::presents(name, host));
+    let used = |name: &&&String| {
+        hosts.is_empty() || hosts.iter().any(|host| names::presents(name, host) && !by(&own, host))
+    };
+    match wide.iter().find(used) {
+        Some(name) => Err((Code::PublicSuffix, format!("{name:?} stands for a whole public suffix"))),
+        None => Ok(()),
+    }
 }
 
 /// 7.1.4.3: a common name that is an address or a host must be one of the alternative names, letter by letter.

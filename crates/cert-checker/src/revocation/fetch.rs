@@ -2,45 +2,65 @@
 
 use crate::facts::{Moment, fingerprint};
 use crate::net::deadline::Deadline;
-use std::path::PathBuf;
-use toban_core::durable;
-use x509_parser::prelude::FromDer;
-use x509_parser::revocation_list::CertificateRevocationList;
+use crate::path::Crl;
+use std::path::{Path, PathBuf};
+use toban_core::{Context, durable};
 
 /// Larger lists are not read; the largest that public authorities publish have some 50 MiB.
 const LARGEST: u64 = 64 << 20;
 
-/// The list at `url`, or the one kept from before while it is fresh.
+/// A list, and whether it answers for the certificate.
+pub(super) struct Had {
+    pub(super) list: Crl,
+    pub(super) answers: Result<(), String>,
+}
+
+/// Why there is no list, in words.
+pub(super) enum Trouble {
+    Unreachable(String),
+    Unreadable(String),
+}
+
+/// The list at `url`, or the one kept from before while it is fresh and `answers`. Who can put another list on the way,
+/// which comes without TLS, must not have it kept.
 ///
 /// # Errors
-/// Why it could not be had, in words.
-pub(super) fn list(url: &str, at: Moment, deadline: Deadline) -> Result<Vec<u8>, String> {
+/// Why it could not be had.
+pub(super) fn list(
+    url: &str,
+    at: Moment,
+    deadline: Deadline,
+    answers: &dyn Fn(&Crl) -> Result<(), String>,
+) -> Result<Had, Trouble> {
     let kept = kept(url);
-    if let Some(list) = std::fs::read(&kept).ok().filter(|list| fresh(list, at)) {
-        return Ok(list);
+    let before = std::fs::read(&kept).ok().and_then(|bytes| Crl::parse(&bytes).ok());
+    if let Some(list) = before.filter(|list| fresh(list, at) && answers(list).is_ok()) {
+        return Ok(Had { list, answers: Ok(()) });
     }
-    let list = fetch(url, deadline)?;
-    if fresh(&list, at) {
-        let saved = durable::create_dirs(durable::folder_of(&kept)).and_then(|()| {
-            durable::replace(&kept, 0o600, |w| {
-                use toban_core::Context;
-                w.write_all(&list).doing(|| "write".into())
-            })
-        });
-        if let Err(e) = saved {
-            log::info!("the list is not kept: {}", e.chain());
-        }
+    let bytes = fetch(url, deadline).map_err(Trouble::Unreachable)?;
+    let list = Crl::parse(&bytes).map_err(|reason| Trouble::Unreadable(reason.detail))?;
+    let answers = answers(&list);
+    if answers.is_ok() && fresh(&list, at) {
+        keep(&kept, &bytes);
     }
-    Ok(list)
+    Ok(Had { list, answers })
+}
+
+fn keep(path: &Path, bytes: &[u8]) {
+    let saved = durable::create_dirs(durable::folder_of(path)).and_then(|()| {
+        durable::replace(path, 0o600, |w| w.write_all(bytes).doing(|| "write".into()))
+    });
+    if let Err(e) = saved {
+        log::info!("the list is not kept: {}", e.chain());
+    }
 }
 
 fn kept(url: &str) -> PathBuf {
     durable::state_dir().join("certificates").join("lists").join(fingerprint(url.as_bytes()))
 }
 
-fn fresh(list: &[u8], at: Moment) -> bool {
-    let parsed = CertificateRevocationList::from_der(list).ok();
-    parsed.and_then(|(_, crl)| crl.next_update()).is_some_and(|next| next.timestamp() > at.0)
+fn fresh(list: &Crl, at: Moment) -> bool {
+    list.validity().1.is_some_and(|next| next > at.0)
 }
 
 /// Lists are signed, so they are fetched without TLS (RFC 5280, 8); no other scheme is followed.

@@ -1,18 +1,59 @@
 //! Whether the issuer has taken a certificate back: by lists and by stapled answers.
 
-mod crl;
 mod fetch;
 #[cfg(test)]
 mod mutants;
 mod ocsp;
 
 use crate::check::Job;
-use crate::facts::Cert;
+use crate::facts::{Cert, Moment};
 use crate::finding::Finding;
 use crate::net::deadline::Deadline;
+use crate::path::{self, Crl, Entry, Profile, Reading, Standing};
 use crate::store::pem;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toban_core::Severity;
+
+/// The lists that files hold.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    read: Vec<Crl>,
+    /// Files that hold none that can be read, with why.
+    unreadable: Vec<String>,
+}
+
+impl Lists {
+    /// Reads the files.
+    pub(crate) fn load(files: &[PathBuf]) -> Lists {
+        let mut lists = Lists::default();
+        for file in files {
+            for list in blocks(file) {
+                match list.and_then(|der| Crl::parse(&der).map_err(|reason| reason.detail)) {
+                    Ok(list) => lists.read.push(list),
+                    Err(why) => lists.unreadable.push(format!("{}: {why}", file.display())),
+                }
+            }
+        }
+        lists
+    }
+}
+
+/// The lists in a file, each as DER or why it is none.
+fn blocks(file: &Path) -> Vec<Result<Vec<u8>, String>> {
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(e) => return vec![Err(e.to_string())],
+    };
+    let blocks = pem::blocks(&bytes);
+    if blocks.is_empty() {
+        return vec![Ok(bytes)];
+    }
+    let lists: Vec<_> = blocks.into_iter().filter(|b| b.label == "X509 CRL").map(|b| b.der).collect();
+    match lists.is_empty() {
+        true => vec![Err("no revocation list".into())],
+        false => lists,
+    }
+}
 
 /// What lists and staple say of the first certificate. `staple` is none for a file, empty when a server sent none.
 pub(crate) fn judge(
@@ -24,10 +65,11 @@ pub(crate) fn judge(
 ) -> Vec<Finding> {
     let Some(leaf) = chain.first() else { return Vec::new() };
     let issuer = issuer.or_else(|| chain.iter().skip(1).find(|c| leaf.issued_by(c)));
+    let staple = staple.filter(|_| !job.target.wishes.ignore_ocsp);
     let mut found = staple.map(|s| stapled(leaf, issuer, s, job)).unwrap_or_default();
-    found.extend(files(job, leaf, issuer));
-    if job.target.wishes.fetch_crl {
-        found.extend(fetched(job, leaf, issuer, deadline));
+    let wishes = &job.target.wishes;
+    if !wishes.crl.is_empty() || wishes.fetch_crl {
+        found.extend(Lookup { job, leaf, issuer }.lists(deadline));
     }
     found
 }
@@ -47,61 +89,119 @@ fn stapled(leaf: &Cert, issuer: Option<&Cert>, staple: &[u8], job: &Job<'_>) -> 
     }
 }
 
-fn files(job: &Job<'_>, leaf: &Cert, issuer: Option<&Cert>) -> Vec<Finding> {
-    let lists = &job.target.wishes.crl;
-    let mut found = Vec::new();
-    let mut used = false;
-    for path in lists {
-        for list in read(path) {
-            match crl::judge(&list, leaf, issuer, job.at) {
-                Ok(Some(said)) => {
-                    used = true;
-                    found.extend(said);
+/// One certificate, looked up in lists.
+struct Lookup<'a> {
+    job: &'a Job<'a>,
+    leaf: &'a Cert,
+    issuer: Option<&'a Cert>,
+}
+
+/// What fetching brought.
+#[derive(Default)]
+struct Fetched {
+    lists: Vec<Crl>,
+    /// Of lists that were not had.
+    unreachable: Vec<String>,
+    /// Of lists that do not answer for this certificate.
+    unusable: Vec<String>,
+}
+
+impl Lookup<'_> {
+    /// Files and fetched lists are read together: a delta may lie in the one, its base come from the other.
+    fn lists(&self, deadline: Deadline) -> Vec<Finding> {
+        let (given, wishes) = (&self.job.lists, &self.job.target.wishes);
+        let mut found: Vec<Finding> = given.unreadable.iter().map(|why| self.unusable(why)).collect();
+        let fetched = if wishes.fetch_crl { self.fetch(deadline) } else { Fetched::default() };
+        let standing = self.standing(given.read.iter().chain(&fetched.lists));
+        match standing {
+            Standing::Revoked(entry) => return vec![self.revoked(entry)],
+            Standing::Good => return found,
+            Standing::Stale(next) => found.push(self.stale(Moment(next))),
+            _ if !fetched.unusable.is_empty() => found.push(self.unusable(&fetched.unusable.join("; "))),
+            Standing::Unknown(why) => found.push(self.unusable(&why)),
+            Standing::NoList if found.is_empty() && !wishes.crl.is_empty() => {
+                found.push(self.unusable("no list given is of the certificate's issuer"));
+            }
+            Standing::NoList => {}
+        }
+        match fetched.unreachable.is_empty() {
+            false => {
+                let says = fetched.unreachable.join("; ");
+                found.push(Finding::new("crl-unreachable", self.severity(), says));
+            }
+            true if wishes.fetch_crl => found.extend(self.unnamed()),
+            true => {}
+        }
+        found
+    }
+
+    fn standing<'l>(&self, lists: impl Iterator<Item = &'l Crl>) -> Standing {
+        let reading = Reading { at: self.job.at.0, profile: Profile::Basic };
+        let Some(issuer) = self.issuer else {
+            return Standing::Unknown(
+                "the issuer's certificate is not known, so nobody can tell whose list it is".into(),
+            );
+        };
+        match (path::Cert::parse(&self.leaf.der), path::Cert::parse(&issuer.der)) {
+            (Ok(leaf), Ok(issuer)) => path::standing(&leaf, &issuer, lists, reading),
+            (Err(why), _) | (_, Err(why)) => Standing::Unknown(why.detail),
+        }
+    }
+
+    /// Asks one address after the other, until a list answers for this certificate.
+    fn fetch(&self, deadline: Deadline) -> Fetched {
+        let mut fetched = Fetched::default();
+        for url in &self.leaf.extensions.crl_urls {
+            let answers = |list: &Crl| match self.standing(std::iter::once(list)) {
+                Standing::Revoked(_) | Standing::Good | Standing::Stale(_) => Ok(()),
+                Standing::NoList => Err("another issuer's list".to_string()),
+                Standing::Unknown(why) => Err(why),
+            };
+            match fetch::list(url, self.job.at, deadline, &answers) {
+                Ok(fetch::Had { list, answers: Ok(()) }) => {
+                    fetched.lists.push(list);
+                    break;
                 }
-                Ok(None) => {}
-                Err(why) => found.push(unusable(job, &format!("{}: {why}", path.display()))),
+                Ok(fetch::Had { list, answers: Err(why) }) => {
+                    fetched.lists.push(list);
+                    fetched.unusable.push(format!("{url}: {why}"));
+                }
+                Err(fetch::Trouble::Unreadable(why)) => fetched.unusable.push(format!("{url}: {why}")),
+                Err(fetch::Trouble::Unreachable(why)) => fetched.unreachable.push(format!("{url}: {why}")),
             }
         }
+        fetched
     }
-    if !lists.is_empty() && !used && found.is_empty() {
-        found.push(unusable(job, "no list given is of the certificate's issuer"));
+
+    fn revoked(&self, entry: Entry) -> Finding {
+        let issuer = self.issuer.map_or_else(|| self.leaf.issuer.clone(), Cert::title);
+        let reason = entry.reason().map(|r| format!(": {r}")).unwrap_or_default();
+        let says = format!("{issuer} has revoked it on {}{reason}", Moment(entry.at));
+        Finding::critical("revoked", says).advise("replace it, and its key")
     }
-    found
-}
 
-fn unusable(job: &Job<'_>, why: &str) -> Finding {
-    let severity = if job.target.wishes.require_crl { Severity::Critical } else { Severity::Warning };
-    Finding::new("crl-unusable", severity, why)
-}
-
-/// The lists in a file; what cannot be read is one empty list, which nobody can use.
-fn read(path: &Path) -> Vec<Vec<u8>> {
-    let Ok(bytes) = std::fs::read(path) else { return vec![Vec::new()] };
-    let blocks = pem::blocks(&bytes);
-    match blocks.is_empty() {
-        true => vec![bytes],
-        false => {
-            let lists = blocks.into_iter().filter(|b| b.label == "X509 CRL");
-            lists.map(|b| b.der.unwrap_or_default()).collect()
-        }
+    fn stale(&self, next: Moment) -> Finding {
+        let issuer = self.issuer.map_or_else(|| self.leaf.issuer.clone(), Cert::title);
+        let says = format!("the revocation list of {issuer} should have been replaced on {next}");
+        Finding::new("crl-expired", self.severity(), says)
     }
-}
 
-fn fetched(job: &Job<'_>, leaf: &Cert, issuer: Option<&Cert>, deadline: Deadline) -> Vec<Finding> {
-    let severity = if job.target.wishes.require_crl { Severity::Critical } else { Severity::Ok };
-    if leaf.extensions.crl_urls.is_empty() {
-        let says = "it names no revocation list";
+    fn unusable(&self, why: &str) -> Finding {
+        Finding::new("crl-unusable", self.severity(), why)
+    }
+
+    /// Somebody wants to know whether it is revoked, and that is unknown.
+    fn severity(&self) -> Severity {
+        if self.job.target.wishes.require_crl { Severity::Critical } else { Severity::Warning }
+    }
+
+    /// It names no list, so there is nothing to fetch.
+    fn unnamed(&self) -> Option<Finding> {
+        let extensions = &self.leaf.extensions;
         // Short-lived certificates have none on purpose (Baseline Requirements, 7.1.2.11.2).
-        let short = leaf.life() <= 10 * 86_400;
-        return (!short).then(|| Finding::new("crl-unreachable", severity, says)).into_iter().collect();
+        let short = self.leaf.life() <= 10 * 86_400;
+        let severity = if self.job.target.wishes.require_crl { Severity::Critical } else { Severity::Ok };
+        let says = "it names no revocation list";
+        (extensions.crl_urls.is_empty() && !short).then(|| Finding::new("crl-unreachable", severity, says))
     }
-    let mut troubles = Vec::new();
-    for url in &leaf.extensions.crl_urls {
-        match fetch::list(url, job.at, deadline).and_then(|list| crl::judge(&list, leaf, issuer, job.at)) {
-            Ok(Some(found)) => return found,
-            Ok(None) => troubles.push(format!("{url}: another issuer's list")),
-            Err(why) => troubles.push(format!("{url}: {why}")),
-        }
-    }
-    vec![Finding::new("crl-unreachable", severity, troubles.join("; "))]
 }

@@ -1,6 +1,8 @@
 //! PEM as it is found: text between blocks, CRLF, a byte order mark, labels of every age, indented in YAML, behind
 //! `\n` in JSON, and as base64 once more in Kubernetes' Secrets and kubeconfigs. A block that is damaged hides no other.
 
+use super::der;
+use crate::path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -13,6 +15,36 @@ pub(crate) struct Block {
     pub(crate) der: Result<Vec<u8>, String>,
     /// A key behind a passphrase.
     pub(crate) encrypted: bool,
+    /// What OpenSSL's `TRUSTED CERTIFICATE` says behind the certificate of its use as a root.
+    pub(crate) trust: Trust,
+}
+
+/// For which uses a root is trusted, as object identifiers in DER (OpenSSL's X509_CERT_AUX).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Trust {
+    /// Nothing is said where it is none.
+    only: Option<Vec<Vec<u8>>>,
+    not: Vec<Vec<u8>>,
+}
+
+impl Trust {
+    fn read(aux: &[u8]) -> Option<Trust> {
+        let (outer, rest) = der::element(aux)?;
+        (outer.tag == 0x30 && rest.is_empty()).then_some(())?;
+        let list = |tag: u8| der::elements(outer.body).into_iter().find(|e| e.tag == tag);
+        let uses = |list: der::Element<'_>| der::elements(list.body).iter().map(|e| e.body.to_vec()).collect();
+        Some(Trust { only: list(0x30).map(uses), not: list(0xa0).map(uses).unwrap_or_default() })
+    }
+
+    /// Whether it is trusted for any of these uses; none asks for any.
+    pub(crate) fn allows(&self, uses: &[&[u8]]) -> bool {
+        let any = path::ANY_USE.to_vec();
+        let fits = |list: &Vec<Vec<u8>>, use_: &[u8]| list.iter().any(|known| known == use_ || *known == any);
+        let allowed = |use_: &[u8]| {
+            !fits(&self.not, use_) && self.only.as_ref().is_none_or(|only| fits(only, use_))
+        };
+        uses.is_empty() || uses.iter().any(|use_| allowed(use_))
+    }
 }
 
 impl Block {
@@ -41,7 +73,8 @@ pub(crate) fn blocks(bytes: &[u8]) -> Vec<Block> {
             Ok(inner) => found.extend(plain(&String::from_utf8_lossy(&inner))),
             Err(e) => {
                 let der = Err(format!("no base64: {e}"));
-                found.push(Block { label: "CERTIFICATE".into(), der, encrypted: false });
+                let trust = Trust::default();
+                found.push(Block { label: "CERTIFICATE".into(), der, encrypted: false, trust });
             }
         }
     }
@@ -79,7 +112,22 @@ fn block<'t>(label: &str, lines: &mut impl Iterator<Item = &'t str>) -> Block {
         true => STANDARD.decode(&body).map_err(|e| format!("no base64: {e}")),
         false => Err("without its END line".into()),
     };
-    Block { label: label.to_string(), der, encrypted }
+    let mut block = Block { label: label.to_string(), der, encrypted, trust: Trust::default() };
+    if label == "TRUSTED CERTIFICATE" {
+        block.part();
+    }
+    block
+}
+
+impl Block {
+    /// Takes apart the certificate and what is said of its trust behind it.
+    fn part(&mut self) {
+        let Ok(both) = &self.der else { return };
+        let Some((cert, aux)) = der::element(both) else { return };
+        if let Some(trust) = Trust::read(aux) {
+            (self.der, self.trust) = (Ok(cert.whole.to_vec()), trust);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Certificates and revocation lists out of files and standard input.
 
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use crate::store::pem;
 use std::io::Read;
 use std::path::Path;
 use toban_core::{Context, Error, Result};
@@ -18,22 +17,27 @@ pub(super) struct Source {
 impl Source {
     /// The certificates of a file, in DER; none when it holds none.
     pub(super) fn certificates(&mut self, file: &Path) -> Result<Vec<Vec<u8>>> {
-        let bytes = self.bytes(file)?;
-        if is_der(&bytes) {
-            return Ok(vec![bytes]);
-        }
-        let blocks = CertificateDer::pem_slice_iter(&bytes).map(|b| b.map(|der| der.to_vec()));
-        blocks.collect::<std::result::Result<_, _>>().doing(|| format!("read {} as PEM", file.display()))
+        self.held(file, pem::Block::is_certificate)
+    }
+
+    /// The same, but for those that are said there not to be trusted for any of these uses.
+    pub(super) fn anchors(&mut self, file: &Path, uses: &[&[u8]]) -> Result<Vec<Vec<u8>>> {
+        self.held(file, |block| block.is_certificate() && block.trust.allows(uses))
     }
 
     /// The revocation lists of a file, in DER; none when it holds none.
     pub(super) fn crls(&mut self, file: &Path) -> Result<Vec<Vec<u8>>> {
+        self.held(file, |block| block.label == "X509 CRL")
+    }
+
+    fn held(&mut self, file: &Path, of_kind: impl Fn(&pem::Block) -> bool) -> Result<Vec<Vec<u8>>> {
         let bytes = self.bytes(file)?;
         if is_der(&bytes) {
             return Ok(vec![bytes]);
         }
-        let blocks = CertificateRevocationListDer::pem_slice_iter(&bytes).map(|b| b.map(|der| der.to_vec()));
-        blocks.collect::<std::result::Result<_, _>>().doing(|| format!("read {} as PEM", file.display()))
+        let blocks = pem::blocks(&bytes).into_iter().filter(of_kind).map(|b| b.der);
+        let read: std::result::Result<_, String> = blocks.collect();
+        read.map_err(|why| Error::failed(format!("read {} as PEM: {why}", file.display())))
     }
 
     fn bytes(&mut self, file: &Path) -> Result<Vec<u8>> {

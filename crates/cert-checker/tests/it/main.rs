@@ -7,7 +7,9 @@ mod daemons;
 mod der;
 mod dns;
 mod files;
+mod handshakes;
 mod hostile;
+mod memory;
 mod mint;
 mod mounts;
 mod odd;
@@ -15,6 +17,7 @@ mod old;
 #[expect(dead_code, reason = "shared with the tests of paths, which use all of it")]
 #[path = "../path/pki.rs"]
 mod pki;
+mod plain;
 mod polite;
 mod revoked;
 mod runs;

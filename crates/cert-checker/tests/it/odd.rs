@@ -335,3 +335,38 @@ fn a_clock_that_is_behind_is_suspected() {
         assert_eq!(ran.stdout.contains("is the local clock right?"), suspected, "T9 {}", ran.stdout);
     }
 }
+
+/// What every client takes is called right: defaults that are spelled out, and a name that is the issuer's too.
+#[test]
+fn forms_that_every_client_takes() {
+    let root = plain_root();
+    let spelled = root.leaf(|s| {
+        s.put(BASIC, true, seq(&[boolean(false)]));
+        s.spelled.extend([SAN, USAGE, EKU, AKI, SKI]);
+    });
+    // Subject and issuer are one name, and the key that signed is another one.
+    let same = root.leaf(|s| s.subject = s.issuer.clone());
+    judge(
+        &root,
+        "example.com",
+        &[row("defaults spelled out", &[&spelled], &[]), row("the issuer's name", &[&same], &[])],
+    );
+    let world = World::new();
+    world.file("same.pem", pem("CERTIFICATE", &same.der));
+    let said = world.check(&["./same.pem"]).findings();
+    assert_eq!(said, ["chain-incomplete critical"], "its own key did not sign it");
+    let renamed = crate::pki::root(|s| {
+        s.issuer = name("CN=somebody-else");
+        s.without(BASIC).without(USAGE);
+        s.put(SAN, false, san(&[dns("example.com")]));
+    });
+    world.file("renamed.pem", pem("CERTIFICATE", &renamed.der));
+    let said = world.check(&["./renamed.pem"]).findings();
+    assert_eq!(said, ["self-signed critical"], "its own key did sign it");
+    let zero = crate::pki::root(|s| {
+        s.serial = int(0);
+        s.without(SAN);
+    });
+    world.file("zero.pem", pem("CERTIFICATE", &zero.der));
+    assert_eq!(world.check(&["./zero.pem"]).findings(), [""; 0], "the number of a root");
+}

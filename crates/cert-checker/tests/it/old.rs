@@ -7,13 +7,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Somebody else's server, ended when dropped.
-struct Openssl {
+pub(crate) struct Openssl {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Openssl {
-    fn serve(dir: &std::path::Path, cert: &str, args: &[&str]) -> Openssl {
+    pub(crate) fn serve(dir: &std::path::Path, cert: &str, args: &[&str]) -> Openssl {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .expect("a port")
             .local_addr()
@@ -45,7 +45,7 @@ impl Drop for Openssl {
 }
 
 /// A self-signed certificate by openssl, valid around the tests' day.
-fn by_openssl(world: &World, name: &str, how: &[&str]) {
+pub(crate) fn by_openssl(world: &World, name: &str, how: &[&str]) {
     let at = |suffix: &str| world.path(&format!("{name}{suffix}"));
     let begin = ["req", "-x509", "-nodes", "-days", "9000", "-subj", "/CN=localhost", "-keyout"];
     let names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
@@ -116,7 +116,7 @@ fn weak_keys_and_old_signatures_still_show_their_certificate() {
         let known: Vec<String> = ran
             .findings()
             .into_iter()
-            .filter(|f| !f.starts_with("signature-unproven") && !f.starts_with("cipher-weak"))
+            .filter(|f| !["signature-unproven", "cipher-weak", "handshake-failed"].iter().any(|c| f.starts_with(c)))
             .collect();
         assert_eq!(known, said, "{name}: {}", ran.stdout);
         assert!(ran.json()[0]["not_after"].is_string());

@@ -63,6 +63,28 @@ fn made(by: &Authority, serials: &[&[u8]], from: i64, until: i64) -> Vec<u8> {
     params.signed_by(by.issuer()).expect("a list").der().to_vec()
 }
 
+/// A list of one shard.
+fn sharded(by: &Authority, point: &str, serials: &[&[u8]]) -> Vec<u8> {
+    let revoked = |serial: &&[u8]| RevokedCertParams {
+        serial_number: SerialNumber::from(serial.to_vec()),
+        revocation_time: at(-10 * DAY).into(),
+        reason_code: Some(rcgen::RevocationReason::KeyCompromise),
+        invalidity_date: None,
+    };
+    let params = CertificateRevocationListParams {
+        this_update: at(-DAY).into(),
+        next_update: at(DAY).into(),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: Some(rcgen::CrlIssuingDistributionPoint {
+            distribution_point: rcgen::CrlDistributionPoint { uris: vec![point.into()] },
+            scope: None,
+        }),
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    params.signed_by(by.issuer()).expect("a list").der().to_vec()
+}
+
 #[test]
 fn lists_in_files() {
     let lists = Lists::new(&Wish::server(&[]));
@@ -112,7 +134,33 @@ fn lists_that_tell_less_than_all() {
     };
     let on_it = pki::entry(&leaf.serial, "261110000000Z", &[]);
     assert_eq!(by_list(&root, &leaf, &delta(&[])), ["crl-unusable warning"], "R1 delta");
-    assert_eq!(by_list(&root, &leaf, &delta(&[on_it])), ["revoked critical"], "R1 delta, listed");
+    assert_eq!(by_list(&root, &leaf, &delta(std::slice::from_ref(&on_it))), ["revoked critical"], "R1 delta, listed");
+    // A base that is silent and a delta that is not, in whatever order and verb.
+    let base = root.crl(lasting);
+    let world = World::new();
+    let path = |name: &str, label: &str, der: &[u8]| world.file(name, der::pem(label, der)).display().to_string();
+    let (trust, file) = (path("root.pem", "CERTIFICATE", &root.der), path("leaf.pem", "CERTIFICATE", &leaf.der));
+    let (whole, changed) = (path("base.crl", "X509 CRL", &base), path("d.crl", "X509 CRL", &delta(&[on_it])));
+    let silent = path("none.crl", "X509 CRL", &delta(&[]));
+    let verify = |lists: &[&str]| {
+        let lists: Vec<&str> = lists.iter().flat_map(|list| ["--crl", list]).collect();
+        let begin = ["verify", &file, "--trust", &trust, "--json", "--at", crate::world::judged_at()];
+        let ran = world.run(&[&begin[..], &lists].concat());
+        (ran.status, ran.json()[0]["code"].as_str().map(ToString::to_string))
+    };
+    let check = |lists: &[&str]| {
+        let lists: Vec<&str> = lists.iter().flat_map(|list| ["--crl", list]).collect();
+        world.check(&[&[file.as_str(), "--trust", &trust], &lists[..]].concat()).findings()
+    };
+    let told = |code: &str| (Some(4), Some(code.to_string()));
+    for lists in [[&whole, &changed], [&changed, &whole]] {
+        let lists = lists.map(String::as_str);
+        assert_eq!((check(&lists), verify(&lists)), (vec!["revoked critical".into()], told("revoked")));
+    }
+    assert_eq!((check(&[&whole, &silent]), verify(&[&whole, &silent])), (vec![], (Some(0), None)));
+    assert_eq!((check(&[&silent]), verify(&[&silent])), (vec!["crl-unusable warning".into()], told("revocation-unknown")));
+    let junk = path("junk.crl", "X509 CRL", b"junk");
+    assert_eq!((check(&[&junk]), verify(&[&junk])), (vec!["crl-unusable warning".into()], told("revocation-unknown")));
     let mute = pki::root(|s| {
         s.put(pki::USAGE, true, pki::usage(&[5]));
     });
@@ -154,18 +202,36 @@ fn the_list_that_the_certificate_names() {
     });
     let mut wish = Wish::server(&[]);
     let url = format!("http://{}/root.crl", web.target());
-    wish.0.crl_distribution_points = vec![rcgen::CrlDistributionPoint { uris: vec![url] }];
+    wish.0.crl_distribution_points = vec![rcgen::CrlDistributionPoint { uris: vec![url.clone()] }];
     let lists = Lists::new(&wish);
     let fetch = ["--fetch-crl"];
     *content.lock().expect("whole") = b"404".to_vec();
-    assert_eq!(lists.said(&fetch), ["crl-unreachable ok"], "R2");
-    assert_eq!(lists.said(&["--fetch-crl", "--require-crl"]), ["crl-unreachable critical"], "R2");
+    assert_eq!(lists.said(&fetch), ["crl-unusable warning"], "R2");
+    assert_eq!(lists.said(&["--fetch-crl", "--require-crl"]), ["crl-unusable critical"], "R2");
+    let other = Wish::authority("Other Root").root();
+    *content.lock().expect("whole") = list(&other, &[&[7, 7]], DAY);
+    assert_eq!(lists.said(&fetch), ["crl-unusable warning"], "R2 another issuer's");
+    // Another shard's list, which somebody in between may send, is neither believed nor kept.
+    *content.lock().expect("whole") = sharded(&lists.root, "http://elsewhere.example/2.crl", &[]);
+    assert_eq!(lists.said(&fetch), ["crl-unusable warning"], "another shard's");
+    assert_eq!(lists.said(&["--fetch-crl", "--require-crl"]), ["crl-unusable critical"], "another shard's");
+    *content.lock().expect("whole") = sharded(&lists.root, "http://elsewhere.example/2.crl", &[&[7, 7]]);
+    assert_eq!(lists.said(&fetch), ["revoked critical"], "another shard's, with this number");
+    let _ = std::fs::remove_dir_all(lists.world.dir.path().join("state"));
+    *content.lock().expect("whole") = sharded(&lists.root, &url, &[]);
+    assert_eq!(lists.said(&fetch), [""; 0], "its own shard's");
+    let _ = std::fs::remove_dir_all(lists.world.dir.path().join("state"));
     *content.lock().expect("whole") = list(&lists.root, &[&[7, 7]], DAY);
     assert_eq!(lists.said(&fetch), ["revoked critical"]);
     let before = asked.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(lists.said(&fetch), ["revoked critical"], "kept until its next update");
     assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), before);
     drop(web);
+    let _ = std::fs::remove_dir_all(lists.world.dir.path().join("state"));
+    assert_eq!(lists.said(&fetch), ["crl-unreachable warning"], "R2: unknown is not well");
+    assert_eq!(lists.said(&["--fetch-crl", "--require-crl"]), ["crl-unreachable critical"], "R2");
+    lists.world.file("given.crl", list(&lists.root, &[], DAY));
+    assert_eq!(lists.said(&["--fetch-crl", "--crl", "given.crl"]), [""; 0], "another answers");
     let plain = Lists::new(&Wish::server(&[]));
     assert_eq!(plain.said(&fetch), ["crl-unreachable ok"]);
     assert_eq!(plain.said(&[]), [""; 0], "R3");

@@ -66,7 +66,9 @@ fn a_client_certificate_is_demanded() {
 fn our_own_client_certificate_expires() {
     let bench = Bench::new();
     let clients = Wish::authority("Client Root").root();
-    let own = Wish::server(&["me"]).between(-80 * DAY, 10 * DAY).signed_by(&clients);
+    let mut wish = Wish::server(&["me"]).between(-80 * DAY, 10 * DAY);
+    wish.0.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let own = wish.signed_by(&clients);
     bench.world.file("me.pem", pem(&[&own.der]));
     bench.world.file("me.key", own.key.serialize_pem());
     let server = Server::tls(server::asking(&bench.chain(), &bench.leaf, &clients.der, rustls::ALL_VERSIONS));

@@ -47,7 +47,8 @@ fn only_authorities_issue() {
     through("a default spelled out", |s| {
         s.put(BASIC, true, seq(&[boolean(false)]));
     })
-    .refused(EVERY, Code::UnknownIssuer);
+    .refused(EVERY, Code::NotCa)
+    .agrees_with_openssl(true);
 }
 
 #[test]
@@ -201,5 +202,13 @@ fn depth_can_be_bounded() {
     let ask = || case("max-chain-depth", &leaf, &[&root]).via(&all.iter().collect::<Vec<_>>());
     ask().depth(2).valid(EVERY);
     ask().depth(1).refused(EVERY, Code::UnknownIssuer);
+    let old = root.intermediate(|_| {});
+    let new = old.intermediate(|s| s.subject = s.issuer.clone());
+    case("pathlen::max-chain-depth-1-self-issued", &new.leaf(|_| {}), &[&root])
+        .via(&[&old, &new])
+        .depth(1)
+        .valid(EVERY)
+        .depth(0)
+        .refused(EVERY, Code::UnknownIssuer);
     case("depth 0", &root.leaf(|_| {}), &[&root]).depth(0).valid(EVERY);
 }

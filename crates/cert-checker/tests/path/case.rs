@@ -84,7 +84,9 @@ impl Case {
     }
 
     pub(crate) fn verdict(&self, profile: Profile) -> Verdict {
-        let crls: Vec<Crl> = self.crls.iter().filter_map(|der| Crl::parse(der).ok()).collect();
+        let (crls, unreadable): (Vec<_>, Vec<_>) =
+            self.crls.iter().map(|der| Crl::parse(der)).partition(Result::is_ok);
+        let crls: Vec<Crl> = crls.into_iter().flatten().collect();
         validate(&Request {
             leaf: &self.leaf,
             sent: &Pool::new(&self.via),
@@ -94,6 +96,7 @@ impl Case {
             purpose: self.purpose,
             at: self.at,
             crls: &crls,
+            unreadable_crl: (!unreadable.is_empty()).then_some("it cannot be read"),
             need_crl: self.need_crl,
             profile,
             max_depth: self.max_depth,
@@ -155,6 +158,12 @@ impl Case {
         run.args(["-attime", &self.at.to_string()]).arg("-trusted").arg(write("roots", &self.roots));
         if strict {
             run.arg("-x509_strict");
+        }
+        if !self.crls.is_empty() {
+            let text: String = self.crls.iter().map(|d| pem("X509 CRL", d)).collect();
+            let path = dir.path().join("lists");
+            std::fs::write(&path, text).expect("a file");
+            run.args(["-crl_check", "-extended_crl"]).arg("-CRLfile").arg(path);
         }
         if !self.via.is_empty() {
             run.arg("-untrusted").arg(write("via", &self.via));

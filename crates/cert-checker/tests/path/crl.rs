@@ -102,28 +102,111 @@ fn its_time() {
     times("to the second", "240101000000Z", "240101000000Z").valid(EVERY);
 }
 
-/// A list without the form of one counts as not given, so that nothing refuses the leaf it revokes.
+/// A list that cannot be read says nothing, least of all that all is well; what only lacks form still revokes.
 #[test]
-fn lists_that_are_none() {
+fn lists_that_lack_form() {
     let revokes = |c: &mut CrlSpec, leaf: &Pair| c.revoked = vec![entry(&leaf.serial, "231231000000Z", &[])];
-    plain("crl::crl-invalid-version", |c, leaf| {
-        revokes(c, leaf);
-        c.version = int(4);
+    type Bend = fn(&mut CrlSpec);
+    let forms: [(&'static str, Bend); 4] = [
+        ("crl::crl-update-generalizedtime-2025", |c| {
+            (c.this_update, c.next_update) = (time("20231201000000Z"), time("20240301000000Z"));
+        }),
+        ("crl::crl-missing-next-update", |c| c.next_update = vec![]),
+        ("of version 1", |c| (c.version, c.extensions) = (vec![], vec![])),
+        ("crl::crlnumber-missing", |c| c.extensions.retain(|(id, ..)| id == AKI)),
+    ];
+    for (id, bend) in forms {
+        plain(id, |c, leaf| {
+            revokes(c, leaf);
+            bend(c);
+        })
+        .refused(EVERY, Code::Revoked);
+        plain(id, |c, _| bend(c)).refused(STRICT, UNKNOWN).valid(&[Profile::Basic]);
+    }
+    let root = plain_root();
+    let leaf = root.leaf(|_| {});
+    let broken = root.crl(|c| c.version = int(4));
+    let good = root.crl(|_| {});
+    for junk in [&broken, &b"no list".to_vec(), &vec![]] {
+        assert!(Crl::parse(junk).is_err());
+        case("crl::crl-invalid-version", &leaf, &[&root]).crls(&[junk]).refused(EVERY, UNKNOWN);
+        case("beside one that can be read", &leaf, &[&root]).crls(&[junk, &good]).valid(EVERY);
+    }
+}
+
+const DELTA: &str = "2.5.29.27";
+const NUMBER: &str = "2.5.29.20";
+const HOLD: u8 = 6;
+const REMOVED: u8 = 8;
+
+/// A list of this number, a delta from `base` on where one is given, with the leaf on it for a reason.
+fn numbered(root: &Pair, leaf: &Pair, number: u32, base: Option<u32>, reason: Option<u8>) -> Vec<u8> {
+    root.crl(|c| {
+        c.extensions[0] = (NUMBER.into(), false, int(number));
+        c.extensions.extend(base.map(|base| (DELTA.into(), true, int(base))));
+        let why = |code: u8| entry(&leaf.serial, "231231000000Z", &[("2.5.29.21", false, tlv(0x0a, &[code]))]);
+        c.revoked = reason.map(why).into_iter().collect();
     })
-    .valid(EVERY);
-    plain("crl::crl-update-generalizedtime-2025", |c, leaf| {
-        revokes(c, leaf);
-        (c.this_update, c.next_update) = (time("20231201000000Z"), time("20240301000000Z"));
-    })
-    .valid(EVERY);
-    plain("crl::crl-missing-next-update", |c, leaf| {
-        revokes(c, leaf);
-        c.next_update = vec![];
-    })
-    .valid(EVERY)
-    .need_crl()
-    .refused(EVERY, UNKNOWN);
-    assert!(Crl::parse(b"no list").is_err());
+}
+
+/// Every pair of a complete list and a delta, in both orders: only a complete list says that all is well, and whatever
+/// list has the number revokes, but for a hold that a later delta of that very list takes back.
+#[test]
+fn complete_lists_and_deltas() {
+    let root = plain_root();
+    let leaf = root.leaf(|_| {});
+    let list = |number, base, reason| numbered(&root, &leaf, number, base, reason);
+    let revoked = Some(Code::Revoked);
+    let cases: [(&'static str, Vec<Vec<u8>>, Option<Code>); 12] = [
+        ("a delta alone", vec![list(8, Some(7), None)], Some(UNKNOWN)),
+        ("a delta alone that revokes", vec![list(8, Some(7), Some(1))], revoked),
+        ("a delta alone that takes back", vec![list(8, Some(7), Some(REMOVED))], Some(UNKNOWN)),
+        ("base and delta", vec![list(7, None, None), list(8, Some(7), None)], None),
+        ("the delta revokes", vec![list(7, None, None), list(8, Some(7), Some(1))], revoked),
+        ("the base revokes", vec![list(7, None, Some(1)), list(8, Some(7), None)], revoked),
+        ("the delta takes back", vec![list(7, None, Some(HOLD)), list(8, Some(7), Some(REMOVED))], None),
+        ("a delta of another base", vec![list(7, None, Some(HOLD)), list(9, Some(8), Some(REMOVED))], revoked),
+        ("an older delta", vec![list(7, None, Some(HOLD)), list(6, Some(5), Some(REMOVED))], revoked),
+        ("a delta from before on", vec![list(7, None, Some(HOLD)), list(9, Some(3), Some(REMOVED))], None),
+        ("numbers of two bytes", vec![list(255, None, Some(HOLD)), list(256, Some(200), Some(REMOVED))], None),
+        ("two deltas", vec![list(8, Some(7), None), list(9, Some(7), None)], Some(UNKNOWN)),
+    ];
+    for (id, lists, code) in cases {
+        let turned: Vec<&Vec<u8>> = lists.iter().rev().collect();
+        for lists in [lists.iter().collect(), turned] {
+            let ask = case(id, &leaf, &[&root]).crls(&lists);
+            match code {
+                Some(code) => drop(ask.refused(EVERY, code)),
+                None => drop(ask.valid(EVERY)),
+            }
+        }
+    }
+}
+
+/// A list of a part of the certificates may revoke, and never says of the others' that they are well.
+#[test]
+fn lists_of_a_part() {
+    let root = plain_root();
+    let leaf = root.leaf(|s| {
+        s.put(CDP, false, point(&[uri(URI)]));
+    });
+    let part = |value: Vec<u8>, revokes: bool| {
+        root.crl(|c| {
+            c.extensions.push(("2.5.29.28".into(), true, value));
+            c.revoked = revokes.then(|| entry(&leaf.serial, "231231000000Z", &[])).into_iter().collect();
+        })
+    };
+    let other = || scope(&[uri("http://example.com/2.crl")], &[]);
+    let own = || scope(&[uri(URI)], &[]);
+    for value in [other(), scope(&[], &[2]), scope(&[], &[3]), scope(&[], &[5])] {
+        let ask = |lists: &[&Vec<u8>]| case("a part", &leaf, &[&root]).crls(lists);
+        ask(&[&part(value.clone(), false)]).refused(EVERY, UNKNOWN).agrees_with_openssl(false);
+        ask(&[&part(value.clone(), true)]).refused(EVERY, Code::Revoked);
+        ask(&[&part(own(), false), &part(value.clone(), true)]).refused(EVERY, Code::Revoked);
+        ask(&[&part(value, false), &part(own(), false)]).valid(EVERY).agrees_with_openssl(false);
+    }
+    let spelled = seq(&[tlv(0xa0, &tlv(0xa0, &uri(URI))), tlv(0x81, &[0]), tlv(0x84, &[0])]);
+    case("flags spelled out", &leaf, &[&root]).crls(&[&part(spelled, false)]).valid(EVERY);
 }
 
 #[test]

@@ -84,6 +84,8 @@ pub(crate) struct Spec {
     pub(crate) key: Key,
     pub(crate) inner_algorithm: Option<Vec<u8>>,
     pub(crate) extensions: Vec<(String, bool, Vec<u8>)>,
+    /// Extensions that say `critical FALSE`, which DER leaves out.
+    pub(crate) spelled: Vec<&'static str>,
     /// What stands before the certificate's signature is flipped.
     pub(crate) break_signature: bool,
 }
@@ -102,6 +104,7 @@ impl Spec {
             key: Key::new(),
             inner_algorithm: None,
             extensions: Vec::new(),
+            spelled: Vec::new(),
             break_signature: false,
         }
     }
@@ -136,7 +139,8 @@ impl Spec {
 
     fn signed_by(&self, signer: &Key) -> Vec<u8> {
         let extension = |(id, critical, value): &(String, bool, Vec<u8>)| {
-            let mark = if *critical { boolean(true) } else { vec![] };
+            let spelled = self.spelled.contains(&id.as_str());
+            let mark = if *critical || spelled { boolean(*critical) } else { vec![] };
             seq(&[oid(id), mark, octets(value)])
         };
         let extensions = match self.extensions.is_empty() {
@@ -332,6 +336,10 @@ fn extension_list(all: Vec<(String, bool, Vec<u8>)>) -> Vec<u8> {
 impl CrlSpec {
     fn signed(&self) -> Vec<u8> {
         let revoked = if self.revoked.is_empty() { vec![] } else { seq(&self.revoked) };
+        let extensions = match self.extensions.is_empty() {
+            true => vec![],
+            false => tlv(0xa0, &extension_list(self.extensions.clone())),
+        };
         let tbs = seq(&[
             self.version.clone(),
             self.signer.algorithm.clone(),
@@ -339,7 +347,7 @@ impl CrlSpec {
             self.this_update.clone(),
             self.next_update.clone(),
             revoked,
-            tlv(0xa0, &extension_list(self.extensions.clone())),
+            extensions,
         ]);
         seq(&[tbs.clone(), self.signer.algorithm.clone(), bits(&self.signer.sign(&tbs))])
     }

@@ -35,8 +35,17 @@ fn versions() {
         s.extensions.clear();
     });
     case("webpki::v1-cert", &v1, &[&root]).names(&[]).refused(STRICT, Code::Version).valid(&[Profile::Basic]);
+    let spelled = root.leaf(|s| {
+        s.version = tlv(0xa0, &int(0));
+        s.extensions.clear();
+    });
+    case("version 1 spelled out", &spelled, &[&root])
+        .names(&[])
+        .refused(STRICT, Code::Version)
+        .valid(&[Profile::Basic])
+        .agrees_with_openssl(false);
     let spelled = root.leaf(|s| s.version = tlv(0xa0, &int(0)));
-    case("version 1 spelled out", &spelled, &[&root]).refused(EVERY, Code::Malformed);
+    case("version 1 with extensions", &spelled, &[&root]).refused(EVERY, Code::Malformed);
     let v2 = root.leaf(|s| s.version = tlv(0xa0, &int(1)));
     case("version 2 with extensions", &v2, &[&root]).refused(EVERY, Code::Malformed);
     let v4 = root.leaf(|s| s.version = tlv(0xa0, &int(3)));
@@ -74,6 +83,69 @@ fn serial_numbers() {
     case("of 20 octets and a sign", &with(&[&[0], [0xff; 20].as_slice()].concat()), &[&root]).valid(EVERY);
     case("not minimal", &with(&[0, 1]), &[&root]).refused(EVERY, Code::Malformed);
     case("empty", &with(&[]), &[&root]).refused(EVERY, Code::Malformed);
+}
+
+/// An anchor is a name and a key: eight roots in stores have the number 0.
+#[test]
+fn the_serial_number_of_an_anchor() {
+    for bytes in [&[0][..], &[0x80], &[0x11; 21]] {
+        let serial = tlv(2, bytes);
+        let root = crate::pki::root(|s| s.serial = serial.clone());
+        let ica = root.intermediate(|_| {});
+        case("an anchor's", &root.leaf(|_| {}), &[&root]).valid(EVERY).agrees_with_openssl(true);
+        case("a root's above", &ica.leaf(|_| {}), &[&root]).via(&[&ica]).valid(EVERY);
+        let ica = root.intermediate(|s| s.serial = serial);
+        case("an intermediate's", &ica.leaf(|_| {}), &[&root]).via(&[&ica]).refused(STRICT, Code::Serial);
+    }
+}
+
+/// DER leaves defaults out; authorities write them, and every validator takes them.
+#[test]
+fn defaults_that_are_spelled_out() {
+    let no_ca = || seq(&[boolean(false)]);
+    let root = plain_root();
+    let with = |id: &'static str, critical, value: Vec<u8>| {
+        root.leaf(move |s| {
+            s.put(id, critical, value);
+        })
+    };
+    let ask = |id, leaf: &Pair| case(id, leaf, &[&root]).valid(EVERY).agrees_with_openssl(true);
+    ask("cA FALSE", &with(BASIC, false, no_ca()));
+    ask("cA FALSE, critical", &with(BASIC, true, no_ca()));
+    for id in [SAN, USAGE, EKU, AKI, SKI] {
+        ask("critical FALSE", &root.leaf(|s| s.spelled.push(id)));
+    }
+    let ica = root.intermediate(|s| s.spelled.extend([USAGE, AKI, SKI]));
+    case("critical FALSE in an authority", &ica.leaf(|_| {}), &[&root])
+        .via(&[&ica])
+        .valid(EVERY)
+        .agrees_with_openssl(true);
+    let odd = with(BASIC, false, seq(&[tlv(1, &[1])]));
+    case("neither true nor false", &odd, &[&root]).refused(EVERY, Code::Malformed);
+}
+
+/// Self-signed is what its own key signed, whatever the names say.
+#[test]
+fn self_signed_by_signature() {
+    let top = plain_root();
+    // Another issuer's name over its own signature, and no authority key identifier: a root all the same.
+    let renamed = crate::pki::root(|s| s.issuer = name("CN=somebody-else"));
+    case("cve::cve-2024-0567's root", &renamed.leaf(|_| {}), &[&renamed]).valid(EVERY).agrees_with_openssl(false);
+    // Its own name over another key's signature: no root, so the identifier is due.
+    let rolled = |aki: bool| {
+        top.intermediate(move |s| {
+            s.subject = s.issuer.clone();
+            if !aki {
+                s.without(AKI);
+            }
+        })
+    };
+    let (with, without) = (rolled(true), rolled(false));
+    case("a new key under the old name", &with.leaf(|_| {}), &[&top]).via(&[&with]).valid(EVERY);
+    case("the same without identifier", &without.leaf(|_| {}), &[&top])
+        .via(&[&without])
+        .refused(STRICT, Code::KeyIdentifier);
+    case("as anchor", &with.leaf(|_| {}), &[&with]).valid(EVERY);
 }
 
 #[test]

@@ -58,6 +58,20 @@ fn wildcards_over_public_suffixes() {
     ] {
         common(id, "x", &[dns(given)], asked).valid(RFC).refused(WEB, Code::PublicSuffix);
     }
+    // One that is not the name asked for harms nobody who asks.
+    for (given, asked) in [
+        (["*.co.uk", "www.example.org"], "www.example.org"),
+        (["*.github.io", "example.github.io"], "example.github.io"),
+        (["*.com", "*.example.com"], "a.example.com"),
+    ] {
+        let names: Vec<Vec<u8>> = given.iter().map(|n| dns(n)).collect();
+        common("beside another wildcard", "x", &names, asked).valid(EVERY).agrees_with_openssl(false);
+        common("no name asked for", "x", &names, asked).names(&[]).valid(RFC).refused(WEB, Code::PublicSuffix);
+        let both = [asked, "other.co.uk"];
+        if given[0] == "*.co.uk" {
+            common("two names asked for", "x", &names, asked).names(&both).refused(WEB, Code::PublicSuffix);
+        }
+    }
     common("below a public suffix", "x", &[dns("*.example.co.uk")], "a.example.co.uk").valid(EVERY);
     common("a private network", "x", &[dns("*.db.internal")], "a.db.internal").valid(EVERY);
 }
