@@ -185,7 +185,8 @@ fn caps(facts: &Facts<'_>) -> Vec<(Grade, String)> {
         facts.ciphers.iter().any(|(v, id)| Cipher::of(*id).is_some_and(|c| test(*v, c)))
     };
     // The suites stand in the server's order: of each version the first is the one that clients get.
-    let preferred = |v: &u16| facts.ciphers.iter().find(|(of, _)| of == v).and_then(|(_, id)| Cipher::of(*id));
+    let preferred =
+        |v: &u16| facts.ciphers.iter().find(|(of, _)| of == v).and_then(|(_, id)| Cipher::of(*id));
     let without_secrecy = facts.versions.iter().filter_map(preferred).any(|c| !c.forward_secret());
     let rc4 = |c: Cipher| c.name.contains("RC4");
     let modern = spoken(TLS12) || spoken(TLS13);

@@ -78,7 +78,10 @@ impl Memory {
             Ok(kept) if kept.form == FORM => kept.things,
             _ => {
                 if !text.is_empty() {
-                    log::info!("{} is of another form: changes are told from the next run on", path.display());
+                    log::info!(
+                        "{} is of another form: changes are told from the next run on",
+                        path.display()
+                    );
                 }
                 Things::new()
             }
@@ -93,8 +96,7 @@ impl Memory {
             things.entry(thing(record)).or_default().push(record);
         }
         for (thing, mut records) in things {
-            let seen: Vec<Remembered> =
-                records.iter().map(|r| Remembered::of(r, &r.chain[0])).collect();
+            let seen: Vec<Remembered> = records.iter().map(|r| Remembered::of(r, &r.chain[0])).collect();
             let mut before = self.before.get(&thing).cloned().unwrap_or_default();
             for (at, old) in pairs(&mut before, &seen, thing.starts_with(FILE)) {
                 records[at].add(changes(&old, &seen[at]));
@@ -170,7 +172,8 @@ fn pairs(before: &mut Vec<Remembered>, seen: &[Remembered], file: bool) -> Vec<(
 fn changes(before: &Remembered, now: &Remembered) -> Vec<Finding> {
     let mut found = Vec::new();
     if before.sent > now.sent {
-        let says = format!("{} certificates were in the chain in the last run, {} now", before.sent, now.sent);
+        let says =
+            format!("{} certificates were in the chain in the last run, {} now", before.sent, now.sent);
         found.push(Finding::info("changed-chain", says));
     }
     if before.sha256 == now.sha256 {

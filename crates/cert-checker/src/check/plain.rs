@@ -35,7 +35,8 @@ pub(super) fn check(job: &Job<'_>, endpoint: &Endpoint) -> Vec<Checked> {
             Ok(Led::Nowhere(says)) => {
                 checked.subject = Some("plain HTTP".into());
                 let finding = Finding::warning("http-no-redirect", says);
-                checked.add(vec![finding.advise("let it answer with a redirect to https:// and nothing else")]);
+                checked
+                    .add(vec![finding.advise("let it answer with a redirect to https:// and nothing else")]);
             }
             Err(trouble) => checked.add(vec![trouble.finding(job.reach)]),
         }
@@ -60,7 +61,10 @@ fn way(mut here: Hop, first: SocketAddr, deadline: Deadline) -> Result<Led, Trou
         let answer = http::plain(&ask, at, &here.path)?;
         let next = answer.location.as_deref().and_then(|location| redirects::resolved(&here, location));
         let Some(next) = next else {
-            let says = format!("{}{} answers with status {} and does not lead to https", here.endpoint, here.path, answer.status);
+            let says = format!(
+                "{}{} answers with status {} and does not lead to https",
+                here.endpoint, here.path, answer.status
+            );
             return Ok(Led::Nowhere(crate::facts::short(&says)));
         };
         if next.endpoint.protocol == Protocol::Https {
@@ -68,7 +72,10 @@ fn way(mut here: Hop, first: SocketAddr, deadline: Deadline) -> Result<Led, Trou
         }
         if next.endpoint != here.endpoint {
             let all = connect::resolve(&next.endpoint.host, next.endpoint.port, deadline)?;
-            at = all.first().copied().ok_or_else(|| Trouble::new("dns-not-found", "the redirect's host has no address"))?;
+            at = all
+                .first()
+                .copied()
+                .ok_or_else(|| Trouble::new("dns-not-found", "the redirect's host has no address"))?;
         }
         here = next;
     }

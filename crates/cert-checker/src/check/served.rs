@@ -5,7 +5,7 @@ use super::{Job, plain, redirects};
 use crate::facts::Cert;
 use crate::finding::Finding;
 use crate::grade::{self, Grade, Graded, Hsts};
-use crate::judge::{self, Question};
+use crate::judge::{self, Question, Trusted};
 use crate::net::collect::{self, Only};
 use crate::net::connect;
 use crate::net::deadline::Deadline;
@@ -67,7 +67,11 @@ fn looks_like_file(host: &str) -> bool {
     ["pem", "crt", "cer", "der", "key", "p12", "pfx", "p7b", "jks", "crl"].contains(&ending)
 }
 
-pub(super) fn addresses(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Result<Vec<SocketAddr>, Trouble> {
+pub(super) fn addresses(
+    job: &Job<'_>,
+    endpoint: &Endpoint,
+    deadline: Deadline,
+) -> Result<Vec<SocketAddr>, Trouble> {
     let (host, port) = match &job.target.wishes.connect_to {
         None => (endpoint.host.clone(), endpoint.port),
         Some(to) => match to.parse::<SocketAddr>() {
@@ -94,7 +98,14 @@ pub(super) fn asked_name(job: &Job<'_>, endpoint: &Endpoint) -> Option<String> {
 /// One address: its certificate, and those that it shows to other clients.
 fn address(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr) -> Vec<Checked> {
     let first = match probe::certificate(ask, at, None) {
-        Ok(presented) => presented,
+        Ok(mut presented) => {
+            let web = ask.endpoint.protocol == Protocol::Https && ask.own.is_some();
+            if web && presented.shown.asked.is_some() && presented.refused.is_none() {
+                let quick = Ask { deadline: ask.deadline.half(), ..ask.clone() };
+                presented.refused = http::refusal_of_ours(&quick, at);
+            }
+            presented
+        }
         Err(trouble) => {
             return vec![Checked::nothing(
                 &job.shown(ask.endpoint),
@@ -136,10 +147,10 @@ fn one(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, presented: Presented) -> Ch
     checked.add(found);
     checked.add(unreadable);
     checked.add(transport(job, ask.endpoint.protocol, &presented));
-    let issuer = checked.chain.get(1).cloned().or_else(|| trusted.as_ref().map(|t| (*t.root).clone()));
-    let issuer = trusted.as_ref().and_then(|t| t.path.get(1).cloned()).or(issuer);
-    let revoked =
-        revocation::judge(job, &checked.chain, issuer.as_ref(), Some(&presented.shown.staple), ask.deadline);
+    let above = trusted.as_ref().map(Trusted::above).unwrap_or_default();
+    let staple = Some(presented.shown.staple.as_slice());
+    let seen = revocation::Seen { chain: &checked.chain, above: &above, staple };
+    let revoked = revocation::judge(job, &seen, ask.deadline);
     checked.add(revoked);
     checked.under(&job.rules);
     let to = job.target.wishes.connect_to.as_deref().unwrap_or_default();
@@ -178,7 +189,9 @@ fn transport(job: &Job<'_>, protocol: Protocol, presented: &Presented) -> Vec<Fi
     let agreed = presented.protocol.as_deref() == Some("postgresql");
     if protocol == Protocol::PostgresDirect && !presented.legacy && !agreed {
         let says = "the server does not agree on the protocol postgresql (ALPN), so that libpq refuses the connection";
-        found.push(Finding::critical("alpn-missing", says).advise("is it PostgreSQL 17 or newer that answers?"));
+        found.push(
+            Finding::critical("alpn-missing", says).advise("is it PostgreSQL 17 or newer that answers?"),
+        );
     }
     if presented.legacy && presented.trouble.is_none() {
         found.push(match version.as_str() {

@@ -52,7 +52,8 @@ fn host(args: &Check, wishes: &Wishes) -> Result<Option<Target>> {
         (None, _) => host.clone(),
     };
     // For check_ssl_cert http is what a certificate is for: a web server's TLS.
-    let scheme = args.protocol.as_deref().map(|p| if matches!(p, "http" | "h2" | "http/1.1") { "https" } else { p });
+    let scheme =
+        args.protocol.as_deref().map(|p| if matches!(p, "http" | "h2" | "http/1.1") { "https" } else { p });
     let text = scheme.map_or_else(|| text.clone(), |scheme| format!("{scheme}://{text}"));
     Target::new(&text, wishes.clone()).map(Some)
 }
@@ -64,7 +65,9 @@ fn listed(list: &Path, wishes: &Wishes) -> Result<Vec<Target>> {
     let doing = || format!("read the targets in {}", list.display());
     match list == Path::new("-") {
         true => std::io::stdin().lock().take(LARGEST).read_to_end(&mut bytes).doing(doing)?,
-        false => std::fs::File::open(list).and_then(|f| f.take(LARGEST).read_to_end(&mut bytes)).doing(doing)?,
+        false => {
+            std::fs::File::open(list).and_then(|f| f.take(LARGEST).read_to_end(&mut bytes)).doing(doing)?
+        }
     };
     let text = match String::from_utf8(bytes) {
         Ok(text) if !text.contains("-----BEGIN ") => text,

@@ -4,7 +4,7 @@ use super::Job;
 use super::report::Checked;
 use crate::facts::Cert;
 use crate::finding::Finding;
-use crate::judge::{self, Question};
+use crate::judge::{self, Question, Trusted};
 use crate::path::PeerName;
 use crate::revocation;
 use crate::store::key::{self, StoredKey};
@@ -174,9 +174,9 @@ fn one(job: &Job<'_>, file: &Read, chain: Vec<Cert>, what: &str) -> Checked {
         let (trusted, judged) = judge::judge(&checked.chain, &question);
         found.extend(judged);
         found.extend(keys(file).iter().flat_map(|key| key::judge(key, leaf)));
-        let root = trusted.as_ref().map(|t| (*t.root).clone());
-        let issuer = trusted.as_ref().and_then(|t| t.path.get(1).cloned()).or(root);
-        found.extend(revocation::judge(job, &checked.chain, issuer.as_ref(), None, job.deadline()));
+        let above = trusted.as_ref().map(Trusted::above).unwrap_or_default();
+        let seen = revocation::Seen { chain: &checked.chain, above: &above, staple: None };
+        found.extend(revocation::judge(job, &seen, job.deadline()));
     }
     checked.add(found);
     checked.under(&job.rules);

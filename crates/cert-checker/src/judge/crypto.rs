@@ -37,8 +37,7 @@ pub(super) fn key(cert: &Cert, who: &str) -> Option<Finding> {
 
 /// What RFC 5280 wants otherwise, of the oddities that are `asked` for.
 pub(super) fn form(cert: &Cert, who: &str, asked: impl Fn(&Oddity) -> bool) -> Vec<Finding> {
-    let mut found: Vec<Finding> =
-        cert.oddities.iter().filter(|o| asked(o)).map(|o| odd(*o, who)).collect();
+    let mut found: Vec<Finding> = cert.oddities.iter().filter(|o| asked(o)).map(|o| odd(*o, who)).collect();
     if cert.version < 3 {
         let says = format!("{who} is of version {}, without extensions", cert.version);
         found.push(Finding::warning("certificate-odd", says));

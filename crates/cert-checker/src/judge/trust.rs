@@ -34,6 +34,13 @@ pub(crate) struct Trusted {
     pub(crate) public: bool,
 }
 
+impl Trusted {
+    /// Who is above the leaf, up to the root.
+    pub(crate) fn above(&self) -> Vec<Cert> {
+        self.path.iter().skip(1).chain([&*self.root]).cloned().collect()
+    }
+}
+
 impl Roots {
     /// The system's roots, or those of `trust` where it is given, and those of `more`.
     ///
@@ -115,8 +122,11 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>> {
         let bytes = std::fs::read(path).doing(doing)?;
         return some(path, held(&bytes));
     }
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(path).doing(doing)?.map(|e| e.map(|e| e.path())).collect::<std::io::Result<_>>().doing(doing)?;
+    let mut files: Vec<PathBuf> = std::fs::read_dir(path)
+        .doing(doing)?
+        .map(|e| e.map(|e| e.path()))
+        .collect::<std::io::Result<_>>()
+        .doing(doing)?;
     files.sort();
     let mut all = Vec::new();
     for file in files.iter().filter(|f| f.is_file()) {

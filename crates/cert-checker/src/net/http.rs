@@ -37,7 +37,7 @@ pub(crate) fn plain(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Result<Plain, 
         _ => ask.endpoint.to_string().replace("http://", ""),
     };
     let mut line = probe::open(ask, at)?;
-    let head = request(&mut line, &host, path).map_err(|e| Trouble::of("ask in plain HTTP", &e))?;
+    let head = request(&mut line, &host, "HEAD", path).map_err(|e| Trouble::of("ask in plain HTTP", &e))?;
     match head.starts_with("HTTP/") {
         true => {
             let status = head.split_whitespace().nth(1).unwrap_or_default().to_string();
@@ -47,7 +47,20 @@ pub(crate) fn plain(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Result<Plain, 
     }
 }
 
+/// What a web server says that takes every client certificate in the handshake and refuses it in HTTP, as nginx does:
+/// `400 The SSL certificate error`.
+pub(crate) fn refusal_of_ours(ask: &Ask<'_>, at: SocketAddr) -> Option<String> {
+    let answer = answer(ask, at, "GET", "/")?;
+    let status = answer.split_whitespace().nth(1)?.to_string();
+    let says = answer.contains("SSL certificate error") || answer.contains("required SSL certificate");
+    (status.starts_with('4') && says).then(|| format!("HTTP status {status}, SSL certificate error"))
+}
+
 fn head(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Option<String> {
+    answer(ask, at, "HEAD", path)
+}
+
+fn answer(ask: &Ask<'_>, at: SocketAddr, method: &str, path: &str) -> Option<String> {
     let mut line = probe::open(ask, at).ok()?;
     let (mut config, _) = collect::client(None, ask.own.clone()).ok()?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -56,19 +69,25 @@ fn head(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Option<String> {
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).ok()?;
     let mut stream = rustls::Stream::new(&mut connection, &mut line);
     let host = ask.sni.map_or_else(|| at.to_string(), ToString::to_string);
-    let head = request(&mut stream, &host, path).ok()?;
+    let head = request(&mut stream, &host, method, path).ok()?;
     head.starts_with("HTTP/").then_some(head)
 }
 
-/// The head of what is answered, whatever it is.
-fn request(stream: &mut (impl Read + Write), host: &str, path: &str) -> std::io::Result<String> {
+/// What is answered, whatever it is: up to its end, or for `HEAD` to that of its head.
+fn request(
+    stream: &mut (impl Read + Write),
+    host: &str,
+    method: &str,
+    path: &str,
+) -> std::io::Result<String> {
     let request = format!(
-        "HEAD {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: cert-checker\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: cert-checker\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
-    while head.len() < HEADERS && !head.windows(4).any(|w| w == b"\r\n\r\n") {
+    let whole = |head: &[u8]| method == "HEAD" && head.windows(4).any(|w| w == b"\r\n\r\n");
+    while head.len() < HEADERS && !whole(&head) {
         match stream.read(&mut buffer) {
             Err(e) if head.is_empty() => return Err(e),
             Ok(0) if head.is_empty() => return Err(std::io::ErrorKind::UnexpectedEof.into()),

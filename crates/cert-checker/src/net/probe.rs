@@ -1,11 +1,11 @@
 //! One address asked for its certificates: by rustls, and where that shows none, by an old hello.
 
+use super::ciphers::{self, Cipher};
 use super::collect::{self, Only, Shown};
 use super::deadline::{Deadline, Line};
 use super::hello::{self, Hello, Refusal};
-use super::trouble::Trouble;
-use super::ciphers::{self, Cipher};
 use super::starttls;
+use super::trouble::Trouble;
 use crate::target::{Endpoint, Protocol};
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
@@ -146,7 +146,8 @@ fn next(connection: &mut rustls::ClientConnection, line: &mut Line) -> io::Resul
     if connection.read_tls(line)? == 0 {
         return Ok(Next::Closed);
     }
-    let state = connection.process_new_packets().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    let state =
+        connection.process_new_packets().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
     Ok(if state.peer_has_closed() { Next::Closed } else { Next::Said })
 }
 

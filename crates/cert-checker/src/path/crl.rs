@@ -145,7 +145,9 @@ fn signed_part(mut tbs: Der<'_>, outer_algorithm: &[u8]) -> Result<Crl> {
     let informal = match next_update {
         _ if version != Some(1) => Some("it is not of version 2"),
         None => Some("it has no next update"),
-        Some(next) if !(next.in_its_form() && this_update.in_its_form()) => Some("a time is in the wrong form"),
+        Some(next) if !(next.in_its_form() && this_update.in_its_form()) => {
+            Some("a time is in the wrong form")
+        }
         Some(_) => None,
     };
     let mut crl = Crl {

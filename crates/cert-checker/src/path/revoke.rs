@@ -127,7 +127,9 @@ fn current(list: &Crl, reading: Reading) -> bool {
 /// Whether `delta` tells what has changed since `base` (RFC 5280, 5.2.4): of the same scope, from that number or an
 /// earlier one on, and itself newer.
 fn changes(delta: &Crl, base: &Crl) -> bool {
-    let (Some(from), Some(own), Some(number)) = (&delta.base, &delta.number, &base.number) else { return false };
+    let (Some(from), Some(own), Some(number)) = (&delta.base, &delta.number, &base.number) else {
+        return false;
+    };
     let order = |number: &Vec<u8>| (number.len(), number.clone());
     let newer = order(&own.value) > order(&number.value) && delta.this_update >= base.this_update;
     base.base.is_none() && delta.points == base.points && order(from) <= order(&number.value) && newer
@@ -165,7 +167,9 @@ fn authentic(list: &Crl, issuer: &Cert) -> Result<(), String> {
 /// Whether a certificate that is not on this list is not revoked.
 fn covers(list: &Crl, cert: &Cert, reading: Reading) -> Result<(), Fault> {
     if list.base.is_some() {
-        return Err(Fault::Other("it only tells what has changed since another list, which is not here".into()));
+        return Err(Fault::Other(
+            "it only tells what has changed since another list, which is not here".into(),
+        ));
     }
     let numbered = list.number.as_ref().is_some_and(|number| !number.critical);
     let unnumbered = (!numbered).then_some("it has no number, or a critical one");

@@ -84,10 +84,13 @@ fn leaf(cert: &Cert, profile: Profile) -> Checked {
 /// 3.2.2.6: no wildcard over a whole public suffix. One that is none of the names asked for harms nobody who asks;
 /// where no name is asked for, any may be used.
 pub(crate) fn wildcards(cert: &Cert, asked: &[PeerName]) -> Checked {
-    let hosts: Vec<&str> =
-        asked.iter().filter_map(|n| if let PeerName::Dns(host) = n { Some(host.as_str()) } else { None }).collect();
+    let hosts: Vec<&str> = asked
+        .iter()
+        .filter_map(|n| if let PeerName::Dns(host) = n { Some(host.as_str()) } else { None })
+        .collect();
     let given = cert.ext.names().iter().filter_map(|n| if let General::Dns(n) = n { Some(n) } else { None });
-    let (wide, own): (Vec<&String>, Vec<&String>) = given.partition(|name| names::suffix_covered(name).is_some());
+    let (wide, own): (Vec<&String>, Vec<&String>) =
+        given.partition(|name| names::suffix_covered(name).is_some());
     let by = |all: &[&String], host: &str| all.iter().any(|name| names::presents(name, host));
     let used = |name: &&&String| {
         hosts.is_empty() || hosts.iter().any(|host| names::presents(name, host) && !by(&own, host))

@@ -47,9 +47,8 @@ pub(super) fn list(
 }
 
 fn keep(path: &Path, bytes: &[u8]) {
-    let saved = durable::create_dirs(durable::folder_of(path)).and_then(|()| {
-        durable::replace(path, 0o600, |w| w.write_all(bytes).doing(|| "write".into()))
-    });
+    let saved = durable::create_dirs(durable::folder_of(path))
+        .and_then(|()| durable::replace(path, 0o600, |w| w.write_all(bytes).doing(|| "write".into())));
     if let Err(e) = saved {
         log::info!("the list is not kept: {}", e.chain());
     }

@@ -55,21 +55,32 @@ fn blocks(file: &Path) -> Vec<Result<Vec<u8>, String>> {
     }
 }
 
-/// What lists and staple say of the first certificate. `staple` is none for a file, empty when a server sent none.
-pub(crate) fn judge(
-    job: &Job<'_>,
-    chain: &[Cert],
-    issuer: Option<&Cert>,
-    staple: Option<&[u8]>,
-    deadline: Deadline,
-) -> Vec<Finding> {
-    let Some(leaf) = chain.first() else { return Vec::new() };
-    let issuer = issuer.or_else(|| chain.iter().skip(1).find(|c| leaf.issued_by(c)));
-    let staple = staple.filter(|_| !job.target.wishes.ignore_ocsp);
+/// What is looked up.
+pub(crate) struct Seen<'a> {
+    /// As it was sent, leaf first.
+    pub(crate) chain: &'a [Cert],
+    /// The valid path above the leaf, up to the root; empty where none is known.
+    pub(crate) above: &'a [Cert],
+    /// None for a file, empty when a server sent none.
+    pub(crate) staple: Option<&'a [u8]>,
+}
+
+/// What lists and staple say of the first certificate, and the given lists of those above it.
+pub(crate) fn judge(job: &Job<'_>, seen: &Seen<'_>, deadline: Deadline) -> Vec<Finding> {
+    let Some(leaf) = seen.chain.first() else { return Vec::new() };
+    let sent = || seen.chain.iter().skip(1).find(|c| leaf.issued_by(c));
+    let issuer = seen.above.first().or_else(sent);
+    let staple = seen.staple.filter(|_| !job.target.wishes.ignore_ocsp);
     let mut found = staple.map(|s| stapled(leaf, issuer, s, job)).unwrap_or_default();
     let wishes = &job.target.wishes;
     if !wishes.crl.is_empty() || wishes.fetch_crl {
         found.extend(Lookup { job, leaf, issuer }.lists(deadline));
+    }
+    for pair in seen.above.windows(2) {
+        let lookup = Lookup { job, leaf: &pair[0], issuer: Some(&pair[1]) };
+        if let Standing::Revoked(entry) = lookup.standing(job.lists.read.iter()) {
+            found.push(lookup.revoked(entry));
+        }
     }
     found
 }
@@ -176,7 +187,12 @@ impl Lookup<'_> {
     fn revoked(&self, entry: Entry) -> Finding {
         let issuer = self.issuer.map_or_else(|| self.leaf.issuer.clone(), Cert::title);
         let reason = entry.reason().map(|r| format!(": {r}")).unwrap_or_default();
-        let says = format!("{issuer} has revoked it on {}{reason}", Moment(entry.at));
+        let whom = if self.leaf.is_authority() {
+            format!("{} of the chain", self.leaf.title())
+        } else {
+            "it".into()
+        };
+        let says = format!("{issuer} has revoked {whom} on {}{reason}", Moment(entry.at));
         Finding::critical("revoked", says).advise("replace it, and its key")
     }
 

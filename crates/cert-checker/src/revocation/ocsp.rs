@@ -22,6 +22,7 @@ struct Single {
     serial: String,
     /// The tag: 0x80 good, 0xa1 revoked, 0x82 unknown.
     status: u8,
+    this_update: Moment,
     next_update: Option<Moment>,
 }
 
@@ -56,7 +57,8 @@ fn single(one: &Element<'_>) -> Option<Single> {
     let parts = elements(one.body);
     let serial = elements(parts.first()?.body).get(3)?.body;
     let next = parts.iter().skip(3).find(|e| e.tag == 0xa0).and_then(|e| time(e.body));
-    Some(Single { serial: hex(serial), status: parts.get(1)?.tag, next_update: next })
+    let this_update = time(parts.get(2)?.whole)?;
+    Some(Single { serial: hex(serial), status: parts.get(1)?.tag, this_update, next_update: next })
 }
 
 fn time(der: &[u8]) -> Option<Moment> {
@@ -75,9 +77,12 @@ impl Answer<'_> {
         at: Moment,
     ) -> Result<Vec<Finding>, String> {
         let issuer = issuer.ok_or("the issuer's certificate is not known")?;
-        self.proven(issuer)?;
+        self.proven(issuer, at)?;
         let single = self.singles.iter().find(|s| s.serial == leaf.serial);
         let single = single.ok_or("it is about another certificate")?;
+        if single.this_update > at {
+            return Err(format!("its time begins on {}", single.this_update));
+        }
         if let Some(next) = single.next_update.filter(|next| *next < at) {
             let says = format!("the stapled OCSP answer should have been replaced on {next}");
             return Ok(vec![Finding::warning("staple-expired", says)]);
@@ -92,13 +97,17 @@ impl Answer<'_> {
         }
     }
 
-    /// Signed by the issuer, or by somebody whom the issuer named for it.
-    fn proven(&self, issuer: &Cert) -> Result<(), String> {
+    /// Signed by the issuer, or by somebody whom the issuer named for it: a signature that cannot be judged here names
+    /// nobody, for the server sends this certificate itself.
+    fn proven(&self, issuer: &Cert, at: Moment) -> Result<(), String> {
         let delegates = self
             .signers
             .iter()
             .filter_map(|der| Cert::read(der).ok())
-            .filter(|c| c.issued_by(issuer) && c.extensions.usages.iter().any(|u| u == "OCSPSigning"));
+            .filter(|c| c.signed_by(issuer) == Some(true) && (c.not_before..=c.not_after).contains(&at))
+            .filter(|c| {
+                c.issuer_der == issuer.subject_der && c.extensions.usages.iter().any(|u| u == "OCSPSigning")
+            });
         let signers = std::iter::once(issuer.clone()).chain(delegates);
         match signers.into_iter().any(|s| self.signed_by(&s)) {
             true => Ok(()),

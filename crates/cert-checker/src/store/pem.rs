@@ -32,7 +32,8 @@ impl Trust {
         let (outer, rest) = der::element(aux)?;
         (outer.tag == 0x30 && rest.is_empty()).then_some(())?;
         let list = |tag: u8| der::elements(outer.body).into_iter().find(|e| e.tag == tag);
-        let uses = |list: der::Element<'_>| der::elements(list.body).iter().map(|e| e.body.to_vec()).collect();
+        let uses =
+            |list: der::Element<'_>| der::elements(list.body).iter().map(|e| e.body.to_vec()).collect();
         Some(Trust { only: list(0x30).map(uses), not: list(0xa0).map(uses).unwrap_or_default() })
     }
 
@@ -40,9 +41,8 @@ impl Trust {
     pub(crate) fn allows(&self, uses: &[&[u8]]) -> bool {
         let any = path::ANY_USE.to_vec();
         let fits = |list: &Vec<Vec<u8>>, use_: &[u8]| list.iter().any(|known| known == use_ || *known == any);
-        let allowed = |use_: &[u8]| {
-            !fits(&self.not, use_) && self.only.as_ref().is_none_or(|only| fits(only, use_))
-        };
+        let allowed =
+            |use_: &[u8]| !fits(&self.not, use_) && self.only.as_ref().is_none_or(|only| fits(only, use_));
         uses.is_empty() || uses.iter().any(|use_| allowed(use_))
     }
 }

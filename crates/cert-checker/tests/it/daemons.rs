@@ -81,6 +81,11 @@ fn start(dir: tempfile::TempDir, port: u16, command: &mut Command) -> Daemon {
 }
 
 fn nginx(chain: &str, key: &str) -> Daemon {
+    nginx_with(chain, key, "")
+}
+
+/// With more words for its server.
+fn nginx_with(chain: &str, key: &str, more: &str) -> Daemon {
     let (dir, port) = (home(chain, key), free_port());
     let at = dir.path().display();
     let config = format!(
@@ -88,7 +93,7 @@ fn nginx(chain: &str, key: &str) -> Daemon {
 http {{ access_log off; client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;
 server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {at}/server.crt; ssl_certificate_key {at}/server.key;
 ssl_protocols TLSv1.2 TLSv1.3; ssl_ciphers ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305; ssl_prefer_server_ciphers on;
-add_header Strict-Transport-Security \"max-age=63072000; includeSubDomains\" always; location / {{ return 204; }} }} }}"
+add_header Strict-Transport-Security \"max-age=63072000; includeSubDomains\" always; {more} location / {{ return 204; }} }} }}"
     );
     std::fs::write(dir.path().join("nginx.conf"), config).expect("written");
     let conf = dir.path().join("nginx.conf");
@@ -330,4 +335,26 @@ fn an_a_plus_by_nginx() {
     assert_eq!(record["grade"]["grade"], "A+", "{record}");
     // What nginx was told, and the three of TLS 1.3 that OpenSSL always takes.
     assert_eq!(record["accepts"]["accepted"].as_array().map(Vec::len), Some(5), "{record}");
+}
+
+/// nginx takes whatever client certificate it is shown, and says what it thinks of it in HTTP.
+#[test]
+fn client_certificates_that_nginx_refuses() {
+    let (world, life) = (World::new(), Life::new());
+    let root = world.file("root.pem", pem(&[&life.root.der])).display().to_string();
+    let (clients, strangers) = (Wish::authority("Clients").root(), Wish::authority("Strangers").root());
+    let trusted = world.file("clients.pem", pem(&[&clients.der]));
+    let more = format!("ssl_client_certificate {}; ssl_verify_client on;", trusted.display());
+    let daemon = nginx_with(&life.chain(&life.first), &life.first.key.serialize_pem(), &more);
+    for (by, refused) in [(&clients, false), (&strangers, true)] {
+        let mut wish = Wish::server(&["me"]).between(-30 * DAY, 300 * DAY);
+        wish.0.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let own = wish.signed_by(by);
+        world.file("me.pem", pem(&[&own.der]));
+        world.file("me.key", own.key.serialize_pem());
+        let target = format!("https://127.0.0.1:{}", daemon.port);
+        let ran = world.check(&[&target, "--trust", &root, "--cert", "me.pem", "--key", "me.key"]);
+        let told = ran.findings().contains(&"client-certificate-refused critical".to_string());
+        assert_eq!(told, refused, "{ran:?}");
+    }
 }

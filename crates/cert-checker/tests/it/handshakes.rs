@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 
 /// A leaf and authorities that nobody needs, so that the certificates take some KiB in all.
 fn chain_of(leaf: &Made, kib: usize) -> Vec<Vec<u8>> {
-    let root = Wish::authority("Large").extension(&[1, 3, 6, 1, 4, 1, 99_999, 1], false, &[7; 7 << 10]).root();
+    let root =
+        Wish::authority("Large").extension(&[1, 3, 6, 1, 4, 1, 99_999, 1], false, &[7; 7 << 10]).root();
     let mut chain = vec![leaf.der.clone()];
     while chain.iter().map(|der| der.len() + 3).sum::<usize>() < kib << 10 {
         chain.push(root.der.clone());
@@ -45,7 +46,10 @@ fn chains_of_every_size() {
         let server = Server::tls(server::config(&chain_of(&leaf, kib), &leaf, versions));
         let ran = world.check(&[&server.target(), "--any-issuer"]);
         assert_eq!(ran.findings(), said, "{kib} KiB: {}", &ran.stdout[..ran.stdout.len().min(900)]);
-        assert!(said.is_empty() || ran.stdout.contains("64 KiB") || ran.stdout.contains("100 KiB"), "{kib} KiB");
+        assert!(
+            said.is_empty() || ran.stdout.contains("64 KiB") || ran.stdout.contains("100 KiB"),
+            "{kib} KiB"
+        );
         assert_eq!(openssl_connects(&server.target()), openssl, "{kib} KiB by openssl");
     }
 }
@@ -120,8 +124,10 @@ fn client_certificates_that_servers_refuse() {
     client(&bench, "good", Wish::server(&["me"]).between(-30 * DAY, 300 * DAY), &clients);
     client(&bench, "stranger", Wish::server(&["me"]).between(-30 * DAY, 300 * DAY), &strangers);
     client(&bench, "ended", Wish::server(&["me"]).between(-90 * DAY, -9 * DAY), &clients);
-    let owns = [("good", true), ("stranger", false), ("ended", false)].map(|(name, taken)| Own { name, taken });
-    bench.world.file("server.pem", pem(&[&bench.leaf.der, &bench.chain()[1]]));
+    let owns =
+        [("good", true), ("stranger", false), ("ended", false)].map(|(name, taken)| Own { name, taken });
+    bench.world.file("server.pem", pem(&[&bench.leaf.der]));
+    bench.world.file("middle.pem", pem(&[&bench.chain()[1]]));
     bench.world.file("server.key", bench.leaf.key.serialize_pem());
     for version in rustls::ALL_VERSIONS {
         let asking = || server::asking(&bench.chain(), &bench.leaf, &clients.der, &[version]);
@@ -129,7 +135,7 @@ fn client_certificates_that_servers_refuse() {
         mute.send_tls13_tickets = 0;
         let flag = if format!("{:?}", version.version).ends_with("1_2") { "-tls1_2" } else { "-tls1_3" };
         let verify =
-            ["-cert_chain", "server.pem", "-Verify", "1", "-verify_return_error", "-CAfile", &root, flag];
+            ["-cert_chain", "middle.pem", "-Verify", "1", "-verify_return_error", "-CAfile", &root, flag];
         let theirs = Openssl::serve(bench.world.dir.path(), "server.pem", &verify);
         let servers = [Server::tls(asking()), Server::tls(mute)];
         let mut targets: Vec<String> = servers.iter().map(Server::target).collect();
@@ -164,7 +170,8 @@ fn intermediates_end_whoever_is_trusted() {
         let file = world.file("chain.pem", pem(&[&leaf.der, &middle.der])).display().to_string();
         let seen = world.check(&[&file]).json();
         let pin = |value: &serde_json::Value| value.as_str().expect("a hash").to_string();
-        let (cert, key) = (pin(&seen[0]["chain"][0]["sha256"]), pin(&seen[0]["chain"][0]["key"]["spki_sha256"]));
+        let (cert, key) =
+            (pin(&seen[0]["chain"][0]["sha256"]), pin(&seen[0]["chain"][0]["key"]["spki_sha256"]));
         let served = server.target();
         let ways: [&[&str]; 3] = [&["--any-issuer"], &["--pin", &cert], &["--pin", &key]];
         for (target, way) in [&file, &served].into_iter().flat_map(|t| ways.iter().map(move |w| (t, w))) {
@@ -231,14 +238,16 @@ fn trusted_certificates_by_openssl() {
             ok("openssl", &[&begin[..], how].concat());
         }
         assert!(std::fs::read_to_string(path("troot.pem")).expect("made").contains("TRUSTED"), "{id}");
-        let theirs = ["verify", "-attime", &at, "-purpose", "sslserver", "-no-CAfile", "-no-CApath", "-CAfile"];
+        let theirs =
+            ["verify", "-attime", &at, "-purpose", "sslserver", "-no-CAfile", "-no-CApath", "-CAfile"];
         let ran = Command::new("openssl").args(theirs).args([path("troot.pem"), path("leaf.pem")]).output();
         assert_eq!(ran.expect("openssl").status.success(), trusted, "{id} by openssl");
         let status = if trusted { Some(0) } else { Some(1) };
         let when = crate::world::judged_at();
         let ours = world.run(&["verify", "tleaf.pem", "--trust", "troot.pem", "--at", when]);
         assert_eq!(ours.status, status, "{id}: {ours:?}");
-        let named = ["verify", "leaf.pem", "--trust", "root.pem", "--intermediates", "troot.pem", "--at", when];
+        let named =
+            ["verify", "leaf.pem", "--trust", "root.pem", "--intermediates", "troot.pem", "--at", when];
         assert_eq!(world.run(&named).status, Some(0), "{id}");
         let checked = world.check(&["./tleaf.pem", "--trust", "troot.pem"]);
         match trusted {
@@ -255,8 +264,10 @@ fn bytes_behind_a_certificate() {
     let world = World::new();
     let leaf = Wish::server(&[]).self_signed();
     let behind = [&leaf.der[..], &[0x30, 3, 12, 1, 120]].concat();
-    let cases = [("CERTIFICATE", &["certificate-odd warning", "self-signed critical"][..]),
-        ("TRUSTED CERTIFICATE", &["self-signed critical"][..])];
+    let cases = [
+        ("CERTIFICATE", &["certificate-odd warning", "self-signed critical"][..]),
+        ("TRUSTED CERTIFICATE", &["self-signed critical"][..]),
+    ];
     for (label, said) in cases {
         world.file("x.pem", crate::mint::block(label, &behind));
         assert_eq!(world.check(&["./x.pem"]).findings(), said, "{label}");

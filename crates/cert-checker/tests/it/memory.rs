@@ -117,7 +117,8 @@ fn names_addresses_and_kinds_of_one_port() {
     world.file("list", format!("{t} name=a.example\n{t} name=b.example\n{t} sni=b.example name=b.example\n"));
     let args = ["--any-issuer", "-f", "list"];
     assert_eq!((told(&world, &args), told(&world, &args)), (nothing(), nothing()));
-    *sites[1].1.lock().expect("whole") = Wish::server(&["b.example"]).between(-DAY, 89 * DAY).signed_by(&root);
+    *sites[1].1.lock().expect("whole") =
+        Wish::server(&["b.example"]).between(-DAY, 89 * DAY).signed_by(&root);
     let changed = vec!["changed-key ok".to_string(); 2];
     assert_eq!(told(&world, &args), BTreeMap::from([(t, changed)]), "two of the three ask for it");
     assert_eq!(told(&world, &args), nothing());
@@ -145,7 +146,8 @@ fn a_name_that_moves() {
         world.run_after(&setup, &args).findings()
     };
     assert_eq!((run("127.0.0.1"), run("127.0.0.2")), (vec![], vec![]));
-    *present.lock().expect("whole") = Wish::server(&["moving.example"]).between(-DAY, 89 * DAY).signed_by(&root);
+    *present.lock().expect("whole") =
+        Wish::server(&["moving.example"]).between(-DAY, 89 * DAY).signed_by(&root);
     assert_eq!((run("127.0.0.3"), run("127.0.0.4")), (vec!["changed-key ok".to_string()], vec![]));
 }
 
@@ -162,7 +164,11 @@ fn uses_that_are_lost() {
     };
     let (key, usage) = ("changed-key ok".to_string(), "changed-usage ok".to_string());
     assert_eq!(write(&[ServerAuth, ClientAuth]), [""; 0]);
-    assert_eq!(write(&[ServerAuth]), [key.clone(), usage.clone()], "clientAuth, as public authorities take it away");
+    assert_eq!(
+        write(&[ServerAuth]),
+        [key.clone(), usage.clone()],
+        "clientAuth, as public authorities take it away"
+    );
     assert_eq!(write(&[ServerAuth, ClientAuth]), [key.clone()], "one more is no loss");
     assert_eq!(write(&[ClientAuth, ServerAuth, EmailProtection]), [key.clone()], "another order");
     assert_eq!(write(&[]), [key.clone()], "for every use");

@@ -116,7 +116,9 @@ fn weak_keys_and_old_signatures_still_show_their_certificate() {
         let known: Vec<String> = ran
             .findings()
             .into_iter()
-            .filter(|f| !["signature-unproven", "cipher-weak", "handshake-failed"].iter().any(|c| f.starts_with(c)))
+            .filter(|f| {
+                !["signature-unproven", "cipher-weak", "handshake-failed"].iter().any(|c| f.starts_with(c))
+            })
             .collect();
         assert_eq!(known, said, "{name}: {}", ran.stdout);
         assert!(ran.json()[0]["not_after"].is_string());

@@ -49,13 +49,23 @@ fn from_http_to_https() {
         ("no header there", redirect(301, &https(&bare)), vec!["hsts-missing warning"], 2),
         ("for too short a time", redirect(301, &https(&short)), vec!["hsts-weak warning"], 2),
         ("a page", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into(), vec![lost], 1),
-        ("a header that counts for nothing here", "HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=31536000\r\n\r\n".into(), vec![lost], 1),
+        (
+            "a header that counts for nothing here",
+            "HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=31536000\r\n\r\n".into(),
+            vec![lost],
+            1,
+        ),
         ("a refusal", "HTTP/1.1 403 Forbidden\r\n\r\n".into(), vec![lost], 1),
         ("elsewhere on the same", redirect(301, "/other"), vec![lost], 1),
         ("a circle", redirect(301, &target), vec![lost], 1),
         ("to nowhere", redirect(301, "mailto:x"), vec![lost], 1),
         ("no HTTP", "SSH-2.0-x\r\n".into(), vec!["not-http unknown"], 1),
-        ("to what is no HTTP", redirect(301, &format!("http://{}/", junk.target())), vec!["not-http unknown"], 1),
+        (
+            "to what is no HTTP",
+            redirect(301, &format!("http://{}/", junk.target())),
+            vec!["not-http unknown"],
+            1,
+        ),
         ("nothing", String::new(), vec!["closed unknown"], 1),
     ];
     for (id, answer, expected, records) in cases {

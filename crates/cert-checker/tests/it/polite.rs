@@ -1,7 +1,7 @@
 //! Protocols that begin in plain text and have no server among the daemons here: spoken by the test, up to a real
 //! handshake, and spoiled in every way.
 
-use crate::mint::{Made, Wish, pem};
+use crate::mint::{DAY, Made, Wish, pem};
 use crate::server::{self, Server};
 use crate::world::World;
 use std::io::{Read, Write};
@@ -129,9 +129,29 @@ fn postgresql_from_the_first_byte() {
     let world = World::new();
     let made = Wish::server(&[]).self_signed();
     let (chain, key) = (pem(&[&made.der]), made.key.serialize_pem());
-    let new = Pg::builder_major(18).tls(&chain, &key).start();
-    let ran = world.check(&[&format!("postgres-direct://127.0.0.1:{}", new.port()), "--any-issuer"]);
-    assert_eq!((ran.findings(), ran.status), (vec![], Some(0)), "X9 {ran:?}");
+    let (clients, strangers) = (Wish::authority("Clients").root(), Wish::authority("Strangers").root());
+    let new = Pg::builder_major(18).tls(&chain, &key).file("clients.crt", pem(&[&clients.der]));
+    let new = new.set("ssl_ca_file=clients.crt").start();
+    let direct = format!("postgres-direct://127.0.0.1:{}", new.port());
+    let ran = world.check(&[&direct, "--any-issuer"]);
+    assert_eq!(
+        (ran.findings(), ran.status),
+        (vec!["client-certificate-requested ok".into()], Some(0)),
+        "X9 {ran:?}"
+    );
+    // PostgreSQL sends no ticket: from the one that takes our certificate comes nothing at all.
+    for (by, refused) in [(&clients, false), (&strangers, true)] {
+        let mut wish = Wish::server(&["me"]).between(-30 * DAY, 300 * DAY);
+        wish.0.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let own = wish.signed_by(by);
+        world.file("me.pem", pem(&[&own.der]));
+        world.file("me.key", own.key.serialize_pem());
+        for target in [&direct, &direct.replace("postgres-direct", "postgres")] {
+            let ran = world.check(&[target, "--any-issuer", "--cert", "me.pem", "--key", "me.key"]);
+            let told = ran.findings().contains(&"client-certificate-refused critical".to_string());
+            assert_eq!(told, refused, "X7 {target}: {ran:?}");
+        }
+    }
     let old = Pg::builder_major(16).tls(&chain, &key).start();
     let ran = world.check(&[&format!("postgres-direct://127.0.0.1:{}", old.port()), "--any-issuer"]);
     assert_eq!(ran.findings(), ["closed unknown"], "X9 {ran:?}");

@@ -134,12 +134,18 @@ fn lists_that_tell_less_than_all() {
     };
     let on_it = pki::entry(&leaf.serial, "261110000000Z", &[]);
     assert_eq!(by_list(&root, &leaf, &delta(&[])), ["crl-unusable warning"], "R1 delta");
-    assert_eq!(by_list(&root, &leaf, &delta(std::slice::from_ref(&on_it))), ["revoked critical"], "R1 delta, listed");
+    assert_eq!(
+        by_list(&root, &leaf, &delta(std::slice::from_ref(&on_it))),
+        ["revoked critical"],
+        "R1 delta, listed"
+    );
     // A base that is silent and a delta that is not, in whatever order and verb.
     let base = root.crl(lasting);
     let world = World::new();
-    let path = |name: &str, label: &str, der: &[u8]| world.file(name, der::pem(label, der)).display().to_string();
-    let (trust, file) = (path("root.pem", "CERTIFICATE", &root.der), path("leaf.pem", "CERTIFICATE", &leaf.der));
+    let path =
+        |name: &str, label: &str, der: &[u8]| world.file(name, der::pem(label, der)).display().to_string();
+    let (trust, file) =
+        (path("root.pem", "CERTIFICATE", &root.der), path("leaf.pem", "CERTIFICATE", &leaf.der));
     let (whole, changed) = (path("base.crl", "X509 CRL", &base), path("d.crl", "X509 CRL", &delta(&[on_it])));
     let silent = path("none.crl", "X509 CRL", &delta(&[]));
     let verify = |lists: &[&str]| {
@@ -158,9 +164,15 @@ fn lists_that_tell_less_than_all() {
         assert_eq!((check(&lists), verify(&lists)), (vec!["revoked critical".into()], told("revoked")));
     }
     assert_eq!((check(&[&whole, &silent]), verify(&[&whole, &silent])), (vec![], (Some(0), None)));
-    assert_eq!((check(&[&silent]), verify(&[&silent])), (vec!["crl-unusable warning".into()], told("revocation-unknown")));
+    assert_eq!(
+        (check(&[&silent]), verify(&[&silent])),
+        (vec!["crl-unusable warning".into()], told("revocation-unknown"))
+    );
     let junk = path("junk.crl", "X509 CRL", b"junk");
-    assert_eq!((check(&[&junk]), verify(&[&junk])), (vec!["crl-unusable warning".into()], told("revocation-unknown")));
+    assert_eq!(
+        (check(&[&junk]), verify(&[&junk])),
+        (vec!["crl-unusable warning".into()], told("revocation-unknown"))
+    );
     let mute = pki::root(|s| {
         s.put(pki::USAGE, true, pki::usage(&[5]));
     });
@@ -355,5 +367,28 @@ fn stapled_answers() {
         let ran =
             world.run(&["check", "--json", "--at", moment, &server.target(), "--trust", &at("root.pem")]);
         assert_eq!(ran.findings(), said, "{id}: {}", ran.stdout);
+    }
+}
+
+/// A list that takes an intermediate back takes all below it.
+#[test]
+fn revoked_intermediates() {
+    let world = World::new();
+    let root = Wish::authority("Root").root();
+    let middle = Wish::authority("Middle").serial(&[7, 7]).below(&root);
+    let leaf = Wish::server(&[]).signed_by(&middle);
+    let trust = world.file("root.pem", pem(&[&root.der])).display().to_string();
+    world.file("chain.pem", pem(&[&leaf.der, &middle.der]));
+    world.file("below.crl", list(&middle, &[], DAY));
+    world.file("above.crl", list(&root, &[&[7, 7]], DAY));
+    let server = Server::showing(&leaf, &[&middle.der]);
+    for target in ["./chain.pem", &server.target()] {
+        let said = |lists: &[&str]| {
+            world.check(&[&[target, "--trust", &trust, "--crl", "below.crl"], lists].concat()).findings()
+        };
+        assert_eq!(
+            (said(&[]), said(&["--crl", "above.crl"])),
+            (vec![], vec!["revoked critical".to_string()])
+        );
     }
 }

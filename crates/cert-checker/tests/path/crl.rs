@@ -144,7 +144,8 @@ fn numbered(root: &Pair, leaf: &Pair, number: u32, base: Option<u32>, reason: Op
     root.crl(|c| {
         c.extensions[0] = (NUMBER.into(), false, int(number));
         c.extensions.extend(base.map(|base| (DELTA.into(), true, int(base))));
-        let why = |code: u8| entry(&leaf.serial, "231231000000Z", &[("2.5.29.21", false, tlv(0x0a, &[code]))]);
+        let why =
+            |code: u8| entry(&leaf.serial, "231231000000Z", &[("2.5.29.21", false, tlv(0x0a, &[code]))]);
         c.revoked = reason.map(why).into_iter().collect();
     })
 }
@@ -165,10 +166,18 @@ fn complete_lists_and_deltas() {
         ("the delta revokes", vec![list(7, None, None), list(8, Some(7), Some(1))], revoked),
         ("the base revokes", vec![list(7, None, Some(1)), list(8, Some(7), None)], revoked),
         ("the delta takes back", vec![list(7, None, Some(HOLD)), list(8, Some(7), Some(REMOVED))], None),
-        ("a delta of another base", vec![list(7, None, Some(HOLD)), list(9, Some(8), Some(REMOVED))], revoked),
+        (
+            "a delta of another base",
+            vec![list(7, None, Some(HOLD)), list(9, Some(8), Some(REMOVED))],
+            revoked,
+        ),
         ("an older delta", vec![list(7, None, Some(HOLD)), list(6, Some(5), Some(REMOVED))], revoked),
         ("a delta from before on", vec![list(7, None, Some(HOLD)), list(9, Some(3), Some(REMOVED))], None),
-        ("numbers of two bytes", vec![list(255, None, Some(HOLD)), list(256, Some(200), Some(REMOVED))], None),
+        (
+            "numbers of two bytes",
+            vec![list(255, None, Some(HOLD)), list(256, Some(200), Some(REMOVED))],
+            None,
+        ),
         ("two deltas", vec![list(8, Some(7), None), list(9, Some(7), None)], Some(UNKNOWN)),
     ];
     for (id, lists, code) in cases {

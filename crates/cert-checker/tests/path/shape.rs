@@ -130,7 +130,9 @@ fn self_signed_by_signature() {
     let top = plain_root();
     // Another issuer's name over its own signature, and no authority key identifier: a root all the same.
     let renamed = crate::pki::root(|s| s.issuer = name("CN=somebody-else"));
-    case("cve::cve-2024-0567's root", &renamed.leaf(|_| {}), &[&renamed]).valid(EVERY).agrees_with_openssl(false);
+    case("cve::cve-2024-0567's root", &renamed.leaf(|_| {}), &[&renamed])
+        .valid(EVERY)
+        .agrees_with_openssl(false);
     // Its own name over another key's signature: no root, so the identifier is due.
     let rolled = |aki: bool| {
         top.intermediate(move |s| {

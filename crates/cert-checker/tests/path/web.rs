@@ -66,7 +66,10 @@ fn wildcards_over_public_suffixes() {
     ] {
         let names: Vec<Vec<u8>> = given.iter().map(|n| dns(n)).collect();
         common("beside another wildcard", "x", &names, asked).valid(EVERY).agrees_with_openssl(false);
-        common("no name asked for", "x", &names, asked).names(&[]).valid(RFC).refused(WEB, Code::PublicSuffix);
+        common("no name asked for", "x", &names, asked)
+            .names(&[])
+            .valid(RFC)
+            .refused(WEB, Code::PublicSuffix);
         let both = [asked, "other.co.uk"];
         if given[0] == "*.co.uk" {
             common("two names asked for", "x", &names, asked).names(&both).refused(WEB, Code::PublicSuffix);
