@@ -162,16 +162,12 @@ fn uses_that_are_lost() {
         world.file("a.pem", pem(&[&wish.signed_by(&root).der]));
         told(&world, &["./a.pem", "--any-issuer"]).remove("./a.pem").unwrap_or_default()
     };
-    let (key, usage) = ("changed-key ok".to_string(), "changed-usage ok".to_string());
+    let (key, usage) = ("changed-key ok", "changed-usage ok");
     assert_eq!(write(&[ServerAuth, ClientAuth]), [""; 0]);
-    assert_eq!(
-        write(&[ServerAuth]),
-        [key.clone(), usage.clone()],
-        "clientAuth, as public authorities take it away"
-    );
-    assert_eq!(write(&[ServerAuth, ClientAuth]), [key.clone()], "one more is no loss");
-    assert_eq!(write(&[ClientAuth, ServerAuth, EmailProtection]), [key.clone()], "another order");
-    assert_eq!(write(&[]), [key.clone()], "for every use");
+    assert_eq!(write(&[ServerAuth]), [key, usage], "clientAuth, as public authorities take it away");
+    assert_eq!(write(&[ServerAuth, ClientAuth]), [key], "one more is no loss");
+    assert_eq!(write(&[ClientAuth, ServerAuth, EmailProtection]), [key], "another order");
+    assert_eq!(write(&[]), [key], "for every use");
     assert_eq!(write(&[ServerAuth]), [key, usage], "no longer for every use");
     let ran = world.check(&["./a.pem", "--any-issuer"]);
     assert_eq!(ran.findings(), [""; 0]);

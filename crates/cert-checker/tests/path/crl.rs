@@ -158,7 +158,8 @@ fn complete_lists_and_deltas() {
     let leaf = root.leaf(|_| {});
     let list = |number, base, reason| numbered(&root, &leaf, number, base, reason);
     let revoked = Some(Code::Revoked);
-    let cases: [(&'static str, Vec<Vec<u8>>, Option<Code>); 12] = [
+    type Row = (&'static str, Vec<Vec<u8>>, Option<Code>);
+    let cases: [Row; 12] = [
         ("a delta alone", vec![list(8, Some(7), None)], Some(UNKNOWN)),
         ("a delta alone that revokes", vec![list(8, Some(7), Some(1))], revoked),
         ("a delta alone that takes back", vec![list(8, Some(7), Some(REMOVED))], Some(UNKNOWN)),
