@@ -61,6 +61,7 @@ const SOAKS: &[Soak] = &[
     soak("migrate-kill", "sqlite-to-pg", "kill::the_client", Rounds(100)),
     soak("migrate-crash", "sqlite-to-pg", "kill::the_server", Rounds(100)),
     soak("migrate-schemas", "sqlite-to-pg", "random_schemas_arrive", Rounds(400)),
+    soak("migrate-damage", "sqlite-to-pg", "random_damages_are_never", Rounds(500)),
     soak("verify-faults", "sqlite-to-pg", "every_planted_fault", Rounds(1000)),
     soak("verify-definitions", "sqlite-to-pg", "every_changed_definition", Rounds(500)),
 ];

@@ -85,6 +85,8 @@ pub enum Misfit {
     Bytea,
     /// Put the nearest value that fits in its place
     Replace,
+    /// Round times that are finer than a microsecond, or than the target's type; no reject, and nothing else changes
+    Round,
 }
 
 #[derive(Group, Debug)]
@@ -142,6 +144,9 @@ pub struct Run {
     /// Put it in place without comparing
     #[arg(long)]
     pub no_verify: bool,
+    /// Values in the list of rejects leave the status at 0, as accept_rejects in every table of the plan
+    #[arg(long)]
+    pub accept_rejects: bool,
     /// Folder for the report, the rejects and what a person must finish [default: NAME-migration in the working
     /// directory, when there is anything to write]
     #[arg(long, value_name = "DIR")]

@@ -25,7 +25,8 @@ fn verdict(pg_type: &str, conversion: Conversion, why: impl Into<String>) -> Ver
 pub(crate) fn judge(tally: &Tally, declared: &str, misfit: Option<Misfit>) -> Verdict {
     let mut found = match asked(tally, declared) {
         Ok(granted) => granted,
-        Err((wished, odd)) => match misfit {
+        Err((wished, odd)) if odd == [Odd::Rounded] => fine(tally, wished, misfit),
+        Err((wished, odd)) => match misfit.filter(|m| *m != Misfit::Round) {
             Some(Misfit::Text) => {
                 verdict("text", Conversion::Text, "asked for: values that do not fit make it text")
             }
@@ -40,6 +41,31 @@ pub(crate) fn judge(tally: &Tally, declared: &str, misfit: Option<Misfit>) -> Ve
         mend(&mut found, tally, misfit);
     }
     found
+}
+
+/// Times that are finer than a microsecond: texts, which lose nothing, unless a rule rounds them.
+fn fine(tally: &Tally, wished: Verdict, misfit: Option<Misfit>) -> Verdict {
+    let odd = vec![Odd::Rounded];
+    match misfit {
+        None | Some(Misfit::Text) => {
+            let widest = widest(tally);
+            let why = format!(
+                "{}, not {}: {} values are finer than a microsecond; --on-misfit round rounds them and makes it {1}",
+                widest.why,
+                wished.pg_type,
+                tally.fine(wished.conversion)
+            );
+            Verdict { why, odd, ..widest }
+        }
+        Some(Misfit::Round) => {
+            let why = format!("{}; a rule rounds what is finer than a microsecond", wished.why);
+            Verdict { policy: Policy::Round, why, odd, ..wished }
+        }
+        Some(Misfit::Bytea) => {
+            verdict("bytea", Conversion::Bytes, "asked for: values that do not fit make it bytea")
+        }
+        Some(policy) => Verdict { policy: policy_of(policy), odd, ..wished },
+    }
 }
 
 /// Text that PostgreSQL cannot hold: replaced and kept among the rejects, unless told otherwise.
@@ -65,7 +91,7 @@ fn policy_of(misfit: Misfit) -> Policy {
     match misfit {
         Misfit::Reject => Policy::Reject,
         Misfit::Null => Policy::Null,
-        Misfit::Replace | Misfit::Text | Misfit::Bytea => Policy::Replace,
+        Misfit::Replace | Misfit::Text | Misfit::Bytea | Misfit::Round => Policy::Replace,
     }
 }
 
@@ -142,8 +168,12 @@ fn asked(tally: &Tally, declared: &str) -> Asked {
         }
         Wish::Clock => {
             let fits = tally.clocks == c.texts && only(c.texts);
-            let odd = [Odd::NotTime, Odd::Integer, Odd::Real, Odd::Blob];
-            all(fits, verdict("time", Conversion::Time, "all are times of day"), &odd)
+            let yes = verdict("time", Conversion::Time, "all are times of day");
+            match tally.of(Odd::Rounded).0 {
+                0 => all(fits, yes, &[Odd::NotTime, Odd::Integer, Odd::Real, Odd::Blob]),
+                _ if fits => Err((yes, vec![Odd::Rounded])),
+                _ => Err((yes, vec![Odd::NotTime, Odd::Rounded, Odd::Integer, Odd::Real, Odd::Blob])),
+            }
         }
         Wish::Moment | Wish::Day => moment(tally),
         Wish::Any => Ok(widest(tally)),
@@ -179,11 +209,10 @@ fn json(tally: &Tally) -> Asked {
 
 fn moment(tally: &Tally) -> Asked {
     let c = &tally.census;
-    let rounded = tally.of(Odd::Rounded).0 > 0;
     let units = epoch::candidates(tally);
     let numbers = c.integers + c.reals;
     let texts_fit = tally.moments() == c.texts && c.blobs == 0;
-    let mut yes = match (numbers, units.as_slice()) {
+    let yes = match (numbers, units.as_slice()) {
         (0, _) => texts(tally),
         (_, [unit]) => verdict(
             "timestamptz",
@@ -192,12 +221,8 @@ fn moment(tally: &Tally) -> Asked {
         ),
         _ => verdict("timestamptz", Conversion::Timestamp, "times"),
     };
-    if rounded {
-        yes.policy = Policy::Replace;
-        yes.why += "; what is finer than a microsecond is rounded, and kept among the rejects";
-        yes.odd = vec![Odd::Rounded];
-    }
     match texts_fit && (numbers == 0 || units.len() == 1) {
+        true if tally.fine(yes.conversion) > 0 => Err((yes, vec![Odd::Rounded])),
         true => Ok(yes),
         false => Err((yes, vec![Odd::NotTime, Odd::Nul, Odd::NotUtf8, Odd::Integer, Odd::Real, Odd::Blob])),
     }
@@ -303,6 +328,10 @@ mod tests {
                 C::EpochMs,
             ),
             ("datetime", vec![V::Integer(5)], "bigint", C::Integer),
+            ("datetime", vec![t("2024-01-02 03:04:05.1234567Z")], "text", C::Text),
+            ("time", vec![t("10:20:30.1234567")], "text", C::Text),
+            ("datetime", vec![V::Integer(1_700_000_000_123_456_000)], "timestamptz", C::EpochNs),
+            ("datetime", vec![V::Integer(1_700_000_000_123_456_789)], "bigint", C::Integer),
             ("date", vec![t("2024-01-02")], "date", C::Date),
             ("date", vec![t("2024-02-30")], "text", C::Text),
             ("time", vec![t("10:20")], "time", C::Time),
@@ -319,6 +348,23 @@ mod tests {
         for (declared, values, pg_type, conversion) in cases {
             assert_eq!(types(declared, &values), (pg_type.to_string(), conversion), "{declared} {values:?}");
         }
+    }
+
+    #[test]
+    fn a_rule_rounds_what_is_too_fine_and_nothing_else() {
+        let judged = |values: &[V<'_>]| {
+            let mut tally = Tally::new(wish::of("datetime"));
+            values.iter().for_each(|v| tally.add(*v, &String::new));
+            let found = judge(&tally, "datetime", Some(Misfit::Round));
+            (found.pg_type, found.policy)
+        };
+        let fine = V::Text(b"2024-01-02 03:04:05.1234567Z");
+        assert_eq!(judged(&[fine]), ("timestamptz".to_string(), Policy::Round));
+        assert_eq!(judged(&[fine, V::Text(b"never")]), ("text".to_string(), Policy::Stop));
+        assert_eq!(
+            judged(&[V::Integer(1_700_000_000_123_456_789)]),
+            ("timestamptz".to_string(), Policy::Round)
+        );
     }
 
     #[test]

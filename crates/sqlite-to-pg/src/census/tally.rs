@@ -3,7 +3,7 @@
 use super::wish::Wish;
 use crate::load::number::Decimal;
 use crate::load::{json, moment, words};
-use crate::plan::Census;
+use crate::plan::{Census, Conversion};
 use rusqlite::types::ValueRef;
 
 /// Keys that are kept of each kind of trouble.
@@ -60,6 +60,9 @@ pub(crate) struct Tally {
     pub(crate) whole_reals: u64,
     /// Integers beyond 2^53.
     pub(crate) inexact: u64,
+    /// Integers that are no whole microseconds when they count nanoseconds, or 100 nanoseconds.
+    pub(crate) fine_nanos: u64,
+    pub(crate) fine_ticks: u64,
     /// Integers 0 or 1.
     pub(crate) bits: u64,
     pub(crate) words: u64,
@@ -120,6 +123,8 @@ impl Tally {
         self.bytes += 8;
         self.bits += u64::from(n == 0 || n == 1);
         self.inexact += u64::from(n.unsigned_abs() > 1 << 53);
+        self.fine_nanos += u64::from(n % 1000 != 0);
+        self.fine_ticks += u64::from(n % 10 != 0);
         self.measure(|| Some(Decimal::of_integer(n)));
         if !matches!(self.wish, Wish::Integer | Wish::Numeric) {
             self.odd(Odd::Integer, key);
@@ -147,7 +152,8 @@ impl Tally {
             return;
         }
         let Some(decimal) = decimal() else { return };
-        self.digits = (self.digits.0.max(decimal.whole()), self.digits.1.max(decimal.scale()));
+        let digits = decimal.digits();
+        self.digits = (self.digits.0.max(digits.whole()), self.digits.1.max(digits.scale()));
     }
 
     fn text(&mut self, text: &[u8], key: &dyn Fn() -> String) {
@@ -192,8 +198,13 @@ impl Tally {
     fn time(&mut self, text: &[u8], key: &dyn Fn() -> String) {
         let Some(m) = moment::moment(text) else {
             match moment::time(text) {
-                Some((_, false)) => self.clocks += 1,
-                _ => self.odd(Odd::NotTime, key),
+                Some((_, rounded)) => {
+                    self.clocks += 1;
+                    if rounded {
+                        self.odd(Odd::Rounded, key);
+                    }
+                }
+                None => self.odd(Odd::NotTime, key),
             }
             return;
         };
@@ -252,6 +263,8 @@ impl Tally {
             (&mut self.infinite, other.infinite),
             (&mut self.whole_reals, other.whole_reals),
             (&mut self.inexact, other.inexact),
+            (&mut self.fine_nanos, other.fine_nanos),
+            (&mut self.fine_ticks, other.fine_ticks),
             (&mut self.bits, other.bits),
             (&mut self.words, other.words),
             (&mut self.days, other.days),
@@ -271,6 +284,16 @@ impl Tally {
             let room = SAMPLES.saturating_sub(self.samples[at].len());
             self.samples[at].extend(other.samples[at].iter().take(room).cloned());
         }
+    }
+
+    /// Times that are finer than a microsecond, when numbers count as `conversion` says.
+    pub(crate) fn fine(&self, conversion: Conversion) -> u64 {
+        let numbers = match conversion {
+            Conversion::EpochNs => self.fine_nanos,
+            Conversion::Filetime => self.fine_ticks,
+            _ => 0,
+        };
+        self.of(Odd::Rounded).0 + numbers
     }
 
     /// Values that are not NULL.

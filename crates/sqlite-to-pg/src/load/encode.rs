@@ -2,8 +2,8 @@
 
 pub(crate) use super::kinds::{Bounds, Misfit, Wire};
 use super::moment::{self, DAY, Unit};
-use super::number::{Decimal, put_infinity};
-use super::words;
+use super::number::{Decimal, Digits, put_infinity};
+use super::{array, interval, words};
 use crate::plan::{Conversion, Policy};
 use rusqlite::types::ValueRef;
 
@@ -38,7 +38,9 @@ impl Encoder {
             Conversion::Json => self.json(value, buf),
             Conversion::Uuid | Conversion::Guid => self.uuid(value, buf),
             Conversion::Tagged => tagged(value, buf),
-            Conversion::Time => clock(value, buf),
+            Conversion::Time => self.clock(value, buf),
+            Conversion::Array => self.array(value, buf),
+            c if c.is_interval() => self.interval(value, buf),
             _ => self.time(value, buf),
         }
     }
@@ -55,19 +57,31 @@ impl Encoder {
                 self.fits_length(&text).and_then(|()| field(text.as_bytes(), buf))
             }
             (Conversion::Time, ValueRef::Text(t)) => match moment::time(t) {
-                Some((micros, _)) => field(&micros.to_be_bytes(), buf),
+                Some((micros, _)) => field(&self.rounded(micros).to_be_bytes(), buf),
                 None => Err(Misfit::NotTime),
             },
-            (c, ValueRef::Text(t)) if is_time(c) => match moment::moment(t) {
-                Some(m) => self.put_moment(m.local, m.utc(), buf),
+            (c, ValueRef::Text(t)) if c.is_moment() => match moment::moment(t) {
+                Some(m) => self.put_moment(self.rounded(m.local), self.rounded(m.utc()), buf),
                 None => Err(Misfit::NotTime),
             },
             (Conversion::EpochNs, ValueRef::Integer(n)) => {
-                self.put_unit(Unit::Micros.of_integer(n / 1000), buf)
+                self.put_unit(Unit::Micros.of_integer(halves_up(n, 1000)).map(|m| self.rounded(m)), buf)
             }
             (Conversion::Filetime, ValueRef::Integer(n)) => {
-                self.put_unit(Unit::Webkit.of_integer(n / 10), buf)
+                self.put_unit(Unit::Webkit.of_integer(halves_up(n, 10)).map(|m| self.rounded(m)), buf)
             }
+            (c, ValueRef::Integer(_) | ValueRef::Real(_)) if c.is_moment() => {
+                let micros = self.unit().ok().and_then(|unit| match value {
+                    ValueRef::Integer(n) => unit.of_integer(n),
+                    ValueRef::Real(n) => unit.of_real(n),
+                    _ => None,
+                });
+                self.put_unit(micros.map(|m| self.rounded(m)), buf)
+            }
+            (c, value) if c.is_interval() => match self.length(value) {
+                Ok(length) => put_interval(self.rounded(length.micros), &length, buf),
+                Err(misfit) => Err(misfit),
+            },
             (Conversion::Tagged, ValueRef::Text(t)) => {
                 tagged(ValueRef::Text(words::nearest(t).as_bytes()), buf)
             }
@@ -80,7 +94,11 @@ impl Encoder {
     }
 
     fn integer(&self, value: ValueRef<'_>, buf: &mut Vec<u8>) -> Done {
-        let ValueRef::Integer(n) = value else { return Err(Misfit::Class) };
+        let n = match value {
+            ValueRef::Integer(n) => n,
+            ValueRef::Text(t) => words::whole(t)?,
+            _ => return Err(Misfit::Class),
+        };
         match self.wire {
             Wire::Int4 => field(&i32::try_from(n).map_err(|_| Misfit::Range)?.to_be_bytes(), buf),
             Wire::Int2 => field(&i16::try_from(n).map_err(|_| Misfit::Range)?.to_be_bytes(), buf),
@@ -97,35 +115,45 @@ impl Encoder {
             ValueRef::Real(n) => n,
             ValueRef::Integer(n) if n.unsigned_abs() <= EXACT => n as f64,
             ValueRef::Integer(_) => return Err(Misfit::Range),
+            ValueRef::Text(t) => text_of_real(t)?,
             _ => return Err(Misfit::Class),
         };
         if self.wire == Wire::Float4 {
             let narrow = real as f32;
-            return if f64::from(narrow) == real {
-                field(&narrow.to_be_bytes(), buf)
-            } else {
-                Err(Misfit::Digits)
-            };
+            // 0.1 is 0.1 in either width: what both are written as.
+            let same = f64::from(narrow) == real || format!("{narrow:e}").parse() == Ok(real);
+            return if same { field(&narrow.to_be_bytes(), buf) } else { Err(Misfit::Digits) };
         }
         field(&real.to_be_bytes(), buf)
     }
 
     fn numeric(&self, value: ValueRef<'_>, buf: &mut Vec<u8>) -> Done {
-        let decimal = match value {
-            ValueRef::Integer(n) => Decimal::of_integer(n),
+        match value {
+            ValueRef::Integer(n) => self.digits(&Decimal::of_integer(n).digits(), buf),
             ValueRef::Real(n) if n.is_infinite() && self.bounds.digits.is_none() => {
                 put_infinity(n, buf);
-                return Ok(());
+                Ok(())
             }
-            ValueRef::Real(n) => Decimal::of_real(n).ok_or(Misfit::Range)?,
-            _ => return Err(Misfit::Class),
-        };
+            ValueRef::Real(n) => self.digits(&Decimal::of_real(n).ok_or(Misfit::Range)?.digits(), buf),
+            ValueRef::Text(t) => {
+                let mut room = Vec::new();
+                let digits = Digits::of_text(t, &mut room).ok_or(Misfit::NotNumber)?;
+                self.digits(&digits, buf)
+            }
+            _ => Err(Misfit::Class),
+        }
+    }
+
+    fn digits(&self, digits: &Digits<'_>, buf: &mut Vec<u8>) -> Done {
+        if !digits.fits() {
+            return Err(Misfit::Range);
+        }
         if let Some((precision, scale)) = self.bounds.digits
-            && (decimal.scale() > scale || decimal.whole() > precision - scale)
+            && (digits.scale() > scale || digits.whole() > precision - scale)
         {
             return Err(Misfit::Digits);
         }
-        decimal.put(buf);
+        digits.put(buf);
         Ok(())
     }
 
@@ -224,7 +252,11 @@ impl Encoder {
                 }
                 self.put_moment(m.local, m.utc(), buf)
             }
-            ValueRef::Integer(n) => self.put_unit(self.unit()?.of_integer(n), buf),
+            ValueRef::Integer(n) => {
+                let unit = self.unit()?;
+                let fine = (unit == Unit::Nanos && n % 1000 != 0) || (unit == Unit::Filetime && n % 10 != 0);
+                if fine { Err(Misfit::Rounded) } else { self.put_unit(unit.of_integer(n), buf) }
+            }
             ValueRef::Real(n) => self.put_unit(self.unit()?.of_real(n), buf),
             _ => Err(Misfit::Class),
         }
@@ -244,6 +276,55 @@ impl Encoder {
         })
     }
 
+    /// Microseconds rounded to the digits of a second that the type keeps.
+    fn rounded(&self, micros: i64) -> i64 {
+        let step = self.bounds.step();
+        halves_up(micros, step).saturating_mul(step)
+    }
+
+    fn kept(&self, micros: i64) -> Done {
+        if micros % self.bounds.step() == 0 { Ok(()) } else { Err(Misfit::Finer) }
+    }
+
+    fn clock(&self, value: ValueRef<'_>, buf: &mut Vec<u8>) -> Done {
+        let ValueRef::Text(t) = value else { return Err(Misfit::Class) };
+        match moment::time(t) {
+            Some((_, true)) => Err(Misfit::Rounded),
+            Some((micros, false)) => {
+                self.kept(micros)?;
+                field(&micros.to_be_bytes(), buf)
+            }
+            None => Err(Misfit::NotTime),
+        }
+    }
+
+    fn interval(&self, value: ValueRef<'_>, buf: &mut Vec<u8>) -> Done {
+        let length = self.length(value)?;
+        if length.rounded {
+            return Err(Misfit::Rounded);
+        }
+        self.kept(length.micros)?;
+        put_interval(length.micros, &length, buf)
+    }
+
+    fn length(&self, value: ValueRef<'_>) -> Result<interval::Length, Misfit> {
+        match value {
+            ValueRef::Text(t) => interval::of_text(t).ok_or(Misfit::NotInterval),
+            ValueRef::Integer(_) | ValueRef::Real(_) if self.conversion == Conversion::Interval => {
+                Err(Misfit::Unit)
+            }
+            ValueRef::Integer(n) => interval::of_integer(n, self.conversion).ok_or(Misfit::Range),
+            ValueRef::Real(n) => interval::of_real(n, self.conversion).ok_or(Misfit::Class),
+            _ => Err(Misfit::Class),
+        }
+    }
+
+    /// An array as the server reads it from a text.
+    fn array(&self, value: ValueRef<'_>, buf: &mut Vec<u8>) -> Done {
+        let ValueRef::Text(t) = value else { return Err(Misfit::NotArray) };
+        field(array::literal(words::clean(t)?).ok_or(Misfit::NotArray)?.as_bytes(), buf)
+    }
+
     fn put_unit(&self, micros: Option<i64>, buf: &mut Vec<u8>) -> Done {
         let micros = micros.ok_or(Misfit::Range)?;
         self.put_moment(micros, micros, buf)
@@ -252,7 +333,10 @@ impl Encoder {
     /// A timestamp without zone keeps the wall clock when the text names no zone, else it is UTC.
     fn put_moment(&self, local: i64, utc: i64, buf: &mut Vec<u8>) -> Done {
         match self.wire {
-            Wire::Timestamp | Wire::Timestamptz => field(&utc.to_be_bytes(), buf),
+            Wire::Timestamp | Wire::Timestamptz => {
+                self.kept(utc)?;
+                field(&utc.to_be_bytes(), buf)
+            }
             Wire::Date if local.rem_euclid(DAY) == 0 && local == utc => {
                 let day = i32::try_from(local.div_euclid(DAY)).map_err(|_| Misfit::Range)?;
                 field(&day.to_be_bytes(), buf)
@@ -262,28 +346,28 @@ impl Encoder {
     }
 }
 
-fn is_time(conversion: Conversion) -> bool {
-    use Conversion as C;
-    matches!(
-        conversion,
-        C::Timestamp
-            | C::EpochS
-            | C::EpochMs
-            | C::EpochUs
-            | C::EpochNs
-            | C::WebkitUs
-            | C::CocoaS
-            | C::Filetime
-            | C::Julian
-    )
+/// Quotient of a division, halves up.
+fn halves_up(n: i64, by: i64) -> i64 {
+    n.div_euclid(by) + i64::from(n.rem_euclid(by) >= by - by / 2 && by > 1)
 }
 
-fn clock(value: ValueRef<'_>, buf: &mut Vec<u8>) -> Done {
-    let ValueRef::Text(t) = value else { return Err(Misfit::Class) };
-    match moment::time(t) {
-        Some((micros, false)) => field(&micros.to_be_bytes(), buf),
-        Some((_, true)) => Err(Misfit::Rounded),
-        None => Err(Misfit::NotTime),
+fn put_interval(micros: i64, length: &interval::Length, buf: &mut Vec<u8>) -> Done {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&micros.to_be_bytes());
+    bytes[8..12].copy_from_slice(&length.days.to_be_bytes());
+    bytes[12..].copy_from_slice(&length.months.to_be_bytes());
+    field(&bytes, buf)
+}
+
+/// The double that a text is the digits of.
+fn text_of_real(text: &[u8]) -> Result<f64, Misfit> {
+    let mut room = Vec::new();
+    let digits = Digits::of_text(text, &mut room).ok_or(Misfit::NotNumber)?;
+    let real: f64 = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()).ok_or(Misfit::NotNumber)?;
+    match (real.is_finite(), digits.are_of(real)) {
+        (false, _) => Err(Misfit::Range),
+        (_, false) => Err(Misfit::Digits),
+        _ => Ok(real),
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) enum Wire {
     Timestamptz,
     Date,
     Time,
+    Interval,
     Json,
     Jsonb,
     Uuid,
@@ -28,6 +29,15 @@ pub(crate) struct Bounds {
     pub(crate) length: Option<usize>,
     /// Digits in all and after the point of numeric(p,s).
     pub(crate) digits: Option<(i32, i32)>,
+    /// Digits of a second that times have, where they are less than six.
+    pub(crate) fraction: Option<u32>,
+}
+
+impl Bounds {
+    /// Microseconds of the least step of a time.
+    pub(crate) fn step(self) -> i64 {
+        10_i64.pow(6 - self.fraction.unwrap_or(6).min(6))
+    }
 }
 
 /// Why a value does not fit.
@@ -37,6 +47,11 @@ pub(crate) enum Misfit {
     Range,
     NotTime,
     Rounded,
+    Finer,
+    NotNumber,
+    NotInterval,
+    Unit,
+    NotArray,
     Nul,
     NotUtf8,
     NotJson,
@@ -49,6 +64,11 @@ pub(crate) enum Misfit {
 }
 
 impl Misfit {
+    /// Whether only digits of a second are too many, which [`crate::plan::Policy::Round`] rounds.
+    pub(crate) fn is_fine(self) -> bool {
+        matches!(self, Misfit::Rounded | Misfit::Finer)
+    }
+
     /// In words.
     pub(crate) fn words(self) -> &'static str {
         match self {
@@ -56,6 +76,13 @@ impl Misfit {
             Misfit::Range => "out of the type's range",
             Misfit::NotTime => "not a time",
             Misfit::Rounded => "finer than a microsecond",
+            Misfit::Finer => "finer than the type keeps",
+            Misfit::NotNumber => "not a number",
+            Misfit::NotInterval => "not an interval",
+            Misfit::Unit => {
+                "a number whose unit only --cast can tell (interval-s, interval-ms, interval-us, interval-ticks)"
+            }
+            Misfit::NotArray => "neither a JSON array nor one of PostgreSQL",
             Misfit::Nul => "a NUL byte in text",
             Misfit::NotUtf8 => "not UTF-8",
             Misfit::NotJson => "not JSON that the type holds",

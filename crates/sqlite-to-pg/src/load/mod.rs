@@ -1,7 +1,9 @@
 //! From SQLite's values to PostgreSQL's COPY streams.
 
+pub(crate) mod array;
 pub(crate) mod copy;
 pub(crate) mod encode;
+pub(crate) mod interval;
 pub(crate) mod json;
 pub(crate) mod kinds;
 pub(crate) mod moment;

@@ -49,7 +49,8 @@ pub(crate) fn moment(text: &[u8]) -> Option<Moment> {
 /// Reads `HH:MM[:SS[.digits]]`: microseconds since midnight, and whether they are rounded.
 pub(crate) fn time(text: &[u8]) -> Option<(i64, bool)> {
     let (micros, rounded, rest) = clock(text)?;
-    (rest.is_empty() && micros < DAY).then_some((micros, rounded))
+    // What is rounded may come to the day's end, which a time of PostgreSQL can be.
+    (rest.is_empty() && (micros < DAY || rounded)).then_some((micros, rounded))
 }
 
 fn digits(text: &[u8]) -> Option<i64> {

@@ -54,19 +54,85 @@ impl Decimal {
         Some(decimal)
     }
 
+    /// The digits in use.
+    pub(crate) fn digits(&self) -> Digits<'_> {
+        Digits { digits: &self.digits[..self.len], point: self.point, negative: self.negative }
+    }
+}
+
+/// Decimal digits with their point, of whatever length.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Digits<'a> {
+    digits: &'a [u8],
+    point: i32,
+    negative: bool,
+}
+
+/// What numeric holds: digits before the point, and after it.
+const WHOLE: i32 = 131_072;
+const SCALE: i32 = 16_383;
+
+impl<'a> Digits<'a> {
+    /// Reads `[+-]digits[.digits][e[+-]digits]`, with at least one digit, into `room`; none when it is anything else.
+    pub(crate) fn of_text(text: &[u8], room: &'a mut Vec<u8>) -> Option<Digits<'a>> {
+        let (negative, text) = match text.split_first()? {
+            (b'-', rest) => (true, rest),
+            (b'+', rest) => (false, rest),
+            _ => (false, text),
+        };
+        let mut parts = text.splitn(2, |b| matches!(b, b'e' | b'E'));
+        let mantissa = parts.next()?;
+        let exponent: i32 = match parts.next() {
+            Some(exponent) => std::str::from_utf8(exponent).ok()?.parse().ok()?,
+            None => 0,
+        };
+        let whole = mantissa.iter().position(|b| *b == b'.').unwrap_or(mantissa.len());
+        room.clear();
+        for b in mantissa[..whole].iter().chain(mantissa.get(whole + 1..).unwrap_or_default()) {
+            room.push(b.is_ascii_digit().then(|| b - b'0')?);
+        }
+        let zeros = room.iter().take_while(|d| **d == 0).count();
+        let point = i32::try_from(whole).ok()?.checked_add(exponent)?;
+        let read = !room.is_empty();
+        room.drain(..zeros);
+        let point = if room.is_empty() { 0 } else { point.checked_sub(i32::try_from(zeros).ok()?)? };
+        read.then_some(Digits { digits: room, point, negative })
+    }
+
+    /// Whether numeric holds it at all.
+    pub(crate) fn fits(&self) -> bool {
+        self.whole() <= WHOLE && self.scale() <= SCALE
+    }
+
+    /// Whether these are digits of `n`: as many as there are, rounded from its exact value.
+    pub(crate) fn are_of(&self, n: f64) -> bool {
+        let Some(last) = self.digits.iter().rposition(|d| *d != 0) else { return n == 0.0 };
+        if last > 800 {
+            return false;
+        }
+        let exact = format!("{:.*e}", last, n.abs());
+        let Some((mantissa, exponent)) = exact.split_once('e') else { return false };
+        let same = mantissa
+            .bytes()
+            .filter(u8::is_ascii_digit)
+            .map(|b| b - b'0')
+            .eq(self.digits[..=last].iter().copied());
+        same && exponent.parse() == Ok(self.point - 1) && (n < 0.0) == self.negative
+    }
+
     /// Digits after the point.
     pub(crate) fn scale(&self) -> i32 {
-        let last = self.digits[..self.len].iter().rposition(|d| *d != 0).map_or(0, |at| at + 1);
-        (i32::try_from(last).expect("at most 20") - self.point).max(0)
+        let last = self.digits.iter().rposition(|d| *d != 0).map_or(0, |at| at + 1);
+        i32::try_from(last).unwrap_or(i32::MAX).saturating_sub(self.point).max(0)
     }
 
     /// Digits before the point.
     pub(crate) fn whole(&self) -> i32 {
-        if self.len == 0 { 0 } else { self.point.max(0) }
+        if self.digits.is_empty() { 0 } else { self.point.max(0) }
     }
 
     fn digit(&self, at: i32) -> u16 {
-        usize::try_from(at).ok().filter(|at| *at < self.len).map_or(0, |at| u16::from(self.digits[at]))
+        usize::try_from(at).ok().and_then(|at| self.digits.get(at)).map_or(0, |d| u16::from(*d))
     }
 
     /// Appends the value with its length before it.
@@ -78,12 +144,12 @@ impl Decimal {
         let start = buf.len();
         buf.extend_from_slice(&[0; 12]);
         let (mut count, mut kept) = (0_i16, 0_i16);
-        if self.len > 0 {
+        if !self.digits.is_empty() {
             for group in (last.min(first)..=first).rev() {
                 let at = self.point - (group + 1) * 4;
                 let value = (0..4).fold(0, |n, i| n * 10 + self.digit(at + i));
                 buf.extend_from_slice(&value.to_be_bytes());
-                count += 1;
+                count = count.saturating_add(1);
                 if value != 0 {
                     kept = count;
                 }
@@ -145,23 +211,79 @@ mod tests {
     fn decimal_digits_survive() {
         for n in [0, 1, -1, 9999, 10_000, 12_345_678, -100_000_000, i64::MAX, i64::MIN] {
             let mut buf = Vec::new();
-            Decimal::of_integer(n).put(&mut buf);
+            Decimal::of_integer(n).digits().put(&mut buf);
             assert_eq!(read(&buf), n.to_string());
         }
         for n in [0.1, 1.5, -2.25, 100.005, 1e20, 1.23e19, 1e-7, 12345.6789, 0.00012, 99_999.0, 1e300, 5e-324]
         {
             let mut buf = Vec::new();
-            Decimal::of_real(n).expect("finite").put(&mut buf);
+            Decimal::of_real(n).expect("finite").digits().put(&mut buf);
             assert_eq!(read(&buf), format!("{n}"), "{n}");
         }
     }
 
     #[test]
     fn scale_and_whole_digits() {
-        let real = |n| Decimal::of_real(n).map(|d| (d.whole(), d.scale()));
+        let real = |n| Decimal::of_real(n).map(|d| (d.digits().whole(), d.digits().scale()));
         assert_eq!(real(100.005), Some((3, 3)));
         assert_eq!(real(0.05), Some((0, 2)));
         assert_eq!(real(1e20), Some((21, 0)));
-        assert_eq!(Decimal::of_integer(1200).scale(), 0);
+        assert_eq!(Decimal::of_integer(1200).digits().scale(), 0);
+    }
+
+    #[test]
+    fn texts_of_decimals() {
+        let shown = |text: &str| {
+            let (mut room, mut buf) = (Vec::new(), Vec::new());
+            Digits::of_text(text.as_bytes(), &mut room)?.put(&mut buf);
+            Some(read(&buf))
+        };
+        for (text, expected) in [
+            ("1234.5600", "1234.56"),
+            ("0.0", "0"),
+            ("-0", "0"),
+            ("+.5", "0.5"),
+            ("5.", "5"),
+            ("0012", "12"),
+            ("1e3", "1000"),
+            ("-1.5E-3", "-0.0015"),
+            ("123456789012345678901234567890.000000001", "123456789012345678901234567890.000000001"),
+            ("0e999", "0"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in ["", "-", ".", "abc", "1e", "1,5", " 1", "NaN", "0x10", "1.2.3", "1e99999999999"] {
+            assert_eq!(shown(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_of_a_double_in_any_length() {
+        let are = |text: &str| {
+            let mut room = Vec::new();
+            let n = text.parse().expect("a number");
+            Digits::of_text(text.as_bytes(), &mut room).is_some_and(|d| d.are_of(n))
+        };
+        for text in [
+            "0.1",
+            "0.10",
+            "1e22",
+            "-2.5",
+            "0.33333333333333331",
+            "0.3333333333333333",
+            "0.33333333333333331483",
+            "0",
+            "1e300",
+        ] {
+            assert!(are(text), "{text}");
+        }
+        for text in [
+            "0.12345678901234567890",
+            "9007199254740993",
+            "1.00000000000000000001",
+            "0.3333333333333333333333",
+        ] {
+            assert!(!are(text), "{text}");
+        }
     }
 }

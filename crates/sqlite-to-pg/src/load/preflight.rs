@@ -75,11 +75,9 @@ pub(crate) fn look(
 }
 
 fn checks(table: &Table, labels: &dyn Fn(&str, &str) -> Vec<String>) -> Vec<Check> {
-    let text =
-        |column: &crate::plan::Column| crate::plan::Column { pg_type: "text".into(), ..column.clone() };
     let one = |column: &crate::plan::Column| {
-        let encoder = wire::encoder(column, column.not_null)
-            .or_else(|| wire::encoder(&text(column), column.not_null))?;
+        let staged = crate::plan::Column { pg_type: wire::staged_type(column), ..column.clone() };
+        let encoder = wire::encoder(&staged, column.not_null)?;
         let labels = labels(&table.target, &column.target).into_iter().map(String::into_bytes).collect();
         Some(Check { column: column.source.clone(), encoder, labels })
     };
@@ -125,6 +123,7 @@ fn misfit(check: &Check, value: ValueRef<'_>, scratch: &mut Vec<u8>) -> Option<&
         Ok(()) => None,
         Err(Misfit::Null) if check.encoder.policy != Policy::Reject => Some(Misfit::Null.words()),
         Err(misfit) if check.encoder.policy == Policy::Stop => Some(misfit.words()),
+        Err(misfit) if check.encoder.policy == Policy::Round && !misfit.is_fine() => Some(misfit.words()),
         Err(_) if check.encoder.policy == Policy::Null && check.encoder.not_null => {
             Some(Misfit::Null.words())
         }

@@ -44,10 +44,13 @@ impl<'p> Shape<'p> {
         for column in table.copied() {
             let encoder = wire::encoder(column, column.not_null).ok_or_else(|| {
                 Error::usage(format!(
-                    "{}.{}: the type {} cannot be written",
-                    table.source, column.source, column.pg_type
+                    "{}.{}: the conversion {} does not give {}",
+                    table.source,
+                    column.source,
+                    crate::census::judge::word(column.conversion),
+                    column.pg_type
                 ))
-                .hint("make it text in the plan, and alter the column afterwards")
+                .hint("name another conversion, or make it text and alter the column afterwards")
             })?;
             encoders.push(encoder);
         }
@@ -130,7 +133,11 @@ impl<'p> Shape<'p> {
         let key = self.name_of(row);
         let (class, bytes) = original(value);
         let place = format!("{}.{} of row {key}", self.table.source, self.columns[at]);
-        if encoder.policy == Policy::Stop {
+        if encoder.policy == Policy::Round && misfit.is_fine() {
+            let put = encoder.put_nearest(value, buf);
+            return put.map(|()| true).map_err(|m| Error::failed(format!("{place}: {}", m.words())));
+        }
+        if matches!(encoder.policy, Policy::Stop | Policy::Round) {
             return Err(Error::failed(format!("{place}: {}: {class} {}", misfit.words(), crate::census::scan::show(value)))
                 .hint("a policy or another conversion in the plan settles it; or run without --plan, and types are chosen anew"));
         }

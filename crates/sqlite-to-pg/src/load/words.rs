@@ -21,6 +21,15 @@ pub(crate) fn integer(n: i64, out: &mut Vec<u8>) {
     let _ = write!(out, "{n}");
 }
 
+/// The whole number that a text of digits is.
+pub(crate) fn whole(text: &[u8]) -> Result<i64, Misfit> {
+    let digits = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Misfit::NotNumber);
+    }
+    std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()).ok_or(Misfit::Range)
+}
+
 /// The shortest digits that read back the same.
 pub(crate) fn real(n: f64, out: &mut Vec<u8>) {
     let _ = write!(out, "{n:?}");

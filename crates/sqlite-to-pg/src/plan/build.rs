@@ -28,6 +28,9 @@ pub(crate) const EXCLUDED: &str = "excluded";
 /// Why what SQLite itself does not understand stays behind.
 pub(crate) const DAMAGED: &str = "SQLite cannot read it: its statement in the schema is damaged";
 
+/// What a line of SQLite's integrity_check means that tells of no damage.
+const REMARK: &str = "SQLite's integrity_check says so; the value is copied as it is";
+
 /// A plan, and what it was made from.
 pub(crate) struct Built {
     pub(crate) plan: Plan,
@@ -75,7 +78,9 @@ pub(crate) fn build(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) -> Resu
     objects.extend(catalog.unreadable.drain(..).map(|(name, why)| skipped("generated column", &name, why)));
     let naming = Naming::new(rules.snake_case, &rules.rename)?;
     let casts = Casts::new(&rules.cast)?;
-    let counted = held(scan::scan(snapshot, &catalog.tables, quiet)?, &mut catalog, &mut objects);
+    let (counted, remarks) = snapshot.judged(|s| scan::scan(s, &catalog.tables, quiet))?;
+    objects.extend(remarks.iter().map(|remark| skipped("integrity check", remark, REMARK)));
+    let counted = held(counted, &mut catalog, &mut objects);
     let mut oddities = Vec::new();
     let mut drafts = Vec::new();
     for (raw, counted) in catalog.tables.iter().zip(&counted) {

@@ -21,9 +21,10 @@ impl Casts {
             None => Policy::Stop,
             Some(crate::cli::Misfit::Reject) => Policy::Reject,
             Some(crate::cli::Misfit::Null) => Policy::Null,
+            Some(crate::cli::Misfit::Round) => Policy::Round,
             Some(_) => Policy::Replace,
         };
-        let pg_type = pg_type.clone().unwrap_or_else(|| usual(*conversion).into());
+        let pg_type = pg_type.clone().unwrap_or_else(|| conversion.usual_type().into());
         Some(Verdict {
             pg_type,
             conversion: *conversion,
@@ -61,22 +62,4 @@ fn cast(rule: &str) -> Result<(String, Option<String>, Conversion)> {
     };
     let conversion = serde_json::from_value(serde_json::Value::String(word.into())).map_err(|_| wrong())?;
     Ok((name.to_string(), pg_type, conversion))
-}
-
-/// The type that a conversion leads to when nobody names one.
-fn usual(conversion: Conversion) -> &'static str {
-    use Conversion as C;
-    match conversion {
-        C::Integer => "bigint",
-        C::Float => "double precision",
-        C::Numeric => "numeric",
-        C::Text => "text",
-        C::Bytes => "bytea",
-        C::Bool | C::BoolWords => "boolean",
-        C::Date => "date",
-        C::Time => "time",
-        C::Json | C::Tagged => "jsonb",
-        C::Uuid | C::Guid => "uuid",
-        _ => "timestamptz",
-    }
 }

@@ -83,11 +83,12 @@ pub struct Census {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Conversion {
-    /// Integer that the type holds.
+    /// Integer that the type holds; text of its decimal digits, with or without a sign.
     Integer,
-    /// Real; integer up to 2^53 in amount.
+    /// Real; integer up to 2^53 in amount; text of digits that are those of one real (`0.1`, `1e300`).
     Float,
-    /// Integer; real by its shortest digits that read back the same (`0.1`), ±Inf as ±Infinity.
+    /// Integer; real by its shortest digits that read back the same (`0.1`), ±Inf as ±Infinity; text of decimal digits
+    /// (`-12.50`, `1e3`), exactly.
     Numeric,
     /// Text without NUL bytes that is UTF-8; integer as decimal digits; real by its shortest digits, with `.0` when
     /// it is whole, an exponent from 1e16 on and below 1e-5 (`1e300`, `inf`); blob that is UTF-8 without NUL bytes.
@@ -123,6 +124,20 @@ pub enum Conversion {
     /// Integer or real as days since noon of -4713-11-24, rounded to milliseconds as SQLite does; ISO text as
     /// `timestamp`.
     Julian,
+    /// Text of an interval: `[-][D.]HH:MM[:SS[.digits]]` (.NET's with days), `1 day 02:03:04` with years, months, weeks,
+    /// hours, minutes and seconds too, ISO 8601 (`P1DT2H`). A number does not fit: it has no unit.
+    Interval,
+    /// Integer or real as seconds; text as `interval`. An interval of numbers has no days and months.
+    IntervalS,
+    /// Integer or real as milliseconds; text as `interval`.
+    IntervalMs,
+    /// Integer as microseconds (Django); text as `interval`.
+    IntervalUs,
+    /// Integer as 100 nanoseconds (ticks of .NET; a rest below 1 µs does not fit); text as `interval`.
+    IntervalTicks,
+    /// Text of a JSON array, whose elements become those of an array of the target's type; text of an array as
+    /// PostgreSQL writes it.
+    Array,
     /// Text that is JSON (for jsonb: without `\u0000` and lone surrogates, and no object has a key twice).
     Json,
     /// Text of 32 hexadecimal digits, with hyphens in the usual places or none, with braces or none; blob of 16 bytes.
@@ -132,6 +147,50 @@ pub enum Conversion {
     /// Any, as jsonb: `{"t": "integer", "v": 1}`, `{"t": "real", "v": "1.5"}` (digits as in `text`),
     /// `{"t": "text", "v": "a"}`, `{"t": "blob", "v": "00ff"}`. Text as in `text`.
     Tagged,
+}
+
+impl Conversion {
+    /// Whether it gives moments.
+    pub(crate) fn is_moment(self) -> bool {
+        use Conversion as C;
+        matches!(
+            self,
+            C::Timestamp
+                | C::EpochS
+                | C::EpochMs
+                | C::EpochUs
+                | C::EpochNs
+                | C::WebkitUs
+                | C::CocoaS
+                | C::Filetime
+                | C::Julian
+        )
+    }
+
+    /// Whether it gives intervals.
+    pub(crate) fn is_interval(self) -> bool {
+        use Conversion as C;
+        matches!(self, C::Interval | C::IntervalS | C::IntervalMs | C::IntervalUs | C::IntervalTicks)
+    }
+
+    /// The type that it leads to when nobody names one.
+    pub(crate) fn usual_type(self) -> &'static str {
+        use Conversion as C;
+        match self {
+            C::Integer => "bigint",
+            C::Float => "double precision",
+            C::Numeric => "numeric",
+            C::Text | C::Array => "text",
+            C::Bytes => "bytea",
+            C::Bool | C::BoolWords => "boolean",
+            C::Date => "date",
+            C::Time => "time",
+            C::Json | C::Tagged => "jsonb",
+            C::Uuid | C::Guid => "uuid",
+            c if c.is_interval() => "interval",
+            _ => "timestamptz",
+        }
+    }
 }
 
 /// What becomes of a value that does not fit. Whatever it is, its original bytes are kept among the rejects.
@@ -145,6 +204,9 @@ pub enum Policy {
     Reject,
     /// NULL takes its place.
     Null,
+    /// A time that is finer than the type keeps (a microsecond at best) is rounded half up, and that is no reject. For
+    /// any other value as `stop`.
+    Round,
     /// The nearest that fits: text with U+2400 for each NUL byte and U+FFFD for what is not UTF-8 (as Rust's
     /// `String::from_utf8_lossy` puts them), times rounded to microseconds. What has nothing near it is NULL.
     Replace,

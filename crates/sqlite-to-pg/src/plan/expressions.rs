@@ -168,6 +168,12 @@ pub(crate) fn others(
     }
 }
 
+/// The names as PostgreSQL takes them: not too long, and none twice.
+fn distinct(names: &[String]) -> Vec<String> {
+    let mut taken = BTreeSet::new();
+    names.iter().map(|name| free(if name.is_empty() { "_" } else { name }, &mut taken)).collect()
+}
+
 /// Why a virtual table does not move.
 fn module(sql: &str) -> &'static str {
     let mut sql = sql.to_ascii_lowercase();
@@ -194,8 +200,10 @@ fn view(
     let scope = Scope { tables: Some(find), ..Scope::default() };
     let found = ddl::with_statement(&raw.sql, |statement| match statement {
         Stmt::CreateView { select, columns, .. } => select::query(select, &scope).map(|(sql, mut known)| {
-            let names: Vec<String> =
+            let written: Vec<String> =
                 columns.iter().copied().flatten().map(|c| ddl::bare(c.col_name.0)).collect();
+            // SQLite itself says what it calls a column without an alias.
+            let names = if raw.columns.len() == known.len() { distinct(&raw.columns) } else { written };
             known.iter_mut().zip(&names).for_each(|(k, n)| {
                 k.sql = Ident::new(&**n).to_string();
                 k.name.clone_from(n);

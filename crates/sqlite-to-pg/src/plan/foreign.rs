@@ -131,7 +131,9 @@ fn one(
         return Err("what it refers to is not unique (SQLite calls this a foreign key mismatch)".into());
     }
     Ok(ForeignKey {
-        name: short(&format!("{}_{}_fkey", ours.target, columns.join("_"))),
+        name: short(
+            &key.name.clone().unwrap_or_else(|| format!("{}_{}_fkey", ours.target, columns.join("_"))),
+        ),
         columns,
         parent: theirs.target.clone(),
         parent_columns,

@@ -60,7 +60,8 @@ fn primary(draft: &mut Draft<'_>, taken: &mut BTreeSet<String>, objects: &mut Ve
         let why = if long { "its values are too long for a btree" } else { "json has no equality" };
         objects.push(report(&format!("a unique index on an expression: {why}")));
         let parts = draft.raw.key.iter().map(|k| part(draft, *k, "BINARY", false, long)).collect();
-        let target = free(&format!("{}_pkey", draft.table.target), taken);
+        let usual = || format!("{}_pkey", draft.table.target);
+        let target = free(&draft.raw.ddl.primary_key.clone().unwrap_or_else(usual), taken);
         draft.table.indexes.push(Index {
             source: String::new(),
             target,
@@ -72,11 +73,12 @@ fn primary(draft: &mut Draft<'_>, taken: &mut BTreeSet<String>, objects: &mut Ve
         });
     } else if nulls {
         objects.push(report("UNIQUE instead: SQLite let NULLs into it"));
-        let name = free(&format!("{}_pkey", draft.table.target), taken);
+        let usual = || format!("{}_pkey", draft.table.target);
+        let name = free(&draft.raw.ddl.primary_key.clone().unwrap_or_else(usual), taken);
         draft.table.uniques.push(Unique { name, columns: key });
     } else {
         let usual = super::names::short(&format!("{}_pkey", draft.table.target));
-        let name = free(&usual, taken);
+        let name = free(draft.raw.ddl.primary_key.as_deref().unwrap_or(&usual), taken);
         draft.table.primary_key_name = (name != usual).then_some(name);
         draft.table.primary_key = key;
     }
@@ -102,7 +104,8 @@ fn place(draft: &Draft<'_>, name: &str) -> Option<usize> {
 fn unique(draft: &mut Draft<'_>, index: &RawIndex, taken: &mut BTreeSet<String>, objects: &mut Vec<Object>) {
     let places: Vec<usize> = index.parts.iter().filter_map(|(n, _, _)| place(draft, n.as_deref()?)).collect();
     let columns: Vec<String> = places.iter().map(|p| draft.table.columns[*p].target.clone()).collect();
-    let name = format!("{}_{}_key", draft.table.target, columns.join("_"));
+    let name = unique_name(draft, &places)
+        .unwrap_or_else(|| format!("{}_{}_key", draft.table.target, columns.join("_")));
     if is_folded(index) || places.iter().any(|p| too_long(draft, *p) || is_json(draft, *p)) {
         let made = index_of(draft, index, name);
         push(draft, made, taken, objects);
@@ -114,6 +117,14 @@ fn unique(draft: &mut Draft<'_>, index: &RawIndex, taken: &mut BTreeSet<String>,
         return;
     }
     draft.table.uniques.push(Unique { name: free(&name, taken), columns });
+}
+
+/// What the statement calls the UNIQUE over these columns.
+fn unique_name(draft: &Draft<'_>, places: &[usize]) -> Option<String> {
+    let same = |columns: &[String]| {
+        columns.len() == places.len() && columns.iter().zip(places).all(|(c, p)| place(draft, c) == Some(*p))
+    };
+    draft.raw.ddl.uniques.iter().find(|(columns, _)| same(columns)).map(|(_, name)| name.clone())
 }
 
 fn created(

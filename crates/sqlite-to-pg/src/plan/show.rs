@@ -31,27 +31,32 @@ impl Record for Line {
     }
 }
 
-/// Prints every table, column and object with its fate, then the rows that stand in the way.
+/// Prints the total, then what a person should know of (odd values, what does not arrive as it was, numbers that may be
+/// times), then all the rest.
 ///
 /// # Errors
 /// Those of stdout.
 pub(crate) fn print(built: &Built, out: &mut Out<'_>) -> Result<()> {
+    let mut notable: Vec<Line> = built.oddities.iter().map(of_oddity).collect();
+    let mut usual = Vec::new();
+    let odd_object = |o: &&Object| o.fate != Fate::Created;
+    notable.extend(built.plan.objects.iter().filter(odd_object).map(of_object));
     for table in &built.plan.tables {
-        out.emit(&of_table(table))?;
+        usual.push(of_table(table));
         for column in &table.columns {
-            out.emit(&of_column(table, column))?;
+            let lines = if is_notable(built, table, column) { &mut notable } else { &mut usual };
+            lines.push(of_column(table, column));
         }
-        for line in of_parts(table) {
-            out.emit(&line)?;
-        }
+        usual.extend(of_parts(table));
     }
-    for object in &built.plan.objects {
-        out.emit(&of_object(object))?;
-    }
-    for odd in &built.oddities {
-        out.emit(&of_oddity(odd))?;
-    }
-    out.emit(&total(built))
+    usual.extend(built.plan.objects.iter().filter(|o| !odd_object(o)).map(of_object));
+    out.emit(&total(built))?;
+    notable.iter().chain(&usual).try_for_each(|line| out.emit(line))
+}
+
+fn is_notable(built: &Built, table: &Table, column: &Column) -> bool {
+    let odd = |o: &Oddity| o.table == table.source && o.column == column.source;
+    built.oddities.iter().any(odd) || column.why.contains("as times: ")
 }
 
 fn line(kind: &str, name: String, becomes: String, why: String) -> Line {

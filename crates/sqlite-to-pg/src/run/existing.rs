@@ -3,7 +3,7 @@
 use super::{object, offending};
 use crate::plan::{Action, Fate, Plan, Table};
 use crate::target::existing::{missing_columns, without_counterpart};
-use crate::target::{create, list, qualified, session, shape, undo};
+use crate::target::{create, list, qualified, sequences, session, shape, undo};
 use postgres::Client;
 use toban_core::pg::{Ident, literal};
 use toban_core::{Context, Error, Result, stop};
@@ -26,7 +26,7 @@ pub(super) fn move_in(
     let doing = || format!("load into the tables of {}", plan.schema);
     let made = shape::read(client, &plan.schema)?;
     told_apart(plan, &made)?;
-    let mut at = None;
+    let (mut at, mut unnumbered) = (None, Vec::new());
     let moved = session::atomically(client, doing, |client| {
         lock(client, plan)?;
         refuse(client, plan)?;
@@ -39,7 +39,7 @@ pub(super) fn move_in(
         }
         at = None;
         let orphaned = make_keys(client, &keys)?;
-        number(client, plan)?;
+        unnumbered = sequences::advance(client, plan)?;
         prove(client, plan)?;
         undo::write(client, &plan.schema, &steps(&keys, back), false)?;
         mark(client, plan)?;
@@ -53,6 +53,7 @@ pub(super) fn move_in(
         Some(place) => offending::name(client, plan, (place, &made, stage), e),
         None => e,
     })?;
+    plan.objects.extend(unnumbered);
     for (name, why) in orphaned {
         plan.objects.push(object("foreign key", &name, Fate::NotValid, why));
     }
@@ -336,28 +337,6 @@ pub(super) fn switch_off(client: &mut Client, schema: &str, table: &str) -> Resu
         client.batch_execute(&off).doing(doing)?;
     }
     Ok(triggers)
-}
-
-/// Every sequence of our tables goes on after the greatest value.
-fn number(client: &mut Client, plan: &Plan) -> Result<()> {
-    let doing = || "number the rows".to_string();
-    let sql = "select a.attname::text, pg_get_serial_sequence($1, a.attname) from pg_attribute a \
-               where a.attrelid = $1::text::regclass and a.attnum > 0 and not a.attisdropped \
-               and pg_get_serial_sequence($1, a.attname) is not null";
-    for table in &plan.tables {
-        let name = qualified(&plan.schema, &table.target);
-        for row in client.query(sql, &[&name]).doing(doing)? {
-            let (column, sequence): (String, String) = (row.get(0), row.get(1));
-            let least = table.sequence.unwrap_or(0);
-            let next = format!(
-                "select setval({}, greatest(m, 1), m >= 1) from (select greatest(coalesce(max({}), 0), {least}) as m from {name}) x",
-                literal(&sequence),
-                Ident::new(column)
-            );
-            client.batch_execute(&next).doing(doing)?;
-        }
-    }
-    Ok(())
 }
 
 /// The way back: the rows as they were, with the foreign keys out of the way meanwhile.

@@ -11,7 +11,7 @@ mod written;
 
 use crate::cli::Run;
 use crate::load::rejects::Rejects;
-use crate::plan::{Action, Fate, Mode, Object, Plan, build, file, verb};
+use crate::plan::{Action, Conversion, Fate, Mode, Object, Plan, Table, build, file, verb};
 use crate::source::Snapshot;
 use crate::target::existing::{adapt, without_counterpart};
 use crate::target::{create, place, session, undo};
@@ -40,7 +40,11 @@ pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     let mut control = session::lead(&to)?;
     session::check(&mut control, &to)?;
     let (mut plan, oddities) = plan(args, &mut snapshot, &mut control, quiet)?;
+    plan.tables.iter_mut().for_each(|table| table.accept_rejects |= args.accept_rejects);
     session::lock(&mut control, &plan.schema)?;
+    if plan.mode == Mode::Create {
+        no_arrays(&plan)?;
+    }
     if plan.mode == Mode::Create && !args.rehearse {
         place::empty(&mut control, &plan)?;
         place::may_be_put(&mut control, &plan)?;
@@ -191,6 +195,7 @@ fn plan(
             return Err(Error::failed("the source's schema is not the one that was planned")
                 .hint("make the plan again with: sqlite-to-pg plan DB -o FILE"));
         }
+        snapshot.judged(|_| Ok(()))?;
         return Ok((plan, Vec::new()));
     }
     let mut built = build::build(snapshot, &args.rules, quiet)?;
@@ -203,6 +208,23 @@ fn plan(
         None => verb::no_sets(&args.rules)?,
     }
     Ok((built.plan, built.oddities))
+}
+
+/// Only a table that is there already says which type the elements of an array have.
+fn no_arrays(plan: &Plan) -> Result<()> {
+    let of = |t: &Table| {
+        t.columns
+            .iter()
+            .find(|c| c.conversion == Conversion::Array)
+            .map(|c| format!("{}.{}", t.source, c.source))
+    };
+    match plan.tables.iter().find_map(of) {
+        None => Ok(()),
+        Some(name) => {
+            Err(Error::usage(format!("{name}: the conversion array needs a table that the application made"))
+                .hint("load into it with --existing, or convert to json"))
+        }
+    }
 }
 
 fn take_back(args: &Run, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {
@@ -231,7 +253,7 @@ fn outcome(args: &Run, plan: &Plan, rejects: &Rejects) -> Result<()> {
             "the lines above say why; --exclude KIND:NAME says that one may lack (view:NAME, default:TABLE.COLUMN)"
         }
         _ => {
-            "--rejects with that file and a new rule loads them; accept_rejects = true in the plan's [[table]] makes this a success"
+            "--rejects with that file and a new rule loads them; --accept-rejects, or accept_rejects = true in the plan's [[table]], makes this a success"
         }
     };
     Err(Error::new(Kind::Partial, format!("all is there but {what}")).hint(hint))

@@ -5,7 +5,7 @@ use crate::load::copy;
 use crate::plan::{Fate, ForeignKey, Mode, Plan, REFUSED, Table};
 use crate::source::{Snapshot, quoted};
 use crate::target::constraints::Orphans;
-use crate::target::{checks, constraints, create, expressions, indexes, place, session, wire};
+use crate::target::{casts, checks, constraints, create, expressions, indexes, place, session, wire};
 use postgres::Client;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ fn rows_only(
     let began = Instant::now();
     summary.loaded = copy::load(snapshot, &mut clients, &staged, job.stage, (job.rejects, job.quiet))?;
     summary.phase("copy", began);
-    Ok(())
+    casts::check(control, plan, &staged, job.stage)
 }
 
 /// The plan of what is prepared for tables that the application made.
@@ -81,9 +81,7 @@ pub(super) fn staged(plan: &Plan) -> Plan {
         table.columns.retain(|c| c.generated.is_none());
         for column in &mut table.columns {
             column.not_null = false;
-            if wire::wire(&column.pg_type).is_none() {
-                column.pg_type = "text".into();
-            }
+            column.pg_type = wire::staged_type(column);
         }
     }
     staged

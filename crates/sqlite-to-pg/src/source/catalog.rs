@@ -111,6 +111,7 @@ pub(crate) struct RawIndex {
 /// A foreign key.
 #[derive(Debug, Default)]
 pub(crate) struct RawForeignKey {
+    pub(crate) name: Option<String>,
     pub(crate) parent: String,
     pub(crate) columns: Vec<String>,
     /// Empty: the parent's primary key.
@@ -127,6 +128,8 @@ pub(crate) struct RawObject {
     pub(crate) name: String,
     pub(crate) table: String,
     pub(crate) sql: String,
+    /// Of a view that SQLite can run: what it calls the columns.
+    pub(crate) columns: Vec<String>,
 }
 
 /// Reads the whole schema.
@@ -165,7 +168,11 @@ fn list(db: &Connection) -> Result<Vec<(String, String, bool)>> {
     all(db, sql, &[], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
 }
 
-fn lost(db: &Connection) -> Result<Vec<String>> {
+/// Tables whose statement SQLite does not understand.
+///
+/// # Errors
+/// Those of SQLite.
+pub(crate) fn lost(db: &Connection) -> Result<Vec<String>> {
     let sql = "select name from sqlite_schema where type = 'table' and rootpage > 0 and name not like 'sqlite\\_%' escape '\\' \
                and name not in (select name from pragma_table_list where schema = 'main')";
     all(db, sql, &[], |r| r.get(0))
@@ -174,10 +181,16 @@ fn lost(db: &Connection) -> Result<Vec<String>> {
 fn others(db: &Connection) -> Result<Vec<RawObject>> {
     let sql = "select iif(type = 'view' and name not in (select name from pragma_table_list where schema = 'main'), \
                'damaged view', type), name, tbl_name, sql from sqlite_schema where type in ('view', 'trigger') order by rowid";
-    all(db, sql, &[], |r| {
+    let mut found = all(db, sql, &[], |r| {
         let sql = lossy(r.get_ref(3)?).unwrap_or_default();
-        Ok(RawObject { kind: r.get(0)?, name: r.get(1)?, table: r.get(2)?, sql })
-    })
+        Ok(RawObject { kind: r.get(0)?, name: r.get(1)?, table: r.get(2)?, sql, columns: Vec::new() })
+    })?;
+    for view in found.iter_mut().filter(|o| o.kind == "view") {
+        view.columns =
+            all(db, "select name from pragma_table_info(?1) order by cid", &[&view.name], |r| r.get(0))
+                .unwrap_or_default();
+    }
+    Ok(found)
 }
 
 fn table(db: &Connection, name: &str, without_rowid: bool) -> Result<(RawTable, Vec<(String, String)>)> {
@@ -344,7 +357,7 @@ fn indexes(db: &Connection, table: &str) -> Result<Vec<RawIndex>> {
     Ok(found)
 }
 
-/// SQLite numbers them from the last to the first; the statement tells which are deferred.
+/// SQLite numbers them from the last to the first; the statement tells their names, and which are deferred.
 fn foreign_keys(db: &Connection, table: &str, ddl: &Ddl) -> Result<Vec<RawForeignKey>> {
     let sql = "select id, \"table\", \"from\", \"to\", on_update, on_delete from pragma_foreign_key_list(?1) \
                order by id desc, seq";
@@ -355,7 +368,7 @@ fn foreign_keys(db: &Connection, table: &str, ddl: &Ddl) -> Result<Vec<RawForeig
             parent_columns: r.get::<_, Option<String>>(3)?.into_iter().collect(),
             on_update: r.get(4)?,
             on_delete: r.get(5)?,
-            deferred: false,
+            ..RawForeignKey::default()
         };
         Ok((r.get::<_, i64>(0)?, key))
     })?;
@@ -370,8 +383,11 @@ fn foreign_keys(db: &Connection, table: &str, ddl: &Ddl) -> Result<Vec<RawForeig
         }
     }
     let mut keys: Vec<RawForeignKey> = found.into_iter().map(|(_, k)| k).collect();
-    if keys.len() == ddl.deferred.len() {
-        keys.iter_mut().zip(&ddl.deferred).for_each(|(key, deferred)| key.deferred = *deferred);
+    if keys.len() == ddl.references.len() {
+        for (key, reference) in keys.iter_mut().zip(&ddl.references) {
+            key.name.clone_from(&reference.name);
+            key.deferred = reference.deferred;
+        }
     }
     Ok(keys)
 }

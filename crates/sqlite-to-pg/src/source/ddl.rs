@@ -1,10 +1,11 @@
-//! What only the text of CREATE TABLE says: checks, generated columns, collations, deferred keys, comments.
+//! What only the text of CREATE TABLE says: checks, generated columns, collations, deferred keys, the names of
+//! constraints, comments.
 
 use bumpalo::Bump;
 use fallible_iterator::FallibleIterator;
 use sqlite3_parser::ast::{
     Cmd, ColumnConstraint, ColumnDefinition, CreateTableBody, DeferSubclause, Expr, InitDeferredPred,
-    NamedTableConstraint, Stmt, TableConstraint,
+    Literal, NamedTableConstraint, Stmt, TableConstraint,
 };
 use sqlite3_parser::lexer::sql::Parser;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,10 +21,21 @@ pub(crate) struct Ddl {
     pub(crate) generated: Vec<(String, String)>,
     /// Collations other than BINARY: column, collation.
     pub(crate) collations: Vec<(String, String)>,
-    /// Of each foreign key in the order of the text: whether it is deferred.
-    pub(crate) deferred: Vec<bool>,
+    /// Each foreign key in the order of the text.
+    pub(crate) references: Vec<Reference>,
+    /// What the primary key is called.
+    pub(crate) primary_key: Option<String>,
+    /// Columns and names of UNIQUE constraints that have one.
+    pub(crate) uniques: Vec<(Vec<String>, String)>,
     /// Comments: of a column, or of the table (no name).
     pub(crate) comments: Vec<(Option<String>, String)>,
+}
+
+/// What the text alone says of a foreign key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reference {
+    pub(crate) name: Option<String>,
+    pub(crate) deferred: bool,
 }
 
 /// Reads the statement; one that the parser does not understand gives nothing but `understood: false`.
@@ -76,20 +88,21 @@ pub(crate) fn bare(name: &str) -> String {
 fn of_column(ddl: &mut Ddl, column: &ColumnDefinition<'_>) {
     let name = bare(column.col_name.0);
     for named in column.constraints {
+        let own = named.name.as_ref().map(|n| bare(n.0));
         match &named.constraint {
-            ColumnConstraint::Check(expr) => {
-                ddl.checks.push((named.name.as_ref().map(|n| bare(n.0)), text(expr)));
-            }
+            ColumnConstraint::PrimaryKey { .. } => ddl.primary_key = own,
+            ColumnConstraint::Unique(_) => ddl.uniques.extend(own.map(|own| (vec![name.clone()], own))),
+            ColumnConstraint::Check(expr) => ddl.checks.push((own, text(expr))),
             ColumnConstraint::Collate { collation_name } => {
                 ddl.collations.push((name.clone(), bare(collation_name.0).to_ascii_uppercase()));
             }
             ColumnConstraint::ForeignKey { defer_clause, .. } => {
-                ddl.deferred.push(deferred(defer_clause.as_ref()));
+                ddl.references.push(Reference { name: own, deferred: deferred(defer_clause.as_ref()) });
             }
             // `REFERENCES p DEFERRABLE …` may come as a constraint of its own.
             ColumnConstraint::Defer(clause) => {
-                if let Some(last) = ddl.deferred.last_mut() {
-                    *last = deferred(Some(clause));
+                if let Some(last) = ddl.references.last_mut() {
+                    last.deferred = deferred(Some(clause));
                 }
             }
             ColumnConstraint::Generated { expr, .. } => ddl.generated.push((name.clone(), text(expr))),
@@ -99,14 +112,28 @@ fn of_column(ddl: &mut Ddl, column: &ColumnDefinition<'_>) {
 }
 
 fn of_table(ddl: &mut Ddl, named: &NamedTableConstraint<'_>) {
+    let own = named.name.as_ref().map(|n| bare(n.0));
     match &named.constraint {
-        TableConstraint::Check(expr, _) => {
-            ddl.checks.push((named.name.as_ref().map(|n| bare(n.0)), text(expr)));
+        TableConstraint::PrimaryKey { .. } => ddl.primary_key = own,
+        TableConstraint::Unique { columns, .. } => {
+            let columns: Option<Vec<String>> = columns.iter().map(|c| column_of(&c.expr)).collect();
+            ddl.uniques.extend(columns.zip(own));
         }
+        TableConstraint::Check(expr, _) => ddl.checks.push((own, text(expr))),
         TableConstraint::ForeignKey { defer_clause, .. } => {
-            ddl.deferred.push(deferred(defer_clause.as_ref()));
+            ddl.references.push(Reference { name: own, deferred: deferred(defer_clause.as_ref()) });
         }
-        _ => {}
+    }
+}
+
+/// The column that a part of a key is, whatever its collation.
+fn column_of(expr: &Expr<'_>) -> Option<String> {
+    match expr {
+        Expr::Id(id) => Some(bare(id.0)),
+        Expr::Name(name) => Some(bare(name.0)),
+        Expr::Literal(Literal::String(name)) => Some(bare(name)),
+        Expr::Collate(inner, _) => column_of(inner),
+        _ => None,
     }
 }
 
@@ -182,9 +209,27 @@ mod tests {
         assert_eq!(ddl.checks[1].0.as_deref(), Some("pos"));
         assert_eq!(ddl.collations, [("a".to_string(), "NOCASE".to_string())]);
         assert_eq!(ddl.generated.len(), 1);
-        assert_eq!(ddl.deferred, [true, false, false]);
+        assert_eq!(ddl.references.iter().map(|r| r.deferred).collect::<Vec<_>>(), [true, false, false]);
         assert_eq!(ddl.comments[0], (None, "all of it".to_string()));
         assert_eq!(ddl.comments[1], (Some("a".to_string()), "its \"name\"".to_string()));
+    }
+
+    #[test]
+    fn the_names_of_constraints() {
+        let ddl = parse(
+            "create table t (a int constraint \"the key\" primary key, b text constraint u1 unique constraint nn not null,\
+             c int constraint f1 references p, d int references p, e int, constraint u2 unique (b collate nocase, [e]),\
+             unique (c), constraint f3 foreign key (d, e) references q)",
+        );
+        assert_eq!(ddl.primary_key.as_deref(), Some("the key"));
+        let of = |columns: &[&str], name: &str| {
+            (columns.iter().map(ToString::to_string).collect(), name.to_string())
+        };
+        assert_eq!(ddl.uniques, [of(&["b"], "u1"), of(&["b", "e"], "u2")]);
+        let names: Vec<_> = ddl.references.iter().map(|r| r.name.as_deref()).collect();
+        assert_eq!(names, [Some("f1"), None, Some("f3")]);
+        let named = parse("create table t (a int, constraint pk primary key (a))").primary_key;
+        assert_eq!(named.as_deref(), Some("pk"));
     }
 
     #[test]

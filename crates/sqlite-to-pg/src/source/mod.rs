@@ -1,6 +1,7 @@
 //! The SQLite file: opened without being written to, its schema, and one snapshot for several readers.
 
 pub(crate) mod catalog;
+pub(crate) mod damage;
 pub(crate) mod ddl;
 pub(crate) mod open;
 pub(crate) mod ranges;

@@ -1,5 +1,6 @@
 //! Opening the file, and telling what is wrong with one that is no database of ours to read.
 
+use super::damage;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::File;
 use std::io::Read;
@@ -20,8 +21,7 @@ pub(crate) fn reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| explain(e, path))?;
     connection.busy_timeout(PATIENCE).map_err(|e| explain(e, path))?;
-    let settings =
-        "pragma query_only = on; pragma cache_size = -2048; pragma mmap_size = 0; pragma temp_store = 1";
+    let settings = "pragma query_only = on; pragma cell_size_check = on; pragma cache_size = -2048; pragma mmap_size = 0; pragma temp_store = 1";
     // A schema with an entry that does not parse (a view of an older program) is read without that entry.
     connection
         .execute_batch(settings)
@@ -49,7 +49,10 @@ pub(crate) fn holder(path: &Path) -> Option<Connection> {
 }
 
 /// Says what is wrong before SQLite would, in words that help.
-fn look(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// As [`reader`].
+pub(crate) fn look(path: &Path) -> Result<()> {
     let shown = path.display();
     let mut head = [0; 16];
     let mut file = match File::open(path) {
@@ -57,10 +60,16 @@ fn look(path: &Path) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(missing(path)),
         Err(e) => return Err(e).doing(|| format!("open {shown}")),
     };
-    if file.metadata().doing(|| format!("look at {shown}"))?.is_dir() {
+    let metadata = file.metadata().doing(|| format!("look at {shown}"))?;
+    if metadata.is_dir() {
         return Err(Error::usage(format!("{shown} is a folder")).hint("name the SQLite file"));
     }
-    match file.read_exact(&mut head) {
+    let read = file.read_exact(&mut head);
+    let begun = MAGIC.starts_with(&head[..metadata.len().min(16) as usize]);
+    if (1..damage::LEAST).contains(&metadata.len()) && begun {
+        return damage::compare_size(path);
+    }
+    match read {
         Ok(()) if &head == MAGIC => hot_journal(path),
         Ok(()) if is_wal(&head) => Err(Error::usage(format!("{shown} is a write-ahead log, not a database"))
             .hint("name the file without -wal; without that file its content is lost")),
@@ -117,7 +126,10 @@ pub(crate) fn explain(e: rusqlite::Error, path: &Path) -> Error {
     let code = e.sqlite_error_code();
     let error = Err::<(), _>(e).doing(|| format!("read {}", path.display())).expect_err("it is an error");
     match code {
-        Some(ErrorCode::NotADatabase) => error.hint("is it encrypted?"),
+        // It begins as a database does, or nobody would have asked SQLite.
+        Some(ErrorCode::NotADatabase) => {
+            error.kind_as(Kind::Corrupt).hint("the header is damaged, or all behind it is encrypted")
+        }
         Some(ErrorCode::DatabaseCorrupt) => error
             .kind_as(Kind::Corrupt)
             .hint("the file is damaged: sqlite3's .recover saves what can be read"),

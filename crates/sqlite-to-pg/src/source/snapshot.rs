@@ -1,5 +1,6 @@
 //! One moment of a database that others may go on writing to, seen by several connections.
 
+use super::damage::{self, Remarks};
 use super::open;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,8 @@ use toban_core::Result;
 /// Connections inside read transactions that all see the same moment.
 pub(crate) struct Snapshot {
     readers: Vec<Connection>,
+    /// One more, which looks whether the file is whole.
+    judge: Option<Connection>,
     path: PathBuf,
 }
 
@@ -25,17 +28,38 @@ impl Snapshot {
             None => false,
         };
         let mut readers = vec![first];
-        for _ in 1..if held { n } else { 1 } {
+        for _ in 1..if held { n + 1 } else { 1 } {
             readers.push(open::reader(path)?);
         }
         for reader in &readers {
-            begin(reader, path)?;
+            begin(reader, path).map_err(|e| damage::or_cut(path, e))?;
         }
         if let Some(holder) = holder.filter(|_| held) {
             // It wrote nothing; closing it rolls back.
             drop(holder);
         }
-        Ok(Snapshot { readers, path: path.to_path_buf() })
+        damage::compare_size(path)?;
+        let judge = if held { readers.pop() } else { None };
+        Ok(Snapshot { readers, judge, path: path.to_path_buf() })
+    }
+
+    /// Does `work` and reads every page besides, to tell whether the file is whole; what is odd of a whole one is in
+    /// the answer.
+    ///
+    /// # Errors
+    /// Corrupt for a damaged file, whatever came of `work`; those of `work`.
+    pub(crate) fn judged<T>(
+        &mut self,
+        work: impl FnOnce(&mut Snapshot) -> Result<T>,
+    ) -> Result<(T, Remarks)> {
+        let path = self.path.clone();
+        match self.judge.take() {
+            Some(mut judge) => damage::check_beside(&mut judge, &path, || work(self)),
+            None => {
+                let remarks = damage::check(&mut self.readers[0], &path)?;
+                Ok((work(self)?, remarks))
+            }
+        }
     }
 
     /// All connections; each may be used by one thread.

@@ -144,6 +144,7 @@ fn fit(column: &mut Column, tally: &Tally, there: &MadeColumn, misfit: Option<Mi
     column.policy = match misfit {
         Some(Misfit::Reject) => Policy::Reject,
         Some(Misfit::Null) => Policy::Null,
+        Some(Misfit::Round) => Policy::Round,
         Some(_) => Policy::Replace,
         None if by_rule => column.policy,
         None if conversion == Conversion::Text && tally.broken() > 0 => Policy::Replace,
@@ -152,7 +153,13 @@ fn fit(column: &mut Column, tally: &Tally, there: &MadeColumn, misfit: Option<Mi
 }
 
 fn conversion(tally: &Tally, pg_type: &str) -> Conversion {
-    let Some((wire, _)) = wire(pg_type) else { return Conversion::Text };
+    let Some((wire, _)) = wire(pg_type) else {
+        return match pg_type {
+            "money" => Conversion::Numeric,
+            list if list.ends_with("[]") => Conversion::Array,
+            _ => Conversion::Text,
+        };
+    };
     match wire {
         Wire::Int2 | Wire::Int4 | Wire::Int8 => Conversion::Integer,
         Wire::Float4 | Wire::Float8 => Conversion::Float,
@@ -164,6 +171,7 @@ fn conversion(tally: &Tally, pg_type: &str) -> Conversion {
         Wire::Json | Wire::Jsonb => Conversion::Json,
         Wire::Uuid => Conversion::Uuid,
         Wire::Time => Conversion::Time,
+        Wire::Interval => Conversion::Interval,
         Wire::Date if tally.census.integers + tally.census.reals == 0 => Conversion::Date,
         // A number becomes a time only when one unit alone makes sense of all of them.
         Wire::Timestamp | Wire::Timestamptz | Wire::Date => match epoch::candidates(tally).as_slice() {

@@ -1,5 +1,6 @@
 //! The PostgreSQL side: tables, keys, and what moves them into place.
 
+pub(crate) mod casts;
 pub(crate) mod checks;
 pub(crate) mod constraints;
 pub(crate) mod create;
@@ -7,6 +8,7 @@ pub(crate) mod existing;
 pub(crate) mod expressions;
 pub(crate) mod indexes;
 pub(crate) mod place;
+pub(crate) mod sequences;
 pub(crate) mod session;
 pub(crate) mod shape;
 pub(crate) mod undo;

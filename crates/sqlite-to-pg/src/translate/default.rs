@@ -35,23 +35,36 @@ fn plain(e: &Expr<'_>) -> Option<Constant> {
     Some(match e {
         Expr::Parenthesized(list) if list.len() == 1 => return plain(&list[0]),
         Expr::Literal(Literal::Null) => Constant::Null,
-        Expr::Literal(Literal::Numeric(n)) => match n.parse() {
-            Ok(n) => Constant::Integer(n),
-            Err(_) => Constant::Real(n.parse().ok()?, n.to_string()),
-        },
+        Expr::Literal(Literal::Numeric(n)) => number(n, "")?,
         Expr::Literal(Literal::String(text)) => Constant::Text(bare(text)),
         Expr::Literal(Literal::Blob(hex)) => {
             Constant::Blob(hex.trim_start_matches(['x', 'X']).trim_matches('\'').to_string())
         }
         Expr::Unary(UnaryOperator::Positive, inner) => return plain(inner),
+        // The least integer is one only with its sign.
+        Expr::Unary(UnaryOperator::Negative, Expr::Literal(Literal::Numeric(n))) => number(n, "-")?,
         Expr::Unary(UnaryOperator::Negative, inner) => match plain(inner)? {
-            Constant::Integer(n) => Constant::Integer(-n),
+            Constant::Integer(n) => Constant::Integer(n.checked_neg()?),
             Constant::Real(n, digits) => Constant::Real(-n, format!("-{digits}")),
             _ => return None,
         },
         Expr::Id(id) => word(id.0)?,
         Expr::Name(n) => word(n.0)?,
         _ => return None,
+    })
+}
+
+/// A number as SQLite writes it: also with an underscore between digits, or 0x and up to 64 bits.
+fn number(digits: &str, sign: &str) -> Option<Constant> {
+    let digits = digits.replace('_', "");
+    if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        let bits = u64::from_str_radix(hex, 16).ok()?.cast_signed();
+        return if sign.is_empty() { Some(bits) } else { bits.checked_neg() }.map(Constant::Integer);
+    }
+    let digits = format!("{sign}{digits}");
+    Some(match digits.parse() {
+        Ok(n) => Constant::Integer(n),
+        Err(_) => Constant::Real(digits.parse().ok()?, digits),
     })
 }
 
@@ -162,6 +175,13 @@ mod tests {
             ("'x''y'", "text", Some("'x''y'")),
             ("\"dq\"", "text", Some("'dq'")),
             ("-5", "bigint", Some("-5")),
+            ("-9223372036854775808", "bigint", Some("-9223372036854775808")),
+            ("(-(9223372036854775807))", "bigint", Some("-9223372036854775807")),
+            ("-9223372036854775809", "numeric", Some("-9223372036854775809")),
+            ("0x10", "bigint", Some("16")),
+            ("0xffffffffffffffff", "bigint", Some("-1")),
+            ("-0x10", "text", Some("'-16'")),
+            ("1_000", "bigint", Some("1000")),
             ("+3", "bigint", Some("3")),
             ("x'ab'", "bytea", Some("'\\xab'::bytea")),
             ("current_timestamp", "timestamptz", Some("now()")),

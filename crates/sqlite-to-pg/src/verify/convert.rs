@@ -1,10 +1,10 @@
 //! From SQLite's values to the bytes that PostgreSQL would send for them. Shares nothing with the code that loads.
 
-use super::decimal;
 use super::form::Form;
 use super::json::Canon;
 use super::moment::{self, DAY, Moment};
-use super::pair::{Column, Rule};
+use super::pair::{Bounds, Column, Rule};
+use super::{array, decimal, interval};
 use crate::plan::{Conversion, Policy};
 use rusqlite::types::ValueRef;
 use std::io::Write;
@@ -42,8 +42,15 @@ impl Converter {
         }
         out.truncate(start + 4);
         self.replaced += u64::from(matches!(column.policy, Policy::Null | Policy::Replace));
+        let rounds = matches!(column.form, Form::Timestamp | Form::TimestampTz | Form::Time | Form::Interval);
         match column.policy {
-            Policy::Stop => out[start..].copy_from_slice(&NEVER.to_be_bytes()),
+            Policy::Round if rounds && self.nearest(value, column, out).is_some() => {
+                return sized(start, out);
+            }
+            Policy::Stop | Policy::Round => {
+                out.truncate(start + 4);
+                out[start..].copy_from_slice(&NEVER.to_be_bytes());
+            }
             Policy::Reject => return Fate::Rejected,
             Policy::Replace if self.nearest(value, column, out).is_some() => return sized(start, out),
             Policy::Null | Policy::Replace if column.bounds.not_null => return Fate::Rejected,
@@ -57,10 +64,12 @@ impl Converter {
         let length = |most: usize| {
             bytes.len() <= most || std::str::from_utf8(bytes).is_ok_and(|t| t.chars().count() <= most)
         };
-        match (column.policy, column.bounds.length, column.bounds.digits) {
-            (Policy::Stop, ..) => true,
-            (_, Some(most), _) => length(most),
-            (_, _, Some(bounds)) => decimal::fits(bytes, bounds),
+        let micros = || bytes.first_chunk::<8>().map_or(0, |b| i64::from_be_bytes(*b));
+        match (column.policy, column.bounds) {
+            (Policy::Stop, _) => true,
+            (_, Bounds { length: Some(most), .. }) => length(most),
+            (_, Bounds { digits: Some(bounds), .. }) => decimal::fits(bytes, bounds),
+            (_, Bounds { step: Some(step), .. }) => micros() % step == 0,
             _ => true,
         }
     }
@@ -78,11 +87,17 @@ impl Converter {
                 self.within(column, &out[start..]).then_some(())
             }
             (Form::Timestamp | Form::TimestampTz, _) => {
-                whole(rounded(value, column.rule)?.to_be_bytes(), out)
+                whole(stepped(rounded(value, column.rule)?, column).to_be_bytes(), out)
             }
             (Form::Time, ValueRef::Text(t)) => {
                 let (micros, beyond) = moment::clock(t)?;
-                whole((micros + i64::from(beyond == Some(true))).to_be_bytes(), out)
+                whole(stepped(micros + i64::from(beyond == Some(true)), column).to_be_bytes(), out)
+            }
+            (Form::Interval, _) => {
+                let mut length = interval::of(value, column.rule)?;
+                length.micros = stepped(length.micros + i64::from(length.beyond == Some(true)), column);
+                length.put(out);
+                Some(())
             }
             _ => None,
         }
@@ -95,7 +110,20 @@ impl Converter {
             Form::Int4 => whole::<4>(i32::try_from(integer(value, auto)?).ok()?.to_be_bytes(), out),
             Form::Int8 => whole::<8>(integer(value, auto)?.to_be_bytes(), out),
             Form::Float4 | Form::Float8 => whole::<8>(float(value, auto)?.to_bits().to_be_bytes(), out),
-            Form::Numeric => self.numeric(value, auto, out),
+            Form::Numeric | Form::Money => {
+                let start = out.len();
+                self.numeric(value, out)?;
+                if auto {
+                    let _ = decimal::shorten(out, start, &mut self.scratch);
+                }
+                Some(())
+            }
+            Form::Interval => {
+                let length = interval::of(value, column.rule).filter(|l| l.beyond.is_none())?;
+                length.put(out);
+                Some(())
+            }
+            Form::Array(element) => array::of_source(value, element, out),
             Form::Bool => whole::<1>([u8::from(boolean(value, column.rule)?)], out),
             Form::Text | Form::Printed => self.text(value, column.policy, out),
             Form::Padded => {
@@ -119,14 +147,14 @@ impl Converter {
         }
     }
 
-    fn numeric(&mut self, value: ValueRef<'_>, auto: bool, out: &mut Vec<u8>) -> Option<()> {
+    fn numeric(&mut self, value: ValueRef<'_>, out: &mut Vec<u8>) -> Option<()> {
         match value {
             ValueRef::Integer(n) => {
                 decimal::integer(n, &mut self.scratch, out);
                 Some(())
             }
             ValueRef::Real(r) => decimal::real(r, &mut self.scratch, out),
-            ValueRef::Text(t) if auto => decimal::literal(t, &mut self.scratch, out),
+            ValueRef::Text(t) => decimal::literal(t, &mut self.scratch, out),
             _ => None,
         }
     }
@@ -200,7 +228,7 @@ fn integer(value: ValueRef<'_>, auto: bool) -> Option<i64> {
     match value {
         ValueRef::Integer(n) => Some(n),
         ValueRef::Real(r) if auto && r.fract() == 0.0 && r.abs() < 9.2e18 => Some(r as i64),
-        ValueRef::Text(t) if auto => words(t)?.parse().ok(),
+        ValueRef::Text(t) => words(t)?.parse().ok(),
         _ => None,
     }
 }
@@ -211,7 +239,7 @@ fn float(value: ValueRef<'_>, auto: bool) -> Option<f64> {
         ValueRef::Integer(n) => {
             (n.unsigned_abs() <= 1 << 53 || (auto && n as f64 as i128 == i128::from(n))).then_some(n as f64)
         }
-        ValueRef::Text(t) if auto => words(t)?.parse().ok(),
+        ValueRef::Text(t) => words(t)?.parse().ok(),
         _ => None,
     }
 }
@@ -312,7 +340,7 @@ fn mended(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\0', "\u{2400}")
 }
 
-/// A moment to the nearest microsecond; units finer than that are cut.
+/// A moment to the nearest microsecond.
 fn rounded(value: ValueRef<'_>, rule: Rule) -> Option<i64> {
     match (value, rule) {
         (ValueRef::Text(t), _) => {
@@ -320,11 +348,22 @@ fn rounded(value: ValueRef<'_>, rule: Rule) -> Option<i64> {
             Some(moment.utc()? + i64::from(moment.beyond == Some(true)))
         }
         (ValueRef::Integer(n), Rule::Plan(Conversion::EpochNs)) => {
-            moment::from_integer(n / 1000, Conversion::EpochUs)
+            moment::from_integer(nearest(n, 1000), Conversion::EpochUs)
         }
         (ValueRef::Integer(n), Rule::Plan(Conversion::Filetime)) => {
-            moment::from_integer(n / 10, Conversion::WebkitUs)
+            moment::from_integer(nearest(n, 10), Conversion::WebkitUs)
         }
-        _ => None,
+        _ => micros(value, rule),
     }
+}
+
+/// The quotient, halves up.
+fn nearest(n: i64, by: i64) -> i64 {
+    let (quotient, rest) = (n.div_euclid(by), n.rem_euclid(by));
+    if rest * 2 >= by { quotient + 1 } else { quotient }
+}
+
+/// A time in steps of what its type keeps, halves up.
+fn stepped(micros: i64, column: &Column) -> i64 {
+    column.bounds.step.map_or(micros, |step| nearest(micros, step) * step)
 }

@@ -99,6 +99,36 @@ pub(crate) fn from_wire(wire: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[leading * 2..digits.len() - trailing * 2]);
 }
 
+/// Puts the shortest digits of a double in the place of any longer ones that it is written with, from `start` on: a copy
+/// that somebody else made may hold 0.33333333333333331483 for 1/3.0. Other numbers stay as they are, digit by digit.
+pub(crate) fn shorten(out: &mut Vec<u8>, start: usize, scratch: &mut Vec<u8>) -> Option<()> {
+    let bytes = &out[start..];
+    let weight = i32::from(i16::from_be_bytes(*bytes.first_chunk::<2>()?));
+    let groups: Vec<u16> =
+        bytes.get(4..)?.chunks_exact(2).map(|g| u16::from_be_bytes([g[0], g[1]])).collect();
+    let digits: String = groups.iter().map(|g| format!("{g:04}")).collect();
+    let digits = digits.trim_start_matches('0').trim_end_matches('0');
+    if digits.len() <= 15 || digits.len() > 800 {
+        return None;
+    }
+    let sign = if bytes[2..4] == NEGATIVE.to_be_bytes() { "-" } else { "" };
+    let first = i32::try_from(groups.first()?.to_string().len()).ok()?;
+    let double: f64 = format!("{sign}0.{digits}e{}", weight * 4 + first).parse().ok()?;
+    let written: String = format!("{:.*e}", digits.len() - 1, double)
+        .split('e')
+        .next()?
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    // Whole numbers up to those of SQLite's integers are themselves.
+    let whole = double.fract() == 0.0 && double.abs() < 9.3e18;
+    if written != digits || whole {
+        return None;
+    }
+    out.truncate(start);
+    real(double, scratch, out)
+}
+
 /// Whether canonical bytes fit numeric(p,s).
 pub(crate) fn fits(bytes: &[u8], (precision, scale): (i32, i32)) -> bool {
     let weight = bytes.first_chunk::<2>().map_or(0, |w| i32::from(i16::from_be_bytes(*w)));
@@ -164,6 +194,28 @@ mod tests {
             out.clear();
             real(r, &mut scratch, &mut out).expect("finite");
             assert_eq!(out, canonical(&format!("{r}")));
+        }
+    }
+
+    #[test]
+    fn doubles_written_in_full_are_shortened() {
+        let short = |text: &str| {
+            let mut out = canonical(text);
+            let _ = shorten(&mut out, 0, &mut Vec::new());
+            out
+        };
+        for (long, shortest) in [
+            ("0.33333333333333331483", "0.3333333333333333"),
+            ("-36.428571428571430602", "-36.42857142857143"),
+            ("0.30000000000000004441", "0.30000000000000004"),
+            ("1180591620717411303424", "1.1805916207174113e21"),
+        ] {
+            assert_eq!(short(long), canonical(shortest), "{long}");
+        }
+        for same in
+            ["0.12345678901234567890", "9007199254740993", "9223372036854775807", "1.5", "0.3333333333333333"]
+        {
+            assert_eq!(short(same), canonical(same), "{same}");
         }
     }
 

@@ -21,12 +21,41 @@ pub(crate) enum Form {
     TimestampTz,
     Date,
     Time,
+    Interval,
+    /// money as the numeric that it is.
+    Money,
+    /// An array, element by element; empty arrays of any shape are one.
+    Array(Element),
     Uuid,
     Json,
     /// Keys sorted, no blanks, numbers without a scale.
     Jsonb,
     /// Any other type: the text that the server prints.
     Printed,
+}
+
+/// What the elements of an array are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Element {
+    Number,
+    Bool,
+    Json,
+    Moment,
+    Uuid,
+    Text,
+}
+
+impl Element {
+    fn of(name: &str) -> Element {
+        match name {
+            "_int2" | "_int4" | "_int8" | "_float4" | "_float8" | "_numeric" | "_oid" => Element::Number,
+            "_bool" => Element::Bool,
+            "_json" | "_jsonb" => Element::Json,
+            "_timestamp" | "_timestamptz" => Element::Moment,
+            "_uuid" => Element::Uuid,
+            _ => Element::Text,
+        }
+    }
 }
 
 impl Form {
@@ -47,10 +76,14 @@ impl Form {
             1184 => Form::TimestampTz,
             1082 => Form::Date,
             1083 => Form::Time,
+            1186 => Form::Interval,
+            790 => Form::Money,
             2950 => Form::Uuid,
             114 => Form::Json,
             3802 => Form::Jsonb,
             _ if kind == "e" || name == "citext" => Form::Text,
+            // PostgreSQL itself calls the type of arrays like this.
+            _ if name.starts_with('_') => Form::Array(Element::of(name)),
             _ => Form::Printed,
         }
     }
@@ -58,7 +91,8 @@ impl Form {
     /// The expression that a binary COPY selects; `column` is quoted.
     pub(crate) fn select(self, column: &str) -> String {
         match self {
-            Form::Printed => printed(column),
+            Form::Printed | Form::Array(_) => printed(column),
+            Form::Money => format!("{column}::numeric"),
             _ => column.to_string(),
         }
     }
@@ -70,7 +104,10 @@ impl Form {
 
     /// Whether the bytes of a COPY are compared as they come.
     pub(crate) fn is_plain(self) -> bool {
-        !matches!(self, Form::Float4 | Form::Numeric | Form::Padded | Form::Jsonb)
+        !matches!(
+            self,
+            Form::Float4 | Form::Numeric | Form::Money | Form::Padded | Form::Jsonb | Form::Array(_)
+        )
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which table and column of the target is which of the source: by the plan, or by name.
 
+use super::form::{Element, Form};
 use super::pair::{Bounds, Column, Pair, Rule, find};
 use super::record::{Difference, Kind};
 use super::words::Wanted;
@@ -275,7 +276,11 @@ fn planned(
             Some(c) => columns.push(Column {
                 source: column.source.clone(),
                 target: c.name.clone(),
-                form: c.form,
+                form: match (column.conversion, c.form) {
+                    // Prepared as a text, until the application's table says what the elements are.
+                    (plan::Conversion::Array, Form::Text) => Form::Array(Element::Text),
+                    (_, form) => form,
+                },
                 rule: Rule::Plan(column.conversion),
                 policy: column.policy,
                 bounds: c.bounds,

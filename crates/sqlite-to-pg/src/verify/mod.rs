@@ -1,11 +1,13 @@
 //! The independent comparison: what PostgreSQL returns against what SQLite holds. Reads both sides, writes to none.
 
+mod array;
 mod compare;
 mod convert;
 mod decimal;
 mod defaults;
 pub(crate) mod definitions;
 mod form;
+mod interval;
 mod json;
 mod matching;
 mod moment;

@@ -33,6 +33,8 @@ pub(crate) struct Bounds {
     pub(crate) length: Option<usize>,
     /// Digits in all and after the point of numeric(p,s).
     pub(crate) digits: Option<(i32, i32)>,
+    /// Microseconds of the least step of a time, where the type keeps less than six digits.
+    pub(crate) step: Option<i64>,
     pub(crate) not_null: bool,
 }
 
@@ -45,7 +47,11 @@ impl Bounds {
         // The scale is a number of eleven bits with its sign.
         let digits =
             bound.filter(|_| form == Form::Numeric).map(|n| (n >> 16, ((n & 0x7FF) ^ 0x400) - 0x400));
-        Bounds { length, digits, not_null }
+        let times = [Form::Timestamp, Form::TimestampTz, Form::Time, Form::Interval];
+        // Of an interval the fields stand in the upper half.
+        let precision = u32::try_from(typmod).ok().map(|n| n & 0xFFFF).filter(|n| *n < 6);
+        let step = precision.filter(|_| times.contains(&form)).map(|n| 10_i64.pow(6 - n));
+        Bounds { length, digits, step, not_null }
     }
 }
 

@@ -178,7 +178,7 @@ pub(super) fn agree(column: &Column, quoted: &str, printed: Option<&str>) -> Opt
     let same = match column.form {
         Form::Int2 | Form::Int4 | Form::Int8 => text == printed || number(&text)? == number(printed)?,
         Form::Float4 | Form::Float8 => number(&text)? == number(printed)?,
-        Form::Numeric => decimal(&text)? == decimal(printed)?,
+        Form::Numeric | Form::Money => same_decimal(&text, printed, quoted.starts_with('\''))?,
         Form::Bool => word(&text)? == (printed == "t"),
         Form::Text if quoted.starts_with('\'') => text == printed,
         Form::Timestamp | Form::TimestampTz if quoted.starts_with('\'') => moment(&text)? == moment(printed)?,
@@ -204,6 +204,17 @@ fn number(text: &str) -> Option<f64> {
         "Infinity" => Some(f64::INFINITY),
         "-Infinity" => Some(f64::NEG_INFINITY),
         other => other.parse().ok(),
+    }
+}
+
+/// SQLite quotes a double by 15 digits, or by 20 where these are not enough, PostgreSQL holds its shortest ones: any two
+/// ways to write one double name the same number. A whole number, or one that was kept as a text, is its digits.
+fn same_decimal(text: &str, printed: &str, kept: bool) -> Option<bool> {
+    let real = !kept && text.contains(['.', 'e', 'E', 'n']);
+    let shortest = |text: &str| number(text).filter(|n| n.is_finite()).map(|n| decimal(&n.to_string()));
+    match real {
+        true => Some(number(text)? == number(printed)? && shortest(text)?? == decimal(printed)?),
+        false => Some(decimal(text)? == decimal(printed)?),
     }
 }
 
@@ -286,6 +297,10 @@ mod tests {
             (Form::Float8, "0.1", "0.1"),
             (Form::Float8, "1.0e+300", "1e+300"),
             (Form::Numeric, "12.5", "12.50"),
+            (Form::Numeric, "0.33333333333333331483", "0.3333333333333333"),
+            (Form::Numeric, "0.30000000000000004441", "0.30000000000000004"),
+            (Form::Numeric, "1.0e+22", "10000000000000000000000"),
+            (Form::Numeric, "'0.33333333333333331483'", "0.33333333333333331483"),
             (Form::Bool, "'TRUE'", "t"),
             (Form::Text, "'it''s'", "it's"),
             (Form::Bytes, "X'00FF'", r"\x00ff"),
@@ -306,6 +321,9 @@ mod tests {
             (Form::Int8, "12", Some("13")),
             (Form::Float8, "0.1", Some("0.10000000000000002")),
             (Form::Numeric, "100.005", Some("100.01")),
+            (Form::Numeric, "0.33333333333333331483", Some("0.33333333333333331483")),
+            (Form::Numeric, "0.33333333333333331483", Some("0.3333333333333334")),
+            (Form::Numeric, "9007199254740993", Some("9007199254740992")),
             (Form::Text, "''", None),
             (Form::Text, "NULL", Some("")),
             (Form::Text, "'a'", Some("a ")),

@@ -107,7 +107,16 @@ fn target(pair: &Pair, rest: &[u8]) -> (Vec<String>, String) {
     let place = texts.pop().flatten().map(|ctid| format!("ctid={ctid}")).unwrap_or_default();
     let shown = texts.into_iter().zip(&pair.columns).map(|(text, column)| match (text, column.form) {
         (None, _) => "NULL".into(),
-        (Some(t), Form::Text | Form::Padded | Form::Json | Form::Jsonb | Form::Printed) => quote(&t),
+        (
+            Some(t),
+            Form::Text
+            | Form::Padded
+            | Form::Json
+            | Form::Jsonb
+            | Form::Array(_)
+            | Form::Interval
+            | Form::Printed,
+        ) => quote(&t),
         (Some(t), _) => cut(t),
     });
     (shown.collect(), place)

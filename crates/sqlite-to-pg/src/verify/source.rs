@@ -2,7 +2,7 @@
 
 use super::words::{self, Wanted};
 use crate::source::catalog::lossy;
-use crate::source::ddl;
+use crate::source::{self, ddl};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
 use toban_core::pg::Ident;
@@ -64,11 +64,17 @@ pub(crate) struct Schema {
 /// # Errors
 /// Failed: no file, no SQLite database, or one that is encrypted. Corrupt: damaged. Retry: others write without pause.
 pub(crate) fn open(path: &Path, count: usize) -> Result<Vec<Connection>> {
+    source::open::look(path)?;
+    at_one_moment(path, count).map_err(|e| source::damage::or_cut(path, e))
+}
+
+fn at_one_moment(path: &Path, count: usize) -> Result<Vec<Connection>> {
     let watch = connect(path)?;
     for _ in 0..1000 {
         let before = version(&watch, path)?;
         let readers = (0..count).map(|_| begun(path)).collect::<Result<Vec<_>>>()?;
         if version(&watch, path)? == before {
+            source::damage::compare_size(path)?;
             return Ok(readers);
         }
     }
@@ -82,7 +88,7 @@ fn connect(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, flags).doing(doing)?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).doing(doing)?;
     connection.execute_batch("pragma query_only = on; pragma cell_size_check = on").doing(doing)?;
-    connection.collation_needed(crate::source::open::bytewise).doing(doing)?;
+    connection.collation_needed(source::open::bytewise).doing(doing)?;
     Ok(connection)
 }
 
@@ -112,7 +118,9 @@ pub(crate) fn explain(e: rusqlite::Error, doing: impl FnOnce() -> String) -> Err
     match code {
         Some(ErrorCode::DatabaseCorrupt) => error.kind_as(Kind::Corrupt),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => error.kind_as(Kind::Retry),
-        Some(ErrorCode::NotADatabase) => error.hint("it is no SQLite database, or it is encrypted"),
+        Some(ErrorCode::NotADatabase) => {
+            error.kind_as(Kind::Corrupt).hint("the header is damaged, or all behind it is encrypted")
+        }
         _ => error,
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) form: Form,
     pub(crate) bounds: Bounds,
-    /// The sequence that numbers it: quoted, with its schema.
+    /// The sequence that numbers it, its own or one that its default only uses: quoted, with its schema.
     pub(crate) sequence: Option<String>,
     /// PostgreSQL makes a value when none is given.
     pub(crate) has_default: bool,
@@ -181,7 +181,13 @@ const COLUMNS: &str = "with recursive base (oid, root, checked) as (\
             b.checked or exists (select from pg_catalog.pg_constraint k where k.contypid = t.oid and k.contype = 'c') \
         from pg_catalog.pg_type t join base b on t.typbasetype = b.oid and t.typtype = 'd') \
     select a.attrelid, a.attname, t.oid, t.typname, t.typtype, a.attnotnull, \
-        pg_catalog.pg_get_serial_sequence(pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname), a.atthasdef, a.atttypmod, \
+        coalesce(pg_catalog.pg_get_serial_sequence(pg_catalog.format('%I.%I', n.nspname, c.relname), a.attname), \
+            (select pg_catalog.format('%I.%I', sn.nspname, s.relname) from pg_catalog.pg_attrdef f \
+             join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass and d.objid = f.oid \
+             and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+             join pg_catalog.pg_class s on s.oid = d.refobjid and s.relkind = 'S' \
+             join pg_catalog.pg_namespace sn on sn.oid = s.relnamespace \
+             where f.adrelid = a.attrelid and f.adnum = a.attnum limit 1)), a.atthasdef, a.atttypmod, \
         b.checked, case when t.typtype = 'e' then pg_catalog.to_json(array( \
             select e.enumlabel::text from pg_catalog.pg_enum e where e.enumtypid = t.oid)) end \
     from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \

@@ -44,9 +44,14 @@ fn alone(reader: &Connection, text: &str, (name, column): (&str, &Column)) -> bo
             let longest = column.bounds.length.filter(|_| says("length("));
             longest.is_some_and(|n| holds(reader, text, (name, &"x".repeat(n))))
         }
-        Form::Int2 | Form::Int4 | Form::Int8 | Form::Float4 | Form::Float8 | Form::Numeric | Form::Bytes => {
-            false
-        }
+        Form::Int2
+        | Form::Int4
+        | Form::Int8
+        | Form::Float4
+        | Form::Float8
+        | Form::Numeric
+        | Form::Money
+        | Form::Bytes => false,
         // SQLite keeps such values in words of its own, and its check speaks of these.
         _ => true,
     }

@@ -1,9 +1,9 @@
 //! PostgreSQL's binary COPY, read as it comes, and its fields in the form that is compared.
 
-use super::decimal;
 use super::form::Form;
 use super::json::Canon;
-use super::pair::Pair;
+use super::pair::{Column, Pair, Rule};
+use super::{array, decimal};
 use std::io::{BufRead, Write};
 use toban_core::{Context, Error, Result};
 
@@ -117,25 +117,34 @@ impl Normaliser {
         }
         self.row.clear();
         for (field, column) in fields(own).zip(&pair.columns) {
-            self.field(field, column.form);
+            self.field(field, column);
         }
         (Wire::new(&self.row, pair.key), rest)
     }
 
-    fn field(&mut self, field: &[u8], form: Form) {
+    fn field(&mut self, field: &[u8], column: &Column) {
+        let form = column.form;
         if form.is_plain() || field.starts_with(&[0xFF]) {
             return self.row.extend_from_slice(field);
         }
         let start = self.row.len();
         self.row.extend_from_slice(&[0; 4]);
         self.bytes(&field[4..], form);
+        if matches!(form, Form::Numeric | Form::Money) && column.rule == Rule::Auto {
+            let _ = decimal::shorten(&mut self.row, start + 4, &mut self.scratch);
+        }
         let length = u32::try_from(self.row.len() - start - 4).unwrap_or(u32::MAX);
         self.row[start..start + 4].copy_from_slice(&length.to_be_bytes());
     }
 
     fn bytes(&mut self, bytes: &[u8], form: Form) {
         match form {
-            Form::Numeric => decimal::from_wire(bytes, &mut self.row),
+            Form::Numeric | Form::Money => decimal::from_wire(bytes, &mut self.row),
+            Form::Array(element) => {
+                if array::of_literal(bytes, element, &mut self.row).is_none() {
+                    self.row.extend_from_slice(bytes);
+                }
+            }
             Form::Float4 => self.float4(bytes),
             Form::Padded => self.row.extend_from_slice(trimmed(bytes)),
             Form::Jsonb => {

@@ -32,7 +32,7 @@ fn d19_a_corrupt_page_is_found_before_the_target_is_touched() {
     bytes[at..at + 4096].fill(0xa5);
     std::fs::write(world.file(), bytes).expect("damage it");
     let ran = world.run(&[]);
-    ran.refused(5, "malformed");
+    ran.refused(5, "app.db is damaged: ");
     world.untouched();
 }
 
@@ -68,7 +68,7 @@ fn rows_that_came_after_the_plan_are_judged_by_it() {
     let world = World::of("create table t (a int); insert into t values (1);");
     assert_eq!(world.tool(&["plan", "app.db", "-o", "p.toml"]).status, Some(0));
     world.sqlite("insert into t values ('no')");
-    world.run(&["--plan", "p.toml"]).refused(1, "another storage class");
+    world.run(&["--plan", "p.toml"]).refused(1, "not a number");
     world.untouched();
     let plan = std::fs::read_to_string(world.path("p.toml")).expect("plan");
     std::fs::write(world.path("p.toml"), plan.replace("policy = \"stop\"", "policy = \"null\""))

@@ -2,14 +2,17 @@
 
 mod bad;
 mod chance;
+mod damage;
 mod existing;
 mod itsm;
 mod keys;
 mod kill;
 mod live;
 mod matrix;
+mod names;
 mod objects;
 mod odd;
+mod pairs;
 mod plans;
 mod pools;
 mod real;
