@@ -7,8 +7,9 @@ use toban_core::{Context, Error, Kind, Result, durable};
 /// What stands above the plan.
 const HEAD: &str = "\
 # A plan of sqlite-to-pg: edit types, conversions, policies and names, then: sqlite-to-pg run DB --to … --plan FILE
-# policy: stop, reject (its row stays behind), null, replace (the nearest that fits). A [[table]] that is deleted
-# here does not move. accept_rejects = true: values that could not be represented leave the status at 0.
+# policy: stop, reject (its row stays behind), null, replace (the nearest that fits), round (times finer than the
+# type keeps; no reject). A [[table]] that is deleted here does not move. accept_rejects = true: values that could not
+# be represented leave the status at 0.
 # The sections census and source say what was found; they change nothing.
 
 ";

@@ -31,8 +31,8 @@ impl Record for Line {
     }
 }
 
-/// Prints the total, then what a person should know of (odd values, what does not arrive as it was, numbers that may be
-/// times), then all the rest.
+/// Prints what a person should know of (odd values, what does not arrive as it was, numbers that may be times), then all
+/// the rest and the total.
 ///
 /// # Errors
 /// Those of stdout.
@@ -50,8 +50,8 @@ pub(crate) fn print(built: &Built, out: &mut Out<'_>) -> Result<()> {
         usual.extend(of_parts(table));
     }
     usual.extend(built.plan.objects.iter().filter(|o| !odd_object(o)).map(of_object));
-    out.emit(&total(built))?;
-    notable.iter().chain(&usual).try_for_each(|line| out.emit(line))
+    notable.iter().chain(&usual).try_for_each(|line| out.emit(line))?;
+    out.emit(&total(built))
 }
 
 fn is_notable(built: &Built, table: &Table, column: &Column) -> bool {

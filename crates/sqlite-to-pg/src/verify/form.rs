@@ -121,6 +121,7 @@ pub(crate) fn beginning(form: Form, column: &str) -> String {
     match form {
         Form::Bytes => printed(&format!("pg_catalog.substr({column}, 1, 250)")),
         Form::Text | Form::Padded => printed(&format!("pg_catalog.left({column}::text, 250)")),
+        Form::Money => printed(&format!("{column}::numeric")),
         _ => printed(column),
     }
 }
@@ -135,6 +136,7 @@ pub(crate) fn short(form: Form, column: &str) -> String {
             );
             format!("case when {size} > 1000000 then 'X' else {} end", printed(column))
         }
+        Form::Money => printed(&format!("{column}::numeric")),
         _ => printed(column),
     }
 }

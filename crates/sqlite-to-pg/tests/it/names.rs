@@ -18,8 +18,8 @@ fn constraints_keep_their_names() {
     world.run(&[]).ended(0);
     world.gives(&[
         (
-            "select conrelid::regclass, contype, string_agg(conname, ',' order by conname) from pg_constraint \
-             where connamespace = 'public'::regnamespace and contype in ('p', 'u', 'f', 'c') and conrelid::regclass::text not in ('same1', 'same2') group by 1, 2 order by 1::text, 2",
+            "select conrelid::regclass::text, contype, string_agg(conname, ',' order by conname) from pg_constraint \
+             where connamespace = 'public'::regnamespace and contype in ('p', 'u', 'f', 'c') and conrelid::regclass::text not in ('same1', 'same2') group by 1, 2 order by 1, 2",
             "nulls|u|pk_nulls\norgs|c|ck_code\norgs|p|pk_orgs\norgs|u|uq_code\nplain|f|plain_f_fkey\nplain|p|plain_pkey\nplain|u|plain_u_key\n\
              users|c|ck_name\nusers|f|fk_org,fk_self\nusers|p|pk_users\nusers|u|uq two,uq_name\nwithout|p|pk without",
         ),

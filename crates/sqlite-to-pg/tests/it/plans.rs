@@ -27,6 +27,9 @@ fn the_plan_says_why_and_names_the_rows() {
         "{records:?}"
     );
     assert!(records.last().is_some_and(|r| r["why"].as_str().is_some_and(|w| w.contains("2 rows"))));
+    let at = |wanted: &dyn Fn(&serde_json::Value) -> bool| records.iter().position(wanted).expect("a record");
+    let (odd, plain) = (at(&|r| r["name"] == "users.is_active"), at(&|r| r["name"] == "users.note"));
+    assert!(odd < plain, "what a person should know of comes first: {records:#?}");
     assert!(before == bytes(&world.file()));
     let plan = std::fs::read_to_string(world.path("p.toml")).expect("the plan");
     assert!(plan.contains("conversion = \"epoch-ms\""), "{plan}");
@@ -86,6 +89,7 @@ fn names_that_would_collide_are_refused() {
 fn epochs_that_may_be_two_things_stay_numbers() {
     let world = World::of("create table t (a datetime); insert into t values (700000000);");
     let records = world.tool(&["plan", "app.db", "--json"]).ended(0);
-    let column = records.iter().find(|r| r["name"] == "t.a").expect("the column").to_string();
+    let column = records.iter().find(|r| r["name"] == "t.a" && r["kind"] == "column");
+    let column = column.expect("the column").to_string();
     assert!(column.contains("epoch-s or cocoa-s") && column.contains("bigint"), "{column}");
 }
