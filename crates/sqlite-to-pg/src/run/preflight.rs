@@ -38,7 +38,7 @@ pub(super) fn check(
             format!("{n} values do not fit the target's tables; nothing was loaded"),
         )
         .hint(
-            "--on-misfit null, reject or replace, --cast, or a policy in the plan says what becomes of them",
+            "--on-misfit round, null, reject or replace, --cast, or a policy in the plan says what becomes of them",
         )),
     }
 }

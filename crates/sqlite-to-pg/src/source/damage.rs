@@ -76,7 +76,7 @@ fn missing(header: &[u8; HEADER], size: u64) -> Option<String> {
         let held = size / page;
         return (held < pages).then(|| format!("{held} of {pages} pages of {page} bytes are there"));
     }
-    (size % page != 0).then(|| format!("{size} bytes are no whole pages of {page} bytes"))
+    (!size.is_multiple_of(page)).then(|| format!("{size} bytes are no whole pages of {page} bytes"))
 }
 
 /// Messages of SQLite about a file that is whole: rows that break a rule of the schema, an index of words that is stale.
