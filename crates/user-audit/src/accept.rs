@@ -4,8 +4,10 @@ use crate::audit::reviews_dir;
 use crate::cli::{self, Decision};
 use crate::pack::{self, Contents, Database};
 use crate::review::{self, Review, SCHEMA};
+use crate::{history, population, settings};
 use serde::Serialize;
 use std::path::Path;
+use toban_core::config::Config;
 use toban_core::{Context, Error, Out, Record, Result, durable};
 
 /// One database's review was recorded.
@@ -17,33 +19,54 @@ struct Accepted<'a> {
     reviewer: &'a str,
     ticket: &'a str,
     rights: usize,
+    accounts: u64,
     pack: &'a str,
+    /// Who signed the pack, where that was asked for.
+    signer: &'a str,
+    /// `recorded`, or in a dry run `would be recorded`.
+    state: &'static str,
 }
 
 impl Record for Accepted<'_> {
     const SCHEMA: &'static str = "user-audit.accept/1";
     const HEAD: &'static [&'static str] =
-        &["source", "verb", "decision", "reviewer", "ticket", "rights", "pack"];
+        &["source", "verb", "decision", "reviewer", "ticket", "rights", "accounts", "pack", "state"];
     fn cells(&self) -> Vec<String> {
-        let rights = self.rights.to_string();
-        [self.source, self.verb, self.decision, self.reviewer, self.ticket, &rights, self.pack]
-            .map(String::from)
-            .to_vec()
+        let (rights, accounts) = (self.rights.to_string(), self.accounts.to_string());
+        [
+            self.source,
+            self.verb,
+            self.decision,
+            self.reviewer,
+            self.ticket,
+            &rights,
+            &accounts,
+            self.pack,
+            self.state,
+        ]
+        .map(String::from)
+        .to_vec()
     }
 }
 
 /// Runs the verb. The pack and every one before it must be whole: nobody accepts what was changed.
-pub(crate) fn run(args: &cli::Accept, out: &mut Out<'_>) -> Result<()> {
-    let manifest = pack::verify(&args.pack)?;
+pub(crate) fn run(args: &cli::Accept, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let settings = settings::read(config)?;
+    let chain = pack::verify(&args.pack)?;
+    let dir = reviews_dir(args.reviews.as_deref());
+    history::check(&dir, &chain)?;
+    let allowed = args.allowed_signers.as_deref().or(settings.allowed_signers.as_deref());
+    let signer =
+        allowed.map(|file| pack::verify_signature(&args.pack, file)).transpose()?.unwrap_or_default();
+    let manifest = &chain[0].1;
     let contents = pack::contents(&args.pack)?;
     if contents.databases.is_empty() {
         return Err(Error::failed(format!("{} holds no database that was audited", args.pack.display())));
     }
-    let dir = reviews_dir(args.reviews.as_deref());
     for database in &contents.databases {
-        let review = review(args, &contents, database, &manifest)?;
+        let review = review(args, &contents, database, manifest)?;
         if !args.dry.dry_run {
-            record(&dir, &review)?;
+            record(&dir, &review, &args.pack)?;
         }
         out.emit(&Accepted {
             source: &review.source,
@@ -52,7 +75,10 @@ pub(crate) fn run(args: &cli::Accept, out: &mut Out<'_>) -> Result<()> {
             reviewer: &review.reviewer,
             ticket: &review.ticket,
             rights: review.access.len(),
+            accounts: review.accounts.unwrap_or_default(),
             pack: &review.pack,
+            signer: &signer,
+            state: if args.dry.dry_run { "would be recorded" } else { "recorded" },
         })?;
     }
     Ok(())
@@ -76,11 +102,21 @@ fn review(args: &cli::Accept, contents: &Contents, database: &Database, manifest
         pack: whole.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         pack_sha256: manifest.to_string(),
         access: database.access.clone(),
+        accounts: accounts(&args.pack, &database.source)?,
     })
 }
 
+/// How many accounts the pack lists of one database; None for a pack that lists none.
+fn accounts(pack: &Path, source: &str) -> Result<Option<u64>> {
+    let path = pack.join(population::NAME);
+    match path.is_file() {
+        true => population::copy(&path, source, &mut std::io::sink()).map(Some),
+        false => Ok(None),
+    }
+}
+
 /// Every decision goes to the log; only an approved one becomes what later runs compare with.
-fn record(dir: &Path, review: &Review) -> Result<()> {
+fn record(dir: &Path, review: &Review, pack: &Path) -> Result<()> {
     durable::create_dirs(dir)?;
     let line = serde_json::to_string(&Review { access: Vec::new(), ..review.clone() });
     let line = line.doing(|| "write the review as JSON".into())?;
@@ -93,6 +129,14 @@ fn record(dir: &Path, review: &Review) -> Result<()> {
     put(&log, &format!("{before}{line}\n"))?;
     if review.decision == "rejected" {
         return Ok(());
+    }
+    if review.accounts.is_some() {
+        // First the list, then the review that counts its rows: between the two a run says that they differ, and
+        // nothing is taken for unchanged.
+        let list = review::population(dir, &review.verb, &review.source);
+        durable::replace(&list, 0o600, |w| {
+            population::copy(&pack.join(population::NAME), &review.source, w).map(drop)
+        })?;
     }
     let whole = serde_json::to_string_pretty(review).doing(|| "write the review as JSON".into())?;
     put(&review::path(dir, &review.verb, &review.source), &whole)

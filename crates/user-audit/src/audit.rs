@@ -2,17 +2,20 @@
 
 use crate::allow::AllowList;
 use crate::cli::Scope;
-use crate::finding::Finding;
-use crate::ledger::{Baseline, Totals};
+use crate::history;
+use crate::ledger::{Baseline, Told, not_audited};
 use crate::pack::Pack;
+use crate::population::Before;
 use crate::redact::Redactor;
 use crate::review;
 use crate::settings::Settings;
 use crate::source::{Place, passing};
+use crate::spool::Spool;
+use crate::totals::Totals;
 use std::path::{Path, PathBuf};
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
-use toban_core::{Error, Kind, Out, Result, Severity, durable, run as jobs, stop};
+use toban_core::{Error, Out, Result, durable, run as jobs, stop};
 
 pub(crate) use crate::ledger::Ledger;
 
@@ -57,76 +60,121 @@ pub(crate) fn reviews_dir(given: Option<&Path>) -> PathBuf {
     given.map_or_else(|| durable::state_dir().join("reviews"), Path::to_path_buf)
 }
 
-/// Audits each database by `one`, tells everything to `out` and the pack, and judges the whole.
-///
-/// # Errors
-/// Findings; what `one` failed with, when nothing was audited at all.
-#[expect(clippy::too_many_arguments, reason = "each is a thing of its own that the verbs know")]
-pub(crate) fn run(
-    verb: &'static str,
-    scope: &Scope,
-    config: &Config,
-    settings: &Settings,
-    out: &mut Out<'_>,
-    places: Vec<Place>,
-    mut one: impl FnMut(&Place, &mut Ledger<'_, '_>) -> Result<()>,
-) -> Result<()> {
-    let mut whole = |out: &mut Out<'_>| -> Result<Totals> {
-        let now = scope.at.now();
-        let redactor = Redactor::new(scope.redact)?;
-        let mut allow = AllowList::new(settings.allow.clone(), verb, now)?;
-        let mut pack = scope.pack.as_deref().map(|dir| Pack::begin(dir, verb, now)).transpose()?;
-        let every = settings.review_every(scope);
-        let mut totals = Totals::default();
+/// One run of a verb: which databases, by which rules.
+pub(crate) struct Job<'a> {
+    pub(crate) verb: &'static str,
+    pub(crate) scope: &'a Scope,
+    pub(crate) config: &'a Config,
+    pub(crate) settings: &'a Settings,
+    pub(crate) places: Vec<Place>,
+    /// By what it is judged, for the pack.
+    pub(crate) parameters: serde_json::Value,
+}
+
+/// Audits one database into the ledger.
+type One<'a> = dyn FnMut(&Place, &mut Ledger<'_>) -> Result<()> + 'a;
+
+impl Job<'_> {
+    /// Audits each database by `one`, tells everything to `out` and the pack, and judges the whole.
+    ///
+    /// # Errors
+    /// Findings; what `one` failed with, when nothing was audited at all.
+    pub(crate) fn run(&self, out: &mut Out<'_>, one: &mut One<'_>) -> Result<()> {
+        if self.scope.monitoring.monitoring {
+            let totals = self.whole(None, one)?;
+            return out.plugin(totals.worst(), &totals.sentence(), &totals.perfdata());
+        }
+        jobs::job(self.config, "user-audit", self.verb, &self.scope.cluster, |report| {
+            let totals = self.whole(Some(out), one)?;
+            totals.tell(report);
+            totals.verdict()
+        })
+    }
+
+    fn whole(&self, mut out: Option<&mut Out<'_>>, one: &mut One<'_>) -> Result<Totals> {
+        let (verb, now) = (self.verb, self.scope.at.now());
+        let redactor = Redactor::new(self.scope.redact)?;
+        let mut allow = AllowList::new(self.settings.allow.clone(), verb, now)?;
+        let dir = self.scope.pack.as_deref();
+        let mut pack = dir.map(|dir| Pack::begin(dir, verb, now)).transpose()?;
+        let (mut totals, mut told, mut spool) = (Totals::default(), Told::default(), Spool::new());
         let mut failed = Vec::new();
-        for place in &places {
+        for place in &self.places {
             stop::check()?;
-            let source = format!("{}/{}", scope.cluster, place.name());
-            let review = review::load(&reviews_dir(scope.reviews.as_deref()), verb, &source);
-            let baseline = Baseline { review, every };
-            let sink = Some(&mut *out).filter(|_| !scope.monitoring.monitoring);
-            let mut ledger =
-                Ledger::new(source, sink, &redactor, &mut allow, pack.as_mut(), &mut totals, baseline);
+            let source = format!("{}/{}", self.scope.cluster, place.name());
+            let mut ledger = Ledger {
+                baseline: self.baseline(&source, &redactor),
+                source,
+                redactor: &redactor,
+                allow: &mut allow,
+                spool: &mut spool,
+                pack: pack.as_mut(),
+                totals: &mut totals,
+                told: &mut told,
+            };
             if let Err(e) = one(place, &mut ledger).map_err(passing) {
                 ledger.add(not_audited(&e))?;
                 failed.push(e);
             }
+            ledger.close()?;
         }
-        if failed.len() == places.len() {
+        if failed.len() == self.places.len() {
             return Err(failed.remove(0));
         }
         if failed.is_empty() {
-            let sink = Some(&mut *out).filter(|_| !scope.monitoring.monitoring);
             let stale = allow.stale();
-            let mut ledger = Ledger::new(
-                scope.cluster.clone(),
-                sink,
-                &redactor,
-                &mut allow,
-                pack.as_mut(),
-                &mut totals,
-                Baseline { review: Ok(None), every },
-            );
+            let mut ledger = Ledger {
+                source: self.scope.cluster.clone(),
+                redactor: &redactor,
+                allow: &mut allow,
+                spool: &mut spool,
+                pack: pack.as_mut(),
+                totals: &mut totals,
+                told: &mut told,
+                baseline: Baseline {
+                    review: Ok(None),
+                    before: None,
+                    every: self.settings.review_every(self.scope),
+                },
+            };
             stale.into_iter().try_for_each(|f| ledger.add(f))?;
         }
-        pack.map_or(Ok(()), Pack::finish)?;
+        if let Some(pack) = &mut pack {
+            pack.summary(&totals, &self.parameters)?;
+        }
+        spool.replay(|finding| {
+            if let Some(pack) = &mut pack {
+                pack.add(finding)?;
+            }
+            out.as_mut().map_or(Ok(()), |out| out.emit(finding))
+        })?;
+        pack.map_or(Ok(()), |pack| self.publish(pack))?;
         Ok(totals)
-    };
-    if scope.monitoring.monitoring {
-        let totals = whole(out)?;
-        return out.plugin(totals.worst(), &totals.sentence(), &totals.perfdata());
     }
-    jobs::job(config, "user-audit", verb, &scope.cluster, |report| {
-        let totals = whole(out)?;
-        totals.tell(report);
-        totals.verdict()
-    })
-}
 
-fn not_audited(e: &Error) -> Finding {
-    let advice = e.cure().unwrap_or_default().to_string();
-    let kind = if e.kind() == Kind::Retry { "for now: " } else { "" };
-    Finding::new("not-audited", "database", "the whole database", Severity::Unknown)
-        .says(format!("{kind}{}", e.chain()))
-        .advise(advice)
+    /// The accepted review, and the accounts that were there then.
+    fn baseline(&self, source: &str, redactor: &Redactor) -> Baseline {
+        let dir = reviews_dir(self.scope.reviews.as_deref());
+        let mut review = review::load(&dir, self.verb, source);
+        let mut before = None;
+        if let Ok(Some(r)) = &review
+            && let Some(accounts) = r.accounts
+        {
+            match Before::load(&review::population(&dir, self.verb, source), accounts, redactor) {
+                Ok(there) => before = Some(there),
+                Err(e) => review = Err(e),
+            }
+        }
+        Baseline { review, before, every: self.settings.review_every(self.scope) }
+    }
+
+    /// Gives the pack its name, and remembers its sum where whoever rewrites the pack does not write.
+    fn publish(&self, pack: Pack) -> Result<()> {
+        let key = self.scope.sign_key.as_deref().or(self.settings.sign_key.as_deref());
+        let made = pack.finish(key)?;
+        let dir = reviews_dir(self.scope.reviews.as_deref());
+        history::remember(&dir, &made)?;
+        log::info!("{}: SHA-256 of its manifest {}", made.pack, made.sha256);
+        Ok(())
+    }
 }

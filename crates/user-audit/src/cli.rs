@@ -50,6 +50,9 @@ pub struct Scope {
     /// Write an evidence pack into a new folder below this one
     #[arg(long, value_name = "DIR")]
     pub pack: Option<PathBuf>,
+    /// Sign the pack's SHA256SUMS with this private SSH key, by ssh-keygen
+    #[arg(long, value_name = "FILE", requires = "pack")]
+    pub sign_key: Option<PathBuf>,
     /// Folder of accepted reviews [default: reviews in the state directory]
     #[arg(long, value_name = "DIR")]
     pub reviews: Option<PathBuf>,
@@ -78,10 +81,11 @@ pub enum Redact {
 pub struct App {
     #[command(flatten)]
     pub scope: Scope,
-    /// Tables and columns: default, django, or an [audit.mapping.NAME] section
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub mapping: String,
-    /// Look at the columns, propose a mapping, say why, and stop
+    /// Tables and columns: default, django, or an [audit.mapping.NAME] section [default: the section that is called
+    /// as the database, else default]
+    #[arg(long, value_name = "NAME")]
+    pub mapping: Option<String>,
+    /// Look at the columns, write a mapping for the configuration, say why and what is not known, and stop
     #[arg(long)]
     pub detect: bool,
     /// An account is unused after this time [default: 90d]
@@ -93,14 +97,14 @@ pub struct App {
     /// A password is too old after this time [default: 75d]
     #[arg(long, value_name = "TIME")]
     pub password_age: Option<Span>,
-    /// Warn this long before a password is too old [default: 14d]
+    /// Warn this long before a password is too old, too [default: only when it is]
     #[arg(long, value_name = "TIME")]
     pub password_warning: Option<Span>,
     /// More administrators are too many [default: 5]
     #[arg(long, value_name = "N")]
     pub max_admins: Option<usize>,
-    /// An administrative role; may be given several times [default: admin, administrator, system_admin, sysadmin,
-    /// super_admin, superadmin, superuser, root, owner]
+    /// A role that makes administrators, beside the usual names (admin, ROLE_ADMIN, superuser, root, owner, what ends
+    /// in admin); !NAME takes a usual one out; may be given several times
     #[arg(long, value_name = "ROLE")]
     pub admin_role: Vec<String>,
     /// A domain that e-mail addresses may have; may be given several times [default: any]
@@ -150,6 +154,9 @@ pub struct Accept {
     /// Folder of accepted reviews [default: reviews in the state directory]
     #[arg(long, value_name = "DIR")]
     pub reviews: Option<PathBuf>,
+    /// Refuse a pack that none of the keys in this file signed (ssh-keygen's allowed signers)
+    #[arg(long, value_name = "FILE")]
+    pub allowed_signers: Option<PathBuf>,
     #[command(flatten)]
     pub dry: toban_core::DryRun,
     #[command(flatten)]

@@ -21,7 +21,7 @@ pub(crate) struct Finding {
     /// What to do; empty where nothing is to be done.
     pub(crate) advice: String,
     /// Items of the CIS PostgreSQL benchmark.
-    pub(crate) cis: &'static [&'static str],
+    pub(crate) cis: Vec<String>,
     /// Why it is allowed: reason, owner and end of the entry in the allow-list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) allowed: Option<String>,
@@ -42,7 +42,7 @@ impl Finding {
             since: None,
             finding: String::new(),
             advice: String::new(),
-            cis: &[],
+            cis: Vec::new(),
             allowed: None,
             personal: false,
         }
@@ -74,7 +74,7 @@ impl Finding {
 
     /// The same with its items of the CIS benchmark.
     pub(crate) fn cis(mut self, cis: &'static [&'static str]) -> Finding {
-        self.cis = cis;
+        self.cis = cis.iter().map(ToString::to_string).collect();
         self
     }
 
@@ -112,7 +112,7 @@ impl Record for Finding {
 }
 
 /// A right that somebody holds: what a review looks at, and the next run compares with.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Access {
     /// Who, for machines: it stays when the name changes (`user:42`, `role:16384`).
     pub(crate) subject: String,
@@ -122,4 +122,33 @@ pub(crate) struct Access {
     pub(crate) right: String,
     /// How it is held: the application's roles, or `alice → ops → postgres`.
     pub(crate) path: String,
+    /// What takes it away, where that locks nobody out; no part of what is compared.
+    #[serde(skip)]
+    pub(crate) advice: String,
+}
+
+impl Access {
+    fn compared(&self) -> [&str; 4] {
+        [&self.subject, &self.name, &self.right, &self.path]
+    }
+}
+
+impl PartialEq for Access {
+    fn eq(&self, other: &Access) -> bool {
+        self.compared() == other.compared()
+    }
+}
+
+impl Eq for Access {}
+
+impl PartialOrd for Access {
+    fn partial_cmp(&self, other: &Access) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Access {
+    fn cmp(&self, other: &Access) -> std::cmp::Ordering {
+        self.compared().cmp(&other.compared())
+    }
 }

@@ -1,74 +1,117 @@
-//! Where findings go: records, pack, counts; and the allow-list and the last review on their way.
+//! Where findings go: what is told in the end, the pack, counts; and the allow-list and the last review on their way.
 
 use crate::allow::AllowList;
 use crate::finding::{Access, Finding};
-use crate::pack::Pack;
+use crate::pack::{Facts, Pack};
+use crate::population::{Before, Row};
 use crate::redact::Redactor;
 use crate::review::{self, Review};
 use crate::rulebook;
+use crate::spool::Spool;
+use crate::totals::Totals;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
-use toban_core::run::Report;
-use toban_core::{Error, Kind, Out, Result, Severity};
-
-/// Sentences that a plugin's line or a notification holds.
-const SENTENCES: usize = 5;
+use std::collections::{BTreeMap, BTreeSet};
+use toban_core::{Error, Kind, Result, Severity};
 
 /// What one database's audit writes into.
-pub(crate) struct Ledger<'a, 'o> {
-    source: String,
-    out: Option<&'a mut Out<'o>>,
-    redactor: &'a Redactor,
-    allow: &'a mut AllowList,
-    pack: Option<&'a mut Pack>,
-    totals: &'a mut Totals,
-    baseline: Baseline,
+pub(crate) struct Ledger<'a> {
+    pub(crate) source: String,
+    pub(crate) redactor: &'a Redactor,
+    pub(crate) allow: &'a mut AllowList,
+    pub(crate) spool: &'a mut Spool,
+    pub(crate) pack: Option<&'a mut Pack>,
+    pub(crate) totals: &'a mut Totals,
+    pub(crate) told: &'a mut Told,
+    pub(crate) baseline: Baseline,
 }
 
 /// What this run is compared with, and how old that may be.
 pub(crate) struct Baseline {
     pub(crate) review: Result<Option<Review>>,
+    pub(crate) before: Option<Before>,
     pub(crate) every: SignedDuration,
 }
 
-impl<'a, 'o> Ledger<'a, 'o> {
-    #[expect(clippy::too_many_arguments, reason = "the one place where all of them meet")]
-    pub(crate) fn new(
-        source: String,
-        out: Option<&'a mut Out<'o>>,
-        redactor: &'a Redactor,
-        allow: &'a mut AllowList,
-        pack: Option<&'a mut Pack>,
-        totals: &'a mut Totals,
-        baseline: Baseline,
-    ) -> Ledger<'a, 'o> {
-        Ledger { source, out, redactor, allow, pack, totals, baseline }
-    }
+/// Findings of whole clusters, which every database of theirs would tell again.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    cluster: Option<String>,
+    first: BTreeMap<(String, String), String>,
+    again: u64,
+    by: String,
+}
 
-    /// Takes one finding: asks the allow-list, writes it, counts it.
+impl Told {
+    fn already(&mut self, f: &Finding) -> bool {
+        let of_database = f.id.ends_with("/pg_database_owner") || !rulebook::is_of_cluster(f.rule);
+        let Some(cluster) = self.cluster.clone().filter(|_| !of_database) else { return false };
+        let said = format!("{} {} {} {}", f.id, f.severity, f.finding, f.allowed.is_some());
+        match self.first.get(&(cluster.clone(), said.clone())) {
+            Some(source) if *source != f.source => {
+                (self.again, self.by) = (self.again + 1, source.clone());
+                true
+            }
+            Some(_) => false,
+            None => {
+                self.first.insert((cluster, said), f.source.clone());
+                false
+            }
+        }
+    }
+}
+
+impl Ledger<'_> {
+    /// Takes one finding: asks the allow-list, keeps it, counts it.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be kept.
     pub(crate) fn add(&mut self, mut finding: Finding) -> Result<()> {
         debug_assert!(rulebook::knows(finding.rule), "{} is not in the rulebook", finding.rule);
         finding.source.clone_from(&self.source);
         self.allow.apply(&mut finding);
         let finding = self.redactor.finding(finding);
-        self.totals.count(&finding);
-        if let Some(pack) = &mut self.pack {
-            pack.add(&finding)?;
+        if self.told.already(&finding) {
+            return Ok(());
         }
-        match &mut self.out {
-            Some(out) => out.emit(&finding),
+        self.totals.count(&finding);
+        self.spool.add(&finding)
+    }
+
+    /// Which server or file it is, asked as whom. A review of another database is none of this one.
+    pub(crate) fn facts(&mut self, facts: &Facts) {
+        if matches!(&self.baseline.review, Ok(Some(r)) if r.identity != facts.identity) {
+            self.baseline.before = None;
+        }
+        if let Some(pack) = &mut self.pack {
+            pack.facts(&self.source, facts);
+        }
+    }
+
+    /// From here on: what every database of this cluster says is told once.
+    pub(crate) fn of_cluster(&mut self, cluster: String) {
+        (self.told.cluster, self.told.again) = (Some(cluster), 0);
+    }
+
+    /// Takes one account: into the pack, and compared with the review.
+    ///
+    /// # Errors
+    /// When the pack cannot be written.
+    pub(crate) fn account(&mut self, row: &Row) -> Result<()> {
+        let row = row.shown(self.redactor);
+        if let Some(before) = &mut self.baseline.before {
+            before.compare(&row);
+        }
+        match &mut self.pack {
+            Some(pack) => pack.account(&self.source, &row),
             None => Ok(()),
         }
     }
 
-    /// Compares who holds which right with the last accepted review; what changed is said first. Then every right
+    /// Compares who holds which right with the last accepted review, and every account with it. Then every right
     /// is listed: at peace where the review accepted it, with its own weight where nobody has looked at it.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When it cannot be kept.
     pub(crate) fn compare(&mut self, identity: &str, now: Timestamp, access: Vec<Access>) -> Result<()> {
         let (review, trouble) = match std::mem::replace(&mut self.baseline.review, Ok(None)) {
             Ok(Some(review)) if review.identity != identity => (None, Some(review.of_another())),
@@ -77,15 +120,34 @@ impl<'a, 'o> Ledger<'a, 'o> {
         };
         let shown: Vec<Access> = access.iter().map(|a| self.redactor.access(a)).collect();
         let changes = review.as_ref().map(|r| review::changes(&r.access, &shown)).unwrap_or_default();
+        let told: BTreeSet<String> =
+            changes.iter().filter_map(|f| Some(f.key().rsplit_once('/')?.0.to_string())).collect();
         changes.into_iter().try_for_each(|f| self.add(f))?;
+        if let Some(before) = self.baseline.before.take() {
+            before.changes(&told, self.redactor)?.into_iter().try_for_each(|f| self.add(f))?;
+        }
         self.add(review::basis(review.as_ref(), trouble, (now, self.baseline.every)))?;
         for (held, shown) in access.iter().zip(&shown) {
             self.add(review::holding(held, shown, review.as_ref()))?;
         }
         if let Some(pack) = &mut self.pack {
-            pack.access(&self.source, identity, shown, review.as_ref())?;
+            pack.access(&self.source, identity, shown, review.as_ref());
         }
         Ok(())
+    }
+
+    /// Says what was told of the cluster already.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub(crate) fn close(mut self) -> Result<()> {
+        let n = std::mem::take(&mut self.told.again);
+        self.told.cluster = None;
+        if n == 0 {
+            return Ok(());
+        }
+        let said = format!("{n} findings are the whole cluster's, and told under {}", self.told.by);
+        self.add(Finding::new("server", "same-cluster", "server", Severity::Ok).says(said))
     }
 
     /// The review as this run may show it, and compare with what it shows.
@@ -95,80 +157,11 @@ impl<'a, 'o> Ledger<'a, 'o> {
     }
 }
 
-/// Counts over all databases.
-#[derive(Debug, Default)]
-pub(crate) struct Totals {
-    counts: BTreeMap<(&'static str, u8), u64>,
-    /// The first ones of each severity.
-    sentences: BTreeMap<u8, Vec<String>>,
-}
-
-impl Totals {
-    fn count(&mut self, finding: &Finding) {
-        *self.counts.entry((finding.rule, finding.severity as u8)).or_default() += 1;
-        let known = self.sentences.entry(finding.severity as u8).or_default();
-        if finding.severity != Severity::Ok && known.len() < SENTENCES {
-            known.push(format!("{} {}: {}", finding.source, finding.object, finding.finding));
-        }
-    }
-
-    /// The gravest ones, in the order in which they were found.
-    fn gravest(&self) -> Vec<&str> {
-        let order = [Severity::Critical, Severity::Unknown, Severity::Warning];
-        let found = order.iter().filter_map(|s| self.sentences.get(&(*s as u8))).flatten();
-        found.map(String::as_str).take(SENTENCES).collect()
-    }
-
-    fn of(&self, severity: Severity) -> u64 {
-        self.counts.iter().filter(|((_, s), _)| *s == severity as u8).map(|(_, n)| n).sum()
-    }
-
-    fn wrong(&self) -> u64 {
-        [Severity::Warning, Severity::Critical, Severity::Unknown].iter().map(|s| self.of(*s)).sum()
-    }
-
-    /// The plugin contract's order: CRITICAL before UNKNOWN before WARNING.
-    pub(crate) fn worst(&self) -> Severity {
-        let there = Severity::TROUBLES.into_iter().find(|s| self.of(*s) > 0);
-        let judged = if self.counts.is_empty() { Severity::Unknown } else { Severity::Ok };
-        there.unwrap_or(judged)
-    }
-
-    /// One line for a plugin: what changed first, then how much there is.
-    pub(crate) fn sentence(&self) -> String {
-        match self.wrong() {
-            0 => format!("{} findings, none needs attention", self.of(Severity::Ok)),
-            n => format!("{n} findings need attention: {}", self.gravest().join("; ")),
-        }
-    }
-
-    /// Counts for a plugin's graph.
-    pub(crate) fn perfdata(&self) -> Vec<String> {
-        [Severity::Critical, Severity::Warning, Severity::Unknown]
-            .iter()
-            .map(|s| format!("{}={}", s.to_string().to_lowercase(), self.of(*s)))
-            .collect()
-    }
-
-    /// Notes and metrics for the run.
-    pub(crate) fn tell(&self, report: &mut Report) {
-        self.gravest().into_iter().for_each(|s| report.note(s));
-        let names = ["ok", "warning", "critical", "unknown"];
-        for ((rule, severity), n) in &self.counts {
-            let labels = [("rule", *rule), ("severity", names[usize::from(*severity).min(3)])];
-            report.gauge("user_audit_findings", "Findings of the last audit.", &labels, *n as f64);
-        }
-    }
-
-    /// # Errors
-    /// Findings, when there is anything but OK.
-    pub(crate) fn verdict(&self) -> Result<()> {
-        match self.wrong() {
-            0 => Ok(()),
-            n => {
-                let all = n + self.of(Severity::Ok);
-                Err(Error::new(Kind::Findings, format!("{n} of {all} findings need attention")))
-            }
-        }
-    }
+/// A database that was not audited, as a finding.
+pub(crate) fn not_audited(e: &Error) -> Finding {
+    let advice = e.cure().unwrap_or_default().to_string();
+    let kind = if e.kind() == Kind::Retry { "for now: " } else { "" };
+    Finding::new("not-audited", "database", "the whole database", Severity::Unknown)
+        .says(format!("{kind}{}", e.chain()))
+        .advise(advice)
 }

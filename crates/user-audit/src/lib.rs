@@ -7,14 +7,18 @@ mod audit;
 mod cli;
 mod finding;
 mod help;
+mod history;
 mod ledger;
 mod pack;
+mod population;
 mod redact;
 mod review;
 mod roles;
 mod rulebook;
 mod settings;
 mod source;
+mod spool;
+mod totals;
 
 pub use cli::Args;
 pub use roles::graph;
@@ -31,6 +35,6 @@ pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
     match &args.verb {
         Verb::App(verb) => app::run(verb, &config, out),
         Verb::Roles(verb) => roles::run(verb, &config, out),
-        Verb::Accept(verb) => accept::run(verb, out),
+        Verb::Accept(verb) => accept::run(verb, &config, out),
     }
 }

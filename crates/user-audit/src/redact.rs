@@ -40,12 +40,20 @@ impl Redactor {
 
     /// The right without addresses; one that has none any more stays as it is.
     pub(crate) fn access(&self, a: &Access) -> Access {
-        let whole = self.0.is_some() && a.name.contains('@');
         Access {
             subject: self.text(&a.subject),
-            name: if whole { self.email(&a.name) } else { a.name.clone() },
+            name: self.name(&a.name),
             path: self.text(&a.path),
             right: a.right.clone(),
+            advice: a.advice.clone(),
+        }
+    }
+
+    /// The name of an account, which may be an address.
+    pub(crate) fn name(&self, name: &str) -> String {
+        match self.0.is_some() && name.contains('@') {
+            true => self.email(name),
+            false => name.to_string(),
         }
     }
 

@@ -27,6 +27,9 @@ pub(crate) struct Review {
     pub(crate) pack_sha256: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) access: Vec<Access>,
+    /// How many accounts the list beside it holds; None in reviews that had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) accounts: Option<u64>,
 }
 
 impl Review {
@@ -39,7 +42,7 @@ impl Review {
     }
 
     fn has(&self, held: &Access) -> bool {
-        self.access.contains(held)
+        self.access.iter().any(|a| a == held)
     }
 
     fn words(&self) -> String {
@@ -55,6 +58,11 @@ pub(crate) fn path(dir: &Path, verb: &str, source: &str) -> PathBuf {
         c => format!("%{:X}", u32::from(c)),
     };
     dir.join(format!("{verb}.{}.json", source.chars().map(safe).collect::<String>()))
+}
+
+/// Where the accounts of that review lie.
+pub(crate) fn population(dir: &Path, verb: &str, source: &str) -> PathBuf {
+    path(dir, verb, source).with_extension("population.csv")
 }
 
 /// The last accepted review; None before the first.
@@ -148,12 +156,13 @@ pub(crate) fn basis(
 /// One right that is held: at peace when the review has it just so, as `shown`.
 pub(crate) fn holding(held: &Access, shown: &Access, review: Option<&Review>) -> Finding {
     let right = crate::rulebook::right(&held.right);
+    let legend = legend(&held.path);
     let finding =
         Finding::new(right.rule, &held.subject, &held.name, right.severity).of_person().cis(right.cis);
     match review {
         Some(r) if r.has(shown) => {
             let finding = finding.since(Some(r.date)).says(format!(
-                "{}: {}; accepted in {}",
+                "{}: {}{legend}; accepted in {}",
                 right.what,
                 held.path,
                 r.words()
@@ -163,12 +172,20 @@ pub(crate) fn holding(held: &Access, shown: &Access, review: Option<&Review>) ->
         // It was said as a change already: once is enough.
         Some(_) => Finding {
             severity: Severity::Ok,
-            ..finding.says(format!("{}: {}; changed since the review", right.what, held.path))
+            ..finding.says(format!("{}: {}{legend}; changed since the review", right.what, held.path))
         },
         None => finding
-            .says(format!("{}: {}; no review has accepted it", right.what, held.path))
-            .advise(right.advice),
+            .says(format!("{}: {}{legend}; no review has accepted it", right.what, held.path))
+            .advise(if held.advice.is_empty() { right.advice } else { &held.advice }),
     }
+}
+
+/// What the arrows of a path mean, of those that are in it.
+fn legend(path: &str) -> String {
+    let arrows = [('→', "is SET ROLE"), ('⇒', "is granting itself"), ('⊃', "is by inherited privileges")];
+    let used = arrows.iter().filter(|(arrow, _)| path.contains(*arrow));
+    let said: Vec<String> = used.map(|(arrow, what)| format!("{arrow} {what}")).collect();
+    if said.is_empty() { String::new() } else { format!("; {}", said.join(", ")) }
 }
 
 #[cfg(test)]
@@ -176,7 +193,13 @@ mod tests {
     use super::*;
 
     fn access(subject: &str, name: &str, path: &str) -> Access {
-        Access { subject: subject.into(), name: name.into(), right: "admin".into(), path: path.into() }
+        Access {
+            subject: subject.into(),
+            name: name.into(),
+            right: "admin".into(),
+            path: path.into(),
+            advice: String::new(),
+        }
     }
 
     fn said(before: &[Access], now: &[Access]) -> Vec<&'static str> {

@@ -3,18 +3,22 @@
 use crate::roles;
 use toban_core::Severity;
 
-const BOTH: [&str; 7] = [
+const BOTH: [&str; 10] = [
     "new-access",
     "recreated-access",
     "changed-access",
     "removed-access",
+    "new-account",
+    "changed-account",
+    "removed-account",
     "review",
     "stale-allow",
     "not-audited",
 ];
-const APP: [&str; 18] = [
+const APP: [&str; 19] = [
     "admin",
     "admin-count",
+    "admin-roles",
     "admin-without-mfa",
     "accounts",
     "unused",
@@ -35,8 +39,49 @@ const APP: [&str; 18] = [
 const APP_DATA: [&str; 2] = ["impossible-date", "active-unknown"];
 
 /// An allow-list must not hide what nobody has looked at yet.
-pub(crate) const NEVER_ALLOWED: [&str; 6] =
-    ["new-access", "recreated-access", "changed-access", "review", "stale-allow", "not-audited"];
+pub(crate) const NEVER_ALLOWED: [&str; 8] = [
+    "new-access",
+    "recreated-access",
+    "changed-access",
+    "new-account",
+    "changed-account",
+    "review",
+    "stale-allow",
+    "not-audited",
+];
+
+/// Rules whose findings are the whole cluster's, whichever database they are asked of.
+const OF_CLUSTER: [&str; 11] = [
+    "server",
+    "skipped",
+    "name-twins",
+    "login-group",
+    "can-log-in",
+    "role-seen",
+    "role-unused",
+    "role-setting",
+    "connection-limit",
+    "connection-none",
+    "public-parameter",
+];
+
+/// Whether another database of the same cluster says the same of it.
+pub(crate) fn is_of_cluster(rule: &str) -> bool {
+    let power = is_right(rule) && !["admin", "pg_database_owner"].contains(&rule);
+    let named = OF_CLUSTER.contains(&rule) || rule.starts_with("hba-") || rule.starts_with("password-");
+    power || named || is_change(rule)
+}
+
+/// Whether the rule tells what changed since the review.
+pub(crate) fn is_change(rule: &str) -> bool {
+    BOTH[..7].contains(&rule)
+}
+
+/// The rule as the rulebook has it.
+pub(crate) fn name(rule: &str) -> Option<&'static str> {
+    let own = BOTH.iter().chain(&APP).chain(&APP_DATA).copied();
+    own.chain(RIGHTS.iter().map(|r| r.rule)).chain(roles::rules()).find(|r| *r == rule)
+}
 
 /// Whether there is such a rule.
 pub(crate) fn knows(rule: &str) -> bool {

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use jiff::civil::Date;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use toban_core::config::{Config, Span};
 use toban_core::{Error, Result};
 
@@ -19,6 +20,11 @@ pub(crate) struct Settings {
     pub(crate) password_warning: Option<Span>,
     pub(crate) max_admins: Option<usize>,
     pub(crate) review_every: Option<Span>,
+    /// The private SSH key that signs packs.
+    pub(crate) sign_key: Option<PathBuf>,
+    /// The public keys that packs must be signed by to be accepted.
+    pub(crate) allowed_signers: Option<PathBuf>,
+    /// Role names beside the usual ones; `!name` takes a usual one out.
     pub(crate) admin_roles: Vec<String>,
     pub(crate) domains: Vec<String>,
     /// Local parts of shared accounts, beside the well-known ones.

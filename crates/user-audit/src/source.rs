@@ -1,5 +1,6 @@
 //! Where the application's rows come from: one read-only transaction of PostgreSQL, or a SQLite file.
 
+use crate::pack::Facts;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, IsolationLevel, Transaction};
 use rusqlite::types::ValueRef;
@@ -12,6 +13,24 @@ use toban_core::{Context, Error, Kind, Result, stop};
 /// Rows between two looks for a signal. The rows stream: the server works on while we judge, and the socket holds it back.
 const STOP_EVERY: u32 = 2000;
 
+/// One table or view, by schema and name.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub(crate) name: [String; 2],
+    pub(crate) columns: Vec<Field>,
+}
+
+/// One column: its type as the database calls it, and the table that it alone refers to.
+#[derive(Clone, Debug)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) refers: Option<[String; 2]>,
+}
+
+/// Cells that a row has at most.
+const WIDTH: usize = 24;
+
 /// One row: every cell as text, or NULL.
 pub(crate) type Cells<'a> = [Option<&'a str>];
 
@@ -21,8 +40,10 @@ pub(crate) trait Rows {
     fn rows(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()>;
     /// How this database joins texts of a group: `string_agg` or `group_concat`.
     fn concat(&self) -> &'static str;
-    /// Names of all tables and their columns: `schema.table` and column.
-    fn columns(&mut self) -> Result<Vec<(String, String)>>;
+    /// All tables with what `--detect` asks of them.
+    fn tables(&mut self) -> Result<Vec<Table>>;
+    /// Which server or file it is, asked as whom.
+    fn facts(&mut self) -> Result<Facts>;
     /// What tells this database from every other, also of the same name.
     fn identity(&self) -> &str;
 }
@@ -96,7 +117,7 @@ impl Rows for Pg<'_> {
             if taken % STOP_EVERY == 0 {
                 stop::check()?;
             }
-            let mut cells = [None; 16];
+            let mut cells = [None; WIDTH];
             let width = row.len();
             for (i, cell) in cells.iter_mut().enumerate().take(width) {
                 *cell = row.try_get(i).doing(|| "read a row".into())?;
@@ -110,12 +131,27 @@ impl Rows for Pg<'_> {
         "string_agg"
     }
 
-    fn columns(&mut self) -> Result<Vec<(String, String)>> {
-        let sql = "select n.nspname || '.' || c.relname, a.attname::text from pg_attribute a \
+    fn tables(&mut self) -> Result<Vec<Table>> {
+        let sql = "select n.nspname::text, c.relname::text, a.attname::text, case when t.typtype = 'e' then 'enum' \
+                   when t.typelem <> 0 and t.typlen = -1 then 'array' else format_type(a.atttypid, null) end, \
+                   (select fn.nspname || chr(31) || f.relname from pg_constraint k join pg_class f on f.oid = k.confrelid \
+                   join pg_namespace fn on fn.oid = f.relnamespace \
+                   where k.conrelid = c.oid and k.contype = 'f' and k.conkey = array[a.attnum] limit 1) from pg_attribute a \
                    join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace \
+                   join pg_type t on t.oid = a.atttypid \
                    where c.relkind in ('r', 'p', 'v', 'm', 'f') and a.attnum > 0 and not a.attisdropped \
-                   and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1, a.attnum";
-        pairs(self, sql)
+                   and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1, 2, a.attnum";
+        gather(self, sql)
+    }
+
+    fn facts(&mut self) -> Result<Facts> {
+        let sql = "select 'PostgreSQL ' || current_setting('server_version'), \
+                   coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'its socket, port ' || current_setting('port')), \
+                   session_user::text || case when current_user <> session_user then ' as ' || current_user else '' end";
+        let row = all(self, sql)?.into_iter().next().unwrap_or_default();
+        let text = |i: usize| row.get(i).cloned().flatten().unwrap_or_default();
+        let (server, address, auditor) = (text(0), text(1), text(2));
+        Ok(Facts { server, address, auditor, identity: self.identity.clone(), mapping: None })
     }
 
     fn identity(&self) -> &str {
@@ -123,10 +159,21 @@ impl Rows for Pg<'_> {
     }
 }
 
-fn pairs(rows: &mut dyn Rows, sql: &str) -> Result<Vec<(String, String)>> {
-    let rows = all(rows, sql)?;
-    let text = |cell: Option<&Option<String>>| cell.cloned().flatten().unwrap_or_default();
-    Ok(rows.iter().map(|r| (text(r.first()), text(r.get(1)))).collect())
+/// Rows of schema, table, column, type and the table that the column refers to, as tables.
+fn gather(rows: &mut dyn Rows, sql: &str) -> Result<Vec<Table>> {
+    let mut tables: Vec<Table> = Vec::new();
+    for row in all(rows, sql)? {
+        let text = |i: usize| row.get(i).cloned().flatten().unwrap_or_default();
+        let name = [text(0), text(1)];
+        let refers = row.get(4).cloned().flatten();
+        let refers = refers.and_then(|r| r.split_once('\u{1f}').map(|(s, t)| [s.to_string(), t.to_string()]));
+        let column = Field { name: text(2), kind: text(3).to_lowercase(), refers };
+        match tables.last_mut().filter(|t| t.name == name) {
+            Some(table) => table.columns.push(column),
+            None => tables.push(Table { name, columns: vec![column] }),
+        }
+    }
+    Ok(tables)
 }
 
 /// The server's refusals that an auditor can cure.
@@ -197,11 +244,11 @@ impl Rows for Sqlite {
         let width = statement.column_count();
         let mut rows = statement.query([]).doing(doing)?;
         while let Some(row) = rows.next().doing(doing)? {
-            let mut cells = [const { None }; 16];
+            let mut cells = [const { None }; WIDTH];
             for (i, cell) in cells.iter_mut().enumerate().take(width) {
                 *cell = text(row.get_ref(i).doing(doing)?);
             }
-            let cells: [Option<&str>; 16] = std::array::from_fn(|i| cells[i].as_deref());
+            let cells: [Option<&str>; WIDTH] = std::array::from_fn(|i| cells[i].as_deref());
             each(&cells[..width])?;
         }
         Ok(())
@@ -211,10 +258,21 @@ impl Rows for Sqlite {
         "group_concat"
     }
 
-    fn columns(&mut self) -> Result<Vec<(String, String)>> {
-        let sql = "select 'main.' || m.name, c.name from sqlite_master m join pragma_table_info(m.name) c \
-                   where m.type in ('table', 'view') order by 1, c.cid";
-        pairs(self, sql)
+    fn tables(&mut self) -> Result<Vec<Table>> {
+        let sql = "select 'main', m.name, c.name, c.type, (select 'main' || char(31) || f.\"table\" \
+                   from pragma_foreign_key_list(m.name) f where f.\"from\" = c.name limit 1) \
+                   from sqlite_master m join pragma_table_info(m.name) c \
+                   where m.type in ('table', 'view') order by 2, c.cid";
+        gather(self, sql)
+    }
+
+    fn facts(&mut self) -> Result<Facts> {
+        Ok(Facts {
+            server: format!("SQLite {}", rusqlite::version()),
+            address: self.identity.clone(),
+            identity: self.identity.clone(),
+            ..Facts::default()
+        })
     }
 
     fn identity(&self) -> &str {

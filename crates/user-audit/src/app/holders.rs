@@ -1,11 +1,10 @@
 //! Who is an administrator, by which roles; and what is wrong with them as a group.
 
 use super::mapping::Mapping;
-use super::moment::Moment;
-use super::rules::Rules;
+use super::rules::{Rules, User};
+use super::truthy;
 use crate::finding::{Access, Finding};
-use crate::source::{Cells, Rows, all};
-use jiff::tz::TimeZone;
+use crate::source::{Rows, all};
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::{Result, Severity};
 
@@ -23,19 +22,27 @@ impl Roles {
         let mut roles = Roles::default();
         let mut parents: Vec<(String, String)> = Vec::new();
         for row in all(rows, &sql)? {
-            let [Some(id), name, parent] = &row[..] else { continue };
+            let [Some(id), name, parent, flag] = &row[..] else { continue };
             let name = name.clone().unwrap_or_default();
-            if rules.is_admin(&name) {
+            if rules.admins.is_admin(&name) || truthy(flag.as_deref()) {
                 roles.admin.insert(id.clone());
             }
             parents.extend(parent.clone().map(|p| (id.clone(), p)));
             roles.names.insert(id.clone(), name);
         }
+        if let Some(sql) = mapping.composites_sql() {
+            let pairs = all(rows, &sql)?.into_iter();
+            parents.extend(pairs.filter_map(|row| Some((row[0].clone()?, row[1].clone()?))));
+        }
         // As often as there are roles: enough for the longest chain, and an end for a circle.
         for _ in 0..parents.len() {
+            let before = roles.admin.len();
             let including: Vec<String> =
                 parents.iter().filter(|(_, p)| roles.admin.contains(p)).map(|(id, _)| id.clone()).collect();
             roles.admin.extend(including);
+            if roles.admin.len() == before {
+                break;
+            }
         }
         Ok(roles)
     }
@@ -43,6 +50,20 @@ impl Roles {
     /// The role's name; its id where it has none.
     pub(crate) fn name<'a>(&'a self, id: &'a str) -> &'a str {
         self.names.get(id).map_or(id, |n| n.trim())
+    }
+
+    /// Whether there is such a role.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.names.contains_key(id)
+    }
+
+    /// The names of those that make administrators, and of the rest.
+    pub(crate) fn split(&self) -> (Vec<String>, Vec<String>) {
+        let named = |admin: bool| {
+            let ids = self.names.keys().filter(move |id| self.admin.contains(*id) == admin);
+            ids.map(|id| self.name(id).to_string()).collect()
+        };
+        (named(true), named(false))
     }
 
     /// Whether this role makes an administrator.
@@ -63,46 +84,25 @@ pub(crate) struct Holder {
 
 /// All administrators by their id.
 #[derive(Debug, Default)]
-pub(crate) struct Holders(pub(crate) BTreeMap<String, Holder>);
+pub(crate) struct Holders(BTreeMap<String, Holder>);
 
 impl Holders {
-    /// Reads them: by assigned role, by flag, by a column of the account.
-    pub(crate) fn read(
-        rows: &mut dyn Rows,
-        mapping: &Mapping,
-        rules: &Rules,
-        roles: &Roles,
-    ) -> Result<Holders> {
-        let zone = mapping.zone()?;
-        let values = match mapping.role_values_sql() {
-            Some(sql) => all(rows, &sql)?.into_iter().flatten().flatten().collect(),
-            None => Vec::new(),
-        };
-        let named: Vec<&str> = values.iter().map(String::as_str).filter(|v| rules.is_admin(v)).collect();
-        let ids: Vec<&str> = roles.admin.iter().map(String::as_str).collect();
-        let queries = [mapping.holders_sql(&ids), mapping.flagged_sql(), mapping.role_column_sql(&named)];
-        let mut holders = Holders::default();
-        for sql in queries.into_iter().flatten() {
-            rows.rows(&sql, &mut |cells| {
-                if !ended(cells[6], &zone, rules) {
-                    holders.add(cells, mapping, roles);
-                }
-                Ok(())
-            })?;
+    /// Remembers the account if it is an administrator's. A lock that ends leaves one an administrator.
+    pub(crate) fn add(&mut self, user: &User<'_>) {
+        if user.is_admin() {
+            let holder = Holder {
+                name: user.name(),
+                active: user.active != Some(false) && !user.off,
+                mfa: user.mfa,
+                roles: user.admin_by.iter().cloned().collect(),
+            };
+            self.0.insert(user.id.to_string(), holder);
         }
-        Ok(holders)
     }
 
-    fn add(&mut self, cells: &Cells<'_>, mapping: &Mapping, roles: &Roles) {
-        let id = cells[0].unwrap_or_default();
-        let role = cells[5].map_or("administrator", |r| roles.name(r)).to_string();
-        let holder = self.0.entry(id.to_string()).or_insert_with(|| Holder {
-            name: cells[1].map_or_else(|| format!("user {id}"), String::from),
-            active: mapping.is_active(cells[2]) != Some(false) && cells[4].is_none(),
-            mfa: cells[3].map(|m| m == "1"),
-            roles: BTreeSet::new(),
-        });
-        holder.roles.insert(role);
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// How many can log in.
@@ -117,6 +117,7 @@ impl Holders {
             name: h.name.clone(),
             right: "admin".into(),
             path: h.path(),
+            advice: String::new(),
         };
         self.0.iter().map(one).collect()
     }
@@ -149,15 +150,11 @@ fn count(active: usize, most: usize) -> Finding {
     match active {
         0 => f(Severity::Critical)
             .says("no active account is an administrator")
-            .advise("are the admin roles named right?"),
+            .advise("are the admin roles named right? --admin-role, or admin_roles in [audit]"),
         1 => f(Severity::Warning).says("there is only one administrator").advise("name a second one"),
         n if n > most => f(Severity::Warning)
             .says(format!("{n} administrators; {most} are allowed"))
             .advise("take the role from some"),
         n => f(Severity::Ok).says(format!("{n} administrators")),
     }
-}
-
-fn ended(cell: Option<&str>, zone: &TimeZone, rules: &Rules) -> bool {
-    Moment::read(cell, zone).time().is_some_and(|end| end <= rules.now)
 }

@@ -1,12 +1,13 @@
-//! Which tables and columns hold the accounts, and the SQL that reads them.
+//! Which tables and columns hold the accounts; `sql.rs` makes the queries of it.
 
 use jiff::tz::TimeZone;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use toban_core::pg::Ident;
-use toban_core::{Context, Result};
+use toban_core::{Context, Error, Result};
 
 /// A table's name: `users`, `crm.users`, or its exact parts as a list where a name holds a dot.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Name {
     Dotted(String),
@@ -24,20 +25,87 @@ impl std::fmt::Display for Name {
     }
 }
 
+/// Which rows of a table count: each column with the value, or the values, that it must have; `""` is NULL or empty.
+pub(crate) type Filter = BTreeMap<String, Wanted>;
+
+/// The values of one column that count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Wanted {
+    One(String),
+    Any(Vec<String>),
+}
+
+impl Wanted {
+    /// The values.
+    pub(super) fn values(&self) -> &[String] {
+        match self {
+            Wanted::One(value) => std::slice::from_ref(value),
+            Wanted::Any(values) => values,
+        }
+    }
+}
+
+/// A table beside the accounts: whose row it is, when, and which rows count.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Beside {
+    pub(crate) table: Name,
+    #[serde(default = "user_id")]
+    pub(crate) user: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<String>,
+    #[serde(default, rename = "where", skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) filter: Filter,
+}
+
+/// Roles that hold others: `role` has the rights of `includes`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Composite {
+    pub(crate) table: Name,
+    pub(crate) role: String,
+    pub(crate) includes: String,
+}
+
+/// Roles that accounts have by the groups that they are in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Groups {
+    pub(crate) members: Name,
+    #[serde(default = "user_id")]
+    pub(crate) user: String,
+    #[serde(default = "group_id")]
+    pub(crate) group: String,
+    pub(crate) roles: Name,
+    #[serde(default = "group_id")]
+    pub(crate) roles_group: String,
+    #[serde(default = "role_id")]
+    pub(crate) role: String,
+}
+
 /// `[audit.mapping.NAME]`: what is not there is not judged.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mapping {
     pub(crate) users: Name,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) users_where: Filter,
     #[serde(default = "id")]
     pub(crate) id: String,
-    pub(crate) email: String,
+    pub(crate) email: Option<String>,
+    /// The name that people log in with: it names the accounts that have no address.
+    pub(crate) login: Option<String>,
     /// A boolean, 0/1, or a status.
     pub(crate) active: Option<String>,
     /// The values of `active` that mean yes.
     #[serde(default = "yes")]
     pub(crate) active_values: Vec<String>,
+    /// A boolean that means no login; NULL is no.
+    pub(crate) disabled: Option<String>,
     pub(crate) last_login: Option<String>,
+    /// A table of logins.
+    pub(crate) logins: Option<Beside>,
     /// Other use than a login: of an API key, say.
     pub(crate) last_used: Option<String>,
     /// A table of other uses, as of API keys: whose, and when.
@@ -46,31 +114,47 @@ pub(crate) struct Mapping {
     pub(crate) uses_user: String,
     #[serde(default = "last_used_at")]
     pub(crate) uses_at: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) uses_where: Filter,
     pub(crate) password_changed: Option<String>,
     pub(crate) created: Option<String>,
     /// The password's hash: only asked whether there is one.
     pub(crate) password: Option<String>,
+    /// A table of passwords: whose, and when each was set.
+    pub(crate) passwords: Option<Beside>,
     pub(crate) deleted: Option<String>,
     pub(crate) locked_until: Option<String>,
+    /// Locked from this time on, for as long as it is there.
+    pub(crate) locked_since: Option<String>,
     /// A second factor: a boolean, or a secret that is there.
     pub(crate) mfa: Option<String>,
+    /// A table of second factors.
+    pub(crate) second_factors: Option<Beside>,
     /// A boolean that makes an administrator.
     pub(crate) admin_flag: Option<String>,
-    /// A column of `users` that holds one role's name.
+    /// A column of `users` that names its roles: one, a list, JSON, an array; or one role's id.
     pub(crate) role: Option<String>,
     pub(crate) roles: Option<Name>,
     #[serde(default = "id")]
     pub(crate) role_id: String,
     #[serde(default = "name")]
     pub(crate) role_name: String,
+    /// A boolean of the role that makes administrators.
+    pub(crate) role_admin: Option<String>,
     /// The role that this one includes the rights of.
     pub(crate) role_parent: Option<String>,
+    /// A table of roles that include others.
+    pub(crate) role_includes: Option<Composite>,
     pub(crate) user_roles: Option<Name>,
     #[serde(default = "user_id")]
     pub(crate) user_roles_user: String,
     #[serde(default = "role_id")]
     pub(crate) user_roles_role: String,
     pub(crate) user_roles_expires: Option<String>,
+    /// Which rows assign roles to accounts, where the table holds others too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) user_roles_where: Filter,
+    pub(crate) groups: Option<Groups>,
     /// Zone of times without an offset; UTC unless it is named.
     pub(crate) timezone: Option<String>,
 }
@@ -86,6 +170,9 @@ fn user_id() -> String {
 }
 fn role_id() -> String {
     "role_id".into()
+}
+fn group_id() -> String {
+    "group_id".into()
 }
 fn last_used_at() -> String {
     "last_used_at".into()
@@ -110,6 +197,7 @@ user_roles = "user_roles"
 const DJANGO: &str = r#"
 users = "auth_user"
 email = "email"
+login = "username"
 active = "is_active"
 last_login = "last_login"
 created = "date_joined"
@@ -141,168 +229,49 @@ impl Mapping {
         zone.map_err(|e| e.kind_as(toban_core::Kind::Usage))
     }
 
-    /// Every account with what is judged of it, by id.
-    pub(crate) fn users_sql(&self, concat: &str) -> String {
-        let live = match &self.user_roles {
-            Some(table) => format!(
-                "left join (select {user} as user_id, {concat}(cast({role} as text), ',') as roles from {table} \
-                 group by {user}) a on a.user_id = u.{id}",
-                user = Ident::new(&self.user_roles_user),
-                role = Ident::new(&self.user_roles_role),
-                id = Ident::new(&self.id),
-            ),
-            None => String::new(),
-        };
-        let roles = if live.is_empty() { "null" } else { "a.roles" };
-        let (used, uses) = self.uses_sql();
-        let columns = [
-            text(Some(&self.id)),
-            text(Some(&self.email)),
-            text(self.active.as_ref()),
-            text(self.last_login.as_ref()),
-            text(self.last_used.as_ref()),
-            text(self.password_changed.as_ref()),
-            text(self.created.as_ref()),
-            self.has_password(),
-            text(self.deleted.as_ref()),
-            text(self.locked_until.as_ref()),
-            roles.to_string(),
-            used.to_string(),
-        ];
-        format!(
-            "select {} from {} u {live} {uses} order by u.{}",
-            columns.join(", "),
-            self.users,
-            Ident::new(&self.id)
-        )
+    /// Whether it can be used: accounts have a name, logins a time.
+    ///
+    /// # Errors
+    /// Usage, with the key that is missing.
+    pub(crate) fn check(&self, name: &str) -> Result<()> {
+        let missing = |what: &str| Err(Error::usage(format!("[audit.mapping.{name}]: {what}")));
+        if self.email.is_none() && self.login.is_none() {
+            return missing("it names neither email nor login: accounts would have no name");
+        }
+        if self.logins.as_ref().is_some_and(|l| l.at.is_none()) {
+            return missing("logins has no at, the column of the time");
+        }
+        self.zone().map(drop)
     }
 
-    /// The newest use of each account in the table of uses, as a column and a join.
-    fn uses_sql(&self) -> (&'static str, String) {
-        let Some(table) = &self.uses else { return ("null", String::new()) };
-        let (user, at, id) = (Ident::new(&self.uses_user), Ident::new(&self.uses_at), Ident::new(&self.id));
-        let join = format!(
-            "left join (select {user} as user_id, cast(max({at}) as text) as used_at from {table} group by {user}) k \
-             on k.user_id = u.{id}"
-        );
-        ("k.used_at", join)
+    /// Whether anything tells when an account was last used for logging in.
+    pub(crate) fn knows_logins(&self) -> bool {
+        self.last_login.is_some() || self.logins.is_some()
     }
 
-    /// Django's unusable passwords begin with `!`.
-    fn has_password(&self) -> String {
-        self.password.as_ref().map_or("null".into(), |name| {
-            let c = format!("u.{}", Ident::new(name));
-            format!("case when {c} is null or {c} = '' or {c} like '!%' then '0' else '1' end")
-        })
+    /// Whether anything tells when a password was set.
+    pub(crate) fn knows_passwords(&self) -> bool {
+        self.password_changed.is_some() || self.passwords.as_ref().is_some_and(|p| p.at.is_some())
     }
 
-    /// Ids and addresses alone.
-    pub(crate) fn emails_sql(&self) -> String {
-        let (id, email) = (text(Some(&self.id)), text(Some(&self.email)));
-        format!("select {id}, {email} from {} u order by u.{}", self.users, Ident::new(&self.id))
+    /// Whether anything tells which roles accounts have.
+    pub(crate) fn knows_roles(&self) -> bool {
+        self.admin_flag.is_some() || self.role.is_some() || self.assigns()
     }
 
-    /// Roles: id, name, parent.
-    pub(crate) fn roles_sql(&self) -> Option<String> {
-        let parent = text(self.role_parent.as_ref());
-        let (id, name) = (text(Some(&self.role_id)), text(Some(&self.role_name)));
-        self.roles.as_ref().map(|t| format!("select {id}, {name}, {parent} from {t} u order by 1"))
-    }
-
-    /// Holders of these roles: id, address, active, second factor, role's id, end.
-    pub(crate) fn holders_sql(&self, roles: &[&str]) -> Option<String> {
-        let table = self.user_roles.as_ref()?;
-        let (user, role) = (Ident::new(&self.user_roles_user), Ident::new(&self.user_roles_role));
-        let ends = self
-            .user_roles_expires
-            .as_ref()
-            .map_or("null".into(), |c| format!("cast(a.{} as text)", Ident::new(c)));
-        Some(format!(
-            "select {}, cast(a.{role} as text), {ends} from {table} a join {} u on u.{} = a.{user} \
-             where cast(a.{role} as text) in ({}) order by a.{user}, a.{role}",
-            self.holder(),
-            self.users,
-            Ident::new(&self.id),
-            list(roles),
-        ))
-    }
-
-    /// Accounts whose flag says administrator: as [`Mapping::holders_sql`] without a role.
-    pub(crate) fn flagged_sql(&self) -> Option<String> {
-        let flag = text(self.admin_flag.as_ref());
-        self.admin_flag.as_ref()?;
-        let yes = "'true', 't', '1', 'yes', 'y'";
-        Some(format!(
-            "select {}, null, null from {} u where lower({flag}) in ({yes}) order by u.{}",
-            self.holder(),
-            self.users,
-            Ident::new(&self.id)
-        ))
-    }
-
-    /// The names in the column `role`.
-    pub(crate) fn role_values_sql(&self) -> Option<String> {
-        let role = text(Some(self.role.as_ref()?));
-        Some(format!("select distinct {role} from {} u", self.users))
-    }
-
-    /// Accounts whose column `role` holds one of these.
-    pub(crate) fn role_column_sql(&self, names: &[&str]) -> Option<String> {
-        let role = text(Some(self.role.as_ref()?));
-        let (users, id) = (&self.users, Ident::new(&self.id));
-        Some(format!(
-            "select {}, {role}, null from {users} u where {role} in ({}) order by u.{id}",
-            self.holder(),
-            list(names)
-        ))
-    }
-
-    fn holder(&self) -> String {
-        let mfa = self.mfa.as_ref().map_or("null".into(), |name| {
-            let c = text(Some(name));
-            format!(
-                "case when {c} is null or lower({c}) in ('', 'false', 'f', '0', 'no') then '0' else '1' end"
-            )
-        });
-        let deleted = text(self.deleted.as_ref());
-        format!(
-            "{}, {}, {}, {mfa}, {deleted}",
-            text(Some(&self.id)),
-            text(Some(&self.email)),
-            text(self.active.as_ref())
-        )
-    }
-
-    /// Assignments whose user or role is gone: user's id, role's id, which of them is there.
-    pub(crate) fn orphans_sql(&self) -> Option<String> {
-        let (table, roles) = (self.user_roles.as_ref()?, self.roles.as_ref()?);
-        let (user, role) = (Ident::new(&self.user_roles_user), Ident::new(&self.user_roles_role));
-        let (id, role_id) = (Ident::new(&self.id), Ident::new(&self.role_id));
-        Some(format!(
-            "select cast(a.{user} as text), cast(a.{role} as text), \
-             case when u.{id} is null then '0' else '1' end, case when r.{role_id} is null then '0' else '1' end \
-             from {table} a left join {} u on u.{id} = a.{user} left join {roles} r on r.{role_id} = a.{role} \
-             where u.{id} is null or r.{role_id} is null order by 1, 2",
-            self.users
-        ))
+    /// Whether there is a table of assignments, of whichever kind.
+    pub(super) fn assigns(&self) -> bool {
+        self.user_roles.is_some() || self.groups.is_some()
     }
 
     /// Whether the cell of `active` means yes; None where it is NULL.
     pub(crate) fn is_active(&self, cell: Option<&str>) -> Option<bool> {
-        let cell = cell.map(str::trim)?;
-        Some(self.active_values.iter().any(|v| v.eq_ignore_ascii_case(cell)))
+        let fits = |text: &str| self.active_values.iter().any(|v| v.eq_ignore_ascii_case(text));
+        match cell.map(str::trim) {
+            Some(text) => Some(fits(text)),
+            None => fits("").then_some(true),
+        }
     }
-}
-
-/// A column as text; `null` where the mapping has none.
-fn text(column: Option<&String>) -> String {
-    column.map_or("null".into(), |c| format!("cast(u.{} as text)", Ident::new(c)))
-}
-
-/// Literals between commas; both databases take a backslash as it is (standard_conforming_strings).
-fn list(values: &[&str]) -> String {
-    let quoted: Vec<String> = values.iter().map(|v| format!("'{}'", v.replace('\'', "''"))).collect();
-    if quoted.is_empty() { "null".into() } else { quoted.join(", ") }
 }
 
 #[cfg(test)]

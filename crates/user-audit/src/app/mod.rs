@@ -1,12 +1,16 @@
 //! `app`: the application's accounts.
 
+mod account;
+mod admins;
 mod detect;
 mod holders;
 mod mapping;
 mod moment;
 mod names;
 mod rules;
+mod sql;
 mod twins;
+mod words;
 
 pub(crate) use mapping::{Mapping, Name};
 pub(crate) use names::{fits, folded};
@@ -14,17 +18,21 @@ pub(crate) use names::{fits, folded};
 use crate::audit::{self, Ledger};
 use crate::cli;
 use crate::finding::Finding;
+use crate::pack::Facts;
 use crate::settings::{self, Settings};
-use crate::source::{Cells, Pg, Place, Rows, Sqlite};
+use crate::source::{Cells, Pg, Place, Rows, Sqlite, all};
 use holders::{Holders, Roles};
+use jiff::SignedDuration;
 use moment::Moment;
 use rules::{Mapped, Rules, User};
+use std::collections::BTreeMap;
 use toban_core::config::Config;
-use toban_core::{Error, Out, Result, Severity};
+use toban_core::{Context, Error, Out, Result, Severity};
 use twins::Twins;
 
 /// What the audit of one database needs.
 struct Case {
+    name: String,
     mapping: Mapping,
     rules: Rules,
 }
@@ -34,19 +42,38 @@ pub(crate) fn run(args: &cli::App, config: &Config, out: &mut Out<'_>) -> Result
     let settings = settings::read(config)?;
     let places = audit::places(&args.scope, config, true)?;
     if args.detect {
-        return detect::run(&places, &args.scope, out);
+        return detect::run(&places, args, out);
     }
-    let case = Case { mapping: mapping(&args.mapping, &settings)?, rules: Rules::new(args, &settings) };
-    case.mapping.zone()?;
-    audit::run("app", &args.scope, config, &settings, out, places, |place, ledger| {
+    let rules = Rules::new(args, &settings);
+    let mut cases = Vec::new();
+    for place in &places {
+        let (name, mapping) = mapping(args.mapping.as_deref(), place, &settings)?;
+        mapping.check(&name)?;
+        cases.push(Case { name, mapping, rules: rules.clone() });
+    }
+    let parameters = rules.parameters(settings.review_every(&args.scope));
+    let job = audit::Job { verb: "app", scope: &args.scope, config, settings: &settings, places, parameters };
+    let mut cases = cases.into_iter();
+    job.run(out, &mut |place, ledger| {
+        let case = cases.next().expect("one for each place");
         open(place, &args.scope, |rows| one(rows, &case, ledger))
     })
 }
 
-fn mapping(name: &str, settings: &Settings) -> Result<Mapping> {
-    let ours = settings.mapping.get(name).cloned();
-    ours.or_else(|| Mapping::ready(name)).ok_or_else(|| {
-        Error::usage(format!("there is no mapping {name:?}"))
+/// The mapping that was named; else the one that is called as the database, else the default one.
+fn mapping(named: Option<&str>, place: &Place, settings: &Settings) -> Result<(String, Mapping)> {
+    let own = |name: &str| settings.mapping.get(name).map(|m| (name.to_string(), m.clone()));
+    let file = place.name();
+    let stem = file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem);
+    let found = match named {
+        Some(name) => own(name).or_else(|| Mapping::ready(name).map(|m| (name.to_string(), m))),
+        None => own(&file)
+            .or_else(|| own(stem))
+            .or_else(|| own("default"))
+            .or_else(|| Mapping::ready("default").map(|m| ("default".to_string(), m))),
+    };
+    found.ok_or_else(|| {
+        Error::usage(format!("there is no mapping {:?}", named.unwrap_or_default()))
             .hint("default, django, or an [audit.mapping.NAME] section")
     })
 }
@@ -59,100 +86,184 @@ fn open<T>(place: &Place, scope: &cli::Scope, read: impl FnOnce(&mut dyn Rows) -
     }
 }
 
-fn one(rows: &mut dyn Rows, case: &Case, ledger: &mut Ledger<'_, '_>) -> Result<()> {
+/// Whether a cell of yes or no says yes.
+fn truthy(cell: Option<&str>) -> bool {
+    let no = ["", "0", "false", "f", "no", "n", "off"];
+    cell.is_some_and(|c| !no.contains(&c.trim().to_ascii_lowercase().as_str()))
+}
+
+fn one(rows: &mut dyn Rows, case: &Case, ledger: &mut Ledger<'_>) -> Result<()> {
+    let mapping = serde_json::to_value(&case.mapping).doing(|| "write the mapping as JSON".into())?;
+    ledger.facts(&Facts { mapping: Some(mapping), ..rows.facts()? });
     let roles = Roles::read(rows, &case.mapping, &case.rules)?;
-    let holders = Holders::read(rows, &case.mapping, &case.rules, &roles)?;
-    ledger.compare(rows.identity(), case.rules.now, holders.access())?;
-    if case.mapping.roles.is_some() || case.mapping.admin_flag.is_some() || case.mapping.role.is_some() {
-        holders.judge(&case.rules).into_iter().try_for_each(|f| ledger.add(f))?;
+    let reach = reach(rows, case)?;
+    let mut seen = accounts(rows, case, &roles, ledger)?;
+    ledger.compare(rows.identity(), case.rules.now, seen.holders.access())?;
+    if case.mapping.knows_roles() {
+        seen.holders.judge(&case.rules).into_iter().try_for_each(|f| ledger.add(f))?;
+        ledger.add(seen.counted(&roles))?;
     } else {
         ledger.add(unmapped("admin-count", "roles"))?;
     }
+    let kept = !seen.administrators_in_use;
+    for finding in std::mem::take(&mut seen.of_admins) {
+        ledger.add(with_one_left(finding, kept))?;
+    }
+    summary(case, &seen, reach).into_iter().try_for_each(|f| ledger.add(f))?;
     orphans(rows, case, &roles, ledger)?;
-    let twins = accounts(rows, case, (&roles, &holders), ledger)?;
-    twins.find(rows, &case.mapping)?.into_iter().try_for_each(|f| ledger.add(f))
+    seen.twins.find(rows, &case.mapping)?.into_iter().try_for_each(|f| ledger.add(f))
 }
 
-/// Every account once; gives the hashes of the addresses.
-fn accounts(
-    rows: &mut dyn Rows,
-    case: &Case,
-    (roles, holders): (&Roles, &Holders),
-    ledger: &mut Ledger<'_, '_>,
-) -> Result<Twins> {
-    let mapping = &case.mapping;
+/// How far the table of logins reaches back; None where there is none to ask.
+fn reach(rows: &mut dyn Rows, case: &Case) -> Result<Option<SignedDuration>> {
+    let Some(sql) = case.mapping.first_login_sql() else { return Ok(None) };
+    let zone = case.mapping.zone()?;
+    let first = all(rows, &sql)?.into_iter().flatten().next().flatten();
+    let first = Moment::read(first.as_deref(), &zone).time();
+    Ok(Some(first.map_or(SignedDuration::ZERO, |at| case.rules.now.duration_since(at))))
+}
+
+/// Where no administrator is in use, disabling each of them would lock everybody out.
+fn with_one_left(finding: Finding, kept: bool) -> Finding {
+    match kept && (finding.advice == rules::DISABLE || finding.rule == "disabled-with-roles") {
+        true => finding.advise("no administrator is in use: have one of them log in, or name another, before any is disabled or loses a role"),
+        false => finding,
+    }
+}
+
+/// What one pass over the accounts found.
+#[derive(Default)]
+struct Seen {
+    holders: Holders,
+    twins: Twins,
+    /// Findings of administrators, which wait until all of them are known.
+    of_admins: Vec<Finding>,
+    administrators_in_use: bool,
+    all: u64,
+    disabled: u64,
+    with_roles: u64,
+    without_password: u64,
+    not_judged: u64,
+    /// Names of roles that accounts hold, where no table tells them.
+    named: BTreeMap<String, bool>,
+}
+
+/// Every account once.
+fn accounts(rows: &mut dyn Rows, case: &Case, roles: &Roles, ledger: &mut Ledger<'_>) -> Result<Seen> {
+    let Case { mapping, rules, .. } = case;
     let mapped = Mapped {
-        last_login: mapping.last_login.is_some(),
-        password_changed: mapping.password_changed.is_some(),
+        email: mapping.email.is_some(),
+        last_login: mapping.knows_logins(),
+        password_changed: mapping.knows_passwords(),
     };
     let zone = mapping.zone()?;
-    let (mut twins, mut all, mut bare) = (Twins::default(), 0_u64, 0_u64);
-    let only = holders.active() == 1;
+    // Of a table of logins that is younger than the time allowed nothing follows for who is not in it.
+    let short = reach(rows, case)?.is_some_and(|r| r <= rules.unused) && mapping.last_login.is_none();
+    let mut seen = Seen::default();
     rows.rows(&mapping.users_sql(rows.concat()), &mut |cells| {
-        all += 1;
-        let mut user = account(cells, mapping, &zone, roles);
-        let holder = holders.0.get(user.id);
-        user.is_admin = holder.is_some();
-        user.last_admin = only && holder.is_some_and(|h| h.active);
-        bare += u64::from(user.has_password == Some(false));
-        if let Some(email) = user.email {
-            twins.add(email);
-        }
-        for mut finding in rules::judge(&user, mapped, &case.rules) {
-            finding.object = user.email.map_or_else(|| format!("user {}", user.id), String::from);
-            ledger.add(finding.of_person())?;
+        let user = account::read(cells, mapping, &zone, (roles, rules));
+        seen.count(&user, rules);
+        let unknown = short && user.last_login == Moment::Never && user.last_used == Moment::Never;
+        seen.not_judged += u64::from(unknown && !user.is_disabled(rules.now));
+        let judged = Mapped { last_login: mapped.last_login && !unknown, ..mapped };
+        ledger.account(&account::row(&user, rules.now))?;
+        for mut finding in rules::judge(&user, judged, rules) {
+            finding.object = user.name();
+            match user.is_admin() {
+                true => seen.of_admins.push(finding.of_person()),
+                false => ledger.add(finding.of_person())?,
+            }
         }
         Ok(())
     })?;
-    summary(mapped, (all, bare)).into_iter().try_for_each(|f| ledger.add(f))?;
-    Ok(twins)
+    Ok(seen)
 }
 
-fn account<'a>(
-    cells: &Cells<'a>,
-    mapping: &Mapping,
-    zone: &jiff::tz::TimeZone,
-    roles: &'a Roles,
-) -> User<'a> {
-    let moment = |i: usize| Moment::read(cells[i], zone);
-    User {
-        id: cells[0].unwrap_or_default(),
-        email: cells[1],
-        active: mapping.is_active(cells[2]),
-        active_is_null: mapping.active.is_some() && cells[2].is_none(),
-        last_login: moment(3),
-        last_used: moment(4).later(moment(11)),
-        changed: moment(5),
-        created: moment(6),
-        has_password: cells[7].map(|c| c == "1"),
-        deleted: cells[8].is_some(),
-        locked_until: moment(9),
-        roles: cells[10].map(|ids| ids.split(',').map(|id| roles.name(id)).collect()).unwrap_or_default(),
-        is_admin: false,
-        last_admin: false,
+impl Seen {
+    fn count(&mut self, user: &User<'_>, rules: &Rules) {
+        let off = user.is_disabled(rules.now);
+        self.all += 1;
+        self.disabled += u64::from(off);
+        self.with_roles += u64::from(!user.roles.is_empty());
+        self.without_password += u64::from(user.has_password == Some(false));
+        self.holders.add(user);
+        let used = user.seen().is_some_and(|at| rules.now.duration_since(at) <= rules.unused);
+        self.administrators_in_use |= user.is_admin() && !off && used;
+        if let Some(email) = user.email.filter(|e| !e.trim().is_empty()) {
+            self.twins.add(email);
+        }
+        for role in user.roles.iter().take(NAMED) {
+            if self.named.len() < NAMED && !self.named.contains_key(role) {
+                self.named.insert(role.clone(), user.admin_by.contains(role));
+            }
+        }
+    }
+
+    /// Which names of roles made administrators, and which did not: whoever reads it sees what was left out.
+    fn counted(&self, roles: &Roles) -> Finding {
+        let (mut admin, mut other) = roles.split();
+        for (name, is_admin) in &self.named {
+            let list = if *is_admin { &mut admin } else { &mut other };
+            if !list.contains(name) {
+                list.push(name.clone());
+            }
+        }
+        let said = |names: &[String]| match names.len() {
+            0 => "none".to_string(),
+            n if n > NAMED => format!("{}, and {} more", names[..NAMED].join(", "), n - NAMED),
+            _ => names.join(", "),
+        };
+        Finding::new("admin-roles", "application", "roles", Severity::Ok).says(format!(
+            "roles that make an administrator: {}; roles that do not: {}",
+            said(&admin),
+            said(&other)
+        ))
     }
 }
+
+/// Names of roles that one finding tells.
+const NAMED: usize = 20;
 
 /// What was judged, also where all is well; and what was not, and why.
-fn summary(mapped: Mapped, (all, bare): (u64, u64)) -> Vec<Finding> {
+fn summary(case: &Case, seen: &Seen, reach: Option<SignedDuration>) -> Vec<Finding> {
     let f = |rule, severity, said: String| Finding::new(rule, "accounts", "accounts", severity).says(said);
-    let mut said = match all {
-        0 => vec![f(
+    let mapping = &case.mapping;
+    let mut said = vec![match seen.all {
+        0 => f("accounts", Severity::Unknown, "the table of accounts is empty: nothing was judged".into())
+            .advise("is it the right table and filter? user-audit app --detect"),
+        n => f(
             "accounts",
-            Severity::Unknown,
-            "the table of accounts is empty: nothing was judged".into(),
-        )],
-        n => vec![f("accounts", Severity::Ok, format!("{n} accounts were judged"))],
-    };
-    if !mapped.last_login {
+            Severity::Ok,
+            format!(
+                "{n} accounts were judged by the mapping {}: {} disabled or locked, {} with a role, {} administrators",
+                case.name,
+                seen.disabled,
+                seen.with_roles,
+                seen.holders.len()
+            ),
+        ),
+    }];
+    if seen.not_judged > 0 {
+        let days = reach.unwrap_or_default().as_hours() / 24;
+        let text = format!(
+            "{} accounts have no login in the table of logins, which reaches back {days} days: whether they are unused is not known",
+            seen.not_judged
+        );
+        said.push(
+            f("unused", Severity::Unknown, text).advise("keep logins for longer than accounts may be unused"),
+        );
+    }
+    if !mapping.knows_logins() {
         said.push(unmapped("unused", "last_login"));
     }
-    if !mapped.password_changed {
+    if !mapping.knows_passwords() {
         said.push(unmapped("password-old", "password_changed"));
     }
-    if bare > 0 && mapped.password_changed {
-        let text =
-            format!("{bare} accounts have no password (single sign-on, or none yet): its age was not judged");
+    if seen.without_password > 0 && mapping.knows_passwords() {
+        let text = format!(
+            "{} accounts have no password (single sign-on, or none yet): its age was not judged",
+            seen.without_password
+        );
         said.push(f("password-none", Severity::Ok, text));
     }
     said
@@ -164,7 +275,7 @@ fn unmapped(rule: &'static str, column: &str) -> Finding {
         .says(format!("not judged: the mapping names no {column}"))
 }
 
-fn orphans(rows: &mut dyn Rows, case: &Case, roles: &Roles, ledger: &mut Ledger<'_, '_>) -> Result<()> {
+fn orphans(rows: &mut dyn Rows, case: &Case, roles: &Roles, ledger: &mut Ledger<'_>) -> Result<()> {
     let Some(sql) = case.mapping.orphans_sql() else { return Ok(()) };
     rows.rows(&sql, &mut |cells| ledger.add(orphan(cells, roles)))
 }

@@ -10,8 +10,12 @@ pub(crate) enum Moment {
     /// NULL or empty: it never happened, or nobody knows.
     Never,
     At(Timestamp),
-    /// No time at which anything happened in an application: infinity, year 1, epoch 0, words.
+    /// What applications store for "never": year 1, epoch 0, minus infinity.
     Impossible,
+    /// Infinity, or the last year that a calendar has: it has no end.
+    Forever,
+    /// Something is there, and it is no time that we can read: nothing may be judged by it.
+    Unreadable,
 }
 
 impl Moment {
@@ -21,18 +25,31 @@ impl Moment {
         if text.is_empty() {
             return Moment::Never;
         }
+        if is_never(text) {
+            return Moment::Impossible;
+        }
+        if is_forever(text) {
+            return Moment::Forever;
+        }
         match number(text).or_else(|| iso(text, zone)) {
             // Nothing was run before 1971: it is a default that somebody stored for "never".
             Some(at) if at.as_second() > 365 * 86400 => Moment::At(at),
-            _ => Moment::Impossible,
+            Some(_) => Moment::Impossible,
+            None => Moment::Unreadable,
         }
     }
 
-    /// The later of two; what cannot be hides what is not there.
+    /// Whether there is something, and it is no time in a life.
+    pub(crate) fn is_wrong(self) -> bool {
+        matches!(self, Moment::Impossible | Moment::Forever | Moment::Unreadable)
+    }
+
+    /// The later of two; what cannot be read hides what cannot be, and that what is not there.
     pub(crate) fn later(self, other: Moment) -> Moment {
         match (self, other) {
             (Moment::At(a), Moment::At(b)) => Moment::At(a.max(b)),
             (Moment::At(_), _) | (_, Moment::Never) => self,
+            (Moment::Unreadable, Moment::Impossible | Moment::Forever) => self,
             _ => other,
         }
     }
@@ -46,7 +63,18 @@ impl Moment {
     }
 }
 
-/// Epoch in seconds, milliseconds or microseconds: by size, they are a thousand years apart.
+fn is_never(text: &str) -> bool {
+    let negative = text.strip_prefix('-').is_some_and(|n| n.parse::<f64>().is_ok_and(|n| n.is_finite()));
+    negative || text.ends_with("BC") || text.starts_with("0000-") || text.eq_ignore_ascii_case("-infinity")
+}
+
+fn is_forever(text: &str) -> bool {
+    let year = text.split_once('-').and_then(|(year, _)| year.parse::<u32>().ok());
+    text.eq_ignore_ascii_case("infinity") || year.is_some_and(|y| y >= 9999)
+}
+
+/// Epoch in seconds, milliseconds, microseconds or nanoseconds: by size, they are a thousand years apart. What lies
+/// between counts from another year (Windows', .NET's), and is no epoch of ours.
 fn number(text: &str) -> Option<Timestamp> {
     if !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return None;
@@ -55,15 +83,14 @@ fn number(text: &str) -> Option<Timestamp> {
     let microseconds = match value {
         v if v < 1e11 => v * 1e6,
         v if v < 1e14 => v * 1e3,
-        v => v,
+        v if v < 4e15 => v,
+        v if (1e18..4e18).contains(&v) => v / 1e3,
+        _ => return None,
     };
     Timestamp::from_microsecond(microseconds as i64).ok()
 }
 
 fn iso(text: &str, zone: &TimeZone) -> Option<Timestamp> {
-    if text.ends_with("BC") {
-        return None;
-    }
     // Sequelize writes a blank before the offset.
     let tight =
         text.rsplit_once(' ').filter(|(_, o)| o.starts_with(['+', '-'])).map(|(t, o)| format!("{t}{o}"));
@@ -110,12 +137,25 @@ mod tests {
     fn what_never_happened_and_what_cannot_have() {
         assert_eq!(Moment::read(None, &TimeZone::UTC), Moment::Never);
         assert_eq!(read(""), Moment::Never);
-        for text in ["infinity", "-infinity", "0001-01-01 00:00:00+00", "0001-01-01 00:00:00+00 BC", "0"] {
+        for text in [
+            "-infinity",
+            "0001-01-01 00:00:00+00",
+            "0001-01-01 00:00:00+00 BC",
+            "0",
+            "-1",
+            "-62135596800",
+            "0000-00-00 00:00:00",
+            "1970-01-01T00:00:00Z",
+        ] {
             assert_eq!(read(text), Moment::Impossible, "{text}");
         }
-        for text in ["yesterday", "1970-01-01T00:00:00Z", "2026-02-30", "1.2.3", "."] {
-            assert_eq!(read(text), Moment::Impossible, "{text}");
+        for text in ["infinity", "9999-12-31 23:59:59+00", "9999-12-31", "294276-12-31 00:00:00"] {
+            assert_eq!(read(text), Moment::Forever, "{text}");
         }
+        for text in ["yesterday", "2026-02-30", "1.2.3", ".", "20.11.2026 08:00", "133765437000000000"] {
+            assert_eq!(read(text), Moment::Unreadable, "{text}");
+        }
+        assert_eq!(read("1774778400000000000"), at("2026-03-29T10:00:00Z"), "nanoseconds");
     }
 
     #[test]

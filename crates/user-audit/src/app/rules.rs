@@ -1,5 +1,6 @@
 //! The rules for one account. Pure: a row, the rules, the time; what comes out is every finding of it.
 
+use super::admins::AdminNames;
 use super::moment::Moment;
 use super::names::{self, folded};
 use crate::cli;
@@ -14,17 +15,6 @@ const DAY: i64 = 86400;
 const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
 /// An application may set a password shortly before it writes the row.
 const SAME_MOMENT: SignedDuration = SignedDuration::from_hours(1);
-const ADMINS: [&str; 9] = [
-    "admin",
-    "administrator",
-    "system_admin",
-    "sysadmin",
-    "super_admin",
-    "superadmin",
-    "superuser",
-    "root",
-    "owner",
-];
 const SHARED: [&str; 20] = [
     "admin",
     "administrator",
@@ -58,7 +48,7 @@ pub(crate) struct Rules {
     pub(crate) password_age: SignedDuration,
     pub(crate) password_warning: SignedDuration,
     pub(crate) max_admins: usize,
-    admin_roles: Vec<String>,
+    pub(crate) admins: AdminNames,
     domains: Vec<String>,
     shared: Vec<String>,
     services: Vec<String>,
@@ -73,10 +63,6 @@ impl Rules {
         };
         let lower = |names: &[String]| names.iter().map(|n| folded(n)).collect::<Vec<_>>();
         let first = |flag: &[String], set: &[String]| if flag.is_empty() { lower(set) } else { lower(flag) };
-        let mut admin_roles = first(&args.admin_role, &settings.admin_roles);
-        if admin_roles.is_empty() {
-            admin_roles = ADMINS.map(String::from).to_vec();
-        }
         let mut shared = lower(&settings.shared_names);
         shared.extend(SHARED.map(String::from));
         Rules {
@@ -84,19 +70,30 @@ impl Rules {
             unused: span(args.unused, settings.unused, 90),
             grace: span(args.grace, settings.grace, 30),
             password_age: span(args.password_age, settings.password_age, 75),
-            password_warning: span(args.password_warning, settings.password_warning, 14),
+            password_warning: span(args.password_warning, settings.password_warning, 0),
             max_admins: args.max_admins.or(settings.max_admins).unwrap_or(5),
-            admin_roles,
+            admins: AdminNames::new(&[&settings.admin_roles[..], &args.admin_role].concat()),
             domains: first(&args.domain, &settings.domains),
             shared,
             services: settings.service_accounts.clone(),
         }
     }
 
-    /// Whether a role of this name makes an administrator; case, blanks and look-alikes do not count.
-    pub(crate) fn is_admin(&self, role: &str) -> bool {
-        let role = folded(role).replace(['-', ' '], "_");
-        self.admin_roles.iter().any(|a| *a == role || *a == role.replace('_', ""))
+    /// By what it is judged, for the evidence.
+    pub(crate) fn parameters(&self, review_every: SignedDuration) -> serde_json::Value {
+        let text = |span: SignedDuration| format!("{span:#}");
+        serde_json::json!({
+            "unused": text(self.unused),
+            "grace": text(self.grace),
+            "password_age": text(self.password_age),
+            "password_warning": text(self.password_warning),
+            "max_admins": self.max_admins,
+            "review_every": text(review_every),
+            "admin_roles_added": self.admins.added,
+            "admin_roles_removed": self.admins.removed,
+            "domains": self.domains,
+            "service_accounts": self.services,
+        })
     }
 
     /// Whether programs use the account.
@@ -117,6 +114,7 @@ pub(crate) struct User<'a> {
     pub(crate) id: &'a str,
     /// None: NULL.
     pub(crate) email: Option<&'a str>,
+    pub(crate) login: Option<&'a str>,
     /// None: NULL or not mapped.
     pub(crate) active: Option<bool>,
     pub(crate) active_is_null: bool,
@@ -126,19 +124,34 @@ pub(crate) struct User<'a> {
     pub(crate) created: Moment,
     /// None: not mapped.
     pub(crate) has_password: Option<bool>,
-    pub(crate) deleted: bool,
+    /// Deleted, disabled by a flag of its own, or locked for good.
+    pub(crate) off: bool,
     pub(crate) locked_until: Moment,
+    /// None: not mapped.
+    pub(crate) mfa: Option<bool>,
     /// Names of the roles it holds.
-    pub(crate) roles: Vec<&'a str>,
-    pub(crate) is_admin: bool,
-    /// No other active account is an administrator.
-    pub(crate) last_admin: bool,
+    pub(crate) roles: Vec<String>,
+    /// Those that make it an administrator.
+    pub(crate) admin_by: Vec<String>,
 }
 
 impl User<'_> {
     /// Nobody can log in with it now.
-    fn is_disabled(&self, now: Timestamp) -> bool {
-        self.active == Some(false) || self.deleted || self.locked_until.time().is_some_and(|t| t > now)
+    pub(crate) fn is_disabled(&self, now: Timestamp) -> bool {
+        let locked =
+            self.locked_until == Moment::Forever || self.locked_until.time().is_some_and(|t| t > now);
+        self.active == Some(false) || self.off || locked
+    }
+
+    pub(crate) fn is_admin(&self) -> bool {
+        !self.admin_by.is_empty()
+    }
+
+    /// What people call it: the address, else the name that it logs in with, else its id.
+    pub(crate) fn name(&self) -> String {
+        let there = |text: &&str| !text.trim().is_empty();
+        let named = self.email.filter(there).or(self.login.filter(there));
+        named.map_or_else(|| format!("user {}", self.id), String::from)
     }
 
     fn finding(&self, rule: &'static str, severity: Severity) -> Finding {
@@ -146,16 +159,19 @@ impl User<'_> {
     }
 
     /// The last sign of life.
-    fn seen(&self) -> Option<Timestamp> {
+    pub(crate) fn seen(&self) -> Option<Timestamp> {
         self.last_login.time().max(self.last_used.time())
     }
 }
+
+/// The advice that a whole application must not follow for all of its administrators at once.
+pub(crate) const DISABLE: &str = "disable it";
 
 /// Every finding of one account.
 pub(crate) fn judge(user: &User<'_>, mapped: Mapped, rules: &Rules) -> Vec<Finding> {
     let mut found = Vec::new();
     dates(user, rules, &mut found);
-    address(user, rules, &mut found);
+    address(user, mapped, rules, &mut found);
     if user.active_is_null {
         let said = "whether it is active is NULL; judged as active";
         found
@@ -177,21 +193,29 @@ pub(crate) fn judge(user: &User<'_>, mapped: Mapped, rules: &Rules) -> Vec<Findi
 /// Which columns there are to judge by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mapped {
+    pub(crate) email: bool,
     pub(crate) last_login: bool,
     pub(crate) password_changed: bool,
 }
 
 fn disabled(user: &User<'_>, found: &mut Vec<Finding>) {
-    if user.roles.is_empty() && !user.is_admin {
+    if user.roles.is_empty() && !user.is_admin() {
         return;
     }
-    let severity = if user.is_admin { Severity::Critical } else { Severity::Warning };
+    let severity = if user.is_admin() { Severity::Critical } else { Severity::Warning };
     let roles = if user.roles.is_empty() { "administrator".into() } else { user.roles.join(", ") };
     let said = format!("disabled, and still holds: {roles}");
     found.push(user.finding("disabled-with-roles", severity).says(said).advise("take the roles away"));
 }
 
 fn use_of(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+    if [user.last_login, user.last_used].contains(&Moment::Unreadable) {
+        let said = "when it was last used cannot be read: whether it is unused is not known";
+        found.push(
+            user.finding("unused", Severity::Unknown).says(said).advise("correct the date, or the mapping"),
+        );
+        return;
+    }
     if let Some(seen) = user.seen() {
         let idle = rules.now.duration_since(seen);
         if idle > rules.unused {
@@ -226,19 +250,25 @@ fn use_of(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
 
 /// Nobody locks himself out on our word, and a program that stops is dearer than an idle account.
 fn removal(user: &User<'_>, rules: &Rules) -> &'static str {
-    if user.last_admin {
-        return "keep it: it is the last administrator; name another first";
-    }
-    if matches!(user.last_login, Moment::Impossible) || matches!(user.last_used, Moment::Impossible) {
+    if user.last_login.is_wrong() || user.last_used.is_wrong() {
         return "correct the date first, then judge";
     }
-    match user.email.is_some_and(|e| rules.is_service(e)) {
+    match rules.is_service(&user.name()) {
         true => "ask its owner: a program may use it without a login",
-        false => "disable it",
+        false => DISABLE,
     }
 }
 
 fn password(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+    if user.changed.is_wrong() {
+        let said = "when the password was set cannot be read: its age is not known";
+        found.push(
+            user.finding("password-unknown", Severity::Unknown)
+                .says(said)
+                .advise("correct the date, or have it changed"),
+        );
+        return;
+    }
     let Some(set) = user.changed.time().or(user.created.time()) else {
         let said = "when the password was set is not known";
         found.push(user.finding("password-unknown", Severity::Warning).says(said).advise("have it changed"));
@@ -250,7 +280,7 @@ fn password(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
     if age > rules.password_age {
         let said = format!("the password is {old} days old{never}; {} are allowed", days(rules.password_age));
         found.push(
-            user.finding("password-old", Severity::Critical)
+            user.finding("password-old", Severity::Warning)
                 .since(Some(set))
                 .says(said)
                 .advise("have it changed"),
@@ -277,7 +307,8 @@ fn dates(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
     let mut wrong: Vec<String> = Vec::new();
     for (name, moment) in named {
         match moment {
-            Moment::Impossible => wrong.push(format!("the {name} is no possible time")),
+            Moment::Unreadable => wrong.push(format!("the {name} cannot be read as a time")),
+            Moment::Impossible | Moment::Forever => wrong.push(format!("the {name} is no possible time")),
             Moment::At(at) if at.duration_since(rules.now) > CLOCKS => {
                 wrong.push(format!("the {name} lies in the future ({at})"));
             }
@@ -295,8 +326,16 @@ fn dates(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
     }
 }
 
-fn address(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+fn address(user: &User<'_>, mapped: Mapped, rules: &Rules, found: &mut Vec<Finding>) {
+    if !mapped.email {
+        by_name(&user.name(), user, rules, found);
+        return;
+    }
     let Some(email) = user.email.filter(|e| !e.trim().is_empty()) else {
+        if rules.is_service(&user.name()) {
+            by_name(&user.name(), user, rules, found);
+            return;
+        }
         let said = "it has no e-mail address: nobody can be asked";
         found
             .push(user.finding("no-address", Severity::Warning).says(said).advise("add the owner's address"));
@@ -306,21 +345,7 @@ fn address(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
         let said = "the e-mail address begins or ends with a blank";
         found.push(user.finding("blank-in-address", Severity::Warning).says(said).advise("remove the blank"));
     }
-    if rules.is_service(email) {
-        let said = "a program's account, by its name: logins tell little of its use";
-        found.push(
-            user.finding("service-account", Severity::Warning)
-                .says(said)
-                .advise("name its owner in the allow-list"),
-        );
-    } else if rules.is_shared(email) {
-        let said = "a shared account, by its name: nobody answers for what it does";
-        found.push(
-            user.finding("shared-account", Severity::Warning)
-                .says(said)
-                .advise("give each person an account"),
-        );
-    }
+    by_name(email, user, rules, found);
     let outside = |d: &String| !rules.domains.contains(d);
     if !rules.domains.is_empty() && names::domain(email).as_ref().is_none_or(outside) {
         let said = format!("the address is not of {}", rules.domains.join(", "));
@@ -328,6 +353,25 @@ fn address(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
             user.finding("outside-domain", Severity::Warning)
                 .says(said)
                 .advise("is this person still with us?"),
+        );
+    }
+}
+
+/// What the name alone tells: a program's, or everybody's.
+fn by_name(name: &str, user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+    if rules.is_service(name) {
+        let said = "a program's account, by its name: logins tell little of its use";
+        found.push(
+            user.finding("service-account", Severity::Warning)
+                .says(said)
+                .advise("name its owner in the allow-list"),
+        );
+    } else if rules.is_shared(name) {
+        let said = "a shared account, by its name: nobody answers for what it does";
+        found.push(
+            user.finding("shared-account", Severity::Warning)
+                .says(said)
+                .advise("give each person an account"),
         );
     }
 }

@@ -9,6 +9,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use toban_core::{Result, Severity};
 
+/// Accounts of the same address that one finding names.
+const NAMED: usize = 5;
+
 /// Hashes of every address seen.
 #[derive(Debug, Default)]
 pub(crate) struct Twins(Vec<u64>);
@@ -29,7 +32,8 @@ impl Twins {
             return Ok(Vec::new());
         }
         let mut groups: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-        rows.rows(&mapping.emails_sql(), &mut |cells| {
+        let Some(sql) = mapping.emails_sql() else { return Ok(Vec::new()) };
+        rows.rows(&sql, &mut |cells| {
             let (Some(id), Some(email)) = (cells[0], cells[1]) else { return Ok(()) };
             let skeleton = skeleton(email);
             if twice.binary_search(&hash(&skeleton)).is_ok() {
@@ -43,8 +47,11 @@ impl Twins {
 
 fn findings(group: &[(String, String)]) -> Vec<Finding> {
     let one = |(id, email): &(String, String)| {
-        let others: Vec<&str> = group.iter().map(|(o, _)| o.as_str()).filter(|o| o != id).collect();
-        let said = format!("the same address to a person as user {}", others.join(", "));
+        let others = group.iter().filter(|(o, _)| o != id).take(NAMED);
+        let named: Vec<String> = others.map(|(o, email)| format!("{} (user {o})", email.trim())).collect();
+        let more = (group.len() - 1).saturating_sub(NAMED);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let said = format!("the same address to a person as {}{rest}", named.join(", "));
         Finding::new("duplicate-address", &format!("user/{id}"), email, Severity::Warning)
             .of_person()
             .says(said)

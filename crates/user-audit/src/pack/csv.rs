@@ -16,7 +16,7 @@ pub(crate) fn line(f: &Finding) -> String {
 
 /// A quote before what a spreadsheet would take for a formula (OWASP's list), quoted where the text needs it. Where
 /// the system's separator is `;` a spreadsheet cuts there, whatever the quotes say: what follows is a cell too.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut begins = true;
     for c in text.chars() {

@@ -1,7 +1,10 @@
 //! One page that needs nothing else: no script, no picture, no font from anywhere.
 
+use super::Facts;
 use crate::finding::Finding;
+use crate::totals::{Task, Totals};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use toban_core::out;
 
 pub(crate) const FOOT: &str = "</tbody>\n</table>\n</body>\n</html>\n";
@@ -10,16 +13,51 @@ const STYLE: &str = "body{font:14px/1.4 sans-serif;margin:2em}table{border-colla
 td,th{border:1px solid #bbb;padding:.2em .5em;text-align:left;vertical-align:top}\
 .CRITICAL{background:#f8d0d0}.WARNING{background:#fdf0c8}.UNKNOWN{background:#e4dcf4}";
 
-/// The page up to its first row.
-pub(crate) fn head(verb: &str, at: Timestamp) -> String {
+/// Lines that each part of the first screen has at most.
+const LINES: usize = 10;
+
+/// The page up to its first row: what happened, what is missing, what is to be done.
+pub(crate) fn head(verb: &str, at: Timestamp, facts: &BTreeMap<String, Facts>, totals: &Totals) -> String {
+    let servers = facts.iter().map(|(source, f)| {
+        let address = if f.address.is_empty() { String::new() } else { format!(" at {}", f.address) };
+        let auditor = if f.auditor.is_empty() { String::new() } else { format!(", asked as {}", f.auditor) };
+        format!("{source}: {}{address}{auditor}", f.server)
+    });
+    let happened: Vec<String> = servers.chain(totals.happened()).collect();
+    let tasks: Vec<String> = totals.tasks().map(task).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>user-audit {verb}, {at}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <h1>user-audit {verb}</h1>\n<p>Judged as of {at}. What changed since the last review comes first.</p>\n\
+         <h1>user-audit {verb}: {}</h1>\n<p>Judged as of {at}.</p>\n\
+         <h2>What happened</h2>\n{}<h2>What is missing</h2>\n{}<h2>What is to be done</h2>\n{}\
+         <h2>Every finding</h2>\n<p>What changed since the last review comes first, then the most urgent. \
+         In a path → is SET ROLE, ⇒ is granting itself, ⊃ is by inherited privileges.</p>\n\
          <table>\n<thead><tr><th>source</th><th>severity</th><th>rule</th><th>object</th><th>since</th>\
-         <th>finding</th><th>advice</th><th>CIS</th></tr></thead>\n<tbody>\n"
+         <th>finding</th><th>advice</th><th>CIS</th></tr></thead>\n<tbody>\n",
+        totals.by_severity(),
+        list(&happened, "nothing was audited"),
+        list(totals.missing(), "nothing: everything that was asked for was judged"),
+        list(&tasks, "nothing")
     )
+}
+
+fn task(task: &Task) -> String {
+    let more = task.count.saturating_sub(task.objects.len() as u64);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let advice = if task.advice.is_empty() { "look at it" } else { &task.advice };
+    format!("{} {}: {} — {}{rest}", task.severity, task.rule, advice, task.objects.join(", "))
+}
+
+fn list(lines: &[String], none: &str) -> String {
+    if lines.is_empty() {
+        return format!("<p>{none}</p>\n");
+    }
+    let shown = lines.iter().take(LINES).map(|l| format!("<li>{}</li>\n", out::html(l)));
+    let more = lines.len().saturating_sub(LINES);
+    let rest =
+        if more > 0 { format!("<li>and {more} more, in the table below</li>\n") } else { String::new() };
+    format!("<ul>\n{}{rest}</ul>\n", shown.collect::<String>())
 }
 
 /// One finding's row.

@@ -7,36 +7,41 @@ use std::path::Path;
 use toban_core::sum::Measured;
 use toban_core::{Context, Error, Result};
 
-/// The manifest's name.
+/// The manifest's name, and its signature's.
 pub(crate) const NAME: &str = "SHA256SUMS";
+pub(super) const SIGNATURE: &str = "SHA256SUMS.sig";
 
-/// The manifest's text for the pack in `folder`, which will be called `name` below `dir`.
+/// The manifest's text for the pack in `folder`, which comes after the pack `before` below `dir`.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(super) fn write(folder: &Path, dir: &Path, name: &str) -> Result<String> {
+pub(super) fn write(folder: &Path, dir: &Path, before: Option<&str>) -> Result<String> {
     let mut lines = String::new();
     for file in files(folder)? {
         lines += &format!("{}  {file}\n", sum(&folder.join(&file))?);
     }
-    if let Some(before) = previous(dir, name)? {
-        lines += &format!("{}  ../{before}/{NAME}\n", sum(&dir.join(&before).join(NAME))?);
+    if let Some(before) = before {
+        lines += &format!("{}  ../{before}/{NAME}\n", sum(&dir.join(before).join(NAME))?);
     }
     Ok(lines)
 }
 
-/// Checks the pack in `folder`, and each one before it to the first; gives the SHA-256 of the newest manifest.
+/// Checks the pack in `folder`, and each one before it to the first; gives the name of each and the SHA-256 of its
+/// manifest, the newest first.
 ///
 /// # Errors
 /// Corrupt, naming the file that is missing, changed or not in the manifest.
-pub(crate) fn verify(folder: &Path) -> Result<String> {
-    let newest = sum(&folder.join(NAME))?;
+pub(crate) fn verify(folder: &Path) -> Result<Vec<(String, String)>> {
+    let mut chain = Vec::new();
     let mut next = Some(folder.to_path_buf());
     while let Some(pack) = next.take() {
+        let manifest = sum(&pack.join(NAME))?;
         let before = check(&pack)?;
+        let whole = pack.canonicalize().doing(|| format!("find {}", pack.display()))?;
+        chain.push((whole.file_name().unwrap_or_default().to_string_lossy().into_owned(), manifest));
         next = before.map(|name| pack.join(name)).and_then(|m| m.parent().map(Path::to_path_buf));
     }
-    Ok(newest)
+    Ok(chain)
 }
 
 /// One pack; gives the manifest of the one before it, as a path from the pack.
@@ -62,7 +67,45 @@ fn check(pack: &Path) -> Result<Option<String>> {
     if let Some(extra) = files(pack)?.into_iter().find(|f| !listed.contains(f)) {
         return Err(Error::corrupt(format!("{} is not in the manifest", pack.join(extra).display())));
     }
-    belongs(pack).map(|()| before)
+    belongs(pack)?;
+    linked(pack, before.as_deref())?;
+    Ok(before)
+}
+
+/// A manifest that names no pack before it, or an older one than the last, was made anew.
+fn linked(pack: &Path, before: Option<&str>) -> Result<()> {
+    let whole = pack.canonicalize().doing(|| format!("find {}", pack.display()))?;
+    let (Some(dir), Some(name)) = (whole.parent(), whole.file_name()) else { return Ok(()) };
+    let name = name.to_string_lossy();
+    let named = before.and_then(|b| b.strip_prefix("../")?.strip_suffix(&format!("/{NAME}")));
+    let Some(last) = packs(dir)?.into_iter().rfind(|p| moment(p) < moment(&name)) else { return Ok(()) };
+    match named.is_some_and(|n| n >= last.as_str()) {
+        true => Ok(()),
+        false => Err(Error::corrupt(format!(
+            "{} does not follow {last}, the pack before it: its manifest names {}",
+            pack.display(),
+            named.unwrap_or("none")
+        ))
+        .hint("its sums were made anew, or a pack was put in before it: make a new pack and review that")),
+    }
+}
+
+/// Packs are a chain in the order of their times: one that came before the last would have no place in it.
+///
+/// # Errors
+/// Usage, when a later pack is there.
+pub(super) fn follows(dir: &Path, name: &str) -> Result<()> {
+    let later = |p: &String| moment(p) > moment(name);
+    match dir.is_dir().then(|| packs(dir)).transpose()?.unwrap_or_default().into_iter().rfind(later) {
+        Some(later) => Err(Error::usage(format!("{} is later than {name}", dir.join(later).display()))
+            .hint("packs are a chain: give a later --at, or another folder")),
+        None => Ok(()),
+    }
+}
+
+/// The time that a pack's name begins with.
+fn moment(name: &str) -> &str {
+    name.split('-').next().unwrap_or(name)
 }
 
 /// Where it was changed, as far as anything tells.
@@ -85,25 +128,31 @@ fn belongs(pack: &Path) -> Result<()> {
     }
 }
 
-/// Every file but the manifest, by name.
+/// Every file but the manifest and its signature, by name.
 pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
     let doing = || format!("list {}", folder.display());
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).doing(doing)? {
         names.push(entry.doing(doing)?.file_name().to_string_lossy().into_owned());
     }
-    names.retain(|n| n != NAME);
+    names.retain(|n| n != NAME && n != SIGNATURE);
     names.sort();
     Ok(names)
 }
 
-/// The newest pack before this one: names begin with the time.
-fn previous(dir: &Path, name: &str) -> Result<Option<String>> {
-    let is_pack = |n: &String| !n.starts_with('.') && n.as_str() < name && dir.join(n).join(NAME).is_file();
-    Ok(files(dir)?.into_iter().rfind(is_pack))
+/// The newest pack before this one: names begin with the time. Of the same moment another verb's may come after it.
+pub(super) fn previous(dir: &Path, name: &str) -> Result<Option<String>> {
+    Ok(packs(dir)?.into_iter().rfind(|p| p != name && moment(p) <= moment(name)))
 }
 
-fn sum(path: &Path) -> Result<String> {
+/// Every pack in the folder, by name.
+fn packs(dir: &Path) -> Result<Vec<String>> {
+    let is_pack = |n: &String| !n.starts_with('.') && dir.join(n).join(NAME).is_file();
+    Ok(files(dir)?.into_iter().filter(is_pack).collect())
+}
+
+/// The SHA-256 of a file.
+pub(super) fn sum(path: &Path) -> Result<String> {
     let doing = || format!("read {}", path.display());
     let mut measured = Measured::new(File::open(path).doing(doing)?);
     io::copy(&mut measured, &mut io::sink()).doing(doing)?;

@@ -4,13 +4,20 @@ mod csv;
 mod html;
 mod lines;
 mod manifest;
+mod sign;
 
+pub(crate) use csv::cell;
 pub(crate) use manifest::verify;
+pub(crate) use sign::verify as verify_signature;
 
 use crate::finding::{Access, Finding};
+use crate::history::Made;
+use crate::population::{self, Row};
 use crate::review::Review;
+use crate::totals::Totals;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -26,6 +33,32 @@ pub(crate) struct Contents {
     pub(crate) verb: String,
     pub(crate) at: Timestamp,
     pub(crate) databases: Vec<Database>,
+}
+
+/// Which server or file was audited, as whom.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Facts {
+    pub(crate) server: String,
+    pub(crate) address: String,
+    pub(crate) auditor: String,
+    pub(crate) identity: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mapping: Option<serde_json::Value>,
+}
+
+/// What `run.json` holds: who asked whom, by what it was judged, and what all lines together count.
+#[derive(Serialize)]
+struct Run<'a> {
+    schema: &'static str,
+    version: &'static str,
+    verb: &'a str,
+    at: Timestamp,
+    databases: &'a BTreeMap<String, Facts>,
+    parameters: &'a serde_json::Value,
+    population: &'a BTreeMap<String, u64>,
+    findings: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    missing: &'a [String],
+    tasks: Vec<&'a crate::totals::Task>,
 }
 
 /// One database's rights, and the review they were compared with.
@@ -44,8 +77,11 @@ pub(crate) struct Pack {
     csv: BufWriter<File>,
     json: BufWriter<File>,
     html: BufWriter<File>,
+    population: BufWriter<File>,
     first: bool,
     contents: Contents,
+    facts: BTreeMap<String, Facts>,
+    accounts: BTreeMap<String, u64>,
 }
 
 /// Removed when the pack does not come about.
@@ -74,14 +110,53 @@ impl Pack {
             let path = temp.0.join(file);
             File::create(&path).map(BufWriter::new).doing(|| format!("write {}", path.display()))
         };
-        let (mut csv, mut json, mut html) =
-            (open("findings.csv")?, open("findings.json")?, open("report.html")?);
+        manifest::follows(dir, &name)?;
+        let (mut csv, mut json) = (open("findings.csv")?, open("findings.json")?);
+        let (html, mut population) = (open("report.html")?, open(population::NAME)?);
         write(&mut csv, csv::HEAD)?;
         write(&mut json, "[")?;
-        write(&mut html, &html::head(verb, at))?;
+        write(&mut population, population::HEAD)?;
         let contents =
             Contents { schema: "user-audit.access/1".into(), verb: verb.into(), at, databases: Vec::new() };
-        Ok(Pack { temp, name, csv, json, html, first: true, contents })
+        let (facts, accounts) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Pack { temp, name, csv, json, html, population, first: true, contents, facts, accounts })
+    }
+
+    /// Which server one database is of, asked as whom.
+    pub(crate) fn facts(&mut self, source: &str, facts: &Facts) {
+        self.facts.insert(source.into(), facts.clone());
+    }
+
+    /// Adds one account.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn account(&mut self, source: &str, row: &Row) -> Result<()> {
+        *self.accounts.entry(source.into()).or_default() += 1;
+        write(&mut self.population, &row.line(source))
+    }
+
+    /// Writes what comes first: what happened, what is missing, what is to be done; and run.json.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn summary(&mut self, totals: &Totals, parameters: &serde_json::Value) -> Result<()> {
+        let run = Run {
+            schema: "user-audit.run/1",
+            version: env!("CARGO_PKG_VERSION"),
+            verb: &self.contents.verb,
+            at: self.contents.at,
+            databases: &self.facts,
+            parameters,
+            population: &self.accounts,
+            findings: totals.by_rule(),
+            missing: totals.missing(),
+            tasks: totals.tasks().collect(),
+        };
+        let text = serde_json::to_string_pretty(&run).doing(|| "write what ran as JSON".into())?;
+        put(&self.temp.0.join("run.json"), &format!("{text}\n"))?;
+        let head = html::head(&self.contents.verb, self.contents.at, &self.facts, totals);
+        write(&mut self.html, &head)
     }
 
     /// Adds one finding.
@@ -98,16 +173,13 @@ impl Pack {
     }
 
     /// Adds what one database's rights are, and the review they were compared with.
-    ///
-    /// # Errors
-    /// None by itself: it is written at the end.
     pub(crate) fn access(
         &mut self,
         source: &str,
         identity: &str,
         access: Vec<Access>,
         review: Option<&Review>,
-    ) -> Result<()> {
+    ) {
         let review = review.map(|r| Review { access: Vec::new(), ..r.clone() });
         self.contents.databases.push(Database {
             source: source.into(),
@@ -115,36 +187,40 @@ impl Pack {
             access,
             review,
         });
-        Ok(())
     }
 
-    /// Writes the rest and the manifest, makes all durable, and gives the folder its name.
+    /// Writes the rest and the manifest, signs it with `key`, makes all durable, and gives the folder its name.
     ///
     /// # Errors
     /// When any of it cannot be written; then there is no pack.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    pub(crate) fn finish(mut self, key: Option<&Path>) -> Result<Made> {
         write(&mut self.json, "\n]\n")?;
         write(&mut self.html, html::FOOT)?;
-        for file in [&mut self.csv, &mut self.json, &mut self.html] {
+        for file in [&mut self.csv, &mut self.json, &mut self.html, &mut self.population] {
             file.flush()
                 .and_then(|()| file.get_ref().sync_all())
                 .doing(|| format!("write the pack {}", self.name))?;
         }
         let access =
             serde_json::to_string_pretty(&self.contents).doing(|| "write the rights as JSON".into())?;
-        let put = |file: &str, text: &str| {
-            durable::replace(&self.temp.0.join(file), 0o600, |w| {
-                w.write_all(text.as_bytes()).doing(|| "write".into())
-            })
-        };
-        put(ACCESS, &format!("{access}\n"))?;
+        put(&self.temp.0.join(ACCESS), &format!("{access}\n"))?;
         let dir = durable::folder_of(&self.temp.0).to_path_buf();
         lines::write(&self.temp.0)?;
-        put(manifest::NAME, &manifest::write(&self.temp.0, &dir, &self.name)?)?;
+        let manifest = self.temp.0.join(manifest::NAME);
+        let before = manifest::previous(&dir, &self.name)?;
+        put(&manifest, &manifest::write(&self.temp.0, &dir, before.as_deref())?)?;
+        key.map_or(Ok(()), |key| sign::sign(key, &manifest))?;
+        let sha256 = manifest::sum(&manifest)?;
         let whole = dir.join(&self.name);
         std::fs::rename(&self.temp.0, &whole).doing(|| format!("publish the pack {}", whole.display()))?;
-        durable::sync_dir(&dir)
+        durable::sync_dir(&dir)?;
+        let folder = dir.canonicalize().doing(|| format!("find {}", dir.display()))?;
+        Ok(Made { folder: folder.display().to_string(), pack: self.name, sha256, before })
     }
+}
+
+fn put(path: &Path, text: &str) -> Result<()> {
+    durable::replace(path, 0o600, |w| w.write_all(text.as_bytes()).doing(|| "write".into()))
 }
 
 /// What the pack's folder is called: packs are in order by their names.

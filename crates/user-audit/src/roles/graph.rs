@@ -202,39 +202,57 @@ impl Acts<'_> {
     /// The shortest way to `right`, an attribute or a predefined role: `alice → ops → postgres`; `⇒` where the one
     /// before grants itself the one after, `⊃` where it has its privileges without acting as it.
     pub fn path(&self, right: &str) -> Option<String> {
+        let route = self.route(right)?;
+        let steps = route.iter().skip(1).map(|(arrow, role)| format!(" {arrow} {}", self.name(*role)));
+        Some(self.name(self.who) + &steps.collect::<String>())
+    }
+
+    /// The first role on the way to `right`, and whether the step is a membership; None for a right of its own.
+    pub fn first_step(&self, right: &str) -> Option<(Oid, bool)> {
+        self.route(right)?.get(1).map(|(arrow, role)| (*role, *arrow != '⇒'))
+    }
+
+    /// The roles on the shortest way, each with the arrow that leads to it; the first is who goes it.
+    fn route(&self, right: &str) -> Option<Vec<(char, Oid)>> {
         let attribute = self.before.keys().filter(|r| self.graph.roles.get(r).is_some_and(|r| r.has(right)));
-        let direct =
-            attribute.map(|r| self.way(*r)).min_by_key(|w| w.chars().filter(|c| "→⇒".contains(*c)).count());
+        let direct = attribute.map(|r| self.way(*r)).min_by_key(Vec::len);
         direct.or_else(|| self.inherited(self.graph.oid(right)?))
     }
 
-    fn inherited(&self, role: Oid) -> Option<String> {
+    fn inherited(&self, role: Oid) -> Option<Vec<(char, Oid)>> {
         let ways = self.before.keys().filter_map(|act| {
             let walk = self.graph.walk(*act, Walk::Inherit);
-            walk.contains_key(&role).then(|| self.way(*act) + &self.tail(&walk, *act, role))
+            walk.contains_key(&role).then(|| [self.way(*act), tail(&walk, *act, role)].concat())
         });
-        ways.min_by_key(|w| w.chars().filter(|c| "→⇒⊃".contains(*c)).count())
+        ways.min_by_key(Vec::len)
     }
 
-    fn way(&self, to: Oid) -> String {
-        let (before, step) = self.before[&to];
-        if to == self.who {
-            return self.name(to);
+    fn way(&self, to: Oid) -> Vec<(char, Oid)> {
+        let (mut way, mut at) = (Vec::new(), to);
+        while at != self.who {
+            let (before, step) = self.before[&at];
+            way.push((if step == Step::Set { '→' } else { '⇒' }, at));
+            at = before;
         }
-        let arrow = if step == Step::Set { "→" } else { "⇒" };
-        format!("{} {arrow} {}", self.way(before), self.name(to))
-    }
-
-    fn tail(&self, walk: &BTreeMap<Oid, Oid>, from: Oid, to: Oid) -> String {
-        match to == from {
-            true => String::new(),
-            false => format!("{} ⊃ {}", self.tail(walk, from, walk[&to]), self.name(to)),
-        }
+        way.push((' ', self.who));
+        way.reverse();
+        way
     }
 
     fn name(&self, oid: Oid) -> String {
         self.graph.roles.get(&oid).map_or_else(|| oid.to_string(), |r| r.name.clone())
     }
+}
+
+/// The steps of inheritance from one role to another.
+fn tail(walk: &BTreeMap<Oid, Oid>, from: Oid, to: Oid) -> Vec<(char, Oid)> {
+    let (mut tail, mut at) = (Vec::new(), to);
+    while at != from {
+        tail.push(('⊃', at));
+        at = walk[&at];
+    }
+    tail.reverse();
+    tail
 }
 
 #[cfg(test)]

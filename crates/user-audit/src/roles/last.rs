@@ -1,5 +1,6 @@
 //! Who has not been seen for long: what logs, sessions and a table of logins know together.
 
+use super::advice::{Advisor, Change, quoted};
 use super::graph::Graph;
 use super::seen::{Last, Seen};
 use super::{asked, read};
@@ -23,14 +24,15 @@ pub(super) struct Sources<'a> {
     pub(super) table: Option<&'a str>,
     pub(super) unused: SignedDuration,
     pub(super) now: Timestamp,
+    pub(super) advisor: Advisor,
 }
 
 /// Tells of each role that can log in when it was seen, by which source; and which of them nobody uses.
 pub(super) fn judge(
     transaction: &mut Transaction<'_>,
-    sources: &Sources<'_>,
+    sources: &mut Sources<'_>,
     graph: &Graph,
-    ledger: &mut Ledger<'_, '_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<()> {
     let row = transaction
         .query_one("select current_setting('log_timezone')", &[])
@@ -43,8 +45,13 @@ pub(super) fn judge(
     }
     // A table of logins knows one database alone: only a server's log can say that somebody was nowhere.
     let reach = seen.since.is_some_and(|since| sources.now.duration_since(since) >= sources.unused);
-    for role in graph.roles.values().filter(|r| r.login) {
-        ledger.add(one(&role.name, seen.last(&role.name), reach, sources))?;
+    for (oid, role) in graph.roles.iter().filter(|(_, r)| r.login) {
+        let mut finding = one(&role.name, seen.last(&role.name), reach, sources);
+        if finding.rule == "role-unused" {
+            let advice = format!("alter role {} nologin", quoted(&role.name));
+            finding = finding.advise(sources.advisor.advise(Change::NoLogin(*oid), advice));
+        }
+        ledger.add(finding)?;
     }
     Ok(())
 }
@@ -55,7 +62,7 @@ fn logins(
     table: &str,
     major: u32,
     seen: &mut Seen,
-    ledger: &mut Ledger<'_, '_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<()> {
     let sql = "select count(*) from pg_event_trigger where evtevent = 'login' and evtenabled in ('O', 'A')";
     let row = transaction.query_one(sql, &[]).doing(|| "look for a login trigger".into())?;
@@ -97,7 +104,6 @@ fn one(role: &str, last: Option<&Last>, reach: bool, sources: &Sources<'_>) -> F
         }
         _ => finding("role-unused", Severity::Warning)
             .says(format!("the logs have not seen it for {days} days"))
-            .advise("alter role … nologin")
             .cis(&["4.4"]),
     }
 }

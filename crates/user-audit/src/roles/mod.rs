@@ -1,5 +1,6 @@
 //! `roles`: PostgreSQL's own roles.
 
+mod advice;
 mod checks;
 pub mod graph;
 mod hba;
@@ -13,14 +14,17 @@ mod twins;
 use crate::audit::{self, Ledger};
 use crate::cli;
 use crate::finding::{Access, Finding};
+use crate::population::Row;
 use crate::rulebook;
 use crate::settings::{self, Settings};
 use crate::source::{Pg, Place, Rows};
+use advice::Advisor;
 use checks::{CHECKS, Check};
 use graph::Graph;
 use jiff::SignedDuration;
 use last::Sources;
 use postgres::Transaction;
+use std::collections::BTreeMap;
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Out, Result, Severity};
@@ -63,7 +67,17 @@ pub(crate) fn run(args: &cli::Roles, config: &Config, out: &mut Out<'_>) -> Resu
     let settings = settings::read(config)?;
     let places = audit::places(&args.scope, config, false)?;
     seen::readable(&args.log)?;
-    audit::run("roles", &args.scope, config, &settings, out, places, |place, ledger| match place {
+    let parameters = serde_json::json!({
+        "unused": unused(args, &settings).to_string(),
+        "expiry_warning": args.expiry_warning.to_string(),
+        "review_every": settings.review_every(&args.scope).to_string(),
+        "logs": args.log,
+        "login_table": args.login_table,
+        "from": args.from,
+    });
+    let job =
+        audit::Job { verb: "roles", scope: &args.scope, config, settings: &settings, places, parameters };
+    job.run(out, &mut |place, ledger| match place {
         Place::Pg(to) => {
             let (mut client, to) = to.connect_here()?;
             one(&mut Pg::begin(&mut client, args.scope.timeout)?, &to, args, &settings, ledger)
@@ -72,36 +86,66 @@ pub(crate) fn run(args: &cli::Roles, config: &Config, out: &mut Out<'_>) -> Resu
     })
 }
 
+fn unused(args: &cli::Roles, settings: &Settings) -> SignedDuration {
+    args.unused.or(settings.unused).map_or(SignedDuration::from_hours(90 * 24), span)
+}
+
+fn span(s: toban_core::config::Span) -> SignedDuration {
+    SignedDuration::try_from(s.0).unwrap_or(SignedDuration::MAX)
+}
+
 fn one(
     pg: &mut Pg<'_>,
     to: &ConnInfo,
     args: &cli::Roles,
     settings: &Settings,
-    ledger: &mut Ledger<'_, '_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<()> {
     pg.transaction()
         .batch_execute("set local search_path = pg_catalog")
         .doing(|| "prepare the session".into())?;
     let identity = pg.identity().to_string();
     let now = args.scope.at.now();
+    ledger.facts(&pg.facts()?);
+    ledger.of_cluster(match identity.split_once('/') {
+        Some(("unknown", _)) | None => format!("{}:{}", to.host(), to.port()),
+        Some((cluster, _)) => cluster.into(),
+    });
     let transaction = pg.transaction();
     let graph = read::graph(transaction)?;
-    ledger.compare(&identity, now, access(&graph))?;
+    let mut advisor = Advisor::new(&graph);
+    population(&graph).iter().try_for_each(|row| ledger.account(row))?;
+    ledger.compare(&identity, now, access(&graph, &mut advisor))?;
     server::judge(transaction, to, &graph, ledger)?;
-    let span = |s: toban_core::config::Span| SignedDuration::try_from(s.0).unwrap_or(SignedDuration::MAX);
-    let passwords = passwords::judge(transaction, now, span(args.expiry_warning), ledger)?;
+    let ends = passwords::Ends { now, warning: span(args.expiry_warning), graph: &graph, advisor: &advisor };
+    let passwords = passwords::judge(transaction, &ends, ledger)?;
     hba::judge(transaction, &graph, passwords, args.from, ledger)?;
-    twins::judge(&graph).into_iter().try_for_each(|f| ledger.add(f))?;
+    twins::judge(&graph, &advisor).into_iter().try_for_each(|f| ledger.add(f))?;
     for check in CHECKS.iter().filter(|c| c.since <= graph.major) {
         query(transaction, check, ledger)?;
     }
-    let unused = args.unused.or(settings.unused).map_or(SignedDuration::from_hours(90 * 24), span);
-    let sources = Sources { logs: &args.log, table: args.login_table.as_deref(), unused, now };
-    last::judge(transaction, &sources, &graph, ledger)
+    let (unused, table) = (unused(args, settings), args.login_table.as_deref());
+    let mut sources = Sources { logs: &args.log, table, unused, now, advisor };
+    last::judge(transaction, &mut sources, &graph, ledger)
+}
+
+/// Every role with the memberships it has: what a review answers for. Rights are told by themselves.
+fn population(graph: &Graph) -> Vec<Row> {
+    let name = |oid: &u32| graph.roles.get(oid).map_or_else(|| oid.to_string(), |r| r.name.clone());
+    let own = graph.roles.iter().filter(|(_, r)| r.login || !r.name.starts_with("pg_"));
+    let row = |(oid, role): (&u32, &graph::Role)| Row {
+        subject: format!("role/{oid}"),
+        name: role.name.clone(),
+        state: if role.login { "login" } else { "no login" }.into(),
+        administrator: role.superuser,
+        roles: graph.grants.get(oid).into_iter().flat_map(BTreeMap::keys).map(name).collect(),
+        ..Row::default()
+    };
+    own.map(row).collect()
 }
 
 /// Every right that a role which can log in comes to, and what other roles hold themselves.
-fn access(graph: &Graph) -> Vec<Access> {
+fn access(graph: &Graph, advisor: &mut Advisor) -> Vec<Access> {
     let mut held = Vec::new();
     for (oid, role) in &graph.roles {
         let own = role.superuser || role.bypassrls || role.replication || role.createrole || role.createdb;
@@ -123,6 +167,7 @@ fn access(graph: &Graph) -> Vec<Access> {
                 name: role.name.clone(),
                 right: right.into(),
                 path,
+                advice: advisor.against(graph, *oid, right),
             });
             if role.superuser {
                 break;
@@ -136,7 +181,7 @@ fn access(graph: &Graph) -> Vec<Access> {
 fn asked<T>(
     transaction: &mut Transaction<'_>,
     (check, needs): (&str, &str),
-    ledger: &mut Ledger<'_, '_>,
+    ledger: &mut Ledger<'_>,
     ask: impl FnOnce(&mut Transaction<'_>) -> Result<T, postgres::Error>,
 ) -> Result<Option<T>> {
     let mut inner = transaction.transaction().doing(|| "set a savepoint".into())?;
@@ -154,7 +199,7 @@ fn asked<T>(
     Ok(None)
 }
 
-fn query(transaction: &mut Transaction<'_>, check: &Check, ledger: &mut Ledger<'_, '_>) -> Result<()> {
+fn query(transaction: &mut Transaction<'_>, check: &Check, ledger: &mut Ledger<'_>) -> Result<()> {
     let rows = asked(transaction, (check.rule, check.needs), ledger, |t| t.query(check.sql, &[]))?;
     for row in rows.unwrap_or_default() {
         let (object, said): (String, String) = (row.get(0), row.get(1));

@@ -1,6 +1,8 @@
 //! What kind of password a role has, and until when. The hash itself never leaves the server.
 
+use super::advice::{Advisor, Change, quoted};
 use super::asked;
+use super::graph::Graph;
 use crate::audit::Ledger;
 use crate::finding::Finding;
 use jiff::{SignedDuration, Timestamp};
@@ -17,12 +19,27 @@ const KINDS: &str = "select rolname::text, case when rolpassword is null then 'n
 const ENDS: &str = "select rolname::text, (extract(epoch from rolvaliduntil) * 1000000)::int8 from pg_roles \
      where rolcanlogin and isfinite(rolvaliduntil) order by 1";
 
+/// By what the end of a password is judged.
+#[derive(Debug)]
+pub(super) struct Ends<'a> {
+    pub(super) now: Timestamp,
+    pub(super) warning: SignedDuration,
+    pub(super) graph: &'a Graph,
+    pub(super) advisor: &'a Advisor,
+}
+
+impl Ends<'_> {
+    /// Whether the role may be advised to log in no more.
+    fn may_end(&self, role: &str) -> bool {
+        self.graph.oid(role).is_none_or(|oid| self.advisor.allows(Change::NoLogin(oid)))
+    }
+}
+
 /// Judges each role that can log in; gives how each one's password is kept, `ended` where its time is over.
 pub(super) fn judge(
     transaction: &mut Transaction<'_>,
-    now: Timestamp,
-    warning: SignedDuration,
-    ledger: &mut Ledger<'_, '_>,
+    ends: &Ends<'_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<BTreeMap<String, String>> {
     let mut kept = BTreeMap::new();
     let needs = "grant select (rolname, rolpassword, rolcanlogin) on pg_authid to it";
@@ -34,11 +51,14 @@ pub(super) fn judge(
         }
         kept.insert(role, row.get(1));
     }
-    let ends = asked(transaction, ("passwords' ends", "nothing more"), ledger, |t| t.query(ENDS, &[]))?;
-    for row in ends.unwrap_or_default() {
+    let (now, over) =
+        (ends.now, asked(transaction, ("passwords' ends", "nothing more"), ledger, |t| t.query(ENDS, &[]))?);
+    for row in over.unwrap_or_default() {
         let (role, end): (String, i64) = (row.get(0), row.get(1));
         let end = Timestamp::from_microsecond(end).unwrap_or(Timestamp::MAX);
-        ending(&role, end, now, warning).into_iter().try_for_each(|f| ledger.add(f))?;
+        ending(&role, end, (now, ends.warning), ends.may_end(&role))
+            .into_iter()
+            .try_for_each(|f| ledger.add(f))?;
         if end <= now && kept.get(&role).is_some_and(|k: &String| k != "none") {
             kept.insert(role, "ended".into());
         }
@@ -72,13 +92,22 @@ fn kind(role: &str, kind: &str, iterations: i32) -> Option<Finding> {
     }
 }
 
-fn ending(role: &str, end: Timestamp, now: Timestamp, warning: SignedDuration) -> Option<Finding> {
+fn ending(
+    role: &str,
+    end: Timestamp,
+    (now, warning): (Timestamp, SignedDuration),
+    may_end: bool,
+) -> Option<Finding> {
     let left = end.duration_since(now);
     let day = end.strftime("%Y-%m-%d");
     if left <= SignedDuration::ZERO {
         let said = format!("its password ended on {day}; peer, cert and trust still let it in");
         let finding = Finding::new("password-expired", role, role, Severity::Warning).since(Some(end));
-        return Some(finding.says(said).advise("alter role … nologin, or renew the password").cis(&["4.4"]));
+        let advice = match may_end {
+            true => format!("alter role {} nologin, or renew the password", quoted(role)),
+            false => "renew the password: nobody else who logs in comes to superuser".into(),
+        };
+        return Some(finding.says(said).advise(advice).cis(&["4.4"]));
     }
     let said = format!("its password ends on {day}");
     (left <= warning).then(|| {
@@ -94,7 +123,7 @@ mod tests {
     fn the_end_of_a_password() {
         let now: Timestamp = "2026-11-22T00:00:00Z".parse().expect("a time");
         let rule = |hours: i64| {
-            ending("r", now + SignedDuration::from_hours(hours), now, SignedDuration::from_hours(336))
+            ending("r", now + SignedDuration::from_hours(hours), (now, SignedDuration::from_hours(336)), true)
                 .map(|f| f.rule)
         };
         assert_eq!(rule(0), Some("password-expired"));

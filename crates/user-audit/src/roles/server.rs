@@ -16,7 +16,7 @@ pub(super) fn judge(
     transaction: &mut Transaction<'_>,
     to: &ConnInfo,
     graph: &Graph,
-    ledger: &mut Ledger<'_, '_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<()> {
     let sql = "select current_setting('server_version'), pg_is_in_recovery(), current_setting('port')::int4, \
                inet_server_addr() is null";

@@ -1,5 +1,6 @@
 //! Names of roles that a person takes for one another, and roles that are a person and a group at once.
 
+use super::advice::{Advisor, Change};
 use super::graph::{Graph, Oid};
 use crate::app::folded;
 use crate::finding::Finding;
@@ -7,13 +8,13 @@ use std::collections::BTreeMap;
 use toban_core::Severity;
 
 /// Every finding of the names and of groups that log in. Pure.
-pub(super) fn judge(graph: &Graph) -> Vec<Finding> {
+pub(super) fn judge(graph: &Graph, advisor: &Advisor) -> Vec<Finding> {
     let mut names: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for role in graph.roles.values() {
         names.entry(folded(&role.name).replace(['-', ' '], "_")).or_default().push(&role.name);
     }
     let twins = names.into_values().filter(|n| n.len() > 1).map(twins);
-    twins.chain(graph.roles.keys().filter_map(|oid| group(graph, *oid))).collect()
+    twins.chain(graph.roles.keys().filter_map(|oid| group(graph, *oid, advisor))).collect()
 }
 
 fn twins(mut names: Vec<&str>) -> Finding {
@@ -25,7 +26,7 @@ fn twins(mut names: Vec<&str>) -> Finding {
 }
 
 /// Members of a role that logs in itself can act as it: a password for one, power for all.
-fn group(graph: &Graph, oid: Oid) -> Option<Finding> {
+fn group(graph: &Graph, oid: Oid, advisor: &Advisor) -> Option<Finding> {
     let role = graph.roles.get(&oid).filter(|r| r.login)?;
     // From 16 on whoever makes a role gets the admin option of it alone.
     let member = |m: &Oid| graph.grants.get(m).and_then(|g| g.get(&oid)).is_some_and(|g| g.set || g.inherit);
@@ -33,8 +34,11 @@ fn group(graph: &Graph, oid: Oid) -> Option<Finding> {
     let some = members.iter().take(5).copied().collect::<Vec<_>>().join(", ");
     let said = format!("it logs in and has {} members that may act as it: {some}", members.len());
     let finding = Finding::new("login-group", &role.name, &role.name, Severity::Warning).says(said);
-    (!members.is_empty())
-        .then(|| finding.advise("make it nologin, and give whoever needs it a role of his own"))
+    let advice = match advisor.allows(Change::NoLogin(oid)) {
+        true => "make it nologin, and give whoever needs it a role of his own",
+        false => "give a member superuser of its own and log in as it, before this one is made nologin",
+    };
+    (!members.is_empty()).then(|| finding.advise(advice))
 }
 
 #[cfg(test)]
@@ -52,8 +56,12 @@ mod tests {
 
     #[test]
     fn case_look_alikes_and_the_dash_of_a_predefined_role() {
-        let found =
-            |names: &[&str]| judge(&graph(names)).iter().map(|f| f.object.clone()).collect::<Vec<_>>();
+        let found = |names: &[&str]| {
+            judge(&graph(names), &Advisor::new(&graph(names)))
+                .iter()
+                .map(|f| f.object.clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(found(&["alice", "Alice"]), ["Alice, alice"]);
         assert_eq!(found(&["admin", "аdmin"]), ["admin, аdmin"]);
         assert_eq!(found(&["pg_monitor", "PG-Monitor"]), ["PG-Monitor, pg_monitor"]);
@@ -64,9 +72,9 @@ mod tests {
     fn a_login_that_others_may_act_as() {
         let mut graph = graph(&["app", "alice", "maker"]);
         graph.grant(3, 1, Grant { admin: true, inherit: false, set: false });
-        assert!(judge(&graph).is_empty(), "its maker alone");
+        assert!(judge(&graph, &Advisor::new(&graph)).is_empty(), "its maker alone");
         graph.grant(2, 1, Grant { admin: false, inherit: false, set: true });
-        let found = judge(&graph);
+        let found = judge(&graph, &Advisor::new(&graph));
         assert!(
             found[0].rule == "login-group"
                 && found[0].finding.ends_with("1 members that may act as it: alice")

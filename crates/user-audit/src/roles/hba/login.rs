@@ -1,10 +1,10 @@
 //! Who can log in, from where, to which databases, by which proof: what all lines together say of one role.
 
 use super::Line;
-use super::reach::Known;
+use super::reach::{Class, Known};
 use crate::finding::Finding;
 use crate::roles::graph::Oid;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use toban_core::Severity;
 
@@ -17,14 +17,15 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub(super) struct Way<'a> {
     pub(super) line: &'a Line,
-    pub(super) databases: BTreeSet<String>,
+    /// What is opened to each way of coming.
+    pub(super) opened: BTreeMap<Class, BTreeSet<String>>,
 }
 
 /// One finding for each role that can log in; with `from`, of what a client with that address comes to alone.
 pub(super) fn who(lines: &[Line], known: &Known, from: Option<IpAddr>) -> Vec<Finding> {
     let roles = known.graph.roles.iter().filter(|(_, r)| r.login);
     roles
-        .map(|(oid, role)| finding(&role.name, &ways(lines, *oid, known, from), known.databases, from))
+        .map(|(oid, role)| finding((*oid, &role.name), &ways(lines, *oid, known, from), known, from))
         .collect()
 }
 
@@ -38,12 +39,22 @@ pub(super) fn ways<'a>(lines: &'a [Line], role: Oid, known: &Known, from: Option
             && from.is_none_or(|ip| l.is_from(ip) != Some(false))
     };
     for line in lines.iter().filter(comes) {
-        let taken = ways.iter().filter(|w| w.line.takes_kind(&line.kind) && reaches(w.line, line, from));
-        let taken: BTreeSet<&String> = taken.flat_map(|w| &w.databases).collect();
-        let databases = opened(line, role, known).into_iter().filter(|d| !taken.contains(d)).collect();
-        ways.push(Way { line, databases });
+        let all = opened(line, role, known);
+        let mut left = BTreeMap::new();
+        for class in known.classes(&line.kind) {
+            let above = ways.iter().filter(|w| known.classes(&w.line.kind).contains(&class));
+            let taken: BTreeSet<&String> = above
+                .filter(|w| reaches(w.line, line, from))
+                .filter_map(|w| w.opened.get(&class))
+                .flatten()
+                .collect();
+            left.insert(class, all.iter().filter(|d| !taken.contains(d)).cloned().collect::<BTreeSet<_>>());
+        }
+        ways.push(Way { line, opened: left });
     }
-    ways.retain(|w| !w.databases.is_empty() && w.line.method != "reject" && !is_useless(w.line, role, known));
+    ways.retain(|w| {
+        !w.databases().is_empty() && w.line.method != "reject" && !is_useless(w.line, role, known)
+    });
     ways
 }
 
@@ -74,9 +85,11 @@ fn is_useless(line: &Line, role: Oid, known: &Known) -> bool {
     }
 }
 
-fn finding(role: &str, ways: &[Way<'_>], every: usize, from: Option<IpAddr>) -> Finding {
-    let said: Vec<String> = ways.iter().map(|w| w.text(every)).collect();
+fn finding(role: (Oid, &str), ways: &[Way<'_>], known: &Known, from: Option<IpAddr>) -> Finding {
+    let (oid, role) = role;
+    let said: Vec<String> = ways.iter().map(|w| w.text(known.databases)).collect();
     let said = match (said.is_empty(), from) {
+        _ if known.limited.contains(&oid) => "nothing lets it in: its connection limit is 0".into(),
         (true, Some(ip)) => format!("nothing lets it in from {ip}"),
         (true, None) => "nothing lets it in: no line, no password, or no database".into(),
         (false, _) => said.join("; "),
@@ -85,21 +98,32 @@ fn finding(role: &str, ways: &[Way<'_>], every: usize, from: Option<IpAddr>) -> 
 }
 
 impl Way<'_> {
+    fn databases(&self) -> BTreeSet<&String> {
+        self.opened.values().flatten().collect()
+    }
+
+    fn opens(&self, class: Class) -> bool {
+        self.opened.get(&class).is_some_and(|d| !d.is_empty())
+    }
+
     fn text(&self, every: usize) -> String {
-        let of_all = self.databases.len() == every && !self.databases.contains(REPLICATION);
-        let databases = match self.databases.len() {
+        let all = self.databases();
+        let of_all = all.len() == every && !all.iter().any(|d| *d == REPLICATION);
+        let databases = match all.len() {
             n if of_all && n > 1 => "every database".to_string(),
             n if n > NAMED => format!("{n} databases"),
-            _ => self.databases.iter().cloned().collect::<Vec<_>>().join(", "),
+            _ => all.into_iter().cloned().collect::<Vec<_>>().join(", "),
         };
         let from = match self.line.address() {
             address if address.is_empty() => "by the socket".to_string(),
             address => format!("from {address}"),
         };
-        let tls = match self.line.kind.as_str() {
-            "hostssl" => ", TLS only",
-            "hostnossl" => ", without TLS",
-            _ => "",
+        let tls = match (self.opens(Class::Plain), self.opens(Class::Tls), self.line.kind.as_str()) {
+            (_, _, "local") => "",
+            (false, true, _) => ", TLS only",
+            (false, false, _) => ", GSSAPI's encryption only",
+            (true, false, "hostnossl") => ", without TLS",
+            (true, ..) => "",
         };
         format!("{from}{tls}: {databases} by {} ({})", self.line.method, self.line.place)
     }

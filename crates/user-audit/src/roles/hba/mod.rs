@@ -1,6 +1,7 @@
 //! pg_hba.conf, line by line as the server reads it: what is weak, what no connection ever comes to, who gets in.
 
 mod login;
+mod quotes;
 mod reach;
 mod read;
 mod weak;
@@ -17,6 +18,9 @@ use toban_core::Severity;
 pub(crate) struct Line {
     /// Its number, after the file's name where there are several.
     pub(crate) place: String,
+    /// The file that it stands in, and its number there.
+    pub(crate) file: String,
+    pub(crate) number: i32,
     pub(crate) kind: String,
     pub(crate) databases: Vec<String>,
     pub(crate) users: Vec<String>,
@@ -31,15 +35,14 @@ pub(crate) struct Line {
 fn lines(lines: &[Line], known: &Known) -> Vec<Finding> {
     let mut found = Vec::new();
     for (n, line) in lines.iter().enumerate() {
-        let above = lines[..n].iter().find(|a| a.error.is_none() && a.covers(line, known));
-        match (&line.error, above) {
+        match &line.error {
             // The server takes the line and says why it is idle (hostssl without TLS).
-            (Some(idle), _) if !line.kind.is_empty() => found.push(unreachable(line, idle)),
-            (Some(error), _) => found.push(broken(line, error)),
-            (None, Some(above)) => {
-                found.push(unreachable(line, &format!("{} takes them all ({})", above.place, above.method)));
-            }
-            (None, None) => found.extend(weak::judge(line, known)),
+            Some(idle) if !line.is_broken() => found.push(unreachable(line, idle)),
+            Some(error) => found.push(broken(line, error)),
+            None => match line.taken_by(&lines[..n], known) {
+                Some(above) => found.push(unreachable(line, &above)),
+                None => found.extend(weak::judge(line, known)),
+            },
         }
     }
     found
@@ -55,13 +58,20 @@ fn broken(line: &Line, error: &str) -> Finding {
 fn unreachable(line: &Line, why: &str) -> Finding {
     let said = format!("no connection comes to it: {why}");
     let advice = match line.method.as_str() {
-        "reject" => "move it up: it rejects nobody",
+        "reject" => {
+            "it rejects nobody; moved up it would reject whatever the lines below it let in: decide which is meant"
+        }
         _ => "delete it, or move it up",
     };
     line.finding("hba-unreachable", Severity::Warning, &said, advice)
 }
 
 impl Line {
+    /// Whether the server could not read it: then it keeps the rules that it has, all of them.
+    fn is_broken(&self) -> bool {
+        self.kind.is_empty()
+    }
+
     /// About this line. Its id is made of its words: a number changes with every line that is put above.
     fn finding(&self, rule: &'static str, severity: Severity, said: &str, advice: &str) -> Finding {
         let text = self.text();
@@ -91,7 +101,8 @@ impl Line {
 
     fn ldap_is_safe(&self) -> bool {
         self.options.iter().any(|o| {
-            ["ldaptls=1", "ldapscheme=ldaps"].contains(&o.as_str()) || o.starts_with("ldapurl=ldaps:")
+            ["ldaptls=1", "ldaptls=true", "ldapscheme=ldaps"].contains(&o.as_str())
+                || o.starts_with("ldapurl=ldaps:")
         })
     }
 
@@ -117,6 +128,13 @@ impl Line {
             n if n > 5 => format!("{n} roles, {supers} of them superusers"),
             _ => roles.iter().map(name).collect::<Vec<_>>().join(", "),
         }
+    }
+
+    /// Roles that could not come in any more if it asked for SCRAM: without a password, or with one kept as md5.
+    fn without_scram(&self, known: &Known) -> Vec<String> {
+        let kept = |r: &Role| known.passwords.get(&r.name).map_or("", String::as_str);
+        let lacking = |r: &Role| ["none", "md5", "unknown", "ended"].contains(&kept(r));
+        self.roles(known).filter(|(_, r)| lacking(r)).map(|(_, r)| r.name.clone()).collect()
     }
 
     /// Whether every password it may ask for is kept as SCRAM, so that the server asks by SCRAM already.

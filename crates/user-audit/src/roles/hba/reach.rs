@@ -19,6 +19,12 @@ pub(crate) struct Known {
     pub(super) connects: BTreeMap<Oid, BTreeSet<String>>,
     /// How many databases take connections at all.
     pub(super) databases: usize,
+    /// Roles whose connection limit is 0, which holds for all but superusers.
+    pub(super) limited: BTreeSet<Oid>,
+    /// The server has no TLS: then no connection of a host line is under it.
+    pub(super) without_tls: bool,
+    /// A line of the socket lets a superuser in.
+    pub(super) superusers_by_socket: bool,
     /// How each role's password is kept: `none`, `md5`, `scram`, `unknown`, `ended`; empty where we may not look.
     pub(super) passwords: BTreeMap<String, String>,
 }
@@ -37,6 +43,9 @@ impl Known {
     /// Whether a word of the user column means this role.
     pub(super) fn is_user(&self, word: &str, role: Oid) -> bool {
         let name = self.graph.roles.get(&role).map_or("", |r| &r.name);
+        if let Some(exact) = in_quotes(word) {
+            return exact == name;
+        }
         match word.strip_prefix('+') {
             Some(group) => self.is_member(role, group),
             None => word == "all" || word == name || self.fits(word, name),
@@ -45,6 +54,9 @@ impl Known {
 
     /// Whether a word of the database column means this database, for this role.
     pub(super) fn is_database(&self, word: &str, database: &str, role: Oid) -> bool {
+        if let Some(exact) = in_quotes(word) {
+            return exact == database;
+        }
         match word {
             "all" => true,
             "replication" => false,
@@ -65,6 +77,9 @@ impl Known {
     /// Every user that `narrow` means, `wide` means too.
     fn user_within(&self, narrow: &str, wide: &str) -> bool {
         let by_role = |role: Oid| self.is_user(wide, role);
+        if let Some(exact) = in_quotes(narrow) {
+            return wide == "all" || wide == narrow || self.graph.oid(exact).is_some_and(by_role);
+        }
         match narrow.strip_prefix('+') {
             _ if wide == "all" || wide == narrow => true,
             Some(group) => wide.starts_with('+') && self.graph.oid(group).is_some_and(by_role),
@@ -84,29 +99,64 @@ impl Known {
             name => name != "all" && self.fits(wide, name),
         }
     }
+
+    /// The ways in which connections of a line of this kind can come.
+    pub(super) fn classes(&self, kind: &str) -> BTreeSet<Class> {
+        let mut classes: BTreeSet<Class> = match kind {
+            "local" => [Class::Socket].into(),
+            "host" => [Class::Plain, Class::Tls, Class::Gss].into(),
+            "hostssl" => [Class::Tls].into(),
+            "hostnossl" => [Class::Plain, Class::Gss].into(),
+            "hostgssenc" => [Class::Gss].into(),
+            _ => [Class::Plain, Class::Tls].into(),
+        };
+        if self.without_tls {
+            classes.remove(&Class::Tls);
+        }
+        classes
+    }
+}
+
+/// How a connection comes: what GSSAPI encrypts is not under TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    Socket,
+    Plain,
+    Tls,
+    Gss,
+}
+
+/// The name in a word that stood in quotes.
+fn in_quotes(word: &str) -> Option<&str> {
+    word.strip_prefix('"')?.strip_suffix('"')
 }
 
 impl Line {
-    /// Every connection that `other` fits, this one fits too.
-    pub(super) fn covers(&self, other: &Line, known: &Known) -> bool {
-        let user = |n: &String| self.users.iter().any(|w| known.user_within(n, w));
-        let database = |n: &String| self.databases.iter().any(|w| known.database_within(n, w));
-        self.takes_kind(&other.kind)
-            && other.databases.iter().all(database)
-            && other.users.iter().all(user)
-            && self.spans(other)
+    /// What takes every connection of this line before it, where lines `above` do: one for each way of coming.
+    pub(super) fn taken_by(&self, above: &[Line], known: &Known) -> Option<String> {
+        let mut takers: Vec<&Line> = Vec::new();
+        for class in known.classes(&self.kind) {
+            let takes = |a: &&Line| {
+                a.error.is_none() && known.classes(&a.kind).contains(&class) && a.covers(self, known)
+            };
+            let taker = above.iter().find(takes)?;
+            if !takers.iter().any(|t| t.place == taker.place) {
+                takers.push(taker);
+            }
+        }
+        let named: Vec<String> = takers.iter().map(|t| format!("{} ({})", t.place, t.method)).collect();
+        match named.len() {
+            0 => Some("the server has no TLS".into()),
+            1 => Some(format!("{} takes them all ({})", takers[0].place, takers[0].method)),
+            _ => Some(format!("{} take them all", named.join(" and "))),
+        }
     }
 
-    /// Whether every connection of a line of kind `other` is of this line's kind.
-    pub(super) fn takes_kind(&self, other: &str) -> bool {
-        match self.kind.as_str() {
-            kind if kind == other => true,
-            "host" => other.starts_with("host"),
-            // What GSSAPI encrypts is not under TLS, and the other way round.
-            "hostnossl" => other == "hostgssenc",
-            "hostnogssenc" => other == "hostssl",
-            _ => false,
-        }
+    /// Every connection of one way of coming that `other` fits, this one fits too.
+    fn covers(&self, other: &Line, known: &Known) -> bool {
+        let user = |n: &String| self.users.iter().any(|w| known.user_within(n, w));
+        let database = |n: &String| self.databases.iter().any(|w| known.database_within(n, w));
+        other.databases.iter().all(database) && other.users.iter().all(user) && self.spans(other)
     }
 
     pub(super) fn spans(&self, other: &Line) -> bool {

@@ -1,7 +1,7 @@
 //! What the server says of pg_hba.conf, and the order of its checks.
 
 use super::reach::Known;
-use super::{Line, lines, login};
+use super::{Line, lines, login, quotes};
 use crate::audit::Ledger;
 use crate::finding::Finding;
 use crate::roles::asked;
@@ -24,31 +24,100 @@ pub(in crate::roles) fn judge(
     graph: &Graph,
     passwords: BTreeMap<String, String>,
     from: Option<IpAddr>,
-    ledger: &mut Ledger<'_, '_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<()> {
     let rules = asked(transaction, ("pg_hba.conf", NEEDS), ledger, |t| hba(t, graph.major))?;
-    if let Some(rules) = rules {
-        let known = known(transaction, &rules, Known { passwords, ..Known::of(graph) })?;
-        lines(&rules, &known).into_iter().try_for_each(|f| ledger.add(f))?;
+    let newer = loaded(transaction, graph.major, ledger)?;
+    if let Some(mut rules) = rules {
+        quoted(transaction, &mut rules, ledger)?;
+        let mut known = known(transaction, &rules, Known { passwords, ..Known::of(graph) })?;
+        known.superusers_by_socket = known
+            .superusers
+            .iter()
+            .any(|oid| login::ways(&rules, *oid, &known, None).iter().any(|w| w.line.kind == "local"));
+        let broken = rules.iter().any(Line::is_broken);
+        // What the file says is not what the server does: nothing of it may be taken for well.
+        let idle = match (broken, newer) {
+            (true, _) => Some(
+                "pg_hba.conf has a line that the server cannot read: the rules of its last good reload are in force, and they cannot be seen",
+            ),
+            (false, true) => Some(
+                "pg_hba.conf was changed after the server last read it: other rules are in force, and they cannot be seen",
+            ),
+            (false, false) => None,
+        };
+        let found = lines(&rules, &known).into_iter().chain(login::who(&rules, &known, from));
+        found.map(|f| of_file(f, idle)).try_for_each(|f| ledger.add(f))?;
         maps(transaction, &rules, &known, ledger)?;
-        login::who(&rules, &known, from).into_iter().try_for_each(|f| ledger.add(f))?;
     }
-    loaded(transaction, ledger)
+    Ok(())
+}
+
+/// The finding as one of the file alone, where that is not in force.
+fn of_file(finding: Finding, idle: Option<&str>) -> Finding {
+    let Some(why) = idle.filter(|_| finding.rule != "hba-error") else { return finding };
+    let said = match finding.rule {
+        "can-log-in" => format!("not known: {why}; by the file: {}", finding.finding),
+        _ => format!("{}; not in force yet: so the file says", finding.finding),
+    };
+    let severity = if finding.rule == "can-log-in" { Severity::Unknown } else { finding.severity };
+    let advice = match finding.rule {
+        "can-log-in" => "correct pg_hba.conf, then: select pg_reload_conf()".to_string(),
+        _ => finding.advice.clone(),
+    };
+    Finding { severity, ..finding.says(said).advise(advice) }
+}
+
+/// Puts quotes back that make a keyword a name: the view does not show them, the file does.
+fn quoted(transaction: &mut Transaction<'_>, rules: &mut [Line], ledger: &mut Ledger<'_>) -> Result<()> {
+    let words: BTreeSet<String> =
+        rules.iter().flat_map(|l| l.users.iter().chain(&l.databases)).cloned().collect();
+    let keywords: Vec<String> = words.into_iter().filter(|w| quotes::means(w)).collect();
+    let files: BTreeSet<String> = rules.iter().map(|l| l.file.clone()).collect();
+    for file in files {
+        let mut inner = transaction.transaction().doing(|| "set a savepoint".into())?;
+        let sql = "select pg_read_file(case $1 when '' then current_setting('hba_file') else $1 end)";
+        let text = inner.query_one(sql, &[&file]).and_then(|row| row.try_get::<_, String>(0));
+        let Ok(text) = text else {
+            inner.rollback().doing(|| "roll back to the savepoint".into())?;
+            return hidden(transaction, &keywords, ledger);
+        };
+        let mut own: Vec<Line> = rules.iter().filter(|l| l.file == file).cloned().collect();
+        quotes::restore(&mut own, &text);
+        for (line, better) in rules.iter_mut().filter(|l| l.file == file).zip(own) {
+            *line = better;
+        }
+    }
+    Ok(())
+}
+
+/// Where a role or a database is called as a keyword is, it matters whether the word stands in quotes.
+fn hidden(transaction: &mut Transaction<'_>, keywords: &[String], ledger: &mut Ledger<'_>) -> Result<()> {
+    let sql = "select name from (select rolname::text from pg_roles union select datname::text from pg_database) n(name) \
+               where name = any ($1) order by 1";
+    let rows = transaction.query(sql, &[&keywords]).doing(|| "look for names that are keywords".into())?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let name: String = row.get(0);
+    let said =
+        format!("not checked: whether {name} in pg_hba.conf stands in quotes and means what is called so");
+    let finding = Finding::new("skipped", "pg_hba.conf/quotes", "quotes in pg_hba.conf", Severity::Unknown);
+    ledger.add(finding.says(said).advise("the auditor's role needs: pg_read_server_files; or rename it"))
 }
 
 /// The rules in the order the server tries them; its own error, so that a missing grant can be told.
 fn hba(transaction: &mut Transaction<'_>, major: u32) -> Result<Vec<Line>, postgres::Error> {
     // From 16 on a file may include others, and its rules have numbers.
-    let (place, order) = match major >= 16 {
+    let (place, order, file) = match major >= 16 {
         true => (
             "case when file_name = current_setting('hba_file', true) then '' else file_name || ' ' end",
             "coalesce(rule_number, 0), file_name, line_number",
+            "case when file_name = current_setting('hba_file', true) then '' else file_name end",
         ),
-        false => ("''", "line_number"),
+        false => ("''", "line_number", "''"),
     };
     let sql = format!(
-        "select {place} || 'line ' || line_number, type, database, user_name, address, netmask, auth_method, options, error \
-         from pg_hba_file_rules order by {order}"
+        "select {place} || 'line ' || line_number, type, database, user_name, address, netmask, auth_method, options, error, \
+         line_number, {file} from pg_hba_file_rules order by {order}"
     );
     let list = |cell: Option<Vec<String>>| cell.unwrap_or_default();
     let text = |cell: Option<String>| cell.unwrap_or_default();
@@ -61,7 +130,12 @@ fn hba(transaction: &mut Transaction<'_>, major: u32) -> Result<Vec<Line>, postg
         netmask: row.get(5),
         method: text(row.get(6)),
         options: list(row.get(7)),
-        error: row.get(8),
+        // Of some errors the server tells no more than that it has no rule there.
+        error: row.get::<_, Option<String>>(8).or_else(|| {
+            row.get::<_, Option<String>>(1).is_none().then(|| "why, only the server's log says".into())
+        }),
+        number: row.get(9),
+        file: text(row.get(10)),
     };
     Ok(transaction.query(sql.as_str(), &[])?.into_iter().map(line).collect())
 }
@@ -70,11 +144,16 @@ fn hba(transaction: &mut Transaction<'_>, major: u32) -> Result<Vec<Line>, postg
 fn known(transaction: &mut Transaction<'_>, lines: &[Line], mut known: Known) -> Result<Known> {
     let doing = || "ask who may connect to which database".to_string();
     let sql = "select r.oid, d.datname::text from pg_roles r, pg_database d where r.rolcanlogin and d.datallowconn \
-               and has_database_privilege(r.oid, d.oid, 'connect')";
+               and has_database_privilege(r.oid, d.oid, 'connect') and d.datconnlimit <> -2 \
+               and (d.datconnlimit <> 0 or r.rolsuper)";
     for row in transaction.query(sql, &[]).doing(doing)? {
         known.connects.entry(row.get(0)).or_default().insert(row.get(1));
     }
-    let sql = "select count(*) from pg_database where datallowconn";
+    let sql = "select oid from pg_roles where rolcanlogin and rolconnlimit = 0 and not rolsuper";
+    known.limited = transaction.query(sql, &[]).doing(doing)?.iter().map(|row| row.get(0)).collect();
+    let row = transaction.query_one("select current_setting('ssl') = 'off'", &[]).doing(doing)?;
+    known.without_tls = row.get(0);
+    let sql = "select count(*) from pg_database where datallowconn and datconnlimit <> -2";
     let row = transaction.query_one(sql, &[]).doing(doing)?;
     known.databases = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
     let words = || lines.iter().flat_map(|l| l.users.iter().chain(&l.databases));
@@ -101,7 +180,7 @@ fn maps(
     transaction: &mut Transaction<'_>,
     lines: &[Line],
     known: &Known,
-    ledger: &mut Ledger<'_, '_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<()> {
     let used: BTreeSet<&str> = lines.iter().filter_map(|l| l.option("map")).collect();
     if used.is_empty() {
@@ -113,9 +192,21 @@ fn maps(
             .advise("read it by hand, then name this in the allow-list");
         return ledger.add(skipped);
     }
-    let sql = "select map_name, sys_name, pg_username from pg_ident_file_mappings where error is null order by 1, 2, 3";
+    let sql = "select map_name, sys_name, pg_username, line_number, coalesce(error, 'why, only the server''s log says') \
+               from pg_ident_file_mappings order by 1, 2, 3, 4";
     let rows = asked(transaction, ("pg_ident.conf", MAP_NEEDS), ledger, |t| t.query(sql, &[]))?;
     for row in rows.unwrap_or_default() {
+        if row.get::<_, Option<String>>(0).is_none() {
+            let (number, error): (i32, String) = (row.get(3), row.get(4));
+            let object = format!("pg_ident.conf line {number}");
+            ledger.add(
+                Finding::new("hba-error", &object.replace(' ', "/"), &object, Severity::Critical)
+                    .says(format!("not read: {error}; the maps of the last good reload are in force, and they cannot be seen"))
+                    .advise("correct the line, then: select pg_reload_conf()")
+                    .cis(&["5.3"]),
+            )?;
+            continue;
+        }
         let mapping: Mapping = (row.get(0), row.get(1), row.get(2));
         if used.contains(mapping.0.as_str()) {
             becomes_superuser(&mapping, known).into_iter().try_for_each(|f| ledger.add(f))?;
@@ -139,16 +230,23 @@ fn becomes_superuser((map, user, role): &Mapping, known: &Known) -> Option<Findi
     )
 }
 
-/// Whether the server runs by the file as it is.
-fn loaded(transaction: &mut Transaction<'_>, ledger: &mut Ledger<'_, '_>) -> Result<()> {
+/// Whether a file is newer than what the server runs by.
+fn loaded(transaction: &mut Transaction<'_>, major: u32, ledger: &mut Ledger<'_>) -> Result<bool> {
     let needs = "pg_read_all_settings, and execute on function pg_stat_file(text)";
-    let newer = asked(transaction, ("pg_hba.conf loaded", needs), ledger, |t| {
-        t.query_one(
-            "select (pg_stat_file(current_setting('hba_file'))).modification > pg_conf_load_time()",
-            &[],
-        )
-    })?;
-    if newer.is_some_and(|row| row.get(0)) {
+    // From 16 on a file may include others.
+    let files = match major >= 16 {
+        true => {
+            "select current_setting('hba_file') union select file_name from pg_hba_file_rules where error is null"
+        }
+        false => "select current_setting('hba_file')",
+    };
+    let sql = format!(
+        "select coalesce(bool_or((pg_stat_file(f.name)).modification > pg_conf_load_time()), false) from ({files}) f(name)"
+    );
+    let newer =
+        asked(transaction, ("pg_hba.conf loaded", needs), ledger, |t| t.query_one(sql.as_str(), &[]))?;
+    let newer = newer.is_some_and(|row| row.get(0));
+    if newer {
         let finding = Finding::new("hba-not-loaded", "file", "pg_hba.conf", Severity::Warning);
         ledger.add(
             finding
@@ -156,5 +254,5 @@ fn loaded(transaction: &mut Transaction<'_>, ledger: &mut Ledger<'_, '_>) -> Res
                 .advise("select pg_reload_conf()"),
         )?;
     }
-    Ok(())
+    Ok(newer)
 }

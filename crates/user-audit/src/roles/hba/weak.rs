@@ -6,7 +6,7 @@ use crate::finding::Finding;
 use toban_core::Severity::{self, Critical, Warning};
 
 /// Rule, severity, what is wrong, what cures it.
-type Weakness = (&'static str, Severity, String, &'static str);
+type Weakness = (&'static str, Severity, String, String);
 
 /// Every finding of a line that connections come to.
 pub(super) fn judge(line: &Line, known: &Known) -> Vec<Finding> {
@@ -15,15 +15,21 @@ pub(super) fn judge(line: &Line, known: &Known) -> Vec<Finding> {
     }
     let of_method = method(line, known).or_else(|| {
         let said = "keeps clients from using TLS".to_string();
-        (line.kind == "hostnossl").then_some(("hba-cleartext", Warning, said, "hostssl"))
+        (line.kind == "hostnossl").then(|| ("hba-cleartext", Warning, said, TLS.to_string()))
     });
-    let wide = ("hba-wide", Warning, "lets every address in the world ask".to_string(), "name the networks");
+    let wide = "lets every address in the world ask".to_string();
+    let wide = ("hba-wide", Warning, wide, "name the networks".to_string());
     let all = of_method.into_iter().chain(line.is_everywhere().then_some(wide));
     let mut found: Vec<Finding> =
-        all.map(|(rule, severity, said, advice)| line.finding(rule, severity, &said, advice)).collect();
+        all.map(|(rule, severity, said, advice)| line.finding(rule, severity, &said, &advice)).collect();
     if line.is_remote() && line.lets_superusers(known) {
         let said = "superusers may come over the network";
-        let advice = "reject them above, by name";
+        let advice = match known.superusers_by_socket {
+            true => "reject them above, by name",
+            false => {
+                "first let a superuser in by the socket (local all postgres peer), then reject them above, by name"
+            }
+        };
         found.push(line.finding("hba-superuser-remote", Warning, said, advice).cis(&["5.11"]));
     }
     found
@@ -31,35 +37,54 @@ pub(super) fn judge(line: &Line, known: &Known) -> Vec<Finding> {
 
 fn method(line: &Line, known: &Known) -> Option<Weakness> {
     let plain = !["local", "hostssl", "hostgssenc"].contains(&line.kind.as_str());
-    let scram = "scram-sha-256";
+    let scram = || scram(line, known);
     Some(match line.method.as_str() {
         "trust" => trust(line, known)?,
         "password" => {
             let severity = if plain { Critical } else { Warning };
-            ("hba-password", severity, "the password travels as it is".into(), scram)
+            ("hba-password", severity, "the password travels as it is".into(), scram())
         }
         "md5" if line.is_scram_already(known) => {
             let said = "every password here is kept as SCRAM already, so nothing but the word md5 is left";
-            ("hba-md5", Warning, said.into(), scram)
+            ("hba-md5", Warning, said.into(), scram())
         }
-        "md5" => ("hba-md5", Warning, "md5 hashes can be replayed and are going away".into(), scram),
+        "md5" => ("hba-md5", Warning, "md5 hashes can be replayed and are going away".into(), scram()),
         "ident" => {
             let said = "believes what the other machine says".into();
-            ("hba-ident", Warning, said, "scram-sha-256 or cert")
+            ("hba-ident", Warning, said, scram() + ", or cert")
         }
         "ldap" if !line.ldap_is_safe() => {
             let said = "the password goes to LDAP without TLS".into();
-            ("hba-cleartext", Warning, said, "ldaptls=1 or ldaps")
+            ("hba-cleartext", Warning, said, "ldaptls=1 or ldaps".into())
         }
         "radius" => {
             let said = "RADIUS hides the password by MD5 alone".into();
-            ("hba-cleartext", Warning, said, "scram-sha-256 or gss")
+            ("hba-cleartext", Warning, said, scram() + ", or gss")
         }
         "pam" | "bsd" | "ldap" if plain => {
-            ("hba-cleartext", Warning, "the password travels without TLS".into(), "hostssl")
+            ("hba-cleartext", Warning, "the password travels without TLS".into(), TLS.into())
         }
         _ => return None,
     })
+}
+
+const TLS: &str = "hostssl, once every client uses TLS (pg_stat_ssl)";
+
+/// The method to take instead, and who must have a password first: nobody is locked out by it.
+fn scram(line: &Line, known: &Known) -> String {
+    let lacking = line.without_scram(known);
+    match lacking.len() {
+        _ if known.passwords.is_empty() => {
+            "scram-sha-256, once every role here has a password kept so".into()
+        }
+        0 => "scram-sha-256".into(),
+        n if n > 5 => format!(
+            "first set passwords under scram-sha-256 for {n} roles here that have none kept so; then scram-sha-256"
+        ),
+        _ => {
+            format!("first set passwords under scram-sha-256 for {}; then scram-sha-256", lacking.join(", "))
+        }
+    }
 }
 
 /// A client's certificate is a proof, if it must be one in the role's own name.
@@ -69,11 +94,11 @@ fn trust(line: &Line, known: &Known) -> Option<Weakness> {
         Some("verify-full") => None,
         Some(_) => {
             let said = format!("any certificate of the authority lets in as whichever role it likes: {who}");
-            Some(("hba-trust", Warning, said, "clientcert=verify-full, or cert"))
+            Some(("hba-trust", Warning, said, "clientcert=verify-full, or cert".into()))
         }
         None => {
             let said = format!("lets in without any proof: {who}");
-            Some(("hba-trust", Critical, said, "scram-sha-256, peer or cert"))
+            Some(("hba-trust", Critical, said, scram(line, known) + ", peer or cert"))
         }
     }
 }

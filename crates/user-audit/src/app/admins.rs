@@ -1,0 +1,124 @@
+//! Which names of roles make administrators.
+
+use super::names::folded;
+use super::words::roles_in;
+
+const NAMES: [&str; 11] = [
+    "admin",
+    "administrator",
+    "system_admin",
+    "system_administrator",
+    "sysadmin",
+    "super_admin",
+    "super_administrator",
+    "super_user",
+    "super_user_role",
+    "root",
+    "owner",
+];
+/// A name that ends so is an administrator's, of whatever: `billing-admin`. Better one too many than one missed.
+const ENDS: [&str; 6] = ["admin", "administrator", "sysadmin", "superadmin", "superuser", "root"];
+
+/// The usual names, those that were added, and those that were taken out by `!name`.
+#[derive(Clone, Debug)]
+pub(crate) struct AdminNames {
+    pub(crate) added: Vec<String>,
+    pub(crate) removed: Vec<String>,
+}
+
+impl AdminNames {
+    /// Names beside the usual ones; `!name` takes one out.
+    pub(crate) fn new(given: &[String]) -> AdminNames {
+        let removed = given.iter().filter_map(|n| n.strip_prefix('!')).map(snake).collect();
+        let added = given.iter().filter(|n| !n.starts_with('!')).map(|n| snake(n)).collect();
+        AdminNames { added, removed }
+    }
+
+    /// Whether a role of this name makes an administrator: case, blanks, dashes, look-alikes, a plural and Spring's
+    /// `ROLE_` do not count.
+    pub(crate) fn is_admin(&self, role: &str) -> bool {
+        let name = snake(role);
+        let (tight, one) = (name.replace('_', ""), singular(&name));
+        let same = |known: &str| known == name || known == one || known.replace('_', "") == tight;
+        if self.removed.iter().any(|r| same(r)) {
+            return false;
+        }
+        let words: Vec<&str> = one.split('_').collect();
+        let denied = ["no", "non", "not"].contains(&words[0]);
+        let ends = !denied && words.last().is_some_and(|w| ENDS.contains(w));
+        ends || NAMES.iter().any(|n| same(n) || singular(&tight) == n.replace('_', ""))
+            || self.added.iter().any(|a| same(a))
+    }
+
+    /// Those of a cell that make an administrator; of `system_user system_admin` the second.
+    pub(crate) fn among(&self, cell: &str) -> Vec<String> {
+        let all = roles_in(cell);
+        all.into_iter()
+            .filter(|w| self.is_admin(w) || w.split_whitespace().any(|w| self.is_admin(w)))
+            .collect()
+    }
+}
+
+/// `ROLE_ADMIN`, `superAdmin`, `Super-Admin` as `admin`, `super_admin`, `super_admin`.
+fn snake(name: &str) -> String {
+    let (mut out, mut before) = (String::new(), ' ');
+    for c in name.trim().chars() {
+        if c.is_uppercase() && before.is_lowercase() {
+            out.push('_');
+        }
+        out.push(if c.is_alphanumeric() { c } else { '_' });
+        before = c;
+    }
+    let out = folded(&out);
+    out.strip_prefix("role_").unwrap_or(&out).trim_matches('_').to_string()
+}
+
+fn singular(name: &str) -> String {
+    name.strip_suffix('s').unwrap_or(name).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AdminNames;
+
+    #[test]
+    fn admin_roles_are_known_however_they_are_written() {
+        let usual = AdminNames::new(&[]);
+        for name in [
+            "admin",
+            "Admin ",
+            "SYSTEM_ADMIN",
+            "system-admin",
+            "Super Admin",
+            "аdmin",
+            "ROLE_ADMIN",
+            "admins",
+            "Administrators",
+            "superAdmin",
+            "SystemAdministrator",
+            "billing-admin",
+            "realm_admin",
+            "Owners",
+            "strapi-super-admin",
+            "Superusers",
+            "Super Users",
+            "SUPERADMIN",
+        ] {
+            assert!(usual.is_admin(name), "{name}");
+        }
+        for name in ["administration", "editor", "", "admin2", "non-admin", "badminton", "boss", "s", "user"]
+        {
+            assert!(!usual.is_admin(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_added_leaves_the_usual_names_and_a_mark_takes_one_out() {
+        let own = AdminNames::new(&["Chief Editor".into(), "!owner".into(), "!billing-admin".into()]);
+        assert!(own.is_admin("chief-editor") && own.is_admin("admin"));
+        assert!(!own.is_admin("Owner") && !own.is_admin("BILLING_ADMIN") && own.is_admin("org-admin"));
+        assert_eq!(own.among("system_user system_admin"), ["system_user system_admin"]);
+        assert_eq!(own.among(r#"["admin","editor"]"#), ["admin"]);
+        assert_eq!(own.among("owner,editor"), [""; 0]);
+    }
+}

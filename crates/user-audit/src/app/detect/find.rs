@@ -1,0 +1,431 @@
+//! The table of accounts and its columns. Pure but for the values of a few columns, which it asks for.
+
+use super::names::{ACTIVE, COLUMNS, CURRENT, LAST, SEEN, Want, first, tight, words};
+use super::roles;
+use crate::source::{Field, Table};
+use toban_core::Result;
+
+/// Asks for some values of a column.
+pub(super) type Ask<'a> = dyn FnMut(&Table, &str) -> Result<Vec<String>> + 'a;
+
+/// A mapping: key, value as TOML, why; and what is not known.
+#[derive(Debug, Default)]
+pub(super) struct Proposed {
+    pub(super) lines: Vec<(&'static str, String, String)>,
+    pub(super) unknown: Vec<String>,
+}
+
+impl Proposed {
+    pub(super) fn set(&mut self, key: &'static str, value: impl Into<toml::Value>, why: impl Into<String>) {
+        self.lines.push((key, value.into().to_string(), why.into()));
+    }
+
+    pub(super) fn column(&mut self, key: &'static str, column: &Field, why: &str) {
+        self.set(key, column.name.clone(), why);
+    }
+
+    pub(super) fn miss(&mut self, what: impl Into<String>) {
+        self.unknown.push(what.into());
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.lines.iter().any(|(k, ..)| *k == key)
+    }
+
+    /// The value of a key that is a text.
+    pub(super) fn value(&self, key: &str) -> Option<String> {
+        let (_, value, _) = self.lines.iter().find(|(k, ..)| *k == key)?;
+        value.parse::<toml::Value>().ok()?.as_str().map(String::from)
+    }
+
+    /// As the section of a configuration has it.
+    pub(super) fn toml(&self) -> String {
+        self.lines.iter().map(|(key, value, _)| format!("{key} = {value}\n")).collect()
+    }
+}
+
+/// A table's name as a value of TOML.
+pub(super) fn table_name([schema, table]: &[String; 2]) -> toml::Value {
+    match schema.contains('.') || table.contains('.') {
+        true => toml::Value::Array(vec![schema.clone().into(), table.clone().into()]),
+        false => format!("{schema}.{table}").into(),
+    }
+}
+
+/// Words of tables that hold something of accounts, but not the accounts.
+const ELSE: [&str; 42] = [
+    "role",
+    "group",
+    "permission",
+    "session",
+    "token",
+    "log",
+    "event",
+    "history",
+    "audit",
+    "invitation",
+    "invite",
+    "preference",
+    "setting",
+    "meta",
+    "usermeta",
+    "link",
+    "lnk",
+    "map",
+    "mapping",
+    "membership",
+    "attribute",
+    "key",
+    "identity",
+    "device",
+    "archive",
+    "backup",
+    "old",
+    "tmp",
+    "temp",
+    "registration",
+    "register",
+    "credential",
+    "action",
+    "consent",
+    "federated",
+    "claim",
+    "login",
+    "reset",
+    "notification",
+    "request",
+    "stat",
+    "profile",
+];
+const PEOPLE: [&str; 10] = [
+    "user",
+    "account",
+    "member",
+    "person",
+    "people",
+    "employee",
+    "principal",
+    "operator",
+    "staff",
+    "userinfo",
+];
+
+/// The mapping for the table that fits best; None where none does.
+pub(super) fn propose(tables: &[Table], ask: &mut Ask<'_>) -> Result<Option<Proposed>> {
+    let mut scored: Vec<(i32, &Table)> =
+        tables.iter().map(|t| (score(t), t)).filter(|(s, _)| *s >= 6).collect();
+    scored.sort_by_key(|(s, t)| (-s, t.name.clone()));
+    let Some((_, users)) = scored.first() else { return Ok(None) };
+    let mut found = Proposed::default();
+    found.set(
+        "users",
+        table_name(&users.name),
+        "its name, an address or a login, a password, a time of login",
+    );
+    for (_, other) in scored.iter().skip(1).take(3) {
+        found
+            .miss(format!("{} looks like accounts too: it wants a mapping of its own", other.name.join(".")));
+    }
+    columns(users, &mut found);
+    status(users, &mut found, ask)?;
+    logins(users, tables, &mut found, ask)?;
+    credentials(users, tables, &mut found, ask)?;
+    roles::find(users, tables, &mut found, ask)?;
+    kinds(users, &mut found, ask)?;
+    missing(&mut found);
+    Ok(Some(found))
+}
+
+fn score(table: &Table) -> i32 {
+    let has = |key: &str| column(table, key).is_some();
+    let name = words(&table.name[1]);
+    let people = name.iter().any(|w| PEOPLE.contains(&w.as_str()));
+    let ends = name.last().is_some_and(|w| PEOPLE.contains(&w.as_str()));
+    let other = name.iter().any(|w| ELSE.contains(&w.as_str()));
+    let theirs = table.columns.iter().any(|c| ["userid", "user"].contains(&tight(&c.name).as_str()));
+    let identity = has("email") || has("login");
+    let seen = first(&[&CURRENT[..], &LAST, &SEEN].concat(), Want::Time, &table.columns).is_some();
+    let points = [
+        (people, 3),
+        (ends, 1),
+        (other, -6),
+        (theirs && !has("password"), -5),
+        (has("email"), 3),
+        (has("login"), 1),
+        (has("password"), 3),
+        (seen, 3),
+        (has("active"), 1),
+        (has("created"), 1),
+        (has("admin_flag"), 1),
+    ];
+    let sum: i32 = points.iter().filter(|(there, _)| *there).map(|(_, n)| n).sum();
+    if identity && (people || has("password")) { sum } else { 0 }
+}
+
+fn column<'a>(table: &'a Table, key: &str) -> Option<&'a Field> {
+    let (_, want, names) = COLUMNS.iter().find(|(k, ..)| *k == key)?;
+    // Everything has a name; only beside an address or a password it is a login's.
+    let names: Vec<&str> = names.iter().copied().filter(|n| *n != "name" || is_named(table)).collect();
+    first(&names, *want, &table.columns)
+}
+
+/// Where `lower_name` or `pass` stands beside it, `name` is what people log in with.
+fn is_named(table: &Table) -> bool {
+    ["lowername", "pass"].iter().any(|n| table.columns.iter().any(|c| tight(&c.name) == *n))
+}
+
+fn columns(users: &Table, found: &mut Proposed) {
+    let login = column(users, "login");
+    let own = format!("{}_id", words(&users.name[1]).join("_"));
+    let id = first(&["id", "user_id", &own, "uid", "uuid", "guid"], Want::Any, &users.columns).or(login);
+    if let Some(id) = id {
+        found.column("id", id, "the usual name");
+    }
+    for (key, ..) in COLUMNS {
+        if let Some(column) = column(users, key) {
+            found.column(key, column, "the usual name");
+        }
+    }
+    for flag in ["is_staff", "account_non_locked", "is_verified", "moderator"] {
+        if let Some(column) = first(&[flag], Want::Any, &users.columns) {
+            found.miss(format!("{} is not judged: what it allows only the application tells", column.name));
+        }
+    }
+}
+
+/// A column of words or numbers that tells whether an account is active.
+fn status(users: &Table, found: &mut Proposed, ask: &mut Ask<'_>) -> Result<()> {
+    if found.has("active") {
+        return Ok(());
+    }
+    let Some(column) = first(&["status", "state", "account_status", "user_state"], Want::Any, &users.columns)
+    else {
+        return Ok(());
+    };
+    let values = ask(users, &column.name)?;
+    let yes: Vec<toml::Value> = values
+        .iter()
+        .filter(|v| ACTIVE.contains(&v.to_lowercase().as_str()))
+        .map(|v| toml::Value::from(v.as_str()))
+        .collect();
+    match yes.is_empty() {
+        false => {
+            found.column("active", column, "a status");
+            found.set("active_values", yes, format!("of the values {}", some(&values)));
+        }
+        true => found.miss(format!(
+            "which values of {} ({}) mean an active account: active = \"{}\", active_values = [...]; until then all are judged",
+            column.name,
+            some(&values),
+            column.name
+        )),
+    }
+    Ok(())
+}
+
+fn some(values: &[String]) -> String {
+    let more = if values.len() > 8 { ", …" } else { "" };
+    format!("{}{more}", values.iter().take(8).cloned().collect::<Vec<_>>().join(", "))
+}
+
+/// The last login, by a column or a table of logins: never by one that means something else.
+fn logins(users: &Table, tables: &[Table], found: &mut Proposed, ask: &mut Ask<'_>) -> Result<()> {
+    let at = |names: &[&str]| first(names, Want::Time, &users.columns);
+    let (current, last, seen) = (at(&CURRENT), at(&LAST), at(&SEEN));
+    // Drupal's `login` is a time.
+    let drupal = users.columns.iter().find(|c| c.name == "login" && c.kind.contains("int"));
+    match (current, last.or(drupal), seen) {
+        (Some(now), before, _) => {
+            found.column("last_login", now, "the newest login");
+            if let Some(before) = before {
+                found.miss(format!("{} is not read: it is the login before {}", before.name, now.name));
+            }
+        }
+        (None, Some(last), _) => found.column("last_login", last, "the last login"),
+        (None, None, Some(seen)) => {
+            found.column("last_login", seen, "the last sign of life, which a login is too");
+        }
+        (None, None, None) => events(users, tables, found, ask)?,
+    }
+    Ok(())
+}
+
+/// A table with one row for each login.
+fn events(users: &Table, tables: &[Table], found: &mut Proposed, ask: &mut Ask<'_>) -> Result<()> {
+    const NAMES: [&str; 9] =
+        ["login", "logon", "signin", "event", "audit", "history", "activity", "log", "sign"];
+    const TIMES: [&str; 11] = [
+        "event_time",
+        "logged_in_at",
+        "login_at",
+        "login_time",
+        "login_date",
+        "occurred_at",
+        "created_at",
+        "created_on",
+        "timestamp",
+        "time",
+        "date",
+    ];
+    for table in tables {
+        let named = words(&table.name[1]).iter().any(|w| NAMES.contains(&w.as_str()));
+        let (Some(user), Some(at)) =
+            (roles::user_column(table, users, found), first(&TIMES, Want::Time, &table.columns))
+        else {
+            continue;
+        };
+        if !named || table.name == users.name {
+            continue;
+        }
+        let kind = first(
+            &["type", "event_type", "event", "action", "kind", "event_name"],
+            Want::Text,
+            &table.columns,
+        );
+        let only_logins = words(&table.name[1]).iter().any(|w| NAMES[..3].contains(&w.as_str()));
+        let mut filter = toml::Table::new();
+        if let Some(kind) = kind {
+            let values = ask(table, &kind.name)?;
+            let logins: Vec<toml::Value> =
+                values.iter().filter(|v| is_login(v)).map(|v| v.as_str().into()).collect();
+            if logins.is_empty() {
+                found.miss(format!(
+                    "{} may hold logins: of its {} none is one by its name ({})",
+                    table.name.join("."),
+                    kind.name,
+                    some(&values)
+                ));
+                continue;
+            }
+            filter.insert(kind.name.clone(), toml::Value::Array(logins));
+        } else if !only_logins {
+            continue;
+        }
+        if let Some(success) =
+            first(&["success", "successful", "is_success", "succeeded"], Want::Flag, &table.columns)
+        {
+            filter.insert(success.name.clone(), toml::Value::Array(vec!["true".into(), "1".into()]));
+        }
+        let value = beside(table, user, Some(at), filter);
+        found.set("logins", value, "each row is a login");
+        found.miss(format!(
+            "how long {} keeps logins: who is not in it is only called unused when it reaches back long enough",
+            table.name.join(".")
+        ));
+        return Ok(());
+    }
+    Ok(())
+}
+
+fn is_login(value: &str) -> bool {
+    let known = [
+        "login",
+        "signin",
+        "userlogin",
+        "usersignin",
+        "loginsuccess",
+        "loginsuccessful",
+        "loggedin",
+        "userloggedin",
+        "authlogin",
+        "signedin",
+        "loginsucceeded",
+    ];
+    known.contains(&tight(value).as_str())
+}
+
+fn beside(table: &Table, user: &str, at: Option<&Field>, filter: toml::Table) -> toml::Table {
+    let mut value = toml::Table::new();
+    value.insert("table".into(), table_name(&table.name));
+    value.insert("user".into(), user.into());
+    if let Some(at) = at {
+        value.insert("at".into(), at.name.as_str().into());
+    }
+    if !filter.is_empty() {
+        value.insert("where".into(), filter.into());
+    }
+    value
+}
+
+/// Passwords and second factors in a table of their own.
+fn credentials(users: &Table, tables: &[Table], found: &mut Proposed, ask: &mut Ask<'_>) -> Result<()> {
+    for table in tables.iter().filter(|t| words(&t.name[1]).iter().any(|w| w == "credential")) {
+        let Some(user) = roles::user_column(table, users, found) else { continue };
+        let user = user.to_string();
+        let Some(kind) = first(&["type", "kind", "credential_type"], Want::Text, &table.columns) else {
+            continue;
+        };
+        let at = first(&["created_date", "created_at", "updated_at", "created"], Want::Time, &table.columns);
+        let values = ask(table, &kind.name)?;
+        let among = |wanted: &[&str]| {
+            let fitting = values.iter().filter(|v| wanted.contains(&v.to_lowercase().as_str()));
+            let values: Vec<toml::Value> = fitting.map(|v| v.as_str().into()).collect();
+            toml::Table::from_iter([(kind.name.clone(), toml::Value::Array(values))])
+        };
+        if !found.has("password") {
+            let mut filter = among(&["password"]);
+            if filter.values().all(|v| v.as_array().is_some_and(Vec::is_empty)) {
+                filter.insert(kind.name.clone(), "password".into());
+            }
+            found.set("passwords", beside(table, &user, at, filter), "each row is a password");
+        }
+        let factors = among(&["otp", "totp", "hotp", "webauthn", "webauthn-passwordless"]);
+        if !found.has("mfa") && factors.values().all(|v| v.as_array().is_some_and(|a| !a.is_empty())) {
+            found.set("second_factors", beside(table, &user, None, factors), "each row is a second factor");
+        }
+    }
+    Ok(())
+}
+
+/// Rows that are no person's, and accounts of several realms.
+fn kinds(users: &Table, found: &mut Proposed, ask: &mut Ask<'_>) -> Result<()> {
+    if let Some(kind) = first(&["type", "user_type", "kind", "account_type"], Want::Any, &users.columns) {
+        // Gitea keeps organisations among its users.
+        let gitea = users.columns.iter().any(|c| c.name == "lower_name");
+        let values = ask(users, &kind.name)?;
+        match gitea {
+            true => {
+                let filter = toml::Table::from_iter([(kind.name.clone(), toml::Value::from("0"))]);
+                found.set("users_where", filter, "other types are organisations and programs");
+            }
+            false if values.len() > 1 => found.miss(format!(
+                "whether every {} ({}) is a person: users_where = {{ {} = \"…\" }} takes some alone",
+                kind.name,
+                some(&values),
+                kind.name
+            )),
+            false => {}
+        }
+    }
+    for scope in ["realm_id", "tenant_id", "organization_id", "org_id", "company_id"] {
+        if let Some(column) = first(&[scope], Want::Any, &users.columns) {
+            found.miss(format!(
+                "accounts of every {0} are judged together: users_where = {{ {0} = \"…\" }} takes one",
+                column.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What is not judged, and the key that would have it judged.
+fn missing(found: &mut Proposed) {
+    for (keys, what) in [
+        (&["email"][..], "addresses: nobody can be asked, and doubles are not found"),
+        (&["last_login", "logins"], "when an account was last used: last_login, logins"),
+        (&["password_changed", "passwords"], "when a password was set: password_changed, passwords"),
+        (&["created"], "since when an account exists: created"),
+        (
+            &["active", "disabled", "deleted", "locked_until", "locked_since"],
+            "which accounts are disabled: active, disabled, deleted",
+        ),
+        (
+            &["role", "user_roles", "admin_flag", "groups"],
+            "who is an administrator: role, user_roles, admin_flag",
+        ),
+    ] {
+        if !keys.iter().any(|k| found.has(k)) {
+            found.miss(format!("{what}; no column or table was found"));
+        }
+    }
+}

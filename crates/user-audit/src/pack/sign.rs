@@ -1,0 +1,69 @@
+//! The manifest's signature, by ssh-keygen: everybody has it, and checks it without us.
+
+use super::manifest::{NAME, SIGNATURE};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use toban_core::{Context, Error, Result};
+
+/// What the signature is for: one of another purpose is none.
+const NAMESPACE: &str = "user-audit";
+
+/// Signs the manifest beside it.
+///
+/// # Errors
+/// When the key cannot be used, in ssh-keygen's words.
+pub(super) fn sign(key: &Path, manifest: &Path) -> Result<()> {
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-q", "-Y", "sign", "-n", NAMESPACE, "-f"]).arg(key).arg(manifest);
+    let done = run(&mut command.stdin(Stdio::null()))?;
+    let bad = || {
+        Error::failed(format!("the pack was not signed with {}: {}", key.display(), said(&done)))
+            .hint("--sign-key names a private SSH key without a passphrase")
+    };
+    done.status.success().then_some(()).ok_or_else(bad)?;
+    let signature = manifest.with_file_name(SIGNATURE);
+    File::open(&signature).and_then(|f| f.sync_all()).doing(|| format!("write {}", signature.display()))
+}
+
+/// Who of the allowed signers signed the pack's manifest.
+///
+/// # Errors
+/// Corrupt when nobody did, or something else.
+pub(crate) fn verify(pack: &Path, allowed: &Path) -> Result<String> {
+    File::open(allowed).doing(|| format!("read {}", allowed.display()))?;
+    let (manifest, signature) = (pack.join(NAME), pack.join(SIGNATURE));
+    let refused = |why: &str| {
+        Error::corrupt(format!("{} is not signed by anybody in {}: {why}", pack.display(), allowed.display()))
+    };
+    if !signature.is_file() {
+        return Err(
+            refused("there is no signature").hint("sign packs with --sign-key, or sign_key in [audit]")
+        );
+    }
+    let mut find = Command::new("ssh-keygen");
+    find.args(["-Y", "find-principals", "-s"]).arg(&signature).arg("-f").arg(allowed).stdin(Stdio::null());
+    let found = run(&mut find)?;
+    let who = String::from_utf8_lossy(&found.stdout).lines().next().unwrap_or_default().to_string();
+    if !found.status.success() || who.is_empty() {
+        return Err(refused(&said(&found)));
+    }
+    let text = File::open(&manifest).doing(|| format!("read {}", manifest.display()))?;
+    let mut verify = Command::new("ssh-keygen");
+    verify.args(["-Y", "verify", "-n", NAMESPACE, "-I", &who, "-f"]).arg(allowed).arg("-s").arg(&signature);
+    let done = run(verify.stdin(text))?;
+    match done.status.success() {
+        true => Ok(who),
+        false => Err(refused(&said(&done))),
+    }
+}
+
+fn run(command: &mut Command) -> Result<Output> {
+    let done = command.output().doing(|| "run ssh-keygen".into());
+    done.map_err(|e| e.hint("it comes with OpenSSH's client (openssh-client)"))
+}
+
+fn said(done: &Output) -> String {
+    let text = [&done.stderr[..], &done.stdout].concat();
+    String::from_utf8_lossy(&text).lines().next().unwrap_or("it did not say why").trim().to_string()
+}
