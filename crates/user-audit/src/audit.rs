@@ -15,7 +15,7 @@ use crate::totals::Totals;
 use std::path::{Path, PathBuf};
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
-use toban_core::{Error, Out, Result, durable, run as jobs, stop};
+use toban_core::{Context, Error, Out, Result, durable, run as jobs, stop};
 
 pub(crate) use crate::ledger::Ledger;
 
@@ -140,7 +140,9 @@ impl Job<'_> {
             stale.into_iter().try_for_each(|f| ledger.add(f))?;
         }
         if let Some(pack) = &mut pack {
-            pack.summary(&totals, &self.parameters)?;
+            let shown = redactor.text(&self.parameters.to_string());
+            let shown = serde_json::from_str(&shown).doing(|| "write the parameters".into())?;
+            pack.summary(&totals, &shown)?;
         }
         spool.replay(|finding| {
             if let Some(pack) = &mut pack {

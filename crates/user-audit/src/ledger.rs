@@ -83,7 +83,8 @@ impl Ledger<'_> {
             self.baseline.before = None;
         }
         if let Some(pack) = &mut self.pack {
-            pack.facts(&self.source, facts);
+            let auditor = self.redactor.name(&facts.auditor);
+            pack.facts(&self.source, &Facts { auditor, ..facts.clone() });
         }
     }
 

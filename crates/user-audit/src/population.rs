@@ -202,7 +202,7 @@ impl Before {
         match self.sums.remove(&sum(&row.subject)) {
             Some(before) if before == row.sum() => {}
             Some(_) if self.changed.len() < TOLD => {
-                drop(self.changed.insert(row.subject.clone(), row.clone()))
+                self.changed.insert(row.subject.clone(), row.clone());
             }
             Some(_) => self.more_changed += 1,
             None if row.roles.is_empty() => self.new.without_role += 1,

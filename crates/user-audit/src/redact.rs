@@ -33,6 +33,7 @@ impl Redactor {
             object: if whole { self.email(&f.object) } else { self.text(&f.object) },
             id: self.text(&f.id),
             finding: self.text(&f.finding),
+            advice: self.text(&f.advice),
             allowed: f.allowed.as_deref().map(|a| self.text(a)),
             ..f
         }

@@ -2,6 +2,7 @@
 
 mod account;
 mod admins;
+mod criteria;
 mod detect;
 mod holders;
 mod mapping;
@@ -162,7 +163,7 @@ fn accounts(rows: &mut dyn Rows, case: &Case, roles: &Roles, ledger: &mut Ledger
     let mut seen = Seen::default();
     rows.rows(&mapping.users_sql(rows.concat()), &mut |cells| {
         let user = account::read(cells, mapping, &zone, (roles, rules));
-        seen.count(&user, rules);
+        seen.count(&user, rules, mapped.last_login);
         let unknown = short && user.last_login == Moment::Never && user.last_used == Moment::Never;
         seen.not_judged += u64::from(unknown && !user.is_disabled(rules.now));
         let judged = Mapped { last_login: mapped.last_login && !unknown, ..mapped };
@@ -180,14 +181,16 @@ fn accounts(rows: &mut dyn Rows, case: &Case, roles: &Roles, ledger: &mut Ledger
 }
 
 impl Seen {
-    fn count(&mut self, user: &User<'_>, rules: &Rules) {
+    fn count(&mut self, user: &User<'_>, rules: &Rules, knows_logins: bool) {
         let off = user.is_disabled(rules.now);
         self.all += 1;
         self.disabled += u64::from(off);
         self.with_roles += u64::from(!user.roles.is_empty());
         self.without_password += u64::from(user.has_password == Some(false));
         self.holders.add(user);
-        let used = user.seen().is_some_and(|at| rules.now.duration_since(at) <= rules.unused);
+        // Where nobody knows who logs in, nobody is told to go for that.
+        let used =
+            !knows_logins || user.seen().is_some_and(|at| rules.now.duration_since(at) <= rules.unused);
         self.administrators_in_use |= user.is_admin() && !off && used;
         if let Some(email) = user.email.filter(|e| !e.trim().is_empty()) {
             self.twins.add(email);

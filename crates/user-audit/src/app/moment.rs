@@ -64,7 +64,7 @@ impl Moment {
 }
 
 fn is_never(text: &str) -> bool {
-    let negative = text.strip_prefix('-').is_some_and(|n| n.parse::<f64>().is_ok_and(|n| n.is_finite()));
+    let negative = text.strip_prefix('-').is_some_and(|n| n.parse::<f64>().is_ok_and(f64::is_finite));
     negative || text.ends_with("BC") || text.starts_with("0000-") || text.eq_ignore_ascii_case("-infinity")
 }
 

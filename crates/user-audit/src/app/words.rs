@@ -29,7 +29,7 @@ fn of_json(value: &Value) -> Vec<String> {
         Value::Object(fields) => match NAMES.iter().find_map(|n| fields.get(*n)) {
             Some(named) => of_json(named),
             None => {
-                let yes = |v: &Value| !matches!(v, Value::Bool(false) | Value::Null) && *v != Value::from(0);
+                let yes = |v: &Value| !matches!(v, Value::Bool(false) | Value::Null) && v.as_i64() != Some(0);
                 fields.iter().filter(|(_, v)| yes(v)).map(|(k, _)| k.clone()).collect()
             }
         },

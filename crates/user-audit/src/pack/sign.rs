@@ -16,7 +16,7 @@ const NAMESPACE: &str = "user-audit";
 pub(super) fn sign(key: &Path, manifest: &Path) -> Result<()> {
     let mut command = Command::new("ssh-keygen");
     command.args(["-q", "-Y", "sign", "-n", NAMESPACE, "-f"]).arg(key).arg(manifest);
-    let done = run(&mut command.stdin(Stdio::null()))?;
+    let done = run(command.stdin(Stdio::null()))?;
     let bad = || {
         Error::failed(format!("the pack was not signed with {}: {}", key.display(), said(&done)))
             .hint("--sign-key names a private SSH key without a passphrase")

@@ -3,9 +3,12 @@
 mod accounts;
 mod app;
 mod data;
+mod evidence;
+mod frameworks;
 mod grants;
 mod graphs;
 mod hba;
+mod lockout;
 mod packs;
 mod parity;
 mod power;

@@ -1,5 +1,6 @@
 //! `--detect`: which tables hold the accounts, as a mapping that works; why, and what is not known.
 
+mod beside;
 mod find;
 mod names;
 mod roles;

@@ -1,4 +1,6 @@
 use super::*;
+use crate::cli;
+use crate::settings::Settings;
 use clap::Parser;
 
 const NOW: &str = "2026-11-22T12:00:00Z";
