@@ -6,15 +6,15 @@ Examples:
     user-audit app --db 'host=db1 dbname=app user=auditor'
   Two databases in one run, one of them a SQLite file:
     user-audit app --db dbname=app --db sqlite:/srv/app/dev.sqlite3
-  Another schema: see what it looks like, then name the mapping of the configuration:
-    user-audit app --detect --db dbname=crm
-    user-audit app --mapping crm --db dbname=crm
+  Another schema: write its mapping into the configuration, and read what is not known:
+    user-audit app --detect --db dbname=crm >> toban.toml
+    user-audit --config toban.toml app --db dbname=crm
   Evidence for the monthly review:
     user-audit app --pack /var/lib/toban/evidence
 
 Nothing is written to the database: one READ ONLY transaction, no object made. What changed since the
-last accepted review comes first. Memory does not grow with the accounts, only with administrators
-and doubles; each account costs 8 bytes.";
+last accepted review comes first, then the most urgent. Memory does not grow with the accounts, only with
+administrators and doubles; each account costs 8 bytes, with a review to compare with about 30.";
 
 pub(crate) const ROLES_HELP: &str = "\
 Examples:
@@ -36,5 +36,6 @@ Examples:
   What would be recorded:
     user-audit accept evidence/20261101T070311Z-app --reviewer 'A. Mo' --decision approved --ticket SEC-118 -n
 
-The pack and every one before it are checked against their SHA256SUMS first. An approved review is what
-later runs compare with; every decision goes to log.jsonl in the folder of reviews.";
+The pack and every one before it are checked against their SHA256SUMS first, and those against what was
+remembered when packs were made and accepted. An approved review is what later runs compare with; every
+decision goes to log.jsonl in the folder of reviews.";
