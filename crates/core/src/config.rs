@@ -90,6 +90,8 @@ pub struct Keep {
     pub yearly: Option<u32>,
     /// Never fewer than this many, whatever the other rules say.
     pub min: Option<u32>,
+    /// Only the WAL that a moment of this last stretch of time needs; without it all WAL behind the oldest backup.
+    pub wal: Option<Span>,
 }
 
 /// A length of time as people write it: `26h`, `30d`, `1year`.

@@ -1,11 +1,12 @@
 //! What the repositories hold: the dumps whose manifest is there, and what verify proved of them.
 
-use crate::manifest::{self, Id, Manifest, Named};
+use crate::manifest::{self, Id, Manifest, Named, Source};
+use crate::order::{self, Dated, Place, Taken};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, is_future};
 use toban_core::store::{Key, Object};
 use toban_core::{Error, Kind, Result, stop};
 
@@ -21,11 +22,26 @@ pub(crate) struct Stored {
     pub(crate) verified: Option<Timestamp>,
     /// When verify found it damaged, if it has not found it whole since.
     pub(crate) damaged: Option<Timestamp>,
+    /// When it was taken, as far as that can be known.
+    pub(crate) taken: Taken,
+    /// A part that its manifest names, and that is not there or of another size.
+    pub(crate) lacks: Option<String>,
+}
+
+impl Stored {
+    /// Whether it counts as a dump: nothing is known to be wrong with it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.damaged.is_none() && self.lacks.is_none()
+    }
+
+    fn place(&self) -> Option<Place> {
+        self.manifest.source.as_ref().map(Source::place)
+    }
 }
 
 /// All objects of a cluster's dumps in one repository.
 pub(crate) struct Contents {
-    /// By time of the dump, the oldest first, of all databases.
+    /// The oldest first, of all databases; where their servers tell, by that and by no clock.
     pub(crate) dumps: Vec<Stored>,
     /// Every object and what its name tells.
     pub(crate) objects: Vec<(Named, Object)>,
@@ -33,32 +49,63 @@ pub(crate) struct Contents {
     pub(crate) damaged: Vec<Error>,
 }
 
-/// Lists a repository and reads its manifests.
+/// Lists a repository and reads its manifests, as of now.
 ///
 /// # Errors
 /// When the store cannot be asked.
 pub(crate) fn read(repo: &Repo, cluster: &str) -> Result<Contents> {
+    read_as_of(repo, cluster, Timestamp::now())
+}
+
+/// The same as of another moment: what is dated behind it is dated in the future.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub(crate) fn read_as_of(repo: &Repo, cluster: &str, now: Timestamp) -> Result<Contents> {
     let listed = repo.store.list(&manifest::root(cluster))?;
     let objects: Vec<(Named, Object)> =
         listed.into_iter().filter_map(|o| manifest::parse(cluster, &o.key).map(|n| (n, o))).collect();
     let manifests_named: Vec<(&Named, &Key)> =
         objects.iter().filter(|(n, _)| n.suffix == "json").map(|(n, o)| (n, &o.key)).collect();
-    let proofs = proofs(&objects);
+    let proofs = proofs(&objects, now);
+    let sizes: BTreeMap<&Key, u64> = objects.iter().map(|(_, o)| (&o.key, o.size)).collect();
     let (mut dumps, mut damaged) = (Vec::new(), Vec::new());
     for read in manifests(repo, &manifests_named)? {
         match read {
             Ok(manifest) => {
                 let named = (manifest::encode(&manifest.database.name), manifest.id.clone());
                 let (verified, damaged) = verdict(proofs.get(&named).copied().unwrap_or_default());
-                dumps.push(Stored { repo: repo.clone(), manifest, verified, damaged });
+                let lacks = lacks(&manifest, &sizes)?;
+                let taken = Taken::Unknown;
+                dumps.push(Stored { repo: repo.clone(), manifest, verified, damaged, taken, lacks });
             }
             Err(e) => damaged.push(e),
         }
     }
-    dumps.sort_by(|a, b| {
-        (&a.manifest.id, &a.manifest.database.name).cmp(&(&b.manifest.id, &b.manifest.database.name))
-    });
+    let dated = |s: &Stored| Dated {
+        at: s.manifest.started,
+        server: s.manifest.source.as_ref().map(|s| s.server_time),
+        place: s.place(),
+    };
+    let dates: Vec<Dated> = dumps.iter().map(dated).collect();
+    dumps.iter_mut().zip(order::taken(&dates, now)).for_each(|(stored, taken)| stored.taken = taken);
+    dumps.sort_by_key(|s| (s.taken, s.place(), s.manifest.id.clone(), s.manifest.database.name.clone()));
     Ok(Contents { dumps, objects, damaged })
+}
+
+/// The first part that is not there, or of another size than its manifest says.
+fn lacks(manifest: &Manifest, sizes: &BTreeMap<&Key, u64>) -> Result<Option<String>> {
+    for (suffix, sum) in &manifest.parts {
+        let key = manifest.key(suffix)?;
+        match sizes.get(&key) {
+            None => return Ok(Some(format!("{key} is missing"))),
+            Some(bytes) if *bytes != sum.bytes => {
+                return Ok(Some(format!("{key} has {bytes} bytes, not {}", sum.bytes)));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Reads manifests by a few threads: a year of nights in a bucket is hundreds of small requests.
@@ -106,15 +153,28 @@ pub(crate) fn verdict((whole, broken): Proven) -> Proven {
 }
 
 /// The newest proofs of each dump, by the times in their names.
-fn proofs(objects: &[(Named, Object)]) -> BTreeMap<(String, Id), Proven> {
+fn proofs(objects: &[(Named, Object)], now: Timestamp) -> BTreeMap<(String, Id), Proven> {
     let mut newest: BTreeMap<(String, Id), Proven> = BTreeMap::new();
     for (named, _) in objects {
         let Some((verdict, at)) = proof_of(&named.suffix) else { continue };
-        let (whole, broken) = newest.entry((named.database.clone(), named.id.clone())).or_default();
-        let seen = if verdict == WHOLE { whole } else { broken };
-        *seen = Some(at).max(*seen);
+        note(
+            newest.entry((named.database.clone(), named.id.clone())).or_default(),
+            verdict == WHOLE,
+            at,
+            now,
+        );
     }
     newest
+}
+
+/// Takes a verdict of `at` into account, as of `now`. One of the future proves nothing when it is good, since it would
+/// hide what is found until then; when it is bad it counts as of now.
+pub(crate) fn note(proven: &mut Proven, whole: bool, at: Timestamp, now: Timestamp) {
+    match whole {
+        true if is_future(at, now) => {}
+        true => proven.0 = proven.0.max(Some(at)),
+        false => proven.1 = proven.1.max(Some(if is_future(at, now) { now } else { at })),
+    }
 }
 
 /// What `verify` proved of a dump.
@@ -195,7 +255,12 @@ pub(crate) fn find(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) ->
 
 /// Of the same dump in two repositories the first: it is named first because it is near.
 fn newer(a: Stored, b: Stored) -> Stored {
-    if a.manifest.id < b.manifest.id { b } else { a }
+    let of_one_system = match (a.place(), b.place()) {
+        (Some(a), Some(b)) if a.0 == b.0 => Some(a < b),
+        _ => None,
+    };
+    let by_time = || (a.taken, &a.manifest.id) < (b.taken, &b.manifest.id);
+    if of_one_system.unwrap_or_else(by_time) { b } else { a }
 }
 
 fn pick(dumps: Vec<Stored>, id: &str, of: Option<&str>) -> Result<Option<Stored>> {
@@ -212,7 +277,14 @@ fn pick(dumps: Vec<Stored>, id: &str, of: Option<&str>) -> Result<Option<Stored>
         let e = Error::usage(format!("{id} is one dump of each of {}", names.join(", ")));
         return Err(e.hint("say which with --of DATABASE"));
     }
-    Ok(fit.into_iter().next_back())
+    let picked = fit.into_iter().next_back();
+    if let Some(s) = picked.as_ref().filter(|s| s.taken == Taken::Unknown) {
+        log::warn!(
+            "{} is dated in the future: a clock was wrong, and when it was taken is not known",
+            s.manifest.id
+        );
+    }
+    Ok(picked)
 }
 
 #[cfg(test)]

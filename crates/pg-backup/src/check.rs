@@ -1,16 +1,21 @@
 //! `check`: is there a fresh, plausible, verified dump of every database in every repository?
 
+mod wal;
+
 use crate::catalog::{self, Stored};
 use crate::manifest::Id;
+use crate::order::Taken;
+use crate::physical::backup::Backup;
 use crate::physical::catalog::{Contents, Stored as StoredBackup};
-use crate::physical::reach::Ways;
+use crate::physical::reach::{Missing, Ways};
 use crate::{cli, physical};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use toban_core::config::{Config, Span};
-use toban_core::repo::Repo;
 use toban_core::repo::drills::{self, Drills};
+use toban_core::repo::gap;
+use toban_core::repo::{Repo, is_future};
 use toban_core::{Error, Out, Record, Result, Severity};
 
 /// Stands for the whole cluster where a database's name would.
@@ -21,7 +26,8 @@ const CLUSTER: &str = "(cluster)";
 struct Finding {
     repo: String,
     database: String,
-    /// `age`, `size`, `verify`, `drill`, `reach`, or `repository` when it could not be asked.
+    /// `age`, `size`, `verify`, `objects`, `clock`, `drill`, `backup`, `pages`, `reach`, `manifest`, or `repository` when it
+    /// could not be asked.
     check: &'static str,
     severity: Severity,
     text: String,
@@ -38,29 +44,61 @@ impl Record for Finding {
     }
 }
 
+/// What one repository holds.
+struct Held<'a> {
+    repo: &'a Repo,
+    dumps: catalog::Contents,
+    backups: Contents,
+}
+
 /// Runs the verb.
 pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     let now = args.at.now();
-    let configured = config.cluster.get(&args.repos.cluster).map(|c| c.databases.clone()).unwrap_or_default();
-    let expected = if args.databases.is_empty() { configured } else { args.databases.clone() };
-    let mut findings = Vec::new();
-    let mut unreachable = Vec::new();
+    let (mut held, mut unreachable) = (Vec::new(), Vec::new());
     for repo in &repos {
-        match catalog::read(repo, &args.repos.cluster) {
-            Ok(contents) => {
-                findings.extend(contents.damaged.iter().map(|e| damaged(repo, e)));
-                let dumps = judge(&repo.name, &contents.dumps, &expected, now, args);
-                findings.extend(beside(dumps, physical_findings(repo, now, args)?));
-            }
+        match hold(repo, &args.repos.cluster, now) {
+            Ok(one) => held.push(one),
             Err(e) => unreachable.push((repo, e)),
         }
     }
-    if unreachable.len() == repos.len() {
+    if held.is_empty() {
         return Err(unreachable.remove(0).1);
+    }
+    let configured = config.cluster.get(&args.repos.cluster).map(|c| c.databases.clone()).unwrap_or_default();
+    let named = if args.databases.is_empty() { configured } else { args.databases.clone() };
+    let expected = Expected { named: !named.is_empty(), names: expected(named, &held) };
+    let mut findings = Vec::new();
+    for one in &held {
+        findings.extend(one.dumps.damaged.iter().map(|e| damaged(one.repo, e)));
+        let dumps = judge(one.repo, &one.dumps.dumps, &expected, now, args);
+        findings.extend(beside(dumps, physical_findings(one, &held, now, args)?));
     }
     findings.extend(unreachable.iter().map(|(repo, e)| unknown(repo, e)));
     toban_core::finding::tell(&findings, args.monitoring.monitoring, out)
+}
+
+fn hold<'a>(repo: &'a Repo, cluster: &str, now: Timestamp) -> Result<Held<'a>> {
+    let dumps = catalog::read_as_of(repo, cluster, now)?;
+    let backups = physical::catalog::read_as_of(repo, cluster, now)?;
+    Ok(Held { repo, dumps, backups })
+}
+
+/// The databases that must have dumps in every repository that has any.
+struct Expected {
+    names: BTreeSet<String>,
+    /// Somebody named them.
+    named: bool,
+}
+
+/// Those that are named; else those that any of the repositories has: one that never got them must not be content with
+/// what it has.
+fn expected(named: Vec<String>, held: &[Held<'_>]) -> BTreeSet<String> {
+    if !named.is_empty() {
+        return named.into_iter().collect();
+    }
+    let dumps = held.iter().flat_map(|h| &h.dumps.dumps).filter(|s| !s.manifest.is_safety());
+    dumps.map(|s| s.manifest.database.name.clone()).collect()
 }
 
 /// Backups are judged where there are any; where there are, the want of dumps is no finding unless some are expected.
@@ -71,43 +109,80 @@ fn beside(mut dumps: Vec<Finding>, backups: Vec<Finding>) -> Vec<Finding> {
     backups.into_iter().chain(dumps).collect()
 }
 
-/// The physical backups of one repository.
-fn physical_findings(repo: &Repo, now: Timestamp, args: &cli::Check) -> Result<Vec<Finding>> {
-    let contents = physical::catalog::read(repo, &args.repos.cluster)?;
+/// The physical backups of one repository, and its WAL.
+fn physical_findings(
+    one: &Held<'_>,
+    held: &[Held<'_>],
+    now: Timestamp,
+    args: &cli::Check,
+) -> Result<Vec<Finding>> {
+    let (repo, contents) = (one.repo, &one.backups);
     let mut findings: Vec<Finding> = contents.damaged.iter().map(|e| damaged(repo, e)).collect();
     let subject = Subject { repo: &repo.name, database: CLUSTER };
+    findings.extend(wal::findings(one, held, now, args)?);
     let Some((newest, earlier)) = contents.backups.split_last() else { return Ok(findings) };
-    let verified = contents.backups.iter().filter_map(|s| s.verified).max().map(|at| age(at, now));
-    findings.push(subject.age(age(newest.backup.started, now), args));
+    let verified = contents.backups.iter().filter(|s| s.is_whole()).filter_map(|s| s.verified).max();
+    let verified = verified.map(|at| age(at, now));
+    let dated =
+        Newest { id: &newest.backup.id, started: newest.backup.started, server: None, taken: newest.taken };
+    findings.extend(subject.dated(&dated, now, args));
     let sizes = earlier.iter().rev().take(10).map(|s| s.backup.stored_bytes()).collect();
     findings.extend(subject.compare(newest.backup.stored_bytes(), sizes, args));
     findings.push(subject.verify(verified, args));
     findings.extend(contents.backups.iter().filter_map(|s| subject.broken(&s.backup.id, s.damaged)));
-    findings.extend(subject.drill(drills::read(&*repo.store, &newest.backup.system()?)?, now, args));
+    findings.extend(contents.backups.iter().filter_map(|s| subject.lacks(&s.backup.id, s.lacks.as_deref())));
+    findings.extend(subject.drill(drills::read(&*repo.store, &newest.backup.system()?, now)?, now, args));
     if newest.backup.damage.pages > 0 {
         let text = format!("the newest holds {} damaged pages of the source", newest.backup.damage.pages);
         findings.push(subject.finding("pages", Severity::Critical, text));
     }
-    findings.extend(reaches(repo, &contents, &subject)?);
+    findings.extend(reaches(repo, contents, &subject)?);
     Ok(findings)
 }
 
-/// Backups that a hole in the WAL keeps from moments behind it. One that a newer backup makes up for is a warning.
+/// Backups that a hole in the WAL keeps from moments behind it. A newer backup behind the hole ends the alarm: nothing
+/// more can be done about those moments.
 fn reaches(repo: &Repo, contents: &Contents, subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let ways = Ways::read(repo, contents)?;
-    let short = contents.backups.iter().filter_map(|StoredBackup { backup, .. }| {
-        let reached = ways.of(backup)?;
-        let hole = reached.hole.as_ref()?;
-        let next = contents.backups.iter().map(|s| s.backup.stop_lsn).find(|stop| *stop >= reached.to);
-        let severity = if next.is_some() { Severity::Warning } else { Severity::Critical };
-        let until = next.map_or("on".to_string(), |lsn| format!("to {lsn}"));
-        let text = format!(
+    let mut findings = Vec::new();
+    for StoredBackup { backup, .. } in &contents.backups {
+        let Some(reached) = ways.of(backup) else { continue };
+        let Some(hole) = &reached.hole else { continue };
+        let newer = |s: &&StoredBackup| {
+            s.is_whole()
+                && s.backup.system_identifier == backup.system_identifier
+                && s.backup.timeline >= backup.timeline
+                && s.backup.stop_lsn >= reached.to
+        };
+        let next = contents.backups.iter().find(newer).map(|s| (&s.backup.id, s.backup.stop_lsn));
+        let until = next.map_or("on".to_string(), |(_, lsn)| format!("to {lsn}"));
+        let missing = format!(
             "{} reaches {} only: {} to {} are missing, and no moment from there {until} can be restored",
             backup.id, reached.to, hole.first, hole.last
         );
-        Some(subject.finding("reach", severity, text))
-    });
-    Ok(short.collect())
+        let known = acknowledged(repo, backup, hole)?;
+        findings.push(match (known, next) {
+            (Some(reason), _) => {
+                subject.finding("reach", Severity::Ok, format!("{missing}; acknowledged: {reason}"))
+            }
+            (None, Some((id, _))) => {
+                subject.finding("reach", Severity::Ok, format!("{missing}; backup {id} is behind it"))
+            }
+            (None, None) => {
+                let text = format!("{missing}; take a new backup now: pg-backup run");
+                subject.finding("reach", Severity::Critical, text)
+            }
+        });
+    }
+    Ok(findings)
+}
+
+/// Why nothing need be done about a hole, where somebody said so.
+fn acknowledged(repo: &Repo, backup: &Backup, hole: &Missing) -> Result<Option<String>> {
+    let (Ok(first), Ok(last)) = (hole.first.parse(), hole.last.parse()) else { return Ok(None) };
+    let (known, _) = gap::acknowledged(&*repo.store, &backup.system()?)?;
+    let covers = |a: &gap::Acknowledged| a.covers(first, last, backup.wal_segment_size);
+    Ok(known.into_iter().find(|a| covers(a)).map(|a| a.reason))
 }
 
 fn damaged(repo: &Repo, e: &Error) -> Finding {
@@ -134,20 +209,27 @@ impl toban_core::finding::Finding for Finding {
 
 /// Pure: every finding of one repository. With nothing expected and nothing there, that is the finding.
 fn judge(
-    repo: &str,
+    repo: &Repo,
     dumps: &[Stored],
-    expected: &[String],
+    expected: &Expected,
     now: Timestamp,
     args: &cli::Check,
 ) -> Vec<Finding> {
-    let there = || dumps.iter().map(|s| s.manifest.database.name.clone());
-    let names: BTreeSet<String> =
-        if expected.is_empty() { there().collect() } else { expected.iter().cloned().collect() };
-    if names.is_empty() {
+    let repo = &repo.name;
+    // A repository of backups alone is none of dumps.
+    if expected.names.is_empty() || (dumps.is_empty() && !expected.named) {
         let nothing = Subject { repo, database: "-" };
         return vec![nothing.finding("age", Severity::Critical, "there is no dump at all".into())];
     }
-    names.iter().flat_map(|database| Subject { repo, database }.judge(dumps, now, args)).collect()
+    expected.names.iter().flat_map(|database| Subject { repo, database }.judge(dumps, now, args)).collect()
+}
+
+/// When the newest of something was taken, and what its clocks said.
+struct Newest<'a> {
+    id: &'a Id,
+    started: Timestamp,
+    server: Option<Timestamp>,
+    taken: Taken,
 }
 
 /// One database in one repository.
@@ -168,13 +250,54 @@ impl Subject<'_> {
         let Some((newest, earlier)) = own.split_last() else {
             return vec![self.finding("age", Severity::Critical, "there is no dump".into())];
         };
-        let age = age(newest.manifest.started, now);
-        let verified = own.iter().filter_map(|s| s.verified).max().map(|at| self::age(at, now));
-        let mut findings = vec![self.age(age, args)];
+        let verified = own.iter().filter(|s| s.is_whole()).filter_map(|s| s.verified).max();
+        let verified = verified.map(|at| age(at, now));
+        let (id, started) = (&newest.manifest.id, newest.manifest.started);
+        let server = newest.manifest.source.as_ref().map(|s| s.server_time);
+        let mut findings = self.dated(&Newest { id, started, server, taken: newest.taken }, now, args);
         findings.extend(self.size(newest, earlier, args));
         findings.push(self.verify(verified, args));
         findings.extend(own.iter().filter_map(|s| self.broken(&s.manifest.id, s.damaged)));
+        findings.extend(own.iter().filter_map(|s| self.lacks(&s.manifest.id, s.lacks.as_deref())));
+        let unknown = earlier.iter().filter(|s| s.taken == Taken::Unknown);
+        findings.extend(unknown.map(|s| self.from_the_future(&s.manifest.id)));
         findings
+    }
+
+    /// The age of the newest, and what its dates say of the clocks.
+    fn dated(&self, newest: &Newest<'_>, now: Timestamp, args: &cli::Check) -> Vec<Finding> {
+        let Taken::At(taken) = newest.taken else { return vec![self.from_the_future(newest.id)] };
+        let ours = is_future(newest.started, now);
+        if ours && newest.server.is_none_or(|at| is_future(at, now)) {
+            let text = format!(
+                "the newest, {}, is dated in the future, so its age is not known: a clock was wrong when it was taken, or \
+                 is wrong here; set the clock and take a new one",
+                newest.id
+            );
+            return vec![self.finding("age", Severity::Critical, text)];
+        }
+        let mut findings = vec![self.age(age(taken, now), args)];
+        let apart = |at: Timestamp| is_future(at, newest.started) || is_future(newest.started, at);
+        if let Some(server) = newest.server.filter(|at| apart(*at)) {
+            let text = format!(
+                "when {} was taken, the clock of the server said {server} and that of the machine that stored it {}",
+                newest.id, newest.started
+            );
+            findings.push(self.finding("clock", Severity::Warning, text));
+        }
+        findings
+    }
+
+    fn from_the_future(&self, id: &Id) -> Finding {
+        let text = format!(
+            "{id} is dated in the future, and when it was taken is not known: it is never `latest`, and `prune` keeps it; \
+             remove its objects by hand when it is not wanted"
+        );
+        self.finding("clock", Severity::Critical, text)
+    }
+
+    fn lacks(&self, id: &Id, what: Option<&str>) -> Option<Finding> {
+        Some(self.finding("objects", Severity::Critical, format!("{id} cannot be restored: {}", what?)))
     }
 
     fn broken(&self, id: &Id, damaged: Option<Timestamp>) -> Option<Finding> {
@@ -183,7 +306,12 @@ impl Subject<'_> {
     }
 
     fn age(&self, age: u64, args: &cli::Check) -> Finding {
-        let (severity, text) = judge_age(age, args.warn_age, args.critical_age);
+        let (severity, mut text) = judge_age(age, args.warn_age, args.critical_age);
+        if severity != Severity::Ok && args.databases.is_empty() && self.database != CLUSTER {
+            text.push_str(
+                "; was the database dropped? name those that must have dumps in [cluster.NAME] databases",
+            );
+        }
         let (warn, critical) = (args.warn_age.0.as_secs(), args.critical_age.0.as_secs());
         let perf =
             Some(format!("'{} in {} age'={age}s;{warn};{critical}", label(self.database), label(self.repo)));

@@ -213,6 +213,9 @@ pub struct KeepArgs {
     /// Never leave fewer than N [default: 1]
     #[arg(long, value_name = "N")]
     pub keep_min: Option<u32>,
+    /// Of the WAL keep only what a moment of this last stretch of time needs [default: all from the oldest kept backup on]
+    #[arg(long, value_name = "TIME")]
+    pub keep_wal: Option<Span>,
 }
 
 #[derive(Group, Debug)]

@@ -8,7 +8,7 @@ use crate::manifest::{self, FORMAT, Form, GLOBALS, Id, Manifest, ROWS};
 use crate::outcome::Tally;
 use crate::rows::{self, Count};
 use crate::server::{self, Server};
-use crate::{database, dump_plan, lock};
+use crate::{database, dump_plan, lock, order};
 use jiff::Timestamp;
 use postgres::{IsolationLevel, Transaction};
 use serde::Serialize;
@@ -23,7 +23,7 @@ use toban_core::repo::Repo;
 use toban_core::run::{self, Report};
 use toban_core::store::Key;
 use toban_core::sum::Sum;
-use toban_core::{Context, Error, Out, Record, Result, out, stop};
+use toban_core::{Context, Error, Kind, Out, Record, Result, out, stop};
 
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Dump, config: &Config, out: &mut Out<'_>) -> Result<()> {
@@ -217,6 +217,7 @@ impl Job<'_> {
         let properties = database::read(&mut snapshot, name, self.server.major)?;
         let properties = properties.ok_or_else(|| Error::failed(format!("database {name} is gone")))?;
         let database_bytes = size(&mut snapshot)?;
+        let source = order::source(&mut snapshot)?;
         let key = manifest::key(self.cluster, name, &id, self.form.suffix())?;
         let (spread, counts) = self.copy(name, &key, &mut snapshot, repos)?;
 
@@ -240,9 +241,13 @@ impl Job<'_> {
             rows: counts.iter().map(|c| c.rows.unsigned_abs()).sum(),
             database: properties,
             parts,
+            source: Some(source),
         };
-        let rest =
-            |(repo, stored): (&Repo, Result<()>)| stored.and_then(|()| self.commit(repo, &manifest, &packed));
+        let rest = |(repo, stored): (&Repo, Result<()>)| {
+            stored.and_then(|()| {
+                self.commit(repo, &manifest, &packed).inspect_err(|e| discard(repo, &manifest, e))
+            })
+        };
         let stored = repos.iter().zip(spread.stored).map(rest).collect();
         Ok(Kept { manifest, stored })
     }
@@ -320,6 +325,23 @@ impl Job<'_> {
         }
         put(repo, manifest, ROWS, rows)?;
         put(repo, manifest, "json", &manifest.to_json()?)
+    }
+}
+
+/// Takes back what a repository got of a dump that cannot be finished there: on a full disk it would hold the room that
+/// the next one needs. Only where there is no manifest, and the store answers.
+fn discard(repo: &Repo, manifest: &Manifest, why: &Error) {
+    if why.kind() == Kind::Retry {
+        return;
+    }
+    let done = || -> Result<()> {
+        if repo.store.stat(&manifest.key("json")?)?.is_some() {
+            return Ok(());
+        }
+        manifest.parts.keys().try_for_each(|suffix| repo.store.remove(&manifest.key(suffix)?))
+    };
+    if let Err(e) = done() {
+        log::debug!("what was stored of {} stays in {}: {}", manifest.id, repo.name, e.chain());
     }
 }
 

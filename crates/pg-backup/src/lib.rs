@@ -18,6 +18,7 @@ mod keep;
 mod list;
 mod lock;
 mod manifest;
+mod order;
 mod outcome;
 mod physical;
 mod prune;

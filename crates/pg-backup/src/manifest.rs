@@ -10,6 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 use toban_core::store::{self, Key, Store};
 use toban_core::sum::{self, Sum};
+use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Context, Error, Result};
 
 /// The format that this program writes; a reader refuses a newer one.
@@ -123,6 +124,19 @@ pub(crate) struct Manifest {
     pub(crate) database: Properties,
     /// The stored objects by the ending of their name, with size and checksum as stored.
     pub(crate) parts: BTreeMap<String, Sum>,
+    /// Where the server was: what orders dumps whatever a clock says. None in dumps of programs before 2027.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<Source>,
+}
+
+/// Where a server was when a dump's snapshot was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Source {
+    pub(crate) system_identifier: String,
+    pub(crate) timeline: Timeline,
+    pub(crate) lsn: Lsn,
+    /// The server's own clock.
+    pub(crate) server_time: Timestamp,
 }
 
 impl Manifest {

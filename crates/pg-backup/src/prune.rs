@@ -79,9 +79,10 @@ fn act(args: &cli::Prune, repos: &[Repo], out: &mut Out<'_>) -> Result<()> {
 }
 
 fn one(args: &cli::Prune, repo: &Repo, out: &mut Out<'_>) -> Result<()> {
-    let contents = catalog::read(repo, &args.repos.cluster)?;
+    let now = args.at.now();
+    let contents = catalog::read_as_of(repo, &args.repos.cluster, now)?;
     let damaged = contents.damaged.len();
-    for step in plan(&contents, repo, args.at.now(), &rules(args, repo)?) {
+    for step in plan(&contents, repo, now, &rules(args, repo)?) {
         stop::check()?;
         if !args.dry.dry_run {
             step.keys.iter().try_for_each(|key| repo.store.remove(key))?;
@@ -111,9 +112,10 @@ fn rules(args: &cli::Prune, repo: &Repo) -> Result<Keep> {
         monthly: k.keep_monthly,
         yearly: k.keep_yearly,
         min: k.keep_min,
+        wal: k.keep_wal,
     };
     let rules = if flags == Keep::default() { repo.keep.clone() } else { flags };
-    if (Keep { min: None, ..rules.clone() }) == Keep::default() {
+    if (Keep { min: None, wal: None, ..rules.clone() }) == Keep::default() {
         let e = Error::usage(format!("nothing says what to keep in {}", repo.name));
         return Err(e.hint("give --keep-within 30d or the like, or `keep` in its [repo.NAME] section"));
     }
@@ -130,8 +132,8 @@ fn plan(contents: &Contents, repo: &Repo, now: Timestamp, keep: &Keep) -> Vec<St
     }
     let mut steps = Vec::new();
     for dumps in series.values() {
-        let facts: Vec<Dump> =
-            dumps.iter().map(|s| Dump { at: s.manifest.started, verified: s.verified.is_some() }).collect();
+        let dump = |s: &&Stored| Dump { taken: s.taken, verified: s.verified.is_some(), whole: s.is_whole() };
+        let facts: Vec<Dump> = dumps.iter().map(dump).collect();
         let reasons = keep::reasons(&facts, now, keep);
         steps.extend(dumps.iter().zip(reasons).map(|(stored, why)| step(stored, contents, why)));
     }

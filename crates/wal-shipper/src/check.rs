@@ -1,17 +1,20 @@
 //! `check`: do the repositories have what the server has written?
 
+mod archiver;
+mod lag;
+mod missing;
 mod server;
 mod stored;
 
 use crate::cli;
 use jiff::Timestamp;
 use serde::Serialize;
-use server::{Server, Slot};
+use server::Server;
+use std::time::Duration;
 use stored::Stored;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Hole, Tail};
-use toban_core::repo::gap::{self, Gap};
+use toban_core::repo::archive::Tail;
 use toban_core::repo::keys::System;
 use toban_core::wal::Lsn;
 use toban_core::{Out, Record, Result, Severity};
@@ -21,7 +24,8 @@ use toban_core::{Out, Record, Result, Severity};
 struct Finding {
     /// The repository; `-` for the server itself.
     repo: String,
-    /// `lag`, `hole`, `gap`, `history`, `tails`, `archiver`, `slot`, or `repository` when it could not be asked.
+    /// `lag`, `hole`, `gap`, `history`, `ahead`, `cluster`, `damaged`, `clock`, `tails`, `archiver`, `slot`, `server`, or
+    /// `repository` when it could not be asked.
     check: &'static str,
     severity: Severity,
     text: String,
@@ -37,28 +41,41 @@ impl Record for Finding {
     }
 }
 
+/// How long what was written a moment ago may take, before it counts.
+const A_MOMENT: Duration = Duration::from_secs(3);
+
 /// Runs the verb.
 pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     let section = config.cluster.get(&args.repos.cluster);
-    let server = Server::ask(args.db.as_deref().or(section.and_then(|s| s.db.as_deref())))?;
+    let db = args.db.as_deref().or(section.and_then(|s| s.db.as_deref()));
+    let (server, unreached) = Server::ask(db)?;
     let system = System { cluster: args.repos.cluster.clone(), identifier: server.system };
-    let judge = Judge { server: &server, now: args.at.now(), args };
+    let now = args.at.now();
+    let shift = now.duration_since(Timestamp::now()).as_secs_f64();
+    let judge = Judge { server: &server, now, shift, args };
     let mut findings = judge.server();
+    findings.extend(unreached.iter().map(|e| finding("-", "server", Severity::Warning, e.chain())));
     let (mut asked, mut trouble) = (Vec::new(), Vec::new());
     for repo in &repos {
-        match Stored::ask(&Archive::new(&*repo.store, system.clone())) {
+        match Stored::ask(repo, &system, server.segment_size, now) {
             Ok(stored) => asked.push((repo, stored)),
             Err(e) => trouble.push((repo, e)),
         }
     }
-    findings.extend(asked.iter().flat_map(|(repo, stored)| judge.repo(repo, stored)));
-    for (repo, _) in &asked {
-        let gaps = gap::all(&*repo.store, &system)?;
-        findings.extend(gaps.iter().filter_map(|gap| judge.gap(repo, gap, &asked)));
-    }
     if trouble.len() == repos.len() {
         return Err(trouble.remove(0).1);
+    }
+    judge.again(&mut asked, &system);
+    findings.extend(asked.iter().flat_map(|(repo, stored)| judge.repo(repo, stored)));
+    findings.extend(ahead(db, &server, &asked)?);
+    let gaps = asked.iter().flat_map(|(repo, stored)| stored.gaps.iter().map(move |gap| (repo, gap)));
+    let mut told = std::collections::BTreeSet::new();
+    for found in gaps.filter_map(|(repo, gap)| judge.gap(repo, gap, &asked)) {
+        // It is recorded in several repositories, and by every try.
+        if told.insert((found.repo.clone(), found.text.clone())) {
+            findings.push(found);
+        }
     }
     findings
         .extend(trouble.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
@@ -67,6 +84,45 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
 
 fn finding(repo: &str, check: &'static str, severity: Severity, text: String) -> Finding {
     Finding { repo: repo.into(), check, severity, text, perf: None }
+}
+
+/// A perfdata label may hold neither `=` nor `'`.
+fn perf_label(text: &str) -> String {
+    text.replace(['=', '\'', '|'], "_")
+}
+
+/// How bad it is that something waits for so many seconds.
+fn graded(seconds: f64, args: &cli::Check) -> Severity {
+    match seconds {
+        s if s >= args.critical_lag.0.as_secs_f64() => Severity::Critical,
+        s if s >= args.warn_lag.0.as_secs_f64() => Severity::Warning,
+        _ => Severity::Ok,
+    }
+}
+
+/// A repository that has more than its server wrote: another server writes into it, or this one was set back. The
+/// server is asked again, since the repository was asked after it.
+fn ahead(db: Option<&str>, server: &Server, asked: &[(&Repo, Stored)]) -> Result<Vec<Finding>> {
+    let further = |(_, stored): &&(&Repo, Stored)| {
+        !server.standby && stored.reach(server).is_some_and(|r| r.to > server.written)
+    };
+    if !asked.iter().any(|one| further(&one)) {
+        return Ok(Vec::new());
+    }
+    let (now, _) = Server::ask(db)?;
+    let text = |to: Lsn| {
+        format!(
+            "it goes on to {to} on timeline {}, the server has written up to {}: another server stores its WAL here, or \
+             this one was set back to an earlier state without a new timeline",
+            now.timeline, now.written
+        )
+    };
+    let same = now.system == server.system && now.timeline == server.timeline && !now.standby;
+    let found = asked.iter().filter(|_| same).filter_map(|(repo, stored)| {
+        let to = stored.reach(&now)?.to;
+        (to > now.written).then(|| finding(&repo.name, "ahead", Severity::Critical, text(to)))
+    });
+    Ok(found.collect())
 }
 
 impl toban_core::finding::Finding for Finding {
@@ -87,131 +143,67 @@ impl toban_core::finding::Finding for Finding {
 struct Judge<'a> {
     server: &'a Server,
     now: Timestamp,
+    /// Seconds between the moment to judge by and the moment when the server was asked.
+    shift: f64,
     args: &'a cli::Check,
 }
 
 impl Judge<'_> {
-    /// What the server says of itself.
-    fn server(&self) -> Vec<Finding> {
-        let archiver = match (&self.server.archive_mode[..], &self.server.failing) {
-            ("off", _) if self.server.slots.is_empty() => finding(
-                "-",
-                "archiver",
-                Severity::Critical,
-                "archive_mode is off and no slot is there: nothing ships the WAL".into(),
-            ),
-            ("off", _) => finding("-", "archiver", Severity::Ok, "archive_mode is off".into()),
-            (_, Some(failing)) => finding(
-                "-",
-                "archiver",
-                Severity::Critical,
-                format!(
-                    "archiving {} fails since {}; {} files wait",
-                    failing.name,
-                    failing.at,
-                    self.server.waiting.len()
-                ),
-            ),
-            (_, None) => finding(
-                "-",
-                "archiver",
-                Severity::Ok,
-                format!("it works; {} files wait", self.server.waiting.len()),
-            ),
+    /// Asks repositories that seem to lag a second time: after a quiet night the first WAL that is written looks as old
+    /// as the night, until `stream` has stored it a second later.
+    fn again(&self, asked: &mut [(&Repo, Stored)], system: &System) {
+        let lags = |stored: &Stored| {
+            let reached = stored.reach(self.server).filter(|r| !r.whole || self.server.is_streamed());
+            reached.is_some_and(|r| graded(self.behind(r).seconds, self.args) != Severity::Ok)
         };
-        let slots = self.server.slots.iter().map(|slot| {
-            let (severity, text) = self.slot(slot);
-            finding("-", "slot", severity, format!("slot {}: {text}", slot.name))
-        });
-        std::iter::once(archiver).chain(slots).collect()
-    }
-
-    /// A standby's slots wait there for its promotion.
-    fn slot(&self, slot: &Slot) -> (Severity, String) {
-        match slot.status.as_str() {
-            "lost" => (Severity::Critical, "its WAL is lost: a gap is there or near".to_string()),
-            "unreserved" => (Severity::Critical, "its WAL is about to be removed".to_string()),
-            _ if !slot.active && !self.server.standby => {
-                (Severity::Warning, format!("nobody streams from it, and it holds {} bytes", slot.behind))
+        if !asked.iter().any(|(_, stored)| lags(stored)) {
+            return;
+        }
+        std::thread::sleep(A_MOMENT);
+        for (repo, stored) in asked {
+            // One that cannot be asked now was a moment ago: what it had then is judged.
+            if let Ok(now) = Stored::ask(repo, system, self.server.segment_size, self.now) {
+                *stored = now;
             }
-            _ => (Severity::Ok, format!("{} bytes behind", slot.behind)),
         }
     }
 
     /// What one repository has of what the server wrote.
     fn repo(&self, repo: &Repo, stored: &Stored) -> Vec<Finding> {
-        let inventory = &stored.inventory;
-        let mut findings = vec![self.lag(repo, stored)];
+        let name = repo.name.as_str();
+        let mut findings = vec![self.lag(name, stored)];
+        findings.extend(self.archived_elsewhere(name, stored));
         findings.extend(garbage(repo, stored));
-        let holes = stored.holes(self.server.segment_size).into_iter();
-        findings.extend(holes.filter(|h| !self.on_its_way(h)).map(|hole| {
-            let (first, last) = (hole.first.name(), hole.last.name());
+        findings.extend(self.missing(name, stored));
+        findings
+            .extend(stored.damaged.iter().map(|e| finding(name, "damaged", Severity::Critical, e.chain())));
+        findings.extend(self.claimed(name, stored));
+        findings.extend(stored.future.map(|at| {
             let text = format!(
-                "{first} to {last} are missing: no moment behind them can be restored from an older backup"
+                "an object is dated {at}, in the future: the store's clock or this machine's is wrong"
             );
-            finding(&repo.name, "hole", Severity::Critical, text)
-        }));
-        let lines = inventory.lines.keys().filter(|t| t.0 > 1 && !inventory.histories.contains(t));
-        findings.extend(lines.map(|t| {
-            let text = format!("the history of timeline {t} is missing: recovery would not find it");
-            finding(&repo.name, "history", Severity::Critical, text)
+            finding(name, "clock", Severity::Warning, text)
         }));
         findings
     }
 
-    /// A recorded gap that is open still. `told` has the record; who lacks the WAL may not be among those we asked.
-    fn gap(&self, told: &Repo, gap: &Gap, asked: &[(&Repo, Stored)]) -> Option<Finding> {
-        let lacks = gap.repo.as_deref().unwrap_or(&told.name);
-        let inventory = asked.iter().find(|(r, _)| r.name == lacks).map(|(_, s)| &s.inventory);
-        if inventory.is_some_and(|i| !gap.is_open(i, self.server.segment_size)) {
+    /// What cluster.json says must be this server's: without it nothing is listed or restored.
+    fn claimed(&self, repo: &str, stored: &Stored) -> Option<Finding> {
+        let critical = |text: String| Some(finding(repo, "cluster", Severity::Critical, text));
+        let Some(cluster) = &stored.cluster else {
+            let empty = stored.way.inventory.lines.is_empty() && stored.tails.is_empty();
+            let told = empty || stored.damaged.iter().any(|e| e.chain().contains("cluster.json"));
+            let text = "cluster.json is missing: `list` and `restore` do not find this WAL; the next push or stream writes it";
+            return if told { None } else { critical(text.into()) };
+        };
+        let (major, size) = (self.server.major, self.server.segment_size);
+        if (cluster.major, cluster.wal_segment_size) == (major, size) {
             return None;
         }
-        let unseen = if inventory.is_some() { "" } else { "; it was not asked now" };
-        let text = format!("{} to {} did not come, {}: {}{unseen}", gap.first, gap.last, gap.at, gap.why);
-        Some(finding(lacks, "gap", Severity::Critical, text))
-    }
-
-    /// Every segment of the hole still waits for the archiver, or was written after we asked.
-    fn on_its_way(&self, hole: &Hole) -> bool {
-        let mut segments =
-            std::iter::successors(Some(hole.first), |s| (s.number < hole.last.number).then(|| s.next()));
-        segments.all(|s| s.start() > self.server.written || self.server.waiting.contains(&s.name()))
-    }
-
-    /// How much of the server's newest WAL is not there, in bytes and in seconds.
-    fn lag(&self, repo: &Repo, stored: &Stored) -> Finding {
-        let server = self.server;
-        let Some((reach, newest)) = stored.reach(server) else {
-            let text = format!("it has no WAL of timeline {}, the server's", server.timeline);
-            return finding(&repo.name, "lag", Severity::Critical, text);
-        };
-        let bytes = server.written.0.saturating_sub(reach.0);
-        // Within the segment that is being written nothing could have come yet, unless it is old.
-        let newest = newest.unwrap_or(self.now);
-        let seconds = match self.is_idle(reach) {
-            true => 0,
-            false => u64::try_from(self.now.duration_since(newest).as_secs()).unwrap_or(0),
-        };
-        let severity = match seconds {
-            s if s >= self.args.critical_lag.0.as_secs() => Severity::Critical,
-            s if s >= self.args.warn_lag.0.as_secs() => Severity::Warning,
-            _ => Severity::Ok,
-        };
-        let perf = format!(
-            "'{0} lag'={seconds}s;{1};{2} '{0} lag bytes'={bytes}B",
-            repo.name.replace(['=', '\'', '|'], "_"),
-            self.args.warn_lag.0.as_secs(),
-            self.args.critical_lag.0.as_secs()
-        );
-        let text = format!("{bytes} bytes behind the server; the newest came {seconds} s before");
-        Finding { perf: Some(perf), ..finding(&repo.name, "lag", severity, text) }
-    }
-
-    /// A server that wrote nothing since it began the segment has nothing to lose.
-    fn is_idle(&self, reach: Lsn) -> bool {
-        let begun = reach.0.is_multiple_of(self.server.segment_size.max(1));
-        let header = if begun { 40 } else { 0 };
-        self.server.written.0 <= reach.0 + header
+        critical(format!(
+            "it is of PostgreSQL {} with WAL segments of {} bytes; this server is {major} with {size}",
+            cluster.major, cluster.wal_segment_size
+        ))
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
-use crate::help::{CHECK_HELP, FETCH_HELP, PUSH_HELP, STREAM_HELP};
+use crate::help::{ACKNOWLEDGE_HELP, CHECK_HELP, FETCH_HELP, PUSH_HELP, STREAM_HELP};
 use clap::{Args as Group, Parser, Subcommand};
 use std::path::PathBuf;
 use toban_core::config::Span;
 use toban_core::repo::RepoArgs;
-use toban_core::{At, Cli, Common, Monitoring};
+use toban_core::wal::WalName;
+use toban_core::{At, Cli, Common, DryRun, Monitoring};
 
 /// Ship PostgreSQL's WAL into repositories, and give it back for recovery.
 #[derive(Parser, Debug)]
@@ -39,6 +40,8 @@ pub enum Verb {
     List(List),
     /// Compare the repositories with the server: how far behind, holes, trouble of the archiver
     Check(Check),
+    /// Say that WAL is lost for good and known to be: `check` alarms about it no more
+    Acknowledge(Acknowledge),
 }
 
 #[derive(Group, Debug)]
@@ -121,6 +124,27 @@ fn slot_name(text: &str) -> Result<String, String> {
 pub struct List {
     #[command(flatten)]
     pub repos: RepoArgs,
+}
+
+#[derive(Group, Debug)]
+#[command(after_long_help = ACKNOWLEDGE_HELP)]
+pub struct Acknowledge {
+    /// The first file that is missing, as `check` and `list` name it
+    #[arg(value_name = "FIRST")]
+    pub first: WalName,
+    /// The last one [default: the first]
+    #[arg(value_name = "LAST")]
+    pub last: Option<WalName>,
+    /// Why nothing need be done about it
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// The system it belongs to [default: the only one that the repositories hold]
+    #[arg(long, value_name = "IDENTIFIER")]
+    pub system: Option<u64>,
+    #[command(flatten)]
+    pub repos: RepoArgs,
+    #[command(flatten)]
+    pub dry: DryRun,
 }
 
 #[derive(Group, Debug)]

@@ -34,3 +34,12 @@ it disconnects, so that the server can be stopped. SIGTERM stores what came, rep
 pub(crate) const CHECK_HELP: &str = "\
 The role needs: grant pg_monitor to ROLE.
 Nothing that could be compared is unknown (status 1 or 75), never well.";
+
+pub(crate) const ACKNOWLEDGE_HELP: &str = "\
+Examples:
+  A segment that no repository has and no server any more:
+    wal-shipper acknowledge 000000010000000000000017 --reason 'the disk of 2026-11-21'
+
+It brings nothing back: no moment behind the gap can be restored from a backup before it. A newer
+backup ends the alarm too, and then everything from there on can be restored. What is not missing is
+refused. The record lies in every repository, so that each of them tells.";

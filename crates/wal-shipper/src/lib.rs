@@ -1,5 +1,6 @@
 //! Ships PostgreSQL's WAL into repositories, and gives it back for recovery.
 
+mod acknowledge;
 mod check;
 mod cli;
 mod contract;
@@ -31,5 +32,6 @@ fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
         Verb::Stream(verb) => stream::run(verb, &config),
         Verb::List(verb) => list::run(verb, &config, out),
         Verb::Check(verb) => check::run(verb, &config, out),
+        Verb::Acknowledge(verb) => acknowledge::run(verb, &config, out),
     }
 }

@@ -77,13 +77,15 @@ fn look(repo: &Repo, system: &System) -> Result<Option<Found>> {
     let archive = Archive::new(&*repo.store, system.clone());
     // In this order: a segment that becomes whole meanwhile has its tails still, and is not missing.
     let tails = archive.all_tails()?;
+    let (gaps, damaged) = gap::all(&*repo.store, system)?;
+    damaged.iter().for_each(|e| log::warn!("repository {}: {}", repo.name, e.chain()));
     Ok(Some(Found {
         repo: repo.name.clone(),
         system: system.identifier,
         size: known.wal_segment_size,
         inventory: archive.inventory()?,
         tails,
-        gaps: gap::all(&*repo.store, system)?,
+        gaps,
     }))
 }
 

@@ -10,7 +10,7 @@ pub use tail::{Tail, cover, covers};
 
 use super::keys::System;
 use crate::error::{Context, Error, Result};
-use crate::store::{Key, Store, Stored};
+use crate::store::{Key, Object, Store, Stored};
 use crate::sum::{Measured, Sum};
 use crate::wal::{History, Timeline, WalName};
 use std::io::{self, BufReader, Read, Write};
@@ -158,11 +158,33 @@ impl<'s> Archive<'s> {
     }
 
     fn list(&self, below: &str) -> Result<Inventory> {
+        let files = self.listed(below)?;
+        Ok(Inventory::of(files.iter().map(|(name, o)| (*name, o.size, o.modified))))
+    }
+
+    /// Every file of the WAL that is there, tails aside.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub fn files(&self) -> Result<Vec<(WalName, Object)>> {
+        self.listed("wal/")
+    }
+
+    fn listed(&self, below: &str) -> Result<Vec<(WalName, Object)>> {
         let objects = self.store.list(&format!("{}{below}", self.system.root()))?;
-        Ok(Inventory::of(objects.iter().filter_map(|o| {
+        let named = |o: Object| {
             let name = o.key.as_str().rsplit('/').next()?.parse().ok()?;
-            (self.key(name).ok()? == o.key).then_some((name, o.size, o.modified))
-        })))
+            (self.key(name).ok()? == o.key).then_some((name, o))
+        };
+        Ok(objects.into_iter().filter_map(named).collect())
+    }
+
+    /// Removes a file of the WAL; that it is gone already is fine.
+    ///
+    /// # Errors
+    /// When the store refuses or could not be asked.
+    pub fn remove(&self, name: WalName) -> Result<()> {
+        self.store.remove(&self.key(name)?)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Proofs of drills, by their names: whoever only lists learns when drills were made and how they ended.
 
+use super::is_future;
 use super::keys::System;
 use crate::error::Result;
-use crate::store::Store;
+use crate::store::{Key, Object, Store};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -30,16 +31,45 @@ pub fn path(at: Timestamp, passed: bool) -> String {
     format!("{FOLDER}{}", name(at, passed, "json"))
 }
 
-/// What the store holds of `system`'s drills.
+/// One drill, by the name of its proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// When it began.
+    pub at: Timestamp,
+    /// Whether it passed.
+    pub passed: bool,
+    /// Its proof (docs/FORMATS.md, "Proofs of drills").
+    pub key: Key,
+}
+
+/// Every drill of `system` that the store has a proof of, oldest first.
 ///
 /// # Errors
 /// When it could not be asked.
-pub fn read(store: &dyn Store, system: &System) -> Result<Drills> {
+pub fn all(store: &dyn Store, system: &System) -> Result<Vec<Ended>> {
+    let objects = store.list(&format!("{}{FOLDER}drill.", system.root()))?;
+    let ended = |o: Object| {
+        let (at, passed) = parse(o.key.as_str().rsplit('/').next()?)?;
+        Some(Ended { at, passed, key: o.key })
+    };
+    let mut all: Vec<Ended> = objects.into_iter().filter_map(ended).collect();
+    all.sort_by_key(|d| d.at);
+    Ok(all)
+}
+
+/// When drills of `system` last ended so, as of `now`. A pass that is dated in the future proves nothing, and would
+/// hide every failure until then; a failure counts whatever its date.
+///
+/// # Errors
+/// When the store could not be asked.
+pub fn read(store: &dyn Store, system: &System, now: Timestamp) -> Result<Drills> {
     let mut drills = Drills::default();
-    for object in store.list(&format!("{}{FOLDER}drill.", system.root()))? {
-        let Some((at, passed)) = object.key.as_str().rsplit('/').next().and_then(parse) else { continue };
-        let last = if passed { &mut drills.passed } else { &mut drills.failed };
-        *last = Some(at).max(*last);
+    for Ended { at, passed, .. } in all(store, system)? {
+        match passed {
+            true if is_future(at, now) => {}
+            true => drills.passed = drills.passed.max(Some(at)),
+            false => drills.failed = drills.failed.max(Some(at.min(now))),
+        }
     }
     Ok(drills)
 }
@@ -73,10 +103,12 @@ mod tests {
         }
         let key = system.key("proof/20261121T030000Z-120034.20261121T040000Z.json").expect("a key");
         store.put(&key, &mut &b"{}"[..], &Attrs::new()).expect("a verify's proof");
-        let read = read(&store, &system).expect("read");
+        let as_of = |now: &str| read(&store, &system, at(now)).expect("read");
         let expected =
             Drills { passed: Some(at("2026-11-02T09:00:01Z")), failed: Some(at("2026-11-03T09:00:00Z")) };
-        assert_eq!(read, expected);
+        assert_eq!(as_of("2026-11-04T00:00:00Z"), expected);
+        assert_eq!(as_of("2026-10-01T00:00:00Z").passed, None, "a pass of a day to come");
+        assert!(as_of("2026-10-01T00:00:00Z").failed.is_some(), "a failure counts whatever its date");
         assert_eq!(parse("drill.20261103T090000Z-maybe.json"), None);
     }
 }

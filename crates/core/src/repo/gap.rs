@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 /// The version of a record that this program writes.
 const FORMAT: u32 = 1;
 const LARGEST: u64 = 64 << 10;
+const FOLDER: &str = "gap/";
+const ACKNOWLEDGED: &str = "gap-acknowledged/";
 
 /// One record, `gap/<segment>.<time>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +44,7 @@ impl Gap {
     /// Those of the store.
     pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
         let at = self.at.strftime("%Y%m%dT%H%M%S%6fZ");
-        let key = system.key(&format!("gap/{}.{at}.json", self.first))?;
+        let key = system.key(&format!("{FOLDER}{}.{at}.json", self.first))?;
         let json = serde_json::to_vec(self).doing(|| format!("write {key}"))?;
         store.put(&key, &mut &json[..], &Attrs::new()).map(drop)
     }
@@ -59,18 +61,92 @@ impl Gap {
     }
 }
 
-/// Every record that `store` has.
+/// WAL that is known to be lost: somebody looked, and says that nothing need be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    format: u32,
+    /// The first file.
+    pub first: String,
+    /// The last.
+    pub last: String,
+    /// When it was said.
+    pub at: Timestamp,
+    /// Why nothing need be done.
+    pub reason: String,
+}
+
+impl Acknowledged {
+    /// That `first` to `last` are lost for good.
+    pub fn new(first: WalName, last: WalName, at: Timestamp, reason: String) -> Acknowledged {
+        Acknowledged { format: FORMAT, first: first.to_string(), last: last.to_string(), at, reason }
+    }
+
+    /// Stores it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
+        let at = self.at.strftime("%Y%m%dT%H%M%S%6fZ");
+        let key = system.key(&format!("{ACKNOWLEDGED}{}.{at}.json", self.first))?;
+        let json = serde_json::to_vec(self).doing(|| format!("write {key}"))?;
+        store.put(&key, &mut &json[..], &Attrs::new()).map(drop)
+    }
+
+    /// Whether it speaks of all of the files `first` to `last`, in an archive of segments of `size` bytes.
+    pub fn covers(&self, first: WalName, last: WalName, size: u64) -> bool {
+        let (Ok(from), Ok(to)) = (self.first.parse::<WalName>(), self.last.parse::<WalName>()) else {
+            return false;
+        };
+        match (from.segment(size), to.segment(size), first.segment(size), last.segment(size)) {
+            // A gap may lead over a promotion: then each end is of a timeline of its own.
+            (Some(from), Some(to), Some(first), Some(last)) => {
+                let timelines = from.timeline.min(to.timeline)..=from.timeline.max(to.timeline);
+                let inside = |s: &crate::wal::Segment| timelines.contains(&s.timeline);
+                inside(&first) && inside(&last) && from.number <= first.number && last.number <= to.number
+            }
+            _ => (from, to) == (first, last),
+        }
+    }
+}
+
+/// What is read of one folder of records: those that parse, and an error for each that does not.
+pub type Read<T> = (Vec<T>, Vec<Error>);
+
+/// Every recorded gap that `store` has.
 ///
 /// # Errors
-/// When it could not be asked; Corrupt for one that does not parse.
-pub fn all(store: &dyn Store, system: &System) -> Result<Vec<Gap>> {
-    let mut gaps = Vec::new();
-    for object in store.list(&format!("{}gap/", system.root()))? {
-        let Some(json) = read_small(store, &object.key, LARGEST)? else { continue };
-        let damaged = |e| Error::corrupt(format!("{} does not parse", object.key)).because(e);
-        gaps.push(serde_json::from_slice(&json).map_err(damaged)?);
+/// When it could not be asked.
+pub fn all(store: &dyn Store, system: &System) -> Result<Read<Gap>> {
+    records(store, &format!("{}{FOLDER}", system.root()))
+}
+
+/// What somebody acknowledged.
+///
+/// # Errors
+/// When the store could not be asked.
+pub fn acknowledged(store: &dyn Store, system: &System) -> Result<Read<Acknowledged>> {
+    records(store, &format!("{}{ACKNOWLEDGED}", system.root()))
+}
+
+/// One damaged record must not hide the others, nor the rest of what is asked.
+fn records<T: serde::de::DeserializeOwned>(store: &dyn Store, folder: &str) -> Result<Read<T>> {
+    let (mut records, mut damaged) = (Vec::new(), Vec::new());
+    for object in store.list(folder)? {
+        let json = match read_small(store, &object.key, LARGEST) {
+            Ok(Some(json)) => json,
+            Ok(None) => continue,
+            Err(e) if e.kind() == crate::Kind::Corrupt => {
+                damaged.push(e);
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        match serde_json::from_slice(&json) {
+            Ok(record) => records.push(record),
+            Err(e) => damaged.push(Error::corrupt(format!("{} does not parse", object.key)).because(e)),
+        }
     }
-    Ok(gaps)
+    Ok((records, damaged))
 }
 
 #[cfg(test)]
@@ -88,15 +164,41 @@ mod tests {
         let gap = Gap::new(name(first), name(last), Some("far"), Timestamp::UNIX_EPOCH, "it is away".into());
         gap.record(&store, &system).expect("stored");
         gap.record(&store, &system).expect("the same again");
-        assert_eq!(all(&store, &system).expect("read"), std::slice::from_ref(&gap));
+        let (gaps, damaged) = all(&store, &system).expect("read");
+        assert_eq!((&gaps[..], damaged.len()), (std::slice::from_ref(&gap), 0));
         let open = |names: &[&str]| {
             let inventory = Inventory::of(names.iter().map(|n| (name(n), 1, Timestamp::UNIX_EPOCH)));
             gap.is_open(&inventory, 16 << 20)
         };
         assert!(open(&[]) && open(&[first]) && !open(&[first, last]));
+        std::fs::write(dir.path().join("main/7/gap/x.json"), "{").expect("damage a record");
+        let (gaps, damaged) = all(&store, &system).expect("read");
+        assert_eq!((gaps.len(), damaged.len()), (1, 1), "a damaged record hides no other");
+
         let history = name("00000002.history");
         let gap = Gap::new(history, history, Some("far"), Timestamp::UNIX_EPOCH, "it is away".into());
         let with = |names: &[WalName]| Inventory::of(names.iter().map(|n| (*n, 1, Timestamp::UNIX_EPOCH)));
         assert!(gap.is_open(&with(&[]), 16 << 20) && !gap.is_open(&with(&[history]), 16 << 20));
+    }
+
+    #[test]
+    fn what_is_acknowledged_covers_what_lies_in_it() {
+        let name = |text: &str| text.parse::<WalName>().expect("a name");
+        let known = |a: &str, b: &str| {
+            Acknowledged::new(name(a), name(b), Timestamp::UNIX_EPOCH, "the disk is gone".into())
+        };
+        let (two, three, four) =
+            ("000000010000000000000002", "000000010000000000000003", "000000010000000000000004");
+        let covers = |k: &Acknowledged, a: &str, b: &str| k.covers(name(a), name(b), 16 << 20);
+        assert!(covers(&known(two, four), three, three) && covers(&known(two, four), two, four));
+        assert!(!covers(&known(two, three), three, four) && !covers(&known(three, four), two, two));
+        assert!(!covers(&known(two, four), "000000020000000000000003", "000000020000000000000003"));
+        assert!(covers(&known(two, "000000020000000000000004"), three, three), "over a promotion");
+        assert!(covers(
+            &known("00000002.history", "00000002.history"),
+            "00000002.history",
+            "00000002.history"
+        ));
+        assert!(!covers(&known(two, four), "00000002.history", "00000002.history"));
     }
 }

@@ -1,16 +1,20 @@
 //! The repositories a run works with, as flags and configuration name them; and the names of what lies in them.
 
 pub mod archive;
+pub mod backups;
 pub mod cluster;
 pub mod drills;
 pub mod gap;
 pub mod keys;
+pub mod verified;
 pub mod way;
 
 use crate::config::{Config, Keep};
 use crate::error::{Error, Result};
 use crate::store::{self, S3Options, Store};
+use jiff::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Which repositories, and which cluster in them.
 #[derive(clap::Args, Clone, Debug)]
@@ -30,6 +34,14 @@ fn cluster_name(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let ok = !text.is_empty() && text.len() <= 63 && !text.starts_with('.') && text.chars().all(fine);
     ok.then(|| text.to_string()).ok_or_else(|| "letters, digits, '.', '_' and '-' only".into())
+}
+
+/// Clocks of several machines differ by less. What is dated later was dated by a wrong clock, or ours is wrong.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// Whether `at` lies so far behind `now` that a clock must be wrong.
+pub fn is_future(at: Timestamp, now: Timestamp) -> bool {
+    at.as_second().saturating_sub(now.as_second()) > CLOCK_TOLERANCE.as_secs().cast_signed()
 }
 
 /// One opened repository.

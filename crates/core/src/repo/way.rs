@@ -78,7 +78,8 @@ impl Way {
         Ok(())
     }
 
-    fn begin(&mut self, tails: &[Tail]) {
+    /// Adds segments that are begun: of each those tails that reach furthest.
+    pub fn begin(&mut self, tails: &[Tail]) {
         let end = |tails: &[Tail]| tails.last().map_or(0, Tail::end);
         for (name, cover) in covers(tails) {
             let Some(segment) = name.segment(self.size) else { continue };

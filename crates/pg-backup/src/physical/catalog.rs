@@ -1,13 +1,14 @@
 //! The physical backups that a repository holds.
 
 use super::backup::{self, Backup, MANIFEST, Named};
-use crate::catalog::{LATEST, Proven, Search, verdict};
+use crate::catalog::{LATEST, Proven, Search, note, verdict};
 use crate::manifest::Id;
+use crate::order::{self, Dated, Taken};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
-use toban_core::store::Object;
+use toban_core::store::{Key, Object};
 use toban_core::{Error, Kind, Result, stop};
 
 /// A backup in a repository.
@@ -19,6 +20,17 @@ pub(crate) struct Stored {
     pub(crate) verified: Option<Timestamp>,
     /// When verify found it damaged, if it has not found it whole since.
     pub(crate) damaged: Option<Timestamp>,
+    /// When it was taken, as far as that can be known.
+    pub(crate) taken: Taken,
+    /// An object that its manifest names, and that is not there or of another size.
+    pub(crate) lacks: Option<String>,
+}
+
+impl Stored {
+    /// Whether it counts as a backup: nothing is known to be wrong with it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.damaged.is_none() && self.lacks.is_none()
+    }
 }
 
 /// All objects of a cluster's physical backups in one repository.
@@ -31,13 +43,22 @@ pub(crate) struct Contents {
     pub(crate) damaged: Vec<Error>,
 }
 
-/// Lists a repository and reads its manifests.
+/// Lists a repository and reads its manifests, as of now.
 ///
 /// # Errors
 /// When the store cannot be asked.
 pub(crate) fn read(repo: &Repo, cluster: &str) -> Result<Contents> {
+    read_as_of(repo, cluster, Timestamp::now())
+}
+
+/// The same as of another moment: what is dated behind it is dated in the future.
+///
+/// # Errors
+/// When the store cannot be asked.
+pub(crate) fn read_as_of(repo: &Repo, cluster: &str, now: Timestamp) -> Result<Contents> {
     let objects = objects(repo, cluster)?;
-    let proofs = proofs(&objects);
+    let proofs = proofs(&objects, now);
+    let sizes: BTreeMap<&Key, u64> = objects.iter().map(|(_, _, o)| (&o.key, o.size)).collect();
     let (mut backups, mut damaged) = (Vec::new(), Vec::new());
     for (system, named, object) in &objects {
         let Named::Part(id, part) = named else { continue };
@@ -48,7 +69,8 @@ pub(crate) fn read(repo: &Repo, cluster: &str) -> Result<Contents> {
         match one(repo, system, id, object) {
             Ok(Some(backup)) => {
                 let (verified, damaged) = verdict(proofs.get(id).copied().unwrap_or_default());
-                backups.push(Stored { repo: repo.clone(), backup, verified, damaged });
+                let (taken, lacks) = (Taken::Unknown, lacks(&backup, &sizes)?);
+                backups.push(Stored { repo: repo.clone(), backup, verified, damaged, taken, lacks });
             }
             // Pruned between the listing and now: gone is fine.
             Ok(None) => {}
@@ -56,7 +78,14 @@ pub(crate) fn read(repo: &Repo, cluster: &str) -> Result<Contents> {
             Err(e) => return Err(e),
         }
     }
-    backups.sort_by_key(|s| order(&s.backup));
+    backups.sort_by_key(|s| by_place(&s.backup));
+    let dated = |b: &Backup| Dated {
+        at: b.started,
+        server: None,
+        place: Some((b.system_identifier.clone(), b.timeline, b.start_lsn)),
+    };
+    let dates: Vec<Dated> = backups.iter().map(|s| dated(&s.backup)).collect();
+    backups.iter_mut().zip(order::taken(&dates, now)).for_each(|(stored, taken)| stored.taken = taken);
     Ok(Contents { backups, objects, damaged })
 }
 
@@ -76,7 +105,7 @@ fn objects(repo: &Repo, cluster: &str) -> Result<Vec<(System, Named, Object)>> {
     Ok(objects)
 }
 
-fn order(backup: &Backup) -> (u64, u32, u64, Id) {
+fn by_place(backup: &Backup) -> (u64, u32, u64, Id) {
     let system = backup.system().map_or(0, |s| s.identifier);
     (system, backup.timeline.0, backup.start_lsn.0, backup.id.clone())
 }
@@ -89,14 +118,25 @@ fn one(repo: &Repo, system: &System, id: &Id, object: &Object) -> Result<Option<
     Err(Error::corrupt(format!("{} is the manifest of another backup, {}", object.key, backup.id)))
 }
 
+/// The first object that is not there, or of another size than the manifest says.
+fn lacks(backup: &Backup, sizes: &BTreeMap<&Key, u64>) -> Result<Option<String>> {
+    let mut named = vec![(backup.index_key()?, backup.index.bytes)];
+    for pack in &backup.packs {
+        named.push((backup.pack_key(pack)?, pack.sum.bytes));
+    }
+    Ok(named.into_iter().find_map(|(key, bytes)| match sizes.get(&key) {
+        None => Some(format!("{key} is missing")),
+        Some(there) if *there != bytes => Some(format!("{key} has {there} bytes, not {bytes}")),
+        Some(_) => None,
+    }))
+}
+
 /// The newest proofs of each backup, by the times in their names.
-fn proofs(objects: &[(System, Named, Object)]) -> BTreeMap<Id, Proven> {
+fn proofs(objects: &[(System, Named, Object)], now: Timestamp) -> BTreeMap<Id, Proven> {
     let mut newest: BTreeMap<Id, Proven> = BTreeMap::new();
     for (_, named, _) in objects {
         let (Named::Proof(id, at) | Named::Damage(id, at)) = named else { continue };
-        let (whole, broken) = newest.entry(id.clone()).or_default();
-        let seen = if matches!(named, Named::Proof(..)) { whole } else { broken };
-        *seen = Some(*at).max(*seen);
+        note(newest.entry(id.clone()).or_default(), matches!(named, Named::Proof(..)), *at, now);
     }
     newest
 }
@@ -147,7 +187,7 @@ pub(crate) fn every(repos: &[Repo], cluster: &str, id: &str) -> Result<(Vec<Stor
             }
         }
     }
-    found.sort_by_key(|s| order(&s.backup));
+    found.sort_by_key(|s| by_place(&s.backup));
     match (one_system(&found)?, found.is_empty(), trouble) {
         ((), false, _) => Ok((found, asked)),
         ((), true, Some(e)) => Err(e),
@@ -160,7 +200,7 @@ pub(crate) fn every(repos: &[Repo], cluster: &str, id: &str) -> Result<(Vec<Stor
 
 /// Of the same backup in two repositories the first: it is named first because it is near.
 fn newer(a: Stored, b: Stored) -> Stored {
-    if order(&a.backup) < order(&b.backup) { b } else { a }
+    if by_place(&a.backup) < by_place(&b.backup) { b } else { a }
 }
 
 fn pick(mut backups: Vec<Stored>, id: &str) -> Result<Option<Stored>> {

@@ -6,6 +6,7 @@ use super::copy::{Files, Queue};
 use super::fleet::Fleet;
 use super::index::{Entry, Lines, Totals, packed};
 use super::pack::{Member, Members, Pack, State};
+use super::process::Process;
 use super::source::{self, Source, Start, Stop};
 use super::wal::{Capture, Ready, bytes_member, slot};
 use super::watch::Watch;
@@ -106,7 +107,7 @@ impl Job<'_> {
             wal_segment_size: self.source.segment_size,
         };
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let intent = serde_json::json!({ "format": 1, "id": self.id, "host": host, "builds_on": [] });
+        let intent = serde_json::json!({ "format": 1, "id": self.id, "host": host, "builds_on": [], "process": Process::own() });
         let intent = serde_json::to_vec(&intent).doing(|| "write the intent".into())?;
         let key = backup::intent_key(&self.system, &self.id)?;
         self.fleet.each(|repo| {

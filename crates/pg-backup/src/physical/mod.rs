@@ -1,6 +1,6 @@
 //! Physical backups: the whole cluster by PostgreSQL's low-level API, and its restore (docs/FORMATS.md).
 
-mod backup;
+pub(crate) mod backup;
 pub(crate) mod catalog;
 mod conf;
 mod control;
@@ -19,12 +19,15 @@ mod pack;
 mod page;
 mod plan;
 mod pooler;
+mod process;
 pub(crate) mod prune;
+mod prune_wal;
 pub(crate) mod reach;
 pub(crate) mod restore;
 mod run;
 mod source;
 pub(crate) mod verify;
+mod verify_wal;
 mod wal;
 mod walk;
 mod watch;

@@ -3,21 +3,26 @@
 
 use super::backup::{self, MANIFEST, Named};
 use super::catalog::{self, Contents, Stored};
+use super::process;
+use super::prune_wal::{self, Kept};
 use crate::cli;
 use crate::keep::{self, Dump};
 use crate::manifest::Id;
+use crate::order::Taken;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use toban_core::config::Keep;
 use toban_core::repo::Repo;
+use toban_core::repo::drills;
 use toban_core::repo::keys::System;
-use toban_core::store::{Attrs, Key, Object};
+use toban_core::store::{Attrs, Key, Object, read_small};
 use toban_core::{Out, Record, Result, out, stop};
 
 /// How long a mark stands before what it marks is removed.
 const MARK_AGE: Duration = Duration::from_secs(86400);
+const LARGEST_PROOF: u64 = 16 << 20;
 /// Longer than any run takes.
 const RUN_AGE: Duration = Duration::from_secs(7 * 86400);
 
@@ -51,35 +56,141 @@ impl Record for Step {
 /// # Errors
 /// When the store refuses.
 pub(crate) fn all(args: &cli::Prune, repo: &Repo, keep: &Keep, out: &mut Out<'_>) -> Result<usize> {
-    let contents = catalog::read(repo, &args.repos.cluster)?;
-    for step in plan(&contents, repo, args.at.now(), keep) {
+    let now = args.at.now();
+    let contents = catalog::read_as_of(repo, &args.repos.cluster, now)?;
+    let facts = Facts {
+        failed: failed_drills(repo, &contents)?,
+        dead: dead_runs(repo, &contents)?,
+        wal: with_wal(repo, &contents)?,
+    };
+    let (steps, kept) = plan(&contents, repo, now, keep, &facts);
+    for step in steps {
         stop::check()?;
         if !args.dry.dry_run {
             step.act(repo)?;
         }
         out.emit(&step)?;
     }
+    // The manifests went first: no backup ever lacks WAL that it needs.
+    let kept = Kept { contents: &contents, ids: &kept, keep, now };
+    for step in prune_wal::plan(args, repo, &kept)? {
+        stop::check()?;
+        if !args.dry.dry_run {
+            step.act(repo)?;
+        }
+        out.emit(&step)?;
+    }
+    if !contents.damaged.is_empty() {
+        log::warn!("{}: a damaged manifest may need any of the WAL: none was removed", repo.name);
+    }
     Ok(contents.damaged.len())
 }
 
-/// Pure: every step, in the order to take them.
-fn plan(contents: &Contents, repo: &Repo, now: Timestamp, keep: &Keep) -> Vec<Step> {
+/// What besides the manifests decides.
+#[derive(Default)]
+struct Facts {
+    /// Backups whose last drill failed: they do not count as backups.
+    failed: BTreeSet<Id>,
+    /// Runs that died on this machine.
+    dead: BTreeSet<Id>,
+    /// Systems that have WAL beside their backups.
+    wal: BTreeSet<System>,
+}
+
+/// Pure: every step, in the order to take them, and which backups are kept.
+fn plan(
+    contents: &Contents,
+    repo: &Repo,
+    now: Timestamp,
+    keep: &Keep,
+    facts: &Facts,
+) -> (Vec<Step>, BTreeSet<Id>) {
     let stored: Vec<&Stored> = contents.backups.iter().collect();
-    let facts: Vec<Dump> =
-        stored.iter().map(|s| Dump { at: s.backup.started, verified: s.verified.is_some() }).collect();
-    let reasons = keep::reasons(&facts, now, keep);
-    let mut steps = Vec::new();
-    let mut needed = BTreeSet::new();
+    let whole = |s: &Stored| s.is_whole() && !facts.failed.contains(&s.backup.id);
+    let dump = |s: &&Stored| Dump { taken: s.taken, verified: s.verified.is_some(), whole: whole(s) };
+    let dumps: Vec<Dump> = stored.iter().map(dump).collect();
+    let mut reasons = keep::reasons(&dumps, now, keep);
+    // A moment at the beginning of the window is restored from the backup before it.
+    let before = |s: &&Stored| match (keep.within, s.taken) {
+        (Some(span), Taken::At(at)) => {
+            now.as_second().saturating_sub(at.as_second())
+                > i64::try_from(span.0.as_secs()).unwrap_or(i64::MAX)
+                && whole(s)
+                && s.backup.system().is_ok_and(|s| facts.wal.contains(&s))
+        }
+        _ => false,
+    };
+    if let (Some(i), Some(span)) = (stored.iter().rposition(|s| before(&s)), keep.within) {
+        reasons[i].push(format!("the first moments of {span} begin with it"));
+    }
+    let (mut steps, mut kept, mut needed) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for (stored, why) in stored.iter().zip(reasons) {
         if !why.is_empty() {
-            needed.insert(stored.backup.id.clone());
+            kept.insert(stored.backup.id.clone());
             needed.extend(stored.backup.packs.iter().filter_map(|p| p.of.clone()));
         }
         steps.extend(one(contents, stored, why));
     }
-    // Never by a day to come: what is being written now would be left over then.
-    steps.extend(leftovers(contents, repo, now.min(Timestamp::now()), &needed));
-    steps
+    needed.extend(kept.iter().cloned());
+    // Never by a day to come: what is being written now would be left over then. What a dead run left goes first: on a
+    // full disk there is no room for a mark before.
+    let mut rests = leftovers(contents, repo, now.min(Timestamp::now()), &needed, &facts.dead);
+    rests.sort_by_key(|s| s.action != "remove");
+    let (freed, marked): (Vec<Step>, Vec<Step>) =
+        rests.into_iter().partition(|s| s.action == "remove" && facts.dead.contains(&s.id));
+    (freed.into_iter().chain(steps).chain(marked).collect(), kept)
+}
+
+/// Backups whose last drill failed, by the proofs that the repository has of drills.
+fn failed_drills(repo: &Repo, contents: &Contents) -> Result<BTreeSet<Id>> {
+    #[derive(Deserialize)]
+    struct Proof {
+        backup: Option<Id>,
+    }
+    let systems: BTreeSet<System> = contents.backups.iter().filter_map(|s| s.backup.system().ok()).collect();
+    let mut failed = BTreeSet::new();
+    for system in systems {
+        let drills = drills::all(&*repo.store, &system)?;
+        // Most never fail, and then no proof need be read.
+        if drills.iter().all(|d| d.passed) {
+            continue;
+        }
+        for drill in drills {
+            let Some(json) = read_small(&*repo.store, &drill.key, LARGEST_PROOF)? else { continue };
+            let Ok(Proof { backup: Some(id) }) = serde_json::from_slice(&json) else { continue };
+            if drill.passed {
+                failed.remove(&id)
+            } else {
+                failed.insert(id)
+            };
+        }
+    }
+    Ok(failed)
+}
+
+/// Runs whose intent says that they were of this machine, and that are not there any more.
+fn dead_runs(repo: &Repo, contents: &Contents) -> Result<BTreeSet<Id>> {
+    let mut dead = BTreeSet::new();
+    for (_, named, object) in &contents.objects {
+        let Named::Intent(id) = named else { continue };
+        let Some(json) = read_small(&*repo.store, &object.key, backup::LARGEST)? else { continue };
+        if process::of_intent(&json).is_some_and(|p| p.is_gone()) {
+            dead.insert(id.clone());
+        }
+    }
+    Ok(dead)
+}
+
+/// Systems with WAL in this repository.
+fn with_wal(repo: &Repo, contents: &Contents) -> Result<BTreeSet<System>> {
+    let systems: BTreeSet<System> = contents.backups.iter().filter_map(|s| s.backup.system().ok()).collect();
+    let mut with = BTreeSet::new();
+    for system in systems {
+        if !repo.store.folders(&format!("{}wal/", system.root()))?.is_empty() {
+            with.insert(system);
+        }
+    }
+    Ok(with)
 }
 
 fn one(contents: &Contents, stored: &Stored, why: Vec<String>) -> Option<Step> {
@@ -122,7 +233,13 @@ struct Rest<'a> {
     manifest: bool,
 }
 
-fn leftovers(contents: &Contents, repo: &Repo, now: Timestamp, needed: &BTreeSet<Id>) -> Vec<Step> {
+fn leftovers(
+    contents: &Contents,
+    repo: &Repo,
+    now: Timestamp,
+    needed: &BTreeSet<Id>,
+    dead: &BTreeSet<Id>,
+) -> Vec<Step> {
     let mut rests: BTreeMap<(System, Id), Rest<'_>> = BTreeMap::new();
     for (system, named, object) in &contents.objects {
         let (Named::Part(id, _)
@@ -133,7 +250,11 @@ fn leftovers(contents: &Contents, repo: &Repo, now: Timestamp, needed: &BTreeSet
         rests.entry((system.clone(), id.clone())).or_default().add(named, object);
     }
     let unneeded = rests.into_iter().filter(|((_, id), rest)| !rest.manifest && !needed.contains(id));
-    unneeded.filter_map(|((system, id), rest)| rest.step(repo, system, id, now)).collect()
+    let step = |((system, id), rest): ((System, Id), Rest<'_>)| match dead.contains(&id) {
+        true => Some(rest.dead(repo, system, id)),
+        false => rest.step(repo, system, id, now),
+    };
+    unneeded.filter_map(step).collect()
 }
 
 impl<'a> Rest<'a> {
@@ -154,6 +275,15 @@ impl<'a> Rest<'a> {
             }
             Named::Proof(..) | Named::Damage(..) => self.beside.push(object),
         }
+    }
+
+    /// Of a run that is known to be dead: nothing was ever built on it.
+    fn dead(self, repo: &Repo, system: System, id: Id) -> Step {
+        let bytes = self.objects.iter().map(|o| o.size).sum();
+        // The intent goes last: a prune that dies in between finds the rest again.
+        let keys = self.objects.iter().chain(&self.beside).map(|o| o.key.clone()).collect();
+        let why = vec!["left by a run that died on this machine".to_string()];
+        Step { repo: repo.name.clone(), id, action: "remove", why, bytes, system, keys }
     }
 
     fn step(self, repo: &Repo, system: System, id: Id, now: Timestamp) -> Option<Step> {

@@ -5,6 +5,7 @@ use super::catalog::{self, Stored};
 use super::frames::Frames;
 use super::outline;
 use super::restore::entries;
+use super::verify_wal;
 use crate::cli;
 use crate::manifest::Id;
 use crate::outcome::Tally;
@@ -52,8 +53,10 @@ pub(crate) fn all(
     report: &mut Report,
     out: &mut Out<'_>,
 ) -> Result<Vec<String>> {
-    let Some(contents) = tally.item(catalog::read(repo, &args.repos.cluster)) else { return Ok(Vec::new()) };
-    contents.damaged.into_iter().for_each(|e| _ = tally.copy::<()>(Err(e), true));
+    let Some(mut contents) = tally.item(catalog::read(repo, &args.repos.cluster)) else {
+        return Ok(Vec::new());
+    };
+    contents.damaged.drain(..).for_each(|e| _ = tally.copy::<()>(Err(e), true));
     let newest = contents.backups.last().map(|s| s.backup.id.clone());
     let wanted = |id: &Id| match args.newest {
         true => newest.as_ref() == Some(id),
@@ -66,6 +69,19 @@ pub(crate) fn all(
             report.note(format!("{} in {}: whole", verified.id, verified.repo));
             out.emit(&verified)?;
         }
+    }
+    // Whoever names a backup asks for that one alone.
+    let wal = if args.ids.is_empty() { tally.item(verify_wal::all(args, &contents, repo)) } else { None };
+    let Some(wal) = wal else { return Ok(seen) };
+    for (name, e) in wal.damaged {
+        seen.push(name);
+        tally.copy::<()>(Err(e), true);
+    }
+    for row in wal.rows {
+        seen.push(row.note());
+        tally.copy(Ok(()), true);
+        report.note(row.note());
+        out.emit(&row)?;
     }
     Ok(seen)
 }

@@ -1,37 +1,64 @@
 //! What the server knows of its WAL.
 
+use jiff::Timestamp;
 use postgres::Client;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use toban_core::pg::ConnInfo;
-use toban_core::wal::{Lsn, Timeline};
+use toban_core::wal::{Lsn, Segment, Timeline, WalName};
 use toban_core::{Context, Error, Result};
 
-/// A server's facts.
+/// A server's facts. Ages are seconds by the server's own clock, at the moment when it was asked.
+#[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) system: u64,
+    pub(super) major: u32,
     pub(super) timeline: Timeline,
     /// It is in recovery.
     pub(super) standby: bool,
-    /// Up to here it has written WAL; of a standby, received.
+    /// Up to here it has written WAL; of a standby, received or replayed.
     pub(super) written: Lsn,
     /// Bytes of a segment.
     pub(super) segment_size: u64,
-    /// `off`, `on` or `always`.
-    pub(super) archive_mode: String,
-    /// The archiver's last try failed.
-    pub(super) failing: Option<Failing>,
-    /// Files that wait for the archiver; look-ahead stores them in any order.
-    pub(super) waiting: BTreeSet<String>,
+    pub(super) archiver: Archiver,
+    /// The files of pg_wal, and how long ago each was last written.
+    pub(super) files: BTreeMap<String, f64>,
     pub(super) slots: Vec<Slot>,
+    /// How long the server runs.
+    pub(super) up: f64,
+    /// Seconds that the server's clock is ahead of ours.
+    pub(super) ahead: f64,
+    /// A standby that should follow a primary, and is not connected to it.
+    pub(super) cut_off: bool,
+}
+
+/// The archiver: its settings, its process, its statistics.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Archiver {
+    /// `off`, `on` or `always`.
+    pub(super) mode: String,
+    /// archive_command or archive_library is set.
+    pub(super) is_set: bool,
+    /// archive_timeout in seconds; 0 is none.
+    pub(super) timeout: f64,
+    /// How long its process runs; none where there is no process.
+    pub(super) process: Option<f64>,
+    /// Files that wait (look-ahead stores them in any order), and how long each does.
+    pub(super) waiting: BTreeMap<String, f64>,
+    /// The last try failed.
+    pub(super) failing: Option<Failing>,
+    /// What it archived last, and how long ago.
+    pub(super) last: Option<(String, f64)>,
 }
 
 /// What could not be archived.
+#[derive(Clone, Debug)]
 pub(super) struct Failing {
     pub(super) name: String,
     pub(super) at: String,
 }
 
 /// A physical slot.
+#[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) name: String,
     /// `reserved`, `extended`, `unreserved` or `lost`.
@@ -39,46 +66,112 @@ pub(super) struct Slot {
     pub(super) behind: i64,
     /// Somebody streams from it.
     pub(super) active: bool,
+    /// How long ago whoever streams from it said something.
+    pub(super) silent: Option<f64>,
 }
 
 const FACTS: &str = "select s.system_identifier::text, \
-    case when pg_is_in_recovery() then c.timeline_id \
+    case when pg_is_in_recovery() then coalesce((select received_tli from pg_stat_wal_receiver), c.timeline_id) \
          else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end, \
-    case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text, \
+    case when pg_is_in_recovery() then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) \
+         else pg_current_wal_lsn() end::text, \
     (select setting::bigint * case unit when '8kB' then 8192 when 'kB' then 1024 when 'MB' then 1048576 else 1 end \
      from pg_settings where name = 'wal_segment_size'), \
-    current_setting('archive_mode'), \
-    array(select left(name, -6) from pg_ls_archive_statusdir() where name like '%.ready'), pg_is_in_recovery() \
+    pg_is_in_recovery(), current_setting('server_version_num')::int / 10000, \
+    extract(epoch from clock_timestamp())::float8, \
+    extract(epoch from clock_timestamp() - pg_postmaster_start_time())::float8, \
+    pg_is_in_recovery() and coalesce(current_setting('primary_conninfo', true), '') <> '' \
+      and not exists (select from pg_stat_wal_receiver where status = 'streaming') \
     from pg_control_system() s, pg_control_checkpoint() c";
 
-const ARCHIVER: &str = "select last_failed_wal, to_char(last_failed_time at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') \
-    from pg_stat_archiver where last_failed_time > coalesce(last_archived_time, '-infinity')";
+const ARCHIVER: &str = "select current_setting('archive_mode'), \
+    coalesce(nullif(current_setting('archive_command'), '(disabled)'), '') <> '' \
+      or coalesce(current_setting('archive_library', true), '') <> '', \
+    (select setting::float8 from pg_settings where name = 'archive_timeout'), \
+    (select extract(epoch from clock_timestamp() - backend_start)::float8 from pg_stat_activity \
+     where backend_type = 'archiver' limit 1), \
+    last_failed_time > coalesce(last_archived_time, '-infinity'), last_failed_wal, \
+    to_char(last_failed_time at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
+    last_archived_wal, extract(epoch from clock_timestamp() - last_archived_time)::float8 from pg_stat_archiver";
+
+const WAITING: &str = "select left(name, -6), extract(epoch from clock_timestamp() - modification)::float8 \
+    from pg_ls_archive_statusdir() where name like '%.ready'";
+
+const FILES: &str =
+    "select name, extract(epoch from clock_timestamp() - modification)::float8 from pg_ls_waldir()";
 
 const SLOTS: &str = "select slot_name::text, coalesce(wal_status, 'lost'), \
     coalesce(pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, \
-    restart_lsn), 0)::bigint, active from pg_replication_slots where slot_type = 'physical' and not temporary order by 1";
+    s.restart_lsn), 0)::bigint, active, extract(epoch from clock_timestamp() - r.reply_time)::float8 \
+    from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid \
+    where slot_type = 'physical' and not temporary order by 1";
 
 impl Server {
-    /// Asks it.
+    /// Asks the servers that `db` names: the primary of the newest timeline among them, else the standby that is
+    /// furthest; and the trouble with the others.
     ///
     /// # Errors
-    /// When it cannot be reached, or the role may not know.
-    pub(super) fn ask(db: Option<&str>) -> Result<Server> {
-        let mut client = ConnInfo::resolve(db, "wal-shipper")?.connect()?;
+    /// When none can be reached, or the role may not know.
+    pub(super) fn ask(db: Option<&str>) -> Result<(Server, Vec<Error>)> {
+        let conn = ConnInfo::resolve(db, "wal-shipper")?;
+        let (standby, primary) = conn.wants();
+        let (mut servers, mut trouble) = (Vec::new(), Vec::new());
+        for one in conn.each() {
+            match Server::one(&one) {
+                Ok(server) if if server.standby { standby } else { primary } => servers.push(server),
+                Ok(_) => {}
+                Err(e) => trouble.push(e),
+            }
+        }
+        match servers.into_iter().max_by_key(|s| (!s.standby, s.timeline, s.written)) {
+            Some(server) => Ok((server, trouble)),
+            None => Err(trouble
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| Error::retry("no server fits target_session_attrs"))),
+        }
+    }
+
+    fn one(conn: &ConnInfo) -> Result<Server> {
+        let mut client = conn.connect()?;
+        let before = Timestamp::now();
         let facts = client.query_one(FACTS, &[]).doing(|| "ask how far the WAL is".into());
         let facts = facts.map_err(|e| e.hint("grant pg_monitor to the role"))?;
+        let ours =
+            before.as_microsecond() + (Timestamp::now().as_microsecond() - before.as_microsecond()) / 2;
         let number = |text: String| text.parse().doing(|| format!("read the system identifier {text}"));
         Ok(Server {
             system: number(facts.get(0))?,
             timeline: Timeline(u32::try_from(facts.get::<_, i32>(1)).unwrap_or_default()),
             written: facts.get::<_, Option<String>>(2).ok_or_else(nothing)?.parse()?,
             segment_size: u64::try_from(facts.get::<_, i64>(3)).unwrap_or_default(),
-            archive_mode: facts.get(4),
-            waiting: facts.get::<_, Vec<String>>(5).into_iter().collect(),
-            standby: facts.get(6),
-            failing: failing(&mut client)?,
+            standby: facts.get(4),
+            major: u32::try_from(facts.get::<_, i32>(5)).unwrap_or_default(),
+            ahead: facts.get::<_, f64>(6) - ours as f64 / 1e6,
+            up: facts.get(7),
+            cut_off: facts.get(8),
+            archiver: archiver(&mut client)?,
+            files: ages(&mut client, FILES, "list pg_wal")?,
             slots: slots(&mut client)?,
         })
+    }
+
+    /// How long the segment is whole, by its file's time or by that of the note for the archiver; none where neither
+    /// is there any more, or the server still writes into it.
+    pub(super) fn whole_since(&self, segment: &Segment) -> Option<f64> {
+        let name = segment.name();
+        let noted = self.archiver.waiting.get(&name).or_else(|| self.files.get(&name));
+        noted.copied().filter(|_| segment.end() <= self.written)
+    }
+
+    /// Whether something stores its WAL by streaming.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.slots.iter().any(|s| s.active)
+    }
+
+    /// How long ago the server began its timeline; none for the first, or where its history is gone.
+    pub(super) fn timeline_age(&self) -> Option<f64> {
+        self.files.get(&WalName::History(self.timeline).to_string()).copied()
     }
 }
 
@@ -86,15 +179,34 @@ fn nothing() -> Error {
     Error::retry("the standby has replayed nothing yet")
 }
 
-fn failing(client: &mut Client) -> Result<Option<Failing>> {
-    let row = client.query_opt(ARCHIVER, &[]).doing(|| "ask the archiver".into())?;
-    Ok(row.map(|r| Failing { name: r.get(0), at: r.get(1) }))
+fn archiver(client: &mut Client) -> Result<Archiver> {
+    let row = client.query_one(ARCHIVER, &[]).doing(|| "ask the archiver".into())?;
+    let failing = row.get::<_, Option<bool>>(4).unwrap_or(false);
+    let last: Option<String> = row.get(7);
+    Ok(Archiver {
+        mode: row.get(0),
+        is_set: row.get(1),
+        timeout: row.get::<_, Option<f64>>(2).unwrap_or(0.0),
+        process: row.get(3),
+        waiting: ages(client, WAITING, "list what waits for the archiver")?,
+        failing: failing.then(|| Failing { name: row.get(5), at: row.get(6) }),
+        last: last.zip(row.get(8)),
+    })
+}
+
+fn ages(client: &mut Client, sql: &str, doing: &str) -> Result<BTreeMap<String, f64>> {
+    let rows = client.query(sql, &[]).doing(|| doing.to_string())?;
+    Ok(rows.iter().map(|r| (r.get(0), r.get::<_, Option<f64>>(1).unwrap_or(0.0))).collect())
 }
 
 fn slots(client: &mut Client) -> Result<Vec<Slot>> {
     let rows = client.query(SLOTS, &[]).doing(|| "ask for the slots".into())?;
-    Ok(rows
-        .iter()
-        .map(|r| Slot { name: r.get(0), status: r.get(1), behind: r.get(2), active: r.get(3) })
-        .collect())
+    let slot = |r: &postgres::Row| Slot {
+        name: r.get(0),
+        status: r.get(1),
+        behind: r.get(2),
+        active: r.get(3),
+        silent: r.get(4),
+    };
+    Ok(rows.iter().map(slot).collect())
 }

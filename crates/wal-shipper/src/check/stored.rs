@@ -1,66 +1,169 @@
-//! What a repository has, whole segments and tails together.
+//! What a repository has, whole segments and tails together, and what it is for.
 
 use super::server::Server;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
-use toban_core::Result;
-use toban_core::repo::archive::{Archive, Hole, Inventory, Tail, cover};
-use toban_core::wal::{Lsn, Segment, Timeline, WalName};
+use std::collections::{BTreeMap, BTreeSet};
+use toban_core::repo::archive::{Archive, Hole, Tail, cover};
+use toban_core::repo::backups::{self, BaseBackup};
+use toban_core::repo::cluster::{self, Cluster};
+use toban_core::repo::gap::{self, Acknowledged, Gap};
+use toban_core::repo::keys::System;
+use toban_core::repo::way::Way;
+use toban_core::repo::{Repo, is_future};
+use toban_core::wal::{History, Lsn, Segment, Timeline, WalName};
+use toban_core::{Error, Kind, Result};
 
 /// What a repository has.
 pub(super) struct Stored {
-    pub(super) inventory: Inventory,
+    pub(super) way: Way,
     pub(super) tails: Vec<Tail>,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) acknowledged: Vec<Acknowledged>,
+    pub(super) backups: Vec<BaseBackup>,
+    pub(super) cluster: Option<Cluster>,
+    /// The newest date of an object, where that lies in the future.
+    pub(super) future: Option<Timestamp>,
+    /// Histories, gaps and a cluster.json that do not read.
+    pub(super) damaged: Vec<Error>,
 }
 
 impl Stored {
-    pub(super) fn ask(archive: &Archive<'_>) -> Result<Stored> {
+    /// Everything that is judged of one repository.
+    ///
+    /// # Errors
+    /// When the store could not be asked; what is damaged there is in the answer.
+    pub(super) fn ask(repo: &Repo, system: &System, size: u64, now: Timestamp) -> Result<Stored> {
+        let archive = Archive::new(&*repo.store, system.clone());
+        let mut damaged = Vec::new();
         // In this order: a segment that becomes whole meanwhile has its tails still, and is no hole.
         let tails = archive.all_tails()?;
-        Ok(Stored { inventory: archive.inventory()?, tails })
+        let mut way = Way::new(size);
+        way.begin(&tails);
+        way.inventory = archive.inventory()?;
+        way.histories = histories(&archive, &way.inventory.histories, &mut damaged)?;
+        let (gaps, bad) = gap::all(&*repo.store, system)?;
+        damaged.extend(bad);
+        let (acknowledged, bad) = gap::acknowledged(&*repo.store, system)?;
+        damaged.extend(bad);
+        let cluster = match cluster::of(&*repo.store, system) {
+            Err(e) if [Kind::Corrupt, Kind::Usage].contains(&e.kind()) => {
+                damaged.push(e);
+                None
+            }
+            other => other?,
+        };
+        let dates = way.inventory.lines.values().filter_map(|l| l.newest);
+        let newest = dates.chain(tails.iter().map(|t| t.modified)).max();
+        let backups = backups::whole(&*repo.store, system, now)?;
+        let future = newest.filter(|at| is_future(*at, now));
+        Ok(Stored { way, tails, gaps, acknowledged, backups, cluster, future, damaged })
     }
 
     pub(super) fn is_whole(&self, segment: WalName) -> bool {
-        let WalName::Segment(timeline, log, rest) = segment else { return false };
-        self.inventory.lines.get(&timeline).is_some_and(|l| l.segments.contains(&(log, rest)))
-    }
-
-    /// What is missing of every timeline.
-    pub(super) fn holes(&self, size: u64) -> Vec<Hole> {
-        let lines = self.inventory.lines.iter();
-        let holes = lines.flat_map(|(timeline, line)| line.holes(*timeline, size));
-        let timelines: BTreeSet<Timeline> = self.tails.iter().map(|t| t.segment.timeline()).collect();
-        holes.chain(timelines.into_iter().filter_map(|t| self.cut(t, size))).collect()
-    }
-
-    /// From the first segment of `timeline` that only has tails to what comes next, where no stretch of whole segments
-    /// lies before: the holes between those are told anyway.
-    fn cut(&self, timeline: Timeline, size: u64) -> Option<Hole> {
-        let ranges =
-            self.inventory.lines.get(&timeline).map(|l| l.ranges(timeline, size)).unwrap_or_default();
-        let begun =
-            self.tails.iter().filter(|t| t.segment.timeline() == timeline && !self.is_whole(t.segment));
-        let begun: BTreeSet<u64> = begun.filter_map(|t| Some(t.segment.segment(size)?.number)).collect();
-        let first = *begun.first()?;
-        let whole = ranges.iter().map(|(from, _)| from.number).find(|n| *n > first);
-        let told = whole.is_some() && ranges.first().is_some_and(|(from, _)| from.number < first);
-        let next = begun.iter().copied().nth(1).into_iter().chain(whole).min().filter(|_| !told)?;
-        let of = |number| Segment { timeline, number, size };
-        Some(Hole { first: of(first), last: of(next - 1) })
+        segment.segment(self.way.size).is_some_and(|s| self.way.inventory.has(&s))
     }
 
     /// Up to where the server's timeline is there, and when the newest of it came; `None` when nothing of it is.
-    pub(super) fn reach(&self, server: &Server) -> Option<(Lsn, Option<Timestamp>)> {
+    pub(super) fn reach(&self, server: &Server) -> Option<Reached> {
         let (timeline, size) = (server.timeline, server.segment_size);
-        let line = self.inventory.lines.get(&timeline);
-        let whole = line.and_then(|l| Some((l.ranges(timeline, size).pop()?.1.end(), l.newest)));
+        let line = self.way.inventory.lines.get(&timeline);
+        let whole = line.and_then(|l| {
+            let to = l.ranges(timeline, size).pop()?.1.end();
+            Some(Reached { to, came: l.newest, whole: true })
+        });
         let of = |t: &&Tail| t.segment.timeline() == timeline && !self.is_whole(t.segment);
         let newest = self.tails.iter().filter(of).map(|t| t.segment).max();
         let tails: Vec<Tail> = self.tails.iter().filter(|t| Some(t.segment) == newest).copied().collect();
         let part = newest.and_then(|n| n.segment(size)).and_then(|segment| {
-            let end = cover(&tails).last()?.end();
-            Some((Lsn(segment.start().0 + end), tails.iter().map(|t| t.modified).max()))
+            let to = Lsn(segment.start().0 + cover(&tails).last()?.end());
+            Some(Reached { to, came: tails.iter().map(|t| t.modified).max(), whole: false })
         });
-        whole.max(part)
+        whole.into_iter().chain(part).max_by_key(|r| r.to)
     }
+
+    /// The way to the server's timeline, where its history is known.
+    pub(super) fn history(&self, timeline: Timeline) -> Option<History> {
+        let root = (timeline.0 == 1).then(|| History::root(timeline));
+        self.way.histories.get(&timeline).cloned().or(root)
+    }
+
+    /// The newest backup that lies on the way of `history`.
+    pub(super) fn newest_backup(&self, history: &History) -> Option<&BaseBackup> {
+        let on = |b: &&BaseBackup| self.way.reach(history, &b.own()).is_some();
+        self.backups.iter().filter(on).max_by_key(|b| b.stop_lsn)
+    }
+
+    /// What is missing on the way of `history` between what is there; from where the newest backup ends, where one does.
+    pub(super) fn holes(&self, history: &History, backup: Option<&BaseBackup>) -> Vec<Hole> {
+        let (inventory, size) = (&self.way.inventory, self.way.size);
+        let newest = |number| {
+            let segment = Segment { timeline: history.timeline, number, size };
+            Segment { timeline: history.at(Lsn(segment.end().0 - 1)), ..segment }
+        };
+        let on =
+            |s: &Segment| history.at(s.start()) == s.timeline || history.at(Lsn(s.end().0 - 1)) == s.timeline;
+        let lines = inventory.lines.iter().flat_map(|(t, l)| l.ranges(*t, size));
+        let whole = lines.flat_map(|(a, b)| (a.number..=b.number).map(move |number| Segment { number, ..a }));
+        let there: BTreeSet<u64> =
+            whole.chain(self.way.begun.keys().copied()).filter(on).map(|s| s.number).collect();
+        let Some(last) = there.last().copied() else { return Vec::new() };
+        let first = backup.map(|b| behind(b, size)).or(there.first().copied()).unwrap_or(last);
+        // The last may be begun: more of it comes.
+        let missing = (first..last).filter(|n| !inventory.has(&newest(*n)));
+        let mut holes: Vec<Hole> = Vec::new();
+        for number in missing {
+            match holes.last_mut() {
+                Some(hole) if hole.last.number + 1 == number => hole.last = newest(number),
+                _ => holes.push(Hole { first: newest(number), last: newest(number) }),
+            }
+        }
+        holes
+    }
+
+    /// Holes of every timeline by itself, for a server whose way is not known.
+    pub(super) fn holes_anywhere(&self) -> Vec<Hole> {
+        let lines = self.way.inventory.lines.iter();
+        lines.flat_map(|(timeline, line)| line.holes(*timeline, self.way.size)).collect()
+    }
+
+    /// Whether somebody said that these files are lost for good; the reason.
+    pub(super) fn reason(&self, first: WalName, last: WalName) -> Option<&str> {
+        let covers = |a: &&Acknowledged| a.covers(first, last, self.way.size);
+        self.acknowledged.iter().find(covers).map(|a| a.reason.as_str())
+    }
+}
+
+/// Up to where a timeline is there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Reached {
+    pub(super) to: Lsn,
+    /// When the newest came, by the store's clock.
+    pub(super) came: Option<Timestamp>,
+    /// To the end of a whole segment, not by tails.
+    pub(super) whole: bool,
+}
+
+/// The number of the first segment that recovery from `backup` needs of the archive.
+pub(super) fn behind(backup: &BaseBackup, size: u64) -> u64 {
+    let last = backup.stop_lsn.0.saturating_sub(1) / size.max(1);
+    if backup.standby { last } else { last + 1 }
+}
+
+fn histories(
+    archive: &Archive<'_>,
+    names: &BTreeSet<Timeline>,
+    damaged: &mut Vec<Error>,
+) -> Result<BTreeMap<Timeline, History>> {
+    let mut histories = BTreeMap::new();
+    for timeline in names {
+        let mut text = Vec::new();
+        let read = archive.get(WalName::History(*timeline), &mut text);
+        let parsed = read.and_then(|_| History::parse(*timeline, &String::from_utf8_lossy(&text)));
+        match parsed {
+            Ok(history) => _ = histories.insert(*timeline, history),
+            Err(e) if e.kind() == Kind::Corrupt => damaged.push(e),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(histories)
 }

@@ -36,10 +36,11 @@ pub struct Hole {
 }
 
 impl Inventory {
-    /// Sorts names, stored bytes and times.
+    /// Sorts names, stored bytes and times. An object without a byte is none: a file system that lost power leaves
+    /// such, and nothing can be restored from it.
     pub fn of(objects: impl Iterator<Item = (WalName, u64, Timestamp)>) -> Inventory {
         let mut inventory = Inventory::default();
-        for (name, bytes, modified) in objects {
+        for (name, bytes, modified) in objects.filter(|(_, bytes, _)| *bytes > 0) {
             if let WalName::History(timeline) = name {
                 inventory.histories.insert(timeline);
                 continue;
@@ -164,6 +165,10 @@ mod tests {
         assert_eq!((line.bytes, line.partial), (60, Some((1, 4))));
         assert!(all.goes_on_behind(&segment(1, 257)) && !all.goes_on_behind(&segment(1, 259)));
         assert!(all.histories.contains(&Timeline(2)));
+        let empty = Inventory::of(
+            [("000000010000000000000002".parse().expect("a name"), 0, Timestamp::UNIX_EPOCH)].into_iter(),
+        );
+        assert_eq!(empty, Inventory::default(), "an empty object is no segment");
     }
 
     #[test]

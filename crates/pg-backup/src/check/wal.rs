@@ -1,0 +1,84 @@
+//! The WAL of a repository, as far as it restores something: there is a backup to it, and it was read back.
+
+use super::{CLUSTER, Finding, Held, Subject, age};
+use crate::cli;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use toban_core::repo::archive::Archive;
+use toban_core::repo::keys::System;
+use toban_core::repo::{Repo, verified};
+use toban_core::wal::WalName;
+use toban_core::{Kind, Result, Severity};
+
+/// What is wrong with the WAL of one repository; nothing where it has none.
+pub(super) fn findings(
+    one: &Held<'_>,
+    held: &[Held<'_>],
+    now: Timestamp,
+    args: &cli::Check,
+) -> Result<Vec<Finding>> {
+    let repo = one.repo;
+    // Identifiers begin with the time of initdb: the largest is that of the server that is in service.
+    let Some(system) = System::all(&*repo.store, &args.repos.cluster)?.into_iter().max() else {
+        return Ok(Vec::new());
+    };
+    let names = names(repo, &system)?;
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let subject = Subject { repo: &repo.name, database: CLUSTER };
+    let own = |h: &Held<'_>| {
+        let whole = h.backups.backups.iter().filter(|s| s.is_whole());
+        whole.filter(|s| s.backup.system().is_ok_and(|s| s == system)).count()
+    };
+    if held.iter().map(own).sum::<usize>() == 0 {
+        let text = format!(
+            "there is WAL of system {} and no whole backup of it: nothing can be restored from it; take one now: pg-backup run",
+            system.identifier
+        );
+        return Ok(vec![subject.finding("backup", Severity::Critical, text)]);
+    }
+    Ok(vec![verdict(repo, &system, &names, Judged { subject, now, args })])
+}
+
+struct Judged<'a> {
+    subject: Subject<'a>,
+    now: Timestamp,
+    args: &'a cli::Check,
+}
+
+/// What `verify` last said of it, as far as that is there still.
+fn verdict(repo: &Repo, system: &System, names: &BTreeSet<String>, judged: Judged<'_>) -> Finding {
+    let Judged { subject, now, args } = judged;
+    let last = match verified::newest(&*repo.store, system, now) {
+        Ok(Some(last)) => last,
+        Ok(None) => return subject.finding("wal", Severity::Warning, "the WAL was never verified".into()),
+        Err(e) if e.kind() == Kind::Corrupt => return subject.finding("wal", Severity::Critical, e.chain()),
+        Err(e) => return subject.finding("wal", Severity::Unknown, e.chain()),
+    };
+    let damaged: Vec<&String> = last.damaged.iter().filter(|name| names.contains(*name)).collect();
+    if let Some(first) = damaged.first() {
+        let text = format!(
+            "{} files of the WAL were found damaged on {}, the first is {first}: no moment behind it can be restored from an \
+             older backup; copy them from another repository, or take a new backup and prune",
+            damaged.len(),
+            last.at.strftime("%Y-%m-%dT%H:%MZ")
+        );
+        return subject.finding("wal", Severity::Critical, text);
+    }
+    let found = subject.verify(Some(age(last.at, now)), args);
+    Finding { check: "wal", text: format!("{}, of the WAL", found.text), ..found }
+}
+
+/// Every file and tail of the WAL, as a verdict names them.
+fn names(repo: &Repo, system: &System) -> Result<BTreeSet<String>> {
+    let archive = Archive::new(&*repo.store, system.clone());
+    let tails = archive.all_tails()?;
+    let tails = tails.iter().map(|t| format!("{}/{:08X}-{:08X}", t.segment, t.offset, t.length));
+    let files = archive.files()?.into_iter().map(|(name, _)| name);
+    // A history alone restores nothing.
+    let files: Vec<WalName> = files.collect();
+    let some = files.iter().any(|n| !matches!(n, WalName::History(_)));
+    let names: BTreeSet<String> = files.iter().map(WalName::to_string).chain(tails).collect();
+    Ok(if some || names.iter().any(|n| n.contains('/')) { names } else { BTreeSet::new() })
+}

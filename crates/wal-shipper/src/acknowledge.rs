@@ -1,0 +1,97 @@
+//! `acknowledge`: WAL that is lost for good, and known to be.
+
+use crate::cli;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use toban_core::config::Config;
+use toban_core::repo::Repo;
+use toban_core::repo::archive::{Archive, Inventory};
+use toban_core::repo::cluster;
+use toban_core::repo::gap::Acknowledged;
+use toban_core::repo::keys::System;
+use toban_core::wal::{Segment, WalName};
+use toban_core::{Error, Out, Record, Result};
+
+/// What was acknowledged in one repository.
+#[derive(Serialize)]
+struct Row {
+    repo: String,
+    first: String,
+    last: String,
+    reason: String,
+}
+
+impl Record for Row {
+    const SCHEMA: &'static str = "wal-shipper.acknowledge/1";
+    const HEAD: &'static [&'static str] = &["acknowledged in", "first", "last", "reason"];
+    fn cells(&self) -> Vec<String> {
+        vec![self.repo.clone(), self.first.clone(), self.last.clone(), self.reason.clone()]
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: &cli::Acknowledge, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let repos = args.repos.open(config)?;
+    let system = system(args, &repos)?;
+    let (first, last) = (args.first, args.last.unwrap_or(args.first));
+    let mut missing = false;
+    for repo in &repos {
+        missing |= is_missing(repo, &system, first, last)?;
+    }
+    if !missing {
+        let e = Error::usage(format!("nothing of {first} to {last} is missing"));
+        return Err(e.hint("`wal-shipper check` and `wal-shipper list` name what is"));
+    }
+    let said = Acknowledged::new(first, last, Timestamp::now(), args.reason.clone());
+    for repo in &repos {
+        if !args.dry.dry_run {
+            said.record(&*repo.store, &system)?;
+        }
+        let (first, last, reason) = (said.first.clone(), said.last.clone(), said.reason.clone());
+        out.emit(&Row { repo: repo.name.clone(), first, last, reason })?;
+    }
+    Ok(())
+}
+
+/// The system that is named, else the only one there is.
+fn system(args: &cli::Acknowledge, repos: &[Repo]) -> Result<System> {
+    let mut known = BTreeSet::new();
+    for repo in repos {
+        known.extend(System::all(&*repo.store, &args.repos.cluster)?);
+    }
+    let fits = |s: &System| args.system.is_none_or(|id| id == s.identifier);
+    let fit: Vec<System> = known.into_iter().filter(fits).collect();
+    match &fit[..] {
+        [one] => Ok(one.clone()),
+        [] => Err(Error::usage(format!(
+            "the repositories hold no such system of cluster {}",
+            args.repos.cluster
+        ))),
+        several => {
+            let all: Vec<String> = several.iter().map(|s| s.identifier.to_string()).collect();
+            let e = Error::usage(format!("the repositories hold several systems: {}", all.join(", ")));
+            Err(e.hint("say which with --system"))
+        }
+    }
+}
+
+/// Whether the repository lacks one of the files at least.
+fn is_missing(repo: &Repo, system: &System, first: WalName, last: WalName) -> Result<bool> {
+    let inventory = Archive::new(&*repo.store, system.clone()).inventory()?;
+    if let (WalName::History(from), WalName::History(to)) = (first, last) {
+        return Ok((from.0..=to.0).any(|t| !inventory.histories.contains(&toban_core::wal::Timeline(t))));
+    }
+    // Without a cluster.json nothing was ever stored there.
+    let Some(known) = cluster::of(&*repo.store, system)? else { return Ok(true) };
+    let segment = |name: WalName| name.segment(known.wal_segment_size);
+    match (segment(first), segment(last)) {
+        (Some(first), Some(last)) if first.number <= last.number => Ok(lacks(&inventory, first, last)),
+        _ => Err(Error::usage(format!("{first} to {last} is no stretch of segments"))),
+    }
+}
+
+fn lacks(inventory: &Inventory, first: Segment, last: Segment) -> bool {
+    let here = |s: &Segment| inventory.has(s) || inventory.has(&Segment { timeline: last.timeline, ..*s });
+    (first.number..=last.number).any(|number| !here(&Segment { number, ..first }))
+}
