@@ -14,6 +14,7 @@ mod refused;
 mod same;
 mod stock;
 mod tablespaces;
+mod troubles;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "the tests of dumps use the rest of it")]
 mod world;

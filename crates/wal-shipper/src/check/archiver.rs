@@ -140,7 +140,10 @@ impl Judge<'_> {
         let begun = line.and_then(|l| Some(l.ranges(segment.timeline, segment.size).first()?.0.number));
         let pruned = begun.is_some_and(|first| first > segment.number);
         let told = stored.gaps.iter().any(|g| g.first == *name || g.last == *name);
-        if !whole || pruned || told || self.server.is_streamed() {
+        // What is lost for good, and what no restore needs any more, alarms as a hole or not at all.
+        let file = toban_core::wal::WalName::from(segment);
+        let known = stored.reason(file, file).is_some() || self.is_behind_a_backup(stored, file);
+        if !whole || pruned || told || known || self.server.is_streamed() {
             return None;
         }
         let text = format!(

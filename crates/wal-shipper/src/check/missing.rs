@@ -106,7 +106,7 @@ impl Judge<'_> {
     }
 
     /// Whether the newest backup on the server's way begins behind `last`.
-    fn is_behind_a_backup(&self, stored: &Stored, last: WalName) -> bool {
+    pub(super) fn is_behind_a_backup(&self, stored: &Stored, last: WalName) -> bool {
         let backup = stored.history(self.server.timeline);
         let backup = backup.as_ref().and_then(|h| stored.newest_backup(h));
         backup.is_some_and(|b| match last.segment(stored.way.size) {

@@ -11,4 +11,5 @@ mod recovery;
 mod stream;
 mod stream_kill;
 mod streaming;
+mod troubles;
 mod world;
