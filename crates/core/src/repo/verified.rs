@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 const FORMAT: u32 = 1;
 const FOLDER: &str = "proof/wal.";
-const TIME: &str = "%Y%m%dT%H%M%SZ";
+/// To the microsecond: a second verdict of one second must not find its name taken, and be lost.
+const TIME: &str = "%Y%m%dT%H%M%S%6fZ";
 const LARGEST: u64 = 16 << 20;
 
 /// The verdict on the WAL of one system.
@@ -47,14 +48,19 @@ impl Verified {
 /// When the store could not be asked.
 pub fn keys(store: &dyn Store, system: &System) -> Result<Vec<(Timestamp, Key)>> {
     let prefix = format!("{}{FOLDER}", system.root());
-    let time = |key: &Key| {
-        let stamp = key.as_str().strip_prefix(&prefix)?.strip_suffix(".json")?;
-        DateTime::strptime(TIME, stamp).ok()?.to_zoned(TimeZone::UTC).ok().map(|z| z.timestamp())
-    };
+    let time = |key: &Key| time(key.as_str().strip_prefix(&prefix)?.strip_suffix("Z.json")?);
     let listed = store.list(&prefix)?.into_iter();
     let mut keys: Vec<(Timestamp, Key)> = listed.filter_map(|o| Some((time(&o.key)?, o.key))).collect();
     keys.sort();
     Ok(keys)
+}
+
+/// `20261121T030000` and six digits of microseconds.
+fn time(stamp: &str) -> Option<Timestamp> {
+    let (second, micros) = stamp.split_at_checked(15)?;
+    let fraction = micros.parse::<i64>().ok().filter(|_| micros.len() == 6)?;
+    let second = DateTime::strptime("%Y%m%dT%H%M%S", second).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    Timestamp::from_microsecond(second.as_microsecond() + fraction).ok()
 }
 
 /// The newest verdict as of `now`; one that is dated in the future proves nothing.
@@ -82,9 +88,11 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().expect("a time");
         let now = at("2026-11-21T12:00:00Z");
         assert_eq!(newest(&store, &system, now).expect("asked"), None);
-        let bad = Verified::new(at("2026-11-20T00:00:00Z"), vec!["000000010000000000000002".into()]);
-        bad.record(&store, &system).expect("stored");
+        let first = Verified::new(at("2026-11-20T00:00:00Z"), vec!["000000010000000000000002".into()]);
+        first.record(&store, &system).expect("stored");
+        let same_second = Verified::new(at("2026-11-20T00:00:00.000007Z"), vec!["x".into()]);
+        same_second.record(&store, &system).expect("stored");
         Verified::new(at("2099-11-20T00:00:00Z"), Vec::new()).record(&store, &system).expect("stored");
-        assert_eq!(newest(&store, &system, now).expect("asked"), Some(bad));
+        assert_eq!(newest(&store, &system, now).expect("asked"), Some(same_second));
     }
 }

@@ -50,6 +50,8 @@ const KINDS: &[(&str, Plant)] = &[
 impl Lab {
     fn new() -> Lab {
         let world = lab(15);
+        // No file of pg_wal goes: they are what an archive would have.
+        world.pg.psql("postgres", "select pg_create_physical_replication_slot('keep', true)");
         fill(&world, 1000);
         world.app();
         let backups = (0..2).map(|_| back_up(&world, &[])["id"].as_str().expect("an id").into()).collect();
