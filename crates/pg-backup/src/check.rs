@@ -260,13 +260,13 @@ impl Subject<'_> {
         findings.extend(own.iter().filter_map(|s| self.broken(&s.manifest.id, s.damaged)));
         findings.extend(own.iter().filter_map(|s| self.lacks(&s.manifest.id, s.lacks.as_deref())));
         let unknown = earlier.iter().filter(|s| s.taken == Taken::Unknown);
-        findings.extend(unknown.map(|s| self.from_the_future(&s.manifest.id)));
+        findings.extend(unknown.map(|s| self.dated_in_the_future(&s.manifest.id)));
         findings
     }
 
     /// The age of the newest, and what its dates say of the clocks.
     fn dated(&self, newest: &Newest<'_>, now: Timestamp, args: &cli::Check) -> Vec<Finding> {
-        let Taken::At(taken) = newest.taken else { return vec![self.from_the_future(newest.id)] };
+        let Taken::At(taken) = newest.taken else { return vec![self.dated_in_the_future(newest.id)] };
         let ours = is_future(newest.started, now);
         if ours && newest.server.is_none_or(|at| is_future(at, now)) {
             let text = format!(
@@ -288,7 +288,7 @@ impl Subject<'_> {
         findings
     }
 
-    fn from_the_future(&self, id: &Id) -> Finding {
+    fn dated_in_the_future(&self, id: &Id) -> Finding {
         let text = format!(
             "{id} is dated in the future, and when it was taken is not known: it is never `latest`, and `prune` keeps it; \
              remove its objects by hand when it is not wanted"

@@ -120,7 +120,7 @@ fn plan(
         }
         _ => false,
     };
-    if let (Some(i), Some(span)) = (stored.iter().rposition(|s| before(&s)), keep.within) {
+    if let (Some(i), Some(span)) = (stored.iter().rposition(before), keep.within) {
         reasons[i].push(format!("the first moments of {span} begin with it"));
     }
     let (mut steps, mut kept, mut needed) = (Vec::new(), BTreeSet::new(), BTreeSet::new());

@@ -198,7 +198,7 @@ impl Job<'_> {
         let Some(sum) = archive.get(name, &mut head)? else { return Ok(0) };
         match name {
             WalName::Segment(..) | WalName::Partial(..) => {
-                self.segment(name, &head.bytes, sum.bytes, size)?
+                self.segment(name, &head.bytes, sum.bytes, size)?;
             }
             WalName::History(timeline) => {
                 let text = String::from_utf8_lossy(&head.bytes).into_owned();
