@@ -117,7 +117,7 @@ impl Lab {
     /// Segments of the WAL, as this server would archive them: `count` from where the newest backup ends, but for one.
     fn wal(&self, count: u64, but: Option<u64>) -> Vec<PathBuf> {
         let listed = self.world.run(&["list", "--json"]).json();
-        let newest = listed.iter().filter(|r| r["stop_lsn"].is_string()).next_back().expect("a backup");
+        let newest = listed.iter().rfind(|r| r["stop_lsn"].is_string()).expect("a backup");
         let stop = newest["stop_lsn"].as_str().expect("a position").split_once('/').expect("two halves").1;
         let first = u64::from_str_radix(stop, 16).expect("a number") / (16 << 20) + 1;
         let switch = "create table if not exists filler (n int); insert into filler values (1); select pg_walfile_name(pg_switch_wal())";
