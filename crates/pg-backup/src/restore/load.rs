@@ -2,6 +2,7 @@
 
 use super::source::{Format, Source};
 use super::sql;
+use super::whole::{self, Contents};
 use crate::child::{self, Output, any_warning};
 use crate::rows::{self, Count};
 use crate::server::Server;
@@ -62,6 +63,7 @@ pub(crate) fn check<'a>(source: &'a Source, server: &Server) -> Result<Ready<'a>
     if facts.data && !facts.schema {
         return Err(data_only(source, "gunzip -c FILE | psql --single-transaction DATABASE"));
     }
+    warn_of_schema_alone(source, facts.schema && !facts.data);
     Ok(Ready { source, archive: None, facts })
 }
 
@@ -107,22 +109,26 @@ fn toc(source: &Source, server: &Server, path: &Path) -> Result<()> {
     if let Some(major) = version.and_then(|v| v.split(['.', ' ']).next()).and_then(|m| m.parse().ok()) {
         fits(major, server)?;
     }
-    if holds_only_data(&listed) {
+    let contents = Contents(&listed);
+    if contents.only_data() {
         return Err(data_only(source, "pg_restore --data-only --single-transaction -d DATABASE FILE"));
     }
     if source.ours.is_some() {
         return Ok(());
     }
+    warn_of_schema_alone(source, contents.only_schema());
+    whole::check_files(source.format, path, &contents)?;
     let mut command = server.program("pg_restore", "")?;
-    command.arg("--file=/dev/null").arg(path);
-    child::run(command, "pg_restore").map_err(|e| unreadable(source, e))
+    command.arg("--file=-").arg(path);
+    let script = Output::start(command, "pg_restore", any_warning)?;
+    let facts = sql::check(script, &source.name).map_err(|e| unreadable(source, e))?;
+    whole::compare(&contents, &facts, &source.name)
 }
 
-/// Lines of the table of contents are `3456; 0 16386 TABLE DATA public users owner`.
-fn holds_only_data(listed: &str) -> bool {
-    let entries = listed.lines().filter(|l| !l.starts_with(';')).filter_map(|l| l.splitn(4, ' ').nth(3));
-    let (data, rest): (Vec<&str>, Vec<&str>) = entries.partition(|e| e.starts_with("TABLE DATA "));
-    !data.is_empty() && !rest.iter().any(|e| e.starts_with("TABLE "))
+fn warn_of_schema_alone(source: &Source, alone: bool) {
+    if alone {
+        log::warn!("{} creates tables and holds no rows: was it made with --schema-only?", source.name);
+    }
 }
 
 fn unreadable(source: &Source, e: Error) -> Error {

@@ -8,6 +8,7 @@ mod load;
 mod place;
 mod source;
 mod sql;
+mod whole;
 
 use crate::catalog;
 use crate::database::{self, Properties};

@@ -246,13 +246,13 @@ fn format(head: &[u8]) -> Result<Format> {
 }
 
 /// gunzip that calls a cut-off or damaged stream what it is.
-struct Unpacked<R: Read> {
+pub(super) struct Unpacked<R: Read> {
     inner: MultiGzDecoder<R>,
     name: String,
 }
 
 impl<R: Read> Unpacked<R> {
-    fn new(inner: R, name: String) -> Unpacked<R> {
+    pub(super) fn new(inner: R, name: String) -> Unpacked<R> {
         Unpacked { inner: MultiGzDecoder::new(inner), name }
     }
 }

@@ -22,6 +22,11 @@ pub(crate) struct Facts {
     pub(crate) public: bool,
     /// It drops what may not be there (`--clean` without `--if-exists`).
     pub(crate) drops: bool,
+    /// Tables whose rows it announces (`Data for Name: …; Type: TABLE DATA`), in comments of pg_dump.
+    pub(crate) tables: usize,
+    /// Large objects that it creates, and those whose content it opens to write.
+    pub(crate) large_created: usize,
+    pub(crate) large_filled: usize,
 }
 
 /// Reads `dump` to its end.
@@ -38,7 +43,7 @@ pub(crate) fn check(dump: impl Read, name: &str) -> Result<Facts> {
             return scanner.finish(name);
         }
         let n = bytes.len();
-        scanner.feed(bytes).map_err(|e| Error::failed(name.to_string()).because(e))?;
+        scanner.feed(bytes).map_err(|e| Error::new(e.kind(), name.to_string()).because(e))?;
         reader.consume(n);
     }
 }
@@ -93,6 +98,11 @@ const TAIL: usize = 64;
 
 impl Scanner {
     fn feed(&mut self, mut bytes: &[u8]) -> Result<()> {
+        // No text of PostgreSQL holds one, but a file whose blocks were lost does; psql passes over the line's rest.
+        if let Some(at) = memchr(0, bytes) {
+            let line = self.line + 1 + memchr::memchr_iter(b'\n', &bytes[..at]).count() as u64;
+            return Err(Error::corrupt(format!("line {line}: a NUL byte: what stood there is lost")));
+        }
         while let Some(&b) = bytes.first() {
             if let State::Copy { .. } = self.state {
                 bytes = self.rows(bytes);
@@ -251,6 +261,8 @@ impl Scanner {
             self.facts.data = true;
         }
         self.facts.data |= begins("INSERT ");
+        self.facts.large_created += usize::from(begins("SELECT PG_CATALOG.LO_CREATE("));
+        self.facts.large_filled += usize::from(begins("SELECT PG_CATALOG.LO_OPEN("));
         self.facts.schema |=
             ["CREATE TABLE ", "CREATE UNLOGGED TABLE ", "CREATE FOREIGN TABLE "].into_iter().any(begins);
         let leaves = ["CREATE DATABASE ", "DROP DATABASE ", "ALTER DATABASE "];
@@ -265,6 +277,9 @@ impl Scanner {
         let text = text.trim();
         self.header |= text == "PostgreSQL database dump";
         self.trailer |= text == "PostgreSQL database dump complete";
+        if let Some(entry) = text.strip_prefix("Data for Name: ") {
+            self.facts.tables += usize::from(entry.contains("; Type: TABLE DATA;"));
+        }
         if let Some(version) = text.strip_prefix("Dumped from database version ") {
             self.facts.major = version.split(['.', ' ']).next().and_then(|m| m.parse().ok());
         }

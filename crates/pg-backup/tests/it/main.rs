@@ -1,6 +1,7 @@
 //! pg-backup as its users meet it: the real binary against real servers.
 
 mod check;
+mod cut;
 mod dump;
 mod faults;
 mod foreign;

@@ -1,0 +1,309 @@
+//! Whether an archive of somebody else's is whole. pg_restore takes what is cut off for what is short: a data file
+//! without its end, a list of large objects without its last lines and a tar archive without its last members restore
+//! with status 0.
+
+use super::source::{Format, Unpacked};
+use super::sql::Facts;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use toban_core::{Context, Error, Result, stop};
+
+/// The table of contents, as `pg_restore --list` shows it.
+pub(super) struct Contents<'l>(pub(super) &'l str);
+
+/// One line of it: `3456; 0 16386 TABLE DATA public users owner`.
+struct Entry<'l> {
+    id: &'l str,
+    what: &'l str,
+}
+
+impl Contents<'_> {
+    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let lines = self.0.lines().filter(|l| !l.starts_with(';'));
+        lines.filter_map(|line| {
+            let what = line.splitn(4, ' ').nth(3)?;
+            Some(Entry { id: line.split_once(';')?.0, what })
+        })
+    }
+
+    fn count(&self, kind: &str) -> usize {
+        self.entries().filter(|e| e.what.starts_with(kind)).count()
+    }
+
+    /// It fills tables, and creates none.
+    pub(super) fn only_data(&self) -> bool {
+        self.count("TABLE DATA ") > 0 && self.count("TABLE ") == self.count("TABLE DATA ")
+    }
+
+    /// It creates tables, and fills none.
+    pub(super) fn only_schema(&self) -> bool {
+        self.count("TABLE ") > 0 && self.count("TABLE DATA ") == 0
+    }
+}
+
+/// Looks for the end of each file of a folder, and of a tar archive.
+///
+/// # Errors
+/// Corrupt, naming the file that is cut off, damaged or missing.
+pub(super) fn check_files(format: Format, path: &Path, contents: &Contents<'_>) -> Result<()> {
+    match format {
+        Format::Directory => check_folder(path, contents),
+        Format::Tar => check_tar(path),
+        Format::Custom | Format::Sql => Ok(()),
+    }
+}
+
+/// Compares what the archive's script does with its table of contents.
+///
+/// # Errors
+/// Corrupt when data that it announces do not come.
+pub(super) fn compare(contents: &Contents<'_>, script: &Facts, name: &str) -> Result<()> {
+    let tables = contents.count("TABLE DATA ");
+    if script.tables != tables {
+        let e = format!("{name} is cut off: it announces the rows of {tables} tables and holds {}", script.tables);
+        return Err(Error::corrupt(e));
+    }
+    if contents.count("BLOBS ") > 0 && script.large_filled < script.large_created {
+        let (created, filled) = (script.large_created, script.large_filled);
+        let e = format!("{name} is cut off: it creates {created} large objects and holds the content of {filled}");
+        return Err(Error::corrupt(e));
+    }
+    Ok(())
+}
+
+fn check_folder(folder: &Path, contents: &Contents<'_>) -> Result<()> {
+    let mut endless = 0;
+    for entry in contents.entries() {
+        stop::check()?;
+        if entry.what.starts_with("TABLE DATA ") {
+            check_rows(&DataFile::find(folder, &format!("{}.dat", entry.id))?, entry.what)?;
+        } else if entry.what.starts_with("BLOBS ") {
+            endless += check_large_objects(folder, entry.id)?;
+        }
+    }
+    if endless > 0 {
+        log::warn!(
+            "{}: {endless} large objects are stored without compression, so nothing tells whether they are whole",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+/// The rows of a table end as pg_dump ends them: by COPY's `\.`, or after the last INSERT; then empty lines.
+fn check_rows(file: &DataFile, what: &str) -> Result<()> {
+    let Some(tail) = file.read_to_end()? else { return Ok(()) };
+    let ends = [&b"\\.\n\n\n"[..], b";\n\n\n"].iter().any(|end| tail.ends_with(end));
+    if ends || tail == b"\n\n" {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!("{} is cut off: it does not end as {what} must", file.path.display())))
+}
+
+/// Reads the large objects that the folder lists; how many of them have no mark of their end.
+fn check_large_objects(folder: &Path, id: &str) -> Result<usize> {
+    // Since 17 each entry has a list of its own.
+    let name = format!("blobs_{id}.toc");
+    let list = DataFile::find(folder, &name).or_else(|_| DataFile::find(folder, "blobs.toc"))?;
+    let lines = std::fs::read_to_string(&list.path).doing(|| format!("read {}", list.path.display()))?;
+    let mut endless = 0;
+    for line in lines.lines() {
+        stop::check()?;
+        let damaged = || Error::corrupt(format!("{} is damaged: {line:?}", list.path.display()));
+        let (_, name) = line.split_once(' ').ok_or_else(damaged)?;
+        let file = DataFile::find(folder, name)?;
+        // An empty large object is an empty file where pg_dump compresses by lz4 or zstd.
+        let empty = matches!(file.packing, Packing::Lz4 | Packing::Zstd) && file.len()? == 0;
+        match file.packing {
+            Packing::None => endless += 1,
+            _ if empty => endless += 1,
+            _ => _ = file.read_to_end()?,
+        }
+    }
+    Ok(endless)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    None,
+    Gzip,
+    Lz4,
+    Zstd,
+}
+
+/// A file of a folder, as pg_restore finds it.
+struct DataFile {
+    path: PathBuf,
+    packing: Packing,
+}
+
+impl DataFile {
+    fn find(folder: &Path, name: &str) -> Result<DataFile> {
+        let suffixes =
+            [("", Packing::None), (".gz", Packing::Gzip), (".lz4", Packing::Lz4), (".zst", Packing::Zstd)];
+        let there = suffixes.iter().map(|(suffix, packing)| (folder.join(format!("{name}{suffix}")), *packing));
+        let found = there.into_iter().find(|(path, _)| path.is_file());
+        let missing = || Error::corrupt(format!("{} is missing", folder.join(name).display()));
+        found.map(|(path, packing)| DataFile { path, packing }).ok_or_else(missing)
+    }
+
+    fn len(&self) -> Result<u64> {
+        let metadata = std::fs::metadata(&self.path).doing(|| format!("look at {}", self.path.display()))?;
+        Ok(metadata.len())
+    }
+
+    /// The last bytes of the content; `None` for lz4, whose frame has an end of its own.
+    fn read_to_end(&self) -> Result<Option<Vec<u8>>> {
+        let name = self.path.display().to_string();
+        let doing = || format!("read {name}");
+        let mut file = File::open(&self.path).doing(doing)?;
+        match self.packing {
+            Packing::Lz4 => {
+                let whole = lz4_ends(&mut BufReader::new(file)).doing(doing)?;
+                return if whole { Ok(None) } else { Err(cut(&name, "lz4 frame")) };
+            }
+            // Only the end of what is not compressed tells anything.
+            Packing::None => {
+                let from = self.len()?.saturating_sub(LAST as u64);
+                file.seek(SeekFrom::Start(from)).doing(doing)?;
+                tail(file).doing(doing)
+            }
+            Packing::Gzip => tail(Unpacked::new(file, name.clone())).doing(doing),
+            Packing::Zstd => unzstd(file, &name),
+        }
+        .map(Some)
+    }
+}
+
+fn cut(name: &str, what: &str) -> Error {
+    Error::corrupt(format!("{name} is cut off: its {what} has no end"))
+}
+
+fn unzstd(file: File, name: &str) -> Result<Vec<u8>> {
+    let decoder = zstd::stream::read::Decoder::new(file).doing(|| format!("read {name}"))?;
+    tail(decoder).map_err(|e| match e.kind() {
+        io::ErrorKind::UnexpectedEof => cut(name, "zstd frame"),
+        _ => Error::corrupt(format!("{name} is damaged")).because(e),
+    })
+}
+
+/// More than the longest end of a table's rows.
+const LAST: usize = 8;
+
+/// Reads to the end; the last bytes.
+fn tail(mut reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut buf = vec![0; 256 * 1024];
+    let mut last = Vec::new();
+    loop {
+        match reader.read(&mut buf) {
+            Ok(0) => return Ok(last),
+            Ok(n) => {
+                last.extend_from_slice(&buf[n.saturating_sub(LAST)..n]);
+                last.drain(..last.len().saturating_sub(LAST));
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Walks an lz4 frame from block to block: whether it reaches the mark of its end.
+/// <https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md>
+fn lz4_ends(reader: &mut impl Read) -> io::Result<bool> {
+    let Some(magic) = word(reader)? else { return Ok(false) };
+    let mut descriptor = [0; 2];
+    if magic != 0x184D_2204 || !filled(reader, &mut descriptor)? {
+        return Ok(false);
+    }
+    let flag = |bit: u8| u64::from(descriptor[0] >> bit & 1);
+    let (block_sum, content_size, content_sum, dictionary) = (flag(4), flag(3), flag(2), flag(0));
+    if !skipped(reader, 8 * content_size + 4 * dictionary + 1)? {
+        return Ok(false);
+    }
+    loop {
+        match word(reader)? {
+            None => return Ok(false),
+            Some(0) => return skipped(reader, 4 * content_sum),
+            // The highest bit marks a block that is stored as it is.
+            Some(size) if skipped(reader, u64::from(size & 0x7FFF_FFFF) + 4 * block_sum)? => {}
+            Some(_) => return Ok(false),
+        }
+    }
+}
+
+fn word(reader: &mut impl Read) -> io::Result<Option<u32>> {
+    let mut bytes = [0; 4];
+    Ok(filled(reader, &mut bytes)?.then(|| u32::from_le_bytes(bytes)))
+}
+
+/// Whether there were bytes enough to fill `bytes`.
+fn filled(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
+    match reader.read_exact(bytes) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn skipped(reader: &mut impl Read, bytes: u64) -> io::Result<bool> {
+    Ok(io::copy(&mut reader.take(bytes), &mut io::sink())? == bytes)
+}
+
+const BLOCK: usize = toban_core::pack::tar::BLOCK;
+
+/// Goes from member to member; a block of zeros ends the archive.
+fn check_tar(path: &Path) -> Result<()> {
+    let doing = || format!("read {}", path.display());
+    let mut file = BufReader::new(File::open(path).doing(doing)?);
+    loop {
+        stop::check()?;
+        let mut header = [0; BLOCK];
+        if !filled(&mut file, &mut header).doing(doing)? {
+            return Err(cut(&path.display().to_string(), "tar archive"));
+        }
+        if header.iter().all(|b| *b == 0) {
+            return Ok(());
+        }
+        let damaged = || Error::corrupt(format!("{} is damaged: a member has no size", path.display()));
+        let size = tar_size(&header[124..136]).ok_or_else(damaged)?;
+        let padded = size.next_multiple_of(BLOCK as u64);
+        if !skipped(&mut file, padded).doing(doing)? {
+            return Err(cut(&path.display().to_string(), "tar archive"));
+        }
+    }
+}
+
+/// Octal, or big-endian with the first bit set.
+fn tar_size(field: &[u8]) -> Option<u64> {
+    if field[0] & 0x80 != 0 {
+        return Some(field[4..].iter().fold(0, |size, b| size << 8 | u64::from(*b)));
+    }
+    let text = std::str::from_utf8(field).ok()?.trim_matches(['\0', ' ']);
+    u64::from_str_radix(text, 8).ok().filter(|size| *size < 1 << 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_lz4_frame_cut_anywhere_has_no_end() {
+        // Flags: blocks and content have sums, the content's size is told; one stored block of three bytes.
+        let frame = b"\x04\x22\x4d\x18\x7c\x40\x03\0\0\0\0\0\0\0\x12\x03\0\0\x80abcSUM1\0\0\0\0SUM2";
+        assert!(lz4_ends(&mut &frame[..]).expect("read"));
+        for end in 0..frame.len() {
+            assert!(!lz4_ends(&mut &frame[..end]).expect("read"), "{end}");
+        }
+    }
+
+    #[test]
+    fn contents_tell_what_there_is() {
+        let list = ";\n; Archive\n215; 1259 1 TABLE public t o\n33; 0 2 TABLE DATA public t o\n34; 0 0 BLOBS - BLOBS \n";
+        let contents = Contents(list);
+        assert_eq!((contents.count("TABLE DATA "), contents.count("BLOBS ")), (1, 1));
+        assert!(!contents.only_data() && !contents.only_schema());
+        assert!(Contents("33; 0 2 TABLE DATA public t o\n").only_data());
+        assert!(Contents("215; 1259 1 TABLE public t o\n").only_schema());
+    }
+}
