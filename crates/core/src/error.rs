@@ -211,7 +211,7 @@ fn own_words(e: &(dyn std::error::Error + 'static)) -> String {
     }
     match e.downcast_ref::<postgres::error::DbError>() {
         Some(db) => db.message().to_string(),
-        None => e.to_string(),
+        None => crate::tls_words::in_words(&e.to_string()),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod secret;
 pub mod stop;
 pub mod store;
 pub mod sum;
+mod tls_words;
 pub mod wal;
 
 pub use cli::{At, Cli, Common, DryRun, Monitoring, exit_status, main};

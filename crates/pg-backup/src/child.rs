@@ -146,7 +146,10 @@ fn complaint(stderr: &str) -> String {
 /// What usually helps the role that was at work, by the server's own words.
 pub(crate) fn cure(stderr: &str, role: &str) -> Option<String> {
     let cures = [
-        ("pg_authid", "password hashes need a superuser; --globals no-passwords leaves them out"),
+        (
+            "pg_authid",
+            "password hashes need a superuser or pg_read_all_data; --globals no-passwords leaves them out",
+        ),
         (
             "permission denied for table",
             "a role that dumps must read everything: grant pg_read_all_data to ROLE",

@@ -69,7 +69,7 @@ pub enum Form {
 /// Which roles and tablespaces go with a dump.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Globals {
-    /// Roles with their password hashes, tablespaces, settings; needs a superuser
+    /// Roles with their password hashes, tablespaces, settings; needs a superuser or pg_read_all_data
     Full,
     /// The same without password hashes; any role can
     NoPasswords,
@@ -83,7 +83,7 @@ pub struct Dump {
     /// Databases to dump [default: the configuration's `databases`, else the one of the connection]
     #[arg(value_name = "DATABASE", conflicts_with = "all")]
     pub databases: Vec<String>,
-    /// Every database but templates
+    /// Every database but template0 and template1; one that cannot be dumped makes the run partial
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]

@@ -25,6 +25,20 @@ pub(crate) struct Properties {
     /// `None` is PostgreSQL's default.
     pub(crate) grants: Option<Vec<Grant>>,
     pub(crate) settings: Vec<Setting>,
+    #[serde(default)]
+    pub(crate) is_template: bool,
+    #[serde(default)]
+    pub(crate) security_labels: Vec<SecurityLabel>,
+    /// Names of its logical slots, which no dump holds: they are told, not made.
+    #[serde(default)]
+    pub(crate) logical_slots: Vec<String>,
+}
+
+/// `security label for … on database`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SecurityLabel {
+    pub(crate) provider: String,
+    pub(crate) label: String,
 }
 
 /// A privilege on the database.
@@ -61,13 +75,19 @@ pub(crate) fn read(client: &mut impl GenericClient, name: &str, major: u32) -> R
     let sql = format!(
         "select d.datname::text, pg_get_userbyid(d.datdba)::text, pg_encoding_to_char(d.encoding)::text, \
          d.datcollate::text, d.datctype::text, {provider}, {locale}, {rules}, t.spcname::text, d.datconnlimit, \
-         shobj_description(d.oid, 'pg_database'), d.datacl is null, d.oid \
+         shobj_description(d.oid, 'pg_database'), d.datacl is null, d.oid, d.datistemplate \
          from pg_database d join pg_tablespace t on t.oid = d.dattablespace where d.datname = $1"
     );
     let Some(row) = client.query_opt(&sql, &[&name]).doing(doing)? else { return Ok(None) };
     let oid: u32 = row.get(12);
     let grants = if row.get(11) { None } else { Some(grants(client, oid).doing(doing)?) };
-    Ok(Some(Properties { grants, settings: settings(client, oid).doing(doing)?, ..of(&row) }))
+    Ok(Some(Properties {
+        grants,
+        settings: settings(client, oid).doing(doing)?,
+        security_labels: security_labels(client, oid).doing(doing)?,
+        logical_slots: logical_slots(client, oid).doing(doing)?,
+        ..of(&row)
+    }))
 }
 
 fn of(row: &Row) -> Properties {
@@ -91,7 +111,23 @@ fn of(row: &Row) -> Properties {
         comment: row.get(10),
         grants: None,
         settings: Vec::new(),
+        is_template: row.get(13),
+        security_labels: Vec::new(),
+        logical_slots: Vec::new(),
     }
+}
+
+fn security_labels(client: &mut impl GenericClient, oid: u32) -> Result<Vec<SecurityLabel>, postgres::Error> {
+    let sql = "select provider, label from pg_shseclabel \
+               where classoid = 'pg_database'::regclass and objoid = $1 order by 1";
+    let label = |r: &Row| SecurityLabel { provider: r.get(0), label: r.get(1) };
+    Ok(client.query(sql, &[&oid])?.iter().map(label).collect())
+}
+
+fn logical_slots(client: &mut impl GenericClient, oid: u32) -> Result<Vec<String>, postgres::Error> {
+    let sql = "select slot_name::text from pg_replication_slots \
+               where datoid = $1 and slot_type = 'logical' and not temporary order by 1";
+    Ok(client.query(sql, &[&oid])?.iter().map(|r| r.get(0)).collect())
 }
 
 fn grants(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Grant>, postgres::Error> {
@@ -120,6 +156,9 @@ impl Properties {
             comment: None,
             grants: None,
             settings: Vec::new(),
+            is_template: false,
+            security_labels: Vec::new(),
+            logical_slots: Vec::new(),
             ..template.clone()
         }
     }
@@ -166,7 +205,19 @@ impl Properties {
             sql.extend(grants.iter().map(|g| g.sql(&database)));
         }
         sql.extend(self.settings.iter().map(|s| s.sql(&database)));
+        if self.is_template {
+            sql.push(format!("alter database {database} is_template true"));
+        }
         sql
+    }
+
+    /// The provider of each security label, and what gives it to the database that is called `name` now.
+    pub(crate) fn label_sql(&self, name: &str) -> Vec<(&str, String)> {
+        let sql = |l: &SecurityLabel| {
+            let (provider, database) = (Ident::new(&l.provider), Ident::new(name));
+            format!("security label for {provider} on database {database} is {}", literal(&l.label))
+        };
+        self.security_labels.iter().map(|l| (l.provider.as_str(), sql(l))).collect()
     }
 
     /// The roles that must exist before this database can be made.
@@ -247,6 +298,9 @@ mod tests {
                 Setting { role: None, name: "search_path".into(), value: "\"$user\", app".into() },
                 Setting { role: Some("r".into()), name: "my.thing".into(), value: "a'b".into() },
             ],
+            is_template: true,
+            security_labels: vec![SecurityLabel { provider: "anon".into(), label: "it's".into() }],
+            logical_slots: Vec::new(),
         }
     }
 
@@ -266,8 +320,11 @@ mod tests {
                 "grant CONNECT on database \"d\" to public",
                 "alter database \"d\" set \"search_path\" to \"$user\", app",
                 "alter role \"r\" in database \"d\" set \"my\".\"thing\" to 'a''b'",
+                "alter database \"d\" is_template true",
             ]
         );
+        let label = "security label for \"anon\" on database \"d\" is 'it''s'";
+        assert_eq!(app().label_sql("d"), [("anon", label.to_string())]);
     }
 
     #[test]

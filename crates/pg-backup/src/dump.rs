@@ -7,8 +7,8 @@ use crate::gzip::Gzip;
 use crate::manifest::{self, FORMAT, Form, GLOBALS, Id, Manifest, ROWS};
 use crate::outcome::Tally;
 use crate::rows::{self, Count};
-use crate::server::{self, Server};
-use crate::{database, dump_plan, lock, order};
+use crate::server::{self, Chosen, Server};
+use crate::{database, dump_plan, hidden, lock, order};
 use jiff::Timestamp;
 use postgres::{IsolationLevel, Transaction};
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub(crate) fn form(args: &cli::Dump) -> Form {
     }
 }
 
-pub(crate) fn chosen(args: &cli::Dump, config: &Config) -> Result<(Server, Vec<String>)> {
+pub(crate) fn chosen(args: &cli::Dump, config: &Config) -> Result<(Server, Chosen)> {
     let section = config.cluster.get(&args.repos.cluster);
     let (server, mut client) = Server::reach(&args.server, section)?;
     let listed = server::databases(&mut client)?;
@@ -57,16 +57,16 @@ pub(crate) fn chosen(args: &cli::Dump, config: &Config) -> Result<(Server, Vec<S
         (true, false) => configured,
         (true, true) => vec![server.conn.dbname().to_string()],
     };
-    let names = server::choose(&listed, &named, all)?;
-    if args.databases.is_empty() {
-        warn_of_others(&listed, &names);
+    let chosen = if all { server::choose_all(&listed)? } else { server::choose(&listed, &named)? };
+    if args.databases.is_empty() && !all {
+        warn_of_others(&listed, &chosen.names);
     }
-    Ok((server, names))
+    Ok((server, chosen))
 }
 
 /// `pg-backup dump` by a connection to `postgres` dumps what nobody uses.
 fn warn_of_others(listed: &[server::Listed], names: &[String]) {
-    let others = || listed.iter().filter(|d| !d.template && d.name != "postgres").map(|d| d.name.as_str());
+    let others = || listed.iter().filter(|d| !d.is_stock_template() && d.name != "postgres").map(|d| d.name.as_str());
     if names == ["postgres"] && others().next().is_some() {
         let others: Vec<&str> = others().collect();
         log::warn!(
@@ -111,7 +111,7 @@ fn act(
     report: &mut Report,
     out: &mut Out<'_>,
 ) -> Result<()> {
-    let (server, names) = chosen(args, config)?;
+    let (server, chosen) = chosen(args, config)?;
     let job = Job {
         server: &server,
         cluster: &args.repos.cluster,
@@ -121,7 +121,8 @@ fn act(
         globals: globals(&server, args.globals)?,
     };
     let mut tally = Tally::default();
-    for name in &names {
+    chosen.refused.into_iter().for_each(|e| _ = tally.item::<()>(Err(e)));
+    for name in &chosen.names {
         stop::check()?;
         let done = job.dump(name, repos).doing(|| format!("dump {name}"));
         let Some(kept) = tally.item(done) else { continue };
@@ -216,6 +217,7 @@ impl Job<'_> {
         let mut snapshot = snapshot.start().doing(|| "begin a snapshot".into())?;
         let properties = database::read(&mut snapshot, name, self.server.major)?;
         let properties = properties.ok_or_else(|| Error::failed(format!("database {name} is gone")))?;
+        hidden::warn(&mut snapshot, name)?;
         let database_bytes = size(&mut snapshot)?;
         let source = order::source(&mut snapshot)?;
         let key = manifest::key(self.cluster, name, &id, self.form.suffix())?;

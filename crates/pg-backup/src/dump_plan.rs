@@ -3,6 +3,7 @@
 use crate::cli;
 use crate::dump::{chosen, form, size};
 use crate::manifest::Form;
+use crate::outcome::Tally;
 use serde::Serialize;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
@@ -31,14 +32,17 @@ impl Record for Planned {
 /// # Errors
 /// When the server cannot be asked, or has no such database.
 pub(crate) fn emit(args: &cli::Dump, config: &Config, repos: &[Repo], out: &mut Out<'_>) -> Result<()> {
-    let (server, names) = chosen(args, config)?;
+    let (server, chosen) = chosen(args, config)?;
+    let mut tally = Tally::default();
+    chosen.refused.into_iter().for_each(|e| _ = tally.item::<()>(Err(e)));
     // The programs must be there, or the night's run fails for what the dry run could have told.
     server.program("pg_dump", "")?;
-    for database in names {
+    for database in chosen.names {
         let mut session = server.session(&database)?;
         let database_bytes = size(&mut session.transaction().doing(|| "begin".into())?)?;
         let repos = repos.iter().map(|r| r.name.clone()).collect();
         out.emit(&Planned { database, database_bytes, form: form(args), repos })?;
+        tally.copy(Ok(()), true);
     }
-    Ok(())
+    tally.verdict("dumps")
 }

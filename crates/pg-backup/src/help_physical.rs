@@ -33,4 +33,5 @@ is promoted, and begins a new timeline. It does not archive, unless --keep-archi
 archive of the server that was backed up. global/pg_control is written last: a restore that did not
 finish cannot be started; run it again with --delta.
 As root the files go to the owner that they had, by name; else they are the caller's.
-backup_manifest is PostgreSQL's own: pg_verifybackup compares the restored folder before its first start.";
+backup_manifest is PostgreSQL's own: pg_verifybackup (on Debian in /usr/lib/postgresql/*/bin) compares the
+restored folder before its first start.";

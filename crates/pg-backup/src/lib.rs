@@ -14,6 +14,7 @@ mod fanout;
 mod gzip;
 mod help;
 mod help_physical;
+mod hidden;
 mod keep;
 mod list;
 mod lock;

@@ -79,6 +79,7 @@ fn act(args: &cli::Prune, repos: &[Repo], out: &mut Out<'_>) -> Result<()> {
 }
 
 fn one(args: &cli::Prune, repo: &Repo, out: &mut Out<'_>) -> Result<()> {
+    repo.check_holds(&args.repos.cluster)?;
     let now = args.at.now();
     let contents = catalog::read_as_of(repo, &args.repos.cluster, now)?;
     let damaged = contents.damaged.len();

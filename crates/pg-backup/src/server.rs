@@ -5,7 +5,7 @@ use postgres::Client;
 use std::path::PathBuf;
 use std::process::Command;
 use toban_core::config::Cluster;
-use toban_core::pg::{ConnInfo, programs};
+use toban_core::pg::{ConnInfo, Ident, programs};
 use toban_core::{Context, Error, Result};
 
 /// A server, and how to reach it and its programs.
@@ -124,26 +124,48 @@ pub(crate) fn databases(client: &mut Client) -> Result<Vec<Listed>> {
 }
 
 /// Which databases a dump takes.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) names: Vec<String>,
+    /// Those that were meant and cannot be dumped, and why.
+    pub(crate) refused: Vec<Error>,
+}
+
+/// Every database but the server's own two templates.
 ///
 /// # Errors
-/// Usage for a name that is not there or cannot be dumped, and when nothing is left to dump.
-pub(crate) fn choose(listed: &[Listed], named: &[String], all: bool) -> Result<Vec<String>> {
-    if all {
-        let fit = listed.iter().filter(|d| !d.template && d.connectable && !d.invalid);
-        let names: Vec<String> = fit.map(|d| d.name.clone()).collect();
-        return if names.is_empty() {
-            Err(Error::usage("the server has no database to dump"))
-        } else {
-            Ok(names)
-        };
+/// Usage when there is none.
+pub(crate) fn choose_all(listed: &[Listed]) -> Result<Chosen> {
+    let mut chosen = Chosen { names: Vec::new(), refused: Vec::new() };
+    for found in listed.iter().filter(|d| !d.is_stock_template()) {
+        match fit_to_dump(listed, &found.name) {
+            Ok(()) => chosen.names.push(found.name.clone()),
+            Err(e) => chosen.refused.push(e),
+        }
     }
-    for name in named {
-        fit_to_dump(listed, name)?;
+    match chosen.names.is_empty() && chosen.refused.is_empty() {
+        true => Err(Error::usage("the server has no database to dump")),
+        false => Ok(chosen),
     }
+}
+
+/// The databases that are named.
+///
+/// # Errors
+/// Usage for a name that is not there or cannot be dumped.
+pub(crate) fn choose(listed: &[Listed], named: &[String]) -> Result<Chosen> {
+    named.iter().try_for_each(|name| fit_to_dump(listed, name))?;
     let mut names = named.to_vec();
     names.sort();
     names.dedup();
-    Ok(names)
+    Ok(Chosen { names, refused: Vec::new() })
+}
+
+impl Listed {
+    /// One of the two that every server has.
+    pub(crate) fn is_stock_template(&self) -> bool {
+        self.template && matches!(self.name.as_str(), "template0" | "template1")
+    }
 }
 
 fn fit_to_dump(listed: &[Listed], name: &str) -> Result<()> {
@@ -153,13 +175,23 @@ fn fit_to_dump(listed: &[Listed], name: &str) -> Result<()> {
         let e = Error::usage(format!("there is no database {name:?}"));
         return Err(e.hint(format!("the server has: {}", known.join(", "))));
     };
-    let reason = match found {
-        Listed { invalid: true, .. } => "its DROP DATABASE was interrupted; drop it again",
-        Listed { template: true, .. } => "it is a template; dump the databases made from it",
-        Listed { connectable: false, .. } => "it allows no connections",
+    let (reason, cure) = match found {
+        Listed { invalid: true, .. } => {
+            ("its DROP DATABASE was interrupted", format!("drop database {}", Ident::new(name)))
+        }
+        found if found.is_stock_template() => {
+            ("it is a template of the server", "dump the databases made from it".into())
+        }
+        Listed { connectable: false, .. } => (
+            "it allows no connections",
+            format!(
+                "alter database {} allow_connections true; or name the others instead of --all",
+                Ident::new(name)
+            ),
+        ),
         _ => return Ok(()),
     };
-    Err(Error::usage(format!("database {name:?} cannot be dumped: {reason}")))
+    Err(Error::usage(format!("database {name:?} cannot be dumped: {reason}")).hint(cure))
 }
 
 #[cfg(test)]
@@ -177,18 +209,24 @@ mod tests {
             d("app", false, true, false),
             d("broken", false, true, true),
             d("closed", false, false, false),
+            d("template0", true, false, false),
             d("template1", true, true, false),
+            d("tpl", true, true, false),
         ]
     }
 
     #[test]
     fn chooses_what_can_be_dumped() {
-        let names = |named: &[&str], all| {
+        let names = |named: &[&str]| {
             let named: Vec<String> = named.iter().map(ToString::to_string).collect();
-            choose(&listed(), &named, all).map_err(|e| e.chain())
+            choose(&listed(), &named).map(|c| c.names).map_err(|e| e.chain())
         };
-        assert_eq!(names(&[], true), Ok(vec!["app".to_string()]));
-        assert_eq!(names(&["app", "app"], false), Ok(vec!["app".to_string()]));
+        let all = choose_all(&listed()).expect("there are some");
+        assert_eq!(all.names, ["app", "tpl"]);
+        let refused: Vec<String> = all.refused.iter().map(Error::chain).collect();
+        assert!(refused.len() == 2 && refused[0].contains("broken") && refused[1].contains("closed"), "{refused:?}");
+        assert!(choose_all(&listed()[3..5]).is_err());
+        assert_eq!(names(&["app", "app"]), Ok(vec!["app".to_string()]));
         for (name, why) in [
             ("nope", "there is no database"),
             ("template1", "it is a template"),
@@ -196,7 +234,7 @@ mod tests {
             ("closed", "allows no connections"),
             ("a\nb", "line break"),
         ] {
-            let said = names(&[name], false).unwrap_err();
+            let said = names(&[name]).unwrap_err();
             assert!(said.contains(why), "{name:?}: {said}");
         }
     }

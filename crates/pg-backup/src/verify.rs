@@ -69,6 +69,14 @@ fn act(
     let mut tally = Tally::default();
     let mut seen = Vec::new();
     for repo in repos {
+        // Nothing verified is not well.
+        let holds = repo.check_holds(&args.repos.cluster).map_err(|e| match e.kind() {
+            Kind::Usage => e.kind_as(Kind::Findings),
+            _ => e,
+        });
+        if args.ids.is_empty() && tally.item(holds).is_none() {
+            continue;
+        }
         let Some(contents) = tally.item(catalog::read(repo, &args.repos.cluster)) else { continue };
         for damaged in contents.damaged {
             tally.copy::<()>(Err(damaged), true);
@@ -95,11 +103,8 @@ fn act(
         ));
     }
     if seen.is_empty() && args.ids.is_empty() && tally.is_fine() {
-        // Nothing verified is not well.
-        tally.item::<()>(Err(Error::new(
-            Kind::Findings,
-            format!("there is no dump or backup of cluster {}", args.repos.cluster),
-        )));
+        let e = format!("there is no dump or backup of cluster {}", args.repos.cluster);
+        tally.item::<()>(Err(Error::new(Kind::Findings, e)));
     }
     tally.verdict("verifications")
 }

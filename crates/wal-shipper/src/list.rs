@@ -63,12 +63,14 @@ struct Found {
 /// Runs the verb.
 pub(crate) fn run(args: &cli::List, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let mut found = Vec::new();
-    for repo in args.repos.open(config)? {
+    let repos = args.repos.open(config)?;
+    for repo in &repos {
         for system in System::all(&*repo.store, &args.repos.cluster)? {
-            found.extend(look(&repo, &system)?);
+            found.extend(look(repo, &system)?);
         }
     }
-    found.iter().flat_map(Found::stretches).chain(gaps(&found)).try_for_each(|s| out.emit(&s))
+    found.iter().flat_map(Found::stretches).chain(gaps(&found)).try_for_each(|s| out.emit(&s))?;
+    repos.iter().try_for_each(|repo| repo.check_holds(&args.repos.cluster))
 }
 
 /// None for a folder that holds no cluster.json: it is none of ours.

@@ -121,7 +121,7 @@ fn said(e: &ureq::Error) -> String {
     match e {
         // This one quotes the URL.
         ureq::Error::BadUri(_) => "the URL is none".to_string(),
-        other => other.to_string(),
+        other => crate::tls_words::in_words(&other.to_string()),
     }
 }
 

@@ -55,7 +55,7 @@ impl Mail {
         }
         let config = config.cloned().unwrap_or_default();
         let to = recipients(&config, env)?;
-        let from = sender(&config, tool, env)?;
+        let from = sender(&config, &to, tool, env)?;
         let route = match config.sendmail.program() {
             Some(program) => Route::Sendmail(SendmailTransport::new_with_command(program)),
             None => Route::Smtp(Box::new(server(&config, env)?)),
@@ -150,16 +150,27 @@ fn recipients(config: &MailConfig, env: Env<'_>) -> Result<Vec<Mailbox>> {
     Ok(to)
 }
 
-fn sender(config: &MailConfig, tool: &str, env: Env<'_>) -> Result<Mailbox> {
+fn sender(config: &MailConfig, to: &[Mailbox], tool: &str, env: Env<'_>) -> Result<Mailbox> {
     let address = match (env("TOBAN_MAIL_FROM"), &config.from) {
         (Some(text), _) => text.parse(),
         (None, Some(from)) => Ok(from.clone()),
-        (None, None) => format!("{tool}@{}", crate::run::host()).parse(),
+        (None, None) => format!("{tool}@{}", domain(&crate::run::host(), to)).parse(),
     };
     address
         .map(|a: Address| a.0)
         .doing(|| "the sender's address".into())
         .map_err(|e| e.hint("set `from` in [notify.mail], or TOBAN_MAIL_FROM"))
+}
+
+/// The domain to send from, by a machine called `host`. A host's name without one is refused by many servers as a
+/// sender's domain that does not exist: then it is the first receiver's.
+fn domain(host: &str, to: &[Mailbox]) -> String {
+    let local = [".localdomain", ".local", ".localhost"].iter().any(|end| host.ends_with(end));
+    let receivers = to.first().map(|to| to.email.domain()).filter(|d| d.contains('.'));
+    match receivers {
+        Some(domain) if local || !host.contains('.') => domain.to_string(),
+        _ => host.to_string(),
+    }
 }
 
 fn server(config: &MailConfig, env: Env<'_>) -> Result<Server> {
@@ -211,4 +222,22 @@ fn certificates(path: &Path) -> Result<Certificate> {
     let doing = || format!("read the certificates in {}", path.display());
     let pem = std::fs::read(path).doing(doing)?;
     Certificate::from_pem(&pem).doing(doing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_has_a_domain() {
+        let to = |address: &str| [address.parse::<Address>().expect("an address").0];
+        for (host, receiver, domain) in [
+            ("db1.example.org", "dba@example.com", "db1.example.org"),
+            ("db1", "dba@example.com", "example.com"),
+            ("db1.localdomain", "dba@example.com", "example.com"),
+            ("db1", "root@localhost", "db1"),
+        ] {
+            assert_eq!(super::domain(host, &to(receiver)), domain, "{host} to {receiver}");
+        }
+    }
 }

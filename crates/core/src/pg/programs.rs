@@ -63,12 +63,19 @@ pub fn version(program: &Path) -> Result<u32> {
     })
 }
 
+/// Those that come with Debian's postgresql-client; all others are the server's.
+const CLIENTS: [&str; 7] =
+    ["pg_dump", "pg_dumpall", "pg_restore", "psql", "pg_basebackup", "pg_receivewal", "pg_isready"];
+
 fn missing(name: &str, major: u32, found: &BTreeMap<u32, PathBuf>) -> Error {
     let older: Vec<String> = found.iter().map(|(v, path)| format!("{v} ({})", path.display())).collect();
-    let seen =
-        if older.is_empty() { "none found".into() } else { format!("found only {}", older.join(", ")) };
+    let seen = match older.is_empty() {
+        true => "none on PATH, in /usr/lib/postgresql/*/bin or /usr/pgsql-*/bin".into(),
+        false => format!("found only {}", older.join(", ")),
+    };
+    let package = if CLIENTS.contains(&name) { "postgresql-client" } else { "postgresql" };
     Error::failed(format!("no {name} of PostgreSQL {major} or newer: {seen}"))
-        .hint(format!("apt-get install postgresql-client-{major}"))
+        .hint(format!("apt-get install {package}-{major}, or name its folder with --bin-dir"))
 }
 
 #[cfg(test)]
@@ -88,6 +95,11 @@ mod tests {
     fn a_missing_one_is_told_with_what_there_is() {
         let e = find("pg_dump", 99, None).expect_err("it is refused");
         assert!(e.chain().starts_with("no pg_dump of PostgreSQL 99 or newer: found only "), "{e:?}");
-        assert_eq!(e.cure(), Some("apt-get install postgresql-client-99"));
+        assert_eq!(
+            e.cure(),
+            Some("apt-get install postgresql-client-99, or name its folder with --bin-dir")
+        );
+        let e = find("initdb", 99, Some(Path::new("/nonexistent"))).expect_err("it is refused");
+        assert!(e.cure().is_some_and(|c| c.starts_with("apt-get install postgresql-99")), "{e:?}");
     }
 }

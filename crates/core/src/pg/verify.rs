@@ -160,7 +160,9 @@ impl Verifier {
             _ => {
                 in_time(cert, now)?;
                 strong(cert)?;
-                refuse(format!("the server's certificate: {e:?}"), "make the server's certificate anew")
+                let (raw, cure) = (format!("{e:?}"), "make the server's certificate anew");
+                let why = crate::tls_words::certificate(&raw).unwrap_or(&raw);
+                refuse(format!("the server's certificate is refused: {why}"), cure)
             }
         }
     }

@@ -57,6 +57,33 @@ pub struct Repo {
     pub store: Arc<dyn Store>,
 }
 
+impl Repo {
+    /// Sees to it that something of `cluster` is here: a mistyped name or folder must not pass for one in which there
+    /// is nothing to do.
+    ///
+    /// # Errors
+    /// Usage when there is nothing, with what there is instead; else those of the store.
+    pub fn check_holds(&self, cluster: &str) -> Result<()> {
+        match self.store.folders(&format!("{cluster}/"))?.is_empty() {
+            true => Err(self.lacks("nothing", cluster)),
+            false => Ok(()),
+        }
+    }
+
+    /// What to say when `what` (`nothing`, `no dump`) is all there is of `cluster` here.
+    pub fn lacks(&self, what: &str, cluster: &str) -> Error {
+        let e = Error::usage(format!("repository {} holds {what} of cluster {cluster}", self.name));
+        match self.store.folders("") {
+            Ok(names) if names.is_empty() => e.hint("it is empty: is it the right place?"),
+            Ok(names) if names.iter().any(|n| n == cluster) => {
+                e.hint("it holds WAL of it, or what runs left that did not finish")
+            }
+            Ok(names) => e.hint(format!("it holds {}: is --cluster or --repo wrong?", names.join(", "))),
+            Err(_) => e,
+        }
+    }
+}
+
 impl RepoArgs {
     /// Opens every repository that the flags name, else those of the cluster's section, else all sections.
     ///

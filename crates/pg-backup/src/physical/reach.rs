@@ -2,6 +2,7 @@
 
 use super::backup::Backup;
 use super::catalog::{Contents, Stored};
+use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use toban_core::Result;
@@ -67,5 +68,22 @@ impl Ways {
         // A history that is missing is a finding of `wal-shipper check`; here the backup's own timeline is judged.
         let timeline = way.newest(&own).unwrap_or(own.timeline);
         way.reach(&way.history(timeline), &own).map(Reached::from)
+    }
+
+    /// When the server wrote the last of the WAL up to `to`, as the repository has recorded it.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub(crate) fn written(&self, repo: &Repo, backup: &Backup, to: Lsn) -> Result<Option<Timestamp>> {
+        let Some(way) = self.0.get(&backup.system_identifier) else { return Ok(None) };
+        let own = own(backup);
+        let history = way.history(way.newest(&own).unwrap_or(own.timeline));
+        let archive = Archive::new(&*repo.store, backup.system()?);
+        let last = Lsn(to.0.saturating_sub(1));
+        match (way.segment(&history, last), way.begun(&history, last)) {
+            (Some(segment), _) => archive.written(segment.name().parse()?),
+            (None, Some(begun)) => begun.tails.last().map_or(Ok(None), |tail| archive.tail_written(tail)),
+            (None, None) => Ok(None),
+        }
     }
 }

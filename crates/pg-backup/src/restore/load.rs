@@ -20,6 +20,8 @@ pub(crate) struct Ready<'a> {
     archive: Option<Archive>,
     /// What a plain dump of somebody else's tells.
     facts: sql::Facts,
+    /// An archive of somebody else's that holds what belongs to the database itself.
+    pub(super) has_database_properties: bool,
 }
 
 enum Archive {
@@ -47,13 +49,15 @@ pub(crate) fn check<'a>(source: &'a Source, server: &Server) -> Result<Ready<'a>
     }
     if source.format != Format::Sql {
         let archive = archive(source)?;
-        toc(source, server, archive.path())?;
-        return Ok(Ready { source, archive: Some(archive), facts: sql::Facts::default() });
+        let has_database_properties = toc(source, server, archive.path())?;
+        let facts = sql::Facts::default();
+        return Ok(Ready { source, archive: Some(archive), facts, has_database_properties });
     }
     if source.ours.is_some() {
         // The sum proves that it is what pg_dump wrote.
         source.check_sum()?;
-        return Ok(Ready { source, archive: None, facts: sql::Facts::default() });
+        let facts = sql::Facts::default();
+        return Ok(Ready { source, archive: None, facts, has_database_properties: false });
     }
     let progress = Progress::bytes(&format!("check {}", source.name), None, false);
     let facts = sql::check(progress.wrap(source.plain()?), &source.name)?;
@@ -63,8 +67,8 @@ pub(crate) fn check<'a>(source: &'a Source, server: &Server) -> Result<Ready<'a>
     if facts.data && !facts.schema {
         return Err(data_only(source, "gunzip -c FILE | psql --single-transaction DATABASE"));
     }
-    warn_of_schema_alone(source, facts.schema && !facts.data);
-    Ok(Ready { source, archive: None, facts })
+    warn_of_schema_alone(source, facts.major.is_some() && facts.schema && !facts.data);
+    Ok(Ready { source, archive: None, facts, has_database_properties: false })
 }
 
 /// A dump is not promised to load into an older server (pg_dump's manual, Notes).
@@ -97,10 +101,11 @@ fn archive(source: &Source) -> Result<Archive> {
     Ok(Archive::Spooled(file))
 }
 
-/// Reads the table of contents, and for a dump without sums every row.
-fn toc(source: &Source, server: &Server, path: &Path) -> Result<()> {
+/// Reads the table of contents, and for a dump without sums every row; whether the latter holds what belongs to the
+/// database itself.
+fn toc(source: &Source, server: &Server, path: &Path) -> Result<bool> {
     let mut command = server.program("pg_restore", "")?;
-    command.arg("--list").arg(path);
+    command.args(["--create", "--list"]).arg(path);
     let listed = Output::start(command, "pg_restore --list", any_warning)?.text();
     let listed = listed.map_err(|e| unreadable(source, e))?;
     let version = listed
@@ -114,7 +119,7 @@ fn toc(source: &Source, server: &Server, path: &Path) -> Result<()> {
         return Err(data_only(source, "pg_restore --data-only --single-transaction -d DATABASE FILE"));
     }
     if source.ours.is_some() {
-        return Ok(());
+        return Ok(false);
     }
     warn_of_schema_alone(source, contents.only_schema());
     whole::check_files(source.format, path, &contents)?;
@@ -122,7 +127,8 @@ fn toc(source: &Source, server: &Server, path: &Path) -> Result<()> {
     command.arg("--file=-").arg(path);
     let script = Output::start(command, "pg_restore", any_warning)?;
     let facts = sql::check(script, &source.name).map_err(|e| unreadable(source, e))?;
-    whole::compare(&contents, &facts, &source.name)
+    whole::compare(&contents, &facts, &source.name)?;
+    Ok(contents.has_database_properties())
 }
 
 fn warn_of_schema_alone(source: &Source, alone: bool) {

@@ -6,6 +6,7 @@
 mod globals;
 mod load;
 mod place;
+mod replication;
 mod source;
 mod sql;
 mod whole;
@@ -36,7 +37,11 @@ pub(crate) fn run(args: &cli::RestoreDump, config: &Config, out: &mut Out<'_>) -
     if args.dry.dry_run {
         let (server, maintenance) = reach(args, config)?;
         let mut place = Place::take(&server, &maintenance, target(args))?;
-        return out.emit(&Plan::make(args, &source, &mut place, &server)?);
+        let plan = Plan::make(args, &source, &mut place, &server)?;
+        let replication = replication::read(place.admin(), &plan.database)?;
+        replication.check_role(place.admin())?;
+        replication.foretell(&plan.database);
+        return out.emit(&plan);
     }
     run::job(config, "pg-backup", "restore-dump", &args.repos.cluster, |report| {
         let restored = act(args, config, &repos, &source)?;
@@ -186,15 +191,21 @@ fn act(args: &cli::RestoreDump, config: &Config, repos: &[Repo], source: &Source
         roles(source, &server, &mut place)?;
     }
     globals::require(place.admin(), &plan.properties)?;
+    replication::read(place.admin(), &plan.database)?.check_role(place.admin())?;
     let before = if plan.action == "replace" { place::activity(&server, &plan.database)? } else { None };
     let safety = if plan.safety_dump { Some(safety_dump(&server, args, &plan, repos)?) } else { None };
 
     let mut filling = place.make(&plan.properties)?;
     ready.load(&server, filling.name(), &plan.properties.owner, cores::workers(args.jobs))?;
     let counted = ready.compare(&server, filling.name())?;
+    if args.into.is_some() {
+        detach(&server, &mut place, filling.name())?;
+    }
     let kept = match plan.action {
         "create" => {
             place.swap(&mut filling, &plan.properties, None)?;
+            place.label(&plan.properties);
+            tell_of_lost(&plan, &ready);
             None
         }
         _ => exchange(args, &mut place, &mut filling, &plan, before.filter(|_| safety.is_some()))?,
@@ -208,6 +219,33 @@ fn act(args: &cli::RestoreDump, config: &Config, repos: &[Repo], source: &Source
         safety_dump: safety,
         kept,
     })
+}
+
+fn detach(server: &Server, place: &mut Place<'_>, database: &str) -> Result<()> {
+    let target = place.target.clone();
+    for name in replication::detach(server, place.admin(), database)? {
+        log::warn!("subscription {name} of {target} is disabled and has no slot: it is a copy, and the original needs that slot");
+    }
+    Ok(())
+}
+
+/// What a new database does not get, though the one that was dumped had it.
+fn tell_of_lost(plan: &Plan, ready: &load::Ready<'_>) {
+    if !plan.properties.logical_slots.is_empty() {
+        log::warn!(
+            "when it was dumped {} had the logical slots {}: no dump holds them, create them anew",
+            plan.database,
+            plan.properties.logical_slots.join(", ")
+        );
+    }
+    if ready.has_database_properties {
+        log::warn!(
+            "settings, privileges or the comment of the dumped database are not given to {}: \
+             pg_restore --create --file=- {} shows them",
+            plan.database,
+            plan.source
+        );
+    }
 }
 
 fn roles(source: &Source, server: &Server, place: &mut Place<'_>) -> Result<()> {
@@ -252,8 +290,12 @@ fn exchange(
     let aside = aside(&plan.database, Timestamp::now());
     // Settings and grants as they are now, not as they were before the load.
     let properties = place::properties(place, &plan.database)?.unwrap_or_else(|| plan.properties.clone());
+    let replication = replication::read(place.admin(), &plan.database)?;
     place.swap(filling, &properties, Some(&aside))?;
-    if args.keep_old {
+    place.label(&properties);
+    replication.tell(&plan.database, &aside);
+    // A slot goes with its database without a word, and a subscription is worth more than the space.
+    if args.keep_old || !replication.is_none() {
         return Ok(Some(aside));
     }
     // The new database is in service: whatever happens to the old one from here on, the restore is done.

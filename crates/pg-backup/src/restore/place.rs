@@ -3,6 +3,7 @@
 //! A dump is loaded into a database under a name of ours. Only when it is whole and checked do the names change, in
 //! one transaction: at every moment the old or the new database is in service, whenever this process dies.
 
+use super::replication;
 use crate::database::{self, Properties};
 use crate::server::Server;
 use postgres::Client;
@@ -57,7 +58,7 @@ impl<'a> Place<'a> {
     /// What the server said.
     pub(crate) fn make(&mut self, properties: &Properties) -> Result<Filling<'a>> {
         let name = self.filling();
-        drop_database(&mut self.admin, &name)?;
+        drop_filling(self.server, &mut self.admin, &name)?;
         let sql = properties.create_sql(&name, self.server.major);
         let made = self.admin.batch_execute(&sql).doing(|| format!("create database {name}"));
         made.map_err(|e| privilege(e, self.server.conn.user()))?;
@@ -78,7 +79,12 @@ impl<'a> Place<'a> {
         let name = filled.name.clone().expect("a filled database is put in place once");
         let mut sql = vec!["begin".to_string()];
         if let Some(aside) = aside {
+            let replication = replication::read(&mut self.admin, &self.target)?;
+            sql.extend(replication.stop_sql(&mut self.admin, &self.target)?);
             sql.push(rename(&self.target, aside));
+            if properties.is_template {
+                sql.push(format!("alter database {} is_template false", Ident::new(aside)));
+            }
         }
         sql.push(rename(&name, &self.target));
         sql.extend(properties.dress_sql(&self.target));
@@ -104,6 +110,16 @@ impl<'a> Place<'a> {
             if !in_use || Instant::now() > until || detail.contains("prepared transaction") {
                 let doing = || format!("put the restored database in the place of {}", self.target);
                 return Err(e).doing(doing).map_err(|e| if detail.is_empty() { e } else { e.hint(detail) });
+            }
+        }
+    }
+
+    /// Gives the target its security labels: apart from the swap, since a server without their provider refuses them,
+    /// and the data are worth more.
+    pub(crate) fn label(&mut self, properties: &Properties) {
+        for (provider, sql) in properties.label_sql(&self.target) {
+            if let Err(e) = self.admin.batch_execute(&sql).doing(|| sql.clone()) {
+                log::warn!("{} lacks its security label of {provider}: {}", self.target, e.chain());
             }
         }
     }
@@ -135,7 +151,7 @@ impl Drop for Filling<'_> {
     fn drop(&mut self) {
         let Some(name) = self.name.take() else { return };
         let dropped =
-            self.server.session(&self.maintenance).and_then(|mut admin| drop_database(&mut admin, &name));
+            self.server.session(&self.maintenance).and_then(|mut admin| drop_filling(self.server, &mut admin, &name));
         if let Err(e) = dropped {
             log::warn!("database {name} is left over and is removed by the next restore: {}", e.chain());
         }
@@ -144,6 +160,12 @@ impl Drop for Filling<'_> {
 
 fn rename(from: &str, to: &str) -> String {
     format!("alter database {} rename to {}", Ident::new(from), Ident::new(to))
+}
+
+/// Drops a database of ours, with the subscriptions that a dump brought into it.
+fn drop_filling(server: &Server, admin: &mut Client, name: &str) -> Result<()> {
+    replication::remove(server, admin, name)?;
+    drop_database(admin, name)
 }
 
 fn drop_database(admin: &mut Client, name: &str) -> Result<()> {
@@ -162,6 +184,9 @@ fn privilege(e: Error, role: &str) -> Error {
             || c.contains("must be member") =>
         {
             e.hint("use the owner of the database, or a superuser")
+        }
+        c if c.contains("tablespace") && c.contains("does not exist") => {
+            e.hint("restore-dump --globals creates those that went with the dump; their folders must be there")
         }
         _ => e,
     }
@@ -251,13 +276,29 @@ pub(crate) fn activity(server: &Server, name: &str) -> Result<Option<Activity>> 
 /// # Errors
 /// When it cannot be asked.
 pub(crate) fn is_empty(server: &Server, name: &str) -> Result<bool> {
-    let sql = "select not exists (select from pg_class where oid >= 16384) \
-               and not exists (select from pg_proc where oid >= 16384) \
-               and not exists (select from pg_type where oid >= 16384) \
-               and not exists (select from pg_namespace where oid >= 16384) \
-               and not exists (select from pg_extension where oid >= 16384) \
-               and not exists (select from pg_largeobject_metadata)";
-    let row = server.session(name)?.query_one(sql, &[]).doing(|| format!("look into {name}"))?;
+    // Only in these can a statement leave something that does not bring an entry in another of them.
+    const CATALOGS: [&str; 13] = [
+        "pg_class",
+        "pg_proc",
+        "pg_type",
+        "pg_namespace",
+        "pg_extension",
+        "pg_publication",
+        "pg_default_acl",
+        "pg_collation",
+        "pg_cast",
+        "pg_conversion",
+        "pg_operator",
+        "pg_ts_config",
+        "pg_ts_dict",
+    ];
+    let none = CATALOGS.map(|c| format!("not exists (select from {c} where oid >= 16384)")).join(" and ");
+    let sql = format!(
+        "select {none} and not exists (select from pg_largeobject_metadata) and not exists (select from pg_subscription \
+         where subdbid = (select oid from pg_database where datname = current_database())) \
+         and not exists (select from pg_replication_slots where database = current_database() and not temporary)"
+    );
+    let row = server.session(name)?.query_one(&sql, &[]).doing(|| format!("look into {name}"))?;
     Ok(row.get(0))
 }
 

@@ -36,6 +36,12 @@ impl Contents<'_> {
         self.count("TABLE DATA ") > 0 && self.count("TABLE ") == self.count("TABLE DATA ")
     }
 
+    /// It holds settings, privileges or a comment of the database itself, which only `--create` applies.
+    pub(super) fn has_database_properties(&self) -> bool {
+        let kinds = ["DATABASE PROPERTIES ", "ACL - DATABASE ", "COMMENT - DATABASE ", "SECURITY LABEL - DATABASE "];
+        kinds.into_iter().any(|kind| self.count(kind) > 0)
+    }
+
     /// It creates tables, and fills none.
     pub(super) fn only_schema(&self) -> bool {
         self.count("TABLE ") > 0 && self.count("TABLE DATA ") == 0

@@ -32,15 +32,30 @@ fn a_dump_is_listed_and_stock_tools_read_it() {
 }
 
 #[test]
-fn all_means_all_but_templates_and_the_configuration_can_name_them() {
+fn all_means_all_and_the_configuration_can_name_them() {
     let mut world = World::new();
     world.pg.psql(
         "postgres",
         "create database a; create database \"B/..\"; create database tpl is_template true",
     );
-    let stdout = world.run(&["dump", "--all", "--globals", "none"]).fine();
-    let names: Vec<&str> = stdout.lines().map(|l| l.split('\t').next().expect("a column")).collect();
-    assert_eq!(names, ["B/..", "a", "postgres"]);
+    let all = ["dump", "--all", "--globals", "none"];
+    let names = |stdout: String| -> Vec<String> {
+        stdout.lines().map(|l| l.split('\t').next().expect("a column").to_string()).collect()
+    };
+    assert_eq!(names(world.run(&all).fine()), ["B/..", "a", "postgres", "tpl"]);
+    // What cannot be dumped is not passed over in silence, neither in the plan.
+    world.pg.psql("postgres", "alter database a allow_connections false");
+    for args in [&all[..], &["dump", "--all", "--dry-run"]] {
+        let ran = world.run(args);
+        assert_eq!(names(ran.stdout.clone()), ["B/..", "postgres", "tpl"]);
+        let said = ran.refused(3, "database \"a\" cannot be dumped: it allows no connections");
+        assert!(said.contains("allow_connections true"), "{said}");
+    }
+    world.pg.psql(
+        "postgres",
+        "alter database a allow_connections true; update pg_database set datconnlimit = -2 where datname = 'a'",
+    );
+    world.run(&all).refused(3, "DROP DATABASE was interrupted");
     let config = world.path("toban.toml");
     fs::write(&config, "[cluster.main]\ndatabases = [\"B/..\"]\n").expect("write");
     world.set("TOBAN_CONFIG", &config.display().to_string());
@@ -136,7 +151,7 @@ fn a_child_that_fails_never_leaves_a_visible_dump() {
         fs::set_permissions(&stub, fs::Permissions::from_mode(0o755)).expect("chmod");
         for form in ["custom", "sql"] {
             world.run(&["dump", "app", "--format", form]).refused(1, said);
-            assert_eq!(world.run(&["list"]).fine(), "", "{script}");
+            world.run(&["list"]).refused(2, "holds no backup or dump of cluster main");
         }
     }
 }

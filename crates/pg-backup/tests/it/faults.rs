@@ -43,7 +43,7 @@ fn a_store_that_stays_away_ends_in_75_and_one_that_refuses_in_1() {
     world.run(&["dump", "app"]).refused(75, "");
     world.run(&["list"]).refused(75, "");
     cable.mend();
-    assert_eq!(world.run(&["list"]).fine(), "");
+    world.run(&["list"]).refused(2, "it is empty: is it the right place?");
     cable.answer(
         403,
         "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>",

@@ -1,5 +1,6 @@
 //! pg-backup as its users meet it: the real binary against real servers.
 
+mod belongs;
 mod check;
 mod cut;
 mod dump;

@@ -78,6 +78,36 @@ fn what_the_command_line_refuses() {
     assert_eq!(world.databases(), ["app"]);
 }
 
+/// A mistyped cluster, folder or database must not pass for one in which there is nothing to do.
+#[test]
+fn names_of_nothing_are_told_with_what_there_is() {
+    let world = World::new();
+    world.app();
+    world.dump("app", &[]);
+    let elsewhere = format!("file://{}/elsewhere", world.path("").display());
+    for (args, status, said) in [
+        (&["list", "--cluster", "prod"][..], 2, "it holds main"),
+        (&["list", "nope"], 2, "it holds dumps of app"),
+        (&["list", "--repo", &elsewhere], 2, "is it the right place?"),
+        (&["prune", "--keep-last", "1", "--cluster", "prod"], 2, "it holds main"),
+        (&["prune", "--keep-last", "1", "--repo", &elsewhere, "--dry-run"], 2, "is it the right place?"),
+        (&["verify", "--cluster", "prod"], 4, "it holds main"),
+        (&["verify", "--newest", "--repo", &elsewhere], 4, "is it the right place?"),
+        (&["restore-dump", "latest", "--into", "x", "--cluster", "prod"], 2, "no dump latest"),
+        (&["restore", "latest", "--target", "/tmp/never", "--cluster", "prod"], 2, ""),
+        (&["check", "--cluster", "prod"], 4, ""),
+    ] {
+        world.run(args).refused(status, said);
+    }
+    // One of two is enough to be told of, and hides nothing of the other.
+    let both = format!("file://{}/repo,{elsewhere}", world.path("").display());
+    for verb in [&["list"][..], &["verify"], &["prune", "--keep-last", "1"]] {
+        let ran = world.run(&[verb, &["--repo", &both]].concat());
+        assert!(ran.stdout.contains("app\t"), "{ran:?}");
+        assert!(ran.status != Some(0) && ran.stderr.contains("elsewhere holds no"), "{ran:?}");
+    }
+}
+
 #[test]
 fn places_that_cannot_be_written() {
     let world = World::new();

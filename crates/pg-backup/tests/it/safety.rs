@@ -126,5 +126,5 @@ fn an_old_database_that_cannot_be_dropped_is_kept_and_the_restore_is_done() {
     world.pg.psql("app", subscribe);
     let ran = world.run(&["restore-dump", "latest", "--replace", "app", "--json"]);
     assert_eq!(ran.status, Some(0), "{ran:?}");
-    assert!(ran.stderr.contains("app is restored; the old database is kept as app_before_"), "{ran:?}");
+    assert!(ran.stderr.contains("subscription s of the old database, kept as app_before_"), "{ran:?}");
 }

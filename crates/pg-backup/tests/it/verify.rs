@@ -117,6 +117,6 @@ fn deep_restores_the_newest_and_leaves_nothing() {
 #[test]
 fn nothing_to_verify_is_not_well() {
     let world = World::new();
-    world.run(&["verify"]).refused(4, "no dump");
+    world.run(&["verify"]).refused(4, "holds nothing of cluster main");
     world.run(&["verify", "20261121T030000Z-120034"]).refused(2, "no dump");
 }
