@@ -66,7 +66,8 @@ pub(crate) fn chosen(args: &cli::Dump, config: &Config) -> Result<(Server, Chose
 
 /// `pg-backup dump` by a connection to `postgres` dumps what nobody uses.
 fn warn_of_others(listed: &[server::Listed], names: &[String]) {
-    let others = || listed.iter().filter(|d| !d.is_stock_template() && d.name != "postgres").map(|d| d.name.as_str());
+    let others =
+        || listed.iter().filter(|d| !d.is_stock_template() && d.name != "postgres").map(|d| d.name.as_str());
     if names == ["postgres"] && others().next().is_some() {
         let others: Vec<&str> = others().collect();
         log::warn!(

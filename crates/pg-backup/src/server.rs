@@ -224,7 +224,10 @@ mod tests {
         let all = choose_all(&listed()).expect("there are some");
         assert_eq!(all.names, ["app", "tpl"]);
         let refused: Vec<String> = all.refused.iter().map(Error::chain).collect();
-        assert!(refused.len() == 2 && refused[0].contains("broken") && refused[1].contains("closed"), "{refused:?}");
+        assert!(
+            refused.len() == 2 && refused[0].contains("broken") && refused[1].contains("closed"),
+            "{refused:?}"
+        );
         assert!(choose_all(&listed()[3..5]).is_err());
         assert_eq!(names(&["app", "app"]), Ok(vec!["app".to_string()]));
         for (name, why) in [

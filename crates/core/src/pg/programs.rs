@@ -95,10 +95,7 @@ mod tests {
     fn a_missing_one_is_told_with_what_there_is() {
         let e = find("pg_dump", 99, None).expect_err("it is refused");
         assert!(e.chain().starts_with("no pg_dump of PostgreSQL 99 or newer: found only "), "{e:?}");
-        assert_eq!(
-            e.cure(),
-            Some("apt-get install postgresql-client-99, or name its folder with --bin-dir")
-        );
+        assert_eq!(e.cure(), Some("apt-get install postgresql-client-99, or name its folder with --bin-dir"));
         let e = find("initdb", 99, Some(Path::new("/nonexistent"))).expect_err("it is refused");
         assert!(e.cure().is_some_and(|c| c.starts_with("apt-get install postgresql-99")), "{e:?}");
     }

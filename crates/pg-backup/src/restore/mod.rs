@@ -224,7 +224,9 @@ fn act(args: &cli::RestoreDump, config: &Config, repos: &[Repo], source: &Source
 fn detach(server: &Server, place: &mut Place<'_>, database: &str) -> Result<()> {
     let target = place.target.clone();
     for name in replication::detach(server, place.admin(), database)? {
-        log::warn!("subscription {name} of {target} is disabled and has no slot: it is a copy, and the original needs that slot");
+        log::warn!(
+            "subscription {name} of {target} is disabled and has no slot: it is a copy, and the original needs that slot"
+        );
     }
     Ok(())
 }

@@ -150,8 +150,10 @@ impl Filling<'_> {
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
         let Some(name) = self.name.take() else { return };
-        let dropped =
-            self.server.session(&self.maintenance).and_then(|mut admin| drop_filling(self.server, &mut admin, &name));
+        let dropped = self
+            .server
+            .session(&self.maintenance)
+            .and_then(|mut admin| drop_filling(self.server, &mut admin, &name));
         if let Err(e) = dropped {
             log::warn!("database {name} is left over and is removed by the next restore: {}", e.chain());
         }
@@ -185,9 +187,9 @@ fn privilege(e: Error, role: &str) -> Error {
         {
             e.hint("use the owner of the database, or a superuser")
         }
-        c if c.contains("tablespace") && c.contains("does not exist") => {
-            e.hint("restore-dump --globals creates those that went with the dump; their folders must be there")
-        }
+        c if c.contains("tablespace") && c.contains("does not exist") => e.hint(
+            "restore-dump --globals creates those that went with the dump; their folders must be there",
+        ),
         _ => e,
     }
 }

@@ -34,8 +34,7 @@ pub(crate) fn read(client: &mut Client, database: &str) -> Result<Replication> {
                          join pg_database d on d.oid = s.subdbid where d.datname = $1 order by 1";
     let slots = client.query(slots, &[&database]).doing(doing)?;
     let subscriptions = client.query(subscriptions, &[&database]).doing(doing)?;
-    let subscription =
-        |r: &postgres::Row| Subscription { name: r.get(0), enabled: r.get(1), slot: r.get(2) };
+    let subscription = |r: &postgres::Row| Subscription { name: r.get(0), enabled: r.get(1), slot: r.get(2) };
     Ok(Replication {
         slots: slots.iter().map(|r| r.get(0)).collect(),
         subscriptions: subscriptions.iter().map(subscription).collect(),
@@ -58,7 +57,9 @@ impl Replication {
             return Ok(());
         }
         let name = Ident::new(&enabled.name);
-        let e = Error::failed(format!("subscription {name} is enabled, and only a superuser can stop it at the swap"));
+        let e = Error::failed(format!(
+            "subscription {name} is enabled, and only a superuser can stop it at the swap"
+        ));
         Err(e.hint(format!("use a superuser, or first: alter subscription {name} disable")))
     }
 

@@ -38,7 +38,8 @@ impl Contents<'_> {
 
     /// It holds settings, privileges or a comment of the database itself, which only `--create` applies.
     pub(super) fn has_database_properties(&self) -> bool {
-        let kinds = ["DATABASE PROPERTIES ", "ACL - DATABASE ", "COMMENT - DATABASE ", "SECURITY LABEL - DATABASE "];
+        let kinds =
+            ["DATABASE PROPERTIES ", "ACL - DATABASE ", "COMMENT - DATABASE ", "SECURITY LABEL - DATABASE "];
         kinds.into_iter().any(|kind| self.count(kind) > 0)
     }
 
@@ -67,12 +68,17 @@ pub(super) fn check_files(format: Format, path: &Path, contents: &Contents<'_>) 
 pub(super) fn compare(contents: &Contents<'_>, script: &Facts, name: &str) -> Result<()> {
     let tables = contents.count("TABLE DATA ");
     if script.tables != tables {
-        let e = format!("{name} is cut off: it announces the rows of {tables} tables and holds {}", script.tables);
+        let e = format!(
+            "{name} is cut off: it announces the rows of {tables} tables and holds {}",
+            script.tables
+        );
         return Err(Error::corrupt(e));
     }
     if contents.count("BLOBS ") > 0 && script.large_filled < script.large_created {
         let (created, filled) = (script.large_created, script.large_filled);
-        let e = format!("{name} is cut off: it creates {created} large objects and holds the content of {filled}");
+        let e = format!(
+            "{name} is cut off: it creates {created} large objects and holds the content of {filled}"
+        );
         return Err(Error::corrupt(e));
     }
     Ok(())
@@ -148,7 +154,8 @@ impl DataFile {
     fn find(folder: &Path, name: &str) -> Result<DataFile> {
         let suffixes =
             [("", Packing::None), (".gz", Packing::Gzip), (".lz4", Packing::Lz4), (".zst", Packing::Zstd)];
-        let there = suffixes.iter().map(|(suffix, packing)| (folder.join(format!("{name}{suffix}")), *packing));
+        let there =
+            suffixes.iter().map(|(suffix, packing)| (folder.join(format!("{name}{suffix}")), *packing));
         let found = there.into_iter().find(|(path, _)| path.is_file());
         let missing = || Error::corrupt(format!("{} is missing", folder.join(name).display()));
         found.map(|(path, packing)| DataFile { path, packing }).ok_or_else(missing)

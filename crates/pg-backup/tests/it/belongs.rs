@@ -55,7 +55,10 @@ fn properties_come_back_and_what_does_not_is_told() {
         same(&world.text("app", &["--create"]), &before, "dropped and restored");
 
         // What is in service now decides, not what was dumped.
-        pg.psql("postgres", "alter database app connection limit 9; alter role r in database app reset work_mem");
+        pg.psql(
+            "postgres",
+            "alter database app connection limit 9; alter role r in database app reset work_mem",
+        );
         let live = world.text("app", &["--create"]);
         let ran = world.run(&["restore-dump", "latest", "--replace", "app", "--json"]);
         assert_eq!(ran.status, Some(0), "{ran:?}");
@@ -86,7 +89,9 @@ fn a_logical_slot_keeps_the_old_database_and_both_are_told() {
     world.pg.psql("bare", "select pg_create_logical_replication_slot('other', 'pgoutput')");
     let into = ["restore-dump", "latest", "--of", "app", "--into", "bare"];
     world.run(&into).refused(1, "not empty");
-    for only in ["create publication p for all tables", "alter default privileges grant select on tables to public"] {
+    for only in
+        ["create publication p for all tables", "alter default privileges grant select on tables to public"]
+    {
         world.pg.psql("postgres", "drop database if exists bare2");
         world.pg.psql("postgres", "create database bare2");
         world.pg.psql("bare2", only);
@@ -209,7 +214,8 @@ fn a_role_that_reads_everything_dumps_all_but_what_it_is_told() {
     let backup = pg.conninfo("postgres").replace("user=postgres", "user=backup");
     let id = world.dump("app", &["--db", &backup]);
     let globals = world.path(&format!("repo/main/dump/app/{id}.globals.sql.gz"));
-    let shown = Command::new("zgrep").args(["-c", "PASSWORD 'SCRAM"]).arg(globals).output().expect("run zgrep");
+    let shown =
+        Command::new("zgrep").args(["-c", "PASSWORD 'SCRAM"]).arg(globals).output().expect("run zgrep");
     assert_eq!(String::from_utf8_lossy(&shown.stdout).trim(), "1");
     world.run(&["restore-dump", &id, "--into", "beside"]).fine();
     assert_eq!(pg.psql("beside", "select count(*) from users"), "1000");

@@ -100,7 +100,9 @@ fn folders_with_a_file_cut_off_are_refused() {
         for (name, form) in &cutter.forms {
             for file in files(form) {
                 let length = fs::metadata(&file).expect("there").len();
-                [Some(0), Some(length / 2), None].into_iter().for_each(|cut| cutter.cut(name, form, &file, cut));
+                [Some(0), Some(length / 2), None]
+                    .into_iter()
+                    .for_each(|cut| cutter.cut(name, form, &file, cut));
             }
         }
     }
@@ -127,7 +129,8 @@ fn no_cut_of_any_form_restores_less_with_status_0() {
 fn rows_that_became_zeros_are_noticed() {
     let cutter = Cutter::new(15, &[OLD[0], OLD[5]]);
     let (sql, folder) = (cutter.form("sql"), cutter.form("folder as it is"));
-    let rows = files(folder).into_iter().find(|f| fs::read(f).expect("read").starts_with(b"1\tuser")).expect("rows");
+    let rows =
+        files(folder).into_iter().find(|f| fs::read(f).expect("read").starts_with(b"1\tuser")).expect("rows");
     for (form, file, at) in [(sql, sql, "500\tuser"), (folder, rows.as_path(), "500\tuser")] {
         let mut bytes = fs::read(file).expect("read");
         let at = bytes.windows(at.len()).position(|w| w == at.as_bytes()).expect("the row");
