@@ -37,7 +37,7 @@ struct Passfile {
 }
 
 impl ConnInfo {
-    /// Resolves `given` (`--db`; a URI, a key=value string or a database's name), else DATABASE_URL, else PG*
+    /// Resolves `given` (of the command line: a URI, a key=value string or a database's name), else DATABASE_URL, else PG*
     /// variables, service file, passfile and defaults, in libpq's order. `tool` becomes the fallback
     /// application_name.
     ///
@@ -45,8 +45,10 @@ impl ConnInfo {
     /// Usage: what does not parse, an unknown key, what we cannot do; the key is named, no value ever is.
     pub fn resolve(given: Option<&str>, tool: &str) -> Result<ConnInfo> {
         let conninfo = ConnInfo::resolve_in(given, tool, &Surroundings::of_process())?;
+        // In a URI or in quotes it may be written otherwise than it is.
+        let secret = |text: &str| string(text).is_ok_and(|s| s.get("password").is_some_and(|p| !p.is_empty()));
         let on_argv = |text: &str| std::env::args().any(|a| a.contains(text));
-        if given.is_some_and(on_argv) && conninfo.settings.get("password").is_some_and(on_argv) {
+        if given.is_some_and(|text| on_argv(text) && secret(text)) {
             log::warn!(
                 "the password on the command line is seen by everyone here: use PGPASSFILE or ~/.pgpass"
             );

@@ -57,7 +57,7 @@ fn io_kind(e: &postgres::Error) -> Option<ErrorKind> {
 pub(super) fn unreachable(kind: ErrorKind, host: &Host) -> Option<String> {
     match kind {
         ErrorKind::NotFound if host.is_socket() => Some(
-            "is the server running, and is its socket there? name another folder or host with --db".into(),
+            "is the server running, and is its socket there? name another folder or host with host=".into(),
         ),
         ErrorKind::PermissionDenied if host.is_socket() => Some("this user may not open the socket".into()),
         ErrorKind::ConnectionRefused => {

@@ -42,7 +42,7 @@ impl Page<'_> {
     fn text(&self) -> String {
         let summary = self.summary;
         let (class, verdict) = self.verdict();
-        let title = format!("{} → {}", out::html(&summary.source), out::html(&summary.schema));
+        let title = format!("{} → schema {}, {}", out::html(&summary.source), out::html(&summary.schema), out::html(&summary.target));
         let section = |head: &str, list: &str, items: Vec<String>| match items.is_empty() {
             true => String::new(),
             false => format!("<h2>{head}</h2>\n<{list}>\n{}</{list}>\n", items.concat()),
@@ -103,9 +103,13 @@ impl Page<'_> {
             0 => format!("{n} rows were compared with the source value by value: no difference in what was copied."),
             different => format!("{n} rows were compared with the source: {different} differences, the first of them below."),
         })));
-        let not_valid = self.plan.objects.iter().filter(|o| o.fate == Fate::NotValid).count();
-        items.extend((not_valid > 0).then(|| {
-            item(&format!("{not_valid} constraints are NOT VALID, for rows of the source break them: they hold for new rows only."))
+        let not_valid: Vec<&str> = self.plan.objects.iter().filter(|o| o.fate == Fate::NotValid).map(|o| &*o.name).collect();
+        items.extend((!not_valid.is_empty()).then(|| {
+            item(&format!(
+                "{} constraints are NOT VALID, for there are rows that break them; they hold for new rows: {}",
+                not_valid.len(),
+                first(&not_valid)
+            ))
         }));
         let meant =
             self.plan.objects.iter().filter(|o| o.fate == Fate::Skipped && o.why == "excluded").count();
@@ -117,7 +121,7 @@ impl Page<'_> {
         let mut items = Vec::new();
         for (table, n) in self.rejects.counts() {
             items.push(item(&format!(
-                "{n} values of {table} that do not fit the target, row by row in rejects.jsonl."
+                "{n} values of {table} are not there as they were: row by row in rejects.jsonl."
             )));
         }
         let missing: Vec<&Object> = self.plan.objects.iter().filter(|o| o.is_missing()).collect();
@@ -126,10 +130,8 @@ impl Page<'_> {
         kinds.dedup();
         for kind in kinds {
             let own: Vec<&&Object> = missing.iter().filter(|o| o.kind == kind).collect();
-            let named = own.iter().take(NAMED).map(|o| format!("{} ({})", o.name, o.why));
-            let named: Vec<String> = named.collect();
-            let more = if own.len() > NAMED { "; … all are below" } else { "" };
-            items.push(item(&format!("{} {kind}: {}{more}", own.len(), named.join("; "))));
+            let named: Vec<String> = own.iter().map(|o| format!("{} ({})", o.name, o.why)).collect();
+            items.push(item(&format!("{} {kind}: {}", own.len(), first(&named))));
         }
         items
     }
@@ -163,7 +165,7 @@ impl Page<'_> {
             )));
         }
         if self.plan.objects.iter().any(|o| o.is_missing() && o.fate == Fate::Skipped) {
-            items.push(raw("Make by hand what else is missing above; or, where it may lack, say so: <code>--exclude KIND:NAME</code>.".into()));
+            items.push(raw(format!("Make by hand what else is missing, from SQLite's words in {}; or, where it may lack, say so: <code>--exclude KIND:NAME</code>.", file("others.sql"))));
         }
         if self.plan.objects.iter().any(|o| o.fate == Fate::NotValid) {
             items.push(raw("Give rows without a parent one, or delete them; then <code>alter table … validate constraint …</code>.".into()));
@@ -177,6 +179,13 @@ impl Page<'_> {
         }
         items
     }
+}
+
+/// The first of a list; the table below has all.
+fn first<S: AsRef<str>>(all: &[S]) -> String {
+    let more = if all.len() > NAMED { "; … all are below" } else { "" };
+    let named: Vec<&str> = all.iter().take(NAMED).map(AsRef::as_ref).collect();
+    format!("{}{more}", named.join("; "))
 }
 
 fn item(text: &str) -> String {

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
         existing::ready(&mut control, &plan)?;
         preflight::check(&mut snapshot, &mut control, &plan, out)?;
     }
-    let mut summary = Summary::new(args, &plan, oddities);
+    let mut summary = Summary::new(args, to.describe(), &plan, oddities);
     summary.phase("plan", began);
     let stage = create::staging(&plan.schema);
     let guard = Stage { to: &to, stage: &stage };

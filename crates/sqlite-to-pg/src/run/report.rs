@@ -18,6 +18,8 @@ use toban_core::{Out, Record, Result, durable, out};
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Summary {
     pub(crate) source: String,
+    /// Database, role and host.
+    pub(crate) target: String,
     pub(crate) schema: String,
     pub(crate) rehearsal: bool,
     pub(crate) placed: bool,
@@ -36,10 +38,11 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn new(args: &Run, plan: &Plan, oddities: Vec<Oddity>) -> Summary {
+    pub(crate) fn new(args: &Run, target: String, plan: &Plan, oddities: Vec<Oddity>) -> Summary {
         let source = args.db.display().to_string();
         Summary {
             source,
+            target,
             schema: plan.schema.clone(),
             rehearsal: args.rehearse,
             oddities,
@@ -265,7 +268,7 @@ pub(crate) fn write(
 
 /// Where the report goes; none when nobody asked for one and nothing would be lost without it.
 pub(crate) fn folder(args: &Run, plan: &Plan, rejects: &Rejects) -> Option<PathBuf> {
-    let must = !rejects.counts().is_empty() || plan.objects.iter().any(|o| o.fate == Fate::Written);
+    let must = !rejects.counts().is_empty() || plan.objects.iter().any(Object::is_missing);
     let stem = args.db.file_stem().unwrap_or_default().to_string_lossy();
     let default = || Path::new(".").join(format!("{stem}-migration"));
     args.report.clone().or_else(|| must.then(default))

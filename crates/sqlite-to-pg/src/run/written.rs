@@ -1,11 +1,11 @@
-//! Files for what a person must finish: views that could not be translated, and triggers.
+//! Files for what a person must finish: views that could not be translated, triggers, and whatever else is missing.
 
 use crate::plan::{Fate, Object, Plan};
 use std::path::Path;
 use toban_core::pg::Ident;
 use toban_core::{Context, Result, durable};
 
-/// Writes views.sql and triggers.sql, each only when there is something to say.
+/// Writes views.sql, triggers.sql and others.sql, each only when there is something to say.
 ///
 /// # Errors
 /// Those of the file system.
@@ -13,6 +13,9 @@ pub(super) fn write(plan: &Plan, folder: &Path) -> Result<()> {
     let of = |kind: &str| -> Vec<&Object> {
         plan.objects.iter().filter(|o| o.kind == kind && o.fate == Fate::Written).collect()
     };
+    let others = plan.objects.iter().filter(|o| o.is_missing() && o.fate == Fate::Skipped);
+    let other = |o: &Object| format!("-- {}: {}\n{}\n", o.shown(), o.why, commented(&o.source_sql));
+    save(&folder.join("others.sql"), &others.map(other).collect::<String>())?;
     save(&folder.join("views.sql"), &of("view").into_iter().map(view).collect::<String>())?;
     save(
         &folder.join("triggers.sql"),

@@ -130,7 +130,7 @@ pub(crate) fn defaults(client: &mut Client, plan: &Plan, stage: &str) -> Result<
 pub(crate) fn tolerable(e: postgres::Error) -> Result<String> {
     let code = e.code().map(|c| c.code().to_string()).unwrap_or_default();
     let said = e.as_db_error().map(|d| match d.detail() {
-        Some(detail) => format!("{}: {detail}", d.message()),
+        Some(detail) => format!("{}: {}", d.message(), detail.trim_end_matches('.')),
         None => d.message().to_string(),
     });
     // 22: data, 23: integrity, 42: syntax, types and names, 54: limits, 0A: not supported, 2B/3F: names.

@@ -242,6 +242,22 @@ fn a_parent_is_compared_and_emptied_without_its_children() {
     world.gives(&[("select count(*) from only base", "2"), ("select count(*) from own", "1")]);
 }
 
+/// A password that others can see is warned of however it is written, and what is refused names options that exist.
+#[test]
+fn a_password_on_the_command_line_is_warned_of() {
+    let world = World::of("create table t (x int);");
+    let warned = "the password on the command line is seen by everyone here";
+    let given = |to: &str| world.tool(&["run", "app.db", "--to", to, "--undo"]);
+    for to in ["postgresql://u:s%40cret@127.0.0.1:1/x", "postgresql://u:plain@127.0.0.1:1/x", "host=127.0.0.1 port=1 user=u password='it\\'s'"] {
+        let ran = given(to);
+        assert!(ran.stderr.contains(warned), "{to}: {ran:?}");
+    }
+    for to in ["postgresql://u@127.0.0.1:1/x", "host=/nowhere user=u"] {
+        let ran = given(to);
+        assert!(!ran.stderr.contains(warned) && !ran.stderr.contains("--db"), "{to}: {ran:?}");
+    }
+}
+
 /// A key whose parents stayed among the rejects says so.
 #[test]
 fn orphans_that_rejects_made_are_not_called_the_sources() {
