@@ -46,7 +46,8 @@ impl ConnInfo {
     pub fn resolve(given: Option<&str>, tool: &str) -> Result<ConnInfo> {
         let conninfo = ConnInfo::resolve_in(given, tool, &Surroundings::of_process())?;
         // In a URI or in quotes it may be written otherwise than it is.
-        let secret = |text: &str| string(text).is_ok_and(|s| s.get("password").is_some_and(|p| !p.is_empty()));
+        let secret =
+            |text: &str| string(text).is_ok_and(|s| s.get("password").is_some_and(|p| !p.is_empty()));
         let on_argv = |text: &str| std::env::args().any(|a| a.contains(text));
         if given.is_some_and(|text| on_argv(text) && secret(text)) {
             log::warn!(

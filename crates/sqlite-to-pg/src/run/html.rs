@@ -42,7 +42,12 @@ impl Page<'_> {
     fn text(&self) -> String {
         let summary = self.summary;
         let (class, verdict) = self.verdict();
-        let title = format!("{} → schema {}, {}", out::html(&summary.source), out::html(&summary.schema), out::html(&summary.target));
+        let title = format!(
+            "{} → schema {}, {}",
+            out::html(&summary.source),
+            out::html(&summary.schema),
+            out::html(&summary.target)
+        );
         let section = |head: &str, list: &str, items: Vec<String>| match items.is_empty() {
             true => String::new(),
             false => format!("<h2>{head}</h2>\n<{list}>\n{}</{list}>\n", items.concat()),
@@ -103,7 +108,8 @@ impl Page<'_> {
             0 => format!("{n} rows were compared with the source value by value: no difference in what was copied."),
             different => format!("{n} rows were compared with the source: {different} differences, the first of them below."),
         })));
-        let not_valid: Vec<&str> = self.plan.objects.iter().filter(|o| o.fate == Fate::NotValid).map(|o| &*o.name).collect();
+        let not_valid: Vec<&str> =
+            self.plan.objects.iter().filter(|o| o.fate == Fate::NotValid).map(|o| &*o.name).collect();
         items.extend((!not_valid.is_empty()).then(|| {
             item(&format!(
                 "{} constraints are NOT VALID, for there are rows that break them; they hold for new rows: {}",

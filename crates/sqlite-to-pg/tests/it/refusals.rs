@@ -248,7 +248,11 @@ fn a_password_on_the_command_line_is_warned_of() {
     let world = World::of("create table t (x int);");
     let warned = "the password on the command line is seen by everyone here";
     let given = |to: &str| world.tool(&["run", "app.db", "--to", to, "--undo"]);
-    for to in ["postgresql://u:s%40cret@127.0.0.1:1/x", "postgresql://u:plain@127.0.0.1:1/x", "host=127.0.0.1 port=1 user=u password='it\\'s'"] {
+    for to in [
+        "postgresql://u:s%40cret@127.0.0.1:1/x",
+        "postgresql://u:plain@127.0.0.1:1/x",
+        "host=127.0.0.1 port=1 user=u password='it\\'s'",
+    ] {
         let ran = given(to);
         assert!(ran.stderr.contains(warned), "{to}: {ran:?}");
     }

@@ -55,7 +55,8 @@ fn what_is_missing_is_status_3_and_a_line_in_both_verbs_until_it_is_excluded_by_
             missing < page.find("<table").expect("the tables") && page.contains("not everything"),
             "{page}"
         );
-        let files = ["views.sql", "triggers.sql", "others.sql"].map(|f| std::fs::read_to_string(world.path("told").join(f)).unwrap_or_default());
+        let files = ["views.sql", "triggers.sql", "others.sql"]
+            .map(|f| std::fs::read_to_string(world.path("told").join(f)).unwrap_or_default());
         assert!(files.concat().contains(name), "no file has {name}: {files:?}");
         let verified = world.tool(&["verify", "app.db", "--schema", &schema, "--json"]);
         assert_eq!(verified.status, Some(3), "{sql}: {verified:?}");
