@@ -136,7 +136,9 @@ pub(crate) fn basis(
         (Some(why), _) => {
             finding(Severity::Unknown).says(format!("{why}; what changed is not known")).advise(advice)
         }
-        (None, None) => finding(Severity::Ok).says("there is none yet: nothing is compared").advise(advice),
+        (None, None) => {
+            finding(Severity::Ok).says("no review was accepted yet: nothing is compared").advise(advice)
+        }
         (None, Some(r)) if now.duration_since(r.date) > every => {
             let days = |d: SignedDuration| d.as_hours() / 24;
             let said = format!(

@@ -26,6 +26,8 @@ pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) refers: Option<[String; 2]>,
+    /// The column there.
+    pub(crate) key: Option<String>,
 }
 
 /// Cells that a row has at most.
@@ -134,8 +136,9 @@ impl Rows for Pg<'_> {
     fn tables(&mut self) -> Result<Vec<Table>> {
         let sql = "select n.nspname::text, c.relname::text, a.attname::text, case when t.typtype = 'e' then 'enum' \
                    when t.typelem <> 0 and t.typlen = -1 then 'array' else format_type(a.atttypid, null) end, \
-                   (select fn.nspname || chr(31) || f.relname from pg_constraint k join pg_class f on f.oid = k.confrelid \
-                   join pg_namespace fn on fn.oid = f.relnamespace \
+                   (select fn.nspname || chr(31) || f.relname || chr(31) || fa.attname from pg_constraint k \
+                   join pg_class f on f.oid = k.confrelid join pg_namespace fn on fn.oid = f.relnamespace \
+                   join pg_attribute fa on fa.attrelid = f.oid and fa.attnum = k.confkey[1] \
                    where k.conrelid = c.oid and k.contype = 'f' and k.conkey = array[a.attnum] limit 1) from pg_attribute a \
                    join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace \
                    join pg_type t on t.oid = a.atttypid \
@@ -166,8 +169,13 @@ fn gather(rows: &mut dyn Rows, sql: &str) -> Result<Vec<Table>> {
         let text = |i: usize| row.get(i).cloned().flatten().unwrap_or_default();
         let name = [text(0), text(1)];
         let refers = row.get(4).cloned().flatten();
-        let refers = refers.and_then(|r| r.split_once('\u{1f}').map(|(s, t)| [s.to_string(), t.to_string()]));
-        let column = Field { name: text(2), kind: text(3).to_lowercase(), refers };
+        let parts = refers.map(|r| r.split('\u{1f}').map(String::from).collect::<Vec<_>>());
+        let (refers, key) = match parts.as_deref() {
+            Some([schema, table, key]) => (Some([schema.clone(), table.clone()]), Some(key.clone())),
+            _ => (None, None),
+        };
+        let key = key.filter(|k| !k.is_empty());
+        let column = Field { name: text(2), kind: text(3).to_lowercase(), refers, key };
         match tables.last_mut().filter(|t| t.name == name) {
             Some(table) => table.columns.push(column),
             None => tables.push(Table { name, columns: vec![column] }),
@@ -259,7 +267,7 @@ impl Rows for Sqlite {
     }
 
     fn tables(&mut self) -> Result<Vec<Table>> {
-        let sql = "select 'main', m.name, c.name, c.type, (select 'main' || char(31) || f.\"table\" \
+        let sql = "select 'main', m.name, c.name, c.type, (select 'main' || char(31) || f.\"table\" || char(31) || coalesce(f.\"to\", '') \
                    from pragma_foreign_key_list(m.name) f where f.\"from\" = c.name limit 1) \
                    from sqlite_master m join pragma_table_info(m.name) c \
                    where m.type in ('table', 'view') order by 2, c.cid";

@@ -1,6 +1,7 @@
 //! Counts over all databases, and what a person reads first: what happened, what is missing, what is to be done.
 
 use crate::finding::Finding;
+use crate::rulebook;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::run::Report;
@@ -16,7 +17,7 @@ const NAMED: usize = 3;
 pub(crate) struct Totals {
     counts: BTreeMap<(&'static str, u8), u64>,
     sentences: BTreeMap<u8, Vec<String>>,
-    tasks: BTreeMap<(usize, &'static str, String), Task>,
+    tasks: BTreeMap<(usize, bool, &'static str, String), Task>,
     missing: Vec<String>,
     reviews: BTreeSet<String>,
     accounts: Vec<String>,
@@ -37,11 +38,14 @@ impl Totals {
         *self.counts.entry((finding.rule, finding.severity as u8)).or_default() += 1;
         let said = format!("{} {}: {}", finding.source, finding.object, finding.finding);
         match finding.rule {
-            "review" => drop(self.reviews.insert(format!("{}: {}", finding.source, finding.finding))),
+            "review" if finding.since.is_some() => {
+                self.reviews.insert(format!("{}: {}", finding.source, finding.finding));
+            }
             "accounts" => self.accounts.push(format!("{}: {}", finding.source, finding.finding)),
             _ => {}
         }
-        let left_out = finding.finding.starts_with("not judged");
+        let unseen = finding.rule == "review" && finding.since.is_none();
+        let left_out = unseen || finding.finding.starts_with("not judged");
         if finding.severity == Severity::Unknown || left_out {
             self.miss(&said);
         }
@@ -57,7 +61,10 @@ impl Totals {
             objects: Vec::new(),
             advice: finding.advice.clone(),
         };
-        let task = self.tasks.entry((urgency, finding.rule, finding.advice.clone())).or_insert_with(fresh);
+        let task = self
+            .tasks
+            .entry((urgency, !rulebook::is_change(finding.rule), finding.rule, finding.advice.clone()))
+            .or_insert_with(fresh);
         task.count += 1;
         if task.objects.len() < NAMED {
             task.objects.push(finding.object.clone());

@@ -259,6 +259,12 @@ impl Mapping {
         self.admin_flag.is_some() || self.role.is_some() || self.assigns()
     }
 
+    /// Whether anything tells which accounts are disabled.
+    pub(crate) fn knows_states(&self) -> bool {
+        let states = [&self.active, &self.disabled, &self.deleted, &self.locked_until, &self.locked_since];
+        states.iter().any(|s| s.is_some())
+    }
+
     /// Whether there is a table of assignments, of whichever kind.
     pub(super) fn assigns(&self) -> bool {
         self.user_roles.is_some() || self.groups.is_some()

@@ -262,6 +262,12 @@ fn summary(case: &Case, seen: &Seen, reach: Option<SignedDuration>) -> Vec<Findi
     if !mapping.knows_passwords() {
         said.push(unmapped("password-old", "password_changed"));
     }
+    if mapping.knows_roles() && mapping.mfa.is_none() && mapping.second_factors.is_none() {
+        said.push(unmapped("admin-without-mfa", "mfa"));
+    }
+    if !mapping.knows_states() {
+        said.push(unmapped("disabled-with-roles", "active or deleted"));
+    }
     if seen.without_password > 0 && mapping.knows_passwords() {
         let text = format!(
             "{} accounts have no password (single sign-on, or none yet): its age was not judged",

@@ -18,6 +18,7 @@ const LINES: usize = 10;
 
 /// The page up to its first row: what happened, what is missing, what is to be done.
 pub(crate) fn head(verb: &str, at: Timestamp, facts: &BTreeMap<String, Facts>, totals: &Totals) -> String {
+    let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
     let servers = facts.iter().map(|(source, f)| {
         let address = if f.address.is_empty() { String::new() } else { format!(" at {}", f.address) };
         let auditor = if f.auditor.is_empty() { String::new() } else { format!(", asked as {}", f.auditor) };

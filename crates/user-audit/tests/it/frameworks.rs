@@ -453,6 +453,104 @@ const SCHEMAS: &[Schema] = &[
             "password-old a@x.org",
         ],
     },
+    Schema {
+        name: "authentik",
+        sql: "create table authentik_core_user (id serial primary key, password varchar, last_login timestamptz, username varchar, email varchar, is_active boolean, date_joined timestamptz, uuid uuid, name text, password_change_date timestamptz, type text); \
+              create table authentik_core_group (group_uuid uuid primary key, name text, is_superuser boolean, parent_id uuid); \
+              create table authentik_core_user_ak_groups (id serial, user_id int references authentik_core_user, group_id uuid references authentik_core_group); \
+              insert into authentik_core_user (password, last_login, username, email, is_active, date_joined, password_change_date, type) values ('x', DAYS(1), 'a', 'a@x.org', true, DAYS(400), DAYS(10), 'internal'), ('x', DAYS(1), 'ak-outpost', 'b@x.org', true, DAYS(400), DAYS(10), 'service_account'); \
+              insert into authentik_core_group values ('00000000-0000-0000-0000-00000000000a', 'Chiefs', true, null); insert into authentik_core_user_ak_groups (user_id, group_id) values (1, '00000000-0000-0000-0000-00000000000a')",
+        mapped: &[
+            "role_id = \"group_uuid\"",
+            "role_admin = \"is_superuser\"",
+            "password_changed = \"password_change_date\"",
+            "login = \"username\"",
+        ],
+        never: &[],
+        unknown: &["parent_id", "service_account"],
+        found: &["admin a@x.org", "admin-count administrators"],
+    },
+    Schema {
+        name: "redmine",
+        sql: "create table users (id serial primary key, login varchar, hashed_password varchar(40), firstname varchar, admin boolean, status int, last_login_on timestamp, created_on timestamp, updated_on timestamp, type varchar, passwd_changed_on timestamp, twofa_scheme varchar); \
+              create table email_addresses (id serial, user_id int, address varchar, is_default boolean); create table roles (id serial primary key, name varchar); create table members (id serial primary key, user_id int, project_id int, created_on timestamp); \
+              create table member_roles (id serial, member_id int, role_id int); create table groups_users (group_id int, user_id int); insert into roles (name) values ('Admin'); insert into member_roles (member_id, role_id) values (2, 1); \
+              insert into users (login, hashed_password, admin, status, last_login_on, created_on, type, passwd_changed_on) values ('a', 'x', true, 1, DAYS(1), DAYS(400), 'User', DAYS(80)), ('b', 'x', false, 3, DAYS(100), DAYS(400), 'User', DAYS(1)), ('g', '', false, 1, null, DAYS(1), 'Group', null)",
+        mapped: &[
+            "login = \"login\"",
+            "last_login = \"last_login_on\"",
+            "password_changed = \"passwd_changed_on\"",
+            "admin_flag = \"admin\"",
+        ],
+        never: &["email", "active", "user_roles", "roles"],
+        unknown: &["addresses", "which values of status (1, 3)", "(Group, User)"],
+        found: &[
+            "admin a",
+            "admin-count administrators",
+            "admin-without-mfa a",
+            "password-old a",
+            "unused b",
+        ],
+    },
+    Schema {
+        name: "flask",
+        sql: "create table \"user\" (id serial primary key, email varchar, username varchar, password varchar, last_login_at timestamp, current_login_at timestamp, last_login_ip varchar, login_count int, active boolean, confirmed_at timestamp, create_datetime timestamp); \
+              create table role (id serial primary key, name varchar); create table roles_users (id serial, user_id int references \"user\", role_id int references role); \
+              insert into \"user\" (email, password, last_login_at, current_login_at, active, create_datetime) values ('a@x.org', 'x', DAYS(300), DAYS(1), true, DAYS(400)); insert into role (name) values ('admin'); insert into roles_users (user_id, role_id) values (1, 1)",
+        mapped: &[
+            "last_login = \"current_login_at\"",
+            "user_roles = \"public.roles_users\"",
+            "roles = \"public.role\"",
+        ],
+        never: &[],
+        unknown: &["last_login_at is not read"],
+        found: &["admin a@x.org", "admin-count administrators"],
+    },
+    Schema {
+        name: "mastodon",
+        sql: "create table accounts (id bigserial primary key, username varchar, domain varchar, created_at timestamp, suspended_at timestamp); create table user_roles (id bigserial primary key, name varchar, permissions bigint); \
+              create table users (id bigserial primary key, email varchar, created_at timestamp, encrypted_password varchar, current_sign_in_at timestamp, last_sign_in_at timestamp, otp_required_for_login boolean, account_id bigint references accounts, disabled boolean, role_id bigint references user_roles); \
+              insert into user_roles (name) values ('Owner'), ('Moderator'); insert into users (email, created_at, encrypted_password, current_sign_in_at, otp_required_for_login, disabled, role_id) values ('a@x.org', DAYS(400), 'x', DAYS(1), true, false, 1), ('b@x.org', DAYS(400), 'x', DAYS(100), false, true, 2)",
+        mapped: &[
+            "users = \"public.users\"",
+            "role = \"role_id\"",
+            "roles = \"public.user_roles\"",
+            "disabled = \"disabled\"",
+        ],
+        never: &["user_roles"],
+        unknown: &["public.accounts looks like accounts too"],
+        found: &["admin a@x.org", "admin-count administrators", "disabled-with-roles b@x.org"],
+    },
+    Schema {
+        name: "membership",
+        sql: "create table \"aspnet_Users\" (\"UserId\" uuid primary key, \"UserName\" varchar, \"LastActivityDate\" timestamp); create table \"aspnet_Membership\" (\"UserId\" uuid references \"aspnet_Users\", \"Password\" varchar, \"Email\" varchar, \"LastLoginDate\" timestamp); \
+              create table \"aspnet_Roles\" (\"RoleId\" uuid primary key, \"RoleName\" varchar); create table \"aspnet_UsersInRoles\" (\"UserId\" uuid references \"aspnet_Users\", \"RoleId\" uuid references \"aspnet_Roles\"); \
+              insert into \"aspnet_Users\" values ('00000000-0000-0000-0000-000000000001', 'a', DAYS(100)); insert into \"aspnet_Roles\" values ('00000000-0000-0000-0000-00000000000a', 'Administrators'); \
+              insert into \"aspnet_UsersInRoles\" values ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-00000000000a')",
+        mapped: &[
+            "users = \"public.aspnet_Users\"",
+            "id = \"UserId\"",
+            "last_login = \"LastActivityDate\"",
+            "role_id = \"RoleId\"",
+            "role_name = \"RoleName\"",
+        ],
+        never: &["email"],
+        unknown: &["addresses"],
+        found: &["admin a", "admin-count administrators", "unused a"],
+    },
+    Schema {
+        name: "numbers",
+        sql: "create table users (id bigserial primary key, email_address varchar, password_digest varchar, role int default 0, created_at timestamp, previous_login_at timestamp, failed_login_at timestamp, next_login_at timestamp); \
+              create table login_history (id serial primary key, user_id bigint references users, created_at timestamp, success boolean); insert into users (email_address, role, created_at) values ('a@x.org', 1, DAYS(400)), ('b@x.org', 0, DAYS(400)), ('c@x.org', 0, DAYS(400)); \
+              insert into login_history (user_id, created_at, success) values (1, DAYS(2), true), (2, DAYS(2), false), (1, DAYS(200), true), (2, DAYS(150), true)",
+        mapped: &[
+            "email = \"email_address\"",
+            "logins = { at = \"created_at\", table = \"public.login_history\", user = \"user_id\", where = { success = [\"true\", \"1\"] } }",
+        ],
+        never: &["last_login", "role"],
+        unknown: &["which numbers of role"],
+        found: &["never-used c@x.org", "unused b@x.org"],
+    },
 ];
 
 /// The statements with times that are relative to the day of the tests.

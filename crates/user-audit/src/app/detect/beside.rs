@@ -48,7 +48,7 @@ fn events(users: &Table, tables: &[Table], found: &mut Proposed, ask: &mut Ask<'
     for table in tables {
         let named = words(&table.name[1]).iter().any(|w| NAMES.contains(&w.as_str()));
         let (Some(user), Some(at)) =
-            (roles::user_column(table, users, found), first(&TIMES, Want::Time, &table.columns))
+            (roles::user_column(table, users, tables, found), first(&TIMES, Want::Time, &table.columns))
         else {
             continue;
         };
@@ -133,7 +133,7 @@ pub(super) fn credentials(
     ask: &mut Ask<'_>,
 ) -> Result<()> {
     for table in tables.iter().filter(|t| words(&t.name[1]).iter().any(|w| w == "credential")) {
-        let Some(user) = roles::user_column(table, users, found) else { continue };
+        let Some(user) = roles::user_column(table, users, tables, found) else { continue };
         let user = user.to_string();
         let Some(kind) = first(&["type", "kind", "credential_type"], Want::Text, &table.columns) else {
             continue;

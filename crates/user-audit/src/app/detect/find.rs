@@ -142,7 +142,10 @@ fn score(table: &Table) -> i32 {
     let people = name.iter().any(|w| PEOPLE.contains(&w.as_str()));
     let ends = name.last().is_some_and(|w| PEOPLE.contains(&w.as_str()));
     let other = name.iter().any(|w| ELSE.contains(&w.as_str()));
-    let theirs = table.columns.iter().any(|c| ["userid", "user"].contains(&tight(&c.name).as_str()));
+    // Where it is the table's own key, it is the account's.
+    let own = |c: &&Field| c.refers.is_none() && first(&["id"], Want::Any, &table.columns).is_none();
+    let mut whose = table.columns.iter().filter(|c| ["userid", "user"].contains(&tight(&c.name).as_str()));
+    let theirs = whose.any(|c| !own(&c));
     let identity = has("email") || has("login");
     let seen = first(&[&CURRENT[..], &LAST, &SEEN].concat(), Want::Time, &table.columns).is_some();
     let points = [
@@ -166,7 +169,11 @@ fn column<'a>(table: &'a Table, key: &str) -> Option<&'a Field> {
     let (_, want, names) = COLUMNS.iter().find(|(k, ..)| *k == key)?;
     // Everything has a name; only beside an address or a password it is a login's.
     let names: Vec<&str> = names.iter().copied().filter(|n| *n != "name" || is_named(table)).collect();
-    first(&names, *want, &table.columns)
+    let found = first(&names, *want, &table.columns);
+    // Nextcloud's people log in with `uid`.
+    let uid =
+        || column(table, "email").is_none().then(|| first(&["uid"], Want::Text, &table.columns)).flatten();
+    if key == "login" { found.or_else(uid) } else { found }
 }
 
 /// Where `lower_name` or `pass` stands beside it, `name` is what people log in with.

@@ -42,6 +42,8 @@ pub(super) const COLUMNS: [(&str, Want, &[&str]); 12] = [
             "is_locked",
             "locked",
             "prohibit_login",
+            "archived",
+            "is_archived",
         ],
     ),
     (
@@ -234,7 +236,7 @@ pub(super) const LAST: [&str; 24] = [
     "lastlogindate",
 ];
 /// Any sign of life, of which a login is one.
-pub(super) const SEEN: [&str; 15] = [
+pub(super) const SEEN: [&str; 16] = [
     "last_seen_at",
     "last_seen",
     "last_active_at",
@@ -249,6 +251,7 @@ pub(super) const SEEN: [&str; 15] = [
     "last_visit_date",
     "last_visited_at",
     "last_online",
+    "last_activity_date",
     "last_online_at",
 ];
 /// Columns that name roles.

@@ -38,9 +38,20 @@ pub(super) fn find(users: &Table, tables: &[Table], found: &mut Proposed, ask: &
     if found.has("roles") {
         return Ok(());
     }
-    let mut all: Vec<Assigned<'_>> = tables.iter().filter_map(|t| assigned(t, users, found)).collect();
+    let mut all: Vec<Assigned<'_>> =
+        tables.iter().filter_map(|t| assigned(t, users, tables, found)).collect();
     all.sort_by_key(|a| (-a.points, a.table.name.clone()));
     let Some(best) = all.first() else { return meta(users, tables, found, ask) };
+    let roles =
+        table_of(best.role, tables).filter(|r| role_key(r, best.role).is_some() && name_column(r).is_some());
+    // Numbers without names would make nobody an administrator, and say nothing of it.
+    if roles.is_none() && !Want::Text.fits(&best.role.kind) {
+        found.miss(format!(
+            "what the roles of {} are called: no table tells their names; they are not read",
+            best.table.name.join(".")
+        ));
+        return Ok(());
+    }
     found.set(
         "user_roles",
         table_name(&best.table.name),
@@ -49,12 +60,10 @@ pub(super) fn find(users: &Table, tables: &[Table], found: &mut Proposed, ask: &
     found.set("user_roles_user", best.user.clone(), "whose it is");
     found.column("user_roles_role", best.role, "which role");
     polymorphic(best, users, found, ask)?;
-    if let Some(ends) =
-        first(&["expires_at", "valid_until", "until", "ends_at", "expires"], Want::Time, &best.table.columns)
-    {
+    let ends = ["expires_at", "valid_until", "until", "ends_at", "expires"];
+    if let Some(ends) = first(&ends, Want::Time, &best.table.columns) {
         found.column("user_roles_expires", ends, "when it ends");
     }
-    let roles = table_of(best.role, tables);
     if let Some(roles) = roles {
         role_table(roles, best.role, tables, found);
     }
@@ -76,10 +85,11 @@ fn column(users: &Table, tables: &[Table], found: &mut Proposed) {
     }
     let is_key = column.refers.is_some() || tight(&column.name).ends_with("id") || column.kind == "uuid";
     let number = column.kind.contains("int");
-    if let Some(roles) = table_of(column, tables).filter(|_| is_key || number) {
+    let named_roles = |r: &&Table| role_key(r, column).is_some() && name_column(r).is_some();
+    if let Some(roles) = table_of(column, tables).filter(|_| is_key || number).filter(named_roles) {
         found.column("role", column, "the id of a role");
         role_table(roles, column, tables, found);
-    } else if number {
+    } else if number || column.kind == "uuid" {
         found.miss(format!(
             "which numbers of {0} are administrators': role = \"{0}\", and admin_roles = [\"…\"] in [audit]",
             column.name
@@ -101,7 +111,12 @@ fn column(users: &Table, tables: &[Table], found: &mut Proposed) {
 }
 
 /// The column of `table` that says whose row it is.
-pub(super) fn user_column<'a>(table: &'a Table, users: &Table, found: &Proposed) -> Option<&'a str> {
+pub(super) fn user_column<'a>(
+    table: &'a Table,
+    users: &Table,
+    tables: &[Table],
+    found: &Proposed,
+) -> Option<&'a str> {
     let id = found.value("id").unwrap_or_default();
     let refers = table.columns.iter().find(|c| c.refers.as_ref() == Some(&users.name));
     let own = words(&users.name[1]).join("");
@@ -119,14 +134,39 @@ pub(super) fn user_column<'a>(table: &'a Table, users: &Table, found: &Proposed)
     ];
     let wanted: Vec<&str> =
         names.iter().copied().chain((tight(&id) != "id").then_some(id.as_str())).collect();
-    refers.or_else(|| first(&wanted, Want::Any, &table.columns)).map(|c| c.name.as_str())
+    // A key of another table, or one that is called as another table is, says nothing of accounts.
+    let others = |c: &&Field| {
+        let stem = tight(&c.name).strip_suffix("id").map(String::from).unwrap_or_default();
+        let named = |t: &Table| t.name != users.name && words(&t.name[1]).concat() == stem;
+        c.refers.is_none() && !tables.iter().any(named)
+    };
+    let kind = users.columns.iter().find(|c| c.name == id).map_or("", |c| c.kind.as_str());
+    let by_name = || wanted.iter().find_map(|n| first(&[n], Want::Any, &table.columns).filter(others));
+    refers.or_else(by_name).filter(|c| comparable(&c.kind, kind)).map(|c| c.name.as_str())
 }
 
-fn assigned<'a>(table: &'a Table, users: &Table, found: &Proposed) -> Option<Assigned<'a>> {
+/// Whether PostgreSQL compares columns of these types without a cast.
+fn comparable(one: &str, other: &str) -> bool {
+    let class = |kind: &str| match kind {
+        "" => 0,
+        k if k.contains("uuid") => 1,
+        k if k.contains("int") || k.contains("numeric") || k.contains("serial") => 2,
+        _ => 3,
+    };
+    class(one) == class(other) || one.is_empty() || other.is_empty()
+}
+
+/// The column of the table of roles that `by` holds the values of.
+fn role_key<'a>(roles: &'a Table, by: &Field) -> Option<&'a Field> {
+    let key = by.key.as_ref().and_then(|k| roles.columns.iter().find(|c| c.name == *k));
+    key.or_else(|| first(&["id", &by.name, "role_id", "group_id", "uid", "name"], Want::Any, &roles.columns))
+}
+
+fn assigned<'a>(table: &'a Table, users: &Table, tables: &[Table], found: &Proposed) -> Option<Assigned<'a>> {
     if table.name == users.name {
         return None;
     }
-    let user = user_column(table, users, found)?.to_string();
+    let user = user_column(table, users, tables, found)?.to_string();
     let polymorphic = tight(&user) == "modelid";
     if polymorphic && !table.columns.iter().any(|c| tight(&c.name) == "modeltype") {
         return None;
@@ -179,7 +219,8 @@ fn table_of<'a>(column: &Field, tables: &'a [Table]) -> Option<&'a Table> {
     let key = tight(&column.name);
     let word = if key.contains("group") || key == "gid" { "group" } else { "role" };
     let is_id = key.ends_with("id") || column.kind.contains("uuid") || column.kind.contains("int");
-    let fits = |t: &&Table| words(&t.name[1]).last().is_some_and(|w| w == word) && name_column(t).is_some();
+    let fits =
+        |t: &&Table| words(&t.name[1]).last().is_some_and(|w| w.ends_with(word)) && name_column(t).is_some();
     let named =
         tables.iter().filter(fits).filter(|t| first(&["user_id", "userid"], Want::Any, &t.columns).is_none());
     named.min_by_key(|t| t.name[1].len()).filter(|_| is_id)
@@ -192,10 +233,7 @@ fn name_column(roles: &Table) -> Option<&Field> {
 }
 
 fn role_table(roles: &Table, by: &Field, tables: &[Table], found: &mut Proposed) {
-    let id = first(&["id", &by.name, "role_id", "group_id", "uid", "name"], Want::Any, &roles.columns);
-    let (Some(id), Some(name)) = (id, name_column(roles)) else {
-        return found.miss(format!("{} tells no names of roles", roles.name.join(".")));
-    };
+    let (Some(id), Some(name)) = (role_key(roles, by), name_column(roles)) else { return };
     found.set("roles", table_name(&roles.name), "the table of roles");
     found.column("role_id", id, "their id");
     found.column("role_name", name, "their name");
@@ -254,7 +292,7 @@ fn meta(users: &Table, tables: &[Table], found: &mut Proposed, ask: &mut Ask<'_>
     for table in tables {
         let key = first(&["meta_key"], Want::Any, &table.columns);
         let value = first(&["meta_value"], Want::Any, &table.columns);
-        let user = user_column(table, users, found).map(String::from);
+        let user = user_column(table, users, tables, found).map(String::from);
         let (Some(key), Some(value), Some(user)) = (key, value, user) else { continue };
         let values = ask(table, &key.name)?;
         let Some(roles) = values.iter().find(|v| v.ends_with("capabilities")) else {
@@ -279,13 +317,13 @@ fn meta(users: &Table, tables: &[Table], found: &mut Proposed, ask: &mut Ask<'_>
 fn groups(users: &Table, tables: &[Table], best: &Assigned<'_>, found: &mut Proposed) {
     const GROUP: [&str; 2] = ["group_id", "gid"];
     let members = tables.iter().find_map(|t| {
-        let (user, group) = (user_column(t, users, found)?, first(&GROUP, Want::Any, &t.columns)?);
+        let (user, group) = (user_column(t, users, tables, found)?, first(&GROUP, Want::Any, &t.columns)?);
         (t.name != best.table.name && t.name != users.name).then(|| (t, user.to_string(), group))
     });
     let carriers = tables.iter().find_map(|t| {
         let group = first(&GROUP, Want::Any, &t.columns)?;
         let role = t.columns.iter().find(|c| c.name == best.role.name)?;
-        let plain = user_column(t, users, found).is_none();
+        let plain = user_column(t, users, tables, found).is_none();
         (plain && t.name != best.table.name && role.name != group.name).then_some((t, group, role))
     });
     let (Some((members, user, group)), Some((carriers, roles_group, role))) = (members, carriers) else {
