@@ -84,7 +84,8 @@ fn strict(cert: &Cert, role: Role, profile: Profile) -> Checked {
         return Err((code, format!("{what} {}", bad.0)));
     }
     refuse(cert.version != 3, Code::Version, "it is not of version 3")?;
-    if role != Role::Anchor {
+    // What its own key signed is valid as an anchor or not at all, be it the leaf itself.
+    if role != Role::Anchor && !is_self_signed(cert) {
         serial(cert)?;
     }
     let in_form = cert.not_before.in_its_form() && cert.not_after.in_its_form();

@@ -93,6 +93,7 @@ fn the_serial_number_of_an_anchor() {
         let root = crate::pki::root(|s| s.serial = serial.clone());
         let ica = root.intermediate(|_| {});
         case("an anchor's", &root.leaf(|_| {}), &[&root]).valid(EVERY).agrees_with_openssl(true);
+        case("an anchor as the leaf", &root, &[&root]).names(&[]).valid(&[Profile::Rfc5280, Profile::Basic]);
         case("a root's above", &ica.leaf(|_| {}), &[&root]).via(&[&ica]).valid(EVERY);
         let ica = root.intermediate(|s| s.serial = serial);
         case("an intermediate's", &ica.leaf(|_| {}), &[&root]).via(&[&ica]).refused(STRICT, Code::Serial);
