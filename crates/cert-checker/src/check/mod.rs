@@ -3,6 +3,7 @@
 mod change;
 mod discover;
 mod fleet;
+mod graded;
 mod pair;
 mod plain;
 mod redirects;

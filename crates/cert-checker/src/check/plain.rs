@@ -13,8 +13,7 @@ use crate::target::{Endpoint, Protocol};
 use std::net::SocketAddr;
 
 /// A record for each address, and those of the web servers to which they lead.
-pub(super) fn check(job: &Job<'_>, endpoint: &Endpoint) -> Vec<Checked> {
-    let deadline = job.deadline();
+pub(super) fn check(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Vec<Checked> {
     let addresses = match served::addresses(job, endpoint, deadline) {
         Ok(addresses) => addresses,
         Err(trouble) => {

@@ -1,7 +1,7 @@
 //! Redirects of web servers: the certificate of a hop may end unseen while the last one's is watched.
 
 use super::report::Checked;
-use super::{Job, served};
+use super::{Job, plain, served};
 use crate::judge::Rules;
 use crate::net::deadline::Deadline;
 use crate::net::http;
@@ -28,6 +28,12 @@ pub(super) fn followed(job: &Job<'_>, from: &Endpoint, seen: &[Checked], deadlin
     for _ in 0..MOST {
         let shown = if all.is_empty() { seen } else { &all };
         let Some(next) = next(job, &here, shown, deadline) else { break };
+        // From here on nothing is encrypted: that is told, and whether it leads back.
+        if next.endpoint.protocol == Protocol::Http {
+            let target = target(job, &next.endpoint);
+            all.extend(plain::check(&hop(job, &target), &next.endpoint, deadline));
+            break;
+        }
         if !known.contains(&next.endpoint) {
             all.extend(arrived(job, &next.endpoint, deadline));
             known.push(next.endpoint.clone());
@@ -47,8 +53,7 @@ fn next(job: &Job<'_>, here: &Hop, shown: &[Checked], deadline: Deadline) -> Opt
     let sni = if first { served::asked_name(job, &here.endpoint) } else { host_of(&here.endpoint) };
     let ask = Ask { endpoint: &here.endpoint, sni: sni.as_deref(), own: None, deadline };
     let location = http::location(&ask, at, &here.path)?;
-    // Plain http:// has no certificate: there the way ends.
-    resolved(here, &location).filter(|hop| hop.endpoint.protocol == Protocol::Https)
+    resolved(here, &location)
 }
 
 /// What the server shows to whom a redirect led there.

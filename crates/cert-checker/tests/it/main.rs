@@ -25,6 +25,7 @@ mod server;
 #[expect(dead_code, reason = "shared with the tests of paths, which use all of it")]
 #[path = "../path/signers.rs"]
 mod signers;
+mod staples;
 mod transport;
 mod world;
 

@@ -77,6 +77,14 @@ fn from_http_to_https() {
     *said.lock().expect("whole") = "HTTP/1.1 200 OK\r\n\r\n".into();
     let ran = bench.world.check(&[&target]);
     assert_eq!(ran.status, Some(4), "what was seen is a finding, not a failure: {ran:?}");
+    // The other way round: from https back to where nothing is encrypted.
+    let down = server::config(&bench.chain(), &bench.leaf, rustls::ALL_VERSIONS);
+    let down = server::redirecting(down, Arc::new(Mutex::new(target.clone())));
+    let from = format!("https://{}", down.target());
+    assert_eq!(bench.said(&from, &["--redirects"]).0, [lost]);
+    *said.lock().expect("whole") = redirect(301, &https(&good));
+    let (told, records) = bench.said(&from, &["--redirects"]);
+    assert_eq!((told.len(), records.len()), (0, 3), "and back again: {records:?}");
     let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let ran = bench.world.check(&[&format!("http://{dead}")]);
     assert_eq!((ran.findings(), ran.status), (vec!["refused unknown".to_string()], Some(75)), "{ran:?}");

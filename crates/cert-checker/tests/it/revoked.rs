@@ -1,4 +1,4 @@
-//! Revocation lists and stapled answers, made by openssl and rcgen.
+//! Revocation lists.
 
 use crate::der;
 use crate::mint::{Authority, DAY, Made, Wish, now, pem};
@@ -9,15 +9,15 @@ use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
 
-struct Lists {
-    world: World,
-    root: Authority,
-    leaf: Made,
-    trust: String,
+pub(crate) struct Lists {
+    pub(crate) world: World,
+    pub(crate) root: Authority,
+    pub(crate) leaf: Made,
+    pub(crate) trust: String,
 }
 
 impl Lists {
-    fn new(wish: &Wish) -> Lists {
+    pub(crate) fn new(wish: &Wish) -> Lists {
         let world = World::new();
         let root = Wish::authority("Test Root").root();
         let leaf = wish.clone().serial(&[7, 7]).signed_by(&root);
@@ -26,7 +26,7 @@ impl Lists {
         Lists { world, root, leaf, trust }
     }
 
-    fn said(&self, args: &[&str]) -> Vec<String> {
+    pub(crate) fn said(&self, args: &[&str]) -> Vec<String> {
         self.world.check(&[&["./leaf.pem", "--trust", &self.trust], args].concat()).findings()
     }
 }
@@ -249,125 +249,6 @@ fn the_list_that_the_certificate_names() {
     assert_eq!(plain.said(&[]), [""; 0], "R3");
     let short = Lists::new(&Wish::server(&[]).between(-DAY, 5 * DAY));
     assert_eq!(short.said(&fetch), [""; 0], "R6");
-}
-
-#[test]
-fn a_staple_that_is_demanded() {
-    let wish = Wish::server(&[]).extension(&[1, 3, 6, 1, 5, 5, 7, 1, 24], false, &[0x30, 3, 2, 1, 5]);
-    let lists = Lists::new(&wish);
-    assert_eq!(lists.said(&[]), [""; 0], "a file has no staple");
-    let server = Server::showing(&lists.leaf, &[]);
-    let ran = lists.world.check(&[&server.target(), "--trust", &lists.trust]);
-    assert_eq!(ran.findings(), ["staple-missing critical"], "R4: {}", ran.stdout);
-}
-
-/// Answers by `openssl ocsp`, stapled by our own server.
-#[test]
-fn stapled_answers() {
-    let world = World::new();
-    let at = |name: &str| world.path(name);
-    let x509 = |args: &[&str]| drop(crate::world::ok("openssl", args));
-    x509(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "9000",
-        "-subj",
-        "/CN=Root",
-        "-keyout",
-        &at("root.key"),
-        "-out",
-        &at("root.pem"),
-    ]);
-    x509(&[
-        "req",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-subj",
-        "/CN=localhost",
-        "-keyout",
-        &at("leaf.key"),
-        "-out",
-        &at("leaf.csr"),
-    ]);
-    world.file("ext", "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
-    x509(&[
-        "x509",
-        "-req",
-        "-in",
-        &at("leaf.csr"),
-        "-CA",
-        &at("root.pem"),
-        "-CAkey",
-        &at("root.key"),
-        "-set_serial",
-        "1234",
-        "-days",
-        "9000",
-        "-extfile",
-        &at("ext"),
-        "-out",
-        &at("leaf.pem"),
-    ]);
-    x509(&["x509", "-in", &at("leaf.pem"), "-outform", "DER", "-out", &at("leaf.der")]);
-    x509(&["pkcs8", "-topk8", "-nocrypt", "-in", &at("leaf.key"), "-outform", "DER", "-out", &at("leaf.p8")]);
-    let answer = |state: &str, days: &str| {
-        world.file(
-            "index",
-            format!(
-                "{state}\t501122120000Z\t{}\t04D2\tunknown\t/CN=localhost\n",
-                if state == "R" { "250101000000Z" } else { "" }
-            ),
-        );
-        x509(&["ocsp", "-issuer", &at("root.pem"), "-cert", &at("leaf.pem"), "-reqout", &at("req")]);
-        x509(&[
-            "ocsp",
-            "-index",
-            &at("index"),
-            "-CA",
-            &at("root.pem"),
-            "-rsigner",
-            &at("root.pem"),
-            "-rkey",
-            &at("root.key"),
-            "-reqin",
-            &at("req"),
-            "-respout",
-            &at("resp"),
-            "-ndays",
-            days,
-        ]);
-        std::fs::read(at("resp")).expect("an answer")
-    };
-    let good = answer("V", "9000");
-    let mut forged = good.clone();
-    // The responder's name, in the part that is signed.
-    let name = forged.windows(4).position(|w| w == b"Root").expect("the responder's name");
-    forged[name] ^= 1;
-    let cases: [(&str, Vec<u8>, &str, &[&str]); 5] = [
-        ("R4 good", good, crate::world::judged_at(), &[]),
-        ("R4 revoked", answer("R", "9000"), crate::world::judged_at(), &["revoked critical"]),
-        ("R4 old", answer("V", "1"), "2040-01-01T00:00:00Z", &["staple-expired warning"]),
-        ("R4 forged", forged, crate::world::judged_at(), &["staple-unusable warning"]),
-        ("R4 junk", b"junk".to_vec(), crate::world::judged_at(), &["staple-unusable warning"]),
-    ];
-    for (id, staple, moment, said) in cases {
-        let read = |name: &str| std::fs::read(at(name)).expect("made");
-        let mut certified = (*crate::server::from_pkcs8(&[read("leaf.der")], read("leaf.p8"))).clone();
-        certified.ocsp = Some(staple);
-        let server = Server::tls(crate::server::several(vec![std::sync::Arc::new(certified)]));
-        let ran =
-            world.run(&["check", "--json", "--at", moment, &server.target(), "--trust", &at("root.pem")]);
-        assert_eq!(ran.findings(), said, "{id}: {}", ran.stdout);
-    }
 }
 
 /// A list that takes an intermediate back takes all below it.
