@@ -7,10 +7,10 @@ use crate::recovered::Recovered;
 use jiff::Timestamp;
 use serde::Deserialize;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Inventory};
+use toban_core::repo::archive::{Archive, Inventory, Line, Tail, covers};
 use toban_core::repo::keys::System;
 use toban_core::store::{Key, read_small};
-use toban_core::wal::{Lsn, Timeline};
+use toban_core::wal::{Lsn, Timeline, WalName};
 use toban_core::{Context, Error, Result, stop};
 
 const MANIFEST: &str = "/backup.json";
@@ -28,10 +28,11 @@ pub(crate) struct Backup {
 
 /// One system in one repository.
 pub(crate) struct Recorded {
-    pub(crate) repo: String,
+    repo: Repo,
     system: System,
     backups: Vec<Backup>,
     wal: Inventory,
+    tails: Vec<Tail>,
 }
 
 /// Reads what is there before the restore begins: what comes later no drill is to blame for.
@@ -44,11 +45,18 @@ pub(crate) fn read(repos: &[Repo], cluster: &str) -> Result<Vec<Recorded>> {
         for system in System::all(&*repo.store, cluster)? {
             stop::check()?;
             let backups = backups(repo, &system).doing(|| format!("look into repository {}", repo.name))?;
-            let wal = Archive::new(&*repo.store, system.clone()).inventory()?;
-            recorded.push(Recorded { repo: repo.name.clone(), system, backups, wal });
+            let (wal, tails) = wal(repo, &system)?;
+            recorded.push(Recorded { repo: repo.clone(), system, backups, wal, tails });
         }
     }
     Ok(recorded)
+}
+
+fn wal(repo: &Repo, system: &System) -> Result<(Inventory, Vec<Tail>)> {
+    let archive = Archive::new(&*repo.store, system.clone());
+    // In this order: a segment that becomes whole meanwhile has its tails still.
+    let tails = archive.all_tails()?;
+    Ok((archive.inventory()?, tails))
 }
 
 fn backups(repo: &Repo, system: &System) -> Result<Vec<Backup>> {
@@ -95,17 +103,74 @@ pub(crate) fn compare(
             archive(one, control.segment, recovered, findings);
         }
     }
+    if whole_way && seen.recovers {
+        level(recorded, control.system, control.segment, findings);
+    }
     restored
+}
+
+/// The end of the newest timeline that a repository has WAL of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct End {
+    timeline: Timeline,
+    lsn: Lsn,
+}
+
+fn end(wal: &Inventory, tails: &[Tail], size: u64) -> Option<End> {
+    let last = |(timeline, line): (&Timeline, &Line)| {
+        let (_, last) = line.ranges(*timeline, size).pop()?;
+        Some(End { timeline: *timeline, lsn: last.end() })
+    };
+    let begun = |(name, cover): (WalName, Vec<Tail>)| {
+        let segment = name.segment(size)?;
+        Some(End { timeline: segment.timeline, lsn: Lsn(segment.start().0 + cover.last()?.end()) })
+    };
+    wal.lines.iter().filter_map(last).chain(covers(tails).into_iter().filter_map(begun)).max()
+}
+
+/// Every repository with WAL must by now have what any of them had when the drill began: recovery takes each file from
+/// whoever has it, so it succeeds though one of them alone would restore an older state.
+fn level(recorded: &[Recorded], system: u64, size: u64, findings: &mut Findings) {
+    let own = || recorded.iter().filter(|r| r.system.identifier == system);
+    let had = own().filter_map(|r| Some((end(&r.wal, &r.tails, size)?, r)));
+    let Some((goal, best)) = had.max_by_key(|(end, _)| *end) else { return };
+    // Of the segment that was being written one may have less: it is stored when it is whole.
+    let whole = Lsn(goal.lsn.0 - goal.lsn.0 % size.max(1));
+    for one in own().filter(|r| end(&r.wal, &r.tails, size).is_some()) {
+        let check = format!("archive in {}", one.repo.name);
+        let (wal, tails) = match wal(&one.repo, &one.system) {
+            Ok(now) => now,
+            Err(e) => {
+                findings.unknown(&check, e.chain());
+                continue;
+            }
+        };
+        let Some(now) = end(&wal, &tails, size) else { continue };
+        let history = goal.timeline.0 <= 1 || wal.histories.contains(&goal.timeline);
+        let there = now.timeline > goal.timeline || (now.timeline == goal.timeline && now.lsn >= whole);
+        if !history {
+            let text = format!(
+                "the history of timeline {} is missing; {} goes on to it",
+                goal.timeline, best.repo.name
+            );
+            findings.failed(&check, text);
+        } else if !there {
+            let text = format!(
+                "it ends at {} on timeline {}; when the drill began, {} had the WAL up to {} on timeline {}",
+                now.lsn, now.timeline, best.repo.name, goal.lsn, goal.timeline
+            );
+            findings.failed(&check, text);
+        }
+    }
 }
 
 /// Recovery to the end of what there is must come into the last segment of the newest timeline.
 fn archive(one: &Recorded, size: u64, recovered: &Recovered, findings: &mut Findings) {
-    let last = |(timeline, line): (&Timeline, &toban_core::repo::archive::Line)| {
-        line.ranges(*timeline, size).last().map(|(_, last)| *last)
-    };
+    let last =
+        |(timeline, line): (&Timeline, &Line)| line.ranges(*timeline, size).last().map(|(_, last)| *last);
     let Some(last) = one.wal.lines.iter().rev().find_map(last) else { return };
     findings.compared += 1;
-    let (timeline, check) = (last.timeline, format!("archive in {}", one.repo));
+    let (timeline, check) = (last.timeline, format!("archive in {}", one.repo.name));
     if recovered.timeline < timeline.0 {
         let known = one.wal.histories.contains(&timeline);
         let why = if known { "" } else { ", whose history is missing" };
@@ -131,4 +196,57 @@ pub(crate) fn none_of(recorded: &[Recorded], repos: &[Repo]) -> Option<Error> {
     let empty = recorded.iter().all(|r| r.backups.is_empty());
     let names: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
     empty.then(|| crate::finding::found(format!("there is no backup in {}", names.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use toban_core::config::Keep;
+    use toban_core::store::{Attrs, Dir, Store};
+
+    const SIZE: u64 = 16 << 20;
+
+    /// What a drill of two repositories says, where the far one has `far` of what the near one has.
+    fn said(near: &[&str], far: &[&str]) -> Vec<String> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let system = System { cluster: "main".into(), identifier: 7 };
+        let repo = |name: &str, objects: &[&str]| {
+            let root = dir.path().join(name).display().to_string();
+            let store = Dir::open(&root).expect("a store");
+            for object in objects {
+                let key = match object.split_once('/') {
+                    Some((segment, tail)) => format!("wal-tail/{}/{segment}/{tail}", &segment[..8]),
+                    None => object.parse::<WalName>().expect("a name").path(),
+                };
+                let key = system.key(&key).expect("a key");
+                store.put(&key, &mut &b"1\t0/5000000\tx\n"[..], &Attrs::new()).expect("stored");
+            }
+            Repo { name: name.into(), required: true, keep: Keep::default(), store: Arc::new(store) }
+        };
+        let recorded = read(&[repo("near", near), repo("far", far)], "main").expect("read");
+        let mut findings = Findings::default();
+        level(&recorded, 7, SIZE, &mut findings);
+        findings.checks.iter().map(|c| format!("{}: {}", c.check, c.finding)).collect()
+    }
+
+    #[test]
+    fn a_repository_that_lacks_the_newest_timeline_is_told() {
+        let (one, two) = ("000000010000000000000004", "000000010000000000000005");
+        let (new, history) = ("000000020000000000000005", "00000002.history");
+        let all = [one, two, new, history];
+        assert_eq!(said(&all, &all), Vec::<String>::new());
+        let lacks = said(&all, &[one, two]);
+        assert!(
+            lacks.len() == 1 && lacks[0].starts_with("archive in far: the history of timeline 2"),
+            "{lacks:?}"
+        );
+        let lacks = said(&all, &[one, two, history]);
+        assert!(lacks[0].starts_with("archive in far: it ends at 0/6000000 on timeline 1"), "{lacks:?}");
+        assert_eq!(said(&[one, two], &[one]).len(), 1, "a whole segment that is missing");
+        assert_eq!(said(&[one, "000000010000000000000005/00000000-00000100"], &[one]), Vec::<String>::new());
+        let later = "000000010000000000000006/00000000-00000100";
+        assert_eq!(said(&[one, two, later], &[one]).len(), 1, "more than the segment that was being written");
+        assert_eq!(said(&all, &[]), Vec::<String>::new(), "one that holds no WAL is meant for other things");
+    }
 }

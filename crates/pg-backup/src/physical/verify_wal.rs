@@ -191,15 +191,20 @@ impl Job<'_> {
         let mut head = Head::default();
         let name = match item {
             Item::Tail(tail) => {
-                return archive.check_tail(tail).map(|sum| sum.map_or(0, |s| s.bytes));
+                let Some(sum) = archive.get_tail(tail, &mut head)? else { return Ok(0) };
+                if tail.offset == 0 && head.bytes.len() >= Header::BYTES {
+                    self.segment(tail.segment, &head.bytes, size)?;
+                }
+                return Ok(sum.bytes);
             }
             Item::File(name, _) => *name,
         };
         let Some(sum) = archive.get(name, &mut head)? else { return Ok(0) };
         match name {
-            WalName::Segment(..) | WalName::Partial(..) => {
-                self.segment(name, &head.bytes, sum.bytes, size)?;
+            WalName::Segment(..) | WalName::Partial(..) if sum.bytes != size => {
+                return Err(Error::corrupt(format!("{name} has {} bytes, not {size}", sum.bytes)));
             }
+            WalName::Segment(..) | WalName::Partial(..) => self.segment(name, &head.bytes, size)?,
             WalName::History(timeline) => {
                 let text = String::from_utf8_lossy(&head.bytes).into_owned();
                 History::parse(timeline, &text)?;
@@ -209,11 +214,8 @@ impl Job<'_> {
         Ok(sum.bytes)
     }
 
-    /// A segment is as long as all are, and its first page is of this system and of this position.
-    fn segment(&self, name: WalName, head: &[u8], bytes: u64, size: u64) -> Result<()> {
-        if bytes != size {
-            return Err(Error::corrupt(format!("{name} has {bytes} bytes, not {size}")));
-        }
+    /// The first page of a segment is of this system and of this position.
+    fn segment(&self, name: WalName, head: &[u8], size: u64) -> Result<()> {
         let header = Header::read(head)
             .map_err(|e| Error::corrupt(format!("{name} begins with no WAL")).because(e))?;
         let segment = name.segment(size).ok_or_else(|| Error::corrupt(format!("{name} is no segment")))?;

@@ -483,3 +483,98 @@ fn what_a_dead_run_left_is_freed_at_once() {
     assert!(!pack.exists() && !intent.exists());
     world.run(&["verify"]).fine();
 }
+
+/// Names of the segments and tails that lie in the repository.
+fn stored_wal(lab: &Lab) -> Vec<String> {
+    let files = lab
+        .world
+        .files()
+        .into_iter()
+        .filter(|f| f.starts_with(lab.root.join("wal")) || f.starts_with(lab.root.join("wal-tail")));
+    files.map(|f| f.strip_prefix(&lab.root).expect("below").display().to_string()).collect()
+}
+
+#[test]
+fn wal_goes_when_no_kept_backup_needs_it_and_not_before() {
+    let lab = Lab::new();
+    let first = lab.wal(4, None);
+    let tail = lab.root.join(format!(
+        "wal-tail/00000001/{}/00000000-00000040",
+        first[0].file_name().expect("a name").to_string_lossy()
+    ));
+    fs::create_dir_all(tail.parent().expect("a folder")).expect("make a folder");
+    fs::write(&tail, [7; 64]).expect("plant a tail");
+    let gap = lab.root.join("gap/000000010000000000000001.20261121T000000000000Z.json");
+    let record = r#"{"format":1,"first":"000000010000000000000001","last":"000000010000000000000001","repo":null,"at":"2026-11-21T00:00:00Z","why":"a test"}"#;
+    fs::create_dir_all(gap.parent().expect("a folder")).expect("make a folder");
+    fs::write(&gap, record).expect("plant a record");
+    let before = stored_wal(&lab);
+    let wal = |args: &[&str]| {
+        let args: Vec<&str> = ["prune", "--json"].iter().chain(args).copied().collect();
+        let steps = lab.world.run(&args).json();
+        let of_wal = steps.into_iter().filter(|s| s["schema"] == "pg-backup.prune-wal/1");
+        of_wal
+            .map(|s| {
+                (s["action"].as_str().expect("a word").to_string(), s["objects"].as_u64().expect("a number"))
+            })
+            .collect::<Vec<_>>()
+    };
+    // Both backups are kept, and all of it lies behind the newer one: nothing goes but the record of what is gone.
+    assert_eq!(wal(&["--keep-last", "2", "--dry-run"]), [("keep".into(), 5), ("remove".into(), 1)]);
+    wal(&["--keep-last", "2"]);
+    assert_eq!(stored_wal(&lab), before);
+    assert!(!gap.exists());
+    // A backup behind all of it: what lies before its beginning goes, when the older ones do.
+    let newest = back_up(&lab.world, &[]);
+    lab.wal(1, None);
+    lab.world.run(&["verify"]).refused(5, "00000000-00000040");
+    fs::remove_file(&tail).expect("remove the tail");
+    lab.world.run(&["verify"]).fine();
+    fs::write(&tail, [7; 64]).expect("plant it again");
+    let planned = wal(&["--keep-last", "1", "--dry-run"]);
+    assert!(planned.contains(&("remove".into(), 5)), "{planned:?}");
+    assert_eq!(stored_wal(&lab).len(), before.len() + 1, "a dry run removes nothing");
+    // The last verified one is kept by its own rule, so the new one must be verified for the others to go.
+    wal(&["--keep-last", "1"]);
+    let left = stored_wal(&lab);
+    assert_eq!(left.len(), 1, "{left:?}");
+    let listed = lab.world.run(&["list", "--json"]).json();
+    let kept = listed.iter().find(|r| r["id"] == newest["id"]).expect("the newest is there");
+    assert!(kept["hole"].is_null(), "{kept}");
+    lab.world.run(&["verify"]).fine();
+    lab.content("after the prune");
+    crate::lab::restore(&lab.world, "restored", &["--immediate"]);
+
+    // Where the manifest of one does not read, nobody knows what it needs.
+    let manifest = lab.root.join(format!("backup/{}/backup.json", newest["id"].as_str().expect("an id")));
+    let whole = fs::read(&manifest).expect("read it");
+    fs::write(&manifest, &whole[1..]).expect("damage it");
+    lab.world.run(&["prune", "--keep-last", "1"]).refused(5, "damaged");
+    assert_eq!(stored_wal(&lab), left);
+    // And where no backup is, none of the WAL is touched: it may belong to another program's.
+    fs::remove_dir_all(lab.root.join("backup")).expect("remove the backups");
+    lab.world.run(&["prune", "--keep-last", "1"]).fine();
+    assert_eq!(stored_wal(&lab), left);
+}
+
+/// With a window of its own the WAL of older backups goes, and they still restore by themselves.
+#[test]
+fn a_window_of_wal_keeps_what_its_first_moment_needs() {
+    let lab = Lab::new();
+    lab.wal(2, None);
+    back_up(&lab.world, &[]);
+    lab.wal(2, None);
+    lab.world.run(&["verify"]).fine();
+    let all = stored_wal(&lab);
+    assert_eq!(all.len(), 4);
+    lab.world.run(&["prune", "--keep-last", "9", "--keep-wal", "1h"]).fine();
+    assert_eq!(stored_wal(&lab), all, "the window begins before all of them");
+    std::thread::sleep(Duration::from_secs(2));
+    lab.world.run(&["prune", "--keep-last", "9", "--keep-wal", "1s"]).fine();
+    assert_eq!(stored_wal(&lab), all[2..], "the newest backup begins the window");
+    assert_eq!(lab.world.run(&["list", "--json"]).json().len(), 5, "every backup and dump is kept");
+    lab.content("after the prune");
+    lab.world
+        .run(&["restore", &lab.backups[0], "--target-dir", &lab.world.path("old").display().to_string()])
+        .fine();
+}

@@ -117,12 +117,12 @@ impl Archive<'_> {
         self.written_as(&self.tail_key(tail)?)
     }
 
-    /// Reads one and compares it with its recorded sum; `None` when it is gone.
+    /// Writes the content of one into `to`, compared with its recorded sum; `None` when it is gone.
     ///
     /// # Errors
     /// Corrupt when it is damaged, or not as long as its name says. Retry when the store could not be asked.
-    pub fn check_tail(&self, tail: &Tail) -> Result<Option<crate::sum::Sum>> {
-        let sum = self.read(&self.tail_key(tail)?, &mut io::sink())?;
+    pub fn get_tail(&self, tail: &Tail, to: &mut dyn Write) -> Result<Option<crate::sum::Sum>> {
+        let sum = self.read(&self.tail_key(tail)?, to)?;
         if sum.as_ref().is_some_and(|s| s.bytes != tail.length) {
             return Err(Error::corrupt(format!("{} has not the bytes that its name says", tail.path())));
         }
