@@ -1,5 +1,6 @@
 //! The tests of package `e2e`.
 
+mod debian;
 mod documents;
 mod examples;
 mod notify_failure;

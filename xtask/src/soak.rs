@@ -54,6 +54,7 @@ const SOAKS: &[Soak] = &[
     soak("recovery-faults", "wal-shipper", "faults::recovery_from_a_failing", Rounds(100)),
     soak("wal-troubles", "wal-shipper", "each_planted_trouble", Rounds(160)),
     soak("backup-troubles", "pg-backup", "each_planted_trouble", Rounds(150)),
+    soak("restore-beside", "e2e", "random_histories_leave_the_live", Rounds(200)),
     soak("stream-loss", "wal-shipper", "loss::", Rounds(20)),
     soak("stream-kill", "wal-shipper", "stream_kill::", Rounds(50)),
     // Each parser: of what a peer sends, and of what the judgement of paths reads.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use toban_core::pg::setting;
 use toban_core::{Context, Error, Result};
@@ -54,11 +55,17 @@ impl Conf {
     }
 }
 
+/// A file of the configuration.
+pub(crate) struct ConfFile {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) mode: u32,
+}
+
 /// The files by name below the folder, and which of them are the three.
 ///
 /// # Errors
 /// When one cannot be read.
-pub(crate) fn collect(source: &Source) -> Result<(Conf, BTreeMap<String, Vec<u8>>)> {
+pub(crate) fn collect(source: &Source) -> Result<(Conf, BTreeMap<String, ConfFile>)> {
     let mut found = BTreeMap::new();
     for (path, syntax) in source.conf.iter().zip([Syntax::Settings, Syntax::Rules, Syntax::Rules]) {
         gather(path, syntax, 0, &mut found)?;
@@ -77,7 +84,11 @@ pub(crate) fn collect(source: &Source) -> Result<(Conf, BTreeMap<String, Vec<u8>
         ident_file: known(2),
         base: base.filter(|_| !found.is_empty()).map(|b| b.display().to_string()),
     };
-    let named = found.iter().map(|(path, bytes)| (name(path), bytes.clone())).collect();
+    let file = |path: &PathBuf, bytes: &Vec<u8>| {
+        let mode = fs::metadata(path).map_or(0o640, |meta| meta.permissions().mode() & 0o777);
+        ConfFile { bytes: bytes.clone(), mode }
+    };
+    let named = found.iter().map(|(path, bytes)| (name(path), file(path, bytes))).collect();
     Ok((conf, named))
 }
 

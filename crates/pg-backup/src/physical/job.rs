@@ -188,7 +188,11 @@ impl Job<'_> {
     /// The last pack: what makes the rest a cluster that recovers, and pg_control as its last member.
     fn last(&self, sink: &Sink<'_>, ended: &Ended) -> Result<Conf> {
         let (conf, files) = conf::collect(self.source)?;
-        let member = |(name, bytes)| bytes_member(&format!("{}/{name}", conf.folder), bytes);
+        let member = |(name, file): (String, conf::ConfFile)| {
+            let mut member = bytes_member(&format!("{}/{name}", conf.folder), file.bytes);
+            member.entry.mode = file.mode;
+            member
+        };
         let mut last: Vec<Member<'_>> = files.into_iter().map(member).collect();
         last.push(bytes_member("backup_label", ended.stop.label.clone().into_bytes()));
         if !ended.stop.tablespace_map.is_empty() {

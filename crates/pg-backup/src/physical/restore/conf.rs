@@ -52,7 +52,7 @@ pub(super) fn write(
     for (name, (entry, bytes)) in kept {
         let Some(name) = backup.conf.below(name) else { continue };
         let bytes = job.changed(name, bytes)?;
-        job.one(&job.folder.join(name), &bytes)?;
+        job.one(&job.folder.join(name), &bytes, entry.mode)?;
         job.included(name, &bytes)?;
         if let Ok(below) = job.folder.join(name).strip_prefix(&target.dir) {
             manifest.bytes(&below.to_string_lossy(), &bytes, entry.modified)?;
@@ -168,7 +168,10 @@ impl Job<'_> {
         self.target.own(folder)
     }
 
-    fn one(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+    /// Outside of the data directory with the permissions that it had, which older backups do not have.
+    fn one(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+        let known = mode != 0o600 && !path.starts_with(&self.target.dir);
+        let mode = if known { mode & 0o755 } else { 0o640 };
         match std::fs::read(path) {
             Ok(there) if there == bytes => return Ok(()),
             Ok(_) if !path.starts_with(&self.target.dir) => {
@@ -183,7 +186,7 @@ impl Job<'_> {
         if let Some(parent) = path.parent() {
             self.make(parent)?;
         }
-        durable::replace(path, 0o640, |w| w.write_all(bytes).doing(|| format!("write {}", shown(path))))?;
+        durable::replace(path, mode, |w| w.write_all(bytes).doing(|| format!("write {}", shown(path))))?;
         self.target.own(path)
     }
 }
