@@ -86,6 +86,45 @@ fn a_server_pauses_at_the_moment_and_goes_on_when_told() {
     assert_eq!(rows(&pg), wanted.rows);
 }
 
+/// What recovery leaves locked where it pauses, and what a restore without a moment leaves out, is said.
+#[test]
+fn what_one_would_not_expect_is_said() {
+    let lab = Lab::new(15);
+    lab.pg.psql("postgres", "create table dropped as select 1 n");
+    let plain = |name: &str, args: &[&str]| {
+        let ran = lab.restoring(name, &[args, &["--dry-run"]].concat());
+        assert_eq!(ran.status, Some(0), "{ran:?}");
+        ran.stderr
+    };
+    lab.back_up();
+    assert!(!plain("t", &[]).contains("left out"), "there is nothing behind it");
+    lab.row();
+    let sql = "begin; drop table dropped; select pg_current_wal_insert_lsn(); commit";
+    let inside = lab.pg.psql("postgres", sql);
+    lab.row();
+    lab.ship();
+    let said = plain("t", &[]);
+    assert!(said.contains("left out") && said.contains("--to latest"), "{said}");
+    assert!(!plain("t", &["--immediate"]).contains("left out"));
+
+    let pause = ["--to-lsn", &inside, "--exclusive", "--action", "pause"];
+    let said = plain("t", &pause);
+    let before = said.split("--to-lsn ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a position");
+    assert!(said.contains("waits until recovery goes on"), "{said}");
+    assert!(!plain("t", &pause[..3]).contains("waits until"), "it is promoted: the transaction is over");
+    let args = ["--to-lsn", before, "--exclusive", "--action", "pause"];
+    let ran = lab.restoring("paused", &args);
+    assert!(ran.status == Some(0) && !ran.stderr.contains("waits until"), "{ran:?}");
+    let pg = testkit::Pg::builder_major(15).serve(&lab.path("paused")).start();
+    testkit::until("it pauses", std::time::Duration::from_secs(60), || {
+        match pg.psql("postgres", "select pg_get_wal_replay_pause_state()").as_str() {
+            "paused" => Ok(()),
+            other => Err(format!("{other}: {}", pg.log())),
+        }
+    });
+    assert_eq!(pg.psql("postgres", "set statement_timeout = '5s'; select n from dropped"), "1");
+}
+
 #[test]
 fn from_a_bucket_and_from_whichever_repository_has_it() {
     let s3 = S3::start();

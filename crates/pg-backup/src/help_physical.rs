@@ -15,12 +15,12 @@ pg_backup_stop, replication, and pg_read_all_settings. One replication slot must
 
 pub(crate) const RESTORE_HELP: &str = "\
 Examples:
-  The newest backup into an empty folder; then start a server there:
-    pg-backup restore --target-dir /var/lib/postgresql/15/main --repo local
+  The newest backup and all WAL since into an empty folder; then start a server there:
+    pg-backup restore --to latest --target-dir /var/lib/postgresql/15/main --repo local
   Over what is left of a data directory, writing only what differs:
     pg-backup restore --target-dir /var/lib/postgresql/15/main --delta --repo local
-  Beside the live server, its tablespace elsewhere, Debian's configuration to its own folder:
-    pg-backup restore 20261121T030000Z-120034 --target-dir /srv/look -T /srv/fast=/srv/look-fast \\
+  Beside the live server, all tablespaces elsewhere, Debian's configuration to its own folder:
+    pg-backup restore 20261121T030000Z-120034 --target-dir /srv/look --tablespace-dir /srv/look-spaces \\
         --config-dir /srv/look-conf --repo local
   As the cluster was at a moment, by the WAL that wal-shipper archived there; without --dry-run it is done:
     pg-backup restore --target-dir /srv/look --to-time 2026-11-21T11:59:00+01:00 --repo local --dry-run
@@ -29,8 +29,10 @@ With a moment the newest backup that ended before it is taken; what can be reach
 moment that cannot is refused with the nearest that can. The server fetches the WAL by wal-shipper, which
 must be installed beside pg-backup or on PATH, stops at the moment, and never at an earlier one.
 Without a moment it recovers from the WAL inside the backup to the moment when the backup ended. Then it
-is promoted, and begins a new timeline. It does not archive, unless --keep-archiving, so that it never pushes into the
-archive of the server that was backed up. global/pg_control is written last: a restore that did not
+is promoted, and begins a new timeline; WAL that is left out is told. It does not archive, subscribe or load libraries
+that run jobs, unless --keep-archiving, so that it does nothing in the place of the server that was backed up.
+A tablespace goes only into an empty place; those that the WAL creates on the way are found first, and -T and
+--tablespace-dir move them too. --delta neither writes nor deletes behind links of the target. global/pg_control is written last: a restore that did not
 finish cannot be started; run it again with --delta.
 As root the files go to the owner that they had, by name; else they are the caller's.
 backup_manifest is PostgreSQL's own: pg_verifybackup (on Debian in /usr/lib/postgresql/*/bin) compares the
