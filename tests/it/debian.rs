@@ -70,7 +70,8 @@ impl Machine {
         std::fs::write(self.dir.path().join("script"), script).expect("write the script");
         let mut unshare = Command::new("unshare");
         unshare.args(["--mount", "--pid", "--fork", "--kill-child", "--ipc", "sh", "-c", OUTSIDE, "sh"]);
-        let ran = unshare.arg(self.dir.path()).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output();
+        let ran =
+            unshare.arg(self.dir.path()).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output();
         let ran = Ran::from(ran.expect("run unshare"));
         assert_eq!(ran.status, Some(0), "{}\n{}", ran.stdout, ran.stderr);
         ran
@@ -80,7 +81,8 @@ impl Machine {
 /// The blocks of this kind below a heading of a page.
 fn blocks(page: &str, heading: &str, kind: &str) -> Vec<String> {
     let text = std::fs::read_to_string(root().join(page)).expect("the page");
-    let below = text.split_once(&format!("{heading}\n")).unwrap_or_else(|| panic!("{page} has no {heading}")).1;
+    let below =
+        text.split_once(&format!("{heading}\n")).unwrap_or_else(|| panic!("{page} has no {heading}")).1;
     let level = heading.bytes().take_while(|b| *b == b'#').count();
     let (mut all, mut fence) = (Vec::new(), None::<(bool, String)>);
     for line in below.lines() {
@@ -117,7 +119,10 @@ fn typed(page: &str, heading: &str) -> String {
 
 /// A file with what a block of a page says.
 fn file(path: &str, text: &str) -> String {
-    format!("mkdir -p {}; cat >> {path} <<'END'\n{text}END\n", Path::new(path).parent().expect("a folder").display())
+    format!(
+        "mkdir -p {}; cat >> {path} <<'END'\n{text}END\n",
+        Path::new(path).parent().expect("a folder").display()
+    )
 }
 
 const CLUSTER: &str = "docs/runbooks/restore-a-cluster.md";
@@ -141,7 +146,11 @@ fn restored(rows: u32) -> String {
          is \"$(q 'show archive_mode')\" on 'archiving again'\n{}",
         typed(CLUSTER, "## 2. Restore"),
         // It is asked once; the next line waits.
-        typed(CLUSTER, "## 3. Judge, then start").replacen("pg 'psql -c '\\''alter", "soon 'select pg_is_in_recovery()' f\npg 'psql -c '\\''alter", 1),
+        typed(CLUSTER, "## 3. Judge, then start").replacen(
+            "pg 'psql -c '\\''alter",
+            "soon 'select pg_is_in_recovery()' f\npg 'psql -c '\\''alter",
+            1
+        ),
         typed(CLUSTER, "## 4. Afterwards"),
     )
 }
@@ -204,7 +213,9 @@ fn a_cluster_comes_back_from_a_bucket() {
          mv /var/lib/postgresql/15/main /var/lib/postgresql/15/old\n",
         // It says so when it is tried, and not when all is well.
         "mv /etc/postgresql/15/main/environment /etc/toban/aside\n",
-        &format!("pg '{restore} {repo} --dry-run' 2> /tmp/said\ngrep -q 'the environment that Debian gives' /tmp/said\n"),
+        &format!(
+            "pg '{restore} {repo} --dry-run' 2> /tmp/said\ngrep -q 'the environment that Debian gives' /tmp/said\n"
+        ),
         "grep -q /etc/postgresql/15/main/environment /tmp/said\nmv /etc/toban/aside /etc/postgresql/15/main/environment\n",
         &format!("pg '{restore} {repo}' 2> /tmp/said\n! grep -q 'environment' /tmp/said\n"),
         "pg 'pg_ctlcluster 15 main start'\nsoon 'select pg_is_in_recovery()' f\npidfile main\n\
