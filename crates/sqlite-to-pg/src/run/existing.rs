@@ -308,7 +308,9 @@ fn on_conflict(action: Action, key: &[String], columns: &[&str]) -> String {
             format!(" on conflict ({}) do update set {}", list(key), others.join(", "))
         }
         // A row that meets another one by some other unique key is not the same row, and would be lost.
-        Action::Upsert | Action::SkipExisting if !key.is_empty() => format!(" on conflict ({}) do nothing", list(key)),
+        Action::Upsert | Action::SkipExisting if !key.is_empty() => {
+            format!(" on conflict ({}) do nothing", list(key))
+        }
         Action::Upsert | Action::SkipExisting => " on conflict do nothing".into(),
         _ => String::new(),
     }

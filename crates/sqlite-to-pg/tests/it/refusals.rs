@@ -90,10 +90,7 @@ fn rows_that_meet_those_of_the_application_are_told_too() {
 /// A type of the target's own that makes another value: it is found in the transaction that would keep it.
 #[test]
 fn rows_that_differ_are_never_kept() {
-    for (target, action) in [
-        ("price money", "refuse"),
-        ("price money", "upsert"),
-    ] {
+    for (target, action) in [("price money", "refuse"), ("price money", "upsert")] {
         let world = World::of(
             "create table t (id integer primary key, price real); insert into t values (1, 1.5), (2, 1.5555)",
         );
