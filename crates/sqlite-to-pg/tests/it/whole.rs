@@ -89,6 +89,21 @@ fn what_is_there_in_other_words_is_not_missing() {
     ]);
 }
 
+/// The same in a plan that a person edited.
+#[test]
+fn what_a_plan_accepts_is_not_missing() {
+    let world = World::of(&format!("{WHOLE} create view v as select my_own(who) as x from t;"));
+    world.tool(&["plan", "app.db", "-o", "p.toml", "--json"]).ended(0);
+    let text = std::fs::read_to_string(world.path("p.toml")).expect("the plan");
+    let edited = text.replace("[[object]]\n", "[[object]]\naccepted = true\n");
+    assert_ne!(text, edited);
+    world.run(&["--plan", "p.toml"]).ended(3);
+    world.run(&["--undo"]).ended(0);
+    std::fs::write(world.path("p.toml"), edited).expect("edit");
+    world.run(&["--plan", "p.toml"]).ended(0);
+    world.verified();
+}
+
 /// A copy by somebody else is judged by the source alone.
 #[test]
 fn what_another_tool_left_out_is_found() {

@@ -55,7 +55,7 @@ fn the_schema_can_be_named() {
 #[test]
 fn files_that_are_no_databases() {
     let world = World::new();
-    world.verify(&[]).refused(1, "app.db");
+    world.verify(&[]).refused(2, "app.db");
     std::fs::write(world.file(), "this is not a database, but long enough to be read as one".repeat(50))
         .expect("write");
     world.verify(&[]).refused(1, "encrypted");
