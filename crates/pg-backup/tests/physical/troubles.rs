@@ -225,7 +225,7 @@ fn wal_damaged(lab: &Lab, dice: &mut Dice) -> Planted {
     match dice.below(4) {
         0 => content.truncate(dice.index(content.len())),
         1 => content[..64].fill(0),
-        2 => content[dice.index(20)] ^= 0x41,
+        2 => content[8 + dice.index(8)] ^= 0x41,
         _ => content.clear(),
     }
     fs::write(&path, content).expect("damage it");
