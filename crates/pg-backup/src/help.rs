@@ -39,7 +39,10 @@ Examples:
   Read back every dump of last night's:
     pg-backup verify --newest --repo local
   Prove the newest by restoring it into a scratch database:
-    pg-backup verify --newest --deep --repo local --db service=scratch";
+    pg-backup verify --newest --deep --repo local --db service=scratch
+
+The WAL in the repository is read back with them, its tails too: with --newest what the newest backup
+needs. `check` tells what was found damaged until a later verify finds it whole.";
 
 pub(crate) const PRUNE_HELP: &str = "\
 Examples:
@@ -49,7 +52,9 @@ Examples:
     pg-backup prune --keep-daily 30 --keep-weekly 12 --keep-monthly 12 --repo s3://bucket/toban
 
 Whatever one rule keeps is kept. The last verified dump of a database is always kept, and never fewer
-than --keep-min. Dumps that restore-dump took of a state it replaced are a series of their own.";
+than --keep-min. What is damaged or failed its last drill uses up no place of a rule. Dumps that
+restore-dump took of a state it replaced are a series of their own. WAL that no kept backup needs goes
+too; with --keep-wal only that of a window stays, and older backups restore to their own end.";
 
 pub(crate) const CHECK_HELP: &str = "\
 Examples:
