@@ -41,6 +41,7 @@ const SOAKS: &[Soak] = &[
     soak("restore-kill", "pg-backup", "kill::replace", Rounds(30)),
     soak("storage-faults", "toban-core", "while_the_cable_is_cut", Rounds(200)),
     soak("dump-cut", "pg-backup", "faults::a_dump_cut_at_any_byte", Rounds(40)),
+    soak("foreign-cut", "pg-backup", "cut::no_cut_of_any_form", Rounds(800)),
     soak("flip", "pg-backup", "each_flipped_byte_is_found", Rounds(300)),
     soak("role-graphs", "user-audit", "random_graphs_agree", Rounds(300)),
     soak("run-kill", "pg-backup", "kill::run", Rounds(50)),

@@ -256,7 +256,8 @@ pub(crate) fn find(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) ->
 /// Of the same dump in two repositories the first: it is named first because it is near.
 fn newer(a: Stored, b: Stored) -> Stored {
     let of_one_system = match (a.place(), b.place()) {
-        (Some(a), Some(b)) if a.0 == b.0 => Some(a < b),
+        // A quiet server is at one place for days: then the times decide.
+        (Some(a), Some(b)) if a.0 == b.0 && a != b => Some(a < b),
         _ => None,
     };
     let by_time = || (a.taken, &a.manifest.id) < (b.taken, &b.manifest.id);

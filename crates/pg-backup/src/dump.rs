@@ -11,7 +11,6 @@ use crate::server::{self, Chosen, Server};
 use crate::{database, dump_plan, hidden, lock, order};
 use jiff::Timestamp;
 use postgres::{IsolationLevel, Transaction};
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::Command;
@@ -23,7 +22,7 @@ use toban_core::repo::Repo;
 use toban_core::run::{self, Report};
 use toban_core::store::Key;
 use toban_core::sum::Sum;
-use toban_core::{Context, Error, Kind, Out, Record, Result, out, stop};
+use toban_core::{Context, Error, Kind, Out, Result, out, stop};
 
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Dump, config: &Config, out: &mut Out<'_>) -> Result<()> {
@@ -77,34 +76,6 @@ fn warn_of_others(listed: &[server::Listed], names: &[String]) {
     }
 }
 
-/// A dump in a repository.
-#[derive(Serialize)]
-pub(crate) struct Dumped {
-    pub(crate) repo: String,
-    pub(crate) database: String,
-    pub(crate) id: Id,
-    pub(crate) stored_bytes: u64,
-    pub(crate) tables: u64,
-    pub(crate) rows: u64,
-    pub(crate) seconds: f64,
-}
-
-impl Record for Dumped {
-    const SCHEMA: &'static str = "pg-backup.dump/1";
-    const HEAD: &'static [&'static str] = &["dumped", "id", "to", "stored", "tables", "rows", "seconds"];
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.database.clone(),
-            self.id.to_string(),
-            self.repo.clone(),
-            out::bytes(self.stored_bytes),
-            self.tables.to_string(),
-            self.rows.to_string(),
-            format!("{:.1}", self.seconds),
-        ]
-    }
-}
-
 fn act(
     args: &cli::Dump,
     config: &Config,
@@ -153,20 +124,6 @@ fn measure(report: &mut Report, manifest: &Manifest, repo: &str) {
     report.gauge("dump_duration_seconds", "Seconds that the newest dump took", &labels, manifest.seconds());
     let finished = manifest.finished.as_second() as f64;
     report.gauge("dump_finished_timestamp_seconds", "When the newest dump was complete", &labels, finished);
-}
-
-impl Manifest {
-    fn dumped(&self, repo: &str) -> Dumped {
-        Dumped {
-            repo: repo.into(),
-            database: self.database.name.clone(),
-            id: self.id.clone(),
-            stored_bytes: self.stored_bytes(),
-            tables: self.tables,
-            rows: self.rows,
-            seconds: self.seconds(),
-        }
-    }
 }
 
 /// Roles and tablespaces of the whole server, as compressed SQL; `None` when they are not wanted.

@@ -10,6 +10,7 @@ mod cores;
 mod database;
 mod dump;
 mod dump_plan;
+mod dumped;
 mod fanout;
 mod gzip;
 mod help;
