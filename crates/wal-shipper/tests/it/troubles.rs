@@ -58,6 +58,9 @@ impl Lab {
         let world = World::archiving(15);
         let system = world.pg.psql("postgres", "select system_identifier from pg_control_system()");
         let command = format!("{} %p", world.command("push"));
+        // What a command that stores nowhere took must still be there when it is brought over by hand.
+        world.pg.psql("postgres", "alter system set wal_keep_size = '256MB'");
+        world.pg.psql("postgres", "select pg_reload_conf()");
         let lab = Lab { world, system, command };
         (0..6).for_each(|_| drop(lab.ship()));
         lab.content("at the beginning");
