@@ -59,7 +59,7 @@ _cert__checker() {
             return 0
             ;;
         cert__subcmd__checker__subcmd__check)
-            opts="-f -H -p -w -c -v -q -h --targets-from --discover --host --port --warning --critical --name --sni --connect-to --cert --key --trust --ca --pin --any-issuer --crl --fetch-crl --require-crl --policy --hsts --redirects --grade --least-grade --expect-client-auth --password-file --timeout --unreachable --jobs --job --monitoring --at --verbose --quiet --json --config --help"
+            opts="-f -H -p -P -w -c -n -r -A -s -t -v -q -h --targets-from --discover --host --port --protocol --warning --critical --cn --name --sni --connect-to --cert --key --rootcert --trust --ca --pin --noauth --any-issuer --selfsigned --self-signed --crl --fetch-crl --require-crl --ignore-ocsp --policy --hsts --redirects --grade --least-grade --expect-client-auth --password-file --timeout --unreachable --jobs --job --monitoring --at --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -89,6 +89,14 @@ _cert__checker() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --protocol)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -P)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --warning)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -109,6 +117,14 @@ _cert__checker() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cn)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --sni)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -126,6 +142,14 @@ _cert__checker() {
                     return 0
                     ;;
                 --trust)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rootcert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -150,6 +174,10 @@ _cert__checker() {
                     return 0
                     ;;
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -t)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -33,23 +33,24 @@ complete -c cert-checker -n "__fish_cert_checker_needs_command" -s V -l version 
 complete -c cert-checker -n "__fish_cert_checker_needs_command" -f -a "check" -d 'Check the certificates of servers and files'
 complete -c cert-checker -n "__fish_cert_checker_needs_command" -f -a "verify" -d 'Judge whether a certificate\'s path to a trusted root is valid, from files alone'
 complete -c cert-checker -n "__fish_cert_checker_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s f -l targets-from -d 'Take targets from this file, one per line with key=value options behind it, - for stdin; may be given several times' -r -F
+complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s f -l targets-from -d 'Take targets from this file, one per line with key=value options behind it, - for stdin; a file of certificates is a target itself; may be given several times' -r -F
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s H -l host -d 'A target, as check_ssl_cert names it' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s p -l port -d 'Its port' -r
+complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s P -l protocol -d 'What it speaks: https, tls, smtp, postgres and the other schemes of targets' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s w -l warning -d 'Warn when less than this is left: days (20, 0.5), a time (48h) or a part of the life (30%); add ,>=FLOOR or ,<=CEILING [default: 30%,<=25d]' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s c -l critical -d 'Critical when less than this is left [default: 15%,<=7d]' -r
-complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l name -d 'Name that the certificate must hold [default: the target\'s host; for a file none]' -r
+complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s n -l name -l cn -d 'Name that the certificate must hold [default: the target\'s host; for a file none]' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l sni -d 'Name to send in the handshake (SNI) [default: the name]' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l connect-to -d 'Connect there instead of looking up the target\'s host' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l cert -d 'Client certificate to show (PEM)' -r -F
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l key -d 'Private key of the client certificate (PEM)' -r -F
-complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l trust -d 'Trust only the roots in this file, not the system\'s; may be given several times' -r -F
+complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s r -l trust -l rootcert -d 'Trust only the roots in this file or folder, not the system\'s; may be given several times' -r -F
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l ca -d 'Trust the authorities in this file too; may be given several times' -r -F
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l pin -d 'SHA-256 of the expected certificate or public key: it is accepted whoever signed it; may be given several times' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l crl -d 'Revocation list to look into (PEM or DER); may be given several times' -r -F
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l least-grade -d 'Warn when the grade is worse (A+, A, A-, B …)' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l password-file -d 'File with the password of PKCS#12 files [default: credential certs_p12_password, or TOBAN_P12_PASSWORD]' -r -F
-complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l timeout -d 'Give up on a target after this time [default: 10s]' -r
+complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s t -l timeout -d 'Give up on a target after this time; a number alone is of seconds [default: 10s]' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l unreachable -d 'How bad it is when a target cannot be reached' -r -f -a "unknown\t'Nobody knows about the certificate'
 critical\t'The service is down'"
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l jobs -d 'Check at most so many targets at once' -r
@@ -57,9 +58,11 @@ complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l job 
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l at -d 'Judge as of this time, not now (RFC 3339, as 2026-11-21T03:00:00Z)' -r
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l discover -d 'Check the TLS ports that listen on this host'
-complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l any-issuer -d 'Do not judge who issued it: only time and names'
+complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s A -l any-issuer -l noauth -d 'Do not judge who issued it: only time and names'
+complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -s s -l self-signed -l selfsigned -d 'Trust a certificate that its own key signed'
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l fetch-crl -d 'Fetch the revocation list that the certificate names, and keep it until its next update'
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l require-crl -d 'A revocation list that cannot be fetched or used is critical, not just told'
+complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l ignore-ocsp -d 'Do not judge the OCSP answer that the server staples; responders are never asked'
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l policy -d 'The browsers\' rules for public authorities too: length of life, transparency'
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l hsts -d 'Ask for the Strict-Transport-Security header'
 complete -c cert-checker -n "__fish_cert_checker_using_subcommand check" -l redirects -d 'Follow a web server\'s redirects and check every server on the way'

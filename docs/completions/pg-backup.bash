@@ -381,7 +381,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__prune)
-            opts="-n -v -q -h --repo --s3-endpoint --cluster --keep-last --keep-within --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-min --at --dry-run --verbose --quiet --json --config --help"
+            opts="-n -v -q -h --repo --s3-endpoint --cluster --keep-last --keep-within --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-min --keep-wal --at --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -431,6 +431,10 @@ _pg__backup() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --keep-wal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -447,7 +451,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__restore)
-            opts="-T -j -n -v -q -h --target-dir --delta --tablespace-mapping --config-dir --keep-archiving --jobs --repo --s3-endpoint --cluster --dry-run --to --to-time --to-lsn --to-name --to-xid --immediate --utc --exclusive --timeline --action --verbose --quiet --json --config --help"
+            opts="-T -j -n -v -q -h --target-dir --delta --tablespace-mapping --tablespace-dir --config-dir --keep-archiving --jobs --repo --s3-endpoint --cluster --dry-run --to --to-time --to-lsn --to-name --to-xid --immediate --utc --exclusive --timeline --action --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -462,6 +466,10 @@ _pg__backup() {
                     return 0
                     ;;
                 -T)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tablespace-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

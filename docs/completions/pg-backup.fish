@@ -62,6 +62,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l json -d 'Wri
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l target-dir -d 'Folder that becomes the data directory; it must be empty, or not there' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s T -l tablespace-mapping -d 'Put the tablespace that was in OLD into NEW; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l tablespace-dir -d 'Put every other tablespace into a folder of its own below DIR, those too that the WAL creates' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l config-dir -d 'Folder for configuration that was outside the data directory [default: the target]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s j -l jobs -d 'Parallel workers [default: all cores]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
@@ -78,7 +79,7 @@ pause\t'It waits, to be looked at; `select pg_wal_replay_resume()` promotes it'
 shutdown\t'It shuts down, and stays in recovery'"
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l delta -d 'Rewrite only what differs in a data directory that is there, and delete what the backup does not have'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l keep-archiving -d 'Leave archive_mode as it was: only for a server that takes the old one\'s place'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l keep-archiving -d 'Leave archive_mode, subscriptions and libraries that run jobs as they were: only for a server that takes the old one\'s place'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s n -l dry-run -d 'Print what would be done, and do nothing'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l immediate -d 'Recover to the end of the backup and no further, from the WAL inside it [the default]'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l utc -d 'A time without a zone is UTC'
@@ -95,12 +96,12 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l cluster -d 
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l format -d 'Form of the dump' -r -f -a "custom\t'pg_restore\'s own form: compressed, restored in parallel, single tables can be taken out'
 sql\t'Plain SQL compressed with gzip: `gunzip | psql` reads it'"
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l level -d 'Level of compression, 1 to 9' -r
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l globals -d 'Roles and tablespaces that go with it' -r -f -a "full\t'Roles with their password hashes, tablespaces, settings; needs a superuser'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l globals -d 'Roles and tablespaces that go with it' -r -f -a "full\t'Roles with their password hashes, tablespaces, settings; needs a superuser or pg_read_all_data'
 no-passwords\t'The same without password hashes; any role can'
 none\t'None'"
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l label -d 'A word to find it by, as before-upgrade' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l all -d 'Every database but templates'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l all -d 'Every database but template0 and template1; one that cannot be dumped makes the run partial'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -s n -l dry-run -d 'Print what would be done, and do nothing'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -s q -l quiet -d 'Only say errors'
@@ -156,6 +157,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-weekl
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-monthly -d '… of the last N months' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-yearly -d '… of the last N years' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-min -d 'Never leave fewer than N [default: 1]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-wal -d 'Of the WAL keep only what a moment of this last stretch of time needs [default: all from the oldest kept backup on]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l at -d 'Judge as of this time, not now (RFC 3339, as 2026-11-21T03:00:00Z)' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s n -l dry-run -d 'Print what would be done, and do nothing'

@@ -135,7 +135,7 @@ _sqlite__to__pg() {
             return 0
             ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__plan)
-            opts="-o -j -v -q -h --output --for --jobs --include --exclude --rename --snake-case --cast --on-misfit --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
+            opts="-o -j -v -q -h --output --for --jobs --include --exclude --set --rename --snake-case --cast --on-misfit --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -169,6 +169,10 @@ _sqlite__to__pg() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --rename)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -178,7 +182,7 @@ _sqlite__to__pg() {
                     return 0
                     ;;
                 --on-misfit)
-                    COMPREPLY=($(compgen -W "reject null text bytea replace" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "reject null text bytea replace round" -- "${cur}"))
                     return 0
                     ;;
                 --schema)
@@ -197,7 +201,7 @@ _sqlite__to__pg() {
             return 0
             ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__run)
-            opts="-j -v -q -h --to --plan --existing --jobs --rehearse --rejects --undo --no-verify --report --include --exclude --rename --snake-case --cast --on-misfit --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
+            opts="-j -v -q -h --to --plan --existing --jobs --rehearse --rejects --undo --even-if-changed --no-verify --accept-rejects --report --include --exclude --set --rename --snake-case --cast --on-misfit --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -239,6 +243,10 @@ _sqlite__to__pg() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --rename)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -248,7 +256,7 @@ _sqlite__to__pg() {
                     return 0
                     ;;
                 --on-misfit)
-                    COMPREPLY=($(compgen -W "reject null text bytea replace" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "reject null text bytea replace round" -- "${cur}"))
                     return 0
                     ;;
                 --schema)

@@ -38,14 +38,16 @@ complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -s o -l 
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l for -d 'Plan for tables that the application\'s own migrations made in this database' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -s j -l jobs -d 'Threads that read' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l include -d 'Only tables that this matches (`*` and `?` stand for anything); may be given several times' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l exclude -d 'Not the tables that this matches; may be given several times' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l exclude -d 'Not what this matches: a table, a column as TABLE.COLUMN, else a view, trigger or index by its name; KIND:NAME, as the report has them, for anything else (default:T.C, check:T.NAME); may be given several times' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l set -d 'With tables of the application: what a column gets that the source has not, TABLE.COLUMN=EXPRESSION in PostgreSQL\'s words; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l rename -d 'Another name for a table or a column: OLD=NEW or TABLE.OLD=NEW; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l cast -d 'How a column is converted: TABLE.COLUMN=CONVERSION or TABLE.COLUMN=TYPE:CONVERSION, as users.created_at=epoch-ms; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l on-misfit -d 'What becomes of values that do not fit, where no rule of the plan says it [default: the column\'s type is widened until all fit; NUL bytes and broken UTF-8 are replaced]' -r -f -a "reject\t'Leave the row behind'
 null\t'Put NULL in its place'
 text\t'Make the column text'
 bytea\t'Make the column bytea'
-replace\t'Put the nearest value that fits in its place'"
+replace\t'Put the nearest value that fits in its place'
+round\t'Round times that are finer than a microsecond, or than the target\'s type; no reject, and nothing else changes'"
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l schema -d 'Schema of the target' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l snake-case -d 'Make names snake_case: userId becomes user_id'
@@ -66,19 +68,23 @@ complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -s j -l j
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l rejects -d 'Load again only the rows that this list of an earlier run names (its rejects.jsonl), now that a rule changed' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l report -d 'Folder for the report, the rejects and what a person must finish [default: NAME-migration in the working directory, when there is anything to write]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l include -d 'Only tables that this matches (`*` and `?` stand for anything); may be given several times' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l exclude -d 'Not the tables that this matches; may be given several times' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l exclude -d 'Not what this matches: a table, a column as TABLE.COLUMN, else a view, trigger or index by its name; KIND:NAME, as the report has them, for anything else (default:T.C, check:T.NAME); may be given several times' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l set -d 'With tables of the application: what a column gets that the source has not, TABLE.COLUMN=EXPRESSION in PostgreSQL\'s words; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l rename -d 'Another name for a table or a column: OLD=NEW or TABLE.OLD=NEW; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l cast -d 'How a column is converted: TABLE.COLUMN=CONVERSION or TABLE.COLUMN=TYPE:CONVERSION, as users.created_at=epoch-ms; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l on-misfit -d 'What becomes of values that do not fit, where no rule of the plan says it [default: the column\'s type is widened until all fit; NUL bytes and broken UTF-8 are replaced]' -r -f -a "reject\t'Leave the row behind'
 null\t'Put NULL in its place'
 text\t'Make the column text'
 bytea\t'Make the column bytea'
-replace\t'Put the nearest value that fits in its place'"
+replace\t'Put the nearest value that fits in its place'
+round\t'Round times that are finer than a microsecond, or than the target\'s type; no reject, and nothing else changes'"
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l schema -d 'Schema of the target' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l rehearse -d 'Load and compare in a schema of its own, say how long it took, and drop it'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l undo -d 'Take back what the last run into the schema did'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l even-if-changed -d 'With --undo: also when rows were written to the tables since, which are lost then'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l no-verify -d 'Put it in place without comparing'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l accept-rejects -d 'Values in the list of rejects leave the status at 0, as accept_rejects in every table of the plan'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l snake-case -d 'Make names snake_case: userId becomes user_id'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l keep-rowid -d 'Keep SQLite\'s rowid as a column, in tables where no column of their own is it'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l collate-c -d 'Texts compare and sort byte by byte as in SQLite: COLLATE "C"'

@@ -65,7 +65,7 @@ _user__audit() {
             return 0
             ;;
         user__subcmd__audit__subcmd__accept)
-            opts="-n -v -q -h --reviewer --decision --ticket --reviews --dry-run --at --verbose --quiet --json --config --help"
+            opts="-n -v -q -h --reviewer --decision --ticket --reviews --allowed-signers --dry-run --at --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -87,6 +87,10 @@ _user__audit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --allowed-signers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -103,7 +107,7 @@ _user__audit() {
             return 0
             ;;
         user__subcmd__audit__subcmd__app)
-            opts="-v -q -h --db --cluster --timeout --pack --reviews --review-every --redact --monitoring --at --mapping --detect --unused --grace --password-age --password-warning --max-admins --admin-role --domain --verbose --quiet --json --config --help"
+            opts="-v -q -h --db --cluster --timeout --pack --sign-key --reviews --review-every --redact --monitoring --at --mapping --detect --unused --grace --password-age --password-warning --max-admins --admin-role --domain --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -122,6 +126,10 @@ _user__audit() {
                     return 0
                     ;;
                 --pack)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -255,7 +263,7 @@ _user__audit() {
             return 0
             ;;
         user__subcmd__audit__subcmd__roles)
-            opts="-v -q -h --db --cluster --timeout --pack --reviews --review-every --redact --monitoring --at --log --login-table --from --unused --expiry-warning --verbose --quiet --json --config --help"
+            opts="-v -q -h --db --cluster --timeout --pack --sign-key --reviews --review-every --redact --monitoring --at --log --login-table --from --unused --expiry-warning --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -274,6 +282,10 @@ _user__audit() {
                     return 0
                     ;;
                 --pack)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -38,21 +38,22 @@ complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l db -d 'Dat
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l cluster -d 'Name of the PostgreSQL cluster and of its [cluster.NAME] section; reviews are kept by it' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l timeout -d 'End a query that takes longer' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l pack -d 'Write an evidence pack into a new folder below this one' -r -F
+complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l sign-key -d 'Sign the pack\'s SHA256SUMS with this private SSH key, by ssh-keygen' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l reviews -d 'Folder of accepted reviews [default: reviews in the state directory]' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l review-every -d 'Say so when the last accepted review is older [default: 35d]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l redact -d 'What to replace by a keyed hash in everything that is written; the key: credential audit_redact_key, or TOBAN_REDACT_KEY' -r -f -a "email\t'E-mail addresses: the same one gives the same hash, so lists can still be joined'"
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l at -d 'Judge as of this time, not now (RFC 3339, as 2026-11-21T03:00:00Z)' -r
-complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l mapping -d 'Tables and columns: default, django, or an [audit.mapping.NAME] section' -r
+complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l mapping -d 'Tables and columns: default, django, or an [audit.mapping.NAME] section [default: the section that is called as the database, else default]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l unused -d 'An account is unused after this time [default: 90d]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l grace -d 'A new account may be unused for this time [default: 30d]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l password-age -d 'A password is too old after this time [default: 75d]' -r
-complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l password-warning -d 'Warn this long before a password is too old [default: 14d]' -r
+complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l password-warning -d 'Warn this long before a password is too old, too [default: only when it is]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l max-admins -d 'More administrators are too many [default: 5]' -r
-complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l admin-role -d 'An administrative role; may be given several times [default: admin, administrator, system_admin, sysadmin, super_admin, superadmin, superuser, root, owner]' -r
+complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l admin-role -d 'A role that makes administrators, beside the usual names (admin, ROLE_ADMIN, superuser, root, owner, what ends in admin); !NAME takes a usual one out; may be given several times' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l domain -d 'A domain that e-mail addresses may have; may be given several times [default: any]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l monitoring -d 'Answer as a monitoring plugin: one line with perfdata, exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN'
-complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l detect -d 'Look at the columns, propose a mapping, say why, and stop'
+complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l detect -d 'Look at the columns, write a mapping for the configuration, say why and what is not known, and stop'
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -s q -l quiet -d 'Only say errors'
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l json -d 'Write records as one JSON object per line'
@@ -61,6 +62,7 @@ complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l db -d 'D
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l cluster -d 'Name of the PostgreSQL cluster and of its [cluster.NAME] section; reviews are kept by it' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l timeout -d 'End a query that takes longer' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l pack -d 'Write an evidence pack into a new folder below this one' -r -F
+complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l sign-key -d 'Sign the pack\'s SHA256SUMS with this private SSH key, by ssh-keygen' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l reviews -d 'Folder of accepted reviews [default: reviews in the state directory]' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l review-every -d 'Say so when the last accepted review is older [default: 35d]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l redact -d 'What to replace by a keyed hash in everything that is written; the key: credential audit_redact_key, or TOBAN_REDACT_KEY' -r -f -a "email\t'E-mail addresses: the same one gives the same hash, so lists can still be joined'"
@@ -81,6 +83,7 @@ complete -c user-audit -n "__fish_user_audit_using_subcommand accept" -l decisio
 rejected\t'It is not: recorded, and later runs go on comparing with the review before'"
 complete -c user-audit -n "__fish_user_audit_using_subcommand accept" -l ticket -d 'Where it was decided, as a ticket\'s number' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand accept" -l reviews -d 'Folder of accepted reviews [default: reviews in the state directory]' -r -F
+complete -c user-audit -n "__fish_user_audit_using_subcommand accept" -l allowed-signers -d 'Refuse a pack that none of the keys in this file signed (ssh-keygen\'s allowed signers)' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand accept" -l at -d 'Judge as of this time, not now (RFC 3339, as 2026-11-21T03:00:00Z)' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand accept" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand accept" -s n -l dry-run -d 'Print what would be done, and do nothing'

@@ -16,6 +16,9 @@ _wal__shipper() {
             ",$1")
                 cmd="wal__shipper"
                 ;;
+            wal__shipper,acknowledge)
+                cmd="wal__shipper__subcmd__acknowledge"
+                ;;
             wal__shipper,check)
                 cmd="wal__shipper__subcmd__check"
                 ;;
@@ -36,6 +39,9 @@ _wal__shipper() {
                 ;;
             wal__shipper,stream)
                 cmd="wal__shipper__subcmd__stream"
+                ;;
+            wal__shipper__subcmd__help,acknowledge)
+                cmd="wal__shipper__subcmd__help__subcmd__acknowledge"
                 ;;
             wal__shipper__subcmd__help,check)
                 cmd="wal__shipper__subcmd__help__subcmd__check"
@@ -65,12 +71,50 @@ _wal__shipper() {
 
     case "${cmd}" in
         wal__shipper)
-            opts="-v -q -h -V --verbose --quiet --json --config --help --version push fetch get-ahead stream list check help"
+            opts="-v -q -h -V --verbose --quiet --json --config --help --version push fetch get-ahead stream list check acknowledge help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        wal__subcmd__shipper__subcmd__acknowledge)
+            opts="-n -v -q -h --reason --system --repo --s3-endpoint --cluster --dry-run --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --system)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -129,7 +173,7 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__fetch)
-            opts="-v -q -h --system --ahead --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --system --ahead --changes --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -140,6 +184,10 @@ _wal__shipper() {
                     return 0
                     ;;
                 --ahead)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --changes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -167,7 +215,7 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__get__subcmd__ahead)
-            opts="-v -q -h --system --ahead --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --system --ahead --changes --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -178,6 +226,10 @@ _wal__shipper() {
                     return 0
                     ;;
                 --ahead)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --changes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -205,8 +257,22 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__help)
-            opts="push fetch get-ahead stream list check help"
+            opts="push fetch get-ahead stream list check acknowledge help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        wal__subcmd__shipper__subcmd__help__subcmd__acknowledge)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

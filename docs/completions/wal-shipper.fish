@@ -36,6 +36,7 @@ complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "get-ahead" 
 complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "stream" -d 'Store the WAL while the server writes it: a service'
 complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "list" -d 'List what WAL the repositories have, and what is missing'
 complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "check" -d 'Compare the repositories with the server: how far behind, holes, trouble of the archiver'
+complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "acknowledge" -d 'Say that WAL is lost for good and known to be: `check` alarms about it no more'
 complete -c wal-shipper -n "__fish_wal_shipper_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l timeout -d 'Give up after this time; the archiver tries again' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l ahead -d 'How many of the files that wait behind this one to store too; 0 for none' -r
@@ -52,6 +53,7 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l json -d
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l system -d 'The system it belongs to [default: that of the data directory that this runs in]' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l ahead -d 'How many segments behind this one to get in parallel, for the next calls; 0 for none' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l changes -d 'Bytes to hand over otherwise, as `pg-backup restore` wrote them where tablespaces go to another place' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
@@ -62,6 +64,7 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l json -
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l system -d 'The system it belongs to [default: that of the data directory that this runs in]' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l ahead -d 'How many segments behind this one to get in parallel, for the next calls; 0 for none' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l changes -d 'Bytes to hand over otherwise, as `pg-backup restore` wrote them where tablespaces go to another place' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
@@ -104,10 +107,22 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -s v -l v
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -s q -l quiet -d 'Only say errors'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l json -d 'Write records as one JSON object per line'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "push" -d 'Store a file of the WAL: PostgreSQL\'s archive_command'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "fetch" -d 'Give a file of the WAL back: PostgreSQL\'s restore_command'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "get-ahead" -d 'Get segments before they are asked for; `fetch` starts it'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "stream" -d 'Store the WAL while the server writes it: a service'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "list" -d 'List what WAL the repositories have, and what is missing'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "check" -d 'Compare the repositories with the server: how far behind, holes, trouble of the archiver'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l reason -d 'Why nothing need be done about it' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l system -d 'The system it belongs to [default: the only one that the repositories hold]' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -s n -l dry-run -d 'Print what would be done, and do nothing'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -s v -l verbose -d 'Say what is done; twice for details, three times for everything'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -s q -l quiet -d 'Only say errors'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l json -d 'Write records as one JSON object per line'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check acknowledge help" -f -a "push" -d 'Store a file of the WAL: PostgreSQL\'s archive_command'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check acknowledge help" -f -a "fetch" -d 'Give a file of the WAL back: PostgreSQL\'s restore_command'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check acknowledge help" -f -a "get-ahead" -d 'Get segments before they are asked for; `fetch` starts it'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check acknowledge help" -f -a "stream" -d 'Store the WAL while the server writes it: a service'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check acknowledge help" -f -a "list" -d 'List what WAL the repositories have, and what is missing'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check acknowledge help" -f -a "check" -d 'Compare the repositories with the server: how far behind, holes, trouble of the archiver'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check acknowledge help" -f -a "acknowledge" -d 'Say that WAL is lost for good and known to be: `check` alarms about it no more'
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand help; and not __fish_seen_subcommand_from push fetch get-ahead stream list check acknowledge help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
