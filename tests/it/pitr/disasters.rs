@@ -53,7 +53,7 @@ struct Lost {
 
 /// One life of a pair of servers; what the restore of its repository lacks.
 fn life(round: usize, s3: &S3, dice: &mut Dice) -> Lost {
-    let (synchronous, bucket) = (round % 2 == 0, format!("disasters-{round}"));
+    let (synchronous, bucket) = (round.is_multiple_of(2), format!("disasters-{round}"));
     let kind = Kind {
         major: [15, 18][dice.index(2)],
         mib: [1, 16][dice.index(2)],

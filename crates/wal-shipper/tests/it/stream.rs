@@ -174,7 +174,7 @@ fn a_store_that_answers_again_is_used_at_once() {
             match is_bucket {
                 true if stalled => cable.stall(),
                 true => cable.refuse(),
-                false => std::fs::set_permissions(&repo, Permissions::from_mode(0)).expect("close it"),
+                false => std::fs::set_permissions(&repo, Permissions::from_mode(0o000)).expect("close it"),
             }
             rows(&pg, 10);
             std::thread::sleep(Duration::from_secs(seconds));

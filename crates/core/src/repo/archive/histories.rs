@@ -4,6 +4,7 @@ use super::{Archive, Pressed};
 use crate::error::{Error, Result};
 use crate::store::Stored;
 use crate::wal::{History, Timeline, WalName};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many numbers one behind the other that the archive does not know end the search for more.
@@ -74,8 +75,8 @@ impl Archive<'_> {
             known.extend(text.map(|text| (Timeline(number), Some(text))));
         }
         for timeline in self.with_wal()?.into_iter().filter(|t| *t > than) {
-            if !known.contains_key(&timeline) {
-                known.insert(timeline, self.history(timeline)?);
+            if let Entry::Vacant(unknown) = known.entry(timeline) {
+                unknown.insert(self.history(timeline)?);
             }
         }
         derive(&mut known, than)?;
