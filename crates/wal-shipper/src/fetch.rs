@@ -19,8 +19,8 @@ use toban_core::store::Patience;
 use toban_core::wal::{History, Timeline, WalName, apply_changes, read_changes};
 use toban_core::{Context, Error, Kind, Result};
 
-/// How long a standby waits for a store that is away.
-const STANDBY: Duration = Duration::from_secs(5);
+/// How long recovery waits for a store that is away where it has another place to look.
+const ELSEWHERE: Duration = Duration::from_secs(5);
 
 /// What one call works with.
 struct Job {
@@ -33,8 +33,8 @@ struct Job {
 /// Runs the verb. An error of kind Findings is the proof that nobody has the file; see `contract.rs`.
 pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
     let name: WalName = args.name.parse()?;
-    let job = Job::open(args, config)?;
-    let place = Place::of(&args.path, name, job.system.identifier);
+    let place = Place::of(&args.path, name, system(args)?);
+    let job = Job::open(args, config, place.is_at_hand())?;
     if ahead::take(&place)? || job.get(&place)? || job.derive(&place)? || job.finish(&place)? {
         change(args, &place)?;
         ahead::start(args, name)?;
@@ -60,10 +60,13 @@ fn system(args: &cli::Fetch) -> Result<u64> {
 }
 
 impl Job {
-    fn open(args: &cli::Fetch, config: &Config) -> Result<Job> {
+    /// `at_hand`: recovery has the file in pg_wal, too.
+    fn open(args: &cli::Fetch, config: &Config, at_hand: bool) -> Result<Job> {
         let system = System { cluster: args.repos.cluster.clone(), identifier: system(args)? };
-        // A standby asks again by itself, and cannot be promoted while it waits for us.
-        let patience = Path::new("standby.signal").exists().then(|| Patience::of(STANDBY));
+        // A standby asks again by itself, and cannot be promoted while it waits for us. The last that its promotion asks
+        // for, when standby.signal is gone already, is the history of its own timeline, which it has.
+        let elsewhere = at_hand || Path::new("standby.signal").exists();
+        let patience = elsewhere.then(|| Patience::of(ELSEWHERE));
         Ok(Job {
             repos: args.repos.open_within(config, patience)?,
             system,

@@ -140,6 +140,8 @@ fn event(pair: &mut Pair, dice: &mut Dice) -> BTreeMap<i32, Instant> {
             if away {
                 pair.store_is(true, dice);
             }
+            // What the dead server wrote is nowhere else until the stream has it: a rebuilt one begins later.
+            pair.stored();
             rows
         }
     }

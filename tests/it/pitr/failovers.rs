@@ -18,6 +18,8 @@ fn chain(major: u32, mib: u32, failovers: usize, dice: &mut Dice) {
         // The first three by the way that leaves the fewest histories behind.
         let rebuild = if n < 3 { Rebuild::BaseBackup } else { rebuild };
         pair.fail_over(rebuild, dice);
+        // What the dead server wrote is nowhere else until the stream has it: a rebuilt one begins later.
+        pair.stored();
         (0..=dice.below(2)).for_each(|_| pair.write(dice));
         if dice.below(3) > 0 {
             pair.stored();

@@ -65,7 +65,7 @@ fn a_number_that_the_repository_knows_is_not_taken_again() {
     lab.ship();
     let mut servers = Vec::new();
     for n in 2..=4 {
-        let (target, _) = lab.restore(&format!("plain-{n}"), &[id]);
+        let (target, _) = lab.restore(&format!("plain-{n}"), &[id, "--immediate"]);
         let mut pg = promoted(15, &target);
         assert_eq!(timeline(&pg), format!("{n:08X}"), "each gets its own");
         archives_again(&mut pg, &lab);
@@ -79,7 +79,7 @@ fn a_number_that_the_repository_knows_is_not_taken_again() {
     for end in ["", ".attr"] {
         fs::remove_file(lab.path(&format!("repo/main/{system}/wal/00000004.history{end}"))).expect("lose it");
     }
-    let (target, _) = lab.restore("plain-5", &[id]);
+    let (target, _) = lab.restore("plain-5", &[id, "--immediate"]);
     assert_eq!(timeline(&promoted(15, &target)), "00000005");
     let (target, _) = lab.restore("old", &["--to", "latest", "--timeline", "1"]);
     let pg = promoted(15, &target);
