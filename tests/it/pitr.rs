@@ -1,12 +1,16 @@
 //! Restore to a moment: the tools together, PostgreSQL of every major, and psql as the judge.
 
+mod disasters;
+mod failovers;
 mod lab;
+mod pair;
 mod promotions;
 mod records;
 mod refused;
 mod runbook;
 mod tablespaces;
 mod tails;
+mod timelines;
 
 use lab::{Lab, promoted, rows, verified};
 use std::fs;

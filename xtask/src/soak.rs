@@ -57,6 +57,8 @@ const SOAKS: &[Soak] = &[
     soak("backup-troubles", "pg-backup", "each_planted_trouble", Rounds(150)),
     soak("restore-beside", "e2e", "random_histories_leave_the_live", Rounds(200)),
     soak("stream-loss", "wal-shipper", "loss::", Rounds(20)),
+    soak("stream-disasters", "e2e", "pitr::disasters::", Rounds(30)),
+    soak("stream-failovers", "e2e", "pitr::failovers::", Rounds(20)),
     soak("stream-kill", "wal-shipper", "stream_kill::", Rounds(50)),
     // Each parser: of what a peer sends, and of what the judgement of paths reads.
     soak("tls-parsers", "cert-checker", "mutants_", Seconds(600)),

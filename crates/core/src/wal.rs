@@ -1,12 +1,14 @@
 //! Positions in the write-ahead log, timelines and segments, with the names PostgreSQL gives them.
 
 mod change;
+mod ending;
 mod header;
 mod history;
 mod name;
 mod records;
 
 pub use change::{Change, apply_changes, read_changes, write_changes};
+pub use ending::Ending;
 pub use header::Header;
 pub use history::{History, Switch};
 pub use name::WalName;

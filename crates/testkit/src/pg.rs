@@ -53,7 +53,7 @@ impl Pg {
             .map(String::from)
             .to_vec();
         let (hba, files) = (Vec::new(), Vec::new());
-        Builder { major, settings, hba, files, tcp: false, primary: None, served: None }
+        Builder { major, settings, hba, files, tcp: false, primary: None, served: None, segment_mib: None }
     }
 
     /// The server's major.

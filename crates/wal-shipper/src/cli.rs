@@ -81,6 +81,10 @@ pub struct Fetch {
     /// The system it belongs to [default: that of the data directory that this runs in]
     #[arg(long, value_name = "IDENTIFIER")]
     pub system: Option<u64>,
+    /// The timeline that recovery follows, as recovery_target_timeline has it: what other timelines say of the end of the
+    /// WAL does not count [default: what the newest says counts]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub timeline: Option<u32>,
     /// How many segments behind this one to get in parallel, for the next calls; 0 for none
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub ahead: u32,

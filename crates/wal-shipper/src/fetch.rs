@@ -9,26 +9,33 @@ pub(crate) use ahead::run as get_ahead;
 
 use place::Place;
 use std::path::Path;
+use std::time::Duration;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::Archive;
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
+use toban_core::store::Patience;
 use toban_core::wal::{History, Timeline, WalName, apply_changes, read_changes};
 use toban_core::{Context, Error, Kind, Result};
+
+/// How long recovery waits for a store that is away where it has another place to look.
+const ELSEWHERE: Duration = Duration::from_secs(5);
 
 /// What one call works with.
 struct Job {
     repos: Vec<Repo>,
     system: System,
+    /// The timeline that recovery follows, where that was said.
+    target: Option<Timeline>,
 }
 
 /// Runs the verb. An error of kind Findings is the proof that nobody has the file; see `contract.rs`.
 pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
     let name: WalName = args.name.parse()?;
-    let job = Job::open(args, config)?;
-    let place = Place::of(&args.path, name, job.system.identifier);
-    if ahead::take(&place)? || job.get(&place)? || job.finish(&place)? {
+    let place = Place::of(&args.path, name, system(args)?);
+    let job = Job::open(args, config, place.is_at_hand())?;
+    if ahead::take(&place)? || job.get(&place)? || job.derive(&place)? || job.finish(&place)? {
         change(args, &place)?;
         ahead::start(args, name)?;
         return Ok(());
@@ -53,9 +60,18 @@ fn system(args: &cli::Fetch) -> Result<u64> {
 }
 
 impl Job {
-    fn open(args: &cli::Fetch, config: &Config) -> Result<Job> {
+    /// `at_hand`: recovery has the file in pg_wal, too.
+    fn open(args: &cli::Fetch, config: &Config, at_hand: bool) -> Result<Job> {
         let system = System { cluster: args.repos.cluster.clone(), identifier: system(args)? };
-        Ok(Job { repos: args.repos.open(config)?, system })
+        // A standby asks again by itself, and cannot be promoted while it waits for us. The last that its promotion asks
+        // for, when standby.signal is gone already, is the history of its own timeline, which it has.
+        let elsewhere = at_hand || Path::new("standby.signal").exists();
+        let patience = elsewhere.then(|| Patience::of(ELSEWHERE));
+        Ok(Job {
+            repos: args.repos.open_within(config, patience)?,
+            system,
+            target: args.timeline.map(Timeline),
+        })
     }
 
     fn archive<'r>(&self, repo: &'r Repo) -> Archive<'r> {
@@ -82,43 +98,73 @@ impl Job {
         }
     }
 
+    /// Puts a history that nobody stored in its place, out of that of a later timeline; false when no repository knows the
+    /// timeline.
+    ///
+    /// # Errors
+    /// Corrupt when there is WAL of it: recovery that took it for absent would follow an older timeline and say nothing.
+    fn derive(&self, place: &Place) -> Result<bool> {
+        let WalName::History(timeline) = place.name else { return Ok(false) };
+        if place.is_at_hand() {
+            return Ok(false);
+        }
+        let known = places::all(&self.repos, |repo| self.archive(repo).history_or_derived(timeline));
+        let (known, trouble): (Vec<_>, Vec<_>) = known.into_iter().partition(Result::is_ok);
+        match (known.into_iter().flatten().flatten().next(), trouble.into_iter().next()) {
+            (Some(text), _) => place.fill(|to| {
+                to.write_all(text.as_bytes()).doing(|| format!("write {}", place.name)).map(|()| true)
+            }),
+            (None, Some(e)) => e.map(|_| false),
+            (None, None) => Ok(false),
+        }
+    }
+
     /// Nobody has it. That is the end of the archive only when nothing comes behind it.
     fn prove(&self, place: &Place) -> Result<()> {
         let absent = Err(Error::new(Kind::Findings, format!("{} is in no repository", place.name)));
         if !matches!(place.name, WalName::Segment(..)) || place.is_at_hand() {
             return absent;
         }
-        let behind = places::all(&self.repos, |repo| self.goes_on_behind(repo, place.name));
-        for behind in behind {
-            if let Some(first) = behind? {
-                let e = Error::failed(format!(
-                    "{} is missing: there is WAL behind it, from {first} on",
-                    place.name
-                ));
-                return Err(e.hint(
-                    "a hole in the archive: restore to a moment before it, or bring the segment back",
-                ));
-            }
-        }
-        for left in places::all(&self.repos, |repo| self.left_behind(repo, place.name)) {
-            if let Some(newer) = left? {
-                let e =
-                    Error::failed(format!("{} is missing: timeline {newer} goes on behind it", place.name));
-                return Err(e.hint(
-                    "a hole in the archive: restore to a moment before it, or bring the segment back",
-                ));
-            }
-        }
-        absent
+        let Some(behind) = self.behind(place.name)? else { return absent };
+        let e = Error::failed(format!("{} is missing: {behind}", place.name));
+        Err(e.hint("a hole in the archive: restore to a moment before it, or bring the segment back"))
     }
 
-    /// A timeline that left this one behind the whole of `name`: so far the WAL was written, here or by nobody else.
+    /// What was written behind `name`, here or by nobody else; `None` when it may be the end.
+    fn behind(&self, name: WalName) -> Result<Option<String>> {
+        for first in places::all(&self.repos, |repo| self.goes_on_behind(repo, name)) {
+            if let Some(first) = first? {
+                return Ok(Some(format!("there is WAL behind it, from {first} on")));
+            }
+        }
+        for newer in places::all(&self.repos, |repo| self.left_behind(repo, name)) {
+            if let Some(newer) = newer? {
+                return Ok(Some(format!("timeline {newer} goes on behind it")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The histories that tell where `timeline` ends: that of the timeline which recovery follows, or all later ones.
+    fn newer(&self, archive: &Archive<'_>, timeline: Timeline) -> Result<Vec<History>> {
+        match self.target {
+            Some(target) if target == timeline => Ok(Vec::new()),
+            // An older target was that of another recovery: the setting was left from then.
+            Some(target) if target > timeline => match archive.history_or_derived(target)? {
+                Some(text) => History::parse(target, &text).map(|history| vec![history]),
+                None => Ok(Vec::new()),
+            },
+            _ => archive.newer(timeline),
+        }
+    }
+
+    /// A timeline that left this one behind the whole of `name`: so far the WAL was written.
     fn left_behind(&self, repo: &Repo, name: WalName) -> Result<Option<Timeline>> {
         let Some(known) = cluster::of(&*repo.store, &self.system)? else { return Ok(None) };
         let Some(segment) = name.segment(known.wal_segment_size) else { return Ok(None) };
         let behind =
             |h: &History| h.switches.iter().any(|s| s.timeline == segment.timeline && s.end >= segment.end());
-        let newer = self.archive(repo).newer(segment.timeline)?;
+        let newer = self.newer(&self.archive(repo), segment.timeline)?;
         Ok(newer.into_iter().find(behind).map(|h| h.timeline))
     }
 

@@ -1,10 +1,13 @@
-//! `push`: one file of the WAL into every repository, and those that wait behind it.
+//! `push`: one file of the WAL into every repository, those that wait behind it, and the histories that tell where its
+//! timeline came from.
 
 mod ahead;
+mod histories;
 
 use crate::{cli, local, places};
+use histories::Histories;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Pressed};
@@ -20,6 +23,8 @@ struct Job {
     cluster: String,
     level: i32,
     new_system: bool,
+    /// What is known of the histories beside the file.
+    histories: Arc<Histories>,
 }
 
 /// Runs the verb, and ends when its time is up whatever a store does: the archiver waits for us and archives nothing
@@ -30,6 +35,7 @@ pub(crate) fn run(args: &cli::Push, config: &Config) -> Result<()> {
         cluster: args.repos.cluster.clone(),
         level: args.level,
         new_system: args.new_system,
+        histories: Arc::new(Histories::beside(&args.path)),
     };
     let (path, ahead) = (args.path.clone(), ahead::Ahead::of(args));
     let (done, ended) = mpsc::channel();
@@ -77,7 +83,9 @@ impl Job {
             if let Some(header) = &header {
                 job.claim(repo, &of, header)?;
             }
-            Archive::new(&*repo.store, of.clone()).put(name, &file).map(drop)
+            let archive = Archive::new(&*repo.store, of.clone());
+            job.histories.bring(&archive, repo, name)?;
+            archive.put(name, &file).map(drop)
         });
         let settled = places::settle(&self.repos, done)?;
         settled.note(name, &system)

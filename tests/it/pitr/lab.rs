@@ -50,6 +50,7 @@ impl Lab {
         let pg = Pg::builder_major(major)
             .set("archive_mode=on")
             .set("archive_command=false")
+            .set("max_prepared_transactions=10")
             .set("wal_level=replica");
         let lab = Lab {
             pg: pg.start(),
@@ -130,6 +131,13 @@ impl Lab {
     /// Ends the segment and waits until it is archived.
     pub(crate) fn ship(&self) -> String {
         ship(&self.pg)
+    }
+
+    /// What we wrote into the folder repository becomes the server's user's.
+    pub(crate) fn own_repo(&self) {
+        let mut chown = std::process::Command::new("chown");
+        chown.arg("-R").arg("--reference").arg(self.pg.data_dir()).arg(self.path("repo"));
+        assert!(chown.status().expect("run chown").success());
     }
 
     /// The object of a file of the WAL in the folder repository.

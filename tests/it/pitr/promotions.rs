@@ -19,6 +19,17 @@ fn promote(primary: &Pg, command: &str) -> Pg {
     standby
 }
 
+/// Its history names the timelines that it went through, and no later one: positions only grow.
+fn came_from_where_it_stopped(pg: &Pg) {
+    let own = pg.psql("postgres", "select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)");
+    let path = pg.data_dir().join(format!("pg_wal/{own}.history"));
+    let history = std::fs::read_to_string(path).expect("its history");
+    let positions =
+        history.lines().filter_map(|l| l.split('\t').nth(1)).map(|p| p.parse().expect("a position"));
+    let positions: Vec<toban_core::wal::Lsn> = positions.collect();
+    assert!(positions.is_sorted(), "{history}");
+}
+
 #[test]
 fn a_chain_of_three_and_late_pushes_of_the_old_primaries() {
     for major in majors() {
@@ -55,7 +66,9 @@ fn a_chain_of_three_and_late_pushes_of_the_old_primaries() {
         let few = if major == 15 { moments.len() } else { 2 };
         for (number, moment) in moments.iter().enumerate().rev().take(few) {
             let (target, _) = lab.restore(&format!("at-{number}"), &["--to-time", &moment.time]);
-            assert_eq!(rows(&promoted(major, &target)), moment.rows, "moment {number}");
+            let restored = promoted(major, &target);
+            assert_eq!(rows(&restored), moment.rows, "moment {number}");
+            came_from_where_it_stopped(&restored);
             // What got segments ahead may be at its last one.
             until("make room", Duration::from_secs(30), || {
                 std::fs::remove_dir_all(&target).map_err(|e| e.to_string())

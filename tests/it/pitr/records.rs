@@ -32,6 +32,22 @@ fn records_as_pg_waldump_sees_them() {
              begin; truncate ledger; rollback; create table wide as select n, repeat(md5(n::text), 30) t from generate_series(1, 30000) n; \
              alter table wide alter t set storage external; update wide set t = repeat(t, 20) where n < 200; drop table wide",
         );
+        // Prepared ones, whose numbers lie behind lists of parts, files, statistics and invalidations.
+        let many: String = (0..40)
+            .map(|n| {
+                format!("create table many_{n} (n int); savepoint s_{n}; insert into many_{n} values (1); ")
+            })
+            .collect();
+        let drops: String = (0..40).map(|n| format!("drop table many_{n}; ")).collect();
+        lab.pg.psql(
+            "postgres",
+            &format!(
+                "begin; insert into ledger values (9); prepare transaction 'few'; commit prepared 'few'; \
+                 begin; {many} prepare transaction 'many'; commit prepared 'many'; \
+                 begin; {drops} prepare transaction 'drops'; commit prepared 'drops'; \
+                 begin; create table never (n int); savepoint s; insert into never values (1); prepare transaction 'never'; rollback prepared 'never'"
+            ),
+        );
         let last = lab.ship();
         let names = names(&first, &last);
         assert!(names.len() > 2, "{names:?}");
@@ -102,6 +118,7 @@ fn names(first: &str, last: &str) -> Vec<String> {
 fn line(record: &Record) -> String {
     match &record.what {
         What::End { xid, .. } => format!("{} end {xid}", record.lsn),
+        What::Switch => format!("{} switch", record.lsn),
         What::Point { name, .. } => format!("{} point {name}", record.lsn),
         What::TablespaceCreated { oid, location, .. } => {
             format!("{} create {oid} \"{location}\"", record.lsn)
@@ -135,6 +152,12 @@ fn waldump(lab: &Lab, names: &[String]) -> Vec<String> {
                 let numbers = desc.split(' ').filter(|w| w.bytes().all(|b| b.is_ascii_digit()));
                 format!("{lsn} lock {}", numbers.collect::<Vec<_>>().join(" "))
             }
+            // `COMMIT_PREPARED 740: 2026-…`: the number that it was prepared under.
+            "COMMIT_PREPARED" | "ABORT_PREPARED" if line.starts_with("rmgr: Transaction") => {
+                let number = desc.split([' ', ':']).nth(1).unwrap_or_default();
+                format!("{lsn} end {number}")
+            }
+            "SWITCH" => format!("{lsn} switch"),
             "RESTORE_POINT" => format!("{lsn} point {}", desc.split_once(' ').unwrap_or_default().1.trim()),
             _ => lsn.to_string(),
         }

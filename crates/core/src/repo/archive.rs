@@ -1,5 +1,6 @@
 //! The WAL archive of one system in one repository (docs/FORMATS.md, "WAL").
 
+mod histories;
 mod inventory;
 mod press;
 mod tail;
@@ -12,7 +13,7 @@ use super::keys::System;
 use crate::error::{Context, Error, Result};
 use crate::store::{Key, Object, Store, Stored};
 use crate::sum::{Measured, Sum};
-use crate::wal::{History, Timeline, WalName};
+use crate::wal::{Timeline, WalName};
 use std::io::{self, BufReader, Read, Write};
 
 /// The attribute that holds the SHA-256 of the content, unpacked.
@@ -120,25 +121,6 @@ impl<'s> Archive<'s> {
             }
             _ => Ok(Some(sum)),
         }
-    }
-
-    /// The histories of timelines above `than`.
-    ///
-    /// # Errors
-    /// When the store could not be asked; Corrupt for one that does not parse.
-    pub fn newer(&self, than: Timeline) -> Result<Vec<History>> {
-        let folders = self.store.folders(&format!("{}wal/", self.system.root()))?;
-        let known = folders.iter().filter_map(|f| u32::from_str_radix(f, 16).ok()).max().unwrap_or(0);
-        let mut histories = Vec::new();
-        for number in than.0.saturating_add(1)..=u32::MAX {
-            let (timeline, mut text) = (Timeline(number), Vec::new());
-            match self.get(WalName::History(timeline), &mut text)? {
-                Some(_) => histories.push(History::parse(timeline, &String::from_utf8_lossy(&text))?),
-                None if number > known => break,
-                None => {}
-            }
-        }
-        Ok(histories)
     }
 
     /// What of the WAL is there.

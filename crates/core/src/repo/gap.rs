@@ -38,6 +38,15 @@ impl Gap {
         Gap { format: FORMAT, first: first.to_string(), last: last.to_string(), repo, at, why }
     }
 
+    /// Whether `store` has a record of the same segments already: whoever finds it again has nothing to add.
+    ///
+    /// # Errors
+    /// Those of [`all`].
+    pub fn is_recorded(&self, store: &dyn Store, system: &System) -> Result<bool> {
+        let same = |g: &Gap| g.first == self.first && g.last == self.last && g.repo == self.repo;
+        Ok(all(store, system)?.0.iter().any(same))
+    }
+
     /// Stores it.
     ///
     /// # Errors

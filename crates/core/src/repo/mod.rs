@@ -11,7 +11,7 @@ pub mod way;
 
 use crate::config::{Config, Keep};
 use crate::error::{Error, Result};
-use crate::store::{self, S3Options, Store};
+use crate::store::{self, Patience, S3Options, Store};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +90,14 @@ impl RepoArgs {
     /// # Errors
     /// Usage when none is named anywhere, or a name is unknown.
     pub fn open(&self, config: &Config) -> Result<Vec<Repo>> {
+        self.open_within(config, None)
+    }
+
+    /// The same for whoever cannot wait long for a store that is away, where the environment does not say how long.
+    ///
+    /// # Errors
+    /// Those of [`RepoArgs::open`].
+    pub fn open_within(&self, config: &Config, patience: Option<Patience>) -> Result<Vec<Repo>> {
         let names = self.names(config);
         if names.is_empty() {
             let e = Error::usage("no repository is named");
@@ -97,7 +105,7 @@ impl RepoArgs {
                 e.hint("give --repo file:///DIR or --repo s3://BUCKET/PREFIX, or a [repo.NAME] section")
             );
         }
-        names.iter().map(|name| self.open_one(config, name)).collect()
+        names.iter().map(|name| self.open_one(config, name, patience)).collect()
     }
 
     fn names(&self, config: &Config) -> Vec<String> {
@@ -110,7 +118,7 @@ impl RepoArgs {
         }
     }
 
-    fn open_one(&self, config: &Config, name: &str) -> Result<Repo> {
+    fn open_one(&self, config: &Config, name: &str, patience: Option<Patience>) -> Result<Repo> {
         let section = config.repo.get(name);
         if section.is_none() && !name.contains('/') {
             let known: Vec<&str> = config.repo.keys().map(String::as_str).collect();
@@ -125,6 +133,7 @@ impl RepoArgs {
         let s3 = S3Options {
             endpoint: section.and_then(|s| s.s3_endpoint.clone()).or_else(|| self.s3_endpoint.clone()),
             region: section.and_then(|s| s.s3_region.clone()),
+            patience,
         };
         let url = section.map_or(name, |s| s.url.as_str());
         Ok(Repo {

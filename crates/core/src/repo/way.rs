@@ -1,22 +1,24 @@
 //! Which positions of the WAL can be reached from a backup: over promotions, up to the first hole. Pure but for
-//! [`Way::read`].
+//! [`Way::of`].
 
-use super::archive::{Archive, Hole, Inventory, Tail, covers};
+use super::archive::{Archive, Hole, Inventory, Tail, cover, covers};
 use crate::error::{Context, Error, Result};
 use crate::wal::{History, Lsn, Segment, Timeline, WalName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The WAL of one system in one or several repositories: what there is, and how its timelines hang together.
 #[derive(Clone, Debug)]
 pub struct Way {
     /// Bytes of a segment.
     pub size: u64,
-    /// Every segment that one of them has.
+    /// Every segment that one of them has, those that are whole by their tails among them.
     pub inventory: Inventory,
-    /// The histories that one of them has.
+    /// The histories that one of them has, and those of the timelines that these went through.
     pub histories: BTreeMap<Timeline, History>,
     /// Of each segment that has tails, those that reach furthest: recovery takes them from one repository.
     pub begun: BTreeMap<Segment, Vec<Tail>>,
+    /// Of these, those whose tails end in a switch: nothing is missing behind.
+    switched: BTreeSet<Segment>,
 }
 
 /// The beginning of a segment that nobody has whole.
@@ -51,31 +53,81 @@ pub struct Reach {
 }
 
 impl Way {
-    /// Nothing yet, of segments of `size` bytes.
-    pub fn new(size: u64) -> Way {
-        Way { size, inventory: Inventory::default(), histories: BTreeMap::new(), begun: BTreeMap::new() }
-    }
-
-    /// Adds what `archive` has.
+    /// What `archives`, of one system with segments of `size` bytes, have together.
     ///
     /// # Errors
-    /// When the store could not be asked; Corrupt for a history that does not parse.
-    pub fn read(&mut self, archive: &Archive<'_>) -> Result<()> {
+    /// When a store could not be asked; Corrupt for a history that does not parse, and for tails that do not read.
+    pub fn of(size: u64, archives: &[Archive<'_>]) -> Result<Way> {
+        let mut way = Way::new(size);
+        archives.iter().try_for_each(|archive| way.read(archive))?;
+        way.derive();
+        way.close(archives)?;
+        Ok(way)
+    }
+
+    /// Nothing yet, of segments of `size` bytes.
+    pub fn new(size: u64) -> Way {
+        let (begun, switched) = (BTreeMap::new(), BTreeSet::new());
+        Way { size, inventory: Inventory::default(), histories: BTreeMap::new(), begun, switched }
+    }
+
+    fn read(&mut self, archive: &Archive<'_>) -> Result<()> {
         // In this order: a segment that becomes whole meanwhile is there twice, and never not at all.
         self.begin(&archive.all_tails()?);
         let inventory = archive.inventory()?;
         for timeline in &inventory.histories {
-            let name = WalName::History(*timeline);
-            let mut text = Vec::new();
-            archive.get(name, &mut text)?;
-            let history = History::parse(*timeline, &String::from_utf8_lossy(&text));
-            self.histories.insert(*timeline, history.doing(|| format!("read {name}"))?);
+            let Some(text) = archive.history(*timeline)? else { continue };
+            let history = History::parse(*timeline, &text);
+            self.histories
+                .insert(*timeline, history.doing(|| format!("read {}", WalName::History(*timeline)))?);
         }
         for (timeline, line) in inventory.lines {
             self.inventory.lines.entry(timeline).or_default().segments.extend(line.segments);
         }
         self.inventory.histories.extend(inventory.histories);
         Ok(())
+    }
+
+    /// A timeline whose history nobody stored is known by those that went through it.
+    fn derive(&mut self) {
+        let ancestors =
+            self.histories.values().flat_map(|h| h.switches.iter().filter_map(|s| h.ancestor(s.timeline)));
+        for ancestor in ancestors.filter(|h| !h.switches.is_empty()).collect::<Vec<_>>() {
+            self.histories.entry(ancestor.timeline).or_insert(ancestor);
+        }
+    }
+
+    /// Counts the segments whose tails end in a switch among those that are there. Looked at are those with something
+    /// behind: of the others nothing is missing anyway, and their bytes need not be read.
+    fn close(&mut self, archives: &[Archive<'_>]) -> Result<()> {
+        let open = self.begun.keys().copied().filter(|s| !self.inventory.has(s) && self.goes_on_behind(s));
+        for segment in open.collect::<Vec<_>>() {
+            for archive in archives {
+                let cover = cover(&archive.tails(WalName::from(segment))?);
+                if archive.are_whole(&cover, &segment)? {
+                    self.switch(segment, cover);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn switch(&mut self, segment: Segment, cover: Vec<Tail>) {
+        self.begun.insert(segment, cover);
+        self.inventory.add(segment);
+        self.switched.insert(segment);
+    }
+
+    /// Whether anything was written behind `segment`, on its timeline or on one that left it there.
+    fn goes_on_behind(&self, segment: &Segment) -> bool {
+        let left =
+            |h: &History| h.switches.iter().any(|s| s.timeline == segment.timeline && s.end >= segment.end());
+        let later = |s: &Segment| s.number > segment.number;
+        let whole = self.inventory.lines.iter().any(|(timeline, line)| {
+            line.ranges(*timeline, self.size).last().is_some_and(|(_, last)| later(last))
+        });
+        whole || self.begun.keys().any(later) || self.histories.values().any(left)
     }
 
     /// Adds segments that are begun: of each those tails that reach furthest.
@@ -125,7 +177,7 @@ impl Way {
         let whole = own.whole && history.at(Lsn(last.end().0 - 1)) == own.timeline;
         let (from, at_least) = if whole { (last.end(), last.end()) } else { (last.start(), own.stop) };
         let to = self.inventory.reach(history, from, self.size).unwrap_or(at_least).max(at_least);
-        let hole = self.hole(history, to);
+        let hole = self.hole(history, to).or_else(|| self.never_came(history, to));
         // Before a hole recovery stops: the rest of the segment would be filled with zeros.
         let begun = self.begun(history, to).filter(|_| hole.is_none());
         Some(Reach { to: begun.map_or(to, |b| b.to.max(to)), hole })
@@ -137,6 +189,15 @@ impl Way {
         let next = self.on_the_way(history).filter(|s| s.number > first.number).min_by_key(|s| s.number)?;
         let missing = Segment { number: next.number - 1, ..next };
         Some(Hole { first, last: Segment { timeline: history.at(missing.start()), ..missing } })
+    }
+
+    /// What is missing from `from` on by the word of the history alone: the timeline began segments later, so there was
+    /// WAL in between, even if nothing behind it was stored.
+    fn never_came(&self, history: &History, from: Lsn) -> Option<Hole> {
+        let last = history.switches.last().filter(|s| s.end > from)?;
+        let first = Segment::holding(from, history.at(from), self.size);
+        let last = Segment::holding(Lsn(last.end.0 - 1), last.timeline, self.size);
+        (last.number > first.number).then_some(Hole { first, last })
     }
 
     /// Segments that count on this way, in no order.
@@ -154,9 +215,14 @@ impl Way {
         })
     }
 
-    /// The segment that recovery reads at `lsn` on this way: of the newest timeline that has it.
+    /// The segment that recovery reads at `lsn` on this way, where one is stored whole: of the newest timeline that has
+    /// it.
     pub fn segment(&self, history: &History, lsn: Lsn) -> Option<Segment> {
-        self.copies(history, lsn).into_iter().find(|s| self.inventory.has(s))
+        self.copies(history, lsn).into_iter().find(|s| self.is_stored(s))
+    }
+
+    fn is_stored(&self, segment: &Segment) -> bool {
+        self.inventory.has(segment) && !self.switched.contains(segment)
     }
 
     /// The segment that holds `lsn` as the newest timeline that writes in it has it, and as the one at `lsn` has it.
@@ -169,12 +235,12 @@ impl Way {
     pub fn begun(&self, history: &History, lsn: Lsn) -> Option<Begun<'_>> {
         let [new, old] = self.copies(history, lsn);
         let of = |segment: Segment| {
-            let tails = self.begun.get(&segment).filter(|_| !self.inventory.has(&segment))?;
+            let tails = self.begun.get(&segment).filter(|_| !self.is_stored(&segment))?;
             let end = Lsn(segment.start().0 + tails.last()?.end());
             let left = history.end_of(segment.timeline).ok().flatten();
             Some(Begun { segment, tails, to: left.map_or(end, |left| left.min(end)) })
         };
-        let both = [new, old].into_iter().filter(|_| !self.inventory.has(&new));
+        let both = [new, old].into_iter().filter(|_| !self.is_stored(&new));
         both.filter_map(of).max_by_key(|b| (b.to, b.segment))
     }
 }
@@ -284,6 +350,53 @@ mod tests {
         assert_eq!(reached(&whole, 1, &early), Some((4 * SIZE, None)));
         let from_standby = with(&[], &[tail(second, 0, 1000)]);
         assert_eq!(reached(&from_standby, 1, &own(1, 2 * SIZE + 900, false)), Some((2 * SIZE + 1000, None)));
+    }
+
+    #[test]
+    fn a_timeline_that_began_later_than_the_wal_reaches_is_a_hole() {
+        let early = own(1, SIZE + 900, true);
+        let third = || String::from("000000010000000000000003");
+        let mut way = way(&["000000010000000000000002"]);
+        assert_eq!(
+            reached(&way, 2, &early),
+            Some((3 * SIZE, None)),
+            "it began in the segment that is missing"
+        );
+        let switches = vec![Switch { timeline: Timeline(1), end: Lsn(5 * SIZE + 500) }];
+        way.histories.insert(Timeline(2), History { timeline: Timeline(2), switches });
+        let fifth = || String::from("000000010000000000000005");
+        assert_eq!(reached(&way, 2, &early), Some((3 * SIZE, Some((third(), fifth())))));
+        assert_eq!(reached(&way, 1, &early), Some((3 * SIZE, None)));
+    }
+
+    #[test]
+    fn tails_that_end_in_a_switch_make_a_whole_segment() {
+        let mut way = way(&["000000010000000000000002", "000000010000000000000004"]);
+        let third = "000000010000000000000003";
+        let tails = [Tail::new(third.parse().expect("a name"), 0, 700)];
+        way.begin(&tails);
+        let early = own(1, SIZE + 900, true);
+        assert_eq!(reached(&way, 1, &early), Some((3 * SIZE, Some((third.into(), third.into())))));
+        let segment = Segment { timeline: Timeline(1), number: 3, size: SIZE };
+        assert!(way.goes_on_behind(&segment));
+        way.switch(segment, tails.to_vec());
+        assert_eq!(reached(&way, 1, &early), Some((5 * SIZE, None)));
+        let root = History::root(Timeline(1));
+        // Its content is that of the tails: there is no object of its name.
+        assert_eq!(way.segment(&root, segment.start()), None);
+        assert_eq!(way.begun(&root, segment.start()).map(|b| b.to), Some(Lsn(3 * SIZE + 700)));
+    }
+
+    #[test]
+    fn a_history_that_nobody_stored_is_in_those_of_later_timelines() {
+        let mut way = way(&["000000040000000000000005"]);
+        let switch = |timeline, end| Switch { timeline: Timeline(timeline), end: Lsn(end) };
+        let switches = vec![switch(1, 3 * SIZE + 500), switch(2, 4 * SIZE), switch(4, 6 * SIZE)];
+        way.histories = [(Timeline(7), History { timeline: Timeline(7), switches })].into();
+        way.derive();
+        assert_eq!(way.histories.keys().map(|t| t.0).collect::<Vec<_>>(), [2, 4, 7]);
+        assert_eq!(way.newest(&own(1, SIZE, true)).expect("known"), Timeline(7));
+        assert_eq!(way.history(Timeline(4)).end_of(Timeline(2)).expect("an ancestor"), Some(Lsn(4 * SIZE)));
     }
 
     #[test]

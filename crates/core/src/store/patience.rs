@@ -16,6 +16,8 @@ impl Patience {
     /// Five minutes: longer than a fail-over or a throttled minute, shorter than anybody waits for an answer.
     pub const DEFAULT: Patience = Patience(Duration::from_secs(300));
     const SLOWEST_PAUSE: Duration = Duration::from_secs(20);
+    /// Of a store that does not answer, which asking costs nothing: when it is back, somebody waits for it.
+    const AWAY: Duration = Duration::from_secs(1);
     const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
     /// Tries again for `total`.
@@ -23,13 +25,13 @@ impl Patience {
         Patience(total)
     }
 
-    /// What `TOBAN_RETRY_FOR` says, else the default.
+    /// What `TOBAN_RETRY_FOR` says, else `usual`.
     ///
     /// # Errors
     /// Usage when it is not a duration.
-    pub fn from_env() -> Result<Patience> {
+    pub fn from_env(usual: Patience) -> Result<Patience> {
         let Some(text) = std::env::var(VARIABLE).ok().filter(|t| !t.is_empty()) else {
-            return Ok(Patience::DEFAULT);
+            return Ok(usual);
         };
         let parsed = humantime::parse_duration(&text).doing(|| format!("read {VARIABLE}={text:?}"));
         Ok(Patience(parsed.map_err(|e| e.kind_as(crate::Kind::Usage).hint("give a duration: 30s, 10m"))?))
@@ -59,6 +61,19 @@ impl Tries {
     /// How many attempts failed so far.
     pub fn failures(&self) -> u32 {
         self.failures
+    }
+
+    /// How long the next attempt may take: little at first, so that one whose answer was lost is made again soon, up to
+    /// [`Patience::attempt`], so that a slow store is waited for.
+    pub(crate) fn attempt(&self, bytes: u64) -> Duration {
+        let first =
+            Duration::from_secs(2) + Duration::from_secs(4).mul_f64(bytes as f64 / f64::from(1 << 20));
+        Patience(self.total).attempt(bytes).min(first * 2_u32.saturating_pow(self.failures.min(10)))
+    }
+
+    /// After no answer: how long to pause before the next attempt; none when the time is up.
+    pub(crate) fn pause_away(&mut self) -> Option<Duration> {
+        self.pause().map(|pause| pause.min(Patience::AWAY))
     }
 
     /// After a failure: how long to pause before the next attempt; none when the time is up.
@@ -124,5 +139,18 @@ mod tests {
         let attempt = |mib: u64| Patience::DEFAULT.attempt(mib << 20).as_secs();
         assert_eq!((attempt(0), attempt(8)), (15, 75));
         assert_eq!(Patience::of(Duration::from_secs(6)).attempt(0), Duration::from_secs(2));
+        let mut tries = Patience::DEFAULT.begin();
+        let mut each = |mib: u64| {
+            let limits: Vec<u64> = (0..6)
+                .map(|_| {
+                    let limit = tries.attempt(mib << 20).as_secs();
+                    assert!(tries.pause_away().is_some_and(|p| p <= Patience::AWAY));
+                    limit
+                })
+                .collect();
+            tries = Patience::DEFAULT.begin();
+            limits
+        };
+        assert_eq!((each(0), each(8)), (vec![2, 4, 8, 15, 15, 15], vec![34, 68, 75, 75, 75, 75]));
     }
 }

@@ -33,6 +33,8 @@ pub struct S3Options {
     pub endpoint: Option<String>,
     /// Region; `AWS_REGION` and the profile's otherwise, at last us-east-1.
     pub region: Option<String>,
+    /// How long each request is tried again at most, where the environment does not say; none: [`Patience::DEFAULT`].
+    pub patience: Option<Patience>,
 }
 
 /// A bucket, or the part of it below a prefix. Every request is retried as [`Patience`] says; threads may share it.
@@ -62,7 +64,7 @@ impl S3 {
             bucket: bucket.to_string(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             options: options.clone(),
-            patience: Patience::from_env()?,
+            patience: Patience::from_env(options.patience.unwrap_or(Patience::DEFAULT))?,
             client: OnceLock::new(),
             conditional: OnceLock::new(),
             bucket_seen: OnceLock::new(),

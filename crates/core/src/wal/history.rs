@@ -30,7 +30,7 @@ impl History {
     /// Reads the content of `timeline`'s history file: lines of parent, position, reason; `#` begins a comment.
     ///
     /// # Errors
-    /// Corrupt, with the line, when it does not parse or does not go forward.
+    /// Corrupt, with the line, when it does not parse or its timelines do not go forward.
     pub fn parse(timeline: Timeline, text: &str) -> Result<History> {
         let mut switches: Vec<Switch> = Vec::new();
         let lines = text.lines().enumerate().map(|(n, l)| (n + 1, l.trim()));
@@ -40,13 +40,41 @@ impl History {
             let mut fields = line.split_whitespace();
             let parent = fields.next().and_then(|f| f.parse().ok()).map(Timeline).ok_or_else(bad)?;
             let end = fields.next().and_then(|f| f.parse().ok()).ok_or_else(bad)?;
-            let forward = switches.last().is_none_or(|s| s.timeline < parent && s.end <= end);
+            let forward = switches.last().is_none_or(|s| s.timeline < parent);
             if !forward || parent >= timeline {
                 return Err(bad());
             }
             switches.push(Switch { timeline: parent, end });
         }
+        // A server that stopped before the timeline that it was to follow began names that timeline as its parent all
+        // the same, with an end before its begin. What it went through ends there.
+        let mut end = Lsn(u64::MAX);
+        for switch in switches.iter_mut().rev() {
+            end = end.min(switch.end);
+            switch.end = end;
+        }
         Ok(History { timeline, switches })
+    }
+
+    /// The way to `timeline`, which this one went through; `None` when it did not.
+    pub fn ancestor(&self, timeline: Timeline) -> Option<History> {
+        let before = self.switches.iter().position(|s| s.timeline == timeline)?;
+        Some(History { timeline, switches: self.switches[..before].to_vec() })
+    }
+
+    /// The content of `ancestor`'s history file, out of `text`, that of a later timeline; `None` where it does not name
+    /// the ancestor. A server copies its parent's file, ends a line, and adds its own (`writeTimeLineHistory`).
+    pub fn text_of(ancestor: Timeline, text: &str) -> Option<String> {
+        let mut end = 0;
+        for line in text.split_inclusive('\n') {
+            let parent = line.split_whitespace().next().and_then(|f| f.parse().ok()).map(Timeline);
+            if parent == Some(ancestor) {
+                let before = &text[..end];
+                return Some(before.strip_suffix("\n\n").map_or(before.into(), |lines| format!("{lines}\n")));
+            }
+            end += line.len();
+        }
+        None
     }
 
     /// The timeline whose WAL counts at `lsn` on the way to this one.
@@ -87,10 +115,32 @@ mod tests {
     }
 
     #[test]
+    fn a_history_holds_those_of_its_ancestors() {
+        // As the server writes them: each is its parent's, an end of line, and one line more.
+        let second = "1\t0/5000000\tno recovery target specified\n";
+        let fourth = format!("{second}\n2\t0/700A000\tbefore 2026\n");
+        let seventh = format!("{fourth}\n4\t0/700A000\tno recovery target specified\n");
+        assert_eq!(History::text_of(Timeline(4), &seventh).as_deref(), Some(fourth.as_str()));
+        assert_eq!(History::text_of(Timeline(2), &seventh).as_deref(), Some(second));
+        assert_eq!(History::text_of(Timeline(1), &seventh).as_deref(), Some(""));
+        assert_eq!(History::text_of(Timeline(3), &seventh), None);
+        let whole = History::parse(Timeline(7), &seventh).expect("a history");
+        let parsed = History::parse(Timeline(4), &fourth).expect("a history");
+        assert_eq!(whole.ancestor(Timeline(4)), Some(parsed));
+        assert_eq!((whole.ancestor(Timeline(7)), whole.ancestor(Timeline(3))), (None, None));
+    }
+
+    #[test]
+    fn a_server_that_stopped_before_its_timeline_began_came_from_an_older_one() {
+        let history =
+            History::parse(Timeline(4), "1\t0/5000\t\n2\t0/9000\t\n3\t0/4000\t\n").expect("a history");
+        let at = |lsn: u64| history.at(Lsn(lsn)).0;
+        assert_eq!([at(0x3FFF), at(0x4000), at(0x9000)], [1, 4, 4]);
+    }
+
+    #[test]
     fn damage_is_named_with_its_line() {
-        for bad in
-            ["x\t0/1\t", "1\t", "1 zz", "4\t0/1\tits own parent", "2\t0/9\t\n1\t0/10\t", "1\t0/9\t\n2\t0/8\t"]
-        {
+        for bad in ["x\t0/1\t", "1\t", "1 zz", "4\t0/1\tits own parent", "2\t0/9\t\n1\t0/10\t"] {
             let e = History::parse(Timeline(4), bad).expect_err(bad);
             assert_eq!(e.kind(), crate::Kind::Corrupt, "{bad}");
         }

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 pub enum What {
     /// A transaction ends, by commit or abort, at this time of the server.
     End {
-        /// 0 of a prepared one: its number lies elsewhere.
+        /// Of a prepared one the number that it was prepared under, which is what recovery compares.
         xid: u32,
         /// By the server's clock.
         at: Timestamp,
@@ -43,6 +43,8 @@ pub enum What {
     },
     /// Every transaction below this one has ended.
     EndedBelow(u32),
+    /// The rest of the segment is empty (`pg_switch_wal`).
+    Switch,
     /// Anything else.
     Other,
 }
@@ -60,6 +62,7 @@ pub struct Record {
 #[derive(Default)]
 pub struct Records {
     open: Option<Open>,
+    page_size: Option<usize>,
 }
 
 /// A record whose end has not come yet.
@@ -70,11 +73,15 @@ struct Open {
     head: Vec<u8>,
     /// Of a record that goes on on a second page: how many bytes are on the first, and where the others begin.
     second: Option<(usize, u64)>,
+    /// The version of the WAL.
+    magic: u16,
 }
 
 /// Bytes of a record that are looked at; of one about a tablespace all, which holds a path.
 const HEAD: usize = 256;
 const WHOLE: usize = 2048;
+/// Of the end of a prepared transaction: its number lies behind the lists of what it did.
+const PREPARED: usize = 16 << 20;
 /// Resource managers (`rmgrlist.h`).
 const XLOG: u8 = 0;
 const TRANSACTION: u8 = 1;
@@ -98,17 +105,37 @@ impl Records {
         bytes: &[u8],
         each: &mut dyn FnMut(Record) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
-        let page = int(bytes, 36).map_or(0, |n| n as usize);
-        if !page.is_power_of_two() || page < 1024 {
-            return ControlFlow::Continue(());
-        }
+        let Some(page) = Records::page_size_of(bytes) else { return ControlFlow::Continue(()) };
         for (number, content) in bytes.chunks_exact(page).enumerate() {
-            let address = segment.start().0 + (number * page) as u64;
-            if long(content, 8) != Some(address) || !self.page(address, content, each)? {
+            if !self.one_page(segment.start().0 + (number * page) as u64, content, each)? {
                 break;
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// What the header of a segment, which `bytes` begin with, says of its pages.
+    pub(super) fn page_size_of(bytes: &[u8]) -> Option<usize> {
+        int(bytes, 36).map(|n| n as usize).filter(|n| n.is_power_of_two() && *n >= 1024)
+    }
+
+    /// The same, of the pages that were read.
+    pub(super) fn page_size(&self) -> Option<usize> {
+        self.page_size
+    }
+
+    /// The same of one page, which lies at `address`: whether the WAL goes on behind it.
+    pub(super) fn one_page<B>(
+        &mut self,
+        address: u64,
+        page: &[u8],
+        each: &mut dyn FnMut(Record) -> ControlFlow<B>,
+    ) -> ControlFlow<B, bool> {
+        self.page_size = Some(page.len());
+        if long(page, 8) != Some(address) {
+            return ControlFlow::Continue(false);
+        }
+        self.page(address, page, each)
     }
 
     /// Whether the WAL goes on behind this page.
@@ -121,12 +148,11 @@ impl Records {
         let info = short(page, 2).unwrap_or_default();
         let mut at = if info & LONG == 0 { 24 } else { 40 };
         let left = int(page, 16).unwrap_or_default() as usize;
+        let magic = short(page, 0).unwrap_or_default();
         match &self.open {
             Some(open) if info & CONTINUED != 0 && open.left == left => {}
             // What was open never ended: the server crashed, and began anew here.
-            _ if info & CONTINUED != 0 => {
-                self.open = Some(Open { lsn: None, left, head: Vec::new(), second: None });
-            }
+            _ if info & CONTINUED != 0 => self.open = Some(Open::new(None, left, magic)),
             _ => self.open = None,
         }
         while at < page.len() {
@@ -134,8 +160,7 @@ impl Records {
                 Some(open) => open,
                 None => match int(page, at) {
                     Some(length) if length as usize >= HEADER => {
-                        let lsn = Some(Lsn(address + at as u64));
-                        Open { lsn, left: length as usize, head: Vec::new(), second: None }
+                        Open::new(Some(Lsn(address + at as u64)), length as usize, magic)
                     }
                     // Behind the last record there are zeros.
                     _ => return ControlFlow::Continue(false),
@@ -160,17 +185,33 @@ impl Records {
 }
 
 impl Open {
+    fn new(lsn: Option<Lsn>, left: usize, magic: u16) -> Open {
+        Open { lsn, left, head: Vec::new(), second: None, magic }
+    }
+
     fn take(&mut self, bytes: &[u8], at: u64) -> usize {
         let taken = self.left.min(bytes.len());
         if !self.head.is_empty() && self.second.is_none() {
             self.second = Some((self.head.len(), at));
         }
-        let manager = self.head.get(MANAGER).or_else(|| bytes.get(MANAGER - self.head.len()));
-        let most = if manager == Some(&TABLESPACE) { WHOLE } else { HEAD };
-        let kept = taken.min(most - self.head.len().min(most));
-        self.head.extend_from_slice(&bytes[..kept]);
+        let mut kept = 0;
+        while kept < taken && self.head.len() < self.wanted() {
+            let more = (taken - kept).min(self.wanted() - self.head.len());
+            self.head.extend_from_slice(&bytes[kept..kept + more]);
+            kept += more;
+        }
         self.left -= taken;
         taken
+    }
+
+    /// How many of its first bytes are looked at, as far as they tell.
+    fn wanted(&self) -> usize {
+        match self.info() {
+            _ if self.head.len() < HEADER => HEADER,
+            Some((TABLESPACE, _)) => WHOLE,
+            Some((TRANSACTION, info)) if matches!(info & 0x70, 0x30 | 0x40) => PREPARED,
+            _ => HEAD,
+        }
     }
 
     fn info(&self) -> Option<(u8, u8)> {
@@ -191,13 +232,32 @@ impl Open {
         match (manager, info & 0x70) {
             // XLOG_XACT_COMMIT, _ABORT; with the transaction's number in front of those of its parts.
             (TRANSACTION, 0x00 | 0x20) => Some(What::End { xid: int(&self.head, 4)?, at: self.time()? }),
-            (TRANSACTION, 0x30 | 0x40) => Some(What::End { xid: 0, at: self.time()? }),
+            (TRANSACTION, 0x30 | 0x40) => Some(What::End { xid: self.prepared(info)?, at: self.time()? }),
+            // One that is cut off has zeros in the place of its checksum.
+            (XLOG, 0x40) if checksum(&self.head)? == int(&self.head, CRC)? => Some(What::Switch),
             (XLOG, 0x70) if info & 0x80 == 0 => Some(What::Point { name: self.name()?, at: self.time()? }),
             (TABLESPACE, 0x00) if info & 0xF0 == 0 => self.tablespace(),
             (STANDBY, 0x00) if info & 0xF0 == 0 => self.lock(),
             (STANDBY, 0x10) if info & 0xF0 == 0x10 => Some(What::EndedBelow(int(self.data()?, 16)?)),
             _ => None,
         }
+    }
+
+    /// The number that a prepared transaction had, behind what it tells of itself (`ParseCommitRecord` in
+    /// `xactdesc.c`).
+    fn prepared(&self, info: u8) -> Option<u32> {
+        let data = self.data()?;
+        let flags = int(data, 8).filter(|_| info & 0x80 != 0)?;
+        let flagged = |bit: u32| flags & (1 << bit) != 0;
+        let mut at = if flagged(0) { 20 } else { 12 };
+        // Lists with their length in front: parts, files, statistics (of another size since 18), invalidations.
+        let statistics = if self.magic >= 0xD118 { 16 } else { 12 };
+        for (bit, size) in [(1, 4), (2, 12), (8, statistics), (3, 16)] {
+            if flagged(bit) {
+                at += 4 + size * int(data, at)? as usize;
+            }
+        }
+        int(data, at).filter(|_| flagged(4))
     }
 
     /// Where the record's own data begins, of one without blocks.

@@ -50,9 +50,8 @@ impl Ways {
         let mut ways = BTreeMap::new();
         for Stored { backup, .. } in &contents.backups {
             if !ways.contains_key(&backup.system_identifier) {
-                let mut way = Way::new(backup.wal_segment_size);
-                way.read(&Archive::new(&*repo.store, backup.system()?))?;
-                ways.insert(backup.system_identifier.clone(), way);
+                let archive = Archive::new(&*repo.store, backup.system()?);
+                ways.insert(backup.system_identifier.clone(), Way::of(backup.wal_segment_size, &[archive])?);
             }
         }
         Ok(Ways(ways))

@@ -13,9 +13,11 @@ use jiff::Timestamp;
 use postgres::Client;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
+use toban_core::repo::archive::Archive;
 use toban_core::repo::keys::System;
 use toban_core::run::{self, Report};
-use toban_core::{Error, Kind, Out, Result, out};
+use toban_core::wal::WalName;
+use toban_core::{Context, Error, Kind, Out, Result, out};
 
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result<()> {
@@ -72,12 +74,33 @@ fn act(
         return tally.verdict("repositories");
     }
     let backup = made?;
+    let mut lacking = Ok(());
     fleet.land(&mut tally, |repo| {
         measure(report, &backup, repo);
+        match histories(&source, &backup, repo) {
+            Err(e) if repo.required => lacking = Err(e),
+            Err(e) => log::warn!("repository {}: {}", repo.name, e.chain()),
+            Ok(()) => {}
+        }
         out.emit(&plan::Made::of(&backup, repo))
     })?;
     tally.verdict("repositories")?;
+    lacking.doing(|| "store the histories of the server's timelines".into())?;
     verdict(&backup)
+}
+
+/// Sees to it that the repository has the histories of the server's timelines. PostgreSQL archives each once, and never
+/// where archive_mode was off when the server was promoted; without them no WAL of the timeline can be recovered.
+///
+/// # Errors
+/// Those of the store; Failed when another timeline has this number there.
+fn histories(source: &Source, backup: &Backup, repo: &Repo) -> Result<()> {
+    let path = source.data_dir.join("pg_wal").join(WalName::History(backup.timeline).to_string());
+    if backup.timeline.0 <= 1 || !path.exists() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
+    Archive::new(&*repo.store, backup.system()?).put_histories(backup.timeline, &text)
 }
 
 fn measure(report: &mut Report, backup: &Backup, repo: &Repo) {

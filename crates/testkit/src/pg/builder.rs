@@ -1,6 +1,6 @@
 //! Making a cluster and starting it.
 
-use super::system::{as_owner, folder, free_port, give, owner_spec, run};
+use super::system::{as_owner, folder, free_port, give, owner_spec, program, run};
 use super::{Pg, template};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,6 +17,7 @@ pub struct Builder {
     pub(super) tcp: bool,
     pub(super) primary: Option<(PathBuf, String)>,
     pub(super) served: Option<PathBuf>,
+    pub(super) segment_mib: Option<u32>,
 }
 
 impl Builder {
@@ -63,6 +64,13 @@ impl Builder {
         self
     }
 
+    /// Segments of the WAL of so many MiB, of a new cluster.
+    #[must_use]
+    pub fn segments_of(mut self, mib: u32) -> Builder {
+        self.segment_mib = Some(mib);
+        self
+    }
+
     /// Serves this data directory (a restored one) as it is; it is chowned to the server's user, and not removed.
     #[must_use]
     pub fn serve(mut self, data_dir: &Path) -> Builder {
@@ -79,7 +87,14 @@ impl Builder {
         let data = self.served.clone().unwrap_or_else(|| dir.path().join("data"));
         match (&self.primary, &self.served) {
             (Some((program, source)), _) => base_backup(program, source, &data),
-            (None, None) => template::copy(self.major, &data),
+            (None, None) => {
+                template::copy(self.major, &data);
+                let resize = |mib: u32| {
+                    let mut resetwal = as_owner(&program(self.major, "pg_resetwal"));
+                    run(resetwal.arg(format!("--wal-segsize={mib}")).arg("-D").arg(&data));
+                };
+                self.segment_mib.into_iter().for_each(resize);
+            }
             (None, Some(_)) => run(Command::new("chown").arg("-R").arg(owner_spec()).arg(&data)),
         }
         self.configure(&data);

@@ -53,10 +53,10 @@ impl Place {
         }
     }
 
-    /// Whether recovery has the segment in pg_wal and will find it there after our "no".
+    /// Whether recovery has the segment or history in pg_wal and will find it there after our "no".
     pub(super) fn is_at_hand(&self) -> bool {
         let beside = self.path.with_file_name(self.name.to_string());
-        matches!(self.name, WalName::Segment(..)) && self.check(&beside).is_ok()
+        matches!(self.name, WalName::Segment(..) | WalName::History(_)) && self.check(&beside).is_ok()
     }
 }
 

@@ -1,13 +1,50 @@
-//! Where a session begins: at the first segment that a repository lacks, so that no hole is left. Pure.
+//! Where a session begins: at the first segment that a repository lacks, so that no hole is left. Pure but for
+//! [`There::of`].
 
-use toban_core::repo::archive::{Inventory, Tail};
+use toban_core::repo::archive::{Archive, Inventory, Tail, covers};
 use toban_core::wal::{History, Lsn, Segment};
+use toban_core::{Kind, Result};
 
 /// What a repository has.
 #[derive(Clone, Debug, Default)]
 pub(super) struct There {
     pub(super) inventory: Inventory,
     pub(super) tails: Vec<Tail>,
+}
+
+impl There {
+    /// What `archive` has, after it got whole what lies before `held` and has tails that end in a switch: its server died
+    /// before it had sent the zeros behind, and no other sends them.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub(super) fn of(archive: &Archive<'_>, history: &History, held: &Segment) -> Result<There> {
+        // In this order: a segment that becomes whole meanwhile is there twice, and never not at all.
+        let tails = archive.all_tails()?;
+        let mut there = There { inventory: archive.inventory()?, tails };
+        for (name, cover) in covers(&there.tails) {
+            let Some(segment) = name.segment(held.size).filter(|s| there.lacks(s, history, held)) else {
+                continue;
+            };
+            match archive.complete(&cover, &segment) {
+                Ok(true) => {
+                    log::info!("{name} is whole: it ends by a switch");
+                    there.inventory.add(segment);
+                }
+                Ok(false) => {}
+                Err(e) if e.kind() == Kind::Retry => return Err(e),
+                // Damage of old tails is nothing that new WAL should wait for.
+                Err(e) => log::warn!("{}", e.chain()),
+            }
+        }
+        Ok(there)
+    }
+
+    /// Whether the whole of `segment` counts on the way, is not there, and lies before what the server will send.
+    fn lacks(&self, segment: &Segment, history: &History, held: &Segment) -> bool {
+        let counts = counting(segment, history) == *segment;
+        counts && segment.number < held.number && !self.inventory.has(segment)
+    }
 }
 
 /// Where to begin, and from where on the repositories would be without a gap if the server still had it.

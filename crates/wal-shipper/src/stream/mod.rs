@@ -5,6 +5,7 @@
 
 mod backlog;
 mod begin;
+mod histories;
 mod keep;
 mod lanes;
 mod protocol;
@@ -16,7 +17,6 @@ mod sweep;
 
 use crate::cli;
 use backlog::Backlog;
-use begin::There;
 use lanes::Lanes;
 use ship::Shipper;
 use source::Facts;
@@ -35,16 +35,17 @@ use toban_core::{Error, Kind, Result, run as job, stop};
 struct Service {
     conninfo: ConnInfo,
     slot: String,
-    level: i32,
     repos: Vec<Repo>,
     system: System,
     new_system: bool,
     backlog: Arc<Backlog>,
-    lanes: Arc<Lanes>,
 }
 
 const PAUSE: Duration = Duration::from_millis(200);
-const SLOWEST_PAUSE: Duration = Duration::from_secs(5);
+/// What is lost when the next server dies too is what was written meanwhile.
+const SLOWEST_PAUSE: Duration = Duration::from_secs(1);
+/// A session that lasted so long is news when it ends, whatever it ends with.
+const LASTED: Duration = Duration::from_secs(5);
 
 /// Runs the verb: session after session, until told to stop.
 pub(crate) fn run(args: &cli::Stream, config: &Config) -> Result<()> {
@@ -64,11 +65,11 @@ impl Service {
         let first = source::choose(&conninfo, &args.slot)?;
         let system = System { cluster: args.repos.cluster.clone(), identifier: first.facts.system };
         let backlog = Arc::new(Backlog::new(args.interval.0)?);
-        let lanes = Arc::new(Lanes::new(&repos, &system)?);
+        let lanes = Lanes::new(&repos, &system)?;
         let sweeper = Sweeper::start(repos.clone(), system.clone())?;
         let (level, new_system, slot) = (args.level, args.new_system, args.slot.clone());
-        Shipper { backlog: Arc::clone(&backlog), lanes: Arc::clone(&lanes), sweeper, level }.start()?;
-        Ok(Service { conninfo, slot, level, repos, system, new_system, backlog, lanes })
+        Shipper { backlog: Arc::clone(&backlog), lanes, sweeper, level }.start()?;
+        Ok(Service { conninfo, slot, repos, system, new_system, backlog })
     }
 }
 
@@ -141,14 +142,6 @@ impl Service {
         self.each_required(|repo| cluster.claim(&*repo.store, &self.system, self.new_system)).map(drop)
     }
 
-    /// What the repositories have that must lack nothing.
-    fn there(&self) -> Result<Vec<There>> {
-        self.each_required(|repo| {
-            let archive = self.archive(repo);
-            Ok(There { inventory: archive.inventory()?, tails: archive.all_tails()? })
-        })
-    }
-
     /// One that is not required and fails is told and left out.
     fn each_required<T>(&self, ask: impl Fn(&Repo) -> Result<T>) -> Result<Vec<T>> {
         let mut answers = Vec::new();
@@ -166,7 +159,7 @@ impl Service {
 /// The same trouble again and again is said once.
 fn tell(said: &mut String, e: &Error, began: Instant) {
     let text = e.chain();
-    if *said != text || began.elapsed() > SLOWEST_PAUSE {
+    if *said != text || began.elapsed() > LASTED {
         log::warn!("{text}");
     }
     job::status(&text);

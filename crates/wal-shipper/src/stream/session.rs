@@ -2,17 +2,16 @@
 
 use super::Service;
 use super::backlog::Backlog;
-use super::begin::Begin;
+use super::begin::{Begin, There};
+use super::histories;
 use super::keep::{Keeper, Word};
-use super::lanes::Thing;
 use super::protocol::{Event, Next, Replication};
 use super::source::{self, Source};
-use super::spool::Spool;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use toban_core::repo::gap::Gap;
-use toban_core::wal::{History, Lsn, Segment, Timeline, WalName};
+use toban_core::wal::{History, Lsn, Segment, Timeline};
 use toban_core::{Context, Error, Result, run, stop};
 
 /// The server ends a connection that says nothing for `wal_sender_timeout` (60 s).
@@ -29,6 +28,8 @@ pub(super) struct Session<'s> {
     server: Replication,
     word: Arc<Word>,
     size: u64,
+    /// The way to the server's newest timeline that is known.
+    history: History,
     timeline: Timeline,
     received: Lsn,
     /// Before this was stored again, nothing is reported: the slot must not move back.
@@ -51,7 +52,7 @@ pub(super) fn run(service: &Service) -> Result<bool> {
         return Err(Error::retry(format!("{} is another server now", source.at.host())));
     }
     service.claim(&source.facts)?;
-    let history = store_histories(service, &mut server, identity.timeline)?;
+    let history = histories::store(service, &mut server, identity.timeline)?;
     let begin = begin(service, &source, &history, lost)?;
     let word = keeper(service, &source).start()?;
     let restart = source.facts.slot.as_ref().and_then(|s| s.restart).unwrap_or_default();
@@ -65,6 +66,7 @@ pub(super) fn run(service: &Service) -> Result<bool> {
         word,
         size: source.facts.segment_size,
         timeline: history.at(begin),
+        history,
         received: begin,
         floor: restart,
         reported: (None, now),
@@ -88,9 +90,10 @@ fn keeper(service: &Service, source: &Source) -> Keeper {
 
 /// The position to begin at. What the server has beyond the slot's promise is taken when it is still there.
 fn begin(service: &Service, source: &Source, history: &History, lost: bool) -> Result<Lsn> {
-    let there = service.there()?;
     let slot = source.facts.slot.as_ref().and_then(|s| s.restart);
     let restart = slot.ok_or_else(|| Error::retry(format!("the slot {} holds nothing yet", service.slot)))?;
+    let held = Segment::holding(restart, history.at(restart), source.facts.segment_size);
+    let there = service.each_required(|repo| There::of(&service.archive(repo), history, &held))?;
     let begin = Begin::of(history, restart, source.facts.segment_size, &there);
     if begin.wanted == begin.at || has(source, history, begin.wanted) {
         return Ok(begin.wanted);
@@ -100,7 +103,10 @@ fn begin(service: &Service, source: &Source, history: &History, lost: bool) -> R
     log::error!("{why}: no moment behind it can be restored from an older backup; take a new backup now");
     let name = |at: Lsn| Segment::holding(at, history.at(at), source.facts.segment_size).name().parse();
     let gap = Gap::new(name(begin.wanted)?, name(Lsn(begin.at.0 - 1))?, None, Timestamp::now(), why);
-    service.repos.iter().try_for_each(|repo| gap.record(&*repo.store, &service.system))?;
+    service.repos.iter().try_for_each(|repo| match gap.is_recorded(&*repo.store, &service.system)? {
+        true => Ok(()),
+        false => gap.record(&*repo.store, &service.system),
+    })?;
     Ok(begin.at)
 }
 
@@ -116,31 +122,6 @@ fn has(source: &Source, history: &History, from: Lsn) -> bool {
         Ok(())
     };
     ask().inspect_err(|e| log::debug!("{}", e.chain())).is_ok()
-}
-
-/// Stores the histories of `timeline` and of those before it; the way to it.
-fn store_histories(service: &Service, server: &mut Replication, timeline: Timeline) -> Result<History> {
-    if timeline.0 <= 1 {
-        return Ok(History::root(timeline));
-    }
-    let text = store_history(service, server, timeline)?;
-    let history = History::parse(timeline, &text)?;
-    for switch in history.switches.iter().filter(|s| s.timeline.0 > 1) {
-        // A server that came to its timeline by a backup may have no other's.
-        if let Err(e) = store_history(service, server, switch.timeline) {
-            log::debug!("the history of timeline {}: {}", switch.timeline, e.chain());
-        }
-    }
-    Ok(history)
-}
-
-fn store_history(service: &Service, server: &mut Replication, timeline: Timeline) -> Result<String> {
-    let content = server.history(timeline)?;
-    let spool = Spool::new()?;
-    spool.write(0, &content)?;
-    let pressed = spool.pressed(0..content.len() as u64, service.level)?;
-    service.lanes.store(Thing::File(WalName::History(timeline), pressed))?;
-    Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
 impl Session<'_> {
@@ -161,10 +142,19 @@ impl Session<'_> {
             self.backlog().end_timeline();
             let Next(timeline) = next;
             log::info!("timeline {} ends at {}; it goes on as {timeline}", self.timeline, self.received);
-            store_history(self.service, &mut self.server, timeline)?;
+            self.know(timeline)?;
             from = Segment::holding(self.received, timeline, self.size).start();
             (self.timeline, self.received) = (timeline, from);
         }
+    }
+
+    /// Before the first byte of a timeline its history is stored.
+    fn know(&mut self, timeline: Timeline) -> Result<()> {
+        let known = timeline == self.history.timeline || self.history.ancestor(timeline).is_some();
+        if !known {
+            self.history = histories::store(self.service, &mut self.server, timeline)?;
+        }
+        Ok(())
     }
 
     /// Until the timeline ends; `None` when we were told to stop.

@@ -11,13 +11,13 @@ use toban_core::{Context, Result, stop};
 
 pub(super) struct Shipper {
     pub(super) backlog: Arc<Backlog>,
-    pub(super) lanes: Arc<Lanes>,
+    pub(super) lanes: Lanes,
     pub(super) sweeper: Sweeper,
     pub(super) level: i32,
 }
 
 const PAUSE: Duration = Duration::from_millis(500);
-const SLOWEST_PAUSE: Duration = Duration::from_secs(5);
+const SLOWEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Shipper {
     /// Starts it; it ends with the process, or with what no other try can mend.

@@ -1,7 +1,9 @@
 //! `stream` beside a server that works.
 
-use crate::streaming::{Place, base, restored, switch};
+use crate::streaming::{Place, Stream, base, restored, switch};
 use crate::world::{ended, text};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use testkit::pg::clean;
@@ -139,6 +141,52 @@ fn a_server_stops_fast_while_the_store_is_down() {
     pg.restart();
     place.complete(&pg);
     stream.stop();
+}
+
+/// How long after `mend` the stream has stored what the server wrote meanwhile.
+fn back_after(pg: &Pg, stream: &Stream, mend: impl FnOnce()) -> Duration {
+    let at = pg.psql("postgres", "select pg_current_wal_lsn()");
+    let sql = format!("select coalesce(bool_or(restart_lsn >= '{at}'), false) from pg_replication_slots");
+    let began = Instant::now();
+    mend();
+    until("it is stored", Duration::from_secs(60), || match pg.psql("postgres", &sql).as_str() {
+        "t" => Ok(began.elapsed()),
+        _ => Err(stream.log()),
+    })
+}
+
+#[test]
+fn a_store_that_answers_again_is_used_at_once() {
+    let s3 = S3::shared();
+    let cable = Cable::http(s3.addr());
+    // As long as the tools are patient by themselves.
+    let env = [S3::env_at(&cable.endpoint()), vec![("TOBAN_RETRY_FOR".into(), "5min".into())]].concat();
+    let (bucket, folder) = (Place::bucket(env, s3.url("comes-back")), Place::folder());
+    for (place, is_bucket) in [(&bucket, true), (&folder, false)] {
+        let pg = server(15);
+        let stream = place.stream(&pg.url(), &[]);
+        stream.streams();
+        rows(&pg, 10);
+        place.complete(&pg);
+        let repo = place.path("repo");
+        let outages: &[(u64, bool)] = if is_bucket { &[(2, true), (12, false)] } else { &[(5, false)] };
+        for (seconds, stalled) in outages.iter().copied() {
+            match is_bucket {
+                true if stalled => cable.stall(),
+                true => cable.refuse(),
+                false => std::fs::set_permissions(&repo, Permissions::from_mode(0o000)).expect("close it"),
+            }
+            rows(&pg, 10);
+            std::thread::sleep(Duration::from_secs(seconds));
+            let after = back_after(&pg, &stream, || match is_bucket {
+                true => cable.mend(),
+                false => std::fs::set_permissions(&repo, Permissions::from_mode(0o777)).expect("open it"),
+            });
+            eprintln!("away {seconds} s, stalled: {stalled}: stored {after:?} after it was back");
+            assert!(after < Duration::from_secs(2), "{seconds} s: {after:?}: {}", stream.log());
+        }
+        stream.stop();
+    }
 }
 
 #[test]

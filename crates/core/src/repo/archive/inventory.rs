@@ -83,6 +83,13 @@ impl Inventory {
         }
     }
 
+    /// Counts `segment` among those that are there.
+    pub fn add(&mut self, segment: Segment) {
+        if let WalName::Segment(timeline, log, rest) = WalName::from(segment) {
+            self.lines.entry(timeline).or_default().segments.insert((log, rest));
+        }
+    }
+
     /// Whether the segment is there, whole.
     pub fn has(&self, segment: &Segment) -> bool {
         self.lines.get(&segment.timeline).is_some_and(|line| line.has(segment))

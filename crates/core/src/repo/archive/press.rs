@@ -47,6 +47,18 @@ impl Pressed {
         Ok(pressed)
     }
 
+    /// The same of `content`, which is small, as written now.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn small(content: &[u8], level: i32) -> Result<Pressed> {
+        let kept = zstd::encode_all(content, level).doing(|| "compress".into())?;
+        let mut measured = Measured::new(content);
+        io::copy(&mut measured, &mut io::sink()).doing(|| "compress".into())?;
+        let stretch = Stretch { path: PathBuf::new(), bytes: 0..content.len() as u64 };
+        Ok(Pressed { stretch, level, sum: measured.sum(), written: jiff::Timestamp::now(), kept: Some(kept) })
+    }
+
     /// The same of the stretch `bytes` alone, which must not change while the rest of the file may.
     ///
     /// # Errors

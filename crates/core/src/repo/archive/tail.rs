@@ -3,7 +3,7 @@
 use super::{Archive, Pressed};
 use crate::error::{Context, Error, Result};
 use crate::store::{Key, Stored};
-use crate::wal::WalName;
+use crate::wal::{Ending, Segment, WalName};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -135,6 +135,41 @@ impl Archive<'_> {
     /// When the store refuses or could not be asked.
     pub fn remove_tail(&self, tail: &Tail) -> Result<()> {
         self.store.remove(&self.tail_key(tail)?)
+    }
+
+    /// Whether `cover` is all of `segment`: its WAL ends by a switch, and the rest is zeros; or nothing is missing.
+    ///
+    /// # Errors
+    /// Those of [`Archive::assemble`].
+    pub fn are_whole(&self, cover: &[Tail], segment: &Segment) -> Result<bool> {
+        let Some(bytes) = cover.last().map(Tail::end) else { return Ok(false) };
+        if bytes == segment.size {
+            return Ok(true);
+        }
+        let mut ending = Ending::of(*segment);
+        self.assemble(cover, bytes, bytes, &mut ending)?;
+        Ok(ending.is_switch())
+    }
+
+    /// Stores `segment` whole out of its tails, when they are all of it; whether they are. The bytes are those that the
+    /// server would have sent: behind a switch it writes zeros, page headers included (`CopyXLogRecordToWAL`).
+    ///
+    /// # Errors
+    /// Those of [`Archive::assemble`] and [`Archive::put`].
+    pub fn complete(&self, cover: &[Tail], segment: &Segment) -> Result<bool> {
+        if !self.are_whole(cover, segment)? {
+            return Ok(false);
+        }
+        let doing = || format!("put {} together", segment.name());
+        let mut file = tempfile::NamedTempFile::new().doing(doing)?;
+        let bytes = cover.last().map_or(0, Tail::end);
+        self.assemble(cover, bytes, segment.size, &mut file)?;
+        // Searches by time go by when the server wrote it, not by when we did.
+        if let Some(at) = cover.last().map(|t| self.tail_written(t)).transpose()?.flatten() {
+            file.as_file().set_modified(at.into()).doing(doing)?;
+        }
+        self.put(WalName::from(*segment), &Pressed::new(file.path(), 1)?)?;
+        Ok(true)
     }
 
     /// Writes the first `bytes` bytes of a segment from `cover` (of [`cover`]), as far as that goes, and zeros up to

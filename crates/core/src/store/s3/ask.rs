@@ -31,6 +31,13 @@ pub(super) struct Refusal {
     pub(super) error: Error,
 }
 
+impl Refusal {
+    /// The service answers, and wants to be asked less.
+    fn is_throttled(&self) -> bool {
+        self.status == 429 || matches!(self.code.as_str(), "SlowDown" | "Throttling" | "RequestLimitExceeded")
+    }
+}
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
         Refusal { status: 0, code: String::new(), attempts: 0, error }
@@ -71,12 +78,12 @@ where
 {
     let mut tries = patience.begin();
     loop {
-        let mut refusal = match once(patience.attempt(bytes), send()).await {
+        let mut refusal = match once(tries.attempt(bytes), send()).await {
             Ok(Ok(answer)) => return Ok((answer, tries.failures() + 1)),
             Ok(Err(e)) => refusal::of(e, need),
             Err(late) => late.into(),
         };
-        let pause = tries.pause();
+        let pause = if refusal.is_throttled() { tries.pause() } else { tries.pause_away() };
         refusal.attempts = tries.failures();
         match pause {
             Some(pause) if refusal.error.kind() == Kind::Retry => {

@@ -48,7 +48,7 @@ pub(super) fn finish(
     write(target, control::NAME, &control)
 }
 
-fn write(target: &Target, name: &str, bytes: &[u8]) -> Result<()> {
+pub(super) fn write(target: &Target, name: &str, bytes: &[u8]) -> Result<()> {
     let path = target.dir.join(name);
     durable::replace(&path, 0o600, |w| w.write_all(bytes).doing(|| format!("write {}", shown(&path))))?;
     target.own(&path)

@@ -11,6 +11,7 @@ mod manifest;
 mod moment;
 mod sweep;
 mod target;
+mod timelines;
 
 use super::backup::Backup;
 use super::{catalog, outline};
@@ -23,6 +24,7 @@ use std::path::Path;
 use std::time::Instant;
 use target::{Known, Target};
 use toban_core::config::Config;
+use toban_core::repo::Repo;
 use toban_core::{Out, Record, Result, out};
 
 /// What was restored, or would be.
@@ -94,7 +96,8 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
         moment::tell_more(args, &repos, &stored);
     }
     warn(&stored.backup);
-    let written = if args.dry.dry_run { 0 } else { act(args, &stored, &target, plan.as_ref())? };
+    let work = Work { args, repos: &repos, stored: &stored, target: &target, plan: plan.as_ref() };
+    let written = if args.dry.dry_run { 0 } else { work.act()? };
     let recovers_to = match &plan {
         Some(plan) => plan.ends(),
         None => format!("{}, then promotes", stored.backup.stop_lsn),
@@ -111,16 +114,31 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
     })
 }
 
-fn act(args: &cli::Restore, stored: &catalog::Stored, target: &Target, plan: Option<&Plan>) -> Result<u64> {
-    target.prepare()?;
-    let fetched = fetch::all(args, stored, target)?;
-    let written = fetched.written;
-    if target.delta {
-        sweep::extra(target, &fetched.names)?;
+/// What is restored, and where to.
+struct Work<'a> {
+    args: &'a cli::Restore,
+    repos: &'a [Repo],
+    stored: &'a catalog::Stored,
+    target: &'a Target,
+    plan: Option<&'a Plan>,
+}
+
+impl Work<'_> {
+    /// Does it; the bytes that were written.
+    fn act(&self) -> Result<u64> {
+        let (backup, target) = (&self.stored.backup, self.target);
+        target.prepare()?;
+        let fetched = fetch::all(self.args, self.stored, target)?;
+        let written = fetched.written;
+        if target.delta {
+            sweep::extra(target, &fetched.names)?;
+        }
+        let follows = self.plan.map_or(backup.timeline, Plan::timeline);
+        timelines::reserve(self.repos, backup, target, follows)?;
+        finish::finish(self.args, backup, target, fetched, self.plan)?;
+        tell(self.args, backup, target);
+        Ok(written)
     }
-    finish::finish(args, &stored.backup, target, fetched, plan)?;
-    tell(args, &stored.backup, target);
-    Ok(written)
 }
 
 /// What the server will miss or do otherwise here.

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use reading::Reading;
 use serde::Serialize;
+use shipper::Wanted;
 use toban_core::config::Config;
 use toban_core::pg::setting;
 use toban_core::repo::Repo;
@@ -128,9 +129,10 @@ pub(super) fn plan(args: &cli::Restore, config: &Config, repos: &[Repo], moment:
         return Err(e.hint("name those that answer by --repo, to take what they have"));
     }
     let reading = Reading::open(&asked, &backups)?;
-    let Choice { stored, history, reach, stop } = choose::choose(args, &backups, &reading, &moment)?;
-    let timeline = history.timeline;
-    let command = shipper::command(args, config, &asked, &stored.backup.system()?)?;
+    let Choice { stored, history, follows: timeline, reach, stop } =
+        choose::choose(args, &backups, &reading, &moment)?;
+    let wanted = Wanted { system: stored.backup.system()?, timeline };
+    let command = shipper::command(args, config, &asked, &wanted)?;
     let stops_at = match &stop {
         None => "the end of the WAL".to_string(),
         Some(stop) => said(stop, args.to.exclusive),
@@ -207,6 +209,11 @@ impl Plan {
     pub(super) fn ends(&self) -> String {
         let action = if self.stop.is_none() { cli::Action::Promote } else { self.action };
         format!("{}, then {}s", self.reachable.stops_at, action.word())
+    }
+
+    /// The timeline that recovery follows.
+    pub(super) fn timeline(&self) -> Timeline {
+        self.timeline
     }
 
     /// Tries the restore_command as the server will run it.

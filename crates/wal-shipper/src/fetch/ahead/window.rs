@@ -30,7 +30,7 @@ pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
     clear(&folder);
     // A convenience that may not be polite is one still.
     let _ = rustix::process::nice(NICE);
-    let job = Job::open(args, config)?;
+    let job = Job::open(args, config, false)?;
     let asked = Mutex::new(Asked { ahead: args.ahead.into(), ..Asked::default() });
     let window = Window { folder, job, asked, changed: Condvar::new() };
     let workers = std::thread::available_parallelism().map_or(2, |n| 2 * n.get());

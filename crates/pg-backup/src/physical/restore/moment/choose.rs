@@ -13,7 +13,10 @@ use toban_core::{Error, Result};
 /// What fits.
 pub(super) struct Choice {
     pub(super) stored: Stored,
+    /// The way to the newest timeline that was asked for.
     pub(super) history: History,
+    /// The timeline on it where recovery ends, which the server is told to follow.
+    pub(super) follows: Timeline,
     pub(super) reach: Reach,
     /// None: recovery runs to the end of the WAL.
     pub(super) stop: Option<Moment>,
@@ -49,23 +52,56 @@ pub(super) fn choose(
         let e = Error::failed(format!("no backup lies on the way to timeline {}", history.timeline));
         return Err(e.hint(format!("follow another: --timeline {}", timelines(backups))));
     }
+    stray(args, backups, &candidates, moment)?;
     let search = Search { reading, history: &history, candidates: &candidates, exclusive: args.to.exclusive };
-    let (candidate, stop) = match moment {
+    let (candidate, at) = match moment {
         Moment::Latest => (search.latest()?, None),
         Moment::Lsn(lsn) => search.lsn(*lsn)?,
         Moment::Time(at) => search.time(*at)?,
         Moment::Name(name) => {
             let named =
-                |r: &Record| matches!(&r.what, What::Point { name: n, .. } if n == name).then_some(());
-            (search.mark(&named, &format!("restore point {name:?}"))?, Some(moment.clone()))
+                |r: &Record| matches!(&r.what, What::Point { name: n, .. } if n == name).then_some(r.lsn);
+            search.mark(&named, &format!("restore point {name:?}"))?
         }
         Moment::Xid(xid) => {
-            let ended = |r: &Record| matches!(r.what, What::End { xid: x, .. } if x == *xid).then_some(());
-            (search.mark(&ended, &format!("end of transaction {xid}"))?, Some(moment.clone()))
+            let ended = |r: &Record| matches!(r.what, What::End { xid: x, .. } if x == *xid).then_some(r.lsn);
+            search.mark(&ended, &format!("end of transaction {xid}"))?
         }
     };
+    let follows = search.follows(candidate, at);
     let (stored, reach) = (candidate.stored.clone(), candidate.reach);
-    Ok(Choice { stored, history, reach, stop })
+    Ok(Choice { stored, follows, reach, stop: at.map(|_| moment.clone()), history })
+}
+
+/// Two servers may have gone on from one: that of the newest timeline is not the one that is meant when the newest
+/// backup is of the other.
+///
+/// # Errors
+/// Failed, with both timelines, when nobody said which.
+fn stray(args: &cli::Restore, backups: &[Stored], on: &[Candidate<'_>], moment: &Moment) -> Result<()> {
+    if args.to.timeline != Follow::Latest || args.id != crate::catalog::LATEST {
+        return Ok(());
+    }
+    let newest = on.iter().map(|c| c.backup().finished).max();
+    let elsewhere = |s: &&Stored| on.iter().all(|c| c.backup().id != s.backup.id);
+    let other = backups.iter().filter(elsewhere).max_by_key(|s| s.backup.finished);
+    let Some(other) = other.filter(|s| Some(s.backup.finished) > newest).map(|s| &s.backup) else {
+        return Ok(());
+    };
+    let said = format!(
+        "the newest backup, {} of {}, is of timeline {} and not on the way to the newest timeline",
+        other.id,
+        shown(other.finished),
+        other.timeline
+    );
+    if *moment != Moment::Latest {
+        log::warn!(
+            "{said}: a moment after the two went apart is another on each; --timeline says which is meant"
+        );
+        return Ok(());
+    }
+    let e = Error::failed(format!("{said}: two servers wrote into this repository"));
+    Err(e.hint(format!("say which is meant: --timeline {}, or the number of the other", other.timeline)))
 }
 
 fn timelines(backups: &[Stored]) -> String {
@@ -108,42 +144,66 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn lsn(&self, lsn: Lsn) -> Result<(&'a Candidate<'a>, Option<Moment>)> {
+    /// The timeline to follow: the one on which recovery ends. A server that is told a later one and stops before that
+    /// began would write into its history that it came from there.
+    fn follows(&self, candidate: &Candidate<'_>, at: Option<Lsn>) -> Timeline {
+        let (history, way) = (self.history, &self.reading.way);
+        let end = at.unwrap_or(candidate.reach.to);
+        let older = history.at(end);
+        let on_it = history.ancestor(older).and_then(|h| way.reach(&h, &own(candidate.backup())));
+        // The older timeline's own copy of its last segment may be missing.
+        let follows = match on_it {
+            Some(reach) if reach.to > end || at.is_none() && reach.to == end => older,
+            _ => history.timeline,
+        };
+        let begins = history.switches.last().map(|s| s.end).filter(|begins| at.is_none() && *begins > end);
+        if let Some(begins) = begins {
+            log::warn!(
+                "timeline {} begins at {begins}, and nothing of it is in the repositories: recovery ends before it, at {end}",
+                history.timeline
+            );
+        }
+        follows
+    }
+
+    fn lsn(&self, lsn: Lsn) -> Result<(&'a Candidate<'a>, Option<Lsn>)> {
         let Some(candidate) = self.candidates.iter().rev().find(|c| c.backup().stop_lsn <= lsn) else {
             return Err(self.too_early(&format!("position {lsn}")));
         };
         let range = (lsn, candidate.reach.to);
-        let there = lsn < candidate.reach.to
-            && self.reading.find(self.history, range, &|r| (r.lsn >= lsn).then_some(()))?.is_some();
+        let there = match lsn < candidate.reach.to {
+            true => self.reading.find(self.history, range, &|r| (r.lsn >= lsn).then_some(r.lsn))?,
+            false => None,
+        };
         self.stop(candidate, Moment::Lsn(lsn), there, lsn <= candidate.reach.to)
     }
 
-    fn time(&self, at: jiff::Timestamp) -> Result<(&'a Candidate<'a>, Option<Moment>)> {
+    fn time(&self, at: jiff::Timestamp) -> Result<(&'a Candidate<'a>, Option<Lsn>)> {
         let Some(candidate) = self.candidates.iter().rev().find(|c| c.backup().finished <= at) else {
             return Err(self.too_early(&format!("time {at}")));
         };
         let (from, to) = (candidate.backup().stop_lsn, candidate.reach.to);
         let from = self.reading.since(self.history, from, to, at)?;
         let later = |r: &Record| match r.what {
-            What::End { at: ended, .. } if ended > at || (self.exclusive && ended == at) => Some(()),
+            What::End { at: ended, .. } if ended > at || (self.exclusive && ended == at) => Some(r.lsn),
             _ => None,
         };
-        let there = self.reading.find(self.history, (from, to), &later)?.is_some();
+        let there = self.reading.find(self.history, (from, to), &later)?;
         let newest = self.reading.newest(self.history, candidate.backup(), &candidate.reach)?;
         self.stop(candidate, Moment::Time(at), there, at <= newest)
     }
 
-    /// `there`: PostgreSQL finds a record to stop at. Without one it would end with an error at the end of the WAL,
+    /// `there`: the record that PostgreSQL finds to stop at. Without one it would end with an error at the end of the WAL,
     /// though everything up to the moment is `shipped`.
     fn stop(
         &self,
         candidate: &'a Candidate<'a>,
         moment: Moment,
-        there: bool,
+        there: Option<Lsn>,
         shipped: bool,
-    ) -> Result<(&'a Candidate<'a>, Option<Moment>)> {
-        if there {
-            return Ok((candidate, Some(moment)));
+    ) -> Result<(&'a Candidate<'a>, Option<Lsn>)> {
+        if there.is_some() {
+            return Ok((candidate, there));
         }
         let said = super::said(&moment, self.exclusive);
         if !shipped || candidate.reach.hole.is_some() {
@@ -156,13 +216,17 @@ impl<'a> Search<'a> {
     }
 
     /// The newest backup behind which recovery meets the record.
-    fn mark(&self, wanted: &dyn Fn(&Record) -> Option<()>, what: &str) -> Result<&'a Candidate<'a>> {
+    fn mark(
+        &self,
+        wanted: &dyn Fn(&Record) -> Option<Lsn>,
+        what: &str,
+    ) -> Result<(&'a Candidate<'a>, Option<Lsn>)> {
         let mut end = Lsn(u64::MAX);
         for candidate in self.candidates.iter().rev() {
             let stop = candidate.backup().stop_lsn;
             let range = (stop, candidate.reach.to.min(end));
-            if self.reading.find(self.history, range, wanted)?.is_some() {
-                return Ok(candidate);
+            if let Some(at) = self.reading.find(self.history, range, wanted)? {
+                return Ok((candidate, Some(at)));
             }
             end = stop;
         }

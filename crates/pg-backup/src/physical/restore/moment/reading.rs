@@ -26,8 +26,7 @@ impl<'r> Reading<'r> {
         let system = backup.system()?;
         let archives: Vec<Archive<'r>> =
             repos.iter().map(|r| Archive::new(&*r.store, system.clone())).collect();
-        let mut way = Way::new(backup.wal_segment_size);
-        archives.iter().try_for_each(|archive| way.read(archive))?;
+        let way = Way::of(backup.wal_segment_size, &archives)?;
         Ok(Reading { archives, way })
     }
 
@@ -37,17 +36,17 @@ impl<'r> Reading<'r> {
     /// # Errors
     /// When no store could be asked.
     pub(super) fn newest(&self, history: &History, backup: &Backup, reach: &Reach) -> Result<Timestamp> {
-        let last = Lsn(reach.to.0.saturating_sub(1));
-        let written = match (self.way.begun(history, last), self.way.segment(history, last)) {
-            (Some(begun), _) => self.ask(|archive| archive.tail_written(begun.tails.last()?).transpose())?,
-            (None, Some(segment)) => self.written(segment)?,
-            (None, None) => None,
-        };
+        let written = self.written(history, Lsn(reach.to.0.saturating_sub(1)))?;
         Ok(written.map_or(backup.finished, |at| at.max(backup.finished)))
     }
 
-    fn written(&self, segment: Segment) -> Result<Option<Timestamp>> {
-        self.ask(|archive| archive.written(WalName::from(segment)).transpose())
+    /// When the server wrote the last of what recovery reads of the segment at `lsn`.
+    fn written(&self, history: &History, lsn: Lsn) -> Result<Option<Timestamp>> {
+        match (self.way.begun(history, lsn), self.way.segment(history, lsn)) {
+            (Some(begun), _) => self.ask(|archive| archive.tail_written(begun.tails.last()?).transpose()),
+            (None, Some(segment)) => self.ask(|archive| archive.written(WalName::from(segment)).transpose()),
+            (None, None) => Ok(None),
+        }
     }
 
     /// The first answer; `None` when nobody has one, and nobody could not be asked.
@@ -72,8 +71,7 @@ impl<'r> Reading<'r> {
         let (mut low, mut high) = (from.0 / size, to.0 / size);
         while low < high {
             let middle = low + (high - low) / 2;
-            let segment = self.way.segment(history, Lsn(middle * size));
-            match segment.map(|s| self.written(s)).transpose()?.flatten() {
+            match self.written(history, Lsn(middle * size))? {
                 Some(written) if written >= at => high = middle,
                 _ => low = middle + 1,
             }

@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
+use toban_core::wal::Timeline;
 use toban_core::{Context, Error, Result};
 
 const NAME: &str = "wal-shipper";
@@ -18,6 +19,13 @@ const NAME: &str = "wal-shipper";
 const ABSENT: i32 = 1;
 /// The history of a timeline that no server comes to.
 const NOTHING: &str = "FFFFFFFF.history";
+
+/// Whose WAL recovery asks for.
+pub(super) struct Wanted {
+    pub(super) system: System,
+    /// The timeline that it follows.
+    pub(super) timeline: Timeline,
+}
 
 /// The command for `postgresql.conf`, with `%f` and `%p`.
 ///
@@ -27,7 +35,7 @@ pub(super) fn command(
     args: &cli::Restore,
     config: &Config,
     repos: &[Repo],
-    system: &System,
+    wanted: &Wanted,
 ) -> Result<String> {
     let mut words = vec![program()?.display().to_string(), "fetch".into()];
     if let Some(path) = config.path.as_ref().filter(|_| repos.iter().any(|r| !r.name.contains('/'))) {
@@ -40,8 +48,9 @@ pub(super) fn command(
     if let Some(endpoint) = &args.repos.s3_endpoint {
         words.extend(["--s3-endpoint".into(), endpoint.clone()]);
     }
-    words.extend(["--cluster".into(), system.cluster.clone()]);
-    words.extend(["--system".into(), system.identifier.to_string()]);
+    words.extend(["--cluster".into(), wanted.system.cluster.clone()]);
+    words.extend(["--system".into(), wanted.system.identifier.to_string()]);
+    words.extend(["--timeline".into(), wanted.timeline.to_string()]);
     let words: Vec<String> = words.iter().map(|w| word(w).replace('%', "%%")).collect();
     Ok(format!("{} %f %p", words.join(" ")))
 }
