@@ -1,11 +1,11 @@
 //! Whether the file is whole, judged before a row of it is copied: what is damaged often reads as empty.
 
-use super::{catalog, open, quoted};
+use super::{catalog, log, open, quoted};
 use rusqlite::{Connection, ErrorCode};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use toban_core::{Context, Error, Kind, Result, stop};
 
@@ -21,6 +21,15 @@ const HINT: &str = "nothing was copied, since nobody can tell what is missing; r
 const DISAGREE: &str = "nothing was copied, since a table and its index disagree, and nobody can tell which is right; restore the file from a \
      backup, or trust the tables: sqlite3 FILE REINDEX";
 
+/// What can be told of the file at once, without reading its pages. The caller holds a read transaction.
+///
+/// # Errors
+/// Corrupt, when pages are missing, or the log is damaged.
+pub(crate) fn look(path: &Path) -> Result<()> {
+    compare_size(path)?;
+    log::check(path)
+}
+
 /// Compares the size of the file with its header. The caller holds a read transaction: outside of it a writer may
 /// have told the header already of pages that it writes next.
 ///
@@ -35,17 +44,11 @@ pub(crate) fn compare_size(path: &Path) -> Result<()> {
         return Err(cut(path, &format!("it has {size} bytes, and the header alone has {HEADER}")));
     }
     // Pages that are not in the file yet are in the log; SQLite finds out by itself when they are in neither.
-    let logged = std::fs::metadata(beside_wal(path)).is_ok_and(|m| m.len() > 0);
+    let logged = std::fs::metadata(open::beside(path, "-wal")).is_ok_and(|m| m.len() > 0);
     match missing(&header, size) {
         Some(why) if !logged => Err(cut(path, &why)),
         _ => Ok(()),
     }
-}
-
-fn beside_wal(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    PathBuf::from(name)
 }
 
 fn cut(path: &Path, why: &str) -> Error {

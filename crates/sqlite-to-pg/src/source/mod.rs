@@ -3,6 +3,7 @@
 pub(crate) mod catalog;
 pub(crate) mod damage;
 pub(crate) mod ddl;
+pub(crate) mod log;
 pub(crate) mod open;
 pub(crate) mod ranges;
 pub(crate) mod snapshot;

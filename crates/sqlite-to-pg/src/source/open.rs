@@ -94,7 +94,8 @@ fn missing(path: &Path) -> Error {
     }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The name of what SQLite keeps beside a file.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -38,7 +38,7 @@ impl Snapshot {
             // It wrote nothing; closing it rolls back.
             drop(holder);
         }
-        damage::compare_size(path)?;
+        damage::look(path)?;
         let judge = if held { readers.pop() } else { None };
         Ok(Snapshot { readers, judge, path: path.to_path_buf() })
     }

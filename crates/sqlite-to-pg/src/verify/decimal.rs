@@ -114,19 +114,23 @@ pub(crate) fn shorten(out: &mut Vec<u8>, start: usize, scratch: &mut Vec<u8>) ->
     let sign = if bytes[2..4] == NEGATIVE.to_be_bytes() { "-" } else { "" };
     let first = i32::try_from(groups.first()?.to_string().len()).ok()?;
     let double: f64 = format!("{sign}0.{digits}e{}", weight * 4 + first).parse().ok()?;
-    let written: String = format!("{:.*e}", digits.len() - 1, double)
-        .split('e')
-        .next()?
-        .chars()
-        .filter(char::is_ascii_digit)
-        .collect();
     // Whole numbers up to those of SQLite's integers are themselves.
     let whole = double.fract() == 0.0 && double.abs() < 9.3e18;
-    if written != digits || whole {
+    if whole || !written(digits, double)? {
         return None;
     }
     out.truncate(start);
     real(double, scratch, out)
+}
+
+/// Whether these first digits are those of `double` to its nineteenth, some cut, some rounded; SQLite's own are not exact
+/// behind it.
+fn written(digits: &str, double: f64) -> Option<bool> {
+    let count = digits.len().min(21);
+    let exact: String = format!("{double:.*e}", count - 1).split('e').next()?.replace(['.', '-'], "");
+    let apart = digits[..count].parse::<u128>().ok()?.abs_diff(exact.parse().ok()?);
+    let power = u32::try_from(count).ok()?.saturating_sub(19);
+    Some(apart <= if count < 17 { 0 } else { 10_u128.pow(power) })
 }
 
 /// Whether canonical bytes fit numeric(p,s).
@@ -208,6 +212,7 @@ mod tests {
             ("0.33333333333333331483", "0.3333333333333333"),
             ("-36.428571428571430602", "-36.42857142857143"),
             ("0.30000000000000004441", "0.30000000000000004"),
+            ("0.333333333333333314829", "0.3333333333333333"),
             ("1180591620717411303424", "1.1805916207174113e21"),
         ] {
             assert_eq!(short(long), canonical(shortest), "{long}");

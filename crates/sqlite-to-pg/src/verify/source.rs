@@ -74,7 +74,7 @@ fn at_one_moment(path: &Path, count: usize) -> Result<Vec<Connection>> {
         let before = version(&watch, path)?;
         let readers = (0..count).map(|_| begun(path)).collect::<Result<Vec<_>>>()?;
         if version(&watch, path)? == before {
-            source::damage::compare_size(path)?;
+            source::damage::look(path)?;
             return Ok(readers);
         }
     }

@@ -203,6 +203,54 @@ fn files_that_were_cut_off() {
     world.run(&[]).ended(0);
 }
 
+/// SQLite reads a log up to the first damaged frame; the transactions behind it would be missing without a word.
+#[test]
+fn a_damaged_log_is_not_read_as_a_short_one() {
+    let world = World::new();
+    let db = rusqlite::Connection::open(world.path("live.db")).expect("open");
+    db.execute_batch("pragma journal_mode = wal; pragma wal_autocheckpoint = 0; create table t (id integer primary key, x text)")
+        .expect("begin");
+    let copy = |log: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = crate::world::bytes(&world.path("live.db-wal"));
+        log(&mut bytes);
+        std::fs::copy(world.path("live.db"), world.file()).expect("copy");
+        let _ = std::fs::remove_file(world.path("app.db-shm"));
+        std::fs::write(world.path("app.db-wal"), bytes).expect("write");
+    };
+    for id in 0..20 {
+        db.execute("insert into t values (?1, ?2)", (id, format!("{id:0>500}"))).expect("insert");
+    }
+    copy(&|_| {});
+    world.run(&[]).ended(0);
+    world.gives(&[("select count(*) from t", "20")]);
+    world.run(&["--undo"]).ended(0);
+    for (what, damage) in [
+        ("a byte of the fifth frame", (|b: &mut Vec<u8>| b[32 + 4 * 4120 + 900] ^= 1) as fn(&mut Vec<u8>)),
+        ("a byte of a frame's head", |b| b[32 + 4 * 4120 + 2] ^= 1),
+        ("the header", |b| b[20] ^= 0xff),
+        ("cut in the header", |b| b.truncate(20)),
+    ] {
+        copy(&damage);
+        for verb in ["run", "verify"] {
+            let ran = world.tool(&[verb, "app.db"]);
+            assert!(
+                ran.status == Some(5) && ran.stderr.contains("app.db-wal is damaged"),
+                "{verb}, {what}: {ran:?}"
+            );
+        }
+    }
+    // What a program that died was writing is no transaction, and frames of an earlier round are none either.
+    copy(&|b| b.truncate(b.len() - 700));
+    world.run(&[]).ended(0);
+    world.gives(&[("select count(*) from t", "19")]);
+    world.run(&["--undo"]).ended(0);
+    db.execute_batch("pragma wal_checkpoint(restart); insert into t values (20, 'after')")
+        .expect("begin anew");
+    copy(&|_| {});
+    world.run(&[]).ended(0);
+    world.gives(&[("select count(*) from t", "21")]);
+}
+
 #[test]
 fn an_index_that_disagrees_with_its_table_is_damage() {
     let world = World::of(

@@ -114,6 +114,30 @@ fn v6_doubles_in_numeric_columns_are_their_shortest_digits() {
     world.verified();
 }
 
+/// A copy that somebody else made may write a double with more digits; the number is the same, and no other is.
+#[test]
+fn v6_doubles_that_another_tool_wrote_in_full_are_the_same() {
+    let world = World::of(
+        "create table t (id integer primary key, n numeric, x text); insert into t values (1, 1 / 3.0, '0.12345678901234567890'), (2, 255 / 7.0, '7'), (3, 0.1 + 0.2, '-1.50'), (4, 9007199254740993, '9007199254740993');",
+    );
+    world.psql("create table t (id bigint primary key, n numeric, x numeric)");
+    let rows = world.sqlite("select '(' || id || ', ' || quote(n) || ', ' || x || ')' from t");
+    world.psql(&format!("insert into t values {}", rows.replace('\n', ", ")));
+    let shown = world.psql("select n from t where id = 1");
+    assert!(shown.starts_with("0.3333333333333333148"), "as SQLite writes it: {shown}");
+    world.verified();
+    for wrong in [
+        "n = 0.3333333333333334 where id = 1",
+        "x = 0.12345678901234567891 where id = 1",
+        "n = 9007199254740992 where id = 4",
+    ] {
+        world.psql(&format!("create table kept as table t; update t set {wrong}"));
+        let ran = world.tool(&["verify", "app.db", "--json"]);
+        assert_eq!(ran.status, Some(4), "{wrong}: {ran:?}");
+        world.psql("delete from t; insert into t table kept; drop table kept");
+    }
+}
+
 #[test]
 fn v12_to_v16_classes_that_mix() {
     let world = World::of(
