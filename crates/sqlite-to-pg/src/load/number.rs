@@ -116,6 +116,7 @@ impl<'a> Digits<'a> {
         let theirs = whole(&mut mantissa.bytes().filter(u8::is_ascii_digit).map(|b| b - b'0'));
         let ours = whole(&mut self.digits[..shown].iter().copied());
         let slack = match shown {
+            17.. if theirs % 10_u128.pow(u32::try_from(shown - 16).unwrap_or(5)) == 0 => 0,
             ..17 => 0,
             17..20 => 1,
             20 => 10,

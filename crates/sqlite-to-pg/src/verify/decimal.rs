@@ -128,9 +128,11 @@ pub(crate) fn shorten(out: &mut Vec<u8>, start: usize, scratch: &mut Vec<u8>) ->
 fn written(digits: &str, double: f64) -> Option<bool> {
     let count = digits.len().min(21);
     let exact: String = format!("{double:.*e}", count - 1).split('e').next()?.replace(['.', '-'], "");
-    let apart = digits[..count].parse::<u128>().ok()?.abs_diff(exact.parse().ok()?);
-    let power = u32::try_from(count).ok()?.saturating_sub(19);
-    Some(apart <= if count < 17 { 0 } else { 10_u128.pow(power) })
+    let (ours, theirs): (u128, u128) = (digits[..count].parse().ok()?, exact.parse().ok()?);
+    let beyond = |n: usize| 10_u128.pow(u32::try_from(count.saturating_sub(n)).unwrap_or(0));
+    // Only a double that does not end before is spelt inexactly.
+    let slack = if count < 17 || theirs % beyond(16) == 0 { 0 } else { beyond(19) };
+    Some(ours.abs_diff(theirs) <= slack)
 }
 
 /// Whether canonical bytes fit numeric(p,s).

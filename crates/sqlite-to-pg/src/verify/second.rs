@@ -178,7 +178,11 @@ pub(super) fn agree(column: &Column, quoted: &str, printed: Option<&str>) -> Opt
     let same = match column.form {
         Form::Int2 | Form::Int4 | Form::Int8 => text == printed || number(&text)? == number(printed)?,
         Form::Float4 | Form::Float8 => number(&text)? == number(printed)?,
-        Form::Numeric | Form::Money => same_decimal(&text, printed, quoted.starts_with('\''))?,
+        // Of a copy that somebody else made the sums know every spelling.
+        Form::Numeric | Form::Money if is_real(quoted) && column.rule == Rule::Auto => {
+            number(&text)? == number(printed)?
+        }
+        Form::Numeric | Form::Money => same_decimal(&text, printed, is_real(quoted))?,
         Form::Bool => word(&text)? == (printed == "t"),
         Form::Text if quoted.starts_with('\'') => text == printed,
         Form::Timestamp | Form::TimestampTz if quoted.starts_with('\'') => moment(&text)? == moment(printed)?,
@@ -209,13 +213,16 @@ fn number(text: &str) -> Option<f64> {
 
 /// SQLite quotes a double by 15 digits, or by 20 where these are not enough, PostgreSQL holds its shortest ones: any two
 /// ways to write one double name the same number. A whole number, or one that was kept as a text, is its digits.
-fn same_decimal(text: &str, printed: &str, kept: bool) -> Option<bool> {
-    let real = !kept && text.contains(['.', 'e', 'E', 'n']);
+fn same_decimal(text: &str, printed: &str, real: bool) -> Option<bool> {
     let shortest = |text: &str| number(text).filter(|n| n.is_finite()).map(|n| decimal(&n.to_string()));
     match real {
         true => Some(number(text)? == number(printed)? && shortest(text)?? == decimal(printed)?),
         false => Some(decimal(text)? == decimal(printed)?),
     }
+}
+
+fn is_real(quoted: &str) -> bool {
+    !quoted.starts_with('\'') && quoted.contains(['.', 'e', 'E', 'n'])
 }
 
 /// Digits without the zeros at the end; with an exponent, nothing that can be compared as text.
@@ -283,7 +290,11 @@ mod tests {
             source: "c".into(),
             target: "c".into(),
             form,
-            rule: if form == Form::Date { Rule::Plan(Conversion::Date) } else { Rule::Auto },
+            rule: match form {
+                Form::Date => Rule::Plan(Conversion::Date),
+                Form::Numeric => Rule::Plan(Conversion::Numeric),
+                _ => Rule::Auto,
+            },
             policy: Policy::Stop,
             bounds: Bounds::default(),
         };
