@@ -173,13 +173,17 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__fetch)
-            opts="-v -q -h --system --ahead --changes --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --system --timeline --ahead --changes --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --system)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeline)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -215,13 +219,17 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__get__subcmd__ahead)
-            opts="-v -q -h --system --ahead --changes --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --system --timeline --ahead --changes --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --system)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeline)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -52,6 +52,7 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -s q -l qu
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l json -d 'Write records as one JSON object per line'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l system -d 'The system it belongs to [default: that of the data directory that this runs in]' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l timeline -d 'The timeline that recovery follows, as recovery_target_timeline has it: what other timelines say of the end of the WAL does not count [default: what the newest says counts]' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l ahead -d 'How many segments behind this one to get in parallel, for the next calls; 0 for none' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l changes -d 'Bytes to hand over otherwise, as `pg-backup restore` wrote them where tablespaces go to another place' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
@@ -63,6 +64,7 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -s q -l q
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l json -d 'Write records as one JSON object per line'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l system -d 'The system it belongs to [default: that of the data directory that this runs in]' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l timeline -d 'The timeline that recovery follows, as recovery_target_timeline has it: what other timelines say of the end of the WAL does not count [default: what the newest says counts]' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l ahead -d 'How many segments behind this one to get in parallel, for the next calls; 0 for none' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l changes -d 'Bytes to hand over otherwise, as `pg-backup restore` wrote them where tablespaces go to another place' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
