@@ -105,7 +105,9 @@ impl Job {
     /// Corrupt when there is WAL of it: recovery that took it for absent would follow an older timeline and say nothing.
     fn derive(&self, place: &Place) -> Result<bool> {
         let WalName::History(timeline) = place.name else { return Ok(false) };
-        if place.is_at_hand() {
+        // What only keeps a number from being taken tells nothing to recovery that looks for the newest timeline.
+        let tells = self.target.is_some() || !place.is_reservation();
+        if place.is_at_hand() && tells {
             return Ok(false);
         }
         let known = places::all(&self.repos, |repo| self.archive(repo).history_or_derived(timeline));

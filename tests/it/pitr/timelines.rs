@@ -90,7 +90,6 @@ fn a_number_that_the_repository_knows_is_not_taken_again() {
     let text =
         fs::read_to_string(&auto).expect("read").replace("'1'", "'latest'").replace(" --timeline 1", "");
     fs::write(&auto, text).expect("write");
-    fs::remove_file(target.join("pg_wal/00000004.history")).expect("as if it were not reserved");
     let said = starts_and_stops(&lab, &target);
     assert!(said.contains("its history 00000004.history is missing"), "{said}");
 }

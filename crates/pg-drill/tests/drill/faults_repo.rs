@@ -82,7 +82,7 @@ fn a_history_that_is_lost() {
     let history = world.root().join("wal/00000002.history");
     let kept = fs::read(&history).expect("read the history");
     lose(&history);
-    found(&world.usual(&[]), 4, "goes on to timeline 2, whose history is missing");
+    found(&world.usual(&[]), 4, "there is WAL of timeline 2, and its history 00000002.history is missing");
     fs::write(&history, kept).expect("mend it");
     assert_eq!(world.usual(&[]).status, Some(0), "mended");
 }

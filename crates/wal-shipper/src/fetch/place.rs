@@ -58,6 +58,14 @@ impl Place {
         let beside = self.path.with_file_name(self.name.to_string());
         matches!(self.name, WalName::Segment(..) | WalName::History(_)) && self.check(&beside).is_ok()
     }
+
+    /// Whether the history in pg_wal is one that `pg-backup restore` made for a timeline of unknown origin: it names no
+    /// timeline before it.
+    pub(super) fn is_reservation(&self) -> bool {
+        let WalName::History(timeline) = self.name else { return false };
+        let text = fs::read_to_string(self.path.with_file_name(self.name.to_string()));
+        text.is_ok_and(|text| History::parse(timeline, &text).is_ok_and(|h| h.switches.is_empty()))
+    }
 }
 
 struct Temporary(PathBuf);

@@ -122,7 +122,7 @@ impl Archive<'_> {
                     WalName::History(timeline)
                 ));
                 Err(e.hint(
-                    "push the file from pg_wal of a server that was on this timeline, or of a backup of one",
+                    "push the file from pg_wal of a server that was on this timeline, or of a backup of one; or name the timeline that recovery shall follow by `fetch --timeline`",
                 ))
             }
         }
