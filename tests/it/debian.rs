@@ -169,7 +169,7 @@ fn a_cluster_comes_back_from_a_folder() {
         &restored(157),
         // The new timeline began while nothing was archived; the same content again is fine.
         "pg 'cd /var/lib/postgresql/15/main; wal-shipper push pg_wal/00000002.history'\n",
-        "rows 3\narchived\npg_ctlcluster 15 main stop\nrm -r /var/lib/postgresql/15/main /etc/postgresql/15/main\n",
+        "rows 3\narchived\npg_ctlcluster 15 main stop\nrm -rf /var/lib/postgresql/15/main /etc/postgresql/15/main\n",
         &typed(CLUSTER, "## 2. Restore").replace("15/main'", "15/main --config-dir /etc/postgresql/15/main'"),
         "pg 'pg_ctlcluster 15 main start'\nsoon 'select pg_is_in_recovery()' f\npidfile main\n\
          is \"$(q 'select count(*) from ledger')\" 160 rows\n\
