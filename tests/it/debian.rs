@@ -58,7 +58,7 @@ impl Machine {
             std::fs::create_dir_all(dir.path().join(folder)).expect("make a folder");
         }
         for tool in ["pg-backup", "wal-shipper", "pg-drill"] {
-            std::fs::copy(bins().join(tool), dir.path().join("up/usr/bin").join(tool)).expect("install it");
+            testkit::install_program(&bins().join(tool), &dir.path().join("up/usr/bin").join(tool));
         }
         Machine { dir, env }
     }

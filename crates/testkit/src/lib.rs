@@ -26,7 +26,7 @@ pub use s3::{S3, http};
 pub use slack::{Answer, Request, Slack};
 pub use smtp::{LOGIN, Smtp, SmtpOptions};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Polls every 20 ms until `poll` gives a value.
@@ -43,6 +43,18 @@ pub fn until<T>(what: &str, limit: Duration, mut poll: impl FnMut() -> Result<T,
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
+}
+
+/// Copies the program `from` to `to`.
+///
+/// `cp` does it: were the copy open in this process, a child forked by another thread would hold it open for writing, and
+/// starting it would end with "Text file busy".
+///
+/// # Panics
+/// When it cannot be copied.
+pub fn install_program(from: &Path, to: &Path) {
+    let status = std::process::Command::new("cp").args([from, to]).status().expect("cp starts");
+    assert!(status.success(), "copy {} to {}: {status}", from.display(), to.display());
 }
 
 /// The folder of servers that Debian does not package: `$TOBAN_TOOLS`, else /var/tmp/toban-tools.

@@ -62,7 +62,7 @@ impl Lab {
         lab.folder("");
         std::fs::create_dir(lab.path("bin")).expect("make a folder");
         for tool in ["pg-backup", "wal-shipper"] {
-            std::fs::copy(bins().join(tool), lab.path("bin").join(tool)).expect("install a program");
+            testkit::install_program(&bins().join(tool), &lab.path("bin").join(tool));
         }
         lab
     }

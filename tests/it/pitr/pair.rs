@@ -69,7 +69,7 @@ impl Pair {
         }
         chown(dir.path(), Some(owner.uid()), Some(owner.gid())).expect("give it away");
         for tool in ["pg-backup", "wal-shipper"] {
-            fs::copy(bins().join(tool), dir.path().join(tool)).expect("install a program");
+            testkit::install_program(&bins().join(tool), &dir.path().join(tool));
         }
         let repo = match kind.bucket {
             None => {

@@ -199,7 +199,7 @@ fn install(name: &str, to: &Path) {
     let from = Path::new(env!("CARGO_BIN_EXE_pg-drill")).with_file_name(name);
     assert!(from.exists(), "{} is not there; run: cargo build --workspace", from.display());
     if fs::hard_link(&from, to).is_err() {
-        fs::copy(&from, to).expect("copy a program");
+        testkit::install_program(&from, to);
     }
 }
 

@@ -37,8 +37,7 @@ impl Place {
     }
 
     fn of(dir: TempDir, repo: String, env: Vec<(String, String)>) -> Place {
-        fs::copy(env!("CARGO_BIN_EXE_wal-shipper"), dir.path().join("wal-shipper"))
-            .expect("copy the program");
+        testkit::install_program(env!("CARGO_BIN_EXE_wal-shipper").as_ref(), &dir.path().join("wal-shipper"));
         Place { dir, repo, env }
     }
 

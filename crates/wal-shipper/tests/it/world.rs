@@ -31,8 +31,7 @@ impl World {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("open it");
         let world = World { pg, dir };
-        std::fs::copy(env!("CARGO_BIN_EXE_wal-shipper"), world.path("wal-shipper"))
-            .expect("copy the program");
+        testkit::install_program(env!("CARGO_BIN_EXE_wal-shipper").as_ref(), &world.path("wal-shipper"));
         world.folder("repo");
         world
     }
