@@ -8,6 +8,7 @@ pub mod keyvalue;
 mod keywords;
 mod names;
 mod passfile;
+pub mod pooler;
 pub mod programs;
 mod service;
 mod settings;

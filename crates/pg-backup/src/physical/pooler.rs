@@ -1,8 +1,9 @@
 //! Refuses a proxy that hands our session's statements to whichever backend is free: a backup begins and ends in one
 //! session.
 
-use postgres::{Client, SimpleQueryMessage};
-use toban_core::{Context, Error, Result};
+use postgres::Client;
+use toban_core::pg::pooler::{backend, pools_transactions};
+use toban_core::{Error, Result};
 
 /// Errors of a statement that was prepared in another backend, or is there from another client.
 const SIGNS: [&str; 2] = ["26000", "42P05"];
@@ -13,13 +14,10 @@ const SIGNS: [&str; 2] = ["26000", "42P05"];
 /// Failed when they have the same one, or one session has two.
 pub(crate) fn refuse(first: &mut Client, second: &mut Client) -> Result<()> {
     let before = backend(first)?;
-    for _ in 0..3 {
-        let (other, now) = (backend(second)?, backend(first)?);
-        if other == before || now != before {
-            return Err(refusal());
-        }
+    match pools_transactions(&before, first, second)? {
+        true => Err(refusal()),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// The same refusal in the place of an error that only such a proxy makes; any other as it is.
@@ -38,14 +36,4 @@ pub(crate) fn seen(e: Error) -> Error {
 fn refusal() -> Error {
     let e = Error::failed("this connection goes through a proxy that pools transactions");
     e.hint("connect to the server itself, by its socket or its own port (--db)")
-}
-
-/// By the simple protocol: such proxies do not know our prepared statements.
-fn backend(client: &mut Client) -> Result<String> {
-    let rows = client.simple_query("select pg_backend_pid()").doing(|| "ask for the backend".into())?;
-    let pid = rows.iter().find_map(|m| match m {
-        SimpleQueryMessage::Row(row) => row.get(0).map(String::from),
-        _ => None,
-    });
-    pid.ok_or_else(|| Error::failed("the server does not say which backend we have"))
 }

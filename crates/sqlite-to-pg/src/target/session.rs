@@ -1,10 +1,11 @@
 //! Sessions of the target: settings, the lock of one run, what the role may do.
 
 use crate::source::ranges::Range;
+use postgres::Client;
 use postgres::error::SqlState;
-use postgres::{Client, SimpleQueryMessage};
 use std::sync::mpsc::channel;
 use std::time::Duration;
+use toban_core::pg::pooler::{backend, pools_transactions};
 use toban_core::pg::{ConnInfo, Ident, literal};
 use toban_core::{Context, Error, Result};
 
@@ -84,24 +85,13 @@ pub(crate) fn lead(to: &ConnInfo) -> Result<Client> {
         backend(&mut second).map(|_| second)
     };
     let mut second = within(to, asked)?.ok_or_else(none_more)?;
-    for _ in 0..3 {
-        let (other, now) = (backend(&mut second)?, backend(&mut first)?);
-        if other == before || now != before {
-            return Err(Error::failed("this connection goes through a pool in transaction mode, and a run needs sessions of its own")
-                .hint("connect to PostgreSQL itself, by its own port, or to a pool in session mode"));
-        }
+    if pools_transactions(&before, &mut first, &mut second)? {
+        return Err(Error::failed(
+            "this connection goes through a pool in transaction mode, and a run needs sessions of its own",
+        )
+        .hint("connect to PostgreSQL itself, by its own port, or to a pool in session mode"));
     }
     prepared(first)
-}
-
-/// The process that serves us; by the simple protocol, for such pools do not know our prepared statements.
-fn backend(client: &mut Client) -> Result<String> {
-    let rows = client.simple_query("select pg_backend_pid()").doing(|| "ask for the backend".into())?;
-    let pid = rows.iter().find_map(|m| match m {
-        SimpleQueryMessage::Row(row) => row.get(0).map(String::from),
-        _ => None,
-    });
-    pid.ok_or_else(|| Error::failed("the server does not say which backend we have"))
 }
 
 /// Does `work` in one transaction: all of it, or nothing.
