@@ -4,7 +4,7 @@
 use super::archive::Inventory;
 use super::keys::System;
 use crate::error::{Context, Error, Result};
-use crate::store::{Attrs, Store, read_small};
+use crate::store::{Attrs, Key, Store, read_small};
 use crate::wal::WalName;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ const FORMAT: u32 = 1;
 const LARGEST: u64 = 64 << 10;
 const FOLDER: &str = "gap/";
 const ACKNOWLEDGED: &str = "gap-acknowledged/";
+/// When a record was made, in its name.
+const STAMP: &str = "%Y%m%dT%H%M%S%6fZ";
 
 /// One record, `gap/<segment>.<time>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,10 +54,8 @@ impl Gap {
     /// # Errors
     /// Those of the store.
     pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
-        let at = self.at.strftime("%Y%m%dT%H%M%S%6fZ");
-        let key = system.key(&format!("{FOLDER}{}.{at}.json", self.first))?;
-        let json = serde_json::to_vec(self).doing(|| format!("write {key}"))?;
-        store.put(&key, &mut &json[..], &Attrs::new()).map(drop)
+        let name = format!("{FOLDER}{}.{}.json", self.first, self.at.strftime(STAMP));
+        write(store, &system.key(&name)?, self)
     }
 
     /// Whether a file of it is missing still, in an archive of segments of `size` bytes.
@@ -95,10 +95,8 @@ impl Acknowledged {
     /// # Errors
     /// Those of the store.
     pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
-        let at = self.at.strftime("%Y%m%dT%H%M%S%6fZ");
-        let key = system.key(&format!("{ACKNOWLEDGED}{}.{at}.json", self.first))?;
-        let json = serde_json::to_vec(self).doing(|| format!("write {key}"))?;
-        store.put(&key, &mut &json[..], &Attrs::new()).map(drop)
+        let name = format!("{ACKNOWLEDGED}{}.{}.json", self.first, self.at.strftime(STAMP));
+        write(store, &system.key(&name)?, self)
     }
 
     /// Whether it speaks of all of the files `first` to `last`, in an archive of segments of `size` bytes.
@@ -116,6 +114,11 @@ impl Acknowledged {
             _ => (from, to) == (first, last),
         }
     }
+}
+
+fn write(store: &dyn Store, key: &Key, record: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_vec(record).doing(|| format!("write {key}"))?;
+    store.put(key, &mut &json[..], &Attrs::new()).map(drop)
 }
 
 /// What is read of one folder of records: those that parse, and an error for each that does not.
