@@ -3,7 +3,7 @@
 use crate::allow::AllowList;
 use crate::cli::Scope;
 use crate::history;
-use crate::ledger::{Baseline, Told, not_audited};
+use crate::ledger::{Baseline, Books, Told, not_audited};
 use crate::pack::Pack;
 use crate::population::Before;
 use crate::redact::Redactor;
@@ -98,20 +98,19 @@ impl Job<'_> {
         let dir = self.scope.pack.as_deref();
         let mut pack = dir.map(|dir| Pack::begin(dir, verb, now)).transpose()?;
         let (mut totals, mut told, mut spool) = (Totals::default(), Told::default(), Spool::new());
+        let mut books = Books {
+            redactor: &redactor,
+            allow: &mut allow,
+            spool: &mut spool,
+            pack: pack.as_mut(),
+            totals: &mut totals,
+            told: &mut told,
+        };
         let mut failed = Vec::new();
         for place in &self.places {
             stop::check()?;
             let source = format!("{}/{}", self.scope.cluster, place.name());
-            let mut ledger = Ledger {
-                baseline: self.baseline(&source, &redactor),
-                source,
-                redactor: &redactor,
-                allow: &mut allow,
-                spool: &mut spool,
-                pack: pack.as_mut(),
-                totals: &mut totals,
-                told: &mut told,
-            };
+            let mut ledger = books.ledger(self.baseline(&source, &redactor), source);
             if let Err(e) = one(place, &mut ledger).map_err(passing) {
                 ledger.add(not_audited(&e))?;
                 failed.push(e);
@@ -122,21 +121,10 @@ impl Job<'_> {
             return Err(failed.remove(0));
         }
         if failed.is_empty() {
-            let stale = allow.stale();
-            let mut ledger = Ledger {
-                source: self.scope.cluster.clone(),
-                redactor: &redactor,
-                allow: &mut allow,
-                spool: &mut spool,
-                pack: pack.as_mut(),
-                totals: &mut totals,
-                told: &mut told,
-                baseline: Baseline {
-                    review: Ok(None),
-                    before: None,
-                    every: self.settings.review_every(self.scope),
-                },
-            };
+            let stale = books.allow.stale();
+            let every = self.settings.review_every(self.scope);
+            let unreviewed = Baseline { review: Ok(None), before: None, every };
+            let mut ledger = books.ledger(unreviewed, self.scope.cluster.clone());
             stale.into_iter().try_for_each(|f| ledger.add(f))?;
         }
         if let Some(pack) = &mut pack {

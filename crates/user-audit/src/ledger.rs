@@ -25,6 +25,32 @@ pub(crate) struct Ledger<'a> {
     pub(crate) baseline: Baseline,
 }
 
+/// What the ledgers of one run write into, one after the other.
+pub(crate) struct Books<'a> {
+    pub(crate) redactor: &'a Redactor,
+    pub(crate) allow: &'a mut AllowList,
+    pub(crate) spool: &'a mut Spool,
+    pub(crate) pack: Option<&'a mut Pack>,
+    pub(crate) totals: &'a mut Totals,
+    pub(crate) told: &'a mut Told,
+}
+
+impl Books<'_> {
+    /// The ledger of `source`, compared with `baseline`.
+    pub(crate) fn ledger(&mut self, baseline: Baseline, source: String) -> Ledger<'_> {
+        Ledger {
+            source,
+            redactor: self.redactor,
+            allow: self.allow,
+            spool: self.spool,
+            pack: self.pack.as_deref_mut(),
+            totals: self.totals,
+            told: self.told,
+            baseline,
+        }
+    }
+}
+
 /// What this run is compared with, and how old that may be.
 pub(crate) struct Baseline {
     pub(crate) review: Result<Option<Review>>,
