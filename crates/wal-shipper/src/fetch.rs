@@ -33,8 +33,9 @@ struct Job {
 /// Runs the verb. An error of kind Findings is the proof that nobody has the file; see `contract.rs`.
 pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
     let name: WalName = args.name.parse()?;
-    let place = Place::of(&args.path, name, system(args)?);
-    let job = Job::open(args, config, place.is_at_hand())?;
+    let identifier = system(args)?;
+    let place = Place::of(&args.path, name, identifier);
+    let job = Job::open(args, config, identifier, place.is_at_hand())?;
     if ahead::take(&place)? || job.get(&place)? || job.derive(&place)? || job.finish(&place)? {
         change(args, &place)?;
         ahead::start(args, name)?;
@@ -61,8 +62,8 @@ fn system(args: &cli::Fetch) -> Result<u64> {
 
 impl Job {
     /// `at_hand`: recovery has the file in pg_wal, too.
-    fn open(args: &cli::Fetch, config: &Config, at_hand: bool) -> Result<Job> {
-        let system = System { cluster: args.repos.cluster.clone(), identifier: system(args)? };
+    fn open(args: &cli::Fetch, config: &Config, identifier: u64, at_hand: bool) -> Result<Job> {
+        let system = System { cluster: args.repos.cluster.clone(), identifier };
         // A standby asks again by itself, and cannot be promoted while it waits for us. The last that its promotion asks
         // for, when standby.signal is gone already, is the history of its own timeline, which it has.
         let elsewhere = at_hand || Path::new("standby.signal").exists();

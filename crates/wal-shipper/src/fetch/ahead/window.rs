@@ -1,7 +1,7 @@
 //! The process that stays: it keeps the next segments, and ends, clearing the folder, when nobody has asked for a while
 //! or when the folder is gone.
 
-use super::{HANDED, LOCK, Stamp, coming, folder, kept, ready};
+use super::{HANDED, LOCK, Stamp, coming, folder, kept, ready, system};
 use crate::cli;
 use crate::fetch::Job;
 use crate::fetch::place::Place;
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
     clear(&folder);
     // A convenience that may not be polite is one still.
     let _ = rustix::process::nice(NICE);
-    let job = Job::open(args, config, false)?;
+    let job = Job::open(args, config, system(args)?, false)?;
     let asked = Mutex::new(Asked { ahead: args.ahead.into(), ..Asked::default() });
     let window = Window { folder, job, asked, changed: Condvar::new() };
     let workers = std::thread::available_parallelism().map_or(2, |n| 2 * n.get());
