@@ -176,7 +176,7 @@ fn a_cluster_comes_back_from_a_folder() {
          is \"$(stat -c %a /etc/postgresql/15/main/conf.d)\" 755 'the empty folder of the configuration'\n\
          runuser -u nobody -- pg_lsclusters | grep -q 'main.*online'\n",
         // Beside it, as another cluster of Debian's: both run, each with its own PID file.
-        &format!("pg 'pg-backup restore --target-dir {beside} --immediate'\n"),
+        &format!("pg 'pg-backup restore -D {beside} --target immediate'\n"),
         "sed -i 's/^port = .*/port = 5499/' /etc/postgresql/15/copy/postgresql.conf\n\
          pid=$(cat /run/postgresql/15-main.pid)\npg 'pg_ctlcluster 15 copy start'\npidfile copy\n\
          is \"$(cat /run/postgresql/15-main.pid)\" \"$pid\" 'the PID file of main'\n\
@@ -201,7 +201,7 @@ fn a_cluster_comes_back_from_a_bucket() {
     let others: String = others.map(|(n, v)| format!("{n} = '{v}'\n")).collect();
     let environment = blocks(WAL, "### Credentials", "")[0].clone() + &others;
     let backup = format!("pg 'pg-backup run --repo {repo}'\n");
-    let restore = "pg-backup restore --to latest --target-dir /var/lib/postgresql/15/main --repo";
+    let restore = "pg-backup restore --target latest -D /var/lib/postgresql/15/main --repo";
     let script = [
         &archive(&repo),
         &backup,

@@ -35,14 +35,14 @@ fn every_kind_of_moment_from_the_backup_before_it() {
         lab.ship();
         let xid = |m: &lab::Moment| m.xid.clone();
         let cases: [(&str, Vec<String>, i32, &serde_json::Value); 8] = [
-            ("time-early", vec!["--to-time".into(), early.time.clone()], early.rows, &first),
-            ("lsn-early", vec!["--to-lsn".into(), early.lsn.clone()], early.rows, &first),
-            ("time", vec!["--to-time".into(), late.time.clone()], late.rows, &second),
-            ("lsn", vec!["--to-lsn".into(), late.lsn.clone()], late.rows, &second),
-            ("name", vec!["--to-name".into(), late.name.clone()], late.rows, &second),
-            ("xid", vec!["--to-xid".into(), xid(&late)], late.rows, &second),
-            ("before-xid", vec!["--to-xid".into(), xid(&late), "--exclusive".into()], late.rows - 1, &second),
-            ("latest", vec!["--to".into(), "latest".into()], last.rows, &second),
+            ("time-early", vec!["--target-time".into(), early.time.clone()], early.rows, &first),
+            ("lsn-early", vec!["--target-lsn".into(), early.lsn.clone()], early.rows, &first),
+            ("time", vec!["--target-time".into(), late.time.clone()], late.rows, &second),
+            ("lsn", vec!["--target-lsn".into(), late.lsn.clone()], late.rows, &second),
+            ("name", vec!["--target-name".into(), late.name.clone()], late.rows, &second),
+            ("xid", vec!["--target-xid".into(), xid(&late)], late.rows, &second),
+            ("before-xid", vec!["--target-xid".into(), xid(&late), "--target-exclusive".into()], late.rows - 1, &second),
+            ("latest", vec!["--target".into(), "latest".into()], last.rows, &second),
         ];
         for (name, args, expected, from) in cases {
             // The other majors differ in what they read, not in what we choose.
@@ -71,7 +71,7 @@ fn a_server_pauses_at_the_moment_and_goes_on_when_told() {
     let wanted = lab.row();
     lab.row();
     lab.ship();
-    let (target, _) = lab.restore("paused", &["--to-lsn", &wanted.lsn, "--action", "pause"]);
+    let (target, _) = lab.restore("paused", &["--target-lsn", &wanted.lsn, "--target-action", "pause"]);
     let pg = testkit::Pg::builder_major(15).serve(&target).start();
     testkit::until("it pauses", std::time::Duration::from_secs(60), || {
         match pg.psql("postgres", "select pg_get_wal_replay_pause_state()").as_str() {
@@ -108,15 +108,15 @@ fn what_one_would_not_expect_is_said() {
     lab.row();
     lab.ship();
     let said = plain("t", &[]);
-    assert!(said.contains("left out") && said.contains("--to latest"), "{said}");
-    assert!(!plain("t", &["--immediate"]).contains("left out"));
+    assert!(said.contains("left out") && said.contains("--target latest"), "{said}");
+    assert!(!plain("t", &["--target", "immediate"]).contains("left out"));
 
-    let pause = ["--to-lsn", &inside, "--exclusive", "--action", "pause"];
+    let pause = ["--target-lsn", &inside, "--target-exclusive", "--target-action", "pause"];
     let said = plain("t", &pause);
-    let before = said.split("--to-lsn ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a position");
+    let before = said.split("--target-lsn ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a position");
     assert!(said.contains("waits until recovery goes on"), "{said}");
     assert!(!plain("t", &pause[..3]).contains("waits until"), "it is promoted: the transaction is over");
-    let args = ["--to-lsn", before, "--exclusive", "--action", "pause"];
+    let args = ["--target-lsn", before, "--target-exclusive", "--target-action", "pause"];
     let ran = lab.restoring("paused", &args);
     assert!(ran.status == Some(0) && !ran.stderr.contains("waits until"), "{ran:?}");
     let pg = testkit::Pg::builder_major(15).serve(&lab.path("paused")).start();
@@ -148,7 +148,7 @@ fn from_a_bucket_and_from_whichever_repository_has_it() {
     let system = lab.pg.psql("postgres", "select system_identifier from pg_control_system()");
     let object = format!("/pitr/main/{system}/wal/{}/{}/{two}", &two[..8], &two[8..16]);
     assert_eq!(s3.http("DELETE", &object, &[]).0, 204);
-    let ran = lab.restoring("both", &["--to", "latest"]);
+    let ran = lab.restoring("both", &["--target", "latest"]);
     // The credentials are in the environment alone, and that is told.
     assert!(ran.status == Some(0) && ran.stderr.contains("the server must be started with them"), "{ran:?}");
     let mut auto = fs::read_to_string(lab.path("both/postgresql.auto.conf")).expect("read");
@@ -163,5 +163,5 @@ fn from_a_bucket_and_from_whichever_repository_has_it() {
 
     // One of them does not answer: what the latest moment is, nobody knows.
     drop(s3);
-    lab.restoring("gone", &["--to", "latest"]).refused(75, "what is the latest is not known");
+    lab.restoring("gone", &["--target", "latest"]).refused(75, "what is the latest is not known");
 }

@@ -157,7 +157,7 @@ fn disaster(story: &mut Story<'_>) -> Result<()> {
         .step("And then the data directory is gone.", "pg_ctl -D data -s -m immediate stop && rm -rf data")?;
     story.step(
         "Back from the repository; a server cannot start there before all of it is written.",
-        "pg-backup restore --target-dir $PWD/data",
+        "pg-backup restore -D $PWD/data",
     )?;
     story.step(
         "PostgreSQL's own judge compares every file and reads the WAL, and the server starts.",
@@ -201,7 +201,7 @@ fn last_second(story: &mut Story<'_>) -> Result<()> {
     )?;
     story.step(
         "Which moments are there? This one wants all that was shipped.",
-        "pg-backup restore --to latest --target-dir $PWD/data",
+        "pg-backup restore --target latest -D $PWD/data",
     )?;
     story.step(
         "The server gets its WAL by `wal-shipper fetch` and is promoted at the end of it.",

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::out::{Out, Severity};
-use crate::{log as logging, stop};
+use crate::{log as logging, shutdown};
 use clap::{Args, Command, CommandFactory, Parser};
 use std::io::Write;
 use std::path::PathBuf;
@@ -102,7 +102,7 @@ pub fn exit_status<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> u
     let common = args.common().clone();
     let verbosity = if common.quiet { -1 } else { i8::try_from(common.verbose).unwrap_or(3) };
     logging::init(tool, verbosity);
-    stop::listen();
+    shutdown::listen();
     let mut out = Out::stdout(common.json);
     let done = run(args, &mut out);
     let done = out.flush().and(done);
@@ -119,7 +119,7 @@ fn status(tool: &str, out: &mut Out<'_>, done: Result<()>, monitoring: bool) -> 
         }
         Err(e) => {
             print(tool, &e);
-            let kind = if stop::requested() { Kind::Retry } else { e.kind() };
+            let kind = if shutdown::due() { Kind::Retry } else { e.kind() };
             kind.status()
         }
     }

@@ -15,7 +15,7 @@ pub mod progress;
 pub mod repo;
 pub mod run;
 pub mod secret;
-pub mod stop;
+pub mod shutdown;
 pub mod store;
 pub mod sum;
 mod tls_words;

@@ -18,17 +18,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::Pg;
 use toban_core::Result;
-use toban_core::pg::{ConnInfo, Surroundings};
+use toban_core::pg::{ConnInfo, Environment};
 
 /// Who, where, how: what a session says of itself.
 const PROBE: &str = "select current_user, current_database(), \
     coalesce(host(inet_server_addr()), 'socket'), current_setting('port'), current_setting('application_name'), \
     current_setting('work_mem'), (select ssl from pg_stat_ssl where pid = pg_backend_pid())";
 
-/// Surroundings of these variables alone.
-fn around(variables: &[(String, String)], home: &Path) -> Surroundings {
-    let process = Surroundings::of_process();
-    Surroundings {
+/// Environment of these variables alone.
+fn around(variables: &[(String, String)], home: &Path) -> Environment {
+    let process = Environment::of_process();
+    Environment {
         variables: variables.iter().cloned().collect::<BTreeMap<_, _>>(),
         home: Some(home.into()),
         ..process
@@ -36,7 +36,7 @@ fn around(variables: &[(String, String)], home: &Path) -> Surroundings {
 }
 
 /// What we get: the probe's answer.
-fn ours(given: Option<&str>, around: &Surroundings) -> Result<String> {
+fn ours(given: Option<&str>, around: &Environment) -> Result<String> {
     let mut client = ConnInfo::resolve_in(given, "psql", around)?.connect()?;
     let messages = client.simple_query(PROBE).expect("the probe runs");
     Ok(messages.iter().find_map(row).expect("one row"))
@@ -49,7 +49,7 @@ fn row(message: &postgres::SimpleQueryMessage) -> Option<String> {
 }
 
 /// What this psql gets, in an environment of `around` alone.
-fn theirs(psql: &Path, given: Option<&str>, around: &Surroundings) -> Result<String, String> {
+fn theirs(psql: &Path, given: Option<&str>, around: &Environment) -> Result<String, String> {
     let mut command = Command::new(psql);
     command.env_clear().envs(&around.variables).args(["-X", "-At", "-w", "-c", PROBE]);
     command.env("HOME", around.home.as_ref().expect("a home"));
@@ -77,7 +77,7 @@ fn file(path: &Path, mode: u32, text: &str) {
 }
 
 /// Both agree: the same session, or no session.
-fn agree(psql: &Path, given: Option<&str>, around: &Surroundings) -> Result<(), String> {
+fn agree(psql: &Path, given: Option<&str>, around: &Environment) -> Result<(), String> {
     match (ours(given, around), theirs(psql, given, around)) {
         (Ok(a), Ok(b)) if a == b => Ok(()),
         (Err(_), Err(_)) => Ok(()),

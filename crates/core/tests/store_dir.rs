@@ -8,7 +8,7 @@ use std::time::Duration;
 use testkit::{Flaky, Retry};
 use toban_core::Kind;
 use toban_core::store::contract::{self, Noise};
-use toban_core::store::{Attrs, Dir, Key, Patience, S3Options, Store, Stored, open};
+use toban_core::store::{Attrs, Dir, Key, Backoff, S3Options, Store, Stored, open};
 
 fn dir(path: &Path) -> Dir {
     Dir::open(path.to_str().expect("UTF-8")).expect("absolute")
@@ -53,7 +53,7 @@ fn keeps_the_contract() {
 fn a_failing_store_keeps_the_contract_behind_retry() {
     let folder = tempfile::tempdir().expect("tempdir");
     let flaky = Flaky::new(dir(folder.path()), testkit::seed(), 5);
-    contract::check(&Retry::new(flaky, Patience::of(Duration::from_secs(60))));
+    contract::check(&Retry::new(flaky, Backoff::of(Duration::from_secs(60))));
     assert_eq!(temps(folder.path()), 0);
 }
 
@@ -61,7 +61,7 @@ fn a_failing_store_keeps_the_contract_behind_retry() {
 fn retry_ends_when_its_time_is_up() {
     let folder = tempfile::tempdir().expect("tempdir");
     let flaky = Flaky::new(dir(folder.path()), testkit::seed(), 1);
-    let e = Retry::new(flaky, Patience::of(Duration::from_millis(500))).list("").expect_err("always fails");
+    let e = Retry::new(flaky, Backoff::of(Duration::from_millis(500))).list("").expect_err("always fails");
     assert_eq!(e.kind(), Kind::Retry);
     assert!(e.chain().starts_with("gave up after "), "{e:?}");
 }

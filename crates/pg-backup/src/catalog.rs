@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use toban_core::repo::{Repo, is_future};
 use toban_core::store::{Key, Object};
-use toban_core::{Error, Kind, Result, stop};
+use toban_core::{Error, Kind, Result, shutdown};
 
 /// What stands for the ID of the newest dump.
 pub(crate) const LATEST: &str = "latest";
@@ -114,7 +114,7 @@ fn manifests(repo: &Repo, named: &[(&Named, &Key)]) -> Result<Vec<Result<Manifes
     let reader = || -> Result<Vec<Result<Manifest>>> {
         let mut read = Vec::new();
         while let Some((named, key)) = named.get(next.fetch_add(1, Ordering::Relaxed)) {
-            stop::check()?;
+            shutdown::check()?;
             match one(repo, named, key) {
                 Err(e) if e.kind() != Kind::Corrupt && e.kind() != Kind::Usage => return Err(e),
                 // Pruned between the listing and now: gone is fine.

@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::process::{ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use toban_core::pg::Ident;
-use toban_core::stop::{self, Guarded};
+use toban_core::shutdown::{self, Guarded};
 use toban_core::{Context, Error, Result};
 
 /// What a child said on stderr decides, beside its status, whether its output can be trusted.
@@ -63,7 +63,7 @@ pub(crate) fn feed(mut command: Command, what: &str, mut body: impl Read) -> Res
     let mut stdin = child.child().stdin.take().expect("stdin is piped");
     let mut buf = vec![0; 256 * 1024];
     loop {
-        stop::check()?;
+        shutdown::check()?;
         let n = body.read(&mut buf).doing(|| format!("read what goes to {what}"))?;
         // A child that went away says why on stderr.
         if n == 0 || stdin.write_all(&buf[..n]).is_err() {
@@ -87,7 +87,7 @@ fn role(command: &Command) -> String {
 }
 
 fn spawn(command: &mut Command, what: &str) -> Result<Guarded> {
-    stop::check()?;
+    shutdown::check()?;
     // Messages are read by us and by people who search for them: English.
     command.env_remove("LC_ALL").env_remove("LANGUAGE").env("LC_MESSAGES", "C").stderr(Stdio::piped());
     command.spawn().map(Guarded::new).doing(|| format!("start {what}"))
@@ -123,7 +123,7 @@ fn ended(what: &str, status: ExitStatus, stderr: &str, role: &str) -> Result<()>
     if status.success() {
         return Ok(());
     }
-    stop::check()?;
+    shutdown::check()?;
     let said = complaint(stderr);
     let text =
         if said.is_empty() { format!("{what} ended with {status}") } else { format!("{what}: {said}") };

@@ -1,6 +1,6 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
-pub(crate) use super::cli_moment::{Action, Follow, To};
+pub(crate) use super::cli_moment::{Action, Follow, Stop, To};
 pub(crate) use super::cli_physical::{Checkpoint, Restore, Run};
 use crate::help::*;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};

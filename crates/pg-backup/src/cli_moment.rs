@@ -1,11 +1,11 @@
-//! Flags that name the moment to which a restored server recovers; the doc comments are the help.
+//! Flags that name the recovery target of a restored server; the doc comments are the help.
 
 use clap::{Args as Group, ValueEnum};
 use std::str::FromStr;
 use toban_core::Error;
 use toban_core::wal::{Lsn, Timeline};
 
-/// What the server does at the moment that was asked for.
+/// What the server does at the recovery target.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// It is promoted, and takes writes
@@ -25,6 +25,15 @@ impl Action {
             Action::Shutdown => "shutdown",
         }
     }
+}
+
+/// A recovery target that is no single moment.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The end of the WAL that the repositories have
+    Latest,
+    /// The end of the backup and no further, from the WAL inside it
+    Immediate,
 }
 
 /// Which timeline recovery follows.
@@ -52,36 +61,41 @@ impl FromStr for Follow {
 }
 
 #[derive(Group, Debug)]
-#[command(next_help_heading = "Moment")]
+#[command(next_help_heading = "Recovery target")]
 pub struct To {
-    /// Recover to the end of the WAL that the repositories have
-    #[arg(long, value_name = "latest", value_parser = ["latest"], group = "moment")]
-    pub to: Option<String>,
-    /// Recover to this time, as 2026-11-21T03:00:00+01:00: what was committed later is not there
-    #[arg(long, value_name = "TIME", group = "moment")]
-    pub to_time: Option<String>,
+    /// Where recovery stops: at the end of the WAL that the repositories have, or of the backup itself [default:
+    /// immediate]
+    #[arg(long, value_enum, group = "recovery_target")]
+    pub target: Option<Stop>,
+    /// Recover to this time, e.g. 2026-11-21T03:00:00+01:00: what was committed later is not there
+    #[arg(long, value_name = "TIME", group = "recovery_target")]
+    pub target_time: Option<String>,
     /// Recover to this position of the WAL
-    #[arg(long, value_name = "LSN", group = "moment")]
-    pub to_lsn: Option<Lsn>,
+    #[arg(long, value_name = "LSN", group = "recovery_target")]
+    pub target_lsn: Option<Lsn>,
     /// Recover to this restore point, made by pg_create_restore_point
-    #[arg(long, value_name = "NAME", group = "moment")]
-    pub to_name: Option<String>,
+    #[arg(long, value_name = "NAME", group = "recovery_target")]
+    pub target_name: Option<String>,
     /// Recover to the end of this transaction
-    #[arg(long, value_name = "XID", group = "moment")]
-    pub to_xid: Option<u64>,
-    /// Recover to the end of the backup and no further, from the WAL inside it [the default]
-    #[arg(long, group = "moment")]
-    pub immediate: bool,
+    #[arg(long, value_name = "XID", group = "recovery_target")]
+    pub target_xid: Option<u64>,
     /// A time without a zone is UTC
-    #[arg(long, requires = "to_time")]
+    #[arg(long, requires = "target_time")]
     pub utc: bool,
-    /// Stop just before the moment: without the transaction, or what was committed at that very time
-    #[arg(long, conflicts_with_all = ["to", "to_name", "immediate"])]
-    pub exclusive: bool,
+    /// Stop just before the target: without the transaction, or what was committed at that very time
+    #[arg(long, conflicts_with_all = ["target", "target_name"])]
+    pub target_exclusive: bool,
     /// Timeline to follow: latest, current (the backup's own), or its number
-    #[arg(long, value_name = "N", default_value = "latest", requires = "moment")]
-    pub timeline: Follow,
-    /// What the server does at that moment
-    #[arg(long, value_enum, default_value_t = Action::Promote, requires = "moment")]
-    pub action: Action,
+    #[arg(long, value_name = "N", default_value = "latest", requires = "recovery_target")]
+    pub target_timeline: Follow,
+    /// What the server does at the target
+    #[arg(long, value_enum, default_value_t = Action::Promote, requires = "recovery_target")]
+    pub target_action: Action,
+}
+
+impl To {
+    /// Whether recovery ends with the backup, as was asked for.
+    pub(crate) fn immediate(&self) -> bool {
+        self.target == Some(Stop::Immediate)
+    }
 }

@@ -152,8 +152,8 @@ pub struct Restore {
     #[arg(value_name = "ID", default_value = "latest")]
     pub id: String,
     /// Folder that becomes the data directory; it must be empty, or not there
-    #[arg(long, value_name = "DIR")]
-    pub target_dir: PathBuf,
+    #[arg(short = 'D', long, value_name = "DIR")]
+    pub pgdata: PathBuf,
     /// Rewrite only what differs in a data directory that is there, and delete what the backup does not have
     #[arg(long)]
     pub delta: bool,

@@ -22,7 +22,7 @@ use toban_core::repo::Repo;
 use toban_core::run::{self, Report};
 use toban_core::store::Key;
 use toban_core::sum::Sum;
-use toban_core::{Context, Error, Kind, Out, Result, out, stop};
+use toban_core::{Context, Error, Kind, Out, Result, out, shutdown};
 
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Dump, config: &Config, out: &mut Out<'_>) -> Result<()> {
@@ -95,7 +95,7 @@ fn act(
     let mut tally = Tally::default();
     chosen.refused.into_iter().for_each(|e| _ = tally.item::<()>(Err(e)));
     for name in &chosen.names {
-        stop::check()?;
+        shutdown::check()?;
         let done = job.dump(name, repos).doing(|| format!("dump {name}"));
         let Some(kept) = tally.item(done) else { continue };
         for (repo, stored) in repos.iter().zip(kept.stored) {
@@ -279,7 +279,7 @@ impl Job<'_> {
 
     /// Stores the small parts and then the manifest.
     fn commit(&self, repo: &Repo, manifest: &Manifest, rows: &[u8]) -> Result<()> {
-        stop::check()?;
+        shutdown::check()?;
         if let Some(globals) = &self.globals {
             put(repo, manifest, GLOBALS, globals)?;
         }

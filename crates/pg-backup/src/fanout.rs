@@ -7,7 +7,7 @@ use std::thread;
 use toban_core::repo::Repo;
 use toban_core::store::{Attrs, Key, Stored};
 use toban_core::sum::{Measured, Sum};
-use toban_core::{Context, Error, Result, stop};
+use toban_core::{Context, Error, Result, shutdown};
 
 const CHUNK: usize = 256 * 1024;
 /// How many chunks a slow repository may lag behind the fastest.
@@ -52,7 +52,7 @@ pub(crate) fn spread(source: impl Read, key: &Key, repos: &[Repo]) -> Result<Spr
 fn pump(source: &mut impl Read, lines: &mut [Option<SyncSender<Piece>>]) -> io::Result<()> {
     let mut buf = vec![0; CHUNK];
     while lines.iter().any(Option::is_some) {
-        stop::check()?;
+        shutdown::check()?;
         let n = fill(source, &mut buf)?;
         if n == 0 {
             send(lines, || Piece::End);

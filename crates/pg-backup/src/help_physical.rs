@@ -16,14 +16,14 @@ pg_backup_stop, replication, and pg_read_all_settings. One replication slot must
 pub(crate) const RESTORE_HELP: &str = "\
 Examples:
   The newest backup and all WAL since into an empty folder; then start a server there:
-    pg-backup restore --to latest --target-dir /var/lib/postgresql/15/main --repo local
+    pg-backup restore --target latest -D /var/lib/postgresql/15/main --repo local
   Over what is left of a data directory, writing only what differs:
-    pg-backup restore --target-dir /var/lib/postgresql/15/main --delta --repo local
+    pg-backup restore -D /var/lib/postgresql/15/main --delta --repo local
   Beside the live server, all tablespaces elsewhere, Debian's configuration to its own folder:
-    pg-backup restore 20261121T030000Z-120034 --target-dir /srv/look --tablespace-dir /srv/look-spaces \\
+    pg-backup restore 20261121T030000Z-120034 -D /srv/look --tablespace-dir /srv/look-spaces \\
         --config-dir /srv/look-conf --repo local
   As the cluster was at a moment, by the WAL that wal-shipper archived there; without --dry-run it is done:
-    pg-backup restore --target-dir /srv/look --to-time 2026-11-21T11:59:00+01:00 --repo local --dry-run
+    pg-backup restore -D /srv/look --target-time 2026-11-21T11:59:00+01:00 --repo local --dry-run
 
 With a moment the newest backup that ended before it is taken; what can be reached is said first, and a
 moment that cannot is refused with the nearest that can. The server fetches the WAL by wal-shipper, which

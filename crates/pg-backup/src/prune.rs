@@ -17,7 +17,7 @@ use toban_core::config::{Config, Keep};
 use toban_core::repo::Repo;
 use toban_core::run;
 use toban_core::store::{Key, Object};
-use toban_core::{Error, Out, Record, Result, out, stop};
+use toban_core::{Error, Out, Record, Result, out, shutdown};
 
 /// Longer than any dump takes: S3 dates an object by the beginning of its upload.
 const GARBAGE_AGE: Duration = Duration::from_secs(7 * 86400);
@@ -84,7 +84,7 @@ fn one(args: &cli::Prune, repo: &Repo, out: &mut Out<'_>) -> Result<()> {
     let contents = catalog::read_as_of(repo, &args.repos.cluster, now)?;
     let damaged = contents.damaged.len();
     for step in plan(&contents, repo, now, &rules(args, repo)?) {
-        stop::check()?;
+        shutdown::check()?;
         if !args.dry.dry_run {
             step.keys.iter().try_for_each(|key| repo.store.remove(key))?;
         }

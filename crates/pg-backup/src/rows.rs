@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Read;
 use toban_core::pg::Ident;
-use toban_core::{Context, Error, Result, stop};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// A table and its rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub(crate) fn count_while(client: &mut impl GenericClient, wanted: impl Fn() -> 
 }
 
 fn count_one(client: &mut impl GenericClient, role: &str, schema: String, table: String) -> Result<Count> {
-    stop::check()?;
+    shutdown::check()?;
     let name = format!("{}.{}", Ident::new(&schema), Ident::new(&table));
     let row = client.query_one(&format!("select count(*) from only {name}"), &[]);
     let row = row.doing(|| format!("count the rows of {name}")).map_err(|e| {

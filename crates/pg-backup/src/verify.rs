@@ -17,7 +17,7 @@ use toban_core::repo::Repo;
 use toban_core::run::{self, Report};
 use toban_core::store::Attrs;
 use toban_core::sum::{Checked, Sum};
-use toban_core::{Context, Error, Kind, Out, Record, Result, out, stop};
+use toban_core::{Context, Error, Kind, Out, Record, Result, out, shutdown};
 
 /// A dump that was found whole.
 #[derive(Serialize)]
@@ -203,7 +203,7 @@ fn read_back(stored: &Stored, suffix: &str, sum: &Sum) -> Result<()> {
     let mut checked = progress.wrap(Checked::new(body, sum.clone(), key.to_string()));
     let mut buf = vec![0; 1 << 18];
     loop {
-        stop::check()?;
+        shutdown::check()?;
         match checked.read(&mut buf) {
             Ok(0) => return Ok(()),
             Ok(_) => {}

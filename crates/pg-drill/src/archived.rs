@@ -7,11 +7,11 @@ use crate::recovered::Recovered;
 use jiff::Timestamp;
 use serde::Deserialize;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Inventory, Line, Tail, covers};
+use toban_core::repo::archive::{Archive, Inventory, TimelineSegments, Tail, covers};
 use toban_core::repo::keys::System;
 use toban_core::store::{Key, read_small};
 use toban_core::wal::{Lsn, Timeline, WalName};
-use toban_core::{Context, Error, Result, stop};
+use toban_core::{Context, Error, Result, shutdown};
 
 const MANIFEST: &str = "/backup.json";
 const LARGEST: u64 = 64 << 10;
@@ -43,7 +43,7 @@ pub(crate) fn read(repos: &[Repo], cluster: &str) -> Result<Vec<Recorded>> {
     let mut recorded = Vec::new();
     for repo in repos {
         for system in System::all(&*repo.store, cluster)? {
-            stop::check()?;
+            shutdown::check()?;
             let backups = backups(repo, &system).doing(|| format!("look into repository {}", repo.name))?;
             let (wal, tails) = wal(repo, &system)?;
             recorded.push(Recorded { repo: repo.clone(), system, backups, wal, tails });
@@ -117,7 +117,7 @@ struct End {
 }
 
 fn end(wal: &Inventory, tails: &[Tail], size: u64) -> Option<End> {
-    let last = |(timeline, line): (&Timeline, &Line)| {
+    let last = |(timeline, line): (&Timeline, &TimelineSegments)| {
         let (_, last) = line.ranges(*timeline, size).pop()?;
         Some(End { timeline: *timeline, lsn: last.end() })
     };
@@ -167,7 +167,7 @@ fn level(recorded: &[Recorded], system: u64, size: u64, findings: &mut Findings)
 /// Recovery to the end of what there is must come into the last segment of the newest timeline.
 fn archive(one: &Recorded, size: u64, recovered: &Recovered, findings: &mut Findings) {
     let last =
-        |(timeline, line): (&Timeline, &Line)| line.ranges(*timeline, size).last().map(|(_, last)| *last);
+        |(timeline, line): (&Timeline, &TimelineSegments)| line.ranges(*timeline, size).last().map(|(_, last)| *last);
     let Some(last) = one.wal.lines.iter().rev().find_map(last) else { return };
     findings.compared += 1;
     let (timeline, check) = (last.timeline, format!("archive in {}", one.repo.name));

@@ -93,10 +93,10 @@ pub(crate) fn run(
     mut connect: impl FnMut(&str) -> Result<Client>,
 ) -> Result<()> {
     for query in queries {
-        toban_core::stop::check()?;
+        toban_core::shutdown::check()?;
         let check = format!("query: {}", query.name);
         let rows = connect(&query.database).and_then(|mut client| ask(&mut client, &query.sql));
-        toban_core::stop::check()?;
+        toban_core::shutdown::check()?;
         findings.compared += 1;
         match rows.as_deref().map(|rows| query.complaint(rows)) {
             Ok(None) => findings.passed(&check, "as expected"),

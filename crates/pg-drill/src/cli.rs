@@ -68,7 +68,7 @@ pub struct Args {
     #[command(flatten)]
     pub dry: DryRun,
     /// Command that restores; {dir} is the data directory to make, {tablespaces} a folder for tablespaces
-    /// [default: pg-backup restore --to latest]
+    /// [default: pg-backup restore --target latest]
     #[arg(value_name = "COMMAND", last = true)]
     pub command: Vec<String>,
 }

@@ -214,7 +214,7 @@ impl Drill<'_> {
         let how = (up.control.all_ended_below, self.plan.count_up_to);
         match live.compare(&up.server, how, &mut self.findings) {
             Err(e) if e.kind() != Kind::Findings => {
-                toban_core::stop::check()?;
+                toban_core::shutdown::check()?;
                 self.findings.unknown("live server", e.chain());
                 Ok(())
             }
@@ -240,7 +240,7 @@ impl Drill<'_> {
     fn timely<T>(&self, done: Result<T>) -> Result<T> {
         match done {
             Err(e) if Instant::now() > self.runner.end && e.kind() != Kind::Findings => {
-                toban_core::stop::check()?;
+                toban_core::shutdown::check()?;
                 Err(found("it did not end within --timeout"))
             }
             done => done,
@@ -249,7 +249,7 @@ impl Drill<'_> {
 
     /// Proof, report, records, verdict.
     fn close(&mut self, job: &mut Report, out: &mut Out<'_>) -> Result<()> {
-        toban_core::stop::check()?;
+        toban_core::shutdown::check()?;
         self.proof.passed = self.findings.all_passed();
         self.proof.checks = self.findings.checks.clone();
         self.proof.finished = jiff::Timestamp::now();

@@ -7,7 +7,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use toban_core::wal::Lsn;
-use toban_core::{Context, Error, Result, stop};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// What was found out about a restored data directory.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ pub(crate) fn look(runner: &Runner, data: &Path) -> Result<Inspected> {
         label.lines().find_map(|l| l.strip_prefix("START WAL LOCATION: ")?.split(' ').next()?.parse().ok());
     let mut folders = vec![data.to_path_buf(), runner.scratch.join("tablespaces")];
     while let Some(folder) = folders.pop() {
-        stop::check()?;
+        shutdown::check()?;
         runner.check("looking at what was restored")?;
         for entry in fs::read_dir(&folder).doing(|| format!("look into {}", folder.display()))? {
             let path = entry.doing(|| format!("look into {}", folder.display()))?.path();

@@ -9,7 +9,7 @@ use postgres::Client;
 use std::collections::BTreeMap;
 use toban_core::pg::{ConnInfo, Ident};
 use toban_core::wal::Lsn;
-use toban_core::{Context, Error, Kind, Result, stop};
+use toban_core::{Context, Error, Kind, Result, shutdown};
 
 /// No query holds up a busy server, nor waits for one.
 const PATIENCE: &str =
@@ -113,7 +113,7 @@ impl Live {
         let restored = server.connect(TEMPLATE).and_then(|mut c| databases(&mut c, below)).map_err(broken)?;
         let live = databases(&mut self.session(self.conn.dbname())?, below)?;
         for (number, (name, _)) in live.iter().filter(|(_, (_, is_older))| *is_older) {
-            stop::check()?;
+            shutdown::check()?;
             tally.objects += 1;
             match restored.get(number) {
                 None if self.still(self.conn.dbname(), "pg_database", *number)? => {
@@ -154,7 +154,7 @@ impl Live {
         }
         let countable = live.iter().filter(|(n, o)| o.older && o.countable && !missing.contains(n));
         for (number, object) in countable {
-            stop::check()?;
+            shutdown::check()?;
             let how = Count { below, whole: object.bytes <= count_up_to };
             let pair = how.of(&mut client, object).map(|live| (live, how.of(&mut own, &there[number])));
             tally.count(compare::shown(name, object), pair)?;
@@ -218,7 +218,7 @@ impl Tally {
             }
             // The restored server's table does not read: that is what drills are for.
             Ok((_, Err(e))) => {
-                stop::check()?;
+                shutdown::check()?;
                 self.fewer.push(format!("{name} does not read: {}", e.chain()));
             }
             Err(e) => self.uncounted.push(e.chain()),

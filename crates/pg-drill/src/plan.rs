@@ -163,10 +163,10 @@ fn section(config: &Config, name: &str) -> Result<Section> {
     table.try_into().map_err(bad)
 }
 
-/// `pg-backup restore --to latest`, told of the same repositories.
+/// `pg-backup restore --target latest`, told of the same repositories.
 fn default_command(args: &Args) -> Result<Vec<String>> {
-    let mut words = vec![beside("pg-backup")?, "restore".into(), "--to".into(), "latest".into()];
-    words.extend(["--target-dir".into(), "{dir}".into(), "--cluster".into(), args.repos.cluster.clone()]);
+    let mut words = vec![beside("pg-backup")?, "restore".into(), "--target".into(), "latest".into()];
+    words.extend(["--pgdata".into(), "{dir}".into(), "--cluster".into(), args.repos.cluster.clone()]);
     // Those too that the WAL creates: recovery would link them to their live places.
     words.extend(["--tablespace-dir".into(), "{tablespaces}".into()]);
     words.extend(args.repos.repo.iter().flat_map(|r| ["--repo".into(), r.clone()]));

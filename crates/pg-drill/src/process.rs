@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use toban_core::{Context, Error, Kind, Result, stop};
+use toban_core::{Context, Error, Kind, Result, shutdown};
 
 /// Marks every process of a drill, so that the next can end what a killed one left.
 pub(crate) const MARK: &str = "TOBAN_DRILL_DIR";
@@ -50,7 +50,7 @@ impl Runner {
     /// # Errors
     /// When it cannot be started; Retry when we were told to stop; Findings when the drill's time is over.
     pub(crate) fn run(&self, mut command: Command, what: &str, log: &str) -> Result<Ended> {
-        stop::check()?;
+        shutdown::check()?;
         let path = self.scratch.join(log);
         let file = File::create(&path).doing(|| format!("create {}", path.display()))?;
         let both = file.try_clone().doing(|| "open the log again".into())?;
@@ -65,7 +65,7 @@ impl Runner {
     /// # Errors
     /// As said.
     pub(crate) fn check(&self, what: &str) -> Result<()> {
-        stop::check()?;
+        shutdown::check()?;
         match Instant::now() < self.end {
             true => Ok(()),
             false => Err(Error::new(Kind::Findings, format!("{what} did not end within --timeout"))),

@@ -11,8 +11,8 @@ use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use toban_core::pg::{ConnInfo, Surroundings, keyvalue, programs};
-use toban_core::{Context, Error, Result, stop};
+use toban_core::pg::{ConnInfo, Environment, keyvalue, programs};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// PostgreSQL's programs of one major, all from one folder.
 #[derive(Clone, Debug)]
@@ -117,7 +117,7 @@ impl Server {
             return Ok(());
         };
         self.ended.store(true, Ordering::SeqCst);
-        stop::check()?;
+        shutdown::check()?;
         self.runner.check("the server")?;
         let log = tail(&self.runner.scratch.join(LOG));
         if let Some(e) = full(&log, &self.runner.scratch) {
@@ -144,7 +144,7 @@ impl Server {
             quote(database),
             quote(&self.options()),
         );
-        ConnInfo::resolve_in(Some(&conninfo), "pg-drill", &Surroundings::default())?.connect()
+        ConnInfo::resolve_in(Some(&conninfo), "pg-drill", &Environment::default())?.connect()
     }
 
     /// Settings of the database or the role would come before those of the server; these come before theirs.
@@ -216,7 +216,7 @@ fn pid(id: u32) -> Option<Pid> {
 fn watch(id: u32, end: Instant, ended: Arc<AtomicBool>) {
     std::thread::spawn(move || {
         while !ended.load(Ordering::SeqCst) {
-            if stop::requested() || Instant::now() > end {
+            if shutdown::due() || Instant::now() > end {
                 pid(id).map(|pid| kill_process(pid, Signal::QUIT));
                 return;
             }

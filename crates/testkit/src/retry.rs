@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::time::Duration;
-use toban_core::store::{Attrs, Key, Object, Patience, Store, Stored, Tries, gave_up, nonce};
+use toban_core::store::{Attrs, Key, Object, Backoff, Store, Stored, Tries, gave_up, nonce};
 use toban_core::{Context, Error, Kind, Result};
 
 /// The attribute by which an upload recognises itself when its answer was lost; taken out of what `stat` tells.
@@ -15,13 +15,13 @@ const REPLAY: u64 = 1 << 20;
 /// mount). A body of more than 1 MiB cannot be sent twice: once the store has read beyond that, its failure is final.
 pub struct Retry<S> {
     inner: S,
-    patience: Patience,
+    backoff: Backoff,
 }
 
 impl<S: Store> Retry<S> {
-    /// Asks `inner` again for as long as `patience` lasts.
-    pub fn new(inner: S, patience: Patience) -> Retry<S> {
-        Retry { inner, patience }
+    /// Asks `inner` again for as long as `backoff` lasts.
+    pub fn new(inner: S, backoff: Backoff) -> Retry<S> {
+        Retry { inner, backoff }
     }
 
     /// The store that is asked.
@@ -30,7 +30,7 @@ impl<S: Store> Retry<S> {
     }
 
     fn again<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-        let mut tries = self.patience.begin();
+        let mut tries = self.backoff.begin();
         loop {
             match attempt() {
                 Err(e) if e.kind() == Kind::Retry => next(&mut tries, e)?,
@@ -60,7 +60,7 @@ impl<S: Store> Store for Retry<S> {
         let mut marked = attrs.clone();
         marked.insert(MARK.to_string(), mark.clone());
         let mut replay = Replay::of(body).doing(|| format!("read what becomes {key}"))?;
-        let mut tries = self.patience.begin();
+        let mut tries = self.backoff.begin();
         loop {
             replay.at = 0;
             match self.inner.put(key, &mut replay, &marked) {
@@ -81,7 +81,7 @@ impl<S: Store> Store for Retry<S> {
     fn get(&self, key: &Key, from: u64) -> Result<Option<Box<dyn Read + Send + '_>>> {
         let Some(object) = self.again(|| self.inner.stat(key))? else { return Ok(None) };
         let Some(body) = self.again(|| self.inner.get(key, from))? else { return Ok(None) };
-        let tries = self.patience.begin();
+        let tries = self.backoff.begin();
         Ok(Some(Box::new(Resume { store: self, object, at: from, body: Some(body), tries })))
     }
 
@@ -183,7 +183,7 @@ impl<S: Store> Read for Resume<'_, S> {
             match self.attempt(buf) {
                 Ok(n) => {
                     self.at += n as u64;
-                    self.tries = self.store.patience.begin();
+                    self.tries = self.store.backoff.begin();
                     return Ok(n);
                 }
                 Err(e) if e.kind() == Kind::Retry => {

@@ -15,7 +15,7 @@ use crate::totals::Totals;
 use std::path::{Path, PathBuf};
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
-use toban_core::{Context, Error, Out, Result, durable, run as jobs, stop};
+use toban_core::{Context, Error, Out, Result, durable, run as jobs, shutdown};
 
 pub(crate) use crate::ledger::Ledger;
 
@@ -108,7 +108,7 @@ impl Job<'_> {
         };
         let mut failed = Vec::new();
         for place in &self.places {
-            stop::check()?;
+            shutdown::check()?;
             let source = format!("{}/{}", self.scope.cluster, place.name());
             let mut ledger = books.ledger(self.baseline(&source, &redactor), source);
             if let Err(e) = one(place, &mut ledger).map_err(passing) {

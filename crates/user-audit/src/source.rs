@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use toban_core::config::Span;
 use toban_core::pg::ConnInfo;
-use toban_core::{Context, Error, Kind, Result, stop};
+use toban_core::{Context, Error, Kind, Result, shutdown};
 
 /// Rows between two looks for a signal. The rows stream: the server works on while we judge, and the socket holds it back.
 const STOP_EVERY: u32 = 2000;
@@ -117,7 +117,7 @@ impl Rows for Pg<'_> {
         while let Some(row) = rows.next().map_err(explain)? {
             taken += 1;
             if taken % STOP_EVERY == 0 {
-                stop::check()?;
+                shutdown::check()?;
             }
             let mut cells = [None; WIDTH];
             let width = row.len();

@@ -15,7 +15,7 @@ use toban_core::repo::Repo;
 use toban_core::repo::archive::Archive;
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
-use toban_core::store::Patience;
+use toban_core::store::Backoff;
 use toban_core::wal::{History, Timeline, WalName, apply_changes, read_changes};
 use toban_core::{Context, Error, Kind, Result};
 
@@ -67,9 +67,9 @@ impl Job {
         // A standby asks again by itself, and cannot be promoted while it waits for us. The last that its promotion asks
         // for, when standby.signal is gone already, is the history of its own timeline, which it has.
         let elsewhere = at_hand || Path::new("standby.signal").exists();
-        let patience = elsewhere.then(|| Patience::of(ELSEWHERE));
+        let backoff = elsewhere.then(|| Backoff::of(ELSEWHERE));
         Ok(Job {
-            repos: args.repos.open_within(config, patience)?,
+            repos: args.repos.open_within(config, backoff)?,
             system,
             target: args.timeline.map(Timeline),
         })

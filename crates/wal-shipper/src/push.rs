@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use toban_core::config::Config;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Pressed};
+use toban_core::repo::archive::{Archive, Compressed};
 use toban_core::repo::cluster::{Cluster, FORMAT};
 use toban_core::repo::keys::System;
 use toban_core::wal::{Header, WalName};
@@ -77,7 +77,7 @@ impl Job {
             WalName::History(_) | WalName::Backup(..) => (local::system(data_dir)?, None),
         };
         let system = System { cluster: self.cluster.clone(), identifier: system };
-        let file = Pressed::new(path, self.level)?;
+        let file = Compressed::new(path, self.level)?;
         let (job, of) = (self.clone(), system.clone());
         let done = places::patiently(&self.repos, move |repo| {
             if let Some(header) = &header {

@@ -32,7 +32,7 @@ fn chain(major: u32, mib: u32, failovers: usize, dice: &mut Dice) {
     let target: PathBuf = pair.dir.path().join("all");
     let to = target.display().to_string();
     let done =
-        pair.run("pg-backup", &["restore", id, "--json", "--to", "latest", "--target-dir", &to]).json();
+        pair.run("pg-backup", &["restore", id, "--json", "--target", "latest", "--pgdata", &to]).json();
     let newest = failovers + 1;
     assert_eq!(done[0]["timeline"], newest, "{done:?}");
     let server = promoted(major, &target);

@@ -119,7 +119,7 @@ impl Lab {
     /// The same, however it ends.
     pub(crate) fn restoring(&self, name: &str, args: &[&str]) -> Ran {
         let target = self.path(name).display().to_string();
-        let args = [&["restore", "--json", "--target-dir", &target][..], args].concat();
+        let args = [&["restore", "--json", "--pgdata", &target][..], args].concat();
         self.run("pg-backup", &args)
     }
 

@@ -273,7 +273,7 @@ impl Pair {
     /// Restores to the end of the WAL.
     pub(crate) fn restore(&self, id: &[&str], target: &Path) {
         let to = target.display().to_string();
-        let args = [&["restore"], id, &["--to", "latest", "--target-dir", &to]].concat();
+        let args = [&["restore"], id, &["--target", "latest", "--pgdata", &to]].concat();
         let ran = self.run("pg-backup", &args);
         // That credentials are in the environment alone is told.
         assert_eq!(ran.status, Some(0), "{ran:?}\n{}", self.log());

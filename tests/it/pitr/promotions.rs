@@ -60,12 +60,12 @@ fn a_chain_of_three_and_late_pushes_of_the_old_primaries() {
         let timeline = newest.psql("postgres", "select timeline_id from pg_control_checkpoint()");
         lab.run("wal-shipper", &["check", "--db", &newest.url()]).fine();
 
-        let (target, records) = lab.restore("latest", &["--to", "latest"]);
+        let (target, records) = lab.restore("latest", &["--target", "latest"]);
         assert_eq!(records[0]["timeline"], 4, "{records:?}; the server is on {timeline}");
         assert_eq!(rows(&promoted(major, &target)), last.rows);
         let few = if major == 15 { moments.len() } else { 2 };
         for (number, moment) in moments.iter().enumerate().rev().take(few) {
-            let (target, _) = lab.restore(&format!("at-{number}"), &["--to-time", &moment.time]);
+            let (target, _) = lab.restore(&format!("at-{number}"), &["--target-time", &moment.time]);
             let restored = promoted(major, &target);
             assert_eq!(rows(&restored), moment.rows, "moment {number}");
             came_from_where_it_stopped(&restored);
@@ -75,7 +75,7 @@ fn a_chain_of_three_and_late_pushes_of_the_old_primaries() {
             });
         }
         // The dead branch of the first server is there for who asks for it.
-        let (target, _) = lab.restore("dead", &["--to", "latest", "--timeline", "1"]);
+        let (target, _) = lab.restore("dead", &["--target", "latest", "--target-timeline", "1"]);
         assert_eq!(rows(&promoted(major, &target)), moments[1].rows + 2);
     }
 }

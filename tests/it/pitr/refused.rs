@@ -17,23 +17,23 @@ fn with_the_nearest_that_can_be_reached() {
     };
     let finished = backup["stop_lsn"].as_str().expect("a position");
     hint(
-        lab.restoring("t", &["--to-time", &before.time]),
+        lab.restoring("t", &["--target-time", &before.time]),
         &["before the end of the oldest backup", "nearest", finished],
     );
-    hint(lab.restoring("t", &["--to-lsn", &before.lsn]), &["before the end of the oldest backup", "nearest"]);
-    hint(lab.restoring("t", &["--to-lsn", "7F/0"]), &["behind the newest WAL", "nearest"]);
-    hint(lab.restoring("t", &["--to-time", "2099-01-01T00:00:00Z"]), &["behind the newest WAL", "nearest"]);
-    hint(lab.restoring("t", &["--to-name", "never"]), &["no restore point \"never\""]);
-    hint(lab.restoring("t", &["--to-xid", "4000000000"]), &["no end of transaction 4000000000"]);
+    hint(lab.restoring("t", &["--target-lsn", &before.lsn]), &["before the end of the oldest backup", "nearest"]);
+    hint(lab.restoring("t", &["--target-lsn", "7F/0"]), &["behind the newest WAL", "nearest"]);
+    hint(lab.restoring("t", &["--target-time", "2099-01-01T00:00:00Z"]), &["behind the newest WAL", "nearest"]);
+    hint(lab.restoring("t", &["--target-name", "never"]), &["no restore point \"never\""]);
+    hint(lab.restoring("t", &["--target-xid", "4000000000"]), &["no end of transaction 4000000000"]);
     hint(
-        lab.restoring("t", &["--to", "latest", "--timeline", "9"]),
+        lab.restoring("t", &["--target", "latest", "--target-timeline", "9"]),
         &["no backup lies on the way to timeline 9"],
     );
-    lab.restoring("t", &["--to-time", "2026-11-21 03:00:00"]).refused(2, "has no time zone");
-    lab.restoring("t", &["--to-time", "2026-11-21 03:00:00", "--to", "latest"])
+    lab.restoring("t", &["--target-time", "2026-11-21 03:00:00"]).refused(2, "has no time zone");
+    lab.restoring("t", &["--target-time", "2026-11-21 03:00:00", "--target", "latest"])
         .refused(2, "cannot be used with");
     fs::remove_file(lab.path("bin/wal-shipper")).expect("uninstall it");
-    hint(lab.restoring("t", &["--to", "latest"]), &["there is no wal-shipper beside", "hint: install it"]);
+    hint(lab.restoring("t", &["--target", "latest"]), &["there is no wal-shipper beside", "hint: install it"]);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_hole_ends_what_can_be_reached_and_everybody_says_so() {
     fs::remove_file(lab.object(&lost)).expect("lose a segment");
 
     let words = format!("{lost} to {lost} are missing");
-    for args in [["--to", "latest"], ["--to-lsn", &beyond.lsn], ["--to-time", &beyond.time]] {
+    for args in [["--target", "latest"], ["--target-lsn", &beyond.lsn], ["--target-time", &beyond.time]] {
         let said = lab.restoring("t", &args).refused(1, &words);
         assert!(said.contains("the nearest before it that can be reached"), "{said}");
     }
@@ -63,17 +63,17 @@ fn a_hole_ends_what_can_be_reached_and_everybody_says_so() {
     );
 
     // Before the hole every moment is there: the segment behind the target is not asked for.
-    let (target, _) = lab.restore("before", &["--to-lsn", &wanted.lsn]);
+    let (target, _) = lab.restore("before", &["--target-lsn", &wanted.lsn]);
     assert_eq!(rows(&promoted(15, &target)), wanted.rows);
 
     // A backup behind the hole reaches the end again, and the hole's moments are told.
     lab.back_up();
     let last = lab.row();
     lab.ship();
-    let (target, records) = lab.restore("behind", &["--to", "latest"]);
+    let (target, records) = lab.restore("behind", &["--target", "latest"]);
     assert_ne!(records[0]["id"], first["id"]);
     assert_eq!(rows(&promoted(15, &target)), last.rows);
-    let said = lab.restoring("t", &["--to-lsn", &beyond.lsn]).refused(1, &words);
+    let said = lab.restoring("t", &["--target-lsn", &beyond.lsn]).refused(1, &words);
     assert!(said.contains("behind it:"), "{said}");
     let checked = lab.run("pg-backup", &["check", "--json"]).findings();
     let gap = checked.iter().find(|f| f["check"] == "reach").expect("a finding");
@@ -98,7 +98,7 @@ fn a_time_behind_the_last_commit_is_the_latest_and_said_so() {
     lab.pg.psql("postgres", "select pg_logical_emit_message(false, 'toban', 'a beat')");
     let name = lab.pg.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
     super::lab::archived(&lab.pg, &name);
-    let ran = lab.restoring("quiet", &["--to-time", time]);
+    let ran = lab.restoring("quiet", &["--target-time", time]);
     assert_eq!(ran.status, Some(0), "{ran:?}");
     assert!(ran.stderr.contains("recovery runs to the end of the WAL"), "{ran:?}");
     assert_eq!(rows(&promoted(15, &lab.path("quiet"))), last.rows);

@@ -42,7 +42,7 @@ fn restore_to_a_moment() {
 fn expected(args: &[&str], wanted: i32) -> i32 {
     match () {
         () if args.contains(&"latest") => wanted + 1,
-        () if args.contains(&"--exclusive") => wanted - 1,
+        () if args.contains(&"--target-exclusive") => wanted - 1,
         () => wanted,
     }
 }
@@ -52,11 +52,11 @@ fn words(line: &str, lab: &Lab, at: &super::lab::Moment) -> Vec<String> {
     let mut words: Vec<String> = line.split_whitespace().map(String::from).collect();
     for i in 1..words.len() {
         match words[i - 1].as_str() {
-            "--target-dir" => words[i] = lab.path("main").display().to_string(),
-            "--to-time" => words[i].clone_from(&at.time),
-            "--to-lsn" => words[i].clone_from(&at.lsn),
-            "--to-xid" => words[i].clone_from(&at.xid),
-            "--to-name" => words[i] = at.name.clone(),
+            "--pgdata" => words[i] = lab.path("main").display().to_string(),
+            "--target-time" => words[i].clone_from(&at.time),
+            "--target-lsn" => words[i].clone_from(&at.lsn),
+            "--target-xid" => words[i].clone_from(&at.xid),
+            "--target-name" => words[i] = at.name.clone(),
             "--db" => words[i] = lab.pg.url(),
             _ => {}
         }

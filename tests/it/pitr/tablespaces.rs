@@ -82,7 +82,7 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
         let dir = lab.folder("moved").display().to_string();
         let early = format!("{}={dir}/early", lab.path("spaces/early").display());
 
-        for args in [&["--to", "latest"][..], &["--to-time", &last.time], &["--to", "latest", "--dry-run"]] {
+        for args in [&["--target", "latest"][..], &["--target-time", &last.time], &["--target", "latest", "--dry-run"]] {
             let args = [args, &["-T", &early]].concat();
             let said =
                 lab.restoring("refused", &args).refused(1, "the WAL up to the target creates tablespace");
@@ -93,7 +93,7 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
             );
         }
         // Before it was made it is in nobody's way.
-        let (target, _) = lab.restore("before", &["--to-lsn", &before.lsn, "-T", &early]);
+        let (target, _) = lab.restore("before", &["--target-lsn", &before.lsn, "-T", &early]);
         drop(promoted(major, &target));
         untouched(&lab, &live_before, "before");
         fs::remove_dir_all(lab.path("moved")).expect("make room");
@@ -106,7 +106,7 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
             ("below", vec!["--tablespace-dir", &dir]),
         ];
         for (name, more) in all {
-            let (target, _) = lab.restore(name, &[&["--to", "latest"][..], &more].concat());
+            let (target, _) = lab.restore(name, &[&["--target", "latest"][..], &more].concat());
             let pg = promoted(major, &target);
             assert_eq!(writes(&pg), "in_again in_early in_late", "{name}");
             let places = "select string_agg(pg_tablespace_location(oid), ' ') from pg_tablespace where spcname <> 'inside'";
@@ -202,7 +202,7 @@ impl History<'_> {
             .map(|n| format!("{}={dir}/place{n}", self.lab.path(&format!("spaces/place{n}")).display()))
             .collect();
         let elsewhere = dice.below(4);
-        let mut args = vec!["--to-lsn", lsn];
+        let mut args = vec!["--target-lsn", lsn];
         match elsewhere {
             0 | 1 => args.extend(["--tablespace-dir", &dir]),
             2 => args.extend(["--tablespace-dir", &dir, "--delta"]),

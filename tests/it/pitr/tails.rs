@@ -48,10 +48,10 @@ fn a_moment_in_the_segment_that_is_written_now() {
         if said.starts_with("t|") { Ok(()) } else { Err(said) }
     });
     let cases = [
-        ("lsn", vec!["--to-lsn", &wanted.lsn], wanted.rows),
-        ("time", vec!["--to-time", &wanted.time], wanted.rows),
-        ("name", vec!["--to-name", &before.name], before.rows),
-        ("latest", vec!["--to", "latest"], last.rows),
+        ("lsn", vec!["--target-lsn", &wanted.lsn], wanted.rows),
+        ("time", vec!["--target-time", &wanted.time], wanted.rows),
+        ("name", vec!["--target-name", &before.name], before.rows),
+        ("latest", vec!["--target", "latest"], last.rows),
     ];
     for (name, args, expected) in cases {
         let (target, records) = lab.restore(name, &args);
@@ -61,7 +61,7 @@ fn a_moment_in_the_segment_that_is_written_now() {
         assert_eq!(rows(&promoted(15, &target)), expected, "{name}");
     }
     // What is behind the tails is refused, with how far they reach.
-    let refused = lab.restoring("beyond", &["--to-lsn", "FF/0"]);
+    let refused = lab.restoring("beyond", &["--target-lsn", "FF/0"]);
     assert!(
         refused.status == Some(1) && refused.stderr.contains("lies behind the newest WAL"),
         "{refused:?}"

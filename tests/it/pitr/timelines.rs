@@ -4,7 +4,7 @@ use super::lab::{Lab, archive_by, archived, promoted, row, rows, ship};
 use std::fs;
 use std::path::Path;
 use testkit::{Pg, until};
-use toban_core::repo::archive::{Archive, Pressed, Tail};
+use toban_core::repo::archive::{Archive, Compressed, Tail};
 use toban_core::repo::keys::System;
 use toban_core::store::Dir;
 use toban_core::wal::Timeline;
@@ -27,13 +27,13 @@ fn the_history_comes_after_a_promotion_without_archiving() {
     lab.row();
     lab.ship();
     // A disaster, the runbook, and another disaster before anybody took a backup.
-    let (target, _) = lab.restore("first", &["--to", "latest"]);
+    let (target, _) = lab.restore("first", &["--target", "latest"]);
     let mut first = promoted(15, &target);
     archives_again(&mut first, &lab);
     let last = row(&first);
     ship(&first);
     first.kill();
-    let (target, records) = lab.restore("second", &["--to", "latest"]);
+    let (target, records) = lab.restore("second", &["--target", "latest"]);
     assert_eq!(records[0]["timeline"], 2, "{records:?}");
     let mut second = promoted(15, &target);
     assert_eq!(rows(&second), last.rows);
@@ -65,7 +65,7 @@ fn a_number_that_the_repository_knows_is_not_taken_again() {
     lab.ship();
     let mut servers = Vec::new();
     for n in 2..=4 {
-        let (target, _) = lab.restore(&format!("plain-{n}"), &[id, "--immediate"]);
+        let (target, _) = lab.restore(&format!("plain-{n}"), &[id, "--target", "immediate"]);
         let mut pg = promoted(15, &target);
         assert_eq!(timeline(&pg), format!("{n:08X}"), "each gets its own");
         archives_again(&mut pg, &lab);
@@ -79,13 +79,13 @@ fn a_number_that_the_repository_knows_is_not_taken_again() {
     for end in ["", ".attr"] {
         fs::remove_file(lab.path(&format!("repo/main/{system}/wal/00000004.history{end}"))).expect("lose it");
     }
-    let (target, _) = lab.restore("plain-5", &[id, "--immediate"]);
+    let (target, _) = lab.restore("plain-5", &[id, "--target", "immediate"]);
     assert_eq!(timeline(&promoted(15, &target)), "00000005");
-    let (target, _) = lab.restore("old", &["--to", "latest", "--timeline", "1"]);
+    let (target, _) = lab.restore("old", &["--target", "latest", "--target-timeline", "1"]);
     let pg = promoted(15, &target);
     assert_eq!((timeline(&pg).as_str(), rows(&pg)), ("00000005", 1));
     // Recovery that looks for the newest by itself is stopped, and not sent along an older one.
-    let (target, _) = lab.restore("by-hand", &["--to", "latest", "--timeline", "1"]);
+    let (target, _) = lab.restore("by-hand", &["--target", "latest", "--target-timeline", "1"]);
     let auto = target.join("postgresql.auto.conf");
     let text =
         fs::read_to_string(&auto).expect("read").replace("'1'", "'latest'").replace(" --timeline 1", "");
@@ -134,7 +134,7 @@ fn a_switched_segment_whose_server_died_on_its_way_is_no_hole() {
     fs::write(&segment, &bytes).expect("write");
     let part = |to: u64| {
         let tail = Tail::new(name.parse().expect("a name"), 0, to);
-        archive.put_tail(&tail, &Pressed::part(&segment, 0..to, 1).expect("pressed")).expect("stored");
+        archive.put_tail(&tail, &Compressed::part(&segment, 0..to, 1).expect("compressed")).expect("stored");
         tail
     };
     // One byte less, and the switch is not there.
@@ -146,14 +146,14 @@ fn a_switched_segment_whose_server_died_on_its_way_is_no_hole() {
     assert!(cover(part(offset)));
     lab.own_repo();
 
-    let (target, _) = lab.restore("first", &["--to", "latest"]);
+    let (target, _) = lab.restore("first", &["--target", "latest"]);
     let mut first = promoted(15, &target);
     archives_again(&mut first, &lab);
     let last = row(&first);
     ship(&first);
     let listed = lab.run("pg-backup", &["list", "--json"]).json();
     assert!(listed[0]["hole"].is_null(), "{listed:?}");
-    let (target, _) = lab.restore("second", &[id, "--to", "latest"]);
+    let (target, _) = lab.restore("second", &[id, "--target", "latest"]);
     let second = promoted(15, &target);
     assert_eq!(rows(&second), last.rows);
     // A stream of the next server makes it whole, as the dead server had it.
@@ -179,7 +179,7 @@ fn two_servers_that_went_on_from_one_are_told_apart() {
     lab.row();
     lab.ship();
     // Somebody looks at a copy, and it archives.
-    let (target, _) = lab.restore("copy", &["--to", "latest"]);
+    let (target, _) = lab.restore("copy", &["--target", "latest"]);
     let mut copy = promoted(15, &target);
     archives_again(&mut copy, &lab);
     row(&copy);
@@ -189,12 +189,12 @@ fn two_servers_that_went_on_from_one_are_told_apart() {
     let newest = lab.back_up();
     let last = lab.row();
     lab.ship();
-    let said = lab.restoring("t", &["--to", "latest"]).refused(1, "two servers wrote into this repository");
-    assert!(said.contains("--timeline 1") && said.contains(newest["id"].as_str().expect("an id")), "{said}");
+    let said = lab.restoring("t", &["--target", "latest"]).refused(1, "two servers wrote into this repository");
+    assert!(said.contains("--target-timeline 1") && said.contains(newest["id"].as_str().expect("an id")), "{said}");
     assert!(!lab.path("t").exists());
-    let (target, _) = lab.restore("ours", &["--to", "latest", "--timeline", "1"]);
+    let (target, _) = lab.restore("ours", &["--target", "latest", "--target-timeline", "1"]);
     assert_eq!(rows(&promoted(15, &target)), last.rows);
-    let (target, _) = lab.restore("theirs", &["--to", "latest", "--timeline", "2"]);
+    let (target, _) = lab.restore("theirs", &["--target", "latest", "--target-timeline", "2"]);
     assert_eq!(rows(&promoted(15, &target)), 2);
 }
 
@@ -211,9 +211,9 @@ fn a_timeline_whose_wal_never_came_is_checked_before_the_restore() {
     // It began segments later, on a server that nobody streamed from.
     archive.put_histories(Timeline(2), "1\t0/9000000\tno recovery target specified\n").expect("stored");
     lab.own_repo();
-    let said = lab.restoring("t", &["--to", "latest"]).refused(1, "are missing");
+    let said = lab.restoring("t", &["--target", "latest"]).refused(1, "are missing");
     assert!(said.contains("000000010000000000000008"), "{said}");
-    let (target, _) = lab.restore("old", &["--to", "latest", "--timeline", "1"]);
+    let (target, _) = lab.restore("old", &["--target", "latest", "--target-timeline", "1"]);
     let pg = promoted(15, &target);
     assert_eq!((rows(&pg), timeline(&pg).as_str()), (last.rows, "00000003"));
 }
@@ -229,8 +229,8 @@ fn a_prepared_transaction_is_a_moment_too() {
     let (before, after) = (1, 2);
     lab.row();
     lab.ship();
-    let (target, _) = lab.restore("with", &["--to-xid", &xid]);
+    let (target, _) = lab.restore("with", &["--target-xid", &xid]);
     assert_eq!(rows(&promoted(15, &target)), after);
-    let (target, _) = lab.restore("without", &["--to-xid", &xid, "--exclusive"]);
+    let (target, _) = lab.restore("without", &["--target-xid", &xid, "--target-exclusive"]);
     assert_eq!(rows(&promoted(15, &target)), before);
 }

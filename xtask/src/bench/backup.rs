@@ -90,7 +90,7 @@ fn restores(scratch: &Scratch, peer: &str) -> Vec<Way> {
     let way = |name, line: String| Way { name, before: "rm -rf back".into(), line, result: None };
     let ours = |folder: &str, jobs: u32| {
         let repo = format!("file://{}/{folder}", scratch.dir().display());
-        format!("exec pg-backup restore --target-dir back --repo {repo} --jobs {jobs} >/dev/null")
+        format!("exec pg-backup restore -D back --repo {repo} --jobs {jobs} >/dev/null")
     };
     vec![
         way(

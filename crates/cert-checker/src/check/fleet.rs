@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use toban_core::{Context, Result, stop};
+use toban_core::{Context, Result, shutdown};
 
 /// Stack of a worker: a handshake and a chain's judgement need a tenth of it; what is not touched costs nothing.
 const STACK: usize = 1 << 20;
@@ -91,7 +91,7 @@ impl<R, E: FnMut(R) -> Result<()>> InOrder<R, E> {
         while let Ok((at, result)) = receive.recv_timeout(moment.saturating_duration_since(Instant::now())) {
             self.take(at, result)?;
         }
-        stop::check()
+        shutdown::check()
     }
 
     /// Takes all that still comes, and looks every now and then whether the process is told to stop.
@@ -99,14 +99,14 @@ impl<R, E: FnMut(R) -> Result<()>> InOrder<R, E> {
         loop {
             match receive.recv_timeout(PATIENCE) {
                 Ok((at, result)) => self.take(at, result)?,
-                Err(RecvTimeoutError::Timeout) => stop::check()?,
+                Err(RecvTimeoutError::Timeout) => shutdown::check()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
     }
 
     fn take(&mut self, at: usize, result: R) -> Result<()> {
-        stop::check()?;
+        shutdown::check()?;
         self.early.insert(at, result);
         while let Some(result) = self.early.remove(&self.due) {
             (self.emit)(result)?;

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-use toban_core::stop;
+use toban_core::shutdown;
 
 /// No server needs to send more than this before its certificate is known.
 const MOST: u64 = 2 << 20;
@@ -37,7 +37,7 @@ impl Deadline {
     /// `TimedOut`, when nothing is, or once the process is told to stop.
     pub(crate) fn left(self) -> io::Result<Duration> {
         let left = self.0.saturating_duration_since(Instant::now());
-        if left.is_zero() || stop::requested() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+        if left.is_zero() || shutdown::due() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 }
 

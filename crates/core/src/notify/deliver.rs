@@ -116,7 +116,7 @@ fn persist(channel: &Channel, message: &Message, until: Instant) -> Result<(), T
             Err(Trouble::Soon(e, wait)) => (e, wait.unwrap_or(pause)),
             settled => return settled,
         };
-        if wait >= until.saturating_duration_since(Instant::now()) || crate::stop::requested() {
+        if wait >= until.saturating_duration_since(Instant::now()) || crate::shutdown::due() {
             return Err(Trouble::Later(e));
         }
         std::thread::sleep(wait);

@@ -161,7 +161,7 @@ mod tests {
         for codec in [Codec::Zstd, Codec::Gzip, Codec::None] {
             let mut frame = Vec::new();
             let mut plain = Vec::new();
-            Press::new(codec, 3).expect("a press").press(&[7; 5000], &mut frame).expect("pressed");
+            Press::new(codec, 3).expect("a press").press(&[7; 5000], &mut frame).expect("compressed");
             let mut unpress = Unpress::new(codec).expect("an unpress");
             unpress.unpress(&frame, 5000, &mut plain).expect("whole");
             assert_eq!(plain, [7; 5000]);

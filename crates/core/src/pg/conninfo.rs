@@ -3,7 +3,7 @@
 use super::host::{self, Host};
 use super::passfile::{self, Access, Wanted};
 use super::settings::Settings;
-use super::surroundings::Surroundings;
+use super::environment::Environment;
 use super::target::Target;
 use super::tls::Tls;
 use super::{keyvalue, keywords, service, uri};
@@ -44,7 +44,7 @@ impl ConnInfo {
     /// # Errors
     /// Usage: what does not parse, an unknown key, what we cannot do; the key is named, no value ever is.
     pub fn resolve(given: Option<&str>, tool: &str) -> Result<ConnInfo> {
-        let conninfo = ConnInfo::resolve_in(given, tool, &Surroundings::of_process())?;
+        let conninfo = ConnInfo::resolve_in(given, tool, &Environment::of_process())?;
         // In a URI or in quotes it may be written otherwise than it is.
         let secret =
             |text: &str| string(text).is_ok_and(|s| s.get("password").is_some_and(|p| !p.is_empty()));
@@ -57,11 +57,11 @@ impl ConnInfo {
         Ok(conninfo)
     }
 
-    /// The same in surroundings of the caller's choice.
+    /// The same in an environment of the caller's choice.
     ///
     /// # Errors
     /// Those of [`ConnInfo::resolve`].
-    pub fn resolve_in(given: Option<&str>, tool: &str, around: &Surroundings) -> Result<ConnInfo> {
+    pub fn resolve_in(given: Option<&str>, tool: &str, around: &Environment) -> Result<ConnInfo> {
         let mut settings = explicit(given, around)?;
         service::apply(&mut settings, around)?;
         environment(&mut settings, around)?;
@@ -213,7 +213,7 @@ fn join(hosts: &[Host], part: impl Fn(&Host) -> String) -> String {
 }
 
 /// The string that counts most: `given`, else DATABASE_URL, else nothing.
-fn explicit(given: Option<&str>, around: &Surroundings) -> Result<Settings> {
+fn explicit(given: Option<&str>, around: &Environment) -> Result<Settings> {
     if let Some(text) = given.filter(|t| !t.is_empty()) {
         return string(text).doing(|| "read the connection string".into());
     }
@@ -241,7 +241,7 @@ fn string(text: &str) -> Result<Settings> {
     Ok(settings)
 }
 
-fn environment(settings: &mut Settings, around: &Surroundings) -> Result<()> {
+fn environment(settings: &mut Settings, around: &Environment) -> Result<()> {
     for keyword in keywords::ALL.iter().filter(|k| !k.variable.is_empty()) {
         if let Some(value) = around.variable(keyword.variable) {
             settings.offer(keyword.name, value.to_string()).doing(|| format!("read {}", keyword.variable))?;
@@ -276,7 +276,7 @@ fn shuffle(settings: &Settings) -> Result<bool> {
 }
 
 /// The passfile, if there is one, it may be read, and no password was given.
-fn passfile(settings: &Settings, around: &Surroundings) -> Result<Option<Passfile>> {
+fn passfile(settings: &Settings, around: &Environment) -> Result<Option<Passfile>> {
     let named = settings.get("passfile").map(PathBuf::from);
     let Some(path) = named.or_else(|| around.at_home(".pgpass")) else { return Ok(None) };
     if settings.get("password").is_some() {

@@ -12,7 +12,7 @@ pub mod pooler;
 pub mod programs;
 mod service;
 mod settings;
-mod surroundings;
+mod environment;
 mod target;
 pub mod tls;
 pub mod uri;
@@ -21,7 +21,7 @@ mod wire;
 
 pub use conninfo::ConnInfo;
 pub use ident::{Ident, literal, setting};
-pub use surroundings::Surroundings;
+pub use environment::Environment;
 pub use wire::{Message, Wire};
 
 #[cfg(test)]

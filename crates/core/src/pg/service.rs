@@ -2,7 +2,7 @@
 //! <https://www.postgresql.org/docs/current/libpq-pgservice.html>
 
 use super::settings::Settings;
-use super::surroundings::Surroundings;
+use super::environment::Environment;
 use crate::error::{Context, Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// Usage for an unknown service or a bad line, with the file and line.
-pub(super) fn apply(settings: &mut Settings, around: &Surroundings) -> Result<()> {
+pub(super) fn apply(settings: &mut Settings, around: &Environment) -> Result<()> {
     let service = settings.given("service").or_else(|| around.variable("PGSERVICE"));
     let Some(service) = service.map(String::from) else { return Ok(()) };
     let named = settings.get("servicefile").or_else(|| around.variable("PGSERVICEFILE")).map(PathBuf::from);
@@ -34,7 +34,7 @@ pub(super) fn apply(settings: &mut Settings, around: &Surroundings) -> Result<()
         .hint(format!("looked in {}", looked.join(" and "))))
 }
 
-fn files(named: Option<PathBuf>, around: &Surroundings) -> Vec<PathBuf> {
+fn files(named: Option<PathBuf>, around: &Environment) -> Vec<PathBuf> {
     let system = around.variable("PGSYSCONFDIR").unwrap_or("/etc/postgresql-common");
     let own = named.or_else(|| around.at_home(".pg_service.conf"));
     own.into_iter().chain([Path::new(system).join("pg_service.conf")]).collect()

@@ -1,7 +1,7 @@
 //! TLS as libpq's settings ask for it, over rustls on ring.
 
 use super::settings::Settings;
-use super::surroundings::Surroundings;
+use super::environment::Environment;
 use super::verify::{Level, Verdict, Verifier};
 use crate::error::{Context, Error, Result};
 use rustls::crypto::CryptoProvider;
@@ -76,7 +76,7 @@ pub(super) struct Tls {
 impl Tls {
     /// # Errors
     /// Usage for unknown words and for combinations libpq refuses.
-    pub(super) fn read(settings: &Settings, around: &Surroundings) -> Result<Tls> {
+    pub(super) fn read(settings: &Settings, around: &Environment) -> Result<Tls> {
         let system = settings.get("sslrootcert") == Some("system");
         let default = if system { "verify-full" } else { "prefer" };
         let mode = Mode::parse(settings.get("sslmode").unwrap_or(default))?;
@@ -168,12 +168,12 @@ fn direct(settings: &Settings) -> Result<bool> {
 }
 
 /// Given, else ~/.postgresql/root.crt. (Debian's /etc/postgresql-common/root.crt is for servers: libpq does not look.)
-fn root_file(settings: &Settings, around: &Surroundings) -> Roots {
+fn root_file(settings: &Settings, around: &Environment) -> Roots {
     let given = settings.get("sslrootcert").map(PathBuf::from);
     given.or_else(|| around.at_home(".postgresql/root.crt")).map_or(Roots::Nobody, Roots::File)
 }
 
-fn revocations(settings: &Settings, around: &Surroundings) -> Result<Vec<PathBuf>> {
+fn revocations(settings: &Settings, around: &Environment) -> Result<Vec<PathBuf>> {
     if let Some(dir) = settings.get("sslcrldir") {
         let entries = std::fs::read_dir(dir).doing(|| format!("read sslcrldir {dir}"))?;
         let paths = entries.map(|e| e.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>();
@@ -183,7 +183,7 @@ fn revocations(settings: &Settings, around: &Surroundings) -> Result<Vec<PathBuf
     Ok(given.into_iter().filter(|p| p.exists()).collect())
 }
 
-fn identity(settings: &Settings, around: &Surroundings) -> Option<(PathBuf, PathBuf)> {
+fn identity(settings: &Settings, around: &Environment) -> Option<(PathBuf, PathBuf)> {
     if settings.get("sslcertmode") == Some("disable") {
         return None;
     }

@@ -2,11 +2,11 @@
 
 mod histories;
 mod inventory;
-mod press;
+mod compress;
 mod tail;
 
-pub use inventory::{Hole, Inventory, Line};
-pub use press::{LEVELS, Pressed};
+pub use inventory::{Hole, Inventory, TimelineSegments};
+pub use compress::{LEVELS, Compressed};
 pub use tail::{Tail, cover, covers};
 
 use super::keys::System;
@@ -50,11 +50,11 @@ impl<'s> Archive<'s> {
     ///
     /// # Errors
     /// Failed when other content is there under this name, which stays; else those of the file and the store.
-    pub fn put(&self, name: WalName, file: &Pressed) -> Result<Stored> {
+    pub fn put(&self, name: WalName, file: &Compressed) -> Result<Stored> {
         self.store_as(&self.key(name)?, &name.to_string(), file)
     }
 
-    fn store_as(&self, key: &Key, name: &str, file: &Pressed) -> Result<Stored> {
+    fn store_as(&self, key: &Key, name: &str, file: &Compressed) -> Result<Stored> {
         let stored = self.store.put(key, &mut *file.body()?, &file.attrs())?;
         if stored == Stored::Exists {
             self.same(name, key, file.sum())?;
@@ -231,7 +231,7 @@ mod tests {
         let file = |bytes: &[u8]| {
             let path = dir.path().join("segment");
             std::fs::write(&path, bytes).expect("write");
-            Pressed::new(&path, 1).expect("pressed")
+            Compressed::new(&path, 1).expect("compressed")
         };
         let segment = name("000000010000000000000001");
         let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_ne_bytes).collect();
@@ -260,9 +260,9 @@ mod tests {
         let path = dir.path().join("segment");
         std::fs::write(&path, vec![3_u8; 70_000]).expect("write");
         let segment = name("000000010000000000000001");
-        let pressed = Pressed::new(&path, 1).expect("pressed");
-        let sum = pressed.sum();
-        archive.put(segment, &pressed).expect("put");
+        let compressed = Compressed::new(&path, 1).expect("compressed");
+        let sum = compressed.sum();
+        archive.put(segment, &compressed).expect("put");
         let stored = dir.path().join(archive.key(segment).expect("a key").as_str());
         let whole = std::fs::read(&stored).expect("read");
         for at in 0..whole.len() {

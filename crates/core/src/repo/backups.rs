@@ -3,7 +3,7 @@
 
 use super::is_future;
 use super::keys::System;
-use super::way::Own;
+use super::recovery_path::BackupRange;
 use crate::error::Result;
 use crate::store::{Store, read_small};
 use crate::wal::{Lsn, Timeline};
@@ -31,8 +31,8 @@ pub struct BaseBackup {
 
 impl BaseBackup {
     /// What it brings along to recovery.
-    pub fn own(&self) -> Own {
-        Own { timeline: self.timeline, stop: self.stop_lsn, whole: !self.standby }
+    pub fn own(&self) -> BackupRange {
+        BackupRange { timeline: self.timeline, stop: self.stop_lsn, whole: !self.standby }
     }
 }
 

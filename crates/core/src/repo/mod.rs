@@ -7,11 +7,11 @@ pub mod drills;
 pub mod gap;
 pub mod keys;
 pub mod verified;
-pub mod way;
+pub mod recovery_path;
 
 use crate::config::{Config, Keep};
 use crate::error::{Error, Result};
-use crate::store::{self, Patience, S3Options, Store};
+use crate::store::{self, Backoff, S3Options, Store};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,7 +97,7 @@ impl RepoArgs {
     ///
     /// # Errors
     /// Those of [`RepoArgs::open`].
-    pub fn open_within(&self, config: &Config, patience: Option<Patience>) -> Result<Vec<Repo>> {
+    pub fn open_within(&self, config: &Config, backoff: Option<Backoff>) -> Result<Vec<Repo>> {
         let names = self.names(config);
         if names.is_empty() {
             let e = Error::usage("no repository is named");
@@ -105,7 +105,7 @@ impl RepoArgs {
                 e.hint("give --repo file:///DIR or --repo s3://BUCKET/PREFIX, or a [repo.NAME] section")
             );
         }
-        names.iter().map(|name| self.open_one(config, name, patience)).collect()
+        names.iter().map(|name| self.open_one(config, name, backoff)).collect()
     }
 
     fn names(&self, config: &Config) -> Vec<String> {
@@ -118,7 +118,7 @@ impl RepoArgs {
         }
     }
 
-    fn open_one(&self, config: &Config, name: &str, patience: Option<Patience>) -> Result<Repo> {
+    fn open_one(&self, config: &Config, name: &str, backoff: Option<Backoff>) -> Result<Repo> {
         let section = config.repo.get(name);
         if section.is_none() && !name.contains('/') {
             let known: Vec<&str> = config.repo.keys().map(String::as_str).collect();
@@ -133,7 +133,7 @@ impl RepoArgs {
         let s3 = S3Options {
             endpoint: section.and_then(|s| s.s3_endpoint.clone()).or_else(|| self.s3_endpoint.clone()),
             region: section.and_then(|s| s.s3_region.clone()),
-            patience,
+            backoff,
         };
         let url = section.map_or(name, |s| s.url.as_str());
         Ok(Repo {

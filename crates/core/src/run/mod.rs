@@ -8,7 +8,7 @@ pub use record::{Gauge, RunRecord, last};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::notify::{self, Outcome, Teller};
-use crate::stop;
+use crate::shutdown;
 use jiff::Timestamp;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -86,7 +86,7 @@ pub fn job(
 
 /// Fills in the status and what went wrong; the status is the one that [`crate::main`] will exit with.
 fn judge(outcome: &mut Outcome, done: &std::thread::Result<Result<()>>) {
-    let failed = |e: &Error| if stop::requested() { crate::Kind::Retry.status() } else { e.kind().status() };
+    let failed = |e: &Error| if shutdown::due() { crate::Kind::Retry.status() } else { e.kind().status() };
     (outcome.status, outcome.error, outcome.hint) = match done {
         Ok(Ok(())) => (0, None, None),
         Ok(Err(e)) => (failed(e), Some(e.chain()), e.cure().map(String::from)),

@@ -3,7 +3,7 @@
 //! They are ordinary code and not tests, so that a new store, or one behind a cable that is being cut, is judged by
 //! the same page. A broken promise panics with its name.
 
-use super::patience::{nonce, random};
+use super::backoff::{nonce, random};
 use super::{Attrs, Key, Object, Store, Stored, read_small};
 use crate::error::{Error, Kind};
 use crate::sum::{self, Measured, Sum};

@@ -7,10 +7,10 @@
 //! ```
 
 use super::folder::Folder;
-use super::patience::nonce;
+use super::backoff::nonce;
 use super::{Attrs, Key, Object, Store, Stored, check_attrs};
 use crate::error::{Context, Error, Result};
-use crate::{durable, stop};
+use crate::{durable, shutdown};
 use rustix::fs::{AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -260,7 +260,7 @@ impl<'a> Temp<'a> {
     fn fill(&mut self, body: &mut dyn Read) -> Result<()> {
         let mut buffer = vec![0; 256 << 10];
         loop {
-            stop::check()?;
+            shutdown::check()?;
             let n = match body.read(&mut buffer) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.doing(|| format!("read what becomes {}", self.key))?,

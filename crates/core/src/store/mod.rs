@@ -13,11 +13,11 @@ use std::sync::Arc;
 pub mod contract;
 mod dir;
 mod folder;
-mod patience;
+mod backoff;
 mod s3;
 
 pub use dir::Dir;
-pub use patience::{Patience, Tries, VARIABLE as PATIENCE_VARIABLE, gave_up, nonce};
+pub use backoff::{Backoff, Tries, VARIABLE as PATIENCE_VARIABLE, gave_up, nonce};
 pub use s3::{S3, S3Options};
 
 /// Small facts kept beside an object: readable without its content (metadata on S3, `<name>.attr` in a directory).

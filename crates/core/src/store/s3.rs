@@ -3,7 +3,7 @@
 //! Bodies go out only from memory, each with its SHA-256 (buckets with Object Lock refuse others); objects are
 //! removed one at a time, because DeleteObjects wants checksums that many services do not understand.
 
-use super::patience::Patience;
+use super::backoff::Backoff;
 use super::{Attrs, Key, Object, Store, Stored, check_attrs};
 use crate::error::{Error, Result};
 use ask::{Need, Refusal};
@@ -33,16 +33,16 @@ pub struct S3Options {
     pub endpoint: Option<String>,
     /// Region; `AWS_REGION` and the profile's otherwise, at last us-east-1.
     pub region: Option<String>,
-    /// How long each request is tried again at most, where the environment does not say; none: [`Patience::DEFAULT`].
-    pub patience: Option<Patience>,
+    /// How long each request is tried again at most, where the environment does not say; none: [`Backoff::DEFAULT`].
+    pub backoff: Option<Backoff>,
 }
 
-/// A bucket, or the part of it below a prefix. Every request is retried as [`Patience`] says; threads may share it.
+/// A bucket, or the part of it below a prefix. Every request is retried as [`Backoff`] says; threads may share it.
 pub struct S3 {
     bucket: String,
     prefix: String,
     options: S3Options,
-    patience: Patience,
+    backoff: Backoff,
     client: OnceLock<Client>,
     conditional: OnceLock<bool>,
     bucket_seen: OnceLock<()>,
@@ -64,24 +64,24 @@ impl S3 {
             bucket: bucket.to_string(),
             prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
             options: options.clone(),
-            patience: Patience::from_env(options.patience.unwrap_or(Patience::DEFAULT))?,
+            backoff: Backoff::from_env(options.backoff.unwrap_or(Backoff::DEFAULT))?,
             client: OnceLock::new(),
             conditional: OnceLock::new(),
             bucket_seen: OnceLock::new(),
         })
     }
 
-    /// The same store with another patience.
+    /// The same store with another backoff.
     #[must_use]
-    pub fn patience(mut self, patience: Patience) -> S3 {
-        self.patience = patience;
+    pub fn backoff(mut self, backoff: Backoff) -> S3 {
+        self.backoff = backoff;
         self
     }
 
     /// Of two at once one may be made in vain; it is dropped.
     fn client(&self) -> Result<&Client> {
         if self.client.get().is_none() {
-            let made = client::connect(&self.options, self.patience)?;
+            let made = client::connect(&self.options, self.backoff)?;
             let _ = self.client.set(made);
         }
         Ok(self.client.get().expect("set above"))

@@ -7,7 +7,7 @@ const CANARY: &str = "c4n4ry-pass";
 /// Printed by a child in place of pg_dump: its arguments, then its PG* variables.
 const CHILD: &str = "tr '\\0' ' ' < /proc/self/cmdline; echo; env | grep ^PG | sort";
 
-fn resolve(given: Option<&str>, around: &Surroundings) -> ConnInfo {
+fn resolve(given: Option<&str>, around: &Environment) -> ConnInfo {
     ConnInfo::resolve_in(given, "pg-backup", around).expect("it resolves")
 }
 

@@ -108,7 +108,7 @@ fn fill(text: &str, dir: &Path, pg: &Pg) -> String {
         .replace("{port}", &pg.port().to_string())
 }
 
-fn case_of<'a>(case: &'a str, dir: &Path) -> (Option<&'a str>, Surroundings) {
+fn case_of<'a>(case: &'a str, dir: &Path) -> (Option<&'a str>, Environment) {
     let (given, env) = case.split_once(" | ").unwrap_or((case, ""));
     let pair = |p: &str| p.split_once('=').map(|(k, v)| (k.to_string(), v.to_string())).expect("K=V");
     let mut variables: Vec<_> = env.split(" ; ").filter(|p| !p.is_empty()).map(pair).collect();

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
 use toban_core::store::{Key, Object};
-use toban_core::{Error, Kind, Result, stop};
+use toban_core::{Error, Kind, Result, shutdown};
 
 /// A backup in a repository.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ pub(crate) fn read_as_of(repo: &Repo, cluster: &str, now: Timestamp) -> Result<C
         if part != MANIFEST {
             continue;
         }
-        stop::check()?;
+        shutdown::check()?;
         match one(repo, system, id, object) {
             Ok(Some(backup)) => {
                 let (verified, damaged) = verdict(proofs.get(id).copied().unwrap_or_default());

@@ -8,7 +8,7 @@ use super::index::{Entry, Kind, Piece};
 use super::restore::{cause, entries};
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::wal::WalName;
-use toban_core::{Error, Result, stop};
+use toban_core::{Error, Result, shutdown};
 
 /// What is without these is no cluster: recovery begins where backup_label says, and would begin elsewhere without it.
 const NEEDED: [&str; 3] = ["PG_VERSION", "backup_label", control::NAME];
@@ -40,7 +40,7 @@ fn lines(stored: &Stored) -> Result<Outline> {
     let mut needed = BTreeSet::from(NEEDED);
     let (mut files, mut bytes) = (0, 0);
     for entry in entries(stored)? {
-        stop::check()?;
+        shutdown::check()?;
         let entry = entry?;
         made_up(&entry, &stored.backup)?;
         needed.remove(entry.path.text());

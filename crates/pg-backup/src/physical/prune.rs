@@ -18,7 +18,7 @@ use toban_core::repo::Repo;
 use toban_core::repo::drills;
 use toban_core::repo::keys::System;
 use toban_core::store::{Attrs, Key, Object, read_small};
-use toban_core::{Out, Record, Result, out, stop};
+use toban_core::{Out, Record, Result, out, shutdown};
 
 /// How long a mark stands before what it marks is removed.
 const MARK_AGE: Duration = Duration::from_secs(86400);
@@ -65,7 +65,7 @@ pub(crate) fn all(args: &cli::Prune, repo: &Repo, keep: &Keep, out: &mut Out<'_>
     };
     let (steps, kept) = plan(&contents, repo, now, keep, &facts);
     for step in steps {
-        stop::check()?;
+        shutdown::check()?;
         if !args.dry.dry_run {
             step.act(repo)?;
         }
@@ -74,7 +74,7 @@ pub(crate) fn all(args: &cli::Prune, repo: &Repo, keep: &Keep, out: &mut Out<'_>
     // The manifests went first: no backup ever lacks WAL that it needs.
     let kept = Kept { contents: &contents, ids: &kept, keep, now };
     for step in prune_wal::plan(args, repo, &kept)? {
-        stop::check()?;
+        shutdown::check()?;
         if !args.dry.dry_run {
             step.act(repo)?;
         }

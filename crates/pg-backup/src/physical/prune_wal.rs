@@ -18,7 +18,7 @@ use toban_core::repo::keys::System;
 use toban_core::repo::verified;
 use toban_core::store::{Key, Object};
 use toban_core::wal::{Timeline, WalName};
-use toban_core::{Record, Result, out, stop};
+use toban_core::{Record, Result, out, shutdown};
 
 /// What becomes of the WAL of one timeline.
 #[derive(Serialize)]
@@ -64,7 +64,7 @@ impl Step {
     /// When the store refuses.
     pub(super) fn act(&self, repo: &Repo) -> Result<()> {
         self.keys.iter().try_for_each(|key| {
-            stop::check()?;
+            shutdown::check()?;
             repo.store.remove(key)
         })
     }

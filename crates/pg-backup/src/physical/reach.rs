@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use toban_core::Result;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Hole};
-use toban_core::repo::way::{Own, Reach, Way};
+use toban_core::repo::recovery_path::{BackupRange, Reach, RecoveryPath};
 use toban_core::wal::Lsn;
 
 /// What a backup brings along to recovery.
-pub(crate) fn own(backup: &Backup) -> Own {
-    Own { timeline: backup.timeline, stop: backup.stop_lsn, whole: !backup.standby }
+pub(crate) fn own(backup: &Backup) -> BackupRange {
+    BackupRange { timeline: backup.timeline, stop: backup.stop_lsn, whole: !backup.standby }
 }
 
 /// The end of what can be restored from a backup.
@@ -39,7 +39,7 @@ impl From<Reach> for Reached {
 }
 
 /// The WAL of every system in a repository.
-pub(crate) struct Ways(BTreeMap<String, Way>);
+pub(crate) struct Ways(BTreeMap<String, RecoveryPath>);
 
 impl Ways {
     /// Lists the WAL of the systems that have backups.
@@ -51,7 +51,7 @@ impl Ways {
         for Stored { backup, .. } in &contents.backups {
             if !ways.contains_key(&backup.system_identifier) {
                 let archive = Archive::new(&*repo.store, backup.system()?);
-                ways.insert(backup.system_identifier.clone(), Way::of(backup.wal_segment_size, &[archive])?);
+                ways.insert(backup.system_identifier.clone(), RecoveryPath::of(backup.wal_segment_size, &[archive])?);
             }
         }
         Ok(Ways(ways))

@@ -18,7 +18,7 @@ use toban_core::repo::Repo;
 use toban_core::run::Report;
 use toban_core::store::{Attrs, Key};
 use toban_core::sum::{Checked, Sum};
-use toban_core::{Context, Error, Kind, Out, Record, Result, out, stop};
+use toban_core::{Context, Error, Kind, Out, Record, Result, out, shutdown};
 
 /// A backup that was found whole.
 #[derive(Serialize)]
@@ -123,7 +123,7 @@ fn judge(stored: &Stored, fast: bool) -> Result<()> {
         objects.push((backup.pack_key(pack)?, pack.sum.clone(), u32::try_from(number).ok()));
     }
     for (key, sum, pack) in &objects {
-        stop::check()?;
+        shutdown::check()?;
         let done = if fast { present(&stored.repo, key, sum) } else { whole(stored, key, sum) };
         done.map_err(|e| named(stored, *pack, e))?;
     }
@@ -150,7 +150,7 @@ fn whole(stored: &Stored, key: &Key, sum: &Sum) -> Result<()> {
     let mut checked = progress.wrap(Checked::new(body, sum.clone(), key.to_string()));
     let mut buf = vec![0; 1 << 18];
     while checked.read(&mut buf).doing(|| format!("read {key}"))? > 0 {
-        stop::check()?;
+        shutdown::check()?;
     }
     Ok(())
 }

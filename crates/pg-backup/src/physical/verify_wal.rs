@@ -14,7 +14,7 @@ use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
 use toban_core::repo::verified::{self, Verified};
 use toban_core::wal::{Header, History, Timeline, WalName};
-use toban_core::{Context, Error, Kind, Record, Result, out, stop};
+use toban_core::{Context, Error, Kind, Record, Result, out, shutdown};
 
 /// The WAL of one timeline that was found whole.
 #[derive(Serialize)]
@@ -166,7 +166,7 @@ impl Job<'_> {
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 let Some(item) = items.get(at) else { return Ok(read) };
-                stop::check()?;
+                shutdown::check()?;
                 let done = if self.fast { present(item) } else { self.one(archive, item, size) };
                 match done.doing(|| format!("verify {} in {}", item.label(), self.repo.name)) {
                     Err(e) if e.kind() != Kind::Corrupt => return Err(e),

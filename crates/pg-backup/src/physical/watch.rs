@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use toban_core::pack::crc32c;
 use toban_core::wal::Lsn;
-use toban_core::{Error, Result, stop};
+use toban_core::{Error, Result, shutdown};
 
 /// Pages kept to look at again; those beyond are counted only, and count where all of these are damaged.
 const SUSPECTS: usize = 10_000;
@@ -32,7 +32,7 @@ pub(crate) struct Watch {
     cause: Mutex<Option<Error>>,
     suspects: Mutex<Vec<Suspect>>,
     uncounted: AtomicU64,
-    patience: AtomicU64,
+    backoff: AtomicU64,
     pace: Option<Pace>,
 }
 
@@ -63,7 +63,7 @@ impl Watch {
             cause: Mutex::new(None),
             suspects: Mutex::new(Vec::new()),
             uncounted: AtomicU64::new(0),
-            patience: AtomicU64::new(0),
+            backoff: AtomicU64::new(0),
             pace,
         }
     }
@@ -73,7 +73,7 @@ impl Watch {
     /// # Errors
     /// As said.
     pub(crate) fn check(&self) -> Result<()> {
-        stop::check()?;
+        shutdown::check()?;
         if self.aborted.load(Ordering::SeqCst) {
             return Err(aborted());
         }
@@ -134,7 +134,7 @@ impl Watch {
 
     /// Reads the page until it is good, for up to about a second.
     fn again(&self, page: &mut [u8; PAGE], file: &File, at: u64, block: u32) -> Option<Fault> {
-        let patient = self.patience.fetch_add(1, Ordering::Relaxed) < PATIENT as u64;
+        let patient = self.backoff.fetch_add(1, Ordering::Relaxed) < PATIENT as u64;
         for pause in if patient { &[1, 5, 20, 100, 400][..] } else { &[0][..] } {
             std::thread::sleep(Duration::from_millis(*pause));
             let mut now = [0; PAGE];

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use toban_core::pg::Ident;
-use toban_core::{Context, Error, Kind, Result, stop, sum};
+use toban_core::{Context, Error, Kind, Result, shutdown, sum};
 
 /// How long sessions may take to end before the swap is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -100,7 +100,7 @@ impl<'a> Place<'a> {
     fn without_sessions(&mut self, sql: &str, name: &str) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         loop {
-            stop::check()?;
+            shutdown::check()?;
             let ended = end_sessions(self.server, &self.maintenance, &[self.target.as_str(), name])?;
             let swapped = ended.during(|| self.admin.batch_execute(sql));
             let Err(e) = swapped else { return Ok(()) };

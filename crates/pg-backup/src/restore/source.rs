@@ -101,7 +101,7 @@ impl Source {
         let options = S3Options {
             endpoint: known.and_then(|r| r.s3_endpoint.clone()).or_else(|| args.repos.s3_endpoint.clone()),
             region: known.and_then(|r| r.s3_region.clone()),
-            patience: None,
+            backoff: None,
         };
         let store = store::open(&format!("s3://{parent}"), &options)?;
         let key: Key = object.parse()?;

@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 use std::io::{BufRead, BufReader, Read};
-use toban_core::{Context, Error, Result, stop};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// What a plain dump tells of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(crate) fn check(dump: impl Read, name: &str) -> Result<Facts> {
     let mut reader = BufReader::with_capacity(1 << 20, dump);
     let mut scanner = Scanner::default();
     loop {
-        stop::check()?;
+        shutdown::check()?;
         let bytes = reader.fill_buf().doing(|| format!("read {name}"))?;
         if bytes.is_empty() {
             return scanner.finish(name);

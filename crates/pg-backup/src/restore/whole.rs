@@ -7,7 +7,7 @@ use super::sql::Facts;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use toban_core::{Context, Error, Result, stop};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// The table of contents, as `pg_restore --list` shows it.
 pub(super) struct Contents<'l>(pub(super) &'l str);
@@ -87,7 +87,7 @@ pub(super) fn compare(contents: &Contents<'_>, script: &Facts, name: &str) -> Re
 fn check_folder(folder: &Path, contents: &Contents<'_>) -> Result<()> {
     let mut endless = 0;
     for entry in contents.entries() {
-        stop::check()?;
+        shutdown::check()?;
         if entry.what.starts_with("TABLE DATA ") {
             check_rows(&DataFile::find(folder, &format!("{}.dat", entry.id))?, entry.what)?;
         } else if entry.what.starts_with("BLOBS ") {
@@ -121,7 +121,7 @@ fn check_large_objects(folder: &Path, id: &str) -> Result<usize> {
     let lines = std::fs::read_to_string(&list.path).doing(|| format!("read {}", list.path.display()))?;
     let mut endless = 0;
     for line in lines.lines() {
-        stop::check()?;
+        shutdown::check()?;
         let damaged = || Error::corrupt(format!("{} is damaged: {line:?}", list.path.display()));
         let (_, name) = line.split_once(' ').ok_or_else(damaged)?;
         let file = DataFile::find(folder, name)?;
@@ -270,7 +270,7 @@ fn check_tar(path: &Path) -> Result<()> {
     let doing = || format!("read {}", path.display());
     let mut file = BufReader::new(File::open(path).doing(doing)?);
     loop {
-        stop::check()?;
+        shutdown::check()?;
         let mut header = [0; BLOCK];
         if !filled(&mut file, &mut header).doing(doing)? {
             return Err(cut(&path.display().to_string(), "tar archive"));

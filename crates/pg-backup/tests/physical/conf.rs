@@ -127,7 +127,7 @@ fn another_cluster_is_not_overwritten_by_config_dir() {
     world.pg.psql("postgres", "select pg_reload_conf()");
     back_up(&world, &[]);
     let target = world.path("t");
-    let args = ["restore", "--target-dir", &target.display().to_string()];
+    let args = ["restore", "--pgdata", &target.display().to_string()];
     let ran = world.run(&args);
     assert_eq!(ran.status, Some(0), "{ran:?}");
     let name = etc.join("site.conf").strip_prefix("/").expect("absolute").to_path_buf();

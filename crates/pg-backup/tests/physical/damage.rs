@@ -51,12 +51,12 @@ fn a_flipped_byte_stops_a_restore() {
     for object in objects(&world) {
         let name = object.file_name().expect("a name").to_string_lossy().into_owned();
         flip(&object, object.metadata().expect("look").len() / 2);
-        world.run(&["restore", "--target-dir", &dir]).refused(5, &name);
+        world.run(&["restore", "--pgdata", &dir]).refused(5, &name);
         assert!(!target.join("global/pg_control").exists(), "{name}");
         let _ = fs::remove_dir_all(&target);
         flip(&object, object.metadata().expect("look").len() / 2);
     }
-    world.run(&["restore", "--target-dir", &dir]).fine();
+    world.run(&["restore", "--pgdata", &dir]).fine();
 }
 
 #[test]
@@ -74,11 +74,11 @@ fn verify_names_the_files_and_a_restore_stops_before_pg_control() {
     world.run(&["verify", "--fast"]).fine();
     let target = world.path("t").display().to_string();
     let said =
-        world.run(&["restore", "--target-dir", &target]).refused(5, &format!("{name} is damaged at byte"));
+        world.run(&["restore", "--pgdata", &target]).refused(5, &format!("{name} is damaged at byte"));
     assert!(said.contains("restore base/"), "{said}");
     assert!(!world.path("t/global/pg_control").exists());
     flip(&pack, 2000);
-    world.run(&["restore", "--target-dir", &target, "--delta"]).fine();
+    world.run(&["restore", "--pgdata", &target, "--delta"]).fine();
     assert!(world.path("t").join(file).exists());
     fs::remove_file(&pack).expect("remove a pack");
     world.run(&["verify", "--fast"]).refused(5, "is missing");

@@ -41,14 +41,14 @@ fn a_store_that_stays_away_ends_in_75_and_one_that_refuses_in_1() {
     world.run(&["run"]).refused(75, "");
     cable.refuse();
     world.run(&["run"]).refused(75, "");
-    world.run(&["restore", "--target-dir", &target]).refused(75, "");
+    world.run(&["restore", "--pgdata", &target]).refused(75, "");
     assert!(!world.path("t/global/pg_control").exists());
     cable.mend();
     let expired =
         "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>";
     cable.answer(403, expired, 200);
     world.run(&["run"]).refused(1, "ExpiredToken");
-    world.run(&["restore", "--target-dir", &target]).refused(1, "ExpiredToken");
+    world.run(&["restore", "--pgdata", &target]).refused(1, "ExpiredToken");
     cable.mend();
     let listed = world.run(&["list", "--json"]).json();
     assert_eq!(listed.len(), 1, "what failed is not listed: {listed:?}");
@@ -122,7 +122,7 @@ fn a_full_disk_under_the_target() {
     let target = world.path("t");
     std::fs::create_dir(&target).expect("make a folder");
     let dir = target.display().to_string();
-    let args = ["restore", "--target-dir", &dir];
+    let args = ["restore", "--pgdata", &dir];
     let small = ended(on_a_small_disk(&world, &dir, "20m", &args).spawn().expect("start"));
     small.refused(1, "the backup needs ");
     // --delta cannot know beforehand what it needs. A limit on the size of files is a disk that fills on the way.
@@ -133,7 +133,7 @@ fn a_full_disk_under_the_target() {
     limited.env_clear().envs(tool.get_envs().filter_map(|(k, v)| Some((k, v?)))).stderr(Stdio::piped());
     ended(limited.spawn().expect("start")).refused(1, "File too large");
     assert!(!target.join("global/pg_control").exists());
-    world.run(&["restore", "--target-dir", &dir, "--delta"]).fine();
+    world.run(&["restore", "--pgdata", &dir, "--delta"]).fine();
     verified(&world.pg, &target);
 }
 

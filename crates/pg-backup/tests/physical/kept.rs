@@ -84,8 +84,8 @@ fn a_delta_restore_writes_only_what_differs() {
     let data = world.pg.data_dir().to_path_buf();
     fs::write(data.join("stray"), "x").expect("write a stray file");
     let dir = data.display().to_string();
-    world.run(&["restore", "--target-dir", &dir]).refused(1, "is not empty");
-    let done = world.run(&["restore", "--target-dir", &dir, "--delta", "--json"]).json();
+    world.run(&["restore", "--pgdata", &dir]).refused(1, "is not empty");
+    let done = world.run(&["restore", "--pgdata", &dir, "--delta", "--json"]).json();
     let (bytes, written) = (done[0]["bytes"].as_u64(), done[0]["written_bytes"].as_u64());
     assert!(written.expect("a number") * 2 < bytes.expect("a number"), "{done:?}");
     assert!(!data.join("stray").exists());

@@ -67,13 +67,13 @@ fn target() {
     back_up(&world, &[]);
     let target = world.path("t");
     let dir = target.display().to_string();
-    killed(&world, &["restore", "--target-dir", &dir], |world| {
+    killed(&world, &["restore", "--pgdata", &dir], |world| {
         match target.join("global/pg_control").exists() {
             true => verified(&world.pg, &target),
             false => starts_not(world, &target),
         }
         // Half restored or whole, the same again with --delta makes it whole.
-        world.run(&["restore", "--target-dir", &dir, "--delta"]).fine();
+        world.run(&["restore", "--pgdata", &dir, "--delta"]).fine();
         verified(&world.pg, &target);
         std::fs::remove_dir_all(&target).expect("clear the target");
     });

@@ -52,7 +52,7 @@ pub(crate) fn back_up(world: &World, more: &[&str]) -> Value {
 pub(crate) fn restore(world: &World, name: &str, more: &[&str]) -> PathBuf {
     let target = world.path(name);
     let dir = target.display().to_string();
-    let args: Vec<&str> = ["restore", "--target-dir", &dir].iter().chain(more).copied().collect();
+    let args: Vec<&str> = ["restore", "--pgdata", &dir].iter().chain(more).copied().collect();
     world.run(&args).fine();
     verified(&world.pg, &target);
     target

@@ -40,9 +40,9 @@ fn fifty_thousand_tables() {
     in_bounds(&world, &["run"]);
     world.run(&["verify"]).fine();
     let target = world.path("t").display().to_string();
-    in_bounds(&world, &["restore", "--target-dir", &target]);
+    in_bounds(&world, &["restore", "--pgdata", &target]);
     crate::lab::verified(&world.pg, &world.path("t"));
-    in_bounds(&world, &["restore", "--target-dir", &target, "--delta"]);
+    in_bounds(&world, &["restore", "--pgdata", &target, "--delta"]);
     world.pg.stop();
     let restored = serve(15, &world.path("t"));
     let sql = "select count(*) from pg_class where relname ~ '^t[0-9]+$' and relkind = 'r'";

@@ -26,7 +26,7 @@ fn what_a_run_refuses() {
     world.run(&["run", "--db", &weak]).fine();
     world.run(&["run", "--data-dir", "/nowhere"]).refused(1, "run it on the server's machine");
     world.run(&["run", "--level", "30"]).refused(2, "--level 30");
-    world.run(&["restore", "20261121T030000Z-120034", "--target-dir", "/tmp/x"]).refused(2, "no backup");
+    world.run(&["restore", "20261121T030000Z-120034", "--pgdata", "/tmp/x"]).refused(2, "no backup");
     let other = lab(15);
     // Every test server of a major has the same identifier, as a standby has.
     let data = other.pg.data_dir().display().to_string();
@@ -50,18 +50,18 @@ fn what_a_restore_refuses() {
     fill(&world, 1000);
     back_up(&world, &[]);
     let live = world.pg.data_dir().display().to_string();
-    world.run(&["restore", "--target-dir", &live, "--delta"]).refused(1, "a server runs in");
+    world.run(&["restore", "--pgdata", &live, "--delta"]).refused(1, "a server runs in");
     let home = world.path("home");
     std::fs::create_dir_all(home.join("photos")).expect("make a folder");
     let dir = home.display().to_string();
-    world.run(&["restore", "--target-dir", &dir]).refused(1, "is not empty");
-    world.run(&["restore", "--target-dir", &dir, "--delta"]).refused(1, "no data directory");
+    world.run(&["restore", "--pgdata", &dir]).refused(1, "is not empty");
+    world.run(&["restore", "--pgdata", &dir, "--delta"]).refused(1, "no data directory");
     std::fs::write(home.join("PG_VERSION"), "16\n").expect("write");
-    world.run(&["restore", "--target-dir", &dir, "--delta"]).refused(1, "of PostgreSQL 16, the backup of 15");
+    world.run(&["restore", "--pgdata", &dir, "--delta"]).refused(1, "of PostgreSQL 16, the backup of 15");
     assert!(home.join("photos").exists());
     let new = world.path("new").display().to_string();
-    world.run(&["restore", "--target-dir", &new, "-T", "/x=/y"]).refused(2, "has a tablespace in /x");
-    world.run(&["restore", "--target-dir", &new, "--dry-run"]).fine();
+    world.run(&["restore", "--pgdata", &new, "-T", "/x=/y"]).refused(2, "has a tablespace in /x");
+    world.run(&["restore", "--pgdata", &new, "--dry-run"]).fine();
     assert!(!world.path("new").exists());
 }
 
@@ -90,7 +90,7 @@ fn a_repository_of_a_later_program() {
     let old = std::fs::read_to_string(&manifest).expect("read");
     std::fs::write(&manifest, sealed(&old.replace("\"format\": 1,", "\"format\": 2,"))).expect("write");
     let said =
-        world.run(&["restore", "--target-dir", &target]).refused(2, "has format 2; this program reads 1");
+        world.run(&["restore", "--pgdata", &target]).refused(2, "has format 2; this program reads 1");
     assert!(said.contains("hint: use a newer pg-backup"), "{said}");
     world.run(&["verify"]).refused(2, "has format 2");
     world.run(&["list"]).refused(2, "has format 2");
@@ -165,7 +165,7 @@ fn what_verify_refuses_no_restore_takes() {
             json["bytes"] = (json["bytes"].as_u64().expect("a number") - bytes).into();
         });
         world.run(&["verify"]).refused(5, words);
-        world.run(&["restore", "--target-dir", &target]).refused(5, words);
+        world.run(&["restore", "--pgdata", &target]).refused(5, words);
         assert!(!world.path("t").exists(), "{edit}: something was written");
         rewrite_manifest(&world, &id, |json| *json = was);
     }
@@ -185,7 +185,7 @@ fn another_machine_is_told() {
         .replace("\"C.UTF-8\"\n    ]", "\"xx_YY.UTF-8\"\n    ]");
     std::fs::write(&manifest, sealed(&new)).expect("write");
     let target = world.path("t").display().to_string();
-    let ran = world.run(&["restore", "--target-dir", &target]);
+    let ran = world.run(&["restore", "--pgdata", &target]);
     assert_eq!(ran.status, Some(0), "{ran:?}");
     for what in ["glibc 9.", "libicuuc.so.999.1", "xx_YY.UTF-8", "reindex"] {
         assert!(ran.stderr.contains(what), "{what}: {}", ran.stderr);

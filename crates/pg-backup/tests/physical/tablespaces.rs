@@ -27,9 +27,9 @@ fn one_that_is_made_during_the_run_goes_where_it_shall() {
     let target = world.path("t").display().to_string();
     let elsewhere = folder(&world, "elsewhere");
     let moved = format!("{late}={}/", elsewhere.display());
-    let args = ["restore", "--target-dir", &target, "-T", &moved];
+    let args = ["restore", "--pgdata", &target, "-T", &moved];
     world.run(&args[..3]).refused(1, "creates tablespace");
-    world.run(&["restore", "--target-dir", &target, "--dry-run"]).refused(1, "creates tablespace");
+    world.run(&["restore", "--pgdata", &target, "--dry-run"]).refused(1, "creates tablespace");
     world.run(&[&args[..], &["--keep-archiving"]].concat()).refused(2, "must not archive that WAL");
     assert!(!Path::new(&target).exists(), "something was written");
     let restored = serve(15, &restore(&world, "t", &args[3..]));
@@ -82,7 +82,7 @@ fn two_never_share_a_place_and_a_live_place_is_never_taken() {
     let target = world.path("t").display().to_string();
     let map = |from: &Path, to: &str| format!("{}={}", from.display(), world.path(to).display());
     let (a, b) = (map(&one, "a"), map(&two, "a"));
-    let args = ["restore", "--target-dir", &target];
+    let args = ["restore", "--pgdata", &target];
     world.run(&[&args[..], &["-T", &a, "-T", &b]].concat()).refused(2, "would both lie in");
     world.run(&[&args[..], &["-T", "/no/such=/x"]].concat()).refused(2, "has a tablespace in /no/such");
     world.run(&[&args[..], &["-T", &a]].concat()).refused(1, "of a tablespace is not empty");
@@ -117,7 +117,7 @@ fn a_delta_restore_stops_at_links() {
     };
     let heap = world.pg.psql("postgres", "select pg_relation_filepath('big')");
     let database = heap.rsplit_once('/').expect("a folder").0.to_string();
-    let args = ["restore", "--target-dir", &target.display().to_string(), "--delta"];
+    let args = ["restore", "--pgdata", &target.display().to_string(), "--delta"];
     for name in ["pg_wal", &database, "pg_xact", "global", "log", "pg_wal/archive_status"] {
         let (link, behind) = (target.join(name), own(&name.replace('/', "-")));
         let aside = world.path("aside");
@@ -171,7 +171,7 @@ fn a_delta_restore_spares_what_is_not_ours() {
     world.pg.psql("postgres", "create table more tablespace one as select * from big");
     world.pg.stop();
     let data = world.pg.data_dir().to_path_buf();
-    world.run(&["restore", "--target-dir", &data.display().to_string(), "--delta"]).fine();
+    world.run(&["restore", "--pgdata", &data.display().to_string(), "--delta"]).fine();
     assert_eq!(fs::read(one.join("PG_14_202107181/5/16384")).expect("spared"), b"the old server's");
     assert!(one.join("lost+found/1").exists());
     let restored = serve(15, &data);

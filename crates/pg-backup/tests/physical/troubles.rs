@@ -543,7 +543,7 @@ fn wal_goes_when_no_kept_backup_needs_it_and_not_before() {
     assert!(kept["hole"].is_null(), "{kept}");
     lab.world.run(&["verify"]).fine();
     lab.content("after the prune");
-    crate::lab::restore(&lab.world, "restored", &["--immediate"]);
+    crate::lab::restore(&lab.world, "restored", &["--target", "immediate"]);
 
     // Where the manifest of one does not read, nobody knows what it needs.
     let manifest = lab.root.join(format!("backup/{}/backup.json", newest["id"].as_str().expect("an id")));
@@ -575,6 +575,6 @@ fn a_window_of_wal_keeps_what_its_first_moment_needs() {
     assert_eq!(lab.world.run(&["list", "--json"]).json().len(), 5, "every backup and dump is kept");
     lab.content("after the prune");
     lab.world
-        .run(&["restore", &lab.backups[0], "--target-dir", &lab.world.path("old").display().to_string()])
+        .run(&["restore", &lab.backups[0], "--pgdata", &lab.world.path("old").display().to_string()])
         .fine();
 }

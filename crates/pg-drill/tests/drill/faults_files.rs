@@ -136,7 +136,7 @@ fn a_tablespace_that_the_wal_makes_stays_untouched() {
 fn ours(world: &World) -> testkit::Ran {
     let space = world.text("late-space");
     let script = format!(
-        "exec {} restore --target-dir \"$PGDATA\" --repo {} -T {space}=\"$TOBAN_DRILL_DIR/tablespaces/late\"",
+        "exec {} restore -D \"$PGDATA\" --repo {} -T {space}=\"$TOBAN_DRILL_DIR/tablespaces/late\"",
         world.text("bin/pg-backup"),
         world.text("repo")
     );

@@ -32,7 +32,7 @@ fn what_pg_backup_says_of_its_repository() {
             "--",
             &tool,
             "restore",
-            "--target-dir",
+            "--pgdata",
             "{dir}",
             "--repo",
             repo,

@@ -116,7 +116,7 @@ fn a_repository_that_may_not_be_read() {
     let server = testkit::S3::start();
     let nobody = format!("s3://{}/x", "drills");
     let script = format!(
-        "AWS_ACCESS_KEY_ID=wrong AWS_SECRET_ACCESS_KEY=wrong AWS_REGION=us-east-1 {} restore --target-dir \"$PGDATA\" \
+        "AWS_ACCESS_KEY_ID=wrong AWS_SECRET_ACCESS_KEY=wrong AWS_REGION=us-east-1 {} restore -D \"$PGDATA\" \
          --repo {nobody} --s3-endpoint {}",
         world.text("bin/pg-backup"),
         server.endpoint()

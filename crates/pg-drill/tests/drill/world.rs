@@ -121,7 +121,7 @@ impl World {
     /// A restore of the newest backup that then follows the archive, as a command for the drill.
     pub(crate) fn restorer(&self) -> String {
         let script = format!(
-            "set -e\n{} restore --target-dir \"$PGDATA\" --repo {} $MAPPING\n\
+            "set -e\n{} restore -D \"$PGDATA\" --repo {} $MAPPING\n\
              sed -i '/^recovery_target/d;/^restore_command/d' \"$PGDATA/postgresql.auto.conf\"\n\
              echo \"restore_command = '{} %f %p'\" >> \"$PGDATA/postgresql.auto.conf\"\n",
             self.text("bin/pg-backup"),

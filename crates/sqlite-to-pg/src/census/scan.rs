@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use toban_core::progress::Progress;
-use toban_core::{Error, Kind, Result, stop};
+use toban_core::{Error, Kind, Result, shutdown};
 
 /// What one table holds.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub(crate) fn scan(snapshot: &mut Snapshot, tables: &[RawTable], quiet: bool) ->
     let done: Mutex<Vec<Option<Counted>>> = Mutex::new(parts.iter().map(|_| None).collect());
     let work = |reader: &mut Connection, failed: &AtomicBool| -> Result<()> {
         while let Some((at, part)) = take(&next, &parts).filter(|_| !failed.load(Ordering::Relaxed)) {
-            stop::check()?;
+            shutdown::check()?;
             let counted = match count(reader, part, &path) {
                 Err(e) if e.kind() == Kind::Failed => {
                     Counted { unreadable: Some(e.chain()), columns: tallies(part.raw), rows: 0 }

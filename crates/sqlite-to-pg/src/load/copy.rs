@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use toban_core::progress::Progress;
-use toban_core::{Context, Result, stop};
+use toban_core::{Context, Result, shutdown};
 
 /// What became of one table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,7 +68,7 @@ pub(crate) fn load(
         while let Some(part) =
             parts.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed))
         {
-            stop::check()?;
+            shutdown::check()?;
             let began = Instant::now();
             let moved = match one(pair, part, (schema, &path), rejects, &bar) {
                 Err(e) if is_too_wide(&e) => {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use toban_core::{Result, stop};
+use toban_core::{Result, shutdown};
 
 /// Rows that are named of one kind.
 const NAMED: usize = 10;
@@ -65,7 +65,7 @@ pub(crate) fn look(
         while let Some(part) =
             parts.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed))
         {
-            stop::check()?;
+            shutdown::check()?;
             one(reader, &path, part, &found)?;
         }
         Ok(())

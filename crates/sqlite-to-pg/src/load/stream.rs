@@ -9,7 +9,7 @@ use crate::source::ranges::Range;
 use crate::target::wire;
 use rusqlite::{Connection, Row};
 use std::path::Path;
-use toban_core::{Error, Result, stop};
+use toban_core::{Error, Result, shutdown};
 
 /// Bytes that are sent at a time.
 const CHUNK: usize = 256 << 10;
@@ -91,7 +91,7 @@ impl<'p> Shape<'p> {
         while let Some(row) = rows.next().map_err(explain)? {
             moved.rows += u64::from(self.put(row, &mut buf, rejects)?);
             if buf.len() >= CHUNK {
-                stop::check()?;
+                shutdown::check()?;
                 send(&mut buf, &mut moved, sink)?;
             }
         }

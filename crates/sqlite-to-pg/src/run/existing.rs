@@ -6,7 +6,7 @@ use crate::target::existing::{missing_columns, without_counterpart};
 use crate::target::{create, list, qualified, sequences, session, shape, undo};
 use postgres::Client;
 use toban_core::pg::{Ident, literal};
-use toban_core::{Context, Error, Result, stop};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// A foreign key of the application: table, name, definition.
 type Key = (String, String, String);
@@ -33,7 +33,7 @@ pub(super) fn move_in(
         let keys = drop_keys(client, plan)?;
         let mut back = Vec::new();
         for (place, table) in plan.tables.iter().enumerate() {
-            stop::check()?;
+            shutdown::check()?;
             at = Some(place);
             back.extend(rows(client, plan, table, (&made, stage))?);
         }

@@ -5,7 +5,7 @@ use crate::plan::{Action, Plan, Table};
 use crate::target::{create, qualified, shape, undo};
 use postgres::Client;
 use toban_core::pg::{Ident, literal};
-use toban_core::{Context, Error, Kind, Result, stop};
+use toban_core::{Context, Error, Kind, Result, shutdown};
 
 /// Columns that name a row without a key.
 const SHOWN: usize = 4;
@@ -56,7 +56,7 @@ fn look(
     let (mut low, mut high): (i64, i64) = (0, client.query_one(&sql, &[]).doing(doing)?.get(0));
     // What was loaded stays loaded, so that all of it together costs about two loads.
     while high - low > 1 {
-        stop::check()?;
+        shutdown::check()?;
         let middle = low + (high - low) / 2;
         let filter = format!(" where ctid >= '({low},0)' and ctid < '({middle},0)'");
         match tried(client, &insert(plan, table, (there, stage), &filter))? {

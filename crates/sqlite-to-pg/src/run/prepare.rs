@@ -10,7 +10,7 @@ use postgres::Client;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::time::Instant;
-use toban_core::{Context, Error, Kind, Result, stop};
+use toban_core::{Context, Error, Kind, Result, shutdown};
 
 /// All of it.
 ///
@@ -160,7 +160,7 @@ fn keys(
     summary: &mut Summary,
 ) -> Result<()> {
     let began = Instant::now();
-    stop::check()?;
+    shutdown::check()?;
     for (kind, name, why) in indexes::build(clients, plan, job.stage)? {
         plan.objects.push(object(&kind, &name, Fate::Skipped, format!("{REFUSED}: {why}")));
     }

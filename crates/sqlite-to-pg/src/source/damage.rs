@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
-use toban_core::{Context, Error, Kind, Result, stop};
+use toban_core::{Context, Error, Kind, Result, shutdown};
 
 /// Bytes of the header of a database.
 const HEADER: usize = 100;
@@ -101,7 +101,7 @@ pub(crate) fn check_beside<T>(
         // An error of `work` may come from the damage itself, of which the check tells more.
         let told = done.as_ref().is_err_and(|e| !matches!(e.kind(), Kind::Failed | Kind::Corrupt));
         while !checking.is_finished() {
-            if told || stop::check().is_err() {
+            if told || shutdown::check().is_err() {
                 interrupt.interrupt();
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use toban_core::pg::Ident;
-use toban_core::{Context, Result, stop};
+use toban_core::{Context, Result, shutdown};
 
 type Pair<'a> = (&'a mut Connection, &'a mut Client);
 
@@ -38,7 +38,7 @@ pub(crate) fn add(
         while let Some((at, table)) =
             tables.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed))
         {
-            stop::check()?;
+            shutdown::check()?;
             let objects = of_table(client, db, table, stage)?;
             made.lock().unwrap_or_else(PoisonError::into_inner).push((*at, objects));
         }

@@ -8,7 +8,7 @@ use postgres::Client;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use toban_core::pg::Ident;
-use toban_core::{Context, Result, stop};
+use toban_core::{Context, Result, shutdown};
 
 /// A foreign key that rows break: its name, how many, and the first of them.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub(crate) fn foreign_keys(clients: &mut [Client], plan: &Plan, stage: &str) -> 
     let mut outcome = Outcome::default();
     let mut made = Vec::new();
     for (table, key) in keys {
-        stop::check()?;
+        shutdown::check()?;
         match clients[0].batch_execute(&add(table, key, stage)) {
             Ok(()) => made.push((table, key)),
             Err(e) => outcome.refused.push((shown(table, key), tolerable(e)?)),
@@ -96,7 +96,7 @@ fn settle(
 }
 
 fn validate(client: &mut Client, table: &Table, key: &ForeignKey, stage: &str) -> Result<Option<Orphans>> {
-    stop::check()?;
+    shutdown::check()?;
     let name = qualified(stage, &table.target);
     match client.batch_execute(&format!("alter table {name} validate constraint {}", Ident::new(&*key.name)))
     {

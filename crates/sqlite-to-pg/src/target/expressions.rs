@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 use toban_core::pg::Ident;
-use toban_core::{Context, Result, stop};
+use toban_core::{Context, Result, shutdown};
 
 /// How long one view may take on either side to be counted.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub(crate) fn indexes(client: &mut Client, db: &Connection, plan: &mut Plan, sta
             .iter()
             .filter(|i| i.predicate.is_some() || i.parts.iter().any(|p| p.source_sql.is_some()))
         {
-            stop::check()?;
+            shutdown::check()?;
             if there(client, stage, &index.target)? {
                 objects.extend(one_index(client, db, table, index, stage)?);
             }
@@ -195,7 +195,7 @@ pub(crate) fn views(client: &mut Client, db: &Connection, plan: &mut Plan, stage
     let made: Vec<usize> = (0..plan.objects.len()).filter(|at| is_made_view(&plan.objects[*at])).collect();
     // The last first: a view that others use is dropped with them.
     for at in made.into_iter().rev() {
-        stop::check()?;
+        shutdown::check()?;
         let object = &plan.objects[at];
         let target = object.view_name();
         let from = |name: &str| format!("select count(*) from (select 1 from {name} limit {MOST}) x");

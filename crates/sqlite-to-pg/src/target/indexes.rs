@@ -8,7 +8,7 @@ use postgres::Client;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use toban_core::pg::Ident;
-use toban_core::{Result, stop};
+use toban_core::{Result, shutdown};
 
 /// One index to build: what it is called in reports, and its statement.
 struct Task {
@@ -42,7 +42,7 @@ fn side_by_side(clients: &mut [Client], tasks: &[Task]) -> Result<Vec<Refused>> 
         while let Some(task) =
             tasks.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed))
         {
-            stop::check()?;
+            shutdown::check()?;
             if let Err(e) = client.batch_execute(&task.sql) {
                 let why = tolerable(e)?;
                 let one = (task.kind.to_string(), task.name.clone(), why);
@@ -60,7 +60,7 @@ fn side_by_side(clients: &mut [Client], tasks: &[Task]) -> Result<Vec<Refused>> 
 /// # Errors
 /// When the connection is lost; Retry when told to stop.
 pub(crate) fn analyze(client: &mut Client, table: &Table, stage: &str) -> Result<()> {
-    stop::check()?;
+    shutdown::check()?;
     match client.batch_execute(&format!("analyze {}", qualified(stage, &table.target))) {
         Ok(()) => Ok(()),
         Err(e) => tolerable(e).map(drop),

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use toban_core::pg::Ident;
-use toban_core::{Context, Error, Result, stop};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// SQLite's rows per piece at most, by their numbers, and PostgreSQL's pages.
 const NUMBERS: u64 = 250_000;
@@ -141,7 +141,7 @@ pub(crate) fn source(
     while let Some(row) = rows.next().map_err(wrong)? {
         seen += 1;
         if seen % 4096 == 0 {
-            stop::check()?;
+            shutdown::check()?;
         }
         buffer.clear();
         match convert(&mut converter, row, &pair.columns, &mut buffer).map_err(wrong)? {
@@ -210,7 +210,7 @@ pub(crate) fn target(
     tuples(copy, |tuple| {
         seen += 1;
         if seen % 4096 == 0 {
-            stop::check()?;
+            shutdown::check()?;
         }
         let (wire, rest) = normaliser.split(tuple, pair, plain);
         each(wire, rest)

@@ -8,14 +8,14 @@ use toban_core::repo::backups::{self, BaseBackup};
 use toban_core::repo::cluster::{self, Cluster};
 use toban_core::repo::gap::{self, Acknowledged, Gap};
 use toban_core::repo::keys::System;
-use toban_core::repo::way::Way;
+use toban_core::repo::recovery_path::RecoveryPath;
 use toban_core::repo::{Repo, is_future};
 use toban_core::wal::{History, Lsn, Segment, Timeline, WalName};
 use toban_core::{Error, Kind, Result};
 
 /// What a repository has.
 pub(super) struct Stored {
-    pub(super) way: Way,
+    pub(super) way: RecoveryPath,
     pub(super) tails: Vec<Tail>,
     pub(super) gaps: Vec<Gap>,
     pub(super) acknowledged: Vec<Acknowledged>,
@@ -37,7 +37,7 @@ impl Stored {
         let mut damaged = Vec::new();
         // In this order: a segment that becomes whole meanwhile has its tails still, and is no hole.
         let tails = archive.all_tails()?;
-        let mut way = Way::new(size);
+        let mut way = RecoveryPath::new(size);
         way.begin(&tails);
         way.inventory = archive.inventory()?;
         way.histories = histories(&archive, &way.inventory.histories, &mut damaged)?;

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use toban_core::wal::WalName;
-use toban_core::{Context, Result, stop};
+use toban_core::{Context, Result, shutdown};
 
 /// How far to look ahead, and with how many workers.
 pub(super) struct Ahead {
@@ -32,7 +32,7 @@ impl Ahead {
         let waiting = Mutex::new(waiting(&marks, &own, self.files));
         let worker = || {
             while let Some(name) = next(&waiting) {
-                if stop::requested()
+                if shutdown::due()
                     || one(job, wal, &marks, name).inspect_err(|e| log::debug!("{}", e.chain())).is_err()
                 {
                     return;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use toban_core::pg::ConnInfo;
 use toban_core::wal::Lsn;
-use toban_core::{Context, Result, stop};
+use toban_core::{Context, Result, shutdown};
 
 /// How often the servers are asked.
 const EVERY: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ impl Keeper {
 
     fn run(&self, word: &Weak<Word>) {
         let mut said = BTreeSet::new();
-        while word.strong_count() > 0 && !stop::asked() {
+        while word.strong_count() > 0 && !shutdown::requested() {
             for at in self.conninfo.each() {
                 let why = match self.look(&at, &mut said) {
                     Ok(facts) => self.supersedes(&at, &facts),

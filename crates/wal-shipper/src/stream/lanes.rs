@@ -6,22 +6,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Pressed, Tail};
+use toban_core::repo::archive::{Archive, Compressed, Tail};
 use toban_core::repo::keys::System;
 use toban_core::wal::WalName;
 use toban_core::{Context, Error, Result};
 
 /// Something to store.
 pub(super) enum Thing {
-    File(WalName, Pressed),
-    Tail(Tail, Pressed),
+    File(WalName, Compressed),
+    Tail(Tail, Compressed),
 }
 
 impl Thing {
     fn store(&self, archive: &Archive<'_>) -> Result<()> {
         match self {
-            Thing::File(name, pressed) => archive.put(*name, pressed).map(drop),
-            Thing::Tail(tail, pressed) => archive.put_tail(tail, pressed).map(drop),
+            Thing::File(name, compressed) => archive.put(*name, compressed).map(drop),
+            Thing::Tail(tail, compressed) => archive.put_tail(tail, compressed).map(drop),
         }
     }
 }

@@ -29,7 +29,7 @@ use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Conflict};
 use toban_core::repo::cluster::{Cluster, FORMAT};
 use toban_core::repo::keys::System;
-use toban_core::{Error, Kind, Result, run as job, stop};
+use toban_core::{Error, Kind, Result, run as job, shutdown};
 
 /// What lives as long as the process.
 struct Service {
@@ -49,7 +49,7 @@ const LASTED: Duration = Duration::from_secs(5);
 
 /// Runs the verb: session after session, until told to stop.
 pub(crate) fn run(args: &cli::Stream, config: &Config) -> Result<()> {
-    stop::grace();
+    shutdown::defer();
     let section = config.cluster.get(&args.repos.cluster);
     let db = args.db.as_deref().or(section.and_then(|s| s.db.as_deref()));
     let conninfo = ConnInfo::resolve(db, "wal-shipper")?;
@@ -76,7 +76,7 @@ impl Service {
 impl Service {
     fn run(&self) -> Result<()> {
         let (mut pause, mut said, mut streamed) = (PAUSE, String::new(), false);
-        while !stop::asked() {
+        while !shutdown::requested() {
             let began = Instant::now();
             let e = match session::run(self) {
                 Ok(true) => return Ok(()),
@@ -104,7 +104,7 @@ impl Service {
             if let Some(e) = self.backlog.broken() {
                 return Err(e);
             }
-            if stop::asked() && asked.get_or_insert_with(Instant::now).elapsed() > session::LAST {
+            if shutdown::requested() && asked.get_or_insert_with(Instant::now).elapsed() > session::LAST {
                 log::warn!("not everything could be stored; the slot {} keeps it", self.slot);
                 return Ok(());
             }
@@ -115,7 +115,7 @@ impl Service {
 
     fn sleep(&self, pause: Duration) {
         let until = Instant::now() + pause;
-        while Instant::now() < until && !stop::asked() {
+        while Instant::now() < until && !shutdown::requested() {
             job::alive();
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use toban_core::repo::gap::Gap;
 use toban_core::wal::{History, Lsn, Segment, Timeline};
-use toban_core::{Context, Error, Result, run, stop};
+use toban_core::{Context, Error, Result, run, shutdown};
 
 /// The server ends a connection that says nothing for `wal_sender_timeout` (60 s).
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -162,7 +162,7 @@ impl Session<'_> {
         loop {
             run::alive();
             self.look_around()?;
-            if stop::asked() {
+            if shutdown::requested() {
                 return self.finish().map(|()| None);
             }
             self.report(false)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use toban_core::repo::archive::{Conflict, Tail};
 use toban_core::wal::WalName;
-use toban_core::{Context, Result, stop};
+use toban_core::{Context, Result, shutdown};
 
 pub(super) struct Shipper {
     pub(super) backlog: Arc<Backlog>,
@@ -27,7 +27,7 @@ impl Shipper {
     }
 
     fn run(&self) {
-        while !stop::requested() {
+        while !shutdown::due() {
             let Some(load) = self.backlog.next(Duration::from_secs(1)) else { continue };
             if !self.ship(&load) {
                 return;
@@ -43,7 +43,7 @@ impl Shipper {
                 Ok(()) => break,
                 Err(e) => e,
             };
-            if Conflict::caused(&e) || stop::requested() {
+            if Conflict::caused(&e) || shutdown::due() {
                 self.backlog.fail(e);
                 return false;
             }
@@ -65,11 +65,11 @@ impl Shipper {
 
     fn store(&self, load: &Load) -> Result<()> {
         let name = WalName::from(load.segment);
-        let pressed = load.spool.pressed(load.from..load.to, self.level)?;
+        let compressed = load.spool.compressed(load.from..load.to, self.level)?;
         log::debug!("store {name} from {:X} to {:X}", load.from, load.to);
         self.lanes.store(match load.is_whole() {
-            true => Thing::File(name, pressed),
-            false => Thing::Tail(Tail::new(name, load.from, load.to - load.from), pressed),
+            true => Thing::File(name, compressed),
+            false => Thing::Tail(Tail::new(name, load.from, load.to - load.from), compressed),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use toban_core::repo::archive::Pressed;
+use toban_core::repo::archive::Compressed;
 use toban_core::{Context, Result};
 
 pub(super) struct Spool(File);
@@ -22,9 +22,9 @@ impl Spool {
     }
 
     /// A stretch of it, ready to be stored.
-    pub(super) fn pressed(&self, bytes: Range<u64>, level: i32) -> Result<Pressed> {
+    pub(super) fn compressed(&self, bytes: Range<u64>, level: i32) -> Result<Compressed> {
         // The one name that a nameless file has.
         let path = PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
-        Pressed::part(&path, bytes, level)
+        Compressed::part(&path, bytes, level)
     }
 }

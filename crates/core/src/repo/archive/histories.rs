@@ -1,6 +1,6 @@
 //! The histories of timelines: where they are, and where those that nobody stored come from.
 
-use super::{Archive, Pressed};
+use super::{Archive, Compressed};
 use crate::error::{Error, Result};
 use crate::store::Stored;
 use crate::wal::{History, Timeline, WalName};
@@ -45,10 +45,10 @@ impl Archive<'_> {
     /// # Errors
     /// When the store could not be asked.
     pub fn has_history(&self, timeline: Timeline, text: &str) -> Result<bool> {
-        let pressed = Pressed::small(text.as_bytes(), 1)?;
+        let compressed = Compressed::small(text.as_bytes(), 1)?;
         Ok(self
             .recorded(&self.key(WalName::History(timeline))?)?
-            .is_some_and(|sha256| sha256 == pressed.sum().sha256))
+            .is_some_and(|sha256| sha256 == compressed.sum().sha256))
     }
 
     fn put_history(&self, timeline: Timeline, text: &str) -> Result<Stored> {
@@ -56,7 +56,7 @@ impl Archive<'_> {
         if self.has_history(timeline, text)? {
             return Ok(Stored::Exists);
         }
-        self.put(WalName::History(timeline), &Pressed::small(text.as_bytes(), 1)?)
+        self.put(WalName::History(timeline), &Compressed::small(text.as_bytes(), 1)?)
     }
 
     /// The timelines above `than` that the archive knows, by a history of their own, by that of a timeline that went
@@ -185,7 +185,7 @@ mod tests {
         let archive = archive(&store);
         archive.put_history(Timeline(4), FOURTH).expect("stored");
         let segment = "000000090000000000000007".parse().expect("a name");
-        archive.put(segment, &Pressed::small(b"wal", 1).expect("pressed")).expect("stored");
+        archive.put(segment, &Compressed::small(b"wal", 1).expect("compressed")).expect("stored");
         let known = archive.timelines_above(Timeline(1)).expect("asked");
         let of = |n: u32| known.get(&Timeline(n)).cloned();
         assert_eq!(known.len(), 3, "{known:?}");

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// Each timeline that has a segment.
-    pub lines: BTreeMap<Timeline, Line>,
+    pub lines: BTreeMap<Timeline, TimelineSegments>,
     /// Timelines whose history is there.
     pub histories: BTreeSet<Timeline>,
 }
 
 /// One timeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line {
+pub struct TimelineSegments {
     /// Its whole segments: (unit of 4 GiB, segment in it), as their names have them.
     pub segments: BTreeSet<(u32, u32)>,
     /// Its last segment, broken off by a promotion.
@@ -96,7 +96,7 @@ impl Inventory {
     }
 }
 
-impl Line {
+impl TimelineSegments {
     /// Whether `segment`, of this timeline, is there.
     pub fn has(&self, segment: &Segment) -> bool {
         match WalName::from(*segment) {

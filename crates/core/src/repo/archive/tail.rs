@@ -1,6 +1,6 @@
 //! Stretches of a segment that is not whole yet (docs/FORMATS.md, "Tails").
 
-use super::{Archive, Pressed};
+use super::{Archive, Compressed};
 use crate::error::{Context, Error, Result};
 use crate::store::{Key, Stored};
 use crate::wal::{Ending, Segment, WalName};
@@ -84,7 +84,7 @@ impl Archive<'_> {
     ///
     /// # Errors
     /// Those of [`Archive::put`].
-    pub fn put_tail(&self, tail: &Tail, file: &Pressed) -> Result<Stored> {
+    pub fn put_tail(&self, tail: &Tail, file: &Compressed) -> Result<Stored> {
         self.store_as(&self.tail_key(tail)?, &tail.path(), file)
     }
 
@@ -168,7 +168,7 @@ impl Archive<'_> {
         if let Some(at) = cover.last().map(|t| self.tail_written(t)).transpose()?.flatten() {
             file.as_file().set_modified(at.into()).doing(doing)?;
         }
-        self.put(WalName::from(*segment), &Pressed::new(file.path(), 1)?)?;
+        self.put(WalName::from(*segment), &Compressed::new(file.path(), 1)?)?;
         Ok(true)
     }
 
@@ -266,7 +266,7 @@ mod tests {
         for tail in
             [tail(0, 1000), tail(1000, 9000), tail(0, 9000), tail(8000, 300_000), tail(310_000, 320_000)]
         {
-            let part = Pressed::part(&path, tail.offset..tail.end(), 1).expect("pressed");
+            let part = Compressed::part(&path, tail.offset..tail.end(), 1).expect("compressed");
             assert_eq!(archive.put_tail(&tail, &part).expect("put"), Stored::New);
             assert_eq!(archive.put_tail(&tail, &part).expect("again"), Stored::Exists);
         }

@@ -2,7 +2,7 @@
 
 use super::{S3, reactor, refusal};
 use crate::error::{Context, Error, Kind, Result};
-use crate::store::patience::{Patience, gave_up};
+use crate::store::backoff::{Backoff, gave_up};
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl S3 {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let asked = reactor::wait(persist(self.patience, bytes, need, send));
+        let asked = reactor::wait(persist(self.backoff, bytes, need, send));
         asked.doing(|| doing.to_string())?.map_err(|mut refusal| {
             refusal.error = Error::new(refusal.error.kind(), doing).because(refusal.error);
             refusal
@@ -67,7 +67,7 @@ impl S3 {
 
 /// The loop of [`S3::ask`], for tasks of their own too.
 pub(super) async fn persist<T, E, F>(
-    patience: Patience,
+    backoff: Backoff,
     bytes: u64,
     need: Need,
     mut send: impl FnMut() -> F,
@@ -76,7 +76,7 @@ where
     F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let mut tries = patience.begin();
+    let mut tries = backoff.begin();
     loop {
         let mut refusal = match once(tries.attempt(bytes), send()).await {
             Ok(Ok(answer)) => return Ok((answer, tries.failures() + 1)),

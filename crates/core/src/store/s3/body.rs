@@ -4,7 +4,7 @@ use super::ask::{Need, Refusal};
 use super::{S3, reactor};
 use crate::error::{Error, Kind, Result};
 use crate::store::Key;
-use crate::store::patience::{Tries, gave_up};
+use crate::store::backoff::{Tries, gave_up};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use std::io::{self, Read};
@@ -19,7 +19,7 @@ pub(super) fn open<'a>(s3: &'a S3, key: &Key, from: u64) -> Result<Option<Body<'
         end: from,
         stream: None,
         chunk: bytes::Bytes::new(),
-        tries: s3.patience.begin(),
+        tries: s3.backoff.begin(),
     };
     match body.request() {
         Ok(answer) => {
@@ -75,7 +75,7 @@ impl Body<'_> {
             self.stream = Some(self.reopen()?);
         }
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        let limit = self.s3.patience.attempt(0);
+        let limit = self.s3.backoff.attempt(0);
         match reactor::wait(async { tokio::time::timeout(limit, stream.next()).await })? {
             Ok(Some(Ok(chunk))) => self.chunk = chunk,
             Ok(Some(Err(e))) => return Err(self.cut(&e.to_string())),
@@ -109,7 +109,7 @@ impl Read for Body<'_> {
         buf[..n].copy_from_slice(&self.chunk.split_to(n));
         self.at += n as u64;
         if n > 0 {
-            self.tries = self.s3.patience.begin();
+            self.tries = self.s3.backoff.begin();
         }
         Ok(n)
     }

@@ -2,7 +2,7 @@
 
 use super::{S3Options, reactor};
 use crate::error::{Context, Error, Kind, Result};
-use crate::store::patience::Patience;
+use crate::store::backoff::Backoff;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::imds;
@@ -24,12 +24,12 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Failed, with a hint, when there are no credentials.
-pub(super) fn connect(options: &S3Options, patience: Patience) -> Result<Client> {
+pub(super) fn connect(options: &S3Options, backoff: Backoff) -> Result<Client> {
     reactor::wait(async {
         let http = transport();
         let credentials = credentials(&http, options).await?;
         let config = load(http, options, &credentials).await;
-        let connect = patience.attempt(0).min(Duration::from_secs(5));
+        let connect = backoff.attempt(0).min(Duration::from_secs(5));
         Ok(Client::from_conf(lean(&config, options, connect).build()))
     })?
 }

@@ -2,7 +2,7 @@
 //! uploads of several threads do not queue behind each other.
 
 use crate::error::{Context, Error, Result};
-use crate::stop;
+use crate::shutdown;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(super) fn wait<F: Future>(future: F) -> Result<F::Output> {
     handle()?.block_on(async {
         let mut future = pin!(future);
         loop {
-            stop::check()?;
+            shutdown::check()?;
             if let Ok(done) = tokio::time::timeout(LOOK, future.as_mut()).await {
                 return Ok(done);
             }

@@ -3,9 +3,9 @@
 use super::ask::{Need, Refusal, persist};
 use super::{S3, metadata, parts, reactor};
 use crate::error::{Context, Error, Result};
-use crate::store::patience::nonce;
+use crate::store::backoff::nonce;
 use crate::store::{Attrs, Key, Stored};
-use crate::{stop, sum};
+use crate::{shutdown, sum};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use base64::Engine;
@@ -136,7 +136,7 @@ impl Put<'_> {
         let mut upload = Upload::begin(self)?;
         let (mut part, mut sent) = (first, 0);
         while !part.is_empty() {
-            stop::check()?;
+            shutdown::check()?;
             let size = part.len() as u64;
             upload.send(part)?;
             sent += size;
@@ -185,13 +185,13 @@ impl<'a> Upload<'a> {
         self.begun += 1;
         let (s3, number, size, sum) = (self.put.s3, self.begun, part.len() as u64, checksum(&part));
         let (client, bucket, path) = (s3.client()?.clone(), s3.bucket.clone(), s3.path(self.put.key));
-        let (body, patience, id) = (Body::from(part), s3.patience, self.id.clone());
+        let (body, backoff, id) = (Body::from(part), s3.backoff, self.id.clone());
         let task = reactor::handle()?.spawn(async move {
             let send = || {
                 let request = client.upload_part().bucket(&bucket).key(&path).upload_id(&id);
                 request.part_number(number).checksum_sha256(&sum).body(body.stream()).send()
             };
-            let (sent, _) = persist(patience, size, Need::Write, send).await?;
+            let (sent, _) = persist(backoff, size, Need::Write, send).await?;
             let part = CompletedPart::builder().part_number(number).checksum_sha256(&sum);
             Ok(part.set_e_tag(sent.e_tag).build())
         });
@@ -232,7 +232,7 @@ impl<'a> Upload<'a> {
 
     /// A part that arrives after the abort would stay: those under way end first, or are given up.
     fn settle(&mut self) {
-        let limit = self.put.s3.patience.attempt(0).min(ENDING);
+        let limit = self.put.s3.backoff.attempt(0).min(ENDING);
         let flights = std::mem::take(&mut self.under_way);
         let _ = reactor::wait_anyway(limit, async {
             for mut flight in flights {
@@ -245,8 +245,8 @@ impl<'a> Upload<'a> {
         let s3 = self.put.s3;
         let request = s3.client()?.abort_multipart_upload().bucket(&s3.bucket).key(s3.path(self.put.key));
         let request = request.upload_id(&self.id);
-        let limit = s3.patience.attempt(0).min(ENDING);
-        reactor::wait_anyway(limit, persist(s3.patience, 0, Need::Abort, || request.clone().send()))?
+        let limit = s3.backoff.attempt(0).min(ENDING);
+        reactor::wait_anyway(limit, persist(s3.backoff, 0, Need::Abort, || request.clone().send()))?
             .map(|_| ())
             .map_err(|r| r.error)
     }

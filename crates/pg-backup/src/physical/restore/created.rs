@@ -9,7 +9,7 @@ use crate::physical::outline::Outline;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use toban_core::wal::{Change, Lsn, Record, Records, Segment, What};
-use toban_core::{Result, stop};
+use toban_core::{Result, shutdown};
 
 /// A tablespace that replay creates.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ pub(super) fn read(
     let (mut found, mut records) = (OnTheWay::default(), Records::default());
     let last = backup.stop_lsn.0 / size;
     for number in backup.start_lsn.0 / size..end.to.0.div_ceil(size) {
-        stop::check()?;
+        shutdown::check()?;
         // A standby's last segment may be cut off in the backup, and whole in the archive.
         let content = match number < last {
             true => own(number)?.map_or_else(|| archive(Lsn(number * size)), |c| Ok(Some(c)))?,

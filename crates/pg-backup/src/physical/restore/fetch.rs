@@ -22,7 +22,7 @@ use toban_core::pack::crc32c;
 use toban_core::progress::Progress;
 use toban_core::store::Key;
 use toban_core::sum::Checked;
-use toban_core::{Context, Error, Result, stop};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// Lines that a worker takes at once: neighbours lie in the same frames.
 const BATCH: usize = 500;
@@ -109,7 +109,7 @@ impl<'a> Reading<'a> {
         let backup = &work.stored.backup;
         let mut frames = Frames::new(&*work.stored.repo.store, backup)?;
         for entry in entries(work.stored)? {
-            stop::check()?;
+            shutdown::check()?;
             self.line(entry?, &mut frames, &batches)?;
         }
         self.hand_over(&batches)
@@ -201,7 +201,7 @@ impl Work<'_> {
     }
 
     fn file(&self, entry: &Entry, frames: &mut Frames<'_>) -> Result<()> {
-        stop::check()?;
+        shutdown::check()?;
         let path = self.target.dir.join(entry.path.path()?);
         let doing = || format!("write {}", shown(&path));
         let file = self.open(&path)?;

@@ -4,7 +4,7 @@ use super::shown;
 use super::target::{Target, is_empty};
 use std::fs;
 use std::path::{Path, PathBuf};
-use toban_core::{Context, Error, Result, stop};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// Refuses every link to a folder that is not empty: a restore would write and delete there. The links of the target's
 /// own tablespaces were judged before; a link to a file is replaced, and the file stays.
@@ -17,7 +17,7 @@ pub(super) fn refuse(target: &Target) -> Result<()> {
     let oids = target.tablespaces.keys().map(|oid| target.dir.join(format!("pg_tblspc/{oid}")));
     folders.extend(oids.filter(|link| link.is_dir()));
     while let Some(folder) = folders.pop() {
-        stop::check()?;
+        shutdown::check()?;
         look(target, &folder, &mut folders, &mut foreign)?;
     }
     if foreign.is_empty() {

@@ -50,7 +50,7 @@ impl Record for Restored {
         vec![
             self.id.to_string(),
             self.repo.clone(),
-            self.target_dir.clone(),
+            self.pgdata.clone(),
             self.files.to_string(),
             out::bytes(self.bytes),
             out::bytes(self.written_bytes),

@@ -1,4 +1,4 @@
-//! `restore --to …`: the right backup for a moment, which moments can be reached, and what the server must be told.
+//! `restore --target…`: the right backup for a moment, which moments can be reached, and what the server must be told.
 
 mod choose;
 mod reading;
@@ -41,14 +41,14 @@ impl Moment {
     /// # Errors
     /// Usage for a time that could be meant in several zones.
     pub(super) fn of(to: &cli::To) -> Result<Option<Moment>> {
-        if let Some(text) = &to.to_time {
+        if let Some(text) = &to.target_time {
             return time(text, to.utc).map(|at| Some(Moment::Time(at)));
         }
-        let latest = to.to.as_ref().map(|_| Moment::Latest);
+        let latest = (to.target == Some(cli::Stop::Latest)).then_some(Moment::Latest);
         // PostgreSQL shows them with an epoch in front, and compares without.
-        let xid = || to.to_xid.map(|x| Moment::Xid(u32::try_from(x & 0xFFFF_FFFF).unwrap_or_default()));
-        let name = || to.to_name.clone().map(Moment::Name);
-        Ok(latest.or_else(|| to.to_lsn.map(Moment::Lsn)).or_else(name).or_else(xid))
+        let xid = || to.target_xid.map(|x| Moment::Xid(u32::try_from(x & 0xFFFF_FFFF).unwrap_or_default()));
+        let name = || to.target_name.clone().map(Moment::Name);
+        Ok(latest.or_else(|| to.target_lsn.map(Moment::Lsn)).or_else(name).or_else(xid))
     }
 }
 
@@ -135,7 +135,7 @@ pub(super) fn plan(args: &cli::Restore, config: &Config, repos: &[Repo], moment:
     let command = shipper::command(args, config, &asked, &wanted)?;
     let stops_at = match &stop {
         None => "the end of the WAL".to_string(),
-        Some(stop) => said(stop, args.to.exclusive),
+        Some(stop) => said(stop, args.to.target_exclusive),
     };
     let reachable = Reachable {
         id: stored.backup.id.clone(),
@@ -147,9 +147,9 @@ pub(super) fn plan(args: &cli::Restore, config: &Config, repos: &[Repo], moment:
         to_time: reading.newest(&history, &stored.backup, &reach)?,
         stops_at,
     };
-    let (exclusive, action) = (args.to.exclusive, args.to.action);
+    let (exclusive, action) = (args.to.target_exclusive, args.to.target_action);
     if stop.is_none() && action != cli::Action::Promote {
-        log::warn!("at the end of the WAL the server is promoted whatever --action says");
+        log::warn!("at the end of the WAL the server is promoted whatever --target-action says");
     }
     let outline = outline::read(&stored)?;
     let end = created::End { to: reach.to, stop: stop.as_ref(), exclusive };
@@ -159,7 +159,7 @@ pub(super) fn plan(args: &cli::Restore, config: &Config, repos: &[Repo], moment:
 
 /// Says when the repositories have WAL behind the end of the backup, which a restore without a moment leaves out.
 pub(super) fn tell_more(args: &cli::Restore, repos: &[Repo], stored: &Stored) {
-    if args.to.immediate {
+    if args.to.immediate() {
         return;
     }
     let backup = &stored.backup;
@@ -174,7 +174,7 @@ pub(super) fn tell_more(args: &cli::Restore, repos: &[Repo], stored: &Stored) {
         Ok(None) => {}
         Ok(Some((to, at))) => log::warn!(
             "this restores to the end of the backup, {} ({}); the repositories have WAL up to {} ({to}), which is left \
-             out: add --to latest to have it, or --immediate to say that it is meant",
+             out: add --target latest to have it, or --target immediate to say that it is meant",
             shown(backup.finished),
             backup.stop_lsn,
             shown(at)
@@ -232,7 +232,7 @@ impl Plan {
         for (xid, locked) in &self.way.locked {
             log::warn!(
                 "at that moment transaction {xid} holds table {} of database {} (their OIDs) locked, as DROP and ALTER do: \
-                 a query of it waits until recovery goes on; to read it, pause before the lock: --to-lsn {} --exclusive",
+                 a query of it waits until recovery goes on; to read it, pause before the lock: --target-lsn {} --target-exclusive",
                 locked.table,
                 locked.database,
                 locked.lsn

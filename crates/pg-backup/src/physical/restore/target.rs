@@ -55,7 +55,7 @@ impl Target {
     /// Failed or Usage, with what is in the way.
     pub(super) fn plan(args: &cli::Restore, known: &Known<'_>) -> Result<Target> {
         let backup = known.backup;
-        let dir = std::path::absolute(&args.target_dir).doing(|| "find the target".into())?;
+        let dir = std::path::absolute(&args.pgdata).doing(|| "find the target".into())?;
         let Places { tablespaces, linked_by_replay, changes, in_place } = places::of(args, known)?;
         let target = Target {
             delta: args.delta,

@@ -12,7 +12,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use toban_core::config::Config;
 use toban_core::wal::{Segment, WalName};
-use toban_core::{Context, Result, durable, stop};
+use toban_core::{Context, Result, durable, shutdown};
 
 /// How long the process stays when nobody asks.
 const IDLE: Duration = Duration::from_secs(60);
@@ -80,7 +80,7 @@ impl Window {
     /// Looks what was handed out, until nothing was for a while.
     fn follow(&self) {
         let (mut last, mut since) = (None, Instant::now());
-        while since.elapsed() < IDLE && !stop::requested() {
+        while since.elapsed() < IDLE && !shutdown::due() {
             let Ok(text) = fs::read_to_string(self.folder.join(HANDED)) else { break };
             let handed = handed(&text).filter(|h| last != Some(*h));
             if let Some(segment) = handed {

@@ -6,7 +6,7 @@ use crate::cli::{self, Follow};
 use crate::physical::backup::Backup;
 use crate::physical::catalog::Stored;
 use crate::physical::reach::own;
-use toban_core::repo::way::Reach;
+use toban_core::repo::recovery_path::Reach;
 use toban_core::wal::{History, Lsn, Record, Timeline, What};
 use toban_core::{Error, Result};
 
@@ -50,10 +50,10 @@ pub(super) fn choose(
     let candidates: Vec<Candidate<'_>> = candidates.collect();
     if candidates.is_empty() {
         let e = Error::failed(format!("no backup lies on the way to timeline {}", history.timeline));
-        return Err(e.hint(format!("follow another: --timeline {}", timelines(backups))));
+        return Err(e.hint(format!("follow another: --target-timeline {}", timelines(backups))));
     }
     stray(args, backups, &candidates, moment)?;
-    let search = Search { reading, history: &history, candidates: &candidates, exclusive: args.to.exclusive };
+    let search = Search { reading, history: &history, candidates: &candidates, exclusive: args.to.target_exclusive };
     let (candidate, at) = match moment {
         Moment::Latest => (search.latest()?, None),
         Moment::Lsn(lsn) => search.lsn(*lsn)?,
@@ -79,7 +79,7 @@ pub(super) fn choose(
 /// # Errors
 /// Failed, with both timelines, when nobody said which.
 fn stray(args: &cli::Restore, backups: &[Stored], on: &[Candidate<'_>], moment: &Moment) -> Result<()> {
-    if args.to.timeline != Follow::Latest || args.id != crate::catalog::LATEST {
+    if args.to.target_timeline != Follow::Latest || args.id != crate::catalog::LATEST {
         return Ok(());
     }
     let newest = on.iter().map(|c| c.backup().finished).max();
@@ -96,12 +96,12 @@ fn stray(args: &cli::Restore, backups: &[Stored], on: &[Candidate<'_>], moment: 
     );
     if *moment != Moment::Latest {
         log::warn!(
-            "{said}: a moment after the two went apart is another on each; --timeline says which is meant"
+            "{said}: a moment after the two went apart is another on each; --target-timeline says which is meant"
         );
         return Ok(());
     }
     let e = Error::failed(format!("{said}: two servers wrote into this repository"));
-    Err(e.hint(format!("say which is meant: --timeline {}, or the number of the other", other.timeline)))
+    Err(e.hint(format!("say which is meant: --target-timeline {}, or the number of the other", other.timeline)))
 }
 
 fn timelines(backups: &[Stored]) -> String {
@@ -114,7 +114,7 @@ fn timelines(backups: &[Stored]) -> String {
 /// said instead of an older one being restored.
 fn timeline(args: &cli::Restore, backups: &[Stored], reading: &Reading<'_>) -> Result<Timeline> {
     let newest = &backups.last().ok_or_else(|| Error::usage("there is no backup"))?.backup;
-    match args.to.timeline {
+    match args.to.target_timeline {
         Follow::Number(number) => Ok(number),
         Follow::Current => Ok(newest.timeline),
         Follow::Latest if args.id != crate::catalog::LATEST => reading.way.newest(&own(newest)),
@@ -236,7 +236,7 @@ impl<'a> Search<'a> {
             self.history.timeline,
             oldest.backup().stop_lsn
         ));
-        Err(e.hint("is it of another timeline (--timeline), or not shipped yet? `wal-shipper list` shows what there is"))
+        Err(e.hint("is it of another timeline (--target-timeline), or not shipped yet? `wal-shipper list` shows what there is"))
     }
 
     fn too_early(&self, what: &str) -> Error {

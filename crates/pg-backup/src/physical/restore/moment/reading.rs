@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use std::ops::ControlFlow;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::Archive;
-use toban_core::repo::way::{Begun, Reach, Way};
+use toban_core::repo::recovery_path::{PartialSegment, Reach, RecoveryPath};
 use toban_core::wal::{History, Lsn, Record, Records, Segment, WalName};
-use toban_core::{Error, Result, stop};
+use toban_core::{Error, Result, shutdown};
 
 /// The WAL of one system in all repositories.
 pub(super) struct Reading<'r> {
     archives: Vec<Archive<'r>>,
-    pub(super) way: Way,
+    pub(super) way: RecoveryPath,
 }
 
 impl<'r> Reading<'r> {
@@ -26,7 +26,7 @@ impl<'r> Reading<'r> {
         let system = backup.system()?;
         let archives: Vec<Archive<'r>> =
             repos.iter().map(|r| Archive::new(&*r.store, system.clone())).collect();
-        let way = Way::of(backup.wal_segment_size, &archives)?;
+        let way = RecoveryPath::of(backup.wal_segment_size, &archives)?;
         Ok(Reading { archives, way })
     }
 
@@ -92,7 +92,7 @@ impl<'r> Reading<'r> {
     ) -> Result<Option<T>> {
         let (size, mut records) = (self.way.size, Records::default());
         for number in from.0 / size..to.0.div_ceil(size) {
-            stop::check()?;
+            shutdown::check()?;
             let Some((segment, bytes)) = self.content(history, Lsn(number * size))? else {
                 records = Records::default();
                 continue;
@@ -117,7 +117,7 @@ impl<'r> Reading<'r> {
     }
 
     /// With zeros behind the tails, as `wal-shipper fetch` gives it to recovery.
-    fn assembled(&self, begun: &Begun<'_>) -> Result<Vec<u8>> {
+    fn assembled(&self, begun: &PartialSegment<'_>) -> Result<Vec<u8>> {
         let (segment, bytes) = (begun.segment, begun.to.0 - begun.segment.start().0);
         let found = self.ask(|archive| {
             let mut content = Vec::new();

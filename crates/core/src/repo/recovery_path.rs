@@ -1,5 +1,5 @@
 //! Which positions of the WAL can be reached from a backup: over promotions, up to the first hole. Pure but for
-//! [`Way::of`].
+//! [`RecoveryPath::of`].
 
 use super::archive::{Archive, Hole, Inventory, Tail, cover, covers};
 use crate::error::{Context, Error, Result};
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The WAL of one system in one or several repositories: what there is, and how its timelines hang together.
 #[derive(Clone, Debug)]
-pub struct Way {
+pub struct RecoveryPath {
     /// Bytes of a segment.
     pub size: u64,
     /// Every segment that one of them has, those that are whole by their tails among them.
@@ -23,7 +23,7 @@ pub struct Way {
 
 /// The beginning of a segment that nobody has whole.
 #[derive(Clone, Copy, Debug)]
-pub struct Begun<'w> {
+pub struct PartialSegment<'w> {
     /// The segment.
     pub segment: Segment,
     /// What there is of it, as [`super::archive::cover`] chose.
@@ -34,7 +34,7 @@ pub struct Begun<'w> {
 
 /// What a backup brings along.
 #[derive(Clone, Copy, Debug)]
-pub struct Own {
+pub struct BackupRange {
     /// Its timeline.
     pub timeline: Timeline,
     /// Where it ends; before this no moment can be restored from it.
@@ -52,13 +52,13 @@ pub struct Reach {
     pub hole: Option<Hole>,
 }
 
-impl Way {
+impl RecoveryPath {
     /// What `archives`, of one system with segments of `size` bytes, have together.
     ///
     /// # Errors
     /// When a store could not be asked; Corrupt for a history that does not parse, and for tails that do not read.
-    pub fn of(size: u64, archives: &[Archive<'_>]) -> Result<Way> {
-        let mut way = Way::new(size);
+    pub fn of(size: u64, archives: &[Archive<'_>]) -> Result<RecoveryPath> {
+        let mut way = RecoveryPath::new(size);
         archives.iter().try_for_each(|archive| way.read(archive))?;
         way.derive();
         way.close(archives)?;
@@ -66,9 +66,9 @@ impl Way {
     }
 
     /// Nothing yet, of segments of `size` bytes.
-    pub fn new(size: u64) -> Way {
+    pub fn new(size: u64) -> RecoveryPath {
         let (begun, switched) = (BTreeMap::new(), BTreeSet::new());
-        Way { size, inventory: Inventory::default(), histories: BTreeMap::new(), begun, switched }
+        RecoveryPath { size, inventory: Inventory::default(), histories: BTreeMap::new(), begun, switched }
     }
 
     fn read(&mut self, archive: &Archive<'_>) -> Result<()> {
@@ -151,7 +151,7 @@ impl Way {
     ///
     /// # Errors
     /// Failed when there is WAL of a newer timeline whose history nobody has: nobody can tell where it came from.
-    pub fn newest(&self, own: &Own) -> Result<Timeline> {
+    pub fn newest(&self, own: &BackupRange) -> Result<Timeline> {
         let descends = |h: &&History| h.timeline >= own.timeline && on(h, own);
         let newest =
             self.histories.values().filter(descends).map(|h| h.timeline).max().unwrap_or(own.timeline);
@@ -161,14 +161,14 @@ impl Way {
             Some(lost) => {
                 let e = Error::failed(format!("the history of timeline {lost} is missing from the archive"));
                 Err(e.hint(
-                    "bring it back (pg_wal of a server of that timeline has it), or name the --timeline that is meant",
+                    "bring it back (pg_wal of a server of that timeline has it), or name the --target-timeline that is meant",
                 ))
             }
         }
     }
 
     /// How far recovery comes on the way of `history` from a backup; `None` when it is not on this way.
-    pub fn reach(&self, history: &History, own: &Own) -> Option<Reach> {
+    pub fn reach(&self, history: &History, own: &BackupRange) -> Option<Reach> {
         if !on(history, own) {
             return None;
         }
@@ -232,13 +232,13 @@ impl Way {
     }
 
     /// What recovery reads at `lsn` on this way where nobody has the newest timeline's segment whole.
-    pub fn begun(&self, history: &History, lsn: Lsn) -> Option<Begun<'_>> {
+    pub fn begun(&self, history: &History, lsn: Lsn) -> Option<PartialSegment<'_>> {
         let [new, old] = self.copies(history, lsn);
         let of = |segment: Segment| {
             let tails = self.begun.get(&segment).filter(|_| !self.is_stored(&segment))?;
             let end = Lsn(segment.start().0 + tails.last()?.end());
             let left = history.end_of(segment.timeline).ok().flatten();
-            Some(Begun { segment, tails, to: left.map_or(end, |left| left.min(end)) })
+            Some(PartialSegment { segment, tails, to: left.map_or(end, |left| left.min(end)) })
         };
         let both = [new, old].into_iter().filter(|_| !self.is_stored(&new));
         both.filter_map(of).max_by_key(|b| (b.to, b.segment))
@@ -246,7 +246,7 @@ impl Way {
 }
 
 /// Whether the way leads through the end of the backup.
-fn on(history: &History, own: &Own) -> bool {
+fn on(history: &History, own: &BackupRange) -> bool {
     history.at(Lsn(own.stop.0.saturating_sub(1))) == own.timeline
 }
 
@@ -258,8 +258,8 @@ mod tests {
 
     const SIZE: u64 = 16 << 20;
 
-    fn way(names: &[&str]) -> Way {
-        let mut way = Way::new(SIZE);
+    fn way(names: &[&str]) -> RecoveryPath {
+        let mut way = RecoveryPath::new(SIZE);
         way.inventory =
             Inventory::of(names.iter().map(|n| (n.parse().expect("a name"), 10, Timestamp::UNIX_EPOCH)));
         // Timeline 2 left timeline 1 inside segment 3.
@@ -268,11 +268,11 @@ mod tests {
         way
     }
 
-    fn own(timeline: u32, stop: u64, whole: bool) -> Own {
-        Own { timeline: Timeline(timeline), stop: Lsn(stop), whole }
+    fn own(timeline: u32, stop: u64, whole: bool) -> BackupRange {
+        BackupRange { timeline: Timeline(timeline), stop: Lsn(stop), whole }
     }
 
-    fn reached(way: &Way, timeline: u32, own: &Own) -> Option<(u64, Option<(String, String)>)> {
+    fn reached(way: &RecoveryPath, timeline: u32, own: &BackupRange) -> Option<(u64, Option<(String, String)>)> {
         let reach = way.reach(&way.history(Timeline(timeline)), own)?;
         Some((reach.to.0, reach.hole.map(|h| (h.first.name(), h.last.name()))))
     }

@@ -3,7 +3,7 @@
 //! For a systemd oneshot these signals are not clean exits, so a stopped job must undo what it began.
 //! A second signal ends the process at once.
 //!
-//! A service that has something to bring to an end first takes a [`grace`]: then the first signal only asks.
+//! A service that has something to finish first calls [`defer`]: then the first signal only requests the end.
 
 use crate::error::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,9 +12,9 @@ use std::process::Child;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-static STOPPED: AtomicBool = AtomicBool::new(false);
-static GRACE: AtomicBool = AtomicBool::new(false);
-static ASKED: AtomicBool = AtomicBool::new(false);
+static DUE: AtomicBool = AtomicBool::new(false);
+static DEFERRED: AtomicBool = AtomicBool::new(false);
+static REQUESTED: AtomicBool = AtomicBool::new(false);
 static CHILDREN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 /// Begins to listen; called once by [`crate::main`].
@@ -23,11 +23,11 @@ pub(crate) fn listen() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGTERM, SIGINT]) else { return };
     std::thread::spawn(move || {
         for signal in &mut signals {
-            if !ASKED.swap(true, Ordering::SeqCst) && GRACE.load(Ordering::SeqCst) {
-                log::info!("told to stop: bringing to an end what was begun");
+            if !REQUESTED.swap(true, Ordering::SeqCst) && DEFERRED.load(Ordering::SeqCst) {
+                log::info!("asked to stop: finishing what was begun");
                 continue;
             }
-            if STOPPED.swap(true, Ordering::SeqCst) {
+            if DUE.swap(true, Ordering::SeqCst) {
                 signal_hook::low_level::exit(75);
             }
             let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
@@ -43,24 +43,24 @@ fn end(id: u32) {
     }
 }
 
-/// Whether the process was told to stop.
-pub fn requested() -> bool {
-    STOPPED.load(Ordering::SeqCst)
+/// Whether waits and loops must be broken off now.
+pub fn due() -> bool {
+    DUE.load(Ordering::SeqCst)
 }
 
-/// From now on the first signal only makes [`asked`] true; stores and waits go on until [`now`] or a second signal.
-pub fn grace() {
-    GRACE.store(true, Ordering::SeqCst);
+/// From now on the first signal only makes [`requested`] true; stores and waits go on until [`force`] or a second signal.
+pub fn defer() {
+    DEFERRED.store(true, Ordering::SeqCst);
 }
 
 /// Whether a signal came.
-pub fn asked() -> bool {
-    ASKED.load(Ordering::SeqCst)
+pub fn requested() -> bool {
+    REQUESTED.load(Ordering::SeqCst)
 }
 
-/// Ends a [`grace`]: what still waits is broken off.
-pub fn now() {
-    STOPPED.store(true, Ordering::SeqCst);
+/// Ends what [`defer`] began: what still waits is broken off.
+pub fn force() {
+    DUE.store(true, Ordering::SeqCst);
 }
 
 /// For loops: goes on unless the process was told to stop.
@@ -68,7 +68,7 @@ pub fn now() {
 /// # Errors
 /// Retry, once a signal came.
 pub fn check() -> Result<()> {
-    if requested() { Err(Error::retry("stopped by a signal")) } else { Ok(()) }
+    if due() { Err(Error::retry("stopped by a signal")) } else { Ok(()) }
 }
 
 /// A child process that ends with its owner: told to stop by our signals, killed and reaped on drop.
@@ -78,7 +78,7 @@ impl Guarded {
     /// Takes `child` in charge.
     pub fn new(child: Child) -> Guarded {
         CHILDREN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(child.id());
-        if requested() {
+        if due() {
             end(child.id());
         }
         Guarded(child)

@@ -17,7 +17,7 @@ const KEPT: u64 = 17 << 20;
 const CHUNK: usize = 256 << 10;
 
 /// A file, or a stretch of one, that is ready to be stored; in bounded memory whatever its size.
-pub struct Pressed {
+pub struct Compressed {
     stretch: Stretch,
     level: i32,
     sum: Sum,
@@ -32,38 +32,38 @@ struct Stretch {
     bytes: Range<u64>,
 }
 
-impl Pressed {
+impl Compressed {
     /// Reads `path`: one thread hashes while another compresses.
     ///
     /// # Errors
     /// When the file cannot be read, or changes meanwhile.
-    pub fn new(path: &Path, level: i32) -> Result<Pressed> {
+    pub fn new(path: &Path, level: i32) -> Result<Compressed> {
         let length = || path.metadata().doing(|| format!("read {}", path.display())).map(|m| m.len());
         let before = length()?;
-        let pressed = Pressed::part(path, 0..before, level)?;
+        let compressed = Compressed::part(path, 0..before, level)?;
         if length()? != before {
             return Err(Error::failed(format!("{} changes while it is read", path.display())));
         }
-        Ok(pressed)
+        Ok(compressed)
     }
 
     /// The same of `content`, which is small, as written now.
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn small(content: &[u8], level: i32) -> Result<Pressed> {
+    pub fn small(content: &[u8], level: i32) -> Result<Compressed> {
         let kept = zstd::encode_all(content, level).doing(|| "compress".into())?;
         let mut measured = Measured::new(content);
         io::copy(&mut measured, &mut io::sink()).doing(|| "compress".into())?;
         let stretch = Stretch { path: PathBuf::new(), bytes: 0..content.len() as u64 };
-        Ok(Pressed { stretch, level, sum: measured.sum(), written: jiff::Timestamp::now(), kept: Some(kept) })
+        Ok(Compressed { stretch, level, sum: measured.sum(), written: jiff::Timestamp::now(), kept: Some(kept) })
     }
 
     /// The same of the stretch `bytes` alone, which must not change while the rest of the file may.
     ///
     /// # Errors
     /// When the file cannot be read or ends before.
-    pub fn part(path: &Path, bytes: Range<u64>, level: i32) -> Result<Pressed> {
+    pub fn part(path: &Path, bytes: Range<u64>, level: i32) -> Result<Compressed> {
         let meta = path.metadata().doing(|| format!("read {}", path.display()))?;
         let written = meta.modified().ok().and_then(|t| jiff::Timestamp::try_from(t).ok());
         let written = written.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
@@ -77,7 +77,7 @@ impl Pressed {
         if sum.bytes != stretch.bytes.end - stretch.bytes.start {
             return Err(Error::failed(format!("{} changes while it is read", path.display())));
         }
-        Ok(Pressed { stretch, level, sum, written, kept })
+        Ok(Compressed { stretch, level, sum, written, kept })
     }
 
     /// Bytes and SHA-256 of the file itself.

@@ -1,44 +1,44 @@
 //! How long a store is asked again: growing pauses with jitter, until a deadline.
 
 use crate::error::{Context, Error, Result};
-use crate::stop;
+use crate::shutdown;
 use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, Instant};
 
-/// The environment variable that overrides [`Patience::DEFAULT`], as in `30s` or `10m`.
+/// The environment variable that overrides [`Backoff::DEFAULT`], as in `30s` or `10m`.
 pub const VARIABLE: &str = "TOBAN_RETRY_FOR";
 
 /// How long one request (a small object, a part, a page of a listing) is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience(Duration);
+pub struct Backoff(Duration);
 
-impl Patience {
+impl Backoff {
     /// Five minutes: longer than a fail-over or a throttled minute, shorter than anybody waits for an answer.
-    pub const DEFAULT: Patience = Patience(Duration::from_secs(300));
+    pub const DEFAULT: Backoff = Backoff(Duration::from_secs(300));
     const SLOWEST_PAUSE: Duration = Duration::from_secs(20);
     /// Of a store that does not answer, which asking costs nothing: when it is back, somebody waits for it.
     const AWAY: Duration = Duration::from_secs(1);
     const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
     /// Tries again for `total`.
-    pub fn of(total: Duration) -> Patience {
-        Patience(total)
+    pub fn of(total: Duration) -> Backoff {
+        Backoff(total)
     }
 
     /// What `TOBAN_RETRY_FOR` says, else `usual`.
     ///
     /// # Errors
     /// Usage when it is not a duration.
-    pub fn from_env(usual: Patience) -> Result<Patience> {
+    pub fn from_env(usual: Backoff) -> Result<Backoff> {
         let Some(text) = std::env::var(VARIABLE).ok().filter(|t| !t.is_empty()) else {
             return Ok(usual);
         };
         let parsed = humantime::parse_duration(&text).doing(|| format!("read {VARIABLE}={text:?}"));
-        Ok(Patience(parsed.map_err(|e| e.kind_as(crate::Kind::Usage).hint("give a duration: 30s, 10m"))?))
+        Ok(Backoff(parsed.map_err(|e| e.kind_as(crate::Kind::Usage).hint("give a duration: 30s, 10m"))?))
     }
 
     /// How long one attempt that moves `bytes` may take before its connection counts as stalled: 15 seconds and
-    /// about 8 more for each MiB, in proportion less when the patience is short.
+    /// about 8 more for each MiB, in proportion less when the backoff is short.
     pub(crate) fn attempt(self, bytes: u64) -> Duration {
         let base = (self.0 / 3).min(Duration::from_secs(15));
         base + base.mul_f64(bytes as f64 / f64::from(2 << 20))
@@ -64,24 +64,24 @@ impl Tries {
     }
 
     /// How long the next attempt may take: little at first, so that one whose answer was lost is made again soon, up to
-    /// [`Patience::attempt`], so that a slow store is waited for.
+    /// [`Backoff::attempt`], so that a slow store is waited for.
     pub(crate) fn attempt(&self, bytes: u64) -> Duration {
         let first =
             Duration::from_secs(2) + Duration::from_secs(4).mul_f64(bytes as f64 / f64::from(1 << 20));
-        Patience(self.total).attempt(bytes).min(first * 2_u32.saturating_pow(self.failures.min(10)))
+        Backoff(self.total).attempt(bytes).min(first * 2_u32.saturating_pow(self.failures.min(10)))
     }
 
     /// After no answer: how long to pause before the next attempt; none when the time is up.
     pub(crate) fn pause_away(&mut self) -> Option<Duration> {
-        self.pause().map(|pause| pause.min(Patience::AWAY))
+        self.pause().map(|pause| pause.min(Backoff::AWAY))
     }
 
     /// After a failure: how long to pause before the next attempt; none when the time is up.
     pub fn pause(&mut self) -> Option<Duration> {
-        let full = Patience::FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(10));
+        let full = Backoff::FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(10));
         // Half of it is jitter: clients cut off together must not come back together.
         let jitter = 0.5 + (random() % 1000) as f64 / 2000.0;
-        let pause = full.min(Patience::SLOWEST_PAUSE).mul_f64(jitter);
+        let pause = full.min(Backoff::SLOWEST_PAUSE).mul_f64(jitter);
         self.failures += 1;
         (self.began.elapsed() + pause < self.total).then_some(pause)
     }
@@ -94,7 +94,7 @@ impl Tries {
         let Some(pause) = self.pause() else { return Ok(false) };
         let until = Instant::now() + pause;
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) {
-            stop::check()?;
+            shutdown::check()?;
             std::thread::sleep(left.min(Duration::from_millis(100)));
         }
         Ok(true)
@@ -127,28 +127,28 @@ mod tests {
 
     #[test]
     fn pauses_grow_stay_bounded_and_end() {
-        let mut tries = Patience::of(Duration::from_secs(3600)).begin();
+        let mut tries = Backoff::of(Duration::from_secs(3600)).begin();
         let pauses: Vec<Duration> = (0..20).filter_map(|_| tries.pause()).collect();
         assert!(pauses[0] <= Duration::from_millis(100) && pauses[0] >= Duration::from_millis(50));
-        assert!(pauses[19] <= Patience::SLOWEST_PAUSE && pauses[19] >= Patience::SLOWEST_PAUSE / 2);
-        assert_eq!(Patience::of(Duration::ZERO).begin().pause(), None);
+        assert!(pauses[19] <= Backoff::SLOWEST_PAUSE && pauses[19] >= Backoff::SLOWEST_PAUSE / 2);
+        assert_eq!(Backoff::of(Duration::ZERO).begin().pause(), None);
     }
 
     #[test]
     fn an_attempt_is_as_long_as_its_bytes_need() {
-        let attempt = |mib: u64| Patience::DEFAULT.attempt(mib << 20).as_secs();
+        let attempt = |mib: u64| Backoff::DEFAULT.attempt(mib << 20).as_secs();
         assert_eq!((attempt(0), attempt(8)), (15, 75));
-        assert_eq!(Patience::of(Duration::from_secs(6)).attempt(0), Duration::from_secs(2));
-        let mut tries = Patience::DEFAULT.begin();
+        assert_eq!(Backoff::of(Duration::from_secs(6)).attempt(0), Duration::from_secs(2));
+        let mut tries = Backoff::DEFAULT.begin();
         let mut each = |mib: u64| {
             let limits: Vec<u64> = (0..6)
                 .map(|_| {
                     let limit = tries.attempt(mib << 20).as_secs();
-                    assert!(tries.pause_away().is_some_and(|p| p <= Patience::AWAY));
+                    assert!(tries.pause_away().is_some_and(|p| p <= Backoff::AWAY));
                     limit
                 })
                 .collect();
-            tries = Patience::DEFAULT.begin();
+            tries = Backoff::DEFAULT.begin();
             limits
         };
         assert_eq!((each(0), each(8)), (vec![2, 4, 8, 15, 15, 15], vec![34, 68, 75, 75, 75, 75]));

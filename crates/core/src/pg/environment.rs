@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Everything outside the connection string that resolving looks at.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct Environment {
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
     /// The home folder, of ~/.pgpass, ~/.pg_service.conf and ~/.postgresql.
@@ -16,9 +16,9 @@ pub struct Surroundings {
     pub socket_dir: PathBuf,
 }
 
-impl Surroundings {
+impl Environment {
     /// Those of this process. Debian's socket folder where it exists, else /tmp as upstream builds have it.
-    pub fn of_process() -> Surroundings {
+    pub fn of_process() -> Environment {
         let text = |(k, v): (std::ffi::OsString, std::ffi::OsString)| {
             Some((k.into_string().ok()?, v.into_string().ok()?))
         };
@@ -26,7 +26,7 @@ impl Surroundings {
         let account = account();
         let home = variables.get("HOME").filter(|h| !h.is_empty()).map(PathBuf::from);
         let debian = Path::new("/var/run/postgresql");
-        Surroundings {
+        Environment {
             home: home.or_else(|| account.as_ref().map(|(_, home)| home.clone())),
             user: account.map(|(name, _)| name),
             socket_dir: if debian.is_dir() { debian.into() } else { "/tmp".into() },
