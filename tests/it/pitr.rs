@@ -41,7 +41,12 @@ fn every_kind_of_moment_from_the_backup_before_it() {
             ("lsn", vec!["--target-lsn".into(), late.lsn.clone()], late.rows, &second),
             ("name", vec!["--target-name".into(), late.name.clone()], late.rows, &second),
             ("xid", vec!["--target-xid".into(), xid(&late)], late.rows, &second),
-            ("before-xid", vec!["--target-xid".into(), xid(&late), "--target-exclusive".into()], late.rows - 1, &second),
+            (
+                "before-xid",
+                vec!["--target-xid".into(), xid(&late), "--target-exclusive".into()],
+                late.rows - 1,
+                &second,
+            ),
             ("latest", vec!["--target".into(), "latest".into()], last.rows, &second),
         ];
         for (name, args, expected, from) in cases {
@@ -113,7 +118,8 @@ fn what_one_would_not_expect_is_said() {
 
     let pause = ["--target-lsn", &inside, "--target-exclusive", "--target-action", "pause"];
     let said = plain("t", &pause);
-    let before = said.split("--target-lsn ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a position");
+    let before =
+        said.split("--target-lsn ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a position");
     assert!(said.contains("waits until recovery goes on"), "{said}");
     assert!(!plain("t", &pause[..3]).contains("waits until"), "it is promoted: the transaction is over");
     let args = ["--target-lsn", before, "--target-exclusive", "--target-action", "pause"];

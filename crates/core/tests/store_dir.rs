@@ -8,7 +8,7 @@ use std::time::Duration;
 use testkit::{Flaky, Retry};
 use toban_core::Kind;
 use toban_core::store::contract::{self, Noise};
-use toban_core::store::{Attrs, Dir, Key, Backoff, S3Options, Store, Stored, open};
+use toban_core::store::{Attrs, Backoff, Dir, Key, S3Options, Store, Stored, open};
 
 fn dir(path: &Path) -> Dir {
     Dir::open(path.to_str().expect("UTF-8")).expect("absolute")

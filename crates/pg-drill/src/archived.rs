@@ -7,7 +7,7 @@ use crate::recovered::Recovered;
 use jiff::Timestamp;
 use serde::Deserialize;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Inventory, TimelineSegments, Tail, covers};
+use toban_core::repo::archive::{Archive, Inventory, Tail, TimelineSegments, covers};
 use toban_core::repo::keys::System;
 use toban_core::store::{Key, read_small};
 use toban_core::wal::{Lsn, Timeline, WalName};
@@ -166,8 +166,9 @@ fn level(recorded: &[Recorded], system: u64, size: u64, findings: &mut Findings)
 
 /// Recovery to the end of what there is must come into the last segment of the newest timeline.
 fn archive(one: &Recorded, size: u64, recovered: &Recovered, findings: &mut Findings) {
-    let last =
-        |(timeline, line): (&Timeline, &TimelineSegments)| line.ranges(*timeline, size).last().map(|(_, last)| *last);
+    let last = |(timeline, line): (&Timeline, &TimelineSegments)| {
+        line.ranges(*timeline, size).last().map(|(_, last)| *last)
+    };
     let Some(last) = one.wal.lines.iter().rev().find_map(last) else { return };
     findings.compared += 1;
     let (timeline, check) = (last.timeline, format!("archive in {}", one.repo.name));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::time::Duration;
-use toban_core::store::{Attrs, Key, Object, Backoff, Store, Stored, Tries, gave_up, nonce};
+use toban_core::store::{Attrs, Backoff, Key, Object, Store, Stored, Tries, gave_up, nonce};
 use toban_core::{Context, Error, Kind, Result};
 
 /// The attribute by which an upload recognises itself when its answer was lost; taken out of what `stat` tells.

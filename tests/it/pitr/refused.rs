@@ -20,9 +20,15 @@ fn with_the_nearest_that_can_be_reached() {
         lab.restoring("t", &["--target-time", &before.time]),
         &["before the end of the oldest backup", "nearest", finished],
     );
-    hint(lab.restoring("t", &["--target-lsn", &before.lsn]), &["before the end of the oldest backup", "nearest"]);
+    hint(
+        lab.restoring("t", &["--target-lsn", &before.lsn]),
+        &["before the end of the oldest backup", "nearest"],
+    );
     hint(lab.restoring("t", &["--target-lsn", "7F/0"]), &["behind the newest WAL", "nearest"]);
-    hint(lab.restoring("t", &["--target-time", "2099-01-01T00:00:00Z"]), &["behind the newest WAL", "nearest"]);
+    hint(
+        lab.restoring("t", &["--target-time", "2099-01-01T00:00:00Z"]),
+        &["behind the newest WAL", "nearest"],
+    );
     hint(lab.restoring("t", &["--target-name", "never"]), &["no restore point \"never\""]);
     hint(lab.restoring("t", &["--target-xid", "4000000000"]), &["no end of transaction 4000000000"]);
     hint(
@@ -33,7 +39,10 @@ fn with_the_nearest_that_can_be_reached() {
     lab.restoring("t", &["--target-time", "2026-11-21 03:00:00", "--target", "latest"])
         .refused(2, "cannot be used with");
     fs::remove_file(lab.path("bin/wal-shipper")).expect("uninstall it");
-    hint(lab.restoring("t", &["--target", "latest"]), &["there is no wal-shipper beside", "hint: install it"]);
+    hint(
+        lab.restoring("t", &["--target", "latest"]),
+        &["there is no wal-shipper beside", "hint: install it"],
+    );
 }
 
 #[test]

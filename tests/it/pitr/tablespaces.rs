@@ -82,7 +82,11 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
         let dir = lab.folder("moved").display().to_string();
         let early = format!("{}={dir}/early", lab.path("spaces/early").display());
 
-        for args in [&["--target", "latest"][..], &["--target-time", &last.time], &["--target", "latest", "--dry-run"]] {
+        for args in [
+            &["--target", "latest"][..],
+            &["--target-time", &last.time],
+            &["--target", "latest", "--dry-run"],
+        ] {
             let args = [args, &["-T", &early]].concat();
             let said =
                 lab.restoring("refused", &args).refused(1, "the WAL up to the target creates tablespace");

@@ -189,8 +189,12 @@ fn two_servers_that_went_on_from_one_are_told_apart() {
     let newest = lab.back_up();
     let last = lab.row();
     lab.ship();
-    let said = lab.restoring("t", &["--target", "latest"]).refused(1, "two servers wrote into this repository");
-    assert!(said.contains("--target-timeline 1") && said.contains(newest["id"].as_str().expect("an id")), "{said}");
+    let said =
+        lab.restoring("t", &["--target", "latest"]).refused(1, "two servers wrote into this repository");
+    assert!(
+        said.contains("--target-timeline 1") && said.contains(newest["id"].as_str().expect("an id")),
+        "{said}"
+    );
     assert!(!lab.path("t").exists());
     let (target, _) = lab.restore("ours", &["--target", "latest", "--target-timeline", "1"]);
     assert_eq!(rows(&promoted(15, &target)), last.rows);

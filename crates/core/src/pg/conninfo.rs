@@ -1,9 +1,9 @@
 //! Where the server is and how to reach it: libpq's connection strings, environment, files and defaults.
 
+use super::environment::Environment;
 use super::host::{self, Host};
 use super::passfile::{self, Access, Wanted};
 use super::settings::Settings;
-use super::environment::Environment;
 use super::target::Target;
 use super::tls::Tls;
 use super::{keyvalue, keywords, service, uri};

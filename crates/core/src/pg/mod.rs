@@ -1,6 +1,7 @@
 //! Connections to PostgreSQL, after libpq's conventions: the same input gives the same answer as `psql`.
 mod connect;
 pub mod conninfo;
+mod environment;
 mod explain;
 mod host;
 pub mod ident;
@@ -12,7 +13,6 @@ pub mod pooler;
 pub mod programs;
 mod service;
 mod settings;
-mod environment;
 mod target;
 pub mod tls;
 pub mod uri;
@@ -20,8 +20,8 @@ mod verify;
 mod wire;
 
 pub use conninfo::ConnInfo;
-pub use ident::{Ident, literal, setting};
 pub use environment::Environment;
+pub use ident::{Ident, literal, setting};
 pub use wire::{Message, Wire};
 
 #[cfg(test)]

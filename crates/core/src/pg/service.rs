@@ -1,8 +1,8 @@
 //! Service files: `[name]` sections of `key=value` lines.
 //! <https://www.postgresql.org/docs/current/libpq-pgservice.html>
 
-use super::settings::Settings;
 use super::environment::Environment;
+use super::settings::Settings;
 use crate::error::{Context, Error, Result};
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! TLS as libpq's settings ask for it, over rustls on ring.
 
-use super::settings::Settings;
 use super::environment::Environment;
+use super::settings::Settings;
 use super::verify::{Level, Verdict, Verifier};
 use crate::error::{Context, Error, Result};
 use rustls::crypto::CryptoProvider;

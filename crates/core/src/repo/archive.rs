@@ -1,12 +1,12 @@
 //! The WAL archive of one system in one repository (docs/FORMATS.md, "WAL").
 
+mod compress;
 mod histories;
 mod inventory;
-mod compress;
 mod tail;
 
+pub use compress::{Compressed, LEVELS};
 pub use inventory::{Hole, Inventory, TimelineSegments};
-pub use compress::{LEVELS, Compressed};
 pub use tail::{Tail, cover, covers};
 
 use super::keys::System;

@@ -6,8 +6,8 @@ pub mod cluster;
 pub mod drills;
 pub mod gap;
 pub mod keys;
-pub mod verified;
 pub mod recovery_path;
+pub mod verified;
 
 use crate::config::{Config, Keep};
 use crate::error::{Error, Result};

@@ -272,7 +272,11 @@ mod tests {
         BackupRange { timeline: Timeline(timeline), stop: Lsn(stop), whole }
     }
 
-    fn reached(way: &RecoveryPath, timeline: u32, own: &BackupRange) -> Option<(u64, Option<(String, String)>)> {
+    fn reached(
+        way: &RecoveryPath,
+        timeline: u32,
+        own: &BackupRange,
+    ) -> Option<(u64, Option<(String, String)>)> {
         let reach = way.reach(&way.history(Timeline(timeline)), own)?;
         Some((reach.to.0, reach.hole.map(|h| (h.first.name(), h.last.name()))))
     }

@@ -6,8 +6,8 @@
 //! <root>/.tmp/        uploads in progress, and the lock under which they are named
 //! ```
 
-use super::folder::Folder;
 use super::backoff::nonce;
+use super::folder::Folder;
 use super::{Attrs, Key, Object, Store, Stored, check_attrs};
 use crate::error::{Context, Error, Result};
 use crate::{durable, shutdown};

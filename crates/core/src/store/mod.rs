@@ -10,14 +10,14 @@ use std::io::Read;
 use std::str::FromStr;
 use std::sync::Arc;
 
+mod backoff;
 pub mod contract;
 mod dir;
 mod folder;
-mod backoff;
 mod s3;
 
-pub use dir::Dir;
 pub use backoff::{Backoff, Tries, VARIABLE as PATIENCE_VARIABLE, gave_up, nonce};
+pub use dir::Dir;
 pub use s3::{S3, S3Options};
 
 /// Small facts kept beside an object: readable without its content (metadata on S3, `<name>.attr` in a directory).

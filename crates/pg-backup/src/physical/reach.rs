@@ -51,7 +51,10 @@ impl Ways {
         for Stored { backup, .. } in &contents.backups {
             if !ways.contains_key(&backup.system_identifier) {
                 let archive = Archive::new(&*repo.store, backup.system()?);
-                ways.insert(backup.system_identifier.clone(), RecoveryPath::of(backup.wal_segment_size, &[archive])?);
+                ways.insert(
+                    backup.system_identifier.clone(),
+                    RecoveryPath::of(backup.wal_segment_size, &[archive])?,
+                );
             }
         }
         Ok(Ways(ways))

@@ -73,8 +73,7 @@ fn verify_names_the_files_and_a_restore_stops_before_pg_control() {
     world.run(&["verify"]).refused(5, "damaged: base/");
     world.run(&["verify", "--fast"]).fine();
     let target = world.path("t").display().to_string();
-    let said =
-        world.run(&["restore", "--pgdata", &target]).refused(5, &format!("{name} is damaged at byte"));
+    let said = world.run(&["restore", "--pgdata", &target]).refused(5, &format!("{name} is damaged at byte"));
     assert!(said.contains("restore base/"), "{said}");
     assert!(!world.path("t/global/pg_control").exists());
     flip(&pack, 2000);

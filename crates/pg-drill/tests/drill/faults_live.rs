@@ -25,18 +25,8 @@ fn what_pg_backup_says_of_its_repository() {
     let id = world.back_up();
     let (tool, repo) = (world.text("bin/pg-backup"), world.text("repo"));
     let direct = |repo: &str| {
-        let args = [
-            "--json",
-            "--db",
-            &world.pg.url(),
-            "--",
-            &tool,
-            "restore",
-            "--pgdata",
-            "{dir}",
-            "--repo",
-            repo,
-        ];
+        let args =
+            ["--json", "--db", &world.pg.url(), "--", &tool, "restore", "--pgdata", "{dir}", "--repo", repo];
         world.drill(&args)
     };
     assert_eq!(direct(&repo).status, Some(0));

@@ -56,7 +56,13 @@ impl Compressed {
         let mut measured = Measured::new(content);
         io::copy(&mut measured, &mut io::sink()).doing(|| "compress".into())?;
         let stretch = Stretch { path: PathBuf::new(), bytes: 0..content.len() as u64 };
-        Ok(Compressed { stretch, level, sum: measured.sum(), written: jiff::Timestamp::now(), kept: Some(kept) })
+        Ok(Compressed {
+            stretch,
+            level,
+            sum: measured.sum(),
+            written: jiff::Timestamp::now(),
+            kept: Some(kept),
+        })
     }
 
     /// The same of the stretch `bytes` alone, which must not change while the rest of the file may.

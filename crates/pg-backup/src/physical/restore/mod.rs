@@ -32,7 +32,7 @@ use toban_core::{Out, Record, Result, out};
 struct Restored {
     id: Id,
     repo: String,
-    target_dir: String,
+    pgdata: String,
     files: u64,
     bytes: u64,
     /// Bytes that were written; with --delta the rest was there already.
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
     out.emit(&Restored {
         id: stored.backup.id.clone(),
         repo: stored.repo.name.clone(),
-        target_dir: target.dir.display().to_string(),
+        pgdata: target.dir.display().to_string(),
         files: stored.backup.files,
         bytes: stored.backup.bytes,
         written_bytes: written,

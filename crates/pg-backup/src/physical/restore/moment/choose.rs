@@ -53,7 +53,8 @@ pub(super) fn choose(
         return Err(e.hint(format!("follow another: --target-timeline {}", timelines(backups))));
     }
     stray(args, backups, &candidates, moment)?;
-    let search = Search { reading, history: &history, candidates: &candidates, exclusive: args.to.target_exclusive };
+    let search =
+        Search { reading, history: &history, candidates: &candidates, exclusive: args.to.target_exclusive };
     let (candidate, at) = match moment {
         Moment::Latest => (search.latest()?, None),
         Moment::Lsn(lsn) => search.lsn(*lsn)?,
@@ -101,7 +102,10 @@ fn stray(args: &cli::Restore, backups: &[Stored], on: &[Candidate<'_>], moment: 
         return Ok(());
     }
     let e = Error::failed(format!("{said}: two servers wrote into this repository"));
-    Err(e.hint(format!("say which is meant: --target-timeline {}, or the number of the other", other.timeline)))
+    Err(e.hint(format!(
+        "say which is meant: --target-timeline {}, or the number of the other",
+        other.timeline
+    )))
 }
 
 fn timelines(backups: &[Stored]) -> String {
