@@ -63,7 +63,7 @@ const SOAKS: &[Soak] = &[
     // Each parser: of what a peer sends, and of what the judgement of paths reads.
     soak("tls-parsers", "cert-checker", "mutants_", Seconds(600)),
     soak("certificate-changes", "cert-checker", "random_renewals_are_told", Rounds(60)),
-    soak("path-parsers", "cert-checker", "soak::", Seconds(600)),
+    soak("path-parsers", "pkix", "soak::", Seconds(600)),
     soak("migrate-kill", "sqlite-to-pg", "kill::the_client", Rounds(100)),
     soak("migrate-crash", "sqlite-to-pg", "kill::the_server", Rounds(100)),
     soak("migrate-schemas", "sqlite-to-pg", "random_schemas_arrive", Rounds(400)),

@@ -1,7 +1,7 @@
 //! What `verify` takes.
 
 use crate::help::VERIFY_HELP;
-use crate::path::{PeerName, Profile, Purpose};
+use pkix::{PeerName, Profile, Purpose};
 use clap::Args as Group;
 use std::path::PathBuf;
 

@@ -9,7 +9,6 @@ mod grade;
 mod help;
 mod judge;
 mod net;
-pub mod path;
 mod revocation;
 mod settings;
 mod store;

@@ -4,7 +4,7 @@ mod input;
 mod record;
 
 use crate::cli_verify::Verify;
-use crate::path::{self, Crl, Pool, Purpose, Request};
+use pkix::{Crl, Pool, Purpose, Request};
 use input::Source;
 use record::Judged;
 use toban_core::{Error, Kind, Out, Result};
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Verify, out: &mut Out<'_>) -> Result<()> {
         profile: args.profile,
         max_depth: args.max_depth,
     };
-    let verdict = path::validate(&ask);
+    let verdict = pkix::validate(&ask);
     out.emit(&Judged::new(&args.leaf, &ask, &verdict))?;
     match verdict.reasons.first() {
         None => Ok(()),

@@ -17,7 +17,7 @@ use crate::facts::{Cert, Moment};
 use crate::finding::Finding;
 use crate::judge::{Roots, Rules};
 use crate::net::deadline::Deadline;
-use crate::path::PeerName;
+use pkix::PeerName;
 use crate::revocation::Lists;
 use crate::settings;
 use crate::store::pem;

@@ -6,7 +6,7 @@ use crate::judge::Rules;
 use crate::net::deadline::Deadline;
 use crate::net::http;
 use crate::net::probe::Ask;
-use crate::path::PeerName;
+use pkix::PeerName;
 use crate::target::{self, Endpoint, Protocol, Target, What};
 use crate::wishes::Wishes;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use crate::net::deadline::Deadline;
 use crate::net::http;
 use crate::net::probe::{self, Ask, Presented};
 use crate::net::trouble::Trouble;
-use crate::path::PeerName;
+use pkix::PeerName;
 use crate::revocation;
 use crate::target::{Endpoint, Protocol, What};
 use std::net::SocketAddr;

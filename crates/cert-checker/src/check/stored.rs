@@ -5,7 +5,7 @@ use super::report::Checked;
 use crate::facts::Cert;
 use crate::finding::Finding;
 use crate::judge::{self, Question, Trusted};
-use crate::path::PeerName;
+use pkix::PeerName;
 use crate::revocation;
 use crate::store::key::{self, StoredKey};
 use crate::store::read::{self, Stored, StoredList};

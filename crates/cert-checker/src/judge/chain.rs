@@ -4,7 +4,7 @@ use super::trust::{self, Roots, Trusted};
 use super::{Question, crypto, time};
 use crate::facts::{Cert, Moment};
 use crate::finding::Finding;
-use crate::path::{Code, Reason};
+use pkix::{Code, Reason};
 
 /// What is wrong with what was sent, whoever is trusted.
 pub(super) fn as_sent(sent: &[Cert]) -> Vec<Finding> {

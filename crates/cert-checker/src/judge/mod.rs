@@ -10,7 +10,7 @@ pub(crate) use trust::{Roots, Trusted};
 
 use crate::facts::{Cert, Moment, Oddity};
 use crate::finding::Finding;
-use crate::path::PeerName;
+use pkix::PeerName;
 use crate::threshold::Thresholds;
 
 /// What is demanded of a certificate.

@@ -2,7 +2,7 @@
 
 use crate::facts::{Cert, San};
 use crate::finding::Finding;
-use crate::path::{PeerName, Suffix, presents, suffix_covered};
+use pkix::{PeerName, Suffix, presents, suffix_covered};
 
 /// Names told of in one line.
 const TOLD: usize = 8;

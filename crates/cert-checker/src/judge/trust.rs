@@ -1,7 +1,7 @@
 //! Who is trusted, and whether a chain as sent leads there.
 
 use crate::facts::{Cert, Moment};
-use crate::path::{self, Pool, Profile, Purpose, Reason, Request};
+use pkix::{Pool, Profile, Purpose, Reason, Request};
 use crate::store::pem;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -158,7 +158,7 @@ fn some(path: &Path, found: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
 pub(crate) fn path(sent: &[Cert], roots: &Roots, at: Moment) -> std::result::Result<Trusted, Vec<Reason>> {
     let Some((leaf, others)) = sent.split_first() else { return Err(Vec::new()) };
     let others: Vec<&[u8]> = others.iter().map(|c| c.der.as_slice()).collect();
-    let verdict = path::validate(&Request {
+    let verdict = pkix::validate(&Request {
         leaf: &leaf.der,
         sent: &Pool::new(&others),
         extra: &Pool::default(),

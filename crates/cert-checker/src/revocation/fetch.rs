@@ -2,7 +2,7 @@
 
 use crate::facts::{Moment, fingerprint};
 use crate::net::deadline::Deadline;
-use crate::path::Crl;
+use pkix::Crl;
 use std::path::{Path, PathBuf};
 use toban_core::{Context, durable};
 

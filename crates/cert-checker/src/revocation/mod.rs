@@ -9,7 +9,7 @@ use crate::check::Job;
 use crate::facts::{Cert, Moment};
 use crate::finding::Finding;
 use crate::net::deadline::Deadline;
-use crate::path::{self, Crl, Entry, Profile, Reading, Standing};
+use pkix::{Crl, Entry, Profile, Reading, Standing};
 use crate::store::pem;
 use std::path::{Path, PathBuf};
 use toban_core::Severity;
@@ -153,8 +153,8 @@ impl Lookup<'_> {
                 "the issuer's certificate is not known, so nobody can tell whose list it is".into(),
             );
         };
-        match (path::Cert::parse(&self.leaf.der), path::Cert::parse(&issuer.der)) {
-            (Ok(leaf), Ok(issuer)) => path::standing(&leaf, &issuer, lists, reading),
+        match (pkix::Cert::parse(&self.leaf.der), pkix::Cert::parse(&issuer.der)) {
+            (Ok(leaf), Ok(issuer)) => pkix::standing(&leaf, &issuer, lists, reading),
             (Err(why), _) | (_, Err(why)) => Standing::Unknown(why.detail),
         }
     }

@@ -3,7 +3,7 @@
 use super::ocsp;
 use crate::facts::{Cert, Moment};
 use crate::net::hello::mutants::mutants;
-use crate::path::{self, Crl, Profile, Reading, Standing};
+use pkix::{Crl, Profile, Reading, Standing};
 use crate::store::der::element;
 use crate::store::jks;
 
@@ -41,10 +41,10 @@ fn seeds() -> (Cert, Cert, Vec<u8>) {
 #[test]
 fn mutants_of_a_list() {
     let (issuer, leaf, list) = seeds();
-    let parsed = |cert: &Cert| path::Cert::parse(&cert.der).expect("it parses");
+    let parsed = |cert: &Cert| pkix::Cert::parse(&cert.der).expect("it parses");
     let (issuer, leaf) = (parsed(&issuer), parsed(&leaf));
     let reading = Reading { at: 25_000 * 86_400, profile: Profile::Basic };
-    let said = |bytes: &[u8]| Crl::parse(bytes).ok().map(|l| path::standing(&leaf, &issuer, [&l], reading));
+    let said = |bytes: &[u8]| Crl::parse(bytes).ok().map(|l| pkix::standing(&leaf, &issuer, [&l], reading));
     assert_eq!(said(&list), Some(Standing::Good), "the seed is well-formed");
     let signed = element(element(&list).expect("a list").0.body).expect("its signed part").0.whole;
     mutants(20_000, &list, |bytes| {

@@ -1,6 +1,6 @@
 //! The verdict as a record.
 
-use crate::path::{Cert, Profile, Reason, Request, Verdict};
+use pkix::{Cert, Profile, Reason, Request, Verdict};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -44,7 +44,7 @@ struct OtherPath {
 
 impl Judged {
     pub(super) fn new(leaf: &Path, ask: &Request<'_>, verdict: &Verdict) -> Judged {
-        let other = |o: &crate::path::Other| OtherPath {
+        let other = |o: &pkix::Other| OtherPath {
             path: members(&o.path),
             reason: o.reason.as_ref().map(told),
         };

@@ -3,7 +3,7 @@
 mod catalogue;
 mod daemons;
 #[expect(dead_code, reason = "shared with the tests of paths, which use all of it")]
-#[path = "../path/der.rs"]
+#[path = "../../../pkix/tests/path/der.rs"]
 mod der;
 mod dns;
 mod files;
@@ -15,7 +15,7 @@ mod mounts;
 mod odd;
 mod old;
 #[expect(dead_code, reason = "shared with the tests of paths, which use all of it")]
-#[path = "../path/pki.rs"]
+#[path = "../../../pkix/tests/path/pki.rs"]
 mod pki;
 mod plain;
 mod polite;
@@ -23,10 +23,11 @@ mod revoked;
 mod runs;
 mod server;
 #[expect(dead_code, reason = "shared with the tests of paths, which use all of it")]
-#[path = "../path/signers.rs"]
+#[path = "../../../pkix/tests/path/signers.rs"]
 mod signers;
 mod staples;
 mod transport;
+mod verify;
 mod world;
 
 /// Every test that the catalogue names is there.
@@ -34,7 +35,7 @@ mod world;
 fn catalogue_is_whole() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = String::new();
-    let mut folders = vec![here.join("tests"), here.join("src")];
+    let mut folders = ["tests", "src", "../pkix/tests", "../pkix/src"].map(|folder| here.join(folder)).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
             match entry.path() {

@@ -3,7 +3,7 @@
 use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
-use cert_checker::path::Code;
+use pkix::Code;
 
 const ONE: &str = "2.16.840.1.101.3.2.1.48.1";
 const TWO: &str = "2.16.840.1.101.3.2.1.48.2";

@@ -3,7 +3,7 @@
 use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
-use cert_checker::path::{Code, PeerName, Profile};
+use pkix::{Code, PeerName, Profile};
 
 fn named(id: &'static str, names: &[Vec<u8>], asked: &str) -> Case {
     let root = plain_root();

@@ -18,7 +18,8 @@ pub(crate) const POLICY_MAPPINGS: &[u8] = &[0x55, 0x1d, 33];
 pub(crate) const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 35];
 pub(crate) const POLICY_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 36];
 pub(crate) const EXT_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
-pub(crate) const ANY_EKU: &[u8] = &[0x55, 0x1d, 37, 0];
+/// anyExtendedKeyUsage (RFC 5280, 4.2.1.12).
+pub const ANY_EKU: &[u8] = &[0x55, 0x1d, 37, 0];
 pub(crate) const FRESHEST_CRL: &[u8] = &[0x55, 0x1d, 46];
 pub(crate) const INHIBIT_ANY: &[u8] = &[0x55, 0x1d, 54];
 pub(crate) const AUTHORITY_INFO: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];

@@ -11,8 +11,10 @@ use super::sig;
 
 /// What lists say of one certificate. Only `Good` says that it is not revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
+    /// A genuine list has its number.
     Revoked(Entry),
+    /// A complete, current list covers it and has not its number.
     Good,
     /// Nothing is wrong with the best list but its age: it should have been replaced then.
     Stale(i64),
@@ -24,9 +26,11 @@ pub(crate) enum Standing {
 
 /// By whose rules and at what time lists are read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
-    pub(crate) at: i64,
-    pub(crate) profile: Profile,
+pub struct Reading {
+    /// Seconds since 1970.
+    pub at: i64,
+    /// Whose rules.
+    pub profile: Profile,
 }
 
 /// Looks up every certificate below the anchor.
@@ -60,7 +64,7 @@ fn one(cert: &Cert, issuer: &Cert, due: bool, ask: &Request<'_>) -> Result<(), R
 }
 
 /// What `lists` say of `cert`.
-pub(crate) fn standing<'l>(
+pub fn standing<'l>(
     cert: &Cert,
     issuer: &Cert,
     lists: impl IntoIterator<Item = &'l Crl>,

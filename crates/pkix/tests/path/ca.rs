@@ -3,7 +3,7 @@
 use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
-use cert_checker::path::{Code, Profile};
+use pkix::{Code, Profile};
 
 fn through(id: &'static str, bend: impl FnOnce(&mut Spec)) -> Case {
     let root = plain_root();

@@ -3,7 +3,7 @@
 use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
-use cert_checker::path::{Code, Crl, Profile};
+use pkix::{Code, Crl, Profile};
 
 const URI: &str = "http://example.com/partition.crl";
 

@@ -4,7 +4,7 @@ use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
 use crate::signers::*;
-use cert_checker::path::{Code, Profile};
+use pkix::{Code, Profile};
 
 const RFC: &[Profile] = &[Profile::Rfc5280, Profile::Basic];
 

@@ -3,7 +3,7 @@
 use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
-use cert_checker::path::{Code, Profile};
+use pkix::{Code, Profile};
 
 #[test]
 fn the_plain_chain_is_valid() {

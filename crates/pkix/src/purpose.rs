@@ -45,7 +45,7 @@ impl Purpose {
     }
 
     /// The extended key usages of which one must be there; none means that any will do.
-    pub(crate) fn accepted(self) -> &'static [&'static [u8]] {
+    pub fn accepted(self) -> &'static [&'static [u8]] {
         match self {
             Purpose::Server => &[oid::SERVER_AUTH],
             Purpose::Client => &[oid::CLIENT_AUTH],

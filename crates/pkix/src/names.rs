@@ -31,7 +31,7 @@ impl PeerName {
     ///
     /// # Errors
     /// In words, why it is neither.
-    pub(crate) fn host(text: &str) -> Result<PeerName, String> {
+    pub fn host(text: &str) -> Result<PeerName, String> {
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
         // A zone says by which interface an address is reached; no certificate knows it.
         let address = bare.split_once('%').map_or(bare, |(address, _)| address);
@@ -89,7 +89,7 @@ fn loose(name: &str) -> bool {
 
 /// Whether a name as a certificate gives it is for a host as [`PeerName`] has it. A wildcard stands for exactly the
 /// left-most label and is alone in it (RFC 6125, 6.4.3).
-pub(crate) fn presents(given: &str, asked: &str) -> bool {
+pub fn presents(given: &str, asked: &str) -> bool {
     let given = given.to_ascii_lowercase();
     match given.strip_prefix("*.") {
         Some(parent) => {
@@ -101,7 +101,7 @@ pub(crate) fn presents(given: &str, asked: &str) -> bool {
 
 /// Who registers names below a public suffix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Suffix {
+pub enum Suffix {
     /// Everybody, at a registry: `co.uk`; a name of one label that is in no list is one too.
     Registry,
     /// The customers of somebody who owns it: `github.io`.
@@ -109,7 +109,7 @@ pub(crate) enum Suffix {
 }
 
 /// The kind of public suffix that a wildcard stands over, as `*.co.uk` does; none for other names.
-pub(crate) fn suffix_covered(name: &str) -> Option<Suffix> {
+pub fn suffix_covered(name: &str) -> Option<Suffix> {
     let parent = name.strip_prefix("*.")?.to_ascii_lowercase();
     let suffix = psl::suffix(parent.as_bytes()).filter(|suffix| suffix.as_bytes() == parent.as_bytes())?;
     Some(if suffix.typ() == Some(psl::Type::Private) { Suffix::Private } else { Suffix::Registry })

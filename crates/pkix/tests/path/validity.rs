@@ -2,7 +2,7 @@
 
 use crate::case::*;
 use crate::pki::*;
-use cert_checker::path::{Code, Profile};
+use pkix::{Code, Profile};
 
 const MARCH: i64 = 1_709_251_200;
 const APRIL: i64 = 1_711_929_600;

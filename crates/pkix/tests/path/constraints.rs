@@ -3,7 +3,7 @@
 use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
-use cert_checker::path::{Code, Profile};
+use pkix::{Code, Profile};
 
 /// A root with these constraints and a leaf with these names.
 fn names(id: &'static str, permitted: &[Vec<u8>], excluded: &[Vec<u8>], leaf: &[Vec<u8>]) -> Case {

@@ -43,11 +43,11 @@ pub(crate) struct Number {
 
 /// What a list says of one certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// When it was revoked, in seconds since 1970.
-    pub(crate) at: i64,
+    pub at: i64,
     /// The reason's number (RFC 5280, 5.3.1), where one is given.
-    pub(crate) reason: Option<u8>,
+    pub reason: Option<u8>,
 }
 
 impl Entry {
@@ -57,7 +57,7 @@ impl Entry {
     }
 
     /// The reason for people.
-    pub(crate) fn reason(self) -> Option<&'static str> {
+    pub fn reason(self) -> Option<&'static str> {
         Some(match self.reason? {
             1 => "its key is compromised",
             2 => "its authority is compromised",

@@ -3,7 +3,7 @@
 use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
-use cert_checker::path::{Code, Profile, Purpose};
+use pkix::{Code, Profile, Purpose};
 
 fn leaf_with(id: &'static str, uses: &[&str]) -> Case {
     let root = plain_root();

@@ -3,7 +3,7 @@
 use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
-use cert_checker::path::{Code, Profile};
+use pkix::{Code, Profile};
 use std::time::{Duration, Instant};
 
 /// A certificate of `this` authority, signed by `by`.

@@ -3,7 +3,7 @@
 use crate::case::*;
 use crate::der::*;
 use crate::pki::*;
-use cert_checker::path::{Cert, Crl, Profile};
+use pkix::{Cert, Crl, Profile};
 use std::time::{Duration, Instant};
 use testkit::{Dice, seed, spell};
 

@@ -2,7 +2,7 @@
 
 use crate::der::pem;
 use crate::pki::Pair;
-use cert_checker::path::{Code, Crl, PeerName, Pool, Profile, Purpose, Request, Verdict, validate};
+use pkix::{Code, Crl, PeerName, Pool, Profile, Purpose, Request, Verdict, validate};
 use std::process::Command;
 
 /// 2024-01-01T00:00:00Z, when nothing else is said.
