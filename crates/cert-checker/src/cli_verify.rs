@@ -1,8 +1,8 @@
 //! What `verify` takes.
 
 use crate::help::VERIFY_HELP;
-use pkix::{PeerName, Profile, Purpose};
 use clap::Args as Group;
+use pkix::{PeerName, Profile, Purpose};
 use std::path::PathBuf;
 
 #[derive(Group, Debug)]

@@ -4,8 +4,8 @@ mod input;
 mod record;
 
 use crate::cli_verify::Verify;
-use pkix::{Crl, Pool, Purpose, Request};
 use input::Source;
+use pkix::{Crl, Pool, Purpose, Request};
 use record::Judged;
 use toban_core::{Error, Kind, Out, Result};
 
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Verify, out: &mut Out<'_>) -> Result<()> {
         profile: args.profile,
         max_depth: args.max_depth,
     };
-    let verdict = pkix::validate(&ask);
+    let verdict = pkix::validate_path(&ask);
     out.emit(&Judged::new(&args.leaf, &ask, &verdict))?;
     match verdict.reasons.first() {
         None => Ok(()),
@@ -51,7 +51,7 @@ fn roots(args: &Verify, source: &mut Source) -> Result<Pool> {
     let mut all = Vec::new();
     let purpose = args.purpose.unwrap_or_else(|| Purpose::suggested(&args.name));
     for file in &args.trust {
-        let found = source.anchors(file, purpose.accepted())?;
+        let found = source.anchors(file, purpose.accepted_usages())?;
         if found.is_empty() {
             return Err(input::nothing(file, "certificate"));
         }

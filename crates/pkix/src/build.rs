@@ -1,11 +1,11 @@
-//! Finds paths from a leaf to the anchors, in a bounded number of steps.
+//! Finds paths from a leaf to the anchors, in a bounded number of steps (RFC 4158).
 
-use super::alg::Algorithm;
-use super::cert::Cert;
-use super::lint::{self, Role};
-use super::reason::{Code, Reason};
-use super::request::{Other, Request, Verdict};
-use super::{chain, leaf, sig};
+use crate::cert::Cert;
+use crate::key::Algorithm;
+use crate::path::{check_issuer, check_path, leaf_faults};
+use crate::profile::Role;
+use crate::request::{Code, OtherPath, PathVerdict, Reason, Request};
+use crate::signature::SignatureFault;
 use std::collections::HashMap;
 
 /// Signatures that one request may have verified; a mesh of twenty authorities has 380.
@@ -20,24 +20,25 @@ const MOST_OTHERS: usize = 16;
 const MOST_KEPT: usize = 64;
 
 /// Whether there is a valid path from the leaf to a root, and why not.
-pub fn validate(ask: &Request<'_>) -> Verdict {
+pub fn validate_path(ask: &Request<'_>) -> PathVerdict {
     let leaf = match Cert::parse(ask.leaf) {
         Ok(leaf) => leaf,
         Err(reason) => {
             let path = vec![ask.leaf.to_vec()];
-            return Verdict { valid: false, reasons: vec![reason], path, others: Vec::new() };
+            return PathVerdict { valid: false, reasons: vec![reason], path, others: Vec::new() };
         }
     };
-    let faults = leaf::faults(&leaf, ask);
-    let mut search = Search::new(&leaf, ask);
-    // First only issuers that may issue; then, for the list of others and to tell what is wrong, all.
-    search.run(true, MOST_STEPS);
+    let faults = leaf_faults(&leaf, ask);
+    let mut search = PathSearch::new(&leaf, ask);
+    // First only issuers that may issue: a mesh of expired and constrained authorities must not use up the steps before
+    // the valid path is found. Then, for the list of others and to tell what is wrong, all.
+    search.find_paths(true, MOST_STEPS);
     let more = if search.found.is_some() { MORE_STEPS } else { MOST_STEPS };
-    search.run(false, more);
-    search.verdict(faults)
+    search.find_paths(false, more);
+    search.into_verdict(faults)
 }
 
-struct Node<'a> {
+struct Candidate<'a> {
     cert: &'a Cert,
     anchor: bool,
     /// What is wrong with it as an issuer.
@@ -46,9 +47,9 @@ struct Node<'a> {
     distance: Option<usize>,
 }
 
-struct Search<'a> {
+struct PathSearch<'a> {
     ask: &'a Request<'a>,
-    nodes: Vec<Node<'a>>,
+    nodes: Vec<Candidate<'a>>,
     by_subject: HashMap<&'a [Vec<u8>], Vec<usize>>,
     /// By certificate and issuer's key.
     signatures: HashMap<(usize, &'a [u8]), Result<(), Reason>>,
@@ -63,9 +64,9 @@ struct Search<'a> {
     dead: Option<(Vec<usize>, Reason)>,
 }
 
-impl<'a> Search<'a> {
-    fn new(leaf: &'a Cert, ask: &'a Request<'a>) -> Search<'a> {
-        let mut search = Search {
+impl<'a> PathSearch<'a> {
+    fn new(leaf: &'a Cert, ask: &'a Request<'a>) -> PathSearch<'a> {
+        let mut search = PathSearch {
             ask,
             nodes: Vec::new(),
             by_subject: HashMap::new(),
@@ -78,19 +79,19 @@ impl<'a> Search<'a> {
             dead: None,
         };
         let trusted = ask.roots.certs.iter().any(|root| root.der == leaf.der);
-        search.nodes.push(Node { cert: leaf, anchor: trusted, fault: None, distance: None });
-        search.gather();
-        search.measure();
+        search.nodes.push(Candidate { cert: leaf, anchor: trusted, fault: None, distance: None });
+        search.gather_candidates();
+        search.measure_distances();
         search
     }
 
     /// Only what may stand in a path by its name: a store of roots is large, a path is not.
-    fn gather(&mut self) {
+    fn gather_candidates(&mut self) {
         let pools = [(self.ask.roots, true), (self.ask.sent, false), (self.ask.extra, false)];
         let mut wanted: HashMap<&[Vec<u8>], Vec<(&'a Cert, bool)>> = HashMap::new();
         for (pool, anchor) in pools {
             for cert in &pool.certs {
-                let same = wanted.entry(cert.subject.key()).or_default();
+                let same = wanted.entry(cert.subject.canonical()).or_default();
                 if !same.iter().any(|(known, _)| known.der == cert.der) {
                     same.push((cert, anchor));
                 }
@@ -98,23 +99,25 @@ impl<'a> Search<'a> {
         }
         let mut next = 0;
         while next < self.nodes.len() {
-            let name = self.nodes[next].cert.issuer.key();
+            let name = self.nodes[next].cert.issuer.canonical();
             next += 1;
             for (cert, anchor) in wanted.remove(name).unwrap_or_default() {
                 let role = if anchor { Role::Anchor } else { Role::Intermediate };
-                let fault = chain::issuer(cert, role, self.ask).err();
+                let fault = check_issuer(cert, role, self.ask).err();
                 self.by_subject.entry(name).or_default().push(self.nodes.len());
-                self.nodes.push(Node { cert, anchor, fault, distance: anchor.then_some(0) });
+                self.nodes.push(Candidate { cert, anchor, fault, distance: anchor.then_some(0) });
             }
         }
     }
 
-    fn measure(&mut self) {
+    /// From the anchors downward, until nothing gets nearer: a search that follows the nearest issuers first, and leaves
+    /// those from which no anchor is reached, walks a mesh of authorities in a few steps.
+    fn measure_distances(&mut self) {
         let mut changed = true;
         while changed {
             changed = false;
             for place in 0..self.nodes.len() {
-                let issuers = self.by_subject.get(self.nodes[place].cert.issuer.key());
+                let issuers = self.by_subject.get(self.nodes[place].cert.issuer.canonical());
                 let nearest = issuers.into_iter().flatten().filter_map(|i| self.nodes[*i].distance).min();
                 let through = nearest.map(|d| d + 1);
                 let known = self.nodes[place].distance;
@@ -126,18 +129,18 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn run(&mut self, only_sound: bool, steps: usize) {
+    fn find_paths(&mut self, only_sound: bool, steps: usize) {
         self.steps = steps;
         let mut path = vec![0];
         if self.nodes[0].anchor {
-            self.complete(&path);
+            self.take_complete(&path);
         }
-        self.extend(&mut path, only_sound);
+        self.extend_path(&mut path, only_sound);
     }
 
-    fn extend(&mut self, path: &mut Vec<usize>, only_sound: bool) {
+    fn extend_path(&mut self, path: &mut Vec<usize>, only_sound: bool) {
         let last = path[path.len() - 1];
-        for next in self.issuers(path, only_sound) {
+        for next in self.likely_issuers(path, only_sound) {
             let enough = if only_sound { self.found.is_some() } else { self.others.len() >= MOST_KEPT };
             if enough || self.steps == 0 {
                 return;
@@ -145,21 +148,21 @@ impl<'a> Search<'a> {
             self.steps -= 1;
             self.spent |= self.steps == 0;
             path.push(next);
-            match self.signed(last, next) {
-                Err(reason) => self.dead_end(path, reason),
-                Ok(()) if self.nodes[next].anchor => self.complete(path),
-                Ok(()) => self.extend(path, only_sound),
+            match self.check_signature(last, next) {
+                Err(reason) => self.note_dead_end(path, reason),
+                Ok(()) if self.nodes[next].anchor => self.take_complete(path),
+                Ok(()) => self.extend_path(path, only_sound),
             }
             path.pop();
         }
     }
 
     /// Who may have issued the last certificate, the likeliest first.
-    fn issuers(&self, path: &[usize], only_sound: bool) -> Vec<usize> {
+    fn likely_issuers(&self, path: &[usize], only_sound: bool) -> Vec<usize> {
         let cert = self.nodes[path[path.len() - 1]].cert;
         let intermediates = path.len() - 1;
         // Like a path length (RFC 5280, 4.2.1.9), a depth does not count what an authority issued to itself.
-        let counted = |i: &usize| !self.nodes[*i].anchor && !self.nodes[*i].cert.self_issued();
+        let counted = |i: &usize| !self.nodes[*i].anchor && !self.nodes[*i].cert.is_self_issued();
         let depth = path[1..].iter().filter(|i| counted(i)).count();
         let longest = self.ask.max_depth.map_or(MOST_INTERMEDIATES, |most| most.max(MOST_INTERMEDIATES));
         let may = |i: &usize| {
@@ -170,7 +173,7 @@ impl<'a> Search<'a> {
             let fits = short && shallow && intermediates + usize::from(!node.anchor) <= longest;
             fits && sound && !self.repeats(path, *i)
         };
-        let known = self.by_subject.get(cert.issuer.key());
+        let known = self.by_subject.get(cert.issuer.canonical());
         let mut all: Vec<usize> = known.into_iter().flatten().copied().filter(may).collect();
         let id = cert.ext.authority_key.as_ref().and_then(|a| a.value.key_id.as_ref());
         all.sort_by_key(|i| {
@@ -191,7 +194,7 @@ impl<'a> Search<'a> {
         })
     }
 
-    fn signed(&mut self, child: usize, parent: usize) -> Result<(), Reason> {
+    fn check_signature(&mut self, child: usize, parent: usize) -> Result<(), Reason> {
         let (cert, issuer) = (self.nodes[child].cert, self.nodes[parent].cert);
         if let Some(known) = self.signatures.get(&(child, issuer.spki.as_slice())) {
             return known.clone();
@@ -201,36 +204,36 @@ impl<'a> Search<'a> {
             self.steps = 0;
             return Err(cert.reason(Code::TooMuchWork, "too many signatures to verify"));
         }
-        let fits = sig::verify(&cert.algorithm, &issuer.key, &cert.signed, &cert.signature);
-        let fits = fits.map_err(|fault| self.told(fault, child, parent));
+        let fits = cert.signed.verify(&issuer.key);
+        let fits = fits.map_err(|fault| self.explain_fault(fault, child, parent));
         self.signatures.insert((child, issuer.spki.as_slice()), fits.clone());
         fits
     }
 
-    fn told(&self, fault: sig::Fault, child: usize, parent: usize) -> Reason {
+    fn explain_fault(&self, fault: SignatureFault, child: usize, parent: usize) -> Reason {
         let cert = self.nodes[child].cert;
         match (fault, &self.nodes[parent].fault) {
-            (sig::Fault::Wrong, _) => {
+            (SignatureFault::Wrong, _) => {
                 cert.reason(Code::BadSignature, "its signature does not fit the issuer's key")
             }
-            (_, _) if cert.algorithm == Algorithm::Broken => {
+            (_, _) if cert.signed.algorithm == Algorithm::Broken => {
                 cert.reason(Code::WeakSignature, "the signature's digest is no longer allowed")
             }
-            // A key that nobody may use tells more than that nobody here can.
+            // That no one may use a key tells more than that it cannot be used here.
             (_, Some(why)) => why.clone(),
-            (sig::Fault::Unknown(what), None) => {
+            (SignatureFault::Unknown(what), None) => {
                 let detail = format!("signatures with {what} cannot be verified here");
                 cert.reason(Code::UnsupportedAlgorithm, detail)
             }
         }
     }
 
-    fn complete(&mut self, path: &[usize]) {
+    fn take_complete(&mut self, path: &[usize]) {
         if self.found.as_deref() == Some(path) || self.others.iter().any(|(p, _)| p == path) {
             return;
         }
         let certs: Vec<&Cert> = path.iter().map(|i| self.nodes[*i].cert).collect();
-        let judged = chain::check(&certs, self.ask, &mut self.comparisons);
+        let judged = check_path(&certs, self.ask, &mut self.comparisons);
         match judged {
             Ok(()) if self.found.is_none() => self.found = Some(path.to_vec()),
             judged if self.others.len() < MOST_KEPT => self.others.push((path.to_vec(), judged.err())),
@@ -238,17 +241,17 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn dead_end(&mut self, path: &[usize], reason: Reason) {
+    fn note_dead_end(&mut self, path: &[usize], reason: Reason) {
         if self.dead.as_ref().is_none_or(|(known, _)| known.len() < path.len()) {
             self.dead = Some((path[..path.len() - 1].to_vec(), reason));
         }
     }
 
-    fn verdict(mut self, mut faults: Vec<Reason>) -> Verdict {
+    fn into_verdict(mut self, mut faults: Vec<Reason>) -> PathVerdict {
         let path = match self.found.take() {
             Some(path) => path,
             None => {
-                let (path, reason) = self.nearest();
+                let (path, reason) = self.take_nearest();
                 faults.push(reason);
                 path
             }
@@ -258,12 +261,12 @@ impl<'a> Search<'a> {
         let ders = |path: &[usize]| path.iter().map(|i| self.nodes[*i].cert.der.clone()).collect::<Vec<_>>();
         let others = self.others.iter().filter(|(other, _)| *other != path).take(MOST_OTHERS);
         let others =
-            others.map(|(path, reason)| Other { path: ders(path), reason: reason.clone() }).collect();
-        Verdict { valid: faults.is_empty(), reasons: faults, path: ders(&path), others }
+            others.map(|(path, reason)| OtherPath { path: ders(path), reason: reason.clone() }).collect();
+        PathVerdict { valid: faults.is_empty(), reasons: faults, path: ders(&path), others }
     }
 
     /// The path that tells most about why there is no valid one.
-    fn nearest(&mut self) -> (Vec<usize>, Reason) {
+    fn take_nearest(&mut self) -> (Vec<usize>, Reason) {
         let complete = self.others.iter().filter_map(|(path, reason)| Some((path, reason.as_ref()?)));
         if let Some((path, reason)) = complete.min_by_key(|(path, _)| path.len()) {
             return (path.clone(), reason.clone());
@@ -272,22 +275,25 @@ impl<'a> Search<'a> {
         if self.spent {
             return (vec![0], leaf.reason(Code::TooMuchWork, "the certificates lead into too many paths"));
         }
-        let (path, top) = self.longest();
-        // A stranger of the issuer's name is no news where the issuer is known, be it the certificate itself.
-        let news = |dead: &[usize]| dead.len() >= path.len() && !lint::is_self_signed(top);
+        let (path, top) = self.longest_chain();
+        // That another certificate of the issuer's name did not sign is no news where the issuer is known.
+        let news = |dead: &[usize]| dead.len() >= path.len() && !top.is_self_signed();
         if let Some((dead, reason)) = self.dead.take().filter(|(dead, _)| news(dead)) {
             return (dead, reason);
         }
-        let detail = format!("nobody trusted here issued it: {}", top.issuer.text());
+        let detail = format!("no authority that is trusted here issued it: {}", top.issuer.text());
         (path, top.reason(Code::UnknownIssuer, detail))
     }
 
     /// As far upward as issuers are known, though none of them is trusted.
-    fn longest(&mut self) -> (Vec<usize>, &'a Cert) {
+    fn longest_chain(&mut self) -> (Vec<usize>, &'a Cert) {
         let mut path = vec![0];
         loop {
             let last = path[path.len() - 1];
-            let known = self.issuers(&path, false).into_iter().find(|next| self.signed(last, *next).is_ok());
+            let known = self
+                .likely_issuers(&path, false)
+                .into_iter()
+                .find(|next| self.check_signature(last, *next).is_ok());
             match known {
                 Some(next) => path.push(next),
                 None => return (path, self.nodes[last].cert),

@@ -1,15 +1,16 @@
-//! Name constraints (RFC 5280, 4.2.1.10).
+//! DistinguishedName constraints (RFC 5280, 4.2.1.10).
 
-use super::cert::Cert;
-use super::der::{self, Bad, Der, Result, context, explicit};
-use super::general::{self, General};
-use super::oid;
+use crate::cert::Cert;
+use crate::der::{self, Der, Malformed, Result, context_tag, explicit_tag};
+use crate::host;
+use crate::name::GeneralName;
+use crate::oid;
 
 /// What an authority may certify.
 #[derive(Clone, Debug)]
-pub(crate) struct Constraints {
-    permitted: Vec<General>,
-    excluded: Vec<General>,
+pub(crate) struct NameConstraints {
+    permitted: Vec<GeneralName>,
+    excluded: Vec<GeneralName>,
     /// Whether a list is empty, or both are missing.
     empty: bool,
 }
@@ -17,28 +18,32 @@ pub(crate) struct Constraints {
 /// Comparisons of names with constraints that one path may ask for; rustls-webpki and Go allow as many.
 pub(crate) const MOST_COMPARISONS: usize = 250_000;
 
-impl Constraints {
-    pub(crate) fn read(value: &[u8]) -> Result<Constraints> {
-        let mut parts = der::only_sequence(value)?;
-        let permitted = parts.optional(explicit(0))?;
-        let excluded = parts.optional(explicit(1))?;
-        parts.end()?;
+impl NameConstraints {
+    pub(crate) fn read(value: &[u8]) -> Result<NameConstraints> {
+        let mut parts = der::read_sequence(value)?;
+        let permitted = parts.read_optional(explicit_tag(0))?;
+        let excluded = parts.read_optional(explicit_tag(1))?;
+        parts.expect_end()?;
         let hollow = |list: Option<&[u8]>| list.is_some_and(<[u8]>::is_empty);
         let empty = hollow(permitted) || hollow(excluded) || (permitted.is_none() && excluded.is_none());
-        Ok(Constraints { permitted: subtrees(permitted)?, excluded: subtrees(excluded)?, empty })
+        Ok(NameConstraints {
+            permitted: read_subtrees(permitted)?,
+            excluded: read_subtrees(excluded)?,
+            empty,
+        })
     }
 
     /// What of the constraints themselves breaks the profile.
-    pub(crate) fn fault(&self) -> Option<String> {
+    pub(crate) fn find_fault(&self) -> Option<String> {
         if self.empty {
             return Some("the name constraints constrain nothing".into());
         }
-        let odd = self.permitted.iter().chain(&self.excluded).find(|base| !is_base(base))?;
-        Some(format!("the name constraint {:?} is malformed", odd.text()))
+        let bad = self.permitted.iter().chain(&self.excluded).find(|base| !is_base(base))?;
+        Some(format!("the name constraint {:?} is malformed", bad.text()))
     }
 
-    /// How many comparisons [`Constraints::check`] would make for so many names.
-    pub(crate) fn cost(&self, names: usize) -> usize {
+    /// How many comparisons [`NameConstraints::check_names`] would make for so many names.
+    pub(crate) fn count_comparisons(&self, names: usize) -> usize {
         names.saturating_mul(self.permitted.len() + self.excluded.len())
     }
 
@@ -46,12 +51,12 @@ impl Constraints {
     ///
     /// # Errors
     /// In words, which name does not.
-    pub(crate) fn check(&self, names: &[General]) -> std::result::Result<(), String> {
-        names.iter().try_for_each(|name| self.check_one(name))
+    pub(crate) fn check_names(&self, names: &[GeneralName]) -> std::result::Result<(), String> {
+        names.iter().try_for_each(|name| self.check_name(name))
     }
 
-    fn check_one(&self, name: &General) -> std::result::Result<(), String> {
-        let of_form = |list: &[General]| list.iter().any(|base| base.form() == name.form());
+    fn check_name(&self, name: &GeneralName) -> std::result::Result<(), String> {
+        let of_form = |list: &[GeneralName]| list.iter().any(|base| base.form() == name.form());
         let (permits, excludes) = (of_form(&self.permitted), of_form(&self.excluded));
         if !permits && !excludes {
             return Ok(());
@@ -62,7 +67,8 @@ impl Constraints {
         if excludes && self.excluded.iter().any(|base| base.form() == name.form() && touches(name, base)) {
             return Err(format!("{:?} is excluded by an issuer's name constraints", name.text()));
         }
-        if permits && !self.permitted.iter().any(|base| base.form() == name.form() && within(name, base)) {
+        if permits && !self.permitted.iter().any(|base| base.form() == name.form() && lies_within(name, base))
+        {
             return Err(format!("{:?} is not permitted by an issuer's name constraints", name.text()));
         }
         Ok(())
@@ -70,129 +76,131 @@ impl Constraints {
 }
 
 /// The names of a certificate that constraints are about.
-pub(crate) fn names_of(cert: &Cert) -> Vec<General> {
+pub(crate) fn constrained_names(cert: &Cert) -> Vec<GeneralName> {
     let mut names = cert.ext.names().to_vec();
-    if !names.iter().any(|n| matches!(n, General::Email(_))) {
-        names.extend(cert.subject.texts(oid::EMAIL_ADDRESS).map(|m| General::Email(m.to_string())));
+    if !names.iter().any(|n| matches!(n, GeneralName::Email(_))) {
+        names.extend(cert.subject.texts(oid::EMAIL_ADDRESS).map(|m| GeneralName::Email(m.to_string())));
     }
     if !cert.subject.is_empty() {
-        names.push(General::Directory(cert.subject.clone()));
+        names.push(GeneralName::Directory(cert.subject.clone()));
     }
     names
 }
 
-fn subtrees(list: Option<&[u8]>) -> Result<Vec<General>> {
+fn read_subtrees(list: Option<&[u8]>) -> Result<Vec<GeneralName>> {
     let mut all = Vec::new();
     let mut rest = Der::new(list.unwrap_or_default());
     while !rest.is_empty() {
-        all.push(subtree(&mut rest)?);
+        all.push(read_subtree(&mut rest)?);
     }
     Ok(all)
 }
 
-fn subtree(list: &mut Der<'_>) -> Result<General> {
-    let mut parts = list.sequence()?;
-    let base = General::read(&mut parts)?;
-    let minimum = parts.optional(context(0))?;
-    let maximum = parts.optional(context(1))?;
-    parts.end()?;
+fn read_subtree(list: &mut Der<'_>) -> Result<GeneralName> {
+    let mut parts = list.read_sequence()?;
+    let base = GeneralName::read(&mut parts)?;
+    let minimum = parts.read_optional(context_tag(0))?;
+    let maximum = parts.read_optional(context_tag(1))?;
+    parts.expect_end()?;
     match minimum.is_none_or(|m| m == [0]) && maximum.is_none() {
         true => Ok(base),
-        false => Err(Bad("has a name constraint with a minimum or a maximum")),
+        false => Err(Malformed("has a name constraint with a minimum or a maximum")),
     }
 }
 
 /// Whether a constraint is of the form that its kind must have.
-fn is_base(base: &General) -> bool {
+fn is_base(base: &GeneralName) -> bool {
     match base {
-        General::Dns(name) => name.is_empty() || general::is_host(name),
-        General::Email(text) if text.contains('@') => general::mailbox(text).is_some(),
-        General::Email(host) | General::Uri(host) => general::is_host(host.strip_prefix('.').unwrap_or(host)),
-        General::Ip(bytes) => mask(bytes).is_some_and(is_prefix),
-        General::Directory(_) | General::Else(_) => true,
+        GeneralName::Dns(name) => name.is_empty() || host::is_host(name),
+        GeneralName::Email(text) if text.contains('@') => host::split_mailbox(text).is_some(),
+        GeneralName::Email(host) | GeneralName::Uri(host) => {
+            host::is_host(host.strip_prefix('.').unwrap_or(host))
+        }
+        GeneralName::Ip(bytes) => address_mask(bytes).is_some_and(is_prefix),
+        GeneralName::Directory(_) | GeneralName::Else(_) => true,
     }
 }
 
 /// Whether a name is well-formed enough to be compared; a form that is unknown here never is.
-fn is_judgeable(name: &General) -> bool {
+fn is_judgeable(name: &GeneralName) -> bool {
     match name {
-        General::Dns(name) => general::is_presented(name),
-        General::Email(address) => general::mailbox(address).is_some(),
-        General::Uri(uri) => general::uri_host(uri)
-            .is_some_and(|host| general::is_host(host) && host.parse::<std::net::IpAddr>().is_err()),
-        General::Ip(bytes) => bytes.len() == 4 || bytes.len() == 16,
-        General::Directory(_) => true,
-        General::Else(_) => false,
+        GeneralName::Dns(name) => host::is_presentable(name),
+        GeneralName::Email(address) => host::split_mailbox(address).is_some(),
+        GeneralName::Uri(uri) => host::uri_host(uri)
+            .is_some_and(|host| host::is_host(host) && host.parse::<std::net::IpAddr>().is_err()),
+        GeneralName::Ip(bytes) => bytes.len() == 4 || bytes.len() == 16,
+        GeneralName::Directory(_) => true,
+        GeneralName::Else(_) => false,
     }
 }
 
 /// Whether all that the name stands for lies within the permitted base.
-fn within(name: &General, base: &General) -> bool {
+fn lies_within(name: &GeneralName, base: &GeneralName) -> bool {
     match (name, base) {
-        (General::Dns(name), General::Dns(base)) => match name.strip_prefix("*.") {
-            Some(parent) => host_below(parent, base.strip_prefix('.').unwrap_or(base)),
-            None => host_below(name, base),
+        (GeneralName::Dns(name), GeneralName::Dns(base)) => match name.strip_prefix("*.") {
+            Some(parent) => host_lies_below(parent, base.strip_prefix('.').unwrap_or(base)),
+            None => host_lies_below(name, base),
         },
-        (General::Email(address), General::Email(base)) => email_in(address, base),
-        (General::Uri(uri), General::Uri(base)) => {
-            general::uri_host(uri).is_some_and(|host| host_in(host, base))
+        (GeneralName::Email(address), GeneralName::Email(base)) => email_lies_in(address, base),
+        (GeneralName::Uri(uri), GeneralName::Uri(base)) => {
+            host::uri_host(uri).is_some_and(|host| host_lies_in(host, base))
         }
-        (General::Ip(address), General::Ip(base)) => ip_in(address, base),
-        (General::Directory(name), General::Directory(base)) => name.is_below(base),
+        (GeneralName::Ip(address), GeneralName::Ip(base)) => address_lies_in(address, base),
+        (GeneralName::Directory(name), GeneralName::Directory(base)) => name.is_below(base),
         _ => false,
     }
 }
 
 /// Whether anything that the name stands for lies within the excluded base; a malformed base takes all.
-fn touches(name: &General, base: &General) -> bool {
-    if !is_base(base) && !matches!(base, General::Dns(b) if b.starts_with('.')) {
+fn touches(name: &GeneralName, base: &GeneralName) -> bool {
+    if !is_base(base) && !matches!(base, GeneralName::Dns(b) if b.starts_with('.')) {
         return true;
     }
     match (name, base) {
-        (General::Dns(name), General::Dns(base)) => within_or_may_be(name, base),
-        _ => within(name, base),
+        (GeneralName::Dns(name), GeneralName::Dns(base)) => wildcard_touches(name, base),
+        _ => lies_within(name, base),
     }
 }
 
 /// A wildcard may also stand for an excluded host one label below its parent (CVE-2025-61727).
-fn within_or_may_be(name: &str, base: &str) -> bool {
+fn wildcard_touches(name: &str, base: &str) -> bool {
     let expanded = name.strip_prefix('*').is_some_and(|parent| {
         let label = base.len().checked_sub(parent.len()).map(|n| base.split_at(n));
         label.is_some_and(|(label, rest)| rest.eq_ignore_ascii_case(parent) && !label.contains('.'))
     });
-    expanded || within(&General::Dns(name.to_string()), &General::Dns(base.to_string()))
+    expanded || lies_within(&GeneralName::Dns(name.to_string()), &GeneralName::Dns(base.to_string()))
 }
 
 /// Whether `host` is `base` or below it; `.base` means below only, and nothing at all means every host.
-fn host_below(host: &str, base: &str) -> bool {
+fn host_lies_below(host: &str, base: &str) -> bool {
     let (host, base) = (host.to_ascii_lowercase(), base.to_ascii_lowercase());
     let dotted = if base.starts_with('.') { base.clone() } else { format!(".{base}") };
     base.is_empty() || host == base || (host.len() > dotted.len() && host.ends_with(&dotted))
 }
 
 /// Whether `host` is `base` itself or, where that begins with a dot, below it.
-fn host_in(host: &str, base: &str) -> bool {
+fn host_lies_in(host: &str, base: &str) -> bool {
     match base.starts_with('.') {
-        true => host_below(host, base),
+        true => host_lies_below(host, base),
         false => host.eq_ignore_ascii_case(base),
     }
 }
 
-fn email_in(address: &str, base: &str) -> bool {
-    let Some((local, host)) = general::mailbox(address) else { return false };
+fn email_lies_in(address: &str, base: &str) -> bool {
+    let Some((local, host)) = host::split_mailbox(address) else { return false };
     match base.rsplit_once('@') {
         Some((only, at)) => local == only && host.eq_ignore_ascii_case(at),
-        None => host_in(host, base),
+        None => host_lies_in(host, base),
     }
 }
 
-fn ip_in(address: &[u8], base: &[u8]) -> bool {
-    let Some(mask) = mask(base) else { return false };
+fn address_lies_in(address: &[u8], base: &[u8]) -> bool {
+    let Some(mask) = address_mask(base) else { return false };
     let network = &base[..mask.len()];
     address.len() == mask.len() && address.iter().zip(network).zip(mask).all(|((a, n), m)| a & m == n & m)
 }
 
-fn mask(base: &[u8]) -> Option<&[u8]> {
+fn address_mask(base: &[u8]) -> Option<&[u8]> {
     matches!(base.len(), 8 | 32).then(|| &base[base.len() / 2..])
 }
 

@@ -1,10 +1,14 @@
-//! A strict reader of DER: definite, minimal lengths; minimal integers; canonical booleans and bit strings.
+//! A strict reader of DER (X.690, clauses 8 to 11): definite, minimal lengths; minimal integers; canonical booleans
+//! and bit strings; and the two forms of time.
+
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 
 /// What is wrong with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bad(pub(crate) &'static str);
+pub(crate) struct Malformed(pub(crate) &'static str);
 
-pub(crate) type Result<T> = std::result::Result<T, Bad>;
+pub(crate) type Result<T> = std::result::Result<T, Malformed>;
 
 pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
@@ -19,12 +23,12 @@ pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
 /// The context tag `n` of a primitive value.
-pub(crate) const fn context(n: u8) -> u8 {
+pub(crate) const fn context_tag(n: u8) -> u8 {
     0x80 | n
 }
 
 /// The context tag `n` of a constructed value.
-pub(crate) const fn explicit(n: u8) -> u8 {
+pub(crate) const fn explicit_tag(n: u8) -> u8 {
     0xa0 | n
 }
 
@@ -58,52 +62,52 @@ impl<'a> Der<'a> {
     }
 
     /// The next element, whatever it is.
-    pub(crate) fn read(&mut self) -> Result<Tlv<'a>> {
-        let (&tag, after) = self.rest.split_first().ok_or(Bad("ends too early"))?;
+    pub(crate) fn read_element(&mut self) -> Result<Tlv<'a>> {
+        let (&tag, after) = self.rest.split_first().ok_or(Malformed("ends too early"))?;
         if tag & 0x1f == 0x1f {
-            return Err(Bad("has a tag of many bytes"));
+            return Err(Malformed("has a tag of many bytes"));
         }
-        let (length, header) = length(after)?;
+        let (length, header) = read_length(after)?;
         let (start, end) = (1 + header, 1 + header + length);
-        let value = self.rest.get(start..end).ok_or(Bad("ends inside of a value"))?;
+        let value = self.rest.get(start..end).ok_or(Malformed("ends inside of a value"))?;
         let whole = &self.rest[..end];
         self.rest = &self.rest[end..];
         Ok(Tlv { tag, value, whole })
     }
 
     /// The next element, which must have `tag`.
-    pub(crate) fn expect(&mut self, tag: u8) -> Result<&'a [u8]> {
-        match self.read()? {
+    pub(crate) fn expect_tag(&mut self, tag: u8) -> Result<&'a [u8]> {
+        match self.read_element()? {
             found if found.tag == tag => Ok(found.value),
-            _ => Err(Bad("holds something else than it must")),
+            _ => Err(Malformed("holds something else than it must")),
         }
     }
 
     /// The next element if it has `tag`.
-    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>> {
+    pub(crate) fn read_optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>> {
         match self.rest.first() {
-            Some(&next) if next == tag => self.expect(tag).map(Some),
+            Some(&next) if next == tag => self.expect_tag(tag).map(Some),
             _ => Ok(None),
         }
     }
 
     /// The next element, which must be a sequence, as a reader of its parts.
-    pub(crate) fn sequence(&mut self) -> Result<Der<'a>> {
-        self.expect(SEQUENCE).map(Der::new)
+    pub(crate) fn read_sequence(&mut self) -> Result<Der<'a>> {
+        self.expect_tag(SEQUENCE).map(Der::new)
     }
 
     /// Nothing may be left.
-    pub(crate) fn end(&self) -> Result<()> {
+    pub(crate) fn expect_end(&self) -> Result<()> {
         match self.is_empty() {
             true => Ok(()),
-            false => Err(Bad("has something behind its end")),
+            false => Err(Malformed("has something after its end")),
         }
     }
 
     /// Each remaining element by `one`; there must be at least one.
-    pub(crate) fn each<T>(mut self, mut one: impl FnMut(&mut Der<'a>) -> Result<T>) -> Result<Vec<T>> {
+    pub(crate) fn read_each<T>(mut self, mut one: impl FnMut(&mut Der<'a>) -> Result<T>) -> Result<Vec<T>> {
         if self.is_empty() {
-            return Err(Bad("is an empty sequence"));
+            return Err(Malformed("is an empty sequence"));
         }
         let mut all = Vec::new();
         while !self.is_empty() {
@@ -114,117 +118,227 @@ impl<'a> Der<'a> {
 }
 
 /// The one sequence that these bytes are, as a reader of its parts.
-pub(crate) fn only_sequence(bytes: &[u8]) -> Result<Der<'_>> {
-    only(bytes, SEQUENCE).map(Der::new)
+pub(crate) fn read_sequence(bytes: &[u8]) -> Result<Der<'_>> {
+    read_value(bytes, SEQUENCE).map(Der::new)
 }
 
 /// The value of the one element that these bytes are.
-pub(crate) fn only(bytes: &[u8], tag: u8) -> Result<&[u8]> {
+pub(crate) fn read_value(bytes: &[u8], tag: u8) -> Result<&[u8]> {
     let mut outer = Der::new(bytes);
-    let value = outer.expect(tag)?;
-    outer.end()?;
+    let value = outer.expect_tag(tag)?;
+    outer.expect_end()?;
     Ok(value)
 }
 
-/// Length and how many bytes it takes.
-fn length(bytes: &[u8]) -> Result<(usize, usize)> {
-    let (&first, rest) = bytes.split_first().ok_or(Bad("ends too early"))?;
+/// Length and how many bytes it takes. One value has one encoding in DER (X.690, 10.1): a second one would let the bytes
+/// that were signed and the bytes that are compared differ, so a longer form than need be is refused.
+fn read_length(bytes: &[u8]) -> Result<(usize, usize)> {
+    let (&first, rest) = bytes.split_first().ok_or(Malformed("ends too early"))?;
     if first < 0x80 {
         return Ok((usize::from(first), 1));
     }
     let count = usize::from(first & 0x7f);
     if count == 0 || count > 4 {
-        return Err(Bad("has a length that is not definite and short"));
+        return Err(Malformed("has a length that is not definite and short"));
     }
-    let digits = rest.get(..count).ok_or(Bad("ends too early"))?;
+    let digits = rest.get(..count).ok_or(Malformed("ends too early"))?;
     let value = digits.iter().fold(0usize, |sum, d| sum << 8 | usize::from(*d));
     match value < 0x80 || digits[0] == 0 {
-        true => Err(Bad("has a length that is longer than it need be")),
+        true => Err(Malformed("has a length that is longer than it need be")),
         false => Ok((value, 1 + count)),
     }
 }
 
 /// An integer's bytes, proven minimal.
-pub(crate) fn integer(value: &[u8]) -> Result<&[u8]> {
+pub(crate) fn check_integer(value: &[u8]) -> Result<&[u8]> {
     match value {
-        [] => Err(Bad("has an empty integer")),
-        [0, second, ..] if second & 0x80 == 0 => Err(Bad("has an integer that is longer than it need be")),
-        [0xff, second, ..] if second & 0x80 != 0 => Err(Bad("has an integer that is longer than it need be")),
+        [] => Err(Malformed("has an empty integer")),
+        [0, second, ..] if second & 0x80 == 0 => {
+            Err(Malformed("has an integer that is longer than it need be"))
+        }
+        [0xff, second, ..] if second & 0x80 != 0 => {
+            Err(Malformed("has an integer that is longer than it need be"))
+        }
         _ => Ok(value),
     }
 }
 
 /// A small integer that is not negative.
-pub(crate) fn small(value: &[u8]) -> Result<u32> {
-    let value = integer(value)?;
+pub(crate) fn read_small(value: &[u8]) -> Result<u32> {
+    let value = check_integer(value)?;
     if value[0] & 0x80 != 0 {
-        return Err(Bad("has a negative number"));
+        return Err(Malformed("has a negative number"));
     }
     if value.len() > 4 {
-        return Err(Bad("has too large a number"));
+        return Err(Malformed("has too large a number"));
     }
     Ok(value.iter().fold(0, |sum, b| sum << 8 | u32::from(*b)))
 }
 
 /// A positive integer without its sign byte.
-pub(crate) fn positive(value: &[u8]) -> Result<&[u8]> {
-    let value = integer(value)?;
+pub(crate) fn read_positive(value: &[u8]) -> Result<&[u8]> {
+    let value = check_integer(value)?;
     match value {
-        [0] => Err(Bad("has a zero")),
+        [0] => Err(Malformed("has a zero")),
         [0, rest @ ..] => Ok(rest),
-        [first, ..] if first & 0x80 != 0 => Err(Bad("has a negative number")),
+        [first, ..] if first & 0x80 != 0 => Err(Malformed("has a negative number")),
         _ => Ok(value),
     }
 }
 
-pub(crate) fn boolean(value: &[u8]) -> Result<bool> {
+pub(crate) fn read_boolean(value: &[u8]) -> Result<bool> {
     match value {
         [0xff] => Ok(true),
         [0] => Ok(false),
-        _ => Err(Bad("has a boolean that is neither true nor false")),
+        _ => Err(Malformed("has a boolean that is neither true nor false")),
     }
 }
 
-/// The next element as a boolean that is false where none is. DER leaves the default out, but authorities write
+/// The next element, if it has `tag`, as a boolean that is false where none is. DER leaves the default out, but authorities write
 /// `cA FALSE` and `critical FALSE`, and every validator takes them.
-pub(crate) fn flag(parts: &mut Der<'_>) -> Result<bool> {
-    parts.optional(BOOLEAN)?.map_or(Ok(false), boolean)
+pub(crate) fn read_flag(parts: &mut Der<'_>, tag: u8) -> Result<bool> {
+    parts.read_optional(tag)?.map_or(Ok(false), read_boolean)
 }
 
 /// The bytes of a bit string that ends on a byte.
-pub(crate) fn octets(value: &[u8]) -> Result<&[u8]> {
+pub(crate) fn read_octets(value: &[u8]) -> Result<&[u8]> {
     match value {
         [0, bytes @ ..] => Ok(bytes),
-        _ => Err(Bad("has a bit string that ends inside of a byte")),
+        _ => Err(Malformed("has a bit string that ends inside of a byte")),
     }
 }
 
 /// A list of named bits, the first as 1, the second as 2, …; at most 16.
-pub(crate) fn named_bits(value: &[u8]) -> Result<u16> {
-    let (&unused, bytes) = value.split_first().ok_or(Bad("has an empty bit string"))?;
+pub(crate) fn read_named_bits(value: &[u8]) -> Result<u16> {
+    let (&unused, bytes) = value.split_first().ok_or(Malformed("has an empty bit string"))?;
     let last = bytes.last().copied().unwrap_or(0);
     let padding = u8::try_from((1u16 << unused.min(8)) - 1).unwrap_or(0xff);
     if unused > 7 || last & padding != 0 || (bytes.is_empty() && unused != 0) || bytes.len() > 2 {
-        return Err(Bad("has a malformed bit string"));
+        return Err(Malformed("has a malformed bit string"));
     }
     Ok(bytes.iter().enumerate().fold(0, |all, (i, b)| all | u16::from(b.reverse_bits()) << (8 * i)))
 }
 
 /// An object identifier's bytes, proven well-formed.
-pub(crate) fn oid(value: &[u8]) -> Result<&[u8]> {
+pub(crate) fn check_oid(value: &[u8]) -> Result<&[u8]> {
     let whole = value.last().is_some_and(|last| last & 0x80 == 0);
     let begins = |i: usize| i == 0 || value[i - 1] & 0x80 == 0;
     let padded = value.iter().enumerate().any(|(i, b)| *b == 0x80 && begins(i));
     match whole && !padded {
         true => Ok(value),
-        false => Err(Bad("has a malformed object identifier")),
+        false => Err(Malformed("has a malformed object identifier")),
     }
 }
 
 /// Bytes that are 7-bit ASCII.
-pub(crate) fn ascii(value: &[u8]) -> Result<&str> {
+pub(crate) fn read_ascii(value: &[u8]) -> Result<&str> {
     match std::str::from_utf8(value) {
         Ok(text) if text.is_ascii() => Ok(text),
-        _ => Err(Bad("has text that is not ASCII")),
+        _ => Err(Malformed("has text that is not ASCII")),
+    }
+}
+
+/// A point in time and how it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time {
+    /// Seconds since 1970.
+    pub(crate) at: i64,
+    generalized: bool,
+}
+
+impl Time {
+    /// Reads `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`, the only forms that RFC 5280 (4.1.2.5) allows.
+    pub(crate) fn read(der: &mut Der<'_>) -> Result<Time> {
+        let found = der.read_element()?;
+        match found.tag {
+            UTC_TIME => Ok(Time { at: read_utc_time(found.value)?, generalized: false }),
+            GENERALIZED_TIME => Ok(Time { at: read_generalized_time(found.value)?, generalized: true }),
+            _ => Err(Malformed("has something else where a time must be")),
+        }
+    }
+
+    /// Whether the form is the one that its year must have: UTCTime through 2049, GeneralizedTime from 2050 on.
+    pub(crate) fn has_right_form(self) -> bool {
+        const YEAR_1950: i64 = -631_152_000;
+        const YEAR_2050: i64 = 2_524_608_000;
+        self.generalized == !(YEAR_1950..YEAR_2050).contains(&self.at)
+    }
+}
+
+/// The years of two digits are those from 1950 to 2049 (RFC 5280, 4.1.2.5.1).
+fn read_utc_time(text: &[u8]) -> Result<i64> {
+    let year = read_digits(text, 0, 2)?;
+    read_clock(if year < 50 { 2000 + year } else { 1900 + year }, text, 2)
+}
+
+fn read_generalized_time(text: &[u8]) -> Result<i64> {
+    read_clock(read_digits(text, 0, 4)?, text, 4)
+}
+
+fn read_clock(year: i16, text: &[u8], from: usize) -> Result<i64> {
+    let pair = |n: usize| read_digits(text, from + 2 * n, 2).map(|n| i8::try_from(n).unwrap_or(i8::MAX));
+    let at = DateTime::new(year, pair(0)?, pair(1)?, pair(2)?, pair(3)?, pair(4)?, 0);
+    match at {
+        Ok(at) if text.get(from + 10..) == Some(&b"Z"[..]) => Ok(at.duration_since(EPOCH).as_secs()),
+        _ => Err(Malformed("has a malformed time")),
+    }
+}
+
+fn read_digits(text: &[u8], from: usize, count: usize) -> Result<i16> {
+    let part = text.get(from..from + count).filter(|p| p.iter().all(u8::is_ascii_digit));
+    let part = part.ok_or(Malformed("has a malformed time"))?;
+    Ok(part.iter().fold(0, |n, d| n * 10 + i16::from(d - b'0')))
+}
+
+const EPOCH: DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+
+/// Seconds since 1970 as `2026-12-04T00:00:00Z`. Not by a time stamp of jiff, which ends some hours before
+/// 9999-12-31T23:59:59Z, "no well-defined expiration date" (RFC 5280, 4.1.2.5).
+pub fn format_time(seconds: i64) -> String {
+    match EPOCH.checked_add(SignedDuration::from_secs(seconds)) {
+        Ok(at) => at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        Err(_) => format!("{seconds} s after 1970"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_time(tag: u8, text: &str) -> Result<i64> {
+        let mut der = vec![tag, u8::try_from(text.len()).expect("short")];
+        der.extend_from_slice(text.as_bytes());
+        Time::read(&mut Der::new(&der)).map(|t| t.at)
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(read_time(UTC_TIME, "700101000000Z"), Ok(0));
+        assert_eq!(read_time(UTC_TIME, "491231235959Z"), Ok(2_524_607_999));
+        assert_eq!(read_time(UTC_TIME, "500101000000Z"), Ok(-631_152_000));
+        assert_eq!(read_time(GENERALIZED_TIME, "20500101000000Z"), Ok(2_524_608_000));
+        assert_eq!(read_time(GENERALIZED_TIME, "99991231235959Z"), Ok(253_402_300_799));
+        assert_eq!(read_time(UTC_TIME, "240229120000Z"), Ok(1_709_208_000));
+    }
+
+    #[test]
+    fn what_is_no_time() {
+        let wrong = ["2401010000Z", "240101000000", "240101000000+0100", "241301000000Z", "230229000000Z"];
+        wrong.iter().for_each(|t| assert!(read_time(UTC_TIME, t).is_err(), "{t}"));
+        let wrong = ["20240101000000.5Z", "20240101000000", "20240101000060Z", "20240101240000Z"];
+        wrong.iter().for_each(|t| assert!(read_time(GENERALIZED_TIME, t).is_err(), "{t}"));
+    }
+
+    #[test]
+    fn every_year_has_a_text() {
+        let known = [
+            (0, "1970-01-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+            (-631_152_000, "1950-01-01T00:00:00Z"),
+            (i64::MAX, "9223372036854775807 s after 1970"),
+        ];
+        for (seconds, text) in known {
+            assert_eq!(format_time(seconds), text);
+        }
     }
 }

@@ -17,13 +17,13 @@ use crate::facts::{Cert, Moment};
 use crate::finding::Finding;
 use crate::judge::{Roots, Rules};
 use crate::net::deadline::Deadline;
-use pkix::PeerName;
 use crate::revocation::Lists;
 use crate::settings;
 use crate::store::pem;
 use crate::target::{Endpoint, Target, What};
 use crate::threshold::{Thresholds, left};
 use change::Memory;
+use pkix::PeerName;
 use report::{Checked, Totals};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::sign::CertifiedKey;
@@ -211,7 +211,8 @@ fn named(target: &Target) -> Result<()> {
         What::Stored(_) | What::Discovered(_) => Vec::new(),
     };
     let names = [target.wishes.name.as_deref(), target.wishes.sni.as_deref()];
-    let bad = hosts.into_iter().chain(names.into_iter().flatten()).find_map(|n| PeerName::host(n).err());
+    let bad =
+        hosts.into_iter().chain(names.into_iter().flatten()).find_map(|n| PeerName::parse_host(n).err());
     bad.map_or(Ok(()), |why| Err(Error::usage(format!("target {:?}: {why}", target.text))))
 }
 

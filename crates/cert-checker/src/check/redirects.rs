@@ -6,9 +6,9 @@ use crate::judge::Rules;
 use crate::net::deadline::Deadline;
 use crate::net::http;
 use crate::net::probe::Ask;
-use pkix::PeerName;
 use crate::target::{self, Endpoint, Protocol, Target, What};
 use crate::wishes::Wishes;
+use pkix::PeerName;
 use std::sync::Arc;
 
 /// As many as browsers follow at least.
@@ -63,10 +63,7 @@ pub(super) fn arrived(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) ->
 }
 
 fn host_of(endpoint: &Endpoint) -> Option<String> {
-    match PeerName::host(&endpoint.host) {
-        Ok(PeerName::Dns(host)) => Some(host),
-        _ => None,
-    }
+    PeerName::parse_host(&endpoint.host).ok()?.as_dns().map(ToString::to_string)
 }
 
 /// The place that `location` names, as a server writes it; none where that is no web server's.

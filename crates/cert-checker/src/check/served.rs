@@ -11,9 +11,9 @@ use crate::net::deadline::Deadline;
 use crate::net::http;
 use crate::net::probe::{self, Ask, Presented};
 use crate::net::trouble::Trouble;
-use pkix::PeerName;
 use crate::revocation;
 use crate::target::{Endpoint, Protocol, What};
+use pkix::PeerName;
 use std::net::SocketAddr;
 use toban_core::Severity;
 
@@ -87,10 +87,7 @@ pub(super) fn addresses(
 pub(super) fn asked_name(job: &Job<'_>, endpoint: &Endpoint) -> Option<String> {
     let wishes = &job.target.wishes;
     let name = wishes.sni.as_deref().or(wishes.name.as_deref()).unwrap_or(&endpoint.host);
-    match PeerName::host(name) {
-        Ok(PeerName::Dns(host)) => Some(host),
-        _ => None,
-    }
+    PeerName::parse_host(name).ok()?.as_dns().map(ToString::to_string)
 }
 
 /// One address: its certificate, and those that it shows to other clients.
@@ -162,7 +159,7 @@ fn one(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, presented: Presented) -> Ch
 fn wanted(job: &Job<'_>, endpoint: &Endpoint) -> Option<PeerName> {
     let own = job.target.wishes.name.as_deref();
     let host = Some(endpoint.host.as_str()).filter(|_| !matches!(job.target.what, What::Discovered(_)));
-    own.or(host).and_then(|name| PeerName::host(name).ok())
+    own.or(host).and_then(|name| PeerName::parse_host(name).ok())
 }
 
 /// The chain's certificates; one that cannot be read hides no other, and the first one's place is kept.

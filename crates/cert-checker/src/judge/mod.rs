@@ -10,8 +10,8 @@ pub(crate) use trust::{Roots, Trusted};
 
 use crate::facts::{Cert, Moment, Oddity};
 use crate::finding::Finding;
-use pkix::PeerName;
 use crate::threshold::Thresholds;
+use pkix::PeerName;
 
 /// What is demanded of a certificate.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! Who is trusted, and whether a chain as sent leads there.
 
 use crate::facts::{Cert, Moment};
-use pkix::{Pool, Profile, Purpose, Reason, Request};
 use crate::store::pem;
+use pkix::{Pool, Profile, Purpose, Reason, Request};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -140,7 +140,7 @@ fn held(bytes: &[u8]) -> Vec<Vec<u8>> {
     if blocks.is_empty() {
         return vec![bytes.to_vec()];
     }
-    let trusted = |b: &pem::Block| b.is_certificate() && b.trust.allows(Purpose::Server.accepted());
+    let trusted = |b: &pem::Block| b.is_certificate() && b.trust.allows(Purpose::Server.accepted_usages());
     blocks.into_iter().filter(trusted).filter_map(|b| b.der.ok()).collect()
 }
 
@@ -158,7 +158,7 @@ fn some(path: &Path, found: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
 pub(crate) fn path(sent: &[Cert], roots: &Roots, at: Moment) -> std::result::Result<Trusted, Vec<Reason>> {
     let Some((leaf, others)) = sent.split_first() else { return Err(Vec::new()) };
     let others: Vec<&[u8]> = others.iter().map(|c| c.der.as_slice()).collect();
-    let verdict = pkix::validate(&Request {
+    let verdict = pkix::validate_path(&Request {
         leaf: &leaf.der,
         sent: &Pool::new(&others),
         extra: &Pool::default(),

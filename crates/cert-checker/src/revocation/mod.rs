@@ -9,8 +9,8 @@ use crate::check::Job;
 use crate::facts::{Cert, Moment};
 use crate::finding::Finding;
 use crate::net::deadline::Deadline;
-use pkix::{Crl, Entry, Profile, Reading, Standing};
 use crate::store::pem;
+use pkix::{Crl, Profile, Reading, Revocation, Standing};
 use std::path::{Path, PathBuf};
 use toban_core::Severity;
 
@@ -154,7 +154,7 @@ impl Lookup<'_> {
             );
         };
         match (pkix::Cert::parse(&self.leaf.der), pkix::Cert::parse(&issuer.der)) {
-            (Ok(leaf), Ok(issuer)) => pkix::standing(&leaf, &issuer, lists, reading),
+            (Ok(leaf), Ok(issuer)) => pkix::find_standing(&leaf, &issuer, lists, reading),
             (Err(why), _) | (_, Err(why)) => Standing::Unknown(why.detail),
         }
     }
@@ -184,9 +184,9 @@ impl Lookup<'_> {
         fetched
     }
 
-    fn revoked(&self, entry: Entry) -> Finding {
+    fn revoked(&self, entry: Revocation) -> Finding {
         let issuer = self.issuer.map_or_else(|| self.leaf.issuer.clone(), Cert::title);
-        let reason = entry.reason().map(|r| format!(": {r}")).unwrap_or_default();
+        let reason = entry.reason_text().map(|r| format!(": {r}")).unwrap_or_default();
         let whom = if self.leaf.is_authority() {
             format!("{} of the chain", self.leaf.title())
         } else {

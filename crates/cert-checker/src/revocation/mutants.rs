@@ -3,9 +3,9 @@
 use super::ocsp;
 use crate::facts::{Cert, Moment};
 use crate::net::hello::mutants::mutants;
-use pkix::{Crl, Profile, Reading, Standing};
 use crate::store::der::element;
 use crate::store::jks;
+use pkix::{Crl, Profile, Reading, Standing};
 
 /// An issuer, what it signed, and a list of its.
 fn seeds() -> (Cert, Cert, Vec<u8>) {
@@ -44,7 +44,8 @@ fn mutants_of_a_list() {
     let parsed = |cert: &Cert| pkix::Cert::parse(&cert.der).expect("it parses");
     let (issuer, leaf) = (parsed(&issuer), parsed(&leaf));
     let reading = Reading { at: 25_000 * 86_400, profile: Profile::Basic };
-    let said = |bytes: &[u8]| Crl::parse(bytes).ok().map(|l| pkix::standing(&leaf, &issuer, [&l], reading));
+    let said =
+        |bytes: &[u8]| Crl::parse(bytes).ok().map(|l| pkix::find_standing(&leaf, &issuer, [&l], reading));
     assert_eq!(said(&list), Some(Standing::Good), "the seed is well-formed");
     let signed = element(element(&list).expect("a list").0.body).expect("its signed part").0.whole;
     mutants(20_000, &list, |bytes| {

@@ -38,7 +38,7 @@ impl Trust {
 
     /// Whether it is trusted for any of these uses; none asks for any.
     pub(crate) fn allows(&self, uses: &[&[u8]]) -> bool {
-        let any = pkix::ANY_USE.to_vec();
+        let any = pkix::ANY_EKU.to_vec();
         let fits = |list: &Vec<Vec<u8>>, use_: &[u8]| list.iter().any(|known| known == use_ || *known == any);
         let allowed =
             |use_: &[u8]| !fits(&self.not, use_) && self.only.as_ref().is_none_or(|only| fits(only, use_));

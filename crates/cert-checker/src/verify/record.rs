@@ -1,6 +1,6 @@
 //! The verdict as a record.
 
-use pkix::{Cert, Profile, Reason, Request, Verdict};
+use pkix::{Cert, PathVerdict, Reason, Request, format_time};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -43,27 +43,21 @@ struct OtherPath {
 }
 
 impl Judged {
-    pub(super) fn new(leaf: &Path, ask: &Request<'_>, verdict: &Verdict) -> Judged {
-        let other = |o: &pkix::Other| OtherPath {
-            path: members(&o.path),
-            reason: o.reason.as_ref().map(told),
-        };
+    pub(super) fn new(leaf: &Path, ask: &Request<'_>, verdict: &PathVerdict) -> Judged {
+        let other =
+            |o: &pkix::OtherPath| OtherPath { path: members(&o.path), reason: o.reason.as_ref().map(told) };
         Judged {
             leaf: leaf.display().to_string(),
             valid: verdict.valid,
             code: verdict.reasons.first().map(|r| r.code.as_str()),
             reasons: verdict.reasons.iter().map(told).collect(),
-            profile: word(ask.profile),
-            at: moment(ask.at),
+            profile: ask.profile.as_str(),
+            at: format_time(ask.at),
             names: ask.names.iter().map(ToString::to_string).collect(),
             path: members(&verdict.path),
             others: verdict.others.iter().map(other).collect(),
         }
     }
-}
-
-fn word(profile: Profile) -> &'static str {
-    Profile::ALL.iter().find(|(_, p)| *p == profile).map_or("", |(word, _)| word)
 }
 
 fn told(reason: &Reason) -> Told {
@@ -80,16 +74,17 @@ fn member(der: &[u8]) -> Member {
     match Cert::parse(der) {
         Ok(cert) => {
             let (begin, end) = cert.validity();
-            Member { subject: cert.subject(), not_before: moment(begin), not_after: moment(end), sha256 }
+            Member {
+                subject: cert.subject(),
+                not_before: format_time(begin),
+                not_after: format_time(end),
+                sha256,
+            }
         }
         Err(_) => {
             Member { subject: String::new(), not_before: String::new(), not_after: String::new(), sha256 }
         }
     }
-}
-
-fn moment(at: i64) -> String {
-    jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |t| t.to_string())
 }
 
 impl Record for Judged {

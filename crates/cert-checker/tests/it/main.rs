@@ -35,7 +35,8 @@ mod world;
 fn catalogue_is_whole() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = String::new();
-    let mut folders = ["tests", "src", "../pkix/tests", "../pkix/src"].map(|folder| here.join(folder)).to_vec();
+    let mut folders =
+        ["tests", "src", "../pkix/tests", "../pkix/src"].map(|folder| here.join(folder)).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
             match entry.path() {

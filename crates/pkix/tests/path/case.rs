@@ -2,7 +2,7 @@
 
 use crate::der::pem;
 use crate::pki::Pair;
-use pkix::{Code, Crl, PeerName, Pool, Profile, Purpose, Request, Verdict, validate};
+use pkix::{Code, Crl, PathVerdict, PeerName, Pool, Profile, Purpose, Request, validate_path};
 use std::process::Command;
 
 /// 2024-01-01T00:00:00Z, when nothing else is said.
@@ -33,7 +33,7 @@ pub(crate) fn case(id: &'static str, leaf: &Pair, roots: &[&Pair]) -> Case {
         leaf: leaf.der.clone(),
         roots: roots.iter().map(|p| p.der.clone()).collect(),
         via: Vec::new(),
-        names: vec![PeerName::Dns("example.com".into())],
+        names: vec![PeerName::parse("example.com").expect("a name")],
         purpose: None,
         at: NEW_YEAR,
         crls: Vec::new(),
@@ -83,11 +83,11 @@ impl Case {
         self
     }
 
-    pub(crate) fn verdict(&self, profile: Profile) -> Verdict {
+    pub(crate) fn verdict(&self, profile: Profile) -> PathVerdict {
         let (crls, unreadable): (Vec<_>, Vec<_>) =
             self.crls.iter().map(|der| Crl::parse(der)).partition(Result::is_ok);
         let crls: Vec<Crl> = crls.into_iter().flatten().collect();
-        validate(&Request {
+        validate_path(&Request {
             leaf: &self.leaf,
             sent: &Pool::new(&self.via),
             extra: &Pool::default(),
@@ -169,7 +169,7 @@ impl Case {
             run.arg("-untrusted").arg(write("via", &self.via));
         }
         match self.names.first() {
-            Some(PeerName::Dns(name)) => drop(run.args(["-verify_hostname", name])),
+            Some(PeerName::Dns(name)) => drop(run.args(["-verify_hostname", name.as_str()])),
             Some(PeerName::Ip(ip)) => drop(run.args(["-verify_ip", &ip.to_string()])),
             Some(PeerName::Email(mail)) => drop(run.args(["-verify_email", mail])),
             None => {}

@@ -17,5 +17,4 @@ mod signers;
 mod soak;
 mod usage;
 mod validity;
-mod verb;
 mod web;

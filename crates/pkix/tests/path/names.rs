@@ -40,7 +40,7 @@ fn what_is_asked_is_made_ascii() {
     named("a dot at the end", &[dns("example.com")], "example.com.").valid(EVERY);
     named("a U-label", &[dns("xn--bcher-kva.example")], "Bücher.example").valid(EVERY);
     let parsed = |text: &str| PeerName::parse(text);
-    assert_eq!(parsed("BÜCHER.example"), Ok(PeerName::Dns("xn--bcher-kva.example".into())));
+    assert_eq!(parsed("BÜCHER.example").map(|n| n.to_string()).as_deref(), Ok("xn--bcher-kva.example"));
     assert_eq!(parsed("[::1]"), Ok(PeerName::Ip("::1".parse().expect("an address"))));
     assert_eq!(parsed("fe80::1%eth0"), Ok(PeerName::Ip("fe80::1".parse().expect("an address"))));
     assert_eq!(parsed("a@example.com"), Ok(PeerName::Email("a@example.com".into())));
