@@ -1,18 +1,18 @@
 //! The order of a drill: restore, inspect, start, recover, check, compare, measure, prove, clear.
 
-use crate::archived::{self, Recorded};
 use crate::chart::time;
 use crate::cli::{Args, Target};
 use crate::conf::{self, Recovery, Wishes};
 use crate::control::{self, Control};
 use crate::finding::{Findings, found};
-use crate::inspect::{self, Inspected};
-use crate::live::{self, Live};
+use crate::live_server::{self, Live};
 use crate::objectives::Objectives;
 use crate::plan::Plan;
 use crate::process::Runner;
 use crate::proof::{self, Phase, Proof};
 use crate::recovered::{self, Recovered};
+use crate::repository::{self, Recorded};
+use crate::sandbox::{self, Inspected};
 use crate::scratch::Scratch;
 use crate::server::{Programs, Server};
 use crate::{checks, integrity, report, restore};
@@ -84,7 +84,7 @@ impl Drill<'_> {
 
     fn directory(&mut self) -> Result<()> {
         let live = self.live();
-        let recorded = archived::read(&self.plan.repos, &self.plan.cluster)?;
+        let recorded = repository::read_repositories(&self.plan.repos, &self.plan.cluster)?;
         let restored = self.phase("restore", |drill| drill.restore(&recorded));
         if self.findings.step("restore", restored)?.is_none() {
             return Ok(());
@@ -132,7 +132,7 @@ impl Drill<'_> {
 
     /// The live server at the drill's begin; that it cannot be asked is a finding.
     fn live(&mut self) -> Option<Live> {
-        match live::begin(self.plan.live.as_deref()?) {
+        match live_server::query_live_server(self.plan.live.as_deref()?) {
             Ok(live) => Some(live),
             Err(e) => {
                 self.findings.unknown("live server", e.chain());
@@ -143,7 +143,7 @@ impl Drill<'_> {
 
     fn restore(&mut self, recorded: &[Recorded]) -> Result<()> {
         if self.plan.ours
-            && let Some(e) = archived::none_of(recorded, &self.plan.repos)
+            && let Some(e) = repository::no_backup(recorded, &self.plan.repos)
         {
             return Err(e);
         }
@@ -153,12 +153,12 @@ impl Drill<'_> {
     /// From a restored data directory to a promoted server.
     fn start(&mut self, role: &str) -> Result<Up> {
         let data = self.scratch.path("data");
-        let major = inspect::major(&data)?;
+        let major = sandbox::read_major(&data)?;
         self.proof.major = Some(major);
         let programs = Programs::find(major, self.plan.bin_dir.as_deref())?;
         let control = control::read(self.runner.command(programs.path("pg_controldata")), &data)?;
         self.proof.system_identifier = Some(control.system.to_string());
-        let mut seen = inspect::look(self.runner, &data)?;
+        let mut seen = sandbox::inspect(self.runner, &data)?;
         (self.proof.files, self.proof.bytes) = (seen.files, seen.bytes);
         conf::write(self.scratch, "", self.runner.user)?;
         let empty = self.scratch.path("postgresql.conf");
@@ -167,7 +167,7 @@ impl Drill<'_> {
             self.findings
                 .failed("configuration", format!("no server starts with what was restored: {refused}"));
         }
-        inspect::disarm(self.runner, &data, &mut seen, &mut recovery)?;
+        sandbox::disarm(self.runner, &data, &mut seen, &mut recovery)?;
         let wishes = Wishes {
             major,
             preload: &self.plan.preload,
@@ -194,7 +194,7 @@ impl Drill<'_> {
     fn judge(&mut self, up: &mut Up, live: Option<&Live>, recorded: &[Recorded]) -> Result<()> {
         integrity::no_event_triggers(&up.server)?;
         let whole_way = (&up.seen, up.whole_way);
-        let backup = archived::compare(recorded, &up.control, whole_way, &up.recovered, &mut self.findings);
+        let backup = repository::compare(recorded, &up.control, whole_way, &up.recovered, &mut self.findings);
         self.proof.recovery_point = self.proof.recovery_point.max(backup.as_ref().map(|b| b.finished));
         up.recovered.point = self.proof.recovery_point;
         self.proof.backup = backup.map(|b| b.id);

@@ -1,6 +1,5 @@
 //! Proves that backups restore: restores one, recovers, checks and compares it, and writes down the proof.
 
-mod archived;
 mod chart;
 mod checks;
 mod cli;
@@ -10,19 +9,20 @@ mod control;
 mod drill;
 mod finding;
 mod help;
-mod inspect;
 mod integrity;
-mod live;
+mod live_server;
 mod objectives;
 mod plan;
 mod process;
 mod proof;
 mod recovered;
 mod report;
+mod repository;
 mod restore;
-mod said;
+mod sandbox;
 mod scratch;
 mod server;
+mod server_log;
 
 pub use cli::Args;
 

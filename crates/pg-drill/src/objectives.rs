@@ -2,7 +2,7 @@
 
 use crate::chart::time;
 use crate::finding::Findings;
-use crate::live::{Live, Loss};
+use crate::live_server::{Live, Loss};
 use crate::plan::Plan;
 use crate::proof::Proof;
 use crate::recovered::Recovered;

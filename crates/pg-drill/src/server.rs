@@ -2,7 +2,7 @@
 
 use crate::finding::found;
 use crate::process::{Runner, full, tail};
-use crate::said;
+use crate::server_log;
 use postgres::Client;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::File;
@@ -123,7 +123,7 @@ impl Server {
         if let Some(e) = full(&log, &self.runner.scratch) {
             return Err(e);
         }
-        let why = format!("the restored server ended ({status}): {}", said::trouble(&log));
+        let why = format!("the restored server ended ({status}): {}", server_log::failure_reason(&log));
         let machine = ["could not map anonymous shared memory", "could not create shared memory segment"];
         match machine.iter().any(|words| log.contains(words)) {
             true => Err(Error::failed(why).hint("this machine has no room for a second server")),

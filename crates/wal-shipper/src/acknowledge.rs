@@ -15,14 +15,14 @@ use toban_core::{Error, Out, Record, Result};
 
 /// What was acknowledged in one repository.
 #[derive(Serialize)]
-struct Row {
+struct AcknowledgedRange {
     repo: String,
     first: String,
     last: String,
     reason: String,
 }
 
-impl Record for Row {
+impl Record for AcknowledgedRange {
     const SCHEMA: &'static str = "wal-shipper.acknowledge/1";
     const HEAD: &'static [&'static str] = &["acknowledged in", "first", "last", "reason"];
     fn cells(&self) -> Vec<String> {
@@ -30,32 +30,32 @@ impl Record for Row {
     }
 }
 
-/// Runs the verb.
-pub(crate) fn run(args: &cli::Acknowledge, config: &Config, out: &mut Out<'_>) -> Result<()> {
+/// Records that the files are lost.
+pub(crate) fn acknowledge_wal(args: &cli::Acknowledge, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
-    let system = system(args, &repos)?;
+    let system = choose_system(args, &repos)?;
     let (first, last) = (args.first, args.last.unwrap_or(args.first));
     let mut missing = false;
     for repo in &repos {
-        missing |= is_missing(repo, &system, first, last)?;
+        missing |= lacks_any(repo, &system, first, last)?;
     }
     if !missing {
         let e = Error::usage(format!("nothing of {first} to {last} is missing"));
         return Err(e.hint("`wal-shipper check` and `wal-shipper list` name what is"));
     }
-    let said = Acknowledged::new(first, last, Timestamp::now(), args.reason.clone());
+    let record = Acknowledged::new(first, last, Timestamp::now(), args.reason.clone());
     for repo in &repos {
         if !args.dry.dry_run {
-            said.record(&*repo.store, &system)?;
+            record.record(&*repo.store, &system)?;
         }
-        let (first, last, reason) = (said.first.clone(), said.last.clone(), said.reason.clone());
-        out.emit(&Row { repo: repo.name.clone(), first, last, reason })?;
+        let (first, last, reason) = (record.first.clone(), record.last.clone(), record.reason.clone());
+        out.emit(&AcknowledgedRange { repo: repo.name.clone(), first, last, reason })?;
     }
     Ok(())
 }
 
 /// The system that is named, else the only one there is.
-fn system(args: &cli::Acknowledge, repos: &[Repo]) -> Result<System> {
+fn choose_system(args: &cli::Acknowledge, repos: &[Repo]) -> Result<System> {
     let mut known = BTreeSet::new();
     for repo in repos {
         known.extend(System::all(&*repo.store, &args.repos.cluster)?);
@@ -77,7 +77,7 @@ fn system(args: &cli::Acknowledge, repos: &[Repo]) -> Result<System> {
 }
 
 /// Whether the repository lacks one of the files at least.
-fn is_missing(repo: &Repo, system: &System, first: WalName, last: WalName) -> Result<bool> {
+fn lacks_any(repo: &Repo, system: &System, first: WalName, last: WalName) -> Result<bool> {
     let inventory = Archive::new(&*repo.store, system.clone()).inventory()?;
     if let (WalName::History(from), WalName::History(to)) = (first, last) {
         return Ok((from.0..=to.0).any(|t| !inventory.histories.contains(&toban_core::wal::Timeline(t))));
@@ -86,12 +86,14 @@ fn is_missing(repo: &Repo, system: &System, first: WalName, last: WalName) -> Re
     let Some(known) = cluster::of(&*repo.store, system)? else { return Ok(true) };
     let segment = |name: WalName| name.segment(known.wal_segment_size);
     match (segment(first), segment(last)) {
-        (Some(first), Some(last)) if first.number <= last.number => Ok(lacks(&inventory, first, last)),
-        _ => Err(Error::usage(format!("{first} to {last} is no stretch of segments"))),
+        (Some(first), Some(last)) if first.number <= last.number => {
+            Ok(lacks_segment(&inventory, first, last))
+        }
+        _ => Err(Error::usage(format!("{first} to {last} is no range of segments"))),
     }
 }
 
-fn lacks(inventory: &Inventory, first: Segment, last: Segment) -> bool {
+fn lacks_segment(inventory: &Inventory, first: Segment, last: Segment) -> bool {
     let here = |s: &Segment| inventory.has(s) || inventory.has(&Segment { timeline: last.timeline, ..*s });
     (first.number..=last.number).any(|number| !here(&Segment { number, ..first }))
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use server::Server;
 use std::time::Duration;
-use stored::Stored;
+use stored::RepoWal;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::Tail;
@@ -19,12 +19,12 @@ use toban_core::repo::keys::System;
 use toban_core::wal::Lsn;
 use toban_core::{Out, Record, Result, Severity};
 
-/// What was judged.
+/// What was checked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Finding {
     /// The repository; `-` for the server itself.
     repo: String,
-    /// `lag`, `hole`, `gap`, `history`, `ahead`, `cluster`, `damaged`, `clock`, `tails`, `archiver`, `slot`, `server`, or
+    /// `lag`, `missing-range`, `gap`, `history`, `ahead`, `cluster`, `damaged`, `clock`, `tails`, `archiver`, `slot`, `server`, or
     /// `repository` when it could not be asked.
     check: &'static str,
     severity: Severity,
@@ -41,44 +41,43 @@ impl Record for Finding {
     }
 }
 
-/// How long what was written a moment ago may take, before it counts.
-const A_MOMENT: Duration = Duration::from_secs(3);
+/// How long what the server wrote last may take to be stored, before it counts.
+const STORING: Duration = Duration::from_secs(3);
 
-/// Runs the verb.
-pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Result<()> {
+/// Compares the repositories with the server.
+pub(crate) fn check_wal(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     let section = config.cluster.get(&args.repos.cluster);
     let db = args.db.as_deref().or(section.and_then(|s| s.db.as_deref()));
-    let (server, unreached) = Server::ask(db)?;
-    let system = System { cluster: args.repos.cluster.clone(), identifier: server.system };
+    let (server, unreached) = Server::query(db)?;
+    let system = System { cluster: args.repos.cluster.clone(), identifier: server.id.system };
     let now = args.at.now();
     let shift = now.duration_since(Timestamp::now()).as_secs_f64();
     let judge = Judge { server: &server, now, shift, args };
-    let mut findings = judge.server();
+    let mut findings = judge.check_server();
     findings.extend(unreached.iter().map(|e| finding("-", "server", Severity::Warning, e.chain())));
-    let (mut asked, mut trouble) = (Vec::new(), Vec::new());
+    let (mut asked, mut errors) = (Vec::new(), Vec::new());
     for repo in &repos {
-        match Stored::ask(repo, &system, server.segment_size, now) {
+        match RepoWal::read(repo, &system, server.id.segment_size, now) {
             Ok(stored) => asked.push((repo, stored)),
-            Err(e) => trouble.push((repo, e)),
+            Err(e) => errors.push((repo, e)),
         }
     }
-    if trouble.len() == repos.len() {
-        return Err(trouble.remove(0).1);
+    if errors.len() == repos.len() {
+        return Err(errors.remove(0).1);
     }
-    judge.again(&mut asked, &system);
-    findings.extend(asked.iter().flat_map(|(repo, stored)| judge.repo(repo, stored)));
-    findings.extend(ahead(db, &server, &asked)?);
+    judge.read_lagging_again(&mut asked, &system);
+    findings.extend(asked.iter().flat_map(|(repo, stored)| judge.check_repo(repo, stored)));
+    findings.extend(check_ahead(db, &server, &asked)?);
     let gaps = asked.iter().flat_map(|(repo, stored)| stored.gaps.iter().map(move |gap| (repo, gap)));
-    let mut told = std::collections::BTreeSet::new();
-    for found in gaps.filter_map(|(repo, gap)| judge.gap(repo, gap, &asked)) {
+    let mut seen = std::collections::BTreeSet::new();
+    for found in gaps.filter_map(|(repo, gap)| judge.check_gap(repo, gap, &asked)) {
         // It is recorded in several repositories, and by every try.
-        if told.insert((found.repo.clone(), found.text.clone())) {
+        if seen.insert((found.repo.clone(), found.text.clone())) {
             findings.push(found);
         }
     }
-    findings
-        .extend(trouble.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
+    findings.extend(errors.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
     toban_core::finding::tell(&findings, args.monitoring.monitoring, out)
 }
 
@@ -92,7 +91,7 @@ fn perf_label(text: &str) -> String {
 }
 
 /// How bad it is that something waits for so many seconds.
-fn graded(seconds: f64, args: &cli::Check) -> Severity {
+fn grade_lag(seconds: f64, args: &cli::Check) -> Severity {
     match seconds {
         s if s >= args.critical_lag.0.as_secs_f64() => Severity::Critical,
         s if s >= args.warn_lag.0.as_secs_f64() => Severity::Warning,
@@ -102,22 +101,22 @@ fn graded(seconds: f64, args: &cli::Check) -> Severity {
 
 /// A repository that has more than its server wrote: another server writes into it, or this one was set back. The
 /// server is asked again, since the repository was asked after it.
-fn ahead(db: Option<&str>, server: &Server, asked: &[(&Repo, Stored)]) -> Result<Vec<Finding>> {
-    let further = |(_, stored): &&(&Repo, Stored)| {
-        !server.standby && stored.reach(server).is_some_and(|r| r.to > server.written)
+fn check_ahead(db: Option<&str>, server: &Server, asked: &[(&Repo, RepoWal)]) -> Result<Vec<Finding>> {
+    let further = |(_, stored): &&(&Repo, RepoWal)| {
+        !server.id.standby && stored.reach(server).is_some_and(|r| r.to > server.written)
     };
     if !asked.iter().any(|one| further(&one)) {
         return Ok(Vec::new());
     }
-    let (now, _) = Server::ask(db)?;
+    let (now, _) = Server::query(db)?;
     let text = |to: Lsn| {
         format!(
             "it goes on to {to} on timeline {}, the server has written up to {}: another server stores its WAL here, or \
              this one was set back to an earlier state without a new timeline",
-            now.timeline, now.written
+            now.id.timeline, now.written
         )
     };
-    let same = now.system == server.system && now.timeline == server.timeline && !now.standby;
+    let same = now.id.system == server.id.system && now.id.timeline == server.id.timeline && !now.id.standby;
     let found = asked.iter().filter(|_| same).filter_map(|(repo, stored)| {
         let to = stored.reach(&now)?.to;
         (to > now.written).then(|| finding(&repo.name, "ahead", Severity::Critical, text(to)))
@@ -139,11 +138,11 @@ impl toban_core::finding::Finding for Finding {
     }
 }
 
-/// Facts of the server against those of a repository; pure.
+/// Facts of the server against those of a repository. Pure but for [`Judge::read_lagging_again`].
 struct Judge<'a> {
     server: &'a Server,
     now: Timestamp,
-    /// Seconds between the moment to judge by and the moment when the server was asked.
+    /// Seconds between the time to judge by and the time when the server was asked.
     shift: f64,
     args: &'a cli::Check,
 }
@@ -151,33 +150,33 @@ struct Judge<'a> {
 impl Judge<'_> {
     /// Asks repositories that seem to lag a second time: after a quiet night the first WAL that is written looks as old
     /// as the night, until `stream` has stored it a second later.
-    fn again(&self, asked: &mut [(&Repo, Stored)], system: &System) {
-        let lags = |stored: &Stored| {
+    fn read_lagging_again(&self, asked: &mut [(&Repo, RepoWal)], system: &System) {
+        let lags = |stored: &RepoWal| {
             let reached = stored.reach(self.server).filter(|r| !r.whole || self.server.is_streamed());
-            reached.is_some_and(|r| graded(self.behind(r).seconds, self.args) != Severity::Ok)
+            reached.is_some_and(|r| grade_lag(self.measure_lag(r).seconds, self.args) != Severity::Ok)
         };
         if !asked.iter().any(|(_, stored)| lags(stored)) {
             return;
         }
-        std::thread::sleep(A_MOMENT);
+        std::thread::sleep(STORING);
         for (repo, stored) in asked {
-            // One that cannot be asked now was a moment ago: what it had then is judged.
-            if let Ok(now) = Stored::ask(repo, system, self.server.segment_size, self.now) {
+            // One that cannot be asked now could be a few seconds ago: what it had then is judged.
+            if let Ok(now) = RepoWal::read(repo, system, self.server.id.segment_size, self.now) {
                 *stored = now;
             }
         }
     }
 
     /// What one repository has of what the server wrote.
-    fn repo(&self, repo: &Repo, stored: &Stored) -> Vec<Finding> {
+    fn check_repo(&self, repo: &Repo, stored: &RepoWal) -> Vec<Finding> {
         let name = repo.name.as_str();
-        let mut findings = vec![self.lag(name, stored)];
-        findings.extend(self.archived_elsewhere(name, stored));
-        findings.extend(garbage(repo, stored));
-        findings.extend(self.missing(name, stored));
+        let mut findings = vec![self.check_lag(name, stored)];
+        findings.extend(self.check_archived_here(name, stored));
+        findings.extend(check_garbage(repo, stored));
+        findings.extend(self.check_missing(name, stored));
         findings
             .extend(stored.damaged.iter().map(|e| finding(name, "damaged", Severity::Critical, e.chain())));
-        findings.extend(self.claimed(name, stored));
+        findings.extend(self.check_cluster(name, stored));
         findings.extend(stored.future.map(|at| {
             let text = format!(
                 "an object is dated {at}, in the future: the store's clock or this machine's is wrong"
@@ -188,15 +187,15 @@ impl Judge<'_> {
     }
 
     /// What cluster.json says must be this server's: without it nothing is listed or restored.
-    fn claimed(&self, repo: &str, stored: &Stored) -> Option<Finding> {
+    fn check_cluster(&self, repo: &str, stored: &RepoWal) -> Option<Finding> {
         let critical = |text: String| Some(finding(repo, "cluster", Severity::Critical, text));
         let Some(cluster) = &stored.cluster else {
-            let empty = stored.way.inventory.lines.is_empty() && stored.tails.is_empty();
-            let told = empty || stored.damaged.iter().any(|e| e.chain().contains("cluster.json"));
+            let empty = stored.path.inventory.lines.is_empty() && stored.tails.is_empty();
+            let explained = empty || stored.damaged.iter().any(|e| e.chain().contains("cluster.json"));
             let text = "cluster.json is missing: `list` and `restore` do not find this WAL; the next push or stream writes it";
-            return if told { None } else { critical(text.into()) };
+            return if explained { None } else { critical(text.into()) };
         };
-        let (major, size) = (self.server.major, self.server.segment_size);
+        let (major, size) = (self.server.id.major, self.server.id.segment_size);
         if (cluster.major, cluster.wal_segment_size) == (major, size) {
             return None;
         }
@@ -208,7 +207,7 @@ impl Judge<'_> {
 }
 
 /// Tails of segments that are whole: `stream` leaves them where its credential may not delete.
-fn garbage(repo: &Repo, stored: &Stored) -> Option<Finding> {
+fn check_garbage(repo: &Repo, stored: &RepoWal) -> Option<Finding> {
     let tails: Vec<&Tail> = stored.tails.iter().filter(|t| stored.is_whole(t.segment)).collect();
     let (first, last) = (tails.iter().map(|t| t.segment).min()?, tails.iter().map(|t| t.segment).max()?);
     let count = tails.len();

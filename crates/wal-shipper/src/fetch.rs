@@ -1,13 +1,13 @@
 //! `fetch`: a file of the WAL for recovery, or the proof that there is none.
 
 mod ahead;
-mod place;
+mod destination;
 mod unfinished;
 
-use crate::{cli, local, places};
-pub(crate) use ahead::run as get_ahead;
+use crate::{cli, data_dir, places};
+pub(crate) use ahead::get_ahead;
 
-use place::Place;
+use destination::Destination;
 use std::path::Path;
 use std::time::Duration;
 use toban_core::config::Config;
@@ -19,56 +19,61 @@ use toban_core::store::Backoff;
 use toban_core::wal::{History, Timeline, WalName, apply_changes, read_changes};
 use toban_core::{Context, Error, Kind, Result};
 
-/// How long recovery waits for a store that is away where it has another place to look.
-const ELSEWHERE: Duration = Duration::from_secs(5);
+/// How long recovery waits for a store that does not answer where it has another place to look.
+const WAIT_WITH_ALTERNATIVE: Duration = Duration::from_secs(5);
 
 /// What one call works with.
-struct Job {
+struct FetchJob {
     repos: Vec<Repo>,
     system: System,
-    /// The timeline that recovery follows, where that was said.
+    /// The timeline that recovery follows, where that was given.
     target: Option<Timeline>,
 }
 
-/// Runs the verb. An error of kind Findings is the proof that nobody has the file; see `contract.rs`.
-pub(crate) fn run(args: &cli::Fetch, config: &Config) -> Result<()> {
+/// Puts the file in its place. An error of kind Findings is the proof that no repository has it; see `exit_status.rs`.
+pub(crate) fn fetch_file(args: &cli::Fetch, config: &Config) -> Result<()> {
     let name: WalName = args.name.parse()?;
-    let identifier = system(args)?;
-    let place = Place::of(&args.path, name, identifier);
-    let job = Job::open(args, config, identifier, place.is_at_hand())?;
-    if ahead::take(&place)? || job.get(&place)? || job.derive(&place)? || job.finish(&place)? {
-        change(args, &place)?;
-        ahead::start(args, name)?;
+    let identifier = system_identifier(args)?;
+    let to = Destination::new(&args.path, name, identifier);
+    let job = FetchJob::open(args, config, identifier, to.is_in_pg_wal())?;
+    // In this order: what is whole goes before what is put together, and zeros are filled in last of all.
+    if ahead::take_kept(&to)?
+        || job.fetch_whole(&to)?
+        || job.derive_history(&to)?
+        || job.fetch_unfinished(&to)?
+    {
+        change_content(args, &to)?;
+        ahead::ensure_started(args, name)?;
         return Ok(());
     }
-    job.prove(&place)
+    job.prove_absence(&to)
 }
 
 /// Makes the changes of `--changes` in what was put in its place. On an error recovery stops, and reads none of it.
-fn change(args: &cli::Fetch, place: &Place) -> Result<()> {
+fn change_content(args: &cli::Fetch, to: &Destination) -> Result<()> {
     let Some(path) = &args.changes else { return Ok(()) };
     let text = std::fs::read_to_string(path).doing(|| format!("read {}", path.display()))?;
     let changes = read_changes(&text).doing(|| format!("read {}", path.display()))?;
-    let WalName::Segment(..) = place.name else { return Ok(()) };
-    let size = local::segment(&place.path, place.name, None)?.segment_size;
-    let Some(segment) = place.name.segment(size) else { return Ok(()) };
-    apply_changes(&changes, &segment, &place.path).map(drop)
+    let WalName::Segment(..) = to.name else { return Ok(()) };
+    let size = data_dir::check_segment_file(&to.path, to.name, None)?.segment_size;
+    let Some(segment) = to.name.segment(size) else { return Ok(()) };
+    apply_changes(&changes, &segment, &to.path).map(drop)
 }
 
-/// As it was told, else of the data directory that PostgreSQL runs us in.
-fn system(args: &cli::Fetch) -> Result<u64> {
-    args.system.map_or_else(|| local::system(Path::new(".")), Ok)
+/// The one that is named, else that of the data directory that PostgreSQL runs us in.
+fn system_identifier(args: &cli::Fetch) -> Result<u64> {
+    args.system.map_or_else(|| data_dir::read_system_identifier(Path::new(".")), Ok)
 }
 
-impl Job {
-    /// `at_hand`: recovery has the file in pg_wal, too.
-    fn open(args: &cli::Fetch, config: &Config, identifier: u64, at_hand: bool) -> Result<Job> {
+impl FetchJob {
+    /// `in_pg_wal`: recovery has the file in pg_wal, too.
+    fn open(args: &cli::Fetch, config: &Config, identifier: u64, in_pg_wal: bool) -> Result<FetchJob> {
         let system = System { cluster: args.repos.cluster.clone(), identifier };
         // A standby asks again by itself, and cannot be promoted while it waits for us. The last that its promotion asks
         // for, when standby.signal is gone already, is the history of its own timeline, which it has.
-        let elsewhere = at_hand || Path::new("standby.signal").exists();
-        let backoff = elsewhere.then(|| Backoff::of(ELSEWHERE));
-        Ok(Job {
+        let alternative = in_pg_wal || Path::new("standby.signal").exists();
+        let backoff = alternative.then(|| Backoff::of(WAIT_WITH_ALTERNATIVE));
+        Ok(FetchJob {
             repos: args.repos.open_within(config, backoff)?,
             system,
             target: args.timeline.map(Timeline),
@@ -79,77 +84,78 @@ impl Job {
         Archive::new(&*repo.store, self.system.clone())
     }
 
-    /// Puts the file in its place from the first repository that has it whole; false when all say that they have not.
-    fn get(&self, place: &Place) -> Result<bool> {
-        let mut trouble = None;
+    /// Puts the file in its place from the first repository that has it whole; false when all answer that they have not.
+    fn fetch_whole(&self, to: &Destination) -> Result<bool> {
+        let mut first_error = None;
         for repo in &self.repos {
-            match place.fill(|to| self.archive(repo).get(place.name, to).map(|sum| sum.is_some())) {
+            match to.fill(|w| self.archive(repo).get(to.name, w).map(|sum| sum.is_some())) {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(e) => {
                     log::warn!("repository {}: {}", repo.name, e.chain());
-                    trouble = trouble.or(Some(e));
+                    first_error = first_error.or(Some(e));
                 }
             }
         }
-        match trouble {
-            // What recovery has at hand already is as good: a backup carries the WAL that makes it whole.
-            Some(e) if !place.is_at_hand() => Err(e),
+        match first_error {
+            // What recovery has in pg_wal already is as good: a backup carries the WAL that makes it whole.
+            Some(e) if !to.is_in_pg_wal() => Err(e),
             _ => Ok(false),
         }
     }
 
-    /// Puts a history that nobody stored in its place, out of that of a later timeline; false when no repository knows the
-    /// timeline.
+    /// Puts a history that is stored nowhere in its place, out of that of a later timeline; false when no repository
+    /// knows the timeline.
     ///
     /// # Errors
-    /// Corrupt when there is WAL of it: recovery that took it for absent would follow an older timeline and say nothing.
-    fn derive(&self, place: &Place) -> Result<bool> {
-        let WalName::History(timeline) = place.name else { return Ok(false) };
-        // What only keeps a number from being taken tells nothing to recovery that looks for the newest timeline.
-        let tells = self.target.is_some() || !place.is_reservation();
-        if place.is_at_hand() && tells {
+    /// Corrupt when there is WAL of it: recovery that took it for absent would follow an older timeline without a word.
+    fn derive_history(&self, to: &Destination) -> Result<bool> {
+        let WalName::History(timeline) = to.name else { return Ok(false) };
+        // A reservation only keeps a number from being taken: it must not stop recovery that looks for the newest
+        // timeline, which it does by asking for one history after the other (timeline.c, findNewestTimeLine).
+        let is_history = self.target.is_some() || !to.is_reservation();
+        if to.is_in_pg_wal() && is_history {
             return Ok(false);
         }
         let known = places::all(&self.repos, |repo| self.archive(repo).history_or_derived(timeline));
-        let (known, trouble): (Vec<_>, Vec<_>) = known.into_iter().partition(Result::is_ok);
-        match (known.into_iter().flatten().flatten().next(), trouble.into_iter().next()) {
-            (Some(text), _) => place.fill(|to| {
-                to.write_all(text.as_bytes()).doing(|| format!("write {}", place.name)).map(|()| true)
-            }),
+        let (known, failed): (Vec<_>, Vec<_>) = known.into_iter().partition(Result::is_ok);
+        match (known.into_iter().flatten().flatten().next(), failed.into_iter().next()) {
+            (Some(text), _) => to
+                .fill(|w| w.write_all(text.as_bytes()).doing(|| format!("write {}", to.name)).map(|()| true)),
             (None, Some(e)) => e.map(|_| false),
             (None, None) => Ok(false),
         }
     }
 
-    /// Nobody has it. That is the end of the archive only when nothing comes behind it.
-    fn prove(&self, place: &Place) -> Result<()> {
-        let absent = Err(Error::new(Kind::Findings, format!("{} is in no repository", place.name)));
-        if !matches!(place.name, WalName::Segment(..)) || place.is_at_hand() {
+    /// No repository has it. That is the end of the archive only when nothing comes after it: PostgreSQL takes our 1 for
+    /// the end of the WAL, so 1 in front of a missing range would promote a server that lacks all that follows.
+    fn prove_absence(&self, to: &Destination) -> Result<()> {
+        let absent = Err(Error::new(Kind::Findings, format!("{} is in no repository", to.name)));
+        if !matches!(to.name, WalName::Segment(..)) || to.is_in_pg_wal() {
             return absent;
         }
-        let Some(behind) = self.behind(place.name)? else { return absent };
-        let e = Error::failed(format!("{} is missing: {behind}", place.name));
-        Err(e.hint("a hole in the archive: restore to a moment before it, or bring the segment back"))
+        let Some(later) = self.find_later_wal(to.name)? else { return absent };
+        let e = Error::failed(format!("{} is missing: {later}", to.name));
+        Err(e.hint("WAL is missing in the archive: restore to a target before it, or bring the segment back"))
     }
 
-    /// What was written behind `name`, here or by nobody else; `None` when it may be the end.
-    fn behind(&self, name: WalName) -> Result<Option<String>> {
-        for first in places::all(&self.repos, |repo| self.goes_on_behind(repo, name)) {
+    /// What was written after `name`, on its timeline or on one that branched off later; `None` when it may be the end.
+    fn find_later_wal(&self, name: WalName) -> Result<Option<String>> {
+        for first in places::all(&self.repos, |repo| self.find_later_segment(repo, name)) {
             if let Some(first) = first? {
-                return Ok(Some(format!("there is WAL behind it, from {first} on")));
+                return Ok(Some(format!("there is WAL after it, from {first} on")));
             }
         }
-        for newer in places::all(&self.repos, |repo| self.left_behind(repo, name)) {
+        for newer in places::all(&self.repos, |repo| self.find_later_branch(repo, name)) {
             if let Some(newer) = newer? {
-                return Ok(Some(format!("timeline {newer} goes on behind it")));
+                return Ok(Some(format!("timeline {newer} goes on after it")));
             }
         }
         Ok(None)
     }
 
     /// The histories that tell where `timeline` ends: that of the timeline which recovery follows, or all later ones.
-    fn newer(&self, archive: &Archive<'_>, timeline: Timeline) -> Result<Vec<History>> {
+    fn later_histories(&self, archive: &Archive<'_>, timeline: Timeline) -> Result<Vec<History>> {
         match self.target {
             Some(target) if target == timeline => Ok(Vec::new()),
             // An older target was that of another recovery: the setting was left from then.
@@ -161,22 +167,22 @@ impl Job {
         }
     }
 
-    /// A timeline that left this one behind the whole of `name`: so far the WAL was written.
-    fn left_behind(&self, repo: &Repo, name: WalName) -> Result<Option<Timeline>> {
+    /// A timeline that branched off this one after the whole of `name`: so far the WAL was written.
+    fn find_later_branch(&self, repo: &Repo, name: WalName) -> Result<Option<Timeline>> {
         let Some(known) = cluster::of(&*repo.store, &self.system)? else { return Ok(None) };
         let Some(segment) = name.segment(known.wal_segment_size) else { return Ok(None) };
-        let behind =
+        let is_later =
             |h: &History| h.switches.iter().any(|s| s.timeline == segment.timeline && s.end >= segment.end());
-        let newer = self.newer(&self.archive(repo), segment.timeline)?;
-        Ok(newer.into_iter().find(behind).map(|h| h.timeline))
+        let histories = self.later_histories(&self.archive(repo), segment.timeline)?;
+        Ok(histories.into_iter().find(is_later).map(|h| h.timeline))
     }
 
-    /// The first segment of the same timeline behind `name`.
-    fn goes_on_behind(&self, repo: &Repo, name: WalName) -> Result<Option<String>> {
+    /// The first segment of the same timeline after `name`.
+    fn find_later_segment(&self, repo: &Repo, name: WalName) -> Result<Option<String>> {
         let inventory = self.archive(repo).timeline(name.timeline())?;
         let line = inventory.lines.get(&name.timeline());
         let WalName::Segment(timeline, log, rest) = name else { return Ok(None) };
-        let behind = line.and_then(|l| l.segments.iter().find(|s| **s > (log, rest)).copied());
-        Ok(behind.map(|(log, rest)| WalName::Segment(timeline, log, rest).to_string()))
+        let later = line.and_then(|l| l.segments.iter().find(|s| **s > (log, rest)).copied());
+        Ok(later.map(|(log, rest)| WalName::Segment(timeline, log, rest).to_string()))
     }
 }

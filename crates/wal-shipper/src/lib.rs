@@ -3,13 +3,14 @@
 mod acknowledge;
 mod check;
 mod cli;
-mod contract;
+mod data_dir;
+mod exit_status;
 mod fetch;
 mod help;
 mod list;
-mod local;
 mod places;
 mod push;
+mod server_id;
 mod stream;
 
 pub use cli::Args;
@@ -18,20 +19,20 @@ use cli::Verb;
 use std::process::ExitCode;
 use toban_core::{Out, Result};
 
-/// Parses, runs, and ends with the status that whoever started us understands.
+/// Runs the tool; the status is one that PostgreSQL, which starts `push` and `fetch`, understands.
 pub fn main() -> ExitCode {
-    contract::apply(|| toban_core::exit_status(run))
+    exit_status::run_for_postgres(|| toban_core::exit_status(run))
 }
 
 fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
     match &args.verb {
-        Verb::Push(verb) => push::run(verb, &config),
-        Verb::Fetch(verb) => fetch::run(verb, &config),
+        Verb::Push(verb) => push::push_file(verb, &config),
+        Verb::Fetch(verb) => fetch::fetch_file(verb, &config),
         Verb::GetAhead(verb) => fetch::get_ahead(verb, &config),
-        Verb::Stream(verb) => stream::run(verb, &config),
-        Verb::List(verb) => list::run(verb, &config, out),
-        Verb::Check(verb) => check::run(verb, &config, out),
-        Verb::Acknowledge(verb) => acknowledge::run(verb, &config, out),
+        Verb::Stream(verb) => stream::stream_wal(verb, &config),
+        Verb::List(verb) => list::list_wal(verb, &config, out),
+        Verb::Check(verb) => check::check_wal(verb, &config, out),
+        Verb::Acknowledge(verb) => acknowledge::acknowledge_wal(verb, &config, out),
     }
 }

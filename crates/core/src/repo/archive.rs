@@ -13,7 +13,7 @@ use super::keys::System;
 use crate::error::{Context, Error, Result};
 use crate::store::{Key, Object, Store, Stored};
 use crate::sum::{Measured, Sum};
-use crate::wal::{Timeline, WalName};
+use crate::wal::{Lsn, Segment, Timeline, WalName};
 use std::io::{self, BufReader, Read, Write};
 
 /// The attribute that holds the SHA-256 of the content, unpacked.
@@ -131,6 +131,17 @@ impl<'s> Archive<'s> {
         self.list("wal/")
     }
 
+    /// What of the WAL is there, whole segments and tails.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub fn stored_wal(&self) -> Result<StoredWal> {
+        // In this order: a segment that becomes whole meanwhile is there twice. The other way round its tails would be
+        // removed between the two lists, and it would look missing.
+        let tails = self.all_tails()?;
+        Ok(StoredWal { inventory: self.inventory()?, tails })
+    }
+
     /// What of one timeline is there, its history aside.
     ///
     /// # Errors
@@ -167,6 +178,26 @@ impl<'s> Archive<'s> {
     /// When the store refuses or could not be asked.
     pub fn remove(&self, name: WalName) -> Result<()> {
         self.store.remove(&self.key(name)?)
+    }
+}
+
+/// What of the WAL an archive has.
+#[derive(Clone, Debug, Default)]
+pub struct StoredWal {
+    /// Whole segments, and histories.
+    pub inventory: Inventory,
+    /// Tails of segments, also of those that became whole.
+    pub tails: Vec<Tail>,
+}
+
+impl StoredWal {
+    /// Segments of `size` bytes that are there by their tails alone: up to where each is covered.
+    pub fn begun_segments(&self, size: u64) -> Vec<(Segment, Lsn)> {
+        let begun = |(name, cover): (WalName, Vec<Tail>)| {
+            let segment = name.segment(size).filter(|s| !self.inventory.has(s))?;
+            Some((segment, Lsn(segment.start().0 + cover.last()?.end())))
+        };
+        covers(&self.tails).into_iter().filter_map(begun).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which positions of the WAL can be reached from a backup: over promotions, up to the first hole. Pure but for
 //! [`RecoveryPath::of`].
 
-use super::archive::{Archive, Hole, Inventory, Tail, cover, covers};
+use super::archive::{Archive, Hole, Inventory, StoredWal, Tail, cover, covers};
 use crate::error::{Context, Error, Result};
 use crate::wal::{History, Lsn, Segment, Timeline, WalName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,9 +72,8 @@ impl RecoveryPath {
     }
 
     fn read(&mut self, archive: &Archive<'_>) -> Result<()> {
-        // In this order: a segment that becomes whole meanwhile is there twice, and never not at all.
-        self.begin(&archive.all_tails()?);
-        let inventory = archive.inventory()?;
+        let StoredWal { inventory, tails } = archive.stored_wal()?;
+        self.begin(&tails);
         for timeline in &inventory.histories {
             let Some(text) = archive.history(*timeline)? else { continue };
             let history = History::parse(*timeline, &text);

@@ -53,7 +53,7 @@ fn in_the_archive() {
     let segments: Vec<String> = (0..4).map(|_| world.ship()).collect();
     let second = world.object(&segments[1]);
     planted(&world, &second, flip, 4, "is damaged");
-    planted(&world, &second, lose, 4, "is missing: there is WAL behind it");
+    planted(&world, &second, lose, 4, "is missing: there is WAL after it");
     assert_eq!(world.usual(&[]).status, Some(0), "mended");
 }
 

@@ -2,7 +2,7 @@
 
 use super::archiver::lag_perf;
 use super::stored::Reached;
-use super::{Finding, Judge, Stored, finding, graded};
+use super::{Finding, Judge, RepoWal, finding, grade_lag};
 use toban_core::Severity;
 use toban_core::wal::{Lsn, Segment};
 
@@ -14,31 +14,32 @@ pub(super) struct Lag {
 }
 
 impl Judge<'_> {
-    pub(super) fn lag(&self, repo: &str, stored: &Stored) -> Finding {
+    pub(super) fn check_lag(&self, repo: &str, stored: &RepoWal) -> Finding {
         let server = self.server;
         let Some(reached) = stored.reach(server) else {
-            let age =
-                server.timeline_age().filter(|_| stored.way.inventory.histories.contains(&server.timeline));
-            let severity = age.map_or(Severity::Critical, |age| graded(age + self.shift, self.args));
+            let age = server
+                .timeline_age()
+                .filter(|_| stored.path.inventory.histories.contains(&server.id.timeline));
+            let severity = age.map_or(Severity::Critical, |age| grade_lag(age + self.shift, self.args));
             let since = age.map_or(String::new(), |age| format!(", which it began {age:.0} s ago"));
-            let text = format!("it has no WAL of timeline {}, the server's{since}", server.timeline);
+            let text = format!("it has no WAL of timeline {}, the server's{since}", server.id.timeline);
             return finding(repo, "lag", severity, text);
         };
-        let Lag { bytes, seconds } = self.behind(reached);
+        let Lag { bytes, seconds } = self.measure_lag(reached);
         let perf = lag_perf(repo, seconds, bytes, self.args);
         let text =
             format!("{bytes} bytes behind the server; the oldest that is not stored is {seconds:.0} s old");
-        Finding { perf: Some(perf), ..finding(repo, "lag", graded(seconds, self.args), text) }
+        Finding { perf: Some(perf), ..finding(repo, "lag", grade_lag(seconds, self.args), text) }
     }
 
-    /// What the server wrote behind `reached`.
-    pub(super) fn behind(&self, reached: Reached) -> Lag {
+    /// What the server wrote after `reached`.
+    pub(super) fn measure_lag(&self, reached: Reached) -> Lag {
         let server = self.server;
         let bytes = server.written.0.saturating_sub(reached.to.0);
         if self.is_idle(reached.to) {
             return Lag { bytes, seconds: 0.0 };
         }
-        let next = Segment::holding(reached.to, server.timeline, server.segment_size);
+        let next = Segment::holding(reached.to, server.id.timeline, server.id.segment_size);
         // Whole on the server, and not stored: as old as the server's file. By the server's clock alone.
         if let Some(age) = server.whole_since(&next) {
             return Lag { bytes, seconds: (age + self.shift).max(0.0) };
@@ -58,7 +59,7 @@ impl Judge<'_> {
 
     /// A server that wrote nothing since it began the segment has nothing to lose.
     fn is_idle(&self, reach: Lsn) -> bool {
-        let begun = reach.0.is_multiple_of(self.server.segment_size.max(1));
+        let begun = reach.0.is_multiple_of(self.server.id.segment_size.max(1));
         let header = if begun { 40 } else { 0 };
         self.server.written.0 <= reach.0 + header
     }

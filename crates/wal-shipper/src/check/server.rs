@@ -1,28 +1,23 @@
 //! What the server knows of its WAL.
 
+use crate::server_id::{ID_COLUMNS, ID_WIDTH, ServerId};
 use jiff::Timestamp;
 use postgres::Client;
 use std::collections::BTreeMap;
 use toban_core::pg::ConnInfo;
-use toban_core::wal::{Lsn, Segment, Timeline, WalName};
+use toban_core::wal::{Lsn, Segment, WalName};
 use toban_core::{Context, Error, Result};
 
 /// A server's facts. Ages are seconds by the server's own clock, at the moment when it was asked.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    pub(super) system: u64,
-    pub(super) major: u32,
-    pub(super) timeline: Timeline,
-    /// It is in recovery.
-    pub(super) standby: bool,
+    pub(super) id: ServerId,
     /// Up to here it has written WAL; of a standby, received or replayed.
     pub(super) written: Lsn,
-    /// Bytes of a segment.
-    pub(super) segment_size: u64,
     pub(super) archiver: Archiver,
     /// The files of pg_wal, and how long ago each was last written.
     pub(super) files: BTreeMap<String, f64>,
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: Vec<PhysicalSlot>,
     /// How long the server runs.
     pub(super) up: f64,
     /// Seconds that the server's clock is ahead of ours.
@@ -59,25 +54,22 @@ pub(super) struct Failing {
 
 /// A physical slot.
 #[derive(Clone, Debug)]
-pub(super) struct Slot {
+pub(super) struct PhysicalSlot {
     pub(super) name: String,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub(super) status: String,
-    pub(super) behind: i64,
-    /// Somebody streams from it.
+    /// Bytes of WAL that it holds.
+    pub(super) holds: i64,
+    /// A client streams from it.
     pub(super) active: bool,
-    /// How long ago whoever streams from it said something.
+    /// How long ago that client last reported.
     pub(super) silent: Option<f64>,
 }
 
-const FACTS: &str = "select s.system_identifier::text, \
-    case when pg_is_in_recovery() then coalesce((select received_tli from pg_stat_wal_receiver), c.timeline_id) \
-         else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end, \
+/// What is asked after [`ID_COLUMNS`].
+const FACT_COLUMNS: &str = "\
     case when pg_is_in_recovery() then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) \
          else pg_current_wal_lsn() end::text, \
-    (select setting::bigint * case unit when '8kB' then 8192 when 'kB' then 1024 when 'MB' then 1048576 else 1 end \
-     from pg_settings where name = 'wal_segment_size'), \
-    pg_is_in_recovery(), current_setting('server_version_num')::int / 10000, \
     extract(epoch from clock_timestamp())::float8, \
     extract(epoch from clock_timestamp() - pg_postmaster_start_time())::float8, \
     pg_is_in_recovery() and coalesce(current_setting('primary_conninfo', true), '') <> '' \
@@ -108,51 +100,48 @@ const SLOTS: &str = "select slot_name::text, coalesce(wal_status, 'lost'), \
 
 impl Server {
     /// Asks the servers that `db` names: the primary of the newest timeline among them, else the standby that is
-    /// furthest; and the trouble with the others.
+    /// furthest; and the errors of the others.
     ///
     /// # Errors
     /// When none can be reached, or the role may not know.
-    pub(super) fn ask(db: Option<&str>) -> Result<(Server, Vec<Error>)> {
+    pub(super) fn query(db: Option<&str>) -> Result<(Server, Vec<Error>)> {
         let conn = ConnInfo::resolve(db, "wal-shipper")?;
         let (standby, primary) = conn.wants();
-        let (mut servers, mut trouble) = (Vec::new(), Vec::new());
+        let (mut servers, mut errors) = (Vec::new(), Vec::new());
         for one in conn.each() {
-            match Server::one(&one) {
-                Ok(server) if if server.standby { standby } else { primary } => servers.push(server),
+            match Server::query_one(&one) {
+                Ok(server) if if server.id.standby { standby } else { primary } => servers.push(server),
                 Ok(_) => {}
-                Err(e) => trouble.push(e),
+                Err(e) => errors.push(e),
             }
         }
-        match servers.into_iter().max_by_key(|s| (!s.standby, s.timeline, s.written)) {
-            Some(server) => Ok((server, trouble)),
-            None => Err(trouble
+        match servers.into_iter().max_by_key(|s| (!s.id.standby, s.id.timeline, s.written)) {
+            Some(server) => Ok((server, errors)),
+            None => Err(errors
                 .into_iter()
                 .next()
                 .unwrap_or_else(|| Error::retry("no server fits target_session_attrs"))),
         }
     }
 
-    fn one(conn: &ConnInfo) -> Result<Server> {
+    fn query_one(conn: &ConnInfo) -> Result<Server> {
         let mut client = conn.connect()?;
         let before = Timestamp::now();
-        let facts = client.query_one(FACTS, &[]).doing(|| "ask how far the WAL is".into());
+        let sql = format!("select {ID_COLUMNS}, {FACT_COLUMNS}");
+        let facts = client.query_one(&sql, &[]).doing(|| "ask how far the WAL is".into());
         let facts = facts.map_err(|e| e.hint("grant pg_monitor to the role"))?;
         let ours =
             before.as_microsecond() + (Timestamp::now().as_microsecond() - before.as_microsecond()) / 2;
-        let number = |text: String| text.parse().doing(|| format!("read the system identifier {text}"));
+        let column = |n: usize| ID_WIDTH + n;
         Ok(Server {
-            system: number(facts.get(0))?,
-            timeline: Timeline(u32::try_from(facts.get::<_, i32>(1)).unwrap_or_default()),
-            written: facts.get::<_, Option<String>>(2).ok_or_else(nothing)?.parse()?,
-            segment_size: u64::try_from(facts.get::<_, i64>(3)).unwrap_or_default(),
-            standby: facts.get(4),
-            major: u32::try_from(facts.get::<_, i32>(5)).unwrap_or_default(),
-            ahead: facts.get::<_, f64>(6) - ours as f64 / 1e6,
-            up: facts.get(7),
-            cut_off: facts.get(8),
-            archiver: archiver(&mut client)?,
-            files: ages(&mut client, FILES, "list pg_wal")?,
-            slots: slots(&mut client)?,
+            id: ServerId::from_row(&facts)?,
+            written: facts.get::<_, Option<String>>(column(0)).ok_or_else(nothing_replayed)?.parse()?,
+            ahead: facts.get::<_, f64>(column(1)) - ours as f64 / 1e6,
+            up: facts.get(column(2)),
+            cut_off: facts.get(column(3)),
+            archiver: query_archiver(&mut client)?,
+            files: query_ages(&mut client, FILES, "list pg_wal")?,
+            slots: query_slots(&mut client)?,
         })
     }
 
@@ -164,22 +153,22 @@ impl Server {
         noted.copied().filter(|_| segment.end() <= self.written)
     }
 
-    /// Whether something stores its WAL by streaming.
+    /// Whether a client stores its WAL by streaming.
     pub(super) fn is_streamed(&self) -> bool {
         self.slots.iter().any(|s| s.active)
     }
 
     /// How long ago the server began its timeline; none for the first, or where its history is gone.
     pub(super) fn timeline_age(&self) -> Option<f64> {
-        self.files.get(&WalName::History(self.timeline).to_string()).copied()
+        self.files.get(&WalName::History(self.id.timeline).to_string()).copied()
     }
 }
 
-fn nothing() -> Error {
+fn nothing_replayed() -> Error {
     Error::retry("the standby has replayed nothing yet")
 }
 
-fn archiver(client: &mut Client) -> Result<Archiver> {
+fn query_archiver(client: &mut Client) -> Result<Archiver> {
     let row = client.query_one(ARCHIVER, &[]).doing(|| "ask the archiver".into())?;
     let failing = row.get::<_, Option<bool>>(4).unwrap_or(false);
     let last: Option<String> = row.get(7);
@@ -188,23 +177,23 @@ fn archiver(client: &mut Client) -> Result<Archiver> {
         is_set: row.get(1),
         timeout: row.get::<_, Option<f64>>(2).unwrap_or(0.0),
         process: row.get(3),
-        waiting: ages(client, WAITING, "list what waits for the archiver")?,
+        waiting: query_ages(client, WAITING, "list what waits for the archiver")?,
         failing: failing.then(|| Failing { name: row.get(5), at: row.get(6) }),
         last: last.zip(row.get(8)),
     })
 }
 
-fn ages(client: &mut Client, sql: &str, doing: &str) -> Result<BTreeMap<String, f64>> {
+fn query_ages(client: &mut Client, sql: &str, doing: &str) -> Result<BTreeMap<String, f64>> {
     let rows = client.query(sql, &[]).doing(|| doing.to_string())?;
     Ok(rows.iter().map(|r| (r.get(0), r.get::<_, Option<f64>>(1).unwrap_or(0.0))).collect())
 }
 
-fn slots(client: &mut Client) -> Result<Vec<Slot>> {
+fn query_slots(client: &mut Client) -> Result<Vec<PhysicalSlot>> {
     let rows = client.query(SLOTS, &[]).doing(|| "ask for the slots".into())?;
-    let slot = |r: &postgres::Row| Slot {
+    let slot = |r: &postgres::Row| PhysicalSlot {
         name: r.get(0),
         status: r.get(1),
-        behind: r.get(2),
+        holds: r.get(2),
         active: r.get(3),
         silent: r.get(4),
     };

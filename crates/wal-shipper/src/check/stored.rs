@@ -3,7 +3,7 @@
 use super::server::Server;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use toban_core::repo::archive::{Archive, Hole, Tail, cover};
+use toban_core::repo::archive::{Archive, Hole, StoredWal, Tail, cover};
 use toban_core::repo::backups::{self, BaseBackup};
 use toban_core::repo::cluster::{self, Cluster};
 use toban_core::repo::gap::{self, Acknowledged, Gap};
@@ -14,8 +14,8 @@ use toban_core::wal::{History, Lsn, Segment, Timeline, WalName};
 use toban_core::{Error, Kind, Result};
 
 /// What a repository has.
-pub(super) struct Stored {
-    pub(super) way: RecoveryPath,
+pub(super) struct RepoWal {
+    pub(super) path: RecoveryPath,
     pub(super) tails: Vec<Tail>,
     pub(super) gaps: Vec<Gap>,
     pub(super) acknowledged: Vec<Acknowledged>,
@@ -27,20 +27,19 @@ pub(super) struct Stored {
     pub(super) damaged: Vec<Error>,
 }
 
-impl Stored {
-    /// Everything that is judged of one repository.
+impl RepoWal {
+    /// Everything that is checked of one repository.
     ///
     /// # Errors
     /// When the store could not be asked; what is damaged there is in the answer.
-    pub(super) fn ask(repo: &Repo, system: &System, size: u64, now: Timestamp) -> Result<Stored> {
+    pub(super) fn read(repo: &Repo, system: &System, size: u64, now: Timestamp) -> Result<RepoWal> {
         let archive = Archive::new(&*repo.store, system.clone());
         let mut damaged = Vec::new();
-        // In this order: a segment that becomes whole meanwhile has its tails still, and is no hole.
-        let tails = archive.all_tails()?;
-        let mut way = RecoveryPath::new(size);
-        way.begin(&tails);
-        way.inventory = archive.inventory()?;
-        way.histories = histories(&archive, &way.inventory.histories, &mut damaged)?;
+        let StoredWal { inventory, tails } = archive.stored_wal()?;
+        let mut path = RecoveryPath::new(size);
+        path.begin(&tails);
+        path.histories = read_histories(&archive, &inventory.histories, &mut damaged)?;
+        path.inventory = inventory;
         let (gaps, bad) = gap::all(&*repo.store, system)?;
         damaged.extend(bad);
         let (acknowledged, bad) = gap::acknowledged(&*repo.store, system)?;
@@ -52,21 +51,21 @@ impl Stored {
             }
             other => other?,
         };
-        let dates = way.inventory.lines.values().filter_map(|l| l.newest);
+        let dates = path.inventory.lines.values().filter_map(|l| l.newest);
         let newest = dates.chain(tails.iter().map(|t| t.modified)).max();
         let backups = backups::whole(&*repo.store, system, now)?;
         let future = newest.filter(|at| is_future(*at, now));
-        Ok(Stored { way, tails, gaps, acknowledged, backups, cluster, future, damaged })
+        Ok(RepoWal { path, tails, gaps, acknowledged, backups, cluster, future, damaged })
     }
 
     pub(super) fn is_whole(&self, segment: WalName) -> bool {
-        segment.segment(self.way.size).is_some_and(|s| self.way.inventory.has(&s))
+        segment.segment(self.path.size).is_some_and(|s| self.path.inventory.has(&s))
     }
 
     /// Up to where the server's timeline is there, and when the newest of it came; `None` when nothing of it is.
     pub(super) fn reach(&self, server: &Server) -> Option<Reached> {
-        let (timeline, size) = (server.timeline, server.segment_size);
-        let line = self.way.inventory.lines.get(&timeline);
+        let (timeline, size) = (server.id.timeline, server.id.segment_size);
+        let line = self.path.inventory.lines.get(&timeline);
         let whole = line.and_then(|l| {
             let to = l.ranges(timeline, size).pop()?.1.end();
             Some(Reached { to, came: l.newest, whole: true })
@@ -81,21 +80,21 @@ impl Stored {
         whole.into_iter().chain(part).max_by_key(|r| r.to)
     }
 
-    /// The way to the server's timeline, where its history is known.
+    /// The history of the server's timeline, where it is known.
     pub(super) fn history(&self, timeline: Timeline) -> Option<History> {
         let root = (timeline.0 == 1).then(|| History::root(timeline));
-        self.way.histories.get(&timeline).cloned().or(root)
+        self.path.histories.get(&timeline).cloned().or(root)
     }
 
-    /// The newest backup that lies on the way of `history`.
+    /// The newest backup that lies on the recovery path of `history`.
     pub(super) fn newest_backup(&self, history: &History) -> Option<&BaseBackup> {
-        let on = |b: &&BaseBackup| self.way.reach(history, &b.own()).is_some();
+        let on = |b: &&BaseBackup| self.path.reach(history, &b.own()).is_some();
         self.backups.iter().filter(on).max_by_key(|b| b.stop_lsn)
     }
 
-    /// What is missing on the way of `history` between what is there; from where the newest backup ends, where one does.
-    pub(super) fn holes(&self, history: &History, backup: Option<&BaseBackup>) -> Vec<Hole> {
-        let (inventory, size) = (&self.way.inventory, self.way.size);
+    /// What is missing on the recovery path of `history` between what is there; from the end of `backup`, where one is given.
+    pub(super) fn missing_ranges(&self, history: &History, backup: Option<&BaseBackup>) -> Vec<Hole> {
+        let (inventory, size) = (&self.path.inventory, self.path.size);
         let newest = |number| {
             let segment = Segment { timeline: history.timeline, number, size };
             Segment { timeline: history.at(Lsn(segment.end().0 - 1)), ..segment }
@@ -105,30 +104,30 @@ impl Stored {
         let lines = inventory.lines.iter().flat_map(|(t, l)| l.ranges(*t, size));
         let whole = lines.flat_map(|(a, b)| (a.number..=b.number).map(move |number| Segment { number, ..a }));
         let there: BTreeSet<u64> =
-            whole.chain(self.way.begun.keys().copied()).filter(on).map(|s| s.number).collect();
+            whole.chain(self.path.begun.keys().copied()).filter(on).map(|s| s.number).collect();
         let Some(last) = there.last().copied() else { return Vec::new() };
-        let first = backup.map(|b| behind(b, size)).or(there.first().copied()).unwrap_or(last);
+        let first = backup.map(|b| first_needed(b, size)).or(there.first().copied()).unwrap_or(last);
         // The last may be begun: more of it comes.
         let missing = (first..last).filter(|n| !inventory.has(&newest(*n)));
-        let mut holes: Vec<Hole> = Vec::new();
+        let mut ranges: Vec<Hole> = Vec::new();
         for number in missing {
-            match holes.last_mut() {
-                Some(hole) if hole.last.number + 1 == number => hole.last = newest(number),
-                _ => holes.push(Hole { first: newest(number), last: newest(number) }),
+            match ranges.last_mut() {
+                Some(range) if range.last.number + 1 == number => range.last = newest(number),
+                _ => ranges.push(Hole { first: newest(number), last: newest(number) }),
             }
         }
-        holes
+        ranges
     }
 
-    /// Holes of every timeline by itself, for a server whose way is not known.
-    pub(super) fn holes_anywhere(&self) -> Vec<Hole> {
-        let lines = self.way.inventory.lines.iter();
-        lines.flat_map(|(timeline, line)| line.holes(*timeline, self.way.size)).collect()
+    /// What is missing of every timeline by itself, for a server whose timeline's history is not known.
+    pub(super) fn missing_anywhere(&self) -> Vec<Hole> {
+        let lines = self.path.inventory.lines.iter();
+        lines.flat_map(|(timeline, line)| line.holes(*timeline, self.path.size)).collect()
     }
 
-    /// Whether somebody said that these files are lost for good; the reason.
-    pub(super) fn reason(&self, first: WalName, last: WalName) -> Option<&str> {
-        let covers = |a: &&Acknowledged| a.covers(first, last, self.way.size);
+    /// The reason, where these files are acknowledged as lost for good.
+    pub(super) fn acknowledged_reason(&self, first: WalName, last: WalName) -> Option<&str> {
+        let covers = |a: &&Acknowledged| a.covers(first, last, self.path.size);
         self.acknowledged.iter().find(covers).map(|a| a.reason.as_str())
     }
 }
@@ -144,12 +143,12 @@ pub(super) struct Reached {
 }
 
 /// The number of the first segment that recovery from `backup` needs of the archive.
-pub(super) fn behind(backup: &BaseBackup, size: u64) -> u64 {
+pub(super) fn first_needed(backup: &BaseBackup, size: u64) -> u64 {
     let last = backup.stop_lsn.0.saturating_sub(1) / size.max(1);
     if backup.standby { last } else { last + 1 }
 }
 
-fn histories(
+fn read_histories(
     archive: &Archive<'_>,
     names: &BTreeSet<Timeline>,
     damaged: &mut Vec<Error>,

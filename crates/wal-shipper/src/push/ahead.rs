@@ -1,9 +1,9 @@
-//! Files that wait behind the one PostgreSQL gave us, stored in parallel and marked as done.
+//! Files that wait after the one PostgreSQL gave us, stored in parallel and marked as done.
 //!
 //! The archiver starts one command for each file, one after the other. It looks for `<name>.ready` again before each
-//! (`pgarch.c`, pgarch_readyXlog), so a command may store others and rename their marks itself.
+//! (pgarch.c, pgarch_readyXlog), so a command may store others and rename their marks itself.
 
-use super::Job;
+use super::PushJob;
 use crate::cli;
 use std::collections::VecDeque;
 use std::fs;
@@ -13,27 +13,29 @@ use toban_core::wal::WalName;
 use toban_core::{Context, Result, shutdown};
 
 /// How far to look ahead, and with how many workers.
-pub(super) struct Ahead {
+pub(super) struct LookAhead {
     files: usize,
     jobs: usize,
 }
 
-impl Ahead {
-    pub(super) fn of(args: &cli::Push) -> Ahead {
+impl LookAhead {
+    pub(super) fn new(args: &cli::Push) -> LookAhead {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ahead { files: args.ahead, jobs: args.jobs.map_or(2 * cores, |n| n as usize) }
+        LookAhead { files: args.ahead, jobs: args.jobs.map_or(2 * cores, |n| n as usize) }
     }
 
-    /// Stores what waits beside `path`. What goes wrong is left for its own call, which will say it.
-    pub(super) fn run(&self, job: &Job, path: &Path) {
+    /// Stores what waits beside `path`. What fails is left for its own call, which reports it.
+    pub(super) fn store_waiting(&self, job: &PushJob, path: &Path) {
         let Some(wal) = path.parent() else { return };
         let marks = wal.join("archive_status");
         let own = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let waiting = Mutex::new(waiting(&marks, &own, self.files));
+        let waiting = Mutex::new(list_waiting(&marks, &own, self.files));
         let worker = || {
-            while let Some(name) = next(&waiting) {
+            while let Some(name) = take_next(&waiting) {
                 if shutdown::due()
-                    || one(job, wal, &marks, name).inspect_err(|e| log::debug!("{}", e.chain())).is_err()
+                    || store_one(job, wal, &marks, name)
+                        .inspect_err(|e| log::debug!("{}", e.chain()))
+                        .is_err()
                 {
                     return;
                 }
@@ -44,12 +46,12 @@ impl Ahead {
     }
 }
 
-fn next(waiting: &Mutex<VecDeque<WalName>>) -> Option<WalName> {
+fn take_next(waiting: &Mutex<VecDeque<WalName>>) -> Option<WalName> {
     waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()
 }
 
 /// As the archiver would take them: histories first, then the oldest.
-fn waiting(marks: &Path, own: &str, most: usize) -> VecDeque<WalName> {
+fn list_waiting(marks: &Path, own: &str, most: usize) -> VecDeque<WalName> {
     if most == 0 {
         return VecDeque::new();
     }
@@ -61,9 +63,10 @@ fn waiting(marks: &Path, own: &str, most: usize) -> VecDeque<WalName> {
     names.into()
 }
 
-fn one(job: &Job, wal: &Path, marks: &Path, name: WalName) -> Result<()> {
-    job.push(&wal.join(name.to_string()), name)?;
+fn store_one(job: &PushJob, wal: &Path, marks: &Path, name: WalName) -> Result<()> {
+    job.store_file(&wal.join(name.to_string()), name)?;
     let mark = |ending: &str| -> PathBuf { marks.join(format!("{name}.{ending}")) };
-    // Not synced: after a crash PostgreSQL offers the file again, and the same content is fine.
+    // Only after the file is durable in the repositories: `.done` allows PostgreSQL to recycle it. The rename itself is not
+    // synced: after a crash PostgreSQL offers the file again, and the same content is fine.
     fs::rename(mark("ready"), mark("done")).doing(|| format!("mark {name} as done"))
 }

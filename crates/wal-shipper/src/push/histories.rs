@@ -1,7 +1,7 @@
 //! The histories that lie beside a segment, for repositories that lack them.
 //!
 //! PostgreSQL archives a history once, when the server is promoted; where archive_mode was off then, never. Without it
-//! nobody can tell where the timeline's WAL goes on from.
+//! recovery cannot tell where the timeline branched off.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,22 +14,22 @@ use toban_core::wal::{Timeline, WalName};
 pub(super) struct Histories {
     folder: PathBuf,
     /// Repositories that have that of a timeline: one call stores many segments of it.
-    there: Mutex<BTreeSet<(String, Timeline)>>,
+    stored: Mutex<BTreeSet<(String, Timeline)>>,
 }
 
 impl Histories {
     /// Those in the folder of `path`.
-    pub(super) fn beside(path: &Path) -> Histories {
-        Histories { folder: path.parent().unwrap_or(Path::new(".")).into(), there: Mutex::default() }
+    pub(super) fn in_folder_of(path: &Path) -> Histories {
+        Histories { folder: path.parent().unwrap_or(Path::new(".")).into(), stored: Mutex::default() }
     }
 
     /// Sees to it that the archive has the history of the timeline of `name`, and those of the timelines before.
     ///
     /// # Errors
     /// Those of the store; that another timeline has this number there, whose WAL must not be mixed with this one's.
-    pub(super) fn bring(&self, archive: &Archive<'_>, repo: &Repo, name: WalName) -> Result<()> {
+    pub(super) fn store_missing(&self, archive: &Archive<'_>, repo: &Repo, name: WalName) -> Result<()> {
         let (timeline, own) = (name.timeline(), (repo.name.clone(), name.timeline()));
-        if timeline.0 <= 1 || self.there().contains(&own) {
+        if timeline.0 <= 1 || self.lock_stored().contains(&own) {
             return Ok(());
         }
         // A bare folder of segments has none, and a server has always its own.
@@ -38,11 +38,11 @@ impl Histories {
         if matches!(name, WalName::History(_)) || !archive.has_history(timeline, &text)? {
             archive.put_histories(timeline, &text)?;
         }
-        self.there().insert(own);
+        self.lock_stored().insert(own);
         Ok(())
     }
 
-    fn there(&self) -> std::sync::MutexGuard<'_, BTreeSet<(String, Timeline)>> {
-        self.there.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_stored(&self) -> std::sync::MutexGuard<'_, BTreeSet<(String, Timeline)>> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,9 +16,9 @@ const WAITING: u64 = 64 << 20;
 pub(super) struct Backlog {
     inner: Mutex<Inner>,
     changed: Condvar,
-    /// Written to when something was stored: the session may sleep on its socket.
+    /// Written to when something was stored: the session sleeps on its socket to the server, and polls this one, too.
     bell: UnixStream,
-    ear: UnixStream,
+    bell_end: UnixStream,
 }
 
 #[derive(Default)]
@@ -67,12 +67,12 @@ const AFRESH: u64 = 32;
 
 impl Backlog {
     pub(super) fn new(interval: Duration) -> Result<Backlog> {
-        let (bell, ear) = UnixStream::pair().doing(|| "make a pair of sockets".into())?;
-        for end in [&bell, &ear] {
+        let (bell, bell_end) = UnixStream::pair().doing(|| "make a pair of sockets".into())?;
+        for end in [&bell, &bell_end] {
             end.set_nonblocking(true).doing(|| "make a pair of sockets".into())?;
         }
         let inner = Inner { interval, ..Inner::default() };
-        Ok(Backlog { inner: Mutex::new(inner), changed: Condvar::new(), bell, ear })
+        Ok(Backlog { inner: Mutex::new(inner), changed: Condvar::new(), bell, bell_end })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -80,7 +80,7 @@ impl Backlog {
     }
 
     /// A new session begins: nothing of it is stored.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin_session(&self) {
         let mut inner = self.lock();
         inner.pieces.clear();
         inner.stored = None;
@@ -88,13 +88,19 @@ impl Backlog {
     }
 
     /// Takes what the server sent; it may cross the end of a segment.
-    pub(super) fn take(&self, timeline: Timeline, size: u64, mut start: Lsn, mut bytes: &[u8]) -> Result<()> {
+    pub(super) fn append(
+        &self,
+        timeline: Timeline,
+        size: u64,
+        mut start: Lsn,
+        mut bytes: &[u8],
+    ) -> Result<()> {
         while !bytes.is_empty() {
             let segment = Segment::holding(start, timeline, size);
             let offset = start.0 - segment.start().0;
             let fits = usize::try_from(segment.size - offset).unwrap_or(usize::MAX).min(bytes.len());
-            self.place(segment, offset)?.write(offset, &bytes[..fits])?;
-            self.lock().received(fits as u64);
+            self.spool_at(segment, offset)?.write(offset, &bytes[..fits])?;
+            self.lock().count_received(fits as u64);
             start = Lsn(start.0 + fits as u64);
             bytes = &bytes[fits..];
         }
@@ -103,7 +109,7 @@ impl Backlog {
     }
 
     /// The spool of `segment`, which must go on at `offset`.
-    fn place(&self, segment: Segment, offset: u64) -> Result<Arc<Spool>> {
+    fn spool_at(&self, segment: Segment, offset: u64) -> Result<Arc<Spool>> {
         let mut inner = self.lock();
         if offset == 0 {
             let spool = Arc::new(Spool::new()?);
@@ -132,7 +138,7 @@ impl Backlog {
         self.changed.notify_all();
     }
 
-    /// Store everything at once from now on, until [`Backlog::begin`].
+    /// Store everything at once from now on, until [`Backlog::begin_session`].
     pub(super) fn hurry(&self) {
         self.lock().hurry = true;
         self.changed.notify_all();
@@ -170,34 +176,34 @@ impl Backlog {
         })
     }
 
-    /// What the shipper cannot mend, once.
-    pub(super) fn broken(&self) -> Option<Error> {
+    /// The error that ended the shipper, once.
+    pub(super) fn take_error(&self) -> Option<Error> {
         self.lock().broken.take()
     }
 
     /// Ends the session with this error.
     pub(super) fn fail(&self, e: Error) {
         self.lock().broken = Some(e);
-        self.ring();
+        self.ring_bell();
     }
 
     /// Waits for the next load; `None` after `wait`.
-    pub(super) fn next(&self, wait: Duration) -> Option<Load> {
+    pub(super) fn wait_for_load(&self, wait: Duration) -> Option<Load> {
         let mut inner = self.lock();
         let until = Instant::now() + wait;
         loop {
-            if let Some(load) = inner.due() {
+            if let Some(load) = inner.take_due() {
                 inner.begun = Some((Instant::now(), load.to - load.from));
                 return Some(load);
             }
             let left = until.checked_duration_since(Instant::now())?;
-            let left = inner.pause().map_or(left, |p| left.min(p)).max(Duration::from_millis(1));
+            let left = inner.time_to_next_tail().map_or(left, |p| left.min(p)).max(Duration::from_millis(1));
             inner = self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// `load` is stored.
-    pub(super) fn done(&self, load: &Load) {
+    pub(super) fn mark_stored(&self, load: &Load) {
         let mut inner = self.lock();
         inner.begun = None;
         let same = |p: &Piece| Arc::ptr_eq(&p.spool, &load.spool);
@@ -212,7 +218,7 @@ impl Backlog {
             }
         }
         drop(inner);
-        self.ring();
+        self.ring_bell();
     }
 
     /// Sleeps until something changes, at most so long.
@@ -220,21 +226,21 @@ impl Backlog {
         drop(self.changed.wait_timeout(self.lock(), limit));
     }
 
-    fn ring(&self) {
+    fn ring_bell(&self) {
         self.changed.notify_all();
-        // A full pipe has rung already.
+        // A full socket wakes the session as well.
         let _ = (&self.bell).write_all(&[1]);
     }
 
     /// What the session sleeps on.
-    pub(super) fn ear(&self) -> BorrowedFd<'_> {
-        self.ear.as_fd()
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell_end.as_fd()
     }
 
     /// After it woke up.
-    pub(super) fn heard(&self) {
+    pub(super) fn clear_bell(&self) {
         let mut rings = [0; 64];
-        while matches!((&self.ear).read(&mut rings), Ok(64)) {}
+        while matches!((&self.bell_end).read(&mut rings), Ok(64)) {}
     }
 }
 
@@ -245,15 +251,15 @@ impl Piece {
 }
 
 impl Inner {
-    fn received(&mut self, bytes: u64) {
+    fn count_received(&mut self, bytes: u64) {
         if let Some(piece) = self.pieces.back_mut() {
             piece.received += bytes;
         }
     }
 
     /// The oldest piece comes first: a segment when it is whole, else a tail when its time has come.
-    fn due(&mut self) -> Option<Load> {
-        let at_once = self.hurry || self.synchronous || self.pause().is_none();
+    fn take_due(&mut self) -> Option<Load> {
+        let at_once = self.hurry || self.synchronous || self.time_to_next_tail().is_none();
         let piece = self.pieces.front_mut()?;
         let load = |from, to| Load { segment: piece.segment, spool: Arc::clone(&piece.spool), from, to };
         if piece.is_whole() {
@@ -269,7 +275,7 @@ impl Inner {
     }
 
     /// How long until the next tail may be stored.
-    fn pause(&self) -> Option<Duration> {
+    fn time_to_next_tail(&self) -> Option<Duration> {
         let since = self.last_tail?.elapsed();
         self.interval.checked_sub(since).filter(|p| !p.is_zero())
     }

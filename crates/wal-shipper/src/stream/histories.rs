@@ -6,25 +6,29 @@ use toban_core::wal::{History, Timeline};
 use toban_core::{Error, Result};
 
 /// Stores the history of the server's newest timeline, which is `timeline` or a later one, with those of all timelines
-/// before; the way to it.
+/// before; gives the newest.
 ///
 /// A server that was rebuilt has the history of the timeline it began on and of those that it was promoted to, and no
 /// others: they are taken out of the newest, which holds them all.
-pub(super) fn store(service: &Service, server: &mut Replication, timeline: Timeline) -> Result<History> {
-    let newest = server.identify()?.timeline.max(timeline);
+pub(super) fn store_histories(
+    service: &Service,
+    server: &mut Replication,
+    timeline: Timeline,
+) -> Result<History> {
+    let newest = server.identify_system()?.timeline.max(timeline);
     if newest.0 <= 1 {
         return Ok(History::root(newest));
     }
-    let text = match server.history(newest) {
+    let text = match server.timeline_history(newest) {
         Ok(content) => String::from_utf8_lossy(&content).into_owned(),
-        Err(e) => stored(service, newest).ok_or(e)?,
+        Err(e) => find_stored_history(service, newest).ok_or(e)?,
     };
-    service.each_required(|repo| service.archive(repo).put_histories(newest, &text))?;
+    service.in_each_repo(|repo| service.archive(repo).put_histories(newest, &text))?;
     History::parse(newest, &text)
 }
 
 /// What a repository knows of it.
-fn stored(service: &Service, timeline: Timeline) -> Option<String> {
+fn find_stored_history(service: &Service, timeline: Timeline) -> Option<String> {
     let tell = |e: &Error| log::debug!("the history of timeline {timeline}: {}", e.chain());
     let ask = |repo| service.archive(repo).history_or_derived(timeline).inspect_err(tell).ok().flatten();
     service.repos.iter().find_map(ask)

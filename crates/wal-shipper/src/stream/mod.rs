@@ -1,25 +1,25 @@
 //! `stream`: the WAL as the server writes it, into every repository, over PostgreSQL's replication protocol.
 //!
-//! Three threads share a [`backlog::Backlog`]: the session reads the socket and reports, the shipper stores, the keeper
-//! looks after the slots. What the server may forget is only what the repositories have.
+//! Three threads share a [`backlog::Backlog`]: the session reads the socket and reports, the shipper stores, the slot
+//! keeper keeps the slots. What the server may forget is only what the repositories have.
 
 mod backlog;
-mod begin;
 mod histories;
-mod keep;
 mod lanes;
 mod protocol;
 mod session;
 mod ship;
+mod slot_keeper;
 mod source;
 mod spool;
+mod start_point;
 mod sweep;
 
 use crate::cli;
+use crate::server_id::ServerId;
 use backlog::Backlog;
 use lanes::Lanes;
 use ship::Shipper;
-use source::Facts;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use sweep::Sweeper;
@@ -47,23 +47,23 @@ const SLOWEST_PAUSE: Duration = Duration::from_secs(1);
 /// A session that lasted so long is news when it ends, whatever it ends with.
 const LASTED: Duration = Duration::from_secs(5);
 
-/// Runs the verb: session after session, until told to stop.
-pub(crate) fn run(args: &cli::Stream, config: &Config) -> Result<()> {
+/// Streams session after session, until told to stop.
+pub(crate) fn stream_wal(args: &cli::Stream, config: &Config) -> Result<()> {
     shutdown::defer();
     let section = config.cluster.get(&args.repos.cluster);
     let db = args.db.as_deref().or(section.and_then(|s| s.db.as_deref()));
     let conninfo = ConnInfo::resolve(db, "wal-shipper")?;
-    let service = Service::new(args, config, conninfo)?;
+    let service = Service::start(args, config, conninfo)?;
     job::ready();
-    service.run()
+    service.run_sessions()
 }
 
 impl Service {
     /// The first server that answers tells which system it is; that never changes.
-    fn new(args: &cli::Stream, config: &Config, conninfo: ConnInfo) -> Result<Service> {
+    fn start(args: &cli::Stream, config: &Config, conninfo: ConnInfo) -> Result<Service> {
         let repos = args.repos.open(config)?;
-        let first = source::choose(&conninfo, &args.slot)?;
-        let system = System { cluster: args.repos.cluster.clone(), identifier: first.facts.system };
+        let first = source::choose_source(&conninfo, &args.slot)?;
+        let system = System { cluster: args.repos.cluster.clone(), identifier: first.facts.id.system };
         let backlog = Arc::new(Backlog::new(args.interval.0)?);
         let lanes = Lanes::new(&repos, &system)?;
         let sweeper = Sweeper::start(repos.clone(), system.clone())?;
@@ -71,14 +71,12 @@ impl Service {
         Shipper { backlog: Arc::clone(&backlog), lanes, sweeper, level }.start()?;
         Ok(Service { conninfo, slot, repos, system, new_system, backlog })
     }
-}
 
-impl Service {
-    fn run(&self) -> Result<()> {
-        let (mut pause, mut said, mut streamed) = (PAUSE, String::new(), false);
+    fn run_sessions(&self) -> Result<()> {
+        let (mut pause, mut last_error, mut streamed) = (PAUSE, String::new(), false);
         while !shutdown::requested() {
             let began = Instant::now();
-            let e = match session::run(self) {
+            let e = match session::stream_session(self) {
                 Ok(true) => return Ok(()),
                 Ok(false) => continue,
                 Err(e) => e,
@@ -88,32 +86,35 @@ impl Service {
                 return Err(e);
             }
             pause = if began.elapsed() > SLOWEST_PAUSE { PAUSE } else { (pause * 2).min(SLOWEST_PAUSE) };
-            tell(&mut said, &e, began);
-            self.drain()?;
-            self.sleep(pause);
+            warn_if_new(&mut last_error, &e, began);
+            self.drain_backlog(|| Ok(()))?;
+            self.pause(pause);
         }
-        self.drain()
+        self.drain_backlog(|| Ok(()))
     }
 
-    /// Stores what an ended session has left: what the server sends again is there then.
-    fn drain(&self) -> Result<()> {
+    /// Stores what a session has left, `meanwhile` again and again: what the server sends again is there then. Once a stop
+    /// was requested the time for it is limited.
+    fn drain_backlog(&self, mut meanwhile: impl FnMut() -> Result<()>) -> Result<()> {
         self.backlog.hurry();
-        let mut asked = None;
+        let mut requested = None;
         while !self.backlog.is_empty() {
             job::alive();
-            if let Some(e) = self.backlog.broken() {
+            if let Some(e) = self.backlog.take_error() {
                 return Err(e);
             }
-            if shutdown::requested() && asked.get_or_insert_with(Instant::now).elapsed() > session::LAST {
+            let since = shutdown::requested().then(|| *requested.get_or_insert_with(Instant::now));
+            if since.is_some_and(|since| since.elapsed() > session::DRAIN_LIMIT) {
                 log::warn!("not everything could be stored; the slot {} keeps it", self.slot);
                 return Ok(());
             }
+            meanwhile()?;
             self.backlog.wait(Duration::from_millis(100));
         }
         Ok(())
     }
 
-    fn sleep(&self, pause: Duration) {
+    fn pause(&self, pause: Duration) {
         let until = Instant::now() + pause;
         while Instant::now() < until && !shutdown::requested() {
             job::alive();
@@ -125,25 +126,25 @@ impl Service {
         Archive::new(&*repo.store, self.system.clone())
     }
 
-    /// Sees to it that every repository belongs to this system.
-    fn claim(&self, facts: &Facts) -> Result<()> {
-        if facts.system != self.system.identifier {
-            let (there, ours) = (facts.system, self.system.identifier);
+    /// Makes sure that every repository belongs to this system.
+    fn claim_repos(&self, server: &ServerId) -> Result<()> {
+        if server.system != self.system.identifier {
+            let (there, ours) = (server.system, self.system.identifier);
             return Err(Error::failed(format!(
                 "the server is system {there} now; this runs for system {ours}"
             )));
         }
         let cluster = Cluster {
             format: FORMAT,
-            system_identifier: facts.system.to_string(),
-            major: facts.major,
-            wal_segment_size: facts.segment_size,
+            system_identifier: server.system.to_string(),
+            major: server.major,
+            wal_segment_size: server.segment_size,
         };
-        self.each_required(|repo| cluster.claim(&*repo.store, &self.system, self.new_system)).map(drop)
+        self.in_each_repo(|repo| cluster.claim(&*repo.store, &self.system, self.new_system)).map(drop)
     }
 
-    /// One that is not required and fails is told and left out.
-    fn each_required<T>(&self, ask: impl Fn(&Repo) -> Result<T>) -> Result<Vec<T>> {
+    /// One that is not required and fails is warned of and left out.
+    fn in_each_repo<T>(&self, ask: impl Fn(&Repo) -> Result<T>) -> Result<Vec<T>> {
         let mut answers = Vec::new();
         for repo in &self.repos {
             match ask(repo) {
@@ -156,12 +157,12 @@ impl Service {
     }
 }
 
-/// The same trouble again and again is said once.
-fn tell(said: &mut String, e: &Error, began: Instant) {
+/// The same error again and again is logged once.
+fn warn_if_new(last: &mut String, e: &Error, began: Instant) {
     let text = e.chain();
-    if *said != text || began.elapsed() > LASTED {
+    if *last != text || began.elapsed() > LASTED {
         log::warn!("{text}");
     }
     job::status(&text);
-    *said = text;
+    *last = text;
 }

@@ -12,22 +12,18 @@ use toban_core::{Context, Error, Result};
 /// A session that may stream.
 pub(super) struct Replication(Wire);
 
-/// What the server is.
+/// The answer to IDENTIFY_SYSTEM.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Identity {
+pub(super) struct SystemAnswer {
     pub(super) system: u64,
     pub(super) timeline: Timeline,
 }
 
-/// Where a timeline goes on that has ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Next(pub(super) Timeline);
-
 /// What comes while it streams.
-pub(super) enum Event {
+pub(super) enum StreamEvent {
     /// WAL from `start` on.
     Wal { start: Lsn, bytes: Bytes },
-    /// The server is there, and may want to know how far we are.
+    /// The server runs (a keepalive), and may want to know how far we are.
     Alive { reply: bool },
     /// The timeline ends here.
     TimelineEnds,
@@ -46,53 +42,57 @@ impl Replication {
         at.replicate().map(Replication)
     }
 
-    pub(super) fn identify(&mut self) -> Result<Identity> {
-        let row = self.row("IDENTIFY_SYSTEM")?;
-        Ok(Identity { system: number(&row, 0)?, timeline: Timeline(number(&row, 1)?) })
+    pub(super) fn identify_system(&mut self) -> Result<SystemAnswer> {
+        let row = self.query_row("IDENTIFY_SYSTEM")?;
+        Ok(SystemAnswer { system: parse_cell(&row, 0)?, timeline: Timeline(parse_cell(&row, 1)?) })
     }
 
     /// The content of a timeline's history file.
-    pub(super) fn history(&mut self, timeline: Timeline) -> Result<Bytes> {
-        let row = self.row(&format!("TIMELINE_HISTORY {timeline}"))?;
-        row.into_iter().nth(1).flatten().ok_or_else(|| odd("an empty history"))
+    pub(super) fn timeline_history(&mut self, timeline: Timeline) -> Result<Bytes> {
+        let row = self.query_row(&format!("TIMELINE_HISTORY {timeline}"))?;
+        row.into_iter().nth(1).flatten().ok_or_else(|| unknown_answer("an empty history"))
     }
 
-    fn row(&mut self, command: &str) -> Result<Vec<Option<Bytes>>> {
+    fn query_row(&mut self, command: &str) -> Result<Vec<Option<Bytes>>> {
         let rows = self.0.query(command).doing(|| command.to_string())?;
-        rows.into_iter().next().ok_or_else(|| odd("no row"))
+        rows.into_iter().next().ok_or_else(|| unknown_answer("no row"))
     }
 
-    /// Begins to stream; `Some` when there is nothing more on this timeline, and where it goes on.
-    pub(super) fn start(
+    /// Begins to stream; `Some` when there is nothing more on this timeline: the next one.
+    pub(super) fn start_streaming(
         &mut self,
         slot: Option<&str>,
         from: Lsn,
         timeline: Timeline,
-    ) -> Result<Option<Next>> {
+    ) -> Result<Option<Timeline>> {
         let slot = slot.map(|s| format!("SLOT \"{s}\" ")).unwrap_or_default();
+        // Without TIMELINE the server streams its newest, and that has nothing of what an older one wrote before the switch.
         let command = format!("START_REPLICATION {slot}PHYSICAL {from} TIMELINE {timeline}");
         self.0.ask(&command)?;
         match self.0.answer().doing(|| format!("stream timeline {timeline} from {from}"))? {
             Message::CopyBoth => Ok(None),
-            Message::Row(row) => self.next(Some(row)).map(Some),
-            other => Err(odd(&format!("{other:?}"))),
+            Message::Row(row) => self.finish_timeline(&row).map(Some),
+            other => Err(unknown_answer(&format!("{other:?}"))),
         }
     }
 
     /// What comes within `wait`; `wake` ends the wait.
-    pub(super) fn receive(&mut self, wait: Duration, wake: BorrowedFd<'_>) -> Result<Event> {
+    pub(super) fn receive(&mut self, wait: Duration, wake: BorrowedFd<'_>) -> Result<StreamEvent> {
         match self.0.receive(wait, Some(wake))? {
-            None => Ok(Event::Nothing),
-            Some(Message::CopyData(data)) => event(data),
-            Some(Message::CopyDone) => Ok(Event::TimelineEnds),
-            Some(Message::Complete) => Ok(Event::Shutdown),
-            Some(other) => Err(odd(&format!("{other:?}"))),
+            None => Ok(StreamEvent::Nothing),
+            Some(Message::CopyData(data)) => parse_event(data),
+            Some(Message::CopyDone) => Ok(StreamEvent::TimelineEnds),
+            Some(Message::Complete) => Ok(StreamEvent::Shutdown),
+            Some(other) => Err(unknown_answer(&format!("{other:?}"))),
         }
     }
 
-    /// Tells the server what was received and what is stored; `None` says nothing of the latter. `apply` is told equal
-    /// to it, since with `remote_apply` commits would wait for ever.
-    pub(super) fn report(&mut self, received: Lsn, stored: Option<Lsn>, ask: bool) -> Result<()> {
+    /// Tells the server what was received and what is stored ("Standby status update"); `None` says nothing of the latter.
+    //
+    // The three positions are written, flushed and applied. The slot's restart_lsn and commits under
+    // synchronous_commit = on follow the flushed one, so that it must not be ahead of what is durable. Applied is the same:
+    // nothing is applied here, and with remote_apply commits would wait for ever.
+    pub(super) fn report_progress(&mut self, received: Lsn, stored: Option<Lsn>, ask: bool) -> Result<()> {
         let stored = stored.unwrap_or_default().0;
         let mut message = Vec::with_capacity(34);
         message.push(b'r');
@@ -105,49 +105,50 @@ impl Replication {
         self.0.copy_data(&message)
     }
 
-    /// Answers the end of a timeline: where it goes on.
-    pub(super) fn turn(&mut self) -> Result<Next> {
+    /// Answers the end of a timeline, gives the next.
+    pub(super) fn end_timeline(&mut self) -> Result<Timeline> {
+        // The server has ended its side with CopyDone, and sends the row with the next timeline only after ours.
         self.0.copy_done()?;
         loop {
             if let Message::Row(row) = self.0.answer()? {
-                return self.next(Some(row));
+                return self.finish_timeline(&row);
             }
         }
     }
 
-    fn next(&mut self, row: Option<Vec<Option<Bytes>>>) -> Result<Next> {
-        let next = Timeline(number(&row.unwrap_or_default(), 0)?);
+    fn finish_timeline(&mut self, row: &[Option<Bytes>]) -> Result<Timeline> {
+        let next = Timeline(parse_cell(row, 0)?);
         while self.0.answer()? != Message::Ready {}
-        Ok(Next(next))
+        Ok(next)
     }
 
-    /// Ends streaming from our side and waits until the server has seen it.
-    pub(super) fn finish(&mut self) -> Result<()> {
+    /// Ends streaming from our side and waits until the server has seen it: then it has read our last report, too.
+    pub(super) fn end_streaming(&mut self) -> Result<()> {
         self.0.copy_done()?;
         while self.0.answer()? != Message::Complete {}
         Ok(())
     }
 }
 
-fn event(mut data: Bytes) -> Result<Event> {
+fn parse_event(mut data: Bytes) -> Result<StreamEvent> {
     match (data.first(), data.len()) {
         (Some(b'w'), 25..) => {
             data.advance(1);
             let start = Lsn(data.get_u64());
             data.advance(16);
-            Ok(Event::Wal { start, bytes: data })
+            Ok(StreamEvent::Wal { start, bytes: data })
         }
-        (Some(b'k'), 18) => Ok(Event::Alive { reply: data[17] != 0 }),
-        _ => Err(odd("a message of another kind")),
+        (Some(b'k'), 18) => Ok(StreamEvent::Alive { reply: data[17] != 0 }),
+        _ => Err(unknown_answer("a message of another kind")),
     }
 }
 
-fn odd(what: &str) -> Error {
-    Error::failed(format!("the server answers with {what}, which replication does not know"))
+fn unknown_answer(what: &str) -> Error {
+    Error::failed(format!("the server answers with {what}, which the replication protocol does not know"))
 }
 
-fn number<T: std::str::FromStr>(row: &[Option<Bytes>], at: usize) -> Result<T> {
+fn parse_cell<T: std::str::FromStr>(row: &[Option<Bytes>], at: usize) -> Result<T> {
     let cell = row.get(at).and_then(Option::as_ref);
     let text = cell.and_then(|c| std::str::from_utf8(c).ok());
-    text.and_then(|t| t.parse().ok()).ok_or_else(|| odd("no number"))
+    text.and_then(|t| t.parse().ok()).ok_or_else(|| unknown_answer("no number"))
 }

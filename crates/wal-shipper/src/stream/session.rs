@@ -2,11 +2,11 @@
 
 use super::Service;
 use super::backlog::Backlog;
-use super::begin::{Begin, There};
-use super::histories;
-use super::keep::{Keeper, Word};
-use super::protocol::{Event, Next, Replication};
-use super::source::{self, Source};
+use super::histories::store_histories;
+use super::protocol::{Replication, StreamEvent};
+use super::slot_keeper::{Handover, SlotKeeper};
+use super::source::{SourceServer, choose_source};
+use super::start_point::{StartPoint, complete_switched_segments};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,24 +18,28 @@ use toban_core::{Context, Error, Result, run, shutdown};
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// After so much silence the server is asked whether it is there, and after twice that it is not.
 const SILENCE: Duration = Duration::from_secs(30);
-/// A client that answers and stores nothing would let `pg_ctl stop -m fast` wait for ever.
+/// A server that is stopped waits until a connected client has flushed everything (manual, "Shutting Down the Server"):
+/// one that answers and stores nothing would let `pg_ctl stop -m fast` wait for ever.
 pub(super) const STUCK: Duration = Duration::from_secs(20);
 /// What is stored after a stop was asked for must be so within this time.
-pub(super) const LAST: Duration = Duration::from_secs(20);
+pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) struct Session<'s> {
     service: &'s Service,
     server: Replication,
-    word: Arc<Word>,
+    handover: Arc<Handover>,
     size: u64,
-    /// The way to the server's newest timeline that is known.
+    /// That of the newest timeline of the server that is known.
     history: History,
     timeline: Timeline,
     received: Lsn,
     /// Before this was stored again, nothing is reported: the slot must not move back.
     floor: Lsn,
-    reported: (Option<Lsn>, Instant),
-    heard: Instant,
+    /// What was last reported as stored, and when.
+    reported: Option<Lsn>,
+    reported_at: Instant,
+    heard_at: Instant,
+    /// Since then the server was asked for an answer.
     asked: bool,
 }
 
@@ -43,43 +47,45 @@ pub(super) struct Session<'s> {
 ///
 /// # Errors
 /// Whatever ended it otherwise.
-pub(super) fn run(service: &Service) -> Result<bool> {
-    let mut source = source::choose(&service.conninfo, &service.slot)?;
-    let lost = source.keep_slot(&service.slot)?;
+pub(super) fn stream_session(service: &Service) -> Result<bool> {
+    let mut source = choose_source(&service.conninfo, &service.slot)?;
+    let slot_lost = source.ensure_slot(&service.slot)?;
     let mut server = Replication::open(&source.at)?;
-    let identity = server.identify()?;
-    if identity.system != source.facts.system {
+    let answer = server.identify_system()?;
+    // Two connections to one address may end at two servers, behind a pooler or a name that moves with the primary.
+    if answer.system != source.facts.id.system {
         return Err(Error::retry(format!("{} is another server now", source.at.host())));
     }
-    service.claim(&source.facts)?;
-    let history = histories::store(service, &mut server, identity.timeline)?;
-    let begin = begin(service, &source, &history, lost)?;
-    let word = keeper(service, &source).start()?;
+    service.claim_repos(&source.facts.id)?;
+    let history = store_histories(service, &mut server, answer.timeline)?;
+    let start = find_start(service, &source, &history, slot_lost)?;
+    let handover = slot_keeper(service, &source).start()?;
     let restart = source.facts.slot.as_ref().and_then(|s| s.restart).unwrap_or_default();
     let host = source.at.host();
     drop(source.client);
-    service.backlog.begin();
+    service.backlog.begin_session();
     let now = Instant::now();
     let mut session = Session {
         service,
         server,
-        word,
-        size: source.facts.segment_size,
-        timeline: history.at(begin),
+        handover,
+        size: source.facts.id.segment_size,
+        timeline: history.at(start),
         history,
-        received: begin,
+        received: start,
         floor: restart,
-        reported: (None, now),
-        heard: now,
+        reported: None,
+        reported_at: now,
+        heard_at: now,
         asked: false,
     };
-    log::info!("stream from {host}, timeline {}, from {begin}", session.timeline);
+    log::info!("stream from {host}, timeline {}, from {start}", session.timeline);
     run::status(&format!("streams from {host}"));
-    session.stream(begin)
+    session.stream_from(start)
 }
 
-fn keeper(service: &Service, source: &Source) -> Keeper {
-    Keeper {
+fn slot_keeper(service: &Service, source: &SourceServer) -> SlotKeeper {
+    SlotKeeper {
         conninfo: service.conninfo.clone(),
         slot: service.slot.clone(),
         backlog: Arc::clone(&service.backlog),
@@ -88,33 +94,36 @@ fn keeper(service: &Service, source: &Source) -> Keeper {
     }
 }
 
-/// The position to begin at. What the server has beyond the slot's promise is taken when it is still there.
-fn begin(service: &Service, source: &Source, history: &History, lost: bool) -> Result<Lsn> {
+/// The position to begin at. What the server still has of the time before the slot's restart_lsn is taken, too.
+fn find_start(service: &Service, source: &SourceServer, history: &History, slot_lost: bool) -> Result<Lsn> {
+    let size = source.facts.id.segment_size;
     let slot = source.facts.slot.as_ref().and_then(|s| s.restart);
     let restart = slot.ok_or_else(|| Error::retry(format!("the slot {} holds nothing yet", service.slot)))?;
-    let held = Segment::holding(restart, history.at(restart), source.facts.segment_size);
-    let there = service.each_required(|repo| There::of(&service.archive(repo), history, &held))?;
-    let begin = Begin::of(history, restart, source.facts.segment_size, &there);
-    if begin.wanted == begin.at || has(source, history, begin.wanted) {
-        return Ok(begin.wanted);
+    let held = Segment::holding(restart, history.at(restart), size);
+    let stored =
+        service.in_each_repo(|repo| complete_switched_segments(&service.archive(repo), history, &held))?;
+    let start = StartPoint::new(history, restart, size, &stored);
+    if start.wanted == start.at || still_has(source, history, start.wanted) {
+        return Ok(start.wanted);
     }
-    let cause = if lost { "the slot was lost" } else { "the slot holds less" };
-    let why = format!("{cause}, and the server has removed the WAL from {} to {}", begin.wanted, begin.at);
-    log::error!("{why}: no moment behind it can be restored from an older backup; take a new backup now");
-    let name = |at: Lsn| Segment::holding(at, history.at(at), source.facts.segment_size).name().parse();
-    let gap = Gap::new(name(begin.wanted)?, name(Lsn(begin.at.0 - 1))?, None, Timestamp::now(), why);
+    let cause = if slot_lost { "the slot was lost" } else { "the slot holds less" };
+    let why = format!("{cause}, and the server has removed the WAL from {} to {}", start.wanted, start.at);
+    log::error!("{why}: no later position can be restored from an older backup; take a new backup now");
+    let name = |at: Lsn| Segment::holding(at, history.at(at), size).name().parse();
+    let gap = Gap::new(name(start.wanted)?, name(Lsn(start.at.0 - 1))?, None, Timestamp::now(), why);
+    // Recorded before the first byte that follows: whoever finds the later segments finds the record, too.
     service.repos.iter().try_for_each(|repo| match gap.is_recorded(&*repo.store, &service.system)? {
         true => Ok(()),
         false => gap.record(&*repo.store, &service.system),
     })?;
-    Ok(begin.at)
+    Ok(start.at)
 }
 
 /// Whether the server still has the WAL at `from`: only streaming tells, on a connection of its own.
-fn has(source: &Source, history: &History, from: Lsn) -> bool {
+fn still_has(source: &SourceServer, history: &History, from: Lsn) -> bool {
     let ask = || -> Result<()> {
         let mut server = Replication::open(&source.at)?;
-        if server.start(None, from, history.at(from))?.is_none() {
+        if server.start_streaming(None, from, history.at(from))?.is_none() {
             let (_bell, ear) =
                 std::os::unix::net::UnixStream::pair().doing(|| "make a pair of sockets".into())?;
             server.receive(Duration::from_secs(10), std::os::fd::AsFd::as_fd(&ear))?;
@@ -130,75 +139,73 @@ impl Session<'_> {
     }
 
     /// Timeline after timeline.
-    fn stream(&mut self, mut from: Lsn) -> Result<bool> {
+    fn stream_from(&mut self, mut from: Lsn) -> Result<bool> {
         loop {
-            let next = match self.server.start(Some(&self.service.slot), from, self.timeline)? {
-                Some(next) => next,
-                None => match self.follow()? {
-                    Some(next) => next,
-                    None => return Ok(true),
-                },
+            let next = self.server.start_streaming(Some(&self.service.slot), from, self.timeline)?;
+            let Some(timeline) = next.map_or_else(|| self.stream_timeline(), |next| Ok(Some(next)))? else {
+                return Ok(true);
             };
             self.backlog().end_timeline();
-            let Next(timeline) = next;
             log::info!("timeline {} ends at {}; it goes on as {timeline}", self.timeline, self.received);
-            self.know(timeline)?;
+            self.store_history_of(timeline)?;
+            // The switch lies inside a segment, and the new timeline has that segment under a name of its own, whole: from its
+            // first byte, which the server copied from the old one (manual, "Timelines").
             from = Segment::holding(self.received, timeline, self.size).start();
             (self.timeline, self.received) = (timeline, from);
         }
     }
 
-    /// Before the first byte of a timeline its history is stored.
-    fn know(&mut self, timeline: Timeline) -> Result<()> {
+    /// Before the first byte of a timeline its history is stored: no repository has WAL whose origin is unknown.
+    fn store_history_of(&mut self, timeline: Timeline) -> Result<()> {
         let known = timeline == self.history.timeline || self.history.ancestor(timeline).is_some();
         if !known {
-            self.history = histories::store(self.service, &mut self.server, timeline)?;
+            self.history = store_histories(self.service, &mut self.server, timeline)?;
         }
         Ok(())
     }
 
-    /// Until the timeline ends; `None` when we were told to stop.
-    fn follow(&mut self) -> Result<Option<Next>> {
+    /// Until the timeline ends: the next; `None` when we were told to stop.
+    fn stream_timeline(&mut self) -> Result<Option<Timeline>> {
         loop {
             run::alive();
-            self.look_around()?;
+            self.check_state()?;
             if shutdown::requested() {
-                return self.finish().map(|()| None);
+                return self.finish_session().map(|()| None);
             }
-            self.report(false)?;
+            self.report_if_due(false)?;
             let event = match self.backlog().is_full() {
-                // The server goes on to hear from us; it waits until we read again.
-                true => self.rest()?,
-                false => self.server.receive(Duration::from_millis(500), self.service.backlog.ear())?,
+                // The server still gets our reports; it stops sending until we read again (TCP's own flow control).
+                true => self.wait_for_shipper()?,
+                false => self.server.receive(Duration::from_millis(500), self.service.backlog.bell())?,
             };
-            self.backlog().heard();
+            self.backlog().clear_bell();
             match event {
-                Event::Wal { start, bytes } => self.take(start, &bytes)?,
-                Event::Alive { reply } => {
-                    self.heard();
-                    self.report(reply)?;
+                StreamEvent::Wal { start, bytes } => self.take_wal(start, &bytes)?,
+                StreamEvent::Alive { reply } => {
+                    self.note_answer();
+                    self.report_if_due(reply)?;
                 }
-                Event::TimelineEnds => return self.server.turn().map(Some),
-                Event::Shutdown => return Err(Error::retry("the server shuts down")),
-                Event::Nothing => {}
+                StreamEvent::TimelineEnds => return self.server.end_timeline().map(Some),
+                StreamEvent::Shutdown => return Err(Error::retry("the server shuts down")),
+                StreamEvent::Nothing => {}
             }
         }
     }
 
-    fn take(&mut self, start: Lsn, bytes: &[u8]) -> Result<()> {
-        self.heard();
-        self.service.backlog.take(self.timeline, self.size, start, bytes)?;
+    fn take_wal(&mut self, start: Lsn, bytes: &[u8]) -> Result<()> {
+        self.note_answer();
+        self.service.backlog.append(self.timeline, self.size, start, bytes)?;
         self.received = Lsn(start.0 + bytes.len() as u64);
         Ok(())
     }
 
-    fn heard(&mut self) {
-        (self.heard, self.asked) = (Instant::now(), false);
+    fn note_answer(&mut self) {
+        (self.heard_at, self.asked) = (Instant::now(), false);
     }
 
-    /// Ends the session when others say so.
-    fn look_around(&mut self) -> Result<()> {
-        if let Some(e) = self.backlog().broken() {
+    /// Ends the session when nothing more can be stored, another server took over, or this one is silent.
+    fn check_state(&mut self) -> Result<()> {
+        if let Some(e) = self.backlog().take_error() {
             return Err(e);
         }
         if self.backlog().is_stuck(STUCK) {
@@ -207,58 +214,48 @@ impl Session<'_> {
                 STUCK.as_secs()
             )));
         }
-        if let Some(why) = self.word.moved() {
+        if let Some(why) = self.handover.reason() {
             return Err(Error::retry(why));
         }
-        match self.heard.elapsed() {
+        match self.heard_at.elapsed() {
             silent if silent > SILENCE * 2 => Err(Error::retry("the server is silent")),
             silent if silent > SILENCE && !self.asked => {
                 self.asked = true;
-                self.server.report(self.received, self.stored(), true)
+                self.server.report_progress(self.received, self.reportable(), true)
             }
             _ => Ok(()),
         }
     }
 
     /// Waits for the shipper without reading what the server sends.
-    fn rest(&mut self) -> Result<Event> {
-        self.heard();
+    fn wait_for_shipper(&mut self) -> Result<StreamEvent> {
+        self.note_answer();
         self.service.backlog.wait(Duration::from_millis(500));
-        Ok(Event::Nothing)
+        Ok(StreamEvent::Nothing)
     }
 
-    /// What the server may rely on.
-    fn stored(&self) -> Option<Lsn> {
+    /// Up to where the server may rely on what is stored.
+    fn reportable(&self) -> Option<Lsn> {
         self.backlog().stored().filter(|stored| *stored >= self.floor)
     }
 
-    /// Says how far we are, when that is new, or wanted, or was long ago.
-    fn report(&mut self, wanted: bool) -> Result<()> {
-        let (stored, (before, at)) = (self.stored(), self.reported);
-        if wanted || stored != before || at.elapsed() > REPORT_EVERY {
-            self.server.report(self.received, stored, false)?;
-            self.reported = (stored, Instant::now());
+    /// Reports how far we are, when that is new, or wanted, or was long ago.
+    fn report_if_due(&mut self, wanted: bool) -> Result<()> {
+        let stored = self.reportable();
+        if wanted || stored != self.reported || self.reported_at.elapsed() > REPORT_EVERY {
+            self.server.report_progress(self.received, stored, false)?;
+            (self.reported, self.reported_at) = (stored, Instant::now());
         }
         Ok(())
     }
 
-    /// Stores what is here, says so, and leaves.
-    fn finish(&mut self) -> Result<()> {
+    /// Stores what is here, reports it, and leaves.
+    fn finish_session(&mut self) -> Result<()> {
         run::stopping();
-        self.backlog().hurry();
-        let until = Instant::now() + LAST;
-        while !self.backlog().is_empty() && Instant::now() < until {
-            run::alive();
-            if let Some(e) = self.backlog().broken() {
-                return Err(e);
-            }
-            self.report(false)?;
-            self.service.backlog.wait(Duration::from_millis(100));
-        }
-        if !self.backlog().is_empty() {
-            log::warn!("not everything could be stored; the slot {} keeps it", self.service.slot);
-        }
-        self.report(true)?;
-        self.server.finish()
+        let service = self.service;
+        service.drain_backlog(|| self.report_if_due(false))?;
+        // Before CopyDone: the server keeps in the slot what this report does not say is stored.
+        self.report_if_due(true)?;
+        self.server.end_streaming()
     }
 }

@@ -20,26 +20,26 @@ const PAUSE: Duration = Duration::from_millis(500);
 const SLOWEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Shipper {
-    /// Starts it; it ends with the process, or with what no other try can mend.
+    /// Starts it; it ends with the process, or with an error that no other try can change.
     pub(super) fn start(self) -> Result<()> {
-        let spawned = std::thread::Builder::new().name("ship".into()).spawn(move || self.run());
+        let spawned = std::thread::Builder::new().name("ship".into()).spawn(move || self.ship_all());
         spawned.map(drop).doing(|| "start a thread".into())
     }
 
-    fn run(&self) {
+    fn ship_all(&self) {
         while !shutdown::due() {
-            let Some(load) = self.backlog.next(Duration::from_secs(1)) else { continue };
-            if !self.ship(&load) {
+            let Some(load) = self.backlog.wait_for_load(Duration::from_secs(1)) else { continue };
+            if !self.ship_load(&load) {
                 return;
             }
         }
     }
 
     /// Whether it is stored; false only when that cannot be.
-    fn ship(&self, load: &Load) -> bool {
+    fn ship_load(&self, load: &Load) -> bool {
         let mut pause = PAUSE;
         loop {
-            let e = match self.store(load) {
+            let e = match self.store_load(load) {
                 Ok(()) => break,
                 Err(e) => e,
             };
@@ -56,16 +56,18 @@ impl Shipper {
         if pause > PAUSE {
             log::warn!("storing works again");
         }
-        self.backlog.done(load);
+        // Only now, when every required repository has it durable: what the backlog calls stored is reported to the server
+        // as flushed, and the server then removes it (manual, "Streaming Replication Protocol", Standby status update).
+        self.backlog.mark_stored(load);
         if load.is_whole() {
-            self.sweeper.whole(WalName::from(load.segment));
+            self.sweeper.sweep_later(WalName::from(load.segment));
         }
         true
     }
 
-    fn store(&self, load: &Load) -> Result<()> {
+    fn store_load(&self, load: &Load) -> Result<()> {
         let name = WalName::from(load.segment);
-        let compressed = load.spool.compressed(load.from..load.to, self.level)?;
+        let compressed = load.spool.compress(load.from..load.to, self.level)?;
         log::debug!("store {name} from {:X} to {:X}", load.from, load.to);
         self.lanes.store(match load.is_whole() {
             true => Thing::File(name, compressed),

@@ -1,25 +1,22 @@
 //! The servers of the connection string: which one streams, and the slot on each.
 
+use crate::server_id::{ID_COLUMNS, ID_WIDTH, ServerId};
 use postgres::Client;
 use toban_core::pg::ConnInfo;
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Context, Error, Kind, Result};
 
 /// A server that answered.
-pub(super) struct Source {
+pub(super) struct SourceServer {
     pub(super) at: ConnInfo,
     pub(super) client: Client,
-    pub(super) facts: Facts,
+    pub(super) facts: ServerFacts,
 }
 
-/// What it says of itself.
+/// What it answers about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) system: u64,
-    pub(super) major: u32,
-    pub(super) segment_size: u64,
-    pub(super) standby: bool,
-    pub(super) timeline: Timeline,
+pub(super) struct ServerFacts {
+    pub(super) id: ServerId,
     pub(super) written: Lsn,
     /// Its slots may hold any amount of WAL (`max_slot_wal_keep_size = -1`).
     pub(super) unlimited: bool,
@@ -36,28 +33,23 @@ pub(super) struct Slot {
     pub(super) status: String,
 }
 
-const FACTS: &str = "select s.system_identifier::text, current_setting('server_version_num')::int / 10000, \
-    (select setting::bigint * case unit when '8kB' then 8192 when 'kB' then 1024 when 'MB' then 1048576 else 1 end \
-     from pg_settings where name = 'wal_segment_size'), \
-    pg_is_in_recovery(), \
-    case when pg_is_in_recovery() then coalesce((select received_tli from pg_stat_wal_receiver), c.timeline_id) \
-         else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int end, \
-    coalesce(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, '0/0')::text, \
+/// What is asked after [`ID_COLUMNS`].
+const FACT_COLUMNS: &str = "coalesce(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, '0/0')::text, \
     current_setting('max_slot_wal_keep_size') = '-1', \
     r.slot_name is not null, r.restart_lsn::text, coalesce(r.wal_status, 'lost'), r.slot_type, \
     exists (select from pg_stat_replication a where a.pid = r.active_pid and a.sync_state in ('sync', 'quorum', 'potential')) \
     from pg_control_system() s, pg_control_checkpoint() c left join pg_replication_slots r on r.slot_name = $1";
 
-impl Source {
+impl SourceServer {
     /// Connects to `at` and asks.
-    pub(super) fn ask(at: &ConnInfo, slot: &str) -> Result<Source> {
+    pub(super) fn connect(at: &ConnInfo, slot: &str) -> Result<SourceServer> {
         let mut client = at.connect()?;
-        let facts = facts(&mut client, slot)?;
-        Ok(Source { at: at.clone(), client, facts })
+        let facts = read_facts(&mut client, slot)?;
+        Ok(SourceServer { at: at.clone(), client, facts })
     }
 
-    /// Sees to it that the slot is there and holds WAL. True: it was lost, and this is a new one.
-    pub(super) fn keep_slot(&mut self, name: &str) -> Result<bool> {
+    /// Makes the slot where it is missing or lost. True: it was lost, and this is a new one.
+    pub(super) fn ensure_slot(&mut self, name: &str) -> Result<bool> {
         let lost = match &self.facts.slot {
             Some(slot) if slot.status != "lost" && slot.restart.is_some() => return Ok(false),
             Some(_) => true,
@@ -67,16 +59,15 @@ impl Source {
         if lost {
             self.client.execute("select pg_drop_replication_slot($1)", &[&name]).doing(doing)?;
         }
-        let made = self
-            .client
-            .execute("select pg_create_physical_replication_slot($1, true)", &[&name])
-            .doing(doing);
-        made.map_err(|e| match e.kind() {
+        // `true`: it holds WAL from now on, not only from the first connection on. What the server removes between this call
+        // and START_REPLICATION would be lost.
+        let made = self.client.execute("select pg_create_physical_replication_slot($1, true)", &[&name]);
+        made.doing(doing).map_err(|e| match e.kind() {
             Kind::Retry => e,
             _ => e.hint("the role needs REPLICATION, and the server a free one of max_replication_slots"),
         })?;
         log::info!("made the slot {name} on {}", self.at.host());
-        self.facts = facts(&mut self.client, name)?;
+        self.facts = read_facts(&mut self.client, name)?;
         Ok(lost)
     }
 
@@ -92,26 +83,23 @@ impl Source {
     }
 }
 
-fn facts(client: &mut Client, slot: &str) -> Result<Facts> {
-    let row = client.query_one(FACTS, &[&slot]).doing(|| "ask the server for its facts".into())?;
-    let there: bool = row.get(7);
-    let restart = row.get::<_, Option<String>>(8).map(|l| l.parse()).transpose()?;
-    if there && row.get::<_, String>(10) != "physical" {
+fn read_facts(client: &mut Client, slot: &str) -> Result<ServerFacts> {
+    let sql = format!("select {ID_COLUMNS}, {FACT_COLUMNS}");
+    let row = client.query_one(&sql, &[&slot]).doing(|| "ask the server for its facts".into())?;
+    let column = |n: usize| ID_WIDTH + n;
+    let there: bool = row.get(column(2));
+    let restart = row.get::<_, Option<String>>(column(3)).map(|l| l.parse()).transpose()?;
+    if there && row.get::<_, String>(column(5)) != "physical" {
         return Err(
             Error::failed(format!("the slot {slot} is a logical one")).hint("name another with --slot")
         );
     }
-    let system: String = row.get(0);
-    Ok(Facts {
-        system: system.parse().doing(|| format!("read the system identifier {system}"))?,
-        major: u32::try_from(row.get::<_, i32>(1)).unwrap_or_default(),
-        segment_size: u64::try_from(row.get::<_, i64>(2)).unwrap_or_default(),
-        standby: row.get(3),
-        timeline: Timeline(u32::try_from(row.get::<_, i32>(4)).unwrap_or_default()),
-        written: row.get::<_, String>(5).parse()?,
-        unlimited: row.get(6),
-        slot: there.then(|| Slot { restart, status: row.get(9) }),
-        synchronous: row.get(11),
+    Ok(ServerFacts {
+        id: ServerId::from_row(&row)?,
+        written: row.get::<_, String>(column(0)).parse()?,
+        unlimited: row.get(column(1)),
+        slot: there.then(|| Slot { restart, status: row.get(column(4)) }),
+        synchronous: row.get(column(6)),
     })
 }
 
@@ -119,37 +107,37 @@ fn facts(client: &mut Client, slot: &str) -> Result<Facts> {
 ///
 /// # Errors
 /// When none answers that target_session_attrs allows, or they are of different systems.
-pub(super) fn choose(conninfo: &ConnInfo, slot: &str) -> Result<Source> {
-    let (mut found, mut trouble) = (Vec::new(), Vec::new());
+pub(super) fn choose_source(conninfo: &ConnInfo, slot: &str) -> Result<SourceServer> {
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
     for at in conninfo.each() {
-        match Source::ask(&at, slot) {
+        match SourceServer::connect(&at, slot) {
             Ok(source) => found.push(source),
-            Err(e) => trouble.push(e),
+            Err(e) => errors.push(e),
         }
     }
-    let system = found.first().map(|s| s.facts.system);
-    if found.iter().any(|s| Some(s.facts.system) != system) {
+    let system = found.first().map(|s| s.facts.id.system);
+    if found.iter().any(|s| Some(s.facts.id.system) != system) {
         let e = Error::failed(format!("{} are of different systems", conninfo.describe()));
         return Err(e.hint("name the servers of one cluster: a primary and its standbys"));
     }
     let (standbys, primaries) = conninfo.wants();
-    found.retain(|s| if s.facts.standby { standbys } else { primaries });
-    found.into_iter().max_by_key(|s| rank(&s.facts)).ok_or_else(|| nobody(trouble, conninfo))
+    found.retain(|s| if s.facts.id.standby { standbys } else { primaries });
+    found.into_iter().max_by_key(|s| rank_source(&s.facts)).ok_or_else(|| no_source(errors, conninfo))
 }
 
-/// The higher, the rather.
-pub(super) fn rank(facts: &Facts) -> (bool, Timeline, Lsn) {
-    (!facts.standby, facts.timeline, facts.written)
+/// The server with the greatest rank streams.
+pub(super) fn rank_source(facts: &ServerFacts) -> (bool, Timeline, Lsn) {
+    (!facts.id.standby, facts.id.timeline, facts.written)
 }
 
-fn nobody(mut trouble: Vec<Error>, conninfo: &ConnInfo) -> Error {
-    match trouble.len() {
+fn no_source(mut errors: Vec<Error>, conninfo: &ConnInfo) -> Error {
+    match errors.len() {
         0 => Error::retry(format!("no server that target_session_attrs allows: {}", conninfo.describe())),
-        1 => trouble.remove(0),
+        1 => errors.remove(0),
         _ => {
-            let passing = trouble.iter().any(|e| e.kind() == Kind::Retry);
-            let said: Vec<String> = trouble.iter().map(Error::chain).collect();
-            Error::new(if passing { Kind::Retry } else { Kind::Failed }, said.join("; "))
+            let passing = errors.iter().any(|e| e.kind() == Kind::Retry);
+            let texts: Vec<String> = errors.iter().map(Error::chain).collect();
+            Error::new(if passing { Kind::Retry } else { Kind::Failed }, texts.join("; "))
         }
     }
 }

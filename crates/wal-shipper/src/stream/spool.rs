@@ -21,9 +21,9 @@ impl Spool {
         self.0.write_all_at(bytes, offset).doing(|| "keep WAL in a temporary file".into())
     }
 
-    /// A stretch of it, ready to be stored.
-    pub(super) fn compressed(&self, bytes: Range<u64>, level: i32) -> Result<Compressed> {
-        // The one name that a nameless file has.
+    /// A part of it, ready to be stored.
+    pub(super) fn compress(&self, bytes: Range<u64>, level: i32) -> Result<Compressed> {
+        // The one path that a file without a name has.
         let path = PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
         Compressed::part(&path, bytes, level)
     }

@@ -14,27 +14,27 @@ pub(super) struct Sweeper(Sender<Option<WalName>>);
 impl Sweeper {
     /// Starts it; first it looks for what an earlier run may have left.
     pub(super) fn start(repos: Vec<Repo>, system: System) -> Result<Sweeper> {
-        let (tell, told) = channel();
-        let _ = tell.send(None);
-        let run = move || run(&repos, &system, &told);
+        let (sender, segments) = channel();
+        let _ = sender.send(None);
+        let run = move || sweep_repos(&repos, &system, &segments);
         std::thread::Builder::new().name("sweep".into()).spawn(run).doing(|| "start a thread".into())?;
-        Ok(Sweeper(tell))
+        Ok(Sweeper(sender))
     }
 
-    /// `segment` is stored whole.
-    pub(super) fn whole(&self, segment: WalName) {
+    /// `segment` is stored whole: its tails may go.
+    pub(super) fn sweep_later(&self, segment: WalName) {
         let _ = self.0.send(Some(segment));
     }
 }
 
-fn run(repos: &[Repo], system: &System, told: &Receiver<Option<WalName>>) {
+fn sweep_repos(repos: &[Repo], system: &System, segments: &Receiver<Option<WalName>>) {
     let mut refused = BTreeSet::new();
-    for segment in told {
+    for segment in segments {
         for repo in repos {
             if refused.contains(&repo.name) {
                 continue;
             }
-            let Err(e) = sweep(&Archive::new(&*repo.store, system.clone()), segment) else { continue };
+            let Err(e) = remove_tails(&Archive::new(&*repo.store, system.clone()), segment) else { continue };
             log::debug!("tails stay in repository {}: {}", repo.name, e.chain());
             if e.kind() != Kind::Retry {
                 refused.insert(repo.name.clone());
@@ -43,8 +43,9 @@ fn run(repos: &[Repo], system: &System, told: &Receiver<Option<WalName>>) {
     }
 }
 
-/// Those of `segment`, else of every segment that is there.
-fn sweep(archive: &Archive<'_>, segment: Option<WalName>) -> Result<()> {
+/// Those of `segment`, else of every segment that is there whole: asked of the store each time, since a tail is all that
+/// there is of a segment until then.
+fn remove_tails(archive: &Archive<'_>, segment: Option<WalName>) -> Result<()> {
     let tails = match segment {
         Some(segment) => archive.tails(segment)?,
         None => archive.all_tails()?,

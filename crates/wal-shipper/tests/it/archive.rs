@@ -44,7 +44,7 @@ fn a_hole_a_failing_archiver_and_an_empty_repository_are_findings() {
     let object = world.path("repo").join(format!("main/{system}/wal/{}/{}/{lost}", &lost[..8], &lost[8..16]));
     std::fs::remove_file(object).expect("lose a segment");
     ended(&world.run(&["check"]), 4, &format!("{lost} to {lost} are missing"));
-    ended(&world.run(&["check", "--monitoring"]), 2, "CRITICAL: hole in");
+    ended(&world.run(&["check", "--monitoring"]), 2, "CRITICAL: missing-range in");
     ended(&world.run(&["list"]), 0, "missing");
 
     world.archive_by("false");

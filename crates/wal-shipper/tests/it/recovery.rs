@@ -117,7 +117,7 @@ fn a_hole_and_damage_stop_recovery_and_promote_nothing() {
     fs::remove_file(&lost).expect("lose a segment");
     let log = refused(&world, &recovering(&world, &base, "hole", &command));
     assert!(
-        log.contains(&format!("{} is missing: there is WAL behind it, from {}", names[3], names[4])),
+        log.contains(&format!("{} is missing: there is WAL after it, from {}", names[3], names[4])),
         "{log}"
     );
 
@@ -172,11 +172,11 @@ fn the_status_of_every_answer() {
     ended(&fetch(&["--repo", "/nowhere/at/all", &names[1], wanted]), 255, "");
 
     fs::remove_file(object(&world, &names[1])).expect("lose a segment");
-    ended(&fetch(&[&names[1], wanted]), 255, "is missing: there is WAL behind it");
+    ended(&fetch(&[&names[1], wanted]), 255, "is missing: there is WAL after it");
     // What recovery has at hand counts as much: a backup carries its own WAL.
     fs::copy(data.join(wanted), data.join("pg_wal").join(&names[1])).expect("copy");
     ended(&fetch(&[&names[1], wanted]), 1, "in no repository");
     fs::remove_file(data.join("pg_wal").join(&names[1])).expect("remove");
     fs::write(data.join("standby.signal"), "").expect("write");
-    ended(&fetch(&[&names[1], wanted]), 1, "is missing: there is WAL behind it");
+    ended(&fetch(&[&names[1], wanted]), 1, "is missing: there is WAL after it");
 }

@@ -266,13 +266,13 @@ fn slot(lab: &Lab, dice: &mut Dice) -> Planted {
 
 fn hole(lab: &Lab, dice: &mut Dice) -> Planted {
     let lost = lab.stretch(dice);
-    lab.hide(format!("{lost:?} are gone"), "hole", lost.iter().map(|n| lab.object(n)).collect())
+    lab.hide(format!("{lost:?} are gone"), "missing-range", lost.iter().map(|n| lab.object(n)).collect())
 }
 
 fn acknowledged_hole(lab: &Lab, dice: &mut Dice) -> Planted {
     let lost = lab.stretch(dice);
     let planted =
-        lab.hide(format!("{lost:?} are gone"), "hole", lost.iter().map(|n| lab.object(n)).collect());
+        lab.hide(format!("{lost:?} are gone"), "missing-range", lost.iter().map(|n| lab.object(n)).collect());
     let (first, last) = (lost[0].clone(), lost[lost.len() - 1].clone());
     let bring = planted.mend;
     let mend = Box::new(move |lab: &Lab| {
@@ -288,7 +288,7 @@ fn acknowledged_hole(lab: &Lab, dice: &mut Dice) -> Planted {
 fn hole_behind_a_backup(lab: &Lab, dice: &mut Dice) -> Planted {
     let lost = lab.stretch(dice);
     let planted =
-        lab.hide(format!("{lost:?} are gone"), "hole", lost.iter().map(|n| lab.object(n)).collect());
+        lab.hide(format!("{lost:?} are gone"), "missing-range", lost.iter().map(|n| lab.object(n)).collect());
     let last = number(&lost[lost.len() - 1]);
     let bring = planted.mend;
     let mend = Box::new(move |lab: &Lab| {
@@ -302,8 +302,11 @@ fn hole_behind_a_backup(lab: &Lab, dice: &mut Dice) -> Planted {
 
 fn empty(lab: &Lab, dice: &mut Dice) -> Planted {
     let lost = lab.stretch(dice);
-    let planted =
-        lab.hide(format!("{lost:?} are empty"), "hole", lost.iter().map(|n| lab.object(n)).collect());
+    let planted = lab.hide(
+        format!("{lost:?} are empty"),
+        "missing-range",
+        lost.iter().map(|n| lab.object(n)).collect(),
+    );
     let paths: Vec<PathBuf> = lost.iter().map(|n| lab.object(n)).collect();
     paths.iter().for_each(|p| fs::write(p, "").expect("write nothing"));
     planted
@@ -314,7 +317,7 @@ fn begins_late(lab: &Lab, dice: &mut Dice) -> Planted {
     let lost: Vec<String> = lab.segments()[..1 + dice.index(2)].to_vec();
     let manifest = lab.backup(first - 1);
     let planted =
-        lab.hide(format!("{lost:?} are gone"), "hole", lost.iter().map(|n| lab.object(n)).collect());
+        lab.hide(format!("{lost:?} are gone"), "missing-range", lost.iter().map(|n| lab.object(n)).collect());
     let bring = planted.mend;
     let mend = Box::new(move |lab: &Lab| {
         bring(lab);

@@ -25,7 +25,7 @@ pub(crate) struct Inspected {
 ///
 /// # Errors
 /// Findings when it is none.
-pub(crate) fn major(data: &Path) -> Result<u32> {
+pub(crate) fn read_major(data: &Path) -> Result<u32> {
     let path = data.join("PG_VERSION");
     let text =
         fs::read_to_string(&path).map_err(|_| found("the restore made no data directory: no PG_VERSION"))?;
@@ -40,7 +40,7 @@ pub(crate) fn major(data: &Path) -> Result<u32> {
 ///
 /// # Errors
 /// Findings, with the path.
-pub(crate) fn look(runner: &Runner, data: &Path) -> Result<Inspected> {
+pub(crate) fn inspect(runner: &Runner, data: &Path) -> Result<Inspected> {
     let mut seen = Inspected::default();
     let label = fs::read_to_string(data.join("backup_label")).unwrap_or_default();
     seen.backup_start =

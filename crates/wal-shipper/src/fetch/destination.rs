@@ -1,6 +1,6 @@
 //! Where a fetched file goes: whole and checked, or not at all.
 
-use crate::local;
+use crate::data_dir;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use toban_core::wal::{History, WalName};
 use toban_core::{Context, Result};
 
 /// The wanted file and its place.
-pub(super) struct Place {
+pub(super) struct Destination {
     /// What it is.
     pub(super) name: WalName,
     /// Where PostgreSQL wants it.
@@ -16,12 +16,12 @@ pub(super) struct Place {
     system: u64,
 }
 
-impl Place {
-    pub(super) fn of(path: &Path, name: WalName, system: u64) -> Place {
-        Place { name, path: path.into(), system }
+impl Destination {
+    pub(super) fn new(path: &Path, name: WalName, system: u64) -> Destination {
+        Destination { name, path: path.into(), system }
     }
 
-    /// Has `get` write the file beside its place, looks whether it is what its name says, and moves it there.
+    /// Has `get` write the file beside its place, checks that it is what its name says, and moves it there.
     ///
     /// # Errors
     /// Those of `get`; Corrupt when it is something else.
@@ -34,16 +34,18 @@ impl Place {
         }
         file.flush().doing(doing)?;
         drop(file);
-        self.check(&temporary.0)?;
+        self.check_content(&temporary.0)?;
+        // Renamed, so that %p is whole or absent if we are killed. Not synced: recovery fetches it again after a crash,
+        // and PostgreSQL syncs what it keeps (xlogarchive.c, KeepFileRestoredFromArchive).
         fs::rename(&temporary.0, &self.path).doing(|| format!("put {} into its place", self.name))?;
         Ok(true)
     }
 
     /// Whether the file at `path` is what its name says.
-    pub(super) fn check(&self, path: &Path) -> Result<()> {
+    pub(super) fn check_content(&self, path: &Path) -> Result<()> {
         match self.name {
             WalName::Segment(..) | WalName::Partial(..) => {
-                local::segment(path, self.name, Some(self.system)).map(drop)
+                data_dir::check_segment_file(path, self.name, Some(self.system)).map(drop)
             }
             WalName::History(timeline) => {
                 let text = fs::read_to_string(path).doing(|| format!("read {}", path.display()))?;
@@ -53,10 +55,11 @@ impl Place {
         }
     }
 
-    /// Whether recovery has the segment or history in pg_wal and will find it there after our "no".
-    pub(super) fn is_at_hand(&self) -> bool {
+    /// Whether recovery has the segment or history in pg_wal and finds it there after our "no": when restore_command
+    /// fails it looks into pg_wal next (manual, "Archive Recovery", restore_command).
+    pub(super) fn is_in_pg_wal(&self) -> bool {
         let beside = self.path.with_file_name(self.name.to_string());
-        matches!(self.name, WalName::Segment(..) | WalName::History(_)) && self.check(&beside).is_ok()
+        matches!(self.name, WalName::Segment(..) | WalName::History(_)) && self.check_content(&beside).is_ok()
     }
 
     /// Whether the history in pg_wal is one that `pg-backup restore` made for a timeline of unknown origin: it names no

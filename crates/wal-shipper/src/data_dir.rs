@@ -6,11 +6,12 @@ use std::path::Path;
 use toban_core::wal::{Header, WalName};
 use toban_core::{Context, Error, Result};
 
-/// The system identifier of a data directory: the first field of pg_control.
+/// The system identifier of a data directory: the first field of pg_control (ControlFileData in pg_control.h, in the
+/// machine's own byte order).
 ///
 /// # Errors
 /// When there is no data directory.
-pub(crate) fn system(data_dir: &Path) -> Result<u64> {
+pub(crate) fn read_system_identifier(data_dir: &Path) -> Result<u64> {
     let path = data_dir.join("global/pg_control");
     let mut bytes = [0; 8];
     let hint = "run it where PostgreSQL runs it: in the data directory";
@@ -23,7 +24,7 @@ pub(crate) fn system(data_dir: &Path) -> Result<u64> {
 ///
 /// # Errors
 /// Corrupt, with what does not fit.
-pub(crate) fn segment(path: &Path, name: WalName, system: Option<u64>) -> Result<Header> {
+pub(crate) fn check_segment_file(path: &Path, name: WalName, system: Option<u64>) -> Result<Header> {
     let doing = || format!("read {}", path.display());
     let mut file = File::open(path).doing(doing)?;
     let mut page = [0; Header::BYTES];

@@ -2,8 +2,8 @@
 
 use crate::control::Control;
 use crate::finding::Findings;
-use crate::inspect::Inspected;
 use crate::recovered::Recovered;
+use crate::sandbox::Inspected;
 use jiff::Timestamp;
 use serde::Deserialize;
 use toban_core::repo::Repo;
@@ -39,7 +39,7 @@ pub(crate) struct Recorded {
 ///
 /// # Errors
 /// When a repository cannot be asked.
-pub(crate) fn read(repos: &[Repo], cluster: &str) -> Result<Vec<Recorded>> {
+pub(crate) fn read_repositories(repos: &[Repo], cluster: &str) -> Result<Vec<Recorded>> {
     let mut recorded = Vec::new();
     for repo in repos {
         for system in System::all(&*repo.store, cluster)? {
@@ -193,7 +193,7 @@ fn archive(one: &Recorded, size: u64, recovered: &Recovered, findings: &mut Find
 }
 
 /// The system that the repositories hold, for errors.
-pub(crate) fn none_of(recorded: &[Recorded], repos: &[Repo]) -> Option<Error> {
+pub(crate) fn no_backup(recorded: &[Recorded], repos: &[Repo]) -> Option<Error> {
     let empty = recorded.iter().all(|r| r.backups.is_empty());
     let names: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
     empty.then(|| crate::finding::found(format!("there is no backup in {}", names.join(", "))))
@@ -225,7 +225,7 @@ mod tests {
             }
             Repo { name: name.into(), required: true, keep: Keep::default(), store: Arc::new(store) }
         };
-        let recorded = read(&[repo("near", near), repo("far", far)], "main").expect("read");
+        let recorded = read_repositories(&[repo("near", near), repo("far", far)], "main").expect("read");
         let mut findings = Findings::default();
         level(&recorded, 7, SIZE, &mut findings);
         findings.checks.iter().map(|c| format!("{}: {}", c.check, c.finding)).collect()

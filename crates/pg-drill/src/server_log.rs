@@ -13,21 +13,21 @@ const OURS: [&str; 10] = [
     "QUERY:",
     "LOCATION:",
 ];
-const TROUBLE: [&str; 3] = ["PANIC:", "FATAL:", "ERROR:"];
+const FAILURES: [&str; 3] = ["PANIC:", "FATAL:", "ERROR:"];
 /// Words of a server that is not there yet: to us, who ask whether it is.
 const WAITING: [&str; 2] = ["the database system is", "terminating connection due to administrator command"];
 
 /// Why the server ended, in one line: what programs that it ran said last, then its own first complaint.
-pub(crate) fn trouble(log: &str) -> String {
+pub(crate) fn failure_reason(log: &str) -> String {
     let lines: Vec<&str> = log.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect();
     let begins = |line: &str, words: &[&str]| words.iter().any(|w| line.starts_with(w));
-    let at = lines.iter().position(|l| begins(l, &TROUBLE) && !WAITING.iter().any(|w| l.contains(w)));
+    let at = lines.iter().position(|l| begins(l, &FAILURES) && !WAITING.iter().any(|w| l.contains(w)));
     let text = |line: &str| line.split_once(':').map_or(line, |(_, text)| text).trim().to_string();
     let own = at.map(|at| match lines.get(at + 1) {
         Some(detail) if detail.starts_with("DETAIL:") => format!("{}: {}", text(lines[at]), text(detail)),
         _ => text(lines[at]),
     });
-    let foreign = |l: &&&str| !begins(l, &OURS) && !begins(l, &TROUBLE) && !l.starts_with('\t');
+    let foreign = |l: &&&str| !begins(l, &OURS) && !begins(l, &FAILURES) && !l.starts_with('\t');
     let foreign = lines.iter().filter(foreign).rfind(|l| !l.contains("hint:") && !l.contains("<6>"));
     match (foreign, own) {
         (Some(program), Some(own)) => format!("{program}; {own}"),
@@ -39,7 +39,7 @@ pub(crate) fn trouble(log: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::trouble;
+    use super::failure_reason;
 
     #[test]
     fn the_reason_and_not_its_consequences() {
@@ -47,18 +47,18 @@ mod tests {
 LOG:  starting archive recovery
 FATAL:  the database system is not accepting connections
 DETAIL:  Hot standby mode is disabled.
-wal-shipper: 000000010000000000000004 is missing: there is WAL behind it, from 5 on
+wal-shipper: 000000010000000000000004 is missing: there is WAL after it, from 5 on
 hint: a hole in the archive
 FATAL:  could not restore file \"000000010000000000000004\" from archive: child process exited with exit code 255
 LOG:  startup process (PID 7) exited with exit code 1
 ";
-        let said = trouble(log);
+        let said = failure_reason(log);
         assert!(said.starts_with("wal-shipper: 000000010000000000000004 is missing"), "{said}");
         assert!(said.ends_with("child process exited with exit code 255"), "{said}");
         assert_eq!(
-            trouble("LOG:  x\nPANIC:  could not locate a valid checkpoint record\n"),
+            failure_reason("LOG:  x\nPANIC:  could not locate a valid checkpoint record\n"),
             "could not locate a valid checkpoint record"
         );
-        assert_eq!(trouble(""), "it says nothing");
+        assert_eq!(failure_reason(""), "it says nothing");
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Live {
 ///
 /// # Errors
 /// When it cannot be reached or asked.
-pub(crate) fn begin(conninfo: &str) -> Result<Live> {
+pub(crate) fn query_live_server(conninfo: &str) -> Result<Live> {
     let conn = ConnInfo::resolve(Some(conninfo), "pg-drill")?;
     let mut client = conn.connect()?;
     client.batch_execute(PATIENCE).doing(|| "ask the live server".into())?;
