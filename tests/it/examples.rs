@@ -65,12 +65,9 @@ fn pages() -> Vec<PathBuf> {
             pages.push(entry.expect("entry").path());
         }
     }
-    // The reference is made of the declarations themselves, and shows synopses, not examples.
-    let example = |p: &PathBuf| {
-        p.extension().is_some_and(|e| e == "md")
-            && !tools().iter().any(|t| p.ends_with(format!("guide/{t}.md")))
-    };
-    pages.into_iter().filter(example).collect()
+    // Not docs/reference: it is made of the declarations themselves, and shows synopses.
+    pages.retain(|p| p.extension().is_some_and(|e| e == "md"));
+    pages
 }
 
 /// The text of every fenced block of this language.

@@ -12,7 +12,7 @@ pub(crate) fn run() -> Result<()> {
     step(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     step(&["build", "--workspace", "--locked"])?;
     docs::run(&docs::Args { check: true })?;
-    tidy::run()?;
+    tidy::run(&tidy::Args::default())?;
     sh::run(
         cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"])
             .env("RUSTDOCFLAGS", "-D warnings"),

@@ -41,8 +41,8 @@ enum Task {
     Ci,
     /// Write the manual pages, completions and tables from the binaries
     Docs(docs::Args),
-    /// Plain checks on the tree, and a report of sizes
-    Tidy,
+    /// Plain checks on the tree, and a table of figures
+    Tidy(tidy::Args),
     /// Write the skeleton of a new tool
     NewTool(new_tool::Args),
     /// Run a random test with its full count
@@ -70,7 +70,7 @@ fn run(task: Task) -> Result<()> {
         Task::Checks => checks::run(),
         Task::Ci => checks::run().and_then(|()| test::run(&test::Args::default())),
         Task::Docs(args) => docs::run(&args),
-        Task::Tidy => tidy::run(),
+        Task::Tidy(args) => tidy::run(&args),
         Task::NewTool(args) => new_tool::run(&args),
         Task::Soak(args) => soak::run(&args),
         Task::Bench(args) => bench::run(&args),

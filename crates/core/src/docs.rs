@@ -194,13 +194,13 @@ fn definitions(text: &str) -> Vec<(String, String)> {
 pub fn markdown(command: &Command, to: &mut dyn Write) {
     let mut root = command.clone();
     root.build();
-    let mut text = format!("## {}\n\n{}\n\n", root.get_name(), about(&root));
+    let mut text = format!("# {}\n\n{}\n\n", root.get_name(), about(&root));
     for verb in verbs_of(&root) {
         text += &verb_markdown(verb);
     }
     let shared: Vec<&Arg> = root.get_arguments().filter(|a| !a.is_hide_set()).collect();
     let title = if verbs_of(&root).next().is_some() { "Options of every verb" } else { "Options" };
-    let _ = write!(text, "### {title}\n\n{}", table(&shared));
+    let _ = write!(text, "## {title}\n\n{}", table(&shared));
     let _ = to.write_all(text.as_bytes());
 }
 
@@ -208,7 +208,7 @@ fn verb_markdown(verb: &Command) -> String {
     let name = verb.get_bin_name().unwrap_or_else(|| verb.get_name());
     let usage = own_options(verb).render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").trim();
-    let mut text = format!("### {name}\n\n{}\n\n```text\n{usage}\n```\n\n", about(verb));
+    let mut text = format!("## {name}\n\n{}\n\n```text\n{usage}\n```\n\n", about(verb));
     let own: Vec<&Arg> = verb.get_arguments().filter(|a| !a.is_hide_set() && !is_shared(a)).collect();
     text += &table(&own);
     if let Some(examples) = section(verb.get_after_long_help(), "Examples") {

@@ -119,13 +119,13 @@ fn the_page_tells_everything_once() {
 fn the_reference_has_a_table_per_verb() {
     let text = drawn(docs::markdown);
     for wanted in [
-        "## cat-count\n\nCount cats\n",
-        "### cat-count count\n\nCount the cats of a place\n\n```text\ncat-count count [OPTIONS] [PLACE]...\n```\n",
+        "# cat-count\n\nCount cats\n",
+        "## cat-count count\n\nCount the cats of a place\n\n```text\ncat-count count [OPTIONS] [PLACE]...\n```\n",
         "| `PLACE` | Place, as garden\\|house |  |",
         "| `-a`, `--all` | All of them (`CAT_ALL`) |  |",
         "| `--lives N` | Lives of a cat | `9` |",
         "```sh\ncat-count count 'garden | house'\n    counts the cats",
-        "### Options of every verb",
+        "## Options of every verb",
         "| `--json` | Write records as one JSON object per line |  |",
     ] {
         assert!(text.contains(wanted), "no {wanted:?} in {text}");

@@ -17,7 +17,7 @@ fn restore_to_a_moment() {
     let wanted = lab.row();
     lab.row();
     lab.ship();
-    let lines = typed("docs/runbooks/restore-to-a-moment.md");
+    let lines = typed("docs/runbooks/restore-to-a-point-in-time.md");
     let restores: Vec<&String> = lines.iter().filter(|l| l.contains("pg-backup restore")).collect();
     assert!(restores.len() >= 4, "{lines:?}");
     for line in &lines {

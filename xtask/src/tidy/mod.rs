@@ -1,13 +1,33 @@
 //! Plain checks on the tree, which no compiler makes.
 
+mod figures;
+mod items;
+mod rooms;
+mod source;
+
 use crate::docs;
 use crate::sh::{Context, Failure, Result, root};
+use figures::Figures;
 use std::path::{Path, PathBuf};
 
-/// Prints the report of sizes, then fails when something is untidy.
-pub(crate) fn run() -> Result<()> {
-    let root = root();
-    print!("{}", report(&root)?);
+#[derive(clap::Args, Default)]
+pub(crate) struct Args {
+    /// Also list the functions whose names are one word
+    #[arg(long)]
+    names: bool,
+    /// Another checkout to measure, to compare it with this one
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+/// Prints the table of figures and what stands behind it, then fails when something is untidy.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let root = args.root.clone().unwrap_or_else(root);
+    let figures = Figures::measure(&root)?;
+    print!("{}", report(&root, &figures)?);
+    if args.names {
+        print!("{}", list("names of one word", &figures.one_word_names()));
+    }
     let found = findings(&root)?;
     match found.is_empty() {
         true => Ok(()),
@@ -122,41 +142,50 @@ fn dead_links(root: &Path, page: &Path) -> Result<Vec<String>> {
     Ok(dead.map(|t| format!("{}: dead link {t}", shown(root, page))).collect())
 }
 
-/// The largest files and functions: to look at, not to fail for.
-fn report(root: &Path) -> Result<String> {
-    let (mut large, mut long) = (Vec::new(), Vec::new());
-    for folder in ["crates", "xtask", "tests"] {
-        for file in files(&root.join(folder), "rs")? {
-            let text = read(&file)?;
-            let name = shown(root, &file);
-            large.push((text.lines().count(), name.clone()));
-            long.extend(functions(&text).into_iter().map(|(lines, f)| (lines, format!("{name} {f}"))));
+/// The figures, and a list for each that should be zero.
+fn report(root: &Path, figures: &Figures) -> Result<String> {
+    let shared = figures.shared_types();
+    let shared: Vec<String> =
+        shared.iter().map(|(name, files)| format!("{name} {}: {}", files.len(), files.join(" "))).collect();
+    Ok([
+        figures.table(),
+        list("types of the same name", &shared),
+        list("parameters that are tuples", &figures.tuple_parameters()),
+        list("five parameters or more", &figures.many_parameters()),
+        list("circles between folders", &figures.folder_circles()),
+        list("core names a tool", &tools_in_core(root)?),
+        list("modules with a file beside their folder", &beside_folders(root)?),
+    ]
+    .concat())
+}
+
+fn list(title: &str, items: &[String]) -> String {
+    let lines: String = items.iter().map(|item| format!("  {item}\n")).collect();
+    format!("{title}: {}\n{lines}", items.len())
+}
+
+/// Core serves tools that it has never heard of.
+fn tools_in_core(root: &Path) -> Result<Vec<String>> {
+    let tools = docs::tools(root)?;
+    let names: Vec<String> = tools.iter().flat_map(|t| [t.clone(), t.replace('-', "_")]).collect();
+    let mut found = Vec::new();
+    for source in source::read_crate(root, &root.join("crates/core/src"))? {
+        for (n, line) in source.text.lines().enumerate() {
+            let named = names.iter().find(|name| line.contains(*name));
+            found.extend(named.map(|_| format!("{}:{}: {}", source.path, n + 1, line.trim())));
         }
     }
-    Ok(format!("largest files\n{}longest functions\n{}", top(large), top(long)))
+    Ok(found)
 }
 
-fn top(mut sizes: Vec<(usize, String)>) -> String {
-    sizes.sort_by(|a, b| b.cmp(a));
-    sizes.iter().take(5).map(|(lines, name)| format!("  {lines:>4}  {name}\n")).collect()
-}
-
-/// Functions and their lengths, by indentation: rustfmt puts the closing brace below the `fn`.
-fn functions(text: &str) -> Vec<(usize, String)> {
-    let lines: Vec<&str> = text.lines().collect();
+/// One style of modules: a folder's own code is its mod.rs.
+fn beside_folders(root: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for (at, line) in lines.iter().enumerate() {
-        let Some((_, rest)) = line.split_once("fn ").filter(|(head, _)| is_head(head)) else { continue };
-        let close = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
-        let Some(length) = lines[at..].iter().position(|l| *l == close) else { continue };
-        found.push((length + 1, rest.split(['(', '<']).next().unwrap_or(rest).to_string()));
+    for folder in ["crates", "tests", "xtask"] {
+        let files = files(&root.join(folder), "rs")?;
+        found.extend(files.iter().filter(|f| f.with_extension("").is_dir()).map(|f| shown(root, f)));
     }
-    found
-}
-
-fn is_head(head: &str) -> bool {
-    head.split_whitespace()
-        .all(|word| word.starts_with("pub") || ["const", "async", "crate)"].contains(&word))
+    Ok(found)
 }
 
 fn documents(root: &Path) -> Result<String> {
@@ -217,11 +246,5 @@ mod tests {
     fn public_items_want_a_doc_line() {
         let text = "/// Says.\n#[must_use]\npub fn a() {}\npub fn b() {}\npub(crate) fn c() {}\n#[cfg(test)]\npub fn d() {}\n";
         assert_eq!(undocumented("a.rs", text), ["a.rs:4: no doc line: pub fn b() {}"]);
-    }
-
-    #[test]
-    fn functions_are_measured() {
-        let text = "impl A {\n    pub(crate) fn one(&self) {\n        x();\n    }\n}\nfn two<T>() {\n}\n";
-        assert_eq!(functions(text), [(3, "one".to_string()), (2, "two".to_string())]);
     }
 }
