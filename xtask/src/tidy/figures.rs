@@ -162,6 +162,6 @@ fn quantile(sorted: &[usize], percent: usize) -> String {
 }
 
 fn aligned(row: &[String; 14]) -> String {
-    let cells = row[1..].iter().map(|cell| format!("{cell:>10}")).collect::<String>();
+    let cells = row[1..].iter().map(|cell| format!("{cell:>11}")).collect::<String>();
     format!("{:<14}{cells}\n", row[0])
 }
