@@ -240,7 +240,10 @@ mod tests {
     #[test]
     fn tests_are_left_out() {
         let text = "fn a() {}\n#[cfg(test)]\nmod of_tests;\n#[cfg(test)]\n#[derive(X)]\nstruct T {\n    a: u8,\n}\nfn b() {}\n#[cfg(test)]\nmod tests {\n    fn c() {}\n}\n";
-        assert_eq!(without_tests(text), (format!("fn a() {{}}{}fn b() {{}}\n{}", "\n".repeat(8), "\n".repeat(4)), 11));
+        assert_eq!(
+            without_tests(text),
+            (format!("fn a() {{}}{}fn b() {{}}\n{}", "\n".repeat(8), "\n".repeat(4)), 11)
+        );
         assert_eq!(test_modules(text), ["of_tests"]);
     }
 
