@@ -144,6 +144,14 @@ impl Error {
         Error::new(Kind::Retry, message)
     }
 
+    /// What happens when `doing` fails for `cause`: [`Context::doing`] where there is no `Result` to say it of.
+    pub fn caused_by(
+        doing: impl Into<String>,
+        cause: impl std::error::Error + Send + Sync + 'static,
+    ) -> Error {
+        Error { kind: Kind::of(&cause), doing: doing.into(), source: Some(unwrap_io(cause)), hint: None }
+    }
+
     /// The same error with the line that tells the cure.
     #[must_use]
     pub fn hint(mut self, cure: impl Into<String>) -> Error {
@@ -255,7 +263,7 @@ pub trait Context<T> {
 
 impl<T, E: std::error::Error + Send + Sync + 'static> Context<T> for std::result::Result<T, E> {
     fn doing(self, doing: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|e| Error { kind: Kind::of(&e), doing: doing(), source: Some(unwrap_io(e)), hint: None })
+        self.map_err(|e| Error::caused_by(doing(), e))
     }
 }
 

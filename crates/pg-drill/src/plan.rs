@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toban_core::config::{Config, Span};
 use toban_core::durable::state_dir;
-use toban_core::repo::Repo;
+use toban_core::repo::Repos;
 use toban_core::{Context, Error, Out, Record, Result};
 
 /// `[drill.NAME]`; an unknown key is an error that names it.
@@ -47,7 +47,7 @@ pub(crate) struct Plan {
     /// The live server's connection string.
     pub(crate) live: Option<String>,
     /// Where the proof goes besides the state directory.
-    pub(crate) repos: Vec<Repo>,
+    pub(crate) repos: Repos,
     /// Whom root becomes for all that is run.
     pub(crate) user: Option<(u32, u32)>,
 }
@@ -65,7 +65,7 @@ impl Plan {
         let cluster = config.cluster.get(&args.repos.cluster);
         let live = args.db.clone().or_else(|| cluster.and_then(|c| c.db.clone()));
         // A foreign command says nothing of a repository of ours, even where the configuration has some.
-        let repos = if ours || !args.repos.repo.is_empty() { args.repos.open(config)? } else { Vec::new() };
+        let repos = if ours || !args.repos.repo.is_empty() { args.repos.open(config)? } else { Repos::default() };
         let plan = Plan {
             command: if ours { default_command(args)? } else { command },
             ours,

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use toban_core::durable;
 use toban_core::repo::keys::System;
-use toban_core::repo::{Repo, drills};
+use toban_core::repo::{Repo, Repos, drills};
 use toban_core::store::{Attrs, Stored};
 use toban_core::wal::Lsn;
 use toban_core::{Context, Error, Kind, Result};
@@ -93,23 +93,19 @@ impl Proof {
     ///
     /// # Errors
     /// The first repository's that did not take it.
-    pub(crate) fn store(&self, repos: &[Repo]) -> Result<()> {
+    pub(crate) fn store(&self, repos: &Repos) -> Result<()> {
         let Some(identifier) = self.system_identifier.as_ref().and_then(|s| s.parse().ok()) else {
             return Ok(());
         };
         let system = System { cluster: self.cluster.clone(), identifier };
         let key = system.key(&drills::path(self.started, self.passed))?;
         let json = self.json()?;
-        for repo in repos {
-            let stored = repo.store.put(&key, &mut &json[..], &Attrs::new());
-            match stored.doing(|| format!("store the proof in repository {}", repo.name)) {
-                Ok(Stored::New | Stored::Exists) => {
-                    repo.store.local_path(&key).iter().try_for_each(|p| give(p))?;
-                }
-                Err(e) if repo.required => return Err(e),
-                Err(e) => log::warn!("{}", e.chain()),
-            }
-        }
+        // A proof that is there already is this one: the time in its name is this drill's.
+        let put = |repo: &Repo| match repo.store.put(&key, &mut &json[..], &Attrs::new())? {
+            Stored::New | Stored::Exists => repo.store.local_path(&key).iter().try_for_each(|p| give(p)),
+        };
+        let stored = repos.ask_each(put).settle().doing(|| "store the proof".into())?;
+        stored.warn_of_lacking("the proof");
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use crate::recovered::Recovered;
 use crate::sandbox::Inspected;
 use jiff::Timestamp;
 use serde::Deserialize;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, Repos};
 use toban_core::repo::archive::{Archive, Inventory, Tail, TimelineSegments, covers};
 use toban_core::repo::keys::System;
 use toban_core::store::{Key, read_small};
@@ -39,7 +39,7 @@ pub(crate) struct Recorded {
 ///
 /// # Errors
 /// When a repository cannot be asked.
-pub(crate) fn read_repositories(repos: &[Repo], cluster: &str) -> Result<Vec<Recorded>> {
+pub(crate) fn read_repositories(repos: &Repos, cluster: &str) -> Result<Vec<Recorded>> {
     let mut recorded = Vec::new();
     for repo in repos {
         for system in System::all(&*repo.store, cluster)? {
@@ -193,10 +193,9 @@ fn archive(one: &Recorded, size: u64, recovered: &Recovered, findings: &mut Find
 }
 
 /// The system that the repositories hold, for errors.
-pub(crate) fn no_backup(recorded: &[Recorded], repos: &[Repo]) -> Option<Error> {
+pub(crate) fn no_backup(recorded: &[Recorded], repos: &Repos) -> Option<Error> {
     let empty = recorded.iter().all(|r| r.backups.is_empty());
-    let names: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
-    empty.then(|| crate::finding::found(format!("there is no backup in {}", names.join(", "))))
+    empty.then(|| crate::finding::found(format!("there is no backup in {}", repos.names())))
 }
 
 #[cfg(test)]
@@ -225,7 +224,7 @@ mod tests {
             }
             Repo { name: name.into(), required: true, keep: Keep::default(), store: Arc::new(store) }
         };
-        let recorded = read_repositories(&[repo("near", near), repo("far", far)], "main").expect("read");
+        let recorded = read_repositories(&Repos::new(vec![repo("near", near), repo("far", far)]), "main").expect("read");
         let mut findings = Findings::default();
         level(&recorded, 7, SIZE, &mut findings);
         findings.checks.iter().map(|c| format!("{}: {}", c.check, c.finding)).collect()

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use toban_core::config::Config;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, Repos};
 use toban_core::repo::archive::{Archive, Inventory};
 use toban_core::repo::cluster;
 use toban_core::repo::gap::Acknowledged;
@@ -35,11 +35,7 @@ pub(crate) fn acknowledge_wal(args: &cli::Acknowledge, config: &Config, out: &mu
     let repos = args.repos.open(config)?;
     let system = choose_system(args, &repos)?;
     let (first, last) = (args.first, args.last.unwrap_or(args.first));
-    let mut missing = false;
-    for repo in &repos {
-        missing |= lacks_any(repo, &system, first, last)?;
-    }
-    if !missing {
+    if !repos.ask_each(|repo| lacks_any(repo, &system, first, last)).all()?.contains(&true) {
         let e = Error::usage(format!("nothing of {first} to {last} is missing"));
         return Err(e.hint("`wal-shipper check` and `wal-shipper list` name what is"));
     }
@@ -55,11 +51,9 @@ pub(crate) fn acknowledge_wal(args: &cli::Acknowledge, config: &Config, out: &mu
 }
 
 /// The system that is named, else the only one there is.
-fn choose_system(args: &cli::Acknowledge, repos: &[Repo]) -> Result<System> {
-    let mut known = BTreeSet::new();
-    for repo in repos {
-        known.extend(System::all(&*repo.store, &args.repos.cluster)?);
-    }
+fn choose_system(args: &cli::Acknowledge, repos: &Repos) -> Result<System> {
+    let known = repos.ask_each(|repo| System::all(&*repo.store, &args.repos.cluster)).all()?;
+    let known: BTreeSet<System> = known.into_iter().flatten().collect();
     let fits = |s: &System| args.system.is_none_or(|id| id == s.identifier);
     let fit: Vec<System> = known.into_iter().filter(fits).collect();
     match &fit[..] {

@@ -13,7 +13,7 @@ use server::Server;
 use std::time::Duration;
 use stored::RepoWal;
 use toban_core::config::Config;
-use toban_core::repo::Repo;
+use toban_core::repo::{Reached, Repo};
 use toban_core::repo::archive::Tail;
 use toban_core::repo::keys::System;
 use toban_core::wal::Lsn;
@@ -49,23 +49,15 @@ pub(crate) fn check_wal(args: &cli::Check, config: &Config, out: &mut Out<'_>) -
     let repos = args.repos.open(config)?;
     let section = config.cluster.get(&args.repos.cluster);
     let db = args.db.as_deref().or(section.and_then(|s| s.db.as_deref()));
-    let (server, unreached) = Server::query(db)?;
+    let (server, unasked) = Server::query(db)?;
     let system = System { cluster: args.repos.cluster.clone(), identifier: server.id.system };
     let now = args.at.now();
     let shift = now.duration_since(Timestamp::now()).as_secs_f64();
     let judge = Judge { server: &server, now, shift, args };
     let mut findings = judge.check_server();
-    findings.extend(unreached.iter().map(|e| finding("-", "server", Severity::Warning, e.chain())));
-    let (mut asked, mut errors) = (Vec::new(), Vec::new());
-    for repo in &repos {
-        match RepoWal::read(repo, &system, server.id.segment_size, now) {
-            Ok(stored) => asked.push((repo, stored)),
-            Err(e) => errors.push((repo, e)),
-        }
-    }
-    if errors.len() == repos.len() {
-        return Err(errors.remove(0).1);
-    }
+    findings.extend(unasked.iter().map(|e| finding("-", "server", Severity::Warning, e.chain())));
+    let read = |repo: &Repo| RepoWal::read(repo, &system, server.id.segment_size, now);
+    let Reached { answers: mut asked, unreached } = repos.ask_each(read).reached()?;
     judge.read_lagging_again(&mut asked, &system);
     findings.extend(asked.iter().flat_map(|(repo, stored)| judge.check_repo(repo, stored)));
     findings.extend(check_ahead(db, &server, &asked)?);
@@ -77,7 +69,7 @@ pub(crate) fn check_wal(args: &cli::Check, config: &Config, out: &mut Out<'_>) -
             findings.push(found);
         }
     }
-    findings.extend(errors.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
+    findings.extend(unreached.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
     toban_core::finding::tell(&findings, args.monitoring.monitoring, out)
 }
 

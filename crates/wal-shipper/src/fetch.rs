@@ -4,14 +4,15 @@ mod ahead;
 mod destination;
 mod unfinished;
 
-use crate::{cli, data_dir, places};
+use crate::{cli, data_dir};
 pub(crate) use ahead::get_ahead;
 
 use destination::Destination;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 use toban_core::config::Config;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, Repos};
 use toban_core::repo::archive::Archive;
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
@@ -24,7 +25,7 @@ const WAIT_WITH_ALTERNATIVE: Duration = Duration::from_secs(5);
 
 /// What one call works with.
 struct FetchJob {
-    repos: Vec<Repo>,
+    repos: Repos,
     system: System,
     /// The timeline that recovery follows, where that was given.
     target: Option<Timeline>,
@@ -86,21 +87,11 @@ impl FetchJob {
 
     /// Puts the file in its place from the first repository that has it whole; false when all answer that they have not.
     fn fetch_whole(&self, to: &Destination) -> Result<bool> {
-        let mut first_error = None;
-        for repo in &self.repos {
-            match to.fill(|w| self.archive(repo).get(to.name, w).map(|sum| sum.is_some())) {
-                Ok(true) => return Ok(true),
-                Ok(false) => {}
-                Err(e) => {
-                    log::warn!("repository {}: {}", repo.name, e.chain());
-                    first_error = first_error.or(Some(e));
-                }
-            }
-        }
-        match first_error {
+        let fetch = |repo: &Repo, w: &mut dyn Write| self.archive(repo).get(to.name, w).map(|sum| sum.is_some());
+        match self.repos.find_first(|repo| Ok(to.fill(|w| fetch(repo, w))?.then_some(()))) {
             // What recovery has in pg_wal already is as good: a backup carries the WAL that makes it whole.
-            Some(e) if !to.is_in_pg_wal() => Err(e),
-            _ => Ok(false),
+            Err(_) if to.is_in_pg_wal() => Ok(false),
+            found => found.map(|found| found.is_some()),
         }
     }
 
@@ -117,14 +108,9 @@ impl FetchJob {
         if to.is_in_pg_wal() && is_history {
             return Ok(false);
         }
-        let known = places::all(&self.repos, |repo| self.archive(repo).history_or_derived(timeline));
-        let (known, failed): (Vec<_>, Vec<_>) = known.into_iter().partition(Result::is_ok);
-        match (known.into_iter().flatten().flatten().next(), failed.into_iter().next()) {
-            (Some(text), _) => to
-                .fill(|w| w.write_all(text.as_bytes()).doing(|| format!("write {}", to.name)).map(|()| true)),
-            (None, Some(e)) => e.map(|_| false),
-            (None, None) => Ok(false),
-        }
+        let known = self.repos.find_first(|repo| self.archive(repo).history_or_derived(timeline))?;
+        let Some(text) = known else { return Ok(false) };
+        to.fill(|w| w.write_all(text.as_bytes()).doing(|| format!("write {}", to.name)).map(|()| true))
     }
 
     /// No repository has it. That is the end of the archive only when nothing comes after it: PostgreSQL takes our 1 for
@@ -141,17 +127,11 @@ impl FetchJob {
 
     /// What was written after `name`, on its timeline or on one that branched off later; `None` when it may be the end.
     fn find_later_wal(&self, name: WalName) -> Result<Option<String>> {
-        for first in places::all(&self.repos, |repo| self.find_later_segment(repo, name)) {
-            if let Some(first) = first? {
-                return Ok(Some(format!("there is WAL after it, from {first} on")));
-            }
+        if let Some(first) = self.repos.find_first(|repo| self.find_later_segment(repo, name))? {
+            return Ok(Some(format!("there is WAL after it, from {first} on")));
         }
-        for newer in places::all(&self.repos, |repo| self.find_later_branch(repo, name)) {
-            if let Some(newer) = newer? {
-                return Ok(Some(format!("timeline {newer} goes on after it")));
-            }
-        }
-        Ok(None)
+        let newer = self.repos.find_first(|repo| self.find_later_branch(repo, name))?;
+        Ok(newer.map(|newer| format!("timeline {newer} goes on after it")))
     }
 
     /// The histories that tell where `timeline` ends: that of the timeline which recovery follows, or all later ones.

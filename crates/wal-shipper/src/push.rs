@@ -4,22 +4,27 @@
 mod ahead;
 mod histories;
 
-use crate::{cli, data_dir, places};
+use crate::gaps::record_gaps;
+use crate::{cli, data_dir};
 use histories::Histories;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use toban_core::config::Config;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, Repos};
 use toban_core::repo::archive::{Archive, Compressed};
 use toban_core::repo::cluster::{Cluster, FORMAT};
 use toban_core::repo::keys::System;
 use toban_core::wal::{Header, WalName};
 use toban_core::{Context, Error, Result};
 
+/// How long the repositories that are not required may take longer than the required ones.
+const GRACE: Duration = Duration::from_secs(20);
+
 /// What one call works with.
 #[derive(Clone)]
 struct PushJob {
-    repos: Vec<Repo>,
+    repos: Repos,
     cluster: String,
     level: i32,
     new_system: bool,
@@ -83,7 +88,7 @@ impl PushJob {
         let system = System { cluster: self.cluster.clone(), identifier: system };
         let file = Compressed::new(path, self.level)?;
         let (job, of) = (self.clone(), system.clone());
-        let done = places::patiently(&self.repos, move |repo| {
+        let written = self.repos.write_each(GRACE, move |repo| {
             if let Some(header) = &header {
                 job.claim_repo(repo, &of, header)?;
             }
@@ -92,8 +97,7 @@ impl PushJob {
             job.histories.store_missing(&archive, repo, name)?;
             archive.put(name, &file).map(drop)
         });
-        let settled = places::settle(&self.repos, done)?;
-        settled.note(name, &system)
+        record_gaps(&written.settle()?, name, &system)
     }
 
     fn claim_repo(&self, repo: &Repo, system: &System, header: &Header) -> Result<()> {

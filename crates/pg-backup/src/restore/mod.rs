@@ -23,7 +23,7 @@ use serde::Serialize;
 use source::Source;
 use std::time::Instant;
 use toban_core::config::Config;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, Repos};
 use toban_core::run;
 use toban_core::{Error, Out, Record, Result};
 
@@ -51,10 +51,10 @@ pub(crate) fn run(args: &cli::RestoreDump, config: &Config, out: &mut Out<'_>) -
 }
 
 /// A foreign file needs a repository only for the safety dump.
-fn repos(args: &cli::RestoreDump, config: &Config) -> Result<Vec<Repo>> {
+fn repos(args: &cli::RestoreDump, config: &Config) -> Result<Repos> {
     let foreign = args.source != catalog::LATEST && args.source.parse::<crate::manifest::Id>().is_err();
     if foreign && (args.into.is_some() || args.no_safety_dump) {
-        return Ok(Vec::new());
+        return Ok(Repos::default());
     }
     args.repos.open(config).map_err(|e| match foreign {
         true => {

@@ -6,7 +6,6 @@
 
 use super::FetchJob;
 use super::destination::Destination;
-use crate::places;
 use std::path::Path;
 use toban_core::Result;
 use toban_core::repo::Repo;
@@ -40,9 +39,8 @@ impl FetchJob {
         if to.is_in_pg_wal() {
             return Ok(false);
         }
-        let found = places::all(&self.repos, |repo| self.find_unfinished(repo, to.name)).into_iter();
-        let found = found.collect::<Result<Vec<_>>>()?.into_iter().flatten();
-        let best = found.max_by_key(Unfinished::reach).filter(|f| f.reach() > 0);
+        let found = self.repos.ask_each(|repo| self.find_unfinished(repo, to.name)).all()?;
+        let best = found.into_iter().flatten().max_by_key(Unfinished::reach).filter(|f| f.reach() > 0);
         let Some(best) = best else { return Ok(false) };
         let archive = self.archive(&best.repo);
         if self.find_later_wal(to.name)?.is_some() {

@@ -3,7 +3,7 @@
 use super::Service;
 use super::protocol::Replication;
 use toban_core::wal::{History, Timeline};
-use toban_core::{Error, Result};
+use toban_core::Result;
 
 /// Stores the history of the server's newest timeline, which is `timeline` or a later one, with those of all timelines
 /// before; gives the newest.
@@ -29,7 +29,5 @@ pub(super) fn store_histories(
 
 /// What a repository knows of it.
 fn find_stored_history(service: &Service, timeline: Timeline) -> Option<String> {
-    let tell = |e: &Error| log::debug!("the history of timeline {timeline}: {}", e.chain());
-    let ask = |repo| service.archive(repo).history_or_derived(timeline).inspect_err(tell).ok().flatten();
-    service.repos.iter().find_map(ask)
+    service.repos.find_first(|repo| service.archive(repo).history_or_derived(timeline)).ok().flatten()
 }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use sweep::Sweeper;
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, Repos};
 use toban_core::repo::archive::{Archive, Conflict};
 use toban_core::repo::cluster::{Cluster, FORMAT};
 use toban_core::repo::keys::System;
@@ -35,7 +35,7 @@ use toban_core::{Error, Kind, Result, run as job, shutdown};
 struct Service {
     conninfo: ConnInfo,
     slot: String,
-    repos: Vec<Repo>,
+    repos: Repos,
     system: System,
     new_system: bool,
     backlog: Arc<Backlog>,
@@ -65,7 +65,7 @@ impl Service {
         let first = source::choose_source(&conninfo, &args.slot)?;
         let system = System { cluster: args.repos.cluster.clone(), identifier: first.facts.id.system };
         let backlog = Arc::new(Backlog::new(args.interval.0)?);
-        let lanes = Lanes::new(&repos, &system)?;
+        let lanes = Lanes::new(&repos, &system);
         let sweeper = Sweeper::start(repos.clone(), system.clone())?;
         let (level, new_system, slot) = (args.level, args.new_system, args.slot.clone());
         Shipper { backlog: Arc::clone(&backlog), lanes, sweeper, level }.start()?;
@@ -140,20 +140,17 @@ impl Service {
             major: server.major,
             wal_segment_size: server.segment_size,
         };
-        self.in_each_repo(|repo| cluster.claim(&*repo.store, &self.system, self.new_system)).map(drop)
+        let claim = |repo: &Repo| cluster.claim(&*repo.store, &self.system, self.new_system);
+        self.in_each_repo(claim).map(drop)
     }
 
     /// One that is not required and fails is warned of and left out.
-    fn in_each_repo<T>(&self, ask: impl Fn(&Repo) -> Result<T>) -> Result<Vec<T>> {
-        let mut answers = Vec::new();
-        for repo in &self.repos {
-            match ask(repo) {
-                Ok(answer) => answers.push(answer),
-                Err(e) if repo.required => return Err(e),
-                Err(e) => log::warn!("repository {}: {}; it is not required", repo.name, e.chain()),
-            }
+    fn in_each_repo<T: Send>(&self, act: impl Fn(&Repo) -> Result<T> + Sync) -> Result<Vec<T>> {
+        let settled = self.repos.ask_each(act).settle()?;
+        for (_, e) in &settled.lacking {
+            log::warn!("{}; it is not required", e.chain());
         }
-        Ok(answers)
+        Ok(settled.written.into_iter().map(|(_, answer)| answer).collect())
     }
 }
 

@@ -112,7 +112,7 @@ fn find_start(service: &Service, source: &SourceServer, history: &History, slot_
     let name = |at: Lsn| Segment::holding(at, history.at(at), size).name().parse();
     let gap = Gap::new(name(start.wanted)?, name(Lsn(start.at.0 - 1))?, None, Timestamp::now(), why);
     // Recorded before the first byte that follows: whoever finds the later segments finds the record, too.
-    service.repos.iter().try_for_each(|repo| match gap.is_recorded(&*repo.store, &service.system)? {
+    service.in_each_repo(|repo| match gap.is_recorded(&*repo.store, &service.system)? {
         true => Ok(()),
         false => gap.record(&*repo.store, &service.system),
     })?;

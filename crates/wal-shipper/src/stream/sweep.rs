@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use toban_core::repo::Repo;
+use toban_core::repo::Repos;
 use toban_core::repo::archive::{Archive, Tail};
 use toban_core::repo::keys::System;
 use toban_core::wal::WalName;
@@ -13,7 +13,7 @@ pub(super) struct Sweeper(Sender<Option<WalName>>);
 
 impl Sweeper {
     /// Starts it; first it looks for what an earlier run may have left.
-    pub(super) fn start(repos: Vec<Repo>, system: System) -> Result<Sweeper> {
+    pub(super) fn start(repos: Repos, system: System) -> Result<Sweeper> {
         let (sender, segments) = channel();
         let _ = sender.send(None);
         let run = move || sweep_repos(&repos, &system, &segments);
@@ -27,7 +27,7 @@ impl Sweeper {
     }
 }
 
-fn sweep_repos(repos: &[Repo], system: &System, segments: &Receiver<Option<WalName>>) {
+fn sweep_repos(repos: &Repos, system: &System, segments: &Receiver<Option<WalName>>) {
     let mut refused = BTreeSet::new();
     for segment in segments {
         for repo in repos {

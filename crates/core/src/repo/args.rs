@@ -1,0 +1,90 @@
+//! How flags, environment and configuration name repositories.
+
+use super::{Repo, Repos};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::store::{self, Backoff, S3Options};
+use std::collections::BTreeSet;
+
+/// Which repositories, and which cluster in them.
+#[derive(clap::Args, Clone, Debug)]
+pub struct RepoArgs {
+    /// Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times
+    #[arg(long, value_name = "URL|NAME", env = "TOBAN_REPO", hide_env_values = true, value_delimiter = ',')]
+    pub repo: Vec<String>,
+    /// Endpoint of an S3 service that is not AWS
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", hide_env_values = true)]
+    pub s3_endpoint: Option<String>,
+    /// Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section
+    #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", hide_env_values = true, value_parser = cluster_name)]
+    pub cluster: String,
+}
+
+fn cluster_name(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let ok = !text.is_empty() && text.len() <= 63 && !text.starts_with('.') && text.chars().all(fine);
+    ok.then(|| text.to_string()).ok_or_else(|| "letters, digits, '.', '_' and '-' only".into())
+}
+
+impl RepoArgs {
+    /// Opens every repository that the flags name, else those of the cluster's section, else all sections.
+    ///
+    /// # Errors
+    /// Usage when none is named anywhere, or a name is unknown.
+    pub fn open(&self, config: &Config) -> Result<Repos> {
+        self.open_within(config, None)
+    }
+
+    /// The same for whoever cannot wait long for a store that is away, where the environment does not say how long.
+    ///
+    /// # Errors
+    /// Those of [`RepoArgs::open`].
+    pub fn open_within(&self, config: &Config, backoff: Option<Backoff>) -> Result<Repos> {
+        let names = self.names(config);
+        if names.is_empty() {
+            let e = Error::usage("no repository is named");
+            return Err(
+                e.hint("give --repo file:///DIR or --repo s3://BUCKET/PREFIX, or a [repo.NAME] section")
+            );
+        }
+        names.iter().map(|name| self.open_one(config, name, backoff)).collect::<Result<Vec<_>>>().map(Repos::new)
+    }
+
+    /// Each once: a second writer of the same object would find its name taken.
+    fn names(&self, config: &Config) -> Vec<String> {
+        let configured = config.cluster.get(&self.cluster).map(|c| &c.repos).filter(|repos| !repos.is_empty());
+        let names = match (self.repo.is_empty(), configured) {
+            (false, _) => self.repo.clone(),
+            (true, Some(repos)) => repos.clone(),
+            (true, None) => config.repo.keys().cloned().collect(),
+        };
+        let mut once = BTreeSet::new();
+        names.into_iter().filter(|name| once.insert(name.clone())).collect()
+    }
+
+    fn open_one(&self, config: &Config, name: &str, backoff: Option<Backoff>) -> Result<Repo> {
+        let section = config.repo.get(name);
+        if section.is_none() && !name.contains('/') {
+            let known: Vec<&str> = config.repo.keys().map(String::as_str).collect();
+            let e = Error::usage(format!("no [repo.{name}] section in the configuration"));
+            let known = if known.is_empty() {
+                "there is none at all".into()
+            } else {
+                format!("there are: {}", known.join(", "))
+            };
+            return Err(e.hint(format!("{known}; or give a URL: file:///DIR, s3://BUCKET/PREFIX")));
+        }
+        let s3 = S3Options {
+            endpoint: section.and_then(|s| s.s3_endpoint.clone()).or_else(|| self.s3_endpoint.clone()),
+            region: section.and_then(|s| s.s3_region.clone()),
+            backoff,
+        };
+        let url = section.map_or(name, |s| s.url.as_str());
+        Ok(Repo {
+            name: name.to_string(),
+            required: section.is_none_or(|s| s.required),
+            keep: section.map(|s| s.keep.clone()).unwrap_or_default(),
+            store: store::open(url, &s3)?,
+        })
+    }
+}
