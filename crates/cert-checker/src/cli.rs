@@ -65,7 +65,7 @@ pub struct Check {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub jobs: u16,
     /// Name of this job: changes are remembered, runs recorded and metrics written by it
-    #[arg(long, value_name = "NAME", default_value = "main", value_parser = plain_name)]
+    #[arg(long, value_name = "NAME", default_value = "main", value_parser = toban_core::cli::parse_name)]
     pub job: String,
     #[command(flatten)]
     pub monitoring: Monitoring,
@@ -80,10 +80,4 @@ pub enum Reach {
     Unknown,
     /// The service is down
     Critical,
-}
-
-fn plain_name(text: &str) -> Result<String, String> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let ok = !text.is_empty() && text.len() <= 63 && !text.starts_with('.') && text.chars().all(fine);
-    ok.then(|| text.to_string()).ok_or_else(|| "letters, digits, '.', '_' and '-' only".into())
 }

@@ -152,6 +152,16 @@ fn command<A: CommandFactory>() -> Command {
     command.after_long_help(format!("{own}Exit status:\n{}", exit_statuses()))
 }
 
+/// A name for files and keys, as clap's `value_parser`: letters, digits, `.`, `_` and `-`, at most 63, no dot first.
+///
+/// # Errors
+/// What a name may hold.
+pub fn parse_name(text: &str) -> std::result::Result<String, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let ok = !text.is_empty() && text.len() <= 63 && !text.starts_with('.') && text.chars().all(fine);
+    ok.then(|| text.to_string()).ok_or_else(|| "letters, digits, '.', '_' and '-' only".into())
+}
+
 /// The table of statuses, two spaces before each line.
 pub fn exit_statuses() -> String {
     let mut kinds = Kind::ALL;

@@ -1,6 +1,7 @@
 //! Files that are old or new, never half; and a lock that says who holds it.
 
 use crate::error::{Context, Error, Result};
+use crate::stamp::iso_seconds;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Read, Seek, Write};
@@ -91,7 +92,7 @@ impl Lock {
             Err(TryLockError::Error(e)) => return Err(e).doing(doing),
         }
         file.set_len(0).doing(doing)?;
-        let since = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        let since = iso_seconds(jiff::Timestamp::now());
         writeln!(file, "pid {}, since {since}", std::process::id()).doing(doing)?;
         Ok(Lock { _file: file })
     }

@@ -1,10 +1,11 @@
 //! How far long work is: a bar on a terminal, systemd's status line elsewhere, nothing else.
 
+use crate::sync::lock;
 use crate::{out, run};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Read};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// systemd hears of it no oftener.
@@ -59,7 +60,7 @@ impl Progress {
         if let View::Bar(bar) = &self.view {
             bar.set_message(out::escape(what));
         }
-        *self.what.lock().unwrap_or_else(PoisonError::into_inner) = what.to_string();
+        *lock(&self.what) = what.to_string();
     }
 
     /// `n` more are done.
@@ -81,7 +82,7 @@ impl Progress {
         let Ok(mut last) = last.try_lock() else { return };
         if last.elapsed() >= STATUS_EVERY {
             *last = Instant::now();
-            let what = self.what.lock().unwrap_or_else(PoisonError::into_inner);
+            let what = lock(&self.what);
             run::status(&(self.line)(&what, done, self.total));
         }
     }

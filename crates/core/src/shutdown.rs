@@ -6,6 +6,7 @@
 //! A service that has something to finish first calls [`defer`]: then the first signal only requests the end.
 
 use crate::error::{Error, Result};
+use crate::sync::lock;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
 use std::process::Child;
@@ -32,7 +33,7 @@ pub(crate) fn listen() {
             }
             let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
             log::warn!("{name}: stopping and cleaning up; once more to stop at once");
-            CHILDREN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().for_each(|id| end(*id));
+            lock(&CHILDREN).iter().for_each(|id| end(*id));
         }
     });
 }
@@ -77,7 +78,7 @@ pub struct Guarded(Child);
 impl Guarded {
     /// Takes `child` in charge.
     pub fn new(child: Child) -> Guarded {
-        CHILDREN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(child.id());
+        lock(&CHILDREN).insert(child.id());
         if due() {
             end(child.id());
         }
@@ -92,7 +93,7 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        CHILDREN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&self.0.id());
+        lock(&CHILDREN).remove(&self.0.id());
         if !matches!(self.0.try_wait(), Ok(Some(_))) {
             let _ = self.0.kill();
             let _ = self.0.wait();

@@ -41,10 +41,15 @@ mod tests {
     fn there_and_back() {
         let at: Timestamp = "2026-11-21T03:04:05.000678Z".parse().expect("a time");
         let second: Timestamp = "2026-11-21T03:04:05Z".parse().expect("a time");
-        assert_eq!((stamp(at).as_str(), stamp_micros(at).as_str()), ("20261121T030405Z", "20261121T030405000678Z"));
+        assert_eq!(
+            (stamp(at).as_str(), stamp_micros(at).as_str()),
+            ("20261121T030405Z", "20261121T030405000678Z")
+        );
         assert_eq!((parse_stamp(&stamp(at)), parse_stamp(&stamp_micros(at))), (Some(second), Some(at)));
         assert_eq!(iso_seconds(at), "2026-11-21T03:04:05Z");
-        for bad in ["", "Z", "20261121T030405", "20261121T03040512Z", "20261121T030405xxxxxxZ", "20261321T030405Z"] {
+        for bad in
+            ["", "Z", "20261121T030405", "20261121T03040512Z", "20261121T030405xxxxxxZ", "20261321T030405Z"]
+        {
             assert_eq!(parse_stamp(bad), None, "{bad}");
         }
     }

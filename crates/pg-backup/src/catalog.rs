@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use toban_core::repo::{Repo, is_future};
+use toban_core::stamp::{parse_stamp, stamp};
 use toban_core::store::{Key, Object};
+use toban_core::sync::joined;
 use toban_core::{Error, Kind, Result, shutdown};
 
 /// What stands for the ID of the newest dump.
@@ -127,8 +129,7 @@ fn manifests(repo: &Repo, named: &[(&Named, &Key)]) -> Result<Vec<Result<Manifes
     };
     thread::scope(|scope| {
         let readers: Vec<_> = (0..named.len().min(8)).map(|_| scope.spawn(reader)).collect();
-        let joined =
-            readers.into_iter().map(|r| r.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))));
+        let joined = readers.into_iter().map(|r| joined(r.join()));
         Ok(joined.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     })
 }
@@ -183,15 +184,14 @@ pub(crate) const DAMAGED: &str = "damage";
 
 /// The ending of a proof's name: `proof.20261121T030000Z.json`, `damage.…`.
 pub(crate) fn proof_suffix(verdict: &str, at: Timestamp) -> String {
-    format!("{verdict}.{}.json", at.strftime("%Y%m%dT%H%M%SZ"))
+    format!("{verdict}.{}.json", stamp(at))
 }
 
 /// The verdict and the time in a proof's name.
 pub(crate) fn proof_of(suffix: &str) -> Option<(&'static str, Timestamp)> {
     let (verdict, rest) = suffix.split_once('.')?;
     let verdict = [WHOLE, DAMAGED].into_iter().find(|v| *v == verdict)?;
-    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", rest.strip_suffix(".json")?).ok()?;
-    time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| (verdict, z.timestamp()))
+    Some((verdict, parse_stamp(rest.strip_suffix(".json")?)?))
 }
 
 /// What a repository holds, and its damaged manifests.

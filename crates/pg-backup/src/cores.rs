@@ -2,6 +2,6 @@
 
 /// As many as were asked for, else one for each core, at most 64.
 pub(crate) fn workers(asked: Option<u32>) -> u32 {
-    let cores = || std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(64));
+    let cores = || u32::try_from(toban_core::machine::cores()).unwrap_or(64);
     asked.unwrap_or_else(|| cores().min(64))
 }

@@ -22,6 +22,7 @@ use toban_core::repo::Repo;
 use toban_core::run::{self, Report};
 use toban_core::store::Key;
 use toban_core::sum::Sum;
+use toban_core::sync::joined;
 use toban_core::{Context, Error, Kind, Out, Result, out, shutdown};
 
 /// Runs the verb as a job.
@@ -239,7 +240,7 @@ impl Job<'_> {
             let counts = rows::count_while(at, || !lost.load(Ordering::SeqCst));
             // Whoever failed first is the cause: a count that fails ends the snapshot, and with it pg_dump.
             let cancelled = lost.load(Ordering::SeqCst);
-            let spread = copying.join().map_err(|_| Error::failed("a thread died"))?;
+            let spread = joined(copying.join().map(Ok))?;
             match cancelled {
                 true => Ok((spread?, Vec::new())),
                 false => counts.and_then(|counts| Ok((spread?, counts))),

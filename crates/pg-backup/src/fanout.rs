@@ -7,6 +7,7 @@ use std::thread;
 use toban_core::repo::Repo;
 use toban_core::store::{Attrs, Key, Stored};
 use toban_core::sum::{Measured, Sum};
+use toban_core::sync::joined;
 use toban_core::{Context, Error, Result, shutdown};
 
 const CHUNK: usize = 256 * 1024;
@@ -40,8 +41,7 @@ pub(crate) fn spread(source: impl Read, key: &Key, repos: &[Repo]) -> Result<Spr
         }
         let pumped = pump(&mut measured, &mut lines);
         drop(lines);
-        let stored =
-            writers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))));
+        let stored = writers.into_iter().map(|w| joined(w.join()));
         let stored: Vec<Result<()>> = stored.collect();
         pumped.doing(|| format!("write {key}"))?;
         Ok(Spread { sum: measured.sum(), stored })

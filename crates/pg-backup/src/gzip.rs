@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use toban_core::sync::lock;
 
 const MEMBER: usize = 1 << 20;
 
@@ -88,7 +89,7 @@ fn fill(source: &mut impl Read) -> io::Result<Vec<u8>> {
 
 fn work(tasks: &Mutex<Receiver<Task>>, level: u32) {
     loop {
-        let task = tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+        let task = lock(&tasks).recv();
         let Ok(Task { plain, done }) = task else { return };
         let mut packed = Vec::with_capacity(plain.len() / 3);
         let result = GzEncoder::new(&plain[..], Compression::new(level)).read_to_end(&mut packed);

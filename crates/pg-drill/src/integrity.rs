@@ -4,6 +4,7 @@ use crate::finding::Findings;
 use crate::process::Runner;
 use crate::server::{Programs, Server, TEMPLATE};
 use std::process::Command;
+use toban_core::machine;
 use toban_core::{Context, Error, Kind, Result};
 
 /// Before 17 no setting keeps the application's event triggers from firing: they are disabled in every database.
@@ -68,5 +69,5 @@ pub(crate) fn checksums(runner: &Runner, programs: &Programs, findings: &mut Fin
 }
 
 fn cores() -> String {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string()
+    machine::cores().to_string()
 }

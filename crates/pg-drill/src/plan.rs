@@ -3,10 +3,11 @@
 use crate::checks::{self, Query};
 use crate::cli::{Args, Target};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use toban_core::config::{Config, Span};
 use toban_core::durable::state_dir;
+use toban_core::machine::Account;
 use toban_core::repo::Repos;
 use toban_core::{Context, Error, Out, Record, Result};
 
@@ -65,7 +66,8 @@ impl Plan {
         let cluster = config.cluster.get(&args.repos.cluster);
         let live = args.db.clone().or_else(|| cluster.and_then(|c| c.db.clone()));
         // A foreign command says nothing of a repository of ours, even where the configuration has some.
-        let repos = if ours || !args.repos.repo.is_empty() { args.repos.open(config)? } else { Repos::default() };
+        let repos =
+            if ours || !args.repos.repo.is_empty() { args.repos.open(config)? } else { Repos::default() };
         let plan = Plan {
             command: if ours { default_command(args)? } else { command },
             ours,
@@ -197,11 +199,10 @@ fn user(name: &str) -> Result<Option<(u32, u32)>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    let passwd = std::fs::read_to_string(Path::new("/etc/passwd")).doing(|| "read /etc/passwd".into())?;
-    let line = passwd.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f.first() == Some(&name));
-    let number = |at: usize| line.as_ref().and_then(|f| f.get(at)?.parse::<u32>().ok());
-    match (number(2), number(3)) {
-        (Some(uid @ 1..), Some(gid)) => Ok(Some((uid, gid))),
-        _ => Err(Error::usage(format!("there is no user {name} here, other than root")).hint("give --user")),
+    match Account::by_name(name).filter(|account| account.uid > 0) {
+        Some(account) => Ok(Some((account.uid, account.gid))),
+        None => {
+            Err(Error::usage(format!("there is no user {name} here, other than root")).hint("give --user"))
+        }
     }
 }

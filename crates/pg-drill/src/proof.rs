@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use toban_core::durable;
+use toban_core::machine;
 use toban_core::repo::keys::System;
 use toban_core::repo::{Repo, Repos, drills};
 use toban_core::store::{Attrs, Stored};
@@ -61,7 +62,7 @@ impl Proof {
             format: FORMAT,
             started: Timestamp::now(),
             by: concat!("pg-drill ", env!("CARGO_PKG_VERSION")).into(),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: machine::host_name(),
             cluster: cluster.into(),
             command: command.to_vec(),
             ..Proof::default()

@@ -6,9 +6,9 @@ use crate::recovered::Recovered;
 use crate::sandbox::Inspected;
 use jiff::Timestamp;
 use serde::Deserialize;
-use toban_core::repo::{Repo, Repos};
 use toban_core::repo::archive::{Archive, Inventory, Tail, TimelineSegments, covers};
 use toban_core::repo::keys::System;
+use toban_core::repo::{Repo, Repos};
 use toban_core::store::{Key, read_small};
 use toban_core::wal::{Lsn, Timeline, WalName};
 use toban_core::{Context, Error, Result, shutdown};
@@ -224,7 +224,8 @@ mod tests {
             }
             Repo { name: name.into(), required: true, keep: Keep::default(), store: Arc::new(store) }
         };
-        let recorded = read_repositories(&Repos::new(vec![repo("near", near), repo("far", far)]), "main").expect("read");
+        let recorded =
+            read_repositories(&Repos::new(vec![repo("near", near), repo("far", far)]), "main").expect("read");
         let mut findings = Findings::default();
         level(&recorded, 7, SIZE, &mut findings);
         findings.checks.iter().map(|c| format!("{}: {}", c.check, c.finding)).collect()

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::time::Duration;
-use toban_core::store::{Attrs, Backoff, Key, Object, Store, Stored, Tries, gave_up, nonce};
+use toban_core::store::{Attrs, Backoff, Key, Object, Store, Stored, Tries, gave_up};
 use toban_core::{Context, Error, Kind, Result};
 
 /// The attribute by which an upload recognises itself when its answer was lost; taken out of what `stat` tells.
@@ -56,7 +56,7 @@ fn next(tries: &mut Tries, e: Error) -> Result<()> {
 
 impl<S: Store> Store for Retry<S> {
     fn put(&self, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
-        let mark = nonce();
+        let mark = toban_core::random::mark();
         let mut marked = attrs.clone();
         marked.insert(MARK.to_string(), mark.clone());
         let mut replay = Replay::of(body).doing(|| format!("read what becomes {key}"))?;

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tempfile::TempDir;
+use toban_core::sync::lock;
 
 const ACCESS: &str = "AKTEST";
 const SECRET: &str = "the-secret-of-the-tests";
@@ -31,7 +32,7 @@ impl S3 {
     /// The service that the tests of this process share; it ends with the last that holds it.
     pub fn shared() -> Arc<S3> {
         static SHARED: Mutex<Weak<S3>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut shared = lock(&SHARED);
         let s3 = shared.upgrade().unwrap_or_else(|| Arc::new(S3::start()));
         *shared = Arc::downgrade(&s3);
         s3

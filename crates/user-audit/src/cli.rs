@@ -42,7 +42,7 @@ pub struct Scope {
     #[arg(long, value_name = "CONNINFO")]
     pub db: Vec<String>,
     /// Name of the PostgreSQL cluster and of its [cluster.NAME] section; reviews are kept by it
-    #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", value_parser = plain_name)]
+    #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", value_parser = toban_core::cli::parse_name)]
     pub cluster: String,
     /// End a query that takes longer
     #[arg(long, value_name = "TIME", default_value = "5min")]
@@ -170,10 +170,4 @@ pub enum Decision {
     Approved,
     /// It is not: recorded, and later runs go on comparing with the review before
     Rejected,
-}
-
-fn plain_name(text: &str) -> Result<String, String> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let ok = !text.is_empty() && text.len() <= 63 && !text.starts_with('.') && text.chars().all(fine);
-    ok.then(|| text.to_string()).ok_or_else(|| "letters, digits, '.', '_' and '-' only".into())
 }

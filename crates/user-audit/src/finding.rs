@@ -85,7 +85,7 @@ impl Finding {
 
     /// Since when, to the second; empty where it is not known.
     pub(crate) fn since_text(&self) -> String {
-        self.since.map(|t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
+        self.since.map(toban_core::stamp::iso_seconds).unwrap_or_default()
     }
 }
 

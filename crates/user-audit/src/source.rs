@@ -188,7 +188,7 @@ fn gather(rows: &mut dyn Rows, sql: &str) -> Result<Vec<Table>> {
 fn explain(e: postgres::Error) -> Error {
     let code = e.code().map(|c| c.code().to_string()).unwrap_or_default();
     let said = e.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
-    let error = Err::<(), _>(e).doing(|| "read the accounts".into()).expect_err("it is an error");
+    let error = Error::caused_by("read the accounts", e);
     match code.as_str() {
         "42P01" | "42703" => error.hint("name tables and columns with --mapping, or let --detect propose it"),
         "42501" if said.contains("row-level security") => error.hint(

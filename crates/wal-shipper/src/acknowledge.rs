@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use toban_core::config::Config;
-use toban_core::repo::{Repo, Repos};
 use toban_core::repo::archive::{Archive, Inventory};
 use toban_core::repo::cluster;
 use toban_core::repo::gap::Acknowledged;
 use toban_core::repo::keys::System;
+use toban_core::repo::{Repo, Repos};
 use toban_core::wal::{Segment, WalName};
 use toban_core::{Error, Out, Record, Result};
 

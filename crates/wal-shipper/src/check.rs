@@ -13,9 +13,9 @@ use server::Server;
 use std::time::Duration;
 use stored::RepoWal;
 use toban_core::config::Config;
-use toban_core::repo::{Reached, Repo};
 use toban_core::repo::archive::Tail;
 use toban_core::repo::keys::System;
+use toban_core::repo::{Reached, Repo};
 use toban_core::wal::Lsn;
 use toban_core::{Out, Record, Result, Severity};
 
@@ -69,7 +69,8 @@ pub(crate) fn check_wal(args: &cli::Check, config: &Config, out: &mut Out<'_>) -
             findings.push(found);
         }
     }
-    findings.extend(unreached.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
+    findings
+        .extend(unreached.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
     toban_core::finding::tell(&findings, args.monitoring.monitoring, out)
 }
 

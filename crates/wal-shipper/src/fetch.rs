@@ -12,10 +12,10 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 use toban_core::config::Config;
-use toban_core::repo::{Repo, Repos};
 use toban_core::repo::archive::Archive;
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
+use toban_core::repo::{Repo, Repos};
 use toban_core::store::Backoff;
 use toban_core::wal::{History, Timeline, WalName, apply_changes, read_changes};
 use toban_core::{Context, Error, Kind, Result};
@@ -87,7 +87,8 @@ impl FetchJob {
 
     /// Puts the file in its place from the first repository that has it whole; false when all answer that they have not.
     fn fetch_whole(&self, to: &Destination) -> Result<bool> {
-        let fetch = |repo: &Repo, w: &mut dyn Write| self.archive(repo).get(to.name, w).map(|sum| sum.is_some());
+        let fetch =
+            |repo: &Repo, w: &mut dyn Write| self.archive(repo).get(to.name, w).map(|sum| sum.is_some());
         match self.repos.find_first(|repo| Ok(to.fill(|w| fetch(repo, w))?.then_some(()))) {
             // What recovery has in pg_wal already is as good: a backup carries the WAL that makes it whole.
             Err(_) if to.is_in_pg_wal() => Ok(false),

@@ -11,10 +11,10 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use toban_core::config::Config;
-use toban_core::repo::{Repo, Repos};
 use toban_core::repo::archive::{Archive, Compressed};
 use toban_core::repo::cluster::{Cluster, FORMAT};
 use toban_core::repo::keys::System;
+use toban_core::repo::{Repo, Repos};
 use toban_core::wal::{Header, WalName};
 use toban_core::{Context, Error, Result};
 

@@ -9,7 +9,7 @@ const LONGEST: usize = 1024;
 
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    toban_core::sum::hex(bytes)
 }
 
 /// SHA-256, in hexadecimal digits.

@@ -6,6 +6,7 @@ use pkix::{Pool, Profile, Purpose, Reason, Request};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use toban_core::sync::lock;
 use toban_core::{Context, Error, Result};
 
 /// Roots that end a chain.
@@ -99,7 +100,7 @@ impl Roots {
 /// The system's, read once.
 fn system() -> Result<Vec<Vec<u8>>> {
     static LOADED: Mutex<Option<Arc<Vec<Vec<u8>>>>> = Mutex::new(None);
-    let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut loaded = lock(&LOADED);
     if let Some(roots) = &*loaded {
         return Ok(roots.to_vec());
     }

@@ -6,7 +6,8 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use toban_core::sync::lock;
 
 /// What the server showed.
 #[derive(Clone, Debug, Default)]
@@ -97,7 +98,7 @@ fn schemes(algorithms: WebPkiSupportedAlgorithms, only: Option<Only>) -> Vec<Sig
 
 impl Collector {
     fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shown)
     }
 
     /// The handshake goes on: what was shown is worth knowing, and nothing secret is ever sent.

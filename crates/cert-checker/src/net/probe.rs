@@ -12,8 +12,9 @@ use rustls::sign::CertifiedKey;
 use serde::Serialize;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+use toban_core::sync::lock;
 
 /// How to ask.
 #[derive(Clone, Debug)]
@@ -82,7 +83,7 @@ fn modern(ask: &Ask<'_>, at: SocketAddr, only: Option<Only>) -> Result<Presented
     let mut connection =
         rustls::ClientConnection::new(Arc::new(config), name).map_err(|e| Trouble::tls(e.to_string()))?;
     let ended = handshake(&mut connection, &mut line);
-    let shown = std::mem::take(&mut *shown.lock().unwrap_or_else(PoisonError::into_inner));
+    let shown = std::mem::take(&mut *lock(&shown));
     let trouble = ended.err().map(|e| Trouble::of("handshake", &e));
     if let Some(trouble) = trouble.clone().filter(|_| shown.chain.is_empty()) {
         return Err(trouble);

@@ -70,7 +70,7 @@ fn members(path: &[Vec<u8>]) -> Vec<Member> {
 }
 
 fn member(der: &[u8]) -> Member {
-    let sha256 = Sha256::digest(der).iter().map(|b| format!("{b:02x}")).collect();
+    let sha256 = toban_core::sum::hex(&Sha256::digest(der));
     match Cert::parse(der) {
         Ok(cert) => {
             let (begin, end) = cert.validity();

@@ -3,6 +3,9 @@
 use super::decide::{Event, Standing};
 use crate::error::Kind;
 use crate::out::escape;
+use crate::random;
+use crate::stamp::iso_seconds;
+use crate::sum::hex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -68,7 +71,7 @@ impl Outcome {
             text.iter().for_each(|t| line(name, cut(&escape(t), limit)));
         }
         line("Status:", &format!("{} ({})", self.status, meaning(self.status)));
-        line("Started:", &self.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        line("Started:", &iso_seconds(self.started));
         line("Took:", &format!("{:.1} s", self.seconds));
         if let Ok(id) = std::env::var("INVOCATION_ID") {
             line("Log:", &format!("journalctl _SYSTEMD_INVOCATION_ID={id}"));
@@ -114,20 +117,11 @@ fn file_safe(part: &str) -> String {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, b| {
-        let _ = write!(hex, "{b:02x}");
-        hex
-    })
-}
-
-/// A UUID of version 8: our own way, here a hash of the time and the process.
+/// A UUID of version 8, whose bits are of our own making (RFC 9562, section 5.8): random ones.
 pub(super) fn uuid() -> String {
-    let seed = format!("{} {}", Timestamp::now().as_nanosecond(), std::process::id());
-    let mut bytes = Sha256::digest(seed);
-    bytes[6] = bytes[6] & 0x0f | 0x80;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = hex(&bytes[..16]);
+    let high = random::number() & !0xf000 | 0x8000;
+    let low = random::number() & !(0xc << 60) | 0x8 << 60;
+    let hex = format!("{high:016x}{low:016x}");
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 

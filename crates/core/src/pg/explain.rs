@@ -4,7 +4,7 @@ use super::conninfo::ConnInfo;
 use super::host::Host;
 use super::ident::Ident;
 use super::verify::Verdict;
-use crate::error::{Context, Error, Kind};
+use crate::error::{Error, Kind};
 use std::io::ErrorKind;
 
 /// Puts host, cause and cure into one error.
@@ -17,7 +17,7 @@ pub(super) fn explain(e: postgres::Error, to: &ConnInfo, host: &Host, verdict: O
     // A socket that is not there is a server that does not run, as a refused port is.
     let no_socket = host.is_socket() && io_kind(&e) == Some(ErrorKind::NotFound);
     let no_resolver = cause(&e).contains("Temporary failure in name resolution");
-    let mut wrapped = Err::<(), _>(e).doing(doing).expect_err("it is an error");
+    let mut wrapped = Error::caused_by(doing(), e);
     if no_socket || no_resolver {
         wrapped = wrapped.kind_as(Kind::Retry);
     }

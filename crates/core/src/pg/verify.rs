@@ -6,6 +6,7 @@
 use super::names::Names;
 use super::tls::provider;
 use crate::error::{Context, Result};
+use crate::sync::lock;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{self, WebPkiSupportedAlgorithms};
@@ -13,7 +14,7 @@ use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
 };
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
@@ -45,15 +46,15 @@ pub(super) struct Verdict(Mutex<(bool, Option<Refusal>)>);
 impl Verdict {
     /// Whether a certificate was seen: TLS was spoken.
     pub(super) fn met(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+        lock(&self.0).0
     }
 
     pub(super) fn refusal(&self) -> Option<Refusal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+        lock(&self.0).1.clone()
     }
 
     fn note(&self, refusal: Option<Refusal>) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.0);
         seen.0 = true;
         seen.1 = refusal.or(seen.1.take());
     }

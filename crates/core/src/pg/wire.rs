@@ -273,7 +273,7 @@ fn unreached(to: &ConnInfo, host: &Host, e: std::io::Error) -> Attempt {
     if e.kind() == std::io::ErrorKind::TimedOut || e.kind() == std::io::ErrorKind::WouldBlock {
         return to.silent(host);
     }
-    let error = Err::<(), _>(e).doing(|| format!("connect to {host}")).expect_err("it is one");
+    let error = Error::caused_by(format!("connect to {host}"), e);
     let error = if missing { error.kind_as(Kind::Retry) } else { error };
     Attempt { error: cure.into_iter().fold(error, Error::hint), answered: false, encrypted: false }
 }

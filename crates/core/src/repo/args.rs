@@ -1,6 +1,7 @@
 //! How flags, environment and configuration name repositories.
 
 use super::{Repo, Repos};
+use crate::cli::parse_name;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::store::{self, Backoff, S3Options};
@@ -16,14 +17,8 @@ pub struct RepoArgs {
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", hide_env_values = true)]
     pub s3_endpoint: Option<String>,
     /// Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section
-    #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", hide_env_values = true, value_parser = cluster_name)]
+    #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", hide_env_values = true, value_parser = parse_name)]
     pub cluster: String,
-}
-
-fn cluster_name(text: &str) -> Result<String, String> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let ok = !text.is_empty() && text.len() <= 63 && !text.starts_with('.') && text.chars().all(fine);
-    ok.then(|| text.to_string()).ok_or_else(|| "letters, digits, '.', '_' and '-' only".into())
 }
 
 impl RepoArgs {
@@ -47,12 +42,17 @@ impl RepoArgs {
                 e.hint("give --repo file:///DIR or --repo s3://BUCKET/PREFIX, or a [repo.NAME] section")
             );
         }
-        names.iter().map(|name| self.open_one(config, name, backoff)).collect::<Result<Vec<_>>>().map(Repos::new)
+        names
+            .iter()
+            .map(|name| self.open_one(config, name, backoff))
+            .collect::<Result<Vec<_>>>()
+            .map(Repos::new)
     }
 
     /// Each once: a second writer of the same object would find its name taken.
     fn names(&self, config: &Config) -> Vec<String> {
-        let configured = config.cluster.get(&self.cluster).map(|c| &c.repos).filter(|repos| !repos.is_empty());
+        let configured =
+            config.cluster.get(&self.cluster).map(|c| &c.repos).filter(|repos| !repos.is_empty());
         let names = match (self.repo.is_empty(), configured) {
             (false, _) => self.repo.clone(),
             (true, Some(repos)) => repos.clone(),

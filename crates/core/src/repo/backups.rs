@@ -5,6 +5,7 @@ use super::is_future;
 use super::keys::System;
 use super::recovery_path::BackupRange;
 use crate::error::Result;
+use crate::stamp::parse_stamp;
 use crate::store::{Store, read_small};
 use crate::wal::{Lsn, Timeline};
 use jiff::Timestamp;
@@ -76,8 +77,7 @@ fn is_damaged(store: &dyn Store, system: &System, id: &str, now: Timestamp) -> R
 }
 
 fn time(suffix: &str) -> Option<Timestamp> {
-    let civil = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", suffix.strip_suffix(".json")?).ok()?;
-    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
+    parse_stamp(suffix.strip_suffix(".json")?)
 }
 
 #[cfg(test)]

@@ -3,13 +3,11 @@
 use super::is_future;
 use super::keys::System;
 use crate::error::Result;
+use crate::stamp::{parse_stamp, stamp};
 use crate::store::{Key, Object, Store};
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 
 const FOLDER: &str = "proof/";
-const FORM: &str = "%Y%m%dT%H%M%SZ";
 
 /// When drills of a system last ended so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +21,7 @@ pub struct Drills {
 /// `drill.20261122T040000Z-passed.json`, for the drill that began at `at`; `ending` is `json` or `html`.
 pub fn name(at: Timestamp, passed: bool, ending: &str) -> String {
     let verdict = if passed { "passed" } else { "failed" };
-    format!("drill.{}-{verdict}.{ending}", at.strftime(FORM))
+    format!("drill.{}-{verdict}.{ending}", stamp(at))
 }
 
 /// The path of a proof below its system's root.
@@ -76,7 +74,7 @@ pub fn read(store: &dyn Store, system: &System, now: Timestamp) -> Result<Drills
 
 fn parse(name: &str) -> Option<(Timestamp, bool)> {
     let (stamp, verdict) = name.strip_prefix("drill.")?.strip_suffix(".json")?.split_once('-')?;
-    let at = DateTime::strptime(FORM, stamp).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    let at = parse_stamp(stamp)?;
     match verdict {
         "passed" => Some((at, true)),
         "failed" => Some((at, false)),

@@ -4,6 +4,7 @@
 use super::archive::Inventory;
 use super::keys::System;
 use crate::error::{Context, Error, Result};
+use crate::stamp::stamp_micros;
 use crate::store::{Attrs, Key, Store, read_small};
 use crate::wal::WalName;
 use jiff::Timestamp;
@@ -14,8 +15,6 @@ const FORMAT: u32 = 1;
 const LARGEST: u64 = 64 << 10;
 const FOLDER: &str = "gap/";
 const ACKNOWLEDGED: &str = "gap-acknowledged/";
-/// When a record was made, in its name.
-const STAMP: &str = "%Y%m%dT%H%M%S%6fZ";
 
 /// One record, `gap/<segment>.<time>.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +53,7 @@ impl Gap {
     /// # Errors
     /// Those of the store.
     pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
-        let name = format!("{FOLDER}{}.{}.json", self.first, self.at.strftime(STAMP));
+        let name = format!("{FOLDER}{}.{}.json", self.first, stamp_micros(self.at));
         write(store, &system.key(&name)?, self)
     }
 
@@ -95,7 +94,7 @@ impl Acknowledged {
     /// # Errors
     /// Those of the store.
     pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
-        let name = format!("{ACKNOWLEDGED}{}.{}.json", self.first, self.at.strftime(STAMP));
+        let name = format!("{ACKNOWLEDGED}{}.{}.json", self.first, stamp_micros(self.at));
         write(store, &system.key(&name)?, self)
     }
 

@@ -169,13 +169,13 @@ impl Repos {
             thread::spawn(move || done.send((number, write(&repo))));
         }
         drop(done);
-        let late = |repo: &Repo| repo.named(Error::retry(format!("not done {grace:?} after the others")));
-        let named = |(repo, done): (&_, Option<Result<()>>)| match done {
-            Some(done) => done.map_err(|e| repo.named(e)),
-            None => Err(late(repo)),
-        };
+        let late = || Error::retry(format!("not done {grace:?} after the others"));
         let written = self.await_written(grace, &answers);
-        Answers(self.iter().zip(written).map(|(repo, done)| (repo, named((repo, done)))).collect())
+        let named = |(repo, done): (_, Option<Result<()>>)| {
+            let done = done.unwrap_or_else(|| Err(late()));
+            (repo, done.map_err(|e| Repo::named(repo, e)))
+        };
+        Answers(self.iter().zip(written).map(named).collect())
     }
 
     /// The answers that came in time.
@@ -350,7 +350,8 @@ mod tests {
             }
             Ok(())
         };
-        let settled = repos.write_each(Duration::from_millis(50), write).settle().expect("the required one has it");
+        let settled =
+            repos.write_each(Duration::from_millis(50), write).settle().expect("the required one has it");
         assert_eq!(settled.lacking.len(), 1);
         assert!(settled.lacking[0].1.chain().starts_with("repository r1: not done"));
     }

@@ -3,16 +3,13 @@
 use super::is_future;
 use super::keys::System;
 use crate::error::{Context, Error, Result};
+use crate::stamp::{parse_stamp, stamp_micros};
 use crate::store::{Attrs, Key, Store, read_small};
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 const FORMAT: u32 = 1;
 const FOLDER: &str = "proof/wal.";
-/// To the microsecond: a second verdict of one second must not find its name taken, and be lost.
-const TIME: &str = "%Y%m%dT%H%M%S%6fZ";
 const LARGEST: u64 = 16 << 20;
 
 /// The verdict on the WAL of one system.
@@ -36,7 +33,7 @@ impl Verified {
     /// # Errors
     /// Those of the store.
     pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
-        let key = system.key(&format!("{FOLDER}{}.json", self.at.strftime(TIME)))?;
+        let key = system.key(&format!("{FOLDER}{}.json", stamp_micros(self.at)))?;
         let json = serde_json::to_vec(self).doing(|| format!("write {key}"))?;
         store.put(&key, &mut &json[..], &Attrs::new()).map(drop)
     }
@@ -48,19 +45,11 @@ impl Verified {
 /// When the store could not be asked.
 pub fn keys(store: &dyn Store, system: &System) -> Result<Vec<(Timestamp, Key)>> {
     let prefix = format!("{}{FOLDER}", system.root());
-    let time = |key: &Key| time(key.as_str().strip_prefix(&prefix)?.strip_suffix("Z.json")?);
+    let time = |key: &Key| parse_stamp(key.as_str().strip_prefix(&prefix)?.strip_suffix(".json")?);
     let listed = store.list(&prefix)?.into_iter();
     let mut keys: Vec<(Timestamp, Key)> = listed.filter_map(|o| Some((time(&o.key)?, o.key))).collect();
     keys.sort();
     Ok(keys)
-}
-
-/// `20261121T030000` and six digits of microseconds.
-fn time(stamp: &str) -> Option<Timestamp> {
-    let (second, micros) = stamp.split_at_checked(15)?;
-    let fraction = micros.parse::<i64>().ok().filter(|_| micros.len() == 6)?;
-    let second = DateTime::strptime("%Y%m%dT%H%M%S", second).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    Timestamp::from_microsecond(second.as_microsecond() + fraction).ok()
 }
 
 /// The newest verdict as of `now`; one that is dated in the future proves nothing.

@@ -7,6 +7,7 @@ pub use record::{Gauge, RunRecord, last};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::notify::{self, Outcome, Teller};
 use crate::shutdown;
 use jiff::Timestamp;
@@ -146,5 +147,5 @@ pub fn stopping() {
 
 /// This machine's name.
 pub(crate) fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    machine::host_name()
 }

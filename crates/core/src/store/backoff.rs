@@ -1,8 +1,7 @@
 //! How long a store is asked again: growing pauses with jitter, until a deadline.
 
 use crate::error::{Context, Error, Result};
-use crate::shutdown;
-use std::hash::{BuildHasher, Hasher};
+use crate::{random, shutdown};
 use std::time::{Duration, Instant};
 
 /// The environment variable that overrides [`Backoff::DEFAULT`], as in `30s` or `10m`.
@@ -80,7 +79,7 @@ impl Tries {
     pub fn pause(&mut self) -> Option<Duration> {
         let full = Backoff::FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(10));
         // Half of it is jitter: clients cut off together must not come back together.
-        let jitter = 0.5 + (random() % 1000) as f64 / 2000.0;
+        let jitter = 0.5 + (random::number() % 1000) as f64 / 2000.0;
         let pause = full.min(Backoff::SLOWEST_PAUSE).mul_f64(jitter);
         self.failures += 1;
         (self.began.elapsed() + pause < self.total).then_some(pause)
@@ -99,16 +98,6 @@ impl Tries {
         }
         Ok(true)
     }
-}
-
-/// A number nobody else has: for jitter and for recognising one's own upload, not for secrets.
-pub(crate) fn random() -> u64 {
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
-}
-
-/// A fresh mark for an upload: 128 random bits in hexadecimal.
-pub fn nonce() -> String {
-    format!("{:016x}{:016x}", random(), random())
 }
 
 /// Says how long it was tried, when that is worth a word.

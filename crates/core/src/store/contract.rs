@@ -3,9 +3,9 @@
 //! They are ordinary code and not tests, so that a new store, or one behind a cable that is being cut, is judged by
 //! the same page. A broken promise panics with its name.
 
-use super::backoff::{nonce, random};
 use super::{Attrs, Key, Object, Store, Stored, read_small};
 use crate::error::{Error, Kind};
+use crate::random;
 use crate::sum::{self, Measured, Sum};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Panics with the promise that `store` breaks. Everything is written under a prefix of its own and removed again.
 pub fn check(store: &dyn Store) {
-    let place = Place { store, prefix: format!("contract-{}", nonce()) };
+    let place = Place { store, prefix: format!("contract-{}", random::mark()) };
     what_was_put_comes_back(&place);
     an_empty_object_is_an_object(&place);
     a_long_body_comes_back(&place);
@@ -328,7 +328,7 @@ impl Noise {
 
     /// `size` bytes that were never seen before.
     pub fn fresh(size: u64) -> Noise {
-        Noise::new(random(), size)
+        Noise::new(random::number(), size)
     }
 }
 

@@ -6,11 +6,10 @@
 //! <root>/.tmp/        uploads in progress, and the lock under which they are named
 //! ```
 
-use super::backoff::nonce;
 use super::folder::Folder;
 use super::{Attrs, Key, Object, Store, Stored, check_attrs};
 use crate::error::{Context, Error, Result};
-use crate::{durable, shutdown};
+use crate::{durable, random, shutdown};
 use rustix::fs::{AtFlags, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -244,7 +243,7 @@ struct Temp<'a> {
 
 impl<'a> Temp<'a> {
     fn create(dir: &'a Dir, folder: &'a Folder, key: &'a Key) -> Result<Temp<'a>> {
-        let temp = nonce();
+        let temp = random::mark();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let file = dir.explain(folder.file(&temp, flags), &format!("write {key} to"))?;
         Ok(Temp { dir, folder, key, temp, file })

@@ -16,7 +16,7 @@ mod dir;
 mod folder;
 mod s3;
 
-pub use backoff::{Backoff, Tries, VARIABLE as PATIENCE_VARIABLE, gave_up, nonce};
+pub use backoff::{Backoff, Tries, VARIABLE as PATIENCE_VARIABLE, gave_up};
 pub use dir::Dir;
 pub use s3::{S3, S3Options};
 

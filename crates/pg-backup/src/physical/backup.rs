@@ -258,7 +258,7 @@ pub(crate) fn parse(name: &str) -> Option<Named> {
 /// # Errors
 /// Never for an id.
 pub(crate) fn stamped_key(system: &System, folder: &str, id: &Id, at: Timestamp) -> Result<Key> {
-    system.key(&format!("{folder}/{id}.{}.json", at.strftime("%Y%m%dT%H%M%SZ")))
+    system.key(&format!("{folder}/{id}.{}.json", toban_core::stamp::stamp(at)))
 }
 
 fn stamp(suffix: &str) -> Option<Timestamp> {

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::vec::IntoIter;
 use toban_core::progress::Progress;
+use toban_core::sync::lock;
 use toban_core::{Context, Result};
 
 /// Files that wait for a worker.
@@ -22,11 +23,11 @@ impl Queue {
     }
 
     fn next(&self) -> Option<Listed> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next()
+        lock(&self.0).next()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len() == 0
+        lock(&self.0).len() == 0
     }
 }
 

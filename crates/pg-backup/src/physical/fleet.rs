@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use toban_core::repo::Repo;
 use toban_core::store::Key;
 use toban_core::sum::Sum;
+use toban_core::sync::{into_inner, lock};
 use toban_core::{Error, Result};
 
 /// Repositories and what became of each.
@@ -19,7 +20,7 @@ impl Fleet {
 
     /// Those that still go on.
     pub(crate) fn afloat(&self) -> Vec<Repo> {
-        let ships = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let ships = lock(&self.0);
         ships.iter().filter(|(_, e)| e.is_none()).map(|(r, _)| r.clone()).collect()
     }
 
@@ -45,7 +46,7 @@ impl Fleet {
     }
 
     fn note(&self, asked: &[Repo], done: Vec<Result<()>>) -> Result<()> {
-        let mut ships = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut ships = lock(&self.0);
         for (repo, done) in asked.iter().zip(done) {
             let ship = ships.iter_mut().find(|(r, e)| r.name == repo.name && e.is_none());
             if let (Some((_, e)), Err(new)) = (ship, done) {
@@ -58,7 +59,7 @@ impl Fleet {
 
     /// Each repository's end: done by `land`, or what stopped it.
     pub(crate) fn land(self, tally: &mut Tally, mut land: impl FnMut(&Repo) -> Result<()>) -> Result<()> {
-        let ships = self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let ships = into_inner(self.0);
         for (repo, e) in ships {
             let required = repo.required;
             if tally.copy(e.map_or(Ok(()), Err), required).is_some() {

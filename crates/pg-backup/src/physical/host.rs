@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use toban_core::machine;
 use toban_core::{Context, Result};
 
 /// The facts of the server and its machine.
@@ -20,7 +21,7 @@ pub(crate) fn read(client: &mut Client, data_dir: &Path) -> Result<Host> {
                array(select extname || ' ' || extversion from pg_extension order by 1)";
     let row = client.query_one(sql, &[]).doing(|| "ask for collations and extensions".into())?;
     Ok(Host {
-        name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        name: machine::host_name(),
         libc: libc(),
         icu: row.get(0),
         icu_library: icu_library(data_dir),

@@ -195,7 +195,7 @@ fn unpacked(e: io::Error) -> Error {
     let ours = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let of_store = e.raw_os_error().is_some() || ours.is_some();
     match of_store {
-        true => Err::<(), _>(e).doing(|| "read the index".into()).expect_err("it is an error"),
+        true => Error::caused_by("read the index", e),
         false => Error::corrupt("the index does not unpack").because(e),
     }
 }

@@ -20,6 +20,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
+use toban_core::machine;
 use toban_core::pack::Press;
 use toban_core::progress::Progress;
 use toban_core::repo::cluster::{self, Cluster};
@@ -27,6 +28,7 @@ use toban_core::repo::keys::System;
 use toban_core::run;
 use toban_core::store::Attrs;
 use toban_core::sum::Sum;
+use toban_core::sync::{into_inner, lock};
 use toban_core::wal::{Lsn, Segment};
 use toban_core::{Context, Error, Result};
 
@@ -106,7 +108,7 @@ impl Job<'_> {
             major: self.source.major,
             wal_segment_size: self.source.segment_size,
         };
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let host = machine::host_name();
         let intent = serde_json::json!({ "format": 1, "id": self.id, "host": host, "builds_on": [], "process": Process::own() });
         let intent = serde_json::to_vec(&intent).doing(|| "write the intent".into())?;
         let key = backup::intent_key(&self.system, &self.id)?;
@@ -153,7 +155,7 @@ impl Job<'_> {
         let ended = ended.map_err(|e| watch.cause(e))?;
         let damage = watch.damaged(start.lsn, newest(client, self.source)?);
         let conf = self.last(&sink, &ended)?;
-        let packs = sink.packs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let packs = into_inner(sink.packs);
         tablespaces.extend(source::tablespaces(client)?);
         let tablespaces = each_once(tablespaces, &ended.stop.tablespace_map);
         Ok(Copied { start, stop: ended.stop.lsn, damage, conf, tablespaces, packs })
@@ -181,7 +183,7 @@ impl Job<'_> {
         // On a standby it must be newer than everything else: it says how far recovery must go.
         let control = control::read(&self.source.data_dir)?;
         let stop = source::stop(client, self.source)?;
-        *end.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(stop.lsn);
+        *lock(&end) = Some(stop.lsn);
         Ok(Ended { stop, control })
     }
 
@@ -217,7 +219,7 @@ impl Job<'_> {
             state: State::default(),
         };
         let sum = self.fleet.store(pack, &key)?;
-        sink.packs.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(number, sum);
+        lock(&sink.packs).insert(number, sum);
         Ok(())
     }
 
@@ -291,5 +293,5 @@ fn guarded(watch: &Watch, done: Result<()>) -> Result<()> {
 }
 
 fn joined<T>(joined: thread::Result<Result<T>>) -> Result<T> {
-    joined.unwrap_or_else(|_| Err(Error::failed("a thread died")))
+    toban_core::sync::joined(joined)
 }

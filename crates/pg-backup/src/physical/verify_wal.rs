@@ -177,8 +177,7 @@ impl Job<'_> {
         let jobs = usize::try_from(cores::workers(None)).unwrap_or(1).min(items.len().max(1));
         let mut all: Vec<(usize, Result<u64>)> = thread::scope(|scope| {
             let readers: Vec<_> = (0..jobs).map(|_| scope.spawn(reader)).collect();
-            let died = || Err(Error::failed("a thread died"));
-            readers.into_iter().map(|r| r.join().unwrap_or_else(|_| died())).collect::<Result<Vec<_>>>()
+            readers.into_iter().map(|r| toban_core::sync::joined(r.join())).collect::<Result<Vec<_>>>()
         })?
         .into_iter()
         .flatten()

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use toban_core::sync::lock;
 use toban_core::wal::{Lsn, Segment, Timeline};
 use toban_core::{Context, Error, Result};
 
@@ -78,7 +79,7 @@ impl<'a> Capture<'a> {
     }
 
     fn end(&self) -> Option<Lsn> {
-        *self.end.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *lock(&self.end)
     }
 
     /// Asks the server how far it is. A session that the server ended is let go: what it kept may still be there.

@@ -8,7 +8,7 @@ use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use toban_core::{Context, Error, Result};
+use toban_core::{Error, Result};
 
 /// Deeper than any data directory; a loop of links ends here.
 const DEPTH: usize = 32;
@@ -165,7 +165,7 @@ impl Walk<'_> {
 
 fn unreadable(e: std::io::Error, path: &Path) -> Error {
     let denied = e.kind() == ErrorKind::PermissionDenied;
-    let e = Err::<(), _>(e).doing(|| format!("read {}", path.display())).expect_err("it is an error");
+    let e = Error::caused_by(format!("read {}", path.display()), e);
     match denied {
         true => {
             e.hint("run as the user that owns the data directory (postgres), on the server's own machine")

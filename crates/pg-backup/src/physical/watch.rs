@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use toban_core::pack::crc32c;
+use toban_core::sync::lock;
 use toban_core::wal::Lsn;
 use toban_core::{Error, Result, shutdown};
 
@@ -87,7 +88,7 @@ impl Watch {
 
     /// Ends the other threads because of `e`; of several, the first is the one to tell. What is returned stands for it.
     pub(crate) fn fail(&self, e: Error) -> Error {
-        let mut cause = self.cause.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut cause = lock(&self.cause);
         cause.get_or_insert(e);
         self.abort();
         aborted()
@@ -95,7 +96,7 @@ impl Watch {
 
     /// What went wrong first, else `e`.
     pub(crate) fn cause(&self, e: Error) -> Error {
-        self.cause.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().unwrap_or(e)
+        lock(&self.cause).take().unwrap_or(e)
     }
 
     /// Accounts for `bytes` that were read, and waits where that was too fast.
@@ -152,7 +153,7 @@ impl Watch {
     }
 
     fn suspect(&self, suspect: Suspect) {
-        let mut suspects = self.suspects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut suspects = lock(&self.suspects);
         match suspects.len() < SUSPECTS {
             true => suspects.push(suspect),
             false => _ = self.uncounted.fetch_add(1, Ordering::Relaxed),
@@ -162,7 +163,7 @@ impl Watch {
     /// Reads every suspect once more, after all was copied: what is still bad and did not change since is damage,
     /// whatever it says of itself; what changed since `start` will be mended by the WAL.
     pub(crate) fn damaged(&self, start: Lsn, newest: Lsn) -> Damage {
-        let suspects = self.suspects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let suspects = lock(&self.suspects);
         let all: Vec<String> = suspects.iter().filter_map(|s| self.verdict(s, start, newest)).collect();
         let beyond = if all.len() == SUSPECTS { self.uncounted.load(Ordering::Relaxed) } else { 0 };
         Damage { pages: all.len() as u64 + beyond, first: all.into_iter().take(100).collect() }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use toban_core::progress::Progress;
+use toban_core::sync::{into_inner, lock};
 use toban_core::{Error, Kind, Result, shutdown};
 
 /// What one table holds.
@@ -54,12 +55,12 @@ pub(crate) fn scan(snapshot: &mut Snapshot, tables: &[RawTable], quiet: bool) ->
                 counted => counted?,
             };
             progress.add(counted.columns.iter().map(|c| c.bytes).sum());
-            done.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[at] = Some(counted);
+            lock(&done)[at] = Some(counted);
         }
         Ok(())
     };
     crate::load::threads::each(snapshot.readers(), &work)?;
-    let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let done = into_inner(done);
     Ok(join(tables, &parts, done))
 }
 

@@ -12,10 +12,11 @@ use postgres::error::SqlState;
 use rusqlite::Connection;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use toban_core::progress::Progress;
+use toban_core::sync::{into_inner, lock};
 use toban_core::{Context, Result, shutdown};
 
 /// What became of one table.
@@ -72,12 +73,12 @@ pub(crate) fn load(
             let began = Instant::now();
             let moved = match one(pair, part, (schema, &path), rejects, &bar) {
                 Err(e) if is_too_wide(&e) => {
-                    done.lock().unwrap_or_else(PoisonError::into_inner)[part.table].too_wide = true;
+                    lock(&done)[part.table].too_wide = true;
                     continue;
                 }
                 moved => moved.map_err(|e| about(e, part.shape.table, part.range))?,
             };
-            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut done = lock(&done);
             let loaded = &mut done[part.table];
             loaded.rows += moved.rows;
             loaded.bytes += moved.bytes;
@@ -89,7 +90,7 @@ pub(crate) fn load(
     let mut pairs: Vec<Pair<'_>> =
         readers.zip(clients.iter_mut()).map(|(reader, client)| Pair { reader, client }).collect();
     threads::each(&mut pairs, &work)?;
-    Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(into_inner(done))
 }
 
 fn is_too_wide(e: &toban_core::Error) -> bool {

@@ -11,8 +11,9 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use toban_core::sync::{into_inner, lock};
 use toban_core::{Result, shutdown};
 
 /// Rows that are named of one kind.
@@ -71,7 +72,7 @@ pub(crate) fn look(
         Ok(())
     };
     threads::each(snapshot.readers(), &work)?;
-    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect())
+    Ok(into_inner(found).into_values().collect())
 }
 
 fn checks(table: &Table, labels: &dyn Fn(&str, &str) -> Vec<String>) -> Vec<Check> {
@@ -132,7 +133,7 @@ fn misfit(check: &Check, value: ValueRef<'_>, scratch: &mut Vec<u8>) -> Option<&
 }
 
 fn remember(found: &Found, table: &Table, check: &Check, why: &'static str, key: impl FnOnce() -> String) {
-    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut found = lock(&found);
     let place = (table.source.clone(), check.column.clone(), why);
     let entry = found.entry(place).or_insert_with(|| Violation {
         table: table.source.clone(),

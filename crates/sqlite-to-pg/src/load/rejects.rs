@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Seek, Write};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+use toban_core::sync::{into_inner, lock};
 use toban_core::{Context, Result, durable};
 
 /// One of them.
@@ -86,7 +87,7 @@ impl Rejects {
     /// When the disk is full.
     pub(crate) fn add(&self, reject: &Reject) -> Result<()> {
         let doing = || "keep a reject".to_string();
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = lock(&self.inner);
         *inner.counts.entry(reject.table.clone()).or_default() += 1;
         serde_json::to_writer(&mut inner.file, reject).doing(doing)?;
         inner.file.write_all(b"\n").doing(doing)
@@ -94,7 +95,7 @@ impl Rejects {
 
     /// How many each table has.
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).counts.clone()
+        lock(&self.inner).counts.clone()
     }
 
     /// Forgets all, because the load begins anew.
@@ -102,8 +103,8 @@ impl Rejects {
     /// # Errors
     /// Those of the file system.
     pub(crate) fn clear(&self) -> Result<()> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        *inner = Rejects::new()?.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = lock(&self.inner);
+        *inner = into_inner(Rejects::new()?.inner);
         Ok(())
     }
 
@@ -113,7 +114,7 @@ impl Rejects {
     /// Those of the file system.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let doing = || format!("write {}", path.display());
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = lock(&self.inner);
         inner.file.flush().doing(doing)?;
         let file = inner.file.get_mut();
         file.rewind().doing(doing)?;

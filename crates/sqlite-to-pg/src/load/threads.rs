@@ -1,6 +1,7 @@
 //! One thread per connection, and the error that began a failure.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use toban_core::sync::{into_inner, lock};
 use toban_core::{Error, Result};
 
 /// Runs `work` once for each of `things`, side by side. When one fails, `work` of the others sees the flag set and
@@ -18,14 +19,14 @@ pub(crate) fn each<T: Send>(
         if let Err(e) = work(thing, &failed)
             && !failed.swap(true, Ordering::SeqCst)
         {
-            *first.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(e);
+            *lock(&first) = Some(e);
         }
     };
     let panicked = std::thread::scope(|scope| {
         let handles: Vec<_> = things.iter_mut().map(|thing| scope.spawn(|| run(thing))).collect();
         handles.into_iter().filter_map(|h| h.join().err()).count() > 0
     });
-    let first = first.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let first = into_inner(first);
     match first {
         Some(e) => Err(e),
         None if panicked => Err(Error::failed("a thread panicked")),

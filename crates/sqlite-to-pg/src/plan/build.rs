@@ -132,7 +132,7 @@ pub(crate) fn schema_sum(db: &Connection) -> Result<String> {
         sum.update(&text);
         sum.update([0]);
     }
-    Ok(sum.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(toban_core::sum::hex(&sum.finalize()))
 }
 
 /// Leaves the tables that SQLite can read and PostgreSQL hold; the others are told, and do not keep the rest away.

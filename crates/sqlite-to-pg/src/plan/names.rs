@@ -67,7 +67,7 @@ pub(crate) fn short(name: &str) -> String {
     if name.len() <= MOST {
         return name;
     }
-    let hash: String = Sha256::digest(name.as_bytes()).iter().take(4).map(|b| format!("{b:02x}")).collect();
+    let hash: String = toban_core::sum::hex(&Sha256::digest(name.as_bytes())[..4]);
     format!("{}_{hash}", &name[..name.floor_char_boundary(MOST - 9)])
 }
 

@@ -9,7 +9,7 @@ use toban_core::{Error, Out, Result};
 
 /// Threads when nobody says how many: as many as there are cores, up to four.
 pub(crate) fn jobs(given: Option<u16>) -> usize {
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let cores = toban_core::machine::cores();
     given.map_or(cores.clamp(1, 4), usize::from)
 }
 

@@ -125,7 +125,7 @@ fn hot_journal(path: &Path) -> Result<()> {
 /// SQLite's errors with what one can do about them.
 pub(crate) fn explain(e: rusqlite::Error, path: &Path) -> Error {
     let code = e.sqlite_error_code();
-    let error = Err::<(), _>(e).doing(|| format!("read {}", path.display())).expect_err("it is an error");
+    let error = Error::caused_by(format!("read {}", path.display()), e);
     match code {
         // It begins as a database does, or nobody would have asked SQLite.
         Some(ErrorCode::NotADatabase) => {

@@ -8,9 +8,10 @@ use crate::plan::{Check, Fate, Object, Plan, REFUSED, Table};
 use crate::source::quoted;
 use postgres::Client;
 use rusqlite::Connection;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use toban_core::pg::Ident;
+use toban_core::sync::{into_inner, lock};
 use toban_core::{Context, Result, shutdown};
 
 type Pair<'a> = (&'a mut Connection, &'a mut Client);
@@ -40,13 +41,13 @@ pub(crate) fn add(
         {
             shutdown::check()?;
             let objects = of_table(client, db, table, stage)?;
-            made.lock().unwrap_or_else(PoisonError::into_inner).push((*at, objects));
+            lock(&made).push((*at, objects));
         }
         Ok(())
     };
     let mut pairs: Vec<Pair<'_>> = readers.iter_mut().zip(clients).collect();
     threads::each(&mut pairs, &work)?;
-    let mut made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut made = into_inner(made);
     made.sort_by_key(|(at, _)| *at);
     Ok(made.into_iter().flat_map(|(_, objects)| objects).collect())
 }

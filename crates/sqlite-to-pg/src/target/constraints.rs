@@ -8,6 +8,7 @@ use postgres::Client;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use toban_core::pg::Ident;
+use toban_core::sync::{into_inner, lock};
 use toban_core::{Context, Result, shutdown};
 
 /// A foreign key that rows break: its name, how many, and the first of them.
@@ -83,14 +84,14 @@ fn settle(
         {
             for (_, key) in made.iter().filter(|(t, _)| std::ptr::eq(*t, *table)) {
                 let orphans = validate(client, table, key, stage)?;
-                found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(orphans);
+                lock(&found).extend(orphans);
             }
             indexes::analyze(client, table, stage)?;
         }
         Ok(())
     };
     threads::each(clients, &work)?;
-    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut found = into_inner(found);
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }

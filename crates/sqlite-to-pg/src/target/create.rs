@@ -68,7 +68,7 @@ pub(crate) fn tables(client: &mut Client, plan: &mut Plan, stage: &str) -> Resul
 }
 
 fn refusal(e: postgres::Error, table: &str) -> Error {
-    Err::<(), _>(e).doing(|| format!("create the table {table}")).expect_err("it is an error")
+    Error::caused_by(format!("create the table {table}"), e)
 }
 
 /// CREATE TABLE with its comments. Defaults come later: COPY names every column, and a wrong one must not stop it.

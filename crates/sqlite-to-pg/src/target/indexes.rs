@@ -8,6 +8,7 @@ use postgres::Client;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use toban_core::pg::Ident;
+use toban_core::sync::{into_inner, lock};
 use toban_core::{Result, shutdown};
 
 /// One index to build: what it is called in reports, and its statement.
@@ -46,13 +47,13 @@ fn side_by_side(clients: &mut [Client], tasks: &[Task]) -> Result<Vec<Refused>> 
             if let Err(e) = client.batch_execute(&task.sql) {
                 let why = tolerable(e)?;
                 let one = (task.kind.to_string(), task.name.clone(), why);
-                refused.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(one);
+                lock(&refused).push(one);
             }
         }
         Ok(())
     };
     threads::each(clients, &work)?;
-    Ok(refused.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    Ok(into_inner(refused))
 }
 
 /// Fresh statistics of one table; after the indexes, which ANALYZE would wait for.

@@ -129,7 +129,7 @@ pub(crate) fn lock(client: &mut Client, schema: &str) -> Result<()> {
         Some(&SqlState::LOCK_NOT_AVAILABLE) => {
             Error::retry(format!("another run loads the schema {schema}")).hint("wait for it to end")
         }
-        _ => Err::<(), _>(e).doing(|| "take the lock".into()).expect_err("it is an error"),
+        _ => Error::caused_by("take the lock", e),
     })
 }
 

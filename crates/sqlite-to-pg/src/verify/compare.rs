@@ -4,9 +4,10 @@ use super::pair::Pair;
 use super::scan::{self, Piece, Sides};
 use super::sums::{Ranges, Sums};
 use super::target::unlocked;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use toban_core::Result;
 use toban_core::progress::Progress;
+use toban_core::sync::{into_inner, lock};
 
 /// Both sides of one table.
 pub(crate) struct Both {
@@ -68,9 +69,5 @@ pub(crate) fn sums(sides: &mut Sides<'_>, pairs: &[Pair], quiet: bool) -> Result
         Ok(())
     };
     scan::sweep(sides, (&pieces.0, &pieces.1), &source, &target)?;
-    Ok(found.into_iter().map(|both| both.into_inner().unwrap_or_else(PoisonError::into_inner)).collect())
-}
-
-fn lock(both: &Mutex<Both>) -> std::sync::MutexGuard<'_, Both> {
-    both.lock().unwrap_or_else(PoisonError::into_inner)
+    Ok(found.into_iter().map(into_inner).collect())
 }

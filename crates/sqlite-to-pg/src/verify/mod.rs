@@ -36,6 +36,7 @@ use postgres::Client;
 use record::{Compared, Difference, Kind};
 use rusqlite::Connection;
 use scan::Sides;
+use toban_core::machine;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Error, Kind as Status, Out, Result};
 pub(crate) use words::{named, of_index};
@@ -101,7 +102,7 @@ fn kept_plan(
 }
 
 fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(8)
+    machine::cores().min(8)
 }
 
 /// What `run` ends with: every table of `plan` compared, in the schema that it names. `readers` are connections inside

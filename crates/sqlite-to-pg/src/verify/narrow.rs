@@ -9,8 +9,9 @@ use super::sums::{Cell, Ranges, hash, share};
 use super::wire::Wire;
 use crate::plan::Action;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use toban_core::Result;
+use toban_core::sync::{into_inner, lock};
 
 /// Rows of one table that are named at most.
 const NAMED: usize = 1000;
@@ -115,7 +116,7 @@ impl Look<'_> {
             let Some((key, whole)) = self.name(wire) else { return };
             // Other bits than those that chose the range.
             if share(key >> 64, rounds) == round {
-                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut tally = lock(&tally);
                 tally.entry(key).or_default()[side].add(whole);
             }
         };
@@ -123,7 +124,7 @@ impl Look<'_> {
             note(side, wire);
             Ok(())
         })?;
-        Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+        Ok(into_inner(tally))
     }
 
     fn differing(&self, tally: &Tally) -> Vec<u128> {
@@ -149,13 +150,13 @@ impl Look<'_> {
         }
         self.sweep(sides, true, &|side, wire, rest| {
             let Some((key, _)) = self.name(wire) else { return Ok(()) };
-            let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rows = lock(&rows);
             if let Some(rows) = rows.get_mut(&key).filter(|rows| rows.wants(side)) {
                 rows.push(side, rest.shown(self.pair, wire)?);
             }
             Ok(())
         })?;
-        let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = into_inner(rows);
         Ok(keys.iter().filter_map(|k| rows.remove(k)).collect())
     }
 

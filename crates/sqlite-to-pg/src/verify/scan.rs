@@ -14,6 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use toban_core::pg::Ident;
+use toban_core::sync::{into_inner, lock};
 use toban_core::{Context, Error, Result, shutdown};
 
 /// SQLite's rows per piece at most, by their numbers, and PostgreSQL's pages.
@@ -83,7 +84,7 @@ pub(crate) fn sweep(
     let outcome = |done: Result<()>| {
         if let Err(e) = done {
             failed.store(true, Ordering::Relaxed);
-            first.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(e);
+            lock(&first).get_or_insert(e);
         }
     };
     let (outcome, failed, next) = (&outcome, &failed, &next);
@@ -108,7 +109,7 @@ pub(crate) fn sweep(
             });
         }
     });
-    match first.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+    match into_inner(first) {
         Some(e) => Err(e),
         None => Ok(()),
     }

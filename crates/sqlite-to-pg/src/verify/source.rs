@@ -114,7 +114,7 @@ fn version(watch: &Connection, path: &Path) -> Result<i64> {
 /// SQLite's error with the kind and the cure it deserves.
 pub(crate) fn explain(e: rusqlite::Error, doing: impl FnOnce() -> String) -> Error {
     let code = e.sqlite_error_code();
-    let error = Err::<(), _>(e).doing(doing).expect_err("it is an error");
+    let error = Error::caused_by(doing(), e);
     match code {
         Some(ErrorCode::DatabaseCorrupt) => error.kind_as(Kind::Corrupt),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => error.kind_as(Kind::Retry),

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
+use toban_core::machine::Account;
 
 /// `TOBAN_TEST_MAJOR`, else 15.
 pub fn default_major() -> u32 {
@@ -60,11 +61,9 @@ fn owner() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
-    let passwd = fs::read_to_string("/etc/passwd").expect("read /etc/passwd");
-    let line = passwd.lines().find(|l| l.starts_with("postgres:"));
-    let line = line.expect("PostgreSQL's user is not there: run cargo xtask setup");
-    let mut ids = line.split(':').skip(2).map(|id| id.parse().expect("an id in /etc/passwd"));
-    Some((ids.next().expect("a uid"), ids.next().expect("a gid")))
+    let account = Account::by_name("postgres");
+    let account = account.expect("PostgreSQL's user is not there: run cargo xtask setup");
+    Some((account.uid, account.gid))
 }
 
 pub(super) fn owner_spec() -> String {

@@ -91,7 +91,7 @@ pub(super) fn row(user: &User<'_>, now: Timestamp) -> Row {
     let mut roles = user.roles.clone();
     roles.extend(user.admin_by.iter().filter(|r| !user.roles.contains(r)).cloned());
     roles.sort();
-    let time = |m: Moment| m.time().map(|t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
+    let time = |m: Moment| m.time().map(toban_core::stamp::iso_seconds).unwrap_or_default();
     Row {
         subject: format!("user/{}", user.id),
         name: user.name(),

@@ -225,7 +225,7 @@ fn put(path: &Path, text: &str) -> Result<()> {
 
 /// What the pack's folder is called: packs are in order by their names.
 fn name(verb: &str, at: Timestamp) -> String {
-    format!("{}-{verb}", at.strftime("%Y%m%dT%H%M%SZ"))
+    format!("{}-{verb}", toban_core::stamp::stamp(at))
 }
 
 /// The rights in a pack.

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use toban_core::machine;
+use toban_core::sync::lock;
 use toban_core::wal::WalName;
 use toban_core::{Context, Result, shutdown};
 
@@ -20,7 +22,7 @@ pub(super) struct LookAhead {
 
 impl LookAhead {
     pub(super) fn new(args: &cli::Push) -> LookAhead {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = machine::cores();
         LookAhead { files: args.ahead, jobs: args.jobs.map_or(2 * cores, |n| n as usize) }
     }
 
@@ -47,7 +49,7 @@ impl LookAhead {
 }
 
 fn take_next(waiting: &Mutex<VecDeque<WalName>>) -> Option<WalName> {
-    waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()
+    lock(&waiting).pop_front()
 }
 
 /// As the archiver would take them: histories first, then the oldest.

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use toban_core::Result;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::Archive;
+use toban_core::sync::lock;
 use toban_core::wal::{Timeline, WalName};
 
 pub(super) struct Histories {
@@ -43,6 +44,6 @@ impl Histories {
     }
 
     fn lock_stored(&self) -> std::sync::MutexGuard<'_, BTreeSet<(String, Timeline)>> {
-        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.stored)
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use toban_core::sync::lock;
 use toban_core::wal::{Lsn, Segment, Timeline};
 use toban_core::{Context, Error, Result};
 
@@ -76,7 +77,7 @@ impl Backlog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// A new session begins: nothing of it is stored.

@@ -2,8 +2,8 @@
 
 use super::Service;
 use super::protocol::Replication;
-use toban_core::wal::{History, Timeline};
 use toban_core::Result;
+use toban_core::wal::{History, Timeline};
 
 /// Stores the history of the server's newest timeline, which is `timeline` or a later one, with those of all timelines
 /// before; gives the newest.

@@ -25,10 +25,10 @@ use std::time::{Duration, Instant};
 use sweep::Sweeper;
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
-use toban_core::repo::{Repo, Repos};
 use toban_core::repo::archive::{Archive, Conflict};
 use toban_core::repo::cluster::{Cluster, FORMAT};
 use toban_core::repo::keys::System;
+use toban_core::repo::{Repo, Repos};
 use toban_core::{Error, Kind, Result, run as job, shutdown};
 
 /// What lives as long as the process.

@@ -4,9 +4,10 @@
 use super::backlog::Backlog;
 use super::source::{ServerFacts, SourceServer, rank_source};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use toban_core::pg::ConnInfo;
+use toban_core::sync::lock;
 use toban_core::wal::Lsn;
 use toban_core::{Context, Result, shutdown};
 
@@ -20,7 +21,7 @@ pub(super) struct Handover(Mutex<Option<String>>);
 impl Handover {
     /// Why the session should end: another server is the primary now.
     pub(super) fn reason(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 
@@ -54,7 +55,7 @@ impl SlotKeeper {
                     }
                 };
                 if let (Some(handover), Some(why)) = (handover.upgrade(), why) {
-                    *handover.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                    *lock(&handover.0) = Some(why);
                 }
             }
             std::thread::sleep(EVERY);

@@ -4,6 +4,7 @@ use super::{BYTES, SHA256, WRITTEN};
 use crate::error::{Context, Error, Result};
 use crate::store::Attrs;
 use crate::sum::{Measured, Sum};
+use crate::sync::joined;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -77,7 +78,7 @@ impl Compressed {
         let (sum, kept) = std::thread::scope(|scope| {
             let hashing = scope.spawn(|| stretch.hash());
             let kept = stretch.keep(level);
-            (hashing.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))), kept)
+            (joined(hashing.join()), kept)
         });
         let (sum, kept) = (sum?, kept?);
         if sum.bytes != stretch.bytes.end - stretch.bytes.start {

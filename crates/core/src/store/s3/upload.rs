@@ -3,7 +3,7 @@
 use super::ask::{Need, Refusal, persist};
 use super::{S3, metadata, parts, reactor};
 use crate::error::{Context, Error, Result};
-use crate::store::backoff::nonce;
+use crate::random;
 use crate::store::{Attrs, Key, Stored};
 use crate::{shutdown, sum};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 pub(super) fn put(s3: &S3, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
     let conditional = s3.conditional()?;
     let first = parts::read(body, parts::SINGLE).doing(|| reading(key))?;
-    let put = Put { s3, key, attrs, mark: nonce(), conditional };
+    let put = Put { s3, key, attrs, mark: random::mark(), conditional };
     if (first.len() as u64) < parts::SINGLE {
         return put.small(first);
     }

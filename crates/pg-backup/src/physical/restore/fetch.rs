@@ -22,6 +22,7 @@ use toban_core::pack::crc32c;
 use toban_core::progress::Progress;
 use toban_core::store::Key;
 use toban_core::sum::Checked;
+use toban_core::sync::{joined, lock};
 use toban_core::{Context, Error, Result, shutdown};
 
 /// Lines that a worker takes at once: neighbours lie in the same frames.
@@ -58,8 +59,7 @@ pub(super) fn all(args: &cli::Restore, stored: &Stored, target: &Target) -> Resu
     thread::scope(|scope| {
         let workers: Vec<_> = (0..args.jobs()).map(|_| scope.spawn(|| work.worker(&waiting))).collect();
         let led = read.lead(&work, batches);
-        let joined =
-            workers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err(Error::failed("a thread died"))));
+        let joined = workers.into_iter().map(|w| joined(w.join()));
         // A worker's error is the cause of the reader's.
         joined.collect::<Vec<_>>().into_iter().collect::<Result<()>>().and(led)
     })
@@ -189,7 +189,7 @@ impl Work<'_> {
         let mut frames = Frames::new(&*self.stored.repo.store, &self.stored.backup)?;
         let mut done = Ok(());
         loop {
-            let batch = waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+            let batch = lock(&waiting).recv();
             let Ok(mut batch) = batch else { return done };
             // Several packs were written at once, so their lines take turns; their frames are read one pack at a time.
             batch.sort_by_key(|entry| entry.pieces.first().map(|p| (p.pack, p.at, p.from)));

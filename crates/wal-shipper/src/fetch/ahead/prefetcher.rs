@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use toban_core::config::Config;
+use toban_core::sync::lock;
 use toban_core::wal::{Segment, WalName};
 use toban_core::{Context, Result, durable, shutdown};
 
@@ -33,7 +34,7 @@ pub(crate) fn get_ahead(args: &cli::Fetch, config: &Config) -> Result<()> {
     let job = FetchJob::open(args, config, system_identifier(args)?, false)?;
     let window = Mutex::new(Window { ahead: args.ahead.into(), ..Window::default() });
     let prefetcher = Prefetcher { folder, job, window, changed: Condvar::new() };
-    let workers = std::thread::available_parallelism().map_or(2, |n| 2 * n.get());
+    let workers = 2 * toban_core::machine::cores();
     std::thread::scope(|scope| {
         (0..workers).for_each(|_| drop(scope.spawn(|| prefetcher.keep_segments())));
         prefetcher.follow_recovery();
@@ -74,7 +75,7 @@ struct Window {
 
 impl Prefetcher {
     fn lock_window(&self) -> MutexGuard<'_, Window> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.window)
     }
 
     /// Reads what was handed over, until nothing was for a while.

@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use toban_core::config::Config;
+use toban_core::machine::Account;
 use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
 use toban_core::wal::Timeline;
@@ -171,10 +172,7 @@ fn run(mut shell: Command) -> Result<Output> {
 /// The home of the server's user, where a profile of AWS may lie.
 fn home(ids: Option<(u32, u32)>) -> Option<String> {
     let Some((uid, _)) = ids else { return std::env::var("HOME").ok() };
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let fields = |line: &str| line.split(':').map(String::from).collect::<Vec<_>>();
-    let entry = passwd.lines().map(fields).find(|f| f.get(2).is_some_and(|id| *id == uid.to_string()))?;
-    entry.get(5).cloned()
+    Account::by_uid(uid)?.home.into_os_string().into_string().ok()
 }
 
 #[cfg(test)]
