@@ -2,13 +2,14 @@
 
 mod wal;
 
-use crate::catalog::{self, Stored};
-use crate::manifest::Id;
-use crate::order::Taken;
-use crate::physical::backup::Backup;
-use crate::physical::catalog::{Contents, Stored as StoredBackup};
-use crate::physical::reach::{Missing, Ways};
-use crate::{cli, physical};
+use crate::cli;
+use crate::format::backup::BackupManifest;
+use crate::format::backup::{BackupCatalog, StoredBackup};
+use crate::format::catalog::Manifest;
+use crate::format::dump::{DumpCatalog, StoredDump};
+use crate::format::id::Id;
+use crate::format::order::Taken;
+use crate::reach::{Missing, RecoveryPaths};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -47,8 +48,8 @@ impl Record for Finding {
 /// What one repository holds.
 struct Held<'a> {
     repo: &'a Repo,
-    dumps: catalog::Contents,
-    backups: Contents,
+    dumps: DumpCatalog,
+    backups: BackupCatalog,
 }
 
 /// Runs the verb.
@@ -71,16 +72,16 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
     let mut findings = Vec::new();
     for one in &held {
         findings.extend(one.dumps.damaged.iter().map(|e| damaged(one.repo, e)));
-        let dumps = judge(one.repo, &one.dumps.dumps, &expected, now, args);
-        findings.extend(beside(dumps, physical_findings(one, &held, now, args)?));
+        let dumps = judge(one.repo, &one.dumps.stored, &expected, now, args);
+        findings.extend(beside(dumps, backup_findings(one, &held, now, args)?));
     }
     findings.extend(unreachable.iter().map(|(repo, e)| unknown(repo, e)));
     toban_core::finding::tell(&findings, args.monitoring.monitoring, out)
 }
 
 fn hold<'a>(repo: &'a Repo, cluster: &str, now: Timestamp) -> Result<Held<'a>> {
-    let dumps = catalog::read_as_of(repo, cluster, now)?;
-    let backups = physical::catalog::read_as_of(repo, cluster, now)?;
+    let dumps = DumpCatalog::read(repo, cluster, now)?;
+    let backups = BackupCatalog::read(repo, cluster, now)?;
     Ok(Held { repo, dumps, backups })
 }
 
@@ -97,7 +98,7 @@ fn expected(named: Vec<String>, held: &[Held<'_>]) -> BTreeSet<String> {
     if !named.is_empty() {
         return named.into_iter().collect();
     }
-    let dumps = held.iter().flat_map(|h| &h.dumps.dumps).filter(|s| !s.manifest.is_safety());
+    let dumps = held.iter().flat_map(|h| &h.dumps.stored).filter(|s| !s.manifest.is_safety());
     dumps.map(|s| s.manifest.database.name.clone()).collect()
 }
 
@@ -110,51 +111,55 @@ fn beside(mut dumps: Vec<Finding>, backups: Vec<Finding>) -> Vec<Finding> {
 }
 
 /// The physical backups of one repository, and its WAL.
-fn physical_findings(
+fn backup_findings(
     one: &Held<'_>,
     held: &[Held<'_>],
     now: Timestamp,
     args: &cli::Check,
 ) -> Result<Vec<Finding>> {
-    let (repo, contents) = (one.repo, &one.backups);
-    let mut findings: Vec<Finding> = contents.damaged.iter().map(|e| damaged(repo, e)).collect();
+    let (repo, catalog) = (one.repo, &one.backups);
+    let mut findings: Vec<Finding> = catalog.damaged.iter().map(|e| damaged(repo, e)).collect();
     let subject = Subject { repo: &repo.name, database: CLUSTER };
     findings.extend(wal::findings(one, held, now, args)?);
-    let Some((newest, earlier)) = contents.backups.split_last() else { return Ok(findings) };
-    let verified = contents.backups.iter().filter(|s| s.is_whole()).filter_map(|s| s.verified).max();
+    let Some((newest, earlier)) = catalog.stored.split_last() else { return Ok(findings) };
+    let verified = catalog.stored.iter().filter(|s| s.is_whole()).filter_map(|s| s.verified).max();
     let verified = verified.map(|at| age(at, now));
-    let dated =
-        Newest { id: &newest.backup.id, started: newest.backup.started, server: None, taken: newest.taken };
+    let dated = Newest {
+        id: &newest.manifest.id,
+        started: newest.manifest.started,
+        server: None,
+        taken: newest.taken,
+    };
     findings.extend(subject.dated(&dated, now, args));
-    let sizes = earlier.iter().rev().take(10).map(|s| s.backup.stored_bytes()).collect();
-    findings.extend(subject.compare(newest.backup.stored_bytes(), sizes, args));
+    let sizes = earlier.iter().rev().take(10).map(|s| s.manifest.stored_bytes()).collect();
+    findings.extend(subject.compare(newest.manifest.stored_bytes(), sizes, args));
     findings.push(subject.verify(verified, args));
-    findings.extend(contents.backups.iter().filter_map(|s| subject.broken(&s.backup.id, s.damaged)));
-    findings.extend(contents.backups.iter().filter_map(|s| subject.lacks(&s.backup.id, s.lacks.as_deref())));
-    findings.extend(subject.drill(drills::read(&*repo.store, &newest.backup.system()?, now)?, now, args));
-    if newest.backup.damage.pages > 0 {
-        let text = format!("the newest holds {} damaged pages of the source", newest.backup.damage.pages);
+    findings.extend(catalog.stored.iter().filter_map(|s| subject.broken(&s.manifest.id, s.damaged)));
+    findings.extend(catalog.stored.iter().filter_map(|s| subject.lacks(&s.manifest.id, s.lacks.as_deref())));
+    findings.extend(subject.drill(drills::read(&*repo.store, &newest.manifest.system()?, now)?, now, args));
+    if newest.manifest.damage.pages > 0 {
+        let text = format!("the newest holds {} damaged pages of the source", newest.manifest.damage.pages);
         findings.push(subject.finding("pages", Severity::Critical, text));
     }
-    findings.extend(reaches(repo, contents, &subject)?);
+    findings.extend(reaches(repo, catalog, &subject)?);
     Ok(findings)
 }
 
 /// Backups that a hole in the WAL keeps from moments behind it. A newer backup behind the hole ends the alarm: nothing
 /// more can be done about those moments.
-fn reaches(repo: &Repo, contents: &Contents, subject: &Subject<'_>) -> Result<Vec<Finding>> {
-    let ways = Ways::read(repo, contents)?;
+fn reaches(repo: &Repo, catalog: &BackupCatalog, subject: &Subject<'_>) -> Result<Vec<Finding>> {
+    let ways = RecoveryPaths::read(repo, catalog)?;
     let mut findings = Vec::new();
-    for StoredBackup { backup, .. } in &contents.backups {
+    for StoredBackup { manifest: backup, .. } in &catalog.stored {
         let Some(reached) = ways.of(backup) else { continue };
         let Some(hole) = &reached.hole else { continue };
         let newer = |s: &&StoredBackup| {
             s.is_whole()
-                && s.backup.system_identifier == backup.system_identifier
-                && s.backup.timeline >= backup.timeline
-                && s.backup.stop_lsn >= reached.to
+                && s.manifest.system_identifier == backup.system_identifier
+                && s.manifest.timeline >= backup.timeline
+                && s.manifest.stop_lsn >= reached.to
         };
-        let next = contents.backups.iter().find(newer).map(|s| (&s.backup.id, s.backup.stop_lsn));
+        let next = catalog.stored.iter().find(newer).map(|s| (&s.manifest.id, s.manifest.stop_lsn));
         let until = next.map_or("on".to_string(), |(_, lsn)| format!("to {lsn}"));
         let missing = format!(
             "{} reaches {} only: {} to {} are missing, and no moment from there {until} can be restored",
@@ -178,7 +183,7 @@ fn reaches(repo: &Repo, contents: &Contents, subject: &Subject<'_>) -> Result<Ve
 }
 
 /// Why nothing need be done about a hole, where somebody said so.
-fn acknowledged(repo: &Repo, backup: &Backup, hole: &Missing) -> Result<Option<String>> {
+fn acknowledged(repo: &Repo, backup: &BackupManifest, hole: &Missing) -> Result<Option<String>> {
     let (Ok(first), Ok(last)) = (hole.first.parse(), hole.last.parse()) else { return Ok(None) };
     let (known, _) = gap::acknowledged(&*repo.store, &backup.system()?)?;
     let covers = |a: &gap::Acknowledged| a.covers(first, last, backup.wal_segment_size);
@@ -210,7 +215,7 @@ impl toban_core::finding::Finding for Finding {
 /// Pure: every finding of one repository. With nothing expected and nothing there, that is the finding.
 fn judge(
     repo: &Repo,
-    dumps: &[Stored],
+    dumps: &[StoredDump],
     expected: &Expected,
     now: Timestamp,
     args: &cli::Check,
@@ -243,10 +248,10 @@ impl Subject<'_> {
         Finding { repo: self.repo.into(), database: self.database.into(), check, severity, text, perf: None }
     }
 
-    fn judge(&self, dumps: &[Stored], now: Timestamp, args: &cli::Check) -> Vec<Finding> {
+    fn judge(&self, dumps: &[StoredDump], now: Timestamp, args: &cli::Check) -> Vec<Finding> {
         // A safety dump taken by a restore says nothing about the nightly ones.
-        let nightly = |s: &&Stored| s.manifest.database.name == self.database && !s.manifest.is_safety();
-        let own: Vec<&Stored> = dumps.iter().filter(nightly).collect();
+        let nightly = |s: &&StoredDump| s.manifest.database.name == self.database && !s.manifest.is_safety();
+        let own: Vec<&StoredDump> = dumps.iter().filter(nightly).collect();
         let Some((newest, earlier)) = own.split_last() else {
             return vec![self.finding("age", Severity::Critical, "there is no dump".into())];
         };
@@ -348,7 +353,7 @@ impl Subject<'_> {
     }
 
     /// Compares the newest with the median of up to ten before it, of the same form.
-    fn size(&self, newest: &Stored, earlier: &[&Stored], args: &cli::Check) -> Option<Finding> {
+    fn size(&self, newest: &StoredDump, earlier: &[&StoredDump], args: &cli::Check) -> Option<Finding> {
         let same = earlier.iter().rev().filter(|s| s.manifest.form == newest.manifest.form).take(10);
         let sizes = same.map(|s| s.manifest.stored_bytes()).collect();
         self.compare(newest.manifest.stored_bytes(), sizes, args)

@@ -62,7 +62,11 @@ pub(crate) struct Setting {
 ///
 /// # Errors
 /// When the server cannot be asked.
-pub(crate) fn read(client: &mut impl GenericClient, name: &str, major: u32) -> Result<Option<Properties>> {
+pub(crate) fn read_properties(
+    client: &mut impl GenericClient,
+    name: &str,
+    major: u32,
+) -> Result<Option<Properties>> {
     let doing = || format!("read the properties of database {name}");
     // pg_database grew: datlocprovider in 15, daticurules in 16, datlocale (was daticulocale) in 17.
     let provider = if major >= 15 { "d.datlocprovider::text" } else { "'c'" };

@@ -1,31 +1,23 @@
 //! Takes, lists, verifies, restores and prunes PostgreSQL backups.
 
-mod catalog;
 mod check;
 mod child;
 mod cli;
-mod cli_moment;
-mod cli_physical;
-mod cores;
+mod data_dir;
 mod database;
 mod dump;
-mod dump_plan;
-mod dumped;
 mod fanout;
-mod gzip;
-mod help;
-mod help_physical;
-mod hidden;
-mod keep;
+mod format;
 mod list;
-mod lock;
-mod manifest;
-mod order;
+mod machine;
 mod outcome;
-mod physical;
 mod prune;
+mod reach;
 mod restore;
+mod restore_dump;
+mod retention;
 mod rows;
+mod run;
 mod server;
 mod verify;
 
@@ -41,10 +33,10 @@ use toban_core::{Out, Result};
 pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
     match &args.verb {
-        Verb::Run(verb) => physical::run(verb, &config, out),
-        Verb::Restore(verb) => physical::restore::run(verb, &config, out),
+        Verb::Run(verb) => run::run(verb, &config, out),
+        Verb::Restore(verb) => restore::run(verb, &config, out),
         Verb::Dump(verb) => dump::run(verb, &config, out),
-        Verb::RestoreDump(verb) => restore::run(verb, &config, out),
+        Verb::RestoreDump(verb) => restore_dump::run(verb, &config, out),
         Verb::List(verb) => list::run(verb, &config, out),
         Verb::Verify(verb) => verify::run(verb, &config, out),
         Verb::Prune(verb) => prune::run(verb, &config, out),

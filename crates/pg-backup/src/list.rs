@@ -1,19 +1,22 @@
 //! `list`: what the repositories hold.
 
-use crate::catalog::{self, Stored};
 use crate::cli;
-use crate::manifest::{Form, Id};
-use crate::physical;
+use crate::format::backup::{BackupCatalog, StoredBackup};
+use crate::format::catalog::Manifest;
+use crate::format::dump::{DumpCatalog, DumpForm, StoredDump};
+use crate::format::id::Id;
+use crate::reach::{Missing, Reached, RecoveryPaths};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use toban_core::config::Config;
 use toban_core::repo::Repo;
+use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Error, Kind, Out, Record, Result, out};
 
 /// One dump in one repository.
 #[derive(Serialize)]
-struct Row {
+struct ListedDump {
     repo: String,
     database: String,
     id: Id,
@@ -21,7 +24,7 @@ struct Row {
     started: Timestamp,
     age_seconds: i64,
     seconds: f64,
-    form: Form,
+    form: DumpForm,
     database_bytes: u64,
     stored_bytes: u64,
     tables: u64,
@@ -31,7 +34,7 @@ struct Row {
     damaged: Option<Timestamp>,
 }
 
-impl Record for Row {
+impl Record for ListedDump {
     const SCHEMA: &'static str = "pg-backup.list/1";
     const HEAD: &'static [&'static str] = &[
         "repo", "database", "id", "taken", "age", "label", "as", "size", "stored", "seconds", "rows", "pg",
@@ -42,8 +45,8 @@ impl Record for Row {
             self.repo.clone(),
             self.database.clone(),
             self.id.to_string(),
-            local(self.started),
-            age(self.age_seconds),
+            format_local(self.started),
+            format_age(self.age_seconds),
             self.label.clone().unwrap_or("-".into()),
             self.form.suffix().into(),
             out::bytes(self.database_bytes),
@@ -51,39 +54,14 @@ impl Record for Row {
             format!("{:.1}", self.seconds),
             self.rows.to_string(),
             self.major.to_string(),
-            shown(self.damaged, self.verified),
+            describe_verdict(self.damaged, self.verified),
         ]
     }
 }
 
-/// What verify said last, for a table.
-pub(crate) fn shown(damaged: Option<Timestamp>, verified: Option<Timestamp>) -> String {
-    match (damaged, verified) {
-        (Some(_), _) => "DAMAGED".into(),
-        (None, Some(at)) => local(at),
-        (None, None) => "never".into(),
-    }
-}
-
-/// A time by this machine's clock, with its distance from UTC: `2026-11-21 04:00 +01:00`.
-pub(crate) fn local(at: Timestamp) -> String {
-    at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M %:z").to_string()
-}
-
-/// Seconds since then, for people: `45 min`, `30 h`, `12 d`.
-pub(crate) fn age(seconds: i64) -> String {
-    const HOUR: i64 = 3600;
-    match seconds {
-        ..0 => "in the future".into(),
-        0..=7199 => format!("{} min", seconds / 60),
-        7200..=259_199 => format!("{} h", seconds / HOUR),
-        _ => format!("{} d", seconds / (24 * HOUR)),
-    }
-}
-
-fn row(stored: &Stored, now: Timestamp) -> Row {
+fn list_dump(stored: &StoredDump, now: Timestamp) -> ListedDump {
     let m = &stored.manifest;
-    Row {
+    ListedDump {
         repo: stored.repo.name.clone(),
         database: m.database.name.clone(),
         id: m.id.clone(),
@@ -102,43 +80,182 @@ fn row(stored: &Stored, now: Timestamp) -> Row {
     }
 }
 
+/// One backup in one repository.
+#[derive(Serialize)]
+struct ListedBackup {
+    repo: String,
+    id: Id,
+    label: Option<String>,
+    system_identifier: String,
+    started: Timestamp,
+    age_seconds: i64,
+    seconds: f64,
+    bytes: u64,
+    stored_bytes: u64,
+    timeline: Timeline,
+    start_lsn: Lsn,
+    stop_lsn: Lsn,
+    major: u32,
+    standby: bool,
+    damaged_pages: u64,
+    verified: Option<Timestamp>,
+    damaged: Option<Timestamp>,
+    /// How far recovery comes with the WAL in this repository.
+    reaches: Option<Lsn>,
+    /// When the server wrote the last of that WAL.
+    reaches_at: Option<Timestamp>,
+    /// What is missing there, though there is more behind it.
+    hole: Option<Missing>,
+}
+
+impl ListedBackup {
+    fn of(
+        stored: &StoredBackup,
+        reached: Option<Reached>,
+        at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> ListedBackup {
+        let b = &stored.manifest;
+        ListedBackup {
+            repo: stored.repo.name.clone(),
+            id: b.id.clone(),
+            label: b.label.clone(),
+            system_identifier: b.system_identifier.clone(),
+            started: b.started,
+            age_seconds: now.as_second() - b.started.as_second(),
+            seconds: b.seconds(),
+            bytes: b.bytes,
+            stored_bytes: b.stored_bytes(),
+            timeline: b.timeline,
+            start_lsn: b.start_lsn,
+            stop_lsn: b.stop_lsn,
+            major: b.major,
+            standby: b.standby,
+            damaged_pages: b.damage.pages,
+            verified: stored.verified,
+            damaged: stored.damaged,
+            reaches: reached.as_ref().map(|r| r.to),
+            reaches_at: at,
+            hole: reached.and_then(|r| r.hole),
+        }
+    }
+
+    /// `2026-11-21 04:00 +01:00 (0/5000000)`, and whether that is the end of a stretch only.
+    fn describe_reach(&self) -> String {
+        let Some(to) = self.reaches else { return "-".into() };
+        let lsn = self.reaches_at.map_or(to.to_string(), |at| format!("{} ({to})", format_local(at)));
+        if self.hole.is_some() { format!("{lsn}, then a hole") } else { lsn }
+    }
+}
+
+impl Record for ListedBackup {
+    const SCHEMA: &'static str = "pg-backup.list-backup/1";
+    const HEAD: &'static [&'static str] = &[
+        "repo",
+        "backup",
+        "id",
+        "taken",
+        "age",
+        "label",
+        "size",
+        "stored",
+        "seconds",
+        "timeline",
+        "from",
+        "until",
+        "reaches",
+        "pg",
+        "bad pages",
+        "verified",
+    ];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.repo.clone(),
+            "cluster".into(),
+            self.id.to_string(),
+            format_local(self.started),
+            format_age(self.age_seconds),
+            self.label.clone().unwrap_or("-".into()),
+            out::bytes(self.bytes),
+            out::bytes(self.stored_bytes),
+            format!("{:.1}", self.seconds),
+            self.timeline.to_string(),
+            self.start_lsn.to_string(),
+            self.stop_lsn.to_string(),
+            self.describe_reach(),
+            self.major.to_string(),
+            self.damaged_pages.to_string(),
+            describe_verdict(self.damaged, self.verified),
+        ]
+    }
+}
+
 /// Runs the verb. A repository that cannot be asked does not hide the others.
 pub(crate) fn run(args: &cli::List, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
-    let mut trouble = Vec::new();
+    let mut failures = Vec::new();
     for repo in &repos {
-        match one(args, repo, out) {
-            Ok(damaged) => trouble.extend(damaged),
-            Err(e) => trouble.push(Error::new(e.kind(), format!("list {}", repo.name)).because(e)),
+        match list_repo(args, repo, out) {
+            Ok(damaged) => failures.extend(damaged),
+            Err(e) => failures.push(Error::new(e.kind(), format!("list {}", repo.name)).because(e)),
         }
     }
-    verdict(trouble, repos.len())
+    finish(failures, repos.len())
 }
 
 /// Lists one repository; the errors are its damaged manifests.
-fn one(args: &cli::List, repo: &Repo, out: &mut Out<'_>) -> Result<Vec<Error>> {
+fn list_repo(args: &cli::List, repo: &Repo, out: &mut Out<'_>) -> Result<Vec<Error>> {
     let wanted =
-        |s: &&Stored| args.databases.is_empty() || args.databases.contains(&s.manifest.database.name);
+        |s: &&StoredDump| args.databases.is_empty() || args.databases.contains(&s.manifest.database.name);
     let now = Timestamp::now();
     let (mut damaged, mut backups) = (Vec::new(), 0);
     if args.databases.is_empty() {
-        let contents = physical::catalog::read(repo, &args.repos.cluster)?;
-        let ways = physical::reach::Ways::read(repo, &contents)?;
-        physical::list::emit(&contents, &ways, now, out)?;
-        backups = contents.backups.len();
-        damaged.extend(contents.damaged);
+        let catalog = BackupCatalog::read(repo, &args.repos.cluster, now)?;
+        emit_backups(&catalog, &RecoveryPaths::read(repo, &catalog)?, now, out)?;
+        backups = catalog.stored.len();
+        damaged.extend(catalog.damaged);
     }
-    let contents = catalog::read(repo, &args.repos.cluster)?;
-    contents.dumps.iter().filter(wanted).try_for_each(|stored| out.emit(&row(stored, now)))?;
-    damaged.extend(contents.damaged);
-    if damaged.is_empty() && backups == 0 && contents.dumps.iter().filter(wanted).count() == 0 {
-        return Err(nothing(args, repo, &contents.dumps));
+    let catalog = DumpCatalog::read(repo, &args.repos.cluster, now)?;
+    catalog.stored.iter().filter(wanted).try_for_each(|stored| out.emit(&list_dump(stored, now)))?;
+    damaged.extend(catalog.damaged);
+    if damaged.is_empty() && backups == 0 && catalog.stored.iter().filter(wanted).count() == 0 {
+        return Err(explain_nothing(args, repo, &catalog.stored));
     }
     Ok(damaged)
 }
 
+/// Lists a repository's backups.
+///
+/// # Errors
+/// When the store could not be asked, or stdout cannot be written.
+fn emit_backups(
+    catalog: &BackupCatalog,
+    paths: &RecoveryPaths,
+    now: Timestamp,
+    out: &mut Out<'_>,
+) -> Result<()> {
+    // Most backups reach the same end.
+    let mut times = BTreeMap::new();
+    for stored in &catalog.stored {
+        let reached = paths.of(&stored.manifest);
+        let at = match reached.as_ref().map(|r| (stored.manifest.system_identifier.clone(), r.to)) {
+            None => None,
+            Some(end) => match times.get(&end) {
+                Some(at) => *at,
+                None => {
+                    let at = paths.written(&stored.repo, &stored.manifest, end.1)?;
+                    times.insert(end, at);
+                    at
+                }
+            },
+        };
+        out.emit(&ListedBackup::of(stored, reached, at, now))?;
+    }
+    Ok(())
+}
+
 /// An empty list says why: a mistyped name must not pass for a repository without backups.
-fn nothing(args: &cli::List, repo: &Repo, dumps: &[Stored]) -> Error {
+fn explain_nothing(args: &cli::List, repo: &Repo, dumps: &[StoredDump]) -> Error {
     let there: BTreeSet<&str> = dumps.iter().map(|s| s.manifest.database.name.as_str()).collect();
     if there.is_empty() {
         return repo.lacks("no backup or dump", &args.repos.cluster);
@@ -148,16 +265,41 @@ fn nothing(args: &cli::List, repo: &Repo, dumps: &[Stored]) -> Error {
     e.hint(format!("it holds dumps of {}", there.join(", ")))
 }
 
-fn verdict(mut trouble: Vec<Error>, repos: usize) -> Result<()> {
-    match trouble.len() {
+fn finish(mut failures: Vec<Error>, repos: usize) -> Result<()> {
+    match failures.len() {
         0 => Ok(()),
-        1 if repos == 1 || trouble[0].kind() == Kind::Corrupt => Err(trouble.remove(0)),
+        1 if repos == 1 || failures[0].kind() == Kind::Corrupt => Err(failures.remove(0)),
         n => {
-            trouble.iter().for_each(|e| log::error!("{}", e.chain()));
-            let corrupt = trouble.iter().any(|e| e.kind() == Kind::Corrupt);
+            failures.iter().for_each(|e| log::error!("{}", e.chain()));
+            let corrupt = failures.iter().any(|e| e.kind() == Kind::Corrupt);
             let kind = if corrupt { Kind::Corrupt } else { Kind::Partial };
             Err(Error::new(kind, format!("not everything could be listed: {n} errors")))
         }
+    }
+}
+
+/// The last verdict of verify, for a table.
+fn describe_verdict(damaged: Option<Timestamp>, verified: Option<Timestamp>) -> String {
+    match (damaged, verified) {
+        (Some(_), _) => "DAMAGED".into(),
+        (None, Some(at)) => format_local(at),
+        (None, None) => "never".into(),
+    }
+}
+
+/// A time by this machine's clock, with its distance from UTC: `2026-11-21 04:00 +01:00`.
+fn format_local(at: Timestamp) -> String {
+    at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M %:z").to_string()
+}
+
+/// Seconds since then, for people: `45 min`, `30 h`, `12 d`.
+fn format_age(seconds: i64) -> String {
+    const HOUR: i64 = 3600;
+    match seconds {
+        ..0 => "in the future".into(),
+        0..=7199 => format!("{} min", seconds / 60),
+        7200..=259_199 => format!("{} h", seconds / HOUR),
+        _ => format!("{} d", seconds / (24 * HOUR)),
     }
 }
 
@@ -167,7 +309,7 @@ mod tests {
 
     #[test]
     fn ages_for_people() {
-        let said: Vec<String> = [-1, 0, 7199, 7200, 259_199, 259_200, 40 * 86_400].map(age).to_vec();
-        assert_eq!(said, ["in the future", "0 min", "119 min", "2 h", "71 h", "3 d", "40 d"]);
+        let ages: Vec<String> = [-1, 0, 7199, 7200, 259_199, 259_200, 40 * 86_400].map(format_age).to_vec();
+        assert_eq!(ages, ["in the future", "0 min", "119 min", "2 h", "71 h", "3 d", "40 d"]);
     }
 }

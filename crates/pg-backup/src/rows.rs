@@ -23,15 +23,18 @@ pub(crate) struct Count {
 ///
 /// # Errors
 /// When a table may not be read.
-pub(crate) fn count(client: &mut impl GenericClient) -> Result<Vec<Count>> {
-    count_while(client, || true)
+pub(crate) fn count_rows(client: &mut impl GenericClient) -> Result<Vec<Count>> {
+    count_rows_while(client, || true)
 }
 
 /// The same while `wanted`.
 ///
 /// # Errors
-/// Those of [`count`]; Failed when the counts are not wanted any more.
-pub(crate) fn count_while(client: &mut impl GenericClient, wanted: impl Fn() -> bool) -> Result<Vec<Count>> {
+/// Those of [`count_rows`]; Failed when the counts are not wanted any more.
+pub(crate) fn count_rows_while(
+    client: &mut impl GenericClient,
+    wanted: impl Fn() -> bool,
+) -> Result<Vec<Count>> {
     client.batch_execute("set local row_security = off").doing(|| "turn row security off".into())?;
     let sql = "select n.nspname::text, c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace \
                where c.relkind = 'r' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
@@ -46,12 +49,12 @@ pub(crate) fn count_while(client: &mut impl GenericClient, wanted: impl Fn() -> 
         if !wanted() {
             return Err(Error::failed("the rows need not be counted"));
         }
-        counts.push(count_one(client, &role, table.get(0), table.get(1))?);
+        counts.push(count_table(client, &role, table.get(0), table.get(1))?);
     }
     Ok(counts)
 }
 
-fn count_one(client: &mut impl GenericClient, role: &str, schema: String, table: String) -> Result<Count> {
+fn count_table(client: &mut impl GenericClient, role: &str, schema: String, table: String) -> Result<Count> {
     shutdown::check()?;
     let name = format!("{}.{}", Ident::new(&schema), Ident::new(&table));
     let row = client.query_one(&format!("select count(*) from only {name}"), &[]);
@@ -68,7 +71,7 @@ fn count_one(client: &mut impl GenericClient, role: &str, schema: String, table:
 ///
 /// # Errors
 /// None but those of the encoder.
-pub(crate) fn pack(counts: &[Count]) -> Result<Vec<u8>> {
+pub(crate) fn pack_counts(counts: &[Count]) -> Result<Vec<u8>> {
     let doing = || "write the row counts".into();
     let mut lines = Vec::new();
     for count in counts {
@@ -80,11 +83,11 @@ pub(crate) fn pack(counts: &[Count]) -> Result<Vec<u8>> {
     Ok(packed)
 }
 
-/// Undoes [`pack`].
+/// Undoes [`pack_counts`].
 ///
 /// # Errors
-/// Those of the reader, and Corrupt when it is not what `pack` wrote.
-pub(crate) fn unpack(packed: impl Read) -> Result<Vec<Count>> {
+/// Those of the reader, and Corrupt when it is not what `pack_counts` wrote.
+pub(crate) fn unpack_counts(packed: impl Read) -> Result<Vec<Count>> {
     let mut lines = String::new();
     MultiGzDecoder::new(packed).read_to_string(&mut lines).doing(|| "read the row counts".into())?;
     let parse = |line| {
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn counts_survive_the_trip() {
         let counts = vec![count("a\nb \"c\"", 7), count("データ", 0)];
-        assert_eq!(unpack(&pack(&counts).expect("pack")[..]).expect("unpack"), counts);
+        assert_eq!(unpack_counts(&pack_counts(&counts).expect("pack")[..]).expect("unpack"), counts);
     }
 
     #[test]

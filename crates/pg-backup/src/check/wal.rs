@@ -28,8 +28,8 @@ pub(super) fn findings(
     }
     let subject = Subject { repo: &repo.name, database: CLUSTER };
     let own = |h: &Held<'_>| {
-        let whole = h.backups.backups.iter().filter(|s| s.is_whole());
-        whole.filter(|s| s.backup.system().is_ok_and(|s| s == system)).count()
+        let whole = h.backups.stored.iter().filter(|s| s.is_whole());
+        whole.filter(|s| s.manifest.is_of(&system)).count()
     };
     if held.iter().map(own).sum::<usize>() == 0 {
         let text = format!(

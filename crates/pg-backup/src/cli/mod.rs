@@ -1,0 +1,229 @@
+//! What the command line takes; the doc comments are the help, the manual page and the README's table.
+
+mod backup;
+mod dump;
+mod recovery_target;
+
+pub(crate) use backup::{Checkpoint, Restore, Run};
+use clap::{Args as Group, Parser, Subcommand};
+pub(crate) use dump::{Dump, Form, Globals, RestoreDump};
+pub(crate) use recovery_target::{RecoveryTargetArgs, TargetAction, TargetKeyword, TargetTimeline};
+use std::path::PathBuf;
+use toban_core::config::Span;
+use toban_core::repo::RepoArgs;
+use toban_core::{At, Cli, Common, DryRun, Monitoring};
+
+const TOOL_HELP: &str = "\
+Environment:
+  TOBAN_REPO          Repositories, as --repo, separated by commas
+  TOBAN_CLUSTER       As --cluster
+  TOBAN_PG_BIN        As --bin-dir
+  TOBAN_RETRY_FOR     How long a store that fails is asked again, as 30s [default: 5min]
+  DATABASE_URL        The server, when --db is not given; then PGHOST and the other PG* variables
+  AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL_S3, ...
+                      Credentials and place of S3, as every AWS tool takes them
+
+Files:
+  ~/.pgpass           Passwords, as for psql
+  /var/lib/toban      Locks, run records, and who was told of what";
+
+/// Take, list, verify, restore and prune PostgreSQL backups.
+#[derive(Parser, Debug)]
+#[command(version, name = "pg-backup", max_term_width = 100, after_help = TOOL_HELP)]
+pub struct Args {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+impl Cli for Args {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Back up the whole cluster, while it runs, into one or more repositories
+    Run(Run),
+    /// Restore a backup into a data directory, whose server then recovers by itself
+    Restore(Restore),
+    /// Dump databases, with roles and tablespaces, into one or more repositories
+    Dump(Dump),
+    /// Restore a dump, of ours or of anybody, into a new database or in place of one
+    RestoreDump(RestoreDump),
+    /// List what the repositories hold
+    List(List),
+    /// Read back what is stored and check its sums
+    Verify(Verify),
+    /// Delete what the rules no longer keep
+    Prune(Prune),
+    /// Judge the newest backup and dumps: age, size, last verify
+    Check(Check),
+}
+
+/// The server.
+#[derive(Group, Clone, Debug)]
+pub struct Server {
+    /// Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]
+    #[arg(long, value_name = "CONNINFO")]
+    pub db: Option<String>,
+    /// Folder of PostgreSQL's programs [default: found on this machine by the server's major]
+    #[arg(long, value_name = "DIR", env = "TOBAN_PG_BIN", hide_env_values = true)]
+    pub bin_dir: Option<PathBuf>,
+}
+
+const LIST_HELP: &str = "\
+Examples:
+  Everything in all repositories of the configuration:
+    pg-backup list
+  As JSON, for one database:
+    pg-backup list app --repo local --json";
+
+#[derive(Group, Debug)]
+#[command(after_long_help = LIST_HELP)]
+pub struct List {
+    /// Only dumps of these databases, and no backups
+    #[arg(value_name = "DATABASE")]
+    pub databases: Vec<String>,
+    #[command(flatten)]
+    pub repos: RepoArgs,
+}
+
+const VERIFY_HELP: &str = "\
+Examples:
+  Read back every dump of last night's:
+    pg-backup verify --newest --repo local
+  Prove the newest by restoring it into a scratch database:
+    pg-backup verify --newest --deep --repo local --db service=scratch
+
+The WAL in the repository is read back with them, its tails too: with --newest what the newest backup
+needs. `check` tells what was found damaged until a later verify finds it whole.";
+
+#[derive(Group, Debug)]
+#[command(after_long_help = VERIFY_HELP)]
+pub struct Verify {
+    /// IDs of what to verify [default: every one]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Only the newest of the cluster and of each database
+    #[arg(long, conflicts_with = "ids")]
+    pub newest: bool,
+    /// Only that every object is there and of its size; proves nothing of what is in it
+    #[arg(long, conflicts_with = "deep")]
+    pub fast: bool,
+    /// Also restore the newest of each database into a scratch database on --db and compare its rows
+    #[arg(long)]
+    pub deep: bool,
+    #[command(flatten)]
+    pub server: Server,
+    #[command(flatten)]
+    pub repos: RepoArgs,
+}
+
+const PRUNE_HELP: &str = "\
+Examples:
+  See what would go, and what keeps the rest:
+    pg-backup prune --keep-within 30d --dry-run --repo local
+  A year in a bucket, thinning out:
+    pg-backup prune --keep-daily 30 --keep-weekly 12 --keep-monthly 12 --repo s3://bucket/toban
+
+Whatever one rule keeps is kept. The last verified dump of a database is always kept, and never fewer
+than --keep-min. What is damaged or failed its last drill uses up no place of a rule. Dumps that
+restore-dump took of a state it replaced are a series of their own. WAL that no kept backup needs goes
+too; with --keep-wal only that of a window stays, and older backups restore to their own end.";
+
+#[derive(Group, Debug)]
+#[command(after_long_help = PRUNE_HELP)]
+pub struct Prune {
+    #[command(flatten)]
+    pub repos: RepoArgs,
+    #[command(flatten)]
+    pub keep: KeepArgs,
+    #[command(flatten)]
+    pub at: At,
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Rules of retention; given here they replace those of the configuration.
+#[derive(Group, Clone, Debug)]
+pub struct KeepArgs {
+    /// Keep the newest N of the cluster and of each database
+    #[arg(long, value_name = "N")]
+    pub keep_last: Option<u32>,
+    /// Keep all that are younger, as 30d or 1year
+    #[arg(long, value_name = "TIME")]
+    pub keep_within: Option<Span>,
+    /// Keep the newest of each of the last N hours that have one
+    #[arg(long, value_name = "N")]
+    pub keep_hourly: Option<u32>,
+    /// … of the last N days (UTC)
+    #[arg(long, value_name = "N")]
+    pub keep_daily: Option<u32>,
+    /// … of the last N ISO weeks
+    #[arg(long, value_name = "N")]
+    pub keep_weekly: Option<u32>,
+    /// … of the last N months
+    #[arg(long, value_name = "N")]
+    pub keep_monthly: Option<u32>,
+    /// … of the last N years
+    #[arg(long, value_name = "N")]
+    pub keep_yearly: Option<u32>,
+    /// Never leave fewer than N [default: 1]
+    #[arg(long, value_name = "N")]
+    pub keep_min: Option<u32>,
+    /// Of the WAL keep only what a moment of this last stretch of time needs [default: all from the oldest kept backup on]
+    #[arg(long, value_name = "TIME")]
+    pub keep_wal: Option<Span>,
+}
+
+const CHECK_HELP: &str = "\
+Examples:
+  For people and timers; status 4 when something needs attention:
+    pg-backup check app --repo local
+  For Nagios, Icinga and their kin:
+    pg-backup check app --repo local --monitoring";
+
+#[derive(Group, Debug)]
+#[command(after_long_help = CHECK_HELP)]
+pub struct Check {
+    /// Databases that must have a dump [default: those that the repositories hold]
+    #[arg(value_name = "DATABASE")]
+    pub databases: Vec<String>,
+    #[command(flatten)]
+    pub repos: RepoArgs,
+    /// Warn when the newest is older
+    #[arg(long, value_name = "TIME", default_value = "26h")]
+    pub warn_age: Span,
+    /// Critical when the newest is older
+    #[arg(long, value_name = "TIME", default_value = "50h")]
+    pub critical_age: Span,
+    /// Warn when the newest differs in size from the median of the ten before by more than this per cent
+    #[arg(long, value_name = "PERCENT", default_value_t = 50)]
+    pub warn_size: u32,
+    /// Critical when it differs by more than this per cent
+    #[arg(long, value_name = "PERCENT", default_value_t = 90)]
+    pub critical_size: u32,
+    /// Warn when the last verify that succeeded is older
+    #[arg(long, value_name = "TIME", default_value = "8d")]
+    pub warn_verify: Span,
+    /// Critical when the last verify that succeeded is older
+    #[arg(long, value_name = "TIME", default_value = "35d")]
+    pub critical_verify: Span,
+    /// Warn when the last restore drill that passed is older, where there were drills
+    #[arg(long, value_name = "TIME", default_value = "35d")]
+    pub warn_drill: Span,
+    #[command(flatten)]
+    pub monitoring: Monitoring,
+    #[command(flatten)]
+    pub at: At,
+}
+
+fn parse_label(text: &str) -> Result<String, String> {
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let ok = !text.is_empty() && text.len() <= 40 && text.chars().all(fine);
+    ok.then(|| text.to_string()).ok_or_else(|| "lower-case letters, digits and '-', at most 40".into())
+}

@@ -1,0 +1,250 @@
+//! One dump: pg_dump's output, its row counts from the same snapshot, and last the manifest.
+
+use super::gzip::Gzip;
+use crate::child::{Output, no_skipped_objects};
+use crate::database;
+use crate::fanout::{Spread, spread};
+use crate::format::catalog::Manifest;
+use crate::format::dump::{DumpForm, DumpManifest, GLOBALS, MANIFEST, ROWS, ServerPosition, part_key};
+use crate::format::id::Id;
+use crate::format::sealed::{FORMAT, write_sealed};
+use crate::rows::{self, Count};
+use crate::server::Server;
+use jiff::Timestamp;
+use postgres::{GenericClient, IsolationLevel, Transaction};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use toban_core::progress::Progress;
+use toban_core::repo::{Repo, is_future};
+use toban_core::store::Key;
+use toban_core::sum::Sum;
+use toban_core::sync::joined;
+use toban_core::wal::Timeline;
+use toban_core::{Context, Error, Kind, Result, shutdown};
+
+/// What all dumps of a run share.
+pub(crate) struct DumpJob<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) cluster: &'a str,
+    pub(crate) form: DumpForm,
+    pub(crate) level: u32,
+    pub(crate) label: Option<&'a str>,
+    pub(crate) globals: Option<Vec<u8>>,
+}
+
+/// A dump and, for each repository, whether it has it.
+pub(crate) struct Kept {
+    pub(crate) manifest: DumpManifest,
+    pub(crate) stored: Vec<Result<()>>,
+}
+
+impl DumpJob<'_> {
+    /// Dumps one database into `repos`: the dump, its row counts from the same snapshot, the globals, and last the
+    /// manifest, which makes it visible.
+    ///
+    /// # Errors
+    /// When the database could not be dumped; a repository's trouble is in [`Kept::stored`].
+    pub(crate) fn dump_database(&self, name: &str, repos: &[Repo]) -> Result<Kept> {
+        let started = Timestamp::now();
+        let id = Id::new(started);
+        let mut session = self.server.session(name)?;
+        let snapshot =
+            session.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+        let mut snapshot = snapshot.start().doing(|| "begin a snapshot".into())?;
+        let properties = database::read_properties(&mut snapshot, name, self.server.major)?;
+        let properties = properties.ok_or_else(|| Error::failed(format!("database {name} is gone")))?;
+        warn_of_hidden_options(&mut snapshot, name)?;
+        let database_bytes = database_size(&mut snapshot)?;
+        let source = read_position(&mut snapshot)?;
+        let key = part_key(self.cluster, name, &id, self.form.suffix())?;
+        let (spread, counts) = self.copy(name, &key, &mut snapshot, repos)?;
+
+        let packed = rows::pack_counts(&counts)?;
+        let mut parts =
+            BTreeMap::from([(self.form.suffix().to_string(), spread.sum), (ROWS.into(), sum_of(&packed))]);
+        parts.extend(self.globals.as_ref().map(|g| (GLOBALS.to_string(), sum_of(g))));
+        let manifest = DumpManifest {
+            format: FORMAT,
+            id,
+            cluster: self.cluster.into(),
+            label: self.label.map(Into::into),
+            started,
+            finished: Timestamp::now(),
+            server_version: self.server.version.clone(),
+            major: self.server.major,
+            pg_dump: self.pg_dump_version()?,
+            form: self.form,
+            database_bytes,
+            tables: counts.len() as u64,
+            rows: counts.iter().map(|c| c.rows.unsigned_abs()).sum(),
+            database: properties,
+            parts,
+            source: Some(source),
+        };
+        let rest = |(repo, stored): (&Repo, Result<()>)| {
+            stored.and_then(|()| {
+                self.commit(repo, &manifest, &packed).inspect_err(|e| discard(repo, &manifest, e))
+            })
+        };
+        let stored = repos.iter().zip(spread.stored).map(rest).collect();
+        Ok(Kept { manifest, stored })
+    }
+
+    /// Streams the dump while the rows are counted in the same snapshot.
+    fn copy(
+        &self,
+        name: &str,
+        key: &Key,
+        at: &mut Transaction<'_>,
+        repos: &[Repo],
+    ) -> Result<(Spread, Vec<Count>)> {
+        let sql = "select pg_export_snapshot(), pg_backend_pid()";
+        let row = at.query_one(sql, &[]).doing(|| "export the snapshot".into())?;
+        // What pg_dump compresses itself passes us in unknown length.
+        let total = (self.form == DumpForm::Sql).then(|| database_size(at)).transpose()?;
+        let progress = Progress::bytes(&format!("dump {name}"), total, false);
+        let body = self.body(name, row.get(0), progress)?;
+        let lost = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let copying = scope.spawn(|| {
+                let spread = spread(body, key, repos);
+                if spread.as_ref().map_or(true, |s| s.stored.iter().all(Result::is_err)) {
+                    lost.store(true, Ordering::SeqCst);
+                    self.cancel(name, row.get(1));
+                }
+                spread
+            });
+            let counts = rows::count_rows_while(at, || !lost.load(Ordering::SeqCst));
+            // Whoever failed first is the cause: a count that fails ends the snapshot, and with it pg_dump.
+            let cancelled = lost.load(Ordering::SeqCst);
+            let spread = joined(copying.join().map(Ok))?;
+            match cancelled {
+                true => Ok((spread?, Vec::new())),
+                false => counts.and_then(|counts| Ok((spread?, counts))),
+            }
+        })
+    }
+
+    /// Ends a count that nobody needs any more; it may take hours.
+    fn cancel(&self, name: &str, backend: i32) {
+        let done = self.server.session(name).and_then(|mut session| {
+            session.execute("select pg_cancel_backend($1)", &[&backend]).doing(|| "end the count".into())
+        });
+        if let Err(e) = done {
+            log::debug!("{}", e.chain());
+        }
+    }
+
+    fn body(&self, name: &str, snapshot: &str, progress: Progress) -> Result<Box<dyn Read + Send>> {
+        let mut command = self.server.program("pg_dump", name)?;
+        command.args(["--snapshot", snapshot]);
+        if self.form == DumpForm::Custom {
+            command.args(["--format=custom", &format!("--compress={}", self.level)]);
+            let dump = Output::start(command, "pg_dump", no_skipped_objects)?;
+            return Ok(Box::new(progress.wrap(dump)));
+        }
+        let dump = Output::start(command, "pg_dump", no_skipped_objects)?;
+        Ok(Box::new(Gzip::new(progress.wrap(dump), self.level)))
+    }
+
+    fn pg_dump_version(&self) -> Result<String> {
+        let mut command = Command::new(self.server.program("pg_dump", "")?.get_program());
+        command.arg("--version");
+        let text = Output::start(command, "pg_dump", no_skipped_objects)?.text()?;
+        // pg_dump (PostgreSQL) 15.18 (Debian …)
+        Ok(text.split_whitespace().nth(2).unwrap_or_default().to_string())
+    }
+
+    /// Stores the small parts and then the manifest.
+    fn commit(&self, repo: &Repo, manifest: &DumpManifest, rows: &[u8]) -> Result<()> {
+        shutdown::check()?;
+        if let Some(globals) = &self.globals {
+            put_part(repo, manifest, GLOBALS, globals)?;
+        }
+        put_part(repo, manifest, ROWS, rows)?;
+        put_part(repo, manifest, MANIFEST, &write_sealed(manifest)?)
+    }
+}
+
+/// Takes back what a repository got of a dump that cannot be finished there: on a full disk it would hold the room that
+/// the next one needs. Only where there is no manifest, and the store answers.
+fn discard(repo: &Repo, manifest: &DumpManifest, why: &Error) {
+    if why.kind() == Kind::Retry {
+        return;
+    }
+    let done = || -> Result<()> {
+        if repo.store.stat(&manifest.manifest_key()?)?.is_some() {
+            return Ok(());
+        }
+        manifest.parts.keys().try_for_each(|suffix| repo.store.remove(&manifest.key(suffix)?))
+    };
+    if let Err(e) = done() {
+        log::debug!("what was stored of {} stays in {}: {}", manifest.id, repo.name, e.chain());
+    }
+}
+
+fn put_part(repo: &Repo, manifest: &DumpManifest, suffix: &str, bytes: &[u8]) -> Result<()> {
+    let one = std::slice::from_ref(repo);
+    spread(bytes, &manifest.key(suffix)?, one)?.stored.into_iter().collect()
+}
+
+fn sum_of(bytes: &[u8]) -> Sum {
+    Sum { bytes: bytes.len() as u64, sha256: toban_core::sum::hex(&toban_core::sum::sha256(bytes)) }
+}
+
+pub(super) fn database_size(at: &mut Transaction<'_>) -> Result<u64> {
+    let row = at.query_one("select pg_database_size(current_database())", &[]);
+    Ok(row.doing(|| "ask for the size of the database".into())?.get::<_, i64>(0).unsigned_abs())
+}
+
+/// Where the server of this session is.
+///
+/// # Errors
+/// When it cannot be asked.
+fn read_position(client: &mut impl GenericClient) -> Result<ServerPosition> {
+    let doing = || "ask the server where it is".to_string();
+    let sql = "select s.system_identifier::text, c.timeline_id, \
+               coalesce(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end, \
+               '0/0')::text, (extract(epoch from clock_timestamp()) * 1e6)::bigint \
+               from pg_control_system() s, pg_control_checkpoint() c";
+    let row = client.query_one(sql, &[]).doing(doing)?;
+    let source = ServerPosition {
+        system_identifier: row.get(0),
+        timeline: Timeline(row.get::<_, i32>(1).unsigned_abs()),
+        lsn: row.get::<_, String>(2).parse().doing(doing)?,
+        server_time: Timestamp::from_microsecond(row.get(3)).doing(doing)?,
+    };
+    let apart = source.server_time.duration_since(Timestamp::now()).as_secs();
+    if is_future(source.server_time, Timestamp::now()) || is_future(Timestamp::now(), source.server_time) {
+        log::warn!(
+            "the server's clock and this machine's are {} s apart: one of them is wrong, and dumps are dated by it",
+            apart.abs()
+        );
+    }
+    Ok(source)
+}
+
+/// Warns of what pg_dump leaves out without a word: user mappings whose options, passwords among them, this role cannot read.
+///
+/// # Errors
+/// When the server cannot be asked.
+fn warn_of_hidden_options(client: &mut impl GenericClient, database: &str) -> Result<()> {
+    // Who sees options: pg_user_mappings in PostgreSQL's manual, "System Views".
+    let sql = "select format('%s on %s', m.usename, m.srvname) from pg_user_mappings m \
+               join pg_foreign_server s on s.oid = m.srvid where m.umoptions is null \
+               and not (select rolsuper from pg_roles where rolname = current_user) \
+               and not (m.usename = current_user and has_server_privilege(s.oid, 'usage')) \
+               and not (m.umuser = 0 and pg_has_role(s.srvowner, 'usage')) order by 1";
+    let rows = client.query(sql, &[]).doing(|| format!("list the user mappings of {database}"))?;
+    let hidden: Vec<String> = rows.iter().map(|r| r.get(0)).collect();
+    if !hidden.is_empty() {
+        log::warn!(
+            "the dump of {database} lacks the options, such as passwords, of user mapping {}: a superuser alone sees them",
+            hidden.join(", ")
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,409 @@
+//! `backup.json`, the manifest of a physical backup, and the names of its objects (docs/FORMATS.md).
+//!
+//! It is written last: no backup.json, no backup.
+
+use super::catalog::{Catalog, LATEST, Manifest, Named, Part, Stored, find_stored};
+use super::id::Id;
+use super::order::{Dated, WalPosition};
+use super::sealed::{read_sealed, write_sealed};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::path::Path;
+use toban_core::pack::Codec;
+use toban_core::repo::Repo;
+use toban_core::repo::keys::System;
+use toban_core::repo::recovery_path::BackupRange;
+use toban_core::stamp::{parse_stamp, stamp};
+use toban_core::store::{Key, Object, Store};
+use toban_core::sum::Sum;
+use toban_core::wal::{Lsn, Timeline};
+use toban_core::{Error, Result};
+
+/// Bytes of the largest manifest, and of the largest intent.
+pub(crate) const LARGEST: u64 = 64 << 10;
+const INDEX: &str = "files.jsonl.zst";
+const MANIFEST: &str = "backup.json";
+/// Where pg_control lies in a data directory.
+pub(crate) const PG_CONTROL: &str = "global/pg_control";
+/// The folder of a backup that holds configuration from outside the data directory.
+pub(crate) const CONF_FOLDER: &str = "conf";
+/// Files outside the folder of postgresql.conf, by their full path.
+const ELSEWHERE: &str = "elsewhere";
+
+/// A pack that a backup uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackSum {
+    /// Its number, which is in its name.
+    pub(crate) number: u32,
+    #[serde(flatten)]
+    pub(crate) sum: Sum,
+}
+
+/// A tablespace outside the data directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tablespace {
+    pub(crate) oid: u32,
+    pub(crate) location: String,
+    /// Made while the files were copied: recovery makes it anew, in this place and in no other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) late: bool,
+}
+
+/// Who owns the data directory, and its permissions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) user: String,
+    pub(crate) group: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mode: u32,
+}
+
+/// What of the machine an index depends on, and what the server loads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Host {
+    pub(crate) name: String,
+    /// `glibc 2.36`.
+    pub(crate) libc: String,
+    /// Version of ICU's collations, where the server has them.
+    pub(crate) icu: Option<String>,
+    /// The ICU library that the server has loaded: `/usr/lib/x86_64-linux-gnu/libicuuc.so.72.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) icu_library: Option<String>,
+    /// `lc_collate` of template1.
+    pub(crate) locale: String,
+    /// Collations and character types of all databases: `en_US.UTF-8`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) locales: Vec<String>,
+    pub(crate) preload: String,
+    /// Extensions of the database that the run was connected to.
+    pub(crate) extensions: Vec<String>,
+}
+
+/// Pages whose damage was there before the backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Damage {
+    pub(crate) pages: u64,
+    /// The first of them: `base/5/16384 block 7: wrong checksum`.
+    pub(crate) first: Vec<String>,
+}
+
+/// Configuration from outside the data directory: the names, below the folder, of the three files that the server was told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Conf {
+    /// The folder of the backup that holds them: `conf`.
+    #[serde(default = "usual_folder")]
+    pub(crate) folder: String,
+    pub(crate) config_file: Option<String>,
+    pub(crate) hba_file: Option<String>,
+    pub(crate) ident_file: Option<String>,
+    /// The folder that postgresql.conf was in: what is included by a full path below it came along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base: Option<String>,
+}
+
+impl Default for Conf {
+    fn default() -> Conf {
+        Conf { folder: usual_folder(), config_file: None, hba_file: None, ident_file: None, base: None }
+    }
+}
+
+impl Conf {
+    /// What of the backup's files lies in the folder, by its name there.
+    pub(crate) fn below<'n>(&self, name: &'n str) -> Option<&'n str> {
+        name.strip_prefix(self.folder.as_str())?.strip_prefix('/')
+    }
+
+    /// Where the backup has a file or folder that was included by its full path.
+    pub(crate) fn name_of(&self, path: &Path) -> Option<String> {
+        path.is_absolute().then(|| conf_name(path, self.base.as_deref().map(Path::new)))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Conf::default()
+    }
+}
+
+fn usual_folder() -> String {
+    CONF_FOLDER.into()
+}
+
+/// The name of a file of the configuration in a backup: relative to postgresql.conf where it lies below its folder.
+pub(crate) fn conf_name(path: &Path, base: Option<&Path>) -> String {
+    let below = base.and_then(|b| path.strip_prefix(b).ok());
+    let elsewhere = || Path::new(ELSEWHERE).join(path.strip_prefix("/").unwrap_or(path));
+    below.map_or_else(elsewhere, Path::to_path_buf).to_string_lossy().into_owned()
+}
+
+/// The manifest of one physical backup.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct BackupManifest {
+    pub(crate) format: u32,
+    pub(crate) id: Id,
+    pub(crate) cluster: String,
+    pub(crate) system_identifier: String,
+    pub(crate) label: Option<String>,
+    pub(crate) started: Timestamp,
+    pub(crate) finished: Timestamp,
+    pub(crate) server_version: String,
+    pub(crate) major: u32,
+    /// Whether it was copied from a standby.
+    pub(crate) standby: bool,
+    pub(crate) timeline: Timeline,
+    /// What recovery must replay: from the checkpoint's start to the end of the backup.
+    pub(crate) start_lsn: Lsn,
+    pub(crate) stop_lsn: Lsn,
+    pub(crate) wal_segment_size: u64,
+    pub(crate) codec: Codec,
+    /// Files and their bytes, unpacked.
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) packs: Vec<PackSum>,
+    /// The index, as stored.
+    pub(crate) index: Sum,
+    /// Whether page checksums were compared.
+    pub(crate) checksums: bool,
+    pub(crate) damage: Damage,
+    pub(crate) tablespaces: Vec<Tablespace>,
+    pub(crate) owner: Owner,
+    /// The data directory that was copied; empty in backups of before it was recorded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) data_dir: String,
+    /// Configuration from outside the data directory, which is below `conf/`.
+    #[serde(default, skip_serializing_if = "Conf::is_empty")]
+    pub(crate) conf: Conf,
+    pub(crate) host: Host,
+}
+
+impl BackupManifest {
+    /// The system it is of.
+    ///
+    /// # Errors
+    /// Corrupt when its identifier is no number.
+    pub(crate) fn system(&self) -> Result<System> {
+        let bad = |e| Error::corrupt(format!("backup {}: bad system identifier", self.id)).because(e);
+        let identifier = self.system_identifier.parse().map_err(bad)?;
+        Ok(System { cluster: self.cluster.clone(), identifier })
+    }
+
+    /// Whether it is of this system.
+    pub(crate) fn is_of(&self, system: &System) -> bool {
+        self.system().is_ok_and(|own| own == *system)
+    }
+
+    /// Seconds it took.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.finished.duration_since(self.started).as_secs_f64()
+    }
+
+    /// What it brings along to recovery.
+    pub(crate) fn wal_range(&self) -> BackupRange {
+        BackupRange { timeline: self.timeline, stop: self.stop_lsn, whole: !self.standby }
+    }
+
+    /// The key of one of its packs.
+    pub(crate) fn pack_key(&self, pack: &PackSum) -> Result<Key> {
+        pack_key(&self.system()?, &self.id, pack.number, self.codec)
+    }
+
+    /// The key of its index.
+    pub(crate) fn index_key(&self) -> Result<Key> {
+        index_key(&self.system()?, &self.id)
+    }
+
+    /// Bytes of its object.
+    ///
+    /// # Errors
+    /// When it would be too large for a reader.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+        let json = write_sealed(self)?;
+        if json.len() as u64 > LARGEST {
+            return Err(Error::failed(format!("the manifest of {} would be {} bytes", self.id, json.len())));
+        }
+        Ok(json)
+    }
+}
+
+impl Manifest for BackupManifest {
+    type Series = System;
+
+    /// What lies in the folders of backups: below the same root there may be millions of WAL segments.
+    fn list_objects(repo: &Repo, cluster: &str) -> Result<Vec<(Named<System>, Object)>> {
+        let mut objects = Vec::new();
+        for system in System::all(&*repo.store, cluster)? {
+            for folder in FOLDERS {
+                let listed = repo.store.list(&format!("{}{folder}/", system.root()))?;
+                objects.extend(listed.into_iter().filter_map(|o| Some((parse_key(cluster, &o.key)?, o))));
+            }
+        }
+        Ok(objects)
+    }
+
+    fn read(store: &dyn Store, key: &Key) -> Result<Option<BackupManifest>> {
+        read_sealed(store, key, LARGEST)
+    }
+
+    fn id(&self) -> &Id {
+        &self.id
+    }
+
+    fn series(&self) -> Result<System> {
+        self.system()
+    }
+
+    fn dated(&self) -> Dated {
+        let system = self.system_identifier.parse().unwrap_or_default();
+        let position = WalPosition { system, timeline: self.timeline, lsn: self.start_lsn };
+        Dated { at: self.started, server: None, position: Some(position) }
+    }
+
+    fn objects(&self) -> Result<Vec<(Key, Sum)>> {
+        let packs = self.packs.iter().map(|pack| Ok((self.pack_key(pack)?, pack.sum.clone())));
+        std::iter::once(Ok((self.index_key()?, self.index.clone()))).chain(packs).collect()
+    }
+
+    fn manifest_key(&self) -> Result<Key> {
+        manifest_key(&self.system()?, &self.id)
+    }
+
+    fn verdict_key(&self, whole: bool, at: Timestamp) -> Result<Key> {
+        stamped_key(&self.system()?, if whole { PROOF } else { DAMAGE }, &self.id, at)
+    }
+
+    /// By system identifier, timeline and position: never by a clock.
+    fn compare(a: &StoredBackup, b: &StoredBackup) -> Ordering {
+        let key = |s: &StoredBackup| s.manifest.dated().position;
+        key(a).cmp(&key(b)).then_with(|| a.manifest.id.cmp(&b.manifest.id))
+    }
+
+    fn stored_bytes(&self) -> u64 {
+        self.packs.iter().map(|p| p.sum.bytes).sum::<u64>() + self.index.bytes
+    }
+}
+
+/// The folders below a system's root that hold what backups are made of.
+const FOLDERS: [&str; 5] = ["backup", "intent", MARK, PROOF, DAMAGE];
+const MARK: &str = "mark";
+const PROOF: &str = "proof";
+const DAMAGE: &str = "damage";
+
+/// The key of the manifest of backup `id`.
+pub(crate) fn manifest_key(system: &System, id: &Id) -> Result<Key> {
+    system.key(&format!("backup/{id}/{MANIFEST}"))
+}
+
+/// The key of the index of backup `id`.
+pub(crate) fn index_key(system: &System, id: &Id) -> Result<Key> {
+    system.key(&format!("backup/{id}/{INDEX}"))
+}
+
+/// The key of the pack of this number.
+pub(crate) fn pack_key(system: &System, id: &Id, number: u32, codec: Codec) -> Result<Key> {
+    system.key(&format!("backup/{id}/pack/{number:05}.{}", codec.suffix()))
+}
+
+/// The key of the intent of a run.
+pub(crate) fn intent_key(system: &System, id: &Id) -> Result<Key> {
+    system.key(&format!("intent/{id}.json"))
+}
+
+/// The key of the mark that `prune` sets at a time.
+pub(crate) fn mark_key(system: &System, id: &Id, at: Timestamp) -> Result<Key> {
+    stamped_key(system, MARK, id, at)
+}
+
+fn stamped_key(system: &System, folder: &str, id: &Id, at: Timestamp) -> Result<Key> {
+    system.key(&format!("{folder}/{id}.{}.json", stamp(at)))
+}
+
+/// Takes a key apart; `None` for what is none of a backup's.
+fn parse_key(cluster: &str, key: &Key) -> Option<Named<System>> {
+    let (system, name) = System::parse(cluster, key)?;
+    let (folder, rest) = name.split_once('/')?;
+    let (id, suffix) = rest.split_once(if folder == "backup" { '/' } else { '.' })?;
+    let at = || parse_stamp(suffix.strip_suffix(".json")?);
+    let part = match folder {
+        "backup" if suffix == MANIFEST => Part::Manifest,
+        "backup" => Part::Content(suffix.into()),
+        "intent" => Part::Intent,
+        MARK => Part::Mark(at()?),
+        PROOF | DAMAGE => Part::Verdict { whole: folder == PROOF, at: at()? },
+        _ => return None,
+    };
+    Some(Named { series: system, id: id.parse().ok()?, part })
+}
+
+/// All physical backups of a cluster in one repository.
+pub(crate) type BackupCatalog = Catalog<BackupManifest>;
+/// A physical backup in a repository.
+pub(crate) type StoredBackup = Stored<BackupManifest>;
+
+/// Finds one backup: by its ID, from the first repository that has it; or for `latest` the newest that any of them
+/// has.
+///
+/// # Errors
+/// Usage when there is none, or `latest` could be of two systems.
+pub(crate) fn find_backup(repos: &[Repo], cluster: &str, id: &str) -> Result<StoredBackup> {
+    let found = find_stored(repos, cluster, id, |backups| pick_backup(backups, id))?;
+    found.ok_or_else(|| {
+        let repos: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
+        let e = Error::usage(format!("no backup {id} of cluster {cluster} in {}", repos.join(", ")));
+        e.hint("`pg-backup list` shows what there is")
+    })
+}
+
+fn pick_backup(mut backups: Vec<StoredBackup>, id: &str) -> Result<Option<StoredBackup>> {
+    if id != LATEST {
+        return Ok(backups.into_iter().find(|s| s.manifest.id.to_string() == id));
+    }
+    check_one_system(&backups)?;
+    Ok(backups.pop())
+}
+
+/// Refuses backups of several systems.
+///
+/// # Errors
+/// Usage, with the systems.
+pub(crate) fn check_one_system(backups: &[StoredBackup]) -> Result<()> {
+    let systems: BTreeSet<&str> = backups.iter().map(|s| s.manifest.system_identifier.as_str()).collect();
+    if systems.len() <= 1 {
+        return Ok(());
+    }
+    let all: Vec<&str> = systems.into_iter().collect();
+    let e = Error::usage(format!("the repository holds backups of several systems: {}", all.join(", ")));
+    Err(e.hint("give the ID of the backup; `pg-backup list` shows them"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_apart_again() {
+        let system = System { cluster: "main".into(), identifier: 7 };
+        let id: Id = "20261121T030000Z-120034".parse().expect("an id");
+        let at: Timestamp = "2026-11-21T04:00:00Z".parse().expect("a time");
+        let part = |key: Key| {
+            let named = parse_key("main", &key).expect("comes apart");
+            assert_eq!((&named.series, &named.id), (&system, &id));
+            named.part
+        };
+        let pack = pack_key(&system, &id, 3, Codec::Zstd).expect("a key");
+        assert_eq!(part(pack), Part::Content("pack/00003.tar.zst".into()));
+        assert_eq!(part(manifest_key(&system, &id).expect("a key")), Part::Manifest);
+        assert_eq!(part(mark_key(&system, &id, at).expect("a key")), Part::Mark(at));
+        let damage = stamped_key(&system, DAMAGE, &id, at).expect("a key");
+        assert_eq!(part(damage), Part::Verdict { whole: false, at });
+        assert_eq!(part(intent_key(&system, &id).expect("a key")), Part::Intent);
+        assert_eq!(parse_key("main", &system.key("cluster.json").expect("a key")), None);
+    }
+
+    #[test]
+    fn names_of_configuration_are_below_its_folder() {
+        let base = Path::new("/etc/postgresql/15/main");
+        assert_eq!(conf_name(&base.join("conf.d/x.conf"), Some(base)), "conf.d/x.conf");
+        assert_eq!(conf_name(Path::new("/etc/site.conf"), Some(base)), "elsewhere/etc/site.conf");
+    }
+}

@@ -1,0 +1,252 @@
+//! What a repository holds of dumps or of backups: those whose manifest is there, and what verify found of them.
+
+use super::id::Id;
+use super::order::{Dated, Taken, order_by_wal};
+use super::verdict::Verdicts;
+use jiff::Timestamp;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use toban_core::repo::Repo;
+use toban_core::store::{Key, Object, Store};
+use toban_core::sum::Sum;
+use toban_core::sync::joined;
+use toban_core::{Error, Kind, Result, shutdown};
+
+/// What stands for the ID of the newest.
+pub(crate) const LATEST: &str = "latest";
+
+/// The manifest of a dump or of a backup, written last: no manifest, no dump.
+pub(crate) trait Manifest: Clone + Send {
+    /// Within which an ID is unique: the dumps of one database, the backups of one system.
+    type Series: Clone + Ord + Send + Sync;
+
+    /// Every object of the cluster's in the repository, with what its name tells.
+    fn list_objects(repo: &Repo, cluster: &str) -> Result<Vec<(Named<Self::Series>, Object)>>;
+    /// Reads the manifest at `key`; `None` when it is not there.
+    fn read(store: &dyn Store, key: &Key) -> Result<Option<Self>>;
+    fn id(&self) -> &Id;
+    fn series(&self) -> Result<Self::Series>;
+    /// When it was taken, by the clocks and by the WAL.
+    fn dated(&self) -> Dated;
+    /// Every object but the manifest itself, and its sum as stored.
+    fn objects(&self) -> Result<Vec<(Key, Sum)>>;
+    /// The key of the manifest.
+    fn manifest_key(&self) -> Result<Key>;
+    /// The key of a verdict of `verify`.
+    fn verdict_key(&self, whole: bool, at: Timestamp) -> Result<Key>;
+    /// The order of a catalog, oldest first.
+    fn compare(a: &Stored<Self>, b: &Stored<Self>) -> Ordering;
+
+    /// Bytes in a repository, without the manifest.
+    fn stored_bytes(&self) -> u64;
+}
+
+/// One object, as its key tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named<S> {
+    pub(crate) series: S,
+    pub(crate) id: Id,
+    pub(crate) part: Part,
+}
+
+/// What an object is to its dump or backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Manifest,
+    /// What the manifest names, by the end of its key.
+    Content(String),
+    /// A run has begun.
+    Intent,
+    /// `prune` found that no manifest needs it.
+    Mark(Timestamp),
+    /// `verify` found it whole, or damaged.
+    Verdict {
+        whole: bool,
+        at: Timestamp,
+    },
+}
+
+/// A dump or a backup in a repository.
+#[derive(Clone)]
+pub(crate) struct Stored<M> {
+    pub(crate) repo: Repo,
+    pub(crate) manifest: M,
+    /// When verify found it whole, if it has not found it damaged since.
+    pub(crate) verified: Option<Timestamp>,
+    /// When verify found it damaged, if it has not found it whole since.
+    pub(crate) damaged: Option<Timestamp>,
+    /// When it was taken, as far as that can be known.
+    pub(crate) taken: Taken,
+    /// An object that its manifest names, and that is not there or of another size.
+    pub(crate) lacks: Option<String>,
+}
+
+impl<M> Stored<M> {
+    /// Whether it counts: nothing is known to be wrong with it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.damaged.is_none() && self.lacks.is_none()
+    }
+}
+
+/// All dumps, or all backups, of a cluster in one repository.
+pub(crate) struct Catalog<M: Manifest> {
+    /// The oldest first; where their servers tell, by the WAL and by no clock.
+    pub(crate) stored: Vec<Stored<M>>,
+    /// Every object and what its name tells.
+    pub(crate) objects: Vec<(Named<M::Series>, Object)>,
+    /// Manifests that do not read: what they are of is neither usable nor garbage.
+    pub(crate) damaged: Vec<Error>,
+}
+
+impl<M: Manifest> Catalog<M> {
+    /// Lists a repository and reads its manifests, as of `now`: what is dated later is dated in the future.
+    ///
+    /// # Errors
+    /// When the store cannot be asked; a manifest that does not read is in the catalog.
+    pub(crate) fn read(repo: &Repo, cluster: &str, now: Timestamp) -> Result<Catalog<M>> {
+        let objects = M::list_objects(repo, cluster)?;
+        let verdicts = newest_verdicts::<M>(&objects, now);
+        let sizes: BTreeMap<&Key, u64> = objects.iter().map(|(_, o)| (&o.key, o.size)).collect();
+        let (mut stored, mut damaged) = (Vec::new(), Vec::new());
+        for read in read_manifests::<M>(repo, &objects)? {
+            match read {
+                Ok(manifest) => {
+                    let of = (manifest.series()?, manifest.id().clone());
+                    let verdict = verdicts.get(&of).copied().unwrap_or_default();
+                    let (verified, damaged) = (verdict.verified(), verdict.damaged());
+                    let lacks = find_lacking(&manifest, &sizes)?;
+                    let taken = Taken::Unknown;
+                    stored.push(Stored { repo: repo.clone(), manifest, verified, damaged, taken, lacks });
+                }
+                Err(e) => damaged.push(e),
+            }
+        }
+        let dates: Vec<Dated> = stored.iter().map(|s: &Stored<M>| s.manifest.dated()).collect();
+        stored.iter_mut().zip(order_by_wal(&dates, now)).for_each(|(stored, taken)| stored.taken = taken);
+        stored.sort_by(M::compare);
+        Ok(Catalog { stored, objects, damaged })
+    }
+
+    /// The objects of one dump or backup.
+    pub(crate) fn objects_of(&self, manifest: &M) -> Result<Vec<&(Named<M::Series>, Object)>> {
+        let series = manifest.series()?;
+        let own = |named: &Named<M::Series>| named.id == *manifest.id() && named.series == series;
+        Ok(self.objects.iter().filter(|(named, _)| own(named)).collect())
+    }
+
+    /// Verdicts that a newer one replaced: it says all that they do.
+    pub(crate) fn replaced_verdicts(&self, manifest: &M) -> Result<Vec<Key>> {
+        let verdicts =
+            self.objects_of(manifest)?.into_iter().filter_map(|(named, object)| match named.part {
+                Part::Verdict { at, .. } => Some((at, &object.key)),
+                _ => None,
+            });
+        let verdicts: Vec<(Timestamp, &Key)> = verdicts.collect();
+        let newest = verdicts.iter().map(|(at, _)| *at).max();
+        let older = verdicts.into_iter().filter(|(at, _)| Some(*at) < newest);
+        Ok(older.map(|(_, key)| key.clone()).collect())
+    }
+}
+
+/// The first object that is not there, or of another size than the manifest says.
+fn find_lacking(manifest: &impl Manifest, sizes: &BTreeMap<&Key, u64>) -> Result<Option<String>> {
+    let lacking = |(key, sum): (Key, Sum)| match sizes.get(&key) {
+        None => Some(format!("{key} is missing")),
+        Some(bytes) if *bytes != sum.bytes => Some(format!("{key} has {bytes} bytes, not {}", sum.bytes)),
+        Some(_) => None,
+    };
+    Ok(manifest.objects()?.into_iter().find_map(lacking))
+}
+
+/// Reads manifests by a few threads: a year of nights in a bucket is hundreds of small requests.
+fn read_manifests<M: Manifest>(
+    repo: &Repo,
+    objects: &[(Named<M::Series>, Object)],
+) -> Result<Vec<Result<M>>> {
+    let manifests: Vec<_> = objects.iter().filter(|(named, _)| named.part == Part::Manifest).collect();
+    let next = AtomicUsize::new(0);
+    let reader = || -> Result<Vec<Result<M>>> {
+        let mut read = Vec::new();
+        while let Some((named, object)) = manifests.get(next.fetch_add(1, Relaxed)) {
+            shutdown::check()?;
+            match read_manifest(repo, named, &object.key) {
+                Err(e) if e.kind() != Kind::Corrupt && e.kind() != Kind::Usage => return Err(e),
+                // Pruned between the listing and now: gone is fine.
+                Ok(None) => {}
+                Ok(Some(manifest)) => read.push(Ok(manifest)),
+                Err(e) => read.push(Err(e)),
+            }
+        }
+        Ok(read)
+    };
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..manifests.len().min(8)).map(|_| scope.spawn(reader)).collect();
+        let joined = readers.into_iter().map(|r| joined(r.join()));
+        Ok(joined.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    })
+}
+
+/// A manifest is trusted only where its own words name the place it lies in: a copy under another name would be
+/// restored, and pruned, as what it is not.
+fn read_manifest<M: Manifest>(repo: &Repo, named: &Named<M::Series>, key: &Key) -> Result<Option<M>> {
+    let Some(manifest) = M::read(&*repo.store, key)? else { return Ok(None) };
+    if *manifest.id() == named.id && manifest.series()? == named.series {
+        return Ok(Some(manifest));
+    }
+    Err(Error::corrupt(format!("{key} is the manifest of another one, {}", manifest.id())))
+}
+
+fn newest_verdicts<M: Manifest>(
+    objects: &[(Named<M::Series>, Object)],
+    now: Timestamp,
+) -> BTreeMap<(M::Series, Id), Verdicts> {
+    let mut newest: BTreeMap<(M::Series, Id), Verdicts> = BTreeMap::new();
+    for (named, _) in objects {
+        let Part::Verdict { whole, at } = named.part else { continue };
+        newest.entry((named.series.clone(), named.id.clone())).or_default().add(whole, at, now);
+    }
+    newest
+}
+
+/// Finds one in several repositories: by `id` from the first that has it; for `latest` the newest that any of them
+/// has. A repository that cannot be asked is passed over with a warning while others can, and so is a damaged
+/// manifest. `pick` chooses in one repository. `None`: no repository has it, and all could be asked.
+pub(crate) fn find_stored<M: Manifest>(
+    repos: &[Repo],
+    cluster: &str,
+    id: &str,
+    pick: impl Fn(Vec<Stored<M>>) -> Result<Option<Stored<M>>>,
+) -> Result<Option<Stored<M>>> {
+    let (mut found, mut failure) = (None, None);
+    for repo in repos {
+        let (stored, damaged) = match Catalog::<M>::read(repo, cluster, Timestamp::now()) {
+            Ok(catalog) => (catalog.stored, catalog.damaged),
+            Err(e) => (Vec::new(), vec![e]),
+        };
+        for e in damaged {
+            log::warn!("repository {}: {}", repo.name, e.chain());
+            failure = failure.or(Some(e));
+        }
+        found = found.into_iter().chain(pick(stored)?).reduce(newer);
+        if id != LATEST && found.is_some() {
+            break;
+        }
+    }
+    match (found, failure) {
+        (None, Some(e)) => Err(e),
+        (found, _) => Ok(found),
+    }
+}
+
+/// Of the same one in two repositories the first: it is named first because it is near.
+fn newer<M: Manifest>(a: Stored<M>, b: Stored<M>) -> Stored<M> {
+    let by_wal = match (a.manifest.dated().position, b.manifest.dated().position) {
+        // A quiet server is at one position for days: then the times decide.
+        (Some(a), Some(b)) if a.system == b.system && a != b => Some(a < b),
+        _ => None,
+    };
+    let by_time = || (a.taken, a.manifest.id()) < (b.taken, b.manifest.id());
+    if by_wal.unwrap_or_else(by_time) { b } else { a }
+}

@@ -1,0 +1,12 @@
+//! What lies in a repository and how it is read (docs/FORMATS.md).
+
+pub(crate) mod backup;
+pub(crate) mod catalog;
+pub(crate) mod dump;
+pub(crate) mod frames;
+pub(crate) mod id;
+pub(crate) mod index;
+pub(crate) mod order;
+pub(crate) mod outline;
+pub(crate) mod sealed;
+pub(crate) mod verdict;

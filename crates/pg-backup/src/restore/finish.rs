@@ -1,0 +1,218 @@
+//! The end of a restore: how the server recovers, its backup_manifest, and pg_control when all else is durable.
+
+use super::files::Fetched;
+use super::plan::RecoveryPlan;
+use super::target::{Target, UNFINISHED};
+use super::{conf, shown};
+use crate::cli;
+use crate::format::backup::{BackupManifest, PG_CONTROL};
+use std::fs::{self, File};
+use std::path::Path;
+use toban_core::pg::setting;
+use toban_core::wal::{Segment, apply_changes, write_changes};
+use toban_core::{Context, Error, Result, durable};
+
+/// Makes a whole, startable data directory of what was written.
+///
+/// # Errors
+/// Those of the file system.
+pub(super) fn finish(
+    args: &cli::Restore,
+    backup: &BackupManifest,
+    target: &Target,
+    fetched: Fetched,
+    plan: Option<&RecoveryPlan>,
+) -> Result<()> {
+    let Fetched { mut kept, mut manifest, in_place, .. } = fetched;
+    let missing = || Error::corrupt(format!("backup {} has no pg_control", backup.id));
+    let (entry, control) = kept.remove(PG_CONTROL).ok_or_else(missing)?;
+    if let Some((entry, map)) = kept.remove("tablespace_map") {
+        let map = remap(&String::from_utf8_lossy(&map), target);
+        write(target, "tablespace_map", map.as_bytes())?;
+        manifest.bytes("tablespace_map", map.as_bytes(), entry.modified)?;
+    }
+    let place = conf::write(args, backup, target, &kept, &mut manifest)?;
+    redirect(backup, target)?;
+    write(target, "recovery.signal", b"")?;
+    let ends = plan.map_or_else(|| at_its_end(backup), |plan| plan.settings(!target.changes.is_empty()));
+    recovery(args, backup, target, &Recovery { ends, in_place: in_place || target.in_place, place })?;
+    manifest.file(&entry)?;
+    manifest.end(backup)?;
+    target.own(&target.dir.join("backup_manifest"))?;
+    target.dress(&target.dir, target.mode)?;
+    sync(target)?;
+    fs::remove_file(target.dir.join(UNFINISHED))
+        .doing(|| "remove the mark of the unfinished restore".into())?;
+    durable::sync_dir(&target.dir)?;
+    write(target, PG_CONTROL, &control)
+}
+
+pub(super) fn write(target: &Target, name: &str, bytes: &[u8]) -> Result<()> {
+    let path = target.dir.join(name);
+    durable::replace(&path, 0o600, |w| w.write_all(bytes).doing(|| format!("write {}", shown(&path))))?;
+    target.own(&path)
+}
+
+/// `16400 /srv/old` becomes the tablespace's new place; recovery makes the links from it. A place in the map escapes
+/// line breaks and backslashes by a backslash.
+fn remap(map: &str, target: &Target) -> String {
+    let mut text = String::new();
+    for line in records(map) {
+        let (oid, old) = line.split_once(' ').unwrap_or((&line, ""));
+        let place = oid.parse().ok().and_then(|oid: u32| target.tablespaces.get(&oid));
+        let new = place.map_or(old.to_string(), |path| escape(&path.display().to_string()));
+        text += &format!("{oid} {new}\n");
+    }
+    text
+}
+
+fn records(map: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut escaped = false;
+    let mut line = String::new();
+    for c in map.chars() {
+        match c {
+            '\n' if !escaped => lines.push(std::mem::take(&mut line)),
+            c => line.push(c),
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    lines
+}
+
+fn escape(path: &str) -> String {
+    path.replace('\\', "\\\\").replace('\n', "\\\n").replace('\r', "\\\r")
+}
+
+/// The server recovers from the WAL inside the backup to the end of the backup, and takes a new timeline.
+fn at_its_end(backup: &BackupManifest) -> String {
+    // The server wants a command in recovery; this one says that there is no archive, so that pg_wal is read.
+    let text = "restore_command = 'false'\nrecovery_target_timeline = 'current'\n";
+    // "immediate" wants a whole record behind the end of the backup. A primary writes one; the WAL of a standby may
+    // end right there, and recovery to its end, which must lie behind the backup's, gives the same.
+    let target = "recovery_target = 'immediate'\nrecovery_target_action = 'promote'\n";
+    if backup.standby { text.into() } else { format!("{text}{target}") }
+}
+
+/// Where the file of changes lies in the data directory; in pg_wal no judge of a backup looks for strange files.
+pub(super) const CHANGES: &str = "pg_wal/toban-changes";
+
+/// Tablespaces that recovery creates elsewhere than they were: the WAL that the backup brought along says so now, and for
+/// what the archive has `wal-shipper fetch` reads the file. Their folders are there, so that no link leads nowhere
+/// when recovery ends before it comes to them.
+fn redirect(backup: &BackupManifest, target: &Target) -> Result<()> {
+    if target.changes.is_empty() {
+        return Ok(());
+    }
+    for path in target.tablespaces.values() {
+        target.folder(&path.join(&target.version_folder))?;
+    }
+    write(target, CHANGES, write_changes(&target.changes).as_bytes())?;
+    let size = backup.wal_segment_size;
+    for change in &target.changes {
+        let segment = Segment::holding(change.lsn, backup.timeline, size);
+        let path = target.dir.join("pg_wal").join(segment.name());
+        if path.exists() {
+            apply_changes(&target.changes, &segment, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Libraries that do work of their own as soon as a server runs, some of it on other machines.
+const WITH_JOBS: [&str; 8] =
+    ["pg_cron", "pg_partman_bgw", "pg_net", "pglogical", "spock", "bdr", "pg_squeeze", "pg_task"];
+
+fn libraries(preload: &str) -> impl Iterator<Item = &str> {
+    preload.split(',').map(|l| l.trim().trim_matches('"')).filter(|l| !l.is_empty())
+}
+
+/// Those of the libraries that the server loaded that do.
+pub(super) fn jobs(preload: &str) -> Vec<&str> {
+    libraries(preload).filter(|l| WITH_JOBS.contains(&l.rsplit('/').next().unwrap_or(l))).collect()
+}
+
+/// What the settings depend on.
+struct Recovery {
+    /// Where recovery ends.
+    ends: String,
+    /// There are tablespaces inside the data directory.
+    in_place: bool,
+    place: conf::ServerPlace,
+}
+
+/// Behind everything that the server was told before: where recovery ends, and that it does nothing of what the server
+/// that was backed up does: archive, take changes of a publication, run jobs, write another server's PID file.
+fn recovery(args: &cli::Restore, backup: &BackupManifest, target: &Target, how: &Recovery) -> Result<()> {
+    let path = target.dir.join("postgresql.auto.conf");
+    let mut text = match fs::read_to_string(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        other => other.doing(|| format!("read {}", shown(&path)))?,
+    };
+    // Two targets are one too many, even where the second is empty: those of an earlier recovery go.
+    text = text.lines().filter(|l| !l.starts_with("recovery_target")).flat_map(|l| [l, "\n"]).collect();
+    text += &format!("# Added by pg-backup restore of {}.\n", backup.id);
+    text += &how.ends;
+    // Both would work on the old server's archive.
+    text += "archive_cleanup_command = ''\nrecovery_end_command = ''\n";
+    if how.in_place {
+        // Else recovery ends with "unexpected directory entry found in pg_tblspc/".
+        text += "allow_in_place_tablespaces = 'on'\n";
+    }
+    if how.place == conf::ServerPlace::BesideWithin {
+        text += "external_pid_file = ''\n";
+    }
+    if !args.keep_archiving {
+        text += "archive_mode = 'off'\nmax_logical_replication_workers = '0'\n";
+        let jobs = jobs(&backup.host.preload);
+        if !jobs.is_empty() {
+            let kept: Vec<&str> = libraries(&backup.host.preload).filter(|l| !jobs.contains(l)).collect();
+            text += &format!("shared_preload_libraries = {}\n", setting(&kept.join(",")));
+        }
+    }
+    write(target, "postgresql.auto.conf", text.as_bytes())
+}
+
+/// Everything on the target's file systems: one call each instead of one for each of a hundred thousand files.
+fn sync(target: &Target) -> Result<()> {
+    let places = target.tablespaces.values().map(std::path::PathBuf::as_path);
+    for place in places.chain([target.dir.as_path()]) {
+        sync_fs(place).doing(|| format!("make {} durable", shown(place)))?;
+    }
+    Ok(())
+}
+
+fn sync_fs(place: &Path) -> std::io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(place)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_that_run_jobs() {
+        let preload = "pg_stat_statements, \"pg_cron\",$libdir/pg_net";
+        assert_eq!(jobs(preload), ["pg_cron", "$libdir/pg_net"]);
+        assert_eq!(libraries(preload).count(), 3);
+        assert_eq!((jobs(""), libraries(" ").count()), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn a_map_is_written_anew_with_its_escapes() {
+        let target = Target {
+            dir: "/t".into(),
+            delta: false,
+            ids: None,
+            mode: 0o700,
+            major: 15,
+            tablespaces: [(16400, "/new\n\\x".into())].into(),
+            linked_by_replay: [].into(),
+            changes: Vec::new(),
+            version_folder: String::new(),
+            in_place: false,
+        };
+        let map = remap("16400 /old\\\nx\n16401 /kept\n", &target);
+        assert_eq!(map, "16400 /new\\\n\\\\x\n16401 /kept\n");
+    }
+}

@@ -1,0 +1,215 @@
+//! `restore --target…`: the right backup for a moment, which moments can be reached, and what the server must be told.
+
+use super::archives::Archives;
+use super::choose::{self, Choice};
+use super::recovery_target::RecoveryTarget;
+use super::restore_command::{self, ServerEnvironment, Wanted};
+use super::target::Target;
+use super::wal_effects::{self, ReplayEnd, WalEffects};
+use crate::cli;
+use crate::format::backup::BackupManifest;
+use crate::format::backup::StoredBackup;
+use crate::format::id::Id;
+use crate::format::outline::{self, Outline};
+use jiff::Timestamp;
+use serde::Serialize;
+use toban_core::config::Config;
+use toban_core::pg::setting;
+use toban_core::repo::Repo;
+use toban_core::wal::{Lsn, Timeline};
+use toban_core::{Error, Record, Result};
+
+/// What will be done.
+#[derive(Clone)]
+pub(super) struct RecoveryPlan {
+    pub(super) stored: StoredBackup,
+    timeline: Timeline,
+    /// None: recovery runs to the end of the WAL.
+    stop: Option<RecoveryTarget>,
+    exclusive: bool,
+    action: cli::TargetAction,
+    command: String,
+    reachable: Reachable,
+    pub(super) outline: Outline,
+    pub(super) way: WalEffects,
+}
+
+/// Which moments can be restored from the backup, and which one will be: said before anything is written.
+#[derive(Clone, Serialize)]
+pub(super) struct Reachable {
+    id: Id,
+    repo: String,
+    timeline: Timeline,
+    from_lsn: Lsn,
+    from_time: Timestamp,
+    to_lsn: Lsn,
+    to_time: Timestamp,
+    /// Where recovery will end.
+    stops_at: String,
+}
+
+impl Record for Reachable {
+    const SCHEMA: &'static str = "pg-backup.restore-moment/1";
+    const HEAD: &'static [&'static str] =
+        &["backup", "in", "timeline", "reaches from", "from time", "to", "to time", "stops at"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.repo.clone(),
+            self.timeline.to_string(),
+            self.from_lsn.to_string(),
+            shown(self.from_time),
+            self.to_lsn.to_string(),
+            shown(self.to_time),
+            self.stops_at.clone(),
+        ]
+    }
+}
+
+/// A time for people, in UTC and to the millisecond.
+pub(super) fn shown(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// Chooses the backup and the settings for `moment`; nothing is written.
+///
+/// # Errors
+/// Failed for a moment that cannot be reached, with the nearest that can; Retry when a repository that may decide it
+/// could not be asked.
+pub(super) fn plan(
+    args: &cli::Restore,
+    config: &Config,
+    repos: &[Repo],
+    moment: RecoveryTarget,
+) -> Result<RecoveryPlan> {
+    let (backups, asked) = choose::find_usable(repos, &args.repos.cluster, &args.id)?;
+    if moment == RecoveryTarget::Latest && asked.len() < repos.len() {
+        let e = Error::retry("a repository cannot be asked: what is the latest is not known");
+        return Err(e.hint("name those that answer by --repo, to take what they have"));
+    }
+    let reading = Archives::open(&asked, &backups)?;
+    let Choice { stored, history, follows: timeline, reach, stop } =
+        choose::choose(args, &backups, &reading, &moment)?;
+    let wanted = Wanted { system: stored.manifest.system()?, timeline };
+    let command = restore_command::command(args, config, &asked, &wanted)?;
+    let stops_at = match &stop {
+        None => "the end of the WAL".to_string(),
+        Some(stop) => stop.describe(args.to.target_exclusive),
+    };
+    let reachable = Reachable {
+        id: stored.manifest.id.clone(),
+        repo: stored.repo.name.clone(),
+        timeline,
+        from_lsn: stored.manifest.stop_lsn,
+        from_time: stored.manifest.finished,
+        to_lsn: reach.to,
+        to_time: reading.newest(&history, &stored.manifest, &reach)?,
+        stops_at,
+    };
+    let (exclusive, action) = (args.to.target_exclusive, args.to.target_action);
+    if stop.is_none() && action != cli::TargetAction::Promote {
+        log::warn!("at the end of the WAL the server is promoted whatever --target-action says");
+    }
+    let outline = outline::read(&stored)?;
+    let end = ReplayEnd { to: reach.to, stop: stop.as_ref(), exclusive };
+    let way = wal_effects::read(&stored, &outline, &|lsn| reading.content(&history, lsn), &end)?;
+    Ok(RecoveryPlan { stored, timeline, stop, exclusive, action, command, reachable, outline, way })
+}
+
+/// Says when the repositories have WAL behind the end of the backup, which a restore without a moment leaves out.
+pub(super) fn tell_more(args: &cli::Restore, repos: &[Repo], stored: &StoredBackup) {
+    if args.to.immediate() {
+        return;
+    }
+    let backup = &stored.manifest;
+    let more = || -> Result<Option<(Lsn, Timestamp)>> {
+        let reading = Archives::open(repos, std::slice::from_ref(stored))?;
+        let own = backup.wal_range();
+        let history = reading.way.history(reading.way.newest(&own)?);
+        let reach = reading.way.reach(&history, &own).filter(|reach| goes_further(backup, reach.to));
+        reach.map(|reach| Ok((reach.to, reading.newest(&history, backup, &reach)?))).transpose()
+    };
+    match more() {
+        Ok(None) => {}
+        Ok(Some((to, at))) => log::warn!(
+            "this restores to the end of the backup, {} ({}); the repositories have WAL up to {} ({to}), which is left \
+             out: add --target latest to have it, or --target immediate to say that it is meant",
+            shown(backup.finished),
+            backup.stop_lsn,
+            shown(at)
+        ),
+        Err(e) => log::warn!("whether there is WAL behind the end of the backup is not known: {}", e.chain()),
+    }
+}
+
+/// Beyond the segment that the backup ended.
+fn goes_further(backup: &BackupManifest, to: Lsn) -> bool {
+    to.0 > backup.stop_lsn.0.div_ceil(backup.wal_segment_size) * backup.wal_segment_size
+}
+
+impl RecoveryPlan {
+    /// What is said before the first write.
+    pub(super) fn reachable(&self) -> &Reachable {
+        &self.reachable
+    }
+
+    /// Where recovery ends, and what the server does then.
+    pub(super) fn ends(&self) -> String {
+        let action = if self.stop.is_none() { cli::TargetAction::Promote } else { self.action };
+        format!("{}, then {}s", self.reachable.stops_at, action.word())
+    }
+
+    /// The timeline that recovery follows.
+    pub(super) fn timeline(&self) -> Timeline {
+        self.timeline
+    }
+
+    /// Tries the restore_command as the server will run it.
+    ///
+    /// # Errors
+    /// Failed when it does not do what recovery needs, with what it said.
+    pub(super) fn try_command(&self, args: &cli::Restore, target: &Target) -> Result<()> {
+        restore_command::attempt(&self.command, &ServerEnvironment::of(args, target))
+    }
+
+    /// Says which tables nobody can read while recovery pauses.
+    pub(super) fn tell_locks(&self) {
+        if self.stop.is_none() || self.action != cli::TargetAction::Pause {
+            return;
+        }
+        for (xid, locked) in &self.way.locked {
+            log::warn!(
+                "at that moment transaction {xid} holds table {} of database {} (their OIDs) locked, as DROP and ALTER do: \
+                 a query of it waits until recovery goes on; to read it, pause before the lock: --target-lsn {} --target-exclusive",
+                locked.table,
+                locked.database,
+                locked.lsn
+            );
+        }
+    }
+
+    /// The settings of recovery, for postgresql.auto.conf; with `changes` in the WAL.
+    pub(super) fn settings(&self, changes: bool) -> String {
+        let changes = if changes { format!(" --changes {}", super::finish::CHANGES) } else { String::new() };
+        let mut text = format!("restore_command = {}\n", setting(&format!("{}{changes}", self.command)));
+        // A number, not `latest`: recovery follows the timeline that was promised, and no other.
+        text += &format!("recovery_target_timeline = '{}'\n", self.timeline);
+        let target = match &self.stop {
+            None | Some(RecoveryTarget::Latest) => return text,
+            Some(RecoveryTarget::Time(at)) => ("time", at.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string()),
+            Some(RecoveryTarget::Lsn(lsn)) => ("lsn", lsn.to_string()),
+            Some(RecoveryTarget::Name(name)) => ("name", name.clone()),
+            Some(RecoveryTarget::Xid(xid)) => ("xid", xid.to_string()),
+        };
+        text += &format!("recovery_target_{} = {}\n", target.0, setting(&target.1));
+        text += &format!("recovery_target_action = '{}'\n", self.action.word());
+        if self.exclusive {
+            text += "recovery_target_inclusive = 'off'\n";
+        }
+        if self.stored.manifest.major >= 15 {
+            // It asks for the segment behind the target, and a hole there would end recovery before the target.
+            text += "recovery_prefetch = 'off'\n";
+        }
+        text
+    }
+}

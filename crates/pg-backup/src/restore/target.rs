@@ -1,0 +1,279 @@
+//! Where a backup is restored to: what must hold before, and its folders and tablespace links.
+
+use super::links;
+use super::shown;
+use super::tablespaces::{self, TablespacePlaces};
+use super::wal_effects::WalEffects;
+use crate::cli;
+use crate::data_dir::{control, owner};
+use crate::format::backup::{BackupManifest, Owner, PG_CONTROL};
+use crate::format::outline::Outline;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use toban_core::wal::Change;
+use toban_core::{Context, Error, Result, durable, out};
+
+/// Says that a restore into this folder has begun and not ended.
+pub(super) const UNFINISHED: &str = "pg-backup-restore-unfinished";
+
+/// A target that may be written to.
+pub(super) struct Target {
+    pub(super) dir: PathBuf,
+    pub(super) delta: bool,
+    /// Whose files they become; none when we are not root and they are simply ours.
+    pub(super) ids: Option<(u32, u32)>,
+    pub(super) mode: u32,
+    pub(super) major: u32,
+    /// By OID: where each tablespace goes.
+    pub(super) tablespaces: BTreeMap<u32, PathBuf>,
+    /// Those that replay links itself, to the place where they were.
+    pub(super) linked_by_replay: BTreeSet<u32>,
+    /// What recovery must see otherwise in the WAL, so that tablespaces that it creates go where they shall.
+    pub(super) changes: Vec<Change>,
+    /// The server's folder in each tablespace, where there are changes.
+    pub(super) version_folder: String,
+    /// Recovery creates a tablespace inside the data directory.
+    pub(super) in_place: bool,
+}
+
+/// What the backup and the WAL say of tablespaces.
+pub(super) struct Known<'a> {
+    pub(super) backup: &'a BackupManifest,
+    pub(super) outline: &'a Outline,
+    pub(super) way: &'a WalEffects,
+}
+
+impl Target {
+    /// Checks all that can be checked before the first write.
+    ///
+    /// # Errors
+    /// Failed or Usage, with what is in the way.
+    pub(super) fn plan(args: &cli::Restore, known: &Known<'_>) -> Result<Target> {
+        let backup = known.backup;
+        let dir = std::path::absolute(&args.pgdata).doing(|| "find the target".into())?;
+        let TablespacePlaces { tablespaces, linked_by_replay, changes, in_place } =
+            tablespaces::of(args, known)?;
+        let target = Target {
+            delta: args.delta,
+            ids: ids(&backup.owner)?,
+            mode: if backup.owner.mode == 0o750 { 0o750 } else { 0o700 },
+            major: backup.major,
+            tablespaces,
+            linked_by_replay,
+            changes,
+            version_folder: String::new(),
+            in_place,
+            dir,
+        };
+        not_running(&target.dir)?;
+        target.fits(backup)?;
+        if target.delta {
+            links::refuse(&target)?;
+        }
+        target.tablespaces.iter().try_for_each(|(oid, path)| target.tablespace_fits(*oid, path, known))?;
+        if !target.delta {
+            target.space(backup.bytes)?;
+        }
+        Ok(target)
+    }
+
+    fn fits(&self, backup: &BackupManifest) -> Result<()> {
+        if is_empty(&self.dir)? {
+            return Ok(());
+        }
+        if !self.delta {
+            let e = Error::failed(format!("{} is not empty", shown(&self.dir)));
+            return Err(e.hint("empty it, or give --delta to rewrite only what differs from the backup"));
+        }
+        if self.dir.join(UNFINISHED).exists() {
+            return Ok(());
+        }
+        let version = fs::read_to_string(self.dir.join("PG_VERSION")).unwrap_or_default();
+        if version.trim() != backup.major.to_string() {
+            let what = match version.trim() {
+                "" => "no data directory".to_string(),
+                other => format!("of PostgreSQL {other}, the backup of {}", backup.major),
+            };
+            return Err(Error::failed(format!(
+                "{} is {what}: --delta would delete what is in it",
+                shown(&self.dir)
+            )));
+        }
+        let system =
+            control::read_control(&self.dir).ok().and_then(|bytes| control::system_identifier(&bytes));
+        match system {
+            Some(id) if id.to_string() != backup.system_identifier => Err(Error::failed(format!(
+                "{} is of system {id}, the backup of {}",
+                shown(&self.dir),
+                backup.system_identifier
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// A place must be empty, or with --delta be this very target's: what lies there may be a live server's.
+    fn tablespace_fits(&self, oid: u32, path: &Path, known: &Known<'_>) -> Result<()> {
+        if is_empty(path)? || (self.delta && self.leads_to(oid, path)) {
+            return Ok(());
+        }
+        let what = match known.way.created.iter().find(|c| c.oid == oid) {
+            Some(created) => format!(
+                "the WAL up to the target creates tablespace {oid} in {} at {}, and {} is not empty",
+                created.location,
+                created.lsn,
+                shown(path)
+            ),
+            None => format!("the folder {} of a tablespace is not empty", shown(path)),
+        };
+        Err(Error::failed(what).hint(
+            "empty it if no server uses it, or put the tablespace elsewhere: --tablespace-mapping OLD=NEW, or \
+             --tablespace-dir DIR for all",
+        ))
+    }
+
+    /// Whether the target's own link of this tablespace leads there.
+    fn leads_to(&self, oid: u32, path: &Path) -> bool {
+        let link = self.dir.join(format!("pg_tblspc/{oid}"));
+        let there = |p: &Path| p.canonicalize().ok();
+        link.is_symlink() && there(&link).is_some() && there(&link) == there(path)
+    }
+
+    /// Bytes free on all file systems that are written to, each counted once.
+    fn space(&self, needed: u64) -> Result<()> {
+        let mut free = BTreeMap::new();
+        for path in self.tablespaces.values().chain([&self.dir]) {
+            let there = existing(path);
+            let stat = rustix::fs::statvfs(&there).map_err(std::io::Error::from);
+            let stat = stat.doing(|| format!("ask for the space of {}", shown(&there)))?;
+            let device = fs::metadata(&there).map_or(0, |m| m.dev());
+            free.insert(device, stat.f_bavail * stat.f_frsize);
+        }
+        let free: u64 = free.values().sum();
+        if free >= needed {
+            return Ok(());
+        }
+        let (needed, free) = (out::bytes(needed), out::bytes(free));
+        Err(Error::failed(format!("the backup needs {needed}, and {} has {free} free", shown(&self.dir))))
+    }
+
+    /// Makes the folder unusable for a server, then its folders and links.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn prepare(&self) -> Result<()> {
+        self.folder(&self.dir)?;
+        let mark = self.dir.join(UNFINISHED);
+        durable::replace(&mark, 0o600, |w| {
+            w.write_all(
+                b"pg-backup restore has not ended. No server starts here; run it again with --delta.\n",
+            )
+            .doing(|| "write the mark".into())
+        })?;
+        match fs::remove_file(self.dir.join(PG_CONTROL)) {
+            Ok(()) => durable::sync_dir(&self.dir.join("global"))?,
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e).doing(|| "remove pg_control".into()),
+        }
+        for (oid, path) in &self.tablespaces {
+            self.folder(path)?;
+            if !self.linked_by_replay.contains(oid) {
+                self.link(*oid, path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&self, oid: u32, path: &Path) -> Result<()> {
+        self.folder(&self.dir.join("pg_tblspc"))?;
+        let link = self.dir.join(format!("pg_tblspc/{oid}"));
+        if fs::read_link(&link).is_ok_and(|to| to == path) {
+            return Ok(());
+        }
+        if link.is_symlink() {
+            fs::remove_file(&link).doing(|| format!("remove {}", shown(&link)))?;
+        }
+        symlink(path, &link).doing(|| format!("link {} to {}", shown(&link), shown(path)))
+    }
+
+    /// Makes a folder and those above it, or takes it as it is; the new ones are the server's.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn folder(&self, path: &Path) -> Result<()> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent() {
+            self.folder(parent)?;
+        }
+        match DirBuilder::new().mode(self.mode).create(path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(e) => Err(e).doing(|| format!("create the folder {}", shown(path))),
+            Ok(()) => self.own(path),
+        }
+    }
+
+    /// Gives `path` to its owner.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn own(&self, path: &Path) -> Result<()> {
+        let Some((uid, gid)) = self.ids else { return Ok(()) };
+        chown(path, Some(uid), Some(gid)).doing(|| format!("give {} to its owner", shown(path)))
+    }
+
+    /// Owner and permissions of a file or folder that is there.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn dress(&self, path: &Path, mode: u32) -> Result<()> {
+        self.own(path)?;
+        // Nothing set-uid, nothing that others may write.
+        let mode = fs::Permissions::from_mode(mode & 0o755);
+        fs::set_permissions(path, mode).doing(|| format!("set the permissions of {}", shown(path)))
+    }
+}
+
+/// Root gives the files to the owner that they had, by name.
+fn ids(owner: &Owner) -> Result<Option<(u32, u32)>> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let numbers = owner::find_ids(owner).ok_or_else(|| {
+        Error::failed(format!("there is no user {} with group {} here", owner.user, owner.group))
+            .hint("create them, or run as the user that the server shall run as")
+    });
+    numbers.map(Some)
+}
+
+pub(super) fn is_empty(dir: &Path) -> Result<bool> {
+    match fs::read_dir(dir) {
+        // A disk of its own begins with this folder.
+        Ok(mut entries) => Ok(entries.all(|e| e.is_ok_and(|e| e.file_name() == "lost+found"))),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(e).doing(|| format!("look into {}", shown(dir))),
+    }
+}
+
+/// The path, or the nearest folder above it that is there.
+fn existing(path: &Path) -> PathBuf {
+    path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_path_buf()
+}
+
+/// A server writes its process's number into the first line of postmaster.pid. After a crash of the machine the
+/// number may be another program's.
+fn not_running(dir: &Path) -> Result<()> {
+    let text = fs::read_to_string(dir.join("postmaster.pid")).unwrap_or_default();
+    let pid = text.lines().next().and_then(|l| l.trim().parse::<u32>().ok());
+    let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    match pid.filter(|pid| name(pid).starts_with("post")) {
+        Some(pid) => {
+            Err(Error::failed(format!("a server runs in {}: process {pid}", shown(dir)))
+                .hint("stop it first"))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,265 @@
+//! Puts a checked dump into an empty database, by psql or pg_restore, and counts what arrived.
+
+use super::archive::{self as archives, Contents};
+use super::source::{Format, Source};
+use super::sql;
+use crate::child::{self, Output, any_warning};
+use crate::rows::{self, Count};
+use crate::server::Server;
+use std::io::{Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+use toban_core::pg::{Ident, programs};
+use toban_core::progress::Progress;
+use toban_core::{Context, Error, Result};
+
+/// A dump that was read to its end and found whole.
+pub(crate) struct Ready<'a> {
+    source: &'a Source,
+    /// For pg_restore.
+    archive: Option<Archive>,
+    /// What a plain dump of somebody else's tells.
+    facts: sql::Facts,
+    /// An archive of somebody else's that holds what belongs to the database itself.
+    pub(super) has_database_properties: bool,
+}
+
+enum Archive {
+    There(PathBuf),
+    /// Fetched or unpacked for the time of the restore: pg_restore's jobs each open the file.
+    Spooled(NamedTempFile),
+}
+
+impl Archive {
+    fn path(&self) -> &Path {
+        match self {
+            Archive::There(path) => path,
+            Archive::Spooled(file) => file.path(),
+        }
+    }
+}
+
+/// Reads all of the dump: sums, gzip's own, the end that pg_dump writes, and whether it fits this server.
+///
+/// # Errors
+/// Corrupt for a damaged or cut-off dump; Failed for one that cannot go into one empty database of this server.
+pub(crate) fn check<'a>(source: &'a Source, server: &Server) -> Result<Ready<'a>> {
+    if let Some(manifest) = source.manifest() {
+        fits(manifest.major, server)?;
+    }
+    if source.format != Format::Sql {
+        let archive = archive(source)?;
+        let has_database_properties = toc(source, server, archive.path())?;
+        let facts = sql::Facts::default();
+        return Ok(Ready { source, archive: Some(archive), facts, has_database_properties });
+    }
+    if source.ours.is_some() {
+        // The sum proves that it is what pg_dump wrote.
+        source.check_sum()?;
+        let facts = sql::Facts::default();
+        return Ok(Ready { source, archive: None, facts, has_database_properties: false });
+    }
+    let progress = Progress::bytes(&format!("check {}", source.name), None, false);
+    let facts = sql::check(progress.wrap(source.plain()?), &source.name)?;
+    if let Some(major) = facts.major {
+        fits(major, server)?;
+    }
+    if facts.data && !facts.schema {
+        return Err(data_only(source, "gunzip -c FILE | psql --single-transaction DATABASE"));
+    }
+    warn_of_schema_alone(source, facts.major.is_some() && facts.schema && !facts.data);
+    Ok(Ready { source, archive: None, facts, has_database_properties: false })
+}
+
+/// A dump is not promised to load into an older server (pg_dump's manual, Notes).
+fn fits(major: u32, server: &Server) -> Result<()> {
+    if major <= server.major {
+        return Ok(());
+    }
+    let e = Error::failed(format!("the dump is of PostgreSQL {major}, the server is {}", server.version));
+    Err(e.hint(format!("restore it into a server of PostgreSQL {major} or newer")))
+}
+
+fn data_only(source: &Source, recipe: &str) -> Error {
+    let e = Error::failed(format!("{} holds data only: it needs tables that are there already", source.name));
+    e.hint(format!("restore a dump of the schema first, then add the data by hand: {recipe}"))
+}
+
+fn archive(source: &Source) -> Result<Archive> {
+    if let Some(path) = source.seekable() {
+        if source.ours.is_some() {
+            source.check_sum()?;
+        }
+        return Ok(Archive::There(path));
+    }
+    let doing = || format!("copy {} to {}", source.name, std::env::temp_dir().display());
+    let mut file = NamedTempFile::with_prefix("toban-restore-").doing(doing)?;
+    let total = source.manifest().and_then(|m| m.body().ok()).map(|s| s.bytes);
+    let progress = Progress::bytes(&format!("fetch {}", source.name), total, false);
+    std::io::copy(&mut progress.wrap(source.plain()?), &mut file).doing(doing)?;
+    file.flush().doing(doing)?;
+    Ok(Archive::Spooled(file))
+}
+
+/// Reads the table of contents, and for a dump without sums every row; whether the latter holds what belongs to the
+/// database itself.
+fn toc(source: &Source, server: &Server, path: &Path) -> Result<bool> {
+    let mut command = server.program("pg_restore", "")?;
+    command.args(["--create", "--list"]).arg(path);
+    let listed = Output::start(command, "pg_restore --list", any_warning)?.text();
+    let listed = listed.map_err(|e| unreadable(source, e))?;
+    let version = listed
+        .lines()
+        .find_map(|l| l.trim_start_matches([';', ' ']).strip_prefix("Dumped from database version: "));
+    if let Some(major) = version.and_then(|v| v.split(['.', ' ']).next()).and_then(|m| m.parse().ok()) {
+        fits(major, server)?;
+    }
+    let contents = Contents(&listed);
+    if contents.only_data() {
+        return Err(data_only(source, "pg_restore --data-only --single-transaction -d DATABASE FILE"));
+    }
+    if source.ours.is_some() {
+        return Ok(false);
+    }
+    warn_of_schema_alone(source, contents.only_schema());
+    archives::check_files(source.format, path, &contents)?;
+    let mut command = server.program("pg_restore", "")?;
+    command.arg("--file=-").arg(path);
+    let script = Output::start(command, "pg_restore", any_warning)?;
+    let facts = sql::check(script, &source.name).map_err(|e| unreadable(source, e))?;
+    archives::compare(&contents, &facts, &source.name)?;
+    Ok(contents.has_database_properties())
+}
+
+fn warn_of_schema_alone(source: &Source, alone: bool) {
+    if alone {
+        log::warn!("{} creates tables and holds no rows: was it made with --schema-only?", source.name);
+    }
+}
+
+fn unreadable(source: &Source, e: Error) -> Error {
+    if e.chain().contains("unsupported version") {
+        let e = Error::failed(format!("{} was written by a newer pg_dump", source.name)).because(e);
+        return e.hint("install the newest postgresql-client package, or give its folder with --bin-dir");
+    }
+    let kind = if e.kind() == toban_core::Kind::Failed { toban_core::Kind::Corrupt } else { e.kind() };
+    Error::new(kind, format!("{} cannot be read to its end", source.name)).because(e)
+}
+
+/// Since this major pg_dump and pg_restore write a setting that older servers refuse, whatever server the dump is of.
+const TRANSACTION_TIMEOUT: u32 = 17;
+const SETTING: &[u8] = b"SET transaction_timeout = 0;\n";
+/// The settings stand at the beginning, before the first object.
+const SETTINGS: u64 = 4096;
+
+/// Runs an SQL script by psql; the first error ends it.
+fn script(server: &Server, database: &str, mut body: impl Read) -> Result<()> {
+    let mut command = server.program("psql", database)?;
+    command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-"]);
+    let mut head = Vec::new();
+    if server.major < TRANSACTION_TIMEOUT {
+        (&mut body).take(SETTINGS).read_to_end(&mut head).doing(|| "read the dump's beginning".into())?;
+        head = without_setting(head);
+    }
+    child::feed(command, "psql", Cursor::new(head).chain(body))
+}
+
+fn without_setting(mut head: Vec<u8>) -> Vec<u8> {
+    let end = head.windows(9).position(|w| w == b"\n-- Name:").unwrap_or(head.len());
+    if let Some(at) = head[..end].windows(SETTING.len()).position(|w| w == SETTING) {
+        head.drain(at..at + SETTING.len());
+    }
+    head
+}
+
+impl Ready<'_> {
+    /// Loads the dump into `database`, which is empty and `owner`'s, and gathers statistics for the planner.
+    ///
+    /// # Errors
+    /// What psql or pg_restore said first; nothing after it was run.
+    pub(crate) fn load(&self, server: &Server, database: &str, owner: &str, jobs: u32) -> Result<()> {
+        match &self.archive {
+            Some(archive) => self.pg_restore(server, database, jobs, archive.path())?,
+            None => self.psql(server, database, owner)?,
+        }
+        let mut session = server.session(database)?;
+        session.batch_execute("analyze").doing(|| format!("analyze {database}"))
+    }
+
+    fn psql(&self, server: &Server, database: &str, owner: &str) -> Result<()> {
+        let progress = Progress::bytes(&format!("load {}", self.source.name), None, false);
+        let body = self.prologue(owner).chain(progress.wrap(self.source.plain()?));
+        script(server, database, body).map_err(|e| match self.facts.drops && e.cure().is_none() {
+            true => e.hint("it was made with --clean: dump again without, or with --clean --if-exists"),
+            false => e,
+        })
+    }
+
+    /// What a dump of somebody else's needs before it: room for its own `public`, and, where it names no owners, the
+    /// database's owner as theirs, or the application could not read its tables.
+    fn prologue(&self, owner: &str) -> Cursor<String> {
+        let foreign = self.source.ours.is_none();
+        let mut sql = String::new();
+        if foreign && self.facts.public {
+            sql.push_str("drop schema public;\n");
+        }
+        if foreign && !self.facts.owners {
+            sql.push_str(&format!("set role {};\n", Ident::new(owner)));
+        }
+        Cursor::new(sql)
+    }
+
+    fn pg_restore(&self, server: &Server, database: &str, jobs: u32, path: &Path) -> Result<()> {
+        let mut command = server.program("pg_restore", database)?;
+        if server.major < TRANSACTION_TIMEOUT
+            && programs::version(Path::new(command.get_program()))? >= TRANSACTION_TIMEOUT
+        {
+            command.arg("--file=-").arg(path);
+            return script(server, database, Output::start(command, "pg_restore", any_warning)?);
+        }
+        // As a connection string, or a name with `=` in it would be taken for one.
+        let escaped = database.replace('\\', "\\\\").replace('\'', "\\'");
+        command.arg("--exit-on-error").arg(format!("--dbname=dbname='{escaped}'"));
+        if jobs > 1 && self.source.format != Format::Tar {
+            command.arg(format!("--jobs={jobs}"));
+        }
+        command.arg(path);
+        let _bar = Progress::bytes(&format!("load {}", self.source.name), None, false);
+        child::run(command, "pg_restore")
+    }
+
+    /// Compares the rows in `database` with those counted when the dump was taken; how many tables were compared.
+    ///
+    /// # Errors
+    /// Failed, naming each table that differs.
+    pub(crate) fn compare(&self, server: &Server, database: &str) -> Result<Option<Vec<Count>>> {
+        let Some(dumped) = self.source.counts()? else { return Ok(None) };
+        let mut session = server.session(database)?;
+        let mut at = session.transaction().doing(|| "begin".into())?;
+        let found = rows::count_rows(&mut at)?;
+        let differ = rows::differences(&dumped, &found);
+        if differ.is_empty() {
+            return Ok(Some(found));
+        }
+        let shown = differ.iter().take(5).cloned().collect::<Vec<_>>().join("; ");
+        let more = differ.len().saturating_sub(5);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        Err(Error::failed(format!("what was restored differs from what was dumped: {shown}{more}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_setting_among_the_settings_goes() {
+        let with = |text: &str| String::from_utf8(without_setting(text.as_bytes().to_vec())).expect("text");
+        let setting = "SET transaction_timeout = 0;\n";
+        assert_eq!(
+            with(&format!("SET a = 0;\n{setting}SET b = 0;\n\n-- Name: t\n{setting}")),
+            format!("SET a = 0;\nSET b = 0;\n\n-- Name: t\n{setting}")
+        );
+        assert_eq!(with(&format!("x\n-- Name: t\n{setting}")), format!("x\n-- Name: t\n{setting}"));
+    }
+}

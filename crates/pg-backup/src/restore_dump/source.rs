@@ -1,0 +1,291 @@
+//! What is restored: a dump of ours, or a file, folder or object that anybody made.
+
+use crate::cli;
+use crate::format::catalog::LATEST;
+use crate::format::dump::{DumpForm, DumpManifest, GLOBALS, ROWS, StoredDump, find_dump};
+use crate::format::id::Id;
+use crate::rows::{self, Count};
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use toban_core::config::Config;
+use toban_core::repo::Repo;
+use toban_core::store::{self, Key, S3Options, Store};
+use toban_core::sum::{Checked, Sum};
+use toban_core::{Context, Error, Result};
+
+/// What the first bytes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For pg_restore, from a seekable file in parallel.
+    Custom,
+    /// For pg_restore, one job.
+    Tar,
+    /// pg_dump's directory format.
+    Directory,
+    /// For psql.
+    Sql,
+}
+
+enum Place {
+    Path(PathBuf),
+    Object { store: Arc<dyn Store>, key: Key, expected: Option<Sum> },
+}
+
+/// A dump to restore.
+pub(crate) struct Source {
+    /// The ID, path or URL, for messages.
+    pub(crate) name: String,
+    pub(crate) format: Format,
+    /// Of a dump of ours: its manifest and where it was found.
+    pub(crate) ours: Option<StoredDump>,
+    place: Place,
+    /// Compressed once more as a whole (`.dump.gz`, `.sql.gz`).
+    gzip: bool,
+}
+
+impl Source {
+    /// Finds what the command line names.
+    ///
+    /// # Errors
+    /// Usage when there is no such thing; Failed when it is no dump.
+    pub(crate) fn find(args: &cli::RestoreDump, config: &Config, repos: &[Repo]) -> Result<Source> {
+        let text = args.source.as_str();
+        if text == LATEST || text.parse::<Id>().is_ok() {
+            // `latest --replace app` of a repository that holds another database alone must not put that one there.
+            let same = args.replace.as_deref().filter(|_| text == LATEST);
+            let of = args.of.as_deref().or(same);
+            return Source::of_ours(find_dump(repos, &args.repos.cluster, text, of)?);
+        }
+        if let Some(rest) = text.strip_prefix("s3://") {
+            return Source::of_object(text, rest, args, config);
+        }
+        let path = Path::new(text.strip_prefix("file://").unwrap_or(text));
+        if path.is_dir() {
+            return Source::of_folder(path);
+        }
+        if !path.try_exists().doing(|| format!("look for {}", path.display()))? {
+            let e = Error::usage(format!("{text:?} is neither the ID of a dump nor a file"));
+            return Err(e.hint("`pg-backup list` shows the IDs; `latest` is the newest"));
+        }
+        Source::sniff(text.to_string(), Place::Path(path.to_path_buf()))
+    }
+
+    /// A dump of ours.
+    ///
+    /// # Errors
+    /// Corrupt when its manifest lacks a part.
+    pub(super) fn of_ours(stored: StoredDump) -> Result<Source> {
+        let manifest = &stored.manifest;
+        let key = manifest.key(manifest.form.suffix())?;
+        let (format, gzip) = match manifest.form {
+            DumpForm::Custom => (Format::Custom, false),
+            DumpForm::Sql => (Format::Sql, true),
+        };
+        let place = Place::Object {
+            store: Arc::clone(&stored.repo.store),
+            key,
+            expected: Some(manifest.body()?.clone()),
+        };
+        Ok(Source { name: manifest.id.to_string(), format, place, gzip, ours: Some(stored) })
+    }
+
+    fn of_object(url: &str, rest: &str, args: &cli::RestoreDump, config: &Config) -> Result<Source> {
+        let Some((parent, object)) = rest.rsplit_once('/').filter(|(_, object)| !object.is_empty()) else {
+            return Err(
+                Error::usage(format!("{url:?} names no object")).hint("s3://bucket/prefix/file.sql.gz")
+            );
+        };
+        let known = config.repo.values().find(|r| url.starts_with(&r.url));
+        let options = S3Options {
+            endpoint: known.and_then(|r| r.s3_endpoint.clone()).or_else(|| args.repos.s3_endpoint.clone()),
+            region: known.and_then(|r| r.s3_region.clone()),
+            backoff: None,
+        };
+        let store = store::open(&format!("s3://{parent}"), &options)?;
+        let key: Key = object.parse()?;
+        Source::sniff(url.to_string(), Place::Object { store, key, expected: None })
+    }
+
+    fn of_folder(path: &Path) -> Result<Source> {
+        if !path.join("toc.dat").is_file() {
+            let e = Error::usage(format!("{} is a folder without toc.dat", path.display()));
+            return Err(e.hint("a dump in directory format (pg_dump -Fd) has one"));
+        }
+        let place = Place::Path(path.to_path_buf());
+        Ok(Source {
+            name: path.display().to_string(),
+            format: Format::Directory,
+            place,
+            gzip: false,
+            ours: None,
+        })
+    }
+
+    fn sniff(name: String, place: Place) -> Result<Source> {
+        let mut source = Source { name, format: Format::Sql, place, gzip: false, ours: None };
+        let mut head = head(source.raw()?)?;
+        if head.starts_with(b"\x1f\x8b") {
+            source.gzip = true;
+            head = self::head(source.plain()?)?;
+        }
+        source.format =
+            format(&head).map_err(|e| Error::failed(format!("{} is no dump", source.name)).because(e))?;
+        Ok(source)
+    }
+
+    fn raw(&self) -> Result<Box<dyn Read + Send + '_>> {
+        match &self.place {
+            Place::Path(path) => {
+                let file = File::open(path).doing(|| format!("open {}", path.display()))?;
+                Ok(Box::new(file))
+            }
+            Place::Object { store, key, expected } => {
+                let body = store
+                    .get(key, 0)?
+                    .ok_or_else(|| Error::failed(format!("{key} is not in the repository")))?;
+                Ok(match expected {
+                    Some(sum) => Box::new(Checked::new(body, sum.clone(), key.to_string())),
+                    None => body,
+                })
+            }
+        }
+    }
+
+    /// The dump without gzip around it; a dump of ours is compared with its sum on the way.
+    ///
+    /// # Errors
+    /// When it cannot be opened; damage is an error of the reader.
+    pub(crate) fn plain(&self) -> Result<Box<dyn Read + Send + '_>> {
+        let raw = self.raw()?;
+        Ok(if self.gzip { Box::new(Unpacked::new(raw, self.name.clone())) } else { raw })
+    }
+
+    /// Where pg_restore can open it, when that is so without a copy.
+    pub(crate) fn seekable(&self) -> Option<PathBuf> {
+        match &self.place {
+            _ if self.gzip => None,
+            Place::Path(path) => Some(path.clone()),
+            Place::Object { store, key, .. } => store.local_path(key),
+        }
+    }
+
+    /// Reads to the end a dump that carries its sum.
+    ///
+    /// # Errors
+    /// Corrupt when a byte differs.
+    pub(crate) fn check_sum(&self) -> Result<()> {
+        std::io::copy(&mut self.raw()?, &mut std::io::sink()).doing(|| format!("read {}", self.name))?;
+        Ok(())
+    }
+
+    /// The row counts that went with a dump of ours.
+    ///
+    /// # Errors
+    /// Corrupt when they are damaged.
+    pub(crate) fn counts(&self) -> Result<Option<Vec<Count>>> {
+        self.part(ROWS)?.map(|packed| rows::unpack_counts(Cursor::new(packed))).transpose()
+    }
+
+    /// The roles and tablespaces that went with a dump of ours, as SQL.
+    ///
+    /// # Errors
+    /// Corrupt when they are damaged.
+    pub(crate) fn globals(&self) -> Result<Option<String>> {
+        let Some(packed) = self.part(GLOBALS)? else { return Ok(None) };
+        let mut sql = String::new();
+        MultiGzDecoder::new(&packed[..]).read_to_string(&mut sql).doing(|| format!("read {GLOBALS}"))?;
+        Ok(Some(sql))
+    }
+
+    fn part(&self, suffix: &str) -> Result<Option<Vec<u8>>> {
+        let Some(StoredDump { manifest, repo, .. }) = &self.ours else { return Ok(None) };
+        let Some(sum) = manifest.parts.get(suffix) else { return Ok(None) };
+        let key = manifest.key(suffix)?;
+        let body = repo.store.get(&key, 0)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))?;
+        let mut bytes = Vec::new();
+        Checked::new(body, sum.clone(), key.to_string())
+            .read_to_end(&mut bytes)
+            .doing(|| format!("read {key}"))?;
+        Ok(Some(bytes))
+    }
+
+    /// The manifest of a dump of ours.
+    pub(crate) fn manifest(&self) -> Option<&DumpManifest> {
+        self.ours.as_ref().map(|s| &s.manifest)
+    }
+}
+
+/// Enough to see a tar header's magic.
+const HEAD: u64 = 512;
+
+fn head(reader: impl Read) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    reader.take(HEAD).read_to_end(&mut head).doing(|| "read the beginning".into())?;
+    Ok(head)
+}
+
+fn format(head: &[u8]) -> Result<Format> {
+    let packed = [
+        (&b"\x28\xb5\x2f\xfd"[..], "zstd"),
+        (b"BZh", "bzip2"),
+        (b"\xfd7zXZ", "xz"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+    ];
+    if let Some((_, program)) = packed.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return Err(Error::failed(format!("it is compressed by {program}"))
+            .hint(format!("unpack it with {program} -d first")));
+    }
+    match head {
+        [] => Err(Error::failed("it is empty")),
+        h if h.starts_with(b"PGDMP") => Ok(Format::Custom),
+        h if h.get(257..262) == Some(b"ustar") => Ok(Format::Tar),
+        h if h.contains(&0) => Err(Error::failed("it is neither SQL nor a form that pg_dump writes")),
+        _ => Ok(Format::Sql),
+    }
+}
+
+/// gunzip that calls a cut-off or damaged stream what it is.
+pub(super) struct Unpacked<R: Read> {
+    inner: MultiGzDecoder<R>,
+    name: String,
+}
+
+impl<R: Read> Unpacked<R> {
+    pub(super) fn new(inner: R, name: String) -> Unpacked<R> {
+        Unpacked { inner: MultiGzDecoder::new(inner), name }
+    }
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        self.inner.read(buf).map_err(|e| match e.kind() {
+            UnexpectedEof if e.get_ref().is_none_or(|i| !i.is::<Error>()) => {
+                Error::corrupt(format!("{} is cut off: its gzip stream has no end", self.name)).into()
+            }
+            InvalidData | InvalidInput => Error::corrupt(format!("{} is damaged: {e}", self.name)).into(),
+            _ => e,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell() {
+        let mut tar = vec![b'x'; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        let said = |head: &[u8]| format(head).map_err(|e| e.chain());
+        assert_eq!(said(b"PGDMP\x01"), Ok(Format::Custom));
+        assert_eq!(said(&tar), Ok(Format::Tar));
+        assert_eq!(said(b"-- PostgreSQL"), Ok(Format::Sql));
+        assert_eq!(said(b"\x28\xb5\x2f\xfd"), Err("it is compressed by zstd".into()));
+        assert_eq!(said(b""), Err("it is empty".into()));
+        assert!(said(b"\x7fELF\0").is_err());
+    }
+}

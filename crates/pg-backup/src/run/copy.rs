@@ -1,0 +1,108 @@
+//! Workers that copy the data directory: each takes the next file of one queue into its own pack.
+
+use super::exclude;
+use super::pack::{Member, Members};
+use super::state::Watch;
+use super::walk::Listed;
+use crate::format::index::{Kind, Name};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Mutex;
+use std::vec::IntoIter;
+use toban_core::progress::Progress;
+use toban_core::sync::lock;
+use toban_core::{Context, Result};
+
+/// Files that wait for a worker.
+pub(super) struct Queue(Mutex<IntoIter<Listed>>);
+
+impl Queue {
+    pub(super) fn new(listed: Vec<Listed>) -> Queue {
+        Queue(Mutex::new(listed.into_iter()))
+    }
+
+    fn next(&self) -> Option<Listed> {
+        lock(&self.0).next()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.0).len() == 0
+    }
+}
+
+/// One worker's view of the queue.
+pub(super) struct Files<'a> {
+    pub(super) queue: &'a Queue,
+    pub(super) watch: &'a Watch,
+    pub(super) progress: &'a Progress,
+}
+
+impl<'a> Members<'a> for Files<'a> {
+    fn next(&mut self) -> Result<Option<Member<'a>>> {
+        while let Some(listed) = self.queue.next() {
+            self.watch.check()?;
+            if listed.kind == Kind::Folder {
+                return Ok(Some(Member { entry: listed.entry(), body: Box::new(io::empty()) }));
+            }
+            if let Some(member) = self.open(listed)? {
+                return Ok(Some(member));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl<'a> Files<'a> {
+    /// None when it was dropped since it was listed, or turned out to be of an unlogged relation that was new then.
+    fn open(&self, mut listed: Listed) -> Result<Option<Member<'a>>> {
+        let init = exclude::init_fork(listed.name.text()).filter(|_| listed.first_page.is_some());
+        if init.is_some_and(|init| self.watch.data_dir.join(init).exists()) {
+            return Ok(None);
+        }
+        let path = self.watch.data_dir.join(listed.name.path()?);
+        let file = match File::open(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            other => other.doing(|| format!("open {}", path.display()))?,
+        };
+        // The size counts that it has now; what is added later is in the WAL.
+        listed.size = file.metadata().doing(|| format!("look at {}", path.display()))?.len();
+        let entry = listed.entry();
+        let pages = listed.first_page.filter(|_| self.watch.checksums);
+        let body =
+            Reading { file, name: listed.name, at: 0, pages, watch: self.watch, progress: self.progress };
+        Ok(Some(Member { entry, body: Box::new(body) }))
+    }
+}
+
+/// A file being read, its pages judged on the way.
+struct Reading<'a> {
+    file: File,
+    name: Name,
+    at: u64,
+    /// The number of its first page, where pages are judged.
+    pages: Option<u32>,
+    watch: &'a Watch,
+    progress: &'a Progress,
+}
+
+impl Read for Reading<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match self.file.read_at(&mut buf[filled..], self.at + filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if let Some(first) = self.pages {
+            self.watch.pages(&mut buf[..filled], (&self.file, &self.name), self.at, first);
+        }
+        self.at += filled as u64;
+        self.progress.add(filled as u64);
+        self.watch.pace(filled as u64)?;
+        Ok(filled)
+    }
+}

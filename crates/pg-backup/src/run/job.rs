@@ -1,0 +1,309 @@
+//! One backup in the making: threads that copy, the capture of the WAL, the index, and the manifest last.
+
+use super::conf;
+use super::copy::{Files, Queue};
+use super::fleet::Fleet;
+use super::pack::{Member, Members, Pack, State};
+use super::source::{self, BackupStart, BackupStop, SourceServer};
+use super::state::Watch;
+use super::wal::{Capture, Ready, bytes_member, slot};
+use super::walk;
+use crate::cli;
+use crate::data_dir::{control, host};
+use crate::format::backup::{
+    BackupManifest, Conf, Damage, Owner, PG_CONTROL, PackSum, Tablespace, index_key, intent_key, pack_key,
+};
+use crate::format::catalog::Manifest;
+use crate::format::id::Id;
+use crate::format::index::{Entry, Lines, Totals, packed};
+use crate::format::sealed::FORMAT;
+use crate::machine::Process;
+use jiff::Timestamp;
+use postgres::Client;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use toban_core::machine::host_name;
+use toban_core::pack::Press;
+use toban_core::progress::Progress;
+use toban_core::repo::cluster::{self, Cluster};
+use toban_core::repo::keys::System;
+use toban_core::run;
+use toban_core::store::Attrs;
+use toban_core::sum::Sum;
+use toban_core::sync::{into_inner, lock};
+use toban_core::wal::{Lsn, Segment};
+use toban_core::{Context, Error, Result};
+
+/// One backup in the making.
+pub(super) struct BackupJob<'a> {
+    pub(super) args: &'a cli::Run,
+    pub(super) source: &'a SourceServer,
+    pub(super) id: Id,
+    pub(super) system: System,
+    pub(super) started: Timestamp,
+    pub(super) owner: Owner,
+    pub(super) fleet: &'a Fleet,
+}
+
+/// What all threads of a job write to.
+struct Sink<'a> {
+    limit: u64,
+    numbers: AtomicU32,
+    packs: Mutex<BTreeMap<u32, Sum>>,
+    index: &'a SyncSender<Entry>,
+}
+
+/// Ends the other threads of a scope that is left, be it by a panic.
+struct Alarm<'a>(&'a Watch);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What the server gave at the end, and pg_control from just before.
+struct Ended {
+    stop: BackupStop,
+    control: Vec<u8>,
+}
+
+/// What is known when everything but the manifest is stored.
+struct Copied {
+    start: BackupStart,
+    stop: Lsn,
+    damage: Damage,
+    conf: Conf,
+    tablespaces: Vec<Tablespace>,
+    packs: BTreeMap<u32, Sum>,
+}
+
+impl BackupJob<'_> {
+    /// Makes it, to the manifest.
+    ///
+    /// # Errors
+    /// The server's and the source's; that no repository is left.
+    pub(super) fn back_up(&self, client: &mut Client, second: Client) -> Result<BackupManifest> {
+        self.claim()?;
+        let watch = Watch::new(&self.source.data_dir, self.source.checksums, self.args.max_rate.map(|r| r.0));
+        let mut totals = Totals::default();
+        let key = index_key(&self.system, &self.id)?;
+        let (copied, index) = thread::scope(|scope| {
+            let (entries, lines) = sync_channel(64);
+            let lines = Lines::new(lines, &mut totals);
+            let index = scope.spawn(|| self.fleet.store(packed(lines)?, &key));
+            let copied = self.copy(client, second, &watch, &entries);
+            drop(entries);
+            let index = joined(index.join());
+            Ok::<_, Error>((copied?, index?))
+        })?;
+        let backup = self.manifest(client, copied, totals, index)?;
+        self.commit(&backup)?;
+        Ok(backup)
+    }
+
+    /// The repositories are this system's, and know that a run has begun.
+    fn claim(&self) -> Result<()> {
+        let facts = Cluster {
+            format: cluster::FORMAT,
+            system_identifier: self.source.identifier.to_string(),
+            major: self.source.major,
+            wal_segment_size: self.source.segment_size,
+        };
+        let host = host_name();
+        let intent =
+            serde_json::json!({ "format": 1, "id": self.id, "host": host, "process": Process::own() });
+        let intent = serde_json::to_vec(&intent).doing(|| "write the intent".into())?;
+        let key = intent_key(&self.system, &self.id)?;
+        self.fleet.each(|repo| {
+            facts.claim(&*repo.store, &self.system, self.args.new_system)?;
+            repo.store.put(&key, &mut &intent[..], &Attrs::new()).map(drop)
+        })
+    }
+
+    fn copy(
+        &self,
+        client: &mut Client,
+        mut second: Client,
+        watch: &Watch,
+        index: &SyncSender<Entry>,
+    ) -> Result<Copied> {
+        let fast = self.args.checkpoint == cli::Checkpoint::Fast;
+        let label = self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id));
+        run::status("waiting for the checkpoint");
+        let start = source::start_backup(client, self.source, &label, fast)?;
+        watch.newest.fetch_max(start.lsn.0, Ordering::Relaxed);
+        // It holds the WAL from the checkpoint that was just made. One that was older could be too old for
+        // max_slot_wal_keep_size already, and would be lost by that very checkpoint.
+        let slot = slot(&mut second, &self.id)?;
+        // Before and after: a link that comes or goes while the tree is walked is in one of the two.
+        let mut tablespaces = walk::links(&self.source.data_dir)?;
+        let listed = walk::walk(&self.source.data_dir, &self.source.version_folder)?;
+        tablespaces.extend(walk::links(&self.source.data_dir)?);
+        let limit = (1 << 30).max(walk::bytes(&listed) / 128);
+        let sink = Sink { limit, numbers: AtomicU32::new(0), packs: Mutex::default(), index };
+        let progress = Progress::bytes("back up", Some(walk::bytes(&listed)), false);
+        let queue = Queue::new(listed);
+        let end = Mutex::new(None);
+        let ended = thread::scope(|scope| {
+            let _alarm = Alarm(watch);
+            let first = Segment::holding(start.lsn, start.timeline, self.source.segment_size);
+            let mut capture = Capture::new(watch, (second, slot), self.source.standby, first, &end);
+            let sink = &sink;
+            let wal = scope.spawn(move || guarded(watch, self.store(sink, &mut capture)));
+            let ended = self.files(sink, watch, &queue, &progress).and_then(|()| self.end(client, &end));
+            let ended = ended.map_err(|e| watch.fail(e));
+            joined(wal.join()).and(ended)
+        });
+        let ended = ended.map_err(|e| watch.cause(e))?;
+        let damage = watch.damaged(start.lsn, newest(client, self.source)?);
+        let conf = self.last(&sink, &ended)?;
+        let packs = into_inner(sink.packs);
+        tablespaces.extend(source::list_tablespaces(client)?);
+        let tablespaces = each_once(tablespaces, &ended.stop.tablespace_map);
+        Ok(Copied { start, stop: ended.stop.lsn, damage, conf, tablespaces, packs })
+    }
+
+    /// Copies all files by parallel workers.
+    fn files(&self, sink: &Sink<'_>, watch: &Watch, queue: &Queue, progress: &Progress) -> Result<()> {
+        let worker = || {
+            let mut files = Files { queue, watch, progress };
+            let mut done = Ok(());
+            while done.is_ok() && !queue.is_empty() {
+                done = self.store(sink, &mut files);
+            }
+            guarded(watch, done)
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.args.jobs()).map(|_| scope.spawn(worker)).collect();
+            let done: Vec<Result<()>> = workers.into_iter().map(|w| joined(w.join())).collect();
+            done.into_iter().collect()
+        })
+    }
+
+    /// Ends the backup; the capture of the WAL learns where.
+    fn end(&self, client: &mut Client, end: &Mutex<Option<Lsn>>) -> Result<Ended> {
+        // On a standby it must be newer than everything else: it says how far recovery must go.
+        let control = control::read_control(&self.source.data_dir)?;
+        let stop = source::stop_backup(client, self.source)?;
+        *lock(&end) = Some(stop.lsn);
+        Ok(Ended { stop, control })
+    }
+
+    /// The last pack: what makes the rest a cluster that recovers, and pg_control as its last member.
+    fn last(&self, sink: &Sink<'_>, ended: &Ended) -> Result<Conf> {
+        let (conf, files) = conf::collect_conf(self.source)?;
+        let member = |(name, file): (String, conf::ConfFile)| {
+            let mut member = bytes_member(&format!("{}/{name}", conf.folder), file.bytes);
+            member.entry.mode = file.mode;
+            member
+        };
+        let mut last: Vec<Member<'_>> = files.into_iter().map(member).collect();
+        last.push(bytes_member("backup_label", ended.stop.label.clone().into_bytes()));
+        if !ended.stop.tablespace_map.is_empty() {
+            last.push(bytes_member("tablespace_map", ended.stop.tablespace_map.clone().into_bytes()));
+        }
+        last.push(bytes_member(PG_CONTROL, ended.control.clone()));
+        self.store(sink, &mut Ready(last.into_iter()))?;
+        Ok(conf)
+    }
+
+    /// Stores one pack of these members.
+    fn store<'m, M: Members<'m>>(&self, sink: &Sink<'_>, members: &mut M) -> Result<()> {
+        let number = sink.numbers.fetch_add(1, Ordering::SeqCst);
+        let key = pack_key(&self.system, &self.id, number, self.args.compress.codec())?;
+        let pack = Pack {
+            number,
+            limit: sink.limit,
+            owner: &self.owner,
+            members,
+            press: Press::new(self.args.compress.codec(), self.args.level()?)?,
+            index: sink.index.clone(),
+            state: State::default(),
+        };
+        let sum = self.fleet.store(pack, &key)?;
+        lock(&sink.packs).insert(number, sum);
+        Ok(())
+    }
+
+    fn manifest(
+        &self,
+        client: &mut Client,
+        copied: Copied,
+        totals: Totals,
+        index: Sum,
+    ) -> Result<BackupManifest> {
+        let packs = copied.packs.into_iter().map(|(number, sum)| PackSum { number, sum });
+        Ok(BackupManifest {
+            format: FORMAT,
+            id: self.id.clone(),
+            cluster: self.system.cluster.clone(),
+            system_identifier: self.source.identifier.to_string(),
+            label: self.args.label.clone(),
+            started: self.started,
+            finished: Timestamp::now(),
+            server_version: self.source.version.clone(),
+            major: self.source.major,
+            standby: self.source.standby,
+            timeline: copied.start.timeline,
+            start_lsn: copied.start.lsn,
+            stop_lsn: copied.stop,
+            wal_segment_size: self.source.segment_size,
+            codec: self.args.compress.codec(),
+            files: totals.files,
+            bytes: totals.bytes,
+            packs: packs.collect(),
+            index,
+            checksums: self.source.checksums,
+            damage: copied.damage,
+            tablespaces: copied.tablespaces,
+            owner: self.owner.clone(),
+            data_dir: self.source.data_dir.display().to_string(),
+            conf: copied.conf,
+            host: host::read_host(client, &self.source.data_dir)?,
+        })
+    }
+
+    fn commit(&self, backup: &BackupManifest) -> Result<()> {
+        let json = backup.to_json()?;
+        let key = backup.manifest_key()?;
+        let intent = intent_key(&self.system, &self.id)?;
+        self.fleet.store(&json[..], &key)?;
+        self.fleet.each(|repo| {
+            // A writer that may not delete leaves it; prune knows that it is spent.
+            let _ = repo.store.remove(&intent);
+            Ok(())
+        })
+    }
+}
+
+/// By OID: some were dropped, some made while the files were copied, and recovery goes through all of them. Those
+/// that were there at the start are in the map.
+fn each_once(all: Vec<Tablespace>, map: &str) -> Vec<Tablespace> {
+    let early: BTreeSet<u32> = map.lines().filter_map(|l| l.split_once(' ')?.0.parse().ok()).collect();
+    let late = |t: Tablespace| (t.oid, Tablespace { late: !early.contains(&t.oid), ..t });
+    let by_oid: BTreeMap<u32, Tablespace> = all.into_iter().map(late).collect();
+    by_oid.into_values().collect()
+}
+
+/// The newest position after the backup's end: every page that was read is older.
+fn newest(client: &mut Client, source: &SourceServer) -> Result<Lsn> {
+    let sql = match source.standby {
+        true => "select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text",
+        false => "select pg_current_wal_insert_lsn()::text",
+    };
+    let row = client.query_one(sql, &[]).doing(|| "ask how far the WAL is".into())?;
+    row.get::<_, String>(0).parse()
+}
+
+/// A thread that failed ends the others.
+fn guarded(watch: &Watch, done: Result<()>) -> Result<()> {
+    done.map_err(|e| watch.fail(e))
+}
+
+fn joined<T>(joined: thread::Result<Result<T>>) -> Result<T> {
+    toban_core::sync::joined(joined)
+}

@@ -1,0 +1,239 @@
+//! `run`: the whole cluster into one or more repositories.
+
+mod conf;
+mod copy;
+mod exclude;
+mod fleet;
+mod job;
+mod pack;
+mod page;
+mod source;
+mod state;
+mod wal;
+mod walk;
+
+use crate::data_dir::owner;
+use crate::format::backup::BackupManifest;
+use crate::format::catalog::Manifest;
+use crate::format::id::Id;
+use crate::outcome::Tally;
+use crate::server::Server;
+use crate::{cli, machine};
+use fleet::Fleet;
+use jiff::Timestamp;
+use job::BackupJob;
+use postgres::Client;
+use serde::Serialize;
+use source::SourceServer;
+use toban_core::config::Config;
+use toban_core::repo::Repo;
+use toban_core::repo::archive::Archive;
+use toban_core::repo::keys::System;
+use toban_core::run::{self, Report};
+use toban_core::wal::{Lsn, Timeline, WalName};
+use toban_core::{Context, Error, Kind, Out, Record, Result, out};
+
+/// What would be backed up.
+#[derive(Serialize)]
+struct PlannedBackup {
+    data_dir: String,
+    files: u64,
+    bytes: u64,
+    tablespaces: usize,
+    checksums: bool,
+    standby: bool,
+    repos: Vec<String>,
+}
+
+impl Record for PlannedBackup {
+    const SCHEMA: &'static str = "pg-backup.run-plan/1";
+    const HEAD: &'static [&'static str] =
+        &["would back up", "files", "size", "tablespaces", "page checksums", "to"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.data_dir.clone(),
+            self.files.to_string(),
+            out::bytes(self.bytes),
+            self.tablespaces.to_string(),
+            if self.checksums { "compared" } else { "none" }.into(),
+            self.repos.join(" "),
+        ]
+    }
+}
+
+/// A backup in a repository.
+#[derive(Serialize)]
+struct MadeBackup {
+    repo: String,
+    id: Id,
+    files: u64,
+    bytes: u64,
+    stored_bytes: u64,
+    start_lsn: Lsn,
+    stop_lsn: Lsn,
+    timeline: Timeline,
+    damaged_pages: u64,
+    seconds: f64,
+}
+
+impl MadeBackup {
+    fn of(backup: &BackupManifest, repo: &Repo) -> MadeBackup {
+        MadeBackup {
+            repo: repo.name.clone(),
+            id: backup.id.clone(),
+            files: backup.files,
+            bytes: backup.bytes,
+            stored_bytes: backup.stored_bytes(),
+            start_lsn: backup.start_lsn,
+            stop_lsn: backup.stop_lsn,
+            timeline: backup.timeline,
+            damaged_pages: backup.damage.pages,
+            seconds: backup.seconds(),
+        }
+    }
+}
+
+impl Record for MadeBackup {
+    const SCHEMA: &'static str = "pg-backup.run/1";
+    const HEAD: &'static [&'static str] =
+        &["backed up", "to", "files", "size", "stored", "from", "until", "seconds"];
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.repo.clone(),
+            self.files.to_string(),
+            out::bytes(self.bytes),
+            out::bytes(self.stored_bytes),
+            self.start_lsn.to_string(),
+            self.stop_lsn.to_string(),
+            format!("{:.1}", self.seconds),
+        ]
+    }
+}
+
+/// Runs the verb as a job.
+pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let repos = args.repos.open(config)?;
+    if args.dry.dry_run {
+        let (mut client, _, source) = connect_source(args, config)?;
+        return emit_plan(&source, &repos, &mut client, out);
+    }
+    let cluster = &args.repos.cluster;
+    run::job(config, "pg-backup", "run", cluster, |report| {
+        let _lock = machine::take("run", cluster)?;
+        back_up(args, config, &repos, report, out)
+    })
+}
+
+/// Prints what a run would do.
+fn emit_plan(source: &SourceServer, repos: &[Repo], client: &mut Client, out: &mut Out<'_>) -> Result<()> {
+    let listed = walk::walk(&source.data_dir, &source.version_folder)?;
+    out.emit(&PlannedBackup {
+        data_dir: source.data_dir.display().to_string(),
+        files: listed.len() as u64,
+        bytes: walk::bytes(&listed),
+        tablespaces: source::list_tablespaces(client)?.len(),
+        checksums: source.checksums,
+        standby: source.standby,
+        repos: repos.iter().map(|r| r.name.clone()).collect(),
+    })
+}
+
+/// The session that begins and ends the backup, a second one, and what the server is.
+fn connect_source(args: &cli::Run, config: &Config) -> Result<(Client, Client, SourceServer)> {
+    let section = config.cluster.get(&args.repos.cluster);
+    let (server, _) = Server::reach(&args.server(), section).map_err(source::name_pooler)?;
+    let mut client = server.session(server.conn.dbname())?;
+    let mut second = server.session(server.conn.dbname())?;
+    source::refuse_pooler(&mut client, &mut second)?;
+    let data_dir = args.data_dir.as_deref().or(section.and_then(|s| s.data_dir.as_deref()));
+    let source = source::read_source(&mut client, &server, data_dir).map_err(source::name_pooler)?;
+    Ok((client, second, source))
+}
+
+fn back_up(
+    args: &cli::Run,
+    config: &Config,
+    repos: &[Repo],
+    report: &mut Report,
+    out: &mut Out<'_>,
+) -> Result<()> {
+    let (mut client, second, source) = connect_source(args, config)?;
+    let started = Timestamp::now();
+    let id = Id::new(started);
+    let system = System { cluster: args.repos.cluster.clone(), identifier: source.identifier };
+    let fleet = Fleet::new(repos);
+    let job = BackupJob {
+        args,
+        source: &source,
+        id,
+        system,
+        started,
+        owner: owner::read_owner(&source.data_dir)?,
+        fleet: &fleet,
+    };
+    let made = job.back_up(&mut client, second);
+    let mut tally = Tally::default();
+    // Where no repository is left, theirs are the errors to tell.
+    if made.is_err() && fleet.afloat().is_empty() {
+        fleet.land(&mut tally, |_| Ok(()))?;
+        return tally.verdict("repositories");
+    }
+    let backup = made?;
+    let mut lacking = Ok(());
+    fleet.land(&mut tally, |repo| {
+        report_backup(report, &backup, repo);
+        match store_histories(&source, &backup, repo) {
+            Err(e) if repo.required => lacking = Err(e),
+            Err(e) => log::warn!("repository {}: {}", repo.name, e.chain()),
+            Ok(()) => {}
+        }
+        out.emit(&MadeBackup::of(&backup, repo))
+    })?;
+    tally.verdict("repositories")?;
+    lacking.doing(|| "store the histories of the server's timelines".into())?;
+    refuse_damage(&backup)
+}
+
+/// Sees to it that the repository has the histories of the server's timelines. PostgreSQL archives each once, and never
+/// where archive_mode was off when the server was promoted; without them no WAL of the timeline can be recovered.
+///
+/// # Errors
+/// Those of the store; Failed when another timeline has this number there.
+fn store_histories(source: &SourceServer, backup: &BackupManifest, repo: &Repo) -> Result<()> {
+    let path = source.data_dir.join("pg_wal").join(WalName::History(backup.timeline).to_string());
+    if backup.timeline.0 <= 1 || !path.exists() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
+    Archive::new(&*repo.store, backup.system()?).put_histories(backup.timeline, &text)
+}
+
+fn report_backup(report: &mut Report, backup: &BackupManifest, repo: &Repo) {
+    let labels = [("repo", repo.name.as_str())];
+    report.note(format!("{} in {}: {}", backup.id, repo.name, out::bytes(backup.stored_bytes())));
+    let gauges = [
+        (
+            "backup_stored_bytes",
+            "Bytes that the newest backup takes in the repository",
+            backup.stored_bytes() as f64,
+        ),
+        ("backup_bytes", "Bytes of the cluster's files when it was backed up", backup.bytes as f64),
+        ("backup_duration_seconds", "Seconds that the newest backup took", backup.seconds()),
+        ("backup_damaged_pages", "Pages whose checksum is wrong in the source", backup.damage.pages as f64),
+    ];
+    gauges.iter().for_each(|(name, help, value)| report.gauge(name, help, &labels, *value));
+}
+
+/// A backup of a damaged cluster is kept, and is not a success.
+fn refuse_damage(backup: &BackupManifest) -> Result<()> {
+    if backup.damage.pages == 0 {
+        return Ok(());
+    }
+    backup.damage.first.iter().for_each(|line| log::error!("damaged in the source: {line}"));
+    let e = Error::new(
+        Kind::Partial,
+        format!("{} pages of the source are damaged; the backup is kept and marked", backup.damage.pages),
+    );
+    Err(e.hint("pg_amcheck and the server's log tell more; keep an older backup until this is mended"))
+}

@@ -1,0 +1,294 @@
+//! `verify`, of the WAL: every segment, history and tail reads, holds what was written, and is what its name says.
+
+use crate::format::backup::BackupCatalog;
+use crate::{cli, machine};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use toban_core::repo::Repo;
+use toban_core::repo::archive::{Archive, Tail};
+use toban_core::repo::cluster;
+use toban_core::repo::keys::System;
+use toban_core::repo::verified::{self, Verified};
+use toban_core::wal::{Header, History, Timeline, WalName};
+use toban_core::{Context, Error, Kind, Record, Result, out, shutdown};
+
+/// The WAL of one timeline that was found whole.
+#[derive(Serialize)]
+pub(super) struct VerifiedWal {
+    repo: String,
+    system: u64,
+    timeline: Timeline,
+    first: String,
+    last: String,
+    files: usize,
+    tails: usize,
+    bytes: u64,
+    /// Presence and sizes only.
+    fast: bool,
+}
+
+impl Record for VerifiedWal {
+    const SCHEMA: &'static str = "pg-backup.verify-wal/1";
+    const HEAD: &'static [&'static str] =
+        &["verified", "timeline", "in", "first", "last", "files", "tails", "read"];
+    fn cells(&self) -> Vec<String> {
+        let read = if self.fast { "sizes only".into() } else { out::bytes(self.bytes) };
+        vec![
+            "wal".into(),
+            self.timeline.to_string(),
+            self.repo.clone(),
+            self.first.clone(),
+            self.last.clone(),
+            self.files.to_string(),
+            self.tails.to_string(),
+            read,
+        ]
+    }
+}
+
+/// A file of the WAL or a stretch of one.
+#[derive(Clone, Copy, Debug)]
+enum Item {
+    File(WalName, u64),
+    Tail(Tail),
+}
+
+impl Item {
+    fn name(&self) -> WalName {
+        match self {
+            Item::File(name, _) => *name,
+            Item::Tail(tail) => tail.segment,
+        }
+    }
+
+    /// What a verdict calls it.
+    fn label(&self) -> String {
+        match self {
+            Item::File(name, _) => name.to_string(),
+            Item::Tail(tail) => format!("{}/{:08X}-{:08X}", tail.segment, tail.offset, tail.length),
+        }
+    }
+}
+
+/// Reads the WAL of every system in one repository: with --newest what the newest backup needs.
+///
+/// # Errors
+/// When the store could not be asked; damage is in the answer.
+pub(super) fn verify_wal(args: &cli::Verify, catalog: &BackupCatalog, repo: &Repo) -> Result<WalFound> {
+    let mut all = WalFound::default();
+    for system in System::all(&*repo.store, &args.repos.cluster)? {
+        let job = WalVerifier { repo, system, fast: args.fast };
+        let from = args.newest.then(|| job.newest_backup_segment(catalog)).flatten();
+        let found = job.verify(from)?;
+        all.whole.extend(found.whole);
+        all.damaged.extend(found.damaged);
+    }
+    Ok(all)
+}
+
+/// What was found in one repository.
+#[derive(Default)]
+pub(super) struct WalFound {
+    pub(super) whole: Vec<VerifiedWal>,
+    /// The name of each file that is damaged, and how.
+    pub(super) damaged: Vec<(String, Error)>,
+}
+
+impl VerifiedWal {
+    pub(super) fn note(&self) -> String {
+        format!("WAL {} to {} in {}: whole", self.first, self.last, self.repo)
+    }
+}
+
+struct WalVerifier<'a> {
+    repo: &'a Repo,
+    system: System,
+    fast: bool,
+}
+
+impl WalVerifier<'_> {
+    /// The number of the segment where the newest backup of the system begins.
+    fn newest_backup_segment(&self, catalog: &BackupCatalog) -> Option<u64> {
+        let newest = catalog.stored.iter().rfind(|s| s.manifest.is_of(&self.system))?;
+        Some(newest.manifest.start_lsn.0 / newest.manifest.wal_segment_size.max(1))
+    }
+
+    fn verify(&self, from: Option<u64>) -> Result<WalFound> {
+        let archive = Archive::new(&*self.repo.store, self.system.clone());
+        let tails = archive.all_tails()?;
+        let files = archive.files()?;
+        let known = match cluster::of(&*self.repo.store, &self.system)? {
+            Some(known) => known,
+            None if files.is_empty() && tails.is_empty() => {
+                return Ok(WalFound::default());
+            }
+            None => {
+                let e =
+                    Error::corrupt(format!("cluster.json of system {} is missing", self.system.identifier));
+                return Err(e.hint("the next `wal-shipper push` or `stream` writes it"));
+            }
+        };
+        let size = known.wal_segment_size;
+        let all = files
+            .iter()
+            .map(|(name, o)| Item::File(*name, o.size))
+            .chain(tails.iter().map(|t| Item::Tail(*t)));
+        let wanted = |item: &Item| match (from, item.name().segment(size)) {
+            (Some(from), Some(segment)) => segment.number >= from,
+            _ => true,
+        };
+        let (items, others): (Vec<Item>, Vec<Item>) = all.partition(wanted);
+        let verdicts = self.verify_items(&archive, &items, size)?;
+        let damaged: Vec<(String, Error)> = verdicts
+            .iter()
+            .zip(&items)
+            .filter_map(|(v, item)| match v {
+                Err(e) => Some((item.label(), Error::corrupt(e.chain()))),
+                Ok(_) => None,
+            })
+            .collect();
+        if !self.fast && !items.is_empty() {
+            self.record_verdict(&damaged, &others);
+        }
+        Ok(WalFound { whole: self.records(&items, &verdicts), damaged })
+    }
+
+    /// Reads them by a few threads; the bytes of each that is whole, 0 for one that is gone meanwhile.
+    fn verify_items(&self, archive: &Archive<'_>, items: &[Item], size: u64) -> Result<Vec<Result<u64>>> {
+        let next = AtomicUsize::new(0);
+        let reader = || -> Result<Vec<(usize, Result<u64>)>> {
+            let mut read = Vec::new();
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(at) else { return Ok(read) };
+                shutdown::check()?;
+                let done = if self.fast { check_size(item) } else { self.verify_item(archive, item, size) };
+                match done.doing(|| format!("verify {} in {}", item.label(), self.repo.name)) {
+                    Err(e) if e.kind() != Kind::Corrupt => return Err(e),
+                    done => read.push((at, done)),
+                }
+            }
+        };
+        let jobs = usize::try_from(machine::workers(None)).unwrap_or(1).min(items.len().max(1));
+        let mut all: Vec<(usize, Result<u64>)> = thread::scope(|scope| {
+            let readers: Vec<_> = (0..jobs).map(|_| scope.spawn(reader)).collect();
+            readers.into_iter().map(|r| toban_core::sync::joined(r.join())).collect::<Result<Vec<_>>>()
+        })?
+        .into_iter()
+        .flatten()
+        .collect();
+        all.sort_by_key(|(at, _)| *at);
+        Ok(all.into_iter().map(|(_, done)| done).collect())
+    }
+
+    fn verify_item(&self, archive: &Archive<'_>, item: &Item, size: u64) -> Result<u64> {
+        let mut head = Head::default();
+        let name = match item {
+            Item::Tail(tail) => {
+                let Some(sum) = archive.get_tail(tail, &mut head)? else { return Ok(0) };
+                if tail.offset == 0 && head.bytes.len() >= Header::BYTES {
+                    self.check_segment(tail.segment, &head.bytes, size)?;
+                }
+                return Ok(sum.bytes);
+            }
+            Item::File(name, _) => *name,
+        };
+        let Some(sum) = archive.get(name, &mut head)? else { return Ok(0) };
+        match name {
+            WalName::Segment(..) | WalName::Partial(..) if sum.bytes != size => {
+                return Err(Error::corrupt(format!("{name} has {} bytes, not {size}", sum.bytes)));
+            }
+            WalName::Segment(..) | WalName::Partial(..) => self.check_segment(name, &head.bytes, size)?,
+            WalName::History(timeline) => {
+                let text = String::from_utf8_lossy(&head.bytes).into_owned();
+                History::parse(timeline, &text)?;
+            }
+            WalName::Backup(..) => {}
+        }
+        Ok(sum.bytes)
+    }
+
+    /// The first page of a segment is of this system and of this position.
+    fn check_segment(&self, name: WalName, head: &[u8], size: u64) -> Result<()> {
+        let header = Header::read(head)
+            .map_err(|e| Error::corrupt(format!("{name} begins with no WAL")).because(e))?;
+        let segment = name.segment(size).ok_or_else(|| Error::corrupt(format!("{name} is no segment")))?;
+        header.check(&segment).map_err(|e| Error::corrupt(e.chain()))?;
+        if header.system == self.system.identifier {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!("{name} is of system {}", header.system)))
+    }
+
+    /// Keeps the verdict: `check` tells what is damaged until a later one has found it whole, or it is gone.
+    fn record_verdict(&self, damaged: &[(String, Error)], unread: &[Item]) {
+        let at = Timestamp::now();
+        let before = verified::newest(&*self.repo.store, &self.system, at).ok().flatten();
+        let unread: BTreeSet<String> = unread.iter().map(Item::label).collect();
+        let still = before.into_iter().flat_map(|v| v.damaged).filter(|name| unread.contains(name));
+        let all: BTreeSet<String> = damaged.iter().map(|(name, _)| name.clone()).chain(still).collect();
+        let verdict = Verified::new(at, all.into_iter().collect());
+        if let Err(e) = verdict.record(&*self.repo.store, &self.system) {
+            // A credential that may only read can verify all the same.
+            log::warn!("the verdict on the WAL could not be stored in {}: {}", self.repo.name, e.chain());
+        }
+    }
+
+    fn records(&self, items: &[Item], verdicts: &[Result<u64>]) -> Vec<VerifiedWal> {
+        let mut lines: BTreeMap<Timeline, Vec<(&Item, u64)>> = BTreeMap::new();
+        for (item, verdict) in items.iter().zip(verdicts) {
+            if let Ok(bytes) = verdict {
+                lines.entry(item.name().timeline()).or_default().push((item, *bytes));
+            }
+        }
+        let record = |(timeline, items): (Timeline, Vec<(&Item, u64)>)| {
+            let names = || items.iter().map(|(i, _)| i.name());
+            let tails = items.iter().filter(|(i, _)| matches!(i, Item::Tail(_))).count();
+            VerifiedWal {
+                repo: self.repo.name.clone(),
+                system: self.system.identifier,
+                timeline,
+                first: names().min().map(|n| n.to_string()).unwrap_or_default(),
+                last: names().max().map(|n| n.to_string()).unwrap_or_default(),
+                files: items.len() - tails,
+                tails,
+                bytes: items.iter().map(|(_, bytes)| bytes).sum(),
+                fast: self.fast,
+            }
+        };
+        lines.into_iter().map(record).collect()
+    }
+}
+
+fn check_size(item: &Item) -> Result<u64> {
+    match item {
+        Item::File(name, 0) => Err(Error::corrupt(format!("{name} is empty"))),
+        Item::File(_, bytes) => Ok(*bytes),
+        Item::Tail(tail) => Ok(tail.length),
+    }
+}
+
+/// Keeps the beginning of what is written to it.
+#[derive(Default)]
+struct Head {
+    bytes: Vec<u8>,
+}
+
+/// A history is small; of a segment the first page's header is enough.
+const HEAD: usize = 64 << 10;
+
+impl Write for Head {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = HEAD.saturating_sub(self.bytes.len()).min(bytes.len());
+        self.bytes.extend_from_slice(&bytes[..room]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
