@@ -1,5 +1,6 @@
 //! The edge every tool shares: flags, `main`, exit status, `--generate`.
 
+use crate::check::{self, Rule};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::out::{Out, Severity};
@@ -78,6 +79,11 @@ pub struct Monitoring {
 pub trait Cli: Parser {
     /// The shared flags.
     fn common(&self) -> &Common;
+
+    /// Every kind of finding that the tool's checks can have.
+    fn rules() -> &'static [&'static Rule] {
+        &[]
+    }
 }
 
 /// Parses, runs, prints the error once, and turns it into the exit status.
@@ -90,7 +96,7 @@ pub fn exit_status<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> u
     let command = command::<A>();
     let argv: Vec<std::ffi::OsString> = std::env::args_os().collect();
     if argv.get(1).is_some_and(|a| a == "--generate") {
-        return generate(command, argv.get(2).and_then(|k| k.to_str()).unwrap_or(""));
+        return generate(command, A::rules(), argv.get(2).and_then(|k| k.to_str()).unwrap_or(""));
     }
     // Before a flag is parsed the plugin contract already holds: a usage error is UNKNOWN, not CRITICAL.
     let monitoring = argv.iter().any(|a| a == "--monitoring");
@@ -170,19 +176,20 @@ pub fn exit_statuses() -> String {
     std::iter::once("   0  done\n".to_string()).chain(kinds.map(line)).collect()
 }
 
-/// Documents from the binary that ships: `--generate man|bash|zsh|fish|md`.
-fn generate(mut command: Command, kind: &str) -> u8 {
+/// Documents from the binary that ships: `--generate man|md|findings|bash|zsh|fish`.
+fn generate(mut command: Command, rules: &[&Rule], kind: &str) -> u8 {
     let mut text = Vec::new();
     match kind {
         "man" => crate::docs::man(&command, &mut text),
         "md" => crate::docs::markdown(&command, &mut text),
+        "findings" => text = check::markdown(rules).into_bytes(),
         _ => match kind.parse::<clap_complete::Shell>() {
             Ok(shell) => {
                 let name = command.get_name().to_string();
                 clap_complete::generate(shell, &mut command, name, &mut text);
             }
             Err(_) => {
-                eprintln!("--generate takes man, md, bash, zsh or fish");
+                eprintln!("--generate takes man, md, findings, bash, zsh or fish");
                 return Kind::Usage.status();
             }
         },

@@ -1,5 +1,6 @@
 //! The one configuration file, TOML. Everything in it can be given by flags; every tool works without it.
 
+use crate::check::Accept;
 use crate::error::{Context, Error, Result};
 use crate::notify::NotifyConfig;
 use serde::Deserialize;
@@ -19,6 +20,8 @@ pub struct Config {
     pub repo: BTreeMap<String, Repo>,
     /// `[notify]`: who is told.
     pub notify: NotifyConfig,
+    /// `[[accept]]`: findings that somebody answers for, of every tool.
+    pub accept: Vec<Accept>,
     /// `[audit]`: user-audit's own section, which it reads itself.
     pub audit: Option<toml::Table>,
     /// `[certs]`: cert-checker's own section, which it reads itself.

@@ -1,5 +1,6 @@
 //! What every toban tool shares. Tools depend on this crate, never on each other; this crate knows no tool.
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod docs;

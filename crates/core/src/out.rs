@@ -43,10 +43,24 @@ impl Severity {
     /// What needs attention, the most urgent first: an alarm counts more than not knowing, that more than a warning.
     pub const TROUBLES: [Severity; 3] = [Severity::Critical, Severity::Unknown, Severity::Warning];
 
+    /// Its place in the order of urgency: 0 is the most urgent.
+    pub fn rank(self) -> usize {
+        Severity::TROUBLES.iter().position(|t| *t == self).unwrap_or(Severity::TROUBLES.len())
+    }
+
     /// The most urgent of `all`; nothing judged is Unknown.
     pub fn worst(all: impl IntoIterator<Item = Severity>) -> Severity {
-        let urgency = |s: &Severity| Severity::TROUBLES.iter().rev().position(|t| t == s);
-        all.into_iter().max_by_key(urgency).unwrap_or(Severity::Unknown)
+        all.into_iter().min_by_key(|s| s.rank()).unwrap_or(Severity::Unknown)
+    }
+
+    /// Its name in records and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Ok => "ok",
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+            Severity::Unknown => "unknown",
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Queries with expected results, as a file of SQL.
 
-use crate::finding::{Findings, Verdict};
+use crate::findings::{DrillFindings, severity};
+use crate::rulebook::QUERY;
 use postgres::{Client, SimpleQueryMessage};
 use std::path::PathBuf;
+use toban_core::check::Finding;
 use toban_core::{Context, Error, Result};
 
 /// One query and what it must give.
@@ -89,20 +91,20 @@ impl Query {
 /// None of a query: what it says is its finding.
 pub(crate) fn run(
     queries: &[Query],
-    findings: &mut Findings,
+    findings: &mut DrillFindings,
     mut connect: impl FnMut(&str) -> Result<Client>,
 ) -> Result<()> {
     for query in queries {
         toban_core::shutdown::check()?;
-        let check = format!("query: {}", query.name);
         let rows = connect(&query.database).and_then(|mut client| ask(&mut client, &query.sql));
         toban_core::shutdown::check()?;
         findings.compared += 1;
-        match rows.as_deref().map(|rows| query.complaint(rows)) {
-            Ok(None) => findings.passed(&check, "as expected"),
-            Ok(Some(complaint)) => findings.failed(&check, complaint),
-            Err(e) => findings.add(&check, Verdict::Failed, e.chain()),
-        }
+        let complaint = match rows {
+            Ok(rows) => query.complaint(&rows),
+            Err(e) => Some(e.chain()),
+        };
+        let text = complaint.clone().unwrap_or_else(|| "as expected".into());
+        findings.add(Finding::new(&QUERY, severity(complaint.is_none())).about(&query.name).says(text));
     }
     Ok(())
 }

@@ -4,9 +4,10 @@ use crate::help::HELP;
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use toban_core::check::Rule;
 use toban_core::config::Span;
 use toban_core::repo::RepoArgs;
-use toban_core::{Cli, Common, DryRun};
+use toban_core::{Cli, Common, DryRun, Monitoring};
 
 /// Prove that backups restore: restore one, recover, check and compare it, and write down the proof.
 #[derive(Parser, Debug)]
@@ -66,6 +67,8 @@ pub struct Args {
     #[arg(long)]
     pub keep: bool,
     #[command(flatten)]
+    pub monitoring: Monitoring,
+    #[command(flatten)]
     pub dry: DryRun,
     /// Command that restores; {dir} is the data directory to make, {tablespaces} a folder for tablespaces
     /// [default: pg-backup restore --target latest]
@@ -76,6 +79,10 @@ pub struct Args {
 impl Cli for Args {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn rules() -> &'static [&'static Rule] {
+        crate::rulebook::RULES
     }
 }
 

@@ -1,6 +1,6 @@
 //! pg_control, as pg_controldata tells it.
 
-use crate::finding::found;
+use crate::findings::found;
 use jiff::Timestamp;
 use std::path::Path;
 use std::process::Command;

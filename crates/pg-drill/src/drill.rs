@@ -4,23 +4,25 @@ use crate::chart::time;
 use crate::cli::{Args, Target};
 use crate::conf::{self, Recovery, Wishes};
 use crate::control::{self, Control};
-use crate::finding::{Findings, found};
+use crate::findings::{DrillFindings, found, name};
 use crate::live_server::{self, Live};
 use crate::objectives::Objectives;
 use crate::plan::Plan;
 use crate::process::Runner;
-use crate::proof::{self, Phase, Proof};
+use crate::proof::{self, Phase, Proof, ProofCheck};
 use crate::recovered::{self, Recovered};
 use crate::repository::{self, Recorded};
+use crate::rulebook;
 use crate::sandbox::{self, Inspected};
 use crate::scratch::Scratch;
 use crate::server::{Programs, Server};
 use crate::{checks, integrity, report, restore};
 use std::path::Path;
 use std::time::Instant;
+use toban_core::check::{AcceptList, Finding, Totals};
 use toban_core::durable::state_dir;
 use toban_core::run::{self, Report};
-use toban_core::{Kind, Out, Result};
+use toban_core::{Kind, Out, Result, Severity};
 
 /// Runs a drill as a job.
 ///
@@ -32,20 +34,28 @@ pub(crate) fn run(args: &Args, out: &mut Out<'_>) -> Result<()> {
     if args.dry.dry_run {
         return plan.emit(out);
     }
-    run::job(&config, "pg-drill", "run", &plan.cluster, |report| {
+    let accepted = AcceptList::new(&config, "pg-drill", rulebook::RULES, jiff::Timestamp::now())?;
+    let monitoring = args.monitoring.monitoring;
+    let drill = |report: &mut Report| {
         let scratch = Scratch::open(&plan.work, plan.user, plan.keep)?;
         let runner = scratch.runner(plan.user, Instant::now() + plan.timeout);
         let mut drill = Drill {
             plan: &plan,
             scratch: &scratch,
             runner: &runner,
-            findings: Findings::default(),
+            findings: DrillFindings::default(),
             proof: Proof::new(&plan.cluster, &plan.command),
             begun: Instant::now(),
         };
         drill.act()?;
-        drill.close(report, out)
-    })
+        drill.findings.accept(&plan.cluster, accepted);
+        drill.close(report, monitoring, out)
+    };
+    // A plugin's answer goes to its monitoring system, and to nobody else.
+    match monitoring {
+        true => drill(&mut Report::default()),
+        false => run::job(&config, "pg-drill", "run", &plan.cluster, drill),
+    }
 }
 
 /// A drill in progress.
@@ -53,7 +63,7 @@ struct Drill<'a> {
     plan: &'a Plan,
     scratch: &'a Scratch,
     runner: &'a Runner,
-    findings: Findings,
+    findings: DrillFindings,
     proof: Proof,
     begun: Instant,
 }
@@ -77,7 +87,7 @@ impl Drill<'_> {
             Target::Server => self.dump(),
         }?;
         if self.findings.compared == 0 && self.findings.all_passed() {
-            self.findings.failed("compare", "nothing was compared, so nothing is proven");
+            self.findings.failed(&rulebook::NOTHING_COMPARED, "nothing was compared, so nothing is proven");
         }
         Ok(())
     }
@@ -86,22 +96,22 @@ impl Drill<'_> {
         let live = self.live();
         let recorded = repository::read_repositories(&self.plan.repos, &self.plan.cluster)?;
         let restored = self.phase("restore", |drill| drill.restore(&recorded));
-        if self.findings.step("restore", restored)?.is_none() {
+        if self.findings.step(&rulebook::RESTORE, restored)?.is_none() {
             return Ok(());
         }
         let role = self.plan.role.clone().or_else(|| live.as_ref().map(|l| l.superuser.clone()));
         let up = self.phase("recover", |drill| drill.start(role.as_deref().unwrap_or("postgres")));
         let up = self.timely(up);
-        let Some(mut up) = self.findings.step("recovery", up)? else { return Ok(()) };
+        let Some(mut up) = self.findings.step(&rulebook::RECOVERY, up)? else { return Ok(()) };
         self.proof.recovery_seconds = Some(self.proof.phases.iter().map(|p| p.seconds).sum());
         self.tell_recovery(&up);
         let judged = self.phase("check", |drill| drill.judge(&mut up, live.as_ref(), &recorded));
         let judged = self.timely(judged).and_then(|()| up.server.alive());
-        self.findings.step("check", judged)?;
+        self.findings.step(&rulebook::CHECK, judged)?;
         self.objectives().time();
         self.objectives().point(live.as_ref(), &up.recovered);
         let stopped = self.phase("stop", |_| up.server.stop());
-        if self.findings.step("stop", stopped)?.is_some() && up.control.checksums {
+        if self.findings.step(&rulebook::STOP, stopped)?.is_some() && up.control.checksums {
             let runner = self.runner;
             self.phase("checksums", |d| integrity::checksums(runner, &up.programs, &mut d.findings))?;
         }
@@ -112,11 +122,11 @@ impl Drill<'_> {
         let (programs, mut server) = restore::empty_server(self.plan, self.scratch, self.runner)?;
         self.proof.major = Some(programs.major);
         let restored = self.phase("restore", |d| restore::run(d.plan, d.runner));
-        if self.findings.step("restore", restored)?.is_none() {
+        if self.findings.step(&rulebook::RESTORE, restored)?.is_none() {
             return Ok(());
         }
         self.proof.recovery_seconds = Some(self.proof.phases.iter().map(|p| p.seconds).sum());
-        self.findings.passed("restore", "the command ended well");
+        self.findings.passed(&rulebook::RESTORE, "the command ended well");
         let judged = self.phase("check", |drill| {
             let runner = drill.runner;
             if drill.plan.amcheck {
@@ -125,7 +135,7 @@ impl Drill<'_> {
             checks::run(&drill.plan.queries, &mut drill.findings, |db| server.connect(db))
         });
         let judged = self.timely(judged).and_then(|()| server.alive());
-        self.findings.step("check", judged)?;
+        self.findings.step(&rulebook::CHECK, judged)?;
         self.objectives().time();
         Ok(())
     }
@@ -135,7 +145,7 @@ impl Drill<'_> {
         match live_server::query_live_server(self.plan.live.as_deref()?) {
             Ok(live) => Some(live),
             Err(e) => {
-                self.findings.unknown("live server", e.chain());
+                self.findings.unknown(&rulebook::LIVE_SERVER, e.chain());
                 None
             }
         }
@@ -164,8 +174,10 @@ impl Drill<'_> {
         let empty = self.scratch.path("postgresql.conf");
         let (mut recovery, refused) = Recovery::read(self.runner, &programs.path("postgres"), &data, &empty)?;
         if let Some(refused) = refused {
-            self.findings
-                .failed("configuration", format!("no server starts with what was restored: {refused}"));
+            self.findings.failed(
+                &rulebook::CONFIGURATION,
+                format!("no server starts with what was restored: {refused}"),
+            );
         }
         sandbox::disarm(self.runner, &data, &mut seen, &mut recovery)?;
         let wishes = Wishes {
@@ -188,7 +200,7 @@ impl Drill<'_> {
         proof.reached_lsn = Some(up.recovered.lsn);
         proof.recovery_point = up.recovered.point;
         let text = format!("to {} on timeline {}, then promoted", up.recovered.lsn, up.recovered.timeline);
-        self.findings.passed("recovery", text);
+        self.findings.passed(&rulebook::RECOVERY, text);
     }
 
     fn judge(&mut self, up: &mut Up, live: Option<&Live>, recorded: &[Recorded]) -> Result<()> {
@@ -208,14 +220,14 @@ impl Drill<'_> {
         if live.system != up.control.system {
             let text =
                 format!("system {} was restored; the live server is {}", up.control.system, live.system);
-            self.findings.failed("system", text);
+            self.findings.failed(&rulebook::SYSTEM, text);
             return Ok(());
         }
         let how = (up.control.all_ended_below, self.plan.count_up_to);
         match live.compare(&up.server, how, &mut self.findings) {
             Err(e) if e.kind() != Kind::Findings => {
                 toban_core::shutdown::check()?;
-                self.findings.unknown("live server", e.chain());
+                self.findings.unknown(&rulebook::LIVE_SERVER, e.chain());
                 Ok(())
             }
             done => done,
@@ -248,10 +260,10 @@ impl Drill<'_> {
     }
 
     /// Proof, report, records, verdict.
-    fn close(&mut self, job: &mut Report, out: &mut Out<'_>) -> Result<()> {
+    fn close(&mut self, job: &mut Report, monitoring: bool, out: &mut Out<'_>) -> Result<()> {
         toban_core::shutdown::check()?;
         self.proof.passed = self.findings.all_passed();
-        self.proof.checks = self.findings.checks.clone();
+        self.proof.checks = self.findings.all.iter().map(ProofCheck::from).collect();
         self.proof.finished = jiff::Timestamp::now();
         let folder = state_dir().join("drill").join(&self.plan.cluster).join("proofs");
         let proof = self.proof.keep(&folder)?;
@@ -259,14 +271,25 @@ impl Drill<'_> {
         report::write(&page, &self.proof, &proof::history(&folder))?;
         let stored = self.proof.store(&self.plan.repos);
         self.gauges(job);
-        for check in &self.findings.checks {
-            job.note(format!("{} {}: {}", check.verdict, check.check, check.finding));
-            out.emit(check)?;
-        }
         self.told(&proof, &page);
         if let Err(e) = &stored {
             log::warn!("{}", e.chain());
         }
+        if monitoring {
+            let unstored = stored
+                .err()
+                .map(|e| Finding::new(&rulebook::PROOF_NOT_STORED, Severity::Warning).says(e.chain()));
+            let mut totals = Totals::default();
+            self.findings.all.iter().chain(&unstored).for_each(|f| totals.count(f));
+            return totals.write_plugin_line(out);
+        }
+        let mut totals = Totals::default();
+        for finding in &self.findings.all {
+            totals.count(finding);
+            job.note(format!("{} {}: {}", finding.severity, name(finding), finding.full_text()));
+            out.emit(finding)?;
+        }
+        totals.add_metrics("pg_drill", job);
         self.findings.end()?;
         stored.map_err(proof::unstored)
     }

@@ -1,7 +1,8 @@
 //! PostgreSQL's own judges over all of the restored cluster: pg_amcheck while it runs, pg_checksums when it is stopped.
 
-use crate::finding::Findings;
+use crate::findings::DrillFindings;
 use crate::process::Runner;
+use crate::rulebook;
 use crate::server::{Programs, Server, TEMPLATE};
 use std::process::Command;
 use toban_core::machine;
@@ -34,7 +35,7 @@ pub(crate) fn amcheck(
     runner: &Runner,
     programs: &Programs,
     server: &Server,
-    findings: &mut Findings,
+    findings: &mut DrillFindings,
 ) -> Result<()> {
     let mut check = runner.command(programs.path("pg_amcheck"));
     check.args(["--all", "--install-missing", "--jobs", &cores(), "--username", &server.role]);
@@ -44,9 +45,9 @@ pub(crate) fn amcheck(
     let lines: Vec<&str> = ended.said.lines().filter(|l| !l.trim().is_empty()).collect();
     let shown = lines.iter().take(4).map(|l| l.trim()).collect::<Vec<_>>().join(" ");
     match ended.status.code() {
-        Some(0) => findings.passed("amcheck", "no damage in heaps and B-trees"),
-        Some(2) => findings.failed("amcheck", format!("damage: {shown}")),
-        _ => findings.unknown("amcheck", format!("pg_amcheck could not check: {shown}")),
+        Some(0) => findings.passed(&rulebook::AMCHECK, "no damage in heaps and B-trees"),
+        Some(2) => findings.failed(&rulebook::AMCHECK, format!("damage: {shown}")),
+        _ => findings.unknown(&rulebook::AMCHECK, format!("pg_amcheck could not check: {shown}")),
     }
     Ok(())
 }
@@ -55,16 +56,16 @@ pub(crate) fn amcheck(
 ///
 /// # Errors
 /// When the program is missing, or we were told to stop.
-pub(crate) fn checksums(runner: &Runner, programs: &Programs, findings: &mut Findings) -> Result<()> {
+pub(crate) fn checksums(runner: &Runner, programs: &Programs, findings: &mut DrillFindings) -> Result<()> {
     let mut check: Command = runner.command(programs.path("pg_checksums"));
     check.arg("--check").arg("-D").arg(runner.scratch.join("data"));
     let ended = runner.run(check, "pg_checksums", "checksums.log")?;
     if ended.status.success() {
-        findings.passed("checksums", "every page has the checksum that it was written with");
+        findings.passed(&rulebook::CHECKSUMS, "every page has the checksum that it was written with");
         return Ok(());
     }
     let first = ended.said.lines().find(|l| l.contains("failed") || l.contains("error:"));
-    findings.failed("checksums", first.unwrap_or(ended.said.trim()).to_string());
+    findings.failed(&rulebook::CHECKSUMS, first.unwrap_or(ended.said.trim()).to_string());
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! The live server: what it is at the drill's begin, and what of it must be in the restored one.
 
 use crate::compare::{self, Object, Objects, older};
-use crate::finding::Findings;
+use crate::findings::DrillFindings;
 use crate::recovered::{Recovered, seconds};
+use crate::rulebook;
 use crate::server::{Server, TEMPLATE};
 use jiff::Timestamp;
 use postgres::Client;
@@ -107,7 +108,7 @@ impl Live {
         &self,
         server: &Server,
         (below, count_up_to): (u64, u64),
-        findings: &mut Findings,
+        findings: &mut DrillFindings,
     ) -> Result<()> {
         let mut tally = Tally::default();
         let restored = server.connect(TEMPLATE).and_then(|mut c| databases(&mut c, below)).map_err(broken)?;
@@ -226,18 +227,18 @@ impl Tally {
         Ok(())
     }
 
-    fn tell(&self, findings: &mut Findings) {
+    fn tell(&self, findings: &mut DrillFindings) {
         findings.compared += self.objects + self.counted;
         let first = |all: &[String]| all.iter().take(5).cloned().collect::<Vec<_>>().join("; ");
         match self.missing.len() {
             0 => findings.passed(
-                "relations",
+                &rulebook::RELATIONS,
                 format!(
                     "{} databases and relations are there; {} newer ones are left out",
                     self.objects, self.newer
                 ),
             ),
-            n => findings.failed("relations", format!("{n} are missing: {}", first(&self.missing))),
+            n => findings.failed(&rulebook::RELATIONS, format!("{n} are missing: {}", first(&self.missing))),
         }
         let uncounted = match self.uncounted.len() {
             0 => String::new(),
@@ -245,17 +246,20 @@ impl Tally {
         };
         match (self.fewer.len(), self.counted) {
             (0, 0) if !self.uncounted.is_empty() => {
-                findings.unknown("rows", format!("nothing could be counted{uncounted}"));
+                findings.unknown(&rulebook::ROWS, format!("nothing could be counted{uncounted}"));
             }
             (0, _) => findings.passed(
-                "rows",
+                &rulebook::ROWS,
                 format!(
                     "{} rows of {} tables from before the backup are there{uncounted}",
                     self.rows, self.counted
                 ),
             ),
             (n, _) => {
-                findings.failed("rows", format!("{n} tables lack rows: {}{uncounted}", first(&self.fewer)));
+                findings.failed(
+                    &rulebook::ROWS,
+                    format!("{n} tables lack rows: {}{uncounted}", first(&self.fewer)),
+                );
             }
         }
     }

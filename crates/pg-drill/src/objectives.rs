@@ -1,18 +1,20 @@
 //! Recovery time and recovery point, against what was promised.
 
 use crate::chart::time;
-use crate::finding::Findings;
+use crate::findings::{DrillFindings, severity};
 use crate::live_server::{Live, Loss};
 use crate::plan::Plan;
 use crate::proof::Proof;
 use crate::recovered::Recovered;
-use toban_core::out;
+use crate::rulebook::{RECOVERY_POINT, RECOVERY_TIME};
+use toban_core::check::Finding;
+use toban_core::{Severity, out};
 
 /// What was measured, and where that goes.
 pub(crate) struct Objectives<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) proof: &'a mut Proof,
-    pub(crate) findings: &'a mut Findings,
+    pub(crate) findings: &'a mut DrillFindings,
 }
 
 impl Objectives<'_> {
@@ -21,13 +23,12 @@ impl Objectives<'_> {
         let objective = self.plan.rto.map(|t| t.as_secs_f64());
         self.proof.rto_seconds = objective;
         let Some(took) = self.proof.recovery_seconds else { return };
-        match objective {
-            Some(most) => {
-                let text = format!("{}; the objective is {}", time(took), time(most));
-                self.findings.judge("recovery time", took <= most, text);
-            }
-            None => self.findings.passed("recovery time", time(took)),
-        }
+        let (fine, text) = match objective {
+            Some(most) => (took <= most, format!("{}; the objective is {}", time(took), time(most))),
+            None => (true, time(took)),
+        };
+        let finding = Finding::new(&RECOVERY_TIME, severity(fine)).says(text);
+        self.findings.add(finding.with_perf(perf("recovery time", took, objective)));
     }
 
     /// What would have been lost when the drill began; without a live server, counted back from our own clock.
@@ -44,15 +45,25 @@ impl Objectives<'_> {
         self.proof.loss_is_exact = loss.is_some_and(|l| !matches!(l, Loss::AtMost(_)));
         self.proof.rpo_seconds = self.plan.rpo.map(|t| t.as_secs_f64());
         let said = loss.map_or("what was lost is not known".into(), Loss::shown) + &behind;
-        match (self.proof.loss_seconds, self.proof.rpo_seconds) {
+        let objective = self.proof.rpo_seconds;
+        let (severity, text) = match (self.proof.loss_seconds, objective) {
             (Some(lost), Some(most)) => {
-                let text = format!("{said}; the objective is {}", time(most));
-                self.findings.judge("recovery point", lost <= most, text);
+                (severity(lost <= most), format!("{said}; the objective is {}", time(most)))
             }
-            (None, Some(_)) => self.findings.unknown("recovery point", said),
-            (_, None) => self.findings.passed("recovery point", said),
-        }
+            (None, Some(_)) => (Severity::Unknown, said),
+            (_, None) => (Severity::Ok, said),
+        };
+        let finding = Finding::new(&RECOVERY_POINT, severity).says(text);
+        self.findings.add(match self.proof.loss_seconds {
+            Some(lost) => finding.with_perf(perf("recovery point", lost, objective)),
+            None => finding,
+        });
     }
+}
+
+/// Seconds, with the objective as the critical threshold.
+fn perf(label: &str, seconds: f64, objective: Option<f64>) -> String {
+    format!("'{label}'={seconds:.1}s;;{}", objective.map(|s| s.to_string()).unwrap_or_default())
 }
 
 impl Loss {

@@ -1,17 +1,18 @@
 //! The proof: what a drill did, found and measured, as JSON in the repositories and in the state directory.
 
-use crate::finding::Check;
+use crate::findings;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use toban_core::check::Finding;
 use toban_core::durable;
 use toban_core::machine;
 use toban_core::repo::keys::System;
 use toban_core::repo::{Repo, Repos, drills};
 use toban_core::store::{Attrs, Stored};
 use toban_core::wal::Lsn;
-use toban_core::{Context, Error, Kind, Result};
+use toban_core::{Context, Error, Kind, Result, Severity};
 
 /// The version of the form; a reader ignores members that it does not know.
 const FORMAT: u32 = 1;
@@ -23,6 +24,49 @@ const SHOWN: usize = 24;
 pub(crate) struct Phase {
     pub(crate) name: String,
     pub(crate) seconds: f64,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum CheckVerdict {
+    Passed,
+    Failed,
+    /// It could not be made, and so proves nothing: never taken for passed.
+    Unknown,
+    /// It did not pass, and somebody answers for that.
+    Accepted,
+}
+
+impl std::fmt::Display for CheckVerdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            CheckVerdict::Passed => "passed",
+            CheckVerdict::Failed => "FAILED",
+            CheckVerdict::Unknown => "UNKNOWN",
+            CheckVerdict::Accepted => "accepted",
+        })
+    }
+}
+
+/// One finding of the drill, as the proof keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProofCheck {
+    pub(crate) check: String,
+    pub(crate) verdict: CheckVerdict,
+    pub(crate) finding: String,
+}
+
+impl From<&Finding> for ProofCheck {
+    fn from(finding: &Finding) -> ProofCheck {
+        let verdict = match finding.severity {
+            _ if finding.accepted.is_some() => CheckVerdict::Accepted,
+            Severity::Ok => CheckVerdict::Passed,
+            Severity::Unknown => CheckVerdict::Unknown,
+            Severity::Warning | Severity::Critical => CheckVerdict::Failed,
+        };
+        ProofCheck { check: findings::name(finding), verdict, finding: finding.full_text() }
+    }
 }
 
 /// One drill (docs/FORMATS.md, "Proofs of drills").
@@ -52,7 +96,7 @@ pub(crate) struct Proof {
     pub(crate) rto_seconds: Option<f64>,
     pub(crate) rpo_seconds: Option<f64>,
     pub(crate) phases: Vec<Phase>,
-    pub(crate) checks: Vec<Check>,
+    pub(crate) checks: Vec<ProofCheck>,
 }
 
 impl Proof {

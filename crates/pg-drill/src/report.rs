@@ -1,8 +1,7 @@
 //! The report: one page that needs nothing else, for whoever asks whether the backups restore.
 
 use crate::chart::{self, time};
-use crate::finding::Verdict;
-use crate::proof::Proof;
+use crate::proof::{CheckVerdict, Proof, ProofCheck};
 use std::path::Path;
 use toban_core::{Context, Result, durable, out};
 
@@ -72,9 +71,12 @@ fn facts(proof: &Proof) -> String {
 }
 
 fn checks(proof: &Proof) -> String {
-    let row = |c: &crate::finding::Check| {
-        let class =
-            if c.verdict == Verdict::Passed { String::new() } else { format!(" class=\"{}\"", c.verdict) };
+    let row = |c: &ProofCheck| {
+        let class = if c.verdict == CheckVerdict::Passed {
+            String::new()
+        } else {
+            format!(" class=\"{}\"", c.verdict)
+        };
         format!(
             "<tr{class}><td>{}</td><td>{}</td><td>{}</td></tr>\n",
             escape(&c.check),
@@ -119,12 +121,11 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Check;
 
     #[test]
     fn nothing_of_the_data_is_markup() {
         let evil = "<script>alert('x')</script>\"&";
-        let check = Check { check: evil.into(), verdict: Verdict::Failed, finding: evil.into() };
+        let check = ProofCheck { check: evil.into(), verdict: CheckVerdict::Failed, finding: evil.into() };
         let mut proof = Proof::new(evil, &[evil.into()]);
         proof.checks = vec![check];
         let page = page(&proof, std::slice::from_ref(&proof));

@@ -1,17 +1,19 @@
 //! What the repositories recorded when they were written: where each backup ended, and how far the WAL goes.
 
 use crate::control::Control;
-use crate::finding::Findings;
+use crate::findings::{DrillFindings, severity};
 use crate::recovered::Recovered;
+use crate::rulebook;
 use crate::sandbox::Inspected;
 use jiff::Timestamp;
 use serde::Deserialize;
+use toban_core::check::Finding;
 use toban_core::repo::archive::{Archive, Inventory, Tail, TimelineSegments, covers};
 use toban_core::repo::keys::System;
 use toban_core::repo::{Repo, Repos};
 use toban_core::store::{Key, read_small};
 use toban_core::wal::{Lsn, Timeline, WalName};
-use toban_core::{Context, Error, Result, shutdown};
+use toban_core::{Context, Error, Result, Severity, shutdown};
 
 const MANIFEST: &str = "/backup.json";
 const LARGEST: u64 = 64 << 10;
@@ -80,12 +82,14 @@ pub(crate) fn compare(
     control: &Control,
     (seen, whole_way): (&Inspected, bool),
     recovered: &Recovered,
-    findings: &mut Findings,
+    findings: &mut DrillFindings,
 ) -> Option<Backup> {
     let own: Vec<&Recorded> = recorded.iter().filter(|r| r.system.identifier == control.system).collect();
     if own.is_empty() && !recorded.is_empty() {
-        findings
-            .failed("system", format!("no repository holds system {}, which was restored", control.system));
+        findings.failed(
+            &rulebook::SYSTEM,
+            format!("no repository holds system {}, which was restored", control.system),
+        );
     }
     let mut restored = None;
     for one in own {
@@ -96,7 +100,7 @@ pub(crate) fn compare(
                 "backup {} ended at {}; recovery reached {}",
                 backup.id, backup.stop_lsn, recovered.lsn
             );
-            findings.judge("position", recovered.lsn >= backup.stop_lsn, text);
+            findings.judge(&rulebook::POSITION, recovered.lsn >= backup.stop_lsn, text);
             restored = Some(backup.clone());
         }
         if whole_way && seen.recovers {
@@ -130,18 +134,17 @@ fn end(wal: &Inventory, tails: &[Tail], size: u64) -> Option<End> {
 
 /// Every repository with WAL must by now have what any of them had when the drill began: recovery takes each file from
 /// whoever has it, so it succeeds though one of them alone would restore an older state.
-fn level(recorded: &[Recorded], system: u64, size: u64, findings: &mut Findings) {
+fn level(recorded: &[Recorded], system: u64, size: u64, findings: &mut DrillFindings) {
     let own = || recorded.iter().filter(|r| r.system.identifier == system);
     let had = own().filter_map(|r| Some((end(&r.wal, &r.tails, size)?, r)));
     let Some((goal, best)) = had.max_by_key(|(end, _)| *end) else { return };
     // Of the segment that was being written one may have less: it is stored when it is whole.
     let whole = Lsn(goal.lsn.0 - goal.lsn.0 % size.max(1));
     for one in own().filter(|r| end(&r.wal, &r.tails, size).is_some()) {
-        let check = format!("archive in {}", one.repo.name);
         let (wal, tails) = match wal(&one.repo, &one.system) {
             Ok(now) => now,
             Err(e) => {
-                findings.unknown(&check, e.chain());
+                findings.add(of_archive(one, Severity::Unknown, e.chain()));
                 continue;
             }
         };
@@ -153,25 +156,29 @@ fn level(recorded: &[Recorded], system: u64, size: u64, findings: &mut Findings)
                 "the history of timeline {} is missing; {} goes on to it",
                 goal.timeline, best.repo.name
             );
-            findings.failed(&check, text);
+            findings.add(of_archive(one, Severity::Critical, text));
         } else if !there {
             let text = format!(
                 "it ends at {} on timeline {}; when the drill began, {} had the WAL up to {} on timeline {}",
                 now.lsn, now.timeline, best.repo.name, goal.lsn, goal.timeline
             );
-            findings.failed(&check, text);
+            findings.add(of_archive(one, Severity::Critical, text));
         }
     }
 }
 
+fn of_archive(recorded: &Recorded, severity: Severity, text: String) -> Finding {
+    Finding::new(&rulebook::ARCHIVE, severity).about(&recorded.repo.name).says(text)
+}
+
 /// Recovery to the end of what there is must come into the last segment of the newest timeline.
-fn archive(one: &Recorded, size: u64, recovered: &Recovered, findings: &mut Findings) {
+fn archive(one: &Recorded, size: u64, recovered: &Recovered, findings: &mut DrillFindings) {
     let last = |(timeline, line): (&Timeline, &TimelineSegments)| {
         line.ranges(*timeline, size).last().map(|(_, last)| *last)
     };
     let Some(last) = one.wal.lines.iter().rev().find_map(last) else { return };
     findings.compared += 1;
-    let (timeline, check) = (last.timeline, format!("archive in {}", one.repo.name));
+    let timeline = last.timeline;
     if recovered.timeline < timeline.0 {
         let known = one.wal.histories.contains(&timeline);
         let why = if known { "" } else { ", whose history is missing" };
@@ -179,7 +186,7 @@ fn archive(one: &Recorded, size: u64, recovered: &Recovered, findings: &mut Find
             "recovery ended on timeline {}; the archive goes on to timeline {timeline}{why}",
             recovered.timeline
         );
-        findings.failed(&check, text);
+        findings.add(of_archive(one, Severity::Critical, text));
         return;
     }
     let fine = recovered.timeline > timeline.0 || recovered.lsn >= last.start();
@@ -189,13 +196,13 @@ fn archive(one: &Recorded, size: u64, recovered: &Recovered, findings: &mut Find
         last.start(),
         recovered.lsn
     );
-    findings.judge(&check, fine, text);
+    findings.add(of_archive(one, severity(fine), text));
 }
 
 /// The system that the repositories hold, for errors.
 pub(crate) fn no_backup(recorded: &[Recorded], repos: &Repos) -> Option<Error> {
     let empty = recorded.iter().all(|r| r.backups.is_empty());
-    empty.then(|| crate::finding::found(format!("there is no backup in {}", repos.names())))
+    empty.then(|| crate::findings::found(format!("there is no backup in {}", repos.names())))
 }
 
 #[cfg(test)]
@@ -226,9 +233,9 @@ mod tests {
         };
         let recorded =
             read_repositories(&Repos::new(vec![repo("near", near), repo("far", far)]), "main").expect("read");
-        let mut findings = Findings::default();
+        let mut findings = DrillFindings::default();
         level(&recorded, 7, SIZE, &mut findings);
-        findings.checks.iter().map(|c| format!("{}: {}", c.check, c.finding)).collect()
+        findings.all.iter().map(|f| format!("archive in {}: {}", f.object, f.text)).collect()
     }
 
     #[test]

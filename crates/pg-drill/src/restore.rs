@@ -2,7 +2,7 @@
 
 use crate::cli::Target;
 use crate::control;
-use crate::finding::found;
+use crate::findings::found;
 use crate::plan::Plan;
 use crate::process::{Ended, Runner, full};
 use crate::server::{Programs, Server};

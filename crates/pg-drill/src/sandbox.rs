@@ -1,7 +1,7 @@
 //! Before a restored data directory is started: nothing in it may lead to a place outside of the drill.
 
 use crate::conf::Recovery;
-use crate::finding::found;
+use crate::findings::found;
 use crate::process::Runner;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};

@@ -1,6 +1,6 @@
 //! The drill's own server: started on a socket that only its user reaches, ended with the drill.
 
-use crate::finding::found;
+use crate::findings::found;
 use crate::process::{Runner, full, tail};
 use crate::server_log;
 use postgres::Client;

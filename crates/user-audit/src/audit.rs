@@ -1,18 +1,18 @@
 //! One run over several databases: what fails in one does not hide the others.
 
-use crate::allow::AllowList;
 use crate::cli::Scope;
 use crate::history;
-use crate::ledger::{Baseline, Books, Told, not_audited};
+use crate::ledger::{Baseline, Books, not_audited};
 use crate::pack::Pack;
 use crate::population::Before;
 use crate::redact::Redactor;
 use crate::review;
+use crate::rulebook;
 use crate::settings::Settings;
 use crate::source::{Place, passing};
-use crate::spool::Spool;
-use crate::totals::Totals;
+use crate::totals::AuditTotals;
 use std::path::{Path, PathBuf};
+use toban_core::check::AcceptList;
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Error, Out, Result, durable, run as jobs, shutdown};
@@ -61,7 +61,7 @@ pub(crate) fn reviews_dir(given: Option<&Path>) -> PathBuf {
 }
 
 /// One run of a verb: which databases, by which rules.
-pub(crate) struct Job<'a> {
+pub(crate) struct Audit<'a> {
     pub(crate) verb: &'static str,
     pub(crate) scope: &'a Scope,
     pub(crate) config: &'a Config,
@@ -72,46 +72,34 @@ pub(crate) struct Job<'a> {
 }
 
 /// Audits one database into the ledger.
-type One<'a> = dyn FnMut(&Place, &mut Ledger<'_>) -> Result<()> + 'a;
+type AuditOne<'a> = dyn FnMut(&Place, &mut Ledger<'_>) -> Result<()> + 'a;
 
-impl Job<'_> {
-    /// Audits each database by `one`, tells everything to `out` and the pack, and judges the whole.
+impl Audit<'_> {
+    /// Audits each database by `audit_one`, tells everything to `out` and the pack, and judges the whole.
     ///
     /// # Errors
-    /// Findings; what `one` failed with, when nothing was audited at all.
-    pub(crate) fn run(&self, out: &mut Out<'_>, one: &mut One<'_>) -> Result<()> {
+    /// Findings; what `audit_one` failed with, when nothing was audited at all.
+    pub(crate) fn run(&self, out: &mut Out<'_>, audit_one: &mut AuditOne<'_>) -> Result<()> {
         if self.scope.monitoring.monitoring {
-            let totals = self.whole(None, one)?;
-            return out.plugin(totals.worst(), &totals.sentence(), &totals.perfdata());
+            return self.audit_all(None, audit_one)?.findings.write_plugin_line(out);
         }
         jobs::job(self.config, "user-audit", self.verb, &self.scope.cluster, |report| {
-            let totals = self.whole(Some(out), one)?;
-            totals.tell(report);
-            totals.verdict()
+            let totals = self.audit_all(Some(out), audit_one)?;
+            totals.findings.report_to("user_audit", report);
+            totals.findings.end()
         })
     }
 
-    fn whole(&self, mut out: Option<&mut Out<'_>>, one: &mut One<'_>) -> Result<Totals> {
-        let (verb, now) = (self.verb, self.scope.at.now());
-        let redactor = Redactor::new(self.scope.redact)?;
-        let mut allow = AllowList::new(self.settings.allow.clone(), verb, now)?;
-        let dir = self.scope.pack.as_deref();
-        let mut pack = dir.map(|dir| Pack::begin(dir, verb, now)).transpose()?;
-        let (mut totals, mut told, mut spool) = (Totals::default(), Told::default(), Spool::new());
-        let mut books = Books {
-            redactor: &redactor,
-            allow: &mut allow,
-            spool: &mut spool,
-            pack: pack.as_mut(),
-            totals: &mut totals,
-            told: &mut told,
-        };
+    /// What fails in one database is a finding, and the others are still audited.
+    fn audit_all(&self, out: Option<&mut Out<'_>>, audit_one: &mut AuditOne<'_>) -> Result<AuditTotals> {
+        let mut books = self.open_books()?;
         let mut failed = Vec::new();
         for place in &self.places {
             shutdown::check()?;
             let source = format!("{}/{}", self.scope.cluster, place.name());
-            let mut ledger = books.ledger(self.baseline(&source, &redactor), source);
-            if let Err(e) = one(place, &mut ledger).map_err(passing) {
+            let baseline = self.load_baseline(&source, &books.redactor);
+            let mut ledger = books.open_ledger(source, baseline);
+            if let Err(e) = audit_one(place, &mut ledger).map_err(passing) {
                 ledger.add(not_audited(&e))?;
                 failed.push(e);
             }
@@ -121,29 +109,26 @@ impl Job<'_> {
             return Err(failed.remove(0));
         }
         if failed.is_empty() {
-            let stale = books.allow.stale();
-            let every = self.settings.review_every(self.scope);
-            let unreviewed = Baseline { review: Ok(None), before: None, every };
-            let mut ledger = books.ledger(unreviewed, self.scope.cluster.clone());
-            stale.into_iter().try_for_each(|f| ledger.add(f))?;
+            books.add_leftovers(&self.scope.cluster)?;
         }
-        if let Some(pack) = &mut pack {
-            let shown = redactor.text(&self.parameters.to_string());
-            let shown = serde_json::from_str(&shown).doing(|| "write the parameters".into())?;
-            pack.summary(&totals, &shown)?;
-        }
-        spool.replay(|finding| {
-            if let Some(pack) = &mut pack {
-                pack.add(finding)?;
-            }
-            out.as_mut().map_or(Ok(()), |out| out.emit(finding))
-        })?;
+        let parameters = books.redactor.text(&self.parameters.to_string());
+        let parameters = serde_json::from_str(&parameters).doing(|| "write the parameters".into())?;
+        let (totals, pack) = books.close(&parameters, out)?;
         pack.map_or(Ok(()), |pack| self.publish(pack))?;
         Ok(totals)
     }
 
+    fn open_books(&self) -> Result<Books> {
+        let (verb, now) = (self.verb, self.scope.at.now());
+        let redactor = Redactor::new(self.scope.redact)?;
+        let accepted = AcceptList::new(self.config, "user-audit", rulebook::all_rules(), now)?;
+        let dir = self.scope.pack.as_deref();
+        let pack = dir.map(|dir| Pack::begin(dir, verb, now)).transpose()?;
+        Ok(Books::new(redactor, accepted.only(|id| rulebook::is_of_verb(verb, id)), pack))
+    }
+
     /// The accepted review, and the accounts that were there then.
-    fn baseline(&self, source: &str, redactor: &Redactor) -> Baseline {
+    fn load_baseline(&self, source: &str, redactor: &Redactor) -> Baseline {
         let dir = reviews_dir(self.scope.reviews.as_deref());
         let mut review = review::load(&dir, self.verb, source);
         let mut before = None;

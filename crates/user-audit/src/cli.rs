@@ -4,6 +4,7 @@ use crate::help::{ACCEPT_HELP, APP_HELP, ROLES_HELP};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use toban_core::check::Rule;
 use toban_core::config::Span;
 use toban_core::{At, Cli, Common, Monitoring};
 
@@ -20,6 +21,10 @@ pub struct Args {
 impl Cli for Args {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn rules() -> &'static [&'static Rule] {
+        crate::rulebook::all_rules()
     }
 }
 

@@ -1,86 +1,59 @@
-//! What an audit says: one finding per thing, with an id that stays the same from run to run.
+//! What an audit finds, and the rights that it lists.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use toban_core::check::{Finding, Rule};
 use toban_core::{Record, Severity};
 
-/// One thing that was judged.
+/// A finding of an audit: with what an auditor asks for beside it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Finding {
-    /// The audited database, as `main/app`.
-    pub(crate) source: String,
-    /// `rule:key`; the same as long as the trouble is the same.
-    pub(crate) id: String,
-    pub(crate) rule: &'static str,
-    pub(crate) severity: Severity,
-    /// What it is about, for people: an e-mail address, a role, a line of pg_hba.conf.
-    pub(crate) object: String,
+pub(crate) struct AuditFinding {
+    /// Its key stays the same as long as the trouble is the same.
+    #[serde(flatten)]
+    pub(crate) base: Finding,
     /// Since when it is so, where that is known.
     pub(crate) since: Option<Timestamp>,
-    pub(crate) finding: String,
-    /// What to do; empty where nothing is to be done.
-    pub(crate) advice: String,
     /// Items of the CIS PostgreSQL benchmark.
     pub(crate) cis: Vec<String>,
-    /// Why it is allowed: reason, owner and end of the entry in the allow-list.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) allowed: Option<String>,
     /// The object is an address (or `user 7`): `--redact` hides the whole of it.
     #[serde(skip)]
     pub(crate) personal: bool,
 }
 
-impl Finding {
+impl AuditFinding {
     /// A finding of `rule` about the thing that `key` names for machines and `object` for people.
-    pub(crate) fn new(rule: &'static str, key: &str, object: &str, severity: Severity) -> Finding {
-        Finding {
-            source: String::new(),
-            id: format!("{rule}:{key}"),
-            rule,
-            severity,
-            object: object.to_string(),
-            since: None,
-            finding: String::new(),
-            advice: String::new(),
-            cis: Vec::new(),
-            allowed: None,
-            personal: false,
-        }
+    pub(crate) fn new(rule: &'static Rule, key: &str, object: &str, severity: Severity) -> AuditFinding {
+        AuditFinding::from(Finding::new(rule, severity).about(object).with_key(key))
     }
 
     /// The same, about a person's account.
-    pub(crate) fn of_person(mut self) -> Finding {
-        self.personal = true;
-        self
+    pub(crate) fn of_person(self) -> AuditFinding {
+        AuditFinding { personal: true, ..self }
     }
 
     /// The same, saying what was found.
-    pub(crate) fn says(mut self, finding: impl Into<String>) -> Finding {
-        self.finding = finding.into();
-        self
+    pub(crate) fn says(self, text: impl Into<String>) -> AuditFinding {
+        AuditFinding { base: self.base.says(text), ..self }
     }
 
-    /// The same with its cure.
-    pub(crate) fn advise(mut self, advice: impl Into<String>) -> Finding {
-        self.advice = advice.into();
-        self
+    /// The same, with advice that fits better than the rule's.
+    pub(crate) fn advise(self, advice: impl Into<String>) -> AuditFinding {
+        AuditFinding { base: self.base.advise(advice), ..self }
     }
 
     /// The same, true since then.
-    pub(crate) fn since(mut self, since: Option<Timestamp>) -> Finding {
-        self.since = since;
-        self
+    pub(crate) fn since(self, since: Option<Timestamp>) -> AuditFinding {
+        AuditFinding { since, ..self }
     }
 
     /// The same with its items of the CIS benchmark.
-    pub(crate) fn cis(mut self, cis: &'static [&'static str]) -> Finding {
-        self.cis = cis.iter().map(ToString::to_string).collect();
-        self
+    pub(crate) fn cis(self, cis: &'static [&'static str]) -> AuditFinding {
+        AuditFinding { cis: cis.iter().map(ToString::to_string).collect(), ..self }
     }
 
-    /// What follows the rule in the id.
-    pub(crate) fn key(&self) -> &str {
-        &self.id[self.rule.len() + 1..]
+    /// The rule's id.
+    pub(crate) fn id(&self) -> &'static str {
+        self.base.rule.id
     }
 
     /// Since when, to the second; empty where it is not known.
@@ -89,25 +62,21 @@ impl Finding {
     }
 }
 
-impl Record for Finding {
+impl From<Finding> for AuditFinding {
+    fn from(base: Finding) -> AuditFinding {
+        AuditFinding { base, since: None, cis: Vec::new(), personal: false }
+    }
+}
+
+impl Record for AuditFinding {
     const SCHEMA: &'static str = "user-audit.finding/1";
     const HEAD: &'static [&'static str] =
-        &["source", "severity", "rule", "object", "since", "finding", "advice"];
+        &["source", "severity", "id", "object", "since", "finding", "advice"];
+
     fn cells(&self) -> Vec<String> {
-        let since = if self.since.is_some() { self.since_text() } else { "-".into() };
-        let finding = match &self.allowed {
-            Some(why) => format!("{} (allowed: {why})", self.finding),
-            None => self.finding.clone(),
-        };
-        vec![
-            self.source.clone(),
-            self.severity.to_string(),
-            self.rule.into(),
-            self.object.clone(),
-            since,
-            finding,
-            self.advice.clone(),
-        ]
+        let mut cells = self.base.cells();
+        cells.insert(4, if self.since.is_some() { self.since_text() } else { "-".into() });
+        cells
     }
 }
 

@@ -1,54 +1,86 @@
-//! Where findings go: what is told in the end, the pack, counts; and the allow-list and the last review on their way.
+//! Where findings go: the [[accept]] entries, the last review, counts, the pack, and what is told in the end.
 
-use crate::allow::AllowList;
-use crate::finding::{Access, Finding};
+use crate::finding::{Access, AuditFinding};
 use crate::pack::{Facts, Pack};
 use crate::population::{Before, Row};
 use crate::redact::Redactor;
-use crate::review::{self, Review};
-use crate::rulebook;
+use crate::review::{self as reviews, Review};
+use crate::rulebook::{self, review, roles};
 use crate::spool::Spool;
-use crate::totals::Totals;
+use crate::totals::AuditTotals;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
-use toban_core::{Error, Kind, Result, Severity};
+use toban_core::check::AcceptList;
+use toban_core::{Error, Kind, Out, Result, Severity};
+
+/// What a run over all databases writes into.
+pub(crate) struct Books {
+    pub(crate) redactor: Redactor,
+    pub(crate) accepted: AcceptList,
+    pub(crate) pack: Option<Pack>,
+    pub(crate) totals: AuditTotals,
+    spool: Spool,
+    told: ClusterFindings,
+}
+
+impl Books {
+    /// Empty ones.
+    pub(crate) fn new(redactor: Redactor, accepted: AcceptList, pack: Option<Pack>) -> Books {
+        let (totals, spool, told) = Default::default();
+        Books { redactor, accepted, pack, totals, spool, told }
+    }
+
+    /// The ledger of `source`, compared with `baseline`.
+    pub(crate) fn open_ledger(&mut self, source: String, baseline: Baseline) -> Ledger<'_> {
+        Ledger { books: self, source, baseline }
+    }
+
+    /// Adds what became of the [[accept]] entries; only of a run in which every database was audited.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub(crate) fn add_leftovers(&mut self, source: &str) -> Result<()> {
+        let left = self.accepted.leftovers(Severity::Warning);
+        left.into_iter().try_for_each(|f| self.add(source, f.into()))
+    }
+
+    fn add(&mut self, source: &str, mut finding: AuditFinding) -> Result<()> {
+        finding.base.source = source.into();
+        self.accepted.apply(&mut finding.base);
+        let finding = self.redactor.finding(finding);
+        if self.told.is_known(&finding) {
+            return Ok(());
+        }
+        self.totals.count(&finding);
+        self.spool.add(&finding)
+    }
+
+    /// Writes every finding to the pack and to `out`, the gravest first; gives the counts, and the pack to be published.
+    ///
+    /// # Errors
+    /// When any of it cannot be written.
+    pub(crate) fn close(
+        self,
+        parameters: &serde_json::Value,
+        mut out: Option<&mut Out<'_>>,
+    ) -> Result<(AuditTotals, Option<Pack>)> {
+        let Books { mut pack, totals, spool, .. } = self;
+        if let Some(pack) = &mut pack {
+            pack.summary(&totals, parameters)?;
+        }
+        spool.replay(|finding| {
+            pack.as_mut().map_or(Ok(()), |pack| pack.add(finding))?;
+            out.as_mut().map_or(Ok(()), |out| out.emit(finding))
+        })?;
+        Ok((totals, pack))
+    }
+}
 
 /// What one database's audit writes into.
 pub(crate) struct Ledger<'a> {
-    pub(crate) source: String,
-    pub(crate) redactor: &'a Redactor,
-    pub(crate) allow: &'a mut AllowList,
-    pub(crate) spool: &'a mut Spool,
-    pub(crate) pack: Option<&'a mut Pack>,
-    pub(crate) totals: &'a mut Totals,
-    pub(crate) told: &'a mut Told,
-    pub(crate) baseline: Baseline,
-}
-
-/// What the ledgers of one run write into, one after the other.
-pub(crate) struct Books<'a> {
-    pub(crate) redactor: &'a Redactor,
-    pub(crate) allow: &'a mut AllowList,
-    pub(crate) spool: &'a mut Spool,
-    pub(crate) pack: Option<&'a mut Pack>,
-    pub(crate) totals: &'a mut Totals,
-    pub(crate) told: &'a mut Told,
-}
-
-impl Books<'_> {
-    /// The ledger of `source`, compared with `baseline`.
-    pub(crate) fn ledger(&mut self, baseline: Baseline, source: String) -> Ledger<'_> {
-        Ledger {
-            source,
-            redactor: self.redactor,
-            allow: self.allow,
-            spool: self.spool,
-            pack: self.pack.as_deref_mut(),
-            totals: self.totals,
-            told: self.told,
-            baseline,
-        }
-    }
+    books: &'a mut Books,
+    source: String,
+    baseline: Baseline,
 }
 
 /// What this run is compared with, and how old that may be.
@@ -60,26 +92,31 @@ pub(crate) struct Baseline {
 
 /// Findings of whole clusters, which every database of theirs would tell again.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+struct ClusterFindings {
+    /// The cluster of the database that is being audited.
     cluster: Option<String>,
+    /// Under which source each was told first.
     first: BTreeMap<(String, String), String>,
-    again: u64,
-    by: String,
+    /// How many of this database were told before, and under which source the last of them was.
+    known: u64,
+    known_under: String,
 }
 
-impl Told {
-    fn already(&mut self, f: &Finding) -> bool {
-        let of_database = f.id.ends_with("/pg_database_owner") || !rulebook::is_of_cluster(f.rule);
+impl ClusterFindings {
+    fn is_known(&mut self, f: &AuditFinding) -> bool {
+        let of_database = f.base.key.ends_with("/pg_database_owner") || !rulebook::is_of_cluster(f.base.rule);
         let Some(cluster) = self.cluster.clone().filter(|_| !of_database) else { return false };
-        let said = format!("{} {} {} {}", f.id, f.severity, f.finding, f.allowed.is_some());
+        let base = &f.base;
+        let said =
+            format!("{} {} {} {} {}", f.id(), base.key, base.severity, base.text, base.accepted.is_some());
         match self.first.get(&(cluster.clone(), said.clone())) {
-            Some(source) if *source != f.source => {
-                (self.again, self.by) = (self.again + 1, source.clone());
+            Some(source) if *source != base.source => {
+                (self.known, self.known_under) = (self.known + 1, source.clone());
                 true
             }
             Some(_) => false,
             None => {
-                self.first.insert((cluster, said), f.source.clone());
+                self.first.insert((cluster, said), base.source.clone());
                 false
             }
         }
@@ -87,20 +124,12 @@ impl Told {
 }
 
 impl Ledger<'_> {
-    /// Takes one finding: asks the allow-list, keeps it, counts it.
+    /// Takes one finding: asks the [[accept]] entries, keeps it, counts it.
     ///
     /// # Errors
     /// When it cannot be kept.
-    pub(crate) fn add(&mut self, mut finding: Finding) -> Result<()> {
-        debug_assert!(rulebook::knows(finding.rule), "{} is not in the rulebook", finding.rule);
-        finding.source.clone_from(&self.source);
-        self.allow.apply(&mut finding);
-        let finding = self.redactor.finding(finding);
-        if self.told.already(&finding) {
-            return Ok(());
-        }
-        self.totals.count(&finding);
-        self.spool.add(&finding)
+    pub(crate) fn add(&mut self, finding: AuditFinding) -> Result<()> {
+        self.books.add(&self.source, finding)
     }
 
     /// Which server or file it is, asked as whom. A review of another database is none of this one.
@@ -108,15 +137,15 @@ impl Ledger<'_> {
         if matches!(&self.baseline.review, Ok(Some(r)) if r.identity != facts.identity) {
             self.baseline.before = None;
         }
-        if let Some(pack) = &mut self.pack {
-            let auditor = self.redactor.name(&facts.auditor);
+        if let Some(pack) = &mut self.books.pack {
+            let auditor = self.books.redactor.name(&facts.auditor);
             pack.facts(&self.source, &Facts { auditor, ..facts.clone() });
         }
     }
 
     /// From here on: what every database of this cluster says is told once.
     pub(crate) fn of_cluster(&mut self, cluster: String) {
-        (self.told.cluster, self.told.again) = (Some(cluster), 0);
+        (self.books.told.cluster, self.books.told.known) = (Some(cluster), 0);
     }
 
     /// Takes one account: into the pack, and compared with the review.
@@ -124,40 +153,40 @@ impl Ledger<'_> {
     /// # Errors
     /// When the pack cannot be written.
     pub(crate) fn account(&mut self, row: &Row) -> Result<()> {
-        let row = row.shown(self.redactor);
+        let row = row.shown(&self.books.redactor);
         if let Some(before) = &mut self.baseline.before {
             before.compare(&row);
         }
-        match &mut self.pack {
+        match &mut self.books.pack {
             Some(pack) => pack.account(&self.source, &row),
             None => Ok(()),
         }
     }
 
     /// Compares who holds which right with the last accepted review, and every account with it. Then every right
-    /// is listed: at peace where the review accepted it, with its own weight where nobody has looked at it.
+    /// is listed: OK where the review accepted it, with its own weight where nobody has looked at it.
     ///
     /// # Errors
     /// When it cannot be kept.
     pub(crate) fn compare(&mut self, identity: &str, now: Timestamp, access: Vec<Access>) -> Result<()> {
-        let (review, trouble) = match std::mem::replace(&mut self.baseline.review, Ok(None)) {
+        let (review, unusable) = match std::mem::replace(&mut self.baseline.review, Ok(None)) {
             Ok(Some(review)) if review.identity != identity => (None, Some(review.of_another())),
             Ok(review) => (review.map(|r| self.shown(r)), None),
             Err(e) => (None, Some(e.chain())),
         };
-        let shown: Vec<Access> = access.iter().map(|a| self.redactor.access(a)).collect();
-        let changes = review.as_ref().map(|r| review::changes(&r.access, &shown)).unwrap_or_default();
+        let shown: Vec<Access> = access.iter().map(|a| self.books.redactor.access(a)).collect();
+        let changes = review.as_ref().map(|r| reviews::changes(&r.access, &shown)).unwrap_or_default();
         let told: BTreeSet<String> =
-            changes.iter().filter_map(|f| Some(f.key().rsplit_once('/')?.0.to_string())).collect();
+            changes.iter().filter_map(|f| Some(f.base.key.rsplit_once('/')?.0.to_string())).collect();
         changes.into_iter().try_for_each(|f| self.add(f))?;
         if let Some(before) = self.baseline.before.take() {
-            before.changes(&told, self.redactor)?.into_iter().try_for_each(|f| self.add(f))?;
+            before.changes(&told, &self.books.redactor)?.into_iter().try_for_each(|f| self.add(f))?;
         }
-        self.add(review::basis(review.as_ref(), trouble, (now, self.baseline.every)))?;
+        self.add(reviews::basis(review.as_ref(), unusable, (now, self.baseline.every)))?;
         for (held, shown) in access.iter().zip(&shown) {
-            self.add(review::holding(held, shown, review.as_ref()))?;
+            self.add(reviews::holding(held, shown, review.as_ref()))?;
         }
-        if let Some(pack) = &mut self.pack {
+        if let Some(pack) = &mut self.books.pack {
             pack.access(&self.source, identity, shown, review.as_ref());
         }
         Ok(())
@@ -168,27 +197,31 @@ impl Ledger<'_> {
     /// # Errors
     /// When it cannot be kept.
     pub(crate) fn close(mut self) -> Result<()> {
-        let n = std::mem::take(&mut self.told.again);
-        self.told.cluster = None;
+        let n = std::mem::take(&mut self.books.told.known);
+        self.books.told.cluster = None;
         if n == 0 {
             return Ok(());
         }
-        let said = format!("{n} findings are the whole cluster's, and told under {}", self.told.by);
-        self.add(Finding::new("server", "same-cluster", "server", Severity::Ok).says(said))
+        let said =
+            format!("{n} findings are the whole cluster's, and told under {}", self.books.told.known_under);
+        self.add(AuditFinding::new(&roles::SERVER, "same-cluster", "server", Severity::Ok).says(said))
     }
 
     /// The review as this run may show it, and compare with what it shows.
     fn shown(&self, review: Review) -> Review {
-        let access = review.access.iter().map(|a| self.redactor.access(a)).collect();
-        Review { access, reviewer: self.redactor.text(&review.reviewer), ..review }
+        let access = review.access.iter().map(|a| self.books.redactor.access(a)).collect();
+        Review { access, reviewer: self.books.redactor.text(&review.reviewer), ..review }
     }
 }
 
 /// A database that was not audited, as a finding.
-pub(crate) fn not_audited(e: &Error) -> Finding {
-    let advice = e.cure().unwrap_or_default().to_string();
+pub(crate) fn not_audited(e: &Error) -> AuditFinding {
     let kind = if e.kind() == Kind::Retry { "for now: " } else { "" };
-    Finding::new("not-audited", "database", "the whole database", Severity::Unknown)
-        .says(format!("{kind}{}", e.chain()))
-        .advise(advice)
+    let finding =
+        AuditFinding::new(&review::NOT_AUDITED, "database", "the whole database", Severity::Unknown)
+            .says(format!("{kind}{}", e.chain()));
+    match e.cure() {
+        Some(cure) => finding.advise(cure),
+        None => finding,
+    }
 }

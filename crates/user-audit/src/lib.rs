@@ -1,7 +1,6 @@
 //! Audits who has access to an application and to PostgreSQL, and what changed since the last review.
 
 mod accept;
-mod allow;
 mod app;
 mod audit;
 mod cli;

@@ -1,7 +1,8 @@
 //! Everybody who has an account: the pack's list, and what changed in it since the accepted review.
 
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
 use crate::redact::Redactor;
+use crate::rulebook::review;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -215,8 +216,8 @@ impl Before {
     ///
     /// # Errors
     /// When the list of the review cannot be read again.
-    pub(crate) fn changes(self, told: &BTreeSet<String>, redactor: &Redactor) -> Result<Vec<Finding>> {
-        let mut found: Vec<Finding> =
+    pub(crate) fn changes(self, told: &BTreeSet<String>, redactor: &Redactor) -> Result<Vec<AuditFinding>> {
+        let mut found: Vec<AuditFinding> =
             self.new.rows.iter().filter(|r| !told.contains(&r.subject)).map(arrived).collect();
         let (mut gone, mut gone_bare) = (Vec::new(), 0_u64);
         read(&self.path, &mut |_, row| {
@@ -235,13 +236,14 @@ impl Before {
         })?;
         found.extend(gone);
         let more = self.new.more + self.more_changed;
-        let counted =
-            |severity, said: String| Finding::new("changed-account", "more", "accounts", severity).says(said);
+        let counted = |severity, said: String| {
+            AuditFinding::new(&review::CHANGED_ACCOUNT, "more", "accounts", severity).says(said)
+        };
         if more > 0 {
-            found.push(
-                counted(Severity::Warning, format!("{more} more accounts with a role are new or changed"))
-                    .advise(LOOK),
-            );
+            found.push(counted(
+                Severity::Warning,
+                format!("{more} more accounts with a role are new or changed"),
+            ));
         }
         if self.new.without_role + gone_bare > 0 {
             found.push(counted(
@@ -253,23 +255,20 @@ impl Before {
     }
 }
 
-const LOOK: &str = "was it asked for? then: user-audit accept";
-
-fn arrived(row: &Row) -> Finding {
-    Finding::new("new-account", &row.subject, &row.name, Severity::Warning)
+fn arrived(row: &Row) -> AuditFinding {
+    AuditFinding::new(&review::NEW_ACCOUNT, &row.subject, &row.name, Severity::Warning)
         .of_person()
         .says(format!("new since the review, {}: {}", row.state, row.roles.join(", ")))
-        .advise(LOOK)
 }
 
-fn left(row: &Row) -> Finding {
-    Finding::new("removed-account", &row.subject, &row.name, Severity::Ok)
+fn left(row: &Row) -> AuditFinding {
+    AuditFinding::new(&review::REMOVED_ACCOUNT, &row.subject, &row.name, Severity::Ok)
         .of_person()
         .says(format!("gone since the review; it held: {}", row.roles.join(", ")))
 }
 
 /// More than before wants a look; less does not.
-fn altered(before: &Row, now: &Row) -> Finding {
+fn altered(before: &Row, now: &Row) -> AuditFinding {
     let (old, new): (BTreeSet<&String>, BTreeSet<&String>) =
         (before.roles.iter().collect(), now.roles.iter().collect());
     let list = |a: &BTreeSet<&String>, b: &BTreeSet<&String>| {
@@ -283,14 +282,9 @@ fn altered(before: &Row, now: &Row) -> Finding {
     said.extend((before.state != now.state).then(|| format!("was {}, is {}", before.state, now.state)));
     said.extend((before.name != now.name).then(|| format!("was called {}", before.name)));
     let grown = !more.is_empty() || (enabled && !new.is_empty());
-    let finding = Finding::new(
-        "changed-account",
-        &now.subject,
-        &now.name,
-        if grown { Severity::Warning } else { Severity::Ok },
-    );
-    let finding = finding.of_person().says(said.join("; "));
-    if grown { finding.advise(LOOK) } else { finding }
+    let severity = if grown { Severity::Warning } else { Severity::Ok };
+    let finding = AuditFinding::new(&review::CHANGED_ACCOUNT, &now.subject, &now.name, severity);
+    finding.of_person().says(said.join("; "))
 }
 
 #[cfg(test)]
@@ -329,7 +323,7 @@ mod tests {
             (row("active", &["a"]), row("disabled", &["a"]), Severity::Ok),
             (row("active", &["a"]), row("active", &["b"]), Severity::Warning),
         ] {
-            assert_eq!(altered(&before, &now).severity, severity, "{before:?} {now:?}");
+            assert_eq!(altered(&before, &now).base.severity, severity, "{before:?} {now:?}");
         }
     }
 }

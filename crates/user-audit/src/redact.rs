@@ -1,7 +1,8 @@
 //! E-mail addresses as keyed hashes: lists can be joined, nobody is named, and without the key nobody can guess.
 
 use crate::cli::Redact;
-use crate::finding::{Access, Finding};
+use crate::finding::{Access, AuditFinding};
+use toban_core::check::{Acceptance, Finding};
 use toban_core::sum::{hex, sha256};
 use toban_core::{Error, Result, Secret};
 
@@ -24,19 +25,25 @@ impl Redactor {
     }
 
     /// The finding without addresses.
-    pub(crate) fn finding(&self, f: Finding) -> Finding {
+    pub(crate) fn finding(&self, f: AuditFinding) -> AuditFinding {
         if self.0.is_none() {
             return f;
         }
-        let whole = f.personal && f.object.contains('@');
-        Finding {
-            object: if whole { self.email(&f.object) } else { self.text(&f.object) },
-            id: self.text(&f.id),
-            finding: self.text(&f.finding),
-            advice: self.text(&f.advice),
-            allowed: f.allowed.as_deref().map(|a| self.text(a)),
-            ..f
-        }
+        let base = f.base;
+        let whole = f.personal && base.object.contains('@');
+        let base = Finding {
+            object: if whole { self.email(&base.object) } else { self.text(&base.object) },
+            key: self.text(&base.key),
+            text: self.text(&base.text),
+            advice: self.text(&base.advice),
+            accepted: base.accepted.map(|a| Acceptance {
+                reason: self.text(&a.reason),
+                owner: self.text(&a.owner),
+                until: a.until,
+            }),
+            ..base
+        };
+        AuditFinding { base, ..f }
     }
 
     /// The right without addresses; one that has none any more stays as it is.

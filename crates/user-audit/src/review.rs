@@ -1,6 +1,7 @@
 //! The last accepted review, and what changed since.
 
-use crate::finding::{Access, Finding};
+use crate::finding::{Access, AuditFinding};
+use crate::rulebook::{self, review};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -86,38 +87,37 @@ pub(crate) fn load(dir: &Path, verb: &str, source: &str) -> Result<Option<Review
 }
 
 /// Everything that is not as it was, the gravest first. Pure.
-pub(crate) fn changes(before: &[Access], now: &[Access]) -> Vec<Finding> {
+pub(crate) fn changes(before: &[Access], now: &[Access]) -> Vec<AuditFinding> {
     let old: BTreeSet<&Access> = before.iter().collect();
     let new: BTreeSet<&Access> = now.iter().collect();
-    let mut found: Vec<Finding> = new.difference(&old).map(|a| arrived(a, before)).collect();
+    let mut found: Vec<AuditFinding> = new.difference(&old).map(|a| arrived(a, before)).collect();
     found.extend(old.difference(&new).filter_map(|a| left(a, now)));
-    found.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.id.cmp(&b.id)));
+    found.sort_by_cached_key(|f| (f.base.severity.rank(), f.id(), f.base.key.clone()));
     found
 }
 
-fn arrived(a: &Access, before: &[Access]) -> Finding {
-    let finding = |rule, severity| {
-        Finding::new(rule, &key(a), &a.name, severity).advise("was it asked for? then: user-audit accept")
-    };
+fn arrived(a: &Access, before: &[Access]) -> AuditFinding {
+    let finding = |rule, severity| AuditFinding::new(rule, &key(a), &a.name, severity);
     let same = |f: &dyn Fn(&Access) -> bool| before.iter().find(|b| b.right == a.right && f(b));
     if let Some(b) = same(&|b| b.subject == a.subject) {
         let (was, is) = if b.name != a.name { (&b.name, &a.name) } else { (&b.path, &a.path) };
         let what = if b.name != a.name { "name" } else { "path" };
-        return finding("changed-access", Severity::Warning)
+        return finding(&review::CHANGED_ACCESS, Severity::Warning)
             .says(format!("{}: its {what} was {was}, and is {is}", a.right));
     }
     if let Some(b) = same(&|b| b.name == a.name) {
         let said =
             format!("{} by {}: made anew as {}; the review knew {}", a.right, a.path, a.subject, b.subject);
-        return finding("recreated-access", Severity::Critical).says(said);
+        return finding(&review::RECREATED_ACCESS, Severity::Critical).says(said);
     }
-    finding("new-access", Severity::Critical).says(format!("new since the review: {} by {}", a.right, a.path))
+    finding(&review::NEW_ACCESS, Severity::Critical)
+        .says(format!("new since the review: {} by {}", a.right, a.path))
 }
 
-fn left(a: &Access, now: &[Access]) -> Option<Finding> {
+fn left(a: &Access, now: &[Access]) -> Option<AuditFinding> {
     let still = now.iter().any(|n| n.right == a.right && (n.subject == a.subject || n.name == a.name));
     let said = format!("no longer {} by {}", a.right, a.path);
-    (!still).then(|| Finding::new("removed-access", &key(a), &a.name, Severity::Ok).says(said))
+    (!still).then(|| AuditFinding::new(&review::REMOVED_ACCESS, &key(a), &a.name, Severity::Ok).says(said))
 }
 
 fn key(a: &Access) -> String {
@@ -129,16 +129,14 @@ pub(crate) fn basis(
     review: Option<&Review>,
     trouble: Option<String>,
     (now, every): (Timestamp, SignedDuration),
-) -> Finding {
-    let finding = |severity| Finding::new("review", "last", "the last accepted review", severity);
-    let advice = "review a pack (--pack DIR), then: user-audit accept PACK";
+) -> AuditFinding {
+    let finding =
+        |severity| AuditFinding::new(&review::LAST_REVIEW, "last", "the last accepted review", severity);
     match (trouble, review) {
-        (Some(why), _) => {
-            finding(Severity::Unknown).says(format!("{why}; what changed is not known")).advise(advice)
-        }
-        (None, None) => {
-            finding(Severity::Ok).says("no review was accepted yet: nothing is compared").advise(advice)
-        }
+        (Some(why), _) => finding(Severity::Unknown).says(format!("{why}; what changed is not known")),
+        (None, None) => finding(Severity::Ok)
+            .says("no review was accepted yet: nothing is compared")
+            .advise(review::LAST_REVIEW.action),
         (None, Some(r)) if now.duration_since(r.date) > every => {
             let days = |d: SignedDuration| d.as_hours() / 24;
             let said = format!(
@@ -147,7 +145,7 @@ pub(crate) fn basis(
                 days(now.duration_since(r.date)),
                 days(every)
             );
-            finding(Severity::Warning).since(Some(r.date)).says(said).advise(advice)
+            finding(Severity::Warning).since(Some(r.date)).says(said)
         }
         (None, Some(r)) => {
             finding(Severity::Ok).since(Some(r.date)).says(format!("compared with {}", r.words()))
@@ -155,30 +153,26 @@ pub(crate) fn basis(
     }
 }
 
-/// One right that is held: at peace when the review has it just so, as `shown`.
-pub(crate) fn holding(held: &Access, shown: &Access, review: Option<&Review>) -> Finding {
-    let right = crate::rulebook::right(&held.right);
-    let legend = legend(&held.path);
+/// One right that is held: OK when the review has it just so, as `shown`.
+pub(crate) fn holding(held: &Access, shown: &Access, review: Option<&Review>) -> AuditFinding {
+    let right = rulebook::find_right(&held.right);
+    let (accepted, severity) = match review {
+        None => ("no review has accepted it".into(), right.severity),
+        Some(r) if r.has(shown) => (format!("accepted in {}", r.words()), Severity::Ok),
+        // It is told as a change already: once is enough.
+        Some(_) => ("changed since the review".into(), Severity::Ok),
+    };
     let finding =
-        Finding::new(right.rule, &held.subject, &held.name, right.severity).of_person().cis(right.cis);
-    match review {
-        Some(r) if r.has(shown) => {
-            let finding = finding.since(Some(r.date)).says(format!(
-                "{}: {}{legend}; accepted in {}",
-                right.what,
-                held.path,
-                r.words()
-            ));
-            Finding { severity: Severity::Ok, ..finding }
-        }
-        // It was said as a change already: once is enough.
-        Some(_) => Finding {
-            severity: Severity::Ok,
-            ..finding.says(format!("{}: {}{legend}; changed since the review", right.what, held.path))
-        },
-        None => finding
-            .says(format!("{}: {}{legend}; no review has accepted it", right.what, held.path))
-            .advise(if held.advice.is_empty() { right.advice } else { &held.advice }),
+        AuditFinding::new(right.rule, &held.subject, &held.name, severity).of_person().cis(right.cis);
+    let finding = finding.since(review.filter(|r| r.has(shown)).map(|r| r.date)).says(format!(
+        "{} by: {}{}; {accepted}",
+        right.rule.meaning,
+        held.path,
+        legend(&held.path)
+    ));
+    match review.is_none() && !held.advice.is_empty() {
+        true => finding.advise(&held.advice),
+        false => finding,
     }
 }
 
@@ -205,7 +199,7 @@ mod tests {
     }
 
     fn said(before: &[Access], now: &[Access]) -> Vec<&'static str> {
-        changes(before, now).iter().map(|f| f.rule).collect()
+        changes(before, now).iter().map(AuditFinding::id).collect()
     }
 
     #[test]

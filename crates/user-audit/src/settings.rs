@@ -1,9 +1,8 @@
-//! The `[audit]` section of the configuration: rules, mappings, allow-list.
+//! The `[audit]` section of the configuration: rules and mappings.
 
 use crate::app::Mapping;
 use crate::cli::Scope;
 use jiff::SignedDuration;
-use jiff::civil::Date;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,8 +32,6 @@ pub(crate) struct Settings {
     pub(crate) service_accounts: Vec<String>,
     /// `[audit.mapping.NAME]`.
     pub(crate) mapping: BTreeMap<String, Mapping>,
-    /// `[[audit.allow]]`.
-    pub(crate) allow: Vec<Allow>,
 }
 
 impl Settings {
@@ -46,41 +43,13 @@ impl Settings {
     }
 }
 
-/// What somebody answers for: findings of `rule` about `object` are no trouble until `until`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Allow {
-    pub(crate) rule: String,
-    /// The finding's object or the key of its id; `*` stands for any characters.
-    pub(crate) object: String,
-    pub(crate) reason: String,
-    pub(crate) owner: String,
-    /// The last day (UTC).
-    pub(crate) until: String,
-}
-
-impl Allow {
-    /// The last day.
-    ///
-    /// # Errors
-    /// Usage for what is no date.
-    pub(crate) fn last_day(&self) -> Result<Date> {
-        self.until.parse().map_err(|e: jiff::Error| {
-            let what = format!("[[audit.allow]] of {} {}: until {:?}", self.rule, self.object, self.until);
-            Error::usage(what).because(e).hint("a date, as 2027-03-31")
-        })
-    }
-}
-
 /// Reads the section.
 ///
 /// # Errors
 /// Usage, with the key.
 pub(crate) fn read(config: &Config) -> Result<Settings> {
     let Some(table) = config.audit.clone() else { return Ok(Settings::default()) };
-    let settings: Settings = table
+    table
         .try_into()
-        .map_err(|e: toml::de::Error| Error::usage(format!("configuration: [audit]: {}", e.message())))?;
-    settings.allow.iter().try_for_each(|a| a.last_day().map(drop))?;
-    Ok(settings)
+        .map_err(|e: toml::de::Error| Error::usage(format!("configuration: [audit]: {}", e.message())))
 }

@@ -1,12 +1,13 @@
 //! Findings until all are known, so that the gravest are told first: in memory while they are few, then in files
 //! that nobody else can open.
 
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
 use crate::rulebook;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use tempfile::SpooledTempFile;
+use toban_core::check::{Acceptance, Finding};
 use toban_core::{Context, Error, Result, Severity};
 
 /// Bytes of one heap that stay in memory.
@@ -18,40 +19,42 @@ pub(crate) struct Spool([BufWriter<SpooledTempFile>; 5]);
 /// A finding at rest.
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    source: String,
     id: String,
-    rule: String,
     severity: u8,
+    source: String,
     object: String,
-    since: Option<Timestamp>,
-    finding: String,
+    key: String,
+    text: String,
     advice: String,
+    accepted: Option<Acceptance>,
+    since: Option<Timestamp>,
     cis: Vec<String>,
-    allowed: Option<String>,
+}
+
+impl Default for Spool {
+    fn default() -> Spool {
+        Spool(std::array::from_fn(|_| BufWriter::new(SpooledTempFile::new(IN_MEMORY))))
+    }
 }
 
 impl Spool {
-    /// An empty one.
-    pub(crate) fn new() -> Spool {
-        Spool(std::array::from_fn(|_| BufWriter::new(SpooledTempFile::new(IN_MEMORY))))
-    }
-
     /// Keeps one finding.
     ///
     /// # Errors
     /// When there is no room for it.
-    pub(crate) fn add(&mut self, f: &Finding) -> Result<()> {
+    pub(crate) fn add(&mut self, f: &AuditFinding) -> Result<()> {
+        let base = &f.base;
         let stored = Stored {
-            source: f.source.clone(),
-            id: f.id.clone(),
-            rule: f.rule.into(),
-            severity: f.severity as u8,
-            object: f.object.clone(),
+            id: f.id().into(),
+            severity: base.severity as u8,
+            source: base.source.clone(),
+            object: base.object.clone(),
+            key: base.key.clone(),
+            text: base.text.clone(),
+            advice: base.advice.clone(),
+            accepted: base.accepted.clone(),
             since: f.since,
-            finding: f.finding.clone(),
-            advice: f.advice.clone(),
             cis: f.cis.clone(),
-            allowed: f.allowed.clone(),
         };
         let doing = || "keep a finding until all are known".to_string();
         let heap = &mut self.0[heap(f)];
@@ -63,7 +66,7 @@ impl Spool {
     ///
     /// # Errors
     /// When they cannot be read, and those of `each`.
-    pub(crate) fn replay(self, mut each: impl FnMut(&Finding) -> Result<()>) -> Result<()> {
+    pub(crate) fn replay(self, mut each: impl FnMut(&AuditFinding) -> Result<()>) -> Result<()> {
         let doing = || "read the findings that were kept".to_string();
         for heap in self.0 {
             let mut file = heap.into_inner().map_err(std::io::IntoInnerError::into_error).doing(doing)?;
@@ -78,35 +81,17 @@ impl Spool {
 }
 
 impl Stored {
-    fn finding(self) -> Result<Finding> {
-        let gone = || Error::failed(format!("the rule {} is not in the rulebook", self.rule));
-        Ok(Finding {
-            rule: rulebook::name(&self.rule).ok_or_else(gone)?,
-            severity: match self.severity {
-                0 => Severity::Ok,
-                1 => Severity::Warning,
-                2 => Severity::Critical,
-                _ => Severity::Unknown,
-            },
-            source: self.source,
-            id: self.id,
-            object: self.object,
-            since: self.since,
-            finding: self.finding,
-            advice: self.advice,
-            cis: self.cis,
-            allowed: self.allowed,
-            personal: false,
-        })
+    fn finding(self) -> Result<AuditFinding> {
+        let gone = || Error::failed(format!("the rule {} is not in the rulebook", self.id));
+        let severities = [Severity::Ok, Severity::Warning, Severity::Critical, Severity::Unknown];
+        let severity = severities[usize::from(self.severity).min(severities.len() - 1)];
+        let finding = Finding::new(rulebook::find_rule(&self.id).ok_or_else(gone)?, severity);
+        let finding = finding.in_source(self.source).about(self.object).with_key(self.key);
+        let base = Finding { accepted: self.accepted, ..finding.says(self.text).advise(self.advice) };
+        Ok(AuditFinding { since: self.since, cis: self.cis, ..AuditFinding::from(base) })
     }
 }
 
-fn heap(f: &Finding) -> usize {
-    match f.severity {
-        _ if rulebook::is_change(f.rule) => 0,
-        Severity::Critical => 1,
-        Severity::Unknown => 2,
-        Severity::Warning => 3,
-        Severity::Ok => 4,
-    }
+fn heap(f: &AuditFinding) -> usize {
+    if rulebook::is_change(f.base.rule) { 0 } else { 1 + f.base.severity.rank() }
 }

@@ -10,7 +10,7 @@ fn queries_objectives_and_the_clock() {
     found(&world.usual(&["--checks", &wrong]), 4, "query: many: expected 5; the restored server says 20000");
     let absent = world.write("absent.sql", "-- check: orders\nselect true from orders;\n");
     found(&world.usual(&["--checks", &absent]), 4, "relation \\\"orders\\\" does not exist");
-    found(&world.usual(&["--rto", "1ms"]), 4, "recovery time");
+    found(&world.usual(&["--rto", "1ms"]), 4, "recovery-time");
     let script = world.write("hang.sh", "echo \"$PGDATA\"; sleep 600 & wait\n");
     let ran =
         world.drill(&["--json", "--db", &world.pg.url(), "--timeout", "2s", "--", "sh", &script, "{dir}"]);
@@ -44,8 +44,8 @@ fn a_live_server_that_does_not_answer_is_not_taken_for_equal() {
     let (repo, script) = (world.text("repo"), world.restorer());
     let nobody = "host=/nowhere dbname=postgres";
     let ran = world.drill(&["--json", "--repo", &repo, "--db", nobody, "--", "sh", &script, "{dir}"]);
-    found(&ran, 4, "live server");
-    assert_eq!(finding(&ran, "live server").0, "unknown");
+    found(&ran, 4, "live-server");
+    assert_eq!(finding(&ran, "live-server").0, "unknown");
     let ran = world.drill(&["--json", "--repo", &repo, "--no-live", "--", "sh", &script, "{dir}"]);
     assert_eq!(ran.status, Some(0), "the repository is compared with: {}{}", ran.stdout, ran.stderr);
 }

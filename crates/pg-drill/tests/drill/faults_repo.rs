@@ -65,9 +65,9 @@ fn an_archive_that_stands_still() {
     world.archive_by("false");
     world.pg.psql("postgres", "insert into ledger values (100000, 'lost')");
     let ran = world.usual(&["--rpo", "1ms"]);
-    found(&ran, 4, "recovery point");
-    let (verdict, text) = finding(&ran, "recovery point");
-    assert_eq!(verdict, "failed");
+    found(&ran, 4, "recovery-point");
+    let (severity, text) = finding(&ran, "recovery-point");
+    assert_eq!(severity, "critical");
     // Exact, because the server keeps the times of commits.
     assert!(!text.contains("at most") && text.contains("of WAL behind the live server"), "{text}");
 }
@@ -97,7 +97,7 @@ fn the_wrong_cluster() {
     let reset = other_identifier(&world, &other);
     let ran = world.drill(&["--json", "--repo", &repo, "--db", &reset.url(), "--", "sh", &script, "{dir}"]);
     found(&ran, 4, "the live server is");
-    assert_eq!(finding(&ran, "system").0, "failed");
+    assert_eq!(finding(&ran, "system").0, "critical");
 }
 
 fn other_identifier(world: &World, other: &testkit::Pg) -> testkit::Pg {

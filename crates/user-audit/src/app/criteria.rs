@@ -5,6 +5,7 @@ use super::names::{self, folded};
 use crate::cli;
 use crate::settings::Settings;
 use jiff::{SignedDuration, Timestamp};
+use toban_core::check::matches_pattern;
 use toban_core::config::Span;
 
 pub(super) const DAY: i64 = 86400;
@@ -92,7 +93,8 @@ impl Rules {
     /// Whether programs use the account.
     pub(crate) fn is_service(&self, email: &str) -> bool {
         let local = names::local(email);
-        self.services.iter().any(|p| names::fits(p, email)) || SERVICES.iter().any(|p| names::fits(p, local))
+        self.services.iter().any(|p| matches_pattern(p, email))
+            || SERVICES.iter().any(|p| matches_pattern(p, local))
     }
 
     /// Whether it is nobody's own, by its name.

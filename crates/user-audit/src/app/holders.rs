@@ -3,7 +3,8 @@
 use super::mapping::Mapping;
 use super::rules::{Rules, User};
 use super::truthy;
-use crate::finding::{Access, Finding};
+use crate::finding::{Access, AuditFinding};
+use crate::rulebook::app;
 use crate::source::{Rows, all};
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::{Result, Severity};
@@ -123,14 +124,17 @@ impl Holders {
     }
 
     /// Each administrator without a second factor, and the number of them.
-    pub(crate) fn judge(&self, rules: &Rules) -> Vec<Finding> {
+    pub(crate) fn judge(&self, rules: &Rules) -> Vec<AuditFinding> {
         let bare = self.0.iter().filter(|(_, h)| h.active && h.mfa == Some(false));
-        let mut found: Vec<Finding> = bare
+        let mut found: Vec<AuditFinding> = bare
             .map(|(id, h)| {
-                let f = Finding::new("admin-without-mfa", &format!("user/{id}"), &h.name, Severity::Critical);
-                f.of_person()
-                    .says("an administrator without a second factor")
-                    .advise("have a second factor set up")
+                let f = AuditFinding::new(
+                    &app::ADMIN_WITHOUT_MFA,
+                    &format!("user/{id}"),
+                    &h.name,
+                    Severity::Critical,
+                );
+                f.of_person().says("an administrator without a second factor")
             })
             .collect();
         found.push(count(self.active(), rules.max_admins));
@@ -145,8 +149,8 @@ impl Holder {
     }
 }
 
-fn count(active: usize, most: usize) -> Finding {
-    let f = |severity| Finding::new("admin-count", "application", "administrators", severity);
+fn count(active: usize, most: usize) -> AuditFinding {
+    let f = |severity| AuditFinding::new(&app::ADMIN_COUNT, "application", "administrators", severity);
     match active {
         0 => f(Severity::Critical)
             .says("no active account is an administrator")

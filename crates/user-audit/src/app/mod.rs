@@ -14,12 +14,13 @@ mod twins;
 mod words;
 
 pub(crate) use mapping::{Mapping, Name};
-pub(crate) use names::{fits, folded};
+pub(crate) use names::folded;
 
 use crate::audit::{self, Ledger};
 use crate::cli;
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
 use crate::pack::Facts;
+use crate::rulebook::{self, app, review};
 use crate::settings::{self, Settings};
 use crate::source::{Cells, Pg, Place, Rows, Sqlite, all};
 use holders::{Holders, Roles};
@@ -27,6 +28,7 @@ use jiff::SignedDuration;
 use moment::Moment;
 use rules::{Mapped, Rules, User};
 use std::collections::BTreeMap;
+use toban_core::check::Rule;
 use toban_core::config::Config;
 use toban_core::{Context, Error, Out, Result, Severity};
 use twins::Twins;
@@ -53,9 +55,10 @@ pub(crate) fn run(args: &cli::App, config: &Config, out: &mut Out<'_>) -> Result
         cases.push(Case { name, mapping, rules: rules.clone() });
     }
     let parameters = rules.parameters(settings.review_every(&args.scope));
-    let job = audit::Job { verb: "app", scope: &args.scope, config, settings: &settings, places, parameters };
+    let audit =
+        audit::Audit { verb: "app", scope: &args.scope, config, settings: &settings, places, parameters };
     let mut cases = cases.into_iter();
-    job.run(out, &mut |place, ledger| {
+    audit.run(out, &mut |place, ledger| {
         let case = cases.next().expect("one for each place");
         open(place, &args.scope, |rows| one(rows, &case, ledger))
     })
@@ -104,7 +107,7 @@ fn one(rows: &mut dyn Rows, case: &Case, ledger: &mut Ledger<'_>) -> Result<()> 
         seen.holders.judge(&case.rules).into_iter().try_for_each(|f| ledger.add(f))?;
         ledger.add(seen.counted(&roles))?;
     } else {
-        ledger.add(unmapped("admin-count", "roles"))?;
+        ledger.add(unmapped(&app::ADMIN_COUNT, "roles"))?;
     }
     let kept = !seen.administrators_in_use;
     for finding in std::mem::take(&mut seen.of_admins) {
@@ -125,8 +128,8 @@ fn reach(rows: &mut dyn Rows, case: &Case) -> Result<Option<SignedDuration>> {
 }
 
 /// Where no administrator is in use, disabling each of them would lock everybody out.
-fn with_one_left(finding: Finding, kept: bool) -> Finding {
-    match kept && (finding.advice == rules::DISABLE || finding.rule == "disabled-with-roles") {
+fn with_one_left(finding: AuditFinding, kept: bool) -> AuditFinding {
+    match kept && (finding.base.advice == rulebook::DISABLE || finding.base.rule == &app::DISABLED_WITH_ROLES) {
         true => finding.advise("no administrator is in use: have one of them log in, or name another, before any is disabled or loses a role"),
         false => finding,
     }
@@ -138,7 +141,7 @@ struct Seen {
     holders: Holders,
     twins: Twins,
     /// Findings of administrators, which wait until all of them are known.
-    of_admins: Vec<Finding>,
+    of_admins: Vec<AuditFinding>,
     administrators_in_use: bool,
     all: u64,
     disabled: u64,
@@ -169,7 +172,7 @@ fn accounts(rows: &mut dyn Rows, case: &Case, roles: &Roles, ledger: &mut Ledger
         let judged = Mapped { last_login: mapped.last_login && !unknown, ..mapped };
         ledger.account(&account::row(&user, rules.now))?;
         for mut finding in rules::judge(&user, judged, rules) {
-            finding.object = user.name();
+            finding.base.object = user.name();
             match user.is_admin() {
                 true => seen.of_admins.push(finding.of_person()),
                 false => ledger.add(finding.of_person())?,
@@ -203,7 +206,7 @@ impl Seen {
     }
 
     /// Which names of roles made administrators, and which did not: whoever reads it sees what was left out.
-    fn counted(&self, roles: &Roles) -> Finding {
+    fn counted(&self, roles: &Roles) -> AuditFinding {
         let (mut admin, mut other) = roles.split();
         for (name, is_admin) in &self.named {
             let list = if *is_admin { &mut admin } else { &mut other };
@@ -216,7 +219,7 @@ impl Seen {
             n if n > NAMED => format!("{}, and {} more", names[..NAMED].join(", "), n - NAMED),
             _ => names.join(", "),
         };
-        Finding::new("admin-roles", "application", "roles", Severity::Ok).says(format!(
+        AuditFinding::new(&app::ADMIN_ROLES, "application", "roles", Severity::Ok).says(format!(
             "roles that make an administrator: {}; roles that do not: {}",
             said(&admin),
             said(&other)
@@ -228,14 +231,17 @@ impl Seen {
 const NAMED: usize = 20;
 
 /// What was judged, also where all is well; and what was not, and why.
-fn summary(case: &Case, seen: &Seen, reach: Option<SignedDuration>) -> Vec<Finding> {
-    let f = |rule, severity, said: String| Finding::new(rule, "accounts", "accounts", severity).says(said);
+fn summary(case: &Case, seen: &Seen, reach: Option<SignedDuration>) -> Vec<AuditFinding> {
+    let f =
+        |rule, severity, said: String| AuditFinding::new(rule, "accounts", "accounts", severity).says(said);
     let mapping = &case.mapping;
     let mut said = vec![match seen.all {
-        0 => f("accounts", Severity::Unknown, "the table of accounts is empty: nothing was judged".into())
-            .advise("is it the right table and filter? user-audit app --detect"),
+        0 => {
+            f(&app::ACCOUNTS, Severity::Unknown, "the table of accounts is empty: nothing was judged".into())
+                .advise("is it the right table and filter? user-audit app --detect")
+        }
         n => f(
-            "accounts",
+            &app::ACCOUNTS,
             Severity::Ok,
             format!(
                 "{n} accounts were judged by the mapping {}: {} disabled or locked, {} with a role, {} administrators",
@@ -253,34 +259,35 @@ fn summary(case: &Case, seen: &Seen, reach: Option<SignedDuration>) -> Vec<Findi
             seen.not_judged
         );
         said.push(
-            f("unused", Severity::Unknown, text).advise("keep logins for longer than accounts may be unused"),
+            f(&app::UNUSED, Severity::Unknown, text)
+                .advise("keep logins for longer than accounts may be unused"),
         );
     }
     if !mapping.knows_logins() {
-        said.push(unmapped("unused", "last_login"));
+        said.push(unmapped(&app::UNUSED, "last_login"));
     }
     if !mapping.knows_passwords() {
-        said.push(unmapped("password-old", "password_changed"));
+        said.push(unmapped(&app::PASSWORD_OLD, "password_changed"));
     }
     if mapping.knows_roles() && mapping.mfa.is_none() && mapping.second_factors.is_none() {
-        said.push(unmapped("admin-without-mfa", "mfa"));
+        said.push(unmapped(&app::ADMIN_WITHOUT_MFA, "mfa"));
     }
     if !mapping.knows_states() {
-        said.push(unmapped("disabled-with-roles", "active or deleted"));
+        said.push(unmapped(&app::DISABLED_WITH_ROLES, "active or deleted"));
     }
     if seen.without_password > 0 && mapping.knows_passwords() {
         let text = format!(
             "{} accounts have no password (single sign-on, or none yet): its age was not judged",
             seen.without_password
         );
-        said.push(f("password-none", Severity::Ok, text));
+        said.push(f(&review::PASSWORD_NONE, Severity::Ok, text));
     }
     said
 }
 
 /// A column that the mapping leaves out on purpose: said, and no trouble. Which it is stands in the pack.
-fn unmapped(rule: &'static str, column: &str) -> Finding {
-    Finding::new(rule, "unmapped", "accounts", Severity::Ok)
+fn unmapped(rule: &'static Rule, column: &str) -> AuditFinding {
+    AuditFinding::new(rule, "unmapped", "accounts", Severity::Ok)
         .says(format!("not judged: the mapping names no {column}"))
 }
 
@@ -289,7 +296,7 @@ fn orphans(rows: &mut dyn Rows, case: &Case, roles: &Roles, ledger: &mut Ledger<
     rows.rows(&sql, &mut |cells| ledger.add(orphan(cells, roles)))
 }
 
-fn orphan(cells: &Cells<'_>, roles: &Roles) -> Finding {
+fn orphan(cells: &Cells<'_>, roles: &Roles) -> AuditFinding {
     let (user, role) = (cells[0].unwrap_or("NULL"), cells[1].unwrap_or("NULL"));
     let gone = match (cells[2], cells[3]) {
         (Some("0"), Some("0")) => "neither the user nor the role is there",
@@ -298,7 +305,6 @@ fn orphan(cells: &Cells<'_>, roles: &Roles) -> Finding {
     };
     let severity = if roles.is_admin(role) { Severity::Critical } else { Severity::Warning };
     let object = format!("user {user} in role {}", roles.name(role));
-    Finding::new("orphaned-assignment", &format!("user/{user}/role/{role}"), &object, severity)
+    AuditFinding::new(&app::ORPHANED_ASSIGNMENT, &format!("user/{user}/role/{role}"), &object, severity)
         .says(gone)
-        .advise("delete the assignment")
 }

@@ -4,9 +4,11 @@ use super::criteria::DAY;
 pub(crate) use super::criteria::Rules;
 use super::moment::Moment;
 use super::names;
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
+use crate::rulebook::{self, app};
 use jiff::{SignedDuration, Timestamp};
 use toban_core::Severity;
+use toban_core::check::Rule;
 
 /// Clocks of two machines may differ so much.
 const CLOCKS: SignedDuration = SignedDuration::from_mins(5);
@@ -58,8 +60,8 @@ impl User<'_> {
         named.map_or_else(|| format!("user {}", self.id), String::from)
     }
 
-    fn finding(&self, rule: &'static str, severity: Severity) -> Finding {
-        Finding::new(rule, &format!("user/{}", self.id), "", severity)
+    fn finding(&self, rule: &'static Rule, severity: Severity) -> AuditFinding {
+        AuditFinding::new(rule, &format!("user/{}", self.id), "", severity)
     }
 
     /// The last sign of life.
@@ -68,18 +70,14 @@ impl User<'_> {
     }
 }
 
-/// The advice that a whole application must not follow for all of its administrators at once.
-pub(crate) const DISABLE: &str = "disable it";
-
 /// Every finding of one account.
-pub(crate) fn judge(user: &User<'_>, mapped: Mapped, rules: &Rules) -> Vec<Finding> {
+pub(crate) fn judge(user: &User<'_>, mapped: Mapped, rules: &Rules) -> Vec<AuditFinding> {
     let mut found = Vec::new();
     dates(user, rules, &mut found);
     address(user, mapped, rules, &mut found);
     if user.active_is_null {
         let said = "whether it is active is NULL; judged as active";
-        found
-            .push(user.finding("active-unknown", Severity::Warning).says(said).advise("set it to yes or no"));
+        found.push(user.finding(&app::ACTIVE_UNKNOWN, Severity::Warning).says(said));
     }
     if user.is_disabled(rules.now) {
         disabled(user, &mut found);
@@ -102,21 +100,23 @@ pub(crate) struct Mapped {
     pub(crate) password_changed: bool,
 }
 
-fn disabled(user: &User<'_>, found: &mut Vec<Finding>) {
+fn disabled(user: &User<'_>, found: &mut Vec<AuditFinding>) {
     if user.roles.is_empty() && !user.is_admin() {
         return;
     }
     let severity = if user.is_admin() { Severity::Critical } else { Severity::Warning };
     let roles = if user.roles.is_empty() { "administrator".into() } else { user.roles.join(", ") };
     let said = format!("disabled, and still holds: {roles}");
-    found.push(user.finding("disabled-with-roles", severity).says(said).advise("take the roles away"));
+    found.push(user.finding(&app::DISABLED_WITH_ROLES, severity).says(said));
 }
 
-fn use_of(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+fn use_of(user: &User<'_>, rules: &Rules, found: &mut Vec<AuditFinding>) {
     if [user.last_login, user.last_used].contains(&Moment::Unreadable) {
         let said = "when it was last used cannot be read: whether it is unused is not known";
         found.push(
-            user.finding("unused", Severity::Unknown).says(said).advise("correct the date, or the mapping"),
+            user.finding(&app::UNUSED, Severity::Unknown)
+                .says(said)
+                .advise("correct the date, or the mapping"),
         );
         return;
     }
@@ -126,7 +126,7 @@ fn use_of(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
             let said =
                 format!("last used {} ago; {} are allowed", ago(idle, rules.unused), days(rules.unused));
             found.push(
-                user.finding("unused", Severity::Warning)
+                user.finding(&app::UNUSED, Severity::Warning)
                     .since(Some(seen))
                     .says(said)
                     .advise(removal(user, rules)),
@@ -137,14 +137,14 @@ fn use_of(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
     let Some(created) = user.created.time() else {
         let said = "never used, and nobody knows since when it exists";
         let advice = "find out whose it is, then disable or keep it";
-        found.push(user.finding("never-used", Severity::Warning).says(said).advise(advice));
+        found.push(user.finding(&app::NEVER_USED, Severity::Warning).says(said).advise(advice));
         return;
     };
     let age = rules.now.duration_since(created);
     if age > rules.grace {
         let said = format!("never used in the {} days since it was made", age.as_secs() / DAY);
         found.push(
-            user.finding("never-used", Severity::Warning)
+            user.finding(&app::NEVER_USED, Severity::Warning)
                 .since(Some(created))
                 .says(said)
                 .advise(removal(user, rules)),
@@ -159,15 +159,15 @@ fn removal(user: &User<'_>, rules: &Rules) -> &'static str {
     }
     match rules.is_service(&user.name()) {
         true => "ask its owner: a program may use it without a login",
-        false => DISABLE,
+        false => rulebook::DISABLE,
     }
 }
 
-fn password(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+fn password(user: &User<'_>, rules: &Rules, found: &mut Vec<AuditFinding>) {
     if user.changed.is_wrong() {
         let said = "when the password was set cannot be read: its age is not known";
         found.push(
-            user.finding("password-unknown", Severity::Unknown)
+            user.finding(&app::PASSWORD_UNKNOWN, Severity::Unknown)
                 .says(said)
                 .advise("correct the date, or have it changed"),
         );
@@ -175,7 +175,7 @@ fn password(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
     }
     let Some(set) = user.changed.time().or(user.created.time()) else {
         let said = "when the password was set is not known";
-        found.push(user.finding("password-unknown", Severity::Warning).says(said).advise("have it changed"));
+        found.push(user.finding(&app::PASSWORD_UNKNOWN, Severity::Warning).says(said));
         return;
     };
     let age = rules.now.duration_since(set);
@@ -183,25 +183,15 @@ fn password(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
     let never = if user.changed.time().is_some() { "" } else { ", as old as the account" };
     if age > rules.password_age {
         let said = format!("the password is {old} days old{never}; {} are allowed", days(rules.password_age));
-        found.push(
-            user.finding("password-old", Severity::Warning)
-                .since(Some(set))
-                .says(said)
-                .advise("have it changed"),
-        );
+        found.push(user.finding(&app::PASSWORD_OLD, Severity::Warning).since(Some(set)).says(said));
     } else if age > rules.password_age - rules.password_warning {
         let left = (rules.password_age - age).as_secs() / DAY;
         let said = format!("the password is {old} days old{never}; {left} days are left");
-        found.push(
-            user.finding("password-due", Severity::Warning)
-                .since(Some(set))
-                .says(said)
-                .advise("have it changed"),
-        );
+        found.push(user.finding(&app::PASSWORD_DUE, Severity::Warning).since(Some(set)).says(said));
     }
 }
 
-fn dates(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+fn dates(user: &User<'_>, rules: &Rules, found: &mut Vec<AuditFinding>) {
     let named = [
         ("last login", user.last_login),
         ("last use", user.last_used),
@@ -225,12 +215,11 @@ fn dates(user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
         wrong.push("the password is older than the account".into());
     }
     if !wrong.is_empty() {
-        let advice = "correct it: what is judged by it is not certain";
-        found.push(user.finding("impossible-date", Severity::Warning).says(wrong.join("; ")).advise(advice));
+        found.push(user.finding(&app::IMPOSSIBLE_DATE, Severity::Warning).says(wrong.join("; ")));
     }
 }
 
-fn address(user: &User<'_>, mapped: Mapped, rules: &Rules, found: &mut Vec<Finding>) {
+fn address(user: &User<'_>, mapped: Mapped, rules: &Rules, found: &mut Vec<AuditFinding>) {
     if !mapped.email {
         by_name(&user.name(), user, rules, found);
         return;
@@ -241,42 +230,29 @@ fn address(user: &User<'_>, mapped: Mapped, rules: &Rules, found: &mut Vec<Findi
             return;
         }
         let said = "it has no e-mail address: nobody can be asked";
-        found
-            .push(user.finding("no-address", Severity::Warning).says(said).advise("add the owner's address"));
+        found.push(user.finding(&app::NO_ADDRESS, Severity::Warning).says(said));
         return;
     };
     if email.trim() != email {
         let said = "the e-mail address begins or ends with a blank";
-        found.push(user.finding("blank-in-address", Severity::Warning).says(said).advise("remove the blank"));
+        found.push(user.finding(&app::BLANK_IN_ADDRESS, Severity::Warning).says(said));
     }
     by_name(email, user, rules, found);
     let outside = |d: &String| !rules.domains.contains(d);
     if !rules.domains.is_empty() && names::domain(email).as_ref().is_none_or(outside) {
         let said = format!("the address is not of {}", rules.domains.join(", "));
-        found.push(
-            user.finding("outside-domain", Severity::Warning)
-                .says(said)
-                .advise("is this person still with us?"),
-        );
+        found.push(user.finding(&app::OUTSIDE_DOMAIN, Severity::Warning).says(said));
     }
 }
 
 /// What the name alone tells: a program's, or everybody's.
-fn by_name(name: &str, user: &User<'_>, rules: &Rules, found: &mut Vec<Finding>) {
+fn by_name(name: &str, user: &User<'_>, rules: &Rules, found: &mut Vec<AuditFinding>) {
     if rules.is_service(name) {
         let said = "a program's account, by its name: logins tell little of its use";
-        found.push(
-            user.finding("service-account", Severity::Warning)
-                .says(said)
-                .advise("name its owner in the allow-list"),
-        );
+        found.push(user.finding(&app::SERVICE_ACCOUNT, Severity::Warning).says(said));
     } else if rules.is_shared(name) {
         let said = "a shared account, by its name: nobody answers for what it does";
-        found.push(
-            user.finding("shared-account", Severity::Warning)
-                .says(said)
-                .advise("give each person an account"),
-        );
+        found.push(user.finding(&app::SHARED_ACCOUNT, Severity::Warning).says(said));
     }
 }
 

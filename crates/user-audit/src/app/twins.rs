@@ -2,7 +2,8 @@
 
 use super::mapping::Mapping;
 use super::names::skeleton;
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
+use crate::rulebook::app;
 use crate::source::Rows;
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
@@ -23,7 +24,7 @@ impl Twins {
     }
 
     /// A second look at the addresses whose hashes were seen twice; none when there are none.
-    pub(crate) fn find(mut self, rows: &mut dyn Rows, mapping: &Mapping) -> Result<Vec<Finding>> {
+    pub(crate) fn find(mut self, rows: &mut dyn Rows, mapping: &Mapping) -> Result<Vec<AuditFinding>> {
         self.0.sort_unstable();
         let mut twice: Vec<u64> = self.0.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
         twice.dedup();
@@ -45,17 +46,16 @@ impl Twins {
     }
 }
 
-fn findings(group: &[(String, String)]) -> Vec<Finding> {
+fn findings(group: &[(String, String)]) -> Vec<AuditFinding> {
     let one = |(id, email): &(String, String)| {
         let others = group.iter().filter(|(o, _)| o != id).take(NAMED);
         let named: Vec<String> = others.map(|(o, email)| format!("{} (user {o})", email.trim())).collect();
         let more = (group.len() - 1).saturating_sub(NAMED);
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         let said = format!("the same address to a person as {}{rest}", named.join(", "));
-        Finding::new("duplicate-address", &format!("user/{id}"), email, Severity::Warning)
+        AuditFinding::new(&app::DUPLICATE_ADDRESS, &format!("user/{id}"), email, Severity::Warning)
             .of_person()
             .says(said)
-            .advise("merge the accounts, or take the roles from one")
     };
     group.iter().map(one).collect()
 }

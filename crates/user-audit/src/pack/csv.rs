@@ -1,16 +1,27 @@
 //! CSV that a spreadsheet opens without running anything: RFC 4180, and no cell that begins a formula.
 
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
 
 /// The titles.
-pub(crate) const HEAD: &str = "source,severity,rule,object,since,finding,advice,cis,allowed,id\r\n";
+pub(crate) const HEAD: &str = "source,severity,id,object,since,finding,advice,cis,accepted,key\r\n";
 
 /// One finding's line.
-pub(crate) fn line(f: &Finding) -> String {
-    let (severity, since, cis) = (f.severity.to_string(), f.since_text(), f.cis.join(" "));
-    let allowed = f.allowed.as_deref().unwrap_or_default();
-    let cells =
-        [&f.source, &severity, f.rule, &f.object, &since, &f.finding, &f.advice, &cis, allowed, &f.id];
+pub(crate) fn line(f: &AuditFinding) -> String {
+    let (base, since, cis) = (&f.base, f.since_text(), f.cis.join(" "));
+    let severity = base.severity.to_string();
+    let accepted = base.accepted.as_ref().map(ToString::to_string).unwrap_or_default();
+    let cells = [
+        &base.source,
+        &severity,
+        f.id(),
+        &base.object,
+        &since,
+        &base.text,
+        &base.advice,
+        &cis,
+        &accepted,
+        &base.key,
+    ];
     format!("{}\r\n", cells.map(cell).join(","))
 }
 

@@ -1,8 +1,8 @@
 //! One page that needs nothing else: no script, no picture, no font from anywhere.
 
 use super::Facts;
-use crate::finding::Finding;
-use crate::totals::{Task, Totals};
+use crate::finding::AuditFinding;
+use crate::totals::{AuditTotals, Task};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use toban_core::out;
@@ -17,7 +17,12 @@ td,th{border:1px solid #bbb;padding:.2em .5em;text-align:left;vertical-align:top
 const LINES: usize = 10;
 
 /// The page up to its first row: what happened, what is missing, what is to be done.
-pub(crate) fn head(verb: &str, at: Timestamp, facts: &BTreeMap<String, Facts>, totals: &Totals) -> String {
+pub(crate) fn head(
+    verb: &str,
+    at: Timestamp,
+    facts: &BTreeMap<String, Facts>,
+    totals: &AuditTotals,
+) -> String {
     let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
     let servers = facts.iter().map(|(source, f)| {
         let address = if f.address.is_empty() { String::new() } else { format!(" at {}", f.address) };
@@ -34,9 +39,9 @@ pub(crate) fn head(verb: &str, at: Timestamp, facts: &BTreeMap<String, Facts>, t
          <h2>What happened</h2>\n{}<h2>What is missing</h2>\n{}<h2>What is to be done</h2>\n{}\
          <h2>Every finding</h2>\n<p>What changed since the last review comes first, then the most urgent. \
          In a path → is SET ROLE, ⇒ is granting itself, ⊃ is by inherited privileges.</p>\n\
-         <table>\n<thead><tr><th>source</th><th>severity</th><th>rule</th><th>object</th><th>since</th>\
+         <table>\n<thead><tr><th>source</th><th>severity</th><th>id</th><th>object</th><th>since</th>\
          <th>finding</th><th>advice</th><th>CIS</th></tr></thead>\n<tbody>\n",
-        totals.by_severity(),
+        totals.findings.by_severity(),
         list(&happened, "nothing was audited"),
         list(totals.missing(), "nothing: everything that was asked for was judged"),
         list(&tasks, "nothing")
@@ -47,7 +52,7 @@ fn task(task: &Task) -> String {
     let more = task.count.saturating_sub(task.objects.len() as u64);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     let advice = if task.advice.is_empty() { "look at it" } else { &task.advice };
-    format!("{} {}: {} — {}{rest}", task.severity, task.rule, advice, task.objects.join(", "))
+    format!("{} {}: {} — {}{rest}", task.severity, task.id, advice, task.objects.join(", "))
 }
 
 fn list(lines: &[String], none: &str) -> String {
@@ -62,14 +67,10 @@ fn list(lines: &[String], none: &str) -> String {
 }
 
 /// One finding's row.
-pub(crate) fn row(f: &Finding) -> String {
-    let severity = f.severity.to_string();
-    let said = match &f.allowed {
-        Some(why) => format!("{} (allowed: {why})", f.finding),
-        None => f.finding.clone(),
-    };
-    let (since, cis) = (f.since_text(), f.cis.join(", "));
-    let cells = [&f.source, &severity, f.rule, &f.object, &since, &said, &f.advice, &cis]
+pub(crate) fn row(f: &AuditFinding) -> String {
+    let (base, severity) = (&f.base, f.base.severity.to_string());
+    let (since, text, cis) = (f.since_text(), base.full_text(), f.cis.join(", "));
+    let cells = [&base.source, &severity, f.id(), &base.object, &since, &text, &base.advice, &cis]
         .map(|c| format!("<td>{}</td>", out::html(c)));
     format!("<tr class=\"{severity}\">{}</tr>\n", cells.concat())
 }

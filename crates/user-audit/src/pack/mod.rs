@@ -10,11 +10,11 @@ pub(crate) use csv::cell;
 pub(crate) use manifest::verify;
 pub(crate) use sign::verify as verify_signature;
 
-use crate::finding::{Access, Finding};
+use crate::finding::{Access, AuditFinding};
 use crate::history::Made;
 use crate::population::{self, Row};
 use crate::review::Review;
-use crate::totals::Totals;
+use crate::totals::AuditTotals;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -140,7 +140,7 @@ impl Pack {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn summary(&mut self, totals: &Totals, parameters: &serde_json::Value) -> Result<()> {
+    pub(crate) fn summary(&mut self, totals: &AuditTotals, parameters: &serde_json::Value) -> Result<()> {
         let run = Run {
             schema: "user-audit.run/1",
             version: env!("CARGO_PKG_VERSION"),
@@ -149,7 +149,7 @@ impl Pack {
             databases: &self.facts,
             parameters,
             population: &self.accounts,
-            findings: totals.by_rule(),
+            findings: totals.by_id(),
             missing: totals.missing(),
             tasks: totals.tasks().collect(),
         };
@@ -163,7 +163,7 @@ impl Pack {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn add(&mut self, finding: &Finding) -> Result<()> {
+    pub(crate) fn add(&mut self, finding: &AuditFinding) -> Result<()> {
         write(&mut self.csv, &csv::line(finding))?;
         write(&mut self.html, &html::row(finding))?;
         let json = serde_json::to_string(finding).doing(|| "write a finding as JSON".into())?;

@@ -1,13 +1,14 @@
 //! Checks that one query each can make: rows of object and detail, each a finding.
 
+use crate::rulebook::roles;
 use toban_core::Severity;
+use toban_core::check::Rule;
 
 /// One such check.
 #[derive(Debug)]
-pub(crate) struct Check {
-    pub(crate) rule: &'static str,
+pub(crate) struct CatalogCheck {
+    pub(crate) rule: &'static Rule,
     pub(crate) severity: Severity,
-    pub(crate) advice: &'static str,
     pub(crate) cis: &'static [&'static str],
     /// What a role that is no superuser must be granted.
     pub(crate) needs: &'static str,
@@ -19,11 +20,10 @@ pub(crate) struct Check {
 const NOTHING: &str = "connect on the database";
 
 /// All of them, on 14 and newer.
-pub(crate) const CHECKS: [Check; 18] = [
-    Check {
-        rule: "public-create",
+pub(crate) static CHECKS: [CatalogCheck; 18] = [
+    CatalogCheck {
+        rule: &roles::PUBLIC_CREATE,
         severity: Severity::Warning,
-        advice: "revoke create on schema … from public",
         cis: &["4.10"],
         needs: NOTHING,
         since: 14,
@@ -31,19 +31,17 @@ pub(crate) const CHECKS: [Check; 18] = [
               lateral aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a \
               where a.grantee = 0 and a.privilege_type = 'CREATE' order by 1",
     },
-    Check {
-        rule: "public-grant",
+    CatalogCheck {
+        rule: &roles::PUBLIC_GRANT,
         severity: Severity::Warning,
-        advice: "revoke … from public, grant to roles",
         cis: &["4.6"],
         needs: NOTHING,
         since: 14,
         sql: include_str!("sql/public_grant.sql"),
     },
-    Check {
-        rule: "default-public",
+    CatalogCheck {
+        rule: &roles::DEFAULT_PUBLIC,
         severity: Severity::Warning,
-        advice: "alter default privileges … revoke … from public",
         cis: &["4.6"],
         needs: NOTHING,
         since: 14,
@@ -55,29 +53,26 @@ pub(crate) const CHECKS: [Check; 18] = [
               where a.grantee = 0 and not (d.defaclobjtype = 'f' and a.privilege_type = 'EXECUTE' and d.defaclnamespace = 0) \
               and d.defaclobjtype <> 'T' group by d.oid, d.defaclrole, n.nspname, d.defaclobjtype order by 1, 2",
     },
-    Check {
-        rule: "security-definer",
+    CatalogCheck {
+        rule: &roles::SECURITY_DEFINER,
         severity: Severity::Warning,
-        advice: "set search_path to safe schemas with pg_temp last; revoke execute from public",
         cis: &["4.5"],
         needs: NOTHING,
         since: 14,
         sql: include_str!("sql/security_definer.sql"),
     },
-    Check {
-        rule: "row-security-off",
+    CatalogCheck {
+        rule: &roles::ROW_SECURITY_OFF,
         severity: Severity::Warning,
-        advice: "alter table … enable row level security, or drop the policies",
         cis: &["4.7"],
         needs: NOTHING,
         since: 14,
         sql: "select c.oid::regclass::text, 'has ' || count(*) || ' policies, and row-level security is not enabled' \
               from pg_policy p join pg_class c on c.oid = p.polrelid where not c.relrowsecurity group by c.oid order by 1",
     },
-    Check {
-        rule: "row-security-open",
+    CatalogCheck {
+        rule: &roles::ROW_SECURITY_OPEN,
         severity: Severity::Warning,
-        advice: "narrow the policy",
         cis: &["4.7"],
         needs: NOTHING,
         since: 14,
@@ -85,10 +80,9 @@ pub(crate) const CHECKS: [Check; 18] = [
               join pg_class c on c.oid = p.polrelid where c.relrowsecurity and p.polpermissive and 0 = any(p.polroles) \
               and pg_get_expr(p.polqual, p.polrelid) = 'true' order by 1, 2",
     },
-    Check {
-        rule: "role-setting",
+    CatalogCheck {
+        rule: &roles::ROLE_SETTING,
         severity: Severity::Warning,
-        advice: "alter role … reset …, unless it is wanted",
         cis: &[],
         needs: NOTHING,
         since: 14,
@@ -97,20 +91,18 @@ pub(crate) const CHECKS: [Check; 18] = [
               lateral unnest(s.setconfig) c(setting) where c.setting ~* \
               '^(session_preload_libraries|local_preload_libraries|pgaudit\\.log=(none|\"\")?$|row_security=off|search_path=|log_statement=none)' order by 1, 2",
     },
-    Check {
-        rule: "foreign-password",
+    CatalogCheck {
+        rule: &roles::FOREIGN_PASSWORD,
         severity: Severity::Warning,
-        advice: "use a passfile, or a certificate",
         cis: &[],
         needs: "superuser: others do not see the options",
         since: 14,
         sql: "select 'user mapping of ' || m.usename || ' on ' || m.srvname, 'holds a password as plain text' \
               from pg_user_mappings m, lateral unnest(m.umoptions) o(option) where o.option like 'password=%' order by 1",
     },
-    Check {
-        rule: "untrusted-function",
+    CatalogCheck {
+        rule: &roles::UNTRUSTED_FUNCTION,
         severity: Severity::Warning,
-        advice: "is it wanted? it may do what the server's operating-system user may",
         cis: &["4.5"],
         needs: NOTHING,
         since: 14,
@@ -119,37 +111,33 @@ pub(crate) const CHECKS: [Check; 18] = [
               where not l.lanpltrusted and l.lanname <> 'internal' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
               and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e') order by 1",
     },
-    Check {
-        rule: "definer-superuser",
+    CatalogCheck {
+        rule: &roles::DEFINER_SUPERUSER,
         severity: Severity::Warning,
-        advice: "revoke execute on function … from public; have a role without superuser own it",
         cis: &["4.5"],
         needs: NOTHING,
         since: 14,
         sql: include_str!("sql/definer_superuser.sql"),
     },
-    Check {
-        rule: "view-as-owner",
+    CatalogCheck {
+        rule: &roles::VIEW_AS_OWNER,
         severity: Severity::Warning,
-        advice: "alter view … set (security_invoker = true), from 15 on; or revoke it",
         cis: &["4.7"],
         needs: NOTHING,
         since: 14,
         sql: include_str!("sql/view_as_owner.sql"),
     },
-    Check {
-        rule: "event-trigger",
+    CatalogCheck {
+        rule: &roles::EVENT_TRIGGER,
         severity: Severity::Warning,
-        advice: "have a superuser own the function, in a schema of his own",
         cis: &["4.5"],
         needs: NOTHING,
         since: 14,
         sql: include_str!("sql/event_trigger.sql"),
     },
-    Check {
-        rule: "row-security-owner",
+    CatalogCheck {
+        rule: &roles::ROW_SECURITY_OWNER,
         severity: Severity::Warning,
-        advice: "alter table … force row level security; or have a role own it that nobody logs in as",
         cis: &["4.7"],
         needs: NOTHING,
         since: 14,
@@ -159,10 +147,9 @@ pub(crate) const CHECKS: [Check; 18] = [
               and not r.rolsuper and not r.rolbypassrls \
               and (r.rolcanlogin or exists (select from pg_auth_members m where m.roleid = r.oid)) order by 1",
     },
-    Check {
-        rule: "row-security-empty",
+    CatalogCheck {
+        rule: &roles::ROW_SECURITY_EMPTY,
         severity: Severity::Warning,
-        advice: "create a policy, or disable row-level security",
         cis: &["4.7"],
         needs: NOTHING,
         since: 14,
@@ -170,10 +157,9 @@ pub(crate) const CHECKS: [Check; 18] = [
               from pg_class c where c.relkind in ('r', 'p') and c.relrowsecurity \
               and not exists (select from pg_policy p where p.polrelid = c.oid) order by 1",
     },
-    Check {
-        rule: "connection-limit",
+    CatalogCheck {
+        rule: &roles::CONNECTION_LIMIT,
         severity: Severity::Warning,
-        advice: "alter role … connection limit N, or name this in the allow-list",
         cis: &["5.5"],
         needs: NOTHING,
         since: 14,
@@ -182,30 +168,27 @@ pub(crate) const CHECKS: [Check; 18] = [
               case when count(*) > 5 then ', …' else '' end from pg_roles \
               where rolcanlogin and not rolsuper and rolconnlimit = -1 having count(*) > 0",
     },
-    Check {
-        rule: "connection-none",
+    CatalogCheck {
+        rule: &roles::CONNECTION_NONE,
         severity: Severity::Warning,
-        advice: "alter role … nologin says it plainly",
         cis: &["4.4"],
         needs: NOTHING,
         since: 14,
         sql: "select rolname, 'it may log in, and its connection limit is 0' from pg_roles where rolcanlogin and rolconnlimit = 0 \
               and not rolsuper order by 1",
     },
-    Check {
-        rule: "public-parameter",
+    CatalogCheck {
+        rule: &roles::PUBLIC_PARAMETER,
         severity: Severity::Warning,
-        advice: "revoke … on parameter … from public",
         cis: &["4.6"],
         needs: NOTHING,
         since: 15,
         sql: "select 'parameter ' || p.parname, 'PUBLIC has ' || string_agg(a.privilege_type, ', ' order by a.privilege_type) \
               from pg_parameter_acl p, lateral aclexplode(p.paracl) a where a.grantee = 0 group by 1 order by 1",
     },
-    Check {
-        rule: "grant-option",
+    CatalogCheck {
+        rule: &roles::GRANT_OPTION,
         severity: Severity::Warning,
-        advice: "revoke grant option for … from …",
         cis: &["4.6"],
         needs: NOTHING,
         since: 14,

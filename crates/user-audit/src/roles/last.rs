@@ -6,7 +6,8 @@ use super::seen::{Last, Seen};
 use super::{asked, read};
 use crate::app::Name;
 use crate::audit::Ledger;
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
+use crate::rulebook::roles;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use postgres::Transaction;
@@ -47,7 +48,7 @@ pub(super) fn judge(
     let reach = seen.since.is_some_and(|since| sources.now.duration_since(since) >= sources.unused);
     for (oid, role) in graph.roles.iter().filter(|(_, r)| r.login) {
         let mut finding = one(&role.name, seen.last(&role.name), reach, sources);
-        if finding.rule == "role-unused" {
+        if finding.base.rule == &roles::ROLE_UNUSED {
             let advice = format!("alter role {} nologin", quoted(&role.name));
             finding = finding.advise(sources.advisor.advise(Change::NoLogin(*oid), advice));
         }
@@ -68,7 +69,7 @@ fn logins(
     let row = transaction.query_one(sql, &[]).doing(|| "look for a login trigger".into())?;
     if row.get::<_, i64>(0) == 0 {
         let why = if major < 17 { "PostgreSQL has them from 17 on" } else { "the table grows no more" };
-        let finding = Finding::new("skipped", "login-table", table, Severity::Unknown);
+        let finding = AuditFinding::new(&roles::SKIPPED, "login-table", table, Severity::Unknown);
         return ledger.add(
             finding
                 .says(format!("not read: this database has no login trigger that is enabled; {why}"))
@@ -89,20 +90,22 @@ fn logins(
     Ok(())
 }
 
-fn one(role: &str, last: Option<&Last>, reach: bool, sources: &Sources<'_>) -> Finding {
-    let finding = |rule, severity| Finding::new(rule, role, role, severity).since(last.map(|l| l.at));
+fn one(role: &str, last: Option<&Last>, reach: bool, sources: &Sources<'_>) -> AuditFinding {
+    let finding = |rule, severity| AuditFinding::new(rule, role, role, severity).since(last.map(|l| l.at));
     let days = sources.unused.as_secs() / 86400;
     match last {
-        Some(last) if sources.now.duration_since(last.at) <= sources.unused => {
-            finding("role-seen", Severity::Ok).says(format!("last seen by {}{}", last.source, programs(last)))
-        }
+        Some(last) if sources.now.duration_since(last.at) <= sources.unused => finding(
+            &roles::ROLE_SEEN,
+            Severity::Ok,
+        )
+        .says(format!("last seen by {}{}", last.source, programs(last))),
         last if !reach => {
             let seen = last.map_or("not seen".to_string(), |l| format!("seen long ago by {}", l.source));
-            finding("role-seen", Severity::Ok).says(format!(
+            finding(&roles::ROLE_SEEN, Severity::Ok).says(format!(
                 "{seen}; no log given with --log reaches back {days} days, so that says nothing"
             ))
         }
-        _ => finding("role-unused", Severity::Warning)
+        _ => finding(&roles::ROLE_UNUSED, Severity::Warning)
             .says(format!("the logs have not seen it for {days} days"))
             .cis(&["4.4"]),
     }

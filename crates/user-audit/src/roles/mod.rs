@@ -13,13 +13,13 @@ mod twins;
 
 use crate::audit::{self, Ledger};
 use crate::cli;
-use crate::finding::{Access, Finding};
+use crate::finding::{Access, AuditFinding};
 use crate::population::Row;
-use crate::rulebook;
+use crate::rulebook::{self, roles};
 use crate::settings::{self, Settings};
 use crate::source::{Pg, Place, Rows};
 use advice::Advisor;
-use checks::{CHECKS, Check};
+use checks::{CHECKS, CatalogCheck};
 use graph::Graph;
 use jiff::SignedDuration;
 use last::Sources;
@@ -28,39 +28,6 @@ use std::collections::BTreeMap;
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Out, Result, Severity};
-
-/// Rules that no query of [`CHECKS`] makes.
-const RULES: [&str; 24] = [
-    "server",
-    "skipped",
-    "password-md5",
-    "password-low-iterations",
-    "password-unknown-kind",
-    "password-none",
-    "password-expired",
-    "password-expires",
-    "role-seen",
-    "role-unused",
-    "name-twins",
-    "login-group",
-    "hba-trust",
-    "hba-password",
-    "hba-md5",
-    "hba-ident",
-    "hba-cleartext",
-    "hba-wide",
-    "hba-superuser-remote",
-    "hba-map",
-    "hba-error",
-    "hba-unreachable",
-    "hba-not-loaded",
-    "can-log-in",
-];
-
-/// Every rule of this verb but the rights themselves.
-pub(crate) fn rules() -> impl Iterator<Item = &'static str> {
-    RULES.into_iter().chain(CHECKS.iter().map(|c| c.rule))
-}
 
 /// Runs the verb.
 pub(crate) fn run(args: &cli::Roles, config: &Config, out: &mut Out<'_>) -> Result<()> {
@@ -75,9 +42,9 @@ pub(crate) fn run(args: &cli::Roles, config: &Config, out: &mut Out<'_>) -> Resu
         "login_table": args.login_table,
         "from": args.from,
     });
-    let job =
-        audit::Job { verb: "roles", scope: &args.scope, config, settings: &settings, places, parameters };
-    job.run(out, &mut |place, ledger| match place {
+    let audit =
+        audit::Audit { verb: "roles", scope: &args.scope, config, settings: &settings, places, parameters };
+    audit.run(out, &mut |place, ledger| match place {
         Place::Pg(to) => {
             let (mut client, to) = to.connect_here()?;
             one(&mut Pg::begin(&mut client, args.scope.timeout)?, &to, args, &settings, ledger)
@@ -154,8 +121,8 @@ fn access(graph: &Graph, advisor: &mut Advisor) -> Vec<Access> {
         }
         let acts = graph.acts(*oid);
         let mut all = false;
-        for right in rulebook::rights() {
-            let Some(path) = acts.path(right) else { continue };
+        for right in rulebook::names_of_rights() {
+            let Some(path) = acts.path(&right) else { continue };
             // What a role without login comes to by others is told of whoever logs in; and whoever comes to
             // superuser may do the rest, of which only his own is told.
             if path != role.name && (!role.login || all) {
@@ -165,9 +132,9 @@ fn access(graph: &Graph, advisor: &mut Advisor) -> Vec<Access> {
             held.push(Access {
                 subject: format!("role/{oid}"),
                 name: role.name.clone(),
-                right: right.into(),
+                advice: advisor.against(graph, *oid, &right),
+                right,
                 path,
-                advice: advisor.against(graph, *oid, right),
             });
             if role.superuser {
                 break;
@@ -192,20 +159,20 @@ fn asked<T>(
     };
     inner.rollback().doing(|| "roll back to the savepoint".into())?;
     let why = refused.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
-    let finding = Finding::new("skipped", check, check, Severity::Unknown)
+    let finding = AuditFinding::new(&roles::SKIPPED, check, check, Severity::Unknown)
         .says(format!("not checked: {why}"))
         .advise(format!("the auditor's role needs: {needs}"));
     ledger.add(finding)?;
     Ok(None)
 }
 
-fn query(transaction: &mut Transaction<'_>, check: &Check, ledger: &mut Ledger<'_>) -> Result<()> {
-    let rows = asked(transaction, (check.rule, check.needs), ledger, |t| t.query(check.sql, &[]))?;
+fn query(transaction: &mut Transaction<'_>, check: &CatalogCheck, ledger: &mut Ledger<'_>) -> Result<()> {
+    let rows = asked(transaction, (check.rule.id, check.needs), ledger, |t| t.query(check.sql, &[]))?;
     for row in rows.unwrap_or_default() {
         let (object, said): (String, String) = (row.get(0), row.get(1));
         let key = object.replace(' ', "/");
-        let finding = Finding::new(check.rule, &key, &object, check.severity);
-        ledger.add(finding.says(said).advise(check.advice).cis(check.cis))?;
+        let finding = AuditFinding::new(check.rule, &key, &object, check.severity);
+        ledger.add(finding.says(said).cis(check.cis))?;
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use super::advice::{Advisor, Change, quoted};
 use super::asked;
 use super::graph::Graph;
 use crate::audit::Ledger;
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
+use crate::rulebook::{review, roles};
 use jiff::{SignedDuration, Timestamp};
 use postgres::Transaction;
 use std::collections::BTreeMap;
@@ -66,26 +67,20 @@ pub(super) fn judge(
     Ok(kept)
 }
 
-fn kind(role: &str, kind: &str, iterations: i32) -> Option<Finding> {
-    let finding = |rule, severity| Finding::new(rule, role, role, severity);
+fn kind(role: &str, kind: &str, iterations: i32) -> Option<AuditFinding> {
+    let finding = |rule, severity| AuditFinding::new(rule, role, role, severity);
     match kind {
-        "md5" => Some(
-            finding("password-md5", Severity::Warning)
-                .says("its password is kept as md5")
-                .advise("set it anew under scram-sha-256"),
-        ),
+        "md5" => Some(finding(&roles::PASSWORD_MD5, Severity::Warning).says("its password is kept as md5")),
         "scram" if iterations < ITERATIONS => Some(
-            finding("password-low-iterations", Severity::Warning)
-                .says(format!("its password is kept with {iterations} iterations; {ITERATIONS} are usual"))
-                .advise("set it anew under the default scram_iterations"),
+            finding(&roles::PASSWORD_LOW_ITERATIONS, Severity::Warning)
+                .says(format!("its password is kept with {iterations} iterations; {ITERATIONS} are usual")),
         ),
         "unknown" => Some(
-            finding("password-unknown-kind", Severity::Critical)
-                .says("what is kept as its password is no hash that PostgreSQL knows")
-                .advise("set it anew"),
+            finding(&roles::PASSWORD_UNKNOWN_KIND, Severity::Critical)
+                .says("what is kept as its password is no hash that PostgreSQL knows"),
         ),
         "none" => Some(
-            finding("password-none", Severity::Ok)
+            finding(&review::PASSWORD_NONE, Severity::Ok)
                 .says("it has no password: only peer, cert, trust or others let it in"),
         ),
         _ => None,
@@ -97,12 +92,13 @@ fn ending(
     end: Timestamp,
     (now, warning): (Timestamp, SignedDuration),
     may_end: bool,
-) -> Option<Finding> {
+) -> Option<AuditFinding> {
     let left = end.duration_since(now);
     let day = end.strftime("%Y-%m-%d");
     if left <= SignedDuration::ZERO {
         let said = format!("its password ended on {day}; peer, cert and trust still let it in");
-        let finding = Finding::new("password-expired", role, role, Severity::Warning).since(Some(end));
+        let finding =
+            AuditFinding::new(&roles::PASSWORD_EXPIRED, role, role, Severity::Warning).since(Some(end));
         let advice = match may_end {
             true => format!("alter role {} nologin, or renew the password", quoted(role)),
             false => "renew the password: nobody else who logs in comes to superuser".into(),
@@ -110,9 +106,8 @@ fn ending(
         return Some(finding.says(said).advise(advice).cis(&["4.4"]));
     }
     let said = format!("its password ends on {day}");
-    (left <= warning).then(|| {
-        Finding::new("password-expires", role, role, Severity::Warning).says(said).advise("renew it in time")
-    })
+    (left <= warning)
+        .then(|| AuditFinding::new(&roles::PASSWORD_EXPIRES, role, role, Severity::Warning).says(said))
 }
 
 #[cfg(test)]
@@ -124,7 +119,7 @@ mod tests {
         let now: Timestamp = "2026-11-22T00:00:00Z".parse().expect("a time");
         let rule = |hours: i64| {
             ending("r", now + SignedDuration::from_hours(hours), (now, SignedDuration::from_hours(336)), true)
-                .map(|f| f.rule)
+                .map(|f| f.id())
         };
         assert_eq!(rule(0), Some("password-expired"));
         assert_eq!(rule(7 * 24), Some("password-expires"));

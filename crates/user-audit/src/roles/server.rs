@@ -2,8 +2,8 @@
 
 use super::graph::Graph;
 use crate::audit::Ledger;
-use crate::finding::Finding;
-use crate::rulebook;
+use crate::finding::AuditFinding;
+use crate::rulebook::{self, roles};
 use postgres::Transaction;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Result, Severity};
@@ -25,7 +25,7 @@ pub(super) fn judge(
         (row.get(0), row.get(1), row.get(2), row.get(3));
     let kind = if standby { "a standby" } else { "a primary" };
     ledger.add(
-        Finding::new("server", "version", "server", Severity::Ok)
+        AuditFinding::new(&roles::SERVER, "version", "server", Severity::Ok)
             .says(format!("PostgreSQL {version}, {kind}")),
     )?;
     let hidden = [
@@ -39,12 +39,14 @@ pub(super) fn judge(
 const PRIMARY: &str = "this is a standby: roles and grants are the primary's, but its pg_hba.conf, settings and sessions are its own";
 
 /// A check that cannot be made from here.
-fn hidden(what: &'static str, why: &str, advice: &str) -> Finding {
-    Finding::new("skipped", what, what, Severity::Unknown).says(format!("not seen: {why}")).advise(advice)
+fn hidden(what: &'static str, why: &str, advice: &str) -> AuditFinding {
+    AuditFinding::new(&roles::SKIPPED, what, what, Severity::Unknown)
+        .says(format!("not seen: {why}"))
+        .advise(advice)
 }
 
 /// The server listens elsewhere than where we knocked.
-fn between(to: &ConnInfo, port: i32, socket: bool) -> Option<Finding> {
+fn between(to: &ConnInfo, port: i32, socket: bool) -> Option<AuditFinding> {
     let direct = i32::from(to.port()) == port && to.is_socket() == socket;
     let why = format!(
         "who may log in to the pooler, the proxy or the forwarded port that leads here; we asked for port {}, and the server listens on {port}",
@@ -55,7 +57,7 @@ fn between(to: &ConnInfo, port: i32, socket: bool) -> Option<Finding> {
 }
 
 /// A provider's role is there: then there is a provider.
-fn managed(graph: &Graph) -> Option<Finding> {
+fn managed(graph: &Graph) -> Option<AuditFinding> {
     let role = rulebook::PROVIDERS.iter().find(|name| graph.oid(name).is_some())?;
     let why =
         format!("this is a managed service ({role}): the provider's own superusers, networks and copies");

@@ -3,12 +3,13 @@
 use super::advice::{Advisor, Change};
 use super::graph::{Graph, Oid};
 use crate::app::folded;
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
+use crate::rulebook::roles;
 use std::collections::BTreeMap;
 use toban_core::Severity;
 
 /// Every finding of the names and of groups that log in. Pure.
-pub(super) fn judge(graph: &Graph, advisor: &Advisor) -> Vec<Finding> {
+pub(super) fn judge(graph: &Graph, advisor: &Advisor) -> Vec<AuditFinding> {
     let mut names: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for role in graph.roles.values() {
         names.entry(folded(&role.name).replace(['-', ' '], "_")).or_default().push(&role.name);
@@ -17,23 +18,23 @@ pub(super) fn judge(graph: &Graph, advisor: &Advisor) -> Vec<Finding> {
     twins.chain(graph.roles.keys().filter_map(|oid| group(graph, *oid, advisor))).collect()
 }
 
-fn twins(mut names: Vec<&str>) -> Finding {
+fn twins(mut names: Vec<&str>) -> AuditFinding {
     names.sort_unstable();
     let object = names.join(", ");
-    Finding::new("name-twins", &object.replace(' ', "/"), &object, Severity::Warning)
+    AuditFinding::new(&roles::NAME_TWINS, &object.replace(' ', "/"), &object, Severity::Warning)
         .says("names that look the same to a person")
-        .advise("rename one")
 }
 
 /// Members of a role that logs in itself can act as it: a password for one, power for all.
-fn group(graph: &Graph, oid: Oid, advisor: &Advisor) -> Option<Finding> {
+fn group(graph: &Graph, oid: Oid, advisor: &Advisor) -> Option<AuditFinding> {
     let role = graph.roles.get(&oid).filter(|r| r.login)?;
     // From 16 on whoever makes a role gets the admin option of it alone.
     let member = |m: &Oid| graph.grants.get(m).and_then(|g| g.get(&oid)).is_some_and(|g| g.set || g.inherit);
     let members: Vec<&str> = graph.roles.iter().filter(|(m, _)| member(m)).map(|(_, r)| &*r.name).collect();
     let some = members.iter().take(5).copied().collect::<Vec<_>>().join(", ");
     let said = format!("it logs in and has {} members that may act as it: {some}", members.len());
-    let finding = Finding::new("login-group", &role.name, &role.name, Severity::Warning).says(said);
+    let finding =
+        AuditFinding::new(&roles::LOGIN_GROUP, &role.name, &role.name, Severity::Warning).says(said);
     let advice = match advisor.allows(Change::NoLogin(oid)) {
         true => "make it nologin, and give whoever needs it a role of his own",
         false => "give a member superuser of its own and log in as it, before this one is made nologin",
@@ -59,7 +60,7 @@ mod tests {
         let found = |names: &[&str]| {
             judge(&graph(names), &Advisor::new(&graph(names)))
                 .iter()
-                .map(|f| f.object.clone())
+                .map(|f| f.base.object.clone())
                 .collect::<Vec<_>>()
         };
         assert_eq!(found(&["alice", "Alice"]), ["Alice, alice"]);
@@ -76,8 +77,8 @@ mod tests {
         graph.grant(2, 1, Grant { admin: false, inherit: false, set: true });
         let found = judge(&graph, &Advisor::new(&graph));
         assert!(
-            found[0].rule == "login-group"
-                && found[0].finding.ends_with("1 members that may act as it: alice")
+            found[0].id() == "login-group"
+                && found[0].base.text.ends_with("1 members that may act as it: alice")
         );
     }
 }

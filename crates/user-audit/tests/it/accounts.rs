@@ -111,7 +111,8 @@ fn addresses_that_are_one_to_a_person() {
     let args = ["app", "--admin-role", "none", "--domain", "X.org"];
     let records = world.records(&args);
     let twins = of(&records, "duplicate-address");
-    let ids: Vec<&str> = twins.iter().map(|r| text(r, "id").rsplit('/').next().unwrap_or_default()).collect();
+    let ids: Vec<&str> =
+        twins.iter().map(|r| text(r, "key").rsplit('/').next().unwrap_or_default()).collect();
     let mut sorted = ids.clone();
     sorted.sort_by_key(|id| id.parse::<u32>().expect("an id"));
     assert_eq!(sorted, ["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
@@ -145,7 +146,7 @@ fn keys_that_are_used_in_a_table_of_their_own() {
 }
 
 #[test]
-fn the_allow_list_by_id_address_and_pattern_hides_nothing_new() {
+fn accepted_by_key_address_and_pattern_hides_nothing_new() {
     let mut world = World::app(&format!(
         "{} update users set last_login_at = '2026-01-01'; insert into roles values (1, 'admin'); \
          insert into user_roles (user_id, role_id) values (1, 1), (2, 1)",
@@ -153,17 +154,17 @@ fn the_allow_list_by_id_address_and_pattern_hides_nothing_new() {
     ));
     let entry = |rule: &str, object: &str| {
         format!(
-            "[[audit.allow]]\nrule = '{rule}'\nobject = '{object}'\nreason = 'r'\nowner = 'o'\nuntil = '2027-01-01'\n"
+            "[[accept]]\ntool = 'user-audit'\nid = '{rule}'\nobject = '{object}'\nreason = 'r'\nowner = 'o'\nuntil = '2027-01-01'\n"
         )
     };
     let entries = [entry("unused", "user/1"), entry("unused", "B@x.org"), entry("unused", "svc-*")].concat();
     world.config(&(entries.clone() + &entry("admin", "*")));
-    let said = world.run(&["app"]).refused(2, "a right is allowed by name");
-    assert!(said.contains("hint: a pattern would hide whoever gets it next"), "{said}");
+    let said = world.run(&["app"]).refused(2, "admin is accepted by name");
+    assert!(said.contains("hint: a pattern would hide whoever comes next"), "{said}");
     let named = ["a@x.org", "user/2", "d@x.org"].map(|who| entry("admin", who));
     world.config(&(entries + &named.concat()));
-    let stale = "stale-allow admin d@x.org";
-    assert_eq!(world.troubles(&["app"]), ["service-account svc-c@x.org", stale, "unused d@x.org"]);
+    let stale = "accept-unused admin d@x.org";
+    assert_eq!(world.troubles(&["app"]), [stale, "service-account svc-c@x.org", "unused d@x.org"]);
     let at = ["--at", "2026-11-21T00:00:00Z"];
     assert_eq!(world.run(&[&["app", "--pack", "packs"], &at[..]].concat()).status, Some(4));
     let accept = [
@@ -181,6 +182,6 @@ fn the_allow_list_by_id_address_and_pattern_hides_nothing_new() {
     let found = world.troubles(&["app"]);
     assert!(
         found.contains(&"new-access d@x.org".to_string()),
-        "it is allowed, and told all the same: {found:?}"
+        "it is accepted, and told all the same: {found:?}"
     );
 }

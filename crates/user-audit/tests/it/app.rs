@@ -15,7 +15,7 @@ fn twelve_kinds_of_doubt_none_missed_and_none_invented() {
     let disable: Vec<&str> =
         records.iter().filter(|r| text(r, "advice") == "disable it").map(|r| text(r, "object")).collect();
     assert_eq!(disable, ["never@example.org", "idle@example.org"], "nobody else is to go");
-    assert!(text(of(&records, "password-none")[0], "finding").starts_with("1 accounts have no password"));
+    assert!(text(of(&records, "password-none")[0], "text").starts_with("1 accounts have no password"));
 }
 
 #[test]
@@ -64,7 +64,7 @@ last_login = "last"
     );
     let records = world.records(&["app", "--mapping", "odd"]);
     assert_eq!(troubles(&records), ["unused a@x.org"]);
-    let unmapped = records.iter().filter(|r| text(r, "finding").starts_with("not judged")).count();
+    let unmapped = records.iter().filter(|r| text(r, "text").starts_with("not judged")).count();
     assert_eq!(unmapped, 2, "roles and password ages: said, not hidden");
 }
 
@@ -123,11 +123,11 @@ fn nested_expired_and_flagged_administrators() {
 }
 
 #[test]
-fn the_allow_list_has_reasons_and_ends() {
+fn accepted_findings_have_reasons_and_ends() {
     let mut world = World::app(TWELVE);
     let entry = |rule: &str, object: &str, until: &str| {
         format!(
-            "[[audit.allow]]\nrule = '{rule}'\nobject = '{object}'\nreason = 'nightly import'\nowner = 'ops'\nuntil = '{until}'\n"
+            "[[accept]]\ntool = 'user-audit'\nid = '{rule}'\nobject = '{object}'\nreason = 'nightly import'\nowner = 'ops'\nuntil = '{until}'\n"
         )
     };
     let entries = [
@@ -140,14 +140,20 @@ fn the_allow_list_has_reasons_and_ends() {
     let records = world.records(&["app"]);
     let unused = of(&records, "unused");
     let of_service = unused.iter().find(|r| text(r, "object").starts_with("svc-")).expect("it is still told");
-    assert_eq!(
-        (text(of_service, "severity"), text(of_service, "allowed")),
-        ("ok", "nightly import; ops answers for it until 2027-01-01")
-    );
-    let stale: Vec<&str> = of(&records, "stale-allow").iter().map(|r| text(r, "finding")).collect();
-    assert_eq!(stale, ["the entry of ops ended on 2026-11-21", "the entry of ops fits nothing any more"]);
+    assert_eq!(text(of_service, "severity"), "ok");
+    let accepted = serde_json::json!({ "reason": "nightly import", "owner": "ops", "until": "2027-01-01" });
+    assert_eq!(of_service["accepted"], accepted);
+    let lines = world.run(&["app", "--at", crate::world::AT]).stdout;
+    assert!(lines.contains(" (accepted: nightly import; ops answers for it until 2027-01-01)\t"), "{lines}");
+    let entries = ["accept-expired", "accept-unused"].map(|id| {
+        let all = of(&records, id);
+        assert_eq!(all.len(), 1, "{id}: {all:?}");
+        (text(all[0], "severity"), text(all[0], "text"))
+    });
+    let ended = ("warning", "the entry of ops ended on 2026-11-21");
+    assert_eq!(entries, [ended, ("warning", "the entry of ops fits nothing any more")]);
     world.config(&entry("new-access", "*", "2027-01-01"));
-    world.run(&["app"]).refused(2, "new-access cannot be allowed");
+    world.run(&["app"]).refused(2, "new-access cannot be accepted");
 }
 
 #[test]
@@ -156,8 +162,7 @@ fn as_a_monitoring_plugin() {
     let ran = world.run(&["app", "--monitoring", "--at", crate::world::AT]);
     assert_eq!((ran.status, ran.stdout.lines().count()), (Some(2), 1), "{ran:?}");
     assert!(
-        ran.stdout.starts_with("CRITICAL: 20 findings need attention: ")
-            && ran.stdout.contains(" | critical=2 "),
+        ran.stdout.starts_with("CRITICAL: ") && ran.stdout.contains("; and 10 more | critical=2 "),
         "{ran:?}"
     );
     let grave = ran.stdout.find("disabled, and still holds").expect("a critical one");
@@ -179,7 +184,7 @@ fn the_four_answers_of_a_plugin_and_the_metrics_of_a_run() {
     };
     let allow = |n: u32| {
         format!(
-            "[[audit.allow]]\nrule = 'admin'\nobject = 'u{n}@x.org'\nreason = 'r'\nowner = 'o'\nuntil = '2027-01-01'\n"
+            "[[accept]]\ntool = 'user-audit'\nid = 'admin'\nobject = 'u{n}@x.org'\nreason = 'r'\nowner = 'o'\nuntil = '2027-01-01'\n"
         )
     };
     world.config(&[allow(1), allow(2)].concat());
@@ -206,7 +211,7 @@ fn the_four_answers_of_a_plugin_and_the_metrics_of_a_run() {
     for (rule, severity, n) in [("unused", "warning", 1), ("password-old", "warning", 1), ("admin", "ok", 2)]
     {
         let line = text.lines().find(|l| {
-            l.contains(&format!("rule=\"{rule}\"")) && l.contains(&format!("severity=\"{severity}\""))
+            l.contains(&format!("id=\"{rule}\"")) && l.contains(&format!("severity=\"{severity}\""))
         });
         assert!(line.is_some_and(|l| l.ends_with(&format!(" {n}"))), "{rule}: {text}");
     }

@@ -76,7 +76,7 @@ fn the_pack_says_who_was_judged_by_what() {
     let findings = json(&pack, "findings.json");
     let findings = findings.as_array().expect("a list");
     for (rule, counts) in run["findings"].as_object().expect("counts") {
-        let told = findings.iter().filter(|f| f["rule"] == *rule).count() as u64;
+        let told = findings.iter().filter(|f| f["id"] == *rule).count() as u64;
         let sum: u64 = counts.as_object().expect("by severity").values().filter_map(Value::as_u64).sum();
         assert_eq!(told, sum, "{rule}");
     }
@@ -216,14 +216,14 @@ fn a_review_is_of_every_account() {
         let all = of(&records, "changed-account");
         all.iter()
             .find(|r| text(r, "object") == object)
-            .map(|r| text(r, "finding").to_string())
+            .map(|r| text(r, "text").to_string())
             .unwrap_or_default()
     };
     assert_eq!(said("u3@x.org"), "new roles: clerk");
     assert_eq!(said("u4@x.org"), "no longer: clerk");
     assert_eq!(said("u5@x.org"), "new roles: clerk; was disabled, is active");
     assert_eq!(said("accounts"), "1 new accounts without a role; 1 others are gone");
-    assert!(text(&records[0], "rule").ends_with("-account"), "changes come first: {}", records[0]);
+    assert!(text(&records[0], "id").ends_with("-account"), "changes come first: {}", records[0]);
     let list = world.path("state/reviews/app.main%2Fapp.population.csv");
     let good = std::fs::read_to_string(&list).expect("the list of the review");
     let cut: Vec<&str> = good.lines().take(3).collect();
@@ -251,7 +251,7 @@ fn doubles_are_named_and_roles_are_known_however_they_are_written() {
          values (9, '', true, '2026-11-20', '2026-11-20', '2026-01-01'); update roles set name = 'ROLE_ADMIN' where id = 1; update roles set name = 'Chief Clerk' where id = 3"
     ));
     let records = world.records(&["app", "--admin-role", "chief_clerk"]);
-    let doubles: Vec<&str> = of(&records, "duplicate-address").iter().map(|r| text(r, "finding")).collect();
+    let doubles: Vec<&str> = of(&records, "duplicate-address").iter().map(|r| text(r, "text")).collect();
     assert_eq!(doubles.len(), 2, "an empty address is nobody's: {doubles:?}");
     assert!(
         doubles[0].contains("U3@x.org (user 4)") && doubles[1].contains("u3@x.org (user 3)"),
@@ -261,7 +261,7 @@ fn doubles_are_named_and_roles_are_known_however_they_are_written() {
     assert_eq!(empty, ["user 6", "user 9"]);
     let admins: Vec<&str> = of(&records, "admin").iter().map(|r| text(r, "object")).collect();
     assert_eq!(admins, ["u1@x.org", "u2@x.org", "U3@x.org "], "the usual names stay");
-    let counted = text(of(&records, "admin-roles")[0], "finding").to_string();
+    let counted = text(of(&records, "admin-roles")[0], "text").to_string();
     assert_eq!(
         counted,
         "roles that make an administrator: ROLE_ADMIN, Chief Clerk; roles that do not: editor"

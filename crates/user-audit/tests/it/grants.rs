@@ -44,7 +44,7 @@ fn functions_that_run_as_somebody_else() {
         let supers =
             ["open.parsed()", "open.sound()", "open.temp_first()", "open.temp_unsaid()", "open.writable()"];
         assert_eq!(named(&records, "definer-superuser"), supers, "{major}: not what a closed schema holds");
-        let said = text(of(&records, "security-definer")[0], "finding");
+        let said = text(of(&records, "security-definer")[0], "text");
         assert_eq!(said, "runs as maker, for everybody, and has no search_path of its own");
         // Led astray for real: the caller's own table stands in for the owner's, read with the owner's rights.
         let lured = as_role(
@@ -146,8 +146,8 @@ fn connection_limits_and_roles_that_are_person_and_group() {
     let records = world.records(&["roles"]);
     let limit = of(&records, "connection-limit")[0];
     assert!(
-        text(limit, "finding").starts_with("1 without a connection limit")
-            && text(limit, "finding").ends_with(": free")
+        text(limit, "text").starts_with("1 without a connection limit")
+            && text(limit, "text").ends_with(": free")
     );
     assert_eq!(limit["cis"][0], "5.5");
     assert_eq!(named(&records, "connection-none"), ["never"]);

@@ -76,7 +76,7 @@ fn each_planted_weakness_is_found_and_lets_in() {
         let said = |object: &str| {
             let all = of(&records, "hba-md5");
             let one = all.iter().find(|r| text(r, "object").contains(object)).expect("it was told above");
-            text(one, "finding").to_string()
+            text(one, "text").to_string()
         };
         assert!(said("scrammed").contains("kept as SCRAM already") && said("hashed").contains("replayed"));
     }
@@ -161,7 +161,7 @@ fn who_can_log_in_from_where_is_what_real_connections_say() {
         let socket = world.records(&["roles"]);
         assert!(of(&records, "hba-error").is_empty(), "{:?}", of(&records, "hba-error"));
         let idle = of(&records, "hba-unreachable");
-        let without_tls = |r: &&serde_json::Value| text(r, "finding").ends_with("because SSL is disabled");
+        let without_tls = |r: &&serde_json::Value| text(r, "text").ends_with("because SSL is disabled");
         assert!(idle.iter().any(without_tls), "{idle:?}");
         let roles = world.pg.psql(
             "postgres",
@@ -201,7 +201,7 @@ fn who_can_log_in_from_where_is_what_real_connections_say() {
 fn said(records: &[serde_json::Value], role: &str) -> String {
     let one =
         of(records, "can-log-in").into_iter().find(|r| r["object"] == role).expect("each role is told of");
-    text(one, "finding").to_string()
+    text(one, "text").to_string()
 }
 
 /// Whether `from by the socket: app, own by trust (line 5); …` names a way of this kind to the database; TLS is off here.
@@ -219,7 +219,7 @@ fn regular_expressions_and_included_files_of_16() {
     let records = world.records(&["roles"]);
     let trust = of(&records, "hba-trust");
     let find =
-        |object: &str| trust.iter().find(|r| text(r, "object") == object).map_or("", |r| text(r, "finding"));
+        |object: &str| trust.iter().find(|r| text(r, "object") == object).map_or("", |r| text(r, "text"));
     assert!(find("local all /^svc_[0-9]$ trust").ends_with("without any proof: svc_1"));
     assert!(find("host /^ap.$ /nightly 127.0.0.1/32 trust").ends_with("without any proof: do_nightly"));
     assert!(find("host app fritz 127.0.0.1/32 trust").contains("more.conf line 1: "), "{trust:?}");

@@ -66,7 +66,7 @@ fn enters(world: &World, role: &str, database: &str) -> bool {
 
 fn said(records: &[serde_json::Value], rule: &str, object: &str) -> String {
     let one = of(records, rule).into_iter().find(|r| text(r, "object") == object);
-    one.map(|r| format!("{} {}", text(r, "severity"), text(r, "finding"))).unwrap_or_default()
+    one.map(|r| format!("{} {}", text(r, "severity"), text(r, "text"))).unwrap_or_default()
 }
 
 #[test]
@@ -185,12 +185,10 @@ fn two_databases_of_one_cluster_tell_its_findings_once() {
         assert!(!sources.is_empty() && sources.iter().all(|s| *s == "main/one"), "{rule}: {sources:?}");
     }
     assert_eq!(of(&records, "public-grant").len(), 2, "each database's own");
-    let note = of(&records, "server")
-        .into_iter()
-        .find(|r| text(r, "id") == "server:same-cluster")
-        .expect("it is said");
+    let note =
+        of(&records, "server").into_iter().find(|r| text(r, "key") == "same-cluster").expect("it is said");
     assert!(
-        text(note, "finding").ends_with("told under main/one") && text(note, "source") == "main/two",
+        text(note, "text").ends_with("told under main/one") && text(note, "source") == "main/two",
         "{note}"
     );
 }

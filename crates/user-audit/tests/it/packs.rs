@@ -49,7 +49,7 @@ fn every_change_is_told_first_until_it_is_accepted() {
     accept(&world, &pack(&world, "2026-11-21T08:00:00Z", &[]), "approved");
     let reviewed = world.records(&["app"]);
     assert_eq!(troubles(&reviewed), [""; 0], "no change");
-    assert!(text(of(&reviewed, "review")[0], "finding").contains("by Mo (SEC-7)"));
+    assert!(text(of(&reviewed, "review")[0], "text").contains("by Mo (SEC-7)"));
     let changes = [
         (
             "insert into user_roles values (3, 1)",
@@ -76,19 +76,19 @@ fn every_change_is_told_first_until_it_is_accepted() {
         world.pg.psql("app", change);
         let records = world.records(&["app"]);
         assert!(troubles(&records).contains(&told.to_string()), "{change}: {:?}", troubles(&records));
-        assert!(text(&records[0], "rule").ends_with("-access"), "{change}: it comes first: {}", records[0]);
+        assert!(text(&records[0], "id").ends_with("-access"), "{change}: it comes first: {}", records[0]);
         world.pg.psql("app", back);
         assert_eq!(world.troubles(&["app"]), [""; 0], "{back}");
     }
     world.pg.psql("app", "update user_roles set user_id = 4 where user_id = 2");
     let swapped = world.records(&["app"]);
     assert_eq!(
-        [&swapped[0], &swapped[1]].map(|r| (text(r, "rule"), text(r, "object"))),
+        [&swapped[0], &swapped[1]].map(|r| (text(r, "id"), text(r, "object"))),
         [("new-access", "u4@x.org"), ("removed-access", "u2@x.org")],
         "the role changed hands"
     );
     world.pg.psql("app", "delete from user_roles where user_id = 4");
-    assert_eq!(text(&world.records(&["app"])[0], "finding"), "no longer admin by admin");
+    assert_eq!(text(&world.records(&["app"])[0], "text"), "no longer admin by admin");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_review_that_cannot_be_used_is_unknown_and_never_well() {
         std::fs::write(&file, bad).expect("damage");
         let records = world.records(&["app"]);
         let said = of(&records, "review")[0];
-        assert!(text(said, "severity") == "unknown" && text(said, "finding").contains(word), "{said}");
+        assert!(text(said, "severity") == "unknown" && text(said, "text").contains(word), "{said}");
     }
     let log = std::fs::read_to_string(world.path("state/reviews/log.jsonl")).expect("the log");
     assert_eq!(log.lines().count(), 2);
@@ -226,7 +226,7 @@ fn a_review_that_is_overdue() {
             .run(&[&["app", "--json", "--at", at, "--unused", "1y", "--password-age", "1y"], more].concat())
             .findings();
         let review = of(&records, "review")[0].clone();
-        (text(&review, "severity").to_string(), text(&review, "finding").to_string())
+        (text(&review, "severity").to_string(), text(&review, "text").to_string())
     };
     assert_eq!(said("2026-12-26T09:00:00Z", &[]).0, "ok", "35 days to the second");
     let (severity, finding) = said("2026-12-26T09:00:01Z", &[]);
@@ -240,9 +240,9 @@ fn a_review_that_is_overdue() {
     let records = world.run(&["app", "--json", "--at", "2026-11-29T09:00:00Z"]).findings();
     assert_eq!(of(&records, "review")[0]["severity"], "warning");
     world.config(
-        "[[audit.allow]]\nrule = 'review'\nobject = '*'\nreason = 'x'\nowner = 'x'\nuntil = '2030-01-01'\n",
+        "[[accept]]\ntool = 'user-audit'\nid = 'review'\nobject = '*'\nreason = 'x'\nowner = 'x'\nuntil = '2030-01-01'\n",
     );
-    world.run(&["app"]).refused(2, "review cannot be allowed");
+    world.run(&["app"]).refused(2, "review cannot be accepted");
 }
 
 #[test]
@@ -298,12 +298,12 @@ fn redacted_addresses_can_still_be_joined() {
 }
 
 #[test]
-fn redaction_leaves_the_allow_list_and_the_last_review_as_they_are() {
+fn redaction_leaves_accepted_findings_and_the_last_review_as_they_are() {
     let mut world = World::app(ADMIN);
     world.pg.psql("app", "update users set last_login_at = '2026-01-01' where id = 3");
     let entry = |object: &str| {
         format!(
-            "[[audit.allow]]\nrule = 'unused'\nobject = '{object}'\nreason = 'asked boss@x.org'\nowner = 'ops@x.org'\nuntil = '2027-01-01'\n"
+            "[[accept]]\ntool = 'user-audit'\nid = 'unused'\nobject = '{object}'\nreason = 'asked boss@x.org'\nowner = 'ops@x.org'\nuntil = '2027-01-01'\n"
         )
     };
     world.config(&[entry("u3@x.org"), entry("gone@x.org")].concat());
@@ -316,7 +316,7 @@ fn redaction_leaves_the_allow_list_and_the_last_review_as_they_are() {
     assert_eq!(
         text(of(&records, "unused")[0], "severity"),
         "ok",
-        "the address itself is what the list allows"
+        "the address itself is what the entry names"
     );
     world.pg.psql("postgres", "create role \"anna@x.org\" login superuser");
     let records = world.records(&["roles", "--redact", "email"]);

@@ -5,8 +5,8 @@ use testkit::{Pg, majors};
 
 /// The path that is told for a role's right, without the words around it.
 fn path(records: &[serde_json::Value], right: &str, role: &str) -> Option<String> {
-    let one = of(records, right).into_iter().find(|r| r["object"] == role)?;
-    let said = text(one, "finding").split("; ").next().unwrap_or_default().to_string();
+    let one = of(records, &right.replace('_', "-")).into_iter().find(|r| r["object"] == role)?;
+    let said = text(one, "text").split("; ").next().unwrap_or_default().to_string();
     said.split_once(": ").map(|(_, path)| path.to_string())
 }
 

@@ -28,7 +28,7 @@ fn enters(world: &World, role: &str, more: &str) -> bool {
 fn said(world: &World, rule: &str, words: &str) -> Option<String> {
     let records = world.records(&["roles"]);
     let one = of(&records, rule).into_iter().find(|r| text(r, "object").contains(words));
-    one.map(|r| format!("{} {}", text(r, "severity"), text(r, "finding")))
+    one.map(|r| format!("{} {}", text(r, "severity"), text(r, "text")))
 }
 
 #[test]

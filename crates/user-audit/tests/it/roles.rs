@@ -53,7 +53,7 @@ fn everything_planted_is_found_on_each_major() {
             .collect();
         assert!(more.is_empty(), "PostgreSQL {major}: nobody planted {more:?}");
         let path = of(&records, "superuser").into_iter().find(|r| r["object"] == "alice").expect("alice");
-        assert!(text(path, "finding").contains("alice → ops → dba"), "{path}");
+        assert!(text(path, "text").contains("alice → ops → dba"), "{path}");
         assert!(
             !records
                 .iter()
@@ -143,5 +143,5 @@ fn a_new_path_and_a_role_made_anew_are_told_first() {
     world.pg.psql("postgres", "grant dba to alice; grant dba to carol; drop owned by bert; drop role bert; create role bert login; grant pg_execute_server_program to bert");
     assert_eq!(news(), ["changed-access alice", "new-access carol", "recreated-access bert"]);
     let first = &world.records(&["roles"])[0];
-    assert!(text(first, "rule").ends_with("-access") && first["severity"] == "critical", "{first}");
+    assert!(text(first, "id").ends_with("-access") && first["severity"] == "critical", "{first}");
 }

@@ -27,7 +27,7 @@ fn when_a_role_was_last_seen_and_by_which_source() {
     let records = world.records(&["roles"]);
     assert!(of(&records, "role-unused").is_empty(), "without a log nobody can tell");
     assert_eq!(
-        of(&records, "role-seen").iter().filter(|r| text(r, "finding").contains("says nothing")).count(),
+        of(&records, "role-seen").iter().filter(|r| text(r, "text").contains("says nothing")).count(),
         4
     );
 }
@@ -47,8 +47,8 @@ fn login(world: &World, role: &str, program: &str) {
 
 /// What is said of a role, by whichever rule.
 fn said(records: &[serde_json::Value], role: &str) -> String {
-    let all = records.iter().filter(|r| text(r, "rule").starts_with("role-") && r["object"] == role);
-    all.map(|r| text(r, "finding")).collect::<Vec<_>>().join("; ")
+    let all = records.iter().filter(|r| text(r, "id").starts_with("role-") && r["object"] == role);
+    all.map(|r| text(r, "text")).collect::<Vec<_>>().join("; ")
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn the_table_of_a_login_event_trigger() {
     world.pg.psql("postgres", "create role anna login; create role bert login");
     let skipped = |records: &[serde_json::Value]| {
         let all = of(records, "skipped");
-        all.iter().find(|r| r["id"] == "skipped:login-table").map(|r| text(r, "finding").to_string())
+        all.iter().find(|r| r["key"] == "login-table").map(|r| text(r, "text").to_string())
     };
     let none = skipped(&world.run(&table).findings()).expect("there is no trigger yet");
     assert!(none.contains("no login trigger that is enabled"), "{none}");

@@ -116,7 +116,7 @@ fn four_kinds_of_trouble_in_one_run_and_the_fifth_database_is_audited() {
         let said = of(&records, "not-audited").into_iter().find(|r| text(r, "source") == source);
         let said = said.unwrap_or_else(|| panic!("{source} is not named"));
         assert_eq!(said["severity"], "unknown", "{said}");
-        assert!(text(said, "finding").contains(words) && text(said, "advice").contains(advice), "{said}");
+        assert!(text(said, "text").contains(words) && text(said, "advice").contains(advice), "{said}");
         assert!(!said.to_string().contains("geheim"), "{said}");
     }
     let app: Vec<serde_json::Value> =

@@ -20,7 +20,7 @@ fn a_standby_is_audited_and_the_primary_is_missed() {
     assert_eq!(skipped(&standby, &[]), ["primary"]);
     let records = standby.records(&["roles"]);
     assert!(of(&records, "superuser").iter().any(|r| r["object"] == "boss"), "roles are the primary's");
-    assert!(text(of(&records, "server")[0], "finding").ends_with(", a standby"));
+    assert!(text(of(&records, "server")[0], "text").ends_with(", a standby"));
 }
 
 #[test]

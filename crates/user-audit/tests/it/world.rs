@@ -92,13 +92,12 @@ pub(crate) fn text<'a>(record: &'a Value, field: &str) -> &'a str {
 /// `rule object` of everything that needs attention, sorted.
 pub(crate) fn troubles(records: &[Value]) -> Vec<String> {
     let wrong = records.iter().filter(|r| r["severity"] != "ok");
-    let mut found: Vec<String> =
-        wrong.map(|r| format!("{} {}", text(r, "rule"), text(r, "object"))).collect();
+    let mut found: Vec<String> = wrong.map(|r| format!("{} {}", text(r, "id"), text(r, "object"))).collect();
     found.sort();
     found
 }
 
 /// The findings of one rule.
 pub(crate) fn of<'a>(records: &'a [Value], rule: &str) -> Vec<&'a Value> {
-    records.iter().filter(|r| r["rule"] == rule).collect()
+    records.iter().filter(|r| r["id"] == rule).collect()
 }

@@ -44,7 +44,7 @@ fn user() -> User<'static> {
 const MAPPED: Mapped = Mapped { email: true, last_login: true, password_changed: true };
 
 fn found(user: &User<'_>) -> Vec<&'static str> {
-    judge(user, MAPPED, &rules(&[])).iter().map(|f| f.rule).collect()
+    judge(user, MAPPED, &rules(&[])).iter().map(|f| f.id()).collect()
 }
 
 #[test]
@@ -86,8 +86,8 @@ fn passwords_have_a_window_and_single_sign_on_has_none() {
     let window = rules(&["--password-warning", "14d"]);
     let rule = |changed| {
         let found = judge(&User { changed, ..user() }, MAPPED, &window);
-        assert!(found.iter().all(|f| f.severity != Severity::Critical), "75 days are a warning");
-        found.iter().map(|f| f.rule).collect::<Vec<_>>()
+        assert!(found.iter().all(|f| f.base.severity != Severity::Critical), "75 days are a warning");
+        found.iter().map(|f| f.id()).collect::<Vec<_>>()
     };
     assert_eq!(found(&User { changed: days_ago(74), ..user() }), [""; 0], "no window unless it is asked for");
     assert_eq!(found(&User { changed: days_ago(76), ..user() }), ["password-old"]);
@@ -118,7 +118,7 @@ fn disabled_in_any_way_with_a_live_role() {
         let live = User { roles: roles.clone(), created: days_ago(500), ..unused.clone() };
         assert_eq!(found(&live), ["disabled-with-roles"]);
         let admin = User { admin_by: vec!["admin".into()], ..live };
-        assert_eq!(judge(&admin, MAPPED, &rules(&[]))[0].severity, Severity::Critical);
+        assert_eq!(judge(&admin, MAPPED, &rules(&[]))[0].base.severity, Severity::Critical);
     }
 }
 
@@ -126,7 +126,12 @@ fn disabled_in_any_way_with_a_live_role() {
 fn nobody_is_told_to_disable_the_last_administrator_or_a_program() {
     let idle = || User { last_login: days_ago(200), ..user() };
     let advice = |user: User<'_>| {
-        judge(&user, MAPPED, &rules(&[])).into_iter().find(|f| f.rule == "unused").expect("unused").advice
+        judge(&user, MAPPED, &rules(&[]))
+            .into_iter()
+            .find(|f| f.id() == "unused")
+            .expect("unused")
+            .base
+            .advice
     };
     assert_eq!(advice(idle()), "disable it");
     assert!(advice(User { email: Some("svc-import@example.org"), ..idle() }).starts_with("ask its owner"));
@@ -152,7 +157,7 @@ fn addresses() {
 fn what_cannot_be_read_is_unknown_and_never_judged() {
     let said = |user: User<'_>| {
         let all = judge(&user, MAPPED, &rules(&[])).into_iter();
-        all.map(|f| (f.rule, f.severity)).collect::<Vec<_>>()
+        all.map(|f| (f.id(), f.base.severity)).collect::<Vec<_>>()
     };
     let wrong = ("impossible-date", Severity::Warning);
     let unread = Moment::Unreadable;

@@ -2,8 +2,9 @@
 
 use super::Line;
 use super::reach::{Class, Known};
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
 use crate::roles::graph::Oid;
+use crate::rulebook::roles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use toban_core::Severity;
@@ -22,7 +23,7 @@ pub(super) struct Way<'a> {
 }
 
 /// One finding for each role that can log in; with `from`, of what a client with that address comes to alone.
-pub(super) fn who(lines: &[Line], known: &Known, from: Option<IpAddr>) -> Vec<Finding> {
+pub(super) fn who(lines: &[Line], known: &Known, from: Option<IpAddr>) -> Vec<AuditFinding> {
     let roles = known.graph.roles.iter().filter(|(_, r)| r.login);
     roles
         .map(|(oid, role)| finding((*oid, &role.name), &ways(lines, *oid, known, from), known, from))
@@ -85,7 +86,7 @@ fn is_useless(line: &Line, role: Oid, known: &Known) -> bool {
     }
 }
 
-fn finding(role: (Oid, &str), ways: &[Way<'_>], known: &Known, from: Option<IpAddr>) -> Finding {
+fn finding(role: (Oid, &str), ways: &[Way<'_>], known: &Known, from: Option<IpAddr>) -> AuditFinding {
     let (oid, role) = role;
     let said: Vec<String> = ways.iter().map(|w| w.text(known.databases)).collect();
     let said = match (said.is_empty(), from) {
@@ -94,7 +95,7 @@ fn finding(role: (Oid, &str), ways: &[Way<'_>], known: &Known, from: Option<IpAd
         (true, None) => "nothing lets it in: no line, no password, or no database".into(),
         (false, _) => said.join("; "),
     };
-    Finding::new("can-log-in", role, role, Severity::Ok).says(said).cis(&["5.3", "5.4"])
+    AuditFinding::new(&roles::CAN_LOG_IN, role, role, Severity::Ok).says(said).cis(&["5.3", "5.4"])
 }
 
 impl Way<'_> {

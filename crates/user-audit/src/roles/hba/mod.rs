@@ -9,9 +9,11 @@ mod weak;
 pub(super) use read::judge;
 
 use super::graph::{Oid, Role};
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
+use crate::rulebook::roles;
 use reach::{Known, prefix};
 use toban_core::Severity;
+use toban_core::check::Rule;
 
 /// One rule of `pg_hba_file_rules`.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +34,7 @@ pub(crate) struct Line {
 }
 
 /// Every finding of the lines by themselves. Pure.
-fn lines(lines: &[Line], known: &Known) -> Vec<Finding> {
+fn lines(lines: &[Line], known: &Known) -> Vec<AuditFinding> {
     let mut found = Vec::new();
     for (n, line) in lines.iter().enumerate() {
         match &line.error {
@@ -48,14 +50,13 @@ fn lines(lines: &[Line], known: &Known) -> Vec<Finding> {
     found
 }
 
-fn broken(line: &Line, error: &str) -> Finding {
-    Finding::new("hba-error", &line.place.replace(' ', "/"), &line.place, Severity::Critical)
+fn broken(line: &Line, error: &str) -> AuditFinding {
+    AuditFinding::new(&roles::HBA_ERROR, &line.place.replace(' ', "/"), &line.place, Severity::Critical)
         .says(format!("not read: {error}; a reload keeps the old rules, and a restart fails"))
-        .advise("correct the line, then: select pg_reload_conf()")
         .cis(&["5.4"])
 }
 
-fn unreachable(line: &Line, why: &str) -> Finding {
+fn unreachable(line: &Line, why: &str) -> AuditFinding {
     let said = format!("no connection comes to it: {why}");
     let advice = match line.method.as_str() {
         "reject" => {
@@ -63,7 +64,7 @@ fn unreachable(line: &Line, why: &str) -> Finding {
         }
         _ => "delete it, or move it up",
     };
-    line.finding("hba-unreachable", Severity::Warning, &said, advice)
+    line.finding(&roles::HBA_UNREACHABLE, Severity::Warning, &said, advice)
 }
 
 impl Line {
@@ -73,9 +74,9 @@ impl Line {
     }
 
     /// About this line. Its id is made of its words: a number changes with every line that is put above.
-    fn finding(&self, rule: &'static str, severity: Severity, said: &str, advice: &str) -> Finding {
+    fn finding(&self, rule: &'static Rule, severity: Severity, said: &str, advice: &str) -> AuditFinding {
         let text = self.text();
-        Finding::new(rule, &text.replace(' ', "/"), &text, severity)
+        AuditFinding::new(rule, &text.replace(' ', "/"), &text, severity)
             .says(format!("{}: {said}", self.place))
             .advise(advice)
             .cis(if self.kind == "local" { &["5.3"] } else { &["5.4"] })

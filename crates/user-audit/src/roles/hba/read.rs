@@ -3,9 +3,10 @@
 use super::reach::Known;
 use super::{Line, lines, login, quotes};
 use crate::audit::Ledger;
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
 use crate::roles::asked;
 use crate::roles::graph::Graph;
+use crate::rulebook::roles;
 use postgres::Transaction;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -54,18 +55,17 @@ pub(in crate::roles) fn judge(
 }
 
 /// The finding as one of the file alone, where that is not in force.
-fn of_file(finding: Finding, idle: Option<&str>) -> Finding {
-    let Some(why) = idle.filter(|_| finding.rule != "hba-error") else { return finding };
-    let said = match finding.rule {
-        "can-log-in" => format!("not known: {why}; by the file: {}", finding.finding),
-        _ => format!("{}; not in force yet: so the file says", finding.finding),
-    };
-    let severity = if finding.rule == "can-log-in" { Severity::Unknown } else { finding.severity };
-    let advice = match finding.rule {
-        "can-log-in" => "correct pg_hba.conf, then: select pg_reload_conf()".to_string(),
-        _ => finding.advice.clone(),
-    };
-    Finding { severity, ..finding.says(said).advise(advice) }
+fn of_file(finding: AuditFinding, idle: Option<&str>) -> AuditFinding {
+    let Some(why) = idle.filter(|_| finding.base.rule != &roles::HBA_ERROR) else { return finding };
+    let text = &finding.base.text;
+    if finding.base.rule != &roles::CAN_LOG_IN {
+        let said = format!("{text}; not in force yet: so the file says");
+        return finding.says(said);
+    }
+    let said = format!("not known: {why}; by the file: {text}");
+    let mut unknown = finding.says(said).advise(roles::CAN_LOG_IN.action);
+    unknown.base.severity = Severity::Unknown;
+    unknown
 }
 
 /// Puts quotes back that make a keyword a name: the view does not show them, the file does.
@@ -100,7 +100,8 @@ fn hidden(transaction: &mut Transaction<'_>, keywords: &[String], ledger: &mut L
     let name: String = row.get(0);
     let said =
         format!("not checked: whether {name} in pg_hba.conf stands in quotes and means what is called so");
-    let finding = Finding::new("skipped", "pg_hba.conf/quotes", "quotes in pg_hba.conf", Severity::Unknown);
+    let finding =
+        AuditFinding::new(&roles::SKIPPED, "pg_hba.conf/quotes", "quotes in pg_hba.conf", Severity::Unknown);
     ledger.add(finding.says(said).advise("the auditor's role needs: pg_read_server_files; or rename it"))
 }
 
@@ -187,7 +188,7 @@ fn maps(
         return Ok(());
     }
     if known.graph.major < 15 {
-        let skipped = Finding::new("skipped", "pg_ident.conf", "pg_ident.conf", Severity::Unknown)
+        let skipped = AuditFinding::new(&roles::SKIPPED, "pg_ident.conf", "pg_ident.conf", Severity::Unknown)
             .says("not checked: PostgreSQL shows its lines from 15 on")
             .advise("read it by hand, then name this in the allow-list");
         return ledger.add(skipped);
@@ -200,7 +201,7 @@ fn maps(
             let (number, error): (i32, String) = (row.get(3), row.get(4));
             let object = format!("pg_ident.conf line {number}");
             ledger.add(
-                Finding::new("hba-error", &object.replace(' ', "/"), &object, Severity::Critical)
+                AuditFinding::new(&roles::HBA_ERROR, &object.replace(' ', "/"), &object, Severity::Critical)
                     .says(format!("not read: {error}; the maps of the last good reload are in force, and they cannot be seen"))
                     .advise("correct the line, then: select pg_reload_conf()")
                     .cis(&["5.3"]),
@@ -215,7 +216,7 @@ fn maps(
     Ok(())
 }
 
-fn becomes_superuser((map, user, role): &Mapping, known: &Known) -> Option<Finding> {
+fn becomes_superuser((map, user, role): &Mapping, known: &Known) -> Option<AuditFinding> {
     let named = known.superusers.iter().filter_map(|oid| Some((*oid, &known.graph.roles.get(oid)?.name)));
     // Before 16 neither `all` nor `+group` means anything here.
     let means =
@@ -223,7 +224,7 @@ fn becomes_superuser((map, user, role): &Mapping, known: &Known) -> Option<Findi
     let (_, superuser) = named.into_iter().find(|(oid, name)| means(*oid, name) && *name != user)?;
     let object = format!("map {map}: {user} {role}");
     Some(
-        Finding::new("hba-map", &object.replace(' ', "/"), &object, Severity::Warning)
+        AuditFinding::new(&roles::HBA_MAP, &object.replace(' ', "/"), &object, Severity::Warning)
             .says(format!("{user} of the operating system may come as {superuser}, a superuser"))
             .advise("name the roles that it needs, in pg_ident.conf")
             .cis(&["5.3"]),
@@ -247,7 +248,7 @@ fn loaded(transaction: &mut Transaction<'_>, major: u32, ledger: &mut Ledger<'_>
         asked(transaction, ("pg_hba.conf loaded", needs), ledger, |t| t.query_one(sql.as_str(), &[]))?;
     let newer = newer.is_some_and(|row| row.get(0));
     if newer {
-        let finding = Finding::new("hba-not-loaded", "file", "pg_hba.conf", Severity::Warning);
+        let finding = AuditFinding::new(&roles::HBA_NOT_LOADED, "file", "pg_hba.conf", Severity::Warning);
         ledger.add(
             finding
                 .says("it was changed after the server last read it: what is said of its lines is not so yet")

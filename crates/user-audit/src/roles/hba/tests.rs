@@ -23,7 +23,7 @@ fn line(text: &str) -> Line {
 
 fn rules(lines: &[&str]) -> Vec<&'static str> {
     let rules: Vec<Line> = lines.iter().map(|l| line(l)).collect();
-    super::lines(&rules, &Known::default()).iter().map(|f| f.rule).collect()
+    super::lines(&rules, &Known::default()).iter().map(|f| f.id()).collect()
 }
 
 #[test]

@@ -2,25 +2,27 @@
 
 use super::Line;
 use super::reach::Known;
-use crate::finding::Finding;
+use crate::finding::AuditFinding;
+use crate::rulebook::roles;
 use toban_core::Severity::{self, Critical, Warning};
+use toban_core::check::Rule;
 
 /// Rule, severity, what is wrong, what cures it.
-type Weakness = (&'static str, Severity, String, String);
+type Weakness = (&'static Rule, Severity, String, String);
 
 /// Every finding of a line that connections come to.
-pub(super) fn judge(line: &Line, known: &Known) -> Vec<Finding> {
+pub(super) fn judge(line: &Line, known: &Known) -> Vec<AuditFinding> {
     if line.method == "reject" {
         return Vec::new();
     }
     let of_method = method(line, known).or_else(|| {
         let said = "keeps clients from using TLS".to_string();
-        (line.kind == "hostnossl").then(|| ("hba-cleartext", Warning, said, TLS.to_string()))
+        (line.kind == "hostnossl").then(|| (&roles::HBA_CLEARTEXT, Warning, said, TLS.to_string()))
     });
     let wide = "lets every address in the world ask".to_string();
-    let wide = ("hba-wide", Warning, wide, "name the networks".to_string());
+    let wide = (&roles::HBA_WIDE, Warning, wide, "name the networks".to_string());
     let all = of_method.into_iter().chain(line.is_everywhere().then_some(wide));
-    let mut found: Vec<Finding> =
+    let mut found: Vec<AuditFinding> =
         all.map(|(rule, severity, said, advice)| line.finding(rule, severity, &said, &advice)).collect();
     if line.is_remote() && line.lets_superusers(known) {
         let said = "superusers may come over the network";
@@ -30,7 +32,7 @@ pub(super) fn judge(line: &Line, known: &Known) -> Vec<Finding> {
                 "first let a superuser in by the socket (local all postgres peer), then reject them above, by name"
             }
         };
-        found.push(line.finding("hba-superuser-remote", Warning, said, advice).cis(&["5.11"]));
+        found.push(line.finding(&roles::HBA_SUPERUSER_REMOTE, Warning, said, advice).cis(&["5.11"]));
     }
     found
 }
@@ -42,27 +44,27 @@ fn method(line: &Line, known: &Known) -> Option<Weakness> {
         "trust" => trust(line, known)?,
         "password" => {
             let severity = if plain { Critical } else { Warning };
-            ("hba-password", severity, "the password travels as it is".into(), scram())
+            (&roles::HBA_PASSWORD, severity, "the password travels as it is".into(), scram())
         }
         "md5" if line.is_scram_already(known) => {
             let said = "every password here is kept as SCRAM already, so nothing but the word md5 is left";
-            ("hba-md5", Warning, said.into(), scram())
+            (&roles::HBA_MD5, Warning, said.into(), scram())
         }
-        "md5" => ("hba-md5", Warning, "md5 hashes can be replayed and are going away".into(), scram()),
+        "md5" => (&roles::HBA_MD5, Warning, "md5 hashes can be replayed and are going away".into(), scram()),
         "ident" => {
             let said = "believes what the other machine says".into();
-            ("hba-ident", Warning, said, scram() + ", or cert")
+            (&roles::HBA_IDENT, Warning, said, scram() + ", or cert")
         }
         "ldap" if !line.ldap_is_safe() => {
             let said = "the password goes to LDAP without TLS".into();
-            ("hba-cleartext", Warning, said, "ldaptls=1 or ldaps".into())
+            (&roles::HBA_CLEARTEXT, Warning, said, "ldaptls=1 or ldaps".into())
         }
         "radius" => {
             let said = "RADIUS hides the password by MD5 alone".into();
-            ("hba-cleartext", Warning, said, scram() + ", or gss")
+            (&roles::HBA_CLEARTEXT, Warning, said, scram() + ", or gss")
         }
         "pam" | "bsd" | "ldap" if plain => {
-            ("hba-cleartext", Warning, "the password travels without TLS".into(), TLS.into())
+            (&roles::HBA_CLEARTEXT, Warning, "the password travels without TLS".into(), TLS.into())
         }
         _ => return None,
     })
@@ -94,11 +96,11 @@ fn trust(line: &Line, known: &Known) -> Option<Weakness> {
         Some("verify-full") => None,
         Some(_) => {
             let said = format!("any certificate of the authority lets in as whichever role it likes: {who}");
-            Some(("hba-trust", Warning, said, "clientcert=verify-full, or cert".into()))
+            Some((&roles::HBA_TRUST, Warning, said, "clientcert=verify-full, or cert".into()))
         }
         None => {
             let said = format!("lets in without any proof: {who}");
-            Some(("hba-trust", Critical, said, scram(line, known) + ", peer or cert"))
+            Some((&roles::HBA_TRUST, Critical, said, scram(line, known) + ", peer or cert"))
         }
     }
 }
