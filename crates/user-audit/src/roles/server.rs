@@ -61,5 +61,9 @@ fn managed(graph: &Graph) -> Option<AuditFinding> {
     let role = rulebook::PROVIDERS.iter().find(|name| graph.oid(name).is_some())?;
     let why =
         format!("this is a managed service ({role}): the provider's own superusers, networks and copies");
-    Some(hidden("provider", &why, "audit them in the provider's console, then name this in the allow-list"))
+    Some(hidden(
+        "provider",
+        &why,
+        "audit them in the provider's console, then accept this with an [[accept]] entry",
+    ))
 }

@@ -46,7 +46,7 @@ fn a_managed_service_and_what_its_role_may() {
     let hidden = skipped(&world, &["--db", &db]);
     assert_eq!(hidden, ["provider", "passwords", "pg_hba.conf", "pg_hba.conf loaded"]);
     let records = world.records(&["roles", "--db", &db]);
-    let anna = of(&records, "rds_superuser").into_iter().find(|r| r["object"] == "anna").expect("anna");
+    let anna = of(&records, "rds-superuser").into_iter().find(|r| r["object"] == "anna").expect("anna");
     assert_eq!(anna["severity"], "critical");
 }
 

@@ -190,7 +190,7 @@ fn maps(
     if known.graph.major < 15 {
         let skipped = AuditFinding::new(&roles::SKIPPED, "pg_ident.conf", "pg_ident.conf", Severity::Unknown)
             .says("not checked: PostgreSQL shows its lines from 15 on")
-            .advise("read it by hand, then name this in the allow-list");
+            .advise("read it by hand, then accept this with an [[accept]] entry");
         return ledger.add(skipped);
     }
     let sql = "select map_name, sys_name, pg_username, line_number, coalesce(error, 'why, only the server''s log says') \
