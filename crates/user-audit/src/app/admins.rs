@@ -9,10 +9,10 @@ const NAMES: [&str; 11] = [
     "system_admin",
     "system_administrator",
     "sysadmin",
+    "sysop",
     "super_admin",
     "super_administrator",
     "super_user",
-    "super_user_role",
     "root",
     "owner",
 ];
@@ -59,9 +59,11 @@ impl AdminNames {
     }
 }
 
-/// `ROLE_ADMIN`, `superAdmin`, `Super-Admin` as `admin`, `super_admin`, `super_admin`.
+/// `ROLE_ADMIN`, `superAdmin`, `Super admin role` as `admin`, `super_admin`, `super_admin`.
 fn snake(name: &str) -> String {
     let (mut out, mut before) = (String::new(), ' ');
+    // `global:owner` is an owner: what stands before the colon tells of what.
+    let name = name.rsplit(':').next().unwrap_or(name);
     for c in name.trim().chars() {
         if c.is_uppercase() && before.is_lowercase() {
             out.push('_');
@@ -70,7 +72,8 @@ fn snake(name: &str) -> String {
         before = c;
     }
     let out = folded(&out);
-    out.strip_prefix("role_").unwrap_or(&out).trim_matches('_').to_string()
+    let out = out.strip_prefix("role_").unwrap_or(&out).trim_matches('_');
+    out.strip_suffix("_role").unwrap_or(out).to_string()
 }
 
 fn singular(name: &str) -> String {
@@ -103,11 +106,24 @@ mod tests {
             "Superusers",
             "Super Users",
             "SUPERADMIN",
+            "Super admin role",
+            "super_user_role",
+            "global:owner",
         ] {
             assert!(usual.is_admin(name), "{name}");
         }
-        for name in ["administration", "editor", "", "admin2", "non-admin", "badminton", "boss", "s", "user"]
-        {
+        for name in [
+            "administration",
+            "editor",
+            "",
+            "admin2",
+            "non-admin",
+            "badminton",
+            "boss",
+            "s",
+            "user",
+            "admin:read",
+        ] {
             assert!(!usual.is_admin(name), "{name}");
         }
     }

@@ -551,6 +551,131 @@ const SCHEMAS: &[Schema] = &[
         unknown: &["which numbers of role"],
         found: &["never-used c@x.org", "unused b@x.org"],
     },
+    Schema {
+        name: "nextcloud",
+        sql: "create table oc_users (uid varchar(64) primary key, displayname varchar(64), password varchar(255) not null default '', uid_lower varchar(64)); \
+              create table oc_groups (gid varchar(64) primary key, displayname varchar(255)); \
+              create table oc_group_user (gid varchar(64), uid varchar(64), primary key (gid, uid)); \
+              create table oc_group_admin (gid varchar(64), uid varchar(64), primary key (gid, uid)); \
+              create table oc_preferences (userid varchar(64), appid varchar(32), configkey varchar(64), configvalue text); \
+              create table oc_authtoken (id bigserial primary key, uid varchar(64), login_name varchar(255), password text, name text, token varchar(200), last_activity int default 0, last_check int default 0); \
+              insert into oc_users (uid, displayname, password, uid_lower) values ('ann', 'Ann', 'x', 'ann'), ('bob', 'Bob', 'x', 'bob'); \
+              insert into oc_groups values ('admin', 'admin'), ('staff', 'staff'); \
+              insert into oc_group_user values ('admin', 'ann'), ('staff', 'bob'); \
+              insert into oc_authtoken (uid, last_activity) values ('ann', S(2)), ('bob', S(1))",
+        mapped: &["login = \"uid\"", "user_roles = \"public.oc_group_user\""],
+        never: &["last_login", "logins"],
+        unknown: &["when an account was last used", "oc_group_admin assigns something"],
+        found: &["admin ann", "admin-count administrators"],
+    },
+    Schema {
+        name: "moodle",
+        sql: "create table mdl_user (id bigserial primary key, auth varchar(20), confirmed smallint, deleted smallint default 0, suspended smallint default 0, username varchar(100) not null, password varchar(255) not null default '', email varchar(100) not null default '', firstaccess bigint default 0, lastaccess bigint default 0, lastlogin bigint default 0, currentlogin bigint default 0, timecreated bigint default 0, timemodified bigint default 0); \
+              create table mdl_role (id bigserial primary key, name varchar(255), shortname varchar(100), archetype varchar(30)); \
+              create table mdl_role_assignments (id bigserial primary key, roleid bigint, contextid bigint, userid bigint, timemodified bigint); \
+              create table mdl_user_lastaccess (id bigserial primary key, userid bigint, courseid bigint, timeaccess bigint); \
+              insert into mdl_user (username, email, lastlogin, currentlogin, lastaccess, timecreated, suspended) values ('boss', 'boss@x.org', S(300), S(2), S(2), S(900), 0), ('idle', 'idle@x.org', S(1), S(200), S(1), S(900), 0), ('susp', 'susp@x.org', S(9), S(5), S(5), S(900), 1); \
+              insert into mdl_role (name, shortname) values ('Administrator', 'admin'), ('Student', 'student'); \
+              insert into mdl_role_assignments (roleid, userid, contextid) values (1, 1, 1), (2, 2, 1), (1, 3, 1)",
+        mapped: &[
+            "users = \"public.mdl_user\"",
+            "last_login = \"currentlogin\"",
+            "created = \"timecreated\"",
+            "user_roles = \"public.mdl_role_assignments\"",
+        ],
+        never: &["logins"],
+        unknown: &["lastlogin is not read"],
+        found: &[
+            "admin boss@x.org",
+            "admin susp@x.org",
+            "admin-count administrators",
+            "disabled-with-roles susp@x.org",
+            "unused idle@x.org",
+        ],
+    },
+    Schema {
+        name: "n8n",
+        sql: "create table \"user\" (id uuid primary key default gen_random_uuid(), email varchar(255), \"firstName\" varchar(32), password varchar(255), \"createdAt\" timestamptz not null, \"updatedAt\" timestamptz, settings json, disabled boolean not null default false, \"mfaEnabled\" boolean not null default false, \"mfaSecret\" text, \"roleSlug\" varchar(128) not null default 'global:member', \"lastActiveAt\" date); \
+              create table role (slug varchar(128) primary key, \"displayName\" text, \"roleType\" text, \"systemRole\" boolean); \
+              create table project_relation (\"projectId\" varchar(36), \"userId\" uuid, role varchar); \
+              insert into \"user\" (email, password, \"createdAt\", disabled, \"mfaEnabled\", \"roleSlug\", \"lastActiveAt\") values ('a@x.org', 'x', DAYS(400), false, true, 'global:owner', DAYS(2)::date), ('b@x.org', 'x', DAYS(400), false, false, 'global:member', DAYS(200)::date), ('c@x.org', 'x', DAYS(400), true, true, 'global:admin', DAYS(5)::date)",
+        mapped: &["role = \"roleSlug\"", "last_login = \"lastActiveAt\""],
+        never: &[],
+        unknown: &[],
+        found: &[
+            "admin a@x.org",
+            "admin c@x.org",
+            "admin-count administrators",
+            "disabled-with-roles c@x.org",
+            "unused b@x.org",
+        ],
+    },
+    Schema {
+        name: "gitlab",
+        sql: "create table users (id serial primary key, email varchar not null default '', encrypted_password varchar not null default '', reset_password_sent_at timestamp, remember_created_at timestamp, sign_in_count int, current_sign_in_at timestamp, last_sign_in_at timestamp, current_sign_in_ip varchar, created_at timestamp, updated_at timestamp, name varchar, admin boolean default false not null, failed_attempts int, locked_at timestamp, username varchar, state varchar, password_expires_at timestamp, last_credential_check_at timestamp, confirmed_at timestamp, admin_email_unsubscribed_at timestamp, last_activity_on date, auditor boolean default false, otp_required_for_login boolean default false); \
+              create table members (id serial primary key, access_level int not null, source_id int, source_type varchar, user_id int, type varchar, created_at timestamp, expires_at date); \
+              insert into users (email, username, encrypted_password, current_sign_in_at, last_sign_in_at, last_activity_on, created_at, admin, state, otp_required_for_login) values ('a@x.org', 'a', 'x', DAYS(2), DAYS(300), DAYS(2), DAYS(900), true, 'active', true), ('b@x.org', 'b', 'x', DAYS(200), DAYS(1), DAYS(1), DAYS(900), false, 'active', false), ('c@x.org', 'c', 'x', DAYS(3), DAYS(4), null, DAYS(900), true, 'blocked', true)",
+        mapped: &["last_login = \"current_sign_in_at\"", "active = \"state\"", "admin_flag = \"admin\""],
+        never: &["password_changed"],
+        unknown: &["last_sign_in_at is not read"],
+        found: &[
+            "admin a@x.org",
+            "admin c@x.org",
+            "admin-count administrators",
+            "disabled-with-roles c@x.org",
+            "unused b@x.org",
+        ],
+    },
+    Schema {
+        name: "harbor",
+        sql: "create table harbor_user (user_id serial primary key, username varchar(255), email varchar(255), password varchar(40) not null, realname varchar(255) not null, deleted boolean default false not null, sysadmin_flag boolean default false not null, creation_time timestamp, update_time timestamp); \
+              create table role (role_id serial primary key, role_code varchar(20), name varchar(20)); \
+              create table project_member (id serial primary key, project_id int not null, entity_id int not null, entity_type char(1) not null, role int not null, creation_time timestamp); \
+              create table audit_log (id serial primary key, operation varchar(20), username varchar(255), op_time timestamp); \
+              insert into harbor_user (username, email, password, realname, sysadmin_flag, creation_time, deleted) values ('ann', 'a@x.org', 'x', 'A', true, DAYS(900), false), ('bob', 'b@x.org', 'x', 'B', false, DAYS(900), false), ('cy', 'c@x.org', 'x', 'C', true, DAYS(900), true); \
+              insert into role (role_code, name) values ('MDRWS', 'projectAdmin'), ('RWS', 'developer'); \
+              insert into project_member (project_id, entity_id, entity_type, role) values (1, 2, 'u', 1), (1, 1, 'g', 1)",
+        mapped: &["admin_flag = \"sysadmin_flag\"", "created = \"creation_time\""],
+        never: &["user_roles", "user_roles_where", "last_login", "logins"],
+        unknown: &["which entity_type of public.project_member are accounts' (g, u)"],
+        found: &[
+            "admin a@x.org",
+            "admin c@x.org",
+            "admin-count administrators",
+            "disabled-with-roles c@x.org",
+        ],
+    },
+    Schema {
+        name: "kanboard",
+        sql: "create table users (id serial primary key, username varchar(191) not null, password varchar(255), name varchar(255), email varchar(255), twofactor_activated boolean default false, twofactor_secret char(16), nb_failed_login int default 0, lock_expiration_date bigint default 0, is_active boolean default true, role varchar(25) default 'app-user' not null); \
+              create table last_logins (id serial primary key, auth_type varchar(25), user_id int references users, ip varchar(45), date_creation bigint); \
+              create table groups (id serial primary key, name varchar(191)); \
+              create table group_has_users (group_id int, user_id int); \
+              create table password_reset (token varchar(80) primary key, user_id int not null, date_expiration int, date_creation int not null, is_active boolean); \
+              insert into users (username, password, email, role, twofactor_activated) values ('ann', 'x', 'a@x.org', 'app-admin', true), ('bob', 'x', 'b@x.org', 'app-user', false); \
+              insert into last_logins (user_id, date_creation) values (1, S(2)), (2, S(200)); \
+              insert into password_reset values ('t', 2, S(1), S(1), true)",
+        mapped: &[
+            "logins = { at = \"date_creation\", table = \"public.last_logins\", user = \"user_id\" }",
+            "locked_until = \"lock_expiration_date\"",
+            "mfa = \"twofactor_activated\"",
+        ],
+        never: &["last_login"],
+        unknown: &["how long public.last_logins keeps logins"],
+        found: &["admin a@x.org", "admin-count administrators", "unused b@x.org"],
+    },
+    Schema {
+        name: "synapse",
+        sql: "create table users (name text unique, password_hash text, creation_ts bigint, admin smallint default 0 not null, is_guest smallint default 0 not null, deactivated smallint default 0 not null, suspended boolean default false not null); \
+              create table user_ips (user_id text not null, access_token text not null, ip text not null, last_seen bigint not null); \
+              create table access_tokens (id bigint primary key, user_id text not null, token text not null, last_validated bigint); \
+              insert into users (name, password_hash, creation_ts, admin) values ('@a:x.org', 'x', S(900), 1), ('@b:x.org', 'x', S(900), 0); \
+              insert into user_ips values ('@a:x.org', 't', '::1', MS(2))",
+        mapped: &["login = \"name\"", "created = \"creation_ts\"", "disabled = \"suspended\""],
+        never: &["last_login", "logins"],
+        unknown: &["deactivated may say the same as disabled"],
+        found: &["admin @a:x.org", "admin-count administrators"],
+    },
 ];
 
 /// The statements with times that are relative to the day of the tests.

@@ -32,7 +32,7 @@ pub(super) fn logins(users: &Table, tables: &[Table], found: &mut Proposed, ask:
 fn events(users: &Table, tables: &[Table], found: &mut Proposed, ask: &mut Ask<'_>) -> Result<()> {
     const NAMES: [&str; 9] =
         ["login", "logon", "signin", "event", "audit", "history", "activity", "log", "sign"];
-    const TIMES: [&str; 11] = [
+    const TIMES: [&str; 12] = [
         "event_time",
         "logged_in_at",
         "login_at",
@@ -41,6 +41,7 @@ fn events(users: &Table, tables: &[Table], found: &mut Proposed, ask: &mut Ask<'
         "occurred_at",
         "created_at",
         "created_on",
+        "date_creation",
         "timestamp",
         "time",
         "date",

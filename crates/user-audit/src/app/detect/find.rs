@@ -141,7 +141,7 @@ fn score(table: &Table) -> i32 {
     let name = words(&table.name[1]);
     let people = name.iter().any(|w| PEOPLE.contains(&w.as_str()));
     let ends = name.last().is_some_and(|w| PEOPLE.contains(&w.as_str()));
-    let other = name.iter().any(|w| ELSE.contains(&w.as_str()));
+    let other = name.iter().any(|w| ELSE.contains(&w.as_str()) || w.ends_with("token"));
     // Where it is the table's own key, it is the account's.
     let own = |c: &&Field| c.refers.is_none() && first(&["id"], Want::Any, &table.columns).is_none();
     let mut whose = table.columns.iter().filter(|c| ["userid", "user"].contains(&tight(&c.name).as_str()));
@@ -167,7 +167,6 @@ fn score(table: &Table) -> i32 {
 
 fn column<'a>(table: &'a Table, key: &str) -> Option<&'a Field> {
     let (_, want, names) = COLUMNS.iter().find(|(k, ..)| *k == key)?;
-    // Everything has a name; only beside an address or a password it is a login's.
     let names: Vec<&str> = names.iter().copied().filter(|n| *n != "name" || is_named(table)).collect();
     let found = first(&names, *want, &table.columns);
     // Nextcloud's people log in with `uid`.
@@ -176,9 +175,16 @@ fn column<'a>(table: &'a Table, key: &str) -> Option<&'a Field> {
     if key == "login" { found.or_else(uid) } else { found }
 }
 
-/// Where `lower_name` or `pass` stands beside it, `name` is what people log in with.
+/// Everything has a name. It is what people log in with where `lower_name`, `real_name` or `pass` stands beside it, or a
+/// password and nothing else that one could log in with.
 fn is_named(table: &Table) -> bool {
-    ["lowername", "pass"].iter().any(|n| table.columns.iter().any(|c| tight(&c.name) == *n))
+    let beside = |n: &str| table.columns.iter().any(|c| tight(&c.name) == tight(n));
+    let known = |key: &str| {
+        let names = COLUMNS.iter().find(|(k, ..)| *k == key).map_or(&[][..], |(_, _, names)| names);
+        names.iter().any(|n| *n != "name" && beside(n))
+    };
+    let alone = || known("password") && !known("email") && !known("login") && !beside("uid");
+    ["lowername", "realname", "pass"].into_iter().any(beside) || alone()
 }
 
 fn columns(users: &Table, found: &mut Proposed) {
@@ -191,6 +197,12 @@ fn columns(users: &Table, found: &mut Proposed) {
     for (key, ..) in COLUMNS {
         if let Some(column) = column(users, key) {
             found.column(key, column, "the usual name");
+        }
+    }
+    for (key, want, names) in COLUMNS.iter().filter(|(key, ..)| ["disabled", "admin_flag"].contains(key)) {
+        let all: Vec<&Field> = names.iter().filter_map(|n| first(&[n], *want, &users.columns)).collect();
+        for other in all.iter().skip(1) {
+            found.miss(format!("{} may say the same as {key}, and is not read", other.name));
         }
     }
     for flag in ["is_staff", "account_non_locked", "is_verified", "moderator"] {

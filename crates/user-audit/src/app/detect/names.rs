@@ -15,7 +15,11 @@ pub(super) enum Want {
 
 /// Keys of a mapping that are columns of the accounts.
 pub(super) const COLUMNS: [(&str, Want, &[&str]); 12] = [
-    ("email", Want::Text, &["email", "email_address", "mail", "e_mail", "user_email", "primary_email"]),
+    (
+        "email",
+        Want::Text,
+        &["delivery_email", "email", "email_address", "mail", "e_mail", "user_email", "primary_email"],
+    ),
     (
         "login",
         Want::Text,
@@ -68,8 +72,14 @@ pub(super) const COLUMNS: [(&str, Want, &[&str]); 12] = [
             "joined_at",
             "inserted_at",
             "date_created",
+            "date_creation",
             "creation_date",
             "created_time",
+            "creation_time",
+            "creation_ts",
+            "time_created",
+            "user_registration",
+            "user_regdate",
             "signup_date",
             "createdatetime",
         ],
@@ -86,6 +96,7 @@ pub(super) const COLUMNS: [(&str, Want, &[&str]); 12] = [
             "passwd",
             "pass",
             "user_pass",
+            "user_password",
             "pwd_hash",
             "pwd",
             "pass_hash",
@@ -107,6 +118,7 @@ pub(super) const COLUMNS: [(&str, Want, &[&str]); 12] = [
             "last_password_change",
             "last_password_changed_at",
             "last_password_update",
+            "password_last_update",
             "password_modified_at",
             "password_last_set",
             "password_date",
@@ -114,6 +126,7 @@ pub(super) const COLUMNS: [(&str, Want, &[&str]); 12] = [
             "pwd_changed_at",
             "passwd_changed_on",
             "passwd_changed_at",
+            "user_passchg",
         ],
     ),
     (
@@ -145,6 +158,7 @@ pub(super) const COLUMNS: [(&str, Want, &[&str]); 12] = [
             "suspended_till",
             "suspended_until",
             "lock_expires_at",
+            "lock_expiration_date",
             "account_locked_until",
             "blocked_until",
         ],
@@ -169,6 +183,7 @@ pub(super) const COLUMNS: [(&str, Want, &[&str]); 12] = [
             "mfa_enabled",
             "is_mfa_enabled",
             "two_factor_enabled",
+            "two_factor_activated",
             "is_two_factor_enabled",
             "otp_required_for_login",
             "mfa_active",
@@ -199,6 +214,7 @@ pub(super) const COLUMNS: [(&str, Want, &[&str]); 12] = [
             "super_admin",
             "is_administrator",
             "sysadmin",
+            "sysadmin_flag",
             "is_sysadmin",
             "super_user",
         ],
@@ -236,7 +252,7 @@ pub(super) const LAST: [&str; 24] = [
     "lastlogindate",
 ];
 /// Any sign of life, of which a login is one.
-pub(super) const SEEN: [&str; 16] = [
+pub(super) const SEEN: [&str; 17] = [
     "last_seen_at",
     "last_seen",
     "last_active_at",
@@ -253,10 +269,20 @@ pub(super) const SEEN: [&str; 16] = [
     "last_online",
     "last_activity_date",
     "last_online_at",
+    "user_last_active",
 ];
 /// Columns that name roles.
-pub(super) const ROLE: [&str; 8] =
-    ["roles", "role", "user_role", "user_roles", "role_name", "authorities", "role_names", "app_role"];
+pub(super) const ROLE: [&str; 9] = [
+    "roles",
+    "role",
+    "role_slug",
+    "user_role",
+    "user_roles",
+    "role_name",
+    "authorities",
+    "role_names",
+    "app_role",
+];
 /// Words of statuses that mean yes.
 pub(super) const ACTIVE: [&str; 10] = [
     "active",

@@ -1,6 +1,6 @@
 //! Where roles are: a column of the accounts, a table of assignments, groups.
 
-use super::find::{Ask, Proposed, table_name};
+use super::find::{Ask, Proposed, some, table_name};
 use super::names::{ROLE, Want, first, tight, words};
 use crate::source::{Field, Table};
 use toban_core::Result;
@@ -33,6 +33,14 @@ struct Assigned<'a> {
     points: i32,
 }
 
+/// Which rows of a table of assignments are those of accounts.
+enum Rows {
+    All,
+    /// Where these columns have these values, and why.
+    Some(toml::Table, &'static str),
+    Unknown(String),
+}
+
 pub(super) fn find(users: &Table, tables: &[Table], found: &mut Proposed, ask: &mut Ask<'_>) -> Result<()> {
     column(users, tables, found);
     if found.has("roles") {
@@ -52,6 +60,11 @@ pub(super) fn find(users: &Table, tables: &[Table], found: &mut Proposed, ask: &
         ));
         return Ok(());
     }
+    let rows = polymorphic(best, users, ask)?;
+    if let Rows::Unknown(what) = rows {
+        found.miss(what);
+        return Ok(());
+    }
     found.set(
         "user_roles",
         table_name(&best.table.name),
@@ -59,7 +72,9 @@ pub(super) fn find(users: &Table, tables: &[Table], found: &mut Proposed, ask: &
     );
     found.set("user_roles_user", best.user.clone(), "whose it is");
     found.column("user_roles_role", best.role, "which role");
-    polymorphic(best, users, found, ask)?;
+    if let Rows::Some(filter, why) = rows {
+        found.set("user_roles_where", filter, why);
+    }
     let ends = ["expires_at", "valid_until", "until", "ends_at", "expires"];
     if let Some(ends) = first(&ends, Want::Time, &best.table.columns) {
         found.column("user_roles_expires", ends, "when it ends");
@@ -187,15 +202,18 @@ fn assigned<'a>(table: &'a Table, users: &Table, tables: &[Table], found: &Propo
         "roles_target_id",
         "roles_id",
     ];
-    const GROUPS: [&str; 5] = ["group_id", "permissions_group_id", "usergroup_id", "gid", "group_name"];
+    const GROUPS: [&str; 6] =
+        ["group_id", "permissions_group_id", "usergroup_id", "gid", "group_name", "ug_group"];
     let by_name =
         first(&ROLES, Want::Any, &table.columns).or_else(|| first(&GROUPS, Want::Any, &table.columns));
     let role = table.columns.iter().find(refers).or(by_name).filter(|r| r.name != user)?;
     let name = words(&table.name[1]);
     let group = tight(&role.name).contains("group") || tight(&role.name) == "gid";
+    // Only its last word: an application's prefix stands before all its tables.
+    let people = words(&users.name[1]).pop();
     let of_user = name
         .iter()
-        .any(|w| ["user", "account", "member"].contains(&w.as_str()) || words(&users.name[1]).contains(w));
+        .any(|w| ["user", "account", "member"].contains(&w.as_str()) || Some(w) == people.as_ref());
     let points = [
         (!group, 4),
         (name.iter().any(|w| w == "role" || w == "authority"), 2),
@@ -267,24 +285,28 @@ fn role_table(roles: &Table, by: &Field, tables: &[Table], found: &mut Proposed)
 }
 
 /// Assignments of several kinds of things in one table: those to accounts alone count.
-fn polymorphic(best: &Assigned<'_>, users: &Table, found: &mut Proposed, ask: &mut Ask<'_>) -> Result<()> {
-    let Some(stem) = tight(&best.user).strip_suffix("id").map(String::from) else { return Ok(()) };
+fn polymorphic(best: &Assigned<'_>, users: &Table, ask: &mut Ask<'_>) -> Result<Rows> {
+    let Some(stem) = tight(&best.user).strip_suffix("id").map(String::from) else { return Ok(Rows::All) };
     let kind = best.table.columns.iter().find(|c| tight(&c.name) == format!("{stem}type"));
-    let Some(kind) = kind else { return Ok(()) };
+    let Some(kind) = kind else { return Ok(Rows::All) };
     let values = ask(best.table, &kind.name)?;
     let people = words(&users.name[1]);
     let ours = |v: &&String| words(v).last().is_some_and(|w| people.contains(w) || w == "user");
     let fitting: Vec<toml::Value> = values.iter().filter(ours).map(|v| v.as_str().into()).collect();
-    let (fitting, why) = match fitting.is_empty() {
-        true => (vec!["App\\Models\\User".into()], "assumed: the table holds no rows of accounts yet"),
-        false => (fitting, "the rows of accounts"),
-    };
-    found.set(
-        "user_roles_where",
-        toml::Table::from_iter([(kind.name.clone(), toml::Value::Array(fitting))]),
-        why,
-    );
-    Ok(())
+    let filter = |values| toml::Table::from_iter([(kind.name.clone(), toml::Value::Array(values))]);
+    Ok(match (fitting.is_empty(), values.is_empty()) {
+        (false, _) => Rows::Some(filter(fitting), "the rows of accounts"),
+        (true, true) => Rows::Some(
+            filter(vec!["App\\Models\\User".into()]),
+            "assumed: the table holds no rows of accounts yet",
+        ),
+        (true, false) => Rows::Unknown(format!(
+            "which {} of {} are accounts' ({}): its roles are not read",
+            kind.name,
+            best.table.name.join("."),
+            some(&values)
+        )),
+    })
 }
 
 /// WordPress keeps roles among everything else that it knows of an account.
