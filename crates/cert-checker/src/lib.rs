@@ -2,20 +2,21 @@
 
 mod check;
 mod cli;
-mod cli_verify;
+mod discover;
+mod endpoint;
 mod facts;
+mod files;
 mod finding;
 mod grade;
-mod help;
 mod judge;
+#[cfg(test)]
+mod mutants;
 mod net;
+mod options;
 mod revocation;
-mod settings;
-mod store;
 mod target;
 mod threshold;
 mod verify;
-mod wishes;
 
 pub use cli::Args;
 
@@ -28,7 +29,7 @@ use toban_core::{Out, Result};
 /// Each verb says what it could not do; docs/EXIT-STATUS.md lists the kinds.
 pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
     match &args.verb {
-        Verb::Check(verb) => check::run(verb, args.common.quiet, &args.common.config()?, out),
-        Verb::Verify(verb) => verify::run(verb, out),
+        Verb::Check(verb) => check::run_check(verb, args.common.quiet, &args.common.config()?, out),
+        Verb::Verify(verb) => verify::run_verify(verb, out),
     }
 }

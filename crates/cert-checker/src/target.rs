@@ -1,21 +1,25 @@
-//! What to check, as people write it: `host`, `host:port`, `smtp://host`, `/etc/ssl/x.pem`, `FILE=HOST:PORT`.
+//! What to check, and where it is named: arguments, lists, this host, else the configuration.
 
-use crate::wishes::Wishes;
-use serde::Serialize;
-use toban_core::{Error, Result};
+use crate::cli::CheckArgs;
+use crate::discover;
+use crate::endpoint::{Endpoint, parse_endpoint};
+use crate::options::{CertsSection, Options};
+use std::io::Read;
+use std::path::Path;
+use toban_core::{Context, Error, Result};
 
 /// One target with what is wanted of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// As it was written.
     pub(crate) text: String,
-    pub(crate) what: What,
-    pub(crate) wishes: Wishes,
+    pub(crate) kind: TargetKind,
+    pub(crate) options: Options,
 }
 
 /// What a target is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum TargetKind {
     Served(Endpoint),
     /// A port that listens here, whatever it speaks; no name is asked of it.
     Discovered(Endpoint),
@@ -25,118 +29,46 @@ pub(crate) enum What {
     Pair(String, Vec<Endpoint>),
 }
 
-/// Where a TLS server listens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Endpoint {
-    pub(crate) protocol: Protocol,
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-/// What is spoken before and inside TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Protocol {
-    /// Without TLS: whether it leads to https is asked.
-    Http,
-    Https,
-    Tls,
-    Smtp,
-    Smtps,
-    Imap,
-    Imaps,
-    Pop3,
-    Pop3s,
-    Ftp,
-    Ftps,
-    Ldap,
-    Ldaps,
-    Lmtp,
-    Sieve,
-    Xmpp,
-    XmppServer,
-    Postgres,
-    /// TLS from the first byte, as PostgreSQL 17 takes it.
-    PostgresDirect,
-    Mysql,
-}
-
-/// Schemes, and the port where none is given.
-const SCHEMES: [(&str, Protocol, u16); 21] = [
-    ("http", Protocol::Http, 80),
-    ("https", Protocol::Https, 443),
-    ("tls", Protocol::Tls, 443),
-    ("smtp", Protocol::Smtp, 25),
-    ("smtps", Protocol::Smtps, 465),
-    ("imap", Protocol::Imap, 143),
-    ("imaps", Protocol::Imaps, 993),
-    ("pop3", Protocol::Pop3, 110),
-    ("pop3s", Protocol::Pop3s, 995),
-    ("ftp", Protocol::Ftp, 21),
-    ("ftps", Protocol::Ftps, 990),
-    ("ldap", Protocol::Ldap, 389),
-    ("ldaps", Protocol::Ldaps, 636),
-    ("lmtp", Protocol::Lmtp, 24),
-    ("sieve", Protocol::Sieve, 4190),
-    ("xmpp", Protocol::Xmpp, 5222),
-    ("xmpp-server", Protocol::XmppServer, 5269),
-    ("postgres", Protocol::Postgres, 5432),
-    ("postgresql", Protocol::Postgres, 5432),
-    ("postgres-direct", Protocol::PostgresDirect, 5432),
-    ("mysql", Protocol::Mysql, 3306),
-];
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        match self.protocol {
-            Protocol::Https | Protocol::Tls => write!(f, "{host}:{}", self.port),
-            other => {
-                let scheme = SCHEMES.iter().find(|(_, p, _)| *p == other).map_or("tls", |(s, ..)| s);
-                write!(f, "{scheme}://{host}:{}", self.port)
-            }
-        }
-    }
-}
-
 impl Target {
-    /// Reads what stands on a command line or in a list: the target, then `key=value` wishes of its own.
+    /// Reads a line of a list: the target, then `key=value` options of its own.
     ///
     /// # Errors
     /// Usage, naming the words.
-    pub(crate) fn read(line: &str, wishes: &Wishes) -> Result<Target> {
+    fn parse_line(line: &str, options: &Options) -> Result<Target> {
         let mut words = line.split_whitespace();
         let text = words.next().unwrap_or_default();
-        let own = Wishes::read(words).map_err(|e| Error::usage(format!("target {line:?}")).because(e))?;
-        Target::new(text, own.over(wishes))
+        let own =
+            Options::parse_words(words).map_err(|e| Error::usage(format!("target {line:?}")).because(e))?;
+        Target::new(text, own.over(options))
     }
 
-    /// The target `text` with these wishes.
+    /// The target `text` with these options.
     ///
     /// # Errors
     /// Usage, naming it.
-    pub(crate) fn new(text: &str, wishes: Wishes) -> Result<Target> {
-        Ok(Target { text: text.into(), what: what(text)?, wishes })
+    pub(crate) fn new(text: &str, options: Options) -> Result<Target> {
+        Ok(Target { text: text.into(), kind: parse_target(text)?, options })
     }
 }
 
-fn what(text: &str) -> Result<What> {
+fn parse_target(text: &str) -> Result<TargetKind> {
     if let Some(path) = text.strip_prefix("file:") {
-        return pair(path).unwrap_or_else(|| Ok(What::Stored(path.trim_start_matches("//").into())));
+        return parse_pair(path)
+            .unwrap_or_else(|| Ok(TargetKind::Stored(path.trim_start_matches("//").into())));
     }
-    if let Some(pair) = pair(text) {
+    if let Some(pair) = parse_pair(text) {
         return pair;
     }
     match is_path(text) {
-        true => Ok(What::Stored(text.into())),
-        false => endpoint(text).map(What::Served),
+        true => Ok(TargetKind::Stored(text.into())),
+        false => parse_endpoint(text).map(TargetKind::Served),
     }
 }
 
-fn pair(text: &str) -> Option<Result<What>> {
+fn parse_pair(text: &str) -> Option<Result<TargetKind>> {
     let (file, ends) = text.split_once('=')?;
-    let ends: Result<Vec<Endpoint>> = ends.split(',').map(endpoint).collect();
-    Some(ends.map(|ends| What::Pair(file.into(), ends)))
+    let ends: Result<Vec<Endpoint>> = ends.split(',').map(parse_endpoint).collect();
+    Some(ends.map(|ends| TargetKind::Pair(file.into(), ends)))
 }
 
 fn is_path(text: &str) -> bool {
@@ -144,45 +76,89 @@ fn is_path(text: &str) -> bool {
     path || (!text.contains("://") && std::path::Path::new(text).is_file())
 }
 
-/// Reads an endpoint.
+/// A list of targets is no larger.
+const LARGEST: u64 = 16 << 20;
+
+/// Every target, in the order given.
 ///
 /// # Errors
-/// Usage, naming it.
-pub(crate) fn endpoint(text: &str) -> Result<Endpoint> {
-    let bad = |why: &str| {
-        Error::usage(format!("target {text:?}: {why}"))
-            .hint("HOST, HOST:PORT, smtp://HOST and the like, FILE, or FILE=HOST:PORT")
-    };
-    let (scheme, rest) = text.split_once("://").map_or((None, text), |(s, r)| (Some(s), r));
-    let known = SCHEMES.iter().find(|(name, ..)| scheme.is_some_and(|s| s.eq_ignore_ascii_case(name)));
-    if scheme.is_some() && known.is_none() {
-        return Err(bad("unknown scheme"));
+/// Usage for what is no target, and when there is none at all.
+pub(crate) fn gather_targets(args: &CheckArgs, section: &CertsSection) -> Result<Vec<Target>> {
+    let options = args.options.clone().over(&section.options);
+    let mut all: Vec<Target> = Vec::new();
+    for text in &args.targets {
+        all.push(Target::new(text, options.clone())?);
     }
-    // A URL may be pasted as it is: user, path and query say nothing about the endpoint.
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, a)| a);
-    let (host, port) = host_port(authority).ok_or_else(|| bad("no HOST:PORT"))?;
-    let (protocol, default) = match (known, port) {
-        (Some((_, protocol, port)), _) => (*protocol, *port),
-        (None, None | Some(443)) => (Protocol::Https, 443),
-        (None, Some(port)) => (Protocol::Tls, port),
-    };
-    Ok(Endpoint { protocol, host: host.to_string(), port: port.unwrap_or(default) })
+    all.extend(host_target(args, &options)?);
+    for list in &args.targets_from {
+        all.extend(listed_targets(list, &options)?);
+    }
+    if args.discover {
+        // Names cannot be judged of a port found here, unless one is given.
+        all.extend(discover::listening_endpoints()?.into_iter().map(|end| Target {
+            text: format!("discovered {end}"),
+            kind: TargetKind::Discovered(end),
+            options: options.clone(),
+        }));
+    }
+    let given =
+        !args.targets.is_empty() || args.host.is_some() || !args.targets_from.is_empty() || args.discover;
+    if !given {
+        all = configured_targets(args, section, &options)?;
+    }
+    match all.is_empty() && !given {
+        true => Err(Error::usage("no target")
+            .hint("cert-checker check HOST[:PORT], or targets in the section [certs] of the configuration")),
+        false => Ok(all),
+    }
 }
 
-fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
-    if let Some(rest) = text.strip_prefix('[') {
-        let (host, after) = rest.split_once(']')?;
-        let port = after.strip_prefix(':').map(str::parse).transpose().ok()?;
-        return (!host.is_empty()).then_some((host, port));
-    }
-    if text.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Some((text, None));
-    }
-    match text.split_once(':') {
-        Some((host, port)) => (!host.is_empty()).then_some((host, Some(port.parse().ok()?))),
-        None => (!text.is_empty()).then_some((text, None)),
-    }
+/// `-H example.org -p 443`, as check_ssl_cert has it.
+fn host_target(args: &CheckArgs, options: &Options) -> Result<Option<Target>> {
+    let Some(host) = &args.host else { return Ok(None) };
+    let bare = host.contains("://") || host.starts_with('[');
+    let text = match (args.port, host.parse::<std::net::Ipv6Addr>()) {
+        (Some(port), Ok(_)) => format!("[{host}]:{port}"),
+        (Some(port), Err(_)) => format!("{host}:{port}"),
+        (None, Ok(_)) if !bare => format!("[{host}]"),
+        (None, _) => host.clone(),
+    };
+    // For check_ssl_cert http is what a certificate is for: a web server's TLS.
+    let scheme =
+        args.protocol.as_deref().map(|p| if matches!(p, "http" | "h2" | "http/1.1") { "https" } else { p });
+    let text = scheme.map_or_else(|| text.clone(), |scheme| format!("{scheme}://{text}"));
+    Target::new(&text, options.clone()).map(Some)
+}
+
+/// One target per line, options of its own after it; `#` begins a comment. What holds certificates is no list: with
+/// check_ssl_cert's `-f` it is what shall be checked.
+fn listed_targets(list: &Path, options: &Options) -> Result<Vec<Target>> {
+    let mut bytes = Vec::new();
+    let doing = || format!("read the targets in {}", list.display());
+    match list == Path::new("-") {
+        true => std::io::stdin().lock().take(LARGEST).read_to_end(&mut bytes).doing(doing)?,
+        false => {
+            std::fs::File::open(list).and_then(|f| f.take(LARGEST).read_to_end(&mut bytes)).doing(doing)?
+        }
+    };
+    let text = match String::from_utf8(bytes) {
+        Ok(text) if !text.contains("-----BEGIN ") => text,
+        _ if list == Path::new("-") => return Err(Error::usage("standard input is no list of targets")),
+        _ => return Target::new(&format!("file:{}", list.display()), options.clone()).map(|t| vec![t]),
+    };
+    let lines =
+        text.trim_start_matches('\u{feff}').lines().map(|l| l.split('#').next().unwrap_or_default().trim());
+    lines.filter(|l| !l.is_empty()).map(|l| Target::parse_line(l, options)).collect()
+}
+
+fn configured_targets(args: &CheckArgs, section: &CertsSection, options: &Options) -> Result<Vec<Target>> {
+    let plain = section.targets.iter().map(|text| Target::new(text, options.clone()));
+    let own = section.own.iter().map(|(text, own)| {
+        // A flag goes before the section, and the section before what all want.
+        let options = args.options.clone().over(&own.clone().over(&section.options));
+        Target::new(text, options)
+    });
+    plain.chain(own).collect()
 }
 
 #[cfg(test)]
@@ -190,34 +166,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_as_people_write_them() {
-        let cases = [
-            ("example.org", "example.org:443", Protocol::Https),
-            ("example.org:8443", "example.org:8443", Protocol::Tls),
-            ("https://u@example.org/path?x", "example.org:443", Protocol::Https),
-            ("[::1]:993", "[::1]:993", Protocol::Tls),
-            ("::1", "[::1]:443", Protocol::Https),
-            ("http://example.org/x", "http://example.org:80", Protocol::Http),
-            ("smtp://mx", "smtp://mx:25", Protocol::Smtp),
-            ("IMAPS://mx:1993", "imaps://mx:1993", Protocol::Imaps),
-            ("postgresql://db/app", "postgres://db:5432", Protocol::Postgres),
-        ];
-        for (text, shown, protocol) in cases {
-            let end = endpoint(text).expect(text);
-            assert_eq!((end.to_string().as_str(), end.protocol), (shown, protocol), "{text}");
-        }
-        for bad in ["", ":443", "h:port", "gopher://x", "[::1", "h:99999"] {
-            assert!(endpoint(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
     fn files_and_pairs() {
-        let stored = |p: &str| What::Stored(p.into());
-        assert_eq!(what("/etc/ssl/a.pem").expect("a file"), stored("/etc/ssl/a.pem"));
-        assert_eq!(what("file:a.pem").expect("a file"), stored("a.pem"));
-        assert_eq!(what("./live/*/cert.pem").expect("a pattern"), stored("./live/*/cert.pem"));
-        let ends = vec![endpoint("a:443").expect("a"), endpoint("smtp://b").expect("b")];
-        assert_eq!(what("/x.pem=a:443,smtp://b").expect("a pair"), What::Pair("/x.pem".into(), ends));
+        let stored = |p: &str| TargetKind::Stored(p.into());
+        assert_eq!(parse_target("/etc/ssl/a.pem").expect("a file"), stored("/etc/ssl/a.pem"));
+        assert_eq!(parse_target("file:a.pem").expect("a file"), stored("a.pem"));
+        assert_eq!(parse_target("./live/*/cert.pem").expect("a pattern"), stored("./live/*/cert.pem"));
+        let ends = vec![parse_endpoint("a:443").expect("a"), parse_endpoint("smtp://b").expect("b")];
+        assert_eq!(
+            parse_target("/x.pem=a:443,smtp://b").expect("a pair"),
+            TargetKind::Pair("/x.pem".into(), ends)
+        );
     }
 }

@@ -1,6 +1,6 @@
-//! When an expiry begins to be trouble: by a rule that fits every life, or as the user says.
+//! When an expiry comes too soon: by a rule that fits every life, or as the user says.
 
-use crate::facts::{Moment, span};
+use crate::facts::{UnixSeconds, format_span};
 use serde::Deserialize;
 use toban_core::{Error, Result, Severity};
 
@@ -23,7 +23,7 @@ enum Amount {
 }
 
 impl Amount {
-    fn of(self, life: i64) -> f64 {
+    fn seconds_of(self, life: i64) -> f64 {
         match self {
             Amount::Seconds(s) => s,
             Amount::Percent(p) => life.max(0) as f64 * p / 100.0,
@@ -53,7 +53,7 @@ impl Thresholds {
             warning: warning.unwrap_or(rule(30.0, 25.0)),
             critical: critical.unwrap_or(rule(15.0, 7.0)),
         };
-        match warning.zip(critical).is_some_and(|(w, c)| swapped(w.least, c.least)) {
+        match warning.zip(critical).is_some_and(|(w, c)| are_swapped(w.least, c.least)) {
             true => Err(Error::usage("the warning threshold is below the critical one")
                 .hint("--warning is the longer time left, as --warning 25d --critical 7d")),
             false => Ok(both),
@@ -62,7 +62,7 @@ impl Thresholds {
 
     /// How bad it is that `not_after` comes so soon after `now`; only for what has not expired.
     pub(crate) fn judge(&self, life: i64, remaining: i64) -> Severity {
-        let below = |t: Threshold| (remaining as f64) < t.of(life);
+        let below = |t: Threshold| (remaining as f64) < t.seconds_of(life);
         match (below(self.critical), below(self.warning)) {
             (true, _) => Severity::Critical,
             (false, true) => Severity::Warning,
@@ -72,19 +72,19 @@ impl Thresholds {
 
     /// The thresholds in seconds for a life, warning first: what perfdata shows.
     pub(crate) fn seconds(&self, life: i64) -> (i64, i64) {
-        (self.warning.of(life) as i64, self.critical.of(life) as i64)
+        (self.warning.seconds_of(life) as i64, self.critical.seconds_of(life) as i64)
     }
 }
 
 impl Threshold {
-    fn of(&self, life: i64) -> f64 {
-        let least = self.least.of(life);
-        let capped = self.ceiling.map_or(least, |c| least.min(c.of(life)));
-        self.floor.map_or(capped, |f| capped.max(f.of(life)))
+    fn seconds_of(&self, life: i64) -> f64 {
+        let least = self.least.seconds_of(life);
+        let capped = self.ceiling.map_or(least, |c| least.min(c.seconds_of(life)));
+        self.floor.map_or(capped, |f| capped.max(f.seconds_of(life)))
     }
 }
 
-fn swapped(warning: Amount, critical: Amount) -> bool {
+fn are_swapped(warning: Amount, critical: Amount) -> bool {
     match (warning, critical) {
         (Amount::Seconds(w), Amount::Seconds(c)) | (Amount::Percent(w), Amount::Percent(c)) => w < c,
         _ => false,
@@ -100,12 +100,12 @@ impl std::str::FromStr for Threshold {
     fn from_str(text: &str) -> Result<Threshold> {
         let mut parts = text.split(',');
         let mut threshold =
-            Threshold { least: amount(parts.next().unwrap_or_default())?, floor: None, ceiling: None };
+            Threshold { least: parse_amount(parts.next().unwrap_or_default())?, floor: None, ceiling: None };
         for part in parts {
             let part = part.trim();
             match (part.strip_prefix(">="), part.strip_prefix("<=")) {
-                (Some(floor), _) => threshold.floor = Some(amount(floor)?),
-                (_, Some(ceiling)) => threshold.ceiling = Some(amount(ceiling)?),
+                (Some(floor), _) => threshold.floor = Some(parse_amount(floor)?),
+                (_, Some(ceiling)) => threshold.ceiling = Some(parse_amount(ceiling)?),
                 _ => {
                     return Err(Error::usage(format!("{part:?} is neither >=FLOOR nor <=CEILING")).hint(HINT));
                 }
@@ -123,7 +123,7 @@ impl TryFrom<String> for Threshold {
     }
 }
 
-fn amount(text: &str) -> Result<Amount> {
+fn parse_amount(text: &str) -> Result<Amount> {
     let text = text.trim();
     let bad = || Error::usage(format!("{text:?} is no threshold")).hint(HINT);
     let number = |t: &str| t.trim().parse::<f64>().ok().filter(|n| n.is_finite());
@@ -141,10 +141,10 @@ fn amount(text: &str) -> Result<Amount> {
 }
 
 /// `in 12 d, on 2026-12-04T00:00:00Z`.
-pub(crate) fn left(remaining: i64, not_after: Moment) -> String {
+pub(crate) fn format_remaining(remaining: i64, not_after: UnixSeconds) -> String {
     match remaining < 0 {
-        true => format!("{} ago, on {not_after}", span(-remaining)),
-        false => format!("in {}, on {not_after}", span(remaining)),
+        true => format!("{} ago, on {not_after}", format_span(-remaining)),
+        false => format!("in {}, on {not_after}", format_span(remaining)),
     }
 }
 

@@ -29,3 +29,4 @@ pub use host::{DnsName, PeerName, Suffix, covered_suffix};
 pub use oid::ANY_EKU;
 pub use profile::Profile;
 pub use request::{Code, OtherPath, PathVerdict, Pool, Purpose, Reason, Request};
+pub use signature::is_signed_by;

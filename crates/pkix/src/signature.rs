@@ -38,6 +38,24 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// Whether the key in `spki` (a SubjectPublicKeyInfo) made the signature of `signed`: a certificate, a list, or an OCSP
+/// answer (RFC 6960, 4.2.1), which are signed in the same form. `None` where that cannot be judged here.
+pub fn is_signed_by(signed: &[u8], spki: &[u8]) -> Option<bool> {
+    let judge = || {
+        let mut outer = der::read_sequence(signed)?;
+        let body = outer.read_element()?;
+        let algorithm = Algorithm::read(outer.expect_tag(der::SEQUENCE)?)?;
+        let signature = der::read_octets(outer.expect_tag(der::BIT_STRING)?)?;
+        let key = Key::read(der::read_value(spki, der::SEQUENCE)?)?;
+        Ok::<_, Malformed>(verify_signature(&algorithm, &key, body.whole, signature))
+    };
+    match judge().ok()? {
+        Ok(()) => Some(true),
+        Err(SignatureFault::Wrong) => Some(false),
+        Err(SignatureFault::Unknown(_)) => None,
+    }
+}
+
 /// Bytes and a signature over them.
 #[derive(Clone, Debug)]
 pub(crate) struct Signed {

@@ -1,45 +1,45 @@
-//! How good a server's TLS is, told with the first certificate of its address.
+//! How good a server's TLS is, reported with the first certificate of its address.
 
-use super::Job;
-use super::report::Checked;
+use super::TargetJob;
+use super::report::CertReport;
+use crate::endpoint::Protocol;
 use crate::finding::Finding;
-use crate::grade::{self, Grade, Graded, Hsts};
-use crate::net::http;
-use crate::net::probe::Ask;
-use crate::net::survey::{self, Survey};
-use crate::target::Protocol;
+use crate::grade::{self, Grade, Graded};
+use crate::net::http::{Hsts, fetch_hsts};
+use crate::net::probe::ProbeRequest;
+use crate::net::survey::{Survey, survey_server};
 use std::net::SocketAddr;
 use toban_core::Severity;
 
-/// Versions, ciphers, header and grade, told with the first certificate of the address.
-pub(super) fn tell(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, all: &mut [Checked]) {
-    let wishes = &job.target.wishes;
-    let https = ask.endpoint.protocol == Protocol::Https || wishes.hsts;
+/// Versions, ciphers, header and grade, reported with the first certificate of the address.
+pub(super) fn add_grade(job: &TargetJob<'_>, ask: &ProbeRequest<'_>, at: SocketAddr, all: &mut [CertReport]) {
+    let options = &job.target.options;
+    let https = ask.endpoint.protocol == Protocol::Https || options.hsts;
     // A web server that accepts and then says nothing must not cost the survey its time.
-    let quick = Ask { deadline: ask.deadline.half(), ..ask.clone() };
-    let hsts = if https { http::hsts(&quick, at).unwrap_or(Hsts::NotAsked) } else { Hsts::NotAsked };
+    let quick = ProbeRequest { deadline: ask.deadline.halved(), ..ask.clone() };
+    let hsts = if https { fetch_hsts(&quick, at).unwrap_or(Hsts::NotAsked) } else { Hsts::NotAsked };
     let Some(first) = all.first_mut() else { return };
-    if wishes.hsts {
+    if options.hsts {
         first.add(hsts_findings(hsts));
     }
-    if !wishes.grade {
+    if !options.grade {
         return;
     }
-    let survey = survey::survey(ask, at);
+    let survey = survey_server(ask, at);
     if survey.cut {
         first.add(vec![Finding::unknown("timeout", "no answer in time: listing versions and ciphers")]);
     }
-    if let Some(graded) = rate(first, &survey, hsts) {
-        first.add(grade_findings(&survey, &graded, wishes.least_grade));
+    if let Some(graded) = grade_server(first, &survey, hsts) {
+        first.add(grade_findings(&survey, &graded, options.least_grade));
         first.grade = Some(graded);
     }
     first.accepts = Some(survey);
 }
 
-fn rate(checked: &Checked, survey: &Survey, hsts: Hsts) -> Option<Graded> {
-    let leaf = checked.chain.first()?;
+fn grade_server(report: &CertReport, survey: &Survey, hsts: Hsts) -> Option<Graded> {
+    let leaf = report.chain.first()?;
     let said = |codes: &[&str]| {
-        checked.findings.iter().any(|f| codes.contains(&f.code) && f.severity == Severity::Critical)
+        report.findings.iter().any(|f| codes.contains(&f.code) && f.severity == Severity::Critical)
     };
     let untrusted = [
         "expired",
@@ -50,7 +50,7 @@ fn rate(checked: &Checked, survey: &Survey, hsts: Hsts) -> Option<Graded> {
         "chain-expired",
         "revoked",
     ];
-    let facts = grade::Facts {
+    let facts = grade::GradeFacts {
         versions: &survey.versions,
         ciphers: &survey.ciphers,
         dh_bits: survey.dh_bits,
@@ -61,14 +61,14 @@ fn rate(checked: &Checked, survey: &Survey, hsts: Hsts) -> Option<Graded> {
         old_signature: said(&["signature-md5", "signature-sha1"]),
         hsts,
     };
-    Some(grade::grade(&facts))
+    Some(grade::compute_grade(&facts))
 }
 
 fn hsts_findings(hsts: Hsts) -> Vec<Finding> {
     match hsts {
         Hsts::Missing => vec![Finding::warning("hsts-missing", "no Strict-Transport-Security header")],
         Hsts::NotAsked => {
-            let says = "no answer in HTTP/1.1, so nobody knows of a Strict-Transport-Security header";
+            let says = "no answer in HTTP/1.1, so that no one knows of a Strict-Transport-Security header";
             vec![Finding::warning("hsts-missing", says)]
         }
         Hsts::For(seconds) if seconds < grade::HSTS_LONG => {
@@ -90,8 +90,8 @@ fn grade_findings(survey: &Survey, graded: &Graded, least: Option<Grade>) -> Vec
     if !survey.versions.contains(&TLS13) {
         found.push(Finding::info("protocol-no-tls13", "TLS 1.3 is not spoken"));
     }
-    let ciphers = survey.ciphers.iter().filter_map(|(_, id)| Cipher::of(*id));
-    let mut weak: Vec<&str> = ciphers.filter(|c| c.insecure() || c.bits() < 128).map(|c| c.name).collect();
+    let ciphers = survey.ciphers.iter().filter_map(|(_, id)| Cipher::by_number(*id));
+    let mut weak: Vec<&str> = ciphers.filter(|c| c.is_insecure() || c.bits() < 128).map(|c| c.name).collect();
     weak.sort_unstable();
     weak.dedup();
     if !weak.is_empty() {

@@ -1,30 +1,28 @@
-//! `check`: certificates of servers and files, judged, told, remembered.
+//! `check`: certificates of servers and files, judged, reported, remembered.
 
-mod change;
-mod discover;
-mod fleet;
+mod changes;
 mod graded;
 mod pair;
-mod plain;
 mod redirects;
 pub(crate) mod report;
 mod served;
-mod sources;
 mod stored;
+mod workers;
 
-use crate::cli::{Check, Reach};
-use crate::facts::{Cert, Moment};
+use crate::cli::{CheckArgs, Unreachable};
+use crate::endpoint::Endpoint;
+use crate::facts::{Cert, UnixSeconds};
+use crate::files::pem;
 use crate::finding::Finding;
-use crate::judge::{Roots, Rules};
-use crate::net::deadline::Deadline;
-use crate::revocation::Lists;
-use crate::settings;
-use crate::store::pem;
-use crate::target::{Endpoint, Target, What};
-use crate::threshold::{Thresholds, left};
-use change::Memory;
+use crate::judge::{Question, Roots, Rules};
+use crate::net::connection::Deadline;
+use crate::options::read_section;
+use crate::revocation::{GivenLists, RevocationCheck};
+use crate::target::{Target, TargetKind, gather_targets};
+use crate::threshold::{Thresholds, format_remaining};
+use changes::ChangeMemory;
 use pkix::PeerName;
-use report::{Checked, Totals};
+use report::{CertReport, RunTotals};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::sign::CertifiedKey;
 use std::collections::BTreeMap;
@@ -39,198 +37,198 @@ use toban_core::{Context, Error, Kind, Out, Result, Secret, Severity, run as job
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One target with all that its judgement needs.
-pub(crate) struct Job<'a> {
+pub(crate) struct TargetJob<'a> {
     pub(crate) target: &'a Target,
     pub(crate) rules: Rules,
     pub(crate) roots: Arc<Roots>,
     /// The revocation lists of the target's files.
-    pub(crate) lists: Arc<Lists>,
-    pub(crate) at: Moment,
+    pub(crate) lists: Arc<GivenLists>,
+    pub(crate) at: UnixSeconds,
     /// How bad it is that a server cannot be reached.
-    pub(crate) reach: Severity,
+    unreachable: Severity,
     identity: Option<Arc<CertifiedKey>>,
     own: Option<Cert>,
     password: Option<Secret>,
 }
 
-impl Job<'_> {
+impl TargetJob<'_> {
     /// What it may take.
     fn timeout(&self) -> Duration {
-        self.target.wishes.timeout.map_or(TIMEOUT, |t| t.0)
+        self.target.options.timeout.map_or(TIMEOUT, |t| t.0)
     }
 
     /// When its time is over, begun now.
-    pub(crate) fn deadline(&self) -> Deadline {
+    fn deadline(&self) -> Deadline {
         Deadline::after(self.timeout())
     }
 
-    pub(crate) fn password(&self) -> &str {
+    fn password(&self) -> &str {
         self.password.as_ref().map_or("", Secret::reveal)
     }
 
     /// The target's text; of a pair the endpoint's.
-    pub(crate) fn shown(&self, endpoint: &Endpoint) -> String {
-        match &self.target.what {
-            What::Pair(file, _) => format!("{file}={endpoint}"),
+    fn label_for(&self, endpoint: &Endpoint) -> String {
+        match &self.target.kind {
+            TargetKind::Pair(file, _) => format!("{file}={endpoint}"),
             _ => self.target.text.clone(),
         }
+    }
+
+    /// What a chain is judged by, for a client that asks for `name`.
+    fn question<'q>(&'q self, name: Option<&'q PeerName>) -> Question<'q> {
+        Question { rules: &self.rules, roots: &self.roots, at: self.at, name }
+    }
+
+    fn revocation_check(&self, deadline: Deadline) -> RevocationCheck<'_> {
+        RevocationCheck { options: &self.target.options, lists: &self.lists, at: self.at, deadline }
     }
 
     /// Our own client certificate's expiry.
     fn own_expiry(&self) -> Option<Finding> {
         let own = self.own.as_ref()?;
         let remaining = own.not_after.since(self.at);
-        let says =
-            format!("our client certificate {} expires {}", own.title(), left(remaining, own.not_after));
-        match self.rules.thresholds.judge(own.life(), remaining) {
+        let says = format!(
+            "our client certificate {} expires {}",
+            own.title(),
+            format_remaining(remaining, own.not_after)
+        );
+        match self.rules.thresholds.judge(own.lifetime(), remaining) {
             Severity::Ok => None,
             severity => Some(Finding::new("client-certificate-expires", severity, says)),
         }
     }
 
-    fn check(&self) -> Vec<Checked> {
-        match &self.target.what {
-            What::Served(endpoint) => served::check(self, endpoint),
-            What::Discovered(endpoint) => self.discovered(endpoint),
-            What::Stored(what) => stored::check(self, what).all,
-            What::Pair(file, endpoints) => pair::check(self, file, endpoints),
+    fn check_target(&self) -> Vec<CertReport> {
+        match &self.target.kind {
+            TargetKind::Served(endpoint) => served::check_endpoint(self, endpoint),
+            TargetKind::Discovered(endpoint) => {
+                // A port that speaks no TLS is no fault: no one named it as one that does.
+                let mut all = served::check_endpoint(self, endpoint);
+                all.retain(|report| !report.chain.is_empty());
+                all
+            }
+            TargetKind::Stored(what) => stored::check_files(self, what).all,
+            TargetKind::Pair(file, endpoints) => pair::check_pair(self, file, endpoints),
         }
-    }
-
-    /// A port that speaks no TLS is no trouble: nobody said that it should.
-    fn discovered(&self, endpoint: &Endpoint) -> Vec<Checked> {
-        let mut all = served::check(self, endpoint);
-        all.retain(|c| !c.chain.is_empty());
-        all
     }
 }
 
 /// Runs the verb.
-pub(crate) fn run(args: &Check, quiet: bool, config: &Config, out: &mut Out<'_>) -> Result<()> {
-    let settings = settings::read(config)?;
-    let targets = sources::targets(args, &settings)?;
+pub(crate) fn run_check(args: &CheckArgs, quiet: bool, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let section = read_section(config)?;
+    let targets = gather_targets(args, &section)?;
     if args.monitoring.monitoring {
-        let totals = whole(args, true, &targets, None)?;
-        return totals.plugin(out);
+        let totals = check_all(args, true, &targets, None)?;
+        return totals.write_plugin_line(out);
     }
     jobs::job(config, "cert-checker", "check", &args.job, |report| {
-        let totals = whole(args, quiet, &targets, Some(out))?;
-        totals.tell(report);
+        let totals = check_all(args, quiet, &targets, Some(out))?;
+        totals.report_to(report);
         totals.verdict()
     })
 }
 
-fn whole(args: &Check, quiet: bool, targets: &[Target], mut out: Option<&mut Out<'_>>) -> Result<Totals> {
-    let jobs = prepare(args, targets)?;
-    let mut memory = Memory::open(&args.job);
-    let mut totals = Totals::default();
+fn check_all(
+    args: &CheckArgs,
+    quiet: bool,
+    targets: &[Target],
+    mut out: Option<&mut Out<'_>>,
+) -> Result<RunTotals> {
+    let jobs = prepare_jobs(args, targets)?;
+    let mut memory = ChangeMemory::open(&args.job);
+    let mut totals = RunTotals::default();
     let progress = Progress::items("check", jobs.len() as u64, quiet);
-    let one = |at: usize| {
-        let checked = jobs[at].check();
+    let check_one = |at: usize| {
+        let reports = jobs[at].check_target();
         progress.add(1);
-        checked
+        reports
     };
-    fleet::run(jobs.len(), fleet::most(args.jobs), one, |checked| {
-        let mut checked = checked;
-        memory.compare(&mut checked);
-        for one in checked {
-            totals.count(&one);
-            out.as_mut().map_or(Ok(()), |out| out.emit(&one))?;
+    workers::run_ordered(jobs.len(), workers::most_at_once(args.jobs), check_one, |mut reports| {
+        memory.compare(&mut reports);
+        for report in reports {
+            totals.count(&report);
+            out.as_mut().map_or(Ok(()), |out| out.emit(&report))?;
         }
         Ok(())
     })?;
     if let Err(e) = memory.save() {
-        log::warn!("changes will not be told: {}", e.chain());
+        log::warn!("changes will not be reported: {}", e.chain());
     }
     Ok(totals)
 }
 
 /// Everything that can be wrong with what was asked is said before the first connection.
-fn prepare<'t>(args: &Check, targets: &'t [Target]) -> Result<Vec<Job<'t>>> {
+fn prepare_jobs<'t>(args: &CheckArgs, targets: &'t [Target]) -> Result<Vec<TargetJob<'t>>> {
     let mut stores: BTreeMap<(&[PathBuf], &[PathBuf]), Arc<Roots>> = BTreeMap::new();
-    let mut lists: BTreeMap<&[PathBuf], Arc<Lists>> = BTreeMap::new();
+    let mut lists: BTreeMap<&[PathBuf], Arc<GivenLists>> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(targets.len());
     for target in targets {
-        let wishes = &target.wishes;
-        let key = (wishes.trust.as_slice(), wishes.ca.as_slice());
+        let options = &target.options;
+        let key = (options.trust.as_slice(), options.ca.as_slice());
         let roots = match stores.get(&key) {
             Some(roots) => Arc::clone(roots),
             None => {
-                let roots = Arc::new(roots(target)?);
+                let roots = Arc::new(load_roots(target)?);
                 stores.insert(key, Arc::clone(&roots));
                 roots
             }
         };
         // A list may have 50 MiB: it is read once, whoever looks into it.
-        let load = || Arc::new(Lists::load(&wishes.crl));
-        let lists = Arc::clone(lists.entry(wishes.crl.as_slice()).or_insert_with(load));
-        jobs.push(Job { lists, ..job(args, target, roots)? });
+        let load = || Arc::new(GivenLists::load(&options.crl));
+        let lists = Arc::clone(lists.entry(options.crl.as_slice()).or_insert_with(load));
+        jobs.push(TargetJob { lists, ..prepare_job(args, target, roots)? });
     }
     Ok(jobs)
 }
 
 /// Without roots of the system, targets that need none can still be checked.
-fn roots(target: &Target) -> Result<Roots> {
-    let wishes = &target.wishes;
-    match Roots::load(&wishes.trust, &wishes.ca) {
-        Err(_) if wishes.any_issuer && wishes.trust.is_empty() && wishes.ca.is_empty() => {
+fn load_roots(target: &Target) -> Result<Roots> {
+    let options = &target.options;
+    match Roots::load(&options.trust, &options.ca) {
+        Err(_) if options.any_issuer && options.trust.is_empty() && options.ca.is_empty() => {
             Ok(Roots::default())
         }
         loaded => loaded.map_err(|e| e.kind_as(Kind::Usage)),
     }
 }
 
-fn job<'t>(args: &Check, target: &'t Target, roots: Arc<Roots>) -> Result<Job<'t>> {
-    let wishes = &target.wishes;
-    named(target)?;
-    pinned(target)?;
+fn prepare_job<'t>(args: &CheckArgs, target: &'t Target, roots: Arc<Roots>) -> Result<TargetJob<'t>> {
+    let options = &target.options;
     let rules = Rules {
-        thresholds: Thresholds::new(wishes.warning, wishes.critical)?,
-        pins: wishes.pins(),
-        any_issuer: wishes.any_issuer,
-        self_signed: wishes.self_signed,
-        policy: wishes.policy,
+        thresholds: Thresholds::new(options.warning, options.critical)?,
+        pins: options.pin.clone(),
+        any_issuer: options.any_issuer,
+        self_signed: options.self_signed,
+        policy: options.policy,
     };
-    let identity = wishes.cert.as_deref().zip(wishes.key.as_deref());
-    let identity = identity.map(|(cert, key)| identity_of(cert, key)).transpose()?;
+    let identity = options.cert.as_deref().zip(options.key.as_deref());
+    let identity = identity.map(|(cert, key)| load_identity(cert, key)).transpose()?;
     let own = identity.as_ref().and_then(|i| Cert::read(i.cert.first()?).ok());
-    let password = Secret::find(wishes.password_file.as_deref(), "certs_p12_password", "TOBAN_P12_PASSWORD")?;
-    let reach = match args.unreachable {
-        Reach::Unknown => Severity::Unknown,
-        Reach::Critical => Severity::Critical,
+    let password =
+        Secret::find(options.password_file.as_deref(), "certs_p12_password", "TOBAN_P12_PASSWORD")?;
+    let unreachable = match args.unreachable {
+        Unreachable::Unknown => Severity::Unknown,
+        Unreachable::Critical => Severity::Critical,
     };
     let lists = Arc::default();
-    Ok(Job { target, rules, roots, lists, at: Moment::of(args.at.now()), reach, identity, own, password })
-}
-
-/// A name that cannot be asked for would never be missed.
-fn named(target: &Target) -> Result<()> {
-    let hosts: Vec<&str> = match &target.what {
-        What::Served(endpoint) => vec![&endpoint.host],
-        What::Pair(_, endpoints) => endpoints.iter().map(|e| e.host.as_str()).collect(),
-        What::Stored(_) | What::Discovered(_) => Vec::new(),
-    };
-    let names = [target.wishes.name.as_deref(), target.wishes.sni.as_deref()];
-    let bad =
-        hosts.into_iter().chain(names.into_iter().flatten()).find_map(|n| PeerName::parse_host(n).err());
-    bad.map_or(Ok(()), |why| Err(Error::usage(format!("target {:?}: {why}", target.text))))
-}
-
-/// A pin that nothing can fit would be told as a mismatch for ever.
-fn pinned(target: &Target) -> Result<()> {
-    let digest = |pin: &String| pin.len() == 64 && pin.bytes().all(|b| b.is_ascii_hexdigit());
-    let bad = target.wishes.pins().into_iter().find(|pin| !digest(pin));
-    bad.map_or(Ok(()), |pin| {
-        Err(Error::usage(format!("target {:?}: the pin {pin:?} is no SHA-256", target.text))
-            .hint("64 hexadecimal digits, with or without colons: --json shows those of certificate and key"))
+    Ok(TargetJob {
+        target,
+        rules,
+        roots,
+        lists,
+        at: UnixSeconds::at(args.at.now()),
+        unreachable,
+        identity,
+        own,
+        password,
     })
 }
 
-fn identity_of(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
+fn load_identity(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
     let bytes = std::fs::read(cert).doing(|| format!("read {}", cert.display()))?;
-    let blocks = pem::blocks(&bytes).into_iter().filter(pem::Block::is_certificate);
-    let chain: Vec<CertificateDer<'static>> =
-        blocks.filter_map(|b| b.der.ok()).map(CertificateDer::from).collect();
+    let ders =
+        pem::select_ders(&bytes, pem::Block::is_certificate).into_iter().filter_map(std::result::Result::ok);
+    let chain: Vec<CertificateDer<'static>> = ders.map(CertificateDer::from).collect();
     if chain.is_empty() {
         return Err(Error::usage(format!("no certificate in {}", cert.display())));
     }

@@ -1,27 +1,29 @@
 //! A file and what is being served: renewed on disk does not mean renewed.
 
-use super::Job;
-use super::report::Checked;
+use super::TargetJob;
+use super::report::CertReport;
 use super::served;
-use super::stored::{self, Disk};
-use crate::facts::{Cert, Moment, span};
+use super::stored::{StoredReports, check_files};
+use crate::endpoint::Endpoint;
+use crate::facts::{Cert, UnixSeconds, format_span};
 use crate::finding::Finding;
-use crate::target::Endpoint;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The file's certificates, what each endpoint serves, and whether they are the same.
-pub(crate) fn check(job: &Job<'_>, file: &str, endpoints: &[Endpoint]) -> Vec<Checked> {
-    let Disk { mut all, modified } = stored::check(job, file);
+pub(super) fn check_pair(job: &TargetJob<'_>, file: &str, endpoints: &[Endpoint]) -> Vec<CertReport> {
+    let StoredReports { mut all, modified } = check_files(job, file);
     let disk: Vec<Vec<Cert>> = all
         .iter()
         .map(|c| c.chain.clone())
         .filter(|c| c.first().is_some_and(|l| !l.is_authority()))
         .collect();
     for endpoint in endpoints {
-        for mut seen in served::check(job, endpoint) {
+        for mut seen in served::check_endpoint(job, endpoint) {
             let served = seen.chain.clone();
             if !served.is_empty() && !disk.is_empty() {
-                seen.add(compare(&disk, &served, since(modified, job.at)).into_iter().collect());
+                seen.add(
+                    compare_chains(&disk, &served, written_since(modified, job.at)).into_iter().collect(),
+                );
             }
             all.push(seen);
         }
@@ -30,10 +32,10 @@ pub(crate) fn check(job: &Job<'_>, file: &str, endpoints: &[Endpoint]) -> Vec<Ch
 }
 
 /// What differs between the disk's chains and the one being served.
-fn compare(disk: &[Vec<Cert>], served: &[Cert], since: String) -> Option<Finding> {
+fn compare_chains(disk: &[Vec<Cert>], served: &[Cert], since: String) -> Option<Finding> {
     let leaf = &served[0];
     if let Some(same) = disk.iter().find(|d| d[0] == *leaf) {
-        return chain_differs(same, served);
+        return compare_issuers(same, served);
     }
     // A server with an RSA and an ECDSA certificate is compared kind by kind.
     let of_kind = disk.iter().find(|d| d[0].key.kind == leaf.key.kind);
@@ -58,9 +60,9 @@ fn compare(disk: &[Vec<Cert>], served: &[Cert], since: String) -> Option<Finding
 }
 
 /// Roots do not count: servers leave them away, and the file may have them.
-fn chain_differs(disk: &[Cert], served: &[Cert]) -> Option<Finding> {
+fn compare_issuers(disk: &[Cert], served: &[Cert]) -> Option<Finding> {
     let core = |chain: &[Cert]| -> Vec<String> {
-        chain.iter().skip(1).filter(|c| !c.self_signed()).map(|c| c.sha256.clone()).collect()
+        chain.iter().skip(1).filter(|c| !c.is_self_signed()).map(|c| c.sha256.clone()).collect()
     };
     let (ours, theirs) = (core(disk), core(served));
     // A file with the leaf alone says nothing about the chain.
@@ -74,11 +76,13 @@ fn chain_differs(disk: &[Cert], served: &[Cert]) -> Option<Finding> {
     })
 }
 
-fn since(modified: Option<SystemTime>, at: Moment) -> String {
+fn written_since(modified: Option<SystemTime>, at: UnixSeconds) -> String {
     let seconds = modified.and_then(|m| m.duration_since(UNIX_EPOCH).ok()).map(|d| d.as_secs());
-    let Some(written) = seconds.and_then(|s| i64::try_from(s).ok()).map(Moment) else { return String::new() };
+    let Some(written) = seconds.and_then(|s| i64::try_from(s).ok()).map(UnixSeconds) else {
+        return String::new();
+    };
     match at.since(written) {
-        age if age > 0 => format!(" {} ago, on {written}", span(age)),
+        age if age > 0 => format!(" {} ago, on {written}", format_span(age)),
         _ => format!(" on {written}"),
     }
 }

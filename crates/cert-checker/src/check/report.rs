@@ -1,6 +1,6 @@
 //! One record per certificate that was seen or missed, and the run told in each form.
 
-use crate::facts::{Cert, Moment, span};
+use crate::facts::{Cert, UnixSeconds, format_span};
 use crate::finding::Finding;
 use crate::grade::Graded;
 use crate::judge::Rules;
@@ -12,7 +12,7 @@ use toban_core::{Error, Kind, Out, Record, Result, Severity, run::Report};
 
 /// What was seen at one place.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Checked {
+pub(crate) struct CertReport {
     /// The target, as it was written.
     pub(crate) target: String,
     /// The address that was asked, or the files that hold the certificate.
@@ -22,7 +22,7 @@ pub(crate) struct Checked {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subject: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) not_after: Option<Moment>,
+    pub(crate) not_after: Option<UnixSeconds>,
     /// Seconds from the moment of the judgement; negative after the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) remaining_seconds: Option<i64>,
@@ -46,18 +46,18 @@ pub(crate) struct Checked {
     pub(crate) thresholds: Option<(i64, i64)>,
 }
 
-impl Checked {
+impl CertReport {
     /// A place where no certificate was seen.
-    pub(crate) fn nothing(target: &str, place: &str, finding: Finding) -> Checked {
-        let mut checked = Checked::of(target, place, Vec::new(), Moment(0));
-        checked.add(vec![finding]);
-        checked
+    pub(crate) fn unseen(target: &str, place: &str, finding: Finding) -> CertReport {
+        let mut report = CertReport::new(target, place, Vec::new(), UnixSeconds(0));
+        report.add(vec![finding]);
+        report
     }
 
     /// A chain that was seen at a place.
-    pub(crate) fn of(target: &str, place: &str, chain: Vec<Cert>, at: Moment) -> Checked {
+    pub(crate) fn new(target: &str, place: &str, chain: Vec<Cert>, at: UnixSeconds) -> CertReport {
         let leaf = chain.first();
-        Checked {
+        CertReport {
             target: target.into(),
             places: vec![place.into()],
             state: Severity::Ok,
@@ -83,8 +83,8 @@ impl Checked {
     }
 
     /// Remembers the thresholds for perfdata.
-    pub(crate) fn under(&mut self, rules: &Rules) {
-        self.thresholds = self.chain.first().map(|c| rules.thresholds.seconds(c.life()));
+    pub(crate) fn set_thresholds(&mut self, rules: &Rules) {
+        self.thresholds = self.chain.first().map(|c| rules.thresholds.seconds(c.lifetime()));
     }
 
     fn sentence(&self) -> String {
@@ -103,7 +103,7 @@ fn rank(severity: Severity) -> u8 {
     }
 }
 
-impl Record for Checked {
+impl Record for CertReport {
     const SCHEMA: &'static str = "cert-checker.certificate/1";
     const HEAD: &'static [&'static str] =
         &["target", "place", "state", "expires", "left", "subject", "findings"];
@@ -119,7 +119,7 @@ impl Record for Checked {
             self.places.join(", "),
             self.state.to_string(),
             self.not_after.map_or("-".into(), |m| m.to_string()),
-            self.remaining_seconds.map_or("-".into(), span),
+            self.remaining_seconds.map_or("-".into(), format_span),
             self.subject.clone().unwrap_or("-".into()),
             if findings.is_empty() { "-".into() } else { findings.join("; ") },
         ]
@@ -128,7 +128,7 @@ impl Record for Checked {
 
 /// A run in numbers.
 #[derive(Debug, Default)]
-pub(crate) struct Totals {
+pub(crate) struct RunTotals {
     states: BTreeMap<u8, u64>,
     /// Certificates and revocation lists that were seen.
     seen: u64,
@@ -142,31 +142,31 @@ pub(crate) struct Totals {
 /// Sentences and series of one run: a plugin's line has an end.
 const SENTENCES: usize = 20;
 
-impl Totals {
+impl RunTotals {
     /// Counts one record.
-    pub(crate) fn count(&mut self, checked: &Checked) {
-        *self.states.entry(rank(checked.state)).or_default() += 1;
-        self.seen += u64::from(checked.subject.is_some());
-        match checked.chain.first() {
+    pub(crate) fn count(&mut self, report: &CertReport) {
+        *self.states.entry(rank(report.state)).or_default() += 1;
+        self.seen += u64::from(report.subject.is_some());
+        match report.chain.first() {
             Some(leaf) => {
                 let labels = vec![
-                    ("target", checked.target.clone()),
-                    ("place", checked.places.join(", ")),
+                    ("target", report.target.clone()),
+                    ("place", report.places.join(", ")),
                     ("fingerprint", leaf.sha256[..16].to_string()),
                 ];
                 self.expiries.push((labels, leaf.not_after.0));
-                self.perfdata.extend(perfdata(checked));
+                self.perfdata.extend(perfdata_of(report));
             }
-            None => self.unseen.extend(checked.findings.iter().map(|f| f.code)),
+            None => self.unseen.extend(report.findings.iter().map(|f| f.code)),
         }
-        if checked.state != Severity::Ok {
-            self.sentences.push((rank(checked.state), checked.sentence()));
+        if report.state != Severity::Ok {
+            self.sentences.push((rank(report.state), report.sentence()));
             self.sentences.sort();
             self.sentences.truncate(SENTENCES);
         }
     }
 
-    fn of(&self, severity: Severity) -> u64 {
+    fn number_of(&self, severity: Severity) -> u64 {
         self.states.get(&rank(severity)).copied().unwrap_or(0)
     }
 
@@ -177,12 +177,12 @@ impl Totals {
     /// The worst of all; nothing checked is unknown.
     pub(crate) fn worst(&self) -> Severity {
         let judged = if self.seen == 0 { Severity::Unknown } else { Severity::Ok };
-        Severity::TROUBLES.into_iter().find(|s| self.of(*s) > 0).unwrap_or(judged)
+        Severity::TROUBLES.into_iter().find(|s| self.number_of(*s) > 0).unwrap_or(judged)
     }
 
     /// The plugin's line.
-    pub(crate) fn plugin(&self, out: &mut Out<'_>) -> Result<()> {
-        let wrong = self.all() - self.of(Severity::Ok);
+    pub(crate) fn write_plugin_line(&self, out: &mut Out<'_>) -> Result<()> {
+        let wrong = self.all() - self.number_of(Severity::Ok);
         let text = match (self.all(), wrong) {
             (0, _) => "nothing was checked".to_string(),
             (all, 0) => format!("{all} certificates, none needs attention"),
@@ -195,7 +195,7 @@ impl Totals {
     }
 
     /// Notes and metrics for the run's record.
-    pub(crate) fn tell(&self, report: &mut Report) {
+    pub(crate) fn report_to(&self, report: &mut Report) {
         self.sentences.iter().for_each(|(_, s)| report.note(s));
         let help = "When the certificate expires, in seconds since 1970.";
         for (labels, seconds) in &self.expiries {
@@ -209,7 +209,12 @@ impl Totals {
             ("unknown", Severity::Unknown),
         ] {
             let help = "Certificates of the last check.";
-            report.gauge("cert_checker_certificates", help, &[("state", name)], self.of(severity) as f64);
+            report.gauge(
+                "cert_checker_certificates",
+                help,
+                &[("state", name)],
+                self.number_of(severity) as f64,
+            );
         }
     }
 
@@ -218,9 +223,9 @@ impl Totals {
     /// # Errors
     /// Findings, when anything needs attention; Retry or Failed, when nothing was seen at all.
     pub(crate) fn verdict(&self) -> Result<()> {
-        let wrong = self.all() - self.of(Severity::Ok);
+        let wrong = self.all() - self.number_of(Severity::Ok);
         match (self.seen, wrong) {
-            (0, _) => Err(self.nothing()),
+            (0, _) => Err(self.nothing_seen()),
             (_, 0) => Ok(()),
             (_, n) => {
                 Err(Error::new(Kind::Findings, format!("{n} of {} certificates need attention", self.all())))
@@ -228,7 +233,7 @@ impl Totals {
         }
     }
 
-    fn nothing(&self) -> Error {
+    fn nothing_seen(&self) -> Error {
         let passing = ["refused", "timeout", "unreachable", "closed", "dns-failed", "address-dead"];
         let retry = !self.unseen.is_empty() && self.unseen.iter().all(|c| passing.contains(c));
         let kind = if retry { Kind::Retry } else { Kind::Failed };
@@ -238,10 +243,10 @@ impl Totals {
 }
 
 /// `'example.org:443'=24.50;25:;7:`: days left, with the thresholds as ranges.
-fn perfdata(checked: &Checked) -> Option<String> {
-    let (left, (warning, critical)) = checked.remaining_seconds.zip(checked.thresholds)?;
+fn perfdata_of(report: &CertReport) -> Option<String> {
+    let (left, (warning, critical)) = report.remaining_seconds.zip(report.thresholds)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || ".:-_/[]".contains(c);
-    let text = format!("{} {}", checked.target, checked.places.join(" "));
+    let text = format!("{} {}", report.target, report.places.join(" "));
     let label: String = text.chars().take(200).map(|c| if plain(c) { c } else { '_' }).collect();
     let days = |s: i64| s as f64 / 86_400.0;
     Some(format!("'{label}'={:.2};{:.2}:;{:.2}:", days(left), days(warning), days(critical)))

@@ -1,61 +1,70 @@
 //! A target on the network: all its addresses, all its kinds of certificate.
 
-use super::report::Checked;
-use super::{Job, graded, plain, redirects};
+use super::report::CertReport;
+use super::{TargetJob, graded, redirects};
+use crate::endpoint::{Endpoint, Protocol};
 use crate::facts::Cert;
 use crate::finding::Finding;
-use crate::judge::{self, Question, Trusted};
-use crate::net::collect::{self, Only};
-use crate::net::connect;
-use crate::net::deadline::Deadline;
+use crate::judge::{self, TrustedPath};
+use crate::net::collect::{self, Restriction};
+use crate::net::connection::{Deadline, resolve_host};
+use crate::net::failure::ProbeFailure;
 use crate::net::http;
-use crate::net::probe::{self, Ask, Presented};
-use crate::net::trouble::Trouble;
-use crate::revocation;
-use crate::target::{Endpoint, Protocol, What};
-use pkix::PeerName;
+use crate::net::probe::{Presented, ProbeRequest, fetch_certificate};
+use crate::revocation::SeenChain;
+use crate::target::TargetKind;
+use pkix::{DnsName, PeerName};
 use std::net::SocketAddr;
 use toban_core::Severity;
 
 /// Every certificate that the endpoint shows, one record each; one for each address that shows none. Where redirects
 /// are followed, the same of every server on the way.
-pub(crate) fn check(job: &Job<'_>, endpoint: &Endpoint) -> Vec<Checked> {
+pub(super) fn check_endpoint(job: &TargetJob<'_>, endpoint: &Endpoint) -> Vec<CertReport> {
     let deadline = job.deadline();
     if endpoint.protocol == Protocol::Http {
-        return plain::check(job, endpoint, deadline);
+        return redirects::check_plain_http(job, endpoint, deadline);
     }
-    let mut all = asked(job, endpoint, deadline);
-    if job.target.wishes.redirects && endpoint.protocol == Protocol::Https {
-        let hops = redirects::followed(job, endpoint, &all, deadline);
+    let mut all = check_addresses(job, endpoint, deadline);
+    if job.target.options.redirects && endpoint.protocol == Protocol::Https {
+        let hops = redirects::check_redirects(job, endpoint, &all, deadline);
         all.extend(hops);
     }
     all
 }
 
 /// The endpoint itself.
-pub(super) fn asked(job: &Job<'_>, endpoint: &Endpoint, deadline: Deadline) -> Vec<Checked> {
-    let addresses = match addresses(job, endpoint, deadline) {
+pub(super) fn check_addresses(
+    job: &TargetJob<'_>,
+    endpoint: &Endpoint,
+    deadline: Deadline,
+) -> Vec<CertReport> {
+    let addresses = match find_addresses(job, endpoint, deadline) {
         Ok(addresses) => addresses,
-        Err(trouble) => {
-            let finding = trouble.finding(job.reach).advise(if looks_like_file(&endpoint.host) {
+        Err(failure) => {
+            let finding = failure.to_finding(job.unreachable).advise(if looks_like_file(&endpoint.host) {
                 "is it a file? It is not there"
             } else {
                 ""
             });
-            return vec![Checked::nothing(&job.shown(endpoint), &endpoint.to_string(), finding)];
+            return vec![CertReport::unseen(&job.label_for(endpoint), &endpoint.to_string(), finding)];
         }
     };
-    let sni = asked_name(job, endpoint);
-    let ask = Ask { endpoint, sni: sni.as_deref(), own: job.identity.clone(), deadline };
-    let mut all: Vec<Checked> = Vec::new();
+    let sni = sni_name(job, endpoint);
+    let ask = ProbeRequest {
+        endpoint,
+        sni: sni.as_ref().map(DnsName::as_str),
+        own: job.identity.clone(),
+        deadline,
+    };
+    let mut all: Vec<CertReport> = Vec::new();
     match addresses.as_slice() {
-        [one] => all.extend(address(job, &ask, *one)),
+        [one] => all.extend(check_address(job, &ask, *one)),
         many => std::thread::scope(|scope| {
-            let asked: Vec<_> = many.iter().map(|at| scope.spawn(|| address(job, &ask, *at))).collect();
+            let asked: Vec<_> = many.iter().map(|at| scope.spawn(|| check_address(job, &ask, *at))).collect();
             all.extend(asked.into_iter().flat_map(|a| a.join().unwrap_or_default()));
         }),
     }
-    soften(&mut all);
+    soften_dead_addresses(&mut all);
     all
 }
 
@@ -65,12 +74,12 @@ fn looks_like_file(host: &str) -> bool {
     ["pem", "crt", "cer", "der", "key", "p12", "pfx", "p7b", "jks", "crl"].contains(&ending)
 }
 
-pub(super) fn addresses(
-    job: &Job<'_>,
+pub(super) fn find_addresses(
+    job: &TargetJob<'_>,
     endpoint: &Endpoint,
     deadline: Deadline,
-) -> Result<Vec<SocketAddr>, Trouble> {
-    let (host, port) = match &job.target.wishes.connect_to {
+) -> Result<Vec<SocketAddr>, ProbeFailure> {
+    let (host, port) = match &job.target.options.connect_to {
         None => (endpoint.host.clone(), endpoint.port),
         Some(to) => match to.parse::<SocketAddr>() {
             Ok(at) => (at.ip().to_string(), at.port()),
@@ -80,97 +89,97 @@ pub(super) fn addresses(
             },
         },
     };
-    connect::resolve(&host, port, deadline)
+    resolve_host(&host, port, deadline)
 }
 
-/// What goes into SNI: a host name, never an address.
-pub(super) fn asked_name(job: &Job<'_>, endpoint: &Endpoint) -> Option<String> {
-    let wishes = &job.target.wishes;
-    let name = wishes.sni.as_deref().or(wishes.name.as_deref()).unwrap_or(&endpoint.host);
-    PeerName::parse_host(name).ok()?.as_dns().map(ToString::to_string)
+/// What goes into SNI: a host name, never an address (RFC 6066, 3).
+pub(super) fn sni_name(job: &TargetJob<'_>, endpoint: &Endpoint) -> Option<DnsName> {
+    let options = &job.target.options;
+    options.sni.as_ref().or(options.name.as_ref()).unwrap_or(&endpoint.peer).as_dns().cloned()
 }
 
 /// One address: its certificate, and those that it shows to other clients.
-fn address(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr) -> Vec<Checked> {
-    let first = match probe::certificate(ask, at, None) {
+fn check_address(job: &TargetJob<'_>, ask: &ProbeRequest<'_>, at: SocketAddr) -> Vec<CertReport> {
+    let first = match fetch_certificate(ask, at, None) {
         Ok(mut presented) => {
             let web = ask.endpoint.protocol == Protocol::Https && ask.own.is_some();
             if web && presented.shown.asked.is_some() && presented.refused.is_none() {
-                let quick = Ask { deadline: ask.deadline.half(), ..ask.clone() };
-                presented.refused = http::refusal_of_ours(&quick, at);
+                let quick = ProbeRequest { deadline: ask.deadline.halved(), ..ask.clone() };
+                presented.refused = http::fetch_client_refusal(&quick, at);
             }
             presented
         }
-        Err(trouble) => {
-            return vec![Checked::nothing(
-                &job.shown(ask.endpoint),
+        Err(failure) => {
+            return vec![CertReport::unseen(
+                &job.label_for(ask.endpoint),
                 &at.to_string(),
-                trouble.finding(job.reach),
+                failure.to_finding(job.unreachable),
             )];
         }
     };
-    let others = if first.legacy { Vec::new() } else { others(ask, at, &first) };
-    let mut all: Vec<Checked> = vec![one(job, ask, at, first)];
+    let others = if first.legacy { Vec::new() } else { fetch_others(ask, at, &first) };
+    let mut all: Vec<CertReport> = vec![judge_presented(job, ask, at, first)];
     for presented in others {
-        let other = one(job, ask, at, presented);
+        let other = judge_presented(job, ask, at, presented);
         if all.iter().all(|seen| seen.chain.first() != other.chain.first()) {
             all.push(other);
         }
     }
-    if job.target.wishes.grade || job.target.wishes.hsts {
-        graded::tell(job, ask, at, &mut all);
+    if job.target.options.grade || job.target.options.hsts {
+        graded::add_grade(job, ask, at, &mut all);
     }
     all
 }
 
 /// What the server shows to clients that take only the other kind of key, or no TLS 1.3.
-fn others(ask: &Ask<'_>, at: SocketAddr, first: &Presented) -> Vec<Presented> {
+fn fetch_others(ask: &ProbeRequest<'_>, at: SocketAddr, first: &Presented) -> Vec<Presented> {
     let leaf = first.shown.chain.first().and_then(|der| Cert::read(der).ok());
-    let key = leaf.and_then(|leaf| collect::other_kind(&leaf.key));
-    let version = (first.version == "TLSv1.3").then_some(Only::Tls12);
-    let shown =
-        key.into_iter().chain(version).filter_map(|only| probe::certificate(ask, at, Some(only)).ok());
-    shown.filter(|p| p.trouble.is_none()).collect()
+    let key = leaf.and_then(|leaf| collect::other_key_kind(&leaf.key));
+    let version = (first.version == "TLSv1.3").then_some(Restriction::Tls12);
+    let shown = key.into_iter().chain(version).filter_map(|only| fetch_certificate(ask, at, Some(only)).ok());
+    shown.filter(|p| p.failure.is_none()).collect()
 }
 
-fn one(job: &Job<'_>, ask: &Ask<'_>, at: SocketAddr, presented: Presented) -> Checked {
-    let (chain, unreadable) = read(&presented.shown.chain);
-    let mut checked = Checked::of(&job.shown(ask.endpoint), &at.to_string(), chain, job.at);
-    let wanted = wanted(job, ask.endpoint);
-    let question = Question { rules: &job.rules, roots: &job.roots, at: job.at, name: wanted.as_ref() };
-    let (trusted, found) = judge::judge(&checked.chain, &question);
-    checked.add(found);
-    checked.add(unreadable);
-    checked.add(transport(job, ask.endpoint.protocol, &presented));
-    let above = trusted.as_ref().map(Trusted::above).unwrap_or_default();
+fn judge_presented(
+    job: &TargetJob<'_>,
+    ask: &ProbeRequest<'_>,
+    at: SocketAddr,
+    presented: Presented,
+) -> CertReport {
+    let (chain, unreadable) = read_chain(&presented.shown.chain);
+    let mut report = CertReport::new(&job.label_for(ask.endpoint), &at.to_string(), chain, job.at);
+    let (trusted, found) = judge::judge_chain(&report.chain, &job.question(wanted_name(job, ask.endpoint)));
+    report.add(found);
+    report.add(unreadable);
+    report.add(judge_transport(job, ask.endpoint.protocol, &presented));
+    let above = trusted.as_ref().map(TrustedPath::issuers).unwrap_or_default();
     let staple = Some(presented.shown.staple.as_slice());
-    let seen = revocation::Seen { chain: &checked.chain, above: &above, staple };
-    let revoked = revocation::judge(job, &seen, ask.deadline);
-    checked.add(revoked);
-    checked.under(&job.rules);
-    let to = job.target.wishes.connect_to.as_deref().unwrap_or_default();
-    checked.asked = format!("{} {to}", ask.sni.unwrap_or_default());
-    checked.client_authorities = authorities(&presented);
-    checked.connection = Some(presented);
-    checked
+    let seen = SeenChain { chain: &report.chain, above: &above, staple };
+    let revoked = job.revocation_check(ask.deadline).judge_chain(&seen);
+    report.add(revoked);
+    report.set_thresholds(&job.rules);
+    let to = job.target.options.connect_to.as_deref().unwrap_or_default();
+    report.asked = format!("{} {to}", ask.sni.unwrap_or_default());
+    report.client_authorities = client_authorities(&presented);
+    report.connection = Some(presented);
+    report
 }
 
-/// The name that a client would ask for; of a port found here nobody knows it.
-fn wanted(job: &Job<'_>, endpoint: &Endpoint) -> Option<PeerName> {
-    let own = job.target.wishes.name.as_deref();
-    let host = Some(endpoint.host.as_str()).filter(|_| !matches!(job.target.what, What::Discovered(_)));
-    own.or(host).and_then(|name| PeerName::parse_host(name).ok())
+/// The name that a client would ask for; of a port found here it is not known.
+fn wanted_name<'t>(job: &'t TargetJob<'_>, endpoint: &'t Endpoint) -> Option<&'t PeerName> {
+    let host = Some(&endpoint.peer).filter(|_| !matches!(job.target.kind, TargetKind::Discovered(_)));
+    job.target.options.name.as_ref().or(host)
 }
 
 /// The chain's certificates; one that cannot be read hides no other, and the first one's place is kept.
-pub(super) fn read(sent: &[Vec<u8>]) -> (Vec<Cert>, Vec<Finding>) {
+fn read_chain(sent: &[Vec<u8>]) -> (Vec<Cert>, Vec<Finding>) {
     let (mut chain, mut unreadable) = (Vec::new(), Vec::new());
     for (at, der) in sent.iter().enumerate() {
         match Cert::read(der) {
             Ok(cert) => chain.push(cert),
             Err(why) => {
                 let says = format!("certificate {} of {} cannot be read: {why}", at + 1, sent.len());
-                unreadable.push(Finding::critical("certificate-unreadable", crate::facts::short(&says)));
+                unreadable.push(Finding::critical("certificate-unreadable", crate::facts::shorten(&says)));
             }
         }
     }
@@ -178,8 +187,8 @@ pub(super) fn read(sent: &[Vec<u8>]) -> (Vec<Cert>, Vec<Finding>) {
 }
 
 /// What the handshake itself tells.
-fn transport(job: &Job<'_>, protocol: Protocol, presented: &Presented) -> Vec<Finding> {
-    let mut found: Vec<Finding> = large(&presented.shown.chain).into_iter().collect();
+fn judge_transport(job: &TargetJob<'_>, protocol: Protocol, presented: &Presented) -> Vec<Finding> {
+    let mut found: Vec<Finding> = judge_size(&presented.shown.chain).into_iter().collect();
     let (version, cipher) = (&presented.version, &presented.cipher);
     let agreed = presented.protocol.as_deref() == Some("postgresql");
     if protocol == Protocol::PostgresDirect && !presented.legacy && !agreed {
@@ -188,7 +197,7 @@ fn transport(job: &Job<'_>, protocol: Protocol, presented: &Presented) -> Vec<Fi
             Finding::critical("alpn-missing", says).advise("is it PostgreSQL 17 or newer that answers?"),
         );
     }
-    if presented.legacy && presented.trouble.is_none() {
+    if presented.legacy && presented.failure.is_none() {
         found.push(match version.as_str() {
             "TLSv1.2" => {
                 Finding::critical("cipher-weak", format!("only weak ciphers are taken, as {cipher}"))
@@ -205,12 +214,12 @@ fn transport(job: &Job<'_>, protocol: Protocol, presented: &Presented) -> Vec<Fi
         let advice = "is it of an authority that the server trusts for clients, and of today?";
         found.push(Finding::critical("client-certificate-refused", says).advise(advice));
     }
-    if let Some(trouble) = &presented.trouble
+    if let Some(failure) = &presented.failure
         && found.iter().all(|f| f.code != "chain-large")
     {
-        found.push(trouble.finding(Severity::Critical));
+        found.push(failure.to_finding(Severity::Critical));
     }
-    match (presented.shown.asked.is_some(), job.target.wishes.expect_client_auth) {
+    match (presented.shown.asked.is_some(), job.target.options.expect_client_auth) {
         (true, _) => found
             .push(Finding::info("client-certificate-requested", "the server asks for a client certificate")),
         (false, true) => found.push(Finding::critical(
@@ -228,7 +237,7 @@ const LARGE: usize = 64 << 10;
 const TOO_LARGE: usize = 100 << 10;
 
 /// A chain that clients refuse for its size, whatever is in it.
-fn large(sent: &[Vec<u8>]) -> Option<Finding> {
+fn judge_size(sent: &[Vec<u8>]) -> Option<Finding> {
     // Each certificate stands behind its length, and all behind theirs.
     let size = 3 + sent.iter().map(|der| der.len() + 3).sum::<usize>();
     let says = |who: &str| format!("the certificates sent take {} KiB, more than {who}", size >> 10);
@@ -240,13 +249,13 @@ fn large(sent: &[Vec<u8>]) -> Option<Finding> {
     Some(finding.advise("send only the leaf and the issuers between it and the root"))
 }
 
-fn authorities(presented: &Presented) -> Vec<String> {
+fn client_authorities(presented: &Presented) -> Vec<String> {
     let hints = presented.shown.asked.as_deref().unwrap_or_default();
-    hints.iter().filter_map(|der| crate::facts::name_of(der)).collect()
+    hints.iter().filter_map(|der| crate::facts::format_name(der)).collect()
 }
 
 /// A dead address beside a live one is no reason to wake anybody.
-fn soften(all: &mut [Checked]) {
+fn soften_dead_addresses(all: &mut [CertReport]) {
     if all.iter().all(|c| c.chain.is_empty()) {
         return;
     }

@@ -1,7 +1,7 @@
 //! What the extensions say, each read by itself: one that cannot be read hides no other.
 
-use super::Oddity;
-use super::text::{hex, short};
+use super::FormFault;
+use super::text::{hex, shorten};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -69,20 +69,20 @@ impl Serialize for San {
 }
 
 impl Extensions {
-    /// Reads every extension; what is wrong goes to `oddities`.
-    pub(super) fn of(cert: &X509Certificate<'_>, oddities: &mut Vec<Oddity>) -> Extensions {
+    /// Reads every extension; what is wrong goes to `form_faults`.
+    pub(super) fn read(cert: &X509Certificate<'_>, form_faults: &mut Vec<FormFault>) -> Extensions {
         let (mut found, mut seen) = (Extensions::default(), BTreeSet::new());
         for extension in cert.extensions() {
             if !seen.insert(extension.oid.to_id_string()) {
-                push_once(oddities, Oddity::DuplicateExtension);
+                push_once(form_faults, FormFault::DuplicateExtension);
                 continue;
             }
-            found.read(extension, oddities);
+            found.read_extension(extension, form_faults);
         }
         found
     }
 
-    fn read(&mut self, extension: &X509Extension<'_>, oddities: &mut Vec<Oddity>) {
+    fn read_extension(&mut self, extension: &X509Extension<'_>, form_faults: &mut Vec<FormFault>) {
         match extension.parsed_extension() {
             ParsedExtension::SubjectAlternativeName(san) => {
                 self.has_names = true;
@@ -93,35 +93,35 @@ impl Extensions {
                 self.path_length = basic.path_len_constraint;
             }
             ParsedExtension::KeyUsage(usage) => self.may_sign_lists = Some(usage.crl_sign()),
-            ParsedExtension::ExtendedKeyUsage(usage) => self.usages = usages(usage),
+            ParsedExtension::ExtendedKeyUsage(usage) => self.usages = usage_names(usage),
             ParsedExtension::SCT(list) => self.timestamps = list.len(),
-            ParsedExtension::AuthorityInfoAccess(access) => self.access(access),
+            ParsedExtension::AuthorityInfoAccess(access) => self.read_access(access),
             ParsedExtension::CRLDistributionPoints(points) => {
                 let full = points.points.iter().filter_map(|p| p.distribution_point.as_ref());
                 let names = full.filter_map(|d| match d {
                     DistributionPointName::FullName(names) => Some(names),
                     DistributionPointName::NameRelativeToCRLIssuer(_) => None,
                 });
-                self.crl_urls = names.flatten().filter_map(url).take(POINTERS).collect();
+                self.crl_urls = names.flatten().filter_map(url_of).take(POINTERS).collect();
             }
             ParsedExtension::SubjectKeyIdentifier(id) => self.subject_key = Some(hex(id.0)),
             ParsedExtension::AuthorityKeyIdentifier(id) => {
                 self.authority_key = id.key_identifier.as_ref().map(|k| hex(k.0));
             }
-            ParsedExtension::ParseError { .. } => push_once(oddities, Oddity::UnreadableExtension),
+            ParsedExtension::ParseError { .. } => push_once(form_faults, FormFault::UnreadableExtension),
             ParsedExtension::UnsupportedExtension { oid } => match oid.to_id_string() == MUST_STAPLE {
                 // A SEQUENCE with the one number 5, status_request: RFC 7633.
                 true => self.must_staple = extension.value.ends_with(&[2, 1, 5]),
-                false if extension.critical => push_once(oddities, Oddity::UnknownCriticalExtension),
+                false if extension.critical => push_once(form_faults, FormFault::UnknownCriticalExtension),
                 false => {}
             },
             _ => {}
         }
     }
 
-    fn access(&mut self, access: &x509_parser::extensions::AuthorityInfoAccess<'_>) {
+    fn read_access(&mut self, access: &x509_parser::extensions::AuthorityInfoAccess<'_>) {
         for description in &access.accessdescs {
-            let Some(url) = url(&description.access_location) else { continue };
+            let Some(url) = url_of(&description.access_location) else { continue };
             let list = match description.access_method.to_id_string().as_str() {
                 "1.3.6.1.5.5.7.48.1" => &mut self.ocsp_urls,
                 "1.3.6.1.5.5.7.48.2" => &mut self.issuer_urls,
@@ -134,38 +134,38 @@ impl Extensions {
     }
 }
 
-fn push_once(oddities: &mut Vec<Oddity>, oddity: Oddity) {
-    if !oddities.contains(&oddity) {
-        oddities.push(oddity);
+fn push_once(form_faults: &mut Vec<FormFault>, form_fault: FormFault) {
+    if !form_faults.contains(&form_fault) {
+        form_faults.push(form_fault);
     }
 }
 
-fn url(name: &GeneralName<'_>) -> Option<String> {
+fn url_of(name: &GeneralName<'_>) -> Option<String> {
     match name {
-        GeneralName::URI(url) => Some(short(url)),
+        GeneralName::URI(url) => Some(shorten(url)),
         _ => None,
     }
 }
 
 fn san_of(name: &GeneralName<'_>) -> San {
     match name {
-        GeneralName::DNSName(name) => San::Dns(short(name)),
-        GeneralName::IPAddress(bytes) => address(bytes).map_or_else(|| San::BadIp(hex(bytes)), San::Ip),
-        GeneralName::RFC822Name(mail) => San::Other(short(&format!("mail {mail}"))),
-        GeneralName::URI(url) => San::Other(short(&format!("URI {url}"))),
+        GeneralName::DNSName(name) => San::Dns(shorten(name)),
+        GeneralName::IPAddress(bytes) => read_address(bytes).map_or_else(|| San::BadIp(hex(bytes)), San::Ip),
+        GeneralName::RFC822Name(mail) => San::Other(shorten(&format!("mail {mail}"))),
+        GeneralName::URI(url) => San::Other(shorten(&format!("URI {url}"))),
         GeneralName::Invalid(tag, bytes) if tag.0 == 2 => {
-            San::Other(short(&format!("name {:?}", String::from_utf8_lossy(bytes))))
+            San::Other(shorten(&format!("name {:?}", String::from_utf8_lossy(bytes))))
         }
         _ => San::Other("another kind of name".into()),
     }
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+fn read_address(bytes: &[u8]) -> Option<IpAddr> {
     let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     four.ok().or_else(|| <[u8; 16]>::try_from(bytes).map(IpAddr::from).ok())
 }
 
-fn usages(usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) -> Vec<String> {
+fn usage_names(usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) -> Vec<String> {
     let known = [
         (usage.any, "any"),
         (usage.server_auth, "serverAuth"),
@@ -176,5 +176,5 @@ fn usages(usage: &x509_parser::extensions::ExtendedKeyUsage<'_>) -> Vec<String> 
         (usage.ocsp_signing, "OCSPSigning"),
     ];
     let named = known.into_iter().filter(|(there, _)| *there).map(|(_, name)| name.to_string());
-    named.chain(usage.other.iter().map(|oid| short(&oid.to_id_string()))).collect()
+    named.chain(usage.other.iter().map(|oid| shorten(&oid.to_id_string()))).collect()
 }

@@ -19,11 +19,11 @@ const T13: [(u16, u16); 3] = [(TLS13, 0x1301), (TLS13, 0x1302), (TLS13, 0x1303)]
 const YEAR: Hsts = Hsts::For(31_536_000);
 
 fn rsa(bits: usize) -> Key {
-    Key { kind: "RSA".into(), bits, curve: None, spki_sha256: String::new() }
+    Key { kind: "RSA".into(), bits, ..Key::default() }
 }
 
 fn ec(bits: usize) -> Key {
-    Key { kind: "EC".into(), bits, curve: None, spki_sha256: String::new() }
+    Key { kind: "EC".into(), bits, ..Key::default() }
 }
 
 /// A server as it should be, from which a row changes what it is about.
@@ -83,7 +83,7 @@ impl Site {
     }
 
     fn letter(&self) -> String {
-        let facts = Facts {
+        let facts = GradeFacts {
             versions: &self.versions,
             ciphers: &self.ciphers,
             dh_bits: self.dh_bits,
@@ -94,7 +94,7 @@ impl Site {
             old_signature: self.old_signature,
             hsts: self.hsts,
         };
-        grade(&facts).grade.to_string()
+        compute_grade(&facts).grade.to_string()
     }
 }
 
@@ -198,7 +198,7 @@ fn the_guides_letters() {
 #[test]
 fn the_guides_scores() {
     let score = |site: Site| {
-        let facts = Facts {
+        let facts = GradeFacts {
             versions: &site.versions,
             ciphers: &site.ciphers,
             dh_bits: site.dh_bits,
@@ -209,7 +209,7 @@ fn the_guides_scores() {
             old_signature: false,
             hsts: YEAR,
         };
-        grade(&facts).score
+        compute_grade(&facts).score
     };
     // 100 × 0.3 + 90 × 0.3 + (80 + 100) / 2 × 0.4
     assert_eq!(score(good()), 93);

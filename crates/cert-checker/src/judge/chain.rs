@@ -1,13 +1,13 @@
 //! The chain as it was sent, and the way from it to a root.
 
-use super::trust::{self, Roots, Trusted};
-use super::{Question, crypto, time};
-use crate::facts::{Cert, Moment};
+use super::trust::{self, Roots, TrustedPath};
+use super::{Question, certificate};
+use crate::facts::{Cert, UnixSeconds};
 use crate::finding::Finding;
 use pkix::{Code, Reason};
 
 /// What is wrong with what was sent, whoever is trusted.
-pub(super) fn as_sent(sent: &[Cert]) -> Vec<Finding> {
+pub(super) fn judge_order(sent: &[Cert]) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut distinct: Vec<&Cert> = Vec::new();
     for cert in sent {
@@ -18,12 +18,12 @@ pub(super) fn as_sent(sent: &[Cert]) -> Vec<Finding> {
             false => distinct.push(cert),
         }
     }
-    found.extend(order(&distinct));
+    found.extend(judge_sequence(&distinct));
     found
 }
 
 /// A certificate may follow any of those that it issued: a cross-signed one is sent beside its twin.
-fn order(sent: &[&Cert]) -> Vec<Finding> {
+fn judge_sequence(sent: &[&Cert]) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut reached = vec![false; sent.len()];
     let mut way = vec![0];
@@ -49,7 +49,7 @@ fn order(sent: &[&Cert]) -> Vec<Finding> {
         found.extend(says.map(|s| {
             Finding::warning("chain-order", s).advise("send leaf, then its issuer, then that one's")
         }));
-        if cert.self_signed() {
+        if cert.is_self_signed() {
             let says = format!("the root {} is sent: clients have it or do not trust it", cert.title());
             found.push(Finding::info("chain-root-sent", says));
         }
@@ -58,51 +58,51 @@ fn order(sent: &[&Cert]) -> Vec<Finding> {
 }
 
 /// Whether the chain leads to a root, and what is to say about its members.
-pub(super) fn led(sent: &[Cert], q: &Question<'_>) -> (Option<Trusted>, Vec<Finding>) {
-    match trust::path(sent, q.roots, q.at) {
+pub(super) fn judge_path(sent: &[Cert], q: &Question<'_>) -> (Option<TrustedPath>, Vec<Finding>) {
+    match trust::find_path(sent, q.roots, q.at) {
         Ok(trusted) => {
-            let found = members(&trusted, sent, q);
+            let found = judge_members(&trusted, sent, q);
             (Some(trusted), found)
         }
         Err(why) => {
-            let found = broken(sent, q, &why);
+            let found = explain_broken(sent, q, &why);
             (None, found)
         }
     }
 }
 
 /// When the issuers end that were sent, where nobody asks who they are: clients that verify them stop with them.
-pub(super) fn times(sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
-    if let Ok(trusted) = trust::path(sent, q.roots, q.at) {
-        return ends(&trusted, sent, q);
+pub(super) fn judge_times(sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
+    if let Ok(trusted) = trust::find_path(sent, q.roots, q.at) {
+        return judge_ends(&trusted, sent, q);
     }
     let Some((mut at, others)) = sent.split_first() else { return Vec::new() };
     let mut found = Vec::new();
     for _ in others {
         // Of several the one that lasts longest is what clients can take.
-        let issuers = others.iter().filter(|c| *c != at && at.issued_by(c));
-        let Some(next) = issuers.max_by_key(|c| c.not_after).filter(|_| !at.self_signed()) else { break };
-        found.extend(match next.self_signed() {
-            true => time::root(next, q),
-            false => expired_member(next, q).or_else(|| time::member(next, q)),
+        let issuers = others.iter().filter(|c| *c != at && at.may_be_issued_by(c));
+        let Some(next) = issuers.max_by_key(|c| c.not_after).filter(|_| !at.is_self_signed()) else { break };
+        found.extend(match next.is_self_signed() {
+            true => certificate::judge_root_expiry(next, q),
+            false => expired_member(next, q).or_else(|| certificate::judge_member_expiry(next, q)),
         });
         at = next;
     }
     found
 }
 
-fn members(trusted: &Trusted, sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
-    let mut found = ends(trusted, sent, q);
+fn judge_members(trusted: &TrustedPath, sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
+    let mut found = judge_ends(trusted, sent, q);
     for cert in &trusted.path[1..] {
-        found.extend(crypto::signature(cert, &cert.title()));
-        found.extend(crypto::key(cert, &cert.title()));
+        found.extend(certificate::judge_signature(cert, &cert.title()));
+        found.extend(certificate::judge_key(cert, &cert.title()));
     }
     found
 }
 
-fn ends(trusted: &Trusted, sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
-    let mut found: Vec<Finding> = time::root(&trusted.root, q).into_iter().collect();
-    found.extend(trusted.path[1..].iter().filter_map(|cert| time::member(cert, q)));
+fn judge_ends(trusted: &TrustedPath, sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = certificate::judge_root_expiry(&trusted.root, q).into_iter().collect();
+    found.extend(trusted.path[1..].iter().filter_map(|cert| certificate::judge_member_expiry(cert, q)));
     let aside = sent.iter().skip(1).filter(|c| !trusted.path.contains(c) && c.not_after < q.at);
     found.extend(aside.map(|c| {
         let says = format!(
@@ -110,38 +110,38 @@ fn ends(trusted: &Trusted, sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
             c.title(),
             c.not_after,
             trusted.root.title(),
-            earliest(trusted)
+            earliest_end(trusted)
         );
         Finding::info("chain-expired", says)
     }));
     found
 }
 
-fn earliest(trusted: &Trusted) -> Moment {
+fn earliest_end(trusted: &TrustedPath) -> UnixSeconds {
     trusted.path.iter().map(|c| c.not_after).min().unwrap_or(trusted.root.not_after)
 }
 
 /// The reason by which an administrator finds the cure.
-fn broken(sent: &[Cert], q: &Question<'_>, why: &[Reason]) -> Vec<Finding> {
+fn explain_broken(sent: &[Cert], q: &Question<'_>, why: &[Reason]) -> Vec<Finding> {
     let leaf = &sent[0];
     let mut found: Vec<Finding> = sent.iter().skip(1).filter_map(|c| expired_member(c, q)).collect();
     for cert in &sent[1..] {
-        found.extend(crypto::signature(cert, &cert.title()));
-        found.extend(crypto::key(cert, &cert.title()));
+        found.extend(certificate::judge_signature(cert, &cert.title()));
+        found.extend(certificate::judge_key(cert, &cert.title()));
     }
-    let top = top(sent);
+    let top = last_issuer(sent);
     // One that issued itself is a root of its own, whoever else has its name.
-    let rooted = q.roots.holds(top) || (!top.self_signed() && q.roots.issuer_of(top).is_some());
+    let rooted = q.roots.holds(top) || (!top.is_self_signed() && q.roots.issuer_of(top).is_some());
     if !rooted {
-        found.push(unrooted(leaf, top, q.roots));
+        found.push(explain_unrooted(leaf, top, q.roots));
         return found;
     }
     if let Some(root) = expired_root(top, q, why) {
         found.push(root);
         return found;
     }
-    let said = said_of(leaf, &found, q);
-    let news = why.iter().find(|r| !told(r.code, &said));
+    let said = said_codes(leaf, &found, q);
+    let news = why.iter().find(|r| !is_said(r.code, &said));
     found.extend(
         news.map(|r| Finding::critical("chain-invalid", format!("no valid path to a trusted root: {r}"))),
     );
@@ -149,13 +149,17 @@ fn broken(sent: &[Cert], q: &Question<'_>, why: &[Reason]) -> Vec<Finding> {
 }
 
 /// Codes of what is told of the leaf and of `found`.
-fn said_of(leaf: &Cert, found: &[Finding], q: &Question<'_>) -> Vec<&'static str> {
-    let own = [time::leaf(leaf, q), crypto::signature(leaf, "it"), crypto::key(leaf, "it")];
+fn said_codes(leaf: &Cert, found: &[Finding], q: &Question<'_>) -> Vec<&'static str> {
+    let own = [
+        certificate::judge_expiry(leaf, q),
+        certificate::judge_signature(leaf, "it"),
+        certificate::judge_key(leaf, "it"),
+    ];
     found.iter().chain(own.iter().flatten()).map(|f| f.code).collect()
 }
 
 /// Whether another finding says the same with better words: dates, and algorithms of leaf and chain.
-fn told(code: Code, said: &[&str]) -> bool {
+fn is_said(code: Code, said: &[&str]) -> bool {
     let better: &[&str] = match code {
         Code::Expired => &["expired", "chain-expired"],
         Code::NotYetValid => &["not-yet-valid"],
@@ -170,7 +174,7 @@ fn told(code: Code, said: &[&str]) -> bool {
 fn expired_root(top: &Cert, q: &Question<'_>, why: &[Reason]) -> Option<Finding> {
     let root = q.roots.issuer_of(top)?;
     (why.iter().all(|r| r.code == Code::Expired) && root.not_after < q.at)
-        .then(|| time::root(&root, q))
+        .then(|| certificate::judge_root_expiry(&root, q))
         .flatten()
 }
 
@@ -181,23 +185,23 @@ fn expired_member(cert: &Cert, q: &Question<'_>) -> Option<Finding> {
     })
 }
 
-fn unrooted(leaf: &Cert, top: &Cert, roots: &Roots) -> Finding {
-    if leaf.self_signed() {
+fn explain_unrooted(leaf: &Cert, top: &Cert, roots: &Roots) -> Finding {
+    if leaf.is_self_signed() {
         let says = format!("it is signed by its own key, subject {}", leaf.subject);
         return Finding::critical("self-signed", says).advise("trust it with ca or pin it, if that is meant");
     }
-    if roots.named_like(top) {
+    if roots.have_issuer_name_of(top) {
         let says = format!("a root of the name {} is trusted, but its key did not sign this", top.issuer);
         return Finding::critical("chain-invalid", says);
     }
-    match top == leaf && !leaf.self_signed() {
-        true => missing(leaf),
+    match top == leaf && !leaf.is_self_signed() {
+        true => missing_issuer(leaf),
         false => Finding::critical("untrusted-root", format!("unknown root, subject {}", top.issuer))
             .advise("trust it with ca, if it is yours"),
     }
 }
 
-fn missing(leaf: &Cert) -> Finding {
+fn missing_issuer(leaf: &Cert) -> Finding {
     let says = format!(
         "the certificate of its issuer was not sent, or it is an unknown root, subject {}",
         leaf.issuer
@@ -212,15 +216,15 @@ fn missing(leaf: &Cert) -> Finding {
 }
 
 /// The last certificate that issuers among those sent lead to.
-fn top(sent: &[Cert]) -> &Cert {
+fn last_issuer(sent: &[Cert]) -> &Cert {
     let mut top = &sent[0];
     for _ in sent {
-        if top.self_signed() {
+        if top.is_self_signed() {
             break;
         }
         // Several may have the issuer's name: an authority's old and new key.
         let named = || sent.iter().skip(1).filter(|c| top.issuer_der == c.subject_der && *c != top);
-        match named().find(|c| top.issued_by(c)).or_else(|| named().next()) {
+        match named().find(|c| top.may_be_issued_by(c)).or_else(|| named().next()) {
             Some(next) => top = next,
             None => break,
         }

@@ -1,12 +1,11 @@
 //! Who is trusted, and whether a chain as sent leads there.
 
-use crate::facts::{Cert, Moment};
-use crate::store::pem;
+use crate::facts::{Cert, UnixSeconds};
+use crate::files::pem;
 use pkix::{Pool, Profile, Purpose, Reason, Request};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use toban_core::sync::lock;
 use toban_core::{Context, Error, Result};
 
 /// Roots that end a chain.
@@ -25,9 +24,9 @@ struct Root {
     public: bool,
 }
 
-/// A way from the leaf to a root.
+/// A valid path from the leaf to a root.
 #[derive(Debug)]
-pub(crate) struct Trusted {
+pub(crate) struct TrustedPath {
     /// Leaf first; the root is not among them.
     pub(crate) path: Vec<Cert>,
     /// The root at its end.
@@ -35,9 +34,9 @@ pub(crate) struct Trusted {
     pub(crate) public: bool,
 }
 
-impl Trusted {
+impl TrustedPath {
     /// Who is above the leaf, up to the root.
-    pub(crate) fn above(&self) -> Vec<Cert> {
+    pub(crate) fn issuers(&self) -> Vec<Cert> {
         self.path.iter().skip(1).chain([&*self.root]).cloned().collect()
     }
 }
@@ -51,13 +50,13 @@ impl Roots {
         let mut roots = Roots::default();
         let mut ders: Vec<Vec<u8>> = Vec::new();
         if trust.is_empty() {
-            for der in system()? {
+            for der in load_system_roots()? {
                 roots.add(&der, true);
                 ders.push(der);
             }
         }
         for path in trust.iter().chain(more) {
-            for der in certificates(path)? {
+            for der in read_trusted(path)? {
                 roots.add(&der, false);
                 ders.push(der);
             }
@@ -75,32 +74,37 @@ impl Roots {
 
     /// Whether this very certificate is a root here.
     pub(crate) fn holds(&self, cert: &Cert) -> bool {
-        self.named(&cert.subject_der).any(|r| r.cert.der == cert.der)
+        self.with_subject(&cert.subject_der).any(|r| r.cert.der == cert.der)
     }
 
-    fn named(&self, subject: &[u8]) -> impl Iterator<Item = &Root> {
+    fn with_subject(&self, subject: &[u8]) -> impl Iterator<Item = &Root> {
         self.by_subject.get(subject).into_iter().flatten().map(|i| &self.all[*i])
     }
 
     /// Whether somebody here could have issued `cert`.
     pub(crate) fn issuer_of(&self, cert: &Cert) -> Option<Arc<Cert>> {
-        self.named(&cert.issuer_der).find(|r| cert.issued_by(&r.cert)).map(|r| Arc::clone(&r.cert))
+        self.with_subject(&cert.issuer_der)
+            .find(|r| cert.may_be_issued_by(&r.cert))
+            .map(|r| Arc::clone(&r.cert))
     }
 
     /// Whether a root of the name of its issuer is here, of whatever key.
-    pub(crate) fn named_like(&self, cert: &Cert) -> bool {
+    pub(crate) fn have_issuer_name_of(&self, cert: &Cert) -> bool {
         self.by_subject.contains_key(&cert.issuer_der)
     }
 
-    fn public(&self, root: &Cert) -> bool {
-        self.named(&root.subject_der).any(|r| r.cert.der == root.der && r.public)
+    fn is_public(&self, root: &Cert) -> bool {
+        self.with_subject(&root.subject_der).any(|r| r.cert.der == root.der && r.public)
     }
 }
 
-/// The system's, read once.
-fn system() -> Result<Vec<Vec<u8>>> {
+/// The roots of this system's store, in DER, read once.
+///
+/// # Errors
+/// When there are none.
+pub(crate) fn load_system_roots() -> Result<Vec<Vec<u8>>> {
     static LOADED: Mutex<Option<Arc<Vec<Vec<u8>>>>> = Mutex::new(None);
-    let mut loaded = lock(&LOADED);
+    let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(roots) = &*loaded {
         return Ok(roots.to_vec());
     }
@@ -115,48 +119,37 @@ fn system() -> Result<Vec<Vec<u8>>> {
     Ok(roots)
 }
 
-/// The certificates that a file, or any file of a folder, holds; those that are said there not to be trusted for
+/// The certificates that a file, or any file of a folder, holds; those that are marked there as not to be trusted for
 /// servers are left out.
-fn certificates(path: &Path) -> Result<Vec<Vec<u8>>> {
-    let doing = || format!("read {}", path.display());
-    if !path.is_dir() {
-        let bytes = std::fs::read(path).doing(doing)?;
-        return some(path, held(&bytes));
-    }
-    let mut files: Vec<PathBuf> = std::fs::read_dir(path)
-        .doing(doing)?
-        .map(|e| e.map(|e| e.path()))
-        .collect::<std::io::Result<_>>()
-        .doing(doing)?;
-    files.sort();
-    let mut all = Vec::new();
-    for file in files.iter().filter(|f| f.is_file()) {
-        all.extend(held(&std::fs::read(file).doing(|| format!("read {}", file.display()))?));
-    }
-    some(path, all)
-}
-
-fn held(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let blocks = pem::blocks(bytes);
-    if blocks.is_empty() {
-        return vec![bytes.to_vec()];
+fn read_trusted(path: &Path) -> Result<Vec<Vec<u8>>> {
+    let mut files = vec![path.to_path_buf()];
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        files = entries.doing(|| format!("read {}", path.display()))?.iter().map(|e| e.path()).collect();
+        files.retain(|file| file.is_file());
+        files.sort();
     }
     let trusted = |b: &pem::Block| b.is_certificate() && b.trust.allows(Purpose::Server.accepted_usages());
-    blocks.into_iter().filter(trusted).filter_map(|b| b.der.ok()).collect()
-}
-
-fn some(path: &Path, found: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
-    match found.iter().any(|der| Cert::read(der).is_ok()) {
-        true => Ok(found),
+    let mut all = Vec::new();
+    for file in files {
+        let bytes = std::fs::read(&file).doing(|| format!("read {}", file.display()))?;
+        all.extend(pem::select_ders(&bytes, trusted).into_iter().filter_map(std::result::Result::ok));
+    }
+    match all.iter().any(|der| Cert::read(der).is_ok()) {
+        true => Ok(all),
         false => Err(Error::usage(format!("no certificate to trust in {}", path.display()))),
     }
 }
 
-/// A valid way from the first of `sent` to a root at that time.
+/// A valid path from the first of `sent` to a root at that time.
 ///
 /// # Errors
-/// Why there is none: of the way that came nearest.
-pub(crate) fn path(sent: &[Cert], roots: &Roots, at: Moment) -> std::result::Result<Trusted, Vec<Reason>> {
+/// Why there is none: of the path that came nearest.
+pub(crate) fn find_path(
+    sent: &[Cert],
+    roots: &Roots,
+    at: UnixSeconds,
+) -> std::result::Result<TrustedPath, Vec<Reason>> {
     let Some((leaf, others)) = sent.split_first() else { return Err(Vec::new()) };
     let others: Vec<&[u8]> = others.iter().map(|c| c.der.as_slice()).collect();
     let verdict = pkix::validate_path(&Request {
@@ -174,14 +167,14 @@ pub(crate) fn path(sent: &[Cert], roots: &Roots, at: Moment) -> std::result::Res
         max_depth: None,
     });
     match verdict.valid {
-        true => trusted(&verdict.path, roots).ok_or_else(Vec::new),
+        true => read_path(&verdict.path, roots).ok_or_else(Vec::new),
         false => Err(verdict.reasons),
     }
 }
 
-fn trusted(way: &[Vec<u8>], roots: &Roots) -> Option<Trusted> {
-    let mut path: Vec<Cert> = way.iter().filter_map(|der| Cert::read(der).ok()).collect();
+fn read_path(ders: &[Vec<u8>], roots: &Roots) -> Option<TrustedPath> {
+    let mut path: Vec<Cert> = ders.iter().filter_map(|der| Cert::read(der).ok()).collect();
     let root = path.pop()?;
-    let public = roots.public(&root);
-    Some(Trusted { path, root: Arc::new(root), public })
+    let public = roots.is_public(&root);
+    Some(TrustedPath { path, root: Arc::new(root), public })
 }

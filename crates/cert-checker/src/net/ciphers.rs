@@ -9,7 +9,7 @@ pub(crate) struct Cipher {
 
 impl Cipher {
     /// The suite of this number, if it is in the table.
-    pub(crate) fn of(id: u16) -> Option<Cipher> {
+    pub(crate) fn by_number(id: u16) -> Option<Cipher> {
         CIPHERS.iter().find(|(known, _)| *known == id).map(|(id, name)| Cipher { id: *id, name })
     }
 
@@ -27,45 +27,45 @@ impl Cipher {
     }
 
     /// A fresh secret for every session.
-    pub(crate) fn forward_secret(self) -> bool {
+    pub(crate) fn is_forward_secret(self) -> bool {
         self.name.contains("_DHE_") || self.name.contains("_ECDHE_") || self.id >> 8 == 0x13
     }
 
-    /// Nobody shows a certificate.
-    pub(crate) fn anonymous(self) -> bool {
+    /// No certificate is shown.
+    pub(crate) fn is_anonymous(self) -> bool {
         self.name.contains("_anon_") || self.name.starts_with("TLS_NULL")
     }
 
     /// With authenticated encryption.
-    pub(crate) fn aead(self) -> bool {
+    pub(crate) fn is_aead(self) -> bool {
         ["GCM", "CCM", "POLY1305"].iter().any(|m| self.name.contains(m))
     }
 
     /// What every client of today takes.
-    pub(crate) fn current(self) -> bool {
+    pub(crate) fn is_current(self) -> bool {
         let sealed = ["AES_128_GCM", "AES_256_GCM", "CHACHA20"].iter().any(|m| self.name.contains(m));
         self.name.contains("_ECDHE_") && sealed
     }
 
     /// What no server should take any more: no secret, or one that can be broken.
-    pub(crate) fn insecure(self) -> bool {
-        self.anonymous() || self.bits() < 112 || self.name.contains("RC4") || self.name.contains("_MD5")
+    pub(crate) fn is_insecure(self) -> bool {
+        self.is_anonymous() || self.bits() < 112 || self.name.contains("RC4") || self.name.contains("_MD5")
     }
 }
 
 /// Whether the suite exchanges keys by Diffie-Hellman over a prime.
 pub(crate) fn is_dhe(id: u16) -> bool {
-    Cipher::of(id).is_some_and(|c| c.name.contains("_DHE_") || c.name.contains("_DH_anon"))
+    Cipher::by_number(id).is_some_and(|c| c.name.contains("_DHE_") || c.name.contains("_DH_anon"))
 }
 
 /// The suites of TLS 1.3, or those of the versions before.
-pub(crate) fn offer(tls13: bool) -> Vec<u16> {
+pub(crate) fn offered_suites(tls13: bool) -> Vec<u16> {
     CIPHERS.iter().map(|(id, _)| *id).filter(|id| (id >> 8 == 0x13) == tls13).collect()
 }
 
 /// The suite's name, else its number.
-pub(crate) fn name(id: u16) -> String {
-    Cipher::of(id).map_or_else(|| format!("{id:#06x}"), |c| c.name.to_string())
+pub(crate) fn suite_name(id: u16) -> String {
+    Cipher::by_number(id).map_or_else(|| format!("{id:#06x}"), |c| c.name.to_string())
 }
 
 const CIPHERS: &[(u16, &str)] = &[
@@ -205,8 +205,8 @@ mod tests {
             (0x003B, 0, false, true),
         ];
         for (id, bits, secret, insecure) in cases {
-            let cipher = Cipher::of(id).expect("in the table");
-            let told = (cipher.bits(), cipher.forward_secret(), cipher.insecure());
+            let cipher = Cipher::by_number(id).expect("in the table");
+            let told = (cipher.bits(), cipher.is_forward_secret(), cipher.is_insecure());
             assert_eq!(told, (bits, secret, insecure), "{}", cipher.name);
         }
     }

@@ -6,12 +6,11 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use std::sync::{Arc, Mutex};
-use toban_core::sync::lock;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the server showed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shown {
+pub(crate) struct Captured {
     /// DER, in the order in which they came.
     pub(crate) chain: Vec<Vec<u8>>,
     /// The stapled OCSP answer; empty without one.
@@ -24,7 +23,7 @@ pub(crate) struct Shown {
 
 /// What a client may take only, so that a server with several certificates shows another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Only {
+pub(crate) enum Restriction {
     Rsa,
     Ecdsa,
     /// No TLS 1.3.
@@ -32,8 +31,8 @@ pub(crate) enum Only {
 }
 
 #[derive(Debug)]
-struct Collector {
-    shown: Arc<Mutex<Shown>>,
+struct CollectingVerifier {
+    shown: Arc<Mutex<Captured>>,
     algorithms: WebPkiSupportedAlgorithms,
     schemes: Vec<SignatureScheme>,
     /// Our own certificate, when the server asks for one.
@@ -44,23 +43,23 @@ struct Collector {
 ///
 /// # Errors
 /// Those of rustls, when no cipher is left.
-pub(crate) fn client(
-    only: Option<Only>,
+pub(crate) fn client_config(
+    only: Option<Restriction>,
     own: Option<Arc<CertifiedKey>>,
-) -> Result<(ClientConfig, Arc<Mutex<Shown>>), Error> {
+) -> Result<(ClientConfig, Arc<Mutex<Captured>>), Error> {
     let mut provider = CryptoProvider::clone(&toban_core::pg::tls::provider());
     if let Some(only) = only {
-        provider.cipher_suites.retain(|s| serves(*s, only));
+        provider.cipher_suites.retain(|s| suits(*s, only));
     }
     let algorithms = provider.signature_verification_algorithms;
-    let shown = Arc::new(Mutex::new(Shown::default()));
-    let collector = Arc::new(Collector {
+    let shown = Arc::new(Mutex::new(Captured::default()));
+    let collector = Arc::new(CollectingVerifier {
         shown: Arc::clone(&shown),
         algorithms,
-        schemes: schemes(algorithms, only),
+        schemes: offered_schemes(algorithms, only),
         own,
     });
-    let verifier: Arc<dyn ServerCertVerifier> = Arc::<Collector>::clone(&collector);
+    let verifier: Arc<dyn ServerCertVerifier> = Arc::<CollectingVerifier>::clone(&collector);
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -70,50 +69,50 @@ pub(crate) fn client(
     Ok((config, shown))
 }
 
-fn serves(suite: rustls::SupportedCipherSuite, only: Only) -> bool {
+fn suits(suite: rustls::SupportedCipherSuite, only: Restriction) -> bool {
     match suite {
         rustls::SupportedCipherSuite::Tls12(tls12) => {
-            let ecdsa = tls12.sign.iter().any(|s| is_of(*s, Only::Ecdsa));
-            only == Only::Tls12 || ecdsa == (only == Only::Ecdsa)
+            let ecdsa = tls12.sign.iter().any(|s| fits_restriction(*s, Restriction::Ecdsa));
+            only == Restriction::Tls12 || ecdsa == (only == Restriction::Ecdsa)
         }
-        rustls::SupportedCipherSuite::Tls13(_) => only != Only::Tls12,
+        rustls::SupportedCipherSuite::Tls13(_) => only != Restriction::Tls12,
     }
 }
 
-fn is_of(scheme: SignatureScheme, only: Only) -> bool {
+fn fits_restriction(scheme: SignatureScheme, only: Restriction) -> bool {
     let text = format!("{scheme:?}");
     match only {
-        Only::Rsa => text.starts_with("RSA"),
-        Only::Ecdsa => text.starts_with("ECDSA"),
-        Only::Tls12 => true,
+        Restriction::Rsa => text.starts_with("RSA"),
+        Restriction::Ecdsa => text.starts_with("ECDSA"),
+        Restriction::Tls12 => true,
     }
 }
 
 /// SHA-1 last: a server that can nothing else shall still show its certificate.
-fn schemes(algorithms: WebPkiSupportedAlgorithms, only: Option<Only>) -> Vec<SignatureScheme> {
+fn offered_schemes(algorithms: WebPkiSupportedAlgorithms, only: Option<Restriction>) -> Vec<SignatureScheme> {
     let old = [SignatureScheme::RSA_PKCS1_SHA1, SignatureScheme::ECDSA_SHA1_Legacy];
     let all = algorithms.supported_schemes().into_iter().chain(old);
-    all.filter(|s| only.is_none_or(|only| is_of(*s, only))).collect()
+    all.filter(|s| only.is_none_or(|only| fits_restriction(*s, only))).collect()
 }
 
-impl Collector {
-    fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
-        lock(&self.shown)
+impl CollectingVerifier {
+    fn captured(&self) -> std::sync::MutexGuard<'_, Captured> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The handshake goes on: what was shown is worth knowing, and nothing secret is ever sent.
-    fn judged(&self, proof: Result<HandshakeSignatureValid, Error>) -> HandshakeSignatureValid {
+    fn accept_proof(&self, proof: Result<HandshakeSignatureValid, Error>) -> HandshakeSignatureValid {
         proof.unwrap_or_else(|e| {
             // What else is said there is about the certificate's form, or a scheme of old that is not known here.
             if e == Error::InvalidCertificate(CertificateError::BadSignature) {
-                self.shown().unproven = Some(e.to_string());
+                self.captured().unproven = Some(e.to_string());
             }
             HandshakeSignatureValid::assertion()
         })
     }
 }
 
-impl ServerCertVerifier for Collector {
+impl ServerCertVerifier for CollectingVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -122,7 +121,7 @@ impl ServerCertVerifier for Collector {
         ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let mut shown = self.shown();
+        let mut shown = self.captured();
         shown.chain = std::iter::once(end_entity).chain(intermediates).map(|c| c.to_vec()).collect();
         shown.staple = ocsp_response.to_vec();
         Ok(ServerCertVerified::assertion())
@@ -134,7 +133,7 @@ impl ServerCertVerifier for Collector {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(self.judged(rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)))
+        Ok(self.accept_proof(rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)))
     }
 
     fn verify_tls13_signature(
@@ -143,7 +142,7 @@ impl ServerCertVerifier for Collector {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(self.judged(rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)))
+        Ok(self.accept_proof(rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -151,9 +150,9 @@ impl ServerCertVerifier for Collector {
     }
 }
 
-impl ResolvesClientCert for Collector {
+impl ResolvesClientCert for CollectingVerifier {
     fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.shown().asked = Some(hints.iter().take(64).map(|h| h.to_vec()).collect());
+        self.captured().asked = Some(hints.iter().take(64).map(|h| h.to_vec()).collect());
         let own = self.own.clone()?;
         own.key.choose_scheme(schemes).map(|_| own)
     }
@@ -164,10 +163,10 @@ impl ResolvesClientCert for Collector {
 }
 
 /// The other kind of key that a server may have a certificate for.
-pub(crate) fn other_kind(key: &crate::facts::Key) -> Option<Only> {
+pub(crate) fn other_key_kind(key: &crate::facts::Key) -> Option<Restriction> {
     match key.kind.as_str() {
-        "RSA" => Some(Only::Ecdsa),
-        "EC" => Some(Only::Rsa),
+        "RSA" => Some(Restriction::Ecdsa),
+        "EC" => Some(Restriction::Rsa),
         _ => None,
     }
 }

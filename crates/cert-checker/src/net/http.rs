@@ -1,9 +1,8 @@
 //! One request for the headers of an answer.
 
 use super::collect;
-use super::probe::{self, Ask};
-use super::trouble::Trouble;
-use crate::grade::Hsts;
+use super::failure::ProbeFailure;
+use super::probe::{self, ProbeRequest};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,18 +10,28 @@ use std::sync::Arc;
 /// Headers longer than this are not read.
 const HEADERS: usize = 64 << 10;
 
+/// The Strict-Transport-Security header (RFC 6797), as far as it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hsts {
+    /// The protocol has no such header.
+    NotAsked,
+    Missing,
+    /// Seconds.
+    For(u64),
+}
+
 /// The Strict-Transport-Security header of `/`; none when the server does not answer in HTTP.
-pub(crate) fn hsts(ask: &Ask<'_>, at: SocketAddr) -> Option<Hsts> {
-    head(ask, at, "/").map(|head| of_headers(&head))
+pub(crate) fn fetch_hsts(ask: &ProbeRequest<'_>, at: SocketAddr) -> Option<Hsts> {
+    fetch_head(ask, at, "/").map(|head| read_hsts(&head))
 }
 
 /// Where the answer for `path` leads, as the server writes it; none when it leads nowhere.
-pub(crate) fn location(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Option<String> {
-    location_of(&head(ask, at, path)?)
+pub(crate) fn fetch_location(ask: &ProbeRequest<'_>, at: SocketAddr, path: &str) -> Option<String> {
+    redirect_location(&fetch_head(ask, at, path)?)
 }
 
 /// The status of an answer without TLS, and where it leads.
-pub(crate) struct Plain {
+pub(crate) struct PlainAnswer {
     pub(crate) status: String,
     pub(crate) location: Option<String>,
 }
@@ -31,50 +40,55 @@ pub(crate) struct Plain {
 ///
 /// # Errors
 /// Why it does not.
-pub(crate) fn plain(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Result<Plain, Trouble> {
+pub(crate) fn ask_without_tls(
+    ask: &ProbeRequest<'_>,
+    at: SocketAddr,
+    path: &str,
+) -> Result<PlainAnswer, ProbeFailure> {
     let host = match ask.endpoint.port {
         80 => ask.endpoint.host.clone(),
         _ => ask.endpoint.to_string().replace("http://", ""),
     };
-    let mut line = probe::open(ask, at)?;
-    let head = request(&mut line, &host, "HEAD", path).map_err(|e| Trouble::of("ask in plain HTTP", &e))?;
+    let mut line = probe::open_stream(ask, at)?;
+    let head = send_request(&mut line, &host, "HEAD", path)
+        .map_err(|e| ProbeFailure::from_io("ask in plain HTTP", &e))?;
     match head.starts_with("HTTP/") {
         true => {
             let status = head.split_whitespace().nth(1).unwrap_or_default().to_string();
-            Ok(Plain { status, location: location_of(&head) })
+            Ok(PlainAnswer { status, location: redirect_location(&head) })
         }
-        false => Err(Trouble::new("not-http", "what answers does not speak HTTP")),
+        false => Err(ProbeFailure::new("not-http", "what answers does not speak HTTP")),
     }
 }
 
 /// What a web server says that takes every client certificate in the handshake and refuses it in HTTP, as nginx does:
 /// `400 The SSL certificate error`.
-pub(crate) fn refusal_of_ours(ask: &Ask<'_>, at: SocketAddr) -> Option<String> {
-    let answer = answer(ask, at, "GET", "/")?;
+pub(crate) fn fetch_client_refusal(ask: &ProbeRequest<'_>, at: SocketAddr) -> Option<String> {
+    let answer = fetch_answer(ask, at, "GET", "/")?;
     let status = answer.split_whitespace().nth(1)?.to_string();
     let says = answer.contains("SSL certificate error") || answer.contains("required SSL certificate");
     (status.starts_with('4') && says).then(|| format!("HTTP status {status}, SSL certificate error"))
 }
 
-fn head(ask: &Ask<'_>, at: SocketAddr, path: &str) -> Option<String> {
-    answer(ask, at, "HEAD", path)
+fn fetch_head(ask: &ProbeRequest<'_>, at: SocketAddr, path: &str) -> Option<String> {
+    fetch_answer(ask, at, "HEAD", path)
 }
 
-fn answer(ask: &Ask<'_>, at: SocketAddr, method: &str, path: &str) -> Option<String> {
-    let mut line = probe::open(ask, at).ok()?;
-    let (mut config, _) = collect::client(None, ask.own.clone()).ok()?;
+fn fetch_answer(ask: &ProbeRequest<'_>, at: SocketAddr, method: &str, path: &str) -> Option<String> {
+    let mut line = probe::open_stream(ask, at).ok()?;
+    let (mut config, _) = collect::client_config(None, ask.own.clone()).ok()?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.enable_sni = ask.sni.is_some();
     let name = probe::server_name(ask, at).ok()?;
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).ok()?;
     let mut stream = rustls::Stream::new(&mut connection, &mut line);
     let host = ask.sni.map_or_else(|| at.to_string(), ToString::to_string);
-    let head = request(&mut stream, &host, method, path).ok()?;
+    let head = send_request(&mut stream, &host, method, path).ok()?;
     head.starts_with("HTTP/").then_some(head)
 }
 
 /// What is answered, whatever it is: up to its end, or for `HEAD` to that of its head.
-fn request(
+fn send_request(
     stream: &mut (impl Read + Write),
     host: &str,
     method: &str,
@@ -99,23 +113,23 @@ fn request(
 }
 
 /// The first header of this name.
-fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+fn find_header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     let lines = head.lines().take_while(|l| !l.is_empty());
     let mut headers = lines.filter_map(|l| l.split_once(':'));
     headers.find(|(known, _)| known.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
-fn location_of(head: &str) -> Option<String> {
+fn redirect_location(head: &str) -> Option<String> {
     let status = head.split_whitespace().nth(1)?;
     let leads = matches!(status, "301" | "302" | "303" | "307" | "308");
     // What could end the next request's line is no address.
     let plain = |to: &&str| to.bytes().all(|b| b.is_ascii_graphic());
-    header(head, "location").filter(|_| leads).filter(plain).map(ToString::to_string)
+    find_header(head, "location").filter(|_| leads).filter(plain).map(ToString::to_string)
 }
 
 /// RFC 6797, 8.1: the first such header counts, and of each directive the first.
-fn of_headers(head: &str) -> Hsts {
-    let Some(value) = header(head, "strict-transport-security") else { return Hsts::Missing };
+fn read_hsts(head: &str) -> Hsts {
+    let Some(value) = find_header(head, "strict-transport-security") else { return Hsts::Missing };
     let mut directives = value.split(';').filter_map(|d| d.split_once('='));
     let age = directives.find(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"));
     let seconds = age.and_then(|(_, s)| s.trim().trim_matches('"').parse().ok());
@@ -137,7 +151,7 @@ mod tests {
             ("302 Found", None),
         ];
         for (head, expected) in cases {
-            assert_eq!(location_of(&format!("HTTP/1.1 {head}\r\n\r\n")).as_deref(), expected, "{head}");
+            assert_eq!(redirect_location(&format!("HTTP/1.1 {head}\r\n\r\n")).as_deref(), expected, "{head}");
         }
     }
 
@@ -158,7 +172,7 @@ mod tests {
             let head = format!(
                 "HTTP/1.1 200 OK\r\n{header}\r\nServer: x\r\n\r\nStrict-Transport-Security: max-age=9"
             );
-            assert_eq!(of_headers(&head), expected, "{header}");
+            assert_eq!(read_hsts(&head), expected, "{header}");
         }
     }
 }

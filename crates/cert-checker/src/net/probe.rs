@@ -1,24 +1,23 @@
 //! One address asked for its certificates: by rustls, and where that shows none, by an old hello.
 
 use super::ciphers::{self, Cipher};
-use super::collect::{self, Only, Shown};
-use super::deadline::{Deadline, Line};
-use super::hello::{self, Hello, Refusal};
+use super::collect::{self, Captured, Restriction};
+use super::connection::{Deadline, TimedStream};
+use super::failure::ProbeFailure;
+use super::hello::{self, ClientHello, NoFlight, ServerFlight};
 use super::starttls;
-use super::trouble::Trouble;
-use crate::target::{Endpoint, Protocol};
+use crate::endpoint::{Endpoint, Protocol};
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use serde::Serialize;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use toban_core::sync::lock;
 
 /// How to ask.
 #[derive(Clone, Debug)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct ProbeRequest<'a> {
     pub(crate) endpoint: &'a Endpoint,
     /// The name to send; none for an address.
     pub(crate) sni: Option<&'a str>,
@@ -35,14 +34,14 @@ pub(crate) struct Presented {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) protocol: Option<String>,
     #[serde(skip)]
-    pub(crate) shown: Shown,
+    pub(crate) shown: Captured,
     /// Why the server did not take our client certificate.
     #[serde(skip)]
     pub(crate) refused: Option<String>,
     /// The handshake came to its end, by versions and ciphers of today.
     #[serde(skip)]
-    pub(crate) trouble: Option<Trouble>,
-    /// Only an old hello was answered.
+    pub(crate) failure: Option<ProbeFailure>,
+    /// Restriction an old hello was answered.
     pub(crate) legacy: bool,
 }
 
@@ -50,11 +49,15 @@ pub(crate) struct Presented {
 ///
 /// # Errors
 /// Why none was shown.
-pub(crate) fn certificate(ask: &Ask<'_>, at: SocketAddr, only: Option<Only>) -> Result<Presented, Trouble> {
-    match modern(ask, at, only) {
+pub(crate) fn fetch_certificate(
+    ask: &ProbeRequest<'_>,
+    at: SocketAddr,
+    only: Option<Restriction>,
+) -> Result<Presented, ProbeFailure> {
+    match shake_hands(ask, at, only) {
         Ok(presented) => Ok(presented),
-        Err(trouble) if trouble.tls && only.is_none() => legacy(ask, at, trouble),
-        Err(trouble) => Err(trouble),
+        Err(failure) if failure.tls && only.is_none() => ask_by_old_hello(ask, at, failure),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -62,17 +65,21 @@ pub(crate) fn certificate(ask: &Ask<'_>, at: SocketAddr, only: Option<Only>) -> 
 ///
 /// # Errors
 /// What came in between.
-pub(crate) fn open(ask: &Ask<'_>, at: SocketAddr) -> Result<Line, Trouble> {
-    let mut line =
-        Line::connect(at, ask.deadline).map_err(|e| Trouble::of(&format!("connect to {at}"), &e))?;
-    starttls::begin(ask.endpoint.protocol, ask.sni.unwrap_or(&ask.endpoint.host), &mut line)?;
+pub(crate) fn open_stream(ask: &ProbeRequest<'_>, at: SocketAddr) -> Result<TimedStream, ProbeFailure> {
+    let mut line = TimedStream::connect(at, ask.deadline)
+        .map_err(|e| ProbeFailure::from_io(&format!("connect to {at}"), &e))?;
+    starttls::start_tls(ask.endpoint.protocol, ask.sni.unwrap_or(&ask.endpoint.host), &mut line)?;
     Ok(line)
 }
 
-fn modern(ask: &Ask<'_>, at: SocketAddr, only: Option<Only>) -> Result<Presented, Trouble> {
-    let mut line = open(ask, at)?;
+fn shake_hands(
+    ask: &ProbeRequest<'_>,
+    at: SocketAddr,
+    only: Option<Restriction>,
+) -> Result<Presented, ProbeFailure> {
+    let mut line = open_stream(ask, at)?;
     let (mut config, shown) =
-        collect::client(only, ask.own.clone()).map_err(|e| Trouble::tls(e.to_string()))?;
+        collect::client_config(only, ask.own.clone()).map_err(|e| ProbeFailure::tls(e.to_string()))?;
     config.alpn_protocols = match ask.endpoint.protocol {
         Protocol::Https => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Protocol::PostgresDirect => vec![b"postgresql".to_vec()],
@@ -80,28 +87,28 @@ fn modern(ask: &Ask<'_>, at: SocketAddr, only: Option<Only>) -> Result<Presented
     };
     config.enable_sni = ask.sni.is_some();
     let name = server_name(ask, at)?;
-    let mut connection =
-        rustls::ClientConnection::new(Arc::new(config), name).map_err(|e| Trouble::tls(e.to_string()))?;
-    let ended = handshake(&mut connection, &mut line);
-    let shown = std::mem::take(&mut *lock(&shown));
-    let trouble = ended.err().map(|e| Trouble::of("handshake", &e));
-    if let Some(trouble) = trouble.clone().filter(|_| shown.chain.is_empty()) {
-        return Err(trouble);
+    let mut connection = rustls::ClientConnection::new(Arc::new(config), name)
+        .map_err(|e| ProbeFailure::tls(e.to_string()))?;
+    let ended = complete_handshake(&mut connection, &mut line);
+    let shown = std::mem::take(&mut *shown.lock().unwrap_or_else(PoisonError::into_inner));
+    let failure = ended.err().map(|e| ProbeFailure::from_io("handshake", &e));
+    if let Some(failure) = failure.clone().filter(|_| shown.chain.is_empty()) {
+        return Err(failure);
     }
     let version = connection.protocol_version().map_or(0, u16::from);
     let cipher = connection.negotiated_cipher_suite().map_or(0, |s| u16::from(s.suite()));
     let protocol = connection.alpn_protocol().map(|p| String::from_utf8_lossy(p).into_owned());
     let judged = shown.asked.is_some() && ask.own.is_some();
-    let (trouble, refused) = match trouble {
-        Some(trouble) if judged && trouble.tls => (None, Some(trouble.says)),
-        // The server's own alert about our missing certificate comes after what it showed, and is no trouble of its.
+    let (failure, refused) = match failure {
+        Some(failure) if judged && failure.tls => (None, Some(failure.text)),
+        // The server's own alert about our missing certificate comes after what it showed, and is no failure of its.
         Some(_) if shown.asked.is_some() && !judged => (None, None),
-        Some(trouble) => (Some(trouble), None),
-        None if judged => (None, verdict_on_ours(&mut connection, &mut line, ask.deadline)),
+        Some(failure) => (Some(failure), None),
+        None if judged => (None, client_refusal(&mut connection, &mut line, ask.deadline)),
         None => (None, None),
     };
-    let (version, cipher) = (hello::version_name(version), ciphers::name(cipher));
-    Ok(Presented { version, cipher, protocol, shown, refused, trouble, legacy: false })
+    let (version, cipher) = (hello::version_name(version), ciphers::suite_name(cipher));
+    Ok(Presented { version, cipher, protocol, shown, refused, failure, legacy: false })
 }
 
 /// How long a server may take to judge a client certificate before it is asked by a goodbye.
@@ -109,50 +116,50 @@ const JUDGED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why the server does not take our certificate. In TLS 1.3 a client is done before the server has looked at it
 /// (RFC 8446, 4.4.2.4): only what comes next tells, a ticket or an alert. From a server that waits for the client to
-/// speak nothing comes, so after a while we take our leave: what it says before it closes is its verdict.
-fn verdict_on_ours(
+/// speak nothing comes, so after a while we take our leave: what it text before it closes is its verdict.
+fn client_refusal(
     connection: &mut rustls::ClientConnection,
-    line: &mut Line,
+    line: &mut TimedStream,
     deadline: Deadline,
 ) -> Option<String> {
     let closed = || Some("the server closed the connection after it was shown".to_string());
-    line.keep(deadline.within(JUDGED_WITHIN));
-    match next(connection, line) {
-        Ok(Next::Said) => None,
-        Ok(Next::Closed) => closed(),
+    line.set_deadline(deadline.within(JUDGED_WITHIN));
+    match read_reaction(connection, line) {
+        Ok(Reaction::Said) => None,
+        Ok(Reaction::Closed) => closed(),
         Err(e) if e.kind() == io::ErrorKind::TimedOut => {
-            line.keep(deadline.within(JUDGED_WITHIN));
+            line.set_deadline(deadline.within(JUDGED_WITHIN));
             connection.send_close_notify();
-            next(connection, line).err().and_then(|e| alert(&e))
+            read_reaction(connection, line).err().and_then(|e| alert_text(&e))
         }
-        Err(e) => alert(&e).or_else(closed),
+        Err(e) => alert_text(&e).or_else(closed),
     }
 }
 
-fn alert(e: &io::Error) -> Option<String> {
+fn alert_text(e: &io::Error) -> Option<String> {
     let tls = e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    tls.map(|_| Trouble::of("handshake", e).says)
+    tls.map(|_| ProbeFailure::from_io("handshake", e).text)
 }
 
 /// What a server does after the handshake.
-enum Next {
+enum Reaction {
     Said,
     Closed,
 }
 
-fn next(connection: &mut rustls::ClientConnection, line: &mut Line) -> io::Result<Next> {
+fn read_reaction(connection: &mut rustls::ClientConnection, line: &mut TimedStream) -> io::Result<Reaction> {
     while connection.wants_write() {
         connection.write_tls(line)?;
     }
     if connection.read_tls(line)? == 0 {
-        return Ok(Next::Closed);
+        return Ok(Reaction::Closed);
     }
     let state =
         connection.process_new_packets().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-    Ok(if state.peer_has_closed() { Next::Closed } else { Next::Said })
+    Ok(if state.peer_has_closed() { Reaction::Closed } else { Reaction::Said })
 }
 
-fn handshake(connection: &mut rustls::ClientConnection, line: &mut Line) -> io::Result<()> {
+fn complete_handshake(connection: &mut rustls::ClientConnection, line: &mut TimedStream) -> io::Result<()> {
     while connection.is_handshaking() {
         if connection.complete_io(line)? == (0, 0) {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -165,34 +172,43 @@ fn handshake(connection: &mut rustls::ClientConnection, line: &mut Line) -> io::
 ///
 /// # Errors
 /// A name that SNI cannot carry.
-pub(super) fn server_name(ask: &Ask<'_>, at: SocketAddr) -> Result<ServerName<'static>, Trouble> {
+pub(super) fn server_name(
+    ask: &ProbeRequest<'_>,
+    at: SocketAddr,
+) -> Result<ServerName<'static>, ProbeFailure> {
     match ask.sni {
         Some(name) => ServerName::try_from(name.to_string())
-            .map_err(|_| Trouble::tls(format!("{name:?} is no name for SNI"))),
+            .map_err(|_| ProbeFailure::tls(format!("{name:?} is no name for SNI"))),
         None => Ok(ServerName::from(at.ip())),
     }
 }
 
-/// TLS 1.2 with every cipher, then the versions that nobody should speak any more; `trouble` is why there was no
+/// TLS 1.2 with every cipher, then the versions that nobody should speak any more; `failure` is why there was no
 /// handshake of today.
-fn legacy(ask: &Ask<'_>, at: SocketAddr, trouble: Trouble) -> Result<Presented, Trouble> {
-    let offer = ciphers::offer(false);
+fn ask_by_old_hello(
+    ask: &ProbeRequest<'_>,
+    at: SocketAddr,
+    failure: ProbeFailure,
+) -> Result<Presented, ProbeFailure> {
+    let offer = ciphers::offered_suites(false);
     let versions = [hello::TLS12, hello::TLS11, hello::TLS10, hello::SSL3];
     let answer = versions.into_iter().find_map(|version| {
-        let answer = say(ask, at, &Hello { version, ciphers: &offer, sni: ask.sni }).ok()?;
+        let answer = send_hello(ask, at, &ClientHello { version, ciphers: &offer, sni: ask.sni }).ok()?;
         (!answer.chain.is_empty()).then_some(answer)
     });
-    let Some(answer) = answer else { return Err(trouble) };
+    let Some(answer) = answer else { return Err(failure) };
     // Where version and cipher are of today, something else keeps clients away.
-    let current = answer.version == hello::TLS12 && Cipher::of(answer.cipher).is_some_and(Cipher::current);
+    let current =
+        answer.version == hello::TLS12 && Cipher::by_number(answer.cipher).is_some_and(Cipher::is_current);
     let asked = answer.asks_client.then(Vec::new);
     Ok(Presented {
         version: hello::version_name(answer.version),
-        cipher: ciphers::name(answer.cipher),
+        cipher: ciphers::suite_name(answer.cipher),
         protocol: None,
-        shown: Shown { chain: answer.chain, asked, ..Shown::default() },
+        shown: Captured { chain: answer.chain, asked, ..Captured::default() },
         refused: None,
-        trouble: current.then(|| Trouble::tls(format!("clients of today do not connect: {}", trouble.says))),
+        failure: current
+            .then(|| ProbeFailure::tls(format!("clients of today do not connect: {}", failure.text))),
         legacy: true,
     })
 }
@@ -201,9 +217,13 @@ fn legacy(ask: &Ask<'_>, at: SocketAddr, trouble: Trouble) -> Result<Presented, 
 ///
 /// # Errors
 /// An alert, junk, or the connection's end.
-pub(crate) fn say(ask: &Ask<'_>, at: SocketAddr, hello: &Hello<'_>) -> Result<hello::Answer, Refusal> {
+pub(crate) fn send_hello(
+    ask: &ProbeRequest<'_>,
+    at: SocketAddr,
+    hello: &ClientHello<'_>,
+) -> Result<ServerFlight, NoFlight> {
     use std::io::Write;
-    let mut line = open(ask, at).map_err(|t| Refusal::Io(io::Error::other(t.says)))?;
-    line.write_all(&hello.record()).map_err(Refusal::Io)?;
-    hello::read(&mut line)
+    let mut line = open_stream(ask, at).map_err(|t| NoFlight::Io(io::Error::other(t.text)))?;
+    line.write_all(&hello.to_record()).map_err(NoFlight::Io)?;
+    hello::read_flight(&mut line)
 }

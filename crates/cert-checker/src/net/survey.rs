@@ -1,8 +1,8 @@
 //! Every version and cipher that a server takes, each asked for by a hello of its own.
 
 use super::ciphers;
-use super::hello::{self, Hello, Refusal, TLS13};
-use super::probe::{self, Ask};
+use super::hello::{self, ClientHello, NoFlight, ServerFlight, TLS13};
+use super::probe::{self, ProbeRequest};
 use serde::Serialize;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -25,16 +25,16 @@ pub(crate) struct Survey {
 const MOST: usize = 96;
 
 /// Asks until the server refuses what is left, for every version.
-pub(crate) fn survey(ask: &Ask<'_>, at: SocketAddr) -> Survey {
+pub(crate) fn survey_server(ask: &ProbeRequest<'_>, at: SocketAddr) -> Survey {
     let mut survey = Survey::default();
     for version in [TLS13, hello::TLS12, hello::TLS11, hello::TLS10, hello::SSL3] {
-        let mut offer = ciphers::offer(version == TLS13);
-        while !offer.is_empty() && offer.len() + MOST > ciphers::offer(version == TLS13).len() {
-            let hello = Hello { version, ciphers: &offer, sni: ask.sni };
-            let answer = match probe::say(ask, at, &hello) {
+        let mut offer = ciphers::offered_suites(version == TLS13);
+        while !offer.is_empty() && offer.len() + MOST > ciphers::offered_suites(version == TLS13).len() {
+            let hello = ClientHello { version, ciphers: &offer, sni: ask.sni };
+            let answer = match probe::send_hello(ask, at, &hello) {
                 Ok(answer) => answer,
                 Err(e) => {
-                    survey.cut |= matches!(e, Refusal::Io(e) if e.kind() == ErrorKind::TimedOut);
+                    survey.cut |= matches!(e, NoFlight::Io(e) if e.kind() == ErrorKind::TimedOut);
                     break;
                 }
             };
@@ -43,20 +43,24 @@ pub(crate) fn survey(ask: &Ask<'_>, at: SocketAddr) -> Survey {
                 break;
             }
             offer.remove(position);
-            survey.take(version, &answer);
+            survey.add_answer(version, &answer);
         }
-        survey.cut |= ask.deadline.left().is_err();
+        survey.cut |= ask.deadline.time_left().is_err();
     }
     survey
 }
 
 impl Survey {
-    fn take(&mut self, version: u16, answer: &hello::Answer) {
+    fn add_answer(&mut self, version: u16, answer: &ServerFlight) {
         if !self.versions.contains(&version) {
             self.versions.push(version);
         }
         self.ciphers.push((version, answer.cipher));
-        self.accepted.push(format!("{} {}", hello::version_name(version), ciphers::name(answer.cipher)));
+        self.accepted.push(format!(
+            "{} {}",
+            hello::version_name(version),
+            ciphers::suite_name(answer.cipher)
+        ));
         self.dh_bits = [self.dh_bits, answer.dh_bits].into_iter().flatten().min();
     }
 }

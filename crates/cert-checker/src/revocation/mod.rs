@@ -1,33 +1,30 @@
-//! Whether the issuer has taken a certificate back: by lists and by stapled answers.
+//! Whether the issuer has taken a certificate back: by lists, given and fetched, and by stapled answers.
 
-mod fetch;
-#[cfg(test)]
-mod mutants;
-mod ocsp;
+pub(crate) mod ocsp;
 
-use crate::check::Job;
-use crate::facts::{Cert, Moment};
+use crate::facts::{Cert, UnixSeconds, fingerprint};
+use crate::files::pem;
 use crate::finding::Finding;
-use crate::net::deadline::Deadline;
-use crate::store::pem;
+use crate::net::connection::Deadline;
+use crate::options::Options;
 use pkix::{Crl, Profile, Reading, Revocation, Standing};
 use std::path::{Path, PathBuf};
-use toban_core::Severity;
+use toban_core::{Context, Severity, durable};
 
 /// The lists that files hold.
 #[derive(Debug, Default)]
-pub(crate) struct Lists {
+pub(crate) struct GivenLists {
     read: Vec<Crl>,
     /// Files that hold none that can be read, with why.
     unreadable: Vec<String>,
 }
 
-impl Lists {
+impl GivenLists {
     /// Reads the files.
-    pub(crate) fn load(files: &[PathBuf]) -> Lists {
-        let mut lists = Lists::default();
+    pub(crate) fn load(files: &[PathBuf]) -> GivenLists {
+        let mut lists = GivenLists::default();
         for file in files {
-            for list in blocks(file) {
+            for list in read_lists(file) {
                 match list.and_then(|der| Crl::parse(&der).map_err(|reason| reason.detail)) {
                     Ok(list) => lists.read.push(list),
                     Err(why) => lists.unreadable.push(format!("{}: {why}", file.display())),
@@ -39,24 +36,16 @@ impl Lists {
 }
 
 /// The lists in a file, each as DER or why it is none.
-fn blocks(file: &Path) -> Vec<Result<Vec<u8>, String>> {
-    let bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(e) => return vec![Err(e.to_string())],
-    };
-    let blocks = pem::blocks(&bytes);
-    if blocks.is_empty() {
-        return vec![Ok(bytes)];
-    }
-    let lists: Vec<_> = blocks.into_iter().filter(|b| b.label == "X509 CRL").map(|b| b.der).collect();
-    match lists.is_empty() {
-        true => vec![Err("no revocation list".into())],
-        false => lists,
+fn read_lists(file: &Path) -> Vec<Result<Vec<u8>, String>> {
+    match std::fs::read(file).map(|bytes| pem::select_ders(&bytes, pem::Block::is_list)) {
+        Ok(lists) if lists.is_empty() => vec![Err("no revocation list".into())],
+        Ok(lists) => lists,
+        Err(e) => vec![Err(e.to_string())],
     }
 }
 
 /// What is looked up.
-pub(crate) struct Seen<'a> {
+pub(crate) struct SeenChain<'a> {
     /// As it was sent, leaf first.
     pub(crate) chain: &'a [Cert],
     /// The valid path above the leaf, up to the root; empty where none is known.
@@ -65,44 +54,55 @@ pub(crate) struct Seen<'a> {
     pub(crate) staple: Option<&'a [u8]>,
 }
 
-/// What lists and staple say of the first certificate, and the given lists of those above it.
-pub(crate) fn judge(job: &Job<'_>, seen: &Seen<'_>, deadline: Deadline) -> Vec<Finding> {
-    let Some(leaf) = seen.chain.first() else { return Vec::new() };
-    let sent = || seen.chain.iter().skip(1).find(|c| leaf.issued_by(c));
-    let issuer = seen.above.first().or_else(sent);
-    let staple = seen.staple.filter(|_| !job.target.wishes.ignore_ocsp);
-    let mut found = staple.map(|s| stapled(leaf, issuer, s, job)).unwrap_or_default();
-    let wishes = &job.target.wishes;
-    if !wishes.crl.is_empty() || wishes.fetch_crl {
-        found.extend(Lookup { job, leaf, issuer }.lists(deadline));
-    }
-    for pair in seen.above.windows(2) {
-        let lookup = Lookup { job, leaf: &pair[0], issuer: Some(&pair[1]) };
-        if let Standing::Revoked(entry) = lookup.standing(job.lists.read.iter()) {
-            found.push(lookup.revoked(entry));
-        }
-    }
-    found
+/// With what it is looked up.
+pub(crate) struct RevocationCheck<'a> {
+    pub(crate) options: &'a Options,
+    /// The revocation lists of the target's files.
+    pub(crate) lists: &'a GivenLists,
+    pub(crate) at: UnixSeconds,
+    pub(crate) deadline: Deadline,
 }
 
-fn stapled(leaf: &Cert, issuer: Option<&Cert>, staple: &[u8], job: &Job<'_>) -> Vec<Finding> {
-    if staple.is_empty() {
-        let says = "it demands a stapled OCSP answer (must-staple), and the server sent none";
-        let missing = leaf.extensions.must_staple;
-        return missing.then(|| Finding::critical("staple-missing", says)).into_iter().collect();
-    }
-    let severity = if leaf.extensions.must_staple { Severity::Critical } else { Severity::Warning };
-    match ocsp::read(staple).and_then(|answer| answer.judge(leaf, issuer, job.at)) {
-        Ok(found) => found,
-        Err(why) => {
-            vec![Finding::new("staple-unusable", severity, format!("the stapled OCSP answer: {why}"))]
+impl RevocationCheck<'_> {
+    /// What lists and staple say of the first certificate, and the given lists of those above it.
+    pub(crate) fn judge_chain(&self, seen: &SeenChain<'_>) -> Vec<Finding> {
+        let Some(leaf) = seen.chain.first() else { return Vec::new() };
+        let sent = || seen.chain.iter().skip(1).find(|c| leaf.may_be_issued_by(c));
+        let issuer = seen.above.first().or_else(sent);
+        let staple = seen.staple.filter(|_| !self.options.ignore_ocsp);
+        let mut found = staple.map(|s| self.judge_staple(leaf, issuer, s)).unwrap_or_default();
+        if !self.options.crl.is_empty() || self.options.fetch_crl {
+            found.extend(Lookup { check: self, leaf, issuer }.judge_lists());
         }
+        for pair in seen.above.windows(2) {
+            let lookup = Lookup { check: self, leaf: &pair[0], issuer: Some(&pair[1]) };
+            if let Standing::Revoked(entry) = lookup.find_standing(self.lists.read.iter()) {
+                found.push(lookup.revoked(entry));
+            }
+        }
+        found
+    }
+
+    fn judge_staple(&self, leaf: &Cert, issuer: Option<&Cert>, staple: &[u8]) -> Vec<Finding> {
+        // RFC 7633, 4.2.2: a server without staple is as good as one whose certificate is revoked, for whoever can keep
+        // the staple away could hide the revocation.
+        let demanded = leaf.extensions.must_staple;
+        if staple.is_empty() {
+            let says = "it demands a stapled OCSP answer (must-staple), and the server sent none";
+            return demanded.then(|| Finding::critical("staple-missing", says)).into_iter().collect();
+        }
+        let severity = if demanded { Severity::Critical } else { Severity::Warning };
+        let judged =
+            ocsp::read_answer(staple).and_then(|answer| answer.judge_certificate(leaf, issuer, self.at));
+        judged.unwrap_or_else(|why| {
+            vec![Finding::new("staple-unusable", severity, format!("the stapled OCSP answer: {why}"))]
+        })
     }
 }
 
 /// One certificate, looked up in lists.
 struct Lookup<'a> {
-    job: &'a Job<'a>,
+    check: &'a RevocationCheck<'a>,
     leaf: &'a Cert,
     issuer: Option<&'a Cert>,
 }
@@ -119,18 +119,18 @@ struct Fetched {
 
 impl Lookup<'_> {
     /// Files and fetched lists are read together: a delta may lie in the one, its base come from the other.
-    fn lists(&self, deadline: Deadline) -> Vec<Finding> {
-        let (given, wishes) = (&self.job.lists, &self.job.target.wishes);
+    fn judge_lists(&self) -> Vec<Finding> {
+        let (given, options) = (self.check.lists, self.check.options);
         let mut found: Vec<Finding> = given.unreadable.iter().map(|why| self.unusable(why)).collect();
-        let fetched = if wishes.fetch_crl { self.fetch(deadline) } else { Fetched::default() };
-        let standing = self.standing(given.read.iter().chain(&fetched.lists));
+        let fetched = if options.fetch_crl { self.fetch_lists() } else { Fetched::default() };
+        let standing = self.find_standing(given.read.iter().chain(&fetched.lists));
         match standing {
             Standing::Revoked(entry) => return vec![self.revoked(entry)],
             Standing::Good => return found,
-            Standing::Stale(next) => found.push(self.stale(Moment(next))),
+            Standing::Stale(next) => found.push(self.stale(UnixSeconds(next))),
             _ if !fetched.unusable.is_empty() => found.push(self.unusable(&fetched.unusable.join("; "))),
             Standing::Unknown(why) => found.push(self.unusable(&why)),
-            Standing::NoList if found.is_empty() && !wishes.crl.is_empty() => {
+            Standing::NoList if found.is_empty() && !options.crl.is_empty() => {
                 found.push(self.unusable("no list given is of the certificate's issuer"));
             }
             Standing::NoList => {}
@@ -140,17 +140,17 @@ impl Lookup<'_> {
                 let says = fetched.unreachable.join("; ");
                 found.push(Finding::new("crl-unreachable", self.severity(), says));
             }
-            true if wishes.fetch_crl => found.extend(self.unnamed()),
+            true if options.fetch_crl => found.extend(self.unnamed()),
             true => {}
         }
         found
     }
 
-    fn standing<'l>(&self, lists: impl Iterator<Item = &'l Crl>) -> Standing {
-        let reading = Reading { at: self.job.at.0, profile: Profile::Basic };
+    fn find_standing<'l>(&self, lists: impl Iterator<Item = &'l Crl>) -> Standing {
+        let reading = Reading { at: self.check.at.0, profile: Profile::Basic };
         let Some(issuer) = self.issuer else {
             return Standing::Unknown(
-                "the issuer's certificate is not known, so nobody can tell whose list it is".into(),
+                "the issuer's certificate is not known, so that no list can be proven to be its".into(),
             );
         };
         match (pkix::Cert::parse(&self.leaf.der), pkix::Cert::parse(&issuer.der)) {
@@ -160,25 +160,25 @@ impl Lookup<'_> {
     }
 
     /// Asks one address after the other, until a list answers for this certificate.
-    fn fetch(&self, deadline: Deadline) -> Fetched {
+    fn fetch_lists(&self) -> Fetched {
         let mut fetched = Fetched::default();
         for url in &self.leaf.extensions.crl_urls {
-            let answers = |list: &Crl| match self.standing(std::iter::once(list)) {
+            let answers = |list: &Crl| match self.find_standing(std::iter::once(list)) {
                 Standing::Revoked(_) | Standing::Good | Standing::Stale(_) => Ok(()),
                 Standing::NoList => Err("another issuer's list".to_string()),
                 Standing::Unknown(why) => Err(why),
             };
-            match fetch::list(url, self.job.at, deadline, &answers) {
-                Ok(fetch::Had { list, answers: Ok(()) }) => {
+            match obtain_list(url, self.check.at, self.check.deadline, &answers) {
+                Ok(FetchedList { list, answers: Ok(()) }) => {
                     fetched.lists.push(list);
                     break;
                 }
-                Ok(fetch::Had { list, answers: Err(why) }) => {
+                Ok(FetchedList { list, answers: Err(why) }) => {
                     fetched.lists.push(list);
                     fetched.unusable.push(format!("{url}: {why}"));
                 }
-                Err(fetch::Trouble::Unreadable(why)) => fetched.unusable.push(format!("{url}: {why}")),
-                Err(fetch::Trouble::Unreachable(why)) => fetched.unreachable.push(format!("{url}: {why}")),
+                Err(FetchFailure::Unreadable(why)) => fetched.unusable.push(format!("{url}: {why}")),
+                Err(FetchFailure::Unreachable(why)) => fetched.unreachable.push(format!("{url}: {why}")),
             }
         }
         fetched
@@ -192,11 +192,11 @@ impl Lookup<'_> {
         } else {
             "it".into()
         };
-        let says = format!("{issuer} has revoked {whom} on {}{reason}", Moment(entry.at));
+        let says = format!("{issuer} has revoked {whom} on {}{reason}", UnixSeconds(entry.at));
         Finding::critical("revoked", says).advise("replace it, and its key")
     }
 
-    fn stale(&self, next: Moment) -> Finding {
+    fn stale(&self, next: UnixSeconds) -> Finding {
         let issuer = self.issuer.map_or_else(|| self.leaf.issuer.clone(), Cert::title);
         let says = format!("the revocation list of {issuer} should have been replaced on {next}");
         Finding::new("crl-expired", self.severity(), says)
@@ -206,18 +206,88 @@ impl Lookup<'_> {
         Finding::new("crl-unusable", self.severity(), why)
     }
 
-    /// Somebody wants to know whether it is revoked, and that is unknown.
+    /// Whether it is revoked is asked for, and unknown.
     fn severity(&self) -> Severity {
-        if self.job.target.wishes.require_crl { Severity::Critical } else { Severity::Warning }
+        if self.check.options.require_crl { Severity::Critical } else { Severity::Warning }
     }
 
     /// It names no list, so there is nothing to fetch.
     fn unnamed(&self) -> Option<Finding> {
         let extensions = &self.leaf.extensions;
         // Short-lived certificates have none on purpose (Baseline Requirements, 7.1.2.11.2).
-        let short = self.leaf.life() <= 10 * 86_400;
-        let severity = if self.job.target.wishes.require_crl { Severity::Critical } else { Severity::Ok };
+        let short = self.leaf.lifetime() <= 10 * 86_400;
+        let severity = if self.check.options.require_crl { Severity::Critical } else { Severity::Ok };
         let says = "it names no revocation list";
         (extensions.crl_urls.is_empty() && !short).then(|| Finding::new("crl-unreachable", severity, says))
     }
+}
+
+/// Larger lists are not read; the largest that public authorities publish have some 50 MiB.
+const LARGEST_LIST: u64 = 64 << 20;
+
+/// A list, and whether it answers for the certificate.
+struct FetchedList {
+    list: Crl,
+    answers: Result<(), String>,
+}
+
+/// Why there is no list, in words.
+enum FetchFailure {
+    Unreachable(String),
+    Unreadable(String),
+}
+
+/// The list at `url`, or the one kept from before while it is fresh and `answers`. Who can put another list on the way,
+/// which comes without TLS, must not have it kept.
+///
+/// # Errors
+/// Why it could not be had.
+fn obtain_list(
+    url: &str,
+    at: UnixSeconds,
+    deadline: Deadline,
+    answers: &dyn Fn(&Crl) -> Result<(), String>,
+) -> Result<FetchedList, FetchFailure> {
+    let kept = kept_path(url);
+    let before = std::fs::read(&kept).ok().and_then(|bytes| Crl::parse(&bytes).ok());
+    if let Some(list) = before.filter(|list| is_fresh(list, at) && answers(list).is_ok()) {
+        return Ok(FetchedList { list, answers: Ok(()) });
+    }
+    let bytes = download_list(url, deadline).map_err(FetchFailure::Unreachable)?;
+    let list = Crl::parse(&bytes).map_err(|reason| FetchFailure::Unreadable(reason.detail))?;
+    let answers = answers(&list);
+    if answers.is_ok() && is_fresh(&list, at) {
+        keep_list(&kept, &bytes);
+    }
+    Ok(FetchedList { list, answers })
+}
+
+fn keep_list(path: &Path, bytes: &[u8]) {
+    let saved = durable::create_dirs(durable::folder_of(path))
+        .and_then(|()| durable::replace(path, 0o600, |w| w.write_all(bytes).doing(|| "write".into())));
+    if let Err(e) = saved {
+        log::info!("the list is not kept: {}", e.chain());
+    }
+}
+
+fn kept_path(url: &str) -> PathBuf {
+    durable::state_dir().join("certificates").join("lists").join(fingerprint(url.as_bytes()))
+}
+
+fn is_fresh(list: &Crl, at: UnixSeconds) -> bool {
+    list.validity().1.is_some_and(|next| next > at.0)
+}
+
+/// Lists are signed, so they are fetched without TLS (RFC 5280, 8); no other scheme is followed.
+fn download_list(url: &str, deadline: Deadline) -> Result<Vec<u8>, String> {
+    if !url.starts_with("http://") {
+        return Err("only http:// is fetched".into());
+    }
+    let left = deadline.time_left().map_err(|_| "no time is left".to_string())?;
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(left))
+        .max_redirects(3)
+        .user_agent(concat!("toban/", env!("CARGO_PKG_VERSION")));
+    let mut response = config.build().new_agent().get(url).call().map_err(|e| e.to_string())?;
+    response.body_mut().with_config().limit(LARGEST_LIST).read_to_vec().map_err(|e| e.to_string())
 }

@@ -124,7 +124,7 @@ fn a_read_only_state_is_no_reason_to_say_nothing() {
     let server = served(&root, 60 * DAY);
     let ran = world.check(&[&server.target(), "--any-issuer"]);
     assert_eq!((ran.findings(), ran.status), (vec![], Some(0)), "O6 {ran:?}");
-    assert!(ran.stderr.contains("changes will not be told"), "{ran:?}");
+    assert!(ran.stderr.contains("changes will not be reported"), "{ran:?}");
 }
 
 /// 60 targets, a third of them silent: one timeout in all, in the order given.

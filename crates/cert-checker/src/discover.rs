@@ -1,11 +1,12 @@
 //! The TCP ports that listen on this host, as the kernel tells, and how TLS begins on each.
 
-use crate::target::{Endpoint, Protocol};
+use crate::endpoint::{Endpoint, Protocol};
+use pkix::PeerName;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use toban_core::{Context, Result};
 
-/// Ports where TLS begins after some plain words.
+/// Ports where TLS begins after some plain words (IANA's registry of ports).
 const STARTTLS: [(u16, Protocol); 13] = [
     (25, Protocol::Smtp),
     (587, Protocol::Smtp),
@@ -26,24 +27,24 @@ const STARTTLS: [(u16, Protocol); 13] = [
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub(crate) fn endpoints() -> Result<Vec<Endpoint>> {
+pub(crate) fn listening_endpoints() -> Result<Vec<Endpoint>> {
     let v4 = std::fs::read_to_string("/proc/self/net/tcp").doing(|| "read /proc/self/net/tcp".into())?;
     // Without IPv6 in the kernel the file is not there.
     let v6 = std::fs::read_to_string("/proc/self/net/tcp6").unwrap_or_default();
-    let all: BTreeSet<(u16, IpAddr)> = v4.lines().chain(v6.lines()).filter_map(listening).collect();
+    let all: BTreeSet<(u16, IpAddr)> = v4.lines().chain(v6.lines()).filter_map(parse_listening).collect();
     // A socket on every address is asked on the loopback, and once.
     let mut ports = BTreeSet::new();
     let once = all.into_iter().filter(|(port, ip)| !ip.is_loopback() || ports.insert(*port));
-    Ok(once.map(|(port, ip)| endpoint(ip, port)).collect())
+    Ok(once.map(|(port, ip)| endpoint_at(ip, port)).collect())
 }
 
-fn endpoint(ip: IpAddr, port: u16) -> Endpoint {
+fn endpoint_at(ip: IpAddr, port: u16) -> Endpoint {
     let protocol = STARTTLS.iter().find(|(p, _)| *p == port).map_or(Protocol::Tls, |(_, protocol)| *protocol);
-    Endpoint { protocol, host: ip.to_string(), port }
+    Endpoint { protocol, host: ip.to_string(), peer: PeerName::Ip(ip), port }
 }
 
 /// `0: 0100007F:1F90 00000000:0000 0A …`: the address in the machine's order, the port, and 0A for listening.
-fn listening(line: &str) -> Option<(u16, IpAddr)> {
+fn parse_listening(line: &str) -> Option<(u16, IpAddr)> {
     let mut words = line.split_whitespace().skip(1);
     let (address, port) = words.next()?.split_once(':')?;
     (words.nth(1)? == "0A").then_some(())?;
@@ -58,10 +59,10 @@ fn listening(line: &str) -> Option<(u16, IpAddr)> {
         }
         _ => return None,
     };
-    Some((port, reachable(ip.to_canonical())))
+    Some((port, loopback_for_any(ip.to_canonical())))
 }
 
-fn reachable(ip: IpAddr) -> IpAddr {
+fn loopback_for_any(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(v6) if v6.is_unspecified() => {
@@ -90,7 +91,7 @@ mod tests {
         ];
         for (line, expected) in cases {
             let expected = expected.map(|(port, ip)| (port, ip.parse().expect("an address")));
-            assert_eq!(listening(line), expected, "{line}");
+            assert_eq!(parse_listening(line), expected, "{line}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! PEM as it is found: text between blocks, CRLF, a byte order mark, labels of every age, indented in YAML, behind
 //! `\n` in JSON, and as base64 once more in Kubernetes' Secrets and kubeconfigs. A block that is damaged hides no other.
 
-use super::der;
+use super::containers::{Element, read_element, read_elements};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -21,18 +21,17 @@ pub(crate) struct Block {
 /// For which uses a root is trusted, as object identifiers in DER (OpenSSL's X509_CERT_AUX).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Trust {
-    /// Nothing is said where it is none.
+    /// Any use, where it is none.
     only: Option<Vec<Vec<u8>>>,
     not: Vec<Vec<u8>>,
 }
 
 impl Trust {
     fn read(aux: &[u8]) -> Option<Trust> {
-        let (outer, rest) = der::element(aux)?;
+        let (outer, rest) = read_element(aux)?;
         (outer.tag == 0x30 && rest.is_empty()).then_some(())?;
-        let list = |tag: u8| der::elements(outer.body).into_iter().find(|e| e.tag == tag);
-        let uses =
-            |list: der::Element<'_>| der::elements(list.body).iter().map(|e| e.body.to_vec()).collect();
+        let list = |tag: u8| read_elements(outer.body).into_iter().find(|e| e.tag == tag);
+        let uses = |list: Element<'_>| read_elements(list.body).iter().map(|e| e.body.to_vec()).collect();
         Some(Trust { only: list(0x30).map(uses), not: list(0xa0).map(uses).unwrap_or_default() })
     }
 
@@ -52,6 +51,11 @@ impl Block {
         matches!(self.label.as_str(), "CERTIFICATE" | "TRUSTED CERTIFICATE" | "X509 CERTIFICATE")
     }
 
+    /// Whether it holds a revocation list.
+    pub(crate) fn is_list(&self) -> bool {
+        self.label == "X509 CRL"
+    }
+
     /// Whether it holds a private key.
     pub(crate) fn is_key(&self) -> bool {
         self.label.ends_with("PRIVATE KEY")
@@ -62,14 +66,23 @@ const BEGIN: &str = "-----BEGIN ";
 /// The same in base64, whatever the label is.
 const WRAPPED: &str = "LS0tLS1CRUdJTi";
 
+/// What `bytes` hold in DER: themselves, or the blocks of that kind with those that cannot be read.
+pub(crate) fn select_ders(bytes: &[u8], of_kind: impl Fn(&Block) -> bool) -> Vec<Result<Vec<u8>, String>> {
+    // PEM is text; DER begins with the tag of a sequence and the length of a length, which no text does.
+    match bytes {
+        [0x30, length, ..] if *length >= 0x80 => vec![Ok(bytes.to_vec())],
+        _ => read_blocks(bytes).into_iter().filter(of_kind).map(|block| block.der).collect(),
+    }
+}
+
 /// Every block of `bytes`, in order.
-pub(crate) fn blocks(bytes: &[u8]) -> Vec<Block> {
+pub(crate) fn read_blocks(bytes: &[u8]) -> Vec<Block> {
     let text = String::from_utf8_lossy(bytes);
-    let mut found = plain(&text.replace("\\n", "\n"));
+    let mut found = read_plain(&text.replace("\\n", "\n"));
     let wrapped = text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c));
     for word in wrapped.filter(|w| w.starts_with(WRAPPED)) {
         match STANDARD.decode(word) {
-            Ok(inner) => found.extend(plain(&String::from_utf8_lossy(&inner))),
+            Ok(inner) => found.extend(read_plain(&String::from_utf8_lossy(&inner))),
             Err(e) => {
                 let der = Err(format!("no base64: {e}"));
                 let trust = Trust::default();
@@ -80,18 +93,18 @@ pub(crate) fn blocks(bytes: &[u8]) -> Vec<Block> {
     found
 }
 
-fn plain(text: &str) -> Vec<Block> {
+fn read_plain(text: &str) -> Vec<Block> {
     let mut found = Vec::new();
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
         let Some((_, rest)) = line.split_once(BEGIN) else { continue };
         let Some(label) = rest.strip_suffix("-----") else { continue };
-        found.push(block(label, &mut lines));
+        found.push(read_block(label, &mut lines));
     }
     found
 }
 
-fn block<'t>(label: &str, lines: &mut impl Iterator<Item = &'t str>) -> Block {
+fn read_block<'t>(label: &str, lines: &mut impl Iterator<Item = &'t str>) -> Block {
     let mut body = String::new();
     let mut encrypted = label.starts_with("ENCRYPTED");
     let mut ended = false;
@@ -113,16 +126,16 @@ fn block<'t>(label: &str, lines: &mut impl Iterator<Item = &'t str>) -> Block {
     };
     let mut block = Block { label: label.to_string(), der, encrypted, trust: Trust::default() };
     if label == "TRUSTED CERTIFICATE" {
-        block.part();
+        block.split_trust();
     }
     block
 }
 
 impl Block {
     /// Takes apart the certificate and what is said of its trust behind it.
-    fn part(&mut self) {
+    fn split_trust(&mut self) {
         let Ok(both) = &self.der else { return };
-        let Some((cert, aux)) = der::element(both) else { return };
+        let Some((cert, aux)) = read_element(both) else { return };
         if let Some(trust) = Trust::read(aux) {
             (self.der, self.trust) = (Ok(cert.whole.to_vec()), trust);
         }
@@ -144,7 +157,7 @@ mod tests {
             format!("{{\"tls.crt\": \"{}\"}}", plain.trim_end().replace('\n', "\\n")),
         ];
         for text in cases {
-            let found = blocks(text.as_bytes());
+            let found = read_blocks(text.as_bytes());
             assert_eq!(found.len(), 1, "{text}");
             assert_eq!(
                 (found[0].der.clone(), found[0].is_certificate()),
@@ -152,7 +165,7 @@ mod tests {
                 "{text}"
             );
         }
-        let broken = blocks(b"tls.crt: LS0tLS1CRUdJTiBD=RVJU\n");
+        let broken = read_blocks(b"tls.crt: LS0tLS1CRUdJTiBD=RVJU\n");
         assert!(broken.len() == 1 && broken[0].der.is_err(), "{broken:?}");
     }
 
@@ -161,7 +174,7 @@ mod tests {
         let text = "\u{feff}Bag Attributes\r\n-----BEGIN CERTIFICATE-----\r\nAQID\r\n-----END CERTIFICATE-----\r\n\
             prose\n-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAQ==\n-----END RSA PRIVATE KEY-----\n\
             -----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nAQID\n";
-        let found = blocks(text.as_bytes());
+        let found = read_blocks(text.as_bytes());
         assert_eq!(found.len(), 4);
         assert_eq!((found[0].der.clone(), found[0].is_certificate()), (Ok(vec![1, 2, 3]), true));
         assert!(found[1].is_key() && found[1].encrypted);

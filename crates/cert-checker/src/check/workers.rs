@@ -1,4 +1,4 @@
-//! Many targets at once, told in the order in which they were given.
+//! Many targets at once, reported in the order in which they were given.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,14 +11,14 @@ const STACK: usize = 1 << 20;
 /// Workers that begin at once. More of them would only wait for each other, and each costs some 50 KiB.
 const FIRST: usize = 512;
 /// When targets are still waiting after this time, the ones before them are slow or silent: every worker begins.
-const PATIENCE: Duration = Duration::from_millis(200);
+const CREW_DELAY: Duration = Duration::from_millis(200);
 
 /// Files that the process needs beside its connections: a generous guess.
 const OTHER_FILES: u64 = 64;
 
 /// How many of `jobs` may run at once, for each needs a socket, and a second one for a name with several addresses.
 /// The soft limit of open files, which many systems keep at 1024 for ancient programs, is raised to the hard one.
-pub(crate) fn most(jobs: u16) -> usize {
+pub(crate) fn most_at_once(jobs: u16) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let now = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, ..now });
@@ -31,7 +31,7 @@ pub(crate) fn most(jobs: u16) -> usize {
 ///
 /// # Errors
 /// Those of `emit`; Retry once the process is told to stop; a thread that cannot be started.
-pub(crate) fn run<R: Send>(
+pub(crate) fn run_ordered<R: Send>(
     count: usize,
     jobs: usize,
     one: impl Fn(usize) -> R + Sync,
@@ -57,16 +57,16 @@ pub(crate) fn run<R: Send>(
                 builder.spawn_scoped(scope, work(send.clone())).map(drop).doing(|| "start a worker".into())
             })
         };
-        let (first, mut told) = (jobs.min(count).min(FIRST), InOrder::new(emit));
+        let (first, mut ordered) = (jobs.min(count).min(FIRST), OrderedEmitter::new(emit));
         let ended = crew(first, &send)
-            .and_then(|()| told.until(&receive, Instant::now() + PATIENCE))
+            .and_then(|()| ordered.take_until(&receive, Instant::now() + CREW_DELAY))
             .and_then(|()| {
                 let waiting = count.saturating_sub(next.load(Ordering::Relaxed));
                 crew(waiting.min(jobs - first), &send)
             })
             .and_then(|()| {
                 drop(send);
-                told.rest(&receive)
+                ordered.take_rest(&receive)
             });
         over.store(true, Ordering::Relaxed);
         drop(receive);
@@ -75,37 +75,37 @@ pub(crate) fn run<R: Send>(
 }
 
 /// Emits results in the order of their numbers, and keeps those that come early.
-struct InOrder<R, E> {
+struct OrderedEmitter<R, E> {
     early: BTreeMap<usize, R>,
     due: usize,
     emit: E,
 }
 
-impl<R, E: FnMut(R) -> Result<()>> InOrder<R, E> {
-    fn new(emit: E) -> InOrder<R, E> {
-        InOrder { early: BTreeMap::new(), due: 0, emit }
+impl<R, E: FnMut(R) -> Result<()>> OrderedEmitter<R, E> {
+    fn new(emit: E) -> OrderedEmitter<R, E> {
+        OrderedEmitter { early: BTreeMap::new(), due: 0, emit }
     }
 
-    /// Takes what comes before that moment.
-    fn until(&mut self, receive: &mpsc::Receiver<(usize, R)>, moment: Instant) -> Result<()> {
-        while let Ok((at, result)) = receive.recv_timeout(moment.saturating_duration_since(Instant::now())) {
-            self.take(at, result)?;
+    /// Takes what comes before that time.
+    fn take_until(&mut self, receive: &mpsc::Receiver<(usize, R)>, until: Instant) -> Result<()> {
+        while let Ok((at, result)) = receive.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.take_result(at, result)?;
         }
         shutdown::check()
     }
 
     /// Takes all that still comes, and looks every now and then whether the process is told to stop.
-    fn rest(&mut self, receive: &mpsc::Receiver<(usize, R)>) -> Result<()> {
+    fn take_rest(&mut self, receive: &mpsc::Receiver<(usize, R)>) -> Result<()> {
         loop {
-            match receive.recv_timeout(PATIENCE) {
-                Ok((at, result)) => self.take(at, result)?,
+            match receive.recv_timeout(CREW_DELAY) {
+                Ok((at, result)) => self.take_result(at, result)?,
                 Err(RecvTimeoutError::Timeout) => shutdown::check()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
     }
 
-    fn take(&mut self, at: usize, result: R) -> Result<()> {
+    fn take_result(&mut self, at: usize, result: R) -> Result<()> {
         shutdown::check()?;
         self.early.insert(at, result);
         while let Some(result) = self.early.remove(&self.due) {
@@ -127,7 +127,7 @@ mod tests {
             std::thread::yield_now();
             at * 2
         };
-        run(200, 16, one, |r| {
+        run_ordered(200, 16, one, |r| {
             seen.push(r);
             Ok(())
         })
@@ -143,13 +143,13 @@ mod tests {
                 std::thread::park_timeout(Duration::from_secs(2));
             }
         };
-        run(1000, 1024, one, |()| Ok(())).expect("runs");
+        run_ordered(1000, 1024, one, |()| Ok(())).expect("runs");
         assert!(began.elapsed() < Duration::from_millis(3500), "{:?}", began.elapsed());
     }
 
     #[test]
     fn an_error_ends_the_run() {
-        let done = run(1000, 4, |at| at, |_| Err(toban_core::Error::failed("full disk")));
+        let done = run_ordered(1000, 4, |at| at, |_| Err(toban_core::Error::failed("full disk")));
         assert_eq!(done.unwrap_err().chain(), "full disk");
     }
 }

@@ -1,6 +1,6 @@
-//! What changed since the last run, told once: the memory is a file of what was seen then.
+//! What changed since the last run, reported once: the memory is a file of what was seen then.
 
-use super::report::Checked;
+use super::report::CertReport;
 use crate::facts::{Cert, San};
 use crate::finding::Finding;
 use serde::{Deserialize, Serialize};
@@ -26,9 +26,9 @@ struct Remembered {
 }
 
 impl Remembered {
-    fn of(checked: &Checked, leaf: &Cert) -> Remembered {
+    fn new(report: &CertReport, leaf: &Cert) -> Remembered {
         Remembered {
-            place: checked.places.first().cloned().unwrap_or_default(),
+            place: report.places.first().cloned().unwrap_or_default(),
             sha256: leaf.sha256.clone(),
             subject: leaf.subject.clone(),
             authority: leaf.is_authority(),
@@ -37,7 +37,7 @@ impl Remembered {
             key: leaf.key.spki_sha256.clone(),
             names: leaf.extensions.names.iter().take(1000).map(San::to_string).collect(),
             usages: leaf.extensions.usages.clone(),
-            sent: checked.chain.len(),
+            sent: report.chain.len(),
         }
     }
 
@@ -52,7 +52,7 @@ type Things = BTreeMap<String, Vec<Remembered>>;
 
 /// The file's form; one of another form is as if there was none.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct MemoryFile {
     form: u32,
     things: Things,
 }
@@ -63,43 +63,43 @@ const FORM: u32 = 2;
 const MOST: usize = 1024;
 
 /// What the last run saw, thing by thing.
-pub(crate) struct Memory {
+pub(crate) struct ChangeMemory {
     path: PathBuf,
     before: Things,
     now: Things,
 }
 
-impl Memory {
+impl ChangeMemory {
     /// The memory of the job `name`; empty on its first run.
-    pub(crate) fn open(name: &str) -> Memory {
+    pub(crate) fn open(name: &str) -> ChangeMemory {
         let path = durable::state_dir().join("certificates").join(format!("{name}.json"));
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let before = match serde_json::from_str::<Kept>(&text) {
+        let before = match serde_json::from_str::<MemoryFile>(&text) {
             Ok(kept) if kept.form == FORM => kept.things,
             _ => {
                 if !text.is_empty() {
                     log::info!(
-                        "{} is of another form: changes are told from the next run on",
+                        "{} is of another form: changes are reported from the next run on",
                         path.display()
                     );
                 }
                 Things::new()
             }
         };
-        Memory { path, before, now: Things::new() }
+        ChangeMemory { path, before, now: Things::new() }
     }
 
     /// Adds to the records of one target what is not as it was, and remembers them.
-    pub(crate) fn compare(&mut self, records: &mut [Checked]) {
-        let mut things: BTreeMap<String, Vec<&mut Checked>> = BTreeMap::new();
+    pub(crate) fn compare(&mut self, records: &mut [CertReport]) {
+        let mut things: BTreeMap<String, Vec<&mut CertReport>> = BTreeMap::new();
         for record in records.iter_mut().filter(|r| !r.chain.is_empty()) {
-            things.entry(thing(record)).or_default().push(record);
+            things.entry(thing_key(record)).or_default().push(record);
         }
         for (thing, mut records) in things {
-            let seen: Vec<Remembered> = records.iter().map(|r| Remembered::of(r, &r.chain[0])).collect();
+            let seen: Vec<Remembered> = records.iter().map(|r| Remembered::new(r, &r.chain[0])).collect();
             let mut before = self.before.get(&thing).cloned().unwrap_or_default();
-            for (at, old) in pairs(&mut before, &seen, thing.starts_with(FILE)) {
-                records[at].add(changes(&old, &seen[at]));
+            for (at, old) in match_pairs(&mut before, &seen, thing.starts_with(FILE)) {
+                records[at].add(find_changes(&old, &seen[at]));
             }
             // An address that did not answer this time has not lost what it showed.
             let kept = before.into_iter().filter(|old| seen.iter().all(|new| new.place != old.place));
@@ -115,7 +115,7 @@ impl Memory {
     pub(crate) fn save(self) -> Result<()> {
         let mut things = self.before;
         things.extend(self.now);
-        let kept = Kept { form: FORM, things };
+        let kept = MemoryFile { form: FORM, things };
         durable::create_dirs(durable::folder_of(&self.path))?;
         durable::replace(&self.path, 0o600, |w| serde_json::to_writer(w, &kept).doing(|| "write".into()))
     }
@@ -125,7 +125,7 @@ const FILE: &str = "file ";
 
 /// What the record is of: the endpoint with the name that it was asked for, whatever its address is today; or the file,
 /// whatever target led there.
-fn thing(record: &Checked) -> String {
+fn thing_key(record: &CertReport) -> String {
     let place = record.places.first().map_or("", String::as_str);
     match &record.connection {
         Some(_) => format!("served {} {}", record.target, record.asked),
@@ -140,7 +140,7 @@ fn thing(record: &Checked) -> String {
 /// is left nothing is known any more. The same certificate is the same wherever it stands; then go place and kind of key,
 /// or subject and names. In a file with several, only what resembles another one came in its place: an authority that
 /// left a bundle is not the one that joined it.
-fn pairs(before: &mut Vec<Remembered>, seen: &[Remembered], file: bool) -> Vec<(usize, Remembered)> {
+fn match_pairs(before: &mut Vec<Remembered>, seen: &[Remembered], file: bool) -> Vec<(usize, Remembered)> {
     type Fits = fn(&Remembered, &Remembered) -> bool;
     let alone = |list: &[Remembered]| list.iter().filter(|r| !r.authority).count() == 1;
     let single = alone(before) && alone(seen);
@@ -169,7 +169,7 @@ fn pairs(before: &mut Vec<Remembered>, seen: &[Remembered], file: bool) -> Vec<(
     found
 }
 
-fn changes(before: &Remembered, now: &Remembered) -> Vec<Finding> {
+fn find_changes(before: &Remembered, now: &Remembered) -> Vec<Finding> {
     let mut found = Vec::new();
     if before.sent > now.sent {
         let says =
@@ -189,25 +189,25 @@ fn changes(before: &Remembered, now: &Remembered) -> Vec<Finding> {
         true => found.push(Finding::info("key-reused", "renewed with the same key as before")),
         false => found.push(Finding::info("changed-key", "another key than in the last run")),
     }
-    let lost = lost(&before.names, &now.names);
+    let lost = lost_items(&before.names, &now.names);
     if !lost.is_empty() {
         found.push(Finding::info("changed-names", format!("no longer among its names: {}", lost.join(", "))));
     }
-    found.extend(usage(&before.usages, &now.usages));
+    found.extend(lost_usages(&before.usages, &now.usages));
     found
 }
 
-fn lost<'a>(before: &'a [String], now: &[String]) -> Vec<&'a str> {
+fn lost_items<'a>(before: &'a [String], now: &[String]) -> Vec<&'a str> {
     before.iter().filter(|n| !now.contains(n)).map(String::as_str).collect()
 }
 
 /// Without an extended key usage, or with `any`, it is for every use.
-fn usage(before: &[String], now: &[String]) -> Option<Finding> {
+fn lost_usages(before: &[String], now: &[String]) -> Option<Finding> {
     let every = |list: &[String]| list.is_empty() || list.iter().any(|u| u == "any");
     if every(now) {
         return None;
     }
-    let lost = lost(before, now);
+    let lost = lost_items(before, now);
     let says = match (every(before), lost.is_empty()) {
         (true, _) => format!("it was for every use, and is now only for {}", now.join(", ")),
         (false, true) => return None,

@@ -4,6 +4,7 @@
 use crate::facts::Key;
 use crate::net::ciphers::Cipher;
 use crate::net::hello::{SSL3, TLS10, TLS11, TLS12, TLS13};
+use crate::net::http::Hsts;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// A grade, the best first. `T`: not trusted, `M`: another name.
@@ -64,22 +65,12 @@ impl Serialize for Grade {
     }
 }
 
-/// The Strict-Transport-Security header, as far as it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hsts {
-    /// The protocol has no such header.
-    NotAsked,
-    Missing,
-    /// Seconds.
-    For(u64),
-}
-
 /// Half a year: what the guide calls long.
 pub(crate) const HSTS_LONG: u64 = 15_552_000;
 
 /// Facts for a grade.
 #[derive(Clone, Debug)]
-pub(crate) struct Facts<'a> {
+pub(crate) struct GradeFacts<'a> {
     pub(crate) versions: &'a [u16],
     /// Version and suite of every cipher that is taken.
     pub(crate) ciphers: &'a [(u16, u16)],
@@ -102,9 +93,11 @@ pub(crate) struct Graded {
 }
 
 /// The grade.
-pub(crate) fn grade(facts: &Facts<'_>) -> Graded {
-    let score =
-        (30 * protocols(facts.versions) + 30 * key_exchange(facts) + 40 * strength(facts.ciphers)) / 100;
+pub(crate) fn compute_grade(facts: &GradeFacts<'_>) -> Graded {
+    let score = (30 * score_protocols(facts.versions)
+        + 30 * score_key_exchange(facts)
+        + 40 * score_strength(facts.ciphers))
+        / 100;
     let by_score = match score {
         80.. => Grade::APlus,
         65.. => Grade::B,
@@ -113,7 +106,7 @@ pub(crate) fn grade(facts: &Facts<'_>) -> Graded {
         20.. => Grade::E,
         _ => Grade::F,
     };
-    let mut because: Vec<(Grade, String)> = caps(facts).into_iter().collect();
+    let mut because: Vec<(Grade, String)> = find_caps(facts).into_iter().collect();
     if by_score > Grade::A {
         because.push((by_score, format!("the score is {score} of 100")));
     }
@@ -127,20 +120,21 @@ pub(crate) fn grade(facts: &Facts<'_>) -> Graded {
 }
 
 /// The guide's table 3: best and worst, halved.
-fn protocols(versions: &[u16]) -> u32 {
+fn score_protocols(versions: &[u16]) -> u32 {
     let points = |v: &u16| match *v {
         SSL3 => 80,
         TLS10 => 90,
         TLS11 => 95,
         _ => 100,
     };
-    halves(versions.iter().map(points))
+    mean_of_extremes(versions.iter().map(points))
 }
 
 /// Table 4: the weaker of the certificate's key and the exchange's.
-fn key_exchange(facts: &Facts<'_>) -> u32 {
-    let anonymous = facts.ciphers.iter().filter_map(|(_, id)| Cipher::of(*id)).any(Cipher::anonymous);
-    let bits = facts.dh_bits.map_or(rsa_bits(facts.key), |dh| dh.min(rsa_bits(facts.key)));
+fn score_key_exchange(facts: &GradeFacts<'_>) -> u32 {
+    let anonymous =
+        facts.ciphers.iter().filter_map(|(_, id)| Cipher::by_number(*id)).any(Cipher::is_anonymous);
+    let bits = facts.dh_bits.map_or(rsa_strength(facts.key), |dh| dh.min(rsa_strength(facts.key)));
     match bits {
         _ if anonymous => 0,
         ..512 => 20,
@@ -152,7 +146,7 @@ fn key_exchange(facts: &Facts<'_>) -> u32 {
 }
 
 /// The bits of an RSA key of the same strength (NIST SP 800-57, table 2).
-fn rsa_bits(key: &Key) -> usize {
+fn rsa_strength(key: &Key) -> usize {
     match (key.kind.as_str(), key.bits) {
         ("EC" | "Ed25519" | "Ed448", ..224) => 1024,
         ("EC", 224..256) => 2048,
@@ -163,31 +157,31 @@ fn rsa_bits(key: &Key) -> usize {
 }
 
 /// Table 5: best and worst, halved.
-fn strength(ciphers: &[(u16, u16)]) -> u32 {
+fn score_strength(ciphers: &[(u16, u16)]) -> u32 {
     let points = |bits| match bits {
         0 => 0,
         1..128 => 20,
         128..256 => 80,
         _ => 100,
     };
-    halves(ciphers.iter().filter_map(|(_, id)| Cipher::of(*id)).map(|c| points(c.bits())))
+    mean_of_extremes(ciphers.iter().filter_map(|(_, id)| Cipher::by_number(*id)).map(|c| points(c.bits())))
 }
 
-fn halves(points: impl Iterator<Item = u32> + Clone) -> u32 {
+fn mean_of_extremes(points: impl Iterator<Item = u32> + Clone) -> u32 {
     let (best, worst) = (points.clone().max(), points.min());
     best.zip(worst).map_or(0, |(b, w)| u32::midpoint(b, w))
 }
 
 /// The rules that no score outweighs.
-fn caps(facts: &Facts<'_>) -> Vec<(Grade, String)> {
+fn find_caps(facts: &GradeFacts<'_>) -> Vec<(Grade, String)> {
     let spoken = |v: u16| facts.versions.contains(&v);
     let takes = |test: &dyn Fn(u16, Cipher) -> bool| {
-        facts.ciphers.iter().any(|(v, id)| Cipher::of(*id).is_some_and(|c| test(*v, c)))
+        facts.ciphers.iter().any(|(v, id)| Cipher::by_number(*id).is_some_and(|c| test(*v, c)))
     };
     // The suites stand in the server's order: of each version the first is the one that clients get.
     let preferred =
-        |v: &u16| facts.ciphers.iter().find(|(of, _)| of == v).and_then(|(_, id)| Cipher::of(*id));
-    let without_secrecy = facts.versions.iter().filter_map(preferred).any(|c| !c.forward_secret());
+        |v: &u16| facts.ciphers.iter().find(|(of, _)| of == v).and_then(|(_, id)| Cipher::by_number(*id));
+    let without_secrecy = facts.versions.iter().filter_map(preferred).any(|c| !c.is_forward_secret());
     let rc4 = |c: Cipher| c.name.contains("RC4");
     let modern = spoken(TLS12) || spoken(TLS13);
     let rsa = facts.key.kind == "RSA" || facts.key.kind == "DSA";
@@ -195,7 +189,7 @@ fn caps(facts: &Facts<'_>) -> Vec<(Grade, String)> {
         (!facts.trusted, Grade::T, "the certificate is not trusted"),
         (!facts.named, Grade::M, "the certificate is for another name"),
         (
-            takes(&|_, c| c.anonymous() || c.bits() < 112 || c.name.contains("EXPORT")),
+            takes(&|_, c| c.is_anonymous() || c.bits() < 112 || c.name.contains("EXPORT")),
             Grade::F,
             "insecure ciphers are taken",
         ),
@@ -215,9 +209,9 @@ fn caps(facts: &Facts<'_>) -> Vec<(Grade, String)> {
         (rsa && facts.key.bits < 2048, Grade::B, "the key has less than 2048 bits"),
         (facts.dh_bits.is_some_and(|b| b < 2048), Grade::B, "Diffie-Hellman uses less than 2048 bits"),
         (!facts.chain_complete, Grade::B, "the chain is incomplete"),
-        (!takes(&|_, c| c.forward_secret()), Grade::B, "no cipher has forward secrecy"),
+        (!takes(&|_, c| c.is_forward_secret()), Grade::B, "no cipher has forward secrecy"),
         (without_secrecy, Grade::B, "a cipher without forward secrecy is preferred"),
-        (!takes(&|_, c| c.aead()), Grade::B, "no cipher has authenticated encryption"),
+        (!takes(&|_, c| c.is_aead()), Grade::B, "no cipher has authenticated encryption"),
         (!spoken(TLS13), Grade::AMinus, "TLS 1.3 is not spoken"),
         (facts.hsts == Hsts::Missing, Grade::AMinus, "no Strict-Transport-Security header"),
         (

@@ -1,15 +1,17 @@
-//! What is wanted of one target: from its own line or section, else from the flags.
+//! What is wanted of one target: from its own line or section, else from the flags, else from `[certs]`.
 
+use crate::grade::Grade;
 use crate::threshold::Threshold;
-use serde::Deserialize;
+use pkix::PeerName;
+use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
-use toban_core::config::Span;
+use toban_core::config::{Config, Span};
 use toban_core::{Error, Result};
 
 /// Every key may stand in `[certs]`, in a `[[certs.target]]`, behind a target in a list (`key=value`), and is a flag.
 #[derive(clap::Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Wishes {
+pub struct Options {
     /// Warn when less than this is left: days (20, 0.5), a time (48h) or a part of the life (30%); add ,>=FLOOR or
     /// ,<=CEILING [default: 30%,<=25d]
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
@@ -18,11 +20,13 @@ pub struct Wishes {
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) critical: Option<Threshold>,
     /// Name that the certificate must hold [default: the target's host; for a file none]
-    #[arg(short, long, visible_alias = "cn", value_name = "NAME")]
-    pub(crate) name: Option<String>,
+    #[arg(short, long, visible_alias = "cn", value_name = "NAME", value_parser = PeerName::parse_host)]
+    #[serde(deserialize_with = "deserialize_name")]
+    pub(crate) name: Option<PeerName>,
     /// Name to send in the handshake (SNI) [default: the name]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) sni: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = PeerName::parse_host)]
+    #[serde(deserialize_with = "deserialize_name")]
+    pub(crate) sni: Option<PeerName>,
     /// Connect there instead of looking up the target's host
     #[arg(long, value_name = "ADDRESS[:PORT]")]
     pub(crate) connect_to: Option<String>,
@@ -40,7 +44,7 @@ pub struct Wishes {
     pub(crate) ca: Vec<PathBuf>,
     /// SHA-256 of the expected certificate or public key: it is accepted whoever signed it; may be given several times
     #[arg(long, value_name = "HEX")]
-    pub(crate) pin: Vec<String>,
+    pub(crate) pin: Vec<Pin>,
     /// Do not judge who issued it: only time and names
     #[arg(short = 'A', long, visible_alias = "noauth")]
     pub(crate) any_issuer: bool,
@@ -73,7 +77,7 @@ pub struct Wishes {
     pub(crate) grade: bool,
     /// Warn when the grade is worse (A+, A, A-, B …)
     #[arg(long, value_name = "GRADE", requires = "grade")]
-    pub(crate) least_grade: Option<crate::grade::Grade>,
+    pub(crate) least_grade: Option<Grade>,
     /// The server must ask for a client certificate
     #[arg(long)]
     pub(crate) expect_client_auth: bool,
@@ -81,8 +85,8 @@ pub struct Wishes {
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
     /// Give up on a target after this time; a number alone is of seconds [default: 10s]
-    #[arg(short, long, value_name = "TIME", value_parser = time)]
-    #[serde(deserialize_with = "some_time")]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_timeout)]
+    #[serde(deserialize_with = "deserialize_timeout")]
     pub(crate) timeout: Option<Span>,
 }
 
@@ -101,25 +105,65 @@ const SWITCHES: [&str; 10] = [
     "expect_client_auth",
 ];
 
+/// SHA-256 of a certificate or of its public key, in lower-case digits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Pin(String);
+
+impl Pin {
+    /// The digits.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Pin {
+    type Err = Error;
+
+    /// A pin that nothing can fit would be a mismatch for ever, so it is refused.
+    fn from_str(text: &str) -> Result<Pin> {
+        let digits = text.trim_start_matches("sha256:").replace(':', "").to_ascii_lowercase();
+        match digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            true => Ok(Pin(digits)),
+            false => Err(Error::usage(format!("the pin {text:?} is no SHA-256")).hint(
+                "64 hexadecimal digits, with or without colons: --json shows those of certificate and key",
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for Pin {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Pin, String> {
+        text.parse().map_err(|e: Error| e.chain())
+    }
+}
+
 /// As check_ssl_cert has it, a number alone is of seconds.
-fn time(text: &str) -> Result<Span> {
+fn parse_timeout(text: &str) -> Result<Span> {
     match text.parse() {
         Ok(seconds) => Ok(Span(std::time::Duration::from_secs(seconds))),
         Err(_) => text.parse(),
     }
 }
 
-fn some_time<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Option<Span>, D::Error> {
+fn deserialize_timeout<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<Option<Span>, D::Error> {
     let text = String::deserialize(d)?;
-    time(&text).map(Some).map_err(|e| serde::de::Error::custom(e.chain()))
+    parse_timeout(&text).map(Some).map_err(|e| serde::de::Error::custom(e.chain()))
 }
 
-impl Wishes {
+fn deserialize_name<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<Option<PeerName>, D::Error> {
+    let text = String::deserialize(d)?;
+    PeerName::parse_host(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+impl Options {
     /// Reads `key=value` words; a switch may stand without a value, a list may be repeated.
     ///
     /// # Errors
     /// Usage, with the key.
-    pub(crate) fn read<'w>(words: impl Iterator<Item = &'w str>) -> Result<Wishes> {
+    pub(crate) fn parse_words<'w>(words: impl Iterator<Item = &'w str>) -> Result<Options> {
         let mut table = toml::Table::new();
         for word in words {
             let (key, value) = word.split_once('=').unwrap_or((word, "true"));
@@ -144,14 +188,14 @@ impl Wishes {
     }
 
     /// These, and where they say nothing `others`.
-    pub(crate) fn over(self, others: &Wishes) -> Wishes {
+    pub(crate) fn over(self, others: &Options) -> Options {
         let list = |own: Vec<PathBuf>, other: &Vec<PathBuf>| if own.is_empty() { other.clone() } else { own };
         let identity = if self.cert.is_some() {
             (self.cert, self.key)
         } else {
             (others.cert.clone(), others.key.clone())
         };
-        Wishes {
+        Options {
             warning: self.warning.or(others.warning),
             critical: self.critical.or(others.critical),
             name: self.name.or_else(|| others.name.clone()),
@@ -178,12 +222,41 @@ impl Wishes {
             timeout: self.timeout.or(others.timeout),
         }
     }
+}
 
-    /// The pins as they are compared: lower-case digits without colons.
-    pub(crate) fn pins(&self) -> Vec<String> {
-        let bare = |p: &String| p.trim_start_matches("sha256:").replace(':', "").to_ascii_lowercase();
-        self.pin.iter().map(bare).collect()
-    }
+/// The `[certs]` section of the configuration: what every target wants, and the targets.
+#[derive(Debug, Default)]
+pub(crate) struct CertsSection {
+    /// `targets = […]`, as on the command line.
+    pub(crate) targets: Vec<String>,
+    /// `[[certs.target]]`, each with options of its own.
+    pub(crate) own: Vec<(String, Options)>,
+    /// What the rest of the section wants of every target.
+    pub(crate) options: Options,
+}
+
+/// Reads the section.
+///
+/// # Errors
+/// Usage, with the key.
+pub(crate) fn read_section(config: &Config) -> Result<CertsSection> {
+    let Some(mut table) = config.certs.clone() else { return Ok(CertsSection::default()) };
+    let bad = |why: String| Error::usage(format!("configuration: [certs]: {why}"));
+    let targets = table.remove("targets").map(toml::Value::try_into).transpose();
+    let own: Option<Vec<toml::Table>> =
+        table.remove("target").map(toml::Value::try_into).transpose().map_err(|e| bad(e.message().into()))?;
+    let own = own.unwrap_or_default().into_iter().map(|mut section| {
+        let target = section.remove("target").and_then(|t| t.as_str().map(ToString::to_string));
+        let target = target.ok_or_else(|| bad("a [[certs.target]] without target = \"…\"".into()))?;
+        let options =
+            section.try_into().map_err(|e: toml::de::Error| bad(format!("{target}: {}", e.message())))?;
+        Ok((target, options))
+    });
+    Ok(CertsSection {
+        targets: targets.map_err(|e| bad(e.message().into()))?.unwrap_or_default(),
+        own: own.collect::<Result<_>>()?,
+        options: table.try_into().map_err(|e: toml::de::Error| bad(e.message().into()))?,
+    })
 }
 
 #[cfg(test)]
@@ -193,10 +266,20 @@ mod tests {
     #[test]
     fn words_behind_a_target() {
         let words = "warning=30d ca=/a.pem ca=/b.pem any-issuer timeout=2s";
-        let wishes = Wishes::read(words.split(' ')).expect("reads");
-        assert_eq!(wishes.ca, [PathBuf::from("/a.pem"), PathBuf::from("/b.pem")]);
-        assert!(wishes.any_issuer && wishes.warning.is_some() && wishes.timeout.is_some());
-        let e = Wishes::read("wrning=30d".split(' ')).unwrap_err();
+        let options = Options::parse_words(words.split(' ')).expect("reads");
+        assert_eq!(options.ca, [PathBuf::from("/a.pem"), PathBuf::from("/b.pem")]);
+        assert!(options.any_issuer && options.warning.is_some() && options.timeout.is_some());
+        let e = Options::parse_words("wrning=30d".split(' ')).unwrap_err();
         assert!(e.chain().contains("unknown field `wrning`"), "{e:?}");
+    }
+
+    #[test]
+    fn the_section() {
+        let text = "[certs]\ntargets = [\"a:443\"]\nwarning = \"20d\"\n[[certs.target]]\ntarget = \"b:443\"\nany_issuer = true\n";
+        let section = read_section(&Config::parse(text).expect("parses")).expect("reads");
+        assert_eq!(section.targets, ["a:443"]);
+        assert!(section.options.warning.is_some() && section.own[0].1.any_issuer);
+        let e = read_section(&Config::parse("[certs]\nwarnin = \"20d\"\n").expect("parses")).unwrap_err();
+        assert!(e.chain().contains("unknown field `warnin`"), "{e:?}");
     }
 }
