@@ -5,34 +5,19 @@ use crate::findings::{DrillFindings, severity};
 use crate::recovered::Recovered;
 use crate::rulebook;
 use crate::sandbox::Inspected;
-use jiff::Timestamp;
-use serde::Deserialize;
 use toban_core::check::Finding;
 use toban_core::repo::archive::{Archive, Inventory, Tail, TimelineSegments, covers};
+use toban_core::repo::backups::{self, BaseBackup};
 use toban_core::repo::keys::System;
 use toban_core::repo::{Repo, Repos};
-use toban_core::store::{Key, read_small};
 use toban_core::wal::{Lsn, Timeline, WalName};
 use toban_core::{Context, Error, Result, Severity, shutdown};
-
-const MANIFEST: &str = "/backup.json";
-const LARGEST: u64 = 64 << 10;
-
-/// What a drill needs of a backup.json (docs/FORMATS.md).
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Backup {
-    pub(crate) id: String,
-    pub(crate) timeline: Timeline,
-    pub(crate) start_lsn: Lsn,
-    pub(crate) stop_lsn: Lsn,
-    pub(crate) finished: Timestamp,
-}
 
 /// One system in one repository.
 pub(crate) struct Recorded {
     repo: Repo,
     system: System,
-    backups: Vec<Backup>,
+    backups: Vec<BaseBackup>,
     wal: Inventory,
     tails: Vec<Tail>,
 }
@@ -46,7 +31,8 @@ pub(crate) fn read_repositories(repos: &Repos, cluster: &str) -> Result<Vec<Reco
     for repo in repos {
         for system in System::all(&*repo.store, cluster)? {
             shutdown::check()?;
-            let backups = backups(repo, &system).doing(|| format!("look into repository {}", repo.name))?;
+            let backups = backups::read_all(&*repo.store, &system);
+            let backups = backups.doing(|| format!("look into repository {}", repo.name))?;
             let (wal, tails) = wal(repo, &system)?;
             recorded.push(Recorded { repo: repo.clone(), system, backups, wal, tails });
         }
@@ -61,21 +47,6 @@ fn wal(repo: &Repo, system: &System) -> Result<(Inventory, Vec<Tail>)> {
     Ok((archive.inventory()?, tails))
 }
 
-fn backups(repo: &Repo, system: &System) -> Result<Vec<Backup>> {
-    let folder = format!("{}backup/", system.root());
-    let mut backups = Vec::new();
-    for id in repo.store.folders(&folder)? {
-        let key: Key = format!("{folder}{id}{MANIFEST}").parse()?;
-        let Some(json) = read_small(&*repo.store, &key, LARGEST)? else { continue };
-        match serde_json::from_slice::<Backup>(&json) {
-            Ok(backup) => backups.push(backup),
-            Err(e) => log::warn!("{key} does not read: {e}"),
-        }
-    }
-    backups.sort_by_key(|b| (b.timeline, b.start_lsn));
-    Ok(backups)
-}
-
 /// Compares how far recovery came with what was recorded; the backup that was restored, where it is known.
 pub(crate) fn compare(
     recorded: &[Recorded],
@@ -83,7 +54,7 @@ pub(crate) fn compare(
     (seen, whole_way): (&Inspected, bool),
     recovered: &Recovered,
     findings: &mut DrillFindings,
-) -> Option<Backup> {
+) -> Option<BaseBackup> {
     let own: Vec<&Recorded> = recorded.iter().filter(|r| r.system.identifier == control.system).collect();
     if own.is_empty() && !recorded.is_empty() {
         findings.failed(

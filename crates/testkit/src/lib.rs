@@ -6,10 +6,12 @@ mod flaky;
 pub mod itsm;
 mod kills;
 pub mod pg;
+mod planted;
 mod pooler;
 mod ran;
 mod retry;
 mod s3;
+mod site;
 mod slack;
 mod smtp;
 pub mod tls;
@@ -19,29 +21,40 @@ pub use chance::{Dice, rounds, seed, spell};
 pub use flaky::Flaky;
 pub use kills::killed;
 pub use pg::{Pg, majors};
+pub use planted::{Checked, Plant, Planted, plant_each};
 pub use pooler::Pooler;
 pub use ran::{Ran, ended};
 pub use retry::Retry;
 pub use s3::{S3, http};
+pub use site::Site;
 pub use slack::{Answer, Request, Slack};
 pub use smtp::{LOGIN, Smtp, SmtpOptions};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Polls every 20 ms until `poll` gives a value.
+/// What goes on without an end is no progress.
+const MOST_LIMITS: u32 = 4;
+
+/// Polls every 20 ms until `poll` gives a value, for as long as there is progress: while the reason that it gives keeps
+/// changing, a busy machine gets more time. So the reason should hold what moves: a position, a log.
 ///
 /// # Panics
-/// After `limit`, with `what` and the last reason `poll` gave.
+/// When the reason was the same for `limit`, or after four times that, with `what` and the last reason.
 #[track_caller]
 pub fn until<T>(what: &str, limit: Duration, mut poll: impl FnMut() -> Result<T, String>) -> T {
-    let end = Instant::now() + limit;
+    let began = Instant::now();
+    let (mut reason, mut changed) = (String::new(), began);
     loop {
         match poll() {
             Ok(value) => return value,
-            Err(why) if Instant::now() > end => panic!("{what}: not within {limit:?}: {why}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            Err(why) if why != reason => (reason, changed) = (why, Instant::now()),
+            Err(_) => {}
         }
+        if changed.elapsed() > limit || began.elapsed() > limit * MOST_LIMITS {
+            panic!("{what}: not within {:?}: {reason}", began.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -3,6 +3,7 @@
 mod builder;
 mod system;
 mod template;
+mod wal;
 
 pub use builder::Builder;
 pub use system::{as_owner, clean, default_major, majors, program};

@@ -28,6 +28,19 @@ impl Ran {
         self.stderr
     }
 
+    /// Ended with `status`, and `words` are on stdout or on stderr.
+    #[track_caller]
+    pub fn ended_with(&self, status: i32, words: &str) {
+        let said = self.said();
+        assert_eq!(self.status, Some(status), "{said}");
+        assert!(said.contains(words), "{words:?} is not in: {said}");
+    }
+
+    /// All that it wrote: stdout, then stderr.
+    pub fn said(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
     /// The JSON records on stdout of a run that was [`Ran::fine`].
     #[track_caller]
     pub fn json(self) -> Vec<Value> {

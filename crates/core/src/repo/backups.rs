@@ -4,9 +4,10 @@
 use super::is_future;
 use super::keys::System;
 use super::recovery_path::BackupRange;
-use crate::error::Result;
+use super::sealed::read_sealed;
+use crate::error::{Kind, Result};
 use crate::stamp::parse_stamp;
-use crate::store::{Store, read_small};
+use crate::store::Store;
 use crate::wal::{Lsn, Timeline};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use serde::Deserialize;
 const MANIFEST: &str = "/backup.json";
 const LARGEST: u64 = 64 << 10;
 
-/// A base backup that was not found damaged.
+/// A base backup, as its manifest describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct BaseBackup {
     /// Its name.
@@ -28,6 +29,8 @@ pub struct BaseBackup {
     /// Whether it was copied from a standby.
     #[serde(default)]
     pub standby: bool,
+    /// When it ended.
+    pub finished: Timestamp,
 }
 
 impl BaseBackup {
@@ -37,30 +40,38 @@ impl BaseBackup {
     }
 }
 
-/// Every base backup of `system` that reads and that `verify` did not find damaged, as of `now`: oldest first, by
-/// timeline and position.
+/// Every base backup of `system` whose manifest reads, oldest first, by timeline and position. One whose manifest is
+/// damaged or of another format is warned of: what it says of its positions must not be believed.
 ///
 /// # Errors
 /// When the store could not be asked.
-pub fn whole(store: &dyn Store, system: &System, now: Timestamp) -> Result<Vec<BaseBackup>> {
+pub fn read_all(store: &dyn Store, system: &System) -> Result<Vec<BaseBackup>> {
     let folder = format!("{}backup/", system.root());
-    let mut backups = Vec::new();
+    let mut backups: Vec<BaseBackup> = Vec::new();
     for id in store.folders(&folder)? {
         let Ok(key) = format!("{folder}{id}{MANIFEST}").parse() else { continue };
-        let json = match read_small(store, &key, LARGEST) {
-            Ok(Some(json)) => json,
-            Ok(None) => continue,
-            Err(e) if e.kind() == crate::Kind::Corrupt => continue,
+        match read_sealed(store, &key, LARGEST) {
+            Ok(backup) => backups.extend(backup),
+            Err(e) if [Kind::Corrupt, Kind::Usage].contains(&e.kind()) => log::warn!("{}", e.chain()),
             Err(e) => return Err(e),
-        };
-        match serde_json::from_slice::<BaseBackup>(&json) {
-            Ok(backup) if !is_damaged(store, system, &id, now)? => backups.push(backup),
-            Ok(_) => {}
-            Err(e) => log::warn!("{key} does not read: {e}"),
         }
     }
     backups.sort_by_key(|b| (b.timeline, b.start_lsn));
     Ok(backups)
+}
+
+/// Those that `verify` did not find damaged, as of `now`.
+///
+/// # Errors
+/// When the store could not be asked.
+pub fn whole(store: &dyn Store, system: &System, now: Timestamp) -> Result<Vec<BaseBackup>> {
+    let mut whole = Vec::new();
+    for backup in read_all(store, system)? {
+        if !is_damaged(store, system, &backup.id, now)? {
+            whole.push(backup);
+        }
+    }
+    Ok(whole)
 }
 
 /// The newest verdict counts, by the times in the names of the proofs; damage where both are of one second. A proof
@@ -83,6 +94,7 @@ fn time(suffix: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repo::sealed::seal;
     use crate::store::{Attrs, Dir};
 
     #[test]
@@ -96,23 +108,34 @@ mod tests {
         };
         let manifest = |id: &str, start: &str| {
             let text = format!(
-                r#"{{"id":"{id}","timeline":1,"start_lsn":"{start}","stop_lsn":"0/9000000","standby":false,"x":1}}"#
+                r#"{{"format":1,"id":"{id}","timeline":1,"start_lsn":"{start}","stop_lsn":"0/9000000","finished":"2026-11-21T04:00:00Z","x":1}}"#
             );
-            put(&format!("backup/{id}/backup.json"), &text);
+            let sealed = seal(&text);
+            put(&format!("backup/{id}/backup.json"), &sealed);
+            sealed
         };
         manifest("b", "0/2000000");
         manifest("a", "0/3000000");
         manifest("c", "0/4000000");
         put("backup/d/backup.json", "{");
+        // One digit of the position is another: it is JSON still, and not what the backup wrote.
+        let damaged = manifest("f", "0/5000000").replace("0/9000000", "0/1000000");
+        put("backup/g/backup.json", &damaged);
+        put(
+            "backup/h/backup.json",
+            &seal(
+                r#"{"format":2,"id":"h","timeline":1,"start_lsn":"0/6000000","stop_lsn":"0/6000001","finished":"2026-11-21T04:00:00Z"}"#,
+            ),
+        );
         put("backup/e/pack/00000.tar.zst", "a run that did not finish");
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().expect("a time");
         let ids = || whole(&store, &system, now).expect("read").into_iter().map(|b| b.id).collect::<Vec<_>>();
-        assert_eq!(ids(), ["b", "a", "c"]);
+        assert_eq!(ids(), ["b", "a", "c", "f"]);
         put("damage/c.20261120T000000Z.json", "{}");
-        assert_eq!(ids(), ["b", "a"]);
+        assert_eq!(ids(), ["b", "a", "f"]);
         put("proof/c.20991120T000000Z.json", "{}");
-        assert_eq!(ids(), ["b", "a"], "a proof of a day to come proves nothing");
+        assert_eq!(ids(), ["b", "a", "f"], "a proof of a day to come proves nothing");
         put("proof/c.20261121T000000Z.json", "{}");
-        assert_eq!(ids(), ["b", "a", "c"]);
+        assert_eq!(ids(), ["b", "a", "c", "f"]);
     }
 }

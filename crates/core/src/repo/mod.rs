@@ -11,6 +11,7 @@ pub mod keys;
 pub mod recovery_path;
 mod repos;
 mod results;
+pub mod sealed;
 mod tee;
 pub mod verified;
 

@@ -1,6 +1,6 @@
 //! Getting ahead: segments come before they are asked for, are checked before they are handed over, and leave nothing.
 
-use crate::world::{World, ended, text};
+use crate::world::World;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,7 @@ use testkit::until;
 
 /// A bare data directory to fetch into, and the names of `n` archived segments.
 fn data(world: &World, n: usize) -> (PathBuf, Vec<String>) {
-    let names: Vec<String> = (0..n).map(|_| world.switch()).collect();
-    names.iter().for_each(|name| world.archived(name));
+    let names = world.ship(n);
     let data = world.folder("data");
     fs::create_dir_all(data.join("global")).expect("make a folder");
     fs::create_dir_all(data.join("pg_wal")).expect("make a folder");
@@ -54,17 +53,17 @@ fn segments_come_ahead_and_the_store_is_not_asked_again() {
     let (data, names) = data(&world, 6);
     let fetch = |name: &str| world.run_in(&data, &["fetch", "--ahead", "3", name, "pg_wal/RECOVERYXLOG"]);
     let content = |name: &str| fs::read(world.pg.data_dir().join("pg_wal").join(name)).ok();
-    ended(&fetch(&names[0]), 0, "");
+    fetch(&names[0]).ended_with(0, "");
     waits_for(&data, &names[1..4]);
     assert!(kept(&data, &names[4]).is_none(), "no more than was asked for");
     // With the repository out of reach what was got ahead is still handed over.
     let away = world.path("away");
     fs::rename(world.path("repo"), &away).expect("move the repository away");
-    ended(&fetch(&names[1]), 0, "");
+    fetch(&names[1]).ended_with(0, "");
     let handed = fs::read(data.join("pg_wal/RECOVERYXLOG")).expect("handed over");
     assert!(content(&names[1]).is_none_or(|c| c == handed), "byte for byte");
     fs::rename(&away, world.path("repo")).expect("move it back");
-    ended(&fetch(&names[2]), 0, "");
+    fetch(&names[2]).ended_with(0, "");
     waits_for(&data, &names[3..6]);
     assert!(kept(&data, &names[1]).is_none() && kept(&data, &names[2]).is_none(), "what was used is gone");
     end(&data);
@@ -78,11 +77,11 @@ fn what_is_damaged_or_of_another_time_is_never_handed_over() {
     let fetch = |name: &str| world.run_in(&data, &["fetch", "--ahead", "3", name, "pg_wal/RECOVERYXLOG"]);
     let bare = |name: &str| {
         let place = data.join("bare");
-        ended(&world.run_in(&data, &["fetch", "--ahead", "0", name, "bare"]), 0, "");
+        world.run_in(&data, &["fetch", "--ahead", "0", name, "bare"]).ended_with(0, "");
         fs::read(place).expect("read")
     };
     let whole: Vec<Vec<u8>> = names.iter().map(|name| bare(name)).collect();
-    ended(&fetch(&names[0]), 0, "");
+    fetch(&names[0]).ended_with(0, "");
     waits_for(&data, &names[1..4]);
 
     // A flipped byte on this disk; a file that was cut; another segment's content under this name.
@@ -99,7 +98,7 @@ fn what_is_damaged_or_of_another_time_is_never_handed_over() {
     }
     fs::hard_link(&other, spool(&data).join(file)).expect("another segment's file, untouched");
     for number in 1..5 {
-        ended(&fetch(&names[number]), 0, "");
+        fetch(&names[number]).ended_with(0, "");
         assert!(fs::read(&wanted).expect("handed over") == whole[number], "segment {number} is not its own");
     }
     end(&data);
@@ -114,10 +113,10 @@ fn a_killed_process_leaves_nothing_that_counts() {
     // What a process that was killed leaves: a mark that something comes, and the half of it.
     fs::write(spool(&data).join(format!("{}.coming", names[1])), "").expect("write");
     fs::write(spool(&data).join(format!("{}.toban-1", names[1])), vec![0; 4096]).expect("write");
-    ended(&fetch(&names[0]), 0, "");
+    fetch(&names[0]).ended_with(0, "");
     let done = fetch(&names[1]);
-    ended(&done, 0, "");
-    assert!(text(&done.stderr).is_empty(), "{done:?}");
+    done.ended_with(0, "");
+    assert!(done.stderr.is_empty(), "{done:?}");
     end(&data);
 }
 
@@ -126,7 +125,7 @@ fn what_nobody_looks_after_is_not_trusted() {
     let world = World::archiving(15);
     let (data, names) = data(&world, 3);
     let fetch = |name: &str| world.run_in(&data, &["fetch", "--ahead", "2", name, "pg_wal/RECOVERYXLOG"]);
-    ended(&fetch(&names[0]), 0, "");
+    fetch(&names[0]).ended_with(0, "");
     waits_for(&data, &names[1..3]);
     let kept = kept(&data, &names[1]).expect("there");
     let whole = fs::read(&kept).expect("read");
@@ -141,7 +140,7 @@ fn what_nobody_looks_after_is_not_trusted() {
     bytes[9_000_000] ^= 1;
     let mut file = fs::OpenOptions::new().write(true).open(&kept).expect("open");
     file.write_all(&bytes).and_then(|()| file.set_modified(written)).expect("flip");
-    ended(&fetch(&names[1]), 0, "");
+    fetch(&names[1]).ended_with(0, "");
     assert!(fs::read(data.join("pg_wal/RECOVERYXLOG")).expect("handed over") == whole, "it was trusted");
     end(&data);
 }

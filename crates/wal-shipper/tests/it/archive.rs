@@ -1,6 +1,6 @@
 //! `push` as a server's archive_command; `list` and `check` beside it.
 
-use crate::world::{World, ended, text};
+use crate::world::World;
 use std::time::Duration;
 use testkit::{majors, until};
 
@@ -8,58 +8,54 @@ use testkit::{majors, until};
 fn a_server_archives_and_the_list_has_no_gap() {
     for major in majors() {
         let world = World::archiving(major);
-        let names: Vec<String> = (0..4).map(|_| world.switch()).collect();
-        names.iter().for_each(|name| world.archived(name));
-        let listed = text(&world.run(&["list"]).stdout);
+        let names = world.ship(4);
+        let listed = world.run(&["list"]).stdout;
         let cells: Vec<&str> = listed.trim().split('\t').collect();
         assert_eq!(cells.get(3), Some(&"there"), "{listed}");
-        assert_eq!(cells.get(5), Some(&&names[3][..]), "one stretch up to the newest: {listed}");
-        ended(&world.run(&["check"]), 0, "it works");
+        assert_eq!(cells.get(5), Some(&&names[3][..]), "one range up to the newest: {listed}");
+        world.run(&["check"]).ended_with(0, "it works");
     }
 }
 
 #[test]
 fn a_backlog_is_worked_off_by_few_calls() {
     let world = World::new(15);
-    let names: Vec<String> = (0..20).map(|_| world.switch()).collect();
+    let names: Vec<String> = (0..20).map(|_| world.pg.switch_wal()).collect();
     let counted = world.path("calls");
     std::fs::write(&counted, "").expect("write");
     std::fs::set_permissions(&counted, std::os::unix::fs::PermissionsExt::from_mode(0o666)).expect("open it");
-    world.archive_by(&format!("echo x >> {} && {} %p", counted.display(), world.command("push")));
+    world.pg.archive_by(&format!("echo x >> {} && {} %p", counted.display(), world.command("push")));
     for name in &names {
-        world.archived(name);
+        world.pg.wait_until_archived(name);
     }
     let calls = std::fs::read_to_string(&counted).expect("read").lines().count();
     assert!(calls <= 5, "{calls} calls for 20 segments");
-    ended(&world.run(&["check"]), 0, "");
+    world.run(&["check"]).ended_with(0, "");
 }
 
 #[test]
 fn a_hole_a_failing_archiver_and_an_empty_repository_are_findings() {
     let world = World::archiving(15);
-    let names: Vec<String> = (0..4).map(|_| world.switch()).collect();
-    names.iter().for_each(|name| world.archived(name));
-    let system = world.pg.psql("postgres", "select system_identifier from pg_control_system()");
+    let names = world.ship(4);
     let lost = &names[1];
-    let object = world.path("repo").join(format!("main/{system}/wal/{}/{}/{lost}", &lost[..8], &lost[8..16]));
-    std::fs::remove_file(object).expect("lose a segment");
-    ended(&world.run(&["check"]), 4, &format!("{lost} to {lost} are missing"));
-    ended(&world.run(&["check", "--monitoring"]), 2, "CRITICAL: missing-range in");
-    ended(&world.run(&["list"]), 0, "missing");
+    std::fs::remove_file(world.object(lost)).expect("lose a segment");
+    world.run(&["check"]).ended_with(4, &format!("{lost} to {lost} are missing"));
+    world.run(&["check", "--monitoring"]).ended_with(2, "CRITICAL: missing-range in");
+    world.run(&["list"]).ended_with(0, "missing");
 
-    world.archive_by("false");
-    let name = world.switch();
+    world.pg.archive_by("false");
+    let name = world.pg.switch_wal();
     until("the archiver fails", Duration::from_secs(60), || {
         let done = world.run(&["check"]);
-        match text(&done.stdout).contains(&format!("archiving {name} fails since")) {
+        match done.stdout.contains(&format!("archiving {name} fails since")) {
             true => {
-                ended(&done, 4, "files wait");
+                done.ended_with(4, "files wait");
                 Ok(())
             }
-            false => Err(text(&done.stdout)),
+            false => Err(done.stdout),
         }
     });
 
     let empty = world.folder("empty").display().to_string();
-    ended(&world.run(&["check", "--repo", &empty]), 4, "it has no WAL of timeline 1");
+    world.run(&["check", "--repo", &empty]).ended_with(4, "it has no WAL of timeline 1");
 }

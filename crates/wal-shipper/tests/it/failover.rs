@@ -1,11 +1,10 @@
 //! Promotions: the stream goes on at the new primary, and no timeline's WAL has a hole.
 
-use crate::streaming::{Place, base, restored, switch};
-use crate::world::text;
+use crate::streaming::{Place, restored};
 use std::process::Command;
 use std::time::Duration;
 use testkit::pg::clean;
-use testkit::{Pg, majors, until};
+use testkit::{Pg, Ran, majors, until};
 
 fn standby(of: &Pg) -> Pg {
     Pg::builder().standby_of(of).set("max_slot_wal_keep_size=1GB").start()
@@ -19,9 +18,8 @@ fn conninfo(all: &[&Pg]) -> String {
 }
 
 fn follows(standby: &Pg, primary: &Pg) {
-    let source = format!("{} application_name=standby", primary.conninfo("postgres")).replace('\'', "''");
-    standby.psql("postgres", &format!("alter system set primary_conninfo = '{source}'"));
-    standby.psql("postgres", "select pg_reload_conf()");
+    let source = format!("{} application_name=standby", primary.conninfo("postgres"));
+    standby.set_parameter("primary_conninfo", &source);
 }
 
 fn insert(pg: &Pg, n: u32) {
@@ -29,16 +27,6 @@ fn insert(pg: &Pg, n: u32) {
         "postgres",
         &format!("create table if not exists ledger (n int); insert into ledger values ({n})"),
     );
-}
-
-fn caught_up(standby: &Pg, primary: &Pg) {
-    let at = primary.psql("postgres", "select pg_current_wal_lsn()");
-    until("the standby has it", Duration::from_secs(30), || {
-        match standby.psql("postgres", &format!("select pg_last_wal_replay_lsn() >= '{at}'")).as_str() {
-            "t" => Ok(()),
-            other => Err(other.to_string()),
-        }
-    });
 }
 
 /// Reads the WAL of one timeline with PostgreSQL's own program, from the first segment that is stored to `end`.
@@ -62,15 +50,13 @@ fn read_whole(pg: &Pg, place: &Place, timeline: u32, end: &str) {
             .args(["fetch", "--ahead", "0", "--repo", &place.repo, segment, segment])
             .env_clear()
             .current_dir(&folder);
-        let done = fetch.output().expect("run fetch");
-        assert!(done.status.success(), "{segment}: {}", text(&done.stderr));
+        Ran::from(fetch.output().expect("run fetch")).ended_with(0, "");
     }
     let half = |at: usize| u64::from_str_radix(&segments[0][at..at + 8], 16).expect("digits");
     let start = format!("{:X}/{:X}", half(8), half(16) << 24);
     let mut dump = clean(&pg.bin("pg_waldump"));
     dump.args(["-q", "-p"]).arg(&folder).args(["-t", &timeline.to_string(), "-s", &start, "-e", end]);
-    let done = dump.output().expect("run pg_waldump");
-    assert!(done.status.success(), "timeline {timeline} to {end}: {}", text(&done.stderr));
+    Ran::from(dump.output().expect("run pg_waldump")).ended_with(0, "");
 }
 
 #[test]
@@ -86,37 +72,28 @@ fn a_chain_of_three_promotions() {
         let others = [standby(&first), standby(&first), standby(&first)];
         let stream = place.stream(&conninfo(&[&first, &others[0], &others[1], &others[2]]), &[]);
         stream.streams();
-        base(&first, &place.path("base"));
+        first.base_backup(&place.path("base"));
         insert(&first, 1);
-        until("the slot is on every server", Duration::from_secs(30), || {
-            let there = |p: &&Pg| {
-                p.psql("postgres", "select count(*) from pg_replication_slots where slot_name = 'toban'")
-                    == "1"
-            };
-            match others.iter().all(|p| there(&p)) {
-                true => Ok(()),
-                false => Err(stream.log()),
-            }
+        until("the slot is on every server", Duration::from_secs(60), || {
+            let sql = "select count(*) from pg_replication_slots where slot_name = 'toban'";
+            let slots: Vec<String> = others.iter().map(|p| p.psql("postgres", sql)).collect();
+            if slots == ["1"; 3] { Ok(()) } else { Err(format!("{slots:?} {}", stream.log())) }
         });
-        others.iter().for_each(|s| caught_up(s, &first));
+        others.iter().for_each(|s| s.wait_for_replay(&first));
         place.complete(&first);
         first.kill();
         for (n, primary) in others.iter().enumerate() {
             primary.psql("postgres", "select pg_promote()");
             others[n + 1..].iter().for_each(|s| follows(s, primary));
             insert(primary, 2 + u32::try_from(n).expect("few"));
-            drop(switch(primary));
-            others[n + 1..].iter().for_each(|s| caught_up(s, primary));
+            drop(primary.switch_wal());
+            others[n + 1..].iter().for_each(|s| s.wait_for_replay(primary));
             place.complete(primary);
             if n == 0 {
                 // The old primary comes back, knows nothing of all this, and archives what it writes.
                 first.restart();
                 insert(&first, 99);
-                let late = switch(&first);
-                until("it archives", Duration::from_secs(30), || match place.stored(&late) {
-                    Some(_) => Ok(()),
-                    None => Err(first.log()),
-                });
+                first.ship_wal();
                 place.complete(primary);
                 first.stop();
             }
@@ -143,11 +120,11 @@ fn a_standby_is_a_source_too() {
         let standby = standby(&primary);
         let stream = place.stream(&standby.url(), &[]);
         stream.streams();
-        base(&primary, &place.path("base"));
+        primary.base_backup(&place.path("base"));
         insert(&primary, 1);
-        drop(switch(&primary));
+        drop(primary.switch_wal());
         insert(&primary, 2);
-        caught_up(&standby, &primary);
+        standby.wait_for_replay(&primary);
         place.level(&primary);
         // Its own promotion is a switch like any other.
         standby.psql("postgres", "select pg_promote()");

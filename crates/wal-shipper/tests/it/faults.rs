@@ -1,7 +1,7 @@
 //! A store that fails while a server recovers from it: it stops or goes on, and is never promoted before the end of
 //! what was shipped. Beside it, what a command of the usual kind does in the same schedules.
 
-use crate::world::{World, text};
+use crate::world::World;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use testkit::pg::{as_owner, clean};
-use testkit::{Cable, Dice, S3, rounds, seed, until};
+use testkit::{Cable, Dice, Ran, S3, rounds, seed, until};
 
 /// Segments that recovery must fetch, with a row in each.
 const SEGMENTS: i32 = 8;
@@ -60,28 +60,25 @@ impl Scene {
         let cable = Cable::http(s3.addr());
         let env =
             |env: Vec<(String, String)>| env.iter().map(|(n, v)| format!("{n}={v} ")).collect::<String>();
-        let program = world.path("wal-shipper").display().to_string();
+        let program = world.program().display().to_string();
         let url = s3.url("wal");
-        world.archive_by(&format!("{}{program} push --repo {url} %p", env(s3.env())));
+        world.pg.archive_by(&format!("{}{program} push --repo {url} %p", env(s3.env())));
         let base = world.path("base");
-        let mut program = clean(&world.pg.bin("pg_basebackup"));
-        program.args(["-X", "none", "-c", "fast", "--no-sync", "-d", &world.pg.url(), "-D"]).arg(&base);
-        let done = program.output().expect("run pg_basebackup");
-        assert!(done.status.success(), "{}", text(&done.stderr));
+        world.pg.base_backup(&base);
         world.pg.psql("postgres", "create table ledger (n int)");
         let names = (0..SEGMENTS).map(|n| {
             world.pg.psql("postgres", &format!("insert into ledger values ({n})"));
-            world.switch()
+            world.pg.switch_wal()
         });
-        names.collect::<Vec<_>>().iter().for_each(|name| world.archived(name));
-        let system = world.pg.psql("postgres", "select system_identifier from pg_control_system()");
+        names.collect::<Vec<_>>().iter().for_each(|name| world.pg.wait_until_archived(name));
+        let system = world.pg.system_identifier();
         Scene { world, s3, cable, base, system }
     }
 
     fn ours(&self) -> String {
         let env: String =
             S3::env_at(&self.cable.endpoint()).iter().map(|(n, v)| format!("{n}={v} ")).collect();
-        let program = self.world.path("wal-shipper").display().to_string();
+        let program = self.world.program().display().to_string();
         format!("TOBAN_RETRY_FOR=1s {env}{program} fetch --ahead 2 --repo s3://wal %f %p")
     }
 
@@ -115,13 +112,7 @@ impl Scene {
         );
         fs::write(&auto, old + &more).expect("write");
         fs::write(target.join("recovery.signal"), "").expect("write");
-        let owned = Command::new("chown")
-            .arg("-R")
-            .arg("--reference")
-            .arg(self.world.pg.data_dir())
-            .arg(&target)
-            .status();
-        assert!(owned.expect("run chown").success());
+        self.world.give_all(name);
         fs::set_permissions(&target, PermissionsExt::from_mode(0o700)).expect("close it");
         target
     }
@@ -170,9 +161,9 @@ impl Scene {
     fn rows(&self, dir: &Path) -> i32 {
         let mut psql = clean(&self.world.pg.bin("psql"));
         psql.args(["-XAtq", "-U", "postgres", "-h"]).arg(dir).arg("-c").arg("select count(*) from ledger");
-        let done = psql.arg("postgres").output().expect("run psql");
+        let done = Ran::from(psql.arg("postgres").output().expect("run psql"));
         // Before the first segment there is not even the table.
-        text(&done.stdout).trim().parse().unwrap_or(0)
+        done.stdout.trim().parse().unwrap_or(0)
     }
 
     /// Applies each fault when its request comes; how many came.

@@ -1,6 +1,6 @@
 //! Killed at any moment: no hole, nothing under a wrong name, nothing half; of two servers one wins.
 
-use crate::world::{World, ended, text};
+use crate::world::World;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -31,18 +31,18 @@ fn walk(dir: &Path, found: &mut Vec<(String, PathBuf)>) {
 
 /// One stretch from the first segment to `last`, and nothing that `check` complains of.
 fn no_hole(world: &World, last: &str) {
-    let listed = text(&world.run(&["list"]).stdout);
+    let listed = world.run(&["list"]).stdout;
     let missing: Vec<&str> = listed.lines().filter(|l| l.contains("missing")).collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert!(listed.contains(last), "{last} is not the end of {listed}");
-    ended(&world.run(&["check"]), 0, "");
+    world.run(&["check"]).ended_with(0, "");
 }
 
 /// Every object unpacks to what the server wrote.
 fn same_content(world: &World) {
     for (name, object) in objects(world) {
         let unpacked = Command::new("zstd").args(["-q", "-dc"]).arg(&object).output().expect("run zstd");
-        assert!(unpacked.status.success(), "{name}: {}", text(&unpacked.stderr));
+        assert!(unpacked.status.success(), "{name}: {unpacked:?}");
         let wrote = fs::read(world.pg.data_dir().join("pg_wal").join(&name)).expect("the server's own");
         assert!(unpacked.stdout == wrote, "{name} is not what the server wrote");
     }
@@ -51,13 +51,12 @@ fn same_content(world: &World) {
 /// A server that archives, and keeps all it wrote as a judge.
 fn judged(major: u32) -> World {
     let world = World::archiving(major);
-    world.pg.psql("postgres", "alter system set wal_keep_size = '8GB'");
-    world.pg.psql("postgres", "select pg_reload_conf()");
+    world.pg.set_parameter("wal_keep_size", "8GB");
     world
 }
 
 fn pushers(world: &World) -> Vec<u32> {
-    let program = world.path("wal-shipper");
+    let program = world.program();
     let entries = fs::read_dir("/proc").expect("list /proc").flatten();
     let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program)).collect()
@@ -76,8 +75,8 @@ fn push_and_server_at_random_moments() {
     let mut dice = Dice::new(seed());
     for major in majors {
         let mut world = judged(major);
-        let mut last = world.switch();
-        world.archived(&last);
+        let mut last = world.pg.switch_wal();
+        world.pg.wait_until_archived(&last);
         let length = length(&world);
         let mut hits = 0;
         for round in 0..rounds {
@@ -91,12 +90,12 @@ fn push_and_server_at_random_moments() {
             });
             hits += usize::from(hit);
             if round % 3 == 2 {
-                world.pg.kill();
-                world.pg.restart();
+                world.server().kill();
+                world.server().restart();
             }
         }
         archiver_runs(&world);
-        world.archived(&last);
+        world.pg.wait_until_archived(&last);
         eprintln!("PostgreSQL {major}: {hits} of {rounds} kills hit a push");
         assert!(hits * 2 >= rounds, "only {hits} of {rounds} kills hit");
         no_hole(&world, &last);
@@ -106,13 +105,12 @@ fn push_and_server_at_random_moments() {
 
 /// How long an undisturbed push takes.
 fn length(world: &World) -> Duration {
-    let name = world.switch();
-    world.archived(&name);
+    let name = world.pg.ship_wal();
     let copy = world.folder("length/pg_wal").join(&name);
     fs::copy(world.pg.data_dir().join("pg_wal").join(&name), &copy).expect("copy a segment");
     let repo = world.folder("length/repo").display().to_string();
     let begun = Instant::now();
-    ended(&world.run(&["push", "--repo", &repo, &copy.display().to_string()]), 0, "");
+    world.run(&["push", "--repo", &repo, &copy.display().to_string()]).ended_with(0, "");
     begun.elapsed()
 }
 
@@ -131,8 +129,8 @@ fn kill_a_push(world: &World, after: Duration) -> (String, bool) {
     let name = OnceLock::new();
     let hit = std::thread::scope(|scope| {
         // Beside us: a push may be over before psql is.
-        scope.spawn(|| name.set(world.switch()));
-        let over = || name.get().is_some_and(|name| world.is_archived(name));
+        scope.spawn(|| name.set(world.pg.switch_wal()));
+        let over = || name.get().is_some_and(|name| world.pg.is_archived(name));
         let found = until("a push runs, or is over", Duration::from_secs(90), || {
             match (0..50).map(|_| soon_pushers(world)).find(|found| !found.is_empty() || over()) {
                 Some(found) => Ok(found),
@@ -154,7 +152,7 @@ fn kill(pid: u32) {
 #[test]
 fn of_two_servers_that_push_one_name_exactly_one_wins() {
     let world = World::new(15);
-    let names: Vec<String> = (0..4).map(|_| world.switch()).collect();
+    let names: Vec<String> = (0..4).map(|_| world.pg.switch_wal()).collect();
     for (round, name) in names.iter().enumerate() {
         let whole = fs::read(world.pg.data_dir().join("pg_wal").join(name)).expect("read a segment");
         let paths: Vec<PathBuf> = ["one", "two"]
@@ -174,15 +172,15 @@ fn of_two_servers_that_push_one_name_exactly_one_wins() {
             let both: Vec<_> = paths.iter().map(|path| scope.spawn(|| push(path))).collect();
             both.into_iter().map(|t| t.join().expect("it ran")).collect::<Vec<_>>()
         });
-        let well: Vec<usize> = (0..2).filter(|i| done[*i].status.success()).collect();
+        let well: Vec<usize> = (0..2).filter(|i| done[*i].status == Some(0)).collect();
         assert_eq!(well.len(), 1, "{done:?}");
-        ended(&done[1 - well[0]], 1, "with other content");
+        done[1 - well[0]].ended_with(1, "with other content");
         let (_, object) = objects(&world).into_iter().find(|(n, _)| n == name).expect("stored");
         let stored = Command::new("zstd").args(["-q", "-dc"]).arg(object).output().expect("run zstd").stdout;
         assert!(stored == fs::read(&paths[well[0]]).expect("read"), "the winner's content");
         // The loser does not win later either.
-        ended(&push(&paths[1 - well[0]]), 1, "with other content");
-        ended(&push(&paths[well[0]]), 0, "");
+        push(&paths[1 - well[0]]).ended_with(1, "with other content");
+        push(&paths[well[0]]).ended_with(0, "");
     }
 }
 
@@ -197,35 +195,29 @@ fn a_repository_that_is_not_required_does_not_hold_up_and_its_gap_is_told() {
         far.display()
     );
     fs::write(&config, text).expect("write");
-    let program = world.path("wal-shipper").display().to_string();
+    let program = world.program().display().to_string();
     let repos = format!("--config {} --repo near,far", config.display());
-    world.archive_by(&format!("{program} push {repos} %p"));
-    let first = world.switch();
-    world.archived(&first);
+    world.pg.archive_by(&format!("{program} push {repos} %p"));
+    world.pg.ship_wal();
     let check = |world: &World| {
         world.run(&["check", "--config", &config.display().to_string(), "--repo", "near,far"])
     };
-    ended(&check(&world), 0, "");
+    check(&world).ended_with(0, "");
     let away = world.path("away");
     fs::rename(&far, &away).expect("unmount it");
-    let lost = world.switch();
-    world.archived(&lost);
-    ended(&check(&world), 4, &format!("{lost} to {lost} did not come"));
-    let list = |repos: &str| {
-        crate::world::text(
-            &world.run(&["list", "--config", &config.display().to_string(), "--repo", repos]).stdout,
-        )
-    };
+    let lost = world.pg.ship_wal();
+    check(&world).ended_with(4, &format!("{lost} to {lost} did not come"));
+    let list =
+        |repos: &str| world.run(&["list", "--config", &config.display().to_string(), "--repo", repos]).stdout;
     let gaps = |said: &str| said.lines().filter(|l| l.starts_with("far\t") && l.contains("\tgap\t")).count();
     let known = list("near");
     assert!(gaps(&known) == 1 && known.contains(&format!("\t{lost}\t{lost}\t")), "{known}");
     fs::rename(&away, &far).expect("mount it");
     // Also where nothing comes behind it: a hole would not show.
-    ended(&check(&world), 4, &format!("{lost} to {lost} did not come"));
-    let next = world.switch();
-    world.archived(&next);
+    check(&world).ended_with(4, &format!("{lost} to {lost} did not come"));
+    world.pg.ship_wal();
     let said = check(&world);
-    ended(&said, 4, &format!("{lost} to {lost} are missing"));
+    said.ended_with(4, &format!("{lost} to {lost} are missing"));
     let listed = list("near,far");
     assert!(gaps(&listed) == 1 && listed.contains("repository far: "), "{listed}");
     // Brought over from the other repository, the gap is closed.
@@ -234,7 +226,7 @@ fn a_repository_that_is_not_required_does_not_hold_up_and_its_gap_is_told() {
         .status()
         .expect("run cp");
     assert!(copied.success());
-    until("the gap is closed", Duration::from_secs(10), || match check(&world).status.code() {
+    until("the gap is closed", Duration::from_secs(10), || match check(&world).status {
         Some(0) => Ok(()),
         other => Err(format!("{other:?} {said:?}")),
     });

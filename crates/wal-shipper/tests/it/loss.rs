@@ -1,6 +1,6 @@
 //! What is lost when the server and its disk go: of a stream that commits do not wait for, and of one that they do.
 
-use crate::streaming::{Place, Stream, base, restored};
+use crate::streaming::{Place, Stream, restored};
 use postgres::{Client, NoTls};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -45,7 +45,7 @@ fn lost(name: &str, more: &[&str], db: &str, after: Duration) -> (Duration, usiz
     });
     pg.psql("postgres", "create table ledger (n bigint primary key)");
     assert!(pgbench(&pg, &["-i", "-s", "10", "-q"]).wait().expect("wait").success());
-    base(&pg, &place.path("base"));
+    pg.base_backup(&place.path("base"));
     let mut load = pgbench(&pg, &["-c", "8", "-j", "2", "-T", "120", "-n"]);
     let noted = ledger(&pg);
     std::thread::sleep(after);

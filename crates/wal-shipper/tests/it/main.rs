@@ -6,10 +6,11 @@ mod failover;
 mod faults;
 mod kill;
 mod loss;
+mod planted;
 mod push;
 mod recovery;
 mod stream;
 mod stream_kill;
 mod streaming;
-mod troubles;
+
 mod world;

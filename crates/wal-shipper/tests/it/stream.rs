@@ -1,7 +1,6 @@
 //! `stream` beside a server that works.
 
-use crate::streaming::{Place, Stream, base, restored, switch};
-use crate::world::{ended, text};
+use crate::streaming::{Place, Stream, restored};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -36,7 +35,7 @@ fn segments_are_those_of_the_server_and_of_pg_receivewal() {
         let names: Vec<String> = (0..4)
             .map(|_| {
                 rows(&pg, 5000);
-                switch(&pg)
+                pg.switch_wal()
             })
             .collect();
         place.complete(&pg);
@@ -70,7 +69,7 @@ fn what_was_written_a_moment_ago_is_restored_from_tails() {
         let (pg, place) = (server(major), Place::folder());
         let stream = place.stream(&pg.url(), &[]);
         stream.streams();
-        base(&pg, &place.path("base"));
+        pg.base_backup(&place.path("base"));
         rows(&pg, 100);
         place.complete(&pg);
         pg.psql("postgres", "insert into ledger values (-1)");
@@ -80,7 +79,7 @@ fn what_was_written_a_moment_ago_is_restored_from_tails() {
             pg.psql("postgres", "select pg_walfile_name(pg_current_wal_lsn())"),
             pg.psql("postgres", "select pg_current_wal_lsn()"),
         );
-        let listed = text(&place.run("list", &[]).stdout);
+        let listed = place.run("list", &[]).stdout;
         let begun = format!("\tbegun\t{segment}\t{segment}\t");
         assert!(
             listed.lines().any(|l| l.contains(&begun) && l.contains(&format!("\t{end}\t0"))),
@@ -208,7 +207,7 @@ fn other_content_is_refused_and_told() {
     let (pg, place) = (server(15), Place::folder());
     let mut stream = place.stream(&pg.url(), &[]);
     stream.streams();
-    let name = switch(&pg);
+    let name = pg.switch_wal();
     place.complete(&pg);
     // Another server archived under the name of the segment that comes next.
     let object = place.names("wal").into_iter().find(|n| n.ends_with(&name)).expect("stored");
@@ -219,7 +218,7 @@ fn other_content_is_refused_and_told() {
         let copied = Command::new("cp").arg("-a").arg(format!("{object}{ending}")).arg(forged).status();
         assert!(copied.expect("run cp").success());
     }
-    assert_eq!(switch(&pg), next);
+    assert_eq!(pg.switch_wal(), next);
     assert_eq!(stream.ended(), Some(1), "{}", stream.log());
     assert!(
         stream.log().contains(&format!("{next} is in the repository with other content")),
@@ -243,23 +242,23 @@ fn a_lost_slot_is_told_and_made_anew() {
     place.complete(&pg);
     stream.stop();
     until("the slot is lost", Duration::from_secs(60), || {
-        (0..4).for_each(|_| drop(switch(&pg)));
+        (0..4).for_each(|_| drop(pg.switch_wal()));
         pg.psql("postgres", "checkpoint");
         match pg.psql("postgres", "select wal_status from pg_replication_slots").as_str() {
             "lost" => Ok(()),
             other => Err(other.to_string()),
         }
     });
-    ended(&place.run("check", &["--db", &pg.url()]), 4, "its WAL is lost");
+    place.run("check", &["--db", &pg.url()]).ended_with(4, "its WAL is lost");
     let stream = place.stream(&pg.url(), &[]);
     stream.says("take a new backup");
     rows(&pg, 1000);
     let done = until("it streams again", Duration::from_secs(60), || {
         let done = place.run("check", &["--db", &pg.url()]);
-        if text(&done.stdout).contains("\t0 bytes behind") { Ok(done) } else { Err(text(&done.stdout)) }
+        if done.stdout.contains("\t0 bytes behind") { Ok(done) } else { Err(done.stdout) }
     });
-    ended(&done, 4, "are missing");
-    ended(&done, 4, "did not come");
+    done.ended_with(4, "are missing");
+    done.ended_with(4, "did not come");
     stream.stop();
     pg.stop();
 }
@@ -278,7 +277,7 @@ fn memory_stays_small() {
             .args(["-U", "postgres", "postgres"])
             .output()
             .expect("run pgbench");
-        assert!(done.status.success(), "{}", text(&done.stderr));
+        assert!(done.status.success(), "{done:?}");
     };
     bench(&["-i", "-s", "20", "-q"]);
     bench(&["-c", "8", "-T", "5", "-n"]);
@@ -315,7 +314,7 @@ fn a_gap_is_recorded_once_and_only_when_the_others_have_it() {
         std::fs::rename(mounted, mounted.with_extension("away")).expect("unmount it");
     }
     rows(&pg, 100);
-    let name = switch(&pg);
+    let name = pg.switch_wal();
     until("it was tried", Duration::from_secs(30), || {
         if stream.log().contains("keeps its WAL until") { Ok(()) } else { Err(stream.log()) }
     });

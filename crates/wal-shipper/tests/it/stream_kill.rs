@@ -1,7 +1,6 @@
 //! `stream` and its server killed at random moments: no hole, nothing with other content, no garbage that nobody names.
 
-use crate::streaming::{Place, switch};
-use crate::world::{ended, text};
+use crate::streaming::Place;
 use std::process::Stdio;
 use std::time::Duration;
 use testkit::pg::clean;
@@ -45,10 +44,10 @@ fn stream_and_its_server_at_random_moments() {
         stream = place.stream(&pg.url(), &["--interval", "100ms"]);
     }
     assert!(hits * 10 >= rounds * 9, "{hits} of {rounds} hit a running stream");
-    let last = switch(&pg);
+    let last = pg.switch_wal();
     place.complete(&pg);
     let said = place.run("check", &["--db", &pg.url()]);
-    ended(&said, 0, "");
+    said.ended_with(0, "");
     let names = place.names("wal");
     let segments: Vec<&str> =
         names.iter().filter_map(|n| n.rsplit('/').next()).filter(|n| n.len() == 24).collect();
@@ -60,7 +59,7 @@ fn stream_and_its_server_at_random_moments() {
     until("what killed streams left is swept", Duration::from_secs(30), || {
         let left: Vec<String> =
             place.names("wal-tail").into_iter().filter(|t| segments.iter().any(|s| t.contains(s))).collect();
-        if left.is_empty() { Ok(()) } else { Err(format!("{left:?} {}", text(&said.stdout))) }
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?} {}", said.stdout)) }
     });
     eprintln!("{rounds} rounds, {} segments", segments.len());
     stream.stop();

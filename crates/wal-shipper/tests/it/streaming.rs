@@ -1,13 +1,13 @@
 //! `stream` between a server and a repository: what runs, and what a restore of it has.
 
-use crate::world::text;
+use crate::world::program;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-use testkit::pg::{as_owner, clean};
-use testkit::{Pg, until};
+use testkit::pg::as_owner;
+use testkit::{Pg, Ran, until};
 
 /// A repository, and the tool as a user's own copy.
 pub(crate) struct Place {
@@ -37,7 +37,7 @@ impl Place {
     }
 
     fn of(dir: TempDir, repo: String, env: Vec<(String, String)>) -> Place {
-        testkit::install_program(env!("CARGO_BIN_EXE_wal-shipper").as_ref(), &dir.path().join("wal-shipper"));
+        testkit::install_program(program(), &dir.path().join("wal-shipper"));
         Place { dir, repo, env }
     }
 
@@ -63,8 +63,8 @@ impl Place {
         Stream { child: command.spawn().expect("start wal-shipper"), log }
     }
 
-    pub(crate) fn run(&self, verb: &str, args: &[&str]) -> Output {
-        self.tool(verb).args(args).stdin(Stdio::null()).output().expect("run wal-shipper")
+    pub(crate) fn run(&self, verb: &str, args: &[&str]) -> Ran {
+        Ran::from(self.tool(verb).args(args).stdin(Stdio::null()).output().expect("run wal-shipper"))
     }
 
     /// `fetch` as the restore_command of a server of any user.
@@ -79,7 +79,7 @@ impl Place {
 
     /// Waits until `check` is content: nothing is missing, nothing lags.
     pub(crate) fn complete(&self, pg: &Pg) {
-        self.checked(pg, |done| done.status.code() == Some(0));
+        self.checked(pg, |done| done.status == Some(0));
     }
 
     /// Waits until the repository has what the server has written, whatever else `check` says.
@@ -87,12 +87,11 @@ impl Place {
         self.checked(pg, |_| true);
     }
 
-    fn checked(&self, pg: &Pg, fine: impl Fn(&Output) -> bool) {
+    fn checked(&self, pg: &Pg, fine: impl Fn(&Ran) -> bool) {
         until("the repository has everything", Duration::from_secs(60), || {
             let done = self.run("check", &["--db", &pg.url()]);
-            let said = text(&done.stdout);
-            let level = said.lines().any(|l| l.contains("\tlag\t") && l.contains("\t0 bytes behind"));
-            if level && fine(&done) { Ok(()) } else { Err(format!("{said}{}", text(&done.stderr))) }
+            let level = done.stdout.lines().any(|l| l.contains("\tlag\t") && l.contains("\t0 bytes behind"));
+            if level && fine(&done) { Ok(()) } else { Err(done.said()) }
         });
     }
 
@@ -101,7 +100,7 @@ impl Place {
         let found =
             files(Path::new(&self.repo)).into_iter().find(|p| p.file_name().is_some_and(|f| f == name))?;
         let done = Command::new("zstd").args(["-q", "-dc"]).arg(found).output().expect("run zstd");
-        assert!(done.status.success(), "{}", text(&done.stderr));
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         Some(done.stdout)
     }
 
@@ -180,14 +179,6 @@ impl Drop for Stream {
     }
 }
 
-/// A base backup by PostgreSQL's own program, without WAL: recovery needs the repository.
-pub(crate) fn base(pg: &Pg, target: &Path) {
-    let mut program = clean(&pg.bin("pg_basebackup"));
-    program.args(["-X", "none", "-c", "fast", "--no-sync", "-d", &pg.url(), "-D"]).arg(target);
-    let done = program.output().expect("run pg_basebackup");
-    assert!(done.status.success(), "{}", text(&done.stderr));
-}
-
 /// The server that a restore of `base` to the end of the repository gives.
 pub(crate) fn restored(major: u32, base: &Path, target: &Path, place: &Place, more: &str) -> Pg {
     let copied = Command::new("cp").arg("-a").arg(base).arg(target).status().expect("run cp");
@@ -198,19 +189,5 @@ pub(crate) fn restored(major: u32, base: &Path, target: &Path, place: &Place, mo
     fs::write(&auto, settings).expect("write");
     fs::write(target.join("recovery.signal"), "").expect("write");
     fs::set_permissions(target, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("close it");
-    let pg = Pg::builder_major(major).serve(target).start();
-    until("it is promoted", Duration::from_secs(120), || {
-        match pg.psql("postgres", "select pg_is_in_recovery()").as_str() {
-            "f" => Ok(()),
-            _ => Err(pg.log()),
-        }
-    });
-    pg
-}
-
-/// Begins a new segment; the name of the one that ended.
-pub(crate) fn switch(pg: &Pg) -> String {
-    let sql = "create table if not exists filler (n int); insert into filler values (1); \
-               select pg_walfile_name(pg_switch_wal())";
-    pg.psql("postgres", sql).lines().last().expect("a name").to_string()
+    Pg::promoted(major, target)
 }
