@@ -12,7 +12,7 @@ mod tablespaces;
 mod tails;
 mod timelines;
 
-use lab::{Lab, promoted, rows, verified};
+use lab::{Lab, rows, verified};
 use std::fs;
 use testkit::{S3, majors};
 
@@ -24,15 +24,15 @@ fn every_kind_of_moment_from_the_backup_before_it() {
         lab.row();
         let first = lab.back_up();
         let early = lab.row();
-        lab.ship();
+        lab.pg.ship_wal();
         lab.row();
         let second = lab.back_up();
         lab.row();
         let late = lab.row();
         lab.row();
-        lab.ship();
+        lab.pg.ship_wal();
         let last = lab.row();
-        lab.ship();
+        lab.pg.ship_wal();
         let xid = |m: &lab::Moment| m.xid.clone();
         let cases: [(&str, Vec<String>, i32, &serde_json::Value); 8] = [
             ("time-early", vec!["--target-time".into(), early.time.clone()], early.rows, &first),
@@ -61,7 +61,7 @@ fn every_kind_of_moment_from_the_backup_before_it() {
             let auto = fs::read_to_string(target.join("postgresql.auto.conf")).expect("read");
             let off = auto.contains("recovery_prefetch = 'off'");
             assert_eq!(off, major >= 15 && name != "latest", "{name}: {auto}");
-            let pg = promoted(major, &target);
+            let pg = Pg::promoted(major, &target);
             assert_eq!(rows(&pg), expected, "{name}: {}", pg.log());
             drop(pg);
             fs::remove_dir_all(target).expect("make room");
@@ -75,7 +75,7 @@ fn a_server_pauses_at_the_moment_and_goes_on_when_told() {
     lab.back_up();
     let wanted = lab.row();
     lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     let (target, _) = lab.restore("paused", &["--target-lsn", &wanted.lsn, "--target-action", "pause"]);
     let pg = testkit::Pg::builder_major(15).serve(&target).start();
     testkit::until("it pauses", std::time::Duration::from_secs(60), || {
@@ -111,7 +111,7 @@ fn what_one_would_not_expect_is_said() {
     let sql = "begin; drop table dropped; select pg_current_wal_insert_lsn(); commit";
     let inside = lab.pg.psql("postgres", sql);
     lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     let said = plain("t", &[]);
     assert!(said.contains("left out") && said.contains("--target latest"), "{said}");
     assert!(!plain("t", &["--target", "immediate"]).contains("left out"));
@@ -144,14 +144,14 @@ fn from_a_bucket_and_from_whichever_repository_has_it() {
     let lab = lab.in_repos(&format!("{near},{far}"), s3.env());
     lab.back_up();
     lab.row();
-    let one = lab.ship();
+    let one = lab.pg.ship_wal();
     lab.row();
-    let two = lab.ship();
+    let two = lab.pg.ship_wal();
     let last = lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     // Each repository lacks something that the other has.
     fs::remove_file(lab.object(&one)).expect("lose a segment");
-    let system = lab.pg.psql("postgres", "select system_identifier from pg_control_system()");
+    let system = lab.pg.system_identifier();
     let object = format!("/pitr/main/{system}/wal/{}/{}/{two}", &two[..8], &two[8..16]);
     assert_eq!(s3.http("DELETE", &object, &[]).0, 204);
     let ran = lab.restoring("both", &["--target", "latest"]);
@@ -164,7 +164,7 @@ fn from_a_bucket_and_from_whichever_repository_has_it() {
     let env: String = s3.env().iter().map(|(n, v)| format!("{n}={v} ")).collect();
     auto = auto.replace("restore_command = '/", &format!("restore_command = '{env}/"));
     fs::write(lab.path("both/postgresql.auto.conf"), auto).expect("write");
-    let pg = promoted(15, &lab.path("both"));
+    let pg = Pg::promoted(15, &lab.path("both"));
     assert_eq!(rows(&pg), last.rows);
 
     // One of them does not answer: what the latest moment is, nobody knows.

@@ -60,6 +60,25 @@ pub fn create_dirs(folder: &Path) -> Result<()> {
     sync_dir(folder_of(folder))
 }
 
+/// Sets the permissions of `path`.
+///
+/// # Errors
+/// When they cannot be set.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    let permissions = std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(path, permissions)
+        .doing(|| format!("set the permissions of {}", path.display()))
+}
+
+/// Gives `path` to this user and group.
+///
+/// # Errors
+/// When we may not.
+pub fn give_to(path: &Path, uid: u32, gid: u32) -> Result<()> {
+    // Never what a link leads to: in a folder that another user may write to, root would give him any file.
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid)).doing(|| format!("give {} away", path.display()))
+}
+
 /// One run at a time: a `flock` on a file that names its holder; the kernel releases it with the process.
 #[derive(Debug)]
 pub struct Lock {

@@ -1,5 +1,6 @@
 //! This machine: its name, its processors, its accounts.
 
+use crate::error::{Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -11,6 +12,18 @@ pub fn host_name() -> String {
 /// How many threads this machine runs at once.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The program of this name beside the one that runs, else on `PATH`; `None` where neither is.
+///
+/// # Errors
+/// When the program that runs cannot be found itself.
+pub fn find_program(name: &str) -> Result<Option<PathBuf>> {
+    let own = std::env::current_exe().doing(|| "find this program".into())?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let listed = std::env::split_paths(&path).map(|dir| dir.join(name));
+    let found = std::iter::once(own.with_file_name(name)).chain(listed).find(|p| p.is_file());
+    found.map(std::path::absolute).transpose().doing(|| format!("find {name}"))
 }
 
 /// An account of this machine, or of a directory service that it asks.

@@ -23,7 +23,7 @@ pub(crate) type Objects = BTreeMap<i64, Object>;
 
 /// SQL that is true where the transaction in `column` had ended below `below`. Numbers of transactions go round: what
 /// is half way round away is taken for newer, on both sides alike.
-pub(crate) fn older(column: &str, below: u64) -> String {
+pub(crate) fn older_than(column: &str, below: u64) -> String {
     let below = below & 0xFFFF_FFFF;
     format!(
         "({column}::text in ('1', '2') or (({column}::text::int8 - {below} + 6442450944) % 4294967296) - 2147483648 < 0)"
@@ -31,7 +31,7 @@ pub(crate) fn older(column: &str, below: u64) -> String {
 }
 
 /// What is missing of `live` in `restored`, by number: name and kind must be the same.
-pub(crate) fn missing(live: &Objects, restored: &Objects) -> Vec<i64> {
+pub(crate) fn find_missing(live: &Objects, restored: &Objects) -> Vec<i64> {
     let there = |number: &i64, o: &Object| {
         restored.get(number).is_some_and(|r| (&r.name, &r.kind) == (&o.name, &o.kind))
     };
@@ -39,7 +39,7 @@ pub(crate) fn missing(live: &Objects, restored: &Objects) -> Vec<i64> {
 }
 
 /// What a person calls it.
-pub(crate) fn shown(database: &str, object: &Object) -> String {
+pub(crate) fn describe(database: &str, object: &Object) -> String {
     let kind = match object.kind.as_str() {
         "r" | "p" => "table",
         "i" | "I" => "index",
@@ -70,10 +70,10 @@ mod tests {
     fn only_what_was_there_before_the_backup_can_be_missing() {
         let live: Objects = [(1, object("a", true)), (2, object("b", false)), (3, object("c", true))].into();
         let restored: Objects = [(1, object("a", true)), (4, object("dropped since", true))].into();
-        assert_eq!(missing(&live, &restored), [3]);
+        assert_eq!(find_missing(&live, &restored), [3]);
         let renamed: Objects = [(1, object("x", true)), (3, object("c", true))].into();
-        assert_eq!(missing(&live, &renamed), [1]);
-        assert_eq!(shown("app", &live[&3]), "table public.c of database app");
+        assert_eq!(find_missing(&live, &renamed), [1]);
+        assert_eq!(describe("app", &live[&3]), "table public.c of database app");
     }
 
     /// The same arithmetic as the SQL's.
@@ -82,6 +82,6 @@ mod tests {
         let says = |xid: i64, below: i64| (xid - below + 6_442_450_944) % 4_294_967_296 - 2_147_483_648 < 0;
         assert!(says(700, 724) && !says(724, 724) && !says(800, 724));
         assert!(says(4_294_967_290, 5) && !says(5, 4_294_967_290));
-        assert!(older("xmin", 1 << 32 | 724).contains("- 724 +"));
+        assert!(older_than("xmin", 1 << 32 | 724).contains("- 724 +"));
     }
 }

@@ -20,11 +20,14 @@ const RECOVERY: [&str; 8] = [
     "recovery_target_timeline",
 ];
 
+/// One setting: its name and its value.
+type Setting = (&'static str, String);
+
 /// What the restored configuration says of recovery.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Recovery(Vec<(&'static str, String)>);
+pub(crate) struct RecoverySettings(Vec<Setting>);
 
-impl Recovery {
+impl RecoverySettings {
     /// Asks the server's own program for each setting, of postgresql.conf with what it includes and of
     /// postgresql.auto.conf; where the former does not read here, of the latter alone, and what the program says of it.
     ///
@@ -35,16 +38,16 @@ impl Recovery {
         postgres: &Path,
         data: &Path,
         empty: &Path,
-    ) -> Result<(Recovery, Option<String>)> {
+    ) -> Result<(RecoverySettings, Option<String>)> {
         let own = data.join("postgresql.conf");
         let mut refused = None;
         for file in [own.as_path(), empty].into_iter().filter(|f| f.exists()) {
-            match all(runner, postgres, data, file)? {
-                Ok(settings) => return Ok((Recovery(settings), refused)),
-                Err(said) => refused = refused.or(Some(said)),
+            match ask_settings(runner, postgres, data, file)? {
+                Ok(settings) => return Ok((RecoverySettings(settings), refused)),
+                Err(complaint) => refused = refused.or(Some(complaint)),
             }
         }
-        Ok((Recovery::default(), refused))
+        Ok((RecoverySettings::default(), refused))
     }
 
     pub(crate) fn get(&self, name: &str) -> &str {
@@ -52,14 +55,14 @@ impl Recovery {
     }
 
     /// Whether recovery shall go to the end of what there is.
-    pub(crate) fn to_the_end(&self) -> bool {
+    pub(crate) fn goes_to_the_end(&self) -> bool {
         ["", "_time", "_xid", "_lsn", "_name"]
             .iter()
             .all(|t| self.get(&format!("recovery_target{t}")).is_empty())
     }
 
-    /// In recovery a server wants a command; a standby's base has none when it was to stream from its primary.
-    pub(crate) fn without_primary(&mut self) {
+    /// In recovery a server needs a command; a standby's configuration has none when it was to stream from its primary.
+    pub(crate) fn ensure_command(&mut self) {
         if self.get("restore_command").is_empty() {
             self.0.retain(|(name, _)| *name != "restore_command");
             self.0.push(("restore_command", "false".into()));
@@ -67,12 +70,12 @@ impl Recovery {
     }
 }
 
-fn all(
+fn ask_settings(
     runner: &Runner,
     postgres: &Path,
     data: &Path,
     file: &Path,
-) -> Result<Result<Vec<(&'static str, String)>, String>> {
+) -> Result<Result<Vec<Setting>, String>> {
     let mut settings = Vec::new();
     for name in RECOVERY {
         let mut ask = runner.command(postgres);
@@ -82,42 +85,39 @@ fn all(
         ask.arg("-c").arg(format!("data_directory={}", data.display())).args(["-C", name]);
         let done = ask.output().doing(|| "ask for the restored settings".into())?;
         if !done.status.success() {
-            let said = String::from_utf8_lossy(&done.stderr).into_owned();
-            return Ok(Err(said.lines().map(str::trim).collect::<Vec<_>>().join("; ")));
+            let complaint = String::from_utf8_lossy(&done.stderr).into_owned();
+            return Ok(Err(complaint.lines().map(str::trim).collect::<Vec<_>>().join("; ")));
         }
         settings.push((name, String::from_utf8_lossy(&done.stdout).trim_end_matches('\n').to_string()));
     }
     Ok(Ok(settings))
 }
 
-/// Writes the server's files and gives the path of its postgresql.conf.
+/// Writes the server's files.
 ///
 /// # Errors
 /// Those of the file system.
-pub(crate) fn write(scratch: &Scratch, text: &str, user: Option<(u32, u32)>) -> Result<()> {
+pub(crate) fn write_files(scratch: &Scratch, text: &str, runner: &Runner) -> Result<()> {
     let files = [("postgresql.conf", text), ("pg_hba.conf", "local all all trust\n"), ("pg_ident.conf", "")];
     for (name, text) in files {
         let path = scratch.path(name);
         durable::replace(&path, 0o600, |w| w.write_all(text.as_bytes()).doing(|| "write".into()))?;
-        if let Some((uid, gid)) = user {
-            std::os::unix::fs::chown(&path, Some(uid), Some(gid))
-                .doing(|| format!("give {} away", path.display()))?;
-        }
+        runner.give(&path)?;
     }
     Ok(())
 }
 
-/// What the server shall be like besides.
-pub(crate) struct Wishes<'a> {
+/// What the server is like besides.
+pub(crate) struct ServerOptions<'a> {
     pub(crate) major: u32,
     pub(crate) preload: &'a str,
     pub(crate) in_place_tablespaces: bool,
-    pub(crate) recovery: Option<&'a Recovery>,
+    pub(crate) recovery: Option<&'a RecoverySettings>,
 }
 
 /// The text of postgresql.conf. Sizes that recovery needs are those of the server that was backed up, by pg_control;
 /// nothing listens but a socket, nothing archives, replicates, or runs by itself.
-pub(crate) fn text(control: Option<&Control>, scratch: &Path, wishes: &Wishes<'_>) -> String {
+pub(crate) fn postgresql_conf(control: Option<&Control>, scratch: &Path, options: &ServerOptions<'_>) -> String {
     let mut text = String::from("# A drill's server.\n");
     let mut set = |name: &str, value: &str| _ = writeln!(text, "{name} = {}", setting(value));
     let path = |name: &str| scratch.join(name).display().to_string();
@@ -130,30 +130,31 @@ pub(crate) fn text(control: Option<&Control>, scratch: &Path, wishes: &Wishes<'_
         set(name, &path(file));
     }
     OWN.iter().for_each(|(name, value)| set(name, value));
-    set("shared_preload_libraries", wishes.preload);
-    if wishes.major >= 15 {
+    set("shared_preload_libraries", options.preload);
+    if options.major >= 15 {
         set("archive_library", "");
     }
-    if wishes.major >= 17 {
+    if options.major >= 17 {
         // Triggers at login and of DDL are the application's, and could reach out.
         set("event_triggers", "off");
     }
-    if wishes.in_place_tablespaces {
+    if options.in_place_tablespaces {
         set("allow_in_place_tablespaces", "on");
     }
-    control.into_iter().for_each(|c| sizes(c, &mut set));
-    let recovery = wishes.recovery.map(|r| r.0.as_slice()).unwrap_or_default();
+    control.into_iter().for_each(|c| set_sizes(c, &mut set));
+    let recovery = options.recovery.map(|r| r.0.as_slice()).unwrap_or_default();
     recovery.iter().filter(|(_, value)| !value.is_empty()).for_each(|(name, value)| set(name, value));
     text
 }
 
-/// At least what the server had: less is refused where prepared transactions come back.
-fn sizes(control: &Control, set: &mut impl FnMut(&str, &str)) {
+/// At least what the server had: with less, prepared transactions that come back in recovery find no room (manual,
+/// max_prepared_transactions).
+fn set_sizes(control: &Control, set: &mut impl FnMut(&str, &str)) {
     let all = [
         ("max_connections", control.max_connections.max(20)),
         ("max_worker_processes", control.max_worker_processes.max(8)),
         ("max_wal_senders", control.max_wal_senders),
-        // More may be asked for by WAL behind the backup.
+        // The WAL after the backup may ask for more.
         ("max_prepared_transactions", control.max_prepared_transactions.saturating_mul(2).max(16)),
         ("max_locks_per_transaction", control.max_locks_per_transaction.max(64)),
     ];
@@ -203,10 +204,10 @@ mod tests {
 
     #[test]
     fn nothing_of_production_is_in_it() {
-        let recovery = Recovery(vec![("restore_command", "cp x".into()), ("recovery_target", String::new())]);
-        let wishes =
-            Wishes { major: 18, preload: "", in_place_tablespaces: false, recovery: Some(&recovery) };
-        let text = text(None, Path::new("/w/scratch"), &wishes);
+        let recovery = RecoverySettings(vec![("restore_command", "cp x".into()), ("recovery_target", String::new())]);
+        let options =
+            ServerOptions { major: 18, preload: "", in_place_tablespaces: false, recovery: Some(&recovery) };
+        let text = postgresql_conf(None, Path::new("/w/scratch"), &options);
         for line in [
             "archive_mode = 'off'",
             "listen_addresses = ''",

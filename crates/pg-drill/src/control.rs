@@ -26,25 +26,25 @@ pub(crate) struct Control {
     pub(crate) track_commit_timestamp: bool,
 }
 
-/// Reads it by `program`, pg_controldata run with a clock of UTC and English words.
+/// Reads it by `program`, pg_controldata, with times in UTC and in English.
 ///
 /// # Errors
 /// Findings when it is damaged or is not there.
-pub(crate) fn read(mut program: Command, data: &Path) -> Result<Control> {
+pub(crate) fn read_control(mut program: Command, data: &Path) -> Result<Control> {
     let done = program.env("TZ", "UTC").arg("-D").arg(data).output().doing(|| "run pg_controldata".into())?;
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let output = String::from_utf8_lossy(&done.stdout).into_owned();
     let complaint = String::from_utf8_lossy(&done.stderr);
-    if !done.status.success() || said.contains("WARNING") || complaint.contains("WARNING") {
+    if !done.status.success() || output.contains("WARNING") || complaint.contains("WARNING") {
         let why =
-            complaint.lines().chain(said.lines()).find(|l| !l.trim().is_empty()).unwrap_or("it says nothing");
+            complaint.lines().chain(output.lines()).find(|l| !l.trim().is_empty()).unwrap_or("it wrote nothing");
         return Err(found(format!("pg_control is damaged: {why}")));
     }
-    parse(&said)
+    parse_control(&output)
 }
 
-fn parse(said: &str) -> Result<Control> {
+fn parse_control(output: &str) -> Result<Control> {
     let field = |name: &str| -> Result<&str> {
-        let line = said.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+        let line = output.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
         line.map(str::trim).ok_or_else(|| Error::failed(format!("pg_controldata does not tell: {name}")))
     };
     let number = |name: &str| -> Result<u64> {
@@ -60,7 +60,7 @@ fn parse(said: &str) -> Result<Control> {
         timeline: setting("Latest checkpoint's TimeLineID")?,
         segment: number("Bytes per WAL segment")?,
         checksums: number("Data page checksum version")? != 0,
-        checkpoint: time(field("Time of latest checkpoint")?),
+        checkpoint: parse_time(field("Time of latest checkpoint")?),
         all_ended_below: all_ended_below(next, number("Latest checkpoint's oldestActiveXID")?),
         max_connections: setting("max_connections setting")?,
         max_worker_processes: setting("max_worker_processes setting")?,
@@ -81,7 +81,7 @@ fn all_ended_below(next: u64, oldest_active: u64) -> u64 {
 }
 
 /// `Sun Nov 22 00:19:47 2026`, of a clock of UTC.
-fn time(text: &str) -> Option<Timestamp> {
+fn parse_time(text: &str) -> Option<Timestamp> {
     let civil = jiff::civil::DateTime::strptime("%a %b %e %H:%M:%S %Y", text).ok()?;
     civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
 }
@@ -90,7 +90,7 @@ fn time(text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    const SAID: &str = "\
+    const OUTPUT: &str = "\
 Database system identifier:           7710783935778474046
 Latest checkpoint's TimeLineID:       3
 Latest checkpoint's NextXID:          1:724
@@ -108,7 +108,7 @@ Data page checksum version:           1
 
     #[test]
     fn what_pg_controldata_says() {
-        let control = parse(SAID).expect("it reads");
+        let control = parse_control(OUTPUT).expect("it reads");
         assert_eq!(
             (control.system, control.timeline, control.checksums),
             (7_710_783_935_778_474_046, 3, true)
@@ -116,7 +116,7 @@ Data page checksum version:           1
         assert_eq!(control.checkpoint.map(|t| t.to_string()).as_deref(), Some("2026-11-22T00:19:47Z"));
         // The oldest that is active began before the counter went round.
         assert_eq!(control.all_ended_below, 4_294_967_290);
-        assert!(parse("Database system identifier: 7\n").is_err());
+        assert!(parse_control("Database system identifier: 7\n").is_err());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use toban_core::{Context, Error, Kind, Result, shutdown};
+use toban_core::machine::Account;
+use toban_core::{Context, Error, Kind, Result, durable, shutdown};
 
 /// Marks every process of a drill, so that the next can end what a killed one left.
 pub(crate) const MARK: &str = "TOBAN_DRILL_DIR";
@@ -15,15 +16,16 @@ pub(crate) const MARK: &str = "TOBAN_DRILL_DIR";
 /// Runs programs for one drill.
 #[derive(Clone)]
 pub(crate) struct Runner {
-    pub(crate) user: Option<(u32, u32)>,
+    /// Whom root becomes for all that is run.
+    pub(crate) user: Option<Account>,
     pub(crate) scratch: PathBuf,
     pub(crate) end: Instant,
 }
 
-/// How a program ended, and what it said.
-pub(crate) struct Ended {
+/// How a program ended, and the end of what it wrote.
+pub(crate) struct ProgramEnd {
     pub(crate) status: ExitStatus,
-    pub(crate) said: String,
+    pub(crate) output: String,
 }
 
 impl Runner {
@@ -33,38 +35,44 @@ impl Runner {
         let ours = std::env::vars_os().map(|(k, _)| k).filter(|k| k.to_string_lossy().starts_with("PG"));
         ours.for_each(|k| _ = command.env_remove(k));
         command.env_remove("LC_ALL").env_remove("LANGUAGE").env("LC_MESSAGES", "C");
-        self.dress(&mut command);
+        self.prepare(&mut command);
         command
     }
 
     /// The same with the caller's own environment.
-    pub(crate) fn dress(&self, command: &mut Command) {
+    pub(crate) fn prepare(&self, command: &mut Command) {
         command.env(MARK, &self.scratch).process_group(0).stdin(Stdio::null());
-        if let Some((uid, gid)) = self.user {
-            command.uid(uid).gid(gid);
+        if let Some(user) = &self.user {
+            command.uid(user.uid).gid(user.gid);
         }
     }
 
-    /// Runs it to its end; what it says goes to `log`, a file in the drill's folder.
+    /// Gives `path` to the user that the drill's programs run as.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn give(&self, path: &Path) -> Result<()> {
+        self.user.as_ref().map_or(Ok(()), |user| durable::give_to(path, user.uid, user.gid))
+    }
+
+    /// Runs it to its end; what it writes goes to `log`, a file in the drill's folder.
     ///
     /// # Errors
     /// When it cannot be started; Retry when we were told to stop; Findings when the drill's time is over.
-    pub(crate) fn run(&self, mut command: Command, what: &str, log: &str) -> Result<Ended> {
+    pub(crate) fn run_program(&self, mut command: Command, what: &str, log: &str) -> Result<ProgramEnd> {
         shutdown::check()?;
         let path = self.scratch.join(log);
         let file = File::create(&path).doing(|| format!("create {}", path.display()))?;
         let both = file.try_clone().doing(|| "open the log again".into())?;
         let child = command.stdout(file).stderr(both).spawn().doing(|| format!("start {what}"))?;
         let mut group = Group { child, ended: false };
-        let status = group.wait(self, what)?;
-        Ok(Ended { status, said: tail(&path) })
+        let status = group.wait_for_end(self, what)?;
+        Ok(ProgramEnd { status, output: read_tail(&path) })
     }
 
-    /// Goes on unless told to stop or the drill's time is over.
-    ///
     /// # Errors
-    /// As said.
-    pub(crate) fn check(&self, what: &str) -> Result<()> {
+    /// Retry when we were told to stop; Findings when the drill's time is over.
+    pub(crate) fn check_time(&self, what: &str) -> Result<()> {
         shutdown::check()?;
         match Instant::now() < self.end {
             true => Ok(()),
@@ -80,20 +88,20 @@ struct Group {
 }
 
 impl Group {
-    fn wait(&mut self, runner: &Runner, what: &str) -> Result<ExitStatus> {
+    fn wait_for_end(&mut self, runner: &Runner, what: &str) -> Result<ExitStatus> {
         let mut pause = Duration::from_millis(2);
         loop {
             if let Some(status) = self.child.try_wait().doing(|| format!("wait for {what}"))? {
                 self.ended = true;
                 return Ok(status);
             }
-            runner.check(what)?;
+            runner.check_time(what)?;
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(100));
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    fn signal_all(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process_group(pid, signal);
         }
@@ -105,28 +113,28 @@ impl Drop for Group {
         if self.ended {
             return;
         }
-        self.signal(Signal::TERM);
+        self.signal_all(Signal::TERM);
         let end = Instant::now() + Duration::from_secs(5);
         while Instant::now() < end && !matches!(self.child.try_wait(), Ok(Some(_))) {
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.signal(Signal::KILL);
+        self.signal_all(Signal::KILL);
         let _ = self.child.wait();
     }
 }
 
 /// The end of a log, as text.
-pub(crate) fn tail(path: &Path) -> String {
+pub(crate) fn read_tail(path: &Path) -> String {
     const MOST: usize = 256 << 10;
     let bytes = std::fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MOST)..]).into_owned()
 }
 
-/// What a disk that is full makes of an error: nothing against the backup.
-pub(crate) fn full(said: &str, place: &Path) -> Option<Error> {
-    // The second are our own restore's words.
-    let full = said.contains("No space left on device")
-        || said.lines().any(|l| l.contains("the backup needs ") && l.trim_end().ends_with(" free"));
+/// The error where a full disk ended a program: that says nothing against the backup.
+pub(crate) fn disk_full_error(output: &str, place: &Path) -> Option<Error> {
+    // The second is what pg-backup writes before it restores anything.
+    let full = output.contains("No space left on device")
+        || output.lines().any(|l| l.contains("the backup needs ") && l.trim_end().ends_with(" free"));
     full.then(|| {
         Error::failed(format!("no space left on the disk of {}", place.display()))
             .hint("a drill needs as much room as the cluster; --work-dir names another folder")

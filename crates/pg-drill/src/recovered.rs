@@ -23,7 +23,7 @@ pub(crate) struct Recovered {
 ///
 /// # Errors
 /// When the server cannot be asked.
-pub(crate) fn read(client: &mut Client, control: &Control, data: &Path) -> Result<Recovered> {
+pub(crate) fn read_recovered(client: &mut Client, control: &Control, data: &Path) -> Result<Recovered> {
     let sql = "select coalesce(pg_last_wal_replay_lsn(), pg_current_wal_lsn())::text, \
                pg_snapshot_xmax(pg_current_snapshot())::text, \
                extract(epoch from pg_last_xact_replay_timestamp())::float8, \
@@ -34,21 +34,21 @@ pub(crate) fn read(client: &mut Client, control: &Control, data: &Path) -> Resul
     let commit: Option<f64> = row.get(2);
     let file: String = row.get(3);
     let now = u32::from_str_radix(&file, 16).unwrap_or(control.timeline);
-    let commit = commit.and_then(seconds);
+    let commit = commit.and_then(from_epoch);
     Ok(Recovered {
         lsn: lsn.parse()?,
-        timeline: before(data, now)?,
+        timeline: followed_timeline(data, now)?,
         next_xid: xid.parse().doing(|| "read the next transaction".into())?,
         point: commit.max(control.checkpoint),
     })
 }
 
-pub(crate) fn seconds(epoch: f64) -> Option<Timestamp> {
+pub(crate) fn from_epoch(epoch: f64) -> Option<Timestamp> {
     Timestamp::from_microsecond((epoch * 1e6) as i64).ok()
 }
 
 /// The timeline that `now` branched off, by its history; `now` itself where it has none.
-fn before(data: &Path, now: u32) -> Result<u32> {
+fn followed_timeline(data: &Path, now: u32) -> Result<u32> {
     let path = data.join(format!("pg_wal/{now:08X}.history"));
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(now) };
     let history =

@@ -4,15 +4,15 @@ use crate::cli::Target;
 use crate::control;
 use crate::findings::found;
 use crate::plan::Plan;
-use crate::process::{Ended, Runner, full};
+use crate::process::{ProgramEnd, Runner, disk_full_error};
 use crate::server::{Programs, Server};
 use crate::{conf, scratch::Scratch};
 use std::path::Path;
 use std::process::Command;
 use toban_core::{Context, Error, Kind, Result};
 
-/// Variables by which a command could come to the live server instead of the drill's.
-const ELSEWHERE: [&str; 9] = [
+/// Variables by which a command could reach the live server instead of the drill's.
+const LEADING_ELSEWHERE: [&str; 9] = [
     "DATABASE_URL",
     "PGHOSTADDR",
     "PGSERVICE",
@@ -24,42 +24,42 @@ const ELSEWHERE: [&str; 9] = [
     "PGSSLMODE",
 ];
 
-/// Runs the command and sees to it that it ended well.
+/// Runs the restore command.
 ///
 /// # Errors
-/// Findings with what it said last; Retry and Corrupt where our own pg-backup said so; Failed on a full disk.
-pub(crate) fn run(plan: &Plan, runner: &Runner) -> Result<()> {
-    let words: Vec<String> = plan.command.iter().map(|w| filled(w, runner)).collect();
+/// Findings with its last complaint; Retry and Corrupt where our own pg-backup ended so; Failed on a full disk.
+pub(crate) fn run_command(plan: &Plan, runner: &Runner) -> Result<()> {
+    let words: Vec<String> = plan.command.iter().map(|w| fill_placeholders(w, runner)).collect();
     let (program, args) = words.split_first().ok_or_else(|| Error::usage("the command is empty"))?;
     let mut command = Command::new(program);
     command.args(args).env("PGDATA", runner.scratch.join("data"));
     if plan.into == Target::Server {
-        ELSEWHERE.iter().for_each(|name| _ = command.env_remove(name));
+        LEADING_ELSEWHERE.iter().for_each(|name| _ = command.env_remove(name));
         command.env_remove("PGDATA").env("PGHOST", runner.scratch.join("run")).env("PGPORT", "5432");
-        command.env("PGUSER", role(plan)).env("PGDATABASE", "postgres");
+        command.env("PGUSER", superuser(plan)).env("PGDATABASE", "postgres");
     }
-    runner.dress(&mut command);
+    runner.prepare(&mut command);
     let name = Path::new(program).file_name().map_or(program.clone(), |n| n.to_string_lossy().into_owned());
-    let ended = runner.run(command, &name, "restore.log").map_err(|e| match e.kind() {
+    let ended = runner.run_program(command, &name, "restore.log").map_err(|e| match e.kind() {
         Kind::Failed => e.hint("is the command installed, and may the drill's user run it?"),
         _ => e,
     })?;
-    judge(&name, &ended, runner)
+    check_end(&name, &ended, runner)
 }
 
-fn filled(word: &str, runner: &Runner) -> String {
+fn fill_placeholders(word: &str, runner: &Runner) -> String {
     let path = |name: &str| runner.scratch.join(name).display().to_string();
     word.replace("{dir}", &path("data")).replace("{tablespaces}", &path("tablespaces"))
 }
 
-fn judge(name: &str, ended: &Ended, runner: &Runner) -> Result<()> {
+fn check_end(name: &str, ended: &ProgramEnd, runner: &Runner) -> Result<()> {
     if ended.status.success() {
         return Ok(());
     }
-    if let Some(e) = full(&ended.said, &runner.scratch) {
+    if let Some(e) = disk_full_error(&ended.output, &runner.scratch) {
         return Err(e);
     }
-    let why = format!("{name} ended with {}: {}", ended.status, complaint(&ended.said));
+    let why = format!("{name} ended with {}: {}", ended.status, last_complaint(&ended.output));
     // Only our own statuses say whose fault it is.
     let ours = name == "pg-backup";
     match ended.status.code() {
@@ -69,10 +69,10 @@ fn judge(name: &str, ended: &Ended, runner: &Runner) -> Result<()> {
     }
 }
 
-/// The last lines that look like a complaint, else the last that was said.
-fn complaint(said: &str) -> String {
+/// The last line that looks like a complaint, else the last one.
+fn last_complaint(output: &str) -> String {
     let lines: Vec<&str> =
-        said.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("hint:")).collect();
+        output.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("hint:")).collect();
     let looks = |l: &&&str| {
         let lower = l.to_lowercase();
         ["error", "fatal", "cannot", "could not", "damaged", "denied", "no such"]
@@ -80,10 +80,10 @@ fn complaint(said: &str) -> String {
             .any(|w| lower.contains(w))
     };
     let line = lines.iter().rfind(looks).or(lines.last());
-    line.map_or("it says nothing".into(), |l| l.chars().take(500).collect())
+    line.map_or("it wrote nothing".into(), |l| l.chars().take(500).collect())
 }
 
-fn role(plan: &Plan) -> String {
+fn superuser(plan: &Plan) -> String {
     plan.role.clone().unwrap_or_else(|| "postgres".into())
 }
 
@@ -91,40 +91,40 @@ fn role(plan: &Plan) -> String {
 ///
 /// # Errors
 /// When it cannot be made.
-pub(crate) fn empty_server(plan: &Plan, scratch: &Scratch, runner: &Runner) -> Result<(Programs, Server)> {
+pub(crate) fn start_empty_server(plan: &Plan, scratch: &Scratch, runner: &Runner) -> Result<(Programs, Server)> {
     let programs = Programs::newest(plan.bin_dir.as_deref())?;
     let mut initdb = runner.command(programs.path("initdb"));
-    initdb.args(["--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--username", &role(plan)]);
+    initdb.args(["--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--username", &superuser(plan)]);
     if programs.major < 18 {
         initdb.arg("--data-checksums");
     }
     initdb.arg("-D").arg(scratch.path("data"));
-    let ended = runner.run(initdb, "initdb", "initdb.log")?;
+    let ended = runner.run_program(initdb, "initdb", "initdb.log")?;
     if !ended.status.success() {
-        return Err(full(&ended.said, &runner.scratch)
-            .unwrap_or_else(|| Error::failed(format!("initdb: {}", complaint(&ended.said)))));
+        return Err(disk_full_error(&ended.output, &runner.scratch)
+            .unwrap_or_else(|| Error::failed(format!("initdb: {}", last_complaint(&ended.output)))));
     }
-    let control = control::read(runner.command(programs.path("pg_controldata")), &scratch.path("data"))?;
-    let wishes = conf::Wishes {
+    let control = control::read_control(runner.command(programs.path("pg_controldata")), &scratch.path("data"))?;
+    let options = conf::ServerOptions {
         major: programs.major,
         preload: &plan.preload,
         in_place_tablespaces: false,
         recovery: None,
     };
-    conf::write(scratch, &conf::text(Some(&control), &scratch.dir, &wishes), runner.user)?;
-    let mut server = Server::start(runner, &programs, &role(plan))?;
-    server.recovered().doing(|| "start an empty server".into())?;
+    conf::write_files(scratch, &conf::postgresql_conf(Some(&control), &scratch.dir, &options), runner)?;
+    let mut server = Server::start(runner, &programs, &superuser(plan))?;
+    server.wait_until_recovered().doing(|| "start an empty server".into())?;
     Ok((programs, server))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::complaint;
+    use super::last_complaint;
 
     #[test]
     fn the_last_complaint_of_a_command() {
         let said = "P00 INFO: begin\nERROR: [055]: unable to open 'x'\nP00 INFO: end 3s\nhint: y\n";
-        assert_eq!(complaint(said), "ERROR: [055]: unable to open 'x'");
-        assert_eq!((complaint("one\ntwo\n").as_str(), complaint("").as_str()), ("two", "it says nothing"));
+        assert_eq!(last_complaint(said), "ERROR: [055]: unable to open 'x'");
+        assert_eq!((last_complaint("one\ntwo\n").as_str(), last_complaint("").as_str()), ("two", "it wrote nothing"));
     }
 }

@@ -3,11 +3,12 @@
 use crate::conf::Recovery;
 use crate::findings::found;
 use crate::process::Runner;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use toban_core::durable::set_mode;
 use toban_core::wal::Lsn;
-use toban_core::{Context, Error, Result, shutdown};
+use toban_core::{Context, Result, shutdown};
 
 /// What was found out about a restored data directory.
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ pub(crate) fn inspect(runner: &Runner, data: &Path) -> Result<Inspected> {
     let mut folders = vec![data.to_path_buf(), runner.scratch.join("tablespaces")];
     while let Some(folder) = folders.pop() {
         shutdown::check()?;
-        runner.check("looking at what was restored")?;
+        runner.check_time("looking at what was restored")?;
         for entry in fs::read_dir(&folder).doing(|| format!("look into {}", folder.display()))? {
             let path = entry.doing(|| format!("look into {}", folder.display()))?.path();
             let meta = path.symlink_metadata().doing(|| format!("look at {}", path.display()))?;
@@ -56,13 +57,13 @@ pub(crate) fn inspect(runner: &Runner, data: &Path) -> Result<Inspected> {
             if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_symlink() {
-                inside(runner, data, &path)?;
+                check_link(runner, data, &path)?;
             } else if !kind.is_file() {
-                return Err(found(format!("{} is no ordinary file", short(data, &path))));
+                return Err(found(format!("{} is no ordinary file", relative(data, &path))));
             } else if meta.nlink() > 1 {
                 return Err(found(format!(
                     "{} is a hard link: to write there would change another place too",
-                    short(data, &path)
+                    relative(data, &path)
                 )));
             } else {
                 seen.bytes += meta.len();
@@ -70,13 +71,13 @@ pub(crate) fn inspect(runner: &Runner, data: &Path) -> Result<Inspected> {
             }
         }
     }
-    seen.in_place_tablespaces = in_place(data);
+    seen.in_place_tablespaces = has_in_place_tablespaces(data);
     Ok(seen)
 }
 
-fn inside(runner: &Runner, data: &Path, link: &Path) -> Result<()> {
+fn check_link(runner: &Runner, data: &Path, link: &Path) -> Result<()> {
     let to = fs::read_link(link).doing(|| format!("read {}", link.display()))?;
-    let name = short(data, link);
+    let name = relative(data, link);
     match link.canonicalize() {
         Ok(real) if real.starts_with(&runner.scratch) => Ok(()),
         Ok(_) => Err(found(format!("{name} leads to {}, outside of the drill", to.display()))),
@@ -84,11 +85,11 @@ fn inside(runner: &Runner, data: &Path, link: &Path) -> Result<()> {
     }
 }
 
-fn short(data: &Path, path: &Path) -> String {
+fn relative(data: &Path, path: &Path) -> String {
     path.strip_prefix(data).unwrap_or(path).display().to_string()
 }
 
-fn in_place(data: &Path) -> bool {
+fn has_in_place_tablespaces(data: &Path) -> bool {
     let entries = fs::read_dir(data.join("pg_tblspc")).into_iter().flatten().flatten();
     entries.into_iter().any(|e| e.file_type().is_ok_and(|t| t.is_dir()))
 }
@@ -104,22 +105,24 @@ pub(crate) fn disarm(
     seen: &mut Inspected,
     recovery: &mut Recovery,
 ) -> Result<()> {
-    tablespaces(runner, data)?;
+    link_tablespaces(runner, data)?;
     for name in ["postmaster.pid", "postmaster.opts"] {
-        gone(&data.join(name))?;
+        remove_file(&data.join(name))?;
     }
+    // Slots that came with a backup would hold WAL of the restored server for clients that never come.
     let slots = data.join("pg_replslot");
     for slot in fs::read_dir(&slots).into_iter().flatten().flatten() {
         fs::remove_dir_all(slot.path()).doing(|| format!("remove {}", slot.path().display()))?;
     }
     let signal = data.join("recovery.signal");
     if data.join("standby.signal").exists() {
-        gone(&data.join("standby.signal"))?;
-        write(runner, &signal, "")?;
+        remove_file(&data.join("standby.signal"))?;
+        write_file(runner, &signal, "")?;
         recovery.without_primary();
     }
     seen.recovers = signal.exists();
-    write(runner, &data.join("postgresql.auto.conf"), "# Emptied by pg-drill.\n")?;
+    // ALTER SYSTEM's file is read after postgresql.conf, wherever that lies: its settings would come before the drill's.
+    write_file(runner, &data.join("postgresql.auto.conf"), "# Emptied by pg-drill.\n")?;
     set_mode(data, 0o700)?;
     // A tablespace that the WAL makes would be linked to its live place, and replay would write there. Its link is made
     // here, so that this folder, which nobody may write to, ends such a recovery.
@@ -131,10 +134,10 @@ pub(crate) fn disarm(
 }
 
 /// Links the tablespaces of tablespace_map, as recovery would, and takes the map away.
-fn tablespaces(runner: &Runner, data: &Path) -> Result<()> {
+fn link_tablespaces(runner: &Runner, data: &Path) -> Result<()> {
     let path = data.join("tablespace_map");
     let Ok(map) = fs::read_to_string(&path) else { return Ok(()) };
-    for (oid, place) in entries(&map) {
+    for (oid, place) in parse_map(&map) {
         let link = data.join("pg_tblspc").join(&oid);
         let place = PathBuf::from(place);
         let real = place.canonicalize().map_err(|_| {
@@ -145,16 +148,17 @@ fn tablespaces(runner: &Runner, data: &Path) -> Result<()> {
             return Err(e.hint("the command must put tablespaces into {tablespaces}"));
         }
         if link.is_symlink() {
-            gone(&link)?;
+            remove_file(&link)?;
         }
         symlink(&real, &link).doing(|| format!("link {}", link.display()))?;
-        own(runner, &link)?;
+        runner.give(&link)?;
     }
-    gone(&path)
+    // Recovery would link them a second time by the map (xlogrecovery.c, read_tablespace_map).
+    remove_file(&path)
 }
 
 /// `OID PLACE` line by line; a backslash stands before a line break or a backslash of the place.
-fn entries(map: &str) -> Vec<(String, String)> {
+fn parse_map(map: &str) -> Vec<(String, String)> {
     let mut entries = Vec::new();
     let (mut line, mut escaped) = (String::new(), false);
     for c in map.chars() {
@@ -176,7 +180,7 @@ fn entries(map: &str) -> Vec<(String, String)> {
     entries
 }
 
-fn gone(path: &Path) -> Result<()> {
+fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(e).doing(|| format!("remove {}", path.display()))
@@ -185,21 +189,12 @@ fn gone(path: &Path) -> Result<()> {
     }
 }
 
-fn write(runner: &Runner, path: &Path, text: &str) -> Result<()> {
-    gone(path)?;
+fn write_file(runner: &Runner, path: &Path, text: &str) -> Result<()> {
+    // Removed first, so that a link in its place is not followed.
+    remove_file(path)?;
     fs::write(path, text).doing(|| format!("write {}", path.display()))?;
     set_mode(path, 0o600)?;
-    own(runner, path)
-}
-
-fn own(runner: &Runner, path: &Path) -> Result<()> {
-    let Some((uid, gid)) = runner.user else { return Ok(()) };
-    lchown(path, Some(uid), Some(gid)).doing(|| format!("give {} away", path.display()))
-}
-
-fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
-    fs::set_permissions(path, Permissions::from_mode(mode))
-        .doing(|| format!("set the permissions of {}", path.display()))
+    runner.give(path)
 }
 
 #[cfg(test)]
@@ -208,6 +203,6 @@ mod tests {
     fn a_map_of_tablespaces() {
         let map = "16400 /srv/a b\n16401 /srv/x\\\ny\\\\z\nnonsense\n";
         let expected = [("16400", "/srv/a b"), ("16401", "/srv/x\ny\\z")];
-        assert_eq!(super::entries(map), expected.map(|(o, p)| (o.to_string(), p.to_string())));
+        assert_eq!(super::parse_map(map), expected.map(|(o, p)| (o.to_string(), p.to_string())));
     }
 }

@@ -1,19 +1,19 @@
-//! The folder a drill works in: locked, cleared before and after, with nobody of a dead drill left in it.
+//! The folder a drill works in: locked, cleared before and after, without processes of a drill that was killed.
 
 use crate::process::{MARK, Runner};
 use rustix::process::{Pid, Signal, kill_process};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use toban_core::durable::{self, Lock};
+use toban_core::durable::{self, Lock, set_mode};
+use toban_core::machine::Account;
 use toban_core::{Context, Error, Result};
 
 /// Says that a folder is a drill's and may be cleared.
 const OURS: &str = "pg-drill-clears-this";
 /// PostgreSQL's sockets have names of at most 107 bytes, `/run/.s.PGSQL.5432` among them.
-const LONGEST: usize = 80;
+const LONGEST_PATH: usize = 80;
 
 /// The folder; cleared when dropped, unless it is kept.
 pub(crate) struct Scratch {
@@ -27,8 +27,8 @@ impl Scratch {
     ///
     /// # Errors
     /// Retry when another drill works there; Usage when the folder is not a drill's.
-    pub(crate) fn open(work: &Path, user: Option<(u32, u32)>, keep: bool) -> Result<Scratch> {
-        outside_of_data(work)?;
+    pub(crate) fn open(work: &Path, user: Option<&Account>, keep: bool) -> Result<Scratch> {
+        refuse_data_dir(work)?;
         let new = !work.exists();
         durable::create_dirs(work)?;
         if new && user.is_some() {
@@ -37,13 +37,14 @@ impl Scratch {
         let work = work.canonicalize().doing(|| format!("find {}", work.display()))?;
         let lock = Lock::take(&work.join("drill.lock"), &format!("a drill in {}", work.display()))?;
         let dir = work.join("scratch");
-        if dir.as_os_str().len() > LONGEST {
+        if dir.as_os_str().len() > LONGEST_PATH {
             let e = Error::usage(format!("{} is too long a path for a socket in it", dir.display()));
             return Err(e.hint("give a shorter --work-dir"));
         }
+        // In this order: what still runs there would write into the folder while it is cleared.
         end_leftovers(&dir)?;
-        clear(&dir)?;
-        make(&dir, user)?;
+        clear_folder(&dir)?;
+        make_folder(&dir, user)?;
         Ok(Scratch { dir, keep, _lock: lock })
     }
 
@@ -53,8 +54,8 @@ impl Scratch {
     }
 
     /// What runs programs for this drill.
-    pub(crate) fn runner(&self, user: Option<(u32, u32)>, end: Instant) -> Runner {
-        Runner { user, scratch: self.dir.clone(), end }
+    pub(crate) fn runner(&self, user: Option<&Account>, end: Instant) -> Runner {
+        Runner { user: user.cloned(), scratch: self.dir.clone(), end }
     }
 }
 
@@ -62,14 +63,14 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         if self.keep {
             log::warn!("what was restored is kept in {}", self.dir.display());
-        } else if let Err(e) = clear(&self.dir) {
+        } else if let Err(e) = clear_folder(&self.dir) {
             log::warn!("{}", e.chain());
         }
     }
 }
 
 /// Refuses a place inside a data directory: it could be the one of the live server.
-fn outside_of_data(work: &Path) -> Result<()> {
+fn refuse_data_dir(work: &Path) -> Result<()> {
     match work.ancestors().find(|dir| dir.join("PG_VERSION").exists()) {
         None => Ok(()),
         Some(dir) => {
@@ -83,8 +84,9 @@ fn outside_of_data(work: &Path) -> Result<()> {
     }
 }
 
-fn make(dir: &Path, user: Option<(u32, u32)>) -> Result<()> {
+fn make_folder(dir: &Path, user: Option<&Account>) -> Result<()> {
     durable::create_dirs(dir)?;
+    // Before anything else: without the mark no drill clears the folder again.
     let mark = dir.join(OURS);
     fs::write(&mark, "A drill clears this folder before and after it runs.\n")
         .doing(|| format!("write {}", mark.display()))?;
@@ -92,15 +94,15 @@ fn make(dir: &Path, user: Option<(u32, u32)>) -> Result<()> {
         let path = dir.join(folder);
         durable::create_dirs(&path)?;
         set_mode(&path, 0o700)?;
-        if let Some((uid, gid)) = user {
-            chown(&path, Some(uid), Some(gid)).doing(|| format!("give {} away", path.display()))?;
+        if let Some(user) = user {
+            durable::give_to(&path, user.uid, user.gid)?;
         }
     }
     Ok(())
 }
 
 /// Removes the folder and everything in it, but no place that a link in it leads to.
-fn clear(dir: &Path) -> Result<()> {
+fn clear_folder(dir: &Path) -> Result<()> {
     if !dir.exists() {
         return Ok(());
     }
@@ -109,7 +111,7 @@ fn clear(dir: &Path) -> Result<()> {
         let e = Error::usage(format!("{} is not a folder of a drill", dir.display()));
         return Err(e.hint("give another --work-dir, or remove it"));
     }
-    // A folder that nobody may write to, against tablespaces, keeps its owner from clearing it too.
+    // The folder that the sandbox closed, against tablespaces, keeps its owner from clearing it, too.
     let _ = set_mode(&dir.join("data/pg_tblspc"), 0o700);
     // The mark goes last: what a killed clearing leaves is still a drill's.
     for entry in fs::read_dir(dir).doing(|| format!("look into {}", dir.display()))?.flatten() {
@@ -117,13 +119,13 @@ fn clear(dir: &Path) -> Result<()> {
         if path.file_name().is_some_and(|name| name == OURS) {
             continue;
         }
-        remove(&path).doing(|| format!("clear {}", path.display()))?;
+        remove_entry(&path).doing(|| format!("clear {}", path.display()))?;
     }
     fs::remove_dir_all(dir).doing(|| format!("clear {}", dir.display()))
 }
 
 /// What got segments ahead for recovery may be at its last one, and put it into a folder that was empty a moment ago.
-fn remove(path: &Path) -> io::Result<()> {
+fn remove_entry(path: &Path) -> io::Result<()> {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         match if path.is_dir() && !path.is_symlink() {
@@ -139,18 +141,13 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<()> {
-    fs::set_permissions(path, Permissions::from_mode(mode))
-        .doing(|| format!("set the permissions of {}", path.display()))
-}
-
 /// Ends processes of a drill that was killed: those that work in its folder, and those that bear its mark. We hold
 /// the lock, so no drill that lives has any.
 fn end_leftovers(dir: &Path) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(20);
     let mut round = 0;
     loop {
-        let left = leftovers(dir);
+        let left = find_leftovers(dir);
         if left.is_empty() {
             return Ok(());
         }
@@ -170,7 +167,7 @@ fn end_leftovers(dir: &Path) -> Result<()> {
     }
 }
 
-fn leftovers(dir: &Path) -> Vec<i32> {
+fn find_leftovers(dir: &Path) -> Vec<i32> {
     let mark = format!("{MARK}={}", dir.display()).into_bytes();
     let ours = |process: &Path| {
         let cwd = fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
@@ -181,11 +178,11 @@ fn leftovers(dir: &Path) -> Vec<i32> {
     let pid = |name: std::ffi::OsString| name.to_str()?.parse::<i32>().ok();
     let all = processes.filter_map(|p| Some((pid(p.file_name())?, p.path())));
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    all.filter(|(pid, path)| *pid != own && ours(path) && alive(path)).map(|(pid, _)| pid).collect()
+    all.filter(|(pid, path)| *pid != own && ours(path) && is_running(path)).map(|(pid, _)| pid).collect()
 }
 
-/// A process that ended and that nobody has asked for yet (state Z) is gone.
-fn alive(process: &Path) -> bool {
+/// A process that ended and whose parent has not waited for it yet (state Z, proc(5)) is gone.
+fn is_running(process: &Path) -> bool {
     let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z'))
 }

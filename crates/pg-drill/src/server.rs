@@ -1,7 +1,7 @@
 //! The drill's own server: started on a socket that only its user reaches, ended with the drill.
 
 use crate::findings::found;
-use crate::process::{Runner, full, tail};
+use crate::process::{Runner, disk_full_error, read_tail};
 use crate::server_log;
 use postgres::Client;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -81,7 +81,7 @@ impl Server {
         let child = postgres.current_dir(&runner.scratch).stdout(both).stderr(log).spawn();
         let child = child.doing(|| "start postgres".into())?;
         let ended = Arc::new(AtomicBool::new(false));
-        watch(child.id(), runner.end, ended.clone());
+        end_in_time(child.id(), runner.end, ended.clone());
         Ok(Server { child, runner: runner.clone(), major: programs.major, role: role.into(), ended })
     }
 
@@ -89,16 +89,16 @@ impl Server {
     ///
     /// # Errors
     /// Findings with the log's reason when it ends instead; Failed when that is a full disk.
-    pub(crate) fn recovered(&mut self) -> Result<Client> {
+    pub(crate) fn wait_until_recovered(&mut self) -> Result<Client> {
         loop {
-            self.alive()?;
-            self.runner.check("recovery")?;
+            self.check_running()?;
+            self.runner.check_time("recovery")?;
             if let Ok(mut client) = self.connect(TEMPLATE)
                 && client.simple_query("select 1").is_ok()
             {
                 return Ok(client);
             }
-            let log = tail(&self.runner.scratch.join(LOG));
+            let log = read_tail(&self.runner.scratch.join(LOG));
             // It answers, but knows no such role: nothing will change that.
             if log.contains(&format!("role \"{}\" does not exist", self.role)) {
                 let e = Error::usage(format!("the restored server has no role {}", self.role));
@@ -112,15 +112,15 @@ impl Server {
     ///
     /// # Errors
     /// Findings with the log's reason; Failed when that is nothing against the backup.
-    pub(crate) fn alive(&mut self) -> Result<()> {
+    pub(crate) fn check_running(&mut self) -> Result<()> {
         let Some(status) = self.child.try_wait().doing(|| "ask for the server".into())? else {
             return Ok(());
         };
         self.ended.store(true, Ordering::SeqCst);
         shutdown::check()?;
-        self.runner.check("the server")?;
-        let log = tail(&self.runner.scratch.join(LOG));
-        if let Some(e) = full(&log, &self.runner.scratch) {
+        self.runner.check_time("the server")?;
+        let log = read_tail(&self.runner.scratch.join(LOG));
+        if let Some(e) = disk_full_error(&log, &self.runner.scratch) {
             return Err(e);
         }
         let why = format!("the restored server ended ({status}): {}", server_log::failure_reason(&log));
@@ -162,26 +162,26 @@ impl Server {
         self.runner.scratch.join("run")
     }
 
-    /// Ends it as an administrator does, so that its files are whole.
+    /// Ends it by a shutdown with a checkpoint (SIGINT, "fast"), so that pg_checksums takes its files.
     ///
     /// # Errors
     /// Findings when it does not end within its time.
     pub(crate) fn stop(&mut self) -> Result<()> {
-        self.signal(Signal::INT);
-        if self.gone_within(Duration::from_secs(120)) {
+        self.send_signal(Signal::INT);
+        if self.ends_within(Duration::from_secs(120)) {
             Ok(())
         } else {
             Err(found("the server did not shut down"))
         }
     }
 
-    fn signal(&self, signal: Signal) {
-        if let Some(pid) = pid(self.child.id()).filter(|_| !self.ended.load(Ordering::SeqCst)) {
+    fn send_signal(&self, signal: Signal) {
+        if let Some(pid) = to_pid(self.child.id()).filter(|_| !self.ended.load(Ordering::SeqCst)) {
             let _ = kill_process(pid, signal);
         }
     }
 
-    fn gone_within(&mut self, time: Duration) -> bool {
+    fn ends_within(&mut self, time: Duration) -> bool {
         let end = Instant::now() + time;
         while Instant::now() < end {
             if self.ended.load(Ordering::SeqCst) || matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -196,11 +196,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.signal(Signal::QUIT);
-        if self.gone_within(Duration::from_secs(20)) {
+        self.send_signal(Signal::QUIT);
+        if self.ends_within(Duration::from_secs(20)) {
             return;
         }
-        if let Some(pid) = pid(self.child.id()) {
+        if let Some(pid) = to_pid(self.child.id()) {
             let _ = kill_process_group(pid, Signal::KILL);
         }
         let _ = self.child.wait();
@@ -208,16 +208,16 @@ impl Drop for Server {
     }
 }
 
-fn pid(id: u32) -> Option<Pid> {
+fn to_pid(id: u32) -> Option<Pid> {
     i32::try_from(id).ok().and_then(Pid::from_raw)
 }
 
 /// Ends the server when we are told to stop or the drill's time is over, so that a long query ends with an error.
-fn watch(id: u32, end: Instant, ended: Arc<AtomicBool>) {
+fn end_in_time(id: u32, end: Instant, ended: Arc<AtomicBool>) {
     std::thread::spawn(move || {
         while !ended.load(Ordering::SeqCst) {
             if shutdown::due() || Instant::now() > end {
-                pid(id).map(|pid| kill_process(pid, Signal::QUIT));
+                to_pid(id).map(|pid| kill_process(pid, Signal::QUIT));
                 return;
             }
             std::thread::sleep(Duration::from_millis(100));

@@ -1,4 +1,4 @@
-//! What a server's log says went wrong. Pure.
+//! Why a server ended, by its log. Pure.
 
 /// What begins a line of the server itself; any other is of a program that it ran (restore_command).
 const OURS: [&str; 10] = [
@@ -14,10 +14,10 @@ const OURS: [&str; 10] = [
     "LOCATION:",
 ];
 const FAILURES: [&str; 3] = ["PANIC:", "FATAL:", "ERROR:"];
-/// Words of a server that is not there yet: to us, who ask whether it is.
+/// Of lines that answer our own question whether it takes connections.
 const WAITING: [&str; 2] = ["the database system is", "terminating connection due to administrator command"];
 
-/// Why the server ended, in one line: what programs that it ran said last, then its own first complaint.
+/// Why the server ended, in one line: the last line of a program that it ran, then its own first error.
 pub(crate) fn failure_reason(log: &str) -> String {
     let lines: Vec<&str> = log.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect();
     let begins = |line: &str, words: &[&str]| words.iter().any(|w| line.starts_with(w));
@@ -33,7 +33,7 @@ pub(crate) fn failure_reason(log: &str) -> String {
         (Some(program), Some(own)) => format!("{program}; {own}"),
         (Some(one), None) => (*one).to_string(),
         (None, Some(own)) => own,
-        (None, None) => lines.last().map_or("it says nothing".into(), |l| (*l).to_string()),
+        (None, None) => lines.last().map_or("it wrote nothing".into(), |l| (*l).to_string()),
     }
 }
 
@@ -59,6 +59,6 @@ LOG:  startup process (PID 7) exited with exit code 1
             failure_reason("LOG:  x\nPANIC:  could not locate a valid checkpoint record\n"),
             "could not locate a valid checkpoint record"
         );
-        assert_eq!(failure_reason(""), "it says nothing");
+        assert_eq!(failure_reason(""), "it wrote nothing");
     }
 }

@@ -38,9 +38,9 @@ pub enum Verb {
     Stream(Stream),
     /// List what WAL the repositories have, and what is missing
     List(List),
-    /// Compare the repositories with the server: how far behind, holes, trouble of the archiver
+    /// Compare the repositories with the server: lag, missing WAL, a failing archiver
     Check(Check),
-    /// Say that WAL is lost for good and known to be: `check` alarms about it no more
+    /// Record that WAL is known to be lost for good: `check` no longer complains of it
     Acknowledge(Acknowledge),
 }
 
@@ -53,7 +53,7 @@ pub struct Push {
     /// Give up after this time; the archiver tries again
     #[arg(long, value_name = "TIME", default_value = "2min")]
     pub timeout: Span,
-    /// How many of the files that wait behind this one to store too; 0 for none
+    /// How many of the files that wait after this one to store, too; 0 for none
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub ahead: usize,
     /// Parallel workers for those [default: twice the cores]
@@ -81,14 +81,14 @@ pub struct Fetch {
     /// The system it belongs to [default: that of the data directory that this runs in]
     #[arg(long, value_name = "IDENTIFIER")]
     pub system: Option<u64>,
-    /// The timeline that recovery follows, as recovery_target_timeline has it: what other timelines say of the end of the
-    /// WAL does not count [default: what the newest says counts]
+    /// The timeline that recovery follows, as recovery_target_timeline has it: the histories of other timelines do not
+    /// count [default: that of the newest counts]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub timeline: Option<u32>,
-    /// How many segments behind this one to get in parallel, for the next calls; 0 for none
+    /// How many segments after this one to get in parallel, for the next calls; 0 for none
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub ahead: u32,
-    /// Bytes to hand over otherwise, as `pg-backup restore` wrote them where tablespaces go to another place
+    /// File of changes to make in what is handed over, as `pg-backup restore` writes it where tablespaces go elsewhere
     #[arg(long, value_name = "FILE")]
     pub changes: Option<PathBuf>,
     #[command(flatten)]
@@ -104,7 +104,7 @@ pub struct Stream {
     /// The replication slot, made where it is missing, on every server of the connection string
     #[arg(long, value_name = "NAME", default_value = "toban", value_parser = slot_name)]
     pub slot: String,
-    /// Store what came of an unfinished segment at most once in this time
+    /// Store what was received of an unfinished segment at most once in this time
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub interval: Span,
     /// Level of zstd's compression
@@ -157,10 +157,10 @@ pub struct Check {
     /// Server: a libpq connection string or URI [default: the cluster's db, DATABASE_URL, then PG* variables]
     #[arg(long, value_name = "CONNINFO")]
     pub db: Option<String>,
-    /// Warn when so much time of the server's WAL is in no repository
+    /// Warn when the oldest WAL that a repository lacks is older than this
     #[arg(long, value_name = "TIME", default_value = "15min")]
     pub warn_lag: Span,
-    /// … and call it critical from here on
+    /// Critical when it is older than this
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub critical_lag: Span,
     #[command(flatten)]

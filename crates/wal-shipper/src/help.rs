@@ -8,17 +8,17 @@ PostgreSQL's side, in postgresql.conf:
 It ends with 0 when every required repository has the file, durable. The same file again is
 fine; the same name with other content is refused, and the first stays. Every other status is
 between 1 and 125, so PostgreSQL keeps the file and tries again. With --ahead it stores other
-files that wait too and marks them as done, so that a backlog is worked off in parallel.";
+files that wait, too, and marks them as done, so that a backlog is worked off in parallel.";
 
 pub(crate) const FETCH_HELP: &str = "\
 PostgreSQL's side; `pg-backup restore` writes it:
   restore_command = 'wal-shipper fetch --repo file:///backup %f %p'
 
-What PostgreSQL makes of its status is unlike that of every other command:
+PostgreSQL treats its exit status unlike that of other commands:
     0  the file is in its place, whole and checked
     1  it is proven that no repository has it: recovery ends here and the server is promoted
-  255  nothing is known (a repository cannot be asked, is damaged, or has a hole here):
-       recovery stops, nothing is promoted, start the server again when it is mended
+  255  nothing is known (a repository cannot be asked, is damaged, or WAL is missing here):
+       recovery stops, nothing is promoted; repair the cause and start the server again
 With standby.signal 255 becomes 1: a standby asks again.";
 
 pub(crate) const STREAM_HELP: &str = "\
@@ -29,17 +29,18 @@ The role needs REPLICATION, and lines in pg_hba.conf for `replication` and for a
 It reports to the server only what every required repository has, durable: the slot keeps the rest.
 With its application_name (wal-shipper unless the connection string says otherwise) in
 synchronous_standby_names, commits wait for the repositories. When nothing could be stored for 20 s
-it disconnects, so that the server can be stopped. SIGTERM stores what came, reports it and ends with 0.";
+it disconnects, so that the server can be stopped. On SIGTERM it stores what it received, reports it
+and ends with 0.";
 
 pub(crate) const CHECK_HELP: &str = "\
 The role needs: grant pg_monitor to ROLE.
-Nothing that could be compared is unknown (status 1 or 75), never well.";
+When nothing can be compared the result is unknown (status 1 or 75), never OK.";
 
 pub(crate) const ACKNOWLEDGE_HELP: &str = "\
 Examples:
-  A segment that no repository has and no server any more:
+  A segment that no repository and no server has any more:
     wal-shipper acknowledge 000000010000000000000017 --reason 'the disk of 2026-11-21'
 
-It brings nothing back: no moment behind the gap can be restored from a backup before it. A newer
-backup ends the alarm too, and then everything from there on can be restored. What is not missing is
-refused. The record lies in every repository, so that each of them tells.";
+It brings nothing back: no position after the gap can be restored from a backup before it. A newer
+backup ends the alarm, too, and then everything from there on can be restored. What is not missing is
+refused. The record is stored in every repository, so that each of them has it.";

@@ -1,6 +1,5 @@
 //! All that befalls a stream, mixed at random, and in the end nothing is left but the repository.
 
-use super::lab::promoted;
 use super::pair::{Kind, Pair, Rebuild, gaps};
 use postgres::{Client, NoTls};
 use std::collections::BTreeMap;
@@ -88,7 +87,7 @@ fn life(round: usize, s3: &S3, dice: &mut Dice) -> Lost {
     let auto = target.join("postgresql.auto.conf");
     let text = std::fs::read_to_string(&auto).expect("read");
     std::fs::write(&auto, text + "synchronous_standby_names = ''\n").expect("write");
-    let server = promoted(kind.major, &target);
+    let server = Pg::promoted(kind.major, &target);
     let said = server.psql("postgres", "select count(*), coalesce(max(n), 0) from ledger");
     let (count, newest) = said.split_once('|').expect("two numbers");
     assert_eq!(count, newest, "rows are missing in between");

@@ -1,6 +1,6 @@
 //! Failover after failover, the dead server rebuilt each time as people do: nothing of the stream's WAL is lost.
 
-use super::lab::{promoted, rows};
+use super::lab::rows;
 use super::pair::{Kind, Pair, Rebuild, gaps};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn chain(major: u32, mib: u32, failovers: usize, dice: &mut Dice) {
         pair.run("pg-backup", &["restore", id, "--json", "--target", "latest", "--pgdata", &to]).json();
     let newest = failovers + 1;
     assert_eq!(done[0]["timeline"], newest, "{done:?}");
-    let server = promoted(major, &target);
+    let server = Pg::promoted(major, &target);
     assert_eq!(rows(&server), pair.written);
     let own = server.psql("postgres", "select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)");
     assert_eq!(own, format!("{:08X}", newest + 1));

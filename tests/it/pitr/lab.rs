@@ -2,18 +2,15 @@
 
 use e2e::bins;
 use serde_json::Value;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
-use tempfile::TempDir;
 use testkit::pg::{as_owner, clean};
-use testkit::{Pg, Ran, ended, until};
+use testkit::{Pg, Ran, Site, ended};
 
 /// Everything one test needs; gone when dropped.
 pub(crate) struct Lab {
-    pub(crate) pg: Pg,
-    pub(crate) dir: TempDir,
+    site: Site,
     repo: String,
     env: Vec<(String, String)>,
 }
@@ -28,6 +25,19 @@ pub(crate) struct Moment {
     pub(crate) name: String,
 }
 
+impl Deref for Lab {
+    type Target = Site;
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+impl DerefMut for Lab {
+    fn deref_mut(&mut self) -> &mut Site {
+        &mut self.site
+    }
+}
+
 impl Lab {
     /// A server of this major whose archive is the repository `repo`, a folder.
     pub(crate) fn new(major: u32) -> Lab {
@@ -40,7 +50,7 @@ impl Lab {
     pub(crate) fn in_repos(mut self, repos: &str, env: Vec<(String, String)>) -> Lab {
         self.repo = repos.to_string();
         self.env = env;
-        self.archive_by(&self.push_command());
+        self.pg.archive_by(&self.push_command());
         self.pg.psql("postgres", "create table ledger (n int); create table filler (n int)");
         self
     }
@@ -52,42 +62,16 @@ impl Lab {
             .set("archive_command=false")
             .set("max_prepared_transactions=10")
             .set("wal_level=replica");
-        let lab = Lab {
-            pg: pg.start(),
-            dir: tempfile::tempdir().expect("a folder"),
-            repo: String::new(),
-            env: vec![],
-        };
-        std::fs::set_permissions(lab.dir.path(), PermissionsExt::from_mode(0o755)).expect("open it");
-        lab.folder("");
-        std::fs::create_dir(lab.path("bin")).expect("make a folder");
-        for tool in ["pg-backup", "wal-shipper"] {
-            testkit::install_program(&bins().join(tool), &lab.path("bin").join(tool));
-        }
-        lab
+        let programs = ["pg-backup", "wal-shipper"].map(|tool| bins().join(tool));
+        let site = Site::new(pg.start(), &programs.each_ref().map(PathBuf::as_path));
+        site.folder("");
+        Lab { site, repo: String::new(), env: vec![] }
     }
 
     /// `wal-shipper push …`, as an archive_command.
     pub(crate) fn push_command(&self) -> String {
         let env: String = self.env.iter().map(|(n, v)| format!("{n}={v} ")).collect();
         format!("{env}{} push --repo {} %p", self.path("bin/wal-shipper").display(), self.repo)
-    }
-
-    pub(crate) fn archive_by(&self, command: &str) {
-        archive_by(&self.pg, command);
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// A folder of the server's user.
-    pub(crate) fn folder(&self, name: &str) -> PathBuf {
-        let path = self.path(name);
-        std::fs::create_dir_all(&path).expect("make a folder");
-        let owner = std::fs::metadata(self.pg.data_dir()).expect("look at the data directory");
-        chown(&path, Some(owner.uid()), Some(owner.gid())).expect("give it away");
-        path
     }
 
     /// Runs one of the tools.
@@ -128,29 +112,6 @@ impl Lab {
         row(&self.pg)
     }
 
-    /// Ends the segment and waits until it is archived.
-    pub(crate) fn ship(&self) -> String {
-        ship(&self.pg)
-    }
-
-    /// What we wrote into the folder repository becomes the server's user's.
-    pub(crate) fn own_repo(&self) {
-        let mut chown = std::process::Command::new("chown");
-        chown.arg("-R").arg("--reference").arg(self.pg.data_dir()).arg(self.path("repo"));
-        assert!(chown.status().expect("run chown").success());
-    }
-
-    /// The object of a file of the WAL in the folder repository.
-    pub(crate) fn object(&self, name: &str) -> PathBuf {
-        let system = self.pg.psql("postgres", "select system_identifier from pg_control_system()");
-        self.path("repo").join(format!("main/{system}/wal/{}/{}/{name}", &name[..8], &name[8..16]))
-    }
-}
-
-pub(crate) fn archive_by(pg: &Pg, command: &str) {
-    let command = command.replace('\'', "''");
-    pg.psql("postgres", &format!("alter system set archive_command = '{command}'"));
-    pg.psql("postgres", "select pg_reload_conf()");
 }
 
 pub(crate) fn row(pg: &Pg) -> Moment {
@@ -163,33 +124,6 @@ pub(crate) fn row(pg: &Pg) -> Moment {
     let lines: Vec<&str> = said.lines().collect();
     let (rows, xid) = (lines[1].parse().expect("a number"), lines[0].to_string());
     Moment { rows, xid, name: format!("row {rows}"), lsn: lines[3].into(), time: lines[4].into() }
-}
-
-/// Ends the segment; its name, when it is archived.
-pub(crate) fn ship(pg: &Pg) -> String {
-    let name = pg.psql("postgres", "insert into filler values (1); select pg_walfile_name(pg_switch_wal())");
-    archived(pg, &name);
-    name
-}
-
-pub(crate) fn archived(pg: &Pg, name: &str) {
-    until("archived", Duration::from_secs(60), || {
-        let done = pg.data_dir().join(format!("pg_wal/archive_status/{name}.done"));
-        let gone = !pg.data_dir().join("pg_wal").join(name).exists();
-        if done.exists() || gone { Ok(()) } else { Err(pg.log()) }
-    });
-}
-
-/// Starts a server in a restored folder, and waits until it is promoted.
-pub(crate) fn promoted(major: u32, dir: &Path) -> Pg {
-    let pg = Pg::builder_major(major).serve(dir).start();
-    until("it is promoted", Duration::from_secs(60), || {
-        match pg.psql("postgres", "select pg_is_in_recovery()").as_str() {
-            "f" => Ok(()),
-            _ => Err(pg.log()),
-        }
-    });
-    pg
 }
 
 /// The rows that a restored server has: all up to a number, and none behind.

@@ -3,7 +3,7 @@
 use e2e::bins;
 use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -62,12 +62,7 @@ impl Pair {
         let settings = SETTINGS.iter().chain(kind.settings);
         let build = settings.fold(Pg::builder_major(kind.major), |b, s| b.set(s));
         let primary = build.segments_of(kind.mib).start();
-        let owner = fs::metadata(primary.data_dir()).expect("look at the data directory");
-        for name in ["mount", "mount/repo", "tmp"] {
-            fs::create_dir(dir.path().join(name)).expect("make a folder");
-            chown(dir.path().join(name), Some(owner.uid()), Some(owner.gid())).expect("give it away");
-        }
-        chown(dir.path(), Some(owner.uid()), Some(owner.gid())).expect("give it away");
+        ["", "mount", "mount/repo", "tmp"].iter().for_each(|name| primary.make_folder(&dir.path().join(name)));
         for tool in ["pg-backup", "wal-shipper"] {
             testkit::install_program(&bins().join(tool), &dir.path().join(tool));
         }
@@ -187,26 +182,19 @@ impl Pair {
     }
 
     pub(crate) fn caught_up(&self) {
-        let at = self.primary().psql("postgres", "select pg_current_wal_lsn()");
-        let standby = self.server(1 - self.primary);
-        until("the standby has it", Duration::from_secs(60), || {
-            match standby.psql("postgres", &format!("select pg_last_wal_replay_lsn() >= '{at}'")).as_str() {
-                "t" => Ok(()),
-                other => Err(format!("{other}: {}", standby.log())),
-            }
-        });
+        self.server(1 - self.primary).wait_for_replay(self.primary());
     }
 
     /// Waits until the slot says that everything is stored.
     pub(crate) fn stored(&self) {
-        let at = self.primary().psql("postgres", "select pg_current_wal_lsn()");
+        let at = self.primary().wal_position();
         let sql = format!(
-            "select coalesce(bool_or(restart_lsn >= '{at}'), false) from pg_replication_slots where active"
+            "select coalesce(bool_or(restart_lsn >= '{at}'), false), max(restart_lsn) from pg_replication_slots where active"
         );
         until("the stream has it", Duration::from_secs(60), || {
-            match self.primary().psql("postgres", &sql).as_str() {
-                "t" => Ok(()),
-                _ => Err(self.log()),
+            match self.primary().psql("postgres", &sql) {
+                state if state.starts_with('t') => Ok(()),
+                state => Err(format!("{state}\n{}", self.log())),
             }
         });
     }
@@ -251,7 +239,7 @@ impl Pair {
         rewind.args(["--no-sync", "--source-server", &self.primary().conninfo("postgres")]);
         let done = rewind.output().expect("run pg_rewind");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        standby(old.data_dir(), &self.source());
+        standby(&old, old.data_dir(), &self.source());
         old.restart();
         old
     }
@@ -264,7 +252,7 @@ impl Pair {
         let target = self.dir.path().join(format!("restored-{}", self.rebuilt));
         self.restore(&[], &target);
         let _ = fs::remove_file(target.join("recovery.signal"));
-        standby(&target, &self.source());
+        standby(self.primary(), &target, &self.source());
         Pg::builder_major(self.primary().major()).serve(&target).start()
     }
 }
@@ -298,7 +286,7 @@ impl Drop for Pair {
 }
 
 /// Makes a standby of a data directory.
-fn standby(data: &Path, source: &str) {
+fn standby(pg: &Pg, data: &Path, source: &str) {
     let auto = data.join("postgresql.auto.conf");
     let mut text = fs::read_to_string(&auto).expect("read");
     text.push_str(source);
@@ -306,8 +294,7 @@ fn standby(data: &Path, source: &str) {
     fs::write(&auto, text).expect("write");
     let signal = data.join("standby.signal");
     fs::write(&signal, "").expect("write");
-    let owner = fs::metadata(data).expect("look at the data directory");
-    [auto, signal].iter().for_each(|p| chown(p, Some(owner.uid()), Some(owner.gid())).expect("give it away"));
+    [auto, signal].iter().for_each(|p| pg.give(p));
 }
 
 /// The stretches of a list that say that something is missing.

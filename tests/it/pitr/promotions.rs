@@ -1,21 +1,15 @@
 //! Several timelines: moments before and after promotions, and an old primary that goes on pushing.
 
-use super::lab::{Lab, archive_by, promoted, row, rows, ship};
+use super::lab::{Lab, row, rows};
 use std::time::Duration;
 use testkit::{Pg, majors, until};
 
 /// A standby of `primary` that is promoted when it has everything; it archives as the primary did.
 fn promote(primary: &Pg, command: &str) -> Pg {
     let standby = Pg::builder().set("archive_mode=on").standby_of(primary).start();
-    let position = primary.psql("postgres", "select pg_current_wal_lsn()");
-    until("the standby has it all", Duration::from_secs(60), || {
-        match standby.psql("postgres", &format!("select pg_last_wal_replay_lsn() >= '{position}'")).as_str() {
-            "t" => Ok(()),
-            other => Err(other.into()),
-        }
-    });
+    standby.wait_for_replay(primary);
     assert_eq!(standby.psql("postgres", "select pg_promote()"), "t");
-    archive_by(&standby, command);
+    standby.archive_by(command);
     standby
 }
 
@@ -38,7 +32,7 @@ fn a_chain_of_three_and_late_pushes_of_the_old_primaries() {
         let command = lab.push_command();
         lab.back_up();
         let mut moments = vec![lab.row()];
-        lab.ship();
+        lab.pg.ship_wal();
         let mut servers: Vec<Pg> = Vec::new();
         for _ in 0..3 {
             let old = servers.last().unwrap_or(&lab.pg);
@@ -46,27 +40,27 @@ fn a_chain_of_three_and_late_pushes_of_the_old_primaries() {
             let new = promote(old, &command);
             // The old primary does not know: what it writes now is on a dead branch, and its pushes harm nobody.
             row(old);
-            ship(old);
+            old.ship_wal();
             row(old);
-            ship(old);
-            ship(&new);
+            old.ship_wal();
+            new.ship_wal();
             moments.push(row(&new));
-            ship(&new);
+            new.ship_wal();
             servers.push(new);
         }
         let newest = servers.last().expect("three");
         let last = row(newest);
-        ship(newest);
+        newest.ship_wal();
         let timeline = newest.psql("postgres", "select timeline_id from pg_control_checkpoint()");
         lab.run("wal-shipper", &["check", "--db", &newest.url()]).fine();
 
         let (target, records) = lab.restore("latest", &["--target", "latest"]);
         assert_eq!(records[0]["timeline"], 4, "{records:?}; the server is on {timeline}");
-        assert_eq!(rows(&promoted(major, &target)), last.rows);
+        assert_eq!(rows(&Pg::promoted(major, &target)), last.rows);
         let few = if major == 15 { moments.len() } else { 2 };
         for (number, moment) in moments.iter().enumerate().rev().take(few) {
             let (target, _) = lab.restore(&format!("at-{number}"), &["--target-time", &moment.time]);
-            let restored = promoted(major, &target);
+            let restored = Pg::promoted(major, &target);
             assert_eq!(rows(&restored), moment.rows, "moment {number}");
             came_from_where_it_stopped(&restored);
             // What got segments ahead may be at its last one.
@@ -76,6 +70,6 @@ fn a_chain_of_three_and_late_pushes_of_the_old_primaries() {
         }
         // The dead branch of the first server is there for who asks for it.
         let (target, _) = lab.restore("dead", &["--target", "latest", "--target-timeline", "1"]);
-        assert_eq!(rows(&promoted(major, &target)), moments[1].rows + 2);
+        assert_eq!(rows(&Pg::promoted(major, &target)), moments[1].rows + 2);
     }
 }

@@ -10,7 +10,7 @@ use toban_core::wal::{Record, Records, WalName, What, apply_changes};
 fn records_as_pg_waldump_sees_them() {
     for major in majors() {
         let lab = Lab::new(major);
-        let first = lab.ship();
+        let first = lab.pg.ship_wal();
         lab.row();
         // Places of all lengths up to what a path may have, so that some records lie over two pages.
         for number in 0..30 {
@@ -48,7 +48,7 @@ fn records_as_pg_waldump_sees_them() {
                  begin; create table never (n int); savepoint s; insert into never values (1); prepare transaction 'never'; rollback prepared 'never'"
             ),
         );
-        let last = lab.ship();
+        let last = lab.pg.ship_wal();
         let names = names(&first, &last);
         assert!(names.len() > 2, "{names:?}");
         let (mut ours, mut records) = (Vec::new(), Records::default());

@@ -1,6 +1,6 @@
 //! Moments that cannot be reached are refused before anything is written, and the nearest that can is named.
 
-use super::lab::{Lab, promoted, rows};
+use super::lab::{Lab, rows};
 use std::fs;
 
 #[test]
@@ -9,7 +9,7 @@ fn with_the_nearest_that_can_be_reached() {
     let before = lab.row();
     let backup = lab.back_up();
     lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     let hint = |ran: testkit::Ran, words: &[&str]| {
         let said = ran.refused(1, words[0]);
         words.iter().for_each(|w| assert!(said.contains(w), "{w:?} is not in {said}"));
@@ -50,11 +50,11 @@ fn a_hole_ends_what_can_be_reached_and_everybody_says_so() {
     let lab = Lab::new(15);
     let first = lab.back_up();
     let wanted = lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     lab.row();
-    let lost = lab.ship();
+    let lost = lab.pg.ship_wal();
     let beyond = lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     fs::remove_file(lab.object(&lost)).expect("lose a segment");
 
     let words = format!("{lost} to {lost} are missing");
@@ -73,15 +73,15 @@ fn a_hole_ends_what_can_be_reached_and_everybody_says_so() {
 
     // Before the hole every moment is there: the segment behind the target is not asked for.
     let (target, _) = lab.restore("before", &["--target-lsn", &wanted.lsn]);
-    assert_eq!(rows(&promoted(15, &target)), wanted.rows);
+    assert_eq!(rows(&Pg::promoted(15, &target)), wanted.rows);
 
     // A backup behind the hole reaches the end again, and the hole's moments are told.
     lab.back_up();
     let last = lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     let (target, records) = lab.restore("behind", &["--target", "latest"]);
     assert_ne!(records[0]["id"], first["id"]);
-    assert_eq!(rows(&promoted(15, &target)), last.rows);
+    assert_eq!(rows(&Pg::promoted(15, &target)), last.rows);
     let said = lab.restoring("t", &["--target-lsn", &beyond.lsn]).refused(1, &words);
     assert!(said.contains("behind it:"), "{said}");
     let checked = lab.run("pg-backup", &["check", "--json"]).findings();
@@ -106,9 +106,9 @@ fn a_time_behind_the_last_commit_is_the_latest_and_said_so() {
     // WAL without a commit: what PostgreSQL itself would not find its target in.
     lab.pg.psql("postgres", "select pg_logical_emit_message(false, 'toban', 'a beat')");
     let name = lab.pg.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
-    super::lab::archived(&lab.pg, &name);
+    lab.pg.wait_until_archived(&name);
     let ran = lab.restoring("quiet", &["--target-time", time]);
     assert_eq!(ran.status, Some(0), "{ran:?}");
     assert!(ran.stderr.contains("recovery runs to the end of the WAL"), "{ran:?}");
-    assert_eq!(rows(&promoted(15, &lab.path("quiet"))), last.rows);
+    assert_eq!(rows(&Pg::promoted(15, &lab.path("quiet"))), last.rows);
 }

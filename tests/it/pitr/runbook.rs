@@ -1,6 +1,6 @@
 //! The runbook's own commands, in its order.
 
-use super::lab::{Lab, promoted, rows};
+use super::lab::{Lab, rows};
 use e2e::root;
 
 /// The lines typed in the `console` blocks of a page.
@@ -16,7 +16,7 @@ fn restore_to_a_moment() {
     lab.back_up();
     let wanted = lab.row();
     lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     let lines = typed("docs/runbooks/restore-to-a-point-in-time.md");
     let restores: Vec<&String> = lines.iter().filter(|l| l.contains("pg-backup restore")).collect();
     assert!(restores.len() >= 4, "{lines:?}");
@@ -32,7 +32,7 @@ fn restore_to_a_moment() {
         assert!(matches!(ran.status, Some(0 | 4)), "{line}: {ran:?}");
         let promotes = rest[0] == "restore" && !rest.contains(&"--dry-run") && !rest.contains(&"pause");
         if promotes {
-            let pg = promoted(15, &lab.path("main"));
+            let pg = Pg::promoted(15, &lab.path("main"));
             assert_eq!(rows(&pg), expected(rest, wanted.rows), "{line}");
         }
     }

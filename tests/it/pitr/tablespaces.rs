@@ -1,6 +1,6 @@
 //! Tablespaces that the WAL behind a backup creates: a server restored beside the live one never writes into its places.
 
-use super::lab::{Lab, promoted, ship};
+use super::lab::Lab;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -77,7 +77,7 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
         create(&lab, "again", "gone");
         lab.pg.psql("postgres", "set allow_in_place_tablespaces = on; create tablespace inside location ''");
         let last = lab.row();
-        lab.ship();
+        lab.pg.ship_wal();
         let live_before = settled(&lab);
         let dir = lab.folder("moved").display().to_string();
         let early = format!("{}={dir}/early", lab.path("spaces/early").display());
@@ -98,7 +98,7 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
         }
         // Before it was made it is in nobody's way.
         let (target, _) = lab.restore("before", &["--target-lsn", &before.lsn, "-T", &early]);
-        drop(promoted(major, &target));
+        drop(Pg::promoted(major, &target));
         untouched(&lab, &live_before, "before");
         fs::remove_dir_all(lab.path("moved")).expect("make room");
         lab.folder("moved");
@@ -111,7 +111,7 @@ fn that_come_after_the_backup_are_refused_or_put_elsewhere() {
         ];
         for (name, more) in all {
             let (target, _) = lab.restore(name, &[&["--target", "latest"][..], &more].concat());
-            let pg = promoted(major, &target);
+            let pg = Pg::promoted(major, &target);
             assert_eq!(writes(&pg), "in_again in_early in_late", "{name}");
             let places = "select string_agg(pg_tablespace_location(oid), ' ') from pg_tablespace where spcname <> 'inside'";
             for place in pg.psql("postgres", places).split_whitespace() {
@@ -140,7 +140,7 @@ fn random_histories_leave_the_live_server_alone() {
             history.step(&mut dice);
         }
         history.moment();
-        ship(&lab.pg);
+        lab.pg.ship_wal();
         history.restored(round, &mut dice);
     }
 }
@@ -178,7 +178,7 @@ impl History<'_> {
                 self.lab.pg.psql("postgres", &sql);
             }
             7 => self.moment(),
-            8 => _ = ship(&self.lab.pg),
+            8 => _ = self.lab.pg.ship_wal(),
             9 if dice.below(3) == 0 => {
                 self.lab.back_up();
                 self.moments.clear();
@@ -226,7 +226,7 @@ impl History<'_> {
         }
         let ran = self.lab.restoring(&name, &args);
         assert_eq!(ran.status, Some(0), "{args:?}: {ran:?}");
-        let pg = promoted(15, &self.lab.path(&name));
+        let pg = Pg::promoted(15, &self.lab.path(&name));
         assert_eq!(writes(&pg), *tables, "{args:?}");
         untouched(self.lab, &before, &format!("round {round}, {args:?}"));
         drop(pg);

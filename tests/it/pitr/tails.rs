@@ -1,6 +1,6 @@
 //! Moments in a segment that is not whole yet, of which a stream has stored the beginning.
 
-use super::lab::{Lab, promoted, rows};
+use super::lab::{Lab, rows};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 use testkit::pg::as_owner;
@@ -33,7 +33,7 @@ fn a_moment_in_the_segment_that_is_written_now() {
     let lab = Lab::new(15);
     lab.back_up();
     lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     let _stream = Stream::start(&lab);
     let before = lab.row();
     let wanted = lab.row();
@@ -58,7 +58,7 @@ fn a_moment_in_the_segment_that_is_written_now() {
         let to: &str = records[0]["to_lsn"].as_str().expect("a position");
         let reached = format!("select '{to}'::pg_lsn >= '{}'::pg_lsn", last.lsn);
         assert_eq!(lab.pg.psql("postgres", &reached), "t", "{name}: {records:?}");
-        assert_eq!(rows(&promoted(15, &target)), expected, "{name}");
+        assert_eq!(rows(&Pg::promoted(15, &target)), expected, "{name}");
     }
     // What is behind the tails is refused, with how far they reach.
     let refused = lab.restoring("beyond", &["--target-lsn", "FF/0"]);

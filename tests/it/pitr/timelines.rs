@@ -1,6 +1,6 @@
 //! What a timeline needs to be found again: its history, a number of its own, and a segment that ended before its time.
 
-use super::lab::{Lab, archive_by, archived, promoted, row, rows, ship};
+use super::lab::{Lab, row, rows};
 use std::fs;
 use std::path::Path;
 use testkit::{Pg, until};
@@ -12,7 +12,7 @@ use toban_core::wal::Timeline;
 /// As the runbook says after a restore: archiving is switched on again.
 fn archives_again(pg: &mut Pg, lab: &Lab) {
     pg.psql("postgres", "alter system reset archive_mode");
-    archive_by(pg, &lab.push_command());
+    pg.archive_by(&lab.push_command());
     pg.restart();
 }
 
@@ -25,27 +25,27 @@ fn the_history_comes_after_a_promotion_without_archiving() {
     let lab = Lab::new(15);
     lab.back_up();
     lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     // A disaster, the runbook, and another disaster before anybody took a backup.
     let (target, _) = lab.restore("first", &["--target", "latest"]);
-    let mut first = promoted(15, &target);
+    let mut first = Pg::promoted(15, &target);
     archives_again(&mut first, &lab);
     let last = row(&first);
-    ship(&first);
+    first.ship_wal();
     first.kill();
     let (target, records) = lab.restore("second", &["--target", "latest"]);
     assert_eq!(records[0]["timeline"], 2, "{records:?}");
-    let mut second = promoted(15, &target);
+    let mut second = Pg::promoted(15, &target);
     assert_eq!(rows(&second), last.rows);
     assert_eq!(timeline(&second), "00000003");
 
     // A repository that lost all of it gets it from a backup's run, and the histories before it too.
     archives_again(&mut second, &lab);
-    let system = second.psql("postgres", "select system_identifier from pg_control_system()");
+    let system = second.system_identifier();
     let wal = lab.path(&format!("repo/main/{system}/wal"));
     let names = ["00000002.history", "00000003.history"];
     let gone = || names.iter().filter(|n| !wal.join(n).exists()).count();
-    ship(&second);
+    second.ship_wal();
     assert_eq!(gone(), 0, "push brings them");
     for name in names {
         ["", ".attr"]
@@ -62,27 +62,27 @@ fn a_number_that_the_repository_knows_is_not_taken_again() {
     let backup = lab.back_up();
     let id = backup["id"].as_str().expect("an id");
     lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     let mut servers = Vec::new();
     for n in 2..=4 {
         let (target, _) = lab.restore(&format!("plain-{n}"), &[id, "--target", "immediate"]);
-        let mut pg = promoted(15, &target);
+        let mut pg = Pg::promoted(15, &target);
         assert_eq!(timeline(&pg), format!("{n:08X}"), "each gets its own");
         archives_again(&mut pg, &lab);
         pg.psql("postgres", "create table if not exists filler (n int)");
-        ship(&pg);
+        pg.ship_wal();
         pg.stop();
         servers.push(pg);
     }
     // Known by WAL alone: nobody knows where timeline 4 came from, and its number is taken all the same.
-    let system = lab.pg.psql("postgres", "select system_identifier from pg_control_system()");
+    let system = lab.pg.system_identifier();
     for end in ["", ".attr"] {
         fs::remove_file(lab.path(&format!("repo/main/{system}/wal/00000004.history{end}"))).expect("lose it");
     }
     let (target, _) = lab.restore("plain-5", &[id, "--target", "immediate"]);
-    assert_eq!(timeline(&promoted(15, &target)), "00000005");
+    assert_eq!(timeline(&Pg::promoted(15, &target)), "00000005");
     let (target, _) = lab.restore("old", &["--target", "latest", "--target-timeline", "1"]);
-    let pg = promoted(15, &target);
+    let pg = Pg::promoted(15, &target);
     assert_eq!((timeline(&pg).as_str(), rows(&pg)), ("00000005", 1));
     // Recovery that looks for the newest by itself is stopped, and not sent along an older one.
     let (target, _) = lab.restore("by-hand", &["--target", "latest", "--target-timeline", "1"]);
@@ -118,7 +118,7 @@ fn a_switched_segment_whose_server_died_on_its_way_is_no_hole() {
         "insert into filler values (1); select pg_switch_wal(), pg_walfile_name(pg_current_wal_lsn() - 1)";
     let said = lab.pg.psql("postgres", sql);
     let (end, name) = said.split_once('|').expect("two");
-    archived(&lab.pg, name);
+    lab.pg.wait_until_archived(name);
     let bytes = fs::read(lab.pg.data_dir().join("pg_wal").join(name)).expect("read");
     // What a stream stored before its server died: the switch, and not all of the zeros behind it.
     let offset =
@@ -126,7 +126,7 @@ fn a_switched_segment_whose_server_died_on_its_way_is_no_hole() {
     for ending in ["", ".attr"] {
         fs::remove_file(format!("{}{ending}", lab.object(name).display())).expect("take it away");
     }
-    let system = lab.pg.psql("postgres", "select system_identifier from pg_control_system()");
+    let system = lab.pg.system_identifier();
     let store = Dir::open(&lab.path("repo").display().to_string()).expect("a store");
     let system = System { cluster: "main".into(), identifier: system.parse().expect("a number") };
     let archive = Archive::new(&store, system);
@@ -144,17 +144,17 @@ fn a_switched_segment_whose_server_died_on_its_way_is_no_hole() {
     assert!(!cover(tail));
     archive.remove_tail(&tail).expect("removed");
     assert!(cover(part(offset)));
-    lab.own_repo();
+    lab.give_all("repo");
 
     let (target, _) = lab.restore("first", &["--target", "latest"]);
-    let mut first = promoted(15, &target);
+    let mut first = Pg::promoted(15, &target);
     archives_again(&mut first, &lab);
     let last = row(&first);
-    ship(&first);
+    first.ship_wal();
     let listed = lab.run("pg-backup", &["list", "--json"]).json();
     assert!(listed[0]["hole"].is_null(), "{listed:?}");
     let (target, _) = lab.restore("second", &[id, "--target", "latest"]);
-    let second = promoted(15, &target);
+    let second = Pg::promoted(15, &target);
     assert_eq!(rows(&second), last.rows);
     // A stream of the next server makes it whole, as the dead server had it.
     let mut stream = testkit::pg::as_owner(&lab.path("bin/wal-shipper"));
@@ -177,18 +177,18 @@ fn two_servers_that_went_on_from_one_are_told_apart() {
     let lab = Lab::new(15);
     lab.back_up();
     lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     // Somebody looks at a copy, and it archives.
     let (target, _) = lab.restore("copy", &["--target", "latest"]);
-    let mut copy = promoted(15, &target);
+    let mut copy = Pg::promoted(15, &target);
     archives_again(&mut copy, &lab);
     row(&copy);
-    ship(&copy);
+    copy.ship_wal();
     copy.stop();
     // The real one goes on, and is backed up.
     let newest = lab.back_up();
     let last = lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     let said =
         lab.restoring("t", &["--target", "latest"]).refused(1, "two servers wrote into this repository");
     assert!(
@@ -197,9 +197,9 @@ fn two_servers_that_went_on_from_one_are_told_apart() {
     );
     assert!(!lab.path("t").exists());
     let (target, _) = lab.restore("ours", &["--target", "latest", "--target-timeline", "1"]);
-    assert_eq!(rows(&promoted(15, &target)), last.rows);
+    assert_eq!(rows(&Pg::promoted(15, &target)), last.rows);
     let (target, _) = lab.restore("theirs", &["--target", "latest", "--target-timeline", "2"]);
-    assert_eq!(rows(&promoted(15, &target)), 2);
+    assert_eq!(rows(&Pg::promoted(15, &target)), 2);
 }
 
 #[test]
@@ -207,18 +207,18 @@ fn a_timeline_whose_wal_never_came_is_checked_before_the_restore() {
     let lab = Lab::new(15);
     lab.back_up();
     let last = lab.row();
-    lab.ship();
-    let system = lab.pg.psql("postgres", "select system_identifier from pg_control_system()");
+    lab.pg.ship_wal();
+    let system = lab.pg.system_identifier();
     let store = Dir::open(&lab.path("repo").display().to_string()).expect("a store");
     let archive =
         Archive::new(&store, System { cluster: "main".into(), identifier: system.parse().expect("one") });
     // It began segments later, on a server that nobody streamed from.
     archive.put_histories(Timeline(2), "1\t0/9000000\tno recovery target specified\n").expect("stored");
-    lab.own_repo();
+    lab.give_all("repo");
     let said = lab.restoring("t", &["--target", "latest"]).refused(1, "are missing");
     assert!(said.contains("000000010000000000000008"), "{said}");
     let (target, _) = lab.restore("old", &["--target", "latest", "--target-timeline", "1"]);
-    let pg = promoted(15, &target);
+    let pg = Pg::promoted(15, &target);
     assert_eq!((rows(&pg), timeline(&pg).as_str()), (last.rows, "00000003"));
 }
 
@@ -232,9 +232,9 @@ fn a_prepared_transaction_is_a_moment_too() {
     lab.pg.psql("postgres", "commit prepared 'two'");
     let (before, after) = (1, 2);
     lab.row();
-    lab.ship();
+    lab.pg.ship_wal();
     let (target, _) = lab.restore("with", &["--target-xid", &xid]);
-    assert_eq!(rows(&promoted(15, &target)), after);
+    assert_eq!(rows(&Pg::promoted(15, &target)), after);
     let (target, _) = lab.restore("without", &["--target-xid", &xid, "--target-exclusive"]);
-    assert_eq!(rows(&promoted(15, &target)), before);
+    assert_eq!(rows(&Pg::promoted(15, &target)), before);
 }

@@ -30,7 +30,7 @@ fn what_pg_backup_says_of_its_repository() {
         world.drill(&args)
     };
     assert_eq!(direct(&repo).status, Some(0));
-    let index = world.root().join(format!("backup/{id}/files.jsonl.zst"));
+    let index = world.system_root().join(format!("backup/{id}/files.jsonl.zst"));
     let mut bytes = std::fs::read(&index).expect("read the index");
     bytes[20] ^= 1;
     std::fs::write(&index, bytes).expect("flip");

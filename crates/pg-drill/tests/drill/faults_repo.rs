@@ -28,7 +28,7 @@ fn lose(path: &Path) {
 fn in_a_backup() {
     let world = World::new(15);
     let id = world.back_up();
-    let backup = world.root().join(format!("backup/{id}"));
+    let backup = world.system_root().join(format!("backup/{id}"));
     let pack = |n: &str| -> PathBuf {
         let mut packs: Vec<PathBuf> =
             fs::read_dir(backup.join("pack")).expect("packs").map(|e| e.expect("an entry").path()).collect();
@@ -62,7 +62,7 @@ fn in_the_archive() {
 fn an_archive_that_stands_still() {
     let world = World::with(15, &["track_commit_timestamp=on"]);
     world.back_up();
-    world.archive_by("false");
+    world.pg.archive_by("false");
     world.pg.psql("postgres", "insert into ledger values (100000, 'lost')");
     let ran = world.usual(&["--rpo", "1ms"]);
     found(&ran, 4, "recovery-point");
@@ -79,7 +79,7 @@ fn a_history_that_is_lost() {
     world.ship();
     promote(&mut world);
     world.ship();
-    let history = world.root().join("wal/00000002.history");
+    let history = world.system_root().join("wal/00000002.history");
     let kept = fs::read(&history).expect("read the history");
     lose(&history);
     found(&world.usual(&[]), 4, "there is WAL of timeline 2, and its history 00000002.history is missing");

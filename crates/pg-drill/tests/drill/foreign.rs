@@ -86,7 +86,7 @@ fn pgbackrest_with_its_own_archive() {
         assert!(done.status.success(), "{args:?}: {said}");
     };
     call(&["stanza-create"]);
-    world.archive_by(&format!("{rest} --pg1-path={data} archive-push %p"));
+    world.pg.archive_by(&format!("{rest} --pg1-path={data} archive-push %p"));
     call(&["backup", "--type=full", "--start-fast"]);
     world.pg.psql("postgres", "insert into ledger values (100000, 'after the backup')");
     world.pg.psql("postgres", "select pg_switch_wal()");

@@ -64,7 +64,7 @@ fn proven(world: &World, major: u32) {
     let proof = world.proof();
     assert_eq!((proof["passed"].as_bool(), proof["major"].as_u64()), (Some(true), Some(major.into())));
     assert!(proof["recovery_seconds"].as_f64().is_some_and(|s| s > 0.0), "{proof}");
-    let stored: Vec<String> = std::fs::read_dir(world.root().join("proof"))
+    let stored: Vec<String> = std::fs::read_dir(world.system_root().join("proof"))
         .expect("proofs in the repository")
         .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
@@ -119,17 +119,12 @@ pub(crate) fn promote(world: &mut World) {
     world.pg.stop();
     let signal = world.pg.data_dir().join("recovery.signal");
     std::fs::write(&signal, "").expect("write the signal");
-    world.give(&signal);
+    world.pg.give(&signal);
     let auto = world.pg.data_dir().join("postgresql.auto.conf");
     let old = std::fs::read_to_string(&auto).expect("read");
     std::fs::write(&auto, old + "restore_command = 'false'\n").expect("write");
     world.pg.restart();
-    testkit::until("it is promoted", std::time::Duration::from_secs(60), || {
-        match world.pg.psql("postgres", "select pg_is_in_recovery()").as_str() {
-            "f" => Ok(()),
-            _ => Err(world.pg.log()),
-        }
-    });
+    world.pg.wait_for_promotion();
 }
 
 /// Without a command the drill is of our own backups: the newest, and all WAL behind it, tablespaces and all.

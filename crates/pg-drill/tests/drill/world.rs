@@ -1,19 +1,28 @@
 //! A live server with its backups and its archive, and a place to drill in.
 
 use serde_json::Value;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tempfile::TempDir;
 use testkit::pg::{as_owner, program};
-use testkit::{Pg, Ran, until};
+use testkit::{Pg, Ran, Site, until};
 
 /// Everything one test needs; gone when dropped.
-pub(crate) struct World {
-    pub(crate) pg: Pg,
-    pub(crate) dir: TempDir,
+pub(crate) struct World(Site);
+
+impl Deref for World {
+    type Target = Site;
+    fn deref(&self) -> &Site {
+        &self.0
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Site {
+        &mut self.0
+    }
 }
 
 /// What each drill of a test is given besides.
@@ -36,48 +45,18 @@ impl World {
         enable.args(["--enable", "--no-sync", "-D"]).arg(pg.data_dir()).output().expect("run pg_checksums");
         pg.restart();
         let dir = tempfile::Builder::new().prefix("dr").tempdir_in("/var/tmp").expect("a folder");
-        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("open it");
-        let world = World { pg, dir };
-        fs::create_dir(world.path("bin")).expect("make a folder");
-        for name in ["pg-drill", "pg-backup", "wal-shipper"] {
-            install(name, &world.path("bin").join(name));
-        }
+        let beside = |name: &str| Path::new(env!("CARGO_BIN_EXE_pg-drill")).with_file_name(name);
+        let programs = ["pg-drill", "pg-backup", "wal-shipper"].map(beside);
+        let world = World(Site::in_folder(pg, dir, &programs.each_ref().map(PathBuf::as_path)));
         world.folder("repo");
         world.pg.psql("postgres", TABLES);
-        world.archive_by(&format!("{} %p", world.shipper("push")));
+        world.pg.archive_by(&format!("{} %p", world.shipper("push")));
         world
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    pub(crate) fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    /// A folder that the server's user may write to.
-    pub(crate) fn folder(&self, name: &str) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir_all(&path).expect("make a folder");
-        self.give(&path);
-        path
-    }
-
-    pub(crate) fn give(&self, path: &Path) {
-        let owner = fs::metadata(self.pg.data_dir()).expect("look at the data directory");
-        chown(path, Some(owner.uid()), Some(owner.gid())).expect("give it away");
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
         fs::write(self.path(name), text).expect("write a file");
         self.text(name)
-    }
-
-    pub(crate) fn archive_by(&self, command: &str) {
-        let sql = format!("alter system set archive_command = '{}'", command.replace('\'', "''"));
-        self.pg.psql("postgres", &sql);
-        self.pg.psql("postgres", "select pg_reload_conf()");
     }
 
     /// `wal-shipper VERB`, as PostgreSQL's settings name it.
@@ -96,26 +75,11 @@ impl World {
 
     /// Ends the current segment and waits until it is archived.
     pub(crate) fn ship(&self) -> String {
-        let sql = "create table if not exists filler (n int); insert into filler values (1); select pg_walfile_name(pg_switch_wal())";
-        let segment = self.pg.psql("postgres", sql).lines().last().expect("a name").to_string();
-        until("archived", Duration::from_secs(60), || {
-            let waiting = self.pg.data_dir().join(format!("pg_wal/archive_status/{segment}.ready"));
-            if waiting.exists() { Err(self.pg.log()) } else { Ok(()) }
-        });
+        let segment = self.pg.ship_wal();
         until("in the repository", Duration::from_secs(60), || {
             if self.object(&segment).exists() { Ok(()) } else { Err(self.pg.log()) }
         });
         segment
-    }
-
-    /// What lies below the system's root in the repository.
-    pub(crate) fn root(&self) -> PathBuf {
-        let system = self.pg.psql("postgres", "select system_identifier from pg_control_system()");
-        self.path("repo/main").join(system)
-    }
-
-    pub(crate) fn object(&self, segment: &str) -> PathBuf {
-        self.root().join(format!("wal/{}/{}/{segment}", &segment[..8], &segment[8..16]))
     }
 
     /// A restore of the newest backup that then follows the archive, as a command for the drill.
@@ -191,15 +155,6 @@ impl World {
         names.sort();
         let text = fs::read_to_string(names.last().expect("a proof")).expect("read the proof");
         serde_json::from_str(&text).expect("JSON")
-    }
-}
-
-/// A link where that is possible: the programs are large.
-fn install(name: &str, to: &Path) {
-    let from = Path::new(env!("CARGO_BIN_EXE_pg-drill")).with_file_name(name);
-    assert!(from.exists(), "{} is not there; run: cargo build --workspace", from.display());
-    if fs::hard_link(&from, to).is_err() {
-        testkit::install_program(&from, to);
     }
 }
 

@@ -113,6 +113,11 @@ impl Pg {
     /// Makes a folder that the server's user owns.
     pub fn make_folder(&self, path: &Path) {
         fs::create_dir_all(path).expect("make a folder");
+        self.give(path);
+    }
+
+    /// What we wrote becomes the server's user's.
+    pub fn give(&self, path: &Path) {
         give(path);
     }
 }

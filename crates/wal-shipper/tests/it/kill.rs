@@ -90,8 +90,8 @@ fn push_and_server_at_random_moments() {
             });
             hits += usize::from(hit);
             if round % 3 == 2 {
-                world.server().kill();
-                world.server().restart();
+                world.pg.kill();
+                world.pg.restart();
             }
         }
         archiver_runs(&world);

@@ -1,6 +1,6 @@
 //! A server that archives, a repository, and the tool between them.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use testkit::{Pg, Ran, Site};
@@ -17,6 +17,12 @@ impl Deref for World {
     type Target = Site;
     fn deref(&self) -> &Site {
         &self.0
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Site {
+        &mut self.0
     }
 }
 
@@ -38,11 +44,6 @@ impl World {
         let world = World(Site::new(pg, &[program()]));
         world.folder("repo");
         world
-    }
-
-    /// The server, to be killed and started.
-    pub(crate) fn server(&mut self) -> &mut Pg {
-        &mut self.0.pg
     }
 
     /// The tool.
