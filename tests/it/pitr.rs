@@ -14,7 +14,7 @@ mod timelines;
 
 use lab::{Lab, rows, verified};
 use std::fs;
-use testkit::{S3, majors};
+use testkit::{Pg, S3, majors};
 
 #[test]
 fn every_kind_of_moment_from_the_backup_before_it() {
@@ -77,7 +77,7 @@ fn a_server_pauses_at_the_moment_and_goes_on_when_told() {
     lab.row();
     lab.pg.ship_wal();
     let (target, _) = lab.restore("paused", &["--target-lsn", &wanted.lsn, "--target-action", "pause"]);
-    let pg = testkit::Pg::builder_major(15).serve(&target).start();
+    let pg = Pg::builder_major(15).serve(&target).start();
     testkit::until("it pauses", std::time::Duration::from_secs(60), || {
         match pg.psql("postgres", "select pg_get_wal_replay_pause_state()").as_str() {
             "paused" => Ok(()),
@@ -86,12 +86,7 @@ fn a_server_pauses_at_the_moment_and_goes_on_when_told() {
     });
     assert_eq!(rows(&pg), wanted.rows);
     pg.psql("postgres", "select pg_wal_replay_resume()");
-    testkit::until("it is promoted", std::time::Duration::from_secs(60), || {
-        match pg.psql("postgres", "select pg_is_in_recovery()").as_str() {
-            "f" => Ok(()),
-            other => Err(other.into()),
-        }
-    });
+    pg.wait_for_promotion();
     assert_eq!(rows(&pg), wanted.rows);
 }
 
@@ -125,7 +120,7 @@ fn what_one_would_not_expect_is_said() {
     let args = ["--target-lsn", before, "--target-exclusive", "--target-action", "pause"];
     let ran = lab.restoring("paused", &args);
     assert!(ran.status == Some(0) && !ran.stderr.contains("waits until"), "{ran:?}");
-    let pg = testkit::Pg::builder_major(15).serve(&lab.path("paused")).start();
+    let pg = Pg::builder_major(15).serve(&lab.path("paused")).start();
     testkit::until("it pauses", std::time::Duration::from_secs(60), || {
         match pg.psql("postgres", "select pg_get_wal_replay_pause_state()").as_str() {
             "paused" => Ok(()),

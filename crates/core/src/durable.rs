@@ -66,8 +66,7 @@ pub fn create_dirs(folder: &Path) -> Result<()> {
 /// When they cannot be set.
 pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
     let permissions = std::fs::Permissions::from_mode(mode);
-    std::fs::set_permissions(path, permissions)
-        .doing(|| format!("set the permissions of {}", path.display()))
+    std::fs::set_permissions(path, permissions).doing(|| format!("set the permissions of {}", path.display()))
 }
 
 /// Gives `path` to this user and group.

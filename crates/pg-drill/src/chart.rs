@@ -9,7 +9,7 @@ const HEIGHT: f64 = 160.0;
 const FOOT: f64 = 18.0;
 
 /// Recovery times as bars, those of failed drills marked; the objective as a line.
-pub(crate) fn svg(drills: &[Proof]) -> String {
+pub(crate) fn draw_svg(drills: &[Proof]) -> String {
     let seconds = |p: &Proof| p.recovery_seconds.unwrap_or(0.0);
     let objective = drills.last().and_then(|p| p.rto_seconds);
     let highest = drills.iter().map(seconds).chain(objective).fold(1e-3, f64::max);
@@ -28,7 +28,7 @@ pub(crate) fn svg(drills: &[Proof]) -> String {
             (step * 0.7).min(60.0),
             drill.started.strftime("%Y-%m-%d %H:%M UTC"),
             if drill.passed { "passed" } else { "failed" },
-            drill.recovery_seconds.map_or("no recovery".into(), time),
+            drill.recovery_seconds.map_or("no recovery".into(), format_seconds),
         );
     }
     let date = |p: Option<&Proof>| p.map(|p| p.started.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
@@ -49,7 +49,7 @@ pub(crate) fn svg(drills: &[Proof]) -> String {
 }
 
 /// Seconds for people: `850ms`, `12s`, `1h 3m`.
-pub(crate) fn time(seconds: f64) -> String {
+pub(crate) fn format_seconds(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
     let rounded = if seconds < 10.0 { (seconds * 1000.0).round() / 1000.0 } else { seconds.round() };
     Span(std::time::Duration::from_millis((rounded * 1000.0) as u64)).to_string()
@@ -64,14 +64,17 @@ mod tests {
         let drill = |passed, seconds| Proof { passed, recovery_seconds: Some(seconds), ..Proof::default() };
         let mut drills = vec![drill(true, 60.0), drill(false, 120.0)];
         drills[1].rto_seconds = Some(90.0);
-        let svg = svg(&drills);
+        let svg = draw_svg(&drills);
         assert_eq!((svg.matches("<rect").count(), svg.matches("class=\"bad\"").count()), (2, 1));
         assert!(svg.contains("<line") && !svg.contains("NaN"), "{svg}");
-        assert!(super::svg(&[]).contains("</svg>"));
+        assert!(draw_svg(&[]).contains("</svg>"));
     }
 
     #[test]
     fn times_for_people() {
-        assert_eq!([time(0.85), time(12.34), time(3780.2)], ["850ms", "12s", "1h 3m"]);
+        assert_eq!(
+            [format_seconds(0.85), format_seconds(12.34), format_seconds(3780.2)],
+            ["850ms", "12s", "1h 3m"]
+        );
     }
 }

@@ -9,7 +9,7 @@ use toban_core::{Context, Error, Result};
 
 /// One query and what it must give.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Query {
+pub(crate) struct CheckQuery {
     pub(crate) name: String,
     /// The database; `postgres` unless it is said.
     pub(crate) database: String,
@@ -22,29 +22,33 @@ pub(crate) struct Query {
 ///
 /// # Errors
 /// Usage for a file that is missing or has a query without a name, with the line.
-pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Query>> {
+pub(crate) fn read_checks(files: &[PathBuf]) -> Result<Vec<CheckQuery>> {
     let mut queries = Vec::new();
     for path in files {
         let what = || format!("checks in {}", path.display());
         let usage = |e: Error| Error::usage(what()).because(e);
         let text = std::fs::read_to_string(path).doing(|| "read them".into()).map_err(usage)?;
-        queries.extend(parse(&text).map_err(usage)?);
+        queries.extend(parse_checks(&text).map_err(usage)?);
     }
     Ok(queries)
 }
 
 /// Takes the text apart at each `-- check:`.
-fn parse(text: &str) -> Result<Vec<Query>> {
-    let mut queries: Vec<Query> = Vec::new();
+fn parse_checks(text: &str) -> Result<Vec<CheckQuery>> {
+    let mut queries: Vec<CheckQuery> = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        let said = line.trim().strip_prefix("--").map(str::trim);
-        if let Some(name) = said.and_then(|s| s.strip_prefix("check:")) {
-            queries.push(Query { name: name.trim().into(), database: "postgres".into(), ..Query::default() });
+        let comment = line.trim().strip_prefix("--").map(str::trim);
+        if let Some(name) = comment.and_then(|s| s.strip_prefix("check:")) {
+            queries.push(CheckQuery {
+                name: name.trim().into(),
+                database: "postgres".into(),
+                ..CheckQuery::default()
+            });
             continue;
         }
         let query = queries.last_mut();
-        match (said, query) {
-            (Some(said), Some(query)) => query.told(said),
+        match (comment, query) {
+            (Some(comment), Some(query)) => query.take_comment(comment),
             (None, Some(query)) => query.sql += &format!("{line}\n"),
             (None, None) if !line.trim().is_empty() => {
                 let e =
@@ -61,11 +65,11 @@ fn parse(text: &str) -> Result<Vec<Query>> {
     }
 }
 
-impl Query {
-    fn told(&mut self, said: &str) {
-        if let Some(name) = said.strip_prefix("database:") {
+impl CheckQuery {
+    fn take_comment(&mut self, comment: &str) {
+        if let Some(name) = comment.strip_prefix("database:") {
             self.database = name.trim().into();
-        } else if let Some(line) = said.strip_prefix("expect:") {
+        } else if let Some(line) = comment.strip_prefix("expect:") {
             self.expect.get_or_insert_default().push(line.trim().into());
         }
     }
@@ -81,7 +85,7 @@ impl Query {
             None => !rows.is_empty() && rows.iter().all(|row| row.split('|').all(|value| value == "t")),
         };
         let wanted = self.expect.as_deref().map_or("t".into(), shown);
-        (!fine).then(|| format!("expected {wanted}; the restored server says {}", shown(rows)))
+        (!fine).then(|| format!("expected {wanted}; the restored server has {}", shown(rows)))
     }
 }
 
@@ -89,14 +93,14 @@ impl Query {
 ///
 /// # Errors
 /// None of a query: what it says is its finding.
-pub(crate) fn run(
-    queries: &[Query],
+pub(crate) fn run_checks(
+    queries: &[CheckQuery],
     findings: &mut DrillFindings,
     mut connect: impl FnMut(&str) -> Result<Client>,
 ) -> Result<()> {
     for query in queries {
         toban_core::shutdown::check()?;
-        let rows = connect(&query.database).and_then(|mut client| ask(&mut client, &query.sql));
+        let rows = connect(&query.database).and_then(|mut client| query_rows(&mut client, &query.sql));
         toban_core::shutdown::check()?;
         findings.compared += 1;
         let complaint = match rows {
@@ -110,7 +114,7 @@ pub(crate) fn run(
 }
 
 /// The rows of the last statement, as `psql -At` prints them.
-fn ask(client: &mut Client, sql: &str) -> Result<Vec<String>> {
+fn query_rows(client: &mut Client, sql: &str) -> Result<Vec<String>> {
     let mut rows = Vec::new();
     for message in client.simple_query(sql).doing(|| "ask".into())? {
         match message {
@@ -143,25 +147,25 @@ select 1;
 
     #[test]
     fn a_file_of_checks() {
-        let queries = parse(FILE).expect("it reads");
+        let queries = parse_checks(FILE).expect("it reads");
         let names: Vec<_> = queries.iter().map(|q| (q.name.as_str(), q.database.as_str())).collect();
         assert_eq!(names, [("orders", "app"), ("regions", "postgres")]);
         assert!(queries[0].sql.contains("true from orders"));
         for bad in ["select 1;", "-- check:\nselect 1;", "-- check: x\n", ""] {
-            assert!(parse(bad).is_err(), "{bad:?}");
+            assert!(parse_checks(bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn what_is_expected() {
-        let queries = parse(FILE).expect("it reads");
+        let queries = parse_checks(FILE).expect("it reads");
         let says = |q: usize, rows: &[&str]| {
             let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
             queries[q].complaint(&rows)
         };
         assert_eq!((says(0, &["t|t"]), says(1, &["eu|12", "us|"])), (None, None));
-        assert_eq!(says(0, &["t|f"]).as_deref(), Some("expected t; the restored server says t|f"));
-        assert_eq!(says(0, &[]).as_deref(), Some("expected t; the restored server says no row"));
+        assert_eq!(says(0, &["t|f"]).as_deref(), Some("expected t; the restored server has t|f"));
+        assert_eq!(says(0, &[]).as_deref(), Some("expected t; the restored server has no row"));
         assert!(says(1, &["eu|12"]).is_some() && says(1, &["us|", "eu|12"]).is_some());
     }
 }

@@ -117,7 +117,11 @@ pub(crate) struct ServerOptions<'a> {
 
 /// The text of postgresql.conf. Sizes that recovery needs are those of the server that was backed up, by pg_control;
 /// nothing listens but a socket, nothing archives, replicates, or runs by itself.
-pub(crate) fn postgresql_conf(control: Option<&Control>, scratch: &Path, options: &ServerOptions<'_>) -> String {
+pub(crate) fn postgresql_conf(
+    control: Option<&Control>,
+    scratch: &Path,
+    options: &ServerOptions<'_>,
+) -> String {
     let mut text = String::from("# A drill's server.\n");
     let mut set = |name: &str, value: &str| _ = writeln!(text, "{name} = {}", setting(value));
     let path = |name: &str| scratch.join(name).display().to_string();
@@ -204,7 +208,8 @@ mod tests {
 
     #[test]
     fn nothing_of_production_is_in_it() {
-        let recovery = RecoverySettings(vec![("restore_command", "cp x".into()), ("recovery_target", String::new())]);
+        let recovery =
+            RecoverySettings(vec![("restore_command", "cp x".into()), ("recovery_target", String::new())]);
         let options =
             ServerOptions { major: 18, preload: "", in_place_tablespaces: false, recovery: Some(&recovery) };
         let text = postgresql_conf(None, Path::new("/w/scratch"), &options);

@@ -35,8 +35,11 @@ pub(crate) fn read_control(mut program: Command, data: &Path) -> Result<Control>
     let output = String::from_utf8_lossy(&done.stdout).into_owned();
     let complaint = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() || output.contains("WARNING") || complaint.contains("WARNING") {
-        let why =
-            complaint.lines().chain(output.lines()).find(|l| !l.trim().is_empty()).unwrap_or("it wrote nothing");
+        let why = complaint
+            .lines()
+            .chain(output.lines())
+            .find(|l| !l.trim().is_empty())
+            .unwrap_or("it wrote nothing");
         return Err(found(format!("pg_control is damaged: {why}")));
     }
     parse_control(&output)

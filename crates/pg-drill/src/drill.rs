@@ -1,19 +1,20 @@
 //! The order of a drill: restore, inspect, start, recover, check, compare, measure, prove, clear.
 
-use crate::chart::time;
+use crate::chart::format_seconds;
 use crate::cli::{Args, Target};
-use crate::conf::{self, Recovery, Wishes};
-use crate::control::{self, Control};
+use crate::comparison::compare_servers;
+use crate::conf::{self, RecoverySettings, ServerOptions};
+use crate::control;
 use crate::findings::{DrillFindings, found, name};
-use crate::live_server::{self, Live};
+use crate::live_server::{self, LiveServer};
 use crate::objectives::Objectives;
-use crate::plan::Plan;
+use crate::plan::DrillPlan;
 use crate::process::Runner;
 use crate::proof::{self, Phase, Proof, ProofCheck};
-use crate::recovered::{self, Recovered};
-use crate::repository::{self, Recorded};
+use crate::recovered::{self, RecoveredServer};
+use crate::repository::{self, RecordedSystem};
 use crate::rulebook;
-use crate::sandbox::{self, Inspected};
+use crate::sandbox;
 use crate::scratch::Scratch;
 use crate::server::{Programs, Server};
 use crate::{checks, integrity, report, restore};
@@ -24,21 +25,21 @@ use toban_core::durable::state_dir;
 use toban_core::run::{self, Report};
 use toban_core::{Kind, Out, Result, Severity};
 
-/// Runs a drill as a job.
+/// Makes a drill as a job.
 ///
 /// # Errors
 /// Findings when it failed; the other kinds when it could not be made.
-pub(crate) fn run(args: &Args, out: &mut Out<'_>) -> Result<()> {
+pub(crate) fn run_drill(args: &Args, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
-    let plan = Plan::of(args, &config)?;
+    let plan = DrillPlan::make(args, &config)?;
     if args.dry.dry_run {
-        return plan.emit(out);
+        return plan.emit_steps(out);
     }
     let accepted = AcceptList::new(&config, "pg-drill", rulebook::RULES, jiff::Timestamp::now())?;
     let monitoring = args.monitoring.monitoring;
     let drill = |report: &mut Report| {
-        let scratch = Scratch::open(&plan.work, plan.user, plan.keep)?;
-        let runner = scratch.runner(plan.user, Instant::now() + plan.timeout);
+        let scratch = Scratch::open(&plan.work, plan.user.as_ref(), plan.keep)?;
+        let runner = scratch.runner(plan.user.as_ref(), Instant::now() + plan.timeout);
         let mut drill = Drill {
             plan: &plan,
             scratch: &scratch,
@@ -47,9 +48,9 @@ pub(crate) fn run(args: &Args, out: &mut Out<'_>) -> Result<()> {
             proof: Proof::new(&plan.cluster, &plan.command),
             begun: Instant::now(),
         };
-        drill.act()?;
+        drill.restore_and_check()?;
         drill.findings.accept(&plan.cluster, accepted);
-        drill.close(report, monitoring, out)
+        drill.conclude(report, monitoring, out)
     };
     // A plugin's answer goes to its monitoring system, and to nobody else.
     match monitoring {
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &Args, out: &mut Out<'_>) -> Result<()> {
 
 /// A drill in progress.
 struct Drill<'a> {
-    plan: &'a Plan,
+    plan: &'a DrillPlan,
     scratch: &'a Scratch,
     runner: &'a Runner,
     findings: DrillFindings,
@@ -68,23 +69,12 @@ struct Drill<'a> {
     begun: Instant,
 }
 
-/// A server that recovered, and what is known of it.
-struct Up {
-    programs: Programs,
-    server: Server,
-    control: Control,
-    seen: Inspected,
-    recovered: Recovered,
-    /// Whether recovery was to go to the end of what there is.
-    whole_way: bool,
-}
-
 impl Drill<'_> {
     /// Everything up to the verdict. A finding ends the steps that build on it, not the drill.
-    fn act(&mut self) -> Result<()> {
+    fn restore_and_check(&mut self) -> Result<()> {
         match self.plan.into {
-            Target::Directory => self.directory(),
-            Target::Server => self.dump(),
+            Target::Directory => self.drill_directory(),
+            Target::Server => self.drill_dump(),
         }?;
         if self.findings.compared == 0 && self.findings.all_passed() {
             self.findings.failed(&rulebook::NOTHING_COMPARED, "nothing was compared, so nothing is proven");
@@ -92,36 +82,36 @@ impl Drill<'_> {
         Ok(())
     }
 
-    fn directory(&mut self) -> Result<()> {
-        let live = self.live();
+    fn drill_directory(&mut self) -> Result<()> {
+        let live = self.query_live_server();
         let recorded = repository::read_repositories(&self.plan.repos, &self.plan.cluster)?;
-        let restored = self.phase("restore", |drill| drill.restore(&recorded));
+        let restored = self.phase("restore", |drill| drill.restore_backup(&recorded));
         if self.findings.step(&rulebook::RESTORE, restored)?.is_none() {
             return Ok(());
         }
         let role = self.plan.role.clone().or_else(|| live.as_ref().map(|l| l.superuser.clone()));
-        let up = self.phase("recover", |drill| drill.start(role.as_deref().unwrap_or("postgres")));
-        let up = self.timely(up);
+        let up = self.phase("recover", |drill| drill.start_server(role.as_deref().unwrap_or("postgres")));
+        let up = self.in_time(up);
         let Some(mut up) = self.findings.step(&rulebook::RECOVERY, up)? else { return Ok(()) };
         self.proof.recovery_seconds = Some(self.proof.phases.iter().map(|p| p.seconds).sum());
-        self.tell_recovery(&up);
-        let judged = self.phase("check", |drill| drill.judge(&mut up, live.as_ref(), &recorded));
-        let judged = self.timely(judged).and_then(|()| up.server.alive());
+        self.record_recovery(&up);
+        let judged = self.phase("check", |drill| drill.check_server(&mut up, live.as_ref(), &recorded));
+        let judged = self.in_time(judged).and_then(|()| up.server.check_running());
         self.findings.step(&rulebook::CHECK, judged)?;
-        self.objectives().time();
-        self.objectives().point(live.as_ref(), &up.recovered);
+        self.objectives().judge_time();
+        self.objectives().judge_point(live.as_ref(), &up.recovered);
         let stopped = self.phase("stop", |_| up.server.stop());
         if self.findings.step(&rulebook::STOP, stopped)?.is_some() && up.control.checksums {
             let runner = self.runner;
-            self.phase("checksums", |d| integrity::checksums(runner, &up.programs, &mut d.findings))?;
+            self.phase("checksums", |d| integrity::run_checksums(runner, &up.programs, &mut d.findings))?;
         }
         Ok(())
     }
 
-    fn dump(&mut self) -> Result<()> {
-        let (programs, mut server) = restore::empty_server(self.plan, self.scratch, self.runner)?;
+    fn drill_dump(&mut self) -> Result<()> {
+        let (programs, mut server) = restore::start_empty_server(self.plan, self.scratch, self.runner)?;
         self.proof.major = Some(programs.major);
-        let restored = self.phase("restore", |d| restore::run(d.plan, d.runner));
+        let restored = self.phase("restore", |d| restore::run_command(d.plan, d.runner));
         if self.findings.step(&rulebook::RESTORE, restored)?.is_none() {
             return Ok(());
         }
@@ -130,18 +120,18 @@ impl Drill<'_> {
         let judged = self.phase("check", |drill| {
             let runner = drill.runner;
             if drill.plan.amcheck {
-                integrity::amcheck(runner, &programs, &server, &mut drill.findings)?;
+                integrity::run_amcheck(runner, &programs, &server, &mut drill.findings)?;
             }
-            checks::run(&drill.plan.queries, &mut drill.findings, |db| server.connect(db))
+            checks::run_checks(&drill.plan.queries, &mut drill.findings, |db| server.connect(db))
         });
-        let judged = self.timely(judged).and_then(|()| server.alive());
+        let judged = self.in_time(judged).and_then(|()| server.check_running());
         self.findings.step(&rulebook::CHECK, judged)?;
-        self.objectives().time();
+        self.objectives().judge_time();
         Ok(())
     }
 
     /// The live server at the drill's begin; that it cannot be asked is a finding.
-    fn live(&mut self) -> Option<Live> {
+    fn query_live_server(&mut self) -> Option<LiveServer> {
         match live_server::query_live_server(self.plan.live.as_deref()?) {
             Ok(live) => Some(live),
             Err(e) => {
@@ -151,50 +141,54 @@ impl Drill<'_> {
         }
     }
 
-    fn restore(&mut self, recorded: &[Recorded]) -> Result<()> {
+    fn restore_backup(&mut self, recorded: &[RecordedSystem]) -> Result<()> {
         if self.plan.ours
             && let Some(e) = repository::no_backup(recorded, &self.plan.repos)
         {
             return Err(e);
         }
-        restore::run(self.plan, self.runner)
+        restore::run_command(self.plan, self.runner)
     }
 
     /// From a restored data directory to a promoted server.
-    fn start(&mut self, role: &str) -> Result<Up> {
+    fn start_server(&mut self, role: &str) -> Result<RecoveredServer> {
         let data = self.scratch.path("data");
         let major = sandbox::read_major(&data)?;
         self.proof.major = Some(major);
         let programs = Programs::find(major, self.plan.bin_dir.as_deref())?;
-        let control = control::read(self.runner.command(programs.path("pg_controldata")), &data)?;
+        let control = control::read_control(self.runner.command(programs.path("pg_controldata")), &data)?;
         self.proof.system_identifier = Some(control.system.to_string());
-        let mut seen = sandbox::inspect(self.runner, &data)?;
-        (self.proof.files, self.proof.bytes) = (seen.files, seen.bytes);
-        conf::write(self.scratch, "", self.runner.user)?;
+        let mut inspected = sandbox::inspect(self.runner, &data)?;
+        (self.proof.files, self.proof.bytes) = (inspected.files, inspected.bytes);
+        conf::write_files(self.scratch, "", self.runner)?;
         let empty = self.scratch.path("postgresql.conf");
-        let (mut recovery, refused) = Recovery::read(self.runner, &programs.path("postgres"), &data, &empty)?;
+        let (mut recovery, refused) =
+            RecoverySettings::read(self.runner, &programs.path("postgres"), &data, &empty)?;
         if let Some(refused) = refused {
             self.findings.failed(
                 &rulebook::CONFIGURATION,
                 format!("no server starts with what was restored: {refused}"),
             );
         }
-        sandbox::disarm(self.runner, &data, &mut seen, &mut recovery)?;
-        let wishes = Wishes {
+        // Before the server's first start: what is not disarmed now takes effect.
+        sandbox::disarm(self.runner, &data, &mut inspected, &mut recovery)?;
+        let options = ServerOptions {
             major,
             preload: &self.plan.preload,
-            in_place_tablespaces: seen.in_place_tablespaces,
+            in_place_tablespaces: inspected.in_place_tablespaces,
             recovery: Some(&recovery),
         };
-        conf::write(self.scratch, &conf::text(Some(&control), &self.scratch.dir, &wishes), self.runner.user)?;
+        let text = conf::postgresql_conf(Some(&control), &self.scratch.dir, &options);
+        conf::write_files(self.scratch, &text, self.runner)?;
         run::status("recovering");
         let mut server = Server::start(self.runner, &programs, role)?;
-        let mut client = server.recovered()?;
-        let recovered = recovered::read(&mut client, &control, &data)?;
-        Ok(Up { programs, server, control, seen, recovered, whole_way: recovery.to_the_end() })
+        let mut client = server.wait_until_recovered()?;
+        let recovered = recovered::read_recovered(&mut client, &control, &data)?;
+        let to_the_end = recovery.goes_to_the_end();
+        Ok(RecoveredServer { programs, server, control, inspected, recovered, to_the_end })
     }
 
-    fn tell_recovery(&mut self, up: &Up) {
+    fn record_recovery(&mut self, up: &RecoveredServer) {
         let proof = &mut self.proof;
         proof.timeline = Some(up.recovered.timeline);
         proof.reached_lsn = Some(up.recovered.lsn);
@@ -203,18 +197,22 @@ impl Drill<'_> {
         self.findings.passed(&rulebook::RECOVERY, text);
     }
 
-    fn judge(&mut self, up: &mut Up, live: Option<&Live>, recorded: &[Recorded]) -> Result<()> {
-        integrity::no_event_triggers(&up.server)?;
-        let whole_way = (&up.seen, up.whole_way);
-        let backup = repository::compare(recorded, &up.control, whole_way, &up.recovered, &mut self.findings);
+    fn check_server(
+        &mut self,
+        up: &mut RecoveredServer,
+        live: Option<&LiveServer>,
+        recorded: &[RecordedSystem],
+    ) -> Result<()> {
+        integrity::disable_event_triggers(&up.server)?;
+        let backup = repository::compare_with_recorded(recorded, up, &mut self.findings);
         self.proof.recovery_point = self.proof.recovery_point.max(backup.as_ref().map(|b| b.finished));
         up.recovered.point = self.proof.recovery_point;
         self.proof.backup = backup.map(|b| b.id);
         if self.plan.amcheck {
             run::status("pg_amcheck");
-            integrity::amcheck(self.runner, &up.programs, &up.server, &mut self.findings)?;
+            integrity::run_amcheck(self.runner, &up.programs, &up.server, &mut self.findings)?;
         }
-        checks::run(&self.plan.queries, &mut self.findings, |db| up.server.connect(db))?;
+        checks::run_checks(&self.plan.queries, &mut self.findings, |db| up.server.connect(db))?;
         run::status("comparing");
         let Some(live) = live else { return Ok(()) };
         if live.system != up.control.system {
@@ -223,8 +221,7 @@ impl Drill<'_> {
             self.findings.failed(&rulebook::SYSTEM, text);
             return Ok(());
         }
-        let how = (up.control.all_ended_below, self.plan.count_up_to);
-        match live.compare(&up.server, how, &mut self.findings) {
+        match compare_servers(live, up, self.plan.count_up_to, &mut self.findings) {
             Err(e) if e.kind() != Kind::Findings => {
                 toban_core::shutdown::check()?;
                 self.findings.unknown(&rulebook::LIVE_SERVER, e.chain());
@@ -249,7 +246,7 @@ impl Drill<'_> {
     }
 
     /// When the drill's time is over its server is ended, and whatever was asked of it fails for that.
-    fn timely<T>(&self, done: Result<T>) -> Result<T> {
+    fn in_time<T>(&self, done: Result<T>) -> Result<T> {
         match done {
             Err(e) if Instant::now() > self.runner.end && e.kind() != Kind::Findings => {
                 toban_core::shutdown::check()?;
@@ -260,18 +257,18 @@ impl Drill<'_> {
     }
 
     /// Proof, report, records, verdict.
-    fn close(&mut self, job: &mut Report, monitoring: bool, out: &mut Out<'_>) -> Result<()> {
+    fn conclude(&mut self, job: &mut Report, monitoring: bool, out: &mut Out<'_>) -> Result<()> {
         toban_core::shutdown::check()?;
         self.proof.passed = self.findings.all_passed();
         self.proof.checks = self.findings.all.iter().map(ProofCheck::from).collect();
         self.proof.finished = jiff::Timestamp::now();
         let folder = state_dir().join("drill").join(&self.plan.cluster).join("proofs");
-        let proof = self.proof.keep(&folder)?;
-        let page = self.plan.report.clone().unwrap_or_else(|| folder.join(self.proof.name("html")));
-        report::write(&page, &self.proof, &proof::history(&folder))?;
-        let stored = self.proof.store(&self.plan.repos);
-        self.gauges(job);
-        self.told(&proof, &page);
+        let proof = self.proof.write_into(&folder)?;
+        let page = self.plan.report.clone().unwrap_or_else(|| folder.join(self.proof.file_name("html")));
+        report::write_report(&page, &self.proof, &proof::read_drills(&folder))?;
+        let stored = self.proof.store_in(&self.plan.repos);
+        self.write_gauges(job);
+        self.log_places(&proof, &page);
         if let Err(e) = &stored {
             log::warn!("{}", e.chain());
         }
@@ -291,13 +288,13 @@ impl Drill<'_> {
         }
         totals.add_metrics("pg_drill", job);
         self.findings.end()?;
-        stored.map_err(proof::unstored)
+        stored.map_err(proof::not_stored)
     }
 
-    fn told(&self, proof: &Path, page: &Path) {
+    fn log_places(&self, proof: &Path, page: &Path) {
         log::info!(
             "{} in all; proof {}, report {}",
-            time(self.begun.elapsed().as_secs_f64()),
+            format_seconds(self.begun.elapsed().as_secs_f64()),
             proof.display(),
             page.display()
         );
@@ -306,7 +303,7 @@ impl Drill<'_> {
         }
     }
 
-    fn gauges(&self, job: &mut Report) {
+    fn write_gauges(&self, job: &mut Report) {
         let labels = [("cluster", self.plan.cluster.as_str())];
         let mut gauge = |name: &str, help: &str, value: Option<f64>| {
             if let Some(value) = value {

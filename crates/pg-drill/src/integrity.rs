@@ -1,4 +1,4 @@
-//! PostgreSQL's own judges over all of the restored cluster: pg_amcheck while it runs, pg_checksums when it is stopped.
+//! PostgreSQL's own checkers over all of the restored cluster: pg_amcheck while it runs, pg_checksums when it is stopped.
 
 use crate::findings::DrillFindings;
 use crate::process::Runner;
@@ -12,7 +12,7 @@ use toban_core::{Context, Error, Kind, Result};
 ///
 /// # Errors
 /// Findings when a database cannot be connected to.
-pub(crate) fn no_event_triggers(server: &Server) -> Result<()> {
+pub(crate) fn disable_event_triggers(server: &Server) -> Result<()> {
     let broken = |e: Error| e.kind_as(Kind::Findings);
     let all = "select datname::text from pg_database where datallowconn order by 1";
     let disable = "do $$ declare t name; begin for t in select evtname from pg_event_trigger where evtenabled <> 'D' \
@@ -31,7 +31,7 @@ pub(crate) fn no_event_triggers(server: &Server) -> Result<()> {
 ///
 /// # Errors
 /// When the program is missing, or we were told to stop.
-pub(crate) fn amcheck(
+pub(crate) fn run_amcheck(
     runner: &Runner,
     programs: &Programs,
     server: &Server,
@@ -41,8 +41,8 @@ pub(crate) fn amcheck(
     check.args(["--all", "--install-missing", "--jobs", &cores(), "--username", &server.role]);
     check.arg("--host").arg(server.socket_dir()).args(["--port", "5432", "--maintenance-db", TEMPLATE]);
     check.env("PGOPTIONS", server.options());
-    let ended = runner.run(check, "pg_amcheck", "amcheck.log")?;
-    let lines: Vec<&str> = ended.said.lines().filter(|l| !l.trim().is_empty()).collect();
+    let ended = runner.run_program(check, "pg_amcheck", "amcheck.log")?;
+    let lines: Vec<&str> = ended.output.lines().filter(|l| !l.trim().is_empty()).collect();
     let shown = lines.iter().take(4).map(|l| l.trim()).collect::<Vec<_>>().join(" ");
     match ended.status.code() {
         Some(0) => findings.passed(&rulebook::AMCHECK, "no damage in heaps and B-trees"),
@@ -56,16 +56,20 @@ pub(crate) fn amcheck(
 ///
 /// # Errors
 /// When the program is missing, or we were told to stop.
-pub(crate) fn checksums(runner: &Runner, programs: &Programs, findings: &mut DrillFindings) -> Result<()> {
+pub(crate) fn run_checksums(
+    runner: &Runner,
+    programs: &Programs,
+    findings: &mut DrillFindings,
+) -> Result<()> {
     let mut check: Command = runner.command(programs.path("pg_checksums"));
     check.arg("--check").arg("-D").arg(runner.scratch.join("data"));
-    let ended = runner.run(check, "pg_checksums", "checksums.log")?;
+    let ended = runner.run_program(check, "pg_checksums", "checksums.log")?;
     if ended.status.success() {
         findings.passed(&rulebook::CHECKSUMS, "every page has the checksum that it was written with");
         return Ok(());
     }
-    let first = ended.said.lines().find(|l| l.contains("failed") || l.contains("error:"));
-    findings.failed(&rulebook::CHECKSUMS, first.unwrap_or(ended.said.trim()).to_string());
+    let first = ended.output.lines().find(|l| l.contains("failed") || l.contains("error:"));
+    findings.failed(&rulebook::CHECKSUMS, first.unwrap_or(ended.output.trim()).to_string());
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 mod chart;
 mod checks;
 mod cli;
-mod compare;
+mod comparison;
 mod conf;
 mod control;
 mod drill;
@@ -16,6 +16,7 @@ mod plan;
 mod process;
 mod proof;
 mod recovered;
+mod relations;
 mod report;
 mod repository;
 mod restore;
@@ -34,5 +35,5 @@ use toban_core::{Out, Result};
 /// # Errors
 /// Findings when the drill failed, with what it found; docs/EXIT-STATUS.md lists the other kinds.
 pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
-    drill::run(&args, out)
+    drill::run_drill(&args, out)
 }

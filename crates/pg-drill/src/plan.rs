@@ -1,20 +1,20 @@
-//! What a drill shall do: flags, then the `[drill.NAME]` section of the configuration, then defaults.
+//! What a drill does: flags, then the `[drill.NAME]` section of the configuration, then defaults.
 
-use crate::checks::{self, Query};
+use crate::checks::{self, CheckQuery};
 use crate::cli::{Args, Target};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 use toban_core::config::{Config, Span};
 use toban_core::durable::state_dir;
-use toban_core::machine::Account;
+use toban_core::machine::{Account, find_program};
 use toban_core::repo::Repos;
 use toban_core::{Context, Error, Out, Record, Result};
 
 /// `[drill.NAME]`; an unknown key is an error that names it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Section {
+struct DrillSection {
     command: Vec<String>,
     checks: Vec<PathBuf>,
     rpo: Option<Span>,
@@ -26,14 +26,14 @@ struct Section {
 }
 
 /// Everything that is decided before the first step.
-pub(crate) struct Plan {
+pub(crate) struct DrillPlan {
     pub(crate) cluster: String,
     /// Program and arguments; their placeholders are not filled in yet.
     pub(crate) command: Vec<String>,
     /// Whether the command is our own default.
     pub(crate) ours: bool,
     pub(crate) into: Target,
-    pub(crate) queries: Vec<Query>,
+    pub(crate) queries: Vec<CheckQuery>,
     pub(crate) rpo: Option<Duration>,
     pub(crate) rto: Option<Duration>,
     pub(crate) work: PathBuf,
@@ -50,16 +50,16 @@ pub(crate) struct Plan {
     /// Where the proof goes besides the state directory.
     pub(crate) repos: Repos,
     /// Whom root becomes for all that is run.
-    pub(crate) user: Option<(u32, u32)>,
+    pub(crate) user: Option<Account>,
 }
 
-impl Plan {
+impl DrillPlan {
     /// Puts flags and configuration together.
     ///
     /// # Errors
     /// Usage for what does not go together, and for a file of checks that does not read.
-    pub(crate) fn of(args: &Args, config: &Config) -> Result<Plan> {
-        let section = section(config, &args.repos.cluster)?;
+    pub(crate) fn make(args: &Args, config: &Config) -> Result<DrillPlan> {
+        let section = read_section(config, &args.repos.cluster)?;
         let command = if args.command.is_empty() { section.command } else { args.command.clone() };
         let ours = command.is_empty();
         let files = if args.checks.is_empty() { &section.checks } else { &args.checks };
@@ -68,14 +68,14 @@ impl Plan {
         // A foreign command says nothing of a repository of ours, even where the configuration has some.
         let repos =
             if ours || !args.repos.repo.is_empty() { args.repos.open(config)? } else { Repos::default() };
-        let plan = Plan {
+        let plan = DrillPlan {
             command: if ours { default_command(args)? } else { command },
             ours,
             into: args.into.or(section.into).unwrap_or(Target::Directory),
-            queries: checks::read(files)?,
+            queries: checks::read_checks(files)?,
             rpo: args.rpo.or(section.rpo).map(|s| s.0),
             rto: args.rto.or(section.rto).map(|s| s.0),
-            work: work(args, section.work_dir)?,
+            work: choose_work_dir(args, section.work_dir)?,
             preload: args.preload.clone().or(section.preload).unwrap_or_default(),
             role: args.role.clone().or(section.role),
             bin_dir: args.bin_dir.clone().or_else(|| cluster.and_then(|c| c.bin_dir.clone())),
@@ -86,16 +86,16 @@ impl Plan {
             keep: args.keep,
             live: live.filter(|_| !args.no_live),
             repos,
-            user: user(&args.user)?,
+            user: find_user(&args.user)?,
             cluster: args.repos.cluster.clone(),
         };
-        plan.sensible()?;
+        plan.check_options()?;
         Ok(plan)
     }
 
-    fn sensible(&self) -> Result<()> {
-        let said = self.command.join(" ");
-        let placed = ["{dir}", "PGDATA", "TOBAN_DRILL_DIR"].iter().any(|word| said.contains(word));
+    fn check_options(&self) -> Result<()> {
+        let command = self.command.join(" ");
+        let placed = ["{dir}", "PGDATA", "TOBAN_DRILL_DIR"].iter().any(|word| command.contains(word));
         match self.into {
             Target::Server if self.ours => Err(Error::usage("--into server needs a command")),
             Target::Server if self.rpo.is_some() => Err(Error::usage("--rpo cannot be measured of a dump")
@@ -116,7 +116,7 @@ impl Plan {
     ///
     /// # Errors
     /// Those of stdout.
-    pub(crate) fn emit(&self, out: &mut Out<'_>) -> Result<()> {
+    pub(crate) fn emit_steps(&self, out: &mut Out<'_>) -> Result<()> {
         let into = match self.into {
             Target::Directory => "start a server there, recover, promote",
             Target::Server => "make an empty server for it",
@@ -136,17 +136,17 @@ impl Plan {
         );
         steps.extend(self.rto.map(|t| ("objective", format!("answers within {}", Span(t)))));
         steps.extend(self.rpo.map(|t| ("objective", format!("loses at most {}", Span(t)))));
-        steps.iter().try_for_each(|(step, does)| out.emit(&Step { step, does }))
+        steps.iter().try_for_each(|(step, does)| out.emit(&PlanStep { step, does }))
     }
 }
 
 #[derive(Serialize)]
-struct Step<'a> {
+struct PlanStep<'a> {
     step: &'a str,
     does: &'a str,
 }
 
-impl Record for Step<'_> {
+impl Record for PlanStep<'_> {
     const SCHEMA: &'static str = "pg-drill.step/1";
     const HEAD: &'static [&'static str] = &["step", "does"];
     fn cells(&self) -> Vec<String> {
@@ -159,15 +159,16 @@ fn nothing_compared() -> Error {
         .hint("give --checks FILE with queries, --db of the live server, or --repo of the backups")
 }
 
-fn section(config: &Config, name: &str) -> Result<Section> {
-    let Some(table) = config.drill.get(name).cloned() else { return Ok(Section::default()) };
+fn read_section(config: &Config, name: &str) -> Result<DrillSection> {
+    let Some(table) = config.drill.get(name).cloned() else { return Ok(DrillSection::default()) };
     let bad = |e: toml::de::Error| Error::usage(format!("configuration: [drill.{name}]: {}", e.message()));
     table.try_into().map_err(bad)
 }
 
 /// `pg-backup restore --target latest`, told of the same repositories.
 fn default_command(args: &Args) -> Result<Vec<String>> {
-    let mut words = vec![beside("pg-backup")?, "restore".into(), "--target".into(), "latest".into()];
+    let program = find_program("pg-backup")?.map_or("pg-backup".into(), |p| p.display().to_string());
+    let mut words = vec![program, "restore".into(), "--target".into(), "latest".into()];
     words.extend(["--pgdata".into(), "{dir}".into(), "--cluster".into(), args.repos.cluster.clone()]);
     // Those too that the WAL creates: recovery would link them to their live places.
     words.extend(["--tablespace-dir".into(), "{tablespaces}".into()]);
@@ -177,14 +178,7 @@ fn default_command(args: &Args) -> Result<Vec<String>> {
     Ok(words)
 }
 
-/// The program of this name in our own folder, else by PATH.
-fn beside(name: &str) -> Result<String> {
-    let own = std::env::current_exe().doing(|| "find the folder of this program".into())?;
-    let near = own.with_file_name(name);
-    Ok(if near.is_file() { near.display().to_string() } else { name.into() })
-}
-
-fn work(args: &Args, section: Option<PathBuf>) -> Result<PathBuf> {
+fn choose_work_dir(args: &Args, section: Option<PathBuf>) -> Result<PathBuf> {
     let given = args.work_dir.clone().or(section);
     if given.is_none() && rustix::process::geteuid().is_root() {
         let e = Error::usage("as root a drill needs --work-dir");
@@ -195,12 +189,12 @@ fn work(args: &Args, section: Option<PathBuf>) -> Result<PathBuf> {
 }
 
 /// The user and group that root becomes: PostgreSQL refuses to run as root, and a drill needs none of its rights.
-fn user(name: &str) -> Result<Option<(u32, u32)>> {
+fn find_user(name: &str) -> Result<Option<Account>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
     match Account::by_name(name).filter(|account| account.uid > 0) {
-        Some(account) => Ok(Some((account.uid, account.gid))),
+        Some(account) => Ok(Some(account)),
         None => {
             Err(Error::usage(format!("there is no user {name} here, other than root")).hint("give --user"))
         }

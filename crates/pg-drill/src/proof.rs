@@ -114,11 +114,11 @@ impl Proof {
     }
 
     /// `drill.20261122T040000Z-passed.json`: whoever only lists learns when and how it ended.
-    pub(crate) fn name(&self, ending: &str) -> String {
+    pub(crate) fn file_name(&self, ending: &str) -> String {
         drills::name(self.started, self.passed, ending)
     }
 
-    fn json(&self) -> Result<Vec<u8>> {
+    fn to_json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec_pretty(self).doing(|| "write the proof".into())
     }
 
@@ -126,10 +126,10 @@ impl Proof {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn keep(&self, folder: &Path) -> Result<PathBuf> {
+    pub(crate) fn write_into(&self, folder: &Path) -> Result<PathBuf> {
         durable::create_dirs(folder)?;
-        let path = folder.join(self.name("json"));
-        let json = self.json()?;
+        let path = folder.join(self.file_name("json"));
+        let json = self.to_json()?;
         durable::replace(&path, 0o640, |w| w.write_all(&json).doing(|| "write the proof".into()))?;
         Ok(path)
     }
@@ -138,16 +138,18 @@ impl Proof {
     ///
     /// # Errors
     /// The first repository's that did not take it.
-    pub(crate) fn store(&self, repos: &Repos) -> Result<()> {
+    pub(crate) fn store_in(&self, repos: &Repos) -> Result<()> {
         let Some(identifier) = self.system_identifier.as_ref().and_then(|s| s.parse().ok()) else {
             return Ok(());
         };
         let system = System { cluster: self.cluster.clone(), identifier };
         let key = system.key(&drills::path(self.started, self.passed))?;
-        let json = self.json()?;
+        let json = self.to_json()?;
         // A proof that is there already is this one: the time in its name is this drill's.
         let put = |repo: &Repo| match repo.store.put(&key, &mut &json[..], &Attrs::new())? {
-            Stored::New | Stored::Exists => repo.store.local_path(&key).iter().try_for_each(|p| give(p)),
+            Stored::New | Stored::Exists => {
+                repo.store.local_path(&key).iter().try_for_each(|p| give_to_repo_owner(p))
+            }
         };
         let stored = repos.ask_each(put).settle().doing(|| "store the proof".into())?;
         stored.warn_of_lacking("the proof");
@@ -156,7 +158,7 @@ impl Proof {
 }
 
 /// What root puts into a repository on this machine goes to the repository's owner, who could not even list it else.
-fn give(path: &Path) -> Result<()> {
+fn give_to_repo_owner(path: &Path) -> Result<()> {
     let folder = durable::folder_of(path);
     let doing = || format!("give {} to the repository's owner", folder.display());
     if !rustix::process::geteuid().is_root() {
@@ -166,13 +168,13 @@ fn give(path: &Path) -> Result<()> {
     let beside =
         path.with_file_name(format!("{}.attr", path.file_name().unwrap_or_default().to_string_lossy()));
     for path in [folder, path, &beside].into_iter().filter(|p| p.exists()) {
-        std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid())).doing(doing)?;
+        durable::give_to(path, owner.uid(), owner.gid())?;
     }
     Ok(())
 }
 
 /// The drills in the folder of proofs, oldest first, this one among them.
-pub(crate) fn history(folder: &Path) -> Vec<Proof> {
+pub(crate) fn read_drills(folder: &Path) -> Vec<Proof> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> =
         entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
@@ -182,7 +184,7 @@ pub(crate) fn history(folder: &Path) -> Vec<Proof> {
     paths[from..].iter().filter_map(read).collect()
 }
 
-/// A proof that nobody can read later is not one: said beside what the drill itself found.
-pub(crate) fn unstored(e: Error) -> Error {
+/// A proof that is not in every repository cannot be relied on: reported beside what the drill itself found.
+pub(crate) fn not_stored(e: Error) -> Error {
     Error::new(Kind::Partial, "the drill passed, but its proof is not in every repository").because(e)
 }

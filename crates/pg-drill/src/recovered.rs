@@ -1,11 +1,24 @@
 //! What a recovered server says of how far it came.
 
 use crate::control::Control;
+use crate::sandbox::Inspected;
+use crate::server::{Programs, Server};
 use jiff::Timestamp;
 use postgres::Client;
 use std::path::Path;
 use toban_core::wal::{History, Lsn, Timeline};
 use toban_core::{Context, Error, Result};
+
+/// A server that recovered, and what is known of it.
+pub(crate) struct RecoveredServer {
+    pub(crate) programs: Programs,
+    pub(crate) server: Server,
+    pub(crate) control: Control,
+    pub(crate) inspected: Inspected,
+    pub(crate) recovered: Recovered,
+    /// Whether recovery was to go to the end of what there is.
+    pub(crate) to_the_end: bool,
+}
 
 /// How far recovery came.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! The report: one page that needs nothing else, for whoever asks whether the backups restore.
 
-use crate::chart::{self, time};
+use crate::chart::{self, format_seconds};
 use crate::proof::{CheckVerdict, Proof, ProofCheck};
 use std::path::Path;
 use toban_core::{Context, Result, durable, out};
@@ -15,40 +15,40 @@ code{overflow-wrap:anywhere}svg text{font-size:11px;fill:#555}svg line{stroke:#b
 ///
 /// # Errors
 /// Those of the file system.
-pub(crate) fn write(path: &Path, proof: &Proof, drills: &[Proof]) -> Result<()> {
+pub(crate) fn write_report(path: &Path, proof: &Proof, drills: &[Proof]) -> Result<()> {
     durable::create_dirs(durable::folder_of(path))?;
-    let page = page(proof, drills);
+    let page = render_page(proof, drills);
     durable::replace(path, 0o640, |w| w.write_all(page.as_bytes()).doing(|| "write the report".into()))
 }
 
-fn page(proof: &Proof, drills: &[Proof]) -> String {
+fn render_page(proof: &Proof, drills: &[Proof]) -> String {
     let (class, verdict) = if proof.passed { ("good", "passed") } else { ("bad", "FAILED") };
     let title =
         format!("Restore drill of {}, {}", proof.cluster, proof.started.strftime("%Y-%m-%d %H:%M UTC"));
-    let title = escape(&title);
+    let title = escape_html(&title);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <h1>{title} <span class=\"{class}\">{verdict}</span></h1>\n{}{}{}\
          <h2>Recovery times of past drills</h2>\n{}{}</body>\n</html>\n",
-        facts(proof),
-        checks(proof),
-        phases(proof),
-        chart::svg(drills),
-        past(drills),
+        facts_table(proof),
+        checks_table(proof),
+        phases_table(proof),
+        chart::draw_svg(drills),
+        drills_table(drills),
     )
 }
 
-fn facts(proof: &Proof) -> String {
-    let objective = |what: Option<f64>| what.map_or("none is set".into(), time);
+fn facts_table(proof: &Proof) -> String {
+    let objective = |what: Option<f64>| what.map_or("none is set".into(), format_seconds);
     let at_most = if proof.loss_is_exact { "" } else { "at most " };
     let rows = [
-        ("Command", format!("<code>{}</code>", escape(&proof.command.join(" ")))),
-        ("On", escape(&format!("{}, by {}", proof.host, proof.by))),
-        ("Backup", escape(proof.backup.as_deref().unwrap_or("of another tool"))),
+        ("Command", format!("<code>{}</code>", escape_html(&proof.command.join(" ")))),
+        ("On", escape_html(&format!("{}, by {}", proof.host, proof.by))),
+        ("Backup", escape_html(proof.backup.as_deref().unwrap_or("of another tool"))),
         ("PostgreSQL", proof.major.map_or("unknown".into(), |m| m.to_string())),
-        ("System identifier", escape(proof.system_identifier.as_deref().unwrap_or("none: a dump"))),
+        ("System identifier", escape_html(proof.system_identifier.as_deref().unwrap_or("none: a dump"))),
         ("Restored", format!("{} files, {}", proof.files, out::bytes(proof.bytes))),
         ("Position reached", proof.reached_lsn.map_or("unknown".into(), |l| l.to_string())),
         (
@@ -57,11 +57,11 @@ fn facts(proof: &Proof) -> String {
                 .recovery_point
                 .map_or("unknown".into(), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
         ),
-        ("Recovery time", proof.recovery_seconds.map_or("it did not recover".into(), time)),
+        ("Recovery time", proof.recovery_seconds.map_or("it did not recover".into(), format_seconds)),
         ("… objective", objective(proof.rto_seconds)),
         (
             "Lost, had the server gone when the drill began",
-            proof.loss_seconds.map_or("unknown".into(), |s| format!("{at_most}{}", time(s))),
+            proof.loss_seconds.map_or("unknown".into(), |s| format!("{at_most}{}", format_seconds(s))),
         ),
         ("… objective", objective(proof.rpo_seconds)),
     ];
@@ -70,7 +70,7 @@ fn facts(proof: &Proof) -> String {
     format!("<table>\n{rows}</table>\n")
 }
 
-fn checks(proof: &Proof) -> String {
+fn checks_table(proof: &Proof) -> String {
     let row = |c: &ProofCheck| {
         let class = if c.verdict == CheckVerdict::Passed {
             String::new()
@@ -79,9 +79,9 @@ fn checks(proof: &Proof) -> String {
         };
         format!(
             "<tr{class}><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-            escape(&c.check),
+            escape_html(&c.check),
             c.verdict,
-            escape(&c.finding)
+            escape_html(&c.finding)
         )
     };
     let rows: String = proof.checks.iter().map(row).collect();
@@ -90,22 +90,22 @@ fn checks(proof: &Proof) -> String {
     )
 }
 
-fn phases(proof: &Proof) -> String {
+fn phases_table(proof: &Proof) -> String {
     let row = |p: &crate::proof::Phase| {
-        format!("<tr><td>{}</td><td>{}</td></tr>\n", escape(&p.name), time(p.seconds))
+        format!("<tr><td>{}</td><td>{}</td></tr>\n", escape_html(&p.name), format_seconds(p.seconds))
     };
     let rows: String = proof.phases.iter().map(row).collect();
     format!("<h2>Phases</h2>\n<table>\n{rows}</table>\n")
 }
 
-fn past(drills: &[Proof]) -> String {
+fn drills_table(drills: &[Proof]) -> String {
     let row = |p: &Proof| {
         format!(
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
             p.started.strftime("%Y-%m-%d %H:%M UTC"),
             if p.passed { "passed" } else { "FAILED" },
-            p.recovery_seconds.map_or(String::new(), time),
-            p.loss_seconds.map_or(String::new(), time),
+            p.recovery_seconds.map_or(String::new(), format_seconds),
+            p.loss_seconds.map_or(String::new(), format_seconds),
         )
     };
     let rows: String = drills.iter().rev().map(row).collect();
@@ -114,7 +114,7 @@ fn past(drills: &[Proof]) -> String {
     )
 }
 
-fn escape(text: &str) -> String {
+fn escape_html(text: &str) -> String {
     out::html(&out::escape(text))
 }
 
@@ -128,7 +128,7 @@ mod tests {
         let check = ProofCheck { check: evil.into(), verdict: CheckVerdict::Failed, finding: evil.into() };
         let mut proof = Proof::new(evil, &[evil.into()]);
         proof.checks = vec![check];
-        let page = page(&proof, std::slice::from_ref(&proof));
+        let page = render_page(&proof, std::slice::from_ref(&proof));
         assert!(!page.contains("<script") && !page.contains("='x'"), "{page}");
         assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;"));
     }

@@ -3,7 +3,7 @@
 use crate::cli::Target;
 use crate::control;
 use crate::findings::found;
-use crate::plan::Plan;
+use crate::plan::DrillPlan;
 use crate::process::{ProgramEnd, Runner, disk_full_error};
 use crate::server::{Programs, Server};
 use crate::{conf, scratch::Scratch};
@@ -28,7 +28,7 @@ const LEADING_ELSEWHERE: [&str; 9] = [
 ///
 /// # Errors
 /// Findings with its last complaint; Retry and Corrupt where our own pg-backup ended so; Failed on a full disk.
-pub(crate) fn run_command(plan: &Plan, runner: &Runner) -> Result<()> {
+pub(crate) fn run_command(plan: &DrillPlan, runner: &Runner) -> Result<()> {
     let words: Vec<String> = plan.command.iter().map(|w| fill_placeholders(w, runner)).collect();
     let (program, args) = words.split_first().ok_or_else(|| Error::usage("the command is empty"))?;
     let mut command = Command::new(program);
@@ -83,7 +83,7 @@ fn last_complaint(output: &str) -> String {
     line.map_or("it wrote nothing".into(), |l| l.chars().take(500).collect())
 }
 
-fn superuser(plan: &Plan) -> String {
+fn superuser(plan: &DrillPlan) -> String {
     plan.role.clone().unwrap_or_else(|| "postgres".into())
 }
 
@@ -91,7 +91,11 @@ fn superuser(plan: &Plan) -> String {
 ///
 /// # Errors
 /// When it cannot be made.
-pub(crate) fn start_empty_server(plan: &Plan, scratch: &Scratch, runner: &Runner) -> Result<(Programs, Server)> {
+pub(crate) fn start_empty_server(
+    plan: &DrillPlan,
+    scratch: &Scratch,
+    runner: &Runner,
+) -> Result<(Programs, Server)> {
     let programs = Programs::newest(plan.bin_dir.as_deref())?;
     let mut initdb = runner.command(programs.path("initdb"));
     initdb.args(["--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--username", &superuser(plan)]);
@@ -104,7 +108,8 @@ pub(crate) fn start_empty_server(plan: &Plan, scratch: &Scratch, runner: &Runner
         return Err(disk_full_error(&ended.output, &runner.scratch)
             .unwrap_or_else(|| Error::failed(format!("initdb: {}", last_complaint(&ended.output)))));
     }
-    let control = control::read_control(runner.command(programs.path("pg_controldata")), &scratch.path("data"))?;
+    let control =
+        control::read_control(runner.command(programs.path("pg_controldata")), &scratch.path("data"))?;
     let options = conf::ServerOptions {
         major: programs.major,
         preload: &plan.preload,
@@ -125,6 +130,9 @@ mod tests {
     fn the_last_complaint_of_a_command() {
         let said = "P00 INFO: begin\nERROR: [055]: unable to open 'x'\nP00 INFO: end 3s\nhint: y\n";
         assert_eq!(last_complaint(said), "ERROR: [055]: unable to open 'x'");
-        assert_eq!((last_complaint("one\ntwo\n").as_str(), last_complaint("").as_str()), ("two", "it wrote nothing"));
+        assert_eq!(
+            (last_complaint("one\ntwo\n").as_str(), last_complaint("").as_str()),
+            ("two", "it wrote nothing")
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Before a restored data directory is started: nothing in it may lead to a place outside of the drill.
 
-use crate::conf::Recovery;
+use crate::conf::RecoverySettings;
 use crate::findings::found;
 use crate::process::Runner;
 use std::fs;
@@ -103,7 +103,7 @@ pub(crate) fn disarm(
     runner: &Runner,
     data: &Path,
     seen: &mut Inspected,
-    recovery: &mut Recovery,
+    recovery: &mut RecoverySettings,
 ) -> Result<()> {
     link_tablespaces(runner, data)?;
     for name in ["postmaster.pid", "postmaster.opts"] {
@@ -118,7 +118,7 @@ pub(crate) fn disarm(
     if data.join("standby.signal").exists() {
         remove_file(&data.join("standby.signal"))?;
         write_file(runner, &signal, "")?;
-        recovery.without_primary();
+        recovery.ensure_command();
     }
     seen.recovers = signal.exists();
     // ALTER SYSTEM's file is read after postgresql.conf, wherever that lies: its settings would come before the drill's.

@@ -5,7 +5,7 @@ use super::pair::{Kind, Pair, Rebuild, gaps};
 use std::fs;
 use std::path::{Path, PathBuf};
 use testkit::pg::clean;
-use testkit::{Dice, rounds, seed};
+use testkit::{Dice, Pg, rounds, seed};
 
 fn chain(major: u32, mib: u32, failovers: usize, dice: &mut Dice) {
     eprintln!("PostgreSQL {major}, segments of {mib} MiB, {failovers} failovers");

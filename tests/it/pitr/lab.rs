@@ -111,7 +111,6 @@ impl Lab {
     pub(crate) fn row(&self) -> Moment {
         row(&self.pg)
     }
-
 }
 
 pub(crate) fn row(pg: &Pg) -> Moment {

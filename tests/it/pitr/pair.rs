@@ -62,7 +62,9 @@ impl Pair {
         let settings = SETTINGS.iter().chain(kind.settings);
         let build = settings.fold(Pg::builder_major(kind.major), |b, s| b.set(s));
         let primary = build.segments_of(kind.mib).start();
-        ["", "mount", "mount/repo", "tmp"].iter().for_each(|name| primary.make_folder(&dir.path().join(name)));
+        ["", "mount", "mount/repo", "tmp"]
+            .iter()
+            .for_each(|name| primary.make_folder(&dir.path().join(name)));
         for tool in ["pg-backup", "wal-shipper"] {
             testkit::install_program(&bins().join(tool), &dir.path().join(tool));
         }
@@ -191,11 +193,9 @@ impl Pair {
         let sql = format!(
             "select coalesce(bool_or(restart_lsn >= '{at}'), false), max(restart_lsn) from pg_replication_slots where active"
         );
-        until("the stream has it", Duration::from_secs(60), || {
-            match self.primary().psql("postgres", &sql) {
-                state if state.starts_with('t') => Ok(()),
-                state => Err(format!("{state}\n{}", self.log())),
-            }
+        until("the stream has it", Duration::from_secs(60), || match self.primary().psql("postgres", &sql) {
+            state if state.starts_with('t') => Ok(()),
+            state => Err(format!("{state}\n{}", self.log())),
         });
     }
 

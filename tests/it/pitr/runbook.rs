@@ -2,6 +2,7 @@
 
 use super::lab::{Lab, rows};
 use e2e::root;
+use testkit::Pg;
 
 /// The lines typed in the `console` blocks of a page.
 fn typed(page: &str) -> Vec<String> {

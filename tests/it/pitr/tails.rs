@@ -4,7 +4,7 @@ use super::lab::{Lab, rows};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 use testkit::pg::as_owner;
-use testkit::until;
+use testkit::{Pg, until};
 
 struct Stream(Child);
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// A table, index, view or sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Object {
+pub(crate) struct Relation {
     pub(crate) schema: String,
     pub(crate) name: String,
     pub(crate) kind: String,
@@ -19,7 +19,7 @@ pub(crate) struct Object {
     pub(crate) bytes: u64,
 }
 
-pub(crate) type Objects = BTreeMap<i64, Object>;
+pub(crate) type Relations = BTreeMap<i64, Relation>;
 
 /// SQL that is true where the transaction in `column` had ended below `below`. Numbers of transactions go round: what
 /// is half way round away is taken for newer, on both sides alike.
@@ -31,16 +31,16 @@ pub(crate) fn older_than(column: &str, below: u64) -> String {
 }
 
 /// What is missing of `live` in `restored`, by number: name and kind must be the same.
-pub(crate) fn find_missing(live: &Objects, restored: &Objects) -> Vec<i64> {
-    let there = |number: &i64, o: &Object| {
+pub(crate) fn find_missing(live: &Relations, restored: &Relations) -> Vec<i64> {
+    let there = |number: &i64, o: &Relation| {
         restored.get(number).is_some_and(|r| (&r.name, &r.kind) == (&o.name, &o.kind))
     };
     live.iter().filter(|(n, o)| o.older && !there(n, o)).map(|(n, _)| *n).collect()
 }
 
 /// What a person calls it.
-pub(crate) fn describe(database: &str, object: &Object) -> String {
-    let kind = match object.kind.as_str() {
+pub(crate) fn describe(database: &str, relation: &Relation) -> String {
+    let kind = match relation.kind.as_str() {
         "r" | "p" => "table",
         "i" | "I" => "index",
         "S" => "sequence",
@@ -48,15 +48,15 @@ pub(crate) fn describe(database: &str, object: &Object) -> String {
         "m" => "materialized view",
         _ => "relation",
     };
-    format!("{kind} {}.{} of database {database}", object.schema, object.name)
+    format!("{kind} {}.{} of database {database}", relation.schema, relation.name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn object(name: &str, older: bool) -> Object {
-        Object {
+    fn relation(name: &str, older: bool) -> Relation {
+        Relation {
             schema: "public".into(),
             name: name.into(),
             kind: "r".into(),
@@ -68,10 +68,11 @@ mod tests {
 
     #[test]
     fn only_what_was_there_before_the_backup_can_be_missing() {
-        let live: Objects = [(1, object("a", true)), (2, object("b", false)), (3, object("c", true))].into();
-        let restored: Objects = [(1, object("a", true)), (4, object("dropped since", true))].into();
+        let live: Relations =
+            [(1, relation("a", true)), (2, relation("b", false)), (3, relation("c", true))].into();
+        let restored: Relations = [(1, relation("a", true)), (4, relation("dropped since", true))].into();
         assert_eq!(find_missing(&live, &restored), [3]);
-        let renamed: Objects = [(1, object("x", true)), (3, object("c", true))].into();
+        let renamed: Relations = [(1, relation("x", true)), (3, relation("c", true))].into();
         assert_eq!(find_missing(&live, &renamed), [1]);
         assert_eq!(describe("app", &live[&3]), "table public.c of database app");
     }
