@@ -2,6 +2,7 @@
 
 use super::lab::{Lab, rows};
 use std::fs;
+use testkit::Pg;
 
 #[test]
 fn with_the_nearest_that_can_be_reached() {
