@@ -4,6 +4,7 @@ mod debian;
 mod documents;
 mod examples;
 mod notify_failure;
+mod old_repository;
 mod pitr;
 mod tree;
 mod units;
