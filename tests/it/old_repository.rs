@@ -53,7 +53,11 @@ impl OldRepository {
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.dir.path());
         command.env("TOBAN_REPO", format!("file://{}", self.path("repo").display()));
         command.env("TOBAN_STATE_DIR", self.path("state")).env("DATABASE_URL", server.url());
-        command.current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         ended(command.spawn().expect("start the tool"))
     }
 
@@ -79,8 +83,12 @@ impl OldRepository {
     /// The ID of the backup, or of the dump, with this label.
     fn id_of(&self, kind: &str, label: &str) -> String {
         let rows = self.run("pg-backup", &["list", "--json"]).json();
-        let found = rows.iter().find(|r| r["label"] == label && (r["database"].is_string() == (kind == "dump")));
-        found.unwrap_or_else(|| panic!("no {kind} {label} in {rows:#?}"))["id"].as_str().expect("an ID").to_string()
+        let found =
+            rows.iter().find(|r| r["label"] == label && (r["database"].is_string() == (kind == "dump")));
+        found.unwrap_or_else(|| panic!("no {kind} {label} in {rows:#?}"))["id"]
+            .as_str()
+            .expect("an ID")
+            .to_string()
     }
 }
 
@@ -92,7 +100,8 @@ fn give_to_owner_of(like: &Path, path: &Path) {
 /// The rows of `ledger` and `notes`, after psql found that each is the one that was written.
 #[track_caller]
 fn rows(server: &Pg, database: &str) -> (i32, i32) {
-    let wrong = "select count(*) from notes where text <> 'nöte ' || id or body <> decode(md5(id::text), 'hex')";
+    let wrong =
+        "select count(*) from notes where text <> 'nöte ' || id or body <> decode(md5(id::text), 'hex')";
     assert_eq!(server.psql(database, wrong), "0");
     let counts = "select count(*) = max(n), count(*), (select count(*) from notes) from ledger";
     let counts = server.psql(database, counts);
@@ -162,7 +171,8 @@ fn it_is_extended_and_pruned() {
 /// The labels of all backups and dumps, sorted.
 fn labels(old: &OldRepository) -> Vec<String> {
     let listed = old.run("pg-backup", &["list", "--json"]).json();
-    let mut labels: Vec<String> = listed.iter().filter_map(|r| Some(r["label"].as_str()?.to_string())).collect();
+    let mut labels: Vec<String> =
+        listed.iter().filter_map(|r| Some(r["label"].as_str()?.to_string())).collect();
     labels.sort();
     labels
 }

@@ -6,7 +6,7 @@ use pkix::{PeerName, Profile, Purpose};
 use std::path::PathBuf;
 use toban_core::{At, Cli, Common, Monitoring};
 
-/// Tell certificates that expire, break or are not the ones being served, before users notice.
+/// Find certificates that expire, break or are not the ones being served, before users notice.
 #[derive(Parser, Debug)]
 #[command(version, name = "cert-checker", max_term_width = 100)]
 pub struct Args {
@@ -39,7 +39,7 @@ pub struct CheckArgs {
     /// a pattern, or FILE=HOST:PORT for what should be served from the file [default: the targets in the configuration]
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// Take targets from this file, one per line with key=value options behind it, - for stdin; a file of certificates
+    /// Take targets from this file, one per line, followed by key=value options, - for stdin; a file of certificates
     /// is a target itself; may be given several times
     #[arg(short = 'f', long, value_name = "FILE")]
     pub targets_from: Vec<PathBuf>,
@@ -57,7 +57,7 @@ pub struct CheckArgs {
     pub protocol: Option<String>,
     #[command(flatten)]
     pub options: Options,
-    /// How bad it is when a target cannot be reached
+    /// Severity when a target cannot be reached
     #[arg(long, value_enum, value_name = "STATE", default_value = "unknown")]
     pub unreachable: Unreachable,
     /// Check at most so many targets at once

@@ -13,10 +13,10 @@ use std::process::ExitCode;
 /// Flags of every tool.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
-    /// Say what is done; twice for details, three times for everything
+    /// Log what is done; twice for details, three times for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 900)]
     pub verbose: u8,
-    /// Only say errors
+    /// Log errors only
     #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 900)]
     pub quiet: bool,
     /// Write records as one JSON object per line
@@ -55,7 +55,7 @@ pub struct DryRun {
 /// The flag of every verb that judges by the clock.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct At {
-    /// Judge as of this time, not now (RFC 3339, as 2026-11-21T03:00:00Z)
+    /// Judge as of this time, not now (RFC 3339, e.g. 2026-11-21T03:00:00Z)
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
 }
@@ -91,7 +91,7 @@ pub fn main<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> ExitCode
     ExitCode::from(exit_status(run))
 }
 
-/// The same, for a tool whose status somebody else reads by rules of their own.
+/// The same, for a tool whose status another program reads by rules of its own.
 pub fn exit_status<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> u8 {
     let command = command::<A>();
     let argv: Vec<std::ffi::OsString> = std::env::args_os().collect();
@@ -131,7 +131,7 @@ fn status(tool: &str, out: &mut Out<'_>, done: Result<()>, monitoring: bool) -> 
     }
 }
 
-/// `tool: chain`, then `hint: cure`; never more than these two lines.
+/// `tool: chain`, then `hint: remedy`; never more than these two lines.
 fn print(tool: &str, e: &Error) {
     let prefix = if logging::in_journal() { "<3>" } else { "" };
     let mut stderr = std::io::stderr().lock();

@@ -14,7 +14,7 @@ use std::io::Write;
 /// What every tool reads from the environment.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("TOBAN_CONFIG", "The configuration file."),
-    ("TOBAN_STATE_DIR", "Folder for what must be remembered: run records, and who was told of what."),
+    ("TOBAN_STATE_DIR", "Folder of what is remembered: run records, and which notifications were sent."),
     ("STATE_DIRECTORY", "The same, as systemd sets it."),
     ("CREDENTIALS_DIRECTORY", "Folder of secrets, as systemd sets it: smtp_pass, slack_webhook, ping_url."),
     ("SMTP_HOST, SMTP_PORT, SMTP_USER, SMTP_PASS", "The mail server that carries notifications."),
@@ -22,7 +22,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("SLACK_WEBHOOK", "The webhook that notifications are posted to."),
     ("TOBAN_PING_URL", "The monitor that is pinged at the start and the end of a job."),
     ("NOTIFY_SOCKET", "Where systemd listens for the status line."),
-    ("RUST_LOG", "Finer choice of log messages than -v makes, as toban_core=debug."),
+    ("RUST_LOG", "Finer choice of log messages than -v makes, e.g. toban_core=debug."),
     ("NO_COLOR", "Set to anything: no colours."),
 ];
 
@@ -30,7 +30,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 const FILES: &[(&str, &str)] = &[
     ("/etc/toban/toban.toml", "The configuration, when no other is named."),
     ("/var/lib/toban/runs/", "The last hundred runs of each job, one JSON object per line."),
-    ("/var/lib/toban/notify/", "Who was told of what, and what is still to be told."),
+    ("/var/lib/toban/notify/", "Which notifications were sent, and which are still to be sent."),
 ];
 
 /// One manual page with every verb: written in roff to `to`, which is memory, so that nothing can fail.

@@ -26,10 +26,10 @@ pub struct Args {
     /// SQL file of queries with expected results; may be given several times
     #[arg(long, value_name = "FILE")]
     pub checks: Vec<PathBuf>,
-    /// Fail when more than this is lost, counted back from the drill's begin, as 15min
+    /// Fail when more than this is lost, counted back from the beginning of the drill, e.g. 15min
     #[arg(long, value_name = "TIME")]
     pub rpo: Option<Span>,
-    /// Fail when it takes longer from the begin of the restore to the first answer, as 1h
+    /// Fail when it takes longer from the beginning of the restore to the first answer, e.g. 1h
     #[arg(long, value_name = "TIME")]
     pub rto: Option<Span>,
     /// What the command restores into
@@ -51,7 +51,7 @@ pub struct Args {
     /// Folder of PostgreSQL's programs [default: found on this machine by the backup's major]
     #[arg(long, value_name = "DIR", env = "TOBAN_PG_BIN", hide_env_values = true)]
     pub bin_dir: Option<PathBuf>,
-    /// Count the rows of tables up to this size, as 1G; each is read on the live server too
+    /// Count the rows of tables up to this size, e.g. 1G; each is read on the live server too
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = bytes)]
     pub count_up_to: u64,
     /// Do not run pg_amcheck
@@ -105,5 +105,5 @@ fn bytes(text: &str) -> Result<u64, String> {
         _ => (text, 1),
     };
     let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
-    bytes.ok_or_else(|| "a number of bytes, with K, M, G or T behind it or not".into())
+    bytes.ok_or_else(|| "a number of bytes, which K, M, G or T may follow".into())
 }

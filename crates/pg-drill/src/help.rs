@@ -2,7 +2,7 @@
 
 pub(crate) const HELP: &str = "\
 Examples:
-  The newest backup and all WAL behind it, compared with the live server:
+  The newest backup and all WAL since, compared with the live server:
     pg-drill --repo file:///var/backups/toban --db dbname=postgres --rpo 15min --rto 1h
   With queries of your own:
     pg-drill --repo local --checks /etc/toban/drill.sql

@@ -36,7 +36,7 @@ pub enum Verb {
 /// What moves, and by which names and types.
 #[derive(Group, Clone, Debug)]
 pub struct Rules {
-    /// Only tables that this matches (`*` and `?` stand for anything); may be given several times
+    /// Only tables that this matches (`*` and `?` are wildcards); may be given several times
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
     /// Not what this matches: a table, a column as TABLE.COLUMN, else a view, trigger or index by its name; KIND:NAME, as
@@ -53,7 +53,7 @@ pub struct Rules {
     /// Make names snake_case: userId becomes user_id
     #[arg(long)]
     pub snake_case: bool,
-    /// How a column is converted: TABLE.COLUMN=CONVERSION or TABLE.COLUMN=TYPE:CONVERSION, as
+    /// How a column is converted: TABLE.COLUMN=CONVERSION or TABLE.COLUMN=TYPE:CONVERSION, e.g.
     /// users.created_at=epoch-ms; may be given several times
     #[arg(long, value_name = "RULE")]
     pub cast: Vec<String>,
@@ -61,7 +61,7 @@ pub struct Rules {
     /// widened until all fit; NUL bytes and broken UTF-8 are replaced]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub on_misfit: Option<Misfit>,
-    /// Keep SQLite's rowid as a column, in tables where no column of their own is it
+    /// Keep SQLite's rowid as a column, in tables where no column is an alias of it
     #[arg(long)]
     pub keep_rowid: bool,
     /// Texts compare and sort byte by byte as in SQLite: COLLATE "C"
@@ -75,7 +75,7 @@ pub struct Rules {
 /// What `--on-misfit` takes.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Misfit {
-    /// Leave the row behind
+    /// Leave the row out
     Reject,
     /// Put NULL in its place
     Null,
@@ -123,7 +123,7 @@ pub struct Run {
     /// Do what this plan says
     #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_misfit", "keep_rowid", "collate_c", "schema", "existing", "set"])]
     pub plan: Option<PathBuf>,
-    /// Load into tables that the application made, and this is what happens to rows they hold
+    /// Load into tables that the application made; what happens to the rows they hold
     #[arg(long, value_enum, value_name = "ACTION")]
     pub existing: Option<Existing>,
     /// Connections that copy, and threads that read
@@ -135,7 +135,7 @@ pub struct Run {
     /// Load again only the rows that this list of an earlier run names (its rejects.jsonl), now that a rule changed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rehearse", "plan", "existing", "include", "exclude"])]
     pub rejects: Option<PathBuf>,
-    /// Take back what the last run into the schema did
+    /// Undo the last run into the schema
     #[arg(long, conflicts_with_all = ["rehearse", "plan", "existing", "rejects"])]
     pub undo: bool,
     /// With --undo: also when rows were written to the tables since, which are lost then
@@ -147,7 +147,7 @@ pub struct Run {
     /// Values in the list of rejects leave the status at 0, as accept_rejects in every table of the plan
     #[arg(long)]
     pub accept_rejects: bool,
-    /// Folder for the report, the rejects and what a person must finish [default: NAME-migration in the working
+    /// Folder for the report, the rejects and what is left to do by hand [default: NAME-migration in the working
     /// directory, when there is anything to write]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
@@ -159,15 +159,15 @@ pub struct Run {
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::enum_variant_names, reason = "the word of the command line")]
 pub enum Existing {
-    /// There must be none
+    /// Refuse tables that hold rows
     Refuse,
-    /// They go
+    /// Delete them
     Truncate,
-    /// They stay, and ours are added
+    /// Keep them, and add the source's
     Append,
-    /// Ours replace those of the same primary key
+    /// Replace those of the same primary key by the source's
     Upsert,
-    /// Ours of the same primary key stay behind
+    /// Keep them, and leave out the source's of the same primary key
     SkipExisting,
 }
 

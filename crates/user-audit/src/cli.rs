@@ -33,13 +33,13 @@ impl Cli for Args {
 pub enum Verb {
     /// Audit an application's users and roles, in PostgreSQL or SQLite
     App(App),
-    /// Audit PostgreSQL's own roles, their paths to power, pg_hba.conf and grants
+    /// Audit PostgreSQL's own roles, their paths to powerful rights, pg_hba.conf and grants
     Roles(Roles),
     /// Record that the access in an evidence pack was reviewed: later runs tell what changed since
     Accept(Accept),
 }
 
-/// Which databases, judged when, and where the result goes.
+/// Which databases, judged as of when, and where the result goes.
 #[derive(Group, Clone, Debug)]
 pub struct Scope {
     /// Database to audit; may be given several times: a libpq connection string or URI, or sqlite:FILE for an
@@ -49,7 +49,7 @@ pub struct Scope {
     /// Name of the PostgreSQL cluster and of its [cluster.NAME] section; reviews are kept by it
     #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", value_parser = toban_core::cli::parse_name)]
     pub cluster: String,
-    /// End a query that takes longer
+    /// Cancel a query that takes longer
     #[arg(long, value_name = "TIME", default_value = "5min")]
     pub timeout: Span,
     /// Write an evidence pack into a new folder below this one
@@ -61,7 +61,7 @@ pub struct Scope {
     /// Folder of accepted reviews [default: reviews in the state directory]
     #[arg(long, value_name = "DIR")]
     pub reviews: Option<PathBuf>,
-    /// Say so when the last accepted review is older [default: 35d]
+    /// Warn when the last accepted review is older [default: 35d]
     #[arg(long, value_name = "TIME")]
     pub review_every: Option<Span>,
     /// What to replace by a keyed hash in everything that is written; the key: credential audit_redact_key, or
@@ -86,11 +86,11 @@ pub enum Redact {
 pub struct App {
     #[command(flatten)]
     pub scope: Scope,
-    /// Tables and columns: default, django, or an [audit.mapping.NAME] section [default: the section that is called
-    /// as the database, else default]
+    /// Tables and columns: default, django, or an [audit.mapping.NAME] section [default: the section with the
+    /// database's name, else default]
     #[arg(long, value_name = "NAME")]
     pub mapping: Option<String>,
-    /// Look at the columns, write a mapping for the configuration, say why and what is not known, and stop
+    /// Write a mapping for the configuration from the columns, with the reasons and what is not known, and stop
     #[arg(long)]
     pub detect: bool,
     /// An account is unused after this time [default: 90d]
@@ -105,7 +105,7 @@ pub struct App {
     /// Warn this long before a password is too old, too [default: only when it is]
     #[arg(long, value_name = "TIME")]
     pub password_warning: Option<Span>,
-    /// More administrators are too many [default: 5]
+    /// More administrators than this are too many [default: 5]
     #[arg(long, value_name = "N")]
     pub max_admins: Option<usize>,
     /// A role that makes administrators, beside the usual names (admin, ROLE_ADMIN, superuser, root, owner, what ends
@@ -122,7 +122,7 @@ pub struct App {
 pub struct Roles {
     #[command(flatten)]
     pub scope: Scope,
-    /// A server log to learn from when roles connected (stderr, csvlog or jsonlog, also .gz); may be given several
+    /// A server log that tells when roles connected (stderr, csvlog or jsonlog, also .gz); may be given several
     /// times
     #[arg(long, value_name = "FILE")]
     pub log: Vec<PathBuf>,
@@ -130,7 +130,7 @@ pub struct Roles {
     /// has the trigger
     #[arg(long, value_name = "TABLE")]
     pub login_table: Option<String>,
-    /// Tell who can log in from this address alone, not by every way
+    /// Report who can log in from this address, instead of from anywhere
     #[arg(long, value_name = "ADDRESS")]
     pub from: Option<IpAddr>,
     /// A role that the logs have not seen for this time is unused [default: 90d]
@@ -153,7 +153,7 @@ pub struct Accept {
     /// What was decided
     #[arg(long, value_enum)]
     pub decision: Decision,
-    /// Where it was decided, as a ticket's number
+    /// Where it was decided, e.g. a ticket's number
     #[arg(long, value_name = "TICKET")]
     pub ticket: String,
     /// Folder of accepted reviews [default: reviews in the state directory]

@@ -1,4 +1,4 @@
-//! Examples and what one should know, below each verb's options; the manual page takes them from here.
+//! Examples and background, below each verb's options; the manual page takes them from here.
 
 pub(crate) const APP_HELP: &str = "\
 Examples:

@@ -40,7 +40,7 @@ pub enum Verb {
     List(List),
     /// Compare the repositories with the server: lag, missing WAL, a failing archiver
     Check(Check),
-    /// Record that WAL is known to be lost for good: `check` no longer complains of it
+    /// Record that WAL is lost for good: `check` no longer reports it
     Acknowledge(Acknowledge),
 }
 

@@ -30,7 +30,7 @@ impl RepoArgs {
         self.open_within(config, None)
     }
 
-    /// The same for whoever cannot wait long for a store that is away, where the environment does not say how long.
+    /// The same for a caller that cannot wait long for a store that does not answer, where the environment does not say how long.
     ///
     /// # Errors
     /// Those of [`RepoArgs::open`].

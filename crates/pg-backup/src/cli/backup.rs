@@ -11,7 +11,7 @@ use toban_core::{DryRun, Error, Result};
 /// When the checkpoint comes that a backup begins with.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checkpoint {
-    /// At once; the disks are busy for a moment
+    /// At once; the disks are busy for some seconds
     Fast,
     /// Spread over the server's usual time (checkpoint_completion_target)
     Spread,
@@ -78,10 +78,10 @@ pub struct Run {
     /// Level of compression [default: 3 of zstd, 6 of gzip]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub level: Option<i32>,
-    /// Read no more than this in a second, as 50M or 1G
+    /// Read no more than this in a second, e.g. 50M or 1G
     #[arg(long, value_name = "BYTES", value_parser = rate)]
     pub max_rate: Option<Rate>,
-    /// A word to find it by, as before-upgrade
+    /// Label that `list` shows, e.g. before-upgrade
     #[arg(long, value_name = "WORD", value_parser = parse_label)]
     pub label: Option<String>,
     /// The repository holds another system: this one was rebuilt or upgraded
@@ -167,7 +167,7 @@ Examples:
   Beside the live server, all tablespaces elsewhere, Debian's configuration to its own folder:
     pg-backup restore 20261121T030000Z-120034 -D /srv/look --tablespace-dir /srv/look-spaces \\
         --config-dir /srv/look-conf --repo local
-  As the cluster was at a moment, by the WAL that wal-shipper archived there; without --dry-run it is done:
+  As the cluster was at a time, by the WAL that wal-shipper archived there; without --dry-run it is done:
     pg-backup restore -D /srv/look --target-time 2026-11-21T11:59:00+01:00 --repo local --dry-run
 
 With a moment the newest backup that ended before it is taken; what can be reached is said first, and a
@@ -186,7 +186,7 @@ restored folder before its first start.";
 #[derive(Group, Debug)]
 #[command(after_long_help = RESTORE_HELP)]
 pub struct Restore {
-    /// The backup's ID [default with a moment: the newest that ended before it]
+    /// The backup's ID [default with a recovery target: the newest that ended before it]
     #[arg(value_name = "ID", default_value = "latest")]
     pub id: String,
     /// Folder that becomes the data directory; it must be empty, or not there

@@ -60,7 +60,7 @@ pub struct Dump {
     /// Roles and tablespaces that go with it
     #[arg(long, value_enum, default_value_t = Globals::Full)]
     pub globals: Globals,
-    /// A word to find it by, as before-upgrade
+    /// Label that `list` shows, e.g. before-upgrade
     #[arg(long, value_name = "WORD", value_parser = parse_label)]
     pub label: Option<String>,
     #[command(flatten)]
@@ -69,11 +69,11 @@ pub struct Dump {
 
 const RESTORE_DUMP_HELP: &str = "\
 Examples:
-  Look at last night beside the live database:
+  Look at last night's dump beside the live database:
     pg-backup restore-dump latest --of app --into app_copy --repo local
-  Put it in the place of the live database; the present state is dumped first:
+  Put it in the place of the live database, whose present state is dumped first:
     pg-backup restore-dump 20261121T030000Z-120034 --replace app --repo local
-  A file that `pg_dump | gzip` has left:
+  A file that `pg_dump | gzip` wrote:
     pg-backup restore-dump s3://bucket/old/app-2025-11-02.sql.gz --into app_2025
 
 The dump is read to its end and checked first. It is loaded under another name, its rows are compared
@@ -85,7 +85,7 @@ What was written after the safety dump began is never lost: the old database is 
 #[command(after_long_help = RESTORE_DUMP_HELP)]
 #[command(group(clap::ArgGroup::new("target").required(true).args(["into", "replace"])))]
 pub struct RestoreDump {
-    /// A dump's ID, `latest`, or a dump of anybody: path, file:// or s3:// URL of a .dump, .sql, .sql.gz, or folder
+    /// A dump's ID, `latest`, or another program's dump: path, file:// or s3:// URL of a .dump, .sql, .sql.gz, or folder
     #[arg(value_name = "ID|FILE")]
     pub source: String,
     /// Create this database and restore into it; it must not exist, or be empty

@@ -18,14 +18,14 @@ Environment:
   TOBAN_REPO          Repositories, as --repo, separated by commas
   TOBAN_CLUSTER       As --cluster
   TOBAN_PG_BIN        As --bin-dir
-  TOBAN_RETRY_FOR     How long a store that fails is asked again, as 30s [default: 5min]
+  TOBAN_RETRY_FOR     How long failing requests to a store are repeated, e.g. 30s [default: 5min]
   DATABASE_URL        The server, when --db is not given; then PGHOST and the other PG* variables
   AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL_S3, ...
                       Credentials and place of S3, as every AWS tool takes them
 
 Files:
   ~/.pgpass           Passwords, as for psql
-  /var/lib/toban      Locks, run records, and who was told of what";
+  /var/lib/toban      Locks, run records, and which notifications were sent";
 
 /// Take, list, verify, restore and prune PostgreSQL backups.
 #[derive(Parser, Debug)]
@@ -52,7 +52,7 @@ pub enum Verb {
     Restore(Restore),
     /// Dump databases, with roles and tablespaces, into one or more repositories
     Dump(Dump),
-    /// Restore a dump, of ours or of anybody, into a new database or in place of one
+    /// Restore a dump, ours or another program's, into a new database or in place of one
     RestoreDump(RestoreDump),
     /// List what the repositories hold
     List(List),
@@ -60,7 +60,7 @@ pub enum Verb {
     Verify(Verify),
     /// Delete what the rules no longer keep
     Prune(Prune),
-    /// Judge the newest backup and dumps: age, size, last verify
+    /// Check the newest backup and dumps: age, size, last verify
     Check(Check),
 }
 
@@ -111,7 +111,7 @@ pub struct Verify {
     /// Only the newest of the cluster and of each database
     #[arg(long, conflicts_with = "ids")]
     pub newest: bool,
-    /// Only that every object is there and of its size; proves nothing of what is in it
+    /// Only look whether every object is there and of its size; its content is not read
     #[arg(long, conflicts_with = "deep")]
     pub fast: bool,
     /// Also restore the newest of each database into a scratch database on --db and compare its rows
@@ -125,9 +125,9 @@ pub struct Verify {
 
 const PRUNE_HELP: &str = "\
 Examples:
-  See what would go, and what keeps the rest:
+  See what would be deleted, and which rule keeps the rest:
     pg-backup prune --keep-within 30d --dry-run --repo local
-  A year in a bucket, thinning out:
+  A year in a bucket, with fewer as they grow old:
     pg-backup prune --keep-daily 30 --keep-weekly 12 --keep-monthly 12 --repo s3://bucket/toban
 
 Whatever one rule keeps is kept. The last verified dump of a database is always kept, and never fewer
@@ -154,7 +154,7 @@ pub struct KeepArgs {
     /// Keep the newest N of the cluster and of each database
     #[arg(long, value_name = "N")]
     pub keep_last: Option<u32>,
-    /// Keep all that are younger, as 30d or 1year
+    /// Keep all that are younger, e.g. 30d or 1year
     #[arg(long, value_name = "TIME")]
     pub keep_within: Option<Span>,
     /// Keep the newest of each of the last N hours that have one
@@ -175,7 +175,7 @@ pub struct KeepArgs {
     /// Never leave fewer than N [default: 1]
     #[arg(long, value_name = "N")]
     pub keep_min: Option<u32>,
-    /// Of the WAL keep only what a moment of this last stretch of time needs [default: all from the oldest kept backup on]
+    /// Keep only the WAL that recovery to a time within this span needs [default: all from the oldest kept backup on]
     #[arg(long, value_name = "TIME")]
     pub keep_wal: Option<Span>,
 }
@@ -184,7 +184,7 @@ const CHECK_HELP: &str = "\
 Examples:
   For people and timers; status 4 when something needs attention:
     pg-backup check app --repo local
-  For Nagios, Icinga and their kin:
+  For Nagios, Icinga and others:
     pg-backup check app --repo local --monitoring";
 
 #[derive(Group, Debug)]

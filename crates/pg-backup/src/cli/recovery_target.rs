@@ -27,7 +27,7 @@ impl TargetAction {
     }
 }
 
-/// A recovery target that is no single moment.
+/// A recovery target that is no single point.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKeyword {
     /// The end of the WAL that the repositories have
@@ -82,7 +82,7 @@ pub struct RecoveryTargetArgs {
     /// A time without a zone is UTC
     #[arg(long, requires = "target_time")]
     pub utc: bool,
-    /// TargetKeyword just before the target: without the transaction, or what was committed at that very time
+    /// Stop just before the target: without the transaction, or what was committed at that very time
     #[arg(long, conflicts_with_all = ["target", "target_name"])]
     pub target_exclusive: bool,
     /// Timeline to follow: latest, current (the backup's own), or its number
