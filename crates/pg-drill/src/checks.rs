@@ -116,6 +116,7 @@ pub(crate) fn run_checks(
 /// The rows of the last statement, as `psql -At` prints them.
 fn query_rows(client: &mut Client, sql: &str) -> Result<Vec<String>> {
     let mut rows = Vec::new();
+    // The simple protocol takes several statements, as psql does, and gives every value as text.
     for message in client.simple_query(sql).doing(|| "ask".into())? {
         match message {
             SimpleQueryMessage::RowDescription(_) => rows.clear(),

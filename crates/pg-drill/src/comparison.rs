@@ -24,6 +24,7 @@ pub(crate) fn compare_servers(
     let below = restored.control.all_ended_below;
     let server = &restored.server;
     let mut comparison = Comparison { live, server, below, count_up_to, counts: Counts::default() };
+    // By OID and not by name: a physical restore keeps OIDs, and a rename since the backup is not a loss.
     comparison.compare_databases()?;
     comparison.counts.judge(findings);
     Ok(())

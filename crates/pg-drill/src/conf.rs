@@ -125,6 +125,7 @@ pub(crate) fn postgresql_conf(
     let mut text = String::from("# A drill's server.\n");
     let mut set = |name: &str, value: &str| _ = writeln!(text, "{name} = {}", setting(value));
     let path = |name: &str| scratch.join(name).display().to_string();
+    // Every path in the drill's folder: each of these settings could name a file or a socket of the live server.
     for (name, file) in [
         ("data_directory", "data"),
         ("hba_file", "pg_hba.conf"),

@@ -34,6 +34,7 @@ pub(crate) fn read_control(mut program: Command, data: &Path) -> Result<Control>
     let done = program.env("TZ", "UTC").arg("-D").arg(data).output().doing(|| "run pg_controldata".into())?;
     let output = String::from_utf8_lossy(&done.stdout).into_owned();
     let complaint = String::from_utf8_lossy(&done.stderr);
+    // A wrong checksum of pg_control is only a warning to pg_controldata, which ends with 0 all the same.
     if !done.status.success() || output.contains("WARNING") || complaint.contains("WARNING") {
         let why = complaint
             .lines()
@@ -54,6 +55,7 @@ fn parse_control(output: &str) -> Result<Control> {
         field(name)?.parse().doing(|| format!("read pg_controldata's {name}"))
     };
     let setting = |name: &str| Ok::<u32, Error>(u32::try_from(number(name)?).unwrap_or(u32::MAX));
+    // `epoch:xid`: together they number transactions without wrapping, as pg_snapshot_xmax does.
     let next = field("Latest checkpoint's NextXID")?;
     let (epoch, xid) = next.split_once(':').unwrap_or(("0", next));
     let parsed = |text: &str| text.parse::<u64>().doing(|| "read pg_controldata's NextXID".into());

@@ -83,6 +83,7 @@ impl Drill<'_> {
     }
 
     fn drill_directory(&mut self) -> Result<()> {
+        // The live server and the repositories are asked before the restore: what comes later, no drill can find missing.
         let live = self.query_live_server();
         let recorded = repository::read_repositories(&self.plan.repos, &self.plan.cluster)?;
         let restored = self.phase("restore", |drill| drill.restore_backup(&recorded));
@@ -100,6 +101,7 @@ impl Drill<'_> {
         self.findings.step(&rulebook::CHECK, judged)?;
         self.objectives().judge_time();
         self.objectives().judge_point(live.as_ref(), &up.recovered);
+        // pg_checksums reads the files of a server that was shut down cleanly, and of no other.
         let stopped = self.phase("stop", |_| up.server.stop());
         if self.findings.step(&rulebook::STOP, stopped)?.is_some() && up.control.checksums {
             let runner = self.runner;
@@ -266,6 +268,7 @@ impl Drill<'_> {
         let proof = self.proof.write_into(&folder)?;
         let page = self.plan.report.clone().unwrap_or_else(|| folder.join(self.proof.file_name("html")));
         report::write_report(&page, &self.proof, &proof::read_drills(&folder))?;
+        // The verdict is in the proof's name, and an object is never rewritten: nothing may be found after this.
         let stored = self.proof.store_in(&self.plan.repos);
         self.write_gauges(job);
         self.log_places(&proof, &page);

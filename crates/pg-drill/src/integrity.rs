@@ -17,6 +17,7 @@ pub(crate) fn disable_event_triggers(server: &Server) -> Result<()> {
     let all = "select datname::text from pg_database where datallowconn order by 1";
     let disable = "do $$ declare t name; begin for t in select evtname from pg_event_trigger where evtenabled <> 'D' \
          loop execute format('alter event trigger %I disable', t); end loop; end $$";
+    // A login or DDL trigger runs in the sessions of the checks, and could reach out of the sandbox.
     let mut client = server.connect(TEMPLATE).map_err(broken)?;
     for row in client.query(all, &[]).doing(|| "ask for the databases".into()).map_err(broken)? {
         let database: String = row.get(0);
@@ -44,6 +45,8 @@ pub(crate) fn run_amcheck(
     let ended = runner.run_program(check, "pg_amcheck", "amcheck.log")?;
     let lines: Vec<&str> = ended.output.lines().filter(|l| !l.trim().is_empty()).collect();
     let shown = lines.iter().take(4).map(|l| l.trim()).collect::<Vec<_>>().join(" ");
+    // 2 is damage that was found; any other status than 0 is a check that did not take place (pg_amcheck.c), and proves
+    // nothing.
     match ended.status.code() {
         Some(0) => findings.passed(&rulebook::AMCHECK, "no damage in heaps and B-trees"),
         Some(2) => findings.failed(&rulebook::AMCHECK, format!("damage: {shown}")),

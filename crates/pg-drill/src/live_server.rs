@@ -31,6 +31,8 @@ pub(crate) fn query_live_server(conninfo: &str) -> Result<LiveServer> {
     let conn = ConnInfo::resolve(Some(conninfo), "pg-drill")?;
     let mut client = conn.connect()?;
     client.batch_execute(SESSION_LIMITS).doing(|| "ask the live server".into())?;
+    // Asked before the restore begins: what is committed later cannot be in it. The superuser that initdb made has OID 10,
+    // whatever its name.
     let sql = "select (select system_identifier from pg_control_system())::text, \
                extract(epoch from clock_timestamp())::float8, \
                case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text, \
@@ -84,6 +86,7 @@ impl LiveServer {
         let sql = "select extract(epoch from min(t))::float8 from \
                    (select pg_xact_commit_timestamp((n % 4294967296)::text::xid) t \
                     from generate_series($1::int8, least($2::int8 - 1, $1::int8 + 100000)) n) x";
+        // At most 100,000 transactions are looked at: the first that was lost is among the first that are missing.
         let (from, to) = (i64::try_from(from).ok()?, i64::try_from(self.next_xid).ok()?);
         let row = self.conn.connect().ok()?.query_one(sql, &[&from, &to]).ok()?;
         row.get::<_, Option<f64>>(0).and_then(from_epoch)

@@ -32,6 +32,8 @@ impl Runner {
     /// A command in a process group of its own; no setting of a server of ours reaches it.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
+        // libpq reads PGHOST, PGSERVICE and others (manual, "Environment Variables"): set for the live server, they would lead
+        // a program of the drill there. Messages are parsed, so they must be in English.
         let ours = std::env::vars_os().map(|(k, _)| k).filter(|k| k.to_string_lossy().starts_with("PG"));
         ours.for_each(|k| _ = command.env_remove(k));
         command.env_remove("LC_ALL").env_remove("LANGUAGE").env("LC_MESSAGES", "C");
@@ -41,6 +43,7 @@ impl Runner {
 
     /// The same with the caller's own environment.
     pub(crate) fn prepare(&self, command: &mut Command) {
+        // A group of its own: a shell's children are ended with it, and Ctrl-C in the terminal reaches this process alone.
         command.env(MARK, &self.scratch).process_group(0).stdin(Stdio::null());
         if let Some(user) = &self.user {
             command.uid(user.uid).gid(user.gid);

@@ -130,6 +130,7 @@ impl Proof {
         durable::create_dirs(folder)?;
         let path = folder.join(self.file_name("json"));
         let json = self.to_json()?;
+        // On this machine first: a store that does not answer must not cost the result of hours.
         durable::replace(&path, 0o640, |w| w.write_all(&json).doing(|| "write the proof".into()))?;
         Ok(path)
     }

@@ -37,6 +37,8 @@ pub(crate) struct Recovered {
 /// # Errors
 /// When the server cannot be asked.
 pub(crate) fn read_recovered(client: &mut Client, control: &Control, data: &Path) -> Result<Recovered> {
+    // Where replay ended is kept in shared memory until the server is restarted; a promoted server's own position would
+    // already count the WAL of its new timeline.
     let sql = "select coalesce(pg_last_wal_replay_lsn(), pg_current_wal_lsn())::text, \
                pg_snapshot_xmax(pg_current_snapshot())::text, \
                extract(epoch from pg_last_xact_replay_timestamp())::float8, \
@@ -52,6 +54,7 @@ pub(crate) fn read_recovered(client: &mut Client, control: &Control, data: &Path
         lsn: lsn.parse()?,
         timeline: followed_timeline(data, now)?,
         next_xid: xid.parse().doing(|| "read the next transaction".into())?,
+        // Without a commit in the WAL that was replayed, what was committed before the checkpoint is there at least.
         point: commit.max(control.checkpoint),
     })
 }

@@ -24,6 +24,7 @@ pub(crate) struct RecordedSystem {
 /// # Errors
 /// When a repository cannot be asked.
 pub(crate) fn read_repositories(repos: &Repos, cluster: &str) -> Result<Vec<RecordedSystem>> {
+    // Before the restore: a drill that found less than this would restore less than what was safe when it began.
     let mut recorded = Vec::new();
     for repo in repos {
         for system in System::all(&*repo.store, cluster)? {
@@ -60,6 +61,7 @@ pub(crate) fn compare_with_recorded(
     }
     let mut backup_used = None;
     for one in &own {
+        // By the position where it began, which backup_label holds: the command may be any program and say no ID.
         let backup = one.backups.iter().find(|b| Some(b.start_lsn) == inspected.backup_start);
         if let Some(backup) = backup {
             findings.compared += 1;

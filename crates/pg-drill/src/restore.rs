@@ -33,6 +33,7 @@ pub(crate) fn run_command(plan: &DrillPlan, runner: &Runner) -> Result<()> {
     let (program, args) = words.split_first().ok_or_else(|| Error::usage("the command is empty"))?;
     let mut command = Command::new(program);
     command.args(args).env("PGDATA", runner.scratch.join("data"));
+    // A dump's restore would otherwise find the live server by the caller's own variables and write there.
     if plan.into == Target::Server {
         LEADING_ELSEWHERE.iter().for_each(|name| _ = command.env_remove(name));
         command.env_remove("PGDATA").env("PGHOST", runner.scratch.join("run")).env("PGPORT", "5432");
@@ -60,7 +61,7 @@ fn check_end(name: &str, ended: &ProgramEnd, runner: &Runner) -> Result<()> {
         return Err(e);
     }
     let why = format!("{name} ended with {}: {}", ended.status, last_complaint(&ended.output));
-    // Only our own statuses say whose fault it is.
+    // Only pg-backup's statuses tell a store that does not answer (75) and damage (5) from other failures.
     let ours = name == "pg-backup";
     match ended.status.code() {
         Some(75) if ours => Err(Error::retry(why)),

@@ -44,6 +44,7 @@ pub(crate) fn read_major(data: &Path) -> Result<u32> {
 pub(crate) fn inspect(runner: &Runner, data: &Path) -> Result<Inspected> {
     let mut seen = Inspected::default();
     let label = fs::read_to_string(data.join("backup_label")).unwrap_or_default();
+    // backup_label is gone once the server has started (it becomes backup_label.old).
     seen.backup_start =
         label.lines().find_map(|l| l.strip_prefix("START WAL LOCATION: ")?.split(' ').next()?.parse().ok());
     let mut folders = vec![data.to_path_buf(), runner.scratch.join("tablespaces")];
@@ -114,6 +115,7 @@ pub(crate) fn disarm(
     for slot in fs::read_dir(&slots).into_iter().flatten().flatten() {
         fs::remove_dir_all(slot.path()).doing(|| format!("remove {}", slot.path().display()))?;
     }
+    // As a standby it would wait for a primary and never be promoted (manual, "Standby Server Operation").
     let signal = data.join("recovery.signal");
     if data.join("standby.signal").exists() {
         remove_file(&data.join("standby.signal"))?;
@@ -123,6 +125,7 @@ pub(crate) fn disarm(
     seen.recovers = signal.exists();
     // ALTER SYSTEM's file is read after postgresql.conf, wherever that lies: its settings would come before the drill's.
     write_file(runner, &data.join("postgresql.auto.conf"), "# Emptied by pg-drill.\n")?;
+    // PostgreSQL refuses a data directory that others may read (manual, "Creating a Database Cluster").
     set_mode(data, 0o700)?;
     // A tablespace that the WAL makes would be linked to its live place, and replay would write there. Its link is made
     // here, so that this folder, which nobody may write to, ends such a recovery.

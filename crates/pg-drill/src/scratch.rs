@@ -35,6 +35,7 @@ impl Scratch {
             set_mode(work, 0o711)?;
         }
         let work = work.canonicalize().doing(|| format!("find {}", work.display()))?;
+        // The lock is held from here to the end: whatever works in the folder now is of a drill that was killed.
         let lock = Lock::take(&work.join("drill.lock"), &format!("a drill in {}", work.display()))?;
         let dir = work.join("scratch");
         if dir.as_os_str().len() > LONGEST_PATH {
@@ -154,7 +155,8 @@ fn end_leftovers(dir: &Path) -> Result<()> {
         if Instant::now() > end {
             return Err(Error::retry(format!("processes of a dead drill do not end: {left:?}")));
         }
-        // A server ends its sessions and frees its memory on QUIT; it has no chance to when it is killed.
+        // On QUIT a server ends its sessions and frees its shared memory (manual, "Shutting Down the Server", immediate
+        // shutdown); killed, it cannot, and its files in /dev/shm stay. So KILL is the last resort.
         let signal = if round < 40 { Signal::QUIT } else { Signal::KILL };
         if round == 0 {
             log::warn!("a drill in {} was killed: ending what it left", dir.display());
@@ -169,6 +171,7 @@ fn end_leftovers(dir: &Path) -> Result<()> {
 
 fn find_leftovers(dir: &Path) -> Vec<i32> {
     let mark = format!("{MARK}={}", dir.display()).into_bytes();
+    // By the working directory and by the environment: the first a program may change, the second it may not pass on.
     let ours = |process: &Path| {
         let cwd = fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
         let variables = fs::read(process.join("environ")).unwrap_or_default();

@@ -75,6 +75,8 @@ impl Server {
         let path = runner.scratch.join(LOG);
         let log = File::create(&path).doing(|| format!("create {}", path.display()))?;
         let mut postgres = runner.command(programs.path("postgres"));
+        // The restored postgresql.conf is not read at all: a list of harmless settings would be out of date with every
+        // extension, and one that is missed could reach production.
         let config = format!("config_file={}", runner.scratch.join("postgresql.conf").display());
         postgres.arg("-D").arg(runner.scratch.join("data")).args(["-c", &config]);
         let both = log.try_clone().doing(|| "open the log again".into())?;
@@ -93,6 +95,7 @@ impl Server {
         loop {
             self.check_running()?;
             self.runner.check_time("recovery")?;
+            // hot_standby is off: it takes connections only when it is promoted, so the first answer is the end of recovery.
             if let Ok(mut client) = self.connect(TEMPLATE)
                 && client.simple_query("select 1").is_ok()
             {
@@ -124,6 +127,7 @@ impl Server {
             return Err(e);
         }
         let why = format!("the restored server ended ({status}): {}", server_log::failure_reason(&log));
+        // That the kernel refuses memory for a second server says nothing about the backup.
         let machine = ["could not map anonymous shared memory", "could not create shared memory segment"];
         match machine.iter().any(|words| log.contains(words)) {
             true => Err(Error::failed(why).hint("this machine has no room for a second server")),
@@ -196,6 +200,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Nothing of it is kept, so that no checkpoint is needed; its children end with it, which KILL does not ensure.
         self.send_signal(Signal::QUIT);
         if self.ends_within(Duration::from_secs(20)) {
             return;

@@ -35,6 +35,7 @@ pub(crate) fn check_segment_file(path: &Path, name: WalName, system: Option<u64>
     let segment = segment
         .ok_or_else(|| Error::corrupt(format!("{name} is no segment of {} bytes", header.segment_size)))?;
     header.check(&segment)?;
+    // A segment that is being copied or was cut has a good first page, too.
     if length != segment.size {
         return Err(Error::corrupt(format!("{name} has {length} bytes, not {}", segment.size)));
     }

@@ -16,6 +16,7 @@ pub(crate) fn record_gaps(settled: &Settled<'_, ()>, name: WalName, system: &Sys
     if !matches!(name, WalName::Segment(..)) {
         return Ok(());
     }
+    // Recorded before our 0: after it PostgreSQL recycles the file, and nobody could say any more that it is missing there.
     for (lacks, e) in &settled.lacking {
         let gap = Gap::new(name, name, Some(&lacks.name), jiff::Timestamp::now(), e.chain());
         let recorded: Vec<Result<()>> =

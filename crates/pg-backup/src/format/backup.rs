@@ -5,7 +5,6 @@
 use super::catalog::{Catalog, LATEST, Manifest, Named, Part, Stored, find_stored};
 use super::id::Id;
 use super::order::{Dated, WalPosition};
-use super::sealed::{read_sealed, write_sealed};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -15,6 +14,7 @@ use toban_core::pack::Codec;
 use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
 use toban_core::repo::recovery_path::BackupRange;
+use toban_core::repo::sealed::{read_sealed, write_sealed};
 use toban_core::stamp::{parse_stamp, stamp};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;

@@ -5,13 +5,13 @@
 use super::catalog::{Catalog, LATEST, Manifest, Named, Part, Stored, find_stored};
 use super::id::Id;
 use super::order::{Dated, Taken, WalPosition};
-use super::sealed::read_sealed;
 use crate::database::Properties;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use toban_core::repo::Repo;
+use toban_core::repo::sealed::read_sealed;
 use toban_core::stamp::{parse_stamp, stamp};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;

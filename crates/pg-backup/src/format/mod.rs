@@ -8,5 +8,4 @@ pub(crate) mod id;
 pub(crate) mod index;
 pub(crate) mod order;
 pub(crate) mod outline;
-pub(crate) mod sealed;
 pub(crate) mod verdict;

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use toban_core::config::Config;
-use toban_core::machine::Account;
+use toban_core::machine::{Account, find_program};
 use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
 use toban_core::wal::Timeline;
@@ -57,16 +57,10 @@ pub(super) fn command(
 
 /// Beside the running program, else on PATH.
 fn program() -> Result<PathBuf> {
-    let own = std::env::current_exe().doing(|| "find this program".into())?;
-    let beside = own.parent().map(|dir| dir.join(NAME));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let listed = std::env::split_paths(&path).map(|dir| dir.join(NAME)).collect::<Vec<_>>();
-    let found = beside.into_iter().chain(listed).find(|p| p.is_file());
-    let found = found.ok_or_else(|| {
-        Error::failed(format!("there is no {NAME} beside {} or on PATH", own.display()))
+    find_program(NAME)?.ok_or_else(|| {
+        Error::failed(format!("there is no {NAME} beside this program or on PATH"))
             .hint("install it: the server's recovery runs it")
-    })?;
-    std::path::absolute(found).doing(|| format!("find {NAME}"))
+    })
 }
 
 /// A word of a shell's command line.

@@ -16,7 +16,6 @@ use crate::format::backup::{
 use crate::format::catalog::Manifest;
 use crate::format::id::Id;
 use crate::format::index::{Entry, Lines, Totals, packed};
-use crate::format::sealed::FORMAT;
 use crate::machine::Process;
 use jiff::Timestamp;
 use postgres::Client;
@@ -30,6 +29,7 @@ use toban_core::pack::Press;
 use toban_core::progress::Progress;
 use toban_core::repo::cluster::{self, Cluster};
 use toban_core::repo::keys::System;
+use toban_core::repo::sealed::FORMAT;
 use toban_core::run;
 use toban_core::store::Attrs;
 use toban_core::sum::Sum;

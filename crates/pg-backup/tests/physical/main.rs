@@ -9,12 +9,12 @@ mod kill;
 mod lab;
 mod large;
 mod load;
+mod planted;
 mod pooler;
 mod refused;
 mod same;
 mod stock;
 mod tablespaces;
-mod troubles;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "the tests of dumps use the rest of it")]
 mod world;

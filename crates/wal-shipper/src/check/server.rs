@@ -126,6 +126,7 @@ impl Server {
 
     fn query_one(conn: &ConnInfo) -> Result<Server> {
         let mut client = conn.connect()?;
+        // The server's clock is read between two looks at ours: half of the round trip is the error of the difference.
         let before = Timestamp::now();
         let sql = format!("select {ID_COLUMNS}, {FACT_COLUMNS}");
         let facts = client.query_one(&sql, &[]).doing(|| "ask how far the WAL is".into());

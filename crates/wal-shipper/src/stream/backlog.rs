@@ -159,6 +159,7 @@ impl Backlog {
     /// Whether more must wait at the server.
     pub(super) fn is_full(&self) -> bool {
         let inner = self.lock();
+        // Counted in whole segments: the one that is being received is in a file in any case.
         let whole = inner.pieces.iter().filter(|p| p.is_whole()).count() as u64;
         let size = inner.pieces.front().map_or(1, |p| p.segment.size);
         whole >= (WAITING / size).max(2)
@@ -208,6 +209,7 @@ impl Backlog {
         let mut inner = self.lock();
         inner.begun = None;
         let same = |p: &Piece| Arc::ptr_eq(&p.spool, &load.spool);
+        // Of an ended session's pieces nothing counts any more: the new one receives them again.
         if let Some(piece) = inner.pieces.front_mut().filter(|p| same(p)) {
             piece.stored = load.to;
             piece.tails += 1;
@@ -269,6 +271,7 @@ impl Inner {
         if piece.stored == piece.received || !(at_once || piece.ended) {
             return None;
         }
+        // Tails add up (docs/FORMATS.md): one holds what came since the last, so that a busy second costs its own bytes.
         let from = if piece.tails % AFRESH == 0 { 0 } else { piece.stored };
         let load = load(from, piece.received);
         self.last_tail = Some(Instant::now());

@@ -61,6 +61,8 @@ impl Lanes {
         let thing = Arc::new(thing);
         let (lanes, what, system) = (Arc::clone(&self.lanes), Arc::clone(&thing), self.system.clone());
         let written = self.repos.write_each(GRACE, move |repo| {
+            // A thread that was not waited for may still be at the thing before: two at once would grow without an end while
+            // the store hangs.
             let _turn = Turn::take(&lanes[&repo.name])?;
             what.store(&Archive::new(&*repo.store, system.clone()))
         });

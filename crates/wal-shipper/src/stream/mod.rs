@@ -81,6 +81,7 @@ impl Service {
                 Ok(false) => continue,
                 Err(e) => e,
             };
+            // A service that never stored anything is wrongly set up: systemd and the operator should see it end.
             streamed |= self.backlog.stored().is_some();
             if Conflict::caused(&e) || !streamed && e.kind() != Kind::Retry {
                 return Err(e);

@@ -236,6 +236,8 @@ impl Session<'_> {
 
     /// Up to where the server may rely on what is stored.
     fn reportable(&self) -> Option<Lsn> {
+        // A session may begin before restart_lsn, with what a repository lacks. A report from there would say that less is
+        // stored than the slot has been told already.
         self.backlog().stored().filter(|stored| *stored >= self.floor)
     }
 

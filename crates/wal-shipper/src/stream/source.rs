@@ -56,6 +56,7 @@ impl SourceServer {
             None => false,
         };
         let doing = || format!("make the slot {name} on {}", self.at.host());
+        // A lost slot (wal_status, manual, "pg_replication_slots") cannot be used again: what it held is removed.
         if lost {
             self.client.execute("select pg_drop_replication_slot($1)", &[&name]).doing(doing)?;
         }
@@ -73,6 +74,7 @@ impl SourceServer {
 
     /// Moves the slot of a server that does not stream to us, so that it does not hold WAL for ever.
     pub(super) fn advance_slot(&mut self, name: &str, stored: Lsn) -> Result<()> {
+        // Not beyond what this server has itself: of what comes later the slot must hold all.
         let to = Lsn(stored.0.min(self.facts.written.0));
         if self.facts.slot.as_ref().and_then(|s| s.restart).is_none_or(|restart| restart >= to) {
             return Ok(());
@@ -115,6 +117,7 @@ pub(super) fn choose_source(conninfo: &ConnInfo, slot: &str) -> Result<SourceSer
             Err(e) => errors.push(e),
         }
     }
+    // A connection string that mixes two clusters would mix their WAL: refused before anything is streamed.
     let system = found.first().map(|s| s.facts.id.system);
     if found.iter().any(|s| Some(s.facts.id.system) != system) {
         let e = Error::failed(format!("{} are of different systems", conninfo.describe()));

@@ -14,6 +14,7 @@ impl Spool {
     /// An empty one in the folder for temporary files (`TMPDIR`).
     pub(super) fn new() -> Result<Spool> {
         let folder = std::env::temp_dir();
+        // Unlinked from the start (O_TMPFILE): a killed service leaves nothing behind in TMPDIR.
         tempfile::tempfile().map(Spool).doing(|| format!("make a temporary file in {}", folder.display()))
     }
 

@@ -52,6 +52,7 @@ fn remove_tails(archive: &Archive<'_>, segment: Option<WalName>) -> Result<()> {
     };
     let segments: BTreeSet<WalName> = tails.iter().map(|t| t.segment).collect();
     for segment in segments {
+        // Only after the whole segment is seen in this repository: until then its tails are the only copy here.
         if archive.has(segment)? {
             let of = |t: &&Tail| t.segment == segment;
             tails.iter().filter(of).try_for_each(|t| archive.remove_tail(t))?;

@@ -1,12 +1,11 @@
-//! `check` against planted troubles of the repository and the clock: each turns it, and when the trouble is mended it is
-//! content again.
+//! `check` against planted faults of the repository and the clock.
 
 use crate::lab::{back_up, fill, lab};
 use crate::world::World;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use testkit::{Dice, rounds, seed};
+use testkit::{Checked, Dice, Plant, plant_each};
 
 /// Two backups and two dumps, verified, and nothing else.
 struct Lab {
@@ -17,17 +16,9 @@ struct Lab {
     dumps: Vec<String>,
 }
 
-struct Planted {
-    what: String,
-    /// The check that must complain; none where the tool cannot be content at all.
-    check: &'static str,
-    args: Vec<String>,
-    mend: Box<dyn FnOnce(&Lab)>,
-}
+type Planted = testkit::Planted<Lab>;
 
-type Plant = fn(&Lab, &mut Dice) -> Planted;
-
-const KINDS: &[(&str, Plant)] = &[
+const KINDS: &[Plant<Lab>] = &[
     ("an object of a backup is gone", gone),
     ("an object of a backup is cut", cut),
     ("an object of a dump is gone or cut", dump_part),
@@ -47,23 +38,7 @@ const KINDS: &[(&str, Plant)] = &[
     ("the repository is away", away),
 ];
 
-impl Lab {
-    fn new() -> Lab {
-        let world = lab(15);
-        // No file of pg_wal goes: they are what an archive would have.
-        world.pg.psql("postgres", "select pg_create_physical_replication_slot('keep', true)");
-        fill(&world, 1000);
-        world.app();
-        let backups = (0..2).map(|_| back_up(&world, &[])["id"].as_str().expect("an id").into()).collect();
-        let dumps = (0..2).map(|_| world.dump("app", &[])).collect();
-        world.run(&["verify"]).fine();
-        let system = world.pg.psql("postgres", "select system_identifier from pg_control_system()");
-        let root = world.path("repo").join("main").join(system);
-        let lab = Lab { world, root, backups, dumps };
-        lab.content("at the beginning");
-        lab
-    }
-
+impl Checked for Lab {
     fn content(&self, when: &str) {
         let ran = self.world.run(&["check"]);
         assert_eq!(ran.status, Some(0), "{when}: {ran:?}");
@@ -78,6 +53,24 @@ impl Lab {
         let told =
             if planted.check.is_empty() { ran.status != Some(0) } else { ran.status == Some(4) && named };
         assert!(told, "{}: {ran:?}", planted.what);
+    }
+}
+
+impl Lab {
+    fn new() -> Lab {
+        let world = lab(15);
+        // No file of pg_wal goes: they are what an archive would have.
+        world.pg.psql("postgres", "select pg_create_physical_replication_slot('keep', true)");
+        fill(&world, 1000);
+        world.app();
+        let backups = (0..2).map(|_| back_up(&world, &[])["id"].as_str().expect("an id").into()).collect();
+        let dumps = (0..2).map(|_| world.dump("app", &[])).collect();
+        world.run(&["verify"]).fine();
+        let system = world.pg.system_identifier();
+        let root = world.path("repo").join("main").join(system);
+        let lab = Lab { world, root, backups, dumps };
+        lab.content("at the beginning");
+        lab
     }
 
     /// Every object of one of the backups but its manifest.
@@ -100,8 +93,7 @@ impl Lab {
             None => fs::remove_file(&path).expect("remove it"),
             Some(content) => fs::write(&path, content).expect("change it"),
         }
-        let mend = Box::new(move |_: &Lab| fs::write(path, before).expect("mend it"));
-        Planted { what, check, args: Vec::new(), mend }
+        Planted::new(what, check, move |_| fs::write(path, before).expect("write it back"))
     }
 
     fn plant(&self, check: &'static str, names: &[String], content: &str) -> Planted {
@@ -110,8 +102,8 @@ impl Lab {
             fs::create_dir_all(path.parent().expect("a folder")).expect("make a folder");
             fs::write(path, content).expect("plant it");
         }
-        let mend = Box::new(move |_: &Lab| paths.iter().for_each(|p| fs::remove_file(p).expect("remove it")));
-        Planted { what: format!("{names:?}"), check, args: Vec::new(), mend }
+        let remove = move |_: &Lab| paths.iter().for_each(|p| fs::remove_file(p).expect("remove it"));
+        Planted::new(format!("{names:?}"), check, remove)
     }
 
     /// Segments of the WAL, as this server would archive them: `count` from where the newest backup ends, but for one.
@@ -195,8 +187,9 @@ fn wal_alone(lab: &Lab, dice: &mut Dice) -> Planted {
     let path = root.join(names[dice.index(2)]);
     fs::create_dir_all(path.parent().expect("a folder")).expect("make a folder");
     fs::write(&path, "WAL").expect("plant it");
-    let mend = Box::new(move |_: &Lab| fs::remove_dir_all(root).expect("remove it"));
-    Planted { what: path.display().to_string(), check: "backup", args: Vec::new(), mend }
+    Planted::new(path.display().to_string(), "backup", move |_| {
+        fs::remove_dir_all(root).expect("remove it");
+    })
 }
 
 fn claim(lab: &Lab) {
@@ -206,13 +199,12 @@ fn claim(lab: &Lab) {
 fn wal_unverified(lab: &Lab, dice: &mut Dice) -> Planted {
     claim(lab);
     lab.wal(1 + dice.below(3), None);
-    let mend = Box::new(|lab: &Lab| {
+    Planted::new("WAL that was never verified", "wal", |lab: &Lab| {
         let newest = lab.world.run(&["verify", "--newest"]);
         assert_eq!(newest.status, Some(0), "{newest:?}");
         lab.content("when the WAL is verified");
         lab.forget_wal();
-    });
-    Planted { what: "WAL that was never verified".into(), check: "wal", args: Vec::new(), mend }
+    })
 }
 
 fn wal_damaged(lab: &Lab, dice: &mut Dice) -> Planted {
@@ -231,24 +223,22 @@ fn wal_damaged(lab: &Lab, dice: &mut Dice) -> Planted {
     fs::write(&path, content).expect("damage it");
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
     lab.world.run(&["verify"]).refused(5, &name);
-    let mend = Box::new(move |lab: &Lab| {
+    Planted::new(format!("{name} is damaged"), "wal", move |lab: &Lab| {
         fs::write(path, whole).expect("mend it");
         std::thread::sleep(Duration::from_millis(1100));
         lab.world.run(&["verify"]).fine();
         lab.content("when the WAL is whole again");
         lab.forget_wal();
-    });
-    Planted { what: format!("{name} is damaged"), check: "wal", args: Vec::new(), mend }
+    })
 }
 
 fn hole(lab: &Lab, dice: &mut Dice) -> Planted {
     let count = 3 + dice.below(3);
     lab.wal(count, Some(1 + dice.below(count - 2)));
     lab.world.run(&["verify"]).fine();
-    let mend = Box::new(|lab: &Lab| {
+    Planted::new("a hole", "reach", |lab: &Lab| {
         lab.forget_wal();
-    });
-    Planted { what: "a hole".into(), check: "reach", args: Vec::new(), mend }
+    })
 }
 
 fn damage(lab: &Lab, dice: &mut Dice) -> Planted {
@@ -295,17 +285,17 @@ fn at(lab: &Lab, ahead: i64) -> Vec<String> {
 
 fn old(lab: &Lab, dice: &mut Dice) -> Planted {
     let ahead = 30 * 3600 + dice.below(100_000_000).cast_signed();
-    Planted { what: format!("{ahead} s later"), check: "age", args: at(lab, ahead), mend: Box::new(|_| {}) }
+    Planted::new(format!("{ahead} s later"), "age", |_| {}).asked_with(at(lab, ahead))
 }
 
 fn behind(lab: &Lab, dice: &mut Dice) -> Planted {
     let ahead = -(7200 + dice.below(100_000_000).cast_signed());
-    Planted { what: format!("{ahead} s"), check: "age", args: at(lab, ahead), mend: Box::new(|_| {}) }
+    Planted::new(format!("{ahead} s"), "age", |_| {}).asked_with(at(lab, ahead))
 }
 
 fn absent(_: &Lab, dice: &mut Dice) -> Planted {
-    let args = vec![["gone", "App", "app "][dice.index(3)].to_string()];
-    Planted { what: format!("{args:?}"), check: "age", args, mend: Box::new(|_| {}) }
+    let args = [["gone", "App", "app "][dice.index(3)].to_string()];
+    Planted::new(format!("{args:?}"), "age", |_| {}).asked_with(args)
 }
 
 fn elsewhere(lab: &Lab, _: &mut Dice) -> Planted {
@@ -314,32 +304,21 @@ fn elsewhere(lab: &Lab, _: &mut Dice) -> Planted {
     lab.world.run(&["dump", "postgres", "--repo", &far]).status.expect("it ends");
     lab.world.run(&["verify", "--repo", &far]).status.expect("it ends");
     let near = lab.world.path("repo").display().to_string();
-    let args = ["--repo", &near, "--repo", &far].map(String::from).to_vec();
-    let mend = Box::new(move |_: &Lab| fs::remove_dir_all(far).expect("remove it"));
-    Planted { what: "another repository".into(), check: "age", args, mend }
+    let args = ["--repo", &near, "--repo", &far].map(String::from);
+    let remove = move |_: &Lab| fs::remove_dir_all(far).expect("remove it");
+    Planted::new("another repository", "age", remove).asked_with(args)
 }
 
 fn away(lab: &Lab, _: &mut Dice) -> Planted {
     let (repo, aside) = (lab.world.path("repo"), lab.world.path("away"));
     fs::rename(&repo, &aside).expect("put it away");
     let back = move |path: &Path| fs::rename(&aside, path).expect("bring it back");
-    let mend = Box::new(move |_: &Lab| back(&repo));
-    Planted { what: "away".into(), check: "age", args: Vec::new(), mend }
+    Planted::new("away", "age", move |_| back(&repo))
 }
 
 #[test]
 fn each_planted_trouble_turns_it_and_its_end_clears_it() {
-    let (mut dice, lab) = (Dice::new(seed()), Lab::new());
-    let start = dice.index(KINDS.len());
-    for round in 0..rounds(17) {
-        let (kind, plant) = KINDS[(start + round) % KINDS.len()];
-        eprintln!("round {round}: {kind}");
-        let planted = plant(&lab, &mut dice);
-        lab.turned(&planted);
-        let what = planted.what;
-        (planted.mend)(&lab);
-        lab.content(&format!("after: {what}"));
-    }
+    plant_each(&Lab::new(), KINDS, 17, 1);
 }
 
 /// A dump whose date lies in the future, as a machine with a wrong clock makes it: the manifest says so, and its seal
