@@ -11,7 +11,7 @@ use toban_core::{Context, Error, Result};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CheckQuery {
     pub(crate) name: String,
-    /// The database; `postgres` unless it is said.
+    /// The database; `postgres` unless the file names another.
     pub(crate) database: String,
     /// Lines as `psql -At` prints them; none: every value is `t`, and there is a row.
     expect: Option<Vec<String>>,

@@ -39,16 +39,16 @@ pub struct Args {
     /// [default: drill/CLUSTER in the state directory]
     #[arg(long, value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
-    /// Libraries that the restored server loads at its start, separated by commas [default: none]
+    /// Libraries that the restored server preloads, separated by commas [default: none]
     #[arg(long, value_name = "LIBS")]
     pub preload: Option<String>,
-    /// Superuser of the restored server [default: asked of the live server, else postgres]
+    /// Superuser of the restored server [default: that of the live server, else postgres]
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
     /// Operating system user that restores and runs the server, when started as root
     #[arg(long, value_name = "NAME", default_value = "postgres")]
     pub user: String,
-    /// Folder of PostgreSQL's programs [default: found on this machine by the backup's major]
+    /// Folder of PostgreSQL's programs [default: that of the backup's major on this machine]
     #[arg(long, value_name = "DIR", env = "TOBAN_PG_BIN", hide_env_values = true)]
     pub bin_dir: Option<PathBuf>,
     /// Count the rows of tables up to this size, e.g. 1G; each is read on the live server too
@@ -63,7 +63,7 @@ pub struct Args {
     /// Where the report goes [default: beside the proof in the state directory]
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Leave what was restored, and the logs, to be looked at; the next drill clears them
+    /// Keep what was restored, and the logs; the next drill clears them
     #[arg(long)]
     pub keep: bool,
     #[command(flatten)]

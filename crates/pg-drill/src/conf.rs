@@ -54,7 +54,7 @@ impl RecoverySettings {
         self.0.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value)
     }
 
-    /// Whether recovery shall go to the end of what there is.
+    /// Whether recovery goes to the end of what there is.
     pub(crate) fn goes_to_the_end(&self) -> bool {
         ["", "_time", "_xid", "_lsn", "_name"]
             .iter()
@@ -80,6 +80,7 @@ fn ask_settings(
     for name in RECOVERY {
         let mut ask = runner.command(postgres);
         ask.current_dir(&runner.scratch).arg("-D").arg(data);
+        // `-C` prints one setting and starts nothing (manual, "postgres"): includes and quoting are PostgreSQL's own.
         ask.arg("-c").arg(format!("config_file={}", file.display()));
         // Else a restored `data_directory` leads to the live server's settings.
         ask.arg("-c").arg(format!("data_directory={}", data.display())).args(["-C", name]);

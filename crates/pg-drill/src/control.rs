@@ -1,4 +1,4 @@
-//! pg_control, as pg_controldata tells it.
+//! pg_control, as pg_controldata prints it.
 
 use crate::findings::found;
 use jiff::Timestamp;
@@ -49,7 +49,7 @@ pub(crate) fn read_control(mut program: Command, data: &Path) -> Result<Control>
 fn parse_control(output: &str) -> Result<Control> {
     let field = |name: &str| -> Result<&str> {
         let line = output.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
-        line.map(str::trim).ok_or_else(|| Error::failed(format!("pg_controldata does not tell: {name}")))
+        line.map(str::trim).ok_or_else(|| Error::failed(format!("pg_controldata does not print: {name}")))
     };
     let number = |name: &str| -> Result<u64> {
         field(name)?.parse().doing(|| format!("read pg_controldata's {name}"))
@@ -76,7 +76,7 @@ fn parse_control(output: &str) -> Result<Control> {
     })
 }
 
-/// The oldest that was active is told without its epoch; none was when it is 0.
+/// The oldest that was active is printed without its epoch; none was when it is 0.
 fn all_ended_below(next: u64, oldest_active: u64) -> u64 {
     match oldest_active {
         0 => next,

@@ -59,7 +59,7 @@ pub(crate) enum Loss {
     Nothing,
     /// The time since the first commit that is not in the restored server.
     Exactly(f64),
-    /// No more than the time since the last moment that is known to be in it.
+    /// No more than the time since the latest time up to which all commits are in it.
     AtMost(f64),
 }
 

@@ -165,7 +165,7 @@ fn read_section(config: &Config, name: &str) -> Result<DrillSection> {
     table.try_into().map_err(bad)
 }
 
-/// `pg-backup restore --target latest`, told of the same repositories.
+/// `pg-backup restore --target latest`, with the same repositories.
 fn default_command(args: &Args) -> Result<Vec<String>> {
     let program = find_program("pg-backup")?.map_or("pg-backup".into(), |p| p.display().to_string());
     let mut words = vec![program, "restore".into(), "--target".into(), "latest".into()];

@@ -92,6 +92,7 @@ struct Group {
 
 impl Group {
     fn wait_for_end(&mut self, runner: &Runner, what: &str) -> Result<ExitStatus> {
+        // Polled, and not waited for: the drill's time and a signal must be able to end it.
         let mut pause = Duration::from_millis(2);
         loop {
             if let Some(status) = self.child.try_wait().doing(|| format!("wait for {what}"))? {

@@ -113,7 +113,7 @@ impl Proof {
         }
     }
 
-    /// `drill.20261122T040000Z-passed.json`: whoever only lists learns when and how it ended.
+    /// `drill.20261122T040000Z-passed.json`: a list of names shows when and how it ended.
     pub(crate) fn file_name(&self, ending: &str) -> String {
         drills::name(self.started, self.passed, ending)
     }

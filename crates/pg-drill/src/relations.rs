@@ -24,6 +24,8 @@ pub(crate) type Relations = BTreeMap<i64, Relation>;
 /// SQL that is true where the transaction in `column` had ended below `below`. Numbers of transactions go round: what
 /// is half way round away is taken for newer, on both sides alike.
 pub(crate) fn older_than(column: &str, below: u64) -> String {
+    // xmin has 32 bits and wraps (manual, "Preventing Transaction ID Wraparound Failures"). 1 and 2 are the bootstrap and the
+    // frozen transaction, older than every other; the offset keeps the operand of % positive.
     let below = below & 0xFFFF_FFFF;
     format!(
         "({column}::text in ('1', '2') or (({column}::text::int8 - {below} + 6442450944) % 4294967296) - 2147483648 < 0)"

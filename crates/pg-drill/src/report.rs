@@ -1,4 +1,4 @@
-//! The report: one page that needs nothing else, for whoever asks whether the backups restore.
+//! The report: one page that needs nothing else, for managers and auditors.
 
 use crate::chart::{self, format_seconds};
 use crate::proof::{CheckVerdict, Proof, ProofCheck};
@@ -26,6 +26,7 @@ fn render_page(proof: &Proof, drills: &[Proof]) -> String {
     let title =
         format!("Restore drill of {}, {}", proof.cluster, proof.started.strftime("%Y-%m-%d %H:%M UTC"));
     let title = escape_html(&title);
+    // The page holds names and errors of a database that anybody may have written: it is opened without scripts.
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\

@@ -128,7 +128,7 @@ pub(crate) fn disarm(
     // PostgreSQL refuses a data directory that others may read (manual, "Creating a Database Cluster").
     set_mode(data, 0o700)?;
     // A tablespace that the WAL makes would be linked to its live place, and replay would write there. Its link is made
-    // here, so that this folder, which nobody may write to, ends such a recovery.
+    // here, so that this folder, which cannot be written to, ends such a recovery.
     let links = data.join("pg_tblspc");
     if !links.is_dir() {
         return Err(found("the folder pg_tblspc was not restored"));

@@ -125,7 +125,8 @@ fn clear_folder(dir: &Path) -> Result<()> {
     fs::remove_dir_all(dir).doing(|| format!("clear {}", dir.display()))
 }
 
-/// What got segments ahead for recovery may be at its last one, and put it into a folder that was empty a moment ago.
+/// The process that fetches segments ahead for recovery may be at its last one, and put it into a folder that was just
+/// emptied.
 fn remove_entry(path: &Path) -> io::Result<()> {
     let until = Instant::now() + Duration::from_secs(10);
     loop {

@@ -27,12 +27,12 @@ impl Programs {
     /// # Errors
     /// Failed, with what to install.
     pub(crate) fn find(major: u32, bin_dir: Option<&Path>) -> Result<Programs> {
-        let cure = format!("apt-get install postgresql-{major}, or give --bin-dir");
-        let postgres = programs::find("postgres", major, bin_dir).map_err(|e| e.hint(&cure))?;
+        let hint = format!("apt-get install postgresql-{major}, or give --bin-dir");
+        let postgres = programs::find("postgres", major, bin_dir).map_err(|e| e.hint(&hint))?;
         let there = programs::version(&postgres)?;
         if there != major {
             let e = Error::failed(format!("the backup is of PostgreSQL {major}; here is only {there}"));
-            return Err(e.hint(cure));
+            return Err(e.hint(hint));
         }
         Ok(Programs { folder: postgres.parent().unwrap_or(Path::new("/")).to_path_buf(), major })
     }

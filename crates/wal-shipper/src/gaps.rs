@@ -10,13 +10,13 @@ use toban_core::wal::WalName;
 /// there is no gap to record: `check` finds it missing where a segment of its timeline is.
 ///
 /// # Errors
-/// When no repository took a record either; then whoever gave us the file must keep it.
+/// When no repository took a record either; then PostgreSQL must keep the file.
 pub(crate) fn record_gaps(settled: &Settled<'_, ()>, name: WalName, system: &System) -> Result<()> {
     settled.warn_of_lacking(&name.to_string());
     if !matches!(name, WalName::Segment(..)) {
         return Ok(());
     }
-    // Recorded before our 0: after it PostgreSQL recycles the file, and nobody could say any more that it is missing there.
+    // Recorded before our 0: after it PostgreSQL recycles the file, and nothing shows any more that it is missing there.
     for (lacks, e) in &settled.lacking {
         let gap = Gap::new(name, name, Some(&lacks.name), jiff::Timestamp::now(), e.chain());
         let recorded: Vec<Result<()>> =

@@ -18,7 +18,7 @@ struct ListedRange {
     repo: String,
     system: u64,
     timeline: Timeline,
-    /// `there`, `begun` (by tails), `missing` between others, or `gap`: recorded by whoever could not store it.
+    /// `there`, `begun` (by tails), `missing` between others, or `gap`: recorded when it could not be stored.
     state: &'static str,
     first: String,
     last: String,

@@ -1,13 +1,12 @@
 //! A backup under load restores to a whole cluster with every acknowledged transaction.
 
-use crate::lab::{amcheck, back_up, content, fill, folder, lab, restore, serve, take_over};
+use crate::lab::{amcheck, back_up, content, fill, folder, lab, restore, take_over};
 use crate::load::{Ledger, Load};
 use crate::world::{World, majors};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 use testkit::pg::clean;
-use testkit::{Pg, S3, until};
+use testkit::{Pg, S3};
 use toban_core::wal::Lsn;
 
 /// Backs up under load, stops the server, restores it and compares.
@@ -26,7 +25,7 @@ fn under_load(world: &mut World) {
     world.pg.stop();
     let map = format!("{one}={}", world.path("one-restored").display());
     let target = restore(world, "restored", &["--tablespace-mapping", &map]);
-    let restored = serve(world.pg.major(), &target);
+    let restored = Pg::promoted(world.pg.major(), &target);
     assert_eq!(content(&restored), before);
     let stop: Lsn = made["stop_lsn"].as_str().expect("a position").parse().expect("a position");
     complete(&restored, stop, &ledger);
@@ -74,19 +73,8 @@ fn streaming(major: u32) -> (World, Pg) {
     world.pg.psql("postgres", sql);
     fill(&world, 50_000);
     let standby = Pg::builder().set("allow_in_place_tablespaces=on").standby_of(&world.pg).start();
-    caught_up(&world.pg, &standby);
+    standby.wait_for_replay(&world.pg);
     (world, standby)
-}
-
-fn caught_up(primary: &Pg, standby: &Pg) {
-    let position = primary.psql("postgres", "select pg_current_wal_lsn()");
-    let reached = format!("select pg_last_wal_replay_lsn() >= '{position}'");
-    until("the standby has it all", Duration::from_secs(60), || {
-        match standby.psql("postgres", &reached).as_str() {
-            "t" => Ok(()),
-            other => Err(format!("{other}: {}", standby.log())),
-        }
-    });
 }
 
 /// How far a backup of a standby must be recovered, as the pg_control in it says.
@@ -113,7 +101,7 @@ fn a_standby_of_every_major_under_load() {
         world.pg.stop();
         let target = restore(&world, "restored", &[]);
         let due = recovers_to(&world.pg, &target);
-        let restored = serve(major, &target);
+        let restored = Pg::promoted(major, &target);
         assert_eq!(content(&restored), before);
         complete(&restored, due, &ledger);
         amcheck(&restored);
@@ -130,7 +118,7 @@ fn a_promoted_server_is_backed_up_with_its_history() {
         assert_eq!(made["timeline"], timeline, "{made}");
         world.pg.stop();
         let target = restore(&world, &format!("timeline-{timeline}"), &[]);
-        let restored = serve(15, &target);
+        let restored = Pg::promoted(15, &target);
         take_over(&mut world, restored);
         assert_eq!(content(&world.pg), before);
         // The restored server is another one to those who only know its settings.

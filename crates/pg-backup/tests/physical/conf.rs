@@ -1,6 +1,6 @@
 //! Debian's layout, by its own pg_createcluster: the configuration lies in /etc, and a restore brings it back.
 
-use crate::lab::{back_up, content, fill, folder, lab, restore, serve};
+use crate::lab::{back_up, content, fill, folder, lab, restore};
 use crate::world::World;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -77,7 +77,7 @@ fn a_cluster_of_pg_createcluster() {
     // The data directory is erased and comes back; the configuration is where it was.
     fs::remove_dir_all(place.path().join("data")).expect("erase the data directory");
     let target = restore(&world, "inside", &[]);
-    let restored = serve(15, &target);
+    let restored = Pg::promoted(15, &target);
     assert_eq!(content(&restored), before);
     let sql =
         "select current_setting('data_directory'), current_setting('work_mem'), current_setting('hba_file')";
@@ -102,7 +102,7 @@ fn a_copy_does_nothing_that_the_live_server_does() {
     fill(&world, 1000);
     back_up(&world, &[]);
     let before = fs::read(place.join("pid")).expect("the live server's");
-    let restored = serve(15, &restore(&world, "t", &[]));
+    let restored = Pg::promoted(15, &restore(&world, "t", &[]));
     assert_eq!(fs::read(place.join("pid")).expect("it is there"), before);
     let off = "select string_agg(setting, ' ' order by name) from pg_settings where name in \
                ('archive_mode', 'max_logical_replication_workers', 'archive_cleanup_command')";

@@ -1,6 +1,6 @@
 //! Damage in the repository is found and stops a restore; damage in the source is told and the backup kept.
 
-use crate::lab::{back_up, content, fill, lab, restore, serve};
+use crate::lab::{back_up, content, fill, lab, restore};
 use crate::world::World;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use testkit::{Dice, rounds, seed};
+use testkit::{Dice, Pg, rounds, seed};
 
 fn objects(world: &World) -> Vec<PathBuf> {
     world.files().into_iter().filter(|f| f.display().to_string().contains("/backup/")).collect()
@@ -169,7 +169,7 @@ fn a_torn_page_is_not_damage() {
     world.run(&["verify", "--newest"]).fine();
     world.pg.stop();
     let target = restore(&world, "restored", &[]);
-    assert_eq!(content(&serve(15, &target)), before);
+    assert_eq!(content(&Pg::promoted(15, &target)), before);
 }
 
 /// PostgreSQL's page checksum, written anew as its comment describes it.

@@ -1,8 +1,9 @@
 //! What is done with backups that are there: list, verify, check, prune, and a restore over what is there.
 
-use crate::lab::{back_up, content, fill, lab, restore, serve};
+use crate::lab::{back_up, content, fill, lab, restore};
 use crate::world::World;
 use std::fs;
+use testkit::Pg;
 
 #[test]
 fn listed_verified_checked_and_pruned_in_two_phases() {
@@ -90,7 +91,7 @@ fn a_delta_restore_writes_only_what_differs() {
     assert!(written.expect("a number") * 2 < bytes.expect("a number"), "{done:?}");
     assert!(!data.join("stray").exists());
     crate::lab::verified(&world.pg, &data);
-    assert_eq!(content(&serve(15, &data)), before);
+    assert_eq!(content(&Pg::promoted(15, &data)), before);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use serde_json::Value;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use testkit::Pg;
 use testkit::pg::{as_owner, clean};
@@ -35,10 +35,7 @@ pub(crate) fn lab(major: u32) -> World {
 /// A folder that the server may write to.
 pub(crate) fn folder(world: &World, name: &str) -> PathBuf {
     let path = world.path(name);
-    std::fs::create_dir_all(&path).expect("make a folder");
-    let owner = std::fs::metadata(world.pg.data_dir()).expect("look at the data directory");
-    use std::os::unix::fs::MetadataExt;
-    chown(&path, Some(owner.uid()), Some(owner.gid())).expect("give it away");
+    world.pg.make_folder(&path);
     path
 }
 
@@ -63,18 +60,6 @@ pub(crate) fn verified(pg: &Pg, dir: &Path) {
     let done = clean(&pg.bin("pg_verifybackup")).arg(dir).output().expect("run pg_verifybackup");
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success() && said.is_empty(), "pg_verifybackup: {said}");
-}
-
-/// Starts a server in a restored folder and waits until it is promoted.
-pub(crate) fn serve(major: u32, dir: &Path) -> Pg {
-    let pg = Pg::builder_major(major).serve(dir).start();
-    testkit::until("the restored server is promoted", std::time::Duration::from_secs(60), || {
-        match pg.psql("postgres", "select pg_is_in_recovery()").as_str() {
-            "f" => Ok(()),
-            other => Err(format!("in recovery: {other}; {}", pg.log())),
-        }
-    });
-    pg
 }
 
 /// Puts this server in the place of the world's.

@@ -1,10 +1,10 @@
 //! What is large: tables by the ten thousand, and a relation of more than one file.
 
-use crate::lab::{amcheck, back_up, lab, restore, serve, take_over};
+use crate::lab::{amcheck, back_up, lab, restore, take_over};
 use crate::world::World;
 use std::process::Child;
 use std::time::Duration;
-use testkit::rounds;
+use testkit::{Pg, rounds};
 
 /// The largest resident set of a process while it ran, in MiB.
 fn peak(mut child: Child) -> u64 {
@@ -44,7 +44,7 @@ fn fifty_thousand_tables() {
     crate::lab::verified(&world.pg, &world.path("t"));
     in_bounds(&world, &["restore", "--pgdata", &target, "--delta"]);
     world.pg.stop();
-    let restored = serve(15, &world.path("t"));
+    let restored = Pg::promoted(15, &world.path("t"));
     let sql = "select count(*) from pg_class where relname ~ '^t[0-9]+$' and relkind = 'r'";
     assert_eq!(restored.psql("postgres", sql), tables.to_string());
 }
@@ -70,7 +70,7 @@ fn a_relation_of_several_files() {
     world.pg.stop();
     let target = restore(&world, "t", &[]);
     assert_eq!(target.join(format!("{path}.1")).exists(), mib > 1100, "a second file");
-    let restored = serve(15, &target);
+    let restored = Pg::promoted(15, &target);
     assert_eq!(restored.psql("postgres", sum), before);
     if mib <= 100 {
         amcheck(&restored);

@@ -247,7 +247,7 @@ fn a_restored_server_leaves_the_old_archive_alone() {
     sql.split("; ").for_each(|sql| drop(world.pg.psql("postgres", sql)));
     back_up(&world, &[]);
     world.pg.stop();
-    let restored = crate::lab::serve(15, &crate::lab::restore(&world, "restored", &[]));
+    let restored = testkit::Pg::promoted(15, &crate::lab::restore(&world, "restored", &[]));
     restored.psql("postgres", "select pg_switch_wal(); checkpoint");
     assert_eq!(restored.psql("postgres", "show archive_mode"), "off");
     assert_eq!(std::fs::read_dir(&mark).expect("list").count(), 0, "a command ran");

@@ -1,11 +1,12 @@
 //! What is in a backup and what is left out, judged by pg_basebackup on the same server.
 
-use crate::lab::{back_up, folder, lab, restore, serve};
+use crate::lab::{back_up, folder, lab, restore};
 use crate::world::{World, majors};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use testkit::Pg;
 
 /// Every file and folder below `dir`, links followed, but the WAL.
 fn paths(dir: &Path) -> BTreeSet<String> {
@@ -83,7 +84,7 @@ fn files_as_pg_basebackup_has() {
         assert_eq!(extra, ["recovery.signal f", "tablespace_map f"]);
         assert!(missing.is_empty(), "{missing:?}");
         world.pg.stop();
-        let restored = serve(major, &target);
+        let restored = Pg::promoted(major, &target);
         assert_eq!(restored.psql("postgres", "select count(*) from kept"), "10000");
         assert_eq!(restored.psql("postgres", "select count(*) from quick"), "0");
         assert_eq!(restored.psql("postgres", "select count(*) from away"), "0");

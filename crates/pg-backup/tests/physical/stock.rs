@@ -1,10 +1,11 @@
 //! The restore of docs/FORMATS.md by stock tools: its own commands, run as they stand there.
 
-use crate::lab::{back_up, content, fill, folder, lab, serve};
+use crate::lab::{back_up, content, fill, folder, lab};
 use crate::world::World;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use testkit::Pg;
 
 /// The block of the page that restores a backup.
 fn commands() -> String {
@@ -54,7 +55,7 @@ fn zstd_gzip_tar_and_sh_are_enough() {
         by_hand(&world, &id, &target);
         give_as(&target, &one);
         assert_eq!(std::fs::read(target.join("conf/own")).expect("read"), b"mine");
-        let restored = serve(15, &target);
+        let restored = Pg::promoted(15, &target);
         assert_eq!(content(&restored), before);
         assert_eq!(restored.psql("postgres", "select count(*) from there"), "20000");
     }

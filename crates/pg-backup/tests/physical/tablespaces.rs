@@ -1,12 +1,13 @@
 //! Tablespaces: moved, made while the backup runs, and beside what belongs to others.
 
-use crate::lab::{back_up, fill, folder, lab, restore, serve};
+use crate::lab::{back_up, fill, folder, lab, restore};
 use crate::world::ended;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use testkit::Pg;
 use testkit::pg::as_owner;
 
 #[test]
@@ -32,7 +33,7 @@ fn one_that_is_made_during_the_run_goes_where_it_shall() {
     world.run(&["restore", "--pgdata", &target, "--dry-run"]).refused(1, "creates tablespace");
     world.run(&[&args[..], &["--keep-archiving"]].concat()).refused(2, "must not archive that WAL");
     assert!(!Path::new(&target).exists(), "something was written");
-    let restored = serve(15, &restore(&world, "t", &args[3..]));
+    let restored = Pg::promoted(15, &restore(&world, "t", &args[3..]));
     assert_eq!(restored.psql("postgres", "select count(*) from there"), "1000");
     restored.psql("postgres", "update there set n = -1; checkpoint");
     let location = "select pg_tablespace_location(oid) from pg_tablespace where spcname = 'late'";
@@ -42,7 +43,7 @@ fn one_that_is_made_during_the_run_goes_where_it_shall() {
     // Where it was, when that place is free.
     world.pg.stop();
     fs::remove_dir_all(&late).expect("lose the tablespace");
-    let restored = serve(15, &restore(&world, "u", &[]));
+    let restored = Pg::promoted(15, &restore(&world, "u", &[]));
     assert_eq!(restored.psql("postgres", "select count(*) from there"), "1000");
     assert_eq!(restored.psql("postgres", location), late);
 }
@@ -60,7 +61,7 @@ fn one_that_came_too_late_leaves_no_link() {
     });
     let target = restore(&world, "t", &[]);
     assert!(!target.join("pg_tblspc/99999").is_symlink());
-    let mut restored = serve(15, &target);
+    let mut restored = Pg::promoted(15, &target);
     restored.stop();
     let done = as_owner(&world.pg.bin("pg_checksums")).arg("-D").arg(&target).output().expect("run it");
     assert!(done.status.success(), "{done:?}");
@@ -94,7 +95,7 @@ fn two_never_share_a_place_and_a_live_place_is_never_taken() {
     world.run(&[&args[..], &["--delta", "-T", &a]].concat()).refused(1, "of a tablespace is not empty");
     assert_eq!(hashes(&[&one, &two]), before, "a live tablespace was touched");
     restore(&world, "t", &["--tablespace-dir", &all, "--delta"]);
-    let restored = serve(15, Path::new(&target));
+    let restored = Pg::promoted(15, Path::new(&target));
     assert_eq!(
         restored.psql("postgres", "select count(*) from in_one, in_two where in_one.n = in_two.n"),
         "1000"
@@ -145,7 +146,7 @@ fn a_delta_restore_stops_at_links() {
     assert_eq!(hashes(&[&other]), before);
     assert!(target.join("pg_wal").is_symlink() && fs::read_dir(&wal).expect("look").count() > 0);
     world.pg.stop();
-    let restored = serve(15, &target);
+    let restored = Pg::promoted(15, &target);
     assert_eq!(restored.psql("postgres", "select count(*) from big"), "1000");
 }
 
@@ -174,7 +175,7 @@ fn a_delta_restore_spares_what_is_not_ours() {
     world.run(&["restore", "--pgdata", &data.display().to_string(), "--delta"]).fine();
     assert_eq!(fs::read(one.join("PG_14_202107181/5/16384")).expect("spared"), b"the old server's");
     assert!(one.join("lost+found/1").exists());
-    let restored = serve(15, &data);
+    let restored = Pg::promoted(15, &data);
     assert_eq!(restored.psql("postgres", "select count(*) from there"), "1000");
     assert_eq!(restored.psql("postgres", "select count(*) from pg_class where relname = 'more'"), "0");
 }

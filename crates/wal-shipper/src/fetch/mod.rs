@@ -135,7 +135,7 @@ impl FetchJob {
         Ok(newer.map(|newer| format!("timeline {newer} goes on after it")))
     }
 
-    /// The histories that tell where `timeline` ends: that of the timeline which recovery follows, or all later ones.
+    /// The histories that say where `timeline` ends: that of the timeline which recovery follows, or all later ones.
     fn later_histories(&self, archive: &Archive<'_>, timeline: Timeline) -> Result<Vec<History>> {
         match self.target {
             Some(target) if target == timeline => Ok(Vec::new()),

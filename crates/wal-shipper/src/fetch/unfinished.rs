@@ -2,7 +2,7 @@
 //!
 //! The rest is zeros, at which PostgreSQL's recovery ends. A standby gets none of it: it would take the zeros for the end
 //! of what there is and ask its primary, which has more. Tails that end in a switch are another thing: the server itself
-//! wrote zeros after it, so that they are the whole segment, whatever follows and whoever asks.
+//! wrote zeros after it, so that they are the whole segment, whatever follows, also for a standby.
 
 use super::FetchJob;
 use super::destination::Destination;
@@ -75,7 +75,7 @@ impl FetchJob {
         Ok(Some(Unfinished { repo: repo.clone(), cover, partial, branch, size }))
     }
 
-    /// Where a later timeline branched off inside of `segment`, by the first that tells.
+    /// Where a later timeline branched off inside of `segment`, by the first whose history says so.
     fn find_branch_in(&self, archive: &Archive<'_>, segment: &Segment) -> Result<Option<Branch>> {
         let inside = |end: &Lsn| Segment::holding(*end, segment.timeline, segment.size) == *segment;
         for history in self.later_histories(archive, segment.timeline)? {
@@ -93,8 +93,8 @@ impl Unfinished {
         self.cover.last().map_or(0, Tail::end)
     }
 
-    /// How much of the tails counts. Whoever asks for the old timeline's segment although the new one has its own wants
-    /// the old timeline; otherwise recovery is on its way to the new one, and would replay what that never saw.
+    /// How much of the tails counts. Recovery that asks for the old timeline's segment although the new one has its own
+    /// follows the old timeline; otherwise recovery is on its way to the new one, and would replay what that never saw.
     fn counted_bytes(&self) -> u64 {
         match &self.branch {
             Some(branch) if !branch.replaced => branch.at.min(self.covered_bytes()),

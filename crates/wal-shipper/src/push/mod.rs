@@ -78,7 +78,7 @@ impl PushJob {
         let folder = path.parent().and_then(Path::parent).unwrap_or(Path::new("."));
         let (system, header) = match name {
             WalName::Segment(..) | WalName::Partial(..) => {
-                // A copied or restored data directory tells its system in pg_control; a bare folder of segments has none.
+                // A copied or restored data directory has its system in pg_control; a bare folder of segments has none.
                 let header =
                     data_dir::check_segment_file(path, name, data_dir::read_system_identifier(folder).ok())?;
                 (header.system, Some(header))

@@ -23,7 +23,7 @@ pub(super) fn store_histories(
         Ok(content) => String::from_utf8_lossy(&content).into_owned(),
         Err(e) => find_stored_history(service, newest).ok_or(e)?,
     };
-    // Before any of the timeline's segments: whoever finds WAL in a repository must find where it branched off.
+    // Before any of the timeline's segments: where there is WAL in a repository, there is the record of its origin.
     service.in_each_repo(|repo| service.archive(repo).put_histories(newest, &text))?;
     History::parse(newest, &text)
 }

@@ -1,5 +1,5 @@
 //! What `stream` stores goes into all repositories at once, one thing at a time in each, so that a slow one that is not
-//! required holds up nobody.
+//! required does not hold up the others.
 
 use crate::gaps::record_gaps;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub(super) struct Lanes {
 struct Lane {
     /// A thread is still storing into it.
     busy: AtomicBool,
-    /// It was told that it does not keep up.
+    /// That it does not keep up was reported.
     away: AtomicBool,
 }
 
@@ -53,7 +53,7 @@ impl Lanes {
     }
 
     /// Durable in every required repository, and in at least one, when it returns. One that is not required and lacks a
-    /// segment now has a gap, which the others record; without a tail it is only a second behind.
+    /// segment now has a gap, which the others record; without a tail it only lags by a second.
     ///
     /// # Errors
     /// The first of a required one; then nothing is a gap yet, because the same comes again.
@@ -96,7 +96,7 @@ impl Drop for Turn<'_> {
 }
 
 impl Lane {
-    /// Says once that it does not keep up, and once that it is back.
+    /// Reports once that it does not keep up, and once that it is back.
     fn report(&self, repo: &Repo, thing: &Thing, done: &Result<()>) {
         let was_away = self.away.swap(done.is_err(), Ordering::SeqCst);
         match (done, thing) {

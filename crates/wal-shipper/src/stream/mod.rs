@@ -59,7 +59,7 @@ pub(crate) fn stream_wal(args: &cli::Stream, config: &Config) -> Result<()> {
 }
 
 impl Service {
-    /// The first server that answers tells which system it is; that never changes.
+    /// The first server that answers says which system it is; that never changes.
     fn start(args: &cli::Stream, config: &Config, conninfo: ConnInfo) -> Result<Service> {
         let repos = args.repos.open(config)?;
         let first = source::choose_source(&conninfo, &args.slot)?;

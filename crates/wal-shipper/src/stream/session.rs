@@ -111,7 +111,7 @@ fn find_start(service: &Service, source: &SourceServer, history: &History, slot_
     log::error!("{why}: no later position can be restored from an older backup; take a new backup now");
     let name = |at: Lsn| Segment::holding(at, history.at(at), size).name().parse();
     let gap = Gap::new(name(start.wanted)?, name(Lsn(start.at.0 - 1))?, None, Timestamp::now(), why);
-    // Recorded before the first byte that follows: whoever finds the later segments finds the record, too.
+    // Recorded before the first byte that follows: where the later segments are, the record is, too.
     service.in_each_repo(|repo| match gap.is_recorded(&*repo.store, &service.system)? {
         true => Ok(()),
         false => gap.record(&*repo.store, &service.system),
@@ -119,7 +119,7 @@ fn find_start(service: &Service, source: &SourceServer, history: &History, slot_
     Ok(start.at)
 }
 
-/// Whether the server still has the WAL at `from`: only streaming tells, on a connection of its own.
+/// Whether the server still has the WAL at `from`: only an attempt to stream shows that, on a connection of its own.
 fn still_has(source: &SourceServer, history: &History, from: Lsn) -> bool {
     let ask = || -> Result<()> {
         let mut server = Replication::open(&source.at)?;
