@@ -6,7 +6,6 @@ pub mod config;
 pub mod docs;
 pub mod durable;
 pub mod error;
-pub mod finding;
 pub mod log;
 pub mod machine;
 pub mod notify;

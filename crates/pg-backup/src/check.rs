@@ -1,5 +1,6 @@
 //! `check`: is there a fresh, plausible, verified dump of every database in every repository?
 
+pub(crate) mod rulebook;
 mod wal;
 
 use crate::cli;
@@ -11,39 +12,16 @@ use crate::format::id::Id;
 use crate::format::order::Taken;
 use crate::reach::{Missing, RecoveryPaths};
 use jiff::Timestamp;
-use serde::Serialize;
 use std::collections::BTreeSet;
+use toban_core::check::{self, AcceptList, Finding, Rule, perf_label};
 use toban_core::config::{Config, Span};
 use toban_core::repo::drills::{self, Drills};
 use toban_core::repo::gap;
 use toban_core::repo::{Repo, is_future};
-use toban_core::{Error, Out, Record, Result, Severity};
+use toban_core::{Error, Out, Result, Severity};
 
 /// Stands for the whole cluster where a database's name would.
 const CLUSTER: &str = "(cluster)";
-
-/// What was judged of one database in one repository.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Finding {
-    repo: String,
-    database: String,
-    /// `age`, `size`, `verify`, `objects`, `clock`, `drill`, `backup`, `pages`, `reach`, `manifest`, or `repository` when it
-    /// could not be asked.
-    check: &'static str,
-    severity: Severity,
-    text: String,
-    #[serde(skip)]
-    perf: Option<String>,
-}
-
-impl Record for Finding {
-    const SCHEMA: &'static str = "pg-backup.check/1";
-    const HEAD: &'static [&'static str] = &["repo", "database", "check", "severity", "finding"];
-    fn cells(&self) -> Vec<String> {
-        let severity = self.severity.to_string();
-        vec![self.repo.clone(), self.database.clone(), self.check.into(), severity, self.text.clone()]
-    }
-}
 
 /// What one repository holds.
 struct Held<'a> {
@@ -56,6 +34,7 @@ struct Held<'a> {
 pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     let now = args.at.now();
+    let accepted = AcceptList::new(config, "pg-backup", rulebook::RULES, now)?;
     let (mut held, mut unreachable) = (Vec::new(), Vec::new());
     for repo in &repos {
         match hold(repo, &args.repos.cluster, now) {
@@ -76,7 +55,7 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
         findings.extend(beside(dumps, backup_findings(one, &held, now, args)?));
     }
     findings.extend(unreachable.iter().map(|(repo, e)| unknown(repo, e)));
-    toban_core::finding::tell(&findings, args.monitoring.monitoring, out)
+    check::conclude(findings, accepted, args.monitoring.monitoring, out)
 }
 
 fn hold<'a>(repo: &'a Repo, cluster: &str, now: Timestamp) -> Result<Held<'a>> {
@@ -105,7 +84,7 @@ fn expected(named: Vec<String>, held: &[Held<'_>]) -> BTreeSet<String> {
 /// Backups are judged where there are any; where there are, the want of dumps is no finding unless some are expected.
 fn beside(mut dumps: Vec<Finding>, backups: Vec<Finding>) -> Vec<Finding> {
     if !backups.is_empty() {
-        dumps.retain(|f| f.database != "-");
+        dumps.retain(|f| !f.object.is_empty());
     }
     backups.into_iter().chain(dumps).collect()
 }
@@ -139,7 +118,7 @@ fn backup_findings(
     findings.extend(subject.drill(drills::read(&*repo.store, &newest.manifest.system()?, now)?, now, args));
     if newest.manifest.damage.pages > 0 {
         let text = format!("the newest holds {} damaged pages of the source", newest.manifest.damage.pages);
-        findings.push(subject.finding("pages", Severity::Critical, text));
+        findings.push(subject.finding(&rulebook::PAGES, Severity::Critical, text));
     }
     findings.extend(reaches(repo, catalog, &subject)?);
     Ok(findings)
@@ -166,18 +145,12 @@ fn reaches(repo: &Repo, catalog: &BackupCatalog, subject: &Subject<'_>) -> Resul
             backup.id, reached.to, hole.first, hole.last
         );
         let known = acknowledged(repo, backup, hole)?;
-        findings.push(match (known, next) {
-            (Some(reason), _) => {
-                subject.finding("reach", Severity::Ok, format!("{missing}; acknowledged: {reason}"))
-            }
-            (None, Some((id, _))) => {
-                subject.finding("reach", Severity::Ok, format!("{missing}; backup {id} is behind it"))
-            }
-            (None, None) => {
-                let text = format!("{missing}; take a new backup now: pg-backup run");
-                subject.finding("reach", Severity::Critical, text)
-            }
-        });
+        let (severity, text) = match (known, next) {
+            (Some(reason), _) => (Severity::Ok, format!("{missing}; acknowledged: {reason}")),
+            (None, Some((id, _))) => (Severity::Ok, format!("{missing}; backup {id} begins after it")),
+            (None, None) => (Severity::Critical, missing),
+        };
+        findings.push(subject.finding(&rulebook::REACH, severity, text).with_key(backup.id.to_string()));
     }
     Ok(findings)
 }
@@ -191,25 +164,11 @@ fn acknowledged(repo: &Repo, backup: &BackupManifest, hole: &Missing) -> Result<
 }
 
 fn damaged(repo: &Repo, e: &Error) -> Finding {
-    Subject { repo: &repo.name, database: "-" }.finding("manifest", Severity::Critical, e.chain())
+    Subject { repo: &repo.name, database: "" }.finding(&rulebook::MANIFEST, Severity::Critical, e.chain())
 }
 
 fn unknown(repo: &Repo, e: &Error) -> Finding {
-    Subject { repo: &repo.name, database: "-" }.finding("repository", Severity::Unknown, e.chain())
-}
-
-impl toban_core::finding::Finding for Finding {
-    fn severity(&self) -> Severity {
-        self.severity
-    }
-
-    fn sentence(&self) -> String {
-        format!("{} in {}: {}", self.database, self.repo, self.text)
-    }
-
-    fn perf(&self) -> Option<&str> {
-        self.perf.as_deref()
-    }
+    Subject { repo: &repo.name, database: "" }.finding(&rulebook::REPOSITORY, Severity::Unknown, e.chain())
 }
 
 /// Pure: every finding of one repository. With nothing expected and nothing there, that is the finding.
@@ -223,8 +182,8 @@ fn judge(
     let repo = &repo.name;
     // A repository of backups alone is none of dumps.
     if expected.names.is_empty() || (dumps.is_empty() && !expected.named) {
-        let nothing = Subject { repo, database: "-" };
-        return vec![nothing.finding("age", Severity::Critical, "there is no dump at all".into())];
+        let nothing = Subject { repo, database: "" };
+        return vec![nothing.finding(&rulebook::DUMP_MISSING, Severity::Critical, "there is no dump at all")];
     }
     expected.names.iter().flat_map(|database| Subject { repo, database }.judge(dumps, now, args)).collect()
 }
@@ -244,8 +203,13 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn finding(&self, check: &'static str, severity: Severity, text: String) -> Finding {
-        Finding { repo: self.repo.into(), database: self.database.into(), check, severity, text, perf: None }
+    fn finding(&self, rule: &'static Rule, severity: Severity, text: impl Into<String>) -> Finding {
+        Finding::new(rule, severity).in_source(self.repo).about(self.database).says(text)
+    }
+
+    /// The label of a number in perfdata.
+    fn label(&self, what: &str) -> String {
+        format!("'{} in {} {what}'", perf_label(self.database), perf_label(self.repo))
     }
 
     fn judge(&self, dumps: &[StoredDump], now: Timestamp, args: &cli::Check) -> Vec<Finding> {
@@ -253,7 +217,7 @@ impl Subject<'_> {
         let nightly = |s: &&StoredDump| s.manifest.database.name == self.database && !s.manifest.is_safety();
         let own: Vec<&StoredDump> = dumps.iter().filter(nightly).collect();
         let Some((newest, earlier)) = own.split_last() else {
-            return vec![self.finding("age", Severity::Critical, "there is no dump".into())];
+            return vec![self.finding(&rulebook::DUMP_MISSING, Severity::Critical, "there is no dump")];
         };
         let verified = own.iter().filter(|s| s.is_whole()).filter_map(|s| s.verified).max();
         let verified = verified.map(|at| age(at, now));
@@ -276,10 +240,10 @@ impl Subject<'_> {
         if ours && newest.server.is_none_or(|at| is_future(at, now)) {
             let text = format!(
                 "the newest, {}, is dated in the future, so its age is not known: a clock was wrong when it was taken, or \
-                 is wrong here; set the clock and take a new one",
+                 is wrong here",
                 newest.id
             );
-            return vec![self.finding("age", Severity::Critical, text)];
+            return vec![self.finding(&rulebook::AGE_UNKNOWN, Severity::Critical, text)];
         }
         let mut findings = vec![self.age(age(taken, now), args)];
         let apart = |at: Timestamp| is_future(at, newest.started) || is_future(newest.started, at);
@@ -288,26 +252,27 @@ impl Subject<'_> {
                 "when {} was taken, the clock of the server said {server} and that of the machine that stored it {}",
                 newest.id, newest.started
             );
-            findings.push(self.finding("clock", Severity::Warning, text));
+            findings.push(self.finding(&rulebook::CLOCKS_APART, Severity::Warning, text));
         }
         findings
     }
 
     fn dated_in_the_future(&self, id: &Id) -> Finding {
         let text = format!(
-            "{id} is dated in the future, and when it was taken is not known: it is never `latest`, and `prune` keeps it; \
-             remove its objects by hand when it is not wanted"
+            "{id} is dated in the future, and when it was taken is not known: it is never `latest`, and `prune` keeps it"
         );
-        self.finding("clock", Severity::Critical, text)
+        self.finding(&rulebook::TIME_UNKNOWN, Severity::Critical, text).with_key(id.to_string())
     }
 
     fn lacks(&self, id: &Id, what: Option<&str>) -> Option<Finding> {
-        Some(self.finding("objects", Severity::Critical, format!("{id} cannot be restored: {}", what?)))
+        let text = format!("{id} cannot be restored: {}", what?);
+        Some(self.finding(&rulebook::OBJECTS, Severity::Critical, text).with_key(id.to_string()))
     }
 
     fn broken(&self, id: &Id, damaged: Option<Timestamp>) -> Option<Finding> {
         let at = damaged?.strftime("%Y-%m-%dT%H:%MZ").to_string();
-        Some(self.finding("verify", Severity::Critical, format!("{id} was found damaged on {at}")))
+        let text = format!("{id} was found damaged on {at}");
+        Some(self.finding(&rulebook::DAMAGED, Severity::Critical, text).with_key(id.to_string()))
     }
 
     fn age(&self, age: u64, args: &cli::Check) -> Finding {
@@ -318,17 +283,16 @@ impl Subject<'_> {
             );
         }
         let (warn, critical) = (args.warn_age.0.as_secs(), args.critical_age.0.as_secs());
-        let perf =
-            Some(format!("'{} in {} age'={age}s;{warn};{critical}", label(self.database), label(self.repo)));
-        Finding { perf, ..self.finding("age", severity, format!("the newest is {text}")) }
+        self.finding(&rulebook::AGE, severity, format!("the newest is {text}"))
+            .with_perf(format!("{}={age}s;{warn};{critical}", self.label("age")))
     }
 
     fn verify(&self, age: Option<u64>, args: &cli::Check) -> Finding {
         let Some(age) = age else {
-            return self.finding("verify", Severity::Warning, "it was never verified".into());
+            return self.finding(&rulebook::VERIFY, Severity::Warning, "it was never verified");
         };
         let (severity, text) = judge_age(age, args.warn_verify, args.critical_verify);
-        self.finding("verify", severity, format!("the last verify is {text}"))
+        self.finding(&rulebook::VERIFY, severity, format!("the last verify is {text}"))
     }
 
     /// Drills are judged where they are made: the first one made them expected. A failed one counts until one passes.
@@ -336,20 +300,17 @@ impl Subject<'_> {
         let Drills { passed, failed } = drills;
         if failed > passed {
             let at = failed?.strftime("%Y-%m-%d").to_string();
-            return Some(self.finding(
-                "drill",
-                Severity::Critical,
-                format!("the restore drill of {at} failed"),
-            ));
+            let text = format!("the restore drill of {at} failed");
+            return Some(self.finding(&rulebook::DRILL_FAILED, Severity::Critical, text));
         }
         let age = age(passed?, now);
         let (severity, text) = judge_age(age, args.warn_drill, args.warn_drill);
         // Late is a warning, however late: the backups are judged by their own checks.
         let severity = if severity == Severity::Ok { Severity::Ok } else { Severity::Warning };
         let warn = args.warn_drill.0.as_secs();
-        let perf = Some(format!("'{} in {} drill'={age}s;{warn};", label(self.database), label(self.repo)));
         let text = format!("the last restore drill that passed is {text}");
-        Some(Finding { perf, ..self.finding("drill", severity, text) })
+        let drill = self.finding(&rulebook::DRILL, severity, text);
+        Some(drill.with_perf(format!("{}={age}s;{warn};", self.label("drill"))))
     }
 
     /// Compares the newest with the median of up to ten before it, of the same form.
@@ -373,14 +334,9 @@ impl Subject<'_> {
             0 => "its size is that of the median".to_string(),
             _ => format!("its size differs from the median by {sign}{change} %"),
         };
-        let perf = Some(format!("'{} in {} size'={bytes}B", label(self.database), label(self.repo)));
-        Some(Finding { perf, ..self.finding("size", severity, text) })
+        let size = self.finding(&rulebook::SIZE, severity, text);
+        Some(size.with_perf(format!("{}={bytes}B", self.label("size"))))
     }
-}
-
-/// A perfdata label may hold neither `=` nor `'`.
-fn label(text: &str) -> String {
-    text.replace(['=', '\'', '|'], "_")
 }
 
 /// Seconds from `at` to `now`; none for a clock that was set back.

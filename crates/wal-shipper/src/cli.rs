@@ -3,6 +3,7 @@
 use crate::help::{ACKNOWLEDGE_HELP, CHECK_HELP, FETCH_HELP, PUSH_HELP, STREAM_HELP};
 use clap::{Args as Group, Parser, Subcommand};
 use std::path::PathBuf;
+use toban_core::check::Rule;
 use toban_core::config::Span;
 use toban_core::repo::RepoArgs;
 use toban_core::wal::WalName;
@@ -21,6 +22,10 @@ pub struct Args {
 impl Cli for Args {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn rules() -> &'static [&'static Rule] {
+        crate::check::rulebook::RULES
     }
 }
 

@@ -88,7 +88,7 @@ fn a_hole_ends_what_can_be_reached_and_everybody_says_so() {
     let checked = lab.run("pg-backup", &["check", "--json"]).findings();
     let gap = checked.iter().find(|f| f["check"] == "reach").expect("a finding");
     assert!(
-        gap["severity"] == "ok" && gap["text"].as_str().is_some_and(|t| t.contains("is behind it")),
+        gap["severity"] == "ok" && gap["text"].as_str().is_some_and(|t| t.contains("begins after it")),
         "{gap}"
     );
 }

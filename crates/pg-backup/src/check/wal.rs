@@ -1,9 +1,10 @@
 //! The WAL of a repository, as far as it restores something: there is a backup to it, and it was read back.
 
-use super::{CLUSTER, Finding, Held, Subject, age};
+use super::{CLUSTER, Held, Subject, age, rulebook};
 use crate::cli;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
+use toban_core::check::Finding;
 use toban_core::repo::archive::Archive;
 use toban_core::repo::keys::System;
 use toban_core::repo::{Repo, verified};
@@ -33,10 +34,10 @@ pub(super) fn findings(
     };
     if held.iter().map(own).sum::<usize>() == 0 {
         let text = format!(
-            "there is WAL of system {} and no whole backup of it: nothing can be restored from it; take one now: pg-backup run",
+            "there is WAL of system {} and no whole backup of it: nothing can be restored from it",
             system.identifier
         );
-        return Ok(vec![subject.finding("backup", Severity::Critical, text)]);
+        return Ok(vec![subject.finding(&rulebook::BACKUP_MISSING, Severity::Critical, text)]);
     }
     Ok(vec![verdict(repo, &system, &names, Judged { subject, now, args })])
 }
@@ -52,22 +53,26 @@ fn verdict(repo: &Repo, system: &System, names: &BTreeSet<String>, judged: Judge
     let Judged { subject, now, args } = judged;
     let last = match verified::newest(&*repo.store, system, now) {
         Ok(Some(last)) => last,
-        Ok(None) => return subject.finding("wal", Severity::Warning, "the WAL was never verified".into()),
-        Err(e) if e.kind() == Kind::Corrupt => return subject.finding("wal", Severity::Critical, e.chain()),
-        Err(e) => return subject.finding("wal", Severity::Unknown, e.chain()),
+        Ok(None) => {
+            return subject.finding(&rulebook::WAL_VERIFY, Severity::Warning, "the WAL was never verified");
+        }
+        Err(e) => {
+            let severity = if e.kind() == Kind::Corrupt { Severity::Critical } else { Severity::Unknown };
+            return subject.finding(&rulebook::WAL_VERIFY, severity, e.chain());
+        }
     };
     let damaged: Vec<&String> = last.damaged.iter().filter(|name| names.contains(*name)).collect();
     if let Some(first) = damaged.first() {
         let text = format!(
-            "{} files of the WAL were found damaged on {}, the first is {first}: no moment behind it can be restored from an \
-             older backup; copy them from another repository, or take a new backup and prune",
+            "{} files of the WAL were found damaged on {}, the first is {first}: no later position can be restored from an \
+             older backup",
             damaged.len(),
             last.at.strftime("%Y-%m-%dT%H:%MZ")
         );
-        return subject.finding("wal", Severity::Critical, text);
+        return subject.finding(&rulebook::WAL_DAMAGED, Severity::Critical, text);
     }
-    let found = subject.verify(Some(age(last.at, now)), args);
-    Finding { check: "wal", text: format!("{}, of the WAL", found.text), ..found }
+    let Finding { severity, text, .. } = subject.verify(Some(age(last.at, now)), args);
+    subject.finding(&rulebook::WAL_VERIFY, severity, format!("{text}, of the WAL"))
 }
 
 /// Every file and tail of the WAL, as a verdict names them.

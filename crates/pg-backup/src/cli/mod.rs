@@ -9,6 +9,7 @@ use clap::{Args as Group, Parser, Subcommand};
 pub(crate) use dump::{Dump, Form, Globals, RestoreDump};
 pub(crate) use recovery_target::{RecoveryTargetArgs, TargetAction, TargetKeyword, TargetTimeline};
 use std::path::PathBuf;
+use toban_core::check::Rule;
 use toban_core::config::Span;
 use toban_core::repo::RepoArgs;
 use toban_core::{At, Cli, Common, DryRun, Monitoring};
@@ -40,6 +41,10 @@ pub struct Args {
 impl Cli for Args {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn rules() -> &'static [&'static Rule] {
+        crate::check::rulebook::RULES
     }
 }
 

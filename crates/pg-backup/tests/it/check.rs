@@ -17,10 +17,10 @@ fn fresh_and_verified_is_well_and_old_is_not() {
         world.pg.psql("postgres", &format!("set timezone to 'UTC'; select to_char(to_timestamp({secs}), 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"))
     };
     let ran = world.run(&["check", "--at", &at(2)]);
-    assert!(ran.stdout.contains("age\tWARNING") && ran.stdout.contains("verify\tOK"), "{ran:?}");
-    ran.refused(4, "1 of 2 checks");
+    assert!(ran.stdout.contains("WARNING\tage\tapp\t") && ran.stdout.contains("OK\tverify\tapp\t"), "{ran:?}");
+    ran.refused(4, "1 of 2 findings");
     let ran = world.run(&["check", "--at", &at(40)]);
-    assert!(ran.stdout.contains("age\tCRITICAL") && ran.stdout.contains("verify\tCRITICAL"), "{ran:?}");
+    assert!(ran.stdout.contains("CRITICAL\tage") && ran.stdout.contains("CRITICAL\tverify"), "{ran:?}");
     world.run(&["check", "gone"]).refused(4, "1 of 1");
 }
 
@@ -35,7 +35,7 @@ fn a_dump_that_shrank_is_a_finding() {
     world.pg.psql("app", "truncate users");
     world.dump("app", &[]);
     let ran = world.run(&["check"]);
-    assert!(ran.stdout.contains("size\tCRITICAL") || ran.stdout.contains("size\tWARNING"), "{ran:?}");
+    assert!(ran.stdout.contains("CRITICAL\tsize") || ran.stdout.contains("WARNING\tsize"), "{ran:?}");
     assert_eq!(ran.status, Some(4));
 }
 
@@ -57,4 +57,30 @@ fn as_a_monitoring_plugin() {
     world.run(&["verify"]).fine();
     said(&["check", "--monitoring"], 0, "OK: 2 checks passed | 'app in ");
     assert_eq!(world.run(&["check", "--monitoring", "--nonsense"]).status, Some(3));
+}
+
+#[test]
+fn a_finding_that_is_accepted_counts_as_ok_until_its_end() {
+    let mut world = World::new();
+    world.app();
+    world.dump("app", &[]);
+    let path = world.dir.path().join("accept.toml");
+    let mut accept = |id: &str, object: &str, until: &str| {
+        let text = format!(
+            "[[accept]]\ntool = 'pg-backup'\nid = '{id}'\nobject = '{object}'\nreason = 'a copy'\nowner = 'ops'\nuntil = '{until}'\n"
+        );
+        std::fs::write(&path, text).expect("write the configuration");
+        world.set("TOBAN_CONFIG", &path.display().to_string());
+        world.run(&["check", "--json"])
+    };
+    let ran = accept("verify", "a*", "2999-12-31");
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    let accepted = serde_json::json!({ "reason": "a copy", "owner": "ops", "until": "2999-12-31" });
+    let verify = ran.findings().into_iter().find(|f| f["id"] == "verify").expect("it is still told");
+    assert_eq!((&verify["severity"], &verify["accepted"]), (&"ok".into(), &accepted));
+    let ran = accept("verify", "a*", "2020-01-01");
+    assert_eq!(ran.status, Some(4), "{ran:?}");
+    let ids: Vec<String> = ran.findings().iter().map(|f| format!("{} {}", f["severity"], f["id"])).collect();
+    assert!(ids.contains(&"\"warning\" \"accept-expired\"".into()), "{ids:?}");
+    accept("verfy", "a*", "2999-12-31").refused(2, "pg-backup has no finding with this id");
 }

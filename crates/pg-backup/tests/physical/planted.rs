@@ -46,10 +46,11 @@ impl Checked for Lab {
 
     fn turned(&self, planted: &Planted) {
         let args: Vec<&str> =
-            std::iter::once("check").chain(planted.args.iter().map(String::as_str)).collect();
+            ["check", "--json"].into_iter().chain(planted.args.iter().map(String::as_str)).collect();
         let ran = self.world.run(&args);
-        let named =
-            ran.stdout.lines().any(|l| l.split('\t').nth(2) == Some(planted.check) && !l.contains("\tOK\t"));
+        let mut findings =
+            ran.stdout.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok());
+        let named = findings.any(|f| f["check"] == planted.check && f["severity"] != "ok");
         let told =
             if planted.check.is_empty() { ran.status != Some(0) } else { ran.status == Some(4) && named };
         assert!(told, "{}: {ran:?}", planted.what);

@@ -1,8 +1,9 @@
 //! Whether something takes the WAL off the server: the archiver, the slots, a standby's own source. Pure.
 
 use super::server::PhysicalSlot;
-use super::{Finding, Judge, finding, grade_lag, perf_label};
+use super::{Judge, finding, grade_lag, rulebook, server_finding};
 use toban_core::Severity;
+use toban_core::check::{Finding, perf_label};
 use toban_core::repo::CLOCK_TOLERANCE;
 
 /// PostgreSQL starts an archiver that ended anew at most this often (`PGARCH_RESTART_INTERVAL`).
@@ -14,7 +15,7 @@ const SILENCE_LIMIT: f64 = 120.0;
 impl Judge<'_> {
     /// What the server knows of its archiver, its slots and its clock.
     pub(super) fn check_server(&self) -> Vec<Finding> {
-        let (severity, text) = self.judge_archiver();
+        let archiver = self.judge_archiver();
         let waiting = &self.server.archiver.waiting;
         let perf = format!(
             "'archiver waiting'={} 'archiver oldest'={:.0}s;{};{}",
@@ -23,16 +24,12 @@ impl Judge<'_> {
             self.args.warn_lag.0.as_secs(),
             self.args.critical_lag.0.as_secs()
         );
-        let archiver = Finding { perf: Some(perf), ..finding("-", "archiver", severity, text) };
-        let slots = self.server.slots.iter().map(|slot| {
-            let (severity, text) = self.judge_slot(slot);
-            finding("-", "slot", severity, format!("slot {}: {text}", slot.name))
-        });
-        let mut findings: Vec<Finding> = std::iter::once(archiver).chain(slots).collect();
+        let slots = self.server.slots.iter().map(|slot| self.judge_slot(slot));
+        let mut findings: Vec<Finding> = std::iter::once(archiver.with_perf(perf)).chain(slots).collect();
         findings.extend(self.check_clock());
         if self.server.cut_off {
-            let text = "the standby is not connected to its primary: how far the primary is is not known";
-            findings.push(finding("-", "server", Severity::Warning, text.into()));
+            let cut_off = &rulebook::STANDBY_CUT_OFF;
+            findings.push(server_finding(cut_off, "standby", Severity::Warning).says(cut_off.meaning));
         }
         findings
     }
@@ -43,39 +40,41 @@ impl Judge<'_> {
         waiting.max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    fn judge_archiver(&self) -> (Severity, String) {
+    fn judge_archiver(&self) -> Finding {
+        let critical = |rule, text: String| server_finding(rule, "archiver", Severity::Critical).says(text);
+        let archiving =
+            |severity, text: String| server_finding(&rulebook::ARCHIVER, "archiver", severity).says(text);
         let (server, archiver) = (self.server, &self.server.archiver);
         let many = archiver.waiting.len();
         match archiver.mode.as_str() {
             "off" if server.slots.is_empty() => {
-                let text = "archive_mode is off and no slot is there: nothing ships the WAL";
-                return (Severity::Critical, text.into());
+                return critical(&rulebook::ARCHIVER_OFF, rulebook::ARCHIVER_OFF.meaning.into());
             }
-            "off" => return (Severity::Ok, "archive_mode is off".into()),
-            "on" if server.id.standby => return (Severity::Ok, "a standby archives nothing".into()),
+            "off" => return archiving(Severity::Ok, "archive_mode is off".into()),
+            "on" if server.id.standby => return archiving(Severity::Ok, "a standby archives nothing".into()),
             _ => {}
         }
         if !archiver.is_set {
             let text = format!(
                 "archive_mode is on and archive_command is empty: {many} files wait, and pg_wal grows until the disk is full"
             );
-            return (Severity::Critical, text);
+            return critical(&rulebook::ARCHIVER_EMPTY, text);
         }
         // A file that look-ahead stored after the failure does not wait any more.
         if let Some(failing) = archiver.failing.as_ref().filter(|_| many > 0) {
             let text = format!("archiving {} fails since {}; {many} files wait", failing.name, failing.at);
-            return (Severity::Critical, text);
+            return critical(&rulebook::ARCHIVER_FAILS, text);
         }
         if let Some(text) = self.dying_archiver() {
-            return (Severity::Critical, format!("{text}; {many} files wait; the server's log says why"));
+            return critical(&rulebook::ARCHIVER_DIES, format!("{text}; {many} files wait"));
         }
         match self.oldest_waiting() {
             Some((name, age)) => {
                 let severity = grade_lag(age, self.args);
                 let how = if severity == Severity::Ok { "it works" } else { "it is slow or hangs" };
-                (severity, format!("{how}; {many} files wait, {name} for {age:.0} s"))
+                archiving(severity, format!("{how}; {many} files wait, {name} for {age:.0} s"))
             }
-            None => (Severity::Ok, "it works; 0 files wait".into()),
+            None => archiving(Severity::Ok, "it works; 0 files wait".into()),
         }
     }
 
@@ -97,20 +96,27 @@ impl Judge<'_> {
     }
 
     /// A standby's slots wait there for its promotion.
-    fn judge_slot(&self, slot: &PhysicalSlot) -> (Severity, String) {
-        match (slot.status.as_str(), slot.silent) {
+    fn judge_slot(&self, slot: &PhysicalSlot) -> Finding {
+        let (rule, severity, text) = match (slot.status.as_str(), slot.silent) {
             ("lost", _) => {
-                (Severity::Critical, "its WAL is lost: a gap is there or near; take a new backup".to_string())
+                let text = "its WAL is lost: a gap is there or near".to_string();
+                (&rulebook::SLOT_LOST, Severity::Critical, text)
             }
-            ("unreserved", _) => (Severity::Critical, "its WAL is about to be removed".to_string()),
+            ("unreserved", _) => {
+                let text = "its WAL is about to be removed".to_string();
+                (&rulebook::SLOT_UNRESERVED, Severity::Critical, text)
+            }
             _ if !slot.active && !self.server.id.standby => {
-                (Severity::Warning, format!("no client streams from it, and it holds {} bytes", slot.holds))
+                let text = format!("no client streams from it, and it holds {} bytes", slot.holds);
+                (&rulebook::SLOT_INACTIVE, Severity::Warning, text)
             }
             (_, Some(silent)) if silent > SILENCE_LIMIT => {
-                (Severity::Warning, format!("its client reported nothing for {silent:.0} s"))
+                let text = format!("its client reported nothing for {silent:.0} s");
+                (&rulebook::SLOT_SILENT, Severity::Warning, text)
             }
-            _ => (Severity::Ok, format!("it holds {} bytes", slot.holds)),
-        }
+            _ => (&rulebook::SLOT, Severity::Ok, format!("it holds {} bytes", slot.holds)),
+        };
+        server_finding(rule, &format!("slot {}", slot.name), severity).with_key(&slot.name).says(text)
     }
 
     /// The server's clock against ours, and the times of its files against its clock.
@@ -127,7 +133,7 @@ impl Judge<'_> {
         } else {
             return None;
         };
-        Some(finding("-", "clock", Severity::Warning, text))
+        Some(server_finding(&rulebook::CLOCK, "clock", Severity::Warning).says(text))
     }
 
     /// What PostgreSQL was told is archived must be here: a command that ends with 0 and stores nothing, or stores it
@@ -147,10 +153,8 @@ impl Judge<'_> {
         if !whole || pruned || recorded || known || self.server.is_streamed() {
             return None;
         }
-        let text = format!(
-            "PostgreSQL has {name} for archived, and it is not here: archive_command ends with 0 and stores it elsewhere or nowhere"
-        );
-        Some(finding(repo, "archiver", Severity::Critical, text))
+        let text = format!("PostgreSQL has {name} for archived, and it is not here");
+        Some(finding(repo, &rulebook::ARCHIVER_ELSEWHERE, Severity::Critical, text).with_key(name))
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::archiver::lag_perf;
 use super::stored::Reached;
-use super::{Finding, Judge, RepoWal, finding, grade_lag};
+use super::{Judge, RepoWal, finding, grade_lag, rulebook};
 use toban_core::Severity;
+use toban_core::check::Finding;
 use toban_core::wal::{Lsn, Segment};
 
 /// What is not stored yet.
@@ -23,13 +24,13 @@ impl Judge<'_> {
             let severity = age.map_or(Severity::Critical, |age| grade_lag(age + self.shift, self.args));
             let since = age.map_or(String::new(), |age| format!(", which it began {age:.0} s ago"));
             let text = format!("it has no WAL of timeline {}, the server's{since}", server.id.timeline);
-            return finding(repo, "lag", severity, text);
+            return finding(repo, &rulebook::LAG, severity, text);
         };
         let Lag { bytes, seconds } = self.measure_lag(reached);
         let perf = lag_perf(repo, seconds, bytes, self.args);
         let text =
             format!("{bytes} bytes behind the server; the oldest that is not stored is {seconds:.0} s old");
-        Finding { perf: Some(perf), ..finding(repo, "lag", grade_lag(seconds, self.args), text) }
+        finding(repo, &rulebook::LAG, grade_lag(seconds, self.args), text).with_perf(perf)
     }
 
     /// What the server wrote after `reached`.

@@ -4,8 +4,9 @@
 //! and nothing can be done about it any more. So a newer backup, `prune` and an acknowledgement each end the alarm.
 
 use super::stored::first_needed;
-use super::{Finding, Judge, RepoWal, finding};
+use super::{Judge, RepoWal, finding, rulebook};
 use toban_core::Severity;
+use toban_core::check::Finding;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::Hole;
 use toban_core::repo::gap::Gap;
@@ -52,13 +53,11 @@ impl Judge<'_> {
         let (first, last) = (range.first.name(), range.last.name());
         if let Some(reason) = stored.acknowledged_reason(range.first.into(), range.last.into()) {
             let text = format!("{first} to {last} are missing, and acknowledged: {reason}");
-            return finding(repo, "missing-range", Severity::Ok, text);
+            return missing_range(repo, range, Severity::Ok, text);
         }
-        let text = format!(
-            "{first} to {last} are missing: no later position can be restored from an older backup; take a new \
-             backup now (pg-backup run), or acknowledge it: wal-shipper acknowledge {first} {last}"
-        );
-        finding(repo, "missing-range", Severity::Critical, text)
+        let text =
+            format!("{first} to {last} are missing: no later position can be restored from an older backup");
+        missing_range(repo, range, Severity::Critical, text).advise(advise_backup(&first, &last))
     }
 
     /// Recovery asks for it wherever it begins on an older timeline.
@@ -70,13 +69,11 @@ impl Judge<'_> {
         }
         if let Some(reason) = stored.acknowledged_reason(name, name) {
             let text = format!("{name} is missing, and acknowledged: {reason}");
-            return Some(finding(repo, "history", Severity::Ok, text));
+            return Some(finding(repo, &rulebook::HISTORY, Severity::Ok, text));
         }
-        let text = format!(
-            "the history of timeline {timeline} is missing: recovery would not find it; pg_wal of a server of that \
-             timeline has it: wal-shipper push pg_wal/{name}"
-        );
-        Some(finding(repo, "history", Severity::Critical, text))
+        let text = format!("the history of timeline {timeline} is missing: recovery would not find it");
+        let advice = format!("pg_wal of a server of that timeline has it: wal-shipper push pg_wal/{name}");
+        Some(finding(repo, &rulebook::HISTORY, Severity::Critical, text).advise(advice))
     }
 
     /// A recorded gap that is open still. `holder` has the record; the repository that lacks the WAL may not be among those
@@ -89,27 +86,23 @@ impl Judge<'_> {
         }
         let (Ok(first), Ok(last)) = (gap.first.parse::<WalName>(), gap.last.parse::<WalName>()) else {
             let text = format!("a record of a gap names no files: {} to {}", gap.first, gap.last);
-            return Some(finding(lacks, "gap", Severity::Warning, text));
+            return Some(finding(lacks, &rulebook::GAP_UNREADABLE, Severity::Warning, text));
         };
         let what = format!("{} to {} did not come, {}: {}", gap.first, gap.last, gap.at, gap.why);
         // Acknowledged where the record lies, or where the WAL is missing.
         let known = asked.iter().filter(|(r, _)| r.name == lacks || r.name == holder.name);
         if let Some(reason) = known.filter_map(|(_, s)| s.acknowledged_reason(first, last)).next() {
-            return Some(finding(lacks, "gap", Severity::Ok, format!("{what}; acknowledged: {reason}")));
+            let text = format!("{what}; acknowledged: {reason}");
+            return Some(finding(lacks, &rulebook::GAP, Severity::Ok, text));
         }
         if there.is_some_and(|s| self.is_before_a_backup(s, last)) {
-            return Some(finding(
-                lacks,
-                "gap",
-                Severity::Ok,
-                format!("{what}; a newer backup begins after it"),
-            ));
+            let text = format!("{what}; a newer backup begins after it");
+            return Some(finding(lacks, &rulebook::GAP, Severity::Ok, text));
         }
         let unseen = if there.is_some() { "" } else { "; it was not asked now" };
-        let text = format!(
-            "{what}{unseen}; take a new backup, or acknowledge it: wal-shipper acknowledge {first} {last}"
-        );
-        Some(finding(lacks, "gap", Severity::Critical, text))
+        let gap = finding(lacks, &rulebook::GAP, Severity::Critical, format!("{what}{unseen}"));
+        let advice = advise_backup(&first.to_string(), &last.to_string());
+        Some(gap.with_key(format!("{first}-{last}")).advise(advice))
     }
 
     /// Whether the newest backup on the server's recovery path begins after `last`.
@@ -134,7 +127,18 @@ impl Judge<'_> {
 fn unneeded_range(repo: &str, range: &Hole) -> Finding {
     let (first, last) = (range.first.name(), range.last.name());
     let text = format!("{first} to {last} are missing; no restore from the newest backup needs them");
-    finding(repo, "missing-range", Severity::Ok, text)
+    missing_range(repo, range, Severity::Ok, text)
+}
+
+fn missing_range(repo: &str, range: &Hole, severity: Severity, text: String) -> Finding {
+    let key = format!("{}-{}", range.first.name(), range.last.name());
+    finding(repo, &rulebook::MISSING_RANGE, severity, text).with_key(key)
+}
+
+fn advise_backup(first: &str, last: &str) -> String {
+    format!(
+        "take a new backup now (pg-backup run), or acknowledge it: wal-shipper acknowledge {first} {last}"
+    )
 }
 
 fn do_overlap(a: &Hole, b: &Hole) -> bool {

@@ -3,43 +3,22 @@
 mod archiver;
 mod lag;
 mod missing;
+pub(crate) mod rulebook;
 mod server;
 mod stored;
 
 use crate::cli;
 use jiff::Timestamp;
-use serde::Serialize;
 use server::Server;
 use std::time::Duration;
 use stored::RepoWal;
+use toban_core::check::{self, AcceptList, Finding, Rule};
 use toban_core::config::Config;
 use toban_core::repo::archive::Tail;
 use toban_core::repo::keys::System;
 use toban_core::repo::{Reached, Repo};
 use toban_core::wal::Lsn;
-use toban_core::{Out, Record, Result, Severity};
-
-/// What was checked.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Finding {
-    /// The repository; `-` for the server itself.
-    repo: String,
-    /// `lag`, `missing-range`, `gap`, `history`, `ahead`, `cluster`, `damaged`, `clock`, `tails`, `archiver`, `slot`, `server`, or
-    /// `repository` when it could not be asked.
-    check: &'static str,
-    severity: Severity,
-    text: String,
-    #[serde(skip)]
-    perf: Option<String>,
-}
-
-impl Record for Finding {
-    const SCHEMA: &'static str = "wal-shipper.check/1";
-    const HEAD: &'static [&'static str] = &["repo", "check", "severity", "finding"];
-    fn cells(&self) -> Vec<String> {
-        vec![self.repo.clone(), self.check.into(), self.severity.to_string(), self.text.clone()]
-    }
-}
+use toban_core::{Out, Result, Severity};
 
 /// How long what the server wrote last may take to be stored, before it counts.
 const STORING: Duration = Duration::from_secs(3);
@@ -47,6 +26,7 @@ const STORING: Duration = Duration::from_secs(3);
 /// Compares the repositories with the server.
 pub(crate) fn check_wal(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
+    let accepted = AcceptList::new(config, "wal-shipper", rulebook::RULES, args.at.now())?;
     let section = config.cluster.get(&args.repos.cluster);
     let db = args.db.as_deref().or(section.and_then(|s| s.db.as_deref()));
     let (server, unasked) = Server::query(db)?;
@@ -55,7 +35,11 @@ pub(crate) fn check_wal(args: &cli::Check, config: &Config, out: &mut Out<'_>) -
     let shift = now.duration_since(Timestamp::now()).as_secs_f64();
     let judge = Judge { server: &server, now, shift, args };
     let mut findings = judge.check_server();
-    findings.extend(unasked.iter().map(|e| finding("-", "server", Severity::Warning, e.chain())));
+    findings.extend(
+        unasked
+            .iter()
+            .map(|e| server_finding(&rulebook::SERVER, "server", Severity::Warning).says(e.chain())),
+    );
     let read = |repo: &Repo| RepoWal::read(repo, &system, server.id.segment_size, now);
     let Reached { answers: mut asked, unreached } = repos.ask_each(read).reached()?;
     judge.read_lagging_again(&mut asked, &system);
@@ -65,22 +49,24 @@ pub(crate) fn check_wal(args: &cli::Check, config: &Config, out: &mut Out<'_>) -
     let mut seen = std::collections::BTreeSet::new();
     for found in gaps.filter_map(|(repo, gap)| judge.check_gap(repo, gap, &asked)) {
         // It is recorded in several repositories, and by every try.
-        if seen.insert((found.repo.clone(), found.text.clone())) {
+        if seen.insert((found.source.clone(), found.text.clone())) {
             findings.push(found);
         }
     }
-    findings
-        .extend(unreached.iter().map(|(r, e)| finding(&r.name, "repository", Severity::Unknown, e.chain())));
-    toban_core::finding::tell(&findings, args.monitoring.monitoring, out)
+    findings.extend(
+        unreached.iter().map(|(r, e)| finding(&r.name, &rulebook::REPOSITORY, Severity::Unknown, e.chain())),
+    );
+    check::conclude(findings, accepted, args.monitoring.monitoring, out)
 }
 
-fn finding(repo: &str, check: &'static str, severity: Severity, text: String) -> Finding {
-    Finding { repo: repo.into(), check, severity, text, perf: None }
+/// A finding about the WAL in a repository.
+fn finding(repo: &str, rule: &'static Rule, severity: Severity, text: impl Into<String>) -> Finding {
+    Finding::new(rule, severity).in_source(repo).about("WAL").says(text)
 }
 
-/// A perfdata label may hold neither `=` nor `'`.
-fn perf_label(text: &str) -> String {
-    text.replace(['=', '\'', '|'], "_")
+/// A finding about the server itself.
+fn server_finding(rule: &'static Rule, object: &str, severity: Severity) -> Finding {
+    Finding::new(rule, severity).in_source("server").about(object)
 }
 
 /// How bad it is that something waits for so many seconds.
@@ -112,23 +98,9 @@ fn check_ahead(db: Option<&str>, server: &Server, asked: &[(&Repo, RepoWal)]) ->
     let same = now.id.system == server.id.system && now.id.timeline == server.id.timeline && !now.id.standby;
     let found = asked.iter().filter(|_| same).filter_map(|(repo, stored)| {
         let to = stored.reach(&now)?.to;
-        (to > now.written).then(|| finding(&repo.name, "ahead", Severity::Critical, text(to)))
+        (to > now.written).then(|| finding(&repo.name, &rulebook::AHEAD, Severity::Critical, text(to)))
     });
     Ok(found.collect())
-}
-
-impl toban_core::finding::Finding for Finding {
-    fn severity(&self) -> Severity {
-        self.severity
-    }
-
-    fn sentence(&self) -> String {
-        format!("{} in {}: {}", self.check, self.repo, self.text)
-    }
-
-    fn perf(&self) -> Option<&str> {
-        self.perf.as_deref()
-    }
 }
 
 /// Facts of the server against those of a repository. Pure but for [`Judge::read_lagging_again`].
@@ -167,35 +139,36 @@ impl Judge<'_> {
         findings.extend(self.check_archived_here(name, stored));
         findings.extend(check_garbage(repo, stored));
         findings.extend(self.check_missing(name, stored));
-        findings
-            .extend(stored.damaged.iter().map(|e| finding(name, "damaged", Severity::Critical, e.chain())));
+        findings.extend(
+            stored.damaged.iter().map(|e| finding(name, &rulebook::DAMAGED, Severity::Critical, e.chain())),
+        );
         findings.extend(self.check_cluster(name, stored));
         findings.extend(stored.future.map(|at| {
             let text = format!(
                 "an object is dated {at}, in the future: the store's clock or this machine's is wrong"
             );
-            finding(name, "clock", Severity::Warning, text)
+            finding(name, &rulebook::CLOCK, Severity::Warning, text)
         }));
         findings
     }
 
     /// What cluster.json says must be this server's: without it nothing is listed or restored.
     fn check_cluster(&self, repo: &str, stored: &RepoWal) -> Option<Finding> {
-        let critical = |text: String| Some(finding(repo, "cluster", Severity::Critical, text));
         let Some(cluster) = &stored.cluster else {
             let empty = stored.path.inventory.lines.is_empty() && stored.tails.is_empty();
             let explained = empty || stored.damaged.iter().any(|e| e.chain().contains("cluster.json"));
-            let text = "cluster.json is missing: `list` and `restore` do not find this WAL; the next push or stream writes it";
-            return if explained { None } else { critical(text.into()) };
+            let missing = &rulebook::CLUSTER_MISSING;
+            return (!explained).then(|| finding(repo, missing, Severity::Critical, missing.meaning));
         };
         let (major, size) = (self.server.id.major, self.server.id.segment_size);
         if (cluster.major, cluster.wal_segment_size) == (major, size) {
             return None;
         }
-        critical(format!(
+        let text = format!(
             "it is of PostgreSQL {} with WAL segments of {} bytes; this server is {major} with {size}",
             cluster.major, cluster.wal_segment_size
-        ))
+        );
+        Some(finding(repo, &rulebook::CLUSTER_DIFFERS, Severity::Critical, text))
     }
 }
 
@@ -205,5 +178,5 @@ fn check_garbage(repo: &Repo, stored: &RepoWal) -> Option<Finding> {
     let (first, last) = (tails.iter().map(|t| t.segment).min()?, tails.iter().map(|t| t.segment).max()?);
     let count = tails.len();
     let text = format!("{count} tails of {first} to {last} are garbage: the segments are whole");
-    Some(finding(&repo.name, "tails", Severity::Ok, text))
+    Some(finding(&repo.name, &rulebook::TAILS, Severity::Ok, text))
 }

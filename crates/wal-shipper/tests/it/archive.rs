@@ -40,8 +40,20 @@ fn a_hole_a_failing_archiver_and_an_empty_repository_are_findings() {
     let lost = &names[1];
     std::fs::remove_file(world.object(lost)).expect("lose a segment");
     world.run(&["check"]).ended_with(4, &format!("{lost} to {lost} are missing"));
-    world.run(&["check", "--monitoring"]).ended_with(2, "CRITICAL: missing-range in");
+    world.run(&["check", "--monitoring"]).ended_with(2, "CRITICAL: WAL in ");
     world.run(&["list"]).ended_with(0, "missing");
+    let config = world.path("accept.toml");
+    for (object, until, status, words) in [
+        (format!("{lost}-*"), "2999-12-31", 0, "(accepted: OPS-512; ops answers for it until 2999-12-31)"),
+        (format!("{lost}-*"), "2020-01-01", 4, "the entry of ops ended on 2020-01-01"),
+        ("another".into(), "2999-12-31", 4, "the entry of ops fits nothing any more"),
+    ] {
+        let entry = format!(
+            "[[accept]]\ntool = 'wal-shipper'\nid = 'missing-range'\nobject = '{object}'\nreason = 'OPS-512'\nowner = 'ops'\nuntil = '{until}'\n"
+        );
+        std::fs::write(&config, entry).expect("write the configuration");
+        world.run(&["check", "--config", &config.display().to_string()]).ended_with(status, words);
+    }
 
     world.pg.archive_by("false");
     let name = world.pg.switch_wal();

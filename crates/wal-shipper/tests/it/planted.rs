@@ -54,13 +54,12 @@ impl Checked for Lab {
     /// Waits until `check` complains, and never ends with 0 once the fault shows.
     fn turned(&self, planted: &Planted) {
         let args: Vec<&str> =
-            std::iter::once("check").chain(planted.args.iter().map(String::as_str)).collect();
+            ["check", "--json"].into_iter().chain(planted.args.iter().map(String::as_str)).collect();
         until(&format!("{} is told", planted.what), Duration::from_secs(40), || {
             let done = self.world.run(&args);
-            let named = done
-                .stdout
-                .lines()
-                .any(|l| l.split('\t').nth(1) == Some(planted.check) && !l.contains("\tOK\t"));
+            let mut findings =
+                done.stdout.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok());
+            let named = findings.any(|f| f["check"] == planted.check && f["severity"] != "ok");
             let turned = match planted.check {
                 "" => !matches!(done.status, Some(0 | 4)),
                 _ => done.status == Some(4) && named,
