@@ -183,9 +183,15 @@ fn beside_folders(root: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for folder in ["crates", "tests", "xtask"] {
         let files = files(&root.join(folder), "rs")?;
-        found.extend(files.iter().filter(|f| f.with_extension("").is_dir()).map(|f| shown(root, f)));
+        let beside = files.iter().filter(|f| f.with_extension("").is_dir() && !is_test_target(f));
+        found.extend(beside.map(|f| shown(root, f)));
     }
     Ok(found)
+}
+
+/// A file of cargo's folder `tests` is a crate of its own, and its root.
+fn is_test_target(file: &Path) -> bool {
+    file.parent().is_some_and(|folder| folder.ends_with("tests"))
 }
 
 fn documents(root: &Path) -> Result<String> {
