@@ -12,7 +12,7 @@ use toban_core::{Context, Error, Out, Record, Result, durable};
 
 /// One database's review was recorded.
 #[derive(Serialize)]
-struct Accepted<'a> {
+struct AcceptedReview<'a> {
     source: &'a str,
     verb: &'a str,
     decision: &'a str,
@@ -27,7 +27,7 @@ struct Accepted<'a> {
     state: &'static str,
 }
 
-impl Record for Accepted<'_> {
+impl Record for AcceptedReview<'_> {
     const SCHEMA: &'static str = "user-audit.accept/1";
     const HEAD: &'static [&'static str] =
         &["source", "verb", "decision", "reviewer", "ticket", "rights", "accounts", "pack", "state"];
@@ -50,25 +50,25 @@ impl Record for Accepted<'_> {
 }
 
 /// Runs the verb. The pack and every one before it must be whole: nobody accepts what was changed.
-pub(crate) fn run(args: &cli::Accept, config: &Config, out: &mut Out<'_>) -> Result<()> {
-    let settings = settings::read(config)?;
-    let chain = pack::verify(&args.pack)?;
+pub(crate) fn accept_pack(args: &cli::Accept, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let settings = settings::read_settings(config)?;
+    let chain = pack::verify_chain(&args.pack)?;
     let dir = reviews_dir(args.reviews.as_deref());
-    history::check(&dir, &chain)?;
+    history::check_chain(&dir, &chain)?;
     let allowed = args.allowed_signers.as_deref().or(settings.allowed_signers.as_deref());
     let signer =
         allowed.map(|file| pack::verify_signature(&args.pack, file)).transpose()?.unwrap_or_default();
     let manifest = &chain[0].1;
-    let contents = pack::contents(&args.pack)?;
+    let contents = pack::read_contents(&args.pack)?;
     if contents.databases.is_empty() {
         return Err(Error::failed(format!("{} holds no database that was audited", args.pack.display())));
     }
     for database in &contents.databases {
-        let review = review(args, &contents, database, manifest)?;
+        let review = new_review(args, &contents, database, manifest)?;
         if !args.dry.dry_run {
-            record(&dir, &review, &args.pack)?;
+            record_review(&dir, &review, &args.pack)?;
         }
-        out.emit(&Accepted {
+        out.emit(&AcceptedReview {
             source: &review.source,
             verb: &review.verb,
             decision: &review.decision,
@@ -84,7 +84,12 @@ pub(crate) fn run(args: &cli::Accept, config: &Config, out: &mut Out<'_>) -> Res
     Ok(())
 }
 
-fn review(args: &cli::Accept, contents: &Contents, database: &Database, manifest: &str) -> Result<Review> {
+fn new_review(
+    args: &cli::Accept,
+    contents: &Contents,
+    database: &Database,
+    manifest: &str,
+) -> Result<Review> {
     let whole = args.pack.canonicalize().doing(|| format!("find {}", args.pack.display()))?;
     let decision = match args.decision {
         Decision::Approved => "approved",
@@ -102,21 +107,21 @@ fn review(args: &cli::Accept, contents: &Contents, database: &Database, manifest
         pack: whole.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         pack_sha256: manifest.to_string(),
         access: database.access.clone(),
-        accounts: accounts(&args.pack, &database.source)?,
+        accounts: count_accounts(&args.pack, &database.source)?,
     })
 }
 
 /// How many accounts the pack lists of one database; None for a pack that lists none.
-fn accounts(pack: &Path, source: &str) -> Result<Option<u64>> {
+fn count_accounts(pack: &Path, source: &str) -> Result<Option<u64>> {
     let path = pack.join(population::NAME);
     match path.is_file() {
-        true => population::copy(&path, source, &mut std::io::sink()).map(Some),
+        true => population::copy_accounts(&path, source, &mut std::io::sink()).map(Some),
         false => Ok(None),
     }
 }
 
 /// Every decision goes to the log; only an approved one becomes what later runs compare with.
-fn record(dir: &Path, review: &Review, pack: &Path) -> Result<()> {
+fn record_review(dir: &Path, review: &Review, pack: &Path) -> Result<()> {
     durable::create_dirs(dir)?;
     let line = serde_json::to_string(&Review { access: Vec::new(), ..review.clone() });
     let line = line.doing(|| "write the review as JSON".into())?;
@@ -126,22 +131,24 @@ fn record(dir: &Path, review: &Review, pack: &Path) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(e) => return Err(e).doing(|| format!("read {}", log.display())),
     };
-    put(&log, &format!("{before}{line}\n"))?;
+    // The log first: a decision that is in force and in no log could not be answered for. One that is in the log and not
+    // in force is seen by the next run, which goes on comparing with the review before.
+    write_file(&log, &format!("{before}{line}\n"))?;
     if review.decision == "rejected" {
         return Ok(());
     }
     if review.accounts.is_some() {
         // First the list, then the review that counts its rows: between the two a run says that they differ, and
         // nothing is taken for unchanged.
-        let list = review::population(dir, &review.verb, &review.source);
+        let list = review::population_path(dir, &review.verb, &review.source);
         durable::replace(&list, 0o600, |w| {
-            population::copy(&pack.join(population::NAME), &review.source, w).map(drop)
+            population::copy_accounts(&pack.join(population::NAME), &review.source, w).map(drop)
         })?;
     }
     let whole = serde_json::to_string_pretty(review).doing(|| "write the review as JSON".into())?;
-    put(&review::path(dir, &review.verb, &review.source), &whole)
+    write_file(&review::review_path(dir, &review.verb, &review.source), &whole)
 }
 
-fn put(path: &Path, text: &str) -> Result<()> {
+fn write_file(path: &Path, text: &str) -> Result<()> {
     durable::replace(path, 0o600, |w| w.write_all(text.as_bytes()).doing(|| "write".into()))
 }

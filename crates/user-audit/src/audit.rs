@@ -9,7 +9,7 @@ use crate::redact::Redactor;
 use crate::review;
 use crate::rulebook;
 use crate::settings::Settings;
-use crate::source::{Place, passing};
+use crate::source::{AuditTarget, mark_passing};
 use crate::totals::AuditTotals;
 use std::path::{Path, PathBuf};
 use toban_core::check::AcceptList;
@@ -23,21 +23,21 @@ pub(crate) use crate::ledger::Ledger;
 ///
 /// # Errors
 /// Usage, also when two have the same name: their reviews would be one.
-pub(crate) fn places(scope: &Scope, config: &Config, sqlite: bool) -> Result<Vec<Place>> {
+pub(crate) fn list_places(scope: &Scope, config: &Config, sqlite: bool) -> Result<Vec<AuditTarget>> {
     let given: Vec<Option<&str>> = scope.db.iter().map(|d| Some(d.as_str())).collect();
     let cluster = config.cluster.get(&scope.cluster);
     let places = match (given.is_empty(), cluster.and_then(|c| c.db.as_deref())) {
-        (false, _) => given.into_iter().map(|db| place(db, sqlite)).collect::<Result<Vec<_>>>()?,
+        (false, _) => given.into_iter().map(|db| parse_place(db, sqlite)).collect::<Result<Vec<_>>>()?,
         (true, db) => {
             let to = ConnInfo::resolve(db, "user-audit")?;
             let names = cluster.map(|c| c.databases.clone()).unwrap_or_default();
             match names.is_empty() {
-                true => vec![Place::Pg(Box::new(to))],
-                false => names.iter().map(|n| Place::Pg(Box::new(to.with_dbname(n)))).collect(),
+                true => vec![AuditTarget::Pg(Box::new(to))],
+                false => names.iter().map(|n| AuditTarget::Pg(Box::new(to.with_dbname(n)))).collect(),
             }
         }
     };
-    let mut names: Vec<String> = places.iter().map(Place::name).collect();
+    let mut names: Vec<String> = places.iter().map(AuditTarget::name).collect();
     names.sort();
     match names.windows(2).find(|w| w[0] == w[1]) {
         Some(twice) => Err(Error::usage(format!("two databases are called {}", twice[0]))
@@ -46,12 +46,12 @@ pub(crate) fn places(scope: &Scope, config: &Config, sqlite: bool) -> Result<Vec
     }
 }
 
-fn place(db: Option<&str>, sqlite: bool) -> Result<Place> {
+fn parse_place(db: Option<&str>, sqlite: bool) -> Result<AuditTarget> {
     match db.and_then(|d| d.strip_prefix("sqlite:")) {
-        Some(path) if sqlite => Ok(Place::Sqlite(path.into())),
+        Some(path) if sqlite => Ok(AuditTarget::Sqlite(path.into())),
         Some(_) => Err(Error::usage("a SQLite file has no roles")
             .hint("user-audit app --db sqlite:FILE audits its users")),
-        None => Ok(Place::Pg(Box::new(ConnInfo::resolve(db, "user-audit")?))),
+        None => Ok(AuditTarget::Pg(Box::new(ConnInfo::resolve(db, "user-audit")?))),
     }
 }
 
@@ -66,13 +66,13 @@ pub(crate) struct Audit<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) config: &'a Config,
     pub(crate) settings: &'a Settings,
-    pub(crate) places: Vec<Place>,
+    pub(crate) places: Vec<AuditTarget>,
     /// By what it is judged, for the pack.
     pub(crate) parameters: serde_json::Value,
 }
 
 /// Audits one database into the ledger.
-type AuditOne<'a> = dyn FnMut(&Place, &mut Ledger<'_>) -> Result<()> + 'a;
+type AuditOne<'a> = dyn FnMut(&AuditTarget, &mut Ledger<'_>) -> Result<()> + 'a;
 
 impl Audit<'_> {
     /// Audits each database by `audit_one`, tells everything to `out` and the pack, and judges the whole.
@@ -99,7 +99,7 @@ impl Audit<'_> {
             let source = format!("{}/{}", self.scope.cluster, place.name());
             let baseline = self.load_baseline(&source, &books.redactor);
             let mut ledger = books.open_ledger(source, baseline);
-            if let Err(e) = audit_one(place, &mut ledger).map_err(passing) {
+            if let Err(e) = audit_one(place, &mut ledger).map_err(mark_passing) {
                 ledger.add(not_audited(&e))?;
                 failed.push(e);
             }
@@ -111,10 +111,10 @@ impl Audit<'_> {
         if failed.is_empty() {
             books.add_leftovers(&self.scope.cluster)?;
         }
-        let parameters = books.redactor.text(&self.parameters.to_string());
+        let parameters = books.redactor.redact_text(&self.parameters.to_string());
         let parameters = serde_json::from_str(&parameters).doing(|| "write the parameters".into())?;
         let (totals, pack) = books.close(&parameters, out)?;
-        pack.map_or(Ok(()), |pack| self.publish(pack))?;
+        pack.map_or(Ok(()), |pack| self.publish_pack(pack))?;
         Ok(totals)
     }
 
@@ -130,12 +130,12 @@ impl Audit<'_> {
     /// The accepted review, and the accounts that were there then.
     fn load_baseline(&self, source: &str, redactor: &Redactor) -> Baseline {
         let dir = reviews_dir(self.scope.reviews.as_deref());
-        let mut review = review::load(&dir, self.verb, source);
+        let mut review = review::load_review(&dir, self.verb, source);
         let mut before = None;
         if let Ok(Some(r)) = &review
             && let Some(accounts) = r.accounts
         {
-            match Before::load(&review::population(&dir, self.verb, source), accounts, redactor) {
+            match Before::load(&review::population_path(&dir, self.verb, source), accounts, redactor) {
                 Ok(there) => before = Some(there),
                 Err(e) => review = Err(e),
             }
@@ -144,11 +144,11 @@ impl Audit<'_> {
     }
 
     /// Gives the pack its name, and remembers its sum where whoever rewrites the pack does not write.
-    fn publish(&self, pack: Pack) -> Result<()> {
+    fn publish_pack(&self, pack: Pack) -> Result<()> {
         let key = self.scope.sign_key.as_deref().or(self.settings.sign_key.as_deref());
-        let made = pack.finish(key)?;
+        let made = pack.close_pack(key)?;
         let dir = reviews_dir(self.scope.reviews.as_deref());
-        history::remember(&dir, &made)?;
+        history::remember_pack(&dir, &made)?;
         log::info!("{}: SHA-256 of its manifest {}", made.pack, made.sha256);
         Ok(())
     }

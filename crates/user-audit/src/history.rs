@@ -31,11 +31,13 @@ struct Decided {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn remember(reviews: &Path, made: &Made) -> Result<()> {
+pub(crate) fn remember_pack(reviews: &Path, made: &Made) -> Result<()> {
     durable::create_dirs(reviews)?;
     let path = reviews.join(FILE);
     let line = serde_json::to_string(made).doing(|| "write a pack's sum as JSON".into())?;
-    let before = text(&path)?;
+    // Written anew and renamed, not appended to: after a crash an appended line may be cut short, and then no line of the
+    // file could be told from one that somebody changed.
+    let before = read_text(&path)?;
     durable::replace(&path, 0o600, |w| {
         w.write_all(format!("{before}{line}\n").as_bytes()).doing(|| format!("write {}", path.display()))
     })
@@ -45,32 +47,32 @@ pub(crate) fn remember(reviews: &Path, made: &Made) -> Result<()> {
 ///
 /// # Errors
 /// Corrupt, naming the first pack that is not what it was.
-pub(crate) fn check(reviews: &Path, chain: &[(String, String)]) -> Result<()> {
-    let made: Vec<Made> = lines(&reviews.join(FILE))?;
-    let decided: Vec<Decided> = lines(&reviews.join("log.jsonl"))?;
+pub(crate) fn check_chain(reviews: &Path, chain: &[(String, String)]) -> Result<()> {
+    let made: Vec<Made> = read_lines(&reviews.join(FILE))?;
+    let decided: Vec<Decided> = read_lines(&reviews.join("log.jsonl"))?;
     for (pack, sha256) in chain {
         let of = |known: &str| known != sha256;
         // Packs of two folders may have one name: the sum of either will do.
         let mut named = made.iter().filter(|m| m.pack == *pack).peekable();
         if named.peek().is_some() && named.all(|m| of(&m.sha256)) {
-            return Err(anew(pack, "it was made here with other sums"));
+            return Err(made_anew_error(pack, "it was made here with other sums"));
         }
         let mut reviewed = decided.iter().filter(|d| d.pack == *pack).peekable();
         if let Some(date) = reviewed.peek().map(|d| d.date)
             && reviewed.all(|d| of(&d.pack_sha256))
         {
-            return Err(anew(pack, &format!("the review of {date} was of other sums")));
+            return Err(made_anew_error(pack, &format!("the review of {date} was of other sums")));
         }
     }
     Ok(())
 }
 
-fn anew(pack: &str, why: &str) -> Error {
+fn made_anew_error(pack: &str, why: &str) -> Error {
     Error::corrupt(format!("the sums of the pack {pack} were made anew: {why}"))
         .hint("its files were changed after it was made: make a new pack and review that")
 }
 
-fn text(path: &Path) -> Result<String> {
+fn read_text(path: &Path) -> Result<String> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(text),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
@@ -78,7 +80,7 @@ fn text(path: &Path) -> Result<String> {
     }
 }
 
-fn lines<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<T>> {
+fn read_lines<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<T>> {
     let one = |line: &str| serde_json::from_str(line).doing(|| format!("read {}", path.display()));
-    text(path)?.lines().map(one).collect()
+    read_text(path)?.lines().map(one).collect()
 }

@@ -1,7 +1,7 @@
 //! Where findings go: the [[accept]] entries, the last review, counts, the pack, and what is told in the end.
 
 use crate::finding::{Access, AuditFinding};
-use crate::pack::{Facts, Pack};
+use crate::pack::{AuditFacts, Pack};
 use crate::population::{Before, Row};
 use crate::redact::Redactor;
 use crate::review::{self as reviews, Review};
@@ -46,12 +46,13 @@ impl Books {
 
     fn add(&mut self, source: &str, mut finding: AuditFinding) -> Result<()> {
         finding.base.source = source.into();
+        // Before the redaction, as entries name addresses; and before the counts, as what is accepted counts as OK.
         self.accepted.apply(&mut finding.base);
-        let finding = self.redactor.finding(finding);
+        let finding = self.redactor.redact_finding(finding);
         if self.told.is_known(&finding) {
             return Ok(());
         }
-        self.totals.count(&finding);
+        self.totals.count_finding(&finding);
         self.spool.add(&finding)
     }
 
@@ -66,10 +67,10 @@ impl Books {
     ) -> Result<(AuditTotals, Option<Pack>)> {
         let Books { mut pack, totals, spool, .. } = self;
         if let Some(pack) = &mut pack {
-            pack.summary(&totals, parameters)?;
+            pack.write_summary(&totals, parameters)?;
         }
-        spool.replay(|finding| {
-            pack.as_mut().map_or(Ok(()), |pack| pack.add(finding))?;
+        spool.replay_findings(|finding| {
+            pack.as_mut().map_or(Ok(()), |pack| pack.add_finding(finding))?;
             out.as_mut().map_or(Ok(()), |out| out.emit(finding))
         })?;
         Ok((totals, pack))
@@ -133,13 +134,14 @@ impl Ledger<'_> {
     }
 
     /// Which server or file it is, asked as whom. A review of another database is none of this one.
-    pub(crate) fn facts(&mut self, facts: &Facts) {
+    pub(crate) fn set_facts(&mut self, facts: &AuditFacts) {
+        // The name of a database outlives it: after a restore into another cluster the oids of the review mean other roles.
         if matches!(&self.baseline.review, Ok(Some(r)) if r.identity != facts.identity) {
             self.baseline.before = None;
         }
         if let Some(pack) = &mut self.books.pack {
-            let auditor = self.books.redactor.name(&facts.auditor);
-            pack.facts(&self.source, &Facts { auditor, ..facts.clone() });
+            let auditor = self.books.redactor.redact_name(&facts.auditor);
+            pack.add_facts(&self.source, &AuditFacts { auditor, ..facts.clone() });
         }
     }
 
@@ -152,13 +154,13 @@ impl Ledger<'_> {
     ///
     /// # Errors
     /// When the pack cannot be written.
-    pub(crate) fn account(&mut self, row: &Row) -> Result<()> {
-        let row = row.shown(&self.books.redactor);
+    pub(crate) fn add_account(&mut self, row: &Row) -> Result<()> {
+        let row = row.redact_with(&self.books.redactor);
         if let Some(before) = &mut self.baseline.before {
-            before.compare(&row);
+            before.compare_account(&row);
         }
         match &mut self.books.pack {
-            Some(pack) => pack.account(&self.source, &row),
+            Some(pack) => pack.add_account(&self.source, &row),
             None => Ok(()),
         }
     }
@@ -168,26 +170,31 @@ impl Ledger<'_> {
     ///
     /// # Errors
     /// When it cannot be kept.
-    pub(crate) fn compare(&mut self, identity: &str, now: Timestamp, access: Vec<Access>) -> Result<()> {
+    pub(crate) fn compare_with_review(
+        &mut self,
+        identity: &str,
+        now: Timestamp,
+        access: Vec<Access>,
+    ) -> Result<()> {
         let (review, unusable) = match std::mem::replace(&mut self.baseline.review, Ok(None)) {
             Ok(Some(review)) if review.identity != identity => (None, Some(review.of_another())),
-            Ok(review) => (review.map(|r| self.shown(r)), None),
+            Ok(review) => (review.map(|r| self.redact_review(r)), None),
             Err(e) => (None, Some(e.chain())),
         };
-        let shown: Vec<Access> = access.iter().map(|a| self.books.redactor.access(a)).collect();
-        let changes = review.as_ref().map(|r| reviews::changes(&r.access, &shown)).unwrap_or_default();
+        let shown: Vec<Access> = access.iter().map(|a| self.books.redactor.redact_access(a)).collect();
+        let changes = review.as_ref().map(|r| reviews::compare_access(&r.access, &shown)).unwrap_or_default();
         let told: BTreeSet<String> =
             changes.iter().filter_map(|f| Some(f.base.key.rsplit_once('/')?.0.to_string())).collect();
         changes.into_iter().try_for_each(|f| self.add(f))?;
         if let Some(before) = self.baseline.before.take() {
-            before.changes(&told, &self.books.redactor)?.into_iter().try_for_each(|f| self.add(f))?;
+            before.list_changes(&told, &self.books.redactor)?.into_iter().try_for_each(|f| self.add(f))?;
         }
-        self.add(reviews::basis(review.as_ref(), unusable, (now, self.baseline.every)))?;
+        self.add(reviews::review_finding(review.as_ref(), unusable, now, self.baseline.every))?;
         for (held, shown) in access.iter().zip(&shown) {
-            self.add(reviews::holding(held, shown, review.as_ref()))?;
+            self.add(reviews::holding_finding(held, shown, review.as_ref()))?;
         }
         if let Some(pack) = &mut self.books.pack {
-            pack.access(&self.source, identity, shown, review.as_ref());
+            pack.add_access(&self.source, identity, shown, review.as_ref());
         }
         Ok(())
     }
@@ -208,9 +215,9 @@ impl Ledger<'_> {
     }
 
     /// The review as this run may show it, and compare with what it shows.
-    fn shown(&self, review: Review) -> Review {
-        let access = review.access.iter().map(|a| self.books.redactor.access(a)).collect();
-        Review { access, reviewer: self.books.redactor.text(&review.reviewer), ..review }
+    fn redact_review(&self, review: Review) -> Review {
+        let access = review.access.iter().map(|a| self.books.redactor.redact_access(a)).collect();
+        Review { access, reviewer: self.books.redactor.redact_text(&review.reviewer), ..review }
     }
 }
 

@@ -32,8 +32,8 @@ use toban_core::{Out, Result};
 pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
     match &args.verb {
-        Verb::App(verb) => app::run(verb, &config, out),
-        Verb::Roles(verb) => roles::run(verb, &config, out),
-        Verb::Accept(verb) => accept::run(verb, &config, out),
+        Verb::App(verb) => app::audit_app(verb, &config, out),
+        Verb::Roles(verb) => roles::audit_roles(verb, &config, out),
+        Verb::Accept(verb) => accept::accept_pack(verb, &config, out),
     }
 }

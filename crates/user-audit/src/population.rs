@@ -49,12 +49,16 @@ impl Row {
             &self.password_set,
             &self.created,
         ];
-        format!("{}\r\n", cells.map(crate::pack::cell).join(","))
+        format!("{}\r\n", cells.map(crate::pack::csv_cell).join(","))
     }
 
     /// The same, as this run may show it.
-    pub(crate) fn shown(&self, redactor: &Redactor) -> Row {
-        Row { name: redactor.name(&self.name), subject: redactor.text(&self.subject), ..self.clone() }
+    pub(crate) fn redact_with(&self, redactor: &Redactor) -> Row {
+        Row {
+            name: redactor.redact_name(&self.name),
+            subject: redactor.redact_text(&self.subject),
+            ..self.clone()
+        }
     }
 
     fn read(cells: &[String]) -> Option<(String, Row)> {
@@ -100,18 +104,20 @@ fn sum(value: &impl Hash) -> u64 {
 ///
 /// # Errors
 /// When it cannot be read, or is no list of accounts.
-pub(crate) fn read(path: &Path, each: &mut dyn FnMut(String, Row) -> Result<()>) -> Result<()> {
+pub(crate) fn read_rows(path: &Path, each: &mut dyn FnMut(String, Row) -> Result<()>) -> Result<()> {
     let doing = || format!("read {}", path.display());
     let mut file = BufReader::new(File::open(path).doing(doing)?);
     let (mut text, mut first) = (String::new(), true);
     while file.read_line(&mut text).doing(doing)? > 0 {
+        // RFC 4180, 2.6: a cell in quotes may hold line breaks, so that a row ends where its quotes are closed.
         // A cell in quotes may go on over lines.
         if text.matches('"').count() % 2 == 1 {
             continue;
         }
         if !std::mem::take(&mut first) {
             let bad = || Error::failed(format!("{}: not a row of accounts: {text:?}", path.display()));
-            let (source, row) = Row::read(&split(text.trim_end_matches(['\r', '\n']))).ok_or_else(bad)?;
+            let (source, row) =
+                Row::read(&split_cells(text.trim_end_matches(['\r', '\n']))).ok_or_else(bad)?;
             each(source, row)?;
         }
         text.clear();
@@ -122,7 +128,7 @@ pub(crate) fn read(path: &Path, each: &mut dyn FnMut(String, Row) -> Result<()>)
     }
 }
 
-fn split(line: &str) -> Vec<String> {
+fn split_cells(line: &str) -> Vec<String> {
     let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
@@ -141,11 +147,11 @@ fn split(line: &str) -> Vec<String> {
 ///
 /// # Errors
 /// Those of reading and of `out`.
-pub(crate) fn copy(path: &Path, of: &str, out: &mut dyn Write) -> Result<u64> {
+pub(crate) fn copy_accounts(path: &Path, of: &str, out: &mut dyn Write) -> Result<u64> {
     let mut n = 0;
     let doing = || "write the accounts of the review".to_string();
     out.write_all(HEAD.as_bytes()).doing(doing)?;
-    read(path, &mut |source, row| {
+    read_rows(path, &mut |source, row| {
         if source == of {
             n += 1;
             out.write_all(row.line(&source).as_bytes()).doing(doing)?;
@@ -179,8 +185,8 @@ impl Before {
     pub(crate) fn load(path: &Path, accounts: u64, redactor: &Redactor) -> Result<Before> {
         let mut sums = HashMap::new();
         let mut n = 0_u64;
-        read(path, &mut |_, row| {
-            let row = row.shown(redactor);
+        read_rows(path, &mut |_, row| {
+            let row = row.redact_with(redactor);
             n += 1;
             sums.insert(sum(&row.subject), row.sum());
             Ok(())
@@ -199,8 +205,10 @@ impl Before {
     }
 
     /// Compares one account of now, as it is shown.
-    pub(crate) fn compare(&mut self, row: &Row) {
+    pub(crate) fn compare_account(&mut self, row: &Row) {
         match self.sums.remove(&sum(&row.subject)) {
+            // 16 bytes an account, not its text: a million accounts fit into what a small machine has. Of those that differ
+            // the text is read from the review's list again.
             Some(before) if before == row.sum() => {}
             Some(_) if self.changed.len() < TOLD => {
                 self.changed.insert(row.subject.clone(), row.clone());
@@ -216,20 +224,24 @@ impl Before {
     ///
     /// # Errors
     /// When the list of the review cannot be read again.
-    pub(crate) fn changes(self, told: &BTreeSet<String>, redactor: &Redactor) -> Result<Vec<AuditFinding>> {
+    pub(crate) fn list_changes(
+        self,
+        told: &BTreeSet<String>,
+        redactor: &Redactor,
+    ) -> Result<Vec<AuditFinding>> {
         let mut found: Vec<AuditFinding> =
-            self.new.rows.iter().filter(|r| !told.contains(&r.subject)).map(arrived).collect();
+            self.new.rows.iter().filter(|r| !told.contains(&r.subject)).map(new_account).collect();
         let (mut gone, mut gone_bare) = (Vec::new(), 0_u64);
-        read(&self.path, &mut |_, row| {
-            let row = row.shown(redactor);
+        read_rows(&self.path, &mut |_, row| {
+            let row = row.redact_with(redactor);
             if let Some(now) = self.changed.get(&row.subject) {
                 if !told.contains(&row.subject) {
-                    found.push(altered(&row, now));
+                    found.push(changed_account(&row, now));
                 }
             } else if self.sums.contains_key(&sum(&row.subject)) {
                 match row.roles.is_empty() || gone.len() >= TOLD {
                     true => gone_bare += 1,
-                    false => gone.push(left(&row)),
+                    false => gone.push(removed_account(&row)),
                 }
             }
             Ok(())
@@ -255,20 +267,20 @@ impl Before {
     }
 }
 
-fn arrived(row: &Row) -> AuditFinding {
+fn new_account(row: &Row) -> AuditFinding {
     AuditFinding::new(&review::NEW_ACCOUNT, &row.subject, &row.name, Severity::Warning)
         .of_person()
         .says(format!("new since the review, {}: {}", row.state, row.roles.join(", ")))
 }
 
-fn left(row: &Row) -> AuditFinding {
+fn removed_account(row: &Row) -> AuditFinding {
     AuditFinding::new(&review::REMOVED_ACCOUNT, &row.subject, &row.name, Severity::Ok)
         .of_person()
         .says(format!("gone since the review; it held: {}", row.roles.join(", ")))
 }
 
 /// More than before wants a look; less does not.
-fn altered(before: &Row, now: &Row) -> AuditFinding {
+fn changed_account(before: &Row, now: &Row) -> AuditFinding {
     let (old, new): (BTreeSet<&String>, BTreeSet<&String>) =
         (before.roles.iter().collect(), now.roles.iter().collect());
     let list = |a: &BTreeSet<&String>, b: &BTreeSet<&String>| {
@@ -303,7 +315,7 @@ mod tests {
                 ..Row::default()
             };
             let line = row.line("main/app");
-            let (source, back) = Row::read(&split(line.trim_end_matches(['\r', '\n']))).expect("a row");
+            let (source, back) = Row::read(&split_cells(line.trim_end_matches(['\r', '\n']))).expect("a row");
             assert_eq!((source.as_str(), back), ("main/app", row));
         }
     }
@@ -323,7 +335,7 @@ mod tests {
             (row("active", &["a"]), row("disabled", &["a"]), Severity::Ok),
             (row("active", &["a"]), row("active", &["b"]), Severity::Warning),
         ] {
-            assert_eq!(altered(&before, &now).base.severity, severity, "{before:?} {now:?}");
+            assert_eq!(changed_account(&before, &now).base.severity, severity, "{before:?} {now:?}");
         }
     }
 }

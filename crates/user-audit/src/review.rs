@@ -42,17 +42,18 @@ impl Review {
         )
     }
 
-    fn has(&self, held: &Access) -> bool {
+    fn has_access(&self, held: &Access) -> bool {
         self.access.iter().any(|a| a == held)
     }
 
-    fn words(&self) -> String {
+    fn describe_review(&self) -> String {
         format!("the review of {} by {} ({})", self.date.strftime("%Y-%m-%d"), self.reviewer, self.ticket)
     }
 }
 
 /// Where the review of one database lies.
-pub(crate) fn path(dir: &Path, verb: &str, source: &str) -> PathBuf {
+pub(crate) fn review_path(dir: &Path, verb: &str, source: &str) -> PathBuf {
+    // Escaped so that no two names give one file: the review of one database must never be taken for another's.
     // A database's name may hold a slash or begin with a dot; `%` keeps two names two files.
     let safe = |c: char| match c {
         c if c.is_ascii_alphanumeric() || "._-".contains(c) => c.to_string(),
@@ -62,16 +63,16 @@ pub(crate) fn path(dir: &Path, verb: &str, source: &str) -> PathBuf {
 }
 
 /// Where the accounts of that review lie.
-pub(crate) fn population(dir: &Path, verb: &str, source: &str) -> PathBuf {
-    path(dir, verb, source).with_extension("population.csv")
+pub(crate) fn population_path(dir: &Path, verb: &str, source: &str) -> PathBuf {
+    review_path(dir, verb, source).with_extension("population.csv")
 }
 
 /// The last accepted review; None before the first.
 ///
 /// # Errors
 /// When it is there and cannot be used: damaged, or of another version of this tool.
-pub(crate) fn load(dir: &Path, verb: &str, source: &str) -> Result<Option<Review>> {
-    let path = path(dir, verb, source);
+pub(crate) fn load_review(dir: &Path, verb: &str, source: &str) -> Result<Option<Review>> {
+    let path = review_path(dir, verb, source);
     let doing = || format!("read the review {}", path.display());
     let text = match std::fs::read(&path) {
         Ok(text) => text,
@@ -87,18 +88,20 @@ pub(crate) fn load(dir: &Path, verb: &str, source: &str) -> Result<Option<Review
 }
 
 /// Everything that is not as it was, the gravest first. Pure.
-pub(crate) fn changes(before: &[Access], now: &[Access]) -> Vec<AuditFinding> {
+pub(crate) fn compare_access(before: &[Access], now: &[Access]) -> Vec<AuditFinding> {
     let old: BTreeSet<&Access> = before.iter().collect();
     let new: BTreeSet<&Access> = now.iter().collect();
-    let mut found: Vec<AuditFinding> = new.difference(&old).map(|a| arrived(a, before)).collect();
-    found.extend(old.difference(&new).filter_map(|a| left(a, now)));
+    let mut found: Vec<AuditFinding> = new.difference(&old).map(|a| new_access(a, before)).collect();
+    found.extend(old.difference(&new).filter_map(|a| removed_access(a, now)));
     found.sort_by_cached_key(|f| (f.base.severity.rank(), f.id(), f.base.key.clone()));
     found
 }
 
-fn arrived(a: &Access, before: &[Access]) -> AuditFinding {
-    let finding = |rule, severity| AuditFinding::new(rule, &key(a), &a.name, severity);
+fn new_access(a: &Access, before: &[Access]) -> AuditFinding {
+    let finding = |rule, severity| AuditFinding::new(rule, &access_key(a), &a.name, severity);
     let same = |f: &dyn Fn(&Access) -> bool| before.iter().find(|b| b.right == a.right && f(b));
+    // The id first, the name second: a role that was renamed keeps its oid, and one that was dropped and made anew has
+    // another under the old name, which is how access that was taken away comes back unseen.
     if let Some(b) = same(&|b| b.subject == a.subject) {
         let (was, is) = if b.name != a.name { (&b.name, &a.name) } else { (&b.path, &a.path) };
         let what = if b.name != a.name { "name" } else { "path" };
@@ -114,21 +117,23 @@ fn arrived(a: &Access, before: &[Access]) -> AuditFinding {
         .says(format!("new since the review: {} by {}", a.right, a.path))
 }
 
-fn left(a: &Access, now: &[Access]) -> Option<AuditFinding> {
+fn removed_access(a: &Access, now: &[Access]) -> Option<AuditFinding> {
     let still = now.iter().any(|n| n.right == a.right && (n.subject == a.subject || n.name == a.name));
     let said = format!("no longer {} by {}", a.right, a.path);
-    (!still).then(|| AuditFinding::new(&review::REMOVED_ACCESS, &key(a), &a.name, Severity::Ok).says(said))
+    (!still)
+        .then(|| AuditFinding::new(&review::REMOVED_ACCESS, &access_key(a), &a.name, Severity::Ok).says(said))
 }
 
-fn key(a: &Access) -> String {
+fn access_key(a: &Access) -> String {
     format!("{}/{}", a.subject, a.right)
 }
 
 /// What this run is compared with.
-pub(crate) fn basis(
+pub(crate) fn review_finding(
     review: Option<&Review>,
     trouble: Option<String>,
-    (now, every): (Timestamp, SignedDuration),
+    now: Timestamp,
+    every: SignedDuration,
 ) -> AuditFinding {
     let finding =
         |severity| AuditFinding::new(&review::LAST_REVIEW, "last", "the last accepted review", severity);
@@ -141,34 +146,34 @@ pub(crate) fn basis(
             let days = |d: SignedDuration| d.as_hours() / 24;
             let said = format!(
                 "overdue: compared with {}, {} days ago; one every {} days is asked for",
-                r.words(),
+                r.describe_review(),
                 days(now.duration_since(r.date)),
                 days(every)
             );
             finding(Severity::Warning).since(Some(r.date)).says(said)
         }
         (None, Some(r)) => {
-            finding(Severity::Ok).since(Some(r.date)).says(format!("compared with {}", r.words()))
+            finding(Severity::Ok).since(Some(r.date)).says(format!("compared with {}", r.describe_review()))
         }
     }
 }
 
 /// One right that is held: OK when the review has it just so, as `shown`.
-pub(crate) fn holding(held: &Access, shown: &Access, review: Option<&Review>) -> AuditFinding {
+pub(crate) fn holding_finding(held: &Access, shown: &Access, review: Option<&Review>) -> AuditFinding {
     let right = rulebook::find_right(&held.right);
     let (accepted, severity) = match review {
         None => ("no review has accepted it".into(), right.severity),
-        Some(r) if r.has(shown) => (format!("accepted in {}", r.words()), Severity::Ok),
+        Some(r) if r.has_access(shown) => (format!("accepted in {}", r.describe_review()), Severity::Ok),
         // It is told as a change already: once is enough.
         Some(_) => ("changed since the review".into(), Severity::Ok),
     };
     let finding =
         AuditFinding::new(right.rule, &held.subject, &held.name, severity).of_person().cis(right.cis);
-    let finding = finding.since(review.filter(|r| r.has(shown)).map(|r| r.date)).says(format!(
+    let finding = finding.since(review.filter(|r| r.has_access(shown)).map(|r| r.date)).says(format!(
         "{} by: {}{}; {accepted}",
         right.rule.meaning,
         held.path,
-        legend(&held.path)
+        path_legend(&held.path)
     ));
     match review.is_none() && !held.advice.is_empty() {
         true => finding.advise(&held.advice),
@@ -177,7 +182,7 @@ pub(crate) fn holding(held: &Access, shown: &Access, review: Option<&Review>) ->
 }
 
 /// What the arrows of a path mean, of those that are in it.
-fn legend(path: &str) -> String {
+fn path_legend(path: &str) -> String {
     let arrows = [('→', "is SET ROLE"), ('⇒', "is granting itself"), ('⊃', "is by inherited privileges")];
     let used = arrows.iter().filter(|(arrow, _)| path.contains(*arrow));
     let said: Vec<String> = used.map(|(arrow, what)| format!("{arrow} {what}")).collect();
@@ -199,7 +204,7 @@ mod tests {
     }
 
     fn said(before: &[Access], now: &[Access]) -> Vec<&'static str> {
-        changes(before, now).iter().map(AuditFinding::id).collect()
+        compare_access(before, now).iter().map(AuditFinding::id).collect()
     }
 
     #[test]
@@ -226,7 +231,7 @@ mod tests {
 
     #[test]
     fn two_databases_have_two_files() {
-        let file = |source| path(Path::new("/r"), "app", source);
+        let file = |source| review_path(Path::new("/r"), "app", source);
         assert_ne!(file("main/a/b"), file("main/a%2Fb"));
         assert_eq!(file("main/app"), Path::new("/r/app.main%2Fapp.json"));
     }

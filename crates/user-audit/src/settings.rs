@@ -47,7 +47,7 @@ impl Settings {
 ///
 /// # Errors
 /// Usage, with the key.
-pub(crate) fn read(config: &Config) -> Result<Settings> {
+pub(crate) fn read_settings(config: &Config) -> Result<Settings> {
     let Some(table) = config.audit.clone() else { return Ok(Settings::default()) };
     table
         .try_into()

@@ -1,6 +1,6 @@
 //! Where the application's rows come from: one read-only transaction of PostgreSQL, or a SQLite file.
 
-use crate::pack::Facts;
+use crate::pack::AuditFacts;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, IsolationLevel, Transaction};
 use rusqlite::types::ValueRef;
@@ -15,7 +15,7 @@ const STOP_EVERY: u32 = 2000;
 
 /// One table or view, by schema and name.
 #[derive(Clone, Debug)]
-pub(crate) struct Table {
+pub(crate) struct SourceTable {
     pub(crate) name: [String; 2],
     pub(crate) columns: Vec<Field>,
 }
@@ -37,23 +37,23 @@ const WIDTH: usize = 24;
 pub(crate) type Cells<'a> = [Option<&'a str>];
 
 /// Answers queries whose columns are all text. Nothing it is asked can write.
-pub(crate) trait Rows {
+pub(crate) trait RowSource {
     /// Calls `each` for every row of `sql`; memory does not grow with their number.
-    fn rows(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()>;
+    fn for_each_row(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()>;
     /// How this database joins texts of a group: `string_agg` or `group_concat`.
     fn concat(&self) -> &'static str;
     /// All tables with what `--detect` asks of them.
-    fn tables(&mut self) -> Result<Vec<Table>>;
+    fn read_tables(&mut self) -> Result<Vec<SourceTable>>;
     /// Which server or file it is, asked as whom.
-    fn facts(&mut self) -> Result<Facts>;
+    fn read_facts(&mut self) -> Result<AuditFacts>;
     /// What tells this database from every other, also of the same name.
     fn identity(&self) -> &str;
 }
 
 /// All rows of a query that is known to be small.
-pub(crate) fn all(rows: &mut dyn Rows, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+pub(crate) fn read_rows(rows: &mut dyn RowSource, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
     let mut found = Vec::new();
-    rows.rows(sql, &mut |cells| {
+    rows.for_each_row(sql, &mut |cells| {
         found.push(cells.iter().map(|c| c.map(String::from)).collect());
         Ok(())
     })?;
@@ -71,7 +71,9 @@ impl<'a> Pg<'a> {
     ///
     /// # Errors
     /// Those of the server.
-    pub(crate) fn begin(client: &'a mut Client, timeout: Span) -> Result<Pg<'a>> {
+    pub(crate) fn begin_read(client: &'a mut Client, timeout: Span) -> Result<Pg<'a>> {
+        // One snapshot for all questions: counts, roles and grants must be of the same instant, or a finding could name a
+        // role that the next query does not have. READ ONLY, so that no function that a query calls can write.
         let mut transaction = client
             .build_transaction()
             .isolation_level(IsolationLevel::RepeatableRead)
@@ -79,6 +81,9 @@ impl<'a> Pg<'a> {
             .start()
             .doing(|| "begin a read-only transaction".into())?;
         let limit = timeout.0.as_millis();
+        // row_security = off does not switch policies off: it makes a query that one would filter fail (42501), so that
+        // rows which are hidden from the auditor are an error and not a clean report (manual, 20.11.1, row_security).
+        // idle_in_transaction_session_timeout = 0: between two queries we may be busy with a million rows.
         let settings = format!(
             "set local statement_timeout = {limit}; set local row_security = off; set local timezone = 'UTC'; \
              set local datestyle = 'ISO'; set local work_mem = '64MB'; set local jit = off; \
@@ -100,6 +105,7 @@ fn identity(transaction: &mut Transaction<'_>) -> Result<String> {
     let doing = || "ask for the system identifier".to_string();
     let sql = "select system_identifier::text || '/' || d.oid::text from pg_control_system(), pg_database d \
                where d.datname = current_database()";
+    // In a savepoint: an error aborts a transaction, and all that comes after it would fail with 25P02.
     let mut inner = transaction.transaction().doing(doing)?;
     match inner.query_one(sql, &[]) {
         Err(e) if e.code().is_some_and(|c| c.code() == "42501") => {}
@@ -110,11 +116,11 @@ fn identity(transaction: &mut Transaction<'_>) -> Result<String> {
     transaction.query_one(sql, &[]).map(|row| row.get(0)).doing(doing)
 }
 
-impl Rows for Pg<'_> {
-    fn rows(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()> {
-        let mut rows = self.transaction.query_raw(sql, Vec::<String>::new()).map_err(explain)?;
+impl RowSource for Pg<'_> {
+    fn for_each_row(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()> {
+        let mut rows = self.transaction.query_raw(sql, Vec::<String>::new()).map_err(explain_error)?;
         let mut taken = 0;
-        while let Some(row) = rows.next().map_err(explain)? {
+        while let Some(row) = rows.next().map_err(explain_error)? {
             taken += 1;
             if taken % STOP_EVERY == 0 {
                 shutdown::check()?;
@@ -133,7 +139,7 @@ impl Rows for Pg<'_> {
         "string_agg"
     }
 
-    fn tables(&mut self) -> Result<Vec<Table>> {
+    fn read_tables(&mut self) -> Result<Vec<SourceTable>> {
         let sql = "select n.nspname::text, c.relname::text, a.attname::text, case when t.typtype = 'e' then 'enum' \
                    when t.typelem <> 0 and t.typlen = -1 then 'array' else format_type(a.atttypid, null) end, \
                    (select fn.nspname || chr(31) || f.relname || chr(31) || fa.attname from pg_constraint k \
@@ -144,17 +150,17 @@ impl Rows for Pg<'_> {
                    join pg_type t on t.oid = a.atttypid \
                    where c.relkind in ('r', 'p', 'v', 'm', 'f') and a.attnum > 0 and not a.attisdropped \
                    and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1, 2, a.attnum";
-        gather(self, sql)
+        gather_tables(self, sql)
     }
 
-    fn facts(&mut self) -> Result<Facts> {
+    fn read_facts(&mut self) -> Result<AuditFacts> {
         let sql = "select 'PostgreSQL ' || current_setting('server_version'), \
                    coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'its socket, port ' || current_setting('port')), \
                    session_user::text || case when current_user <> session_user then ' as ' || current_user else '' end";
-        let row = all(self, sql)?.into_iter().next().unwrap_or_default();
+        let row = read_rows(self, sql)?.into_iter().next().unwrap_or_default();
         let text = |i: usize| row.get(i).cloned().flatten().unwrap_or_default();
         let (server, address, auditor) = (text(0), text(1), text(2));
-        Ok(Facts { server, address, auditor, identity: self.identity.clone(), mapping: None })
+        Ok(AuditFacts { server, address, auditor, identity: self.identity.clone(), mapping: None })
     }
 
     fn identity(&self) -> &str {
@@ -163,9 +169,9 @@ impl Rows for Pg<'_> {
 }
 
 /// Rows of schema, table, column, type and the table that the column refers to, as tables.
-fn gather(rows: &mut dyn Rows, sql: &str) -> Result<Vec<Table>> {
-    let mut tables: Vec<Table> = Vec::new();
-    for row in all(rows, sql)? {
+fn gather_tables(rows: &mut dyn RowSource, sql: &str) -> Result<Vec<SourceTable>> {
+    let mut tables: Vec<SourceTable> = Vec::new();
+    for row in read_rows(rows, sql)? {
         let text = |i: usize| row.get(i).cloned().flatten().unwrap_or_default();
         let name = [text(0), text(1)];
         let refers = row.get(4).cloned().flatten();
@@ -178,14 +184,14 @@ fn gather(rows: &mut dyn Rows, sql: &str) -> Result<Vec<Table>> {
         let column = Field { name: text(2), kind: text(3).to_lowercase(), refers, key };
         match tables.last_mut().filter(|t| t.name == name) {
             Some(table) => table.columns.push(column),
-            None => tables.push(Table { name, columns: vec![column] }),
+            None => tables.push(SourceTable { name, columns: vec![column] }),
         }
     }
     Ok(tables)
 }
 
 /// The server's refusals that an auditor can cure.
-fn explain(e: postgres::Error) -> Error {
+fn explain_error(e: postgres::Error) -> Error {
     let code = e.code().map(|c| c.code().to_string()).unwrap_or_default();
     let said = e.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
     let error = Error::caused_by("read the accounts", e);
@@ -200,7 +206,7 @@ fn explain(e: postgres::Error) -> Error {
 }
 
 /// The same error as one that another try may cure, where it is: the time was up, or the connection was lost.
-pub(crate) fn passing(error: Error) -> Error {
+pub(crate) fn mark_passing(error: Error) -> Error {
     let mut cause = std::error::Error::source(&error);
     while let Some(e) = cause {
         if let Some(sql) = e.downcast_ref::<postgres::Error>() {
@@ -237,6 +243,8 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).doing(doing)?;
         connection
+            // The read of sqlite_master takes the snapshot: a deferred transaction has none before its first read
+            // (SQLite, "Transaction", 2.1). query_only holds even where a view or a trigger would write.
             .execute_batch("pragma query_only = on; begin; select count(*) from sqlite_master")
             .doing(doing)?;
         let whole = path.canonicalize().doing(doing)?;
@@ -244,8 +252,8 @@ impl Sqlite {
     }
 }
 
-impl Rows for Sqlite {
-    fn rows(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()> {
+impl RowSource for Sqlite {
+    fn for_each_row(&mut self, sql: &str, each: &mut dyn FnMut(&Cells<'_>) -> Result<()>) -> Result<()> {
         let doing = || "read the accounts".to_string();
         let hint = "name tables and columns with --mapping, or let --detect propose it";
         let mut statement = self.connection.prepare(sql).doing(doing).map_err(|e| e.hint(hint))?;
@@ -254,7 +262,7 @@ impl Rows for Sqlite {
         while let Some(row) = rows.next().doing(doing)? {
             let mut cells = [const { None }; WIDTH];
             for (i, cell) in cells.iter_mut().enumerate().take(width) {
-                *cell = text(row.get_ref(i).doing(doing)?);
+                *cell = value_text(row.get_ref(i).doing(doing)?);
             }
             let cells: [Option<&str>; WIDTH] = std::array::from_fn(|i| cells[i].as_deref());
             each(&cells[..width])?;
@@ -266,20 +274,20 @@ impl Rows for Sqlite {
         "group_concat"
     }
 
-    fn tables(&mut self) -> Result<Vec<Table>> {
+    fn read_tables(&mut self) -> Result<Vec<SourceTable>> {
         let sql = "select 'main', m.name, c.name, c.type, (select 'main' || char(31) || f.\"table\" || char(31) || coalesce(f.\"to\", '') \
                    from pragma_foreign_key_list(m.name) f where f.\"from\" = c.name limit 1) \
                    from sqlite_master m join pragma_table_info(m.name) c \
                    where m.type in ('table', 'view') order by 2, c.cid";
-        gather(self, sql)
+        gather_tables(self, sql)
     }
 
-    fn facts(&mut self) -> Result<Facts> {
-        Ok(Facts {
+    fn read_facts(&mut self) -> Result<AuditFacts> {
+        Ok(AuditFacts {
             server: format!("SQLite {}", rusqlite::version()),
             address: self.identity.clone(),
             identity: self.identity.clone(),
-            ..Facts::default()
+            ..AuditFacts::default()
         })
     }
 
@@ -289,7 +297,7 @@ impl Rows for Sqlite {
 }
 
 /// SQLite keeps what it was given: numbers too, and text that is no UTF-8.
-fn text(value: ValueRef<'_>) -> Option<std::borrow::Cow<'_, str>> {
+fn value_text(value: ValueRef<'_>) -> Option<std::borrow::Cow<'_, str>> {
     match value {
         ValueRef::Null => None,
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes)),
@@ -300,17 +308,17 @@ fn text(value: ValueRef<'_>) -> Option<std::borrow::Cow<'_, str>> {
 
 /// One database to audit.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum AuditTarget {
     Pg(Box<ConnInfo>),
     Sqlite(std::path::PathBuf),
 }
 
-impl Place {
+impl AuditTarget {
     /// The database's name, or the file's.
     pub(crate) fn name(&self) -> String {
         match self {
-            Place::Pg(to) => to.dbname().to_string(),
-            Place::Sqlite(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            AuditTarget::Pg(to) => to.dbname().to_string(),
+            AuditTarget::Sqlite(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         }
     }
 }

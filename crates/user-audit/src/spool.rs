@@ -18,7 +18,7 @@ pub(crate) struct Spool([BufWriter<SpooledTempFile>; 5]);
 
 /// A finding at rest.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct StoredFinding {
     id: String,
     severity: u8,
     source: String,
@@ -44,7 +44,7 @@ impl Spool {
     /// When there is no room for it.
     pub(crate) fn add(&mut self, f: &AuditFinding) -> Result<()> {
         let base = &f.base;
-        let stored = Stored {
+        let stored = StoredFinding {
             id: f.id().into(),
             severity: base.severity as u8,
             source: base.source.clone(),
@@ -57,7 +57,7 @@ impl Spool {
             cis: f.cis.clone(),
         };
         let doing = || "keep a finding until all are known".to_string();
-        let heap = &mut self.0[heap(f)];
+        let heap = &mut self.0[find_heap(f)];
         serde_json::to_writer(&mut *heap, &stored).doing(doing)?;
         heap.write_all(b"\n").doing(doing)
     }
@@ -66,13 +66,15 @@ impl Spool {
     ///
     /// # Errors
     /// When they cannot be read, and those of `each`.
-    pub(crate) fn replay(self, mut each: impl FnMut(&AuditFinding) -> Result<()>) -> Result<()> {
+    pub(crate) fn replay_findings(self, mut each: impl FnMut(&AuditFinding) -> Result<()>) -> Result<()> {
+        // The order is known when the last finding is: five heaps by urgency are sorted as they are filled, and no heap has
+        // to fit into memory.
         let doing = || "read the findings that were kept".to_string();
         for heap in self.0 {
             let mut file = heap.into_inner().map_err(std::io::IntoInnerError::into_error).doing(doing)?;
             file.seek(SeekFrom::Start(0)).doing(doing)?;
             for line in BufReader::new(file).lines() {
-                let stored: Stored = serde_json::from_str(&line.doing(doing)?).doing(doing)?;
+                let stored: StoredFinding = serde_json::from_str(&line.doing(doing)?).doing(doing)?;
                 each(&stored.finding()?)?;
             }
         }
@@ -80,7 +82,7 @@ impl Spool {
     }
 }
 
-impl Stored {
+impl StoredFinding {
     fn finding(self) -> Result<AuditFinding> {
         let gone = || Error::failed(format!("the rule {} is not in the rulebook", self.id));
         let severities = [Severity::Ok, Severity::Warning, Severity::Critical, Severity::Unknown];
@@ -92,6 +94,6 @@ impl Stored {
     }
 }
 
-fn heap(f: &AuditFinding) -> usize {
+fn find_heap(f: &AuditFinding) -> usize {
     if rulebook::is_change(f.base.rule) { 0 } else { 1 + f.base.severity.rank() }
 }

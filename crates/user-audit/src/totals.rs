@@ -16,7 +16,7 @@ const MISSING: usize = 12;
 #[derive(Debug, Default)]
 pub(crate) struct AuditTotals {
     pub(crate) findings: Totals,
-    tasks: BTreeMap<TaskOrder, Task>,
+    tasks: BTreeMap<TaskOrder, AuditTask>,
     missing: Vec<String>,
     reviews: BTreeSet<String>,
     accounts: Vec<String>,
@@ -27,7 +27,7 @@ type TaskOrder = (usize, bool, &'static str, String);
 
 /// What a person must do, of one rule.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Task {
+pub(crate) struct AuditTask {
     pub(crate) severity: Severity,
     pub(crate) id: &'static str,
     pub(crate) count: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Task {
 }
 
 impl AuditTotals {
-    pub(crate) fn count(&mut self, finding: &AuditFinding) {
+    pub(crate) fn count_finding(&mut self, finding: &AuditFinding) {
         let base = &finding.base;
         self.findings.count(base);
         let is_review = base.rule == &review::LAST_REVIEW;
@@ -57,8 +57,9 @@ impl AuditTotals {
 
     fn add_task(&mut self, finding: &AuditFinding) {
         let base = &finding.base;
+        // The key is the order in which tasks are told; the advice is part of it, as one rule may advise several things.
         let order = (base.severity.rank(), !is_change(base.rule), finding.id(), base.advice.clone());
-        let task = self.tasks.entry(order).or_insert_with(|| Task {
+        let task = self.tasks.entry(order).or_insert_with(|| AuditTask {
             severity: base.severity,
             id: finding.id(),
             count: 0,
@@ -82,7 +83,7 @@ impl AuditTotals {
     }
 
     /// What is to be done, the most urgent first.
-    pub(crate) fn tasks(&self) -> impl Iterator<Item = &Task> {
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = &AuditTask> {
         self.tasks.values()
     }
 

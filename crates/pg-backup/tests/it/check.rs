@@ -17,7 +17,10 @@ fn fresh_and_verified_is_well_and_old_is_not() {
         world.pg.psql("postgres", &format!("set timezone to 'UTC'; select to_char(to_timestamp({secs}), 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"))
     };
     let ran = world.run(&["check", "--at", &at(2)]);
-    assert!(ran.stdout.contains("WARNING\tage\tapp\t") && ran.stdout.contains("OK\tverify\tapp\t"), "{ran:?}");
+    assert!(
+        ran.stdout.contains("WARNING\tage\tapp\t") && ran.stdout.contains("OK\tverify\tapp\t"),
+        "{ran:?}"
+    );
     ran.refused(4, "1 of 2 findings");
     let ran = world.run(&["check", "--at", &at(40)]);
     assert!(ran.stdout.contains("CRITICAL\tage") && ran.stdout.contains("CRITICAL\tverify"), "{ran:?}");

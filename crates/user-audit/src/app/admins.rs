@@ -1,6 +1,6 @@
 //! Which names of roles make administrators.
 
-use super::names::folded;
+use super::names::fold_name;
 use super::words::roles_in;
 
 const NAMES: [&str; 11] = [
@@ -29,16 +29,16 @@ pub(crate) struct AdminNames {
 impl AdminNames {
     /// Names beside the usual ones; `!name` takes one out.
     pub(crate) fn new(given: &[String]) -> AdminNames {
-        let removed = given.iter().filter_map(|n| n.strip_prefix('!')).map(snake).collect();
-        let added = given.iter().filter(|n| !n.starts_with('!')).map(|n| snake(n)).collect();
+        let removed = given.iter().filter_map(|n| n.strip_prefix('!')).map(to_snake_case).collect();
+        let added = given.iter().filter(|n| !n.starts_with('!')).map(|n| to_snake_case(n)).collect();
         AdminNames { added, removed }
     }
 
     /// Whether a role of this name makes an administrator: case, blanks, dashes, look-alikes, a plural and Spring's
     /// `ROLE_` do not count.
     pub(crate) fn is_admin(&self, role: &str) -> bool {
-        let name = snake(role);
-        let (tight, one) = (name.replace('_', ""), singular(&name));
+        let name = to_snake_case(role);
+        let (tight, one) = (name.replace('_', ""), to_singular(&name));
         let same = |known: &str| known == name || known == one || known.replace('_', "") == tight;
         if self.removed.iter().any(|r| same(r)) {
             return false;
@@ -46,12 +46,12 @@ impl AdminNames {
         let words: Vec<&str> = one.split('_').collect();
         let denied = ["no", "non", "not"].contains(&words[0]);
         let ends = !denied && words.last().is_some_and(|w| ENDS.contains(w));
-        ends || NAMES.iter().any(|n| same(n) || singular(&tight) == n.replace('_', ""))
+        ends || NAMES.iter().any(|n| same(n) || to_singular(&tight) == n.replace('_', ""))
             || self.added.iter().any(|a| same(a))
     }
 
     /// Those of a cell that make an administrator; of `system_user system_admin` the second.
-    pub(crate) fn among(&self, cell: &str) -> Vec<String> {
+    pub(crate) fn names_among(&self, cell: &str) -> Vec<String> {
         let all = roles_in(cell);
         all.into_iter()
             .filter(|w| self.is_admin(w) || w.split_whitespace().any(|w| self.is_admin(w)))
@@ -60,7 +60,7 @@ impl AdminNames {
 }
 
 /// `ROLE_ADMIN`, `superAdmin`, `Super admin role` as `admin`, `super_admin`, `super_admin`.
-fn snake(name: &str) -> String {
+fn to_snake_case(name: &str) -> String {
     let (mut out, mut before) = (String::new(), ' ');
     // `global:owner` is an owner: what stands before the colon tells of what.
     let name = name.rsplit(':').next().unwrap_or(name);
@@ -71,12 +71,12 @@ fn snake(name: &str) -> String {
         out.push(if c.is_alphanumeric() { c } else { '_' });
         before = c;
     }
-    let out = folded(&out);
+    let out = fold_name(&out);
     let out = out.strip_prefix("role_").unwrap_or(&out).trim_matches('_');
     out.strip_suffix("_role").unwrap_or(out).to_string()
 }
 
-fn singular(name: &str) -> String {
+fn to_singular(name: &str) -> String {
     name.strip_suffix('s').unwrap_or(name).to_string()
 }
 
@@ -133,8 +133,8 @@ mod tests {
         let own = AdminNames::new(&["Chief Editor".into(), "!owner".into(), "!billing-admin".into()]);
         assert!(own.is_admin("chief-editor") && own.is_admin("admin"));
         assert!(!own.is_admin("Owner") && !own.is_admin("BILLING_ADMIN") && own.is_admin("org-admin"));
-        assert_eq!(own.among("system_user system_admin"), ["system_user system_admin"]);
-        assert_eq!(own.among(r#"["admin","editor"]"#), ["admin"]);
-        assert_eq!(own.among("owner,editor"), [""; 0]);
+        assert_eq!(own.names_among("system_user system_admin"), ["system_user system_admin"]);
+        assert_eq!(own.names_among(r#"["admin","editor"]"#), ["admin"]);
+        assert_eq!(own.names_among("owner,editor"), [""; 0]);
     }
 }

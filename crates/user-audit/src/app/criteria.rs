@@ -1,7 +1,7 @@
 //! What counts as what: times that are allowed, names that mean something.
 
 use super::admins::AdminNames;
-use super::names::{self, folded};
+use super::names::{self, fold_name};
 use crate::cli;
 use crate::settings::Settings;
 use jiff::{SignedDuration, Timestamp};
@@ -35,7 +35,7 @@ const SERVICES: [&str; 7] = ["svc-*", "svc_*", "svc.*", "service-*", "service_*"
 
 /// What counts as what.
 #[derive(Clone, Debug)]
-pub(crate) struct Rules {
+pub(crate) struct AccountRules {
     pub(crate) now: Timestamp,
     pub(crate) unused: SignedDuration,
     pub(crate) grace: SignedDuration,
@@ -48,18 +48,18 @@ pub(crate) struct Rules {
     services: Vec<String>,
 }
 
-impl Rules {
+impl AccountRules {
     /// Flags win over the configuration, the configuration over the defaults.
-    pub(crate) fn new(args: &cli::App, settings: &Settings) -> Rules {
+    pub(crate) fn new(args: &cli::App, settings: &Settings) -> AccountRules {
         let span = |flag: Option<Span>, set: Option<Span>, days: i64| match flag.or(set) {
             Some(span) => SignedDuration::try_from(span.0).unwrap_or(SignedDuration::MAX),
             None => SignedDuration::from_secs(days * DAY),
         };
-        let lower = |names: &[String]| names.iter().map(|n| folded(n)).collect::<Vec<_>>();
+        let lower = |names: &[String]| names.iter().map(|n| fold_name(n)).collect::<Vec<_>>();
         let first = |flag: &[String], set: &[String]| if flag.is_empty() { lower(set) } else { lower(flag) };
         let mut shared = lower(&settings.shared_names);
         shared.extend(SHARED.map(String::from));
-        Rules {
+        AccountRules {
             now: args.scope.at.now(),
             unused: span(args.unused, settings.unused, 90),
             grace: span(args.grace, settings.grace, 30),
@@ -92,14 +92,14 @@ impl Rules {
 
     /// Whether programs use the account.
     pub(crate) fn is_service(&self, email: &str) -> bool {
-        let local = names::local(email);
+        let local = names::local_part(email);
         self.services.iter().any(|p| matches_pattern(p, email))
             || SERVICES.iter().any(|p| matches_pattern(p, local))
     }
 
     /// Whether it is nobody's own, by its name.
     pub(super) fn is_shared(&self, email: &str) -> bool {
-        let local = folded(names::local(email));
+        let local = fold_name(names::local_part(email));
         self.shared.contains(&local)
     }
 }

@@ -1,38 +1,42 @@
 //! Who is an administrator, by which roles; and what is wrong with them as a group.
 
+use super::is_truthy;
 use super::mapping::Mapping;
-use super::rules::{Rules, User};
-use super::truthy;
+use super::rules::{AccountRules, User};
 use crate::finding::{Access, AuditFinding};
 use crate::rulebook::app;
-use crate::source::{Rows, all};
+use crate::source::{RowSource, read_rows};
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::{Result, Severity};
 
 /// The application's roles by id.
 #[derive(Debug, Default)]
-pub(crate) struct Roles {
+pub(crate) struct AppRoles {
     names: BTreeMap<String, String>,
     admin: BTreeSet<String>,
 }
 
-impl Roles {
+impl AppRoles {
     /// Reads them; a role is administrative by its name or by a role that it includes.
-    pub(crate) fn read(rows: &mut dyn Rows, mapping: &Mapping, rules: &Rules) -> Result<Roles> {
-        let Some(sql) = mapping.roles_sql() else { return Ok(Roles::default()) };
-        let mut roles = Roles::default();
+    pub(crate) fn read_roles(
+        rows: &mut dyn RowSource,
+        mapping: &Mapping,
+        rules: &AccountRules,
+    ) -> Result<AppRoles> {
+        let Some(sql) = mapping.roles_sql() else { return Ok(AppRoles::default()) };
+        let mut roles = AppRoles::default();
         let mut parents: Vec<(String, String)> = Vec::new();
-        for row in all(rows, &sql)? {
+        for row in read_rows(rows, &sql)? {
             let [Some(id), name, parent, flag] = &row[..] else { continue };
             let name = name.clone().unwrap_or_default();
-            if rules.admins.is_admin(&name) || truthy(flag.as_deref()) {
+            if rules.admins.is_admin(&name) || is_truthy(flag.as_deref()) {
                 roles.admin.insert(id.clone());
             }
             parents.extend(parent.clone().map(|p| (id.clone(), p)));
             roles.names.insert(id.clone(), name);
         }
         if let Some(sql) = mapping.composites_sql() {
-            let pairs = all(rows, &sql)?.into_iter();
+            let pairs = read_rows(rows, &sql)?.into_iter();
             parents.extend(pairs.filter_map(|row| Some((row[0].clone()?, row[1].clone()?))));
         }
         // As often as there are roles: enough for the longest chain, and an end for a circle.
@@ -54,12 +58,12 @@ impl Roles {
     }
 
     /// Whether there is such a role.
-    pub(crate) fn knows(&self, id: &str) -> bool {
+    pub(crate) fn has_role(&self, id: &str) -> bool {
         self.names.contains_key(id)
     }
 
     /// The names of those that make administrators, and of the rest.
-    pub(crate) fn split(&self) -> (Vec<String>, Vec<String>) {
+    pub(crate) fn split_admins(&self) -> (Vec<String>, Vec<String>) {
         let named = |admin: bool| {
             let ids = self.names.keys().filter(move |id| self.admin.contains(*id) == admin);
             ids.map(|id| self.name(id).to_string()).collect()
@@ -107,7 +111,7 @@ impl Holders {
     }
 
     /// How many can log in.
-    pub(crate) fn active(&self) -> usize {
+    pub(crate) fn count_active(&self) -> usize {
         self.0.values().filter(|h| h.active).count()
     }
 
@@ -124,7 +128,7 @@ impl Holders {
     }
 
     /// Each administrator without a second factor, and the number of them.
-    pub(crate) fn judge(&self, rules: &Rules) -> Vec<AuditFinding> {
+    pub(crate) fn judge_holders(&self, rules: &AccountRules) -> Vec<AuditFinding> {
         let bare = self.0.iter().filter(|(_, h)| h.active && h.mfa == Some(false));
         let mut found: Vec<AuditFinding> = bare
             .map(|(id, h)| {
@@ -137,7 +141,7 @@ impl Holders {
                 f.of_person().says("an administrator without a second factor")
             })
             .collect();
-        found.push(count(self.active(), rules.max_admins));
+        found.push(judge_count(self.count_active(), rules.max_admins));
         found
     }
 }
@@ -149,7 +153,7 @@ impl Holder {
     }
 }
 
-fn count(active: usize, most: usize) -> AuditFinding {
+fn judge_count(active: usize, most: usize) -> AuditFinding {
     let f = |severity| AuditFinding::new(&app::ADMIN_COUNT, "application", "administrators", severity);
     match active {
         0 => f(Severity::Critical)

@@ -26,22 +26,22 @@ impl std::fmt::Display for Name {
 }
 
 /// Which rows of a table count: each column with the value, or the values, that it must have; `""` is NULL or empty.
-pub(crate) type Filter = BTreeMap<String, Wanted>;
+pub(crate) type Filter = BTreeMap<String, WantedValue>;
 
 /// The values of one column that count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Wanted {
+pub(crate) enum WantedValue {
     One(String),
     Any(Vec<String>),
 }
 
-impl Wanted {
+impl WantedValue {
     /// The values.
     pub(super) fn values(&self) -> &[String] {
         match self {
-            Wanted::One(value) => std::slice::from_ref(value),
-            Wanted::Any(values) => values,
+            WantedValue::One(value) => std::slice::from_ref(value),
+            WantedValue::Any(values) => values,
         }
     }
 }
@@ -210,7 +210,7 @@ user_roles_role = "group_id"
 
 impl Mapping {
     /// The mapping of this name that comes with the tool.
-    pub(crate) fn ready(name: &str) -> Option<Mapping> {
+    pub(crate) fn built_in(name: &str) -> Option<Mapping> {
         let text = match name {
             "default" => DEFAULT,
             "django" => DJANGO,
@@ -223,7 +223,7 @@ impl Mapping {
     ///
     /// # Errors
     /// Usage for an unknown one.
-    pub(crate) fn zone(&self) -> Result<TimeZone> {
+    pub(crate) fn time_zone(&self) -> Result<TimeZone> {
         let Some(name) = &self.timezone else { return Ok(TimeZone::UTC) };
         let zone = TimeZone::get(name).doing(|| format!("find the time zone {name}"));
         zone.map_err(|e| e.kind_as(toban_core::Kind::Usage))
@@ -233,7 +233,7 @@ impl Mapping {
     ///
     /// # Errors
     /// Usage, with the key that is missing.
-    pub(crate) fn check(&self, name: &str) -> Result<()> {
+    pub(crate) fn check_columns(&self, name: &str) -> Result<()> {
         let missing = |what: &str| Err(Error::usage(format!("[audit.mapping.{name}]: {what}")));
         if self.email.is_none() && self.login.is_none() {
             return missing("it names neither email nor login: accounts would have no name");
@@ -241,7 +241,7 @@ impl Mapping {
         if self.logins.as_ref().is_some_and(|l| l.at.is_none()) {
             return missing("logins has no at, the column of the time");
         }
-        self.zone().map(drop)
+        self.time_zone().map(drop)
     }
 
     /// Whether anything tells when an account was last used for logging in.
@@ -256,7 +256,7 @@ impl Mapping {
 
     /// Whether anything tells which roles accounts have.
     pub(crate) fn knows_roles(&self) -> bool {
-        self.admin_flag.is_some() || self.role.is_some() || self.assigns()
+        self.admin_flag.is_some() || self.role.is_some() || self.has_assignments()
     }
 
     /// Whether anything tells which accounts are disabled.
@@ -266,7 +266,7 @@ impl Mapping {
     }
 
     /// Whether there is a table of assignments, of whichever kind.
-    pub(super) fn assigns(&self) -> bool {
+    pub(super) fn has_assignments(&self) -> bool {
         self.user_roles.is_some() || self.groups.is_some()
     }
 
@@ -286,8 +286,8 @@ mod tests {
 
     #[test]
     fn the_ready_mappings_are_right() {
-        assert!(Mapping::ready("default").is_some() && Mapping::ready("django").is_some());
-        assert!(Mapping::ready("rails").is_none());
+        assert!(Mapping::built_in("default").is_some() && Mapping::built_in("django").is_some());
+        assert!(Mapping::built_in("rails").is_none());
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 mod account;
 mod admins;
+mod cell_time;
 mod criteria;
 mod detect;
 mod holders;
 mod mapping;
-mod moment;
 mod names;
 mod rules;
 mod sql;
@@ -14,19 +14,19 @@ mod twins;
 mod words;
 
 pub(crate) use mapping::{Mapping, Name};
-pub(crate) use names::folded;
+pub(crate) use names::fold_name;
 
 use crate::audit::{self, Ledger};
 use crate::cli;
 use crate::finding::AuditFinding;
-use crate::pack::Facts;
+use crate::pack::AuditFacts;
 use crate::rulebook::{self, app, review};
 use crate::settings::{self, Settings};
-use crate::source::{Cells, Pg, Place, Rows, Sqlite, all};
-use holders::{Holders, Roles};
+use crate::source::{AuditTarget, Cells, Pg, RowSource, Sqlite, read_rows};
+use cell_time::CellTime;
+use holders::{AppRoles, Holders};
 use jiff::SignedDuration;
-use moment::Moment;
-use rules::{Mapped, Rules, User};
+use rules::{AccountRules, Mapped, User};
 use std::collections::BTreeMap;
 use toban_core::check::Rule;
 use toban_core::config::Config;
@@ -37,21 +37,21 @@ use twins::Twins;
 struct Case {
     name: String,
     mapping: Mapping,
-    rules: Rules,
+    rules: AccountRules,
 }
 
 /// Runs the verb.
-pub(crate) fn run(args: &cli::App, config: &Config, out: &mut Out<'_>) -> Result<()> {
-    let settings = settings::read(config)?;
-    let places = audit::places(&args.scope, config, true)?;
+pub(crate) fn audit_app(args: &cli::App, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let settings = settings::read_settings(config)?;
+    let places = audit::list_places(&args.scope, config, true)?;
     if args.detect {
-        return detect::run(&places, args, out);
+        return detect::detect_mappings(&places, args, out);
     }
-    let rules = Rules::new(args, &settings);
+    let rules = AccountRules::new(args, &settings);
     let mut cases = Vec::new();
     for place in &places {
-        let (name, mapping) = mapping(args.mapping.as_deref(), place, &settings)?;
-        mapping.check(&name)?;
+        let (name, mapping) = choose_mapping(args.mapping.as_deref(), place, &settings)?;
+        mapping.check_columns(&name)?;
         cases.push(Case { name, mapping, rules: rules.clone() });
     }
     let parameters = rules.parameters(settings.review_every(&args.scope));
@@ -60,21 +60,25 @@ pub(crate) fn run(args: &cli::App, config: &Config, out: &mut Out<'_>) -> Result
     let mut cases = cases.into_iter();
     audit.run(out, &mut |place, ledger| {
         let case = cases.next().expect("one for each place");
-        open(place, &args.scope, |rows| one(rows, &case, ledger))
+        open_database(place, &args.scope, |rows| audit_database(rows, &case, ledger))
     })
 }
 
 /// The mapping that was named; else the one that is called as the database, else the default one.
-fn mapping(named: Option<&str>, place: &Place, settings: &Settings) -> Result<(String, Mapping)> {
+fn choose_mapping(
+    named: Option<&str>,
+    place: &AuditTarget,
+    settings: &Settings,
+) -> Result<(String, Mapping)> {
     let own = |name: &str| settings.mapping.get(name).map(|m| (name.to_string(), m.clone()));
     let file = place.name();
     let stem = file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem);
     let found = match named {
-        Some(name) => own(name).or_else(|| Mapping::ready(name).map(|m| (name.to_string(), m))),
+        Some(name) => own(name).or_else(|| Mapping::built_in(name).map(|m| (name.to_string(), m))),
         None => own(&file)
             .or_else(|| own(stem))
             .or_else(|| own("default"))
-            .or_else(|| Mapping::ready("default").map(|m| ("default".to_string(), m))),
+            .or_else(|| Mapping::built_in("default").map(|m| ("default".to_string(), m))),
     };
     found.ok_or_else(|| {
         Error::usage(format!("there is no mapping {:?}", named.unwrap_or_default()))
@@ -83,47 +87,53 @@ fn mapping(named: Option<&str>, place: &Place, settings: &Settings) -> Result<(S
 }
 
 /// Opens the database, whichever it is, for reading alone.
-fn open<T>(place: &Place, scope: &cli::Scope, read: impl FnOnce(&mut dyn Rows) -> Result<T>) -> Result<T> {
+fn open_database<T>(
+    place: &AuditTarget,
+    scope: &cli::Scope,
+    read: impl FnOnce(&mut dyn RowSource) -> Result<T>,
+) -> Result<T> {
     match place {
-        Place::Pg(to) => read(&mut Pg::begin(&mut to.connect()?, scope.timeout)?),
-        Place::Sqlite(path) => read(&mut Sqlite::open(path)?),
+        AuditTarget::Pg(to) => read(&mut Pg::begin_read(&mut to.connect()?, scope.timeout)?),
+        AuditTarget::Sqlite(path) => read(&mut Sqlite::open(path)?),
     }
 }
 
 /// Whether a cell of yes or no says yes.
-fn truthy(cell: Option<&str>) -> bool {
+fn is_truthy(cell: Option<&str>) -> bool {
     let no = ["", "0", "false", "f", "no", "n", "off"];
     cell.is_some_and(|c| !no.contains(&c.trim().to_ascii_lowercase().as_str()))
 }
 
-fn one(rows: &mut dyn Rows, case: &Case, ledger: &mut Ledger<'_>) -> Result<()> {
+fn audit_database(rows: &mut dyn RowSource, case: &Case, ledger: &mut Ledger<'_>) -> Result<()> {
     let mapping = serde_json::to_value(&case.mapping).doing(|| "write the mapping as JSON".into())?;
-    ledger.facts(&Facts { mapping: Some(mapping), ..rows.facts()? });
-    let roles = Roles::read(rows, &case.mapping, &case.rules)?;
-    let reach = reach(rows, case)?;
-    let mut seen = accounts(rows, case, &roles, ledger)?;
-    ledger.compare(rows.identity(), case.rules.now, seen.holders.access())?;
+    ledger.set_facts(&AuditFacts { mapping: Some(mapping), ..rows.read_facts()? });
+    let roles = AppRoles::read_roles(rows, &case.mapping, &case.rules)?;
+    let reach = measure_login_reach(rows, case)?;
+    let mut seen = audit_accounts(rows, case, &roles, ledger)?;
+    ledger.compare_with_review(rows.identity(), case.rules.now, seen.holders.access())?;
     if case.mapping.knows_roles() {
-        seen.holders.judge(&case.rules).into_iter().try_for_each(|f| ledger.add(f))?;
-        ledger.add(seen.counted(&roles))?;
+        seen.holders.judge_holders(&case.rules).into_iter().try_for_each(|f| ledger.add(f))?;
+        ledger.add(seen.admin_roles_finding(&roles))?;
     } else {
-        ledger.add(unmapped(&app::ADMIN_COUNT, "roles"))?;
+        ledger.add(unmapped_finding(&app::ADMIN_COUNT, "roles"))?;
     }
+    // Findings of administrators wait until every account was seen: whether one of them is in use decides whether the others
+    // may be told to go.
     let kept = !seen.administrators_in_use;
     for finding in std::mem::take(&mut seen.of_admins) {
         ledger.add(with_one_left(finding, kept))?;
     }
-    summary(case, &seen, reach).into_iter().try_for_each(|f| ledger.add(f))?;
-    orphans(rows, case, &roles, ledger)?;
-    seen.twins.find(rows, &case.mapping)?.into_iter().try_for_each(|f| ledger.add(f))
+    summarize_accounts(case, &seen, reach).into_iter().try_for_each(|f| ledger.add(f))?;
+    find_orphans(rows, case, &roles, ledger)?;
+    seen.twins.find_twins(rows, &case.mapping)?.into_iter().try_for_each(|f| ledger.add(f))
 }
 
 /// How far the table of logins reaches back; None where there is none to ask.
-fn reach(rows: &mut dyn Rows, case: &Case) -> Result<Option<SignedDuration>> {
+fn measure_login_reach(rows: &mut dyn RowSource, case: &Case) -> Result<Option<SignedDuration>> {
     let Some(sql) = case.mapping.first_login_sql() else { return Ok(None) };
-    let zone = case.mapping.zone()?;
-    let first = all(rows, &sql)?.into_iter().flatten().next().flatten();
-    let first = Moment::read(first.as_deref(), &zone).time();
+    let zone = case.mapping.time_zone()?;
+    let first = read_rows(rows, &sql)?.into_iter().flatten().next().flatten();
+    let first = CellTime::parse_cell(first.as_deref(), &zone).time();
     Ok(Some(first.map_or(SignedDuration::ZERO, |at| case.rules.now.duration_since(at))))
 }
 
@@ -137,7 +147,7 @@ fn with_one_left(finding: AuditFinding, kept: bool) -> AuditFinding {
 
 /// What one pass over the accounts found.
 #[derive(Default)]
-struct Seen {
+struct AccountsSeen {
     holders: Holders,
     twins: Twins,
     /// Findings of administrators, which wait until all of them are known.
@@ -153,25 +163,32 @@ struct Seen {
 }
 
 /// Every account once.
-fn accounts(rows: &mut dyn Rows, case: &Case, roles: &Roles, ledger: &mut Ledger<'_>) -> Result<Seen> {
+fn audit_accounts(
+    rows: &mut dyn RowSource,
+    case: &Case,
+    roles: &AppRoles,
+    ledger: &mut Ledger<'_>,
+) -> Result<AccountsSeen> {
     let Case { mapping, rules, .. } = case;
     let mapped = Mapped {
         email: mapping.email.is_some(),
         last_login: mapping.knows_logins(),
         password_changed: mapping.knows_passwords(),
     };
-    let zone = mapping.zone()?;
+    let zone = mapping.time_zone()?;
+    // A table that is emptied after 30 days has no row of who logged in 60 days ago, as it has none of who never did.
     // Of a table of logins that is younger than the time allowed nothing follows for who is not in it.
-    let short = reach(rows, case)?.is_some_and(|r| r <= rules.unused) && mapping.last_login.is_none();
-    let mut seen = Seen::default();
-    rows.rows(&mapping.users_sql(rows.concat()), &mut |cells| {
-        let user = account::read(cells, mapping, &zone, (roles, rules));
-        seen.count(&user, rules, mapped.last_login);
-        let unknown = short && user.last_login == Moment::Never && user.last_used == Moment::Never;
+    let short =
+        measure_login_reach(rows, case)?.is_some_and(|r| r <= rules.unused) && mapping.last_login.is_none();
+    let mut seen = AccountsSeen::default();
+    rows.for_each_row(&mapping.users_sql(rows.concat()), &mut |cells| {
+        let user = account::read_account(cells, case, &zone, roles);
+        seen.count_user(&user, rules, mapped.last_login);
+        let unknown = short && user.last_login == CellTime::Never && user.last_used == CellTime::Never;
         seen.not_judged += u64::from(unknown && !user.is_disabled(rules.now));
         let judged = Mapped { last_login: mapped.last_login && !unknown, ..mapped };
-        ledger.account(&account::row(&user, rules.now))?;
-        for mut finding in rules::judge(&user, judged, rules) {
+        ledger.add_account(&account::population_row(&user, rules.now))?;
+        for mut finding in rules::judge_account(&user, judged, rules) {
             finding.base.object = user.name();
             match user.is_admin() {
                 true => seen.of_admins.push(finding.of_person()),
@@ -183,8 +200,8 @@ fn accounts(rows: &mut dyn Rows, case: &Case, roles: &Roles, ledger: &mut Ledger
     Ok(seen)
 }
 
-impl Seen {
-    fn count(&mut self, user: &User<'_>, rules: &Rules, knows_logins: bool) {
+impl AccountsSeen {
+    fn count_user(&mut self, user: &User<'_>, rules: &AccountRules, knows_logins: bool) {
         let off = user.is_disabled(rules.now);
         self.all += 1;
         self.disabled += u64::from(off);
@@ -193,10 +210,10 @@ impl Seen {
         self.holders.add(user);
         // Where nobody knows who logs in, nobody is told to go for that.
         let used =
-            !knows_logins || user.seen().is_some_and(|at| rules.now.duration_since(at) <= rules.unused);
+            !knows_logins || user.last_seen().is_some_and(|at| rules.now.duration_since(at) <= rules.unused);
         self.administrators_in_use |= user.is_admin() && !off && used;
         if let Some(email) = user.email.filter(|e| !e.trim().is_empty()) {
-            self.twins.add(email);
+            self.twins.add_address(email);
         }
         for role in user.roles.iter().take(NAMED) {
             if self.named.len() < NAMED && !self.named.contains_key(role) {
@@ -206,8 +223,8 @@ impl Seen {
     }
 
     /// Which names of roles made administrators, and which did not: whoever reads it sees what was left out.
-    fn counted(&self, roles: &Roles) -> AuditFinding {
-        let (mut admin, mut other) = roles.split();
+    fn admin_roles_finding(&self, roles: &AppRoles) -> AuditFinding {
+        let (mut admin, mut other) = roles.split_admins();
         for (name, is_admin) in &self.named {
             let list = if *is_admin { &mut admin } else { &mut other };
             if !list.contains(name) {
@@ -231,7 +248,7 @@ impl Seen {
 const NAMED: usize = 20;
 
 /// What was judged, also where all is well; and what was not, and why.
-fn summary(case: &Case, seen: &Seen, reach: Option<SignedDuration>) -> Vec<AuditFinding> {
+fn summarize_accounts(case: &Case, seen: &AccountsSeen, reach: Option<SignedDuration>) -> Vec<AuditFinding> {
     let f =
         |rule, severity, said: String| AuditFinding::new(rule, "accounts", "accounts", severity).says(said);
     let mapping = &case.mapping;
@@ -264,16 +281,16 @@ fn summary(case: &Case, seen: &Seen, reach: Option<SignedDuration>) -> Vec<Audit
         );
     }
     if !mapping.knows_logins() {
-        said.push(unmapped(&app::UNUSED, "last_login"));
+        said.push(unmapped_finding(&app::UNUSED, "last_login"));
     }
     if !mapping.knows_passwords() {
-        said.push(unmapped(&app::PASSWORD_OLD, "password_changed"));
+        said.push(unmapped_finding(&app::PASSWORD_OLD, "password_changed"));
     }
     if mapping.knows_roles() && mapping.mfa.is_none() && mapping.second_factors.is_none() {
-        said.push(unmapped(&app::ADMIN_WITHOUT_MFA, "mfa"));
+        said.push(unmapped_finding(&app::ADMIN_WITHOUT_MFA, "mfa"));
     }
     if !mapping.knows_states() {
-        said.push(unmapped(&app::DISABLED_WITH_ROLES, "active or deleted"));
+        said.push(unmapped_finding(&app::DISABLED_WITH_ROLES, "active or deleted"));
     }
     if seen.without_password > 0 && mapping.knows_passwords() {
         let text = format!(
@@ -286,17 +303,22 @@ fn summary(case: &Case, seen: &Seen, reach: Option<SignedDuration>) -> Vec<Audit
 }
 
 /// A column that the mapping leaves out on purpose: said, and no trouble. Which it is stands in the pack.
-fn unmapped(rule: &'static Rule, column: &str) -> AuditFinding {
+fn unmapped_finding(rule: &'static Rule, column: &str) -> AuditFinding {
     AuditFinding::new(rule, "unmapped", "accounts", Severity::Ok)
         .says(format!("not judged: the mapping names no {column}"))
 }
 
-fn orphans(rows: &mut dyn Rows, case: &Case, roles: &Roles, ledger: &mut Ledger<'_>) -> Result<()> {
+fn find_orphans(
+    rows: &mut dyn RowSource,
+    case: &Case,
+    roles: &AppRoles,
+    ledger: &mut Ledger<'_>,
+) -> Result<()> {
     let Some(sql) = case.mapping.orphans_sql() else { return Ok(()) };
-    rows.rows(&sql, &mut |cells| ledger.add(orphan(cells, roles)))
+    rows.for_each_row(&sql, &mut |cells| ledger.add(orphan_finding(cells, roles)))
 }
 
-fn orphan(cells: &Cells<'_>, roles: &Roles) -> AuditFinding {
+fn orphan_finding(cells: &Cells<'_>, roles: &AppRoles) -> AuditFinding {
     let (user, role) = (cells[0].unwrap_or("NULL"), cells[1].unwrap_or("NULL"));
     let gone = match (cells[2], cells[3]) {
         (Some("0"), Some("0")) => "neither the user nor the role is there",

@@ -54,26 +54,26 @@ impl Mapping {
         let joins: Vec<String> =
             beside.iter().filter_map(|(alias, b)| Some(self.newest_of(alias, (*b)?))).collect();
         let columns = [
-            text(Some(&self.id)),
-            text(self.email.as_ref()),
-            text(self.login.as_ref()),
-            text(self.active.as_ref()),
-            text(self.disabled.as_ref()),
-            text(self.last_login.as_ref()),
-            text(self.last_used.as_ref()),
+            as_text(Some(&self.id)),
+            as_text(self.email.as_ref()),
+            as_text(self.login.as_ref()),
+            as_text(self.active.as_ref()),
+            as_text(self.disabled.as_ref()),
+            as_text(self.last_login.as_ref()),
+            as_text(self.last_used.as_ref()),
             newest("k"),
             newest("l"),
-            text(self.password_changed.as_ref()),
+            as_text(self.password_changed.as_ref()),
             newest("p"),
             self.has_password(),
-            text(self.created.as_ref()),
-            text(self.deleted.as_ref()),
-            text(self.locked_until.as_ref()),
-            text(self.locked_since.as_ref()),
+            as_text(self.created.as_ref()),
+            as_text(self.deleted.as_ref()),
+            as_text(self.locked_until.as_ref()),
+            as_text(self.locked_since.as_ref()),
             self.has_second_factor(),
-            text(self.role.as_ref()),
-            text(self.admin_flag.as_ref()),
-            if self.assigns() { "a.roles".into() } else { "null".into() },
+            as_text(self.role.as_ref()),
+            as_text(self.admin_flag.as_ref()),
+            if self.has_assignments() { "a.roles".into() } else { "null".into() },
         ];
         format!(
             "select {} from {} u {} {}{} order by u.{}",
@@ -81,7 +81,7 @@ impl Mapping {
             self.users,
             self.assigned(concat),
             joins.join(" "),
-            condition(" where", "u", &self.users_where),
+            condition_sql(" where", "u", &self.users_where),
             Ident::new(&self.id)
         )
     }
@@ -94,7 +94,7 @@ impl Mapping {
              group by b.{user}) {alias} on {alias}.user_id = u.{id}",
             user = Ident::new(&beside.user),
             table = beside.table,
-            where_ = condition(" where", "b", &beside.filter),
+            where_ = condition_sql(" where", "b", &beside.filter),
             id = Ident::new(&self.id),
         )
     }
@@ -111,7 +111,7 @@ impl Mapping {
                 "select r.{} as user_id, coalesce(cast(r.{} as text), '') || '{END}' || {ends} as role from {table} r{}",
                 Ident::new(&self.user_roles_user),
                 Ident::new(&self.user_roles_role),
-                condition(" where", "r", &self.user_roles_where),
+                condition_sql(" where", "r", &self.user_roles_where),
             ));
         }
         if let Some(g) = &self.groups {
@@ -153,7 +153,7 @@ impl Mapping {
             return "case when m.n > 0 then '1' else '0' end".into();
         }
         self.mfa.as_ref().map_or("null".into(), |name| {
-            let c = text(Some(name));
+            let c = as_text(Some(name));
             format!(
                 "case when {c} is null or lower({c}) in ('', 'false', 'f', '0', 'no') then '0' else '1' end"
             )
@@ -162,8 +162,8 @@ impl Mapping {
 
     /// Ids and addresses alone.
     pub(crate) fn emails_sql(&self) -> Option<String> {
-        let (id, email) = (text(Some(&self.id)), text(Some(self.email.as_ref()?)));
-        let only = condition(" where", "u", &self.users_where);
+        let (id, email) = (as_text(Some(&self.id)), as_text(Some(self.email.as_ref()?)));
+        let only = condition_sql(" where", "u", &self.users_where);
         Some(format!("select {id}, {email} from {} u{only} order by u.{}", self.users, Ident::new(&self.id)))
     }
 
@@ -171,21 +171,21 @@ impl Mapping {
     pub(crate) fn first_login_sql(&self) -> Option<String> {
         let logins = self.logins.as_ref()?;
         let at = Ident::new(logins.at.as_ref()?);
-        let only = condition(" where", "b", &logins.filter);
+        let only = condition_sql(" where", "b", &logins.filter);
         Some(format!("select cast(min(b.{at}) as text) from {} b{only}", logins.table))
     }
 
     /// Roles: id, name, parent, whether it makes administrators.
     pub(crate) fn roles_sql(&self) -> Option<String> {
-        let (parent, admin) = (text(self.role_parent.as_ref()), text(self.role_admin.as_ref()));
-        let (id, name) = (text(Some(&self.role_id)), text(Some(&self.role_name)));
+        let (parent, admin) = (as_text(self.role_parent.as_ref()), as_text(self.role_admin.as_ref()));
+        let (id, name) = (as_text(Some(&self.role_id)), as_text(Some(&self.role_name)));
         self.roles.as_ref().map(|t| format!("select {id}, {name}, {parent}, {admin} from {t} u order by 1"))
     }
 
     /// Roles that include others: each with one of those.
     pub(crate) fn composites_sql(&self) -> Option<String> {
         let c = self.role_includes.as_ref()?;
-        let (role, included) = (text(Some(&c.role)), text(Some(&c.includes)));
+        let (role, included) = (as_text(Some(&c.role)), as_text(Some(&c.includes)));
         Some(format!("select {role}, {included} from {} u order by 1, 2", c.table))
     }
 
@@ -209,20 +209,20 @@ impl Mapping {
             "select cast(a.{user} as text), cast(a.{role} as text), case when u.{id} is null then '0' else '1' end, {there} \
              from {table} a left join {} u on u.{id} = a.{user} {join} where {gone}{} order by 1, 2",
             self.users,
-            condition(" and", "a", &self.user_roles_where),
+            condition_sql(" and", "a", &self.user_roles_where),
         ))
     }
 }
 
 /// A column as text; `null` where the mapping has none.
-fn text(column: Option<&String>) -> String {
+fn as_text(column: Option<&String>) -> String {
     column.map_or("null".into(), |c| format!("cast(u.{} as text)", Ident::new(c)))
 }
 
 /// `where` (or `and`) with what the filter asks for; nothing for an empty one.
-fn condition(word: &str, alias: &str, filter: &Filter) -> String {
-    let one = |(column, wanted): (&String, &super::mapping::Wanted)| {
-        let values: Vec<String> = wanted.values().iter().map(|v| literal(v)).collect();
+fn condition_sql(word: &str, alias: &str, filter: &Filter) -> String {
+    let one = |(column, wanted): (&String, &super::mapping::WantedValue)| {
+        let values: Vec<String> = wanted.values().iter().map(|v| quote_literal(v)).collect();
         let among = if values.is_empty() { "null".into() } else { values.join(", ") };
         format!("coalesce(cast({alias}.{} as text), '') in ({among})", Ident::new(column))
     };
@@ -233,7 +233,7 @@ fn condition(word: &str, alias: &str, filter: &Filter) -> String {
 }
 
 /// Both databases take a backslash as it is (standard_conforming_strings).
-pub(super) fn literal(value: &str) -> String {
+pub(super) fn quote_literal(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
 }
 

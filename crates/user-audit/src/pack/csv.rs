@@ -6,7 +6,7 @@ use crate::finding::AuditFinding;
 pub(crate) const HEAD: &str = "source,severity,id,object,since,finding,advice,cis,accepted,key\r\n";
 
 /// One finding's line.
-pub(crate) fn line(f: &AuditFinding) -> String {
+pub(crate) fn csv_line(f: &AuditFinding) -> String {
     let (base, since, cis) = (&f.base, f.since_text(), f.cis.join(" "));
     let severity = base.severity.to_string();
     let accepted = base.accepted.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -22,12 +22,14 @@ pub(crate) fn line(f: &AuditFinding) -> String {
         &accepted,
         &base.key,
     ];
-    format!("{}\r\n", cells.map(cell).join(","))
+    format!("{}\r\n", cells.map(csv_cell).join(","))
 }
 
 /// A quote before what a spreadsheet would take for a formula (OWASP's list), quoted where the text needs it. Where
 /// the system's separator is `;` a spreadsheet cuts there, whatever the quotes say: what follows is a cell too.
-pub(crate) fn cell(text: &str) -> String {
+pub(crate) fn csv_cell(text: &str) -> String {
+    // The apostrophe makes a spreadsheet take the cell as text; it is OWASP's advice against "CSV injection". RFC 4180 knows
+    // nothing of it, so readers of the file take it off again.
     let mut safe = String::with_capacity(text.len());
     let mut begins = true;
     for c in text.chars() {
@@ -45,7 +47,7 @@ pub(crate) fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::cell;
+    use super::csv_cell;
 
     #[test]
     fn no_cell_is_a_formula_and_each_comes_back() {
@@ -65,7 +67,7 @@ mod tests {
             ("say \"hi\"", "\"say \"\"hi\"\"\""),
             ("two\nlines", "\"two\nlines\""),
         ] {
-            assert_eq!(cell(text), written, "{text:?}");
+            assert_eq!(csv_cell(text), written, "{text:?}");
         }
     }
 }

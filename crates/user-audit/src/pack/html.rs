@@ -1,8 +1,8 @@
 //! One page that needs nothing else: no script, no picture, no font from anywhere.
 
-use super::Facts;
+use super::AuditFacts;
 use crate::finding::AuditFinding;
-use crate::totals::{AuditTotals, Task};
+use crate::totals::{AuditTask, AuditTotals};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use toban_core::out;
@@ -17,10 +17,10 @@ td,th{border:1px solid #bbb;padding:.2em .5em;text-align:left;vertical-align:top
 const LINES: usize = 10;
 
 /// The page up to its first row: what happened, what is missing, what is to be done.
-pub(crate) fn head(
+pub(crate) fn head_html(
     verb: &str,
     at: Timestamp,
-    facts: &BTreeMap<String, Facts>,
+    facts: &BTreeMap<String, AuditFacts>,
     totals: &AuditTotals,
 ) -> String {
     let at = at.strftime("%Y-%m-%d %H:%M:%S UTC");
@@ -30,7 +30,7 @@ pub(crate) fn head(
         format!("{source}: {}{address}{auditor}", f.server)
     });
     let happened: Vec<String> = servers.chain(totals.happened()).collect();
-    let tasks: Vec<String> = totals.tasks().map(task).collect();
+    let tasks: Vec<String> = totals.tasks().map(task_line).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
@@ -42,20 +42,20 @@ pub(crate) fn head(
          <table>\n<thead><tr><th>source</th><th>severity</th><th>id</th><th>object</th><th>since</th>\
          <th>finding</th><th>advice</th><th>CIS</th></tr></thead>\n<tbody>\n",
         totals.findings.by_severity(),
-        list(&happened, "nothing was audited"),
-        list(totals.missing(), "nothing: everything that was asked for was judged"),
-        list(&tasks, "nothing")
+        list_html(&happened, "nothing was audited"),
+        list_html(totals.missing(), "nothing: everything that was asked for was judged"),
+        list_html(&tasks, "nothing")
     )
 }
 
-fn task(task: &Task) -> String {
+fn task_line(task: &AuditTask) -> String {
     let more = task.count.saturating_sub(task.objects.len() as u64);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     let advice = if task.advice.is_empty() { "look at it" } else { &task.advice };
     format!("{} {}: {} — {}{rest}", task.severity, task.id, advice, task.objects.join(", "))
 }
 
-fn list(lines: &[String], none: &str) -> String {
+fn list_html(lines: &[String], none: &str) -> String {
     if lines.is_empty() {
         return format!("<p>{none}</p>\n");
     }
@@ -67,7 +67,7 @@ fn list(lines: &[String], none: &str) -> String {
 }
 
 /// One finding's row.
-pub(crate) fn row(f: &AuditFinding) -> String {
+pub(crate) fn row_html(f: &AuditFinding) -> String {
     let (base, severity) = (&f.base, f.base.severity.to_string());
     let (since, text, cis) = (f.since_text(), base.full_text(), f.cis.join(", "));
     let cells = [&base.source, &severity, f.id(), &base.object, &since, &text, &base.advice, &cis]

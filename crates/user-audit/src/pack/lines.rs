@@ -13,37 +13,37 @@ pub(super) const NAME: &str = "LINES";
 ///
 /// # Errors
 /// When one cannot be read, or the sums not be written.
-pub(super) fn write(folder: &Path) -> Result<()> {
-    let mut names = super::manifest::files(folder)?;
+pub(super) fn write_lines(folder: &Path) -> Result<()> {
+    let mut names = super::manifest::list_files(folder)?;
     names.retain(|n| n != NAME);
     durable::replace(&folder.join(NAME), 0o600, |w| {
         let mut w = BufWriter::new(w);
         let all = names.iter().try_for_each(|file| {
             writeln!(w, "# {file}")?;
-            sums(&folder.join(file))?.try_for_each(|sum| writeln!(w, "{}", sum?))
+            sum_lines(&folder.join(file))?.try_for_each(|sum| writeln!(w, "{}", sum?))
         });
         all.and_then(|()| w.flush()).doing(|| "sum up the lines of the pack".into())
     })
 }
 
 /// The first eight digits of each line's SHA-256.
-fn sums(file: &Path) -> io::Result<impl Iterator<Item = io::Result<String>>> {
+fn sum_lines(file: &Path) -> io::Result<impl Iterator<Item = io::Result<String>>> {
     let lines = BufReader::new(File::open(file)?).split(b'\n');
     Ok(lines.map(|line| line.map(|l| hex(&sha256(&l))[..8].to_string())))
 }
 
 /// Which lines of `file` are not as they were written; None where nobody can tell.
-pub(super) fn place(pack: &Path, file: &str) -> Option<String> {
+pub(super) fn find_changed_line(pack: &Path, file: &str) -> Option<String> {
     let text = std::fs::read_to_string(pack.join(NAME)).ok()?;
     let title = format!("# {file}");
     let of_file = text.lines().skip_while(|l| *l != title).skip(1).take_while(|l| !l.starts_with('#'));
     let before: Vec<String> = of_file.map(String::from).collect();
-    let now: Vec<String> = sums(&pack.join(file)).ok()?.collect::<io::Result<_>>().ok()?;
-    said(&before, &now)
+    let now: Vec<String> = sum_lines(&pack.join(file)).ok()?.collect::<io::Result<_>>().ok()?;
+    describe_change(&before, &now)
 }
 
 /// Pure: what lies between the lines that are the same at the beginning and at the end.
-fn said(before: &[String], now: &[String]) -> Option<String> {
+fn describe_change(before: &[String], now: &[String]) -> Option<String> {
     let head = before.iter().zip(now).take_while(|(a, b)| a == b).count();
     let (before, now) = (&before[head..], &now[head..]);
     let tail = before.iter().rev().zip(now.iter().rev()).take_while(|(a, b)| a == b).count();
@@ -68,12 +68,12 @@ fn said(before: &[String], now: &[String]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::said;
+    use super::describe_change;
 
     #[test]
     fn each_kind_of_change_is_told_by_its_place() {
         let lines = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
-        let told = |now: &str| said(&lines("abcdef"), &lines(now)).unwrap_or_default();
+        let told = |now: &str| describe_change(&lines("abcdef"), &lines(now)).unwrap_or_default();
         assert_eq!(told("abcdef"), "");
         assert_eq!(told("abXdef"), "line 3 is another");
         assert_eq!(told("abcXYdef"), "2 lines were put in, from line 4 on");

@@ -15,13 +15,13 @@ pub(super) const SIGNATURE: &str = "SHA256SUMS.sig";
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(super) fn write(folder: &Path, dir: &Path, before: Option<&str>) -> Result<String> {
+pub(super) fn write_manifest(folder: &Path, dir: &Path, before: Option<&str>) -> Result<String> {
     let mut lines = String::new();
-    for file in files(folder)? {
-        lines += &format!("{}  {file}\n", sum(&folder.join(&file))?);
+    for file in list_files(folder)? {
+        lines += &format!("{}  {file}\n", sum_file(&folder.join(&file))?);
     }
     if let Some(before) = before {
-        lines += &format!("{}  ../{before}/{NAME}\n", sum(&dir.join(before).join(NAME))?);
+        lines += &format!("{}  ../{before}/{NAME}\n", sum_file(&dir.join(before).join(NAME))?);
     }
     Ok(lines)
 }
@@ -31,12 +31,12 @@ pub(super) fn write(folder: &Path, dir: &Path, before: Option<&str>) -> Result<S
 ///
 /// # Errors
 /// Corrupt, naming the file that is missing, changed or not in the manifest.
-pub(crate) fn verify(folder: &Path) -> Result<Vec<(String, String)>> {
+pub(crate) fn verify_chain(folder: &Path) -> Result<Vec<(String, String)>> {
     let mut chain = Vec::new();
     let mut next = Some(folder.to_path_buf());
     while let Some(pack) = next.take() {
-        let manifest = sum(&pack.join(NAME))?;
-        let before = check(&pack)?;
+        let manifest = sum_file(&pack.join(NAME))?;
+        let before = check_manifest(&pack)?;
         let whole = pack.canonicalize().doing(|| format!("find {}", pack.display()))?;
         chain.push((whole.file_name().unwrap_or_default().to_string_lossy().into_owned(), manifest));
         next = before.map(|name| pack.join(name)).and_then(|m| m.parent().map(Path::to_path_buf));
@@ -45,7 +45,7 @@ pub(crate) fn verify(folder: &Path) -> Result<Vec<(String, String)>> {
 }
 
 /// One pack; gives the manifest of the one before it, as a path from the pack.
-fn check(pack: &Path) -> Result<Option<String>> {
+fn check_manifest(pack: &Path) -> Result<Option<String>> {
     let manifest = pack.join(NAME);
     let text = std::fs::read_to_string(&manifest).doing(|| format!("read {}", manifest.display()))?;
     let mut listed = Vec::new();
@@ -55,30 +55,38 @@ fn check(pack: &Path) -> Result<Option<String>> {
         let (wanted, file) = line.split_once("  ").ok_or_else(bad)?;
         let path = pack.join(file);
         let seen =
-            sum(&path).map_err(|e| Error::corrupt(format!("{} is gone", path.display())).because(e))?;
+            sum_file(&path).map_err(|e| Error::corrupt(format!("{} is gone", path.display())).because(e))?;
         if seen != wanted {
-            return Err(Error::corrupt(format!("{} was changed: {}", path.display(), place(pack, file))));
+            return Err(Error::corrupt(format!(
+                "{} was changed: {}",
+                path.display(),
+                locate_change(pack, file)
+            )));
         }
+        // The line of the pack before it makes a chain: whoever changes an old pack must make every later manifest anew,
+        // and the last of them is in packs.jsonl and log.jsonl, where he does not write.
         match file.starts_with("../") {
             true => before = Some(file.to_string()),
             false => listed.push(file.to_string()),
         }
     }
-    if let Some(extra) = files(pack)?.into_iter().find(|f| !listed.contains(f)) {
+    if let Some(extra) = list_files(pack)?.into_iter().find(|f| !listed.contains(f)) {
         return Err(Error::corrupt(format!("{} is not in the manifest", pack.join(extra).display())));
     }
-    belongs(pack)?;
-    linked(pack, before.as_deref())?;
+    check_belongs(pack)?;
+    check_link(pack, before.as_deref())?;
     Ok(before)
 }
 
 /// A manifest that names no pack before it, or an older one than the last, was made anew.
-fn linked(pack: &Path, before: Option<&str>) -> Result<()> {
+fn check_link(pack: &Path, before: Option<&str>) -> Result<()> {
     let whole = pack.canonicalize().doing(|| format!("find {}", pack.display()))?;
     let (Some(dir), Some(name)) = (whole.parent(), whole.file_name()) else { return Ok(()) };
     let name = name.to_string_lossy();
     let named = before.and_then(|b| b.strip_prefix("../")?.strip_suffix(&format!("/{NAME}")));
-    let Some(last) = packs(dir)?.into_iter().rfind(|p| moment(p) < moment(&name)) else { return Ok(()) };
+    let Some(last) = list_packs(dir)?.into_iter().rfind(|p| time_part(p) < time_part(&name)) else {
+        return Ok(());
+    };
     match named.is_some_and(|n| n >= last.as_str()) {
         true => Ok(()),
         false => Err(Error::corrupt(format!(
@@ -94,9 +102,9 @@ fn linked(pack: &Path, before: Option<&str>) -> Result<()> {
 ///
 /// # Errors
 /// Usage, when a later pack is there.
-pub(super) fn follows(dir: &Path, name: &str) -> Result<()> {
-    let later = |p: &String| moment(p) > moment(name);
-    match dir.is_dir().then(|| packs(dir)).transpose()?.unwrap_or_default().into_iter().rfind(later) {
+pub(super) fn check_follows(dir: &Path, name: &str) -> Result<()> {
+    let later = |p: &String| time_part(p) > time_part(name);
+    match dir.is_dir().then(|| list_packs(dir)).transpose()?.unwrap_or_default().into_iter().rfind(later) {
         Some(later) => Err(Error::usage(format!("{} is later than {name}", dir.join(later).display()))
             .hint("packs are a chain: give a later --at, or another folder")),
         None => Ok(()),
@@ -104,22 +112,22 @@ pub(super) fn follows(dir: &Path, name: &str) -> Result<()> {
 }
 
 /// The time that a pack's name begins with.
-fn moment(name: &str) -> &str {
+fn time_part(name: &str) -> &str {
     name.split('-').next().unwrap_or(name)
 }
 
 /// Where it was changed, as far as anything tells.
-fn place(pack: &Path, file: &str) -> String {
+fn locate_change(pack: &Path, file: &str) -> String {
     if file.starts_with("../") {
         return "that pack was rewritten, or put in place of another, after the next one was made".into();
     }
-    lines::place(pack, file).unwrap_or_else(|| "its SHA-256 is not the manifest's".into())
+    lines::find_changed_line(pack, file).unwrap_or_else(|| "its SHA-256 is not the manifest's".into())
 }
 
 /// A whole pack in another's folder would take another's place in the chain.
-fn belongs(pack: &Path) -> Result<()> {
-    let contents = super::contents(pack)?;
-    let name = super::name(&contents.verb, contents.at);
+fn check_belongs(pack: &Path) -> Result<()> {
+    let contents = super::read_contents(pack)?;
+    let name = super::pack_name(&contents.verb, contents.at);
     let whole = pack.canonicalize().doing(|| format!("find {}", pack.display()))?;
     match whole.file_name().is_some_and(|n| n.to_string_lossy() == name) {
         true => Ok(()),
@@ -129,7 +137,7 @@ fn belongs(pack: &Path) -> Result<()> {
 }
 
 /// Every file but the manifest and its signature, by name.
-pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
+pub(super) fn list_files(folder: &Path) -> Result<Vec<String>> {
     let doing = || format!("list {}", folder.display());
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).doing(doing)? {
@@ -141,18 +149,18 @@ pub(super) fn files(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The newest pack before this one: names begin with the time. Of the same moment another verb's may come after it.
-pub(super) fn previous(dir: &Path, name: &str) -> Result<Option<String>> {
-    Ok(packs(dir)?.into_iter().rfind(|p| p != name && moment(p) <= moment(name)))
+pub(super) fn previous_pack(dir: &Path, name: &str) -> Result<Option<String>> {
+    Ok(list_packs(dir)?.into_iter().rfind(|p| p != name && time_part(p) <= time_part(name)))
 }
 
 /// Every pack in the folder, by name.
-fn packs(dir: &Path) -> Result<Vec<String>> {
+fn list_packs(dir: &Path) -> Result<Vec<String>> {
     let is_pack = |n: &String| !n.starts_with('.') && dir.join(n).join(NAME).is_file();
-    Ok(files(dir)?.into_iter().filter(is_pack).collect())
+    Ok(list_files(dir)?.into_iter().filter(is_pack).collect())
 }
 
 /// The SHA-256 of a file.
-pub(super) fn sum(path: &Path) -> Result<String> {
+pub(super) fn sum_file(path: &Path) -> Result<String> {
     let doing = || format!("read {}", path.display());
     let mut measured = Measured::new(File::open(path).doing(doing)?);
     io::copy(&mut measured, &mut io::sink()).doing(doing)?;

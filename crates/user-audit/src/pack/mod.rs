@@ -6,9 +6,9 @@ mod lines;
 mod manifest;
 mod sign;
 
-pub(crate) use csv::cell;
-pub(crate) use manifest::verify;
-pub(crate) use sign::verify as verify_signature;
+pub(crate) use csv::csv_cell;
+pub(crate) use manifest::verify_chain;
+pub(crate) use sign::verify_signature;
 
 use crate::finding::{Access, AuditFinding};
 use crate::history::Made;
@@ -37,7 +37,7 @@ pub(crate) struct Contents {
 
 /// Which server or file was audited, as whom.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Facts {
+pub(crate) struct AuditFacts {
     pub(crate) server: String,
     pub(crate) address: String,
     pub(crate) auditor: String,
@@ -53,12 +53,12 @@ struct Run<'a> {
     version: &'static str,
     verb: &'a str,
     at: Timestamp,
-    databases: &'a BTreeMap<String, Facts>,
+    databases: &'a BTreeMap<String, AuditFacts>,
     parameters: &'a serde_json::Value,
     population: &'a BTreeMap<String, u64>,
     findings: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     missing: &'a [String],
-    tasks: Vec<&'a crate::totals::Task>,
+    tasks: Vec<&'a crate::totals::AuditTask>,
 }
 
 /// One database's rights, and the review they were compared with.
@@ -80,7 +80,7 @@ pub(crate) struct Pack {
     population: BufWriter<File>,
     first: bool,
     contents: Contents,
-    facts: BTreeMap<String, Facts>,
+    facts: BTreeMap<String, AuditFacts>,
     accounts: BTreeMap<String, u64>,
 }
 
@@ -99,23 +99,25 @@ impl Pack {
     /// # Errors
     /// When it cannot be written, or is there already.
     pub(crate) fn begin(dir: &Path, verb: &str, at: Timestamp) -> Result<Pack> {
-        let name = name(verb, at);
+        let name = pack_name(verb, at);
         if dir.join(&name).exists() {
             return Err(Error::usage(format!("the pack {} is there already", dir.join(name).display()))
                 .hint("packs are never rewritten: give another --at or another folder"));
         }
+        // In a folder whose name begins with a dot: a run that is killed leaves one that nobody takes for a pack, since
+        // packs are known by their names and their manifest.
         let temp = Hidden(dir.join(format!(".{name}.{}.tmp", std::process::id())));
         durable::create_dirs(&temp.0)?;
         let open = |file: &str| {
             let path = temp.0.join(file);
             File::create(&path).map(BufWriter::new).doing(|| format!("write {}", path.display()))
         };
-        manifest::follows(dir, &name)?;
+        manifest::check_follows(dir, &name)?;
         let (mut csv, mut json) = (open("findings.csv")?, open("findings.json")?);
         let (html, mut population) = (open("report.html")?, open(population::NAME)?);
-        write(&mut csv, csv::HEAD)?;
-        write(&mut json, "[")?;
-        write(&mut population, population::HEAD)?;
+        write_text(&mut csv, csv::HEAD)?;
+        write_text(&mut json, "[")?;
+        write_text(&mut population, population::HEAD)?;
         let contents =
             Contents { schema: "user-audit.access/1".into(), verb: verb.into(), at, databases: Vec::new() };
         let (facts, accounts) = (BTreeMap::new(), BTreeMap::new());
@@ -123,7 +125,7 @@ impl Pack {
     }
 
     /// Which server one database is of, asked as whom.
-    pub(crate) fn facts(&mut self, source: &str, facts: &Facts) {
+    pub(crate) fn add_facts(&mut self, source: &str, facts: &AuditFacts) {
         self.facts.insert(source.into(), facts.clone());
     }
 
@@ -131,16 +133,20 @@ impl Pack {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn account(&mut self, source: &str, row: &Row) -> Result<()> {
+    pub(crate) fn add_account(&mut self, source: &str, row: &Row) -> Result<()> {
         *self.accounts.entry(source.into()).or_default() += 1;
-        write(&mut self.population, &row.line(source))
+        write_text(&mut self.population, &row.line(source))
     }
 
     /// Writes what comes first: what happened, what is missing, what is to be done; and run.json.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn summary(&mut self, totals: &AuditTotals, parameters: &serde_json::Value) -> Result<()> {
+    pub(crate) fn write_summary(
+        &mut self,
+        totals: &AuditTotals,
+        parameters: &serde_json::Value,
+    ) -> Result<()> {
         let run = Run {
             schema: "user-audit.run/1",
             version: env!("CARGO_PKG_VERSION"),
@@ -154,26 +160,26 @@ impl Pack {
             tasks: totals.tasks().collect(),
         };
         let text = serde_json::to_string_pretty(&run).doing(|| "write what ran as JSON".into())?;
-        put(&self.temp.0.join("run.json"), &format!("{text}\n"))?;
-        let head = html::head(&self.contents.verb, self.contents.at, &self.facts, totals);
-        write(&mut self.html, &head)
+        write_file(&self.temp.0.join("run.json"), &format!("{text}\n"))?;
+        let head = html::head_html(&self.contents.verb, self.contents.at, &self.facts, totals);
+        write_text(&mut self.html, &head)
     }
 
     /// Adds one finding.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn add(&mut self, finding: &AuditFinding) -> Result<()> {
-        write(&mut self.csv, &csv::line(finding))?;
-        write(&mut self.html, &html::row(finding))?;
+    pub(crate) fn add_finding(&mut self, finding: &AuditFinding) -> Result<()> {
+        write_text(&mut self.csv, &csv::csv_line(finding))?;
+        write_text(&mut self.html, &html::row_html(finding))?;
         let json = serde_json::to_string(finding).doing(|| "write a finding as JSON".into())?;
-        write(&mut self.json, if self.first { "\n" } else { ",\n" })?;
+        write_text(&mut self.json, if self.first { "\n" } else { ",\n" })?;
         self.first = false;
-        write(&mut self.json, &json)
+        write_text(&mut self.json, &json)
     }
 
     /// Adds what one database's rights are, and the review they were compared with.
-    pub(crate) fn access(
+    pub(crate) fn add_access(
         &mut self,
         source: &str,
         identity: &str,
@@ -193,9 +199,9 @@ impl Pack {
     ///
     /// # Errors
     /// When any of it cannot be written; then there is no pack.
-    pub(crate) fn finish(mut self, key: Option<&Path>) -> Result<Made> {
-        write(&mut self.json, "\n]\n")?;
-        write(&mut self.html, html::FOOT)?;
+    pub(crate) fn close_pack(mut self, key: Option<&Path>) -> Result<Made> {
+        write_text(&mut self.json, "\n]\n")?;
+        write_text(&mut self.html, html::FOOT)?;
         for file in [&mut self.csv, &mut self.json, &mut self.html, &mut self.population] {
             file.flush()
                 .and_then(|()| file.get_ref().sync_all())
@@ -203,15 +209,20 @@ impl Pack {
         }
         let access =
             serde_json::to_string_pretty(&self.contents).doing(|| "write the rights as JSON".into())?;
-        put(&self.temp.0.join(ACCESS), &format!("{access}\n"))?;
+        write_file(&self.temp.0.join(ACCESS), &format!("{access}\n"))?;
         let dir = durable::folder_of(&self.temp.0).to_path_buf();
-        lines::write(&self.temp.0)?;
+        lines::write_lines(&self.temp.0)?;
         let manifest = self.temp.0.join(manifest::NAME);
-        let before = manifest::previous(&dir, &self.name)?;
-        put(&manifest, &manifest::write(&self.temp.0, &dir, before.as_deref())?)?;
-        key.map_or(Ok(()), |key| sign::sign(key, &manifest))?;
-        let sha256 = manifest::sum(&manifest)?;
+        // The manifest comes after every file is on the disk, as it holds their sums; the signature after the manifest, as
+        // it is of it; the folder's own name after both. Whatever instant the machine stops at, there is no pack or a
+        // whole one.
+        let before = manifest::previous_pack(&dir, &self.name)?;
+        write_file(&manifest, &manifest::write_manifest(&self.temp.0, &dir, before.as_deref())?)?;
+        key.map_or(Ok(()), |key| sign::sign_manifest(key, &manifest))?;
+        let sha256 = manifest::sum_file(&manifest)?;
         let whole = dir.join(&self.name);
+        // rename(2) is atomic, and the new name is durable when the folder that holds it is synced: without that a crash
+        // may bring the hidden name back, after the sum of the pack was remembered.
         std::fs::rename(&self.temp.0, &whole).doing(|| format!("publish the pack {}", whole.display()))?;
         durable::sync_dir(&dir)?;
         let folder = dir.canonicalize().doing(|| format!("find {}", dir.display()))?;
@@ -219,12 +230,12 @@ impl Pack {
     }
 }
 
-fn put(path: &Path, text: &str) -> Result<()> {
+fn write_file(path: &Path, text: &str) -> Result<()> {
     durable::replace(path, 0o600, |w| w.write_all(text.as_bytes()).doing(|| "write".into()))
 }
 
 /// What the pack's folder is called: packs are in order by their names.
-fn name(verb: &str, at: Timestamp) -> String {
+fn pack_name(verb: &str, at: Timestamp) -> String {
     format!("{}-{verb}", toban_core::stamp::stamp(at))
 }
 
@@ -232,12 +243,12 @@ fn name(verb: &str, at: Timestamp) -> String {
 ///
 /// # Errors
 /// When they cannot be read.
-pub(crate) fn contents(pack: &Path) -> Result<Contents> {
+pub(crate) fn read_contents(pack: &Path) -> Result<Contents> {
     let path = pack.join(ACCESS);
     let doing = || format!("read {}", path.display());
     serde_json::from_slice(&std::fs::read(&path).doing(doing)?).doing(doing)
 }
 
-fn write(file: &mut BufWriter<File>, text: &str) -> Result<()> {
+fn write_text(file: &mut BufWriter<File>, text: &str) -> Result<()> {
     file.write_all(text.as_bytes()).doing(|| "write the pack".into())
 }

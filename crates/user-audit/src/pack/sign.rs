@@ -13,12 +13,14 @@ const NAMESPACE: &str = "user-audit";
 ///
 /// # Errors
 /// When the key cannot be used, in ssh-keygen's words.
-pub(super) fn sign(key: &Path, manifest: &Path) -> Result<()> {
+pub(super) fn sign_manifest(key: &Path, manifest: &Path) -> Result<()> {
     let mut command = Command::new("ssh-keygen");
+    // The namespace is part of what is signed (PROTOCOL.sshsig): a signature that the same key gave for git or for mail
+    // cannot be put beside a pack. Without a terminal on stdin a key with a passphrase fails instead of waiting.
     command.args(["-q", "-Y", "sign", "-n", NAMESPACE, "-f"]).arg(key).arg(manifest);
-    let done = run(command.stdin(Stdio::null()))?;
+    let done = run_keygen(command.stdin(Stdio::null()))?;
     let bad = || {
-        Error::failed(format!("the pack was not signed with {}: {}", key.display(), said(&done)))
+        Error::failed(format!("the pack was not signed with {}: {}", key.display(), output_text(&done)))
             .hint("--sign-key names a private SSH key without a passphrase")
     };
     done.status.success().then_some(()).ok_or_else(bad)?;
@@ -30,7 +32,7 @@ pub(super) fn sign(key: &Path, manifest: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Corrupt when nobody did, or something else.
-pub(crate) fn verify(pack: &Path, allowed: &Path) -> Result<String> {
+pub(crate) fn verify_signature(pack: &Path, allowed: &Path) -> Result<String> {
     File::open(allowed).doing(|| format!("read {}", allowed.display()))?;
     let (manifest, signature) = (pack.join(NAME), pack.join(SIGNATURE));
     let refused = |why: &str| {
@@ -43,27 +45,28 @@ pub(crate) fn verify(pack: &Path, allowed: &Path) -> Result<String> {
     }
     let mut find = Command::new("ssh-keygen");
     find.args(["-Y", "find-principals", "-s"]).arg(&signature).arg("-f").arg(allowed).stdin(Stdio::null());
-    let found = run(&mut find)?;
+    // find-principals only looks up whose key it is; that the signature fits the manifest is what verify says below.
+    let found = run_keygen(&mut find)?;
     let who = String::from_utf8_lossy(&found.stdout).lines().next().unwrap_or_default().to_string();
     if !found.status.success() || who.is_empty() {
-        return Err(refused(&said(&found)));
+        return Err(refused(&output_text(&found)));
     }
     let text = File::open(&manifest).doing(|| format!("read {}", manifest.display()))?;
     let mut verify = Command::new("ssh-keygen");
     verify.args(["-Y", "verify", "-n", NAMESPACE, "-I", &who, "-f"]).arg(allowed).arg("-s").arg(&signature);
-    let done = run(verify.stdin(text))?;
+    let done = run_keygen(verify.stdin(text))?;
     match done.status.success() {
         true => Ok(who),
-        false => Err(refused(&said(&done))),
+        false => Err(refused(&output_text(&done))),
     }
 }
 
-fn run(command: &mut Command) -> Result<Output> {
+fn run_keygen(command: &mut Command) -> Result<Output> {
     let done = command.output().doing(|| "run ssh-keygen".into());
     done.map_err(|e| e.hint("it comes with OpenSSH's client (openssh-client)"))
 }
 
-fn said(done: &Output) -> String {
+fn output_text(done: &Output) -> String {
     let text = [&done.stderr[..], &done.stdout].concat();
     String::from_utf8_lossy(&text).lines().next().unwrap_or("it did not say why").trim().to_string()
 }

@@ -27,38 +27,40 @@ impl Advisor {
     }
 
     /// Whether somebody who logs in would still come to superuser after this and all advice that was given.
-    pub(super) fn allows(&self, change: Change) -> bool {
-        !self.superusers || has_way(&applied(&self.after, change))
+    pub(super) fn allows_change(&self, change: Change) -> bool {
+        !self.superusers || has_way(&apply_change(&self.after, change))
     }
 
     /// The advice if it may be given, and from now on counted as followed; else why the role is to be kept.
-    pub(super) fn advise(&mut self, change: Change, advice: String) -> String {
+    pub(super) fn advise_change(&mut self, change: Change, advice: String) -> String {
         if matches!(change, Change::NoSuperuser(BOOTSTRAP)) {
             return "keep it: PostgreSQL needs its first role as a superuser; let nobody in as it over the network, and give people roles of their own".into();
         }
-        if !self.allows(change) {
+        // All advice that was given before is in force here: each single one may be harmless, and the last of them take away
+        // the last superuser who can log in. PostgreSQL refuses none of it.
+        if !self.allows_change(change) {
             return KEEP.into();
         }
-        self.after = applied(&self.after, change);
+        self.after = apply_change(&self.after, change);
         advice
     }
 
     /// What takes a right away from a role: by an attribute of its own, or by the first step of its path.
-    pub(super) fn against(&mut self, graph: &Graph, who: Oid, right: &str) -> String {
-        let name = |oid: Oid| graph.roles.get(&oid).map_or_else(|| oid.to_string(), |r| quoted(&r.name));
+    pub(super) fn advise_against(&mut self, graph: &Graph, who: Oid, right: &str) -> String {
+        let name = |oid: Oid| graph.roles.get(&oid).map_or_else(|| oid.to_string(), |r| quote_name(&r.name));
         let acts = graph.acts(who);
         match acts.first_step(right) {
             None => {
                 let advice = format!("alter role {} no{right}, or accept it in a review", name(who));
                 match right {
-                    "superuser" => self.advise(Change::NoSuperuser(who), advice),
+                    "superuser" => self.advise_change(Change::NoSuperuser(who), advice),
                     "replication" => format!("{advice}: not while a standby or a backup connects as it"),
                     _ => advice,
                 }
             }
             Some((role, true)) => {
                 let advice = format!("revoke {} from {}, or accept it in a review", name(role), name(who));
-                self.advise(Change::Revoke { member: who, role }, advice)
+                self.advise_change(Change::Revoke { member: who, role }, advice)
             }
             Some((role, false)) => format!(
                 "take from {} the admin option of {} (before 16: createrole), or accept it in a review",
@@ -72,7 +74,7 @@ impl Advisor {
 const KEEP: &str =
     "keep it: no other role that logs in would come to superuser; create one first, and log in as it";
 
-fn applied(graph: &Graph, change: Change) -> Graph {
+fn apply_change(graph: &Graph, change: Change) -> Graph {
     let mut after = graph.clone();
     match change {
         Change::NoSuperuser(oid) => drop(after.roles.get_mut(&oid).map(|r| r.superuser = false)),
@@ -90,7 +92,7 @@ fn has_way(graph: &Graph) -> bool {
 }
 
 /// The name as a statement has it.
-pub(super) fn quoted(name: &str) -> String {
+pub(super) fn quote_name(name: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     match name.chars().all(plain) && name.starts_with(|c: char| !c.is_ascii_digit()) {
         true => name.to_string(),
@@ -136,10 +138,11 @@ mod tests {
             let mut kept = 0;
             for (oid, ..) in &roles {
                 if graph.acts(*oid).path("superuser").is_some() {
-                    kept += usize::from(advisor.against(&graph, *oid, "superuser").starts_with("keep it"));
+                    kept +=
+                        usize::from(advisor.advise_against(&graph, *oid, "superuser").starts_with("keep it"));
                 }
                 if graph.roles[oid].login {
-                    advisor.advise(Change::NoLogin(*oid), "alter role … nologin".into());
+                    advisor.advise_change(Change::NoLogin(*oid), "alter role … nologin".into());
                 }
             }
             assert!(has_way(&advisor.after) && kept > 0, "{roles:?} {grants:?}");
@@ -150,9 +153,9 @@ mod tests {
     fn the_exact_statement() {
         let graph = graph(&[(10, true, true), (11, true, true), (12, false, true)], &[(12, 11)]);
         let mut advisor = Advisor::new(&graph);
-        assert!(advisor.against(&graph, 10, "superuser").starts_with("keep it: PostgreSQL needs"));
-        assert!(advisor.against(&graph, 11, "superuser").starts_with("alter role r11 nosuperuser"));
-        assert!(advisor.against(&graph, 12, "superuser").starts_with("revoke r11 from r12"));
-        assert_eq!(quoted("Anna O\"x"), "\"Anna O\"\"x\"");
+        assert!(advisor.advise_against(&graph, 10, "superuser").starts_with("keep it: PostgreSQL needs"));
+        assert!(advisor.advise_against(&graph, 11, "superuser").starts_with("alter role r11 nosuperuser"));
+        assert!(advisor.advise_against(&graph, 12, "superuser").starts_with("revoke r11 from r12"));
+        assert_eq!(quote_name("Anna O\"x"), "\"Anna O\"\"x\"");
     }
 }

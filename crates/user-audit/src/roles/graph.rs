@@ -25,7 +25,7 @@ pub struct Role {
 
 impl Role {
     /// The attribute that `right` names.
-    fn has(&self, right: &str) -> bool {
+    fn has_attribute(&self, right: &str) -> bool {
         match right {
             "superuser" => self.superuser,
             "bypassrls" => self.bypassrls,
@@ -79,11 +79,11 @@ impl Graph {
 
     /// Every role that `from` reaches, itself too, and the step before it. A circle, which PostgreSQL refuses to
     /// make, ends the walk and not us.
-    fn walk(&self, from: Oid, walk: Walk) -> BTreeMap<Oid, Oid> {
+    fn walk_memberships(&self, from: Oid, walk: Walk) -> BTreeMap<Oid, Oid> {
         let mut before = BTreeMap::from([(from, from)]);
         let mut queue = VecDeque::from([from]);
         while let Some(member) = queue.pop_front() {
-            for role in self.steps(member, walk) {
+            for role in self.next_steps(member, walk) {
                 before.entry(role).or_insert_with(|| {
                     queue.push_back(role);
                     member
@@ -93,7 +93,10 @@ impl Graph {
         before
     }
 
-    fn steps(&self, member: Oid, walk: Walk) -> Vec<Oid> {
+    fn next_steps(&self, member: Oid, walk: Walk) -> Vec<Oid> {
+        // Up to 15 INHERIT is an attribute of the member and holds for all its memberships; from 16 on each membership
+        // has its own INHERIT and SET options, and the attribute is only the default of new ones (release notes of 16,
+        // "role membership"; pg_auth_members).
         let inherits = self.roles.get(&member).is_some_and(|r| r.inherit);
         if self.major < 16 && walk == Walk::Inherit && !inherits {
             return Vec::new();
@@ -106,6 +109,8 @@ impl Graph {
         };
         let granted =
             self.grants.get(&member).into_iter().flatten().filter(|(_, g)| follows(g)).map(|(r, _)| *r);
+        // pg_database_owner has one member, the owner of the current database, and no row in pg_auth_members tells so
+        // (manual, 22.5, predefined roles).
         let owned = (self.database_owner == Some(member)).then(|| self.oid(DATABASE_OWNER)).flatten();
         granted.chain(owned).collect()
     }
@@ -121,12 +126,13 @@ impl Graph {
 
     /// What `pg_has_role(who, role, …)` says: MEMBER, USAGE, or SET (before 16 SET ROLE takes any membership).
     pub fn reaches(&self, who: Oid, role: Oid, walk: Walk) -> bool {
-        self.is_superuser(who) || self.walk(who, walk).contains_key(&role)
+        self.is_superuser(who) || self.walk_memberships(who, walk).contains_key(&role)
     }
 
     /// What `pg_has_role(who, role, 'MEMBER WITH ADMIN OPTION')` says of two different roles.
     pub fn administers(&self, who: Oid, role: Oid) -> bool {
-        self.is_superuser(who) || self.walk(who, Walk::Member).keys().any(|m| self.is_admin(*m, role))
+        self.is_superuser(who)
+            || self.walk_memberships(who, Walk::Member).keys().any(|m| self.is_admin(*m, role))
     }
 
     fn is_admin(&self, member: Oid, role: Oid) -> bool {
@@ -136,12 +142,15 @@ impl Graph {
     /// Every role that `who` can act as after all it may do by itself: SET ROLE, and granting itself what it
     /// administers. With each, how it was reached.
     pub fn acts(&self, who: Oid) -> Acts<'_> {
-        let mut acts = Acts { graph: self, before: BTreeMap::from([(who, (who, Step::Set))]), who };
+        let mut acts = Acts { graph: self, before: BTreeMap::from([(who, (who, ActStep::Set))]), who };
         let mut queue = VecDeque::from([who]);
         while let Some(role) = queue.pop_front() {
-            let set = self.steps(role, Walk::Set).into_iter().map(|r| (r, Step::Set));
-            let granted =
-                self.grantable(role).into_iter().filter(|r| !self.circle(*r, who)).map(|r| (r, Step::Grant));
+            let set = self.next_steps(role, Walk::Set).into_iter().map(|r| (r, ActStep::Set));
+            let granted = self
+                .grantable_roles(role)
+                .into_iter()
+                .filter(|r| !self.closes_circle(*r, who))
+                .map(|r| (r, ActStep::Grant));
             for (next, step) in set.chain(granted) {
                 acts.before.entry(next).or_insert_with(|| {
                     queue.push_back(next);
@@ -153,14 +162,16 @@ impl Graph {
     }
 
     /// A role that is a member of `who` cannot be granted to it. Before 16 `who` may end that membership first.
-    fn circle(&self, role: Oid, who: Oid) -> bool {
-        self.major >= 16 && self.walk(role, Walk::Member).contains_key(&who)
+    fn closes_circle(&self, role: Oid, who: Oid) -> bool {
+        self.major >= 16 && self.walk_memberships(role, Walk::Member).contains_key(&who)
     }
 
     /// Roles that whoever acts as `role` can grant to himself. Superusers' roles only superusers can grant; before
     /// 16 CREATEROLE grants every other one.
-    fn grantable(&self, role: Oid) -> BTreeSet<Oid> {
+    fn grantable_roles(&self, role: Oid) -> BTreeSet<Oid> {
         let plain = |oid: &Oid| !self.is_superuser(*oid);
+        // Up to 15 CREATEROLE may grant membership in every role that is no superuser, pg_execute_server_program among
+        // them, which makes it nearly a superuser. From 16 on it needs the admin option of the role (CREATE ROLE, notes).
         if self.major < 16 && self.roles.get(&role).is_some_and(|r| r.createrole) {
             return self
                 .roles
@@ -172,7 +183,7 @@ impl Graph {
         }
         // Before 16 any membership with the admin option counts, also one that is not inherited.
         let walk = if self.major < 16 { Walk::Member } else { Walk::Inherit };
-        let holders = self.walk(role, walk);
+        let holders = self.walk_memberships(role, walk);
         let granted = holders.keys().filter_map(|m| self.grants.get(m)).flatten();
         granted.filter(|(_, g)| g.admin).map(|(r, _)| *r).filter(plain).collect()
     }
@@ -180,7 +191,7 @@ impl Graph {
 
 /// How a step is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum ActStep {
     Set,
     Grant,
 }
@@ -189,7 +200,7 @@ enum Step {
 #[derive(Debug)]
 pub struct Acts<'a> {
     graph: &'a Graph,
-    before: BTreeMap<Oid, (Oid, Step)>,
+    before: BTreeMap<Oid, (Oid, ActStep)>,
     who: Oid,
 }
 
@@ -202,36 +213,37 @@ impl Acts<'_> {
     /// The shortest way to `right`, an attribute or a predefined role: `alice → ops → postgres`; `⇒` where the one
     /// before grants itself the one after, `⊃` where it has its privileges without acting as it.
     pub fn path(&self, right: &str) -> Option<String> {
-        let route = self.route(right)?;
-        let steps = route.iter().skip(1).map(|(arrow, role)| format!(" {arrow} {}", self.name(*role)));
-        Some(self.name(self.who) + &steps.collect::<String>())
+        let route = self.find_route(right)?;
+        let steps = route.iter().skip(1).map(|(arrow, role)| format!(" {arrow} {}", self.role_name(*role)));
+        Some(self.role_name(self.who) + &steps.collect::<String>())
     }
 
     /// The first role on the way to `right`, and whether the step is a membership; None for a right of its own.
     pub fn first_step(&self, right: &str) -> Option<(Oid, bool)> {
-        self.route(right)?.get(1).map(|(arrow, role)| (*role, *arrow != '⇒'))
+        self.find_route(right)?.get(1).map(|(arrow, role)| (*role, *arrow != '⇒'))
     }
 
     /// The roles on the shortest way, each with the arrow that leads to it; the first is who goes it.
-    fn route(&self, right: &str) -> Option<Vec<(char, Oid)>> {
-        let attribute = self.before.keys().filter(|r| self.graph.roles.get(r).is_some_and(|r| r.has(right)));
-        let direct = attribute.map(|r| self.way(*r)).min_by_key(Vec::len);
-        direct.or_else(|| self.inherited(self.graph.oid(right)?))
+    fn find_route(&self, right: &str) -> Option<Vec<(char, Oid)>> {
+        let attribute =
+            self.before.keys().filter(|r| self.graph.roles.get(r).is_some_and(|r| r.has_attribute(right)));
+        let direct = attribute.map(|r| self.route_to(*r)).min_by_key(Vec::len);
+        direct.or_else(|| self.inherited_route(self.graph.oid(right)?))
     }
 
-    fn inherited(&self, role: Oid) -> Option<Vec<(char, Oid)>> {
+    fn inherited_route(&self, role: Oid) -> Option<Vec<(char, Oid)>> {
         let ways = self.before.keys().filter_map(|act| {
-            let walk = self.graph.walk(*act, Walk::Inherit);
-            walk.contains_key(&role).then(|| [self.way(*act), tail(&walk, *act, role)].concat())
+            let walk = self.graph.walk_memberships(*act, Walk::Inherit);
+            walk.contains_key(&role).then(|| [self.route_to(*act), collect_tail(&walk, *act, role)].concat())
         });
         ways.min_by_key(Vec::len)
     }
 
-    fn way(&self, to: Oid) -> Vec<(char, Oid)> {
+    fn route_to(&self, to: Oid) -> Vec<(char, Oid)> {
         let (mut way, mut at) = (Vec::new(), to);
         while at != self.who {
             let (before, step) = self.before[&at];
-            way.push((if step == Step::Set { '→' } else { '⇒' }, at));
+            way.push((if step == ActStep::Set { '→' } else { '⇒' }, at));
             at = before;
         }
         way.push((' ', self.who));
@@ -239,13 +251,13 @@ impl Acts<'_> {
         way
     }
 
-    fn name(&self, oid: Oid) -> String {
+    fn role_name(&self, oid: Oid) -> String {
         self.graph.roles.get(&oid).map_or_else(|| oid.to_string(), |r| r.name.clone())
     }
 }
 
 /// The steps of inheritance from one role to another.
-fn tail(walk: &BTreeMap<Oid, Oid>, from: Oid, to: Oid) -> Vec<(char, Oid)> {
+fn collect_tail(walk: &BTreeMap<Oid, Oid>, from: Oid, to: Oid) -> Vec<(char, Oid)> {
     let (mut tail, mut at) = (Vec::new(), to);
     while at != from {
         tail.push(('⊃', at));

@@ -1,9 +1,9 @@
 //! Who has not been seen for long: what logs, sessions and a table of logins know together.
 
-use super::advice::{Advisor, Change, quoted};
+use super::advice::{Advisor, Change, quote_name};
 use super::graph::Graph;
-use super::seen::{Last, Seen};
-use super::{asked, read};
+use super::seen::{Connections, Last};
+use super::{Needs, ask_or_skip, read};
 use crate::app::Name;
 use crate::audit::Ledger;
 use crate::finding::AuditFinding;
@@ -29,7 +29,7 @@ pub(super) struct Sources<'a> {
 }
 
 /// Tells of each role that can log in when it was seen, by which source; and which of them nobody uses.
-pub(super) fn judge(
+pub(super) fn judge_last_use(
     transaction: &mut Transaction<'_>,
     sources: &mut Sources<'_>,
     graph: &Graph,
@@ -39,18 +39,18 @@ pub(super) fn judge(
         .query_one("select current_setting('log_timezone')", &[])
         .doing(|| "ask for log_timezone".into())?;
     let zone = TimeZone::get(row.get(0)).unwrap_or(TimeZone::UTC);
-    let mut seen = Seen::read(sources.logs, &zone)?;
-    read::sessions(transaction, &mut seen)?;
+    let mut seen = Connections::read_logs(sources.logs, &zone)?;
+    read::read_sessions(transaction, &mut seen)?;
     if let Some(table) = sources.table {
-        logins(transaction, table, graph.major, &mut seen, ledger)?;
+        read_login_table(transaction, table, graph.major, &mut seen, ledger)?;
     }
     // A table of logins knows one database alone: only a server's log can say that somebody was nowhere.
     let reach = seen.since.is_some_and(|since| sources.now.duration_since(since) >= sources.unused);
     for (oid, role) in graph.roles.iter().filter(|(_, r)| r.login) {
-        let mut finding = one(&role.name, seen.last(&role.name), reach, sources);
+        let mut finding = judge_role(&role.name, seen.last(&role.name), reach, sources);
         if finding.base.rule == &roles::ROLE_UNUSED {
-            let advice = format!("alter role {} nologin", quoted(&role.name));
-            finding = finding.advise(sources.advisor.advise(Change::NoLogin(*oid), advice));
+            let advice = format!("alter role {} nologin", quote_name(&role.name));
+            finding = finding.advise(sources.advisor.advise_change(Change::NoLogin(*oid), advice));
         }
         ledger.add(finding)?;
     }
@@ -58,11 +58,11 @@ pub(super) fn judge(
 }
 
 /// The table that a login event trigger fills.
-fn logins(
+fn read_login_table(
     transaction: &mut Transaction<'_>,
     table: &str,
     major: u32,
-    seen: &mut Seen,
+    seen: &mut Connections,
     ledger: &mut Ledger<'_>,
 ) -> Result<()> {
     let sql = "select count(*) from pg_event_trigger where evtevent = 'login' and evtenabled in ('O', 'A')";
@@ -79,10 +79,10 @@ fn logins(
     let name = Name::Dotted(if table.contains('.') { table.into() } else { format!("public.{table}") });
     let sql = format!("select role::text, (extract(epoch from last_at) * 1000000)::int8 from {name}");
     let needs = format!("grant select on {name} to it");
-    let rows =
-        asked(transaction, ("login-table", &needs), ledger, |t| t.query(sql.as_str(), &[])).map_err(|e| {
-            e.hint("--login-table [SCHEMA.]TABLE names a table with the columns role and last_at")
-        })?;
+    let rows = ask_or_skip(transaction, Needs { check: "login-table", grants: &needs }, ledger, |t| {
+        t.query(sql.as_str(), &[])
+    })
+    .map_err(|e| e.hint("--login-table [SCHEMA.]TABLE names a table with the columns role and last_at"))?;
     for row in rows.unwrap_or_default() {
         let at = Timestamp::from_microsecond(row.get(1)).unwrap_or_default();
         seen.add(row.get(0), at, BY_TABLE, None);
@@ -90,7 +90,7 @@ fn logins(
     Ok(())
 }
 
-fn one(role: &str, last: Option<&Last>, reach: bool, sources: &Sources<'_>) -> AuditFinding {
+fn judge_role(role: &str, last: Option<&Last>, reach: bool, sources: &Sources<'_>) -> AuditFinding {
     let finding = |rule, severity| AuditFinding::new(rule, role, role, severity).since(last.map(|l| l.at));
     let days = sources.unused.as_secs() / 86400;
     match last {
@@ -98,7 +98,7 @@ fn one(role: &str, last: Option<&Last>, reach: bool, sources: &Sources<'_>) -> A
             &roles::ROLE_SEEN,
             Severity::Ok,
         )
-        .says(format!("last seen by {}{}", last.source, programs(last))),
+        .says(format!("last seen by {}{}", last.source, list_programs(last))),
         last if !reach => {
             let seen = last.map_or("not seen".to_string(), |l| format!("seen long ago by {}", l.source));
             finding(&roles::ROLE_SEEN, Severity::Ok).says(format!(
@@ -111,7 +111,7 @@ fn one(role: &str, last: Option<&Last>, reach: bool, sources: &Sources<'_>) -> A
     }
 }
 
-fn programs(last: &Last) -> String {
+fn list_programs(last: &Last) -> String {
     let names: Vec<&str> = last.programs.iter().map(String::as_str).collect();
     let pooled = |name: &&str| POOLERS.iter().any(|p| name.to_lowercase().contains(p));
     match names.iter().find(|n| pooled(n)) {

@@ -17,7 +17,7 @@ use crate::finding::{Access, AuditFinding};
 use crate::population::Row;
 use crate::rulebook::{self, roles};
 use crate::settings::{self, Settings};
-use crate::source::{Pg, Place, Rows};
+use crate::source::{AuditTarget, Pg, RowSource};
 use advice::Advisor;
 use checks::{CHECKS, CatalogCheck};
 use graph::Graph;
@@ -30,12 +30,12 @@ use toban_core::pg::ConnInfo;
 use toban_core::{Context, Out, Result, Severity};
 
 /// Runs the verb.
-pub(crate) fn run(args: &cli::Roles, config: &Config, out: &mut Out<'_>) -> Result<()> {
-    let settings = settings::read(config)?;
-    let places = audit::places(&args.scope, config, false)?;
-    seen::readable(&args.log)?;
+pub(crate) fn audit_roles(args: &cli::Roles, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let settings = settings::read_settings(config)?;
+    let places = audit::list_places(&args.scope, config, false)?;
+    seen::check_readable(&args.log)?;
     let parameters = serde_json::json!({
-        "unused": unused(args, &settings).to_string(),
+        "unused": unused_after(args, &settings).to_string(),
         "expiry_warning": args.expiry_warning.to_string(),
         "review_every": settings.review_every(&args.scope).to_string(),
         "logs": args.log,
@@ -45,59 +45,61 @@ pub(crate) fn run(args: &cli::Roles, config: &Config, out: &mut Out<'_>) -> Resu
     let audit =
         audit::Audit { verb: "roles", scope: &args.scope, config, settings: &settings, places, parameters };
     audit.run(out, &mut |place, ledger| match place {
-        Place::Pg(to) => {
+        AuditTarget::Pg(to) => {
             let (mut client, to) = to.connect_here()?;
-            one(&mut Pg::begin(&mut client, args.scope.timeout)?, &to, args, &settings, ledger)
+            audit_cluster(&mut Pg::begin_read(&mut client, args.scope.timeout)?, &to, args, &settings, ledger)
         }
-        Place::Sqlite(_) => unreachable!("places() takes none for this verb"),
+        AuditTarget::Sqlite(_) => unreachable!("places() takes none for this verb"),
     })
 }
 
-fn unused(args: &cli::Roles, settings: &Settings) -> SignedDuration {
-    args.unused.or(settings.unused).map_or(SignedDuration::from_hours(90 * 24), span)
+fn unused_after(args: &cli::Roles, settings: &Settings) -> SignedDuration {
+    args.unused.or(settings.unused).map_or(SignedDuration::from_hours(90 * 24), to_signed)
 }
 
-fn span(s: toban_core::config::Span) -> SignedDuration {
+fn to_signed(s: toban_core::config::Span) -> SignedDuration {
     SignedDuration::try_from(s.0).unwrap_or(SignedDuration::MAX)
 }
 
-fn one(
+fn audit_cluster(
     pg: &mut Pg<'_>,
     to: &ConnInfo,
     args: &cli::Roles,
     settings: &Settings,
     ledger: &mut Ledger<'_>,
 ) -> Result<()> {
+    // What search_path finds first must be PostgreSQL's own: the audited database may hold functions of the same names.
     pg.transaction()
         .batch_execute("set local search_path = pg_catalog")
         .doing(|| "prepare the session".into())?;
     let identity = pg.identity().to_string();
     let now = args.scope.at.now();
-    ledger.facts(&pg.facts()?);
+    ledger.set_facts(&pg.read_facts()?);
     ledger.of_cluster(match identity.split_once('/') {
         Some(("unknown", _)) | None => format!("{}:{}", to.host(), to.port()),
         Some((cluster, _)) => cluster.into(),
     });
     let transaction = pg.transaction();
-    let graph = read::graph(transaction)?;
+    let graph = read::read_graph(transaction)?;
     let mut advisor = Advisor::new(&graph);
-    population(&graph).iter().try_for_each(|row| ledger.account(row))?;
-    ledger.compare(&identity, now, access(&graph, &mut advisor))?;
-    server::judge(transaction, to, &graph, ledger)?;
-    let ends = passwords::Ends { now, warning: span(args.expiry_warning), graph: &graph, advisor: &advisor };
-    let passwords = passwords::judge(transaction, &ends, ledger)?;
-    hba::judge(transaction, &graph, passwords, args.from, ledger)?;
-    twins::judge(&graph, &advisor).into_iter().try_for_each(|f| ledger.add(f))?;
+    list_roles(&graph).iter().try_for_each(|row| ledger.add_account(row))?;
+    ledger.compare_with_review(&identity, now, list_access(&graph, &mut advisor))?;
+    server::judge_server(transaction, to, &graph, ledger)?;
+    let ends =
+        passwords::Ends { now, warning: to_signed(args.expiry_warning), graph: &graph, advisor: &advisor };
+    let passwords = passwords::judge_passwords(transaction, &ends, ledger)?;
+    hba::judge_hba(transaction, &graph, passwords, args.from, ledger)?;
+    twins::judge_names(&graph, &advisor).into_iter().try_for_each(|f| ledger.add(f))?;
     for check in CHECKS.iter().filter(|c| c.since <= graph.major) {
-        query(transaction, check, ledger)?;
+        run_check(transaction, check, ledger)?;
     }
-    let (unused, table) = (unused(args, settings), args.login_table.as_deref());
+    let (unused, table) = (unused_after(args, settings), args.login_table.as_deref());
     let mut sources = Sources { logs: &args.log, table, unused, now, advisor };
-    last::judge(transaction, &mut sources, &graph, ledger)
+    last::judge_last_use(transaction, &mut sources, &graph, ledger)
 }
 
 /// Every role with the memberships it has: what a review answers for. Rights are told by themselves.
-fn population(graph: &Graph) -> Vec<Row> {
+fn list_roles(graph: &Graph) -> Vec<Row> {
     let name = |oid: &u32| graph.roles.get(oid).map_or_else(|| oid.to_string(), |r| r.name.clone());
     let own = graph.roles.iter().filter(|(_, r)| r.login || !r.name.starts_with("pg_"));
     let row = |(oid, role): (&u32, &graph::Role)| Row {
@@ -112,7 +114,7 @@ fn population(graph: &Graph) -> Vec<Row> {
 }
 
 /// Every right that a role which can log in comes to, and what other roles hold themselves.
-fn access(graph: &Graph, advisor: &mut Advisor) -> Vec<Access> {
+fn list_access(graph: &Graph, advisor: &mut Advisor) -> Vec<Access> {
     let mut held = Vec::new();
     for (oid, role) in &graph.roles {
         let own = role.superuser || role.bypassrls || role.replication || role.createrole || role.createdb;
@@ -132,7 +134,7 @@ fn access(graph: &Graph, advisor: &mut Advisor) -> Vec<Access> {
             held.push(Access {
                 subject: format!("role/{oid}"),
                 name: role.name.clone(),
-                advice: advisor.against(graph, *oid, &right),
+                advice: advisor.advise_against(graph, *oid, &right),
                 right,
                 path,
             });
@@ -144,13 +146,22 @@ fn access(graph: &Graph, advisor: &mut Advisor) -> Vec<Access> {
     held
 }
 
+/// A check, and what a role that is no superuser must be granted for it.
+#[derive(Clone, Copy, Debug)]
+struct Needs<'a> {
+    check: &'a str,
+    grants: &'a str,
+}
+
 /// Runs `ask` so that a refusal ends this check alone: None, and a finding that names the missing grant.
-fn asked<T>(
+fn ask_or_skip<T>(
     transaction: &mut Transaction<'_>,
-    (check, needs): (&str, &str),
+    Needs { check, grants }: Needs<'_>,
     ledger: &mut Ledger<'_>,
     ask: impl FnOnce(&mut Transaction<'_>) -> Result<T, postgres::Error>,
 ) -> Result<Option<T>> {
+    // A refused query aborts the transaction; the savepoint keeps what the other checks have left of it. Only 42501
+    // (insufficient_privilege) is an answer: any other error is one.
     let mut inner = transaction.transaction().doing(|| "set a savepoint".into())?;
     let refused = match ask(&mut inner) {
         Ok(answer) => return Ok(Some(answer)),
@@ -161,13 +172,15 @@ fn asked<T>(
     let why = refused.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
     let finding = AuditFinding::new(&roles::SKIPPED, check, check, Severity::Unknown)
         .says(format!("not checked: {why}"))
-        .advise(format!("the auditor's role needs: {needs}"));
+        .advise(format!("the auditor's role needs: {grants}"));
     ledger.add(finding)?;
     Ok(None)
 }
 
-fn query(transaction: &mut Transaction<'_>, check: &CatalogCheck, ledger: &mut Ledger<'_>) -> Result<()> {
-    let rows = asked(transaction, (check.rule.id, check.needs), ledger, |t| t.query(check.sql, &[]))?;
+fn run_check(transaction: &mut Transaction<'_>, check: &CatalogCheck, ledger: &mut Ledger<'_>) -> Result<()> {
+    let rows = ask_or_skip(transaction, Needs { check: check.rule.id, grants: check.needs }, ledger, |t| {
+        t.query(check.sql, &[])
+    })?;
     for row in rows.unwrap_or_default() {
         let (object, said): (String, String) = (row.get(0), row.get(1));
         let key = object.replace(' ', "/");

@@ -1,7 +1,7 @@
 //! What the catalogs say of roles, memberships and sessions.
 
 use super::graph::{Grant, Graph, Role};
-use super::seen::Seen;
+use super::seen::Connections;
 use jiff::Timestamp;
 use postgres::Transaction;
 use toban_core::{Context, Result};
@@ -10,7 +10,7 @@ use toban_core::{Context, Result};
 ///
 /// # Errors
 /// Those of the server.
-pub(crate) fn graph(transaction: &mut Transaction<'_>) -> Result<Graph> {
+pub(crate) fn read_graph(transaction: &mut Transaction<'_>) -> Result<Graph> {
     let doing = || "read the roles".to_string();
     let sql = "select current_setting('server_version_num')::int4 / 10000, datdba from pg_database \
                where datname = current_database()";
@@ -48,7 +48,7 @@ pub(crate) fn graph(transaction: &mut Transaction<'_>) -> Result<Graph> {
 ///
 /// # Errors
 /// Those of the server.
-pub(crate) fn sessions(transaction: &mut Transaction<'_>, seen: &mut Seen) -> Result<()> {
+pub(crate) fn read_sessions(transaction: &mut Transaction<'_>, seen: &mut Connections) -> Result<()> {
     // When a session began only pg_read_all_stats sees; that it is there, and what it calls itself, everybody does.
     let sql = "select usename::text, (extract(epoch from coalesce(backend_start, now())) * 1000000)::int8, application_name \
                from pg_stat_activity where usename is not null and pid <> pg_backend_pid() \

@@ -26,38 +26,42 @@ pub(crate) struct Last {
 
 /// What logs and the server know of connections.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Connections {
     /// The oldest time in any log: before it nothing is known.
     pub(crate) since: Option<Timestamp>,
     last: BTreeMap<String, Last>,
 }
 
-impl Seen {
+impl Connections {
     /// Reads every log; `zone` is the server's log_timezone.
     ///
     /// # Errors
     /// When a log cannot be read.
-    pub(crate) fn read(logs: &[PathBuf], zone: &TimeZone) -> Result<Seen> {
-        let mut seen = Seen::default();
+    pub(crate) fn read_logs(logs: &[PathBuf], zone: &TimeZone) -> Result<Connections> {
+        let mut seen = Connections::default();
         for path in logs {
             let doing = || format!("read the log {}", path.display());
-            for line in lines(path).doing(doing)? {
-                seen.line(&String::from_utf8_lossy(&line.doing(doing)?), zone);
+            for line in open_lines(path).doing(doing)? {
+                seen.read_line(&String::from_utf8_lossy(&line.doing(doing)?), zone);
             }
         }
         Ok(seen)
     }
 
     /// Takes one line of any of the three formats: each holds a time, then the message.
-    fn line(&mut self, line: &str, zone: &TimeZone) {
-        let Some(at) = time(line, zone) else { return };
+    fn read_line(&mut self, line: &str, zone: &TimeZone) {
+        let Some(at) = parse_time(line, zone) else { return };
+        // Any line of the log counts for how far it reaches back, also one that names no role: silence means something
+        // only from the oldest line on.
         self.since = Some(self.since.map_or(at, |since| since.min(at)));
+        // A statement that somebody logged may quote the words: only where the message itself begins with them was there
+        // a connection, else anybody could keep a role in use by a comment in a query.
         let message = line.split_once(MARK).filter(|(before, _)| is_message(before));
         let Some((_, rest)) = message else { return };
         let (role, more) =
-            cut(rest, &[" database=", " application_name=", " SSL enabled", " GSS ", "\"", ","]);
+            cut_at(rest, &[" database=", " application_name=", " SSL enabled", " GSS ", "\"", ","]);
         let program =
-            more.split_once(" application_name=").map(|(_, p)| cut(p, &[" SSL enabled", " GSS ", "\""]).0);
+            more.split_once(" application_name=").map(|(_, p)| cut_at(p, &[" SSL enabled", " GSS ", "\""]).0);
         self.add(role, at, "log_connections", program);
     }
 
@@ -82,7 +86,7 @@ impl Seen {
 }
 
 /// Up to the first of `ends`, and the rest.
-fn cut<'a>(text: &'a str, ends: &[&str]) -> (&'a str, &'a str) {
+fn cut_at<'a>(text: &'a str, ends: &[&str]) -> (&'a str, &'a str) {
     let end = ends.iter().filter_map(|e| text.find(e)).min().unwrap_or(text.trim_end().len());
     text.split_at(end)
 }
@@ -100,12 +104,12 @@ fn is_message(before: &str) -> bool {
 ///
 /// # Errors
 /// When one cannot be opened.
-pub(super) fn readable(logs: &[PathBuf]) -> Result<()> {
+pub(super) fn check_readable(logs: &[PathBuf]) -> Result<()> {
     logs.iter()
         .try_for_each(|log| File::open(log).map(drop).doing(|| format!("read the log {}", log.display())))
 }
 
-fn lines(path: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<Vec<u8>>>> {
+fn open_lines(path: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<Vec<u8>>>> {
     let file = File::open(path)?;
     let packed = path.extension().is_some_and(|e| e == "gz");
     let text: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
@@ -113,7 +117,7 @@ fn lines(path: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<Ve
 }
 
 /// The first `2026-11-22 01:02:03` of the line, wherever log_line_prefix puts it; times in a message are not ours.
-fn time(line: &str, zone: &TimeZone) -> Option<Timestamp> {
+fn parse_time(line: &str, zone: &TimeZone) -> Option<Timestamp> {
     // The lines of a statement follow its first one behind a tab.
     if line.starts_with('\t') {
         return None;
@@ -147,16 +151,16 @@ mod tests {
             r#"{"timestamp":"2026-11-22 01:02:03.456 UTC","user":"alice","message":"connection authorized: user=alice database=app"}"#,
             "2026-11-22 01:02:03 UTC LOG:  replication connection authorized: user=alice",
         ] {
-            let mut seen = Seen::default();
-            seen.line(line, &zone);
+            let mut seen = Connections::default();
+            seen.read_line(line, &zone);
             let at = "2026-11-22T01:02:03Z".parse().expect("a time");
             let last = seen.last("alice").unwrap_or_else(|| panic!("nobody in {line}"));
             assert_eq!((last.at, last.source), (at, "log_connections"), "{line}");
             assert_eq!(last.programs.contains("psql app"), line.contains("psql"), "{line}: {last:?}");
             assert_eq!(seen.since, Some(at));
         }
-        let mut seen = Seen::default();
-        seen.line("LOG:  connection authorized: user=alice database=app", &zone);
+        let mut seen = Connections::default();
+        seen.read_line("LOG:  connection authorized: user=alice database=app", &zone);
         assert!(seen.last("alice").is_none(), "a line without a time says nothing");
         for line in [
             "2026-11-22 01:02:03 UTC [7] LOG:  statement: select 'connection authorized: user=alice database=app'",
@@ -164,10 +168,10 @@ mod tests {
             "\t2026-11-22 01:02:03 UTC [7] LOG:  connection authorized: user=alice database=app",
             "2026-11-22 01:02:03.456 UTC,\"bert\",\"app\",7,\"\",LOG,00000,\"statement: select \"\"connection authorized: user=alice\",,",
         ] {
-            seen.line(line, &zone);
+            seen.read_line(line, &zone);
             assert!(seen.last("alice").is_none(), "what anybody can write into a statement: {line}");
         }
-        seen.line("[7] LOG:  duration of '1970-01-01 00:00:00'", &zone);
+        seen.read_line("[7] LOG:  duration of '1970-01-01 00:00:00'", &zone);
         assert!(seen.since.is_some_and(|s| s.as_second() > 0), "a time in a message is no age of the log");
     }
 }

@@ -12,7 +12,7 @@ use toban_core::{Context, Result, Severity};
 ///
 /// # Errors
 /// Those of the server.
-pub(super) fn judge(
+pub(super) fn judge_server(
     transaction: &mut Transaction<'_>,
     to: &ConnInfo,
     graph: &Graph,
@@ -29,9 +29,9 @@ pub(super) fn judge(
             .says(format!("PostgreSQL {version}, {kind}")),
     )?;
     let hidden = [
-        standby.then(|| hidden("primary", PRIMARY, "audit the primary too: user-audit roles --db …")),
-        between(to, port, socket),
-        managed(graph),
+        standby.then(|| hidden_finding("primary", PRIMARY, "audit the primary too: user-audit roles --db …")),
+        find_pooler(to, port, socket),
+        find_provider(graph),
     ];
     hidden.into_iter().flatten().try_for_each(|f| ledger.add(f))
 }
@@ -39,29 +39,29 @@ pub(super) fn judge(
 const PRIMARY: &str = "this is a standby: roles and grants are the primary's, but its pg_hba.conf, settings and sessions are its own";
 
 /// A check that cannot be made from here.
-fn hidden(what: &'static str, why: &str, advice: &str) -> AuditFinding {
+fn hidden_finding(what: &'static str, why: &str, advice: &str) -> AuditFinding {
     AuditFinding::new(&roles::SKIPPED, what, what, Severity::Unknown)
         .says(format!("not seen: {why}"))
         .advise(advice)
 }
 
 /// The server listens elsewhere than where we knocked.
-fn between(to: &ConnInfo, port: i32, socket: bool) -> Option<AuditFinding> {
+fn find_pooler(to: &ConnInfo, port: i32, socket: bool) -> Option<AuditFinding> {
     let direct = i32::from(to.port()) == port && to.is_socket() == socket;
     let why = format!(
         "who may log in to the pooler, the proxy or the forwarded port that leads here; we asked for port {}, and the server listens on {port}",
         to.port()
     );
     let advice = "audit its own list of users, and connect to the server itself";
-    (!direct).then(|| hidden("pooler", &why, advice))
+    (!direct).then(|| hidden_finding("pooler", &why, advice))
 }
 
 /// A provider's role is there: then there is a provider.
-fn managed(graph: &Graph) -> Option<AuditFinding> {
+fn find_provider(graph: &Graph) -> Option<AuditFinding> {
     let role = rulebook::PROVIDERS.iter().find(|name| graph.oid(name).is_some())?;
     let why =
         format!("this is a managed service ({role}): the provider's own superusers, networks and copies");
-    Some(hidden(
+    Some(hidden_finding(
         "provider",
         &why,
         "audit them in the provider's console, then accept this with an [[accept]] entry",

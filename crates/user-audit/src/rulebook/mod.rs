@@ -66,7 +66,7 @@ impl Right {
     }
 }
 
-const fn weigh(rule: &'static Rule, severity: Severity, cis: &'static [&'static str]) -> Right {
+const fn weigh_right(rule: &'static Rule, severity: Severity, cis: &'static [&'static str]) -> Right {
     Right { rule, severity, cis }
 }
 
@@ -74,29 +74,29 @@ const PREDEFINED: &[&str] = &["4.3", "4.9"];
 
 /// Attributes, then the predefined roles that reach beyond their tables, then a provider's.
 static RIGHTS: [Right; 23] = [
-    weigh(&app::ADMIN, Severity::Warning, &[]),
-    weigh(&roles::SUPERUSER, Severity::Critical, &["4.3"]),
-    weigh(&roles::BYPASSRLS, Severity::Warning, &["4.3"]),
-    weigh(&roles::REPLICATION, Severity::Warning, &["7.1"]),
-    weigh(&roles::CREATEROLE, Severity::Warning, &["4.3"]),
-    weigh(&roles::CREATEDB, Severity::Warning, &["4.3"]),
-    weigh(&roles::PG_EXECUTE_SERVER_PROGRAM, Severity::Critical, PREDEFINED),
-    weigh(&roles::PG_WRITE_SERVER_FILES, Severity::Critical, PREDEFINED),
-    weigh(&roles::PG_READ_SERVER_FILES, Severity::Critical, PREDEFINED),
-    weigh(&roles::PG_READ_ALL_DATA, Severity::Warning, PREDEFINED),
-    weigh(&roles::PG_WRITE_ALL_DATA, Severity::Warning, PREDEFINED),
-    weigh(&roles::PG_MAINTAIN, Severity::Warning, PREDEFINED),
-    weigh(&roles::PG_SIGNAL_BACKEND, Severity::Warning, PREDEFINED),
-    weigh(&roles::PG_CHECKPOINT, Severity::Warning, PREDEFINED),
-    weigh(&roles::PG_CREATE_SUBSCRIPTION, Severity::Warning, PREDEFINED),
-    weigh(&roles::PG_SIGNAL_AUTOVACUUM_WORKER, Severity::Warning, PREDEFINED),
-    weigh(&roles::PG_USE_RESERVED_CONNECTIONS, Severity::Warning, PREDEFINED),
-    weigh(&roles::PG_DATABASE_OWNER, Severity::Warning, PREDEFINED),
-    weigh(&roles::RDS_SUPERUSER, Severity::Critical, PREDEFINED),
-    weigh(&roles::CLOUDSQLSUPERUSER, Severity::Critical, PREDEFINED),
-    weigh(&roles::AZURE_PG_ADMIN, Severity::Critical, PREDEFINED),
-    weigh(&roles::ALLOYDBSUPERUSER, Severity::Critical, PREDEFINED),
-    weigh(&roles::NEON_SUPERUSER, Severity::Critical, PREDEFINED),
+    weigh_right(&app::ADMIN, Severity::Warning, &[]),
+    weigh_right(&roles::SUPERUSER, Severity::Critical, &["4.3"]),
+    weigh_right(&roles::BYPASSRLS, Severity::Warning, &["4.3"]),
+    weigh_right(&roles::REPLICATION, Severity::Warning, &["7.1"]),
+    weigh_right(&roles::CREATEROLE, Severity::Warning, &["4.3"]),
+    weigh_right(&roles::CREATEDB, Severity::Warning, &["4.3"]),
+    weigh_right(&roles::PG_EXECUTE_SERVER_PROGRAM, Severity::Critical, PREDEFINED),
+    weigh_right(&roles::PG_WRITE_SERVER_FILES, Severity::Critical, PREDEFINED),
+    weigh_right(&roles::PG_READ_SERVER_FILES, Severity::Critical, PREDEFINED),
+    weigh_right(&roles::PG_READ_ALL_DATA, Severity::Warning, PREDEFINED),
+    weigh_right(&roles::PG_WRITE_ALL_DATA, Severity::Warning, PREDEFINED),
+    weigh_right(&roles::PG_MAINTAIN, Severity::Warning, PREDEFINED),
+    weigh_right(&roles::PG_SIGNAL_BACKEND, Severity::Warning, PREDEFINED),
+    weigh_right(&roles::PG_CHECKPOINT, Severity::Warning, PREDEFINED),
+    weigh_right(&roles::PG_CREATE_SUBSCRIPTION, Severity::Warning, PREDEFINED),
+    weigh_right(&roles::PG_SIGNAL_AUTOVACUUM_WORKER, Severity::Warning, PREDEFINED),
+    weigh_right(&roles::PG_USE_RESERVED_CONNECTIONS, Severity::Warning, PREDEFINED),
+    weigh_right(&roles::PG_DATABASE_OWNER, Severity::Warning, PREDEFINED),
+    weigh_right(&roles::RDS_SUPERUSER, Severity::Critical, PREDEFINED),
+    weigh_right(&roles::CLOUDSQLSUPERUSER, Severity::Critical, PREDEFINED),
+    weigh_right(&roles::AZURE_PG_ADMIN, Severity::Critical, PREDEFINED),
+    weigh_right(&roles::ALLOYDBSUPERUSER, Severity::Critical, PREDEFINED),
+    weigh_right(&roles::NEON_SUPERUSER, Severity::Critical, PREDEFINED),
 ];
 
 /// What managed services give instead of a superuser.

@@ -6,9 +6,9 @@ mod names;
 mod roles;
 
 use super::mapping::{Mapping, Name};
-use super::{open, sql};
+use super::{open_database, sql};
 use crate::cli;
-use crate::source::{Place, Rows, Table, all};
+use crate::source::{AuditTarget, RowSource, SourceTable, read_rows};
 use find::Proposed;
 use serde::Serialize;
 use toban_core::{Context, Error, Out, Record, Result};
@@ -39,9 +39,9 @@ impl Record for Proposal<'_> {
 }
 
 /// Looks at each database's tables and proposes a mapping.
-pub(super) fn run(places: &[Place], args: &cli::App, out: &mut Out<'_>) -> Result<()> {
+pub(super) fn detect_mappings(places: &[AuditTarget], args: &cli::App, out: &mut Out<'_>) -> Result<()> {
     for place in places {
-        let proposed = open(place, &args.scope, |rows| look(rows))?;
+        let proposed = open_database(place, &args.scope, |rows| detect_mapping(rows))?;
         let Some(proposed) = proposed else {
             let message = format!("no table of {} looks like accounts", place.name());
             return Err(
@@ -59,26 +59,32 @@ pub(super) fn run(places: &[Place], args: &cli::App, out: &mut Out<'_>) -> Resul
     Ok(())
 }
 
-fn look(rows: &mut dyn Rows) -> Result<Option<Proposed>> {
-    let tables = rows.tables()?;
-    let Some(proposed) = find::propose(&tables, &mut |table, column| values(rows, table, column))? else {
+fn detect_mapping(rows: &mut dyn RowSource) -> Result<Option<Proposed>> {
+    let tables = rows.read_tables()?;
+    let Some(proposed) =
+        find::propose_mapping(&tables, &mut |table, column| read_values(rows, table, column))?
+    else {
         return Ok(None);
     };
     // What is proposed works, or is not proposed.
-    let mapping: Mapping = toml::from_str(&proposed.toml()).doing(|| "read the proposed mapping".into())?;
-    mapping.check("proposed")?;
-    rows.rows(&format!("select * from ({}) q limit 1", mapping.users_sql(rows.concat())), &mut |_| Ok(()))?;
+    let mapping: Mapping =
+        toml::from_str(&proposed.to_toml()).doing(|| "read the proposed mapping".into())?;
+    mapping.check_columns("proposed")?;
+    rows.for_each_row(
+        &format!("select * from ({}) q limit 1", mapping.users_sql(rows.concat())),
+        &mut |_| Ok(()),
+    )?;
     Ok(Some(proposed))
 }
 
 /// Some different values of one column.
-fn values(rows: &mut dyn Rows, table: &Table, column: &str) -> Result<Vec<String>> {
-    let sql = sql::values_sql(&name(&table.name), column, VALUES);
-    Ok(all(rows, &sql)?.into_iter().flatten().flatten().collect())
+fn read_values(rows: &mut dyn RowSource, table: &SourceTable, column: &str) -> Result<Vec<String>> {
+    let sql = sql::values_sql(&table_name(&table.name), column, VALUES);
+    Ok(read_rows(rows, &sql)?.into_iter().flatten().flatten().collect())
 }
 
 /// A table's name as a mapping writes it.
-fn name([schema, table]: &[String; 2]) -> Name {
+fn table_name([schema, table]: &[String; 2]) -> Name {
     match schema.contains('.') || table.contains('.') {
         true => Name::Exact(vec![schema.clone(), table.clone()]),
         false => Name::Dotted(format!("{schema}.{table}")),

@@ -298,12 +298,12 @@ pub(super) const ACTIVE: [&str; 10] = [
 ];
 
 /// A name without case and underscores.
-pub(super) fn tight(name: &str) -> String {
+pub(super) fn squeeze_name(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// The words of a name, without their plural.
-pub(super) fn words(name: &str) -> Vec<String> {
+pub(super) fn split_words(name: &str) -> Vec<String> {
     let (mut all, mut word, mut before) = (Vec::new(), String::new(), ' ');
     for c in name.chars() {
         if !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase()) {
@@ -342,6 +342,8 @@ impl Want {
 }
 
 /// The column with the first of these names that can hold what is wanted.
-pub(super) fn first<'a>(names: &[&str], want: Want, columns: &'a [Field]) -> Option<&'a Field> {
-    names.iter().find_map(|n| columns.iter().find(|c| tight(&c.name) == tight(n) && want.fits(&c.kind)))
+pub(super) fn find_first<'a>(names: &[&str], want: Want, columns: &'a [Field]) -> Option<&'a Field> {
+    names
+        .iter()
+        .find_map(|n| columns.iter().find(|c| squeeze_name(&c.name) == squeeze_name(n) && want.fits(&c.kind)))
 }

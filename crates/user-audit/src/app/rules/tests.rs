@@ -5,20 +5,20 @@ use clap::Parser;
 
 const NOW: &str = "2026-11-22T12:00:00Z";
 
-fn rules(more: &[&str]) -> Rules {
+fn rules(more: &[&str]) -> AccountRules {
     let args = ["user-audit", "app", "--at", NOW].iter().chain(more).copied();
     let args = cli::Args::try_parse_from(args).expect("parses");
     let cli::Verb::App(app) = args.verb else { unreachable!("it is app") };
-    Rules::new(&app, &Settings::default())
+    AccountRules::new(&app, &Settings::default())
 }
 
-fn ago(seconds: i64) -> Moment {
+fn format_idle(seconds: i64) -> CellTime {
     let now: Timestamp = NOW.parse().expect("a time");
-    Moment::At(now - SignedDuration::from_secs(seconds))
+    CellTime::At(now - SignedDuration::from_secs(seconds))
 }
 
-fn days_ago(days: i64) -> Moment {
-    ago(days * DAY)
+fn days_ago(days: i64) -> CellTime {
+    format_idle(days * DAY)
 }
 
 fn user() -> User<'static> {
@@ -29,12 +29,12 @@ fn user() -> User<'static> {
         active: Some(true),
         active_is_null: false,
         last_login: days_ago(1),
-        last_used: Moment::Never,
+        last_used: CellTime::Never,
         changed: days_ago(10),
         created: days_ago(300),
         has_password: Some(true),
         off: false,
-        locked_until: Moment::Never,
+        locked_until: CellTime::Never,
         mfa: None,
         roles: Vec::new(),
         admin_by: Vec::new(),
@@ -44,7 +44,7 @@ fn user() -> User<'static> {
 const MAPPED: Mapped = Mapped { email: true, last_login: true, password_changed: true };
 
 fn found(user: &User<'_>) -> Vec<&'static str> {
-    judge(user, MAPPED, &rules(&[])).iter().map(|f| f.id()).collect()
+    judge_account(user, MAPPED, &rules(&[])).iter().map(|f| f.id()).collect()
 }
 
 #[test]
@@ -55,29 +55,37 @@ fn an_account_in_order_has_no_finding() {
 #[test]
 fn exactly_ninety_days_are_allowed_and_a_second_more_is_not() {
     for (seconds, rule) in [(90 * DAY - 1, None), (90 * DAY, None), (90 * DAY + 1, Some("unused"))] {
-        assert_eq!(found(&User { last_login: ago(seconds), ..user() }), Vec::from_iter(rule), "{seconds}");
+        assert_eq!(
+            found(&User { last_login: format_idle(seconds), ..user() }),
+            Vec::from_iter(rule),
+            "{seconds}"
+        );
     }
 }
 
 #[test]
 fn who_never_logged_in_is_judged_by_the_age_of_the_account() {
-    let never = |created| found(&User { last_login: Moment::Never, changed: days_ago(1), created, ..user() });
+    let never =
+        |created| found(&User { last_login: CellTime::Never, changed: days_ago(1), created, ..user() });
     assert_eq!(never(days_ago(200)), ["never-used"]);
     assert_eq!(never(days_ago(5)), [""; 0], "within the grace");
-    assert_eq!(never(Moment::Never), ["never-used"]);
+    assert_eq!(never(CellTime::Never), ["never-used"]);
 }
 
 #[test]
 fn use_of_an_api_key_is_use() {
-    assert_eq!(found(&User { last_login: Moment::Never, last_used: days_ago(1), ..user() }), [""; 0]);
+    assert_eq!(found(&User { last_login: CellTime::Never, last_used: days_ago(1), ..user() }), [""; 0]);
     assert_eq!(found(&User { last_login: days_ago(91), last_used: days_ago(1), ..user() }), [""; 0]);
 }
 
 #[test]
 fn dates_that_cannot_be() {
-    assert_eq!(found(&User { last_login: ago(-3600), ..user() }), ["impossible-date"]);
-    assert_eq!(found(&User { last_login: ago(-60), ..user() }), [""; 0], "clocks differ");
-    assert_eq!(found(&User { last_login: Moment::Impossible, ..user() }), ["impossible-date", "never-used"]);
+    assert_eq!(found(&User { last_login: format_idle(-3600), ..user() }), ["impossible-date"]);
+    assert_eq!(found(&User { last_login: format_idle(-60), ..user() }), [""; 0], "clocks differ");
+    assert_eq!(
+        found(&User { last_login: CellTime::Impossible, ..user() }),
+        ["impossible-date", "never-used"]
+    );
     assert_eq!(found(&User { changed: days_ago(60), created: days_ago(59), ..user() }), ["impossible-date"]);
 }
 
@@ -85,7 +93,7 @@ fn dates_that_cannot_be() {
 fn passwords_have_a_window_and_single_sign_on_has_none() {
     let window = rules(&["--password-warning", "14d"]);
     let rule = |changed| {
-        let found = judge(&User { changed, ..user() }, MAPPED, &window);
+        let found = judge_account(&User { changed, ..user() }, MAPPED, &window);
         assert!(found.iter().all(|f| f.base.severity != Severity::Critical), "75 days are a warning");
         found.iter().map(|f| f.id()).collect::<Vec<_>>()
     };
@@ -94,10 +102,10 @@ fn passwords_have_a_window_and_single_sign_on_has_none() {
     assert_eq!(rule(days_ago(60)), [""; 0]);
     assert_eq!(rule(days_ago(62)), ["password-due"]);
     assert_eq!(rule(days_ago(75)), ["password-due"]);
-    assert_eq!(rule(ago(75 * DAY + 1)), ["password-old"]);
-    assert_eq!(rule(Moment::Never), ["password-old"], "as old as the account");
+    assert_eq!(rule(format_idle(75 * DAY + 1)), ["password-old"]);
+    assert_eq!(rule(CellTime::Never), ["password-old"], "as old as the account");
     assert_eq!(
-        found(&User { changed: Moment::Never, created: Moment::Never, ..user() }),
+        found(&User { changed: CellTime::Never, created: CellTime::Never, ..user() }),
         ["password-unknown"]
     );
     assert_eq!(found(&User { changed: days_ago(300), has_password: Some(false), ..user() }), [""; 0]);
@@ -110,7 +118,7 @@ fn disabled_in_any_way_with_a_live_role() {
         User { active: Some(false), ..user() },
         User { off: true, ..user() },
         User { locked_until: days_ago(-1), ..user() },
-        User { locked_until: Moment::Forever, ..user() },
+        User { locked_until: CellTime::Forever, ..user() },
     ];
     for user in disabled {
         let unused = User { last_login: days_ago(400), changed: days_ago(400), ..user };
@@ -118,7 +126,7 @@ fn disabled_in_any_way_with_a_live_role() {
         let live = User { roles: roles.clone(), created: days_ago(500), ..unused.clone() };
         assert_eq!(found(&live), ["disabled-with-roles"]);
         let admin = User { admin_by: vec!["admin".into()], ..live };
-        assert_eq!(judge(&admin, MAPPED, &rules(&[]))[0].base.severity, Severity::Critical);
+        assert_eq!(judge_account(&admin, MAPPED, &rules(&[]))[0].base.severity, Severity::Critical);
     }
 }
 
@@ -126,7 +134,7 @@ fn disabled_in_any_way_with_a_live_role() {
 fn nobody_is_told_to_disable_the_last_administrator_or_a_program() {
     let idle = || User { last_login: days_ago(200), ..user() };
     let advice = |user: User<'_>| {
-        judge(&user, MAPPED, &rules(&[]))
+        judge_account(&user, MAPPED, &rules(&[]))
             .into_iter()
             .find(|f| f.id() == "unused")
             .expect("unused")
@@ -146,7 +154,7 @@ fn addresses() {
     assert_eq!(rule(Some("Info@example.org")), ["shared-account"]);
     assert_eq!(rule(Some("svc_backup@example.org")), ["service-account"]);
     let strict = rules(&["--domain", "example.org"]);
-    let outside = |email| judge(&User { email: Some(email), ..user() }, MAPPED, &strict).len();
+    let outside = |email| judge_account(&User { email: Some(email), ..user() }, MAPPED, &strict).len();
     assert_eq!(
         (outside("a@Example.org"), outside("a@example.com"), outside("a@b.example.org"), outside("a")),
         (0, 1, 1, 1)
@@ -156,18 +164,18 @@ fn addresses() {
 #[test]
 fn what_cannot_be_read_is_unknown_and_never_judged() {
     let said = |user: User<'_>| {
-        let all = judge(&user, MAPPED, &rules(&[])).into_iter();
+        let all = judge_account(&user, MAPPED, &rules(&[])).into_iter();
         all.map(|f| (f.id(), f.base.severity)).collect::<Vec<_>>()
     };
     let wrong = ("impossible-date", Severity::Warning);
-    let unread = Moment::Unreadable;
+    let unread = CellTime::Unreadable;
     assert_eq!(said(User { changed: unread, ..user() }), [wrong, ("password-unknown", Severity::Unknown)]);
     assert_eq!(
-        said(User { changed: Moment::Impossible, ..user() }),
+        said(User { changed: CellTime::Impossible, ..user() }),
         [wrong, ("password-unknown", Severity::Unknown)]
     );
     assert_eq!(said(User { last_login: unread, ..user() }), [wrong, ("unused", Severity::Unknown)]);
-    let keys = User { last_login: Moment::Never, last_used: unread, ..user() };
+    let keys = User { last_login: CellTime::Never, last_used: unread, ..user() };
     assert_eq!(said(keys), [wrong, ("unused", Severity::Unknown)]);
 }
 

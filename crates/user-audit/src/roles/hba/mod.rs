@@ -6,18 +6,18 @@ mod reach;
 mod read;
 mod weak;
 
-pub(super) use read::judge;
+pub(super) use read::judge_hba;
 
 use super::graph::{Oid, Role};
 use crate::finding::AuditFinding;
 use crate::rulebook::roles;
-use reach::{Known, prefix};
+use reach::{HbaContext, parse_prefix};
 use toban_core::Severity;
 use toban_core::check::Rule;
 
 /// One rule of `pg_hba_file_rules`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct HbaLine {
     /// Its number, after the file's name where there are several.
     pub(crate) place: String,
     /// The file that it stands in, and its number there.
@@ -34,29 +34,29 @@ pub(crate) struct Line {
 }
 
 /// Every finding of the lines by themselves. Pure.
-fn lines(lines: &[Line], known: &Known) -> Vec<AuditFinding> {
+fn judge_lines(lines: &[HbaLine], known: &HbaContext) -> Vec<AuditFinding> {
     let mut found = Vec::new();
     for (n, line) in lines.iter().enumerate() {
         match &line.error {
             // The server takes the line and says why it is idle (hostssl without TLS).
-            Some(idle) if !line.is_broken() => found.push(unreachable(line, idle)),
-            Some(error) => found.push(broken(line, error)),
+            Some(idle) if !line.is_broken() => found.push(unreachable_finding(line, idle)),
+            Some(error) => found.push(broken_finding(line, error)),
             None => match line.taken_by(&lines[..n], known) {
-                Some(above) => found.push(unreachable(line, &above)),
-                None => found.extend(weak::judge(line, known)),
+                Some(above) => found.push(unreachable_finding(line, &above)),
+                None => found.extend(weak::judge_weakness(line, known)),
             },
         }
     }
     found
 }
 
-fn broken(line: &Line, error: &str) -> AuditFinding {
+fn broken_finding(line: &HbaLine, error: &str) -> AuditFinding {
     AuditFinding::new(&roles::HBA_ERROR, &line.place.replace(' ', "/"), &line.place, Severity::Critical)
         .says(format!("not read: {error}; a reload keeps the old rules, and a restart fails"))
         .cis(&["5.4"])
 }
 
-fn unreachable(line: &Line, why: &str) -> AuditFinding {
+fn unreachable_finding(line: &HbaLine, why: &str) -> AuditFinding {
     let said = format!("no connection comes to it: {why}");
     let advice = match line.method.as_str() {
         "reject" => {
@@ -64,17 +64,17 @@ fn unreachable(line: &Line, why: &str) -> AuditFinding {
         }
         _ => "delete it, or move it up",
     };
-    line.finding(&roles::HBA_UNREACHABLE, Severity::Warning, &said, advice)
+    line.new_finding(&roles::HBA_UNREACHABLE, Severity::Warning, &said, advice)
 }
 
-impl Line {
+impl HbaLine {
     /// Whether the server could not read it: then it keeps the rules that it has, all of them.
     fn is_broken(&self) -> bool {
         self.kind.is_empty()
     }
 
     /// About this line. Its id is made of its words: a number changes with every line that is put above.
-    fn finding(&self, rule: &'static Rule, severity: Severity, said: &str, advice: &str) -> AuditFinding {
+    fn new_finding(&self, rule: &'static Rule, severity: Severity, said: &str, advice: &str) -> AuditFinding {
         let text = self.text();
         AuditFinding::new(rule, &text.replace(' ', "/"), &text, severity)
             .says(format!("{}: {said}", self.place))
@@ -93,7 +93,7 @@ impl Line {
     fn address(&self) -> String {
         match (&self.address, &self.netmask) {
             (Some(a), Some(m)) => {
-                prefix(a, m).map_or_else(|| format!("{a} {m}"), |(a, n)| format!("{a}/{n}"))
+                parse_prefix(a, m).map_or_else(|| format!("{a} {m}"), |(a, n)| format!("{a}/{n}"))
             }
             (Some(a), None) => a.clone(),
             _ => String::new(),
@@ -107,17 +107,17 @@ impl Line {
         })
     }
 
-    fn option(&self, name: &str) -> Option<&str> {
+    fn option_value(&self, name: &str) -> Option<&str> {
         self.options.iter().find_map(|o| o.strip_prefix(name)?.strip_prefix('='))
     }
 
-    fn lets_superusers(&self, known: &Known) -> bool {
+    fn lets_superusers(&self, known: &HbaContext) -> bool {
         let copies_alone = self.databases.iter().all(|d| d == "replication");
         !copies_alone && self.roles(known).any(|(oid, _)| known.superusers.contains(&oid))
     }
 
     /// The roles it lets in, for people.
-    fn who(&self, known: &Known) -> String {
+    fn name_roles(&self, known: &HbaContext) -> String {
         let roles: Vec<_> = self.roles(known).collect();
         let supers = roles.iter().filter(|(o, _)| known.superusers.contains(o)).count();
         let name = |(oid, r): &(Oid, &Role)| match known.superusers.contains(oid) {
@@ -132,14 +132,14 @@ impl Line {
     }
 
     /// Roles that could not come in any more if it asked for SCRAM: without a password, or with one kept as md5.
-    fn without_scram(&self, known: &Known) -> Vec<String> {
+    fn without_scram(&self, known: &HbaContext) -> Vec<String> {
         let kept = |r: &Role| known.passwords.get(&r.name).map_or("", String::as_str);
         let lacking = |r: &Role| ["none", "md5", "unknown", "ended"].contains(&kept(r));
         self.roles(known).filter(|(_, r)| lacking(r)).map(|(_, r)| r.name.clone()).collect()
     }
 
     /// Whether every password it may ask for is kept as SCRAM, so that the server asks by SCRAM already.
-    fn is_scram_already(&self, known: &Known) -> bool {
+    fn is_scram_already(&self, known: &HbaContext) -> bool {
         let mut kept = self.roles(known).filter_map(|(_, r)| known.passwords.get(&r.name)).peekable();
         kept.peek().is_some() && kept.all(|k| k != "md5" && k != "unknown")
     }

@@ -1,13 +1,13 @@
 //! Which connections a line of pg_hba.conf takes, and whether one line takes all that another would.
 
-use super::Line;
+use super::HbaLine;
 use crate::roles::graph::{Graph, Oid, Role, Walk};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// What the server must be asked beside the lines.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct HbaContext {
     /// Roles and plain memberships: here a superuser is a member of nothing that it was not granted, and nobody
     /// owns a database yet.
     pub(super) graph: Graph,
@@ -29,15 +29,15 @@ pub(crate) struct Known {
     pub(super) passwords: BTreeMap<String, String>,
 }
 
-impl Known {
+impl HbaContext {
     /// What the graph tells; the rest is empty.
-    pub(crate) fn of(graph: &Graph) -> Known {
+    pub(crate) fn from_graph(graph: &Graph) -> HbaContext {
         let plain = |(oid, r): (&Oid, &Role)| (*oid, Role { superuser: false, ..r.clone() });
         let superusers =
             graph.roles.iter().filter(|(_, r)| r.superuser && r.login).map(|(o, _)| *o).collect();
         let roles = graph.roles.iter().map(plain).collect();
         let graph = Graph { roles, database_owner: None, ..graph.clone() };
-        Known { graph, superusers, ..Known::default() }
+        HbaContext { graph, superusers, ..HbaContext::default() }
     }
 
     /// Whether a word of the user column means this role.
@@ -48,7 +48,7 @@ impl Known {
         }
         match word.strip_prefix('+') {
             Some(group) => self.is_member(role, group),
-            None => word == "all" || word == name || self.fits(word, name),
+            None => word == "all" || word == name || self.word_fits(word, name),
         }
     }
 
@@ -58,11 +58,12 @@ impl Known {
             return exact == database;
         }
         match word {
+            // `all` does not mean replication connections, and `replication` means nothing else (manual, 21.1).
             "all" => true,
             "replication" => false,
             "sameuser" => self.graph.roles.get(&role).is_some_and(|r| r.name == database),
             "samerole" | "samegroup" => self.is_member(role, database),
-            word => word == database || self.fits(word, database),
+            word => word == database || self.word_fits(word, database),
         }
     }
 
@@ -70,7 +71,7 @@ impl Known {
         self.graph.oid(group).is_some_and(|group| self.graph.reaches(role, group, Walk::Member))
     }
 
-    fn fits(&self, word: &str, name: &str) -> bool {
+    fn word_fits(&self, word: &str, name: &str) -> bool {
         self.fits.contains(&(word.to_string(), name.to_string()))
     }
 
@@ -84,7 +85,7 @@ impl Known {
             _ if wide == "all" || wide == narrow => true,
             Some(group) => wide.starts_with('+') && self.graph.oid(group).is_some_and(by_role),
             None if narrow == "all" => false,
-            None => self.graph.oid(narrow).map_or_else(|| self.fits(wide, narrow), by_role),
+            None => self.graph.oid(narrow).map_or_else(|| self.word_fits(wide, narrow), by_role),
         }
     }
 
@@ -96,7 +97,7 @@ impl Known {
             "replication" => false,
             _ if wide == "all" => true,
             "sameuser" | "samerole" | "samegroup" => SAME.contains(&wide),
-            name => name != "all" && self.fits(wide, name),
+            name => name != "all" && self.word_fits(wide, name),
         }
     }
 
@@ -104,6 +105,8 @@ impl Known {
     pub(super) fn classes(&self, kind: &str) -> BTreeSet<Class> {
         let mut classes: BTreeSet<Class> = match kind {
             "local" => [Class::Socket].into(),
+            // host takes connections with and without TLS and with GSSAPI's encryption; hostnossl takes those of GSSAPI
+            // too, as only TLS is what it excludes (manual, 21.1).
             "host" => [Class::Plain, Class::Tls, Class::Gss].into(),
             "hostssl" => [Class::Tls].into(),
             "hostnossl" => [Class::Plain, Class::Gss].into(),
@@ -131,12 +134,12 @@ fn in_quotes(word: &str) -> Option<&str> {
     word.strip_prefix('"')?.strip_suffix('"')
 }
 
-impl Line {
+impl HbaLine {
     /// What takes every connection of this line before it, where lines `above` do: one for each way of coming.
-    pub(super) fn taken_by(&self, above: &[Line], known: &Known) -> Option<String> {
-        let mut takers: Vec<&Line> = Vec::new();
+    pub(super) fn taken_by(&self, above: &[HbaLine], known: &HbaContext) -> Option<String> {
+        let mut takers: Vec<&HbaLine> = Vec::new();
         for class in known.classes(&self.kind) {
-            let takes = |a: &&Line| {
+            let takes = |a: &&HbaLine| {
                 a.error.is_none() && known.classes(&a.kind).contains(&class) && a.covers(self, known)
             };
             let taker = above.iter().find(takes)?;
@@ -153,13 +156,13 @@ impl Line {
     }
 
     /// Every connection of one way of coming that `other` fits, this one fits too.
-    fn covers(&self, other: &Line, known: &Known) -> bool {
+    fn covers(&self, other: &HbaLine, known: &HbaContext) -> bool {
         let user = |n: &String| self.users.iter().any(|w| known.user_within(n, w));
         let database = |n: &String| self.databases.iter().any(|w| known.database_within(n, w));
-        other.databases.iter().all(database) && other.users.iter().all(user) && self.spans(other)
+        other.databases.iter().all(database) && other.users.iter().all(user) && self.spans_networks(other)
     }
 
-    pub(super) fn spans(&self, other: &Line) -> bool {
+    pub(super) fn spans_networks(&self, other: &HbaLine) -> bool {
         if self.kind == "local" || self.address.as_deref() == Some("all") {
             return true;
         }
@@ -180,7 +183,7 @@ impl Line {
     }
 
     pub(super) fn network(&self) -> Option<(IpAddr, u32)> {
-        prefix(self.address.as_deref()?, self.netmask.as_deref()?)
+        parse_prefix(self.address.as_deref()?, self.netmask.as_deref()?)
     }
 
     pub(super) fn is_everywhere(&self) -> bool {
@@ -194,14 +197,14 @@ impl Line {
     }
 
     /// Roles that can log in, and that the user column means.
-    pub(super) fn roles<'a>(&'a self, known: &'a Known) -> impl Iterator<Item = (Oid, &'a Role)> {
+    pub(super) fn roles<'a>(&'a self, known: &'a HbaContext) -> impl Iterator<Item = (Oid, &'a Role)> {
         let means = |oid: Oid| self.users.iter().any(|u| known.is_user(u, oid));
         known.graph.roles.iter().map(|(o, r)| (*o, r)).filter(move |(o, r)| r.login && means(*o))
     }
 }
 
 /// An address and its netmask as `address/bits`.
-pub(super) fn prefix(address: &str, netmask: &str) -> Option<(IpAddr, u32)> {
+pub(super) fn parse_prefix(address: &str, netmask: &str) -> Option<(IpAddr, u32)> {
     let (address, mask): (IpAddr, IpAddr) = (address.parse().ok()?, netmask.parse().ok()?);
     let bits = match mask {
         IpAddr::V4(m) => u32::from(m).leading_ones(),

@@ -1,11 +1,11 @@
 //! What the server says of pg_hba.conf, and the order of its checks.
 
-use super::reach::Known;
-use super::{Line, lines, login, quotes};
+use super::reach::HbaContext;
+use super::{HbaLine, judge_lines, login, quotes};
 use crate::audit::Ledger;
 use crate::finding::AuditFinding;
-use crate::roles::asked;
 use crate::roles::graph::Graph;
+use crate::roles::{Needs, ask_or_skip};
 use crate::rulebook::roles;
 use postgres::Transaction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,24 +19,30 @@ const MAP_NEEDS: &str =
 /// A line of pg_ident.conf: map, the operating system's (or certificate's) user, role.
 type Mapping = (String, String, String);
 
-/// Judges the file; `passwords` as [`Known`] keeps them, `from` an address whose ways in are asked for.
-pub(in crate::roles) fn judge(
+/// Judges the file; `passwords` as [`HbaContext`] keeps them, `from` an address whose ways in are asked for.
+pub(in crate::roles) fn judge_hba(
     transaction: &mut Transaction<'_>,
     graph: &Graph,
     passwords: BTreeMap<String, String>,
     from: Option<IpAddr>,
     ledger: &mut Ledger<'_>,
 ) -> Result<()> {
-    let rules = asked(transaction, ("pg_hba.conf", NEEDS), ledger, |t| hba(t, graph.major))?;
-    let newer = loaded(transaction, graph.major, ledger)?;
+    let rules = ask_or_skip(transaction, Needs { check: "pg_hba.conf", grants: NEEDS }, ledger, |t| {
+        read_rules(t, graph.major)
+    })?;
+    let newer = is_changed_since_load(transaction, graph.major, ledger)?;
     if let Some(mut rules) = rules {
-        quoted(transaction, &mut rules, ledger)?;
-        let mut known = known(transaction, &rules, Known { passwords, ..Known::of(graph) })?;
+        read_quotes(transaction, &mut rules, ledger)?;
+        let mut known =
+            ask_known(transaction, &rules, HbaContext { passwords, ..HbaContext::from_graph(graph) })?;
         known.superusers_by_socket = known
             .superusers
             .iter()
-            .any(|oid| login::ways(&rules, *oid, &known, None).iter().any(|w| w.line.kind == "local"));
-        let broken = rules.iter().any(Line::is_broken);
+            .any(|oid| login::find_ways(&rules, *oid, &known, None).iter().any(|w| w.line.kind == "local"));
+        // pg_hba_file_rules shows the file, not what is in force. A reload with one bad line keeps all of the
+        // old rules, and a file that is newer than the last reload was not read yet: in both cases it tells what the
+        // server would do, and can-log-in is unknown.
+        let broken = rules.iter().any(HbaLine::is_broken);
         // What the file says is not what the server does: nothing of it may be taken for well.
         let idle = match (broken, newer) {
             (true, _) => Some(
@@ -47,9 +53,9 @@ pub(in crate::roles) fn judge(
             ),
             (false, false) => None,
         };
-        let found = lines(&rules, &known).into_iter().chain(login::who(&rules, &known, from));
+        let found = judge_lines(&rules, &known).into_iter().chain(login::judge_logins(&rules, &known, from));
         found.map(|f| of_file(f, idle)).try_for_each(|f| ledger.add(f))?;
-        maps(transaction, &rules, &known, ledger)?;
+        judge_maps(transaction, &rules, &known, ledger)?;
     }
     Ok(())
 }
@@ -69,10 +75,14 @@ fn of_file(finding: AuditFinding, idle: Option<&str>) -> AuditFinding {
 }
 
 /// Puts quotes back that make a keyword a name: the view does not show them, the file does.
-fn quoted(transaction: &mut Transaction<'_>, rules: &mut [Line], ledger: &mut Ledger<'_>) -> Result<()> {
+fn read_quotes(
+    transaction: &mut Transaction<'_>,
+    rules: &mut [HbaLine],
+    ledger: &mut Ledger<'_>,
+) -> Result<()> {
     let words: BTreeSet<String> =
         rules.iter().flat_map(|l| l.users.iter().chain(&l.databases)).cloned().collect();
-    let keywords: Vec<String> = words.into_iter().filter(|w| quotes::means(w)).collect();
+    let keywords: Vec<String> = words.into_iter().filter(|w| quotes::is_keyword(w)).collect();
     let files: BTreeSet<String> = rules.iter().map(|l| l.file.clone()).collect();
     for file in files {
         let mut inner = transaction.transaction().doing(|| "set a savepoint".into())?;
@@ -80,10 +90,10 @@ fn quoted(transaction: &mut Transaction<'_>, rules: &mut [Line], ledger: &mut Le
         let text = inner.query_one(sql, &[&file]).and_then(|row| row.try_get::<_, String>(0));
         let Ok(text) = text else {
             inner.rollback().doing(|| "roll back to the savepoint".into())?;
-            return hidden(transaction, &keywords, ledger);
+            return tell_hidden_quotes(transaction, &keywords, ledger);
         };
-        let mut own: Vec<Line> = rules.iter().filter(|l| l.file == file).cloned().collect();
-        quotes::restore(&mut own, &text);
+        let mut own: Vec<HbaLine> = rules.iter().filter(|l| l.file == file).cloned().collect();
+        quotes::restore_quotes(&mut own, &text);
         for (line, better) in rules.iter_mut().filter(|l| l.file == file).zip(own) {
             *line = better;
         }
@@ -92,7 +102,11 @@ fn quoted(transaction: &mut Transaction<'_>, rules: &mut [Line], ledger: &mut Le
 }
 
 /// Where a role or a database is called as a keyword is, it matters whether the word stands in quotes.
-fn hidden(transaction: &mut Transaction<'_>, keywords: &[String], ledger: &mut Ledger<'_>) -> Result<()> {
+fn tell_hidden_quotes(
+    transaction: &mut Transaction<'_>,
+    keywords: &[String],
+    ledger: &mut Ledger<'_>,
+) -> Result<()> {
     let sql = "select name from (select rolname::text from pg_roles union select datname::text from pg_database) n(name) \
                where name = any ($1) order by 1";
     let rows = transaction.query(sql, &[&keywords]).doing(|| "look for names that are keywords".into())?;
@@ -106,7 +120,7 @@ fn hidden(transaction: &mut Transaction<'_>, keywords: &[String], ledger: &mut L
 }
 
 /// The rules in the order the server tries them; its own error, so that a missing grant can be told.
-fn hba(transaction: &mut Transaction<'_>, major: u32) -> Result<Vec<Line>, postgres::Error> {
+fn read_rules(transaction: &mut Transaction<'_>, major: u32) -> Result<Vec<HbaLine>, postgres::Error> {
     // From 16 on a file may include others, and its rules have numbers.
     let (place, order, file) = match major >= 16 {
         true => (
@@ -122,7 +136,7 @@ fn hba(transaction: &mut Transaction<'_>, major: u32) -> Result<Vec<Line>, postg
     );
     let list = |cell: Option<Vec<String>>| cell.unwrap_or_default();
     let text = |cell: Option<String>| cell.unwrap_or_default();
-    let line = |row: postgres::Row| Line {
+    let line = |row: postgres::Row| HbaLine {
         place: text(row.get(0)),
         kind: text(row.get(1)),
         databases: list(row.get(2)),
@@ -142,7 +156,11 @@ fn hba(transaction: &mut Transaction<'_>, major: u32) -> Result<Vec<Line>, postg
 }
 
 /// Asks the server what regular expressions fit, and who may connect where.
-fn known(transaction: &mut Transaction<'_>, lines: &[Line], mut known: Known) -> Result<Known> {
+fn ask_known(
+    transaction: &mut Transaction<'_>,
+    lines: &[HbaLine],
+    mut known: HbaContext,
+) -> Result<HbaContext> {
     let doing = || "ask who may connect to which database".to_string();
     let sql = "select r.oid, d.datname::text from pg_roles r, pg_database d where r.rolcanlogin and d.datallowconn \
                and has_database_privilege(r.oid, d.oid, 'connect') and d.datconnlimit <> -2 \
@@ -177,13 +195,13 @@ fn known(transaction: &mut Transaction<'_>, lines: &[Line], mut known: Known) ->
 }
 
 /// Maps of pg_ident.conf by which somebody becomes a superuser, of the lines that name them.
-fn maps(
+fn judge_maps(
     transaction: &mut Transaction<'_>,
-    lines: &[Line],
-    known: &Known,
+    lines: &[HbaLine],
+    known: &HbaContext,
     ledger: &mut Ledger<'_>,
 ) -> Result<()> {
-    let used: BTreeSet<&str> = lines.iter().filter_map(|l| l.option("map")).collect();
+    let used: BTreeSet<&str> = lines.iter().filter_map(|l| l.option_value("map")).collect();
     if used.is_empty() {
         return Ok(());
     }
@@ -195,7 +213,9 @@ fn maps(
     }
     let sql = "select map_name, sys_name, pg_username, line_number, coalesce(error, 'why, only the server''s log says') \
                from pg_ident_file_mappings order by 1, 2, 3, 4";
-    let rows = asked(transaction, ("pg_ident.conf", MAP_NEEDS), ledger, |t| t.query(sql, &[]))?;
+    let rows = ask_or_skip(transaction, Needs { check: "pg_ident.conf", grants: MAP_NEEDS }, ledger, |t| {
+        t.query(sql, &[])
+    })?;
     for row in rows.unwrap_or_default() {
         if row.get::<_, Option<String>>(0).is_none() {
             let (number, error): (i32, String) = (row.get(3), row.get(4));
@@ -216,7 +236,7 @@ fn maps(
     Ok(())
 }
 
-fn becomes_superuser((map, user, role): &Mapping, known: &Known) -> Option<AuditFinding> {
+fn becomes_superuser((map, user, role): &Mapping, known: &HbaContext) -> Option<AuditFinding> {
     let named = known.superusers.iter().filter_map(|oid| Some((*oid, &known.graph.roles.get(oid)?.name)));
     // Before 16 neither `all` nor `+group` means anything here.
     let means =
@@ -232,7 +252,11 @@ fn becomes_superuser((map, user, role): &Mapping, known: &Known) -> Option<Audit
 }
 
 /// Whether a file is newer than what the server runs by.
-fn loaded(transaction: &mut Transaction<'_>, major: u32, ledger: &mut Ledger<'_>) -> Result<bool> {
+fn is_changed_since_load(
+    transaction: &mut Transaction<'_>,
+    major: u32,
+    ledger: &mut Ledger<'_>,
+) -> Result<bool> {
     let needs = "pg_read_all_settings, and execute on function pg_stat_file(text)";
     // From 16 on a file may include others.
     let files = match major >= 16 {
@@ -245,7 +269,9 @@ fn loaded(transaction: &mut Transaction<'_>, major: u32, ledger: &mut Ledger<'_>
         "select coalesce(bool_or((pg_stat_file(f.name)).modification > pg_conf_load_time()), false) from ({files}) f(name)"
     );
     let newer =
-        asked(transaction, ("pg_hba.conf loaded", needs), ledger, |t| t.query_one(sql.as_str(), &[]))?;
+        ask_or_skip(transaction, Needs { check: "pg_hba.conf loaded", grants: needs }, ledger, |t| {
+            t.query_one(sql.as_str(), &[])
+        })?;
     let newer = newer.is_some_and(|row| row.get(0));
     if newer {
         let finding = AuditFinding::new(&roles::HBA_NOT_LOADED, "file", "pg_hba.conf", Severity::Warning);

@@ -1,6 +1,6 @@
 use super::*;
 
-fn line(text: &str) -> Line {
+fn line(text: &str) -> HbaLine {
     let words: Vec<&str> = text.split(' ').collect();
     let local = words[0] == "local";
     let (address, netmask) = match (local, words[3].split_once('/')) {
@@ -9,7 +9,7 @@ fn line(text: &str) -> Line {
         (false, None) => (Some(words[3].to_string()), None),
     };
     let list = |w: &str| w.split(',').map(String::from).collect();
-    Line {
+    HbaLine {
         place: "line 1".into(),
         kind: words[0].into(),
         databases: list(words[1]),
@@ -17,13 +17,13 @@ fn line(text: &str) -> Line {
         address,
         netmask,
         method: words[if local { 3 } else { 4 }].into(),
-        ..Line::default()
+        ..HbaLine::default()
     }
 }
 
 fn rules(lines: &[&str]) -> Vec<&'static str> {
-    let rules: Vec<Line> = lines.iter().map(|l| line(l)).collect();
-    super::lines(&rules, &Known::default()).iter().map(|f| f.id()).collect()
+    let rules: Vec<HbaLine> = lines.iter().map(|l| line(l)).collect();
+    super::judge_lines(&rules, &HbaContext::default()).iter().map(|f| f.id()).collect()
 }
 
 #[test]

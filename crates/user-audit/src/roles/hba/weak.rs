@@ -1,7 +1,7 @@
 //! What is weak in one line of pg_hba.conf.
 
-use super::Line;
-use super::reach::Known;
+use super::HbaLine;
+use super::reach::HbaContext;
 use crate::finding::AuditFinding;
 use crate::rulebook::roles;
 use toban_core::Severity::{self, Critical, Warning};
@@ -11,11 +11,11 @@ use toban_core::check::Rule;
 type Weakness = (&'static Rule, Severity, String, String);
 
 /// Every finding of a line that connections come to.
-pub(super) fn judge(line: &Line, known: &Known) -> Vec<AuditFinding> {
+pub(super) fn judge_weakness(line: &HbaLine, known: &HbaContext) -> Vec<AuditFinding> {
     if line.method == "reject" {
         return Vec::new();
     }
-    let of_method = method(line, known).or_else(|| {
+    let of_method = judge_method(line, known).or_else(|| {
         let said = "keeps clients from using TLS".to_string();
         (line.kind == "hostnossl").then(|| (&roles::HBA_CLEARTEXT, Warning, said, TLS.to_string()))
     });
@@ -23,7 +23,7 @@ pub(super) fn judge(line: &Line, known: &Known) -> Vec<AuditFinding> {
     let wide = (&roles::HBA_WIDE, Warning, wide, "name the networks".to_string());
     let all = of_method.into_iter().chain(line.is_everywhere().then_some(wide));
     let mut found: Vec<AuditFinding> =
-        all.map(|(rule, severity, said, advice)| line.finding(rule, severity, &said, &advice)).collect();
+        all.map(|(rule, severity, said, advice)| line.new_finding(rule, severity, &said, &advice)).collect();
     if line.is_remote() && line.lets_superusers(known) {
         let said = "superusers may come over the network";
         let advice = match known.superusers_by_socket {
@@ -32,16 +32,16 @@ pub(super) fn judge(line: &Line, known: &Known) -> Vec<AuditFinding> {
                 "first let a superuser in by the socket (local all postgres peer), then reject them above, by name"
             }
         };
-        found.push(line.finding(&roles::HBA_SUPERUSER_REMOTE, Warning, said, advice).cis(&["5.11"]));
+        found.push(line.new_finding(&roles::HBA_SUPERUSER_REMOTE, Warning, said, advice).cis(&["5.11"]));
     }
     found
 }
 
-fn method(line: &Line, known: &Known) -> Option<Weakness> {
+fn judge_method(line: &HbaLine, known: &HbaContext) -> Option<Weakness> {
     let plain = !["local", "hostssl", "hostgssenc"].contains(&line.kind.as_str());
-    let scram = || scram(line, known);
+    let scram = || advise_scram(line, known);
     Some(match line.method.as_str() {
-        "trust" => trust(line, known)?,
+        "trust" => judge_trust(line, known)?,
         "password" => {
             let severity = if plain { Critical } else { Warning };
             (&roles::HBA_PASSWORD, severity, "the password travels as it is".into(), scram())
@@ -73,7 +73,7 @@ fn method(line: &Line, known: &Known) -> Option<Weakness> {
 const TLS: &str = "hostssl, once every client uses TLS (pg_stat_ssl)";
 
 /// The method to take instead, and who must have a password first: nobody is locked out by it.
-fn scram(line: &Line, known: &Known) -> String {
+fn advise_scram(line: &HbaLine, known: &HbaContext) -> String {
     let lacking = line.without_scram(known);
     match lacking.len() {
         _ if known.passwords.is_empty() => {
@@ -90,9 +90,9 @@ fn scram(line: &Line, known: &Known) -> String {
 }
 
 /// A client's certificate is a proof, if it must be one in the role's own name.
-fn trust(line: &Line, known: &Known) -> Option<Weakness> {
-    let who = line.who(known);
-    match line.option("clientcert") {
+fn judge_trust(line: &HbaLine, known: &HbaContext) -> Option<Weakness> {
+    let who = line.name_roles(known);
+    match line.option_value("clientcert") {
         Some("verify-full") => None,
         Some(_) => {
             let said = format!("any certificate of the authority lets in as whichever role it likes: {who}");
@@ -100,7 +100,7 @@ fn trust(line: &Line, known: &Known) -> Option<Weakness> {
         }
         None => {
             let said = format!("lets in without any proof: {who}");
-            Some((&roles::HBA_TRUST, Critical, said, scram(line, known) + ", peer or cert"))
+            Some((&roles::HBA_TRUST, Critical, said, advise_scram(line, known) + ", peer or cert"))
         }
     }
 }

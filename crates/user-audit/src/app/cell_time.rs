@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 /// What a cell says of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub(crate) enum CellTime {
     /// NULL or empty: it never happened, or nobody knows.
     Never,
     At(Timestamp),
@@ -18,38 +18,38 @@ pub(crate) enum Moment {
     Unreadable,
 }
 
-impl Moment {
+impl CellTime {
     /// Reads a cell; a time without an offset is `zone`'s.
-    pub(crate) fn read(cell: Option<&str>, zone: &TimeZone) -> Moment {
+    pub(crate) fn parse_cell(cell: Option<&str>, zone: &TimeZone) -> CellTime {
         let text = cell.map(str::trim).unwrap_or_default();
         if text.is_empty() {
-            return Moment::Never;
+            return CellTime::Never;
         }
         if is_never(text) {
-            return Moment::Impossible;
+            return CellTime::Impossible;
         }
         if is_forever(text) {
-            return Moment::Forever;
+            return CellTime::Forever;
         }
-        match number(text).or_else(|| iso(text, zone)) {
+        match parse_number(text).or_else(|| parse_iso(text, zone)) {
             // Nothing was run before 1971: it is a default that somebody stored for "never".
-            Some(at) if at.as_second() > 365 * 86400 => Moment::At(at),
-            Some(_) => Moment::Impossible,
-            None => Moment::Unreadable,
+            Some(at) if at.as_second() > 365 * 86400 => CellTime::At(at),
+            Some(_) => CellTime::Impossible,
+            None => CellTime::Unreadable,
         }
     }
 
     /// Whether there is something, and it is no time in a life.
     pub(crate) fn is_wrong(self) -> bool {
-        matches!(self, Moment::Impossible | Moment::Forever | Moment::Unreadable)
+        matches!(self, CellTime::Impossible | CellTime::Forever | CellTime::Unreadable)
     }
 
     /// The later of two; what cannot be read hides what cannot be, and that what is not there.
-    pub(crate) fn later(self, other: Moment) -> Moment {
+    pub(crate) fn latest_of(self, other: CellTime) -> CellTime {
         match (self, other) {
-            (Moment::At(a), Moment::At(b)) => Moment::At(a.max(b)),
-            (Moment::At(_), _) | (_, Moment::Never) => self,
-            (Moment::Unreadable, Moment::Impossible | Moment::Forever) => self,
+            (CellTime::At(a), CellTime::At(b)) => CellTime::At(a.max(b)),
+            (CellTime::At(_), _) | (_, CellTime::Never) => self,
+            (CellTime::Unreadable, CellTime::Impossible | CellTime::Forever) => self,
             _ => other,
         }
     }
@@ -57,7 +57,7 @@ impl Moment {
     /// The time, if there is one.
     pub(crate) fn time(self) -> Option<Timestamp> {
         match self {
-            Moment::At(at) => Some(at),
+            CellTime::At(at) => Some(at),
             _ => None,
         }
     }
@@ -75,7 +75,7 @@ fn is_forever(text: &str) -> bool {
 
 /// Epoch in seconds, milliseconds, microseconds or nanoseconds: by size, they are a thousand years apart. What lies
 /// between counts from another year (Windows', .NET's), and is no epoch of ours.
-fn number(text: &str) -> Option<Timestamp> {
+fn parse_number(text: &str) -> Option<Timestamp> {
     if !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return None;
     }
@@ -90,7 +90,7 @@ fn number(text: &str) -> Option<Timestamp> {
     Timestamp::from_microsecond(microseconds as i64).ok()
 }
 
-fn iso(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+fn parse_iso(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     // Sequelize writes a blank before the offset.
     let tight =
         text.rsplit_once(' ').filter(|(_, o)| o.starts_with(['+', '-'])).map(|(t, o)| format!("{t}{o}"));
@@ -106,12 +106,12 @@ fn iso(text: &str, zone: &TimeZone) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Moment {
-        Moment::read(Some(text), &TimeZone::get("Europe/Berlin").expect("a zone"))
+    fn read(text: &str) -> CellTime {
+        CellTime::parse_cell(Some(text), &TimeZone::get("Europe/Berlin").expect("a zone"))
     }
 
-    fn at(text: &str) -> Moment {
-        Moment::At(text.parse().expect("a time"))
+    fn at(text: &str) -> CellTime {
+        CellTime::At(text.parse().expect("a time"))
     }
 
     #[test]
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn what_never_happened_and_what_cannot_have() {
-        assert_eq!(Moment::read(None, &TimeZone::UTC), Moment::Never);
-        assert_eq!(read(""), Moment::Never);
+        assert_eq!(CellTime::parse_cell(None, &TimeZone::UTC), CellTime::Never);
+        assert_eq!(read(""), CellTime::Never);
         for text in [
             "-infinity",
             "0001-01-01 00:00:00+00",
@@ -147,13 +147,13 @@ mod tests {
             "0000-00-00 00:00:00",
             "1970-01-01T00:00:00Z",
         ] {
-            assert_eq!(read(text), Moment::Impossible, "{text}");
+            assert_eq!(read(text), CellTime::Impossible, "{text}");
         }
         for text in ["infinity", "9999-12-31 23:59:59+00", "9999-12-31", "294276-12-31 00:00:00"] {
-            assert_eq!(read(text), Moment::Forever, "{text}");
+            assert_eq!(read(text), CellTime::Forever, "{text}");
         }
         for text in ["yesterday", "2026-02-30", "1.2.3", ".", "20.11.2026 08:00", "133765437000000000"] {
-            assert_eq!(read(text), Moment::Unreadable, "{text}");
+            assert_eq!(read(text), CellTime::Unreadable, "{text}");
         }
         assert_eq!(read("1774778400000000000"), at("2026-03-29T10:00:00Z"), "nanoseconds");
     }
