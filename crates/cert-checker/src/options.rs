@@ -240,7 +240,7 @@ pub(crate) struct CertsSection {
 /// # Errors
 /// Usage, with the key.
 pub(crate) fn read_section(config: &Config) -> Result<CertsSection> {
-    let Some(mut table) = config.certs.clone() else { return Ok(CertsSection::default()) };
+    let mut table: toml::Table = config.section(&["certs"])?;
     let bad = |why: String| Error::usage(format!("configuration: [certs]: {why}"));
     let targets = table.remove("targets").map(toml::Value::try_into).transpose();
     let own: Option<Vec<toml::Table>> =

@@ -16,12 +16,14 @@ pub mod progress;
 pub mod random;
 pub mod repo;
 pub mod run;
+pub mod run_record;
 pub mod secret;
 pub mod shutdown;
 pub mod stamp;
 pub mod store;
 pub mod sum;
 pub mod sync;
+pub mod tls;
 mod tls_words;
 pub mod wal;
 

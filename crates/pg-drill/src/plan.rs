@@ -59,7 +59,7 @@ impl DrillPlan {
     /// # Errors
     /// Usage for what does not go together, and for a file of checks that does not read.
     pub(crate) fn make(args: &Args, config: &Config) -> Result<DrillPlan> {
-        let section = read_section(config, &args.repos.cluster)?;
+        let section: DrillSection = config.section(&["drill", &args.repos.cluster])?;
         let command = if args.command.is_empty() { section.command } else { args.command.clone() };
         let ours = command.is_empty();
         let files = if args.checks.is_empty() { &section.checks } else { &args.checks };
@@ -157,12 +157,6 @@ impl Record for PlanStep<'_> {
 fn nothing_compared() -> Error {
     Error::usage("this drill would compare nothing, and so prove nothing")
         .hint("give --checks FILE with queries, --db of the live server, or --repo of the backups")
-}
-
-fn read_section(config: &Config, name: &str) -> Result<DrillSection> {
-    let Some(table) = config.drill.get(name).cloned() else { return Ok(DrillSection::default()) };
-    let bad = |e: toml::de::Error| Error::usage(format!("configuration: [drill.{name}]: {}", e.message()));
-    table.try_into().map_err(bad)
 }
 
 /// `pg-backup restore --target latest`, with the same repositories.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use toban_core::config::{Config, Span};
-use toban_core::{Error, Result};
+use toban_core::Result;
 
 /// `[audit]`; an unknown key is an error that names it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -48,8 +48,5 @@ impl Settings {
 /// # Errors
 /// Usage, with the key.
 pub(crate) fn read_settings(config: &Config) -> Result<Settings> {
-    let Some(table) = config.audit.clone() else { return Ok(Settings::default()) };
-    table
-        .try_into()
-        .map_err(|e: toml::de::Error| Error::usage(format!("configuration: [audit]: {}", e.message())))
+    config.section(&["audit"])
 }

@@ -234,7 +234,7 @@ fn load_identity(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
     }
     let secret =
         PrivateKeyDer::from_pem_file(key).doing(|| format!("read the private key {}", key.display()))?;
-    let made = CertifiedKey::from_der(chain, secret, &toban_core::pg::tls::provider());
+    let made = CertifiedKey::from_der(chain, secret, &toban_core::tls::provider());
     made.map(Arc::new)
         .doing(|| format!("use {} with {}", cert.display(), key.display()))
         .map_err(|e| e.kind_as(Kind::Usage))

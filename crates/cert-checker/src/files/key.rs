@@ -35,7 +35,7 @@ pub(crate) fn read_key(label: &str, der: &[u8]) -> KeySecret {
         "EC PRIVATE KEY" => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der.to_vec())),
         _ => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.to_vec())),
     };
-    let signing = toban_core::pg::tls::provider().key_provider.load_private_key(key);
+    let signing = toban_core::tls::provider().key_provider.load_private_key(key);
     let spki = signing.ok().and_then(|k| k.public_key().map(|p| fingerprint(p.as_ref())));
     spki.map_or(KeySecret::Unreadable, KeySecret::Public)
 }

@@ -47,7 +47,7 @@ pub(crate) fn client_config(
     only: Option<Restriction>,
     own: Option<Arc<CertifiedKey>>,
 ) -> Result<(ClientConfig, Arc<Mutex<Captured>>), Error> {
-    let mut provider = CryptoProvider::clone(&toban_core::pg::tls::provider());
+    let mut provider = CryptoProvider::clone(&toban_core::tls::provider());
     if let Some(only) = only {
         provider.cipher_suites.retain(|s| suits(*s, only));
     }

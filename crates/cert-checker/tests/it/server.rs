@@ -113,8 +113,7 @@ pub(crate) fn asking(
 ) -> ServerConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(root.to_vec())).expect("a root");
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), toban_core::pg::tls::provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), toban_core::tls::provider());
     let verifier = verifier.build().expect("a verifier");
     let resolver = Arc::new(Always(vec![certified(chain, &made.key)]));
     builder(versions).with_client_cert_verifier(verifier).with_cert_resolver(resolver)
@@ -128,7 +127,7 @@ pub(crate) fn several(certified: Vec<Arc<CertifiedKey>>) -> ServerConfig {
 fn builder(
     versions: &[&'static SupportedProtocolVersion],
 ) -> rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier> {
-    let provider = toban_core::pg::tls::provider();
+    let provider = toban_core::tls::provider();
     ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).expect("versions")
 }
 
@@ -138,7 +137,7 @@ pub(crate) fn certified(chain: &[Vec<u8>], key: &rcgen::KeyPair) -> Arc<Certifie
 
 pub(crate) fn from_pkcs8(chain: &[Vec<u8>], key: Vec<u8>) -> Arc<CertifiedKey> {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key));
-    let key = toban_core::pg::tls::provider().key_provider.load_private_key(key).expect("a key");
+    let key = toban_core::tls::provider().key_provider.load_private_key(key).expect("a key");
     let chain = chain.iter().map(|d| CertificateDer::from(d.clone())).collect();
     Arc::new(CertifiedKey::new(chain, key))
 }

@@ -3,34 +3,13 @@
 use super::finding::Finding;
 use super::rule::{Acceptable, Rule};
 use super::{ACCEPT_EXPIRED, ACCEPT_UNUSED};
-use crate::config::Config;
+use crate::config::{Accept, Config};
 use crate::error::{Error, Result};
 use crate::out::Severity;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-
-/// `[[accept]]`: findings of one rule about one object count as OK up to a day.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Accept {
-    /// The tool that finds it.
-    pub tool: String,
-    /// The finding's id.
-    pub id: String,
-    /// The finding's object or its key; `*` stands for any characters.
-    pub object: String,
-    /// The finding's source; `*` stands for any characters.
-    #[serde(default = "anywhere")]
-    pub source: String,
-    /// Why it may be so.
-    pub reason: String,
-    /// Who answers for it.
-    pub owner: String,
-    /// The last day (UTC).
-    pub until: Date,
-}
 
 /// Who answers for a finding, why, and to which day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,10 +20,6 @@ pub struct Acceptance {
     pub owner: String,
     /// The last day (UTC).
     pub until: Date,
-}
-
-fn anywhere() -> String {
-    "*".into()
 }
 
 impl std::fmt::Display for Acceptance {

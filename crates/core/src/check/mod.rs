@@ -5,7 +5,7 @@ mod finding;
 mod rule;
 mod totals;
 
-pub use accept::{Accept, AcceptList, Acceptance, matches_pattern};
+pub use accept::{AcceptList, Acceptance, matches_pattern};
 pub use finding::Finding;
 pub use rule::{Acceptable, Rule, markdown};
 pub use totals::Totals;

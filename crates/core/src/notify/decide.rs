@@ -1,12 +1,12 @@
-//! What is news: a pure judgement of what was told last and what is true now.
+//! What is news: a pure judgement of the last notification and the present state.
 
-use super::config::On;
+use crate::config::NotifyOn;
 use serde::{Deserialize, Serialize};
 
 /// How a job stands: fine, or failed with this exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
+pub(super) enum Standing {
     /// The last run did all it should.
     Fine,
     /// The last run ended with this exit status.
@@ -15,15 +15,15 @@ pub enum Standing {
 
 impl Standing {
     /// The standing after a run that ended with `status`.
-    pub fn of(status: u8) -> Standing {
+    pub(super) fn of(status: u8) -> Standing {
         if status == 0 { Standing::Fine } else { Standing::Failed(status) }
     }
 }
 
-/// What happened, in the eyes of someone who remembers what was told before.
+/// What happened, to somebody who remembers the last notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Event {
+pub(super) enum Event {
     /// It failed, and did not before.
     Failed,
     /// It failed before too, but otherwise.
@@ -36,8 +36,8 @@ pub enum Event {
     Done,
 }
 
-/// The event that `now` is to someone who was told `previous` and asked to hear `on`; `None` when it is none.
-pub fn decide(previous: Option<Standing>, now: Standing, on: On) -> Option<Event> {
+/// The event that `now` is to somebody who was last notified of `previous` and wants to hear `on`; `None` when it is none.
+pub(super) fn decide(previous: Option<Standing>, now: Standing, on: NotifyOn) -> Option<Event> {
     let event = match (previous, now) {
         (Some(Standing::Failed(a)), Standing::Failed(b)) if a == b => Event::Still,
         (Some(Standing::Failed(_)), Standing::Failed(_)) => Event::Changed,
@@ -46,9 +46,9 @@ pub fn decide(previous: Option<Standing>, now: Standing, on: On) -> Option<Event
         (_, Standing::Fine) => Event::Done,
     };
     let wanted = match on {
-        On::Always => true,
-        On::Failure => matches!(event, Event::Failed | Event::Changed | Event::Still),
-        On::Change => matches!(event, Event::Failed | Event::Changed | Event::Resolved),
+        NotifyOn::Always => true,
+        NotifyOn::Failure => matches!(event, Event::Failed | Event::Changed | Event::Still),
+        NotifyOn::Change => matches!(event, Event::Failed | Event::Changed | Event::Resolved),
     };
     wanted.then_some(event)
 }
@@ -57,7 +57,7 @@ pub fn decide(previous: Option<Standing>, now: Standing, on: On) -> Option<Event
 mod tests {
     use super::*;
     use Event::{Changed, Done, Failed, Resolved, Still};
-    use On::{Always, Change, Failure};
+    use NotifyOn::{Always, Change, Failure};
 
     #[test]
     fn every_step_under_every_rule() {

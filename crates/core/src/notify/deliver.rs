@@ -3,7 +3,7 @@
 use super::mail::Mail;
 use super::message::Message;
 use super::slack::Slack;
-use super::state::Memory;
+use super::state::NotifyState;
 use crate::error::Error;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -19,105 +19,111 @@ pub(super) enum Channel {
     Slack(Slack),
 }
 
-/// How one try went wrong.
-pub(super) enum Trouble {
+/// Why a message was not sent.
+pub(super) enum SendError {
     /// Another try may do, this long from now or after a growing pause.
-    Soon(Error, Option<Duration>),
+    Transient(Error, Option<Duration>),
     /// Not in this run.
-    Later(Error),
+    NotNow(Error),
     /// Never: the message was refused.
     Refused(Error),
 }
 
-/// A channel and what it is to be told.
-pub(super) struct Work {
+/// A channel and what is pending for it.
+pub(super) struct Delivery {
     pub(super) name: &'static str,
     pub(super) channel: Channel,
     pub(super) messages: Vec<Message>,
 }
 
-enum News {
+/// What became of the first pending message of a channel.
+enum Progress {
     Delivered(&'static str),
     Refused(&'static str, Error),
     Kept(&'static str, Error),
 }
 
-/// Delivers all `work` by `until` and notes in `memory` what became of it. A server that drips byte after byte
-/// outlasts every time-out of a single read: so each channel has a thread, which is left behind at `until`.
-pub(super) fn all(work: Vec<Work>, until: Instant, memory: &mut Memory) {
-    let (say, hear) = channel();
-    let mut open: Vec<&'static str> = work.iter().map(|w| w.name).collect();
-    for work in work {
-        let say = say.clone();
-        std::thread::spawn(move || one(work, until, &say));
+/// Delivers by `until` and records in `state` what became of each message. A server that drips byte after byte outlasts
+/// every time-out of a single read: so each channel has a thread, which is abandoned at `until`.
+pub(super) fn deliver_all(deliveries: Vec<Delivery>, until: Instant, state: &mut NotifyState) {
+    let (sender, progress) = channel();
+    let mut open: Vec<&'static str> = deliveries.iter().map(|d| d.name).collect();
+    for delivery in deliveries {
+        let sender = sender.clone();
+        std::thread::spawn(move || deliver_in_order(delivery, until, &sender));
     }
-    drop(say);
-    listen(&hear, until, memory, &mut open);
+    drop(sender);
+    record_until(&progress, until, state, &mut open);
     for name in open {
-        log::warn!("{name}: no answer in the time that telling may take; kept for the next run");
-        memory.failed(name, 1);
+        log::warn!("{name}: no answer in the time that notifications may take; kept for the next run");
+        state.count_failures(name, 1);
     }
 }
 
-/// Takes what the threads say; leaves in `open` the channels that have not ended by `until`.
-fn listen(hear: &Receiver<News>, until: Instant, memory: &mut Memory, open: &mut Vec<&'static str>) {
+/// Records what the threads report; leaves in `open` the channels that have not ended by `until`.
+fn record_until(
+    progress: &Receiver<Progress>,
+    until: Instant,
+    state: &mut NotifyState,
+    open: &mut Vec<&'static str>,
+) {
     loop {
-        match hear.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(news) => note(news, memory, open),
+        match progress.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(progress) => record_progress(progress, state, open),
             Err(RecvTimeoutError::Disconnected) => return open.clear(),
             Err(RecvTimeoutError::Timeout) => return,
         }
     }
 }
 
-fn note(news: News, memory: &mut Memory, open: &mut Vec<&'static str>) {
-    match news {
-        News::Delivered(name) => {
-            memory.channel(name).delivered();
-            // At once: whoever kills us now must not make the next run say it again.
-            memory.save();
-            open.retain(|n| *n != name || !memory.channel(name).pending().is_empty());
+fn record_progress(progress: Progress, state: &mut NotifyState, open: &mut Vec<&'static str>) {
+    match progress {
+        Progress::Delivered(name) => {
+            state.channel(name).set_delivered();
+            // Saved at once: whoever kills us now must not make the next run send it again.
+            state.save();
+            open.retain(|n| *n != name || !state.channel(name).pending().is_empty());
         }
-        News::Refused(name, e) => {
+        Progress::Refused(name, e) => {
             log::warn!("{name}: the notification was refused: {}", e.chain());
-            memory.channel(name).refused();
-            memory.failed(name, 1);
-            open.retain(|n| *n != name || !memory.channel(name).pending().is_empty());
+            state.channel(name).set_refused();
+            state.count_failures(name, 1);
+            open.retain(|n| *n != name || !state.channel(name).pending().is_empty());
         }
-        News::Kept(name, e) => {
+        Progress::Kept(name, e) => {
             log::warn!("{name}: the notification is kept for the next run: {}", e.chain());
-            memory.failed(name, 1);
+            state.count_failures(name, 1);
             open.retain(|n| *n != name);
         }
     }
 }
 
 /// Sends one channel's messages in order, until one must wait for the next run.
-fn one(work: Work, until: Instant, say: &Sender<News>) {
-    for message in &work.messages {
-        let news = match persist(&work.channel, message, until) {
-            Ok(()) => News::Delivered(work.name),
-            Err(Trouble::Refused(e)) => News::Refused(work.name, e),
-            Err(Trouble::Later(e) | Trouble::Soon(e, _)) => {
-                let _ = say.send(News::Kept(work.name, e));
+fn deliver_in_order(delivery: Delivery, until: Instant, sender: &Sender<Progress>) {
+    for message in &delivery.messages {
+        let progress = match send_with_retries(&delivery.channel, message, until) {
+            Ok(()) => Progress::Delivered(delivery.name),
+            Err(SendError::Refused(e)) => Progress::Refused(delivery.name, e),
+            Err(SendError::NotNow(e) | SendError::Transient(e, _)) => {
+                let _ = sender.send(Progress::Kept(delivery.name, e));
                 return;
             }
         };
-        let _ = say.send(news);
+        let _ = sender.send(progress);
     }
 }
 
 /// Tries until it works, is refused, or the time is up.
-fn persist(channel: &Channel, message: &Message, until: Instant) -> Result<(), Trouble> {
+fn send_with_retries(channel: &Channel, message: &Message, until: Instant) -> Result<(), SendError> {
     let mut pause = PAUSE;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let (e, wait) = match channel.send(message, left.min(ONE_TRY)) {
-            Err(Trouble::Soon(e, wait)) => (e, wait.unwrap_or(pause)),
+            Err(SendError::Transient(e, wait)) => (e, wait.unwrap_or(pause)),
             settled => return settled,
         };
         if wait >= until.saturating_duration_since(Instant::now()) || crate::shutdown::due() {
-            return Err(Trouble::Later(e));
+            return Err(SendError::NotNow(e));
         }
         std::thread::sleep(wait);
         pause *= 2;
@@ -125,7 +131,7 @@ fn persist(channel: &Channel, message: &Message, until: Instant) -> Result<(), T
 }
 
 impl Channel {
-    fn send(&self, message: &Message, limit: Duration) -> Result<(), Trouble> {
+    fn send(&self, message: &Message, limit: Duration) -> Result<(), SendError> {
         match self {
             Channel::Mail(mail) => mail.send(message, limit),
             Channel::Slack(slack) => slack.send(message, limit),

@@ -95,7 +95,7 @@ fn first(reader: impl std::io::Read) -> std::io::Result<String> {
 
 fn agent(limit: Duration) -> ureq::Agent {
     // ureq takes the process's provider; a second installation keeps the first, which is ring as well.
-    let _ = (*crate::pg::tls::provider()).clone().install_default();
+    let _ = (*crate::tls::provider()).clone().install_default();
     let tls = ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::PlatformVerifier).build();
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(limit))

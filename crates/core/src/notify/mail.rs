@@ -1,9 +1,9 @@
 //! Mail, by SMTP over TLS or by this machine's sendmail.
 
-use super::config::{Address, MailConfig, Tls};
-use super::deliver::Trouble;
+use super::deliver::SendError;
 use super::http::{is_loopback, is_tls};
 use super::{Env, message};
+use crate::config::{Address, MailConfig, Tls};
 use crate::error::{Context, Error, Result};
 use crate::secret::Secret;
 use lettre::address::Envelope;
@@ -65,10 +65,10 @@ impl Mail {
 
     /// Sends `message`, once. An address that the server refuses must not keep the others from being told: then
     /// each is tried by itself.
-    pub(super) fn send(&self, message: &message::Message, limit: Duration) -> Result<(), Trouble> {
-        let mail = self.written(message).map_err(Trouble::Refused)?;
+    pub(super) fn send(&self, message: &message::Message, limit: Duration) -> Result<(), SendError> {
+        let mail = self.written(message).map_err(SendError::Refused)?;
         let together = self.hand_over(&mail, &self.to, limit);
-        let (Err(Trouble::Refused(_)), 2..) = (&together, self.to.len()) else { return together };
+        let (Err(SendError::Refused(_)), 2..) = (&together, self.to.len()) else { return together };
         let apart = self.to.iter().map(|to| (to, self.hand_over(&mail, std::slice::from_ref(to), limit)));
         let (taken, refused): (Vec<_>, Vec<_>) = apart.partition(|(_, sent)| sent.is_ok());
         if taken.is_empty() {
@@ -95,23 +95,23 @@ impl Mail {
         mail.body(message.text.clone()).doing(|| "write the mail".into())
     }
 
-    fn hand_over(&self, mail: &Message, to: &[Mailbox], limit: Duration) -> Result<(), Trouble> {
+    fn hand_over(&self, mail: &Message, to: &[Mailbox], limit: Duration) -> Result<(), SendError> {
         let to = to.iter().map(|m| m.email.clone()).collect();
         let envelope = Envelope::new(Some(self.from.email.clone()), to)
             .doing(|| "address the mail".into())
-            .map_err(Trouble::Refused)?;
+            .map_err(SendError::Refused)?;
         match &self.route {
             Route::Sendmail(program) => program
                 .send_raw(&envelope, &mail.formatted())
                 .doing(|| "hand the mail to sendmail".into())
-                .map_err(Trouble::Later),
+                .map_err(SendError::NotNow),
             Route::Smtp(server) => server.send(&envelope, &mail.formatted(), limit),
         }
     }
 }
 
 impl Server {
-    fn send(&self, envelope: &Envelope, mail: &[u8], limit: Duration) -> Result<(), Trouble> {
+    fn send(&self, envelope: &Envelope, mail: &[u8], limit: Duration) -> Result<(), SendError> {
         let mut transport = SmtpTransport::builder_dangerous(&self.host)
             .port(self.port)
             .tls(self.tls.clone())
@@ -126,15 +126,15 @@ impl Server {
 
 /// A 5xx is for good, a 4xx and a lost connection pass; what TLS, the client itself or the login dislikes needs a
 /// person, and trying it again at once may lock the account.
-fn judge(e: smtp::Error, doing: &str) -> Trouble {
+fn judge(e: smtp::Error, doing: &str) -> SendError {
     let login = e.status().is_some_and(|code| LOGIN.contains(&u16::from(code)));
     let (permanent, person) =
         (e.is_permanent(), login || is_tls(&e) || e.is_tls() || e.is_client() || e.is_response());
     let e = Error::failed(doing).because(e);
     match (permanent && !login, person) {
-        (true, _) => Trouble::Refused(e),
-        (_, true) => Trouble::Later(e),
-        _ => Trouble::Soon(e, None),
+        (true, _) => SendError::Refused(e),
+        (_, true) => SendError::NotNow(e),
+        _ => SendError::Transient(e, None),
     }
 }
 
@@ -143,21 +143,27 @@ fn recipients(config: &MailConfig, env: Env<'_>) -> Result<Vec<Mailbox>> {
         Some(list) => list.split(',').map(str::parse).collect::<Result<Vec<Address>>>(),
         None => Ok(config.to.clone()),
     };
-    let to: Vec<Mailbox> = addresses.doing(|| "TOBAN_MAIL_TO".into())?.into_iter().map(|a| a.0).collect();
+    let addresses = addresses.doing(|| "TOBAN_MAIL_TO".into())?;
+    let to = addresses.iter().map(parse_mailbox).collect::<Result<Vec<Mailbox>>>()?;
     if to.is_empty() {
         return Err(Error::usage("[notify.mail] has no address").hint("set `to`, or TOBAN_MAIL_TO"));
     }
     Ok(to)
 }
 
+fn parse_mailbox(address: &Address) -> Result<Mailbox> {
+    let bad = |e| Error::usage(format!("{:?} is not a mail address", address.0)).because(e);
+    address.0.parse().map_err(|e: lettre::address::AddressError| bad(e))
+}
+
 fn sender(config: &MailConfig, to: &[Mailbox], tool: &str, env: Env<'_>) -> Result<Mailbox> {
     let address = match (env("TOBAN_MAIL_FROM"), &config.from) {
         (Some(text), _) => text.parse(),
         (None, Some(from)) => Ok(from.clone()),
-        (None, None) => format!("{tool}@{}", domain(&crate::run::host(), to)).parse(),
+        (None, None) => format!("{tool}@{}", domain(&crate::machine::host_name(), to)).parse(),
     };
     address
-        .map(|a: Address| a.0)
+        .and_then(|address| parse_mailbox(&address))
         .doing(|| "the sender's address".into())
         .map_err(|e| e.hint("set `from` in [notify.mail], or TOBAN_MAIL_FROM"))
 }
@@ -230,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_sender_has_a_domain() {
-        let to = |address: &str| [address.parse::<Address>().expect("an address").0];
+        let to = |address: &str| [address.parse::<Mailbox>().expect("an address")];
         for (host, receiver, domain) in [
             ("db1.example.org", "dba@example.com", "db1.example.org"),
             ("db1", "dba@example.com", "example.com"),

@@ -1,14 +1,13 @@
-//! What people are told: a subject that fits a phone's lock screen, and a text.
+//! What a notification says: a subject that fits a phone's lock screen, and a text.
 
 use super::decide::{Event, Standing};
 use crate::error::Kind;
 use crate::out::escape;
 use crate::random;
+use crate::run_record::RunRecord;
 use crate::stamp::iso_seconds;
-use crate::sum::hex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
 /// The longest subject, in characters.
@@ -16,51 +15,14 @@ const SUBJECT: usize = 120;
 /// The longest text, in bytes: what a ping monitor keeps, and what fits one message of Slack's.
 pub(super) const TEXT: usize = 10_000;
 
-/// How a run of a job ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Outcome {
-    /// The tool, as `pg-backup`.
-    pub tool: String,
-    /// Its verb, as `dump`.
-    pub verb: String,
-    /// Which of several jobs with this verb, as `main`; may be empty.
-    pub instance: String,
-    /// The machine's name.
-    pub host: String,
-    /// When it began.
-    pub started: Timestamp,
-    /// When it ended.
-    pub ended: Timestamp,
-    /// How long it took, by a clock that is never set.
-    pub seconds: f64,
-    /// The exit status.
-    pub status: u8,
-    /// The error's chain, of a run that failed.
-    pub error: Option<String>,
-    /// The line that tells the cure.
-    pub hint: Option<String>,
-    /// What the job noted.
-    pub notes: Vec<String>,
-}
-
-impl Outcome {
-    /// The job's name for people: `pg-backup dump main`.
-    pub(crate) fn title(&self) -> String {
-        format!("{} {} {}", self.tool, self.verb, self.instance).trim_end().to_string()
-    }
-
-    /// The job's name for files.
-    pub(crate) fn job(&self) -> String {
-        job_name(&self.tool, &self.verb, &self.instance)
-    }
-
+impl RunRecord {
     /// How the job stands after this run.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> Standing {
         Standing::of(self.status)
     }
 
     /// All there is to say, at most [`TEXT`] bytes; of too many notes the last are kept.
-    pub(crate) fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
             let _ = writeln!(text, "{name:<9}{value}");
@@ -95,25 +57,6 @@ impl Outcome {
             Event::Done => format!("{what} is done"),
         };
         subject_safe(&line)
-    }
-}
-
-/// A job's name for files: letters, digits, `.` and `-` stay, any other byte becomes `%` and its number, so that
-/// two jobs never share a file.
-pub(crate) fn job_name(tool: &str, verb: &str, instance: &str) -> String {
-    [tool, verb, instance].map(file_safe).join("_")
-}
-
-fn file_safe(part: &str) -> String {
-    let keep = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
-    let safe = part.bytes().fold(String::new(), |mut name, b| {
-        let _ = if keep(b) { write!(name, "{}", b as char) } else { write!(name, "%{b:02x}") };
-        name
-    });
-    // A file name has 255 bytes, and three parts, an ending and a temporary's affix share them.
-    match safe.len() {
-        ..=72 => safe,
-        _ => format!("{}~{}", cut(&safe, 60), hex(&Sha256::digest(part)[..5])),
     }
 }
 
@@ -170,15 +113,15 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// The message that tells `event` of `outcome`.
-    pub(super) fn new(outcome: &Outcome, event: Event) -> Message {
+    /// The message about the `event` that `run` is.
+    pub(super) fn new(run: &RunRecord, event: Event) -> Message {
         Message {
             id: uuid(),
-            date: outcome.ended,
+            date: run.ended,
             event,
-            standing: outcome.standing(),
-            subject: outcome.subject(event),
-            text: outcome.text(),
+            standing: run.standing(),
+            subject: run.subject(event),
+            text: run.text(),
         }
     }
 }
@@ -187,25 +130,19 @@ impl Message {
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::notify) fn outcome(status: u8, error: &str) -> Outcome {
-        Outcome {
-            tool: "pg-backup".into(),
-            verb: "dump".into(),
-            instance: "main".into(),
-            host: "db1".into(),
-            started: Timestamp::UNIX_EPOCH,
-            ended: Timestamp::UNIX_EPOCH,
+    pub(in crate::notify) fn run(status: u8, error: &str) -> RunRecord {
+        RunRecord {
             seconds: 1.5,
             status,
             error: (status != 0).then(|| error.to_string()),
-            hint: None,
-            notes: vec![],
+            host: "db1".into(),
+            ..RunRecord::started("pg-backup", "dump", "main")
         }
     }
 
     #[test]
     fn a_subject_is_one_short_line() {
-        let nasty = outcome(1, &format!("a\r\nBcc: eve@example.org\u{0}{}", "日".repeat(200)));
+        let nasty = run(1, &format!("a\r\nBcc: eve@example.org\u{0}{}", "日".repeat(200)));
         let subject = Message::new(&nasty, Event::Failed).subject;
         assert!(subject.starts_with("pg-backup dump main on db1 failed: a  Bcc: eve"), "{subject}");
         assert_eq!(subject.chars().count(), 120);
@@ -214,21 +151,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_text_is_bounded_and_keeps_the_last_notes() {
-        let mut long = outcome(1, &"é".repeat(9000));
+        let mut long = run(1, &"é".repeat(9000));
         long.hint = Some("é".repeat(9000));
         long.notes = (0..2000).map(|n| format!("note {n} 日本")).collect();
         let text = long.text();
         assert!(text.len() <= TEXT && text.ends_with("note 1999 日本\n"), "{} bytes", text.len());
-    }
-
-    #[test]
-    fn names_of_files_are_safe_and_differ() {
-        let of = |instance: &str| Outcome { instance: instance.into(), ..outcome(0, "") }.job();
-        assert_eq!(of("main"), "pg-backup_dump_main");
-        assert_eq!(of("../a b"), "pg-backup_dump_..%2fa%20b");
-        assert_ne!(of("a_b"), of("a%5fb"));
-        let long = |last: &str| of(&("日".repeat(500) + last));
-        assert!(long("a").len() < 200 && long("a") != long("b"), "{}", long("a"));
     }
 
     #[test]

@@ -1,6 +1,5 @@
-//! Telling people: mail, Slack, pings. Nothing here ever changes a job's status.
+//! Notifications: mail, Slack, pings. Nothing here ever changes a job's status.
 
-mod config;
 mod decide;
 mod deliver;
 mod http;
@@ -10,33 +9,30 @@ mod ping;
 mod slack;
 mod state;
 
-pub use config::{Address, MailConfig, NotifyConfig, On, PingConfig, Sendmail, SlackConfig, Tls};
-pub use decide::{Event, Standing, decide};
+pub(crate) use state::{NotifyCounts, read_counts};
 
-pub(crate) use message::{Outcome, job_name};
-pub(crate) use state::Tally;
-
+use crate::config::{NotifyConfig, NotifyOn};
 use crate::error::{Error, Result};
-use deliver::Channel;
+use crate::run_record::RunRecord;
+use deliver::{Channel, Delivery, deliver_all};
 use ping::Pinger;
-use state::Memory;
+use state::NotifyState;
 use std::time::Instant;
 
 /// A variable of the environment; the edge hands in the real one.
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The channels that are set up, opened once when a job begins, so that a missing secret is said at once.
-pub(crate) struct Teller<'c> {
+/// The channels that are set up, opened once when a job begins, so that a missing secret is warned of at once.
+pub(crate) struct Notifier<'c> {
     config: &'c NotifyConfig,
     channels: Vec<(&'static str, Result<Channel>)>,
     pinger: Option<Pinger>,
-    /// Pings that did not arrive.
-    unheard: u64,
+    failed_pings: u64,
 }
 
-impl<'c> Teller<'c> {
+impl<'c> Notifier<'c> {
     /// Opens the channels of `config` and the environment; warns of each that cannot be used as it is set up.
-    pub(crate) fn open(config: &'c NotifyConfig, tool: &str) -> Teller<'c> {
+    pub(crate) fn open(config: &'c NotifyConfig, tool: &str) -> Notifier<'c> {
         let env = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
         let mail = mail::Mail::open(config.mail.as_ref(), tool, &env).transpose();
         let slack = slack::Slack::open(config.slack.as_ref()).transpose();
@@ -47,46 +43,47 @@ impl<'c> Teller<'c> {
             log::warn!("notifications by {name} cannot be sent: {}", with_cure(broken));
         }
         let ping = Pinger::open(config.ping.as_ref());
-        let unheard = u64::from(ping.is_err());
+        let failed_pings = u64::from(ping.is_err());
         let pinger = ping.unwrap_or_else(|e| {
             log::warn!("the ping cannot be sent: {}", with_cure(&e));
             None
         });
-        Teller { config, channels, pinger, unheard }
+        Notifier { config, channels, pinger, failed_pings }
     }
 
     /// Pings that the job begins: at most 2 s.
-    pub(crate) fn started(&mut self) {
-        self.ping("start", "");
+    pub(crate) fn job_started(&mut self) {
+        self.send_ping("start", "");
     }
 
-    /// Tells every channel of `outcome`, if its standing makes it news there, and first what it could not be told
-    /// before, within the budget; then pings the exit status. Yields what could not be told so far.
-    pub(crate) fn ended(mut self, outcome: &Outcome) -> Tally {
-        if self.channels.is_empty() && self.pinger.is_none() && self.unheard == 0 {
-            return Tally::default();
+    /// Notifies every channel of `run`, if that is news there, and first of what it could not be notified of before,
+    /// within the budget; then pings the exit status. Returns what could not be notified so far.
+    pub(crate) fn job_ended(mut self, run: &RunRecord) -> NotifyCounts {
+        if self.channels.is_empty() && self.pinger.is_none() && self.failed_pings == 0 {
+            return NotifyCounts::default();
         }
-        let mut memory = Memory::open(&outcome.job());
+        let mut state = NotifyState::open(&run.job_name());
         let channels = std::mem::take(&mut self.channels);
         let until = Instant::now() + self.config.budget();
-        let work = ready(channels, outcome, self.config.on, &mut memory);
-        // Before anything is sent: whoever kills us now must not make the news forgotten.
-        memory.save();
-        deliver::all(work, until, &mut memory);
-        memory.save();
-        self.ping(&outcome.status.to_string(), &outcome.text());
-        if self.unheard > 0 {
-            memory.failed("ping", self.unheard);
-            memory.save();
+        let deliveries = add_news(channels, run, self.config.on, &mut state);
+        // Saved before anything is sent: whoever kills us now must not make the news forgotten. A message that was sent
+        // and not noted as sent comes twice, which is the lesser evil.
+        state.save();
+        deliver_all(deliveries, until, &mut state);
+        state.save();
+        self.send_ping(&run.status.to_string(), &run.text());
+        if self.failed_pings > 0 {
+            state.count_failures("ping", self.failed_pings);
+            state.save();
         }
-        memory.counts()
+        state.counts()
     }
 
-    fn ping(&mut self, what: &str, body: &str) {
+    fn send_ping(&mut self, what: &str, body: &str) {
         let Some(pinger) = &self.pinger else { return };
         if let Err(e) = pinger.ping(what, body) {
             log::warn!("{}", e.chain());
-            self.unheard += 1;
+            self.failed_pings += 1;
         }
     }
 }
@@ -95,28 +92,23 @@ fn with_cure(e: &Error) -> String {
     e.cure().map_or_else(|| e.chain(), |cure| format!("{} (hint: {cure})", e.chain()))
 }
 
-/// What could not be told of a job so far, for metrics that are written before anybody is told.
-pub(crate) fn tally(job: &str) -> Tally {
-    state::counts(job)
-}
-
-/// Adds the news to what waits for each channel; those that can be told and have something to hear.
-fn ready(
+/// Adds the news to what is pending for each channel; returns the channels that can be used and have something pending.
+fn add_news(
     channels: Vec<(&'static str, Result<Channel>)>,
-    outcome: &Outcome,
-    on: On,
-    memory: &mut Memory,
-) -> Vec<deliver::Work> {
-    let mut work = Vec::new();
+    run: &RunRecord,
+    on: NotifyOn,
+    state: &mut NotifyState,
+) -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
     for (name, channel) in channels {
-        let told = memory.channel(name);
-        told.news(outcome, on);
-        let messages = told.pending().to_vec();
+        let channel_state = state.channel(name);
+        channel_state.add_news(run, on);
+        let messages = channel_state.pending().to_vec();
         match channel {
             _ if messages.is_empty() => {}
-            Ok(channel) => work.push(deliver::Work { name, channel, messages }),
-            Err(_) => memory.failed(name, 1),
+            Ok(channel) => deliveries.push(Delivery { name, channel, messages }),
+            Err(_) => state.count_failures(name, 1),
         }
     }
-    work
+    deliveries
 }

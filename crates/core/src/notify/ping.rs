@@ -1,8 +1,8 @@
-//! A monitor that misses us: told at the start, and of the exit status with the end of what there is to say.
+//! A monitor that notices when we do not run: pinged at the start, and with the exit status and the end of the text.
 
-use super::config::PingConfig;
 use super::http::{self, SecretUrl};
 use super::message::{TEXT, tail, uuid};
+use crate::config::PingConfig;
 use crate::error::{Context, Error, Result};
 use crate::secret::Secret;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! Slack by an incoming webhook: one POST per message, inside Slack's limits.
 //! <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>
 
-use super::config::SlackConfig;
-use super::deliver::Trouble;
+use super::deliver::SendError;
 use super::http::{self, Answer, SecretUrl};
 use super::message::Message;
+use crate::config::SlackConfig;
 use crate::error::{Context, Error, Kind, Result};
 use crate::secret::Secret;
 use serde_json::{Value, json};
@@ -41,27 +41,27 @@ impl Slack {
     }
 
     /// Posts `message`, once.
-    pub(super) fn send(&self, message: &Message, limit: Duration) -> Result<(), Trouble> {
+    pub(super) fn send(&self, message: &Message, limit: Duration) -> Result<(), SendError> {
         let url = self.webhook.reveal();
         let body = payload(message).to_string();
         match http::post(&self.webhook, url, "application/json; charset=utf-8", &body, limit) {
             Ok(answer) => self.judge(answer),
-            Err(e) if e.kind() == Kind::Retry => Err(Trouble::Soon(e, None)),
-            Err(e) => Err(Trouble::Later(e)),
+            Err(e) if e.kind() == Kind::Retry => Err(SendError::Transient(e, None)),
+            Err(e) => Err(SendError::NotNow(e)),
         }
     }
 
     /// 200 with the body `ok` is the only success; 429 says when to come again; what else is below 500 is for good.
-    fn judge(&self, answer: Answer) -> Result<(), Trouble> {
+    fn judge(&self, answer: Answer) -> Result<(), SendError> {
         let (status, text) = (answer.status, self.webhook.redact(&answer.body));
         if status == 200 && text == "ok" {
             return Ok(());
         }
         let e = Error::failed(format!("{} answered {status} {text:?}", self.webhook.host()));
         match status {
-            429 => Err(Trouble::Soon(e, answer.retry_after)),
-            500.. => Err(Trouble::Soon(e, None)),
-            _ => Err(Trouble::Refused(e)),
+            429 => Err(SendError::Transient(e, answer.retry_after)),
+            500.. => Err(SendError::Transient(e, None)),
+            _ => Err(SendError::Refused(e)),
         }
     }
 }
@@ -108,11 +108,11 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::decide::Event;
-    use super::super::message::tests::outcome;
+    use super::super::message::tests::run;
     use super::*;
 
     fn sizes(text: &str) -> (Vec<usize>, usize) {
-        let message = Message { text: text.into(), ..Message::new(&outcome(1, "x"), Event::Failed) };
+        let message = Message { text: text.into(), ..Message::new(&run(1, "x"), Event::Failed) };
         let blocks = payload(&message)["blocks"].as_array().cloned().unwrap_or_default();
         let lengths = blocks[1..].iter().map(|b| b["text"]["text"].as_str().unwrap_or("").chars().count());
         let lengths: Vec<usize> = lengths.collect();

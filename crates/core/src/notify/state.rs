@@ -1,10 +1,11 @@
-//! What each channel was told last of a job, and what it is still to be told: one small file per job.
+//! What each channel was notified of last, and what is still pending: one small file for each job.
 
-use super::config::On;
 use super::decide::{Standing, decide};
-use super::message::{Message, Outcome};
+use super::message::Message;
+use crate::config::NotifyOn;
 use crate::durable::{self, Lock};
 use crate::error::{Context, Result};
+use crate::run_record::RunRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -15,30 +16,29 @@ pub(super) const SPOOL: usize = 20;
 /// No state is larger: 2 channels, 20 messages of 10 kB each, with room.
 const LARGEST: u64 = 4 << 20;
 
-/// One channel's memory.
+/// One channel's state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Told {
-    /// How the job stood when the channel last heard of it.
+pub(super) struct ChannelState {
+    /// How the job stood when the channel was last notified of it.
     last: Option<Standing>,
-    /// What it is still to be told, in order.
+    /// What is pending, in order.
     spool: Vec<Message>,
 }
 
-impl Told {
-    /// Adds the message of `outcome` to what waits, if it is news to whoever reads this channel to its end.
-    pub(super) fn news(&mut self, outcome: &Outcome, on: On) {
+impl ChannelState {
+    /// Adds the message about `run` to what is pending, if it is news to whoever reads this channel to its end.
+    pub(super) fn add_news(&mut self, run: &RunRecord, on: NotifyOn) {
         let previous = self.spool.last().map(|m| m.standing).or(self.last);
-        let event = decide(previous, outcome.standing(), on);
-        match event {
-            Some(event) => self.add(Message::new(outcome, event)),
-            // What was not worth telling still changes what comes next: fail, fine, fail is two failures.
-            None if self.spool.is_empty() => self.last = Some(outcome.standing()),
+        match decide(previous, run.standing(), on) {
+            Some(event) => self.add_message(Message::new(run, event)),
+            // What was not worth a message still changes what comes next: fail, fine, fail is two failures.
+            None if self.spool.is_empty() => self.last = Some(run.standing()),
             None => {}
         }
     }
 
-    fn add(&mut self, message: Message) {
+    fn add_message(&mut self, message: Message) {
         self.spool.push(message);
         if self.spool.len() > SPOOL {
             let lost = self.spool.remove(0);
@@ -46,83 +46,84 @@ impl Told {
         }
     }
 
-    /// What waits, in order.
+    /// What is pending, in order.
     pub(super) fn pending(&self) -> &[Message] {
         &self.spool
     }
 
-    /// The first message that waits was delivered.
-    pub(super) fn delivered(&mut self) {
+    /// The first pending message was delivered.
+    pub(super) fn set_delivered(&mut self) {
         if !self.spool.is_empty() {
             self.last = Some(self.spool.remove(0).standing);
         }
     }
 
-    /// The first message that waits was refused for good. The channel has not heard it, so that a failure which
-    /// lasts is news again at the next run, when the address may have been mended.
-    pub(super) fn refused(&mut self) {
+    /// The first pending message was refused for good. The channel was not notified, so that a failure which lasts is
+    /// news again at the next run, when the address may have been corrected.
+    pub(super) fn set_refused(&mut self) {
         if !self.spool.is_empty() {
             self.spool.remove(0);
         }
     }
 }
 
-/// How often a channel could not be told, ever, and how many messages wait for it.
+/// How often a channel could not be notified, ever, and how many messages are pending for it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Tally(pub(crate) BTreeMap<String, (u64, usize)>);
+pub(crate) struct NotifyCounts(pub(crate) BTreeMap<String, (u64, usize)>);
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-struct File {
+struct StateFile {
     schema: String,
-    channels: BTreeMap<String, Told>,
+    channels: BTreeMap<String, ChannelState>,
     failures: BTreeMap<String, u64>,
 }
 
-impl File {
-    fn counts(&self) -> Tally {
+impl StateFile {
+    fn counts(&self) -> NotifyCounts {
         let failed = self.failures.iter().map(|(name, n)| (name.clone(), (*n, 0)));
         let mut counts: BTreeMap<String, (u64, usize)> = failed.collect();
-        for (name, told) in &self.channels {
-            counts.entry(name.clone()).or_default().1 = told.spool.len();
+        for (name, channel) in &self.channels {
+            counts.entry(name.clone()).or_default().1 = channel.spool.len();
         }
-        Tally(counts)
+        NotifyCounts(counts)
     }
 }
 
-/// A job's file. Trouble with it is warned of, and telling goes on without memory.
-pub(super) struct Memory {
+/// A job's state file. When it cannot be used that is warned of, and notifying goes on without it.
+pub(super) struct NotifyState {
     path: PathBuf,
-    file: File,
+    file: StateFile,
     lock: Option<Lock>,
 }
 
-impl Memory {
+impl NotifyState {
     /// Reads what is remembered of `job` and keeps others out until it is dropped.
-    pub(super) fn open(job: &str) -> Memory {
-        let path = path_of(job);
-        let lock = Lock::take(&path.with_extension("lock"), &format!("telling of {job}"));
-        let lock = lock.inspect_err(|e| log::warn!("notifications go without memory: {}", e.chain())).ok();
-        let file = if lock.is_some() { read(&path) } else { Ok(File::default()) };
+    pub(super) fn open(job: &str) -> NotifyState {
+        let path = state_path(job);
+        let lock = Lock::take(&path.with_extension("lock"), &format!("notifying of {job}"));
+        let lock =
+            lock.inspect_err(|e| log::warn!("what was notified before is not known: {}", e.chain())).ok();
+        let file = if lock.is_some() { read_state(&path) } else { Ok(StateFile::default()) };
         let file = file.unwrap_or_else(|e| {
             log::warn!("what was notified before is lost: {}", e.chain());
-            File::default()
+            StateFile::default()
         });
-        Memory { path, file, lock }
+        NotifyState { path, file, lock }
     }
 
-    /// The memory of one channel.
-    pub(super) fn channel(&mut self, name: &str) -> &mut Told {
+    /// The state of one channel.
+    pub(super) fn channel(&mut self, name: &str) -> &mut ChannelState {
         self.file.channels.entry(name.to_string()).or_default()
     }
 
     /// Counts `failures` more of a channel.
-    pub(super) fn failed(&mut self, name: &str, failures: u64) {
+    pub(super) fn count_failures(&mut self, name: &str, failures: u64) {
         *self.file.failures.entry(name.to_string()).or_default() += failures;
     }
 
-    /// What could not be told so far.
-    pub(super) fn counts(&self) -> Tally {
+    /// What could not be notified so far.
+    pub(super) fn counts(&self) -> NotifyCounts {
         self.file.counts()
     }
 
@@ -142,20 +143,20 @@ impl Memory {
     }
 }
 
-/// What could not be told of `job` so far; nothing when its file cannot be read, which [`Memory::open`] will say.
-pub(super) fn counts(job: &str) -> Tally {
-    read(&path_of(job)).unwrap_or_default().counts()
+/// What could not be notified of `job` so far; nothing when its file cannot be read, of which [`NotifyState::open`] warns.
+pub(crate) fn read_counts(job: &str) -> NotifyCounts {
+    read_state(&state_path(job)).unwrap_or_default().counts()
 }
 
-fn path_of(job: &str) -> PathBuf {
+fn state_path(job: &str) -> PathBuf {
     durable::state_dir().join("notify").join(format!("{job}.json"))
 }
 
-fn read(path: &Path) -> Result<File> {
+fn read_state(path: &Path) -> Result<StateFile> {
     let doing = || format!("read {}", path.display());
     let mut text = String::new();
     match std::fs::File::open(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(StateFile::default()),
         opened => opened.doing(doing)?.take(LARGEST).read_to_string(&mut text).doing(doing)?,
     };
     serde_json::from_str(&text).doing(doing)
@@ -164,54 +165,54 @@ fn read(path: &Path) -> Result<File> {
 #[cfg(test)]
 mod tests {
     use super::super::decide::Event;
-    use super::super::message::tests::outcome;
+    use super::super::message::tests::run;
     use super::*;
 
-    fn waiting(told: &Told) -> Vec<Event> {
-        told.pending().iter().map(|m| m.event).collect()
+    fn pending(state: &ChannelState) -> Vec<Event> {
+        state.pending().iter().map(|m| m.event).collect()
     }
 
     #[test]
-    fn a_short_alert_that_ended_before_its_delivery_is_told_whole() {
-        let mut told = Told::default();
+    fn a_short_alert_that_ended_before_its_delivery_is_notified_whole() {
+        let mut state = ChannelState::default();
         for status in [0, 75, 75, 5, 0, 0] {
-            told.news(&outcome(status, "x"), On::Change);
+            state.add_news(&run(status, "x"), NotifyOn::Change);
         }
-        assert_eq!(waiting(&told), [Event::Failed, Event::Changed, Event::Resolved]);
+        assert_eq!(pending(&state), [Event::Failed, Event::Changed, Event::Resolved]);
     }
 
     #[test]
     fn what_was_refused_is_news_again_and_what_was_delivered_is_not() {
-        let mut told = Told::default();
-        told.news(&outcome(1, "x"), On::Change);
-        told.refused();
-        told.news(&outcome(1, "x"), On::Change);
-        assert_eq!(waiting(&told), [Event::Failed]);
-        told.delivered();
-        told.news(&outcome(1, "x"), On::Change);
-        assert!(waiting(&told).is_empty());
+        let mut state = ChannelState::default();
+        state.add_news(&run(1, "x"), NotifyOn::Change);
+        state.set_refused();
+        state.add_news(&run(1, "x"), NotifyOn::Change);
+        assert_eq!(pending(&state), [Event::Failed]);
+        state.set_delivered();
+        state.add_news(&run(1, "x"), NotifyOn::Change);
+        assert!(pending(&state).is_empty());
     }
 
     #[test]
     fn the_spool_is_bounded_and_keeps_the_newest() {
-        let mut told = Told::default();
+        let mut state = ChannelState::default();
         for n in 0..100 {
-            told.news(&outcome(n % 2, "x"), On::Always);
+            state.add_news(&run(n % 2, "x"), NotifyOn::Always);
         }
-        assert_eq!(told.pending().len(), SPOOL);
-        assert_eq!(waiting(&told).last(), Some(&Event::Failed));
+        assert_eq!(state.pending().len(), SPOOL);
+        assert_eq!(pending(&state).last(), Some(&Event::Failed));
     }
 
     #[test]
     fn a_success_in_between_makes_the_next_failure_a_first_one() {
-        let mut told = Told::default();
+        let mut state = ChannelState::default();
         for status in [1, 0, 1] {
-            told.news(&outcome(status, "x"), On::Failure);
-            told.delivered();
+            state.add_news(&run(status, "x"), NotifyOn::Failure);
+            state.set_delivered();
         }
-        told.last = Some(Standing::Failed(1));
-        told.news(&outcome(0, "x"), On::Failure);
-        told.news(&outcome(1, "x"), On::Failure);
-        assert_eq!(waiting(&told), [Event::Failed]);
+        state.last = Some(Standing::Failed(1));
+        state.add_news(&run(0, "x"), NotifyOn::Failure);
+        state.add_news(&run(1, "x"), NotifyOn::Failure);
+        assert_eq!(pending(&state), [Event::Failed]);
     }
 }

@@ -14,7 +14,7 @@ pub mod programs;
 mod service;
 mod settings;
 mod target;
-pub mod tls;
+mod tls;
 pub mod uri;
 mod verify;
 mod wire;

@@ -4,18 +4,13 @@ use super::environment::Environment;
 use super::settings::Settings;
 use super::verify::{Level, Verdict, Verifier};
 use crate::error::{Context, Error, Result};
-use rustls::crypto::CryptoProvider;
+use crate::tls::provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The one implementation of cryptography in every TLS connection of ours (PostgreSQL, S3, HTTP, mail).
-pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
 
 /// `sslmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,9 +4,9 @@
 //! root, one whose only name is the CN, one of X.509 version 1 (`openssl x509 -req` before 3.2).
 
 use super::names::Names;
-use super::tls::provider;
 use crate::error::{Context, Result};
 use crate::sync::lock;
+use crate::tls::provider;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{self, WebPkiSupportedAlgorithms};

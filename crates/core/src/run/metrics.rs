@@ -1,10 +1,10 @@
 //! node_exporter's textfile: one file per job, old or new, never half; every family with the same help everywhere.
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
 
-use super::record::{Gauge, RunRecord};
 use crate::durable;
 use crate::error::{Context, Result};
-use crate::notify::{Outcome, Tally};
+use crate::notify::NotifyCounts;
+use crate::run_record::{Gauge, RunRecord};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,8 +20,9 @@ const LAST_SUCCESS: Kind = (
 );
 const EXIT_CODE: Kind = ("last_run_exit_code", "gauge", "Exit status of the last run.");
 const DURATION: Kind = ("last_run_duration_seconds", "gauge", "How long the last run took.");
-const UNTOLD: Kind = ("notify_failures_total", "counter", "How often a channel could not be told.");
-const WAITING: Kind = ("notify_waiting", "gauge", "Notifications that wait for their channel.");
+const NOTIFY_FAILURES: Kind =
+    ("notify_failures_total", "counter", "How often a channel could not be notified.");
+const NOTIFY_WAITING: Kind = ("notify_waiting", "gauge", "Notifications that wait for their channel.");
 
 type Kind = (&'static str, &'static str, &'static str);
 type Labels = BTreeMap<String, String>;
@@ -30,57 +31,57 @@ type Labels = BTreeMap<String, String>;
 type Families = BTreeMap<String, (String, String, BTreeMap<Labels, f64>)>;
 
 /// The job's file in `folder`.
-pub(super) fn path(folder: &Path, outcome: &Outcome) -> PathBuf {
-    folder.join(format!("toban_{}.prom", outcome.job()))
+pub(super) fn textfile_path(folder: &Path, run: &RunRecord) -> PathBuf {
+    folder.join(format!("toban_{}.prom", run.job_name()))
 }
 
 /// Replaces the job's file, readable by everybody: node_exporter runs as someone else.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn write(path: &Path, record: &RunRecord, tally: &Tally) -> Result<()> {
-    let text = render(&families(record, tally));
+pub(super) fn write_textfile(path: &Path, run: &RunRecord, counts: &NotifyCounts) -> Result<()> {
+    let text = render_families(&collect_families(run, counts));
     durable::replace(path, 0o644, |w| w.write_all(text.as_bytes()).doing(|| "write".into()))
         .map_err(|e| e.hint("textfile_dir must be there and belong to the job's user or group"))
 }
 
 /// When the job last ended well, as its file tells: for when the run records were lost.
-pub(super) fn last_success(path: &Path) -> Option<Timestamp> {
+pub(super) fn read_last_success(path: &Path) -> Option<Timestamp> {
     let text = std::fs::read_to_string(path).ok()?;
     let sample = text.lines().find(|l| !l.starts_with('#') && l.contains(LAST_SUCCESS.0))?;
     let seconds: f64 = sample.rsplit_once(' ')?.1.parse().ok()?;
     Timestamp::from_millisecond((seconds * 1000.0) as i64).ok()
 }
 
-fn families(record: &RunRecord, tally: &Tally) -> Families {
+fn collect_families(run: &RunRecord, counts: &NotifyCounts) -> Families {
     let mut families = Families::new();
-    let tool = metric_name(&record.tool);
-    let own = Labels::from([("verb".into(), record.verb.clone()), ("name".into(), record.instance.clone())]);
+    let tool = metric_name(&run.tool);
+    let own = Labels::from([("verb".into(), run.verb.clone()), ("name".into(), run.instance.clone())]);
     let mut add = |(name, kind, help): Kind, labels: &Labels, value: f64| {
         let family = families.entry(format!("toban_{tool}_{name}"));
         family.or_insert_with(|| (kind.into(), help.into(), BTreeMap::new())).2.insert(labels.clone(), value);
     };
-    add(LAST_RUN, &own, seconds(record.ended));
-    if let Some(at) = record.last_success {
+    add(LAST_RUN, &own, seconds(run.ended));
+    if let Some(at) = run.last_success {
         add(LAST_SUCCESS, &own, seconds(at));
     }
-    add(EXIT_CODE, &own, record.status.into());
-    add(DURATION, &own, record.seconds);
-    for (channel, (failures, waiting)) in &tally.0 {
-        let labels = joined(&own, &Labels::from([("channel".into(), channel.clone())]));
-        add(UNTOLD, &labels, *failures as f64);
-        add(WAITING, &labels, *waiting as f64);
+    add(EXIT_CODE, &own, run.status.into());
+    add(DURATION, &own, run.seconds);
+    for (channel, (failures, waiting)) in &counts.0 {
+        let labels = merge_labels(&own, &Labels::from([("channel".into(), channel.clone())]));
+        add(NOTIFY_FAILURES, &labels, *failures as f64);
+        add(NOTIFY_WAITING, &labels, *waiting as f64);
     }
-    for Gauge { name, help, labels, value } in &record.gauges {
+    for Gauge { name, help, labels, value } in &run.gauges {
         let family = families.entry(format!("toban_{name}"));
         let samples = &mut family.or_insert_with(|| ("gauge".into(), help.clone(), BTreeMap::new())).2;
-        samples.insert(joined(&own, labels), *value);
+        samples.insert(merge_labels(&own, labels), *value);
     }
     families
 }
 
 /// Both, where they differ the job's own.
-fn joined(own: &Labels, more: &Labels) -> Labels {
+fn merge_labels(own: &Labels, more: &Labels) -> Labels {
     more.iter().chain(own).map(|(l, v)| (l.clone(), v.clone())).collect()
 }
 
@@ -89,19 +90,19 @@ fn seconds(at: Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1000.0
 }
 
-fn render(families: &Families) -> String {
+fn render_families(families: &Families) -> String {
     let mut text = String::new();
     for (name, (kind, help, samples)) in families {
         let help = help.replace('\\', r"\\").replace('\n', r"\n");
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
         for (labels, value) in samples {
-            let _ = writeln!(text, "{name}{{{}}} {value}", pairs(labels));
+            let _ = writeln!(text, "{name}{{{}}} {value}", format_labels(labels));
         }
     }
     text
 }
 
-fn pairs(labels: &Labels) -> String {
+fn format_labels(labels: &Labels) -> String {
     let value = |v: &str| v.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n");
     let pairs: Vec<String> = labels.iter().map(|(l, v)| format!("{l}=\"{}\"", value(v))).collect();
     pairs.join(",")

@@ -1,14 +1,11 @@
 //! A job's run: start and exit ping, run record, metrics, notification, systemd's status line.
 
 mod metrics;
-mod record;
-
-pub use record::{Gauge, RunRecord, last};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::machine;
-use crate::notify::{self, Outcome, Teller};
+use crate::notify::{Notifier, read_counts};
+use crate::run_record::{Gauge, RunRecord, last_run};
 use crate::shutdown;
 use jiff::Timestamp;
 use std::any::Any;
@@ -53,8 +50,8 @@ impl Report {
 }
 
 /// Runs `body` as the job `tool`-`verb`-`instance`: pings, record, metrics, notification around it. Returns what
-/// `body` returned; trouble with telling is logged and never changes the job's result. A panic is told as a failure
-/// and goes on.
+/// `body` returned; what goes wrong with notifying is logged and never changes the job's result. A panic is notified as
+/// a failure and goes on.
 pub fn job(
     config: &Config,
     tool: &str,
@@ -62,65 +59,55 @@ pub fn job(
     instance: &str,
     body: impl FnOnce(&mut Report) -> Result<()>,
 ) -> Result<()> {
-    let mut teller = Teller::open(&config.notify, tool);
-    teller.started();
-    let (started, clock) = (Timestamp::now(), Instant::now());
+    let mut notifier = Notifier::open(&config.notify, tool);
+    notifier.job_started();
+    let (mut run, clock) = (RunRecord::started(tool, verb, instance), Instant::now());
     let mut report = Report::default();
     let done = catch_unwind(AssertUnwindSafe(|| body(&mut report)));
-    let mut outcome = Outcome {
-        tool: tool.into(),
-        verb: verb.into(),
-        instance: instance.into(),
-        host: host(),
-        started,
-        ended: Timestamp::now(),
-        seconds: clock.elapsed().as_secs_f64(),
-        status: 0,
-        error: None,
-        hint: None,
-        notes: report.notes.clone(),
-    };
-    judge(&mut outcome, &done);
-    close(config, teller, &outcome, report);
+    (run.ended, run.seconds) = (Timestamp::now(), clock.elapsed().as_secs_f64());
+    (run.notes, run.gauges) = (report.notes, report.gauges);
+    record_result(&mut run, &done);
+    publish(config, notifier, run);
     done.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Fills in the status and what went wrong; the status is the one that [`crate::main`] will exit with.
-fn judge(outcome: &mut Outcome, done: &std::thread::Result<Result<()>>) {
+fn record_result(run: &mut RunRecord, done: &std::thread::Result<Result<()>>) {
     let failed = |e: &Error| if shutdown::due() { crate::Kind::Retry.status() } else { e.kind().status() };
-    (outcome.status, outcome.error, outcome.hint) = match done {
+    (run.status, run.error, run.hint) = match done {
         Ok(Ok(())) => (0, None, None),
         Ok(Err(e)) => (failed(e), Some(e.chain()), e.cure().map(String::from)),
-        Err(panic) => (PANICKED, Some(format!("bug: {}", words(&**panic))), None),
+        Err(panic) => (PANICKED, Some(format!("bug: {}", panic_text(&**panic))), None),
     };
 }
 
-fn words(panic: &(dyn Any + Send)) -> &str {
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
 }
 
-/// Record, metrics, notification, exit ping; and the metrics again when somebody could not be told.
-fn close(config: &Config, teller: Teller<'_>, outcome: &Outcome, report: Report) {
+/// Record, metrics, notification, exit ping; and the metrics again when somebody could not be notified.
+fn publish(config: &Config, notifier: Notifier<'_>, mut run: RunRecord) {
     let warn = |e: Error| log::warn!("{}", e.chain());
-    let textfile = config.textfile_dir.as_deref().map(|dir| metrics::path(dir, outcome));
-    let mut record = RunRecord::of(outcome, report.gauges);
-    record.last_success = match outcome.status {
-        0 => Some(outcome.ended),
-        _ => last(&outcome.tool, &outcome.verb, &outcome.instance)
+    let textfile = config.textfile_dir.as_deref().map(|dir| metrics::textfile_path(dir, &run));
+    run.last_success = match run.status {
+        0 => Some(run.ended),
+        _ => last_run(&run.tool, &run.verb, &run.instance)
             .and_then(|r| r.last_success)
-            .or_else(|| textfile.as_deref().and_then(metrics::last_success)),
+            .or_else(|| textfile.as_deref().and_then(metrics::read_last_success)),
     };
-    record.append(&outcome.job()).unwrap_or_else(warn);
+    run.append().unwrap_or_else(warn);
     let Some(textfile) = textfile else {
-        teller.ended(outcome);
+        notifier.job_ended(&run);
         return;
     };
-    let before = notify::tally(&outcome.job());
-    metrics::write(&textfile, &record, &before).unwrap_or_else(warn);
-    let after = teller.ended(outcome);
+    // Before anybody is notified: that may take as long as the budget, and whoever kills us meanwhile must not make
+    // the metrics those of an earlier run.
+    let before = read_counts(&run.job_name());
+    metrics::write_textfile(&textfile, &run, &before).unwrap_or_else(warn);
+    let after = notifier.job_ended(&run);
     if after != before {
-        metrics::write(&textfile, &record, &after).unwrap_or_else(warn);
+        metrics::write_textfile(&textfile, &run, &after).unwrap_or_else(warn);
     }
 }
 
@@ -143,9 +130,4 @@ pub fn alive() {
 /// Tells systemd that a service is on its way down (STOPPING=1).
 pub fn stopping() {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-}
-
-/// This machine's name.
-pub(crate) fn host() -> String {
-    machine::host_name()
 }

@@ -1,39 +1,43 @@
 //! The one configuration file, TOML. Everything in it can be given by flags; every tool works without it.
 
-use crate::check::Accept;
 use crate::error::{Context, Error, Result};
-use crate::notify::NotifyConfig;
 use serde::Deserialize;
+use jiff::civil::Date;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+mod notify;
+
+pub use notify::{Address, MailConfig, NotifyConfig, NotifyOn, PingConfig, Sendmail, SlackConfig, Tls};
 
 /// Where it is looked for when no flag and no `TOBAN_CONFIG` names one.
 pub const DEFAULT_PATH: &str = "/etc/toban/toban.toml";
 
 /// The whole file; an unknown key is an error that names it.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Config {
     /// `[cluster.NAME]`: one PostgreSQL cluster each.
     pub cluster: BTreeMap<String, Cluster>,
     /// `[repo.NAME]`: one place for backups each.
     pub repo: BTreeMap<String, Repo>,
-    /// `[notify]`: who is told.
+    /// `[notify]`: who is notified.
     pub notify: NotifyConfig,
     /// `[[accept]]`: findings that somebody answers for, of every tool.
     pub accept: Vec<Accept>,
-    /// `[audit]`: user-audit's own section, which it reads itself.
-    pub audit: Option<toml::Table>,
-    /// `[certs]`: cert-checker's own section, which it reads itself.
-    pub certs: Option<toml::Table>,
-    /// `[drill.NAME]`: pg-drill's own sections, one for each cluster, which it reads itself.
-    pub drill: BTreeMap<String, toml::Table>,
     /// Folder of node_exporter's textfile collector; no metrics are written without it.
     pub textfile_dir: Option<PathBuf>,
     /// The file that all this was read from.
     #[serde(skip)]
     pub path: Option<PathBuf>,
+    /// The sections of single tools, which each reads itself with [`Config::section`].
+    #[serde(flatten)]
+    sections: BTreeMap<String, toml::Value>,
 }
+
+/// What the file may hold beside the sections of single tools.
+const SHARED: [&str; 5] = ["cluster", "repo", "notify", "accept", "textfile_dir"];
 
 /// One PostgreSQL cluster.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -97,6 +101,31 @@ pub struct Keep {
     pub wal: Option<Span>,
 }
 
+/// `[[accept]]`: findings of one rule about one object count as OK up to a day.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accept {
+    /// The tool that finds it.
+    pub tool: String,
+    /// The finding's id.
+    pub id: String,
+    /// The finding's object or its key; `*` stands for any characters.
+    pub object: String,
+    /// The finding's source; `*` stands for any characters.
+    #[serde(default = "any_source")]
+    pub source: String,
+    /// Why it may be so.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// The last day (UTC).
+    pub until: Date,
+}
+
+fn any_source() -> String {
+    "*".into()
+}
+
 /// A length of time as people write it: `26h`, `30d`, `1year`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub std::time::Duration);
@@ -151,11 +180,52 @@ impl Config {
     /// # Errors
     /// Usage, with the line and the key.
     pub fn parse(text: &str) -> Result<Config> {
-        toml::from_str(text).map_err(|e| {
+        let config: Config = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
             Error::usage(format!("line {line}: {}", e.message()))
+        })?;
+        let unknown = |(name, value): &(&String, &toml::Value)| {
+            !value.is_table() || SHARED.into_iter().any(|shared| is_typo(name, shared))
+        };
+        match config.sections.iter().find(unknown) {
+            None => Ok(config),
+            Some((name, _)) => {
+                let line =
+                    text.lines().position(|l| l.trim_start_matches(['[', ' ']).starts_with(name.as_str()));
+                let e = Error::usage(format!("line {}: unknown field `{name}`", line.map_or(0, |at| at + 1)));
+                Err(e.hint(format!("there are {}, and the sections of single tools", SHARED.join(", "))))
+            }
+        }
+    }
+
+    /// A tool's own section: that at `path`, as `[certs]` or `[drill.main]`; its default when it is not there.
+    ///
+    /// # Errors
+    /// Usage, with the key, when it does not parse; and when it is not there, but one is whose name looks mistyped.
+    pub fn section<T: DeserializeOwned + Default>(&self, path: &[&str]) -> Result<T> {
+        let (name, below) = path.split_first().unwrap_or((&"", &[]));
+        let Some(section) = self.sections.get(*name) else {
+            return match self.sections.keys().find(|other| is_typo(other, name)) {
+                None => Ok(T::default()),
+                Some(other) => {
+                    let e = Error::usage(format!("configuration: [{other}] is no section of any tool"));
+                    Err(e.hint(format!("is it [{name}]?")))
+                }
+            };
+        };
+        let Some(section) = below.iter().try_fold(section, |value, key| value.get(key)) else {
+            return Ok(T::default());
+        };
+        section.clone().try_into().map_err(|e: toml::de::Error| {
+            Error::usage(format!("configuration: [{}]: {}", path.join("."), e.message()))
         })
     }
+}
+
+/// Whether `name` is not `meant`, but so near to it that nobody would call a section so.
+fn is_typo(name: &str, meant: &str) -> bool {
+    let most = if meant.len() < 6 { 1 } else { 2 };
+    (1..=most).contains(&strsim::damerau_levenshtein(name, meant))
 }
 
 #[cfg(test)]
@@ -166,6 +236,26 @@ mod tests {
     fn an_unknown_key_is_named_with_its_line() {
         let e = Config::parse("[repo.local]\nurl = \"file:///x\"\nkepe = 3\n").unwrap_err();
         assert!(e.chain().starts_with("line 3: unknown field `kepe`"), "{e:?}");
+    }
+
+    #[test]
+    fn a_tool_reads_its_own_section_and_finds_its_typo() {
+        let config = Config::parse("[lamps]\nred = 1\n[oil.main]\nx = true\n").expect("parses");
+        let red: BTreeMap<String, u8> = config.section(&["lamps"]).expect("reads");
+        assert_eq!(red["red"], 1);
+        assert_eq!(config.section::<toml::Table>(&["oil", "main"]).expect("reads").len(), 1);
+        assert!(config.section::<toml::Table>(&["oil", "other"]).expect("reads").is_empty());
+        assert!(config.section::<toml::Table>(&["wick"]).expect("reads").is_empty());
+        assert!(config.section::<toml::Table>(&["lamp"]).expect_err("a typo").chain().contains("[lamps]"));
+        let e = config.section::<BTreeMap<String, bool>>(&["lamps"]).expect_err("no boolean");
+        assert!(e.chain().starts_with("configuration: [lamps]: "), "{e:?}");
+        for (text, wanted) in [
+            ("x = 1\n[clutser.main]\n", "line 1: unknown field `x`"),
+            ("\n[clutser.main]\n", "line 2: unknown field `clutser`"),
+            ("\n[repos.main]\n", "line 2: unknown field `repos`"),
+        ] {
+            assert!(Config::parse(text).expect_err("refused").chain().starts_with(wanted), "{text}");
+        }
     }
 
     #[test]

@@ -1,34 +1,33 @@
 //! `[notify]` of the configuration: parsed once into values that cannot be wrong by themselves.
 
-use crate::config::Span;
+use super::Span;
 use crate::error::{Error, Result};
-use lettre::message::Mailbox;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The longest that telling may hold up the end of a run, all channels together.
+/// The longest that notifications may hold up the end of a run, all channels together.
 const BUDGET: Duration = Duration::from_secs(20);
 
-/// `[notify]`: who is told, of what.
+/// `[notify]`: who is notified, of what.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NotifyConfig {
     /// What is news.
-    pub on: On,
+    pub on: NotifyOn,
     /// `[notify.mail]`; without it mail is sent when SMTP_HOST and TOBAN_MAIL_TO are set.
     pub mail: Option<MailConfig>,
-    /// `[notify.slack]`; without it Slack is told when a webhook is found.
+    /// `[notify.slack]`; without it Slack is notified when a webhook is found.
     pub slack: Option<SlackConfig>,
     /// `[notify.ping]`; without it a monitor is pinged when its URL is found.
     pub ping: Option<PingConfig>,
-    /// How long telling may take, all channels together: at most 20 s, which is the default.
+    /// How long notifications may take, all channels together: at most 20 s, which is the default.
     pub budget: Option<Span>,
 }
 
 impl NotifyConfig {
-    /// How long telling may take.
+    /// How long notifications may take.
     pub fn budget(&self) -> Duration {
         self.budget.map_or(BUDGET, |s| s.0.min(BUDGET))
     }
@@ -37,7 +36,7 @@ impl NotifyConfig {
 /// What is news.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum On {
+pub enum NotifyOn {
     /// The first failure, a failure of another kind, and the first success after a failure.
     #[default]
     Change,
@@ -130,16 +129,21 @@ pub struct PingConfig {
 
 /// A mail address, with or without a name: `Ops <ops@example.org>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address(pub(super) Mailbox);
+pub struct Address(pub(crate) String);
 
 impl FromStr for Address {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Address> {
-        let hint = "an address is ops@example.org, or Ops <ops@example.org>";
-        text.trim().parse().map(Address).map_err(|e: lettre::address::AddressError| {
-            Error::usage(format!("{text:?} is not a mail address")).because(e).hint(hint)
-        })
+        let text = text.trim();
+        let bare = text.split_once('<').map_or(Some(text), |(_, rest)| rest.strip_suffix('>'));
+        let parts = bare.and_then(|address| address.rsplit_once('@'));
+        let plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == '<');
+        if parts.is_some_and(|(user, domain)| plain(user) && plain(domain)) {
+            return Ok(Address(text.into()));
+        }
+        let e = Error::usage(format!("{text:?} is not a mail address"));
+        Err(e.hint("an address is ops@example.org, or Ops <ops@example.org>"))
     }
 }
 
@@ -151,8 +155,7 @@ impl<'de> Deserialize<'de> for Address {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Config;
-    use crate::notify::{On, Sendmail, Tls};
+    use crate::config::{Config, NotifyOn, Sendmail, Tls};
 
     #[test]
     fn the_whole_section_parses() {
@@ -171,7 +174,7 @@ mod tests {
         "#;
         let notify = Config::parse(text).expect("parses").notify;
         let mail = notify.mail.expect("is there");
-        assert_eq!((notify.on, mail.tls, mail.to.len()), (On::Failure, Tls::Implicit, 2));
+        assert_eq!((notify.on, mail.tls, mail.to.len()), (NotifyOn::Failure, Tls::Implicit, 2));
         assert_eq!(mail.sendmail, Sendmail::Path("/usr/lib/sendmail".into()));
         assert!(!format!("{:?}", notify.ping).contains("uuid"), "a ping's URL is a secret");
     }

@@ -2,10 +2,13 @@
 
 use crate::durable;
 use crate::error::{Context, Result};
-use crate::notify::Outcome;
+use crate::machine;
+use crate::sum::hex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -46,12 +49,15 @@ pub struct RunRecord {
     pub started: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
-    /// How long it took.
+    /// How long it took, by a clock that is never set.
     pub seconds: f64,
     /// The exit status.
     pub status: u8,
     /// The error's chain, of a run that failed.
     pub error: Option<String>,
+    /// The line that tells the cure; it is in the notification alone.
+    #[serde(skip)]
+    pub hint: Option<String>,
     /// What the job noted.
     pub notes: Vec<String>,
     /// The samples it gave.
@@ -61,33 +67,46 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    pub(super) fn of(outcome: &Outcome, gauges: Vec<Gauge>) -> RunRecord {
+    /// A run of the job `tool`-`verb`-`instance` that begins now and has done nothing yet.
+    pub(crate) fn started(tool: &str, verb: &str, instance: &str) -> RunRecord {
+        let now = Timestamp::now();
         RunRecord {
             schema: "toban.run/1".into(),
-            tool: outcome.tool.clone(),
-            verb: outcome.verb.clone(),
-            instance: outcome.instance.clone(),
-            host: outcome.host.clone(),
+            tool: tool.into(),
+            verb: verb.into(),
+            instance: instance.into(),
+            host: machine::host_name(),
             version: env!("CARGO_PKG_VERSION").into(),
-            started: outcome.started,
-            ended: outcome.ended,
-            seconds: outcome.seconds,
-            status: outcome.status,
-            error: outcome.error.clone(),
-            notes: outcome.notes.clone(),
-            gauges,
+            started: now,
+            ended: now,
+            seconds: 0.0,
+            status: 0,
+            error: None,
+            hint: None,
+            notes: Vec::new(),
+            gauges: Vec::new(),
             last_success: None,
         }
+    }
+
+    /// The job's name for people: `backup run main`.
+    pub(crate) fn title(&self) -> String {
+        format!("{} {} {}", self.tool, self.verb, self.instance).trim_end().to_string()
+    }
+
+    /// The job's name for files.
+    pub(crate) fn job_name(&self) -> String {
+        job_name(&self.tool, &self.verb, &self.instance)
     }
 
     /// Adds this run to its job's file; the oldest goes when there are more than a hundred.
     ///
     /// # Errors
     /// When the file cannot be written; what cannot be read of it is dropped.
-    pub(super) fn append(&self, job: &str) -> Result<()> {
-        let path = path_of(job);
+    pub(crate) fn append(&self) -> Result<()> {
+        let path = records_path(&self.job_name());
         durable::create_dirs(durable::folder_of(&path))?;
-        let mut kept = lines(&path);
+        let mut kept = read_lines(&path);
         kept.push(serde_json::to_string(self).doing(|| "write the run record".into())?);
         let from = kept.len().saturating_sub(RUNS);
         durable::replace(&path, 0o600, |w| {
@@ -97,17 +116,17 @@ impl RunRecord {
 }
 
 /// The newest record of a job that can be read, if there is one.
-pub fn last(tool: &str, verb: &str, instance: &str) -> Option<RunRecord> {
-    let lines = lines(&path_of(&crate::notify::job_name(tool, verb, instance)));
+pub fn last_run(tool: &str, verb: &str, instance: &str) -> Option<RunRecord> {
+    let lines = read_lines(&records_path(&job_name(tool, verb, instance)));
     lines.iter().rev().find_map(|line| serde_json::from_str(line).ok())
 }
 
-fn path_of(job: &str) -> PathBuf {
+fn records_path(job: &str) -> PathBuf {
     durable::state_dir().join("runs").join(format!("{job}.jsonl"))
 }
 
 /// The lines that are records; a file of another hand or a damaged one loses the rest.
-fn lines(path: &Path) -> Vec<String> {
+fn read_lines(path: &Path) -> Vec<String> {
     let mut text = Vec::new();
     let read = std::fs::File::open(path).and_then(|f| f.take(LARGEST).read_to_end(&mut text));
     if read.is_err() {
@@ -116,4 +135,38 @@ fn lines(path: &Path) -> Vec<String> {
     let text = String::from_utf8_lossy(&text);
     let is_record = |line: &&str| serde_json::from_str::<RunRecord>(line).is_ok();
     text.lines().filter(is_record).map(String::from).collect()
+}
+
+/// A job's name for files: letters, digits, `.` and `-` stay, any other byte becomes `%` and its number, so that
+/// two jobs never share a file.
+fn job_name(tool: &str, verb: &str, instance: &str) -> String {
+    [tool, verb, instance].map(escape_file_name).join("_")
+}
+
+fn escape_file_name(part: &str) -> String {
+    let keep = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
+    let safe = part.bytes().fold(String::new(), |mut name, b| {
+        let _ = if keep(b) { write!(name, "{}", b as char) } else { write!(name, "%{b:02x}") };
+        name
+    });
+    // A file name has 255 bytes, and three parts, an ending and a temporary's affix share them.
+    match safe.len() {
+        ..=72 => safe,
+        _ => format!("{}~{}", &safe[..safe.floor_char_boundary(60)], hex(&Sha256::digest(part)[..5])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_safe_and_differ() {
+        let of = |instance: &str| job_name("pg-backup", "dump", instance);
+        assert_eq!(of("main"), "pg-backup_dump_main");
+        assert_eq!(of("../a b"), "pg-backup_dump_..%2fa%20b");
+        assert_ne!(of("a_b"), of("a%5fb"));
+        let long = |last: &str| of(&("日".repeat(500) + last));
+        assert!(long("a").len() < 200 && long("a") != long("b"), "{}", long("a"));
+    }
 }

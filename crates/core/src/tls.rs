@@ -1,0 +1,9 @@
+//! The one implementation of cryptography.
+
+use rustls::crypto::CryptoProvider;
+use std::sync::Arc;
+
+/// What every TLS connection of ours uses (PostgreSQL, S3, HTTP, mail).
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
