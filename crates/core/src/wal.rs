@@ -11,7 +11,7 @@ pub use change::{Change, apply_changes, read_changes, write_changes};
 pub use ending::Ending;
 pub use header::Header;
 pub use history::{History, Switch};
-pub use name::WalName;
+pub use name::{SegmentNo, WalName};
 pub use records::{Record, Records, What};
 
 use crate::error::{Error, Result};
@@ -23,6 +23,14 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// The position of the byte before.
+    #[must_use]
+    pub fn before(self) -> Lsn {
+        Lsn(self.0.saturating_sub(1))
+    }
+}
 
 impl fmt::Display for Lsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -124,14 +124,14 @@ fn backup_findings(
     Ok(findings)
 }
 
-/// Backups that a hole in the WAL keeps from moments behind it. A newer backup behind the hole ends the alarm: nothing
+/// Backups that missing WAL keeps from moments after it. A newer backup after it ends the alarm: nothing
 /// more can be done about those moments.
 fn reaches(repo: &Repo, catalog: &BackupCatalog, subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let ways = RecoveryPaths::read(repo, catalog)?;
     let mut findings = Vec::new();
     for StoredBackup { manifest: backup, .. } in &catalog.stored {
         let Some(reached) = ways.of(backup) else { continue };
-        let Some(hole) = &reached.hole else { continue };
+        let Some(missing) = &reached.missing else { continue };
         let newer = |s: &&StoredBackup| {
             s.is_whole()
                 && s.manifest.system_identifier == backup.system_identifier
@@ -140,24 +140,24 @@ fn reaches(repo: &Repo, catalog: &BackupCatalog, subject: &Subject<'_>) -> Resul
         };
         let next = catalog.stored.iter().find(newer).map(|s| (&s.manifest.id, s.manifest.stop_lsn));
         let until = next.map_or("on".to_string(), |(_, lsn)| format!("to {lsn}"));
-        let missing = format!(
+        let text = format!(
             "{} reaches {} only: {} to {} are missing, and no moment from there {until} can be restored",
-            backup.id, reached.to, hole.first, hole.last
+            backup.id, reached.to, missing.first, missing.last
         );
-        let known = acknowledged(repo, backup, hole)?;
+        let known = acknowledged(repo, backup, missing)?;
         let (severity, text) = match (known, next) {
-            (Some(reason), _) => (Severity::Ok, format!("{missing}; acknowledged: {reason}")),
-            (None, Some((id, _))) => (Severity::Ok, format!("{missing}; backup {id} begins after it")),
-            (None, None) => (Severity::Critical, missing),
+            (Some(reason), _) => (Severity::Ok, format!("{text}; acknowledged: {reason}")),
+            (None, Some((id, _))) => (Severity::Ok, format!("{text}; backup {id} begins after it")),
+            (None, None) => (Severity::Critical, text),
         };
         findings.push(subject.finding(&rulebook::REACH, severity, text).with_key(backup.id.to_string()));
     }
     Ok(findings)
 }
 
-/// Why nothing need be done about a hole, where somebody said so.
-fn acknowledged(repo: &Repo, backup: &BackupManifest, hole: &Missing) -> Result<Option<String>> {
-    let (Ok(first), Ok(last)) = (hole.first.parse(), hole.last.parse()) else { return Ok(None) };
+/// Why nothing need be done about missing WAL, where somebody acknowledged it.
+fn acknowledged(repo: &Repo, backup: &BackupManifest, missing: &Missing) -> Result<Option<String>> {
+    let (Ok(first), Ok(last)) = (missing.first.parse(), missing.last.parse()) else { return Ok(None) };
     let (known, _) = gap::acknowledged(&*repo.store, &backup.system()?)?;
     let covers = |a: &gap::Acknowledged| a.covers(first, last, backup.wal_segment_size);
     Ok(known.into_iter().find(|a| covers(a)).map(|a| a.reason))

@@ -105,7 +105,7 @@ struct ListedBackup {
     /// When the server wrote the last of that WAL.
     reaches_at: Option<Timestamp>,
     /// What is missing there, though there is more behind it.
-    hole: Option<Missing>,
+    missing: Option<Missing>,
 }
 
 impl ListedBackup {
@@ -136,7 +136,7 @@ impl ListedBackup {
             damaged: stored.damaged,
             reaches: reached.as_ref().map(|r| r.to),
             reaches_at: at,
-            hole: reached.and_then(|r| r.hole),
+            missing: reached.and_then(|r| r.missing),
         }
     }
 
@@ -144,7 +144,7 @@ impl ListedBackup {
     fn describe_reach(&self) -> String {
         let Some(to) = self.reaches else { return "-".into() };
         let lsn = self.reaches_at.map_or(to.to_string(), |at| format!("{} ({to})", format_local(at)));
-        if self.hole.is_some() { format!("{lsn}, then a hole") } else { lsn }
+        if self.missing.is_some() { format!("{lsn}, then WAL is missing") } else { lsn }
     }
 }
 

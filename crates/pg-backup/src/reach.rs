@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use toban_core::Result;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Hole};
+use toban_core::repo::archive::{Archive, MissingRange};
 use toban_core::repo::recovery_path::{Reach, RecoveryPath};
 use toban_core::wal::Lsn;
 
@@ -16,10 +16,10 @@ use toban_core::wal::Lsn;
 pub(crate) struct Reached {
     pub(crate) to: Lsn,
     /// Segments that are missing there, though there are others behind them.
-    pub(crate) hole: Option<Missing>,
+    pub(crate) missing: Option<Missing>,
 }
 
-/// The names of the first and last segment of a hole.
+/// The names of the first and last segment that are missing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Missing {
     pub(crate) first: String,
@@ -28,8 +28,8 @@ pub(crate) struct Missing {
 
 impl From<Reach> for Reached {
     fn from(reach: Reach) -> Reached {
-        let missing = |h: Hole| Missing { first: h.first.name(), last: h.last.name() };
-        Reached { to: reach.to, hole: reach.hole.map(missing) }
+        let missing = |r: MissingRange| Missing { first: r.first.name(), last: r.last.name() };
+        Reached { to: reach.to, missing: reach.missing.map(missing) }
     }
 }
 
@@ -42,29 +42,29 @@ impl RecoveryPaths {
     /// # Errors
     /// When the store could not be asked.
     pub(crate) fn read(repo: &Repo, catalog: &BackupCatalog) -> Result<RecoveryPaths> {
-        let mut ways = BTreeMap::new();
+        let mut paths = BTreeMap::new();
         for StoredBackup { manifest: backup, .. } in &catalog.stored {
-            if !ways.contains_key(&backup.system_identifier) {
+            if !paths.contains_key(&backup.system_identifier) {
                 let archive = Archive::new(&*repo.store, backup.system()?);
-                ways.insert(
+                paths.insert(
                     backup.system_identifier.clone(),
-                    RecoveryPath::of(backup.wal_segment_size, &[archive])?,
+                    RecoveryPath::from_archives(backup.wal_segment_size, &[archive])?,
                 );
             }
         }
-        Ok(RecoveryPaths(ways))
+        Ok(RecoveryPaths(paths))
     }
 
     /// Along the newest timeline that goes on from it; `None` where there is no archive.
     pub(crate) fn of(&self, backup: &BackupManifest) -> Option<Reached> {
-        let way = self
+        let path = self
             .0
             .get(&backup.system_identifier)
-            .filter(|w| !w.inventory.lines.is_empty() || !w.begun.is_empty())?;
+            .filter(|w| !w.inventory.timelines.is_empty() || !w.partial_segments.is_empty())?;
         let own = backup.wal_range();
         // A history that is missing is a finding of `wal-shipper check`; here the backup's own timeline is judged.
-        let timeline = way.newest(&own).unwrap_or(own.timeline);
-        way.reach(&way.history(timeline), &own).map(Reached::from)
+        let timeline = path.newest_timeline(&own).unwrap_or(own.timeline);
+        path.reach(&path.history_of(timeline), &own).map(Reached::from)
     }
 
     /// When the server wrote the last of the WAL up to `to`, as the repository has recorded it.
@@ -72,12 +72,12 @@ impl RecoveryPaths {
     /// # Errors
     /// When the store could not be asked.
     pub(crate) fn written(&self, repo: &Repo, backup: &BackupManifest, to: Lsn) -> Result<Option<Timestamp>> {
-        let Some(way) = self.0.get(&backup.system_identifier) else { return Ok(None) };
+        let Some(path) = self.0.get(&backup.system_identifier) else { return Ok(None) };
         let own = backup.wal_range();
-        let history = way.history(way.newest(&own).unwrap_or(own.timeline));
+        let history = path.history_of(path.newest_timeline(&own).unwrap_or(own.timeline));
         let archive = Archive::new(&*repo.store, backup.system()?);
-        let last = Lsn(to.0.saturating_sub(1));
-        match (way.segment(&history, last), way.begun(&history, last)) {
+        let last = to.before();
+        match (path.segment_at(&history, last), path.partial_segment_at(&history, last)) {
             (Some(segment), _) => archive.written(segment.name().parse()?),
             (None, Some(begun)) => begun.tails.last().map_or(Ok(None), |tail| archive.tail_written(tail)),
             (None, None) => Ok(None),

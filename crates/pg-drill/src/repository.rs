@@ -96,7 +96,7 @@ fn wal_end(wal: &StoredWal, size: u64) -> Option<WalEnd> {
     };
     let begun = wal.begun_segments(size).into_iter();
     let begun = begun.map(|(segment, lsn)| WalEnd { timeline: segment.timeline, lsn });
-    wal.inventory.lines.iter().filter_map(last).chain(begun).max()
+    wal.inventory.timelines.iter().filter_map(last).chain(begun).max()
 }
 
 /// Every repository with WAL must by now have what any of them had when the drill began: recovery takes each file from
@@ -147,7 +147,7 @@ fn compare_with_archive(
     let last = |(timeline, line): (&Timeline, &TimelineSegments)| {
         line.ranges(*timeline, size).last().map(|(_, last)| *last)
     };
-    let Some(last) = one.wal.inventory.lines.iter().rev().find_map(last) else { return };
+    let Some(last) = one.wal.inventory.timelines.iter().rev().find_map(last) else { return };
     findings.compared += 1;
     let timeline = last.timeline;
     if recovered.timeline < timeline.0 {
@@ -198,7 +198,7 @@ mod tests {
                     Some((segment, tail)) => format!("wal-tail/{}/{segment}/{tail}", &segment[..8]),
                     None => object.parse::<WalName>().expect("a name").path(),
                 };
-                let key = system.key(&key).expect("a key");
+                let key = system.key(&key);
                 store.put(&key, &mut &b"1\t0/5000000\tx\n"[..], &Attrs::new()).expect("stored");
             }
             Repo { name: name.into(), required: true, keep: Keep::default(), store: Arc::new(store) }

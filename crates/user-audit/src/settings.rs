@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use toban_core::config::{Config, Span};
 use toban_core::Result;
+use toban_core::config::{Config, Span};
 
 /// `[audit]`; an unknown key is an error that names it.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::{Archive, Hole, StoredWal};
+use toban_core::repo::archive::{Archive, MissingRange, StoredWal};
 use toban_core::repo::cluster;
 use toban_core::repo::gap::{self, Gap};
 use toban_core::repo::keys::System;
@@ -106,11 +106,11 @@ impl SystemWal {
         // None of them is whole: what there is ends at `to`.
         let begun = begun.map(|(s, to)| ListedRange { to, segments: 0, ..self.range("begun", s, s) });
         let mut all: Vec<ListedRange> = begun.collect();
-        for (timeline, line) in &self.wal.inventory.lines {
+        for (timeline, line) in &self.wal.inventory.timelines {
             let there = line.ranges(*timeline, self.size).into_iter();
             all.extend(there.map(|(first, last)| self.range("there", first, last)));
-            let missing = line.holes(*timeline, self.size).into_iter();
-            all.extend(missing.map(|Hole { first, last }| self.range("missing", first, last)));
+            let missing = line.missing_ranges(*timeline, self.size).into_iter();
+            all.extend(missing.map(|MissingRange { first, last }| self.range("missing", first, last)));
         }
         all.sort_by_key(|s| (s.timeline, s.from));
         all

@@ -64,7 +64,7 @@ fn a_hole_ends_what_can_be_reached_and_everybody_says_so() {
         assert!(said.contains("the nearest before it that can be reached"), "{said}");
     }
     let listed = lab.run("pg-backup", &["list", "--json"]).json();
-    assert_eq!(listed[0]["hole"]["first"], lost, "{listed:?}");
+    assert_eq!(listed[0]["missing"]["first"], lost, "{listed:?}");
     let checked = lab.run("pg-backup", &["check", "--json"]).findings();
     let gap = checked.iter().find(|f| f["check"] == "reach").expect("a finding");
     assert!(

@@ -152,7 +152,7 @@ fn a_switched_segment_whose_server_died_on_its_way_is_no_hole() {
     let last = row(&first);
     first.ship_wal();
     let listed = lab.run("pg-backup", &["list", "--json"]).json();
-    assert!(listed[0]["hole"].is_null(), "{listed:?}");
+    assert!(listed[0]["missing"].is_null(), "{listed:?}");
     let (target, _) = lab.restore("second", &[id, "--target", "latest"]);
     let second = Pg::promoted(15, &target);
     assert_eq!(rows(&second), last.rows);

@@ -1,8 +1,8 @@
 //! The one configuration file, TOML. Everything in it can be given by flags; every tool works without it.
 
 use crate::error::{Context, Error, Result};
-use serde::Deserialize;
 use jiff::civil::Date;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

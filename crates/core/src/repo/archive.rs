@@ -6,7 +6,7 @@ mod inventory;
 mod tail;
 
 pub use compress::{Compressed, LEVELS};
-pub use inventory::{Hole, Inventory, TimelineSegments};
+pub use inventory::{Inventory, MissingRange, TimelineSegments};
 pub use tail::{Tail, cover, covers};
 
 use super::keys::System;
@@ -39,10 +39,7 @@ impl<'s> Archive<'s> {
     }
 
     /// The object that holds `name`.
-    ///
-    /// # Errors
-    /// None for a name that parsed; the type wants one.
-    pub fn key(&self, name: WalName) -> Result<Key> {
+    pub fn key(&self, name: WalName) -> Key {
         self.system.key(&name.path())
     }
 
@@ -51,7 +48,7 @@ impl<'s> Archive<'s> {
     /// # Errors
     /// Failed when other content is there under this name, which stays; else those of the file and the store.
     pub fn put(&self, name: WalName, file: &Compressed) -> Result<Stored> {
-        self.store_as(&self.key(name)?, &name.to_string(), file)
+        self.store_as(&self.key(name), &name.to_string(), file)
     }
 
     fn store_as(&self, key: &Key, name: &str, file: &Compressed) -> Result<Stored> {
@@ -80,7 +77,7 @@ impl<'s> Archive<'s> {
     /// # Errors
     /// When the store could not be asked.
     pub fn written(&self, name: WalName) -> Result<Option<jiff::Timestamp>> {
-        self.written_as(&self.key(name)?)
+        self.written_as(&self.key(name))
     }
 
     fn written_as(&self, key: &Key) -> Result<Option<jiff::Timestamp>> {
@@ -98,7 +95,7 @@ impl<'s> Archive<'s> {
     /// # Errors
     /// When the store could not be asked.
     pub fn has(&self, name: WalName) -> Result<bool> {
-        Ok(self.store.stat(&self.key(name)?)?.is_some())
+        Ok(self.store.stat(&self.key(name))?.is_some())
     }
 
     /// Writes the content of `name` into `to`, unpacked and compared with its recorded sum: `None` only when it is
@@ -107,7 +104,7 @@ impl<'s> Archive<'s> {
     /// # Errors
     /// Corrupt when the object is damaged; then what was written is worthless. Retry when the store could not be asked.
     pub fn get(&self, name: WalName, to: &mut dyn Write) -> Result<Option<Sum>> {
-        self.read(&self.key(name)?, to)
+        self.read(&self.key(name), to)
     }
 
     fn read(&self, key: &Key, to: &mut dyn Write) -> Result<Option<Sum>> {
@@ -152,7 +149,7 @@ impl<'s> Archive<'s> {
 
     fn list(&self, below: &str) -> Result<Inventory> {
         let files = self.listed(below)?;
-        Ok(Inventory::of(files.iter().map(|(name, o)| (*name, o.size, o.modified))))
+        Ok(Inventory::from_listing(files.iter().map(|(name, o)| (*name, o.size, o.modified))))
     }
 
     /// Every file of the WAL that is there, tails aside.
@@ -167,7 +164,7 @@ impl<'s> Archive<'s> {
         let objects = self.store.list(&format!("{}{below}", self.system.root()))?;
         let named = |o: Object| {
             let name = o.key.as_str().rsplit('/').next()?.parse().ok()?;
-            (self.key(name).ok()? == o.key).then_some((name, o))
+            (self.key(name) == o.key).then_some((name, o))
         };
         Ok(objects.into_iter().filter_map(named).collect())
     }
@@ -177,7 +174,7 @@ impl<'s> Archive<'s> {
     /// # Errors
     /// When the store refuses or could not be asked.
     pub fn remove(&self, name: WalName) -> Result<()> {
-        self.store.remove(&self.key(name)?)
+        self.store.remove(&self.key(name))
     }
 }
 
@@ -276,7 +273,7 @@ mod tests {
         let sum = archive.get(segment, &mut back).expect("read").expect("there");
         assert!(back == content && sum.bytes == content.len() as u64);
 
-        let key = archive.key(segment).expect("a key");
+        let key = archive.key(segment);
         let stored = dir.path().join(key.as_str());
         std::fs::remove_file(format!("{}.attr", stored.display())).expect("lose the attributes");
         assert_eq!(archive.put(segment, &file(&content)).expect("the content tells"), Stored::Exists);
@@ -294,7 +291,7 @@ mod tests {
         let compressed = Compressed::new(&path, 1).expect("compressed");
         let sum = compressed.sum();
         archive.put(segment, &compressed).expect("put");
-        let stored = dir.path().join(archive.key(segment).expect("a key").as_str());
+        let stored = dir.path().join(archive.key(segment).as_str());
         let whole = std::fs::read(&stored).expect("read");
         for at in 0..whole.len() {
             let mut flipped = whole.clone();

@@ -35,7 +35,7 @@ pub struct BaseBackup {
 
 impl BaseBackup {
     /// What it brings along to recovery.
-    pub fn own(&self) -> BackupRange {
+    pub fn wal_range(&self) -> BackupRange {
         BackupRange { timeline: self.timeline, stop: self.stop_lsn, whole: !self.standby }
     }
 }
@@ -103,7 +103,7 @@ mod tests {
         let store = Dir::open(&dir.path().display().to_string()).expect("a store");
         let system = System { cluster: "main".into(), identifier: 7 };
         let put = |name: &str, text: &str| {
-            let key = system.key(name).expect("a key");
+            let key = system.key(name);
             store.put(&key, &mut text.as_bytes(), &Attrs::new()).expect("stored");
         };
         let manifest = |id: &str, start: &str| {

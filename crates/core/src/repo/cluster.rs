@@ -29,7 +29,7 @@ impl Cluster {
     /// # Errors
     /// Failed when the repository holds another system and `new_system` is not said, or another major.
     pub fn claim(&self, store: &dyn Store, system: &System, new_system: bool) -> Result<()> {
-        let key = system.key(NAME)?;
+        let key = system.key(NAME);
         if let Some(there) = read(store, &key)? {
             return self.same(&there, &key);
         }
@@ -66,7 +66,7 @@ impl Cluster {
 /// # Errors
 /// Corrupt when it does not parse; Usage when a newer program wrote it.
 pub fn of(store: &dyn Store, system: &System) -> Result<Option<Cluster>> {
-    read(store, &system.key(NAME)?)
+    read(store, &system.key(NAME))
 }
 
 fn read(store: &dyn Store, key: &Key) -> Result<Option<Cluster>> {
@@ -83,7 +83,7 @@ fn read(store: &dyn Store, key: &Key) -> Result<Option<Cluster>> {
 fn others(store: &dyn Store, system: &System) -> Result<Vec<u64>> {
     let mut others = Vec::new();
     for other in System::all(store, &system.cluster)?.into_iter().filter(|s| s != system) {
-        if store.stat(&other.key(NAME)?)?.is_some() {
+        if store.stat(&other.key(NAME))?.is_some() {
             others.push(other.identifier);
         }
     }

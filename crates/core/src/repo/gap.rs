@@ -54,7 +54,7 @@ impl Gap {
     /// Those of the store.
     pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
         let name = format!("{FOLDER}{}.{}.json", self.first, stamp_micros(self.at));
-        write(store, &system.key(&name)?, self)
+        write(store, &system.key(&name), self)
     }
 
     /// Whether a file of it is missing still, in an archive of segments of `size` bytes.
@@ -95,7 +95,7 @@ impl Acknowledged {
     /// Those of the store.
     pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
         let name = format!("{ACKNOWLEDGED}{}.{}.json", self.first, stamp_micros(self.at));
-        write(store, &system.key(&name)?, self)
+        write(store, &system.key(&name), self)
     }
 
     /// Whether it speaks of all of the files `first` to `last`, in an archive of segments of `size` bytes.
@@ -178,7 +178,8 @@ mod tests {
         let (gaps, damaged) = all(&store, &system).expect("read");
         assert_eq!((&gaps[..], damaged.len()), (std::slice::from_ref(&gap), 0));
         let open = |names: &[&str]| {
-            let inventory = Inventory::of(names.iter().map(|n| (name(n), 1, Timestamp::UNIX_EPOCH)));
+            let inventory =
+                Inventory::from_listing(names.iter().map(|n| (name(n), 1, Timestamp::UNIX_EPOCH)));
             gap.is_open(&inventory, 16 << 20)
         };
         assert!(open(&[]) && open(&[first]) && !open(&[first, last]));
@@ -188,7 +189,8 @@ mod tests {
 
         let history = name("00000002.history");
         let gap = Gap::new(history, history, Some("far"), Timestamp::UNIX_EPOCH, "it is away".into());
-        let with = |names: &[WalName]| Inventory::of(names.iter().map(|n| (*n, 1, Timestamp::UNIX_EPOCH)));
+        let with =
+            |names: &[WalName]| Inventory::from_listing(names.iter().map(|n| (*n, 1, Timestamp::UNIX_EPOCH)));
         assert!(gap.is_open(&with(&[]), 16 << 20) && !gap.is_open(&with(&[history]), 16 << 20));
     }
 

@@ -19,12 +19,10 @@ impl System {
         format!("{}/{}/", self.cluster, self.identifier)
     }
 
-    /// The object `name` below the root.
-    ///
-    /// # Errors
-    /// Usage for a name that no object can have.
-    pub fn key(&self, name: &str) -> Result<Key> {
-        format!("{}{name}", self.root()).parse()
+    /// The object `name` below the root. The cluster's name was checked where it came from (the command line or a
+    /// manifest), and `name` is one of ours: it is made of typed parts.
+    pub fn key(&self, name: &str) -> Key {
+        format!("{}{name}", self.root()).parse().expect("checked names make a key")
     }
 
     /// The systems that a store holds under this cluster's name, by what the names of its folders tell.
@@ -57,7 +55,7 @@ mod tests {
     #[test]
     fn a_key_tells_its_system() {
         let system = System { cluster: "main".into(), identifier: 7_311_111_111_111_111_111 };
-        let key = system.key("backup/x/backup.json").expect("a key");
+        let key = system.key("backup/x/backup.json");
         assert_eq!(System::parse("main", &key), Some((system, "backup/x/backup.json")));
         for other in ["main/dump/app/x.json", "main2/7/x", "main/07/x", "main/7x/y"] {
             assert_eq!(System::parse("main", &other.parse().expect("a key")), None, "{other}");

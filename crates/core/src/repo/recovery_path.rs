@@ -1,7 +1,7 @@
-//! Which positions of the WAL can be reached from a backup: over promotions, up to the first hole. Pure but for
-//! [`RecoveryPath::of`].
+//! Which positions of the WAL can be reached from a backup: over promotions, up to the first missing
+//! segment. Pure but for [`RecoveryPath::from_archives`].
 
-use super::archive::{Archive, Hole, Inventory, StoredWal, Tail, cover, covers};
+use super::archive::{Archive, Inventory, MissingRange, StoredWal, Tail, cover, covers};
 use crate::error::{Context, Error, Result};
 use crate::wal::{History, Lsn, Segment, Timeline, WalName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ pub struct RecoveryPath {
     /// The histories that one of them has, and those of the timelines that these went through.
     pub histories: BTreeMap<Timeline, History>,
     /// Of each segment that has tails, those that reach furthest: recovery takes them from one repository.
-    pub begun: BTreeMap<Segment, Vec<Tail>>,
+    pub partial_segments: BTreeMap<Segment, Vec<Tail>>,
     /// Of these, those whose tails end in a switch: nothing is missing behind.
     switched: BTreeSet<Segment>,
 }
@@ -48,8 +48,8 @@ pub struct BackupRange {
 pub struct Reach {
     /// Up to here.
     pub to: Lsn,
-    /// What is missing there, when there is more behind it.
-    pub hole: Option<Hole>,
+    /// What is missing there, when there is more after it.
+    pub missing: Option<MissingRange>,
 }
 
 impl RecoveryPath {
@@ -57,38 +57,43 @@ impl RecoveryPath {
     ///
     /// # Errors
     /// When a store could not be asked; Corrupt for a history that does not parse, and for tails that do not read.
-    pub fn of(size: u64, archives: &[Archive<'_>]) -> Result<RecoveryPath> {
-        let mut way = RecoveryPath::new(size);
-        archives.iter().try_for_each(|archive| way.read(archive))?;
-        way.derive();
-        way.close(archives)?;
-        Ok(way)
+    pub fn from_archives(size: u64, archives: &[Archive<'_>]) -> Result<RecoveryPath> {
+        let mut path = RecoveryPath::new(size);
+        archives.iter().try_for_each(|archive| path.add_archive(archive))?;
+        path.derive_histories();
+        path.add_switched_segments(archives)?;
+        Ok(path)
     }
 
     /// Nothing yet, of segments of `size` bytes.
     pub fn new(size: u64) -> RecoveryPath {
-        let (begun, switched) = (BTreeMap::new(), BTreeSet::new());
-        RecoveryPath { size, inventory: Inventory::default(), histories: BTreeMap::new(), begun, switched }
+        RecoveryPath {
+            size,
+            inventory: Inventory::default(),
+            histories: BTreeMap::new(),
+            partial_segments: BTreeMap::new(),
+            switched: BTreeSet::new(),
+        }
     }
 
-    fn read(&mut self, archive: &Archive<'_>) -> Result<()> {
+    fn add_archive(&mut self, archive: &Archive<'_>) -> Result<()> {
         let StoredWal { inventory, tails } = archive.stored_wal()?;
-        self.begin(&tails);
+        self.add_tails(&tails);
         for timeline in &inventory.histories {
             let Some(text) = archive.history(*timeline)? else { continue };
             let history = History::parse(*timeline, &text);
             self.histories
                 .insert(*timeline, history.doing(|| format!("read {}", WalName::History(*timeline)))?);
         }
-        for (timeline, line) in inventory.lines {
-            self.inventory.lines.entry(timeline).or_default().segments.extend(line.segments);
+        for (timeline, stored) in inventory.timelines {
+            self.inventory.timelines.entry(timeline).or_default().segments.extend(stored.segments);
         }
         self.inventory.histories.extend(inventory.histories);
         Ok(())
     }
 
     /// A timeline whose history nobody stored is known by those that went through it.
-    fn derive(&mut self) {
+    fn derive_histories(&mut self) {
         let ancestors =
             self.histories.values().flat_map(|h| h.switches.iter().filter_map(|s| h.ancestor(s.timeline)));
         for ancestor in ancestors.filter(|h| !h.switches.is_empty()).collect::<Vec<_>>() {
@@ -96,15 +101,16 @@ impl RecoveryPath {
         }
     }
 
-    /// Counts the segments whose tails end in a switch among those that are there. Looked at are those with something
-    /// behind: of the others nothing is missing anyway, and their bytes need not be read.
-    fn close(&mut self, archives: &[Archive<'_>]) -> Result<()> {
-        let open = self.begun.keys().copied().filter(|s| !self.inventory.has(s) && self.goes_on_behind(s));
+    /// Counts the segments whose tails end in a switch among those that are there. Only those with WAL after them are
+    /// read: of the others nothing is missing anyway.
+    fn add_switched_segments(&mut self, archives: &[Archive<'_>]) -> Result<()> {
+        let open = self.partial_segments.keys().copied();
+        let open = open.filter(|s| !self.inventory.has(s) && self.has_wal_after(s));
         for segment in open.collect::<Vec<_>>() {
             for archive in archives {
                 let cover = cover(&archive.tails(WalName::from(segment))?);
                 if archive.are_whole(&cover, &segment)? {
-                    self.switch(segment, cover);
+                    self.add_switched(segment, cover);
                     break;
                 }
             }
@@ -112,50 +118,50 @@ impl RecoveryPath {
         Ok(())
     }
 
-    fn switch(&mut self, segment: Segment, cover: Vec<Tail>) {
-        self.begun.insert(segment, cover);
-        self.inventory.add(segment);
+    fn add_switched(&mut self, segment: Segment, cover: Vec<Tail>) {
+        self.partial_segments.insert(segment, cover);
+        self.inventory.add_segment(segment);
         self.switched.insert(segment);
     }
 
-    /// Whether anything was written behind `segment`, on its timeline or on one that left it there.
-    fn goes_on_behind(&self, segment: &Segment) -> bool {
+    /// Whether anything was written after `segment`, on its timeline or on one that left it there.
+    fn has_wal_after(&self, segment: &Segment) -> bool {
         let left =
             |h: &History| h.switches.iter().any(|s| s.timeline == segment.timeline && s.end >= segment.end());
         let later = |s: &Segment| s.number > segment.number;
-        let whole = self.inventory.lines.iter().any(|(timeline, line)| {
-            line.ranges(*timeline, self.size).last().is_some_and(|(_, last)| later(last))
+        let whole = self.inventory.timelines.iter().any(|(timeline, stored)| {
+            stored.ranges(*timeline, self.size).last().is_some_and(|(_, last)| later(last))
         });
-        whole || self.begun.keys().any(later) || self.histories.values().any(left)
+        whole || self.partial_segments.keys().any(later) || self.histories.values().any(left)
     }
 
-    /// Adds segments that are begun: of each those tails that reach furthest.
-    pub fn begin(&mut self, tails: &[Tail]) {
+    /// Adds the segments that `tails` are of: of each those that reach furthest.
+    pub fn add_tails(&mut self, tails: &[Tail]) {
         let end = |tails: &[Tail]| tails.last().map_or(0, Tail::end);
         for (name, cover) in covers(tails) {
             let Some(segment) = name.segment(self.size) else { continue };
-            let known = self.begun.entry(segment).or_default();
+            let known = self.partial_segments.entry(segment).or_default();
             if end(&cover) > end(known) {
                 *known = cover;
             }
         }
     }
 
-    /// The way to `timeline`; that to one whose history nobody has begins there.
-    pub fn history(&self, timeline: Timeline) -> History {
+    /// The history of `timeline`; one that is stored nowhere begins with the timeline itself.
+    pub fn history_of(&self, timeline: Timeline) -> History {
         self.histories.get(&timeline).cloned().unwrap_or_else(|| History::root(timeline))
     }
 
-    /// The newest timeline that goes on from a backup of `own`.
+    /// The newest timeline that goes on from `backup`.
     ///
     /// # Errors
-    /// Failed when there is WAL of a newer timeline whose history nobody has: nobody can tell where it came from.
-    pub fn newest(&self, own: &BackupRange) -> Result<Timeline> {
-        let descends = |h: &&History| h.timeline >= own.timeline && on(h, own);
+    /// Failed when there is WAL of a newer timeline whose history is stored nowhere: where it came from is not known.
+    pub fn newest_timeline(&self, backup: &BackupRange) -> Result<Timeline> {
+        let descends = |h: &&History| h.timeline >= backup.timeline && leads_through(h, backup);
         let newest =
-            self.histories.values().filter(descends).map(|h| h.timeline).max().unwrap_or(own.timeline);
+            self.histories.values().filter(descends).map(|h| h.timeline).max().unwrap_or(backup.timeline);
         let unknown = |t: &&Timeline| **t > newest.max(Timeline(1)) && !self.histories.contains_key(t);
-        match self.inventory.lines.keys().find(unknown) {
+        match self.inventory.timelines.keys().find(unknown) {
             None => Ok(newest),
             Some(lost) => {
                 let e = Error::failed(format!("the history of timeline {lost} is missing from the archive"));
@@ -166,57 +172,58 @@ impl RecoveryPath {
         }
     }
 
-    /// How far recovery comes on the way of `history` from a backup; `None` when it is not on this way.
-    pub fn reach(&self, history: &History, own: &BackupRange) -> Option<Reach> {
-        if !on(history, own) {
+    /// How far recovery from `backup` comes along `history`; `None` when `history` does not lead through the backup.
+    pub fn reach(&self, history: &History, backup: &BackupRange) -> Option<Reach> {
+        if !leads_through(history, backup) {
             return None;
         }
-        let last = Segment::holding(Lsn(own.stop.0.saturating_sub(1)), own.timeline, self.size);
+        let last = Segment::holding(backup.stop.before(), backup.timeline, self.size);
         // A promotion inside its last segment goes on in the new timeline's copy of it.
-        let whole = own.whole && history.at(Lsn(last.end().0 - 1)) == own.timeline;
-        let (from, at_least) = if whole { (last.end(), last.end()) } else { (last.start(), own.stop) };
-        let to = self.inventory.reach(history, from, self.size).unwrap_or(at_least).max(at_least);
-        let hole = self.hole(history, to).or_else(|| self.never_came(history, to));
-        // Before a hole recovery stops: the rest of the segment would be filled with zeros.
-        let begun = self.begun(history, to).filter(|_| hole.is_none());
-        Some(Reach { to: begun.map_or(to, |b| b.to.max(to)), hole })
+        let whole = backup.whole && history.segment_timeline(&last) == backup.timeline;
+        let (from, at_least) = if whole { (last.end(), last.end()) } else { (last.start(), backup.stop) };
+        let to = self.inventory.reach_from(history, from, self.size).unwrap_or(at_least).max(at_least);
+        let missing = self.missing_at(history, to).or_else(|| self.never_stored_at(history, to));
+        // Before a missing range recovery stops: the rest of the segment would be filled with zeros.
+        let partial = self.partial_segment_at(history, to).filter(|_| missing.is_none());
+        Some(Reach { to: partial.map_or(to, |p| p.to.max(to)), missing })
     }
 
-    /// What is missing from `from` on, when the way has something behind it.
-    fn hole(&self, history: &History, from: Lsn) -> Option<Hole> {
-        let first = Segment::holding(from, history.at(from), self.size);
-        let next = self.on_the_way(history).filter(|s| s.number > first.number).min_by_key(|s| s.number)?;
-        let missing = Segment { number: next.number - 1, ..next };
-        Some(Hole { first, last: Segment { timeline: history.at(missing.start()), ..missing } })
+    /// What is missing from `from` on, when there is WAL after it on the path.
+    fn missing_at(&self, history: &History, from: Lsn) -> Option<MissingRange> {
+        let first = Segment::holding(from, history.timeline_at(from), self.size);
+        let on_path = self.segments_on_path(history);
+        let next = on_path.filter(|s| s.number > first.number).min_by_key(|s| s.number)?;
+        let last = Segment { number: next.number - 1, ..next };
+        Some(MissingRange { first, last: Segment { timeline: history.timeline_at(last.start()), ..last } })
     }
 
-    /// What is missing from `from` on by the word of the history alone: the timeline began segments later, so there was
-    /// WAL in between, even if nothing behind it was stored.
-    fn never_came(&self, history: &History, from: Lsn) -> Option<Hole> {
+    /// What is missing from `from` on by the history alone: the timeline began segments later, so there was WAL in
+    /// between, even if nothing after it was stored.
+    fn never_stored_at(&self, history: &History, from: Lsn) -> Option<MissingRange> {
         let last = history.switches.last().filter(|s| s.end > from)?;
-        let first = Segment::holding(from, history.at(from), self.size);
-        let last = Segment::holding(Lsn(last.end.0 - 1), last.timeline, self.size);
-        (last.number > first.number).then_some(Hole { first, last })
+        let first = Segment::holding(from, history.timeline_at(from), self.size);
+        let last = Segment::holding(last.end.before(), last.timeline, self.size);
+        (last.number > first.number).then_some(MissingRange { first, last })
     }
 
-    /// Segments that count on this way, in no order.
-    fn on_the_way<'a>(&'a self, history: &'a History) -> impl Iterator<Item = Segment> + 'a {
+    /// Segments that count on the path of `history`, in no order.
+    fn segments_on_path<'a>(&'a self, history: &'a History) -> impl Iterator<Item = Segment> + 'a {
         let size = self.size;
-        self.inventory.lines.iter().flat_map(move |(timeline, line)| {
-            let segments = line.ranges(*timeline, size).into_iter();
+        self.inventory.timelines.iter().flat_map(move |(timeline, stored)| {
+            let segments = stored.ranges(*timeline, size).into_iter();
             let all =
                 segments.flat_map(|(a, b)| (a.number..=b.number).map(move |number| Segment { number, ..a }));
             let timeline = *timeline;
             // The copy that a new timeline begins with, or what the old one wrote before it was left.
             all.filter(move |s| {
-                history.at(Lsn(s.end().0 - 1)) == timeline || history.at(s.start()) == timeline
+                history.segment_timeline(s) == timeline || history.timeline_at(s.start()) == timeline
             })
         })
     }
 
-    /// The segment that recovery reads at `lsn` on this way, where one is stored whole: of the newest timeline that has
-    /// it.
-    pub fn segment(&self, history: &History, lsn: Lsn) -> Option<Segment> {
+    /// The segment that recovery along `history` reads at `lsn`, where one is stored whole: of the newest timeline that
+    /// has it.
+    pub fn segment_at(&self, history: &History, lsn: Lsn) -> Option<Segment> {
         self.copies(history, lsn).into_iter().find(|s| self.is_stored(s))
     }
 
@@ -226,15 +233,15 @@ impl RecoveryPath {
 
     /// The segment that holds `lsn` as the newest timeline that writes in it has it, and as the one at `lsn` has it.
     fn copies(&self, history: &History, lsn: Lsn) -> [Segment; 2] {
-        let old = Segment::holding(lsn, history.at(lsn), self.size);
-        [Segment { timeline: history.at(Lsn(old.end().0 - 1)), ..old }, old]
+        let old = Segment::holding(lsn, history.timeline_at(lsn), self.size);
+        [Segment { timeline: history.segment_timeline(&old), ..old }, old]
     }
 
-    /// What recovery reads at `lsn` on this way where nobody has the newest timeline's segment whole.
-    pub fn begun(&self, history: &History, lsn: Lsn) -> Option<PartialSegment<'_>> {
+    /// What recovery along `history` reads at `lsn` where the newest timeline's segment is whole nowhere.
+    pub fn partial_segment_at(&self, history: &History, lsn: Lsn) -> Option<PartialSegment<'_>> {
         let [new, old] = self.copies(history, lsn);
         let of = |segment: Segment| {
-            let tails = self.begun.get(&segment).filter(|_| !self.is_stored(&segment))?;
+            let tails = self.partial_segments.get(&segment).filter(|_| !self.is_stored(&segment))?;
             let end = Lsn(segment.start().0 + tails.last()?.end());
             let left = history.end_of(segment.timeline).ok().flatten();
             Some(PartialSegment { segment, tails, to: left.map_or(end, |left| left.min(end)) })
@@ -244,9 +251,9 @@ impl RecoveryPath {
     }
 }
 
-/// Whether the way leads through the end of the backup.
-fn on(history: &History, own: &BackupRange) -> bool {
-    history.at(Lsn(own.stop.0.saturating_sub(1))) == own.timeline
+/// Whether recovery along `history` goes through the end of the backup.
+fn leads_through(history: &History, backup: &BackupRange) -> bool {
+    history.timeline_at(backup.stop.before()) == backup.timeline
 }
 
 #[cfg(test)]
@@ -257,31 +264,32 @@ mod tests {
 
     const SIZE: u64 = 16 << 20;
 
-    fn way(names: &[&str]) -> RecoveryPath {
-        let mut way = RecoveryPath::new(SIZE);
-        way.inventory =
-            Inventory::of(names.iter().map(|n| (n.parse().expect("a name"), 10, Timestamp::UNIX_EPOCH)));
+    fn path_of(names: &[&str]) -> RecoveryPath {
+        let mut path = RecoveryPath::new(SIZE);
+        path.inventory = Inventory::from_listing(
+            names.iter().map(|n| (n.parse().expect("a name"), 10, Timestamp::UNIX_EPOCH)),
+        );
         // Timeline 2 left timeline 1 inside segment 3.
         let switches = vec![Switch { timeline: Timeline(1), end: Lsn(3 * SIZE + 500) }];
-        way.histories.insert(Timeline(2), History { timeline: Timeline(2), switches });
-        way
+        path.histories.insert(Timeline(2), History { timeline: Timeline(2), switches });
+        path
     }
 
-    fn own(timeline: u32, stop: u64, whole: bool) -> BackupRange {
+    fn backup(timeline: u32, stop: u64, whole: bool) -> BackupRange {
         BackupRange { timeline: Timeline(timeline), stop: Lsn(stop), whole }
     }
 
     fn reached(
-        way: &RecoveryPath,
+        path: &RecoveryPath,
         timeline: u32,
-        own: &BackupRange,
+        backup: &BackupRange,
     ) -> Option<(u64, Option<(String, String)>)> {
-        let reach = way.reach(&way.history(Timeline(timeline)), own)?;
-        Some((reach.to.0, reach.hole.map(|h| (h.first.name(), h.last.name()))))
+        let reach = path.reach(&path.history_of(Timeline(timeline)), backup)?;
+        Some((reach.to.0, reach.missing.map(|h| (h.first.name(), h.last.name()))))
     }
 
     #[test]
-    fn a_backup_reaches_the_first_hole_on_its_way() {
+    fn a_backup_reaches_the_first_missing_segment_on_its_path() {
         let all = [
             "000000010000000000000002",
             "000000010000000000000003",
@@ -289,32 +297,35 @@ mod tests {
             "000000020000000000000003",
             "000000020000000000000004",
         ];
-        let (early, whole) = (own(1, SIZE + 900, true), way(&all));
+        let (early, whole) = (backup(1, SIZE + 900, true), path_of(&all));
         assert_eq!(reached(&whole, 2, &early), Some((5 * SIZE, None)));
         assert_eq!(reached(&whole, 1, &early), Some((5 * SIZE, None)), "what the old primary wrote");
-        assert_eq!(whole.newest(&early).expect("known"), Timeline(2));
-        // A backup of the old timeline, taken after it was left, is on no way to the new one.
-        let late = own(1, 3 * SIZE + 900, true);
-        assert_eq!((reached(&whole, 2, &late), whole.newest(&late).expect("known")), (None, Timeline(1)));
+        assert_eq!(whole.newest_timeline(&early).expect("known"), Timeline(2));
+        // A backup of the old timeline, taken after it was left, is on no path to the new one.
+        let late = backup(1, 3 * SIZE + 900, true);
+        assert_eq!(
+            (reached(&whole, 2, &late), whole.newest_timeline(&late).expect("known")),
+            (None, Timeline(1))
+        );
         assert_eq!(reached(&whole, 1, &late), Some((5 * SIZE, None)));
 
-        let holed = way(&[all[0], all[4]]);
+        let broken = path_of(&[all[0], all[4]]);
         let third = || String::from("000000010000000000000003");
-        assert_eq!(reached(&holed, 2, &early), Some((3 * SIZE, Some((third(), third())))));
-        assert_eq!(reached(&holed, 1, &early), Some((3 * SIZE, None)), "nothing of its own comes behind");
-        let brim = way(&[all[3], all[4]]);
+        assert_eq!(reached(&broken, 2, &early), Some((3 * SIZE, Some((third(), third())))));
+        assert_eq!(reached(&broken, 1, &early), Some((3 * SIZE, None)), "nothing of its own comes after");
+        let brim = path_of(&[all[3], all[4]]);
         let second = || String::from("000000010000000000000002");
         assert_eq!(reached(&brim, 2, &early), Some((2 * SIZE, Some((second(), second())))));
     }
 
     #[test]
     fn what_a_backup_brings_counts_as_far_as_it_is_whole() {
-        let nothing = way(&[]);
-        assert_eq!(reached(&nothing, 1, &own(1, SIZE + 900, true)), Some((2 * SIZE, None)));
-        assert_eq!(reached(&nothing, 1, &own(1, SIZE + 900, false)), Some((SIZE + 900, None)));
+        let nothing = path_of(&[]);
+        assert_eq!(reached(&nothing, 1, &backup(1, SIZE + 900, true)), Some((2 * SIZE, None)));
+        assert_eq!(reached(&nothing, 1, &backup(1, SIZE + 900, false)), Some((SIZE + 900, None)));
         // The promotion came inside the backup's last segment: its copy on the new timeline is needed.
-        let within = own(1, 3 * SIZE + 100, true);
-        assert_eq!(reached(&way(&["000000020000000000000003"]), 2, &within), Some((4 * SIZE, None)));
+        let within = backup(1, 3 * SIZE + 100, true);
+        assert_eq!(reached(&path_of(&["000000020000000000000003"]), 2, &within), Some((4 * SIZE, None)));
         assert_eq!(reached(&nothing, 2, &within), Some((3 * SIZE + 100, None)));
     }
 
@@ -324,11 +335,11 @@ mod tests {
         let (second, third) = ("000000010000000000000002", "000000010000000000000003");
         let copy = "000000020000000000000003";
         let with = |names: &[&str], tails: &[Tail]| {
-            let mut way = way(names);
-            way.begin(tails);
-            way
+            let mut path = path_of(names);
+            path.add_tails(tails);
+            path
         };
-        let early = own(1, SIZE + 900, true);
+        let early = backup(1, SIZE + 900, true);
         let begun = [tail(third, 0, 300), tail(third, 300, 700)];
         let open = with(&[second], &begun);
         assert_eq!(reached(&open, 1, &early), Some((3 * SIZE + 700, None)));
@@ -343,69 +354,75 @@ mod tests {
         assert_eq!(reached(&cut, 1, &early), Some((3 * SIZE, None)), "the first bytes are missing");
         // Two repositories: the tails of one, not of both together.
         let mut two = with(&[second], &begun[..1]);
-        two.begin(&begun[1..]);
+        two.add_tails(&begun[1..]);
         assert_eq!(reached(&two, 1, &early), Some((3 * SIZE + 300, None)));
 
         let fourth = "000000010000000000000004";
-        let holed = with(&[second, fourth], &begun);
-        assert_eq!(reached(&holed, 1, &early), Some((3 * SIZE, Some((third.into(), third.into())))));
+        let broken = with(&[second, fourth], &begun);
+        assert_eq!(reached(&broken, 1, &early), Some((3 * SIZE, Some((third.into(), third.into())))));
         let whole = with(&[second, third], &begun);
         assert_eq!(reached(&whole, 1, &early), Some((4 * SIZE, None)));
         let from_standby = with(&[], &[tail(second, 0, 1000)]);
-        assert_eq!(reached(&from_standby, 1, &own(1, 2 * SIZE + 900, false)), Some((2 * SIZE + 1000, None)));
+        assert_eq!(
+            reached(&from_standby, 1, &backup(1, 2 * SIZE + 900, false)),
+            Some((2 * SIZE + 1000, None))
+        );
     }
 
     #[test]
     fn a_timeline_that_began_later_than_the_wal_reaches_is_a_hole() {
-        let early = own(1, SIZE + 900, true);
+        let early = backup(1, SIZE + 900, true);
         let third = || String::from("000000010000000000000003");
-        let mut way = way(&["000000010000000000000002"]);
+        let mut path = path_of(&["000000010000000000000002"]);
         assert_eq!(
-            reached(&way, 2, &early),
+            reached(&path, 2, &early),
             Some((3 * SIZE, None)),
             "it began in the segment that is missing"
         );
         let switches = vec![Switch { timeline: Timeline(1), end: Lsn(5 * SIZE + 500) }];
-        way.histories.insert(Timeline(2), History { timeline: Timeline(2), switches });
+        path.histories.insert(Timeline(2), History { timeline: Timeline(2), switches });
         let fifth = || String::from("000000010000000000000005");
-        assert_eq!(reached(&way, 2, &early), Some((3 * SIZE, Some((third(), fifth())))));
-        assert_eq!(reached(&way, 1, &early), Some((3 * SIZE, None)));
+        assert_eq!(reached(&path, 2, &early), Some((3 * SIZE, Some((third(), fifth())))));
+        assert_eq!(reached(&path, 1, &early), Some((3 * SIZE, None)));
     }
 
     #[test]
     fn tails_that_end_in_a_switch_make_a_whole_segment() {
-        let mut way = way(&["000000010000000000000002", "000000010000000000000004"]);
+        let mut path = path_of(&["000000010000000000000002", "000000010000000000000004"]);
         let third = "000000010000000000000003";
         let tails = [Tail::new(third.parse().expect("a name"), 0, 700)];
-        way.begin(&tails);
-        let early = own(1, SIZE + 900, true);
-        assert_eq!(reached(&way, 1, &early), Some((3 * SIZE, Some((third.into(), third.into())))));
+        path.add_tails(&tails);
+        let early = backup(1, SIZE + 900, true);
+        assert_eq!(reached(&path, 1, &early), Some((3 * SIZE, Some((third.into(), third.into())))));
         let segment = Segment { timeline: Timeline(1), number: 3, size: SIZE };
-        assert!(way.goes_on_behind(&segment));
-        way.switch(segment, tails.to_vec());
-        assert_eq!(reached(&way, 1, &early), Some((5 * SIZE, None)));
+        assert!(path.has_wal_after(&segment));
+        path.add_switched(segment, tails.to_vec());
+        assert_eq!(reached(&path, 1, &early), Some((5 * SIZE, None)));
         let root = History::root(Timeline(1));
         // Its content is that of the tails: there is no object of its name.
-        assert_eq!(way.segment(&root, segment.start()), None);
-        assert_eq!(way.begun(&root, segment.start()).map(|b| b.to), Some(Lsn(3 * SIZE + 700)));
+        assert_eq!(path.segment_at(&root, segment.start()), None);
+        assert_eq!(path.partial_segment_at(&root, segment.start()).map(|b| b.to), Some(Lsn(3 * SIZE + 700)));
     }
 
     #[test]
     fn a_history_that_nobody_stored_is_in_those_of_later_timelines() {
-        let mut way = way(&["000000040000000000000005"]);
+        let mut path = path_of(&["000000040000000000000005"]);
         let switch = |timeline, end| Switch { timeline: Timeline(timeline), end: Lsn(end) };
         let switches = vec![switch(1, 3 * SIZE + 500), switch(2, 4 * SIZE), switch(4, 6 * SIZE)];
-        way.histories = [(Timeline(7), History { timeline: Timeline(7), switches })].into();
-        way.derive();
-        assert_eq!(way.histories.keys().map(|t| t.0).collect::<Vec<_>>(), [2, 4, 7]);
-        assert_eq!(way.newest(&own(1, SIZE, true)).expect("known"), Timeline(7));
-        assert_eq!(way.history(Timeline(4)).end_of(Timeline(2)).expect("an ancestor"), Some(Lsn(4 * SIZE)));
+        path.histories = [(Timeline(7), History { timeline: Timeline(7), switches })].into();
+        path.derive_histories();
+        assert_eq!(path.histories.keys().map(|t| t.0).collect::<Vec<_>>(), [2, 4, 7]);
+        assert_eq!(path.newest_timeline(&backup(1, SIZE, true)).expect("known"), Timeline(7));
+        assert_eq!(
+            path.history_of(Timeline(4)).end_of(Timeline(2)).expect("an ancestor"),
+            Some(Lsn(4 * SIZE))
+        );
     }
 
     #[test]
     fn a_timeline_of_unknown_origin_is_told() {
-        let lost = way(&["000000030000000000000005"]);
-        let e = lost.newest(&own(1, SIZE + 900, true)).expect_err("nobody knows");
+        let lost = path_of(&["000000030000000000000005"]);
+        let e = lost.newest_timeline(&backup(1, SIZE + 900, true)).expect_err("nobody knows");
         assert!(e.chain().contains("timeline 3"), "{e:?}");
     }
 }

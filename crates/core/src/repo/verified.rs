@@ -33,7 +33,7 @@ impl Verified {
     /// # Errors
     /// Those of the store.
     pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
-        let key = system.key(&format!("{FOLDER}{}.json", stamp_micros(self.at)))?;
+        let key = system.key(&format!("{FOLDER}{}.json", stamp_micros(self.at)));
         let json = serde_json::to_vec(self).doing(|| format!("write {key}"))?;
         store.put(&key, &mut &json[..], &Attrs::new()).map(drop)
     }

@@ -1,6 +1,6 @@
 //! A timeline's history: where each timeline before it was left (`timeline.c`).
 
-use super::{Lsn, Timeline};
+use super::{Lsn, Segment, Timeline};
 use crate::error::{Error, Result};
 
 /// One promotion: the WAL of `timeline` counts up to `end`.
@@ -78,8 +78,15 @@ impl History {
     }
 
     /// The timeline whose WAL counts at `lsn` on the way to this one.
-    pub fn at(&self, lsn: Lsn) -> Timeline {
+    pub fn timeline_at(&self, lsn: Lsn) -> Timeline {
         self.switches.iter().find(|s| lsn < s.end).map_or(self.timeline, |s| s.timeline)
+    }
+
+    /// The timeline whose copy of the segment recovery reads on the way to this one: the newest that writes in it. A
+    /// promotion goes on in the middle of a segment, with a copy of what the old timeline wrote before
+    /// (`xlog.c`, XLogInitNewTimeline).
+    pub fn segment_timeline(&self, segment: &Segment) -> Timeline {
+        self.timeline_at(segment.end().before())
     }
 
     /// Where `timeline` was left on the way to this one: `None` when it is this one, and nothing is left of it.
@@ -106,12 +113,12 @@ mod tests {
     #[test]
     fn a_history_tells_whose_wal_counts() {
         let history = History::parse(Timeline(4), TEXT).expect("a history");
-        let at = |lsn: &str| history.at(lsn.parse().expect("a position")).0;
+        let at = |lsn: &str| history.timeline_at(lsn.parse().expect("a position")).0;
         assert_eq!([at("0/4FFFFFF"), at("0/5000000"), at("1/9FFF"), at("1/A000")], [1, 3, 3, 4]);
         assert_eq!(history.end_of(Timeline(3)).expect("an ancestor"), Some("1/A000".parse().expect("one")));
         assert_eq!(history.end_of(Timeline(4)).expect("itself"), None);
         assert!(history.end_of(Timeline(2)).is_err());
-        assert_eq!(History::root(Timeline(1)).at(Lsn(77)), Timeline(1));
+        assert_eq!(History::root(Timeline(1)).timeline_at(Lsn(77)), Timeline(1));
     }
 
     #[test]
@@ -134,7 +141,7 @@ mod tests {
     fn a_server_that_stopped_before_its_timeline_began_came_from_an_older_one() {
         let history =
             History::parse(Timeline(4), "1\t0/5000\t\n2\t0/9000\t\n3\t0/4000\t\n").expect("a history");
-        let at = |lsn: u64| history.at(Lsn(lsn)).0;
+        let at = |lsn: u64| history.timeline_at(Lsn(lsn)).0;
         assert_eq!([at(0x3FFF), at(0x4000), at(0x9000)], [1, 4, 4]);
     }
 

@@ -5,16 +5,31 @@ use crate::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
+/// A segment as the names of files have it, whatever the size of segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentNo {
+    /// The unit of 4 GiB.
+    pub unit: u32,
+    /// The segment in it.
+    pub segment: u32,
+}
+
+impl fmt::Display for SegmentNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08X}{:08X}", self.unit, self.segment)
+    }
+}
+
 /// A file of the archive: a whole segment, the broken-off end of a timeline, a timeline's history, or the note that a
 /// backup leaves. It sorts by timeline, then by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WalName {
     /// `TTTTTTTTLLLLLLLLSSSSSSSS`: timeline, unit of 4 GiB, segment in it.
-    Segment(Timeline, u32, u32),
+    Segment(Timeline, SegmentNo),
     /// `….partial`: the last segment of a timeline that ended by a promotion.
-    Partial(Timeline, u32, u32),
+    Partial(Timeline, SegmentNo),
     /// `….OOOOOOOO.backup`: where a backup began, and the offset in that segment.
-    Backup(Timeline, u32, u32, u32),
+    Backup(Timeline, SegmentNo, u32),
     /// `TTTTTTTT.history`: where the timeline came from.
     History(Timeline),
 }
@@ -30,17 +45,22 @@ impl WalName {
         }
     }
 
+    /// The segment in its name; `None` for a history.
+    pub fn segment_no(self) -> Option<SegmentNo> {
+        match self {
+            WalName::Segment(_, no) | WalName::Partial(_, no) | WalName::Backup(_, no, _) => Some(no),
+            WalName::History(_) => None,
+        }
+    }
+
     /// The segment it names, where segments have `size` bytes; `None` for a history, and for a number that no
     /// segment of this size has.
     pub fn segment(self, size: u64) -> Option<Segment> {
-        let (timeline, log, rest) = match self {
-            WalName::Segment(t, l, s) | WalName::Partial(t, l, s) | WalName::Backup(t, l, s, _) => (t, l, s),
-            WalName::History(_) => return None,
-        };
-        let per_log = (1_u64 << 32).checked_div(size)?;
-        (u64::from(rest) < per_log).then(|| Segment {
+        let (timeline, no) = (self.timeline(), self.segment_no()?);
+        let per_unit = (1_u64 << 32).checked_div(size)?;
+        (u64::from(no.segment) < per_unit).then(|| Segment {
             timeline,
-            number: u64::from(log) * per_log + u64::from(rest),
+            number: u64::from(no.unit) * per_unit + u64::from(no.segment),
             size,
         })
     }
@@ -50,28 +70,34 @@ impl WalName {
     pub fn path(self) -> String {
         match self {
             WalName::History(_) => format!("wal/{self}"),
-            WalName::Segment(t, log, _) | WalName::Partial(t, log, _) | WalName::Backup(t, log, ..) => {
-                format!("wal/{:08X}/{log:08X}/{self}", t.0)
+            WalName::Segment(t, no) | WalName::Partial(t, no) | WalName::Backup(t, no, _) => {
+                format!("wal/{:08X}/{:08X}/{self}", t.0, no.unit)
             }
         }
     }
 }
 
-impl From<Segment> for WalName {
-    fn from(segment: Segment) -> WalName {
-        let per_log = ((1_u64 << 32) / segment.size).max(1);
+impl From<Segment> for SegmentNo {
+    fn from(segment: Segment) -> SegmentNo {
+        let per_unit = ((1_u64 << 32) / segment.size).max(1);
         // A position is 64 bits, so the unit of 4 GiB has 32.
         let half = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        WalName::Segment(segment.timeline, half(segment.number / per_log), half(segment.number % per_log))
+        SegmentNo { unit: half(segment.number / per_unit), segment: half(segment.number % per_unit) }
+    }
+}
+
+impl From<Segment> for WalName {
+    fn from(segment: Segment) -> WalName {
+        WalName::Segment(segment.timeline, SegmentNo::from(segment))
     }
 }
 
 impl fmt::Display for WalName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WalName::Segment(t, log, rest) => write!(f, "{:08X}{log:08X}{rest:08X}", t.0),
-            WalName::Partial(t, log, rest) => write!(f, "{:08X}{log:08X}{rest:08X}.partial", t.0),
-            WalName::Backup(t, log, rest, at) => write!(f, "{:08X}{log:08X}{rest:08X}.{at:08X}.backup", t.0),
+            WalName::Segment(t, no) => write!(f, "{:08X}{no}", t.0),
+            WalName::Partial(t, no) => write!(f, "{:08X}{no}.partial", t.0),
+            WalName::Backup(t, no, at) => write!(f, "{:08X}{no}.{at:08X}.backup", t.0),
             WalName::History(t) => write!(f, "{:08X}.history", t.0),
         }
     }
@@ -93,12 +119,12 @@ fn parse(text: &str) -> Option<WalName> {
     if ending == "history" {
         return Some(WalName::History(Timeline(hex(stem)?)));
     }
-    let (t, log, rest) = (hex(stem.get(..8)?)?, hex(stem.get(8..16)?)?, hex(stem.get(16..)?)?);
-    let t = Timeline(t);
+    let t = Timeline(hex(stem.get(..8)?)?);
+    let no = SegmentNo { unit: hex(stem.get(8..16)?)?, segment: hex(stem.get(16..)?)? };
     match ending {
-        "" if !text.contains('.') => Some(WalName::Segment(t, log, rest)),
-        "partial" => Some(WalName::Partial(t, log, rest)),
-        other => Some(WalName::Backup(t, log, rest, hex(other.strip_suffix(".backup")?)?)),
+        "" if !text.contains('.') => Some(WalName::Segment(t, no)),
+        "partial" => Some(WalName::Partial(t, no)),
+        other => Some(WalName::Backup(t, no, hex(other.strip_suffix(".backup")?)?)),
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::path::Path;
+use toban_core::cli::parse_name;
 use toban_core::pack::Codec;
 use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
@@ -185,7 +186,10 @@ impl BackupManifest {
     pub(crate) fn system(&self) -> Result<System> {
         let bad = |e| Error::corrupt(format!("backup {}: bad system identifier", self.id)).because(e);
         let identifier = self.system_identifier.parse().map_err(bad)?;
-        Ok(System { cluster: self.cluster.clone(), identifier })
+        // Keys are made of it: what no key can have must not get there.
+        let cluster = parse_name(&self.cluster)
+            .map_err(|e| Error::corrupt(format!("backup {}: cluster {:?}: {e}", self.id, self.cluster)))?;
+        Ok(System { cluster, identifier })
     }
 
     /// Whether it is of this system.
@@ -205,12 +209,12 @@ impl BackupManifest {
 
     /// The key of one of its packs.
     pub(crate) fn pack_key(&self, pack: &PackSum) -> Result<Key> {
-        pack_key(&self.system()?, &self.id, pack.number, self.codec)
+        Ok(pack_key(&self.system()?, &self.id, pack.number, self.codec))
     }
 
     /// The key of its index.
     pub(crate) fn index_key(&self) -> Result<Key> {
-        index_key(&self.system()?, &self.id)
+        Ok(index_key(&self.system()?, &self.id))
     }
 
     /// Bytes of its object.
@@ -265,11 +269,11 @@ impl Manifest for BackupManifest {
     }
 
     fn manifest_key(&self) -> Result<Key> {
-        manifest_key(&self.system()?, &self.id)
+        Ok(manifest_key(&self.system()?, &self.id))
     }
 
     fn verdict_key(&self, whole: bool, at: Timestamp) -> Result<Key> {
-        stamped_key(&self.system()?, if whole { PROOF } else { DAMAGE }, &self.id, at)
+        Ok(stamped_key(&self.system()?, if whole { PROOF } else { DAMAGE }, &self.id, at))
     }
 
     /// By system identifier, timeline and position: never by a clock.
@@ -290,31 +294,31 @@ const PROOF: &str = "proof";
 const DAMAGE: &str = "damage";
 
 /// The key of the manifest of backup `id`.
-pub(crate) fn manifest_key(system: &System, id: &Id) -> Result<Key> {
+pub(crate) fn manifest_key(system: &System, id: &Id) -> Key {
     system.key(&format!("backup/{id}/{MANIFEST}"))
 }
 
 /// The key of the index of backup `id`.
-pub(crate) fn index_key(system: &System, id: &Id) -> Result<Key> {
+pub(crate) fn index_key(system: &System, id: &Id) -> Key {
     system.key(&format!("backup/{id}/{INDEX}"))
 }
 
 /// The key of the pack of this number.
-pub(crate) fn pack_key(system: &System, id: &Id, number: u32, codec: Codec) -> Result<Key> {
+pub(crate) fn pack_key(system: &System, id: &Id, number: u32, codec: Codec) -> Key {
     system.key(&format!("backup/{id}/pack/{number:05}.{}", codec.suffix()))
 }
 
 /// The key of the intent of a run.
-pub(crate) fn intent_key(system: &System, id: &Id) -> Result<Key> {
+pub(crate) fn intent_key(system: &System, id: &Id) -> Key {
     system.key(&format!("intent/{id}.json"))
 }
 
 /// The key of the mark that `prune` sets at a time.
-pub(crate) fn mark_key(system: &System, id: &Id, at: Timestamp) -> Result<Key> {
+pub(crate) fn mark_key(system: &System, id: &Id, at: Timestamp) -> Key {
     stamped_key(system, MARK, id, at)
 }
 
-fn stamped_key(system: &System, folder: &str, id: &Id, at: Timestamp) -> Result<Key> {
+fn stamped_key(system: &System, folder: &str, id: &Id, at: Timestamp) -> Key {
     system.key(&format!("{folder}/{id}.{}.json", stamp(at)))
 }
 
@@ -390,14 +394,14 @@ mod tests {
             assert_eq!((&named.series, &named.id), (&system, &id));
             named.part
         };
-        let pack = pack_key(&system, &id, 3, Codec::Zstd).expect("a key");
+        let pack = pack_key(&system, &id, 3, Codec::Zstd);
         assert_eq!(part(pack), Part::Content("pack/00003.tar.zst".into()));
-        assert_eq!(part(manifest_key(&system, &id).expect("a key")), Part::Manifest);
-        assert_eq!(part(mark_key(&system, &id, at).expect("a key")), Part::Mark(at));
-        let damage = stamped_key(&system, DAMAGE, &id, at).expect("a key");
+        assert_eq!(part(manifest_key(&system, &id)), Part::Manifest);
+        assert_eq!(part(mark_key(&system, &id, at)), Part::Mark(at));
+        let damage = stamped_key(&system, DAMAGE, &id, at);
         assert_eq!(part(damage), Part::Verdict { whole: false, at });
-        assert_eq!(part(intent_key(&system, &id).expect("a key")), Part::Intent);
-        assert_eq!(parse_key("main", &system.key("cluster.json").expect("a key")), None);
+        assert_eq!(part(intent_key(&system, &id)), Part::Intent);
+        assert_eq!(parse_key("main", &system.key("cluster.json")), None);
     }
 
     #[test]

@@ -191,7 +191,7 @@ fn plan_backup(
     if !delete {
         return Ok(PruneStep { record, mark: None, keys: catalog.replaced_verdicts(manifest)? });
     }
-    let mark = mark_key(&manifest.system()?, &manifest.id, pruning.clock)?;
+    let mark = mark_key(&manifest.system()?, &manifest.id, pruning.clock);
     Ok(PruneStep { record, mark: Some(mark), keys: vec![manifest.manifest_key()?] })
 }
 
@@ -287,7 +287,7 @@ impl<'a> Leftover<'a> {
             None if self.touched.is_some_and(|at| !pruning.is_garbage(at)) => Ok(None),
             None => {
                 let step = self.step(pruning, id, Action::Mark, "left by a run that did not finish");
-                Ok(Some(PruneStep { mark: Some(mark_key(system, id, pruning.clock)?), ..step }))
+                Ok(Some(PruneStep { mark: Some(mark_key(system, id, pruning.clock)), ..step }))
             }
         }
     }

@@ -13,7 +13,7 @@ use toban_core::{Error, Result, shutdown};
 /// The WAL of one system in all repositories.
 pub(super) struct Archives<'r> {
     archives: Vec<Archive<'r>>,
-    pub(super) way: RecoveryPath,
+    pub(super) path: RecoveryPath,
 }
 
 impl<'r> Archives<'r> {
@@ -26,8 +26,8 @@ impl<'r> Archives<'r> {
         let system = backup.system()?;
         let archives: Vec<Archive<'r>> =
             repos.iter().map(|r| Archive::new(&*r.store, system.clone())).collect();
-        let way = RecoveryPath::of(backup.wal_segment_size, &archives)?;
-        Ok(Archives { archives, way })
+        let path = RecoveryPath::from_archives(backup.wal_segment_size, &archives)?;
+        Ok(Archives { archives, path })
     }
 
     /// When the newest WAL that can be reached was written, by the server's clock; of a backup behind which there is
@@ -41,13 +41,13 @@ impl<'r> Archives<'r> {
         backup: &BackupManifest,
         reach: &Reach,
     ) -> Result<Timestamp> {
-        let written = self.written(history, Lsn(reach.to.0.saturating_sub(1)))?;
+        let written = self.written(history, reach.to.before())?;
         Ok(written.map_or(backup.finished, |at| at.max(backup.finished)))
     }
 
     /// When the server wrote the last of what recovery reads of the segment at `lsn`.
     fn written(&self, history: &History, lsn: Lsn) -> Result<Option<Timestamp>> {
-        match (self.way.begun(history, lsn), self.way.segment(history, lsn)) {
+        match (self.path.partial_segment_at(history, lsn), self.path.segment_at(history, lsn)) {
             (Some(begun), _) => self.ask(|archive| archive.tail_written(begun.tails.last()?).transpose()),
             (None, Some(segment)) => self.ask(|archive| archive.written(WalName::from(segment)).transpose()),
             (None, None) => Ok(None),
@@ -72,7 +72,7 @@ impl<'r> Archives<'r> {
     /// # Errors
     /// When no store could be asked.
     pub(super) fn since(&self, history: &History, from: Lsn, to: Lsn, at: Timestamp) -> Result<Lsn> {
-        let size = self.way.size;
+        let size = self.path.size;
         let (mut low, mut high) = (from.0 / size, to.0 / size);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -95,7 +95,7 @@ impl<'r> Archives<'r> {
         (from, to): (Lsn, Lsn),
         wanted: &dyn Fn(&Record) -> Option<T>,
     ) -> Result<Option<T>> {
-        let (size, mut records) = (self.way.size, Records::default());
+        let (size, mut records) = (self.path.size, Records::default());
         for number in from.0 / size..to.0.div_ceil(size) {
             shutdown::check()?;
             let Some((segment, bytes)) = self.content(history, Lsn(number * size))? else {
@@ -115,10 +115,10 @@ impl<'r> Archives<'r> {
 
     /// The segment that recovery reads at `lsn`, and what is in it.
     pub(super) fn content(&self, history: &History, lsn: Lsn) -> Result<Option<(Segment, Vec<u8>)>> {
-        if let Some(begun) = self.way.begun(history, lsn) {
+        if let Some(begun) = self.path.partial_segment_at(history, lsn) {
             return Ok(Some((begun.segment, self.assembled(&begun)?)));
         }
-        self.way.segment(history, lsn).map(|s| Ok((s, self.bytes(s)?))).transpose()
+        self.path.segment_at(history, lsn).map(|s| Ok((s, self.bytes(s)?))).transpose()
     }
 
     /// With zeros behind the tails, as `wal-shipper fetch` gives it to recovery.

@@ -85,12 +85,12 @@ pub(super) fn choose(
     reading: &Archives<'_>,
     moment: &RecoveryTarget,
 ) -> Result<Choice> {
-    let history = reading.way.history(timeline(args, backups, reading)?);
-    let reach = |stored: &StoredBackup| reading.way.reach(&history, &stored.manifest.wal_range());
+    let history = reading.path.history_of(timeline(args, backups, reading)?);
+    let reach = |stored: &StoredBackup| reading.path.reach(&history, &stored.manifest.wal_range());
     let candidates = backups.iter().filter_map(|stored| Some(Candidate { stored, reach: reach(stored)? }));
     let candidates: Vec<Candidate<'_>> = candidates.collect();
     if candidates.is_empty() {
-        let e = Error::failed(format!("no backup lies on the way to timeline {}", history.timeline));
+        let e = Error::failed(format!("no backup lies on the path to timeline {}", history.timeline));
         return Err(e.hint(format!("follow another: --target-timeline {}", timelines(backups))));
     }
     stray(args, backups, &candidates, moment)?;
@@ -136,7 +136,7 @@ fn stray(
         return Ok(());
     };
     let said = format!(
-        "the newest backup, {} of {}, is of timeline {} and not on the way to the newest timeline",
+        "the newest backup, {} of {}, is of timeline {} and not on the path to the newest timeline",
         other.id,
         shown(other.finished),
         other.timeline
@@ -167,12 +167,12 @@ fn timeline(args: &cli::Restore, backups: &[StoredBackup], reading: &Archives<'_
     match args.to.target_timeline {
         TargetTimeline::Number(number) => Ok(number),
         TargetTimeline::Current => Ok(newest.timeline),
-        TargetTimeline::Latest if args.id != LATEST => reading.way.newest(&newest.wal_range()),
+        TargetTimeline::Latest if args.id != LATEST => reading.path.newest_timeline(&newest.wal_range()),
         TargetTimeline::Latest => {
-            let known = reading.way.histories.keys().max().copied().unwrap_or(newest.timeline);
+            let known = reading.path.histories.keys().max().copied().unwrap_or(newest.timeline);
             let taken = backups.iter().map(|s| s.manifest.timeline).max().unwrap_or(known);
             // Asked of the newest backup for its complaint about histories that are missing.
-            Ok(reading.way.newest(&newest.wal_range())?.max(known).max(taken))
+            Ok(reading.path.newest_timeline(&newest.wal_range())?.max(known).max(taken))
         }
     }
 }
@@ -188,7 +188,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn latest(&self) -> Result<&'a Candidate<'a>> {
         let newest = self.candidates.last().expect("there is one");
-        match newest.reach.hole {
+        match newest.reach.missing {
             None => Ok(newest),
             Some(_) => Err(self.unreachable("the end of the WAL", newest)?),
         }
@@ -197,10 +197,10 @@ impl<'a> Search<'a> {
     /// The timeline to follow: the one on which recovery ends. A server that is told a later one and stops before that
     /// began would write into its history that it came from there.
     fn follows(&self, candidate: &Candidate<'_>, at: Option<Lsn>) -> Timeline {
-        let (history, way) = (self.history, &self.reading.way);
+        let (history, path) = (self.history, &self.reading.path);
         let end = at.unwrap_or(candidate.reach.to);
-        let older = history.at(end);
-        let on_it = history.ancestor(older).and_then(|h| way.reach(&h, &candidate.backup().wal_range()));
+        let older = history.timeline_at(end);
+        let on_it = history.ancestor(older).and_then(|h| path.reach(&h, &candidate.backup().wal_range()));
         // The older timeline's own copy of its last segment may be missing.
         let follows = match on_it {
             Some(reach) if reach.to > end || at.is_none() && reach.to == end => older,
@@ -256,7 +256,7 @@ impl<'a> Search<'a> {
             return Ok((candidate, there));
         }
         let said = moment.describe(self.exclusive);
-        if !shipped || candidate.reach.hole.is_some() {
+        if !shipped || candidate.reach.missing.is_some() {
             return Err(self.unreachable(&said, candidate)?);
         }
         log::warn!(
@@ -282,7 +282,7 @@ impl<'a> Search<'a> {
         }
         let oldest = &self.candidates[0];
         let e = Error::failed(format!(
-            "no {what} in the WAL on the way to timeline {}, from {} on",
+            "no {what} in the WAL on the path to timeline {}, from {} on",
             self.history.timeline,
             oldest.backup().stop_lsn
         ));
@@ -295,17 +295,17 @@ impl<'a> Search<'a> {
         e.hint(format!("the nearest that can be reached: {} (position {})", oldest.finished, oldest.stop_lsn))
     }
 
-    /// Beyond what was shipped, or in a hole.
+    /// Beyond what was shipped, or in WAL that is missing.
     fn unreachable(&self, what: &str, candidate: &Candidate<'_>) -> Result<Error> {
         let newest = self.reading.newest(self.history, candidate.backup(), &candidate.reach)?;
         let to = candidate.reach.to;
         let near = format!("the nearest before it that can be reached: {} (position {to})", shown(newest));
-        let Some(hole) = candidate.reach.hole else {
+        let Some(missing) = candidate.reach.missing else {
             return Ok(
                 Error::failed(format!("{what} lies behind the newest WAL in the repositories")).hint(near)
             );
         };
-        let (first, last) = (hole.first.name(), hole.last.name());
+        let (first, last) = (missing.first.name(), missing.last.name());
         let e = Error::failed(format!("{what} cannot be reached: {first} to {last} are missing"));
         let next = self.candidates.iter().map(Candidate::backup).find(|b| b.stop_lsn >= to);
         Ok(match next {

@@ -80,7 +80,7 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
     let begun = Instant::now();
     let own;
     let (outline, way) = match &plan {
-        Some(plan) => (&plan.outline, &plan.way),
+        Some(plan) => (&plan.outline, &plan.path),
         None => {
             let outline = outline::read(&stored)?;
             let end = wal_effects::ReplayEnd::of_backup(&stored.manifest);

@@ -31,7 +31,7 @@ pub(super) struct RecoveryPlan {
     command: String,
     reachable: Reachable,
     pub(super) outline: Outline,
-    pub(super) way: WalEffects,
+    pub(super) path: WalEffects,
 }
 
 /// Which moments can be restored from the backup, and which one will be: said before anything is written.
@@ -112,8 +112,8 @@ pub(super) fn plan(
     }
     let outline = outline::read(&stored)?;
     let end = ReplayEnd { to: reach.to, stop: stop.as_ref(), exclusive };
-    let way = wal_effects::read(&stored, &outline, &|lsn| reading.content(&history, lsn), &end)?;
-    Ok(RecoveryPlan { stored, timeline, stop, exclusive, action, command, reachable, outline, way })
+    let path = wal_effects::read(&stored, &outline, &|lsn| reading.content(&history, lsn), &end)?;
+    Ok(RecoveryPlan { stored, timeline, stop, exclusive, action, command, reachable, outline, path })
 }
 
 /// Says when the repositories have WAL behind the end of the backup, which a restore without a moment leaves out.
@@ -125,8 +125,8 @@ pub(super) fn tell_more(args: &cli::Restore, repos: &[Repo], stored: &StoredBack
     let more = || -> Result<Option<(Lsn, Timestamp)>> {
         let reading = Archives::open(repos, std::slice::from_ref(stored))?;
         let own = backup.wal_range();
-        let history = reading.way.history(reading.way.newest(&own)?);
-        let reach = reading.way.reach(&history, &own).filter(|reach| goes_further(backup, reach.to));
+        let history = reading.path.history_of(reading.path.newest_timeline(&own)?);
+        let reach = reading.path.reach(&history, &own).filter(|reach| goes_further(backup, reach.to));
         reach.map(|reach| Ok((reach.to, reading.newest(&history, backup, &reach)?))).transpose()
     };
     match more() {
@@ -177,7 +177,7 @@ impl RecoveryPlan {
         if self.stop.is_none() || self.action != cli::TargetAction::Pause {
             return;
         }
-        for (xid, locked) in &self.way.locked {
+        for (xid, locked) in &self.path.locked {
             log::warn!(
                 "at that moment transaction {xid} holds table {} of database {} (their OIDs) locked, as DROP and ALTER do: \
                  a query of it waits until recovery goes on; to read it, pause before the lock: --target-lsn {} --target-exclusive",
@@ -207,7 +207,7 @@ impl RecoveryPlan {
             text += "recovery_target_inclusive = 'off'\n";
         }
         if self.stored.manifest.major >= 15 {
-            // It asks for the segment behind the target, and a hole there would end recovery before the target.
+            // It asks for the segment after the target, and one that is missing would end recovery before the target.
             text += "recovery_prefetch = 'off'\n";
         }
         text

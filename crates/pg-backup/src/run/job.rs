@@ -90,7 +90,7 @@ impl BackupJob<'_> {
         self.claim()?;
         let watch = Watch::new(&self.source.data_dir, self.source.checksums, self.args.max_rate.map(|r| r.0));
         let mut totals = Totals::default();
-        let key = index_key(&self.system, &self.id)?;
+        let key = index_key(&self.system, &self.id);
         let (copied, index) = thread::scope(|scope| {
             let (entries, lines) = sync_channel(64);
             let lines = Lines::new(lines, &mut totals);
@@ -117,7 +117,7 @@ impl BackupJob<'_> {
         let intent =
             serde_json::json!({ "format": 1, "id": self.id, "host": host, "process": Process::own() });
         let intent = serde_json::to_vec(&intent).doing(|| "write the intent".into())?;
-        let key = intent_key(&self.system, &self.id)?;
+        let key = intent_key(&self.system, &self.id);
         self.fleet.each(|repo| {
             facts.claim(&*repo.store, &self.system, self.args.new_system)?;
             repo.store.put(&key, &mut &intent[..], &Attrs::new()).map(drop)
@@ -214,7 +214,7 @@ impl BackupJob<'_> {
     /// Stores one pack of these members.
     fn store<'m, M: Members<'m>>(&self, sink: &Sink<'_>, members: &mut M) -> Result<()> {
         let number = sink.numbers.fetch_add(1, Ordering::SeqCst);
-        let key = pack_key(&self.system, &self.id, number, self.args.compress.codec())?;
+        let key = pack_key(&self.system, &self.id, number, self.args.compress.codec());
         let pack = Pack {
             number,
             limit: sink.limit,
@@ -270,7 +270,7 @@ impl BackupJob<'_> {
     fn commit(&self, backup: &BackupManifest) -> Result<()> {
         let json = backup.to_json()?;
         let key = backup.manifest_key()?;
-        let intent = intent_key(&self.system, &self.id)?;
+        let intent = intent_key(&self.system, &self.id);
         self.fleet.store(&json[..], &key)?;
         self.fleet.each(|repo| {
             // A writer that may not delete leaves it; prune knows that it is spent.

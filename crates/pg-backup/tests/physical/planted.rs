@@ -520,7 +520,7 @@ fn wal_goes_when_no_kept_backup_needs_it_and_not_before() {
     assert_eq!(left.len(), 1, "{left:?}");
     let listed = lab.world.run(&["list", "--json"]).json();
     let kept = listed.iter().find(|r| r["id"] == newest["id"]).expect("the newest is there");
-    assert!(kept["hole"].is_null(), "{kept}");
+    assert!(kept["missing"].is_null(), "{kept}");
     lab.world.run(&["verify"]).fine();
     lab.content("after the prune");
     crate::lab::restore(&lab.world, "restored", &["--target", "immediate"]);

@@ -143,7 +143,7 @@ impl Judge<'_> {
         let (name, _) = archiver.last.as_ref().filter(|_| archiver.mode != "off")?;
         let segment = name.parse::<toban_core::wal::WalName>().ok()?.segment(self.server.id.segment_size)?;
         let whole = name.len() == 24 && !stored.path.inventory.has(&segment);
-        let line = stored.path.inventory.lines.get(&segment.timeline);
+        let line = stored.path.inventory.timelines.get(&segment.timeline);
         let begun = line.and_then(|l| Some(l.ranges(segment.timeline, segment.size).first()?.0.number));
         let pruned = begun.is_some_and(|first| first > segment.number);
         let recorded = stored.gaps.iter().any(|g| g.first == *name || g.last == *name);

@@ -8,7 +8,7 @@ use super::{Judge, RepoWal, finding, rulebook};
 use toban_core::Severity;
 use toban_core::check::Finding;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::Hole;
+use toban_core::repo::archive::MissingRange;
 use toban_core::repo::gap::Gap;
 use toban_core::wal::{Timeline, WalName};
 
@@ -16,7 +16,7 @@ impl Judge<'_> {
     pub(super) fn check_missing(&self, repo: &str, stored: &RepoWal) -> Vec<Finding> {
         let mut findings = self.check_ranges(repo, stored);
         let histories = &stored.path.inventory.histories;
-        let lines = stored.path.inventory.lines.keys().copied();
+        let lines = stored.path.inventory.timelines.keys().copied();
         let unknown = lines.chain([self.server.id.timeline]).filter(|t| t.0 > 1 && !histories.contains(t));
         let unknown: std::collections::BTreeSet<Timeline> = unknown.collect();
         findings.extend(unknown.into_iter().filter_map(|t| self.check_history(repo, stored, t)));
@@ -31,7 +31,7 @@ impl Judge<'_> {
                 let backup = stored.newest_backup(history);
                 let needed = stored.missing_ranges(history, backup);
                 let all = stored.missing_ranges(history, None).into_iter().chain(stored.missing_anywhere());
-                let inside = |h: &Hole| needed.iter().any(|n| do_overlap(n, h));
+                let inside = |h: &MissingRange| needed.iter().any(|n| do_overlap(n, h));
                 // Without a backup it is not known what is needed: all that is missing on the path counts.
                 (needed.clone(), all.filter(|h| !inside(h)).collect())
             }
@@ -49,7 +49,7 @@ impl Judge<'_> {
         findings
     }
 
-    fn judge_range(&self, repo: &str, stored: &RepoWal, range: &Hole) -> Finding {
+    fn judge_range(&self, repo: &str, stored: &RepoWal, range: &MissingRange) -> Finding {
         let (first, last) = (range.first.name(), range.last.name());
         if let Some(reason) = stored.acknowledged_reason(range.first.into(), range.last.into()) {
             let text = format!("{first} to {last} are missing, and acknowledged: {reason}");
@@ -116,7 +116,7 @@ impl Judge<'_> {
     }
 
     /// Every segment of the range still waits for the archiver, or was written after we asked.
-    fn is_coming(&self, range: &Hole) -> bool {
+    fn is_coming(&self, range: &MissingRange) -> bool {
         let mut segments =
             std::iter::successors(Some(range.first), |s| (s.number < range.last.number).then(|| s.next()));
         let waiting = &self.server.archiver.waiting;
@@ -124,13 +124,13 @@ impl Judge<'_> {
     }
 }
 
-fn unneeded_range(repo: &str, range: &Hole) -> Finding {
+fn unneeded_range(repo: &str, range: &MissingRange) -> Finding {
     let (first, last) = (range.first.name(), range.last.name());
     let text = format!("{first} to {last} are missing; no restore from the newest backup needs them");
     missing_range(repo, range, Severity::Ok, text)
 }
 
-fn missing_range(repo: &str, range: &Hole, severity: Severity, text: String) -> Finding {
+fn missing_range(repo: &str, range: &MissingRange, severity: Severity, text: String) -> Finding {
     let key = format!("{}-{}", range.first.name(), range.last.name());
     finding(repo, &rulebook::MISSING_RANGE, severity, text).with_key(key)
 }
@@ -141,6 +141,6 @@ fn advise_backup(first: &str, last: &str) -> String {
     )
 }
 
-fn do_overlap(a: &Hole, b: &Hole) -> bool {
+fn do_overlap(a: &MissingRange, b: &MissingRange) -> bool {
     a.first.number <= b.last.number && b.first.number <= a.last.number
 }

@@ -155,7 +155,7 @@ impl Judge<'_> {
     /// What cluster.json says must be this server's: without it nothing is listed or restored.
     fn check_cluster(&self, repo: &str, stored: &RepoWal) -> Option<Finding> {
         let Some(cluster) = &stored.cluster else {
-            let empty = stored.path.inventory.lines.is_empty() && stored.tails.is_empty();
+            let empty = stored.path.inventory.timelines.is_empty() && stored.tails.is_empty();
             let explained = empty || stored.damaged.iter().any(|e| e.chain().contains("cluster.json"));
             let missing = &rulebook::CLUSTER_MISSING;
             return (!explained).then(|| finding(repo, missing, Severity::Critical, missing.meaning));

@@ -3,7 +3,7 @@
 use super::server::Server;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use toban_core::repo::archive::{Archive, Hole, StoredWal, Tail, cover};
+use toban_core::repo::archive::{Archive, MissingRange, StoredWal, Tail, cover};
 use toban_core::repo::backups::{self, BaseBackup};
 use toban_core::repo::cluster::{self, Cluster};
 use toban_core::repo::gap::{self, Acknowledged, Gap};
@@ -37,7 +37,7 @@ impl RepoWal {
         let mut damaged = Vec::new();
         let StoredWal { inventory, tails } = archive.stored_wal()?;
         let mut path = RecoveryPath::new(size);
-        path.begin(&tails);
+        path.add_tails(&tails);
         path.histories = read_histories(&archive, &inventory.histories, &mut damaged)?;
         path.inventory = inventory;
         let (gaps, bad) = gap::all(&*repo.store, system)?;
@@ -51,7 +51,7 @@ impl RepoWal {
             }
             other => other?,
         };
-        let dates = path.inventory.lines.values().filter_map(|l| l.newest);
+        let dates = path.inventory.timelines.values().filter_map(|l| l.newest);
         let newest = dates.chain(tails.iter().map(|t| t.modified)).max();
         let backups = backups::whole(&*repo.store, system, now)?;
         let future = newest.filter(|at| is_future(*at, now));
@@ -65,7 +65,7 @@ impl RepoWal {
     /// Up to where the server's timeline is there, and when the newest of it came; `None` when nothing of it is.
     pub(super) fn reach(&self, server: &Server) -> Option<Reached> {
         let (timeline, size) = (server.id.timeline, server.id.segment_size);
-        let line = self.path.inventory.lines.get(&timeline);
+        let line = self.path.inventory.timelines.get(&timeline);
         let whole = line.and_then(|l| {
             let to = l.ranges(timeline, size).pop()?.1.end();
             Some(Reached { to, came: l.newest, whole: true })
@@ -88,41 +88,42 @@ impl RepoWal {
 
     /// The newest backup that lies on the recovery path of `history`.
     pub(super) fn newest_backup(&self, history: &History) -> Option<&BaseBackup> {
-        let on = |b: &&BaseBackup| self.path.reach(history, &b.own()).is_some();
+        let on = |b: &&BaseBackup| self.path.reach(history, &b.wal_range()).is_some();
         self.backups.iter().filter(on).max_by_key(|b| b.stop_lsn)
     }
 
     /// What is missing on the recovery path of `history` between what is there; from the end of `backup`, where one is given.
-    pub(super) fn missing_ranges(&self, history: &History, backup: Option<&BaseBackup>) -> Vec<Hole> {
+    pub(super) fn missing_ranges(&self, history: &History, backup: Option<&BaseBackup>) -> Vec<MissingRange> {
         let (inventory, size) = (&self.path.inventory, self.path.size);
         let newest = |number| {
             let segment = Segment { timeline: history.timeline, number, size };
-            Segment { timeline: history.at(Lsn(segment.end().0 - 1)), ..segment }
+            Segment { timeline: history.segment_timeline(&segment), ..segment }
         };
-        let on =
-            |s: &Segment| history.at(s.start()) == s.timeline || history.at(Lsn(s.end().0 - 1)) == s.timeline;
-        let lines = inventory.lines.iter().flat_map(|(t, l)| l.ranges(*t, size));
+        let on = |s: &Segment| {
+            history.timeline_at(s.start()) == s.timeline || history.segment_timeline(&s) == s.timeline
+        };
+        let lines = inventory.timelines.iter().flat_map(|(t, l)| l.ranges(*t, size));
         let whole = lines.flat_map(|(a, b)| (a.number..=b.number).map(move |number| Segment { number, ..a }));
         let there: BTreeSet<u64> =
-            whole.chain(self.path.begun.keys().copied()).filter(on).map(|s| s.number).collect();
+            whole.chain(self.path.partial_segments.keys().copied()).filter(on).map(|s| s.number).collect();
         let Some(last) = there.last().copied() else { return Vec::new() };
         let first = backup.map(|b| first_needed(b, size)).or(there.first().copied()).unwrap_or(last);
         // The last may be begun: more of it comes.
         let missing = (first..last).filter(|n| !inventory.has(&newest(*n)));
-        let mut ranges: Vec<Hole> = Vec::new();
+        let mut ranges: Vec<MissingRange> = Vec::new();
         for number in missing {
             match ranges.last_mut() {
                 Some(range) if range.last.number + 1 == number => range.last = newest(number),
-                _ => ranges.push(Hole { first: newest(number), last: newest(number) }),
+                _ => ranges.push(MissingRange { first: newest(number), last: newest(number) }),
             }
         }
         ranges
     }
 
     /// What is missing of every timeline by itself, for a server whose timeline's history is not known.
-    pub(super) fn missing_anywhere(&self) -> Vec<Hole> {
-        let lines = self.path.inventory.lines.iter();
-        lines.flat_map(|(timeline, line)| line.holes(*timeline, self.path.size)).collect()
+    pub(super) fn missing_anywhere(&self) -> Vec<MissingRange> {
+        let lines = self.path.inventory.timelines.iter();
+        lines.flat_map(|(timeline, line)| line.missing_ranges(*timeline, self.path.size)).collect()
     }
 
     /// The reason, where these files are acknowledged as lost for good.

@@ -161,9 +161,9 @@ impl FetchJob {
     /// The first segment of the same timeline after `name`.
     fn find_later_segment(&self, repo: &Repo, name: WalName) -> Result<Option<String>> {
         let inventory = self.archive(repo).timeline(name.timeline())?;
-        let line = inventory.lines.get(&name.timeline());
-        let WalName::Segment(timeline, log, rest) = name else { return Ok(None) };
-        let later = line.and_then(|l| l.segments.iter().find(|s| **s > (log, rest)).copied());
-        Ok(later.map(|(log, rest)| WalName::Segment(timeline, log, rest).to_string()))
+        let line = inventory.timelines.get(&name.timeline());
+        let WalName::Segment(timeline, no) = name else { return Ok(None) };
+        let later = line.and_then(|l| l.segments.iter().find(|s| **s > no).copied());
+        Ok(later.map(|no| WalName::Segment(timeline, no).to_string()))
     }
 }

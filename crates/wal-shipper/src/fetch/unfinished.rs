@@ -35,7 +35,7 @@ impl FetchJob {
     /// Puts what there is of an unfinished segment in its place; false when there is nothing, or when there is WAL after
     /// it: then bytes are missing in the middle, which must not be filled with zeros.
     pub(super) fn fetch_unfinished(&self, to: &Destination) -> Result<bool> {
-        let WalName::Segment(timeline, log, rest) = to.name else { return Ok(false) };
+        let WalName::Segment(timeline, no) = to.name else { return Ok(false) };
         if to.is_in_pg_wal() {
             return Ok(false);
         }
@@ -54,7 +54,7 @@ impl FetchJob {
             return Ok(false);
         }
         if best.has_longer_partial() {
-            let partial = WalName::Partial(timeline, log, rest);
+            let partial = WalName::Partial(timeline, no);
             return to.fill(|w| archive.get(partial, w).map(|sum| sum.is_some()));
         }
         let bytes = best.counted_bytes();
@@ -63,11 +63,11 @@ impl FetchJob {
 
     fn find_unfinished(&self, repo: &Repo, name: WalName) -> Result<Option<Unfinished>> {
         let Some(known) = cluster::of(&*repo.store, &self.system)? else { return Ok(None) };
-        let WalName::Segment(timeline, log, rest) = name else { return Ok(None) };
+        let WalName::Segment(timeline, no) = name else { return Ok(None) };
         let size = known.wal_segment_size;
         let archive = self.archive(repo);
         let cover = cover(&archive.tails(name)?);
-        let partial = archive.has(WalName::Partial(timeline, log, rest))?;
+        let partial = archive.has(WalName::Partial(timeline, no))?;
         let branch = match name.segment(size) {
             Some(segment) if partial || !cover.is_empty() => self.find_branch_in(&archive, &segment)?,
             _ => None,
@@ -80,7 +80,7 @@ impl FetchJob {
         let inside = |end: &Lsn| Segment::holding(*end, segment.timeline, segment.size) == *segment;
         for history in self.later_histories(archive, segment.timeline)? {
             let Some(end) = history.end_of(segment.timeline).ok().flatten().filter(inside) else { continue };
-            let heir = WalName::from(Segment { timeline: history.at(end), ..*segment });
+            let heir = WalName::from(Segment { timeline: history.timeline_at(end), ..*segment });
             let replaced = archive.has(heir)? || !archive.tails(heir)?.is_empty();
             return Ok(Some(Branch { at: end.0 - segment.start().0, replaced }));
         }

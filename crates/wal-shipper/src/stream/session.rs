@@ -70,7 +70,7 @@ pub(super) fn stream_session(service: &Service) -> Result<bool> {
         server,
         handover,
         size: source.facts.id.segment_size,
-        timeline: history.at(start),
+        timeline: history.timeline_at(start),
         history,
         received: start,
         floor: restart,
@@ -99,7 +99,7 @@ fn find_start(service: &Service, source: &SourceServer, history: &History, slot_
     let size = source.facts.id.segment_size;
     let slot = source.facts.slot.as_ref().and_then(|s| s.restart);
     let restart = slot.ok_or_else(|| Error::retry(format!("the slot {} holds nothing yet", service.slot)))?;
-    let held = Segment::holding(restart, history.at(restart), size);
+    let held = Segment::holding(restart, history.timeline_at(restart), size);
     let stored =
         service.in_each_repo(|repo| complete_switched_segments(&service.archive(repo), history, &held))?;
     let start = StartPoint::new(history, restart, size, &stored);
@@ -109,7 +109,7 @@ fn find_start(service: &Service, source: &SourceServer, history: &History, slot_
     let cause = if slot_lost { "the slot was lost" } else { "the slot holds less" };
     let why = format!("{cause}, and the server has removed the WAL from {} to {}", start.wanted, start.at);
     log::error!("{why}: no later position can be restored from an older backup; take a new backup now");
-    let name = |at: Lsn| Segment::holding(at, history.at(at), size).name().parse();
+    let name = |at: Lsn| Segment::holding(at, history.timeline_at(at), size).name().parse();
     let gap = Gap::new(name(start.wanted)?, name(Lsn(start.at.0 - 1))?, None, Timestamp::now(), why);
     // Recorded before the first byte that follows: where the later segments are, the record is, too.
     service.in_each_repo(|repo| match gap.is_recorded(&*repo.store, &service.system)? {
@@ -123,7 +123,7 @@ fn find_start(service: &Service, source: &SourceServer, history: &History, slot_
 fn still_has(source: &SourceServer, history: &History, from: Lsn) -> bool {
     let ask = || -> Result<()> {
         let mut server = Replication::open(&source.at)?;
-        if server.start_streaming(None, from, history.at(from))?.is_none() {
+        if server.start_streaming(None, from, history.timeline_at(from))?.is_none() {
             let (_bell, ear) =
                 std::os::unix::net::UnixStream::pair().doing(|| "make a pair of sockets".into())?;
             server.receive(Duration::from_secs(10), std::os::fd::AsFd::as_fd(&ear))?;

@@ -25,7 +25,7 @@ pub(super) fn complete_switched_segments(
         match archive.complete(&cover, &segment) {
             Ok(true) => {
                 log::info!("{name} is whole: it ends by a switch");
-                wal.inventory.add(segment);
+                wal.inventory.add_segment(segment);
             }
             Ok(false) => {}
             Err(e) if e.kind() == Kind::Retry => return Err(e),
@@ -47,7 +47,7 @@ pub(super) struct StartPoint {
 impl StartPoint {
     /// Of a slot that holds WAL from `restart` on, on the recovery path of `history`.
     pub(super) fn new(history: &History, restart: Lsn, size: u64, stored: &[StoredWal]) -> StartPoint {
-        let held = Segment::holding(restart, history.at(restart), size);
+        let held = Segment::holding(restart, history.timeline_at(restart), size);
         let all_have = |s: &Segment| stored.iter().all(|w| w.inventory.has(&counting(s, history)));
         let first =
             std::iter::successors(Some(held), |s| Some(s.next())).find(|s| stored.is_empty() || !all_have(s));
@@ -59,13 +59,13 @@ impl StartPoint {
 
 /// `segment` on the timeline whose WAL counts at its end: after a switch inside, the new one has it whole.
 fn counting(segment: &Segment, history: &History) -> Segment {
-    Segment { timeline: history.at(Lsn(segment.end().0 - 1)), ..*segment }
+    Segment { timeline: history.segment_timeline(&segment), ..*segment }
 }
 
 /// Where what counts ends before `held`: at the end of its last segment, or at the start of one that has only tails.
 /// `None` when nothing is there.
 fn end_before(wal: &StoredWal, held: &Segment, history: &History) -> Option<Lsn> {
-    let ends = wal.inventory.lines.iter().flat_map(|(timeline, line)| {
+    let ends = wal.inventory.timelines.iter().flat_map(|(timeline, line)| {
         // Of a timeline that was left, what ends before counts; of one that is not on the path, nothing.
         let left = history.end_of(*timeline).map_or(0, |end| end.map_or(u64::MAX, |end| end.0 / held.size));
         let below = held.number.min(left);
@@ -73,7 +73,7 @@ fn end_before(wal: &StoredWal, held: &Segment, history: &History) -> Option<Lsn>
         ranges.filter(move |(first, _)| first.number < below).map(move |(_, last)| below.min(last.number + 1))
     });
     let begun = wal.tails.iter().filter_map(|t| t.segment.segment(held.size));
-    let begun = begun.filter(|s| s.number < held.number && history.at(s.start()) == s.timeline);
+    let begun = begun.filter(|s| s.number < held.number && history.timeline_at(s.start()) == s.timeline);
     ends.chain(begun.map(|s| s.number)).max().map(|number| Lsn(number * held.size))
 }
 
@@ -88,7 +88,7 @@ mod tests {
 
     fn inventory(names: &[&str]) -> StoredWal {
         let named = names.iter().map(|n| (n.parse().expect("a name"), 1, Timestamp::UNIX_EPOCH));
-        StoredWal { inventory: Inventory::of(named), tails: Vec::new() }
+        StoredWal { inventory: Inventory::from_listing(named), tails: Vec::new() }
     }
 
     fn begin(history: &History, restart: u64, stored: &[StoredWal]) -> (u64, u64) {

@@ -47,7 +47,7 @@ impl Archive<'_> {
     pub fn has_history(&self, timeline: Timeline, text: &str) -> Result<bool> {
         let compressed = Compressed::small(text.as_bytes(), 1)?;
         Ok(self
-            .recorded(&self.key(WalName::History(timeline))?)?
+            .recorded(&self.key(WalName::History(timeline)))?
             .is_some_and(|sha256| sha256 == compressed.sum().sha256))
     }
 

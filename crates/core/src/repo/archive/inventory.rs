@@ -1,6 +1,6 @@
 //! Which segments an archive has, and which it lacks. Pure.
 
-use crate::wal::{History, Lsn, Segment, Timeline, WalName};
+use crate::wal::{History, Lsn, Segment, SegmentNo, Timeline, WalName};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     /// Each timeline that has a segment.
-    pub lines: BTreeMap<Timeline, TimelineSegments>,
+    pub timelines: BTreeMap<Timeline, TimelineSegments>,
     /// Timelines whose history is there.
     pub histories: BTreeSet<Timeline>,
 }
@@ -16,10 +16,10 @@ pub struct Inventory {
 /// One timeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TimelineSegments {
-    /// Its whole segments: (unit of 4 GiB, segment in it), as their names have them.
-    pub segments: BTreeSet<(u32, u32)>,
+    /// Its whole segments.
+    pub segments: BTreeSet<SegmentNo>,
     /// Its last segment, broken off by a promotion.
-    pub partial: Option<(u32, u32)>,
+    pub partial: Option<SegmentNo>,
     /// Bytes of all that, as stored.
     pub bytes: u64,
     /// When the newest of it came, by the store's clock.
@@ -28,7 +28,7 @@ pub struct TimelineSegments {
 
 /// Segments that are missing between two that are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hole {
+pub struct MissingRange {
     /// The first that is missing.
     pub first: Segment,
     /// The last that is missing.
@@ -38,40 +38,39 @@ pub struct Hole {
 impl Inventory {
     /// Sorts names, stored bytes and times. An object without a byte is none: a file system that lost power leaves
     /// such, and nothing can be restored from it.
-    pub fn of(objects: impl Iterator<Item = (WalName, u64, Timestamp)>) -> Inventory {
+    pub fn from_listing(objects: impl Iterator<Item = (WalName, u64, Timestamp)>) -> Inventory {
         let mut inventory = Inventory::default();
         for (name, bytes, modified) in objects.filter(|(_, bytes, _)| *bytes > 0) {
             if let WalName::History(timeline) = name {
                 inventory.histories.insert(timeline);
                 continue;
             }
-            let line = inventory.lines.entry(name.timeline()).or_default();
+            let timeline = inventory.timelines.entry(name.timeline()).or_default();
             match name {
-                WalName::Segment(_, log, rest) => {
-                    line.segments.insert((log, rest));
-                    line.newest = line.newest.max(Some(modified));
+                WalName::Segment(_, no) => {
+                    timeline.segments.insert(no);
+                    timeline.newest = timeline.newest.max(Some(modified));
                 }
-                WalName::Partial(_, log, rest) => line.partial = Some((log, rest)),
+                WalName::Partial(_, no) => timeline.partial = Some(no),
                 WalName::Backup(..) | WalName::History(_) => {}
             }
-            line.bytes += bytes;
+            timeline.bytes += bytes;
         }
         inventory
     }
 
-    /// Whether the archive has anything behind `segment` on its own timeline.
-    pub fn goes_on_behind(&self, segment: &Segment) -> bool {
-        self.lines.get(&segment.timeline).is_some_and(|l| l.last(segment) > Some(segment.number))
+    /// Whether the archive has anything after `segment` on its own timeline.
+    pub fn has_later(&self, segment: &Segment) -> bool {
+        self.timelines.get(&segment.timeline).is_some_and(|t| t.last(segment) > Some(segment.number))
     }
 
     /// The position up to which the way of `history` can be followed from `start` without a gap, timelines included.
     /// `None` when even the segment of `start` is missing.
-    pub fn reach(&self, history: &History, start: Lsn, size: u64) -> Option<Lsn> {
-        let mut segment = Segment::holding(start, history.at(start), size);
+    pub fn reach_from(&self, history: &History, start: Lsn, size: u64) -> Option<Lsn> {
+        let mut segment = Segment::holding(start, history.timeline_at(start), size);
         let mut reached = None;
         loop {
-            // The switch's own segment begins, on the new timeline, with a copy of what the old one wrote.
-            let newest = Segment { timeline: history.at(Lsn(segment.end().0 - 1)), ..segment };
+            let newest = Segment { timeline: history.segment_timeline(&segment), ..segment };
             if self.has(&newest) {
                 reached = Some(segment.end());
             } else if self.has(&segment) {
@@ -79,30 +78,25 @@ impl Inventory {
             } else {
                 return reached;
             }
-            segment = Segment::holding(segment.end(), history.at(segment.end()), size);
+            segment = Segment::holding(segment.end(), history.timeline_at(segment.end()), size);
         }
     }
 
     /// Counts `segment` among those that are there.
-    pub fn add(&mut self, segment: Segment) {
-        if let WalName::Segment(timeline, log, rest) = WalName::from(segment) {
-            self.lines.entry(timeline).or_default().segments.insert((log, rest));
-        }
+    pub fn add_segment(&mut self, segment: Segment) {
+        self.timelines.entry(segment.timeline).or_default().segments.insert(segment.into());
     }
 
     /// Whether the segment is there, whole.
     pub fn has(&self, segment: &Segment) -> bool {
-        self.lines.get(&segment.timeline).is_some_and(|line| line.has(segment))
+        self.timelines.get(&segment.timeline).is_some_and(|t| t.has(segment))
     }
 }
 
 impl TimelineSegments {
     /// Whether `segment`, of this timeline, is there.
     pub fn has(&self, segment: &Segment) -> bool {
-        match WalName::from(*segment) {
-            WalName::Segment(_, log, rest) => self.segments.contains(&(log, rest)),
-            _ => false,
-        }
+        self.segments.contains(&SegmentNo::from(*segment))
     }
 
     fn last(&self, like: &Segment) -> Option<u64> {
@@ -110,9 +104,7 @@ impl TimelineSegments {
     }
 
     fn numbers(&self, timeline: Timeline, size: u64) -> impl DoubleEndedIterator<Item = u64> {
-        let number = move |(log, rest): &(u32, u32)| {
-            WalName::Segment(timeline, *log, *rest).segment(size).map(|s| s.number)
-        };
+        let number = move |no: &SegmentNo| WalName::Segment(timeline, *no).segment(size).map(|s| s.number);
         self.segments.iter().filter_map(number)
     }
 
@@ -130,13 +122,13 @@ impl TimelineSegments {
     }
 
     /// What is missing between them.
-    pub fn holes(&self, timeline: Timeline, size: u64) -> Vec<Hole> {
+    pub fn missing_ranges(&self, timeline: Timeline, size: u64) -> Vec<MissingRange> {
         let ranges = self.ranges(timeline, size);
-        let hole = |pair: &[(Segment, Segment)]| Hole {
+        let missing = |pair: &[(Segment, Segment)]| MissingRange {
             first: pair[0].1.next(),
             last: Segment { number: pair[1].0.number - 1, ..pair[1].0 },
         };
-        ranges.windows(2).map(hole).collect()
+        ranges.windows(2).map(missing).collect()
     }
 }
 
@@ -148,7 +140,7 @@ mod tests {
     const SIZE: u64 = 16 << 20;
 
     fn inventory(names: &[&str]) -> Inventory {
-        Inventory::of(names.iter().map(|n| (n.parse().expect("a name"), 10, Timestamp::UNIX_EPOCH)))
+        Inventory::from_listing(names.iter().map(|n| (n.parse().expect("a name"), 10, Timestamp::UNIX_EPOCH)))
     }
 
     fn segment(timeline: u32, number: u64) -> Segment {
@@ -156,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_lie_between_segments_also_across_a_unit_of_4_gib() {
+    fn missing_ranges_lie_between_segments_also_across_a_unit_of_4_gib() {
         let all = inventory(&[
             "0000000100000000000000FE",
             "0000000100000000000000FF",
@@ -166,13 +158,16 @@ mod tests {
             "000000010000000100000004.partial",
             "00000002.history",
         ]);
-        let line = &all.lines[&Timeline(1)];
-        assert_eq!(line.holes(Timeline(1), SIZE), [Hole { first: segment(1, 257), last: segment(1, 258) }]);
+        let line = &all.timelines[&Timeline(1)];
+        assert_eq!(
+            line.missing_ranges(Timeline(1), SIZE),
+            [MissingRange { first: segment(1, 257), last: segment(1, 258) }]
+        );
         assert_eq!(line.ranges(Timeline(1), SIZE)[0], (segment(1, 254), segment(1, 256)));
-        assert_eq!((line.bytes, line.partial), (60, Some((1, 4))));
-        assert!(all.goes_on_behind(&segment(1, 257)) && !all.goes_on_behind(&segment(1, 259)));
+        assert_eq!((line.bytes, line.partial), (60, Some(SegmentNo { unit: 1, segment: 4 })));
+        assert!(all.has_later(&segment(1, 257)) && !all.has_later(&segment(1, 259)));
         assert!(all.histories.contains(&Timeline(2)));
-        let empty = Inventory::of(
+        let empty = Inventory::from_listing(
             [("000000010000000000000002".parse().expect("a name"), 0, Timestamp::UNIX_EPOCH)].into_iter(),
         );
         assert_eq!(empty, Inventory::default(), "an empty object is no segment");
@@ -190,7 +185,7 @@ mod tests {
             "000000020000000000000004",
             "000000010000000000000005",
         ];
-        let reach = |names: &[&str], from: u64| inventory(names).reach(&history, Lsn(from * SIZE), SIZE);
+        let reach = |names: &[&str], from: u64| inventory(names).reach_from(&history, Lsn(from * SIZE), SIZE);
         assert_eq!(reach(&names, 2), Some(Lsn(5 * SIZE)));
         assert_eq!(reach(&names[..1], 2), Some(Lsn(3 * SIZE)), "the copy is missing");
         assert_eq!(reach(&names, 1), None);

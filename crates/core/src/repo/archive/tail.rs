@@ -76,7 +76,7 @@ pub fn covers(tails: &[Tail]) -> BTreeMap<WalName, Vec<Tail>> {
 }
 
 impl Archive<'_> {
-    fn tail_key(&self, tail: &Tail) -> Result<Key> {
+    fn tail_key(&self, tail: &Tail) -> Key {
         self.system.key(&tail.path())
     }
 
@@ -85,7 +85,7 @@ impl Archive<'_> {
     /// # Errors
     /// Those of [`Archive::put`].
     pub fn put_tail(&self, tail: &Tail, file: &Compressed) -> Result<Stored> {
-        self.store_as(&self.tail_key(tail)?, &tail.path(), file)
+        self.store_as(&self.tail_key(tail), &tail.path(), file)
     }
 
     /// The tails of one segment.
@@ -114,7 +114,7 @@ impl Archive<'_> {
     /// # Errors
     /// When the store could not be asked.
     pub fn tail_written(&self, tail: &Tail) -> Result<Option<Timestamp>> {
-        self.written_as(&self.tail_key(tail)?)
+        self.written_as(&self.tail_key(tail))
     }
 
     /// Writes the content of one into `to`, compared with its recorded sum; `None` when it is gone.
@@ -122,7 +122,7 @@ impl Archive<'_> {
     /// # Errors
     /// Corrupt when it is damaged, or not as long as its name says. Retry when the store could not be asked.
     pub fn get_tail(&self, tail: &Tail, to: &mut dyn Write) -> Result<Option<crate::sum::Sum>> {
-        let sum = self.read(&self.tail_key(tail)?, to)?;
+        let sum = self.read(&self.tail_key(tail), to)?;
         if sum.as_ref().is_some_and(|s| s.bytes != tail.length) {
             return Err(Error::corrupt(format!("{} has not the bytes that its name says", tail.path())));
         }
@@ -134,7 +134,7 @@ impl Archive<'_> {
     /// # Errors
     /// When the store refuses or could not be asked.
     pub fn remove_tail(&self, tail: &Tail) -> Result<()> {
-        self.store.remove(&self.tail_key(tail)?)
+        self.store.remove(&self.tail_key(tail))
     }
 
     /// Whether `cover` is all of `segment`: its WAL ends by a switch, and the rest is zeros; or nothing is missing.
@@ -182,7 +182,7 @@ impl Archive<'_> {
         for tail in cover {
             let end = tail.end().min(bytes).max(at);
             let mut window = Window { skip: at - tail.offset.min(at), left: end - at, to: &mut *to };
-            let sum = self.read(&self.tail_key(tail)?, &mut window)?;
+            let sum = self.read(&self.tail_key(tail), &mut window)?;
             if sum.map(|s| s.bytes) != Some(tail.length) {
                 return Err(Error::corrupt(format!("{} has not the bytes that its name says", tail.path())));
             }
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(bytes.len() as u64, SIZE);
         assert!(bytes[..300_000] == content[..300_000] && bytes[300_000..].iter().all(|b| *b == 0));
 
-        let key = archive.tail_key(&tail(8000, 300_000)).expect("a key");
+        let key = archive.tail_key(&tail(8000, 300_000));
         archive.remove_tail(&tail(0, 9000)).expect("removed");
         archive.remove_tail(&tail(0, 9000)).expect("gone is fine");
         assert!(assembled().expect("from the others") == bytes);
