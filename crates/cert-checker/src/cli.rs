@@ -1,9 +1,11 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
 use crate::options::Options;
+use crate::rules;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use pkix::{PeerName, Profile, Purpose};
 use std::path::PathBuf;
+use toban_core::check::Rule;
 use toban_core::{At, Cli, Common, Monitoring};
 
 /// Find certificates that expire, break or are not the ones being served, before users notice.
@@ -19,6 +21,10 @@ pub struct Args {
 impl Cli for Args {
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn rules() -> &'static [&'static Rule] {
+        rules::RULES
     }
 }
 
@@ -64,7 +70,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub jobs: u16,
     /// Name of this job: changes are remembered, runs recorded and metrics written by it
-    #[arg(long, value_name = "NAME", default_value = "main", value_parser = parse_job_name)]
+    #[arg(long, value_name = "NAME", default_value = "main", value_parser = toban_core::cli::parse_name)]
     pub job: String,
     #[command(flatten)]
     pub monitoring: Monitoring,
@@ -117,12 +123,6 @@ pub struct VerifyArgs {
     pub max_depth: Option<usize>,
 }
 
-fn parse_job_name(text: &str) -> Result<String, String> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let ok = !text.is_empty() && text.len() <= 63 && !text.starts_with('.') && text.chars().all(fine);
-    ok.then(|| text.to_string()).ok_or_else(|| "letters, digits, '.', '_' and '-' only".into())
-}
-
 /// Whole seconds: certificates know nothing finer, and a fraction does not end one early.
 fn parse_seconds(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<i64>() {
@@ -160,7 +160,7 @@ Examples:
     cert-checker check /etc/letsencrypt/live/example.org/fullchain.pem=example.org:443,smtp://mx.example.org
   Every certificate below a folder, and every TLS port of this host:
     cert-checker check /etc/letsencrypt/live --discover
-  A list with options of its own behind each target (db.internal:5432 ca=/etc/ssl/own.pem warning=14d):
+  A list with options of its own after each target (db.internal:5432 ca=/etc/ssl/own.pem warning=14d):
     cert-checker check --targets-from targets.txt --json
   As a plugin of a monitoring system, with the options of check_ssl_cert:
     cert-checker check --monitoring -H example.org -p 443 -w 20 -c 7
@@ -168,7 +168,7 @@ Examples:
     cert-checker check --grade --hsts example.org
 
 Warnings begin below min(30 % of the life, 25 d), criticals below min(15 %, 7 d): that fits certificates
-of 6 days as well as of 10 years. Each finding has a code that stays the same; docs/guide/certificates.md
+of 6 days as well as of 10 years. Each finding has an id that stays the same; docs/reference/findings.md
 lists them. A target that could not be reached is unknown, and when no certificate was seen at all the
 run fails.";
 
@@ -178,7 +178,7 @@ Examples:
   cert-checker verify --trust roots.pem --intermediates ints.pem --name example.org leaf.pem
   cert-checker verify --trust ca.pem --crl ca.crl --at 2026-11-21T03:00:00Z --json - <leaf.pem
 
-Status 0 says that a valid path exists, 4 that none does and why; 1 and 2 that it could not be
+Status 0 text that a valid path exists, 4 that none does and why; 1 and 2 that it could not be
 judged. A file that holds PEM or DER which is no certificate is judged: such a leaf is not valid.
 Expiry thresholds, the longest life and transparency logs are not validity: check watches those.
 

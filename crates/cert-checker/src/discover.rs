@@ -24,9 +24,6 @@ const STARTTLS: [(u16, Protocol); 13] = [
 ];
 
 /// Every listening endpoint; whether it speaks TLS, the check will see.
-///
-/// # Errors
-/// When /proc cannot be read.
 pub(crate) fn listening_endpoints() -> Result<Vec<Endpoint>> {
     let v4 = std::fs::read_to_string("/proc/self/net/tcp").doing(|| "read /proc/self/net/tcp".into())?;
     // Without IPv6 in the kernel the file is not there.
@@ -66,7 +63,7 @@ fn loopback_for_any(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(v6) if v6.is_unspecified() => {
-            // A socket on [::] takes IPv4 too, unless told otherwise; [::1] is asked when nothing listens there.
+            // A socket on [::] takes IPv4 too, unless it was set otherwise; [::1] is asked when nothing listens there.
             Ipv6Addr::LOCALHOST.into()
         }
         other => other,

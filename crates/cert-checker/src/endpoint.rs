@@ -80,9 +80,6 @@ impl std::fmt::Display for Endpoint {
 }
 
 /// Reads an endpoint.
-///
-/// # Errors
-/// Usage, naming it.
 pub(crate) fn parse_endpoint(text: &str) -> Result<Endpoint> {
     let bad = |why: &str| {
         Error::usage(format!("target {text:?}: {why}"))

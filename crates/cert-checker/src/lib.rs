@@ -6,7 +6,6 @@ mod discover;
 mod endpoint;
 mod facts;
 mod files;
-mod finding;
 mod grade;
 mod judge;
 #[cfg(test)]
@@ -14,6 +13,7 @@ mod mutants;
 mod net;
 mod options;
 mod revocation;
+mod rules;
 mod target;
 mod threshold;
 mod verify;

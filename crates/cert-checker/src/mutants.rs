@@ -1,6 +1,6 @@
 //! Random damage to what a peer sends or a file holds: no parser may panic, loop or take more than it was given.
 
-use crate::facts::{Cert, UnixSeconds};
+use crate::facts::{CertFacts, UnixSeconds};
 use crate::files::containers::{self, read_element, read_java_keystore};
 use crate::files::pem;
 use crate::net::ciphers;
@@ -80,7 +80,7 @@ fn mutants_of_a_flight() {
 fn mutants_of_a_certificate() {
     let (_, cert) = flight_seeds();
     mutants(20_000, &cert, |bytes| {
-        if let Ok(cert) = Cert::read(bytes) {
+        if let Ok(cert) = CertFacts::read_der(bytes) {
             assert!(cert.der.len() <= bytes.len() && cert.subject.len() < 2048);
         }
     });
@@ -101,7 +101,7 @@ fn mutants_of_files() {
 }
 
 /// An issuer, what it signed, and a list of its.
-fn list_seeds() -> (Cert, Cert, Vec<u8>) {
+fn list_seeds() -> (CertFacts, CertFacts, Vec<u8>) {
     let key = || rcgen::KeyPair::generate().expect("a key");
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -128,13 +128,13 @@ fn list_seeds() -> (Cert, Cert, Vec<u8>) {
         key_identifier_method: rcgen::KeyIdMethod::Sha256,
     };
     let list = list.signed_by(&issuer).expect("a list").der().to_vec();
-    (Cert::read(&root).expect("reads"), Cert::read(&leaf).expect("reads"), list)
+    (CertFacts::read_der(&root).expect("reads"), CertFacts::read_der(&leaf).expect("reads"), list)
 }
 
 #[test]
 fn mutants_of_a_list() {
     let (issuer, leaf, list) = list_seeds();
-    let parsed = |cert: &Cert| pkix::Cert::parse(&cert.der).expect("it parses");
+    let parsed = |cert: &CertFacts| pkix::Cert::parse(&cert.der).expect("it parses");
     let (issuer, leaf) = (parsed(&issuer), parsed(&leaf));
     let reading = Reading { at: 25_000 * 86_400, profile: Profile::Basic };
     let said =
@@ -150,7 +150,7 @@ fn mutants_of_a_list() {
 }
 
 /// successful, id-pkix-ocsp-basic, one good answer, and a certificate of a signer; the signature is anybody's.
-fn staple(leaf: &Cert) -> Vec<u8> {
+fn staple(leaf: &CertFacts) -> Vec<u8> {
     let tlv = |tag: u8, parts: &[&[u8]]| {
         let body = parts.concat();
         let length = u16::try_from(body.len()).expect("small").to_be_bytes();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use toban_core::config::{Config, Span};
 use toban_core::{Error, Result};
 
-/// Every key may stand in `[certs]`, in a `[[certs.target]]`, behind a target in a list (`key=value`), and is a flag.
+/// Every key may stand in `[certs]`, in a `[[certs.target]]`, after a target in a list (`key=value`), and is a flag.
 #[derive(clap::Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
@@ -57,7 +57,7 @@ pub struct Options {
     /// Fetch the revocation list that the certificate names, and keep it until its next update
     #[arg(long)]
     pub(crate) fetch_crl: bool,
-    /// A revocation list that cannot be fetched or used is critical, not just told
+    /// A revocation list that cannot be fetched or used is critical, not only a warning
     #[arg(long, requires = "fetch_crl")]
     pub(crate) require_crl: bool,
     /// Do not judge the OCSP answer that the server staples; responders are never asked
@@ -160,9 +160,6 @@ fn deserialize_name<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<Opti
 
 impl Options {
     /// Reads `key=value` words; a switch may stand without a value, a list may be repeated.
-    ///
-    /// # Errors
-    /// Usage, with the key.
     pub(crate) fn parse_words<'w>(words: impl Iterator<Item = &'w str>) -> Result<Options> {
         let mut table = toml::Table::new();
         for word in words {
@@ -236,9 +233,6 @@ pub(crate) struct CertsSection {
 }
 
 /// Reads the section.
-///
-/// # Errors
-/// Usage, with the key.
 pub(crate) fn read_section(config: &Config) -> Result<CertsSection> {
     let mut table: toml::Table = config.section(&["certs"])?;
     let bad = |why: String| Error::usage(format!("configuration: [certs]: {why}"));

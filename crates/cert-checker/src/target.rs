@@ -31,9 +31,6 @@ pub(crate) enum TargetKind {
 
 impl Target {
     /// Reads a line of a list: the target, then `key=value` options of its own.
-    ///
-    /// # Errors
-    /// Usage, naming the words.
     fn parse_line(line: &str, options: &Options) -> Result<Target> {
         let mut words = line.split_whitespace();
         let text = words.next().unwrap_or_default();
@@ -43,9 +40,6 @@ impl Target {
     }
 
     /// The target `text` with these options.
-    ///
-    /// # Errors
-    /// Usage, naming it.
     pub(crate) fn new(text: &str, options: Options) -> Result<Target> {
         Ok(Target { text: text.into(), kind: parse_target(text)?, options })
     }

@@ -44,6 +44,8 @@ impl Thresholds {
     /// # Errors
     /// Usage when warnings would come after the critical threshold.
     pub(crate) fn new(warning: Option<Threshold>, critical: Option<Threshold>) -> Result<Thresholds> {
+        // Renewal is due after two thirds of the life: below 30 % it has failed. Above 83 days of life, 25 days are time enough
+        // for whoever renews by hand, and warnings for months would be ignored.
         let rule = |percent, days: f64| Threshold {
             least: Amount::Percent(percent),
             floor: None,
@@ -161,7 +163,7 @@ mod tests {
     #[test]
     fn the_rule_fits_every_life() {
         use Severity::{Critical as C, Ok as O, Warning as W};
-        // Days of life, and what is said with so many days left: exactly on the threshold is not below it.
+        // Days of life, and what is judged with so many days left: exactly on the threshold is not below it.
         let cases = [
             (1.0, [(0.31, O), (0.29, W), (0.14, C)]),
             (160.0 / 24.0, [(2.0, O), (1.9, W), (0.9, C)]),
@@ -207,8 +209,8 @@ mod tests {
         assert_eq!(Thresholds::new(Some(five), Some(ten)).unwrap_err().kind(), toban_core::Kind::Usage);
     }
 
-    /// A timer of at most a twentieth of the life and at most a day, at any of its phases: nothing is said before the
-    /// renewal at two thirds, and whoever does not renew is told at least twice, of the critical state too.
+    /// A timer of at most a twentieth of the life and at most a day, at any of its phases: nothing is reported before the
+    /// renewal at two thirds, and who does not renew is warned at least twice, of the critical state too.
     #[test]
     fn every_life_from_an_hour_to_ten_years_has_notice() {
         let rule = Thresholds::new(None, None).expect("the rule");

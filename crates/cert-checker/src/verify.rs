@@ -26,7 +26,6 @@ pub(crate) fn run_verify(args: &VerifyArgs, out: &mut Out<'_>) -> Result<()> {
     let ask = Request {
         leaf: &first,
         sent: &make_pool(&sent, "intermediate"),
-        extra: &Pool::default(),
         roots: &read_roots(args, &mut input)?,
         names: &args.name,
         purpose: args.purpose,
@@ -50,7 +49,7 @@ fn read_roots(args: &VerifyArgs, input: &mut InputFiles) -> Result<Pool> {
         return Ok(Pool::new(&load_system_roots()?));
     }
     let mut all = Vec::new();
-    let purpose = args.purpose.unwrap_or_else(|| Purpose::suggested(&args.name));
+    let purpose = args.purpose.unwrap_or_else(|| Purpose::suggested_by(&args.name));
     for file in &args.trust {
         let found = input.read_anchors(file, purpose.accepted_usages())?;
         if found.is_empty() {

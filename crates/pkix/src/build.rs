@@ -87,7 +87,7 @@ impl<'a> PathSearch<'a> {
 
     /// Only what may stand in a path by its name: a store of roots is large, a path is not.
     fn gather_candidates(&mut self) {
-        let pools = [(self.ask.roots, true), (self.ask.sent, false), (self.ask.extra, false)];
+        let pools = [(self.ask.roots, true), (self.ask.sent, false)];
         let mut wanted: HashMap<&[Vec<u8>], Vec<(&'a Cert, bool)>> = HashMap::new();
         for (pool, anchor) in pools {
             for cert in &pool.certs {
@@ -97,6 +97,8 @@ impl<'a> PathSearch<'a> {
                 }
             }
         }
+        // Names link certificates before any signature is tried: verifying costs far more than comparing, and
+        // of the 150 roots of a system one or two have the name that is looked for.
         let mut next = 0;
         while next < self.nodes.len() {
             let name = self.nodes[next].cert.issuer.canonical();
@@ -171,10 +173,12 @@ impl<'a> PathSearch<'a> {
             let shallow = self.ask.max_depth.is_none_or(|most| depth + usize::from(counted(i)) <= most);
             let sound = !only_sound || (node.fault.is_none() && node.distance.is_some());
             let fits = short && shallow && intermediates + usize::from(!node.anchor) <= longest;
-            fits && sound && !self.repeats(path, *i)
+            fits && sound && !self.is_repeated(path, *i)
         };
         let known = self.by_subject.get(cert.issuer.canonical());
         let mut all: Vec<usize> = known.into_iter().flatten().copied().filter(may).collect();
+        // Key identifiers are hints (RFC 4158, 3.5.12): they say where to look first. An issuer whose identifier differs is
+        // tried last, not left out, for authorities have changed the way in which they compute it.
         let id = cert.ext.authority_key.as_ref().and_then(|a| a.value.key_id.as_ref());
         all.sort_by_key(|i| {
             let node = &self.nodes[*i];
@@ -185,7 +189,7 @@ impl<'a> PathSearch<'a> {
     }
 
     /// The same name with the same key twice would be a circle.
-    fn repeats(&self, path: &[usize], next: usize) -> bool {
+    fn is_repeated(&self, path: &[usize], next: usize) -> bool {
         let new = self.nodes[next].cert;
         path.iter().any(|i| {
             let old = self.nodes[*i].cert;
@@ -199,12 +203,14 @@ impl<'a> PathSearch<'a> {
         if let Some(known) = self.signatures.get(&(child, issuer.spki.as_slice())) {
             return known.clone();
         }
+        // The same key is met on many paths of a mesh of cross-signed authorities, so that each signature is verified once;
+        // and who sends hundreds of certificates with one name must not keep a validator busy (CVE-2018-16875).
         if self.signatures.len() >= MOST_SIGNATURES {
             self.spent = true;
             self.steps = 0;
             return Err(cert.reason(Code::TooMuchWork, "too many signatures to verify"));
         }
-        let fits = cert.signed.verify(&issuer.key);
+        let fits = cert.signed.verify_with(&issuer.key);
         let fits = fits.map_err(|fault| self.explain_fault(fault, child, parent));
         self.signatures.insert((child, issuer.spki.as_slice()), fits.clone());
         fits

@@ -36,11 +36,6 @@ impl Cert {
         read_certificate(bytes).map_err(malformed)
     }
 
-    /// The certificate's DER.
-    pub fn der(&self) -> &[u8] {
-        &self.der
-    }
-
     /// The subject for people; the first alternative name where the subject is empty (RFC 5280, 4.1.2.6).
     pub fn subject(&self) -> String {
         match self.subject.is_empty() {
@@ -62,7 +57,7 @@ impl Cert {
     /// Whether the certificate's own key signed it. Names tell it only where the algorithm cannot be judged here: a new
     /// key of an authority is certified by its old one under the same name, and a root may name another as its issuer.
     pub(crate) fn is_self_signed(&self) -> bool {
-        match self.signed.verify(&self.key) {
+        match self.signed.verify_with(&self.key) {
             Ok(()) => true,
             Err(SignatureFault::Wrong) => false,
             Err(SignatureFault::Unknown(_)) => self.is_self_issued(),
@@ -75,21 +70,21 @@ impl Cert {
 }
 
 fn read_certificate(bytes: &[u8]) -> Result<Cert> {
-    let frame = Frame::read(bytes)?;
+    let frame = Frame::read_der(bytes)?;
     let mut tbs = Der::new(frame.body.value);
     let version = tbs.read_optional(explicit_tag(0))?.map(read_version).transpose()?.unwrap_or(1);
     let serial = der::check_integer(tbs.expect_tag(der::INTEGER)?)?.to_vec();
     let algorithm = tbs.expect_tag(der::SEQUENCE)?;
-    let issuer = DistinguishedName::read(&mut tbs)?;
+    let issuer = DistinguishedName::read_der(&mut tbs)?;
     let mut times = tbs.read_sequence()?;
-    let (not_before, not_after) = (Time::read(&mut times)?, Time::read(&mut times)?);
+    let (not_before, not_after) = (Time::read_der(&mut times)?, Time::read_der(&mut times)?);
     times.expect_end()?;
-    let subject = DistinguishedName::read(&mut tbs)?;
+    let subject = DistinguishedName::read_der(&mut tbs)?;
     let spki = tbs.expect_tag(der::SEQUENCE)?.to_vec();
     read_unique_ids(&mut tbs, version)?;
     let ext = read_extensions(&mut tbs, version)?;
     tbs.expect_end()?;
-    let key = Key::read(&spki)?;
+    let key = Key::read_der(&spki)?;
     let signed = frame.into_signed(algorithm)?;
     let der = bytes.to_vec();
     Ok(Cert { der, signed, version, serial, issuer, subject, not_before, not_after, spki, key, ext })
@@ -115,7 +110,7 @@ fn read_unique_ids(tbs: &mut Der<'_>, version: u8) -> Result<()> {
 fn read_extensions(tbs: &mut Der<'_>, version: u8) -> Result<Extensions> {
     match tbs.read_optional(explicit_tag(3))? {
         Some(_) if version != 3 => Err(Malformed("has extensions that its version does not know")),
-        Some(value) => Extensions::read(value),
+        Some(value) => Extensions::read_der(value),
         None => Ok(Extensions::default()),
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct NameConstraints {
 pub(crate) const MOST_COMPARISONS: usize = 250_000;
 
 impl NameConstraints {
-    pub(crate) fn read(value: &[u8]) -> Result<NameConstraints> {
+    pub(crate) fn read_der(value: &[u8]) -> Result<NameConstraints> {
         let mut parts = der::read_sequence(value)?;
         let permitted = parts.read_optional(explicit_tag(0))?;
         let excluded = parts.read_optional(explicit_tag(1))?;
@@ -61,6 +61,8 @@ impl NameConstraints {
         if !permits && !excludes {
             return Ok(());
         }
+        // A name that cannot be read as its form demands could be read in another way by a client: what is constrained and
+        // cannot be compared is refused, not let through.
         if !is_judgeable(name) {
             return Err(format!("{:?} cannot be judged by the issuer's name constraints", name.text()));
         }
@@ -77,6 +79,8 @@ impl NameConstraints {
 
 /// The names of a certificate that constraints are about.
 pub(crate) fn constrained_names(cert: &Cert) -> Vec<GeneralName> {
+    // The subject's mail address is constrained only where no alternative name has one: certificates of old have it
+    // nowhere else (RFC 5280, 4.2.1.10). Its common name is no host name to any client, so it is not judged as one.
     let mut names = cert.ext.names().to_vec();
     if !names.iter().any(|n| matches!(n, GeneralName::Email(_))) {
         names.extend(cert.subject.texts(oid::EMAIL_ADDRESS).map(|m| GeneralName::Email(m.to_string())));
@@ -98,10 +102,11 @@ fn read_subtrees(list: Option<&[u8]>) -> Result<Vec<GeneralName>> {
 
 fn read_subtree(list: &mut Der<'_>) -> Result<GeneralName> {
     let mut parts = list.read_sequence()?;
-    let base = GeneralName::read(&mut parts)?;
+    let base = GeneralName::read_der(&mut parts)?;
     let minimum = parts.read_optional(context_tag(0))?;
     let maximum = parts.read_optional(context_tag(1))?;
     parts.expect_end()?;
+    // Both are there in the syntax and must not be used (4.2.1.10); whoever sets them wants something that no one does.
     match minimum.is_none_or(|m| m == [0]) && maximum.is_none() {
         true => Ok(base),
         false => Err(Malformed("has a name constraint with a minimum or a maximum")),
@@ -180,10 +185,7 @@ fn host_lies_below(host: &str, base: &str) -> bool {
 
 /// Whether `host` is `base` itself or, where that begins with a dot, below it.
 fn host_lies_in(host: &str, base: &str) -> bool {
-    match base.starts_with('.') {
-        true => host_lies_below(host, base),
-        false => host.eq_ignore_ascii_case(base),
-    }
+    if base.starts_with('.') { host_lies_below(host, base) } else { host.eq_ignore_ascii_case(base) }
 }
 
 fn email_lies_in(address: &str, base: &str) -> bool {

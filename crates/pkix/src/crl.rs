@@ -91,39 +91,25 @@ impl Crl {
         read_list(bytes).map_err(malformed)
     }
 
-    /// Who issued it, for people.
-    pub fn issuer(&self) -> String {
-        self.issuer.text()
-    }
-
     /// When it was made and when its successor is due, in seconds since 1970; some lists promise none.
     pub fn validity(&self) -> (i64, Option<i64>) {
         (self.this_update, self.next_update)
     }
-
-    /// How many certificates it revokes.
-    pub fn len(&self) -> usize {
-        self.revoked.len()
-    }
-
-    /// Whether it revokes none.
-    pub fn is_empty(&self) -> bool {
-        self.revoked.is_empty()
-    }
 }
 
 fn read_list(bytes: &[u8]) -> Result<Crl> {
-    let frame = Frame::read(bytes)?;
+    let frame = Frame::read_der(bytes)?;
     let mut tbs = Der::new(frame.body.value);
     let version = tbs.read_optional(der::INTEGER)?.map(der::read_small).transpose()?;
+    // Lists of version 1 have no extensions and are still made; what they lack matters only to strict profiles.
     if version.is_some_and(|v| v > 1) {
         return Err(Malformed("is of an unknown version"));
     }
     let algorithm = tbs.expect_tag(der::SEQUENCE)?;
-    let issuer = DistinguishedName::read(&mut tbs)?;
-    let this_update = Time::read(&mut tbs)?;
+    let issuer = DistinguishedName::read_der(&mut tbs)?;
+    let this_update = Time::read_der(&mut tbs)?;
     let next_update = match tbs.starts_with(der::UTC_TIME) || tbs.starts_with(der::GENERALIZED_TIME) {
-        true => Some(Time::read(&mut tbs)?),
+        true => Some(Time::read_der(&mut tbs)?),
         false => None,
     };
     let informal = match next_update {
@@ -161,21 +147,24 @@ impl Crl {
     fn read_entry(&mut self, list: &mut Der<'_>) -> Result<()> {
         let mut parts = list.read_sequence()?;
         let serial = der::check_integer(parts.expect_tag(der::INTEGER)?)?.to_vec();
-        let mut entry = Revocation { at: Time::read(&mut parts)?.at, reason: None };
+        let mut entry = Revocation { at: Time::read_der(&mut parts)?.at, reason: None };
         if let Some(extensions) = parts.read_optional(der::SEQUENCE)? {
-            for raw in Der::new(extensions).read_each(RawExtension::read)? {
+            for raw in Der::new(extensions).read_each(RawExtension::read_der)? {
                 if raw.oid == oid::REASON_CODE {
                     let [reason] = der::read_value(raw.value, der::ENUMERATED)? else {
                         return Err(Malformed("has a malformed reason"));
                     };
                     entry.reason = Some(*reason);
                 }
+                // An entry's critical extension may say that it is not about this issuer's certificate at all (5.3.3), so that
+                // one that is unknown here spoils the whole list (5.3).
                 let known = matches!(raw.oid, oid::REASON_CODE | oid::INVALIDITY_DATE);
                 if raw.critical && !known {
                     self.bad_entry = Some("an entry has a critical extension that is unknown here");
                 }
             }
         }
+        // Two entries for one number contradict each other or nothing; which one counts is not ours to guess.
         if self.revoked.insert(serial, entry).is_some() {
             self.bad_entry = Some("a serial number is listed twice");
         }
@@ -183,7 +172,7 @@ impl Crl {
     }
 
     fn read_extension(&mut self, list: &mut Der<'_>) -> Result<()> {
-        let raw = RawExtension::read(list)?;
+        let raw = RawExtension::read_der(list)?;
         match raw.oid {
             oid::CRL_NUMBER => {
                 self.number = Some(CrlNumber { critical: raw.critical, value: read_number(raw.value)? });
@@ -287,6 +276,7 @@ pub fn find_standing<'l>(
         return Standing::Revoked(revocation);
     }
     for list in genuine {
+        // Silence of a list is an answer only where the list would have to speak: complete, of this scope, and in its time.
         match list.check_coverage(cert, reading) {
             Ok(()) => return Standing::Good,
             Err(why) => faults.push(why),
@@ -321,7 +311,7 @@ fn find_revocation(cert: &Cert, genuine: &[&Crl], reading: Reading) -> Option<Re
         found.iter().filter(|(_, list)| list.is_current(reading) || !is_outdone(list)).collect();
     // A delta takes back only what its own base says (removeFromCRL, 5.3.1): of any other list it knows nothing.
     let stands = |(entry, list): &&&(Revocation, &Crl)| {
-        let undone = |(other, delta): &&(Revocation, &Crl)| other.takes_back() && delta.amends(list);
+        let undone = |(other, delta): &&(Revocation, &Crl)| other.takes_back() && delta.is_delta_of(list);
         !entry.takes_back() && !now.iter().any(undone)
     };
     now.iter().find(stands).map(|(entry, _)| *entry)
@@ -334,7 +324,7 @@ impl Crl {
 
     /// Whether this delta tells what has changed since `base` (RFC 5280, 5.2.4): of the same scope, from that number or
     /// an earlier one on, and itself newer.
-    fn amends(&self, base: &Crl) -> bool {
+    fn is_delta_of(&self, base: &Crl) -> bool {
         let (Some(from), Some(own), Some(number)) = (&self.base, &self.number, &base.number) else {
             return false;
         };
@@ -362,7 +352,7 @@ impl Crl {
         if !issuer.ext.allows_usage(SIGN_CRLS) {
             return Err("its issuer may not sign revocation lists".into());
         }
-        match self.signed.same_algorithm && self.signed.verify(&issuer.key).is_ok() {
+        match self.signed.same_algorithm && self.signed.verify_with(&issuer.key).is_ok() {
             true => Ok(()),
             false => Err("its signature does not fit its issuer's key".into()),
         }

@@ -98,10 +98,7 @@ impl<'a> Der<'a> {
 
     /// Nothing may be left.
     pub(crate) fn expect_end(&self) -> Result<()> {
-        match self.is_empty() {
-            true => Ok(()),
-            false => Err(Malformed("has something after its end")),
-        }
+        if self.is_empty() { Ok(()) } else { Err(Malformed("has something after its end")) }
     }
 
     /// Each remaining element by `one`; there must be at least one.
@@ -224,10 +221,7 @@ pub(crate) fn check_oid(value: &[u8]) -> Result<&[u8]> {
     let whole = value.last().is_some_and(|last| last & 0x80 == 0);
     let begins = |i: usize| i == 0 || value[i - 1] & 0x80 == 0;
     let padded = value.iter().enumerate().any(|(i, b)| *b == 0x80 && begins(i));
-    match whole && !padded {
-        true => Ok(value),
-        false => Err(Malformed("has a malformed object identifier")),
-    }
+    if whole && !padded { Ok(value) } else { Err(Malformed("has a malformed object identifier")) }
 }
 
 /// Bytes that are 7-bit ASCII.
@@ -248,7 +242,7 @@ pub(crate) struct Time {
 
 impl Time {
     /// Reads `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`, the only forms that RFC 5280 (4.1.2.5) allows.
-    pub(crate) fn read(der: &mut Der<'_>) -> Result<Time> {
+    pub(crate) fn read_der(der: &mut Der<'_>) -> Result<Time> {
         let found = der.read_element()?;
         match found.tag {
             UTC_TIME => Ok(Time { at: read_utc_time(found.value)?, generalized: false }),
@@ -308,7 +302,7 @@ mod tests {
     fn read_time(tag: u8, text: &str) -> Result<i64> {
         let mut der = vec![tag, u8::try_from(text.len()).expect("short")];
         der.extend_from_slice(text.as_bytes());
-        Time::read(&mut Der::new(&der)).map(|t| t.at)
+        Time::read_der(&mut Der::new(&der)).map(|t| t.at)
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) struct RawExtension<'a> {
 
 impl<'a> RawExtension<'a> {
     /// Reads the next element as an extension.
-    pub(crate) fn read(list: &mut Der<'a>) -> Result<RawExtension<'a>> {
+    pub(crate) fn read_der(list: &mut Der<'a>) -> Result<RawExtension<'a>> {
         let mut parts = list.read_sequence()?;
         let oid = der::check_oid(parts.expect_tag(der::OID)?)?;
         let critical = der::read_flag(&mut parts, der::BOOLEAN)?;
@@ -78,10 +78,11 @@ impl<'a> RawExtension<'a> {
 
 impl Extensions {
     /// Reads the list that the explicit tag holds.
-    pub(crate) fn read(value: &[u8]) -> Result<Extensions> {
+    pub(crate) fn read_der(value: &[u8]) -> Result<Extensions> {
         let mut all = Extensions::default();
         let mut seen: Vec<Vec<u8>> = Vec::new();
-        for raw in der::read_sequence(value)?.read_each(RawExtension::read)? {
+        for raw in der::read_sequence(value)?.read_each(RawExtension::read_der)? {
+            // RFC 5280, 4.2, forbids it; which of two would count, each validator would decide in its own way.
             if seen.iter().any(|s| s == raw.oid) {
                 all.twice.get_or_insert_with(|| raw.oid.to_vec());
                 continue;
@@ -107,12 +108,12 @@ impl Extensions {
                 self.alt_names = Some(Ext { critical, value: read_general_names(raw.value)? });
             }
             oid::NAME_CONSTRAINTS => {
-                self.constraints = Some(Ext { critical, value: NameConstraints::read(raw.value)? });
+                self.constraints = Some(Ext { critical, value: NameConstraints::read_der(raw.value)? });
             }
             oid::POLICIES => self.policies.stated = Some(Policies::read_stated(raw.value)?),
             oid::POLICY_MAPPINGS => self.policies.mapped = Policies::read_mapped(raw.value)?,
             oid::POLICY_CONSTRAINTS => {
-                self.policies.limits = Some(Ext { critical, value: PolicyLimits::read(raw.value)? });
+                self.policies.limits = Some(Ext { critical, value: PolicyLimits::read_der(raw.value)? });
             }
             oid::INHIBIT_ANY => {
                 let value = der::read_small(der::read_value(raw.value, der::INTEGER)?)?;
@@ -152,6 +153,8 @@ impl Extensions {
                 return;
             }
         };
+        // These only help to find issuers and lists. In many certificates they are malformed, and clients take them, so only
+        // the strict profiles refuse them.
         if let Err(bad) = done {
             self.malformed.get_or_insert((minor_label(raw.oid), bad));
         }
@@ -197,7 +200,7 @@ fn read_extended_usage(value: &[u8]) -> Result<Vec<Vec<u8>>> {
 }
 
 fn read_general_names(value: &[u8]) -> Result<Vec<GeneralName>> {
-    der::read_sequence(value)?.read_each(GeneralName::read)
+    der::read_sequence(value)?.read_each(GeneralName::read_der)
 }
 
 fn read_authority_key(value: &[u8]) -> Result<AuthorityKey> {
@@ -205,7 +208,7 @@ fn read_authority_key(value: &[u8]) -> Result<AuthorityKey> {
     let key_id = parts.read_optional(context_tag(0))?.map(<[u8]>::to_vec);
     let issuer = parts
         .read_optional(explicit_tag(1))?
-        .map(|v| Der::new(v).read_each(GeneralName::read))
+        .map(|v| Der::new(v).read_each(GeneralName::read_der))
         .transpose()?;
     let serial = parts.read_optional(context_tag(2))?.map(der::check_integer).transpose()?;
     parts.expect_end()?;
@@ -223,7 +226,10 @@ fn read_point(list: &mut Der<'_>) -> Result<Vec<GeneralName>> {
         None => Vec::new(),
     };
     parts.read_optional(context_tag(1))?.map(der::read_named_bits).transpose()?;
-    parts.read_optional(explicit_tag(2))?.map(|v| Der::new(v).read_each(GeneralName::read)).transpose()?;
+    parts
+        .read_optional(explicit_tag(2))?
+        .map(|v| Der::new(v).read_each(GeneralName::read_der))
+        .transpose()?;
     parts.expect_end()?;
     Ok(names)
 }
@@ -234,7 +240,7 @@ pub(crate) fn read_full_names(value: &[u8]) -> Result<Vec<GeneralName>> {
     let found = choice.read_element()?;
     choice.expect_end()?;
     match found.tag {
-        t if t == explicit_tag(0) => Der::new(found.value).read_each(GeneralName::read),
+        t if t == explicit_tag(0) => Der::new(found.value).read_each(GeneralName::read_der),
         t if t == explicit_tag(1) => Ok(Vec::new()),
         _ => Err(Malformed("has a distribution point of an unknown form")),
     }
@@ -244,7 +250,7 @@ fn check_access(value: &[u8]) -> Result<()> {
     let read_one = |list: &mut Der<'_>| {
         let mut parts = list.read_sequence()?;
         der::check_oid(parts.expect_tag(der::OID)?)?;
-        GeneralName::read(&mut parts)?;
+        GeneralName::read_der(&mut parts)?;
         parts.expect_end()
     };
     der::read_sequence(value)?.read_each(read_one).map(|_| ())

@@ -15,6 +15,7 @@ impl DnsName {
     /// # Errors
     /// In words, why it is none.
     pub fn parse(text: &str) -> Result<DnsName, String> {
+        // A dot at the end only says that the name is complete; certificates never have it.
         let bare = text.strip_suffix('.').unwrap_or(text);
         let ascii = match bare.is_ascii() {
             true => Ok(bare.to_ascii_lowercase()),
@@ -95,8 +96,8 @@ impl PeerName {
         }
     }
 
-    /// Whether the certificate's alternative names say so; the common name never does (RFC 9525, 1.4).
-    pub(crate) fn fits(&self, cert: &Cert) -> bool {
+    /// Whether the certificate's alternative names say so; the common name never does (RFC 9525, A).
+    pub(crate) fn is_held_by(&self, cert: &Cert) -> bool {
         cert.ext.names().iter().any(|given| match (self, given) {
             (PeerName::Dns(asked), GeneralName::Dns(given)) => asked.is_presented_by(given),
             (PeerName::Ip(IpAddr::V4(asked)), GeneralName::Ip(given)) => given == &asked.octets(),

@@ -47,7 +47,7 @@ pub(crate) enum Key {
 
 impl Key {
     /// Reads the content of a SubjectPublicKeyInfo; only its frame must be right.
-    pub(crate) fn read(spki: &[u8]) -> Result<Key> {
+    pub(crate) fn read_der(spki: &[u8]) -> Result<Key> {
         let mut parts = Der::new(spki);
         let mut algorithm = parts.read_sequence()?;
         let id = der::check_oid(algorithm.expect_tag(der::OID)?)?;
@@ -90,7 +90,7 @@ fn read_key(id: &[u8], mut parameters: Der<'_>, bits: &[u8]) -> Result<Key> {
             parameters.expect_end()?;
             Ok(Key::MlDsa { set: *set, bytes: bytes.to_vec() })
         }
-        _ => Ok(Key::Unknown(oid::dotted(id))),
+        _ => Ok(Key::Unknown(oid::format_oid(id))),
     }
 }
 
@@ -99,6 +99,7 @@ fn read_rsa(bytes: &[u8]) -> Result<Key> {
     let n = der::read_positive(parts.expect_tag(der::INTEGER)?)?.to_vec();
     let e = der::read_positive(parts.expect_tag(der::INTEGER)?)?.to_vec();
     parts.expect_end()?;
+    // A modulus is a product of two odd primes; with the exponent 1 a signature would be the message itself.
     let is_odd = |number: &[u8]| number.last().is_some_and(|b| b & 1 == 1);
     match is_odd(&n) && is_odd(&e) && e != [1] {
         true => Ok(Key::Rsa { n, e }),
@@ -109,6 +110,8 @@ fn read_rsa(bytes: &[u8]) -> Result<Key> {
 fn read_ec(parameters: &mut Der<'_>, point: &[u8]) -> Result<Key> {
     let named = parameters.read_element()?;
     parameters.expect_end()?;
+    // Parameters that are spelled out could be those of a curve that a forger made to fit a known public key
+    // (CVE-2020-0601): only a name is a curve.
     if named.tag != der::OID {
         return Ok(Key::UnknownCurve);
     }
@@ -195,7 +198,7 @@ impl Hash {
         }
     }
 
-    fn read(algorithm: &mut Der<'_>) -> Result<Hash> {
+    fn read_der(algorithm: &mut Der<'_>) -> Result<Hash> {
         let mut parts = algorithm.read_sequence()?;
         let id = parts.expect_tag(der::OID)?;
         parts.read_optional(der::NULL)?;
@@ -207,7 +210,7 @@ impl Hash {
 
 impl Algorithm {
     /// Reads the content of an AlgorithmIdentifier.
-    pub(crate) fn read(value: &[u8]) -> Result<Algorithm> {
+    pub(crate) fn read_der(value: &[u8]) -> Result<Algorithm> {
         let mut parts = Der::new(value);
         let id = der::check_oid(parts.expect_tag(der::OID)?)?;
         let algorithm = match id {
@@ -216,14 +219,14 @@ impl Algorithm {
             oid::ECDSA_SHA1 => Algorithm::Ecdsa(Hash::Sha1),
             [head @ .., last] if head == oid::PKCS1 => {
                 parts.read_optional(der::NULL)?;
-                pkcs1_algorithm(*last).unwrap_or_else(|| Algorithm::Unknown(oid::dotted(id)))
+                pkcs1_algorithm(*last).unwrap_or_else(|| Algorithm::Unknown(oid::format_oid(id)))
             }
             [head @ .., last @ 1..=4] if head == oid::ECDSA_SHA2 => {
                 let hashes = [Hash::Sha224, Hash::Sha256, Hash::Sha384, Hash::Sha512];
                 Algorithm::Ecdsa(hashes[usize::from(last - 1)])
             }
             [head @ .., set @ 17..=19] if head == oid::ML_DSA => Algorithm::MlDsa(*set),
-            _ => return Ok(Algorithm::Unknown(oid::dotted(id))),
+            _ => return Ok(Algorithm::Unknown(oid::format_oid(id))),
         };
         parts.expect_end()?;
         Ok(algorithm)
@@ -247,7 +250,7 @@ fn pkcs1_algorithm(last: u8) -> Option<Algorithm> {
 fn read_pss_params(mut parts: Der<'_>) -> Result<Algorithm> {
     let mut given = parts.read_sequence()?;
     parts.expect_end()?;
-    let hash = given.read_optional(explicit_tag(0))?.map(|v| Hash::read(&mut Der::new(v))).transpose()?;
+    let hash = given.read_optional(explicit_tag(0))?.map(|v| Hash::read_der(&mut Der::new(v))).transpose()?;
     let mask = given.read_optional(explicit_tag(1))?.map(read_mask).transpose()?;
     let salt = given.read_optional(explicit_tag(2))?.map(read_number).transpose()?;
     let trailer = given.read_optional(explicit_tag(3))?.map(read_number).transpose()?;
@@ -265,7 +268,7 @@ fn read_pss_params(mut parts: Der<'_>) -> Result<Algorithm> {
 fn read_mask(value: &[u8]) -> Result<Hash> {
     let mut parts = der::read_sequence(value)?;
     match parts.expect_tag(der::OID)? {
-        oid::RSA_MGF1 => Hash::read(&mut parts),
+        oid::RSA_MGF1 => Hash::read_der(&mut parts),
         _ => Err(Malformed("has an unknown mask")),
     }
 }

@@ -35,7 +35,7 @@ impl PartialEq for DistinguishedName {
 
 impl DistinguishedName {
     /// Reads the next element as a name.
-    pub(crate) fn read(der: &mut Der<'_>) -> Result<DistinguishedName> {
+    pub(crate) fn read_der(der: &mut Der<'_>) -> Result<DistinguishedName> {
         let found = der.read_element()?;
         if found.tag != der::SEQUENCE {
             return Err(Malformed("has something else where a name must be"));
@@ -119,6 +119,8 @@ fn canonical_value(oid: &[u8], tag: u8, value: &[u8], text: Option<&str>) -> Vec
     all.push(0);
     match text {
         Some(text) => {
+            // RFC 5280, 7.1, compares by stringprep (RFC 4518), of which case and blanks are what certificates differ in. An
+            // authority that renews as UTF8String what was a PrintableString is still the same issuer.
             all.push(UTF8);
             let folded = text.to_lowercase();
             let words: Vec<&str> = folded.split_whitespace().collect();
@@ -134,6 +136,7 @@ fn canonical_value(oid: &[u8], tag: u8, value: &[u8], text: Option<&str>) -> Vec
 
 /// A set has no order.
 fn canonical_rdn(rdn: &[Attribute]) -> Vec<u8> {
+    // DER sorts a set by its encoding, which differs when the same text stands in two string types.
     let mut parts: Vec<&[u8]> = rdn.iter().map(|a| a.canon.as_slice()).collect();
     parts.sort_unstable();
     let mut all = Vec::new();
@@ -155,7 +158,7 @@ fn attribute_label(oid: &[u8]) -> String {
         [0x55, 4, 11] => "OU",
         oid::EMAIL_ADDRESS => "emailAddress",
         [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
-        _ => return oid::dotted(oid),
+        _ => return oid::format_oid(oid),
     };
     known.to_string()
 }
@@ -175,7 +178,7 @@ pub(crate) enum GeneralName {
 
 impl GeneralName {
     /// Reads the next element.
-    pub(crate) fn read(der: &mut Der<'_>) -> Result<GeneralName> {
+    pub(crate) fn read_der(der: &mut Der<'_>) -> Result<GeneralName> {
         let found = der.read_element()?;
         let text = || der::read_ascii(found.value).map(str::to_string);
         match found.tag {
@@ -216,7 +219,7 @@ impl GeneralName {
 
 fn read_directory(value: &[u8]) -> Result<DistinguishedName> {
     let mut inner = Der::new(value);
-    let name = DistinguishedName::read(&mut inner)?;
+    let name = DistinguishedName::read_der(&mut inner)?;
     inner.expect_end()?;
     Ok(name)
 }

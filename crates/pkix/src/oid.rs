@@ -60,7 +60,7 @@ pub(crate) const SHA1: &[u8] = &[0x2b, 0x0e, 3, 2, 26];
 pub(crate) const SHA2: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2];
 
 /// `2.5.29.19`.
-pub(crate) fn dotted(oid: &[u8]) -> String {
+pub(crate) fn format_oid(oid: &[u8]) -> String {
     let mut arcs: Vec<u128> = Vec::new();
     let mut arc = 0u128;
     for byte in oid {

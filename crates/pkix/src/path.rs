@@ -84,6 +84,7 @@ fn check_signature_strength(cert: &Cert, profile: Profile) -> Result<(), Reason>
 
 /// How many certificates may follow: the leaf never counts, self-issued ones do not (4.2.1.9).
 fn check_lengths(path: &[&Cert]) -> Result<(), Reason> {
+    // From the leaf upward: what lies below an issuer is known when it is reached.
     let mut below = 0;
     for cert in &path[1..] {
         let most = cert.ext.basic.as_ref().and_then(|b| b.value.path_len);
@@ -127,7 +128,7 @@ pub(crate) fn leaf_faults(leaf: &Cert, ask: &Request<'_>) -> Vec<Reason> {
         check_wildcards(leaf, ask),
     ];
     let mut all: Vec<Reason> = checks.into_iter().filter_map(Result::err).collect();
-    let missing = ask.names.iter().filter(|name| !name.fits(leaf));
+    let missing = ask.names.iter().filter(|name| !name.is_held_by(leaf));
     let mismatch = |name| leaf.reason(Code::NameMismatch, format!("the certificate is not for {name}"));
     all.extend(missing.map(mismatch));
     all
@@ -149,10 +150,7 @@ fn check_leaf_usage(leaf: &Cert, ask: &Request<'_>) -> Result<(), Reason> {
     // The S/MIME Baseline Requirements, 7.1.2.3 e: there, and critical.
     let mail = ask.wanted_purpose() == Purpose::Email && ask.profile.is_web();
     let Some(usage) = &leaf.ext.key_usage else {
-        return match mail {
-            true => Err(leaf.reason(Code::KeyUsage, "the key usage is missing")),
-            false => Ok(()),
-        };
+        return if mail { Err(leaf.reason(Code::KeyUsage, "the key usage is missing")) } else { Ok(()) };
     };
     if mail && !usage.critical {
         return Err(leaf.reason(Code::KeyUsage, "a mail key's usage is not critical"));

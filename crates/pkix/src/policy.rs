@@ -42,10 +42,7 @@ impl Policies {
         };
         let all = der::read_sequence(value)?.read_each(read_one)?;
         let different: BTreeSet<&Oid> = all.iter().collect();
-        match different.len() == all.len() {
-            true => Ok(all),
-            false => Err(Malformed("states a policy twice")),
-        }
+        if different.len() == all.len() { Ok(all) } else { Err(Malformed("states a policy twice")) }
     }
 
     pub(crate) fn read_mapped(value: &[u8]) -> Result<Vec<(Oid, Oid)>> {
@@ -61,7 +58,7 @@ impl Policies {
 }
 
 impl PolicyLimits {
-    pub(crate) fn read(value: &[u8]) -> Result<PolicyLimits> {
+    pub(crate) fn read_der(value: &[u8]) -> Result<PolicyLimits> {
         let mut parts = der::read_sequence(value)?;
         let require_explicit = parts.read_optional(context_tag(0))?.map(der::read_small).transpose()?;
         let inhibit_mapping = parts.read_optional(context_tag(1))?.map(der::read_small).transpose()?;
@@ -93,13 +90,13 @@ pub(crate) fn check_policies(below: &[&Cert]) -> std::result::Result<(), Reason>
     let tree = BTreeMap::from([(any.clone(), BTreeSet::from([any]))]);
     let mut state = PolicyState { tree, explicit: steps, mapping: steps, any: steps };
     for (place, cert) in below.iter().enumerate().rev() {
-        state.process(cert, place == 0).map_err(|why| cert.reason(Code::Policy, why))?;
+        state.process_certificate(cert, place == 0).map_err(|why| cert.reason(Code::Policy, why))?;
     }
     Ok(())
 }
 
 impl PolicyState {
-    fn process(&mut self, cert: &Cert, last: bool) -> std::result::Result<(), &'static str> {
+    fn process_certificate(&mut self, cert: &Cert, last: bool) -> std::result::Result<(), &'static str> {
         // 6.1.3 d to f.
         self.state_policies(cert, last);
         self.check_explicit()?;
@@ -116,7 +113,7 @@ impl PolicyState {
             self.any = self.any.saturating_sub(1);
         }
         // 6.1.4 i and j, 6.1.5 b.
-        self.tighten(cert, last);
+        self.tighten_limits(cert, last);
         self.check_explicit()
     }
 
@@ -137,6 +134,8 @@ impl PolicyState {
                 next.insert(policy.clone(), BTreeSet::from([policy.clone()]));
             }
         }
+        // anyPolicy stands for all that the issuer allowed, unless a certificate above has forbidden that (6.1.3 d 2); what
+        // an authority issued to itself is excepted, for there it only renews a key.
         let states_any = stated.iter().any(|p| p == oid::ANY_POLICY);
         if states_any && (self.any > 0 || (!last && cert.is_self_issued())) {
             for policy in self.tree.values().flatten() {
@@ -155,6 +154,8 @@ impl PolicyState {
         for from in froms {
             let tos = || mapped.iter().filter(|(f, _)| f == from).map(|(_, to)| to.clone()).collect();
             let known = self.tree.contains_key(from) || self.tree.contains_key(oid::ANY_POLICY);
+            // Where mapping is inhibited, a policy that is mapped is lost (6.1.4 b 2): otherwise an authority below could
+            // rename a weak policy into a strong one.
             match self.mapping > 0 {
                 true if known => drop(self.tree.insert(from.clone(), tos())),
                 true => {}
@@ -164,7 +165,7 @@ impl PolicyState {
         Ok(())
     }
 
-    fn tighten(&mut self, cert: &Cert, last: bool) {
+    fn tighten_limits(&mut self, cert: &Cert, last: bool) {
         let policies = &cert.ext.policies;
         let limits = policies.limits.as_ref().map(|ext| ext.value);
         if let Some(most) = limits.and_then(|l| l.require_explicit)

@@ -74,22 +74,22 @@ pub(crate) fn check_certificate(cert: &Cert, role: Role, profile: Profile) -> Re
 }
 
 /// `Err` with that code and text when `wrong`.
-fn refuse(wrong: bool, code: Code, detail: &str) -> Checked {
+fn refuse_if(wrong: bool, code: Code, detail: &str) -> Checked {
     if wrong { Err((code, detail.to_string())) } else { Ok(()) }
 }
 
 /// What no profile tolerates.
 fn check_form(cert: &Cert) -> Checked {
-    refuse(
+    refuse_if(
         !cert.signed.same_algorithm,
         Code::AlgorithmMismatch,
         "it names two different signature algorithms",
     )?;
     if let Some(id) = &cert.ext.twice {
-        return Err((Code::DuplicateExtension, format!("extension {} appears twice", oid::dotted(id))));
+        return Err((Code::DuplicateExtension, format!("extension {} appears twice", oid::format_oid(id))));
     }
     if let Some(id) = &cert.ext.unknown_critical {
-        let detail = format!("critical extension {} is unknown here", oid::dotted(id));
+        let detail = format!("critical extension {} is unknown here", oid::format_oid(id));
         return Err((Code::UnknownCritical, detail));
     }
     match &cert.key {
@@ -97,7 +97,7 @@ fn check_form(cert: &Cert) -> Checked {
         Key::UnknownCurve => Err((Code::WeakKey, "the key's curve is unknown, or is spelled out".into())),
         key => {
             let tiny = key.rsa_bits().is_some_and(|bits| bits < 1024);
-            refuse(tiny, Code::WeakKey, "the RSA key has fewer than 1024 bits")
+            refuse_if(tiny, Code::WeakKey, "the RSA key has fewer than 1024 bits")
         }
     }
 }
@@ -105,13 +105,13 @@ fn check_form(cert: &Cert) -> Checked {
 /// What lets a certificate issue others (RFC 5280, 6.1.4 k and n). An anchor of the old kind has no extensions.
 fn check_authority(cert: &Cert, role: Role, profile: Profile) -> Checked {
     let old_anchor = role == Role::Anchor && !profile.is_strict() && cert.ext.basic.is_none();
-    refuse(cert.version != 3 && !old_anchor, Code::Version, "only version 3 may issue certificates")?;
-    refuse(
+    refuse_if(cert.version != 3 && !old_anchor, Code::Version, "only version 3 may issue certificates")?;
+    refuse_if(
         !cert.ext.is_ca() && !old_anchor,
         Code::NotCa,
         "its basic constraints do not make it an authority",
     )?;
-    refuse(
+    refuse_if(
         !cert.ext.allows_usage(SIGN_CERTIFICATES),
         Code::KeyUsage,
         "its key usage does not allow signing certificates",
@@ -120,21 +120,18 @@ fn check_authority(cert: &Cert, role: Role, profile: Profile) -> Checked {
 
 fn check_rfc5280(cert: &Cert, role: Role, profile: Profile) -> Checked {
     if let Some((what, bad)) = cert.ext.malformed {
-        let code = match what.contains("information") {
-            true => Code::InformationAccess,
-            false => Code::Malformed,
-        };
+        let code = if what.contains("information") { Code::InformationAccess } else { Code::Malformed };
         return Err((code, format!("{what} {}", bad.0)));
     }
-    refuse(cert.version != 3, Code::Version, "it is not of version 3")?;
+    refuse_if(cert.version != 3, Code::Version, "it is not of version 3")?;
     // What its own key signed is valid as an anchor or not at all, be it the leaf itself.
     if role != Role::Anchor && !cert.is_self_signed() {
         check_serial(cert)?;
     }
     let in_form = cert.not_before.has_right_form() && cert.not_after.has_right_form();
-    refuse(!in_form, Code::Validity, "a time is in the form of other years")?;
-    refuse(cert.issuer.is_empty(), Code::Issuer, "the issuer is empty")?;
-    refuse(cert.ext.critical_access, Code::InformationAccess, "information access is marked critical")?;
+    refuse_if(!in_form, Code::Validity, "a time is in the form of other years")?;
+    refuse_if(cert.issuer.is_empty(), Code::Issuer, "the issuer is empty")?;
+    refuse_if(cert.ext.critical_access, Code::InformationAccess, "information access is marked critical")?;
     check_basic_constraints(cert)?;
     check_key_usage(cert)?;
     check_key_identifiers(cert)?;
@@ -142,7 +139,7 @@ fn check_rfc5280(cert: &Cert, role: Role, profile: Profile) -> Checked {
     check_name_constraints(cert, profile)?;
     check_policy_marks(cert)?;
     let nameless = cert.subject.is_empty() && (role != Role::Leaf || cert.ext.is_ca());
-    refuse(nameless, Code::Subject, "an authority's subject is empty")
+    refuse_if(nameless, Code::Subject, "an authority's subject is empty")
 }
 
 /// Not asked of an anchor, which is a name and a key (RFC 5280, 6.1.1 d): roots in every store have the number 0.
@@ -150,29 +147,33 @@ fn check_serial(cert: &Cert) -> Checked {
     let negative = cert.serial[0] & 0x80 != 0;
     let zero = cert.serial == [0];
     let digits = cert.serial.len() - usize::from(cert.serial[0] == 0);
-    refuse(negative || zero || digits > 20, Code::Serial, "it is not a positive number of at most 20 octets")
+    refuse_if(
+        negative || zero || digits > 20,
+        Code::Serial,
+        "it is not a positive number of at most 20 octets",
+    )
 }
 
 fn check_basic_constraints(cert: &Cert) -> Checked {
     let Some(basic) = &cert.ext.basic else { return Ok(()) };
     let (ca, path_len) = (basic.value.ca, basic.value.path_len);
     let code = Code::BasicConstraints;
-    refuse(!ca && path_len.is_some(), code, "a path length is given for what is no authority")?;
-    refuse(ca && !basic.critical, code, "an authority's basic constraints are not critical")
+    refuse_if(!ca && path_len.is_some(), code, "a path length is given for what is no authority")?;
+    refuse_if(ca && !basic.critical, code, "an authority's basic constraints are not critical")
 }
 
 fn check_key_usage(cert: &Cert) -> Checked {
     let Some(usage) = &cert.ext.key_usage else { return Ok(()) };
     let bits = usage.value;
     let signs = bits & SIGN_CERTIFICATES != 0;
-    refuse(bits == 0, Code::KeyUsage, "the key usage is empty")?;
-    refuse(
+    refuse_if(bits == 0, Code::KeyUsage, "the key usage is empty")?;
+    refuse_if(
         signs && !cert.ext.is_ca(),
         Code::KeyUsage,
         "the key may sign certificates without being an authority's",
     )?;
     let seals = matches!(cert.key, Key::MlDsa { .. } | Key::Ed25519(_)) && bits & ENCRYPT_OR_AGREE != 0;
-    refuse(seals, Code::KeyUsage, "the key's algorithm can only sign, its usage says more")
+    refuse_if(seals, Code::KeyUsage, "the key's algorithm can only sign, its usage says more")
 }
 
 /// RFC 5280, 4.2.1.1 and 4.2.1.2: authorities say which key they have, everything says by which it was signed.
@@ -181,12 +182,12 @@ fn check_key_identifiers(cert: &Cert) -> Checked {
     let code = Code::KeyIdentifier;
     let critical =
         subject.as_ref().is_some_and(|e| e.critical) || authority.as_ref().is_some_and(|e| e.critical);
-    refuse(critical, code, "a key identifier is marked critical")?;
-    refuse(cert.ext.is_ca() && subject.is_none(), code, "an authority has no subject key identifier")?;
+    refuse_if(critical, code, "a key identifier is marked critical")?;
+    refuse_if(cert.ext.is_ca() && subject.is_none(), code, "an authority has no subject key identifier")?;
     let halved = authority.as_ref().is_some_and(|e| e.value.issuer != e.value.serial);
-    refuse(halved, code, "the authority key identifier has only one of issuer and serial number")?;
+    refuse_if(halved, code, "the authority key identifier has only one of issuer and serial number")?;
     let known = authority.as_ref().is_some_and(|e| e.value.key_id.is_some());
-    refuse(!known && !cert.is_self_signed(), code, "the authority key identifier is missing")
+    refuse_if(!known && !cert.is_self_signed(), code, "the authority key identifier is missing")
 }
 
 fn check_alt_names(cert: &Cert) -> Checked {
@@ -195,7 +196,7 @@ fn check_alt_names(cert: &Cert) -> Checked {
         return Err((code, format!("the alternative name {:?} is malformed", bad.text())));
     }
     let marked = cert.ext.alt_names.as_ref().is_some_and(|e| e.critical);
-    refuse(
+    refuse_if(
         cert.subject.is_empty() && !marked,
         code,
         "the subject is empty, so alternative names must be critical",
@@ -217,10 +218,10 @@ fn is_well_formed(name: &GeneralName) -> bool {
 fn check_name_constraints(cert: &Cert, profile: Profile) -> Checked {
     let Some(constraints) = &cert.ext.constraints else { return Ok(()) };
     let code = Code::NameConstraints;
-    refuse(!cert.ext.is_ca(), code, "name constraints are for authorities only")?;
+    refuse_if(!cert.ext.is_ca(), code, "name constraints are for authorities only")?;
     // The Baseline Requirements (7.1.2.5.2) allow this one against RFC 5280.
     let unmarked = !constraints.critical && profile != Profile::Webpki;
-    refuse(unmarked, code, "the name constraints are not critical")?;
+    refuse_if(unmarked, code, "the name constraints are not critical")?;
     match constraints.value.find_fault() {
         Some(fault) => Err((code, fault)),
         None => Ok(()),
@@ -231,9 +232,9 @@ fn check_policy_marks(cert: &Cert) -> Checked {
     let policies = &cert.ext.policies;
     let loose = policies.limits.as_ref().is_some_and(|e| !e.critical)
         || policies.inhibit_any.as_ref().is_some_and(|e| !e.critical);
-    refuse(loose, Code::Policy, "policy constraints are not critical")?;
+    refuse_if(loose, Code::Policy, "policy constraints are not critical")?;
     let empty = cert.ext.extended.as_ref().is_some_and(|e| e.value.is_empty());
-    refuse(empty, Code::ExtendedKeyUsage, "the extended key usage is empty")
+    refuse_if(empty, Code::ExtendedKeyUsage, "the extended key usage is empty")
 }
 
 fn check_baseline(cert: &Cert, role: Role, profile: Profile) -> Checked {
@@ -245,7 +246,7 @@ fn check_baseline(cert: &Cert, role: Role, profile: Profile) -> Checked {
         Role::Anchor => {
             // BR 7.1.2.1.2; an anchor that is an intermediate may have one.
             let usage = cert.ext.extended.is_some() && cert.is_self_signed();
-            refuse(usage, Code::ExtendedKeyUsage, "a root has an extended key usage")
+            refuse_if(usage, Code::ExtendedKeyUsage, "a root has an extended key usage")
         }
     }
 }
@@ -257,12 +258,12 @@ fn check_key(key: &Key) -> Checked {
         Key::Rsa { .. } => {
             let bits = key.rsa_bits().unwrap_or(0);
             let weak = bits < 2048 || !bits.is_multiple_of(8);
-            refuse(weak, code, &format!("an RSA key of {bits} bits is not allowed"))
+            refuse_if(weak, code, &format!("an RSA key of {bits} bits is not allowed"))
         }
         Key::Ec(EcKey { curve: Curve::P192 | Curve::P224, .. }) => {
-            refuse(true, code, "the key's curve is too small")
+            refuse_if(true, code, "the key's curve is too small")
         }
-        Key::Dsa => refuse(true, code, "DSA keys are not allowed"),
+        Key::Dsa => refuse_if(true, code, "DSA keys are not allowed"),
         Key::Unknown(id) => Err((code, format!("keys of algorithm {id} are not allowed"))),
         Key::Ec(_) | Key::Ed25519(_) | Key::MlDsa { .. } | Key::UnknownCurve | Key::Malformed(_) => Ok(()),
     }
@@ -275,25 +276,33 @@ fn check_root_identifiers(cert: &Cert) -> Checked {
         return Ok(());
     }
     let code = Code::KeyIdentifier;
-    refuse(
+    refuse_if(
         authority.issuer || authority.serial,
         code,
         "a root's authority key identifier names issuer or serial",
     )?;
     let own = cert.ext.subject_key.as_ref().map(|e| &e.value);
-    refuse(authority.key_id.as_ref() != own, code, "a root's authority key identifier is not its own key's")
+    refuse_if(
+        authority.key_id.as_ref() != own,
+        code,
+        "a root's authority key identifier is not its own key's",
+    )
 }
 
 fn check_leaf(cert: &Cert, profile: Profile) -> Checked {
     let ca = cert.ext.is_ca();
     let signs = cert.ext.key_usage.as_ref().is_some_and(|u| u.value & SIGN_CERTIFICATES != 0);
-    refuse(ca && profile == Profile::Webpki, Code::CaAsLeaf, "the certificate is an authority's")?;
+    refuse_if(ca && profile == Profile::Webpki, Code::CaAsLeaf, "the certificate is an authority's")?;
     let half = ca && cert.ext.key_usage.is_some() && !signs;
-    refuse(half, Code::CaAsLeaf, "the certificate is an authority's that may not sign")?;
+    refuse_if(half, Code::CaAsLeaf, "the certificate is an authority's that may not sign")?;
     let names = cert.ext.names();
-    refuse(names.is_empty() && profile == Profile::Webpki, Code::AltName, "there are no alternative names")?;
+    refuse_if(
+        names.is_empty() && profile == Profile::Webpki,
+        Code::AltName,
+        "there are no alternative names",
+    )?;
     let marked = cert.ext.alt_names.as_ref().is_some_and(|e| e.critical);
-    refuse(
+    refuse_if(
         marked && !cert.subject.is_empty(),
         Code::AltName,
         "alternative names are critical beside a subject",
@@ -336,7 +345,11 @@ fn check_common_name(text: &str, names: &[GeneralName]) -> Checked {
         false if !text.contains('.') || text.contains([' ', '@']) => true,
         false => agrees_with_host(text, names),
     };
-    refuse(!agrees, Code::CommonName, &format!("the common name {text:?} is none of the alternative names"))
+    refuse_if(
+        !agrees,
+        Code::CommonName,
+        &format!("the common name {text:?} is none of the alternative names"),
+    )
 }
 
 fn agrees_with_host(text: &str, names: &[GeneralName]) -> bool {

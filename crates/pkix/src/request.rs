@@ -27,16 +27,6 @@ impl Pool {
         }
         pool
     }
-
-    /// How many certificates there are to use.
-    pub fn len(&self) -> usize {
-        self.certs.len()
-    }
-
-    /// Whether there is none to use.
-    pub fn is_empty(&self) -> bool {
-        self.certs.is_empty()
-    }
 }
 
 /// One question: is there a valid path from this leaf to one of these roots?
@@ -44,10 +34,8 @@ impl Pool {
 pub struct Request<'a> {
     /// The certificate to judge, in DER.
     pub leaf: &'a [u8],
-    /// What the peer sent beside it (or the file of intermediates), in any order, repeats and strangers allowed.
+    /// What may be part of the path beside it: what the peer sent, or files of intermediates, in any order, repeats and strangers allowed.
     pub sent: &'a Pool,
-    /// Further certificates that may be part of a path, such as a store of known intermediates.
-    pub extra: &'a Pool,
     /// The trust anchors; they need not be self-signed.
     pub roots: &'a Pool,
     /// The names that the leaf must all be valid for; none asks for no name.
@@ -72,7 +60,7 @@ pub struct Request<'a> {
 impl Request<'_> {
     /// The purpose that is asked for, or suggested.
     pub(crate) fn wanted_purpose(&self) -> Purpose {
-        self.purpose.unwrap_or_else(|| Purpose::suggested(self.names))
+        self.purpose.unwrap_or_else(|| Purpose::suggested_by(self.names))
     }
 }
 
@@ -105,17 +93,9 @@ macro_rules! codes {
         pub enum Code { $(#[doc = $meaning] $name,)* }
 
         impl Code {
-            /// Every code.
-            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
-
             /// The word that scripts see; it never changes.
             pub fn as_str(self) -> &'static str {
                 match self { $(Code::$name => $text,)* }
-            }
-
-            /// One sentence for help texts and documents.
-            pub fn meaning(self) -> &'static str {
-                match self { $(Code::$name => $meaning,)* }
             }
         }
     };
@@ -227,7 +207,7 @@ impl Purpose {
     ];
 
     /// What the names suggest: a mail address is a mailbox's, anything else a TLS server's.
-    pub fn suggested(names: &[PeerName]) -> Purpose {
+    pub fn suggested_by(names: &[PeerName]) -> Purpose {
         match names.first() {
             Some(PeerName::Email(_)) => Purpose::Mailbox,
             _ => Purpose::Server,

@@ -14,7 +14,7 @@ pub(crate) struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    pub(crate) fn read(bytes: &'a [u8]) -> der::Result<Frame<'a>> {
+    pub(crate) fn read_der(bytes: &'a [u8]) -> der::Result<Frame<'a>> {
         let mut outer = der::read_sequence(bytes)?;
         let body = outer.read_element()?;
         let algorithm = outer.expect_tag(der::SEQUENCE)?;
@@ -31,7 +31,7 @@ impl<'a> Frame<'a> {
     pub(crate) fn into_signed(self, algorithm_in_body: &[u8]) -> der::Result<Signed> {
         Ok(Signed {
             message: self.body.whole.to_vec(),
-            algorithm: Algorithm::read(self.algorithm)?,
+            algorithm: Algorithm::read_der(self.algorithm)?,
             same_algorithm: algorithm_in_body == self.algorithm,
             signature: self.signature.to_vec(),
         })
@@ -44,9 +44,9 @@ pub fn is_signed_by(signed: &[u8], spki: &[u8]) -> Option<bool> {
     let judge = || {
         let mut outer = der::read_sequence(signed)?;
         let body = outer.read_element()?;
-        let algorithm = Algorithm::read(outer.expect_tag(der::SEQUENCE)?)?;
+        let algorithm = Algorithm::read_der(outer.expect_tag(der::SEQUENCE)?)?;
         let signature = der::read_octets(outer.expect_tag(der::BIT_STRING)?)?;
-        let key = Key::read(der::read_value(spki, der::SEQUENCE)?)?;
+        let key = Key::read_der(der::read_value(spki, der::SEQUENCE)?)?;
         Ok::<_, Malformed>(verify_signature(&algorithm, &key, body.whole, signature))
     };
     match judge().ok()? {
@@ -71,7 +71,7 @@ impl Signed {
     ///
     /// # Errors
     /// Why not.
-    pub(crate) fn verify(&self, key: &Key) -> Result<(), SignatureFault> {
+    pub(crate) fn verify_with(&self, key: &Key) -> Result<(), SignatureFault> {
         verify_signature(&self.algorithm, key, &self.message, &self.signature)
     }
 }
@@ -133,6 +133,8 @@ fn ring_pkcs1(hash: Hash, key: &Key) -> Option<&'static r::RsaParameters> {
 }
 
 fn verify_ecdsa(hash: Hash, key: &EcKey, message: &[u8], signature: &[u8]) -> Result<bool, SignatureFault> {
+    // ring takes uncompressed points, and digests of the usual pairs; all else is legal too (RFC 5480, 2.2) and goes the
+    // slower way.
     let EcKey { curve, point } = key;
     let common = match (*curve, hash) {
         _ if point.first() != Some(&4) => None,
@@ -208,6 +210,7 @@ fn verify_pss(key: &Key, params: PssParams, message: &[u8], signature: &[u8]) ->
     let Some(opened) = open_signature(key, signature) else { return false };
     let bits = key.rsa_bits().unwrap_or(0) - 1;
     let encoded = &opened[opened.len() - bits.div_ceil(8)..];
+    // The encoded message is one bit shorter than the modulus: where that makes it a byte shorter, the byte must be zero.
     let leading_is_zero = opened.len() == encoded.len() || opened[0] == 0;
     let size = hash.size();
     let Some(db_size) = encoded.len().checked_sub(size + 1).filter(|d| *d > salt) else { return false };
@@ -218,7 +221,7 @@ fn verify_pss(key: &Key, params: PssParams, message: &[u8], signature: &[u8]) ->
     {
         return false;
     }
-    let mut db: Vec<u8> = masked.iter().zip(mgf1(mask, seed, db_size)).map(|(m, g)| m ^ g).collect();
+    let mut db: Vec<u8> = masked.iter().zip(generate_mask(mask, seed, db_size)).map(|(m, g)| m ^ g).collect();
     db[0] &= 0xffu8.checked_shr(small_bits(unused)).unwrap_or(0);
     let (padding, salted) = db.split_at(db_size - salt - 1);
     let again = hash.digest(&[&[0; 8], hash.digest(message).as_slice(), &salted[1..]].concat());
@@ -229,7 +232,7 @@ fn small_bits(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(8)
 }
 
-fn mgf1(hash: Hash, seed: &[u8], size: usize) -> Vec<u8> {
+fn generate_mask(hash: Hash, seed: &[u8], size: usize) -> Vec<u8> {
     let block = |n: u32| hash.digest(&[seed, &n.to_be_bytes()].concat());
     (0u32..).flat_map(block).take(size).collect()
 }

@@ -1,11 +1,12 @@
 //! What changed since the last run, reported once: the memory is a file of what was seen then.
 
 use super::report::CertReport;
-use crate::facts::{Cert, San};
-use crate::finding::Finding;
+use crate::facts::{CertFacts, San};
+use crate::rules;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use toban_core::check::Finding;
 use toban_core::{Context, Result, durable};
 
 /// What is remembered of a certificate.
@@ -26,7 +27,7 @@ struct Remembered {
 }
 
 impl Remembered {
-    fn new(report: &CertReport, leaf: &Cert) -> Remembered {
+    fn new(report: &CertReport, leaf: &CertFacts) -> Remembered {
         Remembered {
             place: report.places.first().cloned().unwrap_or_default(),
             sha256: leaf.sha256.clone(),
@@ -109,13 +110,11 @@ impl ChangeMemory {
     }
 
     /// Keeps what was seen for the next run; of what did not answer, what was known before.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub(crate) fn save(self) -> Result<()> {
         let mut things = self.before;
         things.extend(self.now);
         let kept = MemoryFile { form: FORM, things };
+        // Old or new, never half: a run that is killed here must not report everything as changed the next time.
         durable::create_dirs(durable::folder_of(&self.path))?;
         durable::replace(&self.path, 0o600, |w| serde_json::to_writer(w, &kept).doing(|| "write".into()))
     }
@@ -172,26 +171,29 @@ fn match_pairs(before: &mut Vec<Remembered>, seen: &[Remembered], file: bool) ->
 fn find_changes(before: &Remembered, now: &Remembered) -> Vec<Finding> {
     let mut found = Vec::new();
     if before.sent > now.sent {
-        let says =
+        let text =
             format!("{} certificates were in the chain in the last run, {} now", before.sent, now.sent);
-        found.push(Finding::info("changed-chain", says));
+        found.push(rules::info(&rules::CHANGED_CHAIN, text));
     }
     if before.sha256 == now.sha256 {
         return found;
     }
     if before.issuer != now.issuer {
-        found.push(Finding::info(
-            "changed-issuer",
+        found.push(rules::info(
+            &rules::CHANGED_ISSUER,
             format!("issued by {} before, by {} now", before.issuer, now.issuer),
         ));
     }
     match before.key == now.key {
-        true => found.push(Finding::info("key-reused", "renewed with the same key as before")),
-        false => found.push(Finding::info("changed-key", "another key than in the last run")),
+        true => found.push(rules::info(&rules::KEY_REUSED, "renewed with the same key as before")),
+        false => found.push(rules::info(&rules::CHANGED_KEY, "another key than in the last run")),
     }
     let lost = lost_items(&before.names, &now.names);
     if !lost.is_empty() {
-        found.push(Finding::info("changed-names", format!("no longer among its names: {}", lost.join(", "))));
+        found.push(rules::info(
+            &rules::CHANGED_NAMES,
+            format!("no longer among its names: {}", lost.join(", ")),
+        ));
     }
     found.extend(lost_usages(&before.usages, &now.usages));
     found
@@ -208,11 +210,10 @@ fn lost_usages(before: &[String], now: &[String]) -> Option<Finding> {
         return None;
     }
     let lost = lost_items(before, now);
-    let says = match (every(before), lost.is_empty()) {
+    let text = match (every(before), lost.is_empty()) {
         (true, _) => format!("it was for every use, and is now only for {}", now.join(", ")),
         (false, true) => return None,
         (false, false) => format!("no longer among its uses: {}", lost.join(", ")),
     };
-    let finding = Finding::info("changed-usage", says);
-    Some(finding.advise("who shows it for such a use, as a client of databases or mail, is refused"))
+    Some(rules::info(&rules::CHANGED_USAGE, text).advise(rules::CHANGED_USAGE.action))
 }

@@ -11,13 +11,13 @@ mod workers;
 
 use crate::cli::{CheckArgs, Unreachable};
 use crate::endpoint::Endpoint;
-use crate::facts::{Cert, UnixSeconds};
+use crate::facts::{CertFacts, UnixSeconds};
 use crate::files::pem;
-use crate::finding::Finding;
 use crate::judge::{Question, Roots, Rules};
 use crate::net::connection::Deadline;
 use crate::options::read_section;
 use crate::revocation::{GivenLists, RevocationCheck};
+use crate::rules;
 use crate::target::{Target, TargetKind, gather_targets};
 use crate::threshold::{Thresholds, format_remaining};
 use changes::ChangeMemory;
@@ -29,11 +29,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use toban_core::check::{AcceptList, Finding};
 use toban_core::config::Config;
 use toban_core::progress::Progress;
 use toban_core::{Context, Error, Kind, Out, Result, Secret, Severity, run as jobs};
 
-/// How long a target may take where nothing is said.
+/// How long a target may take by default.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One target with all that its judgement needs.
@@ -47,7 +48,7 @@ pub(crate) struct TargetJob<'a> {
     /// How bad it is that a server cannot be reached.
     unreachable: Severity,
     identity: Option<Arc<CertifiedKey>>,
-    own: Option<Cert>,
+    own: Option<CertFacts>,
     password: Option<Secret>,
 }
 
@@ -87,14 +88,14 @@ impl TargetJob<'_> {
     fn own_expiry(&self) -> Option<Finding> {
         let own = self.own.as_ref()?;
         let remaining = own.not_after.since(self.at);
-        let says = format!(
+        let text = format!(
             "our client certificate {} expires {}",
             own.title(),
             format_remaining(remaining, own.not_after)
         );
         match self.rules.thresholds.judge(own.lifetime(), remaining) {
             Severity::Ok => None,
-            severity => Some(Finding::new("client-certificate-expires", severity, says)),
+            severity => Some(Finding::new(&rules::CLIENT_CERTIFICATE_EXPIRES, severity).says(text)),
         }
     }
 
@@ -117,47 +118,59 @@ impl TargetJob<'_> {
 pub(crate) fn run_check(args: &CheckArgs, quiet: bool, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let section = read_section(config)?;
     let targets = gather_targets(args, &section)?;
+    let accepted = AcceptList::new(config, "cert-checker", rules::RULES, args.at.now())?;
+    let run = CheckRun { args, targets: &targets, accepted };
     if args.monitoring.monitoring {
-        let totals = check_all(args, true, &targets, None)?;
-        return totals.write_plugin_line(out);
+        return run.check_all(true, None)?.write_plugin_line(out);
     }
     jobs::job(config, "cert-checker", "check", &args.job, |report| {
-        let totals = check_all(args, quiet, &targets, Some(out))?;
+        let totals = run.check_all(quiet, Some(out))?;
         totals.report_to(report);
-        totals.verdict()
+        totals.end()
     })
 }
 
-fn check_all(
-    args: &CheckArgs,
-    quiet: bool,
-    targets: &[Target],
-    mut out: Option<&mut Out<'_>>,
-) -> Result<RunTotals> {
-    let jobs = prepare_jobs(args, targets)?;
-    let mut memory = ChangeMemory::open(&args.job);
-    let mut totals = RunTotals::default();
-    let progress = Progress::items("check", jobs.len() as u64, quiet);
-    let check_one = |at: usize| {
-        let reports = jobs[at].check_target();
-        progress.add(1);
-        reports
-    };
-    workers::run_ordered(jobs.len(), workers::most_at_once(args.jobs), check_one, |mut reports| {
-        memory.compare(&mut reports);
-        for report in reports {
-            totals.count(&report);
-            out.as_mut().map_or(Ok(()), |out| out.emit(&report))?;
-        }
-        Ok(())
-    })?;
-    if let Err(e) = memory.save() {
-        log::warn!("changes will not be reported: {}", e.chain());
-    }
-    Ok(totals)
+/// What one run checks.
+struct CheckRun<'a> {
+    args: &'a CheckArgs,
+    targets: &'a [Target],
+    accepted: AcceptList,
 }
 
-/// Everything that can be wrong with what was asked is said before the first connection.
+impl CheckRun<'_> {
+    fn check_all(mut self, quiet: bool, mut out: Option<&mut Out<'_>>) -> Result<RunTotals> {
+        let jobs = prepare_jobs(self.args, self.targets)?;
+        let mut memory = ChangeMemory::open(&self.args.job);
+        let mut totals = RunTotals::default();
+        let mut emit = |mut report: CertReport, accepted: &mut AcceptList| {
+            report.accept(accepted);
+            totals.count(&report);
+            out.as_mut().map_or(Ok(()), |out| out.emit(&report))
+        };
+        let progress = Progress::items("check", jobs.len() as u64, quiet);
+        let check_one = |at: usize| {
+            let reports = jobs[at].check_target();
+            progress.add(1);
+            reports
+        };
+        let most = workers::most_at_once(self.args.jobs);
+        workers::run_ordered(jobs.len(), most, check_one, |mut reports| {
+            memory.compare(&mut reports);
+            reports.into_iter().try_for_each(|report| emit(report, &mut self.accepted))
+        })?;
+        // Entries that fit nothing are no news here: a run often checks only some of the targets.
+        let ended = self.accepted.leftovers(Severity::Ok).into_iter().filter(|f| f.severity != Severity::Ok);
+        for finding in ended {
+            emit(CertReport::unseen(&finding.object.clone(), "configuration", finding), &mut self.accepted)?;
+        }
+        if let Err(e) = memory.save() {
+            log::warn!("changes will not be reported: {}", e.chain());
+        }
+        Ok(totals)
+    }
+}
+
+/// Everything that can be wrong with what was asked is an error before the first connection.
 fn prepare_jobs<'t>(args: &CheckArgs, targets: &'t [Target]) -> Result<Vec<TargetJob<'t>>> {
     let mut stores: BTreeMap<(&[PathBuf], &[PathBuf]), Arc<Roots>> = BTreeMap::new();
     let mut lists: BTreeMap<&[PathBuf], Arc<GivenLists>> = BTreeMap::new();
@@ -203,7 +216,7 @@ fn prepare_job<'t>(args: &CheckArgs, target: &'t Target, roots: Arc<Roots>) -> R
     };
     let identity = options.cert.as_deref().zip(options.key.as_deref());
     let identity = identity.map(|(cert, key)| load_identity(cert, key)).transpose()?;
-    let own = identity.as_ref().and_then(|i| Cert::read(i.cert.first()?).ok());
+    let own = identity.as_ref().and_then(|i| CertFacts::read_der(i.cert.first()?).ok());
     let password =
         Secret::find(options.password_file.as_deref(), "certs_p12_password", "TOBAN_P12_PASSWORD")?;
     let unreachable = match args.unreachable {

@@ -5,14 +5,15 @@ use super::report::CertReport;
 use super::served;
 use super::stored::{StoredReports, check_files};
 use crate::endpoint::Endpoint;
-use crate::facts::{Cert, UnixSeconds, format_span};
-use crate::finding::Finding;
+use crate::facts::{CertFacts, UnixSeconds, format_span};
+use crate::rules;
 use std::time::{SystemTime, UNIX_EPOCH};
+use toban_core::check::Finding;
 
 /// The file's certificates, what each endpoint serves, and whether they are the same.
 pub(super) fn check_pair(job: &TargetJob<'_>, file: &str, endpoints: &[Endpoint]) -> Vec<CertReport> {
     let StoredReports { mut all, modified } = check_files(job, file);
-    let disk: Vec<Vec<Cert>> = all
+    let disk: Vec<Vec<CertFacts>> = all
         .iter()
         .map(|c| c.chain.clone())
         .filter(|c| c.first().is_some_and(|l| !l.is_authority()))
@@ -32,7 +33,7 @@ pub(super) fn check_pair(job: &TargetJob<'_>, file: &str, endpoints: &[Endpoint]
 }
 
 /// What differs between the disk's chains and the one being served.
-fn compare_chains(disk: &[Vec<Cert>], served: &[Cert], since: String) -> Option<Finding> {
+fn compare_chains(disk: &[Vec<CertFacts>], served: &[CertFacts], since: String) -> Option<Finding> {
     let leaf = &served[0];
     if let Some(same) = disk.iter().find(|d| d[0] == *leaf) {
         return compare_issuers(same, served);
@@ -44,35 +45,34 @@ fn compare_chains(disk: &[Vec<Cert>], served: &[Cert], since: String) -> Option<
     let dates = format!("valid from {ours} on disk, from {theirs} being served");
     Some(match ours.cmp(&theirs) {
         std::cmp::Ordering::Greater => {
-            let says = format!("renewed on disk{since}, and the old one is still being served: {dates}");
-            Finding::critical("not-served", says).advise("reload the service")
+            let text = format!("renewed on disk{since}, and the old one is still being served: {dates}");
+            rules::critical(&rules::NOT_SERVED, text)
         }
         std::cmp::Ordering::Less => {
-            let says = format!("a newer certificate is being served than the one on disk: {dates}");
-            Finding::warning("served-newer", says).advise("does the service read another file?")
+            let text = format!("a newer certificate is being served than the one on disk: {dates}");
+            rules::warning(&rules::SERVED_NEWER, text)
         }
         std::cmp::Ordering::Equal => {
-            let says = format!("{} is being served, {} is on disk", leaf.title(), on_disk.title());
-            Finding::critical("served-differs", says)
-                .advise("reload the service, or does it read another file?")
+            let text = format!("{} is being served, {} is on disk", leaf.title(), on_disk.title());
+            rules::critical(&rules::SERVED_DIFFERS, text)
         }
     })
 }
 
 /// Roots do not count: servers leave them away, and the file may have them.
-fn compare_issuers(disk: &[Cert], served: &[Cert]) -> Option<Finding> {
-    let core = |chain: &[Cert]| -> Vec<String> {
+fn compare_issuers(disk: &[CertFacts], served: &[CertFacts]) -> Option<Finding> {
+    let core = |chain: &[CertFacts]| -> Vec<String> {
         chain.iter().skip(1).filter(|c| !c.is_self_signed()).map(|c| c.sha256.clone()).collect()
     };
     let (ours, theirs) = (core(disk), core(served));
     // A file with the leaf alone says nothing about the chain.
     (disk.len() > 1 && ours != theirs).then(|| {
-        let says = format!(
-            "{} certificates on disk and {} being served behind the same first one",
+        let text = format!(
+            "{} certificates on disk and {} being served after the same first one",
             ours.len(),
             theirs.len()
         );
-        Finding::warning("served-chain-differs", says).advise("reload the service")
+        rules::warning(&rules::SERVED_CHAIN_DIFFERS, text)
     })
 }
 

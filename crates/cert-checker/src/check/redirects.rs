@@ -1,16 +1,16 @@
 //! Redirects of web servers: the certificate of one on the way may end unseen while the last one's is watched. Without
-//! TLS: does a web server lead to https, and is a browser told to stay there?
+//! TLS: does a web server lead to https, and is a browser made to stay there?
 
 use super::report::CertReport;
 use super::{TargetJob, served};
 use crate::endpoint::{Endpoint, Protocol, parse_endpoint};
-use crate::finding::Finding;
 use crate::judge::Rules;
 use crate::net::connection::{Deadline, resolve_host};
 use crate::net::failure::ProbeFailure;
 use crate::net::http;
 use crate::net::probe::ProbeRequest;
 use crate::options::Options;
+use crate::rules;
 use crate::target::{Target, TargetKind};
 use pkix::DnsName;
 use std::net::SocketAddr;
@@ -38,12 +38,13 @@ pub(super) fn check_redirects(
     for _ in 0..MOST_REDIRECTS {
         let shown = if all.is_empty() { seen } else { &all };
         let Some(next) = next_hop(job, &here, shown, deadline) else { break };
-        // From here on nothing is encrypted: that is told, and whether it leads back.
+        // From here on nothing is encrypted: that is reported, and whether it leads back.
         if next.endpoint.protocol == Protocol::Http {
             let target = redirect_target(job, &next.endpoint);
             all.extend(check_plain_http(&redirect_job(job, &target), &next.endpoint, deadline));
             break;
         }
+        // Redirects between two servers, or in a circle, check each server once.
         if !known.contains(&next.endpoint) {
             all.extend(check_redirected(job, &next.endpoint, deadline));
             known.push(next.endpoint.clone());
@@ -100,7 +101,7 @@ fn resolve_location(here: &RedirectHop, location: &str) -> Option<RedirectHop> {
 }
 
 fn redirect_target(job: &TargetJob<'_>, endpoint: &Endpoint) -> Target {
-    // What the user said of the first server's name and address says nothing about the next one's.
+    // The name and the address that are given are the first server's, not the next one's.
     let own = job.target.options.clone();
     // Who asks without TLS asks whether browsers are kept from it next time.
     let plain = matches!(&job.target.kind, TargetKind::Served(first) if first.protocol == Protocol::Http);
@@ -150,11 +151,10 @@ pub(super) fn check_plain_http(
                 checked.subject = Some("plain HTTP".into());
                 ends.extend((!ends.contains(&end)).then_some(end));
             }
-            Ok(RedirectEnd::Nowhere(says)) => {
+            Ok(RedirectEnd::Nowhere(text)) => {
                 checked.subject = Some("plain HTTP".into());
-                let finding = Finding::warning("http-no-redirect", says);
-                checked
-                    .add(vec![finding.advise("let it answer with a redirect to https:// and nothing else")]);
+                let finding = rules::warning(&rules::HTTP_NO_REDIRECT, text);
+                checked.add(vec![finding]);
             }
             Err(failure) => checked.add(vec![failure.to_finding(job.unreachable)]),
         }
@@ -183,21 +183,20 @@ fn follow_to_https(
         let answer = http::ask_without_tls(&ask, at, &here.path)?;
         let next = answer.location.as_deref().and_then(|location| resolve_location(&here, location));
         let Some(next) = next else {
-            let says = format!(
+            let text = format!(
                 "{}{} answers with status {} and does not lead to https",
                 here.endpoint, here.path, answer.status
             );
-            return Ok(RedirectEnd::Nowhere(crate::facts::shorten(&says)));
+            return Ok(RedirectEnd::Nowhere(crate::facts::shorten(&text)));
         };
         if next.endpoint.protocol == Protocol::Https {
             return Ok(RedirectEnd::Https(next.endpoint));
         }
         if next.endpoint != here.endpoint {
             let all = resolve_host(&next.endpoint.host, next.endpoint.port, deadline)?;
-            at = all
-                .first()
-                .copied()
-                .ok_or_else(|| ProbeFailure::new("dns-not-found", "the redirect's host has no address"))?;
+            at = all.first().copied().ok_or_else(|| {
+                ProbeFailure::new(&rules::DNS_NOT_FOUND, "the redirect's host has no address")
+            })?;
         }
         here = next;
     }

@@ -1,13 +1,13 @@
-//! One record per certificate that was seen or missed, and the run told in each form.
+//! One record per certificate that was seen or missed, and the run in each form.
 
-use crate::facts::{Cert, UnixSeconds, format_span};
-use crate::finding::Finding;
+use crate::facts::{CertFacts, UnixSeconds, format_span};
 use crate::grade::Graded;
 use crate::judge::Rules;
 use crate::net::probe::Presented;
 use crate::net::survey::Survey;
+use crate::rules;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use toban_core::check::{AcceptList, Finding, Rule, Totals};
 use toban_core::{Error, Kind, Out, Record, Result, Severity, run::Report};
 
 /// What was seen at one place.
@@ -34,7 +34,7 @@ pub(crate) struct CertReport {
     pub(crate) grade: Option<Graded>,
     pub(crate) findings: Vec<Finding>,
     /// As sent, or as it lies in the file, leaf first.
-    pub(crate) chain: Vec<Cert>,
+    pub(crate) chain: Vec<CertFacts>,
     /// Names of authorities whose client certificates the server wants.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) client_authorities: Vec<String>,
@@ -55,13 +55,13 @@ impl CertReport {
     }
 
     /// A chain that was seen at a place.
-    pub(crate) fn new(target: &str, place: &str, chain: Vec<Cert>, at: UnixSeconds) -> CertReport {
+    pub(crate) fn new(target: &str, place: &str, chain: Vec<CertFacts>, at: UnixSeconds) -> CertReport {
         let leaf = chain.first();
         CertReport {
             target: target.into(),
             places: vec![place.into()],
             state: Severity::Ok,
-            subject: leaf.map(Cert::title),
+            subject: leaf.map(CertFacts::title),
             not_after: leaf.map(|c| c.not_after),
             remaining_seconds: leaf.map(|c| c.not_after.since(at)),
             connection: None,
@@ -77,8 +77,20 @@ impl CertReport {
 
     /// Adds findings, the worst first.
     pub(crate) fn add(&mut self, found: Vec<Finding>) {
-        self.findings.extend(found);
-        self.findings.sort_by_key(|f| rank(f.severity));
+        let place = self.places.first().cloned().unwrap_or_default();
+        let here = |finding: Finding| finding.about(&self.target).in_source(&place);
+        self.findings.extend(found.into_iter().map(here));
+        self.sort_findings();
+    }
+
+    /// Has those count as OK that the configuration accepts.
+    pub(crate) fn accept(&mut self, accepted: &mut AcceptList) {
+        self.findings.iter_mut().for_each(|finding| accepted.apply(finding));
+        self.sort_findings();
+    }
+
+    fn sort_findings(&mut self) {
+        self.findings.sort_by_key(|f| f.severity.rank());
         self.state = self.findings.first().map_or(Severity::Ok, |f| f.severity);
     }
 
@@ -87,19 +99,25 @@ impl CertReport {
         self.thresholds = self.chain.first().map(|c| rules.thresholds.seconds(c.lifetime()));
     }
 
-    fn sentence(&self) -> String {
-        let worst = self.findings.first().map_or("", |f| &f.says);
-        format!("{} ({}): {worst}", self.target, self.places.join(", "))
+    /// That it was seen, as a finding beside the others: whatever they say, its expiry is a number for graphs.
+    fn expiry(&self) -> Option<Finding> {
+        let text = format!("expires on {}", self.not_after?);
+        let finding =
+            rules::info(&rules::EXPIRES, text).about(&self.target).in_source(self.places.join(", "));
+        Some(match self.perfdata() {
+            Some(perf) => finding.with_perf(perf),
+            None => finding,
+        })
     }
-}
 
-/// The plugin contract's order: CRITICAL before UNKNOWN before WARNING.
-fn rank(severity: Severity) -> u8 {
-    match severity {
-        Severity::Critical => 0,
-        Severity::Unknown => 1,
-        Severity::Warning => 2,
-        Severity::Ok => 3,
+    /// `'example.org:443'=24.50;25:;7:`: days left, with the thresholds as ranges.
+    fn perfdata(&self) -> Option<String> {
+        let (left, (warning, critical)) = self.remaining_seconds.zip(self.thresholds)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".:-_/[]".contains(c);
+        let text = format!("{} {}", self.target, self.places.join(" "));
+        let label: String = text.chars().take(200).map(|c| if plain(c) { c } else { '_' }).collect();
+        let days = |s: i64| s as f64 / 86_400.0;
+        Some(format!("'{label}'={:.2};{:.2}:;{:.2}:", days(left), days(warning), days(critical)))
     }
 }
 
@@ -109,11 +127,11 @@ impl Record for CertReport {
         &["target", "place", "state", "expires", "left", "subject", "findings"];
 
     fn cells(&self) -> Vec<String> {
-        let told = |f: &Finding| match f.advice.is_empty() {
-            true => format!("{}: {}", f.code, f.says),
-            false => format!("{}: {} ({})", f.code, f.says, f.advice),
+        let line = |f: &Finding| match f.advice.is_empty() || f.accepted.is_some() {
+            true => format!("{}: {}", f.rule.id, f.full_text()),
+            false => format!("{}: {} ({})", f.rule.id, f.full_text(), f.advice),
         };
-        let findings: Vec<String> = self.findings.iter().map(told).collect();
+        let findings: Vec<String> = self.findings.iter().map(line).collect();
         vec![
             self.target.clone(),
             self.places.join(", "),
@@ -129,23 +147,18 @@ impl Record for CertReport {
 /// A run in numbers.
 #[derive(Debug, Default)]
 pub(crate) struct RunTotals {
-    states: BTreeMap<u8, u64>,
+    findings: Totals,
     /// Certificates and revocation lists that were seen.
     seen: u64,
     /// What went wrong where nothing was seen.
-    unseen: Vec<&'static str>,
-    sentences: Vec<(u8, String)>,
-    perfdata: Vec<String>,
+    unseen: Vec<&'static Rule>,
     expiries: Vec<(Vec<(&'static str, String)>, i64)>,
 }
-
-/// Sentences and series of one run: a plugin's line has an end.
-const SENTENCES: usize = 20;
 
 impl RunTotals {
     /// Counts one record.
     pub(crate) fn count(&mut self, report: &CertReport) {
-        *self.states.entry(rank(report.state)).or_default() += 1;
+        report.findings.iter().for_each(|finding| self.findings.count(finding));
         self.seen += u64::from(report.subject.is_some());
         match report.chain.first() {
             Some(leaf) => {
@@ -155,66 +168,30 @@ impl RunTotals {
                     ("fingerprint", leaf.sha256[..16].to_string()),
                 ];
                 self.expiries.push((labels, leaf.not_after.0));
-                self.perfdata.extend(perfdata_of(report));
             }
-            None => self.unseen.extend(report.findings.iter().map(|f| f.code)),
-        }
-        if report.state != Severity::Ok {
-            self.sentences.push((rank(report.state), report.sentence()));
-            self.sentences.sort();
-            self.sentences.truncate(SENTENCES);
-        }
-    }
-
-    fn number_of(&self, severity: Severity) -> u64 {
-        self.states.get(&rank(severity)).copied().unwrap_or(0)
-    }
-
-    fn all(&self) -> u64 {
-        self.states.values().sum()
-    }
-
-    /// The worst of all; nothing checked is unknown.
-    pub(crate) fn worst(&self) -> Severity {
-        let judged = if self.seen == 0 { Severity::Unknown } else { Severity::Ok };
-        Severity::TROUBLES.into_iter().find(|s| self.number_of(*s) > 0).unwrap_or(judged)
-    }
-
-    /// The plugin's line.
-    pub(crate) fn write_plugin_line(&self, out: &mut Out<'_>) -> Result<()> {
-        let wrong = self.all() - self.number_of(Severity::Ok);
-        let text = match (self.all(), wrong) {
-            (0, _) => "nothing was checked".to_string(),
-            (all, 0) => format!("{all} certificates, none needs attention"),
-            (all, n) => {
-                let told: Vec<&str> = self.sentences.iter().map(|(_, s)| s.as_str()).collect();
-                format!("{n} of {all} certificates need attention: {}", told.join("; "))
+            None => {
+                let own = report.findings.iter().filter(|f| rules::RULES.contains(&f.rule));
+                self.unseen.extend(own.map(|f| f.rule));
             }
-        };
-        out.plugin(self.worst(), &text, &self.perfdata)
+        }
+        report.expiry().iter().for_each(|finding| self.findings.count(finding));
+    }
+
+    /// Answers as a monitoring plugin. Where nothing was seen, that is never OK, whatever is accepted.
+    pub(crate) fn write_plugin_line(mut self, out: &mut Out<'_>) -> Result<()> {
+        if self.seen == 0 && self.findings.worst() == Severity::Ok {
+            self.findings.count(&rules::unknown(&rules::NOTHING_FOUND, "no certificate was seen"));
+        }
+        self.findings.write_plugin_line(out)
     }
 
     /// Notes and metrics for the run's record.
     pub(crate) fn report_to(&self, report: &mut Report) {
-        self.sentences.iter().for_each(|(_, s)| report.note(s));
+        self.findings.report_to("cert_checker", report);
         let help = "When the certificate expires, in seconds since 1970.";
         for (labels, seconds) in &self.expiries {
             let labels: Vec<(&str, &str)> = labels.iter().map(|(l, v)| (*l, v.as_str())).collect();
             report.gauge("cert_checker_not_after_timestamp_seconds", help, &labels, *seconds as f64);
-        }
-        for (name, severity) in [
-            ("ok", Severity::Ok),
-            ("warning", Severity::Warning),
-            ("critical", Severity::Critical),
-            ("unknown", Severity::Unknown),
-        ] {
-            let help = "Certificates of the last check.";
-            report.gauge(
-                "cert_checker_certificates",
-                help,
-                &[("state", name)],
-                self.number_of(severity) as f64,
-            );
         }
     }
 
@@ -222,32 +199,21 @@ impl RunTotals {
     ///
     /// # Errors
     /// Findings, when anything needs attention; Retry or Failed, when nothing was seen at all.
-    pub(crate) fn verdict(&self) -> Result<()> {
-        let wrong = self.all() - self.number_of(Severity::Ok);
-        match (self.seen, wrong) {
-            (0, _) => Err(self.nothing_seen()),
-            (_, 0) => Ok(()),
-            (_, n) => {
-                Err(Error::new(Kind::Findings, format!("{n} of {} certificates need attention", self.all())))
-            }
+    pub(crate) fn end(&self) -> Result<()> {
+        if self.seen > 0 {
+            return self.findings.end();
         }
-    }
-
-    fn nothing_seen(&self) -> Error {
-        let passing = ["refused", "timeout", "unreachable", "closed", "dns-failed", "address-dead"];
-        let retry = !self.unseen.is_empty() && self.unseen.iter().all(|c| passing.contains(c));
+        let passing = [
+            &rules::REFUSED,
+            &rules::TIMEOUT,
+            &rules::UNREACHABLE,
+            &rules::CLOSED,
+            &rules::DNS_FAILED,
+            &rules::ADDRESS_DEAD,
+        ];
+        let retry = !self.unseen.is_empty() && self.unseen.iter().all(|rule| passing.contains(rule));
         let kind = if retry { Kind::Retry } else { Kind::Failed };
-        let why = self.sentences.first().map_or("no target", |(_, s)| s.as_str());
-        Error::new(kind, format!("no certificate was seen: {why}"))
+        let why = self.findings.urgent().next().unwrap_or("no target");
+        Err(Error::new(kind, format!("no certificate was seen: {why}")))
     }
-}
-
-/// `'example.org:443'=24.50;25:;7:`: days left, with the thresholds as ranges.
-fn perfdata_of(report: &CertReport) -> Option<String> {
-    let (left, (warning, critical)) = report.remaining_seconds.zip(report.thresholds)?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".:-_/[]".contains(c);
-    let text = format!("{} {}", report.target, report.places.join(" "));
-    let label: String = text.chars().take(200).map(|c| if plain(c) { c } else { '_' }).collect();
-    let days = |s: i64| s as f64 / 86_400.0;
-    Some(format!("'{label}'={:.2};{:.2}:;{:.2}:", days(left), days(warning), days(critical)))
 }

@@ -3,8 +3,7 @@
 use super::report::CertReport;
 use super::{TargetJob, graded, redirects};
 use crate::endpoint::{Endpoint, Protocol};
-use crate::facts::Cert;
-use crate::finding::Finding;
+use crate::facts::CertFacts;
 use crate::judge::{self, TrustedPath};
 use crate::net::collect::{self, Restriction};
 use crate::net::connection::{Deadline, resolve_host};
@@ -12,10 +11,12 @@ use crate::net::failure::ProbeFailure;
 use crate::net::http;
 use crate::net::probe::{Presented, ProbeRequest, fetch_certificate};
 use crate::revocation::SeenChain;
+use crate::rules;
 use crate::target::TargetKind;
 use pkix::{DnsName, PeerName};
 use std::net::SocketAddr;
 use toban_core::Severity;
+use toban_core::check::Finding;
 
 /// Every certificate that the endpoint shows, one record each; one for each address that shows none. Where redirects
 /// are followed, the same of every server on the way.
@@ -117,6 +118,8 @@ fn check_address(job: &TargetJob<'_>, ask: &ProbeRequest<'_>, at: SocketAddr) ->
             )];
         }
     };
+    // A server may hold an RSA and an ECDSA certificate, and renew only one; which one a client sees depends on what the
+    // client offers. So each is asked for.
     let others = if first.legacy { Vec::new() } else { fetch_others(ask, at, &first) };
     let mut all: Vec<CertReport> = vec![judge_presented(job, ask, at, first)];
     for presented in others {
@@ -133,7 +136,7 @@ fn check_address(job: &TargetJob<'_>, ask: &ProbeRequest<'_>, at: SocketAddr) ->
 
 /// What the server shows to clients that take only the other kind of key, or no TLS 1.3.
 fn fetch_others(ask: &ProbeRequest<'_>, at: SocketAddr, first: &Presented) -> Vec<Presented> {
-    let leaf = first.shown.chain.first().and_then(|der| Cert::read(der).ok());
+    let leaf = first.shown.chain.first().and_then(|der| CertFacts::read_der(der).ok());
     let key = leaf.and_then(|leaf| collect::other_key_kind(&leaf.key));
     let version = (first.version == "TLSv1.3").then_some(Restriction::Tls12);
     let shown = key.into_iter().chain(version).filter_map(|only| fetch_certificate(ask, at, Some(only)).ok());
@@ -172,14 +175,15 @@ fn wanted_name<'t>(job: &'t TargetJob<'_>, endpoint: &'t Endpoint) -> Option<&'t
 }
 
 /// The chain's certificates; one that cannot be read hides no other, and the first one's place is kept.
-fn read_chain(sent: &[Vec<u8>]) -> (Vec<Cert>, Vec<Finding>) {
+fn read_chain(sent: &[Vec<u8>]) -> (Vec<CertFacts>, Vec<Finding>) {
     let (mut chain, mut unreadable) = (Vec::new(), Vec::new());
     for (at, der) in sent.iter().enumerate() {
-        match Cert::read(der) {
+        match CertFacts::read_der(der) {
             Ok(cert) => chain.push(cert),
             Err(why) => {
-                let says = format!("certificate {} of {} cannot be read: {why}", at + 1, sent.len());
-                unreadable.push(Finding::critical("certificate-unreadable", crate::facts::shorten(&says)));
+                let text = format!("certificate {} of {} cannot be read: {why}", at + 1, sent.len());
+                unreadable
+                    .push(rules::critical(&rules::CERTIFICATE_UNREADABLE, crate::facts::shorten(&text)));
             }
         }
     }
@@ -192,38 +196,38 @@ fn judge_transport(job: &TargetJob<'_>, protocol: Protocol, presented: &Presente
     let (version, cipher) = (&presented.version, &presented.cipher);
     let agreed = presented.protocol.as_deref() == Some("postgresql");
     if protocol == Protocol::PostgresDirect && !presented.legacy && !agreed {
-        let says = "the server does not agree on the protocol postgresql (ALPN), so that libpq refuses the connection";
-        found.push(
-            Finding::critical("alpn-missing", says).advise("is it PostgreSQL 17 or newer that answers?"),
-        );
+        let text = "the server does not agree on the protocol postgresql (ALPN), so that libpq refuses the connection";
+        found.push(rules::critical(&rules::ALPN_MISSING, text));
     }
     if presented.legacy && presented.failure.is_none() {
         found.push(match version.as_str() {
             "TLSv1.2" => {
-                Finding::critical("cipher-weak", format!("only weak ciphers are taken, as {cipher}"))
+                rules::critical(&rules::CIPHER_WEAK, format!("only weak ciphers are taken, as {cipher}"))
             }
-            _ => Finding::critical("protocol-old", format!("nothing newer than {version} is spoken")),
+            _ => rules::critical(&rules::PROTOCOL_OLD, format!("nothing newer than {version} is spoken")),
         });
     }
     if let Some(why) = &presented.shown.unproven {
-        let says = format!("the server's proof that it has the key does not hold: {why}");
-        found.push(Finding::critical("signature-unproven", says));
+        let text = format!("the server's proof that it has the key does not hold: {why}");
+        found.push(rules::critical(&rules::SIGNATURE_UNPROVEN, text));
     }
     if let Some(why) = &presented.refused {
-        let says = format!("the server does not take our client certificate: {why}");
+        let text = format!("the server does not take our client certificate: {why}");
         let advice = "is it of an authority that the server trusts for clients, and of today?";
-        found.push(Finding::critical("client-certificate-refused", says).advise(advice));
+        found.push(rules::critical(&rules::CLIENT_CERTIFICATE_REFUSED, text).advise(advice));
     }
     if let Some(failure) = &presented.failure
-        && found.iter().all(|f| f.code != "chain-large")
+        && found.iter().all(|f| f.rule != &rules::CHAIN_LARGE)
     {
         found.push(failure.to_finding(Severity::Critical));
     }
     match (presented.shown.asked.is_some(), job.target.options.expect_client_auth) {
-        (true, _) => found
-            .push(Finding::info("client-certificate-requested", "the server asks for a client certificate")),
-        (false, true) => found.push(Finding::critical(
-            "client-certificate-not-requested",
+        (true, _) => found.push(rules::info(
+            &rules::CLIENT_CERTIFICATE_REQUESTED,
+            "the server asks for a client certificate",
+        )),
+        (false, true) => found.push(rules::critical(
+            &rules::CLIENT_CERTIFICATE_NOT_REQUESTED,
             "the server does not ask for a client certificate",
         )),
         (false, false) => {}
@@ -238,15 +242,15 @@ const TOO_LARGE: usize = 100 << 10;
 
 /// A chain that clients refuse for its size, whatever is in it.
 fn judge_size(sent: &[Vec<u8>]) -> Option<Finding> {
-    // Each certificate stands behind its length, and all behind theirs.
+    // Each certificate follows its length, and all follow theirs (RFC 5246, 7.4.2).
     let size = 3 + sent.iter().map(|der| der.len() + 3).sum::<usize>();
-    let says = |who: &str| format!("the certificates sent take {} KiB, more than {who}", size >> 10);
+    let text = |who: &str| format!("the certificates sent take {} KiB, more than {who}", size >> 10);
     let finding = match size {
         ..LARGE => return None,
-        LARGE..=TOO_LARGE => Finding::warning("chain-large", says("the 64 KiB that many clients take")),
-        _ => Finding::critical("chain-large", says("the 100 KiB that any common client takes")),
+        LARGE..=TOO_LARGE => rules::warning(&rules::CHAIN_LARGE, text("the 64 KiB that many clients take")),
+        _ => rules::critical(&rules::CHAIN_LARGE, text("the 100 KiB that any common client takes")),
     };
-    Some(finding.advise("send only the leaf and the issuers between it and the root"))
+    Some(finding)
 }
 
 fn client_authorities(presented: &Presented) -> Vec<String> {
@@ -260,8 +264,8 @@ fn soften_dead_addresses(all: &mut [CertReport]) {
         return;
     }
     for dead in all.iter_mut().filter(|c| c.chain.is_empty() && c.state == Severity::Unknown) {
-        let says = dead.findings.first().map(|f| format!("{} ({})", f.says, f.code)).unwrap_or_default();
+        let text = dead.findings.first().map(|f| format!("{} ({})", f.text, f.rule.id)).unwrap_or_default();
         dead.findings.clear();
-        dead.add(vec![Finding::warning("address-dead", says)]);
+        dead.add(vec![rules::warning(&rules::ADDRESS_DEAD, text)]);
     }
 }

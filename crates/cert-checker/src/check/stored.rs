@@ -2,13 +2,13 @@
 
 use super::TargetJob;
 use super::report::CertReport;
-use crate::facts::Cert;
+use crate::facts::CertFacts;
 use crate::files::key::{StoredKey, judge_stored_key};
 use crate::files::walk::{FoundFile, find_files};
 use crate::files::{StoredFile, StoredList, read_file};
-use crate::finding::Finding;
 use crate::judge::{self, TrustedPath};
 use crate::revocation::SeenChain;
+use crate::rules;
 use crate::threshold::format_remaining;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -52,8 +52,8 @@ pub(super) fn check_files(job: &TargetJob<'_>, what: &str) -> StoredReports {
         all.extend(file.stored.lists.iter().map(|list| check_list(job, &file.path, list)));
     }
     if all.is_empty() {
-        let says = format!("no certificate in {what}");
-        all.push(CertReport::unseen(&job.target.text, what, Finding::unknown("nothing-found", says)));
+        let text = format!("no certificate in {what}");
+        all.push(CertReport::unseen(&job.target.text, what, rules::unknown(&rules::NOTHING_FOUND, text)));
     }
     StoredReports { all, modified: files.iter().filter_map(|f| f.stored.modified).max() }
 }
@@ -65,11 +65,11 @@ fn check_list(job: &TargetJob<'_>, path: &Path, list: &StoredList) -> CertReport
     let Some(next) = list.next_update else { return report };
     let remaining = next.since(job.at);
     (report.not_after, report.remaining_seconds) = (Some(next), Some(remaining));
-    let says = format!("the next update of the revocation list is due {}", format_remaining(remaining, next));
+    let text = format!("the next update of the revocation list is due {}", format_remaining(remaining, next));
     if remaining < 0 {
-        report.add(vec![Finding::critical("crl-expired", says).advise("fetch the issuer's present list")]);
+        report.add(vec![rules::critical(&rules::CRL_EXPIRED, text)]);
     } else if remaining * 100 < next.since(list.this_update) * LIST_PERCENT {
-        report.add(vec![Finding::warning("crl-expires", says).advise("is it still being fetched?")]);
+        report.add(vec![rules::warning(&rules::CRL_EXPIRES, text)]);
     }
     report
 }
@@ -87,15 +87,16 @@ fn read_files(job: &TargetJob<'_>, what: &str) -> (Vec<ReadFile>, Vec<CertReport
                 found
             }
             Err(place) => {
-                let says = format!("no answer in time: read {}", place.display());
-                let finding = Finding::unknown("timeout", says).advise("is its file system still there?");
+                let text = format!("no answer in time: read {}", place.display());
+                let finding = rules::unknown(&rules::TIMEOUT, text).advise("is its file system still there?");
                 faulty.push(nothing(&place, finding));
                 continue;
             }
         };
         let empty = files.last().is_some_and(|f| f.stored.is_empty());
         if named && empty {
-            let finding = Finding::unknown("nothing-found", format!("no certificate in {}", path.display()));
+            let finding =
+                rules::unknown(&rules::NOTHING_FOUND, format!("no certificate in {}", path.display()));
             faulty.push(nothing(&path, finding));
         }
     }
@@ -109,6 +110,7 @@ type ReadStep = Result<(FoundFile, StoredFile), PathBuf>;
 fn read_within_time(job: &TargetJob<'_>, what: &str) -> Vec<ReadStep> {
     let (sender, receiver) = mpsc::channel();
     let (start, password) = (what.to_string(), job.password().to_string());
+    // Each path is announced before it is read, so that the one that hangs can be named.
     let reader = move || {
         for found in find_files(&start) {
             let _ = sender.send(Err(found.path.clone()));
@@ -134,21 +136,21 @@ fn read_within_time(job: &TargetJob<'_>, what: &str) -> Vec<ReadStep> {
     }
 }
 
-/// The file's chains: each server's certificate with the authorities of the file behind it; an authority by itself
+/// The file's chains: each server's certificate with the authorities of the file after it; an authority by itself
 /// where no other's chain needs it.
-fn file_chains(file: &ReadFile, files: &[ReadFile]) -> Vec<Vec<Cert>> {
+fn file_chains(file: &ReadFile, files: &[ReadFile]) -> Vec<Vec<CertFacts>> {
     let certs = &file.stored.certs;
-    let leaves: Vec<&Cert> = certs.iter().filter(|c| !c.is_authority()).collect();
+    let leaves: Vec<&CertFacts> = certs.iter().filter(|c| !c.is_authority()).collect();
     if leaves.is_empty() {
         return certs.iter().map(|c| vec![c.clone()]).collect();
     }
-    let authorities: Vec<Cert> = certs.iter().filter(|c| c.is_authority()).cloned().collect();
+    let authorities: Vec<CertFacts> = certs.iter().filter(|c| c.is_authority()).cloned().collect();
     let near = if authorities.is_empty() { neighbour_authorities(file, files) } else { authorities };
     leaves.into_iter().map(|leaf| std::iter::once(leaf.clone()).chain(near.clone()).collect()).collect()
 }
 
 /// Let's Encrypt's layout keeps the authorities in chain.pem beside cert.pem.
-fn neighbour_authorities(file: &ReadFile, files: &[ReadFile]) -> Vec<Cert> {
+fn neighbour_authorities(file: &ReadFile, files: &[ReadFile]) -> Vec<CertFacts> {
     let beside = file.path.with_file_name("chain.pem");
     let known = files.iter().find(|f| f.path == beside && f.path != file.path);
     let certs = match known {
@@ -156,10 +158,10 @@ fn neighbour_authorities(file: &ReadFile, files: &[ReadFile]) -> Vec<Cert> {
         None if beside.is_file() && beside != file.path => read_file(&beside, "").certs,
         None => Vec::new(),
     };
-    certs.into_iter().filter(Cert::is_authority).collect()
+    certs.into_iter().filter(CertFacts::is_authority).collect()
 }
 
-fn check_chain(job: &TargetJob<'_>, file: &ReadFile, chain: Vec<Cert>, what: &str) -> CertReport {
+fn check_chain(job: &TargetJob<'_>, file: &ReadFile, chain: Vec<CertFacts>, what: &str) -> CertReport {
     let place = file.path.display().to_string();
     let shown = if what.is_empty() { &place } else { &job.target.text };
     let mut report = CertReport::new(shown, &place, chain, job.at);

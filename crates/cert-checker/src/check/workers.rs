@@ -21,6 +21,8 @@ const OTHER_FILES: u64 = 64;
 pub(crate) fn most_at_once(jobs: u16) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let now = getrlimit(Resource::Nofile);
+    // Without it a thousand targets at once would end in "too many open files" (the limit is 1024 for programs that use
+    // select(2), which this one does not).
     let raised = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, ..now });
     let files = if raised.is_ok() { now.maximum } else { now.current }.unwrap_or(u64::MAX);
     let fits = files.saturating_sub(OTHER_FILES) / 2;
@@ -30,7 +32,7 @@ pub(crate) fn most_at_once(jobs: u16) -> usize {
 /// Does `one` for every number below `count`, at most `jobs` at a time, and hands the results to `emit` in order.
 ///
 /// # Errors
-/// Those of `emit`; Retry once the process is told to stop; a thread that cannot be started.
+/// Those of `emit`; Retry once the process must stop; a thread that cannot be started.
 pub(crate) fn run_ordered<R: Send>(
     count: usize,
     jobs: usize,
@@ -94,7 +96,7 @@ impl<R, E: FnMut(R) -> Result<()>> OrderedEmitter<R, E> {
         shutdown::check()
     }
 
-    /// Takes all that still comes, and looks every now and then whether the process is told to stop.
+    /// Takes all that still comes, and checks every now and then whether the process must stop.
     fn take_rest(&mut self, receive: &mpsc::Receiver<(usize, R)>) -> Result<()> {
         loop {
             match receive.recv_timeout(CREW_DELAY) {
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_ones_keep_nobody_waiting() {
+    fn silent_ones_hold_up_no_other() {
         let began = Instant::now();
         let one = |at: usize| {
             if at.is_multiple_of(2) {

@@ -1,10 +1,11 @@
 //! What the extensions say, each read by itself: one that cannot be read hides no other.
 
 use super::FormFault;
-use super::text::{hex, shorten};
+use super::text::shorten;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use toban_core::sum::hex;
 use x509_parser::extensions::{DistributionPointName, GeneralName, ParsedExtension, X509Extension};
 use x509_parser::prelude::X509Certificate;
 
@@ -14,7 +15,7 @@ const MUST_STAPLE: &str = "1.3.6.1.5.5.7.1.24";
 
 /// The extensions of one certificate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Extensions {
+pub(crate) struct ExtensionFacts {
     pub(crate) names: Vec<San>,
     /// Whether there is a subjectAltName at all.
     #[serde(skip)]
@@ -24,8 +25,6 @@ pub(crate) struct Extensions {
     pub(crate) path_length: Option<u32>,
     /// Object identifiers, or the usual names of the well-known ones.
     pub(crate) usages: Vec<String>,
-    #[serde(skip)]
-    pub(crate) may_sign_lists: Option<bool>,
     /// Signed certificate timestamps that it carries.
     pub(crate) timestamps: usize,
     pub(crate) must_staple: bool,
@@ -68,11 +67,12 @@ impl Serialize for San {
     }
 }
 
-impl Extensions {
+impl ExtensionFacts {
     /// Reads every extension; what is wrong goes to `form_faults`.
-    pub(super) fn read(cert: &X509Certificate<'_>, form_faults: &mut Vec<FormFault>) -> Extensions {
-        let (mut found, mut seen) = (Extensions::default(), BTreeSet::new());
+    pub(super) fn read_der(cert: &X509Certificate<'_>, form_faults: &mut Vec<FormFault>) -> ExtensionFacts {
+        let (mut found, mut seen) = (ExtensionFacts::default(), BTreeSet::new());
         for extension in cert.extensions() {
+            // The first counts; that there are two is a fault of its own.
             if !seen.insert(extension.oid.to_id_string()) {
                 push_once(form_faults, FormFault::DuplicateExtension);
                 continue;
@@ -92,7 +92,6 @@ impl Extensions {
                 self.authority = basic.ca;
                 self.path_length = basic.path_len_constraint;
             }
-            ParsedExtension::KeyUsage(usage) => self.may_sign_lists = Some(usage.crl_sign()),
             ParsedExtension::ExtendedKeyUsage(usage) => self.usages = usage_names(usage),
             ParsedExtension::SCT(list) => self.timestamps = list.len(),
             ParsedExtension::AuthorityInfoAccess(access) => self.read_access(access),

@@ -3,16 +3,17 @@
 mod extensions;
 mod text;
 
-pub(crate) use extensions::{Extensions, San};
-pub(crate) use text::{UnixSeconds, fingerprint, format_name, format_span, hex, shorten};
+pub(crate) use extensions::{ExtensionFacts, San};
+pub(crate) use text::{UnixSeconds, fingerprint, format_name, format_span, shorten};
 
 use serde::Serialize;
+use toban_core::sum::hex;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 use x509_parser::public_key::RSAPublicKey;
 
 /// One certificate: what was sent or lies in a file, byte for byte, and what it says.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Cert {
+pub(crate) struct CertFacts {
     #[serde(skip)]
     pub(crate) der: Vec<u8>,
     /// SHA-256 of the DER, in hexadecimal digits.
@@ -29,11 +30,11 @@ pub(crate) struct Cert {
     pub(crate) serial: String,
     /// 1, 2 or 3.
     pub(crate) version: u32,
-    pub(crate) key: Key,
+    pub(crate) key: KeyFacts,
     /// As `sha256WithRSAEncryption`, or the object identifier.
     pub(crate) signature: String,
     #[serde(flatten)]
-    pub(crate) extensions: Extensions,
+    pub(crate) extensions: ExtensionFacts,
     /// What is not as the standard wants it.
     #[serde(rename = "oddities", skip_serializing_if = "Vec::is_empty")]
     pub(crate) form_faults: Vec<FormFault>,
@@ -53,12 +54,9 @@ pub(crate) enum FormFault {
     SignatureAlgorithmsDiffer,
 }
 
-impl Cert {
+impl CertFacts {
     /// The facts of `der`.
-    ///
-    /// # Errors
-    /// What cannot be read, in words.
-    pub(crate) fn read(der: &[u8]) -> Result<Cert, String> {
+    pub(crate) fn read_der(der: &[u8]) -> Result<CertFacts, String> {
         let (rest, parsed) = X509Certificate::from_der(der).map_err(|e| format!("{e}"))?;
         let whole = &der[..der.len() - rest.len()];
         let tbs = &parsed.tbs_certificate;
@@ -66,8 +64,8 @@ impl Cert {
         form_faults.extend((!rest.is_empty()).then_some(FormFault::TrailingBytes));
         let signatures_differ = tbs.signature.algorithm != parsed.signature_algorithm.algorithm;
         form_faults.extend(signatures_differ.then_some(FormFault::SignatureAlgorithmsDiffer));
-        let extensions = Extensions::read(&parsed, &mut form_faults);
-        Ok(Cert {
+        let extensions = ExtensionFacts::read_der(&parsed, &mut form_faults);
+        Ok(CertFacts {
             der: whole.to_vec(),
             sha256: fingerprint(whole),
             subject: text::format_subject(&tbs.subject),
@@ -79,7 +77,7 @@ impl Cert {
             not_after: UnixSeconds(tbs.validity.not_after.timestamp()),
             serial: hex(parsed.raw_serial()),
             version: tbs.version.0 + 1,
-            key: Key::read(&tbs.subject_pki),
+            key: KeyFacts::read_der(&tbs.subject_pki),
             signature: text::algorithm_name(&parsed.signature_algorithm),
             extensions,
             form_faults,
@@ -105,12 +103,12 @@ impl Cert {
     }
 
     /// Whether `issuer`'s key made this certificate's signature; `None` where the algorithm is not known here.
-    pub(crate) fn signed_by(&self, issuer: &Cert) -> Option<bool> {
+    pub(crate) fn signed_by(&self, issuer: &CertFacts) -> Option<bool> {
         pkix::is_signed_by(&self.der, &issuer.key.spki)
     }
 
     /// Whether `issuer` may have issued this one: the names fit, and the signature where it can be tried.
-    pub(crate) fn may_be_issued_by(&self, issuer: &Cert) -> bool {
+    pub(crate) fn may_be_issued_by(&self, issuer: &CertFacts) -> bool {
         self.issuer_der == issuer.subject_der && self.signed_by(issuer) != Some(false)
     }
 
@@ -135,7 +133,7 @@ fn serial_faults(serial: &[u8]) -> Vec<FormFault> {
 
 /// A public key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Key {
+pub(crate) struct KeyFacts {
     /// `RSA`, `EC`, `DSA`, `Ed25519`, `Ed448`, else the object identifier.
     pub(crate) kind: String,
     /// Bits of the modulus or the curve's field; 0 where they are not known.
@@ -166,9 +164,9 @@ const CURVES: [(&str, &str, usize); 9] = [
     ("1.3.36.3.3.2.8.1.1.13", "brainpoolP512r1", 512),
 ];
 
-impl Key {
+impl KeyFacts {
     /// What `spki` holds.
-    fn read(spki: &SubjectPublicKeyInfo<'_>) -> Key {
+    fn read_der(spki: &SubjectPublicKeyInfo<'_>) -> KeyFacts {
         let id = spki.algorithm.algorithm.to_id_string();
         let modulus = rsa_modulus(&id, spki).unwrap_or_default();
         let (kind, bits, curve) = match id.as_str() {
@@ -180,7 +178,7 @@ impl Key {
             "1.3.101.113" => ("Ed448".into(), 448, None),
             _ => (id, 0, None),
         };
-        Key { kind, bits, curve, spki_sha256: fingerprint(spki.raw), spki: spki.raw.to_vec(), modulus }
+        KeyFacts { kind, bits, curve, spki_sha256: fingerprint(spki.raw), spki: spki.raw.to_vec(), modulus }
     }
 
     /// As `RSA 2048`, `EC P-256`.

@@ -2,16 +2,12 @@
 
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
+use toban_core::sum::hex;
 use x509_parser::prelude::{AlgorithmIdentifier, X509Name};
 use x509_parser::x509::AttributeTypeAndValue;
 
-/// No name that somebody else wrote is longer than this in what we write; what is cut ends in `…`.
+/// No text of a certificate is longer than this in what we write; what is cut ends in `…`.
 const LONGEST: usize = 1024;
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
 
 /// SHA-256, in hexadecimal digits.
 pub(crate) fn fingerprint(bytes: &[u8]) -> String {

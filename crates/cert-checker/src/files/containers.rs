@@ -103,7 +103,7 @@ fn read_entry(
             .ok_or(CUT)?,
         2 => 1,
         // A serialized Java object, whose end only Java finds.
-        3 => return Err("what stands behind a secret key of the keystore cannot be read"),
+        3 => return Err("what follows a secret key in the keystore cannot be read"),
         _ => return Err("the keystore has an entry of an unknown kind"),
     };
     for _ in 0..count {

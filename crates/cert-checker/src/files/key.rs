@@ -1,11 +1,12 @@
 //! A private key on disk: whether it is the certificate's, and who may read it. Its secret never leaves here.
 
 use super::containers::read_rsa_key;
-use crate::facts::{Cert, fingerprint, strip_zeros};
-use crate::finding::Finding;
+use crate::facts::{CertFacts, fingerprint, strip_zeros};
+use crate::rules;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use toban_core::check::Finding;
 
 /// A private key as far as it concerns a certificate.
 #[derive(Clone, PartialEq)]
@@ -41,24 +42,25 @@ pub(crate) fn read_key(label: &str, der: &[u8]) -> KeySecret {
 }
 
 /// What is wrong with the key for this certificate.
-pub(crate) fn judge_stored_key(key: &StoredKey, cert: &Cert) -> Vec<Finding> {
+pub(crate) fn judge_stored_key(key: &StoredKey, cert: &CertFacts) -> Vec<Finding> {
     let shown = key.path.display();
     let mut found: Vec<Finding> = judge_mode(&key.path).into_iter().collect();
+    // By public halves: the secret itself is not needed, and leaves this function as a hash or a modulus.
     let fits = match &key.secret {
         KeySecret::Public(hash) => Some(*hash == cert.key.spki_sha256),
         KeySecret::Modulus(modulus) => Some(!modulus.is_empty() && *modulus == cert.key.modulus),
         KeySecret::Encrypted => {
-            found.push(Finding::info("key-encrypted", format!("the key in {shown} is encrypted")));
+            found.push(rules::info(&rules::KEY_ENCRYPTED, format!("the key in {shown} is encrypted")));
             None
         }
         KeySecret::Unreadable => {
-            found.push(Finding::warning("key-unreadable", format!("the key in {shown} cannot be read")));
+            found.push(rules::warning(&rules::KEY_UNREADABLE, format!("the key in {shown} cannot be read")));
             None
         }
     };
     if fits == Some(false) {
-        let says = format!("the private key in {shown} is not this certificate's");
-        found.push(Finding::critical("key-mismatch", says).advise("a server with both does not start"));
+        let text = format!("the private key in {shown} is not this certificate's");
+        found.push(rules::critical(&rules::KEY_MISMATCH, text));
     }
     found
 }
@@ -67,7 +69,7 @@ pub(crate) fn judge_stored_key(key: &StoredKey, cert: &Cert) -> Vec<Finding> {
 fn judge_mode(path: &Path) -> Option<Finding> {
     let mode = path.metadata().ok()?.mode() & 0o777;
     (mode & 0o037 != 0).then(|| {
-        let says = format!("the private key in {} can be read by others (mode {mode:o})", path.display());
-        Finding::warning("key-mode", says).advise(format!("chmod 600 {}", path.display()))
+        let text = format!("the private key in {} can be read by others (mode {mode:o})", path.display());
+        rules::warning(&rules::KEY_MODE, text).advise(format!("chmod 600 {}", path.display()))
     })
 }

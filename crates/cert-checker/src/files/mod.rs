@@ -5,8 +5,8 @@ pub(crate) mod key;
 pub(crate) mod pem;
 pub(crate) mod walk;
 
-use crate::facts::{Cert, UnixSeconds, format_name, shorten};
-use crate::finding::Finding;
+use crate::facts::{CertFacts, UnixSeconds, format_name, shorten};
+use crate::rules;
 use containers::{JavaKeystore, read_element, read_elements, read_java_keystore, read_pkcs7, read_rsa_key};
 use key::{KeySecret, StoredKey, read_key};
 use p12_keystore::Pkcs12Archive;
@@ -14,6 +14,7 @@ use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::SystemTime;
+use toban_core::check::Finding;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -23,7 +24,7 @@ const LARGEST: u64 = 10 << 20;
 /// What a file holds.
 #[derive(Clone, Default)]
 pub(crate) struct StoredFile {
-    pub(crate) certs: Vec<Cert>,
+    pub(crate) certs: Vec<CertFacts>,
     pub(crate) keys: Vec<StoredKey>,
     pub(crate) lists: Vec<StoredList>,
     pub(crate) faults: Vec<Finding>,
@@ -35,12 +36,12 @@ pub(crate) struct StoredFile {
 pub(crate) struct StoredList {
     pub(crate) issuer: String,
     pub(crate) this_update: UnixSeconds,
-    /// None in a list that nobody promised to replace.
+    /// None in a list whose issuer promised no next one.
     pub(crate) next_update: Option<UnixSeconds>,
 }
 
 impl StoredList {
-    fn read(der: &[u8]) -> Option<StoredList> {
+    fn read_der(der: &[u8]) -> Option<StoredList> {
         let (_, list) = CertificateRevocationList::from_der(der).ok()?;
         Some(StoredList {
             issuer: format_name(list.issuer().as_raw())?,
@@ -55,7 +56,7 @@ pub(crate) fn read_file(path: &Path, password: &str) -> StoredFile {
     let (bytes, modified) = match read_bytes(path) {
         Ok(read) => read,
         Err(why) => {
-            let fault = Finding::unknown("unreadable", format!("{}: {why}", path.display()));
+            let fault = rules::unknown(&rules::UNREADABLE, format!("{}: {why}", path.display()));
             return StoredFile { faults: vec![fault], ..StoredFile::default() };
         }
     };
@@ -72,6 +73,7 @@ pub(crate) fn read_file(path: &Path, password: &str) -> StoredFile {
 fn read_bytes(path: &Path) -> Result<(Vec<u8>, Option<SystemTime>), String> {
     let meta = path.metadata().map_err(|e| e.to_string())?;
     let kind = meta.file_type();
+    // Opening a pipe waits for a writer, and a device may never end.
     if !kind.is_file() {
         let special = kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device();
         return Err(if special { "no regular file" } else { "a folder that cannot be listed" }.into());
@@ -93,14 +95,14 @@ impl StoredFile {
 
     fn add_block(&mut self, path: &Path, block: &pem::Block) {
         let damaged = |why: &str| {
-            Finding::unknown(
-                "damaged",
+            rules::unknown(
+                &rules::DAMAGED,
                 format!("{}: {} block: {}", path.display(), shorten(&block.label), shorten(why)),
             )
         };
         match &block.der {
             Err(why) => self.faults.push(damaged(why)),
-            Ok(der) if block.is_certificate() => match Cert::read(der) {
+            Ok(der) if block.is_certificate() => match CertFacts::read_der(der) {
                 Ok(cert) => self.certs.push(cert),
                 Err(why) => self.faults.push(damaged(&why)),
             },
@@ -110,9 +112,9 @@ impl StoredFile {
             }
             Ok(der) if block.label.starts_with("PKCS7") || block.label == "CMS" => {
                 let found = read_pkcs7(der).unwrap_or_default();
-                self.certs.extend(found.iter().filter_map(|d| Cert::read(d).ok()));
+                self.certs.extend(found.iter().filter_map(|d| CertFacts::read_der(d).ok()));
             }
-            Ok(der) if block.is_list() => match StoredList::read(der) {
+            Ok(der) if block.is_list() => match StoredList::read_der(der) {
                 Some(list) => self.lists.push(list),
                 None => self.faults.push(damaged("no revocation list")),
             },
@@ -125,11 +127,11 @@ impl StoredFile {
             return self.add_keystore(path, keystore);
         }
         let Some((outer, _)) = read_element(bytes).filter(|(e, _)| e.tag == 0x30) else { return };
-        if let Ok(cert) = Cert::read(bytes) {
+        if let Ok(cert) = CertFacts::read_der(bytes) {
             self.certs.push(cert);
         } else if let Some(found) = read_pkcs7(outer.whole) {
-            self.certs.extend(found.iter().filter_map(|d| Cert::read(d).ok()));
-        } else if let Some(list) = StoredList::read(bytes) {
+            self.certs.extend(found.iter().filter_map(|d| CertFacts::read_der(d).ok()));
+        } else if let Some(list) = StoredList::read_der(bytes) {
             self.lists.push(list);
         } else if is_pkcs12(outer.body) {
             self.add_pkcs12(path, bytes, password);
@@ -140,31 +142,31 @@ impl StoredFile {
 
     fn add_keystore(&mut self, path: &Path, keystore: JavaKeystore) {
         for der in keystore.certs {
-            match Cert::read(&der) {
+            match CertFacts::read_der(&der) {
                 Ok(cert) => self.certs.push(cert),
                 Err(why) => {
-                    let says =
+                    let text =
                         format!("{}: a certificate of the keystore: {}", path.display(), shorten(&why));
-                    self.faults.push(Finding::unknown("damaged", says));
+                    self.faults.push(rules::unknown(&rules::DAMAGED, text));
                 }
             }
         }
         let fault = keystore.fault.map(|why| format!("{}: {why}", path.display()));
-        self.faults.extend(fault.map(|says| Finding::unknown("damaged", says)));
+        self.faults.extend(fault.map(|text| rules::unknown(&rules::DAMAGED, text)));
     }
 
     fn add_pkcs12(&mut self, path: &Path, bytes: &[u8], password: &str) {
         match Pkcs12Archive::from_pkcs12(bytes, password) {
             Ok(archive) => {
                 let certs = archive.certs.iter().map(|bag| bag.cert.as_der());
-                self.certs.extend(certs.filter_map(|der| Cert::read(der).ok()));
+                self.certs.extend(certs.filter_map(|der| CertFacts::read_der(der).ok()));
                 // The leaf first: that one which the key in the store belongs to.
-                self.certs.sort_by_key(Cert::is_authority);
+                self.certs.sort_by_key(CertFacts::is_authority);
             }
             Err(e) => {
-                let says = format!("{}: PKCS#12: {e}", path.display());
+                let text = format!("{}: PKCS#12: {e}", path.display());
                 self.faults.push(
-                    Finding::unknown("unreadable", says).advise("give its password with --password-file"),
+                    rules::unknown(&rules::UNREADABLE, text).advise("give its password with --password-file"),
                 );
             }
         }

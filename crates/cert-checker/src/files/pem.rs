@@ -1,4 +1,4 @@
-//! PEM as it is found: text between blocks, CRLF, a byte order mark, labels of every age, indented in YAML, behind
+//! PEM as it is found: text between blocks, CRLF, a byte order mark, labels of every age, indented in YAML, after
 //! `\n` in JSON, and as base64 once more in Kubernetes' Secrets and kubeconfigs. A block that is damaged hides no other.
 
 use super::containers::{Element, read_element, read_elements};
@@ -12,9 +12,9 @@ pub(crate) struct Block {
     pub(crate) label: String,
     /// The content, or why it cannot be read.
     pub(crate) der: Result<Vec<u8>, String>,
-    /// A key behind a passphrase.
+    /// A key under a passphrase.
     pub(crate) encrypted: bool,
-    /// What OpenSSL's `TRUSTED CERTIFICATE` says behind the certificate of its use as a root.
+    /// What OpenSSL's `TRUSTED CERTIFICATE` adds about the certificate's use as a root.
     pub(crate) trust: Trust,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    fn read(aux: &[u8]) -> Option<Trust> {
+    fn read_aux(aux: &[u8]) -> Option<Trust> {
         let (outer, rest) = read_element(aux)?;
         (outer.tag == 0x30 && rest.is_empty()).then_some(())?;
         let list = |tag: u8| read_elements(outer.body).into_iter().find(|e| e.tag == tag);
@@ -110,15 +110,12 @@ fn read_block<'t>(label: &str, lines: &mut impl Iterator<Item = &'t str>) -> Blo
     let mut ended = false;
     for line in lines {
         if line.starts_with("-----") {
-            // In JSON and YAML the quotation ends behind it.
+            // In JSON and YAML the closing quotation mark follows it.
             ended = line.starts_with(&format!("-----END {label}-----"));
             break;
         }
         // Headers of RFC 1421: `Proc-Type: 4,ENCRYPTED`.
-        match line.contains(':') {
-            true => encrypted |= line.contains("ENCRYPTED"),
-            false => body.push_str(line),
-        }
+        if line.contains(':') { encrypted |= line.contains("ENCRYPTED") } else { body.push_str(line) }
     }
     let der = match ended {
         true => STANDARD.decode(&body).map_err(|e| format!("no base64: {e}")),
@@ -132,11 +129,11 @@ fn read_block<'t>(label: &str, lines: &mut impl Iterator<Item = &'t str>) -> Blo
 }
 
 impl Block {
-    /// Takes apart the certificate and what is said of its trust behind it.
+    /// Takes apart the certificate and what follows it about its trust.
     fn split_trust(&mut self) {
         let Ok(both) = &self.der else { return };
         let Some((cert, aux)) = read_element(both) else { return };
-        if let Some(trust) = Trust::read(aux) {
+        if let Some(trust) = Trust::read_aux(aux) {
             (self.der, self.trust) = (Ok(cert.whole.to_vec()), trust);
         }
     }

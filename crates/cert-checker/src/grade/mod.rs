@@ -1,7 +1,7 @@
 //! The grade after SSL Labs' "SSL Server Rating Guide" (2009r), of facts that were gathered here: nothing is asked of
 //! anybody. <https://github.com/ssllabs/research/wiki/SSL-Server-Rating-Guide>
 
-use crate::facts::Key;
+use crate::facts::KeyFacts;
 use crate::net::ciphers::Cipher;
 use crate::net::hello::{SSL3, TLS10, TLS11, TLS12, TLS13};
 use crate::net::http::Hsts;
@@ -75,7 +75,7 @@ pub(crate) struct GradeFacts<'a> {
     /// Version and suite of every cipher that is taken.
     pub(crate) ciphers: &'a [(u16, u16)],
     pub(crate) dh_bits: Option<usize>,
-    pub(crate) key: &'a Key,
+    pub(crate) key: &'a KeyFacts,
     pub(crate) trusted: bool,
     pub(crate) named: bool,
     pub(crate) chain_complete: bool,
@@ -146,7 +146,7 @@ fn score_key_exchange(facts: &GradeFacts<'_>) -> u32 {
 }
 
 /// The bits of an RSA key of the same strength (NIST SP 800-57, table 2).
-fn rsa_strength(key: &Key) -> usize {
+fn rsa_strength(key: &KeyFacts) -> usize {
     match (key.kind.as_str(), key.bits) {
         ("EC" | "Ed25519" | "Ed448", ..224) => 1024,
         ("EC", 224..256) => 2048,

@@ -1,7 +1,7 @@
 //! Letters derived by hand from the guide's tables and rules, not from what the code says.
 
 use super::*;
-use crate::facts::Key;
+use crate::facts::KeyFacts;
 
 const GCM_128: u16 = 0xC02F;
 const GCM_256: u16 = 0xC030;
@@ -18,12 +18,12 @@ const DES: u16 = 0x0009;
 const T13: [(u16, u16); 3] = [(TLS13, 0x1301), (TLS13, 0x1302), (TLS13, 0x1303)];
 const YEAR: Hsts = Hsts::For(31_536_000);
 
-fn rsa(bits: usize) -> Key {
-    Key { kind: "RSA".into(), bits, ..Key::default() }
+fn rsa(bits: usize) -> KeyFacts {
+    KeyFacts { kind: "RSA".into(), bits, ..KeyFacts::default() }
 }
 
-fn ec(bits: usize) -> Key {
-    Key { kind: "EC".into(), bits, ..Key::default() }
+fn ec(bits: usize) -> KeyFacts {
+    KeyFacts { kind: "EC".into(), bits, ..KeyFacts::default() }
 }
 
 /// A server as it should be, from which a row changes what it is about.
@@ -32,7 +32,7 @@ struct Site {
     versions: Vec<u16>,
     ciphers: Vec<(u16, u16)>,
     dh_bits: Option<usize>,
-    key: Key,
+    key: KeyFacts,
     trusted: bool,
     named: bool,
     complete: bool,
@@ -72,7 +72,7 @@ impl Site {
         self
     }
 
-    fn key(mut self, key: Key) -> Site {
+    fn key(mut self, key: KeyFacts) -> Site {
         self.key = key;
         self
     }

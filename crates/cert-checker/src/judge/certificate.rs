@@ -1,11 +1,12 @@
 //! What one certificate tells by itself: its time, its names, its algorithms and form.
 
 use super::Question;
-use crate::facts::{Cert, FormFault, San, format_span};
-use crate::finding::Finding;
+use crate::facts::{CertFacts, FormFault, San, format_span};
+use crate::rules;
 use crate::threshold::{Thresholds, format_remaining};
 use pkix::{PeerName, Suffix, covered_suffix};
 use toban_core::Severity;
+use toban_core::check::Finding;
 
 const DAY: i64 = 86_400;
 /// A root that expires within this time is reported.
@@ -14,58 +15,58 @@ const ROOT_EXPIRES: i64 = 90 * DAY;
 const CLOCK: i64 = DAY;
 
 /// The leaf's own time.
-pub(super) fn judge_expiry(cert: &Cert, q: &Question<'_>) -> Option<Finding> {
+pub(super) fn judge_expiry(cert: &CertFacts, q: &Question<'_>) -> Option<Finding> {
     let remaining = cert.not_after.since(q.at);
     if remaining < 0 {
-        let says = format!("expired {}", format_remaining(remaining, cert.not_after));
-        return Some(Finding::critical("expired", says).advise("renew it"));
+        let text = format!("expired {}", format_remaining(remaining, cert.not_after));
+        return Some(rules::critical(&rules::EXPIRED, text));
     }
     if cert.not_before > q.at {
         return Some(not_yet_valid(cert, q));
     }
-    let says = format!("expires {}", format_remaining(remaining, cert.not_after));
+    let text = format!("expires {}", format_remaining(remaining, cert.not_after));
     match q.rules.thresholds.judge(cert.lifetime(), remaining) {
         Severity::Ok => None,
-        severity => Some(Finding::new("expires", severity, says).advise("renew it")),
+        severity => Some(Finding::new(&rules::EXPIRES, severity).says(text)),
     }
 }
 
-fn not_yet_valid(cert: &Cert, q: &Question<'_>) -> Finding {
+fn not_yet_valid(cert: &CertFacts, q: &Question<'_>) -> Finding {
     let wait = cert.not_before.since(q.at);
-    let says = format!("becomes valid in {}, on {}", format_span(wait), cert.not_before);
-    let finding = Finding::critical("not-yet-valid", says);
+    let text = format!("becomes valid in {}, on {}", format_span(wait), cert.not_before);
+    let finding = rules::critical(&rules::NOT_YET_VALID, text);
     if wait < CLOCK { finding.advise("is the local clock right?") } else { finding }
 }
 
 /// A certificate between leaf and root that clients use.
-pub(super) fn judge_member_expiry(cert: &Cert, q: &Question<'_>) -> Option<Finding> {
+pub(super) fn judge_member_expiry(cert: &CertFacts, q: &Question<'_>) -> Option<Finding> {
     let remaining = cert.not_after.since(q.at);
     let rule = Thresholds::new(None, None).ok()?;
     match rule.judge(cert.lifetime(), remaining) {
         _ if remaining < 0 => None,
         Severity::Ok => None,
         severity => {
-            let says = format!(
+            let text = format!(
                 "{} of the chain expires {}",
                 cert.title(),
                 format_remaining(remaining, cert.not_after)
             );
-            Some(Finding::new("chain-expires", severity, says))
+            Some(Finding::new(&rules::CHAIN_EXPIRES, severity).says(text))
         }
     }
 }
 
 /// The root at the end of the path.
-pub(super) fn judge_root_expiry(cert: &Cert, q: &Question<'_>) -> Option<Finding> {
+pub(super) fn judge_root_expiry(cert: &CertFacts, q: &Question<'_>) -> Option<Finding> {
     let remaining = cert.not_after.since(q.at);
     let when = format_remaining(remaining, cert.not_after);
     match remaining {
         r if r < 0 => {
-            let says = format!("the root {} expired {when}", cert.title());
-            Some(Finding::warning("root-expired", says).advise("some clients refuse it: plan the new root"))
+            let text = format!("the root {} expired {when}", cert.title());
+            Some(rules::warning(&rules::ROOT_EXPIRED, text))
         }
         r if r < ROOT_EXPIRES => {
-            Some(Finding::warning("root-expires", format!("the root {} expires {when}", cert.title())))
+            Some(rules::warning(&rules::ROOT_EXPIRES, format!("the root {} expires {when}", cert.title())))
         }
         _ => None,
     }
@@ -80,15 +81,15 @@ const LIVES: [(i64, i64); 4] = [
 ];
 
 /// A life longer than browsers accept.
-pub(super) fn judge_lifetime(cert: &Cert) -> Option<Finding> {
+pub(super) fn judge_lifetime(cert: &CertFacts) -> Option<Finding> {
     let (_, days) = LIVES.iter().find(|(from, _)| cert.not_before.0 >= *from)?;
     // Both ends count, so a life of 90 d is 7 775 999 s + 1.
     (cert.lifetime() + 1 > days * DAY).then(|| {
-        let says = format!(
+        let text = format!(
             "lives {}, and browsers accept {days} d from public authorities",
             format_span(cert.lifetime())
         );
-        Finding::warning("life-too-long", says)
+        rules::warning(&rules::LIFE_TOO_LONG, text)
     })
 }
 
@@ -96,7 +97,7 @@ pub(super) fn judge_lifetime(cert: &Cert) -> Option<Finding> {
 const LISTED: usize = 8;
 
 /// What is wrong with the certificate's names for a client that asks for `wanted`.
-pub(super) fn judge_names(cert: &Cert, wanted: &PeerName) -> Option<Finding> {
+pub(super) fn judge_names(cert: &CertFacts, wanted: &PeerName) -> Option<Finding> {
     if cert.extensions.names.iter().any(|san| san_fits(san, wanted)) {
         return None;
     }
@@ -105,13 +106,16 @@ pub(super) fn judge_names(cert: &Cert, wanted: &PeerName) -> Option<Finding> {
         other => *cn == other.to_string(),
     });
     if !cert.extensions.has_names && in_common {
-        let says = format!("{wanted} is only in the CN, and no subjectAltName is there");
-        return Some(Finding::critical("name-common-only", says).advise("issue it with a subjectAltName"));
+        let text = format!("{wanted} is only in the CN, and no subjectAltName is there");
+        return Some(rules::critical(&rules::NAME_COMMON_ONLY, text));
     }
-    Some(Finding::critical("name-mismatch", format!("{wanted} is not among its names: {}", list_names(cert))))
+    Some(rules::critical(
+        &rules::NAME_MISMATCH,
+        format!("{wanted} is not among its names: {}", list_names(cert)),
+    ))
 }
 
-fn list_names(cert: &Cert) -> String {
+fn list_names(cert: &CertFacts) -> String {
     let names = &cert.extensions.names;
     if names.is_empty() {
         return "it has none".into();
@@ -134,8 +138,8 @@ fn san_fits(san: &San, wanted: &PeerName) -> bool {
     }
 }
 
-/// A wildcard for everybody's names. Over names that somebody owns and lends, as `*.github.io`, it is the owner's.
-pub(super) fn judge_wildcards(cert: &Cert) -> Option<Finding> {
+/// A wildcard over names that anyone can register. Over names that an owner lends, as `*.github.io`, it is the owner's.
+pub(super) fn judge_wildcards(cert: &CertFacts) -> Option<Finding> {
     let wide = cert.extensions.names.iter().find_map(|san| match san {
         San::Dns(name) if name == "*" => Some(name),
         San::Dns(name) if matches!(covered_suffix(name), Some(Suffix::TopLevel | Suffix::Registry)) => {
@@ -143,29 +147,29 @@ pub(super) fn judge_wildcards(cert: &Cert) -> Option<Finding> {
         }
         _ => None,
     })?;
-    Some(Finding::warning("name-wildcard-wide", format!("{wide} covers a public suffix")))
+    Some(rules::warning(&rules::NAME_WILDCARD_WIDE, format!("{wide} covers a public suffix")))
 }
 
 /// What is wrong with the signature on it; a root's own signature proves nothing, so it is not asked for.
-pub(super) fn judge_signature(cert: &Cert, who: &str) -> Option<Finding> {
+pub(super) fn judge_signature(cert: &CertFacts, who: &str) -> Option<Finding> {
     let name = cert.signature.to_ascii_lowercase();
-    let says = format!("{who} is signed with {}", cert.signature);
+    let text = format!("{who} is signed with {}", cert.signature);
     if name.starts_with("md5") || name.starts_with("md2") {
-        return Some(Finding::critical("signature-md5", says).advise("issue it anew with SHA-256"));
+        return Some(rules::critical(&rules::SIGNATURE_MD5, text));
     }
     let sha1 = name.contains("sha1");
-    sha1.then(|| Finding::critical("signature-sha1", says).advise("issue it anew with SHA-256"))
+    sha1.then(|| rules::critical(&rules::SIGNATURE_SHA1, text))
 }
 
 /// What is wrong with its public key.
-pub(super) fn judge_key(cert: &Cert, who: &str) -> Option<Finding> {
+pub(super) fn judge_key(cert: &CertFacts, who: &str) -> Option<Finding> {
     let key = &cert.key;
     let title = key.title();
-    let weak = |says: String| Some(Finding::critical("key-weak", says).advise("make a new key"));
+    let weak = |text: String| Some(rules::critical(&rules::KEY_WEAK, text));
     match (key.kind.as_str(), key.bits) {
         ("RSA", ..2040) => weak(format!("{who} has a key of {title} bits: 2048 is the least")),
         ("RSA", bits) if !bits.is_multiple_of(64) => {
-            Some(Finding::warning("key-odd", format!("{who} has a key of {title} bits")))
+            Some(rules::warning(&rules::KEY_ODD, format!("{who} has a key of {title} bits")))
         }
         ("RSA" | "Ed25519" | "Ed448", _) => None,
         ("EC", _) if key.curve.as_deref() == Some("explicit") => {
@@ -174,23 +178,23 @@ pub(super) fn judge_key(cert: &Cert, who: &str) -> Option<Finding> {
         ("EC", 1..224) => weak(format!("{who} has a key on {title}: P-256 is the least")),
         ("EC", 224..) => None,
         ("DSA", _) => weak(format!("{who} has a DSA key, which no client takes any more")),
-        _ => Some(Finding::info("key-unknown", format!("{who} has a key of the algorithm {title}"))),
+        _ => Some(rules::info(&rules::KEY_UNKNOWN, format!("{who} has a key of the algorithm {title}"))),
     }
 }
 
 /// What RFC 5280 wants otherwise, of the form_faults that are `asked` for.
-pub(super) fn judge_form(cert: &Cert, who: &str, asked: impl Fn(&FormFault) -> bool) -> Vec<Finding> {
+pub(super) fn judge_form(cert: &CertFacts, who: &str, asked: impl Fn(&FormFault) -> bool) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         cert.form_faults.iter().filter(|o| asked(o)).map(|fault| form_finding(*fault, who)).collect();
     if cert.version < 3 {
-        let says = format!("{who} is of version {}, without extensions", cert.version);
-        found.push(Finding::warning("certificate-odd", says));
+        let text = format!("{who} is of version {}, without extensions", cert.version);
+        found.push(rules::warning(&rules::CERTIFICATE_ODD, text));
     }
     found
 }
 
 fn form_finding(fault: FormFault, who: &str) -> Finding {
-    let says = match fault {
+    let text = match fault {
         FormFault::SerialNegative => "has a negative serial number",
         FormFault::SerialZero => "has the serial number 0",
         FormFault::SerialLong => "has a serial number of more than 20 bytes",
@@ -200,12 +204,12 @@ fn form_finding(fault: FormFault, who: &str) -> Finding {
         FormFault::UnknownCriticalExtension => "has a critical extension that is not known here",
         FormFault::SignatureAlgorithmsDiffer => "names two different signature algorithms",
     };
-    let text = format!("{who} {says}");
+    let text = format!("{who} {text}");
     match fault {
         FormFault::DuplicateExtension
         | FormFault::UnreadableExtension
         | FormFault::UnknownCriticalExtension
-        | FormFault::SignatureAlgorithmsDiffer => Finding::critical("certificate-odd", text),
-        _ => Finding::warning("certificate-odd", text),
+        | FormFault::SignatureAlgorithmsDiffer => rules::critical(&rules::CERTIFICATE_ODD, text),
+        _ => rules::warning(&rules::CERTIFICATE_ODD, text),
     }
 }

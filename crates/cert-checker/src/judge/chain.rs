@@ -2,18 +2,20 @@
 
 use super::trust::{self, Roots, TrustedPath};
 use super::{Question, certificate};
-use crate::facts::{Cert, UnixSeconds};
-use crate::finding::Finding;
+use crate::facts::{CertFacts, UnixSeconds};
+use crate::rules;
 use pkix::{Code, Reason};
+use toban_core::check::{Finding, Rule};
 
 /// What is wrong with what was sent, whoever is trusted.
-pub(super) fn judge_order(sent: &[Cert]) -> Vec<Finding> {
+pub(super) fn judge_order(sent: &[CertFacts]) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut distinct: Vec<&Cert> = Vec::new();
+    let mut distinct: Vec<&CertFacts> = Vec::new();
     for cert in sent {
         match distinct.contains(&cert) {
             true => {
-                found.push(Finding::warning("chain-duplicate", format!("{} is sent twice", cert.title())));
+                found
+                    .push(rules::warning(&rules::CHAIN_DUPLICATE, format!("{} is sent twice", cert.title())));
             }
             false => distinct.push(cert),
         }
@@ -23,8 +25,10 @@ pub(super) fn judge_order(sent: &[Cert]) -> Vec<Finding> {
 }
 
 /// A certificate may follow any of those that it issued: a cross-signed one is sent beside its twin.
-fn judge_sequence(sent: &[&Cert]) -> Vec<Finding> {
+fn judge_sequence(sent: &[&CertFacts]) -> Vec<Finding> {
     let mut found = Vec::new();
+    // By names, as RFC 8446, 4.4.2, leaves it to clients: TLS 1.2 wants each certificate to certify the one before it, and
+    // clients of today take any order, but for programs with old TLS libraries.
     let mut reached = vec![false; sent.len()];
     let mut way = vec![0];
     while let Some(at) = way.pop() {
@@ -37,28 +41,26 @@ fn judge_sequence(sent: &[&Cert]) -> Vec<Finding> {
     }
     for (at, cert) in sent.iter().enumerate().skip(1) {
         let follows = sent[..at].iter().any(|c| c.issuer_der == cert.subject_der);
-        let says = match (reached[at], follows) {
+        let text = match (reached[at], follows) {
             (false, _) => {
-                let says = format!("{} is sent and has no part in the chain", cert.title());
-                found.push(Finding::warning("chain-unrelated", says));
+                let text = format!("{} is sent and has no part in the chain", cert.title());
+                found.push(rules::warning(&rules::CHAIN_UNRELATED, text));
                 continue;
             }
             (true, true) => None,
             (true, false) => Some(format!("{} is sent before what it issued", cert.title())),
         };
-        found.extend(says.map(|s| {
-            Finding::warning("chain-order", s).advise("send leaf, then its issuer, then that one's")
-        }));
+        found.extend(text.map(|s| rules::warning(&rules::CHAIN_ORDER, s)));
         if cert.is_self_signed() {
-            let says = format!("the root {} is sent: clients have it or do not trust it", cert.title());
-            found.push(Finding::info("chain-root-sent", says));
+            let text = format!("the root {} is sent: clients have it or do not trust it", cert.title());
+            found.push(rules::info(&rules::CHAIN_ROOT_SENT, text));
         }
     }
     found
 }
 
 /// Whether the chain leads to a root, and what is to say about its members.
-pub(super) fn judge_path(sent: &[Cert], q: &Question<'_>) -> (Option<TrustedPath>, Vec<Finding>) {
+pub(super) fn judge_path(sent: &[CertFacts], q: &Question<'_>) -> (Option<TrustedPath>, Vec<Finding>) {
     match trust::find_path(sent, q.roots, q.at) {
         Ok(trusted) => {
             let found = judge_members(&trusted, sent, q);
@@ -71,8 +73,8 @@ pub(super) fn judge_path(sent: &[Cert], q: &Question<'_>) -> (Option<TrustedPath
     }
 }
 
-/// When the issuers end that were sent, where nobody asks who they are: clients that verify them stop with them.
-pub(super) fn judge_times(sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
+/// When the issuers that were sent expire, where who they are is not asked: clients that verify them stop with them.
+pub(super) fn judge_times(sent: &[CertFacts], q: &Question<'_>) -> Vec<Finding> {
     if let Ok(trusted) = trust::find_path(sent, q.roots, q.at) {
         return judge_ends(&trusted, sent, q);
     }
@@ -91,7 +93,7 @@ pub(super) fn judge_times(sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
     found
 }
 
-fn judge_members(trusted: &TrustedPath, sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
+fn judge_members(trusted: &TrustedPath, sent: &[CertFacts], q: &Question<'_>) -> Vec<Finding> {
     let mut found = judge_ends(trusted, sent, q);
     for cert in &trusted.path[1..] {
         found.extend(certificate::judge_signature(cert, &cert.title()));
@@ -100,19 +102,19 @@ fn judge_members(trusted: &TrustedPath, sent: &[Cert], q: &Question<'_>) -> Vec<
     found
 }
 
-fn judge_ends(trusted: &TrustedPath, sent: &[Cert], q: &Question<'_>) -> Vec<Finding> {
+fn judge_ends(trusted: &TrustedPath, sent: &[CertFacts], q: &Question<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = certificate::judge_root_expiry(&trusted.root, q).into_iter().collect();
     found.extend(trusted.path[1..].iter().filter_map(|cert| certificate::judge_member_expiry(cert, q)));
     let aside = sent.iter().skip(1).filter(|c| !trusted.path.contains(c) && c.not_after < q.at);
     found.extend(aside.map(|c| {
-        let says = format!(
+        let text = format!(
             "{} has expired on {}, and another path, by {} until {}, is valid",
             c.title(),
             c.not_after,
             trusted.root.title(),
             earliest_end(trusted)
         );
-        Finding::info("chain-expired", says)
+        rules::info(&rules::CHAIN_EXPIRED, text)
     }));
     found
 }
@@ -121,14 +123,16 @@ fn earliest_end(trusted: &TrustedPath) -> UnixSeconds {
     trusted.path.iter().map(|c| c.not_after).min().unwrap_or(trusted.root.not_after)
 }
 
-/// The reason by which an administrator finds the cure.
-fn explain_broken(sent: &[Cert], q: &Question<'_>, why: &[Reason]) -> Vec<Finding> {
+/// The reason that leads an administrator to the cause.
+fn explain_broken(sent: &[CertFacts], q: &Question<'_>, why: &[Reason]) -> Vec<Finding> {
     let leaf = &sent[0];
     let mut found: Vec<Finding> = sent.iter().skip(1).filter_map(|c| expired_member(c, q)).collect();
     for cert in &sent[1..] {
         found.extend(certificate::judge_signature(cert, &cert.title()));
         found.extend(certificate::judge_key(cert, &cert.title()));
     }
+    // The path ends at the last issuer that was sent. Is the next one missing, unknown, or there and not valid? The three
+    // need different hands: the server's administrator, the client's, or the authority.
     let top = last_issuer(sent);
     // One that issued itself is a root of its own, whoever else has its name.
     let rooted = q.roots.holds(top) || (!top.is_self_signed() && q.roots.issuer_of(top).is_some());
@@ -140,69 +144,68 @@ fn explain_broken(sent: &[Cert], q: &Question<'_>, why: &[Reason]) -> Vec<Findin
         found.push(root);
         return found;
     }
-    let said = said_codes(leaf, &found, q);
-    let news = why.iter().find(|r| !is_said(r.code, &said));
+    let known = found_rules(leaf, &found, q);
+    let news = why.iter().find(|r| !is_known(r.code, &known));
     found.extend(
-        news.map(|r| Finding::critical("chain-invalid", format!("no valid path to a trusted root: {r}"))),
+        news.map(|r| rules::critical(&rules::CHAIN_INVALID, format!("no valid path to a trusted root: {r}"))),
     );
     found
 }
 
-/// Codes of what is told of the leaf and of `found`.
-fn said_codes(leaf: &Cert, found: &[Finding], q: &Question<'_>) -> Vec<&'static str> {
+/// The rules of what is found in the leaf, and of `found`.
+fn found_rules(leaf: &CertFacts, found: &[Finding], q: &Question<'_>) -> Vec<&'static Rule> {
     let own = [
         certificate::judge_expiry(leaf, q),
         certificate::judge_signature(leaf, "it"),
         certificate::judge_key(leaf, "it"),
     ];
-    found.iter().chain(own.iter().flatten()).map(|f| f.code).collect()
+    found.iter().chain(own.iter().flatten()).map(|f| f.rule).collect()
 }
 
-/// Whether another finding says the same with better words: dates, and algorithms of leaf and chain.
-fn is_said(code: Code, said: &[&str]) -> bool {
-    let better: &[&str] = match code {
-        Code::Expired => &["expired", "chain-expired"],
-        Code::NotYetValid => &["not-yet-valid"],
-        Code::WeakKey => &["key-weak"],
-        Code::WeakSignature => &["signature-md5", "signature-sha1"],
+/// Whether another finding has the same in more detail: dates, and algorithms of leaf and chain.
+fn is_known(code: Code, known: &[&Rule]) -> bool {
+    let better: &[&Rule] = match code {
+        Code::Expired => &[&rules::EXPIRED, &rules::CHAIN_EXPIRED],
+        Code::NotYetValid => &[&rules::NOT_YET_VALID],
+        Code::WeakKey => &[&rules::KEY_WEAK],
+        Code::WeakSignature => &[&rules::SIGNATURE_MD5, &rules::SIGNATURE_SHA1],
         _ => &[],
     };
-    said.iter().any(|s| better.contains(s))
+    known.iter().any(|rule| better.contains(rule))
 }
 
 /// A root whose own time is over: many clients do not look at it, some do.
-fn expired_root(top: &Cert, q: &Question<'_>, why: &[Reason]) -> Option<Finding> {
+fn expired_root(top: &CertFacts, q: &Question<'_>, why: &[Reason]) -> Option<Finding> {
     let root = q.roots.issuer_of(top)?;
     (why.iter().all(|r| r.code == Code::Expired) && root.not_after < q.at)
         .then(|| certificate::judge_root_expiry(&root, q))
         .flatten()
 }
 
-fn expired_member(cert: &Cert, q: &Question<'_>) -> Option<Finding> {
+fn expired_member(cert: &CertFacts, q: &Question<'_>) -> Option<Finding> {
     (cert.not_after < q.at).then(|| {
-        let says = format!("{} of the chain has expired on {}", cert.title(), cert.not_after);
-        Finding::critical("chain-expired", says).advise("install the issuer's present chain")
+        let text = format!("{} of the chain has expired on {}", cert.title(), cert.not_after);
+        rules::critical(&rules::CHAIN_EXPIRED, text)
     })
 }
 
-fn explain_unrooted(leaf: &Cert, top: &Cert, roots: &Roots) -> Finding {
+fn explain_unrooted(leaf: &CertFacts, top: &CertFacts, roots: &Roots) -> Finding {
     if leaf.is_self_signed() {
-        let says = format!("it is signed by its own key, subject {}", leaf.subject);
-        return Finding::critical("self-signed", says).advise("trust it with ca or pin it, if that is meant");
+        let text = format!("it is signed by its own key, subject {}", leaf.subject);
+        return rules::critical(&rules::SELF_SIGNED, text);
     }
     if roots.have_issuer_name_of(top) {
-        let says = format!("a root of the name {} is trusted, but its key did not sign this", top.issuer);
-        return Finding::critical("chain-invalid", says);
+        let text = format!("a root of the name {} is trusted, but its key did not sign this", top.issuer);
+        return rules::critical(&rules::CHAIN_INVALID, text);
     }
     match top == leaf && !leaf.is_self_signed() {
         true => missing_issuer(leaf),
-        false => Finding::critical("untrusted-root", format!("unknown root, subject {}", top.issuer))
-            .advise("trust it with ca, if it is yours"),
+        false => rules::critical(&rules::UNTRUSTED_ROOT, format!("unknown root, subject {}", top.issuer)),
     }
 }
 
-fn missing_issuer(leaf: &Cert) -> Finding {
-    let says = format!(
+fn missing_issuer(leaf: &CertFacts) -> Finding {
+    let text = format!(
         "the certificate of its issuer was not sent, or it is an unknown root, subject {}",
         leaf.issuer
     );
@@ -212,11 +215,11 @@ fn missing_issuer(leaf: &Cert) -> Finding {
         }
         None => "add the intermediate to the server's chain, or trust the root with ca".into(),
     };
-    Finding::critical("chain-incomplete", says).advise(advice)
+    rules::critical(&rules::CHAIN_INCOMPLETE, text).advise(advice)
 }
 
 /// The last certificate that issuers among those sent lead to.
-fn last_issuer(sent: &[Cert]) -> &Cert {
+fn last_issuer(sent: &[CertFacts]) -> &CertFacts {
     let mut top = &sent[0];
     for _ in sent {
         if top.is_self_signed() {

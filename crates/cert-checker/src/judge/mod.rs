@@ -6,11 +6,12 @@ mod trust;
 
 pub(crate) use trust::{Roots, TrustedPath, load_system_roots};
 
-use crate::facts::{Cert, FormFault, UnixSeconds};
-use crate::finding::Finding;
+use crate::facts::{CertFacts, FormFault, UnixSeconds};
 use crate::options::Pin;
+use crate::rules;
 use crate::threshold::Thresholds;
 use pkix::PeerName;
+use toban_core::check::Finding;
 
 /// What is demanded of a certificate.
 #[derive(Clone, Debug)]
@@ -36,12 +37,13 @@ pub(crate) struct Question<'a> {
 }
 
 /// Judges a chain as it was sent or lies in a file, leaf first.
-pub(crate) fn judge_chain(sent: &[Cert], q: &Question<'_>) -> (Option<TrustedPath>, Vec<Finding>) {
+pub(crate) fn judge_chain(sent: &[CertFacts], q: &Question<'_>) -> (Option<TrustedPath>, Vec<Finding>) {
     let Some(leaf) = sent.first() else { return (None, Vec::new()) };
     let mut found: Vec<Finding> = certificate::judge_expiry(leaf, q).into_iter().collect();
     found.extend(q.name.and_then(|name| certificate::judge_names(leaf, name)));
     let pinned = check_pins(leaf, q.rules);
     found.extend(pinned.as_ref().err().cloned());
+    // Three ways to say that the issuer does not matter. Expiry and names do all the same: a pin does not renew.
     let own_signature = q.rules.self_signed && leaf.is_self_signed();
     if q.rules.any_issuer || own_signature || pinned == Ok(true) {
         found.extend(chain::judge_times(sent, q));
@@ -61,7 +63,7 @@ pub(crate) fn judge_chain(sent: &[Cert], q: &Question<'_>) -> (Option<TrustedPat
 }
 
 /// Judges a certificate that is no server's: an authority's in a file.
-pub(crate) fn judge_authority(cert: &Cert, q: &Question<'_>) -> Vec<Finding> {
+pub(crate) fn judge_authority(cert: &CertFacts, q: &Question<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = certificate::judge_expiry(cert, q).into_iter().collect();
     if !cert.is_self_signed() {
         found.extend(certificate::judge_signature(cert, "it"));
@@ -74,7 +76,7 @@ pub(crate) fn judge_authority(cert: &Cert, q: &Question<'_>) -> Vec<Finding> {
 }
 
 /// What the leaf alone tells.
-fn judge_own(leaf: &Cert) -> Vec<Finding> {
+fn judge_own(leaf: &CertFacts) -> Vec<Finding> {
     let mut found: Vec<Finding> = certificate::judge_signature(leaf, "it").into_iter().collect();
     found.extend(certificate::judge_key(leaf, "it"));
     found.extend(certificate::judge_form(leaf, "it", |_| true));
@@ -83,20 +85,17 @@ fn judge_own(leaf: &Cert) -> Vec<Finding> {
 }
 
 /// What browsers demand of public authorities' certificates.
-fn judge_policy(leaf: &Cert) -> Vec<Finding> {
+fn judge_policy(leaf: &CertFacts) -> Vec<Finding> {
     let mut found: Vec<Finding> = certificate::judge_lifetime(leaf).into_iter().collect();
     if leaf.extensions.timestamps == 0 {
-        let says = "it carries no timestamps of transparency logs, which browsers demand";
-        found.push(Finding::warning("ct-missing", says));
+        let text = "it carries no timestamps of transparency logs, which browsers demand";
+        found.push(rules::warning(&rules::CT_MISSING, text));
     }
     found
 }
 
 /// Whether it is pinned.
-///
-/// # Errors
-/// The finding, when another one is.
-fn check_pins(leaf: &Cert, rules: &Rules) -> Result<bool, Finding> {
+fn check_pins(leaf: &CertFacts, rules: &Rules) -> Result<bool, Finding> {
     if rules.pins.is_empty() {
         return Ok(false);
     }
@@ -104,11 +103,11 @@ fn check_pins(leaf: &Cert, rules: &Rules) -> Result<bool, Finding> {
     match rules.pins.iter().any(fits) {
         true => Ok(true),
         false => {
-            let says = format!(
+            let text = format!(
                 "certificate {} with key {} is not the pinned one",
                 leaf.sha256, leaf.key.spki_sha256
             );
-            Err(Finding::critical("pin-mismatch", says))
+            Err(rules::critical(&rules::PIN_MISMATCH, text))
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Who is trusted, and whether a chain as sent leads there.
 
-use crate::facts::{Cert, UnixSeconds};
+use crate::facts::{CertFacts, UnixSeconds};
 use crate::files::pem;
 use pkix::{Pool, Profile, Purpose, Reason, Request};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use toban_core::sync::lock;
 use toban_core::{Context, Error, Result};
 
 /// Roots that end a chain.
@@ -19,7 +20,7 @@ pub(crate) struct Roots {
 
 #[derive(Debug)]
 struct Root {
-    cert: Arc<Cert>,
+    cert: Arc<CertFacts>,
     /// From the system's store: a public authority, for which the browsers' rules hold.
     public: bool,
 }
@@ -28,15 +29,15 @@ struct Root {
 #[derive(Debug)]
 pub(crate) struct TrustedPath {
     /// Leaf first; the root is not among them.
-    pub(crate) path: Vec<Cert>,
+    pub(crate) path: Vec<CertFacts>,
     /// The root at its end.
-    pub(crate) root: Arc<Cert>,
+    pub(crate) root: Arc<CertFacts>,
     pub(crate) public: bool,
 }
 
 impl TrustedPath {
     /// Who is above the leaf, up to the root.
-    pub(crate) fn issuers(&self) -> Vec<Cert> {
+    pub(crate) fn issuers(&self) -> Vec<CertFacts> {
         self.path.iter().skip(1).chain([&*self.root]).cloned().collect()
     }
 }
@@ -65,15 +66,15 @@ impl Roots {
         Ok(roots)
     }
 
-    /// Adds one; a certificate that cannot be read trusts nobody.
+    /// Adds one; a certificate that cannot be read is no root.
     fn add(&mut self, der: &[u8], public: bool) {
-        let Ok(cert) = Cert::read(der) else { return };
+        let Ok(cert) = CertFacts::read_der(der) else { return };
         self.by_subject.entry(cert.subject_der.clone()).or_default().push(self.all.len());
         self.all.push(Root { cert: Arc::new(cert), public });
     }
 
     /// Whether this very certificate is a root here.
-    pub(crate) fn holds(&self, cert: &Cert) -> bool {
+    pub(crate) fn holds(&self, cert: &CertFacts) -> bool {
         self.with_subject(&cert.subject_der).any(|r| r.cert.der == cert.der)
     }
 
@@ -81,30 +82,27 @@ impl Roots {
         self.by_subject.get(subject).into_iter().flatten().map(|i| &self.all[*i])
     }
 
-    /// Whether somebody here could have issued `cert`.
-    pub(crate) fn issuer_of(&self, cert: &Cert) -> Option<Arc<Cert>> {
+    /// The root here that may have issued `cert`.
+    pub(crate) fn issuer_of(&self, cert: &CertFacts) -> Option<Arc<CertFacts>> {
         self.with_subject(&cert.issuer_der)
             .find(|r| cert.may_be_issued_by(&r.cert))
             .map(|r| Arc::clone(&r.cert))
     }
 
     /// Whether a root of the name of its issuer is here, of whatever key.
-    pub(crate) fn have_issuer_name_of(&self, cert: &Cert) -> bool {
+    pub(crate) fn have_issuer_name_of(&self, cert: &CertFacts) -> bool {
         self.by_subject.contains_key(&cert.issuer_der)
     }
 
-    fn is_public(&self, root: &Cert) -> bool {
+    fn is_public(&self, root: &CertFacts) -> bool {
         self.with_subject(&root.subject_der).any(|r| r.cert.der == root.der && r.public)
     }
 }
 
 /// The roots of this system's store, in DER, read once.
-///
-/// # Errors
-/// When there are none.
 pub(crate) fn load_system_roots() -> Result<Vec<Vec<u8>>> {
     static LOADED: Mutex<Option<Arc<Vec<Vec<u8>>>>> = Mutex::new(None);
-    let mut loaded = LOADED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut loaded = lock(&LOADED);
     if let Some(roots) = &*loaded {
         return Ok(roots.to_vec());
     }
@@ -135,7 +133,7 @@ fn read_trusted(path: &Path) -> Result<Vec<Vec<u8>>> {
         let bytes = std::fs::read(&file).doing(|| format!("read {}", file.display()))?;
         all.extend(pem::select_ders(&bytes, trusted).into_iter().filter_map(std::result::Result::ok));
     }
-    match all.iter().any(|der| Cert::read(der).is_ok()) {
+    match all.iter().any(|der| CertFacts::read_der(der).is_ok()) {
         true => Ok(all),
         false => Err(Error::usage(format!("no certificate to trust in {}", path.display()))),
     }
@@ -146,7 +144,7 @@ fn read_trusted(path: &Path) -> Result<Vec<Vec<u8>>> {
 /// # Errors
 /// Why there is none: of the path that came nearest.
 pub(crate) fn find_path(
-    sent: &[Cert],
+    sent: &[CertFacts],
     roots: &Roots,
     at: UnixSeconds,
 ) -> std::result::Result<TrustedPath, Vec<Reason>> {
@@ -155,7 +153,6 @@ pub(crate) fn find_path(
     let verdict = pkix::validate_path(&Request {
         leaf: &leaf.der,
         sent: &Pool::new(&others),
-        extra: &Pool::default(),
         roots: &roots.pool,
         names: &[],
         purpose: Some(Purpose::Server),
@@ -166,14 +163,11 @@ pub(crate) fn find_path(
         profile: Profile::Basic,
         max_depth: None,
     });
-    match verdict.valid {
-        true => read_path(&verdict.path, roots).ok_or_else(Vec::new),
-        false => Err(verdict.reasons),
-    }
+    if verdict.valid { read_path(&verdict.path, roots).ok_or_else(Vec::new) } else { Err(verdict.reasons) }
 }
 
 fn read_path(ders: &[Vec<u8>], roots: &Roots) -> Option<TrustedPath> {
-    let mut path: Vec<Cert> = ders.iter().filter_map(|der| Cert::read(der).ok()).collect();
+    let mut path: Vec<CertFacts> = ders.iter().filter_map(|der| CertFacts::read_der(der).ok()).collect();
     let root = path.pop()?;
     let public = roots.is_public(&root);
     Some(TrustedPath { path, root: Arc::new(root), public })

@@ -6,7 +6,8 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use toban_core::sync::lock;
 
 /// What the server showed.
 #[derive(Clone, Debug, Default)]
@@ -40,9 +41,6 @@ struct CollectingVerifier {
 }
 
 /// A configuration for one handshake, and where what was shown will be.
-///
-/// # Errors
-/// Those of rustls, when no cipher is left.
 pub(crate) fn client_config(
     only: Option<Restriction>,
     own: Option<Arc<CertifiedKey>>,
@@ -65,6 +63,7 @@ pub(crate) fn client_config(
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(collector);
+    // A resumed session shows no certificate (RFC 8446, 2.2).
     config.resumption = rustls::client::Resumption::disabled();
     Ok((config, shown))
 }
@@ -97,13 +96,13 @@ fn offered_schemes(algorithms: WebPkiSupportedAlgorithms, only: Option<Restricti
 
 impl CollectingVerifier {
     fn captured(&self) -> std::sync::MutexGuard<'_, Captured> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shown)
     }
 
     /// The handshake goes on: what was shown is worth knowing, and nothing secret is ever sent.
     fn accept_proof(&self, proof: Result<HandshakeSignatureValid, Error>) -> HandshakeSignatureValid {
         proof.unwrap_or_else(|e| {
-            // What else is said there is about the certificate's form, or a scheme of old that is not known here.
+            // Other errors are about the certificate's form, or a scheme of old that is not known here.
             if e == Error::InvalidCertificate(CertificateError::BadSignature) {
                 self.captured().unproven = Some(e.to_string());
             }
@@ -121,6 +120,8 @@ impl ServerCertVerifier for CollectingVerifier {
         ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        // Any certificate will do: it is judged later, by all its facts. A client that stopped here would only ever know the
+        // first thing that is wrong.
         let mut shown = self.captured();
         shown.chain = std::iter::once(end_entity).chain(intermediates).map(|c| c.to_vec()).collect();
         shown.staple = ocsp_response.to_vec();
@@ -152,6 +153,7 @@ impl ServerCertVerifier for CollectingVerifier {
 
 impl ResolvesClientCert for CollectingVerifier {
     fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // Also without a certificate of ours the request is worth knowing, with the authorities that the server names.
         self.captured().asked = Some(hints.iter().take(64).map(|h| h.to_vec()).collect());
         let own = self.own.clone()?;
         own.key.choose_scheme(schemes).map(|_| own)
@@ -163,7 +165,7 @@ impl ResolvesClientCert for CollectingVerifier {
 }
 
 /// The other kind of key that a server may have a certificate for.
-pub(crate) fn other_key_kind(key: &crate::facts::Key) -> Option<Restriction> {
+pub(crate) fn other_key_kind(key: &crate::facts::KeyFacts) -> Option<Restriction> {
     match key.kind.as_str() {
         "RSA" => Some(Restriction::Ecdsa),
         "EC" => Some(Restriction::Rsa),

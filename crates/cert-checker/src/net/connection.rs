@@ -2,6 +2,7 @@
 //! or floods.
 
 use super::failure::ProbeFailure;
+use crate::rules;
 use pkix::DnsName;
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,7 +14,7 @@ use toban_core::shutdown;
 /// No server needs to send more than this before its certificate is known.
 const MOST: u64 = 2 << 20;
 
-/// How long a wait lasts before it is looked whether the process is told to stop.
+/// How long a wait lasts before it is checked whether the process must stop.
 const SLICE: Duration = Duration::from_millis(250);
 
 /// When a target's time is over.
@@ -39,7 +40,7 @@ impl Deadline {
     /// What is left.
     ///
     /// # Errors
-    /// `TimedOut`, when nothing is, or once the process is told to stop.
+    /// `TimedOut`, when nothing is, or once the process must stop.
     pub(crate) fn time_left(self) -> io::Result<Duration> {
         let left = self.0.saturating_duration_since(Instant::now());
         if left.is_zero() || shutdown::due() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
@@ -80,10 +81,12 @@ impl TimedStream {
 
 impl Read for TimedStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // A server may drip or flood within its time: what it can cost in memory has an end as well.
         if self.read > MOST {
             return Err(io::Error::new(ErrorKind::InvalidData, "more than 2 MiB before the certificate"));
         }
         loop {
+            // In slices, so that a signal ends a wait for a silent server: std's reads go on after EINTR.
             self.stream.set_read_timeout(Some(self.deadline.time_left()?.min(SLICE)))?;
             match self.stream.read(buf) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
@@ -130,7 +133,9 @@ pub(crate) fn resolve_host(
     }
     if host.parse::<std::net::SocketAddrV6>().is_err() && host.contains('%') {
         let found = format!("[{host}]:{port}").to_socket_addrs();
-        return found.map(Iterator::collect).map_err(|e| ProbeFailure::new("dns-failed", e.to_string()));
+        return found
+            .map(Iterator::collect)
+            .map_err(|e| ProbeFailure::new(&rules::DNS_FAILED, e.to_string()));
     }
     // The text as it stands, for a dot at its end keeps the resolver from trying the search domains.
     let name = match DnsName::parse(host) {
@@ -142,18 +147,19 @@ pub(crate) fn resolve_host(
 
 /// The system's resolver knows no deadline, so a thread of its own waits for it.
 fn look_up_name(name: String, port: u16, deadline: Deadline) -> Result<Vec<SocketAddr>, ProbeFailure> {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let asked = name.clone();
+    // The thread is left alone when the time is over: getaddrinfo cannot be interrupted, and the process ends soon.
     let spawned = std::thread::Builder::new().stack_size(256 << 10).spawn(move || {
         let found = (asked.as_str(), port).to_socket_addrs();
-        let _ = tell.send(found.map(Iterator::collect::<BTreeSet<_>>));
+        let _ = sender.send(found.map(Iterator::collect::<BTreeSet<_>>));
     });
-    spawned.map_err(|e| ProbeFailure::new("dns-failed", format!("look up {name}: {e}")))?;
+    spawned.map_err(|e| ProbeFailure::new(&rules::DNS_FAILED, format!("look up {name}: {e}")))?;
     let left = deadline.time_left().map_err(|e| ProbeFailure::from_io("look up the name", &e))?;
-    match told.recv_timeout(left) {
+    match receiver.recv_timeout(left) {
         Ok(Ok(found)) => Ok(found.into_iter().take(ADDRESSES).collect()),
         Ok(Err(e)) => Err(explain_resolver(&name, &e)),
-        Err(_) => Err(ProbeFailure::new("timeout", format!("no answer in time: look up {name}"))),
+        Err(_) => Err(ProbeFailure::new(&rules::TIMEOUT, format!("no answer in time: look up {name}"))),
     }
 }
 
@@ -162,7 +168,7 @@ fn explain_resolver(name: &str, e: &std::io::Error) -> ProbeFailure {
     let text = e.to_string();
     let absent = ["not known", "No address associated"].iter().any(|w| text.contains(w));
     match absent {
-        true => ProbeFailure::new("dns-not-found", format!("{name} has no address")),
-        false => ProbeFailure::new("dns-failed", format!("look up {name}: {text}")),
+        true => ProbeFailure::new(&rules::DNS_NOT_FOUND, format!("{name} has no address")),
+        false => ProbeFailure::new(&rules::DNS_FAILED, format!("look up {name}: {text}")),
     }
 }

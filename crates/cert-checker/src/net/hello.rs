@@ -49,7 +49,9 @@ impl ClientHello<'_> {
         let mut body = Vec::with_capacity(512);
         // TLS 1.3 calls itself 1.2 here, and tells by an extension.
         body.extend(self.version.min(TLS12).to_be_bytes());
+        // The client's random. It need not be random: no session comes of this handshake.
         body.extend([0x5a; 32]);
+        // A session id of 32 bytes is what middleboxes expect of TLS 1.3 (RFC 8446, D.4).
         let session: &[u8] = if self.version == TLS13 { &[0x5b; 32] } else { &[] };
         put_vector8(&mut body, session);
         put_vector16(&mut body, &be_bytes(self.ciphers));
@@ -60,7 +62,7 @@ impl ClientHello<'_> {
         let mut message = vec![1];
         message.extend(&u32::try_from(body.len()).unwrap_or(0).to_be_bytes()[1..]);
         message.extend(body);
-        // Some old servers take no record of a version above their own in the first flight.
+        // Some old servers take no record of a version above their own in the first flight (RFC 8446, 5.1 allows 3.1).
         let mut record = vec![22];
         record.extend(self.version.min(0x0301).to_be_bytes());
         put_vector16(&mut record, &message);
@@ -158,7 +160,8 @@ pub(crate) fn read_flight(from: &mut impl Read) -> Result<ServerFlight, NoFlight
     loop {
         let (kind, body) = match read_record(from) {
             Ok(record) => record,
-            // Servers that end in the middle of the flight have still shown their certificate.
+            // Servers that close in the middle of the flight, as some do when they want a client certificate, have still
+            // shown their own.
             Err(_) if !answer.chain.is_empty() => return Ok(answer),
             Err(e) => return Err(e),
         };
@@ -197,6 +200,8 @@ fn read_record(from: &mut impl Read) -> Result<(u8, Vec<u8>), NoFlight> {
 fn take_messages(messages: &mut Vec<u8>, answer: &mut ServerFlight) -> Result<bool, NoFlight> {
     let mut at = 0;
     let mut over = false;
+    // Messages and records have each their own borders: a message may fill several records, and a record hold several
+    // messages (RFC 5246, 6.2.1).
     while !over && messages.len() - at >= 4 {
         let head = &messages[at..at + 4];
         let length = usize::from(head[1]) << 16 | usize::from(head[2]) << 8 | usize::from(head[3]);
@@ -231,7 +236,7 @@ fn read_server_hello(body: &[u8], answer: &mut ServerFlight) -> Option<()> {
     let Some(extensions) = reader.read_vector16() else { return Some(()) };
     let mut extensions = ByteReader(extensions);
     while let (Some(kind), Some(value)) = (extensions.read_u16(), extensions.read_vector16()) {
-        // supported_versions: the true one of TLS 1.3.
+        // supported_versions (RFC 8446, 4.2.1): TLS 1.3 calls itself 1.2 in the field of old and tells here.
         if kind == 43 && answer.version == TLS12 {
             answer.version = ByteReader(value).read_u16()?;
         }
@@ -274,7 +279,7 @@ impl<'a> ByteReader<'a> {
         self.take(2).map(|b| u16::from_be_bytes([b[0], b[1]]))
     }
 
-    /// Bytes behind their length of one byte.
+    /// Bytes after their length of one byte.
     fn read_vector8(&mut self) -> Option<&'a [u8]> {
         let n = usize::from(self.take(1)?[0]);
         self.take(n)

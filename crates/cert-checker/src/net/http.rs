@@ -3,6 +3,7 @@
 use super::collect;
 use super::failure::ProbeFailure;
 use super::probe::{self, ProbeRequest};
+use crate::rules;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,9 +38,6 @@ pub(crate) struct PlainAnswer {
 }
 
 /// What a server answers for `path` without TLS.
-///
-/// # Errors
-/// Why it does not.
 pub(crate) fn ask_without_tls(
     ask: &ProbeRequest<'_>,
     at: SocketAddr,
@@ -57,7 +55,7 @@ pub(crate) fn ask_without_tls(
             let status = head.split_whitespace().nth(1).unwrap_or_default().to_string();
             Ok(PlainAnswer { status, location: redirect_location(&head) })
         }
-        false => Err(ProbeFailure::new("not-http", "what answers does not speak HTTP")),
+        false => Err(ProbeFailure::new(&rules::NOT_HTTP, "what answers does not speak HTTP")),
     }
 }
 
@@ -66,8 +64,8 @@ pub(crate) fn ask_without_tls(
 pub(crate) fn fetch_client_refusal(ask: &ProbeRequest<'_>, at: SocketAddr) -> Option<String> {
     let answer = fetch_answer(ask, at, "GET", "/")?;
     let status = answer.split_whitespace().nth(1)?.to_string();
-    let says = answer.contains("SSL certificate error") || answer.contains("required SSL certificate");
-    (status.starts_with('4') && says).then(|| format!("HTTP status {status}, SSL certificate error"))
+    let refused = answer.contains("SSL certificate error") || answer.contains("required SSL certificate");
+    (status.starts_with('4') && refused).then(|| format!("HTTP status {status}, SSL certificate error"))
 }
 
 fn fetch_head(ask: &ProbeRequest<'_>, at: SocketAddr, path: &str) -> Option<String> {
@@ -100,6 +98,7 @@ fn send_request(
     stream.write_all(request.as_bytes())?;
     let mut head = Vec::new();
     let mut buffer = [0; 4096];
+    // For GET up to the connection's end: nginx says in the body why it refuses a client certificate.
     let whole = |head: &[u8]| method == "HEAD" && head.windows(4).any(|w| w == b"\r\n\r\n");
     while head.len() < HEADERS && !whole(&head) {
         match stream.read(&mut buffer) {

@@ -12,8 +12,9 @@ use rustls::sign::CertifiedKey;
 use serde::Serialize;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+use toban_core::sync::lock;
 
 /// How to ask.
 #[derive(Clone, Debug)]
@@ -46,9 +47,6 @@ pub(crate) struct Presented {
 }
 
 /// The certificate that `at` shows, to a client that takes only this where it is given.
-///
-/// # Errors
-/// Why none was shown.
 pub(crate) fn fetch_certificate(
     ask: &ProbeRequest<'_>,
     at: SocketAddr,
@@ -62,9 +60,6 @@ pub(crate) fn fetch_certificate(
 }
 
 /// A connection on which TLS may begin.
-///
-/// # Errors
-/// What came in between.
 pub(crate) fn open_stream(ask: &ProbeRequest<'_>, at: SocketAddr) -> Result<TimedStream, ProbeFailure> {
     let mut line = TimedStream::connect(at, ask.deadline)
         .map_err(|e| ProbeFailure::from_io(&format!("connect to {at}"), &e))?;
@@ -80,6 +75,8 @@ fn shake_hands(
     let mut line = open_stream(ask, at)?;
     let (mut config, shown) =
         collect::client_config(only, ask.own.clone()).map_err(|e| ProbeFailure::tls(e.to_string()))?;
+    // What each kind of client offers: some servers choose their certificate by it (RFC 7301), a web server of HTTP/2 alone
+    // ends the handshake without it, and libpq wants an answer to it.
     config.alpn_protocols = match ask.endpoint.protocol {
         Protocol::Https => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Protocol::PostgresDirect => vec![b"postgresql".to_vec()],
@@ -90,7 +87,8 @@ fn shake_hands(
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name)
         .map_err(|e| ProbeFailure::tls(e.to_string()))?;
     let ended = complete_handshake(&mut connection, &mut line);
-    let shown = std::mem::take(&mut *shown.lock().unwrap_or_else(PoisonError::into_inner));
+    let shown = std::mem::take(&mut *lock(&shown));
+    // An error after the certificate was shown is news about the server, not the end of the check.
     let failure = ended.err().map(|e| ProbeFailure::from_io("handshake", &e));
     if let Some(failure) = failure.clone().filter(|_| shown.chain.is_empty()) {
         return Err(failure);
@@ -169,9 +167,6 @@ fn complete_handshake(connection: &mut rustls::ClientConnection, line: &mut Time
 }
 
 /// The name for rustls, which is sent only when SNI is wanted.
-///
-/// # Errors
-/// A name that SNI cannot carry.
 pub(super) fn server_name(
     ask: &ProbeRequest<'_>,
     at: SocketAddr,
@@ -183,7 +178,7 @@ pub(super) fn server_name(
     }
 }
 
-/// TLS 1.2 with every cipher, then the versions that nobody should speak any more; `failure` is why there was no
+/// TLS 1.2 with every cipher, then the versions that no server should speak any more; `failure` is why there was no
 /// handshake of today.
 fn ask_by_old_hello(
     ask: &ProbeRequest<'_>,
@@ -191,6 +186,8 @@ fn ask_by_old_hello(
     failure: ProbeFailure,
 ) -> Result<Presented, ProbeFailure> {
     let offer = ciphers::offered_suites(false);
+    // The newest first: what a server would speak with a client of its time is what counts. Each version needs a connection
+    // of its own, for old servers answer an offer of several with an alert.
     let versions = [hello::TLS12, hello::TLS11, hello::TLS10, hello::SSL3];
     let answer = versions.into_iter().find_map(|version| {
         let answer = send_hello(ask, at, &ClientHello { version, ciphers: &offer, sni: ask.sni }).ok()?;
@@ -214,9 +211,6 @@ fn ask_by_old_hello(
 }
 
 /// One hello on a connection of its own.
-///
-/// # Errors
-/// An alert, junk, or the connection's end.
 pub(crate) fn send_hello(
     ask: &ProbeRequest<'_>,
     at: SocketAddr,

@@ -38,6 +38,7 @@ pub(crate) fn survey_server(ask: &ProbeRequest<'_>, at: SocketAddr) -> Survey {
                     break;
                 }
             };
+            // A server that answers with a suite that was not offered breaks RFC 5246, 7.4.1.3: asking on would not end.
             let Some(position) = offer.iter().position(|c| *c == answer.cipher) else { break };
             if answer.version != version {
                 break;

@@ -2,13 +2,14 @@
 
 pub(crate) mod ocsp;
 
-use crate::facts::{Cert, UnixSeconds, fingerprint};
+use crate::facts::{CertFacts, UnixSeconds, fingerprint};
 use crate::files::pem;
-use crate::finding::Finding;
 use crate::net::connection::Deadline;
 use crate::options::Options;
+use crate::rules;
 use pkix::{Crl, Profile, Reading, Revocation, Standing};
 use std::path::{Path, PathBuf};
+use toban_core::check::Finding;
 use toban_core::{Context, Severity, durable};
 
 /// The lists that files hold.
@@ -47,9 +48,9 @@ fn read_lists(file: &Path) -> Vec<Result<Vec<u8>, String>> {
 /// What is looked up.
 pub(crate) struct SeenChain<'a> {
     /// As it was sent, leaf first.
-    pub(crate) chain: &'a [Cert],
+    pub(crate) chain: &'a [CertFacts],
     /// The valid path above the leaf, up to the root; empty where none is known.
-    pub(crate) above: &'a [Cert],
+    pub(crate) above: &'a [CertFacts],
     /// None for a file, empty when a server sent none.
     pub(crate) staple: Option<&'a [u8]>,
 }
@@ -74,6 +75,7 @@ impl RevocationCheck<'_> {
         if !self.options.crl.is_empty() || self.options.fetch_crl {
             found.extend(Lookup { check: self, leaf, issuer }.judge_lists());
         }
+        // Of those above the leaf only revocation is news: a missing list of theirs is the issuer's affair.
         for pair in seen.above.windows(2) {
             let lookup = Lookup { check: self, leaf: &pair[0], issuer: Some(&pair[1]) };
             if let Standing::Revoked(entry) = lookup.find_standing(self.lists.read.iter()) {
@@ -83,19 +85,22 @@ impl RevocationCheck<'_> {
         found
     }
 
-    fn judge_staple(&self, leaf: &Cert, issuer: Option<&Cert>, staple: &[u8]) -> Vec<Finding> {
-        // RFC 7633, 4.2.2: a server without staple is as good as one whose certificate is revoked, for whoever can keep
+    fn judge_staple(&self, leaf: &CertFacts, issuer: Option<&CertFacts>, staple: &[u8]) -> Vec<Finding> {
+        // RFC 7633, 4.3.3: a server without staple is as good as one whose certificate is revoked, for whoever can keep
         // the staple away could hide the revocation.
         let demanded = leaf.extensions.must_staple;
         if staple.is_empty() {
-            let says = "it demands a stapled OCSP answer (must-staple), and the server sent none";
-            return demanded.then(|| Finding::critical("staple-missing", says)).into_iter().collect();
+            let text = "it demands a stapled OCSP answer (must-staple), and the server sent none";
+            return demanded.then(|| rules::critical(&rules::STAPLE_MISSING, text)).into_iter().collect();
         }
         let severity = if demanded { Severity::Critical } else { Severity::Warning };
         let judged =
             ocsp::read_answer(staple).and_then(|answer| answer.judge_certificate(leaf, issuer, self.at));
         judged.unwrap_or_else(|why| {
-            vec![Finding::new("staple-unusable", severity, format!("the stapled OCSP answer: {why}"))]
+            vec![
+                Finding::new(&rules::STAPLE_UNUSABLE, severity)
+                    .says(format!("the stapled OCSP answer: {why}")),
+            ]
         })
     }
 }
@@ -103,8 +108,8 @@ impl RevocationCheck<'_> {
 /// One certificate, looked up in lists.
 struct Lookup<'a> {
     check: &'a RevocationCheck<'a>,
-    leaf: &'a Cert,
-    issuer: Option<&'a Cert>,
+    leaf: &'a CertFacts,
+    issuer: Option<&'a CertFacts>,
 }
 
 /// What fetching brought.
@@ -137,8 +142,8 @@ impl Lookup<'_> {
         }
         match fetched.unreachable.is_empty() {
             false => {
-                let says = fetched.unreachable.join("; ");
-                found.push(Finding::new("crl-unreachable", self.severity(), says));
+                let text = fetched.unreachable.join("; ");
+                found.push(Finding::new(&rules::CRL_UNREACHABLE, self.severity()).says(text));
             }
             true if options.fetch_crl => found.extend(self.unnamed()),
             true => {}
@@ -185,25 +190,25 @@ impl Lookup<'_> {
     }
 
     fn revoked(&self, entry: Revocation) -> Finding {
-        let issuer = self.issuer.map_or_else(|| self.leaf.issuer.clone(), Cert::title);
+        let issuer = self.issuer.map_or_else(|| self.leaf.issuer.clone(), CertFacts::title);
         let reason = entry.reason_text().map(|r| format!(": {r}")).unwrap_or_default();
         let whom = if self.leaf.is_authority() {
             format!("{} of the chain", self.leaf.title())
         } else {
             "it".into()
         };
-        let says = format!("{issuer} has revoked {whom} on {}{reason}", UnixSeconds(entry.at));
-        Finding::critical("revoked", says).advise("replace it, and its key")
+        let text = format!("{issuer} has revoked {whom} on {}{reason}", UnixSeconds(entry.at));
+        rules::critical(&rules::REVOKED, text)
     }
 
     fn stale(&self, next: UnixSeconds) -> Finding {
-        let issuer = self.issuer.map_or_else(|| self.leaf.issuer.clone(), Cert::title);
-        let says = format!("the revocation list of {issuer} should have been replaced on {next}");
-        Finding::new("crl-expired", self.severity(), says)
+        let issuer = self.issuer.map_or_else(|| self.leaf.issuer.clone(), CertFacts::title);
+        let text = format!("the revocation list of {issuer} should have been replaced on {next}");
+        Finding::new(&rules::CRL_EXPIRED, self.severity()).says(text)
     }
 
     fn unusable(&self, why: &str) -> Finding {
-        Finding::new("crl-unusable", self.severity(), why)
+        Finding::new(&rules::CRL_UNUSABLE, self.severity()).says(why)
     }
 
     /// Whether it is revoked is asked for, and unknown.
@@ -217,8 +222,9 @@ impl Lookup<'_> {
         // Short-lived certificates have none on purpose (Baseline Requirements, 7.1.2.11.2).
         let short = self.leaf.lifetime() <= 10 * 86_400;
         let severity = if self.check.options.require_crl { Severity::Critical } else { Severity::Ok };
-        let says = "it names no revocation list";
-        (extensions.crl_urls.is_empty() && !short).then(|| Finding::new("crl-unreachable", severity, says))
+        let text = "it names no revocation list";
+        (extensions.crl_urls.is_empty() && !short)
+            .then(|| Finding::new(&rules::CRL_UNREACHABLE, severity).says(text))
     }
 }
 
@@ -239,15 +245,14 @@ enum FetchFailure {
 
 /// The list at `url`, or the one kept from before while it is fresh and `answers`. Who can put another list on the way,
 /// which comes without TLS, must not have it kept.
-///
-/// # Errors
-/// Why it could not be had.
 fn obtain_list(
     url: &str,
     at: UnixSeconds,
     deadline: Deadline,
     answers: &dyn Fn(&Crl) -> Result<(), String>,
 ) -> Result<FetchedList, FetchFailure> {
+    // Only a list that answers is kept, under the hash of its address: a URL is no safe file name, and what an attacker in
+    // between sends must not be found there by the next run.
     let kept = kept_path(url);
     let before = std::fs::read(&kept).ok().and_then(|bytes| Crl::parse(&bytes).ok());
     if let Some(list) = before.filter(|list| is_fresh(list, at) && answers(list).is_ok()) {
@@ -280,6 +285,7 @@ fn is_fresh(list: &Crl, at: UnixSeconds) -> bool {
 
 /// Lists are signed, so they are fetched without TLS (RFC 5280, 8); no other scheme is followed.
 fn download_list(url: &str, deadline: Deadline) -> Result<Vec<u8>, String> {
+    // Over https the list's own server would need a certificate that is not revoked.
     if !url.starts_with("http://") {
         return Err("only http:// is fetched".into());
     }

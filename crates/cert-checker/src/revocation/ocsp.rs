@@ -1,8 +1,10 @@
 //! A stapled OCSP answer (RFC 6960), read by hand: few fields, and no request is ever made.
 
-use crate::facts::{Cert, UnixSeconds, hex};
+use crate::facts::{CertFacts, UnixSeconds};
 use crate::files::containers::{Element, read_element, read_elements};
-use crate::finding::Finding;
+use crate::rules;
+use toban_core::check::Finding;
+use toban_core::sum::hex;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 
@@ -24,9 +26,6 @@ struct SingleResponse {
 }
 
 /// The answer in `staple`.
-///
-/// # Errors
-/// What it is instead.
 pub(crate) fn read_answer(staple: &[u8]) -> Result<OcspAnswer<'_>, String> {
     parse_answer(staple).ok_or_else(|| "it cannot be read".to_string())
 }
@@ -63,31 +62,30 @@ fn read_time(der: &[u8]) -> Option<UnixSeconds> {
 
 impl OcspAnswer<'_> {
     /// What it says of `leaf`.
-    ///
-    /// # Errors
-    /// Why it counts for nothing.
     pub(crate) fn judge_certificate(
         &self,
-        leaf: &Cert,
-        issuer: Option<&Cert>,
+        leaf: &CertFacts,
+        issuer: Option<&CertFacts>,
         at: UnixSeconds,
     ) -> Result<Vec<Finding>, String> {
         let issuer = issuer.ok_or("the issuer's certificate is not known")?;
         self.check_signature(issuer, at)?;
+        // By the serial number alone: the signature has proven the issuer, and an issuer numbers each certificate once.
         let single = self.singles.iter().find(|s| s.serial == leaf.serial);
         let single = single.ok_or("it is about another certificate")?;
+        // RFC 6960, 3.2, 5 and 6: an answer from the future or past its next update may hide what was revoked since.
         if single.this_update > at {
             return Err(format!("its time begins on {}", single.this_update));
         }
         if let Some(next) = single.next_update.filter(|next| *next < at) {
-            let says = format!("the stapled OCSP answer should have been replaced on {next}");
-            return Ok(vec![Finding::warning("staple-expired", says)]);
+            let text = format!("the stapled OCSP answer should have been replaced on {next}");
+            return Ok(vec![rules::warning(&rules::STAPLE_EXPIRED, text)]);
         }
         match single.status {
             0x80 => Ok(Vec::new()),
             0xa1 => {
-                let says = format!("{} has revoked it, by the stapled OCSP answer", issuer.title());
-                Ok(vec![Finding::critical("revoked", says).advise("replace it, and its key")])
+                let text = format!("{} has revoked it, by the stapled OCSP answer", issuer.title());
+                Ok(vec![rules::critical(&rules::REVOKED, text)])
             }
             _ => Err("its issuer does not know the certificate".into()),
         }
@@ -95,17 +93,17 @@ impl OcspAnswer<'_> {
 
     /// Signed by the issuer, or by a delegate whom the issuer named for it (RFC 6960, 4.2.2.2). A delegate whose own signature
     /// cannot be judged here is none, for it is the server that sends this certificate.
-    fn check_signature(&self, issuer: &Cert, at: UnixSeconds) -> Result<(), String> {
+    fn check_signature(&self, issuer: &CertFacts, at: UnixSeconds) -> Result<(), String> {
         let delegates = self
             .signers
             .iter()
-            .filter_map(|der| Cert::read(der).ok())
+            .filter_map(|der| CertFacts::read_der(der).ok())
             .filter(|c| c.signed_by(issuer) == Some(true) && (c.not_before..=c.not_after).contains(&at))
             .filter(|c| {
                 c.issuer_der == issuer.subject_der && c.extensions.usages.iter().any(|u| u == "OCSPSigning")
             });
         let signers = std::iter::once(issuer.clone()).chain(delegates);
-        let signed_by = |signer: Cert| pkix::is_signed_by(self.basic, &signer.key.spki) == Some(true);
+        let signed_by = |signer: CertFacts| pkix::is_signed_by(self.basic, &signer.key.spki) == Some(true);
         match signers.into_iter().any(signed_by) {
             true => Ok(()),
             false => Err("its signature is not the issuer's".into()),

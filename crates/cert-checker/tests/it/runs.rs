@@ -90,6 +90,37 @@ fn lists_from_stdin_files_and_the_configuration() {
 }
 
 #[test]
+fn what_is_accepted_counts_as_ok_until_its_last_day() {
+    let mut world = World::new();
+    let root = Wish::authority("Root").root();
+    let trust = world.file("root.pem", pem(&[&root.der])).display().to_string();
+    let server = served(&root, 20 * DAY);
+    let target = server.target();
+    let entry = |id: &str, until: &str| {
+        format!(
+            "[[accept]]\ntool = \"cert-checker\"\nid = \"{id}\"\nobject = {target:?}\n\
+             reason = \"moves\"\nowner = \"ops\"\nuntil = {until:?}\n"
+        )
+    };
+    let config = world.file("toban.toml", entry("expires", "2999-01-01")).display().to_string();
+    world.set("TOBAN_CONFIG", &config);
+    let args = [target.as_str(), "--trust", &trust];
+    let ran = world.check(&args);
+    assert_eq!((ran.status, ran.findings()), (Some(0), vec!["expires ok".to_string()]), "{ran:?}");
+    assert_eq!(ran.json()[0]["findings"][0]["accepted"]["owner"], "ops", "{ran:?}");
+    let ran = world.run(&[&["check", "--monitoring", "--at", judged_at()][..], &args].concat());
+    assert!(ran.status == Some(0) && ran.stdout.contains("1 accepted"), "{ran:?}");
+    world.file("toban.toml", entry("expires", "2001-01-01"));
+    let ran = world.check(&args);
+    assert_eq!(
+        (ran.status, ran.findings()),
+        (Some(4), vec!["accept-expired warning".into(), "expires warning".into()])
+    );
+    world.file("toban.toml", entry("no-such-id", "2999-01-01"));
+    assert_eq!(world.check(&args).status, Some(2));
+}
+
+#[test]
 fn changes_are_told_once() {
     let world = World::new();
     let (one, two) = (Wish::authority("One").root(), Wish::authority("Two").root());

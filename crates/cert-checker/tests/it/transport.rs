@@ -183,7 +183,7 @@ fn names_that_the_server_does_not_know() {
     });
     let (said, records) = bench.said(&alert.target(), &[]);
     assert_eq!(said, ["handshake-failed critical"], "X5");
-    assert!(records[0]["findings"][0]["says"].to_string().contains("sni"), "X5 {records:?}");
+    assert!(records[0]["findings"][0]["text"].to_string().contains("sni"), "X5 {records:?}");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn http2_and_nothing_else() {
     }
     let (said, records) = bench.said(&format!("https://{}", server.target()), &["--hsts"]);
     assert_eq!(said, ["hsts-missing warning"], "X6");
-    assert!(records[0]["findings"][0]["says"].to_string().contains("HTTP/1.1"), "X6 {records:?}");
+    assert!(records[0]["findings"][0]["text"].to_string().contains("HTTP/1.1"), "X6 {records:?}");
 }
 
 /// The way of a redirect: its own certificate may end while the last one's is watched.

@@ -46,7 +46,7 @@ impl Ran {
         self.stdout.lines().map(read).collect()
     }
 
-    /// `code severity` of every finding, sorted.
+    /// `id severity` of every finding, sorted.
     #[track_caller]
     pub(crate) fn findings(&self) -> Vec<String> {
         let mut all: Vec<String> = self.json().iter().flat_map(findings).collect();
@@ -55,11 +55,11 @@ impl Ran {
     }
 }
 
-/// `code severity` of every finding of one record.
+/// `id severity` of every finding of one record.
 pub(crate) fn findings(record: &Value) -> Vec<String> {
     let list = record["findings"].as_array().expect("findings").iter();
     let text = |v: &Value| v.as_str().expect("text").to_string();
-    list.map(|f| format!("{} {}", text(&f["code"]), text(&f["severity"]))).collect()
+    list.map(|f| format!("{} {}", text(&f["id"]), text(&f["severity"]))).collect()
 }
 
 impl World {

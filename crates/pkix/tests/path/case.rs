@@ -90,7 +90,6 @@ impl Case {
         validate_path(&Request {
             leaf: &self.leaf,
             sent: &Pool::new(&self.via),
-            extra: &Pool::default(),
             roots: &Pool::new(&self.roots),
             names: &self.names,
             purpose: self.purpose,
