@@ -2,7 +2,6 @@
 
 mod check;
 mod cli;
-mod discover;
 mod endpoint;
 mod facts;
 mod files;

@@ -187,6 +187,7 @@ impl Options {
     /// These, and where they say nothing `others`.
     pub(crate) fn over(self, others: &Options) -> Options {
         let list = |own: Vec<PathBuf>, other: &Vec<PathBuf>| if own.is_empty() { other.clone() } else { own };
+        // Certificate and key belong together: one from here and the other from there would never fit.
         let identity = if self.cert.is_some() {
             (self.cert, self.key)
         } else {

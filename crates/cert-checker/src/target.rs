@@ -1,8 +1,7 @@
 //! What to check, and where it is named: arguments, lists, this host, else the configuration.
 
 use crate::cli::CheckArgs;
-use crate::discover;
-use crate::endpoint::{Endpoint, parse_endpoint};
+use crate::endpoint::{Endpoint, listening_endpoints, parse_endpoint};
 use crate::options::{CertsSection, Options};
 use std::io::Read;
 use std::path::Path;
@@ -89,7 +88,7 @@ pub(crate) fn gather_targets(args: &CheckArgs, section: &CertsSection) -> Result
     }
     if args.discover {
         // Names cannot be judged of a port found here, unless one is given.
-        all.extend(discover::listening_endpoints()?.into_iter().map(|end| Target {
+        all.extend(listening_endpoints()?.into_iter().map(|end| Target {
             text: format!("discovered {end}"),
             kind: TargetKind::Discovered(end),
             options: options.clone(),
@@ -135,6 +134,7 @@ fn listed_targets(list: &Path, options: &Options) -> Result<Vec<Target>> {
             std::fs::File::open(list).and_then(|f| f.take(LARGEST).read_to_end(&mut bytes)).doing(doing)?
         }
     };
+    // With -f, check_ssl_cert names a certificate's file; a list of targets is no PEM, so that both fit one option.
     let text = match String::from_utf8(bytes) {
         Ok(text) if !text.contains("-----BEGIN ") => text,
         _ if list == Path::new("-") => return Err(Error::usage("standard input is no list of targets")),

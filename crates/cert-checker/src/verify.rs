@@ -16,6 +16,7 @@ use toban_core::{Context, Error, Kind, Out, Record, Result};
 /// Findings when the certificate is not valid; a failure when a file cannot be read or holds nothing to judge.
 pub(crate) fn run_verify(args: &VerifyArgs, out: &mut Out<'_>) -> Result<()> {
     let mut input = InputFiles::default();
+    // In a file as servers have it the leaf comes first, and its issuers after it.
     let mut leaf = input.read_certificates(&args.leaf)?.into_iter();
     let first = leaf.next().ok_or_else(|| nothing_in(&args.leaf, "certificate"))?;
     let mut sent: Vec<Vec<u8>> = leaf.collect();
@@ -78,6 +79,7 @@ fn read_lists(args: &VerifyArgs, input: &mut InputFiles) -> Result<(Vec<Crl>, Op
             return Err(nothing_in(file, "revocation list"));
         }
         for der in found {
+            // A list that is cut off must not clear a certificate that its missing half revokes: pkix refuses the leaf then.
             match Crl::parse(&der) {
                 Ok(crl) => all.push(crl),
                 Err(reason) => unreadable = Some(format!("{}: {}", file.display(), reason.detail)),

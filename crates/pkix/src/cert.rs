@@ -84,6 +84,7 @@ fn read_certificate(bytes: &[u8]) -> Result<Cert> {
     read_unique_ids(&mut tbs, version)?;
     let ext = read_extensions(&mut tbs, version)?;
     tbs.expect_end()?;
+    // A key that is malformed or unknown does not make the certificate malformed: it may be a stranger's on no path.
     let key = Key::read_der(&spki)?;
     let signed = frame.into_signed(algorithm)?;
     let der = bytes.to_vec();

@@ -64,6 +64,7 @@ impl<'a> Der<'a> {
     /// The next element, whatever it is.
     pub(crate) fn read_element(&mut self) -> Result<Tlv<'a>> {
         let (&tag, after) = self.rest.split_first().ok_or(Malformed("ends too early"))?;
+        // No structure of RFC 5280 has a tag above 30, so that the long form (X.690, 8.1.2.4) is an attempt at something.
         if tag & 0x1f == 0x1f {
             return Err(Malformed("has a tag of many bytes"));
         }
@@ -166,6 +167,7 @@ pub(crate) fn read_small(value: &[u8]) -> Result<u32> {
     if value[0] & 0x80 != 0 {
         return Err(Malformed("has a negative number"));
     }
+    // Path lengths and policy counts are compared, never computed with: more than 31 bits are no one's honest number.
     if value.len() > 4 {
         return Err(Malformed("has too large a number"));
     }

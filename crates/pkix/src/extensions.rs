@@ -127,35 +127,27 @@ impl Extensions {
     /// Extensions that help to find a path and never decide about one.
     fn read_minor(&mut self, raw: &RawExtension<'_>) {
         let critical = raw.critical;
-        let done = match raw.oid {
-            oid::SUBJECT_KEY_ID => der::read_value(raw.value, der::OCTET_STRING).map(|id| {
-                self.subject_key = Some(Ext { critical, value: id.to_vec() });
-                "subject key identifier"
-            }),
-            oid::AUTHORITY_KEY_ID => read_authority_key(raw.value).map(|value| {
-                self.authority_key = Some(Ext { critical, value });
-                "authority key identifier"
-            }),
-            oid::CRL_POINTS => read_points(raw.value).map(|value| {
-                self.crl_points = Some(value);
-                "CRL distribution points"
-            }),
-            oid::FRESHEST_CRL => read_points(raw.value).map(|_| "freshest CRL"),
-            oid::ISSUER_ALT_NAME => read_general_names(raw.value).map(|_| "issuer alternative name"),
-            oid::AUTHORITY_INFO | oid::SUBJECT_INFO => check_access(raw.value).map(|()| {
-                self.critical_access |= critical;
-                "information access"
-            }),
-            unknown => {
-                if critical {
-                    self.unknown_critical.get_or_insert_with(|| unknown.to_vec());
-                }
-                return;
+        let read = match raw.oid {
+            oid::SUBJECT_KEY_ID => der::read_value(raw.value, der::OCTET_STRING)
+                .map(|id| self.subject_key = Some(Ext { critical, value: id.to_vec() })),
+            oid::AUTHORITY_KEY_ID => {
+                read_authority_key(raw.value).map(|value| self.authority_key = Some(Ext { critical, value }))
             }
+            oid::CRL_POINTS => read_points(raw.value).map(|value| self.crl_points = Some(value)),
+            oid::FRESHEST_CRL => read_points(raw.value).map(drop),
+            oid::ISSUER_ALT_NAME => read_general_names(raw.value).map(drop),
+            oid::AUTHORITY_INFO | oid::SUBJECT_INFO => {
+                check_access(raw.value).map(|()| self.critical_access |= critical)
+            }
+            unknown if critical => {
+                self.unknown_critical.get_or_insert_with(|| unknown.to_vec());
+                Ok(())
+            }
+            _ => Ok(()),
         };
         // These only help to find issuers and lists. In many certificates they are malformed, and clients take them, so only
         // the strict profiles refuse them.
-        if let Err(bad) = done {
+        if let Err(bad) = read {
             self.malformed.get_or_insert((minor_label(raw.oid), bad));
         }
     }

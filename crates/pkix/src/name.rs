@@ -97,6 +97,7 @@ fn read_text(tag: u8, value: &[u8]) -> Result<Option<String>> {
             true => Ok(Some(String::from_utf8_lossy(value).into_owned())),
             false => Err(Malformed("has a name whose characters its type does not allow")),
         },
+        // T.61 in the letter, Latin-1 in all certificates that there are.
         TELETEX => Ok(Some(value.iter().map(|b| char::from(*b)).collect())),
         BMP => read_units(value, 2),
         UNIVERSAL => read_units(value, 4),

@@ -177,6 +177,7 @@ fn check_leaf_purpose(leaf: &Cert, ask: &Request<'_>) -> Result<(), Reason> {
     if !ask.profile.is_web() || leaf.ext.is_ca() {
         return Ok(());
     }
+    // BR 7.1.2.7.6 wants it not critical, so that clients that do not know it take the certificate.
     if given.critical && purpose == Purpose::Server {
         return fault("a server's extended key usage is critical");
     }

@@ -104,6 +104,7 @@ fn check_form(cert: &Cert) -> Checked {
 
 /// What lets a certificate issue others (RFC 5280, 6.1.4 k and n). An anchor of the old kind has no extensions.
 fn check_authority(cert: &Cert, role: Role, profile: Profile) -> Checked {
+    // Roots of version 1 are still in stores; path validation (6.1.1 d) takes only their name and key.
     let old_anchor = role == Role::Anchor && !profile.is_strict() && cert.ext.basic.is_none();
     refuse_if(cert.version != 3 && !old_anchor, Code::Version, "only version 3 may issue certificates")?;
     refuse_if(

@@ -75,6 +75,7 @@ impl ChangeMemory {
     pub(crate) fn open(name: &str) -> ChangeMemory {
         let path = durable::state_dir().join("certificates").join(format!("{name}.json"));
         let text = std::fs::read_to_string(&path).unwrap_or_default();
+        // A memory that cannot be read is no error: the run judges certificates, and remembers them anew.
         let before = match serde_json::from_str::<MemoryFile>(&text) {
             Ok(kept) if kept.form == FORM => kept.things,
             _ => {

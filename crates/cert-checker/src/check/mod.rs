@@ -13,7 +13,7 @@ use crate::cli::{CheckArgs, Unreachable};
 use crate::endpoint::Endpoint;
 use crate::facts::{CertFacts, UnixSeconds};
 use crate::files::pem;
-use crate::judge::{Question, Roots, Rules};
+use crate::judge::{Question, Roots};
 use crate::net::connection::Deadline;
 use crate::options::read_section;
 use crate::revocation::{GivenLists, RevocationCheck};
@@ -40,7 +40,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// One target with all that its judgement needs.
 pub(crate) struct TargetJob<'a> {
     pub(crate) target: &'a Target,
-    pub(crate) rules: Rules,
+    thresholds: Thresholds,
     pub(crate) roots: Arc<Roots>,
     /// The revocation lists of the target's files.
     pub(crate) lists: Arc<GivenLists>,
@@ -77,7 +77,8 @@ impl TargetJob<'_> {
 
     /// What a chain is judged by, for a client that asks for `name`.
     fn question<'q>(&'q self, name: Option<&'q PeerName>) -> Question<'q> {
-        Question { rules: &self.rules, roots: &self.roots, at: self.at, name }
+        let options = &self.target.options;
+        Question { options, thresholds: &self.thresholds, roots: &self.roots, at: self.at, name }
     }
 
     fn revocation_check(&self, deadline: Deadline) -> RevocationCheck<'_> {
@@ -93,7 +94,7 @@ impl TargetJob<'_> {
             own.title(),
             format_remaining(remaining, own.not_after)
         );
-        match self.rules.thresholds.judge(own.lifetime(), remaining) {
+        match self.thresholds.judge(own.lifetime(), remaining) {
             Severity::Ok => None,
             severity => Some(Finding::new(&rules::CLIENT_CERTIFICATE_EXPIRES, severity).says(text)),
         }
@@ -207,13 +208,7 @@ fn load_roots(target: &Target) -> Result<Roots> {
 
 fn prepare_job<'t>(args: &CheckArgs, target: &'t Target, roots: Arc<Roots>) -> Result<TargetJob<'t>> {
     let options = &target.options;
-    let rules = Rules {
-        thresholds: Thresholds::new(options.warning, options.critical)?,
-        pins: options.pin.clone(),
-        any_issuer: options.any_issuer,
-        self_signed: options.self_signed,
-        policy: options.policy,
-    };
+    let thresholds = Thresholds::new(options.warning, options.critical)?;
     let identity = options.cert.as_deref().zip(options.key.as_deref());
     let identity = identity.map(|(cert, key)| load_identity(cert, key)).transpose()?;
     let own = identity.as_ref().and_then(|i| CertFacts::read_der(i.cert.first()?).ok());
@@ -226,7 +221,7 @@ fn prepare_job<'t>(args: &CheckArgs, target: &'t Target, roots: Arc<Roots>) -> R
     let lists = Arc::default();
     Ok(TargetJob {
         target,
-        rules,
+        thresholds,
         roots,
         lists,
         at: UnixSeconds::at(args.at.now()),

@@ -41,6 +41,7 @@ fn compare_chains(disk: &[Vec<CertFacts>], served: &[CertFacts], since: String) 
     // A server with an RSA and an ECDSA certificate is compared kind by kind.
     let of_kind = disk.iter().find(|d| d[0].key.kind == leaf.key.kind);
     let on_disk = &of_kind.or(disk.first())?[0];
+    // By the beginning of the validity: it is the time of issue, while ends depend on how long each was issued for.
     let (ours, theirs) = (on_disk.not_before, leaf.not_before);
     let dates = format!("valid from {ours} on disk, from {theirs} being served");
     Some(match ours.cmp(&theirs) {

@@ -4,7 +4,6 @@
 use super::report::CertReport;
 use super::{TargetJob, served};
 use crate::endpoint::{Endpoint, Protocol, parse_endpoint};
-use crate::judge::Rules;
 use crate::net::connection::{Deadline, resolve_host};
 use crate::net::failure::ProbeFailure;
 use crate::net::http;
@@ -117,7 +116,7 @@ fn redirect_target(job: &TargetJob<'_>, endpoint: &Endpoint) -> Target {
 fn redirect_job<'t>(job: &TargetJob<'_>, target: &'t Target) -> TargetJob<'t> {
     TargetJob {
         target,
-        rules: Rules { pins: Vec::new(), ..job.rules.clone() },
+        thresholds: job.thresholds,
         roots: Arc::clone(&job.roots),
         lists: Arc::clone(&job.lists),
         at: job.at,

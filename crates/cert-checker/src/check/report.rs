@@ -2,10 +2,10 @@
 
 use crate::facts::{CertFacts, UnixSeconds, format_span};
 use crate::grade::Graded;
-use crate::judge::Rules;
 use crate::net::probe::Presented;
 use crate::net::survey::Survey;
 use crate::rules;
+use crate::threshold::Thresholds;
 use serde::Serialize;
 use toban_core::check::{AcceptList, Finding, Rule, Totals};
 use toban_core::{Error, Kind, Out, Record, Result, Severity, run::Report};
@@ -95,8 +95,8 @@ impl CertReport {
     }
 
     /// Remembers the thresholds for perfdata.
-    pub(crate) fn set_thresholds(&mut self, rules: &Rules) {
-        self.thresholds = self.chain.first().map(|c| rules.thresholds.seconds(c.lifetime()));
+    pub(crate) fn set_thresholds(&mut self, thresholds: &Thresholds) {
+        self.thresholds = self.chain.first().map(|c| thresholds.seconds(c.lifetime()));
     }
 
     /// That it was seen, as a finding beside the others: whatever they say, its expiry is a number for graphs.
@@ -113,6 +113,7 @@ impl CertReport {
     /// `'example.org:443'=24.50;25:;7:`: days left, with the thresholds as ranges.
     fn perfdata(&self) -> Option<String> {
         let (left, (warning, critical)) = self.remaining_seconds.zip(self.thresholds)?;
+        // A label ends at `=` or a quotation mark, and the performance data at `|`.
         let plain = |c: char| c.is_ascii_alphanumeric() || ".:-_/[]".contains(c);
         let text = format!("{} {}", self.target, self.places.join(" "));
         let label: String = text.chars().take(200).map(|c| if plain(c) { c } else { '_' }).collect();
@@ -203,6 +204,7 @@ impl RunTotals {
         if self.seen > 0 {
             return self.findings.end();
         }
+        // What may be over the next time is worth a restart by systemd (status 75); a wrong name or a missing file is not.
         let passing = [
             &rules::REFUSED,
             &rules::TIMEOUT,

@@ -160,7 +160,7 @@ fn judge_presented(
     let seen = SeenChain { chain: &report.chain, above: &above, staple };
     let revoked = job.revocation_check(ask.deadline).judge_chain(&seen);
     report.add(revoked);
-    report.set_thresholds(&job.rules);
+    report.set_thresholds(&job.thresholds);
     let to = job.target.options.connect_to.as_deref().unwrap_or_default();
     report.asked = format!("{} {to}", ask.sni.unwrap_or_default());
     report.client_authorities = client_authorities(&presented);

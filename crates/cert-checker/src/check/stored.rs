@@ -179,7 +179,7 @@ fn check_chain(job: &TargetJob<'_>, file: &ReadFile, chain: Vec<CertFacts>, what
         found.extend(job.revocation_check(job.deadline()).judge_chain(&seen));
     }
     report.add(found);
-    report.set_thresholds(&job.rules);
+    report.set_thresholds(&job.thresholds);
     report
 }
 

@@ -59,6 +59,8 @@ pub(crate) fn run_ordered<R: Send>(
                 builder.spawn_scoped(scope, work(send.clone())).map(drop).doing(|| "start a worker".into())
             })
         };
+        // The first crew is enough for targets that answer at once. Only when some do not, more threads are worth their
+        // memory: then the silent ones wait side by side.
         let (first, mut ordered) = (jobs.min(count).min(FIRST), OrderedEmitter::new(emit));
         let ended = crew(first, &send)
             .and_then(|()| ordered.take_until(&receive, Instant::now() + CREW_DELAY))

@@ -58,10 +58,12 @@ impl CertFacts {
     /// The facts of `der`.
     pub(crate) fn read_der(der: &[u8]) -> Result<CertFacts, String> {
         let (rest, parsed) = X509Certificate::from_der(der).map_err(|e| format!("{e}"))?;
+        // What follows belongs to nothing, and must not change the fingerprint by which it is known again.
         let whole = &der[..der.len() - rest.len()];
         let tbs = &parsed.tbs_certificate;
         let mut form_faults = serial_faults(parsed.raw_serial());
         form_faults.extend((!rest.is_empty()).then_some(FormFault::TrailingBytes));
+        // RFC 5280, 4.1.1.2: the outer algorithm is not signed, the inner one is.
         let signatures_differ = tbs.signature.algorithm != parsed.signature_algorithm.algorithm;
         form_faults.extend(signatures_differ.then_some(FormFault::SignatureAlgorithmsDiffer));
         let extensions = ExtensionFacts::read_der(&parsed, &mut form_faults);

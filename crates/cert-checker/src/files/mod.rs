@@ -123,6 +123,7 @@ impl StoredFile {
     }
 
     fn add_binary(&mut self, path: &Path, bytes: &[u8], password: &str) {
+        // By the bytes, not by the file's name: endings are what administrators choose.
         if let Some(keystore) = read_java_keystore(bytes) {
             return self.add_keystore(path, keystore);
         }

@@ -97,6 +97,7 @@ fn read_plain(text: &str) -> Vec<Block> {
     let mut found = Vec::new();
     let mut lines = text.lines().map(str::trim);
     while let Some(line) = lines.next() {
+        // Anything may come before it on the line, as a key of YAML or JSON does; RFC 7468, 2, lets a parser be that lax.
         let Some((_, rest)) = line.split_once(BEGIN) else { continue };
         let Some(label) = rest.strip_suffix("-----") else { continue };
         found.push(read_block(label, &mut lines));
@@ -132,6 +133,7 @@ impl Block {
     /// Takes apart the certificate and what follows it about its trust.
     fn split_trust(&mut self) {
         let Ok(both) = &self.der else { return };
+        // OpenSSL appends X509_CERT_AUX to the certificate: uses it is trusted for, and uses it is rejected for.
         let Some((cert, aux)) = read_element(both) else { return };
         if let Some(trust) = Trust::read_aux(aux) {
             (self.der, self.trust) = (Ok(cert.whole.to_vec()), trust);

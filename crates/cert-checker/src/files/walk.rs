@@ -43,6 +43,7 @@ impl FolderWalk {
         if depth > DEEPEST_FOLDER || self.seen.contains(&(meta.dev(), meta.ino())) {
             return;
         }
+        // By device and inode, not by name: links may lead to a folder twice, or in a circle.
         self.seen.push((meta.dev(), meta.ino()));
         let Ok(entries) = std::fs::read_dir(folder) else {
             // Reported when it is read: permission denied.

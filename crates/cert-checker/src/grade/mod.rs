@@ -110,6 +110,7 @@ pub(crate) fn compute_grade(facts: &GradeFacts<'_>) -> Graded {
     if by_score > Grade::A {
         because.push((by_score, format!("the score is {score} of 100")));
     }
+    // A cap is no lower bound: of several the worst counts, and T and M, which are no letters of strength, outweigh all.
     because.sort_by_key(|(worst, _)| std::cmp::Reverse(*worst));
     let grade = because.first().map_or(Grade::APlus, |(worst, _)| *worst);
     Graded {

@@ -21,11 +21,12 @@ pub(super) fn judge_expiry(cert: &CertFacts, q: &Question<'_>) -> Option<Finding
         let text = format!("expired {}", format_remaining(remaining, cert.not_after));
         return Some(rules::critical(&rules::EXPIRED, text));
     }
+    // Expired first: a certificate whose times are swapped is of no use for any clock.
     if cert.not_before > q.at {
         return Some(not_yet_valid(cert, q));
     }
     let text = format!("expires {}", format_remaining(remaining, cert.not_after));
-    match q.rules.thresholds.judge(cert.lifetime(), remaining) {
+    match q.thresholds.judge(cert.lifetime(), remaining) {
         Severity::Ok => None,
         severity => Some(Finding::new(&rules::EXPIRES, severity).says(text)),
     }
@@ -105,6 +106,8 @@ pub(super) fn judge_names(cert: &CertFacts, wanted: &PeerName) -> Option<Finding
         PeerName::Dns(host) => host.is_presented_by(cn),
         other => *cn == other.to_string(),
     });
+    // Browsers stopped looking at the CN in 2017 and OpenSSL does only where no alternative name is, so that this one
+    // still works for some clients: it is worth an id of its own.
     if !cert.extensions.has_names && in_common {
         let text = format!("{wanted} is only in the CN, and no subjectAltName is there");
         return Some(rules::critical(&rules::NAME_COMMON_ONLY, text));

@@ -7,29 +7,16 @@ mod trust;
 pub(crate) use trust::{Roots, TrustedPath, load_system_roots};
 
 use crate::facts::{CertFacts, FormFault, UnixSeconds};
-use crate::options::Pin;
+use crate::options::{Options, Pin};
 use crate::rules;
 use crate::threshold::Thresholds;
 use pkix::PeerName;
 use toban_core::check::Finding;
 
-/// What is demanded of a certificate.
-#[derive(Clone, Debug)]
-pub(crate) struct Rules {
-    pub(crate) thresholds: Thresholds,
-    /// SHA-256 of certificates or public keys; one of them is expected, and it needs no other trust.
-    pub(crate) pins: Vec<Pin>,
-    /// Whoever issued it: only time and names are judged.
-    pub(crate) any_issuer: bool,
-    /// A leaf that its own key signed is trusted.
-    pub(crate) self_signed: bool,
-    /// The browsers' rules for public authorities too: life, transparency.
-    pub(crate) policy: bool,
-}
-
 /// Facts beside the certificates that a judgement needs.
 pub(crate) struct Question<'a> {
-    pub(crate) rules: &'a Rules,
+    pub(crate) options: &'a Options,
+    pub(crate) thresholds: &'a Thresholds,
     pub(crate) roots: &'a Roots,
     pub(crate) at: UnixSeconds,
     /// The name a client would ask for; none is asked of a file without one.
@@ -41,11 +28,11 @@ pub(crate) fn judge_chain(sent: &[CertFacts], q: &Question<'_>) -> (Option<Trust
     let Some(leaf) = sent.first() else { return (None, Vec::new()) };
     let mut found: Vec<Finding> = certificate::judge_expiry(leaf, q).into_iter().collect();
     found.extend(q.name.and_then(|name| certificate::judge_names(leaf, name)));
-    let pinned = check_pins(leaf, q.rules);
+    let pinned = check_pins(leaf, &q.options.pin);
     found.extend(pinned.as_ref().err().cloned());
     // Three ways to say that the issuer does not matter. Expiry and names do all the same: a pin does not renew.
-    let own_signature = q.rules.self_signed && leaf.is_self_signed();
-    if q.rules.any_issuer || own_signature || pinned == Ok(true) {
+    let own_signature = q.options.self_signed && leaf.is_self_signed();
+    if q.options.any_issuer || own_signature || pinned == Ok(true) {
         found.extend(chain::judge_times(sent, q));
         return (None, found);
     }
@@ -56,7 +43,7 @@ pub(crate) fn judge_chain(sent: &[CertFacts], q: &Question<'_>) -> (Option<Trust
     };
     found.extend(chain::judge_order(sent));
     found.extend(led);
-    if trusted.as_ref().is_some_and(|t| t.public) && q.rules.policy {
+    if trusted.as_ref().is_some_and(|t| t.public) && q.options.policy {
         found.extend(judge_policy(leaf));
     }
     (trusted, found)
@@ -95,12 +82,12 @@ fn judge_policy(leaf: &CertFacts) -> Vec<Finding> {
 }
 
 /// Whether it is pinned.
-fn check_pins(leaf: &CertFacts, rules: &Rules) -> Result<bool, Finding> {
-    if rules.pins.is_empty() {
+fn check_pins(leaf: &CertFacts, pins: &[Pin]) -> Result<bool, Finding> {
+    if pins.is_empty() {
         return Ok(false);
     }
     let fits = |pin: &Pin| [&leaf.sha256, &leaf.key.spki_sha256].iter().any(|sum| *sum == pin.as_str());
-    match rules.pins.iter().any(fits) {
+    match pins.iter().any(fits) {
         true => Ok(true),
         false => {
             let text = format!(

@@ -102,6 +102,7 @@ impl Roots {
 /// The roots of this system's store, in DER, read once.
 pub(crate) fn load_system_roots() -> Result<Vec<Vec<u8>>> {
     static LOADED: Mutex<Option<Arc<Vec<Vec<u8>>>>> = Mutex::new(None);
+    // Some 150 certificates, which each set of options would read again.
     let mut loaded = lock(&LOADED);
     if let Some(roots) = &*loaded {
         return Ok(roots.to_vec());

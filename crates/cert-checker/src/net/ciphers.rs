@@ -15,6 +15,7 @@ impl Cipher {
 
     /// The strength of its encryption as SSL Labs' guide counts it.
     pub(crate) fn bits(self) -> u32 {
+        // The names of IANA's registry hold all of it: RFC 5246, C, makes them of exchange, cipher and digest.
         let name = self.name;
         match () {
             () if name.contains("_NULL") => 0,

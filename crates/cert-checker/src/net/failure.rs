@@ -27,6 +27,7 @@ impl ProbeFailure {
 
     /// What went wrong while `doing`, by the error of the system or of rustls.
     pub(crate) fn from_io(doing: &str, e: &std::io::Error) -> ProbeFailure {
+        // rustls's errors come inside of io's, from reads and writes of its stream.
         if let Some(tls) = e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             return explain_tls(tls);
         }
