@@ -9,7 +9,7 @@ use toban_core::{Context, Error, Result};
 
 /// One target with what is wanted of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct CheckTarget {
     /// As it was written.
     pub(crate) text: String,
     pub(crate) kind: TargetKind,
@@ -28,19 +28,19 @@ pub(crate) enum TargetKind {
     Pair(String, Vec<Endpoint>),
 }
 
-impl Target {
+impl CheckTarget {
     /// Reads a line of a list: the target, then `key=value` options of its own.
-    fn parse_line(line: &str, options: &Options) -> Result<Target> {
+    fn parse_line(line: &str, options: &Options) -> Result<CheckTarget> {
         let mut words = line.split_whitespace();
         let text = words.next().unwrap_or_default();
         let own =
             Options::parse_words(words).map_err(|e| Error::usage(format!("target {line:?}")).because(e))?;
-        Target::new(text, own.over(options))
+        CheckTarget::new(text, own.over(options))
     }
 
     /// The target `text` with these options.
-    pub(crate) fn new(text: &str, options: Options) -> Result<Target> {
-        Ok(Target { text: text.into(), kind: parse_target(text)?, options })
+    pub(crate) fn new(text: &str, options: Options) -> Result<CheckTarget> {
+        Ok(CheckTarget { text: text.into(), kind: parse_target(text)?, options })
     }
 }
 
@@ -76,11 +76,11 @@ const LARGEST: u64 = 16 << 20;
 ///
 /// # Errors
 /// Usage for what is no target, and when there is none at all.
-pub(crate) fn gather_targets(args: &CheckArgs, section: &CertsSection) -> Result<Vec<Target>> {
+pub(crate) fn gather_targets(args: &CheckArgs, section: &CertsSection) -> Result<Vec<CheckTarget>> {
     let options = args.options.clone().over(&section.options);
-    let mut all: Vec<Target> = Vec::new();
+    let mut all: Vec<CheckTarget> = Vec::new();
     for text in &args.targets {
-        all.push(Target::new(text, options.clone())?);
+        all.push(CheckTarget::new(text, options.clone())?);
     }
     all.extend(host_target(args, &options)?);
     for list in &args.targets_from {
@@ -88,7 +88,7 @@ pub(crate) fn gather_targets(args: &CheckArgs, section: &CertsSection) -> Result
     }
     if args.discover {
         // Names cannot be judged of a port found here, unless one is given.
-        all.extend(listening_endpoints()?.into_iter().map(|end| Target {
+        all.extend(listening_endpoints()?.into_iter().map(|end| CheckTarget {
             text: format!("discovered {end}"),
             kind: TargetKind::Discovered(end),
             options: options.clone(),
@@ -107,7 +107,7 @@ pub(crate) fn gather_targets(args: &CheckArgs, section: &CertsSection) -> Result
 }
 
 /// `-H example.org -p 443`, as check_ssl_cert has it.
-fn host_target(args: &CheckArgs, options: &Options) -> Result<Option<Target>> {
+fn host_target(args: &CheckArgs, options: &Options) -> Result<Option<CheckTarget>> {
     let Some(host) = &args.host else { return Ok(None) };
     let bare = host.contains("://") || host.starts_with('[');
     let text = match (args.port, host.parse::<std::net::Ipv6Addr>()) {
@@ -120,12 +120,12 @@ fn host_target(args: &CheckArgs, options: &Options) -> Result<Option<Target>> {
     let scheme =
         args.protocol.as_deref().map(|p| if matches!(p, "http" | "h2" | "http/1.1") { "https" } else { p });
     let text = scheme.map_or_else(|| text.clone(), |scheme| format!("{scheme}://{text}"));
-    Target::new(&text, options.clone()).map(Some)
+    CheckTarget::new(&text, options.clone()).map(Some)
 }
 
 /// One target per line, options of its own after it; `#` begins a comment. What holds certificates is no list: with
 /// check_ssl_cert's `-f` it is what shall be checked.
-fn listed_targets(list: &Path, options: &Options) -> Result<Vec<Target>> {
+fn listed_targets(list: &Path, options: &Options) -> Result<Vec<CheckTarget>> {
     let mut bytes = Vec::new();
     let doing = || format!("read the targets in {}", list.display());
     match list == Path::new("-") {
@@ -138,19 +138,23 @@ fn listed_targets(list: &Path, options: &Options) -> Result<Vec<Target>> {
     let text = match String::from_utf8(bytes) {
         Ok(text) if !text.contains("-----BEGIN ") => text,
         _ if list == Path::new("-") => return Err(Error::usage("standard input is no list of targets")),
-        _ => return Target::new(&format!("file:{}", list.display()), options.clone()).map(|t| vec![t]),
+        _ => return CheckTarget::new(&format!("file:{}", list.display()), options.clone()).map(|t| vec![t]),
     };
     let lines =
         text.trim_start_matches('\u{feff}').lines().map(|l| l.split('#').next().unwrap_or_default().trim());
-    lines.filter(|l| !l.is_empty()).map(|l| Target::parse_line(l, options)).collect()
+    lines.filter(|l| !l.is_empty()).map(|l| CheckTarget::parse_line(l, options)).collect()
 }
 
-fn configured_targets(args: &CheckArgs, section: &CertsSection, options: &Options) -> Result<Vec<Target>> {
-    let plain = section.targets.iter().map(|text| Target::new(text, options.clone()));
+fn configured_targets(
+    args: &CheckArgs,
+    section: &CertsSection,
+    options: &Options,
+) -> Result<Vec<CheckTarget>> {
+    let plain = section.targets.iter().map(|text| CheckTarget::new(text, options.clone()));
     let own = section.own.iter().map(|(text, own)| {
         // A flag goes before the section, and the section before what all want.
         let options = args.options.clone().over(&own.clone().over(&section.options));
-        Target::new(text, options)
+        CheckTarget::new(text, options)
     });
     plain.chain(own).collect()
 }

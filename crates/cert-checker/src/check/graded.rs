@@ -8,17 +8,16 @@ use crate::net::http::{Hsts, fetch_hsts};
 use crate::net::probe::ProbeRequest;
 use crate::net::survey::{Survey, survey_server};
 use crate::rules;
-use std::net::SocketAddr;
 use toban_core::Severity;
 use toban_core::check::{Finding, Rule};
 
 /// Versions, ciphers, header and grade, reported with the first certificate of the address.
-pub(super) fn add_grade(job: &TargetJob<'_>, ask: &ProbeRequest<'_>, at: SocketAddr, all: &mut [CertReport]) {
+pub(super) fn add_grade(job: &TargetJob<'_>, ask: &ProbeRequest<'_>, all: &mut [CertReport]) {
     let options = &job.target.options;
     let https = ask.endpoint.protocol == Protocol::Https || options.hsts;
     // A web server that accepts and then says nothing must not cost the survey its time.
     let quick = ProbeRequest { deadline: ask.deadline.halved(), ..ask.clone() };
-    let hsts = if https { fetch_hsts(&quick, at).unwrap_or(Hsts::NotAsked) } else { Hsts::NotAsked };
+    let hsts = if https { fetch_hsts(&quick).unwrap_or(Hsts::NotAsked) } else { Hsts::NotAsked };
     let Some(first) = all.first_mut() else { return };
     if options.hsts {
         first.add(hsts_findings(hsts));
@@ -26,7 +25,7 @@ pub(super) fn add_grade(job: &TargetJob<'_>, ask: &ProbeRequest<'_>, at: SocketA
     if !options.grade {
         return;
     }
-    let survey = survey_server(ask, at);
+    let survey = survey_server(ask);
     if survey.cut {
         first.add(vec![rules::unknown(&rules::TIMEOUT, "no answer in time: listing versions and ciphers")]);
     }

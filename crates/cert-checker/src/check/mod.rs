@@ -18,7 +18,7 @@ use crate::net::connection::Deadline;
 use crate::options::read_section;
 use crate::revocation::{GivenLists, RevocationCheck};
 use crate::rules;
-use crate::target::{Target, TargetKind, gather_targets};
+use crate::target::{CheckTarget, TargetKind, gather_targets};
 use crate::threshold::{Thresholds, format_remaining};
 use changes::ChangeMemory;
 use pkix::PeerName;
@@ -39,7 +39,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One target with all that its judgement needs.
 pub(crate) struct TargetJob<'a> {
-    pub(crate) target: &'a Target,
+    pub(crate) target: &'a CheckTarget,
     thresholds: Thresholds,
     pub(crate) roots: Arc<Roots>,
     /// The revocation lists of the target's files.
@@ -134,7 +134,7 @@ pub(crate) fn run_check(args: &CheckArgs, quiet: bool, config: &Config, out: &mu
 /// What one run checks.
 struct CheckRun<'a> {
     args: &'a CheckArgs,
-    targets: &'a [Target],
+    targets: &'a [CheckTarget],
     accepted: AcceptList,
 }
 
@@ -172,7 +172,7 @@ impl CheckRun<'_> {
 }
 
 /// Everything that can be wrong with what was asked is an error before the first connection.
-fn prepare_jobs<'t>(args: &CheckArgs, targets: &'t [Target]) -> Result<Vec<TargetJob<'t>>> {
+fn prepare_jobs<'t>(args: &CheckArgs, targets: &'t [CheckTarget]) -> Result<Vec<TargetJob<'t>>> {
     let mut stores: BTreeMap<(&[PathBuf], &[PathBuf]), Arc<Roots>> = BTreeMap::new();
     let mut lists: BTreeMap<&[PathBuf], Arc<GivenLists>> = BTreeMap::new();
     let mut jobs = Vec::with_capacity(targets.len());
@@ -196,7 +196,7 @@ fn prepare_jobs<'t>(args: &CheckArgs, targets: &'t [Target]) -> Result<Vec<Targe
 }
 
 /// Without roots of the system, targets that need none can still be checked.
-fn load_roots(target: &Target) -> Result<Roots> {
+fn load_roots(target: &CheckTarget) -> Result<Roots> {
     let options = &target.options;
     match Roots::load(&options.trust, &options.ca) {
         Err(_) if options.any_issuer && options.trust.is_empty() && options.ca.is_empty() => {
@@ -206,7 +206,7 @@ fn load_roots(target: &Target) -> Result<Roots> {
     }
 }
 
-fn prepare_job<'t>(args: &CheckArgs, target: &'t Target, roots: Arc<Roots>) -> Result<TargetJob<'t>> {
+fn prepare_job<'t>(args: &CheckArgs, target: &'t CheckTarget, roots: Arc<Roots>) -> Result<TargetJob<'t>> {
     let options = &target.options;
     let thresholds = Thresholds::new(options.warning, options.critical)?;
     let identity = options.cert.as_deref().zip(options.key.as_deref());

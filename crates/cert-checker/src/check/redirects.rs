@@ -10,7 +10,7 @@ use crate::net::http;
 use crate::net::probe::ProbeRequest;
 use crate::options::Options;
 use crate::rules;
-use crate::target::{Target, TargetKind};
+use crate::target::{CheckTarget, TargetKind};
 use pkix::DnsName;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,11 +69,12 @@ fn next_hop(
         if first { served::sni_name(job, &here.endpoint) } else { here.endpoint.peer.as_dns().cloned() };
     let ask = ProbeRequest {
         endpoint: &here.endpoint,
+        at,
         sni: sni.as_ref().map(DnsName::as_str),
         own: None,
         deadline,
     };
-    let location = http::fetch_location(&ask, at, &here.path)?;
+    let location = http::fetch_location(&ask, &here.path)?;
     resolve_location(here, &location)
 }
 
@@ -99,21 +100,21 @@ fn resolve_location(here: &RedirectHop, location: &str) -> Option<RedirectHop> {
         .then(|| RedirectHop { endpoint, path: path.into() })
 }
 
-fn redirect_target(job: &TargetJob<'_>, endpoint: &Endpoint) -> Target {
+fn redirect_target(job: &TargetJob<'_>, endpoint: &Endpoint) -> CheckTarget {
     // The name and the address that are given are the first server's, not the next one's.
     let own = job.target.options.clone();
     // Who asks without TLS asks whether browsers are kept from it next time.
     let plain = matches!(&job.target.kind, TargetKind::Served(first) if first.protocol == Protocol::Http);
     let hsts = own.hsts || plain;
     let options = Options { name: None, sni: None, connect_to: None, pin: Vec::new(), hsts, ..own };
-    Target {
+    CheckTarget {
         text: format!("{} > {endpoint}", job.target.text),
         kind: TargetKind::Served(endpoint.clone()),
         options,
     }
 }
 
-fn redirect_job<'t>(job: &TargetJob<'_>, target: &'t Target) -> TargetJob<'t> {
+fn redirect_job<'t>(job: &TargetJob<'_>, target: &'t CheckTarget) -> TargetJob<'t> {
     TargetJob {
         target,
         thresholds: job.thresholds,
@@ -178,8 +179,8 @@ fn follow_to_https(
 ) -> Result<RedirectEnd, ProbeFailure> {
     let mut at = first;
     for _ in 0..MOST_REDIRECTS {
-        let ask = ProbeRequest { endpoint: &here.endpoint, sni: None, own: None, deadline };
-        let answer = http::ask_without_tls(&ask, at, &here.path)?;
+        let ask = ProbeRequest { endpoint: &here.endpoint, at, sni: None, own: None, deadline };
+        let answer = http::ask_without_tls(&ask, &here.path)?;
         let next = answer.location.as_deref().and_then(|location| resolve_location(&here, location));
         let Some(next) = next else {
             let text = format!(

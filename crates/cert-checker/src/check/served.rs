@@ -42,29 +42,25 @@ pub(super) fn check_addresses(
     let addresses = match find_addresses(job, endpoint, deadline) {
         Ok(addresses) => addresses,
         Err(failure) => {
-            let finding = failure.to_finding(job.unreachable).advise(if looks_like_file(&endpoint.host) {
-                "is it a file? It is not there"
-            } else {
-                ""
-            });
+            let mut finding = failure.to_finding(job.unreachable);
+            if looks_like_file(&endpoint.host) {
+                finding = finding.advise("is it a file? It is not there");
+            }
             return vec![CertReport::unseen(&job.label_for(endpoint), &endpoint.to_string(), finding)];
         }
     };
     let sni = sni_name(job, endpoint);
-    let ask = ProbeRequest {
-        endpoint,
-        sni: sni.as_ref().map(DnsName::as_str),
-        own: job.identity.clone(),
-        deadline,
+    let check_one = |at: &SocketAddr| {
+        let (sni, own) = (sni.as_ref().map(DnsName::as_str), job.identity.clone());
+        check_address(job, &ProbeRequest { endpoint, at: *at, sni, own, deadline })
     };
-    let mut all: Vec<CertReport> = Vec::new();
-    match addresses.as_slice() {
-        [one] => all.extend(check_address(job, &ask, *one)),
+    let mut all: Vec<CertReport> = match addresses.as_slice() {
+        [one] => check_one(one),
         many => std::thread::scope(|scope| {
-            let asked: Vec<_> = many.iter().map(|at| scope.spawn(|| check_address(job, &ask, *at))).collect();
-            all.extend(asked.into_iter().flat_map(|a| a.join().unwrap_or_default()));
+            let asked: Vec<_> = many.iter().map(|at| scope.spawn(|| check_one(at))).collect();
+            asked.into_iter().flat_map(|a| a.join().unwrap_or_default()).collect()
         }),
-    }
+    };
     soften_dead_addresses(&mut all);
     all
 }
@@ -100,57 +96,52 @@ pub(super) fn sni_name(job: &TargetJob<'_>, endpoint: &Endpoint) -> Option<DnsNa
 }
 
 /// One address: its certificate, and those that it shows to other clients.
-fn check_address(job: &TargetJob<'_>, ask: &ProbeRequest<'_>, at: SocketAddr) -> Vec<CertReport> {
-    let first = match fetch_certificate(ask, at, None) {
+fn check_address(job: &TargetJob<'_>, ask: &ProbeRequest<'_>) -> Vec<CertReport> {
+    let first = match fetch_certificate(ask, None) {
         Ok(mut presented) => {
             let web = ask.endpoint.protocol == Protocol::Https && ask.own.is_some();
             if web && presented.shown.asked.is_some() && presented.refused.is_none() {
                 let quick = ProbeRequest { deadline: ask.deadline.halved(), ..ask.clone() };
-                presented.refused = http::fetch_client_refusal(&quick, at);
+                presented.refused = http::fetch_client_refusal(&quick);
             }
             presented
         }
         Err(failure) => {
             return vec![CertReport::unseen(
                 &job.label_for(ask.endpoint),
-                &at.to_string(),
+                &ask.at.to_string(),
                 failure.to_finding(job.unreachable),
             )];
         }
     };
     // A server may hold an RSA and an ECDSA certificate, and renew only one; which one a client sees depends on what the
     // client offers. So each is asked for.
-    let others = if first.legacy { Vec::new() } else { fetch_others(ask, at, &first) };
-    let mut all: Vec<CertReport> = vec![judge_presented(job, ask, at, first)];
+    let others = if first.legacy { Vec::new() } else { fetch_others(ask, &first) };
+    let mut all: Vec<CertReport> = vec![judge_presented(job, ask, first)];
     for presented in others {
-        let other = judge_presented(job, ask, at, presented);
+        let other = judge_presented(job, ask, presented);
         if all.iter().all(|seen| seen.chain.first() != other.chain.first()) {
             all.push(other);
         }
     }
     if job.target.options.grade || job.target.options.hsts {
-        graded::add_grade(job, ask, at, &mut all);
+        graded::add_grade(job, ask, &mut all);
     }
     all
 }
 
 /// What the server shows to clients that take only the other kind of key, or no TLS 1.3.
-fn fetch_others(ask: &ProbeRequest<'_>, at: SocketAddr, first: &Presented) -> Vec<Presented> {
+fn fetch_others(ask: &ProbeRequest<'_>, first: &Presented) -> Vec<Presented> {
     let leaf = first.shown.chain.first().and_then(|der| CertFacts::read_der(der).ok());
     let key = leaf.and_then(|leaf| collect::other_key_kind(&leaf.key));
     let version = (first.version == "TLSv1.3").then_some(Restriction::Tls12);
-    let shown = key.into_iter().chain(version).filter_map(|only| fetch_certificate(ask, at, Some(only)).ok());
+    let shown = key.into_iter().chain(version).filter_map(|only| fetch_certificate(ask, Some(only)).ok());
     shown.filter(|p| p.failure.is_none()).collect()
 }
 
-fn judge_presented(
-    job: &TargetJob<'_>,
-    ask: &ProbeRequest<'_>,
-    at: SocketAddr,
-    presented: Presented,
-) -> CertReport {
+fn judge_presented(job: &TargetJob<'_>, ask: &ProbeRequest<'_>, presented: Presented) -> CertReport {
     let (chain, unreadable) = read_chain(&presented.shown.chain);
-    let mut report = CertReport::new(&job.label_for(ask.endpoint), &at.to_string(), chain, job.at);
+    let mut report = CertReport::new(&job.label_for(ask.endpoint), &ask.at.to_string(), chain, job.at);
     let (trusted, found) = judge::judge_chain(&report.chain, &job.question(wanted_name(job, ask.endpoint)));
     report.add(found);
     report.add(unreadable);

@@ -43,10 +43,10 @@ pub(super) fn check_files(job: &TargetJob<'_>, what: &str) -> StoredReports {
                 Some(seen) => {
                     let mut places = std::mem::take(&mut seen.places);
                     places.push(place);
-                    *seen = check_chain(job, file, chain, what);
+                    *seen = check_chain(job, file, chain);
                     seen.places = places;
                 }
-                None => all.push(check_chain(job, file, chain, what)),
+                None => all.push(check_chain(job, file, chain)),
             }
         }
         all.extend(file.stored.lists.iter().map(|list| check_list(job, &file.path, list)));
@@ -161,10 +161,9 @@ fn neighbour_authorities(file: &ReadFile, files: &[ReadFile]) -> Vec<CertFacts> 
     certs.into_iter().filter(CertFacts::is_authority).collect()
 }
 
-fn check_chain(job: &TargetJob<'_>, file: &ReadFile, chain: Vec<CertFacts>, what: &str) -> CertReport {
+fn check_chain(job: &TargetJob<'_>, file: &ReadFile, chain: Vec<CertFacts>) -> CertReport {
     let place = file.path.display().to_string();
-    let shown = if what.is_empty() { &place } else { &job.target.text };
-    let mut report = CertReport::new(shown, &place, chain, job.at);
+    let mut report = CertReport::new(&job.target.text, &place, chain, job.at);
     let question = job.question(job.target.options.name.as_ref());
     let leaf = &report.chain[0];
     let mut found = Vec::new();

@@ -5,7 +5,6 @@ use super::failure::ProbeFailure;
 use super::probe::{self, ProbeRequest};
 use crate::rules;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Headers longer than this are not read.
@@ -22,13 +21,13 @@ pub(crate) enum Hsts {
 }
 
 /// The Strict-Transport-Security header of `/`; none when the server does not answer in HTTP.
-pub(crate) fn fetch_hsts(ask: &ProbeRequest<'_>, at: SocketAddr) -> Option<Hsts> {
-    fetch_head(ask, at, "/").map(|head| read_hsts(&head))
+pub(crate) fn fetch_hsts(ask: &ProbeRequest<'_>) -> Option<Hsts> {
+    fetch_head(ask, "/").map(|head| read_hsts(&head))
 }
 
 /// Where the answer for `path` leads, as the server writes it; none when it leads nowhere.
-pub(crate) fn fetch_location(ask: &ProbeRequest<'_>, at: SocketAddr, path: &str) -> Option<String> {
-    redirect_location(&fetch_head(ask, at, path)?)
+pub(crate) fn fetch_location(ask: &ProbeRequest<'_>, path: &str) -> Option<String> {
+    redirect_location(&fetch_head(ask, path)?)
 }
 
 /// The status of an answer without TLS, and where it leads.
@@ -38,16 +37,12 @@ pub(crate) struct PlainAnswer {
 }
 
 /// What a server answers for `path` without TLS.
-pub(crate) fn ask_without_tls(
-    ask: &ProbeRequest<'_>,
-    at: SocketAddr,
-    path: &str,
-) -> Result<PlainAnswer, ProbeFailure> {
+pub(crate) fn ask_without_tls(ask: &ProbeRequest<'_>, path: &str) -> Result<PlainAnswer, ProbeFailure> {
     let host = match ask.endpoint.port {
         80 => ask.endpoint.host.clone(),
         _ => ask.endpoint.to_string().replace("http://", ""),
     };
-    let mut line = probe::open_stream(ask, at)?;
+    let mut line = probe::open_stream(ask)?;
     let head = send_request(&mut line, &host, "HEAD", path)
         .map_err(|e| ProbeFailure::from_io("ask in plain HTTP", &e))?;
     match head.starts_with("HTTP/") {
@@ -61,26 +56,26 @@ pub(crate) fn ask_without_tls(
 
 /// What a web server says that takes every client certificate in the handshake and refuses it in HTTP, as nginx does:
 /// `400 The SSL certificate error`.
-pub(crate) fn fetch_client_refusal(ask: &ProbeRequest<'_>, at: SocketAddr) -> Option<String> {
-    let answer = fetch_answer(ask, at, "GET", "/")?;
+pub(crate) fn fetch_client_refusal(ask: &ProbeRequest<'_>) -> Option<String> {
+    let answer = fetch_answer(ask, "GET", "/")?;
     let status = answer.split_whitespace().nth(1)?.to_string();
     let refused = answer.contains("SSL certificate error") || answer.contains("required SSL certificate");
     (status.starts_with('4') && refused).then(|| format!("HTTP status {status}, SSL certificate error"))
 }
 
-fn fetch_head(ask: &ProbeRequest<'_>, at: SocketAddr, path: &str) -> Option<String> {
-    fetch_answer(ask, at, "HEAD", path)
+fn fetch_head(ask: &ProbeRequest<'_>, path: &str) -> Option<String> {
+    fetch_answer(ask, "HEAD", path)
 }
 
-fn fetch_answer(ask: &ProbeRequest<'_>, at: SocketAddr, method: &str, path: &str) -> Option<String> {
-    let mut line = probe::open_stream(ask, at).ok()?;
+fn fetch_answer(ask: &ProbeRequest<'_>, method: &str, path: &str) -> Option<String> {
+    let mut line = probe::open_stream(ask).ok()?;
     let (mut config, _) = collect::client_config(None, ask.own.clone()).ok()?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.enable_sni = ask.sni.is_some();
-    let name = probe::server_name(ask, at).ok()?;
+    let name = probe::server_name(ask).ok()?;
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).ok()?;
     let mut stream = rustls::Stream::new(&mut connection, &mut line);
-    let host = ask.sni.map_or_else(|| at.to_string(), ToString::to_string);
+    let host = ask.sni.map_or_else(|| ask.at.to_string(), ToString::to_string);
     let head = send_request(&mut stream, &host, method, path).ok()?;
     head.starts_with("HTTP/").then_some(head)
 }

@@ -20,6 +20,8 @@ use toban_core::sync::lock;
 #[derive(Clone, Debug)]
 pub(crate) struct ProbeRequest<'a> {
     pub(crate) endpoint: &'a Endpoint,
+    /// The address, of those that the endpoint's host has.
+    pub(crate) at: SocketAddr,
     /// The name to send; none for an address.
     pub(crate) sni: Option<&'a str>,
     pub(crate) own: Option<Arc<CertifiedKey>>,
@@ -46,33 +48,28 @@ pub(crate) struct Presented {
     pub(crate) legacy: bool,
 }
 
-/// The certificate that `at` shows, to a client that takes only this where it is given.
+/// The certificate that the address shows, to a client that takes only this where it is given.
 pub(crate) fn fetch_certificate(
     ask: &ProbeRequest<'_>,
-    at: SocketAddr,
     only: Option<Restriction>,
 ) -> Result<Presented, ProbeFailure> {
-    match shake_hands(ask, at, only) {
+    match shake_hands(ask, only) {
         Ok(presented) => Ok(presented),
-        Err(failure) if failure.tls && only.is_none() => ask_by_old_hello(ask, at, failure),
+        Err(failure) if failure.tls && only.is_none() => ask_by_old_hello(ask, failure),
         Err(failure) => Err(failure),
     }
 }
 
 /// A connection on which TLS may begin.
-pub(crate) fn open_stream(ask: &ProbeRequest<'_>, at: SocketAddr) -> Result<TimedStream, ProbeFailure> {
-    let mut line = TimedStream::connect(at, ask.deadline)
-        .map_err(|e| ProbeFailure::from_io(&format!("connect to {at}"), &e))?;
+pub(crate) fn open_stream(ask: &ProbeRequest<'_>) -> Result<TimedStream, ProbeFailure> {
+    let mut line = TimedStream::connect(ask.at, ask.deadline)
+        .map_err(|e| ProbeFailure::from_io(&format!("connect to {}", ask.at), &e))?;
     starttls::start_tls(ask.endpoint.protocol, ask.sni.unwrap_or(&ask.endpoint.host), &mut line)?;
     Ok(line)
 }
 
-fn shake_hands(
-    ask: &ProbeRequest<'_>,
-    at: SocketAddr,
-    only: Option<Restriction>,
-) -> Result<Presented, ProbeFailure> {
-    let mut line = open_stream(ask, at)?;
+fn shake_hands(ask: &ProbeRequest<'_>, only: Option<Restriction>) -> Result<Presented, ProbeFailure> {
+    let mut line = open_stream(ask)?;
     let (mut config, shown) =
         collect::client_config(only, ask.own.clone()).map_err(|e| ProbeFailure::tls(e.to_string()))?;
     // What each kind of client offers: some servers choose their certificate by it (RFC 7301), a web server of HTTP/2 alone
@@ -83,7 +80,7 @@ fn shake_hands(
         _ => Vec::new(),
     };
     config.enable_sni = ask.sni.is_some();
-    let name = server_name(ask, at)?;
+    let name = server_name(ask)?;
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name)
         .map_err(|e| ProbeFailure::tls(e.to_string()))?;
     let ended = complete_handshake(&mut connection, &mut line);
@@ -167,30 +164,23 @@ fn complete_handshake(connection: &mut rustls::ClientConnection, line: &mut Time
 }
 
 /// The name for rustls, which is sent only when SNI is wanted.
-pub(super) fn server_name(
-    ask: &ProbeRequest<'_>,
-    at: SocketAddr,
-) -> Result<ServerName<'static>, ProbeFailure> {
+pub(super) fn server_name(ask: &ProbeRequest<'_>) -> Result<ServerName<'static>, ProbeFailure> {
     match ask.sni {
         Some(name) => ServerName::try_from(name.to_string())
             .map_err(|_| ProbeFailure::tls(format!("{name:?} is no name for SNI"))),
-        None => Ok(ServerName::from(at.ip())),
+        None => Ok(ServerName::from(ask.at.ip())),
     }
 }
 
 /// TLS 1.2 with every cipher, then the versions that no server should speak any more; `failure` is why there was no
 /// handshake of today.
-fn ask_by_old_hello(
-    ask: &ProbeRequest<'_>,
-    at: SocketAddr,
-    failure: ProbeFailure,
-) -> Result<Presented, ProbeFailure> {
+fn ask_by_old_hello(ask: &ProbeRequest<'_>, failure: ProbeFailure) -> Result<Presented, ProbeFailure> {
     let offer = ciphers::offered_suites(false);
     // The newest first: what a server would speak with a client of its time is what counts. Each version needs a connection
     // of its own, for old servers answer an offer of several with an alert.
     let versions = [hello::TLS12, hello::TLS11, hello::TLS10, hello::SSL3];
     let answer = versions.into_iter().find_map(|version| {
-        let answer = send_hello(ask, at, &ClientHello { version, ciphers: &offer, sni: ask.sni }).ok()?;
+        let answer = send_hello(ask, &ClientHello { version, ciphers: &offer, sni: ask.sni }).ok()?;
         (!answer.chain.is_empty()).then_some(answer)
     });
     let Some(answer) = answer else { return Err(failure) };
@@ -211,13 +201,9 @@ fn ask_by_old_hello(
 }
 
 /// One hello on a connection of its own.
-pub(crate) fn send_hello(
-    ask: &ProbeRequest<'_>,
-    at: SocketAddr,
-    hello: &ClientHello<'_>,
-) -> Result<ServerFlight, NoFlight> {
+pub(crate) fn send_hello(ask: &ProbeRequest<'_>, hello: &ClientHello<'_>) -> Result<ServerFlight, NoFlight> {
     use std::io::Write;
-    let mut line = open_stream(ask, at).map_err(|t| NoFlight::Io(io::Error::other(t.text)))?;
+    let mut line = open_stream(ask).map_err(|t| NoFlight::Io(io::Error::other(t.text)))?;
     line.write_all(&hello.to_record()).map_err(NoFlight::Io)?;
     hello::read_flight(&mut line)
 }

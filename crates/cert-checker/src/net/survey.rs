@@ -5,7 +5,6 @@ use super::hello::{self, ClientHello, NoFlight, ServerFlight, TLS13};
 use super::probe::{self, ProbeRequest};
 use serde::Serialize;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 
 /// What a server takes.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -25,13 +24,13 @@ pub(crate) struct Survey {
 const MOST: usize = 96;
 
 /// Asks until the server refuses what is left, for every version.
-pub(crate) fn survey_server(ask: &ProbeRequest<'_>, at: SocketAddr) -> Survey {
+pub(crate) fn survey_server(ask: &ProbeRequest<'_>) -> Survey {
     let mut survey = Survey::default();
     for version in [TLS13, hello::TLS12, hello::TLS11, hello::TLS10, hello::SSL3] {
         let mut offer = ciphers::offered_suites(version == TLS13);
         while !offer.is_empty() && offer.len() + MOST > ciphers::offered_suites(version == TLS13).len() {
             let hello = ClientHello { version, ciphers: &offer, sni: ask.sni };
-            let answer = match probe::send_hello(ask, at, &hello) {
+            let answer = match probe::send_hello(ask, &hello) {
                 Ok(answer) => answer,
                 Err(e) => {
                     survey.cut |= matches!(e, NoFlight::Io(e) if e.kind() == ErrorKind::TimedOut);
