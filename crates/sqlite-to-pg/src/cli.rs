@@ -1,7 +1,7 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
 use crate::help::{PLAN_HELP, RUN_HELP, VERIFY_HELP};
-use crate::plan::Action;
+use crate::model::{Action, Policy};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use toban_core::{Cli, Common};
@@ -60,7 +60,7 @@ pub struct Rules {
     /// What becomes of values that do not fit, where no rule of the plan says it [default: the column's type is
     /// widened until all fit; NUL bytes and broken UTF-8 are replaced]
     #[arg(long, value_enum, value_name = "POLICY")]
-    pub on_misfit: Option<Misfit>,
+    pub on_invalid: Option<OnInvalid>,
     /// Keep SQLite's rowid as a column, in tables where no column is an alias of it
     #[arg(long)]
     pub keep_rowid: bool,
@@ -72,9 +72,9 @@ pub struct Rules {
     pub schema: String,
 }
 
-/// What `--on-misfit` takes.
+/// What `--on-invalid` takes.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Misfit {
+pub enum OnInvalid {
     /// Leave the row out
     Reject,
     /// Put NULL in its place
@@ -87,6 +87,18 @@ pub enum Misfit {
     Replace,
     /// Round times that are finer than a microsecond, or than the target's type; no reject, and nothing else changes
     Round,
+}
+
+impl OnInvalid {
+    /// The policy of the columns that it is about.
+    pub(crate) fn policy(self) -> Policy {
+        match self {
+            OnInvalid::Reject => Policy::Reject,
+            OnInvalid::Null => Policy::Null,
+            OnInvalid::Round => Policy::Round,
+            OnInvalid::Replace | OnInvalid::Text | OnInvalid::Bytea => Policy::Replace,
+        }
+    }
 }
 
 #[derive(Group, Debug)]
@@ -121,22 +133,22 @@ pub struct Run {
     #[arg(long, value_name = "CONNINFO")]
     pub to: Option<String>,
     /// Do what this plan says
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_misfit", "keep_rowid", "collate_c", "schema", "existing", "set"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_invalid", "keep_rowid", "collate_c", "schema", "existing", "set"])]
     pub plan: Option<PathBuf>,
     /// Load into tables that the application made; what happens to the rows they hold
     #[arg(long, value_enum, value_name = "ACTION")]
-    pub existing: Option<Existing>,
+    pub(crate) existing: Option<Action>,
     /// Connections that copy, and threads that read
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
     pub jobs: Option<u16>,
     /// Load and compare in a schema of its own, say how long it took, and drop it
     #[arg(long)]
-    pub rehearse: bool,
+    pub trial: bool,
     /// Load again only the rows that this list of an earlier run names (its rejects.jsonl), now that a rule changed
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["rehearse", "plan", "existing", "include", "exclude"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trial", "plan", "existing", "include", "exclude"])]
     pub rejects: Option<PathBuf>,
     /// Undo the last run into the schema
-    #[arg(long, conflicts_with_all = ["rehearse", "plan", "existing", "rejects"])]
+    #[arg(long, conflicts_with_all = ["trial", "plan", "existing", "rejects"])]
     pub undo: bool,
     /// With --undo: also when rows were written to the tables since, which are lost then
     #[arg(long, requires = "undo")]
@@ -153,34 +165,6 @@ pub struct Run {
     pub report: Option<PathBuf>,
     #[command(flatten)]
     pub rules: Rules,
-}
-
-/// What `--existing` takes.
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::enum_variant_names, reason = "the word of the command line")]
-pub enum Existing {
-    /// Refuse tables that hold rows
-    Refuse,
-    /// Delete them
-    Truncate,
-    /// Keep them, and add the source's
-    Append,
-    /// Replace those of the same primary key by the source's
-    Upsert,
-    /// Keep them, and leave out the source's of the same primary key
-    SkipExisting,
-}
-
-impl From<Existing> for Action {
-    fn from(word: Existing) -> Action {
-        match word {
-            Existing::Refuse => Action::Refuse,
-            Existing::Truncate => Action::Truncate,
-            Existing::Append => Action::Append,
-            Existing::Upsert => Action::Upsert,
-            Existing::SkipExisting => Action::SkipExisting,
-        }
-    }
 }
 
 #[derive(Group, Debug)]

@@ -20,7 +20,7 @@ Examples:
   The same, as pgloader takes it:
     sqlite-to-pg run app.sqlite3 postgresql://owner@db1/app
   Try it first, and learn how long it takes:
-    sqlite-to-pg run app.sqlite3 --to dbname=app --rehearse
+    sqlite-to-pg run app.sqlite3 --to dbname=app --trial
   Into tables that the application made, whose few seeded rows may go:
     sqlite-to-pg run app.sqlite3 --to dbname=app --existing truncate
   Load what was rejected, now that a rule takes it:

@@ -1,13 +1,15 @@
 //! Moves a SQLite database to PostgreSQL and proves that every value arrived.
 
-mod census;
 mod cli;
 mod help;
 mod load;
-pub mod plan;
+mod model;
+mod plan;
+mod profile;
 mod run;
 mod source;
 mod target;
+mod threads;
 mod translate;
 mod verify;
 

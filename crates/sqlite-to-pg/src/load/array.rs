@@ -3,7 +3,7 @@
 use super::json;
 
 /// The literal of an array: made of a JSON array, or as it stands; none when the text is neither.
-pub(crate) fn literal(text: &str) -> Option<String> {
+pub(crate) fn array_literal(text: &str) -> Option<String> {
     let bare = text.trim();
     match bare.as_bytes().first()? {
         // An object of JSON looks like an array of PostgreSQL; only the empty ones are the same.
@@ -11,7 +11,7 @@ pub(crate) fn literal(text: &str) -> Option<String> {
         b'{' => Some(bare.to_string()),
         b'[' if json::is_json(bare) => {
             let mut out = String::with_capacity(bare.len());
-            elements(&mut Rest(bare), &mut out)?;
+            write_elements(&mut JsonRest(bare), &mut out)?;
             Some(out)
         }
         _ => None,
@@ -19,22 +19,22 @@ pub(crate) fn literal(text: &str) -> Option<String> {
 }
 
 /// What is still to be read of valid JSON.
-struct Rest<'a>(&'a str);
+struct JsonRest<'a>(&'a str);
 
-impl<'a> Rest<'a> {
+impl<'a> JsonRest<'a> {
     fn next(&mut self) -> Option<u8> {
         self.0 = self.0.trim_start();
         self.0.bytes().next()
     }
 
-    fn take(&mut self, len: usize) -> &'a str {
+    fn take_bytes(&mut self, len: usize) -> &'a str {
         let (taken, rest) = self.0.split_at(len);
         self.0 = rest;
         taken
     }
 
     /// A string with its quotes.
-    fn string(&mut self) -> Option<&'a str> {
+    fn take_string(&mut self) -> Option<&'a str> {
         let mut escaped = true;
         let end = self.0.bytes().position(|b| {
             let ends = b == b'"' && !escaped;
@@ -42,65 +42,65 @@ impl<'a> Rest<'a> {
             escaped = b == b'\\' && !escaped;
             ends
         })?;
-        Some(self.take(end + 1))
+        Some(self.take_bytes(end + 1))
     }
 
     /// An object with its braces.
-    fn object(&mut self) -> Option<&'a str> {
+    fn take_object(&mut self) -> Option<&'a str> {
         let whole = self.0;
         let mut depth = 0_usize;
         loop {
             match self.next()? {
-                b'"' => drop(self.string()?),
+                b'"' => drop(self.take_string()?),
                 b @ (b'{' | b'[' | b'}' | b']') => {
-                    self.take(1);
+                    self.take_bytes(1);
                     depth = if matches!(b, b'{' | b'[') { depth + 1 } else { depth.checked_sub(1)? };
                     if depth == 0 {
                         return Some(&whole[..whole.len() - self.0.len()]);
                     }
                 }
-                _ => drop(self.take(1)),
+                _ => drop(self.take_bytes(1)),
             }
         }
     }
 }
 
-fn elements(rest: &mut Rest<'_>, out: &mut String) -> Option<()> {
+fn write_elements(rest: &mut JsonRest<'_>, out: &mut String) -> Option<()> {
     rest.next()?;
-    rest.take(1);
+    rest.take_bytes(1);
     out.push('{');
     loop {
         match rest.next()? {
             b']' => {
-                rest.take(1);
+                rest.take_bytes(1);
                 out.push('}');
                 return Some(());
             }
             b',' => {
-                rest.take(1);
+                rest.take_bytes(1);
                 out.push(',');
             }
-            b'[' => elements(rest, out)?,
-            b'{' => quote(rest.object()?, out),
+            b'[' => write_elements(rest, out)?,
+            b'{' => push_quoted(rest.take_object()?, out),
             b'"' => {
-                let text: String = serde_json::from_str(rest.string()?).ok()?;
+                let text: String = serde_json::from_str(rest.take_string()?).ok()?;
                 // No text of PostgreSQL holds it.
                 if text.contains('\0') {
                     return None;
                 }
-                quote(&text, out);
+                push_quoted(&text, out);
             }
             // A number, true, false or null.
             _ => {
                 let end = rest.0.find([',', ']', ' ', '\t', '\n', '\r'])?;
-                let word = rest.take(end);
+                let word = rest.take_bytes(end);
                 out.push_str(if word == "null" { "NULL" } else { word });
             }
         }
     }
 }
 
-fn quote(text: &str, out: &mut String) {
+fn push_quoted(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         if matches!(c, '"' | '\\') {
@@ -126,10 +126,10 @@ mod tests {
             (r#"[{"a":[1,"}"]}, {"b":"]"}]"#, r#"{"{\"a\":[1,\"}\"]}","{\"b\":\"]\"}"}"#),
             (" {1, 2} ", "{1, 2}"),
         ] {
-            assert_eq!(literal(json).as_deref(), Some(expected), "{json}");
+            assert_eq!(array_literal(json).as_deref(), Some(expected), "{json}");
         }
         for text in ["", "a,b", r#"{"a":1}"#, "[1,", "[1 2]", "1", r#"["\u0000"]"#] {
-            assert_eq!(literal(text), None, "{text}");
+            assert_eq!(array_literal(text), None, "{text}");
         }
     }
 }

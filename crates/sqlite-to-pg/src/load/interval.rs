@@ -1,12 +1,12 @@
 //! Lengths of time as people and programs write them, to PostgreSQL's months, days and microseconds.
 
-use crate::plan::Conversion;
+use crate::model::Conversion;
 
 const HOUR: i64 = 3_600_000_000;
 
 /// A length of time, as an interval has it: days and months have no fixed length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Length {
+pub(crate) struct IntervalParts {
     pub(crate) months: i32,
     pub(crate) days: i32,
     pub(crate) micros: i64,
@@ -15,7 +15,7 @@ pub(crate) struct Length {
 }
 
 /// An integer by the unit of its conversion; none when it is out of range or finer than a microsecond.
-pub(crate) fn of_integer(n: i64, conversion: Conversion) -> Option<Length> {
+pub(crate) fn from_integer(n: i64, conversion: Conversion) -> Option<IntervalParts> {
     let (micros, rest) = match conversion {
         Conversion::IntervalS => (n.checked_mul(1_000_000)?, 0),
         Conversion::IntervalMs => (n.checked_mul(1000)?, 0),
@@ -23,50 +23,51 @@ pub(crate) fn of_integer(n: i64, conversion: Conversion) -> Option<Length> {
         Conversion::IntervalTicks => (n.div_euclid(10) + i64::from(n.rem_euclid(10) >= 5), n.rem_euclid(10)),
         _ => return None,
     };
-    Some(Length { micros, rounded: rest != 0, ..Length::default() })
+    Some(IntervalParts { micros, rounded: rest != 0, ..IntervalParts::default() })
 }
 
 /// A real, where programs use them.
-pub(crate) fn of_real(n: f64, conversion: Conversion) -> Option<Length> {
+pub(crate) fn from_real(n: f64, conversion: Conversion) -> Option<IntervalParts> {
     let micros = match conversion {
         Conversion::IntervalS => (n * 1e6).round(),
         Conversion::IntervalMs => (n * 1e3).round(),
         _ => return None,
     };
     // Beyond 2^53 a double has no single microseconds any more.
-    (micros.abs() < 9_007_199_254_740_992.0).then_some(Length { micros: micros as i64, ..Length::default() })
+    (micros.abs() < 9_007_199_254_740_992.0)
+        .then_some(IntervalParts { micros: micros as i64, ..IntervalParts::default() })
 }
 
 /// Reads `[-][D.]HH:MM[:SS[.digits]]`, `1 year 2 mons 3 days 04:05:06`, `1 day, 4:05:06`, and ISO 8601.
-pub(crate) fn of_text(text: &[u8]) -> Option<Length> {
+pub(crate) fn from_text(text: &[u8]) -> Option<IntervalParts> {
     let text = std::str::from_utf8(text).ok()?;
     match text.strip_prefix('P') {
-        Some(iso) => of_iso(iso),
-        None => of_words(text),
+        Some(iso) => from_iso(iso),
+        None => from_words(text),
     }
 }
 
-fn of_words(text: &str) -> Option<Length> {
+fn from_words(text: &str) -> Option<IntervalParts> {
     let mut words = text.split([' ', ',']).filter(|w| !w.is_empty());
-    let mut length = Length::default();
+    let mut length = IntervalParts::default();
     let mut any = false;
     while let Some(word) = words.next() {
         if word.contains(':') {
             // A clock is the last, and of .NET's with days the only word.
-            clock(word, any, &mut length)?;
+            add_clock(word, any, &mut length)?;
             return words.next().is_none().then_some(length);
         }
         let unit = words.next()?;
-        add(&mut length, word, unit.strip_suffix('s').unwrap_or(unit))?;
+        add_unit(&mut length, word, unit.strip_suffix('s').unwrap_or(unit))?;
         any = true;
     }
     any.then_some(length)
 }
 
 /// Adds a number of units; only seconds have a fraction.
-fn add(length: &mut Length, number: &str, unit: &str) -> Option<()> {
+fn add_unit(length: &mut IntervalParts, number: &str, unit: &str) -> Option<()> {
     if matches!(unit, "second" | "sec") {
-        let (micros, rounded) = seconds(number)?;
+        let (micros, rounded) = parse_seconds(number)?;
         length.micros = length.micros.checked_add(micros)?;
         length.rounded |= rounded;
         return Some(());
@@ -88,7 +89,7 @@ fn add(length: &mut Length, number: &str, unit: &str) -> Option<()> {
 }
 
 /// `[-][D.]HH:MM[:SS[.digits]]`.
-fn clock(word: &str, days_before: bool, length: &mut Length) -> Option<()> {
+fn add_clock(word: &str, days_before: bool, length: &mut IntervalParts) -> Option<()> {
     let (sign, word) = match word.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, word.strip_prefix('+').unwrap_or(word)),
@@ -96,14 +97,14 @@ fn clock(word: &str, days_before: bool, length: &mut Length) -> Option<()> {
     let mut parts = word.splitn(3, ':');
     let (hours, minutes) = (parts.next()?, parts.next()?);
     let (days, hours) = match hours.split_once('.') {
-        Some((days, hours)) if !days_before => (whole(days)?, hours),
+        Some((days, hours)) if !days_before => (whole_number(days)?, hours),
         Some(_) => return None,
         None => (0, hours),
     };
-    let (hours, minutes) = (whole(hours)?, whole(minutes).filter(|m| *m < 60)?);
+    let (hours, minutes) = (whole_number(hours)?, whole_number(minutes).filter(|m| *m < 60)?);
     let (micros, rounded) = match parts.next() {
         Some(text) => {
-            seconds(text).filter(|(m, _)| (0..=60_000_000).contains(m) && text.as_bytes()[0] != b'-')?
+            parse_seconds(text).filter(|(m, _)| (0..=60_000_000).contains(m) && text.as_bytes()[0] != b'-')?
         }
         None => (0, false),
     };
@@ -114,12 +115,12 @@ fn clock(word: &str, days_before: bool, length: &mut Length) -> Option<()> {
     Some(())
 }
 
-fn whole(text: &str) -> Option<i64> {
+fn whole_number(text: &str) -> Option<i64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// `[-]digits[.digits]` as microseconds, and whether they are rounded (half away from zero).
-fn seconds(text: &str) -> Option<(i64, bool)> {
+fn parse_seconds(text: &str) -> Option<(i64, bool)> {
     let (sign, text) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
@@ -131,18 +132,18 @@ fn seconds(text: &str) -> Option<(i64, bool)> {
     let (kept, rest) = fraction.split_at(fraction.len().min(6));
     let micros: i64 = if kept.is_empty() { 0 } else { format!("{kept:0<6}").parse().ok()? };
     let up = i64::from(rest.bytes().next().is_some_and(|b| b >= b'5'));
-    let all = whole(whole_part)?.checked_mul(1_000_000)?.checked_add(micros + up)?;
+    let all = whole_number(whole_part)?.checked_mul(1_000_000)?.checked_add(micros + up)?;
     Some((sign * all, rest.bytes().any(|b| b != b'0')))
 }
 
-/// `nYnMnWnDTnHnMnS` behind the P.
-fn of_iso(text: &str) -> Option<Length> {
+/// `nYnMnWnDTnHnMnS` after the P.
+fn from_iso(text: &str) -> Option<IntervalParts> {
     let (date, time) = match text.split_once('T') {
         Some((_, "")) => return None,
         Some((date, time)) => (date, time),
         None => (text, ""),
     };
-    let mut length = Length::default();
+    let mut length = IntervalParts::default();
     for (part, units) in [(date, "YMWD"), (time, "HMS")] {
         let mut rest = part;
         while let Some(at) = rest.find(|c: char| c.is_ascii_alphabetic()) {
@@ -156,7 +157,7 @@ fn of_iso(text: &str) -> Option<Length> {
                 (b'S', "HMS") => "second",
                 _ => return None,
             };
-            add(&mut length, &rest[..at], unit)?;
+            add_unit(&mut length, &rest[..at], unit)?;
             rest = &rest[at + 1..];
         }
         if !rest.is_empty() {
@@ -189,8 +190,8 @@ mod tests {
             ("PT0S", 0, 0, 0),
             ("P-1D", 0, -1, 0),
         ] {
-            let expected = Length { months, days, micros, rounded: false };
-            assert_eq!(of_text(text.as_bytes()), Some(expected), "{text}");
+            let expected = IntervalParts { months, days, micros, rounded: false };
+            assert_eq!(from_text(text.as_bytes()), Some(expected), "{text}");
         }
     }
 
@@ -213,17 +214,20 @@ mod tests {
             "1:2:3:4",
             "1 day 1.02:03",
         ] {
-            assert_eq!(of_text(text.as_bytes()), None, "{text}");
+            assert_eq!(from_text(text.as_bytes()), None, "{text}");
         }
     }
 
     #[test]
     fn digits_beyond_the_microsecond_are_told() {
-        let length = of_text(b"00:00:00.1234567").expect("a length");
+        let length = from_text(b"00:00:00.1234567").expect("a length");
         assert_eq!((length.micros, length.rounded), (123_457, true));
-        assert_eq!(of_integer(15, Conversion::IntervalTicks).map(|l| (l.micros, l.rounded)), Some((2, true)));
         assert_eq!(
-            of_integer(90_061_500_000, Conversion::IntervalUs).map(|l| l.micros),
+            from_integer(15, Conversion::IntervalTicks).map(|l| (l.micros, l.rounded)),
+            Some((2, true))
+        );
+        assert_eq!(
+            from_integer(90_061_500_000, Conversion::IntervalUs).map(|l| l.micros),
             Some(90_061_500_000)
         );
     }

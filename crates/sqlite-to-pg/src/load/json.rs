@@ -37,7 +37,7 @@ thread_local! {
 }
 
 /// The text of SQLite's binary JSON (JSONB); none when the blob is no such.
-pub(crate) fn of_jsonb(blob: &[u8]) -> Option<String> {
+pub(crate) fn text_of_jsonb(blob: &[u8]) -> Option<String> {
     let sql = "select json(?1) where json_valid(?1, 8)";
     SQLITE.with(|db| db.as_ref()?.query_row(sql, [blob], |r| r.get(0)).ok())
 }
@@ -46,11 +46,11 @@ struct Strict;
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Strict, D::Error> {
-        deserializer.deserialize_any(Look)
+        deserializer.deserialize_any(StrictVisitor)
     }
 }
 
-struct Look;
+struct StrictVisitor;
 
 macro_rules! takes {
     ($($name:ident: $type:ty),*) => {
@@ -58,7 +58,7 @@ macro_rules! takes {
     };
 }
 
-impl<'de> Visitor<'de> for Look {
+impl<'de> Visitor<'de> for StrictVisitor {
     type Value = Strict;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,8 +97,8 @@ mod tests {
         let blob: Vec<u8> = Connection::open_in_memory()
             .and_then(|db| db.query_row("select jsonb('{\"a\":[1.10,null]}')", [], |r| r.get(0)))
             .expect("SQLite");
-        assert_eq!(of_jsonb(&blob).as_deref(), Some("{\"a\":[1.10,null]}"));
-        assert_eq!(of_jsonb(b"not JSON at all"), None);
+        assert_eq!(text_of_jsonb(&blob).as_deref(), Some("{\"a\":[1.10,null]}"));
+        assert_eq!(text_of_jsonb(b"not JSON at all"), None);
     }
 
     #[test]

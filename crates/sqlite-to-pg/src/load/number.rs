@@ -17,7 +17,7 @@ pub(crate) struct Decimal {
 }
 
 impl Decimal {
-    pub(crate) fn of_integer(n: i64) -> Decimal {
+    pub(crate) fn from_integer(n: i64) -> Decimal {
         let mut digits = [0; 20];
         let mut rest = n.unsigned_abs();
         let mut at = 20;
@@ -32,7 +32,7 @@ impl Decimal {
     }
 
     /// The shortest digits that read back as the same double; none for an infinity.
-    pub(crate) fn of_real(n: f64) -> Option<Decimal> {
+    pub(crate) fn from_real(n: f64) -> Option<Decimal> {
         if !n.is_finite() {
             return None;
         }
@@ -74,7 +74,7 @@ const SCALE: i32 = 16_383;
 
 impl<'a> Digits<'a> {
     /// Reads `[+-]digits[.digits][e[+-]digits]`, with at least one digit, into `room`; none when it is anything else.
-    pub(crate) fn of_text(text: &[u8], room: &'a mut Vec<u8>) -> Option<Digits<'a>> {
+    pub(crate) fn from_text(text: &[u8], room: &'a mut Vec<u8>) -> Option<Digits<'a>> {
         let (negative, text) = match text.split_first()? {
             (b'-', rest) => (true, rest),
             (b'+', rest) => (false, rest),
@@ -100,8 +100,8 @@ impl<'a> Digits<'a> {
     }
 
     /// Whether numeric holds it at all.
-    pub(crate) fn fits(&self) -> bool {
-        self.whole() <= WHOLE && self.scale() <= SCALE
+    pub(crate) fn fits_numeric(&self) -> bool {
+        self.whole_digits() <= WHOLE && self.scale_digits() <= SCALE
     }
 
     /// Whether these are digits of `n`: as many as there are of its exact value. SQLite cuts where others round, and its
@@ -126,23 +126,23 @@ impl<'a> Digits<'a> {
     }
 
     /// Digits after the point.
-    pub(crate) fn scale(&self) -> i32 {
+    pub(crate) fn scale_digits(&self) -> i32 {
         let last = self.digits.iter().rposition(|d| *d != 0).map_or(0, |at| at + 1);
         i32::try_from(last).unwrap_or(i32::MAX).saturating_sub(self.point).max(0)
     }
 
     /// Digits before the point.
-    pub(crate) fn whole(&self) -> i32 {
+    pub(crate) fn whole_digits(&self) -> i32 {
         if self.digits.is_empty() { 0 } else { self.point.max(0) }
     }
 
-    fn digit(&self, at: i32) -> u16 {
+    fn digit_at(&self, at: i32) -> u16 {
         usize::try_from(at).ok().and_then(|at| self.digits.get(at)).map_or(0, |d| u16::from(*d))
     }
 
     /// Appends the value with its length before it.
-    pub(crate) fn put(&self, buf: &mut Vec<u8>) {
-        let scale = self.scale();
+    pub(crate) fn put_numeric(&self, buf: &mut Vec<u8>) {
+        let scale = self.scale_digits();
         // Groups of four digits around the point: `first` is the group of the highest digit.
         let first = (self.point - 1).div_euclid(4);
         let last = -(scale + 3) / 4;
@@ -152,7 +152,7 @@ impl<'a> Digits<'a> {
         if !self.digits.is_empty() {
             for group in (last.min(first)..=first).rev() {
                 let at = self.point - (group + 1) * 4;
-                let value = (0..4).fold(0, |n, i| n * 10 + self.digit(at + i));
+                let value = (0..4).fold(0, |n, i| n * 10 + self.digit_at(at + i));
                 buf.extend_from_slice(&value.to_be_bytes());
                 count = count.saturating_add(1);
                 if value != 0 {
@@ -163,7 +163,8 @@ impl<'a> Digits<'a> {
         buf.truncate(start + 12 + usize::try_from(kept).unwrap_or(0) * 2);
         let weight = if kept == 0 { 0 } else { i16::try_from(first).unwrap_or(0) };
         let sign = if self.negative && kept > 0 { NEGATIVE } else { 0 };
-        head(&mut buf[start..], kept, weight, sign, u16::try_from(scale).unwrap_or(0));
+        let scale = u16::try_from(scale).unwrap_or(0);
+        NumericHeader { digits: kept, weight, sign, scale }.put(&mut buf[start..]);
     }
 }
 
@@ -171,15 +172,28 @@ impl<'a> Digits<'a> {
 pub(crate) fn put_infinity(n: f64, buf: &mut Vec<u8>) {
     let start = buf.len();
     buf.extend_from_slice(&[0; 12]);
-    head(&mut buf[start..], 0, 0, if n > 0.0 { PLUS_INFINITY } else { MINUS_INFINITY }, 0);
+    let sign = if n > 0.0 { PLUS_INFINITY } else { MINUS_INFINITY };
+    NumericHeader { sign, ..NumericHeader::default() }.put(&mut buf[start..]);
 }
 
-fn head(at: &mut [u8], digits: i16, weight: i16, sign: u16, scale: u16) {
-    at[..4].copy_from_slice(&(8 + i32::from(digits) * 2).to_be_bytes());
-    at[4..6].copy_from_slice(&digits.to_be_bytes());
-    at[6..8].copy_from_slice(&weight.to_be_bytes());
-    at[8..10].copy_from_slice(&sign.to_be_bytes());
-    at[10..12].copy_from_slice(&scale.to_be_bytes());
+/// What stands before the digits on the wire (numeric_send() of PostgreSQL's numeric.c).
+#[derive(Default)]
+struct NumericHeader {
+    digits: i16,
+    weight: i16,
+    sign: u16,
+    scale: u16,
+}
+
+impl NumericHeader {
+    /// Puts the length of the whole and the header into the first 12 bytes.
+    fn put(&self, at: &mut [u8]) {
+        at[..4].copy_from_slice(&(8 + i32::from(self.digits) * 2).to_be_bytes());
+        at[4..6].copy_from_slice(&self.digits.to_be_bytes());
+        at[6..8].copy_from_slice(&self.weight.to_be_bytes());
+        at[8..10].copy_from_slice(&self.sign.to_be_bytes());
+        at[10..12].copy_from_slice(&self.scale.to_be_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -216,31 +230,31 @@ mod tests {
     fn decimal_digits_survive() {
         for n in [0, 1, -1, 9999, 10_000, 12_345_678, -100_000_000, i64::MAX, i64::MIN] {
             let mut buf = Vec::new();
-            Decimal::of_integer(n).digits().put(&mut buf);
+            Decimal::from_integer(n).digits().put_numeric(&mut buf);
             assert_eq!(read(&buf), n.to_string());
         }
         for n in [0.1, 1.5, -2.25, 100.005, 1e20, 1.23e19, 1e-7, 12345.6789, 0.00012, 99_999.0, 1e300, 5e-324]
         {
             let mut buf = Vec::new();
-            Decimal::of_real(n).expect("finite").digits().put(&mut buf);
+            Decimal::from_real(n).expect("finite").digits().put_numeric(&mut buf);
             assert_eq!(read(&buf), format!("{n}"), "{n}");
         }
     }
 
     #[test]
     fn scale_and_whole_digits() {
-        let real = |n| Decimal::of_real(n).map(|d| (d.digits().whole(), d.digits().scale()));
+        let real = |n| Decimal::from_real(n).map(|d| (d.digits().whole_digits(), d.digits().scale_digits()));
         assert_eq!(real(100.005), Some((3, 3)));
         assert_eq!(real(0.05), Some((0, 2)));
         assert_eq!(real(1e20), Some((21, 0)));
-        assert_eq!(Decimal::of_integer(1200).digits().scale(), 0);
+        assert_eq!(Decimal::from_integer(1200).digits().scale_digits(), 0);
     }
 
     #[test]
     fn texts_of_decimals() {
         let shown = |text: &str| {
             let (mut room, mut buf) = (Vec::new(), Vec::new());
-            Digits::of_text(text.as_bytes(), &mut room)?.put(&mut buf);
+            Digits::from_text(text.as_bytes(), &mut room)?.put_numeric(&mut buf);
             Some(read(&buf))
         };
         for (text, expected) in [
@@ -267,7 +281,7 @@ mod tests {
         let are = |text: &str| {
             let mut room = Vec::new();
             let n = text.parse().expect("a number");
-            Digits::of_text(text.as_bytes(), &mut room).is_some_and(|d| d.are_of(n))
+            Digits::from_text(text.as_bytes(), &mut room).is_some_and(|d| d.are_of(n))
         };
         for text in [
             "0.1",

@@ -1,7 +1,6 @@
 //! Values that could not be represented: their original bytes, with table, key, column and reason, one JSON line each.
 
-use super::encode::Misfit;
-use crate::plan::Policy;
+use crate::model::Policy;
 use rusqlite::types::{Value, ValueRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,7 +9,7 @@ use std::io::{BufWriter, Seek, Write};
 use std::path::Path;
 use std::sync::Mutex;
 use toban_core::sync::{into_inner, lock};
-use toban_core::{Context, Result, durable};
+use toban_core::{Context, Result, durable, sum};
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,7 +18,7 @@ pub(crate) struct Reject {
     /// The row, for people: its key's values, or its rowid.
     pub(crate) key: String,
     /// What finds the row again: its key, or its rowid.
-    pub(crate) place: Vec<Place>,
+    pub(crate) place: Vec<KeyValue>,
     pub(crate) column: String,
     pub(crate) reason: String,
     /// What became of it.
@@ -32,16 +31,16 @@ pub(crate) struct Reject {
 
 /// A column of the key and its value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct KeyValue {
     pub(crate) column: String,
     pub(crate) class: String,
     pub(crate) bytes: String,
 }
 
-impl Place {
-    pub(crate) fn of(column: &str, value: ValueRef<'_>) -> Place {
-        let (class, bytes) = original(value);
-        Place { column: column.into(), class: class.into(), bytes }
+impl KeyValue {
+    pub(crate) fn from_value(column: &str, value: ValueRef<'_>) -> KeyValue {
+        let (class, bytes) = original_bytes(value);
+        KeyValue { column: column.into(), class: class.into(), bytes }
     }
 
     /// The value again.
@@ -72,20 +71,14 @@ struct Inner {
 }
 
 impl Rejects {
-    /// An empty list, in a file that nobody sees until [`Rejects::save`].
-    ///
-    /// # Errors
-    /// When no temporary file can be made.
+    /// An empty list, in a file without a name until [`Rejects::save`].
     pub(crate) fn new() -> Result<Rejects> {
         let file = BufWriter::new(tempfile::tempfile().doing(|| "make a temporary file for rejects".into())?);
         Ok(Rejects { inner: Mutex::new(Inner { file, counts: BTreeMap::new() }) })
     }
 
     /// Adds one.
-    ///
-    /// # Errors
-    /// When the disk is full.
-    pub(crate) fn add(&self, reject: &Reject) -> Result<()> {
+    pub(crate) fn add_reject(&self, reject: &Reject) -> Result<()> {
         let doing = || "keep a reject".to_string();
         let mut inner = lock(&self.inner);
         *inner.counts.entry(reject.table.clone()).or_default() += 1;
@@ -94,14 +87,11 @@ impl Rejects {
     }
 
     /// How many each table has.
-    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn count_by_table(&self) -> BTreeMap<String, u64> {
         lock(&self.inner).counts.clone()
     }
 
     /// Forgets all, because the load begins anew.
-    ///
-    /// # Errors
-    /// Those of the file system.
     pub(crate) fn clear(&self) -> Result<()> {
         let mut inner = lock(&self.inner);
         *inner = into_inner(Rejects::new()?.inner);
@@ -109,36 +99,24 @@ impl Rejects {
     }
 
     /// Writes them to `path`, whole.
-    ///
-    /// # Errors
-    /// Those of the file system.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let doing = || format!("write {}", path.display());
         let mut inner = lock(&self.inner);
         inner.file.flush().doing(doing)?;
         let file = inner.file.get_mut();
         file.rewind().doing(doing)?;
+        // The originals are data of the application: the file is its owner's alone, whatever the umask says.
         durable::replace(path, 0o600, |w| std::io::copy(file, w).map(drop).doing(doing))
     }
 }
 
 /// A value's class and bytes as a reject has them.
-pub(crate) fn original(value: ValueRef<'_>) -> (&'static str, String) {
-    let hex = |bytes: &[u8]| {
-        let mut out = Vec::with_capacity(bytes.len() * 2);
-        super::words::hex(bytes, &mut out);
-        String::from_utf8_lossy(&out).into_owned()
-    };
+pub(crate) fn original_bytes(value: ValueRef<'_>) -> (&'static str, String) {
     match value {
         ValueRef::Null => ("null", String::new()),
         ValueRef::Integer(n) => ("integer", n.to_string()),
         ValueRef::Real(n) => ("real", format!("{n:?}")),
-        ValueRef::Text(t) => ("text", hex(t)),
-        ValueRef::Blob(b) => ("blob", hex(b)),
+        ValueRef::Text(t) => ("text", sum::hex(t)),
+        ValueRef::Blob(b) => ("blob", sum::hex(b)),
     }
-}
-
-/// Why a value was rejected, in words.
-pub(crate) fn reason(misfit: Misfit) -> String {
-    misfit.words().into()
 }

@@ -1,30 +1,36 @@
 //! One part of one table: rows of SQLite into bytes of COPY.
 
-use super::encode::{Encoder, Misfit, null};
-use super::rejects::{Place, Reject, Rejects, original, reason};
-use crate::plan::{Policy, Table};
-use crate::source::catalog;
-use crate::source::open;
-use crate::source::ranges::Range;
-use crate::target::wire;
+use super::encode::{Encoder, encoder, put_null};
+use super::rejects::{KeyValue, Reject, Rejects, original_bytes};
+use crate::model::{Column, Invalid, Policy, Table};
+use crate::source::ranges::{Query, RowidRange};
+use crate::source::{display_value, open};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
+use std::ops::Range;
 use std::path::Path;
 use toban_core::{Error, Result, shutdown};
 
 /// Bytes that are sent at a time.
 const CHUNK: usize = 256 << 10;
+/// <https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY-FORMAT>
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
-/// Takes bytes, and how many rows of the part there are with them.
-pub(crate) type Sink<'a> = &'a mut dyn FnMut(&[u8], u64) -> Result<()>;
+/// Where the rows of a part go.
+pub(crate) struct Output<'a> {
+    pub(crate) rejects: &'a Rejects,
+    /// Takes bytes, and how many rows of the part there are with them.
+    pub(crate) send: &'a mut dyn FnMut(&[u8], u64) -> Result<()>,
+}
 
 /// How the rows of one table are read and written: chosen once.
-pub(crate) struct Shape<'p> {
+pub(crate) struct TableStream<'p> {
     pub(crate) table: &'p Table,
-    encoders: Vec<Encoder>,
+    pub(crate) encoders: Vec<Encoder>,
+    path: &'p Path,
     columns: Vec<String>,
     /// Where the key's columns are in the query's result.
-    key: Vec<usize>,
+    key: Range<usize>,
 }
 
 /// What a part held.
@@ -34,83 +40,79 @@ pub(crate) struct Moved {
     pub(crate) bytes: u64,
 }
 
-impl<'p> Shape<'p> {
-    /// Of a table of the plan.
+/// A field that does not become one of its type.
+struct InvalidField {
+    at: usize,
+    why: Invalid,
+}
+
+impl<'p> TableStream<'p> {
+    /// Of a table of the plan, in the file `path`.
     ///
     /// # Errors
     /// Usage for a type that is not known here.
-    pub(crate) fn new(table: &'p Table) -> Result<Shape<'p>> {
-        let mut encoders = Vec::new();
-        for column in table.copied() {
-            let encoder = wire::encoder(column, column.not_null).ok_or_else(|| {
-                Error::usage(format!(
-                    "{}.{}: the conversion {} does not give {}",
-                    table.source,
-                    column.source,
-                    crate::census::judge::word(column.conversion),
-                    column.pg_type
-                ))
-                .hint("name another conversion, or make it text and alter the column afterwards")
-            })?;
-            encoders.push(encoder);
-        }
-        let mut columns: Vec<String> = table.copied().map(|c| c.source.clone()).collect();
+    pub(crate) fn new(table: &'p Table, path: &'p Path) -> Result<TableStream<'p>> {
+        let encoder = |column: &Column| {
+            encoder(column, column.not_null).ok_or_else(|| {
+                let name = format!("{}.{}", table.source, column.source);
+                let conversion = column.conversion.name();
+                Error::usage(format!("{name}: the conversion {conversion} does not give {}", column.pg_type))
+                    .hint("name another conversion, or make it text and alter the column afterwards")
+            })
+        };
+        let encoders: Vec<Encoder> = table.copied_columns().map(encoder).collect::<Result<_>>()?;
+        let mut columns: Vec<String> = table.copied_columns().map(|c| c.source.clone()).collect();
         // What names a row comes after the values: columns of the key, else the rowid.
-        let key = columns.len()..columns.len() + table.key.len().max(usize::from(table.rowid.is_some()));
         match (table.key.is_empty(), &table.rowid) {
             (true, Some(rowid)) => columns.push(rowid.clone()),
             _ => columns.extend(table.key.iter().cloned()),
         }
-        let key = key.filter(|at| *at < columns.len()).collect();
-        Ok(Shape { table, encoders, columns, key })
+        Ok(TableStream { table, path, key: encoders.len()..columns.len(), encoders, columns })
     }
 
-    /// Reads a part and gives its bytes to `sink`, header and trailer included, each time with the rows so far.
+    /// Gives each row of a part to `each`.
+    pub(crate) fn for_each_row(
+        &self,
+        reader: &Connection,
+        range: RowidRange,
+        each: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let rowid = self.table.rowid.as_deref();
+        Query { table: &self.table.source, columns: &self.columns, rowid, range }
+            .for_each(reader, self.path, each)
+    }
+
+    /// Reads a part and writes it to `out`, header and trailer included, each time with the rows so far.
     ///
     /// # Errors
-    /// Those of SQLite and of `sink`; Failed for a value whose policy is to stop; Retry when told to stop.
-    pub(crate) fn stream(
-        &self,
-        (reader, path): (&Connection, &Path),
-        range: Range,
-        rejects: &Rejects,
-        sink: Sink<'_>,
-    ) -> Result<Moved> {
-        let explain = |e| open::explain(e, path);
-        let rowid = self.table.rowid.as_deref();
-        let sql = catalog::select(&self.table.source, &self.columns, rowid, range.is_some());
-        let mut statement = reader.prepare(&sql).map_err(explain)?;
-        if let Some((low, high)) = range {
-            statement.raw_bind_parameter(1, low).map_err(explain)?;
-            statement.raw_bind_parameter(2, high).map_err(explain)?;
-        }
+    /// Those of SQLite and of `out`; Failed for a value whose policy is to stop; Retry when told to stop.
+    pub(crate) fn copy_part(&self, reader: &Connection, range: RowidRange, out: Output<'_>) -> Result<Moved> {
         let mut buf = Vec::with_capacity(CHUNK + (CHUNK >> 2));
         buf.extend_from_slice(SIGNATURE);
         let mut moved = Moved::default();
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(explain)? {
-            moved.rows += u64::from(self.put(row, &mut buf, rejects)?);
+        self.for_each_row(reader, range, |row| {
+            moved.rows += u64::from(self.put_row(row, &mut buf, out.rejects)?);
             if buf.len() >= CHUNK {
                 shutdown::check()?;
-                send(&mut buf, &mut moved, sink)?;
+                send_chunk(&mut buf, &mut moved, out.send)?;
             }
-        }
+            Ok(())
+        })?;
         buf.extend_from_slice(&(-1_i16).to_be_bytes());
-        send(&mut buf, &mut moved, sink)?;
+        send_chunk(&mut buf, &mut moved, out.send)?;
         Ok(moved)
     }
 
-    /// Appends a row; false when it stays behind.
-    fn put(&self, row: &Row<'_>, buf: &mut Vec<u8>, rejects: &Rejects) -> Result<bool> {
+    /// Appends a row; false when it is left out.
+    fn put_row(&self, row: &Row<'_>, buf: &mut Vec<u8>, rejects: &Rejects) -> Result<bool> {
         let start = buf.len();
         let width = i16::try_from(self.encoders.len()).unwrap_or(i16::MAX);
         buf.extend_from_slice(&width.to_be_bytes());
         for (at, encoder) in self.encoders.iter().enumerate() {
             let field = buf.len();
-            let value = row.get_ref(at).map_err(|e| open::explain(e, Path::new(&self.table.source)))?;
-            if let Err(misfit) = encoder.put(value, buf) {
+            if let Err(why) = encoder.put(self.value(row, at)?, buf) {
                 buf.truncate(field);
-                if !self.misfit(row, (at, misfit), buf, rejects)? {
+                if !self.put_instead(row, &InvalidField { at, why }, buf, rejects)? {
                     buf.truncate(start);
                     return Ok(false);
                 }
@@ -119,63 +121,75 @@ impl<'p> Shape<'p> {
         Ok(true)
     }
 
-    /// Does what the policy says; false when the whole row stays behind.
+    /// The value of a column.
+    pub(crate) fn value<'r>(&self, row: &'r Row<'_>, at: usize) -> Result<ValueRef<'r>> {
+        row.get_ref(at).map_err(|e| open::explain_error(e, self.path))
+    }
+
+    /// Does what the policy says; false when the whole row is left out.
     #[cold]
-    fn misfit(
+    fn put_instead(
         &self,
         row: &Row<'_>,
-        (at, misfit): (usize, Misfit),
+        invalid: &InvalidField,
         buf: &mut Vec<u8>,
         rejects: &Rejects,
     ) -> Result<bool> {
-        let encoder = &self.encoders[at];
-        let value = row.get_ref(at).map_err(|e| open::explain(e, Path::new(&self.table.source)))?;
-        let key = self.name_of(row);
-        let (class, bytes) = original(value);
-        let place = format!("{}.{} of row {key}", self.table.source, self.columns[at]);
-        if encoder.policy == Policy::Round && misfit.is_fine() {
-            let put = encoder.put_nearest(value, buf);
-            return put.map(|()| true).map_err(|m| Error::failed(format!("{place}: {}", m.words())));
-        }
-        if matches!(encoder.policy, Policy::Stop | Policy::Round) {
-            return Err(Error::failed(format!("{place}: {}: {class} {}", misfit.words(), crate::census::scan::show(value)))
+        let (encoder, why) = (&self.encoders[invalid.at], invalid.why);
+        let value = self.value(row, invalid.at)?;
+        let column = &self.columns[invalid.at];
+        let (class, bytes) = original_bytes(value);
+        let place = format!("{}.{column} of row {}", self.table.source, self.row_name(row));
+        let refused = |why: Invalid| Error::failed(format!("{place}: {}", why.text()));
+        let rounds = encoder.policy == Policy::Round && why.is_fine();
+        if matches!(encoder.policy, Policy::Stop | Policy::Round) && !rounds {
+            return Err(Error::failed(format!("{place}: {}: {class} {}", why.text(), display_value(value)))
                 .hint("a policy or another conversion in the plan settles it; or run without --plan, and types are chosen anew"));
         }
-        rejects.add(&Reject {
-            table: self.table.source.clone(),
-            key,
-            place: self.place_of(row),
-            column: self.columns[at].clone(),
-            reason: reason(misfit),
-            policy: encoder.policy,
-            class: class.into(),
-            bytes,
-        })?;
-        let put = match encoder.policy {
+        if !rounds {
+            rejects.add_reject(&Reject {
+                table: self.table.source.clone(),
+                key: self.row_name(row),
+                place: self.key_values(row),
+                column: column.clone(),
+                reason: why.text().into(),
+                policy: encoder.policy,
+                class: class.into(),
+                bytes,
+            })?;
+        }
+        match encoder.policy {
             Policy::Reject => return Ok(false),
-            Policy::Replace => encoder.put_nearest(value, buf),
-            _ => null(buf),
-        };
-        put.map(|()| true).map_err(|m| Error::failed(format!("{place}: {}", m.words())))
+            Policy::Replace | Policy::Round => encoder.put_nearest(value, buf),
+            _ => put_null(buf),
+        }
+        .map(|()| true)
+        .map_err(refused)
     }
 
-    fn name_of(&self, row: &Row<'_>) -> String {
+    /// What names a row to people: its key, or its rowid.
+    pub(crate) fn row_name(&self, row: &Row<'_>) -> String {
         let parts: Vec<String> =
-            self.key.iter().filter_map(|at| row.get_ref(*at).ok()).map(crate::census::scan::show).collect();
+            self.key.clone().filter_map(|at| row.get_ref(at).ok()).map(display_value).collect();
         parts.join(", ")
     }
 
-    fn place_of(&self, row: &Row<'_>) -> Vec<Place> {
-        let one = |at: &usize| row.get_ref(*at).ok().map(|value| Place::of(&self.columns[*at], value));
-        self.key.iter().filter_map(one).collect()
+    fn key_values(&self, row: &Row<'_>) -> Vec<KeyValue> {
+        let one =
+            |at: usize| row.get_ref(at).ok().map(|value| KeyValue::from_value(&self.columns[at], value));
+        self.key.clone().filter_map(one).collect()
     }
 }
 
 /// A message of the protocol has at most 1 GB.
-fn send(buf: &mut Vec<u8>, moved: &mut Moved, sink: Sink<'_>) -> Result<()> {
+fn send_chunk(
+    buf: &mut Vec<u8>,
+    moved: &mut Moved,
+    send: &mut dyn FnMut(&[u8], u64) -> Result<()>,
+) -> Result<()> {
     moved.bytes += buf.len() as u64;
     for piece in buf.chunks(8 << 20) {
-        sink(piece, moved.rows)?;
+        send(piece, moved.rows)?;
     }
     buf.clear();
     // A large value's room is given back.

@@ -1,13 +1,13 @@
 //! The plan as a file that people edit.
 
-use super::{FORMAT, Plan};
+use crate::model::{FORMAT, Plan};
 use std::path::Path;
 use toban_core::{Context, Error, Kind, Result, durable};
 
 /// What stands above the plan.
 const HEAD: &str = "\
 # A plan of sqlite-to-pg: edit types, conversions, policies and names, then: sqlite-to-pg run DB --to … --plan FILE
-# policy: stop, reject (its row stays behind), null, replace (the nearest that fits), round (times finer than the
+# policy: stop, reject (its row is left out), null, replace (the nearest that fits), round (times finer than the
 # type keeps; no reject). A [[table]] that is deleted here does not move. accept_rejects = true: values that could not
 # be represented leave the status at 0; accepted = true in an [[object]]: that the copy lacks it does. A [[table.set]]
 # gives a column of the target a value: column, expression.
@@ -16,10 +16,7 @@ const HEAD: &str = "\
 ";
 
 /// Writes it whole or not at all.
-///
-/// # Errors
-/// Those of the file system.
-pub(crate) fn write(plan: &Plan, path: &Path) -> Result<()> {
+pub(crate) fn write_plan(plan: &Plan, path: &Path) -> Result<()> {
     let text = toml::to_string(plan).doing(|| "write the plan".into())?;
     durable::replace(path, 0o644, |w| {
         w.write_all(HEAD.as_bytes())
@@ -32,7 +29,7 @@ pub(crate) fn write(plan: &Plan, path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Usage for what is no plan, naming the line.
-pub(crate) fn read(path: &Path) -> Result<Plan> {
+pub(crate) fn read_plan(path: &Path) -> Result<Plan> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .doing(|| format!("read the plan {shown}"))

@@ -1,20 +1,20 @@
 //! Foreign keys: both ends of one type, parents resolved, and those that cannot be.
 
-use super::build::{Draft, EXCLUDED, skipped};
-use super::chosen::Chosen;
-use super::names::short;
-use super::{Conversion, ForeignKey, Object};
+use super::build::Draft;
+use super::chosen::Selection;
+use crate::model::names::short_name;
+use crate::model::{Conversion, ForeignKey, Object, ObjectKind};
 
 /// Gives both ends of each foreign key one type, so that it can be made: text wins over numbers.
-pub(crate) fn unify(drafts: &mut [Draft<'_>]) {
+pub(crate) fn unify_types(drafts: &mut [Draft<'_>]) {
     // Chains of keys settle after as many rounds as they are long.
     for _ in 0..8 {
         let mut changes = Vec::new();
         for (child, draft) in drafts.iter().enumerate() {
             for key in &draft.raw.foreign_keys {
-                let Some((parent, columns)) = resolve(drafts, child, key) else { continue };
+                let Some((parent, columns)) = resolve_columns(drafts, child, key) else { continue };
                 for (from, to) in columns {
-                    changes.extend(change(drafts, (child, from), (parent, to)));
+                    changes.extend(find_change(drafts, (child, from), (parent, to)));
                 }
             }
         }
@@ -30,16 +30,19 @@ pub(crate) fn unify(drafts: &mut [Draft<'_>]) {
     }
 }
 
-type Place = (usize, usize);
+type ColumnAt = (usize, usize);
 
-fn change(drafts: &[Draft<'_>], a: Place, b: Place) -> Option<(Place, Conversion, String)> {
-    let of = |(table, column): Place| &drafts[table].table.columns[column];
+fn find_change(drafts: &[Draft<'_>], a: ColumnAt, b: ColumnAt) -> Option<(ColumnAt, Conversion, String)> {
+    let of = |(table, column): ColumnAt| &drafts[table].table.columns[column];
     let (x, y) = (of(a), of(b));
     if x.pg_type == y.pg_type {
         return None;
     }
-    let empty = |c: &super::Column| c.census.integers + c.census.reals + c.census.texts + c.census.blobs == 0;
-    let take = |place: Place, from: &super::Column| Some((place, from.conversion, from.pg_type.clone()));
+    let empty = |c: &crate::model::Column| {
+        c.profile.integers + c.profile.reals + c.profile.texts + c.profile.blobs == 0
+    };
+    let take =
+        |place: ColumnAt, from: &crate::model::Column| Some((place, from.conversion, from.pg_type.clone()));
     match (x.conversion, y.conversion) {
         // A column without values takes whatever the other has.
         _ if empty(x) && !x.identity => take(a, y),
@@ -57,11 +60,11 @@ fn change(drafts: &[Draft<'_>], a: Place, b: Place) -> Option<(Place, Conversion
 }
 
 /// The parent's place, and pairs of columns.
-fn resolve(
+fn resolve_columns(
     drafts: &[Draft<'_>],
     child: usize,
     key: &crate::source::catalog::RawForeignKey,
-) -> Option<(usize, Vec<Place>)> {
+) -> Option<(usize, Vec<ColumnAt>)> {
     let parent = drafts.iter().position(|d| d.raw.name.eq_ignore_ascii_case(&key.parent))?;
     let at = |table: usize, name: &str| {
         drafts[table].raw.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name))
@@ -75,29 +78,29 @@ fn resolve(
 }
 
 /// Decides on every foreign key.
-pub(crate) fn decide(drafts: &mut [Draft<'_>], chosen: &Chosen, objects: &mut Vec<Object>) {
+pub(crate) fn decide_all(drafts: &mut [Draft<'_>], chosen: &Selection, objects: &mut Vec<Object>) {
     let mut made = Vec::new();
     for (child, draft) in drafts.iter().enumerate() {
         let mut names = std::collections::BTreeSet::new();
         for key in &draft.raw.foreign_keys {
             let name = format!("{} ({}) → {}", draft.raw.name, key.columns.join(", "), key.parent);
-            match one(drafts, child, key) {
+            match foreign_key(drafts, child, key) {
                 Ok(mut key) => {
-                    key.name = super::names::free(&key.name, &mut names);
+                    key.name = crate::model::names::free_name(&key.name, &mut names);
                     made.push((child, key));
                 }
                 // The other end was excluded by name, and the key with it.
                 Err(_) if chosen.has_left_out(&key.parent) => {
-                    objects.push(skipped("foreign key", &name, EXCLUDED));
+                    objects.push(Object::excluded(ObjectKind::ForeignKey, &name));
                 }
-                Err(why) => objects.push(skipped("foreign key", &name, why)),
+                Err(why) => objects.push(Object::skipped(ObjectKind::ForeignKey, &name, why)),
             }
         }
     }
     made.into_iter().for_each(|(child, key)| drafts[child].table.foreign_keys.push(key));
 }
 
-fn one(
+fn foreign_key(
     drafts: &[Draft<'_>],
     child: usize,
     key: &crate::source::catalog::RawForeignKey,
@@ -106,7 +109,7 @@ fn one(
     if !there {
         return Err(format!("the table {} is not there, or does not move", key.parent));
     }
-    let (parent, pairs) = resolve(drafts, child, key).ok_or("its columns are not there")?;
+    let (parent, pairs) = resolve_columns(drafts, child, key).ok_or("its columns are not there")?;
     let (ours, theirs) = (&drafts[child].table, &drafts[parent].table);
     let parent_columns: Vec<String> =
         pairs.iter().map(|(_, to)| theirs.columns[*to].target.clone()).collect();
@@ -131,7 +134,7 @@ fn one(
         return Err("what it refers to is not unique (SQLite calls this a foreign key mismatch)".into());
     }
     Ok(ForeignKey {
-        name: short(
+        name: short_name(
             &key.name.clone().unwrap_or_else(|| format!("{}_{}_fkey", ours.target, columns.join("_"))),
         ),
         columns,

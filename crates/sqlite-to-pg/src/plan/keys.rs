@@ -1,14 +1,12 @@
 //! Primary keys, unique constraints and indexes.
 
-use super::build::{Draft, skipped};
-use super::names::{Naming, free};
-use super::object::SAME;
-use super::{Fate, Index, IndexPart, Object, Unique};
+use super::build::{Decisions, Draft};
+use crate::model::names::free_name;
+use crate::model::{Cause, Column, Index, IndexPart, Object, ObjectKind, Outcome, Unique};
 use crate::source::catalog::RawIndex;
 use crate::source::ddl;
-use crate::translate::{Known, Scope, condition, translate, with_expr};
+use crate::translate::{KnownColumn, Scope, parse_condition, translate, with_expr};
 use sqlite3_parser::ast::Stmt;
-use std::collections::BTreeSet;
 use toban_core::pg::Ident;
 
 /// Bytes that a btree's entry may have, less what the rest of a row of it takes.
@@ -17,51 +15,45 @@ const ENTRY: u64 = 2600;
 const WIDTH: usize = 32;
 
 /// Decides on all of them.
-pub(crate) fn decide(
-    drafts: &mut [Draft<'_>],
-    naming: &Naming,
-    taken: &mut BTreeSet<String>,
-    objects: &mut Vec<Object>,
-) {
+pub(crate) fn decide_all(drafts: &mut [Draft<'_>], out: &mut Decisions<'_>) {
     for draft in drafts {
-        primary(draft, taken, objects);
+        decide_primary(draft, out);
         for index in &draft.raw.indexes {
             match index.origin.as_str() {
-                "u" => unique(draft, index, taken, objects),
-                "c" => created(draft, index, naming, taken, objects),
+                "u" => decide_unique(draft, index, out),
+                "c" => push_index(draft, index_of(draft, index, out.naming.object_name(&index.name)), out),
                 _ => {}
             }
         }
     }
 }
 
-fn primary(draft: &mut Draft<'_>, taken: &mut BTreeSet<String>, objects: &mut Vec<Object>) {
+fn decide_primary(draft: &mut Draft<'_>, out: &mut Decisions<'_>) {
     let key: Vec<String> = draft.raw.key.iter().map(|k| draft.table.columns[*k].target.clone()).collect();
     if key.is_empty() {
         return;
     }
-    let nulls = draft.raw.key.iter().any(|k| draft.tallies[*k].census.nulls > 0);
+    let nulls = draft.raw.key.iter().any(|k| draft.stats[*k].profile.nulls > 0);
     let folded = draft.raw.indexes.iter().find(|i| i.origin == "pk").filter(|i| is_folded(i));
     let long = draft.raw.key.iter().any(|k| too_long(draft, *k));
     let unordered = draft.raw.key.iter().any(|k| is_json(draft, *k));
     let report = |why: &str| Object {
-        kind: "primary key".into(),
-        name: draft.raw.name.clone(),
-        fate: Fate::Translated,
-        why: why.into(),
-        ..Object::default()
+        outcome: Outcome::Translated,
+        ..Object::skipped(ObjectKind::PrimaryKey, &draft.raw.name, why)
     };
     if let Some(index) = folded {
-        objects.push(report("a unique index besides, because of its collation"));
+        out.objects.push(report("a unique index besides, because of its collation"));
         let index = index_of(draft, index, format!("{}_pkey_collated", draft.table.target));
-        push(draft, index, taken, objects);
+        push_index(draft, index, out);
     }
     if long || unordered {
         let why = if long { "its values are too long for a btree" } else { "json has no equality" };
-        objects.push(report(&format!("a unique index on an expression: {why}")));
-        let parts = draft.raw.key.iter().map(|k| part(draft, *k, "BINARY", false, long)).collect();
+        out.objects.push(report(&format!("a unique index on an expression: {why}")));
+        let columns = draft.raw.key.iter().map(|k| &draft.table.columns[*k]);
+        let part = |c| IndexPart { sql: index_part_sql(c, "BINARY", long), ..IndexPart::default() };
+        let parts = columns.map(part).collect();
         let usual = || format!("{}_pkey", draft.table.target);
-        let target = free(&draft.raw.ddl.primary_key.clone().unwrap_or_else(usual), taken);
+        let target = free_name(&draft.raw.ddl.primary_key.clone().unwrap_or_else(usual), &mut out.taken);
         draft.table.indexes.push(Index {
             source: String::new(),
             target,
@@ -72,13 +64,13 @@ fn primary(draft: &mut Draft<'_>, taken: &mut BTreeSet<String>, objects: &mut Ve
             ..Index::default()
         });
     } else if nulls {
-        objects.push(report("UNIQUE instead: SQLite let NULLs into it"));
+        out.objects.push(report("UNIQUE instead: SQLite let NULLs into it"));
         let usual = || format!("{}_pkey", draft.table.target);
-        let name = free(&draft.raw.ddl.primary_key.clone().unwrap_or_else(usual), taken);
+        let name = free_name(&draft.raw.ddl.primary_key.clone().unwrap_or_else(usual), &mut out.taken);
         draft.table.uniques.push(Unique { name, columns: key });
     } else {
-        let usual = super::names::short(&format!("{}_pkey", draft.table.target));
-        let name = free(draft.raw.ddl.primary_key.as_deref().unwrap_or(&usual), taken);
+        let usual = crate::model::names::short_name(&format!("{}_pkey", draft.table.target));
+        let name = free_name(draft.raw.ddl.primary_key.as_deref().unwrap_or(&usual), &mut out.taken);
         draft.table.primary_key_name = (name != usual).then_some(name);
         draft.table.primary_key = key;
     }
@@ -89,7 +81,7 @@ fn is_folded(index: &RawIndex) -> bool {
 }
 
 fn too_long(draft: &Draft<'_>, column: usize) -> bool {
-    draft.tallies[column].census.longest > ENTRY
+    draft.stats[column].profile.longest > ENTRY
         && matches!(draft.table.columns[column].pg_type.as_str(), "text" | "bytea" | "jsonb")
 }
 
@@ -97,88 +89,79 @@ fn is_json(draft: &Draft<'_>, column: usize) -> bool {
     draft.table.columns[column].pg_type == "json"
 }
 
-fn place(draft: &Draft<'_>, name: &str) -> Option<usize> {
+fn column_at(draft: &Draft<'_>, name: &str) -> Option<usize> {
     draft.raw.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name))
 }
 
-fn unique(draft: &mut Draft<'_>, index: &RawIndex, taken: &mut BTreeSet<String>, objects: &mut Vec<Object>) {
-    let places: Vec<usize> = index.parts.iter().filter_map(|(n, _, _)| place(draft, n.as_deref()?)).collect();
+fn decide_unique(draft: &mut Draft<'_>, index: &RawIndex, out: &mut Decisions<'_>) {
+    let places: Vec<usize> =
+        index.parts.iter().filter_map(|(n, _, _)| column_at(draft, n.as_deref()?)).collect();
     let columns: Vec<String> = places.iter().map(|p| draft.table.columns[*p].target.clone()).collect();
     let name = unique_name(draft, &places)
         .unwrap_or_else(|| format!("{}_{}_key", draft.table.target, columns.join("_")));
     if is_folded(index) || places.iter().any(|p| too_long(draft, *p) || is_json(draft, *p)) {
         let made = index_of(draft, index, name);
-        push(draft, made, taken, objects);
+        push_index(draft, made, out);
         return;
     }
     let same = |have: &[String]| have == columns.as_slice();
     if same(&draft.table.primary_key) || draft.table.uniques.iter().any(|u| same(&u.columns)) {
-        objects.push(skipped("unique", &format!("{} ({})", draft.raw.name, columns.join(", ")), SAME));
+        out.objects.push(Object {
+            cause: Cause::Duplicate,
+            ..Object::skipped(ObjectKind::Unique, &format!("{} ({})", draft.raw.name, columns.join(", ")), "")
+        });
         return;
     }
-    draft.table.uniques.push(Unique { name: free(&name, taken), columns });
+    draft.table.uniques.push(Unique { name: free_name(&name, &mut out.taken), columns });
 }
 
 /// What the statement calls the UNIQUE over these columns.
 fn unique_name(draft: &Draft<'_>, places: &[usize]) -> Option<String> {
     let same = |columns: &[String]| {
-        columns.len() == places.len() && columns.iter().zip(places).all(|(c, p)| place(draft, c) == Some(*p))
+        columns.len() == places.len()
+            && columns.iter().zip(places).all(|(c, p)| column_at(draft, c) == Some(*p))
     };
     draft.raw.ddl.uniques.iter().find(|(columns, _)| same(columns)).map(|(_, name)| name.clone())
 }
 
-fn created(
-    draft: &mut Draft<'_>,
-    index: &RawIndex,
-    naming: &Naming,
-    taken: &mut BTreeSet<String>,
-    objects: &mut Vec<Object>,
-) {
-    let name = naming.object(&index.name);
-    let made = index_of(draft, index, name);
-    push(draft, made, taken, objects);
-}
-
-fn push(
-    draft: &mut Draft<'_>,
-    made: Result<Index, Box<Object>>,
-    taken: &mut BTreeSet<String>,
-    objects: &mut Vec<Object>,
-) {
+fn push_index(draft: &mut Draft<'_>, made: Result<Index, Box<Object>>, out: &mut Decisions<'_>) {
     match made {
         Ok(mut index) => {
-            index.target = free(&index.target, taken);
+            index.target = free_name(&index.target, &mut out.taken);
             draft.table.indexes.push(index);
         }
-        Err(object) => objects.push(*object),
+        Err(object) => out.objects.push(*object),
     }
 }
 
 /// The index, or what is told of one that cannot be made.
 fn index_of(draft: &Draft<'_>, index: &RawIndex, target: String) -> Result<Index, Box<Object>> {
     let refuse = |why: String| {
-        Box::new(Object {
-            source_sql: index.sql.clone().unwrap_or_default(),
-            ..skipped("index", &index.name, why)
-        })
+        let sql = index.sql.as_deref().unwrap_or_default();
+        Box::new(Object::skipped(ObjectKind::Index, &index.name, why).with_source(sql))
     };
     if index.parts.len() > WIDTH {
         return Err(refuse(format!("PostgreSQL's indexes have at most {WIDTH} columns")));
     }
-    let known = known(draft);
-    let (expressions, predicate) = texts(index);
+    let known = known_columns(draft);
+    let (expressions, predicate) = expression_texts(index);
     let mut parts = Vec::new();
     let mut hashed = false;
     for (at, (column, descending, collation)) in index.parts.iter().enumerate() {
-        let found = match column.as_deref().and_then(|c| place(draft, c)) {
+        let found = match column.as_deref().and_then(|c| column_at(draft, c)) {
             Some(column) => {
                 let long = too_long(draft, column);
                 hashed |= long;
-                part(draft, column, collation, *descending, long && (index.unique || index.parts.len() > 1))
+                let hash_part = long && (index.unique || index.parts.len() > 1);
+                IndexPart {
+                    sql: index_part_sql(&draft.table.columns[column], collation, hash_part),
+                    source_sql: None,
+                    descending: *descending,
+                }
             }
             None => {
                 let text = expressions.get(at).cloned().unwrap_or_default();
-                expression(&text, &known, *descending)
+                index_expression(&text, &known, *descending)
                     .map_err(|why| refuse(format!("not translated: {why}")))?
             }
         };
@@ -186,7 +169,7 @@ fn index_of(draft: &Draft<'_>, index: &RawIndex, target: String) -> Result<Index
     }
     let sql = match &predicate {
         Some(text) => Some(
-            condition(text, &Scope::of(&known))
+            parse_condition(text, &Scope::of_columns(&known))
                 .map_err(|why| refuse(format!("its WHERE is not translated: {why}")))?,
         ),
         None => None,
@@ -200,12 +183,12 @@ fn index_of(draft: &Draft<'_>, index: &RawIndex, target: String) -> Result<Index
         parts,
         predicate: sql,
         source_predicate: predicate,
-        why: differs(index, hashed),
+        why: describe_difference(index, hashed),
     })
 }
 
-/// What is not as it was, in words.
-fn differs(index: &RawIndex, hashed: bool) -> String {
+/// What is not as it was.
+fn describe_difference(index: &RawIndex, hashed: bool) -> String {
     let own =
         |(_, _, c): &&(Option<String>, bool, String)| !["", "BINARY", "NOCASE", "RTRIM"].contains(&&**c);
     match index.parts.iter().find(own) {
@@ -217,11 +200,10 @@ fn differs(index: &RawIndex, hashed: bool) -> String {
     }
 }
 
-fn part(draft: &Draft<'_>, column: usize, collation: &str, descending: bool, hashed: bool) -> IndexPart {
-    let column = &draft.table.columns[column];
+fn index_part_sql(column: &Column, collation: &str, hashed: bool) -> String {
     let name = Ident::new(&*column.target).to_string();
     let is_text = column.pg_type == "text";
-    let sql = match collation {
+    match collation {
         _ if hashed && is_text => format!("(md5({name}))"),
         _ if hashed && column.pg_type == "bytea" => format!("(sha256({name}))"),
         _ if hashed => format!("(md5({name}::text))"),
@@ -230,30 +212,35 @@ fn part(draft: &Draft<'_>, column: usize, collation: &str, descending: bool, has
         "NOCASE" if is_text => format!("(lower({name} collate \"C\"))"),
         "RTRIM" if is_text => format!("(rtrim({name}, ' '))"),
         _ => name,
-    };
-    IndexPart { sql, source_sql: None, descending }
+    }
 }
 
-fn expression(text: &str, known: &[Known], descending: bool) -> Result<IndexPart, String> {
-    let (sql, _) = with_expr(text, |e| translate(e, &Scope::of(known)))?;
+fn index_expression(text: &str, known: &[KnownColumn], descending: bool) -> Result<IndexPart, String> {
+    let (sql, _) = with_expr(text, |e| translate(e, &Scope::of_columns(known)))?;
     Ok(IndexPart { sql: format!("({sql})"), source_sql: Some(text.to_string()), descending })
 }
 
 /// The columns as expressions of the same table name them.
-pub(crate) fn known(draft: &Draft<'_>) -> Vec<Known> {
+pub(crate) fn known_columns(draft: &Draft<'_>) -> Vec<KnownColumn> {
     let nocase = |name: &str| {
         draft.raw.ddl.collations.iter().any(|(c, coll)| c.eq_ignore_ascii_case(name) && coll == "NOCASE")
     };
-    draft.table.columns.iter().map(|c| Known::of(&draft.raw.name, c, nocase(&c.source))).collect()
+    draft
+        .table
+        .columns
+        .iter()
+        .map(|c| KnownColumn::of_column(&draft.raw.name, c, nocase(&c.source)))
+        .collect()
 }
 
 /// Each part's own text, and the text of WHERE.
-fn texts(index: &RawIndex) -> (Vec<String>, Option<String>) {
+fn expression_texts(index: &RawIndex) -> (Vec<String>, Option<String>) {
     let Some(sql) = &index.sql else { return (Vec::new(), None) };
     let found = ddl::with_statement(sql, |statement| match statement {
-        Stmt::CreateIndex { columns, where_clause, .. } => {
-            (columns.iter().map(|c| ddl::text(&c.expr)).collect(), where_clause.as_ref().map(ddl::text))
-        }
+        Stmt::CreateIndex { columns, where_clause, .. } => (
+            columns.iter().map(|c| ddl::expression_text(&c.expr)).collect(),
+            where_clause.as_ref().map(ddl::expression_text),
+        ),
         _ => (Vec::new(), None),
     });
     // A partial index whose statement is not understood must not become a whole one.

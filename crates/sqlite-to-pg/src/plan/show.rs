@@ -1,8 +1,7 @@
 //! The plan as a table for people and as records for programs.
 
-use super::build::{Built, Oddity};
-use super::{Column, Fate, Object, Table};
-use crate::census::judge::word;
+use super::build::{Built, MismatchedValues};
+use crate::model::{Column, Object, Outcome, Table};
 use serde::Serialize;
 use toban_core::{Out, Record, Result, out};
 
@@ -11,64 +10,57 @@ const RATE: u64 = 40_000_000;
 
 /// One line of the plan.
 #[derive(Serialize)]
-struct Line {
+struct PlanLine {
     kind: String,
     name: String,
     declared: String,
     becomes: String,
-    fate: String,
+    outcome: String,
     why: String,
 }
 
-impl Record for Line {
+impl Record for PlanLine {
     const SCHEMA: &'static str = "sqlite-to-pg.plan/1";
-    const HEAD: &'static [&'static str] = &["kind", "name", "declared", "becomes", "fate", "why"];
+    const HEAD: &'static [&'static str] = &["kind", "name", "declared", "becomes", "outcome", "why"];
 
     fn cells(&self) -> Vec<String> {
-        [&self.kind, &self.name, &self.declared, &self.becomes, &self.fate, &self.why]
+        [&self.kind, &self.name, &self.declared, &self.becomes, &self.outcome, &self.why]
             .map(Clone::clone)
             .to_vec()
     }
 }
 
-/// Prints what a person should know of (odd values, what does not arrive as it was, numbers that may be times), then all
+/// Prints what a person should know of (mismatched values, what does not arrive as it was, numbers that may be times), then all
 /// the rest and the total.
-///
-/// # Errors
-/// Those of stdout.
-pub(crate) fn print(built: &Built, out: &mut Out<'_>) -> Result<()> {
-    let mut notable: Vec<Line> = built.oddities.iter().map(of_oddity).collect();
+pub(crate) fn print_plan(built: &Built, out: &mut Out<'_>) -> Result<()> {
+    let mut notable: Vec<PlanLine> = built.mismatches.iter().map(mismatch_line).collect();
     let mut usual = Vec::new();
-    let odd_object = |o: &&Object| o.fate != Fate::Created;
-    notable.extend(built.plan.objects.iter().filter(odd_object).map(of_object));
+    let odd_object = |o: &&Object| o.outcome != Outcome::Created;
+    notable.extend(built.plan.objects.iter().filter(odd_object).map(object_line));
     for table in &built.plan.tables {
-        usual.push(of_table(table));
+        usual.push(table_line(table));
         for column in &table.columns {
-            let lines = if is_notable(built, table, column) { &mut notable } else { &mut usual };
-            lines.push(of_column(table, column));
+            let is_notable = built.notable.contains(&(table.source.clone(), column.source.clone()));
+            let lines = if is_notable { &mut notable } else { &mut usual };
+            lines.push(column_line(table, column));
         }
-        usual.extend(of_parts(table));
+        usual.extend(part_lines(table));
     }
-    usual.extend(built.plan.objects.iter().filter(|o| !odd_object(o)).map(of_object));
+    usual.extend(built.plan.objects.iter().filter(|o| !odd_object(o)).map(object_line));
     notable.iter().chain(&usual).try_for_each(|line| out.emit(line))?;
-    out.emit(&total(built))
+    out.emit(&total_line(built))
 }
 
-fn is_notable(built: &Built, table: &Table, column: &Column) -> bool {
-    let odd = |o: &Oddity| o.table == table.source && o.column == column.source;
-    built.oddities.iter().any(odd) || column.why.contains("as times: ")
+fn plan_line(kind: &str, name: String, becomes: String, why: String) -> PlanLine {
+    PlanLine { kind: kind.into(), name, declared: String::new(), becomes, outcome: "created".into(), why }
 }
 
-fn line(kind: &str, name: String, becomes: String, why: String) -> Line {
-    Line { kind: kind.into(), name, declared: String::new(), becomes, fate: "created".into(), why }
-}
-
-fn of_table(table: &Table) -> Line {
+fn table_line(table: &Table) -> PlanLine {
     let rows = format!("{} rows, {}", table.rows, out::bytes(table.bytes));
-    line("table", table.source.clone(), table.target.clone(), rows)
+    plan_line("table", table.source.clone(), table.target.clone(), rows)
 }
 
-fn of_column(table: &Table, column: &Column) -> Line {
+fn column_line(table: &Table, column: &Column) -> PlanLine {
     let name = format!("{}.{}", table.source, column.source);
     let renamed = if column.target == column.source { String::new() } else { format!("{} ", column.target) };
     let null = if column.not_null { " not null" } else { "" };
@@ -79,24 +71,29 @@ fn of_column(table: &Table, column: &Column) -> Line {
         _ => String::new(),
     };
     let becomes = format!("{renamed}{}{null}{extra}", column.pg_type);
-    let why = format!("{} ({})", column.why, word(column.conversion));
-    Line { declared: column.declared.clone(), ..line("column", name, becomes, why) }
+    let why = format!("{} ({})", column.why, column.conversion.name());
+    PlanLine { declared: column.declared.clone(), ..plan_line("column", name, becomes, why) }
 }
 
-fn of_parts(table: &Table) -> Vec<Line> {
+fn part_lines(table: &Table) -> Vec<PlanLine> {
     let own = |name: &str| format!("{}.{name}", table.source);
     let mut lines = Vec::new();
     if !table.primary_key.is_empty() {
-        lines.push(line("primary key", table.source.clone(), table.primary_key.join(", "), String::new()));
+        lines.push(plan_line(
+            "primary key",
+            table.source.clone(),
+            table.primary_key.join(", "),
+            String::new(),
+        ));
     }
     lines.extend(
-        table.uniques.iter().map(|u| line("unique", own(&u.name), u.columns.join(", "), String::new())),
+        table.uniques.iter().map(|u| plan_line("unique", own(&u.name), u.columns.join(", "), String::new())),
     );
     lines.extend(table.indexes.iter().map(|i| {
         let parts: Vec<&str> = i.parts.iter().map(|p| p.sql.as_str()).collect();
         let predicate = i.predicate.as_ref().map(|p| format!(" where {p}")).unwrap_or_default();
         let unique = if i.unique { "unique " } else { "" };
-        line(
+        plan_line(
             "index",
             i.source.clone(),
             format!("{unique}{} ({}){predicate}", i.target, parts.join(", ")),
@@ -104,49 +101,48 @@ fn of_parts(table: &Table) -> Vec<Line> {
         )
     }));
     lines.extend(table.foreign_keys.iter().map(|f| {
-        line("foreign key", own(&f.name), format!("({}) → {}", f.columns.join(", "), f.parent), String::new())
+        plan_line(
+            "foreign key",
+            own(&f.name),
+            format!("({}) → {}", f.columns.join(", "), f.parent),
+            String::new(),
+        )
     }));
-    lines.extend(table.checks.iter().map(|c| line("check", own(&c.name), c.sql.clone(), String::new())));
+    lines.extend(table.checks.iter().map(|c| plan_line("check", own(&c.name), c.sql.clone(), String::new())));
     lines
 }
 
-/// A fate in the plan's words.
-pub(crate) fn fate(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Created => "created",
-        Fate::Translated => "translated",
-        Fate::NotValid => "not valid",
-        Fate::Written => "written to a file",
-        Fate::Skipped => "skipped",
-    }
-}
-
-fn of_object(object: &Object) -> Line {
+fn object_line(object: &Object) -> PlanLine {
     let becomes = object.sql.clone().unwrap_or_default();
-    Line {
-        fate: fate(object.fate).into(),
-        ..line(&object.kind, object.name.clone(), becomes, object.why.clone())
+    PlanLine {
+        outcome: object.outcome.text().into(),
+        ..plan_line(object.kind.name(), object.name.clone(), becomes, object.reason())
     }
 }
 
-fn of_oddity(odd: &Oddity) -> Line {
-    let more = if odd.count > odd.keys.len() as u64 { " …" } else { "" };
-    let rows = format!("{} values {}: {}{more}", odd.count, odd.what, odd.keys.join("; "));
-    Line {
-        fate: String::new(),
-        ..line("odd values", format!("{}.{}", odd.table, odd.column), String::new(), rows)
+fn mismatch_line(values: &MismatchedValues) -> PlanLine {
+    let more = if values.count > values.keys.len() as u64 { " …" } else { "" };
+    let rows = format!("{} values {}: {}{more}", values.count, values.what, values.keys.join("; "));
+    PlanLine {
+        outcome: String::new(),
+        ..plan_line("mismatched values", format!("{}.{}", values.table, values.column), String::new(), rows)
     }
 }
 
-fn total(built: &Built) -> Line {
+fn total_line(built: &Built) -> PlanLine {
     let plan = &built.plan;
     let (rows, bytes) = plan.tables.iter().fold((0, 0), |(r, b), t| (r + t.rows, b + t.bytes));
     // Rows have a header, and indexes weigh about as much again as the keys.
     let size = bytes + rows * 32;
     let seconds = (size / RATE).max(1);
     let becomes = format!("about {}", out::bytes(size));
-    Line {
-        fate: String::new(),
-        ..line("total", plan.source.path.clone(), becomes, format!("{rows} rows, about {seconds} s to copy"))
+    PlanLine {
+        outcome: String::new(),
+        ..plan_line(
+            "total",
+            plan.source.path.clone(),
+            becomes,
+            format!("{rows} rows, about {seconds} s to copy"),
+        )
     }
 }

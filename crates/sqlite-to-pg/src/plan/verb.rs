@@ -1,14 +1,15 @@
 //! The verb `plan`.
 
-use super::{Action, build, file, show};
+use super::{build, existing, file, show};
 use crate::cli::{PlanArgs, Rules};
+use crate::model::Action;
 use crate::source::Snapshot;
-use crate::target::{existing, session};
+use crate::target::session;
 use toban_core::pg::ConnInfo;
 use toban_core::{Error, Out, Result};
 
-/// Threads when nobody says how many: as many as there are cores, up to four.
-pub(crate) fn jobs(given: Option<u16>) -> usize {
+/// Threads when no number is given: as many as there are cores, up to four.
+pub(crate) fn job_count(given: Option<u16>) -> usize {
     let cores = toban_core::machine::cores();
     given.map_or(cores.clamp(1, 4), usize::from)
 }
@@ -18,30 +19,30 @@ pub(crate) fn jobs(given: Option<u16>) -> usize {
 /// # Errors
 /// Those of the source, the target's schema, and the file; Usage, after all is written, for what has no counterpart.
 pub(crate) fn run(args: &PlanArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> {
-    let mut snapshot = Snapshot::take(&args.db, jobs(args.jobs))?;
-    let mut built = build::build(&mut snapshot, &args.rules, quiet)?;
+    let mut snapshot = Snapshot::take_snapshot(&args.db, job_count(args.jobs))?;
+    let mut built = build::build_plan(&mut snapshot, &args.rules, quiet)?;
     let mut missing = Vec::new();
     match &args.target {
         Some(target) => {
             let to = ConnInfo::resolve(Some(target), "sqlite-to-pg")?;
-            let mut client = session::lead(&to)?;
-            missing = existing::adapt(&mut built, &mut client, Action::Refuse, &args.rules)?;
+            let mut client = session::open_lead(&to)?;
+            missing = existing::adapt_plan(&mut built, &mut client, Action::Refuse, &args.rules)?;
         }
-        None => no_sets(&args.rules)?,
+        None => refuse_sets(&args.rules)?,
     }
-    show::print(&built, out)?;
+    show::print_plan(&built, out)?;
     if let Some(path) = &args.output {
-        file::write(&built.plan, path)?;
+        file::write_plan(&built.plan, path)?;
     }
     // Told last, for the file can be edited: a [[table.column]] taken out, its target changed, a [[table.set]] added.
-    existing::without_counterpart(&built.plan.schema, &missing)
+    existing::check_counterparts(&built.plan.schema, &missing)
 }
 
 /// `--set` fills columns of tables that are there.
 ///
 /// # Errors
 /// Usage when there are none.
-pub(crate) fn no_sets(rules: &Rules) -> Result<()> {
+pub(crate) fn refuse_sets(rules: &Rules) -> Result<()> {
     match rules.set.first() {
         Some(rule) => Err(Error::usage(format!("--set {rule}: the tables are made from the source's columns"))
             .hint("--existing (or plan --for) loads into tables of the application, which may have columns of their own")),

@@ -1,76 +1,129 @@
 //! Into tables that the application made, in one transaction: what is dropped on the way is made again as it was.
 
-use super::{object, offending};
-use crate::plan::{Action, Fate, Plan, Table};
-use crate::target::existing::{missing_columns, without_counterpart};
-use crate::target::{create, list, qualified, sequences, session, shape, undo};
-use postgres::Client;
+use crate::model::{Action, Object, ObjectKind, Outcome, Plan, Table};
+use crate::plan::existing::{check_counterparts, missing_columns};
+use crate::target::{create, name_list, qualified_name, sequences, session, shape, undo};
+use postgres::{Client, Row};
 use toban_core::pg::{Ident, literal};
 use toban_core::{Context, Error, Result, shutdown};
 
-/// A foreign key of the application: table, name, definition.
-type Key = (String, String, String);
+/// A foreign key of the application.
+pub(super) struct ForeignKeyCopy {
+    table: String,
+    name: String,
+    definition: String,
+}
 
-/// Moves the rows from `stage` into the tables of the plan, and keeps them when `prove` finds what it looks for, in the
-/// same transaction: nobody ever sees rows that differ.
-///
-/// # Errors
-/// Usage when a table holds rows and nobody said what becomes of them; Findings for a row that the target does not take;
-/// those of `prove` and of the server. Then the target is as it was.
-pub(super) fn move_in(
-    client: &mut Client,
-    plan: &mut Plan,
-    (stage, again): (&str, bool),
-    prove: &mut dyn FnMut(&mut Client, &Plan) -> Result<()>,
-) -> Result<()> {
-    let doing = || format!("load into the tables of {}", plan.schema);
-    let made = shape::read(client, &plan.schema)?;
-    told_apart(plan, &made)?;
-    let (mut at, mut unnumbered) = (None, Vec::new());
-    let moved = session::atomically(client, doing, |client| {
-        lock(client, plan)?;
-        refuse(client, plan)?;
-        let keys = drop_keys(client, plan)?;
-        let mut back = Vec::new();
-        for (place, table) in plan.tables.iter().enumerate() {
-            shutdown::check()?;
-            at = Some(place);
-            back.extend(rows(client, plan, table, (&made, stage))?);
-        }
-        at = None;
-        let orphaned = make_keys(client, &keys)?;
-        unnumbered = sequences::advance(client, plan)?;
-        prove(client, plan)?;
-        undo::write(client, &plan.schema, &steps(&keys, back), false)?;
-        mark(client, plan)?;
-        match again {
-            true => undo::amend_plan(client, plan)?,
-            false => undo::keep_plan(client, plan)?,
-        }
-        Ok(orphaned)
-    });
-    let orphaned = moved.map_err(|e| match at {
-        Some(place) => offending::name(client, plan, (place, &made, stage), e),
-        None => e,
-    })?;
-    plan.objects.extend(unnumbered);
-    for (name, why) in orphaned {
-        plan.objects.push(object("foreign key", &name, Fate::NotValid, why));
+/// Rows on their way from `stage` into the tables of the plan.
+pub(super) struct Transfer<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) stage: &'a str,
+    /// Only rows of an earlier run's list of rejects.
+    pub(super) retries: bool,
+}
+
+impl Transfer<'_> {
+    /// Moves the rows, and keeps them when `compare` finds them equal, in the same transaction: rows that differ are never
+    /// visible. The answer is what became otherwise than it was.
+    ///
+    /// # Errors
+    /// Usage when a table holds rows and it was not said what becomes of them; Findings for a row that the target does not take;
+    /// those of `compare` and of the server. Then the target is as it was.
+    pub(super) fn move_in(
+        &self,
+        client: &mut Client,
+        compare: &mut dyn FnMut(&mut Client) -> Result<()>,
+    ) -> Result<Vec<Object>> {
+        let plan = self.plan;
+        let doing = || format!("load into the tables of {}", plan.schema);
+        let made = shape::read_tables(client, &plan.schema)?;
+        check_keys(plan, &made)?;
+        let mut loading = None;
+        let moved = session::in_transaction(client, doing, |client| {
+            // All locks before the first row: a writer that came in between would see or miss half of the load, and two runs would wait for
+            // each other.
+            lock_tables(client, plan)?;
+            refuse_rows(client, plan)?;
+            let keys = drop_keys(client, plan)?;
+            let mut back = Vec::new();
+            for table in &plan.tables {
+                shutdown::check()?;
+                loading = Some(table);
+                let there = shape::find_matching(&made, |m| &m.name, &table.target)
+                    .ok_or_else(|| Error::failed(format!("{} is gone", table.target)))?;
+                back.extend(self.move_rows(client, table, there)?);
+            }
+            loading = None;
+            let mut outcomes = make_keys(client, &keys)?;
+            outcomes.extend(sequences::advance_sequences(client, plan)?);
+            compare(client)?;
+            undo::write_steps(client, &plan.schema, &undo_steps(&keys, back), false)?;
+            mark_rows(client, plan)?;
+            match self.retries {
+                true => undo::amend_plan(client, plan)?,
+                false => undo::keep_plan(client, &plan.with_outcomes(&outcomes))?,
+            }
+            Ok(outcomes)
+        });
+        moved.map_err(|e| match loading {
+            Some(table) => self.name_offending_row(client, table, &made, e),
+            None => e,
+        })
     }
-    Ok(())
+
+    /// Moves one table's rows; the answer is how to bring back those that were there.
+    fn move_rows(
+        &self,
+        client: &mut Client,
+        table: &Table,
+        there: &shape::ExistingTable,
+    ) -> Result<Vec<String>> {
+        let doing = || format!("load {}", table.target);
+        let schema = &self.plan.schema;
+        let name = qualified_name(schema, &table.target);
+        let stored = there.columns.iter().filter(|c| c.generated.is_none());
+        let all: Vec<String> = stored.map(|c| c.name.clone()).collect();
+        // The copy of the old rows is made under the lock and in the transaction that changes them: --undo restores exactly these.
+        let back = undo::keep_rows(client, schema, &table.target, &all)?;
+        let triggers = switch_off(client, schema, &table.target)?;
+        if table.action == Action::Truncate {
+            let only = undo::scan_name(client, &name)?;
+            client.batch_execute(&format!("delete from {only}")).doing(doing)?;
+        }
+        client.batch_execute(&self.insert_sql(table, there, "")).doing(doing)?;
+        triggers.iter().try_for_each(|trigger| trigger.restore_state(client).doing(doing))?;
+        Ok(back)
+    }
+
+    /// The statement that moves the rows of a table that `filter` leaves.
+    pub(super) fn insert_sql(&self, table: &Table, there: &shape::ExistingTable, filter: &str) -> String {
+        let columns: Vec<&str> = table.copied_columns().map(|c| c.target.as_str()).collect();
+        let values = table.copied_columns().map(|c| format!("{}::{}", Ident::new(&*c.target), c.pg_type));
+        let values: Vec<String> = values.chain(table.sets.iter().map(|s| s.expression.clone())).collect();
+        let all: Vec<&str> =
+            columns.iter().copied().chain(table.sets.iter().map(|s| s.column.as_str())).collect();
+        format!(
+            "insert into {} ({}) overriding system value select {} from {}{filter}{}",
+            qualified_name(&self.plan.schema, &table.target),
+            name_list(&all),
+            values.join(", "),
+            qualified_name(self.stage, &table.target),
+            on_conflict(table.action, &there.key, &columns)
+        )
+    }
 }
 
 /// Everything that would refuse the rows at the end and can be known at the beginning, before a value is read.
 ///
 /// # Errors
-/// Usage when a table holds rows and nobody said what becomes of them, or is no counterpart; Failed for a missing right,
+/// Usage when a table holds rows and it was not said what becomes of them, or is no counterpart; Failed for a missing right,
 /// row-level security that binds us, and a rule in the place of INSERT.
-pub(super) fn ready(client: &mut Client, plan: &Plan) -> Result<()> {
-    let made = shape::read(client, &plan.schema)?;
-    counterparts(plan, &made)?;
-    told_apart(plan, &made)?;
+pub(super) fn check_ready(client: &mut Client, plan: &Plan) -> Result<()> {
+    let made = shape::read_tables(client, &plan.schema)?;
+    check_columns(plan, &made)?;
+    check_keys(plan, &made)?;
     for table in &plan.tables {
-        let name = qualified(&plan.schema, &table.target);
+        let name = qualified_name(&plan.schema, &table.target);
         let sql = format!(
             "select pg_has_role(c.relowner, 'usage'), row_security_active(c.oid), \
              exists (select from pg_rewrite r where r.ev_class = c.oid and r.ev_type = '3' and r.ev_enabled <> 'D') \
@@ -97,9 +150,9 @@ pub(super) fn ready(client: &mut Client, plan: &Plan) -> Result<()> {
             ))
             .hint(format!("drop it or: alter table {name} disable rule …, for the time of the load")));
         }
-        sets(client, table, &name)?;
+        check_sets(client, table, &name)?;
     }
-    refuse(client, plan)?;
+    refuse_rows(client, plan)?;
     foreign_owners(client, plan)
 }
 
@@ -122,11 +175,11 @@ fn foreign_owners(client: &mut Client, plan: &Plan) -> Result<()> {
 }
 
 /// An expression of `--set` that the server does not understand.
-fn sets(client: &mut Client, table: &Table, name: &str) -> Result<()> {
+fn check_sets(client: &mut Client, table: &Table, name: &str) -> Result<()> {
     for set in &table.sets {
         let sql = format!("select {} from {name} limit 0", set.expression);
         if let Err(e) = client.batch_execute(&sql) {
-            let why = create::tolerable(e)?;
+            let why = create::tolerate(e)?;
             return Err(Error::usage(format!(
                 "--set {}.{}={}: {why}",
                 table.source, set.column, set.expression
@@ -137,7 +190,7 @@ fn sets(client: &mut Client, table: &Table, name: &str) -> Result<()> {
 }
 
 /// Of a plan that was edited: whatever it names must be there.
-fn counterparts(plan: &Plan, made: &[shape::Made]) -> Result<()> {
+fn check_columns(plan: &Plan, made: &[shape::ExistingTable]) -> Result<()> {
     let mut missing = Vec::new();
     for table in &plan.tables {
         match made.iter().find(|m| m.name == table.target) {
@@ -145,12 +198,12 @@ fn counterparts(plan: &Plan, made: &[shape::Made]) -> Result<()> {
             Some(there) => missing.extend(missing_columns(table, there)),
         }
     }
-    without_counterpart(&plan.schema, &missing)
+    check_counterparts(&plan.schema, &missing)
 }
 
-fn lock(client: &mut Client, plan: &Plan) -> Result<()> {
+fn lock_tables(client: &mut Client, plan: &Plan) -> Result<()> {
     for table in &plan.tables {
-        let name = qualified(&plan.schema, &table.target);
+        let name = qualified_name(&plan.schema, &table.target);
         client
             .batch_execute(&format!("lock table {name} in access exclusive mode"))
             .doing(|| format!("lock {name}"))?;
@@ -159,19 +212,19 @@ fn lock(client: &mut Client, plan: &Plan) -> Result<()> {
 }
 
 /// What the tables hold now, for the way back.
-fn mark(client: &mut Client, plan: &Plan) -> Result<()> {
-    let names: Vec<String> = plan.tables.iter().map(|t| qualified(&plan.schema, &t.target)).collect();
+fn mark_rows(client: &mut Client, plan: &Plan) -> Result<()> {
+    let names: Vec<String> = plan.tables.iter().map(|t| qualified_name(&plan.schema, &t.target)).collect();
     let mut counts = Vec::new();
     for name in &names {
-        let sql = format!("select count(*) from {}", undo::scanned(client, name)?);
+        let sql = format!("select count(*) from {}", undo::scan_name(client, name)?);
         let n: i64 = client.query_one(&sql, &[]).doing(|| format!("count the rows of {name}"))?.get(0);
         counts.push(n.unsigned_abs());
     }
-    undo::mark(client, &plan.schema, &names, &counts)
+    undo::mark_rows(client, &plan.schema, &names, &counts)
 }
 
-/// Without a primary key nobody knows which row is which, and every one would be there twice.
-fn told_apart(plan: &Plan, made: &[shape::Made]) -> Result<()> {
+/// Without a primary key it is not known which row is which, and every one would be there twice.
+fn check_keys(plan: &Plan, made: &[shape::ExistingTable]) -> Result<()> {
     let keyless = |t: &&Table| {
         t.action == Action::Upsert && made.iter().any(|m| m.name == t.target && m.key.is_empty())
     };
@@ -186,10 +239,10 @@ fn told_apart(plan: &Plan, made: &[shape::Made]) -> Result<()> {
     .hint("--include and --existing truncate load such a table anew; --existing append adds to it"))
 }
 
-fn refuse(client: &mut Client, plan: &Plan) -> Result<()> {
+fn refuse_rows(client: &mut Client, plan: &Plan) -> Result<()> {
     for table in plan.tables.iter().filter(|t| t.action == Action::Refuse) {
-        let name = qualified(&plan.schema, &table.target);
-        let sql = format!("select exists (select from {})", undo::scanned(client, &name)?);
+        let name = qualified_name(&plan.schema, &table.target);
+        let sql = format!("select exists (select from {})", undo::scan_name(client, &name)?);
         if client.query_one(&sql, &[]).doing(|| format!("look into {name}"))?.get(0) {
             return Err(Error::usage(format!("the target is not empty: {} holds rows", table.target))
                 .hint("--existing truncate, append, upsert or skip-existing says what becomes of them"));
@@ -198,8 +251,8 @@ fn refuse(client: &mut Client, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Drops every foreign key from or to our tables; they are made again as pg_get_constraintdef() tells them.
-pub(super) fn drop_keys(client: &mut Client, plan: &Plan) -> Result<Vec<Key>> {
+/// Drops every foreign key from or to our tables; they are made again as pg_get_constraintdef() prints them.
+pub(super) fn drop_keys(client: &mut Client, plan: &Plan) -> Result<Vec<ForeignKeyCopy>> {
     let doing = || "take the foreign keys away".to_string();
     let names: Vec<&str> = plan.tables.iter().map(|t| t.target.as_str()).collect();
     let sql = "select k.conrelid::regclass::text, k.conname::text, pg_get_constraintdef(k.oid) from pg_constraint k \
@@ -208,93 +261,41 @@ pub(super) fn drop_keys(client: &mut Client, plan: &Plan) -> Result<Vec<Key>> {
                where k.contype = 'f' and k.conparentid = 0 and ((n.nspname = $1 and c.relname = any($2)) \
                or (m.nspname = $1 and p.relname = any($2))) order by k.oid";
     let rows = client.query(sql, &[&plan.schema, &names]).doing(doing)?;
-    let keys: Vec<Key> = rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect();
-    for (table, name, _) in &keys {
-        client
-            .batch_execute(&format!("alter table {table} drop constraint {}", Ident::new(&**name)))
-            .doing(doing)?;
+    let copy = |r: &Row| ForeignKeyCopy { table: r.get(0), name: r.get(1), definition: r.get(2) };
+    let keys: Vec<ForeignKeyCopy> = rows.iter().map(copy).collect();
+    for key in &keys {
+        client.batch_execute(&key.drop_sql("")).doing(doing)?;
     }
     Ok(keys)
 }
 
-/// Makes them again; one that rows break is NOT VALID, and told.
-fn make_keys(client: &mut Client, keys: &[Key]) -> Result<Vec<(String, String)>> {
+impl ForeignKeyCopy {
+    fn drop_sql(&self, if_exists: &str) -> String {
+        format!("alter table {} drop constraint {if_exists}{}", self.table, Ident::new(&*self.name))
+    }
+
+    fn add_sql(&self) -> String {
+        format!("alter table {} add constraint {} {}", self.table, Ident::new(&*self.name), self.definition)
+    }
+}
+
+/// Makes them again; one that rows break is NOT VALID, and in the answer.
+fn make_keys(client: &mut Client, keys: &[ForeignKeyCopy]) -> Result<Vec<Object>> {
     let mut orphaned = Vec::new();
-    for (table, name, definition) in keys {
-        let doing = || format!("make the foreign key {name} again");
-        let sql = format!("alter table {table} add constraint {} {definition}", Ident::new(&**name));
+    for key in keys {
+        let doing = || format!("make the foreign key {} again", key.name);
+        let sql = key.add_sql();
+        // An error ends a transaction of PostgreSQL's; the savepoint keeps everything before this key.
         client.batch_execute("savepoint key").doing(doing)?;
-        match client.batch_execute(&sql) {
-            Ok(()) => {}
-            Err(e) => {
-                let why = create::tolerable(e)?;
-                client.batch_execute(&format!("rollback to savepoint key; {sql} not valid")).doing(doing)?;
-                orphaned.push((format!("{table}.{name}"), format!("rows without a parent: {why}")));
-            }
+        if let Err(e) = client.batch_execute(&sql) {
+            let why = format!("rows without a parent: {}", create::tolerate(e)?);
+            client.batch_execute(&format!("rollback to savepoint key; {sql} not valid")).doing(doing)?;
+            let object = Object::skipped(ObjectKind::ForeignKey, &format!("{}.{}", key.table, key.name), why);
+            orphaned.push(Object { outcome: Outcome::NotValid, ..object });
         }
         client.batch_execute("release savepoint key").doing(doing)?;
     }
     Ok(orphaned)
-}
-
-/// Moves one table's rows; the answer is how to bring back those that were there.
-fn rows(
-    client: &mut Client,
-    plan: &Plan,
-    table: &Table,
-    (made, stage): (&[shape::Made], &str),
-) -> Result<Vec<String>> {
-    let doing = || format!("load {}", table.target);
-    let name = qualified(&plan.schema, &table.target);
-    let there = shape::matching(made, |m| &m.name, &table.target)
-        .ok_or_else(|| Error::failed(format!("{name} is gone")))?;
-    let all: Vec<String> =
-        there.columns.iter().filter(|c| c.generated.is_none()).map(|c| c.name.clone()).collect();
-    let back = undo::keep(client, &plan.schema, &table.target, &all)?;
-    let triggers = switch_off(client, &plan.schema, &table.target)?;
-    if table.action == Action::Truncate {
-        let only = undo::scanned(client, &name)?;
-        client.batch_execute(&format!("delete from {only}")).doing(doing)?;
-    }
-    client.batch_execute(&insert(plan, table, (there, stage), "")).doing(doing)?;
-    for trigger in triggers {
-        let word = match trigger.state {
-            b'R' => "enable replica",
-            b'A' => "enable always",
-            b'D' => "disable",
-            _ => "enable",
-        };
-        client
-            .batch_execute(&format!(
-                "alter table {} {word} trigger {}",
-                trigger.relation,
-                Ident::new(trigger.name)
-            ))
-            .doing(doing)?;
-    }
-    Ok(back)
-}
-
-/// The statement that moves the rows of a table that `filter` leaves.
-pub(super) fn insert(
-    plan: &Plan,
-    table: &Table,
-    (there, stage): (&shape::Made, &str),
-    filter: &str,
-) -> String {
-    let columns: Vec<&str> = table.copied().map(|c| c.target.as_str()).collect();
-    let values = table.copied().map(|c| format!("{}::{}", Ident::new(&*c.target), c.pg_type));
-    let values: Vec<String> = values.chain(table.sets.iter().map(|s| s.expression.clone())).collect();
-    let all: Vec<&str> =
-        columns.iter().copied().chain(table.sets.iter().map(|s| s.column.as_str())).collect();
-    format!(
-        "insert into {} ({}) overriding system value select {} from {}{filter}{}",
-        qualified(&plan.schema, &table.target),
-        list(&all),
-        values.join(", "),
-        qualified(stage, &table.target),
-        on_conflict(table.action, &there.key, &columns)
-    )
 }
 
 fn on_conflict(action: Action, key: &[String], columns: &[&str]) -> String {
@@ -305,11 +306,11 @@ fn on_conflict(action: Action, key: &[String], columns: &[&str]) -> String {
         .collect();
     match action {
         Action::Upsert if !key.is_empty() && !others.is_empty() => {
-            format!(" on conflict ({}) do update set {}", list(key), others.join(", "))
+            format!(" on conflict ({}) do update set {}", name_list(key), others.join(", "))
         }
         // A row that meets another one by some other unique key is not the same row, and would be lost.
         Action::Upsert | Action::SkipExisting if !key.is_empty() => {
-            format!(" on conflict ({}) do nothing", list(key))
+            format!(" on conflict ({}) do nothing", name_list(key))
         }
         Action::Upsert | Action::SkipExisting => " on conflict do nothing".into(),
         _ => String::new(),
@@ -323,6 +324,20 @@ pub(super) struct Trigger {
     relation: String,
 }
 
+impl Trigger {
+    /// Lets it fire as it did before.
+    fn restore_state(&self, client: &mut Client) -> std::result::Result<(), postgres::Error> {
+        let state = match self.state {
+            b'R' => "enable replica",
+            b'A' => "enable always",
+            b'D' => "disable",
+            _ => "enable",
+        };
+        let (table, name) = (&self.relation, Ident::new(&*self.name));
+        client.batch_execute(&format!("alter table {table} {state} trigger {name}"))
+    }
+}
+
 /// The application's triggers would change what they see; each is set back to what it was.
 pub(super) fn switch_off(client: &mut Client, schema: &str, table: &str) -> Result<Vec<Trigger>> {
     let doing = || format!("switch the triggers of {table} off");
@@ -330,7 +345,7 @@ pub(super) fn switch_off(client: &mut Client, schema: &str, table: &str) -> Resu
         "select t.tgname::text, t.tgenabled::text, t.tgrelid::regclass::text from pg_trigger t join \
          (select {0}::regclass as oid union select relid from pg_partition_tree({0}::regclass)) r on r.oid = t.tgrelid \
          where not t.tgisinternal and t.tgparentid = 0",
-        literal(&qualified(schema, table))
+        literal(&qualified_name(schema, table))
     );
     let rows = client.query(&sql, &[]).doing(doing)?;
     let state = |r: &postgres::Row| r.get::<_, String>(1).bytes().next().unwrap_or(b'O');
@@ -344,17 +359,7 @@ pub(super) fn switch_off(client: &mut Client, schema: &str, table: &str) -> Resu
 }
 
 /// The way back: the rows as they were, with the foreign keys out of the way meanwhile.
-fn steps(keys: &[Key], back: Vec<String>) -> Vec<String> {
-    let name = |(table, name, _): &Key| (table.clone(), Ident::new(&**name).to_string());
-    let mut steps = Vec::new();
-    for key in keys {
-        let (table, name) = name(key);
-        steps.push(format!("alter table {table} drop constraint if exists {name}"));
-    }
-    steps.extend(back);
-    for key in keys {
-        let (table, name) = name(key);
-        steps.push(format!("alter table {table} add constraint {name} {}", key.2));
-    }
-    steps
+fn undo_steps(keys: &[ForeignKeyCopy], back: Vec<String>) -> Vec<String> {
+    let drop = keys.iter().map(|key| key.drop_sql("if exists "));
+    drop.chain(back).chain(keys.iter().map(ForeignKeyCopy::add_sql)).collect()
 }

@@ -1,9 +1,9 @@
 //! The report as one page that needs nothing else: first what happened, what is missing and what a person must do, on one
 //! screen; then each table; then everything else.
 
-use super::report::{self, Line, Summary};
-use crate::load::rejects::Rejects;
-use crate::plan::{Fate, Object, Plan};
+use super::report::{Report, ReportLine};
+use crate::model::{Cause, ObjectKind, Outcome};
+use std::collections::BTreeMap;
 use std::path::Path;
 use toban_core::{Context, Record, Result, durable, out};
 
@@ -17,194 +17,200 @@ h1{font-size:1.4em}h2{font-size:1.15em;margin:1.2em 0 .3em}p,ul,ol{margin:.3em 0
 /// Objects of one kind that are named above; the table below has all.
 const NAMED: usize = 6;
 
-/// All that the page tells.
+/// The page.
 pub(super) struct Page<'a> {
-    pub(super) lines: &'a [Line],
-    pub(super) plan: &'a Plan,
-    pub(super) summary: &'a Summary,
-    pub(super) rejects: &'a Rejects,
+    pub(super) report: &'a Report<'a>,
+    pub(super) lines: &'a [ReportLine],
+    /// Database, role and host.
+    pub(super) target: &'a str,
     /// Where the other files lie.
     pub(super) folder: &'a Path,
 }
 
-/// Writes it whole.
-///
-/// # Errors
-/// Those of the file system.
-pub(super) fn write(page: &Page<'_>, path: &Path) -> Result<()> {
-    let page = page.text();
-    durable::replace(path, 0o644, |w| {
-        w.write_all(page.as_bytes()).doing(|| format!("write {}", path.display()))
-    })
-}
-
 impl Page<'_> {
-    fn text(&self) -> String {
-        let summary = self.summary;
-        let (class, verdict) = self.verdict();
+    /// Writes it whole.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let page = self.page_text();
+        durable::replace(path, 0o644, |w| {
+            w.write_all(page.as_bytes()).doing(|| format!("write {}", path.display()))
+        })
+    }
+
+    fn page_text(&self) -> String {
+        let (class, verdict) = self.verdict_line();
         let title = format!(
             "{} → schema {}, {}",
-            out::html(&summary.source),
-            out::html(&summary.schema),
-            out::html(&summary.target)
+            out::html(&self.report.args.db.display().to_string()),
+            out::html(&self.report.plan.schema),
+            out::html(self.target)
         );
         let section = |head: &str, list: &str, items: Vec<String>| match items.is_empty() {
             true => String::new(),
             false => format!("<h2>{head}</h2>\n<{list}>\n{}</{list}>\n", items.concat()),
         };
-        let (tables, others): (Vec<&Line>, Vec<&Line>) = self.lines.iter().partition(|l| l.kind == "table");
+        let (tables, others): (Vec<&ReportLine>, Vec<&ReportLine>) =
+            self.lines.iter().partition(|l| l.kind == "table");
         format!(
             "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><style>{STYLE}</style>\n<h1>{title}</h1>\n\
              <p class=\"verdict {class}\">{verdict}</p>\n{}{}{}<h2>Tables</h2>\n{}<details><summary>Everything else that was decided, and how long it took</summary>\n{}</details></html>\n",
-            section("What happened", "ul", self.happened()),
-            section("What is missing", "ul", self.missing()),
-            section("What you must do", "ol", self.to_do()),
-            table(&tables),
-            table(&others)
+            section("What happened", "ul", self.what_happened()),
+            section("What is missing", "ul", self.what_is_missing()),
+            section("What you must do", "ol", self.what_to_do()),
+            table_html(&tables),
+            table_html(&others)
         )
     }
 
-    fn verdict(&self) -> (&'static str, String) {
-        let summary = self.summary;
-        let whole = report::unaccepted(self.plan, self.rejects) == 0 && report::behind(self.plan).is_empty();
-        match (summary.placed, summary.rehearsal, summary.total) {
-            (_, _, n) if n > 0 => (
-                "failed",
-                format!(
+    /// The verdict's colour, and its sentence.
+    fn verdict_line(&self) -> (&'static str, String) {
+        let (summary, trial) = (self.report.summary, self.report.args.trial);
+        let (class, text) = match (summary.total, summary.placed, trial) {
+            (n, ..) if n > 0 => {
+                let text = format!(
                     "Nothing was kept: the copy differs from the source in {n} places. The target is as it was."
-                ),
-            ),
-            (false, false, _) => {
-                ("failed", "Nothing was kept: the run did not end. The target is as it was.".into())
+                );
+                return ("failed", text);
             }
-            (_, true, _) if summary.compared.is_none() => {
-                ("partly", "Rehearsed, and not compared. Nothing was put in place.".into())
+            (_, false, false) => {
+                ("failed", "Nothing was kept: the run did not end. The target is as it was.")
             }
-            (_, true, _) if whole => {
-                ("", "Rehearsed: everything would be there, and equal. Nothing was put in place.".into())
+            (_, _, true) if summary.compared.is_none() => {
+                ("partly", "Trial run, and not compared. Nothing was put in place.")
             }
-            (_, true, _) => {
-                ("partly", "Rehearsed: not everything would be there. Nothing was put in place.".into())
+            (_, _, true) if self.report.is_whole() => {
+                ("", "Trial run: everything would be there, and equal. Nothing was put in place.")
             }
-            _ if summary.compared.is_none() => {
-                ("partly", "In place, but not compared with the source.".into())
+            (_, _, true) => ("partly", "Trial run: not everything would be there. Nothing was put in place."),
+            _ if summary.compared.is_none() => ("partly", "In place, but not compared with the source."),
+            _ if self.report.is_whole() => {
+                ("", "In place: everything that the source has is there, and every value is equal.")
             }
-            _ if whole => {
-                ("", "In place: everything that the source has is there, and every value is equal.".into())
-            }
-            _ => ("partly", "In place, but not everything that the source has is there.".into()),
-        }
+            _ => ("partly", "In place, but not everything that the source has is there."),
+        };
+        (class, text.into())
     }
 
-    fn happened(&self) -> Vec<String> {
-        let summary = self.summary;
-        let rows: u64 = summary.loaded.iter().map(|l| l.rows).sum();
-        let mut items = vec![item(&format!(
+    fn what_happened(&self) -> Vec<String> {
+        let (report, summary) = (self.report, self.report.summary);
+        let rows: u64 = summary.loaded.values().map(|l| l.rows).sum();
+        let mut items = vec![format!(
             "{} tables with {rows} rows were copied in {:.1} s.",
             summary.loaded.len(),
             summary.seconds
-        ))];
-        items.extend(summary.compared.map(|n| item(&match summary.total {
-            0 => format!("{n} rows were compared with the source value by value: no difference in what was copied."),
-            different => format!("{n} rows were compared with the source: {different} differences, the first of them below."),
-        })));
-        let not_valid: Vec<&str> =
-            self.plan.objects.iter().filter(|o| o.fate == Fate::NotValid).map(|o| &*o.name).collect();
-        items.extend((!not_valid.is_empty()).then(|| {
-            item(&format!(
-                "{} constraints are NOT VALID, for there are rows that break them; they hold for new rows: {}",
-                not_valid.len(),
-                first(&not_valid)
-            ))
+        )];
+        items.extend(summary.compared.map(|n| match summary.total {
+            0 => format!(
+                "{n} rows were compared with the source value by value: no difference in what was copied."
+            ),
+            different => format!(
+                "{n} rows were compared with the source: {different} differences, the first of them below."
+            ),
         }));
-        let meant =
-            self.plan.objects.iter().filter(|o| o.fate == Fate::Skipped && o.why == "excluded").count();
-        items.extend((meant > 0).then(|| item(&format!("{meant} objects were excluded by name."))));
-        items
+        let not_valid: Vec<&str> = report.with_outcome(Outcome::NotValid).map(|o| &*o.name).collect();
+        if !not_valid.is_empty() {
+            items.push(format!(
+                "{} constraints are NOT VALID, because there are rows that break them; they hold for new rows: {}",
+                not_valid.len(),
+                first_named(&not_valid)
+            ));
+        }
+        let excluded = report.with_outcome(Outcome::Skipped).filter(|o| o.cause == Cause::Excluded).count();
+        if excluded > 0 {
+            items.push(format!("{excluded} objects were excluded by name."));
+        }
+        let replanned = report.objects.iter().filter(|s| s.planned.is_some());
+        let replanned: Vec<String> = replanned.map(|s| s.object.title()).collect();
+        if !replanned.is_empty() {
+            items.push(format!(
+                "{} objects have another outcome than planned (the plan is in plan.toml): {}",
+                replanned.len(),
+                first_named(&replanned)
+            ));
+        }
+        items.iter().map(|text| list_item(text)).collect()
     }
 
-    fn missing(&self) -> Vec<String> {
-        let mut items = Vec::new();
-        for (table, n) in self.rejects.counts() {
-            items.push(item(&format!(
-                "{n} values of {table} are not there as they were: row by row in rejects.jsonl."
-            )));
+    fn what_is_missing(&self) -> Vec<String> {
+        let rejects = self.report.reject_counts.iter();
+        let mut items: Vec<String> = rejects
+            .map(|(table, n)| {
+                format!("{n} values of {table} are not there as they were: row by row in rejects.jsonl.")
+            })
+            .collect();
+        let mut kinds: BTreeMap<ObjectKind, Vec<String>> = BTreeMap::new();
+        for object in self.report.missing_objects() {
+            kinds.entry(object.kind).or_default().push(format!("{} ({})", object.name, object.reason()));
         }
-        let missing: Vec<&Object> = self.plan.objects.iter().filter(|o| o.is_missing()).collect();
-        let mut kinds: Vec<&str> = missing.iter().map(|o| &*o.kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        for kind in kinds {
-            let own: Vec<&&Object> = missing.iter().filter(|o| o.kind == kind).collect();
-            let named: Vec<String> = own.iter().map(|o| format!("{} ({})", o.name, o.why)).collect();
-            items.push(item(&format!("{} {kind}: {}", own.len(), first(&named))));
-        }
-        items
+        items.extend(
+            kinds.iter().map(|(kind, own)| format!("{} {}: {}", own.len(), kind.name(), first_named(own))),
+        );
+        items.iter().map(|text| list_item(text)).collect()
     }
 
-    fn to_do(&self) -> Vec<String> {
-        let summary = self.summary;
-        let mut items = Vec::new();
+    fn what_to_do(&self) -> Vec<String> {
+        let report = self.report;
+        if report.summary.total > 0 {
+            return vec![list_item(
+                "Look at the differences below; change a rule (--cast, a type or policy of the plan), and run again.",
+            )];
+        }
         let file =
             |name: &str| format!("<code>{}</code>", out::html(&self.folder.join(name).display().to_string()));
-        let raw = |text: String| format!("<li>{text}</li>\n");
-        if summary.total > 0 {
-            items.push(item("Look at the differences below; change a rule (--cast, a type or policy of the plan), and run again."));
-            return items;
-        }
-        if report::unaccepted(self.plan, self.rejects) > 0 {
-            items.push(raw(format!(
+        let is_missing = |outcome: Outcome, kind: Option<ObjectKind>| {
+            report.missing_objects().any(|o| o.outcome == outcome && kind.is_none_or(|kind| o.kind == kind))
+        };
+        let mut items = Vec::new();
+        if report.count_unaccepted() > 0 {
+            items.push(format!(
                 "Find a rule for the values in {}, and load them with <code>run … --rejects FILE --cast …</code>; or accept them: <code>accept_rejects = true</code> in the plan.",
                 file("rejects.jsonl")
-            )));
+            ));
         }
-        let missing = |kind: &str, fate: Fate| {
-            self.plan.objects.iter().any(|o| o.kind == kind && o.fate == fate && o.is_missing())
-        };
-        if missing("view", Fate::Written) {
-            items.push(raw(format!("Finish the views in {} and run it with psql.", file("views.sql"))));
+        if is_missing(Outcome::Written, Some(ObjectKind::View)) {
+            items.push(format!("Finish the views in {} and run it with psql.", file("views.sql")));
         }
-        if missing("trigger", Fate::Written) {
-            items.push(raw(format!(
+        if is_missing(Outcome::Written, Some(ObjectKind::Trigger)) {
+            items.push(format!(
                 "Write the triggers in PL/pgSQL; their frames are in {}.",
                 file("triggers.sql")
-            )));
+            ));
         }
-        if self.plan.objects.iter().any(|o| o.is_missing() && o.fate == Fate::Skipped) {
-            items.push(raw(format!("Make by hand what else is missing, from SQLite's words in {}; or, where it may lack, say so: <code>--exclude KIND:NAME</code>.", file("others.sql"))));
+        if is_missing(Outcome::Skipped, None) {
+            items.push(format!("Make by hand what else is missing, from SQLite's statements in {}; or, where it may be missing, say so: <code>--exclude KIND:NAME</code>.", file("others.sql")));
         }
-        if self.plan.objects.iter().any(|o| o.fate == Fate::NotValid) {
-            items.push(raw("Give rows without a parent one, or delete them; then <code>alter table … validate constraint …</code>.".into()));
+        if report.with_outcome(Outcome::NotValid).next().is_some() {
+            items.push("Give rows without a parent one, or delete them; then <code>alter table … validate constraint …</code>.".into());
         }
         if items.is_empty() {
-            items.push(item(if summary.rehearsal {
-                "Run it without --rehearse."
+            let text = if report.args.trial {
+                "Run it without --trial."
             } else {
                 "Nothing. The application may use the copy."
-            }));
+            };
+            items.push(text.into());
         }
-        items
+        items.iter().map(|html| format!("<li>{html}</li>\n")).collect()
     }
 }
 
 /// The first of a list; the table below has all.
-fn first<S: AsRef<str>>(all: &[S]) -> String {
+fn first_named<S: AsRef<str>>(all: &[S]) -> String {
     let more = if all.len() > NAMED { "; … all are below" } else { "" };
     let named: Vec<&str> = all.iter().take(NAMED).map(AsRef::as_ref).collect();
     format!("{}{more}", named.join("; "))
 }
 
-fn item(text: &str) -> String {
+fn list_item(text: &str) -> String {
     format!("<li>{}</li>\n", out::html(text))
 }
 
-fn table(lines: &[&Line]) -> String {
-    let head: String = Line::HEAD.iter().map(|h| format!("<th>{h}</th>")).collect();
-    let rows: String = lines.iter().map(|line| row(line)).collect();
+fn table_html(lines: &[&ReportLine]) -> String {
+    let head: String = ReportLine::HEAD.iter().map(|h| format!("<th>{h}</th>")).collect();
+    let rows: String = lines.iter().map(|line| row_html(line)).collect();
     format!("<table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table>\n")
 }
 
-fn row(line: &Line) -> String {
+fn row_html(line: &ReportLine) -> String {
     let cells: String = line
         .cells()
         .iter()
@@ -213,7 +219,7 @@ fn row(line: &Line) -> String {
             format!("<td{}>{}</td>", if (2..6).contains(&at) { " class=\"n\"" } else { "" }, out::html(cell))
         })
         .collect();
-    let class = if line.kind == "difference" { "difference".into() } else { line.fate.replace(' ', "-") };
+    let class = if line.kind == "difference" { "difference".into() } else { line.outcome.replace(' ', "-") };
     format!("<tr class=\"{class}\">{cells}</tr>\n")
 }
 
@@ -224,6 +230,6 @@ mod tests {
     #[test]
     fn nothing_of_the_data_is_markup() {
         assert_eq!(out::html("<script>\"&\""), "&lt;script&gt;&quot;&amp;&quot;");
-        assert!(item("<b>").contains("&lt;b&gt;"));
+        assert!(list_item("<b>").contains("&lt;b&gt;"));
     }
 }

@@ -1,23 +1,28 @@
 //! The verb `run`: plan, prepare, copy, index, compare, and only then put in place.
 
-mod again;
 mod existing;
 mod html;
+mod ledger;
+mod manual_sql;
 mod offending;
 mod preflight;
 mod prepare;
 mod report;
-mod written;
+mod retry_rejects;
 
 use crate::cli::Run;
 use crate::load::rejects::Rejects;
-use crate::plan::{Action, Conversion, Fate, Mode, Object, Plan, Table, build, file, verb};
+use crate::model::{Action, Conversion, Mode, Plan, Table};
+use crate::plan::build::{self, MismatchedValues};
+use crate::plan::existing::{adapt_plan, check_counterparts};
+use crate::plan::{file, verb};
 use crate::source::Snapshot;
-use crate::target::existing::{adapt, without_counterpart};
 use crate::target::{create, place, session, undo};
 use crate::verify;
+use existing::Transfer;
+use ledger::Ledger;
 use postgres::Client;
-use report::Summary;
+use report::{Report, Summary};
 use std::time::Instant;
 use toban_core::pg::ConnInfo;
 use toban_core::{Error, Kind, Out, Result};
@@ -30,47 +35,67 @@ use toban_core::{Error, Kind, Out, Result};
 pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     let to = ConnInfo::resolve(args.to.as_deref().or(args.target.as_deref()), "sqlite-to-pg")?;
     if args.undo {
-        return take_back(args, &to, out);
+        return undo_last_run(args, &to, out);
     }
-    let jobs = verb::jobs(args.jobs);
+    let jobs = verb::job_count(args.jobs);
     let began = Instant::now();
-    let again = args.rejects.as_deref().map(|list| again::gather(&args.db, list)).transpose()?;
-    let db = again.as_ref().map_or_else(|| args.db.clone(), again::Again::path);
-    let mut snapshot = Snapshot::take(&db, jobs)?;
-    let mut control = session::lead(&to)?;
-    session::check(&mut control, &to)?;
-    let (mut plan, oddities) = plan(args, &mut snapshot, &mut control, quiet)?;
-    plan.tables.iter_mut().for_each(|table| table.accept_rejects |= args.accept_rejects);
-    session::lock(&mut control, &plan.schema)?;
-    if plan.mode == Mode::Create {
-        no_arrays(&plan)?;
-    }
-    if plan.mode == Mode::Create && !args.rehearse {
-        place::empty(&mut control, &plan)?;
-        place::may_be_put(&mut control, &plan)?;
-        place::room(&mut control, &plan)?;
-    }
+    let retried =
+        args.rejects.as_deref().map(|list| retry_rejects::gather_rows(&args.db, list)).transpose()?;
+    let db = retried.as_ref().map_or_else(|| args.db.clone(), retry_rejects::RejectedRows::path);
+    let mut snapshot = Snapshot::take_snapshot(&db, jobs)?;
+    let mut control = session::open_lead(&to)?;
+    session::check_server(&mut control, &to)?;
+    let (plan, oddities) = make_plan(args, &mut snapshot, &mut control, quiet)?;
+    session::lock_schema(&mut control, &plan.schema)?;
+    check_target(args, &plan, &mut control)?;
     if plan.mode == Mode::Existing {
-        existing::ready(&mut control, &plan)?;
-        preflight::check(&mut snapshot, &mut control, &plan, out)?;
+        preflight::check_values(&mut snapshot, &mut control, &plan, out)?;
     }
-    let mut summary = Summary::new(args, to.describe(), &plan, oddities);
-    summary.phase("plan", began);
-    let stage = create::staging(&plan.schema);
-    let guard = Stage { to: &to, stage: &stage };
+    let mut summary = Summary { oddities, ..Summary::default() };
+    summary.end_phase("plan", began);
+    let stage = create::staging_schema(&plan.schema);
+    // Made before the schema is: whatever ends the run, the schema is dropped.
+    let guard = StageGuard { to: &to, stage: &stage };
     let rejects = Rejects::new()?;
-    let job = Job { args, to: &to, stage: &stage, rejects: &rejects, jobs, quiet };
-    let done =
-        job.run(&mut snapshot, &mut control, &mut plan, &mut summary).map_err(|e| lost(e, &mut control));
+    let mut migration = Migration {
+        args,
+        to: &to,
+        stage: &stage,
+        rejects: &rejects,
+        plan: &plan,
+        jobs,
+        quiet,
+        snapshot,
+        control,
+        ledger: Ledger::default(),
+        summary,
+    };
+    let done = migration.carry_out();
+    let done = done.map_err(|e| explain_lost_connection(e, &mut migration.control));
     drop(guard);
-    summary.finish(began);
-    let told = report::write(args, &plan, &summary, &rejects, out);
+    migration.summary.seconds = began.elapsed().as_secs_f64();
+    let report = Report::new(&migration);
+    let told = report.write_report(&to.describe(), out);
     done.and(told)?;
-    outcome(args, &plan, &rejects)
+    report.final_status()
+}
+
+/// What refuses the run as a whole, before a row is copied.
+fn check_target(args: &Run, plan: &Plan, control: &mut Client) -> Result<()> {
+    match plan.mode {
+        Mode::Existing => return existing::check_ready(control, plan),
+        Mode::Create => refuse_arrays(plan)?,
+    }
+    if args.trial {
+        return Ok(());
+    }
+    place::check_empty(control, plan)?;
+    place::check_rights(control, plan)?;
+    place::check_room(control, plan)
 }
 
 /// A connection that broke says so in many words; whether the server is gone, another one tells.
-fn lost(e: Error, control: &mut Client) -> Error {
+fn explain_lost_connection(e: Error, control: &mut Client) -> Error {
     match e.kind() == Kind::Failed && control.batch_execute("select 1").is_err_and(|e| e.is_closed()) {
         true => {
             e.kind_as(Kind::Retry).hint("the target went away; it is as it was, and the run may begin again")
@@ -79,102 +104,99 @@ fn lost(e: Error, control: &mut Client) -> Error {
     }
 }
 
-/// Everything one run needs to know.
-struct Job<'a> {
+/// One run: what it was asked, its connections, and what has happened so far.
+struct Migration<'a> {
     args: &'a Run,
     to: &'a ConnInfo,
     stage: &'a str,
     rejects: &'a Rejects,
+    /// As it was printed or given; it does not change.
+    plan: &'a Plan,
     jobs: usize,
     quiet: bool,
+    snapshot: Snapshot,
+    control: Client,
+    ledger: Ledger,
+    summary: Summary,
 }
 
-impl Job<'_> {
-    fn run(
-        &self,
-        snapshot: &mut Snapshot,
-        control: &mut Client,
-        plan: &mut Plan,
-        summary: &mut Summary,
-    ) -> Result<()> {
-        prepare::everything(self, snapshot, control, plan, summary)?;
+impl Migration<'_> {
+    fn carry_out(&mut self) -> Result<()> {
+        let carried_out = self.prepare_copy()?;
         if !self.args.no_verify {
-            self.prove(snapshot, plan, summary)?;
+            self.compare_staged(&carried_out)?;
         }
-        if self.args.rehearse {
+        if self.args.trial {
             return Ok(());
         }
         let began = Instant::now();
-        match plan.mode {
+        match carried_out.mode {
             Mode::Create => {
-                let rows: Vec<u64> = summary.loaded.iter().map(|l| l.rows).collect();
-                place::move_in(control, plan, self.stage, &rows)?;
+                let loaded = &self.summary.loaded;
+                let rows = |t: &Table| loaded.get(&t.source).map_or(0, |l| l.rows);
+                let rows: Vec<u64> = carried_out.tables.iter().map(rows).collect();
+                place::move_tables(&mut self.control, &carried_out, self.stage, &rows)?;
             }
-            Mode::Existing => {
-                let how = (self.stage, self.args.rejects.is_some());
-                let mut prove = |client: &mut Client, plan: &Plan| match self.args.no_verify {
-                    true => Ok(()),
-                    false => self.prove_in_place(snapshot, plan, summary, client),
-                };
-                existing::move_in(control, plan, how, &mut prove)?;
-            }
+            Mode::Existing => self.move_into_existing()?,
         }
-        summary.placed = true;
-        summary.phase("put in place", began);
+        self.summary.placed = true;
+        self.summary.end_phase("put in place", began);
+        Ok(())
+    }
+
+    fn move_into_existing(&mut self) -> Result<()> {
+        let Migration { args, plan, stage, quiet, snapshot, control, summary, .. } = self;
+        let transfer = Transfer { plan, stage, retries: args.rejects.is_some() };
+        // The application's tables are compared inside the transaction that fills them: where a cast, a default or a rule
+        // of theirs made other values, it is rolled back.
+        let mut compare = |client: &mut Client| {
+            if args.no_verify {
+                return Ok(());
+            }
+            let began = Instant::now();
+            summary.note_proof(verify::prove_within(plan, snapshot.readers(), client, *quiet)?);
+            summary.end_phase("compare in place", began);
+            check_equal(summary.total, "the target's tables hold other values in", "nothing was loaded").map_err(|e| {
+                e.hint("the lines above name rows and columns: another --cast, type or policy takes them as they are")
+            })
+        };
+        let outcomes = transfer.move_in(control, &mut compare)?;
+        self.ledger.note_all(outcomes);
         Ok(())
     }
 
     /// Compares what was prepared, before anybody sees it.
-    fn prove(&self, snapshot: &mut Snapshot, plan: &Plan, summary: &mut Summary) -> Result<()> {
+    fn compare_staged(&mut self, carried_out: &Plan) -> Result<()> {
         let began = Instant::now();
-        let base = if plan.mode == Mode::Existing { prepare::staged(plan) } else { plan.clone() };
+        let base = match carried_out.mode {
+            Mode::Existing => carried_out.staged(),
+            Mode::Create => carried_out.clone(),
+        };
         let staged = Plan { schema: self.stage.to_string(), ..base };
-        let proof = verify::prove(&staged, snapshot.readers(), self.to, self.quiet)?;
-        summary.compared(proof);
-        summary.phase("compare", began);
-        match summary.total {
-            0 => Ok(()),
-            n => Err(Error::new(
-                Kind::Findings,
-                format!("the copy differs from its source in {n} places, and was not kept"),
-            )
-            .hint("this is a fault of ours: please report it, with the lines above")),
-        }
+        let proof = verify::prove_copy(&staged, self.snapshot.readers(), self.to, self.quiet)?;
+        self.summary.note_proof(proof);
+        self.summary.end_phase("compare", began);
+        check_equal(self.summary.total, "the copy differs from its source in", "and was not kept")
+            .map_err(|e| e.hint("this is a fault of sqlite-to-pg: please report it, with the lines above"))
     }
+}
 
-    /// Compares the application's tables inside the transaction that fills them: where a cast, a default or a rule of
-    /// theirs made other values, it is rolled back.
-    fn prove_in_place(
-        &self,
-        snapshot: &mut Snapshot,
-        plan: &Plan,
-        summary: &mut Summary,
-        client: &mut Client,
-    ) -> Result<()> {
-        let began = Instant::now();
-        let proof = verify::prove_within(plan, snapshot.readers(), client, self.quiet)?;
-        summary.compared(proof);
-        summary.phase("compare in place", began);
-        match summary.total {
-            0 => Ok(()),
-            n => Err(Error::new(
-                Kind::Findings,
-                format!("the target's tables hold other values in {n} places, and nothing was loaded"),
-            )
-            .hint("the lines above name rows and columns: another --cast, type or policy takes them as they are")),
-        }
+fn check_equal(places: u64, what: &str, so: &str) -> Result<()> {
+    match places {
+        0 => Ok(()),
+        n => Err(Error::new(Kind::Findings, format!("{what} {n} places, {so}"))),
     }
 }
 
 /// What is prepared goes when the run ends, however it ends; a new connection, for the old one may be gone.
-struct Stage<'a> {
+struct StageGuard<'a> {
     to: &'a ConnInfo,
     stage: &'a str,
 }
 
-impl Drop for Stage<'_> {
+impl Drop for StageGuard<'_> {
     fn drop(&mut self) {
-        let gone = session::open(self.to).and_then(|mut c| create::drop_schema(&mut c, self.stage));
+        let gone = session::open_session(self.to).and_then(|mut c| create::drop_schema(&mut c, self.stage));
         if let Err(e) = gone {
             log::warn!("{}; the next run does it", e.chain());
         }
@@ -182,36 +204,42 @@ impl Drop for Stage<'_> {
 }
 
 /// The plan that was given, or one made now. One that was given must be of this very schema.
-fn plan(
+fn make_plan(
     args: &Run,
     snapshot: &mut Snapshot,
     control: &mut Client,
     quiet: bool,
-) -> Result<(Plan, Vec<build::Oddity>)> {
+) -> Result<(Plan, Vec<MismatchedValues>)> {
     if let Some(path) = &args.plan {
-        let plan = file::read(path)?;
-        let now = build::source(snapshot)?;
+        let mut plan = file::read_plan(path)?;
+        let now = build::source_file(snapshot)?;
         if now.schema_sum != plan.source.schema_sum {
             return Err(Error::failed("the source's schema is not the one that was planned")
                 .hint("make the plan again with: sqlite-to-pg plan DB -o FILE"));
         }
-        snapshot.judged(|_| Ok(()))?;
+        snapshot.check_beside(|_| Ok(()))?;
+        accept_rejects(args, &mut plan);
         return Ok((plan, Vec::new()));
     }
-    let mut built = build::build(snapshot, &args.rules, quiet)?;
-    let action = args.existing.map(Action::from).or(args.rejects.as_ref().map(|_| Action::Upsert));
+    let mut built = build::build_plan(snapshot, &args.rules, quiet)?;
+    let action = args.existing.or(args.rejects.as_ref().map(|_| Action::Upsert));
     match action {
         Some(action) => {
-            let missing = adapt(&mut built, control, action, &args.rules)?;
-            without_counterpart(&built.plan.schema, &missing)?;
+            let missing = adapt_plan(&mut built, control, action, &args.rules)?;
+            check_counterparts(&built.plan.schema, &missing)?;
         }
-        None => verb::no_sets(&args.rules)?,
+        None => verb::refuse_sets(&args.rules)?,
     }
-    Ok((built.plan, built.oddities))
+    accept_rejects(args, &mut built.plan);
+    Ok((built.plan, built.mismatches))
+}
+
+fn accept_rejects(args: &Run, plan: &mut Plan) {
+    plan.tables.iter_mut().for_each(|table| table.accept_rejects |= args.accept_rejects);
 }
 
 /// Only a table that is there already says which type the elements of an array have.
-fn no_arrays(plan: &Plan) -> Result<()> {
+fn refuse_arrays(plan: &Plan) -> Result<()> {
     let of = |t: &Table| {
         t.columns
             .iter()
@@ -227,39 +255,11 @@ fn no_arrays(plan: &Plan) -> Result<()> {
     }
 }
 
-fn take_back(args: &Run, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {
-    let mut control = session::lead(to)?;
-    session::lock(&mut control, &args.rules.schema)?;
-    for step in undo::undo(&mut control, &args.rules.schema, args.even_if_changed)? {
-        out.emit(&report::Step { step })?;
+fn undo_last_run(args: &Run, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {
+    let mut control = session::open_lead(to)?;
+    session::lock_schema(&mut control, &args.rules.schema)?;
+    for step in undo::undo_last(&mut control, &args.rules.schema, args.even_if_changed)? {
+        out.emit(&report::UndoStep { step })?;
     }
     Ok(())
-}
-
-/// Success means that everything the source has is there, or was excluded by name.
-fn outcome(args: &Run, plan: &Plan, rejects: &Rejects) -> Result<()> {
-    let n = report::unaccepted(plan, rejects);
-    let list = report::folder(args, plan, rejects).unwrap_or_default().join("rejects.jsonl");
-    let kept = format!("{n} values, whose originals are in {}", list.display());
-    let missing = report::behind(plan);
-    let what = match (n, missing.is_empty()) {
-        (0, true) => return Ok(()),
-        (_, true) => kept,
-        (0, false) => missing,
-        (_, false) => format!("{kept}, and {missing}"),
-    };
-    let hint = match n {
-        0 => {
-            "the lines above say why; --exclude KIND:NAME says that one may lack (view:NAME, default:TABLE.COLUMN)"
-        }
-        _ => {
-            "--rejects with that file and a new rule loads them; --accept-rejects, or accept_rejects = true in the plan's [[table]], makes this a success"
-        }
-    };
-    Err(Error::new(Kind::Partial, format!("all is there but {what}")).hint(hint))
-}
-
-/// An object of the plan, told after the fact.
-fn object(kind: &str, name: &str, fate: Fate, why: String) -> Object {
-    Object { kind: kind.into(), name: name.into(), fate, why, ..Object::default() }
 }

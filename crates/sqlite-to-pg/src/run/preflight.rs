@@ -1,32 +1,31 @@
 //! Before a byte is loaded into the application's tables: every value that they would not take, by its row.
 
-use crate::load::preflight::{Violation, look};
-use crate::plan::Plan;
+use super::report::{ReportLine, violation_line};
+use crate::load::preflight::{Violation, find_violations};
+use crate::model::Plan;
 use crate::source::Snapshot;
 use crate::target::shape;
 use postgres::Client;
 use toban_core::{Error, Kind, Out, Result};
 
-use super::report::{Line, violation};
-
 /// Looks at all values.
 ///
 /// # Errors
 /// Findings, after printing what was found.
-pub(super) fn check(
+pub(super) fn check_values(
     snapshot: &mut Snapshot,
     client: &mut Client,
     plan: &Plan,
     out: &mut Out<'_>,
 ) -> Result<()> {
-    let made = shape::read(client, &plan.schema)?;
+    let made = shape::read_tables(client, &plan.schema)?;
     let labels = |table: &str, column: &str| -> Vec<String> {
         let table = made.iter().find(|m| m.name == table);
         let found = table.and_then(|t| t.columns.iter().find(|c| c.name == column));
         found.map(|c| c.labels.clone()).unwrap_or_default()
     };
-    let violations: Vec<Violation> = look(snapshot, plan, &labels)?;
-    let lines: Vec<Line> = violations.iter().map(violation).collect();
+    let violations: Vec<Violation> = find_violations(snapshot, plan, &labels)?;
+    let lines: Vec<ReportLine> = violations.iter().map(violation_line).collect();
     for line in &lines {
         out.emit(line)?;
     }
@@ -38,7 +37,7 @@ pub(super) fn check(
             format!("{n} values do not fit the target's tables; nothing was loaded"),
         )
         .hint(
-            "--on-misfit round, null, reject or replace, --cast, or a policy in the plan says what becomes of them",
+            "--on-invalid round, null, reject or replace, --cast, or a policy in the plan says what becomes of them",
         )),
     }
 }

@@ -1,245 +1,210 @@
 //! Fills the schema where the copy is prepared: tables, rows, indexes, keys, defaults, checks, views.
 
-use super::{Job, Summary, object};
-use crate::load::copy;
-use crate::plan::{Fate, ForeignKey, Mode, Plan, REFUSED, Table};
-use crate::source::{Snapshot, quoted};
-use crate::target::constraints::Orphans;
-use crate::target::{casts, checks, constraints, create, expressions, indexes, place, session, wire};
+use super::Migration;
+use crate::load::copy::Load;
+use crate::model::{ForeignKey, Mode, Object, ObjectKind, Outcome, Plan, Table};
+use crate::plan::replan::{Obstacle, replan};
+use crate::source::quote_name;
+use crate::target::expressions::{BothSides, DISAGREE};
+use crate::target::foreign_keys::{self, Orphans};
+use crate::target::{casts, checks, create, indexes, place, qualified_name, session};
 use postgres::Client;
-use rusqlite::Connection;
-use std::collections::BTreeMap;
 use std::time::Instant;
-use toban_core::{Context, Error, Kind, Result, shutdown};
+use toban_core::{Context, Kind, Result, shutdown};
 
-/// All of it.
-///
-/// # Errors
-/// Those of either side.
-pub(super) fn everything(
-    job: &Job<'_>,
-    snapshot: &mut Snapshot,
-    control: &mut Client,
-    plan: &mut Plan,
-    summary: &mut Summary,
-) -> Result<()> {
-    create::begin(control, job.stage)?;
-    if plan.mode == Mode::Existing {
-        return rows_only(job, snapshot, control, plan, summary);
-    }
-    for (name, why) in create::tables(control, plan, job.stage)? {
-        plain_again(plan, &name, &why);
-    }
-    let mut clients = session::several(job.to, snapshot.readers().len())?;
-    let began = Instant::now();
-    summary.loaded = match copy::load(snapshot, &mut clients, plan, job.stage, (job.rejects, job.quiet)) {
-        Err(e) if e.kind() == Kind::Failed && plain(plan, &e) => {
-            job.rejects.clear()?;
-            create::begin(control, job.stage)?;
-            create::tables(control, plan, job.stage)?;
-            copy::load(snapshot, &mut clients, plan, job.stage, (job.rejects, job.quiet))?
+const TOO_WIDE: &str = "a row of it is too wide: PostgreSQL's rows fit into a page of 8 kB, long texts apart";
+
+impl Migration<'_> {
+    /// All of it. The answer is the plan that was carried out: the planned one, made anew where the target did not take it,
+    /// with every outcome.
+    pub(super) fn prepare_copy(&mut self) -> Result<Plan> {
+        create::begin_stage(&mut self.control, self.stage)?;
+        if self.plan.mode == Mode::Existing {
+            return self.stage_rows();
         }
-        loaded => loaded?,
+        let mut clients = session::open_sessions(self.to, self.snapshot.readers().len())?;
+        let plan = self.create_tables(self.plan)?;
+        let plan = self.copy_rows(plan, &mut clients)?;
+        let plan = self.replace_differing_columns(plan, &mut clients)?;
+        // Indexes are built by as many sessions as were asked for, however few may read.
+        if clients.len() < self.jobs && clients.len() >= self.snapshot.readers().len() {
+            clients.extend(session::open_sessions(self.to, self.jobs - clients.len())?);
+        }
+        // After the rows: an index that is built at once is sorted, and COPY into a table without any is several times as fast.
+        self.build_indexes(&plan, &mut clients)?;
+        self.add_foreign_keys(&plan, &mut clients)?;
+        let began = Instant::now();
+        self.ledger.note_all(checks::add_checks(self.snapshot.readers(), &mut clients, &plan, self.stage)?);
+        self.summary.end_phase("checks", began);
+        self.add_expressions(&plan)?;
+        Ok(self.ledger.carried_out(&plan))
+    }
+
+    /// The tables of the application get their rows from here later: no key, no constraint, and text where the type is
+    /// one that only the server can read.
+    fn stage_rows(&mut self) -> Result<Plan> {
+        let staged = self.plan.staged();
+        create::create_tables(&mut self.control, &staged, self.stage)?;
+        let mut clients = session::open_sessions(self.to, self.snapshot.readers().len())?;
+        let began = Instant::now();
+        self.load_tables(&staged, &mut clients, self.quiet)?;
+        self.summary.end_phase("copy", began);
+        casts::check_casts(&mut self.control, self.plan, &staged, self.stage)?;
+        Ok(self.plan.clone())
+    }
+
+    fn create_tables(&mut self, plan: &Plan) -> Result<Plan> {
+        let mut plan = plan.clone();
+        for refused in create::create_tables(&mut self.control, &plan, self.stage)? {
+            plan = self.without_generated(&plan, &[(refused.table, refused.column)], &refused.why);
+        }
+        Ok(plan)
+    }
+
+    /// The plan with these columns as plain ones, and a note of it.
+    fn without_generated(&mut self, plan: &Plan, columns: &[(String, String)], why: &str) -> Plan {
+        for (table, column) in columns {
+            let why = format!("a plain column with its values: {why}");
+            self.ledger.note(Object::skipped(ObjectKind::GeneratedColumn, &format!("{table}.{column}"), why));
+        }
+        replan(plan, &Obstacle::Generated(columns))
+    }
+
+    fn load_tables(&mut self, plan: &Plan, clients: &mut [Client], quiet: bool) -> Result<()> {
+        let load = Load { plan, schema: self.stage, rejects: self.rejects, quiet };
+        let loaded = load.copy_tables(&mut self.snapshot, clients)?;
+        self.summary.loaded.extend(plan.tables.iter().map(|t| t.source.clone()).zip(loaded));
+        Ok(())
+    }
+
+    fn copy_rows(&mut self, mut plan: Plan, clients: &mut [Client]) -> Result<Plan> {
+        let began = Instant::now();
+        if let Err(e) = self.load_tables(&plan, clients, self.quiet) {
+            let generated = generated_columns(&plan);
+            if e.kind() != Kind::Failed || generated.is_empty() {
+                return Err(e);
+            }
+            // It may be the expression of such a column that failed on a value: everything once more without them.
+            self.rejects.clear()?;
+            create::begin_stage(&mut self.control, self.stage)?;
+            plan = self.without_generated(&plan, &generated, &e.chain());
+            create::create_tables(&mut self.control, &plan, self.stage)?;
+            self.load_tables(&plan, clients, self.quiet)?;
+        }
+        let loaded = &self.summary.loaded;
+        let is_wide = |t: &&Table| loaded.get(&t.source).is_some_and(|l| l.too_wide);
+        let wide: Vec<Table> = plan.tables.iter().filter(is_wide).cloned().collect();
+        // A table of which PostgreSQL does not take a row does not keep the others away.
+        for table in wide {
+            let drop = format!("drop table {}", qualified_name(self.stage, &table.target));
+            self.control.batch_execute(&drop).doing(|| format!("leave {} out", table.source))?;
+            self.summary.loaded.remove(&table.source);
+            self.ledger.note(Object::skipped(ObjectKind::Table, &table.source, TOO_WIDE));
+            plan = replan(&plan, &Obstacle::RowTooWide(&table.source));
+        }
+        self.summary.end_phase("copy", began);
+        Ok(plan)
+    }
+
+    /// Generated columns on whose values the two sides disagree become plain ones, and their tables are filled again.
+    fn replace_differing_columns(&mut self, plan: Plan, clients: &mut [Client]) -> Result<Plan> {
+        let (db, stage) = (self.snapshot.first_reader(), self.stage);
+        let differing = BothSides { db, client: &mut clients[0], stage }.differing_columns(&plan)?;
+        let plan = self.without_generated(&plan, &differing, DISAGREE);
+        let tables = plan.tables.iter().filter(|t| differing.iter().any(|(table, _)| *table == t.source));
+        for table in tables {
+            let drop = format!("drop table {}", qualified_name(stage, &table.target));
+            clients[0].batch_execute(&drop).doing(|| format!("make {} anew", table.source))?;
+            let one = Plan { tables: vec![table.clone()], objects: Vec::new(), ..plan.clone() };
+            create::create_tables(&mut clients[0], &one, stage)?;
+            self.load_tables(&one, clients, true)?;
+        }
+        Ok(plan)
+    }
+
+    fn build_indexes(&mut self, plan: &Plan, clients: &mut [Client]) -> Result<()> {
+        shutdown::check()?;
+        let began = Instant::now();
+        self.ledger.note_all(indexes::build_indexes(clients, plan, self.stage)?);
+        self.summary.end_phase("indexes", began);
+        Ok(())
+    }
+
+    fn add_foreign_keys(&mut self, plan: &Plan, clients: &mut [Client]) -> Result<()> {
+        let began = Instant::now();
+        let results = foreign_keys::add_foreign_keys(clients, plan, self.stage)?;
+        for orphans in &results.orphans {
+            let why = self.describe_orphans(plan, orphans);
+            let key = Object::skipped(ObjectKind::ForeignKey, &orphans.name, why);
+            self.ledger.note(Object { outcome: Outcome::NotValid, ..key });
+        }
+        self.ledger.note_all(results.refused);
+        self.summary.end_phase("foreign keys, statistics", began);
+        Ok(())
+    }
+
+    /// How many rows are without a parent, where that comes from, and the first of them.
+    fn describe_orphans(&self, plan: &Plan, orphans: &Orphans) -> String {
+        let more = if orphans.count > 10 { " …" } else { "" };
+        let rows = format!("{}{more}", orphans.first.join("; "));
+        let mut keys = plan.tables.iter().flat_map(|t| t.foreign_keys.iter().map(move |k| (t, k)));
+        let found = keys.find(|(t, k)| foreign_keys::key_name(t, k) == orphans.name);
+        let parent = found.and_then(|(_, key)| plan.tables.iter().find(|t| t.target == key.parent));
+        let in_source: Option<i64> = found.zip(parent).and_then(|((child, key), parent)| {
+            let sql = orphans_in_source(child, key, parent)?;
+            self.snapshot.first_reader().query_row(&sql, [], |r| r.get(0)).ok()
+        });
+        match in_source {
+            Some(n) if n < orphans.count => {
+                let rejected = parent.is_some_and(|p| self.rejects.count_by_table().contains_key(&p.source));
+                let why = if rejected {
+                    "the parents of the others are among the rejects"
+                } else {
+                    "PostgreSQL compares the others otherwise"
+                };
+                format!("{} rows without a parent, {n} of them in the source, {why}: {rows}", orphans.count)
+            }
+            _ => format!("{} orphans in the source: {rows}", orphans.count),
+        }
+    }
+
+    /// What is an expression, and is compared on both sides: partial indexes, defaults, views; and what numbers the rows.
+    fn add_expressions(&mut self, plan: &Plan) -> Result<()> {
+        let began = Instant::now();
+        let mut sides =
+            BothSides { db: self.snapshot.first_reader(), client: &mut self.control, stage: self.stage };
+        self.ledger.note_all(sides.compare_indexes(plan)?);
+        self.ledger.note_all(create::set_defaults(sides.client, plan, self.stage)?);
+        create::set_sequences(sides.client, plan, self.stage)?;
+        self.ledger.note_all(place::create_views(sides.client, plan, self.stage)?);
+        let mut views = self.ledger.carried_out(plan).objects;
+        views.retain(Object::is_made_view);
+        self.ledger.note_all(sides.compare_views(&views)?);
+        self.summary.end_phase("defaults, views", began);
+        Ok(())
+    }
+}
+
+fn generated_columns(plan: &Plan) -> Vec<(String, String)> {
+    let of = |table: &Table| -> Vec<(String, String)> {
+        let generated = table.columns.iter().filter(|c| c.generated.is_some());
+        generated.map(|c| (table.source.clone(), c.source.clone())).collect()
     };
-    too_wide(control, plan, summary, job.stage)?;
-    summary.phase("copy", began);
-    regenerate(job, snapshot, &mut clients, plan, summary)?;
-    // Indexes are built by as many sessions as were asked for, however few may read.
-    if clients.len() < job.jobs && clients.len() >= snapshot.readers().len() {
-        clients.extend(session::several(job.to, job.jobs - clients.len())?);
-    }
-    keys(job, snapshot, &mut clients, plan, summary)?;
-    let began = Instant::now();
-    let checks = checks::add(snapshot.readers(), &mut clients, plan, job.stage)?;
-    plan.objects.extend(checks);
-    summary.phase("checks", began);
-    words(job, snapshot, control, plan, summary)
+    plan.tables.iter().flat_map(of).collect()
 }
 
-/// The tables of the application get their rows from here later: no key, no constraint, and text where the type is
-/// one that only the server can read.
-fn rows_only(
-    job: &Job<'_>,
-    snapshot: &mut Snapshot,
-    control: &mut Client,
-    plan: &Plan,
-    summary: &mut Summary,
-) -> Result<()> {
-    let mut staged = staged(plan);
-    create::tables(control, &mut staged, job.stage)?;
-    let mut clients = session::several(job.to, snapshot.readers().len())?;
-    let began = Instant::now();
-    summary.loaded = copy::load(snapshot, &mut clients, &staged, job.stage, (job.rejects, job.quiet))?;
-    summary.phase("copy", began);
-    casts::check(control, plan, &staged, job.stage)
-}
-
-/// The plan of what is prepared for tables that the application made.
-pub(super) fn staged(plan: &Plan) -> Plan {
-    let mut staged = plan.clone();
-    for table in &mut staged.tables {
-        table.columns.retain(|c| c.generated.is_none());
-        for column in &mut table.columns {
-            column.not_null = false;
-            column.pg_type = wire::staged_type(column);
-        }
-    }
-    staged
-}
-
-/// Generated columns on whose values the two sides disagree become plain ones, and their tables are filled again.
-fn regenerate(
-    job: &Job<'_>,
-    snapshot: &mut Snapshot,
-    clients: &mut [Client],
-    plan: &mut Plan,
-    summary: &mut Summary,
-) -> Result<()> {
-    let differ = expressions::generated(&mut clients[0], snapshot.first(), plan, job.stage)?;
-    let mut again: Vec<usize> = differ.iter().map(|(table, _)| *table).collect();
-    again.dedup();
-    for (table, column) in differ {
-        let name = format!("{}.{}", plan.tables[table].source, plan.tables[table].columns[column].source);
-        plain_again(plan, &name, "the two sides disagree on the data");
-        plan.tables[table].columns[column].generated = None;
-    }
-    for at in again {
-        let table = plan.tables[at].clone();
-        let drop = format!("drop table {}", crate::target::qualified(job.stage, &table.target));
-        clients[0].batch_execute(&drop).doing(|| format!("make {} anew", table.source))?;
-        let mut one = Plan { tables: vec![table], objects: Vec::new(), ..plan.clone() };
-        create::tables(&mut clients[0], &mut one, job.stage)?;
-        let loaded = copy::load(snapshot, clients, &one, job.stage, (job.rejects, true))?;
-        summary.loaded[at] = loaded[0];
-    }
-    Ok(())
-}
-
-/// A table of which PostgreSQL does not take a row stays behind, and does not keep the others away.
-fn too_wide(control: &mut Client, plan: &mut Plan, summary: &mut Summary, stage: &str) -> Result<()> {
-    for at in (0..plan.tables.len()).rev().filter(|at| summary.loaded[*at].too_wide).collect::<Vec<_>>() {
-        let table = plan.tables.remove(at);
-        summary.loaded.remove(at);
-        let drop = format!("drop table {}", crate::target::qualified(stage, &table.target));
-        control.batch_execute(&drop).doing(|| format!("leave {} out", table.source))?;
-        let why = "a row of it is too wide: PostgreSQL's rows fit into a page of 8 kB, long texts apart";
-        plan.objects.push(object("table", &table.source, Fate::Skipped, why.into()));
-        for child in &mut plan.tables {
-            child.foreign_keys.retain(|key| key.parent != table.target);
-        }
-    }
-    Ok(())
-}
-
-/// Makes every generated column a plain one, for one may have failed on a value; false when there is none.
-fn plain(plan: &mut Plan, e: &Error) -> bool {
-    let mut names = Vec::new();
-    for table in &mut plan.tables {
-        for column in table.columns.iter_mut().filter(|c| c.generated.is_some()) {
-            column.generated = None;
-            names.push(format!("{}.{}", table.source, column.source));
-        }
-    }
-    names.iter().for_each(|name| plain_again(plan, name, &e.chain()));
-    !names.is_empty()
-}
-
-fn plain_again(plan: &mut Plan, name: &str, why: &str) {
-    let why = format!("a plain column with its values: {why}");
-    match plan.objects.iter_mut().find(|o| o.kind == "generated column" && o.name == name) {
-        Some(object) => (object.fate, object.why) = (Fate::Skipped, why),
-        None => plan.objects.push(object("generated column", name, Fate::Skipped, why)),
-    }
-}
-
-fn keys(
-    job: &Job<'_>,
-    snapshot: &Snapshot,
-    clients: &mut [Client],
-    plan: &mut Plan,
-    summary: &mut Summary,
-) -> Result<()> {
-    let began = Instant::now();
-    shutdown::check()?;
-    for (kind, name, why) in indexes::build(clients, plan, job.stage)? {
-        plan.objects.push(object(&kind, &name, Fate::Skipped, format!("{REFUSED}: {why}")));
-    }
-    summary.phase("indexes", began);
-    let began = Instant::now();
-    let outcome = constraints::foreign_keys(clients, plan, job.stage)?;
-    for orphans in &outcome.orphans {
-        let why = orphaned(snapshot.first(), plan, orphans, &job.rejects.counts());
-        plan.objects.push(object("foreign key", &orphans.name, Fate::NotValid, why));
-    }
-    for (name, why) in outcome.refused {
-        plan.objects.push(object("foreign key", &name, Fate::Skipped, format!("{REFUSED}: {why}")));
-    }
-    summary.phase("foreign keys, statistics", began);
-    Ok(())
-}
-
-/// How many rows are without a parent, whose doing that is, and the first of them.
-fn orphaned(db: &Connection, plan: &Plan, orphans: &Orphans, rejects: &BTreeMap<String, u64>) -> String {
-    let more = if orphans.count > 10 { " …" } else { "" };
-    let rows = format!("{}{more}", orphans.first.join("; "));
-    let keys = plan.tables.iter().flat_map(|t| t.foreign_keys.iter().map(move |k| (t, k)));
-    let found = keys.into_iter().find(|(t, k)| constraints::shown(t, k) == orphans.name);
-    let parent = found.and_then(|(_, key)| plan.tables.iter().find(|t| t.target == key.parent));
-    let there = found.zip(parent).and_then(|((child, key), parent)| without_parent(db, child, key, parent));
-    match there {
-        Some(n) if n < orphans.count => {
-            let rejected = parent.is_some_and(|p| rejects.contains_key(&p.source));
-            let why = if rejected {
-                "the parents of the others are among the rejects"
-            } else {
-                "PostgreSQL compares the others otherwise"
-            };
-            format!("{} rows without a parent, {n} of them in the source, {why}: {rows}", orphans.count)
-        }
-        _ => format!("{} orphans in the source: {rows}", orphans.count),
-    }
-}
-
-/// Rows of the source without a parent there; none where SQLite cannot say.
-fn without_parent(db: &Connection, child: &Table, key: &ForeignKey, parent: &Table) -> Option<i64> {
+/// A query for the number of rows of the source without a parent there; none where its columns are not known.
+fn orphans_in_source(child: &Table, key: &ForeignKey, parent: &Table) -> Option<String> {
     let of = |table: &Table, target: &String| {
-        table.columns.iter().find(|c| c.target == *target).map(|c| quoted(&c.source))
+        table.columns.iter().find(|c| c.target == *target).map(|c| quote_name(&c.source))
     };
-    let pairs: Vec<(String, String)> = key
-        .columns
-        .iter()
-        .zip(&key.parent_columns)
-        .map(|(c, p)| Some((of(child, c)?, of(parent, p)?)))
-        .collect::<Option<_>>()?;
-    let set: Vec<String> = pairs.iter().map(|(c, _)| format!("c.{c} is not null")).collect();
-    let same: Vec<String> = pairs.iter().map(|(c, p)| format!("p.{p} = c.{c}")).collect();
-    let sql = format!(
-        "select count(*) from {} c where {} and not exists (select 1 from {} p where {})",
-        quoted(&child.source),
-        set.join(" and "),
-        quoted(&parent.source),
-        same.join(" and ")
+    let columns = key.columns.iter().map(|c| of(child, c)).collect::<Option<Vec<_>>>()?;
+    let parents = key.parent_columns.iter().map(|p| of(parent, p)).collect::<Option<Vec<_>>>()?;
+    let from = foreign_keys::orphans_sql(
+        &quote_name(&child.source),
+        &columns,
+        &quote_name(&parent.source),
+        &parents,
     );
-    db.query_row(&sql, [], |r| r.get(0)).ok()
-}
-
-/// What is said in SQL: checks, defaults, views; and what numbers the rows.
-fn words(
-    job: &Job<'_>,
-    snapshot: &Snapshot,
-    control: &mut Client,
-    plan: &mut Plan,
-    summary: &mut Summary,
-) -> Result<()> {
-    let began = Instant::now();
-    let db = snapshot.first();
-    expressions::indexes(control, db, plan, job.stage)?;
-    for (name, why) in create::defaults(control, plan, job.stage)? {
-        plan.objects.push(object("default", &name, Fate::Skipped, format!("{REFUSED}: {why}")));
-    }
-    create::sequences(control, plan, job.stage)?;
-    place::views(control, plan, job.stage)?;
-    expressions::views(control, db, plan, job.stage)?;
-    summary.phase("defaults, views", began);
-    Ok(())
+    Some(format!("select count(*) {from}"))
 }

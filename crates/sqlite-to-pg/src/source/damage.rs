@@ -1,6 +1,6 @@
 //! Whether the file is whole, judged before a row of it is copied: what is damaged often reads as empty.
 
-use super::{catalog, log, open, quoted};
+use super::{catalog, log, open, quote_name};
 use rusqlite::{Connection, ErrorCode};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -16,18 +16,18 @@ pub(crate) const LEAST: u64 = 512;
 /// Messages that are quoted of one file.
 const QUOTED: usize = 3;
 
-const HINT: &str = "nothing was copied, since nobody can tell what is missing; restore the file from a backup, or save what can be read: \
+const HINT: &str = "nothing was copied, because it cannot be known what is missing; restore the file from a backup, or save what can be read: \
      sqlite3 FILE .recover | sqlite3 NEW";
-const DISAGREE: &str = "nothing was copied, since a table and its index disagree, and nobody can tell which is right; restore the file from a \
+const DISAGREE: &str = "nothing was copied, since a table and its index disagree, and it cannot be known which is right; restore the file from a \
      backup, or trust the tables: sqlite3 FILE REINDEX";
 
 /// What can be told of the file at once, without reading its pages. The caller holds a read transaction.
 ///
 /// # Errors
 /// Corrupt, when pages are missing, or the log is damaged.
-pub(crate) fn look(path: &Path) -> Result<()> {
+pub(crate) fn check_header(path: &Path) -> Result<()> {
     compare_size(path)?;
-    log::check(path)
+    log::check_log(path)
 }
 
 /// Compares the size of the file with its header. The caller holds a read transaction: outside of it a writer may
@@ -41,21 +41,21 @@ pub(crate) fn compare_size(path: &Path) -> Result<()> {
     let mut file = File::open(path).doing(doing)?;
     let size = file.metadata().doing(doing)?.len();
     if file.read_exact(&mut header).is_err() {
-        return Err(cut(path, &format!("it has {size} bytes, and the header alone has {HEADER}")));
+        return Err(cut_off(path, &format!("it has {size} bytes, and the header alone has {HEADER}")));
     }
     // Pages that are not in the file yet are in the log; SQLite finds out by itself when they are in neither.
-    let logged = std::fs::metadata(open::beside(path, "-wal")).is_ok_and(|m| m.len() > 0);
-    match missing(&header, size) {
-        Some(why) if !logged => Err(cut(path, &why)),
+    let logged = std::fs::metadata(open::path_beside(path, "-wal")).is_ok_and(|m| m.len() > 0);
+    match missing_pages(&header, size) {
+        Some(why) if !logged => Err(cut_off(path, &why)),
         _ => Ok(()),
     }
 }
 
-fn cut(path: &Path, why: &str) -> Error {
+fn cut_off(path: &Path, why: &str) -> Error {
     Error::corrupt(format!("{} is damaged: it was cut off: {why}", path.display())).hint(HINT)
 }
 
-/// The error that tells of a cut, where the file was cut, in place of what SQLite said.
+/// The error that tells of a cut, where the file was cut, in place of SQLite's own.
 pub(crate) fn or_cut(path: &Path, e: Error) -> Error {
     match e.kind() {
         Kind::Corrupt => compare_size(path).err().unwrap_or(e),
@@ -64,7 +64,7 @@ pub(crate) fn or_cut(path: &Path, e: Error) -> Error {
 }
 
 /// What a file of `size` bytes lacks, by its header <https://sqlite.org/fileformat.html>.
-fn missing(header: &[u8; HEADER], size: u64) -> Option<String> {
+fn missing_pages(header: &[u8; HEADER], size: u64) -> Option<String> {
     let number = |at: usize| header[at..at + 4].iter().fold(0, |n, b| n << 8 | u64::from(*b));
     let page = match u64::from(header[16]) << 8 | u64::from(header[17]) {
         1 => 65_536,
@@ -96,7 +96,7 @@ pub(crate) fn check_beside<T>(
 ) -> Result<(T, Remarks)> {
     let interrupt = db.get_interrupt_handle();
     std::thread::scope(|scope| {
-        let checking = scope.spawn(|| check(db, path));
+        let checking = scope.spawn(|| check_pages(db, path));
         let done = work();
         // An error of `work` may come from the damage itself, of which the check tells more.
         let told = done.as_ref().is_err_and(|e| !matches!(e.kind(), Kind::Failed | Kind::Corrupt));
@@ -118,17 +118,17 @@ pub(crate) fn check_beside<T>(
 ///
 /// # Errors
 /// Corrupt, naming what is damaged; Retry when told to stop.
-pub(crate) fn check(db: &mut Connection, path: &Path) -> Result<Remarks> {
+pub(crate) fn check_pages(db: &mut Connection, path: &Path) -> Result<Remarks> {
     // What a CHECK says is no matter of the pages, and may need functions that only the application has.
-    db.execute_batch("pragma ignore_check_constraints = on").map_err(|e| open::explain(e, path))?;
-    let mut found = Found { known: Known::read(db)?, ..Found::default() };
-    let asked = match found.ask(db, "pragma integrity_check(2147483647)") {
+    db.execute_batch("pragma ignore_check_constraints = on").map_err(|e| open::explain_error(e, path))?;
+    let mut found = DamageReport { known: MessageContext::read_context(db)?, ..DamageReport::default() };
+    let asked = match found.ask_check(db, "pragma integrity_check(2147483647)") {
         Err(e) if is_refusal(&e) => found.ask_in_parts(db),
         asked => asked,
     };
     match asked {
-        Err(e) if found.count == 0 => Err(open::explain(e, path)),
-        _ => found.judge(path),
+        Err(e) if found.count == 0 => Err(open::explain_error(e, path)),
+        _ => found.into_result(path),
     }
 }
 
@@ -139,19 +139,22 @@ fn is_refusal(e: &rusqlite::Error) -> bool {
 
 /// What the messages must be read with.
 #[derive(Default)]
-struct Known {
+struct MessageContext {
     /// Indexes and tables that are ordered by a collation which only the application has: here they look out of order.
     foreign: BTreeSet<String>,
     /// The schema holds a statement that SQLite does not understand: the pages of that table look unused.
     lost: bool,
 }
 
-impl Known {
-    fn read(db: &Connection) -> Result<Known> {
+impl MessageContext {
+    fn read_context(db: &Connection) -> Result<MessageContext> {
         let sql = "select l.name, i.name from pragma_table_list l, pragma_index_list(l.name) i, pragma_index_xinfo(i.name) x \
                    where l.schema = 'main' and x.key and upper(x.coll) not in ('BINARY', 'NOCASE', 'RTRIM')";
-        let pairs = catalog::all(db, sql, &[], |r| Ok([r.get(0)?, r.get(1)?]))?;
-        Ok(Known { foreign: pairs.into_iter().flatten().collect(), lost: !catalog::lost(db)?.is_empty() })
+        let pairs = catalog::query_all(db, sql, &[], |r| Ok([r.get(0)?, r.get(1)?]))?;
+        Ok(MessageContext {
+            foreign: pairs.into_iter().flatten().collect(),
+            lost: !catalog::lost_tables(db)?.is_empty(),
+        })
     }
 
     /// Whether a message tells of damage; none for what tells of nothing.
@@ -171,21 +174,21 @@ impl Known {
 }
 
 #[derive(Default)]
-struct Found {
-    known: Known,
+struct DamageReport {
+    known: MessageContext,
     damages: Vec<String>,
     count: u64,
     remarks: Remarks,
 }
 
-impl Found {
+impl DamageReport {
     /// Asks, and sorts the answers.
-    fn ask(&mut self, db: &Connection, pragma: &str) -> rusqlite::Result<()> {
+    fn ask_check(&mut self, db: &Connection, pragma: &str) -> rusqlite::Result<()> {
         let mut statement = db.prepare(pragma)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let text = catalog::lossy(row.get_ref(0)?).unwrap_or_default();
-            text.lines().map(str::trim).filter(|l| !l.is_empty()).for_each(|line| self.add(line));
+            let text = catalog::lossy_text(row.get_ref(0)?).unwrap_or_default();
+            text.lines().map(str::trim).filter(|l| !l.is_empty()).for_each(|line| self.add_message(line));
         }
         Ok(())
     }
@@ -199,7 +202,7 @@ impl Found {
         let mut last = None;
         for name in names {
             for check in ["integrity_check", "quick_check"] {
-                last = Some(self.ask(db, &format!("pragma {check}({})", quoted(&name))));
+                last = Some(self.ask_check(db, &format!("pragma {check}({})", quote_name(&name))));
                 if !matches!(&last, Some(Err(e)) if is_refusal(e)) {
                     break;
                 }
@@ -210,13 +213,13 @@ impl Found {
                 _ => {}
             }
         }
-        match self.ask(db, "pragma quick_check(2147483647)") {
+        match self.ask_check(db, "pragma quick_check(2147483647)") {
             Err(e) if !is_refusal(&e) => Err(e),
             _ => Ok(()),
         }
     }
 
-    fn add(&mut self, message: &str) {
+    fn add_message(&mut self, message: &str) {
         match self.known.is_damage(message) {
             Some(true) => {
                 self.count += 1;
@@ -229,7 +232,7 @@ impl Found {
         }
     }
 
-    fn judge(self, path: &Path) -> Result<Remarks> {
+    fn into_result(self, path: &Path) -> Result<Remarks> {
         if self.count == 0 {
             return Ok(self.remarks);
         }
@@ -273,14 +276,14 @@ mod tests {
             (1000, 1, true, 100_000, false),
             (0, 1, true, 100_000, false),
         ] {
-            let found = missing(&header(page, pages, counted), size);
+            let found = missing_pages(&header(page, pages, counted), size);
             assert_eq!(found.is_none(), whole, "{page} {pages} {counted} {size}: {found:?}");
         }
     }
 
     #[test]
     fn what_the_messages_tell() {
-        let known = Known { foreign: ["theirs", "w"].map(String::from).into(), lost: false };
+        let known = MessageContext { foreign: ["theirs", "w"].map(String::from).into(), lost: false };
         for (message, damage) in [
             ("Tree 2 page 3 cell 0: invalid page number 77", Some(true)),
             ("Page 5: never used", Some(true)),
@@ -296,6 +299,6 @@ mod tests {
         ] {
             assert_eq!(known.is_damage(message), damage, "{message}");
         }
-        assert_eq!(Known { lost: true, ..known }.is_damage("Page 5: never used"), None);
+        assert_eq!(MessageContext { lost: true, ..known }.is_damage("Page 5: never used"), None);
     }
 }

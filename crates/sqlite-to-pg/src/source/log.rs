@@ -1,5 +1,5 @@
 //! Whether the write-ahead log beside the file is whole: SQLite reads it up to the first frame that is not, and forgets
-//! the transactions behind that one without a word.
+//! the transactions after that one without a message.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -15,12 +15,12 @@ const MAGIC: u32 = 0x377f_0682;
 /// Looks at the log of the database `path`, where there is one.
 ///
 /// # Errors
-/// Corrupt, when transactions lie behind a damaged frame; those of the file system.
-pub(crate) fn check(path: &Path) -> Result<()> {
-    let log = super::open::beside(path, "-wal");
+/// Corrupt, when there are transactions after a damaged frame; those of the file system.
+pub(crate) fn check_log(path: &Path) -> Result<()> {
+    let log = super::open::path_beside(path, "-wal");
     let doing = || format!("look at {}", log.display());
     let look = || match File::open(&log) {
-        Ok(file) => damage(BufReader::with_capacity(1 << 18, file)),
+        Ok(file) => find_damage(BufReader::with_capacity(1 << 18, file)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     };
@@ -32,21 +32,21 @@ pub(crate) fn check(path: &Path) -> Result<()> {
     match look().doing(doing)? {
         None => Ok(()),
         Some(what) => Err(Error::corrupt(format!("{} is damaged: {what}", log.display())).hint(
-            "transactions behind it are lost to SQLite; restore the file and its log together from a backup, or let the \
+            "transactions after it are lost to SQLite; restore the file and its log together from a backup, or let the \
              sqlite3 shell open the file once, which forgets them",
         )),
     }
 }
 
 /// Of a log what is damaged in it (<https://sqlite.org/fileformat.html#the_write_ahead_log>).
-fn damage(mut log: impl Read) -> io::Result<Option<String>> {
+fn find_damage(mut log: impl Read) -> io::Result<Option<String>> {
     let mut header = Vec::new();
     log.by_ref().take(HEADER as u64).read_to_end(&mut header)?;
     if header.iter().all(|b| *b == 0) {
         return Ok(None);
     }
     let Some(mut sum) = Sum::of_header(&header) else { return Ok(Some("its header is not whole".into())) };
-    let page = match number(&header, 8) {
+    let page = match read_u32(&header, 8) {
         1 => 65_536,
         n => n as usize,
     };
@@ -57,13 +57,13 @@ fn damage(mut log: impl Read) -> io::Result<Option<String>> {
             // The end, or frames of an earlier round, which are no part of the log any more.
             return Ok(None);
         }
-        sum.add(&frame[..8]);
-        sum.add(&frame[FRAME..]);
-        if broken.is_none() && (number(&frame, 16), number(&frame, 20)) != (sum.first, sum.second) {
+        sum.add_bytes(&frame[..8]);
+        sum.add_bytes(&frame[FRAME..]);
+        if broken.is_none() && (read_u32(&frame, 16), read_u32(&frame, 20)) != (sum.first, sum.second) {
             broken = Some(at);
         }
         // A transaction that was being written when the program died ends the log; one that was committed does not.
-        let commits = number(&frame, 4) > 0;
+        let commits = read_u32(&frame, 4) > 0;
         if let Some(broken) = broken.filter(|broken| commits && *broken < at) {
             return Ok(Some(format!("frame {broken} is not whole, and a transaction ends with frame {at}")));
         }
@@ -71,7 +71,7 @@ fn damage(mut log: impl Read) -> io::Result<Option<String>> {
     Ok(None)
 }
 
-fn number(bytes: &[u8], at: usize) -> u32 {
+fn read_u32(bytes: &[u8], at: usize) -> u32 {
     bytes[at..at + 4].iter().fold(0, |n, b| n << 8 | u32::from(*b))
 }
 
@@ -84,17 +84,17 @@ struct Sum {
 
 impl Sum {
     fn of_header(header: &[u8]) -> Option<Sum> {
-        let magic = header.get(..HEADER).map(|h| number(h, 0)).filter(|m| m & !1 == MAGIC)?;
+        let magic = header.get(..HEADER).map(|h| read_u32(h, 0)).filter(|m| m & !1 == MAGIC)?;
         let mut sum = Sum { first: 0, second: 0, big: magic & 1 == 1 };
-        sum.add(&header[..24]);
-        let page = number(header, 8);
+        sum.add_bytes(&header[..24]);
+        let page = read_u32(header, 8);
         let sized = page == 1 || (page.is_power_of_two() && (512..=32_768).contains(&page));
-        ((number(header, 24), number(header, 28)) == (sum.first, sum.second) && sized).then_some(sum)
+        ((read_u32(header, 24), read_u32(header, 28)) == (sum.first, sum.second) && sized).then_some(sum)
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    fn add_bytes(&mut self, bytes: &[u8]) {
         let word = |four: &[u8]| {
-            let n = number(four, 0);
+            let n = read_u32(four, 0);
             if self.big { n } else { n.swap_bytes() }
         };
         let (mut first, mut second) = (self.first, self.second);

@@ -16,29 +16,30 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 ///
 /// # Errors
 /// Usage when it is not there; Failed when it is no database, is encrypted, or its schema is damaged.
-pub(crate) fn reader(path: &Path) -> Result<Connection> {
-    look(path)?;
+pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
+    check_file(path)?;
+    // Not `immutable=1`, which would ignore the WAL and the locks of living writers.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|e| explain(e, path))?;
-    connection.busy_timeout(PATIENCE).map_err(|e| explain(e, path))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| explain_error(e, path))?;
+    connection.busy_timeout(PATIENCE).map_err(|e| explain_error(e, path))?;
     let settings = "pragma query_only = on; pragma cell_size_check = on; pragma cache_size = -2048; pragma mmap_size = 0; pragma temp_store = 1";
     // A schema with an entry that does not parse (a view of an older program) is read without that entry.
     connection
         .execute_batch(settings)
         .or_else(|_| connection.execute_batch(&format!("pragma writable_schema = on; {settings}")))
-        .map_err(|e| explain(e, path))?;
-    connection.collation_needed(bytewise).map_err(|e| explain(e, path))?;
+        .map_err(|e| explain_error(e, path))?;
+    connection.collation_needed(add_bytewise_collation).map_err(|e| explain_error(e, path))?;
     Ok(connection)
 }
 
 /// An application's own collation, without which SQLite would not even open such an index: nothing that we read asks
 /// for its order.
-pub(crate) fn bytewise(connection: &Connection, name: &str) -> rusqlite::Result<()> {
+pub(crate) fn add_bytewise_collation(connection: &Connection, name: &str) -> rusqlite::Result<()> {
     connection.create_collation(name, |a: &str, b: &str| a.as_bytes().cmp(b.as_bytes()))
 }
 
 /// Opens `path` as a writer does, to hold others off for a moment; none when the file may not be written.
-pub(crate) fn holder(path: &Path) -> Option<Connection> {
+pub(crate) fn open_holder(path: &Path) -> Option<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).ok()?;
     connection.busy_timeout(PATIENCE).ok()?;
@@ -48,16 +49,13 @@ pub(crate) fn holder(path: &Path) -> Option<Connection> {
     Some(connection)
 }
 
-/// Says what is wrong before SQLite would, in words that help.
-///
-/// # Errors
-/// As [`reader`].
-pub(crate) fn look(path: &Path) -> Result<()> {
+/// Says what is wrong before SQLite would, and what helps.
+pub(crate) fn check_file(path: &Path) -> Result<()> {
     let shown = path.display();
     let mut head = [0; 16];
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(missing(path)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(missing_file(path)),
         Err(e) => return Err(e).doing(|| format!("open {shown}")),
     };
     let metadata = file.metadata().doing(|| format!("look at {shown}"))?;
@@ -84,9 +82,9 @@ fn is_wal(head: &[u8; 16]) -> bool {
     matches!(head[..4], [0x37, 0x7f, 0x06, 0x82 | 0x83])
 }
 
-fn missing(path: &Path) -> Error {
+fn missing_file(path: &Path) -> Error {
     let error = Error::usage(format!("{} is not there", path.display()));
-    match beside(path, "-wal").exists() {
+    match path_beside(path, "-wal").exists() {
         true => {
             error.hint("its -wal is: a write-ahead log is nothing without its database; copy both together")
         }
@@ -95,7 +93,7 @@ fn missing(path: &Path) -> Error {
 }
 
 /// The name of what SQLite keeps beside a file.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn path_beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -105,7 +103,7 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// rolls it back, and that would be a write of ours.
 fn hot_journal(path: &Path) -> Result<()> {
     let mut head = [0; 8];
-    let journal = beside(path, "-journal");
+    let journal = path_beside(path, "-journal");
     let begun = File::open(&journal).and_then(|mut f| f.read_exact(&mut head)).is_ok();
     let locked = || {
         let Ok(probe) = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY) else {
@@ -123,13 +121,13 @@ fn hot_journal(path: &Path) -> Result<()> {
 }
 
 /// SQLite's errors with what one can do about them.
-pub(crate) fn explain(e: rusqlite::Error, path: &Path) -> Error {
+pub(crate) fn explain_error(e: rusqlite::Error, path: &Path) -> Error {
     let code = e.sqlite_error_code();
     let error = Error::caused_by(format!("read {}", path.display()), e);
     match code {
-        // It begins as a database does, or nobody would have asked SQLite.
+        // It begins as a database does: that was looked at before SQLite was asked.
         Some(ErrorCode::NotADatabase) => {
-            error.kind_as(Kind::Corrupt).hint("the header is damaged, or all behind it is encrypted")
+            error.kind_as(Kind::Corrupt).hint("the header is damaged, or everything after it is encrypted")
         }
         Some(ErrorCode::DatabaseCorrupt) => error
             .kind_as(Kind::Corrupt)

@@ -1,11 +1,12 @@
 //! Parts of a table that are read side by side.
 
-use super::quoted;
-use rusqlite::Connection;
+use super::{open, quote_name};
+use rusqlite::{Connection, Row};
+use std::path::Path;
 use toban_core::{Context, Result};
 
 /// Rows between these rowids, both included; all rows of a table that has none.
-pub(crate) type Range = Option<(i64, i64)>;
+pub(crate) type RowidRange = Option<(i64, i64)>;
 
 /// About as many rowids as one part spans; a smaller table is one part.
 const SPAN: i128 = 100_000;
@@ -13,24 +14,21 @@ const SPAN: i128 = 100_000;
 const PARTS: i128 = 256;
 
 /// The parts of `table`, in order; together they hold each row once. `rowid` is the rowid's name, if there is one.
-///
-/// # Errors
-/// Those of SQLite.
-pub(crate) fn of(reader: &Connection, table: &str, rowid: Option<&str>) -> Result<Vec<Range>> {
+pub(crate) fn ranges_of(reader: &Connection, table: &str, rowid: Option<&str>) -> Result<Vec<RowidRange>> {
     let Some(rowid) = rowid else { return Ok(vec![None]) };
     // Two statements: SQLite finds min and max without a scan only when each is alone.
     let end = |which: &str| {
-        let sql = format!("select {which}({}) from {}", quoted(rowid), quoted(table));
+        let sql = format!("select {which}({}) from {}", quote_name(rowid), quote_name(table));
         reader.query_row(&sql, [], |r| r.get::<_, Option<i64>>(0)).doing(|| format!("look at {table}"))
     };
     Ok(match (end("min")?, end("max")?) {
-        (Some(min), Some(max)) => split(min, max).into_iter().map(Some).collect(),
+        (Some(min), Some(max)) => split_range(min, max).into_iter().map(Some).collect(),
         _ => vec![None],
     })
 }
 
 /// Even parts of `min..=max`: i128, because the ends may be those of i64.
-fn split(min: i64, max: i64) -> Vec<(i64, i64)> {
+fn split_range(min: i64, max: i64) -> Vec<(i64, i64)> {
     let (low, high) = (i128::from(min), i128::from(max));
     let width = ((high - low + 1) / PARTS).max(SPAN);
     let narrow = |n: i128| i64::try_from(n.min(high)).expect("between min and max");
@@ -45,6 +43,47 @@ fn split(min: i64, max: i64) -> Vec<(i64, i64)> {
     parts
 }
 
+/// The rows of a part of a table.
+pub(crate) struct Query<'a> {
+    pub(crate) table: &'a str,
+    pub(crate) columns: &'a [String],
+    pub(crate) rowid: Option<&'a str>,
+    pub(crate) range: RowidRange,
+}
+
+impl Query<'_> {
+    /// Gives each row to `each`, in rowid order where there is one. `path` is named in errors.
+    pub(crate) fn for_each(
+        &self,
+        reader: &Connection,
+        path: &Path,
+        mut each: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let explain = |e| open::explain_error(e, path);
+        let mut statement = reader.prepare(&self.select_sql()).map_err(explain)?;
+        if let Some((low, high)) = self.range {
+            statement.raw_bind_parameter(1, low).map_err(explain)?;
+            statement.raw_bind_parameter(2, high).map_err(explain)?;
+        }
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().map_err(explain)? {
+            each(row)?;
+        }
+        Ok(())
+    }
+
+    /// No index helps: it may be damaged, and what the table itself holds is copied.
+    fn select_sql(&self) -> String {
+        let list: Vec<String> = self.columns.iter().map(|c| quote_name(c)).collect();
+        let list = if list.is_empty() { "1".into() } else { list.join(", ") };
+        let from = format!("select {list} from {} not indexed", quote_name(self.table));
+        match self.rowid.filter(|_| self.range.is_some()) {
+            Some(rowid) => format!("{from} where {} between ?1 and ?2", quote_name(rowid)),
+            None => from,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,7 +95,7 @@ mod tests {
         for (min, max) in
             starts.iter().flat_map(|s| edges.iter().map(move |e| (*s, *e))).filter(|(a, b)| a <= b)
         {
-            let parts = split(min, max);
+            let parts = split_range(min, max);
             assert_eq!((parts[0].0, parts[parts.len() - 1].1), (min, max));
             assert!(parts.iter().all(|(a, b)| a <= b));
             assert!(parts.windows(2).all(|w| w[0].1 + 1 == w[1].0), "{min}..{max}: {parts:?}");

@@ -20,35 +20,38 @@ impl Snapshot {
     ///
     /// # Errors
     /// Those of [`open::reader`]; Retry when a writer keeps its lock for a minute.
-    pub(crate) fn take(path: &Path, n: usize) -> Result<Snapshot> {
-        let first = open::reader(path)?;
-        let holder = if n > 1 { open::holder(path) } else { None };
+    pub(crate) fn take_snapshot(path: &Path, n: usize) -> Result<Snapshot> {
+        let first = open::open_reader(path)?;
+        let holder = if n > 1 { open::open_holder(path) } else { None };
+        // BEGIN IMMEDIATE takes the RESERVED lock <https://sqlite.org/lang_transaction.html>: others may go on reading, and none
+        // commits until all readers have begun. So they see one and the same state, without a copy of the file.
         let held = match &holder {
             Some(holder) => holder.execute_batch("begin immediate").is_ok(),
             None => false,
         };
         let mut readers = vec![first];
         for _ in 1..if held { n + 1 } else { 1 } {
-            readers.push(open::reader(path)?);
+            readers.push(open::open_reader(path)?);
         }
         for reader in &readers {
-            begin(reader, path).map_err(|e| damage::or_cut(path, e))?;
+            begin_read(reader, path).map_err(|e| damage::or_cut(path, e))?;
         }
         if let Some(holder) = holder.filter(|_| held) {
             // It wrote nothing; closing it rolls back.
             drop(holder);
         }
-        damage::look(path)?;
+        // Only now: outside of a read transaction the header may already count pages that a writer adds next.
+        damage::check_header(path)?;
         let judge = if held { readers.pop() } else { None };
         Ok(Snapshot { readers, judge, path: path.to_path_buf() })
     }
 
-    /// Does `work` and reads every page besides, to tell whether the file is whole; what is odd of a whole one is in
+    /// Does `work` and reads every page besides, to tell whether the file is whole; remarks about a whole one are
     /// the answer.
     ///
     /// # Errors
     /// Corrupt for a damaged file, whatever came of `work`; those of `work`.
-    pub(crate) fn judged<T>(
+    pub(crate) fn check_beside<T>(
         &mut self,
         work: impl FnOnce(&mut Snapshot) -> Result<T>,
     ) -> Result<(T, Remarks)> {
@@ -56,7 +59,7 @@ impl Snapshot {
         match self.judge.take() {
             Some(mut judge) => damage::check_beside(&mut judge, &path, || work(self)),
             None => {
-                let remarks = damage::check(&mut self.readers[0], &path)?;
+                let remarks = damage::check_pages(&mut self.readers[0], &path)?;
                 Ok((work(self)?, remarks))
             }
         }
@@ -68,7 +71,7 @@ impl Snapshot {
     }
 
     /// One connection, for what one alone does.
-    pub(crate) fn first(&self) -> &Connection {
+    pub(crate) fn first_reader(&self) -> &Connection {
         &self.readers[0]
     }
 
@@ -80,12 +83,12 @@ impl Snapshot {
 
 /// The first read takes the snapshot. A schema with an entry that does not parse (a view of an older program) is read
 /// without that entry.
-fn begin(reader: &Connection, path: &Path) -> Result<()> {
+fn begin_read(reader: &Connection, path: &Path) -> Result<()> {
     let read = || reader.query_row("select count(*) from sqlite_schema", [], |_| Ok(()));
-    reader.execute_batch("begin").map_err(|e| open::explain(e, path))?;
+    reader.execute_batch("begin").map_err(|e| open::explain_error(e, path))?;
     if read().is_ok() {
         return Ok(());
     }
-    reader.execute_batch("pragma writable_schema = on").map_err(|e| open::explain(e, path))?;
-    read().map_err(|e| open::explain(e, path))
+    reader.execute_batch("pragma writable_schema = on").map_err(|e| open::explain_error(e, path))?;
+    read().map_err(|e| open::explain_error(e, path))
 }

@@ -1,7 +1,7 @@
 //! Casts that the server does between what was prepared and the application's tables: one that changes a value says
 //! nothing of it, as `'10101'::bit(4)`, and a cast into a domain or an array cuts and rounds like this too.
 
-use crate::plan::{Column, Plan, Table};
+use crate::model::{Column, Plan, Table};
 use postgres::Client;
 use toban_core::pg::{Ident, literal};
 use toban_core::{Context, Error, Kind, Result};
@@ -13,29 +13,29 @@ const NAMED: usize = 5;
 ///
 /// # Errors
 /// Findings, naming column, rows and values; those of the server.
-pub(crate) fn check(client: &mut Client, plan: &Plan, staged: &Plan, stage: &str) -> Result<()> {
+pub(crate) fn check_casts(client: &mut Client, plan: &Plan, staged: &Plan, stage: &str) -> Result<()> {
     for (table, prepared) in plan.tables.iter().zip(&staged.tables) {
-        for (column, staged) in table.copied().zip(&prepared.columns) {
+        for (column, staged) in table.copied_columns().zip(&prepared.columns) {
             if column.pg_type != staged.pg_type {
-                one(client, table, column, stage)?;
+                check_column(client, table, column, stage)?;
             }
         }
     }
     Ok(())
 }
 
-fn one(client: &mut Client, table: &Table, column: &Column, stage: &str) -> Result<()> {
+fn check_column(client: &mut Client, table: &Table, column: &Column, stage: &str) -> Result<()> {
     let place = format!("{}.{}", table.source, column.source);
     let Some(plain) = without_limits(client, &column.pg_type)? else { return Ok(()) };
     let name = Ident::new(&*column.target).to_string();
     let shown = |pg_type: &str| format!("pg_catalog.format('%s', {name}::{pg_type})");
-    let key = key(table);
+    let key = row_key(table);
     let sql = format!(
         "select count(*), (array_agg({key} || {name}::text || ' to ' || {full}))[1:{NAMED}] from {from} \
          where {name} is not null and {full} is distinct from {bare}",
         full = shown(&column.pg_type),
         bare = shown(&plain),
-        from = super::qualified(stage, &table.target),
+        from = super::qualified_name(stage, &table.target),
     );
     // A value that the type does not take at all stops the load itself, and is told there.
     let Ok(row) = client.query_one(&sql, &[]) else { return Ok(()) };
@@ -45,15 +45,16 @@ fn one(client: &mut Client, table: &Table, column: &Column, stage: &str) -> Resu
     }
     let values = values.unwrap_or_default().join("; ");
     let more = if usize::try_from(count).is_ok_and(|n| n > NAMED) { " …" } else { "" };
-    let said = format!(
+    let message = format!(
         "{place}: {} would change {count} values, and nothing was loaded: {values}{more}",
         column.pg_type
     );
-    Err(Error::new(Kind::Findings, said).hint("widen the target's type, or change the values in the source"))
+    Err(Error::new(Kind::Findings, message)
+        .hint("widen the target's type, or change the values in the source"))
 }
 
 /// What names a row, before its value.
-fn key(table: &Table) -> String {
+fn row_key(table: &Table) -> String {
     let target =
         |name: &String| table.columns.iter().find(|c| c.source == *name).map(|c| Ident::new(&*c.target));
     let parts: Vec<String> = table.key.iter().filter_map(target).map(|c| format!("{c}::text")).collect();

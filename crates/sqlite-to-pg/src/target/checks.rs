@@ -1,30 +1,25 @@
 //! Checks: those of one table in one pass of each side, tables side by side.
 
-use super::create::tolerable;
-use super::expressions::{SMALL, ask};
-use super::qualified;
-use crate::load::threads;
-use crate::plan::{Check, Fate, Object, Plan, REFUSED, Table};
-use crate::source::quoted;
+use super::create::tolerate;
+use super::expressions::{DISAGREE, SMALL, ask_row};
+use super::qualified_name;
+use crate::model::{Cause, CheckConstraint, Object, ObjectKind, Outcome, Plan, Table};
+use crate::source::quote_name;
+use crate::threads;
 use postgres::Client;
 use rusqlite::Connection;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
 use toban_core::pg::Ident;
-use toban_core::sync::{into_inner, lock};
-use toban_core::{Context, Result, shutdown};
+use toban_core::{Context, Result};
 
-type Pair<'a> = (&'a mut Connection, &'a mut Client);
+type CheckConnections<'a> = (&'a mut Connection, &'a mut Client);
 
 /// What SQLite says of a check: rows that break it, rows that keep it; none where it cannot evaluate it.
-type Said = Option<(i64, i64)>;
+type CheckCounts = Option<(i64, i64)>;
 
 /// Adds the checks: valid where no row breaks them, NOT VALID where rows of the source do, none where the two sides
 /// disagree. Their fates are the answer, in the plan's order.
-///
-/// # Errors
-/// When a connection is lost; Retry when told to stop.
-pub(crate) fn add(
+pub(crate) fn add_checks(
     readers: &mut [Connection],
     clients: &mut [Client],
     plan: &Plan,
@@ -33,102 +28,99 @@ pub(crate) fn add(
     let mut tables: Vec<(usize, &Table)> =
         plan.tables.iter().enumerate().filter(|(_, t)| !t.checks.is_empty()).collect();
     tables.sort_by_key(|(_, t)| std::cmp::Reverse(t.bytes));
-    let next = AtomicUsize::new(0);
-    let made = Mutex::new(Vec::new());
-    let work = |(db, client): &mut Pair<'_>, failed: &AtomicBool| -> Result<()> {
-        while let Some((at, table)) =
-            tables.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed))
-        {
-            shutdown::check()?;
-            let objects = of_table(client, db, table, stage)?;
-            lock(&made).push((*at, objects));
-        }
-        Ok(())
-    };
-    let mut pairs: Vec<Pair<'_>> = readers.iter_mut().zip(clients).collect();
-    threads::each(&mut pairs, &work)?;
-    let mut made = into_inner(made);
-    made.sort_by_key(|(at, _)| *at);
-    Ok(made.into_iter().flat_map(|(_, objects)| objects).collect())
+    let mut pairs: Vec<CheckConnections<'_>> = readers.iter_mut().zip(clients).collect();
+    let made = threads::share(&mut pairs, &tables, |(db, client), (at, table)| {
+        add_table_checks(client, db, table, stage).map(|objects| (*at, objects))
+    })?;
+    let made: BTreeMap<usize, Vec<Object>> = made.into_iter().collect();
+    Ok(made.into_values().flatten().collect())
 }
 
-fn of_table(client: &mut Client, db: &Connection, table: &Table, stage: &str) -> Result<Vec<Object>> {
-    let name = qualified(stage, &table.target);
-    let said = truths(db, table);
-    let whole = said.iter().all(|s| s.is_some_and(|(broken, _)| broken == 0));
+fn add_table_checks(client: &mut Client, db: &Connection, table: &Table, stage: &str) -> Result<Vec<Object>> {
+    let name = qualified_name(stage, &table.target);
+    let counts = count_truths(db, table);
+    let whole = counts.iter().all(|s| s.is_some_and(|(broken, _)| broken == 0));
     // One statement, one pass; when the server says no, one by one to learn to which.
-    if whole && table.rows > SMALL && client.batch_execute(&alter(&name, &table.checks)).is_ok() {
-        return Ok(table.checks.iter().map(|c| object(table, c, Fate::Translated, String::new())).collect());
+    if whole && table.rows > SMALL && client.batch_execute(&alter_sql(&name, &table.checks)).is_ok() {
+        return Ok(table.checks.iter().map(|c| check_object(table, c, Outcome::Translated, "")).collect());
     }
-    let each = table.checks.iter().zip(said);
-    each.map(|(check, said)| one(client, table, check, (&name, said))).collect()
+    let each = table.checks.iter().zip(counts);
+    each.map(|(check, counts)| NewCheck { name: &name, table, check }.add(client, counts)).collect()
 }
 
 /// All of them in one pass of the table; one that SQLite cannot evaluate must not hide the others.
-fn truths(db: &Connection, table: &Table) -> Vec<Said> {
-    let of = |checks: &[Check]| -> Option<Vec<Said>> {
+fn count_truths(db: &Connection, table: &Table) -> Vec<CheckCounts> {
+    let of = |checks: &[CheckConstraint]| -> Option<Vec<CheckCounts>> {
         let counts: Vec<String> = checks
             .iter()
             .map(|c| {
                 format!("count(*) filter (where not ({0})), count(*) filter (where ({0}))", c.source_sql)
             })
             .collect();
-        let row = ask(db, &format!("select {} from {}", counts.join(", "), quoted(&table.source)))?;
+        let row = ask_row(db, &format!("select {} from {}", counts.join(", "), quote_name(&table.source)))?;
         let number = |cell: &Option<String>| cell.as_ref()?.parse::<i64>().ok();
         Some(row.chunks(2).map(|pair| number(&pair[0]).zip(number(&pair[1]))).collect())
     };
     of(&table.checks).unwrap_or_else(|| {
-        let one = |c: &Check| of(std::slice::from_ref(c)).and_then(|said| said.into_iter().next().flatten());
+        let one = |c: &CheckConstraint| {
+            of(std::slice::from_ref(c)).and_then(|counts| counts.into_iter().next().flatten())
+        };
         table.checks.iter().map(one).collect()
     })
 }
 
-fn alter(name: &str, checks: &[Check]) -> String {
-    let add = |c: &Check| format!("add constraint {} check ({})", Ident::new(&*c.name), c.sql);
+fn alter_sql(name: &str, checks: &[CheckConstraint]) -> String {
+    let add = |c: &CheckConstraint| format!("add constraint {} check ({})", Ident::new(&*c.name), c.sql);
     format!("alter table {name} {}", checks.iter().map(add).collect::<Vec<_>>().join(", "))
 }
 
-fn object(table: &Table, check: &Check, fate: Fate, why: String) -> Object {
+fn check_object(table: &Table, check: &CheckConstraint, outcome: Outcome, why: &str) -> Object {
+    let name = format!("{}.{}", table.source, check.name);
     Object {
-        kind: "check".into(),
-        name: format!("{}.{}", table.source, check.name),
-        fate,
-        why,
+        outcome,
         sql: Some(check.sql.clone()),
-        source_sql: check.source_sql.clone(),
-        accepted: false,
+        ..Object::skipped(ObjectKind::Check, &name, why).with_source(&check.source_sql)
     }
 }
 
-fn one(client: &mut Client, table: &Table, check: &Check, (name, said): (&str, Said)) -> Result<Object> {
-    let object = |fate, why: String| object(table, check, fate, why);
-    let Some((broken, kept)) = said else {
-        return Ok(object(Fate::Skipped, "SQLite cannot evaluate it".into()));
-    };
-    if table.rows <= SMALL && !truths_agree(client, check, name, kept)? {
-        return Ok(object(Fate::Skipped, "the two sides disagree on the data".into()));
-    }
-    let add = alter(name, std::slice::from_ref(check));
-    match client.batch_execute(&add) {
-        Ok(()) if broken == 0 => Ok(object(Fate::Translated, String::new())),
-        Ok(()) => {
-            let drop = format!("alter table {name} drop constraint {}", Ident::new(&*check.name));
-            client.batch_execute(&drop).doing(|| format!("drop the check {}", check.name))?;
-            Ok(object(Fate::Skipped, format!("{broken} rows break it in SQLite, none in PostgreSQL")))
+/// A check for the table `name`.
+struct NewCheck<'a> {
+    name: &'a str,
+    table: &'a Table,
+    check: &'a CheckConstraint,
+}
+
+impl NewCheck<'_> {
+    fn add(&self, client: &mut Client, counts: CheckCounts) -> Result<Object> {
+        let NewCheck { name, table, check } = *self;
+        let skipped = |why: &str| check_object(table, check, Outcome::Skipped, why);
+        let Some((broken, kept)) = counts else { return Ok(skipped("SQLite cannot evaluate it")) };
+        if table.rows <= SMALL && !truths_agree(client, check, name, kept)? {
+            return Ok(skipped(DISAGREE));
         }
-        Err(e) => {
-            let why = tolerable(e)?;
-            if broken > 0 && client.batch_execute(&format!("{add} not valid")).is_ok() {
-                return Ok(object(Fate::NotValid, format!("{broken} rows of the source break it")));
+        let add = alter_sql(name, std::slice::from_ref(check));
+        match client.batch_execute(&add) {
+            Ok(()) if broken == 0 => Ok(check_object(table, check, Outcome::Translated, "")),
+            Ok(()) => {
+                let drop = format!("alter table {name} drop constraint {}", Ident::new(&*check.name));
+                client.batch_execute(&drop).doing(|| format!("drop the check {}", check.name))?;
+                Ok(skipped(&format!("{broken} rows break it in SQLite, none in PostgreSQL")))
             }
-            Ok(object(Fate::Skipped, format!("{REFUSED}: {why}")))
+            Err(e) => {
+                let why = tolerate(e)?;
+                if broken > 0 && client.batch_execute(&format!("{add} not valid")).is_ok() {
+                    let why = format!("{broken} rows of the source break it");
+                    return Ok(check_object(table, check, Outcome::NotValid, &why));
+                }
+                Ok(Object { cause: Cause::Refused, ..skipped(&why) })
+            }
         }
     }
 }
 
-fn truths_agree(client: &mut Client, check: &Check, name: &str, kept: i64) -> Result<bool> {
+fn truths_agree(client: &mut Client, check: &CheckConstraint, name: &str, kept: i64) -> Result<bool> {
     match client.query_one(&format!("select count(*) from {name} where ({})", check.sql), &[]) {
         Ok(row) => Ok(kept == row.get::<_, i64>(0)),
-        Err(e) => tolerable(e).map(|_| false),
+        Err(e) => tolerate(e).map(|_| false),
     }
 }

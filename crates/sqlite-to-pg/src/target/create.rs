@@ -1,21 +1,19 @@
 //! The tables, in the schema where the copy is prepared.
 
-use super::qualified;
-use crate::plan::{Column, Plan, Table};
+use super::qualified_name;
+use crate::model::{Column, Object, ObjectKind, Plan, Table};
 use postgres::Client;
 use toban_core::pg::{Ident, literal};
 use toban_core::{Context, Error, Result};
 
 /// The schema in which a copy into `schema` is prepared.
-pub(crate) fn staging(schema: &str) -> String {
-    crate::plan::names::short(&format!("toban_staging_{schema}"))
+pub(crate) fn staging_schema(schema: &str) -> String {
+    crate::model::names::short_name(&format!("toban_staging_{schema}"))
 }
 
 /// Removes what a killed run left, and begins anew.
-///
-/// # Errors
-/// Those of the server.
-pub(crate) fn begin(client: &mut Client, stage: &str) -> Result<()> {
+pub(crate) fn begin_stage(client: &mut Client, stage: &str) -> Result<()> {
+    // A run that was killed leaves its schema. Nothing in it is resumed: what it holds belongs to another snapshot of the source.
     drop_schema(client, stage)?;
     let sql = format!(
         "create schema {0}; comment on schema {0} is 'sqlite-to-pg prepares a copy here; gone when it is done'",
@@ -25,9 +23,6 @@ pub(crate) fn begin(client: &mut Client, stage: &str) -> Result<()> {
 }
 
 /// Drops the schema in pieces: one transaction that drops thousands of tables would need too many locks.
-///
-/// # Errors
-/// Those of the server.
 pub(crate) fn drop_schema(client: &mut Client, stage: &str) -> Result<()> {
     let doing = || format!("drop the schema {stage}");
     let sql = "select c.relname::text, c.relkind = 'v' from pg_class c join pg_namespace n on n.oid = c.relnamespace \
@@ -36,44 +31,55 @@ pub(crate) fn drop_schema(client: &mut Client, stage: &str) -> Result<()> {
         let (name, view): (String, bool) = (row.get(0), row.get(1));
         let kind = if view { "view" } else { "table" };
         client
-            .batch_execute(&format!("drop {kind} if exists {} cascade", qualified(stage, &name)))
+            .batch_execute(&format!("drop {kind} if exists {} cascade", qualified_name(stage, &name)))
             .doing(doing)?;
     }
     client.batch_execute(&format!("drop schema if exists {} cascade", Ident::new(stage))).doing(doing)
 }
 
-/// Creates every table. A generated column that PostgreSQL does not take becomes a plain one; their names are the
-/// answer.
+/// A generated column that PostgreSQL does not take, and its message.
+#[derive(Debug)]
+pub(crate) struct RefusedColumn {
+    pub(crate) table: String,
+    pub(crate) column: String,
+    pub(crate) why: String,
+}
+
+/// Creates every table. A generated column that PostgreSQL does not take becomes a plain one, and is in the answer.
 ///
 /// # Errors
 /// Those of the server, naming the table.
-pub(crate) fn tables(client: &mut Client, plan: &mut Plan, stage: &str) -> Result<Vec<(String, String)>> {
+pub(crate) fn create_tables(client: &mut Client, plan: &Plan, stage: &str) -> Result<Vec<RefusedColumn>> {
     let mut refused = Vec::new();
-    for table in &mut plan.tables {
-        if let Err(e) = client.batch_execute(&table_sql(table, stage)) {
-            let why = e.as_db_error().map_or_else(|| e.to_string(), |d| d.message().to_string());
-            let generated: Vec<&mut Column> =
-                table.columns.iter_mut().filter(|c| c.generated.is_some()).collect();
-            if generated.is_empty() || e.is_closed() {
-                return Err(refusal(e, &table.source));
-            }
-            for column in generated {
-                refused.push((format!("{}.{}", table.source, column.source), why.clone()));
-                column.generated = None;
-            }
-            client.batch_execute(&table_sql(table, stage)).map_err(|e| refusal(e, &table.source))?;
+    for table in &plan.tables {
+        let Err(e) = client.batch_execute(&table_sql(table, stage)) else { continue };
+        let why = e.as_db_error().map_or_else(|| e.to_string(), |d| d.message().to_string());
+        let generated = table.columns.iter().filter(|c| c.generated.is_some());
+        let own: Vec<RefusedColumn> = generated
+            .map(|c| RefusedColumn {
+                table: table.source.clone(),
+                column: c.source.clone(),
+                why: why.clone(),
+            })
+            .collect();
+        if own.is_empty() || e.is_closed() {
+            return Err(refused_table(e, &table.source));
         }
+        let mut plain = table.clone();
+        plain.columns.iter_mut().for_each(|c| c.generated = None);
+        client.batch_execute(&table_sql(&plain, stage)).map_err(|e| refused_table(e, &table.source))?;
+        refused.extend(own);
     }
     Ok(refused)
 }
 
-fn refusal(e: postgres::Error, table: &str) -> Error {
+fn refused_table(e: postgres::Error, table: &str) -> Error {
     Error::caused_by(format!("create the table {table}"), e)
 }
 
 /// CREATE TABLE with its comments. Defaults come later: COPY names every column, and a wrong one must not stop it.
 pub(crate) fn table_sql(table: &Table, stage: &str) -> String {
-    let name = qualified(stage, &table.target);
+    let name = qualified_name(stage, &table.target);
     let columns: Vec<String> = table.columns.iter().map(column_sql).collect();
     let mut sql = format!("create table {name} (\n  {}\n);", columns.join(",\n  "));
     if let Some(text) = &table.comment {
@@ -104,54 +110,48 @@ fn column_sql(column: &Column) -> String {
 }
 
 /// Sets the defaults; those that PostgreSQL refuses are the answer, with its words.
-///
-/// # Errors
-/// When the connection is lost.
-pub(crate) fn defaults(client: &mut Client, plan: &Plan, stage: &str) -> Result<Vec<(String, String)>> {
+pub(crate) fn set_defaults(client: &mut Client, plan: &Plan, stage: &str) -> Result<Vec<Object>> {
     let mut refused = Vec::new();
     for table in &plan.tables {
         for column in table.columns.iter().filter(|c| c.generated.is_none() && !c.identity) {
             let Some(default) = &column.default else { continue };
-            let (name, target) = (qualified(stage, &table.target), Ident::new(&*column.target));
+            let (name, target) = (qualified_name(stage, &table.target), Ident::new(&*column.target));
             let sql = format!("alter table {name} alter column {target} set default {default}");
             if let Err(e) = client.batch_execute(&sql) {
-                let e = tolerable(e)?;
-                refused.push((format!("{}.{}", table.source, column.source), e));
+                let name = format!("{}.{}", table.source, column.source);
+                refused.push(Object::refused(ObjectKind::Default, &name, tolerate(e)?));
             }
         }
     }
     Ok(refused)
 }
 
-/// What the server said against one object, when it is only that.
+/// The server's message against one object, when the error is about that alone.
 ///
 /// # Errors
-/// The error itself, when the connection is gone or the server in trouble.
-pub(crate) fn tolerable(e: postgres::Error) -> Result<String> {
+/// The error itself, when the connection is gone or the server has a problem of its own.
+pub(crate) fn tolerate(e: postgres::Error) -> Result<String> {
     let code = e.code().map(|c| c.code().to_string()).unwrap_or_default();
-    let said = e.as_db_error().map(|d| match d.detail() {
+    let message = e.as_db_error().map(|d| match d.detail() {
         Some(detail) => format!("{}: {}", d.message(), detail.trim_end_matches('.')),
         None => d.message().to_string(),
     });
     // 22: data, 23: integrity, 42: syntax, types and names, 54: limits, 0A: not supported, 2B/3F: names.
     let ours = ["22", "23", "42", "54", "0A", "21", "3F"].iter().any(|class| code.starts_with(class));
-    match said {
+    match message {
         Some(text) if ours => Ok(text),
         _ => Err(e).doing(|| "prepare the copy".into()),
     }
 }
 
 /// Numbers the rows on from where SQLite would.
-///
-/// # Errors
-/// Those of the server.
-pub(crate) fn sequences(client: &mut Client, plan: &Plan, stage: &str) -> Result<()> {
+pub(crate) fn set_sequences(client: &mut Client, plan: &Plan, stage: &str) -> Result<()> {
     for table in &plan.tables {
         for column in table.columns.iter().filter(|c| c.identity) {
-            let name = qualified(stage, &table.target);
+            let name = qualified_name(stage, &table.target);
             let target = Ident::new(&*column.target).to_string();
-            // Rows that stayed behind count too: their ids were given.
-            let sequence = table.sequence.max(column.census.max).unwrap_or(0).max(0);
+            // Rows that are left out count too: their ids were given.
+            let sequence = table.sequence.max(column.profile.max).unwrap_or(0).max(0);
             let sql = format!(
                 "select setval(pg_get_serial_sequence({}, {}), greatest(m, 1), m >= 1) from \
                  (select greatest(coalesce(max({target}), 0), {sequence}) as m from {name}) x",

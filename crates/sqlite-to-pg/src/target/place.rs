@@ -1,7 +1,8 @@
 //! From the schema where the copy was prepared to its place, in one transaction.
 
-use super::{qualified, session, undo};
-use crate::plan::{Fate, Plan, REFUSED};
+use super::undo::{self, PlacedCopy};
+use super::{qualified_name, session};
+use crate::model::{Cause, Object, ObjectKind, Outcome, Plan};
 use postgres::Client;
 use toban_core::pg::Ident;
 use toban_core::{Context, Error, Result};
@@ -10,7 +11,7 @@ use toban_core::{Context, Error, Result};
 ///
 /// # Errors
 /// Usage, naming those that are.
-pub(crate) fn empty(client: &mut Client, plan: &Plan) -> Result<()> {
+pub(crate) fn check_empty(client: &mut Client, plan: &Plan) -> Result<()> {
     let names: Vec<&str> = plan.tables.iter().map(|t| t.target.as_str()).collect();
     let sql = "select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace \
                where n.nspname = $1 and c.relname = any($2) and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'i') order by 1";
@@ -34,44 +35,46 @@ pub(crate) fn empty(client: &mut Client, plan: &Plan) -> Result<()> {
 ///
 /// # Errors
 /// Those of the server; then the target is as it was.
-pub(crate) fn move_in(client: &mut Client, plan: &Plan, stage: &str, rows: &[u64]) -> Result<()> {
+pub(crate) fn move_tables(client: &mut Client, plan: &Plan, stage: &str, rows: &[u64]) -> Result<()> {
     let doing = || format!("move the tables to {}", plan.schema);
-    session::atomically(client, doing, |client| {
+    session::in_transaction(client, doing, |client| {
         let sql = "select exists (select from pg_namespace where nspname = $1)";
         let there: bool = client.query_one(sql, &[&plan.schema]).doing(doing)?.get(0);
         let views: Vec<String> = made_views(client, stage)?;
         let (from, to) = (Ident::new(stage), Ident::new(&*plan.schema));
         match there {
-            true => one_by_one(client, plan, (stage, &views))?,
+            true => move_one_by_one(client, plan, stage, &views)?,
             false => {
+                // No such schema yet: renaming the prepared one takes one lock, where moving each table would take one for each.
                 let sql = format!("alter schema {from} rename to {to}; comment on schema {to} is null");
                 client.batch_execute(&sql).doing(doing)?;
             }
         }
-        undo::remember(client, plan, &views, (!there, rows))?;
+        // In the same transaction: the copy is never visible without the statements that take it back, nor they without the copy.
+        undo::write_undo_of_copy(client, &PlacedCopy { plan, views: &views, made_schema: !there, rows })?;
         undo::keep_plan(client, plan)
     })
 }
 
-fn one_by_one(client: &mut Client, plan: &Plan, (stage, views): (&str, &[String])) -> Result<()> {
+fn move_one_by_one(client: &mut Client, plan: &Plan, stage: &str, views: &[String]) -> Result<()> {
     let doing = || format!("move the tables to {}", plan.schema);
     let (from, to) = (Ident::new(stage), Ident::new(&*plan.schema));
     for view in views {
-        let sql = format!("alter view {} set schema {to}", qualified(stage, view));
-        client.batch_execute(&sql).doing(doing).map_err(denied)?;
+        let sql = format!("alter view {} set schema {to}", qualified_name(stage, view));
+        client.batch_execute(&sql).doing(doing).map_err(explain_denied)?;
     }
     for table in &plan.tables {
-        let sql = format!("alter table {} set schema {to}", qualified(stage, &table.target));
-        client.batch_execute(&sql).doing(doing).map_err(denied)?;
+        let sql = format!("alter table {} set schema {to}", qualified_name(stage, &table.target));
+        client.batch_execute(&sql).doing(doing).map_err(explain_denied)?;
     }
     client.batch_execute(&format!("drop schema {from}")).doing(doing)
 }
 
-/// That the role may put the copy where it shall be, and write down the way back.
+/// That the role may put the copy in place, and write down the undo steps.
 ///
 /// # Errors
 /// Failed, with the statement that grants what is missing.
-pub(crate) fn may_be_put(client: &mut Client, plan: &Plan) -> Result<()> {
+pub(crate) fn check_rights(client: &mut Client, plan: &Plan) -> Result<()> {
     let sql = "select n.nspname::text, current_user::text from pg_namespace n where n.nspname in ($1, 'toban_undo') \
                and not has_schema_privilege(n.oid, 'create') limit 1";
     match client.query_opt(sql, &[&plan.schema]).doing(|| "look at the target".into())? {
@@ -89,14 +92,14 @@ pub(crate) fn may_be_put(client: &mut Client, plan: &Plan) -> Result<()> {
 ///
 /// # Errors
 /// Failed, with the setting that makes room.
-pub(crate) fn room(client: &mut Client, plan: &Plan) -> Result<()> {
+pub(crate) fn check_room(client: &mut Client, plan: &Plan) -> Result<()> {
     let sql = "select current_setting('max_locks_per_transaction')::bigint, \
                current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint, \
                exists (select from pg_namespace where nspname = $1)";
     let row = client.query_one(sql, &[&plan.schema]).doing(|| "look at the target".into())?;
     let (each, sessions, there): (i64, i64, bool) = (row.get(0), row.get(1), row.get(2));
     let identities = plan.tables.iter().flat_map(|t| &t.columns).filter(|c| c.identity).count();
-    let views = plan.objects.iter().filter(|o| o.kind == "view").count();
+    let views = plan.objects.iter().filter(|o| o.kind == ObjectKind::View).count();
     let needed = i64::try_from(plan.tables.len() + identities + views).unwrap_or(i64::MAX);
     // The server itself adds some for its own processes.
     if !there || needed <= each * sessions {
@@ -112,7 +115,7 @@ pub(crate) fn room(client: &mut Client, plan: &Plan) -> Result<()> {
     )))
 }
 
-fn denied(e: Error) -> Error {
+fn explain_denied(e: Error) -> Error {
     if e.chain().contains("permission denied") {
         e.hint("the role needs CREATE on the schema: grant create on schema … to …")
     } else {
@@ -127,19 +130,19 @@ fn made_views(client: &mut Client, stage: &str) -> Result<Vec<String>> {
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 
-/// Creates the views in the order in which SQLite has them; one that PostgreSQL refuses is written to a file instead.
-///
-/// # Errors
-/// When the connection is lost.
-pub(crate) fn views(client: &mut Client, plan: &mut Plan, stage: &str) -> Result<()> {
+/// Creates the views in the order in which SQLite has them; those that PostgreSQL refuses are the answer, and are written to
+/// a file instead.
+pub(crate) fn create_views(client: &mut Client, plan: &Plan, stage: &str) -> Result<Vec<Object>> {
     let path = format!("set search_path = {}, pg_catalog", Ident::new(stage));
     client.batch_execute(&path).doing(|| "begin views".into())?;
-    for object in plan.objects.iter_mut().filter(|o| o.kind == "view") {
-        let Some(sql) = object.sql.clone().filter(|_| object.fate == Fate::Translated) else { continue };
-        if let Err(e) = client.batch_execute(&format!("create view {sql}")) {
-            object.fate = Fate::Written;
-            object.why = format!("{REFUSED}: {}", super::create::tolerable(e)?);
+    let mut refused = Vec::new();
+    for view in plan.objects.iter().filter(|o| o.is_made_view()) {
+        let sql = format!("create view {}", view.sql.as_deref().unwrap_or_default());
+        if let Err(e) = client.batch_execute(&sql) {
+            let written = view.with_outcome(Outcome::Written, super::create::tolerate(e)?);
+            refused.push(Object { cause: Cause::Refused, ..written });
         }
     }
-    client.batch_execute("set search_path = pg_catalog").doing(|| "end views".into())
+    client.batch_execute("set search_path = pg_catalog").doing(|| "end views".into())?;
+    Ok(refused)
 }

@@ -1,14 +1,14 @@
 //! The sequences that number rows of the application's tables: those that a column owns, and those that a default only
 //! uses, perhaps of several tables.
 
-use crate::plan::{Fate, Object, Plan, Table};
+use crate::model::{Object, ObjectKind, Plan, Table};
 use postgres::Client;
 use std::collections::BTreeMap;
 use toban_core::pg::{Ident, literal};
 use toban_core::{Context, Result};
 
 /// Every column of a schema's tables that takes its values from a sequence. `nextval('name'::text)` looks the sequence up
-/// when it runs, and the catalogue knows of no dependency; then the words of the default tell.
+/// when it runs, and the catalogue knows of no dependency; then the text of the default tells.
 const USES: &str = "with uses (sequence, relation, number) as (
   select d.objid, d.refobjid, d.refobjsubid from pg_depend d join pg_class s on s.oid = d.objid and s.relkind = 'S'
     where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
@@ -24,10 +24,7 @@ select u.sequence::regclass::text, c.relname::text, a.attname::text, a.atttypid 
 
 /// Lets every sequence of the plan's tables go on after the greatest value that it can have given; none goes back. The
 /// answer names columns that do not tell which value that is.
-///
-/// # Errors
-/// Those of the server.
-pub(crate) fn advance(client: &mut Client, plan: &Plan) -> Result<Vec<Object>> {
+pub(crate) fn advance_sequences(client: &mut Client, plan: &Plan) -> Result<Vec<Object>> {
     let doing = || "number the rows".to_string();
     let names: Vec<&str> = plan.tables.iter().map(|t| t.target.as_str()).collect();
     let mut sources: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -37,10 +34,11 @@ pub(crate) fn advance(client: &mut Client, plan: &Plan) -> Result<Vec<Object>> {
         let Some(table) = plan.tables.iter().find(|t| t.target == relation) else { continue };
         let whole: bool = row.get(3);
         match whole {
-            true => sources.entry(sequence).or_default().push(values(plan, table, &column)),
-            false => unknown.push(not_advanced(&sequence, table, &column)),
+            true => sources.entry(sequence).or_default().push(given_numbers(plan, table, &column)),
+            false => unknown.push(unknown_sequence(&sequence, table, &column)),
         }
     }
+    // setval() is not undone by a rollback: it only ever moves forward, so that a run that fails leaves numbers out and gives none twice.
     for (sequence, sources) in sources {
         client.batch_execute(&advance_sql(&sequence, &sources)).doing(|| format!("advance {sequence}"))?;
     }
@@ -48,8 +46,8 @@ pub(crate) fn advance(client: &mut Client, plan: &Plan) -> Result<Vec<Object>> {
 }
 
 /// The numbers that a table has given: those of its rows, and what SQLite remembers of rows that are gone.
-fn values(plan: &Plan, table: &Table, column: &str) -> String {
-    let name = super::qualified(&plan.schema, &table.target);
+fn given_numbers(plan: &Plan, table: &Table, column: &str) -> String {
+    let name = super::qualified_name(&plan.schema, &table.target);
     let mut sql = format!("select {}::bigint from {name}", Ident::new(column));
     if let Some(sequence) = table.sequence {
         sql += &format!(" union all select {sequence}");
@@ -69,15 +67,10 @@ fn advance_sql(sequence: &str, sources: &[String]) -> String {
     )
 }
 
-fn not_advanced(sequence: &str, table: &Table, column: &str) -> Object {
-    Object {
-        kind: "sequence".into(),
-        name: sequence.into(),
-        fate: Fate::Skipped,
-        why: format!(
-            "{}.{column} is no whole number, so nobody can tell where it must go on: set it with setval()",
-            table.source
-        ),
-        ..Object::default()
-    }
+fn unknown_sequence(sequence: &str, table: &Table, column: &str) -> Object {
+    let why = format!(
+        "{}.{column} is no whole number, so it is not known where it must go on: set it with setval()",
+        table.source
+    );
+    Object::skipped(ObjectKind::Sequence, sequence, why)
 }

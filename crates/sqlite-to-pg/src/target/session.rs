@@ -1,6 +1,5 @@
 //! Sessions of the target: settings, the lock of one run, what the role may do.
 
-use crate::source::ranges::Range;
 use postgres::Client;
 use postgres::error::SqlState;
 use std::sync::mpsc::channel;
@@ -17,14 +16,11 @@ const SETTINGS: &str = "set synchronous_commit = off; set timezone = 'UTC'; set 
     set row_security = off; set jit = off; set search_path = pg_catalog";
 
 /// A session that is ready for work. A table that is called like one of the catalogue's must not stand before it.
-///
-/// # Errors
-/// Those of the server.
-pub(crate) fn open(to: &ConnInfo) -> Result<Client> {
-    prepared(to.connect()?)
+pub(crate) fn open_session(to: &ConnInfo) -> Result<Client> {
+    prepare_session(to.connect()?)
 }
 
-fn prepared(mut client: Client) -> Result<Client> {
+fn prepare_session(mut client: Client) -> Result<Client> {
     client.batch_execute(SETTINGS).doing(|| "prepare the session".into())?;
     Ok(client)
 }
@@ -36,12 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Those of the server; Retry when there is not one.
-pub(crate) fn several(to: &ConnInfo, n: usize) -> Result<Vec<Client>> {
+pub(crate) fn open_sessions(to: &ConnInfo, n: usize) -> Result<Vec<Client>> {
     let mut clients = Vec::new();
     while clients.len() < n {
-        match within(to, open)? {
+        match connect_within(to, open_session)? {
             Some(client) => clients.push(client),
-            None if clients.is_empty() => return Err(none_more()),
+            None if clients.is_empty() => return Err(no_second_session()),
             None => {
                 log::warn!(
                     "the target gives no more than {} sessions: is there a pool between? --jobs {} asks for no more",
@@ -55,17 +51,17 @@ pub(crate) fn several(to: &ConnInfo, n: usize) -> Result<Vec<Client>> {
     Ok(clients)
 }
 
-fn none_more() -> Error {
+fn no_second_session() -> Error {
     Error::retry("the target gives no second session: is there a pool of one between?")
         .hint("connect to PostgreSQL itself, or to a pool of at least three sessions")
 }
 
-/// What `connect` gives, or none when it takes too long. Its thread is left behind: nothing can wake it, and it ends with
+/// What `connect` gives, or none when it takes too long. Its thread stays: nothing can wake it, and it ends with
 /// the process.
-///
-/// # Errors
-/// Those of `connect`.
-pub(crate) fn within(to: &ConnInfo, connect: fn(&ConnInfo) -> Result<Client>) -> Result<Option<Client>> {
+pub(crate) fn connect_within(
+    to: &ConnInfo,
+    connect: fn(&ConnInfo) -> Result<Client>,
+) -> Result<Option<Client>> {
     let (sender, receiver) = channel();
     let own = to.clone();
     std::thread::spawn(move || drop(sender.send(connect(&own))));
@@ -77,28 +73,27 @@ pub(crate) fn within(to: &ConnInfo, connect: fn(&ConnInfo) -> Result<Client>) ->
 ///
 /// # Errors
 /// Those of the server; Failed behind such a pool.
-pub(crate) fn lead(to: &ConnInfo) -> Result<Client> {
+pub(crate) fn open_lead(to: &ConnInfo) -> Result<Client> {
     let mut first = to.connect()?;
+    // Two sessions at once, asked in turn: behind a pool in transaction mode the first one answers from another server process
+    // than before as soon as the second one has taken its place.
     let before = backend(&mut first)?;
     let asked = |to: &ConnInfo| {
         let mut second = to.connect()?;
         backend(&mut second).map(|_| second)
     };
-    let mut second = within(to, asked)?.ok_or_else(none_more)?;
+    let mut second = connect_within(to, asked)?.ok_or_else(no_second_session)?;
     if pools_transactions(&before, &mut first, &mut second)? {
         return Err(Error::failed(
             "this connection goes through a pool in transaction mode, and a run needs sessions of its own",
         )
         .hint("connect to PostgreSQL itself, by its own port, or to a pool in session mode"));
     }
-    prepared(first)
+    prepare_session(first)
 }
 
 /// Does `work` in one transaction: all of it, or nothing.
-///
-/// # Errors
-/// Those of `work` and of the server.
-pub(crate) fn atomically<T>(
+pub(crate) fn in_transaction<T>(
     client: &mut Client,
     doing: impl Fn() -> String,
     work: impl FnOnce(&mut Client) -> Result<T>,
@@ -119,7 +114,7 @@ pub(crate) fn atomically<T>(
 ///
 /// # Errors
 /// Retry, when another run has it.
-pub(crate) fn lock(client: &mut Client, schema: &str) -> Result<()> {
+pub(crate) fn lock_schema(client: &mut Client, schema: &str) -> Result<()> {
     // The session of a run that was killed a moment ago may still be ending.
     let sql = format!(
         "set lock_timeout = '10s'; select pg_advisory_lock(hashtext('sqlite-to-pg'), hashtext({})); set lock_timeout = 0",
@@ -137,7 +132,7 @@ pub(crate) fn lock(client: &mut Client, schema: &str) -> Result<()> {
 ///
 /// # Errors
 /// Failed, with the statement that grants what is missing.
-pub(crate) fn check(client: &mut Client, to: &ConnInfo) -> Result<()> {
+pub(crate) fn check_server(client: &mut Client, to: &ConnInfo) -> Result<()> {
     let sql = "select has_database_privilege(current_database(), 'CREATE'), current_setting('server_version_num')::int, \
                pg_is_in_recovery(), current_setting('server_encoding'), current_setting('transaction_read_only') = 'on'";
     let row = client.query_one(sql, &[]).doing(|| "look at the target".into())?;
@@ -147,9 +142,7 @@ pub(crate) fn check(client: &mut Client, to: &ConnInfo) -> Result<()> {
         return Err(Error::failed("the target is older than PostgreSQL 14"));
     }
     if standby {
-        return Err(
-            Error::failed("the target is a standby, which nobody can write to").hint("name the primary")
-        );
+        return Err(Error::failed("the target is a standby, which takes no writes").hint("name the primary"));
     }
     if read_only {
         return Err(Error::failed("the target takes no writes: default_transaction_read_only is on").hint(
@@ -168,12 +161,4 @@ pub(crate) fn check(client: &mut Client, to: &ConnInfo) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// A part of a table in words, for errors.
-pub(crate) fn part(table: &str, range: Range) -> String {
-    match range {
-        Some((low, high)) => format!("{table} ({low} to {high})"),
-        None => table.to_string(),
-    }
 }

@@ -6,16 +6,16 @@ use toban_core::{Context, Result};
 
 /// A table of the target.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Made {
+pub(crate) struct ExistingTable {
     pub(crate) name: String,
-    pub(crate) columns: Vec<MadeColumn>,
+    pub(crate) columns: Vec<ExistingColumn>,
     /// Columns of the primary key.
     pub(crate) key: Vec<String>,
 }
 
 /// A column of the target.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct MadeColumn {
+pub(crate) struct ExistingColumn {
     pub(crate) name: String,
     pub(crate) pg_type: String,
     pub(crate) not_null: bool,
@@ -27,10 +27,7 @@ pub(crate) struct MadeColumn {
 }
 
 /// All tables of a schema.
-///
-/// # Errors
-/// Those of the server.
-pub(crate) fn read(client: &mut Client, schema: &str) -> Result<Vec<Made>> {
+pub(crate) fn read_tables(client: &mut Client, schema: &str) -> Result<Vec<ExistingTable>> {
     let doing = || format!("look at the tables of {schema}");
     let sql = "select c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
                a.atthasdef or a.attidentity <> '', \
@@ -42,12 +39,12 @@ pub(crate) fn read(client: &mut Client, schema: &str) -> Result<Vec<Made>> {
                left join pg_constraint k on k.conrelid = c.oid and k.contype = 'p' \
                where n.nspname = $1 and c.relkind in ('r', 'p') and not c.relispartition and a.attnum > 0 \
                and not a.attisdropped order by c.relname, a.attnum";
-    let mut tables: BTreeMap<String, (Made, Vec<(i32, String)>)> = BTreeMap::new();
+    let mut tables: BTreeMap<String, (ExistingTable, Vec<(i32, String)>)> = BTreeMap::new();
     for row in client.query(sql, &[&schema]).doing(doing)? {
         let name: String = row.get(0);
         let (table, key) = tables.entry(name.clone()).or_default();
         table.name = name;
-        let column = MadeColumn {
+        let column = ExistingColumn {
             name: row.get(1),
             pg_type: row.get(2),
             not_null: row.get(3),
@@ -61,7 +58,7 @@ pub(crate) fn read(client: &mut Client, schema: &str) -> Result<Vec<Made>> {
         }
         table.columns.push(column);
     }
-    let whole = |(mut table, mut key): (Made, Vec<(i32, String)>)| {
+    let whole = |(mut table, mut key): (ExistingTable, Vec<(i32, String)>)| {
         key.sort();
         table.key = key.into_iter().map(|(_, name)| name).collect();
         table
@@ -70,7 +67,7 @@ pub(crate) fn read(client: &mut Client, schema: &str) -> Result<Vec<Made>> {
 }
 
 /// The one that `name` means: exactly, else without regard to case, else in snake_case.
-pub(crate) fn matching<'m, T>(all: &'m [T], name_of: impl Fn(&T) -> &str, name: &str) -> Option<&'m T> {
+pub(crate) fn find_matching<'m, T>(all: &'m [T], name_of: impl Fn(&T) -> &str, name: &str) -> Option<&'m T> {
     let snake = |n: &str| n.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect::<String>();
     all.iter()
         .find(|m| name_of(m) == name)

@@ -1,8 +1,7 @@
 //! The way back: what a run made is written down with it, and `--undo` takes it away again.
 
-use super::{list, qualified, session};
-use crate::plan::{Fate, ForeignKey, Mode, Object, Plan, Table};
-use crate::verify::definitions;
+use super::{definitions, name_list, qualified_name, session};
+use crate::model::{ForeignKey, Mode, Object, Plan, Table};
 use postgres::Client;
 use toban_core::pg::{Ident, literal};
 use toban_core::{Context, Error, Result};
@@ -17,24 +16,26 @@ const STEPS: i64 = 5;
 /// Tables of which all can be dropped at once.
 const MANY: usize = 500;
 
+/// A copy that is put in place.
+pub(crate) struct PlacedCopy<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) views: &'a [String],
+    pub(crate) made_schema: bool,
+    /// How many rows each table of the plan has.
+    pub(crate) rows: &'a [u64],
+}
+
 /// Writes down how to take back what this transaction makes.
-///
-/// # Errors
-/// Those of the server.
-pub(crate) fn remember(
-    client: &mut Client,
-    plan: &Plan,
-    views: &[String],
-    (made_schema, rows): (bool, &[u64]),
-) -> Result<()> {
-    let tables: Vec<String> = plan.tables.iter().map(|t| qualified(&plan.schema, &t.target)).collect();
+pub(crate) fn write_undo_of_copy(client: &mut Client, copy: &PlacedCopy<'_>) -> Result<()> {
+    let PlacedCopy { plan, views, made_schema, rows } = *copy;
+    let tables: Vec<String> = plan.tables.iter().map(|t| qualified_name(&plan.schema, &t.target)).collect();
     let mut steps = Vec::new();
     for view in views.iter().rev() {
-        steps.push(format!("drop view if exists {}", qualified(&plan.schema, view)));
+        steps.push(format!("drop view if exists {}", qualified_name(&plan.schema, view)));
     }
     let many = tables.len() > MANY;
     if many {
-        steps.extend(plan.tables.chunks(FEW).filter_map(|some| cut(&plan.schema, some)));
+        steps.extend(plan.tables.chunks(FEW).filter_map(|some| drop_keys_sql(&plan.schema, some)));
     }
     // One statement: tables may refer to each other in circles.
     for some in tables.chunks(if many { FEW } else { MANY }) {
@@ -43,14 +44,14 @@ pub(crate) fn remember(
     if made_schema {
         steps.push(format!("drop schema if exists {}", Ident::new(&*plan.schema)));
     }
-    write(client, &plan.schema, &steps, many)?;
-    mark(client, &plan.schema, &tables, rows)
+    write_steps(client, &plan.schema, &steps, many)?;
+    mark_rows(client, &plan.schema, &tables, rows)
 }
 
 /// Takes the foreign keys of tables away, so that these can be dropped one after another.
-fn cut(schema: &str, tables: &[Table]) -> Option<String> {
+fn drop_keys_sql(schema: &str, tables: &[Table]) -> Option<String> {
     let one = |table: &Table, key: &ForeignKey| {
-        let (name, key) = (qualified(schema, &table.target), Ident::new(&*key.name));
+        let (name, key) = (qualified_name(schema, &table.target), Ident::new(&*key.name));
         format!("alter table if exists {name} drop constraint if exists {key}")
     };
     let keys = tables.iter().flat_map(|t| t.foreign_keys.iter().map(move |key| one(t, key)));
@@ -59,10 +60,7 @@ fn cut(schema: &str, tables: &[Table]) -> Option<String> {
 }
 
 /// Writes down these statements as the way back of one more run; whether each may be done `alone`, or only all of them.
-///
-/// # Errors
-/// Those of the server.
-pub(crate) fn write(client: &mut Client, schema: &str, steps: &[String], alone: bool) -> Result<()> {
+pub(crate) fn write_steps(client: &mut Client, schema: &str, steps: &[String], alone: bool) -> Result<()> {
     let doing = || "write down the way back".to_string();
     let table = format!(
         "create schema if not exists {SCHEMA}; \
@@ -83,10 +81,7 @@ pub(crate) fn write(client: &mut Client, schema: &str, steps: &[String], alone: 
 
 /// Keeps beside the way back what each table held, and the transactions that this one sees: what others write later is
 /// known by that.
-///
-/// # Errors
-/// Those of the server.
-pub(crate) fn mark(client: &mut Client, schema: &str, tables: &[String], rows: &[u64]) -> Result<()> {
+pub(crate) fn mark_rows(client: &mut Client, schema: &str, tables: &[String], rows: &[u64]) -> Result<()> {
     let doing = || "write down what the tables hold".to_string();
     let sql = format!(
         "create table if not exists {SCHEMA}.mark (run bigint, target text, relation text, rows bigint, snapshot pg_snapshot, own xid8)"
@@ -96,6 +91,8 @@ pub(crate) fn mark(client: &mut Client, schema: &str, tables: &[String], rows: &
         "insert into {SCHEMA}.mark values ((select max(run) from {SCHEMA}.step where target = $1), $1, $2, $3, \
          pg_current_snapshot(), pg_current_xact_id())"
     );
+    // pg_current_snapshot() is what this transaction sees: a row whose xmin is not visible in it was written by another
+    // later. The own transaction is not in its own snapshot, so its number is kept beside it.
     let insert = client.prepare(&sql).doing(doing)?;
     for (table, rows) in tables.iter().zip(rows) {
         let rows = i64::try_from(*rows).unwrap_or(i64::MAX);
@@ -104,10 +101,7 @@ pub(crate) fn mark(client: &mut Client, schema: &str, tables: &[String], rows: &
     Ok(())
 }
 
-/// Keeps the plan beside the way back, and the definitions as they are now, so that `verify` knows what the copy shall be.
-///
-/// # Errors
-/// Those of the server.
+/// Keeps the plan beside the undo steps, and the definitions as they are now, so that `verify` knows what the copy must be.
 pub(crate) fn keep_plan(client: &mut Client, plan: &Plan) -> Result<()> {
     let doing = || "keep the plan".to_string();
     let sql = format!(
@@ -116,7 +110,7 @@ pub(crate) fn keep_plan(client: &mut Client, plan: &Plan) -> Result<()> {
     );
     client.batch_execute(&sql).doing(doing)?;
     let text = toml::to_string(plan).doing(doing)?;
-    let kept = definitions::read(client, &plan.schema, &relations(plan))?;
+    let kept = definitions::read_definitions(client, &plan.schema, &plan_relations(plan))?;
     let kept = serde_json::to_string(&kept).doing(doing)?;
     let sql = format!(
         "insert into {SCHEMA}.plan (target, plan, definitions) values ($1, $2, $3) \
@@ -126,16 +120,13 @@ pub(crate) fn keep_plan(client: &mut Client, plan: &Plan) -> Result<()> {
 }
 
 /// The tables and views of a plan that are ours to judge.
-pub(crate) fn relations(plan: &Plan) -> Vec<String> {
-    let made = |o: &&Object| o.kind == "view" && o.fate == Fate::Translated && plan.mode == Mode::Create;
+pub(crate) fn plan_relations(plan: &Plan) -> Vec<String> {
+    let made = |o: &&Object| o.is_made_view() && plan.mode == Mode::Create;
     let views = plan.objects.iter().filter(made).map(Object::view_name);
     plan.tables.iter().map(|t| t.target.clone()).chain(views).collect()
 }
 
 /// Notes in the plan that is kept how the columns of `plan` are converted now.
-///
-/// # Errors
-/// Those of the server.
 pub(crate) fn amend_plan(client: &mut Client, plan: &Plan) -> Result<()> {
     let doing = || "keep the plan".to_string();
     if !is_there(client, "plan")? {
@@ -164,7 +155,7 @@ pub(crate) fn amend_plan(client: &mut Client, plan: &Plan) -> Result<()> {
 /// # Errors
 /// Usage when there is nothing to take back, or rows were written since and `even_if_changed` does not say that they may
 /// go; those of the server (something else depends on a table), and then nothing is done.
-pub(crate) fn undo(client: &mut Client, schema: &str, even_if_changed: bool) -> Result<Vec<String>> {
+pub(crate) fn undo_last(client: &mut Client, schema: &str, even_if_changed: bool) -> Result<Vec<String>> {
     let doing = || "take back the last run".to_string();
     let none = || {
         Error::usage(format!("no run into {schema} is written down here"))
@@ -180,15 +171,15 @@ pub(crate) fn undo(client: &mut Client, schema: &str, even_if_changed: bool) -> 
     );
     let row = client.query_opt(&sql, &[&schema]).doing(doing)?.ok_or_else(none)?;
     let (run, alone): (i64, bool) = (row.get(0), row.get(1));
+    let last = LastRun { schema, run };
     let mut done = Vec::new();
     if alone {
-        done.extend(changed(client, (schema, run), even_if_changed, false)?);
+        done.extend(check_changed(client, &last, even_if_changed, false)?);
     }
     loop {
-        let (steps, more) = session::atomically(client, doing, |client| {
-            let told =
-                if alone { Vec::new() } else { changed(client, (schema, run), even_if_changed, true)? };
-            let (steps, more) = take(client, (schema, run), if alone { STEPS } else { i64::MAX })?;
+        let (steps, more) = session::in_transaction(client, doing, |client| {
+            let told = if alone { Vec::new() } else { check_changed(client, &last, even_if_changed, true)? };
+            let (steps, more) = take_steps(client, &last, if alone { STEPS } else { i64::MAX })?;
             Ok((told.into_iter().chain(steps).collect::<Vec<_>>(), more))
         })?;
         done.extend(steps);
@@ -198,14 +189,16 @@ pub(crate) fn undo(client: &mut Client, schema: &str, even_if_changed: bool) -> 
     }
 }
 
+/// The run that is taken back.
+struct LastRun<'a> {
+    schema: &'a str,
+    run: i64,
+}
+
 /// What was written to the tables since the run, a line for each; with `lock` nothing more can be until this transaction
 /// ends.
-fn changed(
-    client: &mut Client,
-    (schema, run): (&str, i64),
-    accepted: bool,
-    lock: bool,
-) -> Result<Vec<String>> {
+fn check_changed(client: &mut Client, last: &LastRun<'_>, accepted: bool, lock: bool) -> Result<Vec<String>> {
+    let LastRun { schema, run } = *last;
     let doing = || "look for rows that were written since".to_string();
     let mut told = Vec::new();
     let marks = match is_there(client, "mark")? {
@@ -232,7 +225,7 @@ fn changed(
             let sql = format!("lock table {relation} in access exclusive mode");
             client.batch_execute(&sql).doing(|| format!("lock {relation}"))?;
         }
-        let (all, written) = written(client, &relation, run)?;
+        let (all, written) = count_written(client, &relation, run)?;
         let gone = rows - (all - written);
         if written > 0 || gone > 0 {
             told.push(format!(
@@ -248,7 +241,7 @@ fn changed(
 }
 
 /// How many rows a table holds, and how many of them were written by transactions that the run's own did not see.
-fn written(client: &mut Client, relation: &str, run: i64) -> Result<(i64, i64)> {
+fn count_written(client: &mut Client, relation: &str, run: i64) -> Result<(i64, i64)> {
     // A row knows 32 bits of its transaction's number; the upper ones are those of the last such number that was given.
     let sql = format!(
         "with mark as (select snapshot, own, pg_snapshot_xmax(pg_current_snapshot())::text::bigint as now from {SCHEMA}.mark \
@@ -257,24 +250,22 @@ fn written(client: &mut Client, relation: &str, run: i64) -> Result<(i64, i64)> 
          from {} r, mark m) \
          select count(*), count(*) filter (where short >= 3 and long >= 3 and long <> own::text::bigint \
          and not pg_visible_in_snapshot(long::text::xid8, snapshot)) from row",
-        scanned(client, relation)?
+        scan_name(client, relation)?
     );
     let row = client.query_one(&sql, &[&run, &relation]).doing(|| format!("count the rows of {relation}"))?;
     Ok((row.get(0), row.get(1)))
 }
 
 /// The table as a query names it: one that others inherit from without their rows.
-///
-/// # Errors
-/// Those of the server.
-pub(crate) fn scanned(client: &mut Client, relation: &str) -> Result<String> {
+pub(crate) fn scan_name(client: &mut Client, relation: &str) -> Result<String> {
     let sql = format!("select relkind::text from pg_class where oid = {}::regclass", literal(relation));
     let kind: String = client.query_one(&sql, &[]).doing(|| format!("look at {relation}"))?.get(0);
     Ok(if kind == "p" { relation.into() } else { format!("only {relation}") })
 }
 
 /// Takes the first steps of a run back, and whether there are more; with the last one of all our own schema goes.
-fn take(client: &mut Client, (schema, run): (&str, i64), some: i64) -> Result<(Vec<String>, bool)> {
+fn take_steps(client: &mut Client, last: &LastRun<'_>, some: i64) -> Result<(Vec<String>, bool)> {
+    let LastRun { schema, run } = *last;
     let doing = || "take back the last run".to_string();
     let sql = format!(
         "delete from {SCHEMA}.step where run = $1 and at in \
@@ -283,6 +274,7 @@ fn take(client: &mut Client, (schema, run): (&str, i64), some: i64) -> Result<(V
     let rows = client.query(&sql, &[&run, &some]).doing(doing)?;
     let mut steps: Vec<(i32, String)> = rows.iter().map(|r| (r.get(0), r.get(1))).collect();
     steps.sort();
+    // Deleted and carried out in one transaction: after a crash a step is either done and gone, or still there to be done.
     for (_, step) in &steps {
         client.batch_execute(step).doing(|| step.clone())?;
     }
@@ -296,7 +288,7 @@ fn take(client: &mut Client, (schema, run): (&str, i64), some: i64) -> Result<(V
             );
             client.execute(&sql, &[&run]).doing(doing)?;
         }
-        forget(client, schema)?;
+        forget_run(client, schema)?;
     }
     Ok((steps.into_iter().map(|(_, step)| step).collect(), more))
 }
@@ -307,7 +299,7 @@ fn is_there(client: &mut Client, table: &str) -> Result<bool> {
     Ok(client.query_one(&sql, &[]).doing(|| "look for what is written down".into())?.get(0))
 }
 
-fn forget(client: &mut Client, target: &str) -> Result<()> {
+fn forget_run(client: &mut Client, target: &str) -> Result<()> {
     let doing = || "forget the run".to_string();
     if is_there(client, "plan")? {
         let sql = format!("delete from {SCHEMA}.plan where target = $1");
@@ -321,10 +313,7 @@ fn forget(client: &mut Client, target: &str) -> Result<()> {
 }
 
 /// Keeps a copy of a table's rows before they change; the statements that bring them back.
-///
-/// # Errors
-/// Those of the server.
-pub(crate) fn keep(
+pub(crate) fn keep_rows(
     client: &mut Client,
     schema: &str,
     table: &str,
@@ -336,12 +325,14 @@ pub(crate) fn keep(
     );
     client.batch_execute(&format!("create schema if not exists {SCHEMA}")).doing(doing)?;
     let n: i64 = client.query_one(&copies, &[]).doing(doing)?.get(0);
-    let (name, copy) = (qualified(schema, table), qualified(SCHEMA, &format!("kept_{n}")));
-    let only = scanned(client, &name)?;
+    let (name, copy) = (qualified_name(schema, table), qualified_name(SCHEMA, &format!("kept_{n}")));
+    let only = scan_name(client, &name)?;
     client
-        .batch_execute(&format!("create table {copy} as select {} from {only}", list(columns)))
+        .batch_execute(&format!("create table {copy} as select {} from {only}", name_list(columns)))
         .doing(doing)?;
-    let back =
-        format!("insert into {name} ({0}) overriding system value select {0} from {copy}", list(columns));
+    let back = format!(
+        "insert into {name} ({0}) overriding system value select {0} from {copy}",
+        name_list(columns)
+    );
     Ok(vec![format!("delete from {only}"), back, format!("drop table {copy}")])
 }

@@ -1,17 +1,15 @@
 //! Comparisons, with SQLite's affinities made explicit.
 
-use super::Answer;
-use super::scope::Ty;
-use crate::load::moment;
+use super::scope::SqlType;
+use super::{Translation, Typed};
+use crate::load::timestamp;
 use sqlite3_parser::ast::Operator;
-
-type Typed = (String, Ty);
 
 /// `left op right`.
 ///
 /// # Errors
 /// When the types cannot be compared as SQLite compares them.
-pub(crate) fn compare(left: Typed, op: Operator, right: Typed) -> Answer {
+pub(crate) fn compare_typed(left: Typed, op: Operator, right: Typed) -> Translation {
     use Operator as O;
     let words = match op {
         O::Equals => "=",
@@ -24,74 +22,71 @@ pub(crate) fn compare(left: Typed, op: Operator, right: Typed) -> Answer {
         O::IsNot => "is distinct from",
         _ => return Err("an operator".into()),
     };
-    if matches!(op, O::Is | O::IsNot) && right.1 == Ty::Null {
+    if matches!(op, O::Is | O::IsNot) && right.1 == SqlType::Null {
         let not = if op == O::IsNot { "not " } else { "" };
-        return Ok((format!("({} is {not}null)", left.0), Ty::Bool));
+        return Ok((format!("({} is {not}null)", left.0), SqlType::Bool));
     }
     let ordered = matches!(op, O::Less | O::LessEquals | O::Greater | O::GreaterEquals);
-    let (a, b) = unified(left, right, ordered)?;
-    Ok((format!("({a} {words} {b})"), Ty::Bool))
+    let (a, b) = unify_types(left, right, ordered)?;
+    Ok((format!("({a} {words} {b})"), SqlType::Bool))
 }
 
 /// Both sides as one type. Texts that are `ordered` compare byte by byte, whatever the database's locale.
-///
-/// # Errors
-/// When there is no such type.
-pub(crate) fn unified(left: Typed, right: Typed, ordered: bool) -> Answer<(String, String)> {
+pub(crate) fn unify_types(left: Typed, right: Typed, ordered: bool) -> Translation<(String, String)> {
     let ((a, a_ty), (b, b_ty)) = (left, right);
     match (a_ty, b_ty) {
-        (Ty::Null, _) | (_, Ty::Null) => Ok((a, b)),
-        (Ty::NoCase, t) | (t, Ty::NoCase) if t.is_text() => Ok((folded(&a), folded(&b))),
-        (Ty::Text, Ty::Text) if ordered => Ok((format!("({a} collate \"C\")"), b)),
-        (x, y) if x == y && x != Ty::Other && x != Ty::Json => Ok((a, b)),
+        (SqlType::Null, _) | (_, SqlType::Null) => Ok((a, b)),
+        (SqlType::NoCase, t) | (t, SqlType::NoCase) if t.is_text() => Ok((fold_case(&a), fold_case(&b))),
+        (SqlType::Text, SqlType::Text) if ordered => Ok((format!("({a} collate \"C\")"), b)),
+        (x, y) if x == y && x != SqlType::Other && x != SqlType::Json => Ok((a, b)),
         (x, y) if x.is_number() && y.is_number() => Ok((a, b)),
-        (Ty::Bool, Ty::Int) => Ok(truth(a, b)),
-        (Ty::Int, Ty::Bool) => Ok(swap(truth(b, a))),
-        (x, t) if t.is_text() && is_literal(&b) => Ok((a, as_type(&b, x)?)),
-        (t, y) if t.is_text() && is_literal(&a) => Ok((as_type(&a, y)?, b)),
-        (t, Ty::Int) if t.is_text() && !ordered && is_digits(&b) => Ok((a, format!("'{b}'"))),
-        (Ty::Int, t) if t.is_text() && !ordered && is_digits(&a) => Ok((format!("'{a}'"), b)),
+        (SqlType::Bool, SqlType::Int) => Ok(compare_truth(a, b)),
+        (SqlType::Int, SqlType::Bool) => {
+            let (boolean, number) = compare_truth(b, a);
+            Ok((number, boolean))
+        }
+        (x, t) if t.is_text() && is_literal(&b) => Ok((a, literal_as_type(&b, x)?)),
+        (t, y) if t.is_text() && is_literal(&a) => Ok((literal_as_type(&a, y)?, b)),
+        (t, SqlType::Int) if t.is_text() && !ordered && is_digits(&b) => Ok((a, format!("'{b}'"))),
+        (SqlType::Int, t) if t.is_text() && !ordered && is_digits(&a) => Ok((format!("'{a}'"), b)),
         _ => Err(format!("a comparison of {a} with {b}")),
     }
 }
 
 /// Results of CASE, coalesce and their like, as one type.
-///
-/// # Errors
-/// When there is none.
-pub(crate) fn alike(all: Vec<Typed>) -> Answer<(Vec<String>, Ty)> {
-    let types: Vec<Ty> = all.iter().map(|(_, ty)| *ty).filter(|ty| *ty != Ty::Null).collect();
+pub(crate) fn unify_results(all: Vec<Typed>) -> Translation<(Vec<String>, SqlType)> {
+    let types: Vec<SqlType> = all.iter().map(|(_, ty)| *ty).filter(|ty| *ty != SqlType::Null).collect();
     let Some(first) = types.first().copied() else {
-        return Ok((all.into_iter().map(|(sql, _)| sql).collect(), Ty::Null));
+        return Ok((all.into_iter().map(|(sql, _)| sql).collect(), SqlType::Null));
     };
     if types.iter().all(|ty| *ty == first) {
         return Ok((all.into_iter().map(|(sql, _)| sql).collect(), first));
     }
-    if types.iter().all(|ty| ty.is_number() || *ty == Ty::Bool) {
-        let sql = |(sql, ty)| if ty == Ty::Bool { format!("({sql})::int") } else { sql };
-        let ty = if types.iter().all(|t| matches!(t, Ty::Int | Ty::Bool)) { Ty::Int } else { Ty::Float };
+    if types.iter().all(|ty| ty.is_number() || *ty == SqlType::Bool) {
+        let sql = |(sql, ty)| if ty == SqlType::Bool { format!("({sql})::int") } else { sql };
+        let ty = if types.iter().all(|t| matches!(t, SqlType::Int | SqlType::Bool)) {
+            SqlType::Int
+        } else {
+            SqlType::Float
+        };
         return Ok((all.into_iter().map(sql).collect(), ty));
     }
     if types.iter().all(|ty| ty.is_text()) {
-        return Ok((all.into_iter().map(|(sql, _)| sql).collect(), Ty::Text));
+        return Ok((all.into_iter().map(|(sql, _)| sql).collect(), SqlType::Text));
     }
     Err("results of different types".into())
 }
 
-pub(crate) fn comparable(a: Ty, b: Ty) -> bool {
+pub(crate) fn are_comparable(a: SqlType, b: SqlType) -> bool {
     a == b || (a.is_number() && b.is_number()) || (a.is_text() && b.is_text())
 }
 
 /// NOCASE folds A–Z and nothing else, as lower() does under "C".
-pub(crate) fn folded(sql: &str) -> String {
+pub(crate) fn fold_case(sql: &str) -> String {
     format!("lower({sql} collate \"C\")")
 }
 
-fn swap((a, b): (String, String)) -> (String, String) {
-    (b, a)
-}
-
-fn truth(boolean: String, number: String) -> (String, String) {
+fn compare_truth(boolean: String, number: String) -> (String, String) {
     match number.as_str() {
         "0" => (boolean, "false".into()),
         "1" => (boolean, "true".into()),
@@ -111,7 +106,7 @@ pub(crate) fn is_literal(sql: &str) -> bool {
 }
 
 /// A text literal compared with something of another type.
-fn as_type(sql: &str, ty: Ty) -> Answer<String> {
+fn literal_as_type(sql: &str, ty: SqlType) -> Translation<String> {
     let text = sql[1..sql.len() - 1].replace("''", "'");
     let wrong = || format!("a comparison with {sql}");
     match ty {
@@ -119,20 +114,20 @@ fn as_type(sql: &str, ty: Ty) -> Answer<String> {
             text.trim().parse::<f64>().map(|_| text.trim().to_string()).map_err(|_| wrong())
         }
         ty if ty.is_time() => {
-            let name = if ty == Ty::Date {
+            let name = if ty == SqlType::Date {
                 "date"
-            } else if ty == Ty::Timestamp {
+            } else if ty == SqlType::Timestamp {
                 "timestamp"
             } else {
                 "timestamptz"
             };
-            let found = moment::moment(text.as_bytes()).ok_or_else(wrong)?;
+            let found = timestamp::parse_timestamp(text.as_bytes()).ok_or_else(wrong)?;
             // A day compared with moments, as texts, sorts before all of that day; so does its midnight.
-            let zone = if ty == Ty::Timestamptz && found.zone.is_none() { " +00" } else { "" };
+            let zone = if ty == SqlType::Timestamptz && found.zone.is_none() { " +00" } else { "" };
             Ok(format!("{name} '{text}{zone}'"))
         }
-        Ty::Uuid => Ok(format!("{sql}::uuid")),
-        Ty::Bool if text == "0" || text == "1" => Ok((text == "1").to_string()),
+        SqlType::Uuid => Ok(format!("{sql}::uuid")),
+        SqlType::Bool if text == "0" || text == "1" => Ok((text == "1").to_string()),
         _ => Err(wrong()),
     }
 }

@@ -1,24 +1,21 @@
 //! DEFAULT, for a column of the type that was chosen.
 
 use super::expr::translate;
-use super::scope::{Scope, Ty};
-use super::{Answer, with_expr};
-use crate::load::{json, moment, words};
-use crate::plan::{Column, Conversion};
-use crate::source::ddl::bare;
+use super::scope::{Scope, SqlType};
+use super::{Translation, with_expr};
+use crate::load::{json, text, timestamp};
+use crate::model::{Column, Conversion};
+use crate::source::ddl::bare_name;
 use sqlite3_parser::ast::{Expr, Literal, UnaryOperator};
 use toban_core::pg::literal;
 
 /// The default in PostgreSQL's SQL; none where it is NULL.
-///
-/// # Errors
-/// Why it cannot be said.
-pub(crate) fn default(sql: &str, column: &Column) -> Answer<Option<String>> {
-    let ty = Ty::named(&column.pg_type);
-    with_expr(sql, |e| match plain(e) {
+pub(crate) fn translate_default(sql: &str, column: &Column) -> Translation<Option<String>> {
+    let ty = SqlType::from_name(&column.pg_type);
+    with_expr(sql, |e| match parse_constant(e) {
         Some(Constant::Null) => Ok(None),
-        Some(constant) => of_constant(&constant, ty, column.conversion).map(Some),
-        None => of_expression(e, ty, column.conversion).map(Some),
+        Some(constant) => constant_sql(&constant, ty, column.conversion).map(Some),
+        None => expression_sql(e, ty, column.conversion).map(Some),
     })
 }
 
@@ -31,31 +28,31 @@ enum Constant {
     Truth(bool),
 }
 
-fn plain(e: &Expr<'_>) -> Option<Constant> {
+fn parse_constant(e: &Expr<'_>) -> Option<Constant> {
     Some(match e {
-        Expr::Parenthesized(list) if list.len() == 1 => return plain(&list[0]),
+        Expr::Parenthesized(list) if list.len() == 1 => return parse_constant(&list[0]),
         Expr::Literal(Literal::Null) => Constant::Null,
-        Expr::Literal(Literal::Numeric(n)) => number(n, "")?,
-        Expr::Literal(Literal::String(text)) => Constant::Text(bare(text)),
+        Expr::Literal(Literal::Numeric(n)) => parse_number(n, "")?,
+        Expr::Literal(Literal::String(text)) => Constant::Text(bare_name(text)),
         Expr::Literal(Literal::Blob(hex)) => {
             Constant::Blob(hex.trim_start_matches(['x', 'X']).trim_matches('\'').to_string())
         }
-        Expr::Unary(UnaryOperator::Positive, inner) => return plain(inner),
+        Expr::Unary(UnaryOperator::Positive, inner) => return parse_constant(inner),
         // The least integer is one only with its sign.
-        Expr::Unary(UnaryOperator::Negative, Expr::Literal(Literal::Numeric(n))) => number(n, "-")?,
-        Expr::Unary(UnaryOperator::Negative, inner) => match plain(inner)? {
+        Expr::Unary(UnaryOperator::Negative, Expr::Literal(Literal::Numeric(n))) => parse_number(n, "-")?,
+        Expr::Unary(UnaryOperator::Negative, inner) => match parse_constant(inner)? {
             Constant::Integer(n) => Constant::Integer(n.checked_neg()?),
             Constant::Real(n, digits) => Constant::Real(-n, format!("-{digits}")),
             _ => return None,
         },
-        Expr::Id(id) => word(id.0)?,
-        Expr::Name(n) => word(n.0)?,
+        Expr::Id(id) => parse_word(id.0)?,
+        Expr::Name(n) => parse_word(n.0)?,
         _ => return None,
     })
 }
 
 /// A number as SQLite writes it: also with an underscore between digits, or 0x and up to 64 bits.
-fn number(digits: &str, sign: &str) -> Option<Constant> {
+fn parse_number(digits: &str, sign: &str) -> Option<Constant> {
     let digits = digits.replace('_', "");
     if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
         let bits = u64::from_str_radix(hex, 16).ok()?.cast_signed();
@@ -69,27 +66,27 @@ fn number(digits: &str, sign: &str) -> Option<Constant> {
 }
 
 /// `DEFAULT true`, and `DEFAULT "text"` or `DEFAULT text`, which SQLite takes for texts.
-fn word(name: &str) -> Option<Constant> {
+fn parse_word(name: &str) -> Option<Constant> {
     Some(match name.to_ascii_lowercase().as_str() {
         "true" => Constant::Truth(true),
         "false" => Constant::Truth(false),
-        _ => Constant::Text(bare(name)),
+        _ => Constant::Text(bare_name(name)),
     })
 }
 
-fn of_constant(constant: &Constant, ty: Ty, conversion: Conversion) -> Answer<String> {
+fn constant_sql(constant: &Constant, ty: SqlType, conversion: Conversion) -> Translation<String> {
     let wrong = |shown: &str| Err(format!("the default {shown} does not fit the type"));
     match (constant, ty) {
-        (Constant::Truth(t), Ty::Bool) => Ok(t.to_string()),
-        (Constant::Truth(t), _) => of_constant(&Constant::Integer(i64::from(*t)), ty, conversion),
-        (Constant::Integer(n @ (0 | 1)), Ty::Bool) => Ok((*n == 1).to_string()),
-        (Constant::Integer(n), Ty::Int | Ty::Numeric | Ty::Float) => Ok(n.to_string()),
+        (Constant::Truth(t), SqlType::Bool) => Ok(t.to_string()),
+        (Constant::Truth(t), _) => constant_sql(&Constant::Integer(i64::from(*t)), ty, conversion),
+        (Constant::Integer(n @ (0 | 1)), SqlType::Bool) => Ok((*n == 1).to_string()),
+        (Constant::Integer(n), SqlType::Int | SqlType::Numeric | SqlType::Float) => Ok(n.to_string()),
         (Constant::Integer(n), ty) if ty.is_text() => Ok(format!("'{n}'")),
-        (Constant::Real(_, digits), Ty::Numeric | Ty::Float) => Ok(digits.clone()),
-        (Constant::Real(n, _), Ty::Int) if n.fract() == 0.0 && n.abs() < 9e15 => Ok(format!("{n:.0}")),
+        (Constant::Real(_, digits), SqlType::Numeric | SqlType::Float) => Ok(digits.clone()),
+        (Constant::Real(n, _), SqlType::Int) if n.fract() == 0.0 && n.abs() < 9e15 => Ok(format!("{n:.0}")),
         (Constant::Real(_, digits), ty) if ty.is_text() => Ok(literal(digits)),
-        (Constant::Blob(hex), Ty::Bytes) => Ok(format!("'\\x{hex}'::bytea")),
-        (Constant::Text(text), ty) => of_text(text, ty, conversion),
+        (Constant::Blob(hex), SqlType::Bytes) => Ok(format!("'\\x{hex}'::bytea")),
+        (Constant::Text(text), ty) => text_sql(text, ty, conversion),
         (Constant::Integer(n), _) => wrong(&n.to_string()),
         (Constant::Real(_, digits), _) => wrong(digits),
         (Constant::Blob(hex), _) => wrong(&format!("x'{hex}'")),
@@ -97,62 +94,62 @@ fn of_constant(constant: &Constant, ty: Ty, conversion: Conversion) -> Answer<St
     }
 }
 
-fn of_text(text: &str, ty: Ty, conversion: Conversion) -> Answer<String> {
-    let moment = moment::moment(text.as_bytes());
+fn text_sql(text: &str, ty: SqlType, conversion: Conversion) -> Translation<String> {
+    let moment = timestamp::parse_timestamp(text.as_bytes());
     let sql = match ty {
         ty if ty.is_text() => Some(literal(text)),
-        Ty::Bytes => {
+        SqlType::Bytes => {
             let mut hex = Vec::new();
-            words::hex(text.as_bytes(), &mut hex);
+            text::push_hex(text.as_bytes(), &mut hex);
             Some(format!("'\\x{}'::bytea", String::from_utf8_lossy(&hex)))
         }
         ty if ty.is_number() => text.trim().parse::<f64>().ok().map(|_| text.trim().to_string()),
-        Ty::Bool => words::truth(text.as_bytes())
+        SqlType::Bool => text::parse_truth(text.as_bytes())
             .filter(|_| conversion == Conversion::BoolWords || text == "0" || text == "1" || text.len() > 3)
             .map(|t| t.to_string()),
-        Ty::Json => json::is_json(text).then(|| literal(text)),
-        Ty::Uuid => words::uuid(text.as_bytes()).map(|_| literal(text)),
-        Ty::Timestamptz => {
+        SqlType::Json => json::is_json(text).then(|| literal(text)),
+        SqlType::Uuid => text::parse_uuid(text.as_bytes()).map(|_| literal(text)),
+        SqlType::Timestamptz => {
             moment.map(|m| literal(&if m.zone.is_none() { format!("{text} +00") } else { text.into() }))
         }
-        Ty::Timestamp => moment.filter(|m| m.zone.is_none()).map(|_| literal(text)),
-        Ty::Date => moment.filter(|m| m.day_only).map(|_| literal(text)),
-        Ty::Time => moment::time(text.as_bytes()).map(|_| literal(text)),
+        SqlType::Timestamp => moment.filter(|m| m.zone.is_none()).map(|_| literal(text)),
+        SqlType::Date => moment.filter(|m| m.day_only).map(|_| literal(text)),
+        SqlType::Time => timestamp::parse_clock(text.as_bytes()).map(|_| literal(text)),
         _ => None,
     };
     sql.ok_or_else(|| format!("the default '{text}' does not fit the type"))
 }
 
 /// The present moment in every form that a column may hold it, and other expressions of the same type.
-fn of_expression(e: &Expr<'_>, ty: Ty, conversion: Conversion) -> Answer<String> {
+fn expression_sql(e: &Expr<'_>, ty: SqlType, conversion: Conversion) -> Translation<String> {
     let shown = e.to_string().to_ascii_lowercase().replace(' ', "");
     let shown = shown.trim_start_matches('(');
     let local = shown.contains("'localtime'");
     let now = shown.contains("'now'") || shown.starts_with("current_") || shown.contains("unixepoch()");
     let moves = ["'+", "'-", "'start"].iter().any(|m| shown.contains(m));
     let epoch = !matches!(conversion, Conversion::Timestamp | Conversion::Date | Conversion::Time);
-    if now && !moves && (ty.is_time() || ty == Ty::Time) {
+    if now && !moves && (ty.is_time() || ty == SqlType::Time) {
         return Ok(match (ty, local) {
-            (Ty::Timestamptz, _) => "now()".into(),
-            (Ty::Timestamp, true) => "localtimestamp".into(),
-            (Ty::Timestamp, false) => "(now() at time zone 'utc')".into(),
-            (Ty::Date, true) => "current_date".into(),
-            (Ty::Date, false) => "((now() at time zone 'utc')::date)".into(),
+            (SqlType::Timestamptz, _) => "now()".into(),
+            (SqlType::Timestamp, true) => "localtimestamp".into(),
+            (SqlType::Timestamp, false) => "(now() at time zone 'utc')".into(),
+            (SqlType::Date, true) => "current_date".into(),
+            (SqlType::Date, false) => "((now() at time zone 'utc')::date)".into(),
             (_, true) => "localtime".into(),
             (_, false) => "((now() at time zone 'utc')::time)".into(),
         });
     }
     let (sql, found) = translate(e, &Scope::default())?;
     let fits = found == ty
-        || (found.is_number() && matches!(ty, Ty::Float | Ty::Numeric))
+        || (found.is_number() && matches!(ty, SqlType::Float | SqlType::Numeric))
         || (found.is_text() && ty.is_text());
     match (found, ty) {
         _ if fits && !(epoch && ty.is_time()) => Ok(sql),
-        (Ty::Text, Ty::Int) if shown.starts_with("strftime('%s'") => Ok(format!("({sql})::bigint")),
-        (Ty::Text, Ty::Timestamp) => Ok(format!("({sql})::timestamp")),
-        (Ty::Text, Ty::Timestamptz) => Ok(format!("(({sql} || ' +00')::timestamptz)")),
-        (Ty::Text, Ty::Date) => Ok(format!("({sql})::date")),
-        (Ty::Int, t) if t.is_text() => Ok(format!("({sql})::text")),
+        (SqlType::Text, SqlType::Int) if shown.starts_with("strftime('%s'") => Ok(format!("({sql})::bigint")),
+        (SqlType::Text, SqlType::Timestamp) => Ok(format!("({sql})::timestamp")),
+        (SqlType::Text, SqlType::Timestamptz) => Ok(format!("(({sql} || ' +00')::timestamptz)")),
+        (SqlType::Text, SqlType::Date) => Ok(format!("({sql})::date")),
+        (SqlType::Int, t) if t.is_text() => Ok(format!("({sql})::text")),
         _ => Err(format!("the default {e} does not fit the type")),
     }
 }
@@ -164,7 +161,7 @@ mod tests {
     fn of(sql: &str, pg_type: &str) -> Option<String> {
         let column =
             Column { pg_type: pg_type.into(), conversion: Conversion::Timestamp, ..Column::default() };
-        default(sql, &column).ok().flatten()
+        translate_default(sql, &column).ok().flatten()
     }
 
     #[test]

@@ -1,146 +1,151 @@
 //! One expression.
 
-use super::compare::{self, comparable};
-use super::function;
-use super::pattern;
-use super::scope::{Scope, Ty};
-use super::select;
-use super::{Answer, time};
-use crate::source::ddl::bare;
+use super::compare::{self, are_comparable};
+use super::scope::{Scope, SqlType};
+use super::{Translation, Typed, function, pattern, select, time};
+use crate::source::ddl::bare_name;
 use sqlite3_parser::ast::{Expr, Literal, Operator, Type, UnaryOperator};
 use toban_core::pg::literal;
 
 /// The expression in PostgreSQL's words, and its type.
-///
-/// # Errors
-/// Why it cannot be said.
-pub(crate) fn translate(e: &Expr<'_>, scope: &Scope<'_>) -> Answer {
+pub(crate) fn translate(e: &Expr<'_>, scope: &Scope<'_>) -> Translation {
     match e {
-        Expr::Literal(l) => literals(l),
-        Expr::Id(id) => name(None, id.0, scope),
-        Expr::Name(n) => name(None, n.0, scope),
-        Expr::Qualified(t, c) | Expr::DoublyQualified(_, t, c) => name(Some(t.0), c.0, scope),
+        Expr::Literal(l) => translate_literal(l),
+        Expr::Id(id) => translate_name(None, id.0, scope),
+        Expr::Name(n) => translate_name(None, n.0, scope),
+        Expr::Qualified(t, c) | Expr::DoublyQualified(_, t, c) => translate_name(Some(t.0), c.0, scope),
         Expr::Parenthesized(list) => match list.as_slice() {
             [one] => translate(one, scope).map(|(sql, ty)| (format!("({sql})"), ty)),
             _ => Err("a row value".into()),
         },
-        Expr::Unary(op, inner) => unary(*op, inner, scope),
-        Expr::Binary(left, op, right) => binary(left, *op, right, scope),
-        Expr::IsNull(inner) => Ok((format!("({} is null)", translate(inner, scope)?.0), Ty::Bool)),
-        Expr::NotNull(inner) => Ok((format!("({} is not null)", translate(inner, scope)?.0), Ty::Bool)),
-        Expr::Between { lhs, not, start, end } => between(lhs, *not, start, end, scope),
-        Expr::InList { lhs, not, rhs } => in_list(lhs, *not, rhs.unwrap_or_default(), scope),
-        Expr::Like { lhs, not, op, rhs, escape } => {
-            let (sql, ty) = pattern::like(lhs, *op, rhs, *escape, scope)?;
-            Ok((negated(*not, sql), ty))
+        Expr::Unary(op, inner) => translate_unary(*op, inner, scope),
+        Expr::Binary(left, op, right) => translate_binary(left, *op, right, scope),
+        Expr::IsNull(inner) => Ok((format!("({} is null)", translate(inner, scope)?.0), SqlType::Bool)),
+        Expr::NotNull(inner) => Ok((format!("({} is not null)", translate(inner, scope)?.0), SqlType::Bool)),
+        Expr::Between { lhs, not, start, end } => {
+            let sql = translate_between(lhs, start, end, scope)?;
+            Ok((negate_if(*not, sql), SqlType::Bool))
         }
-        Expr::Case { base, when_then_pairs, else_expr } => case(*base, when_then_pairs, *else_expr, scope),
-        Expr::Cast { expr, type_name } => cast(expr, type_name.as_ref(), scope),
-        Expr::Collate(inner, collation) => collate(inner, collation, scope),
+        Expr::InList { lhs, not, rhs } => translate_in_list(lhs, *not, rhs.unwrap_or_default(), scope),
+        Expr::Like { lhs, not, op, rhs, escape } => {
+            let (sql, ty) = pattern::translate_like(*op, [lhs, rhs], *escape, scope)?;
+            Ok((negate_if(*not, sql), ty))
+        }
+        Expr::Case { base, when_then_pairs, else_expr } => {
+            translate_case(*base, when_then_pairs, *else_expr, scope)
+        }
+        Expr::Cast { expr, type_name } => translate_cast(expr, type_name.as_ref(), scope),
+        Expr::Collate(inner, collation) => translate_collate(inner, collation, scope),
         Expr::FunctionCall { name, distinctness, args, filter_over, order_by } => {
             if filter_over.is_some() || order_by.is_some() {
                 return Err(format!("{} with FILTER, OVER or ORDER BY", name.0));
             }
-            function::call(name.0, args.unwrap_or_default(), distinctness.is_some(), scope)
+            function::translate_call(name.0, args.unwrap_or_default(), distinctness.is_some(), scope)
         }
         Expr::FunctionCallStar { name, filter_over: None } if name.0.eq_ignore_ascii_case("count") => {
-            Ok(("count(*)".into(), Ty::Int))
+            Ok(("count(*)".into(), SqlType::Int))
         }
-        Expr::Subquery(query) => select::scalar(query, scope),
+        Expr::Subquery(query) => select::scalar_query(query, scope),
         Expr::Exists(query) => {
-            let (sql, _) = select::query(query, scope)?;
-            Ok((format!("exists ({sql})"), Ty::Bool))
+            let (sql, _) = select::translate_query(query, scope)?;
+            Ok((format!("exists ({sql})"), SqlType::Bool))
         }
         Expr::InSelect { lhs, not, rhs } => {
-            let ((left, left_ty), (query, right_ty)) = (translate(lhs, scope)?, select::scalar(rhs, scope)?);
-            if !comparable(left_ty, right_ty) {
+            let ((left, left_ty), (query, right_ty)) =
+                (translate(lhs, scope)?, select::scalar_query(rhs, scope)?);
+            if !are_comparable(left_ty, right_ty) {
                 return Err("IN over different types".into());
             }
-            Ok((negated(*not, format!("({left} in {query})")), Ty::Bool))
+            Ok((negate_if(*not, format!("({left} in {query})")), SqlType::Bool))
         }
         other => Err(format!("{other}")),
     }
 }
 
 /// The same as a condition: SQLite takes any number for one.
-///
-/// # Errors
-/// Why it cannot be said.
-pub(crate) fn logical(e: &Expr<'_>, scope: &Scope<'_>) -> Answer<String> {
+pub(crate) fn translate_condition(e: &Expr<'_>, scope: &Scope<'_>) -> Translation<String> {
     match translate(e, scope)? {
-        (sql, Ty::Bool) => Ok(sql),
+        (sql, SqlType::Bool) => Ok(sql),
         (sql, ty) if ty.is_number() => Ok(format!("({sql} <> 0)")),
-        (_, Ty::Null) => Ok("null::boolean".into()),
+        (_, SqlType::Null) => Ok("null::boolean".into()),
         (sql, _) => Err(format!("{sql} as a condition")),
     }
 }
 
-pub(crate) fn negated(not: bool, sql: String) -> String {
+pub(crate) fn negate_if(not: bool, sql: String) -> String {
     if not { format!("(not {sql})") } else { sql }
 }
 
-fn literals(l: &Literal<'_>) -> Answer {
+fn translate_literal(l: &Literal<'_>) -> Translation {
     Ok(match l {
-        Literal::Null => ("null".into(), Ty::Null),
-        Literal::Numeric(digits) => return number(digits),
-        Literal::String(text) => (literal(&bare(text)), Ty::Text),
+        Literal::Null => ("null".into(), SqlType::Null),
+        Literal::Numeric(digits) => return translate_number(digits),
+        Literal::String(text) => (literal(&bare_name(text)), SqlType::Text),
         Literal::Blob(hex) => {
             let digits = hex.trim_start_matches(['x', 'X']).trim_matches('\'');
-            (format!("'\\x{digits}'::bytea"), Ty::Bytes)
+            (format!("'\\x{digits}'::bytea"), SqlType::Bytes)
         }
-        Literal::Keyword(word) => (literal(&bare(word)), Ty::Text),
-        Literal::CurrentTimestamp => (time::now_text("YYYY-MM-DD HH24:MI:SS"), Ty::Text),
-        Literal::CurrentDate => (time::now_text("YYYY-MM-DD"), Ty::Text),
-        Literal::CurrentTime => (time::now_text("HH24:MI:SS"), Ty::Text),
+        Literal::Keyword(word) => (literal(&bare_name(word)), SqlType::Text),
+        Literal::CurrentTimestamp => (time::now_text("YYYY-MM-DD HH24:MI:SS"), SqlType::Text),
+        Literal::CurrentDate => (time::now_text("YYYY-MM-DD"), SqlType::Text),
+        Literal::CurrentTime => (time::now_text("HH24:MI:SS"), SqlType::Text),
     })
 }
 
-fn number(digits: &str) -> Answer {
+fn translate_number(digits: &str) -> Translation {
     let digits = digits.replace('_', "");
     if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
         let n = u64::from_str_radix(hex, 16).map_err(|_| format!("the number {digits}"))?;
-        return Ok((n.cast_signed().to_string(), Ty::Int));
+        return Ok((n.cast_signed().to_string(), SqlType::Int));
     }
     match digits.parse::<i64>() {
-        Ok(n) => Ok((n.to_string(), Ty::Int)),
-        Err(_) => {
-            digits.parse::<f64>().map_err(|_| format!("the number {digits}")).map(|_| (digits, Ty::Numeric))
-        }
+        Ok(n) => Ok((n.to_string(), SqlType::Int)),
+        Err(_) => digits
+            .parse::<f64>()
+            .map_err(|_| format!("the number {digits}"))
+            .map(|_| (digits, SqlType::Numeric)),
     }
 }
 
 /// A column; or a word in double quotes that is none, which SQLite takes for a text; or true and false.
-fn name(table: Option<&str>, name: &str, scope: &Scope<'_>) -> Answer {
-    if let Some(known) = scope.find(table, name) {
+fn translate_name(table: Option<&str>, name: &str, scope: &Scope<'_>) -> Translation {
+    if let Some(known) = scope.find_column(table, name) {
         return Ok((known.sql.clone(), known.ty));
     }
     match name {
-        n if table.is_none() && n.eq_ignore_ascii_case("true") => Ok(("true".into(), Ty::Bool)),
-        n if table.is_none() && n.eq_ignore_ascii_case("false") => Ok(("false".into(), Ty::Bool)),
-        n if table.is_none() && n.starts_with('"') => Ok((literal(&bare(n)), Ty::Text)),
+        n if table.is_none() && n.eq_ignore_ascii_case("true") => Ok(("true".into(), SqlType::Bool)),
+        n if table.is_none() && n.eq_ignore_ascii_case("false") => Ok(("false".into(), SqlType::Bool)),
+        n if table.is_none() && n.starts_with('"') => Ok((literal(&bare_name(n)), SqlType::Text)),
         _ => Err(format!("the name {name}")),
     }
 }
 
-fn unary(op: UnaryOperator, inner: &Expr<'_>, scope: &Scope<'_>) -> Answer {
+fn translate_unary(op: UnaryOperator, inner: &Expr<'_>, scope: &Scope<'_>) -> Translation {
     if op == UnaryOperator::Not {
-        return Ok((format!("(not {})", logical(inner, scope)?), Ty::Bool));
+        return Ok((format!("(not {})", translate_condition(inner, scope)?), SqlType::Bool));
     }
     let (sql, ty) = translate(inner, scope)?;
     match (op, ty) {
         (UnaryOperator::Positive, _) => Ok((sql, ty)),
         (UnaryOperator::Negative, ty) if ty.is_number() => Ok((format!("(-{sql})"), ty)),
-        (UnaryOperator::BitwiseNot, Ty::Int) => Ok((format!("(~{sql})"), ty)),
+        (UnaryOperator::BitwiseNot, SqlType::Int) => Ok((format!("(~{sql})"), ty)),
         _ => Err(format!("a sign before {sql}")),
     }
 }
 
-fn binary(left: &Expr<'_>, op: Operator, right: &Expr<'_>, scope: &Scope<'_>) -> Answer {
+fn translate_binary(left: &Expr<'_>, op: Operator, right: &Expr<'_>, scope: &Scope<'_>) -> Translation {
     use Operator as O;
     match op {
         O::And | O::Or => {
             let word = if op == O::And { "and" } else { "or" };
-            Ok((format!("({} {word} {})", logical(left, scope)?, logical(right, scope)?), Ty::Bool))
+            Ok((
+                format!(
+                    "({} {word} {})",
+                    translate_condition(left, scope)?,
+                    translate_condition(right, scope)?
+                ),
+                SqlType::Bool,
+            ))
         }
         O::Equals
         | O::NotEquals
@@ -149,44 +154,48 @@ fn binary(left: &Expr<'_>, op: Operator, right: &Expr<'_>, scope: &Scope<'_>) ->
         | O::Greater
         | O::GreaterEquals
         | O::Is
-        | O::IsNot => compare::compare(translate(left, scope)?, op, translate(right, scope)?),
+        | O::IsNot => compare::compare_typed(translate(left, scope)?, op, translate(right, scope)?),
         O::Concat => {
             let (a, b) = (as_text(translate(left, scope)?)?, as_text(translate(right, scope)?)?);
-            Ok((format!("({a} || {b})"), Ty::Text))
+            Ok((format!("({a} || {b})"), SqlType::Text))
         }
-        O::ArrowRight | O::ArrowRightShift => function::arrow(left, op == O::ArrowRightShift, right, scope),
-        _ => arithmetic(translate(left, scope)?, op, translate(right, scope)?),
+        O::ArrowRight | O::ArrowRightShift => {
+            function::json_path(left, op == O::ArrowRightShift, right, scope)
+        }
+        _ => translate_arithmetic(translate(left, scope)?, op, translate(right, scope)?),
     }
 }
 
 /// A value as SQLite writes it into a text; doubles are written in other digits.
-pub(crate) fn as_text((sql, ty): (String, Ty)) -> Answer<String> {
+pub(crate) fn as_text(typed: Typed) -> Translation<String> {
+    let (sql, ty) = typed;
     match ty {
-        Ty::Text | Ty::NoCase | Ty::Null => Ok(sql),
-        Ty::Int => Ok(format!("({sql})::text")),
-        Ty::Bool => Ok(format!("({sql})::int::text")),
+        SqlType::Text | SqlType::NoCase | SqlType::Null => Ok(sql),
+        SqlType::Int => Ok(format!("({sql})::text")),
+        SqlType::Bool => Ok(format!("({sql})::int::text")),
         _ => Err(format!("{sql} as a text")),
     }
 }
 
 /// A number: true is 1.
-pub(crate) fn as_number((sql, ty): (String, Ty)) -> Answer {
+pub(crate) fn as_number(typed: Typed) -> Translation {
+    let (sql, ty) = typed;
     match ty {
-        Ty::Bool => Ok((format!("({sql})::int"), Ty::Int)),
-        Ty::Null => Ok((sql, Ty::Int)),
+        SqlType::Bool => Ok((format!("({sql})::int"), SqlType::Int)),
+        SqlType::Null => Ok((sql, SqlType::Int)),
         ty if ty.is_number() => Ok((sql, ty)),
         _ => Err(format!("{sql} as a number")),
     }
 }
 
-fn arithmetic(left: (String, Ty), op: Operator, right: (String, Ty)) -> Answer {
+fn translate_arithmetic(left: Typed, op: Operator, right: Typed) -> Translation {
     use Operator as O;
     let ((a, a_ty), (b, b_ty)) = (as_number(left)?, as_number(right)?);
-    let whole = a_ty == Ty::Int && b_ty == Ty::Int;
+    let whole = a_ty == SqlType::Int && b_ty == SqlType::Int;
     // SQLite computes with doubles; PostgreSQL's numeric would give other digits.
     let (x, y) =
         if whole { (a.clone(), b.clone()) } else { (format!("({a})::float8"), format!("({b})::float8")) };
-    let ty = if whole { Ty::Int } else { Ty::Float };
+    let ty = if whole { SqlType::Int } else { SqlType::Float };
     let sql = match op {
         O::Add => format!("({x} + {y})"),
         O::Subtract => format!("({x} - {y})"),
@@ -203,21 +212,26 @@ fn arithmetic(left: (String, Ty), op: Operator, right: (String, Ty)) -> Answer {
     Ok((sql, ty))
 }
 
-fn between(lhs: &Expr<'_>, not: bool, start: &Expr<'_>, end: &Expr<'_>, scope: &Scope<'_>) -> Answer {
+fn translate_between(
+    lhs: &Expr<'_>,
+    start: &Expr<'_>,
+    end: &Expr<'_>,
+    scope: &Scope<'_>,
+) -> Translation<String> {
     let value = translate(lhs, scope)?;
-    let (low, _) = compare::compare(value.clone(), Operator::GreaterEquals, translate(start, scope)?)?;
-    let (high, _) = compare::compare(value, Operator::LessEquals, translate(end, scope)?)?;
-    Ok((negated(not, format!("({low} and {high})")), Ty::Bool))
+    let (low, _) = compare::compare_typed(value.clone(), Operator::GreaterEquals, translate(start, scope)?)?;
+    let (high, _) = compare::compare_typed(value, Operator::LessEquals, translate(end, scope)?)?;
+    Ok(format!("({low} and {high})"))
 }
 
-fn in_list(lhs: &Expr<'_>, not: bool, list: &[Expr<'_>], scope: &Scope<'_>) -> Answer {
+fn translate_in_list(lhs: &Expr<'_>, not: bool, list: &[Expr<'_>], scope: &Scope<'_>) -> Translation {
     let value = translate(lhs, scope)?;
     let mut items = Vec::new();
     for item in list {
-        let (left, right) = compare::unified(value.clone(), translate(item, scope)?, false)?;
+        let (left, right) = compare::unify_types(value.clone(), translate(item, scope)?, false)?;
         items.push((left, right));
     }
-    let Some((left, _)) = items.first().cloned() else { return Ok((not.to_string(), Ty::Bool)) };
+    let Some((left, _)) = items.first().cloned() else { return Ok((not.to_string(), SqlType::Bool)) };
     let sql = match items.iter().all(|(l, _)| *l == left) {
         true => {
             format!("({left} in ({}))", items.iter().map(|(_, r)| r.as_str()).collect::<Vec<_>>().join(", "))
@@ -227,29 +241,29 @@ fn in_list(lhs: &Expr<'_>, not: bool, list: &[Expr<'_>], scope: &Scope<'_>) -> A
             format!("({})", each.join(" or "))
         }
     };
-    Ok((negated(not, sql), Ty::Bool))
+    Ok((negate_if(not, sql), SqlType::Bool))
 }
 
-fn case(
+fn translate_case(
     base: Option<&Expr<'_>>,
     pairs: &[(Expr<'_>, Expr<'_>)],
     other: Option<&Expr<'_>>,
     scope: &Scope<'_>,
-) -> Answer {
+) -> Translation {
     let mut whens = Vec::new();
     let mut results = Vec::new();
     for (when, then) in pairs {
         whens.push(match base {
             Some(base) => {
-                compare::compare(translate(base, scope)?, Operator::Equals, translate(when, scope)?)?.0
+                compare::compare_typed(translate(base, scope)?, Operator::Equals, translate(when, scope)?)?.0
             }
-            None => logical(when, scope)?,
+            None => translate_condition(when, scope)?,
         });
         results.push(translate(then, scope)?);
     }
     let has_else = other.is_some();
     results.extend(other.map(|e| translate(e, scope)).transpose()?);
-    let (results, ty) = compare::alike(results)?;
+    let (results, ty) = compare::unify_results(results)?;
     let mut sql = String::from("(case");
     for (when, then) in whens.iter().zip(&results) {
         sql += &format!(" when {when} then {then}");
@@ -260,41 +274,42 @@ fn case(
     Ok((sql + " end)", ty))
 }
 
-fn cast(inner: &Expr<'_>, type_name: Option<&Type<'_>>, scope: &Scope<'_>) -> Answer {
+fn translate_cast(inner: &Expr<'_>, type_name: Option<&Type<'_>>, scope: &Scope<'_>) -> Translation {
     let (sql, ty) = translate(inner, scope)?;
     let name = type_name.map(|t| t.name.to_ascii_uppercase()).unwrap_or_default();
     let has = |part: &str| name.contains(part);
     if has("INT") {
         return match ty {
-            Ty::Int => Ok((sql, ty)),
-            Ty::Bool => Ok((format!("({sql})::int"), Ty::Int)),
-            Ty::Float | Ty::Numeric => Ok((format!("trunc({sql})::bigint"), Ty::Int)),
-            ty if ty.is_text() => {
-                Ok((format!("coalesce(substring({sql} from '^\\s*([+-]?\\d{{1,18}})')::bigint, 0)"), Ty::Int))
-            }
+            SqlType::Int => Ok((sql, ty)),
+            SqlType::Bool => Ok((format!("({sql})::int"), SqlType::Int)),
+            SqlType::Float | SqlType::Numeric => Ok((format!("trunc({sql})::bigint"), SqlType::Int)),
+            ty if ty.is_text() => Ok((
+                format!("coalesce(substring({sql} from '^\\s*([+-]?\\d{{1,18}})')::bigint, 0)"),
+                SqlType::Int,
+            )),
             _ => Err(format!("{sql} as an integer")),
         };
     }
     if has("CHAR") || has("CLOB") || has("TEXT") {
-        return as_text((sql, ty)).map(|sql| (sql, Ty::Text));
+        return as_text((sql, ty)).map(|sql| (sql, SqlType::Text));
     }
     if has("REAL") || has("FLOA") || has("DOUB") || has("NUM") || has("DEC") {
         return match ty {
-            Ty::Int if has("NUM") || has("DEC") => Ok((sql, ty)),
-            ty if ty.is_number() => Ok((format!("({sql})::float8"), Ty::Float)),
+            SqlType::Int if has("NUM") || has("DEC") => Ok((sql, ty)),
+            ty if ty.is_number() => Ok((format!("({sql})::float8"), SqlType::Float)),
             _ => Err(format!("{sql} as a number")),
         };
     }
     Err(format!("CAST to {name}"))
 }
 
-fn collate(inner: &Expr<'_>, collation: &str, scope: &Scope<'_>) -> Answer {
+fn translate_collate(inner: &Expr<'_>, collation: &str, scope: &Scope<'_>) -> Translation {
     let (sql, ty) = translate(inner, scope)?;
-    match (bare(collation).to_ascii_uppercase().as_str(), ty) {
+    match (bare_name(collation).to_ascii_uppercase().as_str(), ty) {
         (_, ty) if !ty.is_text() => Ok((sql, ty)),
-        ("BINARY", _) => Ok((sql, Ty::Text)),
-        ("NOCASE", _) => Ok((sql, Ty::NoCase)),
-        ("RTRIM", _) => Ok((format!("rtrim({sql}, ' ')"), Ty::Text)),
+        ("BINARY", _) => Ok((sql, SqlType::Text)),
+        ("NOCASE", _) => Ok((sql, SqlType::NoCase)),
+        ("RTRIM", _) => Ok((format!("rtrim({sql}, ' ')"), SqlType::Text)),
         (other, _) => Err(format!("the collation {other}")),
     }
 }

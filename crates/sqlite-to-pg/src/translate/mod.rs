@@ -1,4 +1,4 @@
-//! SQLite's expressions in PostgreSQL's words. What cannot be said the same way is not said: the reason is the answer.
+//! SQLite's expressions in PostgreSQL's SQL. What means the same in no way is not translated: the reason is the answer.
 
 pub(crate) mod compare;
 pub(crate) mod default;
@@ -9,20 +9,20 @@ pub(crate) mod scope;
 pub(crate) mod select;
 pub(crate) mod time;
 
-pub(crate) use expr::{logical, translate};
-pub(crate) use scope::{Known, Scope, Ty};
+pub(crate) use expr::{translate, translate_condition};
+pub(crate) use scope::{KnownColumn, Scope, SqlType};
 
 use crate::source::ddl;
 use sqlite3_parser::ast::{Expr, OneSelect, ResultColumn, Stmt};
 
+/// An expression in PostgreSQL's SQL, and its type.
+pub(crate) type Typed = (String, SqlType);
+
 /// A translation, or why there is none.
-pub(crate) type Answer<T = (String, Ty)> = Result<T, String>;
+pub(crate) type Translation<T = Typed> = Result<T, String>;
 
 /// Parses one expression and gives it to `look`.
-///
-/// # Errors
-/// When it does not parse.
-pub(crate) fn with_expr<T>(sql: &str, look: impl FnOnce(&Expr<'_>) -> Answer<T>) -> Answer<T> {
+pub(crate) fn with_expr<T>(sql: &str, look: impl FnOnce(&Expr<'_>) -> Translation<T>) -> Translation<T> {
     let statement = format!("select ({sql})");
     let found = ddl::with_statement(&statement, |s| match s {
         Stmt::Select(select) => match &select.body.select {
@@ -35,9 +35,6 @@ pub(crate) fn with_expr<T>(sql: &str, look: impl FnOnce(&Expr<'_>) -> Answer<T>)
 }
 
 /// A condition (CHECK, a partial index's WHERE) over the columns of `scope`.
-///
-/// # Errors
-/// Why it cannot be said.
-pub(crate) fn condition(sql: &str, scope: &Scope<'_>) -> Answer<String> {
-    with_expr(sql, |e| logical(e, scope))
+pub(crate) fn parse_condition(sql: &str, scope: &Scope<'_>) -> Translation<String> {
+    with_expr(sql, |e| translate_condition(e, scope))
 }

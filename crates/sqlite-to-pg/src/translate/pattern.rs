@@ -1,9 +1,9 @@
 //! LIKE and GLOB.
 
-use super::Answer;
-use super::compare::{folded, is_literal};
+use super::Translation;
+use super::compare::{fold_case, is_literal};
 use super::expr::{as_text, translate};
-use super::scope::{Scope, Ty};
+use super::scope::{Scope, SqlType};
 use sqlite3_parser::ast::{Expr, LikeOperator};
 use toban_core::pg::literal;
 
@@ -11,13 +11,12 @@ use toban_core::pg::literal;
 ///
 /// # Errors
 /// REGEXP and MATCH belong to the application; a GLOB of anything but a literal.
-pub(crate) fn like(
-    lhs: &Expr<'_>,
+pub(crate) fn translate_like(
     op: LikeOperator,
-    rhs: &Expr<'_>,
+    [lhs, rhs]: [&Expr<'_>; 2],
     escape: Option<&Expr<'_>>,
     scope: &Scope<'_>,
-) -> Answer {
+) -> Translation {
     let value = as_text(translate(lhs, scope)?)?;
     let (pattern, ty) = translate(rhs, scope)?;
     if !ty.is_text() {
@@ -30,25 +29,28 @@ pub(crate) fn like(
                 Some(e) => translate(e, scope)?.0,
                 None => "''".into(),
             };
-            Ok((format!("({} like {} escape {escape})", folded(&value), folded(&pattern)), Ty::Bool))
+            Ok((
+                format!("({} like {} escape {escape})", fold_case(&value), fold_case(&pattern)),
+                SqlType::Bool,
+            ))
         }
         LikeOperator::Glob if is_literal(&pattern) => {
             let text = pattern[1..pattern.len() - 1].replace("''", "'");
-            Ok((format!("({value} collate \"C\" ~ {})", literal(&regex(&text))), Ty::Bool))
+            Ok((format!("({value} collate \"C\" ~ {})", literal(&glob_regex(&text))), SqlType::Bool))
         }
         _ => Err(format!("{op:?}")),
     }
 }
 
 /// A GLOB pattern as a regular expression of PostgreSQL.
-fn regex(glob: &str) -> String {
+fn glob_regex(glob: &str) -> String {
     let mut out = String::from("^");
     let mut rest = glob.chars();
     while let Some(c) = rest.next() {
         match c {
             '*' => out.push_str(".*"),
             '?' => out.push('.'),
-            '[' => out += &class(&mut rest),
+            '[' => out += &glob_class(&mut rest),
             c if c.is_alphanumeric() || c == ' ' || c == '_' || c == '-' => out.push(c),
             c if c.is_ascii() => out.extend(['\\', c]),
             c => out.push(c),
@@ -57,7 +59,7 @@ fn regex(glob: &str) -> String {
     out + "$"
 }
 
-fn class(rest: &mut std::str::Chars<'_>) -> String {
+fn glob_class(rest: &mut std::str::Chars<'_>) -> String {
     let mut inner = String::new();
     for c in rest.by_ref() {
         if c == ']' && !inner.is_empty() && inner != "^" {
@@ -78,6 +80,6 @@ mod tests {
     #[test]
     fn globs_become_regular_expressions() {
         let cases = [("a*", "^a.*$"), ("?b.c", "^.b\\.c$"), ("[0-9][^a]", "^[0-9][^a]$"), ("x+", "^x\\+$")];
-        cases.iter().for_each(|(glob, expected)| assert_eq!(regex(glob), *expected));
+        cases.iter().for_each(|(glob, expected)| assert_eq!(glob_regex(glob), *expected));
     }
 }

@@ -1,12 +1,12 @@
 //! What names mean inside an expression, and of which type they are.
 
-use crate::plan::Column;
-use crate::source::ddl::bare;
+use crate::model::Column;
+use crate::source::ddl::bare_name;
 use toban_core::pg::Ident;
 
 /// What PostgreSQL thinks of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ty {
+pub(crate) enum SqlType {
     Null,
     Bool,
     Int,
@@ -25,59 +25,59 @@ pub(crate) enum Ty {
     Other,
 }
 
-impl Ty {
+impl SqlType {
     /// Of a type's name in PostgreSQL.
-    pub(crate) fn named(pg_type: &str) -> Ty {
+    pub(crate) fn from_name(pg_type: &str) -> SqlType {
         match pg_type.split('(').next().unwrap_or_default().trim() {
-            "bigint" | "integer" | "smallint" => Ty::Int,
-            "double precision" | "real" => Ty::Float,
-            "numeric" => Ty::Numeric,
-            "boolean" => Ty::Bool,
-            "text" | "varchar" | "character varying" | "char" | "character" => Ty::Text,
-            "bytea" => Ty::Bytes,
-            "timestamp" | "timestamp without time zone" => Ty::Timestamp,
-            "timestamptz" | "timestamp with time zone" => Ty::Timestamptz,
-            "date" => Ty::Date,
-            "time" | "time without time zone" => Ty::Time,
-            "json" | "jsonb" => Ty::Json,
-            "uuid" => Ty::Uuid,
-            _ => Ty::Other,
+            "bigint" | "integer" | "smallint" => SqlType::Int,
+            "double precision" | "real" => SqlType::Float,
+            "numeric" => SqlType::Numeric,
+            "boolean" => SqlType::Bool,
+            "text" | "varchar" | "character varying" | "char" | "character" => SqlType::Text,
+            "bytea" => SqlType::Bytes,
+            "timestamp" | "timestamp without time zone" => SqlType::Timestamp,
+            "timestamptz" | "timestamp with time zone" => SqlType::Timestamptz,
+            "date" => SqlType::Date,
+            "time" | "time without time zone" => SqlType::Time,
+            "json" | "jsonb" => SqlType::Json,
+            "uuid" => SqlType::Uuid,
+            _ => SqlType::Other,
         }
     }
 
     pub(crate) fn is_number(self) -> bool {
-        matches!(self, Ty::Int | Ty::Float | Ty::Numeric)
+        matches!(self, SqlType::Int | SqlType::Float | SqlType::Numeric)
     }
 
     pub(crate) fn is_text(self) -> bool {
-        matches!(self, Ty::Text | Ty::NoCase)
+        matches!(self, SqlType::Text | SqlType::NoCase)
     }
 
     pub(crate) fn is_time(self) -> bool {
-        matches!(self, Ty::Timestamp | Ty::Timestamptz | Ty::Date)
+        matches!(self, SqlType::Timestamp | SqlType::Timestamptz | SqlType::Date)
     }
 }
 
 /// A column that an expression may name.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
+pub(crate) struct KnownColumn {
     /// The name of its table there, in SQLite's words; of the alias if it has one.
     pub(crate) table: String,
     /// Its name in SQLite.
     pub(crate) name: String,
     /// How PostgreSQL's SQL names it.
     pub(crate) sql: String,
-    pub(crate) ty: Ty,
+    pub(crate) ty: SqlType,
 }
 
-impl Known {
+impl KnownColumn {
     /// A column of a table that is migrated.
-    pub(crate) fn of(table: &str, column: &Column, nocase: bool) -> Known {
-        let ty = match Ty::named(&column.pg_type) {
-            Ty::Text if nocase => Ty::NoCase,
+    pub(crate) fn of_column(table: &str, column: &Column, nocase: bool) -> KnownColumn {
+        let ty = match SqlType::from_name(&column.pg_type) {
+            SqlType::Text if nocase => SqlType::NoCase,
             ty => ty,
         };
-        Known {
+        KnownColumn {
             table: table.to_string(),
             name: column.source.clone(),
             sql: Ident::new(&*column.target).to_string(),
@@ -87,28 +87,31 @@ impl Known {
 }
 
 /// The columns of a table or view, by its name.
-pub(crate) type Tables<'a> = dyn Fn(&str) -> Option<Vec<Known>> + 'a;
+pub(crate) type Tables<'a> = dyn Fn(&str) -> Option<Vec<KnownColumn>> + 'a;
 
 /// Columns that can be named, the nearest first; and the tables that a query may read.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Scope<'a> {
-    pub(crate) columns: &'a [Known],
+    pub(crate) columns: &'a [KnownColumn],
     pub(crate) outer: Option<&'a Scope<'a>>,
     pub(crate) tables: Option<&'a Tables<'a>>,
 }
 
 impl<'a> Scope<'a> {
-    pub(crate) fn of(columns: &'a [Known]) -> Scope<'a> {
+    pub(crate) fn of_columns(columns: &'a [KnownColumn]) -> Scope<'a> {
         Scope { columns, outer: None, tables: None }
     }
 
     /// The column that `table.name` or `name` means, quotes and case ignored as SQLite does.
-    pub(crate) fn find(&self, table: Option<&str>, name: &str) -> Option<&'a Known> {
-        let (table, name) = (table.map(bare), bare(name));
-        let fits = |k: &&Known| {
+    pub(crate) fn find_column(&self, table: Option<&str>, name: &str) -> Option<&'a KnownColumn> {
+        let (table, name) = (table.map(bare_name), bare_name(name));
+        let fits = |k: &&KnownColumn| {
             k.name.eq_ignore_ascii_case(&name)
                 && table.as_ref().is_none_or(|t| k.table.eq_ignore_ascii_case(t))
         };
-        self.columns.iter().find(fits).or_else(|| self.outer.and_then(|o| o.find(table.as_deref(), &name)))
+        self.columns
+            .iter()
+            .find(fits)
+            .or_else(|| self.outer.and_then(|o| o.find_column(table.as_deref(), &name)))
     }
 }

@@ -1,10 +1,10 @@
 //! Queries: those of views, and those inside expressions.
 
-use super::Answer;
-use super::compare::alike;
-use super::expr::{logical, translate};
-use super::scope::{Known, Scope, Ty};
-use crate::source::ddl::bare;
+use super::Translation;
+use super::compare::unify_results;
+use super::expr::{translate, translate_condition};
+use super::scope::{KnownColumn, Scope, SqlType};
+use crate::source::ddl::bare_name;
 use sqlite3_parser::ast::{
     As, CompoundOperator, Distinctness, Expr, FromClause, JoinConstraint, JoinOperator, JoinType, OneSelect,
     ResultColumn, Select, SelectTable, SortOrder, SortedColumn,
@@ -12,19 +12,19 @@ use sqlite3_parser::ast::{
 use toban_core::pg::Ident;
 
 /// A query and its columns.
-///
-/// # Errors
-/// Why it cannot be said.
-pub(crate) fn query(select: &Select<'_>, scope: &Scope<'_>) -> Answer<(String, Vec<Known>)> {
-    let Some(with) = &select.with else { return body(select, scope) };
-    let mut made: Vec<(String, Vec<Known>)> = Vec::new();
+pub(crate) fn translate_query(
+    select: &Select<'_>,
+    scope: &Scope<'_>,
+) -> Translation<(String, Vec<KnownColumn>)> {
+    let Some(with) = &select.with else { return query_body(select, scope) };
+    let mut made: Vec<(String, Vec<KnownColumn>)> = Vec::new();
     let mut ctes = Vec::new();
     for cte in with.ctes {
-        let name = bare(cte.tbl_name.0);
-        let (sql, mut columns) = in_scope(&made, scope, |scope| query(cte.select, scope))?;
+        let name = bare_name(cte.tbl_name.0);
+        let (sql, mut columns) = in_scope(&made, scope, |scope| translate_query(cte.select, scope))?;
         let mut list = String::new();
         if let Some(names) = cte.columns {
-            let names: Vec<String> = names.iter().map(|c| bare(c.col_name.0)).collect();
+            let names: Vec<String> = names.iter().map(|c| bare_name(c.col_name.0)).collect();
             list = format!(
                 " ({})",
                 names.iter().map(|n| Ident::new(n).to_string()).collect::<Vec<_>>().join(", ")
@@ -41,11 +41,15 @@ pub(crate) fn query(select: &Select<'_>, scope: &Scope<'_>) -> Answer<(String, V
     if with.recursive {
         return Err("WITH RECURSIVE".into());
     }
-    let (sql, columns) = in_scope(&made, scope, |scope| body(select, scope))?;
+    let (sql, columns) = in_scope(&made, scope, |scope| query_body(select, scope))?;
     Ok((format!("with {} {sql}", ctes.join(", ")), columns))
 }
 
-fn in_scope<T>(made: &[(String, Vec<Known>)], scope: &Scope<'_>, look: impl FnOnce(&Scope<'_>) -> T) -> T {
+fn in_scope<T>(
+    made: &[(String, Vec<KnownColumn>)],
+    scope: &Scope<'_>,
+    look: impl FnOnce(&Scope<'_>) -> T,
+) -> T {
     let tables = |name: &str| {
         let own = made.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, columns)| columns.clone());
         own.or_else(|| scope.tables.and_then(|t| t(name)))
@@ -54,21 +58,18 @@ fn in_scope<T>(made: &[(String, Vec<Known>)], scope: &Scope<'_>, look: impl FnOn
 }
 
 /// A query in parentheses that gives one column; and that column's type.
-///
-/// # Errors
-/// Why it cannot be said.
-pub(crate) fn scalar(select: &Select<'_>, scope: &Scope<'_>) -> Answer {
-    let (sql, columns) = query(select, scope)?;
+pub(crate) fn scalar_query(select: &Select<'_>, scope: &Scope<'_>) -> Translation {
+    let (sql, columns) = translate_query(select, scope)?;
     match columns.as_slice() {
         [one] => Ok((format!("({sql})"), one.ty)),
         _ => Err("a query of several columns".into()),
     }
 }
 
-fn body(select: &Select<'_>, scope: &Scope<'_>) -> Answer<(String, Vec<Known>)> {
-    let (mut sql, mut columns, inner) = one(&select.body.select, scope)?;
+fn query_body(select: &Select<'_>, scope: &Scope<'_>) -> Translation<(String, Vec<KnownColumn>)> {
+    let (mut sql, mut columns, inner) = translate_select(&select.body.select, scope)?;
     for compound in select.body.compounds.iter().flatten() {
-        let (other, others, _) = one(&compound.select, scope)?;
+        let (other, others, _) = translate_select(&compound.select, scope)?;
         let word = match compound.operator {
             CompoundOperator::Union => "union",
             CompoundOperator::UnionAll => "union all",
@@ -77,13 +78,14 @@ fn body(select: &Select<'_>, scope: &Scope<'_>) -> Answer<(String, Vec<Known>)> 
         };
         for (ours, theirs) in columns.iter_mut().zip(&others) {
             let both = vec![(String::new(), ours.ty), (String::new(), theirs.ty)];
-            ours.ty = alike(both).map(|(_, ty)| ty)?;
+            ours.ty = unify_results(both).map(|(_, ty)| ty)?;
         }
         sql = format!("{sql} {word} {other}");
     }
     if let Some(order) = select.order_by {
         let compound = select.body.compounds.is_some();
-        sql += &format!(" order by {}", sorted(order, &columns, &inner, scope, compound)?);
+        let here = Scope { columns: &inner, outer: Some(scope), tables: scope.tables };
+        sql += &format!(" order by {}", order_clause(order, &columns, &here, compound)?);
     }
     if let Some(limit) = select.limit {
         sql += &format!(" limit {}", translate(&limit.expr, scope)?.0);
@@ -95,26 +97,24 @@ fn body(select: &Select<'_>, scope: &Scope<'_>) -> Answer<(String, Vec<Known>)> 
 }
 
 /// ORDER BY: a result column by number or name, else an expression. SQLite sorts NULLs first.
-fn sorted(
+fn order_clause(
     order: &[SortedColumn<'_>],
-    out: &[Known],
-    inner: &[Known],
-    scope: &Scope<'_>,
+    out: &[KnownColumn],
+    here: &Scope<'_>,
     compound: bool,
-) -> Answer<String> {
-    let here = Scope { columns: inner, outer: Some(scope), tables: scope.tables };
+) -> Translation<String> {
     let mut parts = Vec::new();
     for column in order {
         let named = match &column.expr {
-            Expr::Id(id) => out.iter().find(|k| k.name.eq_ignore_ascii_case(&bare(id.0))),
-            Expr::Name(n) => out.iter().find(|k| k.name.eq_ignore_ascii_case(&bare(n.0))),
+            Expr::Id(id) => out.iter().find(|k| k.name.eq_ignore_ascii_case(&bare_name(id.0))),
+            Expr::Name(n) => out.iter().find(|k| k.name.eq_ignore_ascii_case(&bare_name(n.0))),
             _ => None,
         };
         let sql = match (named, column.expr.is_integer()) {
             (Some(known), _) => Ident::new(&*known.name).to_string(),
             (None, Some(n)) => n.to_string(),
             (None, None) if compound => return Err("ORDER BY an expression after UNION".into()),
-            (None, None) => translate(&column.expr, &here)?.0,
+            (None, None) => translate(&column.expr, here)?.0,
         };
         let ends = if column.order == Some(SortOrder::Desc) { " desc nulls last" } else { " nulls first" };
         parts.push(format!("{sql}{ends}"));
@@ -122,9 +122,9 @@ fn sorted(
     Ok(parts.join(", "))
 }
 
-type One = (String, Vec<Known>, Vec<Known>);
+type SelectParts = (String, Vec<KnownColumn>, Vec<KnownColumn>);
 
-fn one(select: &OneSelect<'_>, scope: &Scope<'_>) -> Answer<One> {
+fn translate_select(select: &OneSelect<'_>, scope: &Scope<'_>) -> Translation<SelectParts> {
     let OneSelect::Select { distinctness, columns, from, where_clause, group_by, having, window_clause } =
         select
     else {
@@ -134,39 +134,39 @@ fn one(select: &OneSelect<'_>, scope: &Scope<'_>) -> Answer<One> {
         return Err("a WINDOW clause".into());
     }
     let mut inner = Vec::new();
-    let from = from.as_ref().map(|f| tables(f, scope, &mut inner)).transpose()?;
+    let from = from.as_ref().map(|f| from_clause(f, scope, &mut inner)).transpose()?;
     let here = Scope { columns: &inner, outer: Some(scope), tables: scope.tables };
-    let (list, out) = results(columns, &inner, &here)?;
+    let (list, out) = result_columns(columns, &inner, &here)?;
     let distinct = if *distinctness == Some(Distinctness::Distinct) { "distinct " } else { "" };
     let mut sql = format!("select {distinct}{list}");
     if let Some(from) = from {
         sql += &format!(" from {from}");
     }
     if let Some(e) = where_clause {
-        sql += &format!(" where {}", logical(e, &here)?);
+        sql += &format!(" where {}", translate_condition(e, &here)?);
     }
     if let Some(groups) = group_by {
-        sql += &format!(" group by {}", grouped(groups, columns, &out, &here)?.join(", "));
+        sql += &format!(" group by {}", group_clause(groups, columns, &out, &here)?.join(", "));
     }
     if let Some(e) = having {
-        sql += &format!(" having {}", logical(e, &here)?);
+        sql += &format!(" having {}", translate_condition(e, &here)?);
     }
     Ok((sql, out, inner))
 }
 
 /// GROUP BY: a number, an alias, or an expression.
-fn grouped(
+fn group_clause(
     groups: &[Expr<'_>],
     columns: &[ResultColumn<'_>],
-    out: &[Known],
+    out: &[KnownColumn],
     here: &Scope<'_>,
-) -> Answer<Vec<String>> {
+) -> Translation<Vec<String>> {
     let alias = |name: &str| {
-        let at = out.iter().position(|k| k.name.eq_ignore_ascii_case(&bare(name)))?;
+        let at = out.iter().position(|k| k.name.eq_ignore_ascii_case(&bare_name(name)))?;
         (out.len() == columns.len()).then(|| (at + 1).to_string())
     };
     let one = |e: &Expr<'_>| match e {
-        Expr::Id(id) if here.find(None, id.0).is_none() => {
+        Expr::Id(id) if here.find_column(None, id.0).is_none() => {
             alias(id.0).ok_or_else(|| format!("the name {}", id.0))
         }
         e if e.is_integer().is_some() => Ok(e.to_string()),
@@ -175,26 +175,30 @@ fn grouped(
     groups.iter().map(one).collect()
 }
 
-fn results(columns: &[ResultColumn<'_>], inner: &[Known], here: &Scope<'_>) -> Answer<(String, Vec<Known>)> {
+fn result_columns(
+    columns: &[ResultColumn<'_>],
+    inner: &[KnownColumn],
+    here: &Scope<'_>,
+) -> Translation<(String, Vec<KnownColumn>)> {
     let (mut list, mut out) = (Vec::new(), Vec::new());
-    let mut push = |sql: String, name: String, ty: Ty| {
+    let mut push = |sql: String, name: String, ty: SqlType| {
         list.push(format!("{sql} as {}", Ident::new(&*name)));
         let quoted = Ident::new(&*name).to_string();
-        out.push(Known { table: String::new(), name, sql: quoted, ty });
+        out.push(KnownColumn { table: String::new(), name, sql: quoted, ty });
     };
     for column in columns {
         match column {
             ResultColumn::Star => inner.iter().for_each(|k| push(k.sql.clone(), k.name.clone(), k.ty)),
             ResultColumn::TableStar(table) => {
-                let table = bare(table.0);
+                let table = bare_name(table.0);
                 let own = inner.iter().filter(|k| k.table.eq_ignore_ascii_case(&table));
                 own.for_each(|k| push(k.sql.clone(), k.name.clone(), k.ty));
             }
             ResultColumn::Expr(e, alias) => {
                 let (sql, ty) = translate(e, here)?;
                 // A bare NULL or literal would be of type unknown.
-                let sql = if ty == Ty::Null { format!("{sql}::text") } else { sql };
-                push(sql, named(e, alias.as_ref()), ty);
+                let sql = if ty == SqlType::Null { format!("{sql}::text") } else { sql };
+                push(sql, column_alias(e, alias.as_ref()), ty);
             }
         }
     }
@@ -202,21 +206,25 @@ fn results(columns: &[ResultColumn<'_>], inner: &[Known], here: &Scope<'_>) -> A
 }
 
 /// What SQLite calls a column: its alias, the column's own name, or the expression's text.
-fn named(e: &Expr<'_>, alias: Option<&As<'_>>) -> String {
+fn column_alias(e: &Expr<'_>, alias: Option<&As<'_>>) -> String {
     match (alias, e) {
-        (Some(As::As(n) | As::Elided(n)), _) => bare(n.0),
-        (None, Expr::Id(id)) => bare(id.0),
-        (None, Expr::Name(n) | Expr::Qualified(_, n) | Expr::DoublyQualified(_, _, n)) => bare(n.0),
+        (Some(As::As(n) | As::Elided(n)), _) => bare_name(n.0),
+        (None, Expr::Id(id)) => bare_name(id.0),
+        (None, Expr::Name(n) | Expr::Qualified(_, n) | Expr::DoublyQualified(_, _, n)) => bare_name(n.0),
         (None, e) => e.to_string(),
     }
 }
 
-fn tables(from: &FromClause<'_>, scope: &Scope<'_>, known: &mut Vec<Known>) -> Answer<String> {
+fn from_clause(
+    from: &FromClause<'_>,
+    scope: &Scope<'_>,
+    known: &mut Vec<KnownColumn>,
+) -> Translation<String> {
     let first = from.select.ok_or("an empty FROM")?;
-    let mut sql = table(first, scope, known)?;
+    let mut sql = from_item(first, scope, known)?;
     for join in from.joins.iter().flatten() {
         let before = known.len();
-        let right = table(&join.table, scope, known)?;
+        let right = from_item(&join.table, scope, known)?;
         let word = match join.operator {
             JoinOperator::Comma | JoinOperator::TypedJoin(None) => "join",
             JoinOperator::TypedJoin(Some(t)) if t.contains(JoinType::NATURAL) => {
@@ -229,20 +237,22 @@ fn tables(from: &FromClause<'_>, scope: &Scope<'_>, known: &mut Vec<Known>) -> A
         };
         let on = match &join.constraint {
             Some(JoinConstraint::On(e)) => {
-                logical(e, &Scope { columns: known, outer: Some(scope), tables: scope.tables })?
+                translate_condition(e, &Scope { columns: known, outer: Some(scope), tables: scope.tables })?
             }
             Some(JoinConstraint::Using(names)) => {
                 let (left, right) = known.split_at(before);
                 let mut both = Vec::new();
                 for n in names.iter() {
-                    let of = |side: &[Known]| {
-                        side.iter().find(|k| k.name.eq_ignore_ascii_case(&bare(n.0))).map(|k| k.sql.clone())
+                    let of = |side: &[KnownColumn]| {
+                        side.iter()
+                            .find(|k| k.name.eq_ignore_ascii_case(&bare_name(n.0)))
+                            .map(|k| k.sql.clone())
                     };
                     let (a, b) = of(left).zip(of(right)).ok_or_else(|| format!("USING ({})", n.0))?;
                     both.push(format!("{a} = {b}"));
                 }
                 // The right one of a pair is not a result column of its own.
-                let hidden: Vec<String> = names.iter().map(|n| bare(n.0)).collect();
+                let hidden: Vec<String> = names.iter().map(|n| bare_name(n.0)).collect();
                 let mut at = 0;
                 known.retain(|k| {
                     at += 1;
@@ -257,24 +267,24 @@ fn tables(from: &FromClause<'_>, scope: &Scope<'_>, known: &mut Vec<Known>) -> A
     Ok(sql)
 }
 
-fn table(item: &SelectTable<'_>, scope: &Scope<'_>, known: &mut Vec<Known>) -> Answer<String> {
-    let alias = |a: &Option<As<'_>>| a.as_ref().map(|(As::As(n) | As::Elided(n))| bare(n.0));
+fn from_item(item: &SelectTable<'_>, scope: &Scope<'_>, known: &mut Vec<KnownColumn>) -> Translation<String> {
+    let alias = |a: &Option<As<'_>>| a.as_ref().map(|(As::As(n) | As::Elided(n))| bare_name(n.0));
     let (sql, columns, label) = match item {
         SelectTable::Table(name, a, _) => {
-            let own = bare(name.name.0);
+            let own = bare_name(name.name.0);
             let columns = scope.tables.and_then(|t| t(&own)).ok_or_else(|| format!("the table {own}"))?;
             let target = columns.first().map_or_else(|| own.clone(), |k| k.table.clone());
             (Ident::new(target).to_string(), columns, alias(a).unwrap_or(own))
         }
         SelectTable::Select(select, a) => {
-            let (sql, columns) = query(select, scope)?;
+            let (sql, columns) = translate_query(select, scope)?;
             (format!("({sql})"), columns, alias(a).unwrap_or_else(|| format!("q{}", known.len())))
         }
         SelectTable::TableCall(name, _, _) => return Err(format!("the table function {}", name.name.0)),
-        SelectTable::Sub(from, _) => return tables(from, scope, known).map(|sql| format!("({sql})")),
+        SelectTable::Sub(from, _) => return from_clause(from, scope, known).map(|sql| format!("({sql})")),
     };
     let quoted = Ident::new(&*label);
-    known.extend(columns.into_iter().map(|k| Known {
+    known.extend(columns.into_iter().map(|k| KnownColumn {
         sql: format!("{quoted}.{}", k.sql),
         table: label.clone(),
         ..k

@@ -1,8 +1,8 @@
 //! SQLite's date and time functions.
 
-use super::Answer;
+use super::Translation;
 use super::expr::translate;
-use super::scope::{Scope, Ty};
+use super::scope::{Scope, SqlType};
 use sqlite3_parser::ast::Expr;
 
 /// The present moment as SQLite writes it.
@@ -11,38 +11,38 @@ pub(crate) fn now_text(format: &str) -> String {
 }
 
 /// A call of `date`, `time`, `datetime`, `strftime`, `unixepoch` or `julianday`; none when it is another function.
-pub(crate) fn call(name: &str, args: &[Expr<'_>], scope: &Scope<'_>) -> Option<Answer> {
+pub(crate) fn translate_call(name: &str, args: &[Expr<'_>], scope: &Scope<'_>) -> Option<Translation> {
     let format = match name {
         "date" => "YYYY-MM-DD",
         "time" => "HH24:MI:SS",
         "datetime" => "YYYY-MM-DD HH24:MI:SS",
-        "strftime" => return Some(strftime(args, scope)),
-        "unixepoch" | "julianday" => return Some(number(name, args, scope)),
+        "strftime" => return Some(translate_strftime(args, scope)),
+        "unixepoch" | "julianday" => return Some(epoch_number(name, args, scope)),
         _ => return None,
     };
-    Some(stamp(args, scope).map(|stamp| (format!("to_char({stamp}, '{format}')"), Ty::Text)))
+    Some(timestamp_sql(args, scope).map(|stamp| (format!("to_char({stamp}, '{format}')"), SqlType::Text)))
 }
 
-fn number(name: &str, args: &[Expr<'_>], scope: &Scope<'_>) -> Answer {
-    let epoch = format!("extract(epoch from {})", stamp(args, scope)?);
+fn epoch_number(name: &str, args: &[Expr<'_>], scope: &Scope<'_>) -> Translation {
+    let epoch = format!("extract(epoch from {})", timestamp_sql(args, scope)?);
     Ok(match name {
-        "unixepoch" => (format!("floor({epoch})::bigint"), Ty::Int),
-        _ => (format!("({epoch} / 86400.0 + 2440587.5)::float8"), Ty::Float),
+        "unixepoch" => (format!("floor({epoch})::bigint"), SqlType::Int),
+        _ => (format!("({epoch} / 86400.0 + 2440587.5)::float8"), SqlType::Float),
     })
 }
 
-fn strftime(args: &[Expr<'_>], scope: &Scope<'_>) -> Answer {
+fn translate_strftime(args: &[Expr<'_>], scope: &Scope<'_>) -> Translation {
     let [format, rest @ ..] = args else { return Err("strftime without a format".into()) };
     let (format, _) = translate(format, scope)?;
-    let stamp = stamp(rest, scope)?;
+    let stamp = timestamp_sql(rest, scope)?;
     if format == "'%s'" {
-        return Ok((format!("floor(extract(epoch from {stamp}))::bigint::text"), Ty::Text));
+        return Ok((format!("floor(extract(epoch from {stamp}))::bigint::text"), SqlType::Text));
     }
-    Ok((format!("to_char({stamp}, '{}')", to_char(format.trim_matches('\''))?), Ty::Text))
+    Ok((format!("to_char({stamp}, '{}')", to_char_format(format.trim_matches('\''))?), SqlType::Text))
 }
 
 /// strftime's letters in to_char's words.
-fn to_char(format: &str) -> Answer<String> {
+fn to_char_format(format: &str) -> Translation<String> {
     let mut out = String::new();
     let mut letters = format.chars();
     while let Some(c) = letters.next() {
@@ -69,24 +69,26 @@ fn to_char(format: &str) -> Answer<String> {
 }
 
 /// The moment that the arguments mean, as a timestamp in UTC.
-fn stamp(args: &[Expr<'_>], scope: &Scope<'_>) -> Answer<String> {
+fn timestamp_sql(args: &[Expr<'_>], scope: &Scope<'_>) -> Translation<String> {
     let [first, modifiers @ ..] = args else { return Ok("(now() at time zone 'utc')".into()) };
     let mut sql = match translate(first, scope)? {
         (text, _) if text.eq_ignore_ascii_case("'now'") => "(now() at time zone 'utc')".to_string(),
-        (sql, Ty::Timestamptz) => format!("({sql} at time zone 'utc')"),
-        (sql, Ty::Timestamp | Ty::Date) => format!("({sql})::timestamp"),
-        (sql, Ty::Int) if modifiers.iter().any(|m| m.to_string().eq_ignore_ascii_case("'unixepoch'")) => {
+        (sql, SqlType::Timestamptz) => format!("({sql} at time zone 'utc')"),
+        (sql, SqlType::Timestamp | SqlType::Date) => format!("({sql})::timestamp"),
+        (sql, SqlType::Int)
+            if modifiers.iter().any(|m| m.to_string().eq_ignore_ascii_case("'unixepoch'")) =>
+        {
             format!("(to_timestamp({sql}) at time zone 'utc')")
         }
         (sql, _) => return Err(format!("{sql} as a time")),
     };
     for modifier in modifiers {
-        sql = modified(&sql, &modifier.to_string())?;
+        sql = apply_modifier(&sql, &modifier.to_string())?;
     }
     Ok(sql)
 }
 
-fn modified(sql: &str, modifier: &str) -> Answer<String> {
+fn apply_modifier(sql: &str, modifier: &str) -> Translation<String> {
     let word = modifier.trim_matches('\'').trim().to_ascii_lowercase();
     let parts: Vec<&str> = word.split_whitespace().collect();
     match parts.as_slice() {

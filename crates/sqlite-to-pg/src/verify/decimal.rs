@@ -7,17 +7,17 @@ const INFINITE: u16 = 0xD000;
 const MINUS_INFINITE: u16 = 0xF000;
 
 /// Appends a whole number.
-pub(crate) fn integer(value: i64, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+pub(crate) fn put_integer(value: i64, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     scratch.clear();
     let _ = write!(scratch, "{}", value.unsigned_abs());
     let point = i32::try_from(scratch.len()).unwrap_or(i32::MAX);
-    put(value < 0, scratch, point, out);
+    put_digits(value < 0, scratch, point, out);
 }
 
 /// Appends the shortest digits that read back as `value`; NaN is not a value SQLite holds.
-pub(crate) fn real(value: f64, scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn put_real(value: f64, scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<()> {
     if value.is_infinite() {
-        return special(value < 0.0, out);
+        return put_infinity(value < 0.0, out);
     }
     scratch.clear();
     let _ = write!(scratch, "{value:e}");
@@ -25,17 +25,17 @@ pub(crate) fn real(value: f64, scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Opti
     let mut copy = [0_u8; 40];
     let text = copy.get_mut(..scratch.len())?;
     text.copy_from_slice(scratch);
-    literal(text, scratch, out)
+    put_literal(text, scratch, out)
 }
 
-fn special(negative: bool, out: &mut Vec<u8>) -> Option<()> {
+fn put_infinity(negative: bool, out: &mut Vec<u8>) -> Option<()> {
     out.extend_from_slice(&[0, 0]);
     out.extend_from_slice(&if negative { MINUS_INFINITE } else { INFINITE }.to_be_bytes());
     Some(())
 }
 
 /// Appends what `text` (`-12.50e3`, blanks around it) says. None: it is no number.
-pub(crate) fn literal(text: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn put_literal(text: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<()> {
     let text = text.trim_ascii();
     let negative = text.first() == Some(&b'-');
     let text = if negative || text.first() == Some(&b'+') { &text[1..] } else { text };
@@ -51,12 +51,12 @@ pub(crate) fn literal(text: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> 
     if scratch.is_empty() || !scratch.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    put(negative, scratch, i32::try_from(whole).ok()?.checked_add(exponent)?, out);
+    put_digits(negative, scratch, i32::try_from(whole).ok()?.checked_add(exponent)?, out);
     Some(())
 }
 
 /// Appends 0.`digits` × 10^`point`.
-fn put(negative: bool, digits: &[u8], point: i32, out: &mut Vec<u8>) {
+fn put_digits(negative: bool, digits: &[u8], point: i32, out: &mut Vec<u8>) {
     let zeros = digits.iter().take_while(|d| **d == b'0').count();
     let end = digits.iter().rposition(|d| *d != b'0').map_or(zeros, |at| at + 1);
     let (digits, point) = (&digits[zeros..end.max(zeros)], point - i32::try_from(zeros).unwrap_or(0));
@@ -68,12 +68,12 @@ fn put(negative: bool, digits: &[u8], point: i32, out: &mut Vec<u8>) {
     out.extend_from_slice(&i16::try_from(weight).unwrap_or(i16::MAX).to_be_bytes());
     out.extend_from_slice(&if negative { NEGATIVE } else { 0 }.to_be_bytes());
     let first_places = usize::try_from(point - weight * 4).unwrap_or(4);
-    group(&digits[..lead], first_places, out);
-    digits[lead..].chunks(4).for_each(|four| group(four, 4, out));
+    put_group(&digits[..lead], first_places, out);
+    digits[lead..].chunks(4).for_each(|four| put_group(four, 4, out));
 }
 
 /// One base-10000 digit of `places` decimal ones, zeros where `digits` ends.
-fn group(digits: &[u8], places: usize, out: &mut Vec<u8>) {
+fn put_group(digits: &[u8], places: usize, out: &mut Vec<u8>) {
     let value = (0..places).fold(0_u16, |sum, i| sum * 10 + u16::from(digits.get(i).map_or(0, |d| d - b'0')));
     out.extend_from_slice(&value.to_be_bytes());
 }
@@ -101,7 +101,7 @@ pub(crate) fn from_wire(wire: &[u8], out: &mut Vec<u8>) {
 
 /// Puts the shortest digits of a double in the place of any longer ones that it is written with, from `start` on: a copy
 /// that somebody else made may hold 0.33333333333333331483 for 1/3.0. Other numbers stay as they are, digit by digit.
-pub(crate) fn shorten(out: &mut Vec<u8>, start: usize, scratch: &mut Vec<u8>) -> Option<()> {
+pub(crate) fn shorten_double(out: &mut Vec<u8>, start: usize, scratch: &mut Vec<u8>) -> Option<()> {
     let bytes = &out[start..];
     let weight = i32::from(i16::from_be_bytes(*bytes.first_chunk::<2>()?));
     let groups: Vec<u16> =
@@ -116,16 +116,16 @@ pub(crate) fn shorten(out: &mut Vec<u8>, start: usize, scratch: &mut Vec<u8>) ->
     let double: f64 = format!("{sign}0.{digits}e{}", weight * 4 + first).parse().ok()?;
     // Whole numbers up to those of SQLite's integers are themselves.
     let whole = double.fract() == 0.0 && double.abs() < 9.3e18;
-    if whole || !written(digits, double)? {
+    if whole || !are_digits_of(digits, double)? {
         return None;
     }
     out.truncate(start);
-    real(double, scratch, out)
+    put_real(double, scratch, out)
 }
 
 /// Whether these first digits are those of `double` to its nineteenth, some cut, some rounded; SQLite's own are not exact
-/// behind it.
-fn written(digits: &str, double: f64) -> Option<bool> {
+/// after it.
+fn are_digits_of(digits: &str, double: f64) -> Option<bool> {
     let count = digits.len().min(21);
     let exact: String = format!("{double:.*e}", count - 1).split('e').next()?.replace(['.', '-'], "");
     let (ours, theirs): (u128, u128) = (digits[..count].parse().ok()?, exact.parse().ok()?);
@@ -136,7 +136,7 @@ fn written(digits: &str, double: f64) -> Option<bool> {
 }
 
 /// Whether canonical bytes fit numeric(p,s).
-pub(crate) fn fits(bytes: &[u8], (precision, scale): (i32, i32)) -> bool {
+pub(crate) fn fits_numeric(bytes: &[u8], precision: i32, scale: i32) -> bool {
     let weight = bytes.first_chunk::<2>().map_or(0, |w| i32::from(i16::from_be_bytes(*w)));
     let groups: Vec<u16> =
         bytes.get(4..).unwrap_or(&[]).chunks_exact(2).map(|g| u16::from_be_bytes([g[0], g[1]])).collect();
@@ -154,7 +154,7 @@ mod tests {
 
     fn canonical(text: &str) -> Vec<u8> {
         let (mut scratch, mut out) = (Vec::new(), Vec::new());
-        literal(text.as_bytes(), &mut scratch, &mut out).expect(text);
+        put_literal(text.as_bytes(), &mut scratch, &mut out).expect(text);
         out
     }
 
@@ -193,12 +193,12 @@ mod tests {
         let (mut scratch, mut out) = (Vec::new(), Vec::new());
         for n in [0, 7, -7, 10_000, i64::MAX, i64::MIN] {
             out.clear();
-            integer(n, &mut scratch, &mut out);
+            put_integer(n, &mut scratch, &mut out);
             assert_eq!(out, canonical(&n.to_string()));
         }
         for r in [0.1, 100.005, 1e300, 5e-324, -2.5] {
             out.clear();
-            real(r, &mut scratch, &mut out).expect("finite");
+            put_real(r, &mut scratch, &mut out).expect("finite");
             assert_eq!(out, canonical(&format!("{r}")));
         }
     }
@@ -207,7 +207,7 @@ mod tests {
     fn doubles_written_in_full_are_shortened() {
         let short = |text: &str| {
             let mut out = canonical(text);
-            let _ = shorten(&mut out, 0, &mut Vec::new());
+            let _ = shorten_double(&mut out, 0, &mut Vec::new());
             out
         };
         for (long, shortest) in [
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn declared_digits() {
-        let judge = |text: &str| fits(&canonical(text), (5, 2));
+        let judge = |text: &str| fits_numeric(&canonical(text), 5, 2);
         assert!(["0", "123.45", "-999.99", "0.01", "100", "-1.5"].into_iter().all(judge));
         assert!(!["1000", "0.001", "99999", "1e5", "12.345"].into_iter().any(judge));
     }
@@ -237,7 +237,7 @@ mod tests {
     fn words_are_no_numbers() {
         let (mut scratch, mut out) = (Vec::new(), Vec::new());
         for text in ["", "abc", "1.2.3", "1e", "--1", "."] {
-            assert_eq!(literal(text.as_bytes(), &mut scratch, &mut out), None, "{text}");
+            assert_eq!(put_literal(text.as_bytes(), &mut scratch, &mut out), None, "{text}");
         }
     }
 }

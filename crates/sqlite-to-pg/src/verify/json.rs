@@ -1,8 +1,12 @@
-//! JSON in one spelling: keys sorted, the last of equal keys, no blanks, numbers without a scale.
+//! JSON in one spelling: keys sorted, the last of equal keys, no blanks, numbers without a scale; and arrays, element by
+//! element, as JSON on one side and PostgreSQL's literal on the other.
 
-use super::decimal;
+use super::pair::Element;
+use super::{decimal, time};
+use rusqlite::types::ValueRef;
+use serde::de::IgnoredAny;
 
-/// How deep a document may be: PostgreSQL's own limit is its stack; nobody nests so deep on purpose.
+/// How deep a document may be: PostgreSQL's own limit is its stack, and no real document nests so deep.
 const DEPTH: usize = 200;
 
 /// Writes documents; keeps its buffers from one to the next.
@@ -29,14 +33,14 @@ struct Input<'a> {
 
 impl Canon {
     /// Appends `document` to `out` and says whether some object had a key twice. None: it is no JSON that jsonb holds.
-    pub(crate) fn write(&mut self, document: &[u8], out: &mut Vec<u8>) -> Option<bool> {
+    pub(crate) fn write_canonical(&mut self, document: &[u8], out: &mut Vec<u8>) -> Option<bool> {
         self.members.clear();
         self.text.clear();
         self.doubles = false;
         std::str::from_utf8(document).ok()?;
         let mut input = Input { bytes: document, at: 0 };
-        self.value(&mut input, DEPTH)?;
-        input.blanks();
+        self.write_value(&mut input, DEPTH)?;
+        input.skip_blanks();
         if input.at < document.len() {
             return None;
         }
@@ -44,74 +48,74 @@ impl Canon {
         Some(self.doubles)
     }
 
-    fn value(&mut self, input: &mut Input<'_>, depth: usize) -> Option<()> {
-        input.blanks();
-        match input.peek()? {
-            b'{' => self.object(input, depth.checked_sub(1)?),
-            b'[' => self.array(input, depth.checked_sub(1)?),
-            b'"' => self.string(input),
-            b't' => self.word(input, b"true"),
-            b'f' => self.word(input, b"false"),
-            b'n' => self.word(input, b"null"),
-            _ => self.number(input),
+    fn write_value(&mut self, input: &mut Input<'_>, depth: usize) -> Option<()> {
+        input.skip_blanks();
+        match input.peek_byte()? {
+            b'{' => self.write_object(input, depth.checked_sub(1)?),
+            b'[' => self.write_array(input, depth.checked_sub(1)?),
+            b'"' => self.write_string(input),
+            b't' => self.write_word(input, b"true"),
+            b'f' => self.write_word(input, b"false"),
+            b'n' => self.write_word(input, b"null"),
+            _ => self.write_number(input),
         }
     }
 
-    fn word(&mut self, input: &mut Input<'_>, word: &[u8]) -> Option<()> {
+    fn write_word(&mut self, input: &mut Input<'_>, word: &[u8]) -> Option<()> {
         input.bytes[input.at..].starts_with(word).then_some(())?;
         input.at += word.len();
         self.text.extend_from_slice(word);
         Some(())
     }
 
-    fn array(&mut self, input: &mut Input<'_>, depth: usize) -> Option<()> {
+    fn write_array(&mut self, input: &mut Input<'_>, depth: usize) -> Option<()> {
         input.at += 1;
         self.text.push(b'[');
-        if !input.take(b']') {
+        if !input.take_byte(b']') {
             loop {
-                self.value(input, depth)?;
+                self.write_value(input, depth)?;
                 self.text.push(b',');
-                if input.take(b']') {
+                if input.take_byte(b']') {
                     break;
                 }
-                input.take(b',').then_some(())?;
+                input.take_byte(b',').then_some(())?;
             }
         }
         self.text.push(b']');
         Some(())
     }
 
-    /// Members are written in their order behind `start`, then once more, sorted, and the first writing goes.
-    fn object(&mut self, input: &mut Input<'_>, depth: usize) -> Option<()> {
+    /// Members are written in their order after `start`, then once more, sorted, and the first writing goes.
+    fn write_object(&mut self, input: &mut Input<'_>, depth: usize) -> Option<()> {
         input.at += 1;
         let (start, first) = (self.text.len(), self.members.len());
-        if !input.take(b'}') {
+        if !input.take_byte(b'}') {
             loop {
-                let member = self.member(input, depth)?;
+                let member = self.write_member(input, depth)?;
                 self.members.push(member);
-                if input.take(b'}') {
+                if input.take_byte(b'}') {
                     break;
                 }
-                input.take(b',').then_some(())?;
+                input.take_byte(b',').then_some(())?;
             }
         }
-        self.sort(start, first);
+        self.sort_members(start, first);
         Some(())
     }
 
-    fn member(&mut self, input: &mut Input<'_>, depth: usize) -> Option<Member> {
-        input.blanks();
+    fn write_member(&mut self, input: &mut Input<'_>, depth: usize) -> Option<Member> {
+        input.skip_blanks();
         let begin = self.text.len();
-        (input.peek()? == b'"').then_some(())?;
-        self.string(input)?;
+        (input.peek_byte()? == b'"').then_some(())?;
+        self.write_string(input)?;
         let key = (begin, self.text.len());
-        input.take(b':').then_some(())?;
+        input.take_byte(b':').then_some(())?;
         self.text.push(b':');
-        self.value(input, depth)?;
+        self.write_value(input, depth)?;
         Some(Member { key, end: self.text.len() })
     }
 
-    fn sort(&mut self, start: usize, first: usize) {
+    fn sort_members(&mut self, start: usize, first: usize) {
         let Canon { members, text, scratch, doubles } = self;
         let own = &mut members[first..];
         let key = |m: &Member| &text[m.key.0..m.key.1];
@@ -134,7 +138,7 @@ impl Canon {
         text.extend_from_slice(scratch);
     }
 
-    fn number(&mut self, input: &mut Input<'_>) -> Option<()> {
+    fn write_number(&mut self, input: &mut Input<'_>) -> Option<()> {
         let rest = &input.bytes[input.at..];
         let length = rest.iter().take_while(|b| b.is_ascii_digit() || b"+-.eE".contains(b)).count();
         let digits = &rest[..length];
@@ -143,13 +147,13 @@ impl Canon {
         // With its length: the bytes of a number may be any.
         self.text.extend_from_slice(b"#..");
         let begin = self.text.len();
-        decimal::literal(digits, &mut self.scratch, &mut self.text)?;
+        decimal::put_literal(digits, &mut self.scratch, &mut self.text)?;
         let length = u16::try_from(self.text.len() - begin).ok()?;
         self.text[begin - 2..begin].copy_from_slice(&length.to_be_bytes());
         Some(())
     }
 
-    fn string(&mut self, input: &mut Input<'_>) -> Option<()> {
+    fn write_string(&mut self, input: &mut Input<'_>) -> Option<()> {
         input.at += 1;
         self.text.push(b'"');
         loop {
@@ -159,7 +163,7 @@ impl Canon {
             input.at += plain + 1;
             match rest[plain] {
                 b'"' => break,
-                b'\\' => self.escape(input)?,
+                b'\\' => self.write_escape(input)?,
                 _ => return None,
             }
         }
@@ -167,8 +171,8 @@ impl Canon {
         Some(())
     }
 
-    fn escape(&mut self, input: &mut Input<'_>) -> Option<()> {
-        let letter = input.peek()?;
+    fn write_escape(&mut self, input: &mut Input<'_>) -> Option<()> {
+        let letter = input.peek_byte()?;
         input.at += 1;
         let plain = match letter {
             b'n' => b'\n',
@@ -182,19 +186,19 @@ impl Canon {
                 self.text.push(b'\\');
                 letter
             }
-            b'u' => return self.unicode(input),
+            b'u' => return self.write_unicode(input),
             _ => return None,
         };
         self.text.push(plain);
         Some(())
     }
 
-    fn unicode(&mut self, input: &mut Input<'_>) -> Option<()> {
-        let mut code = input.four()?;
+    fn write_unicode(&mut self, input: &mut Input<'_>) -> Option<()> {
+        let mut code = input.take_hex4()?;
         if (0xD800..0xDC00).contains(&code) {
             input.bytes.get(input.at..)?.starts_with(b"\\u").then_some(())?;
             input.at += 2;
-            let low = input.four()?;
+            let low = input.take_hex4()?;
             (0xDC00..0xE000).contains(&low).then_some(())?;
             code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
         }
@@ -234,27 +238,170 @@ fn is_number(text: &[u8]) -> bool {
 }
 
 impl Input<'_> {
-    fn peek(&self) -> Option<u8> {
+    fn peek_byte(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    fn blanks(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+    fn skip_blanks(&mut self) {
+        while matches!(self.peek_byte(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
     }
 
-    fn take(&mut self, byte: u8) -> bool {
-        self.blanks();
-        let there = self.peek() == Some(byte);
+    fn take_byte(&mut self, byte: u8) -> bool {
+        self.skip_blanks();
+        let there = self.peek_byte() == Some(byte);
         self.at += usize::from(there);
         there
     }
 
-    fn four(&mut self) -> Option<u32> {
+    fn take_hex4(&mut self) -> Option<u32> {
         let digits = self.bytes.get(self.at..self.at + 4)?;
         self.at += 4;
         digits.iter().try_fold(0, |sum, d| char::from(*d).to_digit(16).map(|d| sum * 16 + d))
+    }
+}
+
+/// How deep arrays of arrays are read; PostgreSQL has six dimensions.
+const DIMENSIONS: usize = 8;
+
+const OPEN: u8 = 1;
+const CLOSE: u8 = 2;
+const NULL: u8 = 3;
+const VALUE: u8 = 4;
+
+/// Appends what a text of SQLite says.
+pub(crate) fn array_of_source(value: ValueRef<'_>, element: Element, out: &mut Vec<u8>) -> Option<()> {
+    let ValueRef::Text(text) = value else { return None };
+    let text = text.trim_ascii();
+    match text.first()? {
+        b'[' => {
+            serde_json::from_slice::<IgnoredAny>(text).ok()?;
+            array_of_json(text, element, DIMENSIONS, out)
+        }
+        _ => array_of_literal(text, element, out),
+    }
+}
+
+/// Appends the elements of valid JSON.
+fn array_of_json(text: &[u8], element: Element, depth: usize, out: &mut Vec<u8>) -> Option<()> {
+    depth.checked_sub(1)?;
+    out.push(OPEN);
+    let mut rest = text[1..].trim_ascii_start();
+    while rest.first()? != &b']' {
+        rest = rest.strip_prefix(b",").unwrap_or(rest).trim_ascii_start();
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
+        values.next()?.ok()?;
+        let (own, after) = rest.split_at(values.byte_offset());
+        match own.first()? {
+            b'[' => array_of_json(own, element, depth - 1, out)?,
+            b'"' => put_element(serde_json::from_slice::<String>(own).ok()?.as_bytes(), element, out),
+            b'n' => out.push(NULL),
+            _ => put_element(own, element, out),
+        }
+        rest = after.trim_ascii_start();
+    }
+    out.push(CLOSE);
+    Some(())
+}
+
+/// Appends the elements of `{a,"b c",NULL,{d}}`; none for one whose bounds are written before it, and for what is none.
+pub(crate) fn array_of_literal(text: &[u8], element: Element, out: &mut Vec<u8>) -> Option<()> {
+    let start = out.len();
+    let rest = write_elements(text.trim_ascii(), element, DIMENSIONS, out);
+    if rest.is_some_and(<[u8]>::is_empty) {
+        return Some(());
+    }
+    out.truncate(start);
+    None
+}
+
+/// The elements up to the brace that closes; the answer is what follows it.
+fn write_elements<'a>(text: &'a [u8], element: Element, depth: usize, out: &mut Vec<u8>) -> Option<&'a [u8]> {
+    depth.checked_sub(1)?;
+    let mut rest = text.strip_prefix(b"{")?.trim_ascii_start();
+    out.push(OPEN);
+    let mut word = Vec::new();
+    loop {
+        match *rest.first()? {
+            b'}' => {
+                out.push(CLOSE);
+                return Some(&rest[1..]);
+            }
+            b',' => rest = rest[1..].trim_ascii_start(),
+            b'{' => rest = write_elements(rest, element, depth - 1, out)?.trim_ascii_start(),
+            b'"' => {
+                word.clear();
+                rest = read_quoted(&rest[1..], &mut word)?.trim_ascii_start();
+                put_element(&word, element, out);
+            }
+            _ => {
+                let end = rest.iter().position(|b| matches!(b, b',' | b'}'))?;
+                let bare = rest[..end].trim_ascii_end();
+                match bare.eq_ignore_ascii_case(b"null") {
+                    true => out.push(NULL),
+                    false => put_element(bare, element, out),
+                }
+                rest = &rest[end..];
+            }
+        }
+    }
+}
+
+fn read_quoted<'a>(mut text: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]> {
+    loop {
+        match text {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', escaped, rest @ ..] => {
+                word.push(*escaped);
+                text = rest;
+            }
+            [plain, rest @ ..] => {
+                word.push(*plain);
+                text = rest;
+            }
+            [] => return None,
+        }
+    }
+}
+
+/// One element in the spelling of its kind, or as it stands where it is none of it.
+fn put_element(value: &[u8], element: Element, out: &mut Vec<u8>) {
+    out.push(VALUE);
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    if spell_element(value, element, out).is_none() {
+        out.truncate(start + 4);
+        out.extend_from_slice(value);
+    }
+    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+fn spell_element(value: &[u8], element: Element, out: &mut Vec<u8>) -> Option<()> {
+    match element {
+        Element::Number => decimal::put_literal(value, &mut Vec::new(), out),
+        Element::Bool => {
+            let truth = match value {
+                b"t" | b"true" => b't',
+                b"f" | b"false" => b'f',
+                _ => return None,
+            };
+            out.push(truth);
+            Some(())
+        }
+        Element::Json => Canon::default().write_canonical(value, out).map(drop),
+        Element::Moment => {
+            let micros = time::parse_timestamp(value).filter(|m| m.beyond.is_none())?.utc()?;
+            out.extend_from_slice(&micros.to_be_bytes());
+            Some(())
+        }
+        Element::Uuid => {
+            let digits = value.iter().filter(|b| **b != b'-');
+            out.extend(digits.map(u8::to_ascii_lowercase));
+            Some(())
+        }
+        Element::Text => None,
     }
 }
 
@@ -264,7 +411,7 @@ mod tests {
 
     fn canon(text: &str) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        Canon::default().write(text.as_bytes(), &mut out).map(|_| out)
+        Canon::default().write_canonical(text.as_bytes(), &mut out).map(|_| out)
     }
 
     #[test]
@@ -310,8 +457,41 @@ mod tests {
     #[test]
     fn doubles_are_told() {
         let mut out = Vec::new();
-        let mut told = |text: &str| Canon::default().write(text.as_bytes(), &mut out).expect(text);
+        let mut told = |text: &str| Canon::default().write_canonical(text.as_bytes(), &mut out).expect(text);
         assert!(told(r#"{"x":{"a":1,"b":2,"a":3}}"#));
         assert!(!told(r#"{"a":{"a":1}}"#));
+    }
+
+    fn of(text: &str, element: Element) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        array_of_source(ValueRef::Text(text.as_bytes()), element, &mut out)?;
+        Some(out)
+    }
+
+    #[test]
+    fn spellings_of_one_array_are_one() {
+        use Element as E;
+        for (element, same) in [
+            (E::Text, &[r#"["a","b c"]"#, r#"{a,"b c"}"#, r#"{ "a" , b c }"#][..]),
+            (E::Text, &["[]", "{}", " [ ] "]),
+            (E::Text, &[r#"["null",null,""]"#, r#"{"null",NULL,""}"#]),
+            (E::Text, &[r#"["q\"b\\"]"#, r#"{"q\"b\\"}"#]),
+            (E::Number, &["[1, 2.50, 1e3]", "{1,2.5,1000}"]),
+            (E::Number, &["[[1,2],[3]]", "{{1,2},{3}}"]),
+            (E::Bool, &["[true,false]", "{t,f}"]),
+            (E::Moment, &[r#"["2025-01-01T10:00:00Z"]"#, r#"{"2025-01-01 10:00:00+00"}"#]),
+            (E::Json, &[r#"[{"b":1,"a":[1.0]}]"#, r#"{"{\"a\": [1], \"b\": 1}"}"#]),
+        ] {
+            assert!(of(same[0], element).is_some(), "{}", same[0]);
+            same.iter().for_each(|s| assert_eq!(of(s, element), of(same[0], element), "{s}"));
+        }
+        for (a, b) in
+            [(r#"["a"]"#, r#"["b"]"#), ("[1]", "[1,1]"), ("[null]", r#"["null"]"#), ("[[1],[2]]", "[1,2]")]
+        {
+            assert_ne!(of(a, E::Text), of(b, E::Text), "{a} {b}");
+        }
+        for no in ["", "a", "[1", "{a", "[0:1]={1,2}"] {
+            assert_eq!(of(no, E::Text), None, "{no}");
+        }
     }
 }

@@ -1,80 +1,73 @@
 //! The independent comparison: what PostgreSQL returns against what SQLite holds. Reads both sides, writes to none.
 
-mod array;
-mod compare;
 mod convert;
+mod cross_check;
 mod decimal;
-mod defaults;
-pub(crate) mod definitions;
-mod form;
-mod interval;
+mod definitions;
+mod expressions;
 mod json;
+mod locate_rows;
 mod matching;
-mod moment;
-mod narrow;
 mod objects;
 mod pair;
 mod record;
 mod scan;
-mod second;
-mod shown;
 mod source;
 mod sums;
 mod target;
-mod typed;
-mod wire;
-mod words;
+mod time;
 
 use crate::cli::Verify;
-use crate::plan::{self, Plan};
-use compare::Both;
-use definitions::Definitions;
-use matching::{Expected, Matched};
-use objects::Judge;
-use pair::Pair;
+use crate::model::Plan;
+use crate::plan;
+use crate::source::catalog;
+use crate::target::definitions::Definitions;
+use matching::{ExpectedObjects, Matched};
+use objects::TableJudge;
+use pair::TablePair;
 use postgres::Client;
-use record::{Compared, Difference, Kind};
+use record::{Compared, Difference, DifferenceKind, TableVerdict};
 use rusqlite::Connection;
 use scan::Sides;
-use toban_core::machine;
+use sums::SideSums;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Error, Kind as Status, Out, Result};
-pub(crate) use words::{named, of_index};
 
 /// The verb `verify`.
 ///
 /// # Errors
-/// Findings when the copy differs, Partial when the plan left rows behind that it does not accept; those of either
+/// Findings when the copy differs, Partial when the plan left rows out and does not accept that; those of either
 /// database; Failed when there was nothing to compare.
 pub(crate) fn run(args: &Verify, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     let to = ConnInfo::resolve(args.against.as_deref(), "sqlite-to-pg")?;
-    let mut readers = source::open(&args.db, threads())?;
-    let given = args.plan.as_ref().map(|path| plan::file::read(path)).transpose()?;
+    let mut readers = source::open_readers(&args.db, thread_count())?;
+    let given = args.plan.as_ref().map(|path| plan::file::read_plan(path)).transpose()?;
     let schema = given.as_ref().map_or(args.schema.clone(), |p| p.schema.clone());
     let (plan, kept) = kept_plan(&readers, &to, &schema, given)?;
-    let mut clients = target::open(&to, readers.len())?;
-    let mut outcome = judge((plan.as_ref(), &schema), &mut readers, &mut clients, quiet)?;
+    let mut clients = target::open_sessions(&to, readers.len())?;
+    let scope = CompareScope { plan: plan.as_ref(), schema: &schema, quiet };
+    let mut outcome = compare_all(&scope, &mut readers, &mut clients)?;
     let names = match &plan {
-        Some(plan) => crate::target::undo::relations(plan),
+        Some(plan) => crate::target::undo::plan_relations(plan),
         None => outcome.tables.iter().map(|t| t.target.clone()).collect(),
     };
-    outcome.defined(match &kept {
-        Some(kept) => definitions::judge(&mut clients[0], &schema, &names, kept)?,
-        None => definitions::unfit(&mut clients[0], &schema, &names)?,
+    outcome.add_definitions(match &kept {
+        Some(kept) => definitions::compare_kept(&mut clients[0], &schema, &names, kept)?,
+        None => definitions::find_unfit(&mut clients[0], &schema, &names)?,
     });
     if plan.is_none() {
-        let wanted = source::schema(&readers[0])?.triggers;
-        let there = definitions::triggers(&mut clients[0], &schema, &names)?;
-        outcome.differences.extend(words::triggers(&wanted, &there));
+        let wanted = source::read_schema(&readers[0])?.triggers;
+        let there = definitions::trigger_names(&mut clients[0], &schema, &names)?;
+        outcome.differences.extend(expressions::missing_triggers(&wanted, &there));
     }
-    plan.iter().for_each(|plan| outcome.lacks(plan));
+    plan.iter().for_each(|plan| outcome.add_missing(plan));
     for table in &outcome.tables {
         out.emit(table)?;
     }
     for difference in outcome.differences.iter().chain(&outcome.known) {
         out.emit(difference)?;
     }
-    outcome.status(&to)
+    outcome.final_status(&to)
 }
 
 /// The plan that was given, or that of the run that made this copy, when one of ours did and the file's schema is still
@@ -93,7 +86,7 @@ fn kept_plan(
                 given.source.schema_sum == kept.source.schema_sum && given.tables.len() == kept.tables.len();
             Ok((Some(given), definitions.filter(|_| same)))
         }
-        None if kept.source.schema_sum == plan::build::schema_sum(reader)? => {
+        None if kept.source.schema_sum == catalog::schema_sum(reader)? => {
             log::info!("compared by the plan of the run that made this copy");
             Ok((Some(kept), definitions))
         }
@@ -101,43 +94,53 @@ fn kept_plan(
     }
 }
 
-fn threads() -> usize {
-    machine::cores().min(8)
+fn thread_count() -> usize {
+    toban_core::machine::cores().min(8)
 }
 
 /// What `run` ends with: every table of `plan` compared, in the schema that it names. `readers` are connections inside
 /// read transactions that all see the very snapshot which was copied; they may be used by one thread each.
-///
-/// # Errors
-/// Those of either database; a difference is not an error but in the answer.
-pub(crate) fn prove(plan: &Plan, readers: &mut [Connection], to: &ConnInfo, quiet: bool) -> Result<Proof> {
-    let mut clients = target::open(to, readers.len())?;
-    proof(plan, readers, &mut clients, quiet)
+pub(crate) fn prove_copy(
+    plan: &Plan,
+    readers: &mut [Connection],
+    to: &ConnInfo,
+    quiet: bool,
+) -> Result<Proof> {
+    let mut clients = target::open_sessions(to, readers.len())?;
+    compare_plan(plan, readers, &mut clients, quiet)
 }
 
 /// The same inside the transaction that `client` is in: what it has written and not yet committed is compared.
-///
-/// # Errors
-/// Those of [`prove`].
 pub(crate) fn prove_within(
     plan: &Plan,
     readers: &mut [Connection],
     client: &mut Client,
     quiet: bool,
 ) -> Result<Proof> {
-    target::unlocked(client, |client| {
-        target::settle(client)?;
-        proof(plan, readers, std::slice::from_mut(client), quiet)
+    target::release_locks_after(client, |client| {
+        target::settle_session(client)?;
+        compare_plan(plan, readers, std::slice::from_mut(client), quiet)
     })
 }
 
-fn proof(plan: &Plan, readers: &mut [Connection], clients: &mut [Client], quiet: bool) -> Result<Proof> {
-    let outcome = judge((Some(plan), &plan.schema), readers, clients, quiet)?;
-    let equal = |t: &Compared| (t.table.clone(), t.verdict == "equal");
+fn compare_plan(
+    plan: &Plan,
+    readers: &mut [Connection],
+    clients: &mut [Client],
+    quiet: bool,
+) -> Result<Proof> {
+    let outcome =
+        compare_all(&CompareScope { plan: Some(plan), schema: &plan.schema, quiet }, readers, clients)?;
+    let equal = |t: &Compared| (t.table.clone(), t.verdict == TableVerdict::Equal);
     Ok(Proof {
-        tables: outcome.tables.iter().filter(|t| t.verdict != "skipped").map(equal).collect(),
-        differences: outcome.differences.iter().map(Difference::line).collect(),
-        total: outcome.total(),
+        tables: outcome
+            .tables
+            .iter()
+            .filter(|t| matches!(t.verdict, TableVerdict::Equal | TableVerdict::Differs))
+            .map(equal)
+            .collect(),
+        differences: outcome.differences.iter().map(Difference::describe).collect(),
+        total: outcome.count_differences(),
         rows: outcome.tables.iter().map(|t| t.rows).sum(),
     })
 }
@@ -145,7 +148,7 @@ fn proof(plan: &Plan, readers: &mut [Connection], clients: &mut [Client], quiet:
 /// The outcome of a comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Proof {
-    /// Every difference in words: table, key, column, both values. Bounded; `total` counts them all.
+    /// Every difference as text: table, key, column, both values. Bounded; `total` counts them all.
     pub(crate) differences: Vec<String>,
     /// How many differences there are.
     pub(crate) total: u64,
@@ -157,56 +160,52 @@ pub(crate) struct Proof {
 
 /// What a comparison found.
 #[derive(Debug, Default)]
-struct Outcome {
+struct Comparison {
     tables: Vec<Compared>,
     differences: Vec<Difference>,
     /// Tables that both sides have.
     compared: usize,
-    /// Rows and values left behind by the plan in tables where that is not accepted.
+    /// Rows and values left out by the plan in tables where that is not accepted.
     left: u64,
-    /// What the run that made the copy could not make, and said so.
+    /// What the run that made the copy could not make, and reported.
     known: Vec<Difference>,
 }
 
-impl Outcome {
+impl Comparison {
     /// What the run could not take along: it is told again, as it was then.
-    fn lacks(&mut self, plan: &Plan) {
+    fn add_missing(&mut self, plan: &Plan) {
         for object in plan.objects.iter().filter(|o| o.is_missing()) {
-            if object.is_lost() {
+            if object.is_lost_table() {
                 self.tables.retain(|t| t.table != object.name);
-                self.tables.push(bare(&object.name, "missing"));
+                self.tables.push(uncompared(&object.name, TableVerdict::Missing));
             }
-            let sides = ("there", format!("not there: {}", object.why));
-            self.known.push(Difference::of_table(
-                &object.name,
-                Kind::LeftOut,
-                &object.kind,
-                (sides.0, &sides.1),
-            ));
+            let lacks = Difference::of_table(&object.name, DifferenceKind::LeftOut, object.kind.name());
+            self.known.push(lacks.between("there", &format!("not there: {}", object.reason())));
         }
     }
 
     /// Definitions that changed; what was named already is not named twice.
-    fn defined(&mut self, changed: Vec<Difference>) {
+    fn add_definitions(&mut self, changed: Vec<Difference>) {
         for difference in changed {
             let of = |t: &&mut Compared| t.target == difference.table;
-            self.tables.iter_mut().filter(|t| of(t)).for_each(|t| t.verdict = "differs".into());
+            self.tables.iter_mut().filter(|t| of(t)).for_each(|t| t.verdict = TableVerdict::Differs);
             self.differences.push(difference);
         }
     }
 
     /// Differing rows, and differences that are about no row.
-    fn total(&self) -> u64 {
+    fn count_differences(&self) -> u64 {
         let rows: u64 = self.tables.iter().map(|t| t.rows_differing).sum();
-        let others = self.differences.iter().filter(|d| d.row.is_empty() || d.kind == Kind::SecondWay);
+        let others =
+            self.differences.iter().filter(|d| d.row.is_empty() || d.kind == DifferenceKind::CrossCheck);
         rows + others.count() as u64
     }
 
-    fn status(&self, to: &ConnInfo) -> Result<()> {
+    fn final_status(&self, to: &ConnInfo) -> Result<()> {
         let partly = |what: String| Err(Error::new(Status::Partial, format!("equal, but for {what}")));
-        let left = format!("{} rows and values that the plan left behind", self.left);
+        let left = format!("{} rows and values that the plan left out", self.left);
         let known = format!("{} objects that the run could not make", self.known.len());
-        match (self.total(), self.left, self.known.len()) {
+        match (self.count_differences(), self.left, self.known.len()) {
             (0, 0, 0) if self.compared == 0 => {
                 log::warn!("the file holds no tables: nothing was compared");
                 Ok(())
@@ -230,32 +229,41 @@ impl Outcome {
     }
 }
 
-fn judge(
-    (plan, schema): (Option<&Plan>, &str),
+/// What is compared.
+struct CompareScope<'a> {
+    /// The plan of the copy; none: tables and columns are matched by name.
+    plan: Option<&'a Plan>,
+    schema: &'a str,
+    quiet: bool,
+}
+
+fn compare_all(
+    scope: &CompareScope<'_>,
     readers: &mut [Connection],
     clients: &mut [Client],
-    quiet: bool,
-) -> Result<Outcome> {
+) -> Result<Comparison> {
+    let CompareScope { plan, schema, quiet } = *scope;
     let [reader, ..] = readers else { return Err(Error::failed("no connection to the source")) };
-    let own = source::schema(reader)?;
-    let targets = target::tables(&mut clients[0], schema)?;
+    let own = source::read_schema(reader)?;
+    let targets = target::read_tables(&mut clients[0], schema)?;
     let mut matched = match plan {
-        Some(plan) => matching::by_plan(plan, &own, &targets),
-        None => matching::by_name(&readers[0], &own, &targets, schema),
+        Some(plan) => matching::match_by_plan(plan, &own, &targets),
+        None => matching::match_by_name(&readers[0], &own, &targets, schema),
     };
     let views = matched.wanted_views(plan, &own);
     if !views.is_empty() {
-        matched.views = words::views(&views, &target::relations(&mut clients[0], schema)?);
+        matched.views = expressions::missing_views(&views, &target::read_relations(&mut clients[0], schema)?);
     }
     for pair in &mut matched.pairs {
-        scan::measure(&readers[0], pair)?;
+        scan::measure_source(&readers[0], pair)?;
     }
     let mut sides = Sides { readers, clients };
-    let sums = compare::sums(&mut sides, &matched.pairs, quiet)?;
-    let mut outcome = begun(&matched);
+    // Every row once, on both sides at once; only ranges whose sums differ are read again, row by row.
+    let sums = sums::sum_tables(&mut sides, &matched.pairs, quiet)?;
+    let mut outcome = begin_comparison(&matched);
     for ((pair, both), expected) in matched.pairs.iter().zip(&sums).zip(&matched.expected) {
         sides.clients[0].batch_execute("savepoint one").doing(|| "begin a table".into())?;
-        table(&mut sides, (pair, both, expected), &mut outcome)?;
+        finish_table(&mut sides, &SummedTable { pair, both, expected }, &mut outcome)?;
         let back = "rollback to savepoint one; release savepoint one";
         sides.clients[0].batch_execute(back).doing(|| "end a table".into())?;
     }
@@ -264,31 +272,20 @@ fn judge(
 }
 
 /// A table that was not compared.
-fn bare(name: &str, verdict: &str) -> Compared {
-    Compared {
-        table: name.into(),
-        target: String::new(),
-        rows: 0,
-        target_rows: 0,
-        sum: String::new(),
-        target_sum: String::new(),
-        ranges: 0,
-        ranges_differing: 0,
-        rows_differing: 0,
-        more: false,
-        second_way: 0,
-        rejected: 0,
-        replaced: 0,
-        constraints: 0,
-        verdict: verdict.into(),
-    }
+fn uncompared(name: &str, verdict: TableVerdict) -> Compared {
+    Compared { table: name.into(), verdict, ..Compared::default() }
 }
 
 /// What is known before a row is read.
-fn begun(matched: &Matched) -> Outcome {
-    let skipped = matched.skipped.iter().map(|(name, why)| bare(name, &format!("skipped: {why}")));
-    let gone = matched.gaps.iter().filter(|g| g.column.is_empty()).map(|g| bare(&g.table, "missing"));
-    Outcome {
+fn begin_comparison(matched: &Matched) -> Comparison {
+    let skipped =
+        matched.skipped.iter().map(|(name, why)| uncompared(name, TableVerdict::Skipped(why.clone())));
+    let gone = matched
+        .gaps
+        .iter()
+        .filter(|g| g.column.is_empty())
+        .map(|g| uncompared(&g.table, TableVerdict::Missing));
+    Comparison {
         tables: skipped.chain(gone).collect(),
         differences: matched.gaps.iter().chain(&matched.views).cloned().collect(),
         compared: matched.pairs.len(),
@@ -297,22 +294,27 @@ fn begun(matched: &Matched) -> Outcome {
     }
 }
 
+/// A table whose rows were read once.
+struct SummedTable<'a> {
+    pair: &'a TablePair,
+    both: &'a SideSums,
+    expected: &'a ExpectedObjects,
+}
+
 /// Ends one table: rows that differ, the second opinion, keys and constraints.
-fn table(
-    sides: &mut Sides<'_>,
-    (pair, both, expected): (&Pair, &Both, &Expected),
-    outcome: &mut Outcome,
-) -> Result<()> {
-    let differing = both.differing().iter().filter(|d| **d).count();
+fn finish_table(sides: &mut Sides<'_>, table: &SummedTable<'_>, outcome: &mut Comparison) -> Result<()> {
+    let SummedTable { pair, both, expected } = *table;
+    let differing = both.differing_ranges().iter().filter(|d| **d).count();
     let look = differing > 0 || pair.is_loose();
-    let found = if look { narrow::narrow(sides, pair, both)? } else { narrow::Found::default() };
-    let (source, target) = (both.source.total(), both.target.total());
-    let (second_way, mut told) =
-        second::opinion(&sides.readers[0], &mut sides.clients[0], pair, source.rows)?;
+    let found =
+        if look { locate_rows::locate_rows(sides, pair, both)? } else { locate_rows::LocatedRows::default() };
+    let (source, target) = (both.source.total_sum(), both.target.total_sum());
+    let (cross_checked, mut told) =
+        cross_check::check_sample(&sides.readers[0], &mut sides.clients[0], pair, source.rows)?;
     // Where the sums have spoken already the second way says it once more.
     told.retain(|_| found.differences.is_empty());
-    let mut judge = Judge { reader: &sides.readers[0], client: &mut sides.clients[0], pair, expected };
-    let (constraints, lacking) = judge.judge()?;
+    let mut judge = TableJudge { reader: &sides.readers[0], client: &mut sides.clients[0], pair, expected };
+    let (constraints, lacking) = judge.judge_objects()?;
     let gaps = outcome.differences.iter().any(|d| d.table == pair.source);
     let equal = found.rows == 0 && told.is_empty() && lacking.is_empty() && !gaps;
     if !pair.accepts {
@@ -329,11 +331,11 @@ fn table(
         ranges_differing: if pair.is_loose() { 0 } else { differing },
         rows_differing: found.rows,
         more: found.more,
-        second_way,
+        cross_checked,
         rejected: both.source.left.rows,
         replaced: both.source.left.values,
         constraints,
-        verdict: if equal { "equal" } else { "differs" }.into(),
+        verdict: if equal { TableVerdict::Equal } else { TableVerdict::Differs },
     });
     outcome.differences.extend(found.differences.into_iter().chain(told).chain(lacking));
     Ok(())

@@ -1,10 +1,11 @@
 //! Keys, constraints, numbering and rows without parents: what a copy has beside its rows.
 
-use super::matching::{Expected, Reference};
-use super::pair::Pair;
-use super::record::{Difference, Kind};
-use super::source::explain;
-use super::target::{Column, rows};
+use super::matching::{ExpectedObjects, WantedForeignKey};
+use super::pair::TablePair;
+use super::record::{Difference, DifferenceKind};
+use super::source::explain_error;
+use super::target::TargetColumn;
+use crate::target::query_texts;
 use postgres::Client;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -17,15 +18,15 @@ struct Present {
     /// Columns of each valid unique index of all rows, or those that its expressions use; whether it is the primary key.
     uniques: Vec<(BTreeSet<String>, bool)>,
     /// Columns, parent, the parent's columns, and whether it holds for old rows too.
-    references: Vec<(Reference, bool)>,
+    references: Vec<(WantedForeignKey, bool)>,
 }
 
 /// Both sides of one table, and a connection to each.
-pub(crate) struct Judge<'a> {
+pub(crate) struct TableJudge<'a> {
     pub(crate) reader: &'a Connection,
     pub(crate) client: &'a mut Client,
-    pub(crate) pair: &'a Pair,
-    pub(crate) expected: &'a Expected,
+    pub(crate) pair: &'a TablePair,
+    pub(crate) expected: &'a ExpectedObjects,
 }
 
 /// Unique indexes: their own columns, or, of expressions, those which they depend on.
@@ -46,14 +47,11 @@ const REFERENCES: &str = "select c.oid, p.relname, c.convalidated, a.attname, b.
     join pg_catalog.pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.other \
     where c.conrelid = $OID and c.contype = 'f' order by 1, k.n";
 
-impl Judge<'_> {
+impl TableJudge<'_> {
     /// How many things were looked for, and what is wrong.
-    ///
-    /// # Errors
-    /// Those of either side.
-    pub(crate) fn judge(&mut self) -> Result<(u64, Vec<Difference>)> {
-        let present = self.present()?;
-        let mut told = Vec::from_iter(self.numbering()?);
+    pub(crate) fn judge_objects(&mut self) -> Result<(u64, Vec<Difference>)> {
+        let present = self.read_present()?;
+        let mut told = Vec::from_iter(self.check_numbering()?);
         let expected = self.expected;
         let mut looked = u64::from(expected.identity.is_some());
         if expected.foreign {
@@ -62,29 +60,29 @@ impl Judge<'_> {
         let keys = std::iter::once(&expected.primary_key).chain(&expected.uniques);
         for (i, key) in keys.enumerate().filter(|(_, key)| !key.is_empty()) {
             looked += 1;
-            told.extend(self.unique(key, i == 0, &present)?);
+            told.extend(self.check_unique(key, i == 0, &present)?);
         }
         for reference in &expected.foreign_keys {
             looked += 1;
-            told.extend(self.reference(reference, &present)?);
+            told.extend(self.check_reference(reference, &present)?);
         }
         looked += expected.not_null.len() as u64;
         for column in &expected.nullable {
             told.extend(self.not_null(column)?);
         }
-        let (more, lacking) = self.words()?;
+        let (more, lacking) = self.compare_expressions()?;
         told.extend(lacking);
         Ok((looked + more, told))
     }
 
-    fn ask(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        rows(self.client, &sql.replace("$OID", &self.expected.oid.to_string()))
+    fn query_table(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        query_texts(self.client, &sql.replace("$OID", &self.expected.oid.to_string()))
     }
 
-    fn present(&mut self) -> Result<Present> {
+    fn read_present(&mut self) -> Result<Present> {
         let mut present = Present::default();
         let mut last = None;
-        for row in self.ask(UNIQUES)? {
+        for row in self.query_table(UNIQUES)? {
             if last.as_ref() != Some(&row[0]) {
                 last = Some(row[0].clone());
                 present.uniques.push((BTreeSet::new(), row[1].as_deref() == Some("t")));
@@ -94,12 +92,12 @@ impl Judge<'_> {
             }
         }
         last = None;
-        for row in self.ask(REFERENCES)? {
+        for row in self.query_table(REFERENCES)? {
             if last.as_ref() != Some(&row[0]) {
                 last = Some(row[0].clone());
                 let text = |at: usize| row[at].clone().unwrap_or_default();
                 let actions = [text(5), text(6)];
-                let reference = Reference { parent: text(1), actions, ..Reference::default() };
+                let reference = WantedForeignKey { parent: text(1), actions, ..WantedForeignKey::default() };
                 present.references.push((reference, row[2].as_deref() == Some("t")));
             }
             if let Some((reference, _)) = present.references.last_mut() {
@@ -110,12 +108,17 @@ impl Judge<'_> {
         Ok(present)
     }
 
-    fn lacks(&self, what: &str, columns: &[String]) -> Difference {
+    fn missing_constraint(&self, what: &str, columns: &[String]) -> Difference {
         let name = format!("{what} ({})", columns.join(", "));
-        Difference::of_table(&self.pair.source, Kind::Constraint, &name, ("there", "not there"))
+        Difference::of_table(&self.pair.source, DifferenceKind::Constraint, &name)
     }
 
-    fn unique(&self, columns: &[String], primary: bool, present: &Present) -> Result<Option<Difference>> {
+    fn check_unique(
+        &self,
+        columns: &[String],
+        primary: bool,
+        present: &Present,
+    ) -> Result<Option<Difference>> {
         let wanted: BTreeSet<String> = columns.iter().cloned().collect();
         let mut fitting = present.uniques.iter().filter(|(has, _)| *has == wanted);
         if fitting.clone().any(|(_, is_primary)| *is_primary || !primary) {
@@ -123,7 +126,8 @@ impl Judge<'_> {
         }
         // SQLite lets a primary key hold NULL; PostgreSQL does not, and a unique index is all that can be had.
         let excused = primary && fitting.next().is_some() && self.holds_null(columns)?;
-        Ok((!excused).then(|| self.lacks(if primary { "primary key" } else { "unique" }, columns)))
+        Ok((!excused)
+            .then(|| self.missing_constraint(if primary { "primary key" } else { "unique" }, columns)))
     }
 
     fn holds_null(&self, columns: &[String]) -> Result<bool> {
@@ -136,124 +140,109 @@ impl Judge<'_> {
         let sql = format!("select exists (select 1 from {table} where {})", filter.join(" or "));
         self.reader
             .query_row(&sql, [], |r| r.get(0))
-            .map_err(|e| explain(e, || format!("read {}", self.pair.source)))
+            .map_err(|e| explain_error(e, || format!("read {}", self.pair.source)))
     }
 
     /// Rows that hold NULL all the same excuse its absence.
     fn not_null(&self, column: &String) -> Result<Option<Difference>> {
         let own = std::slice::from_ref(column);
-        Ok((!self.holds_null(own)?).then(|| self.lacks("not null", own)))
+        Ok((!self.holds_null(own)?).then(|| self.missing_constraint("not null", own)))
     }
 
     /// A foreign key that is not there, or is not valid for no reason.
-    fn reference(&mut self, wanted: &Reference, present: &Present) -> Result<Option<Difference>> {
-        let same = |has: &Reference| {
-            let pairs = |r: &Reference| -> BTreeSet<(String, String)> {
+    fn check_reference(
+        &mut self,
+        wanted: &WantedForeignKey,
+        present: &Present,
+    ) -> Result<Option<Difference>> {
+        let same = |has: &WantedForeignKey| {
+            let pairs = |r: &WantedForeignKey| -> BTreeSet<(String, String)> {
                 r.columns.iter().cloned().zip(r.parent_columns.iter().cloned()).collect()
             };
             has.parent == wanted.parent && pairs(has) == pairs(wanted)
         };
-        let acts = |has: &Reference| has.actions.each_ref().map(weak) == wanted.actions.each_ref().map(weak);
+        let acts = |has: &WantedForeignKey| {
+            has.actions.each_ref().map(weaken_action) == wanted.actions.each_ref().map(weaken_action)
+        };
         let fitting = || present.references.iter().filter(|(has, _)| same(has));
         match fitting().find(|(has, _)| acts(has)).or(fitting().next()) {
             Some((has, _)) if !acts(has) => {
                 let words = |[delete, update]: &[String; 2]| format!("on delete {delete} on update {update}");
                 let what = format!("foreign key to {} ({})", wanted.parent, wanted.columns.join(", "));
-                let sides = (words(&wanted.actions), words(&has.actions));
-                Ok(Some(Difference::of_table(
-                    &self.pair.source,
-                    Kind::Constraint,
-                    &what,
-                    (&sides.0, &sides.1),
-                )))
+                let (wanted, has) = (words(&wanted.actions), words(&has.actions));
+                Ok(Some(self.missing_object(&what).between(&wanted, &has)))
             }
             Some((_, true)) => Ok(None),
             Some((_, false)) => self.not_valid(wanted),
-            None => Ok(Some(self.lacks(&format!("foreign key to {}", wanted.parent), &wanted.columns))),
+            None => Ok(Some(
+                self.missing_constraint(&format!("foreign key to {}", wanted.parent), &wanted.columns),
+            )),
         }
     }
 
     /// How many orphans there are is no difference: the rows are equal by their sums, and the two databases compare
     /// texts with numbers, and upper with lower case, by rules of their own.
-    fn not_valid(&mut self, key: &Reference) -> Result<Option<Difference>> {
+    fn not_valid(&mut self, key: &WantedForeignKey) -> Result<Option<Difference>> {
         let excused = self.orphans_of_target(key)? > 0 || self.orphans_of_source(key)? > 0;
-        Ok((!excused).then(|| self.lacks(&format!("valid foreign key to {}", key.parent), &key.columns)))
+        Ok((!excused)
+            .then(|| self.missing_constraint(&format!("valid foreign key to {}", key.parent), &key.columns)))
     }
 
-    fn orphans_of_target(&mut self, key: &Reference) -> Result<i64> {
-        let ident = |name: &String| Ident::new(name).to_string();
-        let columns = || key.columns.iter().zip(&key.parent_columns);
-        let join: Vec<String> = columns().map(|(c, p)| format!("c.{} = p.{}", ident(c), ident(p))).collect();
-        let whole: Vec<String> = key.columns.iter().map(|c| format!("c.{} is not null", ident(c))).collect();
+    fn orphans_of_target(&mut self, key: &WantedForeignKey) -> Result<i64> {
         let schema = Ident::new(&self.pair.schema);
-        let sql = format!(
-            "select count(*) from {schema}.{} c where {} and not exists (select from {schema}.{} p where {})",
-            Ident::new(&self.pair.target),
-            whole.join(" and "),
-            Ident::new(&key.parent),
-            join.join(" and ")
-        );
-        Ok(only(rows(self.client, &sql)?).and_then(|n| n.parse().ok()).unwrap_or(0))
+        let name = |table: &str| format!("{schema}.{}", Ident::new(table));
+        let (child, parent) = (name(&self.pair.target), name(&key.parent));
+        let sql = orphans_sql(&child, &key.columns, &parent, &key.parent_columns);
+        Ok(only_cell(query_texts(self.client, &sql)?).and_then(|n| n.parse().ok()).unwrap_or(0))
     }
 
     /// `foreign_key_check` tells the number of the key, not its columns; of a table with a key that it takes for
     /// mismatched it tells nothing, and then the rows themselves are asked.
-    fn orphans_of_source(&self, key: &Reference) -> Result<i64> {
-        let own = |target: &String| {
-            self.pair.columns.iter().find(|c| c.target == *target).map(|c| c.source.clone())
-        };
-        let first = key.columns.first().and_then(own).unwrap_or_default();
+    fn orphans_of_source(&self, key: &WantedForeignKey) -> Result<i64> {
+        let own =
+            |target: &String| self.pair.columns.iter().find(|c| c.target == *target).map(|c| &*c.source);
+        let columns: Vec<&str> = key.columns.iter().map(|c| own(c).unwrap_or_default()).collect();
+        let first = columns.first().copied().unwrap_or_default();
         let sql = "select count(*) from pragma_foreign_key_check(?1) f where f.fkid in \
                    (select id from pragma_foreign_key_list(?1) where seq = 0 and lower(\"from\") = lower(?2))";
-        let told = self.reader.query_row(sql, [&self.pair.source, &first], |r| r.get(0));
-        told.or_else(|_| self.reader.query_row(&self.anti_join(key, &own), [], |r| r.get(0)))
-            .map_err(|e| explain(e, || format!("look for orphans of {}", self.pair.source)))
-    }
-
-    fn anti_join(&self, key: &Reference, own: &dyn Fn(&String) -> Option<String>) -> String {
-        let ident = |name: &str| Ident::new(name).to_string();
-        let child: Vec<String> =
-            key.columns.iter().map(|c| format!("c.{}", ident(&own(c).unwrap_or_default()))).collect();
-        let join: Vec<String> =
-            key.source.1.iter().zip(&child).map(|(p, c)| format!("p.{} = {c}", ident(p))).collect();
-        let whole: Vec<String> = child.iter().map(|c| format!("{c} is not null")).collect();
-        format!(
-            "select count(*) from {} c where {} and not exists (select 1 from {} p where {})",
-            ident(&self.pair.source),
-            whole.join(" and "),
-            ident(&key.source.0),
-            join.join(" and ")
-        )
+        let told = self.reader.query_row(sql, [&*self.pair.source, first], |r| r.get(0));
+        let name = |table: &str| Ident::new(table).to_string();
+        let by_rows = orphans_sql(&name(&self.pair.source), &columns, &name(&key.source.0), &key.source.1);
+        told.or_else(|_| self.reader.query_row(&by_rows, [], |r| r.get(0)))
+            .map_err(|e| explain_error(e, || format!("look for orphans of {}", self.pair.source)))
     }
 
     /// The next number must be greater than any that was given.
-    fn numbering(&mut self) -> Result<Option<Difference>> {
+    fn check_numbering(&mut self) -> Result<Option<Difference>> {
         let Some(column) = &self.expected.identity else { return Ok(None) };
         let told = |what: &str, target: &str| {
-            Some(Difference::of_table(&self.pair.source, Kind::Identity, &column.name, (what, target)))
+            let difference = Difference::of_table(&self.pair.source, DifferenceKind::Identity, &column.name);
+            Some(difference.between(what, target))
         };
         if !column.has_default && !self.expected.foreign {
             return Ok(told("numbers its rows", "does not"));
         }
-        let (Some(next), used) = (next(self.client, column)?, self.used()?) else { return Ok(None) };
+        let (Some(next), used) = (next_number(self.client, column)?, self.last_used()?) else {
+            return Ok(None);
+        };
         Ok(match used {
             Some(used) if next <= used => told(&format!("gave {used} last"), &format!("gives {next} next")),
             _ => None,
         })
     }
 
-    fn used(&self) -> Result<Option<i64>> {
+    fn last_used(&self) -> Result<Option<i64>> {
         let last = self.pair.bounds.map(|(_, last)| last).filter(|_| self.pair.numbered);
         Ok(last.max(self.expected.used))
     }
 }
 
 /// What the column's sequence gives next; None when there is none, or the role may not look.
-fn next(client: &mut Client, column: &Column) -> Result<Option<i64>> {
+fn next_number(client: &mut Client, column: &TargetColumn) -> Result<Option<i64>> {
     let Some(sequence) = &column.sequence else { return Ok(None) };
     let name = literal(sequence);
-    let may = rows(client, &format!("select pg_catalog.has_sequence_privilege({name}, 'select')"))?;
-    if only(may).as_deref() != Some("t") {
+    let may = query_texts(client, &format!("select pg_catalog.has_sequence_privilege({name}, 'select')"))?;
+    if only_cell(may).as_deref() != Some("t") {
         log::info!("the role may not read the sequence {sequence}: what it gives next is not judged");
         return Ok(None);
     }
@@ -266,12 +255,26 @@ fn next(client: &mut Client, column: &Column) -> Result<Option<i64>> {
     row.try_get(0).doing(|| format!("read {sequence}"))
 }
 
+/// A query for the number of rows of `child` without a parent; the tables' names are quoted. The parent's column comes first:
+/// in SQLite its collation decides.
+fn orphans_sql<S: AsRef<str>>(child: &str, columns: &[S], parent: &str, parent_columns: &[String]) -> String {
+    let columns: Vec<String> = columns.iter().map(|c| format!("c.{}", Ident::new(c.as_ref()))).collect();
+    let set: Vec<String> = columns.iter().map(|c| format!("{c} is not null")).collect();
+    let same: Vec<String> =
+        columns.iter().zip(parent_columns).map(|(c, p)| format!("p.{} = {c}", Ident::new(p))).collect();
+    format!(
+        "select count(*) from {child} c where {} and not exists (select 1 from {parent} p where {})",
+        set.join(" and "),
+        same.join(" and ")
+    )
+}
+
 /// RESTRICT differs from NO ACTION in the moment alone.
-fn weak(action: &String) -> &str {
+fn weaken_action(action: &String) -> &str {
     if action == "restrict" { "no action" } else { action }
 }
 
 /// The only cell of an answer.
-fn only(rows: Vec<Vec<Option<String>>>) -> Option<String> {
+fn only_cell(rows: Vec<Vec<Option<String>>>) -> Option<String> {
     rows.into_iter().flatten().next().flatten()
 }

@@ -3,13 +3,36 @@
 use serde::Serialize;
 use toban_core::Record;
 
+/// What a comparison says of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub(crate) enum TableVerdict {
+    #[default]
+    Equal,
+    Differs,
+    Missing,
+    /// Not compared, and why.
+    Skipped(String),
+}
+
+impl From<TableVerdict> for String {
+    fn from(verdict: TableVerdict) -> String {
+        match verdict {
+            TableVerdict::Equal => "equal".into(),
+            TableVerdict::Differs => "differs".into(),
+            TableVerdict::Missing => "missing".into(),
+            TableVerdict::Skipped(why) => format!("skipped: {why}"),
+        }
+    }
+}
+
 /// A table that was compared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Compared {
     pub(crate) table: String,
     /// Its name in the target; empty when it is not there.
     pub(crate) target: String,
-    /// Rows of the source, without those that the plan left behind.
+    /// Rows of the source, without those that the plan left out.
     pub(crate) rows: u64,
     pub(crate) target_rows: u64,
     /// The sum over all rows of the source, hexadecimal.
@@ -22,15 +45,14 @@ pub(crate) struct Compared {
     pub(crate) rows_differing: u64,
     pub(crate) more: bool,
     /// Rows that were compared a second way, as text.
-    pub(crate) second_way: u64,
-    /// Rows that the plan left behind.
+    pub(crate) cross_checked: u64,
+    /// Rows that the plan left out.
     pub(crate) rejected: u64,
     /// Values in whose place the plan put NULL or another.
     pub(crate) replaced: u64,
     /// Keys and other constraints that were looked for.
     pub(crate) constraints: u64,
-    /// `equal`, `differs`, `missing`, `skipped`.
-    pub(crate) verdict: String,
+    pub(crate) verdict: TableVerdict,
 }
 
 impl Record for Compared {
@@ -47,7 +69,7 @@ impl Record for Compared {
             self.ranges.to_string(),
             self.ranges_differing.to_string(),
             format!("{}{more}", self.rows_differing),
-            self.verdict.clone(),
+            self.verdict.clone().into(),
         ]
     }
 }
@@ -59,7 +81,7 @@ pub(crate) struct Difference {
     /// `id=7`; where there is no key `rowid=7` or `ctid=(0,7)`; empty when it is not about a row.
     pub(crate) row: String,
     /// What it is: see [`Kind`].
-    pub(crate) kind: Kind,
+    pub(crate) kind: DifferenceKind,
     pub(crate) column: String,
     pub(crate) source: String,
     pub(crate) target: String,
@@ -68,7 +90,7 @@ pub(crate) struct Difference {
 /// What a difference is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Kind {
+pub(crate) enum DifferenceKind {
     /// The table or column is not in the target.
     Missing,
     /// The row is not in the target.
@@ -80,58 +102,58 @@ pub(crate) enum Kind {
     /// The value differs.
     Value,
     /// Compared as text the value differs, though the sums are equal.
-    SecondWay,
+    CrossCheck,
     /// A key or another constraint is not in the target.
     Constraint,
     /// The next number that the target gives was used before.
     Identity,
     /// A definition is not the one that the run left.
     Definition,
-    /// The run that made the copy could not make it, and said so.
+    /// The run that made the copy could not make it, and reported it.
     LeftOut,
 }
 
-impl Kind {
-    fn word(self) -> &'static str {
+impl DifferenceKind {
+    fn name(self) -> &'static str {
         match self {
-            Kind::Missing => "missing",
-            Kind::MissingRow => "missing-row",
-            Kind::ExtraRow => "extra-row",
-            Kind::RowCount => "row-count",
-            Kind::Value => "value",
-            Kind::SecondWay => "second-way",
-            Kind::Constraint => "constraint",
-            Kind::Identity => "identity",
-            Kind::Definition => "definition",
-            Kind::LeftOut => "left-out",
+            DifferenceKind::Missing => "missing",
+            DifferenceKind::MissingRow => "missing-row",
+            DifferenceKind::ExtraRow => "extra-row",
+            DifferenceKind::RowCount => "row-count",
+            DifferenceKind::Value => "value",
+            DifferenceKind::CrossCheck => "second-way",
+            DifferenceKind::Constraint => "constraint",
+            DifferenceKind::Identity => "identity",
+            DifferenceKind::Definition => "definition",
+            DifferenceKind::LeftOut => "left-out",
         }
     }
 }
 
 impl Difference {
-    /// A difference that is about no row.
-    pub(crate) fn of_table(
-        table: &str,
-        kind: Kind,
-        column: &str,
-        (source, target): (&str, &str),
-    ) -> Difference {
+    /// A difference that is about no row: what the target lacks.
+    pub(crate) fn of_table(table: &str, kind: DifferenceKind, column: &str) -> Difference {
         Difference {
             table: table.into(),
             row: String::new(),
             kind,
             column: column.into(),
-            source: source.into(),
-            target: target.into(),
+            source: "there".into(),
+            target: "not there".into(),
         }
     }
 
+    /// What the two sides have.
+    pub(crate) fn between(self, source: &str, target: &str) -> Difference {
+        Difference { source: source.into(), target: target.into(), ..self }
+    }
+
     /// One line for a report: `users id=7 name: 'a' became 'b'`.
-    pub(crate) fn line(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let places = [&self.table, &self.row, &self.column];
         let place: Vec<&str> = places.into_iter().map(String::as_str).filter(|p| !p.is_empty()).collect();
         let (source, target) = (&self.source, &self.target);
-        format!("{} {}: {source} in the source, {target} in the target", self.kind.word(), place.join(" "))
+        format!("{} {}: {source} in the source, {target} in the target", self.kind.name(), place.join(" "))
     }
 }
 
@@ -140,7 +162,7 @@ impl Record for Difference {
     const HEAD: &'static [&'static str] = &["table", "row", "difference", "column", "source", "target"];
 
     fn cells(&self) -> Vec<String> {
-        let kind = self.kind.word().to_string();
+        let kind = self.kind.name().to_string();
         vec![
             self.table.clone(),
             self.row.clone(),

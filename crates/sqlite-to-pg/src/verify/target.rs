@@ -1,33 +1,32 @@
 //! The PostgreSQL side: its connections, and what its catalogue says of the tables.
 
-use super::definitions::Definitions;
-use super::form::Form;
-use super::pair::Bounds;
-use crate::plan::{FORMAT, Plan};
-use crate::target::session;
-use postgres::{Client, SimpleQueryMessage};
+use super::pair::{ColumnBounds, Form};
+use crate::model::{FORMAT, Plan};
+use crate::target::definitions::Definitions;
+use crate::target::{query_texts, session};
+use postgres::Client;
 use std::collections::BTreeMap;
 use toban_core::pg::{ConnInfo, literal};
 use toban_core::{Context, Error, Result};
 
 /// A table of the target.
 #[derive(Clone, Debug)]
-pub(crate) struct Table {
+pub(crate) struct TargetTable {
     pub(crate) oid: u32,
     pub(crate) name: String,
     /// Pages; none when it is not one heap whose parts can be asked for.
     pub(crate) blocks: Option<u32>,
     /// Others inherit from it, and their rows are not its own.
     pub(crate) inherited: bool,
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<TargetColumn>,
 }
 
 /// A column of the target.
 #[derive(Clone, Debug)]
-pub(crate) struct Column {
+pub(crate) struct TargetColumn {
     pub(crate) name: String,
     pub(crate) form: Form,
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: ColumnBounds,
     /// The sequence that numbers it, its own or one that its default only uses: quoted, with its schema.
     pub(crate) sequence: Option<String>,
     /// PostgreSQL makes a value when none is given.
@@ -47,15 +46,14 @@ const SETTINGS: &str = "set local timezone = 'UTC'; set local datestyle = 'ISO, 
 
 /// Opens up to `count` sessions whose read-only transactions see one moment of the database. A server that cannot
 /// export its snapshot gets one.
-///
-/// # Errors
-/// Those of [`ConnInfo::connect`].
-pub(crate) fn open(to: &ConnInfo, count: usize) -> Result<Vec<Client>> {
+pub(crate) fn open_sessions(to: &ConnInfo, count: usize) -> Result<Vec<Client>> {
     let (mut first, here) = to.connect_here()?;
-    begin(&mut first, None)?;
+    // pg_export_snapshot() gives the other sessions the same view of the database, as pg_dump --jobs does
+    // <https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION>.
+    begin_read_only(&mut first, None)?;
     let mut clients = Vec::new();
     if count > 1
-        && let Some(snapshot) = exported(&mut first)?
+        && let Some(snapshot) = export_snapshot(&mut first)?
     {
         while clients.len() + 1 < count {
             let asked = |here: &ConnInfo| {
@@ -64,9 +62,9 @@ pub(crate) fn open(to: &ConnInfo, count: usize) -> Result<Vec<Client>> {
                 Ok(client)
             };
             // A pool of few sessions does not refuse one more, it lets it wait.
-            let Some(mut client) = session::within(&here, asked)? else { break };
+            let Some(mut client) = session::connect_within(&here, asked)? else { break };
             client.batch_execute("rollback").doing(|| "begin a read-only transaction".into())?;
-            begin(&mut client, Some(&snapshot))?;
+            begin_read_only(&mut client, Some(&snapshot))?;
             clients.push(client);
         }
     }
@@ -75,21 +73,18 @@ pub(crate) fn open(to: &ConnInfo, count: usize) -> Result<Vec<Client>> {
 }
 
 /// The same settings inside a transaction that is open.
-///
-/// # Errors
-/// The server's.
-pub(crate) fn settle(client: &mut Client) -> Result<()> {
+pub(crate) fn settle_session(client: &mut Client) -> Result<()> {
     client.batch_execute(SETTINGS).doing(|| "prepare the comparison".into())
 }
 
-fn begin(client: &mut Client, snapshot: Option<&str>) -> Result<()> {
+fn begin_read_only(client: &mut Client, snapshot: Option<&str>) -> Result<()> {
     let import = snapshot.map(|s| format!("set transaction snapshot {}; ", literal(s))).unwrap_or_default();
     let sql = format!("begin isolation level repeatable read, read only; {import}{SETTINGS}");
     client.batch_execute(&sql).doing(|| "begin a read-only transaction".into())
 }
 
 /// The snapshot's name; None where there is no exporting (a server in recovery).
-fn exported(client: &mut Client) -> Result<Option<String>> {
+fn export_snapshot(client: &mut Client) -> Result<Option<String>> {
     let doing = || "export the snapshot".to_string();
     client.batch_execute("savepoint export").doing(doing)?;
     match client.query_one("select pg_catalog.pg_export_snapshot()", &[]) {
@@ -101,10 +96,10 @@ fn exported(client: &mut Client) -> Result<Option<String>> {
 
 /// Does `work` and gives back the locks that it took: one transaction that reads thousands of tables would hold more
 /// than a server has room for.
-///
-/// # Errors
-/// Those of `work` and of the server.
-pub(crate) fn unlocked<T>(client: &mut Client, work: impl FnOnce(&mut Client) -> Result<T>) -> Result<T> {
+pub(crate) fn release_locks_after<T>(
+    client: &mut Client,
+    work: impl FnOnce(&mut Client) -> Result<T>,
+) -> Result<T> {
     let doing = || "give back locks".to_string();
     client.batch_execute("savepoint piece").doing(doing)?;
     let done = work(client)?;
@@ -113,15 +108,12 @@ pub(crate) fn unlocked<T>(client: &mut Client, work: impl FnOnce(&mut Client) ->
 }
 
 /// The plan that a run kept beside the copy in `schema`; none when there is no such run, or the role may not look.
-///
-/// # Errors
-/// Those of the server.
 pub(crate) fn kept_plan(to: &ConnInfo, schema: &str) -> Result<Option<(Plan, Option<Definitions>)>> {
     let mut client = to.connect()?;
     let may = "select has_table_privilege(c.oid, 'select') and has_schema_privilege(n.oid, 'usage') \
                from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
                where n.nspname = 'toban_undo' and c.relname = 'plan'";
-    if only(rows(&mut client, may)?).as_deref() != Some("t") {
+    if only_cell(query_texts(&mut client, may)?).as_deref() != Some("t") {
         return Ok(None);
     }
     // The table of an older program has no definitions.
@@ -129,7 +121,7 @@ pub(crate) fn kept_plan(to: &ConnInfo, schema: &str) -> Result<Option<(Plan, Opt
         "select plan, to_jsonb(p) ->> 'definitions' from toban_undo.plan p where target = {}",
         literal(schema)
     );
-    let Some(row) = rows(&mut client, &sql)?.into_iter().next() else { return Ok(None) };
+    let Some(row) = query_texts(&mut client, &sql)?.into_iter().next() else { return Ok(None) };
     let (text, kept) = (row.first().cloned().flatten(), row.get(1).cloned().flatten());
     // One of another version is no plan of ours.
     let plan = text.and_then(|t| toml::from_str::<Plan>(&t).ok()).filter(|p| p.format == FORMAT);
@@ -137,7 +129,7 @@ pub(crate) fn kept_plan(to: &ConnInfo, schema: &str) -> Result<Option<(Plan, Opt
     Ok(plan.map(|plan| (plan, kept)))
 }
 
-fn only(rows: Vec<Vec<Option<String>>>) -> Option<String> {
+fn only_cell(rows: Vec<Vec<Option<String>>>) -> Option<String> {
     rows.into_iter().flatten().next().flatten()
 }
 
@@ -145,26 +137,10 @@ fn only(rows: Vec<Vec<Option<String>>>) -> Option<String> {
 pub(crate) type Relation = String;
 
 /// Everything in a schema that can be read like a table.
-///
-/// # Errors
-/// The server's.
-pub(crate) fn relations(client: &mut Client, schema: &str) -> Result<Vec<Relation>> {
+pub(crate) fn read_relations(client: &mut Client, schema: &str) -> Result<Vec<Relation>> {
     let sql = "select c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
                where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname = ";
-    Ok(rows(client, &format!("{sql}{}", literal(schema)))?.into_iter().flatten().flatten().collect())
-}
-
-/// All rows of a query as text, by the simple protocol.
-///
-/// # Errors
-/// The server's.
-pub(crate) fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-    let messages = client.simple_query(sql).doing(|| "ask the target".into())?;
-    let row = |m: SimpleQueryMessage| match m {
-        SimpleQueryMessage::Row(r) => Some((0..r.len()).map(|i| r.get(i).map(String::from)).collect()),
-        _ => None,
-    };
-    Ok(messages.into_iter().filter_map(row).collect())
+    Ok(query_texts(client, &format!("{sql}{}", literal(schema)))?.into_iter().flatten().flatten().collect())
 }
 
 const TABLES: &str = "select c.oid, c.relname, \
@@ -196,41 +172,51 @@ const COLUMNS: &str = "with recursive base (oid, root, checked) as (\
     where n.nspname = $SCHEMA and a.attnum > 0 and not a.attisdropped order by a.attrelid, a.attnum";
 
 /// The tables of a schema. An empty list: there is no such schema, or it is empty.
-///
-/// # Errors
-/// The server's.
-pub(crate) fn tables(client: &mut Client, schema: &str) -> Result<Vec<Table>> {
+pub(crate) fn read_tables(client: &mut Client, schema: &str) -> Result<Vec<TargetTable>> {
     let own = |sql: &str| sql.replace("$SCHEMA", &literal(schema));
-    let mut columns: BTreeMap<u32, Vec<Column>> = BTreeMap::new();
-    for row in rows(client, &own(COLUMNS))? {
-        let (table, column) = column(&row).ok_or_else(odd)?;
+    let mut columns: BTreeMap<u32, Vec<TargetColumn>> = BTreeMap::new();
+    for row in query_texts(client, &own(COLUMNS))? {
+        let (table, column) = parse_column(&row).ok_or_else(unexpected_answer)?;
         columns.entry(table).or_default().push(column);
     }
     let table = |row: Vec<Option<String>>| {
-        let oid = number(row.first())?;
+        let oid = parse_number(row.first())?;
         let columns = columns.remove(&oid).unwrap_or_default();
         let inherited = row.get(3)?.as_deref() == Some("t");
-        Some(Table { oid, name: row.get(1)?.clone()?, blocks: number(row.get(2)), inherited, columns })
+        Some(TargetTable {
+            oid,
+            name: row.get(1)?.clone()?,
+            blocks: parse_number(row.get(2)),
+            inherited,
+            columns,
+        })
     };
-    rows(client, &own(TABLES))?.into_iter().map(table).collect::<Option<_>>().ok_or_else(odd)
+    query_texts(client, &own(TABLES))?
+        .into_iter()
+        .map(table)
+        .collect::<Option<_>>()
+        .ok_or_else(unexpected_answer)
 }
 
-fn column(row: &[Option<String>]) -> Option<(u32, Column)> {
+fn parse_column(row: &[Option<String>]) -> Option<(u32, TargetColumn)> {
     let text = |i: usize| row.get(i)?.clone();
-    let form = Form::of(number(row.get(2))?, &text(3)?, &text(4)?);
+    let form = Form::of(parse_number(row.get(2))?, &text(3)?, &text(4)?);
     let (not_null, sequence) = (text(5)? == "t", text(6));
-    let bounds = Bounds::of(form, text(8)?.parse().ok()?, not_null);
+    let bounds = ColumnBounds::of_typmod(form, text(8)?.parse().ok()?, not_null);
     let has_default = text(7)? == "t" || sequence.is_some();
     let labels = text(10).and_then(|list| serde_json::from_str(&list).ok()).unwrap_or_default();
     let checked = text(9)? == "t";
     let name = text(1)?;
-    Some((number(row.first())?, Column { name, form, bounds, sequence, has_default, labels, checked }))
+    Some((
+        parse_number(row.first())?,
+        TargetColumn { name, form, bounds, sequence, has_default, labels, checked },
+    ))
 }
 
-fn number(cell: Option<&Option<String>>) -> Option<u32> {
+fn parse_number(cell: Option<&Option<String>>) -> Option<u32> {
     cell?.as_ref()?.parse().ok()
 }
 
-fn odd() -> Error {
+fn unexpected_answer() -> Error {
     Error::failed("the catalogue gave an answer of another shape")
 }

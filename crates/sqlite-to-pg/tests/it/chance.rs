@@ -49,7 +49,9 @@ fn one(world: &World, db: &Connection, name: &str, told: &str) {
             .records()
             .iter()
             .filter(|r| {
-                r["fate"] == "skipped" || r["fate"] == "written to a file" || r["rejects"].as_u64() > Some(0)
+                r["outcome"] == "skipped"
+                    || r["outcome"] == "written to a file"
+                    || r["rejects"].as_u64() > Some(0)
             })
             .count();
         assert!(why > 0, "a status of 3 without a reason: {told}{ran:?}");
@@ -88,7 +90,7 @@ fn values(
 ) {
     let records = ran.records();
     let record =
-        records.iter().find(|r| r["kind"] == "table" && r["name"] == table && r["fate"] == "created");
+        records.iter().find(|r| r["kind"] == "table" && r["name"] == table && r["outcome"] == "created");
     let record = record.unwrap_or_else(|| panic!("the table {table:?} is not there: {told}{ran:?}"));
     let ours: i64 =
         db.query_row(&format!("select count(*) from {}", ident(table)), [], |r| r.get(0)).expect("count");

@@ -20,7 +20,7 @@ fn into_an_empty_target() {
     let told: u64 = ran
         .records()
         .iter()
-        .filter(|r| r["kind"] == "foreign key" && r["fate"] == "not valid")
+        .filter(|r| r["kind"] == "foreign key" && r["outcome"] == "not valid")
         .filter_map(|r| r["why"].as_str()?.split(' ').next()?.parse::<u64>().ok())
         .sum();
     assert_eq!(told, orphans as u64, "{ran:?}");

@@ -1,6 +1,6 @@
 //! The matrix's rows K1 to K19: keys, numbers that go on, indexes.
 
-use crate::world::{World, fate};
+use crate::world::{World, outcome_of};
 
 #[test]
 fn k1_to_k8_keys_and_what_numbers_the_rows() {
@@ -31,7 +31,7 @@ fn k1_to_k8_keys_and_what_numbers_the_rows() {
         ("select count(*), sum(x) from k8", "3|3"),
     ]);
     assert_eq!(world.sqlite("insert into k2 (x) values (9) returning id"), "4", "SQLite's own next id");
-    let (_, why) = fate(&records, "primary key", "k5");
+    let (_, why) = outcome_of(&records, "primary key", "k5");
     assert!(why.contains("UNIQUE instead"), "{why}");
     let exhausted = std::process::Command::new(world.pg.bin("psql"))
         .args(["-X", "-d", &world.pg.url(), "-c", "insert into k3m (x) values (9)"])

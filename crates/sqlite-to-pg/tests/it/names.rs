@@ -84,7 +84,7 @@ fn sequences_that_are_only_used_go_on_too() {
     );
     let ran = world.run(&["--existing", "refuse"]);
     assert!(matches!(ran.status, Some(0 | 3)), "{ran:?}");
-    let (_, why) = crate::world::fate(&ran.records(), "sequence", "public.words");
+    let (_, why) = crate::world::outcome_of(&ran.records(), "sequence", "public.words");
     assert!(why.contains("e.n") && why.contains("setval"), "{why}");
     world.gives(&[
         ("insert into a (x) values ('z') returning id", "91"),

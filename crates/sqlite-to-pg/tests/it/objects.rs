@@ -1,6 +1,6 @@
 //! The matrix's rows D1 to D20: constraints, defaults, views, triggers, what does not move. D19 and D20 are in `bad`.
 
-use crate::world::{World, fate};
+use crate::world::{World, outcome_of};
 
 #[test]
 fn d1_to_d5_foreign_keys() {
@@ -16,7 +16,7 @@ fn d1_to_d5_foreign_keys() {
          create table c1 (id integer primary key, o int references c2); create table c2 (id integer primary key, o int references c1);",
     );
     let records = world.run(&[]).ended(3);
-    let (is, why) = fate(&records, "foreign key", "orphaned.orphaned_q_id_fkey");
+    let (is, why) = outcome_of(&records, "foreign key", "orphaned.orphaned_q_id_fkey");
     assert_eq!((is.as_str(), why.as_str()), ("not valid", "2 orphans in the source: 2; 3"));
     assert_eq!(world.sqlite("pragma foreign_key_check(orphaned)").lines().count(), 2);
     for (name, words) in
@@ -25,7 +25,7 @@ fn d1_to_d5_foreign_keys() {
         let found = records.iter().find(|r| r["kind"] == "foreign key" && r["name"] == name);
         let found = found.unwrap_or_else(|| panic!("{name} is not told: {records:?}"));
         assert!(
-            found["fate"] == "skipped"
+            found["outcome"] == "skipped"
                 && (words == "typed" || found["why"].as_str().unwrap_or("").contains(words)),
             "{found}"
         );
@@ -46,11 +46,11 @@ fn d6_and_d7_checks_and_not_null() {
            e int check (sha3(e)), constraint named check (a < 100 or b = 'x'));",
     );
     let records = world.run(&[]).records();
-    let (is, _) = fate(&records, "check", "t.named");
+    let (is, _) = outcome_of(&records, "check", "t.named");
     assert_eq!(is, "translated");
     let skipped: Vec<&str> = records
         .iter()
-        .filter(|r| r["kind"] == "check" && r["fate"] == "skipped")
+        .filter(|r| r["kind"] == "check" && r["outcome"] == "skipped")
         .filter_map(|r| r["why"].as_str())
         .collect();
     assert_eq!(skipped.len(), 1, "{records:#?}");
@@ -70,10 +70,10 @@ fn d6_a_row_that_breaks_its_check_stays_and_the_check_is_not_valid() {
     );
     let records = world.run(&[]).ended(3);
     assert_eq!(
-        fate(&records, "check", "t.t_check"),
+        outcome_of(&records, "check", "t.t_check"),
         ("not valid".into(), "1 rows of the source break it".into())
     );
-    assert!(fate(&records, "not null", "n.a").1.contains("stays nullable"));
+    assert!(outcome_of(&records, "not null", "n.a").1.contains("stays nullable"));
     world.gives(&[("select count(*) from t", "2"), ("select count(*) from n where a is null", "1")]);
 }
 
@@ -85,7 +85,7 @@ fn d8_defaults_give_the_same_on_both_sides() {
            k text default (lower(hex(randomblob(16)))), l int default (1 + 2), m text default null, n real default 1.5, o int default (sha3('x')), p text default (datetime('now')));",
     );
     let records = world.run(&[]).records();
-    assert!(fate(&records, "default", "t.o").1.contains("sha3"));
+    assert!(outcome_of(&records, "default", "t.o").1.contains("sha3"));
     let sql = "insert into t (id) values (1); select a, b, c, d, l, n, coalesce(m, 'null'), hex(f) from t";
     let theirs = world.sqlite(&sql.replace("o int", "o"));
     let ours = world.psql(&sql.replace("hex(f)", "upper(encode(f, 'hex'))"));
@@ -104,7 +104,7 @@ fn d9_generated_columns() {
     );
     // Without the application's function SQLite itself cannot read that column; the others arrive.
     let records = world.run(&["--schema", "without"]).ended(3);
-    assert!(fate(&records, "generated column", "t.e").1.contains("sha3"));
+    assert!(outcome_of(&records, "generated column", "t.e").1.contains("sha3"));
     world.gives(&[(
         "select count(*) from pg_attribute where attrelid = 'without.t'::regclass and attnum > 0",
         "5",
@@ -117,7 +117,7 @@ fn d9_generated_columns() {
         ("select count(*) from pg_attribute where attrelid = 't'::regclass and attgenerated = 's'", "3"),
         ("insert into t (a, b) values (5, 'y') returning c, d", "10|y!"),
     ]);
-    assert!(fate(&records, "generated column", "u.g").1.contains("plain column"));
+    assert!(outcome_of(&records, "generated column", "u.g").1.contains("plain column"));
 }
 
 #[test]
@@ -136,14 +136,14 @@ fn d10_views() {
     let records = world.run(&["--report", "told"]).ended(3);
     for view in ["plain", "joined", "over", "casefold", "cte"] {
         assert_eq!(
-            fate(&records, "view", view).0,
+            outcome_of(&records, "view", view).0,
             "translated",
             "{view}: {:?}",
-            fate(&records, "view", view)
+            outcome_of(&records, "view", view)
         );
     }
     for view in ["odd", "broken"] {
-        assert_eq!(fate(&records, "view", view).0, "written to a file");
+        assert_eq!(outcome_of(&records, "view", view).0, "written to a file");
     }
     let written = std::fs::read_to_string(world.path("told/views.sql")).expect("views.sql");
     assert!(written.contains("my_function"), "{written}");
@@ -164,9 +164,9 @@ fn d11_to_d15_what_does_not_move_and_names() {
          create table camelCase (userId int, createdAt datetime); insert into camelCase values (7, null); analyze;",
     );
     let records = world.run(&["--report", "told"]).ended(3);
-    assert_eq!(fate(&records, "trigger", "touched").0, "written to a file");
-    assert_eq!(fate(&records, "virtual table", "f").0, "translated");
-    assert_eq!(fate(&records, "shadow table", "f_data").0, "skipped");
+    assert_eq!(outcome_of(&records, "trigger", "touched").0, "written to a file");
+    assert_eq!(outcome_of(&records, "virtual table", "f").0, "translated");
+    assert_eq!(outcome_of(&records, "shadow table", "f_data").0, "skipped");
     let skeleton = std::fs::read_to_string(world.path("told/triggers.sql")).expect("triggers.sql");
     assert!(skeleton.contains("create trigger \"touched\" after update on \"t\""), "{skeleton}");
     world.gives(&[

@@ -1,6 +1,6 @@
 //! Databases as they are found: one odd object never keeps the rest away, and what does not arrive is named.
 
-use crate::world::{World, fate};
+use crate::world::{World, outcome_of};
 use rusqlite::Connection;
 
 /// Statements that need what the sqlite3 shell has not: a function and a collation of the application.
@@ -21,7 +21,7 @@ fn d15_names_that_postgresql_does_not_take() {
          create view v as select xmin, a from t, pg_class; create table foo (a text primary key); create table foo_pkey (b text primary key);"
     ));
     let records = world.run(&[]).ended(0);
-    assert_eq!(fate(&records, "name", "t.xmin").0, "translated");
+    assert_eq!(outcome_of(&records, "name", "t.xmin").0, "translated");
     world.gives(&[
         ("select xmin_, xmax_, ctid_, oid, __2, _ from t", "1|2|3|4|5|6"),
         ("select x from _", "9"),
@@ -40,7 +40,7 @@ fn k14_collations_of_the_application_are_no_obstacle() {
          create table u (a text collate theirs unique); insert into u values ('x'), ('Y'); create index ui on u (a collate theirs desc)",
     );
     let records = world.tool(&["plan", "app.db", "--json"]).ended(0);
-    assert!(fate(&records, "index", "ui").1.contains("THEIRS"), "{records:#?}");
+    assert!(outcome_of(&records, "index", "ui").1.contains("THEIRS"), "{records:#?}");
     world.run(&[]).ended(0);
     world.gives(&[
         ("select string_agg(a, ',' order by a collate \"C\") from w", "B,a"),
@@ -66,7 +66,7 @@ fn d13_words_of_full_text_tables_arrive_and_indexes_do_not() {
         ("bare", "skipped", "without the words"),
         ("boxes", "translated", "boxes"),
     ] {
-        let (found, why) = fate(&records, "virtual table", name);
+        let (found, why) = outcome_of(&records, "virtual table", name);
         assert!(found == is && why.contains(words), "{name}: {found} {why}");
     }
     world.gives(&[
@@ -94,10 +94,10 @@ fn v26_what_no_table_of_postgresql_can_hold_stays_behind_alone() {
     let ran = world.run(&[]);
     ran.refused(3, "all is there but the tables many, fat and ");
     let records = ran.records();
-    assert!(fate(&records, "table", "many").1.contains("1601 columns"));
-    let fat = records.iter().find(|r| r["name"] == "fat" && r["fate"] == "skipped").expect("fat is told");
+    assert!(outcome_of(&records, "table", "many").1.contains("1601 columns"));
+    let fat = records.iter().find(|r| r["name"] == "fat" && r["outcome"] == "skipped").expect("fat is told");
     assert!(fat["why"].as_str().is_some_and(|w| w.contains("too wide")), "{fat}");
-    assert!(fate(&records, "index", "wide").1.contains("at most 32 columns"));
+    assert!(outcome_of(&records, "index", "wide").1.contains("at most 32 columns"));
     world.gives(&[
         ("select x from t", "whole"),
         ("select c1599 from most", "5"),
@@ -117,7 +117,7 @@ fn d19_what_is_damaged_in_the_schema_alone_does_not_keep_the_rest_away() {
     );
     let ran = world.run(&[]);
     ran.refused(3, "all is there but the tables u and 2 objects (virtual table spatial, view v)");
-    let (found, why) = fate(&ran.records(), "view", "v");
+    let (found, why) = outcome_of(&ran.records(), "view", "v");
     assert!(found == "written to a file" && why.contains("damaged"), "{found} {why}");
     world.gives(&[("select a from t", "1")]);
 }
@@ -138,7 +138,7 @@ fn d9_generated_columns_that_postgresql_cannot_compute_are_plain() {
 }
 
 /// What `verify` says that the run left out.
-fn fate_of(records: &[serde_json::Value]) -> String {
+fn outcome_in(records: &[serde_json::Value]) -> String {
     let own = records.iter().filter(|r| r["kind"] == "left-out");
     own.map(|r| format!("{} {}: {}\n", r["table"], r["column"], r["target"]).replace('"', "")).collect()
 }
@@ -153,7 +153,7 @@ fn k11_a_constraint_that_postgresql_refuses_is_told_and_the_rows_stay() {
     world.gives(&[("select count(*), count(distinct d) from t", "2|1")]);
     let ran = world.tool(&["verify", "app.db", "--json"]);
     assert_eq!(ran.status, Some(3), "{ran:?}");
-    let told = fate_of(&ran.records());
+    let told = outcome_in(&ran.records());
     assert!(told.contains("t.t_d_key unique") && told.contains("Key (d)=("), "{told}");
 }
 
@@ -167,8 +167,8 @@ fn d2_d3_foreign_keys_of_every_kind() {
          create table self (id text primary key, up text references self (id) on delete set null); insert into self values ('a', 'a'), ('b', 'nobody');",
     );
     let records = world.run(&[]).ended(3);
-    assert_eq!(fate(&records, "foreign key", "c.c_b_a_fkey").1, "1 orphans in the source: 1, 2");
-    assert!(fate(&records, "foreign key", "c (a) → p").1.contains("columns"));
+    assert_eq!(outcome_of(&records, "foreign key", "c.c_b_a_fkey").1, "1 orphans in the source: 1, 2");
+    assert!(outcome_of(&records, "foreign key", "c (a) → p").1.contains("columns"));
     world.gives(&[("select count(*) from pg_constraint where contype = 'f' and conrelid::regclass::text in ('c', 'self')", "2")]);
     world.verified_but_for(4);
 }

@@ -328,7 +328,7 @@ fn rules_for_numbers_and_for_fine_times() {
     }
     let casts = ["t.took=interval-us", "t.ms=interval-ms", "t.s=interval-s", "t.ticks=interval-ticks"];
     let casts: Vec<&str> = casts.iter().flat_map(|c| ["--cast", c]).collect();
-    world.run(&[&["--existing", "refuse", "--on-misfit", "round"][..], &casts].concat()).ended(0);
+    world.run(&[&["--existing", "refuse", "--on-invalid", "round"][..], &casts].concat()).ended(0);
     world.gives(&[(
         "select at, took, ms, s, ticks, c, n, d from t order by id",
         "2024-09-01 00:00:00.123|25:01:01.5|00:00:01.5|00:00:01.5|00:00:01.500001|10:20:31|12345678|2024-09-01 00:00:00+00\n\

@@ -1,6 +1,6 @@
 //! The verb `plan`, and runs by an edited plan.
 
-use crate::world::{World, bytes};
+use crate::world::{World, bytes, outcome_of};
 
 const SOURCE: &str = "create table users (id integer primary key autoincrement, is_active boolean, created_at datetime, note text);
     insert into users values (1, 1, 1704164645000, 'x'), (2, 'true', 1704164646000, 'y');";
@@ -23,7 +23,7 @@ fn the_plan_says_why_and_names_the_rows() {
     assert!(
         records
             .iter()
-            .any(|r| r["kind"] == "odd values" && r["why"].as_str().is_some_and(|w| w.ends_with("2"))),
+            .any(|r| r["kind"] == "mismatched values" && r["why"].as_str().is_some_and(|w| w.ends_with("2"))),
         "{records:?}"
     );
     assert!(records.last().is_some_and(|r| r["why"].as_str().is_some_and(|w| w.contains("2 rows"))));
@@ -58,15 +58,42 @@ fn an_edited_plan_decides() {
 }
 
 #[test]
-fn a_rehearsal_leaves_nothing_and_says_how_long_it_took() {
+fn a_trial_run_leaves_nothing_and_says_how_long_it_took() {
     let world = World::of(SOURCE);
-    let records = world.run(&["--rehearse"]).ended(0);
+    let records = world.run(&["--trial"]).ended(0);
     world.untouched();
     let total = records.last().expect("a total");
-    assert!(total["seconds"].as_f64().is_some_and(|s| s > 0.0) && total["fate"] == "rehearsed", "{total}");
+    assert!(total["seconds"].as_f64().is_some_and(|s| s > 0.0) && total["outcome"] == "trial", "{total}");
     assert!(
         total["why"].as_str().is_some_and(|w| w.contains("2 rows compared, all that were copied are equal")),
         "{total}"
+    );
+}
+
+#[test]
+fn the_plan_that_was_printed_is_the_plan_of_the_report() {
+    let world = World::of(
+        "create table t (a integer primary key, g text generated always as (strftime('%Y', a, 'unixepoch')) virtual, b text);
+         insert into t (a, b) values (1704164645, 'x'); create view v as select b from t;",
+    );
+    let printed = world.tool(&["plan", "app.db", "--json", "-o", "p.toml"]).ended(0);
+    assert_eq!(outcome_of(&printed, "generated column", "t.g").0, "translated");
+    let records = world.run(&["--report", "told"]).ended(3);
+    let (plan, report) = (bytes(&world.path("p.toml")), bytes(&world.path("told/plan.toml")));
+    assert_eq!(String::from_utf8_lossy(&plan), String::from_utf8_lossy(&report));
+    // What PostgreSQL refused is an outcome of its own, told beside the planned one.
+    let differing: Vec<_> = records.iter().filter(|r| r["planned"].is_string()).collect();
+    assert_eq!(differing.len(), 1, "{differing:?}");
+    assert_eq!((&differing[0]["name"], &differing[0]["planned"]), (&"t.g".into(), &"translated".into()));
+    assert_eq!(differing[0]["outcome"], "skipped");
+    let page = std::fs::read_to_string(world.path("told/report.html")).expect("the report");
+    assert!(page.contains("1 objects have another outcome than planned"), "{page}");
+    // By that plan the same happens again.
+    world.tool(&["run", "app.db", "--undo", "--json"]).ended(0);
+    let again = world.run(&["--plan", "told/plan.toml"]).ended(3);
+    assert_eq!(
+        outcome_of(&again, "generated column", "t.g"),
+        outcome_of(&records, "generated column", "t.g")
     );
 }
 

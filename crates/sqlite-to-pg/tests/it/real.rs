@@ -1,6 +1,6 @@
 //! Databases of real projects, as their packages ship them.
 
-use crate::world::{World, fate};
+use crate::world::{World, outcome_of};
 
 fn world(name: &str) -> World {
     let world = World::new();
@@ -19,9 +19,9 @@ fn proj_db_arrives_with_its_keys_and_checks() {
         ("select pg_get_constraintdef(oid) from pg_constraint where conrelid = 'usage'::regclass and contype in ('p', 'u')", "UNIQUE (auth_name, code)"),
     ]);
     assert_eq!(world.psql("select count(*) from usage"), world.sqlite("select count(*) from usage"));
-    assert_eq!(fate(&records, "primary key", "usage").0, "translated");
+    assert_eq!(outcome_of(&records, "primary key", "usage").0, "translated");
     assert_eq!(
-        records.iter().filter(|r| r["kind"] == "trigger" && r["fate"] == "written to a file").count(),
+        records.iter().filter(|r| r["kind"] == "trigger" && r["outcome"] == "written to a file").count(),
         36
     );
 }

@@ -268,9 +268,9 @@ fn orphans_that_rejects_made_are_not_called_the_sources() {
     let world = World::of(
         "create table p (id integer primary key, d date); insert into p values (1, '2024-01-01'), (2, 'never'); create table c (id integer primary key, p_id int references p); insert into c values (1, 1), (2, 2), (3, 9);",
     );
-    let ran = world.run(&["--cast", "p.d=date", "--on-misfit", "reject", "--report", "told"]);
+    let ran = world.run(&["--cast", "p.d=date", "--on-invalid", "reject", "--report", "told"]);
     ran.refused(3, "1 values");
-    let (_, why) = crate::world::fate(&ran.records(), "foreign key", "c.c_p_id_fkey");
+    let (_, why) = crate::world::outcome_of(&ran.records(), "foreign key", "c.c_p_id_fkey");
     assert_eq!(
         why,
         "2 rows without a parent, 1 of them in the source, the parents of the others are among the rejects: 2; 3"

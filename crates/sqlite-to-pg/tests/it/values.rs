@@ -1,6 +1,6 @@
 //! The matrix's rows V1 to V27: what each value becomes. Those without a test here: V26 (a limit) is in `bad`.
 
-use crate::world::{World, fate};
+use crate::world::{World, outcome_of};
 
 #[test]
 fn v1_to_v8_numbers_and_booleans() {
@@ -50,7 +50,7 @@ fn v9_to_v11_times() {
         ("select d, t from v11 order by id", "2024-02-30|24:00:00\n0000-00-00|now\n|\n2024-01-01|2024-01-01 00:00:00"),
         ("select count(*) from v11 where d = '' and t = ''", "1"),
     ]);
-    let (_, why) = fate(&records, "odd values", "v11.d");
+    let (_, why) = outcome_of(&records, "mismatched values", "v11.d");
     assert!(why.contains("1; 2; 3"), "{why}");
 }
 
@@ -62,7 +62,7 @@ fn v10_digits_beyond_the_microsecond_are_decided_in_the_plan() {
          insert into t values (1, '2024-01-02 03:04:05.1234567Z', 1704164645123456789, '23:59:59.9999999'), (2, '2024-01-02 03:04:05.9999995Z', 1704164645000000000, '10:20:30');",
     );
     let records = world.run(&[]).ended(0);
-    let (_, why) = fate(&records, "odd values", "t.at");
+    let (_, why) = outcome_of(&records, "mismatched values", "t.at");
     assert!(why.contains("finer than a microsecond"), "{why}");
     world.gives(&[(
         "select at, nanos, c, pg_typeof(at), pg_typeof(nanos) from t order by id",
@@ -70,7 +70,7 @@ fn v10_digits_beyond_the_microsecond_are_decided_in_the_plan() {
     )]);
     world.verified();
     world.run(&["--undo"]).ended(0);
-    world.run(&["--on-misfit", "round"]).ended(0);
+    world.run(&["--on-invalid", "round"]).ended(0);
     world.gives(&[(
         "select at, nanos, c from t order by id",
         "2024-01-02 03:04:05.123457+00|2024-01-02 03:04:05.123457+00|24:00:00\n2024-01-02 03:04:06+00|2024-01-02 03:04:05+00|10:20:30",
@@ -78,11 +78,11 @@ fn v10_digits_beyond_the_microsecond_are_decided_in_the_plan() {
     world.verified();
     assert!(!world.path("app-migration/rejects.jsonl").exists(), "rounded by rule is no reject");
     world.run(&["--undo"]).ended(0);
-    world.run(&["--on-misfit", "replace"]).refused(3, "4 values");
+    world.run(&["--on-invalid", "replace"]).refused(3, "4 values");
     let kept = std::fs::read_to_string(world.path("app-migration/rejects.jsonl")).expect("rejects");
     assert!(kept.contains("finer than a microsecond"), "{kept}");
     world.run(&["--undo"]).ended(0);
-    world.run(&["--on-misfit", "replace", "--accept-rejects"]).ended(0);
+    world.run(&["--on-invalid", "replace", "--accept-rejects"]).ended(0);
     world.verified();
 }
 
@@ -170,12 +170,12 @@ fn v17_to_v21_text_that_postgresql_cannot_hold() {
         "select id, x, x is null from t order by id",
         "1|a␀b|f\n2|\u{fffd}(|f\n3||f\n4||t\n5|é|f",
     )]);
-    let (_, why) = fate(&records, "odd values", "t.x");
+    let (_, why) = outcome_of(&records, "mismatched values", "t.x");
     assert!(why.contains("NUL") || why.contains("UTF-8"), "{why}");
     let kept = std::fs::read_to_string(world.path("told/rejects.jsonl")).expect("rejects");
     assert!(kept.contains("610062") && kept.contains("c328"), "{kept}");
     world.run(&["--undo"]).ended(0);
-    world.run(&["--on-misfit", "bytea"]).ended(0);
+    world.run(&["--on-invalid", "bytea"]).ended(0);
     world.gives(&[("select encode(x, 'hex') from t where id < 3 order by id", "610062\nc328")]);
 }
 

@@ -155,7 +155,7 @@ fn tables_columns_and_objects_are_excluded_by_name() {
     let records = world
         .run(&["--exclude", "gone", "--exclude", "t.old", "--exclude", "by_a", "--exclude", "view:v"])
         .ended(0);
-    let excluded = records.iter().filter(|r| r["fate"] == "skipped" && r["why"] == "excluded");
+    let excluded = records.iter().filter(|r| r["outcome"] == "skipped" && r["why"] == "excluded");
     let mut names: Vec<String> =
         excluded.map(|r| format!("{} {}", r["kind"], r["name"]).replace('"', "")).collect();
     names.sort();

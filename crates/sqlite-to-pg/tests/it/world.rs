@@ -42,13 +42,13 @@ impl Ran {
     }
 }
 
-/// The fate and the reason of what is called so.
+/// The outcome and the reason of what is called so.
 #[track_caller]
-pub(crate) fn fate(records: &[Value], kind: &str, name: &str) -> (String, String) {
+pub(crate) fn outcome_of(records: &[Value], kind: &str, name: &str) -> (String, String) {
     let found = records.iter().find(|r| r["kind"] == kind && r["name"] == name);
     let found = found.unwrap_or_else(|| panic!("no {kind} {name} in {records:#?}"));
     let text = |f: &str| found[f].as_str().unwrap_or_default().to_string();
-    (text("fate"), text("why"))
+    (text("outcome"), text("why"))
 }
 
 impl World {

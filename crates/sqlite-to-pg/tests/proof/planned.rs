@@ -22,7 +22,7 @@ fn planned(world: &World, policy: &str) -> std::path::PathBuf {
     command.arg("plan").arg(world.file()).arg("-o").arg(&plan).args([
         "--exclude",
         "gone",
-        "--on-misfit",
+        "--on-invalid",
         policy,
     ]);
     let made = ran(command);

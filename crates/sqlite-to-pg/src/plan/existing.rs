@@ -1,13 +1,15 @@
 //! A plan for tables that the application made: names, types and constraints are the target's.
 
-use super::shape::{self, Made, MadeColumn};
-use super::wire::wire;
-use crate::census::epoch;
-use crate::census::tally::Tally;
-use crate::cli::{Misfit, Rules};
-use crate::load::encode::Wire;
-use crate::plan::build::{Built, EXCLUDED};
-use crate::plan::{APPLICATIONS, Action, Column, Conversion, Fate, Mode, Policy, Set, Table};
+use super::build::Built;
+use super::casts::Casts;
+use crate::cli::Rules;
+use crate::model::types::parse_type;
+use crate::model::{
+    Action, Cause, Column, Conversion, Mode, Object, ObjectKind, Outcome, Policy, Set, Table, WireType,
+};
+use crate::profile::epoch;
+use crate::profile::stats::ColumnStats;
+use crate::target::shape::{self, ExistingColumn, ExistingTable};
 use postgres::Client;
 use toban_core::{Error, Result};
 
@@ -15,21 +17,22 @@ use toban_core::{Error, Result};
 ///
 /// # Errors
 /// Usage for a `--set` that fits nothing; those of the server.
-pub(crate) fn adapt(
+pub(crate) fn adapt_plan(
     built: &mut Built,
     client: &mut Client,
     action: Action,
     rules: &Rules,
 ) -> Result<Vec<String>> {
-    let made = shape::read(client, &built.plan.schema)?;
+    let made = shape::read_tables(client, &built.plan.schema)?;
     built.plan.mode = Mode::Existing;
     let mut missing = Vec::new();
-    let mut sets = rules.set.iter().map(|rule| parted(rule)).collect::<Result<Vec<_>>>()?;
-    for (table, tallies) in built.plan.tables.iter_mut().zip(&built.tallies) {
+    let casts = Casts::new(rules)?;
+    let mut sets = rules.set.iter().map(|rule| parse_set(rule)).collect::<Result<Vec<_>>>()?;
+    for (table, stats) in built.plan.tables.iter_mut().zip(&built.stats) {
         table.action = action;
-        match shape::matching(&made, |m| &m.name, &table.target) {
+        match shape::find_matching(&made, |m| &m.name, &table.target) {
             Some(there) => {
-                one(table, tallies, there, rules.on_misfit);
+                fit_table(table, stats, there, &casts);
                 take_sets(table, there, &mut sets)?;
                 missing.extend(missing_columns(table, there));
             }
@@ -48,10 +51,11 @@ pub(crate) fn adapt(
     // The application's own objects stay as they are; SQLite's have no fate of their own. Only what holds values, or was
     // excluded, keeps its reason.
     for object in &mut built.plan.objects {
-        let holds_rows = object.kind.contains("table") && object.fate == Fate::Skipped;
-        let holds_values = object.kind == "generated column" && !moves.contains(&object.name);
-        if !holds_rows && !holds_values && object.why != EXCLUDED {
-            (object.fate, object.why, object.sql) = (Fate::Skipped, APPLICATIONS.into(), None);
+        let holds_rows = object.kind.is_table() && object.outcome == Outcome::Skipped;
+        let holds_values = object.kind == ObjectKind::GeneratedColumn && !moves.contains(&object.name);
+        if !holds_rows && !holds_values && object.cause != Cause::Excluded {
+            *object =
+                Object { cause: Cause::Application, sql: None, ..object.with_outcome(Outcome::Skipped, "") };
         }
     }
     Ok(missing)
@@ -61,7 +65,7 @@ pub(crate) fn adapt(
 ///
 /// # Errors
 /// Usage, naming what has none.
-pub(crate) fn without_counterpart(schema: &str, missing: &[String]) -> Result<()> {
+pub(crate) fn check_counterparts(schema: &str, missing: &[String]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -72,7 +76,7 @@ pub(crate) fn without_counterpart(schema: &str, missing: &[String]) -> Result<()
 }
 
 /// TABLE, COLUMN and EXPRESSION of `--set`.
-fn parted(rule: &str) -> Result<(String, String, String)> {
+fn parse_set(rule: &str) -> Result<(String, String, String)> {
     let parts = rule.split_once('=').and_then(|(name, sql)| Some((name.rsplit_once('.')?, sql.trim())));
     match parts {
         Some(((table, column), sql)) if !sql.is_empty() => Ok((table.into(), column.into(), sql.into())),
@@ -83,11 +87,15 @@ fn parted(rule: &str) -> Result<(String, String, String)> {
 }
 
 /// Gives a table its rules of `--set`, and takes them from the list.
-fn take_sets(table: &mut Table, made: &Made, sets: &mut Vec<(String, String, String)>) -> Result<()> {
+fn take_sets(
+    table: &mut Table,
+    made: &ExistingTable,
+    sets: &mut Vec<(String, String, String)>,
+) -> Result<()> {
     let own = sets.extract_if(.., |(name, ..)| *name == table.source || *name == table.target);
     for (_, column, expression) in own.collect::<Vec<_>>() {
         let wrong = |why: &str| Error::usage(format!("--set {}.{column}: {why}", table.source));
-        let there = shape::matching(&made.columns, |c| &c.name, &column)
+        let there = shape::find_matching(&made.columns, |c| &c.name, &column)
             .filter(|c| c.generated.is_none())
             .ok_or_else(|| wrong("the target has no such column"))?;
         if let Some(source) = table.columns.iter().find(|c| c.target == there.name).map(|c| &c.source) {
@@ -99,11 +107,18 @@ fn take_sets(table: &mut Table, made: &Made, sets: &mut Vec<(String, String, Str
     Ok(())
 }
 
-fn one(table: &mut Table, tallies: &[Tally], made: &Made, misfit: Option<Misfit>) {
+fn fit_table(table: &mut Table, stats: &[ColumnStats], made: &ExistingTable, casts: &Casts) {
     table.target.clone_from(&made.name);
-    for (column, tally) in table.columns.iter_mut().zip(tallies) {
-        if let Some(there) = shape::matching(&made.columns, |c| &c.name, &column.target) {
-            fit(column, tally, there, misfit);
+    for (column, stats) in table.columns.iter_mut().zip(stats) {
+        if let Some(there) = shape::find_matching(&made.columns, |c| &c.name, &column.target) {
+            let by_rule = casts.find(&table.source, &column.source).is_some();
+            fit_column(column, there, (!by_rule).then(|| choose_conversion(stats, &there.pg_type)));
+            column.policy = match casts.on_invalid {
+                Some(on_invalid) => on_invalid.policy(),
+                None if by_rule => column.policy,
+                None if column.conversion == Conversion::Text && stats.count_broken() > 0 => Policy::Replace,
+                None => Policy::Stop,
+            };
         }
     }
     table.primary_key.clear();
@@ -113,8 +128,8 @@ fn one(table: &mut Table, tallies: &[Tally], made: &Made, misfit: Option<Misfit>
     table.checks.clear();
 }
 
-/// Columns of the source that the target's table has not, and values that it needs and nobody gives.
-pub(crate) fn missing_columns(table: &Table, made: &Made) -> Vec<String> {
+/// Columns of the source that the target's table has not, and values that it needs and does not get.
+pub(crate) fn missing_columns(table: &Table, made: &ExistingTable) -> Vec<String> {
     let given = |name: &str| {
         table.columns.iter().any(|c| c.target == name) || table.sets.iter().any(|s| s.column == name)
     };
@@ -129,31 +144,21 @@ pub(crate) fn missing_columns(table: &Table, made: &Made) -> Vec<String> {
     .collect()
 }
 
-/// The target's type decides; how the values come to it, the values do.
-fn fit(column: &mut Column, tally: &Tally, there: &MadeColumn, misfit: Option<Misfit>) {
+/// The target's type decides; how the values come to it, a rule or the values do.
+fn fit_column(column: &mut Column, there: &ExistingColumn, conversion: Option<Conversion>) {
     column.target.clone_from(&there.name);
     column.pg_type.clone_from(&there.pg_type);
     column.not_null = there.not_null;
     column.generated.clone_from(&there.generated);
     column.identity = false;
     column.default = None;
-    let by_rule = column.why == "a rule says so";
-    let conversion = if by_rule { column.conversion } else { conversion(tally, &there.pg_type) };
-    column.why = if by_rule { column.why.clone() } else { "the target's type".into() };
-    column.conversion = conversion;
-    column.policy = match misfit {
-        Some(Misfit::Reject) => Policy::Reject,
-        Some(Misfit::Null) => Policy::Null,
-        Some(Misfit::Round) => Policy::Round,
-        Some(_) => Policy::Replace,
-        None if by_rule => column.policy,
-        None if conversion == Conversion::Text && tally.broken() > 0 => Policy::Replace,
-        None => Policy::Stop,
-    };
+    if let Some(conversion) = conversion {
+        (column.conversion, column.why) = (conversion, "the target's type".into());
+    }
 }
 
-fn conversion(tally: &Tally, pg_type: &str) -> Conversion {
-    let Some((wire, _)) = wire(pg_type) else {
+fn choose_conversion(stats: &ColumnStats, pg_type: &str) -> Conversion {
+    let Some((wire, _)) = parse_type(pg_type) else {
         return match pg_type {
             "money" => Conversion::Numeric,
             list if list.ends_with("[]") => Conversion::Array,
@@ -161,22 +166,24 @@ fn conversion(tally: &Tally, pg_type: &str) -> Conversion {
         };
     };
     match wire {
-        Wire::Int2 | Wire::Int4 | Wire::Int8 => Conversion::Integer,
-        Wire::Float4 | Wire::Float8 => Conversion::Float,
-        Wire::Numeric => Conversion::Numeric,
-        Wire::Bool if tally.census.texts > 0 => Conversion::BoolWords,
-        Wire::Bool => Conversion::Bool,
-        Wire::Text => Conversion::Text,
-        Wire::Bytea => Conversion::Bytes,
-        Wire::Json | Wire::Jsonb => Conversion::Json,
-        Wire::Uuid => Conversion::Uuid,
-        Wire::Time => Conversion::Time,
-        Wire::Interval => Conversion::Interval,
-        Wire::Date if tally.census.integers + tally.census.reals == 0 => Conversion::Date,
+        WireType::Int2 | WireType::Int4 | WireType::Int8 => Conversion::Integer,
+        WireType::Float4 | WireType::Float8 => Conversion::Float,
+        WireType::Numeric => Conversion::Numeric,
+        WireType::Bool if stats.profile.texts > 0 => Conversion::BoolWords,
+        WireType::Bool => Conversion::Bool,
+        WireType::Text => Conversion::Text,
+        WireType::Bytea => Conversion::Bytes,
+        WireType::Json | WireType::Jsonb => Conversion::Json,
+        WireType::Uuid => Conversion::Uuid,
+        WireType::Time => Conversion::Time,
+        WireType::Interval => Conversion::Interval,
+        WireType::Date if stats.profile.integers + stats.profile.reals == 0 => Conversion::Date,
         // A number becomes a time only when one unit alone makes sense of all of them.
-        Wire::Timestamp | Wire::Timestamptz | Wire::Date => match epoch::candidates(tally).as_slice() {
-            [unit] => *unit,
-            _ => Conversion::Timestamp,
-        },
+        WireType::Timestamp | WireType::Timestamptz | WireType::Date => {
+            match epoch::candidate_units(stats).as_slice() {
+                [unit] => *unit,
+                _ => Conversion::Timestamp,
+            }
+        }
     }
 }

@@ -1,17 +1,17 @@
 //! What the values of one column are, counted in one pass.
 
-use super::wish::Wish;
+use super::declared_type::DeclaredType;
 use crate::load::number::Decimal;
-use crate::load::{json, moment, words};
-use crate::plan::{Census, Conversion};
+use crate::load::{json, text, timestamp};
+use crate::model::{Conversion, Profile};
 use rusqlite::types::ValueRef;
 
-/// Keys that are kept of each kind of trouble.
+/// Keys that are kept of each kind of mismatch.
 const SAMPLES: usize = 10;
 
 /// A kind of value that may not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Odd {
+pub(crate) enum Mismatch {
     Integer,
     Real,
     Text,
@@ -26,33 +26,33 @@ pub(crate) enum Odd {
     Null,
 }
 
-impl Odd {
+impl Mismatch {
     const COUNT: usize = 12;
 
     /// In words, after a number: `3 ` + "values of class text".
-    pub(crate) fn words(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
-            Odd::Integer => "of class integer",
-            Odd::Real => "of class real",
-            Odd::Text => "of class text",
-            Odd::Blob => "of class blob",
-            Odd::Nul => "with a NUL byte",
-            Odd::NotUtf8 => "not UTF-8",
-            Odd::NotTime => "not a time",
-            Odd::Rounded => "finer than a microsecond",
-            Odd::NotBool => "neither 0 nor 1",
-            Odd::NotJson => "not JSON that jsonb holds",
-            Odd::NotUuid => "not a UUID",
-            Odd::Null => "NULL",
+            Mismatch::Integer => "of class integer",
+            Mismatch::Real => "of class real",
+            Mismatch::Text => "of class text",
+            Mismatch::Blob => "of class blob",
+            Mismatch::Nul => "with a NUL byte",
+            Mismatch::NotUtf8 => "not UTF-8",
+            Mismatch::NotTime => "not a time",
+            Mismatch::Rounded => "finer than a microsecond",
+            Mismatch::NotBool => "neither 0 nor 1",
+            Mismatch::NotJson => "not JSON that jsonb holds",
+            Mismatch::NotUuid => "not a UUID",
+            Mismatch::Null => "NULL",
         }
     }
 }
 
 /// Counters of one column.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) wish: Wish,
-    pub(crate) census: Census,
+pub(crate) struct ColumnStats {
+    pub(crate) declared_type: DeclaredType,
+    pub(crate) profile: Profile,
     pub(crate) bytes: u64,
     /// The least and the greatest real.
     pub(crate) reals: Option<(f64, f64)>,
@@ -79,31 +79,31 @@ pub(crate) struct Tally {
     pub(crate) clean_blobs: u64,
     /// Digits before and after the point that numbers need; only counted for numerics.
     pub(crate) digits: (i32, i32),
-    counts: [u64; Odd::COUNT],
-    samples: [Vec<String>; Odd::COUNT],
+    counts: [u64; Mismatch::COUNT],
+    samples: [Vec<String>; Mismatch::COUNT],
 }
 
-impl Tally {
-    pub(crate) fn new(wish: Wish) -> Tally {
-        Tally { wish, ..Tally::default() }
+impl ColumnStats {
+    pub(crate) fn new(wish: DeclaredType) -> ColumnStats {
+        ColumnStats { declared_type: wish, ..ColumnStats::default() }
     }
 
-    /// Counts one value; `key` names its row, should it be odd.
-    pub(crate) fn add(&mut self, value: ValueRef<'_>, key: &dyn Fn() -> String) {
+    /// Counts one value; `key` names its row, should it be a mismatch.
+    pub(crate) fn add_value(&mut self, value: ValueRef<'_>, key: &dyn Fn() -> String) {
         match value {
             ValueRef::Null => {
-                self.census.nulls += 1;
-                self.odd(Odd::Null, key);
+                self.profile.nulls += 1;
+                self.note_mismatch(Mismatch::Null, key);
             }
-            ValueRef::Integer(n) => self.integer(n, key),
-            ValueRef::Real(n) => self.real(n, key),
-            ValueRef::Text(text) => self.text(text, key),
-            ValueRef::Blob(blob) => self.blob(blob, key),
+            ValueRef::Integer(n) => self.add_integer(n, key),
+            ValueRef::Real(n) => self.add_real(n, key),
+            ValueRef::Text(text) => self.add_text(text, key),
+            ValueRef::Blob(blob) => self.add_blob(blob, key),
         }
     }
 
-    fn odd(&mut self, odd: Odd, key: &dyn Fn() -> String) {
-        let at = odd as usize;
+    fn note_mismatch(&mut self, mismatch: Mismatch, key: &dyn Fn() -> String) {
+        let at = mismatch as usize;
         self.counts[at] += 1;
         if self.samples[at].len() < SAMPLES {
             self.samples[at].push(key());
@@ -111,12 +111,12 @@ impl Tally {
     }
 
     /// How many there are of a kind, and keys of the first.
-    pub(crate) fn of(&self, odd: Odd) -> (u64, &[String]) {
-        (self.counts[odd as usize], &self.samples[odd as usize])
+    pub(crate) fn mismatched(&self, mismatch: Mismatch) -> (u64, &[String]) {
+        (self.counts[mismatch as usize], &self.samples[mismatch as usize])
     }
 
-    fn integer(&mut self, n: i64, key: &dyn Fn() -> String) {
-        let census = &mut self.census;
+    fn add_integer(&mut self, n: i64, key: &dyn Fn() -> String) {
+        let census = &mut self.profile;
         census.integers += 1;
         census.min = Some(census.min.map_or(n, |m| m.min(n)));
         census.max = Some(census.max.map_or(n, |m| m.max(n)));
@@ -125,91 +125,98 @@ impl Tally {
         self.inexact += u64::from(n.unsigned_abs() > 1 << 53);
         self.fine_nanos += u64::from(n % 1000 != 0);
         self.fine_ticks += u64::from(n % 10 != 0);
-        self.measure(|| Some(Decimal::of_integer(n)));
-        if !matches!(self.wish, Wish::Integer | Wish::Numeric) {
-            self.odd(Odd::Integer, key);
+        self.measure_digits(|| Some(Decimal::from_integer(n)));
+        if !matches!(self.declared_type, DeclaredType::Integer | DeclaredType::Numeric) {
+            self.note_mismatch(Mismatch::Integer, key);
         }
-        if self.wish == Wish::Bool && n != 0 && n != 1 {
-            self.odd(Odd::NotBool, key);
+        if self.declared_type == DeclaredType::Bool && n != 0 && n != 1 {
+            self.note_mismatch(Mismatch::NotBool, key);
         }
     }
 
-    fn real(&mut self, n: f64, key: &dyn Fn() -> String) {
-        self.census.reals += 1;
+    fn add_real(&mut self, n: f64, key: &dyn Fn() -> String) {
+        self.profile.reals += 1;
         self.bytes += 8;
         self.infinite += u64::from(n.is_infinite());
         self.whole_reals += u64::from(n.fract() == 0.0);
-        self.measure(|| Decimal::of_real(n));
+        self.measure_digits(|| Decimal::from_real(n));
         let (low, high) = self.reals.unwrap_or((n, n));
         self.reals = Some((low.min(n), high.max(n)));
-        if !matches!(self.wish, Wish::Real | Wish::Numeric) {
-            self.odd(Odd::Real, key);
+        if !matches!(self.declared_type, DeclaredType::Real | DeclaredType::Numeric) {
+            self.note_mismatch(Mismatch::Real, key);
         }
     }
 
-    fn measure(&mut self, decimal: impl FnOnce() -> Option<Decimal>) {
-        if self.wish != Wish::Numeric {
+    fn measure_digits(&mut self, decimal: impl FnOnce() -> Option<Decimal>) {
+        if self.declared_type != DeclaredType::Numeric {
             return;
         }
         let Some(decimal) = decimal() else { return };
         let digits = decimal.digits();
-        self.digits = (self.digits.0.max(digits.whole()), self.digits.1.max(digits.scale()));
+        self.digits = (self.digits.0.max(digits.whole_digits()), self.digits.1.max(digits.scale_digits()));
     }
 
-    fn text(&mut self, text: &[u8], key: &dyn Fn() -> String) {
-        self.census.texts += 1;
-        self.size(text.len());
-        match words::clean(text) {
+    fn add_text(&mut self, text: &[u8], key: &dyn Fn() -> String) {
+        self.profile.texts += 1;
+        self.add_size(text.len());
+        match text::clean_text(text) {
             Ok(clean) => self.clean_text(clean, key),
-            Err(crate::load::encode::Misfit::Nul) => self.odd(Odd::Nul, key),
-            Err(_) => self.odd(Odd::NotUtf8, key),
+            Err(crate::model::Invalid::Nul) => self.note_mismatch(Mismatch::Nul, key),
+            Err(_) => self.note_mismatch(Mismatch::NotUtf8, key),
         }
         if matches!(
-            self.wish,
-            Wish::Integer | Wish::Real | Wish::Numeric | Wish::Bytes | Wish::Bool | Wish::Any
+            self.declared_type,
+            DeclaredType::Integer
+                | DeclaredType::Real
+                | DeclaredType::Numeric
+                | DeclaredType::Bytes
+                | DeclaredType::Bool
+                | DeclaredType::Any
         ) {
-            self.odd(Odd::Text, key);
+            self.note_mismatch(Mismatch::Text, key);
         }
     }
 
     fn clean_text(&mut self, text: &str, key: &dyn Fn() -> String) {
-        match self.wish {
-            Wish::Moment | Wish::Day | Wish::Clock => self.time(text.as_bytes(), key),
-            Wish::Bool => match words::truth(text.as_bytes()) {
+        match self.declared_type {
+            DeclaredType::Moment | DeclaredType::Day | DeclaredType::Clock => {
+                self.add_time(text.as_bytes(), key);
+            }
+            DeclaredType::Bool => match text::parse_truth(text.as_bytes()) {
                 Some(_) => self.words += 1,
-                None => self.odd(Odd::NotBool, key),
+                None => self.note_mismatch(Mismatch::NotBool, key),
             },
-            Wish::Json => {
+            DeclaredType::Json => {
                 let strict = json::fits_jsonb(text);
                 self.jsonb += u64::from(strict);
                 self.json += u64::from(strict || json::is_json(text));
                 if !strict {
-                    self.odd(Odd::NotJson, key);
+                    self.note_mismatch(Mismatch::NotJson, key);
                 }
             }
-            Wish::Uuid => match words::uuid(text.as_bytes()) {
+            DeclaredType::Uuid => match text::parse_uuid(text.as_bytes()) {
                 Some(_) => self.uuids += 1,
-                None => self.odd(Odd::NotUuid, key),
+                None => self.note_mismatch(Mismatch::NotUuid, key),
             },
             _ => {}
         }
     }
 
-    fn time(&mut self, text: &[u8], key: &dyn Fn() -> String) {
-        let Some(m) = moment::moment(text) else {
-            match moment::time(text) {
+    fn add_time(&mut self, text: &[u8], key: &dyn Fn() -> String) {
+        let Some(m) = timestamp::parse_timestamp(text) else {
+            match timestamp::parse_clock(text) {
                 Some((_, rounded)) => {
                     self.clocks += 1;
                     if rounded {
-                        self.odd(Odd::Rounded, key);
+                        self.note_mismatch(Mismatch::Rounded, key);
                     }
                 }
-                None => self.odd(Odd::NotTime, key),
+                None => self.note_mismatch(Mismatch::NotTime, key),
             }
             return;
         };
         if m.rounded {
-            self.odd(Odd::Rounded, key);
+            self.note_mismatch(Mismatch::Rounded, key);
         }
         match (m.day_only, m.zone) {
             (true, _) => self.days += 1,
@@ -218,29 +225,29 @@ impl Tally {
         }
     }
 
-    fn blob(&mut self, blob: &[u8], key: &dyn Fn() -> String) {
-        self.census.blobs += 1;
-        self.size(blob.len());
+    fn add_blob(&mut self, blob: &[u8], key: &dyn Fn() -> String) {
+        self.profile.blobs += 1;
+        self.add_size(blob.len());
         self.uuid_blobs += u64::from(blob.len() == 16);
-        if self.wish == Wish::Json {
-            let text = json::of_jsonb(blob);
+        if self.declared_type == DeclaredType::Json {
+            let text = json::text_of_jsonb(blob);
             self.jsonb += u64::from(text.as_ref().is_some_and(|t| json::fits_jsonb(t)));
             self.json_blobs += u64::from(text.is_some());
         }
-        if self.wish != Wish::Bytes {
-            self.clean_blobs += u64::from(words::clean(blob).is_ok());
-            self.odd(Odd::Blob, key);
+        if self.declared_type != DeclaredType::Bytes {
+            self.clean_blobs += u64::from(text::clean_text(blob).is_ok());
+            self.note_mismatch(Mismatch::Blob, key);
         }
     }
 
-    fn size(&mut self, len: usize) {
+    fn add_size(&mut self, len: usize) {
         self.bytes += len as u64;
-        self.census.longest = self.census.longest.max(len as u64);
+        self.profile.longest = self.profile.longest.max(len as u64);
     }
 
     /// Adds what another thread counted of the rows after ours.
-    pub(crate) fn join(&mut self, other: &Tally) {
-        let (ours, theirs) = (&mut self.census, &other.census);
+    pub(crate) fn join_stats(&mut self, other: &ColumnStats) {
+        let (ours, theirs) = (&mut self.profile, &other.profile);
         ours.nulls += theirs.nulls;
         ours.integers += theirs.integers;
         ours.reals += theirs.reals;
@@ -257,7 +264,7 @@ impl Tally {
         self.join_counts(other);
     }
 
-    fn join_counts(&mut self, other: &Tally) {
+    fn join_counts(&mut self, other: &ColumnStats) {
         let pairs = [
             (&mut self.bytes, other.bytes),
             (&mut self.infinite, other.infinite),
@@ -279,7 +286,7 @@ impl Tally {
             (&mut self.clean_blobs, other.clean_blobs),
         ];
         pairs.into_iter().for_each(|(ours, theirs)| *ours += theirs);
-        for at in 0..Odd::COUNT {
+        for at in 0..Mismatch::COUNT {
             self.counts[at] += other.counts[at];
             let room = SAMPLES.saturating_sub(self.samples[at].len());
             self.samples[at].extend(other.samples[at].iter().take(room).cloned());
@@ -287,28 +294,28 @@ impl Tally {
     }
 
     /// Times that are finer than a microsecond, when numbers count as `conversion` says.
-    pub(crate) fn fine(&self, conversion: Conversion) -> u64 {
+    pub(crate) fn count_fine(&self, conversion: Conversion) -> u64 {
         let numbers = match conversion {
             Conversion::EpochNs => self.fine_nanos,
             Conversion::Filetime => self.fine_ticks,
             _ => 0,
         };
-        self.of(Odd::Rounded).0 + numbers
+        self.mismatched(Mismatch::Rounded).0 + numbers
     }
 
     /// Values that are not NULL.
-    pub(crate) fn values(&self) -> u64 {
-        let c = &self.census;
+    pub(crate) fn count_values(&self) -> u64 {
+        let c = &self.profile;
         c.integers + c.reals + c.texts + c.blobs
     }
 
     /// Texts that no text of PostgreSQL can hold.
-    pub(crate) fn broken(&self) -> u64 {
-        self.counts[Odd::Nul as usize] + self.counts[Odd::NotUtf8 as usize]
+    pub(crate) fn count_broken(&self) -> u64 {
+        self.counts[Mismatch::Nul as usize] + self.counts[Mismatch::NotUtf8 as usize]
     }
 
     /// Texts that are days or moments.
-    pub(crate) fn moments(&self) -> u64 {
+    pub(crate) fn count_timestamps(&self) -> u64 {
         self.days + self.zoned + self.local
     }
 }

@@ -1,7 +1,7 @@
 //! Which unit numbers in a column of times are counted in: told only when one alone makes sense of all of them.
 
-use super::tally::Tally;
-use crate::plan::Conversion;
+use super::stats::ColumnStats;
+use crate::model::Conversion;
 
 /// What people record in such columns lies between 1980 and 2100.
 const YEARS: (f64, f64) = (315_532_800.0, 4_102_444_800.0);
@@ -11,29 +11,34 @@ const APPLE: f64 = 2_147_483_648.0;
 const APPLE_BEGINS: f64 = 1_078_000_000.0;
 
 /// A unit, its seconds, and the unix second of its zero.
-struct Scale {
+struct EpochScale {
     conversion: Conversion,
     second: f64,
     zero: f64,
     reals: bool,
 }
 
-const SCALES: [Scale; 8] = [
-    Scale { conversion: Conversion::EpochS, second: 1.0, zero: 0.0, reals: true },
-    Scale { conversion: Conversion::EpochMs, second: 1e3, zero: 0.0, reals: true },
-    Scale { conversion: Conversion::EpochUs, second: 1e6, zero: 0.0, reals: false },
-    Scale { conversion: Conversion::EpochNs, second: 1e9, zero: 0.0, reals: false },
-    Scale { conversion: Conversion::WebkitUs, second: 1e6, zero: -11_644_473_600.0, reals: false },
-    Scale { conversion: Conversion::CocoaS, second: 1.0, zero: 978_307_200.0, reals: true },
-    Scale { conversion: Conversion::Filetime, second: 1e7, zero: -11_644_473_600.0, reals: false },
-    Scale { conversion: Conversion::Julian, second: 1.0 / 86_400.0, zero: -210_866_760_000.0, reals: true },
+const SCALES: [EpochScale; 8] = [
+    EpochScale { conversion: Conversion::EpochS, second: 1.0, zero: 0.0, reals: true },
+    EpochScale { conversion: Conversion::EpochMs, second: 1e3, zero: 0.0, reals: true },
+    EpochScale { conversion: Conversion::EpochUs, second: 1e6, zero: 0.0, reals: false },
+    EpochScale { conversion: Conversion::EpochNs, second: 1e9, zero: 0.0, reals: false },
+    EpochScale { conversion: Conversion::WebkitUs, second: 1e6, zero: -11_644_473_600.0, reals: false },
+    EpochScale { conversion: Conversion::CocoaS, second: 1.0, zero: 978_307_200.0, reals: true },
+    EpochScale { conversion: Conversion::Filetime, second: 1e7, zero: -11_644_473_600.0, reals: false },
+    EpochScale {
+        conversion: Conversion::Julian,
+        second: 1.0 / 86_400.0,
+        zero: -210_866_760_000.0,
+        reals: true,
+    },
 ];
 
-/// Every unit by which all numbers of the column are times of our days. One: that is it. Several: nobody can tell.
-pub(crate) fn candidates(tally: &Tally) -> Vec<Conversion> {
-    let Some((low, high)) = bounds(tally) else { return Vec::new() };
-    let real = tally.census.reals > 0;
-    let fits = |s: &&Scale| {
+/// Every unit by which all numbers of the column are times of our days. One: that is it. Several: it cannot be told.
+pub(crate) fn candidate_units(stats: &ColumnStats) -> Vec<Conversion> {
+    let Some((low, high)) = number_bounds(stats) else { return Vec::new() };
+    let real = stats.profile.reals > 0;
+    let fits = |s: &&EpochScale| {
         let at = |n: f64| n / s.second + s.zero;
         let years = if s.conversion == Conversion::CocoaS { (APPLE_BEGINS, APPLE) } else { YEARS };
         (s.reals || !real) && at(low) >= years.0 && at(high) <= years.1
@@ -41,9 +46,9 @@ pub(crate) fn candidates(tally: &Tally) -> Vec<Conversion> {
     SCALES.iter().filter(fits).map(|s| s.conversion).collect()
 }
 
-fn bounds(tally: &Tally) -> Option<(f64, f64)> {
-    let integers = tally.census.min.zip(tally.census.max).map(|(a, b)| (a as f64, b as f64));
-    match (integers, tally.reals) {
+fn number_bounds(stats: &ColumnStats) -> Option<(f64, f64)> {
+    let integers = stats.profile.min.zip(stats.profile.max).map(|(a, b)| (a as f64, b as f64));
+    match (integers, stats.reals) {
         (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
         (a, b) => a.or(b),
     }
@@ -52,13 +57,13 @@ fn bounds(tally: &Tally) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::census::wish::Wish;
+    use crate::profile::declared_type::DeclaredType;
     use rusqlite::types::ValueRef;
 
     fn of(values: &[i64]) -> Vec<Conversion> {
-        let mut tally = Tally::new(Wish::Moment);
-        values.iter().for_each(|n| tally.add(ValueRef::Integer(*n), &String::new));
-        candidates(&tally)
+        let mut stats = ColumnStats::new(DeclaredType::Moment);
+        values.iter().for_each(|n| stats.add_value(ValueRef::Integer(*n), &String::new));
+        candidate_units(&stats)
     }
 
     #[test]

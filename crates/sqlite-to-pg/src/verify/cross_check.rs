@@ -1,12 +1,11 @@
 //! A second opinion on one row of a hundred: SQLite's own `quote()` against the text that PostgreSQL prints. It shares
 //! no code with the sums, so that one mistake cannot hide in both.
 
-use super::form::{Form, short};
-use super::pair::{Column, Pair, Rule};
-use super::record::{Difference, Kind};
-use super::source::explain;
-use super::target;
-use crate::plan::Policy;
+use super::pair::{Form, PairColumn, Rule, TablePair, print_short_sql};
+use super::record::{Difference, DifferenceKind};
+use super::source::explain_error;
+use crate::model::Policy;
+use crate::target::query_texts;
 use postgres::Client;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -23,38 +22,35 @@ const MOST: u64 = 5000;
 const BYTES: usize = 4 << 20;
 
 /// A row as text.
-type Texts = Vec<Option<String>>;
+type RowText = Vec<Option<String>>;
 
 /// Compares a sample of `rows` rows; says how many, and what differs. Only rows with a key can be found again.
-///
-/// # Errors
-/// Those of either side.
-pub(crate) fn opinion(
+pub(crate) fn check_sample(
     reader: &Connection,
     client: &mut Client,
-    pair: &Pair,
+    pair: &TablePair,
     rows: u64,
 ) -> Result<(u64, Vec<Difference>)> {
-    let simple = |c: &Column| c.form.is_integer() || matches!(c.form, Form::Text | Form::Uuid);
+    let simple = |c: &PairColumn| c.form.is_integer() || matches!(c.form, Form::Text | Form::Uuid);
     if pair.key == 0 || !pair.columns[..pair.key].iter().all(simple) || pair.is_loose() {
         return Ok((0, Vec::new()));
     }
     let (mut seen, mut told) = (0, Vec::new());
     let size = (rows / 100 / STRETCHES.unsigned_abs()).clamp(10, MOST);
-    for start in starts(pair) {
-        let sample = sample(reader, pair, start, size)?;
+    for start in stretch_starts(pair) {
+        let sample = read_sample(reader, pair, start, size)?;
         // Where there is no index every search reads the whole table: a stretch, or many keys, at a time.
         let at_once = if pair.numbered { sample.len().max(1) } else { 500 };
         for some in sample.chunks(at_once) {
             seen += some.len() as u64;
-            told.extend(compare(pair, some, &found(client, pair, some)?));
+            told.extend(compare_texts(pair, some, &read_counterparts(client, pair, some)?));
         }
     }
     Ok((seen, told))
 }
 
 /// Where the stretches begin: rowids, or one beginning without.
-fn starts(pair: &Pair) -> Vec<Option<i64>> {
+fn stretch_starts(pair: &TablePair) -> Vec<Option<i64>> {
     let Some((first, last)) = pair.bounds else { return vec![None] };
     let step = (i128::from(last) - i128::from(first)) / i128::from(STRETCHES);
     let start = |n: i64| i64::try_from(i128::from(first) + step * i128::from(n)).ok();
@@ -63,27 +59,27 @@ fn starts(pair: &Pair) -> Vec<Option<i64>> {
     starts
 }
 
-fn sample(reader: &Connection, pair: &Pair, start: Option<i64>, size: u64) -> Result<Vec<Texts>> {
-    let quote = |c: &Column| {
+fn read_sample(reader: &Connection, pair: &TablePair, start: Option<i64>, size: u64) -> Result<Vec<RowText>> {
+    let quote = |c: &PairColumn| {
         let name = Ident::new(&c.source);
         // A NUL would end what quote() gives, SQLite's JSON may be binary, and what is long takes memory twice.
-        let odd = match c.form {
+        let unreadable = match c.form {
             Form::Json | Form::Jsonb => format!("typeof({name}) = 'blob'"),
             _ => format!("typeof({name}) = 'text' and instr(cast({name} as blob), x'00')"),
         };
-        format!("case when {odd} or octet_length({name}) > 1000000 then 'X' else quote({name}) end")
+        format!("case when {unreadable} or octet_length({name}) > 1000000 then 'X' else quote({name}) end")
     };
     let columns: Vec<String> = pair.columns.iter().map(quote).collect();
     let rowid = Ident::new(pair.rowid.as_deref().unwrap_or_default());
     let from = start.map(|n| format!("where {rowid} >= {n} order by {rowid}")).unwrap_or_default();
     let sql = format!("select {} from {} {from} limit {size}", columns.join(", "), Ident::new(&pair.source));
-    let read = || -> rusqlite::Result<Vec<Texts>> {
+    let read = || -> rusqlite::Result<Vec<RowText>> {
         let mut statement = reader.prepare(&sql)?;
         let mut rows = statement.query([])?;
         let lossy = |v: ValueRef<'_>| v.as_bytes().ok().map(|t| String::from_utf8_lossy(t).into_owned());
         let (mut sample, mut room) = (Vec::new(), BYTES);
         while let Some(row) = rows.next()?.filter(|_| room > 0) {
-            let texts: Texts = (0..pair.columns.len())
+            let texts: RowText = (0..pair.columns.len())
                 .map(|i| row.get_ref(i).map(lossy))
                 .collect::<rusqlite::Result<_>>()?;
             room = room.saturating_sub(texts.iter().flatten().map(String::len).sum());
@@ -91,32 +87,36 @@ fn sample(reader: &Connection, pair: &Pair, start: Option<i64>, size: u64) -> Re
         }
         Ok(sample)
     };
-    read().map_err(|e| explain(e, || format!("read {} as text", pair.source)))
+    read().map_err(|e| explain_error(e, || format!("read {} as text", pair.source)))
 }
 
 /// The target's rows with these keys.
-fn found(client: &mut Client, pair: &Pair, sample: &[Texts]) -> Result<HashMap<Texts, Texts>> {
-    let name = |c: &Column| Ident::new(&c.target).to_string();
+fn read_counterparts(
+    client: &mut Client,
+    pair: &TablePair,
+    sample: &[RowText],
+) -> Result<HashMap<RowText, RowText>> {
+    let name = |c: &PairColumn| Ident::new(&c.target).to_string();
     let keys: Vec<String> = pair.columns[..pair.key].iter().map(name).collect();
-    let wanted: Vec<String> = sample.iter().filter_map(|row| tuple(&row[..pair.key])).collect();
+    let wanted: Vec<String> = sample.iter().filter_map(|row| key_tuple(&row[..pair.key])).collect();
     let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(HashMap::new()) };
     let filter = match pair.numbered {
         true => format!("{} between {first} and {last} limit {}", keys[0], sample.len() * 2),
         false => format!("({}) in ({})", keys.join(", "), wanted.join(", ")),
     };
-    let columns: Vec<String> = pair.columns.iter().map(|c| short(c.form, &name(c))).collect();
-    let sql = format!("select {} from {} where {filter}", columns.join(", "), pair.relation());
-    let rows = target::rows(client, &sql)?;
+    let columns: Vec<String> = pair.columns.iter().map(|c| print_short_sql(c.form, &name(c))).collect();
+    let sql = format!("select {} from {} where {filter}", columns.join(", "), pair.relation_sql());
+    let rows = query_texts(client, &sql)?;
     Ok(rows.into_iter().map(|row| (row[..pair.key].to_vec(), row)).collect())
 }
 
-fn tuple(keys: &[Option<String>]) -> Option<String> {
-    let parts = keys.iter().map(|k| unquoted(k.as_deref()?).map(|t| literal(&t)));
+fn key_tuple(keys: &[Option<String>]) -> Option<String> {
+    let parts = keys.iter().map(|k| unquote(k.as_deref()?).map(|t| literal(&t)));
     Some(format!("({})", parts.collect::<Option<Vec<_>>>()?.join(", ")))
 }
 
 /// What `quote()` wrote, without its quotes; None for NULL, blobs, and what was left out.
-fn unquoted(text: &str) -> Option<String> {
+fn unquote(text: &str) -> Option<String> {
     match text.as_bytes() {
         [b'\'', .., b'\''] => Some(text[1..text.len() - 1].replace("''", "'")),
         [b'X', ..] | b"NULL" => None,
@@ -124,47 +124,41 @@ fn unquoted(text: &str) -> Option<String> {
     }
 }
 
-fn compare(pair: &Pair, sample: &[Texts], found: &HashMap<Texts, Texts>) -> Vec<Difference> {
+fn compare_texts(pair: &TablePair, sample: &[RowText], found: &HashMap<RowText, RowText>) -> Vec<Difference> {
     let mut told = Vec::new();
     for row in sample {
         let Some(key) = row[..pair.key]
             .iter()
-            .map(|k| k.as_deref().and_then(unquoted).map(Some))
-            .collect::<Option<Texts>>()
+            .map(|k| k.as_deref().and_then(unquote).map(Some))
+            .collect::<Option<RowText>>()
         else {
             continue;
         };
-        // A row that is not there is the sums' affair: they have said so.
+        // A row that is not there differs in the sums already.
         let Some(other) = found.get(&key) else { continue };
         for (i, column) in pair.columns.iter().enumerate() {
             let quoted = row[i].as_deref().unwrap_or("NULL");
-            if agree(column, quoted, other[i].as_deref()) == Some(false) {
-                told.push(difference(pair, &key, (column, quoted, other[i].as_deref())));
+            if texts_agree(column, quoted, other[i].as_deref()) == Some(false) {
+                told.push(Difference {
+                    row: row_name(pair, &key),
+                    source: quoted.into(),
+                    target: other[i].as_deref().unwrap_or("NULL").into(),
+                    ..Difference::of_table(&pair.source, DifferenceKind::CrossCheck, &column.source)
+                });
             }
         }
     }
     told
 }
 
-fn difference(
-    pair: &Pair,
-    key: &Texts,
-    (column, source, target): (&Column, &str, Option<&str>),
-) -> Difference {
-    let keys =
-        pair.columns.iter().zip(key).map(|(c, k)| format!("{}={}", c.source, k.as_deref().unwrap_or("NULL")));
-    Difference {
-        table: pair.source.clone(),
-        row: keys.collect::<Vec<_>>().join(" "),
-        kind: Kind::SecondWay,
-        column: column.source.clone(),
-        source: source.into(),
-        target: target.unwrap_or("NULL").into(),
-    }
+fn row_name(pair: &TablePair, key: &RowText) -> String {
+    let name =
+        |(c, k): (&PairColumn, &Option<String>)| format!("{}={}", c.source, k.as_deref().unwrap_or("NULL"));
+    pair.columns.iter().zip(key).map(name).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether both texts say the same; None when they cannot be judged this way.
-pub(super) fn agree(column: &Column, quoted: &str, printed: Option<&str>) -> Option<bool> {
+pub(super) fn texts_agree(column: &PairColumn, quoted: &str, printed: Option<&str>) -> Option<bool> {
     let Some(printed) = printed else { return (column.policy == Policy::Stop).then_some(quoted == "NULL") };
     if quoted == "NULL" {
         return Some(false);
@@ -172,29 +166,35 @@ pub(super) fn agree(column: &Column, quoted: &str, printed: Option<&str>) -> Opt
     // What does not fit was replaced as the plan says; the sums know how.
     let judged = if column.policy == Policy::Stop { Some(false) } else { None };
     if quoted.starts_with('X') {
-        return blob(column, quoted, printed);
+        return blobs_agree(column, quoted, printed);
     }
-    let text = unquoted(quoted)?;
+    let text = unquote(quoted)?;
     let same = match column.form {
-        Form::Int2 | Form::Int4 | Form::Int8 => text == printed || number(&text)? == number(printed)?,
-        Form::Float4 | Form::Float8 => number(&text)? == number(printed)?,
+        Form::Int2 | Form::Int4 | Form::Int8 => {
+            text == printed || parse_number(&text)? == parse_number(printed)?
+        }
+        Form::Float4 | Form::Float8 => parse_number(&text)? == parse_number(printed)?,
         // Of a copy that somebody else made the sums know every spelling.
         Form::Numeric | Form::Money if is_real(quoted) && column.rule == Rule::Auto => {
-            number(&text)? == number(printed)?
+            parse_number(&text)? == parse_number(printed)?
         }
         Form::Numeric | Form::Money => same_decimal(&text, printed, is_real(quoted))?,
-        Form::Bool => word(&text)? == (printed == "t"),
+        Form::Bool => parse_truth(&text)? == (printed == "t"),
         Form::Text if quoted.starts_with('\'') => text == printed,
-        Form::Timestamp | Form::TimestampTz if quoted.starts_with('\'') => moment(&text)? == moment(printed)?,
+        Form::Timestamp | Form::TimestampTz if quoted.starts_with('\'') => {
+            parse_timestamp(&text)? == parse_timestamp(printed)?
+        }
         Form::Date if quoted.starts_with('\'') => text.starts_with(printed),
-        Form::Uuid => hexadecimal(&text) == hexadecimal(printed),
-        Form::Json | Form::Jsonb if column.rule == Rule::Auto => same_json(&json(&text)?, &json(printed)?),
+        Form::Uuid => hex_digits(&text) == hex_digits(printed),
+        Form::Json | Form::Jsonb if column.rule == Rule::Auto => {
+            same_json(&parse_json(&text)?, &parse_json(printed)?)
+        }
         _ => return None,
     };
     if same { Some(true) } else { judged }
 }
 
-fn blob(column: &Column, quoted: &str, printed: &str) -> Option<bool> {
+fn blobs_agree(column: &PairColumn, quoted: &str, printed: &str) -> Option<bool> {
     let bytes = quoted.strip_prefix("X'")?.strip_suffix('\'')?;
     match column.form {
         Form::Bytes => Some(printed.strip_prefix(r"\x")?.eq_ignore_ascii_case(bytes)),
@@ -202,7 +202,7 @@ fn blob(column: &Column, quoted: &str, printed: &str) -> Option<bool> {
     }
 }
 
-fn number(text: &str) -> Option<f64> {
+fn parse_number(text: &str) -> Option<f64> {
     match text.trim() {
         // SQLite quotes infinities as numbers that are too large.
         "Infinity" => Some(f64::INFINITY),
@@ -214,10 +214,13 @@ fn number(text: &str) -> Option<f64> {
 /// SQLite quotes a double by 15 digits, or by 20 where these are not enough, PostgreSQL holds its shortest ones: any two
 /// ways to write one double name the same number. A whole number, or one that was kept as a text, is its digits.
 fn same_decimal(text: &str, printed: &str, real: bool) -> Option<bool> {
-    let shortest = |text: &str| number(text).filter(|n| n.is_finite()).map(|n| decimal(&n.to_string()));
+    let shortest =
+        |text: &str| parse_number(text).filter(|n| n.is_finite()).map(|n| plain_digits(&n.to_string()));
     match real {
-        true => Some(number(text)? == number(printed)? && shortest(text)?? == decimal(printed)?),
-        false => Some(decimal(text)? == decimal(printed)?),
+        true => {
+            Some(parse_number(text)? == parse_number(printed)? && shortest(text)?? == plain_digits(printed)?)
+        }
+        false => Some(plain_digits(text)? == plain_digits(printed)?),
     }
 }
 
@@ -226,7 +229,7 @@ fn is_real(quoted: &str) -> bool {
 }
 
 /// Digits without the zeros at the end; with an exponent, nothing that can be compared as text.
-fn decimal(text: &str) -> Option<String> {
+fn plain_digits(text: &str) -> Option<String> {
     let text = text.trim();
     if text.contains(['e', 'E', 'n']) {
         return None;
@@ -235,7 +238,7 @@ fn decimal(text: &str) -> Option<String> {
     Some(if plain == "-0" { "0".into() } else { plain.into() })
 }
 
-fn word(text: &str) -> Option<bool> {
+fn parse_truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "y" | "yes" | "on" => Some(true),
         "0" | "f" | "false" | "n" | "no" | "off" => Some(false),
@@ -244,7 +247,7 @@ fn word(text: &str) -> Option<bool> {
 }
 
 /// Any spelling of a moment; what has no zone is UTC. The calendar is jiff's, not the one of the sums.
-fn moment(text: &str) -> Option<jiff::Timestamp> {
+fn parse_timestamp(text: &str) -> Option<jiff::Timestamp> {
     let text = text.trim().replace(" +", "+").replace(" -", "-").replace(" Z", "Z");
     let zoned = text.get(10..).is_some_and(|clock| clock.contains(['+', '-', 'Z', 'z']));
     if zoned {
@@ -257,7 +260,7 @@ fn moment(text: &str) -> Option<jiff::Timestamp> {
     civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
 }
 
-fn hexadecimal(text: &str) -> String {
+fn hex_digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_hexdigit).flat_map(char::to_lowercase).collect()
 }
 
@@ -275,18 +278,18 @@ fn same_json(a: &Json, b: &Json) -> bool {
     }
 }
 
-fn json(text: &str) -> Option<Json> {
+fn parse_json(text: &str) -> Option<Json> {
     serde_json::from_str(text).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::pair::Bounds;
     use super::*;
-    use crate::plan::Conversion;
+    use crate::model::Conversion;
+    use crate::verify::pair::ColumnBounds;
 
     fn judge(form: Form, quoted: &str, printed: Option<&str>) -> Option<bool> {
-        let column = Column {
+        let column = PairColumn {
             source: "c".into(),
             target: "c".into(),
             form,
@@ -296,9 +299,9 @@ mod tests {
                 _ => Rule::Auto,
             },
             policy: Policy::Stop,
-            bounds: Bounds::default(),
+            bounds: ColumnBounds::default(),
         };
-        agree(&column, quoted, printed)
+        texts_agree(&column, quoted, printed)
     }
 
     #[test]

@@ -14,7 +14,7 @@ const GREATEST: i64 = 9_223_371_331_200_000_000 - 1;
 
 /// A text that is a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
+pub(crate) struct LocalTimestamp {
     /// Microseconds since 2000-01-01 00:00, of the wall clock that was written.
     pub(crate) local: i64,
     /// East of UTC, in seconds; none when no zone is written.
@@ -25,7 +25,7 @@ pub(crate) struct Moment {
     pub(crate) rounded: bool,
 }
 
-impl Moment {
+impl LocalTimestamp {
     /// Microseconds since 2000 in UTC; what has no zone is in UTC.
     pub(crate) fn utc(&self) -> i64 {
         self.local - i64::from(self.zone.unwrap_or(0)) * 1_000_000
@@ -33,27 +33,27 @@ impl Moment {
 }
 
 /// Reads `YYYY-MM-DD[( |T)HH:MM[:SS[.digits]]][ ][Z|±HH[[:]MM]]`; none when it is anything else, or no day of the calendar.
-pub(crate) fn moment(text: &[u8]) -> Option<Moment> {
-    let day = days(text.get(..10)?)?;
+pub(crate) fn parse_timestamp(text: &[u8]) -> Option<LocalTimestamp> {
+    let day = parse_day(text.get(..10)?)?;
     let rest = &text[10..];
     if rest.is_empty() {
-        return Some(Moment { local: day * DAY, zone: None, day_only: true, rounded: false });
+        return Some(LocalTimestamp { local: day * DAY, zone: None, day_only: true, rounded: false });
     }
     let rest =
         rest.strip_prefix(b" ").or_else(|| rest.strip_prefix(b"T")).or_else(|| rest.strip_prefix(b"t"))?;
-    let (micros, rounded, rest) = clock(rest)?;
-    let zone = zone(rest)?;
-    Some(Moment { local: day * DAY + micros, zone, day_only: false, rounded })
+    let (micros, rounded, rest) = read_clock(rest)?;
+    let zone = read_zone(rest)?;
+    Some(LocalTimestamp { local: day * DAY + micros, zone, day_only: false, rounded })
 }
 
 /// Reads `HH:MM[:SS[.digits]]`: microseconds since midnight, and whether they are rounded.
-pub(crate) fn time(text: &[u8]) -> Option<(i64, bool)> {
-    let (micros, rounded, rest) = clock(text)?;
+pub(crate) fn parse_clock(text: &[u8]) -> Option<(i64, bool)> {
+    let (micros, rounded, rest) = read_clock(text)?;
     // What is rounded may come to the day's end, which a time of PostgreSQL can be.
     (rest.is_empty() && (micros < DAY || rounded)).then_some((micros, rounded))
 }
 
-fn digits(text: &[u8]) -> Option<i64> {
+fn parse_digits(text: &[u8]) -> Option<i64> {
     let mut n = 0;
     for b in text {
         n = n * 10 + i64::from(b.is_ascii_digit().then(|| b - b'0')?);
@@ -62,11 +62,12 @@ fn digits(text: &[u8]) -> Option<i64> {
 }
 
 /// Days from 2000-01-01 to `YYYY-MM-DD`.
-fn days(text: &[u8]) -> Option<i64> {
+fn parse_day(text: &[u8]) -> Option<i64> {
     if text[4] != b'-' || text[7] != b'-' {
         return None;
     }
-    let (year, month, day) = (digits(&text[..4])?, digits(&text[5..7])?, digits(&text[8..10])?);
+    let (year, month, day) =
+        (parse_digits(&text[..4])?, parse_digits(&text[5..7])?, parse_digits(&text[8..10])?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
         2 if leap => 29,
@@ -75,11 +76,11 @@ fn days(text: &[u8]) -> Option<i64> {
         1..=12 => 31,
         _ => return None,
     };
-    (year > 0 && (1..=length).contains(&day)).then(|| civil(year, month, day) - 10_957)
+    (year > 0 && (1..=length).contains(&day)).then(|| days_from_civil(year, month, day) - 10_957)
 }
 
 /// Days since 1970-01-01 of a day of the Gregorian calendar (Howard Hinnant's days_from_civil).
-fn civil(year: i64, month: i64, day: i64) -> i64 {
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let of_era = year - era * 400;
@@ -88,30 +89,30 @@ fn civil(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// `HH:MM[:SS[.digits]]`: microseconds, whether rounded, what follows.
-fn clock(text: &[u8]) -> Option<(i64, bool, &[u8])> {
-    let (hour, minute) = (digits(text.get(..2)?)?, digits(text.get(3..5)?)?);
+fn read_clock(text: &[u8]) -> Option<(i64, bool, &[u8])> {
+    let (hour, minute) = (parse_digits(text.get(..2)?)?, parse_digits(text.get(3..5)?)?);
     if text[2] != b':' || hour > 23 || minute > 59 {
         return None;
     }
     let minutes = (hour * 60 + minute) * 60_000_000;
     let Some(rest) = text[5..].strip_prefix(b":") else { return Some((minutes, false, &text[5..])) };
-    let second = digits(rest.get(..2)?)?;
+    let second = parse_digits(rest.get(..2)?)?;
     if second > 59 {
         return None;
     }
-    let (fraction, rounded, rest) = fraction(&rest[2..])?;
+    let (fraction, rounded, rest) = read_fraction(&rest[2..])?;
     Some((minutes + second * 1_000_000 + fraction, rounded, rest))
 }
 
 /// `[.digits]`: microseconds rounded half up, whether anything was rounded, what follows.
-fn fraction(text: &[u8]) -> Option<(i64, bool, &[u8])> {
+fn read_fraction(text: &[u8]) -> Option<(i64, bool, &[u8])> {
     let Some(text) = text.strip_prefix(b".") else { return Some((0, false, text)) };
     let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     if end == 0 {
         return None;
     }
     let kept = end.min(6);
-    let micros = digits(&text[..kept])? * 10_i64.pow(u32::try_from(6 - kept).ok()?);
+    let micros = parse_digits(&text[..kept])? * 10_i64.pow(u32::try_from(6 - kept).ok()?);
     let rest = &text[kept..end];
     let rounded = rest.iter().any(|b| *b != b'0');
     let up = i64::from(rest.first().is_some_and(|b| *b >= b'5'));
@@ -119,7 +120,7 @@ fn fraction(text: &[u8]) -> Option<(i64, bool, &[u8])> {
 }
 
 /// `[ ][Z|±HH[[:]MM]]` to the end of the text; the outer `None` is what is no zone.
-fn zone(text: &[u8]) -> Option<Option<i32>> {
+fn read_zone(text: &[u8]) -> Option<Option<i32>> {
     if text.is_empty() {
         return Some(None);
     }
@@ -133,9 +134,9 @@ fn zone(text: &[u8]) -> Option<Option<i32>> {
         _ => return None,
     };
     let (hours, minutes) = match text.len() {
-        3 => (digits(&text[1..3])?, 0),
-        5 => (digits(&text[1..3])?, digits(&text[3..5])?),
-        6 if text[3] == b':' => (digits(&text[1..3])?, digits(&text[4..6])?),
+        3 => (parse_digits(&text[1..3])?, 0),
+        5 => (parse_digits(&text[1..3])?, parse_digits(&text[3..5])?),
+        6 if text[3] == b':' => (parse_digits(&text[1..3])?, parse_digits(&text[4..6])?),
         _ => return None,
     };
     let seconds = i32::try_from(hours * 3600 + minutes * 60).ok()?;
@@ -143,7 +144,7 @@ fn zone(text: &[u8]) -> Option<Option<i32>> {
 }
 
 /// What PostgreSQL can hold.
-pub(crate) fn bounded(micros: i128) -> Option<i64> {
+pub(crate) fn within_range(micros: i128) -> Option<i64> {
     i64::try_from(micros).ok().filter(|m| (LEAST..=GREATEST).contains(m))
 }
 
@@ -162,11 +163,11 @@ pub(crate) enum Unit {
 
 impl Unit {
     /// Microseconds since 2000 of `n` units; none when it is out of range or finer than a microsecond.
-    pub(crate) fn of_integer(self, n: i64) -> Option<i64> {
+    pub(crate) fn micros_of_integer(self, n: i64) -> Option<i64> {
         let n = i128::from(n);
         let whole = |parts: i128| (n % parts == 0).then_some(n / parts);
         let (to_1970, to_1601, to_2001) = (i128::from(TO_1970), i128::from(TO_1601), i128::from(TO_2001));
-        bounded(match self {
+        within_range(match self {
             Unit::Seconds => n * 1_000_000 - to_1970,
             Unit::Millis => n * 1000 - to_1970,
             Unit::Micros => n - to_1970,
@@ -174,18 +175,18 @@ impl Unit {
             Unit::Webkit => n - to_1601 - to_1970,
             Unit::Cocoa => n * 1_000_000 + to_2001 - to_1970,
             Unit::Filetime => whole(10)? - to_1601 - to_1970,
-            Unit::Julian => return self.of_real(n as f64),
+            Unit::Julian => return self.micros_of_real(n as f64),
         })
     }
 
     /// The same of a real, where programs use them.
-    pub(crate) fn of_real(self, n: f64) -> Option<i64> {
+    pub(crate) fn micros_of_real(self, n: f64) -> Option<i64> {
         if !n.is_finite() || n.abs() > 1e17 {
             return None;
         }
         let micros = |n: f64, factor: f64| (n * factor).round() as i128;
         let (to_1970, to_2001) = (i128::from(TO_1970), i128::from(TO_2001));
-        bounded(match self {
+        within_range(match self {
             Unit::Seconds => micros(n, 1e6) - to_1970,
             Unit::Millis => micros(n, 1e3) - to_1970,
             Unit::Cocoa => micros(n, 1e6) + to_2001 - to_1970,
@@ -201,7 +202,7 @@ mod tests {
     use super::*;
 
     fn utc(text: &str) -> Option<i64> {
-        moment(text.as_bytes()).map(|m| m.utc())
+        parse_timestamp(text.as_bytes()).map(|m| m.utc())
     }
 
     #[test]
@@ -239,15 +240,15 @@ mod tests {
             "2024-01-01 10:00:00+99",
             "2024-01-01  ",
         ];
-        no.iter().for_each(|text| assert_eq!(moment(text.as_bytes()), None, "{text}"));
+        no.iter().for_each(|text| assert_eq!(parse_timestamp(text.as_bytes()), None, "{text}"));
     }
 
     #[test]
     fn digits_beyond_the_microsecond_are_told() {
-        let m = moment(b"2000-01-01 00:00:00.123456789Z").expect("a time");
+        let m = parse_timestamp(b"2000-01-01 00:00:00.123456789Z").expect("a time");
         assert_eq!((m.local, m.rounded), (123_457, true));
-        assert!(!moment(b"2000-01-01 00:00:00.123456000").expect("a time").rounded);
-        assert_eq!(moment(b"2000-01-01").map(|m| m.day_only), Some(true));
+        assert!(!parse_timestamp(b"2000-01-01 00:00:00.123456000").expect("a time").rounded);
+        assert_eq!(parse_timestamp(b"2000-01-01").map(|m| m.day_only), Some(true));
     }
 
     #[test]
@@ -263,9 +264,9 @@ mod tests {
             (Unit::Cocoa, s - 978_307_200),
             (Unit::Filetime, (s + 11_644_473_600) * 10_000_000),
         ];
-        cases.iter().for_each(|(unit, n)| assert_eq!(unit.of_integer(*n), Some(expected), "{unit:?}"));
-        assert_eq!(Unit::Julian.of_real(2_460_311.627_835_648), Some(expected));
-        assert_eq!(Unit::Nanos.of_integer(1), None);
-        assert_eq!(Unit::Seconds.of_integer(i64::MAX), None);
+        cases.iter().for_each(|(unit, n)| assert_eq!(unit.micros_of_integer(*n), Some(expected), "{unit:?}"));
+        assert_eq!(Unit::Julian.micros_of_real(2_460_311.627_835_648), Some(expected));
+        assert_eq!(Unit::Nanos.micros_of_integer(1), None);
+        assert_eq!(Unit::Seconds.micros_of_integer(i64::MAX), None);
     }
 }

@@ -36,33 +36,33 @@ impl Naming {
     }
 
     /// A table's, an index's or a view's name.
-    pub(crate) fn object(&self, name: &str) -> String {
-        self.made(name, name)
+    pub(crate) fn object_name(&self, name: &str) -> String {
+        self.apply_rules(name, name)
     }
 
     /// A column's name.
-    pub(crate) fn column(&self, table: &str, name: &str) -> String {
-        let made = self.made(&format!("{table}.{name}"), name);
+    pub(crate) fn column_name(&self, table: &str, name: &str) -> String {
+        let made = self.apply_rules(&format!("{table}.{name}"), name);
         if SYSTEM.contains(&made.as_str()) { made + "_" } else { made }
     }
 
     /// Whether a rule of the command line has a say in the names.
-    pub(crate) fn rules(&self) -> bool {
+    pub(crate) fn has_rules(&self) -> bool {
         self.snake_case || !self.renames.is_empty()
     }
 
-    fn made(&self, whole: &str, name: &str) -> String {
+    fn apply_rules(&self, whole: &str, name: &str) -> String {
         if let Some((_, new)) = self.renames.iter().find(|(old, _)| old == whole) {
-            return short(new);
+            return short_name(new);
         }
-        let name = if self.snake_case { snake(name) } else { name.to_string() };
+        let name = if self.snake_case { snake_case(name) } else { name.to_string() };
         // PostgreSQL has no empty name.
-        short(if name.is_empty() { "_" } else { &name })
+        short_name(if name.is_empty() { "_" } else { &name })
     }
 }
 
 /// The same name, or one of 63 bytes that ends in a hash of the whole: always the same one.
-pub(crate) fn short(name: &str) -> String {
+pub(crate) fn short_name(name: &str) -> String {
     let name = name.replace('\0', "");
     if name.len() <= MOST {
         return name;
@@ -72,29 +72,29 @@ pub(crate) fn short(name: &str) -> String {
 }
 
 /// A name that nothing in `taken` has; it is added there.
-pub(crate) fn free(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let mut candidate = short(name);
+pub(crate) fn free_name(name: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut candidate = short_name(name);
     let mut n = 1;
     while !taken.insert(candidate.clone()) {
         n += 1;
-        candidate = short(&format!("{name}_{n}"));
+        candidate = short_name(&format!("{name}_{n}"));
     }
     candidate
 }
 
 /// Makes names that PostgreSQL forced upon us (`""` becomes `_`) differ from all others of `pairs` (old, new).
-pub(crate) fn settle(pairs: &mut [(String, String)]) {
+pub(crate) fn settle_forced(pairs: &mut [(String, String)]) {
     for at in 0..pairs.len() {
         let mut n = 1;
         let forced = pairs[at].1.clone();
         while pairs[at].0 != pairs[at].1 && (0..pairs.len()).any(|o| o != at && pairs[o].1 == pairs[at].1) {
             n += 1;
-            pairs[at].1 = short(&format!("{forced}_{n}"));
+            pairs[at].1 = short_name(&format!("{forced}_{n}"));
         }
     }
 }
 
-fn snake(name: &str) -> String {
+fn snake_case(name: &str) -> String {
     let mut out = String::new();
     let chars: Vec<char> = name.chars().collect();
     for (at, c) in chars.iter().enumerate() {
@@ -118,10 +118,7 @@ fn snake(name: &str) -> String {
 }
 
 /// Fails when two of `pairs` (old, new) have the same new name.
-///
-/// # Errors
-/// Usage, naming both.
-pub(crate) fn distinct(what: &str, pairs: &[(&str, &str)]) -> Result<()> {
+pub(crate) fn check_distinct(what: &str, pairs: &[(&str, &str)]) -> Result<()> {
     for (at, (old, new)) in pairs.iter().enumerate() {
         if let Some((other, _)) = pairs[..at].iter().find(|(_, n)| n == new) {
             return Err(Error::usage(format!("{what} {other} and {old} would both be called {new}"))
@@ -132,16 +129,17 @@ pub(crate) fn distinct(what: &str, pairs: &[(&str, &str)]) -> Result<()> {
 }
 
 /// Whether `name` fits a pattern of `*` and `?`.
-pub(crate) fn glob(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches_glob(pattern: &str, name: &str) -> bool {
     match pattern.chars().next() {
         None => name.is_empty(),
         Some('*') => {
             let rest = &pattern[1..];
-            (0..=name.len()).filter(|at| name.is_char_boundary(*at)).any(|at| glob(rest, &name[at..]))
+            (0..=name.len()).filter(|at| name.is_char_boundary(*at)).any(|at| matches_glob(rest, &name[at..]))
         }
         Some(c) => {
             let mut chars = name.chars();
-            chars.next().is_some_and(|n| c == '?' || c == n) && glob(&pattern[c.len_utf8()..], chars.as_str())
+            chars.next().is_some_and(|n| c == '?' || c == n)
+                && matches_glob(&pattern[c.len_utf8()..], chars.as_str())
         }
     }
 }
@@ -159,31 +157,37 @@ mod tests {
             ("Item2Name", "item2_name"),
             ("ok", "ok"),
         ];
-        cases.iter().for_each(|(given, expected)| assert_eq!(snake(given), *expected));
+        cases.iter().for_each(|(given, expected)| assert_eq!(snake_case(given), *expected));
     }
 
     #[test]
     fn long_names_stay_apart() {
-        let (a, b) = (short(&"x".repeat(70)), short(&("x".repeat(69) + "y")));
+        let (a, b) = (short_name(&"x".repeat(70)), short_name(&("x".repeat(69) + "y")));
         assert!(a.len() <= 63 && b.len() <= 63 && a != b, "{a} {b}");
-        let e = distinct("tables", &[("a", "x"), ("b", "x")]).unwrap_err();
+        let e = check_distinct("tables", &[("a", "x"), ("b", "x")]).unwrap_err();
         assert!(e.chain().contains("a and b would both be called x"));
     }
 
     #[test]
     fn names_that_postgresql_has_not_stay_apart() {
-        let mut pairs: Vec<(String, String)> =
-            ["", "_", "a\0", "a"].iter().map(|n| (n.to_string(), Naming::default().column("t", n))).collect();
-        settle(&mut pairs);
+        let mut pairs: Vec<(String, String)> = ["", "_", "a\0", "a"]
+            .iter()
+            .map(|n| (n.to_string(), Naming::default().column_name("t", n)))
+            .collect();
+        settle_forced(&mut pairs);
         let new: Vec<&str> = pairs.iter().map(|p| p.1.as_str()).collect();
         assert_eq!(new, ["__2", "_", "a_2", "a"]);
-        assert_eq!(Naming::default().column("t", "xmin"), "xmin_");
+        assert_eq!(Naming::default().column_name("t", "xmin"), "xmin_");
     }
 
     #[test]
     fn globs() {
         assert!(
-            glob("a*c", "abbc") && glob("*", "") && glob("?x", "äx") && !glob("a?", "a") && !glob("b*", "ab")
+            matches_glob("a*c", "abbc")
+                && matches_glob("*", "")
+                && matches_glob("?x", "äx")
+                && !matches_glob("a?", "a")
+                && !matches_glob("b*", "ab")
         );
     }
 }
