@@ -193,11 +193,6 @@ impl Object {
         Object { outcome, cause: Cause::Other, why: why.into(), ..self.clone() }
     }
 
-    /// Whether both are about one object of the source.
-    pub(crate) fn is_same(&self, other: &Object) -> bool {
-        self.kind == other.kind && self.name == other.name
-    }
-
     /// Why it has its outcome, as a whole.
     pub(crate) fn reason(&self) -> String {
         match self.cause {

@@ -3,6 +3,7 @@
 use super::types::staged_type;
 use super::{Action, CheckConstraint, Column, ForeignKey, Index, Object, Unique};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of the file's form.
 pub(crate) const FORMAT: u32 = 1;
@@ -128,14 +129,23 @@ impl Plan {
     /// The plan as it was carried out: each of `outcomes` takes the place of the object that was planned.
     pub(crate) fn with_outcomes(&self, outcomes: &[Object]) -> Plan {
         let mut plan = self.clone();
+        let key = |object: &Object| (object.kind, object.name.clone());
+        let mut places: BTreeMap<_, usize> =
+            plan.objects.iter().enumerate().map(|(at, o)| (key(o), at)).collect();
         for outcome in outcomes {
-            match plan.objects.iter_mut().find(|o| o.is_same(outcome)) {
-                Some(planned) => {
+            match places.get(&key(outcome)) {
+                Some(at) => {
+                    let planned = &mut plan.objects[*at];
                     let accepted = planned.accepted;
-                    let source_sql = std::mem::take(&mut planned.source_sql);
+                    let source =
+                        [&planned.source_sql, &outcome.source_sql].into_iter().find(|sql| !sql.is_empty());
+                    let source_sql = source.cloned().unwrap_or_default();
                     *planned = Object { accepted, source_sql, ..outcome.clone() };
                 }
-                None => plan.objects.push(outcome.clone()),
+                None => {
+                    places.insert(key(outcome), plan.objects.len());
+                    plan.objects.push(outcome.clone());
+                }
             }
         }
         plan

@@ -19,13 +19,12 @@ pub(crate) struct Settled {
 impl Ledger {
     /// Notes an outcome; of one object the last one counts.
     pub(crate) fn note(&mut self, outcome: Object) {
-        self.outcomes.retain(|o| !o.is_same(&outcome));
         self.outcomes.push(outcome);
     }
 
     /// Notes several.
     pub(crate) fn note_all(&mut self, outcomes: Vec<Object>) {
-        outcomes.into_iter().for_each(|outcome| self.note(outcome));
+        self.outcomes.extend(outcomes);
     }
 
     /// The plan as it was carried out, for who compares the copy later.

@@ -156,7 +156,7 @@ impl Migration<'_> {
             let began = Instant::now();
             summary.note_proof(verify::prove_within(plan, snapshot.readers(), client, *quiet)?);
             summary.end_phase("compare in place", began);
-            check_equal(summary.total, "the target's tables hold other values in", "nothing was loaded").map_err(|e| {
+            check_equal(summary.total, "the target's tables hold other values in", "and nothing was loaded").map_err(|e| {
                 e.hint("the lines above name rows and columns: another --cast, type or policy takes them as they are")
             })
         };
