@@ -10,7 +10,7 @@ use crate::format::catalog::Manifest;
 use crate::format::dump::{DumpCatalog, StoredDump};
 use crate::format::id::Id;
 use crate::format::order::Taken;
-use crate::reach::{Missing, RecoveryPaths};
+use crate::reach::{MissingSegments, RecoveryPaths};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use toban_core::check::{self, AcceptList, Finding, Rule, perf_label};
@@ -156,7 +156,7 @@ fn reaches(repo: &Repo, catalog: &BackupCatalog, subject: &Subject<'_>) -> Resul
 }
 
 /// Why nothing need be done about missing WAL, where somebody acknowledged it.
-fn acknowledged(repo: &Repo, backup: &BackupManifest, missing: &Missing) -> Result<Option<String>> {
+fn acknowledged(repo: &Repo, backup: &BackupManifest, missing: &MissingSegments) -> Result<Option<String>> {
     let (Ok(first), Ok(last)) = (missing.first.parse(), missing.last.parse()) else { return Ok(None) };
     let (known, _) = gap::acknowledged(&*repo.store, &backup.system()?)?;
     let covers = |a: &gap::Acknowledged| a.covers(first, last, backup.wal_segment_size);

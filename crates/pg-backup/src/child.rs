@@ -7,7 +7,7 @@ use toban_core::pg::Ident;
 use toban_core::shutdown::{self, Guarded};
 use toban_core::{Context, Error, Result};
 
-/// What a child said on stderr decides, beside its status, whether its output can be trusted.
+/// What a child wrote to stderr decides, beside its status, whether its output can be trusted.
 pub(crate) type Judge = fn(stderr: &str) -> Result<()>;
 
 /// The stdout of a child. Its end is reached only when the child ended well; else the last read is an error.
@@ -23,10 +23,10 @@ pub(crate) struct Output {
 impl Output {
     /// Starts `command`, called `what` in errors.
     pub(crate) fn start(mut command: Command, what: &str, judge: Judge) -> Result<Output> {
-        let role = role(&command);
-        let mut child = spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()), what)?;
+        let role = role_of(&command);
+        let mut child = spawn_child(command.stdin(Stdio::null()).stdout(Stdio::piped()), what)?;
         let stdout = child.child().stdout.take().expect("stdout is piped");
-        let stderr = Some(listen(&mut child));
+        let stderr = Some(read_stderr(&mut child));
         Ok(Output { child, stdout, stderr, what: what.to_string(), role, judge })
     }
 
@@ -42,10 +42,12 @@ impl Output {
 impl Read for Output {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.stdout.read(buf)?;
+        // The end of stdout proves nothing: the kernel closes it for a child that was killed, too. Only the child's own
+        // status makes an end of it, and what it wrote to stderr.
         if n == 0 && !buf.is_empty() && self.stderr.is_some() {
-            let stderr = self.stderr.take().map(heard).unwrap_or_default();
+            let stderr = self.stderr.take().map(join_stderr).unwrap_or_default();
             let status = self.child.child().wait()?;
-            ended(&self.what, status, &stderr, &self.role)?;
+            check_status(&self.what, status, &stderr, &self.role)?;
             (self.judge)(&stderr)?;
         }
         Ok(n)
@@ -55,11 +57,11 @@ impl Read for Output {
 /// Runs `command` with `body` as its stdin, to the end.
 ///
 /// # Errors
-/// The body's own error first (the child is then killed); else what the child says.
-pub(crate) fn feed(mut command: Command, what: &str, mut body: impl Read) -> Result<()> {
-    let role = role(&command);
-    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::null()), what)?;
-    let stderr = listen(&mut child);
+/// The body's own error first (the child is then killed); else what the child writes.
+pub(crate) fn feed_child(mut command: Command, what: &str, mut body: impl Read) -> Result<()> {
+    let role = role_of(&command);
+    let mut child = spawn_child(command.stdin(Stdio::piped()).stdout(Stdio::null()), what)?;
+    let stderr = read_stderr(&mut child);
     let mut stdin = child.child().stdin.take().expect("stdin is piped");
     let mut buf = vec![0; 256 * 1024];
     loop {
@@ -72,34 +74,36 @@ pub(crate) fn feed(mut command: Command, what: &str, mut body: impl Read) -> Res
     }
     drop(stdin);
     let status = child.child().wait().doing(|| format!("wait for {what}"))?;
-    ended(what, status, &heard(stderr), &role)
+    check_status(what, status, &join_stderr(stderr), &role)
 }
 
 /// Runs `command` to the end; its stdout is not wanted.
-pub(crate) fn run(command: Command, what: &str) -> Result<()> {
-    feed(command, what, io::empty())
+pub(crate) fn run_child(command: Command, what: &str) -> Result<()> {
+    feed_child(command, what, io::empty())
 }
 
 /// The role that the child connects as.
-fn role(command: &Command) -> String {
+fn role_of(command: &Command) -> String {
     let user = command.get_envs().find(|(name, _)| *name == "PGUSER").and_then(|(_, value)| value);
     user.map(|u| u.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn spawn(command: &mut Command, what: &str) -> Result<Guarded> {
+fn spawn_child(command: &mut Command, what: &str) -> Result<Guarded> {
     shutdown::check()?;
     // Messages are read by us and by people who search for them: English.
     command.env_remove("LC_ALL").env_remove("LANGUAGE").env("LC_MESSAGES", "C").stderr(Stdio::piped());
     command.spawn().map(Guarded::new).doing(|| format!("start {what}"))
 }
 
-fn listen(child: &mut Guarded) -> JoinHandle<String> {
+fn read_stderr(child: &mut Guarded) -> JoinHandle<String> {
     let stderr = child.child().stderr.take().expect("stderr is piped");
-    std::thread::spawn(move || keep(stderr))
+    // By a thread of its own: a child that fills the pipe of its stderr (64 KiB, pipe(7)) while we read its stdout would
+    // wait for us, and we for it.
+    std::thread::spawn(move || keep_ends(stderr))
 }
 
-/// The first and the last of what was said, however much that was.
-fn keep(stderr: ChildStderr) -> String {
+/// The first and the last of what was written, however much that was.
+fn keep_ends(stderr: ChildStderr) -> String {
     const MOST: usize = 64 * 1024;
     let mut reader = BufReader::new(stderr);
     let mut text = Vec::new();
@@ -113,29 +117,32 @@ fn keep(stderr: ChildStderr) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn heard(stderr: JoinHandle<String>) -> String {
+fn join_stderr(stderr: JoinHandle<String>) -> String {
     let text = stderr.join().unwrap_or_default();
     text.lines().for_each(|line| log::debug!("{line}"));
     text
 }
 
-fn ended(what: &str, status: ExitStatus, stderr: &str, role: &str) -> Result<()> {
+fn check_status(what: &str, status: ExitStatus, stderr: &str, role: &str) -> Result<()> {
     if status.success() {
         return Ok(());
     }
     shutdown::check()?;
-    let said = complaint(stderr);
-    let text =
-        if said.is_empty() { format!("{what} ended with {status}") } else { format!("{what}: {said}") };
+    let complaint = find_complaint(stderr);
+    let text = if complaint.is_empty() {
+        format!("{what} ended with {status}")
+    } else {
+        format!("{what}: {complaint}")
+    };
     let e = Error::failed(text);
-    Err(match cure(stderr, role) {
+    Err(match find_cure(stderr, role) {
         Some(hint) => e.hint(hint),
         None => e,
     })
 }
 
 /// The line that says why: the first error, without the program's name before it.
-fn complaint(stderr: &str) -> String {
+fn find_complaint(stderr: &str) -> String {
     let is_error = |l: &&str| l.contains("error:") || l.contains("ERROR:") || l.contains("FATAL:");
     let any = |l: &&str| !l.contains("hint:") && !l.trim().is_empty();
     let line = stderr.lines().find(is_error).or_else(|| stderr.lines().find(any)).unwrap_or_default();
@@ -144,7 +151,7 @@ fn complaint(stderr: &str) -> String {
 }
 
 /// What usually helps the role that was at work, by the server's own words.
-pub(crate) fn cure(stderr: &str, role: &str) -> Option<String> {
+pub(crate) fn find_cure(stderr: &str, role: &str) -> Option<String> {
     let cures = [
         (
             "pg_authid",
@@ -182,7 +189,7 @@ pub(crate) fn no_skipped_objects(stderr: &str) -> Result<()> {
     match stderr.lines().find(warns) {
         Some(line) => {
             let e = Error::failed(format!("not everything was dumped: {}", line.trim()));
-            Err(e.hint("mend what it names, then dump again"))
+            Err(e.hint("repair what it names, then dump again"))
         }
         None => Ok(()),
     }
@@ -231,9 +238,9 @@ mod tests {
 
     #[test]
     fn feeding_tells_the_childs_reason_or_the_bodys() {
-        feed(sh("cat >/dev/null"), "psql", &b"x"[..]).expect("fed");
+        feed_child(sh("cat >/dev/null"), "psql", &b"x"[..]).expect("fed");
         let big = io::repeat(b'x').take(10 << 20);
-        let e = feed(sh("echo 'ERROR:  no such table' >&2; exit 3"), "psql", big).unwrap_err();
+        let e = feed_child(sh("echo 'ERROR:  no such table' >&2; exit 3"), "psql", big).unwrap_err();
         assert_eq!(e.chain(), "psql: no such table");
         struct Broken;
         impl Read for Broken {
@@ -241,7 +248,7 @@ mod tests {
                 Err(Error::corrupt("sum differs").into())
             }
         }
-        let e = feed(sh("cat >/dev/null"), "psql", Broken).unwrap_err();
+        let e = feed_child(sh("cat >/dev/null"), "psql", Broken).unwrap_err();
         assert_eq!(e.kind(), toban_core::Kind::Corrupt);
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Properties {
     pub(crate) is_template: bool,
     #[serde(default)]
     pub(crate) security_labels: Vec<SecurityLabel>,
-    /// Names of its logical slots, which no dump holds: they are told, not made.
+    /// Names of its logical slots, which no dump holds: they are reported, not made.
     #[serde(default)]
     pub(crate) logical_slots: Vec<String>,
 }
@@ -59,9 +59,6 @@ pub(crate) struct Setting {
 }
 
 /// Reads the properties of `name`; `None` when there is no such database.
-///
-/// # Errors
-/// When the server cannot be asked.
 pub(crate) fn read_properties(
     client: &mut impl GenericClient,
     name: &str,
@@ -84,17 +81,17 @@ pub(crate) fn read_properties(
     );
     let Some(row) = client.query_opt(&sql, &[&name]).doing(doing)? else { return Ok(None) };
     let oid: u32 = row.get(12);
-    let grants = if row.get(11) { None } else { Some(grants(client, oid).doing(doing)?) };
+    let grants = if row.get(11) { None } else { Some(read_grants(client, oid).doing(doing)?) };
     Ok(Some(Properties {
         grants,
-        settings: settings(client, oid).doing(doing)?,
+        settings: read_settings(client, oid).doing(doing)?,
         security_labels: security_labels(client, oid).doing(doing)?,
         logical_slots: logical_slots(client, oid).doing(doing)?,
-        ..of(&row)
+        ..from_row(&row)
     }))
 }
 
-fn of(row: &Row) -> Properties {
+fn from_row(row: &Row) -> Properties {
     let provider: &str = row.get(5);
     Properties {
         name: row.get(0),
@@ -134,7 +131,7 @@ fn logical_slots(client: &mut impl GenericClient, oid: u32) -> Result<Vec<String
     Ok(client.query(sql, &[&oid])?.iter().map(|r| r.get(0)).collect())
 }
 
-fn grants(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Grant>, postgres::Error> {
+fn read_grants(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Grant>, postgres::Error> {
     let sql = "select r.rolname::text, a.privilege_type, bool_or(a.is_grantable) \
                from pg_database d, aclexplode(d.datacl) a left join pg_roles r on r.oid = a.grantee \
                where d.oid = $1 group by 1, 2 order by 1 nulls first, 2";
@@ -142,7 +139,7 @@ fn grants(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Grant>, postg
     Ok(client.query(sql, &[&oid])?.iter().map(grant).collect())
 }
 
-fn settings(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Setting>, postgres::Error> {
+fn read_settings(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Setting>, postgres::Error> {
     let sql = "select r.rolname::text, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1), n \
                from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) with ordinality u (c, n) \
                where s.setdatabase = $1 order by 1 nulls first, n";
@@ -152,7 +149,7 @@ fn settings(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Setting>, p
 
 impl Properties {
     /// What a new database gets when nothing is known of the old one: the server's defaults and this owner.
-    pub(crate) fn plain(name: &str, owner: &str, template: &Properties) -> Properties {
+    pub(crate) fn with_defaults(name: &str, owner: &str, template: &Properties) -> Properties {
         Properties {
             name: name.into(),
             owner: owner.into(),
@@ -206,9 +203,9 @@ impl Properties {
         }
         if let Some(grants) = &self.grants {
             sql.push(format!("revoke all on database {database} from public, {}", Ident::new(&self.owner)));
-            sql.extend(grants.iter().map(|g| g.sql(&database)));
+            sql.extend(grants.iter().map(|g| g.to_sql(&database)));
         }
-        sql.extend(self.settings.iter().map(|s| s.sql(&database)));
+        sql.extend(self.settings.iter().map(|s| s.to_sql(&database)));
         if self.is_template {
             sql.push(format!("alter database {database} is_template true"));
         }
@@ -236,7 +233,7 @@ impl Properties {
 }
 
 impl Grant {
-    fn sql(&self, database: &Ident) -> String {
+    fn to_sql(&self, database: &Ident) -> String {
         let to = self.to.as_ref().map_or("public".to_string(), |r| Ident::new(r).to_string());
         let option = if self.grantable { " with grant option" } else { "" };
         format!("grant {} on database {database} to {to}{option}", self.privilege)
@@ -245,7 +242,7 @@ impl Grant {
 
 impl Setting {
     /// Lists of names are stored quoted already (pg_dump's variable_is_guc_list_quote); all else is one string.
-    fn sql(&self, database: &Ident) -> String {
+    fn to_sql(&self, database: &Ident) -> String {
         const LISTS: [&str; 6] = [
             "search_path",
             "temp_tablespaces",
@@ -267,9 +264,6 @@ impl Setting {
 }
 
 /// Refuses names that PostgreSQL or pg_dump cannot take.
-///
-/// # Errors
-/// Usage, with the reason.
 pub(crate) fn check_name(name: &str) -> Result<()> {
     let reason = match name {
         "" => "it is empty",

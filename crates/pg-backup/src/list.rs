@@ -5,14 +5,14 @@ use crate::format::backup::{BackupCatalog, StoredBackup};
 use crate::format::catalog::Manifest;
 use crate::format::dump::{DumpCatalog, DumpForm, StoredDump};
 use crate::format::id::Id;
-use crate::reach::{Missing, Reached, RecoveryPaths};
+use crate::reach::{MissingSegments, Reached, RecoveryPaths};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::config::Config;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, RepoResults};
 use toban_core::wal::{Lsn, Timeline};
-use toban_core::{Error, Kind, Out, Record, Result, out};
+use toban_core::{Error, Out, Record, Result, out};
 
 /// One dump in one repository.
 #[derive(Serialize)]
@@ -104,12 +104,12 @@ struct ListedBackup {
     reaches: Option<Lsn>,
     /// When the server wrote the last of that WAL.
     reaches_at: Option<Timestamp>,
-    /// What is missing there, though there is more behind it.
-    missing: Option<Missing>,
+    /// What is missing there, though there is more after it.
+    missing: Option<MissingSegments>,
 }
 
 impl ListedBackup {
-    fn of(
+    fn from_stored(
         stored: &StoredBackup,
         reached: Option<Reached>,
         at: Option<Timestamp>,
@@ -193,14 +193,15 @@ impl Record for ListedBackup {
 /// Runs the verb. A repository that cannot be asked does not hide the others.
 pub(crate) fn run(args: &cli::List, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
-    let mut failures = Vec::new();
+    let mut results = RepoResults::default();
     for repo in &repos {
-        match list_repo(args, repo, out) {
-            Ok(damaged) => failures.extend(damaged),
-            Err(e) => failures.push(Error::new(e.kind(), format!("list {}", repo.name)).because(e)),
-        }
+        let listed = list_repo(args, repo, out);
+        let listed = listed.map_err(|e| Error::new(e.kind(), format!("list {}", repo.name)).because(e));
+        let Some(damaged) = results.start_item(listed) else { continue };
+        results.add_item(Ok(()));
+        damaged.into_iter().for_each(|e| _ = results.add_item::<()>(Err(e)));
     }
-    finish(failures, repos.len())
+    results.verdict("lists")
 }
 
 /// Lists one repository; the errors are its damaged manifests.
@@ -225,9 +226,6 @@ fn list_repo(args: &cli::List, repo: &Repo, out: &mut Out<'_>) -> Result<Vec<Err
 }
 
 /// Lists a repository's backups.
-///
-/// # Errors
-/// When the store could not be asked, or stdout cannot be written.
 fn emit_backups(
     catalog: &BackupCatalog,
     paths: &RecoveryPaths,
@@ -243,13 +241,13 @@ fn emit_backups(
             Some(end) => match times.get(&end) {
                 Some(at) => *at,
                 None => {
-                    let at = paths.written(&stored.repo, &stored.manifest, end.1)?;
+                    let at = paths.last_written(&stored.repo, &stored.manifest, end.1)?;
                     times.insert(end, at);
                     at
                 }
             },
         };
-        out.emit(&ListedBackup::of(stored, reached, at, now))?;
+        out.emit(&ListedBackup::from_stored(stored, reached, at, now))?;
     }
     Ok(())
 }
@@ -263,19 +261,6 @@ fn explain_nothing(args: &cli::List, repo: &Repo, dumps: &[StoredDump]) -> Error
     let there: Vec<&str> = there.into_iter().collect();
     let e = Error::usage(format!("repository {} holds no dump of {}", repo.name, args.databases.join(", ")));
     e.hint(format!("it holds dumps of {}", there.join(", ")))
-}
-
-fn finish(mut failures: Vec<Error>, repos: usize) -> Result<()> {
-    match failures.len() {
-        0 => Ok(()),
-        1 if repos == 1 || failures[0].kind() == Kind::Corrupt => Err(failures.remove(0)),
-        n => {
-            failures.iter().for_each(|e| log::error!("{}", e.chain()));
-            let corrupt = failures.iter().any(|e| e.kind() == Kind::Corrupt);
-            let kind = if corrupt { Kind::Corrupt } else { Kind::Partial };
-            Err(Error::new(kind, format!("not everything could be listed: {n} errors")))
-        }
-    }
 }
 
 /// The last verdict of verify, for a table.

@@ -15,20 +15,20 @@ use toban_core::wal::Lsn;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Reached {
     pub(crate) to: Lsn,
-    /// Segments that are missing there, though there are others behind them.
-    pub(crate) missing: Option<Missing>,
+    /// Segments that are missing there, though there are others after them.
+    pub(crate) missing: Option<MissingSegments>,
 }
 
-/// The names of the first and last segment that are missing.
+/// The names of the first and last segment of a missing range.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Missing {
+pub(crate) struct MissingSegments {
     pub(crate) first: String,
     pub(crate) last: String,
 }
 
 impl From<Reach> for Reached {
     fn from(reach: Reach) -> Reached {
-        let missing = |r: MissingRange| Missing { first: r.first.name(), last: r.last.name() };
+        let missing = |h: MissingRange| MissingSegments { first: h.first.name(), last: h.last.name() };
         Reached { to: reach.to, missing: reach.missing.map(missing) }
     }
 }
@@ -38,21 +38,18 @@ pub(crate) struct RecoveryPaths(BTreeMap<String, RecoveryPath>);
 
 impl RecoveryPaths {
     /// Lists the WAL of the systems that have backups.
-    ///
-    /// # Errors
-    /// When the store could not be asked.
     pub(crate) fn read(repo: &Repo, catalog: &BackupCatalog) -> Result<RecoveryPaths> {
-        let mut paths = BTreeMap::new();
+        let mut ways = BTreeMap::new();
         for StoredBackup { manifest: backup, .. } in &catalog.stored {
-            if !paths.contains_key(&backup.system_identifier) {
+            if !ways.contains_key(&backup.system_identifier) {
                 let archive = Archive::new(&*repo.store, backup.system()?);
-                paths.insert(
+                ways.insert(
                     backup.system_identifier.clone(),
                     RecoveryPath::from_archives(backup.wal_segment_size, &[archive])?,
                 );
             }
         }
-        Ok(RecoveryPaths(paths))
+        Ok(RecoveryPaths(ways))
     }
 
     /// Along the newest timeline that goes on from it; `None` where there is no archive.
@@ -68,10 +65,12 @@ impl RecoveryPaths {
     }
 
     /// When the server wrote the last of the WAL up to `to`, as the repository has recorded it.
-    ///
-    /// # Errors
-    /// When the store could not be asked.
-    pub(crate) fn written(&self, repo: &Repo, backup: &BackupManifest, to: Lsn) -> Result<Option<Timestamp>> {
+    pub(crate) fn last_written(
+        &self,
+        repo: &Repo,
+        backup: &BackupManifest,
+        to: Lsn,
+    ) -> Result<Option<Timestamp>> {
         let Some(path) = self.0.get(&backup.system_identifier) else { return Ok(None) };
         let own = backup.wal_range();
         let history = path.history_of(path.newest_timeline(&own).unwrap_or(own.timeline));

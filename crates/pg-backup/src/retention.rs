@@ -21,7 +21,7 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// As the catalog knows it.
-    pub(crate) fn of<M>(stored: &Stored<M>) -> Candidate {
+    pub(crate) fn from_stored<M>(stored: &Stored<M>) -> Candidate {
         let verified = stored.verified.is_some();
         Candidate { taken: stored.taken, verified, whole: stored.is_whole() }
     }
@@ -41,7 +41,7 @@ pub(crate) fn keep_reasons(dumps: &[Candidate], now: Timestamp, keep: &Keep) -> 
     order.sort_by_key(|(i, at)| std::cmp::Reverse((*at, *i)));
     let whole: Vec<(usize, Timestamp)> = order.iter().filter(|(i, _)| dumps[*i].whole).copied().collect();
     by_rules(&whole, now, keep, &mut why);
-    // Never less than before: what is damaged is kept as long as it would be if it were not.
+    // Never fewer than before: what is damaged is kept as long as it would be if it were not.
     let mut all: Vec<Vec<String>> = vec![Vec::new(); dumps.len()];
     by_rules(&order, now, keep, &mut all);
     for (i, reasons) in all.into_iter().enumerate() {

@@ -20,9 +20,6 @@ pub(crate) struct Count {
 
 /// Counts the rows of every table whose data a dump carries: ordinary tables and partitions that belong to no
 /// extension. Row security must hide nothing: a count that it would shorten is an error.
-///
-/// # Errors
-/// When a table may not be read.
 pub(crate) fn count_rows(client: &mut impl GenericClient) -> Result<Vec<Count>> {
     count_rows_while(client, || true)
 }
@@ -59,7 +56,7 @@ fn count_table(client: &mut impl GenericClient, role: &str, schema: String, tabl
     let name = format!("{}.{}", Ident::new(&schema), Ident::new(&table));
     let row = client.query_one(&format!("select count(*) from only {name}"), &[]);
     let row = row.doing(|| format!("count the rows of {name}")).map_err(|e| {
-        match child::cure(&e.chain(), role) {
+        match child::find_cure(&e.chain(), role) {
             Some(cure) => e.hint(cure),
             None => e,
         }
@@ -68,9 +65,6 @@ fn count_table(client: &mut impl GenericClient, role: &str, schema: String, tabl
 }
 
 /// The counts as they are stored: one JSON object per line, gzip.
-///
-/// # Errors
-/// None but those of the encoder.
 pub(crate) fn pack_counts(counts: &[Count]) -> Result<Vec<u8>> {
     let doing = || "write the row counts".into();
     let mut lines = Vec::new();
@@ -97,7 +91,7 @@ pub(crate) fn unpack_counts(packed: impl Read) -> Result<Vec<Count>> {
 }
 
 /// What differs, one line for each table: `public.users has 10 rows, 12 were dumped`.
-pub(crate) fn differences(dumped: &[Count], found: &[Count]) -> Vec<String> {
+pub(crate) fn find_differences(dumped: &[Count], found: &[Count]) -> Vec<String> {
     let found: BTreeMap<_, _> = found.iter().map(|c| ((&c.schema, &c.table), c.rows)).collect();
     let differs = |c: &Count| match found.get(&(&c.schema, &c.table)) {
         Some(rows) if *rows == c.rows => None,
@@ -126,7 +120,7 @@ mod tests {
         let dumped = [count("same", 1), count("less", 3), count("gone", 2)];
         let found = [count("same", 1), count("less", 2), count("extra", 9)];
         assert_eq!(
-            differences(&dumped, &found),
+            find_differences(&dumped, &found),
             ["public.less has 2 rows, 3 were dumped", "public.gone is missing, 2 rows were dumped"]
         );
     }

@@ -20,39 +20,36 @@ pub(crate) struct Server {
 
 impl Server {
     /// Resolves the flags and the cluster's section, and asks the server who it is.
-    ///
-    /// # Errors
-    /// When it cannot be reached.
-    pub(crate) fn reach(args: &cli::Server, section: Option<&Cluster>) -> Result<(Server, Client)> {
-        Server::ask(args, section, resolve(args, section)?)
+    pub(crate) fn connect(args: &cli::Server, section: Option<&Cluster>) -> Result<(Server, Client)> {
+        Server::connect_with(args, section, resolve_conninfo(args, section)?)
     }
 
     /// The same by way of another database than the one the flags name.
-    ///
-    /// # Errors
-    /// When it cannot be reached.
     pub(crate) fn reach_in(
         args: &cli::Server,
         section: Option<&Cluster>,
         database: &str,
     ) -> Result<(Server, Client)> {
-        Server::ask(args, section, resolve(args, section)?.with_dbname(database))
+        Server::connect_with(args, section, resolve_conninfo(args, section)?.with_dbname(database))
     }
 
-    fn ask(args: &cli::Server, section: Option<&Cluster>, conn: ConnInfo) -> Result<(Server, Client)> {
+    fn connect_with(
+        args: &cli::Server,
+        section: Option<&Cluster>,
+        conn: ConnInfo,
+    ) -> Result<(Server, Client)> {
         // Of several hosts, pg_dump must reach the very one that we asked.
         let (mut client, conn) = conn.connect_here()?;
-        let (version, major) = version(&mut client)?;
+        let (version, major) = read_version(&mut client)?;
         let bin_dir = args.bin_dir.clone().or_else(|| section.and_then(|s| s.bin_dir.clone()));
         Ok((Server { conn, bin_dir, version, major }, client))
     }
 
     /// A session in `database` that no timeout of the server's configuration ends.
-    ///
-    /// # Errors
-    /// When there is no such database or it cannot be reached.
-    pub(crate) fn session(&self, database: &str) -> Result<Client> {
+    pub(crate) fn open_session(&self, database: &str) -> Result<Client> {
         let mut client = self.conn.with_dbname(database).connect()?;
+        // A limit in postgresql.conf, of the role or of the database is meant for applications: it would end a dump of
+        // hours, or the session that holds a backup open.
         let mut sql =
             "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; \
                        set client_min_messages = warning"
@@ -68,10 +65,7 @@ impl Server {
 
     /// PostgreSQL's program `name`, of the server's major or newer, with the connection to `database` in its
     /// environment.
-    ///
-    /// # Errors
-    /// When no fit program is on this machine.
-    pub(crate) fn program(&self, name: &str, database: &str) -> Result<Command> {
+    pub(crate) fn command_for(&self, name: &str, database: &str) -> Result<Command> {
         let path = programs::find(name, self.major, self.bin_dir.as_deref())?;
         let mut command = Command::new(path);
         self.conn.with_dbname(database).apply(&mut command);
@@ -80,11 +74,11 @@ impl Server {
     }
 }
 
-fn resolve(args: &cli::Server, section: Option<&Cluster>) -> Result<ConnInfo> {
+fn resolve_conninfo(args: &cli::Server, section: Option<&Cluster>) -> Result<ConnInfo> {
     ConnInfo::resolve(args.db.as_deref().or(section.and_then(|s| s.db.as_deref())), "pg-backup")
 }
 
-fn version(client: &mut Client) -> Result<(String, u32)> {
+fn read_version(client: &mut Client) -> Result<(String, u32)> {
     let sql = "select split_part(current_setting('server_version'), ' ', 1), \
                current_setting('server_version_num')::int / 10000";
     let row = client.query_one(sql, &[]).doing(|| "ask for the server's version".into())?;

@@ -25,10 +25,10 @@ fn with_the_nearest_that_can_be_reached() {
         lab.restoring("t", &["--target-lsn", &before.lsn]),
         &["before the end of the oldest backup", "nearest"],
     );
-    hint(lab.restoring("t", &["--target-lsn", "7F/0"]), &["behind the newest WAL", "nearest"]);
+    hint(lab.restoring("t", &["--target-lsn", "7F/0"]), &["later than the newest WAL", "nearest"]);
     hint(
         lab.restoring("t", &["--target-time", "2099-01-01T00:00:00Z"]),
-        &["behind the newest WAL", "nearest"],
+        &["later than the newest WAL", "nearest"],
     );
     hint(lab.restoring("t", &["--target-name", "never"]), &["no restore point \"never\""]);
     hint(lab.restoring("t", &["--target-xid", "4000000000"]), &["no end of transaction 4000000000"]);

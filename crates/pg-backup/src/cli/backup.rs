@@ -50,7 +50,7 @@ Examples:
     pg-backup run --repo local --repo s3 --max-rate 100M
 
 The server runs on. The backup holds the WAL that it needs and restores by itself, without any archive.
-Where the cluster has page checksums, each page is compared as it is read: a damaged one is told by file
+Where the cluster has page checksums, each page is compared as it is read: a damaged one is reported by file
 and block, the backup is kept and marked, and the status is 3.
 A role that is no superuser needs what `run` names when it lacks it: execute on pg_backup_start and
 pg_backup_stop, replication, and pg_read_all_settings. One replication slot must be free.";
@@ -79,7 +79,7 @@ pub struct Run {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub level: Option<i32>,
     /// Read no more than this in a second, e.g. 50M or 1G
-    #[arg(long, value_name = "BYTES", value_parser = rate)]
+    #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
     pub max_rate: Option<Rate>,
     /// Label that `list` shows, e.g. before-upgrade
     #[arg(long, value_name = "WORD", value_parser = parse_label)]
@@ -97,7 +97,7 @@ impl Run {
     }
 
     pub(crate) fn jobs(&self) -> u32 {
-        machine::workers(self.jobs)
+        machine::worker_count(self.jobs)
     }
 
     /// The level that was asked for, if the codec has it.
@@ -120,7 +120,7 @@ impl Run {
     }
 }
 
-fn rate(text: &str) -> Result<Rate, String> {
+fn parse_rate(text: &str) -> Result<Rate, String> {
     let (digits, unit) = match text.char_indices().last() {
         Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
         Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
@@ -128,7 +128,7 @@ fn rate(text: &str) -> Result<Rate, String> {
         _ => (text, 1),
     };
     let bytes = digits.parse::<u64>().ok().filter(|n| *n > 0).and_then(|n| n.checked_mul(unit));
-    bytes.map(Rate).ok_or_else(|| "a number of bytes, with K, M or G behind it or not".into())
+    bytes.map(Rate).ok_or_else(|| "a number of bytes, with K, M or G after it or not".into())
 }
 
 /// A tablespace's old and new place.
@@ -140,22 +140,26 @@ pub struct Mapping {
     pub new: PathBuf,
 }
 
-fn mapping(text: &str) -> Result<Mapping, String> {
+fn parse_mapping(text: &str) -> Result<Mapping, String> {
     let (old, new) = text.split_once('=').ok_or("OLD=NEW, two absolute paths")?;
     match old.starts_with('/') && new.starts_with('/') {
-        true => Ok(Mapping { old: plain(old), new: plain(new).into() }),
+        true => Ok(Mapping { old: trim_slashes(old), new: trim_slashes(new).into() }),
         false => Err("both paths must be absolute".into()),
     }
 }
 
 /// Without the slashes at its end, as PostgreSQL keeps a place.
-fn plain(path: &str) -> String {
+fn trim_slashes(path: &str) -> String {
     let trimmed = path.trim_end_matches('/');
     if trimmed.is_empty() { "/".into() } else { trimmed.into() }
 }
 
-fn absolute(text: &str) -> Result<PathBuf, String> {
-    if text.starts_with('/') { Ok(plain(text).into()) } else { Err("it must be an absolute path".into()) }
+fn parse_absolute(text: &str) -> Result<PathBuf, String> {
+    if text.starts_with('/') {
+        Ok(trim_slashes(text).into())
+    } else {
+        Err("it must be an absolute path".into())
+    }
 }
 
 const RESTORE_HELP: &str = "\
@@ -167,17 +171,17 @@ Examples:
   Beside the live server, all tablespaces elsewhere, Debian's configuration to its own folder:
     pg-backup restore 20261121T030000Z-120034 -D /srv/look --tablespace-dir /srv/look-spaces \\
         --config-dir /srv/look-conf --repo local
-  As the cluster was at a time, by the WAL that wal-shipper archived there; without --dry-run it is done:
+  As the cluster was at a point in time, by the WAL that wal-shipper archived there; without --dry-run it is done:
     pg-backup restore -D /srv/look --target-time 2026-11-21T11:59:00+01:00 --repo local --dry-run
 
-With a moment the newest backup that ended before it is taken; what can be reached is said first, and a
-moment that cannot is refused with the nearest that can. The server fetches the WAL by wal-shipper, which
-must be installed beside pg-backup or on PATH, stops at the moment, and never at an earlier one.
-Without a moment it recovers from the WAL inside the backup to the moment when the backup ended. Then it
-is promoted, and begins a new timeline; WAL that is left out is told. It does not archive, subscribe or load libraries
+With a recovery target the newest backup that ended before it is taken. What can be reached is printed first,
+and a target that cannot be reached is refused with the nearest that can. The server fetches the WAL by
+wal-shipper, which must be installed beside pg-backup or on PATH, stops at the target, and never before it.
+Without a target it recovers from the WAL inside the backup to the end of the backup. Then it is promoted,
+and begins a new timeline; a message names the WAL that is left out. It does not archive, subscribe or load libraries
 that run jobs, unless --keep-archiving, so that it does nothing in the place of the server that was backed up.
 A tablespace goes only into an empty place; those that the WAL creates on the way are found first, and -T and
---tablespace-dir move them too. --delta neither writes nor deletes behind links of the target. global/pg_control is written last: a restore that did not
+--tablespace-dir move them too. --delta neither writes nor deletes through links of the target. global/pg_control is written last: a restore that did not
 finish cannot be started; run it again with --delta.
 As root the files go to the owner that they had, by name; else they are the caller's.
 backup_manifest is PostgreSQL's own: pg_verifybackup (on Debian in /usr/lib/postgresql/*/bin) compares the
@@ -196,10 +200,10 @@ pub struct Restore {
     #[arg(long)]
     pub delta: bool,
     /// Put the tablespace that was in OLD into NEW; may be given several times
-    #[arg(short = 'T', long, value_name = "OLD=NEW", value_parser = mapping)]
+    #[arg(short = 'T', long, value_name = "OLD=NEW", value_parser = parse_mapping)]
     pub tablespace_mapping: Vec<Mapping>,
     /// Put every other tablespace into a folder of its own below DIR, those too that the WAL creates
-    #[arg(long, value_name = "DIR", value_parser = absolute)]
+    #[arg(long, value_name = "DIR", value_parser = parse_absolute)]
     pub tablespace_dir: Option<PathBuf>,
     /// Folder for configuration that was outside the data directory [default: the target]
     #[arg(long, value_name = "DIR")]
@@ -221,6 +225,6 @@ pub struct Restore {
 
 impl Restore {
     pub(crate) fn jobs(&self) -> u32 {
-        machine::workers(self.jobs)
+        machine::worker_count(self.jobs)
     }
 }

@@ -78,7 +78,7 @@ Examples:
 
 The dump is read to its end and checked first. It is loaded under another name, its rows are compared
 with those counted when it was dumped, and only then do the names change, in one transaction. If this
-process dies at any moment, the old or the new database is in service; run the same command again.
+process dies at any instant, the old or the new database is in service; run the same command again.
 What was written after the safety dump began is never lost: the old database is then kept.";
 
 #[derive(Group, Debug)]

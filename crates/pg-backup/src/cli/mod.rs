@@ -105,7 +105,7 @@ Examples:
     pg-backup verify --newest --deep --repo local --db service=scratch
 
 The WAL in the repository is read back with them, its tails too: with --newest what the newest backup
-needs. `check` tells what was found damaged until a later verify finds it whole.";
+needs. `check` reports what was found damaged until a later verify finds it whole.";
 
 #[derive(Group, Debug)]
 #[command(after_long_help = VERIFY_HELP)]

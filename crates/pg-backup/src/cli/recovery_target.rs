@@ -27,7 +27,7 @@ impl TargetAction {
     }
 }
 
-/// A recovery target that is no single point.
+/// A recovery target that has a name of its own.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKeyword {
     /// The end of the WAL that the repositories have
@@ -95,7 +95,7 @@ pub struct RecoveryTargetArgs {
 
 impl RecoveryTargetArgs {
     /// Whether recovery ends with the backup, as was asked for.
-    pub(crate) fn immediate(&self) -> bool {
+    pub(crate) fn is_immediate(&self) -> bool {
         self.target == Some(TargetKeyword::Immediate)
     }
 }

@@ -13,6 +13,8 @@ use toban_core::{Context, Error, Result};
 /// When it cannot be read, or never holds.
 pub(crate) fn read_control(data_dir: &Path) -> Result<Vec<u8>> {
     let path = data_dir.join(PG_CONTROL);
+    // The server may be writing it, and a reader may see half of that: PostgreSQL's own programs read it again, too
+    // (get_controlfile in controldata_utils.c).
     for _ in 0..100 {
         let bytes = fs::read(&path).doing(|| format!("read {}", path.display()))?;
         if is_whole(&bytes) {
@@ -23,7 +25,7 @@ pub(crate) fn read_control(data_dir: &Path) -> Result<Vec<u8>> {
     Err(Error::failed(format!("{} is damaged: its checksum does not hold", path.display())))
 }
 
-/// The checksum lies behind the last field, whose place differs between majors: it is found by holding.
+/// The checksum comes after the last field, at an offset that differs between majors: it is where it holds.
 fn is_whole(bytes: &[u8]) -> bool {
     let holds = |at: usize| {
         let stored = bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);

@@ -10,9 +10,6 @@ use toban_core::machine::host_name;
 use toban_core::{Context, Result};
 
 /// The facts of the server and its machine.
-///
-/// # Errors
-/// When the server cannot be asked.
 pub(crate) fn read_host(client: &mut Client, data_dir: &Path) -> Result<Host> {
     let sql = "select (select pg_collation_actual_version(oid) from pg_collation where collprovider = 'i' limit 1), \
                (select datcollate::text from pg_database where datname = 'template1'), \

@@ -19,13 +19,13 @@ pub(crate) enum Syntax {
 }
 
 /// All that `text` names.
-pub(crate) fn includes(text: &str, syntax: Syntax) -> Vec<Include> {
+pub(crate) fn find_includes(text: &str, syntax: Syntax) -> Vec<Include> {
     match syntax {
-        Syntax::Settings => text.lines().filter_map(directive).collect(),
+        Syntax::Settings => text.lines().filter_map(parse_directive).collect(),
         Syntax::Rules => {
             // A backslash at its end continues a line.
             let text = text.replace("\\\n", "");
-            text.lines().flat_map(|line| directive(line).into_iter().chain(lists(line))).collect()
+            text.lines().flat_map(|line| parse_directive(line).into_iter().chain(find_lists(line))).collect()
         }
     }
 }
@@ -36,7 +36,7 @@ pub(crate) fn moved_line(
     syntax: Syntax,
     moved: impl Fn(&Include) -> Option<String>,
 ) -> Option<String> {
-    let to = moved(&directive(line)?)?;
+    let to = moved(&parse_directive(line)?)?;
     let word = line.trim_start().split(|c: char| c.is_whitespace() || c == '=').next()?;
     Some(match syntax {
         Syntax::Settings => format!("{word} = {}", toban_core::pg::setting(&to)),
@@ -45,22 +45,44 @@ pub(crate) fn moved_line(
 }
 
 /// `include 'x'`, `include_if_exists = 'x'`, `include_dir 'x'`; pg_hba.conf has them from 16 on, quotes optional.
-fn directive(line: &str) -> Option<Include> {
-    let line = line.trim_start();
-    let word = line.split(|c: char| c.is_whitespace() || c == '=').next().unwrap_or_default();
-    let rest = line[word.len()..].trim_start().trim_start_matches('=').trim_start();
-    let quoted = |q: char| rest.strip_prefix(q).and_then(|r| r.split(q).next());
-    let value = quoted('\'').or_else(|| quoted('"')).or_else(|| rest.split(['#', ' ', '\t']).next())?;
-    let value = Some(value.to_string()).filter(|v| !v.is_empty())?;
-    match word.to_ascii_lowercase().as_str() {
+fn parse_directive(line: &str) -> Option<Include> {
+    let (name, value) = parse_assignment(line).filter(|(_, value)| !value.is_empty())?;
+    match name.to_ascii_lowercase().as_str() {
         "include" | "include_if_exists" => Some(Include::File(value)),
         "include_dir" => Some(Include::Folder(value)),
         _ => None,
     }
 }
 
+/// The name and the value of a line `name = 'value'` or `name value`, as postgresql.conf has them.
+pub(crate) fn parse_assignment(line: &str) -> Option<(&str, String)> {
+    let line = line.trim();
+    let end = line.find(|c: char| c.is_whitespace() || c == '=')?;
+    let (name, rest) = line.split_at(end);
+    let rest = rest.trim_start().trim_start_matches('=').trim_start();
+    let value = match rest.chars().next() {
+        Some(quote @ ('\'' | '"')) => unquote_value(&rest[1..], quote),
+        _ => rest.split(['#', ' ', '\t']).next()?.to_string(),
+    };
+    (!name.starts_with('#') && !name.is_empty()).then_some((name, value))
+}
+
+/// Up to the quote that ends it; one that is doubled or follows a backslash is of the value.
+fn unquote_value(text: &str, quote: char) -> String {
+    let (mut value, mut chars) = (String::new(), text.chars().peekable());
+    while let Some(c) = chars.next() {
+        match c {
+            c if c == quote && chars.peek() == Some(&quote) => value.extend(chars.next()),
+            c if c == quote => break,
+            '\\' => value.extend(chars.next()),
+            c => value.push(c),
+        }
+    }
+    value
+}
+
 /// `@file` as a word or in a list of words; the name may be quoted, the `@` may not.
-fn lists(line: &str) -> Vec<Include> {
+fn find_lists(line: &str) -> Vec<Include> {
     let mut found = Vec::new();
     let (mut word, mut quoted, mut list) = (String::new(), false, false);
     for c in line.chars().chain([' ']) {
@@ -89,12 +111,12 @@ mod tests {
 
     #[test]
     fn directives_as_postgresql_reads_them() {
-        assert_eq!(directive("include 'a b.conf' # why"), Some(file("a b.conf")));
-        assert_eq!(directive("  Include_If_Exists='x.conf'"), Some(file("x.conf")));
-        assert_eq!(directive("include_dir 'conf.d'"), Some(Include::Folder("conf.d".into())));
-        assert_eq!(directive("include \"hba x\""), Some(file("hba x")));
+        assert_eq!(parse_directive("include 'a b.conf' # why"), Some(file("a b.conf")));
+        assert_eq!(parse_directive("  Include_If_Exists='x.conf'"), Some(file("x.conf")));
+        assert_eq!(parse_directive("include_dir 'conf.d'"), Some(Include::Folder("conf.d".into())));
+        assert_eq!(parse_directive("include \"hba x\""), Some(file("hba x")));
         for other in ["#include 'x'", "included = 'x'", "local all all trust", "", "include"] {
-            assert_eq!(directive(other), None, "{other}");
+            assert_eq!(parse_directive(other), None, "{other}");
         }
     }
 
@@ -116,7 +138,7 @@ mod tests {
     #[test]
     fn lists_as_postgresql_reads_them() {
         let rules = "host @dbs,app @\"the admins\" ::1/128 md5 # @no\nlocal all \"@not\",\\\n@yes trust\n";
-        assert_eq!(includes(rules, Syntax::Rules), ["dbs", "the admins", "yes"].map(file));
-        assert_eq!(includes("log_line_prefix = '%m @x '", Syntax::Settings), []);
+        assert_eq!(find_includes(rules, Syntax::Rules), ["dbs", "the admins", "yes"].map(file));
+        assert_eq!(find_includes("log_line_prefix = '%m @x '", Syntax::Settings), []);
     }
 }

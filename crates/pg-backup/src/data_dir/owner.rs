@@ -7,9 +7,6 @@ use toban_core::machine::{self, Account};
 use toban_core::{Context, Result};
 
 /// Who owns `path`, and its permissions.
-///
-/// # Errors
-/// When it cannot be looked at.
 pub(crate) fn read_owner(path: &Path) -> Result<Owner> {
     let meta = std::fs::metadata(path).doing(|| format!("look at {}", path.display()))?;
     let (uid, gid) = (meta.uid(), meta.gid());

@@ -19,7 +19,7 @@ pub(super) struct ChosenDatabases {
 /// The server, and the databases that flags and configuration name.
 pub(super) fn choose_databases(args: &cli::Dump, config: &Config) -> Result<(Server, ChosenDatabases)> {
     let section = config.cluster.get(&args.repos.cluster);
-    let (server, mut client) = Server::reach(&args.server, section)?;
+    let (server, mut client) = Server::connect(&args.server, section)?;
     let listed = list_databases(&mut client)?;
     let configured = section.map(|s| s.databases.clone()).unwrap_or_default();
     // A cluster's section without names means all of it: a timer must not back up less than one believes.
@@ -60,9 +60,6 @@ struct ListedDatabase {
 }
 
 /// Every database of the server.
-///
-/// # Errors
-/// When the server cannot be asked.
 fn list_databases(client: &mut Client) -> Result<Vec<ListedDatabase>> {
     let sql =
         "select datname::text, datistemplate, datallowconn, datconnlimit = -2 from pg_database order by 1";
@@ -77,9 +74,6 @@ fn list_databases(client: &mut Client) -> Result<Vec<ListedDatabase>> {
 }
 
 /// Every database but the server's own two templates.
-///
-/// # Errors
-/// Usage when there is none.
 fn choose_all(listed: &[ListedDatabase]) -> Result<ChosenDatabases> {
     let mut chosen = ChosenDatabases { names: Vec::new(), refused: Vec::new() };
     for found in listed.iter().filter(|d| !d.is_stock_template()) {

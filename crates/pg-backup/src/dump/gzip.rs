@@ -28,15 +28,15 @@ pub(crate) struct Gzip {
 impl Gzip {
     /// Compresses `source` at `level` (1 to 9) by one thread for each core.
     pub(crate) fn new(source: impl Read + Send + 'static, level: u32) -> Gzip {
-        let workers = machine::workers(None) as usize;
+        let workers = machine::worker_count(None) as usize;
         let (to_workers, tasks) = sync_channel::<Task>(workers);
         let (in_order, members) = sync_channel(2 * workers);
         let tasks = Arc::new(Mutex::new(tasks));
         for _ in 0..workers {
             let tasks = Arc::clone(&tasks);
-            thread::spawn(move || work(&tasks, level));
+            thread::spawn(move || compress_members(&tasks, level));
         }
-        thread::spawn(move || cut(source, &to_workers, &in_order));
+        thread::spawn(move || cut_members(source, &to_workers, &in_order));
         Gzip { members, now: io::Cursor::default(), ended: false }
     }
 }
@@ -52,6 +52,7 @@ impl Read for Gzip {
                 return Ok(0);
             }
             let died = |_| io::Error::other("a compressing thread died");
+            // A sender that is dropped without a result belongs to a thread that died: an error, and never an end.
             let packed = self.members.recv().map_err(died)?.recv().map_err(died)??;
             // No member is empty: this is how the cutter says that the source has ended.
             self.ended = packed.is_empty();
@@ -61,11 +62,11 @@ impl Read for Gzip {
 }
 
 /// Cuts the source into tasks and lines up their results; an error of the source takes its place in the line.
-fn cut(mut source: impl Read, work: &SyncSender<Task>, line: &SyncSender<Receiver<Packed>>) {
+fn cut_members(mut source: impl Read, work: &SyncSender<Task>, line: &SyncSender<Receiver<Packed>>) {
     let mut first = true;
     loop {
         let (done, result) = sync_channel(1);
-        let plain = fill(&mut source);
+        let plain = fill_member(&mut source);
         if line.send(result).is_err() {
             return;
         }
@@ -81,13 +82,13 @@ fn cut(mut source: impl Read, work: &SyncSender<Task>, line: &SyncSender<Receive
     }
 }
 
-fn fill(source: &mut impl Read) -> io::Result<Vec<u8>> {
+fn fill_member(source: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut plain = Vec::with_capacity(MEMBER);
     source.take(MEMBER as u64).read_to_end(&mut plain)?;
     Ok(plain)
 }
 
-fn work(tasks: &Mutex<Receiver<Task>>, level: u32) {
+fn compress_members(tasks: &Mutex<Receiver<Task>>, level: u32) {
     loop {
         let task = lock(&tasks).recv();
         let Ok(Task { plain, done }) = task else { return };

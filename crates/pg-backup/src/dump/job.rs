@@ -3,8 +3,8 @@
 use super::gzip::Gzip;
 use crate::child::{Output, no_skipped_objects};
 use crate::database;
-use crate::fanout::{Spread, spread};
 use crate::format::catalog::Manifest;
+use crate::format::copies::Copies;
 use crate::format::dump::{DumpForm, DumpManifest, GLOBALS, MANIFEST, ROWS, ServerPosition, part_key};
 use crate::format::id::Id;
 use crate::rows::{self, Count};
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use toban_core::progress::Progress;
 use toban_core::repo::sealed::{FORMAT, write_sealed};
-use toban_core::repo::{Repo, is_future};
+use toban_core::repo::{Repo, RepoSet, Repos, is_future};
 use toban_core::store::Key;
 use toban_core::sum::Sum;
 use toban_core::sync::joined;
@@ -35,22 +35,24 @@ pub(crate) struct DumpJob<'a> {
     pub(crate) globals: Option<Vec<u8>>,
 }
 
-/// A dump and, for each repository, whether it has it.
-pub(crate) struct Kept {
-    pub(crate) manifest: DumpManifest,
-    pub(crate) stored: Vec<Result<()>>,
-}
-
 impl DumpJob<'_> {
     /// Dumps one database into `repos`: the dump, its row counts from the same snapshot, the globals, and last the
     /// manifest, which makes it visible.
     ///
     /// # Errors
-    /// When the database could not be dumped; a repository's trouble is in [`Kept::stored`].
-    pub(crate) fn dump_database(&self, name: &str, repos: &[Repo]) -> Result<Kept> {
+    /// When the database could not be dumped; those of repositories are in the answer.
+    pub(crate) fn dump_database<'r>(&self, name: &str, repos: &'r Repos) -> Result<Copies<'r, DumpManifest>> {
+        let set = RepoSet::new(repos);
+        let made = self.store_dump(name, &set);
+        Copies::finish(set, made)
+    }
+
+    fn store_dump(&self, name: &str, set: &RepoSet<'_>) -> Result<DumpManifest> {
         let started = Timestamp::now();
         let id = Id::new(started);
-        let mut session = self.server.session(name)?;
+        let mut session = self.server.open_session(name)?;
+        // One snapshot for pg_dump, the count, the properties and the position: they tell of the same state. Read only, so
+        // that hours of it take no transaction number.
         let snapshot =
             session.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let mut snapshot = snapshot.start().doing(|| "begin a snapshot".into())?;
@@ -60,11 +62,11 @@ impl DumpJob<'_> {
         let database_bytes = database_size(&mut snapshot)?;
         let source = read_position(&mut snapshot)?;
         let key = part_key(self.cluster, name, &id, self.form.suffix())?;
-        let (spread, counts) = self.copy(name, &key, &mut snapshot, repos)?;
+        let (body, counts) = self.copy_dump(name, &key, &mut snapshot, set)?;
 
         let packed = rows::pack_counts(&counts)?;
         let mut parts =
-            BTreeMap::from([(self.form.suffix().to_string(), spread.sum), (ROWS.into(), sum_of(&packed))]);
+            BTreeMap::from([(self.form.suffix().to_string(), body), (ROWS.into(), sum_of(&packed))]);
         parts.extend(self.globals.as_ref().map(|g| (GLOBALS.to_string(), sum_of(g))));
         let manifest = DumpManifest {
             format: FORMAT,
@@ -84,53 +86,52 @@ impl DumpJob<'_> {
             parts,
             source: Some(source),
         };
-        let rest = |(repo, stored): (&Repo, Result<()>)| {
-            stored.and_then(|()| {
-                self.commit(repo, &manifest, &packed).inspect_err(|e| discard(repo, &manifest, e))
-            })
-        };
-        let stored = repos.iter().zip(spread.stored).map(rest).collect();
-        Ok(Kept { manifest, stored })
+        set.each(|repo| {
+            self.commit_manifest(repo, &manifest, &packed).inspect_err(|e| discard_parts(repo, &manifest, e))
+        })?;
+        Ok(manifest)
     }
 
     /// Streams the dump while the rows are counted in the same snapshot.
-    fn copy(
+    fn copy_dump(
         &self,
         name: &str,
         key: &Key,
         at: &mut Transaction<'_>,
-        repos: &[Repo],
-    ) -> Result<(Spread, Vec<Count>)> {
+        set: &RepoSet<'_>,
+    ) -> Result<(Sum, Vec<Count>)> {
+        // pg_dump and the count must see the same rows, or a restore of a busy database would never compare as equal.
+        // The snapshot lives as long as this transaction (pg_export_snapshot, "System Administration Functions").
         let sql = "select pg_export_snapshot(), pg_backend_pid()";
         let row = at.query_one(sql, &[]).doing(|| "export the snapshot".into())?;
         // What pg_dump compresses itself passes us in unknown length.
         let total = (self.form == DumpForm::Sql).then(|| database_size(at)).transpose()?;
         let progress = Progress::bytes(&format!("dump {name}"), total, false);
-        let body = self.body(name, row.get(0), progress)?;
+        let body = self.start_pg_dump(name, row.get(0), progress)?;
         let lost = AtomicBool::new(false);
         thread::scope(|scope| {
             let copying = scope.spawn(|| {
-                let spread = spread(body, key, repos);
-                if spread.as_ref().map_or(true, |s| s.stored.iter().all(Result::is_err)) {
+                let stored = set.store(body, key);
+                if stored.is_err() {
                     lost.store(true, Ordering::SeqCst);
-                    self.cancel(name, row.get(1));
+                    self.cancel_count(name, row.get(1));
                 }
-                spread
+                stored
             });
             let counts = rows::count_rows_while(at, || !lost.load(Ordering::SeqCst));
             // Whoever failed first is the cause: a count that fails ends the snapshot, and with it pg_dump.
             let cancelled = lost.load(Ordering::SeqCst);
-            let spread = joined(copying.join().map(Ok))?;
+            let stored = joined(copying.join());
             match cancelled {
-                true => Ok((spread?, Vec::new())),
-                false => counts.and_then(|counts| Ok((spread?, counts))),
+                true => Ok((stored?, Vec::new())),
+                false => counts.and_then(|counts| Ok((stored?, counts))),
             }
         })
     }
 
-    /// Ends a count that nobody needs any more; it may take hours.
-    fn cancel(&self, name: &str, backend: i32) {
-        let done = self.server.session(name).and_then(|mut session| {
+    /// Ends a count that is no longer needed; it may take hours.
+    fn cancel_count(&self, name: &str, backend: i32) {
+        let done = self.server.open_session(name).and_then(|mut session| {
             session.execute("select pg_cancel_backend($1)", &[&backend]).doing(|| "end the count".into())
         });
         if let Err(e) = done {
@@ -138,8 +139,8 @@ impl DumpJob<'_> {
         }
     }
 
-    fn body(&self, name: &str, snapshot: &str, progress: Progress) -> Result<Box<dyn Read + Send>> {
-        let mut command = self.server.program("pg_dump", name)?;
+    fn start_pg_dump(&self, name: &str, snapshot: &str, progress: Progress) -> Result<Box<dyn Read + Send>> {
+        let mut command = self.server.command_for("pg_dump", name)?;
         command.args(["--snapshot", snapshot]);
         if self.form == DumpForm::Custom {
             command.args(["--format=custom", &format!("--compress={}", self.level)]);
@@ -151,7 +152,7 @@ impl DumpJob<'_> {
     }
 
     fn pg_dump_version(&self) -> Result<String> {
-        let mut command = Command::new(self.server.program("pg_dump", "")?.get_program());
+        let mut command = Command::new(self.server.command_for("pg_dump", "")?.get_program());
         command.arg("--version");
         let text = Output::start(command, "pg_dump", no_skipped_objects)?.text()?;
         // pg_dump (PostgreSQL) 15.18 (Debian …)
@@ -159,19 +160,22 @@ impl DumpJob<'_> {
     }
 
     /// Stores the small parts and then the manifest.
-    fn commit(&self, repo: &Repo, manifest: &DumpManifest, rows: &[u8]) -> Result<()> {
+    fn commit_manifest(&self, repo: &Repo, manifest: &DumpManifest, rows: &[u8]) -> Result<()> {
         shutdown::check()?;
         if let Some(globals) = &self.globals {
             put_part(repo, manifest, GLOBALS, globals)?;
         }
         put_part(repo, manifest, ROWS, rows)?;
+        // The manifest is the commit point: what it names is durable by now (a put returns when it is), so a dump that
+        // is listed is whole, and a run that dies before this line leaves only parts that no reader looks at.
         put_part(repo, manifest, MANIFEST, &write_sealed(manifest)?)
     }
 }
 
 /// Takes back what a repository got of a dump that cannot be finished there: on a full disk it would hold the room that
 /// the next one needs. Only where there is no manifest, and the store answers.
-fn discard(repo: &Repo, manifest: &DumpManifest, why: &Error) {
+fn discard_parts(repo: &Repo, manifest: &DumpManifest, why: &Error) {
+    // Where the store cannot be reached, it cannot be asked whether the manifest came through either.
     if why.kind() == Kind::Retry {
         return;
     }
@@ -186,9 +190,8 @@ fn discard(repo: &Repo, manifest: &DumpManifest, why: &Error) {
     }
 }
 
-fn put_part(repo: &Repo, manifest: &DumpManifest, suffix: &str, bytes: &[u8]) -> Result<()> {
-    let one = std::slice::from_ref(repo);
-    spread(bytes, &manifest.key(suffix)?, one)?.stored.into_iter().collect()
+fn put_part(repo: &Repo, manifest: &DumpManifest, suffix: &str, mut bytes: &[u8]) -> Result<()> {
+    repo.put_new(&manifest.key(suffix)?, &mut bytes)
 }
 
 fn sum_of(bytes: &[u8]) -> Sum {
@@ -201,9 +204,6 @@ pub(super) fn database_size(at: &mut Transaction<'_>) -> Result<u64> {
 }
 
 /// Where the server of this session is.
-///
-/// # Errors
-/// When it cannot be asked.
 fn read_position(client: &mut impl GenericClient) -> Result<ServerPosition> {
     let doing = || "ask the server where it is".to_string();
     let sql = "select s.system_identifier::text, c.timeline_id, \
@@ -228,9 +228,6 @@ fn read_position(client: &mut impl GenericClient) -> Result<ServerPosition> {
 }
 
 /// Warns of what pg_dump leaves out without a word: user mappings whose options, passwords among them, this role cannot read.
-///
-/// # Errors
-/// When the server cannot be asked.
 fn warn_of_hidden_options(client: &mut impl GenericClient, database: &str) -> Result<()> {
     // Who sees options: pg_user_mappings in PostgreSQL's manual, "System Views".
     let sql = "select format('%s on %s', m.usename, m.srvname) from pg_user_mappings m \

@@ -10,7 +10,6 @@ use crate::child::{Output, no_skipped_objects};
 use crate::format::catalog::Manifest;
 use crate::format::dump::{DumpForm, DumpManifest};
 use crate::format::id::Id;
-use crate::outcome::Tally;
 use crate::server::Server;
 use crate::{cli, machine};
 use choose::choose_databases;
@@ -19,7 +18,7 @@ use job::database_size;
 use serde::Serialize;
 use std::io::Read;
 use toban_core::config::Config;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, RepoResults, Repos};
 use toban_core::run::{self, Report};
 use toban_core::{Context, Out, Record, Result, out, shutdown};
 
@@ -70,7 +69,7 @@ impl Record for DumpedDatabase {
 }
 
 impl DumpedDatabase {
-    fn of(manifest: &DumpManifest, repo: &Repo) -> DumpedDatabase {
+    fn from_manifest(manifest: &DumpManifest, repo: &Repo) -> DumpedDatabase {
         DumpedDatabase {
             repo: repo.name.clone(),
             database: manifest.database.name.clone(),
@@ -91,7 +90,7 @@ pub(crate) fn run(args: &cli::Dump, config: &Config, out: &mut Out<'_>) -> Resul
     }
     let cluster = &args.repos.cluster;
     run::job(config, "pg-backup", "dump", cluster, |report| {
-        let _lock = machine::take("dump", cluster)?;
+        let _lock = machine::take_lock("dump", cluster)?;
         dump_all(args, config, &repos, report, out)
     })
 }
@@ -104,26 +103,26 @@ fn dump_form(args: &cli::Dump) -> DumpForm {
 }
 
 /// Prints what a run would do.
-fn emit_plan(args: &cli::Dump, config: &Config, repos: &[Repo], out: &mut Out<'_>) -> Result<()> {
+fn emit_plan(args: &cli::Dump, config: &Config, repos: &Repos, out: &mut Out<'_>) -> Result<()> {
     let (server, chosen) = choose_databases(args, config)?;
-    let mut tally = Tally::default();
-    chosen.refused.into_iter().for_each(|e| _ = tally.item::<()>(Err(e)));
-    // The programs must be there, or the night's run fails for what the dry run could have told.
-    server.program("pg_dump", "")?;
+    let mut results = RepoResults::default();
+    chosen.refused.into_iter().for_each(|e| _ = results.start_item::<()>(Err(e)));
+    // The programs must be there, or the night's run fails for what the dry run could have shown.
+    server.command_for("pg_dump", "")?;
     for database in chosen.names {
-        let mut session = server.session(&database)?;
+        let mut session = server.open_session(&database)?;
         let database_bytes = database_size(&mut session.transaction().doing(|| "begin".into())?)?;
         let repos = repos.iter().map(|r| r.name.clone()).collect();
         out.emit(&PlannedDump { database, database_bytes, form: dump_form(args), repos })?;
-        tally.copy(Ok(()), true);
+        results.add_item(Ok(()));
     }
-    tally.verdict("dumps")
+    results.verdict("dumps")
 }
 
 fn dump_all(
     args: &cli::Dump,
     config: &Config,
-    repos: &[Repo],
+    repos: &Repos,
     report: &mut Report,
     out: &mut Out<'_>,
 ) -> Result<()> {
@@ -136,20 +135,20 @@ fn dump_all(
         label: args.label.as_deref(),
         globals: dump_globals(&server, args.globals)?,
     };
-    let mut tally = Tally::default();
-    chosen.refused.into_iter().for_each(|e| _ = tally.item::<()>(Err(e)));
+    let mut results = RepoResults::default();
+    chosen.refused.into_iter().for_each(|e| _ = results.start_item::<()>(Err(e)));
     for name in &chosen.names {
         shutdown::check()?;
-        let done = job.dump_database(name, repos).doing(|| format!("dump {name}"));
-        let Some(kept) = tally.item(done) else { continue };
-        for (repo, stored) in repos.iter().zip(kept.stored) {
-            if tally.copy(stored, repo.required).is_some() {
-                report_dump(report, &kept.manifest, &repo.name);
-                out.emit(&DumpedDatabase::of(&kept.manifest, repo))?;
+        let made = job.dump_database(name, repos).doing(|| format!("dump {name}"));
+        let Some(copies) = results.start_item(made) else { continue };
+        for (repo, stored) in copies.stored {
+            if let (Some(()), Some(manifest)) = (results.add_copy(repo, stored), &copies.manifest) {
+                report_dump(report, manifest, &repo.name);
+                out.emit(&DumpedDatabase::from_manifest(manifest, repo))?;
             }
         }
     }
-    tally.verdict("dumps")
+    results.verdict("dumps")
 }
 
 fn report_dump(report: &mut Report, manifest: &DumpManifest, repo: &str) {
@@ -174,13 +173,15 @@ fn report_dump(report: &mut Report, manifest: &DumpManifest, repo: &str) {
 /// # Errors
 /// When pg_dumpall may not read them, with what would help.
 fn dump_globals(server: &Server, which: cli::Globals) -> Result<Option<Vec<u8>>> {
-    let mut command = server.program("pg_dumpall", server.conn.dbname())?;
+    let mut command = server.command_for("pg_dumpall", server.conn.dbname())?;
     command.args(["--globals-only", "--database", server.conn.dbname()]);
     match which {
         cli::Globals::None => return Ok(None),
         cli::Globals::NoPasswords => _ = command.arg("--no-role-passwords"),
         cli::Globals::Full => {}
     }
+    // Once for all databases of a run, and before the first: a role that lacks the right to read them learns it at once,
+    // not after hours of dumping.
     let sql = Output::start(command, "pg_dumpall", no_skipped_objects)?;
     let mut packed = Vec::new();
     Gzip::new(sql, 6).read_to_end(&mut packed).doing(|| "dump roles and tablespaces".into())?;

@@ -12,10 +12,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use toban_core::cli::parse_name;
 use toban_core::pack::Codec;
-use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
 use toban_core::repo::recovery_path::BackupRange;
 use toban_core::repo::sealed::{read_sealed, write_sealed};
+use toban_core::repo::{Repo, Repos};
 use toban_core::stamp::{parse_stamp, stamp};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
@@ -91,7 +91,7 @@ pub(crate) struct Damage {
     pub(crate) first: Vec<String>,
 }
 
-/// Configuration from outside the data directory: the names, below the folder, of the three files that the server was told of.
+/// Configuration from outside the data directory: the names, below the folder, of the three files that the server uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Conf {
     /// The folder of the backup that holds them: `conf`.
@@ -113,7 +113,7 @@ impl Default for Conf {
 
 impl Conf {
     /// What of the backup's files lies in the folder, by its name there.
-    pub(crate) fn below<'n>(&self, name: &'n str) -> Option<&'n str> {
+    pub(crate) fn name_below<'n>(&self, name: &'n str) -> Option<&'n str> {
         name.strip_prefix(self.folder.as_str())?.strip_prefix('/')
     }
 
@@ -180,9 +180,6 @@ pub(crate) struct BackupManifest {
 
 impl BackupManifest {
     /// The system it is of.
-    ///
-    /// # Errors
-    /// Corrupt when its identifier is no number.
     pub(crate) fn system(&self) -> Result<System> {
         let bad = |e| Error::corrupt(format!("backup {}: bad system identifier", self.id)).because(e);
         let identifier = self.system_identifier.parse().map_err(bad)?;
@@ -349,11 +346,10 @@ pub(crate) type StoredBackup = Stored<BackupManifest>;
 ///
 /// # Errors
 /// Usage when there is none, or `latest` could be of two systems.
-pub(crate) fn find_backup(repos: &[Repo], cluster: &str, id: &str) -> Result<StoredBackup> {
+pub(crate) fn find_backup(repos: &Repos, cluster: &str, id: &str) -> Result<StoredBackup> {
     let found = find_stored(repos, cluster, id, |backups| pick_backup(backups, id))?;
     found.ok_or_else(|| {
-        let repos: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
-        let e = Error::usage(format!("no backup {id} of cluster {cluster} in {}", repos.join(", ")));
+        let e = Error::usage(format!("no backup {id} of cluster {cluster} in {}", repos.names()));
         e.hint("`pg-backup list` shows what there is")
     })
 }
@@ -367,9 +363,6 @@ fn pick_backup(mut backups: Vec<StoredBackup>, id: &str) -> Result<Option<Stored
 }
 
 /// Refuses backups of several systems.
-///
-/// # Errors
-/// Usage, with the systems.
 pub(crate) fn check_one_system(backups: &[StoredBackup]) -> Result<()> {
     let systems: BTreeSet<&str> = backups.iter().map(|s| s.manifest.system_identifier.as_str()).collect();
     if systems.len() <= 1 {

@@ -3,16 +3,14 @@
 use super::id::Id;
 use super::order::{Dated, Taken, order_by_wal};
 use super::verdict::Verdicts;
+use crate::machine;
 use jiff::Timestamp;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, Repos};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
-use toban_core::sync::joined;
-use toban_core::{Error, Kind, Result, shutdown};
+use toban_core::{Error, Kind, Result};
 
 /// What stands for the ID of the newest.
 pub(crate) const LATEST: &str = "latest";
@@ -22,7 +20,7 @@ pub(crate) trait Manifest: Clone + Send {
     /// Within which an ID is unique: the dumps of one database, the backups of one system.
     type Series: Clone + Ord + Send + Sync;
 
-    /// Every object of the cluster's in the repository, with what its name tells.
+    /// Every object of the cluster's in the repository, with what its name means.
     fn list_objects(repo: &Repo, cluster: &str) -> Result<Vec<(Named<Self::Series>, Object)>>;
     /// Reads the manifest at `key`; `None` when it is not there.
     fn read(store: &dyn Store, key: &Key) -> Result<Option<Self>>;
@@ -43,7 +41,7 @@ pub(crate) trait Manifest: Clone + Send {
     fn stored_bytes(&self) -> u64;
 }
 
-/// One object, as its key tells.
+/// One object, by its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Named<S> {
     pub(crate) series: S,
@@ -92,9 +90,9 @@ impl<M> Stored<M> {
 
 /// All dumps, or all backups, of a cluster in one repository.
 pub(crate) struct Catalog<M: Manifest> {
-    /// The oldest first; where their servers tell, by the WAL and by no clock.
+    /// The oldest first; where the position is known, by the WAL and by no clock.
     pub(crate) stored: Vec<Stored<M>>,
-    /// Every object and what its name tells.
+    /// Every object and what its name means.
     pub(crate) objects: Vec<(Named<M::Series>, Object)>,
     /// Manifests that do not read: what they are of is neither usable nor garbage.
     pub(crate) damaged: Vec<Error>,
@@ -136,7 +134,7 @@ impl<M: Manifest> Catalog<M> {
         Ok(self.objects.iter().filter(|(named, _)| own(named)).collect())
     }
 
-    /// Verdicts that a newer one replaced: it says all that they do.
+    /// Verdicts that a newer one replaced: it covers all that they do.
     pub(crate) fn replaced_verdicts(&self, manifest: &M) -> Result<Vec<Key>> {
         let verdicts =
             self.objects_of(manifest)?.into_iter().filter_map(|(named, object)| match named.part {
@@ -166,26 +164,14 @@ fn read_manifests<M: Manifest>(
     objects: &[(Named<M::Series>, Object)],
 ) -> Result<Vec<Result<M>>> {
     let manifests: Vec<_> = objects.iter().filter(|(named, _)| named.part == Part::Manifest).collect();
-    let next = AtomicUsize::new(0);
-    let reader = || -> Result<Vec<Result<M>>> {
-        let mut read = Vec::new();
-        while let Some((named, object)) = manifests.get(next.fetch_add(1, Relaxed)) {
-            shutdown::check()?;
-            match read_manifest(repo, named, &object.key) {
-                Err(e) if e.kind() != Kind::Corrupt && e.kind() != Kind::Usage => return Err(e),
-                // Pruned between the listing and now: gone is fine.
-                Ok(None) => {}
-                Ok(Some(manifest)) => read.push(Ok(manifest)),
-                Err(e) => read.push(Err(e)),
-            }
+    let read = machine::in_parallel(&manifests, 8, |(named, object)| {
+        match read_manifest(repo, named, &object.key).transpose() {
+            Some(Err(e)) if e.kind() != Kind::Corrupt && e.kind() != Kind::Usage => Err(e),
+            // None was pruned between the listing and now: gone is fine.
+            read => Ok(read),
         }
-        Ok(read)
-    };
-    thread::scope(|scope| {
-        let readers: Vec<_> = (0..manifests.len().min(8)).map(|_| scope.spawn(reader)).collect();
-        let joined = readers.into_iter().map(|r| joined(r.join()));
-        Ok(joined.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
-    })
+    })?;
+    Ok(read.into_iter().flatten().collect())
 }
 
 /// A manifest is trusted only where its own words name the place it lies in: a copy under another name would be
@@ -205,43 +191,39 @@ fn newest_verdicts<M: Manifest>(
     let mut newest: BTreeMap<(M::Series, Id), Verdicts> = BTreeMap::new();
     for (named, _) in objects {
         let Part::Verdict { whole, at } = named.part else { continue };
-        newest.entry((named.series.clone(), named.id.clone())).or_default().add(whole, at, now);
+        newest.entry((named.series.clone(), named.id.clone())).or_default().add_verdict(whole, at, now);
     }
     newest
 }
 
 /// Finds one in several repositories: by `id` from the first that has it; for `latest` the newest that any of them
-/// has. A repository that cannot be asked is passed over with a warning while others can, and so is a damaged
-/// manifest. `pick` chooses in one repository. `None`: no repository has it, and all could be asked.
+/// has. `pick` chooses in one repository. `None`: no repository has it, and all could be asked.
+///
+/// # Errors
+/// That of `pick`; when nothing was found, and a repository could not be asked or has a manifest that does not read.
 pub(crate) fn find_stored<M: Manifest>(
-    repos: &[Repo],
+    repos: &Repos,
     cluster: &str,
     id: &str,
     pick: impl Fn(Vec<Stored<M>>) -> Result<Option<Stored<M>>>,
 ) -> Result<Option<Stored<M>>> {
-    let (mut found, mut failure) = (None, None);
-    for repo in repos {
-        let (stored, damaged) = match Catalog::<M>::read(repo, cluster, Timestamp::now()) {
-            Ok(catalog) => (catalog.stored, catalog.damaged),
-            Err(e) => (Vec::new(), vec![e]),
-        };
-        for e in damaged {
-            log::warn!("repository {}: {}", repo.name, e.chain());
-            failure = failure.or(Some(e));
-        }
-        found = found.into_iter().chain(pick(stored)?).reduce(newer);
-        if id != LATEST && found.is_some() {
-            break;
-        }
-    }
-    match (found, failure) {
-        (None, Some(e)) => Err(e),
-        (found, _) => Ok(found),
-    }
+    let ask = |repo: &Repo| {
+        let Catalog { stored, mut damaged, .. } = Catalog::<M>::read(repo, cluster, Timestamp::now())?;
+        let picked = pick(stored).transpose();
+        // Where a manifest does not read, it may be the one: that there is no other proves nothing.
+        let unread = if picked.is_none() && !damaged.is_empty() { Some(damaged.remove(0)) } else { None };
+        damaged.iter().for_each(|e| log::warn!("repository {}: {}", repo.name, e.chain()));
+        unread.map_or(Ok(picked), Err)
+    };
+    let found = match id {
+        LATEST => repos.find_best(ask, |a, b| a.and_then(|a| Ok(choose_newer(a, b?))))?,
+        _ => repos.find_first(ask)?,
+    };
+    found.transpose()
 }
 
 /// Of the same one in two repositories the first: it is named first because it is near.
-fn newer<M: Manifest>(a: Stored<M>, b: Stored<M>) -> Stored<M> {
+fn choose_newer<M: Manifest>(a: Stored<M>, b: Stored<M>) -> Stored<M> {
     let by_wal = match (a.manifest.dated().position, b.manifest.dated().position) {
         // A quiet server is at one position for days: then the times decide.
         (Some(a), Some(b)) if a.system == b.system && a != b => Some(a < b),

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use toban_core::repo::Repo;
 use toban_core::repo::sealed::read_sealed;
+use toban_core::repo::{Repo, Repos};
 use toban_core::stamp::{parse_stamp, stamp};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
@@ -108,7 +108,7 @@ impl DumpManifest {
     ///
     /// # Errors
     /// Corrupt when the manifest does not name it.
-    pub(crate) fn body(&self) -> Result<&Sum> {
+    pub(crate) fn body_sum(&self) -> Result<&Sum> {
         let missing =
             || Error::corrupt(format!("the manifest of {} names no .{}", self.id, self.form.suffix()));
         self.parts.get(self.form.suffix()).ok_or_else(missing)
@@ -131,7 +131,7 @@ impl Manifest for DumpManifest {
     type Series = String;
 
     fn list_objects(repo: &Repo, cluster: &str) -> Result<Vec<(Named<String>, Object)>> {
-        let listed = repo.store.list(&root(cluster))?;
+        let listed = repo.store.list(&dump_root(cluster))?;
         Ok(listed.into_iter().filter_map(|o| parse_key(cluster, &o.key).map(|named| (named, o))).collect())
     }
 
@@ -182,11 +182,11 @@ impl Manifest for DumpManifest {
 /// # Errors
 /// Usage for names that no object can have.
 pub(crate) fn part_key(cluster: &str, database: &str, id: &Id, suffix: &str) -> Result<Key> {
-    format!("{}{}/{id}.{suffix}", root(cluster), encode_name(database)).parse()
+    format!("{}{}/{id}.{suffix}", dump_root(cluster), encode_name(database)).parse()
 }
 
 /// What the keys of all of a cluster's dumps begin with.
-fn root(cluster: &str) -> String {
+fn dump_root(cluster: &str) -> String {
     format!("{cluster}/dump/")
 }
 
@@ -201,7 +201,7 @@ fn encode_name(name: &str) -> String {
 
 /// Takes a key below [`root`] apart; `None` for what no dump has.
 fn parse_key(cluster: &str, key: &Key) -> Option<Named<String>> {
-    let (database, name) = key.as_str().strip_prefix(&root(cluster))?.split_once('/')?;
+    let (database, name) = key.as_str().strip_prefix(&dump_root(cluster))?.split_once('/')?;
     let (id, suffix) = name.split_once('.')?;
     Some(Named { series: database.into(), id: id.parse().ok()?, part: parse_suffix(suffix) })
 }
@@ -226,12 +226,11 @@ pub(crate) type StoredDump = Stored<DumpManifest>;
 ///
 /// # Errors
 /// Usage when there is none or more than one.
-pub(crate) fn find_dump(repos: &[Repo], cluster: &str, id: &str, of: Option<&str>) -> Result<StoredDump> {
+pub(crate) fn find_dump(repos: &Repos, cluster: &str, id: &str, of: Option<&str>) -> Result<StoredDump> {
     let found = find_stored(repos, cluster, id, |dumps| pick_dump(dumps, id, of))?;
     found.ok_or_else(|| {
-        let repos: Vec<&str> = repos.iter().map(|r| r.name.as_str()).collect();
         let of = of.map(|d| format!(" of database {d:?}")).unwrap_or_default();
-        let e = Error::usage(format!("no dump {id}{of} of cluster {cluster} in {}", repos.join(", ")));
+        let e = Error::usage(format!("no dump {id}{of} of cluster {cluster} in {}", repos.names()));
         e.hint("`pg-backup list` shows what there is; --of DATABASE names another one's")
     })
 }

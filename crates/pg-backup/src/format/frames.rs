@@ -1,7 +1,7 @@
 //! Frames of packs, read in order where they lie in order, each compared with its SHA-256 before use.
 
 use super::backup::BackupManifest;
-use super::index::{Entry, Name, Piece};
+use super::index::{FileName, IndexEntry, Piece};
 use std::io::Read;
 use toban_core::pack::Unpress;
 use toban_core::store::{Key, Store};
@@ -26,9 +26,6 @@ pub(crate) struct Frames<'a> {
 
 impl<'a> Frames<'a> {
     /// A reader of `backup` in `store`.
-    ///
-    /// # Errors
-    /// When there is no memory for it.
     pub(crate) fn new(store: &'a dyn Store, backup: &'a BackupManifest) -> Result<Frames<'a>> {
         let unpress = Unpress::new(backup.codec)?;
         Ok(Frames { store, backup, unpress, open: None, frame: Vec::new(), held: None, plain: Vec::new() })
@@ -38,15 +35,15 @@ impl<'a> Frames<'a> {
     ///
     /// # Errors
     /// Corrupt when the frame is damaged, with the object and the file.
-    pub(crate) fn piece(&mut self, piece: &Piece, name: &Name) -> Result<&[u8]> {
+    pub(crate) fn read_piece(&mut self, piece: &Piece, name: &FileName) -> Result<&[u8]> {
         if self.held != Some((piece.pack, piece.at)) {
             self.held = None;
-            self.load(piece).doing(|| format!("restore {}", name.shown()))?;
+            self.load_frame(piece).doing(|| format!("restore {}", name.to_display()))?;
             self.held = Some((piece.pack, piece.at));
         }
         let range = piece.from as usize..piece.from as usize + piece.bytes as usize;
         let outside =
-            || Error::corrupt(format!("the index names bytes of {} beyond their frame", name.shown()));
+            || Error::corrupt(format!("the index names bytes of {} beyond their frame", name.to_display()));
         self.plain.get(range).ok_or_else(outside)
     }
 
@@ -54,24 +51,28 @@ impl<'a> Frames<'a> {
     ///
     /// # Errors
     /// Corrupt when it is damaged or larger.
-    pub(crate) fn whole(&mut self, entry: &Entry) -> Result<Vec<u8>> {
+    pub(crate) fn read_file(&mut self, entry: &IndexEntry) -> Result<Vec<u8>> {
         if entry.size > LARGEST {
-            return Err(Error::corrupt(format!("{} cannot have {} bytes", entry.path.shown(), entry.size)));
+            return Err(Error::corrupt(format!(
+                "{} cannot have {} bytes",
+                entry.path.to_display(),
+                entry.size
+            )));
         }
         let mut bytes = Vec::new();
         for piece in &entry.pieces {
-            bytes.extend_from_slice(self.piece(piece, &entry.path)?);
+            bytes.extend_from_slice(self.read_piece(piece, &entry.path)?);
         }
         Ok(bytes)
     }
 
-    fn load(&mut self, piece: &Piece) -> Result<()> {
+    fn load_frame(&mut self, piece: &Piece) -> Result<()> {
         let pack = self.backup.packs.get(piece.pack as usize);
         let pack = pack.ok_or_else(|| Error::corrupt(format!("the index names pack {}", piece.pack)))?;
         let key = self.backup.pack_key(pack)?;
         let mut body = match self.open.take() {
             Some((open, at, body)) if (open, at) == (piece.pack, piece.at) => body,
-            _ => open(self.store, &key, piece.at)?,
+            _ => open_pack(self.store, &key, piece.at)?,
         };
         self.frame.resize(piece.stored as usize, 0);
         let damaged = |why: &str| Error::corrupt(format!("{key} is damaged at byte {}: {why}", piece.at));
@@ -80,6 +81,7 @@ impl<'a> Frames<'a> {
             other => other.doing(|| format!("read {key}"))?,
         }
         self.open = Some((piece.pack, piece.at + u64::from(piece.stored), body));
+        // Before the decompressor sees it: its input is what was written, whatever the store or the way did to it.
         if hex(&sha256(&self.frame)) != piece.sha256 {
             return Err(damaged("a frame differs from its SHA-256"));
         }
@@ -89,6 +91,6 @@ impl<'a> Frames<'a> {
     }
 }
 
-fn open<'a>(store: &'a dyn Store, key: &Key, at: u64) -> Result<Box<dyn Read + Send + 'a>> {
+fn open_pack<'a>(store: &'a dyn Store, key: &Key, at: u64) -> Result<Box<dyn Read + Send + 'a>> {
     store.get(key, at)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))
 }

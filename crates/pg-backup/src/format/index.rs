@@ -1,7 +1,7 @@
 //! `files.jsonl.zst`: one line for each file of a backup, written and read as a stream.
 //!
-//! A line says what the file is and of which pieces it is made, wherever they lie: packs of this backup, or of an
-//! earlier one. Lines repeat what they share with their neighbours; zstd makes that nearly free.
+//! A line says what the file is and of which pieces it is made, wherever in the packs they lie. Lines repeat what they
+//! share with their neighbours; zstd makes that nearly free.
 
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read};
@@ -13,7 +13,7 @@ use toban_core::{Context, Error, Result};
 /// A path below the data directory. Text where it is UTF-8, else hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "Spelled", into = "Spelled")]
-pub(crate) struct Name(pub(crate) Vec<u8>);
+pub(crate) struct FileName(pub(crate) Vec<u8>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
@@ -22,17 +22,17 @@ enum Spelled {
     Hex { hex: String },
 }
 
-impl From<Spelled> for Name {
-    fn from(spelled: Spelled) -> Name {
+impl From<Spelled> for FileName {
+    fn from(spelled: Spelled) -> FileName {
         match spelled {
-            Spelled::Text(text) => Name(text.into_bytes()),
-            Spelled::Hex { hex } => Name(unhex(&hex).unwrap_or_default()),
+            Spelled::Text(text) => FileName(text.into_bytes()),
+            Spelled::Hex { hex } => FileName(unhex(&hex).unwrap_or_default()),
         }
     }
 }
 
-impl From<Name> for Spelled {
-    fn from(name: Name) -> Spelled {
+impl From<FileName> for Spelled {
+    fn from(name: FileName) -> Spelled {
         match String::from_utf8(name.0) {
             Ok(text) => Spelled::Text(text),
             Err(e) => Spelled::Hex { hex: toban_core::sum::hex(e.as_bytes()) },
@@ -45,7 +45,7 @@ fn unhex(hex: &str) -> Option<Vec<u8>> {
     hex.as_bytes().chunks(2).map(pair).collect()
 }
 
-impl Name {
+impl FileName {
     /// The name as a relative path that stays below its root.
     ///
     /// # Errors
@@ -56,11 +56,14 @@ impl Name {
         if plain && !self.0.is_empty() && path.components().count() == self.0.split(|b| *b == b'/').count() {
             return Ok(path);
         }
-        Err(Error::corrupt(format!("the index names {:?}, which is no path below a folder", self.shown())))
+        Err(Error::corrupt(format!(
+            "the index names {:?}, which is no path below a folder",
+            self.to_display()
+        )))
     }
 
     /// For people.
-    pub(crate) fn shown(&self) -> String {
+    pub(crate) fn to_display(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
 
@@ -70,16 +73,16 @@ impl Name {
     }
 }
 
-impl From<&std::path::Path> for Name {
-    fn from(path: &std::path::Path) -> Name {
-        Name(path.as_os_str().as_bytes().to_vec())
+impl From<&std::path::Path> for FileName {
+    fn from(path: &std::path::Path) -> FileName {
+        FileName(path.as_os_str().as_bytes().to_vec())
     }
 }
 
 /// What a line stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum EntryKind {
     File,
     Folder,
 }
@@ -102,9 +105,9 @@ pub(crate) struct Piece {
 
 /// One file or folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Entry {
-    pub(crate) path: Name,
-    pub(crate) kind: Kind,
+pub(crate) struct IndexEntry {
+    pub(crate) path: FileName,
+    pub(crate) kind: EntryKind,
     /// Permissions.
     pub(crate) mode: u32,
     /// Seconds since 1970.
@@ -118,30 +121,30 @@ pub(crate) struct Entry {
 
 /// What went into an index.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Totals {
+pub(crate) struct IndexTotals {
     pub(crate) files: u64,
     pub(crate) bytes: u64,
 }
 
 /// The lines of the entries that arrive, until all senders are gone.
-pub(crate) struct Lines<'a> {
-    entries: Receiver<Entry>,
+pub(crate) struct IndexLines<'a> {
+    entries: Receiver<IndexEntry>,
     line: Vec<u8>,
     at: usize,
-    totals: &'a mut Totals,
+    totals: &'a mut IndexTotals,
 }
 
-impl<'a> Lines<'a> {
-    pub(crate) fn new(entries: Receiver<Entry>, totals: &'a mut Totals) -> Lines<'a> {
-        Lines { entries, line: Vec::new(), at: 0, totals }
+impl<'a> IndexLines<'a> {
+    pub(crate) fn new(entries: Receiver<IndexEntry>, totals: &'a mut IndexTotals) -> IndexLines<'a> {
+        IndexLines { entries, line: Vec::new(), at: 0, totals }
     }
 }
 
-impl Read for Lines<'_> {
+impl Read for IndexLines<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.at == self.line.len() {
             let Ok(entry) = self.entries.recv() else { return Ok(0) };
-            self.totals.files += u64::from(entry.kind == Kind::File);
+            self.totals.files += u64::from(entry.kind == EntryKind::File);
             self.totals.bytes += entry.size;
             self.line.clear();
             serde_json::to_writer(&mut self.line, &entry)?;
@@ -156,10 +159,7 @@ impl Read for Lines<'_> {
 }
 
 /// The compressed index as a stream.
-///
-/// # Errors
-/// When there is no memory for it.
-pub(crate) fn packed(lines: Lines<'_>) -> Result<impl Read> {
+pub(crate) fn compress_lines(lines: IndexLines<'_>) -> Result<impl Read> {
     zstd::stream::read::Encoder::new(lines, 3).doing(|| "start zstd".into())
 }
 
@@ -167,19 +167,19 @@ pub(crate) fn packed(lines: Lines<'_>) -> Result<impl Read> {
 ///
 /// # Errors
 /// When there is no memory for it; damage is an error of the iterator.
-pub(crate) fn read(stored: impl Read) -> Result<impl Iterator<Item = Result<Entry>>> {
+pub(crate) fn read_index(stored: impl Read) -> Result<impl Iterator<Item = Result<IndexEntry>>> {
     let plain = zstd::stream::read::Decoder::new(stored).doing(|| "start zstd".into())?;
     let mut plain = BufReader::new(plain);
-    Ok(std::iter::from_fn(move || next(&mut plain).transpose()))
+    Ok(std::iter::from_fn(move || next_entry(&mut plain).transpose()))
 }
 
 /// A line for a file of 100 GB is not as long: a few hundred bytes for each MiB.
 const LONGEST_LINE: u64 = 64 << 20;
 
 /// The next entry; a line without an end must not take all memory.
-fn next(plain: &mut impl BufRead) -> Result<Option<Entry>> {
+fn next_entry(plain: &mut impl BufRead) -> Result<Option<IndexEntry>> {
     let mut line = Vec::new();
-    plain.take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(unpacked)?;
+    plain.take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(explain_unpacking)?;
     if line.is_empty() {
         return Ok(None);
     }
@@ -191,7 +191,7 @@ fn next(plain: &mut impl BufRead) -> Result<Option<Entry>> {
 }
 
 /// What stopped the reading: the store, or zstd, whose own errors tell of damage.
-fn unpacked(e: io::Error) -> Error {
+fn explain_unpacking(e: io::Error) -> Error {
     let ours = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let of_store = e.raw_os_error().is_some() || ours.is_some();
     match of_store {
@@ -208,10 +208,10 @@ mod tests {
     #[test]
     fn only_paths_below_the_root() {
         for fine in [&b"base/1/2"[..], b"a b\n", b"\xff"] {
-            Name(fine.to_vec()).path().expect("a path");
+            FileName(fine.to_vec()).path().expect("a path");
         }
         for bad in [&b""[..], b"/etc/passwd", b"a/../b", b"..", b"a//b", b"a/", b"./a", b"a\0b"] {
-            assert!(Name(bad.to_vec()).path().is_err(), "{bad:?}");
+            assert!(FileName(bad.to_vec()).path().is_err(), "{bad:?}");
         }
     }
 
@@ -219,16 +219,16 @@ mod tests {
     fn a_line_without_an_end_takes_no_memory() {
         let zeros = std::io::repeat(b'0').take(LONGEST_LINE * 4);
         let stored = zstd::stream::read::Encoder::new(zeros, 1).expect("zstd");
-        let e = read(stored).expect("it begins").next().expect("an answer").expect_err("refused");
+        let e = read_index(stored).expect("it begins").next().expect("an answer").expect_err("refused");
         assert!(e.kind() == toban_core::Kind::Corrupt && e.chain().contains("has no end"), "{e:?}");
     }
 
     proptest! {
         #[test]
         fn any_name_survives_the_index(bytes in proptest::collection::vec(any::<u8>(), 1..50)) {
-            let name = Name(bytes);
+            let name = FileName(bytes);
             let line = serde_json::to_string(&name).expect("a line");
-            prop_assert_eq!(serde_json::from_str::<Name>(&line).expect("reads"), name);
+            prop_assert_eq!(serde_json::from_str::<FileName>(&line).expect("reads"), name);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod catalog;
+pub(crate) mod copies;
 pub(crate) mod dump;
 pub(crate) mod frames;
 pub(crate) mod id;

@@ -1,4 +1,4 @@
-//! Which of several dumps or backups is the newest: by what the server said, not by the clock of whoever stored them.
+//! Which of several dumps or backups is the newest: by the server's position, not by the clock of whoever stored them.
 //!
 //! A clock that was wrong for one night dates a dump into the next year, and by its date it would be the newest for a
 //! year: restored as `latest`, and kept while `prune` deletes the true ones. A position in the WAL is never wrong.
@@ -30,7 +30,7 @@ pub(crate) struct Dated {
 /// When something was taken, as far as that can be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Taken {
-    /// Its date lies in the future, and nothing else tells its position: it is neither the newest nor old.
+    /// Its date lies in the future, and its position is not known either: it is neither the newest nor old.
     Unknown,
     /// At this time; where dates contradict the WAL, at the earliest that fits it.
     At(Timestamp),

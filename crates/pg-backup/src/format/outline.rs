@@ -2,7 +2,7 @@
 
 use super::backup::{BackupManifest, PG_CONTROL, StoredBackup};
 use super::frames::Frames;
-use super::index::{self, Entry, Kind, Piece};
+use super::index::{self, EntryKind, IndexEntry, Piece};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use toban_core::store::Key;
@@ -20,8 +20,8 @@ const LARGEST_FRAME: u32 = 64 << 20;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outline {
     /// The segments of the backup's own WAL, by number.
-    pub(crate) wal: BTreeMap<u64, Entry>,
-    control: Option<Entry>,
+    pub(crate) wal: BTreeMap<u64, IndexEntry>,
+    control: Option<IndexEntry>,
     /// Tablespaces outside the data directory that have files or folders in the backup.
     pub(crate) tablespaces: BTreeSet<u32>,
 }
@@ -31,22 +31,23 @@ pub(crate) struct Outline {
 /// # Errors
 /// Corrupt unless it is whole: the files that the manifest counts, each made up by its pieces, and none that is needed
 /// is missing.
-pub(crate) fn read(stored: &StoredBackup) -> Result<Outline> {
-    lines(stored).map_err(|e| cause(stored, e))
+pub(crate) fn read_outline(stored: &StoredBackup) -> Result<Outline> {
+    check_lines(stored).map_err(|e| name_index_damage(stored, e))
 }
 
-fn lines(stored: &StoredBackup) -> Result<Outline> {
+fn check_lines(stored: &StoredBackup) -> Result<Outline> {
     let mut outline = Outline::default();
     let mut needed = BTreeSet::from(NEEDED);
     let (mut files, mut bytes) = (0, 0);
-    for entry in entries(stored)? {
+    // Nothing of the index is used before it was read to its end, where its sum is compared.
+    for entry in read_entries(stored)? {
         shutdown::check()?;
         let entry = entry?;
         made_up(&entry, &stored.manifest)?;
         needed.remove(entry.path.text());
-        files += u64::from(entry.kind == Kind::File);
+        files += u64::from(entry.kind == EntryKind::File);
         bytes = entry.size.saturating_add(bytes);
-        outline.note(entry, &stored.manifest);
+        outline.add_entry(entry, &stored.manifest);
     }
     let (wanted, of) = ((stored.manifest.files, stored.manifest.bytes), &stored.manifest.id);
     if (files, bytes) != wanted {
@@ -61,12 +62,9 @@ fn lines(stored: &StoredBackup) -> Result<Outline> {
 }
 
 /// The lines of a backup's index, compared with its sum at their end.
-///
-/// # Errors
-/// Corrupt when it is not there.
-pub(crate) fn entries(stored: &StoredBackup) -> Result<impl Iterator<Item = Result<Entry>>> {
+pub(crate) fn read_entries(stored: &StoredBackup) -> Result<impl Iterator<Item = Result<IndexEntry>>> {
     let (key, body) = index_of(stored)?;
-    let entries = index::read(body)?;
+    let entries = index::read_index(body)?;
     Ok(entries.map(move |entry| entry.doing(|| format!("read {key}"))))
 }
 
@@ -79,7 +77,7 @@ fn index_of(stored: &StoredBackup) -> Result<(Key, impl Read)> {
 }
 
 /// A damaged index that still parses tells lies about everything else; then it is the index that is named.
-pub(crate) fn cause(stored: &StoredBackup, e: Error) -> Error {
+pub(crate) fn name_index_damage(stored: &StoredBackup, e: Error) -> Error {
     let whole = || {
         let (key, body) = index_of(stored)?;
         std::io::copy(&mut { body }, &mut std::io::sink()).doing(|| format!("read {key}"))
@@ -88,7 +86,7 @@ pub(crate) fn cause(stored: &StoredBackup, e: Error) -> Error {
 }
 
 /// Whether the pieces make up the file and lie in packs that there are.
-fn made_up(entry: &Entry, backup: &BackupManifest) -> Result<()> {
+fn made_up(entry: &IndexEntry, backup: &BackupManifest) -> Result<()> {
     entry.path.path()?;
     let bytes: u64 = entry.pieces.iter().map(|p| u64::from(p.bytes)).sum();
     let inside = |p: &Piece| {
@@ -99,11 +97,11 @@ fn made_up(entry: &Entry, backup: &BackupManifest) -> Result<()> {
     if bytes == entry.size && entry.pieces.iter().all(inside) {
         return Ok(());
     }
-    Err(Error::corrupt(format!("the index does not make up {}", entry.path.shown())))
+    Err(Error::corrupt(format!("the index does not make up {}", entry.path.to_display())))
 }
 
 impl Outline {
-    fn note(&mut self, entry: Entry, backup: &BackupManifest) {
+    fn add_entry(&mut self, entry: IndexEntry, backup: &BackupManifest) {
         let name = entry.path.text();
         if name == PG_CONTROL {
             self.control = Some(entry);
@@ -124,7 +122,7 @@ impl Outline {
     pub(crate) fn version_folder(&self, stored: &StoredBackup) -> Result<String> {
         let missing = || Error::corrupt(format!("backup {} has no pg_control", stored.manifest.id));
         let entry = self.control.as_ref().ok_or_else(missing)?;
-        let bytes = Frames::new(&*stored.repo.store, &stored.manifest)?.whole(entry)?;
+        let bytes = Frames::new(&*stored.repo.store, &stored.manifest)?.read_file(entry)?;
         let version = bytes.get(12..16).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
         Ok(format!("PG_{}_{}", stored.manifest.major, version.ok_or_else(missing)?))
     }

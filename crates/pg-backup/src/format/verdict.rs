@@ -20,7 +20,7 @@ pub(crate) struct Verdicts {
 impl Verdicts {
     /// Takes a verdict of `at` into account, as of `now`. One of the future proves nothing when it is good, since it
     /// would hide what is found until then; when it is bad it counts as of now.
-    pub(crate) fn add(&mut self, whole: bool, at: Timestamp, now: Timestamp) {
+    pub(crate) fn add_verdict(&mut self, whole: bool, at: Timestamp, now: Timestamp) {
         match whole {
             true if is_future(at, now) => {}
             true => self.whole = self.whole.max(Some(at)),
@@ -62,10 +62,7 @@ impl<M: Manifest> Stored<M> {
     /// Verifies it by `check`, which says how many tables it restored, and keeps the verdict beside it, where `check`,
     /// `prune` and `list` find it; with `fast` none: presence and sizes prove too little to be remembered. `None` for
     /// one that a prune has taken away meanwhile.
-    ///
-    /// # Errors
-    /// Those of `check`.
-    pub(crate) fn verify(
+    pub(crate) fn verify_by(
         &self,
         fast: bool,
         check: impl FnOnce() -> Result<Option<u64>>,

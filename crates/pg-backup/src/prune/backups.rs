@@ -133,7 +133,7 @@ fn plan_backups(
     facts: &BackupFacts,
 ) -> Result<(BackupSteps, BTreeSet<Id>)> {
     let candidate = |s: &StoredBackup| {
-        let candidate = Candidate::of(s);
+        let candidate = Candidate::from_stored(s);
         Candidate { whole: candidate.whole && !facts.failed.contains(&s.manifest.id), ..candidate }
     };
     let candidates: Vec<Candidate> = catalog.stored.iter().map(candidate).collect();
@@ -170,7 +170,7 @@ fn keep_before_window(
             && stored.manifest.system().is_ok_and(|system| facts.with_wal.contains(&system))
     };
     let i = (0..candidates.len()).rev().find(|i| serves((&catalog.stored[*i], &candidates[*i])))?;
-    Some((i, format!("the first moments of {span} begin with it")))
+    Some((i, format!("the window of {span} begins with it")))
 }
 
 fn plan_backup(
@@ -215,7 +215,7 @@ fn plan_leftovers(
 ) -> Result<(BackupSteps, BackupSteps)> {
     let mut leftovers: BTreeMap<(&System, &Id), Leftover<'_>> = BTreeMap::new();
     for (named, object) in &catalog.objects {
-        leftovers.entry((&named.series, &named.id)).or_default().add(&named.part, object);
+        leftovers.entry((&named.series, &named.id)).or_default().add_object(&named.part, object);
     }
     let (mut freed, mut aged) = (Vec::new(), Vec::new());
     for ((system, id), leftover) in leftovers {
@@ -231,7 +231,7 @@ fn plan_leftovers(
 }
 
 impl<'a> Leftover<'a> {
-    fn add(&mut self, part: &Part, object: &'a Object) {
+    fn add_object(&mut self, part: &Part, object: &'a Object) {
         match part {
             Part::Manifest | Part::Content(_) => {
                 self.manifest |= *part == Part::Manifest;
@@ -250,7 +250,13 @@ impl<'a> Leftover<'a> {
         }
     }
 
-    fn step(&self, pruning: &Pruning<'_>, id: &Id, action: Action, why: &str) -> PruneStep<PrunedBackup> {
+    fn make_step(
+        &self,
+        pruning: &Pruning<'_>,
+        id: &Id,
+        action: Action,
+        why: &str,
+    ) -> PruneStep<PrunedBackup> {
         let record = PrunedBackup {
             repo: pruning.repo.name.clone(),
             id: id.clone(),
@@ -266,7 +272,7 @@ impl<'a> Leftover<'a> {
 
     /// Of a run that is known to be dead.
     fn plan_dead(&self, pruning: &Pruning<'_>, id: &Id) -> PruneStep<PrunedBackup> {
-        self.step(pruning, id, Action::Remove, "left by a run that died on this machine")
+        self.make_step(pruning, id, Action::Remove, "left by a run that died on this machine")
     }
 
     fn plan_by_age(
@@ -280,13 +286,13 @@ impl<'a> Leftover<'a> {
         match self.marked {
             Some(at) if age(at) >= MARK_AGE.as_secs() => {
                 let why = "no backup needs it since it was marked";
-                Ok(Some(self.step(pruning, id, Action::Remove, why)))
+                Ok(Some(self.make_step(pruning, id, Action::Remove, why)))
             }
             Some(_) => Ok(None),
             // A run that is under way has no manifest yet.
             None if self.touched.is_some_and(|at| !pruning.is_garbage(at)) => Ok(None),
             None => {
-                let step = self.step(pruning, id, Action::Mark, "left by a run that did not finish");
+                let step = self.make_step(pruning, id, Action::Mark, "left by a run that did not finish");
                 Ok(Some(PruneStep { mark: Some(mark_key(system, id, pruning.clock)), ..step }))
             }
         }

@@ -60,7 +60,7 @@ fn plan_dumps(pruning: &Pruning<'_>, catalog: &DumpCatalog) -> Result<Vec<PruneS
     }
     let mut steps = Vec::new();
     for dumps in series.values() {
-        let candidates: Vec<Candidate> = dumps.iter().map(|s| Candidate::of(s)).collect();
+        let candidates: Vec<Candidate> = dumps.iter().map(|s| Candidate::from_stored(s)).collect();
         let reasons = retention::keep_reasons(&candidates, pruning.as_of, pruning.keep);
         for (stored, why) in dumps.iter().zip(reasons) {
             steps.push(plan_dump(catalog, stored, why)?);
@@ -75,6 +75,8 @@ fn plan_dump(catalog: &DumpCatalog, stored: &StoredDump, why: Vec<String>) -> Re
     let keys = match delete {
         true => {
             let mut objects = catalog.objects_of(manifest)?;
+            // The manifest first: a prune that dies in between leaves parts without a manifest, which is garbage, and
+            // never a manifest without its parts, which would be a damaged dump.
             objects.sort_by_key(|(named, _)| named.part != Part::Manifest);
             objects.into_iter().map(|(_, object)| object.key.clone()).collect()
         }

@@ -4,14 +4,13 @@ mod backups;
 mod dumps;
 mod wal;
 
-use crate::outcome::Tally;
 use crate::{cli, machine};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
 use toban_core::config::{Config, Keep};
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, RepoResults};
 use toban_core::run;
 use toban_core::store::{Attrs, Key};
 use toban_core::{Error, Out, Record, Result, shutdown};
@@ -24,17 +23,17 @@ pub(crate) fn run(args: &cli::Prune, config: &Config, out: &mut Out<'_>) -> Resu
     let repos = args.repos.open(config)?;
     let rules = repos.iter().map(|repo| choose_rules(args, repo)).collect::<Result<Vec<Keep>>>()?;
     let prune = |out: &mut Out<'_>| {
-        let mut tally = Tally::default();
+        let mut results = RepoResults::default();
         for (repo, keep) in repos.iter().zip(&rules) {
-            tally.copy(prune_repo(args, repo, keep, out), true);
+            results.add_item(prune_repo(args, repo, keep, out));
         }
-        tally.verdict("repositories")
+        results.verdict("repositories")
     };
     if args.dry.dry_run {
         return prune(out);
     }
     run::job(config, "pg-backup", "prune", &args.repos.cluster, |_| {
-        let _lock = machine::take("prune", &args.repos.cluster)?;
+        let _lock = machine::take_lock("prune", &args.repos.cluster)?;
         prune(out)
     })
 }
@@ -139,14 +138,14 @@ impl Pruning<'_> {
         for step in steps {
             shutdown::check()?;
             if !self.dry_run {
-                self.remove(step.mark.as_ref(), &step.keys)?;
+                self.remove_objects(step.mark.as_ref(), &step.keys)?;
             }
             out.emit(&step.record)?;
         }
         Ok(())
     }
 
-    fn remove(&self, mark: Option<&Key>, keys: &[Key]) -> Result<()> {
+    fn remove_objects(&self, mark: Option<&Key>, keys: &[Key]) -> Result<()> {
         if let Some(mark) = mark {
             // The mark comes first: a manifest that is gone without it would leave its packs for a week.
             self.repo.store.put(mark, &mut &b"{\"format\":1}\n"[..], &Attrs::new())?;

@@ -1,7 +1,7 @@
 //! `prune`, of the WAL: what no kept backup needs goes, with the tails and the records of gaps that lie there.
 //!
 //! Recovery reads forward from where its backup begins, on whatever timeline: what lies before the beginning of every
-//! kept backup is needed by none. Where no backup is kept nothing tells what is needed, and nothing is removed: the WAL
+//! kept backup is needed by none. Where no backup is kept it is not known what is needed, and nothing is removed: the WAL
 //! may belong to base backups of another program.
 
 use super::{Action, PruneStep, Pruning};
@@ -89,7 +89,7 @@ pub(super) fn plan_wal(pruning: &Pruning<'_>, kept: &KeptBackups<'_>) -> Result<
         let needed = kept.needed_wal(&system);
         if needed.is_none() {
             log::info!(
-                "{}: no backup of system {} is kept, so nothing tells which WAL is needed: it stays",
+                "{}: no backup of system {} is kept, so which WAL is needed is not known: it stays",
                 repo.name,
                 system.identifier
             );
@@ -101,8 +101,9 @@ pub(super) fn plan_wal(pruning: &Pruning<'_>, kept: &KeptBackups<'_>) -> Result<
 }
 
 impl KeptBackups<'_> {
-    /// Pure. None where nothing tells: no backup is kept, or the manifest of one does not read.
+    /// Pure. None where it is not known: no backup is kept, or the manifest of one does not read.
     fn needed_wal(&self, system: &System) -> Option<NeededWal> {
+        // Its start is not known: any of the WAL may be what it needs.
         if !self.catalog.damaged.is_empty() {
             return None;
         }
@@ -126,7 +127,7 @@ impl KeptBackups<'_> {
     }
 }
 
-/// Every object of the WAL of a system, its histories aside: they are small, and tell where later timelines came from.
+/// Every object of the WAL of a system, its histories aside: they are small, and show where later timelines came from.
 fn list_wal(repo: &Repo, system: &System) -> Result<Vec<(WalName, Object)>> {
     let archive = Archive::new(&*repo.store, system.clone());
     // In this order: a segment that becomes whole meanwhile has its tails still.

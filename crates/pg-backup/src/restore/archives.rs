@@ -3,80 +3,67 @@
 use crate::format::backup::BackupManifest;
 use crate::format::backup::StoredBackup;
 use jiff::Timestamp;
-use std::ops::ControlFlow;
-use toban_core::repo::Repo;
+use std::ops::{ControlFlow, Range};
+use toban_core::repo::Repos;
 use toban_core::repo::archive::Archive;
+use toban_core::repo::keys::System;
 use toban_core::repo::recovery_path::{PartialSegment, Reach, RecoveryPath};
 use toban_core::wal::{History, Lsn, Record, Records, Segment, WalName};
 use toban_core::{Error, Result, shutdown};
 
 /// The WAL of one system in all repositories.
-pub(super) struct Archives<'r> {
-    archives: Vec<Archive<'r>>,
+pub(super) struct Archives {
+    repos: Repos,
+    system: System,
     pub(super) path: RecoveryPath,
 }
 
-impl<'r> Archives<'r> {
+impl Archives {
     /// Lists the WAL of the system that `backups` are of.
-    ///
-    /// # Errors
-    /// When a store could not be asked.
-    pub(super) fn open(repos: &'r [Repo], backups: &[StoredBackup]) -> Result<Archives<'r>> {
+    pub(super) fn open(repos: &Repos, backups: &[StoredBackup]) -> Result<Archives> {
         let backup = &backups.first().ok_or_else(|| Error::usage("there is no backup"))?.manifest;
         let system = backup.system()?;
-        let archives: Vec<Archive<'r>> =
+        let archives: Vec<Archive<'_>> =
             repos.iter().map(|r| Archive::new(&*r.store, system.clone())).collect();
         let path = RecoveryPath::from_archives(backup.wal_segment_size, &archives)?;
-        Ok(Archives { archives, path })
+        Ok(Archives { repos: repos.clone(), system, path })
     }
 
-    /// When the newest WAL that can be reached was written, by the server's clock; of a backup behind which there is
+    /// When the newest WAL that can be reached was written, by the server's clock; of a backup after which there is
     /// none, when it ended.
-    ///
-    /// # Errors
-    /// When no store could be asked.
-    pub(super) fn newest(
+    pub(super) fn newest_written(
         &self,
         history: &History,
         backup: &BackupManifest,
         reach: &Reach,
     ) -> Result<Timestamp> {
-        let written = self.written(history, reach.to.before())?;
+        let written = self.written_at(history, reach.to.before())?;
         Ok(written.map_or(backup.finished, |at| at.max(backup.finished)))
     }
 
     /// When the server wrote the last of what recovery reads of the segment at `lsn`.
-    fn written(&self, history: &History, lsn: Lsn) -> Result<Option<Timestamp>> {
+    fn written_at(&self, history: &History, lsn: Lsn) -> Result<Option<Timestamp>> {
         match (self.path.partial_segment_at(history, lsn), self.path.segment_at(history, lsn)) {
-            (Some(begun), _) => self.ask(|archive| archive.tail_written(begun.tails.last()?).transpose()),
-            (None, Some(segment)) => self.ask(|archive| archive.written(WalName::from(segment)).transpose()),
+            (Some(begun), _) => self.ask_archives(|archive| {
+                begun.tails.last().map_or(Ok(None), |tail| archive.tail_written(tail))
+            }),
+            (None, Some(segment)) => self.ask_archives(|archive| archive.written(WalName::from(segment))),
             (None, None) => Ok(None),
         }
     }
 
-    /// The first answer; `None` when nobody has one, and nobody could not be asked.
-    fn ask<T>(&self, each: impl Fn(&Archive<'_>) -> Option<Result<T>>) -> Result<Option<T>> {
-        let mut trouble = None;
-        for archive in &self.archives {
-            match each(archive) {
-                None => {}
-                Some(Ok(found)) => return Ok(Some(found)),
-                Some(Err(e)) => trouble = Some(e),
-            }
-        }
-        trouble.map_or(Ok(None), Err)
+    /// The answer of the first archive that has one.
+    fn ask_archives<T>(&self, ask: impl Fn(&Archive<'_>) -> Result<Option<T>>) -> Result<Option<T>> {
+        self.repos.find_first(|repo| ask(&Archive::new(&*repo.store, self.system.clone())))
     }
 
     /// The beginning of the first segment that may hold something as young as `at`.
-    ///
-    /// # Errors
-    /// When no store could be asked.
-    pub(super) fn since(&self, history: &History, from: Lsn, to: Lsn, at: Timestamp) -> Result<Lsn> {
+    pub(super) fn find_since(&self, history: &History, from: Lsn, to: Lsn, at: Timestamp) -> Result<Lsn> {
         let size = self.path.size;
         let (mut low, mut high) = (from.0 / size, to.0 / size);
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.written(history, Lsn(middle * size))? {
+            match self.written_at(history, Lsn(middle * size))? {
                 Some(written) if written >= at => high = middle,
                 _ => low = middle + 1,
             }
@@ -85,24 +72,21 @@ impl<'r> Archives<'r> {
         Ok(Lsn((low.saturating_sub(1) * size).max(from.0)))
     }
 
-    /// The first record from `from` to `to` that `wanted` takes. Segments that only the backup has are passed over.
-    ///
-    /// # Errors
-    /// When a segment cannot be read from any store.
-    pub(super) fn find<T>(
+    /// The first record of the range that `wanted` takes. Segments that only the backup has are passed over.
+    pub(super) fn find_record<T>(
         &self,
         history: &History,
-        (from, to): (Lsn, Lsn),
+        range: Range<Lsn>,
         wanted: &dyn Fn(&Record) -> Option<T>,
     ) -> Result<Option<T>> {
         let (size, mut records) = (self.path.size, Records::default());
-        for number in from.0 / size..to.0.div_ceil(size) {
+        for number in range.start.0 / size..range.end.0.div_ceil(size) {
             shutdown::check()?;
-            let Some((segment, bytes)) = self.content(history, Lsn(number * size))? else {
+            let Some((segment, bytes)) = self.read_segment(history, Lsn(number * size))? else {
                 records = Records::default();
                 continue;
             };
-            let mut each = |record: Record| match wanted(&record).filter(|_| record.lsn >= from) {
+            let mut each = |record: Record| match wanted(&record).filter(|_| record.lsn >= range.start) {
                 Some(found) => ControlFlow::Break(found),
                 None => ControlFlow::Continue(()),
             };
@@ -114,34 +98,33 @@ impl<'r> Archives<'r> {
     }
 
     /// The segment that recovery reads at `lsn`, and what is in it.
-    pub(super) fn content(&self, history: &History, lsn: Lsn) -> Result<Option<(Segment, Vec<u8>)>> {
+    pub(super) fn read_segment(&self, history: &History, lsn: Lsn) -> Result<Option<(Segment, Vec<u8>)>> {
         if let Some(begun) = self.path.partial_segment_at(history, lsn) {
-            return Ok(Some((begun.segment, self.assembled(&begun)?)));
+            return Ok(Some((begun.segment, self.assemble_tails(&begun)?)));
         }
-        self.path.segment_at(history, lsn).map(|s| Ok((s, self.bytes(s)?))).transpose()
+        self.path.segment_at(history, lsn).map(|s| Ok((s, self.read_whole(s)?))).transpose()
     }
 
-    /// With zeros behind the tails, as `wal-shipper fetch` gives it to recovery.
-    fn assembled(&self, begun: &PartialSegment<'_>) -> Result<Vec<u8>> {
+    /// With zeros after the tails, as `wal-shipper fetch` gives it to recovery.
+    fn assemble_tails(&self, begun: &PartialSegment<'_>) -> Result<Vec<u8>> {
         let (segment, bytes) = (begun.segment, begun.to.0 - begun.segment.start().0);
-        let found = self.ask(|archive| {
+        let found = self.ask_archives(|archive| {
             let mut content = Vec::new();
-            let done = archive.assemble(begun.tails, bytes, segment.size, &mut content);
-            Some(done.map(|()| content))
+            archive.assemble(begun.tails, bytes, segment.size, &mut content)?;
+            Ok(Some(content))
         })?;
-        found.ok_or_else(|| gone(segment))
+        found.ok_or_else(|| segment_gone(segment))
     }
 
-    fn bytes(&self, segment: Segment) -> Result<Vec<u8>> {
-        let found = self.ask(|archive| {
+    fn read_whole(&self, segment: Segment) -> Result<Vec<u8>> {
+        let found = self.ask_archives(|archive| {
             let mut bytes = Vec::new();
-            let got = archive.get(WalName::from(segment), &mut bytes).transpose()?;
-            Some(got.map(|_| bytes))
+            Ok(archive.get(WalName::from(segment), &mut bytes)?.map(|_| bytes))
         })?;
-        found.ok_or_else(|| gone(segment))
+        found.ok_or_else(|| segment_gone(segment))
     }
 }
 
-fn gone(segment: Segment) -> Error {
+fn segment_gone(segment: Segment) -> Error {
     Error::retry(format!("{} is not there any more", segment.name()))
 }

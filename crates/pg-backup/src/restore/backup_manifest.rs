@@ -1,7 +1,7 @@
 //! `backup_manifest` in PostgreSQL's own format, so that pg_verifybackup judges what was restored.
 
 use crate::format::backup::BackupManifest;
-use crate::format::index::{Entry, Name};
+use crate::format::index::{FileName, IndexEntry};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -20,10 +20,7 @@ pub(super) struct ManifestWriter {
 
 impl ManifestWriter {
     /// An empty one in the target, hidden until it is complete.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn begin(target: &Path) -> Result<ManifestWriter> {
+    pub(super) fn create_in(target: &Path) -> Result<ManifestWriter> {
         let path = target.join(NAME);
         let _ = std::fs::remove_file(&path);
         let lines = tempfile::tempfile_in(target).doing(|| format!("write {}", path.display()))?;
@@ -31,26 +28,20 @@ impl ManifestWriter {
     }
 
     /// Adds a file as it was backed up. WAL and what a restore writes itself are not listed.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn file(&mut self, entry: &Entry) -> Result<()> {
+    pub(super) fn add_file(&mut self, entry: &IndexEntry) -> Result<()> {
         let name = entry.path.text();
         if name.starts_with("pg_wal/") || name == "postgresql.auto.conf" {
             return Ok(());
         }
-        self.line(&entry.path, entry.size, entry.modified, entry.crc32c)
+        self.write_line(&entry.path, entry.size, entry.modified, entry.crc32c)
     }
 
     /// Adds a file that the restore wrote with these bytes.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn bytes(&mut self, name: &str, bytes: &[u8], modified: i64) -> Result<()> {
-        self.line(&Name(name.as_bytes().to_vec()), bytes.len() as u64, modified, crc32c(bytes))
+    pub(super) fn add_bytes(&mut self, name: &str, bytes: &[u8], modified: i64) -> Result<()> {
+        self.write_line(&FileName(name.as_bytes().to_vec()), bytes.len() as u64, modified, crc32c(bytes))
     }
 
-    fn line(&mut self, name: &Name, size: u64, modified: i64, crc: u32) -> Result<()> {
+    fn write_line(&mut self, name: &FileName, size: u64, modified: i64, crc: u32) -> Result<()> {
         let doing = || format!("write {}", self.path.display());
         let path = match std::str::from_utf8(&name.0) {
             Ok(text) => format!("\"Path\": {}", serde_json::to_string(text).doing(doing)?),
@@ -68,15 +59,12 @@ impl ManifestWriter {
     }
 
     /// Writes it whole: head, files, WAL range, and last its own SHA-256.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn end(self, backup: &BackupManifest) -> Result<()> {
+    pub(super) fn write_file(self, backup: &BackupManifest) -> Result<()> {
         let doing = || format!("write {}", self.path.display());
         let mut lines = self.lines.into_inner().map_err(std::io::IntoInnerError::into_error).doing(doing)?;
         std::io::Seek::rewind(&mut lines).doing(doing)?;
-        let mut head = head(backup).into_bytes();
-        let tail = tail(backup).into_bytes();
+        let mut head = manifest_head(backup).into_bytes();
+        let tail = manifest_tail(backup).into_bytes();
         head.extend_from_slice(b"\"Files\": [\n");
         toban_core::durable::replace(&self.path, 0o600, |w| {
             let text = std::io::Read::chain(std::io::Read::chain(&head[..], lines), &tail[..]);
@@ -89,7 +77,7 @@ impl ManifestWriter {
 }
 
 /// Version 2 names the system; servers before 17 know version 1 only.
-fn head(backup: &BackupManifest) -> String {
+fn manifest_head(backup: &BackupManifest) -> String {
     match backup.major {
         ..17 => "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n".into(),
         _ => format!(
@@ -99,7 +87,7 @@ fn head(backup: &BackupManifest) -> String {
     }
 }
 
-fn tail(backup: &BackupManifest) -> String {
+fn manifest_tail(backup: &BackupManifest) -> String {
     format!(
         "\n],\n\"WAL-Ranges\": [\n{{ \"Timeline\": {}, \"Start-LSN\": \"{}\", \"End-LSN\": \"{}\" }}\n],\n",
         backup.timeline, backup.start_lsn, backup.stop_lsn

@@ -1,12 +1,11 @@
 //! Configuration from outside the data directory, put where the restored server will read it.
 
 use super::backup_manifest::ManifestWriter;
-use super::shown;
 use super::target::Target;
-use crate::cli;
-use crate::data_dir::include::{Include, Syntax, includes, moved_line};
+use super::{RestoreWork, display_path};
+use crate::data_dir::include::{Include, Syntax, find_includes, moved_line, parse_assignment};
 use crate::format::backup::{BackupManifest, Conf};
-use crate::format::index::Entry;
+use crate::format::index::IndexEntry;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
@@ -39,34 +38,37 @@ struct ConfWriter<'a> {
 ///
 /// # Errors
 /// Those of the file system; Failed when a file of another content is in the way.
-pub(super) fn write(
-    args: &cli::Restore,
-    backup: &BackupManifest,
-    target: &Target,
-    kept: &BTreeMap<String, (Entry, Vec<u8>)>,
+pub(super) fn write_conf(
+    work: &RestoreWork<'_>,
+    kept: &BTreeMap<String, (IndexEntry, Vec<u8>)>,
     manifest: &mut ManifestWriter,
 ) -> Result<ServerPlace> {
-    let folder = args.config_dir.as_deref().unwrap_or(&target.dir);
+    let (backup, target) = (&work.stored.manifest, work.target);
+    let folder = work.args.config_dir.as_deref().unwrap_or(&target.dir);
     let folder = std::path::absolute(folder).doing(|| "find the folder of the configuration".into())?;
-    let job = ConfWriter { backup, target, folder, place: place(backup, target, kept) };
+    let writer = ConfWriter { backup, target, folder, place: compare_place(backup, target, kept) };
     for (name, (entry, bytes)) in kept {
-        let Some(name) = backup.conf.below(name) else { continue };
-        let bytes = job.changed(name, bytes)?;
-        job.one(&job.folder.join(name), &bytes, entry.mode)?;
-        job.included(name, &bytes)?;
-        if let Ok(below) = job.folder.join(name).strip_prefix(&target.dir) {
-            manifest.bytes(&below.to_string_lossy(), &bytes, entry.modified)?;
+        let Some(name) = backup.conf.name_below(name) else { continue };
+        let bytes = writer.change_paths(name, bytes)?;
+        writer.write_file(&writer.folder.join(name), &bytes, entry.mode)?;
+        writer.make_included(name, &bytes)?;
+        if let Ok(below) = writer.folder.join(name).strip_prefix(&target.dir) {
+            manifest.add_bytes(&below.to_string_lossy(), &bytes, entry.modified)?;
         }
     }
-    Ok(job.place)
+    Ok(writer.place)
 }
 
 /// By the data directory, which older backups have in their postgresql.conf alone.
-fn place(backup: &BackupManifest, target: &Target, kept: &BTreeMap<String, (Entry, Vec<u8>)>) -> ServerPlace {
+fn compare_place(
+    backup: &BackupManifest,
+    target: &Target,
+    kept: &BTreeMap<String, (IndexEntry, Vec<u8>)>,
+) -> ServerPlace {
     let config = backup.conf.config_file.as_ref();
     let text = config.and_then(|name| kept.get(&format!("{}/{name}", backup.conf.folder)));
     let text = text.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
-    let told = text.lines().filter_map(|l| value(l, "data_directory")).next_back();
+    let told = text.lines().filter_map(|l| parse_value(l, "data_directory")).next_back();
     let old = Some(backup.data_dir.clone()).filter(|d| !d.is_empty()).or(told);
     match (old.is_some_and(|old| Path::new(&old) == target.dir), config) {
         (true, _) => ServerPlace::Same,
@@ -76,17 +78,12 @@ fn place(backup: &BackupManifest, target: &Target, kept: &BTreeMap<String, (Entr
 }
 
 /// What the line sets `name` to.
-fn value(line: &str, name: &str) -> Option<String> {
-    let line = line.trim_start();
-    let rest = line.get(name.len()..).filter(|_| line[..name.len()].eq_ignore_ascii_case(name))?;
-    let rest = rest.strip_prefix(|c: char| c == '=' || c.is_whitespace())?.trim_start();
-    let rest = rest.trim_start_matches('=').trim_start();
-    let quoted = rest.strip_prefix('\'').and_then(|r| r.split('\'').next());
-    quoted.or_else(|| rest.split(['#', ' ', '\t']).next()).map(String::from)
+fn parse_value(line: &str, name: &str) -> Option<String> {
+    parse_assignment(line).filter(|(set, _)| set.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 impl ConfWriter<'_> {
-    fn syntax(&self, name: &str) -> Syntax {
+    fn syntax_of(&self, name: &str) -> Syntax {
         let conf = &self.backup.conf;
         let rules = [&conf.hba_file, &conf.ident_file].iter().any(|f| f.as_deref() == Some(name));
         if rules || !(name.ends_with(".conf")) { Syntax::Rules } else { Syntax::Settings }
@@ -95,20 +92,20 @@ impl ConfWriter<'_> {
     /// The file with its paths: what it includes by a full path, and for postgresql.conf the data directory. Beside
     /// another server none names a PID file: it would write over that server's. Debian's pg_ctlcluster gives the cluster its own,
     /// which systemd waits for, when none is set; an empty one is set.
-    fn changed(&self, name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+    fn change_paths(&self, name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
         let in_its_place =
             self.backup.conf.base.as_deref().is_some_and(|base| Path::new(base) == self.folder);
         let text = std::str::from_utf8(bytes);
         let Some(text) = text.ok().filter(|_| !(in_its_place && self.place == ServerPlace::Same)) else {
             return Ok(bytes.to_vec());
         };
-        let syntax = self.syntax(name);
+        let syntax = self.syntax_of(name);
         let mut changed = String::new();
         for line in text.split_inclusive('\n') {
             let pid = self.place != ServerPlace::Same
                 && syntax == Syntax::Settings
-                && value(line, "external_pid_file").is_some();
-            match moved_line(line, syntax, |include| self.here(include)) {
+                && parse_value(line, "external_pid_file").is_some();
+            match moved_line(line, syntax, |include| self.new_place(include)) {
                 Some(moved) => changed += &format!("{moved} # by pg-backup restore, was: {line}"),
                 None if pid => changed += &format!("# by pg-backup restore, was: {line}"),
                 None => changed += line,
@@ -117,18 +114,18 @@ impl ConfWriter<'_> {
         if self.backup.conf.config_file.as_deref() == Some(name) {
             changed += &moved_settings(&self.backup.conf, &self.folder, &self.target.dir)?;
         }
-        if syntax == Syntax::Rules && lists(&changed).any(|list| Path::new(&list).is_absolute()) {
+        if syntax == Syntax::Rules && find_lists(&changed).any(|list| Path::new(&list).is_absolute()) {
             let file = self.folder.join(name);
             log::warn!(
                 "{} names a list of users or databases by its full path, on this machine",
-                shown(&file)
+                display_path(&file)
             );
         }
         Ok(changed.into_bytes())
     }
 
     /// The new place of what is included by its full path.
-    fn here(&self, include: &Include) -> Option<String> {
+    fn new_place(&self, include: &Include) -> Option<String> {
         let (Include::File(path) | Include::Folder(path)) = include;
         let below = self.backup.conf.name_of(Path::new(path))?;
         let here = self.folder.join(below);
@@ -136,66 +133,70 @@ impl ConfWriter<'_> {
     }
 
     /// Makes the folders that a file includes: an empty one is not in the backup, and without it no server starts.
-    fn included(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    fn make_included(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let text = String::from_utf8_lossy(bytes);
         let beside = self.folder.join(name);
         let beside = beside.parent().unwrap_or(&self.folder);
-        for include in includes(&text, self.syntax(name)) {
+        for include in find_includes(&text, self.syntax_of(name)) {
             let Include::Folder(dir) = include else { continue };
             let dir = beside.join(dir);
             if dir.starts_with(&self.folder) {
-                self.make(&dir)?;
+                self.make_folder(&dir)?;
             } else if !dir.exists() {
-                log::warn!("{name} includes {}, which is not here: the server does not start", shown(&dir));
+                log::warn!(
+                    "{name} includes {}, which is not here: the server does not start",
+                    display_path(&dir)
+                );
             }
         }
         Ok(())
     }
 
     /// Outside of the data directory other programs read the configuration too, such as pg_lsclusters.
-    fn make(&self, folder: &Path) -> Result<()> {
+    fn make_folder(&self, folder: &Path) -> Result<()> {
         if folder.starts_with(&self.target.dir) {
-            return self.target.folder(folder);
+            return self.target.make_folder(folder);
         }
         if folder.is_dir() {
             return Ok(());
         }
         if let Some(parent) = folder.parent() {
-            self.make(parent)?;
+            self.make_folder(parent)?;
         }
         let made = std::fs::DirBuilder::new().mode(0o755).create(folder);
-        made.doing(|| format!("create the folder {}", shown(folder)))?;
-        self.target.own(folder)
+        made.doing(|| format!("create the folder {}", display_path(folder)))?;
+        self.target.give_to_owner(folder)
     }
 
     /// Outside of the data directory with the permissions that it had, which older backups do not have.
-    fn one(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    fn write_file(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         let known = mode != 0o600 && !path.starts_with(&self.target.dir);
         let mode = if known { mode & 0o755 } else { 0o640 };
         match std::fs::read(path) {
             Ok(there) if there == bytes => return Ok(()),
             Ok(_) if !path.starts_with(&self.target.dir) => {
-                let e = Error::failed(format!("{} is there and differs from the backup's", shown(path)));
+                let e =
+                    Error::failed(format!("{} is there and differs from the backup's", display_path(path)));
                 return Err(e.hint("move it away, or give another --config-dir"));
             }
             Err(e) if e.kind() != ErrorKind::NotFound => {
-                return Err(e).doing(|| format!("read {}", shown(path)));
+                return Err(e).doing(|| format!("read {}", display_path(path)));
             }
             _ => {}
         }
         if let Some(parent) = path.parent() {
-            self.make(parent)?;
+            self.make_folder(parent)?;
         }
-        durable::replace(path, mode, |w| w.write_all(bytes).doing(|| format!("write {}", shown(path))))?;
-        self.target.own(path)
+        // By rename: pg_lsclusters and other programs read the folder while it is written.
+        durable::replace(path, mode, |w| {
+            w.write_all(bytes).doing(|| format!("write {}", display_path(path)))
+        })?;
+        self.target.give_to_owner(path)
     }
 }
 
 /// What is written after a restored postgresql.conf: its own paths lead to the machine that was backed up, and a
 /// server started with them would open the old data directory.
-///
-/// # Errors
-/// Usage for a path that is not UTF-8.
 fn moved_settings(conf: &Conf, folder: &Path, target: &Path) -> Result<String> {
     let mut text = String::from("\n# Added by pg-backup restore: what was restored lies here.\n");
     let mut line = |name: &str, path: &Path| {
@@ -213,18 +214,18 @@ fn moved_settings(conf: &Conf, folder: &Path, target: &Path) -> Result<String> {
 }
 
 /// `@file` in the words of pg_hba.conf.
-fn lists(text: &str) -> impl Iterator<Item = String> {
-    let files = includes(text, Syntax::Rules).into_iter();
+fn find_lists(text: &str) -> impl Iterator<Item = String> {
+    let files = find_includes(text, Syntax::Rules).into_iter();
     files.filter_map(|i| if let Include::File(file) = i { Some(file) } else { None })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::value;
+    use super::parse_value;
 
     #[test]
     fn a_line_sets_its_own_name_alone() {
-        let set = |line| value(line, "external_pid_file");
+        let set = |line| parse_value(line, "external_pid_file");
         assert_eq!(set("external_pid_file = '/run/x.pid'\t# why").as_deref(), Some("/run/x.pid"));
         assert_eq!(set(" External_PID_file='/x'").as_deref(), Some("/x"));
         assert_eq!(set("external_pid_file /x").as_deref(), Some("/x"));

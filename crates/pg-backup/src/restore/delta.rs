@@ -1,36 +1,80 @@
-//! `--delta`: removes from the target what the backup does not have.
+//! `--delta` into a data directory that is there: links that are not followed, and what the backup does not have.
 
-use super::shown;
-use super::target::{Target, UNFINISHED};
-use crate::format::index::Name;
+use super::display_path;
+use super::target::{Target, UNFINISHED, is_empty};
+use crate::format::index::FileName;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use toban_core::{Context, Result};
+use std::path::{Path, PathBuf};
+use toban_core::{Context, Error, Result, shutdown};
 
-/// Removes every file and folder of the target that `names` does not name.
-///
-/// # Errors
-/// Those of the file system.
-pub(super) fn extra(target: &Target, names: &BTreeSet<Name>) -> Result<()> {
-    folder(target, Path::new(""), names)
+/// Refuses every link to a folder that is not empty: a restore would write and delete there. The links of the target's
+/// own tablespaces were judged before; a link to a file is replaced, and the file stays.
+pub(super) fn refuse_links(target: &Target) -> Result<()> {
+    let mut foreign = Vec::new();
+    let mut folders = vec![target.dir.clone()];
+    let oids = target.tablespaces.keys().map(|oid| target.dir.join(format!("pg_tblspc/{oid}")));
+    folders.extend(oids.filter(|link| link.is_dir()));
+    while let Some(folder) = folders.pop() {
+        shutdown::check()?;
+        find_links(target, &folder, &mut folders, &mut foreign)?;
+    }
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let e = Error::failed(format!("--delta does not write or delete through links: {}", foreign.join(", ")));
+    Err(e.hint("remove each link (a folder comes in its place), or empty what it leads to if it is this cluster's alone"))
 }
 
-fn folder(target: &Target, at: &Path, names: &BTreeSet<Name>) -> Result<()> {
-    let path = target.dir.join(at);
-    for entry in fs::read_dir(&path).doing(|| format!("list {}", shown(&path)))? {
-        let entry = entry.doing(|| format!("list {}", shown(&path)))?;
-        let at = at.join(entry.file_name());
-        match judge(target, &at, names) {
-            Verdict::Extra => remove(&entry.path())?,
-            Verdict::Ours if is_own_folder(target, &at) => folder(target, &at, names)?,
-            Verdict::Ours | Verdict::Foreign => {}
+fn find_links(
+    target: &Target,
+    folder: &Path,
+    folders: &mut Vec<PathBuf>,
+    foreign: &mut Vec<String>,
+) -> Result<()> {
+    let doing = || format!("look into {}", display_path(folder));
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.doing(doing)?,
+    };
+    for entry in entries {
+        let entry = entry.doing(doing)?;
+        let (path, kind) = (entry.path(), entry.file_type().doing(doing)?);
+        if kind.is_dir() && entry.file_name() != "lost+found" {
+            folders.push(path);
+        } else if kind.is_symlink()
+            && path.parent() != Some(&target.dir.join("pg_tblspc"))
+            && path.is_dir()
+            && !is_empty(&path)?
+        {
+            let to = fs::read_link(&path).doing(|| format!("read {}", display_path(&path)))?;
+            let name = path.strip_prefix(&target.dir).unwrap_or(&path);
+            foreign.push(format!("{} leads to {}", name.display(), display_path(&to)));
         }
     }
     Ok(())
 }
 
-/// A folder, or the link of one of the target's tablespaces; behind other links may lie another cluster.
+/// Removes every file and folder of the target that `names` does not name.
+pub(super) fn remove_extra(target: &Target, names: &BTreeSet<FileName>) -> Result<()> {
+    sweep_folder(target, Path::new(""), names)
+}
+
+fn sweep_folder(target: &Target, at: &Path, names: &BTreeSet<FileName>) -> Result<()> {
+    let path = target.dir.join(at);
+    for entry in fs::read_dir(&path).doing(|| format!("list {}", display_path(&path)))? {
+        let entry = entry.doing(|| format!("list {}", display_path(&path)))?;
+        let at = at.join(entry.file_name());
+        match classify_path(target, &at, names) {
+            Ownership::Extra => remove_path(&entry.path())?,
+            Ownership::Ours if is_own_folder(target, &at) => sweep_folder(target, &at, names)?,
+            Ownership::Ours | Ownership::Foreign => {}
+        }
+    }
+    Ok(())
+}
+
+/// A folder, or the link of one of the target's tablespaces; other links may lead into another cluster.
 fn is_own_folder(target: &Target, at: &Path) -> bool {
     let path = target.dir.join(at);
     let oid = at.strip_prefix("pg_tblspc").ok().and_then(|p| p.to_str()?.parse::<u32>().ok());
@@ -41,28 +85,28 @@ fn is_own_folder(target: &Target, at: &Path) -> bool {
 }
 
 /// What a file or folder of the target is.
-enum Verdict {
+enum Ownership {
     /// The backup's.
     Ours,
-    /// Somebody else's: left alone.
+    /// Of another server: left alone.
     Foreign,
     Extra,
 }
 
-fn judge(target: &Target, at: &Path, names: &BTreeSet<Name>) -> Verdict {
-    let name = Name::from(at);
+fn classify_path(target: &Target, at: &Path, names: &BTreeSet<FileName>) -> Ownership {
+    let name = FileName::from(at);
     if at.file_name().is_some_and(|n| n == "lost+found") || of_another(target, &name) {
-        return Verdict::Foreign;
+        return Ownership::Foreign;
     }
     let link = name.text().strip_prefix("pg_tblspc/").and_then(|oid| oid.parse().ok());
     let ours = names.contains(&name)
         || name.text() == UNFINISHED
         || link.is_some_and(|oid: u32| target.tablespaces.contains_key(&oid));
-    if ours { Verdict::Ours } else { Verdict::Extra }
+    if ours { Ownership::Ours } else { Ownership::Extra }
 }
 
 /// In the place of a tablespace: only the folders of this major are ours, `PG_15_202209061`.
-fn of_another(target: &Target, name: &Name) -> bool {
+fn of_another(target: &Target, name: &FileName) -> bool {
     match name.text().split('/').collect::<Vec<_>>()[..] {
         ["pg_tblspc", _, folder] => !folder.starts_with(&format!("PG_{}_", target.major)),
         _ => false,
@@ -70,11 +114,8 @@ fn of_another(target: &Target, name: &Name) -> bool {
 }
 
 /// Removes whatever is there, and of a link only the link.
-///
-/// # Errors
-/// Those of the file system.
-pub(super) fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove_path(path: &Path) -> Result<()> {
     let folder = path.symlink_metadata().is_ok_and(|m| m.is_dir());
     let done = if folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    done.doing(|| format!("remove {}", shown(path)))
+    done.doing(|| format!("remove {}", display_path(path)))
 }

@@ -2,12 +2,12 @@
 
 use super::backup_manifest::ManifestWriter;
 use super::target::Target;
-use super::{UNSERVED, shown};
+use super::{UNSERVED, display_path};
 use crate::cli;
 use crate::format::backup::{Conf, PG_CONTROL, StoredBackup};
 use crate::format::frames::Frames;
-use crate::format::index::{Entry, Kind, Name, Piece};
-use crate::format::outline::{cause, entries};
+use crate::format::index::{EntryKind, FileName, IndexEntry, Piece};
+use crate::format::outline::{name_index_damage, read_entries};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -26,23 +26,27 @@ const BATCH: usize = 500;
 const BATCH_BYTES: u64 = 8 << 20;
 
 /// What came of it.
-pub(super) struct Fetched {
+pub(super) struct WrittenFiles {
     /// Small files that are not written as they are, or not yet.
-    pub(super) kept: BTreeMap<String, (Entry, Vec<u8>)>,
+    pub(super) kept: BTreeMap<String, (IndexEntry, Vec<u8>)>,
     pub(super) manifest: ManifestWriter,
     pub(super) written: u64,
     /// Every path of the backup, with --delta.
-    pub(super) names: BTreeSet<Name>,
+    pub(super) names: BTreeSet<FileName>,
     /// It has tablespaces inside the data directory.
     pub(super) in_place: bool,
 }
 
-/// Writes every file of the backup but those that [`Fetched::kept`] holds.
+/// Writes every file of the backup but those that [`WrittenFiles::kept`] holds.
 ///
 /// # Errors
 /// Corrupt for damage, with the object and the file.
-pub(super) fn all(args: &cli::Restore, stored: &StoredBackup, target: &Target) -> Result<Fetched> {
-    let work = Work {
+pub(super) fn write_files(
+    args: &cli::Restore,
+    stored: &StoredBackup,
+    target: &Target,
+) -> Result<WrittenFiles> {
+    let work = FileWriters {
         stored,
         target,
         progress: Progress::bytes("restore", Some(stored.manifest.bytes), false),
@@ -51,21 +55,21 @@ pub(super) fn all(args: &cli::Restore, stored: &StoredBackup, target: &Target) -
     };
     let (batches, waiting) = sync_channel(args.jobs() as usize * 2);
     let waiting = Mutex::new(waiting);
-    let mut read = Reading::new(target, &stored.manifest.conf)?;
+    let mut read = IndexReader::new(target, &stored.manifest.conf)?;
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..args.jobs()).map(|_| scope.spawn(|| work.worker(&waiting))).collect();
-        let led = read.lead(&work, batches);
+        let workers: Vec<_> = (0..args.jobs()).map(|_| scope.spawn(|| work.run_worker(&waiting))).collect();
+        let led = read.read_index(&work, batches);
         let joined = workers.into_iter().map(|w| joined(w.join()));
         // A worker's error is the cause of the reader's.
         joined.collect::<Vec<_>>().into_iter().collect::<Result<()>>().and(led)
     })
-    .map_err(|e| cause(stored, e))?;
-    let Reading { kept, manifest, names, in_place, .. } = read;
-    Ok(Fetched { kept, manifest, written: work.written.into_inner(), names, in_place })
+    .map_err(|e| name_index_damage(stored, e))?;
+    let IndexReader { kept, manifest, names, in_place, .. } = read;
+    Ok(WrittenFiles { kept, manifest, written: work.written.into_inner(), names, in_place })
 }
 
 /// What the workers share.
-struct Work<'a> {
+struct FileWriters<'a> {
     stored: &'a StoredBackup,
     target: &'a Target,
     progress: Progress,
@@ -74,66 +78,66 @@ struct Work<'a> {
 }
 
 /// The reader of the index.
-struct Reading<'a> {
+struct IndexReader<'a> {
     target: &'a Target,
     conf: &'a Conf,
-    kept: BTreeMap<String, (Entry, Vec<u8>)>,
+    kept: BTreeMap<String, (IndexEntry, Vec<u8>)>,
     manifest: ManifestWriter,
-    names: BTreeSet<Name>,
+    names: BTreeSet<FileName>,
     in_place: bool,
-    batch: Vec<Entry>,
+    batch: Vec<IndexEntry>,
     bytes: u64,
 }
 
-impl<'a> Reading<'a> {
-    fn new(target: &'a Target, conf: &'a Conf) -> Result<Reading<'a>> {
-        let manifest = ManifestWriter::begin(&target.dir)?;
+impl<'a> IndexReader<'a> {
+    fn new(target: &'a Target, conf: &'a Conf) -> Result<IndexReader<'a>> {
+        let manifest = ManifestWriter::create_in(&target.dir)?;
         let (kept, names) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Reading { target, conf, kept, manifest, names, in_place: false, batch: Vec::new(), bytes: 0 })
+        Ok(IndexReader { target, conf, kept, manifest, names, in_place: false, batch: Vec::new(), bytes: 0 })
     }
 
-    fn lead(&mut self, work: &Work<'_>, batches: SyncSender<Vec<Entry>>) -> Result<()> {
+    fn read_index(&mut self, work: &FileWriters<'_>, batches: SyncSender<Vec<IndexEntry>>) -> Result<()> {
         let backup = &work.stored.manifest;
         let mut frames = Frames::new(&*work.stored.repo.store, backup)?;
-        for entry in entries(work.stored)? {
+        for entry in read_entries(work.stored)? {
             shutdown::check()?;
-            self.line(entry?, &mut frames, &batches)?;
+            self.take_entry(entry?, &mut frames, &batches)?;
         }
         self.hand_over(&batches)
     }
 
-    fn line(
+    fn take_entry(
         &mut self,
-        entry: Entry,
+        entry: IndexEntry,
         frames: &mut Frames<'_>,
-        batches: &SyncSender<Vec<Entry>>,
+        batches: &SyncSender<Vec<IndexEntry>>,
     ) -> Result<()> {
         let path = self.target.dir.join(entry.path.path()?);
         if self.target.delta {
             self.names.insert(entry.path.clone());
         }
-        if entry.kind == Kind::Folder {
+        if entry.kind == EntryKind::Folder {
             // That of a tablespace elsewhere is a link, which no backup has.
             self.in_place |= path.parent() == Some(self.target.dir.join("pg_tblspc").as_path());
             if self.target.delta && path.symlink_metadata().is_ok_and(|m| !m.is_dir()) && !path.is_dir() {
-                super::delta::remove(&path)?;
+                super::delta::remove_path(&path)?;
             }
-            self.target.folder(&path)?;
-            return self.target.dress(&path, entry.mode);
+            self.target.make_folder(&path)?;
+            return self.target.set_owner_and_mode(&path, entry.mode);
         }
         if is_kept(entry.path.text(), self.conf) {
-            let bytes = frames.whole(&entry)?;
+            let bytes = frames.read_file(&entry)?;
             self.kept.insert(entry.path.text().to_string(), (entry, bytes));
             return Ok(());
         }
-        self.manifest.file(&entry)?;
+        self.manifest.add_file(&entry)?;
         self.bytes += entry.size;
         self.batch.push(entry);
         let full = self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES;
         if full { self.hand_over(batches) } else { Ok(()) }
     }
 
-    fn hand_over(&mut self, batches: &SyncSender<Vec<Entry>>) -> Result<()> {
+    fn hand_over(&mut self, batches: &SyncSender<Vec<IndexEntry>>) -> Result<()> {
         self.bytes = 0;
         batches.send(std::mem::take(&mut self.batch)).map_err(|_| Error::failed(UNSERVED))
     }
@@ -141,20 +145,20 @@ impl<'a> Reading<'a> {
 
 /// Written at the end, changed or elsewhere.
 fn is_kept(name: &str, conf: &Conf) -> bool {
-    name == PG_CONTROL || name == "tablespace_map" || conf.below(name).is_some()
+    name == PG_CONTROL || name == "tablespace_map" || conf.name_below(name).is_some()
 }
 
-impl Work<'_> {
-    fn worker(&self, waiting: &Mutex<Receiver<Vec<Entry>>>) -> Result<()> {
-        let done = self.serve(waiting);
+impl FileWriters<'_> {
+    fn run_worker(&self, waiting: &Mutex<Receiver<Vec<IndexEntry>>>) -> Result<()> {
+        let done = self.take_batches(waiting);
         if done.is_err() {
             self.failed.store(true, Ordering::SeqCst);
         }
         done
     }
 
-    /// After a failure the rest is taken and left, so that the reader never waits for nobody.
-    fn serve(&self, waiting: &Mutex<Receiver<Vec<Entry>>>) -> Result<()> {
+    /// After a failure the rest is taken and left, so that the reader never waits for a worker that has ended.
+    fn take_batches(&self, waiting: &Mutex<Receiver<Vec<IndexEntry>>>) -> Result<()> {
         let mut frames = Frames::new(&*self.stored.repo.store, &self.stored.manifest)?;
         let mut done = Ok(());
         loop {
@@ -163,21 +167,21 @@ impl Work<'_> {
             // Several packs were written at once, so their lines take turns; their frames are read one pack at a time.
             batch.sort_by_key(|entry| entry.pieces.first().map(|p| (p.pack, p.at, p.from)));
             if done.is_ok() && !self.failed.load(Ordering::SeqCst) {
-                done = batch.iter().try_for_each(|entry| self.file(entry, &mut frames));
+                done = batch.iter().try_for_each(|entry| self.write_file(entry, &mut frames));
                 self.failed.fetch_or(done.is_err(), Ordering::SeqCst);
             }
         }
     }
 
-    fn file(&self, entry: &Entry, frames: &mut Frames<'_>) -> Result<()> {
+    fn write_file(&self, entry: &IndexEntry, frames: &mut Frames<'_>) -> Result<()> {
         shutdown::check()?;
         let path = self.target.dir.join(entry.path.path()?);
-        let doing = || format!("write {}", shown(&path));
+        let doing = || format!("write {}", display_path(&path));
         let file = self.open(&path)?;
         let mut at = 0;
         for piece in &entry.pieces {
-            if !(self.target.delta && there(&file, at, piece)) {
-                let bytes = frames.piece(piece, &entry.path)?;
+            if !(self.target.delta && holds_piece(&file, at, piece)) {
+                let bytes = frames.read_piece(piece, &entry.path)?;
                 file.write_all_at(bytes, at).doing(doing)?;
                 self.written.fetch_add(piece.bytes.into(), Ordering::Relaxed);
             }
@@ -188,27 +192,30 @@ impl Work<'_> {
             return Err(Error::corrupt(format!(
                 "the index has {at} of {} bytes of {}",
                 entry.size,
-                entry.path.shown()
+                entry.path.to_display()
             )));
         }
+        // What was appended since the backup goes: recovery appends it again where the WAL says so.
         if self.target.delta {
             file.set_len(entry.size).doing(doing)?;
         }
         let modified =
             std::time::UNIX_EPOCH + std::time::Duration::from_secs(entry.modified.max(0).unsigned_abs());
         file.set_modified(modified).doing(doing)?;
-        self.target.dress(&path, entry.mode)
+        self.target.set_owner_and_mode(&path, entry.mode)
     }
 
     /// With --delta what is there is kept, if it is a file; else nothing may be there.
     fn open(&self, path: &Path) -> Result<File> {
         if let Some(parent) = path.parent() {
-            self.target.folder(parent)?;
+            self.target.make_folder(parent)?;
         }
         // A file with a second name is another folder's too, a copy made by links: here it gets a new one.
         if self.target.delta && path.symlink_metadata().is_ok_and(|m| !m.is_file() || m.nlink() > 1) {
-            super::delta::remove(path)?;
+            super::delta::remove_path(path)?;
         }
+        // A link that is put here after the look above must not lead the write elsewhere: O_NOFOLLOW, open(2). Without
+        // --delta O_EXCL refuses whatever is there.
         let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
         let mut options = OpenOptions::new();
         options.read(self.target.delta).write(true).mode(0o600).custom_flags(nofollow);
@@ -216,12 +223,12 @@ impl Work<'_> {
             true => options.create(true).truncate(false),
             false => options.create_new(true),
         };
-        options.open(path).doing(|| format!("create {}", shown(path)))
+        options.open(path).doing(|| format!("create {}", display_path(path)))
     }
 }
 
 /// Whether the file holds this piece already.
-fn there(file: &File, at: u64, piece: &Piece) -> bool {
+fn holds_piece(file: &File, at: u64, piece: &Piece) -> bool {
     let mut bytes = vec![0; piece.bytes as usize];
     file.read_exact_at(&mut bytes, at).is_ok() && crc32c(&bytes) == piece.crc32c
 }

@@ -1,10 +1,8 @@
 //! The end of a restore: how the server recovers, its backup_manifest, and pg_control when all else is durable.
 
-use super::files::Fetched;
-use super::plan::RecoveryPlan;
+use super::files::WrittenFiles;
 use super::target::{Target, UNFINISHED};
-use super::{conf, shown};
-use crate::cli;
+use super::{RestoreWork, conf, display_path};
 use crate::format::backup::{BackupManifest, PG_CONTROL};
 use std::fs::{self, File};
 use std::path::Path;
@@ -13,60 +11,62 @@ use toban_core::wal::{Segment, apply_changes, write_changes};
 use toban_core::{Context, Error, Result, durable};
 
 /// Makes a whole, startable data directory of what was written.
-///
-/// # Errors
-/// Those of the file system.
-pub(super) fn finish(
-    args: &cli::Restore,
-    backup: &BackupManifest,
-    target: &Target,
-    fetched: Fetched,
-    plan: Option<&RecoveryPlan>,
-) -> Result<()> {
-    let Fetched { mut kept, mut manifest, in_place, .. } = fetched;
+pub(super) fn finish_restore(work: &RestoreWork<'_>, written: WrittenFiles) -> Result<()> {
+    let (backup, target) = (&work.stored.manifest, work.target);
+    let WrittenFiles { mut kept, mut manifest, in_place, .. } = written;
     let missing = || Error::corrupt(format!("backup {} has no pg_control", backup.id));
     let (entry, control) = kept.remove(PG_CONTROL).ok_or_else(missing)?;
     if let Some((entry, map)) = kept.remove("tablespace_map") {
-        let map = remap(&String::from_utf8_lossy(&map), target);
-        write(target, "tablespace_map", map.as_bytes())?;
-        manifest.bytes("tablespace_map", map.as_bytes(), entry.modified)?;
+        let map = remap_tablespaces(&String::from_utf8_lossy(&map), target);
+        write_durably(target, "tablespace_map", map.as_bytes())?;
+        manifest.add_bytes("tablespace_map", map.as_bytes(), entry.modified)?;
     }
-    let place = conf::write(args, backup, target, &kept, &mut manifest)?;
-    redirect(backup, target)?;
-    write(target, "recovery.signal", b"")?;
-    let ends = plan.map_or_else(|| at_its_end(backup), |plan| plan.settings(!target.changes.is_empty()));
-    recovery(args, backup, target, &Recovery { ends, in_place: in_place || target.in_place, place })?;
-    manifest.file(&entry)?;
-    manifest.end(backup)?;
-    target.own(&target.dir.join("backup_manifest"))?;
-    target.dress(&target.dir, target.mode)?;
-    sync(target)?;
+    let place = conf::write_conf(work, &kept, &mut manifest)?;
+    redirect_tablespaces(backup, target)?;
+    // Without it a server would take the copy for one that crashed, replay the WAL that is in pg_wal alone, and go on with
+    // the same timeline, without a word ("Recovery Target", recovery.signal).
+    write_durably(target, "recovery.signal", b"")?;
+    let ends = work
+        .plan
+        .map_or_else(|| at_its_end(backup), |plan| plan.recovery_settings(!target.changes.is_empty()));
+    let settings = RecoverySettings { ends, in_place: in_place || target.in_place, place };
+    write_recovery_settings(work, &settings)?;
+    manifest.add_file(&entry)?;
+    manifest.write_file(backup)?;
+    target.give_to_owner(&target.dir.join("backup_manifest"))?;
+    target.set_owner_and_mode(&target.dir, target.mode)?;
+    // syncfs(2) before pg_control: a server starts only where pg_control is, so after a crash at any instant either no
+    // server starts here, or all that it reads is on disk. The mark goes in between, or a whole data directory would
+    // say for ever that it is not.
+    sync_target(target)?;
     fs::remove_file(target.dir.join(UNFINISHED))
         .doing(|| "remove the mark of the unfinished restore".into())?;
     durable::sync_dir(&target.dir)?;
-    write(target, PG_CONTROL, &control)
+    write_durably(target, PG_CONTROL, &control)
 }
 
-pub(super) fn write(target: &Target, name: &str, bytes: &[u8]) -> Result<()> {
+pub(super) fn write_durably(target: &Target, name: &str, bytes: &[u8]) -> Result<()> {
     let path = target.dir.join(name);
-    durable::replace(&path, 0o600, |w| w.write_all(bytes).doing(|| format!("write {}", shown(&path))))?;
-    target.own(&path)
+    durable::replace(&path, 0o600, |w| {
+        w.write_all(bytes).doing(|| format!("write {}", display_path(&path)))
+    })?;
+    target.give_to_owner(&path)
 }
 
 /// `16400 /srv/old` becomes the tablespace's new place; recovery makes the links from it. A place in the map escapes
 /// line breaks and backslashes by a backslash.
-fn remap(map: &str, target: &Target) -> String {
+fn remap_tablespaces(map: &str, target: &Target) -> String {
     let mut text = String::new();
-    for line in records(map) {
+    for line in split_map(map) {
         let (oid, old) = line.split_once(' ').unwrap_or((&line, ""));
         let place = oid.parse().ok().and_then(|oid: u32| target.tablespaces.get(&oid));
-        let new = place.map_or(old.to_string(), |path| escape(&path.display().to_string()));
+        let new = place.map_or(old.to_string(), |path| escape_path(&path.display().to_string()));
         text += &format!("{oid} {new}\n");
     }
     text
 }
 
-fn records(map: &str) -> Vec<String> {
+fn split_map(map: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut escaped = false;
     let mut line = String::new();
@@ -80,7 +80,7 @@ fn records(map: &str) -> Vec<String> {
     lines
 }
 
-fn escape(path: &str) -> String {
+fn escape_path(path: &str) -> String {
     path.replace('\\', "\\\\").replace('\n', "\\\n").replace('\r', "\\\r")
 }
 
@@ -88,8 +88,8 @@ fn escape(path: &str) -> String {
 fn at_its_end(backup: &BackupManifest) -> String {
     // The server wants a command in recovery; this one says that there is no archive, so that pg_wal is read.
     let text = "restore_command = 'false'\nrecovery_target_timeline = 'current'\n";
-    // "immediate" wants a whole record behind the end of the backup. A primary writes one; the WAL of a standby may
-    // end right there, and recovery to its end, which must lie behind the backup's, gives the same.
+    // "immediate" wants a whole record after the end of the backup. A primary writes one; the WAL of a standby may
+    // end right there, and recovery to its end, which must not lie before the backup's, gives the same.
     let target = "recovery_target = 'immediate'\nrecovery_target_action = 'promote'\n";
     if backup.standby { text.into() } else { format!("{text}{target}") }
 }
@@ -100,14 +100,14 @@ pub(super) const CHANGES: &str = "pg_wal/toban-changes";
 /// Tablespaces that recovery creates elsewhere than they were: the WAL that the backup brought along says so now, and for
 /// what the archive has `wal-shipper fetch` reads the file. Their folders are there, so that no link leads nowhere
 /// when recovery ends before it comes to them.
-fn redirect(backup: &BackupManifest, target: &Target) -> Result<()> {
+fn redirect_tablespaces(backup: &BackupManifest, target: &Target) -> Result<()> {
     if target.changes.is_empty() {
         return Ok(());
     }
     for path in target.tablespaces.values() {
-        target.folder(&path.join(&target.version_folder))?;
+        target.make_folder(&path.join(&target.version_folder))?;
     }
-    write(target, CHANGES, write_changes(&target.changes).as_bytes())?;
+    write_durably(target, CHANGES, write_changes(&target.changes).as_bytes())?;
     let size = backup.wal_segment_size;
     for change in &target.changes {
         let segment = Segment::holding(change.lsn, backup.timeline, size);
@@ -123,17 +123,17 @@ fn redirect(backup: &BackupManifest, target: &Target) -> Result<()> {
 const WITH_JOBS: [&str; 8] =
     ["pg_cron", "pg_partman_bgw", "pg_net", "pglogical", "spock", "bdr", "pg_squeeze", "pg_task"];
 
-fn libraries(preload: &str) -> impl Iterator<Item = &str> {
+fn split_libraries(preload: &str) -> impl Iterator<Item = &str> {
     preload.split(',').map(|l| l.trim().trim_matches('"')).filter(|l| !l.is_empty())
 }
 
 /// Those of the libraries that the server loaded that do.
-pub(super) fn jobs(preload: &str) -> Vec<&str> {
-    libraries(preload).filter(|l| WITH_JOBS.contains(&l.rsplit('/').next().unwrap_or(l))).collect()
+pub(super) fn find_job_libraries(preload: &str) -> Vec<&str> {
+    split_libraries(preload).filter(|l| WITH_JOBS.contains(&l.rsplit('/').next().unwrap_or(l))).collect()
 }
 
 /// What the settings depend on.
-struct Recovery {
+struct RecoverySettings {
     /// Where recovery ends.
     ends: String,
     /// There are tablespaces inside the data directory.
@@ -141,13 +141,14 @@ struct Recovery {
     place: conf::ServerPlace,
 }
 
-/// Behind everything that the server was told before: where recovery ends, and that it does nothing of what the server
+/// After every setting that the server had before: where recovery ends, and that it does nothing of what the server
 /// that was backed up does: archive, take changes of a publication, run jobs, write another server's PID file.
-fn recovery(args: &cli::Restore, backup: &BackupManifest, target: &Target, how: &Recovery) -> Result<()> {
+fn write_recovery_settings(work: &RestoreWork<'_>, how: &RecoverySettings) -> Result<()> {
+    let (backup, target) = (&work.stored.manifest, work.target);
     let path = target.dir.join("postgresql.auto.conf");
     let mut text = match fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-        other => other.doing(|| format!("read {}", shown(&path)))?,
+        other => other.doing(|| format!("read {}", display_path(&path)))?,
     };
     // Two targets are one too many, even where the second is empty: those of an earlier recovery go.
     text = text.lines().filter(|l| !l.starts_with("recovery_target")).flat_map(|l| [l, "\n"]).collect();
@@ -162,22 +163,23 @@ fn recovery(args: &cli::Restore, backup: &BackupManifest, target: &Target, how: 
     if how.place == conf::ServerPlace::BesideWithin {
         text += "external_pid_file = ''\n";
     }
-    if !args.keep_archiving {
+    if !work.args.keep_archiving {
         text += "archive_mode = 'off'\nmax_logical_replication_workers = '0'\n";
-        let jobs = jobs(&backup.host.preload);
+        let jobs = find_job_libraries(&backup.host.preload);
         if !jobs.is_empty() {
-            let kept: Vec<&str> = libraries(&backup.host.preload).filter(|l| !jobs.contains(l)).collect();
+            let kept: Vec<&str> =
+                split_libraries(&backup.host.preload).filter(|l| !jobs.contains(l)).collect();
             text += &format!("shared_preload_libraries = {}\n", setting(&kept.join(",")));
         }
     }
-    write(target, "postgresql.auto.conf", text.as_bytes())
+    write_durably(target, "postgresql.auto.conf", text.as_bytes())
 }
 
 /// Everything on the target's file systems: one call each instead of one for each of a hundred thousand files.
-fn sync(target: &Target) -> Result<()> {
+fn sync_target(target: &Target) -> Result<()> {
     let places = target.tablespaces.values().map(std::path::PathBuf::as_path);
     for place in places.chain([target.dir.as_path()]) {
-        sync_fs(place).doing(|| format!("make {} durable", shown(place)))?;
+        sync_fs(place).doing(|| format!("make {} durable", display_path(place)))?;
     }
     Ok(())
 }
@@ -193,9 +195,9 @@ mod tests {
     #[test]
     fn libraries_that_run_jobs() {
         let preload = "pg_stat_statements, \"pg_cron\",$libdir/pg_net";
-        assert_eq!(jobs(preload), ["pg_cron", "$libdir/pg_net"]);
-        assert_eq!(libraries(preload).count(), 3);
-        assert_eq!((jobs(""), libraries(" ").count()), (Vec::new(), 0));
+        assert_eq!(find_job_libraries(preload), ["pg_cron", "$libdir/pg_net"]);
+        assert_eq!(split_libraries(preload).count(), 3);
+        assert_eq!((find_job_libraries(""), split_libraries(" ").count()), (Vec::new(), 0));
     }
 
     #[test]
@@ -212,7 +214,7 @@ mod tests {
             version_folder: String::new(),
             in_place: false,
         };
-        let map = remap("16400 /old\\\nx\n16401 /kept\n", &target);
+        let map = remap_tablespaces("16400 /old\\\nx\n16401 /kept\n", &target);
         assert_eq!(map, "16400 /new\\\n\\\\x\n16401 /kept\n");
     }
 }

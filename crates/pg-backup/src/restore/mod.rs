@@ -10,7 +10,6 @@ mod debian;
 mod delta;
 mod files;
 mod finish;
-mod links;
 mod plan;
 mod recovery_target;
 mod restore_command;
@@ -30,12 +29,12 @@ use std::path::Path;
 use std::time::Instant;
 use target::{Known, Target};
 use toban_core::config::Config;
-use toban_core::repo::Repo;
+use toban_core::repo::Repos;
 use toban_core::{Out, Record, Result, out};
 
 /// What was restored, or would be.
 #[derive(Serialize)]
-struct Restored {
+struct RestoredBackup {
     id: Id,
     repo: String,
     pgdata: String,
@@ -43,12 +42,12 @@ struct Restored {
     bytes: u64,
     /// Bytes that were written; with --delta the rest was there already.
     written_bytes: u64,
-    /// Where recovery ends: the backup's end, or the moment that was asked for.
+    /// Where recovery ends: the backup's end, or the target that was asked for.
     recovers_to: String,
     seconds: f64,
 }
 
-impl Record for Restored {
+impl Record for RestoredBackup {
     const SCHEMA: &'static str = "pg-backup.restore/1";
     const HEAD: &'static [&'static str] =
         &["restored", "from", "into", "files", "size", "written", "recovers to", "seconds"];
@@ -70,7 +69,7 @@ impl Record for Restored {
 pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     let plan = match RecoveryTarget::from_args(&args.to)? {
-        Some(target) => Some(plan::plan(args, config, &repos, target)?),
+        Some(target) => Some(plan::plan_recovery(args, config, &repos, target)?),
         None => None,
     };
     let stored = match &plan {
@@ -79,17 +78,19 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
     };
     let begun = Instant::now();
     let own;
-    let (outline, way) = match &plan {
-        Some(plan) => (&plan.outline, &plan.path),
+    let (outline, effects) = match &plan {
+        Some(plan) => (&plan.outline, &plan.effects),
         None => {
-            let outline = outline::read(&stored)?;
+            let outline = outline::read_outline(&stored)?;
             let end = wal_effects::ReplayEnd::of_backup(&stored.manifest);
-            own = (wal_effects::read(&stored, &outline, &|_| Ok(None), &end)?, outline);
+            own = (wal_effects::read_effects(&stored, &outline, &|_| Ok(None), &end)?, outline);
             (&own.1, &own.0)
         }
     };
-    let known = Known { backup: &stored.manifest, outline, way };
-    let mut target = Target::plan(args, &known)?;
+    // All that can be refused is refused from here to the first write: places that are taken, links, space, a
+    // restore_command that does not work. A restore that was begun has no reason of ours to end half-way.
+    let known = Known { backup: &stored.manifest, outline, effects };
+    let mut target = Target::check_all(args, &known)?;
     if !target.changes.is_empty() {
         target.version_folder = outline.version_folder(&stored)?;
     }
@@ -101,14 +102,14 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
     } else {
         plan::tell_more(args, &repos, &stored);
     }
-    warn(&stored.manifest);
-    let work = Work { args, repos: &repos, stored: &stored, target: &target, plan: plan.as_ref() };
-    let written = if args.dry.dry_run { 0 } else { work.act()? };
+    warn_of_differences(&stored.manifest);
+    let work = RestoreWork { args, repos: &repos, stored: &stored, target: &target, plan: plan.as_ref() };
+    let written = if args.dry.dry_run { 0 } else { work.restore_files()? };
     let recovers_to = match &plan {
-        Some(plan) => plan.ends(),
+        Some(plan) => plan.describe_end(),
         None => format!("{}, then promotes", stored.manifest.stop_lsn),
     };
-    out.emit(&Restored {
+    out.emit(&RestoredBackup {
         id: stored.manifest.id.clone(),
         repo: stored.repo.name.clone(),
         pgdata: target.dir.display().to_string(),
@@ -121,34 +122,35 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
 }
 
 /// What is restored, and where to.
-struct Work<'a> {
+struct RestoreWork<'a> {
     args: &'a cli::Restore,
-    repos: &'a [Repo],
+    repos: &'a Repos,
     stored: &'a StoredBackup,
     target: &'a Target,
     plan: Option<&'a RecoveryPlan>,
 }
 
-impl Work<'_> {
+impl RestoreWork<'_> {
     /// Does it; the bytes that were written.
-    fn act(&self) -> Result<u64> {
+    fn restore_files(&self) -> Result<u64> {
         let (backup, target) = (&self.stored.manifest, self.target);
-        target.prepare()?;
-        let fetched = files::all(self.args, self.stored, target)?;
-        let written = fetched.written;
+        target.prepare_folders()?;
+        let written = files::write_files(self.args, self.stored, target)?;
+        let written_bytes = written.written;
         if target.delta {
-            delta::extra(target, &fetched.names)?;
+            delta::remove_extra(target, &written.names)?;
         }
+        // After all files and before the server can start: what `finish_restore` writes last is pg_control.
         let follows = self.plan.map_or(backup.timeline, RecoveryPlan::timeline);
-        timelines::reserve(self.repos, backup, target, follows)?;
-        finish::finish(self.args, backup, target, fetched, self.plan)?;
-        tell(self.args, backup, target);
-        Ok(written)
+        timelines::reserve_timelines(self.repos, backup, target, follows)?;
+        finish::finish_restore(self, written)?;
+        tell_what_is_off(self.args, backup, target);
+        Ok(written_bytes)
     }
 }
 
 /// What the server will miss or do otherwise here.
-fn warn(backup: &BackupManifest) {
+fn warn_of_differences(backup: &BackupManifest) {
     crate::data_dir::host::find_differences(&backup.host).iter().for_each(|line| log::warn!("{line}"));
     if !backup.host.preload.is_empty() {
         log::info!("the server loads {} at its start; they must be installed here", backup.host.preload);
@@ -159,14 +161,14 @@ fn warn(backup: &BackupManifest) {
 }
 
 /// What of the old server the new one must not do, and does not; and how it is switched on again.
-fn tell(args: &cli::Restore, backup: &BackupManifest, target: &Target) {
+fn tell_what_is_off(args: &cli::Restore, backup: &BackupManifest, target: &Target) {
     for created in target.linked_by_replay.iter().filter_map(|oid| target.tablespaces.get(oid)) {
-        log::info!("recovery creates a tablespace in {}, where it was", shown(created));
+        log::info!("recovery creates a tablespace in {}, where it was", display_path(created));
     }
     if args.keep_archiving {
         return;
     }
-    let jobs = finish::jobs(&backup.host.preload);
+    let jobs = finish::find_job_libraries(&backup.host.preload);
     let off = if jobs.is_empty() { String::new() } else { format!(", or run jobs by {}", jobs.join(", ")) };
     log::info!(
         "the restored server does not archive or subscribe{off}; where it takes the old one's place: alter system reset \
@@ -174,10 +176,10 @@ fn tell(args: &cli::Restore, backup: &BackupManifest, target: &Target) {
     );
 }
 
-/// What the reader of the index says when all workers are gone; theirs is the error to tell.
+/// The error of the reader of the index when all workers have ended; theirs is the error to report.
 const UNSERVED: &str = "no worker is left";
 
 /// For messages.
-fn shown(path: &Path) -> String {
+fn display_path(path: &Path) -> String {
     path.display().to_string()
 }

@@ -1,7 +1,7 @@
-//! `restore --target…`: the right backup for a moment, which moments can be reached, and what the server must be told.
+//! `restore --target…`: the right backup for a recovery target, which targets can be reached, and the settings that the server needs.
 
 use super::archives::Archives;
-use super::choose::{self, Choice};
+use super::choose::{self, ChosenBackup, UsableBackups};
 use super::recovery_target::RecoveryTarget;
 use super::restore_command::{self, ServerEnvironment, Wanted};
 use super::target::Target;
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use toban_core::config::Config;
 use toban_core::pg::setting;
-use toban_core::repo::Repo;
+use toban_core::repo::Repos;
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Error, Record, Result};
 
@@ -31,10 +31,10 @@ pub(super) struct RecoveryPlan {
     command: String,
     reachable: Reachable,
     pub(super) outline: Outline,
-    pub(super) path: WalEffects,
+    pub(super) effects: WalEffects,
 }
 
-/// Which moments can be restored from the backup, and which one will be: said before anything is written.
+/// Which targets can be reached from the backup, and which one is meant: printed before anything is written.
 #[derive(Clone, Serialize)]
 pub(super) struct Reachable {
     id: Id,
@@ -49,7 +49,7 @@ pub(super) struct Reachable {
 }
 
 impl Record for Reachable {
-    const SCHEMA: &'static str = "pg-backup.restore-moment/1";
+    const SCHEMA: &'static str = "pg-backup.recovery-target/1";
     const HEAD: &'static [&'static str] =
         &["backup", "in", "timeline", "reaches from", "from time", "to", "to time", "stops at"];
     fn cells(&self) -> Vec<String> {
@@ -58,40 +58,40 @@ impl Record for Reachable {
             self.repo.clone(),
             self.timeline.to_string(),
             self.from_lsn.to_string(),
-            shown(self.from_time),
+            format_time(self.from_time),
             self.to_lsn.to_string(),
-            shown(self.to_time),
+            format_time(self.to_time),
             self.stops_at.clone(),
         ]
     }
 }
 
 /// A time for people, in UTC and to the millisecond.
-pub(super) fn shown(at: Timestamp) -> String {
+pub(super) fn format_time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// Chooses the backup and the settings for `moment`; nothing is written.
+/// Chooses the backup and the settings for `target`; nothing is written.
 ///
 /// # Errors
-/// Failed for a moment that cannot be reached, with the nearest that can; Retry when a repository that may decide it
+/// Failed for a target that cannot be reached, with the nearest that can; Retry when a repository that may decide it
 /// could not be asked.
-pub(super) fn plan(
+pub(super) fn plan_recovery(
     args: &cli::Restore,
     config: &Config,
-    repos: &[Repo],
-    moment: RecoveryTarget,
+    repos: &Repos,
+    target: RecoveryTarget,
 ) -> Result<RecoveryPlan> {
-    let (backups, asked) = choose::find_usable(repos, &args.repos.cluster, &args.id)?;
-    if moment == RecoveryTarget::Latest && asked.len() < repos.len() {
+    let UsableBackups { backups, repos: asked } = choose::find_usable(repos, &args.repos.cluster, &args.id)?;
+    if target == RecoveryTarget::Latest && asked.len() < repos.len() {
         let e = Error::retry("a repository cannot be asked: what is the latest is not known");
         return Err(e.hint("name those that answer by --repo, to take what they have"));
     }
-    let reading = Archives::open(&asked, &backups)?;
-    let Choice { stored, history, follows: timeline, reach, stop } =
-        choose::choose(args, &backups, &reading, &moment)?;
+    let archives = Archives::open(&asked, &backups)?;
+    let ChosenBackup { stored, history, follows: timeline, reach, stop } =
+        choose::choose_backup(args, &backups, &archives, &target)?;
     let wanted = Wanted { system: stored.manifest.system()?, timeline };
-    let command = restore_command::command(args, config, &asked, &wanted)?;
+    let command = restore_command::build_command(args, config, &asked, &wanted)?;
     let stops_at = match &stop {
         None => "the end of the WAL".to_string(),
         Some(stop) => stop.describe(args.to.target_exclusive),
@@ -103,42 +103,43 @@ pub(super) fn plan(
         from_lsn: stored.manifest.stop_lsn,
         from_time: stored.manifest.finished,
         to_lsn: reach.to,
-        to_time: reading.newest(&history, &stored.manifest, &reach)?,
+        to_time: archives.newest_written(&history, &stored.manifest, &reach)?,
         stops_at,
     };
     let (exclusive, action) = (args.to.target_exclusive, args.to.target_action);
     if stop.is_none() && action != cli::TargetAction::Promote {
         log::warn!("at the end of the WAL the server is promoted whatever --target-action says");
     }
-    let outline = outline::read(&stored)?;
+    let outline = outline::read_outline(&stored)?;
     let end = ReplayEnd { to: reach.to, stop: stop.as_ref(), exclusive };
-    let path = wal_effects::read(&stored, &outline, &|lsn| reading.content(&history, lsn), &end)?;
-    Ok(RecoveryPlan { stored, timeline, stop, exclusive, action, command, reachable, outline, path })
+    let effects =
+        wal_effects::read_effects(&stored, &outline, &|lsn| archives.read_segment(&history, lsn), &end)?;
+    Ok(RecoveryPlan { stored, timeline, stop, exclusive, action, command, reachable, outline, effects })
 }
 
-/// Says when the repositories have WAL behind the end of the backup, which a restore without a moment leaves out.
-pub(super) fn tell_more(args: &cli::Restore, repos: &[Repo], stored: &StoredBackup) {
-    if args.to.immediate() {
+/// Says when the repositories have WAL after the end of the backup, which a restore without a target leaves out.
+pub(super) fn tell_more(args: &cli::Restore, repos: &Repos, stored: &StoredBackup) {
+    if args.to.is_immediate() {
         return;
     }
     let backup = &stored.manifest;
     let more = || -> Result<Option<(Lsn, Timestamp)>> {
-        let reading = Archives::open(repos, std::slice::from_ref(stored))?;
+        let archives = Archives::open(repos, std::slice::from_ref(stored))?;
         let own = backup.wal_range();
-        let history = reading.path.history_of(reading.path.newest_timeline(&own)?);
-        let reach = reading.path.reach(&history, &own).filter(|reach| goes_further(backup, reach.to));
-        reach.map(|reach| Ok((reach.to, reading.newest(&history, backup, &reach)?))).transpose()
+        let history = archives.path.history_of(archives.path.newest_timeline(&own)?);
+        let reach = archives.path.reach(&history, &own).filter(|reach| goes_further(backup, reach.to));
+        reach.map(|reach| Ok((reach.to, archives.newest_written(&history, backup, &reach)?))).transpose()
     };
     match more() {
         Ok(None) => {}
         Ok(Some((to, at))) => log::warn!(
             "this restores to the end of the backup, {} ({}); the repositories have WAL up to {} ({to}), which is left \
              out: add --target latest to have it, or --target immediate to say that it is meant",
-            shown(backup.finished),
+            format_time(backup.finished),
             backup.stop_lsn,
-            shown(at)
+            format_time(at)
         ),
-        Err(e) => log::warn!("whether there is WAL behind the end of the backup is not known: {}", e.chain()),
+        Err(e) => log::warn!("whether there is WAL after the end of the backup is not known: {}", e.chain()),
     }
 }
 
@@ -148,13 +149,13 @@ fn goes_further(backup: &BackupManifest, to: Lsn) -> bool {
 }
 
 impl RecoveryPlan {
-    /// What is said before the first write.
+    /// What is printed before the first write.
     pub(super) fn reachable(&self) -> &Reachable {
         &self.reachable
     }
 
     /// Where recovery ends, and what the server does then.
-    pub(super) fn ends(&self) -> String {
+    pub(super) fn describe_end(&self) -> String {
         let action = if self.stop.is_none() { cli::TargetAction::Promote } else { self.action };
         format!("{}, then {}s", self.reachable.stops_at, action.word())
     }
@@ -167,19 +168,19 @@ impl RecoveryPlan {
     /// Tries the restore_command as the server will run it.
     ///
     /// # Errors
-    /// Failed when it does not do what recovery needs, with what it said.
+    /// Failed when it does not do what recovery needs, with what it printed.
     pub(super) fn try_command(&self, args: &cli::Restore, target: &Target) -> Result<()> {
-        restore_command::attempt(&self.command, &ServerEnvironment::of(args, target))
+        restore_command::try_command(&self.command, &ServerEnvironment::find(args, target))
     }
 
-    /// Says which tables nobody can read while recovery pauses.
+    /// Says which tables cannot be read while recovery pauses.
     pub(super) fn tell_locks(&self) {
         if self.stop.is_none() || self.action != cli::TargetAction::Pause {
             return;
         }
-        for (xid, locked) in &self.path.locked {
+        for (xid, locked) in &self.effects.locked {
             log::warn!(
-                "at that moment transaction {xid} holds table {} of database {} (their OIDs) locked, as DROP and ALTER do: \
+                "at the target transaction {xid} holds table {} of database {} (their OIDs) locked, as DROP and ALTER do: \
                  a query of it waits until recovery goes on; to read it, pause before the lock: --target-lsn {} --target-exclusive",
                 locked.table,
                 locked.database,
@@ -189,7 +190,7 @@ impl RecoveryPlan {
     }
 
     /// The settings of recovery, for postgresql.auto.conf; with `changes` in the WAL.
-    pub(super) fn settings(&self, changes: bool) -> String {
+    pub(super) fn recovery_settings(&self, changes: bool) -> String {
         let changes = if changes { format!(" --changes {}", super::finish::CHANGES) } else { String::new() };
         let mut text = format!("restore_command = {}\n", setting(&format!("{}{changes}", self.command)));
         // A number, not `latest`: recovery follows the timeline that was promised, and no other.
@@ -207,7 +208,7 @@ impl RecoveryPlan {
             text += "recovery_target_inclusive = 'off'\n";
         }
         if self.stored.manifest.major >= 15 {
-            // It asks for the segment after the target, and one that is missing would end recovery before the target.
+            // It asks for the segment after the target, and where that is missing it would end recovery before the target.
             text += "recovery_prefetch = 'off'\n";
         }
         text

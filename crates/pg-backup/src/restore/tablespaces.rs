@@ -23,8 +23,8 @@ type Was<'a> = (u32, &'a str);
 ///
 /// # Errors
 /// Usage for a mapping of what there is not, for two in one place, and for a place in the data directory.
-pub(super) fn of(args: &cli::Restore, known: &Known<'_>) -> Result<TablespacePlaces> {
-    let created = &known.way.created;
+pub(super) fn plan_tablespaces(args: &cli::Restore, known: &Known<'_>) -> Result<TablespacePlaces> {
+    let created = &known.effects.created;
     let outside = created.iter().filter(|c| !c.location.is_empty());
     // One that was made while the files were copied counts where recovery creates it, or where it has files.
     let listed = known.backup.tablespaces.iter();
@@ -38,7 +38,7 @@ pub(super) fn of(args: &cli::Restore, known: &Known<'_>) -> Result<TablespacePla
         ..TablespacePlaces::default()
     };
     for (oid, was) in &all {
-        places.tablespaces.insert(*oid, place(args, *oid, was));
+        places.tablespaces.insert(*oid, choose_place(args, *oid, was));
     }
     for one in outside {
         if places.tablespaces[&one.oid] == Path::new(&one.location) {
@@ -58,7 +58,7 @@ pub(super) fn of(args: &cli::Restore, known: &Known<'_>) -> Result<TablespacePla
     Ok(places)
 }
 
-fn place(args: &cli::Restore, oid: u32, was: &str) -> PathBuf {
+fn choose_place(args: &cli::Restore, oid: u32, was: &str) -> PathBuf {
     let mapped = args.tablespace_mapping.iter().find(|m| m.old == was).map(|m| m.new.clone());
     let below = || args.tablespace_dir.as_ref().map(|dir| dir.join(oid.to_string()));
     mapped.or_else(below).unwrap_or_else(|| PathBuf::from(was))
@@ -79,7 +79,7 @@ fn known_mappings(args: &cli::Restore, known: &Known<'_>, all: &[Was<'_>]) -> Re
     })
 }
 
-/// Two share a place only where they shared it before, one behind the other.
+/// Two share a place only where they shared it before, one after the other.
 fn each_its_own(all: &[Was<'_>], places: &TablespacePlaces) -> Result<()> {
     let mut taken: BTreeMap<&Path, &str> = BTreeMap::new();
     for (oid, was) in all {

@@ -1,7 +1,7 @@
 //! Where a backup is restored to: what must hold before, and its folders and tablespace links.
 
-use super::links;
-use super::shown;
+use super::delta;
+use super::display_path;
 use super::tablespaces::{self, TablespacePlaces};
 use super::wal_effects::WalEffects;
 use crate::cli;
@@ -43,7 +43,7 @@ pub(super) struct Target {
 pub(super) struct Known<'a> {
     pub(super) backup: &'a BackupManifest,
     pub(super) outline: &'a Outline,
-    pub(super) way: &'a WalEffects,
+    pub(super) effects: &'a WalEffects,
 }
 
 impl Target {
@@ -51,14 +51,14 @@ impl Target {
     ///
     /// # Errors
     /// Failed or Usage, with what is in the way.
-    pub(super) fn plan(args: &cli::Restore, known: &Known<'_>) -> Result<Target> {
+    pub(super) fn check_all(args: &cli::Restore, known: &Known<'_>) -> Result<Target> {
         let backup = known.backup;
         let dir = std::path::absolute(&args.pgdata).doing(|| "find the target".into())?;
         let TablespacePlaces { tablespaces, linked_by_replay, changes, in_place } =
-            tablespaces::of(args, known)?;
+            tablespaces::plan_tablespaces(args, known)?;
         let target = Target {
             delta: args.delta,
-            ids: ids(&backup.owner)?,
+            ids: find_owner_ids(&backup.owner)?,
             mode: if backup.owner.mode == 0o750 { 0o750 } else { 0o700 },
             major: backup.major,
             tablespaces,
@@ -69,23 +69,23 @@ impl Target {
             dir,
         };
         not_running(&target.dir)?;
-        target.fits(backup)?;
+        target.check_target(backup)?;
         if target.delta {
-            links::refuse(&target)?;
+            delta::refuse_links(&target)?;
         }
         target.tablespaces.iter().try_for_each(|(oid, path)| target.tablespace_fits(*oid, path, known))?;
         if !target.delta {
-            target.space(backup.bytes)?;
+            target.check_space(backup.bytes)?;
         }
         Ok(target)
     }
 
-    fn fits(&self, backup: &BackupManifest) -> Result<()> {
+    fn check_target(&self, backup: &BackupManifest) -> Result<()> {
         if is_empty(&self.dir)? {
             return Ok(());
         }
         if !self.delta {
-            let e = Error::failed(format!("{} is not empty", shown(&self.dir)));
+            let e = Error::failed(format!("{} is not empty", display_path(&self.dir)));
             return Err(e.hint("empty it, or give --delta to rewrite only what differs from the backup"));
         }
         if self.dir.join(UNFINISHED).exists() {
@@ -99,7 +99,7 @@ impl Target {
             };
             return Err(Error::failed(format!(
                 "{} is {what}: --delta would delete what is in it",
-                shown(&self.dir)
+                display_path(&self.dir)
             )));
         }
         let system =
@@ -107,7 +107,7 @@ impl Target {
         match system {
             Some(id) if id.to_string() != backup.system_identifier => Err(Error::failed(format!(
                 "{} is of system {id}, the backup of {}",
-                shown(&self.dir),
+                display_path(&self.dir),
                 backup.system_identifier
             ))),
             _ => Ok(()),
@@ -119,14 +119,14 @@ impl Target {
         if is_empty(path)? || (self.delta && self.leads_to(oid, path)) {
             return Ok(());
         }
-        let what = match known.way.created.iter().find(|c| c.oid == oid) {
+        let what = match known.effects.created.iter().find(|c| c.oid == oid) {
             Some(created) => format!(
                 "the WAL up to the target creates tablespace {oid} in {} at {}, and {} is not empty",
                 created.location,
                 created.lsn,
-                shown(path)
+                display_path(path)
             ),
-            None => format!("the folder {} of a tablespace is not empty", shown(path)),
+            None => format!("the folder {} of a tablespace is not empty", display_path(path)),
         };
         Err(Error::failed(what).hint(
             "empty it if no server uses it, or put the tablespace elsewhere: --tablespace-mapping OLD=NEW, or \
@@ -142,12 +142,12 @@ impl Target {
     }
 
     /// Bytes free on all file systems that are written to, each counted once.
-    fn space(&self, needed: u64) -> Result<()> {
+    fn check_space(&self, needed: u64) -> Result<()> {
         let mut free = BTreeMap::new();
         for path in self.tablespaces.values().chain([&self.dir]) {
-            let there = existing(path);
+            let there = nearest_existing(path);
             let stat = rustix::fs::statvfs(&there).map_err(std::io::Error::from);
-            let stat = stat.doing(|| format!("ask for the space of {}", shown(&there)))?;
+            let stat = stat.doing(|| format!("ask for the space of {}", display_path(&there)))?;
             let device = fs::metadata(&there).map_or(0, |m| m.dev());
             free.insert(device, stat.f_bavail * stat.f_frsize);
         }
@@ -156,15 +156,18 @@ impl Target {
             return Ok(());
         }
         let (needed, free) = (out::bytes(needed), out::bytes(free));
-        Err(Error::failed(format!("the backup needs {needed}, and {} has {free} free", shown(&self.dir))))
+        Err(Error::failed(format!(
+            "the backup needs {needed}, and {} has {free} free",
+            display_path(&self.dir)
+        )))
     }
 
     /// Makes the folder unusable for a server, then its folders and links.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn prepare(&self) -> Result<()> {
-        self.folder(&self.dir)?;
+    pub(super) fn prepare_folders(&self) -> Result<()> {
+        // In this order: first a file says that the folder is not whole, then the pg_control that may be there goes and
+        // its folder is synced. From here until the last line of the restore no server can start in what is half old,
+        // half new, even after a crash of the machine; and a rerun with --delta knows the folder by the mark.
+        self.make_folder(&self.dir)?;
         let mark = self.dir.join(UNFINISHED);
         durable::replace(&mark, 0o600, |w| {
             w.write_all(
@@ -178,67 +181,59 @@ impl Target {
             Err(e) => return Err(e).doing(|| "remove pg_control".into()),
         }
         for (oid, path) in &self.tablespaces {
-            self.folder(path)?;
+            self.make_folder(path)?;
             if !self.linked_by_replay.contains(oid) {
-                self.link(*oid, path)?;
+                self.link_tablespace(*oid, path)?;
             }
         }
         Ok(())
     }
 
-    fn link(&self, oid: u32, path: &Path) -> Result<()> {
-        self.folder(&self.dir.join("pg_tblspc"))?;
+    fn link_tablespace(&self, oid: u32, path: &Path) -> Result<()> {
+        self.make_folder(&self.dir.join("pg_tblspc"))?;
         let link = self.dir.join(format!("pg_tblspc/{oid}"));
         if fs::read_link(&link).is_ok_and(|to| to == path) {
             return Ok(());
         }
         if link.is_symlink() {
-            fs::remove_file(&link).doing(|| format!("remove {}", shown(&link)))?;
+            fs::remove_file(&link).doing(|| format!("remove {}", display_path(&link)))?;
         }
-        symlink(path, &link).doing(|| format!("link {} to {}", shown(&link), shown(path)))
+        symlink(path, &link).doing(|| format!("link {} to {}", display_path(&link), display_path(path)))
     }
 
     /// Makes a folder and those above it, or takes it as it is; the new ones are the server's.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn folder(&self, path: &Path) -> Result<()> {
+    pub(super) fn make_folder(&self, path: &Path) -> Result<()> {
         if path.is_dir() {
             return Ok(());
         }
         if let Some(parent) = path.parent() {
-            self.folder(parent)?;
+            self.make_folder(parent)?;
         }
         match DirBuilder::new().mode(self.mode).create(path) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
-            Err(e) => Err(e).doing(|| format!("create the folder {}", shown(path))),
-            Ok(()) => self.own(path),
+            Err(e) => Err(e).doing(|| format!("create the folder {}", display_path(path))),
+            Ok(()) => self.give_to_owner(path),
         }
     }
 
     /// Gives `path` to its owner.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn own(&self, path: &Path) -> Result<()> {
+    pub(super) fn give_to_owner(&self, path: &Path) -> Result<()> {
         let Some((uid, gid)) = self.ids else { return Ok(()) };
-        chown(path, Some(uid), Some(gid)).doing(|| format!("give {} to its owner", shown(path)))
+        chown(path, Some(uid), Some(gid)).doing(|| format!("give {} to its owner", display_path(path)))
     }
 
     /// Owner and permissions of a file or folder that is there.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub(super) fn dress(&self, path: &Path, mode: u32) -> Result<()> {
-        self.own(path)?;
+    pub(super) fn set_owner_and_mode(&self, path: &Path, mode: u32) -> Result<()> {
+        // Owner first: chown(2) may clear bits of the mode.
+        self.give_to_owner(path)?;
         // Nothing set-uid, nothing that others may write.
         let mode = fs::Permissions::from_mode(mode & 0o755);
-        fs::set_permissions(path, mode).doing(|| format!("set the permissions of {}", shown(path)))
+        fs::set_permissions(path, mode).doing(|| format!("set the permissions of {}", display_path(path)))
     }
 }
 
 /// Root gives the files to the owner that they had, by name.
-fn ids(owner: &Owner) -> Result<Option<(u32, u32)>> {
+fn find_owner_ids(owner: &Owner) -> Result<Option<(u32, u32)>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
@@ -254,12 +249,12 @@ pub(super) fn is_empty(dir: &Path) -> Result<bool> {
         // A disk of its own begins with this folder.
         Ok(mut entries) => Ok(entries.all(|e| e.is_ok_and(|e| e.file_name() == "lost+found"))),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
-        Err(e) => Err(e).doing(|| format!("look into {}", shown(dir))),
+        Err(e) => Err(e).doing(|| format!("look into {}", display_path(dir))),
     }
 }
 
 /// The path, or the nearest folder above it that is there.
-fn existing(path: &Path) -> PathBuf {
+fn nearest_existing(path: &Path) -> PathBuf {
     path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_path_buf()
 }
 
@@ -270,10 +265,8 @@ fn not_running(dir: &Path) -> Result<()> {
     let pid = text.lines().next().and_then(|l| l.trim().parse::<u32>().ok());
     let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     match pid.filter(|pid| name(pid).starts_with("post")) {
-        Some(pid) => {
-            Err(Error::failed(format!("a server runs in {}: process {pid}", shown(dir)))
-                .hint("stop it first"))
-        }
+        Some(pid) => Err(Error::failed(format!("a server runs in {}: process {pid}", display_path(dir)))
+            .hint("stop it first")),
         None => Ok(()),
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct CreatedTablespace {
     pub(super) in_place: Vec<Change>,
 }
 
-/// A table that nobody can read until a transaction ends.
+/// A table that cannot be read until a transaction ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LockedTable {
     pub(super) database: u32,
@@ -59,10 +59,7 @@ impl ReplayEnd<'_> {
 pub(super) type Content<'a> = &'a dyn Fn(Lsn) -> Result<Option<(Segment, Vec<u8>)>>;
 
 /// Reads the WAL that recovery will replay: the backup's own, then the `archive`'s.
-///
-/// # Errors
-/// When a segment cannot be read.
-pub(super) fn read(
+pub(super) fn read_effects(
     stored: &StoredBackup,
     outline: &Outline,
     archive: Content<'_>,
@@ -74,7 +71,7 @@ pub(super) fn read(
     let mut own = |number: u64| -> Result<Option<(Segment, Vec<u8>)>> {
         let Some(entry) = outline.wal.get(&number) else { return Ok(None) };
         let segment = Segment { timeline: backup.timeline, number, size };
-        Ok(Some((segment, frames.whole(entry)?)))
+        Ok(Some((segment, frames.read_file(entry)?)))
     };
     let (mut found, mut records) = (WalEffects::default(), Records::default());
     let last = backup.stop_lsn.0 / size;
@@ -91,7 +88,7 @@ pub(super) fn read(
         };
         let mut each = |record: Record| match record.lsn < backup.start_lsn {
             true => ControlFlow::Continue(()),
-            false => found.note(record, backup.stop_lsn, end),
+            false => found.add_record(record, backup.stop_lsn, end),
         };
         if records.read(&segment, &bytes, &mut each).is_break() {
             break;
@@ -101,16 +98,16 @@ pub(super) fn read(
 }
 
 impl WalEffects {
-    fn note(&mut self, record: Record, from: Lsn, end: &ReplayEnd<'_>) -> ControlFlow<()> {
+    fn add_record(&mut self, record: Record, from: Lsn, end: &ReplayEnd<'_>) -> ControlFlow<()> {
         let ends = record.lsn >= from && end.stop.is_some_and(|stop| is_stop(&record, stop, end.exclusive));
         let before = ends && (end.exclusive || matches!(end.stop, Some(RecoveryTarget::Time(_))));
         if !before {
-            self.take(record);
+            self.apply_record(record);
         }
         if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn take(&mut self, record: Record) {
+    fn apply_record(&mut self, record: Record) {
         let lsn = record.lsn;
         match record.what {
             What::TablespaceCreated { oid, location, in_place } => {
@@ -162,7 +159,7 @@ mod tests {
     fn found(records: &[Record], stop: Option<&RecoveryTarget>, exclusive: bool) -> WalEffects {
         let (mut found, end) = (WalEffects::default(), ReplayEnd { to: Lsn(1000), stop, exclusive });
         for record in records {
-            if found.note(record.clone(), Lsn(0), &end).is_break() {
+            if found.add_record(record.clone(), Lsn(0), &end).is_break() {
                 break;
             }
         }

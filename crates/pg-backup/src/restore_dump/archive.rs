@@ -1,51 +1,52 @@
-//! Whether an archive of somebody else's is whole. pg_restore takes what is cut off for what is short: a data file
+//! Whether a foreign archive is whole. pg_restore takes what is cut off for what is short: a data file
 //! without its end, a list of large objects without its last lines and a tar archive without its last members restore
 //! with status 0.
 
-use super::source::{Format, Unpacked};
-use super::sql::Facts;
+use super::source::{DumpFormat, Unpacked};
+use super::sql::ScriptFacts;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use toban_core::{Context, Error, Result, shutdown};
 
 /// The table of contents, as `pg_restore --list` shows it.
-pub(super) struct Contents<'l>(pub(super) &'l str);
+pub(super) struct ArchiveContents<'l>(pub(super) &'l str);
 
 /// One line of it: `3456; 0 16386 TABLE DATA public users owner`.
-struct Entry<'l> {
+struct ArchiveEntry<'l> {
     id: &'l str,
     what: &'l str,
 }
 
-impl Contents<'_> {
-    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+impl ArchiveContents<'_> {
+    fn entries(&self) -> impl Iterator<Item = ArchiveEntry<'_>> {
         let lines = self.0.lines().filter(|l| !l.starts_with(';'));
         lines.filter_map(|line| {
             let what = line.splitn(4, ' ').nth(3)?;
-            Some(Entry { id: line.split_once(';')?.0, what })
+            Some(ArchiveEntry { id: line.split_once(';')?.0, what })
         })
     }
 
-    fn count(&self, kind: &str) -> usize {
+    fn count_entries(&self, kind: &str) -> usize {
         self.entries().filter(|e| e.what.starts_with(kind)).count()
     }
 
     /// It fills tables, and creates none.
     pub(super) fn only_data(&self) -> bool {
-        self.count("TABLE DATA ") > 0 && self.count("TABLE ") == self.count("TABLE DATA ")
+        self.count_entries("TABLE DATA ") > 0
+            && self.count_entries("TABLE ") == self.count_entries("TABLE DATA ")
     }
 
     /// It holds settings, privileges or a comment of the database itself, which only `--create` applies.
     pub(super) fn has_database_properties(&self) -> bool {
         let kinds =
             ["DATABASE PROPERTIES ", "ACL - DATABASE ", "COMMENT - DATABASE ", "SECURITY LABEL - DATABASE "];
-        kinds.into_iter().any(|kind| self.count(kind) > 0)
+        kinds.into_iter().any(|kind| self.count_entries(kind) > 0)
     }
 
     /// It creates tables, and fills none.
     pub(super) fn only_schema(&self) -> bool {
-        self.count("TABLE ") > 0 && self.count("TABLE DATA ") == 0
+        self.count_entries("TABLE ") > 0 && self.count_entries("TABLE DATA ") == 0
     }
 }
 
@@ -53,11 +54,11 @@ impl Contents<'_> {
 ///
 /// # Errors
 /// Corrupt, naming the file that is cut off, damaged or missing.
-pub(super) fn check_files(format: Format, path: &Path, contents: &Contents<'_>) -> Result<()> {
+pub(super) fn check_files(format: DumpFormat, path: &Path, contents: &ArchiveContents<'_>) -> Result<()> {
     match format {
-        Format::Directory => check_folder(path, contents),
-        Format::Tar => check_tar(path),
-        Format::Custom | Format::Sql => Ok(()),
+        DumpFormat::Directory => check_folder(path, contents),
+        DumpFormat::Tar => check_tar(path),
+        DumpFormat::Custom | DumpFormat::Sql => Ok(()),
     }
 }
 
@@ -65,8 +66,8 @@ pub(super) fn check_files(format: Format, path: &Path, contents: &Contents<'_>) 
 ///
 /// # Errors
 /// Corrupt when data that it announces do not come.
-pub(super) fn compare(contents: &Contents<'_>, script: &Facts, name: &str) -> Result<()> {
-    let tables = contents.count("TABLE DATA ");
+pub(super) fn compare_script(contents: &ArchiveContents<'_>, script: &ScriptFacts, name: &str) -> Result<()> {
+    let tables = contents.count_entries("TABLE DATA ");
     if script.tables != tables {
         let e = format!(
             "{name} is cut off: it announces the rows of {tables} tables and holds {}",
@@ -74,7 +75,7 @@ pub(super) fn compare(contents: &Contents<'_>, script: &Facts, name: &str) -> Re
         );
         return Err(Error::corrupt(e));
     }
-    if contents.count("BLOBS ") > 0 && script.large_filled < script.large_created {
+    if contents.count_entries("BLOBS ") > 0 && script.large_filled < script.large_created {
         let (created, filled) = (script.large_created, script.large_filled);
         let e = format!(
             "{name} is cut off: it creates {created} large objects and holds the content of {filled}"
@@ -84,19 +85,19 @@ pub(super) fn compare(contents: &Contents<'_>, script: &Facts, name: &str) -> Re
     Ok(())
 }
 
-fn check_folder(folder: &Path, contents: &Contents<'_>) -> Result<()> {
+fn check_folder(folder: &Path, contents: &ArchiveContents<'_>) -> Result<()> {
     let mut endless = 0;
     for entry in contents.entries() {
         shutdown::check()?;
         if entry.what.starts_with("TABLE DATA ") {
-            check_rows(&DataFile::find(folder, &format!("{}.dat", entry.id))?, entry.what)?;
+            check_rows(&DataFile::find_file(folder, &format!("{}.dat", entry.id))?, entry.what)?;
         } else if entry.what.starts_with("BLOBS ") {
             endless += check_large_objects(folder, entry.id)?;
         }
     }
     if endless > 0 {
         log::warn!(
-            "{}: {endless} large objects are stored without compression, so nothing tells whether they are whole",
+            "{}: {endless} large objects are stored without compression, so whether they are whole is not known",
             folder.display()
         );
     }
@@ -117,14 +118,14 @@ fn check_rows(file: &DataFile, what: &str) -> Result<()> {
 fn check_large_objects(folder: &Path, id: &str) -> Result<usize> {
     // Since 17 each entry has a list of its own.
     let name = format!("blobs_{id}.toc");
-    let list = DataFile::find(folder, &name).or_else(|_| DataFile::find(folder, "blobs.toc"))?;
+    let list = DataFile::find_file(folder, &name).or_else(|_| DataFile::find_file(folder, "blobs.toc"))?;
     let lines = std::fs::read_to_string(&list.path).doing(|| format!("read {}", list.path.display()))?;
     let mut endless = 0;
     for line in lines.lines() {
         shutdown::check()?;
         let damaged = || Error::corrupt(format!("{} is damaged: {line:?}", list.path.display()));
         let (_, name) = line.split_once(' ').ok_or_else(damaged)?;
-        let file = DataFile::find(folder, name)?;
+        let file = DataFile::find_file(folder, name)?;
         // An empty large object is an empty file where pg_dump compresses by lz4 or zstd.
         let empty = matches!(file.packing, Packing::Lz4 | Packing::Zstd) && file.len()? == 0;
         match file.packing {
@@ -151,7 +152,7 @@ struct DataFile {
 }
 
 impl DataFile {
-    fn find(folder: &Path, name: &str) -> Result<DataFile> {
+    fn find_file(folder: &Path, name: &str) -> Result<DataFile> {
         let suffixes =
             [("", Packing::None), (".gz", Packing::Gzip), (".lz4", Packing::Lz4), (".zst", Packing::Zstd)];
         let there =
@@ -174,29 +175,29 @@ impl DataFile {
         match self.packing {
             Packing::Lz4 => {
                 let whole = lz4_ends(&mut BufReader::new(file)).doing(doing)?;
-                return if whole { Ok(None) } else { Err(cut(&name, "lz4 frame")) };
+                return if whole { Ok(None) } else { Err(cut_off(&name, "lz4 frame")) };
             }
-            // Only the end of what is not compressed tells anything.
+            // Only the end of what is not compressed shows anything.
             Packing::None => {
                 let from = self.len()?.saturating_sub(LAST as u64);
                 file.seek(SeekFrom::Start(from)).doing(doing)?;
-                tail(file).doing(doing)
+                read_tail(file).doing(doing)
             }
-            Packing::Gzip => tail(Unpacked::new(file, name.clone())).doing(doing),
-            Packing::Zstd => unzstd(file, &name),
+            Packing::Gzip => read_tail(Unpacked::new(file, name.clone())).doing(doing),
+            Packing::Zstd => read_zstd_tail(file, &name),
         }
         .map(Some)
     }
 }
 
-fn cut(name: &str, what: &str) -> Error {
+fn cut_off(name: &str, what: &str) -> Error {
     Error::corrupt(format!("{name} is cut off: its {what} has no end"))
 }
 
-fn unzstd(file: File, name: &str) -> Result<Vec<u8>> {
+fn read_zstd_tail(file: File, name: &str) -> Result<Vec<u8>> {
     let decoder = zstd::stream::read::Decoder::new(file).doing(|| format!("read {name}"))?;
-    tail(decoder).map_err(|e| match e.kind() {
-        io::ErrorKind::UnexpectedEof => cut(name, "zstd frame"),
+    read_tail(decoder).map_err(|e| match e.kind() {
+        io::ErrorKind::UnexpectedEof => cut_off(name, "zstd frame"),
         _ => Error::corrupt(format!("{name} is damaged")).because(e),
     })
 }
@@ -205,7 +206,7 @@ fn unzstd(file: File, name: &str) -> Result<Vec<u8>> {
 const LAST: usize = 8;
 
 /// Reads to the end; the last bytes.
-fn tail(mut reader: impl Read) -> io::Result<Vec<u8>> {
+fn read_tail(mut reader: impl Read) -> io::Result<Vec<u8>> {
     let mut buf = vec![0; 256 * 1024];
     let mut last = Vec::new();
     loop {
@@ -224,34 +225,34 @@ fn tail(mut reader: impl Read) -> io::Result<Vec<u8>> {
 /// Walks an lz4 frame from block to block: whether it reaches the mark of its end.
 /// <https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md>
 fn lz4_ends(reader: &mut impl Read) -> io::Result<bool> {
-    let Some(magic) = word(reader)? else { return Ok(false) };
+    let Some(magic) = read_word(reader)? else { return Ok(false) };
     let mut descriptor = [0; 2];
-    if magic != 0x184D_2204 || !filled(reader, &mut descriptor)? {
+    if magic != 0x184D_2204 || !fill_exactly(reader, &mut descriptor)? {
         return Ok(false);
     }
     let flag = |bit: u8| u64::from(descriptor[0] >> bit & 1);
     let (block_sum, content_size, content_sum, dictionary) = (flag(4), flag(3), flag(2), flag(0));
-    if !skipped(reader, 8 * content_size + 4 * dictionary + 1)? {
+    if !skip_bytes(reader, 8 * content_size + 4 * dictionary + 1)? {
         return Ok(false);
     }
     loop {
-        match word(reader)? {
+        match read_word(reader)? {
             None => return Ok(false),
-            Some(0) => return skipped(reader, 4 * content_sum),
+            Some(0) => return skip_bytes(reader, 4 * content_sum),
             // The highest bit marks a block that is stored as it is.
-            Some(size) if skipped(reader, u64::from(size & 0x7FFF_FFFF) + 4 * block_sum)? => {}
+            Some(size) if skip_bytes(reader, u64::from(size & 0x7FFF_FFFF) + 4 * block_sum)? => {}
             Some(_) => return Ok(false),
         }
     }
 }
 
-fn word(reader: &mut impl Read) -> io::Result<Option<u32>> {
+fn read_word(reader: &mut impl Read) -> io::Result<Option<u32>> {
     let mut bytes = [0; 4];
-    Ok(filled(reader, &mut bytes)?.then(|| u32::from_le_bytes(bytes)))
+    Ok(fill_exactly(reader, &mut bytes)?.then(|| u32::from_le_bytes(bytes)))
 }
 
 /// Whether there were bytes enough to fill `bytes`.
-fn filled(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
+fn fill_exactly(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     match reader.read_exact(bytes) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
@@ -259,7 +260,7 @@ fn filled(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-fn skipped(reader: &mut impl Read, bytes: u64) -> io::Result<bool> {
+fn skip_bytes(reader: &mut impl Read, bytes: u64) -> io::Result<bool> {
     Ok(io::copy(&mut reader.take(bytes), &mut io::sink())? == bytes)
 }
 
@@ -272,8 +273,8 @@ fn check_tar(path: &Path) -> Result<()> {
     loop {
         shutdown::check()?;
         let mut header = [0; BLOCK];
-        if !filled(&mut file, &mut header).doing(doing)? {
-            return Err(cut(&path.display().to_string(), "tar archive"));
+        if !fill_exactly(&mut file, &mut header).doing(doing)? {
+            return Err(cut_off(&path.display().to_string(), "tar archive"));
         }
         if header.iter().all(|b| *b == 0) {
             return Ok(());
@@ -281,8 +282,8 @@ fn check_tar(path: &Path) -> Result<()> {
         let damaged = || Error::corrupt(format!("{} is damaged: a member has no size", path.display()));
         let size = tar_size(&header[124..136]).ok_or_else(damaged)?;
         let padded = size.next_multiple_of(BLOCK as u64);
-        if !skipped(&mut file, padded).doing(doing)? {
-            return Err(cut(&path.display().to_string(), "tar archive"));
+        if !skip_bytes(&mut file, padded).doing(doing)? {
+            return Err(cut_off(&path.display().to_string(), "tar archive"));
         }
     }
 }
@@ -313,10 +314,10 @@ mod tests {
     #[test]
     fn contents_tell_what_there_is() {
         let list = ";\n; Archive\n215; 1259 1 TABLE public t o\n33; 0 2 TABLE DATA public t o\n34; 0 0 BLOBS - BLOBS \n";
-        let contents = Contents(list);
-        assert_eq!((contents.count("TABLE DATA "), contents.count("BLOBS ")), (1, 1));
+        let contents = ArchiveContents(list);
+        assert_eq!((contents.count_entries("TABLE DATA "), contents.count_entries("BLOBS ")), (1, 1));
         assert!(!contents.only_data() && !contents.only_schema());
-        assert!(Contents("33; 0 2 TABLE DATA public t o\n").only_data());
-        assert!(Contents("215; 1259 1 TABLE public t o\n").only_schema());
+        assert!(ArchiveContents("33; 0 2 TABLE DATA public t o\n").only_data());
+        assert!(ArchiveContents("215; 1259 1 TABLE public t o\n").only_schema());
     }
 }

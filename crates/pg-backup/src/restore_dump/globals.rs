@@ -10,35 +10,33 @@ use toban_core::{Context, Error, Result};
 
 /// Runs those statements of pg_dumpall's `globals` that make or describe a missing role or tablespace; the roles
 /// made.
-///
-/// # Errors
-/// What psql said.
 pub(crate) fn create_missing(
     server: &Server,
     client: &mut Client,
     database: &str,
     globals: &str,
 ) -> Result<Vec<String>> {
-    let there = existing(client)?;
-    let (script, made) = missing(globals, &there);
+    let there = list_existing(client)?;
+    let (script, made) = pick_missing(globals, &there);
     if script.is_empty() {
         return Ok(made);
     }
-    let mut command = server.program("psql", database)?;
+    let mut command = server.command_for("psql", database)?;
     command.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-"]);
-    child::feed(command, "psql", Cursor::new(script)).doing(|| "create roles and tablespaces".into())?;
+    child::feed_child(command, "psql", Cursor::new(script))
+        .doing(|| "create roles and tablespaces".into())?;
     Ok(made)
 }
 
-fn existing(client: &mut Client) -> Result<BTreeSet<String>> {
+fn list_existing(client: &mut Client) -> Result<BTreeSet<String>> {
     let sql = "select quote_ident(rolname) from pg_roles union all select 'TABLESPACE ' || quote_ident(spcname) from pg_tablespace";
     let rows = client.query(sql, &[]).doing(|| "list the roles".into())?;
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 
 /// Picks statements of pg_dumpall's output. `there`: quoted names that exist.
-fn missing(globals: &str, there: &BTreeSet<String>) -> (String, Vec<String>) {
-    let statements = statements(globals);
+fn pick_missing(globals: &str, there: &BTreeSet<String>) -> (String, Vec<String>) {
+    let statements = split_statements(globals);
     let created = |line: &str| {
         let name = line.strip_prefix("CREATE ROLE ")?.strip_suffix(';')?;
         (!there.contains(name)).then(|| name.to_string())
@@ -55,7 +53,7 @@ fn missing(globals: &str, there: &BTreeSet<String>) -> (String, Vec<String>) {
                 .iter()
                 .any(|t| t.strip_prefix("TABLESPACE ").is_some_and(|t| rest.starts_with(&format!("{t} "))));
         }
-        if let Some((role, member)) = grant(line) {
+        if let Some((role, member)) = parse_grant(line) {
             return made.iter().any(|m| m == role || m == member);
         }
         made.iter()
@@ -66,8 +64,8 @@ fn missing(globals: &str, there: &BTreeSet<String>) -> (String, Vec<String>) {
 }
 
 /// pg_dumpall begins each statement on a new line; but a comment or a setting, which any role may give itself, can
-/// hold line breaks and what looks like a statement. It doubles every quote inside quotes, so an odd one ends them.
-fn statements(globals: &str) -> Vec<&str> {
+/// hold line breaks and what looks like a statement. It doubles every quote inside quotes, so a single one ends them.
+fn split_statements(globals: &str) -> Vec<&str> {
     let (mut found, mut begin, mut quoted) = (Vec::new(), 0, None);
     for (at, c) in globals.char_indices() {
         let line = &globals[begin..at];
@@ -86,7 +84,7 @@ fn statements(globals: &str) -> Vec<&str> {
 }
 
 /// `GRANT role TO member …`, not one on an object.
-fn grant(line: &str) -> Option<(&str, &str)> {
+fn parse_grant(line: &str) -> Option<(&str, &str)> {
     let (role, rest) = line.strip_prefix("GRANT ")?.split_once(" TO ")?;
     (!role.contains(" ON ")).then(|| (role, first_name(rest)))
 }
@@ -103,8 +101,8 @@ fn first_name(text: &str) -> &str {
 /// Says which roles `properties` needs and the server lacks.
 ///
 /// # Errors
-/// Failed, with the cure.
-pub(crate) fn require(client: &mut Client, properties: &Properties) -> Result<()> {
+/// Failed, with what creates them.
+pub(crate) fn require_roles(client: &mut Client, properties: &Properties) -> Result<()> {
     let wanted: Vec<String> = properties.roles().iter().map(ToString::to_string).collect();
     let sql = "select w from unnest($1::text[]) w where not exists (select from pg_roles where rolname = w)";
     let rows = client.query(sql, &[&wanted]).doing(|| "look for roles".into())?;
@@ -127,7 +125,7 @@ mod tests {
                        GRANT app TO \"new one\" GRANTED BY postgres;\nGRANT pg_monitor TO app;\n\
                        CREATE TABLESPACE fast OWNER app LOCATION '/x';\nCREATE TABLESPACE \"big\" OWNER app LOCATION '/y';\n";
         let there = ["app", "postgres", "TABLESPACE fast"].map(String::from).into();
-        let (script, made) = missing(globals, &there);
+        let (script, made) = pick_missing(globals, &there);
         assert_eq!(made, ["\"new one\""]);
         assert_eq!(
             script,
@@ -142,7 +140,7 @@ mod tests {
                        COMMENT ON ROLE new IS 'Bob''s\nCREATE ROLE evil SUPERUSER;\n\"';\n\
                        ALTER ROLE app SET my.x TO E'\\\\\nCREATE ROLE evil SUPERUSER;\n';\n\
                        ALTER ROLE new SET work_mem TO '1MB';\n";
-        let (script, made) = missing(globals, &["app".to_string()].into());
+        let (script, made) = pick_missing(globals, &["app".to_string()].into());
         assert_eq!(made, ["new"]);
         assert_eq!(
             script,

@@ -18,29 +18,29 @@ use crate::server::Server;
 use crate::{cli, machine};
 use jiff::Timestamp;
 use serde::Serialize;
-use source::Source;
+use source::DumpSource;
 use std::time::Instant;
-use swap::{Activity, Place};
+use swap::{Activity, TargetDatabase};
 use toban_core::config::Config;
-use toban_core::repo::{Repo, Repos};
+use toban_core::repo::Repos;
 use toban_core::run;
 use toban_core::{Error, Out, Record, Result};
 
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::RestoreDump, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = open_repos(args, config)?;
-    let source = Source::find(args, config, &repos)?;
+    let source = DumpSource::find_dump(args, config, &repos)?;
     if args.dry.dry_run {
-        let (server, maintenance) = reach(args, config)?;
-        let mut place = Place::take(&server, &maintenance, target(args))?;
-        let plan = Plan::make(args, &source, &mut place, &server)?;
-        let replication = replication::read(place.admin(), &plan.database)?;
+        let (server, maintenance) = connect_server(args, config)?;
+        let mut place = TargetDatabase::take_lock(&server, &maintenance, target_name(args))?;
+        let plan = RestoreDumpPlan::choose_action(args, &source, &mut place, &server)?;
+        let replication = replication::read_replication(place.admin(), &plan.database)?;
         replication.check_role(place.admin())?;
-        replication.foretell(&plan.database);
+        replication.warn_before(&plan.database);
         return out.emit(&plan);
     }
     run::job(config, "pg-backup", "restore-dump", &args.repos.cluster, |report| {
-        let restored = act(args, config, &repos, &source)?;
+        let restored = restore_dump(args, config, &repos, &source)?;
         report.note(format!("{} restored into {}", restored.source, restored.database));
         out.emit(&restored)
     })
@@ -61,15 +61,15 @@ fn open_repos(args: &cli::RestoreDump, config: &Config) -> Result<Repos> {
     })
 }
 
-fn target(args: &cli::RestoreDump) -> &str {
+fn target_name(args: &cli::RestoreDump) -> &str {
     args.into.as_deref().or(args.replace.as_deref()).unwrap_or_default()
 }
 
 /// The server, and a database of it to work from that is not the target.
-fn reach(args: &cli::RestoreDump, config: &Config) -> Result<(Server, String)> {
-    database::check_name(target(args))?;
+fn connect_server(args: &cli::RestoreDump, config: &Config) -> Result<(Server, String)> {
+    database::check_name(target_name(args))?;
     let section = config.cluster.get(&args.repos.cluster);
-    let preferred = ["postgres", "template1"].into_iter().filter(|name| *name != target(args));
+    let preferred = ["postgres", "template1"].into_iter().filter(|name| *name != target_name(args));
     let mut last = None;
     for name in preferred {
         match Server::reach_in(&args.server, section, name) {
@@ -80,13 +80,32 @@ fn reach(args: &cli::RestoreDump, config: &Config) -> Result<(Server, String)> {
     Err(last.expect("at least one was tried"))
 }
 
+/// What becomes of the database that is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum TargetChange {
+    Create,
+    /// It is there, and empty.
+    Fill,
+    Replace,
+}
+
+impl std::fmt::Display for TargetChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            TargetChange::Create => "create",
+            TargetChange::Fill => "fill",
+            TargetChange::Replace => "replace",
+        })
+    }
+}
+
 /// What will be done; `--dry-run` prints it.
 #[derive(Serialize)]
-struct Plan {
+struct RestoreDumpPlan {
     source: String,
     database: String,
-    /// `create`, `fill` an empty one, or `replace`.
-    action: &'static str,
+    action: TargetChange,
     owner: String,
     encoding: String,
     safety_dump: bool,
@@ -94,60 +113,65 @@ struct Plan {
     properties: Properties,
 }
 
-impl Record for Plan {
+impl Record for RestoreDumpPlan {
     const SCHEMA: &'static str = "pg-backup.restore-dump-plan/1";
     const HEAD: &'static [&'static str] =
         &["would restore", "into", "action", "owner", "encoding", "safety dump"];
     fn cells(&self) -> Vec<String> {
-        let safety = if self.safety_dump { "yes" } else { "no" };
-        let text = [&self.source, &self.database, self.action, &self.owner, &self.encoding, safety];
-        text.map(ToString::to_string).to_vec()
+        vec![
+            self.source.clone(),
+            self.database.clone(),
+            self.action.to_string(),
+            self.owner.clone(),
+            self.encoding.clone(),
+            if self.safety_dump { "yes" } else { "no" }.into(),
+        ]
     }
 }
 
-impl Plan {
-    fn make(
+impl RestoreDumpPlan {
+    fn choose_action(
         args: &cli::RestoreDump,
-        source: &Source,
-        place: &mut Place<'_>,
+        source: &DumpSource,
+        place: &mut TargetDatabase<'_>,
         server: &Server,
-    ) -> Result<Plan> {
-        let target = target(args);
-        let live = swap::properties(place, target)?;
-        let template =
-            swap::properties(place, "template0")?.ok_or_else(|| Error::failed("template0 is missing"))?;
+    ) -> Result<RestoreDumpPlan> {
+        let target = target_name(args);
+        let live = swap::read_properties(place, target)?;
+        let template = swap::read_properties(place, "template0")?
+            .ok_or_else(|| Error::failed("template0 is missing"))?;
         if matches!(target, "template0" | "template1") {
             return Err(Error::usage(format!("{target} is a template; nothing is restored into it")));
         }
         let action = match (&live, args.replace.is_some()) {
-            (Some(_), true) => "replace",
-            (Some(_), false) if swap::is_empty(server, target)? => "fill",
-            (Some(_), false) => return Err(occupied(target)),
-            (None, _) => "create",
+            (Some(_), true) => TargetChange::Replace,
+            (Some(_), false) if swap::is_empty(server, target)? => TargetChange::Fill,
+            (Some(_), false) => return Err(occupied_error(target)),
+            (None, _) => TargetChange::Create,
         };
         let dumped = source.manifest().map(|m| Properties { name: target.into(), ..m.database.clone() });
-        let plain = || Properties::plain(target, server.conn.user(), &template);
+        let plain = || Properties::with_defaults(target, server.conn.user(), &template);
         let properties = live.or(dumped).unwrap_or_else(plain);
-        Ok(Plan {
+        Ok(RestoreDumpPlan {
             source: source.name.clone(),
             database: target.into(),
             action,
             owner: properties.owner.clone(),
             encoding: properties.encoding.clone(),
-            safety_dump: action == "replace" && !args.no_safety_dump,
+            safety_dump: action == TargetChange::Replace && !args.no_safety_dump,
             properties,
         })
     }
 }
 
-fn occupied(target: &str) -> Error {
+fn occupied_error(target: &str) -> Error {
     let e = Error::failed(format!("database {target:?} exists and is not empty"));
     e.hint("--into a name that is free, or --replace to put the dump in its place")
 }
 
 /// What was done.
 #[derive(Serialize)]
-struct Restored {
+struct RestoredDump {
     source: String,
     database: String,
     /// Tables whose row counts were compared with the dump's; none for a dump without counts.
@@ -160,7 +184,7 @@ struct Restored {
     kept: Option<String>,
 }
 
-impl Record for Restored {
+impl Record for RestoredDump {
     const SCHEMA: &'static str = "pg-backup.restore-dump/1";
     const HEAD: &'static [&'static str] =
         &["restored", "into", "tables", "rows", "seconds", "safety dump", "old kept as"];
@@ -178,36 +202,50 @@ impl Record for Restored {
     }
 }
 
-fn act(args: &cli::RestoreDump, config: &Config, repos: &[Repo], source: &Source) -> Result<Restored> {
+fn restore_dump(
+    args: &cli::RestoreDump,
+    config: &Config,
+    repos: &Repos,
+    source: &DumpSource,
+) -> Result<RestoredDump> {
     let begun = Instant::now();
-    let (server, maintenance) = reach(args, config)?;
-    let mut place = Place::take(&server, &maintenance, target(args))?;
-    let plan = Plan::make(args, source, &mut place, &server)?;
-    let ready = load::check(source, &server)?;
+    let (server, maintenance) = connect_server(args, config)?;
+    let mut place = TargetDatabase::take_lock(&server, &maintenance, target_name(args))?;
+    let plan = RestoreDumpPlan::choose_action(args, source, &mut place, &server)?;
+    let ready = load::check_dump(source, &server)?;
     if args.globals {
-        roles(source, &server, &mut place)?;
+        create_roles(source, &server, &mut place)?;
     }
-    globals::require(place.admin(), &plan.properties)?;
-    replication::read(place.admin(), &plan.database)?.check_role(place.admin())?;
-    let before = if plan.action == "replace" { swap::activity(&server, &plan.database)? } else { None };
+    globals::require_roles(place.admin(), &plan.properties)?;
+    replication::read_replication(place.admin(), &plan.database)?.check_role(place.admin())?;
+    // Before the safety dump begins: what is written from here on makes the counters differ, and the old database stays.
+    let before = if plan.action == TargetChange::Replace {
+        swap::read_activity(&server, &plan.database)?
+    } else {
+        None
+    };
     let safety = if plan.safety_dump { Some(safety_dump(&server, args, &plan, repos)?) } else { None };
 
-    let mut filling = place.make(&plan.properties)?;
-    ready.load(&server, filling.name(), &plan.properties.owner, machine::workers(args.jobs))?;
-    let counted = ready.compare(&server, filling.name())?;
+    // Under a name of ours, which no application connects to: nothing of the target changes until the swap.
+    let mut filling = place.make_filling(&plan.properties)?;
+    ready.load_into(&server, filling.name(), &plan.properties.owner, machine::worker_count(args.jobs))?;
+    let counted = ready.compare_rows(&server, filling.name())?;
     if args.into.is_some() {
-        detach(&server, &mut place, filling.name())?;
+        detach_copy(&server, &mut place, filling.name())?;
     }
     let kept = match plan.action {
-        "create" => {
-            place.swap(&mut filling, &plan.properties, None)?;
-            place.label(&plan.properties);
+        TargetChange::Create => {
+            place.swap_names(&mut filling, &plan.properties, None)?;
+            place.set_labels(&plan.properties);
             tell_of_lost(&plan, &ready);
             None
         }
-        _ => exchange(args, &mut place, &mut filling, &plan, before.filter(|_| safety.is_some()))?,
+        TargetChange::Fill | TargetChange::Replace => {
+            let exchange = Exchange { args, plan: &plan, untouched: before.filter(|_| safety.is_some()) };
+            exchange.exchange_databases(&mut place, &mut filling)?
+        }
     };
-    Ok(Restored {
+    Ok(RestoredDump {
         source: source.name.clone(),
         database: plan.database,
         tables: counted.as_ref().map(|c| c.len() as u64),
@@ -218,9 +256,9 @@ fn act(args: &cli::RestoreDump, config: &Config, repos: &[Repo], source: &Source
     })
 }
 
-fn detach(server: &Server, place: &mut Place<'_>, database: &str) -> Result<()> {
+fn detach_copy(server: &Server, place: &mut TargetDatabase<'_>, database: &str) -> Result<()> {
     let target = place.target.clone();
-    for name in replication::detach(server, place.admin(), database)? {
+    for name in replication::detach_subscriptions(server, place.admin(), database)? {
         log::warn!(
             "subscription {name} of {target} is disabled and has no slot: it is a copy, and the original needs that slot"
         );
@@ -229,7 +267,7 @@ fn detach(server: &Server, place: &mut Place<'_>, database: &str) -> Result<()> 
 }
 
 /// What a new database does not get, though the one that was dumped had it.
-fn tell_of_lost(plan: &Plan, ready: &load::Ready<'_>) {
+fn tell_of_lost(plan: &RestoreDumpPlan, ready: &load::CheckedDump<'_>) {
     if !plan.properties.logical_slots.is_empty() {
         log::warn!(
             "when it was dumped {} had the logical slots {}: no dump holds them, create them anew",
@@ -247,9 +285,9 @@ fn tell_of_lost(plan: &Plan, ready: &load::Ready<'_>) {
     }
 }
 
-fn roles(source: &Source, server: &Server, place: &mut Place<'_>) -> Result<()> {
+fn create_roles(source: &DumpSource, server: &Server, place: &mut TargetDatabase<'_>) -> Result<()> {
     let none = || Error::usage(format!("no roles went with {}", source.name)).hint("leave --globals out");
-    let sql = source.globals()?.ok_or_else(none)?;
+    let sql = source.read_globals()?.ok_or_else(none)?;
     let maintenance = place.maintenance.clone();
     let made = globals::create_missing(server, place.admin(), &maintenance, &sql)?;
     made.iter().for_each(|role| log::info!("created role {role}"));
@@ -257,7 +295,12 @@ fn roles(source: &Source, server: &Server, place: &mut Place<'_>) -> Result<()> 
 }
 
 /// The present state goes to every repository before anything of it is touched.
-fn safety_dump(server: &Server, args: &cli::RestoreDump, plan: &Plan, repos: &[Repo]) -> Result<String> {
+fn safety_dump(
+    server: &Server,
+    args: &cli::RestoreDump,
+    plan: &RestoreDumpPlan,
+    repos: &Repos,
+) -> Result<String> {
     let job = DumpJob {
         server,
         cluster: &args.repos.cluster,
@@ -266,66 +309,74 @@ fn safety_dump(server: &Server, args: &cli::RestoreDump, plan: &Plan, repos: &[R
         label: Some(SAFETY),
         globals: None,
     };
-    let kept = job.dump_database(&plan.database, repos)?;
-    for (repo, stored) in repos.iter().zip(kept.stored) {
-        match stored {
-            Err(e) if repo.required => return Err(e),
-            Err(e) => log::warn!("the safety dump is not in {}: {}", repo.name, e.chain()),
-            Ok(()) => {}
-        }
-    }
-    Ok(kept.manifest.id.to_string())
+    let copies = job.dump_database(&plan.database, repos)?;
+    copies.stored.settle()?.warn_of_lacking("the safety dump");
+    let manifest = copies.manifest.ok_or_else(|| Error::failed("no repository has the safety dump"))?;
+    Ok(manifest.id.to_string())
 }
 
-/// Swaps old and new, then drops the old database if the safety dump is all of it: `untouched` is its activity
-/// before that dump.
-fn exchange(
-    args: &cli::RestoreDump,
-    place: &mut Place<'_>,
-    filling: &mut swap::Filling<'_>,
-    plan: &Plan,
+/// The database that is there and the new one change places.
+struct Exchange<'a> {
+    args: &'a cli::RestoreDump,
+    plan: &'a RestoreDumpPlan,
+    /// Activity of the old database before its safety dump began; none without such a dump.
     untouched: Option<Activity>,
-) -> Result<Option<String>> {
-    let aside = aside(&plan.database, Timestamp::now());
-    // Settings and grants as they are now, not as they were before the load.
-    let properties = swap::properties(place, &plan.database)?.unwrap_or_else(|| plan.properties.clone());
-    let replication = replication::read(place.admin(), &plan.database)?;
-    place.swap(filling, &properties, Some(&aside))?;
-    place.label(&properties);
-    replication.tell(&plan.database, &aside);
-    // A slot goes with its database without a word, and a subscription is worth more than the space.
-    if args.keep_old || !replication.is_none() {
-        return Ok(Some(aside));
-    }
-    // The new database is in service: whatever happens to the old one from here on, the restore is done.
-    match dispose(place, plan, &aside, untouched.as_ref()) {
-        Ok(true) => return Ok(None),
-        Ok(false) if args.no_safety_dump => {}
-        Ok(false) => log::warn!(
-            "{} may have been written to after its safety dump began: it is kept as {aside}",
-            plan.database
-        ),
-        Err(e) => {
-            log::warn!("{} is restored; the old database is kept as {aside}: {}", plan.database, e.chain());
-        }
-    }
-    Ok(Some(aside))
 }
 
-/// Drops the old database where all of it is proven to be in the safety dump; whether it did.
-fn dispose(place: &mut Place<'_>, plan: &Plan, aside: &str, untouched: Option<&Activity>) -> Result<bool> {
-    let disposable = match plan.action {
-        "fill" => swap::is_empty(place.server, aside)?,
-        _ => untouched.is_some() && swap::activity(place.server, aside)?.as_ref() == untouched,
-    };
-    if disposable {
-        place.drop(aside)?;
+impl Exchange<'_> {
+    /// Swaps old and new, then drops the old database if the safety dump is all of it; else its new name.
+    fn exchange_databases(
+        &self,
+        place: &mut TargetDatabase<'_>,
+        filling: &mut swap::Filling<'_>,
+    ) -> Result<Option<String>> {
+        let (args, plan) = (self.args, self.plan);
+        let aside = aside_name(&plan.database, Timestamp::now());
+        // Settings and grants as they are now, not as they were before the load.
+        let properties =
+            swap::read_properties(place, &plan.database)?.unwrap_or_else(|| plan.properties.clone());
+        let replication = replication::read_replication(place.admin(), &plan.database)?;
+        place.swap_names(filling, &properties, Some(&aside))?;
+        place.set_labels(&properties);
+        replication.warn_after(&plan.database, &aside);
+        // A slot goes with its database without a word, and a subscription is worth more than the space.
+        if args.keep_old || !replication.is_none() {
+            return Ok(Some(aside));
+        }
+        // The new database is in service: whatever happens to the old one from here on, the restore is done.
+        match self.drop_if_saved(place, &aside) {
+            Ok(true) => return Ok(None),
+            Ok(false) if args.no_safety_dump => {}
+            Ok(false) => log::warn!(
+                "{} may have been written to after its safety dump began: it is kept as {aside}",
+                plan.database
+            ),
+            Err(e) => {
+                log::warn!(
+                    "{} is restored; the old database is kept as {aside}: {}",
+                    plan.database,
+                    e.chain()
+                );
+            }
+        }
+        Ok(Some(aside))
     }
-    Ok(disposable)
+
+    /// Drops the old database where all of it is proven to be in the safety dump; whether it did.
+    fn drop_if_saved(&self, place: &mut TargetDatabase<'_>, aside: &str) -> Result<bool> {
+        let disposable = match self.plan.action {
+            TargetChange::Fill => swap::is_empty(place.server, aside)?,
+            _ => self.untouched.is_some() && swap::read_activity(place.server, aside)? == self.untouched,
+        };
+        if disposable {
+            place.drop(aside)?;
+        }
+        Ok(disposable)
+    }
 }
 
 /// `app_before_20261121_030000_000042` (UTC, to the microsecond), within PostgreSQL's 63 bytes.
-fn aside(database: &str, at: Timestamp) -> String {
+fn aside_name(database: &str, at: Timestamp) -> String {
     let suffix = format!("{}_{:06}", at.strftime("_before_%Y%m%d_%H%M%S"), at.subsec_microsecond());
     let mut end = database.len().min(63 - suffix.len());
     while !database.is_char_boundary(end) {
@@ -336,18 +387,16 @@ fn aside(database: &str, at: Timestamp) -> String {
 
 /// Restores `stored` into a scratch database of `server`, compares its rows with those counted when it was dumped,
 /// and drops it; how many tables were compared.
-///
-/// # Errors
-/// What did not load or differs.
 pub(crate) fn test_restore(server: &Server, maintenance: &str, stored: StoredDump, jobs: u32) -> Result<u64> {
     let properties = stored.manifest.database.clone();
-    let source = Source::of_ours(stored)?;
-    let mut place = Place::take(server, maintenance, &format!("toban_verify {}", properties.name))?;
-    let ready = load::check(&source, server)?;
-    globals::require(place.admin(), &properties)?;
-    let filling = place.make(&properties)?;
-    ready.load(server, filling.name(), &properties.owner, jobs)?;
-    let counted = ready.compare(server, filling.name())?;
+    let source = DumpSource::of_ours(stored)?;
+    let mut place =
+        TargetDatabase::take_lock(server, maintenance, &format!("toban_verify {}", properties.name))?;
+    let ready = load::check_dump(&source, server)?;
+    globals::require_roles(place.admin(), &properties)?;
+    let filling = place.make_filling(&properties)?;
+    ready.load_into(server, filling.name(), &properties.owner, jobs)?;
+    let counted = ready.compare_rows(server, filling.name())?;
     Ok(counted.map_or(0, |c| c.len() as u64))
 }
 
@@ -358,8 +407,8 @@ mod tests {
     #[test]
     fn the_old_ones_name_fits() {
         let at: Timestamp = "2026-11-21T03:00:00Z".parse().expect("a time");
-        assert_eq!(aside("app", at), "app_before_20261121_030000_000000");
-        assert_eq!(aside(&"デ".repeat(21), at).len(), 11 * 3 + 30);
-        assert!(aside(&"x".repeat(63), at).len() == 63);
+        assert_eq!(aside_name("app", at), "app_before_20261121_030000_000000");
+        assert_eq!(aside_name(&"デ".repeat(21), at).len(), 11 * 3 + 30);
+        assert!(aside_name(&"x".repeat(63), at).len() == 63);
     }
 }

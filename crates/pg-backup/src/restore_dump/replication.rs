@@ -23,10 +23,7 @@ pub(crate) struct Subscription {
 }
 
 /// Reads what belongs to `database`; nothing for one that is not there.
-///
-/// # Errors
-/// When the server cannot be asked.
-pub(crate) fn read(client: &mut Client, database: &str) -> Result<Replication> {
+pub(crate) fn read_replication(client: &mut Client, database: &str) -> Result<Replication> {
     let doing = || format!("look for replication of database {database}");
     let slots = "select slot_name::text from pg_replication_slots \
                  where database = $1 and slot_type = 'logical' and not temporary order by 1";
@@ -68,9 +65,6 @@ impl Replication {
     ///
     /// ALTER SUBSCRIPTION works from inside the database alone, and none of its sessions may be there when it is
     /// renamed: done before, a crash would leave a database in service that no longer receives anything.
-    ///
-    /// # Errors
-    /// When the server cannot be asked.
     pub(crate) fn stop_sql(&self, client: &mut Client, database: &str) -> Result<Option<String>> {
         if self.subscriptions.is_empty() || !is_superuser(client)? {
             return Ok(None);
@@ -80,7 +74,7 @@ impl Replication {
     }
 
     /// Says what will stay with the old database; for `--dry-run`.
-    pub(crate) fn foretell(&self, database: &str) {
+    pub(crate) fn warn_before(&self, database: &str) {
         let slots = self.slots.iter().map(|s| format!("logical slot {s}"));
         let subscriptions = self.subscriptions.iter().map(|s| format!("subscription {}", s.name));
         for what in slots.chain(subscriptions) {
@@ -89,7 +83,7 @@ impl Replication {
     }
 
     /// Says what the old database, now called `aside`, has kept, and what `database` lacks.
-    pub(crate) fn tell(&self, database: &str, aside: &str) {
+    pub(crate) fn warn_after(&self, database: &str, aside: &str) {
         for slot in &self.slots {
             log::warn!(
                 "logical slot {slot} stays with the old database, kept as {aside}: it sends nothing of {database} and \
@@ -115,15 +109,17 @@ fn is_superuser(client: &mut Client) -> Result<bool> {
 
 /// Takes their slots from the subscriptions of a copy, in which they are disabled: dropped there or enabled, they would
 /// drop or empty the slot that the original uses. Their names.
-///
-/// # Errors
-/// What the server said.
-pub(crate) fn detach(server: &Server, client: &mut Client, database: &str) -> Result<Vec<String>> {
-    let names: Vec<String> = read(client, database)?.subscriptions.into_iter().map(|s| s.name).collect();
+pub(crate) fn detach_subscriptions(
+    server: &Server,
+    client: &mut Client,
+    database: &str,
+) -> Result<Vec<String>> {
+    let names: Vec<String> =
+        read_replication(client, database)?.subscriptions.into_iter().map(|s| s.name).collect();
     if names.is_empty() {
         return Ok(names);
     }
-    let mut session = server.session(database)?;
+    let mut session = server.open_session(database)?;
     for name in names.iter().map(Ident::new) {
         let sql = [
             format!("alter subscription {name} disable"),
@@ -136,15 +132,12 @@ pub(crate) fn detach(server: &Server, client: &mut Client, database: &str) -> Re
 }
 
 /// Drops the subscriptions of a database of ours: with one of them it cannot be dropped itself.
-///
-/// # Errors
-/// What the server said.
-pub(crate) fn remove(server: &Server, client: &mut Client, database: &str) -> Result<()> {
-    let names = detach(server, client, database)?;
+pub(crate) fn remove_subscriptions(server: &Server, client: &mut Client, database: &str) -> Result<()> {
+    let names = detach_subscriptions(server, client, database)?;
     if names.is_empty() {
         return Ok(());
     }
-    let mut session = server.session(database)?;
+    let mut session = server.open_session(database)?;
     for name in names.iter().map(Ident::new) {
         let dropped = session.batch_execute(&format!("drop subscription {name}"));
         dropped.doing(|| format!("drop subscription {name} of {database}"))?;

@@ -11,14 +11,14 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toban_core::config::Config;
-use toban_core::repo::Repo;
+use toban_core::repo::Repos;
 use toban_core::store::{self, Key, S3Options, Store};
 use toban_core::sum::{Checked, Sum};
 use toban_core::{Context, Error, Result};
 
-/// What the first bytes tell.
+/// The form, by the first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum DumpFormat {
     /// For pg_restore, from a seekable file in parallel.
     Custom,
     /// For pg_restore, one job.
@@ -29,70 +29,67 @@ pub(crate) enum Format {
     Sql,
 }
 
-enum Place {
+enum DumpLocation {
     Path(PathBuf),
     Object { store: Arc<dyn Store>, key: Key, expected: Option<Sum> },
 }
 
 /// A dump to restore.
-pub(crate) struct Source {
+pub(crate) struct DumpSource {
     /// The ID, path or URL, for messages.
     pub(crate) name: String,
-    pub(crate) format: Format,
+    pub(crate) format: DumpFormat,
     /// Of a dump of ours: its manifest and where it was found.
     pub(crate) ours: Option<StoredDump>,
-    place: Place,
+    place: DumpLocation,
     /// Compressed once more as a whole (`.dump.gz`, `.sql.gz`).
     gzip: bool,
 }
 
-impl Source {
+impl DumpSource {
     /// Finds what the command line names.
     ///
     /// # Errors
     /// Usage when there is no such thing; Failed when it is no dump.
-    pub(crate) fn find(args: &cli::RestoreDump, config: &Config, repos: &[Repo]) -> Result<Source> {
+    pub(crate) fn find_dump(args: &cli::RestoreDump, config: &Config, repos: &Repos) -> Result<DumpSource> {
         let text = args.source.as_str();
         if text == LATEST || text.parse::<Id>().is_ok() {
             // `latest --replace app` of a repository that holds another database alone must not put that one there.
             let same = args.replace.as_deref().filter(|_| text == LATEST);
             let of = args.of.as_deref().or(same);
-            return Source::of_ours(find_dump(repos, &args.repos.cluster, text, of)?);
+            return DumpSource::of_ours(find_dump(repos, &args.repos.cluster, text, of)?);
         }
         if let Some(rest) = text.strip_prefix("s3://") {
-            return Source::of_object(text, rest, args, config);
+            return DumpSource::of_object(text, rest, args, config);
         }
         let path = Path::new(text.strip_prefix("file://").unwrap_or(text));
         if path.is_dir() {
-            return Source::of_folder(path);
+            return DumpSource::of_folder(path);
         }
         if !path.try_exists().doing(|| format!("look for {}", path.display()))? {
             let e = Error::usage(format!("{text:?} is neither the ID of a dump nor a file"));
             return Err(e.hint("`pg-backup list` shows the IDs; `latest` is the newest"));
         }
-        Source::sniff(text.to_string(), Place::Path(path.to_path_buf()))
+        DumpSource::from_content(text.to_string(), DumpLocation::Path(path.to_path_buf()))
     }
 
     /// A dump of ours.
-    ///
-    /// # Errors
-    /// Corrupt when its manifest lacks a part.
-    pub(super) fn of_ours(stored: StoredDump) -> Result<Source> {
+    pub(super) fn of_ours(stored: StoredDump) -> Result<DumpSource> {
         let manifest = &stored.manifest;
         let key = manifest.key(manifest.form.suffix())?;
         let (format, gzip) = match manifest.form {
-            DumpForm::Custom => (Format::Custom, false),
-            DumpForm::Sql => (Format::Sql, true),
+            DumpForm::Custom => (DumpFormat::Custom, false),
+            DumpForm::Sql => (DumpFormat::Sql, true),
         };
-        let place = Place::Object {
+        let place = DumpLocation::Object {
             store: Arc::clone(&stored.repo.store),
             key,
-            expected: Some(manifest.body()?.clone()),
+            expected: Some(manifest.body_sum()?.clone()),
         };
-        Ok(Source { name: manifest.id.to_string(), format, place, gzip, ours: Some(stored) })
+        Ok(DumpSource { name: manifest.id.to_string(), format, place, gzip, ours: Some(stored) })
     }
 
-    fn of_object(url: &str, rest: &str, args: &cli::RestoreDump, config: &Config) -> Result<Source> {
+    fn of_object(url: &str, rest: &str, args: &cli::RestoreDump, config: &Config) -> Result<DumpSource> {
         let Some((parent, object)) = rest.rsplit_once('/').filter(|(_, object)| !object.is_empty()) else {
             return Err(
                 Error::usage(format!("{url:?} names no object")).hint("s3://bucket/prefix/file.sql.gz")
@@ -106,43 +103,43 @@ impl Source {
         };
         let store = store::open(&format!("s3://{parent}"), &options)?;
         let key: Key = object.parse()?;
-        Source::sniff(url.to_string(), Place::Object { store, key, expected: None })
+        DumpSource::from_content(url.to_string(), DumpLocation::Object { store, key, expected: None })
     }
 
-    fn of_folder(path: &Path) -> Result<Source> {
+    fn of_folder(path: &Path) -> Result<DumpSource> {
         if !path.join("toc.dat").is_file() {
             let e = Error::usage(format!("{} is a folder without toc.dat", path.display()));
             return Err(e.hint("a dump in directory format (pg_dump -Fd) has one"));
         }
-        let place = Place::Path(path.to_path_buf());
-        Ok(Source {
+        let place = DumpLocation::Path(path.to_path_buf());
+        Ok(DumpSource {
             name: path.display().to_string(),
-            format: Format::Directory,
+            format: DumpFormat::Directory,
             place,
             gzip: false,
             ours: None,
         })
     }
 
-    fn sniff(name: String, place: Place) -> Result<Source> {
-        let mut source = Source { name, format: Format::Sql, place, gzip: false, ours: None };
-        let mut head = head(source.raw()?)?;
+    fn from_content(name: String, place: DumpLocation) -> Result<DumpSource> {
+        let mut source = DumpSource { name, format: DumpFormat::Sql, place, gzip: false, ours: None };
+        let mut head = read_head(source.open_raw()?)?;
         if head.starts_with(b"\x1f\x8b") {
             source.gzip = true;
-            head = self::head(source.plain()?)?;
+            head = read_head(source.open_plain()?)?;
         }
-        source.format =
-            format(&head).map_err(|e| Error::failed(format!("{} is no dump", source.name)).because(e))?;
+        source.format = detect_format(&head)
+            .map_err(|e| Error::failed(format!("{} is no dump", source.name)).because(e))?;
         Ok(source)
     }
 
-    fn raw(&self) -> Result<Box<dyn Read + Send + '_>> {
+    fn open_raw(&self) -> Result<Box<dyn Read + Send + '_>> {
         match &self.place {
-            Place::Path(path) => {
+            DumpLocation::Path(path) => {
                 let file = File::open(path).doing(|| format!("open {}", path.display()))?;
                 Ok(Box::new(file))
             }
-            Place::Object { store, key, expected } => {
+            DumpLocation::Object { store, key, expected } => {
                 let body = store
                     .get(key, 0)?
                     .ok_or_else(|| Error::failed(format!("{key} is not in the repository")))?;
@@ -155,52 +152,40 @@ impl Source {
     }
 
     /// The dump without gzip around it; a dump of ours is compared with its sum on the way.
-    ///
-    /// # Errors
-    /// When it cannot be opened; damage is an error of the reader.
-    pub(crate) fn plain(&self) -> Result<Box<dyn Read + Send + '_>> {
-        let raw = self.raw()?;
+    pub(crate) fn open_plain(&self) -> Result<Box<dyn Read + Send + '_>> {
+        let raw = self.open_raw()?;
         Ok(if self.gzip { Box::new(Unpacked::new(raw, self.name.clone())) } else { raw })
     }
 
     /// Where pg_restore can open it, when that is so without a copy.
-    pub(crate) fn seekable(&self) -> Option<PathBuf> {
+    pub(crate) fn seekable_path(&self) -> Option<PathBuf> {
         match &self.place {
             _ if self.gzip => None,
-            Place::Path(path) => Some(path.clone()),
-            Place::Object { store, key, .. } => store.local_path(key),
+            DumpLocation::Path(path) => Some(path.clone()),
+            DumpLocation::Object { store, key, .. } => store.local_path(key),
         }
     }
 
     /// Reads to the end a dump that carries its sum.
-    ///
-    /// # Errors
-    /// Corrupt when a byte differs.
     pub(crate) fn check_sum(&self) -> Result<()> {
-        std::io::copy(&mut self.raw()?, &mut std::io::sink()).doing(|| format!("read {}", self.name))?;
+        std::io::copy(&mut self.open_raw()?, &mut std::io::sink()).doing(|| format!("read {}", self.name))?;
         Ok(())
     }
 
     /// The row counts that went with a dump of ours.
-    ///
-    /// # Errors
-    /// Corrupt when they are damaged.
-    pub(crate) fn counts(&self) -> Result<Option<Vec<Count>>> {
-        self.part(ROWS)?.map(|packed| rows::unpack_counts(Cursor::new(packed))).transpose()
+    pub(crate) fn read_counts(&self) -> Result<Option<Vec<Count>>> {
+        self.read_part(ROWS)?.map(|packed| rows::unpack_counts(Cursor::new(packed))).transpose()
     }
 
     /// The roles and tablespaces that went with a dump of ours, as SQL.
-    ///
-    /// # Errors
-    /// Corrupt when they are damaged.
-    pub(crate) fn globals(&self) -> Result<Option<String>> {
-        let Some(packed) = self.part(GLOBALS)? else { return Ok(None) };
+    pub(crate) fn read_globals(&self) -> Result<Option<String>> {
+        let Some(packed) = self.read_part(GLOBALS)? else { return Ok(None) };
         let mut sql = String::new();
         MultiGzDecoder::new(&packed[..]).read_to_string(&mut sql).doing(|| format!("read {GLOBALS}"))?;
         Ok(Some(sql))
     }
 
-    fn part(&self, suffix: &str) -> Result<Option<Vec<u8>>> {
+    fn read_part(&self, suffix: &str) -> Result<Option<Vec<u8>>> {
         let Some(StoredDump { manifest, repo, .. }) = &self.ours else { return Ok(None) };
         let Some(sum) = manifest.parts.get(suffix) else { return Ok(None) };
         let key = manifest.key(suffix)?;
@@ -221,13 +206,13 @@ impl Source {
 /// Enough to see a tar header's magic.
 const HEAD: u64 = 512;
 
-fn head(reader: impl Read) -> Result<Vec<u8>> {
+fn read_head(reader: impl Read) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     reader.take(HEAD).read_to_end(&mut head).doing(|| "read the beginning".into())?;
     Ok(head)
 }
 
-fn format(head: &[u8]) -> Result<Format> {
+fn detect_format(head: &[u8]) -> Result<DumpFormat> {
     let packed = [
         (&b"\x28\xb5\x2f\xfd"[..], "zstd"),
         (b"BZh", "bzip2"),
@@ -240,10 +225,10 @@ fn format(head: &[u8]) -> Result<Format> {
     }
     match head {
         [] => Err(Error::failed("it is empty")),
-        h if h.starts_with(b"PGDMP") => Ok(Format::Custom),
-        h if h.get(257..262) == Some(b"ustar") => Ok(Format::Tar),
+        h if h.starts_with(b"PGDMP") => Ok(DumpFormat::Custom),
+        h if h.get(257..262) == Some(b"ustar") => Ok(DumpFormat::Tar),
         h if h.contains(&0) => Err(Error::failed("it is neither SQL nor a form that pg_dump writes")),
-        _ => Ok(Format::Sql),
+        _ => Ok(DumpFormat::Sql),
     }
 }
 
@@ -280,10 +265,10 @@ mod tests {
     fn the_first_bytes_tell() {
         let mut tar = vec![b'x'; 512];
         tar[257..262].copy_from_slice(b"ustar");
-        let said = |head: &[u8]| format(head).map_err(|e| e.chain());
-        assert_eq!(said(b"PGDMP\x01"), Ok(Format::Custom));
-        assert_eq!(said(&tar), Ok(Format::Tar));
-        assert_eq!(said(b"-- PostgreSQL"), Ok(Format::Sql));
+        let said = |head: &[u8]| detect_format(head).map_err(|e| e.chain());
+        assert_eq!(said(b"PGDMP\x01"), Ok(DumpFormat::Custom));
+        assert_eq!(said(&tar), Ok(DumpFormat::Tar));
+        assert_eq!(said(b"-- PostgreSQL"), Ok(DumpFormat::Sql));
         assert_eq!(said(b"\x28\xb5\x2f\xfd"), Err("it is compressed by zstd".into()));
         assert_eq!(said(b""), Err("it is empty".into()));
         assert!(said(b"\x7fELF\0").is_err());

@@ -1,7 +1,7 @@
 //! Databases made, filled unseen, and put in place in one transaction.
 //!
 //! A dump is loaded into a database under a name of ours. Only when it is whole and checked do the names change, in
-//! one transaction: at every moment the old or the new database is in service, whenever this process dies.
+//! one transaction: at every instant the old or the new database is in service, whenever this process dies.
 
 use super::replication;
 use crate::database::{self, Properties};
@@ -17,7 +17,7 @@ use toban_core::{Context, Error, Kind, Result, shutdown, sum};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The place of one database on the server, which only one restore at a time may work on.
-pub(crate) struct Place<'a> {
+pub(crate) struct TargetDatabase<'a> {
     pub(super) server: &'a Server,
     /// A session in another database; holds the lock.
     admin: Client,
@@ -25,20 +25,26 @@ pub(crate) struct Place<'a> {
     pub(crate) target: String,
 }
 
-impl<'a> Place<'a> {
+impl<'a> TargetDatabase<'a> {
     /// Takes the lock on `target`: one of the server's, so that it holds for all machines and ends with the session.
     ///
     /// # Errors
     /// Retry when another restore into `target` is running; names it.
-    pub(crate) fn take(server: &'a Server, maintenance: &str, target: &str) -> Result<Place<'a>> {
-        let mut admin = server.session(maintenance)?;
+    pub(crate) fn take_lock(
+        server: &'a Server,
+        maintenance: &str,
+        target: &str,
+    ) -> Result<TargetDatabase<'a>> {
+        let mut admin = server.open_session(maintenance)?;
+        // A lock of the server's, not a file: restores may run on several machines, and one that dies gives it back with
+        // its session ("Explicit Locking", "Advisory Locks").
         let sql = "select pg_try_advisory_lock(hashtextextended($1, 0))";
         let lock = format!("toban restore-dump {target}");
         let taken: bool = admin.query_one(sql, &[&lock]).doing(|| format!("lock {target}"))?.get(0);
         if !taken {
-            return Err(holder(&mut admin, &lock, target)?);
+            return Err(find_holder(&mut admin, &lock, target)?);
         }
-        Ok(Place { server, admin, maintenance: maintenance.into(), target: target.into() })
+        Ok(TargetDatabase { server, admin, maintenance: maintenance.into(), target: target.into() })
     }
 
     /// The session in the maintenance database.
@@ -48,20 +54,18 @@ impl<'a> Place<'a> {
 
     /// The name of the database that is being filled; the same for each run, so that a rerun finds what a killed one
     /// left.
-    pub(crate) fn filling(&self) -> String {
+    pub(crate) fn filling_name(&self) -> String {
         format!("toban_restoring_{}", &sum::hex(&sum::sha256(self.target.as_bytes()))[..12])
     }
 
     /// Makes the empty database to fill, after removing what a killed run left of it.
-    ///
-    /// # Errors
-    /// What the server said.
-    pub(crate) fn make(&mut self, properties: &Properties) -> Result<Filling<'a>> {
-        let name = self.filling();
+    pub(crate) fn make_filling(&mut self, properties: &Properties) -> Result<Filling<'a>> {
+        let name = self.filling_name();
+        // Safe under the lock: no other restore fills a database of this name, and it was never in service.
         drop_filling(self.server, &mut self.admin, &name)?;
         let sql = properties.create_sql(&name, self.server.major);
         let made = self.admin.batch_execute(&sql).doing(|| format!("create database {name}"));
-        made.map_err(|e| privilege(e, self.server.conn.user()))?;
+        made.map_err(|e| explain_privilege(e, self.server.conn.user()))?;
         Ok(Filling { server: self.server, maintenance: self.maintenance.clone(), name: Some(name) })
     }
 
@@ -70,23 +74,25 @@ impl<'a> Place<'a> {
     ///
     /// # Errors
     /// Then nothing has changed. Retry when sessions of the old database would not end.
-    pub(crate) fn swap(
+    pub(crate) fn swap_names(
         &mut self,
         filled: &mut Filling<'_>,
         properties: &Properties,
         aside: Option<&str>,
     ) -> Result<()> {
         let name = filled.name.clone().expect("a filled database is put in place once");
+        // CREATE and DROP DATABASE cannot run in a transaction, ALTER DATABASE … RENAME can. Both renames, the grants and
+        // the settings commit together: a crash leaves the old database under its name or the new one, and never none.
         let mut sql = vec!["begin".to_string()];
         if let Some(aside) = aside {
-            let replication = replication::read(&mut self.admin, &self.target)?;
+            let replication = replication::read_replication(&mut self.admin, &self.target)?;
             sql.extend(replication.stop_sql(&mut self.admin, &self.target)?);
-            sql.push(rename(&self.target, aside));
+            sql.push(rename_sql(&self.target, aside));
             if properties.is_template {
                 sql.push(format!("alter database {} is_template false", Ident::new(aside)));
             }
         }
-        sql.push(rename(&name, &self.target));
+        sql.push(rename_sql(&name, &self.target));
         sql.extend(properties.dress_sql(&self.target));
         sql.push("commit".into());
         self.without_sessions(&sql.join(";\n"), &name)?;
@@ -102,7 +108,7 @@ impl<'a> Place<'a> {
         loop {
             shutdown::check()?;
             let ended = end_sessions(self.server, &self.maintenance, &[self.target.as_str(), name])?;
-            let swapped = ended.during(|| self.admin.batch_execute(sql));
+            let swapped = ended.end_during(|| self.admin.batch_execute(sql));
             let Err(e) = swapped else { return Ok(()) };
             let in_use = e.code() == Some(&postgres::error::SqlState::OBJECT_IN_USE);
             let detail = e.as_db_error().and_then(|d| d.detail()).unwrap_or_default().to_string();
@@ -116,7 +122,7 @@ impl<'a> Place<'a> {
 
     /// Gives the target its security labels: apart from the swap, since a server without their provider refuses them,
     /// and the data are worth more.
-    pub(crate) fn label(&mut self, properties: &Properties) {
+    pub(crate) fn set_labels(&mut self, properties: &Properties) {
         for (provider, sql) in properties.label_sql(&self.target) {
             if let Err(e) = self.admin.batch_execute(&sql).doing(|| sql.clone()) {
                 log::warn!("{} lacks its security label of {provider}: {}", self.target, e.chain());
@@ -125,9 +131,6 @@ impl<'a> Place<'a> {
     }
 
     /// Drops `name`, which is not the target.
-    ///
-    /// # Errors
-    /// What the server said.
     pub(crate) fn drop(&mut self, name: &str) -> Result<()> {
         drop_database(&mut self.admin, name)
     }
@@ -152,7 +155,7 @@ impl Drop for Filling<'_> {
         let Some(name) = self.name.take() else { return };
         let dropped = self
             .server
-            .session(&self.maintenance)
+            .open_session(&self.maintenance)
             .and_then(|mut admin| drop_filling(self.server, &mut admin, &name));
         if let Err(e) = dropped {
             log::warn!("database {name} is left over and is removed by the next restore: {}", e.chain());
@@ -160,23 +163,23 @@ impl Drop for Filling<'_> {
     }
 }
 
-fn rename(from: &str, to: &str) -> String {
+fn rename_sql(from: &str, to: &str) -> String {
     format!("alter database {} rename to {}", Ident::new(from), Ident::new(to))
 }
 
 /// Drops a database of ours, with the subscriptions that a dump brought into it.
 fn drop_filling(server: &Server, admin: &mut Client, name: &str) -> Result<()> {
-    replication::remove(server, admin, name)?;
+    replication::remove_subscriptions(server, admin, name)?;
     drop_database(admin, name)
 }
 
 fn drop_database(admin: &mut Client, name: &str) -> Result<()> {
     let sql = format!("drop database if exists {} with (force)", Ident::new(name));
-    admin.batch_execute(&sql).doing(|| format!("drop database {name}")).map_err(|e| privilege(e, ""))
+    admin.batch_execute(&sql).doing(|| format!("drop database {name}")).map_err(|e| explain_privilege(e, ""))
 }
 
 /// What `role` lacks, where the server's words tell it.
-fn privilege(e: Error, role: &str) -> Error {
+fn explain_privilege(e: Error, role: &str) -> Error {
     match e.chain() {
         c if c.contains("permission denied to create database") => {
             e.hint(format!("alter role {} createdb, or use a superuser", Ident::new(role)))
@@ -195,7 +198,7 @@ fn privilege(e: Error, role: &str) -> Error {
 }
 
 /// Who holds the lock: `pid 123 from 10.0.0.7, since …`.
-fn holder(admin: &mut Client, lock: &str, target: &str) -> Result<Error> {
+fn find_holder(admin: &mut Client, lock: &str, target: &str) -> Result<Error> {
     let sql = "select format('pid %s from %s, since %s', a.pid, coalesce(host(a.client_addr), 'this machine'), \
                       to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')) \
                from pg_locks l join pg_stat_activity a using (pid), hashtextextended($1, 0) h \
@@ -206,24 +209,24 @@ fn holder(admin: &mut Client, lock: &str, target: &str) -> Result<Error> {
     Ok(Error::retry(format!("a restore into {target} is already running: server process {who}")))
 }
 
-struct Ending<'a> {
+struct SessionEnder<'a> {
     server: &'a Server,
     client: Client,
     names: Vec<String>,
 }
 
-fn end_sessions<'a>(server: &'a Server, maintenance: &str, names: &[&str]) -> Result<Ending<'a>> {
-    let client = server.session(maintenance)?;
-    Ok(Ending { server, client, names: names.iter().map(ToString::to_string).collect() })
+fn end_sessions<'a>(server: &'a Server, maintenance: &str, names: &[&str]) -> Result<SessionEnder<'a>> {
+    let client = server.open_session(maintenance)?;
+    Ok(SessionEnder { server, client, names: names.iter().map(ToString::to_string).collect() })
 }
 
-impl Ending<'_> {
+impl SessionEnder<'_> {
     /// Ends the sessions of the databases, again and again, as long as `work` takes.
-    fn during<T>(mut self, work: impl FnOnce() -> T) -> T {
+    fn end_during<T>(mut self, work: impl FnOnce() -> T) -> T {
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) && self.end().is_ok() {
+                while !done.load(Ordering::Relaxed) && self.end_once().is_ok() {
                     thread::sleep(Duration::from_millis(50));
                 }
             });
@@ -233,7 +236,7 @@ impl Ending<'_> {
         })
     }
 
-    fn end(&mut self) -> Result<()> {
+    fn end_once(&mut self) -> Result<()> {
         let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = any($1)";
         let ended = self.client.query(sql, &[&self.names]).doing(|| "end the sessions".into());
         ended.map(|_| ()).map_err(|e| {
@@ -245,17 +248,14 @@ impl Ending<'_> {
     }
 }
 
-/// What tells whether a database was written to: counters of rows written, the files of its relations, its sequences.
+/// What changes when a database is written to: counters of rows written, the files of its relations, its sequences.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Activity(i64, String, String);
 
 /// Reads the counters of `name`, its catalogs' too: large objects, functions, grants and comments live there. What
 /// `analyze` writes by itself is left out. A difference proves a write; where counters are off, or arrive late as
 /// before PostgreSQL 15, equality proves nothing and `None` is returned.
-///
-/// # Errors
-/// When the database cannot be asked.
-pub(crate) fn activity(server: &Server, name: &str) -> Result<Option<Activity>> {
+pub(crate) fn read_activity(server: &Server, name: &str) -> Result<Option<Activity>> {
     if server.major < 15 {
         return Ok(None);
     }
@@ -268,15 +268,13 @@ pub(crate) fn activity(server: &Server, name: &str) -> Result<Option<Activity>> 
                (select md5(coalesce(string_agg(format('%I.%I %s', schemaname, sequencename, last_value), ',' \
                 order by schemaname, sequencename), '')) from pg_sequences), \
                current_setting('track_counts')::boolean";
-    let row = server.session(name)?.query_one(sql, &[]).doing(|| format!("read the activity of {name}"))?;
+    let row =
+        server.open_session(name)?.query_one(sql, &[]).doing(|| format!("read the activity of {name}"))?;
     let counting: bool = row.get(3);
     Ok(counting.then(|| Activity(row.get(0), row.get(1), row.get(2))))
 }
 
 /// Whether a database holds nothing of anybody's.
-///
-/// # Errors
-/// When it cannot be asked.
 pub(crate) fn is_empty(server: &Server, name: &str) -> Result<bool> {
     // Only in these can a statement leave something that does not bring an entry in another of them.
     const CATALOGS: [&str; 13] = [
@@ -300,15 +298,12 @@ pub(crate) fn is_empty(server: &Server, name: &str) -> Result<bool> {
          where subdbid = (select oid from pg_database where datname = current_database())) \
          and not exists (select from pg_replication_slots where database = current_database() and not temporary)"
     );
-    let row = server.session(name)?.query_one(&sql, &[]).doing(|| format!("look into {name}"))?;
+    let row = server.open_session(name)?.query_one(&sql, &[]).doing(|| format!("look into {name}"))?;
     Ok(row.get(0))
 }
 
 /// The properties of a database on this server.
-///
-/// # Errors
-/// When the server cannot be asked.
-pub(crate) fn properties(place: &mut Place<'_>, name: &str) -> Result<Option<Properties>> {
+pub(crate) fn read_properties(place: &mut TargetDatabase<'_>, name: &str) -> Result<Option<Properties>> {
     let major = place.server.major;
     database::read_properties(&mut place.admin, name, major)
 }

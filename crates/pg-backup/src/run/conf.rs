@@ -1,7 +1,7 @@
 //! Configuration that lies outside the data directory, as Debian has it: found with its includes, stored as `conf/…`.
 
 use super::source::SourceServer;
-use crate::data_dir::include::{Include, Syntax, includes};
+use crate::data_dir::include::{Include, Syntax, find_includes};
 use crate::format::backup::{CONF_FOLDER, Conf, conf_name};
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,13 +22,10 @@ pub(super) struct ConfFile {
 }
 
 /// The files by name below the folder, and which of them are the three.
-///
-/// # Errors
-/// When one cannot be read.
 pub(super) fn collect_conf(source: &SourceServer) -> Result<(Conf, BTreeMap<String, ConfFile>)> {
     let mut found = BTreeMap::new();
     for (path, syntax) in source.conf.iter().zip([Syntax::Settings, Syntax::Rules, Syntax::Rules]) {
-        gather(path, syntax, 0, &mut found)?;
+        gather_files(path, syntax, 0, &mut found)?;
     }
     let data_dir = source.data_dir.canonicalize().unwrap_or_else(|_| source.data_dir.clone());
     let outside = |path: &Path| !path.starts_with(&data_dir) && !path.starts_with(&source.data_dir);
@@ -52,7 +49,12 @@ pub(super) fn collect_conf(source: &SourceServer) -> Result<(Conf, BTreeMap<Stri
     Ok((conf, named))
 }
 
-fn gather(path: &Path, syntax: Syntax, depth: usize, found: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<()> {
+fn gather_files(
+    path: &Path,
+    syntax: Syntax,
+    depth: usize,
+    found: &mut BTreeMap<PathBuf, Vec<u8>>,
+) -> Result<()> {
     if depth > DEPTH || found.contains_key(path) {
         return Ok(());
     }
@@ -63,15 +65,15 @@ fn gather(path: &Path, syntax: Syntax, depth: usize, found: &mut BTreeMap<PathBu
     let text = String::from_utf8_lossy(&bytes).into_owned();
     found.insert(path.to_path_buf(), bytes);
     let folder = path.parent().unwrap_or(Path::new("/"));
-    for include in includes(&text, syntax) {
-        for path in files(&include, folder)? {
-            gather(&path, syntax, depth + 1, found)?;
+    for include in find_includes(&text, syntax) {
+        for path in list_included(&include, folder)? {
+            gather_files(&path, syntax, depth + 1, found)?;
         }
     }
     Ok(())
 }
 
-fn files(include: &Include, folder: &Path) -> Result<Vec<PathBuf>> {
+fn list_included(include: &Include, folder: &Path) -> Result<Vec<PathBuf>> {
     let dir = match include {
         Include::File(path) => return Ok(vec![folder.join(path)]),
         Include::Folder(dir) => folder.join(dir),

@@ -2,9 +2,9 @@
 
 use super::exclude;
 use super::pack::{Member, Members};
-use super::state::Watch;
-use super::walk::Listed;
-use crate::format::index::{Kind, Name};
+use super::state::{PageRange, RunState};
+use super::walk::ListedFile;
+use crate::format::index::{EntryKind, FileName};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
@@ -15,14 +15,14 @@ use toban_core::sync::lock;
 use toban_core::{Context, Result};
 
 /// Files that wait for a worker.
-pub(super) struct Queue(Mutex<IntoIter<Listed>>);
+pub(super) struct Queue(Mutex<IntoIter<ListedFile>>);
 
 impl Queue {
-    pub(super) fn new(listed: Vec<Listed>) -> Queue {
+    pub(super) fn new(listed: Vec<ListedFile>) -> Queue {
         Queue(Mutex::new(listed.into_iter()))
     }
 
-    fn next(&self) -> Option<Listed> {
+    fn next(&self) -> Option<ListedFile> {
         lock(&self.0).next()
     }
 
@@ -32,20 +32,20 @@ impl Queue {
 }
 
 /// One worker's view of the queue.
-pub(super) struct Files<'a> {
+pub(super) struct QueuedFiles<'a> {
     pub(super) queue: &'a Queue,
-    pub(super) watch: &'a Watch,
+    pub(super) watch: &'a RunState,
     pub(super) progress: &'a Progress,
 }
 
-impl<'a> Members<'a> for Files<'a> {
+impl<'a> Members<'a> for QueuedFiles<'a> {
     fn next(&mut self) -> Result<Option<Member<'a>>> {
         while let Some(listed) = self.queue.next() {
             self.watch.check()?;
-            if listed.kind == Kind::Folder {
-                return Ok(Some(Member { entry: listed.entry(), body: Box::new(io::empty()) }));
+            if listed.kind == EntryKind::Folder {
+                return Ok(Some(Member { entry: listed.to_entry(), body: Box::new(io::empty()) }));
             }
-            if let Some(member) = self.open(listed)? {
+            if let Some(member) = self.open_member(listed)? {
                 return Ok(Some(member));
             }
         }
@@ -53,9 +53,11 @@ impl<'a> Members<'a> for Files<'a> {
     }
 }
 
-impl<'a> Files<'a> {
+impl<'a> QueuedFiles<'a> {
     /// None when it was dropped since it was listed, or turned out to be of an unlogged relation that was new then.
-    fn open(&self, mut listed: Listed) -> Result<Option<Member<'a>>> {
+    fn open_member(&self, mut listed: ListedFile) -> Result<Option<Member<'a>>> {
+        // An unlogged relation that was made after the walk: recovery resets it from its init fork, and would find files
+        // that it does not expect.
         let init = exclude::init_fork(listed.name.text()).filter(|_| listed.first_page.is_some());
         if init.is_some_and(|init| self.watch.data_dir.join(init).exists()) {
             return Ok(None);
@@ -67,26 +69,26 @@ impl<'a> Files<'a> {
         };
         // The size counts that it has now; what is added later is in the WAL.
         listed.size = file.metadata().doing(|| format!("look at {}", path.display()))?.len();
-        let entry = listed.entry();
+        let entry = listed.to_entry();
         let pages = listed.first_page.filter(|_| self.watch.checksums);
         let body =
-            Reading { file, name: listed.name, at: 0, pages, watch: self.watch, progress: self.progress };
+            PageReader { file, name: listed.name, at: 0, pages, watch: self.watch, progress: self.progress };
         Ok(Some(Member { entry, body: Box::new(body) }))
     }
 }
 
 /// A file being read, its pages judged on the way.
-struct Reading<'a> {
+struct PageReader<'a> {
     file: File,
-    name: Name,
+    name: FileName,
     at: u64,
     /// The number of its first page, where pages are judged.
     pages: Option<u32>,
-    watch: &'a Watch,
+    watch: &'a RunState,
     progress: &'a Progress,
 }
 
-impl Read for Reading<'_> {
+impl Read for PageReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buf.len() {
@@ -98,11 +100,12 @@ impl Read for Reading<'_> {
             }
         }
         if let Some(first) = self.pages {
-            self.watch.pages(&mut buf[..filled], (&self.file, &self.name), self.at, first);
+            let of = PageRange { file: &self.file, name: &self.name, at: self.at, first };
+            self.watch.check_pages(&mut buf[..filled], &of);
         }
         self.at += filled as u64;
         self.progress.add(filled as u64);
-        self.watch.pace(filled as u64)?;
+        self.watch.keep_pace(filled as u64)?;
         Ok(filled)
     }
 }

@@ -22,11 +22,11 @@ const TOP: [&str; 11] = [
 ];
 
 /// Whether the file or folder `path`, relative to the data directory, is left out.
-pub(super) fn excluded(path: &str) -> bool {
+pub(super) fn is_excluded(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let top = name.len() == path.len();
     (top && TOP.contains(&name))
-        // The file system's own, where a disk is mounted: nobody but root may read it.
+        // The file system's own, where a disk is mounted: only root may read it.
         || name == "lost+found"
         || name.starts_with("pg_internal.init")
         || name.starts_with("pgsql_tmp")
@@ -34,7 +34,7 @@ pub(super) fn excluded(path: &str) -> bool {
 }
 
 /// Whether the content of the folder `path` is left out. Of pg_wal the folders stay: archive_status, summaries.
-pub(super) fn emptied(path: &str) -> bool {
+pub(super) fn is_emptied(path: &str) -> bool {
     EMPTIED.contains(&path) || path.starts_with("pg_wal/")
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Relation<'a> {
 }
 
 /// Takes the name of a relation's file apart; `None` for any other.
-pub(super) fn relation(name: &str) -> Option<Relation<'_>> {
+pub(super) fn parse_relation(name: &str) -> Option<Relation<'_>> {
     let (rest, segment) = match name.split_once('.') {
         Some((rest, digits)) if is_number(digits) => (rest, digits.parse().ok()?),
         Some(_) => return None,
@@ -71,14 +71,14 @@ pub(super) fn relation(name: &str) -> Option<Relation<'_>> {
 /// The init fork beside a relation's file that is none, where it would lie.
 pub(super) fn init_fork(path: &str) -> Option<String> {
     let (folder, name) = path.rsplit_once('/')?;
-    let relation = relation(name).filter(|r| r.fork != "init")?;
+    let relation = parse_relation(name).filter(|r| r.fork != "init")?;
     Some(format!("{folder}/{}_init", relation.number))
 }
 
 /// `t3_16384`, with fork and segment: a temporary table's, of the session 3.
 fn is_temporary(name: &str) -> bool {
     let rest = name.strip_prefix('t').and_then(|r| r.split_once('_'));
-    rest.is_some_and(|(session, file)| is_number(session) && relation(file).is_some())
+    rest.is_some_and(|(session, file)| is_number(session) && parse_relation(file).is_some())
 }
 
 fn is_number(text: &str) -> bool {
@@ -86,10 +86,11 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Of one folder's files, those that an unlogged relation does not need: recovery makes it anew from its init fork.
-pub(super) fn unlogged<'a>(names: impl Iterator<Item = &'a str> + Clone) -> BTreeSet<&'a str> {
+pub(super) fn find_unlogged<'a>(names: impl Iterator<Item = &'a str> + Clone) -> BTreeSet<&'a str> {
     let inits: BTreeSet<&str> =
-        names.clone().filter_map(relation).filter(|r| r.fork == "init").map(|r| r.number).collect();
-    let goes = |name: &&str| relation(name).is_some_and(|r| r.fork != "init" && inits.contains(r.number));
+        names.clone().filter_map(parse_relation).filter(|r| r.fork == "init").map(|r| r.number).collect();
+    let goes =
+        |name: &&str| parse_relation(name).is_some_and(|r| r.fork != "init" && inits.contains(r.number));
     names.filter(goes).collect()
 }
 
@@ -111,20 +112,20 @@ mod tests {
             "pg_tblspc/16400/PG_15_202209061/5/t12_99",
             "pg_wal/lost+found",
         ] {
-            assert!(excluded(gone), "{gone}");
+            assert!(is_excluded(gone), "{gone}");
         }
         for kept in
             ["PG_VERSION", "base/5/16384", "base/5/backup_label", "t3_1", "pg_wal", "base/5/t3_x", "log"]
         {
-            assert!(!excluded(kept), "{kept}");
+            assert!(!is_excluded(kept), "{kept}");
         }
-        assert!(emptied("pg_replslot") && emptied("pg_wal/archive_status"));
-        assert!(!emptied("pg_wal") && !emptied("pg_xact"));
+        assert!(is_emptied("pg_replslot") && is_emptied("pg_wal/archive_status"));
+        assert!(!is_emptied("pg_wal") && !is_emptied("pg_xact"));
     }
 
     #[test]
     fn relations_have_numbers_forks_and_segments() {
-        let found = |name| relation(name).map(|r| (r.fork.to_string(), r.segment));
+        let found = |name| parse_relation(name).map(|r| (r.fork.to_string(), r.segment));
         assert_eq!(found("16384"), Some(("main".into(), 0)));
         assert_eq!(found("16384_vm.12"), Some(("vm".into(), 12)));
         for other in ["PG_VERSION", "pg_filenode.map", "16384_x", "16384.x", "t1_2", ""] {
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn of_an_unlogged_relation_only_the_init_fork_stays() {
         let names = ["10", "10_init", "10_fsm", "10.1", "11", "11_fsm"];
-        let gone: Vec<&str> = unlogged(names.into_iter()).into_iter().collect();
+        let gone: Vec<&str> = find_unlogged(names.into_iter()).into_iter().collect();
         assert_eq!(gone, ["10", "10.1", "10_fsm"]);
     }
 }

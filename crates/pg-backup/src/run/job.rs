@@ -1,12 +1,11 @@
 //! One backup in the making: threads that copy, the capture of the WAL, the index, and the manifest last.
 
 use super::conf;
-use super::copy::{Files, Queue};
-use super::fleet::Fleet;
-use super::pack::{Member, Members, Pack, State};
+use super::copy::{Queue, QueuedFiles};
+use super::pack::{Member, Members, Pack, PackState};
 use super::source::{self, BackupStart, BackupStop, SourceServer};
-use super::state::Watch;
-use super::wal::{Capture, Ready, bytes_member, slot};
+use super::state::RunState;
+use super::wal::{ReadyMembers, WalCapture, WalSession, bytes_member};
 use super::walk;
 use crate::cli;
 use crate::data_dir::{control, host};
@@ -15,7 +14,7 @@ use crate::format::backup::{
 };
 use crate::format::catalog::Manifest;
 use crate::format::id::Id;
-use crate::format::index::{Entry, Lines, Totals, packed};
+use crate::format::index::{IndexEntry, IndexLines, IndexTotals, compress_lines};
 use crate::machine::Process;
 use jiff::Timestamp;
 use postgres::Client;
@@ -27,13 +26,14 @@ use std::thread;
 use toban_core::machine::host_name;
 use toban_core::pack::Press;
 use toban_core::progress::Progress;
+use toban_core::repo::RepoSet;
 use toban_core::repo::cluster::{self, Cluster};
 use toban_core::repo::keys::System;
 use toban_core::repo::sealed::FORMAT;
 use toban_core::run;
 use toban_core::store::Attrs;
 use toban_core::sum::Sum;
-use toban_core::sync::{into_inner, lock};
+use toban_core::sync::{into_inner, joined, lock};
 use toban_core::wal::{Lsn, Segment};
 use toban_core::{Context, Error, Result};
 
@@ -45,34 +45,34 @@ pub(super) struct BackupJob<'a> {
     pub(super) system: System,
     pub(super) started: Timestamp,
     pub(super) owner: Owner,
-    pub(super) fleet: &'a Fleet,
+    pub(super) repos: &'a RepoSet<'a>,
 }
 
 /// What all threads of a job write to.
-struct Sink<'a> {
+struct PackSink<'a> {
     limit: u64,
     numbers: AtomicU32,
     packs: Mutex<BTreeMap<u32, Sum>>,
-    index: &'a SyncSender<Entry>,
+    index: &'a SyncSender<IndexEntry>,
 }
 
 /// Ends the other threads of a scope that is left, be it by a panic.
-struct Alarm<'a>(&'a Watch);
+struct AbortOnDrop<'a>(&'a RunState);
 
-impl Drop for Alarm<'_> {
+impl Drop for AbortOnDrop<'_> {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 /// What the server gave at the end, and pg_control from just before.
-struct Ended {
+struct EndedBackup {
     stop: BackupStop,
     control: Vec<u8>,
 }
 
 /// What is known when everything but the manifest is stored.
-struct Copied {
+struct CopiedCluster {
     start: BackupStart,
     stop: Lsn,
     damage: Damage,
@@ -87,26 +87,27 @@ impl BackupJob<'_> {
     /// # Errors
     /// The server's and the source's; that no repository is left.
     pub(super) fn back_up(&self, client: &mut Client, second: Client) -> Result<BackupManifest> {
-        self.claim()?;
-        let watch = Watch::new(&self.source.data_dir, self.source.checksums, self.args.max_rate.map(|r| r.0));
-        let mut totals = Totals::default();
+        self.claim_repos()?;
+        let watch =
+            RunState::new(&self.source.data_dir, self.source.checksums, self.args.max_rate.map(|r| r.0));
+        let mut totals = IndexTotals::default();
         let key = index_key(&self.system, &self.id);
         let (copied, index) = thread::scope(|scope| {
             let (entries, lines) = sync_channel(64);
-            let lines = Lines::new(lines, &mut totals);
-            let index = scope.spawn(|| self.fleet.store(packed(lines)?, &key));
-            let copied = self.copy(client, second, &watch, &entries);
+            let lines = IndexLines::new(lines, &mut totals);
+            let index = scope.spawn(|| self.repos.store(compress_lines(lines)?, &key));
+            let copied = self.copy_cluster(client, second, &watch, &entries);
             drop(entries);
             let index = joined(index.join());
             Ok::<_, Error>((copied?, index?))
         })?;
-        let backup = self.manifest(client, copied, totals, index)?;
-        self.commit(&backup)?;
+        let backup = self.make_manifest(client, copied, totals, index)?;
+        self.commit_manifest(&backup)?;
         Ok(backup)
     }
 
     /// The repositories are this system's, and know that a run has begun.
-    fn claim(&self) -> Result<()> {
+    fn claim_repos(&self) -> Result<()> {
         let facts = Cluster {
             format: cluster::FORMAT,
             system_identifier: self.source.identifier.to_string(),
@@ -115,22 +116,22 @@ impl BackupJob<'_> {
         };
         let host = host_name();
         let intent =
-            serde_json::json!({ "format": 1, "id": self.id, "host": host, "process": Process::own() });
+            serde_json::json!({ "format": 1, "id": self.id, "host": host, "process": Process::current() });
         let intent = serde_json::to_vec(&intent).doing(|| "write the intent".into())?;
         let key = intent_key(&self.system, &self.id);
-        self.fleet.each(|repo| {
+        self.repos.each(|repo| {
             facts.claim(&*repo.store, &self.system, self.args.new_system)?;
             repo.store.put(&key, &mut &intent[..], &Attrs::new()).map(drop)
         })
     }
 
-    fn copy(
+    fn copy_cluster(
         &self,
         client: &mut Client,
-        mut second: Client,
-        watch: &Watch,
-        index: &SyncSender<Entry>,
-    ) -> Result<Copied> {
+        second: Client,
+        watch: &RunState,
+        index: &SyncSender<IndexEntry>,
+    ) -> Result<CopiedCluster> {
         let fast = self.args.checkpoint == cli::Checkpoint::Fast;
         let label = self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id));
         run::status("waiting for the checkpoint");
@@ -138,44 +139,51 @@ impl BackupJob<'_> {
         watch.newest.fetch_max(start.lsn.0, Ordering::Relaxed);
         // It holds the WAL from the checkpoint that was just made. One that was older could be too old for
         // max_slot_wal_keep_size already, and would be lost by that very checkpoint.
-        let slot = slot(&mut second, &self.id)?;
-        // Before and after: a link that comes or goes while the tree is walked is in one of the two.
-        let mut tablespaces = walk::links(&self.source.data_dir)?;
-        let listed = walk::walk(&self.source.data_dir, &self.source.version_folder)?;
-        tablespaces.extend(walk::links(&self.source.data_dir)?);
-        let limit = (1 << 30).max(walk::bytes(&listed) / 128);
-        let sink = Sink { limit, numbers: AtomicU32::new(0), packs: Mutex::default(), index };
-        let progress = Progress::bytes("back up", Some(walk::bytes(&listed)), false);
+        let session = WalSession::create_slot(second, &self.id, self.source.standby)?;
+        // Before the walk and after it: a link that comes or goes while the tree is walked is in one of the two.
+        let mut tablespaces = walk::list_links(&self.source.data_dir)?;
+        let listed = walk::walk_data_dir(&self.source.data_dir, &self.source.version_folder)?;
+        tablespaces.extend(walk::list_links(&self.source.data_dir)?);
+        let limit = (1 << 30).max(walk::total_bytes(&listed) / 128);
+        let sink = PackSink { limit, numbers: AtomicU32::new(0), packs: Mutex::default(), index };
+        let progress = Progress::bytes("back up", Some(walk::total_bytes(&listed)), false);
         let queue = Queue::new(listed);
         let end = Mutex::new(None);
         let ended = thread::scope(|scope| {
-            let _alarm = Alarm(watch);
+            let _alarm = AbortOnDrop(watch);
             let first = Segment::holding(start.lsn, start.timeline, self.source.segment_size);
-            let mut capture = Capture::new(watch, (second, slot), self.source.standby, first, &end);
+            let mut capture = WalCapture::new(watch, session, first, &end);
             let sink = &sink;
-            let wal = scope.spawn(move || guarded(watch, self.store(sink, &mut capture)));
-            let ended = self.files(sink, watch, &queue, &progress).and_then(|()| self.end(client, &end));
+            let wal = scope.spawn(move || fail_all(watch, self.store(sink, &mut capture)));
+            let ended =
+                self.copy_files(sink, watch, &queue, &progress).and_then(|()| self.end_backup(client, &end));
             let ended = ended.map_err(|e| watch.fail(e));
             joined(wal.join()).and(ended)
         });
-        let ended = ended.map_err(|e| watch.cause(e))?;
-        let damage = watch.damaged(start.lsn, newest(client, self.source)?);
-        let conf = self.last(&sink, &ended)?;
+        let ended = ended.map_err(|e| watch.first_cause(e))?;
+        let damage = watch.find_damage(start.lsn, read_newest_lsn(client, self.source)?);
+        let conf = self.store_last_pack(&sink, &ended)?;
         let packs = into_inner(sink.packs);
         tablespaces.extend(source::list_tablespaces(client)?);
         let tablespaces = each_once(tablespaces, &ended.stop.tablespace_map);
-        Ok(Copied { start, stop: ended.stop.lsn, damage, conf, tablespaces, packs })
+        Ok(CopiedCluster { start, stop: ended.stop.lsn, damage, conf, tablespaces, packs })
     }
 
     /// Copies all files by parallel workers.
-    fn files(&self, sink: &Sink<'_>, watch: &Watch, queue: &Queue, progress: &Progress) -> Result<()> {
+    fn copy_files(
+        &self,
+        sink: &PackSink<'_>,
+        watch: &RunState,
+        queue: &Queue,
+        progress: &Progress,
+    ) -> Result<()> {
         let worker = || {
-            let mut files = Files { queue, watch, progress };
+            let mut files = QueuedFiles { queue, watch, progress };
             let mut done = Ok(());
             while done.is_ok() && !queue.is_empty() {
                 done = self.store(sink, &mut files);
             }
-            guarded(watch, done)
+            fail_all(watch, done)
         };
         thread::scope(|scope| {
             let workers: Vec<_> = (0..self.args.jobs()).map(|_| scope.spawn(worker)).collect();
@@ -185,16 +193,16 @@ impl BackupJob<'_> {
     }
 
     /// Ends the backup; the capture of the WAL learns where.
-    fn end(&self, client: &mut Client, end: &Mutex<Option<Lsn>>) -> Result<Ended> {
+    fn end_backup(&self, client: &mut Client, end: &Mutex<Option<Lsn>>) -> Result<EndedBackup> {
         // On a standby it must be newer than everything else: it says how far recovery must go.
         let control = control::read_control(&self.source.data_dir)?;
         let stop = source::stop_backup(client, self.source)?;
         *lock(&end) = Some(stop.lsn);
-        Ok(Ended { stop, control })
+        Ok(EndedBackup { stop, control })
     }
 
     /// The last pack: what makes the rest a cluster that recovers, and pg_control as its last member.
-    fn last(&self, sink: &Sink<'_>, ended: &Ended) -> Result<Conf> {
+    fn store_last_pack(&self, sink: &PackSink<'_>, ended: &EndedBackup) -> Result<Conf> {
         let (conf, files) = conf::collect_conf(self.source)?;
         let member = |(name, file): (String, conf::ConfFile)| {
             let mut member = bytes_member(&format!("{}/{name}", conf.folder), file.bytes);
@@ -207,12 +215,12 @@ impl BackupJob<'_> {
             last.push(bytes_member("tablespace_map", ended.stop.tablespace_map.clone().into_bytes()));
         }
         last.push(bytes_member(PG_CONTROL, ended.control.clone()));
-        self.store(sink, &mut Ready(last.into_iter()))?;
+        self.store(sink, &mut ReadyMembers(last.into_iter()))?;
         Ok(conf)
     }
 
     /// Stores one pack of these members.
-    fn store<'m, M: Members<'m>>(&self, sink: &Sink<'_>, members: &mut M) -> Result<()> {
+    fn store<'m, M: Members<'m>>(&self, sink: &PackSink<'_>, members: &mut M) -> Result<()> {
         let number = sink.numbers.fetch_add(1, Ordering::SeqCst);
         let key = pack_key(&self.system, &self.id, number, self.args.compress.codec());
         let pack = Pack {
@@ -222,18 +230,18 @@ impl BackupJob<'_> {
             members,
             press: Press::new(self.args.compress.codec(), self.args.level()?)?,
             index: sink.index.clone(),
-            state: State::default(),
+            state: PackState::default(),
         };
-        let sum = self.fleet.store(pack, &key)?;
+        let sum = self.repos.store(pack, &key)?;
         lock(&sink.packs).insert(number, sum);
         Ok(())
     }
 
-    fn manifest(
+    fn make_manifest(
         &self,
         client: &mut Client,
-        copied: Copied,
-        totals: Totals,
+        copied: CopiedCluster,
+        totals: IndexTotals,
         index: Sum,
     ) -> Result<BackupManifest> {
         let packs = copied.packs.into_iter().map(|(number, sum)| PackSum { number, sum });
@@ -267,12 +275,14 @@ impl BackupJob<'_> {
         })
     }
 
-    fn commit(&self, backup: &BackupManifest) -> Result<()> {
+    fn commit_manifest(&self, backup: &BackupManifest) -> Result<()> {
         let json = backup.to_json()?;
         let key = backup.manifest_key()?;
         let intent = intent_key(&self.system, &self.id);
-        self.fleet.store(&json[..], &key)?;
-        self.fleet.each(|repo| {
+        // The commit point: packs and index are durable in every repository that is still written to, and what the
+        // manifest names is all there. A run that dies before leaves no backup, only parts for prune.
+        self.repos.store(&json[..], &key)?;
+        self.repos.each(|repo| {
             // A writer that may not delete leaves it; prune knows that it is spent.
             let _ = repo.store.remove(&intent);
             Ok(())
@@ -290,7 +300,7 @@ fn each_once(all: Vec<Tablespace>, map: &str) -> Vec<Tablespace> {
 }
 
 /// The newest position after the backup's end: every page that was read is older.
-fn newest(client: &mut Client, source: &SourceServer) -> Result<Lsn> {
+fn read_newest_lsn(client: &mut Client, source: &SourceServer) -> Result<Lsn> {
     let sql = match source.standby {
         true => "select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text",
         false => "select pg_current_wal_insert_lsn()::text",
@@ -300,10 +310,6 @@ fn newest(client: &mut Client, source: &SourceServer) -> Result<Lsn> {
 }
 
 /// A thread that failed ends the others.
-fn guarded(watch: &Watch, done: Result<()>) -> Result<()> {
+fn fail_all(watch: &RunState, done: Result<()>) -> Result<()> {
     done.map_err(|e| watch.fail(e))
-}
-
-fn joined<T>(joined: thread::Result<Result<T>>) -> Result<T> {
-    toban_core::sync::joined(joined)
 }

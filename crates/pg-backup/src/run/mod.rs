@@ -3,7 +3,6 @@
 mod conf;
 mod copy;
 mod exclude;
-mod fleet;
 mod job;
 mod pack;
 mod page;
@@ -15,20 +14,19 @@ mod walk;
 use crate::data_dir::owner;
 use crate::format::backup::BackupManifest;
 use crate::format::catalog::Manifest;
+use crate::format::copies::Copies;
 use crate::format::id::Id;
-use crate::outcome::Tally;
 use crate::server::Server;
 use crate::{cli, machine};
-use fleet::Fleet;
 use jiff::Timestamp;
 use job::BackupJob;
 use postgres::Client;
 use serde::Serialize;
 use source::SourceServer;
 use toban_core::config::Config;
-use toban_core::repo::Repo;
 use toban_core::repo::archive::Archive;
 use toban_core::repo::keys::System;
+use toban_core::repo::{Repo, RepoResults, RepoSet, Repos};
 use toban_core::run::{self, Report};
 use toban_core::wal::{Lsn, Timeline, WalName};
 use toban_core::{Context, Error, Kind, Out, Record, Result, out};
@@ -77,7 +75,7 @@ struct MadeBackup {
 }
 
 impl MadeBackup {
-    fn of(backup: &BackupManifest, repo: &Repo) -> MadeBackup {
+    fn from_manifest(backup: &BackupManifest, repo: &Repo) -> MadeBackup {
         MadeBackup {
             repo: repo.name.clone(),
             id: backup.id.clone(),
@@ -120,18 +118,18 @@ pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result
     }
     let cluster = &args.repos.cluster;
     run::job(config, "pg-backup", "run", cluster, |report| {
-        let _lock = machine::take("run", cluster)?;
+        let _lock = machine::take_lock("run", cluster)?;
         back_up(args, config, &repos, report, out)
     })
 }
 
 /// Prints what a run would do.
-fn emit_plan(source: &SourceServer, repos: &[Repo], client: &mut Client, out: &mut Out<'_>) -> Result<()> {
-    let listed = walk::walk(&source.data_dir, &source.version_folder)?;
+fn emit_plan(source: &SourceServer, repos: &Repos, client: &mut Client, out: &mut Out<'_>) -> Result<()> {
+    let listed = walk::walk_data_dir(&source.data_dir, &source.version_folder)?;
     out.emit(&PlannedBackup {
         data_dir: source.data_dir.display().to_string(),
         files: listed.len() as u64,
-        bytes: walk::bytes(&listed),
+        bytes: walk::total_bytes(&listed),
         tablespaces: source::list_tablespaces(client)?.len(),
         checksums: source.checksums,
         standby: source.standby,
@@ -142,9 +140,11 @@ fn emit_plan(source: &SourceServer, repos: &[Repo], client: &mut Client, out: &m
 /// The session that begins and ends the backup, a second one, and what the server is.
 fn connect_source(args: &cli::Run, config: &Config) -> Result<(Client, Client, SourceServer)> {
     let section = config.cluster.get(&args.repos.cluster);
-    let (server, _) = Server::reach(&args.server(), section).map_err(source::name_pooler)?;
-    let mut client = server.session(server.conn.dbname())?;
-    let mut second = server.session(server.conn.dbname())?;
+    let (server, _) = Server::connect(&args.server(), section).map_err(source::name_pooler)?;
+    let mut client = server.open_session(server.conn.dbname())?;
+    // Two sessions: one holds the backup open, the other the slot. A server that runs out of room for WAL ends the
+    // session of the slot, which must not end the backup.
+    let mut second = server.open_session(server.conn.dbname())?;
     source::refuse_pooler(&mut client, &mut second)?;
     let data_dir = args.data_dir.as_deref().or(section.and_then(|s| s.data_dir.as_deref()));
     let source = source::read_source(&mut client, &server, data_dir).map_err(source::name_pooler)?;
@@ -154,7 +154,7 @@ fn connect_source(args: &cli::Run, config: &Config) -> Result<(Client, Client, S
 fn back_up(
     args: &cli::Run,
     config: &Config,
-    repos: &[Repo],
+    repos: &Repos,
     report: &mut Report,
     out: &mut Out<'_>,
 ) -> Result<()> {
@@ -162,7 +162,7 @@ fn back_up(
     let started = Timestamp::now();
     let id = Id::new(started);
     let system = System { cluster: args.repos.cluster.clone(), identifier: source.identifier };
-    let fleet = Fleet::new(repos);
+    let set = RepoSet::new(repos);
     let job = BackupJob {
         args,
         source: &source,
@@ -170,29 +170,25 @@ fn back_up(
         system,
         started,
         owner: owner::read_owner(&source.data_dir)?,
-        fleet: &fleet,
+        repos: &set,
     };
+    // Where a repository fails, the others go on: the backup is whole in each that took all of it.
     let made = job.back_up(&mut client, second);
-    let mut tally = Tally::default();
-    // Where no repository is left, theirs are the errors to tell.
-    if made.is_err() && fleet.afloat().is_empty() {
-        fleet.land(&mut tally, |_| Ok(()))?;
-        return tally.verdict("repositories");
-    }
-    let backup = made?;
-    let mut lacking = Ok(());
-    fleet.land(&mut tally, |repo| {
-        report_backup(report, &backup, repo);
-        match store_histories(&source, &backup, repo) {
+    let copies = Copies::finish(set, made)?;
+    let (mut results, mut lacking) = (RepoResults::default(), Ok(()));
+    for (repo, stored) in copies.stored {
+        let (Some(()), Some(backup)) = (results.add_copy(repo, stored), &copies.manifest) else { continue };
+        report_backup(report, backup, repo);
+        match store_histories(&source, backup, repo) {
             Err(e) if repo.required => lacking = Err(e),
             Err(e) => log::warn!("repository {}: {}", repo.name, e.chain()),
             Ok(()) => {}
         }
-        out.emit(&MadeBackup::of(&backup, repo))
-    })?;
-    tally.verdict("repositories")?;
+        out.emit(&MadeBackup::from_manifest(backup, repo))?;
+    }
+    results.verdict("repositories")?;
     lacking.doing(|| "store the histories of the server's timelines".into())?;
-    refuse_damage(&backup)
+    copies.manifest.map_or(Ok(()), |backup| refuse_damage(&backup))
 }
 
 /// Sees to it that the repository has the histories of the server's timelines. PostgreSQL archives each once, and never
@@ -235,5 +231,5 @@ fn refuse_damage(backup: &BackupManifest) -> Result<()> {
         Kind::Partial,
         format!("{} pages of the source are damaged; the backup is kept and marked", backup.damage.pages),
     );
-    Err(e.hint("pg_amcheck and the server's log tell more; keep an older backup until this is mended"))
+    Err(e.hint("pg_amcheck and the server's log show more; keep an older backup until this is repaired"))
 }

@@ -2,7 +2,7 @@
 //! the frame with its last byte is known.
 
 use crate::format::backup::Owner;
-use crate::format::index::{Entry, Kind, Piece};
+use crate::format::index::{EntryKind, IndexEntry, Piece};
 use std::io::{self, Read};
 use std::sync::mpsc::SyncSender;
 use toban_core::pack::{Press, crc32c, crc32c_both, tar};
@@ -15,9 +15,9 @@ pub(super) const FRAME: usize = 1 << 20;
 /// A file or folder on its way into a pack.
 pub(super) struct Member<'a> {
     /// Path, kind, mode, time and size; no pieces yet.
-    pub(super) entry: Entry,
+    pub(super) entry: IndexEntry,
     /// The content. What it lacks to the size is filled by zeros, what it has beyond is left: a file that shrinks or
-    /// grows while it is read is mended by the WAL.
+    /// grows while it is read is made right by the WAL.
     pub(super) body: Box<dyn Read + 'a>,
 }
 
@@ -35,27 +35,27 @@ pub(super) struct Pack<'p, 'a, M> {
     pub(super) owner: &'p Owner,
     pub(super) members: &'p mut M,
     pub(super) press: Press,
-    pub(super) index: SyncSender<Entry>,
-    pub(super) state: State<'a>,
+    pub(super) index: SyncSender<IndexEntry>,
+    pub(super) state: PackState<'a>,
 }
 
 /// How far a pack is.
 #[derive(Default)]
-pub(super) struct State<'a> {
+pub(super) struct PackState<'a> {
     plain: Vec<u8>,
     frame: Vec<u8>,
     /// How much of the frame was read out, where it begins in the pack, and bytes packed so far.
     read: usize,
     at: u64,
     total: u64,
-    open: Vec<Open>,
+    open: Vec<OpenEntry>,
     body: Option<(u64, Box<dyn Read + 'a>)>,
     ended: bool,
 }
 
 /// An entry with a stretch in the present frame.
-struct Open {
-    entry: Entry,
+struct OpenEntry {
+    entry: IndexEntry,
     stretch: Option<Stretch>,
 }
 
@@ -67,10 +67,10 @@ struct Stretch {
 
 impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
     /// Fills and compresses the next frame; none is left when it stays empty.
-    fn turn(&mut self) -> Result<()> {
+    fn fill_frame(&mut self) -> Result<()> {
         self.state.plain.clear();
         while self.state.plain.len() < FRAME && !self.state.ended {
-            self.step()?;
+            self.add_next()?;
         }
         self.state.at += self.state.frame.len() as u64;
         self.state.frame.clear();
@@ -80,16 +80,16 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         }
         self.press.press(&self.state.plain, &mut self.state.frame)?;
         self.state.total += self.state.plain.len() as u64;
-        self.settle()
+        self.settle_entries()
     }
 
-    fn step(&mut self) -> Result<()> {
+    fn add_next(&mut self) -> Result<()> {
         if self.state.body.is_some() {
-            return self.stretch();
+            return self.add_stretch();
         }
         let full = self.state.total + self.state.plain.len() as u64 >= self.limit;
         match if full { None } else { self.members.next()? } {
-            Some(member) => self.begin(member),
+            Some(member) => self.begin_member(member),
             None => {
                 self.state.plain.extend_from_slice(&tar::END);
                 self.state.ended = true;
@@ -98,11 +98,11 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         Ok(())
     }
 
-    fn begin(&mut self, member: Member<'a>) {
+    fn begin_member(&mut self, member: Member<'a>) {
         let Member { entry, body } = member;
         let kind = match entry.kind {
-            Kind::File => tar::Kind::File(entry.size),
-            Kind::Folder => tar::Kind::Folder,
+            EntryKind::File => tar::Kind::File(entry.size),
+            EntryKind::Folder => tar::Kind::Folder,
         };
         let facts = tar::Facts {
             kind,
@@ -115,18 +115,20 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         if entry.size > 0 {
             self.state.body = Some((entry.size, body));
         }
-        self.state.open.push(Open { entry, stretch: None });
+        self.state.open.push(OpenEntry { entry, stretch: None });
     }
 
     /// Takes the next stretch of the present body into the frame.
-    fn stretch(&mut self) -> Result<()> {
+    fn add_stretch(&mut self) -> Result<()> {
         let state = &mut self.state;
         let Some((left, body)) = &mut state.body else { return Ok(()) };
         let open = state.open.last_mut().expect("a body's entry is open");
         let bytes = usize::try_from(*left).unwrap_or(FRAME).min(FRAME);
         let from = state.plain.len();
+        // The header has the size that the file had: what it lost since is zeros, and the WAL truncates it again.
         state.plain.resize(from + bytes, 0);
-        fill(body, &mut state.plain[from..]).doing(|| format!("read {}", open.entry.path.shown()))?;
+        fill_from(body, &mut state.plain[from..])
+            .doing(|| format!("read {}", open.entry.path.to_display()))?;
         let crc32c = crc32c(&state.plain[from..]);
         open.entry.crc32c = crc32c_both(open.entry.crc32c, crc32c, bytes as u64);
         open.stretch = Some(Stretch { from, bytes, crc32c });
@@ -140,24 +142,24 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
     }
 
     /// Tells each entry where its stretch has come to lie, and the index those that are complete.
-    fn settle(&mut self) -> Result<()> {
+    fn settle_entries(&mut self) -> Result<()> {
         let state = &mut self.state;
         let digest = hex(&sha256(&state.frame));
-        for Open { entry, stretch } in &mut state.open {
+        for OpenEntry { entry, stretch } in &mut state.open {
             let Some(stretch) = stretch.take() else { continue };
             entry.pieces.push(Piece {
                 pack: self.number,
                 at: state.at,
-                stored: narrow(state.frame.len())?,
+                stored: to_u32(state.frame.len())?,
                 sha256: digest.clone(),
-                plain: narrow(state.plain.len())?,
-                from: narrow(stretch.from)?,
-                bytes: narrow(stretch.bytes)?,
+                plain: to_u32(state.plain.len())?,
+                from: to_u32(stretch.from)?,
+                bytes: to_u32(stretch.bytes)?,
                 crc32c: stretch.crc32c,
             });
         }
         let unfinished = state.body.is_some().then(|| state.open.pop()).flatten();
-        for Open { entry, .. } in state.open.drain(..) {
+        for OpenEntry { entry, .. } in state.open.drain(..) {
             self.index.send(entry).map_err(|_| Error::failed("the index broke off"))?;
         }
         state.open.extend(unfinished);
@@ -165,11 +167,11 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
     }
 }
 
-fn narrow(n: usize) -> Result<u32> {
+fn to_u32(n: usize) -> Result<u32> {
     u32::try_from(n).doing(|| "measure a frame".into())
 }
 
-fn fill(body: &mut dyn Read, buf: &mut [u8]) -> io::Result<()> {
+fn fill_from(body: &mut dyn Read, buf: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while filled < buf.len() {
         match body.read(&mut buf[filled..]) {
@@ -185,7 +187,7 @@ fn fill(body: &mut dyn Read, buf: &mut [u8]) -> io::Result<()> {
 impl<'a, M: Members<'a>> Read for Pack<'_, 'a, M> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.state.read == self.state.frame.len() {
-            self.turn()?;
+            self.fill_frame()?;
         }
         let state = &mut self.state;
         let n = buf.len().min(state.frame.len() - state.read);

@@ -1,4 +1,4 @@
-//! Page checksums, PostgreSQL's own (src/include/storage/checksum_impl.h), and what a page says of itself.
+//! Page checksums, PostgreSQL's own (src/include/storage/checksum_impl.h), and what a page's header has.
 
 use toban_core::wal::Lsn;
 
@@ -43,7 +43,7 @@ const BASE: [u32; 32] = [
 ];
 
 /// The checksum that belongs into `page`, whose number in its relation is `block`.
-pub(super) fn checksum(page: &[u8; PAGE], block: u32) -> u16 {
+pub(super) fn page_checksum(page: &[u8; PAGE], block: u32) -> u16 {
     let mut sums = BASE;
     let (rows, _) = page.as_chunks::<128>();
     for (n, row) in rows.iter().enumerate() {
@@ -55,16 +55,16 @@ pub(super) fn checksum(page: &[u8; PAGE], block: u32) -> u16 {
             // pd_checksum itself, the lower half of the third word on this endianness, counts as zero.
             words[2] &= u32::from_ne_bytes([0, 0, 0xFF, 0xFF]);
         }
-        mix(&mut sums, &words);
+        mix_words(&mut sums, &words);
     }
-    mix(&mut sums, &[0; 32]);
-    mix(&mut sums, &[0; 32]);
+    mix_words(&mut sums, &[0; 32]);
+    mix_words(&mut sums, &[0; 32]);
     let sum = sums.iter().fold(0, |all, s| all ^ s) ^ block;
     u16::try_from(sum % 65535 + 1).unwrap_or_default()
 }
 
 #[inline(always)]
-fn mix(sums: &mut [u32; 32], words: &[u32; 32]) {
+fn mix_words(sums: &mut [u32; 32], words: &[u32; 32]) {
     for (sum, word) in sums.iter_mut().zip(words) {
         let mixed = *sum ^ word;
         *sum = mixed.wrapping_mul(16_777_619) ^ (mixed >> 17);
@@ -73,43 +73,44 @@ fn mix(sums: &mut [u32; 32], words: &[u32; 32]) {
 
 /// What is wrong with a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum PageFault {
     /// Its checksum is not the one it carries.
     Checksum,
-    /// It says that it is empty and is not.
+    /// Its header is zero, as in an empty page, and it is not empty.
     Header,
-    /// Its last change is said to be later than the newest one of the server.
+    /// Its header names a last change that is later than the newest one of the server.
     Future,
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for PageFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Fault::Checksum => "wrong checksum",
-            Fault::Header => "zeroed header",
-            Fault::Future => "LSN of the future",
+            PageFault::Checksum => "wrong checksum",
+            PageFault::Header => "zeroed header",
+            PageFault::Future => "LSN of the future",
         })
     }
 }
 
-/// The position of the last change that is said to be in `page`.
-pub(super) fn lsn(page: &[u8; PAGE]) -> Lsn {
+/// The position of the last change, by the header of `page`.
+pub(super) fn page_lsn(page: &[u8; PAGE]) -> Lsn {
     let half =
         |at: usize| u64::from(u32::from_ne_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]]));
     Lsn(half(0) << 32 | half(4))
 }
 
 /// Judges a page as it was read; `newest` is a position that no change was beyond when it was read.
-pub(super) fn fault(page: &[u8; PAGE], block: u32, newest: Lsn) -> Option<Fault> {
+pub(super) fn find_fault(page: &[u8; PAGE], block: u32, newest: Lsn) -> Option<PageFault> {
     let upper = u16::from_ne_bytes([page[14], page[15]]);
+    // As PageIsVerified in bufpage.c does: a page of zeros is new, and carries no checksum yet.
     if upper == 0 {
-        return page.iter().any(|b| *b != 0).then_some(Fault::Header);
+        return page.iter().any(|b| *b != 0).then_some(PageFault::Header);
     }
     let stored = u16::from_ne_bytes([page[8], page[9]]);
-    if checksum(page, block) != stored {
-        return Some(Fault::Checksum);
+    if page_checksum(page, block) != stored {
+        return Some(PageFault::Checksum);
     }
-    (lsn(page) > newest).then_some(Fault::Future)
+    (page_lsn(page) > newest).then_some(PageFault::Future)
 }
 
 #[cfg(test)]
@@ -121,7 +122,7 @@ mod tests {
         let mut page = [0x5A; PAGE];
         page[0..4].fill(0);
         page[4..8].copy_from_slice(&lsn.to_ne_bytes());
-        let sum = checksum(&page, block);
+        let sum = page_checksum(&page, block);
         page[8..10].copy_from_slice(&sum.to_ne_bytes());
         page
     }
@@ -129,14 +130,14 @@ mod tests {
     #[test]
     fn every_kind_of_damage_is_told_apart() {
         let now = Lsn(1000);
-        assert_eq!(fault(&page(7, 999), 7, now), None);
-        assert_eq!(fault(&page(7, 1001), 7, now), Some(Fault::Future));
-        assert_eq!(fault(&page(7, 999), 8, now), Some(Fault::Checksum), "a page in another's place");
+        assert_eq!(find_fault(&page(7, 999), 7, now), None);
+        assert_eq!(find_fault(&page(7, 1001), 7, now), Some(PageFault::Future));
+        assert_eq!(find_fault(&page(7, 999), 8, now), Some(PageFault::Checksum), "a page in another's place");
         let mut bad = page(7, 999);
         bad[4000] ^= 1;
-        assert_eq!(fault(&bad, 7, now), Some(Fault::Checksum));
+        assert_eq!(find_fault(&bad, 7, now), Some(PageFault::Checksum));
         bad[..24].fill(0);
-        assert_eq!(fault(&bad, 7, now), Some(Fault::Header));
-        assert_eq!(fault(&[0; PAGE], 7, now), None, "a new page");
+        assert_eq!(find_fault(&bad, 7, now), Some(PageFault::Header));
+        assert_eq!(find_fault(&[0; PAGE], 7, now), None, "a new page");
     }
 }

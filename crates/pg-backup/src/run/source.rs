@@ -9,7 +9,7 @@ use toban_core::pg::pooler::{backend, pools_transactions};
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Context, Error, Result};
 
-/// What the server says of itself.
+/// The server's facts and settings.
 #[derive(Clone, Debug)]
 pub(super) struct SourceServer {
     pub(super) major: u32,
@@ -74,7 +74,7 @@ fn backup_functions(major: u32) -> [&'static str; 2] {
     }
 }
 
-/// Every right that is needed, so that one run tells all that is missing.
+/// Every right that is needed, so that one run names all that are missing.
 fn check_rights(client: &mut Client, server: &Server) -> Result<()> {
     let role = toban_core::pg::Ident::new(server.conn.user()).to_string();
     let mut missing = Vec::new();
@@ -139,15 +139,14 @@ pub(super) struct BackupStop {
 }
 
 /// Begins the backup in this session; `fast` asks for the checkpoint at once.
-///
-/// # Errors
-/// When the server refuses.
 pub(super) fn start_backup(
     client: &mut Client,
     source: &SourceServer,
     label: &str,
     fast: bool,
 ) -> Result<BackupStart> {
+    // Never the exclusive form that majors before 15 offer: it leaves a backup_label in the data directory, with which a
+    // server that crashes meanwhile does not start.
     let sql = match source.major {
         ..15 => "select pg_start_backup($1, $2, false)::text",
         _ => "select pg_backup_start($1, $2)::text",
@@ -165,6 +164,8 @@ pub(super) fn start_backup(
 /// # Errors
 /// When the session was lost or a standby was promoted meanwhile: then there is no backup.
 pub(super) fn stop_backup(client: &mut Client, source: &SourceServer) -> Result<BackupStop> {
+    // Without waiting for the archiver: the WAL is in the backup itself, and where archive_command fails the wait would
+    // have no end.
     let sql = match source.major {
         ..15 => "select lsn::text, labelfile, spcmapfile from pg_stop_backup(false, false)",
         _ => "select lsn::text, labelfile, spcmapfile from pg_backup_stop(false)",
@@ -176,9 +177,6 @@ pub(super) fn stop_backup(client: &mut Client, source: &SourceServer) -> Result<
 }
 
 /// Tablespaces outside the data directory, with those that were made while it was copied.
-///
-/// # Errors
-/// When the server cannot be asked.
 pub(super) fn list_tablespaces(client: &mut Client) -> Result<Vec<Tablespace>> {
     let sql = "select oid, pg_tablespace_location(oid) from pg_tablespace order by oid";
     let rows = client.query(sql, &[]).doing(|| "list the tablespaces".into())?;

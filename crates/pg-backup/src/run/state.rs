@@ -1,8 +1,8 @@
 //! What the threads of a run share: whether to go on, how fast, and which pages look damaged.
 
-use super::page::{self, Fault, PAGE};
+use super::page::{self, PAGE, PageFault};
 use crate::format::backup::Damage;
-use crate::format::index::Name;
+use crate::format::index::FileName;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const AHEAD: u64 = 16 << 30;
 const PATIENT: usize = 100;
 
 /// One run's shared state.
-pub(super) struct Watch {
+pub(super) struct RunState {
     pub(super) data_dir: PathBuf,
     /// Whether page checksums are compared.
     pub(super) checksums: bool,
@@ -39,11 +39,21 @@ pub(super) struct Watch {
 
 /// A page that did not read well when it was copied.
 struct Suspect {
-    name: Name,
+    name: FileName,
     /// Its place in the file, and its number in the relation.
     at: u64,
     block: u32,
     crc: u32,
+}
+
+/// Where pages that were read lie.
+pub(super) struct PageRange<'a> {
+    pub(super) file: &'a File,
+    pub(super) name: &'a FileName,
+    /// The first byte in the file.
+    pub(super) at: u64,
+    /// The number in its relation of the file's first page.
+    pub(super) first: u32,
 }
 
 /// Bytes that may be read in a second.
@@ -53,10 +63,10 @@ struct Pace {
     read: AtomicU64,
 }
 
-impl Watch {
-    pub(super) fn new(data_dir: &Path, checksums: bool, rate: Option<u64>) -> Watch {
+impl RunState {
+    pub(super) fn new(data_dir: &Path, checksums: bool, rate: Option<u64>) -> RunState {
         let pace = rate.map(|rate| Pace { rate, begun: Instant::now(), read: AtomicU64::new(0) });
-        Watch {
+        RunState {
             data_dir: data_dir.into(),
             checksums,
             newest: AtomicU64::new(0),
@@ -70,13 +80,10 @@ impl Watch {
     }
 
     /// Goes on unless another thread failed or a signal came.
-    ///
-    /// # Errors
-    /// As said.
     pub(super) fn check(&self) -> Result<()> {
         shutdown::check()?;
         if self.aborted.load(Ordering::SeqCst) {
-            return Err(aborted());
+            return Err(aborted_error());
         }
         Ok(())
     }
@@ -86,24 +93,21 @@ impl Watch {
         self.aborted.store(true, Ordering::SeqCst);
     }
 
-    /// Ends the other threads because of `e`; of several, the first is the one to tell. What is returned stands for it.
+    /// Ends the other threads because of `e`; of several, the first is the one to report. What is returned stands for it.
     pub(super) fn fail(&self, e: Error) -> Error {
         let mut cause = lock(&self.cause);
         cause.get_or_insert(e);
         self.abort();
-        aborted()
+        aborted_error()
     }
 
     /// What went wrong first, else `e`.
-    pub(super) fn cause(&self, e: Error) -> Error {
+    pub(super) fn first_cause(&self, e: Error) -> Error {
         lock(&self.cause).take().unwrap_or(e)
     }
 
     /// Accounts for `bytes` that were read, and waits where that was too fast.
-    ///
-    /// # Errors
-    /// Those of [`Watch::check`].
-    pub(super) fn pace(&self, bytes: u64) -> Result<()> {
+    pub(super) fn keep_pace(&self, bytes: u64) -> Result<()> {
         self.check()?;
         let Some(pace) = &self.pace else { return Ok(()) };
         let read = pace.read.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -115,27 +119,28 @@ impl Watch {
         Ok(())
     }
 
-    /// Judges the pages in `bytes`, which begin at `at` in `file`, whose first page has number `first` in its
-    /// relation; what was read in the middle of a write is read again.
-    pub(super) fn pages(&self, bytes: &mut [u8], (file, name): (&File, &Name), at: u64, first: u32) {
-        let first = first + u32::try_from(at / PAGE as u64).unwrap_or_default();
+    /// Judges the pages in `bytes`; what was read in the middle of a write is read again.
+    pub(super) fn check_pages(&self, bytes: &mut [u8], of: &PageRange<'_>) {
+        let first = of.first + u32::try_from(of.at / PAGE as u64).unwrap_or_default();
         for (n, page) in bytes.as_chunks_mut::<PAGE>().0.iter_mut().enumerate() {
             let block = first + u32::try_from(n).unwrap_or_default();
-            let at = at + (n * PAGE) as u64;
-            if page::fault(page, block, self.bound()).is_some() && self.again(page, file, at, block).is_some()
-            {
-                self.suspect(Suspect { name: name.clone(), at, block, crc: crc32c(page) });
+            let at = of.at + (n * PAGE) as u64;
+            let bad = page::find_fault(page, block, self.newest_bound()).is_some();
+            if bad && self.read_again(page, of.file, at, block).is_some() {
+                self.add_suspect(Suspect { name: of.name.clone(), at, block, crc: crc32c(page) });
             }
         }
     }
 
-    fn bound(&self) -> Lsn {
+    fn newest_bound(&self) -> Lsn {
         Lsn(self.newest.load(Ordering::Relaxed).saturating_add(AHEAD))
     }
 
     /// Reads the page until it is good, for up to about a second.
-    fn again(&self, page: &mut [u8; PAGE], file: &File, at: u64, block: u32) -> Option<Fault> {
+    fn read_again(&self, page: &mut [u8; PAGE], file: &File, at: u64, block: u32) -> Option<PageFault> {
         let patient = self.backoff.fetch_add(1, Ordering::Relaxed) < PATIENT as u64;
+        // The server writes a page of 8 KiB while others read it, and no write(2) of that size is atomic for them: a page
+        // that does not match may be whole an instant later.
         for pause in if patient { &[1, 5, 20, 100, 400][..] } else { &[0][..] } {
             std::thread::sleep(Duration::from_millis(*pause));
             let mut now = [0; PAGE];
@@ -143,16 +148,16 @@ impl Watch {
                 // Truncated meanwhile: the WAL says so too.
                 return None;
             }
-            if page::fault(&now, block, self.bound()).is_none() {
+            if page::find_fault(&now, block, self.newest_bound()).is_none() {
                 log::debug!("block {block} was being written when it was read");
                 *page = now;
                 return None;
             }
         }
-        page::fault(page, block, self.bound())
+        page::find_fault(page, block, self.newest_bound())
     }
 
-    fn suspect(&self, suspect: Suspect) {
+    fn add_suspect(&self, suspect: Suspect) {
         let mut suspects = lock(&self.suspects);
         match suspects.len() < SUSPECTS {
             true => suspects.push(suspect),
@@ -161,33 +166,33 @@ impl Watch {
     }
 
     /// Reads every suspect once more, after all was copied: what is still bad and did not change since is damage,
-    /// whatever it says of itself; what changed since `start` will be mended by the WAL.
-    pub(super) fn damaged(&self, start: Lsn, newest: Lsn) -> Damage {
+    /// whatever its header has; what changed since `start` will be made right by the WAL.
+    pub(super) fn find_damage(&self, start: Lsn, newest: Lsn) -> Damage {
         let suspects = lock(&self.suspects);
-        let all: Vec<String> = suspects.iter().filter_map(|s| self.verdict(s, start, newest)).collect();
+        let all: Vec<String> = suspects.iter().filter_map(|s| self.judge_suspect(s, start, newest)).collect();
         let beyond = if all.len() == SUSPECTS { self.uncounted.load(Ordering::Relaxed) } else { 0 };
         Damage { pages: all.len() as u64 + beyond, first: all.into_iter().take(100).collect() }
     }
 
-    fn verdict(&self, suspect: &Suspect, start: Lsn, newest: Lsn) -> Option<String> {
+    fn judge_suspect(&self, suspect: &Suspect, start: Lsn, newest: Lsn) -> Option<String> {
         let file = File::open(self.data_dir.join(suspect.name.path().ok()?)).ok()?;
         let mut page = [0; PAGE];
         file.read_exact_at(&mut page, suspect.at).ok()?;
-        let Some(fault) = page::fault(&page, suspect.block, newest) else {
+        let Some(fault) = page::find_fault(&page, suspect.block, newest) else {
             log::debug!(
                 "{} block {} was half written each time: the WAL has it whole",
-                suspect.name.shown(),
+                suspect.name.to_display(),
                 suspect.block
             );
             return None;
         };
-        let changing = crc32c(&page) != suspect.crc && (start..=newest).contains(&page::lsn(&page));
-        (!changing).then(|| format!("{} block {}: {fault}", suspect.name.shown(), suspect.block))
+        let changing = crc32c(&page) != suspect.crc && (start..=newest).contains(&page::page_lsn(&page));
+        (!changing).then(|| format!("{} block {}: {fault}", suspect.name.to_display(), suspect.block))
     }
 }
 
-/// What a thread says that ended because another failed.
-fn aborted() -> Error {
+/// The error of a thread that ended because another failed.
+fn aborted_error() -> Error {
     Error::failed("another part of the run failed")
 }
 
@@ -198,29 +203,29 @@ mod tests {
     #[test]
     fn damage_stays_and_a_torn_page_does_not() {
         let dir = tempfile::tempdir().expect("a folder");
-        let name = Name(b"16384".to_vec());
+        let name = FileName(b"16384".to_vec());
         let path = dir.path().join("16384");
         let mut bytes = vec![0; 3 * PAGE];
         bytes[PAGE + 5000] = 1;
         bytes[2 * PAGE + 14] = 1;
         std::fs::write(&path, &bytes).expect("write");
-        let watch = Watch::new(dir.path(), true, None);
+        let watch = RunState::new(dir.path(), true, None);
         let file = File::open(&path).expect("open");
-        watch.pages(&mut bytes, (&file, &name), 0, 0);
-        let all = watch.damaged(Lsn(1), Lsn(2)).first;
+        watch.check_pages(&mut bytes, &PageRange { file: &file, name: &name, at: 0, first: 0 });
+        let all = watch.find_damage(Lsn(1), Lsn(2)).first;
         assert_eq!(all, ["16384 block 1: zeroed header", "16384 block 2: wrong checksum"]);
         // The writer finishes after we looked.
         std::fs::write(&path, vec![0; 3 * PAGE]).expect("write");
-        assert_eq!(watch.damaged(Lsn(1), Lsn(2)), Damage::default());
+        assert_eq!(watch.find_damage(Lsn(1), Lsn(2)), Damage::default());
     }
 
     #[test]
     fn the_pace_is_kept() {
-        let watch = Watch::new(Path::new("/"), true, Some(1_000_000));
+        let watch = RunState::new(Path::new("/"), true, Some(1_000_000));
         let begun = Instant::now();
-        (0..10).try_for_each(|_| watch.pace(20_000)).expect("paced");
+        (0..10).try_for_each(|_| watch.keep_pace(20_000)).expect("paced");
         assert!(begun.elapsed() >= Duration::from_millis(190));
         watch.abort();
-        assert!(watch.pace(1).is_err());
+        assert!(watch.keep_pace(1).is_err());
     }
 }

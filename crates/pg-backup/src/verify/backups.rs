@@ -6,7 +6,7 @@ use crate::format::backup::{BackupCatalog, StoredBackup};
 use crate::format::catalog::Manifest;
 use crate::format::frames::Frames;
 use crate::format::id::Id;
-use crate::format::outline::{self, entries};
+use crate::format::outline::{self, read_entries};
 use crate::format::verdict::verify_object;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -51,13 +51,15 @@ impl Verification<'_, '_> {
     }
 
     fn verify_wal(&mut self, catalog: &BackupCatalog, repo: &Repo) -> Result<()> {
-        let Some(wal) = self.tally.item(wal::verify_wal(self.args, catalog, repo)) else { return Ok(()) };
+        let Some(wal) = self.results.start_item(wal::verify_wal(self.args, catalog, repo)) else {
+            return Ok(());
+        };
         for (name, e) in wal.damaged {
             self.seen.push(name);
             self.add_damaged(e);
         }
         for record in wal.whole {
-            let note = record.note();
+            let note = record.describe_whole();
             self.seen.push(note.clone());
             self.add(Ok(Some(record)), note)?;
         }
@@ -67,7 +69,7 @@ impl Verification<'_, '_> {
 
 fn verify_backup(stored: &StoredBackup, fast: bool) -> Result<Option<VerifiedBackup>> {
     let manifest = &stored.manifest;
-    let found = stored.verify(fast, || {
+    let found = stored.verify_by(fast, || {
         let checked = check_objects(stored, fast);
         checked.doing(|| format!("verify {} in {}", manifest.id, stored.repo.name)).map(|()| None)
     })?;
@@ -88,7 +90,7 @@ fn check_objects(stored: &StoredBackup, fast: bool) -> Result<()> {
         let pack = i.checked_sub(1).and_then(|pack| u32::try_from(pack).ok());
         verify_object(&stored.repo, key, sum, fast).map_err(|e| name_lost_files(stored, pack, e))?;
     }
-    if fast { Ok(()) } else { outline::read(stored).map(drop) }
+    if fast { Ok(()) } else { outline::read_outline(stored).map(drop) }
 }
 
 /// The same error with the files that lie in the damaged frames, so that one knows what is lost.
@@ -108,11 +110,11 @@ fn name_lost_files(stored: &StoredBackup, pack: Option<u32>, e: Error) -> Error 
 fn find_lost_files(stored: &StoredBackup, pack: u32) -> Result<BTreeSet<String>> {
     let mut frames = Frames::new(&*stored.repo.store, &stored.manifest)?;
     let mut lost = BTreeSet::new();
-    for entry in entries(stored)? {
+    for entry in read_entries(stored)? {
         let entry = entry?;
         for piece in entry.pieces.iter().filter(|p| p.pack == pack) {
-            if frames.piece(piece, &entry.path).is_err() {
-                lost.insert(entry.path.shown());
+            if frames.read_piece(piece, &entry.path).is_err() {
+                lost.insert(entry.path.to_display());
             }
         }
     }

@@ -45,7 +45,7 @@ impl ScratchServer {
         let section = config.cluster.get(&args.repos.cluster);
         // The lock on the scratch database is of one database: all must take it in the same.
         let (server, _) = Server::reach_in(&args.server, section, "postgres")
-            .or_else(|_| Server::reach(&args.server, section))?;
+            .or_else(|_| Server::connect(&args.server, section))?;
         let maintenance = server.conn.dbname().to_string();
         Ok(ScratchServer { server, maintenance })
     }
@@ -87,12 +87,13 @@ fn verify_dump(
     fast: bool,
 ) -> Result<Option<VerifiedDump>> {
     let name = format!("{} {}", stored.manifest.database.name, stored.manifest.id);
-    let found = stored.verify(fast, || {
+    let found = stored.verify_by(fast, || {
         for (key, sum) in stored.manifest.objects()? {
             let done = verify_object(&stored.repo, &key, &sum, fast);
             done.doing(|| format!("verify {name} in {}", stored.repo.name))?;
         }
-        let jobs = machine::workers(None);
+        // After the sums: what is damaged in the store must not be taken for a dump that does not load.
+        let jobs = machine::worker_count(None);
         let restore = |s: &ScratchServer| test_restore(&s.server, &s.maintenance, stored.clone(), jobs);
         scratch.map(restore).transpose().doing(|| format!("restore {name} into a scratch database"))
     })?;

@@ -8,10 +8,9 @@ use crate::cli;
 use crate::format::backup::BackupCatalog;
 use crate::format::dump::DumpCatalog;
 use crate::format::id::Id;
-use crate::outcome::Tally;
 use jiff::Timestamp;
 use toban_core::config::Config;
-use toban_core::repo::Repo;
+use toban_core::repo::{Repo, RepoResults};
 use toban_core::run::{self, Report};
 use toban_core::{Error, Kind, Out, Record, Result};
 
@@ -20,7 +19,8 @@ pub(crate) fn run(args: &cli::Verify, config: &Config, out: &mut Out<'_>) -> Res
     let repos = args.repos.open(config)?;
     run::job(config, "pg-backup", "verify", &args.repos.cluster, |report| {
         let scratch = if args.deep { Some(dumps::ScratchServer::connect(args, config)?) } else { None };
-        let mut verification = Verification { args, tally: Tally::default(), seen: Vec::new(), report, out };
+        let mut verification =
+            Verification { args, results: RepoResults::default(), seen: Vec::new(), report, out };
         for repo in &repos {
             verification.verify_repo(repo, scratch.as_ref())?;
         }
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &cli::Verify, config: &Config, out: &mut Out<'_>) -> Res
 /// What all repositories of a run share.
 struct Verification<'a, 'o> {
     args: &'a cli::Verify,
-    tally: Tally,
+    results: RepoResults,
     /// IDs and names of what was there and was meant.
     seen: Vec<String>,
     report: &'a mut Report,
@@ -45,13 +45,13 @@ impl Verification<'_, '_> {
             Kind::Usage => e.kind_as(Kind::Findings),
             _ => e,
         });
-        if self.args.ids.is_empty() && self.tally.item(holds).is_none() {
+        if self.args.ids.is_empty() && self.results.start_item(holds).is_none() {
             return Ok(());
         }
         let (cluster, now) = (&self.args.repos.cluster, Timestamp::now());
         let catalogs = BackupCatalog::read(repo, cluster, now)
             .and_then(|b| Ok((b, DumpCatalog::read(repo, cluster, now)?)));
-        let Some((backups, dumps)) = self.tally.item(catalogs) else { return Ok(()) };
+        let Some((backups, dumps)) = self.results.start_item(catalogs) else { return Ok(()) };
         self.verify_backups(repo, backups)?;
         self.verify_dumps(repo, dumps, scratch)
     }
@@ -64,12 +64,12 @@ impl Verification<'_, '_> {
     }
 
     fn add_damaged(&mut self, e: Error) {
-        self.tally.copy::<()>(Err(e), true);
+        self.results.add_item::<()>(Err(e));
     }
 
     /// Takes the record of what is whole; `None` for what a prune has taken away meanwhile.
     fn add(&mut self, verified: Result<Option<impl Record>>, note: String) -> Result<()> {
-        if let Some(Some(record)) = self.tally.copy(verified, true) {
+        if let Some(Some(record)) = self.results.add_item(verified) {
             self.report.note(note);
             self.out.emit(&record)?;
         }
@@ -79,12 +79,12 @@ impl Verification<'_, '_> {
     fn finish(mut self) -> Result<()> {
         for id in self.args.ids.iter().filter(|id| !self.seen.contains(id)) {
             let e = Error::usage(format!("no dump or backup {id}"));
-            self.tally.item::<()>(Err(e.hint("`pg-backup list` shows the IDs")));
+            self.results.start_item::<()>(Err(e.hint("`pg-backup list` shows the IDs")));
         }
-        if self.seen.is_empty() && self.args.ids.is_empty() && self.tally.is_fine() {
+        if self.seen.is_empty() && self.args.ids.is_empty() && self.results.is_clean() {
             let e = format!("there is no dump or backup of cluster {}", self.args.repos.cluster);
-            self.tally.item::<()>(Err(Error::new(Kind::Findings, e)));
+            self.results.start_item::<()>(Err(Error::new(Kind::Findings, e)));
         }
-        self.tally.verdict("verifications")
+        self.results.verdict("verifications")
     }
 }

@@ -6,15 +6,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Tail};
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
 use toban_core::repo::verified::{self, Verified};
 use toban_core::wal::{Header, History, Timeline, WalName};
-use toban_core::{Context, Error, Kind, Record, Result, out, shutdown};
+use toban_core::{Context, Error, Kind, Record, Result, out};
 
 /// The WAL of one timeline that was found whole.
 #[derive(Serialize)]
@@ -52,24 +50,24 @@ impl Record for VerifiedWal {
 
 /// A file of the WAL or a stretch of one.
 #[derive(Clone, Copy, Debug)]
-enum Item {
+enum WalItem {
     File(WalName, u64),
     Tail(Tail),
 }
 
-impl Item {
+impl WalItem {
     fn name(&self) -> WalName {
         match self {
-            Item::File(name, _) => *name,
-            Item::Tail(tail) => tail.segment,
+            WalItem::File(name, _) => *name,
+            WalItem::Tail(tail) => tail.segment,
         }
     }
 
     /// What a verdict calls it.
-    fn label(&self) -> String {
+    fn verdict_name(&self) -> String {
         match self {
-            Item::File(name, _) => name.to_string(),
-            Item::Tail(tail) => format!("{}/{:08X}-{:08X}", tail.segment, tail.offset, tail.length),
+            WalItem::File(name, _) => name.to_string(),
+            WalItem::Tail(tail) => format!("{}/{:08X}-{:08X}", tail.segment, tail.offset, tail.length),
         }
     }
 }
@@ -99,7 +97,7 @@ pub(super) struct WalFound {
 }
 
 impl VerifiedWal {
-    pub(super) fn note(&self) -> String {
+    pub(super) fn describe_whole(&self) -> String {
         format!("WAL {} to {} in {}: whole", self.first, self.last, self.repo)
     }
 }
@@ -135,67 +133,51 @@ impl WalVerifier<'_> {
         let size = known.wal_segment_size;
         let all = files
             .iter()
-            .map(|(name, o)| Item::File(*name, o.size))
-            .chain(tails.iter().map(|t| Item::Tail(*t)));
-        let wanted = |item: &Item| match (from, item.name().segment(size)) {
+            .map(|(name, o)| WalItem::File(*name, o.size))
+            .chain(tails.iter().map(|t| WalItem::Tail(*t)));
+        let wanted = |item: &WalItem| match (from, item.name().segment(size)) {
             (Some(from), Some(segment)) => segment.number >= from,
             _ => true,
         };
-        let (items, others): (Vec<Item>, Vec<Item>) = all.partition(wanted);
+        let (items, others): (Vec<WalItem>, Vec<WalItem>) = all.partition(wanted);
         let verdicts = self.verify_items(&archive, &items, size)?;
         let damaged: Vec<(String, Error)> = verdicts
             .iter()
             .zip(&items)
             .filter_map(|(v, item)| match v {
-                Err(e) => Some((item.label(), Error::corrupt(e.chain()))),
+                Err(e) => Some((item.verdict_name(), Error::corrupt(e.chain()))),
                 Ok(_) => None,
             })
             .collect();
         if !self.fast && !items.is_empty() {
             self.record_verdict(&damaged, &others);
         }
-        Ok(WalFound { whole: self.records(&items, &verdicts), damaged })
+        Ok(WalFound { whole: self.make_records(&items, &verdicts), damaged })
     }
 
     /// Reads them by a few threads; the bytes of each that is whole, 0 for one that is gone meanwhile.
-    fn verify_items(&self, archive: &Archive<'_>, items: &[Item], size: u64) -> Result<Vec<Result<u64>>> {
-        let next = AtomicUsize::new(0);
-        let reader = || -> Result<Vec<(usize, Result<u64>)>> {
-            let mut read = Vec::new();
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(item) = items.get(at) else { return Ok(read) };
-                shutdown::check()?;
-                let done = if self.fast { check_size(item) } else { self.verify_item(archive, item, size) };
-                match done.doing(|| format!("verify {} in {}", item.label(), self.repo.name)) {
-                    Err(e) if e.kind() != Kind::Corrupt => return Err(e),
-                    done => read.push((at, done)),
-                }
+    fn verify_items(&self, archive: &Archive<'_>, items: &[WalItem], size: u64) -> Result<Vec<Result<u64>>> {
+        let threads = usize::try_from(machine::worker_count(None)).unwrap_or(1);
+        machine::in_parallel(items, threads, |item| {
+            let done = if self.fast { check_size(item) } else { self.verify_item(archive, item, size) };
+            match done.doing(|| format!("verify {} in {}", item.verdict_name(), self.repo.name)) {
+                Err(e) if e.kind() != Kind::Corrupt => Err(e),
+                done => Ok(done),
             }
-        };
-        let jobs = usize::try_from(machine::workers(None)).unwrap_or(1).min(items.len().max(1));
-        let mut all: Vec<(usize, Result<u64>)> = thread::scope(|scope| {
-            let readers: Vec<_> = (0..jobs).map(|_| scope.spawn(reader)).collect();
-            readers.into_iter().map(|r| toban_core::sync::joined(r.join())).collect::<Result<Vec<_>>>()
-        })?
-        .into_iter()
-        .flatten()
-        .collect();
-        all.sort_by_key(|(at, _)| *at);
-        Ok(all.into_iter().map(|(_, done)| done).collect())
+        })
     }
 
-    fn verify_item(&self, archive: &Archive<'_>, item: &Item, size: u64) -> Result<u64> {
-        let mut head = Head::default();
+    fn verify_item(&self, archive: &Archive<'_>, item: &WalItem, size: u64) -> Result<u64> {
+        let mut head = HeadBytes::default();
         let name = match item {
-            Item::Tail(tail) => {
+            WalItem::Tail(tail) => {
                 let Some(sum) = archive.get_tail(tail, &mut head)? else { return Ok(0) };
                 if tail.offset == 0 && head.bytes.len() >= Header::BYTES {
                     self.check_segment(tail.segment, &head.bytes, size)?;
                 }
                 return Ok(sum.bytes);
             }
-            Item::File(name, _) => *name,
+            WalItem::File(name, _) => *name,
         };
         let Some(sum) = archive.get(name, &mut head)? else { return Ok(0) };
         match name {
@@ -224,11 +206,12 @@ impl WalVerifier<'_> {
         Err(Error::corrupt(format!("{name} is of system {}", header.system)))
     }
 
-    /// Keeps the verdict: `check` tells what is damaged until a later one has found it whole, or it is gone.
-    fn record_verdict(&self, damaged: &[(String, Error)], unread: &[Item]) {
+    /// Keeps the verdict: `check` reports what is damaged until a later one has found it whole, or it is gone.
+    fn record_verdict(&self, damaged: &[(String, Error)], unread: &[WalItem]) {
         let at = Timestamp::now();
         let before = verified::newest(&*self.repo.store, &self.system, at).ok().flatten();
-        let unread: BTreeSet<String> = unread.iter().map(Item::label).collect();
+        let unread: BTreeSet<String> = unread.iter().map(WalItem::verdict_name).collect();
+        // What was damaged and has not been read this time is damaged still: a verdict with --newest must not hide it.
         let still = before.into_iter().flat_map(|v| v.damaged).filter(|name| unread.contains(name));
         let all: BTreeSet<String> = damaged.iter().map(|(name, _)| name.clone()).chain(still).collect();
         let verdict = Verified::new(at, all.into_iter().collect());
@@ -238,16 +221,16 @@ impl WalVerifier<'_> {
         }
     }
 
-    fn records(&self, items: &[Item], verdicts: &[Result<u64>]) -> Vec<VerifiedWal> {
-        let mut lines: BTreeMap<Timeline, Vec<(&Item, u64)>> = BTreeMap::new();
+    fn make_records(&self, items: &[WalItem], verdicts: &[Result<u64>]) -> Vec<VerifiedWal> {
+        let mut lines: BTreeMap<Timeline, Vec<(&WalItem, u64)>> = BTreeMap::new();
         for (item, verdict) in items.iter().zip(verdicts) {
             if let Ok(bytes) = verdict {
                 lines.entry(item.name().timeline()).or_default().push((item, *bytes));
             }
         }
-        let record = |(timeline, items): (Timeline, Vec<(&Item, u64)>)| {
+        let record = |(timeline, items): (Timeline, Vec<(&WalItem, u64)>)| {
             let names = || items.iter().map(|(i, _)| i.name());
-            let tails = items.iter().filter(|(i, _)| matches!(i, Item::Tail(_))).count();
+            let tails = items.iter().filter(|(i, _)| matches!(i, WalItem::Tail(_))).count();
             VerifiedWal {
                 repo: self.repo.name.clone(),
                 system: self.system.identifier,
@@ -264,24 +247,24 @@ impl WalVerifier<'_> {
     }
 }
 
-fn check_size(item: &Item) -> Result<u64> {
+fn check_size(item: &WalItem) -> Result<u64> {
     match item {
-        Item::File(name, 0) => Err(Error::corrupt(format!("{name} is empty"))),
-        Item::File(_, bytes) => Ok(*bytes),
-        Item::Tail(tail) => Ok(tail.length),
+        WalItem::File(name, 0) => Err(Error::corrupt(format!("{name} is empty"))),
+        WalItem::File(_, bytes) => Ok(*bytes),
+        WalItem::Tail(tail) => Ok(tail.length),
     }
 }
 
 /// Keeps the beginning of what is written to it.
 #[derive(Default)]
-struct Head {
+struct HeadBytes {
     bytes: Vec<u8>,
 }
 
 /// A history is small; of a segment the first page's header is enough.
 const HEAD: usize = 64 << 10;
 
-impl Write for Head {
+impl Write for HeadBytes {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = HEAD.saturating_sub(self.bytes.len()).min(bytes.len());
         self.bytes.extend_from_slice(&bytes[..room]);

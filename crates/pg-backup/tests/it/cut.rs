@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::{Dice, rounds, seed};
 
-const GONE: &str = "nothing tells whether they are whole";
+const GONE: &str = "whether they are whole is not known";
 
 /// A form of dump, and the options that make it.
 type Form = (&'static str, &'static [&'static str]);

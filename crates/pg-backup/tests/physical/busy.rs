@@ -49,6 +49,15 @@ fn complete(restored: &Pg, stop: Lsn, ledger: &Ledger) {
     assert!(ledger.rounds > 0 && due.count() > 0);
 }
 
+/// The slot stands inside the first segment of a backup: moving it to where that segment begins is refused, and once
+/// was taken for a session that the server had ended.
+#[test]
+fn a_slow_backup_of_a_quiet_server_keeps_its_slot() {
+    let world = lab(15);
+    // About 25 MB in more than the ten seconds after which the slot is moved for the first time.
+    world.run(&["run", "--max-rate", "1500K", "--compress", "none"]).fine();
+}
+
 #[test]
 fn a_primary_of_every_major() {
     for major in majors() {

@@ -125,7 +125,7 @@ fn a_delta_restore_stops_at_links() {
         let there = fs::rename(&link, &aside).is_ok();
         symlink(&behind, &link).expect("link");
         let before = hashes(&[&other, &target]);
-        let said = world.run(&args).refused(1, "does not write or delete behind links");
+        let said = world.run(&args).refused(1, "does not write or delete through links");
         assert!(said.contains(&format!("{name} leads to {}", behind.display())), "{said}");
         assert_eq!(hashes(&[&other, &target]), before, "{name}");
         fs::remove_file(&link).expect("remove the link");
