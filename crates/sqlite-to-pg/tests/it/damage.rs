@@ -1,7 +1,8 @@
 //! Damaged files: never status 0 when SQLite's own integrity_check finds damage, or rows are missing.
 
+use crate::reading::{same_rows, shell};
 use crate::world::World;
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::process::Command;
 use testkit::{Dice, rounds, seed};
 
@@ -126,13 +127,6 @@ fn damage(bytes: &mut Vec<u8>, dice: &mut Dice) -> String {
     }
 }
 
-/// What the sqlite3 shell says, errors too.
-fn shell(file: &Path, sql: &str) -> String {
-    let done =
-        Command::new("sqlite3").arg("-batch").arg("-readonly").arg(file).arg(sql).output().expect("sqlite3");
-    [done.stdout, done.stderr].iter().map(|o| String::from_utf8_lossy(o).trim().to_string()).collect()
-}
-
 #[test]
 fn random_damages_are_never_called_whole() {
     let world = World::new();
@@ -142,6 +136,7 @@ fn random_damages_are_never_called_whole() {
         let made = Command::new("sqlite3").arg(world.path(name)).arg(sql).output().expect("sqlite3");
         assert!(made.stderr.is_empty(), "{name}: {made:?}");
     }
+    let mut ended = BTreeMap::new();
     for round in 0..rounds(25) {
         let (name, _) = &shapes[round % shapes.len()];
         let mut bytes = crate::world::bytes(&world.path(name));
@@ -156,11 +151,14 @@ fn random_damages_are_never_called_whole() {
             assert!(ran.status != Some(3) || named(&checked), "{checked}\n{told}");
         }
         if ran.status == Some(0) {
-            same_rows(&world, name, &told);
+            as_many_rows(&world, name, &told);
+            same_rows(&world, &world.file(), &told);
             world.run(&["--schema", "copy", "--undo"]).ended(0);
         }
+        *ended.entry(ran.status).or_insert(0) += 1;
         world.psql("drop schema if exists copy cascade; drop schema if exists toban_undo cascade");
     }
+    eprintln!("statuses and their rounds: {ended:?}");
 }
 
 /// Damage that lies in no page: a statement of the schema, or a value of another class than its column's.
@@ -171,7 +169,7 @@ fn named(checked: &str) -> bool {
 }
 
 /// As many rows as the unharmed file has: a changed byte of a value nobody can find, a missing row everybody must.
-fn same_rows(world: &World, name: &str, told: &str) {
+fn as_many_rows(world: &World, name: &str, told: &str) {
     let tables = shell(&world.path(name), "select name from sqlite_schema where type = 'table'");
     for table in tables.lines() {
         let whole = shell(&world.path(name), &format!("select count(*) from {table}"));

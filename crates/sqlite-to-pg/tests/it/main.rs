@@ -15,6 +15,7 @@ mod odd;
 mod pairs;
 mod plans;
 mod pools;
+mod reading;
 mod real;
 mod refusals;
 mod rejects;

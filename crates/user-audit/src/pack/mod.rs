@@ -48,7 +48,7 @@ pub(crate) struct AuditFacts {
 
 /// What `run.json` holds: who asked whom, by what it was judged, and what all lines together count.
 #[derive(Serialize)]
-struct Run<'a> {
+struct AuditRun<'a> {
     schema: &'static str,
     version: &'static str,
     verb: &'a str,
@@ -147,7 +147,7 @@ impl Pack {
         totals: &AuditTotals,
         parameters: &serde_json::Value,
     ) -> Result<()> {
-        let run = Run {
+        let run = AuditRun {
             schema: "user-audit.run/1",
             version: env!("CARGO_PKG_VERSION"),
             verb: &self.contents.verb,
@@ -160,9 +160,14 @@ impl Pack {
             tasks: totals.tasks().collect(),
         };
         let text = serde_json::to_string_pretty(&run).doing(|| "write what ran as JSON".into())?;
-        write_file(&self.temp.0.join("run.json"), &format!("{text}\n"))?;
-        let head = html::head_html(&self.contents.verb, self.contents.at, &self.facts, totals);
-        write_text(&mut self.html, &head)
+        write_file(
+            &self.temp.0.join("run.json"),
+            &format!(
+                "{text}
+"
+            ),
+        )?;
+        write_text(&mut self.html, &html::head_html(&run, totals))
     }
 
     /// Adds one finding.
