@@ -42,7 +42,10 @@ pub(super) fn judge_last_use(
     let mut seen = Connections::read_logs(sources.logs, &zone)?;
     read::read_sessions(transaction, &mut seen)?;
     if let Some(table) = sources.table {
-        read_login_table(transaction, table, graph.major, &mut seen, ledger)?;
+        let seen_by_table = read_login_table(transaction, table, graph.major, ledger)?;
+        for (role, at) in seen_by_table {
+            seen.add(&role, at, BY_TABLE, None);
+        }
     }
     // A table of logins knows one database alone: only a server's log can say that somebody was nowhere.
     let reach = seen.since.is_some_and(|since| sources.now.duration_since(since) >= sources.unused);
@@ -57,24 +60,24 @@ pub(super) fn judge_last_use(
     Ok(())
 }
 
-/// The table that a login event trigger fills.
+/// When each role logged in last, by the table that a login event trigger fills.
 fn read_login_table(
     transaction: &mut Transaction<'_>,
     table: &str,
     major: u32,
-    seen: &mut Connections,
     ledger: &mut Ledger<'_>,
-) -> Result<()> {
+) -> Result<Vec<(String, Timestamp)>> {
     let sql = "select count(*) from pg_event_trigger where evtevent = 'login' and evtenabled in ('O', 'A')";
     let row = transaction.query_one(sql, &[]).doing(|| "look for a login trigger".into())?;
     if row.get::<_, i64>(0) == 0 {
         let why = if major < 17 { "PostgreSQL has them from 17 on" } else { "the table grows no more" };
         let finding = AuditFinding::new(&roles::SKIPPED, "login-table", table, Severity::Unknown);
-        return ledger.add(
+        ledger.add(
             finding
                 .says(format!("not read: this database has no login trigger that is enabled; {why}"))
                 .advise("docs/guide/audit.md has the trigger; or leave --login-table out"),
-        );
+        )?;
+        return Ok(Vec::new());
     }
     let name = Name::Dotted(if table.contains('.') { table.into() } else { format!("public.{table}") });
     let sql = format!("select role::text, (extract(epoch from last_at) * 1000000)::int8 from {name}");
@@ -83,11 +86,8 @@ fn read_login_table(
         t.query(sql.as_str(), &[])
     })
     .map_err(|e| e.hint("--login-table [SCHEMA.]TABLE names a table with the columns role and last_at"))?;
-    for row in rows.unwrap_or_default() {
-        let at = Timestamp::from_microsecond(row.get(1)).unwrap_or_default();
-        seen.add(row.get(0), at, BY_TABLE, None);
-    }
-    Ok(())
+    let at = |micros| Timestamp::from_microsecond(micros).unwrap_or_default();
+    Ok(rows.unwrap_or_default().iter().map(|row| (row.get(0), at(row.get(1)))).collect())
 }
 
 fn judge_role(role: &str, last: Option<&Last>, reach: bool, sources: &Sources<'_>) -> AuditFinding {

@@ -88,7 +88,8 @@ fn audit_cluster(
     let ends =
         passwords::Ends { now, warning: to_signed(args.expiry_warning), graph: &graph, advisor: &advisor };
     let passwords = passwords::judge_passwords(transaction, &ends, ledger)?;
-    hba::judge_hba(transaction, &graph, passwords, args.from, ledger)?;
+    let input = hba::HbaInput { graph: &graph, passwords, from: args.from };
+    hba::judge_hba(transaction, input, ledger)?;
     twins::judge_names(&graph, &advisor).into_iter().try_for_each(|f| ledger.add(f))?;
     for check in CHECKS.iter().filter(|c| c.since <= graph.major) {
         run_check(transaction, check, ledger)?;

@@ -6,7 +6,7 @@ mod reach;
 mod read;
 mod weak;
 
-pub(super) use read::judge_hba;
+pub(super) use read::{HbaInput, judge_hba};
 
 use super::graph::{Oid, Role};
 use crate::finding::AuditFinding;

@@ -19,14 +19,22 @@ const MAP_NEEDS: &str =
 /// A line of pg_ident.conf: map, the operating system's (or certificate's) user, role.
 type Mapping = (String, String, String);
 
-/// Judges the file; `passwords` as [`HbaContext`] keeps them, `from` an address whose ways in are asked for.
+/// What the file is judged by.
+pub(in crate::roles) struct HbaInput<'a> {
+    pub(in crate::roles) graph: &'a Graph,
+    /// As [`HbaContext`] keeps them.
+    pub(in crate::roles) passwords: BTreeMap<String, String>,
+    /// An address whose ways in are asked for.
+    pub(in crate::roles) from: Option<IpAddr>,
+}
+
+/// Judges the file.
 pub(in crate::roles) fn judge_hba(
     transaction: &mut Transaction<'_>,
-    graph: &Graph,
-    passwords: BTreeMap<String, String>,
-    from: Option<IpAddr>,
+    input: HbaInput<'_>,
     ledger: &mut Ledger<'_>,
 ) -> Result<()> {
+    let HbaInput { graph, passwords, from } = input;
     let rules = ask_or_skip(transaction, Needs { check: "pg_hba.conf", grants: NEEDS }, ledger, |t| {
         read_rules(t, graph.major)
     })?;
