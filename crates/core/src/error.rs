@@ -71,6 +71,7 @@ impl Kind {
             if let Some(io) = e.downcast_ref::<std::io::Error>() {
                 return of_io(io);
             }
+            #[cfg(feature = "pg")]
             if let Some(sql) = e.downcast_ref::<postgres::Error>()
                 && let Some(kind) = of_sql(sql)
             {
@@ -96,6 +97,7 @@ fn of_io(e: &std::io::Error) -> Kind {
     }
 }
 
+#[cfg(feature = "pg")]
 fn of_sql(e: &postgres::Error) -> Option<Kind> {
     match e.code() {
         Some(code) => Some(Kind::of_sqlstate(code.code())),
@@ -104,6 +106,7 @@ fn of_sql(e: &postgres::Error) -> Option<Kind> {
 }
 
 /// The server was gone when we wrote to it. Of stdout the same kinds mean something else, so only here.
+#[cfg(feature = "pg")]
 fn went_away(e: &postgres::Error) -> bool {
     use std::io::ErrorKind as Io;
     let io = std::error::Error::source(e).and_then(|s| s.downcast_ref::<std::io::Error>());
@@ -212,15 +215,16 @@ impl Error {
 
 /// What this error says itself. `postgres` prints "db error" and keeps the server's words in its source.
 fn own_words(e: &(dyn std::error::Error + 'static)) -> String {
-    if let Some(sql) = e.downcast_ref::<postgres::Error>()
-        && sql.as_db_error().is_some()
+    #[cfg(feature = "pg")]
     {
-        return String::new();
+        if e.downcast_ref::<postgres::Error>().is_some_and(|sql| sql.as_db_error().is_some()) {
+            return String::new();
+        }
+        if let Some(db) = e.downcast_ref::<postgres::error::DbError>() {
+            return db.message().to_string();
+        }
     }
-    match e.downcast_ref::<postgres::error::DbError>() {
-        Some(db) => db.message().to_string(),
-        None => crate::tls_words::in_words(&e.to_string()),
-    }
+    crate::tls_words::in_words(&e.to_string())
 }
 
 fn one_line(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! How far long work is: a bar on a terminal, systemd's status line elsewhere, nothing else.
 
 use crate::sync::lock;
-use crate::{out, run};
+use crate::{out, systemd};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Read};
 use std::sync::Mutex;
@@ -51,7 +51,7 @@ impl Progress {
             true => View::Bar(bar_of(what, total, template)),
             false => View::Status(Mutex::new(Instant::now())),
         };
-        run::status(what);
+        systemd::show_status(what);
         Progress { what: Mutex::new(what.to_string()), total, line, done: AtomicU64::new(0), view }
     }
 
@@ -83,7 +83,7 @@ impl Progress {
         if last.elapsed() >= STATUS_EVERY {
             *last = Instant::now();
             let what = lock(&self.what);
-            run::status(&(self.line)(&what, done, self.total));
+            systemd::show_status(&(self.line)(&what, done, self.total));
         }
     }
 }
@@ -93,7 +93,7 @@ impl Drop for Progress {
         if let View::Bar(bar) = &self.view {
             bar.finish_and_clear();
         }
-        run::status("");
+        systemd::show_status("");
     }
 }
 

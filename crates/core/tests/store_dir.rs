@@ -1,14 +1,13 @@
-//! A directory as a store, and a store that fails now and then behind `Retry`.
+//! A directory as a store.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use testkit::{Flaky, Retry};
+use testkit::contract::{self, Noise};
 use toban_core::Kind;
-use toban_core::store::contract::{self, Noise};
-use toban_core::store::{Attrs, Backoff, Dir, Key, S3Options, Store, Stored, open};
+use toban_core::store::{Attrs, Dir, Key, S3Options, Store, Stored, open};
 
 fn dir(path: &Path) -> Dir {
     Dir::open(path.to_str().expect("UTF-8")).expect("absolute")
@@ -47,23 +46,6 @@ fn keeps_the_contract() {
     contract::check(&dir(folder.path()));
     assert_eq!(files(folder.path()), [""; 0], "empty folders are removed");
     assert_eq!(temps(folder.path()), 0);
-}
-
-#[test]
-fn a_failing_store_keeps_the_contract_behind_retry() {
-    let folder = tempfile::tempdir().expect("tempdir");
-    let flaky = Flaky::new(dir(folder.path()), testkit::seed(), 5);
-    contract::check(&Retry::new(flaky, Backoff::of(Duration::from_secs(60))));
-    assert_eq!(temps(folder.path()), 0);
-}
-
-#[test]
-fn retry_ends_when_its_time_is_up() {
-    let folder = tempfile::tempdir().expect("tempdir");
-    let flaky = Flaky::new(dir(folder.path()), testkit::seed(), 1);
-    let e = Retry::new(flaky, Backoff::of(Duration::from_millis(500))).list("").expect_err("always fails");
-    assert_eq!(e.kind(), Kind::Retry);
-    assert!(e.chain().starts_with("gave up after "), "{e:?}");
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use testkit::contract::{self, Noise};
 use testkit::{Cable, Dice};
 use toban_core::Kind;
-use toban_core::store::contract::{self, Noise};
 use toban_core::store::{Attrs, S3, S3Options, Store, Stored, read_small};
 
 #[test]

@@ -8,9 +8,9 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+use testkit::contract::{self, Noise};
 use testkit::{Cable, S3 as Service};
 use toban_core::Kind;
-use toban_core::store::contract::{self, Noise};
 use toban_core::store::{Attrs, Store, Stored};
 
 #[test]

@@ -23,6 +23,7 @@ use std::time::Instant;
 use toban_core::check::{AcceptList, Finding, Totals};
 use toban_core::durable::state_dir;
 use toban_core::run::{self, Report};
+use toban_core::systemd;
 use toban_core::{Kind, Out, Result, Severity};
 
 /// Makes a drill as a job.
@@ -182,7 +183,7 @@ impl Drill<'_> {
         };
         let text = conf::postgresql_conf(Some(&control), &self.scratch.dir, &options);
         conf::write_files(self.scratch, &text, self.runner)?;
-        run::status("recovering");
+        systemd::show_status("recovering");
         let mut server = Server::start(self.runner, &programs, role)?;
         let mut client = server.wait_until_recovered()?;
         let recovered = recovered::read_recovered(&mut client, &control, &data)?;
@@ -211,11 +212,11 @@ impl Drill<'_> {
         up.recovered.point = self.proof.recovery_point;
         self.proof.backup = backup.map(|b| b.id);
         if self.plan.amcheck {
-            run::status("pg_amcheck");
+            systemd::show_status("pg_amcheck");
             integrity::run_amcheck(self.runner, &up.programs, &up.server, &mut self.findings)?;
         }
         checks::run_checks(&self.plan.queries, &mut self.findings, |db| up.server.connect(db))?;
-        run::status("comparing");
+        systemd::show_status("comparing");
         let Some(live) = live else { return Ok(()) };
         if live.system != up.control.system {
             let text =
@@ -239,7 +240,7 @@ impl Drill<'_> {
 
     /// Does a part of the drill and measures it.
     fn phase<T>(&mut self, name: &str, part: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        run::status(name);
+        systemd::show_status(name);
         log::info!("{name}");
         let clock = Instant::now();
         let done = part(self);

@@ -2,14 +2,13 @@
 
 mod cable;
 mod chance;
-mod flaky;
+pub mod contract;
 pub mod itsm;
 mod kills;
 pub mod pg;
 mod planted;
 mod pooler;
 mod ran;
-mod retry;
 mod s3;
 mod site;
 mod slack;
@@ -18,13 +17,11 @@ pub mod tls;
 
 pub use cable::Cable;
 pub use chance::{Dice, rounds, seed, spell};
-pub use flaky::Flaky;
 pub use kills::killed;
 pub use pg::{Pg, majors};
 pub use planted::{Checked, Plant, Planted, plant_each};
 pub use pooler::Pooler;
 pub use ran::{Ran, ended};
-pub use retry::Retry;
 pub use s3::{S3, http};
 pub use site::Site;
 pub use slack::{Answer, Request, Slack};

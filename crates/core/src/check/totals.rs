@@ -3,6 +3,7 @@
 use super::finding::Finding;
 use crate::error::{Error, Kind, Result};
 use crate::out::{Out, Severity};
+#[cfg(feature = "run")]
 use crate::run::Report;
 use std::collections::BTreeMap;
 
@@ -102,6 +103,7 @@ impl Totals {
     }
 
     /// Notes and metrics for the run's record.
+    #[cfg(feature = "run")]
     pub fn report_to(&self, tool: &str, report: &mut Report) {
         self.urgent().for_each(|sentence| report.note(sentence));
         self.add_metrics(tool, report);

@@ -110,24 +110,3 @@ fn publish(config: &Config, notifier: Notifier<'_>, mut run: RunRecord) {
         metrics::write_textfile(&textfile, &run, &after).unwrap_or_else(warn);
     }
 }
-
-/// One line for `systemctl status` (sd_notify STATUS=); nothing when systemd does not listen.
-pub fn status(text: &str) {
-    // An error means that nobody listens, which is no trouble of ours.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&crate::out::escape(text))]);
-}
-
-/// Tells systemd that a service is up (READY=1).
-pub fn ready() {
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-}
-
-/// Tells systemd's watchdog that a service is alive (WATCHDOG=1).
-pub fn alive() {
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
-}
-
-/// Tells systemd that a service is on its way down (STOPPING=1).
-pub fn stopping() {
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-}

@@ -11,7 +11,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 mod backoff;
-pub mod contract;
 mod dir;
 mod folder;
 mod s3;
@@ -97,7 +96,8 @@ pub enum Stored {
     Exists,
 }
 
-/// A place for objects. [`contract::check`] is the list of its promises, run against every implementation.
+/// A place for objects. The tests' contract is the list of its promises, run against every
+/// implementation.
 pub trait Store: Send + Sync {
     /// Writes all of `body` under `key` unless the name is taken. All or nothing: when `body` or the store fails,
     /// nothing is visible; when it returns [`Stored::New`], the object is durable. Of two at once exactly one is

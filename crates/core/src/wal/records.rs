@@ -2,7 +2,7 @@
 //! `xlogrecord.h`, `xact.h`). The forms are the same in PostgreSQL 14 to 18.
 
 use super::{Change, Lsn, Segment};
-use crate::pack::crc32c;
+use crate::crc::crc32c;
 use jiff::Timestamp;
 use std::ops::ControlFlow;
 

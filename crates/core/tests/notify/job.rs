@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use toban_core::config::Config;
+use toban_core::systemd;
 use toban_core::{Error, Kind};
 
 /// How this program is told to be the job.
@@ -110,7 +111,7 @@ fn child() {
     let done = toban_core::run::job(&config, "pg-backup", "dump", &instance, |report| {
         report.note(var("JOB_NOTE"));
         if let Ok(says) = std::env::var("JOB_SAYS") {
-            toban_core::run::status(&says);
+            systemd::show_status(&says);
         }
         report.gauge("pg_backup_dump_size_bytes", "Size of the dump.", &[("database", "a\"b\\c\nd")], 42.0);
         body(&status)

@@ -5,8 +5,8 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use testkit::contract::Noise;
 use testkit::{Cable, S3 as Service};
-use toban_core::store::contract::Noise;
 use toban_core::store::{Attrs, Key, S3, S3Options, Store, Stored};
 use toban_core::sum::Measured;
 use toban_core::{Error, Kind};

@@ -1,10 +1,10 @@
 //! Flags of the verbs that make and restore physical backups; the doc comments are the help.
 
 use super::{RecoveryTargetArgs, Server, parse_label};
+use crate::format::codec::Codec;
 use crate::machine;
 use clap::{Args as Group, ValueEnum};
 use std::path::PathBuf;
-use toban_core::pack::Codec;
 use toban_core::repo::RepoArgs;
 use toban_core::{DryRun, Error, Result};
 

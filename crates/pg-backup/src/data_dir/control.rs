@@ -4,7 +4,7 @@ use crate::format::backup::PG_CONTROL;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use toban_core::pack::crc32c;
+use toban_core::crc::crc32c;
 use toban_core::{Context, Error, Result};
 
 /// The whole file, with a checksum that holds: the server may write it while we read.

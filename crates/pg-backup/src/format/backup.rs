@@ -5,13 +5,13 @@
 use super::catalog::{Catalog, LATEST, Manifest, Named, Part, Stored, find_stored};
 use super::id::Id;
 use super::order::{Dated, WalPosition};
+use crate::format::codec::Codec;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::path::Path;
 use toban_core::cli::parse_name;
-use toban_core::pack::Codec;
 use toban_core::repo::keys::System;
 use toban_core::repo::recovery_path::BackupRange;
 use toban_core::repo::sealed::{read_sealed, write_sealed};

@@ -2,8 +2,8 @@
 
 use super::backup::BackupManifest;
 use super::index::{FileName, IndexEntry, Piece};
+use crate::format::codec::FrameDecompressor;
 use std::io::Read;
-use toban_core::pack::Unpress;
 use toban_core::store::{Key, Store};
 use toban_core::sum::{hex, sha256};
 use toban_core::{Context, Error, Result};
@@ -15,7 +15,7 @@ const LARGEST: u64 = 1 << 30;
 pub(crate) struct Frames<'a> {
     store: &'a dyn Store,
     backup: &'a BackupManifest,
-    unpress: Unpress,
+    unpress: FrameDecompressor,
     /// The pack that is open, and the place in it.
     open: Option<(u32, u64, Box<dyn Read + Send + 'a>)>,
     frame: Vec<u8>,
@@ -27,7 +27,7 @@ pub(crate) struct Frames<'a> {
 impl<'a> Frames<'a> {
     /// A reader of `backup` in `store`.
     pub(crate) fn new(store: &'a dyn Store, backup: &'a BackupManifest) -> Result<Frames<'a>> {
-        let unpress = Unpress::new(backup.codec)?;
+        let unpress = FrameDecompressor::new(backup.codec)?;
         Ok(Frames { store, backup, unpress, open: None, frame: Vec::new(), held: None, plain: Vec::new() })
     }
 
@@ -86,7 +86,7 @@ impl<'a> Frames<'a> {
             return Err(damaged("a frame differs from its SHA-256"));
         }
         self.unpress
-            .unpress(&self.frame, piece.plain as usize, &mut self.plain)
+            .decompress(&self.frame, piece.plain as usize, &mut self.plain)
             .doing(|| format!("unpack {key}"))
     }
 }

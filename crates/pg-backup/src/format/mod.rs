@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod catalog;
+pub(crate) mod codec;
 pub(crate) mod copies;
 pub(crate) mod dump;
 pub(crate) mod frames;
@@ -9,4 +10,5 @@ pub(crate) mod id;
 pub(crate) mod index;
 pub(crate) mod order;
 pub(crate) mod outline;
+pub(crate) mod tar;
 pub(crate) mod verdict;

@@ -5,7 +5,7 @@ use crate::format::index::{FileName, IndexEntry};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use toban_core::pack::crc32c;
+use toban_core::crc::crc32c;
 use toban_core::sum::hex;
 use toban_core::{Context, Result};
 

@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use toban_core::pack::crc32c;
+use toban_core::crc::crc32c;
 use toban_core::progress::Progress;
 use toban_core::sync::{joined, lock};
 use toban_core::{Context, Error, Result, shutdown};

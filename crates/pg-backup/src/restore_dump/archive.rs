@@ -264,7 +264,7 @@ fn skip_bytes(reader: &mut impl Read, bytes: u64) -> io::Result<bool> {
     Ok(io::copy(&mut reader.take(bytes), &mut io::sink())? == bytes)
 }
 
-const BLOCK: usize = toban_core::pack::tar::BLOCK;
+const BLOCK: usize = crate::format::tar::BLOCK;
 
 /// Goes from member to member; a block of zeros ends the archive.
 fn check_tar(path: &Path) -> Result<()> {

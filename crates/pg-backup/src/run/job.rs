@@ -13,6 +13,7 @@ use crate::format::backup::{
     BackupManifest, Conf, Damage, Owner, PG_CONTROL, PackSum, Tablespace, index_key, intent_key, pack_key,
 };
 use crate::format::catalog::Manifest;
+use crate::format::codec::FrameCompressor;
 use crate::format::id::Id;
 use crate::format::index::{IndexEntry, IndexLines, IndexTotals, compress_lines};
 use crate::machine::Process;
@@ -24,16 +25,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use toban_core::machine::host_name;
-use toban_core::pack::Press;
 use toban_core::progress::Progress;
 use toban_core::repo::RepoSet;
 use toban_core::repo::cluster::{self, Cluster};
 use toban_core::repo::keys::System;
 use toban_core::repo::sealed::FORMAT;
-use toban_core::run;
 use toban_core::store::Attrs;
 use toban_core::sum::Sum;
 use toban_core::sync::{into_inner, joined, lock};
+use toban_core::systemd;
 use toban_core::wal::{Lsn, Segment};
 use toban_core::{Context, Error, Result};
 
@@ -134,7 +134,7 @@ impl BackupJob<'_> {
     ) -> Result<CopiedCluster> {
         let fast = self.args.checkpoint == cli::Checkpoint::Fast;
         let label = self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id));
-        run::status("waiting for the checkpoint");
+        systemd::show_status("waiting for the checkpoint");
         let start = source::start_backup(client, self.source, &label, fast)?;
         watch.newest.fetch_max(start.lsn.0, Ordering::Relaxed);
         // It holds the WAL from the checkpoint that was just made. One that was older could be too old for
@@ -228,7 +228,7 @@ impl BackupJob<'_> {
             limit: sink.limit,
             owner: &self.owner,
             members,
-            press: Press::new(self.args.compress.codec(), self.args.level()?)?,
+            press: FrameCompressor::new(self.args.compress.codec(), self.args.level()?)?,
             index: sink.index.clone(),
             state: PackState::default(),
         };

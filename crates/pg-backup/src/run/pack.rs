@@ -2,10 +2,12 @@
 //! the frame with its last byte is known.
 
 use crate::format::backup::Owner;
+use crate::format::codec::FrameCompressor;
 use crate::format::index::{EntryKind, IndexEntry, Piece};
+use crate::format::tar;
 use std::io::{self, Read};
 use std::sync::mpsc::SyncSender;
-use toban_core::pack::{Press, crc32c, crc32c_both, tar};
+use toban_core::crc::{crc32c, crc32c_both};
 use toban_core::sum::{hex, sha256};
 use toban_core::{Context, Error, Result};
 
@@ -34,7 +36,7 @@ pub(super) struct Pack<'p, 'a, M> {
     pub(super) limit: u64,
     pub(super) owner: &'p Owner,
     pub(super) members: &'p mut M,
-    pub(super) press: Press,
+    pub(super) press: FrameCompressor,
     pub(super) index: SyncSender<IndexEntry>,
     pub(super) state: PackState<'a>,
 }
@@ -78,7 +80,7 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         if self.state.plain.is_empty() {
             return Ok(());
         }
-        self.press.press(&self.state.plain, &mut self.state.frame)?;
+        self.press.compress(&self.state.plain, &mut self.state.frame)?;
         self.state.total += self.state.plain.len() as u64;
         self.settle_entries()
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use toban_core::pack::crc32c;
+use toban_core::crc::crc32c;
 use toban_core::sync::lock;
 use toban_core::wal::Lsn;
 use toban_core::{Error, Result, shutdown};

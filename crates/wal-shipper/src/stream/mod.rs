@@ -29,7 +29,8 @@ use toban_core::repo::archive::{Archive, Conflict};
 use toban_core::repo::cluster::{Cluster, FORMAT};
 use toban_core::repo::keys::System;
 use toban_core::repo::{Repo, Repos};
-use toban_core::{Error, Kind, Result, run as job, shutdown};
+use toban_core::systemd;
+use toban_core::{Error, Kind, Result, shutdown};
 
 /// What lives as long as the process.
 struct Service {
@@ -54,7 +55,7 @@ pub(crate) fn stream_wal(args: &cli::Stream, config: &Config) -> Result<()> {
     let db = args.db.as_deref().or(section.and_then(|s| s.db.as_deref()));
     let conninfo = ConnInfo::resolve(db, "wal-shipper")?;
     let service = Service::start(args, config, conninfo)?;
-    job::ready();
+    systemd::notify_ready();
     service.run_sessions()
 }
 
@@ -100,7 +101,7 @@ impl Service {
         self.backlog.hurry();
         let mut requested = None;
         while !self.backlog.is_empty() {
-            job::alive();
+            systemd::notify_alive();
             if let Some(e) = self.backlog.take_error() {
                 return Err(e);
             }
@@ -118,7 +119,7 @@ impl Service {
     fn pause(&self, pause: Duration) {
         let until = Instant::now() + pause;
         while Instant::now() < until && !shutdown::requested() {
-            job::alive();
+            systemd::notify_alive();
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -161,6 +162,6 @@ fn warn_if_new(last: &mut String, e: &Error, began: Instant) {
     if *last != text || began.elapsed() > LASTED {
         log::warn!("{text}");
     }
-    job::status(&text);
+    systemd::show_status(&text);
     *last = text;
 }

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use toban_core::repo::gap::Gap;
+use toban_core::systemd;
 use toban_core::wal::{History, Lsn, Segment, Timeline};
-use toban_core::{Context, Error, Result, run, shutdown};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// The server ends a connection that says nothing for `wal_sender_timeout` (60 s).
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -80,7 +81,7 @@ pub(super) fn stream_session(service: &Service) -> Result<bool> {
         asked: false,
     };
     log::info!("stream from {host}, timeline {}, from {start}", session.timeline);
-    run::status(&format!("streams from {host}"));
+    systemd::show_status(&format!("streams from {host}"));
     session.stream_from(start)
 }
 
@@ -167,7 +168,7 @@ impl Session<'_> {
     /// Until the timeline ends: the next; `None` when we were told to stop.
     fn stream_timeline(&mut self) -> Result<Option<Timeline>> {
         loop {
-            run::alive();
+            systemd::notify_alive();
             self.check_state()?;
             if shutdown::requested() {
                 return self.finish_session().map(|()| None);
@@ -253,7 +254,7 @@ impl Session<'_> {
 
     /// Stores what is here, reports it, and leaves.
     fn finish_session(&mut self) -> Result<()> {
-        run::stopping();
+        systemd::notify_stopping();
         let service = self.service;
         service.drain_backlog(|| self.report_if_due(false))?;
         // Before CopyDone: the server keeps in the slot what this report does not say is stored.

@@ -3,13 +3,12 @@
 //! They are ordinary code and not tests, so that a new store, or one behind a cable that is being cut, is judged by
 //! the same page. A broken promise panics with its name.
 
-use super::{Attrs, Key, Object, Store, Stored, read_small};
-use crate::error::{Error, Kind};
-use crate::random;
-use crate::sum::{self, Measured, Sum};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::time::Duration;
+use toban_core::store::{Attrs, Key, Object, Store, Stored, read_small};
+use toban_core::sum::{self, Measured, Sum};
+use toban_core::{Error, Kind, random};
 
 /// Panics with the promise that `store` breaks. Everything is written under a prefix of its own and removed again.
 pub fn check(store: &dyn Store) {

@@ -1,11 +1,11 @@
 //! Headers of tar members, as GNU tar and pax both read them: ustar, with a GNU long name where it is too short.
 
 /// The unit of a tar stream.
-pub const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A file of this many bytes.
     File(u64),
     /// A folder.
@@ -14,21 +14,21 @@ pub enum Kind {
 
 /// Facts of a member, beside its name.
 #[derive(Clone, Debug)]
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// File or folder.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Permissions.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Seconds since 1970.
-    pub modified: i64,
+    pub(crate) modified: i64,
     /// Number and name of the owner.
-    pub user: (u32, &'a str),
+    pub(crate) user: (u32, &'a str),
     /// Number and name of the group.
-    pub group: (u32, &'a str),
+    pub(crate) group: (u32, &'a str),
 }
 
 /// Appends the header of the member `name` to `out`. The name is any bytes but NUL.
-pub fn header(name: &[u8], facts: &Facts<'_>, out: &mut Vec<u8>) {
+pub(crate) fn header(name: &[u8], facts: &Facts<'_>, out: &mut Vec<u8>) {
     let mut name = name.to_vec();
     if facts.kind == Kind::Folder {
         name.push(b'/');
@@ -49,13 +49,13 @@ pub fn header(name: &[u8], facts: &Facts<'_>, out: &mut Vec<u8>) {
 }
 
 /// Bytes that fill the last block of a member of `size` bytes.
-pub fn padding(size: u64) -> usize {
+pub(crate) fn padding(size: u64) -> usize {
     let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
     (BLOCK - over) % BLOCK
 }
 
 /// The end of a stream: two blocks of zeros.
-pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+pub(crate) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 fn block(name: &[u8], kind: u8, size: u64, facts: &Facts<'_>) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
