@@ -23,6 +23,13 @@ pub struct Progress {
 /// What systemd hears: of what, how much is done, of how much.
 type Line = fn(&str, u64, Option<u64>) -> String;
 
+/// How an amount is shown: to systemd as a line, on a terminal by a template.
+struct ProgressForm<'a> {
+    total: Option<u64>,
+    line: Line,
+    template: &'a str,
+}
+
 enum View {
     Bar(ProgressBar),
     /// When systemd was last told.
@@ -37,15 +44,17 @@ impl Progress {
             Some(_) => "{msg} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
             None => "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec} {elapsed}",
         };
-        Progress::of(what, (total, line), template, quiet)
+        Progress::new(ProgressForm { total, line, template }, what, quiet)
     }
 
     /// The same for work in `total` things.
     pub fn items(what: &str, total: u64, quiet: bool) -> Progress {
-        Progress::of(what, (Some(total), items_line), "{msg} [{wide_bar}] {pos}/{len} {eta}", quiet)
+        let template = "{msg} [{wide_bar}] {pos}/{len} {eta}";
+        Progress::new(ProgressForm { total: Some(total), line: items_line, template }, what, quiet)
     }
 
-    fn of(what: &str, (total, line): (Option<u64>, Line), template: &str, quiet: bool) -> Progress {
+    fn new(shown: ProgressForm<'_>, what: &str, quiet: bool) -> Progress {
+        let ProgressForm { total, line, template } = shown;
         let bar = !quiet && std::io::stderr().is_terminal();
         let view = match bar {
             true => View::Bar(bar_of(what, total, template)),

@@ -2,7 +2,7 @@
 
 use super::environment::Environment;
 use super::settings::Settings;
-use super::verify::{Level, Verdict, Verifier};
+use super::verify::{Level, ServerTrust, Verdict, Verifier};
 use crate::error::{Context, Error, Result};
 use crate::tls::provider;
 use rustls::pki_types::pem::PemObject;
@@ -139,7 +139,7 @@ impl Tls {
             );
         }
         let lists = self.revoked.iter().map(|p| revocation_lists(p)).collect::<Result<Vec<_>>>()?.concat();
-        Verifier::new(level, host, (roots, place), lists, verdict)
+        Verifier::new(ServerTrust { level, host, roots, place, lists }, verdict)
     }
 
     fn no_roots(&self) -> Error {

@@ -60,6 +60,16 @@ impl Verdict {
     }
 }
 
+/// What a server's certificate is compared with.
+pub(super) struct ServerTrust<'a> {
+    pub(super) level: Level,
+    pub(super) host: &'a str,
+    pub(super) roots: Vec<CertificateDer<'static>>,
+    /// Where the roots came from, for messages.
+    pub(super) place: String,
+    pub(super) lists: Vec<CertificateRevocationListDer<'static>>,
+}
+
 /// rustls' verifier, with libpq's opinion.
 #[derive(Debug)]
 pub(super) struct Verifier {
@@ -85,13 +95,8 @@ impl Verifier {
 
     /// # Errors
     /// When the revocation lists do not parse.
-    pub(super) fn new(
-        level: Level,
-        host: &str,
-        (roots, place): (Vec<CertificateDer<'static>>, String),
-        lists: Vec<CertificateRevocationListDer<'static>>,
-        verdict: Arc<Verdict>,
-    ) -> Result<Verifier> {
+    pub(super) fn new(trust: ServerTrust<'_>, verdict: Arc<Verdict>) -> Result<Verifier> {
+        let ServerTrust { level, host, roots, place, lists } = trust;
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(roots.iter().cloned());
         let has_lists = !lists.is_empty();
