@@ -1,5 +1,6 @@
 //! Everybody who has an account: the pack's list, and what changed in it since the accepted review.
 
+use crate::csv::csv_cell;
 use crate::finding::AuditFinding;
 use crate::redact::Redactor;
 use crate::rulebook::review;
@@ -49,7 +50,7 @@ impl Row {
             &self.password_set,
             &self.created,
         ];
-        format!("{}\r\n", cells.map(crate::pack::csv_cell).join(","))
+        format!("{}\r\n", cells.map(csv_cell).join(","))
     }
 
     /// The same, as this run may show it.

@@ -1,7 +1,7 @@
 //! The `[audit]` section of the configuration: rules and mappings.
 
-use crate::app::Mapping;
 use crate::cli::Scope;
+use crate::mapping::Mapping;
 use jiff::SignedDuration;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! Who is an administrator, by which roles; and what is wrong with them as a group.
 
 use super::is_truthy;
-use super::mapping::Mapping;
 use super::rules::{AccountRules, User};
 use crate::finding::{Access, AuditFinding};
+use crate::mapping::Mapping;
 use crate::rulebook::app;
 use crate::source::{RowSource, read_rows};
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,19 +6,18 @@ mod cell_time;
 mod criteria;
 mod detect;
 mod holders;
-mod mapping;
 mod names;
 mod rules;
 mod sql;
 mod twins;
 mod words;
 
-pub(crate) use mapping::{Mapping, Name};
 pub(crate) use names::fold_name;
 
 use crate::audit::{self, Ledger};
 use crate::cli;
 use crate::finding::AuditFinding;
+use crate::mapping::Mapping;
 use crate::pack::AuditFacts;
 use crate::rulebook::{self, app, review};
 use crate::settings::{self, Settings};

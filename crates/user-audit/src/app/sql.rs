@@ -1,6 +1,6 @@
 //! The queries that a mapping makes; each gives text or NULL alone.
 
-use super::mapping::{Beside, Filter, Mapping, Name};
+use crate::mapping::{Beside, Filter, Mapping, Name};
 use toban_core::pg::Ident;
 
 /// Between the roles of one account, and between a role and its end: no name holds them.
@@ -221,7 +221,7 @@ fn as_text(column: Option<&String>) -> String {
 
 /// `where` (or `and`) with what the filter asks for; nothing for an empty one.
 fn condition_sql(word: &str, alias: &str, filter: &Filter) -> String {
-    let one = |(column, wanted): (&String, &super::mapping::WantedValue)| {
+    let one = |(column, wanted): (&String, &crate::mapping::WantedValue)| {
         let values: Vec<String> = wanted.values().iter().map(|v| quote_literal(v)).collect();
         let among = if values.is_empty() { "null".into() } else { values.join(", ") };
         format!("coalesce(cast({alias}.{} as text), '') in ({among})", Ident::new(column))

@@ -1,8 +1,8 @@
 //! Accounts whose addresses are the same to a person: found by hashes first, so that a million fit into 8 MB.
 
-use super::mapping::Mapping;
 use super::names::address_skeleton;
 use crate::finding::AuditFinding;
+use crate::mapping::Mapping;
 use crate::rulebook::app;
 use crate::source::RowSource;
 use std::collections::BTreeMap;

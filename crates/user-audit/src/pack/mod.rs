@@ -1,15 +1,14 @@
 //! The evidence pack: a folder with everything that was found, and a manifest that `sha256sum -c` reads.
 
-mod csv;
 mod html;
 mod lines;
 mod manifest;
 mod sign;
 
-pub(crate) use csv::csv_cell;
 pub(crate) use manifest::verify_chain;
 pub(crate) use sign::verify_signature;
 
+use crate::csv;
 use crate::finding::{Access, AuditFinding};
 use crate::history::Made;
 use crate::population::{self, Row};

@@ -5,9 +5,9 @@ mod find;
 mod names;
 mod roles;
 
-use super::mapping::{Mapping, Name};
 use super::{open_database, sql};
 use crate::cli;
+use crate::mapping::{Mapping, Name};
 use crate::source::{AuditTarget, RowSource, SourceTable, read_rows};
 use find::Proposed;
 use serde::Serialize;

@@ -38,7 +38,7 @@ pub(crate) enum WantedValue {
 
 impl WantedValue {
     /// The values.
-    pub(super) fn values(&self) -> &[String] {
+    pub(crate) fn values(&self) -> &[String] {
         match self {
             WantedValue::One(value) => std::slice::from_ref(value),
             WantedValue::Any(values) => values,
@@ -266,7 +266,7 @@ impl Mapping {
     }
 
     /// Whether there is a table of assignments, of whichever kind.
-    pub(super) fn has_assignments(&self) -> bool {
+    pub(crate) fn has_assignments(&self) -> bool {
         self.user_roles.is_some() || self.groups.is_some()
     }
 
