@@ -25,7 +25,7 @@ impl Cli for Args {
     }
 
     fn rules() -> &'static [&'static Rule] {
-        crate::check::rulebook::RULES
+        crate::rulebook::RULES
     }
 }
 

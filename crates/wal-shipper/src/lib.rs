@@ -10,6 +10,7 @@ mod gaps;
 mod help;
 mod list;
 mod push;
+mod rulebook;
 mod server_id;
 mod stream;
 

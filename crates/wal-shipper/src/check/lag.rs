@@ -2,7 +2,8 @@
 
 use super::archiver::lag_perf;
 use super::stored::Reached;
-use super::{Judge, RepoWal, finding, grade_lag, rulebook};
+use super::{Judge, RepoWal, finding, grade_lag};
+use crate::rulebook;
 use toban_core::Severity;
 use toban_core::check::Finding;
 use toban_core::wal::{Lsn, Segment};

@@ -4,7 +4,8 @@
 //! and nothing can be done about it any more. So a newer backup, `prune` and an acknowledgement each end the alarm.
 
 use super::stored::first_needed;
-use super::{Judge, RepoWal, finding, rulebook};
+use super::{Judge, RepoWal, finding};
+use crate::rulebook;
 use toban_core::Severity;
 use toban_core::check::Finding;
 use toban_core::repo::Repo;

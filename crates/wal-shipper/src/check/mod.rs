@@ -3,11 +3,10 @@
 mod archiver;
 mod lag;
 mod missing;
-pub(crate) mod rulebook;
 mod server;
 mod stored;
 
-use crate::cli;
+use crate::{cli, rulebook};
 use jiff::Timestamp;
 use server::Server;
 use std::time::Duration;
