@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// One thing that was done or found: a line on stdout.
 pub trait Record: Serialize {
-    /// Names the record in JSON (`"schema": "pg-backup.dump/1"`); its fields may grow, never change.
+    /// Names the record in JSON (`"schema": "tool.verb/1"`); its fields may grow, never change.
     const SCHEMA: &'static str;
     /// The table's column titles, as many as [`Record::cells`].
     const HEAD: &'static [&'static str];
