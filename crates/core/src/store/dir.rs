@@ -339,9 +339,7 @@ fn writable() -> String {
 fn cured(e: Error, errno: Errno) -> Error {
     match errno {
         Errno::ACCESS | Errno::PERM | Errno::ROFS => e.hint(writable()),
-        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => {
-            e.hint("free some space there, or give another --repo")
-        }
+        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => e.hint("free some space there, or give another --repo"),
         Errno::LOOP | Errno::NOTDIR => e.hint("a symbolic link or a file stands where a folder is expected"),
         _ => e,
     }

@@ -2,7 +2,7 @@
 
 use super::pair::{Form, TablePair};
 use super::record::{Difference, DifferenceKind};
-use super::scan::{self, PartScan, Piece, RowBytes, Sides, TablePart, split_fields};
+use super::scan::{self, PartScan, Piece, RowBytes, SidePieces, Sides, TablePart, split_fields};
 use super::sums::{Cell, Ranges, SideSums, hash_bytes, share_of};
 use crate::model::Action;
 use rusqlite::Row;
@@ -174,7 +174,7 @@ impl Locator<'_> {
         let (source, target) = self.cut_pieces();
         scan::sweep_sides(
             sides,
-            (&source, &target),
+            SidePieces { source: &source, target: &target },
             &|reader, piece| {
                 let mut row =
                     |wire: RowBytes<'_>, row: &rusqlite::Row<'_>| each(0, wire, RowTexts::Source(row));

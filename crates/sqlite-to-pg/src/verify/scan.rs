@@ -68,10 +68,17 @@ pub(crate) fn target_parts(pair: &TablePair) -> Vec<TablePart> {
     cuts.iter().enumerate().map(|(i, from)| TablePart::Blocks(*from, end(i))).collect()
 }
 
+/// What the threads of each side read.
+#[derive(Clone, Copy)]
+pub(crate) struct SidePieces<'a> {
+    pub(crate) source: &'a [Piece],
+    pub(crate) target: &'a [Piece],
+}
+
 /// Reads both sides at once: every piece by one of its side's threads. The first error ends all.
 pub(crate) fn sweep_sides(
     sides: &mut Sides<'_>,
-    pieces: (&[Piece], &[Piece]),
+    pieces: SidePieces<'_>,
     source: &(dyn Fn(&Connection, Piece) -> Result<()> + Sync),
     target: &(dyn Fn(&mut Client, Piece) -> Result<()> + Sync),
 ) -> Result<()> {
@@ -92,14 +99,14 @@ pub(crate) fn sweep_sides(
     thread::scope(|scope| {
         for reader in sides.readers.iter_mut() {
             scope.spawn(move || {
-                while let Some(piece) = take(0, pieces.0) {
+                while let Some(piece) = take(0, pieces.source) {
                     outcome(source(reader, piece));
                 }
             });
         }
         for client in sides.clients.iter_mut() {
             scope.spawn(move || {
-                while let Some(piece) = take(1, pieces.1) {
+                while let Some(piece) = take(1, pieces.target) {
                     outcome(target(client, piece));
                 }
             });

@@ -2,7 +2,7 @@
 //! 128-bit hashes, added.
 
 use super::pair::TablePair;
-use super::scan::{self, LeftOut, PartScan, Piece, RowBytes, Sides};
+use super::scan::{self, LeftOut, PartScan, Piece, RowBytes, SidePieces, Sides};
 use super::target::release_locks_after;
 use std::sync::Mutex;
 use toban_core::Result;
@@ -167,7 +167,7 @@ pub(crate) fn sum_tables(sides: &mut Sides<'_>, pairs: &[TablePair], quiet: bool
         pieces.sort_by_key(|piece| std::cmp::Reverse(pairs[piece.pair].blocks.unwrap_or(0)));
         pieces
     };
-    let pieces = (all(scan::source_parts), all(scan::target_parts));
+    let (of_source, of_target) = (all(scan::source_parts), all(scan::target_parts));
     let progress = Progress::bytes("verify", None, quiet);
     let source = |reader: &rusqlite::Connection, piece: Piece| {
         let pair = &pairs[piece.pair];
@@ -199,7 +199,8 @@ pub(crate) fn sum_tables(sides: &mut Sides<'_>, pairs: &[TablePair], quiet: bool
         lock(&found[piece.pair]).target.merge(&own);
         Ok(())
     };
-    scan::sweep_sides(sides, (&pieces.0, &pieces.1), &source, &target)?;
+    let pieces = SidePieces { source: &of_source, target: &of_target };
+    scan::sweep_sides(sides, pieces, &source, &target)?;
     Ok(found.into_iter().map(into_inner).collect())
 }
 
