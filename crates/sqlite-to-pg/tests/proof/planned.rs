@@ -1,4 +1,4 @@
-//! Copies made by a plan: what the plan does with misfits is expected, and nothing else.
+//! Copies made by a plan: what the plan does with invalid values is expected, and nothing else.
 
 use crate::world::{Ran, World, ran};
 use std::process::Command;
@@ -43,7 +43,7 @@ fn values_that_became_null_by_the_plan_are_partial_until_accepted() {
     let plan = planned(&world, "null");
     let done = verify(&world, &plan);
     assert_eq!(done.records()[1]["replaced"], 2, "{done:?}");
-    done.refused(3, "2 rows and values that the plan left behind");
+    done.refused(3, "2 rows and values that the plan left out");
     let text = std::fs::read_to_string(&plan).expect("the plan");
     let text = text.replace("accept_rejects = false", "accept_rejects = true");
     std::fs::write(&plan, text).expect("write the plan");
@@ -53,12 +53,12 @@ fn values_that_became_null_by_the_plan_are_partial_until_accepted() {
 }
 
 #[test]
-fn rows_that_the_plan_rejects_stay_behind() {
+fn rows_that_the_plan_rejects_are_left_out() {
     let world = World::both(SOURCE, &copy(&format!("{FIRST}, {THIRD}")));
     let plan = planned(&world, "reject");
     let done = verify(&world, &plan);
     assert_eq!(done.records()[1]["rejected"], 1, "{done:?}");
-    done.refused(3, "left behind");
+    done.refused(3, "left out");
     world.pg.psql("postgres", "insert into t values (2, 'ab', null, false, null, 2)");
     assert_eq!(verify(&world, &plan).differs(), ["extra-row t id=2"]);
 }
@@ -68,14 +68,14 @@ fn the_nearest_value_is_the_one_expected() {
     let world =
         World::both(SOURCE, &copy(&format!("{FIRST}, (2, 'a\u{2400}b', null, false, null, 2), {THIRD}")));
     let plan = planned(&world, "replace");
-    verify(&world, &plan).refused(3, "left behind");
+    verify(&world, &plan).refused(3, "left out");
     world.pg.psql("postgres", "update t set n = 'ab' where id = 2");
     assert_eq!(verify(&world, &plan).differs(), ["value t id=2 n"]);
 }
 
 /// A table of the application may hold rows of its own: only the source's are looked for.
 #[test]
-fn rows_that_were_there_before_are_nobodys_business() {
+fn rows_that_were_there_before_are_not_compared() {
     let rows =
         format!("{FIRST}, (2, null, null, false, null, 2), {THIRD}, (900, 'seeded', null, true, null, 1)");
     let world = World::both(SOURCE, &format!("{}; select setval('t_id_seq', 900)", copy(&rows)));
