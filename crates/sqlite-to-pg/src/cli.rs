@@ -28,9 +28,9 @@ pub enum Verb {
     /// Read the file once and say what each table and column would become, and why
     Plan(PlanArgs),
     /// Copy everything, compare it, and only then put it in place
-    Run(Box<Run>),
+    Run(Box<RunArgs>),
     /// Compare a copy with its source, value by value
-    Verify(Verify),
+    Verify(VerifyArgs),
 }
 
 /// What moves, and by which names and types.
@@ -122,7 +122,7 @@ pub struct PlanArgs {
 
 #[derive(Group, Debug)]
 #[command(after_long_help = RUN_HELP)]
-pub struct Run {
+pub struct RunArgs {
     /// The SQLite file
     #[arg(value_name = "DB")]
     pub db: PathBuf,
@@ -169,7 +169,7 @@ pub struct Run {
 
 #[derive(Group, Debug)]
 #[command(after_long_help = VERIFY_HELP)]
-pub struct Verify {
+pub struct VerifyArgs {
     /// The SQLite file
     #[arg(value_name = "DB")]
     pub db: PathBuf,

@@ -10,7 +10,7 @@ mod prepare;
 mod report;
 mod retry_rejects;
 
-use crate::cli::Run;
+use crate::cli::RunArgs;
 use crate::load::rejects::Rejects;
 use crate::model::{Action, Conversion, Mode, Plan, Table};
 use crate::plan::build::{self, MismatchedValues};
@@ -32,7 +32,7 @@ use toban_core::{Error, Kind, Out, Result};
 /// # Errors
 /// Those of either side; Partial with rejects that the plan does not accept; Findings when the copy differs, and then
 /// it is not kept.
-pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
+pub(crate) fn run(args: &RunArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     let to = ConnInfo::resolve(args.to.as_deref().or(args.target.as_deref()), "sqlite-to-pg")?;
     if args.undo {
         return undo_last_run(args, &to, out);
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Run, quiet: bool, out: &mut Out<'_>) -> Result<()> {
 }
 
 /// What refuses the run as a whole, before a row is copied.
-fn check_target(args: &Run, plan: &Plan, control: &mut Client) -> Result<()> {
+fn check_target(args: &RunArgs, plan: &Plan, control: &mut Client) -> Result<()> {
     match plan.mode {
         Mode::Existing => return existing::check_ready(control, plan),
         Mode::Create => refuse_arrays(plan)?,
@@ -106,7 +106,7 @@ fn explain_lost_connection(e: Error, control: &mut Client) -> Error {
 
 /// One run: what it was asked, its connections, and what has happened so far.
 struct Migration<'a> {
-    args: &'a Run,
+    args: &'a RunArgs,
     to: &'a ConnInfo,
     stage: &'a str,
     rejects: &'a Rejects,
@@ -205,7 +205,7 @@ impl Drop for StageGuard<'_> {
 
 /// The plan that was given, or one made now. One that was given must be of this very schema.
 fn make_plan(
-    args: &Run,
+    args: &RunArgs,
     snapshot: &mut Snapshot,
     control: &mut Client,
     quiet: bool,
@@ -234,7 +234,7 @@ fn make_plan(
     Ok((built.plan, built.mismatches))
 }
 
-fn accept_rejects(args: &Run, plan: &mut Plan) {
+fn accept_rejects(args: &RunArgs, plan: &mut Plan) {
     plan.tables.iter_mut().for_each(|table| table.accept_rejects |= args.accept_rejects);
 }
 
@@ -255,7 +255,7 @@ fn refuse_arrays(plan: &Plan) -> Result<()> {
     }
 }
 
-fn undo_last_run(args: &Run, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {
+fn undo_last_run(args: &RunArgs, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {
     let mut control = session::open_lead(to)?;
     session::lock_schema(&mut control, &args.rules.schema)?;
     for step in undo::undo_last(&mut control, &args.rules.schema, args.even_if_changed)? {

@@ -2,14 +2,14 @@
 
 use super::ledger::Settled;
 use super::{Migration, html, manual_sql};
-use crate::cli::Run;
+use crate::cli::RunArgs;
 use crate::load::copy::Loaded;
 use crate::load::preflight::Violation;
 use crate::load::rejects::Rejects;
 use crate::model::{Object, ObjectKind, Outcome, Plan};
 use crate::plan::build::MismatchedValues;
 use crate::plan::file;
-use crate::verify::Proof;
+use crate::verify::CopyProof;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ impl Summary {
         self.phases.push((name.to_string(), began.elapsed().as_secs_f64()));
     }
 
-    pub(crate) fn note_proof(&mut self, proof: Proof) {
+    pub(crate) fn note_proof(&mut self, proof: CopyProof) {
         self.compared = Some(proof.rows);
         self.total = proof.total;
         self.differences = proof.differences;
@@ -131,7 +131,7 @@ impl Record for UndoStep {
 
 /// All that is told of a run.
 pub(crate) struct Report<'a> {
-    pub(crate) args: &'a Run,
+    pub(crate) args: &'a RunArgs,
     pub(crate) plan: &'a Plan,
     pub(crate) summary: &'a Summary,
     pub(crate) objects: Vec<Settled>,

@@ -20,7 +20,7 @@ pub(crate) type Columns = BTreeSet<String>;
 
 /// A check or an index that the copy must have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedExpression {
     /// What reports call it.
     pub(crate) name: String,
     /// Its name in the target, when the plan tells it; else its columns must do.
@@ -68,7 +68,7 @@ impl TableJudge<'_> {
         }
         if !expected.indexes.is_empty() {
             let found = self.read_expressions(INDEXES)?;
-            let there = |w: &Wanted| found.iter().any(|f| fits_index(f, w));
+            let there = |w: &WantedExpression| found.iter().any(|f| fits_index(f, w));
             told.extend(
                 expected.indexes.iter().filter_map(|w| self.missing_expression("index", w, there(w))),
             );
@@ -83,7 +83,7 @@ impl TableJudge<'_> {
         Ok((looked as u64, told))
     }
 
-    fn missing_expression(&self, kind: &str, wanted: &Wanted, there: bool) -> Option<Difference> {
+    fn missing_expression(&self, kind: &str, wanted: &WantedExpression, there: bool) -> Option<Difference> {
         (!there).then(|| self.missing_object(&format!("{kind} {}", wanted.name)))
     }
 
@@ -116,7 +116,7 @@ impl TableJudge<'_> {
 }
 
 /// Whether a check is there; it is taken from `found`, so that one does not stand for two.
-fn take_check(found: &mut Vec<PresentExpression>, wanted: &Wanted) -> bool {
+fn take_check(found: &mut Vec<PresentExpression>, wanted: &WantedExpression) -> bool {
     let at = match &wanted.exact {
         Some(name) => found.iter().position(|f| f.name == *name),
         None => found.iter().position(|f| f.columns == wanted.columns),
@@ -124,7 +124,7 @@ fn take_check(found: &mut Vec<PresentExpression>, wanted: &Wanted) -> bool {
     at.map(|at| found.swap_remove(at)).is_some()
 }
 
-fn fits_index(found: &PresentExpression, wanted: &Wanted) -> bool {
+fn fits_index(found: &PresentExpression, wanted: &WantedExpression) -> bool {
     // Unique for more rows than in the source refuses rows that the source takes, and for fewer lets in too many.
     let rows = if wanted.unique { wanted.partial == found.partial } else { wanted.partial || !found.partial };
     let kind = rows && (found.unique || !wanted.unique);
@@ -168,14 +168,14 @@ impl SourceCheck<'_> {
         own: &[String],
         columns: &[PairColumn],
         target: &TargetTable,
-    ) -> Option<Wanted> {
+    ) -> Option<WantedExpression> {
         let own: Vec<String> = ddl::named_columns(self.text, own).into_iter().collect();
         let names = target_names(&own, columns)?;
         let typed = |(own, name): (_, &String)| Some((own, target.columns.iter().find(|c| c.name == *name)?));
         let typed: Option<Vec<_>> = own.iter().map(String::as_str).zip(&names).map(typed).collect();
         let lacks = !self.is_kept_by(&typed?);
         let (name, columns) = (format!("({})", self.text), names.into_iter().collect());
-        lacks.then(|| Wanted { name, columns, ..Wanted::default() })
+        lacks.then(|| WantedExpression { name, columns, ..WantedExpression::default() })
     }
 
     /// Whether the types of `columns` (the source's name, the target's column) keep what the check asks for. Where that cannot

@@ -2,7 +2,7 @@
 
 use super::pair::{Form, TablePair};
 use super::record::{Difference, DifferenceKind};
-use super::scan::{self, PartScan, Piece, RowBytes, SidePieces, Sides, TablePart, split_fields};
+use super::scan::{self, PartScan, RowBytes, ScanPiece, SidePieces, Sides, TablePart, split_fields};
 use super::sums::{Cell, Ranges, SideSums, hash_bytes, share_of};
 use crate::model::Action;
 use rusqlite::Row;
@@ -92,8 +92,8 @@ struct Locator<'a> {
 }
 
 impl Locator<'_> {
-    fn cut_pieces(&self) -> (Vec<Piece>, Vec<Piece>) {
-        let piece = |part: &TablePart| Piece { pair: 0, part: *part };
+    fn cut_pieces(&self) -> (Vec<ScanPiece>, Vec<ScanPiece>) {
+        let piece = |part: &TablePart| ScanPiece { pair: 0, part: *part };
         let (source, target) = match &self.parts {
             Some(parts) => (parts.clone(), parts.clone()),
             None => (scan::source_parts(self.pair), scan::target_parts(self.pair)),

@@ -1,6 +1,6 @@
 //! Which table and column of the target is which of the source: by the plan, or by name.
 
-use super::expressions::{self, SourceCheck, Wanted};
+use super::expressions::{self, SourceCheck, WantedExpression};
 use super::pair::{ColumnBounds, Element, Form, PairColumn, Rule, TablePair, find_name};
 use super::record::{Difference, DifferenceKind};
 use super::{source, target};
@@ -38,8 +38,8 @@ pub(crate) struct ExpectedObjects {
     pub(crate) identity: Option<target::TargetColumn>,
     /// The greatest number that was ever given.
     pub(crate) used: Option<i64>,
-    pub(crate) checks: Vec<Wanted>,
-    pub(crate) indexes: Vec<Wanted>,
+    pub(crate) checks: Vec<WantedExpression>,
+    pub(crate) indexes: Vec<WantedExpression>,
     /// How many columns must have a default, and those that have none.
     pub(crate) defaults: usize,
     pub(crate) no_default: Vec<String>,
@@ -237,9 +237,9 @@ impl NameMatcher<'_> {
     }
 }
 
-fn wanted_index(wanted: &Wanted, columns: &[PairColumn]) -> Option<Wanted> {
+fn wanted_index(wanted: &WantedExpression, columns: &[PairColumn]) -> Option<WantedExpression> {
     let own: Vec<String> = wanted.columns.iter().cloned().collect();
-    Some(Wanted { columns: target_names(&own, columns)?.into_iter().collect(), ..wanted.clone() })
+    Some(WantedExpression { columns: target_names(&own, columns)?.into_iter().collect(), ..wanted.clone() })
 }
 
 /// Of these columns those whose counterpart has no default.
@@ -360,8 +360,12 @@ fn planned_objects(plan: &Plan, table: &model::Table, target: &target::TargetTab
     let kept = |kind: ObjectKind, name: &str| made(kind, &format!("{}.{name}", table.source));
     let uniques = table.uniques.iter().filter(|u| kept(ObjectKind::Unique, &u.name));
     let foreign_keys = table.foreign_keys.iter().filter(|k| kept(ObjectKind::ForeignKey, &k.name));
-    let exact = |name: &str| Wanted { name: name.into(), exact: Some(name.into()), ..Wanted::default() };
-    let whole = |i: &model::Index| Wanted {
+    let exact = |name: &str| WantedExpression {
+        name: name.into(),
+        exact: Some(name.into()),
+        ..WantedExpression::default()
+    };
+    let whole = |i: &model::Index| WantedExpression {
         unique: i.unique,
         partial: i.predicate.is_some(),
         columns: plain_columns(i).unwrap_or_default(),

@@ -17,7 +17,7 @@ mod sums;
 mod target;
 mod time;
 
-use crate::cli::Verify;
+use crate::cli::VerifyArgs;
 use crate::model::Plan;
 use crate::plan;
 use crate::source::catalog;
@@ -38,7 +38,7 @@ use toban_core::{Context, Error, Kind as Status, Out, Result};
 /// # Errors
 /// Findings when the copy differs, Partial when the plan left rows out and does not accept that; those of either
 /// database; Failed when there was nothing to compare.
-pub(crate) fn run(args: &Verify, quiet: bool, out: &mut Out<'_>) -> Result<()> {
+pub(crate) fn run(args: &VerifyArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     let to = ConnInfo::resolve(args.against.as_deref(), "sqlite-to-pg")?;
     let mut readers = source::open_readers(&args.db, thread_count())?;
     let given = args.plan.as_ref().map(|path| plan::file::read_plan(path)).transpose()?;
@@ -105,7 +105,7 @@ pub(crate) fn prove_copy(
     readers: &mut [Connection],
     to: &ConnInfo,
     quiet: bool,
-) -> Result<Proof> {
+) -> Result<CopyProof> {
     let mut clients = target::open_sessions(to, readers.len())?;
     compare_plan(plan, readers, &mut clients, quiet)
 }
@@ -116,7 +116,7 @@ pub(crate) fn prove_within(
     readers: &mut [Connection],
     client: &mut Client,
     quiet: bool,
-) -> Result<Proof> {
+) -> Result<CopyProof> {
     target::release_locks_after(client, |client| {
         target::settle_session(client)?;
         compare_plan(plan, readers, std::slice::from_mut(client), quiet)
@@ -128,11 +128,11 @@ fn compare_plan(
     readers: &mut [Connection],
     clients: &mut [Client],
     quiet: bool,
-) -> Result<Proof> {
+) -> Result<CopyProof> {
     let outcome =
         compare_all(&CompareScope { plan: Some(plan), schema: &plan.schema, quiet }, readers, clients)?;
     let equal = |t: &Compared| (t.table.clone(), t.verdict == TableVerdict::Equal);
-    Ok(Proof {
+    Ok(CopyProof {
         tables: outcome
             .tables
             .iter()
@@ -147,7 +147,7 @@ fn compare_plan(
 
 /// The outcome of a comparison.
 #[derive(Debug, Default)]
-pub(crate) struct Proof {
+pub(crate) struct CopyProof {
     /// Every difference as text: table, key, column, both values. Bounded; `total` counts them all.
     pub(crate) differences: Vec<String>,
     /// How many differences there are.

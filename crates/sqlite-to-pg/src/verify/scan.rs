@@ -38,7 +38,7 @@ pub(crate) enum TablePart {
 
 /// What one thread reads at a time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct ScanPiece {
     /// Which pair.
     pub(crate) pair: usize,
     pub(crate) part: TablePart,
@@ -71,16 +71,16 @@ pub(crate) fn target_parts(pair: &TablePair) -> Vec<TablePart> {
 /// What the threads of each side read.
 #[derive(Clone, Copy)]
 pub(crate) struct SidePieces<'a> {
-    pub(crate) source: &'a [Piece],
-    pub(crate) target: &'a [Piece],
+    pub(crate) source: &'a [ScanPiece],
+    pub(crate) target: &'a [ScanPiece],
 }
 
 /// Reads both sides at once: every piece by one of its side's threads. The first error ends all.
 pub(crate) fn sweep_sides(
     sides: &mut Sides<'_>,
     pieces: SidePieces<'_>,
-    source: &(dyn Fn(&Connection, Piece) -> Result<()> + Sync),
-    target: &(dyn Fn(&mut Client, Piece) -> Result<()> + Sync),
+    source: &(dyn Fn(&Connection, ScanPiece) -> Result<()> + Sync),
+    target: &(dyn Fn(&mut Client, ScanPiece) -> Result<()> + Sync),
 ) -> Result<()> {
     let (next, failed) = ([AtomicUsize::new(0), AtomicUsize::new(0)], AtomicBool::new(false));
     let first: Mutex<Option<Error>> = Mutex::new(None);
@@ -91,7 +91,7 @@ pub(crate) fn sweep_sides(
         }
     };
     let (outcome, failed, next) = (&outcome, &failed, &next);
-    let take = |side: usize, of: &[Piece]| {
+    let take = |side: usize, of: &[ScanPiece]| {
         let at = next[side].fetch_add(1, Ordering::Relaxed);
         of.get(at).copied().filter(|_| !failed.load(Ordering::Relaxed))
     };

@@ -1,6 +1,6 @@
 //! The SQLite side: its connections, and what its schema says of the tables.
 
-use super::expressions::Wanted;
+use super::expressions::WantedExpression;
 use crate::source::catalog::lossy_text;
 use crate::source::{self, ddl};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -24,7 +24,7 @@ pub(crate) struct SourceTable {
     /// UNIQUE constraints and indexes over plain columns, of all rows.
     pub(crate) uniques: Vec<Vec<String>>,
     /// Other indexes.
-    pub(crate) indexes: Vec<Wanted>,
+    pub(crate) indexes: Vec<WantedExpression>,
     /// Expressions of checks.
     pub(crate) checks: Vec<String>,
     /// Columns with a default other than NULL.
@@ -247,18 +247,22 @@ fn read_indexes(connection: &Connection, table: &mut SourceTable) -> Sql<bool> {
             Some(columns) if unique && !partial => table.uniques.push(columns),
             _ => {
                 let sql = lossy_text(row.get_ref(4)?).unwrap_or_default();
-                table.indexes.push(Wanted { name, unique, ..wanted_index(&table.columns, &parts, &sql) });
+                table.indexes.push(WantedExpression {
+                    name,
+                    unique,
+                    ..wanted_index(&table.columns, &parts, &sql)
+                });
             }
         }
     }
     Ok(own)
 }
 
-fn wanted_index(columns: &[String], parts: &[Option<String>], sql: &str) -> Wanted {
+fn wanted_index(columns: &[String], parts: &[Option<String>], sql: &str) -> WantedExpression {
     let (text, partial) = ddl::index_expressions(sql);
     let mut named = ddl::named_columns(&text, columns);
     named.extend(parts.iter().flatten().cloned());
-    Wanted { columns: named, partial, ..Wanted::default() }
+    WantedExpression { columns: named, partial, ..WantedExpression::default() }
 }
 
 fn query_strings(connection: &Connection, sql: &str, of: &str) -> Sql<Vec<Option<String>>> {

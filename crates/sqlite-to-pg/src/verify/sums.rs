@@ -2,7 +2,7 @@
 //! 128-bit hashes, added.
 
 use super::pair::TablePair;
-use super::scan::{self, LeftOut, PartScan, Piece, RowBytes, SidePieces, Sides};
+use super::scan::{self, LeftOut, PartScan, RowBytes, ScanPiece, SidePieces, Sides};
 use super::target::release_locks_after;
 use std::sync::Mutex;
 use toban_core::Result;
@@ -160,8 +160,9 @@ impl SideSums {
 pub(crate) fn sum_tables(sides: &mut Sides<'_>, pairs: &[TablePair], quiet: bool) -> Result<Vec<SideSums>> {
     let found: Vec<Mutex<SideSums>> = pairs.iter().map(|p| Mutex::new(SideSums::new(p))).collect();
     let all = |parts: fn(&TablePair) -> Vec<scan::TablePart>| {
-        let of = |(pair, p): (usize, &TablePair)| parts(p).into_iter().map(move |part| Piece { pair, part });
-        let mut pieces: Vec<Piece> =
+        let of =
+            |(pair, p): (usize, &TablePair)| parts(p).into_iter().map(move |part| ScanPiece { pair, part });
+        let mut pieces: Vec<ScanPiece> =
             pairs.iter().enumerate().flat_map(|(i, p)| of((i, p)).collect::<Vec<_>>()).collect();
         // The largest first: otherwise one thread ends long after the others.
         pieces.sort_by_key(|piece| std::cmp::Reverse(pairs[piece.pair].blocks.unwrap_or(0)));
@@ -169,7 +170,7 @@ pub(crate) fn sum_tables(sides: &mut Sides<'_>, pairs: &[TablePair], quiet: bool
     };
     let (of_source, of_target) = (all(scan::source_parts), all(scan::target_parts));
     let progress = Progress::bytes("verify", None, quiet);
-    let source = |reader: &rusqlite::Connection, piece: Piece| {
+    let source = |reader: &rusqlite::Connection, piece: ScanPiece| {
         let pair = &pairs[piece.pair];
         let (mut own, mut bytes) = (Sums::new(Ranges::of(pair)), 0);
         let left = scan::scan_source(
@@ -187,7 +188,7 @@ pub(crate) fn sum_tables(sides: &mut Sides<'_>, pairs: &[TablePair], quiet: bool
         lock(&found[piece.pair]).source.merge(&own);
         Ok(())
     };
-    let target = |client: &mut postgres::Client, piece: Piece| {
+    let target = |client: &mut postgres::Client, piece: ScanPiece| {
         let pair = &pairs[piece.pair];
         let mut own = Sums::new(Ranges::of(pair));
         release_locks_after(client, |client| {
