@@ -9,11 +9,11 @@ use std::time::Instant;
 use story::Story;
 
 const TOOLS: [&str; 3] = ["pg-backup", "wal-shipper", "pg-drill"];
-const SCHEMA: &str = include_str!("../sql/schema.sql");
-const FILL: &str = include_str!("../sql/fill.sql");
-const FINGERPRINT: &str = include_str!("../sql/fingerprint.sql");
-const CONFIG: &str = include_str!("demo/toban.toml");
-const SENDMAIL: &str = include_str!("demo/sendmail");
+const SCHEMA: &str = include_str!("../../sql/schema.sql");
+const FILL: &str = include_str!("../../sql/fill.sql");
+const FINGERPRINT: &str = include_str!("../../sql/fingerprint.sql");
+const CONFIG: &str = include_str!("toban.toml");
+const SENDMAIL: &str = include_str!("sendmail");
 
 pub(crate) fn run() -> Result<()> {
     setup::run(&setup::Args { demo: true, all_majors: false })?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The schema that the application's own migrations make in PostgreSQL.
-pub const POSTGRES_SCHEMA: &str = include_str!("itsm/postgres.sql");
+pub const POSTGRES_SCHEMA: &str = include_str!("postgres.sql");
 
 /// The tables, parents first.
 pub const TABLES: [&str; 10] = [
@@ -117,7 +117,7 @@ impl Itsm {
             "pragma journal_mode = off; pragma synchronous = off; pragma foreign_keys = off",
         )?;
         let schema =
-            if self.sequelize { include_str!("itsm/sequelize.sql") } else { include_str!("itsm/plain.sql") };
+            if self.sequelize { include_str!("sequelize.sql") } else { include_str!("plain.sql") };
         let statements = schema.split(";\n").map(str::trim).filter(|s| !s.is_empty());
         let is_index = |s: &&str| s.get(..12).is_some_and(|s| s.eq_ignore_ascii_case("create index"));
         let (indexes, tables): (Vec<&str>, Vec<&str>) = statements.partition(is_index);
