@@ -15,6 +15,7 @@ mod restore;
 mod restore_dump;
 mod retention;
 mod rows;
+mod rulebook;
 mod run;
 mod server;
 mod verify;

@@ -1,6 +1,5 @@
 //! `check`: is there a fresh, plausible, verified dump of every database in every repository?
 
-pub(crate) mod rulebook;
 mod wal;
 
 use crate::cli;
@@ -11,6 +10,7 @@ use crate::format::dump::{DumpCatalog, StoredDump};
 use crate::format::id::Id;
 use crate::format::order::Taken;
 use crate::reach::{MissingSegments, RecoveryPaths};
+use crate::rulebook;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use toban_core::check::{self, AcceptList, Finding, Rule, perf_label};

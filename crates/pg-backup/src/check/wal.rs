@@ -1,7 +1,8 @@
 //! The WAL of a repository, as far as it restores something: there is a backup to it, and it was read back.
 
-use super::{CLUSTER, Held, Subject, age, rulebook};
+use super::{CLUSTER, Held, Subject, age};
 use crate::cli;
+use crate::rulebook;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use toban_core::check::Finding;

@@ -44,7 +44,7 @@ impl Cli for Args {
     }
 
     fn rules() -> &'static [&'static Rule] {
-        crate::check::rulebook::RULES
+        crate::rulebook::RULES
     }
 }
 
