@@ -126,6 +126,7 @@ fn file(path: &str, text: &str) -> String {
 }
 
 const CLUSTER: &str = "docs/runbooks/restore-a-cluster.md";
+const MOMENT: &str = "docs/runbooks/restore-to-a-point-in-time.md";
 const WAL: &str = "docs/guide/wal.md";
 
 fn config() -> String {
@@ -187,10 +188,8 @@ fn a_cluster_comes_back_from_a_folder() {
     assert!(!ran.stderr.contains("is not known"), "{ran:?}");
 }
 
-#[test]
-fn a_cluster_comes_back_from_a_bucket() {
-    let s3 = S3::start();
-    let repo = s3.url("debian");
+/// What the guide has written down so that Debian's server reaches the bucket.
+fn credentials(s3: &S3) -> String {
     let key = |name: &str| s3.env().into_iter().find(|(n, _)| n == name).expect(name).1;
     let profile = format!(
         "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
@@ -200,6 +199,15 @@ fn a_cluster_comes_back_from_a_bucket() {
     let others = s3.env().into_iter().filter(|(n, _)| !n.contains("_KEY"));
     let others: String = others.map(|(n, v)| format!("{n} = '{v}'\n")).collect();
     let environment = blocks(WAL, "### Credentials", "")[0].clone() + &others;
+    file("/etc/toban/aws-credentials", &profile)
+        + "chown postgres /etc/toban/aws-credentials\nchmod 600 /etc/toban/aws-credentials\n"
+        + &file("/etc/postgresql/15/main/environment", &environment)
+}
+
+#[test]
+fn a_cluster_comes_back_from_a_bucket() {
+    let s3 = S3::start();
+    let repo = s3.url("debian");
     let backup = format!("pg 'pg-backup run --repo {repo}'\n");
     let restore = "pg-backup restore --target latest -D /var/lib/postgresql/15/main --repo";
     let script = [
@@ -208,9 +216,7 @@ fn a_cluster_comes_back_from_a_bucket() {
         "rows 100\nq 'select pg_switch_wal()'\n",
         // Credentials of a shell do not reach the server that Debian starts.
         "soon 'select failed_count > 0 from pg_stat_archiver' t\n",
-        &file("/etc/toban/aws-credentials", &profile),
-        "chown postgres /etc/toban/aws-credentials\nchmod 600 /etc/toban/aws-credentials\n",
-        &file("/etc/postgresql/15/main/environment", &environment),
+        &credentials(&s3),
         "pg_ctlcluster 15 main restart\nrows 10\narchived\npg_ctlcluster 15 main stop\n\
          mv /var/lib/postgresql/15/main /var/lib/postgresql/15/old\n",
         // It says so when it is tried, and not when all is well.
@@ -226,20 +232,71 @@ fn a_cluster_comes_back_from_a_bucket() {
     Machine::new(s3.env()).run(&script.concat());
 }
 
-#[test]
-fn a_cluster_that_streamed_comes_back() {
-    let line = "wal-shipper stream --db \"host=/var/run/postgresql user=postgres dbname=postgres\"";
+/// A server whose WAL was streamed is killed, and comes back with every row; `options` name the repository.
+fn restore_streamed(options: &str, prepare: &str, machine: &Machine) {
+    let line = format!(
+        "wal-shipper stream --db \"host=/var/run/postgresql user=postgres dbname=postgres\"{options}"
+    );
+    let restore = typed(CLUSTER, "## 2. Restore").replace("15/main", &format!("15/main{options}"));
     let script = [
-        &typed("docs/guide/backup.md", "## The first backup"),
-        &config(),
+        prepare,
         &format!("pg '{line}' &\n"),
-        "soon 'select count(*) from pg_replication_slots where active' 1\nrows 100\npg 'pg-backup run'\nrows 50\n\
-         position=$(q 'select pg_current_wal_flush_lsn()')\n\
+        "soon 'select count(*) from pg_replication_slots where active' 1\nrows 100\n",
+        &format!("pg 'pg-backup run{options}'\nrows 50\n"),
+        "position=$(q 'select pg_current_wal_flush_lsn()')\n\
          soon \"select flush_lsn >= '$position' from pg_stat_replication\" t\n\
          pg_ctlcluster 15 main stop -m immediate\nmv /var/lib/postgresql/15/main /var/lib/postgresql/15/old\n",
-        &typed(CLUSTER, "## 2. Restore"),
+        &restore,
         "pg 'pg_ctlcluster 15 main start'\nsoon 'select pg_is_in_recovery()' f\npidfile main\n\
          is \"$(q 'select count(*) from ledger')\" 150 rows\n",
     ];
-    Machine::new(Vec::new()).run(&script.concat());
+    machine.run(&script.concat());
+}
+
+#[test]
+fn a_cluster_that_streamed_comes_back() {
+    let prepare = typed("docs/guide/backup.md", "## The first backup") + &config();
+    restore_streamed("", &prepare, &Machine::new(Vec::new()));
+    let s3 = S3::start();
+    restore_streamed(&format!(" --repo {}", s3.url("streamed")), &credentials(&s3), &Machine::new(s3.env()));
+}
+
+/// The runbook's way to a point in time, typed while the old server runs: each way of naming it.
+#[test]
+fn a_point_in_time_comes_back_beside_the_live_server() {
+    let live = |lines: &str| {
+        let named = lines.replace("2026-11-21T11:59:00+01:00", "'\"$time\"'");
+        named.replace("12345", "'\"$xid\"'").replace("0/3000060", "'\"$lsn\"'")
+    };
+    let restores = live(&typed(MOMENT, "## 3. Restore"));
+    let looked = typed(MOMENT, "## 4. Start, and look");
+    let (start, resume) = looked.rsplit_once("pg 'psql").expect("a line that resumes");
+    let resume = format!("pg 'psql{resume}");
+    let mut script = [
+        &typed("docs/guide/backup.md", "## The first backup"),
+        &config(),
+        &archive("file:///var/backups/toban"),
+        "rows 100\npg 'pg-backup run'\nrows 50\n\
+         time=$(q \"select to_char(clock_timestamp(), 'YYYY-MM-DD\\\"T\\\"HH24:MI:SS.USOF')\")\n\
+         lsn=$(q 'select pg_current_wal_insert_lsn()')\nsleep 0.1\n\
+         xid=$(q 'with i as (insert into ledger select generate_series(1, 7)) select pg_current_xact_id()')\narchived\n\
+         there() { is \"$(q2 'select count(*) from ledger')\" $1 'rows of the copy'\n\
+         is \"$(q 'select count(*) from ledger')\" 157 'rows of the live server'; }\n\
+         q2() { runuser -u postgres -- psql -p 5433 -XAtqc \"$1\" postgres; }\n\
+         promoted() { for _ in $(seq 300); do [ \"$(q2 'select pg_is_in_recovery()')\" = f ] && return; sleep 0.2; done; exit 1; }\n",
+        &live(&typed(MOMENT, "## 1. What can be reached")),
+        &live(&typed(MOMENT, "## 2. Ask first")),
+    ]
+    .concat();
+    let lines: Vec<&str> = restores.lines().collect();
+    assert_eq!(lines.len(), 5, "{restores}");
+    for line in lines {
+        let pauses = line.contains("pause");
+        let rows = if line.contains("latest") { 157 } else { 150 };
+        script += &format!("{line}\n{start}");
+        script += &if pauses { format!("there {rows}\n{resume}promoted\n") } else { "promoted\n".into() };
+        script += &format!("there {rows}\n");
+        script += "pg '/usr/lib/postgresql/15/bin/pg_ctl -D /var/lib/postgresql/restored -m fast stop'\nrm -rf /var/lib/postgresql/restored\n";
+    }
+    Machine::new(Vec::new()).run(&script);
 }

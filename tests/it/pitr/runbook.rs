@@ -53,7 +53,7 @@ fn words(line: &str, lab: &Lab, at: &super::lab::Moment) -> Vec<String> {
     let mut words: Vec<String> = line.split_whitespace().map(String::from).collect();
     for i in 1..words.len() {
         match words[i - 1].as_str() {
-            "--pgdata" => words[i] = lab.path("main").display().to_string(),
+            "-D" | "--pgdata" => words[i] = lab.path("main").display().to_string(),
             "--target-time" => words[i].clone_from(&at.time),
             "--target-lsn" => words[i].clone_from(&at.lsn),
             "--target-xid" => words[i].clone_from(&at.xid),
