@@ -34,7 +34,7 @@ fn with_the_nearest_that_can_be_reached() {
     hint(lab.restoring("t", &["--target-xid", "4000000000"]), &["no end of transaction 4000000000"]);
     hint(
         lab.restoring("t", &["--target", "latest", "--target-timeline", "9"]),
-        &["no backup lies on the way to timeline 9"],
+        &["no backup lies on the path to timeline 9"],
     );
     lab.restoring("t", &["--target-time", "2026-11-21 03:00:00"]).refused(2, "has no time zone");
     lab.restoring("t", &["--target-time", "2026-11-21 03:00:00", "--target", "latest"])
