@@ -1,6 +1,7 @@
 //! Getting ahead: segments come before they are asked for, are checked before they are handed over, and leave nothing.
 
 use crate::world::World;
+use rustix::process::Pid;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,13 @@ fn waits_for(data: &Path, names: &[String]) {
             Some(name) => Err(name.clone()),
         }
     });
+}
+
+/// The process that looks after the spool.
+fn keeper(data: &Path) -> Pid {
+    let lock = fs::read_to_string(spool(data).join("lock")).expect("who looks after it");
+    let pid = lock.strip_prefix("pid ").and_then(|l| l.split(',').next()?.parse().ok());
+    Pid::from_raw(pid.expect("a process")).expect("a process")
 }
 
 /// Ends the process that stays: it goes when its folder is gone.
@@ -129,10 +137,7 @@ fn what_nobody_looks_after_is_not_trusted() {
     waits_for(&data, &names[1..3]);
     let kept = kept(&data, &names[1]).expect("there");
     let whole = fs::read(&kept).expect("read");
-    let lock = fs::read_to_string(spool(&data).join("lock")).expect("who looks after it");
-    let pid = lock.strip_prefix("pid ").and_then(|l| l.split(',').next()?.parse().ok());
-    let pid = rustix::process::Pid::from_raw(pid.expect("a process")).expect("a process");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill it");
+    rustix::process::kill_process(keeper(&data), rustix::process::Signal::KILL).expect("kill it");
 
     // Read back from a disk after the machine crashed, say: a byte is another, and no clock tells.
     let written = kept.metadata().and_then(|m| m.modified()).expect("a time");
@@ -143,4 +148,38 @@ fn what_nobody_looks_after_is_not_trusted() {
     fetch(&names[1]).ended_with(0, "");
     assert!(fs::read(data.join("pg_wal/RECOVERYXLOG")).expect("handed over") == whole, "it was trusted");
     end(&data);
+}
+
+/// As pg_rewind does with what it has listed: file after file, then the folder, of which nothing may be gone by then.
+#[test]
+fn another_program_can_remove_the_folder() {
+    let world = World::archiving(15);
+    let (data, names) = data(&world, 3);
+    let fetch = |name: &str| world.run_in(&data, &["fetch", "--ahead", "2", name, "pg_wal/RECOVERYXLOG"]);
+    fetch(&names[0]).ended_with(0, "");
+    waits_for(&data, &names[1..3]);
+    let keeper = keeper(&data);
+    for entry in fs::read_dir(spool(&data)).expect("list").flatten() {
+        fs::remove_file(entry.path()).expect("remove a file");
+    }
+    until("the process that gets ahead ends", Duration::from_secs(30), || {
+        let ended = rustix::process::test_kill_process(keeper).is_err();
+        if ended { Ok(()) } else { Err("it runs".into()) }
+    });
+    fs::remove_dir(spool(&data)).expect("the folder is there to be removed");
+}
+
+#[test]
+fn the_folder_goes_with_its_server() {
+    let world = World::archiving(15);
+    let (data, names) = data(&world, 3);
+    let fetch = |name: &str| world.run_in(&data, &["fetch", "--ahead", "2", name, "pg_wal/RECOVERYXLOG"]);
+    let mut server = std::process::Command::new("sleep").arg("600").spawn().expect("a process");
+    fs::write(data.join("postmaster.pid"), format!("{}\n{}\n", server.id(), data.display())).expect("write");
+    fetch(&names[0]).ended_with(0, "");
+    waits_for(&data, &names[1..3]);
+    server.kill().and_then(|()| server.wait()).expect("kill it");
+    until("the folder is gone", Duration::from_secs(20), || {
+        if spool(&data).exists() { Err("it is there".into()) } else { Ok(()) }
+    });
 }

@@ -1,10 +1,11 @@
 //! The process that stays: it keeps the next segments, and ends, clearing the folder, when none was asked for in a while
-//! or when the folder is gone.
+//! or when the server is gone. When somebody else removes the folder, it only ends.
 
 use super::{HANDED, LOCK, Stamp, coming_path, find_kept, folder_beside, kept_path, system_identifier};
 use crate::cli;
 use crate::fetch::FetchJob;
 use crate::fetch::destination::Destination;
+use rustix::process::Pid;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -35,12 +36,34 @@ pub(crate) fn get_ahead(args: &cli::Fetch, config: &Config) -> Result<()> {
     let window = Mutex::new(Window { ahead: args.ahead.into(), ..Window::default() });
     let prefetcher = Prefetcher { folder, job, window, changed: Condvar::new() };
     let workers = 2 * toban_core::machine::cores();
-    std::thread::scope(|scope| {
+    let end = std::thread::scope(|scope| {
         (0..workers).for_each(|_| drop(scope.spawn(|| prefetcher.keep_segments())));
-        prefetcher.follow_recovery();
+        prefetcher.follow_recovery()
     });
-    let _ = fs::remove_dir_all(&prefetcher.folder);
+    // What a worker was about to write when the folder was cleared.
+    if end == End::Cleared {
+        let _ = fs::remove_dir_all(&prefetcher.folder);
+    }
     Ok(())
+}
+
+/// How the folder came to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// This process removed it.
+    Cleared,
+    /// Another one began to.
+    Taken,
+}
+
+/// The server that recovers, by its postmaster.pid: PostgreSQL runs `restore_command` in the data directory. `None` where
+/// `fetch` was called by hand.
+fn find_postmaster() -> Option<Pid> {
+    fs::read_to_string("postmaster.pid").ok()?.lines().next()?.trim().parse().ok().and_then(Pid::from_raw)
+}
+
+fn has_ended(process: Pid) -> bool {
+    rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH)
 }
 
 /// Removes what one that was killed, or a machine that crashed, has left.
@@ -78,11 +101,25 @@ impl Prefetcher {
         lock(&self.window)
     }
 
-    /// Reads what was handed over, until nothing was for a while.
-    fn follow_recovery(&self) {
+    /// Reads what was handed over, until nothing was for a while, or the server or the folder is gone.
+    fn follow_recovery(&self) -> End {
+        let end = self.follow_handed();
+        // pg_rewind lists the files of a dead server, then removes one after the other, and fails where one is gone
+        // already; the data directory is lost then. So the folder goes in the moment in which its server does, and
+        // whoever began to remove it is left to finish.
+        if end == End::Cleared {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+        self.lock_window().over = true;
+        self.changed.notify_all();
+        end
+    }
+
+    fn follow_handed(&self) -> End {
         let (mut last, mut since) = (None, Instant::now());
-        while since.elapsed() < IDLE && !shutdown::due() {
-            let Ok(text) = fs::read_to_string(self.folder.join(HANDED)) else { break };
+        let postmaster = find_postmaster();
+        while since.elapsed() < IDLE && !shutdown::due() && !postmaster.is_some_and(has_ended) {
+            let Ok(text) = fs::read_to_string(self.folder.join(HANDED)) else { return End::Taken };
             let handed = parse_handed(&text).filter(|h| last != Some(*h));
             if let Some(segment) = handed {
                 (last, since) = (Some(segment), Instant::now());
@@ -92,8 +129,7 @@ impl Prefetcher {
             }
             std::thread::sleep(POLL);
         }
-        self.lock_window().over = true;
-        self.changed.notify_all();
+        End::Cleared
     }
 
     fn keep_segments(&self) {
