@@ -22,6 +22,8 @@ pub fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut dyn Write) -> Res
     buffered.flush().doing(doing)?;
     drop(buffered);
     temp.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).doing(doing)?;
+    // First the data, then the name, then the folder: a rename that reaches the disk before the data would leave an empty
+    // file after a power cut, and one that has not reached it would bring the old file back after we said that it is new.
     temp.as_file().sync_all().doing(doing)?;
     temp.persist(path).map_err(|e| e.error).doing(doing)?;
     sync_dir(folder)
@@ -51,6 +53,8 @@ pub fn create_dirs(folder: &Path) -> Result<()> {
     if let Some(parent) = folder.parent().filter(|p| !p.as_os_str().is_empty()) {
         create_dirs(parent)?;
     }
+    // Made by us or by somebody at the same moment: both are fine, and the parent is synced in either case, because the
+    // other may have died before.
     match rustix::fs::mkdir(folder, Mode::from_raw_mode(0o700)) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(e) => {
@@ -109,6 +113,8 @@ impl Lock {
             Err(TryLockError::WouldBlock) => return Err(held(&mut file, what)),
             Err(TryLockError::Error(e)) => return Err(e).doing(doing),
         }
+        // The file stays when the lock is given back: whoever removed it would let two hold "the" lock, one on the file
+        // without a name. What it says of its holder is for people; the kernel's lock alone decides (flock(2)).
         file.set_len(0).doing(doing)?;
         let since = iso_seconds(jiff::Timestamp::now());
         writeln!(file, "pid {}, since {since}", std::process::id()).doing(doing)?;

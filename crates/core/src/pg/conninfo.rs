@@ -62,6 +62,9 @@ impl ConnInfo {
     /// # Errors
     /// Those of [`ConnInfo::resolve`].
     pub fn resolve_in(given: Option<&str>, tool: &str, around: &Environment) -> Result<ConnInfo> {
+        // libpq's order (libpq, "Connection Service File" and "Environment Variables"): what is given explicitly wins over the
+        // service file, which wins over the environment, which wins over the defaults. A setting is taken from the first
+        // that has it, so each step fills in only what is missing.
         let mut settings = explicit(given, around)?;
         service::apply(&mut settings, around)?;
         environment(&mut settings, around)?;

@@ -43,6 +43,8 @@ impl Cluster {
                 "is it the right server? a cluster that was rebuilt or upgraded needs --new-system once";
             return Err(e.hint(cure));
         }
+        // Create-if-absent decides between two servers that come at the same moment: the one that finds the name taken
+        // compares with what the other wrote.
         let json = serde_json::to_vec_pretty(self).doing(|| format!("write {key}"))?;
         match store.put(&key, &mut &json[..], &Attrs::new())? {
             Stored::New => Ok(()),

@@ -121,6 +121,8 @@ impl Store for Dir {
         if self.find(key)?.is_some() {
             return self.exists(&root, key);
         }
+        // Written under a name that is no key, and synced there: a crash before the rename leaves a file that `sweep`
+        // removes, and never half an object under its own name. On one file system, as rename(2) wants it.
         let temp = self.explain(root.make(TEMP), "create a folder in")?;
         let mut upload = Temp::create(self, &temp, key)?;
         upload.fill(body)?;
@@ -201,6 +203,8 @@ impl Dir {
         if self.find(key)?.is_some() {
             return self.exists(root, key);
         }
+        // The attributes first: a crash in between leaves attributes without an object, which count for nothing. The other
+        // way round there would be an object without its checksum, and it would look as if it never had one.
         let beside = format!("{}.attr", name(key));
         match notes {
             Some(notes) => self.explain(notes.replace(&folder, &beside), &format!("name {key}.attr in"))?,
@@ -208,15 +212,19 @@ impl Dir {
             None => drop(rustix::fs::unlinkat(&folder.fd, &beside, AtFlags::empty())),
         }
         let named = self.explain(upload.name(&folder, name(key)), &format!("name {key} in"))?;
+        // The name is taken by something that is no object: a folder, left by a key that this one is a prefix of.
         if named == Stored::Exists && self.find(key)?.is_none() {
             return self.explain(Err(Errno::ISDIR), &format!("name {key} in"));
         }
         drop(held);
+        // rename(2) is atomic, but durable only once the folder is synced (fsync(2), "Calling fsync() does not necessarily
+        // ensure that the entry in the directory … has also reached disk"). Only then may the caller rely on it.
         self.explain(folder.sync(), "sync")?;
         Ok(named)
     }
 
-    /// Whoever named it may have died, or not yet come, to make the name durable.
+    /// Whoever named it may have died before the folder was synced, or not have come so far yet. Our caller goes on as if
+    /// the object were durable, so we sync the folder ourselves.
     fn exists(&self, root: &Folder, key: &Key) -> Result<Stored> {
         self.explain(root.below(parents(key)).and_then(|f| f.sync()), "sync")?;
         Ok(Stored::Exists)
@@ -270,6 +278,8 @@ impl<'a> Temp<'a> {
             let written = self.file.write_all(&buffer[..n]);
             self.said(written)?;
         }
+        // Before it gets its name: file systems may make a rename durable before the data of the file (ext4 without
+        // auto_da_alloc, XFS), and a power cut would leave a named file of zeros.
         self.said(self.file.sync_all())
     }
 

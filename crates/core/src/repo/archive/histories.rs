@@ -28,6 +28,7 @@ impl Archive<'_> {
     /// # Errors
     /// Those of [`Archive::put`]; Corrupt for a text that is no history.
     pub fn put_histories(&self, timeline: Timeline, text: &str) -> Result<()> {
+        // Oldest first: whoever finds the newest history must find those before it, also when we are killed in between.
         let parsed = History::parse(timeline, text)?;
         for switch in parsed.switches.iter().filter(|s| s.timeline.0 > 1) {
             let own = History::text_of(switch.timeline, text).unwrap_or_default();

@@ -60,6 +60,9 @@ impl<'s> Archive<'s> {
     }
 
     fn same(&self, name: &str, key: &Key, ours: &Sum) -> Result<()> {
+        // PostgreSQL hands a file over again after a crash, and two copies of a server may archive to one place: the same
+        // content is success, other content must never be overwritten and never be passed over in silence
+        // (continuous archiving, "archive_command should … refuse to overwrite any pre-existing archive file").
         let there = match self.recorded(key)? {
             Some(sha256) => sha256,
             // The attributes of an object that somebody copied may be lost: then the content tells.

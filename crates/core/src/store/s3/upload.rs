@@ -17,13 +17,15 @@ use tokio::task::JoinHandle;
 
 /// Uploads all of `body` unless `key` is taken.
 pub(super) fn put(s3: &S3, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
-    let conditional = s3.conditional()?;
+    let conditional = s3.is_conditional()?;
     let first = parts::read(body, parts::SINGLE).doing(|| reading(key))?;
+    // Our own mark goes with the object: when the answer to a request was lost, the object that is there now may be ours,
+    // and only the mark tells.
     let put = Put { s3, key, attrs, mark: random::mark(), conditional };
     if (first.len() as u64) < parts::SINGLE {
-        return put.small(first);
+        return put.put_small(first);
     }
-    put.large(first, body)
+    put.put_large(first, body)
 }
 
 fn reading(key: &Key) -> String {
@@ -33,11 +35,11 @@ fn reading(key: &Key) -> String {
 impl S3 {
     /// Whether the service keeps the promise of `If-None-Match: *`; asked once, by creating a constant object
     /// twice. Some services accept the header and overwrite.
-    fn conditional(&self) -> Result<bool> {
+    fn is_conditional(&self) -> Result<bool> {
         if let Some(known) = self.conditional.get() {
             return Ok(*known);
         }
-        let honoured = self.probe()? || self.probe()?;
+        let honoured = self.probe_condition()? || self.probe_condition()?;
         let _ = self.bucket_seen.set(());
         if !honoured && self.conditional.set(false).is_ok() {
             log::warn!(
@@ -49,7 +51,7 @@ impl S3 {
     }
 
     /// True when it was refused because the probe is there. The leading dot keeps it out of listings.
-    fn probe(&self) -> Result<bool> {
+    fn probe_condition(&self) -> Result<bool> {
         let path = format!("{}.toban-probe", self.prefix);
         let text = b"Does this store keep If-None-Match? toban asks once in each run; keep this object.\n";
         let doing = format!("store s3://{}/{path}", self.bucket);
@@ -85,7 +87,9 @@ impl Put<'_> {
         format!("store {}", self.s3.url(self.key))
     }
 
-    fn small(&self, body: Vec<u8>) -> Result<Stored> {
+    fn put_small(&self, body: Vec<u8>) -> Result<Stored> {
+        // Where the service keeps If-None-Match it decides alone, in the request that writes. Else a look before narrows the
+        // moment in which another writer could be overwritten; it cannot close it.
         if !self.conditional && self.s3.head(self.key)?.is_some() {
             return Ok(Stored::Exists);
         }
@@ -99,16 +103,18 @@ impl Put<'_> {
         };
         match self.s3.ask(Need::Write, size, &self.doing(), send) {
             Ok(_) => Ok(Stored::New),
-            Err(refusal) => self.whose(refusal),
+            Err(refusal) => self.judge_refusal(refusal),
         }
     }
 
     /// After "it exists": ours when the answer to an earlier attempt was lost, else another's.
-    fn whose(&self, refusal: Refusal) -> Result<Stored> {
+    fn judge_refusal(&self, refusal: Refusal) -> Result<Stored> {
         let gone = refusal.code == "NoSuchUpload";
         if refusal.status != 412 && !gone {
             return Err(refusal.error);
         }
+        // The first attempt was refused: then it was another's object. After a retry, and when the upload itself is gone,
+        // an earlier attempt of ours may have made it before its answer was lost.
         if refusal.attempts <= 1 && !gone {
             return Ok(Stored::Exists);
         }
@@ -121,7 +127,7 @@ impl Put<'_> {
 
     /// Some services look first and write then when a multipart upload ends (SeaweedFS 4.48): two at once are both
     /// told that theirs is it, and the later one stays. Who may not read cannot look.
-    fn still_ours(&self) -> Result<Stored> {
+    fn check_still_ours(&self) -> Result<Stored> {
         match self.s3.head(self.key) {
             Ok(Some((_, Some(mark)))) if mark != self.mark => Ok(Stored::Exists),
             Err(e) if e.kind() == crate::Kind::Retry => Err(e),
@@ -129,7 +135,7 @@ impl Put<'_> {
         }
     }
 
-    fn large(&self, first: Vec<u8>, body: &mut dyn Read) -> Result<Stored> {
+    fn put_large(&self, first: Vec<u8>, body: &mut dyn Read) -> Result<Stored> {
         if self.is_there()? {
             return Ok(Stored::Exists);
         }
@@ -138,7 +144,7 @@ impl Put<'_> {
         while !part.is_empty() {
             shutdown::check()?;
             let size = part.len() as u64;
-            upload.send(part)?;
+            upload.send_part(part)?;
             sent += size;
             part = parts::read(body, parts::size_at(sent)).doing(|| reading(self.key))?;
         }
@@ -178,9 +184,9 @@ impl<'a> Upload<'a> {
         Ok(Upload { put, id, under_way: VecDeque::new(), done: Vec::new(), begun: 0, ended: false })
     }
 
-    fn send(&mut self, part: Vec<u8>) -> Result<()> {
+    fn send_part(&mut self, part: Vec<u8>) -> Result<()> {
         if self.under_way.len() == 2 {
-            self.land()?;
+            self.finish_oldest_part()?;
         }
         self.begun += 1;
         let (s3, number, size, sum) = (self.put.s3, self.begun, part.len() as u64, checksum(&part));
@@ -200,7 +206,7 @@ impl<'a> Upload<'a> {
     }
 
     /// Waits for the oldest part under way.
-    fn land(&mut self) -> Result<()> {
+    fn finish_oldest_part(&mut self) -> Result<()> {
         let Some(mut flight) = self.under_way.pop_front() else { return Ok(()) };
         let number = self.done.len() + 1;
         let part = || format!("{}: send part {number}", self.put.doing());
@@ -211,27 +217,29 @@ impl<'a> Upload<'a> {
 
     fn complete(mut self, size: u64) -> Result<Stored> {
         while !self.under_way.is_empty() {
-            self.land()?;
+            self.finish_oldest_part()?;
         }
         let s3 = self.put.s3;
         let parts =
             CompletedMultipartUpload::builder().set_parts(Some(std::mem::take(&mut self.done))).build();
         let request = s3.client()?.complete_multipart_upload().bucket(&s3.bucket).key(s3.path(self.put.key));
         let request = request.upload_id(&self.id).multipart_upload(parts);
+        // The object becomes visible here and not before: parts are no object. The condition counts at this moment, whatever
+        // was there when the upload began (Amazon S3 User Guide, "Conditional writes").
         let request = request.set_if_none_match(self.put.if_none_match());
         // The service may join the parts before it answers: minutes, when they are many.
         let effort = (32 << 20) + size / 256;
         match s3.ask(Need::Write, effort, &self.put.doing(), || request.clone().send()) {
             Ok(_) => {
                 self.ended = true;
-                self.put.still_ours()
+                self.put.check_still_ours()
             }
-            Err(refusal) => self.put.whose(refusal).inspect(|s| self.ended = *s == Stored::New),
+            Err(refusal) => self.put.judge_refusal(refusal).inspect(|s| self.ended = *s == Stored::New),
         }
     }
 
     /// A part that arrives after the abort would stay: those under way end first, or are given up.
-    fn settle(&mut self) {
+    fn end_parts_under_way(&mut self) {
         let limit = self.put.s3.backoff.attempt(0).min(ENDING);
         let flights = std::mem::take(&mut self.under_way);
         let _ = reactor::wait_anyway(limit, async {
@@ -257,7 +265,8 @@ impl Drop for Upload<'_> {
         if self.ended {
             return;
         }
-        self.settle();
+        // Parts of an upload that is not completed are paid for and never listed: nobody else would find them.
+        self.end_parts_under_way();
         if let Err(e) = self.abort() {
             log::warn!(
                 "parts of {} stay behind until the next sweep: {}",
