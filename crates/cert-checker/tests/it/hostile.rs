@@ -195,12 +195,16 @@ fn names_break_no_renderer() {
     }
 }
 
-/// `text | 'label'=value;warn:;crit: …`, and nothing else behind the one bar.
+/// `text | 'label'=value;warn:;crit: … critical=n unknown=n warning=n`, and nothing else after the one bar.
 fn perfdata(line: &str) {
     let (_, data) = line.trim_end().split_once(" | ").expect("perfdata");
     assert!(!data.contains('|'), "{line}");
     for series in data.split(' ') {
         let (label, values) = series.rsplit_once('=').expect("label=values");
+        if ["critical", "unknown", "warning"].contains(&label) {
+            assert!(values.parse::<u64>().is_ok(), "{series}");
+            continue;
+        }
         assert!(label.starts_with('\'') && label.ends_with('\'') && label.len() > 2, "{series}");
         let numbers: Vec<&str> = values.split(';').map(|v| v.trim_end_matches(':')).collect();
         assert!(numbers.len() == 3 && numbers.iter().all(|n| n.parse::<f64>().is_ok()), "{series}");
