@@ -7,7 +7,7 @@ fn queries_objectives_and_the_clock() {
     let world = World::new(15);
     world.back_up();
     let wrong = world.write("wrong.sql", "-- check: many\n-- expect: 5\nselect count(*) from ledger;\n");
-    found(&world.usual(&["--checks", &wrong]), 4, "query: many: expected 5; the restored server says 20000");
+    found(&world.usual(&["--checks", &wrong]), 4, "query: many: expected 5; the restored server has 20000");
     let absent = world.write("absent.sql", "-- check: orders\nselect true from orders;\n");
     found(&world.usual(&["--checks", &absent]), 4, "relation \\\"orders\\\" does not exist");
     found(&world.usual(&["--rto", "1ms"]), 4, "recovery-time");

@@ -116,8 +116,7 @@ impl Itsm {
         connection.execute_batch(
             "pragma journal_mode = off; pragma synchronous = off; pragma foreign_keys = off",
         )?;
-        let schema =
-            if self.sequelize { include_str!("sequelize.sql") } else { include_str!("plain.sql") };
+        let schema = if self.sequelize { include_str!("sequelize.sql") } else { include_str!("plain.sql") };
         let statements = schema.split(";\n").map(str::trim).filter(|s| !s.is_empty());
         let is_index = |s: &&str| s.get(..12).is_some_and(|s| s.eq_ignore_ascii_case("create index"));
         let (indexes, tables): (Vec<&str>, Vec<&str>) = statements.partition(is_index);
