@@ -2,7 +2,7 @@
 //! screen; then each table; then everything else.
 
 use super::report::{Report, ReportLine};
-use crate::model::{Cause, ObjectKind, Outcome};
+use crate::model::{Action, Cause, ObjectKind, Outcome, Policy, Table};
 use std::collections::BTreeMap;
 use std::path::Path;
 use toban_core::{Context, Record, Result, durable, out};
@@ -82,6 +82,10 @@ impl Page<'_> {
             }
             (_, _, true) => ("partly", "Trial run: not everything would be there. Nothing was put in place."),
             _ if summary.compared.is_none() => ("partly", "In place, but not compared with the source."),
+            _ if self.report.is_whole() && !self.rounded_columns().is_empty() => (
+                "",
+                "In place: everything that the source has is there, and every value is equal or rounded.",
+            ),
             _ if self.report.is_whole() => {
                 ("", "In place: everything that the source has is there, and every value is equal.")
             }
@@ -94,10 +98,11 @@ impl Page<'_> {
         let (report, summary) = (self.report, self.report.summary);
         let rows: u64 = summary.loaded.values().map(|l| l.rows).sum();
         let mut items = vec![format!(
-            "{} tables with {rows} rows were copied in {:.1} s.",
-            summary.loaded.len(),
+            "{} with {rows} rows were copied in {:.1} s.",
+            counted(summary.loaded.len(), "table"),
             summary.seconds
         )];
+        items.extend(self.rows_before());
         items.extend(summary.compared.map(|n| match summary.total {
             0 => format!(
                 "{n} rows were compared with the source value by value: no difference in what was copied."
@@ -106,17 +111,24 @@ impl Page<'_> {
                 "{n} rows were compared with the source: {different} differences, the first of them below."
             ),
         }));
-        let not_valid: Vec<&str> = report.with_outcome(Outcome::NotValid).map(|o| &*o.name).collect();
+        let rounded = self.rounded_columns();
+        if !rounded.is_empty() {
+            items.push(format!(
+                "Times that are finer than their type keeps were rounded, as the plan says, in {}",
+                first_named(&rounded)
+            ));
+        }
+        let not_valid = report.with_outcome(Outcome::NotValid);
+        let not_valid: Vec<String> = not_valid.map(|o| format!("{} ({})", o.name, o.reason())).collect();
         if !not_valid.is_empty() {
             items.push(format!(
-                "{} constraints are NOT VALID, because there are rows that break them; they hold for new rows: {}",
-                not_valid.len(),
+                "NOT VALID, because there are rows that break them; they hold for new rows: {}",
                 first_named(&not_valid)
             ));
         }
         let excluded = report.with_outcome(Outcome::Skipped).filter(|o| o.cause == Cause::Excluded).count();
         if excluded > 0 {
-            items.push(format!("{excluded} objects were excluded by name."));
+            items.push(format!("Excluded by name: {}.", counted(excluded, "object")));
         }
         let replanned = report.objects.iter().filter(|s| s.planned.is_some());
         let replanned: Vec<String> = replanned.map(|s| s.object.title()).collect();
@@ -128,6 +140,32 @@ impl Page<'_> {
             ));
         }
         items.iter().map(|text| list_item(text)).collect()
+    }
+
+    /// What became of the rows that the application's tables held.
+    fn rows_before(&self) -> Vec<String> {
+        let words = [
+            (Action::Truncate, "Rows that were there before are gone, --undo brings them back"),
+            (Action::Upsert, "Rows of the same primary key were replaced, --undo brings them back"),
+            (Action::SkipExisting, "Rows of the source whose key was there already were left out"),
+        ];
+        let of = |action: Action| -> Vec<&str> {
+            let tables = self.report.plan.tables.iter().filter(|t| t.action == action);
+            tables.map(|t| t.target.as_str()).collect()
+        };
+        let told = words.iter().map(|(action, words)| (of(*action), words));
+        let told = told.filter(|(tables, _)| self.report.summary.placed && !tables.is_empty());
+        told.map(|(tables, words)| format!("{words}: {}", first_named(&tables))).collect()
+    }
+
+    /// Columns whose times may have been rounded.
+    fn rounded_columns(&self) -> Vec<String> {
+        let columns = |t: &Table| {
+            let rounded =
+                t.copied_columns().filter(|c| c.policy == Policy::Round && c.pg_type.starts_with("time"));
+            rounded.map(|c| format!("{}.{}", t.source, c.source)).collect::<Vec<String>>()
+        };
+        self.report.plan.tables.iter().flat_map(columns).collect()
     }
 
     fn what_is_missing(&self) -> Vec<String> {
@@ -142,7 +180,9 @@ impl Page<'_> {
             kinds.entry(object.kind).or_default().push(format!("{} ({})", object.name, object.reason()));
         }
         items.extend(
-            kinds.iter().map(|(kind, own)| format!("{} {}: {}", own.len(), kind.name(), first_named(own))),
+            kinds
+                .iter()
+                .map(|(kind, own)| format!("{}: {}", counted(own.len(), kind.name()), first_named(own))),
         );
         items.iter().map(|text| list_item(text)).collect()
     }
@@ -179,7 +219,7 @@ impl Page<'_> {
             items.push(format!("Make by hand what else is missing, from SQLite's statements in {}; or, where it may be missing, say so: <code>--exclude KIND:NAME</code>.", file("others.sql")));
         }
         if report.with_outcome(Outcome::NotValid).next().is_some() {
-            items.push("Give rows without a parent one, or delete them; then <code>alter table … validate constraint …</code>.".into());
+            items.push("Correct the rows that break a constraint, or delete them; then <code>alter table … validate constraint …</code>.".into());
         }
         if items.is_empty() {
             let text = if report.args.trial {
@@ -189,7 +229,20 @@ impl Page<'_> {
             };
             items.push(text.into());
         }
+        if report.summary.placed {
+            items.push("To take all of it back: <code>sqlite-to-pg run … --undo</code>.".into());
+        }
         items.iter().map(|html| format!("<li>{html}</li>\n")).collect()
+    }
+}
+
+/// `1 view`, `2 indexes`.
+fn counted(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        _ if what.ends_with('x') => format!("{n} {what}es"),
+        _ if what.ends_with('y') => format!("{n} {}ies", what.trim_end_matches('y')),
+        _ => format!("{n} {what}s"),
     }
 }
 
