@@ -452,13 +452,17 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__restore)
-            opts="-T -j -n -v -q -h --target-dir --delta --tablespace-mapping --tablespace-dir --config-dir --keep-archiving --jobs --repo --s3-endpoint --cluster --dry-run --to --to-time --to-lsn --to-name --to-xid --immediate --utc --exclusive --timeline --action --verbose --quiet --json --config --help"
+            opts="-D -T -j -n -v -q -h --pgdata --delta --tablespace-mapping --tablespace-dir --config-dir --keep-archiving --jobs --repo --s3-endpoint --cluster --dry-run --target --target-time --target-lsn --target-name --target-xid --utc --target-exclusive --target-timeline --target-action --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --target-dir)
+                --pgdata)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -D)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -498,31 +502,31 @@ _pg__backup() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --to)
-                    COMPREPLY=($(compgen -W "latest" -- "${cur}"))
+                --target)
+                    COMPREPLY=($(compgen -W "latest immediate" -- "${cur}"))
                     return 0
                     ;;
-                --to-time)
+                --target-time)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --to-lsn)
+                --target-lsn)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --to-name)
+                --target-name)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --to-xid)
+                --target-xid)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --timeline)
+                --target-timeline)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --action)
+                --target-action)
                     COMPREPLY=($(compgen -W "promote pause shutdown" -- "${cur}"))
                     return 0
                     ;;

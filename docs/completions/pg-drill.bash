@@ -24,7 +24,7 @@ _pg__drill() {
 
     case "${cmd}" in
         pg__drill)
-            opts="-v -q -n -h -V --verbose --quiet --json --config --repo --s3-endpoint --cluster --db --no-live --checks --rpo --rto --into --work-dir --preload --role --user --bin-dir --count-up-to --no-amcheck --timeout --report --keep --dry-run --help --version"
+            opts="-v -q -n -h -V --verbose --quiet --json --config --repo --s3-endpoint --cluster --db --no-live --checks --rpo --rto --into --work-dir --preload --role --user --bin-dir --count-up-to --no-amcheck --timeout --report --keep --monitoring --dry-run --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -136,7 +136,7 @@ _sqlite__to__pg() {
             return 0
             ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__plan)
-            opts="-o -j -v -q -h --output --for --jobs --include --exclude --set --rename --snake-case --cast --on-misfit --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
+            opts="-o -j -v -q -h --output --for --jobs --include --exclude --set --rename --snake-case --cast --on-invalid --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -182,7 +182,7 @@ _sqlite__to__pg() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --on-misfit)
+                --on-invalid)
                     COMPREPLY=($(compgen -W "reject null text bytea replace round" -- "${cur}"))
                     return 0
                     ;;
@@ -202,7 +202,7 @@ _sqlite__to__pg() {
             return 0
             ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__run)
-            opts="-j -v -q -h --to --plan --existing --jobs --rehearse --rejects --undo --even-if-changed --no-verify --accept-rejects --report --include --exclude --set --rename --snake-case --cast --on-misfit --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
+            opts="-j -v -q -h --to --plan --existing --jobs --trial --rejects --undo --even-if-changed --no-verify --accept-rejects --report --include --exclude --set --rename --snake-case --cast --on-invalid --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -256,7 +256,7 @@ _sqlite__to__pg() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --on-misfit)
+                --on-invalid)
                     COMPREPLY=($(compgen -W "reject null text bytea replace round" -- "${cur}"))
                     return 0
                     ;;
