@@ -257,7 +257,7 @@ impl Time {
     pub(crate) fn has_right_form(self) -> bool {
         const YEAR_1950: i64 = -631_152_000;
         const YEAR_2050: i64 = 2_524_608_000;
-        self.generalized == !(YEAR_1950..YEAR_2050).contains(&self.at)
+        self.generalized != (YEAR_1950..YEAR_2050).contains(&self.at)
     }
 }
 

@@ -102,7 +102,7 @@ impl Extensions {
                 self.key_usage = Some(Ext { critical, value });
             }
             oid::EXT_KEY_USAGE => {
-                self.extended = Some(Ext { critical, value: read_extended_usage(raw.value)? })
+                self.extended = Some(Ext { critical, value: read_extended_usage(raw.value)? });
             }
             oid::SUBJECT_ALT_NAME => {
                 self.alt_names = Some(Ext { critical, value: read_general_names(raw.value)? });

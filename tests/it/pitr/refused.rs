@@ -84,7 +84,7 @@ fn a_hole_ends_what_can_be_reached_and_everybody_says_so() {
     assert_ne!(records[0]["id"], first["id"]);
     assert_eq!(rows(&Pg::promoted(15, &target)), last.rows);
     let said = lab.restoring("t", &["--target-lsn", &beyond.lsn]).refused(1, &words);
-    assert!(said.contains("behind it:"), "{said}");
+    assert!(said.contains("after it:"), "{said}");
     let checked = lab.run("pg-backup", &["check", "--json"]).findings();
     let gap = checked.iter().find(|f| f["check"] == "reach").expect("a finding");
     assert!(

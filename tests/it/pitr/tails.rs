@@ -63,7 +63,7 @@ fn a_moment_in_the_segment_that_is_written_now() {
     // What is behind the tails is refused, with how far they reach.
     let refused = lab.restoring("beyond", &["--target-lsn", "FF/0"]);
     assert!(
-        refused.status == Some(1) && refused.stderr.contains("lies behind the newest WAL"),
+        refused.status == Some(1) && refused.stderr.contains("is later than the newest WAL"),
         "{refused:?}"
     );
 }

@@ -57,7 +57,7 @@ impl Figures {
         let mut rows = vec![head.map(String::from)];
         rows.extend(self.crates.iter().map(|c| row(&c.name, &[c])));
         rows.push(row("all", &all));
-        rows.iter().map(|row| aligned(row)).collect()
+        rows.iter().map(aligned).collect()
     }
 
     /// Names that more than one type has, the most frequent first, each with the files that define it.

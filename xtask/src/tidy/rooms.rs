@@ -131,7 +131,7 @@ impl Tree {
         });
         let named = uses.flatten().filter_map(|path| {
             let (path, alias) = path.split_once(" as ").map_or((path.as_str(), None), |(p, a)| (p, Some(a)));
-            let path = self.from_root(&source.module, path)?;
+            let path = self.resolve_from_root(&source.module, path)?;
             let name = alias.map(str::trim).or(path.last().map(String::as_str))?.to_string();
             Some(Import { name, path })
         });
@@ -144,13 +144,13 @@ impl Tree {
         let written = starts.filter_map(|at| {
             let path = &source.code[at..];
             let end = path.find(|c| !is_word(c) && c != ':').unwrap_or(path.len());
-            self.from_root(&source.module, path[..end].trim_end_matches(':'))
+            self.resolve_from_root(&source.module, path[..end].trim_end_matches(':'))
         });
         written.chain(self.imports(source).into_iter().map(|import| import.path)).collect()
     }
 
     /// The path from the crate's root, where it leads into the crate and not into another one.
-    fn from_root(&self, module: &Module, path: &str) -> Option<Module> {
+    fn resolve_from_root(&self, module: &Module, path: &str) -> Option<Module> {
         let segments = path.split("::").map(str::trim).filter(|s| !s.is_empty());
         let mut full = module.clone();
         for (at, segment) in segments.enumerate() {

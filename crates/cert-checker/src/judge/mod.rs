@@ -28,11 +28,16 @@ pub(crate) fn judge_chain(sent: &[CertFacts], q: &Question<'_>) -> (Option<Trust
     let Some(leaf) = sent.first() else { return (None, Vec::new()) };
     let mut found: Vec<Finding> = certificate::judge_expiry(leaf, q).into_iter().collect();
     found.extend(q.name.and_then(|name| certificate::judge_names(leaf, name)));
-    let pinned = check_pins(leaf, &q.options.pin);
-    found.extend(pinned.as_ref().err().cloned());
+    let pins = &q.options.pin;
+    let pinned = is_pinned(leaf, pins);
+    if !pins.is_empty() && !pinned {
+        let text =
+            format!("certificate {} with key {} is not the pinned one", leaf.sha256, leaf.key.spki_sha256);
+        found.push(rules::critical(&rules::PIN_MISMATCH, text));
+    }
     // Three ways to say that the issuer does not matter. Expiry and names do all the same: a pin does not renew.
     let own_signature = q.options.self_signed && leaf.is_self_signed();
-    if q.options.any_issuer || own_signature || pinned == Ok(true) {
+    if q.options.any_issuer || own_signature || pinned {
         found.extend(chain::judge_times(sent, q));
         return (None, found);
     }
@@ -81,20 +86,8 @@ fn judge_policy(leaf: &CertFacts) -> Vec<Finding> {
     found
 }
 
-/// Whether it is pinned.
-fn check_pins(leaf: &CertFacts, pins: &[Pin]) -> Result<bool, Finding> {
-    if pins.is_empty() {
-        return Ok(false);
-    }
+/// Whether one of the pins is the certificate's or its key's.
+fn is_pinned(leaf: &CertFacts, pins: &[Pin]) -> bool {
     let fits = |pin: &Pin| [&leaf.sha256, &leaf.key.spki_sha256].iter().any(|sum| *sum == pin.as_str());
-    match pins.iter().any(fits) {
-        true => Ok(true),
-        false => {
-            let text = format!(
-                "certificate {} with key {} is not the pinned one",
-                leaf.sha256, leaf.key.spki_sha256
-            );
-            Err(rules::critical(&rules::PIN_MISMATCH, text))
-        }
-    }
+    pins.iter().any(fits)
 }

@@ -124,7 +124,11 @@ fn read_trusted(path: &Path) -> Result<Vec<Vec<u8>>> {
     let mut files = vec![path.to_path_buf()];
     if path.is_dir() {
         let entries = std::fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-        files = entries.doing(|| format!("read {}", path.display()))?.iter().map(|e| e.path()).collect();
+        files = entries
+            .doing(|| format!("read {}", path.display()))?
+            .iter()
+            .map(std::fs::DirEntry::path)
+            .collect();
         files.retain(|file| file.is_file());
         files.sort();
     }

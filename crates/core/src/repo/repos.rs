@@ -209,6 +209,9 @@ fn warned(e: Error) -> Error {
     e
 }
 
+/// Something of each repository.
+type Each<'r, T> = Vec<(&'r Repo, T)>;
+
 /// What came of each repository, in their order; an error names its repository.
 pub struct Answers<'r, T>(Vec<(&'r Repo, Result<T>)>);
 
@@ -277,7 +280,7 @@ impl<'r, T> Answers<'r, T> {
         }
     }
 
-    fn split(self) -> (Vec<(&'r Repo, T)>, Vec<(&'r Repo, Error)>) {
+    fn split(self) -> (Each<'r, T>, Each<'r, Error>) {
         let (mut done, mut failed) = (Vec::new(), Vec::new());
         for (repo, answer) in self.0 {
             match answer {
@@ -364,7 +367,7 @@ mod tests {
         assert_eq!(repos.find_first(|r| first_away(r, None::<u8>)).expect_err("unknown").kind(), Kind::Retry);
         assert_eq!(repos.find_first(|_| Ok(None::<u8>)).expect("proven"), None);
         let longest = |r: &Repo| Ok(Some(r.name.clone()));
-        assert_eq!(repos.find_best(longest, |a, b| a.max(b)).expect("both"), Some("r1".into()));
+        assert_eq!(repos.find_best(longest, std::cmp::Ord::max).expect("both"), Some("r1".into()));
     }
 
     #[test]

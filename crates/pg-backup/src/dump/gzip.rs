@@ -90,7 +90,7 @@ fn fill_member(source: &mut impl Read) -> io::Result<Vec<u8>> {
 
 fn compress_members(tasks: &Mutex<Receiver<Task>>, level: u32) {
     loop {
-        let task = lock(&tasks).recv();
+        let task = lock(tasks).recv();
         let Ok(Task { plain, done }) = task else { return };
         let mut packed = Vec::with_capacity(plain.len() / 3);
         let result = GzEncoder::new(&plain[..], Compression::new(level)).read_to_end(&mut packed);

@@ -49,6 +49,9 @@ pub(crate) struct Named<S> {
     pub(crate) part: Part,
 }
 
+/// One object, and what its key says.
+pub(crate) type NamedObject<M> = (Named<<M as Manifest>::Series>, Object);
+
 /// What an object is to its dump or backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -93,7 +96,7 @@ pub(crate) struct Catalog<M: Manifest> {
     /// The oldest first; where the position is known, by the WAL and by no clock.
     pub(crate) stored: Vec<Stored<M>>,
     /// Every object and what its name means.
-    pub(crate) objects: Vec<(Named<M::Series>, Object)>,
+    pub(crate) objects: Vec<NamedObject<M>>,
     /// Manifests that do not read: what they are of is neither usable nor garbage.
     pub(crate) damaged: Vec<Error>,
 }
@@ -128,7 +131,7 @@ impl<M: Manifest> Catalog<M> {
     }
 
     /// The objects of one dump or backup.
-    pub(crate) fn objects_of(&self, manifest: &M) -> Result<Vec<&(Named<M::Series>, Object)>> {
+    pub(crate) fn objects_of(&self, manifest: &M) -> Result<Vec<&NamedObject<M>>> {
         let series = manifest.series()?;
         let own = |named: &Named<M::Series>| named.id == *manifest.id() && named.series == series;
         Ok(self.objects.iter().filter(|(named, _)| own(named)).collect())
@@ -159,10 +162,7 @@ fn find_lacking(manifest: &impl Manifest, sizes: &BTreeMap<&Key, u64>) -> Result
 }
 
 /// Reads manifests by a few threads: a year of nights in a bucket is hundreds of small requests.
-fn read_manifests<M: Manifest>(
-    repo: &Repo,
-    objects: &[(Named<M::Series>, Object)],
-) -> Result<Vec<Result<M>>> {
+fn read_manifests<M: Manifest>(repo: &Repo, objects: &[NamedObject<M>]) -> Result<Vec<Result<M>>> {
     let manifests: Vec<_> = objects.iter().filter(|(named, _)| named.part == Part::Manifest).collect();
     let read = machine::in_parallel(&manifests, 8, |(named, object)| {
         match read_manifest(repo, named, &object.key).transpose() {
@@ -185,7 +185,7 @@ fn read_manifest<M: Manifest>(repo: &Repo, named: &Named<M::Series>, key: &Key) 
 }
 
 fn newest_verdicts<M: Manifest>(
-    objects: &[(Named<M::Series>, Object)],
+    objects: &[NamedObject<M>],
     now: Timestamp,
 ) -> BTreeMap<(M::Series, Id), Verdicts> {
     let mut newest: BTreeMap<(M::Series, Id), Verdicts> = BTreeMap::new();

@@ -162,7 +162,7 @@ impl FileWriters<'_> {
         let mut frames = Frames::new(&*self.stored.repo.store, &self.stored.manifest)?;
         let mut done = Ok(());
         loop {
-            let batch = lock(&waiting).recv();
+            let batch = lock(waiting).recv();
             let Ok(mut batch) = batch else { return done };
             // Several packs were written at once, so their lines take turns; their frames are read one pack at a time.
             batch.sort_by_key(|entry| entry.pieces.first().map(|p| (p.pack, p.at, p.from)));

@@ -197,7 +197,7 @@ impl BackupJob<'_> {
         // On a standby it must be newer than everything else: it says how far recovery must go.
         let control = control::read_control(&self.source.data_dir)?;
         let stop = source::stop_backup(client, self.source)?;
-        *lock(&end) = Some(stop.lsn);
+        *lock(end) = Some(stop.lsn);
         Ok(EndedBackup { stop, control })
     }
 

@@ -74,7 +74,7 @@ impl<'a> WalCapture<'a> {
     }
 
     fn backup_end(&self) -> Option<Lsn> {
-        *lock(&self.end)
+        *lock(self.end)
     }
 
     /// Asks the server how far it is. A session that the server ended is let go: what it kept may still be there.

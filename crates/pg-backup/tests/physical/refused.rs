@@ -90,7 +90,7 @@ fn a_repository_of_a_later_program() {
     let old = std::fs::read_to_string(&manifest).expect("read");
     std::fs::write(&manifest, sealed(&old.replace("\"format\": 1,", "\"format\": 2,"))).expect("write");
     let said = world.run(&["restore", "--pgdata", &target]).refused(2, "has format 2; this program reads 1");
-    assert!(said.contains("hint: use a newer pg-backup"), "{said}");
+    assert!(said.contains("hint: use a newer toban"), "{said}");
     world.run(&["verify"]).refused(2, "has format 2");
     world.run(&["list"]).refused(2, "has format 2");
     std::fs::write(&manifest, &old).expect("write");

@@ -122,7 +122,7 @@ fn tagged(text: &str) -> String {
 fn canonical(text: &str, pg_type: &str) -> String {
     let number = matches!(pg_type, "double precision" | "text") && text.contains(['.', 'e', 'n']);
     match real(text).filter(|_| number || pg_type == "double precision") {
-        Some(n) => format!("={}", n.to_string()),
+        Some(n) => format!("={n}"),
         None if pg_type == "numeric" => format!("={}", text.strip_suffix(".0").unwrap_or(text)),
         None => format!("={text}"),
     }

@@ -100,7 +100,7 @@ impl RepoWal {
             Segment { timeline: history.segment_timeline(&segment), ..segment }
         };
         let on = |s: &Segment| {
-            history.timeline_at(s.start()) == s.timeline || history.segment_timeline(&s) == s.timeline
+            history.timeline_at(s.start()) == s.timeline || history.segment_timeline(s) == s.timeline
         };
         let lines = inventory.timelines.iter().flat_map(|(t, l)| l.ranges(*t, size));
         let whole = lines.flat_map(|(a, b)| (a.number..=b.number).map(move |number| Segment { number, ..a }));

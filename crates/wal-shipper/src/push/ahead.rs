@@ -49,7 +49,7 @@ impl LookAhead {
 }
 
 fn take_next(waiting: &Mutex<VecDeque<WalName>>) -> Option<WalName> {
-    lock(&waiting).pop_front()
+    lock(waiting).pop_front()
 }
 
 /// As the archiver would take them: histories first, then the oldest.

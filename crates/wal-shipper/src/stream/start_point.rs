@@ -59,7 +59,7 @@ impl StartPoint {
 
 /// `segment` on the timeline whose WAL counts at its end: after a switch inside, the new one has it whole.
 fn counting(segment: &Segment, history: &History) -> Segment {
-    Segment { timeline: history.segment_timeline(&segment), ..*segment }
+    Segment { timeline: history.segment_timeline(segment), ..*segment }
 }
 
 /// Where what counts ends before `held`: at the end of its last segment, or at the start of one that has only tails.

@@ -44,7 +44,7 @@ fn user() -> User<'static> {
 const MAPPED: Mapped = Mapped { email: true, last_login: true, password_changed: true };
 
 fn found(user: &User<'_>) -> Vec<&'static str> {
-    judge_account(user, MAPPED, &rules(&[])).iter().map(|f| f.id()).collect()
+    judge_account(user, MAPPED, &rules(&[])).iter().map(crate::finding::AuditFinding::id).collect()
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn passwords_have_a_window_and_single_sign_on_has_none() {
     let rule = |changed| {
         let found = judge_account(&User { changed, ..user() }, MAPPED, &window);
         assert!(found.iter().all(|f| f.base.severity != Severity::Critical), "75 days are a warning");
-        found.iter().map(|f| f.id()).collect::<Vec<_>>()
+        found.iter().map(crate::finding::AuditFinding::id).collect::<Vec<_>>()
     };
     assert_eq!(found(&User { changed: days_ago(74), ..user() }), [""; 0], "no window unless it is asked for");
     assert_eq!(found(&User { changed: days_ago(76), ..user() }), ["password-old"]);

@@ -23,7 +23,7 @@ fn line(text: &str) -> HbaLine {
 
 fn rules(lines: &[&str]) -> Vec<&'static str> {
     let rules: Vec<HbaLine> = lines.iter().map(|l| line(l)).collect();
-    super::judge_lines(&rules, &HbaContext::default()).iter().map(|f| f.id()).collect()
+    super::judge_lines(&rules, &HbaContext::default()).iter().map(crate::finding::AuditFinding::id).collect()
 }
 
 #[test]
