@@ -187,12 +187,15 @@ impl Config {
         let unknown = |(name, value): &(&String, &toml::Value)| {
             !value.is_table() || SHARED.into_iter().any(|shared| is_typo(name, shared))
         };
-        match config.sections.iter().find(unknown) {
+        let line = |name: &str| {
+            let at = text.lines().position(|l| l.trim_start_matches(['[', ' ']).starts_with(name));
+            at.map_or(0, |at| at + 1)
+        };
+        let unknown = config.sections.iter().filter(unknown).map(|(name, _)| (line(name), name));
+        match unknown.min() {
             None => Ok(config),
-            Some((name, _)) => {
-                let line =
-                    text.lines().position(|l| l.trim_start_matches(['[', ' ']).starts_with(name.as_str()));
-                let e = Error::usage(format!("line {}: unknown field `{name}`", line.map_or(0, |at| at + 1)));
+            Some((line, name)) => {
+                let e = Error::usage(format!("line {line}: unknown field `{name}`"));
                 Err(e.hint(format!("there are {}, and the sections of single tools", SHARED.join(", "))))
             }
         }

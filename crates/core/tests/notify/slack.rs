@@ -166,7 +166,11 @@ fn a_state_that_is_corrupt_or_cannot_be_written_does_not_silence() {
     std::fs::remove_dir_all(job.path("state")).expect("removed");
     std::fs::write(job.path("state"), "a file in the way").expect("written");
     let ran = job.run("1");
-    assert!(ran.output.contains("without memory") && ran.status == "1", "{}", ran.output);
+    assert!(
+        ran.output.contains("what was notified before is not known") && ran.status == "1",
+        "{}",
+        ran.output
+    );
     assert_eq!(slack.requests().len(), 3);
 }
 
