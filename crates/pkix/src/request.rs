@@ -40,7 +40,7 @@ pub struct Request<'a> {
     pub roots: &'a Pool,
     /// The names that the leaf must all be valid for; none asks for no name.
     pub names: &'a [PeerName],
-    /// What the key is to be used for; `None` asks what the names suggest ([`Purpose::suggested`]).
+    /// What the key is to be used for; `None` asks what the names suggest ([`Purpose::suggested_by`]).
     pub purpose: Option<Purpose>,
     /// The time to judge by, in seconds since 1970.
     pub at: i64,

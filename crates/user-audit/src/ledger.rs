@@ -1,4 +1,4 @@
-//! Where findings go: the [[accept]] entries, the last review, counts, the pack, and what is told in the end.
+//! Where findings go: the `[[accept]]` entries, the last review, counts, the pack, and what is told in the end.
 
 use crate::finding::{Access, AuditFinding};
 use crate::pack::{AuditFacts, Pack};
@@ -35,7 +35,7 @@ impl Books {
         Ledger { books: self, source, baseline }
     }
 
-    /// Adds what became of the [[accept]] entries; only of a run in which every database was audited.
+    /// Adds what became of the `[[accept]]` entries; only of a run in which every database was audited.
     ///
     /// # Errors
     /// When it cannot be kept.
@@ -125,7 +125,7 @@ impl ClusterFindings {
 }
 
 impl Ledger<'_> {
-    /// Takes one finding: asks the [[accept]] entries, keeps it, counts it.
+    /// Takes one finding: asks the `[[accept]]` entries, keeps it, counts it.
     ///
     /// # Errors
     /// When it cannot be kept.

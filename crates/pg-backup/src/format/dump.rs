@@ -199,7 +199,7 @@ fn encode_name(name: &str) -> String {
     name.bytes().map(byte).collect()
 }
 
-/// Takes a key below [`root`] apart; `None` for what no dump has.
+/// Takes a key below [`dump_root`] apart; `None` for what no dump has.
 fn parse_key(cluster: &str, key: &Key) -> Option<Named<String>> {
     let (database, name) = key.as_str().strip_prefix(&dump_root(cluster))?.split_once('/')?;
     let (id, suffix) = name.split_once('.')?;

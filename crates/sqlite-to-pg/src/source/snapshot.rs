@@ -19,7 +19,7 @@ impl Snapshot {
     /// between; where the file may not be written, one reader alone is a snapshot too.
     ///
     /// # Errors
-    /// Those of [`open::reader`]; Retry when a writer keeps its lock for a minute.
+    /// Those of [`open::open_reader`]; Retry when a writer keeps its lock for a minute.
     pub(crate) fn take_snapshot(path: &Path, n: usize) -> Result<Snapshot> {
         let first = open::open_reader(path)?;
         let holder = if n > 1 { open::open_holder(path) } else { None };

@@ -88,7 +88,7 @@ pub(crate) fn check_rights(client: &mut Client, plan: &Plan) -> Result<()> {
     }
 }
 
-/// That the server has room for the locks of [`move_in`]: one for each table and each sequence.
+/// That the server has room for the locks of [`move_tables`]: one for each table and each sequence.
 ///
 /// # Errors
 /// Failed, with the setting that makes room.

@@ -80,7 +80,7 @@ pub(crate) struct Difference {
     pub(crate) table: String,
     /// `id=7`; where there is no key `rowid=7` or `ctid=(0,7)`; empty when it is not about a row.
     pub(crate) row: String,
-    /// What it is: see [`Kind`].
+    /// What it is: see [`DifferenceKind`].
     pub(crate) kind: DifferenceKind,
     pub(crate) column: String,
     pub(crate) source: String,
