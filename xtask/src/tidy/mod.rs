@@ -223,7 +223,9 @@ fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(dir).doing(|| format!("list {}", dir.display()))? {
         let path = entry.doing(|| format!("list {}", dir.display()))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name == "target" || name.starts_with('.') {
+        // cargo's folder lies beside a manifest; a module may have the same name.
+        let built = name == "target" && dir.join("Cargo.toml").exists();
+        if built || name.starts_with('.') {
             continue;
         }
         match path.is_dir() {
