@@ -221,5 +221,8 @@ fn drill(story: &mut Story<'_>) -> Result<()> {
         "Once a month: restore on a server beside, recover, check, compare with the live one, and write down the proof.",
         "pg-drill --db dbname=postgres --rpo 15min --rto 1h",
     )?;
-    story.step("pg-backup knows when that was.", "pg-backup check")
+    story.step(
+        "The weekly timer reads all back, the WAL too; and pg-backup knows when that was.",
+        "pg-backup verify && pg-backup check",
+    )
 }
