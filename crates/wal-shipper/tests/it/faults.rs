@@ -214,7 +214,7 @@ fn recovery_from_a_failing_s3_store() {
     assert_eq!(scene.recover("beside", &naive, &Vec::new()).rows, SEGMENTS, "it works while nothing happens");
     let naive_requests = scene.cable.requests().len() - before;
 
-    let (rounds, mut dice) = (rounds(20), Dice::new(seed()));
+    let (rounds, mut dice) = (rounds(8), Dice::new(seed()));
     let (mut hits, mut stops, mut tried, mut early) = (0, 0, 0, 0);
     for round in 0..rounds {
         let planned = schedule(&mut dice, requests);
