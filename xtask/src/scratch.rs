@@ -9,13 +9,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Runs the server and waits for the end of its stdin: a pipe from the task, which the kernel closes at the task's
-/// end, Ctrl-C and SIGKILL included. Then it stops the server that runs there by then, which a task may have started
-/// anew, and removes the folder.
+/// end, Ctrl-C and SIGKILL included. Then it stops what a task left running there, by its files `*.pid`, and the server
+/// that runs there by then, which a task may have started anew, and removes the folder.
 const KEEPER: &str = r#"
 trap '' HUP INT TERM
 "$1"/postgres -D "$2"/data -k "$2"/run -c listen_addresses= -c fsync="$3" -c shared_buffers=256MB -c max_wal_size=4GB \
     >"$2"/server.log 2>&1 </dev/null &
 cat >/dev/null
+for pid in $(cat "$2"/*.pid 2>/dev/null); do kill $pid; done
 server=$(head -n 1 "$2"/data/postmaster.pid)
 kill -QUIT $server; wait
 while kill -0 $server; do sleep 0.1; done

@@ -169,8 +169,8 @@ fn disaster(story: &mut Story<'_>) -> Result<()> {
     )
 }
 
-/// The stream ends by itself soon after the demo, however that ends: it has no server then.
-const STREAM: &str = "timeout 600 wal-shipper stream --db dbname=postgres 2>stream.log &";
+/// What keeps the scratch server ends it with the demo, however that ends.
+const STREAM: &str = "wal-shipper stream --db dbname=postgres 2>stream.log & echo $! >stream.pid;";
 
 /// Waits until it has found the server.
 const STREAMS: &str =
