@@ -10,6 +10,7 @@ mod keywords;
 mod names;
 mod passfile;
 pub mod pooler;
+mod postmaster;
 pub mod programs;
 mod service;
 mod settings;
@@ -22,6 +23,7 @@ mod wire;
 pub use conninfo::ConnInfo;
 pub use environment::Environment;
 pub use ident::{Ident, literal, setting};
+pub use postmaster::postmaster_pid;
 pub use wire::{Message, Wire};
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use toban_core::machine::host_name;
+use toban_core::pg::postmaster_pid;
 use toban_core::{Context, Result};
 
 /// The facts of the server and its machine.
@@ -40,7 +41,7 @@ fn output_of(command: &mut Command) -> String {
 
 /// The file, among those that the server has mapped.
 fn find_icu_library(data_dir: &Path) -> Option<String> {
-    let pid = fs::read_to_string(data_dir.join("postmaster.pid")).ok()?.lines().next()?.trim().to_string();
+    let pid = postmaster_pid(data_dir)?;
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
     let library = maps.lines().filter_map(|l| l.split_whitespace().last()).find(|f| f.contains("/libicuuc"));
     library.map(String::from)

@@ -13,6 +13,7 @@ use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use toban_core::pg::postmaster_pid;
 use toban_core::wal::Change;
 use toban_core::{Context, Error, Result, durable, out};
 
@@ -258,13 +259,10 @@ fn nearest_existing(path: &Path) -> PathBuf {
     path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_path_buf()
 }
 
-/// A server writes its process's number into the first line of postmaster.pid. After a crash of the machine the
-/// number may be another program's.
+/// After a crash of the machine the number in postmaster.pid may be another program's.
 fn not_running(dir: &Path) -> Result<()> {
-    let text = fs::read_to_string(dir.join("postmaster.pid")).unwrap_or_default();
-    let pid = text.lines().next().and_then(|l| l.trim().parse::<u32>().ok());
     let name = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    match pid.filter(|pid| name(pid).starts_with("post")) {
+    match postmaster_pid(dir).filter(|pid| name(pid).starts_with("post")) {
         Some(pid) => Err(Error::failed(format!("a server runs in {}: process {pid}", display_path(dir)))
             .hint("stop it first")),
         None => Ok(()),

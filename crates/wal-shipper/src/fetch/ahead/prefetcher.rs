@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use toban_core::config::Config;
+use toban_core::pg::postmaster_pid;
 use toban_core::sync::lock;
 use toban_core::wal::{Segment, WalName};
 use toban_core::{Context, Result, durable, shutdown};
@@ -59,7 +60,7 @@ enum End {
 /// The server that recovers, by its postmaster.pid: PostgreSQL runs `restore_command` in the data directory. `None` where
 /// `fetch` was called by hand.
 fn find_postmaster() -> Option<Pid> {
-    fs::read_to_string("postmaster.pid").ok()?.lines().next()?.trim().parse().ok().and_then(Pid::from_raw)
+    postmaster_pid(Path::new(".")).and_then(|pid| Pid::from_raw(pid.try_into().ok()?))
 }
 
 fn has_ended(process: Pid) -> bool {
