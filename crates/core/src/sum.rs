@@ -92,6 +92,13 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// What hexadecimal digits stand for; none unless they are pairs of digits.
+pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    pairs.iter().map(|p| pair(p)).collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty())
+}
+
 /// SHA-256 of `bytes`, raw.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()

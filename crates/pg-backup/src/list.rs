@@ -11,6 +11,8 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::config::Config;
 use toban_core::repo::{Repo, RepoResults};
+use toban_core::store::Key;
+use toban_core::sum::Sum;
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Error, Out, Record, Result, out};
 
@@ -90,8 +92,14 @@ struct ListedBackup {
     started: Timestamp,
     age_seconds: i64,
     seconds: f64,
+    /// Of the cluster's files.
     bytes: u64,
+    /// What its run added to the repository.
     stored_bytes: u64,
+    /// What the repository would be smaller by without it.
+    freed_bytes: u64,
+    /// The backup that it shares unchanged blocks with; none where it stored everything.
+    built_on: Option<Id>,
     timeline: Timeline,
     start_lsn: Lsn,
     stop_lsn: Lsn,
@@ -126,6 +134,8 @@ impl ListedBackup {
             seconds: b.seconds(),
             bytes: b.bytes,
             stored_bytes: b.stored_bytes(),
+            freed_bytes: 0,
+            built_on: b.built_on.as_ref().map(|b| b.id.clone()),
             timeline: b.timeline,
             start_lsn: b.start_lsn,
             stop_lsn: b.stop_lsn,
@@ -158,7 +168,8 @@ impl Record for ListedBackup {
         "age",
         "label",
         "size",
-        "stored",
+        "added",
+        "frees",
         "seconds",
         "timeline",
         "from",
@@ -178,6 +189,7 @@ impl Record for ListedBackup {
             self.label.clone().unwrap_or("-".into()),
             out::bytes(self.bytes),
             out::bytes(self.stored_bytes),
+            out::bytes(self.freed_bytes),
             format!("{:.1}", self.seconds),
             self.timeline.to_string(),
             self.start_lsn.to_string(),
@@ -232,6 +244,7 @@ fn emit_backups(
     now: Timestamp,
     out: &mut Out<'_>,
 ) -> Result<()> {
+    let users = count_users(catalog)?;
     // Most backups reach the same end.
     let mut times = BTreeMap::new();
     for stored in &catalog.stored {
@@ -247,9 +260,21 @@ fn emit_backups(
                 }
             },
         };
-        out.emit(&ListedBackup::from_stored(stored, reached, at, now))?;
+        let alone = |(key, sum): (Key, Sum)| if users.get(&key) == Some(&1) { sum.bytes } else { 0 };
+        let freed_bytes = stored.manifest.objects()?.into_iter().map(alone).sum();
+        let listed = ListedBackup::from_stored(stored, reached, at, now);
+        out.emit(&ListedBackup { freed_bytes, ..listed })?;
     }
     Ok(())
+}
+
+/// How many backups name each object.
+fn count_users(catalog: &BackupCatalog) -> Result<BTreeMap<Key, u32>> {
+    let mut users = BTreeMap::new();
+    for stored in &catalog.stored {
+        stored.manifest.objects()?.into_iter().for_each(|(key, _)| *users.entry(key).or_default() += 1);
+    }
+    Ok(users)
 }
 
 /// An empty list says why: a mistyped name must not pass for a repository without backups.

@@ -53,6 +53,8 @@ pub struct Cluster {
     pub data_dir: Option<PathBuf>,
     /// Where PostgreSQL's programs are, when not in the usual places.
     pub bin_dir: Option<PathBuf>,
+    /// How old the last full backup may be before a run stores everything again.
+    pub full_every: Option<Span>,
 }
 
 /// One place for backups.

@@ -13,7 +13,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 const MANIFEST: &str = "/backup.json";
-const LARGEST: u64 = 64 << 10;
+/// Bytes of the largest manifest of a backup: a thousand packs are named in 200 KiB.
+pub const LARGEST_MANIFEST: u64 = 512 << 10;
 
 /// A base backup, as its manifest describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -50,7 +51,7 @@ pub fn read_all(store: &dyn Store, system: &System) -> Result<Vec<BaseBackup>> {
     let mut backups: Vec<BaseBackup> = Vec::new();
     for id in store.folders(&folder)? {
         let Ok(key) = format!("{folder}{id}{MANIFEST}").parse() else { continue };
-        match read_sealed(store, &key, LARGEST) {
+        match read_sealed(store, &key, LARGEST_MANIFEST) {
             Ok(backup) => backups.extend(backup),
             Err(e) if [Kind::Corrupt, Kind::Usage].contains(&e.kind()) => log::warn!("{}", e.chain()),
             Err(e) => return Err(e),
@@ -124,7 +125,7 @@ mod tests {
         put(
             "backup/h/backup.json",
             &seal(
-                r#"{"format":2,"id":"h","timeline":1,"start_lsn":"0/6000000","stop_lsn":"0/6000001","finished":"2026-11-21T04:00:00Z"}"#,
+                r#"{"format":3,"id":"h","timeline":1,"start_lsn":"0/6000000","stop_lsn":"0/6000001","finished":"2026-11-21T04:00:00Z"}"#,
             ),
         );
         put("backup/e/pack/00000.tar.zst", "a run that did not finish");

@@ -6,8 +6,11 @@ use crate::sum;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The form that this program writes, of dumps and of backups; a reader refuses any that it does not know.
+/// The form of dumps, and of backups that stand alone; a reader refuses any that it does not know.
 pub const FORMAT: u32 = 1;
+/// The form of backups that share packs with earlier ones: a program that knows only the first form would look for them
+/// in the wrong folder, and its `prune` would remove them.
+pub const SHARING_FORMAT: u32 = 2;
 
 /// The bytes of a manifest: JSON whose first member is the sum of all that follows it.
 ///
@@ -34,8 +37,8 @@ pub fn read_sealed<T: DeserializeOwned>(store: &dyn Store, key: &Key, limit: u64
     }
     let damaged = |e| Error::corrupt(format!("{key} is not a manifest")).because(e);
     let Version { format } = serde_json::from_slice(&json).map_err(damaged)?;
-    if format != FORMAT {
-        let e = Error::usage(format!("{key} has format {format}; this program reads {FORMAT}"));
+    if !(FORMAT..=SHARING_FORMAT).contains(&format) {
+        let e = Error::usage(format!("{key} has format {format}; this program reads up to {SHARING_FORMAT}"));
         return Err(e.hint("use a newer toban"));
     }
     serde_json::from_slice(&json).map(Some).map_err(damaged)

@@ -110,8 +110,9 @@ fn backup_findings(
         taken: newest.taken,
     };
     findings.extend(subject.dated(&dated, now, args));
-    let sizes = earlier.iter().rev().take(10).map(|s| s.manifest.stored_bytes()).collect();
-    findings.extend(subject.compare(newest.manifest.stored_bytes(), sizes, args));
+    // The cluster's own size: what a backup added depends on how much changed since the one before it.
+    let sizes = earlier.iter().rev().take(10).map(|s| s.manifest.bytes).collect();
+    findings.extend(subject.compare(newest.manifest.bytes, sizes, args));
     findings.push(subject.verify(verified, args));
     findings.extend(catalog.stored.iter().filter_map(|s| subject.broken(&s.manifest.id, s.damaged)));
     findings.extend(catalog.stored.iter().filter_map(|s| subject.lacks(&s.manifest.id, s.lacks.as_deref())));

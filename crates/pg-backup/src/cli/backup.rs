@@ -5,6 +5,7 @@ use crate::format::codec::Codec;
 use crate::machine;
 use clap::{Args as Group, ValueEnum};
 use std::path::PathBuf;
+use toban_core::config::Span;
 use toban_core::repo::RepoArgs;
 use toban_core::{DryRun, Error, Result};
 
@@ -49,6 +50,9 @@ Examples:
   To a folder and a bucket in one pass, at no more than 100 MiB a second:
     pg-backup run --repo local --repo s3 --max-rate 100M
 
+Only what changed since the newest backup is stored, found by content, with any version of PostgreSQL; yet every
+backup restores by itself, and no prune can break it. Everything is stored the first time, with --full, and where the
+state directory does not know the newest backup's blocks; -v says why.
 The server runs on. The backup holds the WAL that it needs and restores by itself, without any archive.
 Where the cluster has page checksums, each page is compared as it is read: a damaged one is reported by file
 and block, the backup is kept and marked, and the status is 3.
@@ -81,6 +85,12 @@ pub struct Run {
     /// Read no more than this in a second, e.g. 50M or 1G
     #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
     pub max_rate: Option<Rate>,
+    /// Store everything, and build on no earlier backup
+    #[arg(long)]
+    pub full: bool,
+    /// How old the last full backup may be before this one is full too [default: 30d]
+    #[arg(long, value_name = "TIME")]
+    pub full_every: Option<Span>,
     /// Label that `list` shows, e.g. before-upgrade
     #[arg(long, value_name = "WORD", value_parser = parse_label)]
     pub label: Option<String>,

@@ -12,6 +12,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::path::Path;
 use toban_core::cli::parse_name;
+use toban_core::repo::backups::LARGEST_MANIFEST;
 use toban_core::repo::keys::System;
 use toban_core::repo::recovery_path::BackupRange;
 use toban_core::repo::sealed::{read_sealed, write_sealed};
@@ -22,7 +23,7 @@ use toban_core::sum::Sum;
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Error, Result};
 
-/// Bytes of the largest manifest, and of the largest intent.
+/// Bytes of the largest intent.
 pub(crate) const LARGEST: u64 = 64 << 10;
 const INDEX: &str = "files.jsonl.zst";
 const MANIFEST: &str = "backup.json";
@@ -36,10 +37,22 @@ const ELSEWHERE: &str = "elsewhere";
 /// A pack that a backup uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PackSum {
-    /// Its number, which is in its name.
+    /// Its number, which is in its name, and which no other pack that a backup names has.
     pub(crate) number: u32,
+    /// The backup whose run wrote it and in whose folder it lies; none: the backup that names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) of: Option<Id>,
     #[serde(flatten)]
     pub(crate) sum: Sum,
+}
+
+/// What a backup that shares packs with earlier ones was built on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BuiltOn {
+    /// The backup that its files were compared with.
+    pub(crate) id: Id,
+    /// The last backup that stored everything.
+    pub(crate) full: Id,
 }
 
 /// A tablespace outside the data directory.
@@ -161,7 +174,11 @@ pub(crate) struct BackupManifest {
     /// Files and their bytes, unpacked.
     pub(crate) files: u64,
     pub(crate) bytes: u64,
+    /// In the order of their numbers.
     pub(crate) packs: Vec<PackSum>,
+    /// None where it stored everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) built_on: Option<BuiltOn>,
     /// The index, as stored.
     pub(crate) index: Sum,
     /// Whether page checksums were compared.
@@ -206,7 +223,13 @@ impl BackupManifest {
 
     /// The key of one of its packs.
     pub(crate) fn pack_key(&self, pack: &PackSum) -> Result<Key> {
-        Ok(pack_key(&self.system()?, &self.id, pack.number, self.codec))
+        Ok(pack_key(&self.system()?, pack.of.as_ref().unwrap_or(&self.id), pack.number, self.codec))
+    }
+
+    /// The pack of this number.
+    pub(crate) fn pack(&self, number: u32) -> Option<&PackSum> {
+        // They are in the order of their numbers.
+        self.packs.binary_search_by_key(&number, |pack| pack.number).ok().map(|i| &self.packs[i])
     }
 
     /// The key of its index.
@@ -220,7 +243,7 @@ impl BackupManifest {
     /// When it would be too large for a reader.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         let json = write_sealed(self)?;
-        if json.len() as u64 > LARGEST {
+        if json.len() as u64 > LARGEST_MANIFEST {
             return Err(Error::failed(format!("the manifest of {} would be {} bytes", self.id, json.len())));
         }
         Ok(json)
@@ -243,7 +266,7 @@ impl Manifest for BackupManifest {
     }
 
     fn read(store: &dyn Store, key: &Key) -> Result<Option<BackupManifest>> {
-        read_sealed(store, key, LARGEST)
+        read_sealed(store, key, LARGEST_MANIFEST)
     }
 
     fn id(&self) -> &Id {
@@ -280,7 +303,8 @@ impl Manifest for BackupManifest {
     }
 
     fn stored_bytes(&self) -> u64 {
-        self.packs.iter().map(|p| p.sum.bytes).sum::<u64>() + self.index.bytes
+        let own = self.packs.iter().filter(|p| p.of.is_none());
+        own.map(|p| p.sum.bytes).sum::<u64>() + self.index.bytes
     }
 }
 

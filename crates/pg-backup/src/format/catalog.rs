@@ -37,7 +37,7 @@ pub(crate) trait Manifest: Clone + Send {
     /// The order of a catalog, oldest first.
     fn compare(a: &Stored<Self>, b: &Stored<Self>) -> Ordering;
 
-    /// Bytes in a repository, without the manifest.
+    /// Bytes that it added to a repository, without the manifest.
     fn stored_bytes(&self) -> u64;
 }
 

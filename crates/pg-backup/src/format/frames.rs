@@ -3,24 +3,44 @@
 use super::backup::BackupManifest;
 use super::index::{FileName, IndexEntry, Piece};
 use crate::format::codec::FrameDecompressor;
-use std::io::Read;
+use std::io::{self, Read};
 use toban_core::store::{Key, Store};
 use toban_core::sum::{hex, sha256};
 use toban_core::{Context, Error, Result};
 
 /// The largest file that is read into memory.
 const LARGEST: u64 = 1 << 30;
+/// Unpacked frames that are kept: a file's blocks take turns between its full backup and those since.
+const FEW_FRAMES: usize = 4;
+/// Packs that are open at once.
+const OPEN_PACKS: usize = 16;
+/// Bytes that are rather read through than asked for anew: a request to a store costs more.
+const SKIPPED: u64 = 1 << 20;
 
 /// One reader of a backup's packs.
 pub(crate) struct Frames<'a> {
     store: &'a dyn Store,
     backup: &'a BackupManifest,
     unpress: FrameDecompressor,
-    /// The pack that is open, and the place in it.
-    open: Option<(u32, u64, Box<dyn Read + Send + 'a>)>,
+    /// The last used is the last.
+    open: Vec<OpenPack<'a>>,
+    /// Unpacked frames; the last used is the last.
+    held: Vec<HeldFrame>,
+    most_held: usize,
     frame: Vec<u8>,
-    /// The frame that is unpacked, by pack and place.
-    held: Option<(u32, u64)>,
+}
+
+/// A pack that is open at a place.
+struct OpenPack<'a> {
+    pack: u32,
+    at: u64,
+    body: Box<dyn Read + Send + 'a>,
+}
+
+/// A frame, by its pack and its place there.
+struct HeldFrame {
+    pack: u32,
+    at: u64,
     plain: Vec<u8>,
 }
 
@@ -28,7 +48,13 @@ impl<'a> Frames<'a> {
     /// A reader of `backup` in `store`.
     pub(crate) fn new(store: &'a dyn Store, backup: &'a BackupManifest) -> Result<Frames<'a>> {
         let unpress = FrameDecompressor::new(backup.codec)?;
-        Ok(Frames { store, backup, unpress, open: None, frame: Vec::new(), held: None, plain: Vec::new() })
+        let (open, held) = (Vec::new(), Vec::new());
+        Ok(Frames { store, backup, unpress, open, held, most_held: FEW_FRAMES, frame: Vec::new() })
+    }
+
+    /// The same, which keeps this many unpacked frames of 1 to 2 MiB.
+    pub(crate) fn holding(self, frames: usize) -> Frames<'a> {
+        Frames { most_held: frames.max(FEW_FRAMES), ..self }
     }
 
     /// The bytes of one piece of the file `name`.
@@ -36,15 +62,15 @@ impl<'a> Frames<'a> {
     /// # Errors
     /// Corrupt when the frame is damaged, with the object and the file.
     pub(crate) fn read_piece(&mut self, piece: &Piece, name: &FileName) -> Result<&[u8]> {
-        if self.held != Some((piece.pack, piece.at)) {
-            self.held = None;
-            self.load_frame(piece).doing(|| format!("restore {}", name.to_display()))?;
-            self.held = Some((piece.pack, piece.at));
+        match self.held.iter().position(|held| (held.pack, held.at) == (piece.pack, piece.at)) {
+            Some(i) => self.held[i..].rotate_left(1),
+            None => self.load_frame(piece).doing(|| format!("restore {}", name.to_display()))?,
         }
+        let plain = self.held.last().map(|held| held.plain.as_slice()).unwrap_or_default();
         let range = piece.from as usize..piece.from as usize + piece.bytes as usize;
         let outside =
             || Error::corrupt(format!("the index names bytes of {} beyond their frame", name.to_display()));
-        self.plain.get(range).ok_or_else(outside)
+        plain.get(range).ok_or_else(outside)
     }
 
     /// A file whole: at most as large as a segment of the WAL can be.
@@ -66,31 +92,52 @@ impl<'a> Frames<'a> {
         Ok(bytes)
     }
 
+    /// Unpacks a frame in the place of the one that was used last before all others.
     fn load_frame(&mut self, piece: &Piece) -> Result<()> {
-        let pack = self.backup.packs.get(piece.pack as usize);
+        let mut plain = match self.held.len() >= self.most_held {
+            true => self.held.remove(0).plain,
+            false => Vec::new(),
+        };
+        let pack = self.backup.pack(piece.pack);
         let pack = pack.ok_or_else(|| Error::corrupt(format!("the index names pack {}", piece.pack)))?;
         let key = self.backup.pack_key(pack)?;
-        let mut body = match self.open.take() {
-            Some((open, at, body)) if (open, at) == (piece.pack, piece.at) => body,
-            _ => open_pack(self.store, &key, piece.at)?,
-        };
+        let mut open = self.open_at(&key, piece)?;
         self.frame.resize(piece.stored as usize, 0);
         let damaged = |why: &str| Error::corrupt(format!("{key} is damaged at byte {}: {why}", piece.at));
-        match body.read_exact(&mut self.frame) {
+        match open.body.read_exact(&mut self.frame) {
             Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Err(damaged("it is cut off")),
             other => other.doing(|| format!("read {key}"))?,
         }
-        self.open = Some((piece.pack, piece.at + u64::from(piece.stored), body));
+        open.at += u64::from(piece.stored);
+        self.open.push(open);
         // Before the decompressor sees it: its input is what was written, whatever the store or the way did to it.
         if hex(&sha256(&self.frame)) != piece.sha256 {
             return Err(damaged("a frame differs from its SHA-256"));
         }
         self.unpress
-            .decompress(&self.frame, piece.plain as usize, &mut self.plain)
-            .doing(|| format!("unpack {key}"))
+            .decompress(&self.frame, piece.plain as usize, &mut plain)
+            .doing(|| format!("unpack {key}"))?;
+        self.held.push(HeldFrame { pack: piece.pack, at: piece.at, plain });
+        Ok(())
     }
-}
 
-fn open_pack<'a>(store: &'a dyn Store, key: &Key, at: u64) -> Result<Box<dyn Read + Send + 'a>> {
-    store.get(key, at)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))
+    /// The pack of `piece`, open at its frame: read on from where it is open where that is not far.
+    fn open_at(&mut self, key: &Key, piece: &Piece) -> Result<OpenPack<'a>> {
+        if let Some(i) = self.open.iter().position(|open| open.pack == piece.pack) {
+            let mut open = self.open.remove(i);
+            let between = piece.at.checked_sub(open.at).filter(|bytes| *bytes <= SKIPPED);
+            if let Some(bytes) = between {
+                let skipped = io::copy(&mut open.body.by_ref().take(bytes), &mut io::sink());
+                if skipped.doing(|| format!("read {key}"))? == bytes {
+                    return Ok(OpenPack { at: piece.at, ..open });
+                }
+            }
+        }
+        if self.open.len() >= OPEN_PACKS {
+            self.open.remove(0);
+        }
+        let body =
+            self.store.get(key, piece.at)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))?;
+        Ok(OpenPack { pack: piece.pack, at: piece.at, body })
+    }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
-use toban_core::stamp::stamp;
+use toban_core::stamp::{parse_stamp, stamp};
 use toban_core::{Error, Result};
 
 /// Names a dump or a backup by when it began, in UTC, to the microsecond: `20261121T030000Z-120034`. Ids sort by time;
@@ -17,6 +17,11 @@ impl Id {
     /// The id of what begins at this time.
     pub(crate) fn new(at: Timestamp) -> Id {
         Id(format!("{}-{:06}", stamp(at), at.subsec_microsecond()))
+    }
+
+    /// When it began, to the second; 1970 where the digits are no date.
+    pub(crate) fn began(&self) -> Timestamp {
+        parse_stamp(&self.0[..16]).unwrap_or_default()
     }
 }
 

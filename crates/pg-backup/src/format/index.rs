@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, PathBuf};
-use std::sync::mpsc::Receiver;
+use toban_core::sum::unhex;
 use toban_core::{Context, Error, Result};
 
 /// A path below the data directory. Text where it is UTF-8, else hexadecimal.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Spelled", into = "Spelled")]
 pub(crate) struct FileName(pub(crate) Vec<u8>);
 
@@ -38,11 +38,6 @@ impl From<FileName> for Spelled {
             Err(e) => Spelled::Hex { hex: toban_core::sum::hex(e.as_bytes()) },
         }
     }
-}
-
-fn unhex(hex: &str) -> Option<Vec<u8>> {
-    let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
-    hex.as_bytes().chunks(2).map(pair).collect()
 }
 
 impl FileName {
@@ -90,7 +85,7 @@ pub(crate) enum EntryKind {
 /// Where a stretch of a file lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Piece {
-    /// The pack: an index into the manifest's `packs`.
+    /// The number of the pack.
     pub(crate) pack: u32,
     /// Where the frame begins in the pack, its length there, its SHA-256, and its length unpacked.
     pub(crate) at: u64,
@@ -117,50 +112,6 @@ pub(crate) struct IndexEntry {
     pub(crate) crc32c: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) pieces: Vec<Piece>,
-}
-
-/// What went into an index.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct IndexTotals {
-    pub(crate) files: u64,
-    pub(crate) bytes: u64,
-}
-
-/// The lines of the entries that arrive, until all senders are gone.
-pub(crate) struct IndexLines<'a> {
-    entries: Receiver<IndexEntry>,
-    line: Vec<u8>,
-    at: usize,
-    totals: &'a mut IndexTotals,
-}
-
-impl<'a> IndexLines<'a> {
-    pub(crate) fn new(entries: Receiver<IndexEntry>, totals: &'a mut IndexTotals) -> IndexLines<'a> {
-        IndexLines { entries, line: Vec::new(), at: 0, totals }
-    }
-}
-
-impl Read for IndexLines<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.line.len() {
-            let Ok(entry) = self.entries.recv() else { return Ok(0) };
-            self.totals.files += u64::from(entry.kind == EntryKind::File);
-            self.totals.bytes += entry.size;
-            self.line.clear();
-            serde_json::to_writer(&mut self.line, &entry)?;
-            self.line.push(b'\n');
-            self.at = 0;
-        }
-        let n = buf.len().min(self.line.len() - self.at);
-        buf[..n].copy_from_slice(&self.line[self.at..self.at + n]);
-        self.at += n;
-        Ok(n)
-    }
-}
-
-/// The compressed index as a stream.
-pub(crate) fn compress_lines(lines: IndexLines<'_>) -> Result<impl Read> {
-    zstd::stream::read::Encoder::new(lines, 3).doing(|| "start zstd".into())
 }
 
 /// The entries of a stored index.

@@ -90,7 +90,7 @@ fn made_up(entry: &IndexEntry, backup: &BackupManifest) -> Result<()> {
     entry.path.path()?;
     let bytes: u64 = entry.pieces.iter().map(|p| u64::from(p.bytes)).sum();
     let inside = |p: &Piece| {
-        let pack = backup.packs.get(p.pack as usize);
+        let pack = backup.pack(p.pack);
         let small = p.plain.max(p.stored) <= LARGEST_FRAME;
         small && pack.is_some_and(|k| p.at.checked_add(p.stored.into()).is_some_and(|end| end <= k.sum.bytes))
     };

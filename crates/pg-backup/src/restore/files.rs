@@ -25,6 +25,9 @@ use toban_core::{Context, Error, Result, shutdown};
 const BATCH: usize = 500;
 const BATCH_BYTES: u64 = 8 << 20;
 
+/// Unpacked frames that all workers keep together: 128 MiB at most.
+const HELD_FRAMES: usize = 64;
+
 /// What came of it.
 pub(super) struct WrittenFiles {
     /// Small files that are not written as they are, or not yet.
@@ -52,6 +55,7 @@ pub(super) fn write_files(
         progress: Progress::bytes("restore", Some(stored.manifest.bytes), false),
         written: AtomicU64::new(0),
         failed: AtomicBool::new(false),
+        workers: args.jobs() as usize,
     };
     let (batches, waiting) = sync_channel(args.jobs() as usize * 2);
     let waiting = Mutex::new(waiting);
@@ -75,6 +79,7 @@ struct FileWriters<'a> {
     progress: Progress,
     written: AtomicU64,
     failed: AtomicBool,
+    workers: usize,
 }
 
 /// The reader of the index.
@@ -159,7 +164,8 @@ impl FileWriters<'_> {
 
     /// After a failure the rest is taken and left, so that the reader never waits for a worker that has ended.
     fn take_batches(&self, waiting: &Mutex<Receiver<Vec<IndexEntry>>>) -> Result<()> {
-        let mut frames = Frames::new(&*self.stored.repo.store, &self.stored.manifest)?;
+        let frames = Frames::new(&*self.stored.repo.store, &self.stored.manifest)?;
+        let mut frames = frames.holding(HELD_FRAMES / self.workers);
         let mut done = Ok(());
         loop {
             let batch = lock(waiting).recv();

@@ -1,7 +1,10 @@
 //! Workers that copy the data directory: each takes the next file of one queue into its own pack.
 
+use super::base::Base;
+use super::block_map::DigestKey;
+use super::compare::{ComparedFile, PieceCursor, is_scattered};
 use super::exclude;
-use super::pack::{Member, Members};
+use super::pack::{Body, Member, Members};
 use super::state::{PageRange, RunState};
 use super::walk::ListedFile;
 use crate::format::index::{EntryKind, FileName};
@@ -35,6 +38,10 @@ impl Queue {
 pub(super) struct QueuedFiles<'a> {
     pub(super) queue: &'a Queue,
     pub(super) watch: &'a RunState,
+    /// What the newest backup holds, where there is one to build on.
+    pub(super) base: Option<&'a Base>,
+    /// The key of digests for the next run.
+    pub(super) key: &'a DigestKey,
     pub(super) progress: &'a Progress,
 }
 
@@ -43,7 +50,8 @@ impl<'a> Members<'a> for QueuedFiles<'a> {
         while let Some(listed) = self.queue.next() {
             self.watch.check()?;
             if listed.kind == EntryKind::Folder {
-                return Ok(Some(Member { entry: listed.to_entry(), body: Box::new(io::empty()) }));
+                let body = Body::Whole { content: Box::new(io::empty()), key: None };
+                return Ok(Some(Member { entry: listed.to_entry(), body }));
             }
             if let Some(member) = self.open_member(listed)? {
                 return Ok(Some(member));
@@ -71,9 +79,28 @@ impl<'a> QueuedFiles<'a> {
         listed.size = file.metadata().doing(|| format!("look at {}", path.display()))?.len();
         let entry = listed.to_entry();
         let pages = listed.first_page.filter(|_| self.watch.checksums);
-        let body =
+        if let Some(known) = self.base.and_then(|base| base.map.read_file(&listed.name))
+            && !is_scattered(&known.entry)
+        {
+            let compared = ComparedFile {
+                file,
+                name: listed.name,
+                at: 0,
+                left: listed.size,
+                pages,
+                known,
+                key: self.key,
+                trusted: self.base.is_some_and(|base| base.trusted),
+                watch: self.watch,
+                progress: self.progress,
+                cursor: PieceCursor::default(),
+            };
+            return Ok(Some(Member { entry, body: Body::Compared(compared) }));
+        }
+        let content =
             PageReader { file, name: listed.name, at: 0, pages, watch: self.watch, progress: self.progress };
-        Ok(Some(Member { entry, body: Box::new(body) }))
+        let body = Body::Whole { content: Box::new(content), key: Some(self.key) };
+        Ok(Some(Member { entry, body }))
     }
 }
 
@@ -90,15 +117,7 @@ struct PageReader<'a> {
 
 impl Read for PageReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < buf.len() {
-            match self.file.read_at(&mut buf[filled..], self.at + filled as u64) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
+        let filled = read_stretch(&self.file, buf, self.at)?;
         if let Some(first) = self.pages {
             let of = PageRange { file: &self.file, name: &self.name, at: self.at, first };
             self.watch.check_pages(&mut buf[..filled], &of);
@@ -108,4 +127,18 @@ impl Read for PageReader<'_> {
         self.watch.keep_pace(filled as u64)?;
         Ok(filled)
     }
+}
+
+/// Reads `file` from byte `at` on until `buf` is full or the file ends; how many bytes that were.
+pub(super) fn read_stretch(file: &File, buf: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buf.len() {
+        match file.read_at(&mut buf[filled..], at + filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
 }

@@ -1,7 +1,10 @@
 //! One backup in the making: threads that copy, the capture of the WAL, the index, and the manifest last.
 
+use super::base::{Base, Foundation};
+use super::block_map::{DigestKey, MapOwner, MapWriter};
 use super::conf;
 use super::copy::{Queue, QueuedFiles};
+use super::index_lines::{IndexLines, IndexTotals, StoredEntry};
 use super::pack::{Member, Members, Pack, PackState};
 use super::source::{self, BackupStart, BackupStop, SourceServer};
 use super::state::RunState;
@@ -15,11 +18,11 @@ use crate::format::backup::{
 use crate::format::catalog::Manifest;
 use crate::format::codec::FrameCompressor;
 use crate::format::id::Id;
-use crate::format::index::{IndexEntry, IndexLines, IndexTotals, compress_lines};
 use crate::machine::Process;
 use jiff::Timestamp;
 use postgres::Client;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -29,7 +32,7 @@ use toban_core::progress::Progress;
 use toban_core::repo::RepoSet;
 use toban_core::repo::cluster::{self, Cluster};
 use toban_core::repo::keys::System;
-use toban_core::repo::sealed::FORMAT;
+use toban_core::repo::sealed::{FORMAT, SHARING_FORMAT};
 use toban_core::store::Attrs;
 use toban_core::sum::Sum;
 use toban_core::sync::{into_inner, joined, lock};
@@ -46,6 +49,11 @@ pub(super) struct BackupJob<'a> {
     pub(super) started: Timestamp,
     pub(super) owner: Owner,
     pub(super) repos: &'a RepoSet<'a>,
+    pub(super) foundation: &'a Foundation,
+    /// The key of this run's digests.
+    pub(super) key: DigestKey,
+    /// Where the map of blocks goes.
+    pub(super) map_path: PathBuf,
 }
 
 /// What all threads of a job write to.
@@ -53,7 +61,7 @@ struct PackSink<'a> {
     limit: u64,
     numbers: AtomicU32,
     packs: Mutex<BTreeMap<u32, Sum>>,
-    index: &'a SyncSender<IndexEntry>,
+    index: &'a SyncSender<StoredEntry>,
 }
 
 /// Ends the other threads of a scope that is left, be it by a panic.
@@ -79,6 +87,8 @@ struct CopiedCluster {
     conf: Conf,
     tablespaces: Vec<Tablespace>,
     packs: BTreeMap<u32, Sum>,
+    /// Every page read well.
+    clean: bool,
 }
 
 impl BackupJob<'_> {
@@ -91,19 +101,62 @@ impl BackupJob<'_> {
         let watch =
             RunState::new(&self.source.data_dir, self.source.checksums, self.args.max_rate.map(|r| r.0));
         let mut totals = IndexTotals::default();
+        let mut map = self.begin_map();
         let key = index_key(&self.system, &self.id);
         let (copied, index) = thread::scope(|scope| {
-            let (entries, lines) = sync_channel(64);
-            let lines = IndexLines::new(lines, &mut totals);
-            let index = scope.spawn(|| self.repos.store(compress_lines(lines)?, &key));
+            // Few: an entry of a file of 1 GiB brings digests of 2 MiB.
+            let (entries, lines) = sync_channel(8);
+            let lines = IndexLines::new(lines, &mut totals, &mut map);
+            let index = scope.spawn(|| self.repos.store(lines.compress()?, &key));
             let copied = self.copy_cluster(client, second, &watch, &entries);
             drop(entries);
             let index = joined(index.join());
             Ok::<_, Error>((copied?, index?))
         })?;
+        let clean = copied.clean;
         let backup = self.make_manifest(client, copied, totals, index)?;
+        self.prove_shared_packs(&backup)?;
         self.commit_manifest(&backup)?;
+        self.keep_map(map, &backup, clean);
         Ok(backup)
+    }
+
+    fn base(&self) -> Option<&Base> {
+        self.foundation.base()
+    }
+
+    /// Without a map the next run stores everything; that is no reason to have no backup.
+    fn begin_map(&self) -> Option<MapWriter> {
+        let begun = MapWriter::create(&self.map_path, self.key.clone());
+        begun.map_err(|e| log::warn!("the next backup will be a full one: {}", e.chain())).ok()
+    }
+
+    fn keep_map(&self, map: Option<MapWriter>, backup: &BackupManifest, clean: bool) {
+        let owner = MapOwner { id: &backup.id, index: &backup.index, clean };
+        if let Some(Err(e)) = map.map(|map| map.commit(&owner)) {
+            log::warn!("the next backup will be a full one: {}", e.chain());
+        }
+    }
+
+    /// Looks at every pack of an earlier backup again: what a `prune` or a person took away since this run began must
+    /// not be named. From here to the manifest a prune leaves them alone, for the intent names them.
+    fn prove_shared_packs(&self, backup: &BackupManifest) -> Result<()> {
+        if backup.built_on.is_none() {
+            return Ok(());
+        }
+        let folder = format!("{}backup/", self.system.root());
+        self.repos.each(|repo| {
+            let listed = repo.store.list(&folder)?;
+            let sizes: BTreeMap<&str, u64> = listed.iter().map(|o| (o.key.as_str(), o.size)).collect();
+            for pack in backup.packs.iter().filter(|pack| pack.of.is_some()) {
+                let key = backup.pack_key(pack)?;
+                if sizes.get(key.as_str()) != Some(&pack.sum.bytes) {
+                    let e = Error::retry(format!("{key} went while this backup was made on it"));
+                    return Err(e.hint("run it again: what is missing is stored anew"));
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The repositories are this system's, and know that a run has begun.
@@ -115,8 +168,11 @@ impl BackupJob<'_> {
             wal_segment_size: self.source.segment_size,
         };
         let host = host_name();
-        let intent =
-            serde_json::json!({ "format": 1, "id": self.id, "host": host, "process": Process::current() });
+        // The folders that this run may name packs of: a prune leaves them alone while the intent stands.
+        let builds_on = self.base().map(Base::folders).unwrap_or_default();
+        let intent = serde_json::json!({
+            "format": 1, "id": self.id, "host": host, "process": Process::current(), "builds_on": builds_on,
+        });
         let intent = serde_json::to_vec(&intent).doing(|| "write the intent".into())?;
         let key = intent_key(&self.system, &self.id);
         self.repos.each(|repo| {
@@ -130,7 +186,7 @@ impl BackupJob<'_> {
         client: &mut Client,
         second: Client,
         watch: &RunState,
-        index: &SyncSender<IndexEntry>,
+        index: &SyncSender<StoredEntry>,
     ) -> Result<CopiedCluster> {
         let fast = self.args.checkpoint == cli::Checkpoint::Fast;
         let label = self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id));
@@ -145,7 +201,12 @@ impl BackupJob<'_> {
         let listed = walk::walk_data_dir(&self.source.data_dir, &self.source.version_folder)?;
         tablespaces.extend(walk::list_links(&self.source.data_dir)?);
         let limit = (1 << 30).max(walk::total_bytes(&listed) / 128);
-        let sink = PackSink { limit, numbers: AtomicU32::new(0), packs: Mutex::default(), index };
+        let sink = PackSink {
+            limit,
+            numbers: AtomicU32::new(self.base().map_or(0, Base::next_number)),
+            packs: Mutex::default(),
+            index,
+        };
         let progress = Progress::bytes("back up", Some(walk::total_bytes(&listed)), false);
         let queue = Queue::new(listed);
         let end = Mutex::new(None);
@@ -166,7 +227,8 @@ impl BackupJob<'_> {
         let packs = into_inner(sink.packs);
         tablespaces.extend(source::list_tablespaces(client)?);
         let tablespaces = each_once(tablespaces, &ended.stop.tablespace_map);
-        Ok(CopiedCluster { start, stop: ended.stop.lsn, damage, conf, tablespaces, packs })
+        let (stop, clean) = (ended.stop.lsn, watch.is_clean());
+        Ok(CopiedCluster { start, stop, damage, conf, tablespaces, packs, clean })
     }
 
     /// Copies all files by parallel workers.
@@ -178,7 +240,7 @@ impl BackupJob<'_> {
         progress: &Progress,
     ) -> Result<()> {
         let worker = || {
-            let mut files = QueuedFiles { queue, watch, progress };
+            let mut files = QueuedFiles { queue, watch, base: self.base(), key: &self.key, progress };
             let mut done = Ok(());
             while done.is_ok() && !queue.is_empty() {
                 done = self.store(sink, &mut files);
@@ -244,9 +306,10 @@ impl BackupJob<'_> {
         totals: IndexTotals,
         index: Sum,
     ) -> Result<BackupManifest> {
-        let packs = copied.packs.into_iter().map(|(number, sum)| PackSum { number, sum });
+        let own = copied.packs.into_iter().map(|(number, sum)| PackSum { number, of: None, sum });
+        let shared = self.base().map(|base| base.shared_packs(&totals.packs)).unwrap_or_default();
         Ok(BackupManifest {
-            format: FORMAT,
+            format: if self.base().is_some() { SHARING_FORMAT } else { FORMAT },
             id: self.id.clone(),
             cluster: self.system.cluster.clone(),
             system_identifier: self.source.identifier.to_string(),
@@ -263,7 +326,8 @@ impl BackupJob<'_> {
             codec: self.args.compress.codec(),
             files: totals.files,
             bytes: totals.bytes,
-            packs: packs.collect(),
+            packs: shared.into_iter().chain(own).collect(),
+            built_on: self.base().map(Base::built_on),
             index,
             checksums: self.source.checksums,
             damage: copied.damage,

@@ -1,8 +1,12 @@
 //! `run`: the whole cluster into one or more repositories.
 
+mod base;
+mod block_map;
+mod compare;
 mod conf;
 mod copy;
 mod exclude;
+mod index_lines;
 mod job;
 mod pack;
 mod page;
@@ -18,12 +22,13 @@ use crate::format::copies::Copies;
 use crate::format::id::Id;
 use crate::server::Server;
 use crate::{cli, machine};
+use base::{BaseSearch, Foundation};
 use jiff::Timestamp;
 use job::BackupJob;
 use postgres::Client;
 use serde::Serialize;
 use source::SourceServer;
-use toban_core::config::Config;
+use toban_core::config::{Config, Span};
 use toban_core::repo::archive::Archive;
 use toban_core::repo::keys::System;
 use toban_core::repo::{Repo, RepoResults, RepoSet, Repos};
@@ -40,13 +45,17 @@ struct PlannedBackup {
     tablespaces: usize,
     checksums: bool,
     standby: bool,
+    /// The backup that it would share unchanged blocks with.
+    built_on: Option<Id>,
+    /// Why it would store everything.
+    full_because: Option<String>,
     repos: Vec<String>,
 }
 
 impl Record for PlannedBackup {
     const SCHEMA: &'static str = "pg-backup.run-plan/1";
     const HEAD: &'static [&'static str] =
-        &["would back up", "files", "size", "tablespaces", "page checksums", "to"];
+        &["would back up", "files", "size", "tablespaces", "page checksums", "changes since", "to"];
     fn cells(&self) -> Vec<String> {
         vec![
             self.data_dir.clone(),
@@ -54,6 +63,7 @@ impl Record for PlannedBackup {
             out::bytes(self.bytes),
             self.tablespaces.to_string(),
             if self.checksums { "compared" } else { "none" }.into(),
+            describe_base(self.built_on.as_ref()),
             self.repos.join(" "),
         ]
     }
@@ -64,8 +74,11 @@ impl Record for PlannedBackup {
 struct MadeBackup {
     repo: String,
     id: Id,
+    /// The backup that it shares unchanged blocks with; none where it stored everything.
+    built_on: Option<Id>,
     files: u64,
     bytes: u64,
+    /// Bytes that it added to the repository.
     stored_bytes: u64,
     start_lsn: Lsn,
     stop_lsn: Lsn,
@@ -79,6 +92,7 @@ impl MadeBackup {
         MadeBackup {
             repo: repo.name.clone(),
             id: backup.id.clone(),
+            built_on: backup.built_on.as_ref().map(|b| b.id.clone()),
             files: backup.files,
             bytes: backup.bytes,
             stored_bytes: backup.stored_bytes(),
@@ -94,11 +108,12 @@ impl MadeBackup {
 impl Record for MadeBackup {
     const SCHEMA: &'static str = "pg-backup.run/1";
     const HEAD: &'static [&'static str] =
-        &["backed up", "to", "files", "size", "stored", "from", "until", "seconds"];
+        &["backed up", "to", "changes since", "files", "size", "added", "from", "until", "seconds"];
     fn cells(&self) -> Vec<String> {
         vec![
             self.id.to_string(),
             self.repo.clone(),
+            describe_base(self.built_on.as_ref()),
             self.files.to_string(),
             out::bytes(self.bytes),
             out::bytes(self.stored_bytes),
@@ -109,12 +124,17 @@ impl Record for MadeBackup {
     }
 }
 
+/// A full backup each month bounds how many objects one restore depends on.
+const FULL_EVERY: Span = Span(std::time::Duration::from_secs(30 * 86400));
+
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     if args.dry.dry_run {
         let (mut client, _, source) = connect_source(args, config)?;
-        return emit_plan(&source, &repos, &mut client, out);
+        let system = System { cluster: args.repos.cluster.clone(), identifier: source.identifier };
+        let search = search_base(args, config, &source, &repos, &system);
+        return emit_plan(&search, &mut client, out);
     }
     let cluster = &args.repos.cluster;
     run::job(config, "pg-backup", "run", cluster, |report| {
@@ -124,7 +144,12 @@ pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result
 }
 
 /// Prints what a run would do.
-fn emit_plan(source: &SourceServer, repos: &Repos, client: &mut Client, out: &mut Out<'_>) -> Result<()> {
+fn emit_plan(search: &BaseSearch<'_>, client: &mut Client, out: &mut Out<'_>) -> Result<()> {
+    let source = search.source;
+    let (built_on, full_because) = match search.find() {
+        Foundation::Base(base) => (Some(base.manifest.id.clone()), None),
+        Foundation::Full(why) => (None, Some(why)),
+    };
     let listed = walk::walk_data_dir(&source.data_dir, &source.version_folder)?;
     out.emit(&PlannedBackup {
         data_dir: source.data_dir.display().to_string(),
@@ -133,8 +158,28 @@ fn emit_plan(source: &SourceServer, repos: &Repos, client: &mut Client, out: &mu
         tablespaces: source::list_tablespaces(client)?.len(),
         checksums: source.checksums,
         standby: source.standby,
-        repos: repos.iter().map(|r| r.name.clone()).collect(),
+        built_on,
+        full_because,
+        repos: search.repos.iter().map(|r| r.name.clone()).collect(),
     })
+}
+
+/// What changed since which backup is stored, in a table.
+fn describe_base(built_on: Option<&Id>) -> String {
+    built_on.map_or("everything".into(), Id::to_string)
+}
+
+/// Where to look for what a run builds on.
+fn search_base<'a>(
+    args: &'a cli::Run,
+    config: &Config,
+    source: &'a SourceServer,
+    repos: &'a Repos,
+    system: &'a System,
+) -> BaseSearch<'a> {
+    let section = config.cluster.get(&args.repos.cluster).and_then(|section| section.full_every);
+    let full_every = args.full_every.or(section).unwrap_or(FULL_EVERY);
+    BaseSearch { args, full_every, source, repos, system, now: Timestamp::now() }
 }
 
 /// The session that begins and ends the backup, a second one, and what the server is.
@@ -162,15 +207,25 @@ fn back_up(
     let started = Timestamp::now();
     let id = Id::new(started);
     let system = System { cluster: args.repos.cluster.clone(), identifier: source.identifier };
+    let search = search_base(args, config, &source, repos, &system);
+    let foundation = search.find();
+    match &foundation {
+        Foundation::Base(base) => log::info!("what changed since {} is stored", base.manifest.id),
+        Foundation::Full(why) => log::info!("everything is stored: {why}"),
+    }
+    let (map_path, key) = (search.map_path(), foundation.digest_key()?);
     let set = RepoSet::new(repos);
     let job = BackupJob {
         args,
         source: &source,
         id,
-        system,
+        system: system.clone(),
         started,
         owner: owner::read_owner(&source.data_dir)?,
         repos: &set,
+        foundation: &foundation,
+        key,
+        map_path,
     };
     // Where a repository fails, the others go on: the backup is whole in each that took all of it.
     let made = job.back_up(&mut client, second);

@@ -1,6 +1,9 @@
 //! A pack as a stream: members go in, compressed frames come out, and each member's entry goes to the index when
 //! the frame with its last byte is known.
 
+use super::block_map::{BLOCK, BlockDigest, DigestKey};
+use super::compare::{ComparedFile, Stretch};
+use super::index_lines::StoredEntry;
 use crate::format::backup::Owner;
 use crate::format::codec::FrameCompressor;
 use crate::format::index::{EntryKind, IndexEntry, Piece};
@@ -18,9 +21,20 @@ pub(super) const FRAME: usize = 1 << 20;
 pub(super) struct Member<'a> {
     /// Path, kind, mode, time and size; no pieces yet.
     pub(super) entry: IndexEntry,
-    /// The content. What it lacks to the size is filled by zeros, what it has beyond is left: a file that shrinks or
-    /// grows while it is read is made right by the WAL.
-    pub(super) body: Box<dyn Read + 'a>,
+    pub(super) body: Body<'a>,
+}
+
+/// A member's content. What it lacks to the size is filled by zeros, what it has beyond is left: a file that shrinks or
+/// grows while it is read is made right by the WAL.
+pub(super) enum Body<'a> {
+    /// All of it goes into the pack.
+    Whole {
+        content: Box<dyn Read + 'a>,
+        /// The next run may compare its blocks, by digests of this key.
+        key: Option<&'a DigestKey>,
+    },
+    /// What changed goes into the pack.
+    Compared(ComparedFile<'a>),
 }
 
 /// Where members come from.
@@ -37,7 +51,7 @@ pub(super) struct Pack<'p, 'a, M> {
     pub(super) owner: &'p Owner,
     pub(super) members: &'p mut M,
     pub(super) press: FrameCompressor,
-    pub(super) index: SyncSender<IndexEntry>,
+    pub(super) index: SyncSender<StoredEntry>,
     pub(super) state: PackState<'a>,
 }
 
@@ -51,20 +65,32 @@ pub(super) struct PackState<'a> {
     at: u64,
     total: u64,
     open: Vec<OpenEntry>,
-    body: Option<(u64, Box<dyn Read + 'a>)>,
+    body: Option<OpenBody<'a>>,
+    /// What was read of a file that is compared.
+    chunk: Vec<u8>,
     ended: bool,
 }
 
-/// An entry with a stretch in the present frame.
-struct OpenEntry {
-    entry: IndexEntry,
-    stretch: Option<Stretch>,
+/// The rest of the content of the last member.
+enum OpenBody<'a> {
+    Whole { left: u64, content: Box<dyn Read + 'a>, key: Option<&'a DigestKey> },
+    Compared(ComparedFile<'a>),
 }
 
-struct Stretch {
-    from: usize,
-    bytes: usize,
-    crc32c: u32,
+/// An entry that is not in the index yet.
+struct OpenEntry {
+    entry: IndexEntry,
+    digests: Option<Vec<BlockDigest>>,
+    /// What comes after the pieces that the entry has.
+    parts: Vec<Part>,
+}
+
+/// A stretch of a file.
+enum Part {
+    /// It lies in a pack.
+    Stored(Piece),
+    /// It lies in the present frame, whose place is not known yet.
+    Framed { from: usize, bytes: usize, crc32c: u32 },
 }
 
 impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
@@ -86,12 +112,14 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
     }
 
     fn add_next(&mut self) -> Result<()> {
-        if self.state.body.is_some() {
-            return self.add_stretch();
+        match &self.state.body {
+            Some(OpenBody::Whole { .. }) => return self.add_stretch(),
+            Some(OpenBody::Compared(_)) => return self.add_chunk(),
+            None => {}
         }
         let full = self.state.total + self.state.plain.len() as u64 >= self.limit;
         match if full { None } else { self.members.next()? } {
-            Some(member) => self.begin_member(member),
+            Some(member) => return self.begin_member(member),
             None => {
                 self.state.plain.extend_from_slice(&tar::END);
                 self.state.ended = true;
@@ -100,10 +128,31 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         Ok(())
     }
 
-    fn begin_member(&mut self, member: Member<'a>) {
+    fn begin_member(&mut self, member: Member<'a>) -> Result<()> {
         let Member { entry, body } = member;
+        let size = entry.size;
+        let mut digests = None;
+        let body = match body {
+            Body::Whole { content, key } => {
+                self.write_header(&entry, &entry.path.0, size);
+                digests = key.map(|_| Vec::new());
+                OpenBody::Whole { left: size, content, key }
+            }
+            Body::Compared(file) => {
+                digests.get_or_insert_default();
+                OpenBody::Compared(file)
+            }
+        };
+        let is_compared = matches!(body, OpenBody::Compared(_));
+        self.state.body = (size > 0).then_some(body);
+        self.state.open.push(OpenEntry { entry, digests, parts: Vec::new() });
+        if size == 0 && is_compared { self.send_unchanged() } else { Ok(()) }
+    }
+
+    /// Writes the header of a file of `bytes` bytes or of a folder.
+    fn write_header(&mut self, entry: &IndexEntry, name: &[u8], bytes: u64) {
         let kind = match entry.kind {
-            EntryKind::File => tar::Kind::File(entry.size),
+            EntryKind::File => tar::Kind::File(bytes),
             EntryKind::Folder => tar::Kind::Folder,
         };
         let facts = tar::Facts {
@@ -113,27 +162,26 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
             user: (self.owner.uid, &self.owner.user),
             group: (self.owner.gid, &self.owner.group),
         };
-        tar::header(&entry.path.0, &facts, &mut self.state.plain);
-        if entry.size > 0 {
-            self.state.body = Some((entry.size, body));
-        }
-        self.state.open.push(OpenEntry { entry, stretch: None });
+        tar::header(name, &facts, &mut self.state.plain);
     }
 
     /// Takes the next stretch of the present body into the frame.
     fn add_stretch(&mut self) -> Result<()> {
         let state = &mut self.state;
-        let Some((left, body)) = &mut state.body else { return Ok(()) };
+        let Some(OpenBody::Whole { left, content, key }) = &mut state.body else { return Ok(()) };
         let open = state.open.last_mut().expect("a body's entry is open");
         let bytes = usize::try_from(*left).unwrap_or(FRAME).min(FRAME);
         let from = state.plain.len();
         // The header has the size that the file had: what it lost since is zeros, and the WAL truncates it again.
         state.plain.resize(from + bytes, 0);
-        fill_from(body, &mut state.plain[from..])
+        fill_from(content, &mut state.plain[from..])
             .doing(|| format!("read {}", open.entry.path.to_display()))?;
-        let crc32c = crc32c(&state.plain[from..]);
-        open.entry.crc32c = crc32c_both(open.entry.crc32c, crc32c, bytes as u64);
-        open.stretch = Some(Stretch { from, bytes, crc32c });
+        let stretch = &state.plain[from..];
+        if let (Some(key), Some(digests)) = (key, &mut open.digests) {
+            digests.extend(stretch.chunks(BLOCK).map(|block| key.digest(block)));
+        }
+        let crc32c = crc32c(stretch);
+        open.add_part(Part::Framed { from, bytes, crc32c });
         *left -= bytes as u64;
         if *left == 0 {
             let size = open.entry.size;
@@ -143,28 +191,98 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         Ok(())
     }
 
-    /// Tells each entry where its stretch has come to lie, and the index those that are complete.
+    /// Reads on in the present body, and takes what changed into the frame: each stretch as a member of its own, named by
+    /// the file and where in the file it belongs.
+    fn add_chunk(&mut self) -> Result<()> {
+        let Some(OpenBody::Compared(mut file)) = self.state.body.take() else { return Ok(()) };
+        let mut open = self.state.open.pop().expect("a body's entry is open");
+        let mut bytes = std::mem::take(&mut self.state.chunk);
+        let begins = file.at;
+        let chunk = file.read_chunk(&mut bytes)?;
+        open.digests.get_or_insert_default().extend(chunk.digests);
+        for stretch in chunk.stretches {
+            let range = match stretch {
+                Stretch::Same(piece) => {
+                    open.add_part(Part::Stored(piece));
+                    continue;
+                }
+                Stretch::Changed(range) => range,
+            };
+            let mut name = open.entry.path.0.clone();
+            name.extend_from_slice(format!("@{}", begins + range.start as u64).as_bytes());
+            self.write_header(&open.entry, &name, range.len() as u64);
+            let (from, crc32c) = (self.state.plain.len(), crc32c(&bytes[range.clone()]));
+            open.add_part(Part::Framed { from, bytes: range.len(), crc32c });
+            self.state.plain.extend_from_slice(&bytes[range.clone()]);
+            let padded = self.state.plain.len() + tar::padding(range.len() as u64);
+            self.state.plain.resize(padded, 0);
+        }
+        self.state.chunk = bytes;
+        self.state.open.push(open);
+        if file.left > 0 {
+            self.state.body = Some(OpenBody::Compared(file));
+            return Ok(());
+        }
+        self.send_unchanged()
+    }
+
+    /// Sends the last entry to the index where nothing of it waits for the frame: a frame may take long to fill when
+    /// little changed, and the entries of all files that did not must not wait in memory.
+    fn send_unchanged(&mut self) -> Result<()> {
+        let waits = |open: &OpenEntry| open.parts.iter().any(|part| matches!(part, Part::Framed { .. }));
+        match self.state.open.pop() {
+            Some(open) if waits(&open) => self.state.open.push(open),
+            Some(mut open) => {
+                open.settle(|_, _, _| Err(Error::failed("a stretch has no frame")))?;
+                self.send_entry(open)?;
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn send_entry(&self, open: OpenEntry) -> Result<()> {
+        let stored = StoredEntry { entry: open.entry, digests: open.digests };
+        self.index.send(stored).map_err(|_| Error::failed("the index broke off"))
+    }
+
+    /// Tells each entry where its stretches have come to lie, and the index those that are complete.
     fn settle_entries(&mut self) -> Result<()> {
         let state = &mut self.state;
-        let digest = hex(&sha256(&state.frame));
-        for OpenEntry { entry, stretch } in &mut state.open {
-            let Some(stretch) = stretch.take() else { continue };
-            entry.pieces.push(Piece {
-                pack: self.number,
-                at: state.at,
-                stored: to_u32(state.frame.len())?,
-                sha256: digest.clone(),
-                plain: to_u32(state.plain.len())?,
-                from: to_u32(stretch.from)?,
-                bytes: to_u32(stretch.bytes)?,
-                crc32c: stretch.crc32c,
-            });
+        let sha256 = hex(&sha256(&state.frame));
+        let (pack, at) = (self.number, state.at);
+        let (stored, plain) = (to_u32(state.frame.len())?, to_u32(state.plain.len())?);
+        for open in &mut state.open {
+            open.settle(|from, bytes, crc32c| {
+                let (from, bytes) = (to_u32(from)?, to_u32(bytes)?);
+                Ok(Piece { pack, at, stored, sha256: sha256.clone(), plain, from, bytes, crc32c })
+            })?;
         }
         let unfinished = state.body.is_some().then(|| state.open.pop()).flatten();
-        for OpenEntry { entry, .. } in state.open.drain(..) {
-            self.index.send(entry).map_err(|_| Error::failed("the index broke off"))?;
-        }
+        let complete: Vec<OpenEntry> = state.open.drain(..).collect();
         state.open.extend(unfinished);
+        complete.into_iter().try_for_each(|open| self.send_entry(open))
+    }
+}
+
+impl OpenEntry {
+    fn add_part(&mut self, part: Part) {
+        let (crc32c, bytes) = match &part {
+            Part::Stored(piece) => (piece.crc32c, u64::from(piece.bytes)),
+            Part::Framed { bytes, crc32c, .. } => (*crc32c, *bytes as u64),
+        };
+        self.entry.crc32c = crc32c_both(self.entry.crc32c, crc32c, bytes);
+        self.parts.push(part);
+    }
+
+    /// Makes pieces of its parts, by where a stretch of the frame lies.
+    fn settle(&mut self, place: impl Fn(usize, usize, u32) -> Result<Piece>) -> Result<()> {
+        for part in self.parts.drain(..) {
+            self.entry.pieces.push(match part {
+                Part::Stored(piece) => piece,
+                Part::Framed { from, bytes, crc32c } => place(from, bytes, crc32c)?,
+            });
+        }
         Ok(())
     }
 }

@@ -123,17 +123,25 @@ impl RunState {
         Ok(())
     }
 
-    /// Judges the pages in `bytes`; what was read in the middle of a write is read again.
-    pub(super) fn check_pages(&self, bytes: &mut [u8], of: &PageRange<'_>) {
+    /// Judges the pages in `bytes`; what was read in the middle of a write is read again. Whether one was.
+    pub(super) fn check_pages(&self, bytes: &mut [u8], of: &PageRange<'_>) -> bool {
+        let mut changed = false;
         let first = of.first + u32::try_from(of.at / PAGE as u64).unwrap_or_default();
         for (n, page) in bytes.as_chunks_mut::<PAGE>().0.iter_mut().enumerate() {
             let block = first + u32::try_from(n).unwrap_or_default();
             let at = of.at + (n * PAGE) as u64;
             let bad = page::find_fault(page, block, self.newest_bound()).is_some();
+            changed |= bad;
             if bad && self.read_again(page, of.file, at, block).is_some() {
                 self.add_suspect(Suspect { name: of.name.clone(), at, block, crc: crc32c(page) });
             }
         }
+        changed
+    }
+
+    /// Whether every page read well, at once or again.
+    pub(super) fn is_clean(&self) -> bool {
+        lock(&self.suspects).is_empty()
     }
 
     fn newest_bound(&self) -> Lsn {

@@ -4,7 +4,7 @@
 //! A temporary slot keeps the server from removing it. The slot belongs to a second session: a server that runs out
 //! of room ends the session that owns the slot, and that must not be the one that holds the backup open.
 
-use super::pack::{Member, Members};
+use super::pack::{Body, Member, Members};
 use super::state::RunState;
 use crate::format::id::Id;
 use crate::format::index::{EntryKind, FileName, IndexEntry};
@@ -129,7 +129,8 @@ impl<'a> WalCapture<'a> {
             return Err(Error::failed(format!("{} has {} bytes", path.display(), meta.len())));
         }
         self.next = self.next.next();
-        Ok(Member { entry: new_entry(&format!("pg_wal/{name}"), meta.len()), body: Box::new(file) })
+        let body = Body::Whole { content: Box::new(file), key: None };
+        Ok(Member { entry: new_entry(&format!("pg_wal/{name}"), meta.len()), body })
     }
 
     /// A standby whose server was replaced writes the same segment for a later timeline.
@@ -174,7 +175,8 @@ fn read_position(session: &mut Client, standby: bool) -> Result<(Lsn, Lsn)> {
 
 /// A small member from memory.
 pub(super) fn bytes_member<'a>(name: &str, bytes: Vec<u8>) -> Member<'a> {
-    Member { entry: new_entry(name, bytes.len() as u64), body: Box::new(Cursor::new(bytes)) }
+    let entry = new_entry(name, bytes.len() as u64);
+    Member { entry, body: Body::Whole { content: Box::new(Cursor::new(bytes)), key: None } }
 }
 
 fn new_entry(name: &str, size: u64) -> IndexEntry {

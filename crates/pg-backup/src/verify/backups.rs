@@ -87,7 +87,7 @@ fn verify_backup(stored: &StoredBackup, fast: bool) -> Result<Option<VerifiedBac
 fn check_objects(stored: &StoredBackup, fast: bool) -> Result<()> {
     for (i, (key, sum)) in stored.manifest.objects()?.iter().enumerate() {
         shutdown::check()?;
-        let pack = i.checked_sub(1).and_then(|pack| u32::try_from(pack).ok());
+        let pack = i.checked_sub(1).and_then(|i| Some(stored.manifest.packs.get(i)?.number));
         verify_object(&stored.repo, key, sum, fast).map_err(|e| name_lost_files(stored, pack, e))?;
     }
     if fast { Ok(()) } else { outline::read_outline(stored).map(drop) }

@@ -4,6 +4,7 @@ mod busy;
 mod conf;
 mod damage;
 mod faults;
+mod incremental;
 mod kept;
 mod kill;
 mod lab;

@@ -1,0 +1,155 @@
+//! The backup that a run builds on: the newest one that is usable in every repository, where the state directory knows
+//! its blocks. What a run cannot build on is a reason, never a guess: then everything is stored.
+
+use super::block_map::{BlockMap, DigestKey};
+use super::source::SourceServer;
+use crate::cli;
+use crate::format::backup::{BackupCatalog, BackupManifest, BuiltOn, PackSum};
+use crate::format::id::Id;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use toban_core::config::Span;
+use toban_core::durable::state_dir;
+use toban_core::repo::Repos;
+use toban_core::repo::keys::System;
+use toban_core::sum::{hex, sha256};
+use toban_core::{Error, Result};
+
+/// Packs that a manifest may name before the next backup is a full one: the manifest stays small, and so does the
+/// number of objects that one restore depends on.
+const MOST_PACKS: usize = 1000;
+
+/// The backup that a run builds on.
+pub(super) struct Base {
+    pub(super) manifest: BackupManifest,
+    pub(super) map: BlockMap,
+    /// Pages that are as they were need not be judged again.
+    pub(super) trusted: bool,
+}
+
+/// What a run builds on, or why it stores everything.
+pub(super) enum Foundation {
+    Base(Box<Base>),
+    Full(String),
+}
+
+impl Foundation {
+    pub(super) fn base(&self) -> Option<&Base> {
+        match self {
+            Foundation::Base(base) => Some(base),
+            Foundation::Full(_) => None,
+        }
+    }
+
+    /// The key of this run's digests: that of the base, with whose digests they are compared.
+    pub(super) fn digest_key(&self) -> Result<DigestKey> {
+        self.base().map_or_else(DigestKey::random, |base| Ok(base.map.key.clone()))
+    }
+}
+
+impl Base {
+    /// What the manifest says of it.
+    pub(super) fn built_on(&self) -> BuiltOn {
+        let id = self.manifest.id.clone();
+        let full = self.manifest.built_on.as_ref().map_or_else(|| id.clone(), |b| b.full.clone());
+        BuiltOn { id, full }
+    }
+
+    /// Every backup in whose folder packs lie that the run may name.
+    pub(super) fn folders(&self) -> BTreeSet<Id> {
+        let owners = self.manifest.packs.iter().filter_map(|pack| pack.of.clone());
+        owners.chain([self.manifest.id.clone()]).collect()
+    }
+
+    /// Its packs among `used`, as a later backup names them.
+    pub(super) fn shared_packs(&self, used: &BTreeSet<u32>) -> Vec<PackSum> {
+        let used = self.manifest.packs.iter().filter(|pack| used.contains(&pack.number));
+        let named = |pack: &PackSum| PackSum {
+            of: pack.of.clone().or(Some(self.manifest.id.clone())),
+            ..pack.clone()
+        };
+        used.map(named).collect()
+    }
+
+    /// The number of a run's first own pack.
+    pub(super) fn next_number(&self) -> u32 {
+        self.manifest.packs.last().map_or(0, |pack| pack.number + 1)
+    }
+}
+
+/// The repositories of a run, and what is backed up into them.
+pub(super) struct BaseSearch<'a> {
+    pub(super) args: &'a cli::Run,
+    /// How often a backup is a full one.
+    pub(super) full_every: Span,
+    pub(super) source: &'a SourceServer,
+    pub(super) repos: &'a Repos,
+    pub(super) system: &'a System,
+    pub(super) now: Timestamp,
+}
+
+impl BaseSearch<'_> {
+    /// Where the map of blocks is kept: one for each set of repositories, which have the same backups.
+    pub(super) fn map_path(&self) -> PathBuf {
+        let names: Vec<&str> = self.repos.iter().map(|r| r.name.as_str()).collect();
+        let set = hex(&sha256(names.join("\n").as_bytes())[..8]);
+        let folder = state_dir().join("blocks").join(&self.system.cluster);
+        folder.join(format!("{}-{set}.blocks", self.system.identifier))
+    }
+
+    /// Finds what to build on.
+    pub(super) fn find(&self) -> Foundation {
+        if self.args.full {
+            return Foundation::Full("--full".into());
+        }
+        self.find_base().map_or_else(|e| Foundation::Full(e.chain()), |base| Foundation::Base(Box::new(base)))
+    }
+
+    fn find_base(&self) -> Result<Base> {
+        let manifest = self.newest_common()?;
+        if manifest.codec != self.args.compress.codec() {
+            return Err(Error::failed(format!("{} is compressed otherwise", manifest.id)));
+        }
+        if manifest.packs.len() > MOST_PACKS {
+            return Err(Error::failed(format!("{} lies in {} packs", manifest.id, manifest.packs.len())));
+        }
+        let full = manifest.built_on.as_ref().map_or(&manifest.id, |b| &b.full);
+        let age = self.now.as_second().saturating_sub(full.began().as_second());
+        if age.unsigned_abs() >= self.full_every.0.as_secs() {
+            return Err(Error::failed(format!(
+                "the last full backup is {full}, and --full-every is {}",
+                self.full_every
+            )));
+        }
+        let map = BlockMap::open(&self.map_path(), &manifest.id, &manifest.index)?;
+        // A page that read badly then may be as it was now, and is judged again.
+        let trusted = map.clean && (manifest.checksums || !self.source.checksums);
+        Ok(Base { manifest, map, trusted })
+    }
+
+    /// The newest usable backup, if every repository that can be asked has it as its newest.
+    fn newest_common(&self) -> Result<BackupManifest> {
+        let mut newest: Option<BackupManifest> = None;
+        for repo in self.repos {
+            let catalog = match BackupCatalog::read(repo, &self.system.cluster, self.now) {
+                Ok(catalog) => catalog,
+                Err(e) => {
+                    log::warn!("repository {}: {}", repo.name, e.chain());
+                    continue;
+                }
+            };
+            let usable = catalog.stored.into_iter().rfind(|s| s.is_whole() && s.manifest.is_of(self.system));
+            let found =
+                usable.ok_or_else(|| Error::failed(format!("{} has no usable backup", repo.name)))?.manifest;
+            match &newest {
+                Some(other) if other.id != found.id || other.index != found.index => {
+                    let e = format!("the newest backup is {} in {}, and not in all", found.id, repo.name);
+                    return Err(Error::failed(e).hint("`pg-backup copy` brings what a repository lacks"));
+                }
+                _ => newest = Some(found),
+            }
+        }
+        newest.ok_or_else(|| Error::failed("no repository can be asked"))
+    }
+}

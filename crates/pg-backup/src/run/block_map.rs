@@ -1,0 +1,289 @@
+//! What the newest backup holds of each file, in a file of the state directory: the file's line of the index, and a
+//! digest of each block. With it the next run finds what changed without asking the repository for content.
+//!
+//! It is a cache of one backup, named by its ID and by the sum of its index. Where it is lost, damaged or of another
+//! backup, the next run stores everything: it never guesses.
+
+use crate::format::id::Id;
+use crate::format::index::{FileName, IndexEntry};
+use highway::{HighwayHash, HighwayHasher, Key};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use toban_core::sum::{Sum, hex, sha256, unhex};
+use toban_core::{Context, Error, Result, durable};
+
+/// Bytes of a block: those of a page of PostgreSQL, so that one changed row costs one page.
+pub(super) const BLOCK: usize = 8192;
+/// Bytes of a digest.
+const DIGEST: usize = 16;
+/// The form of the file, which is nobody's but ours: another one is no map.
+const FORM: u32 = 1;
+/// Bytes at the end: where the table begins, and the SHA-256 of all from there on.
+const TRAILER: usize = 8 + 32;
+/// Bytes of the largest table that is read: tens of millions of files have no larger one.
+const LARGEST_TABLE: u64 = 1 << 30;
+
+/// A keyed digest of one block. The key is random and secret, so that nobody can make rows that collide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BlockDigest([u8; DIGEST]);
+
+/// The key of the digests of one map; a map that follows another one keeps its key, since digests are compared.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct DigestKey([u8; 32]);
+
+impl DigestKey {
+    /// A new one.
+    pub(super) fn random() -> Result<DigestKey> {
+        let mut key = [0; 32];
+        let source = File::open("/dev/urandom");
+        source.and_then(|mut f| f.read_exact(&mut key)).doing(|| "read /dev/urandom".into())?;
+        Ok(DigestKey(key))
+    }
+
+    /// The digest of a block: HighwayHash-128, a keyed pseudorandom function (Alakuijala, Cox, Wassenberg, 2016), at about
+    /// the speed at which a disk reads. Without the key nobody can look for two blocks of one digest.
+    pub(super) fn digest(&self, block: &[u8]) -> BlockDigest {
+        let (words, _) = self.0.as_chunks::<8>();
+        let key = std::array::from_fn(|i| u64::from_le_bytes(words[i]));
+        let [low, high] = HighwayHasher::new(Key(key)).hash128(block);
+        let mut digest = [0; DIGEST];
+        digest[..8].copy_from_slice(&low.to_le_bytes());
+        digest[8..].copy_from_slice(&high.to_le_bytes());
+        BlockDigest(digest)
+    }
+}
+
+/// What the map knows of one file.
+pub(super) struct MappedFile {
+    /// Its line of the index.
+    pub(super) entry: IndexEntry,
+    /// A digest for each block, the last of which may be shorter.
+    pub(super) digests: Vec<BlockDigest>,
+}
+
+/// Where the section of a file lies.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Section {
+    at: u64,
+    /// Bytes of the line of the index, and of the digests after it.
+    line: u32,
+    digests: u32,
+    crc32c: u32,
+}
+
+/// The end of the file: whose map it is, and where each file's section lies.
+#[derive(Serialize, Deserialize)]
+struct Table {
+    form: u32,
+    id: Id,
+    index_sha256: String,
+    key: String,
+    /// Every page was as it should be when it was stored.
+    clean: bool,
+    sections: Vec<(FileName, Section)>,
+}
+
+/// A map that is being written.
+pub(super) struct MapWriter {
+    path: PathBuf,
+    file: BufWriter<tempfile::NamedTempFile>,
+    key: DigestKey,
+    at: u64,
+    sections: Vec<(FileName, Section)>,
+}
+
+/// What a map is of.
+pub(super) struct MapOwner<'a> {
+    pub(super) id: &'a Id,
+    /// The index of the backup, as stored.
+    pub(super) index: &'a Sum,
+    /// Every page was as it should be when it was stored.
+    pub(super) clean: bool,
+}
+
+impl MapWriter {
+    /// Begins the map that will be at `path`.
+    pub(super) fn create(path: &Path, key: DigestKey) -> Result<MapWriter> {
+        let folder = durable::folder_of(path);
+        durable::create_dirs(folder)?;
+        // What a run that died left is of no use to anybody.
+        for left in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if left.file_name().to_string_lossy().starts_with(".blocks-") {
+                let _ = fs::remove_file(left.path());
+            }
+        }
+        let file = tempfile::Builder::new().prefix(".blocks-").tempfile_in(folder);
+        let file = BufWriter::with_capacity(1 << 18, file.doing(|| format!("write {}", path.display()))?);
+        Ok(MapWriter { path: path.into(), file, key, at: 0, sections: Vec::new() })
+    }
+
+    /// Adds a file that is stored.
+    pub(super) fn add_file(&mut self, entry: &IndexEntry, digests: &[BlockDigest]) -> Result<()> {
+        let doing = || "write the map of blocks".to_string();
+        let mut bytes = serde_json::to_vec(entry).doing(doing)?;
+        let line = bytes.len();
+        digests.iter().for_each(|digest| bytes.extend_from_slice(&digest.0));
+        let small = |n: usize| u32::try_from(n).doing(doing);
+        let section = Section {
+            at: self.at,
+            line: small(line)?,
+            digests: small(bytes.len() - line)?,
+            crc32c: toban_core::crc::crc32c(&bytes),
+        };
+        self.file.write_all(&bytes).doing(doing)?;
+        self.at += bytes.len() as u64;
+        self.sections.push((entry.path.clone(), section));
+        Ok(())
+    }
+
+    /// Puts the map in the place of the one before it. It need not survive a power cut, only never be half: its sum
+    /// says so.
+    pub(super) fn commit(mut self, owner: &MapOwner<'_>) -> Result<()> {
+        let doing = || "write the map of blocks".to_string();
+        let table = Table {
+            form: FORM,
+            id: owner.id.clone(),
+            index_sha256: owner.index.sha256.clone(),
+            key: hex(&self.key.0),
+            clean: owner.clean,
+            sections: std::mem::take(&mut self.sections),
+        };
+        let table = serde_json::to_vec(&table).doing(doing)?;
+        self.file.write_all(&table).doing(doing)?;
+        self.file.write_all(&self.at.to_le_bytes()).doing(doing)?;
+        self.file.write_all(&sha256(&table)).doing(doing)?;
+        let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error).doing(doing)?;
+        file.persist(&self.path).map(drop).map_err(|e| e.error).doing(doing)
+    }
+}
+
+/// The map of one backup.
+pub(super) struct BlockMap {
+    file: File,
+    pub(super) key: DigestKey,
+    /// Every page was as it should be when it was stored.
+    pub(super) clean: bool,
+    sections: HashMap<FileName, Section>,
+}
+
+impl BlockMap {
+    /// The map at `path`, if it is there, whole, and of the backup `id` with this index.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn open(path: &Path, id: &Id, index: &Sum) -> Result<BlockMap> {
+        let file = File::open(path).doing(|| format!("read {}", path.display()))?;
+        let table = read_table(&file).doing(|| format!("read {}", path.display()))?;
+        if table.form != FORM || table.id != *id || table.index_sha256 != index.sha256 {
+            return Err(Error::failed(format!("{} is of backup {}", path.display(), table.id)));
+        }
+        let key = unhex(&table.key).and_then(|key| key.try_into().ok()).map(DigestKey);
+        let key = key.ok_or_else(|| Error::corrupt(format!("{} has no key", path.display())))?;
+        Ok(BlockMap { file, key, clean: table.clean, sections: table.sections.into_iter().collect() })
+    }
+
+    /// What it knows of a file; none for one that is new, and for a section that does not read.
+    pub(super) fn read_file(&self, name: &FileName) -> Option<MappedFile> {
+        let section = self.sections.get(name)?;
+        let mut bytes = vec![0; section.line as usize + section.digests as usize];
+        self.file.read_exact_at(&mut bytes, section.at).ok()?;
+        if toban_core::crc::crc32c(&bytes) != section.crc32c {
+            log::warn!("the map of blocks is damaged at {}: the file is stored whole", name.to_display());
+            return None;
+        }
+        let (line, digests) = bytes.split_at(section.line as usize);
+        let entry: IndexEntry = serde_json::from_slice(line).ok()?;
+        let digests: Vec<BlockDigest> =
+            digests.as_chunks::<DIGEST>().0.iter().map(|d| BlockDigest(*d)).collect();
+        (entry.path == *name && digests.len() as u64 == entry.size.div_ceil(BLOCK as u64))
+            .then_some(MappedFile { entry, digests })
+    }
+}
+
+fn read_table(file: &File) -> Result<Table> {
+    let bytes = file.metadata().doing(|| "look at it".into())?.len();
+    let damaged = || Error::corrupt("it is cut off");
+    let end = bytes.checked_sub(TRAILER as u64).ok_or_else(damaged)?;
+    let mut trailer = [0; TRAILER];
+    file.read_exact_at(&mut trailer, end).doing(|| "read its end".into())?;
+    let (at, sum) = trailer.split_at(8);
+    let at = u64::from_le_bytes(at.try_into().map_err(|_| damaged())?);
+    let length = end.checked_sub(at).filter(|n| *n <= LARGEST_TABLE).ok_or_else(damaged)?;
+    let mut table = vec![0; usize::try_from(length).map_err(|_| damaged())?];
+    file.read_exact_at(&mut table, at).doing(|| "read its table".into())?;
+    if sha256(&table)[..] != *sum {
+        return Err(Error::corrupt("its table does not match its sum"));
+    }
+    serde_json::from_slice(&table).map_err(|e| Error::corrupt("its table does not parse").because(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::index::EntryKind;
+
+    fn entry(name: &str, size: u64) -> IndexEntry {
+        let (path, kind) = (FileName(name.as_bytes().to_vec()), EntryKind::File);
+        IndexEntry { path, kind, mode: 0o600, modified: 1, size, crc32c: 9, pieces: Vec::new() }
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("main/blocks");
+        let id: Id = "20261121T030000Z-120034".parse().expect("an id");
+        let index = Sum { bytes: 1, sha256: "ab".into() };
+        let key = DigestKey::random().expect("a key");
+        let content = [vec![1; BLOCK], vec![2; 5]];
+        let digests: Vec<BlockDigest> = content.iter().map(|block| key.digest(block)).collect();
+        let write = || {
+            let mut map = MapWriter::create(&path, key.clone()).expect("begun");
+            map.add_file(&entry("base/5/1", BLOCK as u64 + 5), &digests).expect("added");
+            map.add_file(&entry("empty", 0), &[]).expect("added");
+            map.commit(&MapOwner { id: &id, index: &index, clean: true }).expect("committed");
+        };
+        write();
+        let open = || BlockMap::open(&path, &id, &index);
+        let map = open().expect("opened");
+        let known = map.read_file(&entry("base/5/1", 0).path).expect("known");
+        assert_eq!((known.entry.size, &known.digests), (BLOCK as u64 + 5, &digests));
+        assert!(map.clean && map.read_file(&entry("base/5/2", 0).path).is_none());
+        assert_eq!(map.read_file(&entry("empty", 0).path).expect("known").digests, []);
+        let other: Id = "20261121T030000Z-120035".parse().expect("an id");
+        assert!(BlockMap::open(&path, &other, &index).is_err(), "of another backup");
+        assert!(
+            BlockMap::open(&path, &id, &Sum { bytes: 1, sha256: "cd".into() }).is_err(),
+            "of another index"
+        );
+        let whole = fs::read(&path).expect("read");
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 4;
+            fs::write(&path, &flipped).expect("write");
+            let Ok(map) = open() else { continue };
+            let known = map.read_file(&entry("base/5/1", 0).path);
+            assert!(
+                known.is_none_or(|k| k.digests == digests && k.entry.size == BLOCK as u64 + 5),
+                "byte {at}"
+            );
+        }
+        fs::write(&path, &whole[..whole.len() - 1]).expect("write");
+        assert!(open().is_err(), "cut off");
+        fs::write(dir.path().join("main/.blocks-left"), "x").expect("write");
+        write();
+        assert_eq!(fs::read_dir(dir.path().join("main")).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn digests_depend_on_content_length_and_key() {
+        let key = DigestKey::random().expect("a key");
+        let other = DigestKey::random().expect("a key");
+        let digest = key.digest(&[0; BLOCK]);
+        assert!(digest == key.digest(&[0; BLOCK]) && digest != key.digest(&[0; BLOCK - 1]));
+        assert!(digest != other.digest(&[0; BLOCK]));
+    }
+}

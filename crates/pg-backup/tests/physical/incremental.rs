@@ -1,0 +1,236 @@
+//! Backups that share packs: each restores alone and equals a full backup of the same moment, page by page.
+
+use crate::lab::{amcheck, back_up, content, fill, lab, restore};
+use crate::world::World;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use testkit::{Dice, Pg, rounds, seed};
+
+fn added(record: &Value) -> u64 {
+    record["stored_bytes"].as_u64().expect("a number")
+}
+
+fn packs(world: &World, id: &Value) -> Vec<PathBuf> {
+    let folder = format!("backup/{}/pack/", id.as_str().expect("an ID"));
+    world.files().into_iter().filter(|f| f.display().to_string().contains(&folder)).collect()
+}
+
+fn state(world: &World) -> PathBuf {
+    let find =
+        Command::new("find").arg(world.path("state")).args(["-name", "*.blocks"]).output().expect("run find");
+    String::from_utf8_lossy(&find.stdout).trim().into()
+}
+
+#[test]
+fn what_changed_is_stored_and_every_backup_restores_alone() {
+    let mut world = lab(15);
+    fill(&world, 200_000);
+    world.pg.psql("postgres", "vacuum freeze; checkpoint");
+    let full = back_up(&world, &[]);
+    assert_eq!(full["built_on"], Value::Null);
+    let first = content(&world.pg);
+    world.pg.psql("postgres", "update big set t = 'changed' where n = 77777");
+    let plan = world.run(&["run", "--dry-run", "--json"]).json().remove(0);
+    assert_eq!(plan["built_on"], full["id"]);
+    let second = back_up(&world, &[]);
+    assert_eq!(second["built_on"], full["id"]);
+    assert!(added(&second) * 5 < added(&full), "{second} after {full}");
+    world.pg.psql(
+        "postgres",
+        "delete from big where n % 2 = 0; vacuum big; create table new as select * from big",
+    );
+    let third = back_up(&world, &[]);
+    assert_eq!(third["built_on"], second["id"]);
+    let last = content(&world.pg);
+    let listed = world.run(&["list", "--json"]).json();
+    assert_eq!(listed[1]["built_on"], full["id"]);
+    assert!(listed.iter().all(|b| b["freed_bytes"].as_u64() <= b["stored_bytes"].as_u64()), "{listed:?}");
+    assert_eq!(listed[2]["freed_bytes"], listed[2]["stored_bytes"], "nothing builds on it");
+    world.run(&["verify"]).fine();
+    world.run(&["check"]).fine();
+
+    // What is not known is stored: another set of repositories, a lost or damaged map, another codec, or when it is asked for.
+    let why = |more: &[&str]| {
+        let args: Vec<&str> = ["run", "--dry-run", "--json"].iter().chain(more).copied().collect();
+        world.run(&args).json()[0]["full_because"].as_str().unwrap_or_default().to_string()
+    };
+    assert!(why(&["--full"]).contains("--full"));
+    assert!(why(&["--full-every", "0s"]).contains("the last full backup is"));
+    assert!(why(&["--compress", "gzip"]).contains("is compressed otherwise"));
+    let map = state(&world);
+    let whole = fs::read(&map).expect("read the map");
+    fs::write(&map, &whole[..whole.len() - 9]).expect("cut it");
+    assert!(why(&[]).contains("does not match its sum"), "{}", why(&[]));
+    fs::remove_file(&map).expect("lose it");
+    assert!(why(&[]).contains("No such file"), "{}", why(&[]));
+    fs::write(&map, &whole).expect("find it again");
+    assert_eq!(why(&[]), "");
+
+    world.pg.stop();
+    restore(&world, "third", &[]);
+    assert_eq!(content(&Pg::promoted(15, &world.path("third"))), last);
+    for (id, name) in [(&full["id"], "first"), (&second["id"], "second")] {
+        let target = world.path(name).display().to_string();
+        world.run(&["restore", id.as_str().expect("an ID"), "--pgdata", &target]).fine();
+    }
+    assert_eq!(content(&Pg::promoted(15, &world.path("first"))), first);
+    let second = Pg::promoted(15, &world.path("second"));
+    assert_eq!(second.psql("postgres", "select t from big where n = 77777"), "changed");
+    amcheck(&second);
+    drop(second);
+    // Another system in the same place, which happens to have a file of the same name: content decides.
+    world.run(&["verify", "--fast"]).fine();
+}
+
+#[test]
+fn a_pack_that_goes_while_a_run_builds_on_it_leaves_no_backup() {
+    let world = lab(15);
+    fill(&world, 100_000);
+    let full = back_up(&world, &[]);
+    world.pg.psql("postgres", "update big set t = 'changed' where n % 10 = 0");
+    let pack = packs(&world, &full["id"]).remove(0);
+    let mut run = world.command(&["run", "--max-rate", "10M"]).spawn().expect("start");
+    testkit::until("the run has begun", std::time::Duration::from_secs(20), || {
+        let begun = world.files().iter().any(|f| f.display().to_string().contains("/intent/"));
+        begun.then_some(()).ok_or_else(|| "not yet".into())
+    });
+    fs::rename(&pack, world.path("away")).expect("take a pack away");
+    assert_eq!(run.wait().expect("it ends").code(), Some(75));
+    assert_eq!(world.run(&["list", "--json"]).json().len(), 1, "nothing visible");
+    let next = back_up(&world, &[]);
+    assert_eq!(next["built_on"], Value::Null, "the damaged one is no base");
+    restore(&world, "restored", &[]);
+}
+
+/// One step of a history.
+fn change(dice: &mut Dice, number: u64) -> String {
+    let table = format!("t{}", dice.below(4));
+    let step = match dice.below(13) {
+        0 => format!("create database d{number} strategy wal_log"),
+        1 => format!("create database d{number} strategy file_copy"),
+        2 => "select 'drop database ' || datname from pg_database where datname like 'd%' limit 1 \\gexec"
+            .into(),
+        3 => format!(
+            "drop table {table}; create table {table} as select g n, md5(g::text) t from generate_series(1, 20000) g"
+        ),
+        4 => format!("truncate {table}; insert into {table} select g, 'x' from generate_series(1, 500) g"),
+        5 => format!("vacuum full {table}"),
+        6 => format!("delete from {table} where n > 9000; vacuum {table}"),
+        7 => format!(
+            "create index on {table} (n); update {table} set t = t || 'y' where n % 97 = {}",
+            dice.below(97)
+        ),
+        8 => "create unlogged table if not exists u (n int); insert into u select generate_series(1, 5000)"
+            .into(),
+        9 => "create table if not exists u (n int); alter table u set logged".into(),
+        10 => format!("alter table {table} set unlogged; alter table {table} set logged"),
+        11 => format!("reindex table {table}; select count(*) from {table}"),
+        _ => format!(
+            "insert into {table} select g, repeat(md5(random()::text), 100) from generate_series(1, 300) g"
+        ),
+    };
+    format!("create table if not exists {table} (n int, t text);\n{step}\n;")
+}
+
+/// Every file below `dir` whose pages are compared.
+fn relations(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let find = Command::new("find")
+        .args(["base", "global", "-type", "f"])
+        .current_dir(dir)
+        .output()
+        .expect("run find");
+    let names = String::from_utf8_lossy(&find.stdout).into_owned();
+    let kept =
+        names.lines().filter(|name| !name.ends_with("pg_control") && !name.ends_with("pg_internal.init"));
+    kept.map(|name| (name.to_string(), fs::read(dir.join(name)).expect("read"))).collect()
+}
+
+/// A page without what a reader may change: its position, checksum and flags, hint bits and dead line pointers.
+fn masked(page: &[u8]) -> Vec<u8> {
+    let mut page = page.to_vec();
+    if page.len() < 8192 {
+        return page;
+    }
+    page[0..12].fill(0);
+    page[20..24].fill(0);
+    let lower = usize::from(u16::from_le_bytes([page[12], page[13]]));
+    for at in (24..lower.min(8192)).step_by(4) {
+        let pointer = u32::from_le_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]]);
+        let (offset, flags) = ((pointer & 0x7FFF) as usize, pointer >> 15 & 3);
+        if flags == 1 && offset + 24 <= 8192 {
+            page[offset + 21] &= 0xF0;
+        }
+        if flags == 3 {
+            page[at + 1] = page[at + 1] & 0x7F | 0x80;
+        }
+    }
+    page
+}
+
+fn same_pages(shared: &Path, full: &Path) {
+    let (shared, full) = (relations(shared), relations(full));
+    let names = |r: &BTreeMap<String, Vec<u8>>| r.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&shared), names(&full));
+    for (name, bytes) in &shared {
+        let other = &full[name];
+        assert_eq!(bytes.len(), other.len(), "{name}");
+        if bytes == other {
+            continue;
+        }
+        for (n, (a, b)) in bytes.chunks(8192).zip(other.chunks(8192)).enumerate() {
+            assert!(a == b || masked(a) == masked(b), "{name} differs in block {n}");
+        }
+    }
+}
+
+/// Random changes with backups in between: the last one restored is what a full backup of the same moment is, and one
+/// in the middle is whole.
+fn random_histories(major: u32, count: usize) {
+    let world = World::with(Pg::builder_major(major).set("autovacuum=off").set("max_wal_size=256MB").start());
+    let seed = seed();
+    for round in 0..count {
+        let mut dice = Dice::new(seed.wrapping_add(round as u64));
+        let mut ids = Vec::new();
+        for step in 0..1 + dice.below(4) {
+            for _ in 0..1 + dice.below(3) {
+                let number = round as u64 * 100 + step;
+                world.pg.psql("postgres", &change(&mut dice, number));
+            }
+            ids.push(back_up(&world, &["--jobs", ["1", "2"][dice.index(2)]])["id"].clone());
+        }
+        world.pg.psql("postgres", "checkpoint");
+        let shared = back_up(&world, &[]);
+        let full = back_up(&world, &["--full"]);
+        assert_eq!(full["built_on"], Value::Null);
+        let target = |name: &str| {
+            let target = world.path(name);
+            let _ = fs::remove_dir_all(&target);
+            target
+        };
+        let restored = |id: &Value, name: &str| {
+            let dir = target(name);
+            let shown = dir.display().to_string();
+            world.run(&["restore", id.as_str().expect("an ID"), "--pgdata", &shown]).fine();
+            crate::lab::verified(&world.pg, &dir);
+            dir
+        };
+        let (a, b) = (restored(&shared["id"], "shared"), restored(&full["id"], "full"));
+        same_pages(&a, &b);
+        let middle = &ids[dice.index(ids.len())];
+        let middle = Pg::promoted(major, &restored(middle, "middle"));
+        if dice.below(5) == 0 {
+            amcheck(&middle);
+        }
+        drop(middle);
+        eprintln!("history {round} of seed {seed} on {major}: {} backups", ids.len());
+    }
+    world.run(&["verify"]).fine();
+}
+
+#[test]
+fn random_histories_equal_full_backups() {
+    random_histories(15, rounds(8));
+}
