@@ -63,7 +63,7 @@ fn what_changed_is_stored_and_every_backup_restores_alone() {
     let map = state(&world);
     let whole = fs::read(&map).expect("read the map");
     fs::write(&map, &whole[..whole.len() - 9]).expect("cut it");
-    assert!(why(&[]).contains("does not match its sum"), "{}", why(&[]));
+    assert!(why(&[]).contains("it is cut off"), "{}", why(&[]));
     fs::remove_file(&map).expect("lose it");
     assert!(why(&[]).contains("No such file"), "{}", why(&[]));
     fs::write(&map, &whole).expect("find it again");
@@ -91,7 +91,8 @@ fn a_pack_that_goes_while_a_run_builds_on_it_leaves_no_backup() {
     fill(&world, 100_000);
     let full = back_up(&world, &[]);
     world.pg.psql("postgres", "update big set t = 'changed' where n % 10 = 0");
-    let pack = packs(&world, &full["id"]).remove(0);
+    let size = |path: &PathBuf| path.metadata().expect("look").len();
+    let pack = packs(&world, &full["id"]).into_iter().max_by_key(size).expect("a pack");
     let mut run = world.command(&["run", "--max-rate", "10M"]).spawn().expect("start");
     testkit::until("the run has begun", std::time::Duration::from_secs(20), || {
         let begun = world.files().iter().any(|f| f.display().to_string().contains("/intent/"));
@@ -232,5 +233,5 @@ fn random_histories(major: u32, count: usize) {
 
 #[test]
 fn random_histories_equal_full_backups() {
-    random_histories(15, rounds(8));
+    random_histories(15, rounds(5));
 }
