@@ -34,13 +34,21 @@ fn checked(name: &str) -> Result<&str> {
 /// The files of a new tool: path inside the crate, text.
 pub fn skeleton(name: &str) -> [(&'static str, String); 4] {
     let module = name.replace('-', "_");
-    let fill = |text: &str| text.replace("NAME", name).replace("MODULE", &module);
+    let fill = |text: &str| {
+        text.replace("NAME", name).replace("MODULE", &module).replace("TYPE", &type_prefix(name))
+    };
     [
         ("Cargo.toml", fill(MANIFEST)),
         ("src/main.rs", fill(MAIN)),
         ("src/cli.rs", fill(CLI)),
         ("src/lib.rs", fill(LIB)),
     ]
+}
+
+/// `CatHerder` for `cat-herder`.
+fn type_prefix(name: &str) -> String {
+    let capitalise = |word: &str| word[..1].to_uppercase() + &word[1..];
+    name.split('-').filter(|word| !word.is_empty()).map(capitalise).collect()
 }
 
 const MANIFEST: &str = r#"[package]
@@ -75,14 +83,14 @@ use toban_core::{Cli, Common};
 /// One sentence: what NAME does.
 #[derive(Parser, Debug)]
 #[command(version, name = "NAME", max_term_width = 100)]
-pub struct Args {
+pub struct TYPEArgs {
     #[command(flatten)]
     pub common: Common,
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: TYPEVerb,
 }
 
-impl Cli for Args {
+impl Cli for TYPEArgs {
     fn common(&self) -> &Common {
         &self.common
     }
@@ -90,7 +98,7 @@ impl Cli for Args {
 
 /// What to do.
 #[derive(Subcommand, Debug)]
-pub enum Verb {
+pub enum TYPEVerb {
     /// Look at one thing and say what it is
     Check(Check),
 }
@@ -107,9 +115,9 @@ const LIB: &str = r#"//! One sentence: what NAME does.
 
 mod cli;
 
-pub use cli::Args;
+pub use cli::TYPEArgs;
 
-use cli::{Check, Verb};
+use cli::{Check, TYPEVerb};
 use serde::Serialize;
 use toban_core::{Out, Record, Result};
 
@@ -117,9 +125,9 @@ use toban_core::{Out, Record, Result};
 ///
 /// # Errors
 /// Those of the verbs; docs/EXIT-STATUS.md lists the kinds.
-pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+pub fn run(args: TYPEArgs, out: &mut Out<'_>) -> Result<()> {
     match args.verb {
-        Verb::Check(check) => out.emit(&judge(&check)),
+        TYPEVerb::Check(check) => out.emit(&judge(&check)),
     }
 }
 

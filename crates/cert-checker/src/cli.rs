@@ -11,14 +11,14 @@ use toban_core::{At, Cli, Common, Monitoring};
 /// Find certificates that expire, break or are not the ones being served, before users notice.
 #[derive(Parser, Debug)]
 #[command(version, name = "cert-checker", max_term_width = 100)]
-pub struct Args {
+pub struct CertArgs {
     #[command(flatten)]
     pub common: Common,
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: CertVerb,
 }
 
-impl Cli for Args {
+impl Cli for CertArgs {
     fn common(&self) -> &Common {
         &self.common
     }
@@ -31,7 +31,7 @@ impl Cli for Args {
 /// What to do.
 #[derive(Subcommand, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
-pub enum Verb {
+pub enum CertVerb {
     /// Check the certificates of servers and files
     Check(CheckArgs),
     /// Judge whether a certificate's path to a trusted root is valid, from files alone

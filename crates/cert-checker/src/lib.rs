@@ -17,18 +17,18 @@ mod target;
 mod threshold;
 mod verify;
 
-pub use cli::Args;
+pub use cli::CertArgs;
 
-use cli::Verb;
+use cli::CertVerb;
 use toban_core::{Out, Result};
 
 /// Runs the verb.
 ///
 /// # Errors
 /// Each verb says what it could not do; docs/EXIT-STATUS.md lists the kinds.
-pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+pub fn run(args: CertArgs, out: &mut Out<'_>) -> Result<()> {
     match &args.verb {
-        Verb::Check(verb) => check::run_check(verb, args.common.quiet, &args.common.config()?, out),
-        Verb::Verify(verb) => verify::run_verify(verb, out),
+        CertVerb::Check(verb) => check::run_check(verb, args.common.quiet, &args.common.config()?, out),
+        CertVerb::Verify(verb) => verify::run_verify(verb, out),
     }
 }

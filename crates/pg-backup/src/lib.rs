@@ -20,25 +20,25 @@ mod run;
 mod server;
 mod verify;
 
-pub use cli::Args;
+pub use cli::BackupArgs;
 
-use cli::Verb;
+use cli::BackupVerb;
 use toban_core::{Out, Result};
 
 /// Runs the verb.
 ///
 /// # Errors
 /// Each verb says what it could not do; docs/EXIT-STATUS.md lists the kinds.
-pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+pub fn run(args: BackupArgs, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
     match &args.verb {
-        Verb::Run(verb) => run::run(verb, &config, out),
-        Verb::Restore(verb) => restore::run(verb, &config, out),
-        Verb::Dump(verb) => dump::run(verb, &config, out),
-        Verb::RestoreDump(verb) => restore_dump::run(verb, &config, out),
-        Verb::List(verb) => list::run(verb, &config, out),
-        Verb::Verify(verb) => verify::run(verb, &config, out),
-        Verb::Prune(verb) => prune::run(verb, &config, out),
-        Verb::Check(verb) => check::run(verb, &config, out),
+        BackupVerb::Run(verb) => run::run(verb, &config, out),
+        BackupVerb::Restore(verb) => restore::run(verb, &config, out),
+        BackupVerb::Dump(verb) => dump::run(verb, &config, out),
+        BackupVerb::RestoreDump(verb) => restore_dump::run(verb, &config, out),
+        BackupVerb::List(verb) => list::run(verb, &config, out),
+        BackupVerb::Verify(verb) => verify::run(verb, &config, out),
+        BackupVerb::Prune(verb) => prune::run(verb, &config, out),
+        BackupVerb::Check(verb) => check::run(verb, &config, out),
     }
 }

@@ -20,13 +20,13 @@ pub(crate) struct Server {
 
 impl Server {
     /// Resolves the flags and the cluster's section, and asks the server who it is.
-    pub(crate) fn connect(args: &cli::Server, section: Option<&Cluster>) -> Result<(Server, Client)> {
+    pub(crate) fn connect(args: &cli::ServerArgs, section: Option<&Cluster>) -> Result<(Server, Client)> {
         Server::connect_with(args, section, resolve_conninfo(args, section)?)
     }
 
     /// The same by way of another database than the one the flags name.
     pub(crate) fn reach_in(
-        args: &cli::Server,
+        args: &cli::ServerArgs,
         section: Option<&Cluster>,
         database: &str,
     ) -> Result<(Server, Client)> {
@@ -34,7 +34,7 @@ impl Server {
     }
 
     fn connect_with(
-        args: &cli::Server,
+        args: &cli::ServerArgs,
         section: Option<&Cluster>,
         conn: ConnInfo,
     ) -> Result<(Server, Client)> {
@@ -74,7 +74,7 @@ impl Server {
     }
 }
 
-fn resolve_conninfo(args: &cli::Server, section: Option<&Cluster>) -> Result<ConnInfo> {
+fn resolve_conninfo(args: &cli::ServerArgs, section: Option<&Cluster>) -> Result<ConnInfo> {
     ConnInfo::resolve(args.db.as_deref().or(section.and_then(|s| s.db.as_deref())), "pg-backup")
 }
 

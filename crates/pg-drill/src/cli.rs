@@ -12,7 +12,7 @@ use toban_core::{Cli, Common, DryRun, Monitoring};
 /// Prove that backups restore: restore one, recover, check and compare it, and write down the proof.
 #[derive(Parser, Debug)]
 #[command(version, name = "pg-drill", max_term_width = 100, after_help = HELP)]
-pub struct Args {
+pub struct DrillArgs {
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub struct Args {
     pub command: Vec<String>,
 }
 
-impl Cli for Args {
+impl Cli for DrillArgs {
     fn common(&self) -> &Common {
         &self.common
     }

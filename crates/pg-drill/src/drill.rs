@@ -1,7 +1,7 @@
 //! The order of a drill: restore, inspect, start, recover, check, compare, measure, prove, clear.
 
 use crate::chart::format_seconds;
-use crate::cli::{Args, Target};
+use crate::cli::{DrillArgs, Target};
 use crate::comparison::compare_servers;
 use crate::conf::{self, RecoverySettings, ServerOptions};
 use crate::control;
@@ -30,7 +30,7 @@ use toban_core::{Kind, Out, Result, Severity};
 ///
 /// # Errors
 /// Findings when it failed; the other kinds when it could not be made.
-pub(crate) fn run_drill(args: &Args, out: &mut Out<'_>) -> Result<()> {
+pub(crate) fn run_drill(args: &DrillArgs, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
     let plan = DrillPlan::make(args, &config)?;
     if args.dry.dry_run {

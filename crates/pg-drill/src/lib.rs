@@ -26,7 +26,7 @@ mod scratch;
 mod server;
 mod server_log;
 
-pub use cli::Args;
+pub use cli::DrillArgs;
 
 use toban_core::{Out, Result};
 
@@ -34,6 +34,6 @@ use toban_core::{Out, Result};
 ///
 /// # Errors
 /// Findings when the drill failed, with what it found; docs/EXIT-STATUS.md lists the other kinds.
-pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+pub fn run(args: DrillArgs, out: &mut Out<'_>) -> Result<()> {
     drill::run_drill(&args, out)
 }

@@ -1,7 +1,7 @@
 //! What a drill does: flags, then the `[drill.NAME]` section of the configuration, then defaults.
 
 use crate::checks::{self, CheckQuery};
-use crate::cli::{Args, Target};
+use crate::cli::{DrillArgs, Target};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl DrillPlan {
     ///
     /// # Errors
     /// Usage for what does not go together, and for a file of checks that does not read.
-    pub(crate) fn make(args: &Args, config: &Config) -> Result<DrillPlan> {
+    pub(crate) fn make(args: &DrillArgs, config: &Config) -> Result<DrillPlan> {
         let section: DrillSection = config.section(&["drill", &args.repos.cluster])?;
         let command = if args.command.is_empty() { section.command } else { args.command.clone() };
         let ours = command.is_empty();
@@ -160,7 +160,7 @@ fn nothing_compared() -> Error {
 }
 
 /// `pg-backup restore --target latest`, with the same repositories.
-fn default_command(args: &Args) -> Result<Vec<String>> {
+fn default_command(args: &DrillArgs) -> Result<Vec<String>> {
     let program = find_program("pg-backup")?.map_or("pg-backup".into(), |p| p.display().to_string());
     let mut words = vec![program, "restore".into(), "--target".into(), "latest".into()];
     words.extend(["--pgdata".into(), "{dir}".into(), "--cluster".into(), args.repos.cluster.clone()]);
@@ -172,7 +172,7 @@ fn default_command(args: &Args) -> Result<Vec<String>> {
     Ok(words)
 }
 
-fn choose_work_dir(args: &Args, section: Option<PathBuf>) -> Result<PathBuf> {
+fn choose_work_dir(args: &DrillArgs, section: Option<PathBuf>) -> Result<PathBuf> {
     let given = args.work_dir.clone().or(section);
     if given.is_none() && rustix::process::geteuid().is_root() {
         let e = Error::usage("as root a drill needs --work-dir");

@@ -9,14 +9,14 @@ use toban_core::{Cli, Common};
 /// Move a SQLite database to PostgreSQL and prove that every value arrived.
 #[derive(Parser, Debug)]
 #[command(version, name = "sqlite-to-pg", max_term_width = 100)]
-pub struct Args {
+pub struct MigrationArgs {
     #[command(flatten)]
     pub common: Common,
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: MigrationVerb,
 }
 
-impl Cli for Args {
+impl Cli for MigrationArgs {
     fn common(&self) -> &Common {
         &self.common
     }
@@ -24,7 +24,7 @@ impl Cli for Args {
 
 /// What to do.
 #[derive(Subcommand, Debug)]
-pub enum Verb {
+pub enum MigrationVerb {
     /// Read the file once and say what each table and column would become, and why
     Plan(PlanArgs),
     /// Copy everything, compare it, and only then put it in place

@@ -13,20 +13,20 @@ mod threads;
 mod translate;
 mod verify;
 
-pub use cli::Args;
+pub use cli::MigrationArgs;
 
-use cli::Verb;
+use cli::MigrationVerb;
 use toban_core::{Out, Result};
 
 /// Runs the verb.
 ///
 /// # Errors
 /// Each verb says what it could not do; docs/EXIT-STATUS.md lists the kinds.
-pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+pub fn run(args: MigrationArgs, out: &mut Out<'_>) -> Result<()> {
     let quiet = args.common.quiet;
     match &args.verb {
-        Verb::Verify(verb) => verify::run(verb, quiet, out),
-        Verb::Plan(verb) => plan::verb::run(verb, quiet, out),
-        Verb::Run(verb) => run::run(verb, quiet, out),
+        MigrationVerb::Verify(verb) => verify::run(verb, quiet, out),
+        MigrationVerb::Plan(verb) => plan::verb::run(verb, quiet, out),
+        MigrationVerb::Run(verb) => run::run(verb, quiet, out),
     }
 }

@@ -11,14 +11,14 @@ use toban_core::{At, Cli, Common, Monitoring};
 /// Audit who has access to an application and to PostgreSQL, and what changed since the last review.
 #[derive(Parser, Debug)]
 #[command(version, name = "user-audit", max_term_width = 100)]
-pub struct Args {
+pub struct AuditArgs {
     #[command(flatten)]
     pub common: Common,
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: AuditVerb,
 }
 
-impl Cli for Args {
+impl Cli for AuditArgs {
     fn common(&self) -> &Common {
         &self.common
     }
@@ -30,7 +30,7 @@ impl Cli for Args {
 
 /// What to do.
 #[derive(Subcommand, Debug)]
-pub enum Verb {
+pub enum AuditVerb {
     /// Audit an application's users and roles, in PostgreSQL or SQLite
     App(App),
     /// Audit PostgreSQL's own roles, their paths to powerful rights, pg_hba.conf and grants

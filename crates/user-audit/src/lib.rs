@@ -21,21 +21,21 @@ mod source;
 mod spool;
 mod totals;
 
-pub use cli::Args;
+pub use cli::AuditArgs;
 pub use roles::graph;
 
-use cli::Verb;
+use cli::AuditVerb;
 use toban_core::{Out, Result};
 
 /// Runs the verb.
 ///
 /// # Errors
 /// Each verb says what it could not do; docs/EXIT-STATUS.md lists the kinds.
-pub fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+pub fn run(args: AuditArgs, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
     match &args.verb {
-        Verb::App(verb) => app::audit_app(verb, &config, out),
-        Verb::Roles(verb) => roles::audit_roles(verb, &config, out),
-        Verb::Accept(verb) => accept::accept_pack(verb, &config, out),
+        AuditVerb::App(verb) => app::audit_app(verb, &config, out),
+        AuditVerb::Roles(verb) => roles::audit_roles(verb, &config, out),
+        AuditVerb::Accept(verb) => accept::accept_pack(verb, &config, out),
     }
 }

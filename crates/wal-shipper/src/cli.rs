@@ -12,14 +12,14 @@ use toban_core::{At, Cli, Common, DryRun, Monitoring};
 /// Ship PostgreSQL's WAL into repositories, and give it back for recovery.
 #[derive(Parser, Debug)]
 #[command(version, name = "wal-shipper", max_term_width = 100)]
-pub struct Args {
+pub struct WalArgs {
     #[command(flatten)]
     pub common: Common,
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: WalVerb,
 }
 
-impl Cli for Args {
+impl Cli for WalArgs {
     fn common(&self) -> &Common {
         &self.common
     }
@@ -31,7 +31,7 @@ impl Cli for Args {
 
 /// What to do.
 #[derive(Subcommand, Debug)]
-pub enum Verb {
+pub enum WalVerb {
     /// Store a file of the WAL: PostgreSQL's archive_command
     Push(Push),
     /// Give a file of the WAL back: PostgreSQL's restore_command

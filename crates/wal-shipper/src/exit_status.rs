@@ -28,7 +28,7 @@ pub(crate) fn run_for_postgres(tool: impl FnOnce() -> u8) -> ExitCode {
     // A panic's own status, 101, is one of those by which recovery would end: it must not leave the process as it is.
     let status = catch_unwind(AssertUnwindSafe(tool)).unwrap_or(PANICKED);
     // Flags of every verb may come before it.
-    let is_verb = |a: &std::ffi::OsString| a.to_str().is_some_and(cli::Verb::has_subcommand);
+    let is_verb = |a: &std::ffi::OsString| a.to_str().is_some_and(cli::WalVerb::has_subcommand);
     let fetching = std::env::args_os().skip(1).find(is_verb).is_some_and(|verb| verb == "fetch");
     let helped = std::env::args_os().any(|a| a == "--help" || a == "-h");
     if !fetching || helped {

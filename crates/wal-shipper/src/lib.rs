@@ -14,9 +14,9 @@ mod rulebook;
 mod server_id;
 mod stream;
 
-pub use cli::Args;
+pub use cli::WalArgs;
 
-use cli::Verb;
+use cli::WalVerb;
 use std::process::ExitCode;
 use toban_core::{Out, Result};
 
@@ -25,15 +25,15 @@ pub fn main() -> ExitCode {
     exit_status::run_for_postgres(|| toban_core::exit_status(run))
 }
 
-fn run(args: Args, out: &mut Out<'_>) -> Result<()> {
+fn run(args: WalArgs, out: &mut Out<'_>) -> Result<()> {
     let config = args.common.config()?;
     match &args.verb {
-        Verb::Push(verb) => push::push_file(verb, &config),
-        Verb::Fetch(verb) => fetch::fetch_file(verb, &config),
-        Verb::GetAhead(verb) => fetch::get_ahead(verb, &config),
-        Verb::Stream(verb) => stream::stream_wal(verb, &config),
-        Verb::List(verb) => list::list_wal(verb, &config, out),
-        Verb::Check(verb) => check::check_wal(verb, &config, out),
-        Verb::Acknowledge(verb) => acknowledge::acknowledge_wal(verb, &config, out),
+        WalVerb::Push(verb) => push::push_file(verb, &config),
+        WalVerb::Fetch(verb) => fetch::fetch_file(verb, &config),
+        WalVerb::GetAhead(verb) => fetch::get_ahead(verb, &config),
+        WalVerb::Stream(verb) => stream::stream_wal(verb, &config),
+        WalVerb::List(verb) => list::list_wal(verb, &config, out),
+        WalVerb::Check(verb) => check::check_wal(verb, &config, out),
+        WalVerb::Acknowledge(verb) => acknowledge::acknowledge_wal(verb, &config, out),
     }
 }

@@ -32,11 +32,11 @@ pub(super) struct Mail {
 enum Route {
     Sendmail(SendmailTransport),
     // Boxed: it is ten times the size of the other.
-    Smtp(Box<Server>),
+    Smtp(Box<SmtpServer>),
 }
 
 #[derive(Clone)]
-struct Server {
+struct SmtpServer {
     host: String,
     port: u16,
     tls: client::Tls,
@@ -110,7 +110,7 @@ impl Mail {
     }
 }
 
-impl Server {
+impl SmtpServer {
     fn send(&self, envelope: &Envelope, mail: &[u8], limit: Duration) -> Result<(), SendError> {
         let mut transport = SmtpTransport::builder_dangerous(&self.host)
             .port(self.port)
@@ -179,7 +179,7 @@ fn domain(host: &str, to: &[Mailbox]) -> String {
     }
 }
 
-fn server(config: &MailConfig, env: Env<'_>) -> Result<Server> {
+fn server(config: &MailConfig, env: Env<'_>) -> Result<SmtpServer> {
     let hint = "set smtp_host in [notify.mail], or SMTP_HOST, or sendmail = true";
     let host = env("SMTP_HOST").or_else(|| config.smtp_host.clone());
     let host = host.ok_or_else(|| Error::usage("no mail server is named").hint(hint))?;
@@ -197,7 +197,7 @@ fn server(config: &MailConfig, env: Env<'_>) -> Result<Server> {
         Some(text) => text.parse().doing(|| format!("SMTP_PORT={text}"))?,
         None => config.smtp_port.unwrap_or(usual),
     };
-    Ok(Server { tls: tls(config, &host)?, host, port, login })
+    Ok(SmtpServer { tls: tls(config, &host)?, host, port, login })
 }
 
 fn login(config: &MailConfig, env: Env<'_>) -> Result<Option<(String, Secret)>> {

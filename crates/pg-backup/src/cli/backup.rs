@@ -1,6 +1,6 @@
 //! Flags of the verbs that make and restore physical backups; the doc comments are the help.
 
-use super::{RecoveryTargetArgs, Server, parse_label};
+use super::{RecoveryTargetArgs, ServerArgs, parse_label};
 use crate::format::codec::Codec;
 use crate::machine;
 use clap::{Args as Group, ValueEnum};
@@ -102,8 +102,8 @@ pub struct Run {
 }
 
 impl Run {
-    pub(crate) fn server(&self) -> Server {
-        Server { db: self.db.clone(), bin_dir: None }
+    pub(crate) fn server(&self) -> ServerArgs {
+        ServerArgs { db: self.db.clone(), bin_dir: None }
     }
 
     pub(crate) fn jobs(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! Flags of the verbs that make and restore dumps; the doc comments are the help.
 
-use super::{Server, parse_label};
+use super::{ServerArgs, parse_label};
 use clap::{Args as Group, ValueEnum};
 use toban_core::DryRun;
 use toban_core::repo::RepoArgs;
@@ -48,7 +48,7 @@ pub struct Dump {
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
-    pub server: Server,
+    pub server: ServerArgs,
     #[command(flatten)]
     pub repos: RepoArgs,
     /// Form of the dump
@@ -98,7 +98,7 @@ pub struct RestoreDump {
     #[arg(long, value_name = "DATABASE")]
     pub of: Option<String>,
     #[command(flatten)]
-    pub server: Server,
+    pub server: ServerArgs,
     #[command(flatten)]
     pub repos: RepoArgs,
     /// Create the roles and tablespaces that the dump has and the server lacks

@@ -31,14 +31,14 @@ Files:
 /// Take, list, verify, restore and prune PostgreSQL backups.
 #[derive(Parser, Debug)]
 #[command(version, name = "pg-backup", max_term_width = 100, after_help = TOOL_HELP)]
-pub struct Args {
+pub struct BackupArgs {
     #[command(flatten)]
     pub common: Common,
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: BackupVerb,
 }
 
-impl Cli for Args {
+impl Cli for BackupArgs {
     fn common(&self) -> &Common {
         &self.common
     }
@@ -50,7 +50,7 @@ impl Cli for Args {
 
 /// What to do.
 #[derive(Subcommand, Debug)]
-pub enum Verb {
+pub enum BackupVerb {
     /// Back up the whole cluster, while it runs, into one or more repositories
     Run(Run),
     /// Restore a backup into a data directory, whose server then recovers by itself
@@ -71,7 +71,7 @@ pub enum Verb {
 
 /// The server.
 #[derive(Group, Clone, Debug)]
-pub struct Server {
+pub struct ServerArgs {
     /// Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]
     #[arg(long, value_name = "CONNINFO")]
     pub db: Option<String>,
@@ -123,7 +123,7 @@ pub struct Verify {
     #[arg(long)]
     pub deep: bool,
     #[command(flatten)]
-    pub server: Server,
+    pub server: ServerArgs,
     #[command(flatten)]
     pub repos: RepoArgs,
 }

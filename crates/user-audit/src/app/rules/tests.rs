@@ -7,8 +7,8 @@ const NOW: &str = "2026-11-22T12:00:00Z";
 
 fn rules(more: &[&str]) -> AccountRules {
     let args = ["user-audit", "app", "--at", NOW].iter().chain(more).copied();
-    let args = cli::Args::try_parse_from(args).expect("parses");
-    let cli::Verb::App(app) = args.verb else { unreachable!("it is app") };
+    let args = cli::AuditArgs::try_parse_from(args).expect("parses");
+    let cli::AuditVerb::App(app) = args.verb else { unreachable!("it is app") };
     AccountRules::new(&app, &Settings::default())
 }
 
