@@ -104,6 +104,7 @@ pub fn exit_status<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> u
         Ok(args) => args,
         Err(e) => return clap_said(&e, monitoring),
     };
+    // The logger keeps it as long as the process lives.
     let tool = Box::leak(A::command().get_name().to_string().into_boxed_str());
     let common = args.common().clone();
     let verbosity = if common.quiet { -1 } else { i8::try_from(common.verbose).unwrap_or(3) };
@@ -125,6 +126,7 @@ fn status(tool: &str, out: &mut Out<'_>, done: Result<()>, monitoring: bool) -> 
         }
         Err(e) => {
             print(tool, &e);
+            // What broke when we were told to stop broke for that reason, whatever it is that noticed first.
             let kind = if shutdown::due() { Kind::Retry } else { e.kind() };
             kind.status()
         }

@@ -16,11 +16,14 @@ use std::path::{Path, PathBuf};
 pub fn replace(path: &Path, mode: u32, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let doing = || format!("write {}", path.display());
     let folder = folder_of(path);
+    // In the same folder, since rename(2) works within one file system; hidden, and with an ending that no reader of
+    // such folders looks for, so that what a crash leaves is taken for nothing.
     let temp = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder).doing(doing)?;
     let mut buffered = BufWriter::new(temp.as_file());
     write(&mut buffered)?;
     buffered.flush().doing(doing)?;
     drop(buffered);
+    // Before the name: a file that is to be secret must not be open to others for a moment either.
     temp.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).doing(doing)?;
     // First the data, then the name, then the folder: a rename that reaches the disk before the data would leave an empty
     // file after a power cut, and one that has not reached it would bring the old file back after we said that it is new.

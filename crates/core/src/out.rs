@@ -170,12 +170,16 @@ impl<'a> Out<'a> {
         if self.closed {
             return Ok(());
         }
+        // Flushed for each: whoever reads along learns of a thing when it is done, and a record that was written is
+        // not lost when we are killed.
         let written = writeln!(self.sink, "{line}").and_then(|()| self.sink.flush());
         self.settle(written)
     }
 
     fn settle(&mut self, written: io::Result<()>) -> Result<()> {
         if matches!(&written, Err(e) if e.kind() == ErrorKind::BrokenPipe) {
+            // As for `head`: whoever reads no more has what he wanted, and the job is not over for that (SIGPIPE is
+            // ignored by Rust's runtime, so the write fails instead).
             self.closed = true;
             return Ok(());
         }

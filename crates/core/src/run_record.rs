@@ -106,6 +106,8 @@ impl RunRecord {
     pub(crate) fn append(&self) -> Result<()> {
         let path = records_path(&self.job_name());
         durable::create_dirs(durable::folder_of(&path))?;
+        // Written anew as a whole instead of appended to: an append that was cut by a full disk would leave half a
+        // line, on which the next one would be lost too.
         let mut kept = read_lines(&path);
         kept.push(serde_json::to_string(self).doing(|| "write the run record".into())?);
         let from = kept.len().saturating_sub(RUNS);

@@ -35,6 +35,7 @@ impl Secret {
             return Err(Error::usage(message).hint(format!("chmod 600 {}", path.display())));
         }
         let text = std::fs::read_to_string(path).doing(doing)?;
+        // One newline and no more: editors and `echo` add it, and a password may begin or end with blanks of its own.
         Ok(Secret(text.strip_suffix('\n').unwrap_or(&text).to_string()))
     }
 

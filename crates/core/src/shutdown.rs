@@ -29,6 +29,7 @@ pub(crate) fn listen() {
                 continue;
             }
             if DUE.swap(true, Ordering::SeqCst) {
+                // EX_TEMPFAIL, as for the first signal: what was begun is not undone, and the next run does it.
                 signal_hook::low_level::exit(75);
             }
             let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
@@ -95,6 +96,8 @@ impl Drop for Guarded {
     fn drop(&mut self) {
         lock(&CHILDREN).remove(&self.0.id());
         if !matches!(self.0.try_wait(), Ok(Some(_))) {
+            // Waited for as well: a child that is only killed stays a zombie until we end, and its pipes may still be
+            // open.
             let _ = self.0.kill();
             let _ = self.0.wait();
         }

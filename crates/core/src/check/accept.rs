@@ -67,6 +67,7 @@ impl AcceptList {
             return;
         }
         for entry in self.entries.iter_mut().filter(|e| e.accept.covers(finding)) {
+            // Needed, even when it has ended: then it is reported as ended, and not as one that fits nothing.
             entry.needed = true;
             if self.today <= entry.accept.until {
                 finding.severity = Severity::Ok;

@@ -29,6 +29,7 @@ impl Totals {
         self.perf.extend(finding.perf.clone());
         let rank = finding.severity.rank();
         let Some(urgent) = self.urgent.get_mut(rank) else { return };
+        // A plugin's line and a notification have room for some; the counts are of all.
         if urgent.len() < SENTENCES {
             urgent.push(finding.sentence());
         }

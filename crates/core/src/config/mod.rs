@@ -187,6 +187,8 @@ impl Config {
             Error::usage(format!("line {line}: {}", e.message()))
         })?;
         let unknown = |(name, value): &(&String, &toml::Value)| {
+            // Which sections tools have is theirs to know, so an unknown one passes here; what is no section, or
+            // nearly has the name of one that is shared, is a mistake in any case.
             !value.is_table() || SHARED.into_iter().any(|shared| is_typo(name, shared))
         };
         let line = |name: &str| {

@@ -122,6 +122,7 @@ fn send_with_retries(channel: &Channel, message: &Message, until: Instant) -> Re
             Err(SendError::Transient(e, wait)) => (e, wait.unwrap_or(pause)),
             settled => return settled,
         };
+        // Told to stop, nothing is lost by not trying again: the message lies in the state file for the next run.
         if wait >= until.saturating_duration_since(Instant::now()) || crate::shutdown::due() {
             return Err(SendError::NotNow(e));
         }

@@ -99,6 +99,8 @@ fn agent(limit: Duration) -> ureq::Agent {
     let tls = ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::PlatformVerifier).build();
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(limit))
+        // Every status is an answer to us, a redirect too: followed, it would carry the secret in the path to another
+        // host.
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)

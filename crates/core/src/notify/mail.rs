@@ -127,6 +127,8 @@ impl SmtpServer {
 /// A 5xx is for good, a 4xx and a lost connection pass; what TLS, the client itself or the login dislikes needs a
 /// person, and trying it again at once may lock the account.
 fn judge(e: smtp::Error, doing: &str) -> SendError {
+    // RFC 5321, 4.2.1: 4yz may be tried again as it is, 5yz may not. A refused login is 5yz too, but its cause is
+    // here, and the message is worth keeping until somebody has corrected it.
     let login = e.status().is_some_and(|code| LOGIN.contains(&u16::from(code)));
     let (permanent, person) =
         (e.is_permanent(), login || is_tls(&e) || e.is_tls() || e.is_client() || e.is_response());

@@ -104,6 +104,8 @@ impl NotifyState {
         let lock = Lock::take(&path.with_extension("lock"), &format!("notifying of {job}"));
         let lock =
             lock.inspect_err(|e| log::warn!("what was notified before is not known: {}", e.chain())).ok();
+        // Without the lock nothing is read and nothing written: two runs of one job would each take the other's
+        // message for delivered. Then a message may come twice, and none is lost.
         let file = if lock.is_some() { read_state(&path) } else { Ok(StateFile::default()) };
         let file = file.unwrap_or_else(|e| {
             log::warn!("what was notified before is lost: {}", e.chain());

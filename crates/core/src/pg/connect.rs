@@ -45,6 +45,9 @@ impl ConnInfo {
             for host in self.order() {
                 match self.fitting(&host, *target) {
                     Ok(client) => return Ok((client, self.at(host))),
+                    // "If a connection is established successfully, but authentication fails, the remaining hosts in
+                    // the list are not tried" (libpq, "Specifying Multiple Hosts"): a wrong password on each of them
+                    // may lock the role.
                     Err(e) if e.answered => return Err(e.error),
                     Err(e) => troubles.push(e.error),
                 }
@@ -83,6 +86,8 @@ impl ConnInfo {
             return attempt(Mode::Disable);
         }
         match self.tls.mode {
+            // Only a server that answered can have refused for want of TLS, or because of it (`hostssl`, `hostnossl`);
+            // a second try at one that is silent would double the wait.
             Mode::Allow => attempt(Mode::Disable).or_else(|plain| match plain.answered {
                 true => attempt(Mode::Require).map_err(|tls| if tls.answered { tls } else { plain }),
                 false => Err(plain),
@@ -149,6 +154,8 @@ impl ConnInfo {
         config.user(&self.user).dbname(&self.dbname).application_name(&self.application).port(host.port);
         match (host.name.strip_prefix('@'), host.address) {
             (Some(abstract_name), None) => config.host_path(format!("\0{abstract_name}")),
+            // hostaddr stands in for the look-up alone: where there is a name beside it, that is what TLS compares
+            // with the certificate and what a passfile is searched for (libpq, "hostaddr").
             (_, Some(address)) if host.name.is_empty() => config.host(&address.to_string()),
             _ => config.host(&host.name),
         };
@@ -179,6 +186,7 @@ impl ConnInfo {
             integer(&self.settings, key).map(|n| n.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0))
         };
         let seconds = |n: u32| Duration::from_secs(n.into());
+        // Zero is the system's default (libpq, "keepalives_idle"), which the crate takes when nothing is set.
         config.keepalives(integer(&self.settings, "keepalives")? != Some(0));
         number("keepalives_idle")?.map(|n| config.keepalives_idle(seconds(n)));
         number("keepalives_interval")?.map(|n| config.keepalives_interval(seconds(n)));

@@ -166,6 +166,8 @@ impl ConnInfo {
             keywords::ALL.iter().filter(|k| k.role == keywords::Role::Used && !k.variable.is_empty());
         let mut all: Vec<(&'static str, String)> =
             settings.filter_map(|k| Some((k.variable, self.settings.get(k.name)?.to_string()))).collect();
+        // A child that read the service file itself would put its values over these variables (libpq, "The Connection
+        // Service File"), and of several hosts go to another than ours. Address and passfile follow below.
         all.retain(|(name, _)| !["PGSERVICE", "PGSERVICEFILE", "PGPASSFILE", "PGHOSTADDR"].contains(name));
         all.extend([
             ("PGDATABASE", self.dbname.clone()),
@@ -189,6 +191,7 @@ impl ConnInfo {
         match &self.passfile {
             Some(file) if file.access == Access::All => Some(("PGPASSFILE", file.path.display().to_string())),
             Some(_) => {
+                // In the environment, which only its user can read (proc(5)), and not in the arguments, which all can.
                 let found = self.hosts.iter().find_map(|h| self.password(h))?;
                 Some(("PGPASSWORD", found.reveal().to_string()))
             }

@@ -51,6 +51,8 @@ impl fmt::Display for Host {
 pub(super) fn hosts(settings: &Settings, socket_dir: &Path) -> Result<Vec<Host>> {
     let (names, addresses, ports) =
         (list(settings, "host"), list(settings, "hostaddr"), list(settings, "port"));
+    // Hosts and addresses go in pairs; one port serves all, several must be as many as they (libpq, "Specifying
+    // Multiple Hosts").
     let count = names.len().max(addresses.len()).max(1);
     for (key, values, may_be_one) in
         [("host", &names, false), ("hostaddr", &addresses, false), ("port", &ports, true)]

@@ -47,6 +47,8 @@ fn value(rest: &mut Rest<'_>, key: &str) -> Result<String> {
             None => return Ok(value),
             Some('\'') if quoted => return Ok(value),
             Some(c) if !quoted && c.is_ascii_whitespace() => return Ok(value),
+            // A backslash takes the next character as it is, in quotes and outside of them (libpq, "Keyword/Value
+            // Connection Strings").
             Some('\\') => value.extend(rest.next()),
             Some(c) => value.push(c),
         }

@@ -75,11 +75,15 @@ impl Tls {
         let system = settings.get("sslrootcert") == Some("system");
         let default = if system { "verify-full" } else { "prefer" };
         let mode = Mode::parse(settings.get("sslmode").unwrap_or(default))?;
+        // The system's authorities sign for everybody: with less than a comparison of names, anybody's certificate
+        // would do. libpq refuses it for that reason ("sslrootcert").
         if system && mode != Mode::VerifyFull {
             return Err(Error::usage(format!("sslrootcert=system with sslmode={}", mode.word()))
                 .hint("use sslmode=verify-full"));
         }
         let direct = direct(settings)?;
+        // Nobody is asked whether TLS is spoken, so there is no answer after which plain text could follow (libpq,
+        // "sslnegotiation").
         if direct && mode < Mode::Require {
             return Err(Error::usage(format!("sslnegotiation=direct with sslmode={}", mode.word()))
                 .hint("use sslmode=require or stronger"));
@@ -112,6 +116,8 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &self.identity {
+            // Without the file none is sent, as libpq has it: a server that wants one says so, and explain_failure
+            // says how to give it.
             Some((chain, key)) if chain.exists() => builder
                 .with_client_auth_cert(certificates(chain)?, private_key(key)?)
                 .doing(|| format!("use {} with {}", chain.display(), key.display()))?,

@@ -53,6 +53,8 @@ pub fn read_all(store: &dyn Store, system: &System) -> Result<Vec<BaseBackup>> {
         let Ok(key) = format!("{folder}{id}{MANIFEST}").parse() else { continue };
         match read_sealed(store, &key, LARGEST_MANIFEST) {
             Ok(backup) => backups.extend(backup),
+            // One backup that cannot be read must not hide the others; that a store does not answer must, or the
+            // newest that it has would be passed over in silence.
             Err(e) if [Kind::Corrupt, Kind::Usage].contains(&e.kind()) => log::warn!("{}", e.chain()),
             Err(e) => return Err(e),
         }

@@ -33,6 +33,8 @@ impl Cluster {
         if let Some(there) = read(store, &key)? {
             return self.same(&there, &key);
         }
+        // Only `stat` of the other systems' files: a folder without one is what a run left that did not come so far,
+        // and must not keep the cluster from its repository.
         let others = others(store, system)?;
         if let Some(other) = others.first().filter(|_| !new_system) {
             let e = Error::failed(format!(

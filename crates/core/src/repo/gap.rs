@@ -53,6 +53,8 @@ impl Gap {
     /// # Errors
     /// Those of the store.
     pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
+        // Two hosts may find the same gap at once: with the time in its name each record has a name of its own, and
+        // none is written over the other.
         let name = format!("{FOLDER}{}.{}.json", self.first, stamp_micros(self.at));
         write(store, &system.key(&name), self)
     }
@@ -64,6 +66,8 @@ impl Gap {
         }
         let segment = |name: &str| name.parse::<WalName>().ok()?.segment(size);
         let (Some(first), Some(last)) = (segment(&self.first), segment(&self.last)) else { return true };
+        // Both ends belong to it, and each segment is asked for by itself: what comes later may close a gap from its
+        // middle.
         let within = |s: &crate::wal::Segment| (s.number < last.number).then(|| s.next());
         std::iter::successors(Some(first), within).any(|s| !inventory.has(&s))
     }

@@ -83,6 +83,8 @@ impl RecoveryPath {
             let Some(text) = archive.history(*timeline)? else { continue };
             let history = History::parse(*timeline, &text);
             self.histories
+                // Repositories have the same history under one name, since none is ever rewritten; whose is read last
+                // does not matter.
                 .insert(*timeline, history.doing(|| format!("read {}", WalName::History(*timeline)))?);
         }
         for (timeline, stored) in inventory.timelines {
@@ -109,6 +111,8 @@ impl RecoveryPath {
         for segment in open.collect::<Vec<_>>() {
             for archive in archives {
                 let cover = cover(&archive.tails(WalName::from(segment))?);
+                // Out of one archive alone, as recovery takes them: `fetch` does not mix the tails of two
+                // repositories.
                 if archive.are_whole(&cover, &segment)? {
                     self.add_switched(segment, cover);
                     break;

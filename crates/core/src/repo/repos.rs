@@ -109,6 +109,7 @@ impl Repos {
         for repo in self {
             match ask(repo) {
                 Ok(Some(found)) => return Ok(Some(found)),
+                // It has none: the next may, so this is no answer yet, and only after the last is it one.
                 Ok(None) => {}
                 Err(e) => unasked = unasked.or(Some(warned(repo.named(e)))),
             }
@@ -168,6 +169,7 @@ impl Repos {
             let (write, done) = (Arc::clone(&write), done.clone());
             thread::spawn(move || done.send((number, write(&repo))));
         }
+        // Ours too must be gone, or the receiver would wait for ever when every thread has ended.
         drop(done);
         let late = || Error::retry(format!("not done {grace:?} after the others"));
         let written = self.await_written(grace, &answers);

@@ -67,6 +67,7 @@ impl<'r> RepoSet<'r> {
         for (repo, done) in active.iter().zip(done) {
             let at = self.repos.iter().position(|r| std::ptr::eq(r, *repo));
             if let (Some(at), Err(e)) = (at, done) {
+                // The first is the cause; what follows it in other threads is that this repository has failed.
                 failed[at].get_or_insert(e);
             }
         }

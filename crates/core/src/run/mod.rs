@@ -63,6 +63,8 @@ pub fn job(
     notifier.job_started();
     let (mut run, clock) = (RunRecord::started(tool, verb, instance), Instant::now());
     let mut report = Report::default();
+    // Also a panic must be told: a job that ends without a word is what this is there to prevent. It goes on below, so
+    // that the process ends as if nobody had caught it.
     let done = catch_unwind(AssertUnwindSafe(|| body(&mut report)));
     (run.ended, run.seconds) = (Timestamp::now(), clock.elapsed().as_secs_f64());
     (run.notes, run.gauges) = (report.notes, report.gauges);
@@ -96,6 +98,8 @@ fn publish(config: &Config, notifier: Notifier<'_>, mut run: RunRecord) {
             .and_then(|r| r.last_success)
             .or_else(|| textfile.as_deref().and_then(metrics::read_last_success)),
     };
+    // The record first: it is what `last_success` is read from when the metrics' folder was cleared, and no network
+    // can hold it up.
     run.append().unwrap_or_else(warn);
     let Some(textfile) = textfile else {
         notifier.job_ended(&run);

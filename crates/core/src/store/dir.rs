@@ -81,6 +81,7 @@ impl Dir {
         let Some(root) = self.root()? else { return Ok(None) };
         let opened = root.below(parents(key)).and_then(|f| f.file(name(key), OFlags::RDONLY));
         match opened {
+            // On the open file, and not on its name: between two look-ups somebody may put something else there.
             Ok(file) if file.metadata().is_ok_and(|m| m.is_file()) => Ok(Some(file)),
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(e) => self.explain(Err(e), &format!("open {key} in")),
@@ -124,6 +125,7 @@ impl Store for Dir {
         // Written under a name that is no key, and synced there: a crash before the rename leaves a file that `sweep`
         // removes, and never half an object under its own name. On one file system, as rename(2) wants it.
         let temp = self.explain(root.make(TEMP), "create a folder in")?;
+        // EXCL and a random name: two writers never share a file, and neither follows what was planted there.
         let mut upload = Temp::create(self, &temp, key)?;
         upload.fill(body)?;
         let notes = match attrs.is_empty() {
@@ -166,6 +168,7 @@ impl Store for Dir {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             other => self.explain(other, &format!("remove {key} from"))?,
         };
+        // Against a writer of the same name: between its attributes and its object we would take the attributes away.
         let _held = self.lock(&self.explain(root.make(TEMP), "create a folder in")?)?;
         // The object first: attributes without an object are nothing, an object without them would lie.
         for name in [name(key).to_string(), format!("{}.attr", name(key))] {

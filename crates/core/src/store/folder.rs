@@ -45,6 +45,8 @@ impl Folder {
     /// The folder `name` in this one, made durable when it is new.
     pub(super) fn make(&self, name: &str) -> Result<Folder, Errno> {
         match rustix::fs::mkdirat(&self.fd, name, Mode::RWXU) {
+            // A folder whose name is not durable takes everything in it along when the power goes, however well that
+            // was synced.
             Ok(()) => self.sync()?,
             Err(Errno::EXIST) => {}
             Err(e) => return Err(e),
@@ -142,6 +144,8 @@ impl Folder {
             let secs = u64::try_from(stat.st_mtime).unwrap_or(0);
             let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
             let written = SystemTime::UNIX_EPOCH + Duration::new(secs, nanos);
+            // By the last write, not by the name: an upload that still goes on keeps its file young, however long it
+            // takes.
             if kind == FileType::RegularFile && name != keep && written < limit {
                 gone_is_empty(rustix::fs::unlinkat(&self.fd, &name, AtFlags::empty()))?;
                 removed += 1;
@@ -156,6 +160,8 @@ impl Folder {
         for kept in (0..depth).rev() {
             let Ok(parent) = self.below(names.clone().take(kept)) else { return };
             let Some(name) = names.clone().nth(kept) else { return };
+            // The kernel refuses a folder that is not empty, also when something came into it this moment: nothing is
+            // looked at before, so nothing can change in between.
             if rustix::fs::unlinkat(&parent.fd, name, AtFlags::REMOVEDIR).is_err() {
                 return;
             }

@@ -179,6 +179,7 @@ pub fn read_small(store: &dyn Store, key: &Key, limit: u64) -> Result<Option<Vec
     use crate::error::Context;
     let Some(body) = store.get(key, 0)? else { return Ok(None) };
     let mut bytes = Vec::new();
+    // One byte more than allowed is enough to tell, and a huge object under a small one's name fills no memory.
     body.take(limit + 1).read_to_end(&mut bytes).doing(|| format!("read {key}"))?;
     if bytes.len() as u64 > limit {
         return Err(Error::corrupt(format!("{key} is larger than {limit} bytes")));

@@ -67,6 +67,7 @@ pub fn apply_changes(changes: &[Change], segment: &Segment, path: &Path) -> Resu
         };
         let (at, mut there) = (change.lsn.0 - segment.start().0, vec![0; change.old.len()]);
         file.read_exact_at(&mut there, at).doing(doing)?;
+        // After a crash recovery asks for the same segment again: what was changed before is not an error.
         if there != change.new {
             if there != change.old {
                 let e = format!(

@@ -44,6 +44,8 @@ impl Header {
         let (magic, info) = (short(0)?, short(2)?);
         let (segment_size, block_size) = (u64::from(int(32)?), int(36)?);
         let sized = segment_size.is_power_of_two() && (1 << 20..=1 << 30).contains(&segment_size);
+        // Every version's XLOG_PAGE_MAGIC begins with 0xD1; read in the wrong byte order it does not, so a server of
+        // another architecture is refused here. Sizes are those that initdb takes (`--wal-segsize`).
         let plausible = magic >> 8 == 0xD1 && info & LONG != 0 && sized && block_size.is_power_of_two();
         plausible.then_some(Header {
             magic,

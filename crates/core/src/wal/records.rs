@@ -132,6 +132,8 @@ impl Records {
         each: &mut dyn FnMut(Record) -> ControlFlow<B>,
     ) -> ControlFlow<B, bool> {
         self.page_size = Some(page.len());
+        // xlp_pageaddr: a recycled segment holds pages of the position where it was used before, and there the WAL
+        // ends.
         if long(page, 8) != Some(address) {
             return ControlFlow::Continue(false);
         }
@@ -146,6 +148,8 @@ impl Records {
         each: &mut dyn FnMut(Record) -> ControlFlow<B>,
     ) -> ControlFlow<B, bool> {
         let info = short(page, 2).unwrap_or_default();
+        // SizeOfXLogShortPHD and SizeOfXLogLongPHD; at 16 is xlp_rem_len, what is left of a record from the page
+        // before.
         let mut at = if info & LONG == 0 { 24 } else { 40 };
         let left = int(page, 16).unwrap_or_default() as usize;
         let magic = short(page, 0).unwrap_or_default();
@@ -268,6 +272,8 @@ impl Open {
     fn data_at(&self) -> Option<usize> {
         let mut at = HEADER;
         loop {
+            // XLR_BLOCK_ID_ORIGIN, _TOPLEVEL_XID, _DATA_SHORT and _DATA_LONG (`xlogrecord.h`), each with what follows
+            // it; smaller numbers are blocks, which these records have none of.
             at += match self.head.get(at)? {
                 253 => 3,
                 252 => 5,
@@ -287,6 +293,8 @@ impl Open {
         let (at, data) = (self.data_at()? + 4, self.data()?);
         let path = data.get(4..)?.split(|b| *b == 0).next()?;
         let mut changed = self.head.clone();
+        // An empty path is what an in-place tablespace has (`create_tablespace_directories`): then replay makes a
+        // folder in pg_tblspc, and no link. The checksum covers the path, so it changes too.
         *changed.get_mut(at)? = 0;
         let crc = checksum(&changed)?;
         let in_place = vec![

@@ -24,6 +24,8 @@ use x509_parser::prelude::FromDer;
 pub(super) fn login(wire: &mut Wire, to: &ConnInfo, password: Option<&Secret>) -> Result<()> {
     let mut out = BytesMut::new();
     let options = to.settings.get("options").map(|o| ("options", o));
+    // `replication=true` asks for a physical walsender, which has no database (protocol, "Streaming Replication
+    // Protocol"); so none is named.
     let fixed = [("user", to.user.as_str()), ("replication", "true"), ("application_name", &to.application)];
     frontend::startup_message(fixed.into_iter().chain(options), &mut out).doing(|| "log in".into())?;
     wire.send(&out)?;
@@ -78,6 +80,8 @@ fn scram(wire: &mut Wire, to: &ConnInfo, password: &Secret, body: &Authenticatio
     let wanted = to.binding()?;
     let digest = wire.socket.certificate().and_then(end_point).filter(|_| wanted != Wanted::Disable);
     let plus = offered.iter().any(|m| m == SCRAM_SHA_256_PLUS);
+    // With "y" instead of "n" (RFC 5802, section 6) we say that we could have bound: a server that did offer it breaks
+    // off, since somebody between us took the offer away.
     let (mechanism, binding) = match digest {
         Some(digest) if plus => (SCRAM_SHA_256_PLUS, ChannelBinding::tls_server_end_point(digest)),
         Some(_) => (SCRAM_SHA_256, ChannelBinding::unrequested()),
@@ -107,6 +111,7 @@ fn exchange(wire: &mut Wire, mechanism: &str, mut scram: ScramSha256) -> Result<
                 frontend::sasl_response(scram.message(), &mut out).doing(doing)?;
                 wire.send(&out)?;
             }
+            // Its signature is the server's own proof that it knows the password's verifier (RFC 5802, section 3).
             Message::AuthenticationSaslFinal(body) => return scram.finish(body.data()).doing(doing),
             other => known(Parsed::Other(other)).map(drop)?,
         }

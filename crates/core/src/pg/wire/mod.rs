@@ -68,6 +68,7 @@ impl ConnInfo {
         let mut wire = Wire { socket, inbox: BytesMut::new(), bound: false };
         let done = login::login(&mut wire, self, password);
         done.map_err(|e| Attempt {
+            // A server that is starting up or full has not judged us: the other sslmode, or another try, may do.
             answered: e.kind() != Kind::Retry,
             error: self.told(e, host),
             encrypted,
@@ -166,6 +167,7 @@ impl Wire {
 
     fn parse(&mut self) -> Result<Option<Parsed>> {
         if self.inbox.first() == Some(&COPY_BOTH) {
+            // A message is its type, then an Int32 that counts itself but not the type (protocol, "Messages").
             let length = self.inbox.get(1..5).map_or(usize::MAX, |mut l| l.get_u32() as usize);
             if self.inbox.len() <= length {
                 return Ok(None);

@@ -200,6 +200,8 @@ impl Raw {
         let mut request = BytesMut::new();
         postgres_protocol::message::frontend::ssl_request(&mut request);
         self.write_all(&request)?;
+        // One byte and no more: what somebody sent along with it in plain text would later count as decrypted
+        // (CVE-2021-23222).
         let mut answer = [0];
         self.read_exact(&mut answer)?;
         Ok(answer == *b"S")

@@ -42,6 +42,8 @@ impl Compressed {
         let length = || path.metadata().doing(|| format!("read {}", path.display())).map(|m| m.len());
         let before = length()?;
         let compressed = Compressed::part(path, 0..before, level)?;
+        // PostgreSQL hands over only what it does not write any more; a file that grows is not one of these, and what
+        // was read of it is no segment.
         if length()? != before {
             return Err(Error::failed(format!("{} changes while it is read", path.display())));
         }
@@ -76,6 +78,7 @@ impl Compressed {
         let written = written.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let stretch = Stretch { path: path.into(), bytes };
         let (sum, kept) = std::thread::scope(|scope| {
+            // Two passes over a file that the page cache holds take less time than one that does both in turn.
             let hashing = scope.spawn(|| stretch.hash());
             let kept = stretch.keep(level);
             (joined(hashing.join()), kept)

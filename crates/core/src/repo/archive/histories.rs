@@ -72,6 +72,8 @@ impl Archive<'_> {
             let Some(next) = number.checked_add(1) else { break };
             number = next;
             let text = self.history(Timeline(number))?;
+            // A promotion takes the next free number (`findNewestTimeLine`), so numbers are dense but for histories
+            // that nobody stored; listing would find them too, and costs as much as the archive is large.
             unknown = if text.is_some() { 0 } else { unknown + 1 };
             known.extend(text.map(|text| (Timeline(number), Some(text))));
         }

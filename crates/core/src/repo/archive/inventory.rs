@@ -73,6 +73,8 @@ impl Inventory {
             let newest = Segment { timeline: history.segment_timeline(&segment), ..segment };
             if self.has(&newest) {
                 reached = Some(segment.end());
+            // Only the old timeline's copy of a segment in which the timeline changes: its WAL counts up to the
+            // promotion.
             } else if self.has(&segment) {
                 return history.end_of(segment.timeline).ok().flatten();
             } else {

@@ -112,6 +112,8 @@ impl<'s> Archive<'s> {
 
     fn read(&self, key: &Key, to: &mut dyn Write) -> Result<Option<Sum>> {
         let Some(body) = self.store.get(key, 0)? else { return Ok(None) };
+        // The sum is of what was unpacked: it says the same of an object that another level, or nobody, compressed,
+        // and can be compared with PostgreSQL's own file.
         let mut plain = Measured::new(unpack(body).doing(|| format!("read {key}"))?);
         io::copy(&mut plain, to).doing(|| format!("read {key}")).map_err(|e| damaged(e, key))?;
         let sum = plain.sum();
@@ -167,6 +169,8 @@ impl<'s> Archive<'s> {
         let objects = self.store.list(&format!("{}{below}", self.system.root()))?;
         let named = |o: Object| {
             let name = o.key.as_str().rsplit('/').next()?.parse().ok()?;
+            // Only where the key is the one that we would give it: a file that somebody put into another folder is
+            // none of the archive, since `fetch` would not find it there.
             (self.key(name) == o.key).then_some((name, o))
         };
         Ok(objects.into_iter().filter_map(named).collect())

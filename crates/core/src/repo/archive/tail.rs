@@ -57,6 +57,8 @@ pub fn cover(tails: &[Tail]) -> Vec<Tail> {
     let mut chosen: Vec<Tail> = Vec::new();
     let mut end = 0;
     loop {
+        // Of those that begin where we are or before, the one that leads furthest: the usual greedy cover, which is
+        // the smallest there is. They overlap when a streamer was started anew in the middle of a segment.
         let next = tails.iter().filter(|t| t.offset <= end).max_by_key(|t| t.end());
         match next.filter(|t| t.end() > end) {
             Some(tail) => {

@@ -83,6 +83,8 @@ where
             Ok(Err(e)) => refusal::of(e, need),
             Err(late) => late.into(),
         };
+        // Who is throttled must wait longer each time, or stays throttled; who got no answer asks often, since the
+        // service may be back at any moment and asking it costs nothing.
         let pause = if refusal.is_throttled() { tries.pause() } else { tries.pause_away() };
         refusal.attempts = tries.failures();
         match pause {

@@ -53,6 +53,8 @@ impl Body<'_> {
 
     fn request(&self) -> Result<GetObjectOutput, Refusal> {
         let request = self.s3.client()?.get_object().bucket(&self.s3.bucket).key(self.s3.path(&self.key));
+        // Only of the very object that the first request found: two halves of two objects would make one that never
+        // was.
         let request = request.set_if_match(self.etag.clone());
         let range = (self.at > 0).then(|| format!("bytes={}-", self.at));
         let request = request.set_range(range);
@@ -109,6 +111,8 @@ impl Read for Body<'_> {
         buf[..n].copy_from_slice(&self.chunk.split_to(n));
         self.at += n as u64;
         if n > 0 {
+            // The deadline is for one cut, not for the whole object: a large one may be cut any number of times, as
+            // long as bytes come in between.
             self.tries = self.s3.backoff.begin();
         }
         Ok(n)

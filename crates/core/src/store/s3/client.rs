@@ -83,6 +83,9 @@ const SHORT: Duration = Duration::from_secs(2);
 
 fn lean(config: &SdkConfig, options: &S3Options, connect: Duration) -> Builder {
     let mut builder = Builder::from(config)
+        // Our loop repeats and counts: with a second one below it, an attempt whose answer was lost would be repeated
+        // without our knowing, and its own object would be taken for another's. Checksums are sent where we set them:
+        // many services do not know the newer ones that the SDK adds by itself.
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(connect).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

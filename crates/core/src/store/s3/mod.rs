@@ -105,6 +105,8 @@ impl S3 {
         if refusal.status != 404 || refusal.code == "NoSuchBucket" {
             return Err(refusal.error);
         }
+        // Absence must be proven: a mistyped bucket would otherwise look like an empty repository, and a check or a
+        // prune would believe it. HEAD has no body, so no code either (S3 API, "HeadObject").
         if self.bucket_seen.get().is_none() && refusal.code != "NoSuchKey" {
             let request =
                 self.client()?.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).max_keys(1);
@@ -177,6 +179,8 @@ impl Store for S3 {
     }
 
     fn remove(&self, key: &Key) -> Result<()> {
+        // Without a version: in a bucket with versions this only lays a delete marker over it, so that the bucket's
+        // own rules decide when the bytes go.
         let request = self.client()?.delete_object().bucket(&self.bucket).key(self.path(key));
         let doing = format!("remove {}", self.url(key));
         match self.ask(Need::Delete, 0, &doing, || request.clone().send()) {
@@ -190,6 +194,7 @@ impl Store for S3 {
         let doing = format!("list the unfinished uploads of s3://{}/{}", self.bucket, self.prefix);
         let limit =
             jiff::Timestamp::now().as_second() - i64::try_from(older_than.as_secs()).unwrap_or(i64::MAX);
+        // All pages first, then the aborts: aborting while listing moves what the markers point at.
         let mut old = Vec::new();
         let (mut key, mut id) = (None, None);
         loop {

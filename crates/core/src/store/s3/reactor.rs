@@ -16,6 +16,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The way to the reactor, which is started by its first user.
 pub(super) fn handle() -> Result<&'static Handle> {
     if HANDLE.get().is_none() {
+        // Two threads may start one each at first: the second's runtime drives nothing and sleeps, which costs a
+        // thread.
         let _ = HANDLE.set(start()?);
     }
     Ok(HANDLE.get().expect("set above"))

@@ -47,6 +47,8 @@ fn kind(status: u16, code: &str) -> Kind {
         | "RequestLimitExceeded"
         | "ConditionalRequestConflict"
         | "OperationAborted" => Kind::Retry,
+        // 409 is an upload of the same name that has not ended: whoever asks again learns how it ended (S3 API,
+        // "PutObject", ConditionalRequestConflict).
         _ if matches!(status, 408 | 409 | 429 | 500 | 502 | 503 | 504) => Kind::Retry,
         _ => Kind::Failed,
     }

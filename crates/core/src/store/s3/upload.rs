@@ -39,6 +39,8 @@ impl S3 {
         if let Some(known) = self.conditional.get() {
             return Ok(*known);
         }
+        // The first writes the probe where it is not there yet, and tells nothing; the second must then be refused. In
+        // a repository that was used before, one request is enough.
         let honoured = self.probe_condition()? || self.probe_condition()?;
         let _ = self.bucket_seen.set(());
         if !honoured && self.conditional.set(false).is_ok() {
@@ -185,6 +187,8 @@ impl<'a> Upload<'a> {
     }
 
     fn send_part(&mut self, part: Vec<u8>) -> Result<()> {
+        // Two on their way and one being read: more would hide no more latency on one connection each, and memory must
+        // not grow with the body.
         if self.under_way.len() == 2 {
             self.finish_oldest_part()?;
         }
