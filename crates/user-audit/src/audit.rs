@@ -40,6 +40,7 @@ pub(crate) fn list_places(scope: &Scope, config: &Config, sqlite: bool) -> Resul
     let mut names: Vec<String> = places.iter().map(AuditTarget::name).collect();
     names.sort();
     match names.windows(2).find(|w| w[0] == w[1]) {
+        // A review is kept by the name: two databases with one name would be compared with each other's.
         Some(twice) => Err(Error::usage(format!("two databases are called {}", twice[0]))
             .hint("audit them in two runs, each with its --cluster")),
         None => Ok(places),
@@ -108,12 +109,14 @@ impl Audit<'_> {
         if failed.len() == self.places.len() {
             return Err(failed.remove(0));
         }
+        // An entry may be about a database that could not be audited: then nobody knows whether it fits anything.
         if failed.is_empty() {
             books.add_leftovers(&self.scope.cluster)?;
         }
         let parameters = books.redactor.redact_text(&self.parameters.to_string());
         let parameters = serde_json::from_str(&parameters).doing(|| "write the parameters".into())?;
         let (totals, pack) = books.close(&parameters, out)?;
+        // Last, when nothing can fail any more but the publishing itself: a pack is evidence of a run that ended.
         pack.map_or(Ok(()), |pack| self.publish_pack(pack))?;
         Ok(totals)
     }
@@ -148,6 +151,8 @@ impl Audit<'_> {
         let key = self.scope.sign_key.as_deref().or(self.settings.sign_key.as_deref());
         let made = pack.close_pack(key)?;
         let dir = reviews_dir(self.scope.reviews.as_deref());
+        // After the pack has its name: remembered before, a crash in between would leave the sum of a pack that nobody
+        // has.
         history::remember_pack(&dir, &made)?;
         log::info!("{}: SHA-256 of its manifest {}", made.pack, made.sha256);
         Ok(())

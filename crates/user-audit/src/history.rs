@@ -54,6 +54,8 @@ pub(crate) fn check_chain(reviews: &Path, chain: &[(String, String)]) -> Result<
         let of = |known: &str| known != sha256;
         // Packs of two folders may have one name: the sum of either will do.
         let mut named = made.iter().filter(|m| m.pack == *pack).peekable();
+        // A pack that is not listed was made elsewhere, which is allowed; one that is listed with another sum was
+        // changed.
         if named.peek().is_some() && named.all(|m| of(&m.sha256)) {
             return Err(made_anew_error(pack, "it was made here with other sums"));
         }

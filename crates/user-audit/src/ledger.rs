@@ -49,6 +49,7 @@ impl Books {
         // Before the redaction, as entries name addresses; and before the counts, as what is accepted counts as OK.
         self.accepted.apply(&mut finding.base);
         let finding = self.redactor.redact_finding(finding);
+        // After the redaction: what two databases say of one role must be the same text to be told once.
         if self.told.is_known(&finding) {
             return Ok(());
         }
@@ -177,6 +178,8 @@ impl Ledger<'_> {
         access: Vec<Access>,
     ) -> Result<()> {
         let (review, unusable) = match std::mem::replace(&mut self.baseline.review, Ok(None)) {
+            // A database that was restored or made anew has other numbers for its roles: comparing them would call
+            // strangers known.
             Ok(Some(review)) if review.identity != identity => (None, Some(review.of_another())),
             Ok(review) => (review.map(|r| self.redact_review(r)), None),
             Err(e) => (None, Some(e.chain())),
@@ -185,6 +188,7 @@ impl Ledger<'_> {
         let changes = review.as_ref().map(|r| reviews::compare_access(&r.access, &shown)).unwrap_or_default();
         let told: BTreeSet<String> =
             changes.iter().filter_map(|f| Some(f.base.key.rsplit_once('/')?.0.to_string())).collect();
+        // Changes before holdings: what is new is told first, and the lists after it are what it is new against.
         changes.into_iter().try_for_each(|f| self.add(f))?;
         if let Some(before) = self.baseline.before.take() {
             before.list_changes(&told, &self.books.redactor)?.into_iter().try_for_each(|f| self.add(f))?;

@@ -111,7 +111,6 @@ pub(crate) fn read_rows(path: &Path, each: &mut dyn FnMut(String, Row) -> Result
     let (mut text, mut first) = (String::new(), true);
     while file.read_line(&mut text).doing(doing)? > 0 {
         // RFC 4180, 2.6: a cell in quotes may hold line breaks, so that a row ends where its quotes are closed.
-        // A cell in quotes may go on over lines.
         if text.matches('"').count() % 2 == 1 {
             continue;
         }
@@ -189,9 +188,11 @@ impl Before {
         read_rows(path, &mut |_, row| {
             let row = row.redact_with(redactor);
             n += 1;
+            // Sums and not rows: a million accounts are 16 MB, and what one was before is read again when it is told.
             sums.insert(sum(&row.subject), row.sum());
             Ok(())
         })?;
+        // Fewer lines than were reviewed would make accounts look new; so a list that lost some is no list.
         if n != accounts {
             let said = format!("{} holds {n} accounts; the review was of {accounts}", path.display());
             return Err(Error::failed(said));

@@ -97,6 +97,7 @@ impl Redactor {
 /// HMAC-SHA256 (RFC 2104).
 fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
     let mut block = [0_u8; 64];
+    // RFC 2104, section 2: a key longer than the block is hashed first, a shorter one filled up with zeros.
     let short = if key.len() > 64 { sha256(key).to_vec() } else { key.to_vec() };
     block[..short.len()].copy_from_slice(&short);
     let with = |pad: u8, rest: &[u8]| sha256(&[&block.map(|b| b ^ pad)[..], rest].concat());

@@ -81,6 +81,7 @@ pub(crate) fn load_review(dir: &Path, verb: &str, source: &str) -> Result<Option
     };
     let value: serde_json::Value = serde_json::from_slice(&text).doing(doing)?;
     let schema = value.get("schema").and_then(|s| s.as_str()).unwrap_or_default();
+    // Not read as far as it goes: a review in another form compared with nothing would find nothing new.
     if schema != SCHEMA {
         return Err(Error::new(Kind::Failed, format!("{}: its schema is {schema:?}, not {SCHEMA}", doing())));
     }

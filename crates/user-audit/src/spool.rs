@@ -85,6 +85,7 @@ impl Spool {
 impl StoredFinding {
     fn finding(self) -> Result<AuditFinding> {
         let gone = || Error::failed(format!("the rule {} is not in the rulebook", self.id));
+        // By the numbers of the plugin contract, as they were written.
         let severities = [Severity::Ok, Severity::Warning, Severity::Critical, Severity::Unknown];
         let severity = severities[usize::from(self.severity).min(severities.len() - 1)];
         let finding = Finding::new(rulebook::find_rule(&self.id).ok_or_else(gone)?, severity);

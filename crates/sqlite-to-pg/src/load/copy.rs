@@ -78,6 +78,7 @@ impl Load<'_> {
         let copied = threads::share(&mut pairs, &parts, |pair, part| {
             let began = Instant::now();
             match self.copy_part(pair, part, &bar) {
+                // Not this run's end: the table is left out and named, and the others go on.
                 Err(e) if is_too_wide(&e) => Ok(Loaded { too_wide: true, ..Loaded::default() }),
                 Err(e) => Err(name_part(e, part)),
                 Ok(Moved { rows, bytes }) => {
@@ -105,6 +106,8 @@ impl Load<'_> {
             // VACUUM have to look at, mark and write them once more.
             work.batch_execute(&format!("truncate {into}")).doing(|| "begin COPY".into())?;
         }
+        // FREEZE is allowed only in the transaction that made or emptied the table (manual, "COPY"); that of a part of
+        // a table would undo the others.
         let mut writer = work.copy_in(&copy_sql(part, &into)).doing(|| "begin COPY".into())?;
         let mut before = 0;
         let mut send = |bytes: &[u8], rows: u64| {

@@ -121,6 +121,7 @@ impl Encoder {
     fn put_float(&self, value: ValueRef<'_>, buf: &mut Vec<u8>) -> Encoded {
         let real = match value {
             ValueRef::Real(n) => n,
+            // Every integer up to 2^53 is a double (IEEE 754, binary64); above that some are not, and would change.
             ValueRef::Integer(n) if n.unsigned_abs() <= EXACT => n as f64,
             ValueRef::Integer(_) => return Err(Invalid::Range),
             ValueRef::Text(t) => text_of_real(t)?,
@@ -227,6 +228,7 @@ impl Encoder {
         }
         let extra = usize::from(binary);
         buf.extend_from_slice(&field_length(t.len() + extra)?.to_be_bytes());
+        // jsonb's binary form is a version before the text (`jsonb_recv`); there has been no other than 1.
         if binary {
             buf.push(1);
         }
@@ -240,6 +242,8 @@ impl Encoder {
             ValueRef::Blob(b) => {
                 let mut uuid = <[u8; 16]>::try_from(b).map_err(|_| Invalid::NotUuid)?;
                 if self.conversion == Conversion::Guid {
+                    // .NET's Guid.ToByteArray() has its first three fields in little-endian order; the text form does
+                    // not.
                     uuid[..4].reverse();
                     uuid[4..6].reverse();
                     uuid[6..8].reverse();

@@ -38,6 +38,8 @@ impl Decimal {
         }
         let mut text = [0; 32];
         let mut cursor = std::io::Cursor::new(&mut text[..]);
+        // Rust prints the shortest digits that read back as the same double: what SQLite holds is these 64 bits, and
+        // any more digits would claim what was never stored.
         write!(cursor, "{:e}", n.abs()).ok()?;
         let end = usize::try_from(cursor.position()).ok()?;
         let text = std::str::from_utf8(&text[..end]).ok()?;
@@ -155,6 +157,8 @@ impl<'a> Digits<'a> {
                 let value = (0..4).fold(0, |n, i| n * 10 + self.digit_at(at + i));
                 buf.extend_from_slice(&value.to_be_bytes());
                 count = count.saturating_add(1);
+                // numeric_recv() takes zeros at the end, but what PostgreSQL makes itself has none, and sums compare
+                // the bytes.
                 if value != 0 {
                     kept = count;
                 }

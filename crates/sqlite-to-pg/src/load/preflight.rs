@@ -41,6 +41,8 @@ pub(crate) fn find_violations(
     labels: &dyn Fn(&str, &str) -> Vec<String>,
 ) -> Result<Vec<Violation>> {
     let path = snapshot.path().to_path_buf();
+    // By the types in which they are staged: what only the server can read is text there, and is judged by its cast
+    // later.
     let staged: Vec<Table> = plan.tables.iter().map(Table::staged).collect();
     let labels_of = |table: &Table| {
         let bytes = |list: Vec<String>| list.into_iter().map(String::into_bytes).collect();

@@ -104,6 +104,8 @@ impl Rejects {
         let mut inner = lock(&self.inner);
         inner.file.flush().doing(doing)?;
         let file = inner.file.get_mut();
+        // A file without a name until now (O_TMPFILE): a run that is killed leaves no half list that could be taken
+        // for whole.
         file.rewind().doing(doing)?;
         // The originals are data of the application: the file is its owner's alone, whatever the umask says.
         durable::replace(path, 0o600, |w| std::io::copy(file, w).map(drop).doing(doing))

@@ -92,12 +92,14 @@ impl<'p> TableStream<'p> {
         let mut moved = Moved::default();
         self.for_each_row(reader, range, |row| {
             moved.rows += u64::from(self.put_row(row, &mut buf, out.rejects)?);
+            // Between rows, so that a chunk never ends inside one and what is sent is what was counted.
             if buf.len() >= CHUNK {
                 shutdown::check()?;
                 send_chunk(&mut buf, &mut moved, out.send)?;
             }
             Ok(())
         })?;
+        // The trailer (COPY, "File Trailer"): without it the server takes the data for cut off.
         buf.extend_from_slice(&(-1_i16).to_be_bytes());
         send_chunk(&mut buf, &mut moved, out.send)?;
         Ok(moved)

@@ -6,6 +6,7 @@ use std::io::Write;
 
 /// The text, when PostgreSQL can hold it as it is.
 pub(crate) fn clean_text(bytes: &[u8]) -> Result<&str, Invalid> {
+    // PostgreSQL refuses both: bytes that are no UTF-8, and the code zero (manual, "Character Types").
     let text = std::str::from_utf8(bytes).map_err(|_| Invalid::NotUtf8)?;
     if memchr::memchr(0, bytes).is_some() { Err(Invalid::Nul) } else { Ok(text) }
 }

@@ -76,6 +76,7 @@ fn parse_day(text: &[u8]) -> Option<i64> {
         1..=12 => 31,
         _ => return None,
     };
+    // The year 0 is none: what SQLite counts as 0000 is 1 BC, which no program writes on purpose.
     (year > 0 && (1..=length).contains(&day)).then(|| days_from_civil(year, month, day) - 10_957)
 }
 
@@ -115,6 +116,7 @@ fn read_fraction(text: &[u8]) -> Option<(i64, bool, &[u8])> {
     let micros = parse_digits(&text[..kept])? * 10_i64.pow(u32::try_from(6 - kept).ok()?);
     let rest = &text[kept..end];
     let rounded = rest.iter().any(|b| *b != b'0');
+    // Half up, as PostgreSQL rounds the text of a timestamp; the caller learns of it and decides by the policy.
     let up = i64::from(rest.first().is_some_and(|b| *b >= b'5'));
     Some((micros + up, rounded, &text[end..]))
 }

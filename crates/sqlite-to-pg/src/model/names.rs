@@ -67,6 +67,7 @@ pub(crate) fn short_name(name: &str) -> String {
     if name.len() <= MOST {
         return name;
     }
+    // PostgreSQL would cut a longer name itself (NAMEDATALEN), and two that differ at their ends would be one.
     let hash: String = toban_core::sum::hex(&Sha256::digest(name.as_bytes())[..4]);
     format!("{}_{hash}", &name[..name.floor_char_boundary(MOST - 9)])
 }

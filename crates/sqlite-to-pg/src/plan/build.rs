@@ -85,6 +85,8 @@ pub(crate) fn build_plan(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) ->
     objects.extend(unreadable.map(|(name, why)| Object::skipped(ObjectKind::GeneratedColumn, &name, why)));
     let naming = Naming::new(rules.snake_case, &rules.rename)?;
     let casts = Casts::new(rules)?;
+    // One pass over all values, beside the one that judges the pages: what is damaged may read as empty, and a plan
+    // for half of the rows must not be made.
     let (counted, remarks) = snapshot.check_beside(|s| scan::scan_tables(s, &catalog.tables, quiet))?;
     objects.extend(remarks.iter().map(|remark| Object::skipped(ObjectKind::IntegrityCheck, remark, REMARK)));
     let counted = hold_back(counted, &mut catalog, &mut objects);
@@ -97,6 +99,7 @@ pub(crate) fn build_plan(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) ->
     chooser.casts.check_used(&drafts)?;
     settle_names(&mut drafts, &naming, &mut objects);
     check_collisions(&drafts)?;
+    // Before the keys are decided on: an index is made for the type that a column has in the end.
     foreign::unify_types(&mut drafts);
     let taken = drafts.iter().map(|d| d.table.target.clone()).collect();
     let mut out = Decisions { naming: &naming, taken, objects };
@@ -106,6 +109,7 @@ pub(crate) fn build_plan(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) ->
     expressions::decide_others(&catalog, &drafts, &mut out);
     let mut objects = out.objects;
     let mut tables: Vec<Table> = drafts.into_iter().map(|d| d.table).collect();
+    // Last, since only now every object has the name by which it can be excluded.
     chosen.leave_out_objects(&mut tables, &mut objects)?;
     let plan =
         Plan { format: FORMAT, schema: rules.schema.clone(), mode: Mode::Create, source, tables, objects };

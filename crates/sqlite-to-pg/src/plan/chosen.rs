@@ -44,6 +44,7 @@ impl Selection {
             .chain(catalog.lost.iter().map(|n| &**n))
             .collect();
         let any = |pattern: &str| tables.iter().any(|t| names::matches_glob(pattern, t));
+        // A pattern that fits nothing is a mistake, and a run that left out less than was meant would not be noticed.
         if let Some(pattern) = rules.include.iter().find(|p| !any(p)) {
             return Err(Error::usage(format!("no table is called like {pattern}")));
         }

@@ -112,6 +112,7 @@ fn fit_table(table: &mut Table, stats: &[ColumnStats], made: &ExistingTable, cas
     for (column, stats) in table.columns.iter_mut().zip(stats) {
         if let Some(there) = shape::find_matching(&made.columns, |c| &c.name, &column.target) {
             let by_rule = casts.find(&table.source, &column.source).is_some();
+            // A rule of the command line counts more than what the values speak for.
             fit_column(column, there, (!by_rule).then(|| choose_conversion(stats, &there.pg_type)));
             column.policy = match casts.on_invalid {
                 Some(on_invalid) => on_invalid.policy(),
@@ -121,6 +122,7 @@ fn fit_table(table: &mut Table, stats: &[ColumnStats], made: &ExistingTable, cas
             };
         }
     }
+    // These are the application's own, and stay as they are.
     table.primary_key.clear();
     table.uniques.clear();
     table.indexes.clear();

@@ -53,6 +53,7 @@ fn find_change(drafts: &[Draft<'_>], a: ColumnAt, b: ColumnAt) -> Option<(Column
         (Conversion::Integer | Conversion::Numeric | Conversion::Float, Conversion::Text) if !x.identity => {
             take(a, y)
         }
+        // An identity keeps its integer: it numbers rows, and a numeric cannot (manual, "Identity Columns").
         (Conversion::Numeric, Conversion::Integer) if !y.identity => take(b, x),
         (Conversion::Integer, Conversion::Numeric) if !x.identity => take(a, y),
         _ => None,

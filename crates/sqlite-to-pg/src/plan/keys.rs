@@ -41,6 +41,8 @@ fn decide_primary(draft: &mut Draft<'_>, out: &mut Decisions<'_>) {
         outcome: Outcome::Translated,
         ..Object::skipped(ObjectKind::PrimaryKey, &draft.raw.name, why)
     };
+    // NOCASE makes the key stricter than PostgreSQL's, which compares bytes: the index beside it keeps what SQLite
+    // kept.
     if let Some(index) = folded {
         out.objects.push(report("a unique index besides, because of its collation"));
         let index = index_of(draft, index, format!("{}_pkey_collated", draft.table.target));
@@ -63,6 +65,8 @@ fn decide_primary(draft: &mut Draft<'_>, out: &mut Decisions<'_>) {
             why: "the primary key".into(),
             ..Index::default()
         });
+    // An old mistake that SQLite keeps: a primary key that is not the rowid lets NULL in
+    // (<https://sqlite.org/lang_createtable.html#the_primary_key>).
     } else if nulls {
         out.objects.push(report("UNIQUE instead: SQLite let NULLs into it"));
         let usual = || format!("{}_pkey", draft.table.target);
@@ -99,6 +103,8 @@ fn decide_unique(draft: &mut Draft<'_>, index: &RawIndex, out: &mut Decisions<'_
     let columns: Vec<String> = places.iter().map(|p| draft.table.columns[*p].target.clone()).collect();
     let name = unique_name(draft, &places)
         .unwrap_or_else(|| format!("{}_{}_key", draft.table.target, columns.join("_")));
+    // A constraint is over plain columns only; what needs an expression becomes a unique index (manual, "CREATE
+    // TABLE").
     if is_folded(index) || places.iter().any(|p| too_long(draft, *p) || is_json(draft, *p)) {
         let made = index_of(draft, index, name);
         push_index(draft, made, out);

@@ -26,6 +26,7 @@ pub(crate) fn replan(plan: &Plan, obstacle: &Obstacle<'_>) -> Plan {
             let left_out: Vec<String> =
                 plan.tables.extract_if(.., |t| t.source == *table).map(|t| t.target).collect();
             for table in &mut plan.tables {
+                // A key to a table that is not there cannot be made, whatever else is in it.
                 table.foreign_keys.retain(|key| !left_out.contains(&key.parent));
             }
         }

@@ -41,6 +41,8 @@ pub(crate) fn candidate_units(stats: &ColumnStats) -> Vec<Conversion> {
     let fits = |s: &&EpochScale| {
         let at = |n: f64| n / s.second + s.zero;
         let years = if s.conversion == Conversion::CocoaS { (APPLE_BEGINS, APPLE) } else { YEARS };
+        // The least and the greatest decide for all between them. One number that fits no unit leaves none: then the
+        // column stays what it is, and the plan says which units were thought of.
         (s.reals || !real) && at(low) >= years.0 && at(high) <= years.1
     };
     SCALES.iter().filter(fits).map(|s| s.conversion).collect()

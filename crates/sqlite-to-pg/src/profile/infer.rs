@@ -29,6 +29,8 @@ fn inferred(pg_type: &str, conversion: Conversion, why: impl Into<String>) -> In
 
 /// Judges by the values alone, or, for values that do not fit, as `on_invalid` says.
 pub(crate) fn infer_type(stats: &ColumnStats, declared: &str, on_invalid: Option<OnInvalid>) -> Inferred {
+    // What the schema asks for comes first, and only the values themselves can refuse it: nothing is ever lost to a
+    // type.
     let mut found = match try_declared(stats, declared) {
         Ok(granted) => granted,
         Err((wanted, mismatches)) if mismatches == [Mismatch::Rounded] => {

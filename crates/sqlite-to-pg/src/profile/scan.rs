@@ -48,6 +48,7 @@ pub(crate) fn scan_tables(
     let progress = Progress::bytes("look at every value", size, quiet);
     let counted = threads::share(snapshot.readers(), &parts, |reader, part| {
         let counted = match count_part(reader, part, &path) {
+            // A table that needs a function or a module of the application is left out by name; damage ends the run.
             Err(e) if e.kind() == Kind::Failed => {
                 TableStats { unreadable: Some(e.chain()), columns: empty_stats(part.raw), rows: 0 }
             }

@@ -122,6 +122,8 @@ impl ColumnStats {
         census.max = Some(census.max.map_or(n, |m| m.max(n)));
         self.bytes += 8;
         self.bits += u64::from(n == 0 || n == 1);
+        // A column of reals may hold integers, which SQLite stores as such where nothing is lost; above 2^53 a double
+        // cannot hold them all.
         self.inexact += u64::from(n.unsigned_abs() > 1 << 53);
         self.fine_nanos += u64::from(n % 1000 != 0);
         self.fine_ticks += u64::from(n % 10 != 0);
@@ -235,6 +237,7 @@ impl ColumnStats {
             self.json_blobs += u64::from(text.is_some());
         }
         if self.declared_type != DeclaredType::Bytes {
+            // Programs bind texts as blobs by mistake: a column of which all are texts can be one.
             self.clean_blobs += u64::from(text::clean_text(blob).is_ok());
             self.note_mismatch(Mismatch::Blob, key);
         }

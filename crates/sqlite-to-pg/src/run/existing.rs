@@ -88,9 +88,14 @@ impl Transfer<'_> {
         let triggers = switch_off(client, schema, &table.target)?;
         if table.action == Action::Truncate {
             let only = undo::scan_name(client, &name)?;
+            // Not TRUNCATE, which would refuse a table that others refer to or take their rows along, and gives a new
+            // file that readers of an older snapshot see empty (manual, "TRUNCATE"); and not its heirs' rows, which
+            // are not ours.
             client.batch_execute(&format!("delete from {only}")).doing(doing)?;
         }
         client.batch_execute(&self.insert_sql(table, there, "")).doing(doing)?;
+        // DDL is transactional: also a crash in between leaves them as they were, since nothing of this is committed
+        // yet.
         triggers.iter().try_for_each(|trigger| trigger.restore_state(client).doing(doing))?;
         Ok(back)
     }
@@ -103,6 +108,7 @@ impl Transfer<'_> {
         let all: Vec<&str> =
             columns.iter().copied().chain(table.sets.iter().map(|s| s.column.as_str())).collect();
         format!(
+            // The rows keep the numbers that they had, also where the column is GENERATED ALWAYS (manual, "INSERT").
             "insert into {} ({}) overriding system value select {} from {}{filter}{}",
             qualified_name(&self.plan.schema, &table.target),
             name_list(&all),

@@ -46,6 +46,7 @@ pub(crate) fn run(args: &RunArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> 
     let mut control = session::open_lead(&to)?;
     session::check_server(&mut control, &to)?;
     let (plan, oddities) = make_plan(args, &mut snapshot, &mut control, quiet)?;
+    // Before anything is made: two runs into one schema would share the staging schema, whose name follows from it.
     session::lock_schema(&mut control, &plan.schema)?;
     check_target(args, &plan, &mut control)?;
     if plan.mode == Mode::Existing {
@@ -75,6 +76,7 @@ pub(crate) fn run(args: &RunArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> 
     drop(guard);
     migration.summary.seconds = began.elapsed().as_secs_f64();
     let report = Report::new(&migration);
+    // Also of a run that failed: the rejects and what was found so far are what says why.
     let told = report.write_report(&to.describe(), out);
     done.and(told)?;
     report.final_status()
@@ -213,6 +215,7 @@ fn make_plan(
     if let Some(path) = &args.plan {
         let mut plan = file::read_plan(path)?;
         let now = build::source_file(snapshot)?;
+        // Rows may have come since; a column that the plan does not know would be left out without a word.
         if now.schema_sum != plan.source.schema_sum {
             return Err(Error::failed("the source's schema is not the one that was planned")
                 .hint("make the plan again with: sqlite-to-pg plan DB -o FILE"));

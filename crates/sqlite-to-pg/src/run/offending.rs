@@ -56,6 +56,7 @@ impl Transfer<'_> {
             "select pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
             literal(&staged)
         );
+        // Halves by pages: a row cannot be found by its number, and a TID range is read without an index.
         let (mut low, mut high): (i64, i64) = (0, client.query_one(&sql, &[]).doing(doing)?.get(0));
         // What was loaded stays loaded, so that all of it together costs about two loads.
         while high - low > 1 {

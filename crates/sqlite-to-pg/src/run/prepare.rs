@@ -155,6 +155,8 @@ impl Migration<'_> {
             self.snapshot.first_reader().query_row(&sql, [], |r| r.get(0)).ok()
         });
         match in_source {
+            // Fewer than in the target: either the parents were rejected, or the two compare keys by different
+            // collations.
             Some(n) if n < orphans.count => {
                 let rejected = parent.is_some_and(|p| self.rejects.count_by_table().contains_key(&p.source));
                 let why = if rejected {
@@ -173,6 +175,8 @@ impl Migration<'_> {
         let began = Instant::now();
         let mut sides =
             BothSides { db: self.snapshot.first_reader(), client: &mut self.control, stage: self.stage };
+        // Defaults last of what tables have: COPY named every column, so none was used, and views may be defined on
+        // all of it.
         self.ledger.note_all(sides.compare_indexes(plan)?);
         self.ledger.note_all(create::set_defaults(sides.client, plan, self.stage)?);
         create::set_sequences(sides.client, plan, self.stage)?;

@@ -40,6 +40,8 @@ pub(super) fn gather_rows(db: &Path, list: &Path) -> Result<RejectedRows> {
     small.collation_needed(open::add_bytewise_collation).map_err(explain)?;
     small
         .execute_batch(
+            // A file of our own that is thrown away: no journal is needed, and the rows must be taken as they are,
+            // also those that their own constraints would refuse today.
             "pragma journal_mode = off; pragma foreign_keys = off; pragma ignore_check_constraints = on",
         )
         .map_err(explain)?;

@@ -141,6 +141,8 @@ pub(crate) fn read_catalog(db: &Connection) -> Result<Catalog> {
 
 /// Tables in the order in which they were made.
 fn list_tables(db: &Connection) -> Result<Vec<(String, String, bool)>> {
+    // pragma_table_list tells virtual and shadow tables from plain ones, which sqlite_schema does not
+    // (<https://sqlite.org/pragma.html#pragma_table_list>).
     let sql = "select l.name, l.type, l.wr from pragma_table_list l left join sqlite_schema s \
                on s.name = l.name and s.type in ('table', 'view') where l.schema = 'main' order by s.rowid";
     query_all(db, sql, &[], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
@@ -184,6 +186,8 @@ fn read_table(db: &Connection, name: &str, without_rowid: bool) -> Result<(RawTa
         }
     }
     let indexes = read_indexes(db, name)?;
+    // `INTEGER PRIMARY KEY DESC` is no alias of the rowid, by an accident that was kept: then the key has an index of
+    // its own (<https://sqlite.org/lang_createtable.html#rowid>).
     let own_key = indexes.iter().any(|i| i.origin == "pk");
     let is_alias = |k: &usize| columns[*k].declared.eq_ignore_ascii_case("integer");
     let alias = key.first().copied().filter(|k| key.len() == 1 && !without_rowid && !own_key && is_alias(k));
@@ -334,6 +338,7 @@ pub(crate) fn schema_sum(db: &Connection) -> Result<String> {
     let sql = "select cast(coalesce(sql, '') as blob) from sqlite_schema order by type, name";
     for text in query_all(db, sql, &[], |r| r.get::<_, Vec<u8>>(0))? {
         sum.update(&text);
+        // An end of each, so that two statements cannot change places with one that is both.
         sum.update([0]);
     }
     Ok(toban_core::sum::hex(&sum.finalize()))

@@ -96,6 +96,8 @@ pub(crate) fn check_beside<T>(
 ) -> Result<(T, Remarks)> {
     let interrupt = db.get_interrupt_handle();
     std::thread::scope(|scope| {
+        // On a connection of its own: integrity_check reads every page, and the copy need not wait for it. What it
+        // finds still ends the run, since nothing is put in place before both are done.
         let checking = scope.spawn(|| check_pages(db, path));
         let done = work();
         // An error of `work` may come from the damage itself, of which the check tells more.

@@ -53,6 +53,7 @@ fn find_damage(mut log: impl Read) -> io::Result<Option<String>> {
     let mut frame = vec![0; FRAME + page];
     let mut broken = None;
     for at in 1_u64.. {
+        // Both salts change with each round of the log: a frame with other ones is of a round before.
         if log.read_exact(&mut frame).is_err() || frame[8..16] != header[16..24] {
             // The end, or frames of an earlier round, which are no part of the log any more.
             return Ok(None);

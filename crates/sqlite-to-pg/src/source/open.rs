@@ -22,6 +22,8 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| explain_error(e, path))?;
     connection.busy_timeout(PATIENCE).map_err(|e| explain_error(e, path))?;
+    // No mmap: a file that is cut off while it is read would be a SIGBUS instead of an error. A small cache: each page
+    // is read once, and several readers share the machine.
     let settings = "pragma query_only = on; pragma cell_size_check = on; pragma cache_size = -2048; pragma mmap_size = 0; pragma temp_store = 1";
     // A schema with an entry that does not parse (a view of an older program) is read without that entry.
     connection
@@ -112,6 +114,7 @@ fn hot_journal(path: &Path) -> Result<()> {
         probe.query_row("select count(*) from sqlite_schema", [], |_| Ok(())).is_ok()
     };
     // A living writer's journal looks the same, but then readers are let in.
+    // The magic of a rollback journal (<https://sqlite.org/fileformat.html#the_rollback_journal>).
     if begun && head == [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7] && !locked() {
         return Err(Error::failed(format!("{} has a transaction that was cut off", path.display())).hint(
             "its -journal must be rolled back first, which writes to the file: open it once with the sqlite3 shell",

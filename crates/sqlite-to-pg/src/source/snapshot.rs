@@ -42,6 +42,7 @@ impl Snapshot {
         }
         // Only now: outside of a read transaction the header may already count pages that a writer adds next.
         damage::check_header(path)?;
+        // It sees the same moment as the readers: pages that a writer changes meanwhile are no damage.
         let judge = if held { readers.pop() } else { None };
         Ok(Snapshot { readers, judge, path: path.to_path_buf() })
     }

@@ -31,6 +31,8 @@ fn check_column(client: &mut Client, table: &Table, column: &Column, stage: &str
     let shown = |pg_type: &str| format!("pg_catalog.format('%s', {name}::{pg_type})");
     let key = row_key(table);
     let sql = format!(
+        // An explicit cast cuts and rounds in silence where an assignment would be an error (manual, "Character
+        // Types"): so the value with the type's limits is compared with the one without.
         "select count(*), (array_agg({key} || {name}::text || ' to ' || {full}))[1:{NAMED}] from {from} \
          where {name} is not null and {full} is distinct from {bare}",
         full = shown(&column.pg_type),

@@ -100,6 +100,7 @@ impl NewCheck<'_> {
         }
         let add = alter_sql(name, std::slice::from_ref(check));
         match client.batch_execute(&add) {
+            // It holds in both for every row.
             Ok(()) if broken == 0 => Ok(check_object(table, check, Outcome::Translated, "")),
             Ok(()) => {
                 let drop = format!("alter table {name} drop constraint {}", Ident::new(&*check.name));
@@ -108,6 +109,8 @@ impl NewCheck<'_> {
             }
             Err(e) => {
                 let why = tolerate(e)?;
+                // NOT VALID asks it of new rows only (manual, "ALTER TABLE"): the source had rows that break it, so
+                // the copy has too.
                 if broken > 0 && client.batch_execute(&format!("{add} not valid")).is_ok() {
                     let why = format!("{broken} rows of the source break it");
                     return Ok(check_object(table, check, Outcome::NotValid, &why));

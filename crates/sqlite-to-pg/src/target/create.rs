@@ -52,6 +52,7 @@ pub(crate) struct RefusedColumn {
 pub(crate) fn create_tables(client: &mut Client, plan: &Plan, stage: &str) -> Result<Vec<RefusedColumn>> {
     let mut refused = Vec::new();
     for table in &plan.tables {
+        // Each by itself: one statement for all would end at the first that the server does not take.
         let Err(e) = client.batch_execute(&table_sql(table, stage)) else { continue };
         let why = e.as_db_error().map_or_else(|| e.to_string(), |d| d.message().to_string());
         let generated = table.columns.iter().filter(|c| c.generated.is_some());
@@ -153,6 +154,8 @@ pub(crate) fn set_sequences(client: &mut Client, plan: &Plan, stage: &str) -> Re
             // Rows that are left out count too: their ids were given.
             let sequence = table.sequence.max(column.profile.max).unwrap_or(0).max(0);
             let sql = format!(
+                // With is_called false for an empty table the next number is 1 itself, else the one after the greatest
+                // (manual, "Sequence Manipulation Functions").
                 "select setval(pg_get_serial_sequence({}, {}), greatest(m, 1), m >= 1) from \
                  (select greatest(coalesce(max({target}), 0), {sequence}) as m from {name}) x",
                 literal(&name),

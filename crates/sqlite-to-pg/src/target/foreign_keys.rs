@@ -85,6 +85,8 @@ fn validate_keys(
         let own = made.iter().filter(|(t, _)| std::ptr::eq(*t, *table));
         let found: Vec<_> =
             own.map(|(_, key)| validate_key(client, table, key, stage)).collect::<Result<_>>()?;
+        // Here, and not for all at the end: a table is in the cache now, and ANALYZE would wait for a VALIDATE of the
+        // same one.
         indexes::analyze_table(client, table, stage)?;
         Ok(found)
     })?;

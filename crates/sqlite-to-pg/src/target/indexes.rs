@@ -97,6 +97,8 @@ fn constraint_tasks(table: &Table, stage: &str, refused: &[Object]) -> Vec<Index
         kind,
         name: format!("{}.{index}", table.source),
         rows: 0,
+        // Takes the index as it is: the rows are not read once more (manual, "ALTER TABLE",
+        // table_constraint_using_index).
         sql: format!("alter table {name} add constraint {0} {words} using index {0}", Ident::new(index)),
     };
     let mut tasks = Vec::new();

@@ -60,6 +60,7 @@ fn move_one_by_one(client: &mut Client, plan: &Plan, stage: &str, views: &[Strin
     let doing = || format!("move the tables to {}", plan.schema);
     let (from, to) = (Ident::new(stage), Ident::new(&*plan.schema));
     for view in views {
+        // A view finds its tables by their numbers, so the order of the moves does not matter to it.
         let sql = format!("alter view {} set schema {to}", qualified_name(stage, view));
         client.batch_execute(&sql).doing(doing).map_err(explain_denied)?;
     }
@@ -105,6 +106,8 @@ pub(crate) fn check_room(client: &mut Client, plan: &Plan) -> Result<()> {
     if !there || needed <= each * sessions {
         return Ok(());
     }
+    // The lock table is shared: it holds max_locks_per_transaction times the sessions that there can be (manual, "Lock
+    // Management").
     let set = (needed / sessions + 1) * 5 / 4;
     let what = format!(
         "{needed} locks at once put this copy in place, and the server has room for {}",
@@ -143,6 +146,8 @@ pub(crate) fn create_views(client: &mut Client, plan: &Plan, stage: &str) -> Res
             refused.push(Object { cause: Cause::Refused, ..written });
         }
     }
+    // Back at once: everything else names its schema, and must not find a table that is called like one of the
+    // catalogue's.
     client.batch_execute("set search_path = pg_catalog").doing(|| "end views".into())?;
     Ok(refused)
 }

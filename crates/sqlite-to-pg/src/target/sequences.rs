@@ -34,6 +34,7 @@ pub(crate) fn advance_sequences(client: &mut Client, plan: &Plan) -> Result<Vec<
         let Some(table) = plan.tables.iter().find(|t| t.target == relation) else { continue };
         let whole: bool = row.get(3);
         match whole {
+            // One sequence may number several tables: it goes on after the greatest of all.
             true => sources.entry(sequence).or_default().push(given_numbers(plan, table, &column)),
             false => unknown.push(unknown_sequence(&sequence, table, &column)),
         }

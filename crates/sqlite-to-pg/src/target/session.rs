@@ -117,6 +117,8 @@ pub(crate) fn in_transaction<T>(
 pub(crate) fn lock_schema(client: &mut Client, schema: &str) -> Result<()> {
     // The session of a run that was killed a moment ago may still be ending.
     let sql = format!(
+        // A lock of the session, not of a transaction: a run has many transactions, and the server gives it back
+        // whenever the session ends, however that is (manual, "Advisory Locks").
         "set lock_timeout = '10s'; select pg_advisory_lock(hashtext('sqlite-to-pg'), hashtext({})); set lock_timeout = 0",
         literal(schema)
     );
@@ -149,6 +151,7 @@ pub(crate) fn check_server(client: &mut Client, to: &ConnInfo) -> Result<()> {
             "set it off for the database or the role: alter role … set default_transaction_read_only = off",
         ));
     }
+    // What SQLite holds is Unicode, and what another encoding lacks would be refused in the middle of the load.
     if encoding != "UTF8" {
         return Err(Error::failed(format!("the target's encoding is {encoding}, not UTF8"))
             .hint("create the database with: createdb --encoding=UTF8 --template=template0"));

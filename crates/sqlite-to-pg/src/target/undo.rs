@@ -68,6 +68,8 @@ pub(crate) fn write_steps(client: &mut Client, schema: &str, steps: &[String], a
          alter table {SCHEMA}.step add column if not exists alone boolean not null default false"
     );
     client.batch_execute(&table).doing(doing)?;
+    // Runs into one schema are kept apart by its lock; two into different schemas that take one number are kept apart
+    // by `target`.
     let next = format!("select coalesce(max(run), 0) + 1 from {SCHEMA}.step");
     let run: i64 = client.query_one(&next, &[]).doing(doing)?.get(0);
     let sql =
@@ -178,6 +180,8 @@ pub(crate) fn undo_last(client: &mut Client, schema: &str, even_if_changed: bool
     }
     loop {
         let (steps, more) = session::in_transaction(client, doing, |client| {
+            // Under the lock and in the transaction that drops them: rows that come in between would go without a
+            // word.
             let told = if alone { Vec::new() } else { check_changed(client, &last, even_if_changed, true)? };
             let (steps, more) = take_steps(client, &last, if alone { STEPS } else { i64::MAX })?;
             Ok((told.into_iter().chain(steps).collect::<Vec<_>>(), more))

@@ -36,6 +36,7 @@ pub(crate) fn unify_types(left: Typed, right: Typed, ordered: bool) -> Translati
     let ((a, a_ty), (b, b_ty)) = (left, right);
     match (a_ty, b_ty) {
         (SqlType::Null, _) | (_, SqlType::Null) => Ok((a, b)),
+        // The column's collation decides for both sides (<https://sqlite.org/datatype3.html#collation>).
         (SqlType::NoCase, t) | (t, SqlType::NoCase) if t.is_text() => Ok((fold_case(&a), fold_case(&b))),
         (SqlType::Text, SqlType::Text) if ordered => Ok((format!("({a} collate \"C\")"), b)),
         (x, y) if x == y && x != SqlType::Other && x != SqlType::Json => Ok((a, b)),
@@ -45,8 +46,13 @@ pub(crate) fn unify_types(left: Typed, right: Typed, ordered: bool) -> Translati
             let (boolean, number) = compare_truth(b, a);
             Ok((number, boolean))
         }
+        // A column with an affinity makes a number of the text before it compares
+        // (<https://sqlite.org/datatype3.html#affinity_of_comparison_operands>); what does not become one is refused
+        // here.
         (x, t) if t.is_text() && is_literal(&b) => Ok((a, literal_as_type(&b, x)?)),
         (t, y) if t.is_text() && is_literal(&a) => Ok((literal_as_type(&a, y)?, b)),
+        // Against a column of texts the number becomes its digits; their order would be another, so only equality is
+        // taken.
         (t, SqlType::Int) if t.is_text() && !ordered && is_digits(&b) => Ok((a, format!("'{b}'"))),
         (SqlType::Int, t) if t.is_text() && !ordered && is_digits(&a) => Ok((format!("'{a}'"), b)),
         _ => Err(format!("a comparison of {a} with {b}")),

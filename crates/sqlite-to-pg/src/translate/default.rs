@@ -55,6 +55,8 @@ fn parse_constant(e: &Expr<'_>) -> Option<Constant> {
 fn parse_number(digits: &str, sign: &str) -> Option<Constant> {
     let digits = digits.replace('_', "");
     if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        // Hexadecimal integers are the bits of 64, in two's complement
+        // (<https://sqlite.org/syntax/numeric-literal.html>).
         let bits = u64::from_str_radix(hex, 16).ok()?.cast_signed();
         return if sign.is_empty() { Some(bits) } else { bits.checked_neg() }.map(Constant::Integer);
     }
@@ -83,6 +85,7 @@ fn constant_sql(constant: &Constant, ty: SqlType, conversion: Conversion) -> Tra
         (Constant::Integer(n), SqlType::Int | SqlType::Numeric | SqlType::Float) => Ok(n.to_string()),
         (Constant::Integer(n), ty) if ty.is_text() => Ok(format!("'{n}'")),
         (Constant::Real(_, digits), SqlType::Numeric | SqlType::Float) => Ok(digits.clone()),
+        // Beyond this the digits of a double are not those that were meant.
         (Constant::Real(n, _), SqlType::Int) if n.fract() == 0.0 && n.abs() < 9e15 => Ok(format!("{n:.0}")),
         (Constant::Real(_, digits), ty) if ty.is_text() => Ok(literal(digits)),
         (Constant::Blob(hex), SqlType::Bytes) => Ok(format!("'\\x{hex}'::bytea")),

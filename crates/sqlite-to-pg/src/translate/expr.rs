@@ -115,6 +115,8 @@ fn translate_name(table: Option<&str>, name: &str, scope: &Scope<'_>) -> Transla
     match name {
         n if table.is_none() && n.eq_ignore_ascii_case("true") => Ok(("true".into(), SqlType::Bool)),
         n if table.is_none() && n.eq_ignore_ascii_case("false") => Ok(("false".into(), SqlType::Bool)),
+        // A misfeature that SQLite keeps: a name in double quotes that is none is a text
+        // (<https://sqlite.org/quirks.html>).
         n if table.is_none() && n.starts_with('"') => Ok((literal(&bare_name(n)), SqlType::Text)),
         _ => Err(format!("the name {name}")),
     }

@@ -71,6 +71,7 @@ fn plain_call(name: &str, args: Vec<Typed>) -> Translation {
         }
         ("min" | "max", [_, _, ..]) => least_or_greatest(name, args),
         ("abs", [one]) => as_number(one.clone()).map(|(sql, ty)| (format!("abs({sql})"), ty)),
+        // By way of numeric, which rounds halves away from zero as SQLite does; float8 rounds them to even.
         ("round", [one]) => round_call(one, "0"),
         ("round", [one, (digits, SqlType::Int)]) => round_call(one, digits),
         ("length", [(sql, SqlType::Bytes)]) | ("octet_length", [(sql, SqlType::Bytes)]) => {
@@ -80,6 +81,7 @@ fn plain_call(name: &str, args: Vec<Typed>) -> Translation {
         ("hex", [(sql, SqlType::Bytes)]) => Ok((format!("upper(encode({sql}, 'hex'))"), SqlType::Text)),
         ("unicode", [(sql, ty)]) if ty.is_text() => Ok((format!("ascii({sql})"), SqlType::Int)),
         ("char", [(sql, SqlType::Int)]) => Ok((format!("chr({sql}::int)"), SqlType::Text)),
+        // SQLite folds A to Z alone (<https://sqlite.org/lang_corefunc.html#lower>), as "C" does.
         ("lower" | "upper", [one]) => {
             Ok((format!("{name}({} collate \"C\")", as_text(one.clone())?), SqlType::Text))
         }
@@ -147,6 +149,7 @@ fn substr_call(text: &Typed, from: &str, rest: &[Typed]) -> Translation {
         ([(len, SqlType::Int)], _) if positive && len.parse::<i64>().is_ok_and(|n| n >= 0) => {
             Ok((format!("substr({text}, {from}, {len})"), SqlType::Text))
         }
+        // A negative place counts from the end (<https://sqlite.org/lang_corefunc.html#substr>).
         ([], Some(n)) => Ok((format!("right({text}, {n})"), SqlType::Text)),
         _ => Err("substr with computed places".into()),
     }
@@ -195,6 +198,7 @@ fn aggregate_call(name: &str, args: &[Expr<'_>], distinct: bool, scope: &Scope<'
     let distinct = if distinct { "distinct " } else { "" };
     match name {
         "count" => Ok((format!("count({distinct}{sql})"), SqlType::Int)),
+        // PostgreSQL's sum of bigint is numeric, SQLite's an integer; beyond 64 bits both end with an error.
         "sum" if ty == SqlType::Int => Ok((format!("sum({distinct}{sql})::bigint"), SqlType::Int)),
         "sum" | "total" | "avg" => {
             let (sql, _) = as_number((sql, ty))?;

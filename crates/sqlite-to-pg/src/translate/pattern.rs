@@ -35,6 +35,9 @@ pub(crate) fn translate_like(
             ))
         }
         LikeOperator::Glob if is_literal(&pattern) => {
+            // GLOB regards case and has classes
+            // (<https://sqlite.org/lang_expr.html#the_like_glob_regexp_match_and_extract_operators>); a regular
+            // expression under "C" does the same byte by byte.
             let text = pattern[1..pattern.len() - 1].replace("''", "'");
             Ok((format!("({value} collate \"C\" ~ {})", literal(&glob_regex(&text))), SqlType::Bool))
         }

@@ -76,6 +76,7 @@ fn query_body(select: &Select<'_>, scope: &Scope<'_>) -> Translation<(String, Ve
             CompoundOperator::Except => "except",
             CompoundOperator::Intersect => "intersect",
         };
+        // SQLite lets the parts have different types, row by row; a column of PostgreSQL has one.
         for (ours, theirs) in columns.iter_mut().zip(&others) {
             let both = vec![(String::new(), ours.ty), (String::new(), theirs.ty)];
             ours.ty = unify_results(both).map(|(_, ty)| ty)?;

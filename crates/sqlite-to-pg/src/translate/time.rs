@@ -27,6 +27,7 @@ fn epoch_number(name: &str, args: &[Expr<'_>], scope: &Scope<'_>) -> Translation
     let epoch = format!("extract(epoch from {})", timestamp_sql(args, scope)?);
     Ok(match name {
         "unixepoch" => (format!("floor({epoch})::bigint"), SqlType::Int),
+        // 1970 began at noon of day 2440587, minus half a day.
         _ => (format!("({epoch} / 86400.0 + 2440587.5)::float8"), SqlType::Float),
     })
 }
@@ -73,6 +74,7 @@ fn timestamp_sql(args: &[Expr<'_>], scope: &Scope<'_>) -> Translation<String> {
     let [first, modifiers @ ..] = args else { return Ok("(now() at time zone 'utc')".into()) };
     let mut sql = match translate(first, scope)? {
         (text, _) if text.eq_ignore_ascii_case("'now'") => "(now() at time zone 'utc')".to_string(),
+        // SQLite's functions know no zone: everything is UTC (<https://sqlite.org/lang_datefunc.html>).
         (sql, SqlType::Timestamptz) => format!("({sql} at time zone 'utc')"),
         (sql, SqlType::Timestamp | SqlType::Date) => format!("({sql})::timestamp"),
         (sql, SqlType::Int)

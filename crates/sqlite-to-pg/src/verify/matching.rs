@@ -1,10 +1,15 @@
 //! Which table and column of the target is which of the source: by the plan, or by name.
 
-use super::expressions::{self, SourceCheck, WantedExpression};
-use super::pair::{ColumnBounds, Element, Form, PairColumn, Rule, TablePair, find_name};
+use super::expected::{
+    ExpectedObjects, WantedExpression, WantedForeignKey, nullable_columns, planned_objects,
+};
+use super::objects::expressions::SourceCheck;
+use super::pair::{
+    ColumnBounds, Element, Form, PairColumn, Rule, TablePair, find_name, target_names,
+};
 use super::record::{Difference, DifferenceKind};
 use super::{source, target};
-use crate::model::{self, Action, Mode, ObjectKind, Outcome, Plan, Policy};
+use crate::model::{self, Action, Mode, Outcome, Plan, Policy};
 use rusqlite::Connection;
 
 /// What is compared, and what cannot be.
@@ -21,42 +26,6 @@ pub(crate) struct Matched {
     pub(crate) skipped: Vec<(String, String)>,
     /// Tables whose rows only the application can read: what is there of them is not known.
     pub(crate) unread: Vec<Difference>,
-}
-
-/// Keys and constraints of one table, by the target's names.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ExpectedObjects {
-    /// The table's number in the target's catalogue.
-    pub(crate) oid: u32,
-    pub(crate) primary_key: Vec<String>,
-    pub(crate) uniques: Vec<Vec<String>>,
-    pub(crate) foreign_keys: Vec<WantedForeignKey>,
-    pub(crate) not_null: Vec<String>,
-    /// Those of them that the target lets be NULL.
-    pub(crate) nullable: Vec<String>,
-    /// The column that numbers the rows.
-    pub(crate) identity: Option<target::TargetColumn>,
-    /// The greatest number that was ever given.
-    pub(crate) used: Option<i64>,
-    pub(crate) checks: Vec<WantedExpression>,
-    pub(crate) indexes: Vec<WantedExpression>,
-    /// How many columns must have a default, and those that have none.
-    pub(crate) defaults: usize,
-    pub(crate) no_default: Vec<String>,
-    /// The target's schema is the application's own: what it lacks is not counted.
-    pub(crate) foreign: bool,
-}
-
-/// A foreign key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct WantedForeignKey {
-    pub(crate) columns: Vec<String>,
-    pub(crate) parent: String,
-    pub(crate) parent_columns: Vec<String>,
-    /// The parent and its columns in the source.
-    pub(crate) source: (String, Vec<String>),
-    /// ON DELETE and ON UPDATE, in lower case.
-    pub(crate) actions: [String; 2],
 }
 
 impl Matched {
@@ -251,18 +220,6 @@ fn no_default(names: &[String], columns: &[PairColumn], target: &target::TargetT
     names.iter().filter(lacks).cloned().collect()
 }
 
-fn nullable_columns(columns: &[String], target: &target::TargetTable) -> Vec<String> {
-    let lax = |name: &&String| target.columns.iter().any(|c| c.name == **name && !c.bounds.not_null);
-    columns.iter().filter(lax).cloned().collect()
-}
-
-/// The target's names of source columns; None when one is not there.
-pub(super) fn target_names(names: &[String], columns: &[PairColumn]) -> Option<Vec<String>> {
-    let one =
-        |n: &String| columns.iter().find(|c| c.source.eq_ignore_ascii_case(n)).map(|c| c.target.clone());
-    names.iter().map(one).collect()
-}
-
 fn new_pair(source: &str, schema: &str, target: &target::TargetTable, columns: Vec<PairColumn>) -> TablePair {
     TablePair {
         source: source.into(),
@@ -317,87 +274,4 @@ pub(crate) fn match_by_plan(
         }
     }
     matched
-}
-
-/// The columns of an index of all rows that has no expression.
-fn plain_columns(index: &model::Index) -> Option<expressions::Columns> {
-    let name = |part: &model::IndexPart| {
-        let inner = part.sql.strip_prefix('"')?.strip_suffix('"')?;
-        Some(inner.replace("\"\"", "\""))
-    };
-    index.parts.iter().map(name).collect::<Option<_>>().filter(|_| index.predicate.is_none())
-}
-
-/// The parent of a key in the source, and its columns there.
-fn parent_in_source(plan: &Plan, key: &model::ForeignKey) -> (String, Vec<String>) {
-    let Some(parent) = plan.tables.iter().find(|t| t.target == key.parent) else { return Default::default() };
-    let own = |name: &String| parent.columns.iter().find(|c| c.target == *name).map(|c| c.source.clone());
-    (parent.source.clone(), key.parent_columns.iter().filter_map(own).collect())
-}
-
-fn planned_objects(plan: &Plan, table: &model::Table, target: &target::TargetTable) -> ExpectedObjects {
-    let identity = table.columns.iter().find(|c| c.identity).map(|c| &c.target);
-    let of_key = |key: &model::ForeignKey| WantedForeignKey {
-        columns: key.columns.clone(),
-        parent: key.parent.clone(),
-        parent_columns: key.parent_columns.clone(),
-        source: parent_in_source(plan, key),
-        actions: [key.on_delete.clone(), key.on_update.clone()],
-    };
-    let not_null: Vec<String> =
-        table.columns.iter().filter(|c| c.not_null).map(|c| c.target.clone()).collect();
-    let made = |kind: ObjectKind, name: &str| {
-        let gone = |o: &model::Object| o.kind == kind && o.name == name && o.outcome == Outcome::Skipped;
-        !plan.objects.iter().any(gone)
-    };
-    // A key that the server refused was told.
-    let lost = |kind: ObjectKind| {
-        let own = format!("{}.", table.source);
-        plan.objects
-            .iter()
-            .any(|o| o.kind == kind && o.outcome == Outcome::Skipped && o.name.starts_with(&own))
-    };
-    let kept = |kind: ObjectKind, name: &str| made(kind, &format!("{}.{name}", table.source));
-    let uniques = table.uniques.iter().filter(|u| kept(ObjectKind::Unique, &u.name));
-    let foreign_keys = table.foreign_keys.iter().filter(|k| kept(ObjectKind::ForeignKey, &k.name));
-    let exact = |name: &str| WantedExpression {
-        name: name.into(),
-        exact: Some(name.into()),
-        ..WantedExpression::default()
-    };
-    let whole = |i: &model::Index| WantedExpression {
-        unique: i.unique,
-        partial: i.predicate.is_some(),
-        columns: plain_columns(i).unwrap_or_default(),
-        ..exact(&i.target)
-    };
-    let checks =
-        table.checks.iter().filter(|c| made(ObjectKind::Check, &format!("{}.{}", table.source, c.name)));
-    let indexes = table.indexes.iter().filter(|i| {
-        made(ObjectKind::Index, if i.source.is_empty() { "" } else { &i.source })
-            && made(ObjectKind::Index, &format!("{}.{}", table.source, i.target))
-    });
-    let defaults: Vec<&model::Column> = table
-        .columns
-        .iter()
-        .filter(|c| {
-            c.default.is_some() && made(ObjectKind::Default, &format!("{}.{}", table.source, c.source))
-        })
-        .collect();
-    let bare = |c: &&&model::Column| target.columns.iter().any(|t| t.name == c.target && !t.has_default);
-    ExpectedObjects {
-        oid: target.oid,
-        checks: checks.map(|c| exact(&c.name)).collect(),
-        indexes: indexes.map(whole).collect(),
-        defaults: defaults.len(),
-        no_default: defaults.iter().filter(bare).map(|c| c.source.clone()).collect(),
-        primary_key: if lost(ObjectKind::PrimaryKey) { Vec::new() } else { table.primary_key.clone() },
-        uniques: uniques.map(|u| u.columns.clone()).collect(),
-        foreign_keys: foreign_keys.map(of_key).collect(),
-        nullable: nullable_columns(&not_null, target),
-        not_null,
-        identity: identity.and_then(|n| target.columns.iter().find(|c| c.name == *n)).cloned(),
-        used: table.sequence,
-        foreign: plan.mode == Mode::Existing,
-    }
 }

@@ -1,35 +1,30 @@
 //! The independent comparison: what PostgreSQL returns against what SQLite holds. Reads both sides, writes to none.
 
-mod convert;
-mod cross_check;
-mod decimal;
-mod definitions;
-mod expressions;
-mod json;
-mod locate_rows;
+mod expected;
 mod matching;
 mod objects;
 mod pair;
 mod record;
-mod scan;
+mod rows;
 mod source;
-mod sums;
 mod target;
-mod time;
+mod values;
 
 use crate::cli::VerifyArgs;
 use crate::model::Plan;
 use crate::plan;
 use crate::source::catalog;
 use crate::target::definitions::Definitions;
-use matching::{ExpectedObjects, Matched};
-use objects::TableJudge;
+use expected::ExpectedObjects;
+use matching::Matched;
+use objects::{TableJudge, definitions, expressions};
 use pair::TablePair;
 use postgres::Client;
 use record::{Compared, Difference, DifferenceKind, TableVerdict};
 use rusqlite::Connection;
-use scan::Sides;
-use sums::SideSums;
+use rows::scan::{self, Sides};
+use rows::sums::{self, SideSums};
+use rows::{cross_check, locate};
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Error, Kind as Status, Out, Result};
 
@@ -60,6 +55,7 @@ pub(crate) fn run(args: &VerifyArgs, quiet: bool, out: &mut Out<'_>) -> Result<(
         let there = definitions::trigger_names(&mut clients[0], &schema, &names)?;
         outcome.differences.extend(expressions::missing_triggers(&wanted, &there));
     }
+    // After what was compared, so that a table that the run could not make is not reported as missing once more.
     plan.iter().for_each(|plan| outcome.add_missing(plan));
     for table in &outcome.tables {
         out.emit(table)?;
@@ -264,6 +260,8 @@ fn compare_all(
     for ((pair, both), expected) in matched.pairs.iter().zip(&sums).zip(&matched.expected) {
         sides.clients[0].batch_execute("savepoint one").doing(|| "begin a table".into())?;
         finish_table(&mut sides, &SummedTable { pair, both, expected }, &mut outcome)?;
+        // Rolled back, not committed: only locks were taken, and these a rollback to the savepoint gives back (manual,
+        // "ROLLBACK TO SAVEPOINT"). One transaction over thousands of tables would fill the server's lock table.
         let back = "rollback to savepoint one; release savepoint one";
         sides.clients[0].batch_execute(back).doing(|| "end a table".into())?;
     }
@@ -305,9 +303,10 @@ struct SummedTable<'a> {
 fn finish_table(sides: &mut Sides<'_>, table: &SummedTable<'_>, outcome: &mut Comparison) -> Result<()> {
     let SummedTable { pair, both, expected } = *table;
     let differing = both.differing_ranges().iter().filter(|d| **d).count();
+    // In a table that held rows before, the sums always differ: there each of our rows is looked for by itself.
     let look = differing > 0 || pair.is_loose();
     let found =
-        if look { locate_rows::locate_rows(sides, pair, both)? } else { locate_rows::LocatedRows::default() };
+        if look { locate::locate_rows(sides, pair, both)? } else { locate::LocatedRows::default() };
     let (source, target) = (both.source.total_sum(), both.target.total_sum());
     let (cross_checked, mut told) =
         cross_check::check_sample(&sides.readers[0], &mut sides.clients[0], pair, source.rows)?;

@@ -40,6 +40,7 @@ pub(crate) struct ColumnBounds {
 impl ColumnBounds {
     /// As `pg_attribute` has them.
     pub(crate) fn of_typmod(form: Form, typmod: i32, not_null: bool) -> ColumnBounds {
+        // The modifier counts a header of four bytes along (VARHDRSZ), for varchar, char and numeric alike.
         let bound = (typmod >= 4).then_some(typmod - 4);
         let length =
             bound.filter(|_| matches!(form, Form::Text | Form::Padded)).and_then(|n| usize::try_from(n).ok());
@@ -104,6 +105,13 @@ impl TablePair {
             None => u64::from(self.blocks.unwrap_or(0)) * 60,
         }
     }
+}
+
+/// The target's names of source columns; None when one is not there.
+pub(crate) fn target_names(names: &[String], columns: &[PairColumn]) -> Option<Vec<String>> {
+    let one =
+        |n: &String| columns.iter().find(|c| c.source.eq_ignore_ascii_case(n)).map(|c| c.target.clone());
+    names.iter().map(one).collect()
 }
 
 /// The one of `names` that `wanted` means: the same, the same but for case, the same but for case and underscores,

@@ -1,6 +1,6 @@
 //! The SQLite side: its connections, and what its schema says of the tables.
 
-use super::expressions::WantedExpression;
+use super::expected::WantedExpression;
 use crate::source::catalog::lossy_text;
 use crate::source::{self, ddl};
 use rusqlite::{Connection, ErrorCode, OpenFlags};

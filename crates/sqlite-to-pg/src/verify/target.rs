@@ -129,7 +129,8 @@ pub(crate) fn kept_plan(to: &ConnInfo, schema: &str) -> Result<Option<(Plan, Opt
     Ok(plan.map(|plan| (plan, kept)))
 }
 
-fn only_cell(rows: Vec<Vec<Option<String>>>) -> Option<String> {
+/// The only cell of an answer.
+pub(crate) fn only_cell(rows: Vec<Vec<Option<String>>>) -> Option<String> {
     rows.into_iter().flatten().next().flatten()
 }
 

@@ -64,6 +64,8 @@ impl CellTime {
 }
 
 fn is_never(text: &str) -> bool {
+    // PostgreSQL writes years before Christ behind, SQLite's programs a zero; what is negative counts from before any
+    // of them.
     let negative = text.strip_prefix('-').is_some_and(|n| n.parse::<f64>().is_ok_and(f64::is_finite));
     negative || text.ends_with("BC") || text.starts_with("0000-") || text.eq_ignore_ascii_case("-infinity")
 }
@@ -84,6 +86,7 @@ fn parse_number(text: &str) -> Option<Timestamp> {
         v if v < 1e11 => v * 1e6,
         v if v < 1e14 => v * 1e3,
         v if v < 4e15 => v,
+        // Nanoseconds of the years 2001 to 2096; FILETIME and .NET's ticks lie below.
         v if (1e18..4e18).contains(&v) => v / 1e3,
         _ => return None,
     };

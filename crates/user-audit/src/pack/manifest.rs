@@ -70,6 +70,7 @@ fn check_manifest(pack: &Path) -> Result<Option<String>> {
             false => listed.push(file.to_string()),
         }
     }
+    // A file beside those of the manifest is no evidence, and would pass for some: `sha256sum -c` does not notice it.
     if let Some(extra) = list_files(pack)?.into_iter().find(|f| !listed.contains(f)) {
         return Err(Error::corrupt(format!("{} is not in the manifest", pack.join(extra).display())));
     }

@@ -229,6 +229,7 @@ impl Pack {
         // may bring the hidden name back, after the sum of the pack was remembered.
         std::fs::rename(&self.temp.0, &whole).doing(|| format!("publish the pack {}", whole.display()))?;
         durable::sync_dir(&dir)?;
+        // Two folders may hold packs of one name: the list must tell which is meant, by a path that no link can turn.
         let folder = dir.canonicalize().doing(|| format!("find {}", dir.display()))?;
         Ok(Made { folder: folder.display().to_string(), pack: self.name, sha256, before })
     }

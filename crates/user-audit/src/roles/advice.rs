@@ -28,6 +28,7 @@ impl Advisor {
 
     /// Whether somebody who logs in would still come to superuser after this and all advice that was given.
     pub(super) fn allows_change(&self, change: Change) -> bool {
+        // Where nobody came to superuser before, no advice can take that away, and none is held back for it.
         !self.superusers || has_way(&apply_change(&self.after, change))
     }
 

@@ -126,6 +126,7 @@ impl Graph {
 
     /// What `pg_has_role(who, role, …)` says: MEMBER, USAGE, or SET (before 16 SET ROLE takes any membership).
     pub fn reaches(&self, who: Oid, role: Oid, walk: Walk) -> bool {
+        // pg_has_role() is true for superusers whatever was granted (`acl.c`, is_member_of_role).
         self.is_superuser(who) || self.walk_memberships(who, walk).contains_key(&role)
     }
 

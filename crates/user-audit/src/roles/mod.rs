@@ -75,6 +75,7 @@ fn audit_cluster(
     let identity = pg.identity().to_string();
     let now = args.scope.at.now();
     ledger.set_facts(&pg.read_facts()?);
+    // Roles belong to the cluster: what was told of them for one database of it need not be told for the next.
     ledger.of_cluster(match identity.split_once('/') {
         Some(("unknown", _)) | None => format!("{}:{}", to.host(), to.port()),
         Some((cluster, _)) => cluster.into(),

@@ -34,6 +34,7 @@ impl Ends<'_> {
     fn judge_end(&self, role: &str, end: Timestamp) -> Option<AuditFinding> {
         let left = end.duration_since(self.now);
         let day = end.strftime("%Y-%m-%d");
+        // rolvaliduntil is asked for passwords alone: other methods let the role in after it (manual, "CREATE ROLE").
         if left <= SignedDuration::ZERO {
             let text = format!("its password ended on {day}; peer, cert and trust still let it in");
             let finding =

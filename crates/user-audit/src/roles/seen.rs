@@ -132,6 +132,7 @@ fn parse_time(line: &str, zone: &TimeZone) -> Option<Timestamp> {
     let civil: DateTime = line.get(at..at + shape.len())?.parse().ok()?;
     let rest =
         line[at + shape.len()..].trim_start_matches(|c: char| c == '.' || c.is_ascii_digit()).trim_start();
+    // The log's own abbreviations of zones are ambiguous (CST is three); only these two are never another.
     let zone = if rest.starts_with("UTC") || rest.starts_with("GMT") { &TimeZone::UTC } else { zone };
     zone.to_timestamp(civil).ok()
 }

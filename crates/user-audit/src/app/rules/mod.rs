@@ -87,6 +87,7 @@ pub(crate) fn judge_account(user: &User<'_>, mapped: Mapped, rules: &AccountRule
     if mapped.last_login {
         judge_use(user, rules, &mut found);
     }
+    // An account without a password has none that could be old: it logs in by another way, or not at all.
     if mapped.password_changed && user.has_password != Some(false) {
         judge_password(user, rules, &mut found);
     }

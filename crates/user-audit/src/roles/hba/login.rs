@@ -75,6 +75,7 @@ fn opened_databases(line: &HbaLine, role: Oid, known: &HbaContext) -> BTreeSet<S
     let means = |d: &&String| line.databases.iter().any(|w| known.is_database(w, d, role));
     let mut opened: BTreeSet<String> =
         known.connects.get(&role).into_iter().flatten().filter(means).cloned().collect();
+    // A physical replication connection names no database: `replication` in the line is what means it (manual, 21.1).
     let copies = known.superusers.contains(&role) || known.graph.roles[&role].replication;
     if copies && line.databases.iter().any(|d| d == REPLICATION) {
         opened.insert(REPLICATION.into());
@@ -86,6 +87,7 @@ fn opened_databases(line: &HbaLine, role: Oid, known: &HbaContext) -> BTreeSet<S
 fn is_useless(line: &HbaLine, role: Oid, known: &HbaContext) -> bool {
     let kept = known.passwords.get(&known.graph.roles[&role].name).map_or("", String::as_str);
     match line.method.as_str() {
+        // The method md5 takes a SCRAM password too; scram-sha-256 takes no md5 hash (manual, 21.5).
         "password" | "md5" => ["none", "ended"].contains(&kept),
         "scram-sha-256" => ["none", "ended", "md5"].contains(&kept),
         _ => false,

@@ -1,11 +1,11 @@
 //! A second opinion on one row of a hundred: SQLite's own `quote()` against the text that PostgreSQL prints. It shares
 //! no code with the sums, so that one mistake cannot hide in both.
 
-use super::pair::{Form, PairColumn, Rule, TablePair, print_short_sql};
-use super::record::{Difference, DifferenceKind};
-use super::source::explain_error;
 use crate::model::Policy;
 use crate::target::query_texts;
+use crate::verify::pair::{Form, PairColumn, Rule, TablePair, print_short_sql};
+use crate::verify::record::{Difference, DifferenceKind};
+use crate::verify::source::explain_error;
 use postgres::Client;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -158,7 +158,7 @@ fn row_name(pair: &TablePair, key: &RowText) -> String {
 }
 
 /// Whether both texts say the same; None when they cannot be judged this way.
-pub(super) fn texts_agree(column: &PairColumn, quoted: &str, printed: Option<&str>) -> Option<bool> {
+pub(crate) fn texts_agree(column: &PairColumn, quoted: &str, printed: Option<&str>) -> Option<bool> {
     let Some(printed) = printed else { return (column.policy == Policy::Stop).then_some(quoted == "NULL") };
     if quoted == "NULL" {
         return Some(false);

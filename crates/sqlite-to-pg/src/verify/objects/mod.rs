@@ -1,11 +1,14 @@
 //! Keys, constraints, numbering and rows without parents: what a copy has beside its rows.
 
-use super::matching::{ExpectedObjects, WantedForeignKey};
-use super::pair::TablePair;
-use super::record::{Difference, DifferenceKind};
-use super::source::explain_error;
-use super::target::TargetColumn;
+pub(crate) mod definitions;
+pub(crate) mod expressions;
+
 use crate::target::query_texts;
+use crate::verify::expected::{ExpectedObjects, WantedForeignKey};
+use crate::verify::pair::TablePair;
+use crate::verify::record::{Difference, DifferenceKind};
+use crate::verify::source::explain_error;
+use crate::verify::target::{TargetColumn, only_cell};
 use postgres::Client;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -159,6 +162,7 @@ impl TableJudge<'_> {
             let pairs = |r: &WantedForeignKey| -> BTreeSet<(String, String)> {
                 r.columns.iter().cloned().zip(r.parent_columns.iter().cloned()).collect()
             };
+            // As sets of pairs: the order in which a key's columns are written changes nothing of what it enforces.
             has.parent == wanted.parent && pairs(has) == pairs(wanted)
         };
         let acts = |has: &WantedForeignKey| {
@@ -272,9 +276,4 @@ fn orphans_sql<S: AsRef<str>>(child: &str, columns: &[S], parent: &str, parent_c
 /// RESTRICT differs from NO ACTION in the moment alone.
 fn weaken_action(action: &String) -> &str {
     if action == "restrict" { "no action" } else { action }
-}
-
-/// The only cell of an answer.
-fn only_cell(rows: Vec<Vec<Option<String>>>) -> Option<String> {
-    rows.into_iter().flatten().next().flatten()
 }

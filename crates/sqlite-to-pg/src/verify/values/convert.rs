@@ -1,10 +1,10 @@
 //! From SQLite's values to the bytes that PostgreSQL would send for them. Shares nothing with the code that loads.
 
-use super::decimal;
-use super::json::{self, Canon};
-use super::pair::{ColumnBounds, Form, PairColumn, Rule};
+use super::json::Canon;
 use super::time::{self, DAY, ParsedTimestamp};
+use super::{array, decimal, interval};
 use crate::model::{Conversion, Policy};
+use crate::verify::pair::{ColumnBounds, Form, PairColumn, Rule};
 use rusqlite::types::ValueRef;
 use std::io::Write;
 
@@ -104,7 +104,7 @@ impl Converter {
                 put_fixed(round_to_step(micros + i64::from(beyond == Some(true)), column).to_be_bytes(), out)
             }
             (Form::Interval, _) => {
-                let mut length = time::interval_of(value, column.rule)?;
+                let mut length = interval::interval_of(value, column.rule)?;
                 length.micros = round_to_step(length.micros + i64::from(length.beyond == Some(true)), column);
                 length.put(out);
                 Some(())
@@ -131,11 +131,11 @@ impl Converter {
                 Some(())
             }
             Form::Interval => {
-                let length = time::interval_of(value, column.rule).filter(|l| l.beyond.is_none())?;
+                let length = interval::interval_of(value, column.rule).filter(|l| l.beyond.is_none())?;
                 length.put(out);
                 Some(())
             }
-            Form::Array(element) => json::array_of_source(value, element, out),
+            Form::Array(element) => array::array_of_source(value, element, out),
             Form::Bool => put_fixed::<1>([u8::from(read_boolean(value, column.rule)?)], out),
             Form::Text | Form::Printed => self.put_text(value, column.policy, out),
             Form::Padded => {
@@ -241,6 +241,7 @@ fn trimmed_text(text: &[u8]) -> Option<&str> {
 fn read_integer(value: ValueRef<'_>, auto: bool) -> Option<i64> {
     match value {
         ValueRef::Integer(n) => Some(n),
+        // 2^63 has no double below it but 2^63 - 1024: within this bound the cast is exact.
         ValueRef::Real(r) if auto && r.fract() == 0.0 && r.abs() < 9.2e18 => Some(r as i64),
         ValueRef::Text(t) => trimmed_text(t)?.parse().ok(),
         _ => None,
@@ -251,6 +252,7 @@ fn read_float(value: ValueRef<'_>, auto: bool) -> Option<f64> {
     match value {
         ValueRef::Real(r) => Some(r),
         ValueRef::Integer(n) => {
+            // Above 2^53 not every integer is a double (IEEE 754, binary64): one that would change equals nothing.
             (n.unsigned_abs() <= 1 << 53 || (auto && n as f64 as i128 == i128::from(n))).then_some(n as f64)
         }
         ValueRef::Text(t) => trimmed_text(t)?.parse().ok(),
@@ -314,6 +316,7 @@ fn put_uuid(value: ValueRef<'_>, rule: Rule, out: &mut Vec<u8>) -> Option<()> {
         ValueRef::Blob(b) => {
             let mut bytes: [u8; 16] = b.try_into().ok()?;
             if rule == Rule::Plan(Conversion::Guid) {
+                // .NET's Guid.ToByteArray() writes its first three fields in little-endian order.
                 bytes[..4].reverse();
                 bytes[4..6].reverse();
                 bytes[6..8].reverse();

@@ -63,6 +63,7 @@ fn put_digits(negative: bool, digits: &[u8], point: i32, out: &mut Vec<u8>) {
     if digits.is_empty() {
         return out.extend_from_slice(&[0; 4]);
     }
+    // PostgreSQL counts in digits of base 10000: the weight is the power of the first (`numeric_send`).
     let weight = (point + 3).div_euclid(4) - 1;
     let lead = usize::try_from(point - weight * 4).unwrap_or(4).min(digits.len());
     out.extend_from_slice(&i16::try_from(weight).unwrap_or(i16::MAX).to_be_bytes());
@@ -85,6 +86,7 @@ pub(crate) fn from_wire(wire: &[u8], out: &mut Vec<u8>) {
     let leading = digits.chunks(2).take_while(is_zero).count();
     let trailing = digits.chunks(2).rev().take_while(is_zero).count();
     let sign = wire.get(4..6).unwrap_or(&[0, 0]);
+    // NUMERIC_NAN is 0xC000, the infinities 0xD000 and 0xF000 (`numeric.c`): they have no digits.
     if sign[0] & 0xC0 == 0xC0 {
         out.extend_from_slice(&[0, 0]);
         return out.extend_from_slice(sign);

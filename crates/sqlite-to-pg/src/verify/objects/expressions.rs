@@ -1,34 +1,18 @@
 //! What a copy has as SQL expressions: checks, defaults, indexes and views. That each is there is compared, and the value of
 //! a constant default.
 
-use super::cross_check::texts_agree;
-use super::matching::target_names;
-use super::objects::TableJudge;
-use super::pair::{Form, PairColumn, Rule, find_name};
-use super::record::{Difference, DifferenceKind};
-use super::source::explain_error;
-use super::target::{Relation, TargetColumn, TargetTable, release_locks_after};
+use super::TableJudge;
 use crate::source::ddl;
 use crate::target::query_texts;
+use crate::verify::expected::{Columns, WantedExpression};
+use crate::verify::pair::{Form, PairColumn, Rule, find_name, target_names};
+use crate::verify::record::{Difference, DifferenceKind};
+use crate::verify::rows::cross_check::texts_agree;
+use crate::verify::source::explain_error;
+use crate::verify::target::{Relation, TargetColumn, TargetTable, release_locks_after};
 use rusqlite::Connection;
-use std::collections::BTreeSet;
 use toban_core::Result;
 use toban_core::pg::Ident;
-
-/// Names of columns, whatever their order.
-pub(crate) type Columns = BTreeSet<String>;
-
-/// A check or an index that the copy must have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct WantedExpression {
-    /// What reports call it.
-    pub(crate) name: String,
-    /// Its name in the target, when the plan tells it; else its columns must do.
-    pub(crate) exact: Option<String>,
-    pub(crate) columns: Columns,
-    pub(crate) unique: bool,
-    pub(crate) partial: bool,
-}
 
 /// A check or an index of the target.
 #[derive(Clone, Debug)]
@@ -155,15 +139,15 @@ pub(crate) fn missing_triggers(wanted: &[(String, String)], there: &[String]) ->
 }
 
 /// A check of the source, and who evaluates it.
-pub(super) struct SourceCheck<'a> {
-    pub(super) reader: &'a Connection,
-    pub(super) text: &'a str,
+pub(crate) struct SourceCheck<'a> {
+    pub(crate) reader: &'a Connection,
+    pub(crate) text: &'a str,
 }
 
 impl SourceCheck<'_> {
     /// The check over the source's columns `own`, which the target must have; none when its types keep it (an enum instead
     /// of `in (…)`, varchar(n) instead of a length), or it has not all these columns.
-    pub(super) fn wanted(
+    pub(crate) fn wanted(
         &self,
         own: &[String],
         columns: &[PairColumn],

@@ -1,9 +1,10 @@
 //! The first pass: both sides read once, and a sum for each range of keys that does not depend on the order of the rows:
 //! 128-bit hashes, added.
 
-use super::pair::TablePair;
-use super::scan::{self, LeftOut, PartScan, RowBytes, ScanPiece, SidePieces, Sides};
-use super::target::release_locks_after;
+use super::scan::{self, LeftOut, PartScan, ScanPiece, SidePieces, Sides};
+use super::wire::RowBytes;
+use crate::verify::pair::TablePair;
+use crate::verify::target::release_locks_after;
 use std::sync::Mutex;
 use toban_core::Result;
 use toban_core::progress::Progress;
