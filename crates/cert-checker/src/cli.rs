@@ -78,6 +78,13 @@ pub struct CheckArgs {
     pub at: At,
 }
 
+impl CheckArgs {
+    /// Whether the command line says what is checked, instead of the configuration.
+    pub(crate) fn names_targets(&self) -> bool {
+        !self.targets.is_empty() || self.host.is_some() || !self.targets_from.is_empty() || self.discover
+    }
+}
+
 /// What `--unreachable` says.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreachable {

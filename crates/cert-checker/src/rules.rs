@@ -52,13 +52,13 @@ toban_core::rules! {
         "signed with SHA-1", "issue it anew with SHA-256";
     KEY_WEAK = "key-weak" in "algorithms":
         "the public key is too weak", "make a new key";
-    KEY_ODD = "key-odd" in "algorithms":
+    KEY_UNUSUAL = "key-unusual" in "algorithms":
         "the public key has an unusual size", "make a key of 2048, 3072 or 4096 bits at the next renewal";
     KEY_UNKNOWN = "key-unknown" in "algorithms":
         "the public key's algorithm is not known here", "nothing, where the clients know it";
     KEY_REUSED = "key-reused" in "changes":
         "a new certificate has the old key", "nothing, where that is meant; else renew with a new key";
-    CERTIFICATE_ODD = "certificate-odd" in "form":
+    CERTIFICATE_NONSTANDARD = "certificate-nonstandard" in "form":
         "something in the certificate is not as RFC 5280 wants it", "have it issued anew";
     CERTIFICATE_UNREADABLE = "certificate-unreadable" in "form":
         "it cannot be read at all", "have it issued anew";

@@ -94,8 +94,7 @@ pub(crate) fn gather_targets(args: &CheckArgs, section: &CertsSection) -> Result
             options: options.clone(),
         }));
     }
-    let given =
-        !args.targets.is_empty() || args.host.is_some() || !args.targets_from.is_empty() || args.discover;
+    let given = args.names_targets();
     if !given {
         all = configured_targets(args, section, &options)?;
     }

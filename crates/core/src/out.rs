@@ -41,11 +41,11 @@ pub enum Severity {
 
 impl Severity {
     /// What needs attention, the most urgent first: an alarm counts more than not knowing, that more than a warning.
-    pub const TROUBLES: [Severity; 3] = [Severity::Critical, Severity::Unknown, Severity::Warning];
+    pub const NEEDING_ATTENTION: [Severity; 3] = [Severity::Critical, Severity::Unknown, Severity::Warning];
 
     /// Its place in the order of urgency: 0 is the most urgent.
     pub fn rank(self) -> usize {
-        Severity::TROUBLES.iter().position(|t| *t == self).unwrap_or(Severity::TROUBLES.len())
+        Severity::NEEDING_ATTENTION.iter().position(|t| *t == self).unwrap_or(Severity::NEEDING_ATTENTION.len())
     }
 
     /// The most urgent of `all`; nothing judged is Unknown.

@@ -127,7 +127,15 @@ impl Audit<'_> {
         let accepted = AcceptList::new(self.config, "user-audit", rulebook::all_rules(), now)?;
         let dir = self.scope.pack.as_deref();
         let pack = dir.map(|dir| Pack::begin(dir, verb, now)).transpose()?;
-        Ok(Books::new(redactor, accepted.only(|id| rulebook::is_of_verb(verb, id)), pack))
+        let accepted = accepted.only(|id| rulebook::is_of_verb(verb, id)).of_part(self.is_part());
+        Ok(Books::new(redactor, accepted, pack))
+    }
+
+    /// Whether the configuration has more databases than this run audits.
+    fn is_part(&self) -> bool {
+        let clusters = &self.config.cluster;
+        let configured = clusters.get(&self.scope.cluster).is_some_and(|c| c.db.is_some());
+        clusters.len() > 1 || (configured && !self.scope.db.is_empty())
     }
 
     /// The accepted review, and the accounts that were there then.

@@ -40,7 +40,7 @@ impl Books {
     /// # Errors
     /// When it cannot be kept.
     pub(crate) fn add_leftovers(&mut self, source: &str) -> Result<()> {
-        let left = self.accepted.leftovers(Severity::Warning);
+        let left = self.accepted.leftovers();
         left.into_iter().try_for_each(|f| self.add(source, f.into()))
     }
 

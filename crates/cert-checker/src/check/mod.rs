@@ -120,6 +120,7 @@ pub(crate) fn run_check(args: &CheckArgs, quiet: bool, config: &Config, out: &mu
     let section = read_section(config)?;
     let targets = gather_targets(args, &section)?;
     let accepted = AcceptList::new(config, "cert-checker", rules::RULES, args.at.now())?;
+    let accepted = accepted.of_part(args.names_targets());
     let run = CheckRun { args, targets: &targets, accepted };
     if args.monitoring.monitoring {
         return run.check_all(true, None)?.write_plugin_line(out);
@@ -159,9 +160,7 @@ impl CheckRun<'_> {
             memory.compare(&mut reports);
             reports.into_iter().try_for_each(|report| emit(report, &mut self.accepted))
         })?;
-        // Entries that fit nothing are no news here: a run often checks only some of the targets.
-        let ended = self.accepted.leftovers(Severity::Ok).into_iter().filter(|f| f.severity != Severity::Ok);
-        for finding in ended {
+        for finding in self.accepted.leftovers() {
             emit(CertReport::unseen(&finding.object.clone(), "configuration", finding), &mut self.accepted)?;
         }
         if let Err(e) = memory.save() {

@@ -36,7 +36,7 @@ pub(crate) struct CertFacts {
     #[serde(flatten)]
     pub(crate) extensions: ExtensionFacts,
     /// What is not as the standard wants it.
-    #[serde(rename = "oddities", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "deviations", skip_serializing_if = "Vec::is_empty")]
     pub(crate) form_faults: Vec<FormFault>,
 }
 

@@ -172,7 +172,7 @@ pub(super) fn judge_key(cert: &CertFacts, who: &str) -> Option<Finding> {
     match (key.kind.as_str(), key.bits) {
         ("RSA", ..2040) => weak(format!("{who} has a key of {title} bits: 2048 is the least")),
         ("RSA", bits) if !bits.is_multiple_of(64) => {
-            Some(rules::warning(&rules::KEY_ODD, format!("{who} has a key of {title} bits")))
+            Some(rules::warning(&rules::KEY_UNUSUAL, format!("{who} has a key of {title} bits")))
         }
         ("RSA" | "Ed25519" | "Ed448", _) => None,
         ("EC", _) if key.curve.as_deref() == Some("explicit") => {
@@ -191,7 +191,7 @@ pub(super) fn judge_form(cert: &CertFacts, who: &str, asked: impl Fn(&FormFault)
         cert.form_faults.iter().filter(|o| asked(o)).map(|fault| form_finding(*fault, who)).collect();
     if cert.version < 3 {
         let text = format!("{who} is of version {}, without extensions", cert.version);
-        found.push(rules::warning(&rules::CERTIFICATE_ODD, text));
+        found.push(rules::warning(&rules::CERTIFICATE_NONSTANDARD, text));
     }
     found
 }
@@ -212,7 +212,7 @@ fn form_finding(fault: FormFault, who: &str) -> Finding {
         FormFault::DuplicateExtension
         | FormFault::UnreadableExtension
         | FormFault::UnknownCriticalExtension
-        | FormFault::SignatureAlgorithmsDiffer => rules::critical(&rules::CERTIFICATE_ODD, text),
-        _ => rules::warning(&rules::CERTIFICATE_ODD, text),
+        | FormFault::SignatureAlgorithmsDiffer => rules::critical(&rules::CERTIFICATE_NONSTANDARD, text),
+        _ => rules::warning(&rules::CERTIFICATE_NONSTANDARD, text),
     }
 }

@@ -294,7 +294,7 @@ fn constraints() {
     any.0.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any];
     rows.leaf("C11 any usage", &any, &[], &[]);
     let critical = Wish::server(&[]).extension(&[1, 3, 6, 1, 4, 1, 99999, 1], true, &[5, 0]);
-    rows.leaf("C11 critical", &critical, &[], &["certificate-odd critical", "chain-invalid critical"]);
+    rows.leaf("C11 critical", &critical, &[], &["certificate-nonstandard critical", "chain-invalid critical"]);
     let fake = Wish::server(&["fake.example"]).signed_by(&rows.middle);
     let not_ca = Authority::of(Wish::server(&["fake.example"]), fake);
     let (leaf, more) =
@@ -308,8 +308,8 @@ fn keys_and_forms() {
     let mut rows = Rows::new();
     rows.leaf("K2 P-256", &Wish::server(&[]), &[], &[]);
     rows.leaf("K3 negative", &Wish::server(&[]).serial(&[0xff, 1]), &[], &[]);
-    rows.leaf("K3 zero", &Wish::server(&[]).serial(&[0]), &[], &["certificate-odd warning"]);
-    rows.leaf("K3 21 bytes", &Wish::server(&[]).serial(&[7; 21]), &[], &["certificate-odd warning"]);
+    rows.leaf("K3 zero", &Wish::server(&[]).serial(&[0]), &[], &["certificate-nonstandard warning"]);
+    rows.leaf("K3 21 bytes", &Wish::server(&[]).serial(&[7; 21]), &[], &["certificate-nonstandard warning"]);
     rows.judge();
 }
 

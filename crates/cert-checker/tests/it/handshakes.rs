@@ -265,7 +265,7 @@ fn bytes_behind_a_certificate() {
     let leaf = Wish::server(&[]).self_signed();
     let behind = [&leaf.der[..], &[0x30, 3, 12, 1, 120]].concat();
     let cases = [
-        ("CERTIFICATE", &["certificate-odd warning", "self-signed critical"][..]),
+        ("CERTIFICATE", &["certificate-nonstandard warning", "self-signed critical"][..]),
         ("TRUSTED CERTIFICATE", &["self-signed critical"][..]),
     ];
     for (label, said) in cases {
@@ -274,5 +274,5 @@ fn bytes_behind_a_certificate() {
     }
     let junk = [&leaf.der[..], &[0, 0]].concat();
     world.file("x.pem", crate::mint::block("TRUSTED CERTIFICATE", &junk));
-    assert_eq!(world.check(&["./x.pem"]).findings(), ["certificate-odd warning", "self-signed critical"]);
+    assert_eq!(world.check(&["./x.pem"]).findings(), ["certificate-nonstandard warning", "self-signed critical"]);
 }

@@ -81,8 +81,8 @@ fn keys() {
     let cases: Vec<(&'static str, Vec<u8>, &'static [&'static str])> = vec![
         ("K2 RSA 512", rsa(512), weak),
         ("K2 RSA 1024", rsa(1024), weak),
-        ("K2 RSA 2047", rsa(2047), &["key-odd warning"]),
-        ("K2 RSA 2052", rsa(2052), &["key-odd warning"]),
+        ("K2 RSA 2047", rsa(2047), &["key-unusual warning"]),
+        ("K2 RSA 2052", rsa(2052), &["key-unusual warning"]),
         ("K2 RSA 8192", rsa(8192), &[]),
         ("K2 RSA 16384", rsa(16384), &[]),
         ("K2 P-192", on_curve(oid("1.2.840.10045.3.1.1"), 24), weak),
@@ -215,14 +215,14 @@ fn forms() {
             row(
                 "K3 version 1",
                 &[&root.leaf(bare)],
-                &["certificate-odd warning", "name-common-only critical"],
+                &["certificate-nonstandard warning", "name-common-only critical"],
             ),
             row(
                 "K3 negative",
                 &[&root.leaf(|s| s.serial = tlv(2, &[0xff, 1]))],
-                &["certificate-odd warning"],
+                &["certificate-nonstandard warning"],
             ),
-            row("K3 an extension twice", &[&twice], &["certificate-odd critical", "chain-invalid critical"]),
+            row("K3 an extension twice", &[&twice], &["certificate-nonstandard critical", "chain-invalid critical"]),
             row("C11 version 1 issues, served", &[&first.leaf(|_| {}), &first], &["chain-invalid critical"]),
             row("C11 name permitted", &[&good.leaf(|_| {}), &good], &[]),
             row("C11 name not permitted", &[&bad.leaf(|_| {}), &bad], &["chain-invalid critical"]),
@@ -239,7 +239,7 @@ fn forms() {
         "K3: not judged of any issuer"
     );
     let trust = world.file("root.pem", pem("CERTIFICATE", &root.der)).display().to_string();
-    assert_eq!(world.check(&["./long.der", "--trust", &trust]).findings(), ["certificate-odd warning"], "K3");
+    assert_eq!(world.check(&["./long.der", "--trust", &trust]).findings(), ["certificate-nonstandard warning"], "K3");
 }
 
 #[test]

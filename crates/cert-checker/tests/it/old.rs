@@ -90,7 +90,7 @@ fn weak_keys_and_old_signatures_still_show_their_certificate() {
             &["-newkey", "rsa:512", "-sha1"],
             &["key-weak critical", "self-signed critical", "signature-sha1 critical"],
         ),
-        ("rsa2047", &["-newkey", "rsa:2047"], &["key-odd warning", "self-signed critical"]),
+        ("rsa2047", &["-newkey", "rsa:2047"], &["key-unusual warning", "self-signed critical"]),
         ("rsa8192md5", &["-newkey", "rsa:2048", "-md5"], &["self-signed critical", "signature-md5 critical"]),
         (
             "p192",

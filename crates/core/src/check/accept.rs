@@ -33,6 +33,8 @@ impl std::fmt::Display for Acceptance {
 pub struct AcceptList {
     entries: Vec<Entry>,
     today: Date,
+    /// The run looks at less than entries may be about.
+    part: bool,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,7 @@ impl AcceptList {
         let own: Vec<&Accept> = config.accept.iter().filter(|a| a.tool == tool).collect();
         own.iter().try_for_each(|a| a.validate(rules))?;
         let entries = own.into_iter().map(|a| Entry { accept: a.clone(), needed: false }).collect();
-        Ok(AcceptList { entries, today: now.to_zoned(TimeZone::UTC).date() })
+        Ok(AcceptList { entries, today: now.to_zoned(TimeZone::UTC).date(), part: false })
     }
 
     /// The same without entries of rules that this run does not look for: nothing follows from their fitting nothing.
@@ -59,6 +61,13 @@ impl AcceptList {
     pub fn only(mut self, looked_for: impl Fn(&str) -> bool) -> AcceptList {
         self.entries.retain(|e| looked_for(&e.accept.id));
         self
+    }
+
+    /// The same of a run that looks at a part only of what entries may be about, where `part` is true: a flag names some
+    /// of it, or something could not be asked. That an entry fits nothing then means nothing.
+    #[must_use]
+    pub fn of_part(self, part: bool) -> AcceptList {
+        AcceptList { part: self.part || part, ..self }
     }
 
     /// Makes a finding count as OK where an entry that has not ended accepts it, and records who answers for it.
@@ -77,10 +86,10 @@ impl AcceptList {
         }
     }
 
-    /// Entries that have ended, as warnings; those that fitted nothing, as bad as `unused` says. The list must not
-    /// outlive its reasons.
-    pub fn leftovers(&self, unused: Severity) -> Vec<Finding> {
-        self.entries.iter().filter_map(|e| e.leftover(self.today, unused)).collect()
+    /// Entries that have ended, and those that fit nothing unless the run looks at a part only: warnings, because the list
+    /// must not outlive its reasons.
+    pub fn leftovers(&self) -> Vec<Finding> {
+        self.entries.iter().filter_map(|e| e.leftover(self.today, self.part)).collect()
     }
 }
 
@@ -115,17 +124,14 @@ impl Accept {
 }
 
 impl Entry {
-    fn leftover(&self, today: Date, unused: Severity) -> Option<Finding> {
+    fn leftover(&self, today: Date, part: bool) -> Option<Finding> {
         let Accept { id, object, owner, until, .. } = &self.accept;
-        let finding = match (today > *until, self.needed) {
-            (true, _) => {
-                let ended = format!("the entry of {owner} ended on {until}");
-                Finding::new(&ACCEPT_EXPIRED, Severity::Warning).says(ended)
-            }
-            (false, false) => Finding::new(&ACCEPT_UNUSED, unused)
-                .says(format!("the entry of {owner} fits nothing any more")),
-            (false, true) => return None,
+        let (rule, text) = match (today > *until, self.needed) {
+            (true, _) => (&ACCEPT_EXPIRED, format!("the entry of {owner} ended on {until}")),
+            (false, false) if !part => (&ACCEPT_UNUSED, format!("the entry of {owner} fits nothing any more")),
+            (false, _) => return None,
         };
+        let finding = Finding::new(rule, Severity::Warning).says(text);
         let object = format!("{id} {object}");
         Some(finding.with_key(object.replace(' ', "/")).about(object))
     }
@@ -170,7 +176,7 @@ mod tests {
             let mut list = list("unused", "svc-*@example.org", until).expect("fine");
             let mut f = Finding::new(&UNUSED, Severity::Warning).about("SVC-import@example.org");
             list.apply(&mut f);
-            assert_eq!((f.severity, list.leftovers(Severity::Ok).len()), (severity, left), "{until}");
+            assert_eq!((f.severity, list.leftovers().len()), (severity, left), "{until}");
             assert_eq!(f.accepted.is_some(), severity == Severity::Ok);
         }
     }
@@ -178,12 +184,11 @@ mod tests {
     #[test]
     fn an_entry_that_fits_nothing_is_a_finding() {
         let list = list("unused", "user/7", "2027-01-01").expect("fine");
-        assert_eq!(list.leftovers(Severity::Warning)[0].severity, Severity::Warning);
-        assert_eq!(list.leftovers(Severity::Ok)[0].rule, &ACCEPT_UNUSED);
-        assert!(
-            list.only(|id| id != "unused").leftovers(Severity::Ok).is_empty(),
-            "not looked for in this run"
-        );
+        let left = list.leftovers();
+        assert_eq!((left[0].severity, left[0].rule), (Severity::Warning, &ACCEPT_UNUSED));
+        assert!(list.only(|id| id != "unused").leftovers().is_empty(), "not looked for in this run");
+        let list = super::tests::list("unused", "user/7", "2027-01-01").expect("fine");
+        assert!(list.of_part(true).leftovers().is_empty(), "it may fit what this run did not look at");
     }
 
     #[test]

@@ -12,7 +12,6 @@ pub use totals::Totals;
 
 use crate::error::Result;
 use crate::out::Out;
-use crate::out::Severity;
 
 crate::rules! {
     ACCEPT_EXPIRED = "accept-expired" in "accept", never:
@@ -40,7 +39,7 @@ pub fn conclude(
     out: &mut Out<'_>,
 ) -> Result<()> {
     findings.iter_mut().for_each(|f| accepted.apply(f));
-    findings.extend(accepted.leftovers(Severity::Ok));
+    findings.extend(accepted.leftovers());
     findings.sort_by_key(|f| f.severity.rank());
     let mut totals = Totals::default();
     findings.iter().for_each(|f| totals.count(f));

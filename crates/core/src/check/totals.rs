@@ -15,7 +15,7 @@ const SENTENCES: usize = 10;
 pub struct Totals {
     counts: BTreeMap<(&'static str, Severity), u64>,
     accepted: u64,
-    urgent: [Vec<String>; Severity::TROUBLES.len()],
+    urgent: [Vec<String>; Severity::NEEDING_ATTENTION.len()],
     /// What to do first: the rank, and the advice with what it is about.
     first: Option<(usize, String)>,
     perf: Vec<String>,
@@ -56,7 +56,7 @@ impl Totals {
     }
 
     /// How many need attention.
-    pub fn troubles(&self) -> u64 {
+    pub fn needing_attention(&self) -> u64 {
         self.all() - self.number_of(Severity::Ok)
     }
 
@@ -77,7 +77,7 @@ impl Totals {
 
     /// The counts of what needs attention, the most urgent first: `1 critical, 2 warning`.
     pub fn by_severity(&self) -> String {
-        let there = Severity::TROUBLES.into_iter().map(|s| (s, self.number_of(s))).filter(|(_, n)| *n > 0);
+        let there = Severity::NEEDING_ATTENTION.into_iter().map(|s| (s, self.number_of(s))).filter(|(_, n)| *n > 0);
         let counts: Vec<String> = there.map(|(s, n)| format!("{n} {}", s.name())).collect();
         if counts.is_empty() { "none needs attention".into() } else { counts.join(", ") }
     }
@@ -89,7 +89,7 @@ impl Totals {
     pub fn write_plugin_line(&self, out: &mut Out<'_>) -> Result<()> {
         let accepted =
             if self.accepted > 0 { format!(", {} accepted", self.accepted) } else { String::new() };
-        let text = match self.troubles() {
+        let text = match self.needing_attention() {
             0 => format!("{} checks passed{accepted}", self.all()),
             n => {
                 let sentences: Vec<&str> = self.urgent().collect();
@@ -98,7 +98,7 @@ impl Totals {
                 format!("{}{rest}{accepted}", sentences.join("; "))
             }
         };
-        let counts = Severity::TROUBLES.iter().map(|s| format!("{}={}", s.name(), self.number_of(*s)));
+        let counts = Severity::NEEDING_ATTENTION.iter().map(|s| format!("{}={}", s.name(), self.number_of(*s)));
         let perf: Vec<String> = self.perf.iter().cloned().chain(counts).collect();
         out.plugin(self.worst(), &text, &perf)
     }
@@ -130,7 +130,7 @@ impl Totals {
     /// # Errors
     /// Findings when one needs attention; the hint is what to do first.
     pub fn end(&self) -> Result<()> {
-        let n = self.troubles();
+        let n = self.needing_attention();
         if n == 0 {
             return Ok(());
         }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn the_worst_comes_first_in_every_form() {
         let totals = totals();
-        assert_eq!((totals.worst(), totals.all(), totals.troubles()), (Severity::Critical, 4, 3));
+        assert_eq!((totals.worst(), totals.all(), totals.needing_attention()), (Severity::Critical, 4, 3));
         let e = totals.end().expect_err("three findings");
         assert_eq!(e.kind(), Kind::Findings);
         assert!(e.chain().ends_with("3 of 4 findings need attention: 1 critical, 1 unknown, 1 warning"));

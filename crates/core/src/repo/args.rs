@@ -49,6 +49,13 @@ impl RepoArgs {
             .map(Repos::new)
     }
 
+    /// Whether these are less than the configuration has: it has other clusters, or repositories that no flag names.
+    pub fn is_part_of(&self, config: &Config) -> bool {
+        let configured = RepoArgs { repo: Vec::new(), ..self.clone() }.names(config);
+        let named = self.names(config);
+        config.cluster.len() > 1 || configured.iter().any(|name| !named.contains(name))
+    }
+
     /// Each once: a second writer of the same object would find its name taken.
     fn names(&self, config: &Config) -> Vec<String> {
         let configured =

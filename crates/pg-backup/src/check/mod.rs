@@ -34,7 +34,8 @@ struct Held<'a> {
 pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     let now = args.at.now();
-    let accepted = AcceptList::new(config, "pg-backup", rulebook::RULES, now)?;
+    let accepted = AcceptList::new(config, "pg-backup", rulebook::RULES, now)?
+        .of_part(args.repos.is_part_of(config) || !args.databases.is_empty());
     let (mut held, mut unreachable) = (Vec::new(), Vec::new());
     for repo in &repos {
         match hold(repo, &args.repos.cluster, now) {
@@ -55,6 +56,7 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
         findings.extend(beside(dumps, backup_findings(one, &held, now, args)?));
     }
     findings.extend(unreachable.iter().map(|(repo, e)| unknown(repo, e)));
+    let accepted = accepted.of_part(!unreachable.is_empty());
     check::conclude(findings, accepted, args.monitoring.monitoring, out)
 }
 

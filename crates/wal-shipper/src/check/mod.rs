@@ -25,7 +25,8 @@ const STORING: Duration = Duration::from_secs(3);
 /// Compares the repositories with the server.
 pub(crate) fn check_wal(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
-    let accepted = AcceptList::new(config, "wal-shipper", rulebook::RULES, args.at.now())?;
+    let accepted = AcceptList::new(config, "wal-shipper", rulebook::RULES, args.at.now())?
+        .of_part(args.repos.is_part_of(config));
     let section = config.cluster.get(&args.repos.cluster);
     let db = args.db.as_deref().or(section.and_then(|s| s.db.as_deref()));
     let (server, unasked) = Server::query(db)?;
@@ -55,6 +56,7 @@ pub(crate) fn check_wal(args: &cli::Check, config: &Config, out: &mut Out<'_>) -
     findings.extend(
         unreached.iter().map(|(r, e)| finding(&r.name, &rulebook::REPOSITORY, Severity::Unknown, e.chain())),
     );
+    let accepted = accepted.of_part(!unreached.is_empty());
     check::conclude(findings, accepted, args.monitoring.monitoring, out)
 }
 

@@ -5,8 +5,8 @@
 
 mod backlog;
 mod histories;
-mod lanes;
 mod protocol;
+mod repo_writers;
 mod session;
 mod ship;
 mod slot_keeper;
@@ -18,7 +18,7 @@ mod sweep;
 use crate::cli;
 use crate::server_id::ServerId;
 use backlog::Backlog;
-use lanes::Lanes;
+use repo_writers::RepoWriters;
 use ship::Shipper;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,10 +66,10 @@ impl Service {
         let first = source::choose_source(&conninfo, &args.slot)?;
         let system = System { cluster: args.repos.cluster.clone(), identifier: first.facts.id.system };
         let backlog = Arc::new(Backlog::new(args.interval.0)?);
-        let lanes = Lanes::new(&repos, &system);
+        let writers = RepoWriters::new(&repos, &system);
         let sweeper = Sweeper::start(repos.clone(), system.clone())?;
         let (level, new_system, slot) = (args.level, args.new_system, args.slot.clone());
-        Shipper { backlog: Arc::clone(&backlog), lanes, sweeper, level }.start()?;
+        Shipper { backlog: Arc::clone(&backlog), writers, sweeper, level }.start()?;
         Ok(Service { conninfo, slot, repos, system, new_system, backlog })
     }
 

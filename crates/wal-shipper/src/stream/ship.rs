@@ -1,7 +1,7 @@
 //! The shipper: stores what the backlog has, oldest first, and tries for as long as it takes.
 
 use super::backlog::{Backlog, Load};
-use super::lanes::{Lanes, Thing};
+use super::repo_writers::{RepoWriters, WalObject};
 use super::sweep::Sweeper;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use toban_core::{Context, Result, shutdown};
 
 pub(super) struct Shipper {
     pub(super) backlog: Arc<Backlog>,
-    pub(super) lanes: Lanes,
+    pub(super) writers: RepoWriters,
     pub(super) sweeper: Sweeper,
     pub(super) level: i32,
 }
@@ -69,9 +69,9 @@ impl Shipper {
         let name = WalName::from(load.segment);
         let compressed = load.spool.compress(load.from..load.to, self.level)?;
         log::debug!("store {name} from {:X} to {:X}", load.from, load.to);
-        self.lanes.store(match load.is_whole() {
-            true => Thing::File(name, compressed),
-            false => Thing::Tail(Tail::new(name, load.from, load.to - load.from), compressed),
+        self.writers.store_object(match load.is_whole() {
+            true => WalObject::File(name, compressed),
+            false => WalObject::Tail(Tail::new(name, load.from, load.to - load.from), compressed),
         })
     }
 }

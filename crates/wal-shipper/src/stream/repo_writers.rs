@@ -1,4 +1,4 @@
-//! What `stream` stores goes into all repositories at once, one thing at a time in each, so that a slow one that is not
+//! What `stream` stores goes into all repositories at once, one object at a time in each, so that a slow one that is not
 //! required does not hold up the others.
 
 use crate::gaps::record_gaps;
@@ -12,31 +12,32 @@ use toban_core::repo::{Repo, Repos};
 use toban_core::wal::WalName;
 use toban_core::{Error, Result};
 
-/// Something to store.
-pub(super) enum Thing {
+/// What is stored: a whole file of the WAL, or a tail of a segment.
+pub(super) enum WalObject {
     File(WalName, Compressed),
     Tail(Tail, Compressed),
 }
 
-impl Thing {
-    fn store(&self, archive: &Archive<'_>) -> Result<()> {
+impl WalObject {
+    fn store_in(&self, archive: &Archive<'_>) -> Result<()> {
         match self {
-            Thing::File(name, compressed) => archive.put(*name, compressed).map(drop),
-            Thing::Tail(tail, compressed) => archive.put_tail(tail, compressed).map(drop),
+            WalObject::File(name, compressed) => archive.put(*name, compressed).map(drop),
+            WalObject::Tail(tail, compressed) => archive.put_tail(tail, compressed).map(drop),
         }
     }
 }
 
-pub(super) struct Lanes {
+/// The repositories, each with what is known of the writing into it.
+pub(super) struct RepoWriters {
     repos: Repos,
     system: System,
     /// By the repositories' names.
-    lanes: Arc<BTreeMap<String, Lane>>,
+    writers: Arc<BTreeMap<String, RepoWriter>>,
 }
 
 /// The state of one repository.
 #[derive(Default)]
-struct Lane {
+struct RepoWriter {
     /// A thread is still storing into it.
     busy: AtomicBool,
     /// That it does not keep up was reported.
@@ -46,10 +47,10 @@ struct Lane {
 /// How long a repository that is not required may hold up the others.
 const GRACE: Duration = Duration::from_secs(10);
 
-impl Lanes {
-    pub(super) fn new(repos: &Repos, system: &System) -> Lanes {
-        let lanes = Arc::new(repos.iter().map(|r| (r.name.clone(), Lane::default())).collect());
-        Lanes { repos: repos.clone(), system: system.clone(), lanes }
+impl RepoWriters {
+    pub(super) fn new(repos: &Repos, system: &System) -> RepoWriters {
+        let writers = Arc::new(repos.iter().map(|r| (r.name.clone(), RepoWriter::default())).collect());
+        RepoWriters { repos: repos.clone(), system: system.clone(), writers }
     }
 
     /// Durable in every required repository, and in at least one, when it returns. One that is not required and lacks a
@@ -57,34 +58,34 @@ impl Lanes {
     ///
     /// # Errors
     /// The first of a required one; then nothing is a gap yet, because the same comes again.
-    pub(super) fn store(&self, thing: Thing) -> Result<()> {
-        let thing = Arc::new(thing);
-        let (lanes, what, system) = (Arc::clone(&self.lanes), Arc::clone(&thing), self.system.clone());
+    pub(super) fn store_object(&self, object: WalObject) -> Result<()> {
+        let object = Arc::new(object);
+        let (writers, what, system) = (Arc::clone(&self.writers), Arc::clone(&object), self.system.clone());
         let written = self.repos.write_each(GRACE, move |repo| {
             // A thread that was not waited for may still be at the thing before: two at once would grow without an end while
             // the store hangs.
-            let _turn = Turn::take(&lanes[&repo.name])?;
-            what.store(&Archive::new(&*repo.store, system.clone()))
+            let _turn = Turn::take_turn(&writers[&repo.name])?;
+            what.store_in(&Archive::new(&*repo.store, system.clone()))
         });
         for (repo, done) in written.iter() {
-            self.lanes[&repo.name].report(repo, &thing, done);
+            self.writers[&repo.name].report_change(repo, &object, done);
         }
         let settled = written.settle()?;
-        match &*thing {
-            Thing::File(name, _) => record_gaps(&settled, *name, &self.system),
-            Thing::Tail(..) => Ok(()),
+        match &*object {
+            WalObject::File(name, _) => record_gaps(&settled, *name, &self.system),
+            WalObject::Tail(..) => Ok(()),
         }
     }
 }
 
 /// The time during which one thread stores into a repository.
-struct Turn<'l>(&'l Lane);
+struct Turn<'l>(&'l RepoWriter);
 
 impl Turn<'_> {
-    fn take(lane: &Lane) -> Result<Turn<'_>> {
-        match lane.busy.swap(true, Ordering::SeqCst) {
+    fn take_turn(writer: &RepoWriter) -> Result<Turn<'_>> {
+        match writer.busy.swap(true, Ordering::SeqCst) {
             true => Err(Error::retry("it is busy with what came before")),
-            false => Ok(Turn(lane)),
+            false => Ok(Turn(writer)),
         }
     }
 }
@@ -95,13 +96,13 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Lane {
+impl RepoWriter {
     /// Reports once that it does not keep up, and once that it is back.
-    fn report(&self, repo: &Repo, thing: &Thing, done: &Result<()>) {
+    fn report_change(&self, repo: &Repo, object: &WalObject, done: &Result<()>) {
         let was_away = self.away.swap(done.is_err(), Ordering::SeqCst);
-        match (done, thing) {
+        match (done, object) {
             (Ok(()), _) if was_away => log::warn!("repository {} is back", repo.name),
-            (Err(e), Thing::Tail(..)) if !was_away && !repo.required => {
+            (Err(e), WalObject::Tail(..)) if !was_away && !repo.required => {
                 log::warn!("{}; it is not required: the others go on", e.chain());
             }
             _ => {}
