@@ -4,11 +4,11 @@
 use e2e::{bins, root};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 use testkit::pg::as_owner;
-use testkit::{Pg, Ran, ended, until};
+use testkit::{Pg, Ran, run_in, until};
 
 /// The major that the fixture was made by.
 const MAJOR: u32 = 15;
@@ -53,12 +53,7 @@ impl OldRepository {
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.dir.path());
         command.env("TOBAN_REPO", format!("file://{}", self.path("repo").display()));
         command.env("TOBAN_STATE_DIR", self.path("state")).env("DATABASE_URL", server.url());
-        command
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        ended(command.spawn().expect("start the tool"))
+        run_in(self.dir.path(), command)
     }
 
     fn run(&self, tool: &str, args: &[&str]) -> Ran {

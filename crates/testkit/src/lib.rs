@@ -21,7 +21,7 @@ pub use kills::killed;
 pub use pg::{Pg, majors};
 pub use planted::{Checked, Plant, Planted, plant_each};
 pub use pooler::Pooler;
-pub use ran::{Ran, ended};
+pub use ran::{Ran, ended, run_in};
 pub use s3::{S3, http};
 pub use site::Site;
 pub use slack::{Answer, Request, Slack};

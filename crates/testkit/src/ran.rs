@@ -1,7 +1,8 @@
 //! How a run of a tool ended, and what a test expects of it.
 
 use serde_json::Value;
-use std::process::{Child, Output};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
 
 /// How a run of the tool ended.
 #[derive(Debug)]
@@ -60,6 +61,14 @@ impl From<Output> for Ran {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ran { status: done.status.code(), stdout: text(&done.stdout), stderr: text(&done.stderr) }
     }
+}
+
+/// Runs a tool in `folder`, without input, to its end.
+///
+/// # Panics
+/// When it does not start.
+pub fn run_in(folder: &Path, mut tool: Command) -> Ran {
+    Ran::from(tool.current_dir(folder).stdin(Stdio::null()).output().expect("run the tool"))
 }
 
 /// Waits for a started tool.

@@ -4,9 +4,8 @@ use e2e::bins;
 use serde_json::Value;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use testkit::pg::{as_owner, clean};
-use testkit::{Pg, Ran, Site, ended};
+use testkit::{Pg, Ran, Site, run_in};
 
 /// Everything one test needs; gone when dropped.
 pub(crate) struct Lab {
@@ -81,12 +80,7 @@ impl Lab {
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("TOBAN_REPO", &self.repo);
         command.env("DATABASE_URL", self.pg.url()).env("TOBAN_RETRY_FOR", "5s").env("HOME", self.dir.path());
         command.env("TOBAN_STATE_DIR", self.path("state")).envs(self.env.iter().map(|(n, v)| (n, v)));
-        command
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        ended(command.spawn().expect("start the tool"))
+        run_in(self.dir.path(), command)
     }
 
     /// Takes a backup; its record.

@@ -2,8 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use testkit::{Pg, Ran, Site};
+use std::process::Command;
+use testkit::{Pg, Ran, Site, run_in};
 
 /// Where the tool lies.
 pub(crate) fn program() -> &'static Path {
@@ -73,6 +73,6 @@ impl World {
         let mut command = Command::new(self.program());
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("TOBAN_REPO", self.path("repo"));
         command.env("DATABASE_URL", self.pg.url()).env("TOBAN_RETRY_FOR", "2s");
-        Ran::from(command.current_dir(folder).stdin(Stdio::null()).output().expect("run wal-shipper"))
+        run_in(folder, command)
     }
 }
