@@ -39,12 +39,12 @@ pub struct Rules {
     /// Only tables that this matches (`*` and `?` are wildcards); may be given several times
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// Not what this matches: a table, a column as TABLE.COLUMN, else a view, trigger or index by its name; KIND:NAME, as
+    /// Leave out what this matches: a table, a column as TABLE.COLUMN, else a view, trigger or index by its name; KIND:NAME, as
     /// the report has them, for anything else (default:T.C, check:T.NAME); may be given several times
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// With tables of the application: what a column gets that the source has not, TABLE.COLUMN=EXPRESSION in
-    /// PostgreSQL's words; may be given several times
+    /// With tables of the application: the value of a column that the source does not have, TABLE.COLUMN=EXPRESSION in
+    /// PostgreSQL's SQL; may be given several times
     #[arg(long, value_name = "RULE")]
     pub set: Vec<String>,
     /// Another name for a table or a column: OLD=NEW or TABLE.OLD=NEW; may be given several times
@@ -57,7 +57,7 @@ pub struct Rules {
     /// users.created_at=epoch-ms; may be given several times
     #[arg(long, value_name = "RULE")]
     pub cast: Vec<String>,
-    /// What becomes of values that do not fit, where no rule of the plan says it [default: the column's type is
+    /// What happens to values that do not fit, where the plan does not say it [default: the column's type is
     /// widened until all fit; NUL bytes and broken UTF-8 are replaced]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub on_invalid: Option<OnInvalid>,
@@ -132,10 +132,10 @@ pub struct RunArgs {
     /// The target: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]
     #[arg(long, value_name = "CONNINFO")]
     pub to: Option<String>,
-    /// Do what this plan says
+    /// Copy by this plan
     #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_invalid", "keep_rowid", "collate_c", "schema", "existing", "set"])]
     pub plan: Option<PathBuf>,
-    /// Load into tables that the application made; what happens to the rows they hold
+    /// Load into tables that the application made, and what happens to the rows that they hold
     #[arg(long, value_enum, value_name = "ACTION")]
     pub(crate) existing: Option<Action>,
     /// Connections that copy, and threads that read
@@ -150,13 +150,13 @@ pub struct RunArgs {
     /// Undo the last run into the schema
     #[arg(long, conflicts_with_all = ["trial", "plan", "existing", "rejects"])]
     pub undo: bool,
-    /// With --undo: also when rows were written to the tables since, which are lost then
+    /// With --undo: also when rows were written to the tables since the run; they are lost
     #[arg(long, requires = "undo")]
     pub even_if_changed: bool,
-    /// Put it in place without comparing
+    /// Put the copy in place without comparing it
     #[arg(long)]
     pub no_verify: bool,
-    /// Values in the list of rejects leave the status at 0, as accept_rejects in every table of the plan
+    /// End with status 0 although there are rejects, as with accept_rejects in every table of the plan
     #[arg(long)]
     pub accept_rejects: bool,
     /// Folder for the report, the rejects and what is left to do by hand [default: NAME-migration in the working
@@ -176,8 +176,8 @@ pub struct VerifyArgs {
     /// The copy: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]
     #[arg(long, value_name = "CONNINFO")]
     pub against: Option<String>,
-    /// The plan it was copied by [default: the one that our run kept beside the copy; of other copies both sides'
-    /// types and names]
+    /// The plan it was copied by [default: the one that `run` kept beside the copy; for other copies, names and types
+    /// are matched]
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
     /// Schema of the copy

@@ -27,13 +27,13 @@ Examples:
     sqlite-to-pg run app.sqlite3 --to dbname=app --rejects app-migration/rejects.jsonl --cast users.is_active=bool-words
   Without a column that the application's tables do not have, and with a value for one of theirs:
     sqlite-to-pg run app.sqlite3 --to dbname=app --existing truncate --exclude feeds.legacy --set feeds.fetched=0
-  Take it back:
+  Undo it:
     sqlite-to-pg run app.sqlite3 --to dbname=app --undo
 
 The tables are filled in a schema of their own and moved to their place in one transaction, after everything was
-compared: a reader of the target sees nothing or all. A run that was killed is run again; it begins anew.
+compared: a reader of the target sees nothing or all of it. After a run was killed, run it again: it begins anew.
 The SQLite file is never written to; other programs may go on writing to one in WAL mode, and what is copied is
-one snapshot of it. Status 0: everything that the source has is there, or was excluded by name; 3: all is there but what is
+one snapshot of it. Status 0: everything that the source has is there, or was excluded by name; 3: all is there except what is
 named (values in the list of rejects, tables, constraints, defaults, views or triggers that PostgreSQL did not get);
 4: values do not fit or differ, and nothing was kept.";
 
@@ -43,5 +43,5 @@ Examples:
     sqlite-to-pg verify app.sqlite3 --against dbname=app
 
 Every value is compared, and every definition. A copy of ours is judged by the plan that made it and the definitions
-that the run left, any other by the source alone. Status 4: something differs or lacks, and each is named; 3: equal,
-but for what the run itself left out and reported. It writes to neither side, and a role that may read is enough.";
+that the run left, any other by the source alone. Status 4: something differs or is missing, and each is named; 3: equal,
+except for what the run itself left out and reported. It writes to neither side; a role that may only read is enough.";

@@ -34,7 +34,7 @@ pub(crate) fn share<W: Send, I: Sync, R: Send>(
     });
     match into_inner(first) {
         Some(e) => return Err(e),
-        None if panicked => return Err(Error::failed("a thread panicked")),
+        None if panicked => return Err(Error::failed("a thread panicked: this is a bug")),
         None => {}
     }
     let mut done = into_inner(done);

@@ -215,7 +215,7 @@ impl Config {
             return match self.sections.keys().find(|other| is_typo(other, name)) {
                 None => Ok(T::default()),
                 Some(other) => {
-                    let e = Error::usage(format!("configuration: [{other}] is no section of any tool"));
+                    let e = Error::usage(format!("configuration: no tool reads the section [{other}]"));
                     Err(e.hint(format!("is it [{name}]?")))
                 }
             };

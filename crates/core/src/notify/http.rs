@@ -19,7 +19,7 @@ impl SecretUrl {
     /// Usage, without any of its text.
     pub(super) fn parse(url: &Secret, plain: bool) -> Result<SecretUrl> {
         let text = url.reveal().trim();
-        let odd = || Error::usage("the URL is none").hint("it begins with https:// and a host's name");
+        let odd = || Error::usage("this is not a URL").hint("it begins with https:// and a host's name");
         let uri: Uri = text.parse().map_err(|_| odd())?;
         let host = uri.host().ok_or_else(odd)?.to_string();
         match uri.scheme_str() {
@@ -122,7 +122,7 @@ pub(super) fn is_tls(e: &(dyn std::error::Error + 'static)) -> bool {
 fn said(e: &ureq::Error) -> String {
     match e {
         // This one quotes the URL.
-        ureq::Error::BadUri(_) => "the URL is none".to_string(),
+        ureq::Error::BadUri(_) => "this is not a URL".to_string(),
         other => crate::tls_words::in_words(&other.to_string()),
     }
 }

@@ -145,7 +145,7 @@ impl ConnInfo {
     pub(super) fn silent(&self, host: &Host) -> Attempt {
         let seconds = self.timeout.unwrap_or(Duration::ZERO).as_secs();
         let error = Error::retry(format!("connect to {host}: no answer in {seconds} s"))
-            .hint("is a firewall between? connect_timeout= gives it longer");
+            .hint("is a firewall in between? connect_timeout=SECONDS waits longer");
         Attempt { error, answered: false, encrypted: false }
     }
 

@@ -51,7 +51,7 @@ impl ConnInfo {
         let on_argv = |text: &str| std::env::args().any(|a| a.contains(text));
         if given.is_some_and(|text| on_argv(text) && secret(text)) {
             log::warn!(
-                "the password on the command line is seen by everyone here: use PGPASSFILE or ~/.pgpass"
+                "every user of this machine can see the password on the command line: use PGPASSFILE or ~/.pgpass"
             );
         }
         Ok(conninfo)
@@ -236,7 +236,7 @@ fn string(text: &str) -> Result<Settings> {
     if let Some((scheme, _)) = text.split_once("://")
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c))
     {
-        return Err(Error::usage(format!("\"{scheme}://\" is not PostgreSQL's"))
+        return Err(Error::usage(format!("\"{scheme}://\" is not a PostgreSQL URI"))
             .hint("a URI begins with postgresql:// or postgres://"));
     }
     if text.contains('=') {

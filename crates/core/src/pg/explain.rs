@@ -63,7 +63,7 @@ pub(super) fn unreachable(kind: ErrorKind, host: &Host) -> Option<String> {
         ErrorKind::ConnectionRefused => {
             Some("is the server running and listening there (listen_addresses, port)?".into())
         }
-        ErrorKind::TimedOut => Some("is a firewall between? connect_timeout= gives it longer".into()),
+        ErrorKind::TimedOut => Some("is a firewall in between? connect_timeout=SECONDS waits longer".into()),
         _ => None,
     }
 }

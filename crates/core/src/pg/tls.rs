@@ -209,7 +209,7 @@ fn versions(settings: &Settings) -> Result<Vec<&'static SupportedProtocolVersion
         true => Err(Error::usage(
             "no TLS version is left by ssl_min_protocol_version and ssl_max_protocol_version",
         )
-        .hint("TLSv1.2 and TLSv1.3 are spoken here")),
+        .hint("TLSv1.2 and TLSv1.3 are supported")),
         false => Ok(fit),
     }
 }

@@ -79,7 +79,7 @@ fn read(store: &dyn Store, key: &Key) -> Result<Option<Cluster>> {
     let there: Cluster = serde_json::from_slice(&json).map_err(damaged)?;
     if there.format > FORMAT {
         let e = Error::usage(format!("{key} has format {}; this program reads {FORMAT}", there.format));
-        return Err(e.hint("use a newer toban"));
+        return Err(e.hint("use a newer version of toban"));
     }
     Ok(Some(there))
 }

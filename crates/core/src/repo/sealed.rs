@@ -39,7 +39,7 @@ pub fn read_sealed<T: DeserializeOwned>(store: &dyn Store, key: &Key, limit: u64
     let Version { format } = serde_json::from_slice(&json).map_err(damaged)?;
     if !(FORMAT..=SHARING_FORMAT).contains(&format) {
         let e = Error::usage(format!("{key} has format {format}; this program reads up to {SHARING_FORMAT}"));
-        return Err(e.hint("use a newer toban"));
+        return Err(e.hint("use a newer version of toban"));
     }
     serde_json::from_slice(&json).map(Some).map_err(damaged)
 }

@@ -99,5 +99,5 @@ fn what_we_cannot_do_is_refused_in_one_line_that_names_it() {
         check(&format!("host=h {key}"), Kind::Usage, &format!("not supported: {name}"), "");
     }
     check("host=h coolour=red", Kind::Usage, "unknown connection parameter \"coolour\"", "");
-    check("mysql://h/x", Kind::Usage, "\"mysql://\" is not PostgreSQL's", "postgresql://");
+    check("mysql://h/x", Kind::Usage, "\"mysql://\" is not a PostgreSQL URI", "postgresql://");
 }

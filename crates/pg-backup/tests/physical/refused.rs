@@ -91,7 +91,7 @@ fn a_repository_of_a_later_program() {
     std::fs::write(&manifest, sealed(&old.replace("\"format\": 1,", "\"format\": 3,"))).expect("write");
     let said =
         world.run(&["restore", "--pgdata", &target]).refused(2, "has format 3; this program reads up to 2");
-    assert!(said.contains("hint: use a newer toban"), "{said}");
+    assert!(said.contains("hint: use a newer version of toban"), "{said}");
     world.run(&["verify"]).refused(2, "has format 3");
     world.run(&["list"]).refused(2, "has format 3");
     std::fs::write(&manifest, &old).expect("write");

@@ -146,7 +146,7 @@ impl<'p> TableStream<'p> {
         let rounds = encoder.policy == Policy::Round && why.is_fine();
         if matches!(encoder.policy, Policy::Stop | Policy::Round) && !rounds {
             return Err(Error::failed(format!("{place}: {}: {class} {}", why.text(), display_value(value)))
-                .hint("a policy or another conversion in the plan settles it; or run without --plan, and types are chosen anew"));
+                .hint("set a policy or another conversion for this column in the plan; or run without --plan, and the types are chosen anew"));
         }
         if !rounds {
             rejects.add_reject(&Reject {

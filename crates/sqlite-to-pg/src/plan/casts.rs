@@ -46,7 +46,7 @@ impl Casts {
         };
         match self.rules.iter().find(|rule| !is_known(&rule.column)) {
             Some(rule) => {
-                Err(Error::usage(format!("--cast names {}, which is no column that moves", rule.column)))
+                Err(Error::usage(format!("--cast names {}, which is not a column that is copied", rule.column)))
             }
             None => Ok(()),
         }

@@ -40,7 +40,7 @@ pub(crate) fn adapt_plan(
         }
     }
     if let Some((table, column, _)) = sets.first() {
-        return Err(Error::usage(format!("--set {table}.{column}: no table {table} moves")));
+        return Err(Error::usage(format!("--set {table}.{column}: no table {table} is copied")));
     }
     let moves: Vec<String> = built
         .plan
@@ -81,7 +81,7 @@ fn parse_set(rule: &str) -> Result<(String, String, String)> {
     match parts {
         Some(((table, column), sql)) if !sql.is_empty() => Ok((table.into(), column.into(), sql.into())),
         _ => {
-            Err(Error::usage(format!("--set {rule}")).hint("TABLE.COLUMN=EXPRESSION, in PostgreSQL's words"))
+            Err(Error::usage(format!("--set {rule}")).hint("TABLE.COLUMN=EXPRESSION, an expression of PostgreSQL"))
         }
     }
 }
@@ -100,7 +100,7 @@ fn take_sets(
             .ok_or_else(|| wrong("the target has no such column"))?;
         if let Some(source) = table.columns.iter().find(|c| c.target == there.name).map(|c| &c.source) {
             let hint = format!("--exclude {}.{source} leaves that one out", table.source);
-            return Err(wrong(&format!("it gets the values of {source}")).hint(hint));
+            return Err(wrong(&format!("it already gets the values of {source}")).hint(hint));
         }
         table.sets.push(Set { column: there.name.clone(), expression });
     }

@@ -108,7 +108,7 @@ fn foreign_key(
 ) -> Result<ForeignKey, String> {
     let there = drafts.iter().any(|d| d.raw.name.eq_ignore_ascii_case(&key.parent));
     if !there {
-        return Err(format!("the table {} is not there, or does not move", key.parent));
+        return Err(format!("the table {} does not exist, or is not copied", key.parent));
     }
     let (parent, pairs) = resolve_columns(drafts, child, key).ok_or("its columns are not there")?;
     let (ours, theirs) = (&drafts[child].table, &drafts[parent].table);

@@ -140,21 +140,21 @@ pub(super) fn check_ready(client: &mut Client, plan: &Plan) -> Result<()> {
         let (owner, hidden, rule): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
         if !owner {
             return Err(Error::failed(format!(
-                "the role does not own {name}, whose triggers and foreign keys stand aside for the load"
+                "the role does not own {name}, and only the owner can disable its triggers and drop its foreign keys for the load"
             ))
             .hint("connect as its owner, or grant that role to this one"));
         }
         if hidden {
             return Err(Error::failed(format!(
-                "row-level security of {name} binds its owner too: rows could not be seen or written"
+                "row-level security of {name} is forced on its owner too: rows could not be read or written"
             ))
-            .hint(format!("alter table {name} no force row level security, for the time of the load")));
+            .hint(format!("for the time of the load: alter table {name} no force row level security")));
         }
         if rule {
             return Err(Error::failed(format!(
-                "a rule of {name} puts something else in the place of INSERT"
+                "a rule of {name} replaces INSERT by something else"
             ))
-            .hint(format!("drop it or: alter table {name} disable rule …, for the time of the load")));
+            .hint(format!("drop it for the time of the load, or: alter table {name} disable rule NAME")));
         }
         check_sets(client, table, &name)?;
     }
@@ -173,7 +173,7 @@ fn foreign_owners(client: &mut Client, plan: &Plan) -> Result<()> {
         Some(row) => {
             let (table, key): (String, String) = (row.get(0), row.get(1));
             Err(Error::failed(format!(
-                "the role does not own {table}, whose foreign key {key} stands aside for the load"
+                "the role does not own {table}, and only the owner can drop its foreign key {key} for the load"
             ))
             .hint("connect as its owner, or grant that role to this one"))
         }
@@ -239,10 +239,10 @@ fn check_keys(plan: &Plan, made: &[shape::ExistingTable]) -> Result<()> {
         return Ok(());
     }
     Err(Error::usage(format!(
-        "no primary key tells the rows of {} apart, so they cannot be replaced",
+        "{} has no primary key, so its rows cannot be matched and replaced",
         names.join(", ")
     ))
-    .hint("--include and --existing truncate load such a table anew; --existing append adds to it"))
+    .hint("load such a table by itself with --include and --existing truncate, or add to it with --existing append"))
 }
 
 fn refuse_rows(client: &mut Client, plan: &Plan) -> Result<()> {
@@ -251,7 +251,7 @@ fn refuse_rows(client: &mut Client, plan: &Plan) -> Result<()> {
         let sql = format!("select exists (select from {})", undo::scan_name(client, &name)?);
         if client.query_one(&sql, &[]).doing(|| format!("look into {name}"))?.get(0) {
             return Err(Error::usage(format!("the target is not empty: {} holds rows", table.target))
-                .hint("--existing truncate, append, upsert or skip-existing says what becomes of them"));
+                .hint("say what happens to them with --existing truncate, append, upsert or skip-existing"));
         }
     }
     Ok(())

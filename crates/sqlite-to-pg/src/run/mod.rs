@@ -100,7 +100,7 @@ fn check_target(args: &RunArgs, plan: &Plan, control: &mut Client) -> Result<()>
 fn explain_lost_connection(e: Error, control: &mut Client) -> Error {
     match e.kind() == Kind::Failed && control.batch_execute("select 1").is_err_and(|e| e.is_closed()) {
         true => {
-            e.kind_as(Kind::Retry).hint("the target went away; it is as it was, and the run may begin again")
+            e.kind_as(Kind::Retry).hint("the connection to the target was lost; the target is unchanged: run this again")
         }
         false => e,
     }
@@ -159,7 +159,7 @@ impl Migration<'_> {
             summary.note_proof(verify::prove_within(plan, snapshot.readers(), client, *quiet)?);
             summary.end_phase("compare in place", began);
             check_equal(summary.total, "the target's tables hold other values in", "and nothing was loaded").map_err(|e| {
-                e.hint("the lines above name rows and columns: another --cast, type or policy takes them as they are")
+                e.hint("the lines above name rows and columns: give another --cast, type or policy for them")
             })
         };
         let outcomes = transfer.move_in(control, &mut compare)?;
@@ -179,7 +179,7 @@ impl Migration<'_> {
         self.summary.note_proof(proof);
         self.summary.end_phase("compare", began);
         check_equal(self.summary.total, "the copy differs from its source in", "and was not kept")
-            .map_err(|e| e.hint("this is a fault of sqlite-to-pg: please report it, with the lines above"))
+            .map_err(|e| e.hint("this is a bug in sqlite-to-pg: please report it, with the lines above"))
     }
 }
 
@@ -200,7 +200,7 @@ impl Drop for StageGuard<'_> {
     fn drop(&mut self) {
         let gone = session::open_session(self.to).and_then(|mut c| create::drop_schema(&mut c, self.stage));
         if let Err(e) = gone {
-            log::warn!("{}; the next run does it", e.chain());
+            log::warn!("{}; the next run drops it", e.chain());
         }
     }
 }
@@ -217,7 +217,7 @@ fn make_plan(
         let now = build::source_file(snapshot)?;
         // Rows may have come since; a column that the plan does not know would be left out without a word.
         if now.schema_sum != plan.source.schema_sum {
-            return Err(Error::failed("the source's schema is not the one that was planned")
+            return Err(Error::failed("the source's schema has changed since the plan was made")
                 .hint("make the plan again with: sqlite-to-pg plan DB -o FILE"));
         }
         snapshot.check_beside(|_| Ok(()))?;
@@ -252,7 +252,7 @@ fn refuse_arrays(plan: &Plan) -> Result<()> {
     match plan.tables.iter().find_map(of) {
         None => Ok(()),
         Some(name) => {
-            Err(Error::usage(format!("{name}: the conversion array needs a table that the application made"))
+            Err(Error::usage(format!("{name}: the conversion array only works with a table that the application made"))
                 .hint("load into it with --existing, or convert to json"))
         }
     }

@@ -29,7 +29,7 @@ impl Transfer<'_> {
         match found {
             Ok(Some((row, why))) => {
                 Error::new(Kind::Findings, format!("{} {row}: {why}; nothing was loaded", table.source)).hint(
-                    "change the row, or leave it out: --on-invalid, --cast or a plan say what becomes of values, --exclude of columns",
+                    "correct the row in the source; or give --on-invalid, --cast or a plan for its value, or --exclude for its column",
                 )
             }
             _ => e,

@@ -37,7 +37,7 @@ pub(super) fn check_values(
             format!("{n} values do not fit the target's tables; nothing was loaded"),
         )
         .hint(
-            "--on-invalid round, null, reject or replace, --cast, or a policy in the plan says what becomes of them",
+            "say what happens to them: --on-invalid round, null, reject or replace, --cast, or a policy in the plan",
         )),
     }
 }

@@ -31,7 +31,7 @@ impl RejectedRows {
 pub(super) fn gather_rows(db: &Path, list: &Path) -> Result<RejectedRows> {
     let rows = read_list(list)?;
     if rows.is_empty() {
-        return Err(Error::usage(format!("{} names no rows", list.display())));
+        return Err(Error::usage(format!("{} lists no rows", list.display())));
     }
     drop(open::open_reader(db)?);
     let again = RejectedRows { folder: tempfile::tempdir().doing(|| "make a folder for rejects".into())? };
@@ -67,7 +67,7 @@ fn read_list(list: &Path) -> Result<Rows> {
     let mut rows = Rows::new();
     for line in BufReader::new(file).lines() {
         let reject: Reject = serde_json::from_str(&line.doing(doing)?).map_err(|e| {
-            Error::usage(format!("{}: {e}", doing())).hint("name the rejects.jsonl of a report")
+            Error::usage(format!("{}: {e}", doing())).hint("give the rejects.jsonl of an earlier run")
         })?;
         rows.entry(reject.table).or_default().insert(reject.place);
     }
@@ -80,7 +80,7 @@ fn copy_table(small: &Connection, table: &str, places: &BTreeSet<Vec<KeyValue>>)
     let sql = "select sql from source.sqlite_schema where type = 'table' and name = ?1";
     let statement: Option<String> = small.query_row(sql, [table], |r| r.get(0)).or_else(no_row)?;
     let Some(statement) = statement else {
-        return Ok(Err(Error::usage(format!("the list names the table {table}, which the file has not"))));
+        return Ok(Err(Error::usage(format!("the list names the table {table}, which is not in the SQLite file"))));
     };
     small.execute_batch(&statement)?;
     let columns = stored_columns(small, table)?;
@@ -99,8 +99,8 @@ fn copy_table(small: &Connection, table: &str, places: &BTreeSet<Vec<KeyValue>>)
     }
     match missing {
         0 => Ok(Ok(())),
-        n => Ok(Err(Error::usage(format!("{n} rows of {table} that the list names are not in the file"))
-            .hint("is it the file of that run?"))),
+        n => Ok(Err(Error::usage(format!("{n} rows of {table} that the list names are not in the SQLite file"))
+            .hint("is it the same SQLite file that run copied?"))),
     }
 }
 

@@ -71,7 +71,7 @@ fn missing_pages(header: &[u8; HEADER], size: u64) -> Option<String> {
         n => n,
     };
     if !page.is_power_of_two() || page < LEAST {
-        return Some(format!("its header tells of pages of {page} bytes, which SQLite has not"));
+        return Some(format!("its header names a page size of {page} bytes, which SQLite does not have"));
     }
     // The count is only kept by versions that also write the change counter a second time.
     let (counted, pages) = (number(24) == number(92), number(28));
@@ -108,7 +108,7 @@ pub(crate) fn check_beside<T>(
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        let checked = checking.join().unwrap_or_else(|_| Err(Error::failed("a thread panicked")));
+        let checked = checking.join().unwrap_or_else(|_| Err(Error::failed("a thread panicked: this is a bug")));
         match (done, checked) {
             (Err(_), Err(e)) if e.kind() == Kind::Corrupt => Err(e),
             (done, checked) => Ok((done?, checked?)),

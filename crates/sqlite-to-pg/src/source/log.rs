@@ -32,8 +32,8 @@ pub(crate) fn check_log(path: &Path) -> Result<()> {
     match look().doing(doing)? {
         None => Ok(()),
         Some(what) => Err(Error::corrupt(format!("{} is damaged: {what}", log.display())).hint(
-            "transactions after it are lost to SQLite; restore the file and its log together from a backup, or let the \
-             sqlite3 shell open the file once, which forgets them",
+            "SQLite ignores the transactions after it; restore the file and its log together from a backup, or open the file \
+             once with the sqlite3 shell, which drops them",
         )),
     }
 }

@@ -88,7 +88,7 @@ fn missing_file(path: &Path) -> Error {
     let error = Error::usage(format!("{} is not there", path.display()));
     match path_beside(path, "-wal").exists() {
         true => {
-            error.hint("its -wal is: a write-ahead log is nothing without its database; copy both together")
+            error.hint("its -wal file is there: a write-ahead log is useless without its database; copy both together")
         }
         false => error.hint("name the SQLite file"),
     }
@@ -116,7 +116,7 @@ fn hot_journal(path: &Path) -> Result<()> {
     // A living writer's journal looks the same, but then readers are let in.
     // The magic of a rollback journal (<https://sqlite.org/fileformat.html#the_rollback_journal>).
     if begun && head == [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7] && !locked() {
-        return Err(Error::failed(format!("{} has a transaction that was cut off", path.display())).hint(
+        return Err(Error::failed(format!("{} has a transaction that was interrupted", path.display())).hint(
             "its -journal must be rolled back first, which writes to the file: open it once with the sqlite3 shell",
         ));
     }
@@ -136,12 +136,12 @@ pub(crate) fn explain_error(e: rusqlite::Error, path: &Path) -> Error {
             .kind_as(Kind::Corrupt)
             .hint("the file is damaged: sqlite3's .recover saves what can be read"),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            error.kind_as(Kind::Retry).hint("another program writes to it")
+            error.kind_as(Kind::Retry).hint("another program is writing to it: try again")
         }
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
             error.hint("a database in WAL mode needs a folder that may be written to: copy it with its -wal")
         }
-        Some(ErrorCode::SystemIoFailure) => error.kind_as(Kind::Failed).hint("is the medium damaged?"),
+        Some(ErrorCode::SystemIoFailure) => error.kind_as(Kind::Failed).hint("look into the kernel's log: the disk may be damaged"),
         _ => error,
     }
 }

@@ -110,11 +110,11 @@ pub(crate) fn check_room(client: &mut Client, plan: &Plan) -> Result<()> {
     // Management").
     let set = (needed / sessions + 1) * 5 / 4;
     let what = format!(
-        "{needed} locks at once put this copy in place, and the server has room for {}",
+        "moving this copy into place takes {needed} locks at once, and the server has room for {}",
         each * sessions
     );
     Err(Error::failed(what).hint(format!(
-        "set max_locks_per_transaction = {set} and restart the server; or --schema with the name of a new schema, which needs but one"
+        "set max_locks_per_transaction = {set} and restart the server; or give --schema with the name of a new schema, which takes only one"
     )))
 }
 

@@ -70,7 +70,7 @@ fn advance_sql(sequence: &str, sources: &[String]) -> String {
 
 fn unknown_sequence(sequence: &str, table: &Table, column: &str) -> Object {
     let why = format!(
-        "{}.{column} is no whole number, so it is not known where it must go on: set it with setval()",
+        "{}.{column} is not an integer, so where the sequence must continue is not known: set it with setval()",
         table.source
     );
     Object::skipped(ObjectKind::Sequence, sequence, why)

@@ -40,7 +40,7 @@ pub(crate) fn open_sessions(to: &ConnInfo, n: usize) -> Result<Vec<Client>> {
             None if clients.is_empty() => return Err(no_second_session()),
             None => {
                 log::warn!(
-                    "the target gives no more than {} sessions: is there a pool between? --jobs {} asks for no more",
+                    "the target gives no more than {} sessions: is a connection pool in between? --jobs {} asks for no more",
                     clients.len() + 1,
                     clients.len()
                 );
@@ -52,7 +52,7 @@ pub(crate) fn open_sessions(to: &ConnInfo, n: usize) -> Result<Vec<Client>> {
 }
 
 fn no_second_session() -> Error {
-    Error::retry("the target gives no second session: is there a pool of one between?")
+    Error::retry("the target gives no second session: is a connection pool of one in between?")
         .hint("connect to PostgreSQL itself, or to a pool of at least three sessions")
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn check_server(client: &mut Client, to: &ConnInfo) -> Result<()> {
         return Err(Error::failed("the target is older than PostgreSQL 14"));
     }
     if standby {
-        return Err(Error::failed("the target is a standby, which takes no writes").hint("name the primary"));
+        return Err(Error::failed("the target is a standby, which takes no writes").hint("connect to the primary"));
     }
     if read_only {
         return Err(Error::failed("the target takes no writes: default_transaction_read_only is on").hint(
@@ -160,7 +160,7 @@ pub(crate) fn check_server(client: &mut Client, to: &ConnInfo) -> Result<()> {
         let grant =
             format!("grant create on database {} to {}", Ident::new(to.dbname()), Ident::new(to.user()));
         return Err(
-            Error::failed("the role may not create a schema, which the copy is prepared in").hint(grant)
+            Error::failed("the role may not create a schema, and the copy is prepared in one of its own").hint(grant)
         );
     }
     Ok(())

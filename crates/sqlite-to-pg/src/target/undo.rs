@@ -160,8 +160,8 @@ pub(crate) fn amend_plan(client: &mut Client, plan: &Plan) -> Result<()> {
 pub(crate) fn undo_last(client: &mut Client, schema: &str, even_if_changed: bool) -> Result<Vec<String>> {
     let doing = || "take back the last run".to_string();
     let none = || {
-        Error::usage(format!("no run into {schema} is written down here"))
-            .hint("was it another database, or --schema?")
+        Error::usage(format!("no run into the schema {schema} is recorded in this database"))
+            .hint("was it another database, or another --schema?")
     };
     if !is_there(client, "step")? {
         return Err(none());
@@ -216,9 +216,9 @@ fn check_changed(client: &mut Client, last: &LastRun<'_>, accepted: bool, lock: 
     };
     if marks.is_empty() && !accepted {
         return Err(Error::usage(
-            "what was written to the tables since is not known, and would go with them",
+            "what was written to the tables since the run is not known, and would be lost",
         )
-        .hint("look for yourself; --even-if-changed takes the run back"));
+        .hint("check the tables yourself; --even-if-changed undoes the run all the same"));
     }
     for row in marks {
         let (relation, rows, there): (String, i64, bool) = (row.get(0), row.get(1), row.get(2));
@@ -241,7 +241,7 @@ fn check_changed(client: &mut Client, last: &LastRun<'_>, accepted: bool, lock: 
         return Ok(told.into_iter().map(|line| format!("lost with {line}")).collect());
     }
     Err(Error::usage(format!("rows were written since the run, and would be lost: {}", told.join("; ")))
-        .hint("save them first; --even-if-changed takes the run back all the same"))
+        .hint("save them first; --even-if-changed undoes the run all the same"))
 }
 
 /// How many rows a table holds, and how many of them were written by transactions that the run's own did not see.

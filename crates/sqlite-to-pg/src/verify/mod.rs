@@ -208,7 +208,7 @@ impl Comparison {
             }
             (0, 0, 0) => Ok(()),
             (0, 0, _) => partly(known).map_err(|e: Error| {
-                e.hint("each is named above; --exclude KIND:NAME of a run says that it may lack")
+                e.hint("each is named above; `run --exclude KIND:NAME` accepts that it is not copied")
             }),
             (0, _, 0) => {
                 partly(left).map_err(|e: Error| e.hint("accept_rejects = true in the plan accepts them"))

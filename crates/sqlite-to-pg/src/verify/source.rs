@@ -80,7 +80,7 @@ fn at_one_moment(path: &Path, count: usize) -> Result<Vec<Connection>> {
             return Ok(readers);
         }
     }
-    Err(Error::retry(format!("{} is written to without pause", path.display())))
+    Err(Error::retry(format!("{} is being written to without a pause", path.display())))
 }
 
 fn open_connection(path: &Path) -> Result<Connection> {

@@ -59,7 +59,7 @@ fn a_source_whose_schema_changed_since_the_plan() {
     let world = World::of("create table t (a int); insert into t values (1);");
     assert_eq!(world.tool(&["plan", "app.db", "-o", "p.toml"]).status, Some(0));
     world.sqlite("alter table t add column b int");
-    world.run(&["--plan", "p.toml"]).refused(1, "not the one that was planned");
+    world.run(&["--plan", "p.toml"]).refused(1, "has changed since the plan was made");
     world.untouched();
 }
 

@@ -142,6 +142,6 @@ fn t7_a_table_in_partitions_takes_the_rows() {
 fn t3_an_upsert_needs_a_key() {
     let world = World::of("create table t (x int); insert into t values (1);");
     world.psql("create table t (x int); insert into t values (1)");
-    world.run(&["--existing", "upsert"]).refused(2, "no primary key tells the rows of t apart");
+    world.run(&["--existing", "upsert"]).refused(2, "t has no primary key");
     world.gives(&[("select count(*) from t", "1")]);
 }

@@ -195,7 +195,7 @@ fn d17_a_hot_journal_is_not_read_over() {
     let copy = |name: &str, to: &str| std::fs::copy(world.path(name), world.path(to)).expect("copy");
     copy("app.db", "hot.db");
     copy("app.db-journal", "hot.db-journal");
-    world.tool(&["run", "hot.db"]).refused(1, "a transaction that was cut off");
+    world.tool(&["run", "hot.db"]).refused(1, "a transaction that was interrupted");
     let before = crate::world::bytes(&world.path("hot.db"));
     world.tool(&["plan", "hot.db"]).refused(1, "hint: its -journal must be rolled back first");
     assert!(before == crate::world::bytes(&world.path("hot.db")), "the source was written to");

@@ -134,7 +134,7 @@ fn what_can_be_known_is_refused_before_a_value_is_read() {
             "row-level security",
         ),
         ("create rule r as on insert to t do instead nothing", 1, "a rule of \"public\".\"t\""),
-        ("create table k (t_id bigint references t)", 1, "the role does not own public.k, whose foreign key"),
+        ("create table k (t_id bigint references t)", 1, "the role does not own public.k, and only the owner can drop its foreign key"),
         ("alter role app set default_transaction_read_only = on", 1, "takes no writes"),
         (
             "alter table t drop column n; alter table t add column m int not null",
@@ -176,8 +176,8 @@ fn a_column_without_counterpart_is_left_out_or_given_a_value() {
     let with = |more: &str| world.run(&[&known[..], &["--set", more]].concat());
     with("feeds.slug=lower(").refused(2, "--set feeds.slug=lower(");
     with("feeds.nothing=1").refused(2, "the target has no such column");
-    with("feeds.name='x'").refused(2, "it gets the values of name");
-    with("other.x=1").refused(2, "no table other moves");
+    with("feeds.name='x'").refused(2, "it already gets the values of name");
+    with("other.x=1").refused(2, "no table other is copied");
     with("feeds.slug").refused(2, "TABLE.COLUMN=EXPRESSION");
     with("feeds.slug=lower(name) || '-' || id").ended(0);
     world.gives(&[("select id, name, fetched, slug from feeds order by id", "1|a|0|a-1\n2|b|0|b-2")]);

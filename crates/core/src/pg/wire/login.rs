@@ -52,7 +52,7 @@ fn answer(wire: &mut Wire, to: &ConnInfo, password: Option<&Secret>, message: Me
         }
         Message::AuthenticationSasl(body) => scram(wire, to, asked()?, &body),
         Message::AuthenticationGss | Message::AuthenticationSspi | Message::AuthenticationKerberosV5 => {
-            Err(Error::failed("the server asks for an authentication that is not spoken here (GSS, SSPI)"))
+            Err(Error::failed("the server asks for GSS or SSPI authentication, which is not supported"))
         }
         other => known(Parsed::Other(other)).map(drop),
     }

@@ -117,7 +117,7 @@ impl Wire {
     /// Retry when the connection is gone.
     pub fn ask(&mut self, command: &str) -> Result<()> {
         let mut out = BytesMut::new();
-        frontend::query(command, &mut out).doing(|| "ask".into())?;
+        frontend::query(command, &mut out).doing(|| "send the command".into())?;
         self.send(&out)
     }
 
@@ -175,7 +175,7 @@ impl Wire {
             self.inbox.advance(length + 1);
             return Ok(Some(Parsed::CopyBoth));
         }
-        let parsed = backend::Message::parse(&mut self.inbox).doing(|| "understand the server".into())?;
+        let parsed = backend::Message::parse(&mut self.inbox).doing(|| "read the server's message".into())?;
         Ok(parsed.map(Parsed::Other))
     }
 
@@ -185,7 +185,7 @@ impl Wire {
     /// Retry when the connection is gone.
     pub fn copy_data(&mut self, data: &[u8]) -> Result<()> {
         let mut out = BytesMut::new();
-        frontend::CopyData::new(data).doing(|| "send".into())?.write(&mut out);
+        frontend::CopyData::new(data).doing(|| "send data".into())?.write(&mut out);
         self.send(&out)
     }
 
@@ -231,7 +231,7 @@ fn known(parsed: Parsed) -> Result<Option<Message>> {
 fn row(body: &backend::DataRowBody) -> Result<Vec<Option<Bytes>>> {
     let whole = body.buffer();
     let cells = body.ranges().map(|range| Ok(range.map(|r| Bytes::copy_from_slice(&whole[r]))));
-    cells.collect().doing(|| "understand a row".into())
+    cells.collect().doing(|| "read a row".into())
 }
 
 /// An error or a notice of the server.
@@ -257,7 +257,7 @@ impl std::error::Error for ServerSaid {}
 
 fn said(mut fields: backend::ErrorFields<'_>) -> Result<ServerSaid> {
     let mut said = ServerSaid::default();
-    while let Some(field) = fields.next().doing(|| "understand the server".into())? {
+    while let Some(field) = fields.next().doing(|| "read the server's message".into())? {
         let text = String::from_utf8_lossy(field.value_bytes()).into_owned();
         match field.type_() {
             b'C' => said.code = text,

@@ -139,7 +139,7 @@ impl Socket {
 }
 
 fn gone(e: &io::Error) -> Error {
-    Error::retry(format!("the connection is gone: {e}"))
+    Error::retry(format!("the connection to the server is lost: {e}"))
 }
 
 fn refused(host: &Host, why: &str) -> Attempt {

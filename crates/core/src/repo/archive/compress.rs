@@ -45,7 +45,7 @@ impl Compressed {
         // PostgreSQL hands over only what it does not write any more; a file that grows is not one of these, and what
         // was read of it is no segment.
         if length()? != before {
-            return Err(Error::failed(format!("{} changes while it is read", path.display())));
+            return Err(Error::failed(format!("{} changed while it was read", path.display())));
         }
         Ok(compressed)
     }
@@ -85,7 +85,7 @@ impl Compressed {
         });
         let (sum, kept) = (sum?, kept?);
         if sum.bytes != stretch.bytes.end - stretch.bytes.start {
-            return Err(Error::failed(format!("{} changes while it is read", path.display())));
+            return Err(Error::failed(format!("{} changed while it was read", path.display())));
         }
         Ok(Compressed { stretch, level, sum, written, kept })
     }

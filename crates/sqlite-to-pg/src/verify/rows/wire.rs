@@ -67,7 +67,7 @@ pub(crate) fn for_each_tuple(
         }
         copy.consume(size);
     }
-    if state.ended { Ok(()) } else { Err(Error::retry("the server's answer ended early")) }
+    if state.ended { Ok(()) } else { Err(Error::retry("the server's data ended too early: try again")) }
 }
 
 struct Stream {
