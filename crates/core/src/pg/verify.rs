@@ -118,7 +118,7 @@ impl Verifier {
             return Ok(());
         }
         let Ok((_, cert)) = X509Certificate::from_der(leaf) else {
-            return refuse("the server's certificate cannot be read", "make it anew");
+            return refuse("the server's certificate cannot be read", "issue a new one");
         };
         if self.roots.iter().any(|root| root == leaf) {
             // The certificate itself is trusted; only its dates are left to judge.
@@ -144,7 +144,7 @@ impl Verifier {
         match strict.verify_server_cert(leaf, others, &nobody, &[], now) {
             Ok(_) => Ok(()),
             Err(rustls::Error::InvalidCertificate(e)) => self.explain(&e, cert, others.is_empty(), now),
-            Err(e) => refuse(format!("the server's certificate: {e}"), "make it anew"),
+            Err(e) => refuse(format!("the server's certificate: {e}"), "issue a new one"),
         }
     }
 
@@ -166,7 +166,7 @@ impl Verifier {
             _ => {
                 in_time(cert, now)?;
                 strong(cert)?;
-                let (raw, cure) = (format!("{e:?}"), "make the server's certificate anew");
+                let (raw, cure) = (format!("{e:?}"), "issue a new certificate for the server");
                 let why = crate::tls_words::certificate(&raw).unwrap_or(&raw);
                 refuse(format!("the server's certificate is refused: {why}"), cure)
             }
@@ -195,7 +195,7 @@ impl Verifier {
         if self.has_lists {
             return refuse(
                 "the server's certificate (X.509 version 1, or CA:TRUE) is not looked up in sslcrl",
-                "make it anew with a subjectAltName and CA:FALSE",
+                "issue one with a subjectAltName and CA:FALSE",
             );
         }
         let signs = |root: &CertificateDer<'_>| {
@@ -220,10 +220,10 @@ impl Verifier {
         }
         let why = format!("the server's certificate is for {}, not for {}", names.list(), self.host);
         match names.has_alternatives() {
-            true => refuse(why, "connect by a name it has, or make it anew with this one"),
+            true => refuse(why, "connect by a name that it has, or issue one with this name"),
             false => refuse(
                 format!("{why} (it has no subjectAltName)"),
-                format!("make it anew with subjectAltName=DNS:{}", self.host),
+                format!("issue one with subjectAltName=DNS:{}", self.host),
             ),
         }
     }
@@ -249,7 +249,7 @@ impl Verifier {
             let old = || {
                 refuse::<()>(
                     "X.509 version 1 works with TLS 1.3 only here",
-                    "make the server's certificate anew",
+                    "issue a new certificate for the server",
                 )
             };
             let checked = if cert.version() == X509Version::V1 { old() } else { Ok(()) };
@@ -299,7 +299,7 @@ fn strong(cert: &X509Certificate<'_>) -> Result<(), Refusal> {
     let algorithm = cert.signature_algorithm.algorithm.to_id_string();
     // sha1WithRSAEncryption, md5WithRSAEncryption, ecdsa-with-SHA1.
     if ["1.2.840.113549.1.1.5", "1.2.840.113549.1.1.4", "1.2.840.10045.4.1"].contains(&algorithm.as_str()) {
-        return refuse("the server's certificate is signed with SHA-1 or MD5", "make it anew with SHA-256");
+        return refuse("the server's certificate is signed with SHA-1 or MD5", "issue one that is signed with SHA-256");
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ impl Repo {
         match self.store.folders("") {
             Ok(names) if names.is_empty() => e.hint("it is empty: is it the right place?"),
             Ok(names) if names.iter().any(|n| n == cluster) => {
-                e.hint("it holds WAL of it, or what runs left that did not finish")
+                e.hint("it holds WAL of the cluster, or what unfinished runs left behind")
             }
             Ok(names) => e.hint(format!("it holds {}: is --cluster or --repo wrong?", names.join(", "))),
             Err(_) => e,
@@ -171,7 +171,7 @@ impl Repos {
         }
         // Ours too must be gone, or the receiver would wait for ever when every thread has ended.
         drop(done);
-        let late = || Error::retry(format!("not done {grace:?} after the others"));
+        let late = || Error::retry(format!("still not done {grace:?} after the others"));
         let written = self.await_written(grace, &answers);
         let named = |(repo, done): (_, Option<Result<()>>)| {
             let done = done.unwrap_or_else(|| Err(late()));

@@ -126,7 +126,7 @@ impl Archive<'_> {
     pub fn get_tail(&self, tail: &Tail, to: &mut dyn Write) -> Result<Option<crate::sum::Sum>> {
         let sum = self.read(&self.tail_key(tail), to)?;
         if sum.as_ref().is_some_and(|s| s.bytes != tail.length) {
-            return Err(Error::corrupt(format!("{} has not the bytes that its name says", tail.path())));
+            return Err(Error::corrupt(format!("{} is not as long as its name says", tail.path())));
         }
         Ok(sum)
     }
@@ -186,7 +186,7 @@ impl Archive<'_> {
             let mut window = Window { skip: at - tail.offset.min(at), left: end - at, to: &mut *to };
             let sum = self.read(&self.tail_key(tail), &mut window)?;
             if sum.map(|s| s.bytes) != Some(tail.length) {
-                return Err(Error::corrupt(format!("{} has not the bytes that its name says", tail.path())));
+                return Err(Error::corrupt(format!("{} is not as long as its name says", tail.path())));
             }
             at = end;
         }
