@@ -45,7 +45,10 @@ impl Severity {
 
     /// Its place in the order of urgency: 0 is the most urgent.
     pub fn rank(self) -> usize {
-        Severity::NEEDING_ATTENTION.iter().position(|t| *t == self).unwrap_or(Severity::NEEDING_ATTENTION.len())
+        Severity::NEEDING_ATTENTION
+            .iter()
+            .position(|t| *t == self)
+            .unwrap_or(Severity::NEEDING_ATTENTION.len())
     }
 
     /// The most urgent of `all`; nothing judged is Unknown.

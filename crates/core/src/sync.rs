@@ -19,5 +19,6 @@ pub fn into_inner<T>(mutex: Mutex<T>) -> T {
 /// # Errors
 /// The thread's; Failed when it panicked.
 pub fn joined<T>(joined: std::thread::Result<Result<T>>) -> Result<T> {
-    joined.unwrap_or_else(|_| Err(Error::failed("a thread panicked: this is a bug, and its message is above")))
+    joined
+        .unwrap_or_else(|_| Err(Error::failed("a thread panicked: this is a bug, and its message is above")))
 }

@@ -294,7 +294,12 @@ fn constraints() {
     any.0.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any];
     rows.leaf("C11 any usage", &any, &[], &[]);
     let critical = Wish::server(&[]).extension(&[1, 3, 6, 1, 4, 1, 99999, 1], true, &[5, 0]);
-    rows.leaf("C11 critical", &critical, &[], &["certificate-nonstandard critical", "chain-invalid critical"]);
+    rows.leaf(
+        "C11 critical",
+        &critical,
+        &[],
+        &["certificate-nonstandard critical", "chain-invalid critical"],
+    );
     let fake = Wish::server(&["fake.example"]).signed_by(&rows.middle);
     let not_ca = Authority::of(Wish::server(&["fake.example"]), fake);
     let (leaf, more) =

@@ -274,5 +274,8 @@ fn bytes_behind_a_certificate() {
     }
     let junk = [&leaf.der[..], &[0, 0]].concat();
     world.file("x.pem", crate::mint::block("TRUSTED CERTIFICATE", &junk));
-    assert_eq!(world.check(&["./x.pem"]).findings(), ["certificate-nonstandard warning", "self-signed critical"]);
+    assert_eq!(
+        world.check(&["./x.pem"]).findings(),
+        ["certificate-nonstandard warning", "self-signed critical"]
+    );
 }

@@ -222,7 +222,11 @@ fn forms() {
                 &[&root.leaf(|s| s.serial = tlv(2, &[0xff, 1]))],
                 &["certificate-nonstandard warning"],
             ),
-            row("K3 an extension twice", &[&twice], &["certificate-nonstandard critical", "chain-invalid critical"]),
+            row(
+                "K3 an extension twice",
+                &[&twice],
+                &["certificate-nonstandard critical", "chain-invalid critical"],
+            ),
             row("C11 version 1 issues, served", &[&first.leaf(|_| {}), &first], &["chain-invalid critical"]),
             row("C11 name permitted", &[&good.leaf(|_| {}), &good], &[]),
             row("C11 name not permitted", &[&bad.leaf(|_| {}), &bad], &["chain-invalid critical"]),
@@ -239,7 +243,11 @@ fn forms() {
         "K3: not judged of any issuer"
     );
     let trust = world.file("root.pem", pem("CERTIFICATE", &root.der)).display().to_string();
-    assert_eq!(world.check(&["./long.der", "--trust", &trust]).findings(), ["certificate-nonstandard warning"], "K3");
+    assert_eq!(
+        world.check(&["./long.der", "--trust", &trust]).findings(),
+        ["certificate-nonstandard warning"],
+        "K3"
+    );
 }
 
 #[test]

@@ -128,7 +128,9 @@ impl Entry {
         let Accept { id, object, owner, until, .. } = &self.accept;
         let (rule, text) = match (today > *until, self.needed) {
             (true, _) => (&ACCEPT_EXPIRED, format!("the entry of {owner} ended on {until}")),
-            (false, false) if !part => (&ACCEPT_UNUSED, format!("the entry of {owner} fits nothing any more")),
+            (false, false) if !part => {
+                (&ACCEPT_UNUSED, format!("the entry of {owner} fits nothing any more"))
+            }
             (false, _) => return None,
         };
         let finding = Finding::new(rule, Severity::Warning).says(text);

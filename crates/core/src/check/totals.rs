@@ -77,7 +77,8 @@ impl Totals {
 
     /// The counts of what needs attention, the most urgent first: `1 critical, 2 warning`.
     pub fn by_severity(&self) -> String {
-        let there = Severity::NEEDING_ATTENTION.into_iter().map(|s| (s, self.number_of(s))).filter(|(_, n)| *n > 0);
+        let there =
+            Severity::NEEDING_ATTENTION.into_iter().map(|s| (s, self.number_of(s))).filter(|(_, n)| *n > 0);
         let counts: Vec<String> = there.map(|(s, n)| format!("{n} {}", s.name())).collect();
         if counts.is_empty() { "none needs attention".into() } else { counts.join(", ") }
     }
@@ -98,7 +99,8 @@ impl Totals {
                 format!("{}{rest}{accepted}", sentences.join("; "))
             }
         };
-        let counts = Severity::NEEDING_ATTENTION.iter().map(|s| format!("{}={}", s.name(), self.number_of(*s)));
+        let counts =
+            Severity::NEEDING_ATTENTION.iter().map(|s| format!("{}={}", s.name(), self.number_of(*s)));
         let perf: Vec<String> = self.perf.iter().cloned().chain(counts).collect();
         out.plugin(self.worst(), &text, &perf)
     }
@@ -111,6 +113,7 @@ impl Totals {
     }
 
     /// The counts as metrics, `toban_<tool>_findings` and `toban_<tool>_accepted`.
+    #[cfg(feature = "run")]
     pub fn add_metrics(&self, tool: &str, report: &mut Report) {
         let family = format!("{tool}_findings");
         for (id, severity, n) in self.counts() {

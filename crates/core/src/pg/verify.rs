@@ -299,7 +299,10 @@ fn strong(cert: &X509Certificate<'_>) -> Result<(), Refusal> {
     let algorithm = cert.signature_algorithm.algorithm.to_id_string();
     // sha1WithRSAEncryption, md5WithRSAEncryption, ecdsa-with-SHA1.
     if ["1.2.840.113549.1.1.5", "1.2.840.113549.1.1.4", "1.2.840.10045.4.1"].contains(&algorithm.as_str()) {
-        return refuse("the server's certificate is signed with SHA-1 or MD5", "issue one that is signed with SHA-256");
+        return refuse(
+            "the server's certificate is signed with SHA-1 or MD5",
+            "issue one that is signed with SHA-256",
+        );
     }
     Ok(())
 }

@@ -34,7 +34,10 @@ pub fn write_changes(changes: &[Change]) -> String {
 /// Corrupt, with the line.
 pub fn read_changes(text: &str) -> Result<Vec<Change>> {
     text.lines()
-        .map(|l| line(l).ok_or_else(|| Error::corrupt(format!("this is not a line of a file of WAL changes: {l:?}"))))
+        .map(|l| {
+            line(l)
+                .ok_or_else(|| Error::corrupt(format!("this is not a line of a file of WAL changes: {l:?}")))
+        })
         .collect()
 }
 

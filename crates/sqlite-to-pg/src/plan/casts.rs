@@ -45,9 +45,10 @@ impl Casts {
             columns.into_iter().any(|(d, c)| format!("{}.{}", d.table.source, c.source) == name)
         };
         match self.rules.iter().find(|rule| !is_known(&rule.column)) {
-            Some(rule) => {
-                Err(Error::usage(format!("--cast names {}, which is not a column that is copied", rule.column)))
-            }
+            Some(rule) => Err(Error::usage(format!(
+                "--cast names {}, which is not a column that is copied",
+                rule.column
+            ))),
             None => Ok(()),
         }
     }

@@ -119,8 +119,11 @@ impl Selection {
             objects.iter().any(|o| o.cause == Cause::Excluded && p.fits_object(o.kind, &o.name))
         };
         match self.exclude.iter().find(|p| !fits(p)) {
-            Some(p) => Err(Error::usage(format!("--exclude {}: there is no table, column, view, trigger or index of this name", p.given))
-                .hint("`sqlite-to-pg plan` lists every object with its kind and name")),
+            Some(p) => Err(Error::usage(format!(
+                "--exclude {}: there is no table, column, view, trigger or index of this name",
+                p.given
+            ))
+            .hint("`sqlite-to-pg plan` lists every object with its kind and name")),
             None => Ok(()),
         }
     }

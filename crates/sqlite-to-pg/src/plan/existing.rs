@@ -80,9 +80,8 @@ fn parse_set(rule: &str) -> Result<(String, String, String)> {
     let parts = rule.split_once('=').and_then(|(name, sql)| Some((name.rsplit_once('.')?, sql.trim())));
     match parts {
         Some(((table, column), sql)) if !sql.is_empty() => Ok((table.into(), column.into(), sql.into())),
-        _ => {
-            Err(Error::usage(format!("--set {rule}")).hint("TABLE.COLUMN=EXPRESSION, an expression of PostgreSQL"))
-        }
+        _ => Err(Error::usage(format!("--set {rule}"))
+            .hint("TABLE.COLUMN=EXPRESSION, an expression of PostgreSQL")),
     }
 }
 

@@ -38,7 +38,9 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan> {
         toml::from_str(&text).map_err(|e| Error::usage(format!("read the plan {shown}: {e}")))?;
     match plan.format {
         FORMAT => Ok(plan),
-        other => Err(Error::usage(format!("{shown} is a plan of format {other}; this program reads {FORMAT}"))
-            .hint("make it again with: sqlite-to-pg plan DB -o FILE")),
+        other => {
+            Err(Error::usage(format!("{shown} is a plan of format {other}; this program reads {FORMAT}"))
+                .hint("make it again with: sqlite-to-pg plan DB -o FILE"))
+        }
     }
 }

@@ -151,10 +151,9 @@ pub(super) fn check_ready(client: &mut Client, plan: &Plan) -> Result<()> {
             .hint(format!("for the time of the load: alter table {name} no force row level security")));
         }
         if rule {
-            return Err(Error::failed(format!(
-                "a rule of {name} replaces INSERT by something else"
-            ))
-            .hint(format!("drop it for the time of the load, or: alter table {name} disable rule NAME")));
+            return Err(Error::failed(format!("a rule of {name} replaces INSERT by something else")).hint(
+                format!("drop it for the time of the load, or: alter table {name} disable rule NAME"),
+            ));
         }
         check_sets(client, table, &name)?;
     }

@@ -99,9 +99,9 @@ fn check_target(args: &RunArgs, plan: &Plan, control: &mut Client) -> Result<()>
 /// A connection that broke says so in many words; whether the server is gone, another one tells.
 fn explain_lost_connection(e: Error, control: &mut Client) -> Error {
     match e.kind() == Kind::Failed && control.batch_execute("select 1").is_err_and(|e| e.is_closed()) {
-        true => {
-            e.kind_as(Kind::Retry).hint("the connection to the target was lost; the target is unchanged: run this again")
-        }
+        true => e
+            .kind_as(Kind::Retry)
+            .hint("the connection to the target was lost; the target is unchanged: run this again"),
         false => e,
     }
 }
@@ -158,9 +158,12 @@ impl Migration<'_> {
             let began = Instant::now();
             summary.note_proof(verify::prove_within(plan, snapshot.readers(), client, *quiet)?);
             summary.end_phase("compare in place", began);
-            check_equal(summary.total, "the target's tables hold other values in", "and nothing was loaded").map_err(|e| {
-                e.hint("the lines above name rows and columns: give another --cast, type or policy for them")
-            })
+            check_equal(summary.total, "the target's tables hold other values in", "and nothing was loaded")
+                .map_err(|e| {
+                    e.hint(
+                        "the lines above name rows and columns: give another --cast, type or policy for them",
+                    )
+                })
         };
         let outcomes = transfer.move_in(control, &mut compare)?;
         self.ledger.note_all(outcomes);
@@ -251,10 +254,10 @@ fn refuse_arrays(plan: &Plan) -> Result<()> {
     };
     match plan.tables.iter().find_map(of) {
         None => Ok(()),
-        Some(name) => {
-            Err(Error::usage(format!("{name}: the conversion array only works with a table that the application made"))
-                .hint("load into it with --existing, or convert to json"))
-        }
+        Some(name) => Err(Error::usage(format!(
+            "{name}: the conversion array only works with a table that the application made"
+        ))
+        .hint("load into it with --existing, or convert to json")),
     }
 }
 

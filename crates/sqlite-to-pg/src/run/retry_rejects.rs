@@ -80,7 +80,9 @@ fn copy_table(small: &Connection, table: &str, places: &BTreeSet<Vec<KeyValue>>)
     let sql = "select sql from source.sqlite_schema where type = 'table' and name = ?1";
     let statement: Option<String> = small.query_row(sql, [table], |r| r.get(0)).or_else(no_row)?;
     let Some(statement) = statement else {
-        return Ok(Err(Error::usage(format!("the list names the table {table}, which is not in the SQLite file"))));
+        return Ok(Err(Error::usage(format!(
+            "the list names the table {table}, which is not in the SQLite file"
+        ))));
     };
     small.execute_batch(&statement)?;
     let columns = stored_columns(small, table)?;
@@ -99,8 +101,10 @@ fn copy_table(small: &Connection, table: &str, places: &BTreeSet<Vec<KeyValue>>)
     }
     match missing {
         0 => Ok(Ok(())),
-        n => Ok(Err(Error::usage(format!("{n} rows of {table} that the list names are not in the SQLite file"))
-            .hint("is it the same SQLite file that run copied?"))),
+        n => Ok(Err(Error::usage(format!(
+            "{n} rows of {table} that the list names are not in the SQLite file"
+        ))
+        .hint("is it the same SQLite file that run copied?"))),
     }
 }
 

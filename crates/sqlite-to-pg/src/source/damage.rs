@@ -108,7 +108,8 @@ pub(crate) fn check_beside<T>(
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        let checked = checking.join().unwrap_or_else(|_| Err(Error::failed("a thread panicked: this is a bug")));
+        let checked =
+            checking.join().unwrap_or_else(|_| Err(Error::failed("a thread panicked: this is a bug")));
         match (done, checked) {
             (Err(_), Err(e)) if e.kind() == Kind::Corrupt => Err(e),
             (done, checked) => Ok((done?, checked?)),

@@ -87,9 +87,9 @@ fn is_wal(head: &[u8; 16]) -> bool {
 fn missing_file(path: &Path) -> Error {
     let error = Error::usage(format!("{} is not there", path.display()));
     match path_beside(path, "-wal").exists() {
-        true => {
-            error.hint("its -wal file is there: a write-ahead log is useless without its database; copy both together")
-        }
+        true => error.hint(
+            "its -wal file is there: a write-ahead log is useless without its database; copy both together",
+        ),
         false => error.hint("name the SQLite file"),
     }
 }
@@ -141,7 +141,9 @@ pub(crate) fn explain_error(e: rusqlite::Error, path: &Path) -> Error {
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
             error.hint("a database in WAL mode needs a folder that may be written to: copy it with its -wal")
         }
-        Some(ErrorCode::SystemIoFailure) => error.kind_as(Kind::Failed).hint("look into the kernel's log: the disk may be damaged"),
+        Some(ErrorCode::SystemIoFailure) => {
+            error.kind_as(Kind::Failed).hint("look into the kernel's log: the disk may be damaged")
+        }
         _ => error,
     }
 }

@@ -144,7 +144,9 @@ pub(crate) fn check_server(client: &mut Client, to: &ConnInfo) -> Result<()> {
         return Err(Error::failed("the target is older than PostgreSQL 14"));
     }
     if standby {
-        return Err(Error::failed("the target is a standby, which takes no writes").hint("connect to the primary"));
+        return Err(
+            Error::failed("the target is a standby, which takes no writes").hint("connect to the primary")
+        );
     }
     if read_only {
         return Err(Error::failed("the target takes no writes: default_transaction_read_only is on").hint(
@@ -159,9 +161,10 @@ pub(crate) fn check_server(client: &mut Client, to: &ConnInfo) -> Result<()> {
     if !may {
         let grant =
             format!("grant create on database {} to {}", Ident::new(to.dbname()), Ident::new(to.user()));
-        return Err(
-            Error::failed("the role may not create a schema, and the copy is prepared in one of its own").hint(grant)
-        );
+        return Err(Error::failed(
+            "the role may not create a schema, and the copy is prepared in one of its own",
+        )
+        .hint(grant));
     }
     Ok(())
 }

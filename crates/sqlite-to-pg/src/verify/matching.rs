@@ -4,9 +4,7 @@ use super::expected::{
     ExpectedObjects, WantedExpression, WantedForeignKey, nullable_columns, planned_objects,
 };
 use super::objects::expressions::SourceCheck;
-use super::pair::{
-    ColumnBounds, Element, Form, PairColumn, Rule, TablePair, find_name, target_names,
-};
+use super::pair::{ColumnBounds, Element, Form, PairColumn, Rule, TablePair, find_name, target_names};
 use super::record::{Difference, DifferenceKind};
 use super::{source, target};
 use crate::model::{self, Action, Mode, Outcome, Plan, Policy};

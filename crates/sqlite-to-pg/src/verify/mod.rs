@@ -21,10 +21,10 @@ use objects::{TableJudge, definitions, expressions};
 use pair::TablePair;
 use postgres::Client;
 use record::{Compared, Difference, DifferenceKind, TableVerdict};
-use rusqlite::Connection;
 use rows::scan::{self, Sides};
 use rows::sums::{self, SideSums};
 use rows::{cross_check, locate};
+use rusqlite::Connection;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Error, Kind as Status, Out, Result};
 
@@ -305,8 +305,7 @@ fn finish_table(sides: &mut Sides<'_>, table: &SummedTable<'_>, outcome: &mut Co
     let differing = both.differing_ranges().iter().filter(|d| **d).count();
     // In a table that held rows before, the sums always differ: there each of our rows is looked for by itself.
     let look = differing > 0 || pair.is_loose();
-    let found =
-        if look { locate::locate_rows(sides, pair, both)? } else { locate::LocatedRows::default() };
+    let found = if look { locate::locate_rows(sides, pair, both)? } else { locate::LocatedRows::default() };
     let (source, target) = (both.source.total_sum(), both.target.total_sum());
     let (cross_checked, mut told) =
         cross_check::check_sample(&sides.readers[0], &mut sides.clients[0], pair, source.rows)?;

@@ -134,7 +134,11 @@ fn what_can_be_known_is_refused_before_a_value_is_read() {
             "row-level security",
         ),
         ("create rule r as on insert to t do instead nothing", 1, "a rule of \"public\".\"t\""),
-        ("create table k (t_id bigint references t)", 1, "the role does not own public.k, and only the owner can drop its foreign key"),
+        (
+            "create table k (t_id bigint references t)",
+            1,
+            "the role does not own public.k, and only the owner can drop its foreign key",
+        ),
         ("alter role app set default_transaction_read_only = on", 1, "takes no writes"),
         (
             "alter table t drop column n; alter table t add column m int not null",
