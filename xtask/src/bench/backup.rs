@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// pgBackRest with all that it must be told, in its environment: on its command line each command refuses what only
 /// others know. No archive, and so no WAL in its backup.
-fn peer(scratch: &Scratch, program: &Path) -> String {
+pub(super) fn peer(scratch: &Scratch, program: &Path) -> String {
     let dir = scratch.dir().display();
     format!(
         "PGBACKREST_CONFIG=/dev/null PGBACKREST_STANZA=x PGBACKREST_REPO1_PATH={dir}/pgbackrest \

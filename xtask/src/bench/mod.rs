@@ -4,6 +4,7 @@ mod accounts;
 mod backup;
 mod certs;
 mod dump;
+mod incremental;
 mod migrate;
 mod wal;
 
@@ -22,6 +23,8 @@ pub(crate) struct Args {
 enum What {
     /// pg-backup run and restore beside tar and zstd, pg_basebackup and pg_dump
     Backup(backup::Args),
+    /// pg-backup run after a hundredth of the pages changed, beside a full run and pgBackRest's block incremental
+    Incremental(incremental::Args),
     /// pg-backup dump beside `pg_dump | gzip`, restore-dump beside `gunzip | psql`
     Dump(dump::Args),
     /// user-audit app on a million accounts, beside the SQL script that it replaces
@@ -38,6 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Backup(args) => backup::run(args),
         What::Dump(args) => dump::run(args),
+        What::Incremental(args) => incremental::run(args),
         What::Accounts(args) => accounts::run(args),
         What::Certs(args) => certs::run(args),
         What::Migrate(args) => migrate::run(args),

@@ -13,13 +13,15 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use toban_core::crc::{CrcJoin, crc32c, crc32c_both};
 use toban_core::sum::{Sum, hex, sha256, unhex};
 use toban_core::{Context, Error, Result, durable};
 
 /// Bytes of a block: those of a page of PostgreSQL, so that one changed row costs one page.
 pub(super) const BLOCK: usize = 8192;
-/// Bytes of a digest.
-const DIGEST: usize = 16;
+/// Bytes of a record: the digest and the CRC.
+const RECORD: usize = 20;
 /// The form of the file, which is nobody's but ours: another one is no map.
 const FORM: u32 = 1;
 /// Bytes at the end: where the table begins, and the SHA-256 of all from there on.
@@ -27,9 +29,42 @@ const TRAILER: usize = 8 + 32;
 /// Bytes of the largest table that is read: tens of millions of files have no larger one.
 const LARGEST_TABLE: u64 = 1 << 30;
 
-/// A keyed digest of one block. The key is random and secret, so that nobody can make rows that collide.
+/// Puts the CRCs of whole blocks together.
+static JOIN: LazyLock<CrcJoin> = LazyLock::new(|| CrcJoin::of_length(BLOCK as u64));
+
+/// What is remembered of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BlockDigest([u8; DIGEST]);
+pub(super) struct BlockRecord {
+    /// A keyed digest. The key is random and secret, so that nobody can make rows that collide.
+    digest: [u8; 16],
+    crc32c: u32,
+}
+
+impl BlockRecord {
+    fn to_bytes(self) -> [u8; RECORD] {
+        let mut bytes = [0; RECORD];
+        bytes[..16].copy_from_slice(&self.digest);
+        bytes[16..].copy_from_slice(&self.crc32c.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; RECORD]) -> BlockRecord {
+        let (mut digest, mut crc32c) = ([0; 16], [0; 4]);
+        digest.copy_from_slice(&bytes[..16]);
+        crc32c.copy_from_slice(&bytes[16..]);
+        BlockRecord { digest, crc32c: u32::from_le_bytes(crc32c) }
+    }
+}
+
+/// The CRC of consecutive blocks of `bytes` bytes together, the last of which may be shorter.
+pub(super) fn join_crcs(blocks: &[BlockRecord], bytes: usize) -> u32 {
+    let Some((last, whole)) = blocks.split_last() else { return 0 };
+    let first = whole.iter().fold(0, |crc, block| JOIN.both(crc, block.crc32c));
+    match bytes - whole.len() * BLOCK {
+        BLOCK => JOIN.both(first, last.crc32c),
+        rest => crc32c_both(first, last.crc32c, rest as u64),
+    }
+}
 
 /// The key of the digests of one map; a map that follows another one keeps its key, since digests are compared.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,16 +79,21 @@ impl DigestKey {
         Ok(DigestKey(key))
     }
 
-    /// The digest of a block: HighwayHash-128, a keyed pseudorandom function (Alakuijala, Cox, Wassenberg, 2016), at about
-    /// the speed at which a disk reads. Without the key nobody can look for two blocks of one digest.
-    pub(super) fn digest(&self, block: &[u8]) -> BlockDigest {
+    /// The record of a block. Its digest is HighwayHash-128, a keyed pseudorandom function (Alakuijala, Cox, Wassenberg,
+    /// 2016), at about the speed at which a disk reads. Without the key nobody can look for two blocks of one digest.
+    pub(super) fn record(&self, block: &[u8]) -> BlockRecord {
         let (words, _) = self.0.as_chunks::<8>();
         let key = std::array::from_fn(|i| u64::from_le_bytes(words[i]));
         let [low, high] = HighwayHasher::new(Key(key)).hash128(block);
-        let mut digest = [0; DIGEST];
+        let mut digest = [0; 16];
         digest[..8].copy_from_slice(&low.to_le_bytes());
         digest[8..].copy_from_slice(&high.to_le_bytes());
-        BlockDigest(digest)
+        BlockRecord { digest, crc32c: crc32c(block) }
+    }
+
+    /// Of all blocks of a stretch.
+    pub(super) fn records<'k>(&'k self, stretch: &'k [u8]) -> impl Iterator<Item = BlockRecord> + 'k {
+        stretch.chunks(BLOCK).map(|block| self.record(block))
     }
 }
 
@@ -61,17 +101,17 @@ impl DigestKey {
 pub(super) struct MappedFile {
     /// Its line of the index.
     pub(super) entry: IndexEntry,
-    /// A digest for each block, the last of which may be shorter.
-    pub(super) digests: Vec<BlockDigest>,
+    /// A record for each block, the last of which may be shorter.
+    pub(super) blocks: Vec<BlockRecord>,
 }
 
 /// Where the section of a file lies.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Section {
     at: u64,
-    /// Bytes of the line of the index, and of the digests after it.
+    /// Bytes of the line of the index, and of the records after it.
     line: u32,
-    digests: u32,
+    blocks: u32,
     crc32c: u32,
 }
 
@@ -122,17 +162,17 @@ impl MapWriter {
     }
 
     /// Adds a file that is stored.
-    pub(super) fn add_file(&mut self, entry: &IndexEntry, digests: &[BlockDigest]) -> Result<()> {
+    pub(super) fn add_file(&mut self, entry: &IndexEntry, blocks: &[BlockRecord]) -> Result<()> {
         let doing = || "write the map of blocks".to_string();
         let mut bytes = serde_json::to_vec(entry).doing(doing)?;
         let line = bytes.len();
-        digests.iter().for_each(|digest| bytes.extend_from_slice(&digest.0));
+        blocks.iter().for_each(|block| bytes.extend_from_slice(&block.to_bytes()));
         let small = |n: usize| u32::try_from(n).doing(doing);
         let section = Section {
             at: self.at,
             line: small(line)?,
-            digests: small(bytes.len() - line)?,
-            crc32c: toban_core::crc::crc32c(&bytes),
+            blocks: small(bytes.len() - line)?,
+            crc32c: crc32c(&bytes),
         };
         self.file.write_all(&bytes).doing(doing)?;
         self.at += bytes.len() as u64;
@@ -189,18 +229,18 @@ impl BlockMap {
     /// What it knows of a file; none for one that is new, and for a section that does not read.
     pub(super) fn read_file(&self, name: &FileName) -> Option<MappedFile> {
         let section = self.sections.get(name)?;
-        let mut bytes = vec![0; section.line as usize + section.digests as usize];
+        let mut bytes = vec![0; section.line as usize + section.blocks as usize];
         self.file.read_exact_at(&mut bytes, section.at).ok()?;
-        if toban_core::crc::crc32c(&bytes) != section.crc32c {
+        if crc32c(&bytes) != section.crc32c {
             log::warn!("the map of blocks is damaged at {}: the file is stored whole", name.to_display());
             return None;
         }
-        let (line, digests) = bytes.split_at(section.line as usize);
+        let (line, blocks) = bytes.split_at(section.line as usize);
         let entry: IndexEntry = serde_json::from_slice(line).ok()?;
-        let digests: Vec<BlockDigest> =
-            digests.as_chunks::<DIGEST>().0.iter().map(|d| BlockDigest(*d)).collect();
-        (entry.path == *name && digests.len() as u64 == entry.size.div_ceil(BLOCK as u64))
-            .then_some(MappedFile { entry, digests })
+        let blocks: Vec<BlockRecord> =
+            blocks.as_chunks::<RECORD>().0.iter().map(BlockRecord::from_bytes).collect();
+        let fits = entry.path == *name && blocks.len() as u64 == entry.size.div_ceil(BLOCK as u64);
+        fits.then_some(MappedFile { entry, blocks })
     }
 }
 
@@ -239,10 +279,10 @@ mod tests {
         let index = Sum { bytes: 1, sha256: "ab".into() };
         let key = DigestKey::random().expect("a key");
         let content = [vec![1; BLOCK], vec![2; 5]];
-        let digests: Vec<BlockDigest> = content.iter().map(|block| key.digest(block)).collect();
+        let blocks: Vec<BlockRecord> = content.iter().map(|block| key.record(block)).collect();
         let write = || {
             let mut map = MapWriter::create(&path, key.clone()).expect("begun");
-            map.add_file(&entry("base/5/1", BLOCK as u64 + 5), &digests).expect("added");
+            map.add_file(&entry("base/5/1", BLOCK as u64 + 5), &blocks).expect("added");
             map.add_file(&entry("empty", 0), &[]).expect("added");
             map.commit(&MapOwner { id: &id, index: &index, clean: true }).expect("committed");
         };
@@ -250,9 +290,11 @@ mod tests {
         let open = || BlockMap::open(&path, &id, &index);
         let map = open().expect("opened");
         let known = map.read_file(&entry("base/5/1", 0).path).expect("known");
-        assert_eq!((known.entry.size, &known.digests), (BLOCK as u64 + 5, &digests));
+        assert_eq!((known.entry.size, &known.blocks), (BLOCK as u64 + 5, &blocks));
+        assert_eq!(join_crcs(&blocks, BLOCK + 5), crc32c(&content.concat()));
+        assert_eq!(join_crcs(&[blocks[0]; 3], 3 * BLOCK), crc32c(&vec![1; 3 * BLOCK]));
         assert!(map.clean && map.read_file(&entry("base/5/2", 0).path).is_none());
-        assert_eq!(map.read_file(&entry("empty", 0).path).expect("known").digests, []);
+        assert_eq!(map.read_file(&entry("empty", 0).path).expect("known").blocks, []);
         let other: Id = "20261121T030000Z-120035".parse().expect("an id");
         assert!(BlockMap::open(&path, &other, &index).is_err(), "of another backup");
         assert!(
@@ -267,7 +309,7 @@ mod tests {
             let Ok(map) = open() else { continue };
             let known = map.read_file(&entry("base/5/1", 0).path);
             assert!(
-                known.is_none_or(|k| k.digests == digests && k.entry.size == BLOCK as u64 + 5),
+                known.is_none_or(|k| k.blocks == blocks && k.entry.size == BLOCK as u64 + 5),
                 "byte {at}"
             );
         }
@@ -282,8 +324,8 @@ mod tests {
     fn digests_depend_on_content_length_and_key() {
         let key = DigestKey::random().expect("a key");
         let other = DigestKey::random().expect("a key");
-        let digest = key.digest(&[0; BLOCK]);
-        assert!(digest == key.digest(&[0; BLOCK]) && digest != key.digest(&[0; BLOCK - 1]));
-        assert!(digest != other.digest(&[0; BLOCK]));
+        let digest = key.record(&[0; BLOCK]).digest;
+        assert!(digest == key.record(&[0; BLOCK]).digest && digest != key.record(&[0; BLOCK - 1]).digest);
+        assert!(digest != other.record(&[0; BLOCK]).digest);
     }
 }

@@ -2,17 +2,21 @@
 //! which changed. Content decides, so that a file that was made anew under an old name, a page with an old position or
 //! a hint bit is right without a rule of its own.
 
-use super::block_map::{BLOCK, BlockDigest, DigestKey, MappedFile};
+use super::block_map::{BLOCK, BlockRecord, DigestKey, MappedFile, join_crcs};
 use super::copy::read_stretch;
 use super::pack::FRAME;
+use super::page::{PAGE, page_lsn};
 use super::state::{PageRange, RunState};
+use super::summaries::FileChanges;
 use crate::format::index::{FileName, IndexEntry, Piece};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Range;
-use toban_core::crc::crc32c;
+use std::sync::OnceLock;
+use std::time::Duration;
 use toban_core::progress::Progress;
-use toban_core::{Context, Result};
+use toban_core::wal::Lsn;
+use toban_core::{Context, Error, Result, random};
 
 /// Frames that a small file may lie in before it is stored afresh.
 const FEW_FRAMES: usize = 8;
@@ -47,7 +51,32 @@ pub(super) struct ComparedFile<'a> {
     pub(super) watch: &'a RunState,
     pub(super) progress: &'a Progress,
     pub(super) cursor: PieceCursor,
+    /// What the WAL summaries say; without them all is read.
+    pub(super) changes: Option<SummarizedFile<'a>>,
 }
+
+/// What the WAL summaries say of a file.
+#[derive(Clone, Copy)]
+pub(super) struct SummarizedFile<'a> {
+    pub(super) changes: FileChanges<'a>,
+    /// The start of the backup: what changed later no summary has, and the backup's own WAL brings it.
+    pub(super) start: Lsn,
+    /// Where a block is named that changed although no summary says so.
+    pub(super) untrue: &'a OnceLock<String>,
+}
+
+/// Whether a block is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Read,
+    /// No summary says that it changed, and it is read to prove that.
+    Sample,
+    /// No summary says that it changed.
+    Skip,
+}
+
+/// Of the blocks that did not change by the summaries, one in so many is read.
+const SAMPLE: u64 = 100;
 
 /// How far the known pieces have been gone through.
 #[derive(Default)]
@@ -69,59 +98,121 @@ pub(super) enum Stretch {
 /// What was read of a file at once.
 pub(super) struct ComparedChunk {
     pub(super) stretches: Vec<Stretch>,
-    pub(super) digests: Vec<BlockDigest>,
+    pub(super) blocks: Vec<BlockRecord>,
 }
 
 impl ComparedFile<'_> {
     /// Reads the next [`FRAME`] bytes at most into `bytes`, and compares them; what the file lacks to its size is zeros.
+    ///
+    /// # Errors
+    /// The file's; Corrupt when a block changed although no WAL summary says so.
     pub(super) fn read_chunk(&mut self, bytes: &mut Vec<u8>) -> Result<ComparedChunk> {
         let length = usize::try_from(self.left).unwrap_or(FRAME).min(FRAME);
         bytes.clear();
         bytes.resize(length, 0);
-        let mut digests = self.read_and_digest(bytes)?;
-        if !self.trusted && self.check_pages(bytes, 0) {
-            digests = bytes.chunks(BLOCK).map(|block| self.key.digest(block)).collect();
-        }
+        let looks = self.choose_blocks(length);
+        let mut blocks = self.read_blocks(bytes, &looks)?;
         let mut same: Vec<bool> =
-            digests.iter().enumerate().map(|(i, digest)| self.is_known(i, digest)).collect();
-        if self.trusted {
-            self.check_changed(bytes, &mut digests, &mut same);
-        }
-        let stretches = self.cut_stretches(bytes, &same);
+            blocks.iter().enumerate().map(|(i, block)| self.is_known(i, block)).collect();
+        self.check_blocks(bytes, &mut blocks, &mut same);
+        self.prove_sample(&looks, &same)?;
+        let stretches = self.cut_stretches(&blocks, &same, length);
         self.at += length as u64;
         self.left -= length as u64;
-        Ok(ComparedChunk { stretches, digests })
+        Ok(ComparedChunk { stretches, blocks })
     }
 
-    /// Fills `bytes` and takes the digests, a few blocks at a time, while they are in the processor's cache.
-    fn read_and_digest(&self, bytes: &mut [u8]) -> Result<Vec<BlockDigest>> {
-        let mut digests = Vec::with_capacity(bytes.len().div_ceil(BLOCK));
-        let mut at = self.at;
-        for part in bytes.chunks_mut(READ) {
-            let filled =
-                read_stretch(&self.file, part, at).doing(|| format!("read {}", self.name.to_display()))?;
-            digests.extend(part.chunks(BLOCK).map(|block| self.key.digest(block)));
-            at += part.len() as u64;
-            self.progress.add(filled as u64);
-            self.watch.keep_pace(filled as u64)?;
+    /// Which of the next blocks are read.
+    fn choose_blocks(&self, length: usize) -> Vec<Look> {
+        let count = length.div_ceil(BLOCK);
+        let Some(SummarizedFile { changes, .. }) = self.changes else { return vec![Look::Read; count] };
+        let mut dice = random::number();
+        let mut look = |i: usize| {
+            let number = self.at / BLOCK as u64 + i as u64;
+            let known = (number + 1) * BLOCK as u64 <= self.known.entry.size;
+            let whole = (i + 1) * BLOCK <= length;
+            if !known || !whole || u32::try_from(number).is_ok_and(|n| changes.may_have(n)) {
+                return Look::Read;
+            }
+            // A generator of Marsaglia's: which blocks are read must not be the same ones at each run.
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            if dice.is_multiple_of(SAMPLE) { Look::Sample } else { Look::Skip }
+        };
+        (0..count).map(&mut look).collect()
+    }
+
+    /// Fills `bytes` and takes the records of blocks, a few at a time, while they are in the processor's cache.
+    fn read_blocks(&self, bytes: &mut [u8], looks: &[Look]) -> Result<Vec<BlockRecord>> {
+        let first = usize::try_from(self.at / BLOCK as u64).unwrap_or(usize::MAX);
+        let mut blocks = Vec::with_capacity(looks.len());
+        for run in looks.chunk_by(|a, b| (*a == Look::Skip) == (*b == Look::Skip)) {
+            let from = blocks.len();
+            if run[0] == Look::Skip {
+                blocks.extend_from_slice(&self.known.blocks[first + from..first + from + run.len()]);
+                self.progress.add((run.len() * BLOCK) as u64);
+                continue;
+            }
+            let to = ((from + run.len()) * BLOCK).min(bytes.len());
+            let mut at = self.at + (from * BLOCK) as u64;
+            for part in bytes[from * BLOCK..to].chunks_mut(READ) {
+                let filled = read_stretch(&self.file, part, at)
+                    .doing(|| format!("read {}", self.name.to_display()))?;
+                blocks.extend(self.key.records(part));
+                at += part.len() as u64;
+                self.progress.add(filled as u64);
+                self.watch.keep_pace(filled as u64)?;
+            }
         }
-        Ok(digests)
+        Ok(blocks)
     }
 
     /// Whether the block of this number from [`ComparedFile::at`] on is as it was.
-    fn is_known(&self, block: usize, digest: &BlockDigest) -> bool {
+    fn is_known(&self, block: usize, record: &BlockRecord) -> bool {
         let number = usize::try_from(self.at / BLOCK as u64).unwrap_or(usize::MAX).saturating_add(block);
-        self.known.digests.get(number) == Some(digest)
+        self.known.blocks.get(number) == Some(record)
     }
 
-    /// Judges the pages that changed. One that was read in the middle of a write is read again, and may be as it was.
-    fn check_changed(&self, bytes: &mut [u8], digests: &mut [BlockDigest], same: &mut [bool]) {
+    /// Judges the pages that changed, or all where those that did not are not trusted. One that was read in the middle of
+    /// a write is read again, and may be as it was.
+    fn check_blocks(&self, bytes: &mut [u8], blocks: &mut [BlockRecord], same: &mut [bool]) {
         for (i, block) in bytes.chunks_mut(BLOCK).enumerate() {
-            if !same[i] && self.check_pages(block, i * BLOCK) {
-                digests[i] = self.key.digest(block);
-                same[i] = self.is_known(i, &digests[i]);
+            if !(same[i] && self.trusted) && self.check_pages(block, i * BLOCK) {
+                blocks[i] = self.key.record(block);
+                same[i] = self.is_known(i, &blocks[i]);
             }
         }
+    }
+
+    /// A block that no summary named must be as it was, unless it changed after the backup began.
+    fn prove_sample(&self, looks: &[Look], same: &[bool]) -> Result<()> {
+        let Some(summarized) = &self.changes else { return Ok(()) };
+        let differ = (0..looks.len()).filter(|i| looks[*i] == Look::Sample && !same[*i]);
+        for i in differ {
+            let number = self.at / BLOCK as u64 + i as u64;
+            if self.is_untrue(i, summarized.start)? {
+                let what = format!("{} block {number}", self.name.to_display());
+                let _ = summarized.untrue.set(what.clone());
+                return Err(Error::corrupt(format!("{what} changed, and no WAL summary says so")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a block that differs carries a position from before the backup. It may have been read in the middle of a
+    /// write that has not come to the position yet, so it is read several times.
+    fn is_untrue(&self, block: usize, start: Lsn) -> Result<bool> {
+        let mut page = [0; PAGE];
+        for pause in [0, 1, 10, 100, 400] {
+            std::thread::sleep(Duration::from_millis(pause));
+            let filled = read_stretch(&self.file, &mut page, self.at + (block * BLOCK) as u64);
+            let filled = filled.doing(|| format!("read {}", self.name.to_display()))?;
+            if filled < PAGE || page_lsn(&page) >= start || self.is_known(block, &self.key.record(&page)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Judges the pages in `bytes`, which lie `from` bytes after [`ComparedFile::at`]; whether one was read again.
@@ -131,13 +222,13 @@ impl ComparedFile<'_> {
         self.watch.check_pages(bytes, &range)
     }
 
-    fn cut_stretches(&mut self, bytes: &[u8], same: &[bool]) -> Vec<Stretch> {
+    fn cut_stretches(&mut self, blocks: &[BlockRecord], same: &[bool], length: usize) -> Vec<Stretch> {
         let mut stretches = Vec::new();
         let mut from = 0;
         for run in same.chunk_by(|a, b| a == b) {
-            let to = (from + run.len() * BLOCK).min(bytes.len());
+            let to = (from + run.len() * BLOCK).min(length);
             match run[0] {
-                true => self.add_known(bytes, from..to, &mut stretches),
+                true => self.add_known(blocks, from..to, &mut stretches),
                 false => stretches.push(Stretch::Changed(from..to)),
             }
             from = to;
@@ -147,7 +238,7 @@ impl ComparedFile<'_> {
 
     /// The pieces that hold `range` already. The CRC is of what was read now, so that a restore would find out if a
     /// digest had ever lied.
-    fn add_known(&mut self, bytes: &[u8], range: Range<usize>, stretches: &mut Vec<Stretch>) {
+    fn add_known(&mut self, blocks: &[BlockRecord], range: Range<usize>, stretches: &mut Vec<Stretch>) {
         let mut from = range.start;
         while from < range.end {
             let begins = self.at + from as u64;
@@ -161,7 +252,7 @@ impl ComparedFile<'_> {
             stretches.push(Stretch::Same(Piece {
                 from: piece.from + skip,
                 bytes: length,
-                crc32c: crc32c(&bytes[from..to]),
+                crc32c: join_crcs(&blocks[from / BLOCK..to.div_ceil(BLOCK)], to - from),
                 ..piece.clone()
             }));
             from = to;
@@ -191,6 +282,7 @@ mod tests {
     use proptest::prelude::*;
     use std::os::unix::fs::FileExt;
     use std::path::Path;
+    use toban_core::crc::crc32c;
 
     const KEY_FILE: &str = "16384";
 
@@ -217,7 +309,7 @@ mod tests {
             piece
         };
         let pieces = old.chunks(BLOCK * cut).map(next).collect();
-        let digests = old.chunks(BLOCK).map(|block| key.digest(block)).collect();
+        let blocks = key.records(old).collect();
         let watch = RunState::new(Path::new("/"), false, None);
         let progress = Progress::bytes("compare", None, false);
         let mut file = ComparedFile {
@@ -226,12 +318,13 @@ mod tests {
             at: 0,
             left: new.len() as u64,
             pages: None,
-            known: MappedFile { entry: entry(old.len() as u64, pieces), digests },
+            known: MappedFile { entry: entry(old.len() as u64, pieces), blocks },
             key: &key,
             trusted: true,
             watch: &watch,
             progress: &progress,
             cursor: PieceCursor::default(),
+            changes: None,
         };
         let (mut all, mut made, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
         while file.left > 0 {

@@ -2,19 +2,21 @@
 
 use super::base::Base;
 use super::block_map::DigestKey;
-use super::compare::{ComparedFile, PieceCursor, is_scattered};
+use super::compare::{ComparedFile, PieceCursor, SummarizedFile, is_scattered};
 use super::exclude;
 use super::pack::{Body, Member, Members};
 use super::state::{PageRange, RunState};
+use super::summaries::ChangedBlocks;
 use super::walk::ListedFile;
 use crate::format::index::{EntryKind, FileName};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::vec::IntoIter;
 use toban_core::progress::Progress;
 use toban_core::sync::lock;
+use toban_core::wal::Lsn;
 use toban_core::{Context, Result};
 
 /// Files that wait for a worker.
@@ -35,11 +37,14 @@ impl Queue {
 }
 
 /// One worker's view of the queue.
+#[derive(Clone, Copy)]
 pub(super) struct QueuedFiles<'a> {
     pub(super) queue: &'a Queue,
     pub(super) watch: &'a RunState,
     /// What the newest backup holds, where there is one to build on.
     pub(super) base: Option<&'a Base>,
+    /// What changed since then by the WAL summaries; without them all is read.
+    pub(super) summarized: Option<Summarized<'a>>,
     /// The key of digests for the next run.
     pub(super) key: &'a DigestKey,
     pub(super) progress: &'a Progress,
@@ -58,6 +63,23 @@ impl<'a> Members<'a> for QueuedFiles<'a> {
             }
         }
         Ok(None)
+    }
+}
+
+/// What the WAL summaries say of the cluster.
+#[derive(Clone, Copy)]
+pub(super) struct Summarized<'a> {
+    pub(super) changed: &'a ChangedBlocks,
+    /// The start of the backup.
+    pub(super) start: Lsn,
+    /// Where a block is named that changed although no summary says so.
+    pub(super) untrue: &'a OnceLock<String>,
+}
+
+impl<'a> Summarized<'a> {
+    fn of_file(&self, name: &FileName) -> Option<SummarizedFile<'a>> {
+        let Summarized { start, untrue, .. } = *self;
+        self.changed.of_file(name.text()).map(|changes| SummarizedFile { changes, start, untrue })
     }
 }
 
@@ -84,6 +106,7 @@ impl<'a> QueuedFiles<'a> {
         {
             let compared = ComparedFile {
                 file,
+                changes: self.summarized.and_then(|summarized| summarized.of_file(&listed.name)),
                 name: listed.name,
                 at: 0,
                 left: listed.size,

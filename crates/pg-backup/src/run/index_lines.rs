@@ -1,7 +1,7 @@
 //! The index of a backup in the making: a line for each file that is stored, compressed as it goes; and the map of
 //! blocks beside it.
 
-use super::block_map::{BlockDigest, MapWriter};
+use super::block_map::{BlockRecord, MapWriter};
 use crate::format::index::{EntryKind, IndexEntry};
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -11,8 +11,8 @@ use toban_core::{Context, Result};
 /// A file or folder all of which is stored.
 pub(super) struct StoredEntry {
     pub(super) entry: IndexEntry,
-    /// The digests of its blocks, where the next run may compare them.
-    pub(super) digests: Option<Vec<BlockDigest>>,
+    /// The records of its blocks, where the next run may compare them.
+    pub(super) blocks: Option<Vec<BlockRecord>>,
 }
 
 /// What went into an index.
@@ -57,8 +57,8 @@ impl<'a> IndexLines<'a> {
         serde_json::to_writer(&mut self.line, entry).doing(|| "write the index".into())?;
         self.line.push(b'\n');
         self.at = 0;
-        if let (Some(digests), Some(map)) = (&stored.digests, self.map.as_mut())
-            && let Err(e) = map.add_file(entry, digests)
+        if let (Some(blocks), Some(map)) = (&stored.blocks, self.map.as_mut())
+            && let Err(e) = map.add_file(entry, blocks)
         {
             log::warn!("the next backup will be a full one: {}", e.chain());
             *self.map = None;

@@ -3,11 +3,12 @@
 use super::base::{Base, Foundation};
 use super::block_map::{DigestKey, MapOwner, MapWriter};
 use super::conf;
-use super::copy::{Queue, QueuedFiles};
+use super::copy::{Queue, QueuedFiles, Summarized};
 use super::index_lines::{IndexLines, IndexTotals, StoredEntry};
 use super::pack::{Member, Members, Pack, PackState};
 use super::source::{self, BackupStart, BackupStop, SourceServer};
 use super::state::RunState;
+use super::summaries::ChangedBlocks;
 use super::wal::{ReadyMembers, WalCapture, WalSession, bytes_member};
 use super::walk;
 use crate::cli;
@@ -23,9 +24,9 @@ use jiff::Timestamp;
 use postgres::Client;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 use toban_core::machine::host_name;
 use toban_core::progress::Progress;
@@ -54,6 +55,12 @@ pub(super) struct BackupJob<'a> {
     pub(super) key: DigestKey,
     /// Where the map of blocks goes.
     pub(super) map_path: PathBuf,
+    /// Whether the WAL summaries may say what need not be read.
+    pub(super) trusts_summaries: bool,
+    /// Where a block is named that changed although no summary says so.
+    pub(super) untrue: &'a OnceLock<String>,
+    /// Bytes of the cluster's files that were read.
+    pub(super) read: AtomicU64,
 }
 
 /// What all threads of a job write to.
@@ -114,6 +121,7 @@ impl BackupJob<'_> {
             Ok::<_, Error>((copied?, index?))
         })?;
         let clean = copied.clean;
+        self.read.store(watch.read.load(Ordering::Relaxed), Ordering::Relaxed);
         let backup = self.make_manifest(client, copied, totals, index)?;
         self.prove_shared_packs(&backup)?;
         self.commit_manifest(&backup)?;
@@ -210,14 +218,24 @@ impl BackupJob<'_> {
         let progress = Progress::bytes("back up", Some(walk::total_bytes(&listed)), false);
         let queue = Queue::new(listed);
         let end = Mutex::new(None);
+        let changed = self.read_summaries(client, &start);
+        let summarized =
+            changed.as_ref().map(|changed| Summarized { changed, start: start.lsn, untrue: self.untrue });
+        let files = QueuedFiles {
+            queue: &queue,
+            watch,
+            base: self.base(),
+            summarized,
+            key: &self.key,
+            progress: &progress,
+        };
         let ended = thread::scope(|scope| {
             let _alarm = AbortOnDrop(watch);
             let first = Segment::holding(start.lsn, start.timeline, self.source.segment_size);
             let mut capture = WalCapture::new(watch, session, first, &end);
             let sink = &sink;
             let wal = scope.spawn(move || fail_all(watch, self.store(sink, &mut capture)));
-            let ended =
-                self.copy_files(sink, watch, &queue, &progress).and_then(|()| self.end_backup(client, &end));
+            let ended = self.copy_files(sink, &files).and_then(|()| self.end_backup(client, &end));
             let ended = ended.map_err(|e| watch.fail(e));
             joined(wal.join()).and(ended)
         });
@@ -231,21 +249,22 @@ impl BackupJob<'_> {
         Ok(CopiedCluster { start, stop, damage, conf, tablespaces, packs, clean })
     }
 
+    /// What the server's WAL summaries say, where there are some to build on.
+    fn read_summaries(&self, client: &mut Client, start: &BackupStart) -> Option<ChangedBlocks> {
+        let base = self.base().filter(|_| self.trusts_summaries)?;
+        let changed = ChangedBlocks::read(client, self.source, base, start);
+        changed.map_err(|e| log::info!("every file is read: {}", e.chain())).ok()
+    }
+
     /// Copies all files by parallel workers.
-    fn copy_files(
-        &self,
-        sink: &PackSink<'_>,
-        watch: &RunState,
-        queue: &Queue,
-        progress: &Progress,
-    ) -> Result<()> {
+    fn copy_files(&self, sink: &PackSink<'_>, files: &QueuedFiles<'_>) -> Result<()> {
         let worker = || {
-            let mut files = QueuedFiles { queue, watch, base: self.base(), key: &self.key, progress };
+            let mut files = *files;
             let mut done = Ok(());
-            while done.is_ok() && !queue.is_empty() {
+            while done.is_ok() && !files.queue.is_empty() {
                 done = self.store(sink, &mut files);
             }
-            fail_all(watch, done)
+            fail_all(files.watch, done)
         };
         thread::scope(|scope| {
             let workers: Vec<_> = (0..self.args.jobs()).map(|_| scope.spawn(worker)).collect();

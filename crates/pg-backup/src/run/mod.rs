@@ -12,6 +12,7 @@ mod pack;
 mod page;
 mod source;
 mod state;
+mod summaries;
 mod wal;
 mod walk;
 
@@ -28,6 +29,8 @@ use job::BackupJob;
 use postgres::Client;
 use serde::Serialize;
 use source::SourceServer;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use toban_core::config::{Config, Span};
 use toban_core::repo::archive::Archive;
 use toban_core::repo::keys::System;
@@ -78,6 +81,8 @@ struct MadeBackup {
     built_on: Option<Id>,
     files: u64,
     bytes: u64,
+    /// Bytes of the cluster's files that were read.
+    read_bytes: u64,
     /// Bytes that it added to the repository.
     stored_bytes: u64,
     start_lsn: Lsn,
@@ -95,6 +100,7 @@ impl MadeBackup {
             built_on: backup.built_on.as_ref().map(|b| b.id.clone()),
             files: backup.files,
             bytes: backup.bytes,
+            read_bytes: 0,
             stored_bytes: backup.stored_bytes(),
             start_lsn: backup.start_lsn,
             stop_lsn: backup.stop_lsn,
@@ -108,7 +114,7 @@ impl MadeBackup {
 impl Record for MadeBackup {
     const SCHEMA: &'static str = "pg-backup.run/1";
     const HEAD: &'static [&'static str] =
-        &["backed up", "to", "changes since", "files", "size", "added", "from", "until", "seconds"];
+        &["backed up", "to", "changes since", "files", "size", "read", "added", "from", "until", "seconds"];
     fn cells(&self) -> Vec<String> {
         vec![
             self.id.to_string(),
@@ -116,6 +122,7 @@ impl Record for MadeBackup {
             describe_base(self.built_on.as_ref()),
             self.files.to_string(),
             out::bytes(self.bytes),
+            out::bytes(self.read_bytes),
             out::bytes(self.stored_bytes),
             self.start_lsn.to_string(),
             self.stop_lsn.to_string(),
@@ -196,6 +203,7 @@ fn connect_source(args: &cli::Run, config: &Config) -> Result<(Client, Client, S
     Ok((client, second, source))
 }
 
+/// Backs up; again and reading everything where the WAL summaries turned out to be untrue, which is told as damage.
 fn back_up(
     args: &cli::Run,
     config: &Config,
@@ -203,47 +211,78 @@ fn back_up(
     report: &mut Report,
     out: &mut Out<'_>,
 ) -> Result<()> {
-    let (mut client, second, source) = connect_source(args, config)?;
-    let started = Timestamp::now();
-    let id = Id::new(started);
-    let system = System { cluster: args.repos.cluster.clone(), identifier: source.identifier };
-    let search = search_base(args, config, &source, repos, &system);
-    let foundation = search.find();
-    match &foundation {
-        Foundation::Base(base) => log::info!("what changed since {} is stored", base.manifest.id),
-        Foundation::Full(why) => log::info!("everything is stored: {why}"),
-    }
-    let (map_path, key) = (search.map_path(), foundation.digest_key()?);
-    let set = RepoSet::new(repos);
-    let job = BackupJob {
-        args,
-        source: &source,
-        id,
-        system: system.clone(),
-        started,
-        owner: owner::read_owner(&source.data_dir)?,
-        repos: &set,
-        foundation: &foundation,
-        key,
-        map_path,
-    };
-    // Where a repository fails, the others go on: the backup is whole in each that took all of it.
-    let made = job.back_up(&mut client, second);
-    let copies = Copies::finish(set, made)?;
-    let (mut results, mut lacking) = (RepoResults::default(), Ok(()));
-    for (repo, stored) in copies.stored {
-        let (Some(()), Some(backup)) = (results.add_copy(repo, stored), &copies.manifest) else { continue };
-        report_backup(report, backup, repo);
-        match store_histories(&source, backup, repo) {
-            Err(e) if repo.required => lacking = Err(e),
-            Err(e) => log::warn!("repository {}: {}", repo.name, e.chain()),
-            Ok(()) => {}
+    let attempt = Attempt { args, config, repos, trusts_summaries: true, untrue: OnceLock::new() };
+    let made = attempt.back_up(report, out);
+    let Some(block) = attempt.untrue.get() else { return made };
+    log::error!("{block} changed, and no WAL summary says so: everything is read");
+    let again = Attempt { trusts_summaries: false, untrue: OnceLock::new(), ..attempt };
+    again.back_up(report, out)?;
+    let e = Error::corrupt(format!(
+        "the server's WAL summaries are untrue: {block} changed; the backup is whole"
+    ));
+    Err(e.hint("set summarize_wal = off until the server is updated; every backup made with it since the last full one is suspect"))
+}
+
+/// One attempt to back up.
+struct Attempt<'a> {
+    args: &'a cli::Run,
+    config: &'a Config,
+    repos: &'a Repos,
+    /// Whether the WAL summaries may say what need not be read.
+    trusts_summaries: bool,
+    /// Where a block is named that changed although no summary says so.
+    untrue: OnceLock<String>,
+}
+
+impl Attempt<'_> {
+    fn back_up(&self, report: &mut Report, out: &mut Out<'_>) -> Result<()> {
+        let Attempt { args, config, repos, .. } = *self;
+        let (mut client, second, source) = connect_source(args, config)?;
+        let started = Timestamp::now();
+        let system = System { cluster: args.repos.cluster.clone(), identifier: source.identifier };
+        let search = search_base(args, config, &source, repos, &system);
+        let foundation = search.find();
+        match &foundation {
+            Foundation::Base(base) => log::info!("what changed since {} is stored", base.manifest.id),
+            Foundation::Full(why) => log::info!("everything is stored: {why}"),
         }
-        out.emit(&MadeBackup::from_manifest(backup, repo))?;
+        let set = RepoSet::new(repos);
+        let job = BackupJob {
+            args,
+            source: &source,
+            id: Id::new(started),
+            system: system.clone(),
+            started,
+            owner: owner::read_owner(&source.data_dir)?,
+            repos: &set,
+            foundation: &foundation,
+            key: foundation.digest_key()?,
+            map_path: search.map_path(),
+            trusts_summaries: self.trusts_summaries,
+            untrue: &self.untrue,
+            read: AtomicU64::new(0),
+        };
+        // Where a repository fails, the others go on: the backup is whole in each that took all of it.
+        let made = job.back_up(&mut client, second);
+        let read_bytes = job.read.load(Ordering::Relaxed);
+        let copies = Copies::finish(set, made)?;
+        let (mut results, mut lacking) = (RepoResults::default(), Ok(()));
+        for (repo, stored) in copies.stored {
+            let (Some(()), Some(backup)) = (results.add_copy(repo, stored), &copies.manifest) else {
+                continue;
+            };
+            report_backup(report, backup, repo);
+            match store_histories(&source, backup, repo) {
+                Err(e) if repo.required => lacking = Err(e),
+                Err(e) => log::warn!("repository {}: {}", repo.name, e.chain()),
+                Ok(()) => {}
+            }
+            out.emit(&MadeBackup { read_bytes, ..MadeBackup::from_manifest(backup, repo) })?;
+        }
+        results.verdict("repositories")?;
+        lacking.doing(|| "store the histories of the server's timelines".into())?;
+        copies.manifest.map_or(Ok(()), |backup| refuse_damage(&backup))
     }
-    results.verdict("repositories")?;
-    lacking.doing(|| "store the histories of the server's timelines".into())?;
-    copies.manifest.map_or(Ok(()), |backup| refuse_damage(&backup))
 }
 
 /// Sees to it that the repository has the histories of the server's timelines. PostgreSQL archives each once, and never

@@ -1,7 +1,7 @@
 //! A pack as a stream: members go in, compressed frames come out, and each member's entry goes to the index when
 //! the frame with its last byte is known.
 
-use super::block_map::{BLOCK, BlockDigest, DigestKey};
+use super::block_map::{BLOCK, BlockRecord, DigestKey, join_crcs};
 use super::compare::{ComparedFile, Stretch};
 use super::index_lines::StoredEntry;
 use crate::format::backup::Owner;
@@ -80,7 +80,7 @@ enum OpenBody<'a> {
 /// An entry that is not in the index yet.
 struct OpenEntry {
     entry: IndexEntry,
-    digests: Option<Vec<BlockDigest>>,
+    blocks: Option<Vec<BlockRecord>>,
     /// What comes after the pieces that the entry has.
     parts: Vec<Part>,
 }
@@ -131,21 +131,21 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
     fn begin_member(&mut self, member: Member<'a>) -> Result<()> {
         let Member { entry, body } = member;
         let size = entry.size;
-        let mut digests = None;
+        let blocks;
         let body = match body {
             Body::Whole { content, key } => {
                 self.write_header(&entry, &entry.path.0, size);
-                digests = key.map(|_| Vec::new());
+                blocks = key.map(|_| Vec::new());
                 OpenBody::Whole { left: size, content, key }
             }
             Body::Compared(file) => {
-                digests.get_or_insert_default();
+                blocks = Some(Vec::new());
                 OpenBody::Compared(file)
             }
         };
         let is_compared = matches!(body, OpenBody::Compared(_));
         self.state.body = (size > 0).then_some(body);
-        self.state.open.push(OpenEntry { entry, digests, parts: Vec::new() });
+        self.state.open.push(OpenEntry { entry, blocks, parts: Vec::new() });
         if size == 0 && is_compared { self.send_unchanged() } else { Ok(()) }
     }
 
@@ -177,11 +177,16 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         fill_from(content, &mut state.plain[from..])
             .doing(|| format!("read {}", open.entry.path.to_display()))?;
         let stretch = &state.plain[from..];
-        if let (Some(key), Some(digests)) = (key, &mut open.digests) {
-            digests.extend(stretch.chunks(BLOCK).map(|block| key.digest(block)));
-        }
-        let crc32c = crc32c(stretch);
-        open.add_part(Part::Framed { from, bytes, crc32c });
+        let crc32c = match (key, &mut open.blocks) {
+            (Some(key), Some(blocks)) => {
+                let first = blocks.len();
+                blocks.extend(key.records(stretch));
+                join_crcs(&blocks[first..], bytes)
+            }
+            _ => crc32c(stretch),
+        };
+        open.entry.crc32c = crc32c_both(open.entry.crc32c, crc32c, bytes as u64);
+        open.parts.push(Part::Framed { from, bytes, crc32c });
         *left -= bytes as u64;
         if *left == 0 {
             let size = open.entry.size;
@@ -199,11 +204,12 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         let mut bytes = std::mem::take(&mut self.state.chunk);
         let begins = file.at;
         let chunk = file.read_chunk(&mut bytes)?;
-        open.digests.get_or_insert_default().extend(chunk.digests);
+        open.entry.crc32c =
+            crc32c_both(open.entry.crc32c, join_crcs(&chunk.blocks, bytes.len()), bytes.len() as u64);
         for stretch in chunk.stretches {
             let range = match stretch {
                 Stretch::Same(piece) => {
-                    open.add_part(Part::Stored(piece));
+                    open.parts.push(Part::Stored(piece));
                     continue;
                 }
                 Stretch::Changed(range) => range,
@@ -211,12 +217,15 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
             let mut name = open.entry.path.0.clone();
             name.extend_from_slice(format!("@{}", begins + range.start as u64).as_bytes());
             self.write_header(&open.entry, &name, range.len() as u64);
-            let (from, crc32c) = (self.state.plain.len(), crc32c(&bytes[range.clone()]));
-            open.add_part(Part::Framed { from, bytes: range.len(), crc32c });
+            let crc32c =
+                join_crcs(&chunk.blocks[range.start / BLOCK..range.end.div_ceil(BLOCK)], range.len());
+            let from = self.state.plain.len();
+            open.parts.push(Part::Framed { from, bytes: range.len(), crc32c });
             self.state.plain.extend_from_slice(&bytes[range.clone()]);
             let padded = self.state.plain.len() + tar::padding(range.len() as u64);
             self.state.plain.resize(padded, 0);
         }
+        open.blocks.get_or_insert_default().extend(chunk.blocks);
         self.state.chunk = bytes;
         self.state.open.push(open);
         if file.left > 0 {
@@ -242,7 +251,7 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
     }
 
     fn send_entry(&self, open: OpenEntry) -> Result<()> {
-        let stored = StoredEntry { entry: open.entry, digests: open.digests };
+        let stored = StoredEntry { entry: open.entry, blocks: open.blocks };
         self.index.send(stored).map_err(|_| Error::failed("the index broke off"))
     }
 
@@ -266,15 +275,6 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
 }
 
 impl OpenEntry {
-    fn add_part(&mut self, part: Part) {
-        let (crc32c, bytes) = match &part {
-            Part::Stored(piece) => (piece.crc32c, u64::from(piece.bytes)),
-            Part::Framed { bytes, crc32c, .. } => (*crc32c, *bytes as u64),
-        };
-        self.entry.crc32c = crc32c_both(self.entry.crc32c, crc32c, bytes);
-        self.parts.push(part);
-    }
-
     /// Makes pieces of its parts, by where a stretch of the frame lies.
     fn settle(&mut self, place: impl Fn(usize, usize, u32) -> Result<Piece>) -> Result<()> {
         for part in self.parts.drain(..) {

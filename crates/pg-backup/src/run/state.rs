@@ -38,6 +38,8 @@ pub(super) struct RunState {
     suspects: Mutex<Vec<Suspect>>,
     uncounted: AtomicU64,
     backoff: AtomicU64,
+    /// Bytes of the cluster's files that were read.
+    pub(super) read: AtomicU64,
     pace: Option<Pace>,
 }
 
@@ -79,6 +81,7 @@ impl RunState {
             suspects: Mutex::new(Vec::new()),
             uncounted: AtomicU64::new(0),
             backoff: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             pace,
         }
     }
@@ -113,6 +116,7 @@ impl RunState {
     /// Accounts for `bytes` that were read, and waits where that was too fast.
     pub(super) fn keep_pace(&self, bytes: u64) -> Result<()> {
         self.check()?;
+        self.read.fetch_add(bytes, Ordering::Relaxed);
         let Some(pace) = &self.pace else { return Ok(()) };
         let read = pace.read.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let due = Duration::from_secs_f64(read as f64 / pace.rate.max(1) as f64);

@@ -189,15 +189,14 @@ fn same_pages(shared: &Path, full: &Path) {
 
 /// Random changes with backups in between: the last one restored is what a full backup of the same moment is, and one
 /// in the middle is whole.
-fn random_histories(major: u32, count: usize) {
-    let world = World::with(Pg::builder_major(major).set("autovacuum=off").set("max_wal_size=256MB").start());
+fn random_histories_of(world: World, major: u32, count: usize) {
     let seed = seed();
     for round in 0..count {
         let mut dice = Dice::new(seed.wrapping_add(round as u64));
         let mut ids = Vec::new();
         for step in 0..1 + dice.below(4) {
-            for _ in 0..1 + dice.below(3) {
-                let number = round as u64 * 100 + step;
+            for change_number in 0..1 + dice.below(3) {
+                let number = (round as u64 * 10 + step) * 10 + change_number;
                 world.pg.psql("postgres", &change(&mut dice, number));
             }
             ids.push(back_up(&world, &["--jobs", ["1", "2"][dice.index(2)]])["id"].clone());
@@ -233,5 +232,68 @@ fn random_histories(major: u32, count: usize) {
 
 #[test]
 fn random_histories_equal_full_backups() {
-    random_histories(15, rounds(5));
+    let server = Pg::builder_major(15).set("autovacuum=off").set("max_wal_size=256MB").start();
+    random_histories_of(World::with(server), 15, rounds(5));
+}
+
+/// A server that summarizes its WAL.
+fn summarizing() -> World {
+    World::with(
+        Pg::builder_major(17).set("summarize_wal=on").set("wal_log_hints=on").set("autovacuum=off").start(),
+    )
+}
+
+fn read(record: &Value) -> u64 {
+    record["read_bytes"].as_u64().expect("a number")
+}
+
+#[test]
+fn wal_summaries_spare_the_reading_and_are_proven() {
+    let mut world = summarizing();
+    fill(&world, 300_000);
+    world.pg.psql("postgres", "create table other as select * from big; vacuum freeze");
+    let full = back_up(&world, &[]);
+    world.pg.psql("postgres", "update big set t = 'changed' where n between 1000 and 1100");
+    let second = back_up(&world, &[]);
+    assert_eq!(second["built_on"], full["id"]);
+    assert!(read(&second) * 4 < read(&full), "{second} after {full}");
+    assert!(added(&second) * 10 < added(&full), "{second} after {full}");
+    // Truncated and filled again, made anew, extended: all of it in the summaries.
+    world.pg.psql(
+        "postgres",
+        "truncate other; insert into other select * from big where n < 90000; vacuum full big",
+    );
+    let third = back_up(&world, &[]);
+    let same = world.run(&["run", "--full", "--json"]).json().remove(0);
+    for (record, name) in [(&third, "third"), (&same, "same")] {
+        let target = world.path(name).display().to_string();
+        world.run(&["restore", record["id"].as_str().expect("an ID"), "--pgdata", &target]).fine();
+        crate::lab::verified(&world.pg, &world.path(name));
+    }
+    same_pages(&world.path("third"), &world.path("same"));
+
+    // Pages that changed although no summary says so, as by a server with a fault: a sample finds them, everything is read,
+    // and the backup is whole.
+    world.pg.psql("postgres", "checkpoint");
+    let file = world.pg.data_dir().join(world.pg.psql("postgres", "select pg_relation_filepath('big')"));
+    world.pg.stop();
+    let mut bytes = fs::read(&file).expect("read the table");
+    bytes.chunks_mut(8192).for_each(|page| page[8100] ^= 1);
+    fs::write(&file, &bytes).expect("write the table");
+    world.pg.restart();
+    let ran = world.run(&["run", "--json"]);
+    let changed = ran.refused(5, "the server's WAL summaries are untrue: base/");
+    assert!(changed.contains("summarize_wal = off"), "{changed}");
+    let listed = world.run(&["list", "--json"]).json();
+    let newest = listed.last().expect("it is there");
+    assert_eq!(newest["built_on"], same["id"]);
+    let target = world.path("told").display().to_string();
+    world.run(&["restore", newest["id"].as_str().expect("an ID"), "--pgdata", &target]).fine();
+    let name = file.strip_prefix(world.pg.data_dir()).expect("below it");
+    assert!(fs::read(world.path("told").join(name)).expect("read") == bytes, "the pages as they are now");
+}
+
+#[test]
+fn random_histories_by_wal_summaries() {
+    random_histories_of(summarizing(), 17, rounds(2));
 }

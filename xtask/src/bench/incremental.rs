@@ -1,0 +1,239 @@
+//! A backup of what changed, beside one of everything, what had to be read, and the peers' incremental backups.
+
+use super::backup::peer;
+use super::dump::machine;
+use crate::measure::{Cost, cost};
+use crate::scratch::Scratch;
+use crate::setup;
+use crate::sh::{self, Context, Result, read};
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Size of the cluster
+    #[arg(long, value_name = "MB", default_value_t = 3000)]
+    megabytes: u32,
+    /// Fill it with what does not compress (uuid, random bytea, jsonb) instead of pgbench's accounts
+    #[arg(long)]
+    random: bool,
+}
+
+/// One way to back up, after one kind of change.
+struct Line {
+    name: String,
+    cost: Cost,
+    /// MB that it added.
+    added: Option<f64>,
+}
+
+/// What a change of about one page in a hundred does to the cluster.
+struct Change {
+    name: &'static str,
+    /// With `{first}` and `{last}`, the first and the last key of a hundredth, or by `n % 100`.
+    sql: &'static str,
+}
+
+const CHANGES: [Change; 2] = [
+    Change {
+        name: "a run of rows",
+        sql: "update filled set changed = changed + 1 where n <= (select max(n) from filled) / 200",
+    },
+    Change { name: "single rows, spread", sql: "update filled set changed = changed + 1 where n % STEP = 0" },
+];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let scratch = super::stage(&["pg-backup"])?;
+    println!("filling a cluster of about {} MB …", args.megabytes);
+    fill(&scratch, args)?;
+    let data = scratch.psql("postgres", "show data_directory")?;
+    let repo = scratch.dir().join("ours");
+    let ours = format!(
+        "exec pg-backup run --db dbname=postgres --repo file://{} --level 3 --jobs 2 >/dev/null",
+        repo.display()
+    );
+    let peer = format!(
+        "PGBACKREST_REPO1_BUNDLE=y PGBACKREST_REPO1_BLOCK=y {} --pg1-path={data}",
+        peer(&scratch, &setup::pgbackrest()?)
+    );
+    sh::quietly(&mut scratch.shell(&format!("{peer} stanza-create")))?;
+    let back_up = |kind: &str| {
+        format!(
+            "{peer} --compress-type=zst --compress-level=3 --start-fast --no-archive-check --type={kind} backup"
+        )
+    };
+    let mut lines = vec![
+        time(&scratch, "pg-backup run, everything", &ours, Some(&repo))?,
+        time(&scratch, "pgbackrest, full", &back_up("full"), Some(&scratch.dir().join("pgbackrest")))?,
+    ];
+    for change in CHANGES {
+        let before = scratch.dir().join("before");
+        sh::quietly(&mut scratch.shell(&format!("rm -rf before && cp -a {data} before")))?;
+        // The rows of a page change together, or one row in a hundred pages.
+        let rows = scratch.psql(
+            "postgres",
+            "select (reltuples / greatest(relpages, 1))::int from pg_class where relname = 'filled'",
+        )?;
+        let step: u64 = rows.parse::<u64>().doing(|| format!("read {rows:?}"))? * 150;
+        scratch.psql("postgres", &change.sql.replace("STEP", &step.max(1).to_string()))?;
+        scratch.psql("postgres", "checkpoint")?;
+        let changed = changed_pages(&before, Path::new(&data), &scratch.dir().join("changed"))?;
+        let stored = read(&mut scratch.shell("zstd -q -3 -c changed | wc -c"))?;
+        let stored: f64 = stored.trim().parse().doing(|| format!("read {stored:?}"))?;
+        lines.push(Line {
+            name: format!("{}: {} changed pages, zstd -3", change.name, changed),
+            cost: Cost::default(),
+            added: Some(stored / 1e6),
+        });
+        let cat = format!("find {data}/base {data}/global -type f -print0 | xargs -0 cat >/dev/null");
+        lines.push(time(&scratch, "cat of the files to /dev/null", &cat, None)?);
+        lines.push(time(&scratch, "pg-backup run", &ours, Some(&repo))?);
+        lines.push(time(
+            &scratch,
+            "pgbackrest, incr",
+            &back_up("incr"),
+            Some(&scratch.dir().join("pgbackrest")),
+        )?);
+    }
+    let page = page(args, &machine(&scratch)?, &lines);
+    println!("{page}");
+    super::record(if args.random { "What changed, of random data" } else { "What changed" }, &page)
+}
+
+fn fill(scratch: &Scratch, args: &Args) -> Result<()> {
+    let rows = u64::from(args.megabytes) * if args.random { 2_800 } else { 7_200 };
+    let column = match args.random {
+        true => {
+            "gen_random_uuid() id, decode(md5(random()::text) || md5(random()::text) || md5(random()::text), 'hex') bytes, \
+             jsonb_build_object('a', random(), 'b', md5(random()::text)) doc, md5(random()::text) text"
+        }
+        false => "n / 100000 branch, 0 balance, repeat(' ', 84) filler",
+    };
+    scratch.psql(
+        "postgres",
+        &format!(
+            "create table filled as select n, 0 changed, {column} from generate_series(1, {rows}) n; \
+             alter table filled add primary key (n)"
+        ),
+    )?;
+    scratch.psql("postgres", "vacuum (freeze, analyze) filled")?;
+    scratch.psql("postgres", "checkpoint").map(drop)
+}
+
+/// Runs a line; what it added to the folder `result`.
+fn time(scratch: &Scratch, name: &str, line: &str, result: Option<&Path>) -> Result<Line> {
+    let before = result.map(|r| size(scratch, r)).transpose()?;
+    let cost = cost(&mut scratch.shell(line))?;
+    println!("{name:<42} {:>6.2} s, {:>6.2} s CPU", cost.wall, cost.cpu);
+    let added = result.map(|r| Ok(size(scratch, r)? - before.unwrap_or_default())).transpose()?;
+    Ok(Line { name: name.into(), cost, added })
+}
+
+/// MB of the files below `folder`.
+fn size(scratch: &Scratch, folder: &Path) -> Result<f64> {
+    let folder = folder.display();
+    let text = read(&mut scratch.shell(&format!(
+        "find {folder} -type f -printf '%s\\n' 2>/dev/null | awk '{{ sum += $1 }} END {{ print sum + 0 }}'"
+    )))?;
+    let bytes: f64 = text.trim().parse().doing(|| format!("read {text:?}"))?;
+    Ok(bytes / 1e6)
+}
+
+/// Writes every page below `now` that differs from what is below `before` to `out`; how many there are.
+fn changed_pages(before: &Path, now: &Path, out: &Path) -> Result<u64> {
+    let mut out = BufWriter::new(File::create(out).doing(|| format!("write {}", out.display()))?);
+    let mut changed = 0;
+    for top in ["base", "global"] {
+        let mut folders = vec![now.join(top)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).doing(|| format!("read {}", folder.display()))?.flatten()
+            {
+                let path = entry.path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => {
+                        changed += copy_changed(
+                            &before.join(path.strip_prefix(now).unwrap_or(&path)),
+                            &path,
+                            &mut out,
+                        )?
+                    }
+                }
+            }
+        }
+    }
+    out.flush().doing(|| "write the changed pages".into())?;
+    Ok(changed)
+}
+
+fn copy_changed(before: &Path, now: &Path, out: &mut impl Write) -> Result<u64> {
+    let doing = || format!("compare {}", now.display());
+    let mut now = File::open(now).doing(doing)?;
+    let mut before = File::open(before).ok();
+    let (mut changed, mut page, mut old) = (0, vec![0; 8192], vec![0; 8192]);
+    loop {
+        page.clear();
+        if now.by_ref().take(8192).read_to_end(&mut page).doing(doing)? == 0 {
+            return Ok(changed);
+        }
+        old.clear();
+        if let Some(before) = &mut before {
+            before.by_ref().take(8192).read_to_end(&mut old).doing(doing)?;
+        }
+        if page != old {
+            changed += 1;
+            out.write_all(&page).doing(doing)?;
+        }
+    }
+}
+
+fn page(args: &Args, machine: &str, lines: &[Line]) -> String {
+    let random = if args.random { " --random" } else { "" };
+    let mut text = format!(
+        "Written by `cargo xtask bench incremental --megabytes {}{random}`, one run, on a cluster of {} MB. {machine}. `added` is what the \
+         repository grew by.\n\n| | wall s | CPU s | RSS MiB | added MB |\n| --- | --- | --- | --- | --- |\n",
+        args.megabytes, args.megabytes
+    );
+    for line in lines {
+        let ours = line.name.starts_with("pg-backup");
+        let rss = if ours { format!("{:.0}", line.cost.rss) } else { String::new() };
+        let added = line.added.map(|mb| format!("{mb:.1}")).unwrap_or_default();
+        let timed = line.cost != Cost::default();
+        let (wall, cpu) = match timed {
+            true => (format!("{:.2}", line.cost.wall), format!("{:.2}", line.cost.cpu)),
+            false => (String::new(), String::new()),
+        };
+        text += &format!("| `{}` | {wall} | {cpu} | {rss} | {added} |\n", line.name);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pages_that_differ() {
+        let dir = std::env::temp_dir().join(format!("toban-pages-{}", std::process::id()));
+        let write = |name: &str, bytes: &[u8]| {
+            let path = dir.join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(path, bytes).expect("written");
+        };
+        let old = vec![1; 3 * 8192];
+        let mut new = old.clone();
+        new[8192] = 2;
+        new.extend_from_slice(&[3; 100]);
+        for (name, bytes) in [("a/base/1", &old), ("a/base/2", &old), ("b/base/1", &new), ("b/base/2", &old)]
+        {
+            write(name, bytes);
+        }
+        write("b/global/3", &old);
+        write("a/global/4", &old);
+        let changed = changed_pages(&dir.join("a"), &dir.join("b"), &dir.join("out")).expect("compared");
+        let bytes = std::fs::metadata(dir.join("out")).expect("look").len();
+        std::fs::remove_dir_all(&dir).expect("removed");
+        assert_eq!((changed, bytes), (5, 4 * 8192 + 100));
+    }
+}
