@@ -31,7 +31,7 @@ struct Line {
 /// What a change of about one page in a hundred does to the cluster.
 struct Change {
     name: &'static str,
-    /// With `{first}` and `{last}`, the first and the last key of a hundredth, or by `n % 100`.
+    /// `STEP` stands for the rows of 150 pages.
     sql: &'static str,
 }
 
@@ -174,12 +174,12 @@ fn copy_changed(before: &Path, now: &Path, out: &mut impl Write) -> Result<u64> 
     let (mut changed, mut page, mut old) = (0, vec![0; 8192], vec![0; 8192]);
     loop {
         page.clear();
-        if now.by_ref().take(8192).read_to_end(&mut page).doing(doing)? == 0 {
+        if Read::by_ref(&mut now).take(8192).read_to_end(&mut page).doing(doing)? == 0 {
             return Ok(changed);
         }
         old.clear();
         if let Some(before) = &mut before {
-            before.by_ref().take(8192).read_to_end(&mut old).doing(doing)?;
+            Read::by_ref(before).take(8192).read_to_end(&mut old).doing(doing)?;
         }
         if page != old {
             changed += 1;
