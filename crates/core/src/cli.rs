@@ -138,8 +138,8 @@ fn print(tool: &str, e: &Error) {
     let prefix = if logging::in_journal() { "<3>" } else { "" };
     let mut stderr = std::io::stderr().lock();
     let _ = writeln!(stderr, "{prefix}{tool}: {}", crate::out::escape(&e.chain()));
-    if let Some(cure) = e.cure() {
-        let _ = writeln!(stderr, "{prefix}hint: {}", crate::out::escape(cure));
+    if let Some(remedy) = e.find_hint() {
+        let _ = writeln!(stderr, "{prefix}hint: {}", crate::out::escape(remedy));
     }
 }
 

@@ -1,4 +1,4 @@
-//! One error type: what kind it is (the exit status), what was being done, what went wrong, what cures it.
+//! One error type: what kind it is (the exit status), what was being done, what went wrong, what remedies it.
 
 use std::fmt;
 
@@ -155,10 +155,10 @@ impl Error {
         Error { kind: Kind::of(&cause), doing: doing.into(), source: Some(unwrap_io(cause)), hint: None }
     }
 
-    /// The same error with the line that tells the cure.
+    /// The same error with the line that says what to do.
     #[must_use]
-    pub fn hint(mut self, cure: impl Into<String>) -> Error {
-        self.hint = Some(cure.into());
+    pub fn hint(mut self, remedy: impl Into<String>) -> Error {
+        self.hint = Some(remedy.into());
         self
     }
 
@@ -181,8 +181,8 @@ impl Error {
         self.kind
     }
 
-    /// The cure, of this error or the nearest cause that has one.
-    pub fn cure(&self) -> Option<&str> {
+    /// The hint, of this error or the nearest cause that has one.
+    pub fn find_hint(&self) -> Option<&str> {
         if self.hint.is_some() {
             return self.hint.as_deref();
         }
@@ -294,7 +294,7 @@ mod tests {
         let inner = Err::<(), _>(refused).doing(|| "connect to db1".into()).map_err(|e| e.hint("start it"));
         let outer = inner.doing(|| "dump app".into()).unwrap_err();
         assert_eq!(outer.chain(), "dump app: connect to db1: connection refused");
-        assert_eq!((outer.kind(), outer.cure()), (Kind::Retry, Some("start it")));
+        assert_eq!((outer.kind(), outer.find_hint()), (Kind::Retry, Some("start it")));
     }
 
     #[test]

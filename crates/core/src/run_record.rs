@@ -55,7 +55,7 @@ pub struct RunRecord {
     pub status: u8,
     /// The error's chain, of a run that failed.
     pub error: Option<String>,
-    /// The line that tells the cure; it is in the notification alone.
+    /// The line that says what to do; it is in the notification alone.
     #[serde(skip)]
     pub hint: Option<String>,
     /// What the job noted.

@@ -92,7 +92,7 @@ mod tests {
         std::fs::write(&path, "hunter2\n").expect("write");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("chmod");
         let e = Secret::from_file(&path).unwrap_err();
-        assert!(e.cure().expect("a hint").starts_with("chmod 600"), "{e:?}");
+        assert!(e.find_hint().expect("a hint").starts_with("chmod 600"), "{e:?}");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("chmod");
         assert_eq!(Secret::from_file(&path).expect("readable").reveal(), "hunter2");
     }

@@ -68,7 +68,7 @@ fn urls_name_it() {
     assert_eq!(stat.expect("there").size, 1);
     for bad in ["file://relative/dir", "relative/dir", "ftp://x/y", "s3://", "s3:///x", "s3://b/../x"] {
         let e = open(bad, &S3Options::default()).err().unwrap_or_else(|| panic!("{bad} was opened"));
-        assert!(e.kind() == Kind::Usage && e.cure().is_some(), "{bad}: {e:?}");
+        assert!(e.kind() == Kind::Usage && e.find_hint().is_some(), "{bad}: {e:?}");
     }
 }
 
@@ -84,7 +84,7 @@ fn links_are_not_followed_out() {
     symlink(outside.join("secret"), root.join("file")).expect("link");
     for name in ["out/secret", "file"] {
         let e = store.stat(&key(name)).expect_err("a link is neither an object nor proof of absence");
-        assert!(e.cure().is_some_and(|c| c.contains("symbolic link")), "{e:?}");
+        assert!(e.find_hint().is_some_and(|c| c.contains("symbolic link")), "{e:?}");
         assert!(store.get(&key(name), 0).is_err() && put(&store, name).is_err());
     }
     assert!(put(&store, "out/new").is_err() && store.remove(&key("out/secret")).is_err());
@@ -110,7 +110,10 @@ fn a_missing_parent_is_told_and_not_made() {
     for e in [put(&store, "a").err(), store.stat(&key("a")).err(), store.list("").err()] {
         let e = e.expect("the parent is missing");
         assert_eq!(e.chain(), format!("{} is not there", folder.path().join("unmounted").display()));
-        assert!(e.kind() == Kind::Failed && e.cure().is_some_and(|c| c.starts_with("mount it")), "{e:?}");
+        assert!(
+            e.kind() == Kind::Failed && e.find_hint().is_some_and(|c| c.starts_with("mount it")),
+            "{e:?}"
+        );
     }
     assert_eq!(files(folder.path()), [""; 0]);
     let fresh = dir(&folder.path().join("repo"));
@@ -139,7 +142,7 @@ fn a_full_disk_is_one_line_and_leaves_nothing() {
             dir(Path::new(&root)).put(&key("a/b"), &mut Noise::fresh(3 << 20), &attrs()).expect_err("full");
         assert_eq!(e.chain(), format!("write {root}/a/b: File too large (os error 27)"));
         assert!(
-            e.kind() == Kind::Failed && e.cure().is_some_and(|c| c.starts_with("free some space")),
+            e.kind() == Kind::Failed && e.find_hint().is_some_and(|c| c.starts_with("free some space")),
             "{e:?}"
         );
         return;
@@ -165,7 +168,7 @@ fn a_folder_that_is_not_ours_is_told() {
     if let Ok(root) = std::env::var("TOBAN_TEST_READ_ONLY") {
         let e = put(&dir(Path::new(&root)), "a").expect_err("not writable");
         assert!(e.chain().contains("Permission denied") && e.chain().contains(&root), "{e:?}");
-        assert!(e.cure().is_some_and(|c| c.starts_with("make it writable for the user")), "{e:?}");
+        assert!(e.find_hint().is_some_and(|c| c.starts_with("make it writable for the user")), "{e:?}");
         return;
     }
     use std::os::unix::process::CommandExt;

@@ -222,7 +222,7 @@ mod tests {
         );
         let e = e.unwrap_err();
         assert_eq!(e.chain(), "read from pg_dump: pg_dump: permission denied for table t");
-        assert!(e.cure().is_some_and(|c| c.contains("grant pg_read_all_data to \"weak one\"")));
+        assert!(e.find_hint().is_some_and(|c| c.contains("grant pg_read_all_data to \"weak one\"")));
         assert!(read("printf abc; kill -9 $$").unwrap_err().chain().contains("signal: 9"));
     }
 

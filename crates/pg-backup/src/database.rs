@@ -3,7 +3,7 @@
 
 use postgres::{GenericClient, Row};
 use serde::{Deserialize, Serialize};
-use toban_core::pg::{Ident, literal};
+use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Result};
 
 /// The properties of one database.
@@ -171,9 +171,9 @@ impl Properties {
              connection limit {}",
             Ident::new(name),
             Ident::new(&self.owner),
-            literal(&self.encoding),
-            literal(&self.collate),
-            literal(&self.ctype),
+            quote_literal(&self.encoding),
+            quote_literal(&self.collate),
+            quote_literal(&self.ctype),
             Ident::new(&self.tablespace),
             // A limit below 0 is none; -2 marks a half-dropped database.
             self.connection_limit.max(-1),
@@ -186,10 +186,10 @@ impl Properties {
             _ => "builtin_locale",
         };
         if let Some(locale) = self.locale.as_ref().filter(|_| self.provider != "libc") {
-            sql.push_str(&format!(" {of_provider} {}", literal(locale)));
+            sql.push_str(&format!(" {of_provider} {}", quote_literal(locale)));
         }
         if let Some(rules) = &self.icu_rules {
-            sql.push_str(&format!(" icu_rules {}", literal(rules)));
+            sql.push_str(&format!(" icu_rules {}", quote_literal(rules)));
         }
         sql
     }
@@ -199,7 +199,7 @@ impl Properties {
         let database = Ident::new(name);
         let mut sql = Vec::new();
         if let Some(comment) = &self.comment {
-            sql.push(format!("comment on database {database} is {}", literal(comment)));
+            sql.push(format!("comment on database {database} is {}", quote_literal(comment)));
         }
         if let Some(grants) = &self.grants {
             sql.push(format!("revoke all on database {database} from public, {}", Ident::new(&self.owner)));
@@ -216,7 +216,7 @@ impl Properties {
     pub(crate) fn label_sql(&self, name: &str) -> Vec<(&str, String)> {
         let sql = |l: &SecurityLabel| {
             let (provider, database) = (Ident::new(&l.provider), Ident::new(name));
-            format!("security label for {provider} on database {database} is {}", literal(&l.label))
+            format!("security label for {provider} on database {database} is {}", quote_literal(&l.label))
         };
         self.security_labels.iter().map(|l| (l.provider.as_str(), sql(l))).collect()
     }
@@ -252,7 +252,8 @@ impl Setting {
             "unix_socket_directories",
         ];
         let list = LISTS.contains(&self.name.to_ascii_lowercase().as_str());
-        let value = if list && !self.value.is_empty() { self.value.clone() } else { literal(&self.value) };
+        let value =
+            if list && !self.value.is_empty() { self.value.clone() } else { quote_literal(&self.value) };
         // A custom setting has a dot between two names.
         let name: Vec<String> = self.name.split('.').map(|p| Ident::new(p).to_string()).collect();
         let of = match &self.role {

@@ -66,9 +66,9 @@ impl Server {
     /// PostgreSQL's program `name`, of the server's major or newer, with the connection to `database` in its
     /// environment.
     pub(crate) fn command_for(&self, name: &str, database: &str) -> Result<Command> {
-        let path = programs::find(name, self.major, self.bin_dir.as_deref())?;
+        let path = programs::find_program(name, self.major, self.bin_dir.as_deref())?;
         let mut command = Command::new(path);
-        self.conn.with_dbname(database).apply(&mut command);
+        self.conn.with_dbname(database).set_environment(&mut command);
         command.arg("--no-password");
         Ok(command)
     }

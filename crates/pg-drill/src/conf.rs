@@ -5,7 +5,7 @@ use crate::process::Runner;
 use crate::scratch::Scratch;
 use std::fmt::Write;
 use std::path::Path;
-use toban_core::pg::setting;
+use toban_core::pg::quote_setting;
 use toban_core::{Context, Result, durable};
 
 /// The settings of the restored configuration that say how to recover; the others could reach production.
@@ -124,7 +124,7 @@ pub(crate) fn postgresql_conf(
     options: &ServerOptions<'_>,
 ) -> String {
     let mut text = String::from("# A drill's server.\n");
-    let mut set = |name: &str, value: &str| _ = writeln!(text, "{name} = {}", setting(value));
+    let mut set = |name: &str, value: &str| _ = writeln!(text, "{name} = {}", quote_setting(value));
     let path = |name: &str| scratch.join(name).display().to_string();
     // Every path in the drill's folder: each of these settings could name a file or a socket of the live server.
     for (name, file) in [
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn values_stay_one_value() {
-        assert_eq!(setting(r"cp '/a\b' %p"), r"'cp ''/a\\b'' %p'");
+        assert_eq!(quote_setting(r"cp '/a\b' %p"), r"'cp ''/a\\b'' %p'");
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Proof {
 
     /// `drill.20261122T040000Z-passed.json`: a list of names shows when and how it ended.
     pub(crate) fn file_name(&self, ending: &str) -> String {
-        drills::name(self.started, self.passed, ending)
+        drills::proof_name(self.started, self.passed, ending)
     }
 
     fn to_json(&self) -> Result<Vec<u8>> {
@@ -144,7 +144,7 @@ impl Proof {
             return Ok(());
         };
         let system = System { cluster: self.cluster.clone(), identifier };
-        let key = system.key(&drills::path(self.started, self.passed));
+        let key = system.key(&drills::proof_path(self.started, self.passed));
         let json = self.to_json()?;
         // A proof that is there already is this one: the time in its name is this drill's.
         let put = |repo: &Repo| match repo.store.put(&key, &mut &json[..], &Attrs::new())? {

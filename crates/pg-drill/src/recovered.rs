@@ -67,7 +67,7 @@ pub(crate) fn from_epoch(epoch: f64) -> Option<Timestamp> {
 fn followed_timeline(data: &Path, now: u32) -> Result<u32> {
     let path = data.join(format!("pg_wal/{now:08X}.history"));
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(now) };
-    let history =
-        History::parse(Timeline(now), &text).map_err(|e| Error::failed("read the history").because(e))?;
+    let history = History::parse_history(Timeline(now), &text)
+        .map_err(|e| Error::failed("read the history").because(e))?;
     Ok(history.switches.last().map_or(now, |s| s.timeline.0))
 }

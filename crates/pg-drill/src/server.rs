@@ -28,8 +28,8 @@ impl Programs {
     /// Failed, with what to install.
     pub(crate) fn find(major: u32, bin_dir: Option<&Path>) -> Result<Programs> {
         let hint = format!("apt-get install postgresql-{major}, or give --bin-dir");
-        let postgres = programs::find("postgres", major, bin_dir).map_err(|e| e.hint(&hint))?;
-        let there = programs::version(&postgres)?;
+        let postgres = programs::find_program("postgres", major, bin_dir).map_err(|e| e.hint(&hint))?;
+        let there = programs::read_version(&postgres)?;
         if there != major {
             let e = Error::failed(format!("the backup is of PostgreSQL {major}; here is only {there}"));
             return Err(e.hint(hint));
@@ -140,7 +140,7 @@ impl Server {
     /// # Errors
     /// Those of the connection.
     pub(crate) fn connect(&self, database: &str) -> Result<Client> {
-        let quote = keyvalue::quote;
+        let quote = keyvalue::quote_value;
         let conninfo = format!(
             "host={} port=5432 user={} dbname={} connect_timeout=10 sslmode=disable options={}",
             quote(&self.socket_dir().display().to_string()),

@@ -231,7 +231,7 @@ pub(crate) fn not_audited(e: &Error) -> AuditFinding {
     let finding =
         AuditFinding::new(&review::NOT_AUDITED, "database", "the whole database", Severity::Unknown)
             .says(format!("{kind}{}", e.chain()));
-    match e.cure() {
+    match e.find_hint() {
         Some(cure) => finding.advise(cure),
         None => finding,
     }

@@ -42,7 +42,7 @@ pub(crate) fn acknowledge_wal(args: &cli::Acknowledge, config: &Config, out: &mu
     let record = Acknowledged::new(first, last, Timestamp::now(), args.reason.clone());
     for repo in &repos {
         if !args.dry.dry_run {
-            record.record(&*repo.store, &system)?;
+            record.store_record(&*repo.store, &system)?;
         }
         let (first, last, reason) = (record.first.clone(), record.last.clone(), record.reason.clone());
         out.emit(&AcknowledgedRange { repo: repo.name.clone(), first, last, reason })?;

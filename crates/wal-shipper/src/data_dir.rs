@@ -30,11 +30,11 @@ pub(crate) fn check_segment_file(path: &Path, name: WalName, system: Option<u64>
     let mut page = [0; Header::BYTES];
     let length = file.metadata().doing(doing)?.len();
     file.read_exact(&mut page).doing(doing)?;
-    let header = Header::read(&page).doing(|| format!("{name} is not what its name says"))?;
+    let header = Header::read_header(&page).doing(|| format!("{name} is not what its name says"))?;
     let segment = name.segment(header.segment_size);
     let segment = segment
         .ok_or_else(|| Error::corrupt(format!("{name} is no segment of {} bytes", header.segment_size)))?;
-    header.check(&segment)?;
+    header.check_segment(&segment)?;
     // A segment that is being copied or was cut has a good first page, too.
     if length != segment.size {
         return Err(Error::corrupt(format!("{name} has {length} bytes, not {}", segment.size)));

@@ -20,7 +20,7 @@ pub(crate) fn record_gaps(settled: &Settled<'_, ()>, name: WalName, system: &Sys
     for (lacks, e) in &settled.lacking {
         let gap = Gap::new(name, name, Some(&lacks.name), jiff::Timestamp::now(), e.chain());
         let recorded: Vec<Result<()>> =
-            settled.written.iter().map(|(repo, ())| gap.record(&*repo.store, system)).collect();
+            settled.written.iter().map(|(repo, ())| gap.store_record(&*repo.store, system)).collect();
         if !recorded.iter().any(Result::is_ok) {
             recorded.into_iter().collect::<Result<()>>()?;
         }

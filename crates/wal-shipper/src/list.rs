@@ -75,7 +75,7 @@ pub(crate) fn list_wal(args: &cli::List, config: &Config, out: &mut Out<'_>) -> 
 /// None for a folder that holds no cluster.json: it is none of ours.
 fn read_system(repo: &Repo, system: &System) -> Result<Option<SystemWal>> {
     let Some(known) = cluster::of(&*repo.store, system)? else { return Ok(None) };
-    let (gaps, damaged) = gap::all(&*repo.store, system)?;
+    let (gaps, damaged) = gap::read_gaps(&*repo.store, system)?;
     damaged.iter().for_each(|e| log::warn!("repository {}: {}", repo.name, e.chain()));
     Ok(Some(SystemWal {
         repo: repo.name.clone(),

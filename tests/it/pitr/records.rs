@@ -65,7 +65,7 @@ fn records_as_pg_waldump_sees_them() {
                 ours.push(line(&record));
                 ControlFlow::<()>::Continue(())
             };
-            assert!(records.read(&segment, &bytes, &mut each).is_continue());
+            assert!(records.read_records(&segment, &bytes, &mut each).is_continue());
             std::fs::write(lab.path(name), bytes).expect("write");
         }
         let theirs = waldump(&lab, &names);
@@ -97,7 +97,7 @@ fn changed(lab: &Lab, names: &[String]) {
             }
             ControlFlow::<()>::Continue(())
         };
-        assert!(records.read(&segment(name), &bytes, &mut each).is_continue());
+        assert!(records.read_records(&segment(name), &bytes, &mut each).is_continue());
     }
     let torn = changes.chunks(2).filter(|c| c[0].lsn.0 >> 13 != c[1].lsn.0 >> 13).count();
     assert_eq!(changes.len(), 60);

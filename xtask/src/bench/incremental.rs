@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         repo.display()
     );
     let peer = format!(
-        "PGBACKREST_REPO1_BUNDLE=y PGBACKREST_REPO1_BLOCK=y {} --pg1-path={data}",
+        "PGBACKREST_BETA=y PGBACKREST_REPO1_BUNDLE=y PGBACKREST_REPO1_BLOCK=y {} --pg1-path={data}",
         peer(&scratch, &setup::pgbackrest()?)
     );
     sh::quietly(&mut scratch.shell(&format!("{peer} stanza-create")))?;

@@ -180,7 +180,7 @@ mod tests {
         let e = totals.end().expect_err("three findings");
         assert_eq!(e.kind(), Kind::Findings);
         assert!(e.chain().ends_with("3 of 4 findings need attention: 1 critical, 1 unknown, 1 warning"));
-        assert_eq!(e.cure(), Some("first: age (d): take a new one"));
+        assert_eq!(e.find_hint(), Some("first: age (d): take a new one"));
         let mut sink = Vec::new();
         let mut out = Out::new(Box::new(&mut sink), Format::Lines);
         totals.write_plugin_line(&mut out).expect("written");

@@ -72,7 +72,7 @@ pub(super) struct Answer {
 /// elsewhere.
 ///
 /// # Errors
-/// Retry when there was no answer, Failed when TLS came to none, which time does not cure; the text holds nothing of the URL but the host.
+/// Retry when there was no answer, Failed when TLS came to none, which time does not remedy; the text holds nothing of the URL but the host.
 pub(super) fn post(url: &SecretUrl, target: &str, kind: &str, body: &str, limit: Duration) -> Result<Answer> {
     let trouble = |e: &ureq::Error| {
         let kind = if is_tls(e) { Kind::Failed } else { Kind::Retry };

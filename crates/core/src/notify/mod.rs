@@ -40,12 +40,12 @@ impl<'c> Notifier<'c> {
         channels.extend(mail.map(|m| ("mail", m.map(Channel::Mail))));
         channels.extend(slack.map(|s| ("slack", s.map(Channel::Slack))));
         for (name, broken) in channels.iter().filter_map(|(n, c)| Some((n, c.as_ref().err()?))) {
-            log::warn!("notifications by {name} cannot be sent: {}", with_cure(broken));
+            log::warn!("notifications by {name} cannot be sent: {}", with_hint(broken));
         }
         let ping = Pinger::open(config.ping.as_ref());
         let failed_pings = u64::from(ping.is_err());
         let pinger = ping.unwrap_or_else(|e| {
-            log::warn!("the ping cannot be sent: {}", with_cure(&e));
+            log::warn!("the ping cannot be sent: {}", with_hint(&e));
             None
         });
         Notifier { config, channels, pinger, failed_pings }
@@ -88,8 +88,8 @@ impl<'c> Notifier<'c> {
     }
 }
 
-fn with_cure(e: &Error) -> String {
-    e.cure().map_or_else(|| e.chain(), |cure| format!("{} (hint: {cure})", e.chain()))
+fn with_hint(e: &Error) -> String {
+    e.find_hint().map_or_else(|| e.chain(), |remedy| format!("{} (hint: {remedy})", e.chain()))
 }
 
 /// Adds the news to what is pending for each channel; returns the channels that can be used and have something pending.

@@ -1,7 +1,7 @@
 //! Opening a session: the hosts in order, with and without TLS as sslmode allows, inside the timeout.
 
-use super::conninfo::{ConnInfo, integer};
-use super::explain::{all, explain};
+use super::conninfo::{ConnInfo, parse_integer};
+use super::explain::{explain_failure, merge_failures};
 use super::host::Host;
 use super::target::Target;
 use super::tls::Mode;
@@ -41,10 +41,10 @@ impl ConnInfo {
     /// Those of [`ConnInfo::connect`].
     pub fn connect_here(&self) -> Result<(Client, ConnInfo)> {
         let mut troubles = Vec::new();
-        for target in self.target.rounds() {
-            for host in self.order() {
-                match self.fitting(&host, *target) {
-                    Ok(client) => return Ok((client, self.at(host))),
+        for target in self.target.list_rounds() {
+            for host in self.order_hosts() {
+                match self.connect_to_target(&host, *target) {
+                    Ok(client) => return Ok((client, self.with_host(host))),
                     // "If a connection is established successfully, but authentication fails, the remaining hosts in
                     // the list are not tried" (libpq, "Specifying Multiple Hosts"): a wrong password on each of them
                     // may lock the role.
@@ -53,10 +53,10 @@ impl ConnInfo {
                 }
             }
         }
-        Err(all(troubles, self))
+        Err(merge_failures(troubles, self))
     }
 
-    fn order(&self) -> Vec<Host> {
+    fn order_hosts(&self) -> Vec<Host> {
         let mut hosts = self.hosts.clone();
         if self.shuffle {
             // The standard library's only source of chance; equal shares are all that is asked.
@@ -67,17 +67,17 @@ impl ConnInfo {
         hosts
     }
 
-    fn fitting(&self, host: &Host, target: Target) -> Result<Client, Attempt> {
+    fn connect_to_target(&self, host: &Host, target: Target) -> Result<Client, Attempt> {
         let passing = |error| Attempt { error, answered: false, encrypted: false };
-        let mut client = self.open(host, |mode| self.attempt(host, mode))?;
-        match target.mismatch(&mut client).map_err(passing)? {
+        let mut client = self.negotiate_tls(host, |mode| self.attempt_session(host, mode))?;
+        match target.find_mismatch(&mut client).map_err(passing)? {
             None => Ok(client),
             Some(why) => Err(passing(Error::retry(format!("{host} {why}")))),
         }
     }
 
     /// `allow` tries without TLS first and `prefer` with it; each tries the other way when the server said no.
-    pub(super) fn open<T>(
+    pub(super) fn negotiate_tls<T>(
         &self,
         host: &Host,
         attempt: impl Fn(Mode) -> Result<T, Attempt>,
@@ -100,21 +100,21 @@ impl ConnInfo {
         }
     }
 
-    fn attempt(&self, host: &Host, mode: Mode) -> Result<Client, Attempt> {
+    fn attempt_session(&self, host: &Host, mode: Mode) -> Result<Client, Attempt> {
         let broken = |error| Attempt { error, answered: true, encrypted: false };
-        let mut config = self.config(host).map_err(broken)?;
+        let mut config = self.make_config(host).map_err(broken)?;
         if mode == Mode::Disable {
             config.ssl_mode(SslMode::Disable);
-            return self.bounded(host, None, move || config.connect(NoTls));
+            return self.connect_in_time(host, None, move || config.connect(NoTls));
         }
-        let (client, verdict) = self.tls.client(&host.name).map_err(broken)?;
+        let (client, verdict) = self.tls.client_config(&host.name).map_err(broken)?;
         config.ssl_mode(if mode == Mode::Prefer { SslMode::Prefer } else { SslMode::Require });
-        self.bounded(host, Some(&verdict), move || config.connect(MakeRustlsConnect::new(client)))
+        self.connect_in_time(host, Some(&verdict), move || config.connect(MakeRustlsConnect::new(client)))
     }
 
     /// The crate's own timeout ends with the TCP handshake; a server that accepts and stays silent must not hold us.
     /// Its thread is left behind: nothing can wake it, and it ends with the socket or with the process.
-    fn bounded(
+    fn connect_in_time(
         &self,
         host: &Host,
         verdict: Option<&Verdict>,
@@ -128,28 +128,28 @@ impl ConnInfo {
         };
         match outcome {
             Ok(Ok(client)) => Ok(client),
-            Ok(Err(e)) => Err(self.refused(e, host, verdict)),
-            Err(_) => Err(self.silent(host)),
+            Ok(Err(e)) => Err(self.explain_refusal(e, host, verdict)),
+            Err(_) => Err(self.timed_out(host)),
         }
     }
 
-    fn refused(&self, e: postgres::Error, host: &Host, verdict: Option<&Verdict>) -> Attempt {
+    fn explain_refusal(&self, e: postgres::Error, host: &Host, verdict: Option<&Verdict>) -> Attempt {
         let sql = e.code().map(|c| c.code().to_string());
-        let met = verdict.is_some_and(Verdict::met);
+        let met = verdict.is_some_and(Verdict::saw_certificate);
         // cannot_connect_now: it is starting up or shutting down, and another host may serve.
         let answered = met || sql.is_some_and(|code| code != "57P03");
-        let error = explain(e, self, host, verdict);
+        let error = explain_failure(e, self, host, verdict);
         Attempt { error, answered, encrypted: met }
     }
 
-    pub(super) fn silent(&self, host: &Host) -> Attempt {
+    pub(super) fn timed_out(&self, host: &Host) -> Attempt {
         let seconds = self.timeout.unwrap_or(Duration::ZERO).as_secs();
         let error = Error::retry(format!("connect to {host}: no answer in {seconds} s"))
             .hint("is a firewall in between? connect_timeout=SECONDS waits longer");
         Attempt { error, answered: false, encrypted: false }
     }
 
-    fn config(&self, host: &Host) -> Result<Config> {
+    fn make_config(&self, host: &Host) -> Result<Config> {
         let mut config = Config::new();
         config.user(&self.user).dbname(&self.dbname).application_name(&self.application).port(host.port);
         match (host.name.strip_prefix('@'), host.address) {
@@ -160,18 +160,18 @@ impl ConnInfo {
             _ => config.host(&host.name),
         };
         host.address.map(|a| config.hostaddr(a));
-        self.password(host).map(|p| config.password(p.reveal()));
+        self.find_password(host).map(|p| config.password(p.reveal()));
         self.settings.get("options").map(|o| config.options(o));
         self.timeout.map(|t| config.connect_timeout(t));
         if self.tls.direct {
             config.ssl_negotiation(SslNegotiation::Direct);
         }
-        config.channel_binding(self.binding()?);
-        self.keepalives(&mut config)?;
+        config.channel_binding(self.channel_binding()?);
+        self.set_keepalives(&mut config)?;
         Ok(config)
     }
 
-    pub(super) fn binding(&self) -> Result<ChannelBinding> {
+    pub(super) fn channel_binding(&self) -> Result<ChannelBinding> {
         match self.settings.get("channel_binding") {
             None | Some("prefer") => Ok(ChannelBinding::Prefer),
             Some("disable") => Ok(ChannelBinding::Disable),
@@ -181,13 +181,14 @@ impl ConnInfo {
         }
     }
 
-    fn keepalives(&self, config: &mut Config) -> Result<()> {
+    fn set_keepalives(&self, config: &mut Config) -> Result<()> {
         let number = |key| {
-            integer(&self.settings, key).map(|n| n.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0))
+            parse_integer(&self.settings, key)
+                .map(|n| n.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0))
         };
         let seconds = |n: u32| Duration::from_secs(n.into());
         // Zero is the system's default (libpq, "keepalives_idle"), which the crate takes when nothing is set.
-        config.keepalives(integer(&self.settings, "keepalives")? != Some(0));
+        config.keepalives(parse_integer(&self.settings, "keepalives")? != Some(0));
         number("keepalives_idle")?.map(|n| config.keepalives_idle(seconds(n)));
         number("keepalives_interval")?.map(|n| config.keepalives_interval(seconds(n)));
         number("keepalives_count")?.map(|n| config.keepalives_retries(n));

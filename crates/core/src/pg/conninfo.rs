@@ -47,7 +47,7 @@ impl ConnInfo {
         let conninfo = ConnInfo::resolve_in(given, tool, &Environment::of_process())?;
         // In a URI or in quotes it may be written otherwise than it is.
         let secret =
-            |text: &str| string(text).is_ok_and(|s| s.get("password").is_some_and(|p| !p.is_empty()));
+            |text: &str| parse_conninfo(text).is_ok_and(|s| s.get("password").is_some_and(|p| !p.is_empty()));
         let on_argv = |text: &str| std::env::args().any(|a| a.contains(text));
         if given.is_some_and(|text| on_argv(text) && secret(text)) {
             log::warn!(
@@ -65,10 +65,10 @@ impl ConnInfo {
         // libpq's order (libpq, "Connection Service File" and "Environment Variables"): what is given explicitly wins over the
         // service file, which wins over the environment, which wins over the defaults. A setting is taken from the first
         // that has it, so each step fills in only what is missing.
-        let mut settings = explicit(given, around)?;
-        service::apply(&mut settings, around)?;
-        environment(&mut settings, around)?;
-        let user = match settings.given("user") {
+        let mut settings = read_given(given, around)?;
+        service::apply_service(&mut settings, around)?;
+        fill_from_environment(&mut settings, around)?;
+        let user = match settings.get_even_empty("user") {
             Some("") => {
                 return Err(Error::usage("the user name is empty").hint("unset PGUSER, or give user="));
             }
@@ -79,14 +79,14 @@ impl ConnInfo {
                 .ok_or_else(|| Error::usage("no user name").hint("give user= or PGUSER"))?,
         };
         Ok(ConnInfo {
-            hosts: host::hosts(&settings, &around.socket_dir)?,
+            hosts: host::parse_hosts(&settings, &around.socket_dir)?,
             dbname: settings.get("dbname").unwrap_or(&user).to_string(),
-            application: settings.given("application_name").unwrap_or(tool).to_string(),
-            target: Target::parse(settings.get("target_session_attrs").unwrap_or("any"))?,
-            shuffle: shuffle(&settings)?,
-            timeout: timeout(&settings)?,
-            tls: Tls::read(&settings, around)?,
-            passfile: passfile(&settings, around)?,
+            application: settings.get_even_empty("application_name").unwrap_or(tool).to_string(),
+            target: Target::parse_target(settings.get("target_session_attrs").unwrap_or("any"))?,
+            shuffle: parse_load_balance(&settings)?,
+            timeout: parse_timeout(&settings)?,
+            tls: Tls::read_settings(&settings, around)?,
+            passfile: find_passfile(&settings, around)?,
             socket_dir: around.socket_dir.clone(),
             settings,
             user,
@@ -100,17 +100,17 @@ impl ConnInfo {
     }
 
     /// The same with this host alone.
-    pub(super) fn at(&self, host: Host) -> ConnInfo {
+    pub(super) fn with_host(&self, host: Host) -> ConnInfo {
         ConnInfo { hosts: vec![host], ..self.clone() }
     }
 
     /// Every host by itself, whatever target_session_attrs says.
-    pub fn each(&self) -> Vec<ConnInfo> {
-        self.hosts.iter().map(|h| ConnInfo { target: Target::Any, ..self.at(h.clone()) }).collect()
+    pub fn split_hosts(&self) -> Vec<ConnInfo> {
+        self.hosts.iter().map(|h| ConnInfo { target: Target::Any, ..self.with_host(h.clone()) }).collect()
     }
 
     /// Whether target_session_attrs allows a standby, and a primary.
-    pub fn wants(&self) -> (bool, bool) {
+    pub fn wanted_roles(&self) -> (bool, bool) {
         match self.target {
             Target::Any | Target::PreferStandby | Target::ReadOnly => (true, true),
             Target::ReadWrite | Target::Primary => (false, true),
@@ -151,17 +151,17 @@ impl ConnInfo {
 
     /// Gives a child process (pg_dump, psql) the same connection by its environment alone; PG* variables that would
     /// say something else are taken from it.
-    pub fn apply(&self, child: &mut Command) {
+    pub fn set_environment(&self, child: &mut Command) {
         let variables = keywords::ALL.iter().map(|k| k.variable).filter(|v| !v.is_empty());
         for variable in variables.chain(keywords::OTHERS.iter().copied()) {
             child.env_remove(variable);
         }
-        for (name, value) in self.environment() {
+        for (name, value) in self.child_environment() {
             child.env(name, value);
         }
     }
 
-    fn environment(&self) -> Vec<(&'static str, String)> {
+    fn child_environment(&self) -> Vec<(&'static str, String)> {
         let settings =
             keywords::ALL.iter().filter(|k| k.role == keywords::Role::Used && !k.variable.is_empty());
         let mut all: Vec<(&'static str, String)> =
@@ -172,9 +172,9 @@ impl ConnInfo {
         all.extend([
             ("PGDATABASE", self.dbname.clone()),
             ("PGUSER", self.user.clone()),
-            ("PGHOST", join(&self.hosts, |h| h.name.clone())),
-            ("PGHOSTADDR", join(&self.hosts, |h| h.address.map(|a| a.to_string()).unwrap_or_default())),
-            ("PGPORT", join(&self.hosts, |h| h.port.to_string())),
+            ("PGHOST", join_hosts(&self.hosts, |h| h.name.clone())),
+            ("PGHOSTADDR", join_hosts(&self.hosts, |h| h.address.map(|a| a.to_string()).unwrap_or_default())),
+            ("PGPORT", join_hosts(&self.hosts, |h| h.port.to_string())),
             ("PGAPPNAME", self.application.clone()),
             ("PGSSLMODE", self.tls.mode.word().to_string()),
         ]);
@@ -192,7 +192,7 @@ impl ConnInfo {
             Some(file) if file.access == Access::All => Some(("PGPASSFILE", file.path.display().to_string())),
             Some(_) => {
                 // In the environment, which only its user can read (proc(5)), and not in the arguments, which all can.
-                let found = self.hosts.iter().find_map(|h| self.password(h))?;
+                let found = self.hosts.iter().find_map(|h| self.find_password(h))?;
                 Some(("PGPASSWORD", found.reveal().to_string()))
             }
             None => None,
@@ -204,34 +204,34 @@ impl ConnInfo {
     }
 
     /// The password for this host: given, else from the passfile.
-    pub(super) fn password(&self, host: &Host) -> Option<Secret> {
+    pub(super) fn find_password(&self, host: &Host) -> Option<Secret> {
         if let Some(given) = self.settings.get("password") {
             return Some(Secret::new(given));
         }
         let (name, port) = (host.in_passfile(&self.socket_dir), host.port.to_string());
         let wanted = Wanted { host: &name, port: &port, dbname: &self.dbname, user: &self.user };
-        passfile::lookup(self.passfile.as_ref()?.text.reveal(), wanted)
+        passfile::find_password(self.passfile.as_ref()?.text.reveal(), wanted)
     }
 }
 
-fn join(hosts: &[Host], part: impl Fn(&Host) -> String) -> String {
+fn join_hosts(hosts: &[Host], part: impl Fn(&Host) -> String) -> String {
     hosts.iter().map(part).collect::<Vec<_>>().join(",")
 }
 
 /// The string that counts most: `given`, else DATABASE_URL, else nothing.
-fn explicit(given: Option<&str>, around: &Environment) -> Result<Settings> {
+fn read_given(given: Option<&str>, around: &Environment) -> Result<Settings> {
     if let Some(text) = given.filter(|t| !t.is_empty()) {
-        return string(text).doing(|| "read the connection string".into());
+        return parse_conninfo(text).doing(|| "read the connection string".into());
     }
     match around.variable("DATABASE_URL").filter(|t| !t.is_empty()) {
-        Some(text) => string(text).doing(|| "read DATABASE_URL".into()),
+        Some(text) => parse_conninfo(text).doing(|| "read DATABASE_URL".into()),
         None => Ok(Settings::default()),
     }
 }
 
-fn string(text: &str) -> Result<Settings> {
+fn parse_conninfo(text: &str) -> Result<Settings> {
     if let Some(rest) = uri::strip_scheme(text) {
-        return uri::parse(rest);
+        return uri::parse_uri(rest);
     }
     if let Some((scheme, _)) = text.split_once("://")
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c))
@@ -240,38 +240,40 @@ fn string(text: &str) -> Result<Settings> {
             .hint("a URI begins with postgresql:// or postgres://"));
     }
     if text.contains('=') {
-        return keyvalue::parse(text);
+        return keyvalue::parse_keyvalue(text);
     }
     let mut settings = Settings::default();
-    settings.give("dbname", text.to_string())?;
+    settings.set_value("dbname", text.to_string())?;
     Ok(settings)
 }
 
-fn environment(settings: &mut Settings, around: &Environment) -> Result<()> {
+fn fill_from_environment(settings: &mut Settings, around: &Environment) -> Result<()> {
     for keyword in keywords::ALL.iter().filter(|k| !k.variable.is_empty()) {
         if let Some(value) = around.variable(keyword.variable) {
-            settings.offer(keyword.name, value.to_string()).doing(|| format!("read {}", keyword.variable))?;
+            settings
+                .set_missing(keyword.name, value.to_string())
+                .doing(|| format!("read {}", keyword.variable))?;
         }
     }
     match around.variable("PGREQUIRESSL") {
-        Some(value) if value.starts_with('1') => settings.offer("sslmode", "require".into()),
+        Some(value) if value.starts_with('1') => settings.set_missing("sslmode", "require".into()),
         _ => Ok(()),
     }
 }
 
 /// Ten seconds unless told otherwise, where libpq waits for ever; 0 or less still means that. libpq's least is two.
-fn timeout(settings: &Settings) -> Result<Option<Duration>> {
-    let seconds = integer(settings, "connect_timeout")?.unwrap_or(10);
+fn parse_timeout(settings: &Settings) -> Result<Option<Duration>> {
+    let seconds = parse_integer(settings, "connect_timeout")?.unwrap_or(10);
     Ok(u64::try_from(seconds).ok().filter(|s| *s > 0).map(|s| Duration::from_secs(s.max(2))))
 }
 
 /// A whole number, if the key has a value.
-pub(super) fn integer(settings: &Settings, key: &str) -> Result<Option<i64>> {
+pub(super) fn parse_integer(settings: &Settings, key: &str) -> Result<Option<i64>> {
     let bad = |text: &str| Error::usage(format!("\"{key}\" is a whole number, not \"{text}\""));
     settings.get(key).map(|text| text.trim().parse().map_err(|_| bad(text))).transpose()
 }
 
-fn shuffle(settings: &Settings) -> Result<bool> {
+fn parse_load_balance(settings: &Settings) -> Result<bool> {
     match settings.get("load_balance_hosts") {
         None | Some("disable") => Ok(false),
         Some("random") => Ok(true),
@@ -282,14 +284,14 @@ fn shuffle(settings: &Settings) -> Result<bool> {
 }
 
 /// The passfile, if there is one, it may be read, and no password was given.
-fn passfile(settings: &Settings, around: &Environment) -> Result<Option<Passfile>> {
+fn find_passfile(settings: &Settings, around: &Environment) -> Result<Option<Passfile>> {
     let named = settings.get("passfile").map(PathBuf::from);
     let Some(path) = named.or_else(|| around.at_home(".pgpass")) else { return Ok(None) };
     if settings.get("password").is_some() {
         return Ok(None);
     }
     let credentials = around.variable("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let access = passfile::access(&path, credentials.as_deref());
+    let access = passfile::judge_access(&path, credentials.as_deref());
     if access == Access::None {
         return Ok(None);
     }

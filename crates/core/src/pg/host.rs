@@ -48,9 +48,9 @@ impl fmt::Display for Host {
 ///
 /// # Errors
 /// Usage: lists of different length, a bad port or address.
-pub(super) fn hosts(settings: &Settings, socket_dir: &Path) -> Result<Vec<Host>> {
+pub(super) fn parse_hosts(settings: &Settings, socket_dir: &Path) -> Result<Vec<Host>> {
     let (names, addresses, ports) =
-        (list(settings, "host"), list(settings, "hostaddr"), list(settings, "port"));
+        (split_list(settings, "host"), split_list(settings, "hostaddr"), split_list(settings, "port"));
     // Hosts and addresses go in pairs; one port serves all, several must be as many as they (libpq, "Specifying
     // Multiple Hosts").
     let count = names.len().max(addresses.len()).max(1);
@@ -62,16 +62,16 @@ pub(super) fn hosts(settings: &Settings, socket_dir: &Path) -> Result<Vec<Host>>
         }
     }
     let at = |values: &[&str], i: usize| values.get(i).or(values.first()).copied().unwrap_or("").to_string();
-    let one = |i| host(at(&names, i), &at(&addresses, i), &at(&ports, i), socket_dir);
+    let one = |i| make_host(at(&names, i), &at(&addresses, i), &at(&ports, i), socket_dir);
     (0..count).map(one).collect()
 }
 
-fn list<'a>(settings: &'a Settings, key: &str) -> Vec<&'a str> {
+fn split_list<'a>(settings: &'a Settings, key: &str) -> Vec<&'a str> {
     settings.get(key).map(|v| v.split(',').collect()).unwrap_or_default()
 }
 
 /// Messages show no port or host that could be a piece of a password whose `/` or `@` was not encoded.
-fn host(name: String, address: &str, port: &str, socket_dir: &Path) -> Result<Host> {
+fn make_host(name: String, address: &str, port: &str, socket_dir: &Path) -> Result<Host> {
     let encode = "in a URI write a password's / as %2F and @ as %40";
     let bad = || Error::usage("a port is a number from 1 to 65535").hint(encode);
     let port = match port.trim() {

@@ -20,12 +20,12 @@ impl fmt::Display for Ident {
 }
 
 /// A value as postgresql.conf wants it.
-pub fn setting(value: &str) -> String {
+pub fn quote_setting(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// A string literal that means the same whatever standard_conforming_strings says: `'it''s'`, `E'a\\b'`.
-pub fn literal(text: &str) -> String {
+pub fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if text.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }

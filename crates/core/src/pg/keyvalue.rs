@@ -11,19 +11,19 @@ type Rest<'a> = Peekable<Chars<'a>>;
 ///
 /// # Errors
 /// Usage: an unknown key, a missing `=`, an open quote. Values are never part of the message.
-pub(super) fn parse(text: &str) -> Result<Settings> {
+pub(super) fn parse_keyvalue(text: &str) -> Result<Settings> {
     let (mut rest, mut settings) = (text.chars().peekable(), Settings::default());
     loop {
         skip_blanks(&mut rest);
         if rest.peek().is_none() {
             return Ok(settings);
         }
-        let key = key(&mut rest)?;
-        settings.give(&key, value(&mut rest, &key)?)?;
+        let key = parse_key(&mut rest)?;
+        settings.set_value(&key, parse_value(&mut rest, &key)?)?;
     }
 }
 
-fn key(rest: &mut Rest<'_>) -> Result<String> {
+fn parse_key(rest: &mut Rest<'_>) -> Result<String> {
     let mut key = String::new();
     while let Some(c) = rest.next_if(|c| *c != '=' && !c.is_ascii_whitespace()) {
         key.push(c);
@@ -37,7 +37,7 @@ fn key(rest: &mut Rest<'_>) -> Result<String> {
     }
 }
 
-fn value(rest: &mut Rest<'_>, key: &str) -> Result<String> {
+fn parse_value(rest: &mut Rest<'_>, key: &str) -> Result<String> {
     skip_blanks(rest);
     let quoted = rest.next_if_eq(&'\'').is_some();
     let mut value = String::new();
@@ -60,6 +60,6 @@ fn skip_blanks(rest: &mut Rest<'_>) {
 }
 
 /// `value` as a key=value string wants it: `'it\'s'`.
-pub fn quote(value: &str) -> String {
+pub fn quote_value(value: &str) -> String {
     format!("'{}'", value.replace('\\', r"\\").replace('\'', r"\'"))
 }

@@ -95,6 +95,6 @@ pub(super) const ALL: &[Keyword] = &[
 pub(super) const OTHERS: &[&str] = &["PGREQUIRESSL", "PGSYSCONFDIR", "PGDATESTYLE", "PGTZ", "PGGEQO"];
 
 /// The keyword of this name.
-pub(super) fn find(name: &str) -> Option<Keyword> {
+pub(super) fn find_keyword(name: &str) -> Option<Keyword> {
     ALL.iter().copied().find(|k| k.name == name)
 }

@@ -22,7 +22,7 @@ mod wire;
 
 pub use conninfo::ConnInfo;
 pub use environment::Environment;
-pub use ident::{Ident, literal, setting};
+pub use ident::{Ident, quote_literal, quote_setting};
 pub use postmaster::postmaster_pid;
 pub use wire::{Message, Wire};
 

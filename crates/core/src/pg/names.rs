@@ -13,7 +13,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn of(cert: &X509Certificate<'_>) -> Names {
+    pub(super) fn read_names(cert: &X509Certificate<'_>) -> Names {
         let common =
             cert.subject().iter_common_name().last().and_then(|cn| cn.as_str().ok()).map(String::from);
         let mut names = Names { common, ..Names::default() };
@@ -21,7 +21,7 @@ impl Names {
         for name in alternative.iter().flat_map(|a| &a.value.general_names) {
             match name {
                 GeneralName::DNSName(name) => names.dns.push((*name).to_string()),
-                GeneralName::IPAddress(bytes) => names.addresses.extend(address(bytes)),
+                GeneralName::IPAddress(bytes) => names.addresses.extend(parse_address(bytes)),
                 _ => {}
             }
         }
@@ -30,15 +30,15 @@ impl Names {
 
     /// The common name counts only when there is no subjectAltName of the host's kind (RFC 6125 6.4.4, and for
     /// addresses libpq since 15).
-    pub(super) fn cover(&self, host: &str) -> bool {
-        let common = || self.common.as_deref().is_some_and(|cn| fits(cn, host));
+    pub(super) fn cover_host(&self, host: &str) -> bool {
+        let common = || self.common.as_deref().is_some_and(|cn| matches_host(cn, host));
         match host.parse::<IpAddr>() {
             Ok(ip) => {
                 self.addresses.contains(&ip)
-                    || self.dns.iter().any(|n| fits(n, host))
+                    || self.dns.iter().any(|n| matches_host(n, host))
                     || (self.addresses.is_empty() && common())
             }
-            Err(_) => self.dns.iter().any(|n| fits(n, host)) || (self.dns.is_empty() && common()),
+            Err(_) => self.dns.iter().any(|n| matches_host(n, host)) || (self.dns.is_empty() && common()),
         }
     }
 
@@ -48,7 +48,7 @@ impl Names {
     }
 
     /// All of them, for people.
-    pub(super) fn list(&self) -> String {
+    pub(super) fn list_names(&self) -> String {
         let addresses = self.addresses.iter().map(IpAddr::to_string);
         let all: Vec<String> = self.dns.iter().cloned().chain(addresses).collect();
         match (all.is_empty(), &self.common) {
@@ -59,13 +59,13 @@ impl Names {
     }
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+fn parse_address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 /// `*` stands for exactly the first label.
-fn fits(pattern: &str, host: &str) -> bool {
+fn matches_host(pattern: &str, host: &str) -> bool {
     if pattern.eq_ignore_ascii_case(host) {
         return true;
     }
@@ -99,7 +99,7 @@ mod tests {
             (names(&[], &["::1"], None), "::1", true),
         ];
         for (names, host, expected) in cases {
-            assert_eq!(names.cover(host), expected, "{names:?} {host}");
+            assert_eq!(names.cover_host(host), expected, "{names:?} {host}");
         }
     }
 }

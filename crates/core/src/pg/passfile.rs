@@ -26,7 +26,7 @@ pub(super) enum Access {
 }
 
 /// Judges a password file as libpq does: others must not be able to read it.
-pub(super) fn access(path: &Path, credentials: Option<&Path>) -> Access {
+pub(super) fn judge_access(path: &Path, credentials: Option<&Path>) -> Access {
     let Ok(meta) = std::fs::metadata(path) else { return Access::None };
     if !meta.is_file() {
         log::warn!("password file {} is not a plain file: ignored", path.display());
@@ -44,18 +44,18 @@ pub(super) fn access(path: &Path, credentials: Option<&Path>) -> Access {
 }
 
 /// The password of the first line that fits.
-pub(super) fn lookup(text: &str, wanted: Wanted<'_>) -> Option<Secret> {
-    text.lines().filter(|l| !l.starts_with('#')).find_map(|line| fits(line, wanted))
+pub(super) fn find_password(text: &str, wanted: Wanted<'_>) -> Option<Secret> {
+    text.lines().filter(|l| !l.starts_with('#')).find_map(|line| match_line(line, wanted))
 }
 
-fn fits(line: &str, wanted: Wanted<'_>) -> Option<Secret> {
+fn match_line(line: &str, wanted: Wanted<'_>) -> Option<Secret> {
     let mut rest = line.trim_end_matches('\r');
     for token in [wanted.host, wanted.port, wanted.dbname, wanted.user] {
         rest = after_field(rest, token)?;
     }
     // A colon ends the password too, unless escaped; most people do not know, and neither does the manual tell.
     let end = field_end(rest).unwrap_or(rest.len());
-    Some(Secret::new(unescaped(&rest[..end])))
+    Some(Secret::new(unescape_field(&rest[..end])))
 }
 
 /// What follows the first field and its colon, when the field is `*` or says `token`.
@@ -64,7 +64,7 @@ fn after_field<'a>(line: &'a str, token: &str) -> Option<&'a str> {
         return Some(rest);
     }
     let end = field_end(line)?;
-    (unescaped(&line[..end]) == token).then(|| &line[end + 1..])
+    (unescape_field(&line[..end]) == token).then(|| &line[end + 1..])
 }
 
 /// The first colon that no backslash escapes.
@@ -79,7 +79,7 @@ fn field_end(line: &str) -> Option<usize> {
         .map(|(i, _)| i)
 }
 
-fn unescaped(text: &str) -> String {
+fn unescape_field(text: &str) -> String {
     let (mut out, mut chars) = (String::new(), text.chars());
     while let Some(c) = chars.next() {
         // A backslash at the very end stands for itself.
@@ -97,7 +97,7 @@ mod tests {
         let text = "#*:*:*:*:no\nother:*:*:*:no\ndb:5432:a\\:b:u\\\\v:p\\:w\\\\:rest\n*:*:*:*:last\\\n";
         let found = |host, dbname, user| {
             let wanted = Wanted { host, port: "5432", dbname, user };
-            lookup(text, wanted).map(|s| s.reveal().to_string())
+            find_password(text, wanted).map(|s| s.reveal().to_string())
         };
         assert_eq!(found("db", "a:b", "u\\v").as_deref(), Some("p:w\\"));
         assert_eq!(found("db", "a", "u").as_deref(), Some("last\\"));

@@ -11,7 +11,7 @@ use postgres::{Client, SimpleQueryMessage};
 /// Those of the server.
 pub fn pools_transactions(before: &str, first: &mut Client, second: &mut Client) -> Result<bool> {
     for _ in 0..3 {
-        let (other, now) = (backend(second)?, backend(first)?);
+        let (other, now) = (query_backend(second)?, query_backend(first)?);
         if other == before || now != before {
             return Ok(true);
         }
@@ -23,7 +23,7 @@ pub fn pools_transactions(before: &str, first: &mut Client, second: &mut Client)
 ///
 /// # Errors
 /// Those of the server.
-pub fn backend(client: &mut Client) -> Result<String> {
+pub fn query_backend(client: &mut Client) -> Result<String> {
     let rows = client.simple_query("select pg_backend_pid()").doing(|| "ask for the backend".into())?;
     let pid = rows.iter().find_map(|m| match m {
         SimpleQueryMessage::Row(row) => row.get(0).map(String::from),

@@ -10,22 +10,22 @@ use std::process::Command;
 ///
 /// # Errors
 /// Failed, with the versions that were found and what to install.
-pub fn find(name: &str, major: u32, bin_dir: Option<&Path>) -> Result<PathBuf> {
+pub fn find_program(name: &str, major: u32, bin_dir: Option<&Path>) -> Result<PathBuf> {
     // A given folder is meant: what it lacks is not looked for elsewhere.
-    let folders = bin_dir.map_or_else(everywhere, |dir| vec![dir.to_path_buf()]);
+    let folders = bin_dir.map_or_else(list_folders, |dir| vec![dir.to_path_buf()]);
     let mut found = BTreeMap::new();
     for path in folders.into_iter().map(|dir| dir.join(name)).filter(|p| p.is_file() && !is_wrapper(p)) {
-        if let Ok(version) = version(&path) {
+        if let Ok(version) = read_version(&path) {
             found.entry(version).or_insert(path);
         }
     }
-    match choose(&found, major) {
+    match choose_program(&found, major) {
         Some(path) => Ok(path.clone()),
-        None => Err(missing(name, major, &found)),
+        None => Err(missing_program(name, major, &found)),
     }
 }
 
-fn choose(found: &BTreeMap<u32, PathBuf>, major: u32) -> Option<&PathBuf> {
+fn choose_program(found: &BTreeMap<u32, PathBuf>, major: u32) -> Option<&PathBuf> {
     found.range(major..).next().map(|(_, path)| path)
 }
 
@@ -34,13 +34,13 @@ fn is_wrapper(path: &Path) -> bool {
     path.canonicalize().is_ok_and(|real| real.ends_with("pg_wrapper"))
 }
 
-fn everywhere() -> Vec<PathBuf> {
+fn list_folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let packaged = below("/usr/lib/postgresql", "").into_iter().chain(below("/usr", "pgsql-"));
+    let packaged = list_below("/usr/lib/postgresql", "").into_iter().chain(list_below("/usr", "pgsql-"));
     std::env::split_paths(&path).chain(packaged).collect()
 }
 
-fn below(dir: &str, prefix: &str) -> Vec<PathBuf> {
+fn list_below(dir: &str, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries
         .filter(|e| e.file_name().to_string_lossy().starts_with(prefix))
@@ -52,7 +52,7 @@ fn below(dir: &str, prefix: &str) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// When it does not run or says something else.
-pub fn version(program: &Path) -> Result<u32> {
+pub fn read_version(program: &Path) -> Result<u32> {
     let doing = || format!("ask {} for its version", program.display());
     let said = Command::new(program).arg("--version").output().doing(doing)?;
     let text = String::from_utf8_lossy(&said.stdout).to_string();
@@ -67,7 +67,7 @@ pub fn version(program: &Path) -> Result<u32> {
 const CLIENTS: [&str; 7] =
     ["pg_dump", "pg_dumpall", "pg_restore", "psql", "pg_basebackup", "pg_receivewal", "pg_isready"];
 
-fn missing(name: &str, major: u32, found: &BTreeMap<u32, PathBuf>) -> Error {
+fn missing_program(name: &str, major: u32, found: &BTreeMap<u32, PathBuf>) -> Error {
     let older: Vec<String> = found.iter().map(|(v, path)| format!("{v} ({})", path.display())).collect();
     let seen = match older.is_empty() {
         true => "none on PATH, in /usr/lib/postgresql/*/bin or /usr/pgsql-*/bin".into(),
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn the_same_major_else_the_nearest_newer() {
         let found: BTreeMap<u32, PathBuf> = [14, 16, 18].map(|v| (v, PathBuf::from(v.to_string()))).into();
-        let chosen = |major| choose(&found, major).map(|p| p.display().to_string());
+        let chosen = |major| choose_program(&found, major).map(|p| p.display().to_string());
         assert_eq!(chosen(14).as_deref(), Some("14"));
         assert_eq!(chosen(15).as_deref(), Some("16"));
         assert_eq!(chosen(19), None);
@@ -93,10 +93,13 @@ mod tests {
 
     #[test]
     fn a_missing_one_is_told_with_what_there_is() {
-        let e = find("pg_dump", 99, None).expect_err("it is refused");
+        let e = find_program("pg_dump", 99, None).expect_err("it is refused");
         assert!(e.chain().starts_with("no pg_dump of PostgreSQL 99 or newer: found only "), "{e:?}");
-        assert_eq!(e.cure(), Some("apt-get install postgresql-client-99, or name its folder with --bin-dir"));
-        let e = find("initdb", 99, Some(Path::new("/nonexistent"))).expect_err("it is refused");
-        assert!(e.cure().is_some_and(|c| c.starts_with("apt-get install postgresql-99")), "{e:?}");
+        assert_eq!(
+            e.find_hint(),
+            Some("apt-get install postgresql-client-99, or name its folder with --bin-dir")
+        );
+        let e = find_program("initdb", 99, Some(Path::new("/nonexistent"))).expect_err("it is refused");
+        assert!(e.find_hint().is_some_and(|c| c.starts_with("apt-get install postgresql-99")), "{e:?}");
     }
 }

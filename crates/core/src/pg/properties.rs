@@ -1,12 +1,12 @@
 //! Random strings through the parsers. TOBAN_SEED repeats a run, TOBAN_ROUNDS sets its length.
 
-use super::passfile::{Wanted, lookup};
+use super::passfile::{Wanted, find_password};
 use super::settings::Settings;
 use super::{keyvalue, uri};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-fn run<S: Strategy>(strategy: &S, check: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+fn run_property<S: Strategy>(strategy: &S, check: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let (seed, cases) = (testkit::seed(), u32::try_from(testkit::rounds(500)).expect("32 bits of rounds"));
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let bytes: [u8; 32] = std::array::from_fn(|i| seed.to_le_bytes()[i % 8]);
@@ -15,7 +15,7 @@ fn run<S: Strategy>(strategy: &S, check: impl Fn(S::Value) -> Result<(), TestCas
 }
 
 /// Words full of what the grammars treat specially.
-fn text() -> impl Strategy<Value = String> {
+fn any_text() -> impl Strategy<Value = String> {
     prop::collection::vec(
         prop::sample::select(" \t\n'\"\\:=@/?&,[]%#*aö漢0+".chars().collect::<Vec<_>>()),
         0..12,
@@ -23,32 +23,33 @@ fn text() -> impl Strategy<Value = String> {
     .prop_map(|chars| chars.into_iter().collect())
 }
 
-fn settings(pairs: &[(&str, &str)]) -> Settings {
+fn make_settings(pairs: &[(&str, &str)]) -> Settings {
     let mut all = Settings::default();
-    pairs.iter().for_each(|(k, v)| all.give(k, (*v).to_string()).expect("a known key"));
+    pairs.iter().for_each(|(k, v)| all.set_value(k, (*v).to_string()).expect("a known key"));
     all
 }
 
 #[test]
 fn what_is_quoted_is_read_back_from_key_value() {
-    run(&(text(), text(), text()), |(user, password, dbname)| {
+    run_property(&(any_text(), any_text(), any_text()), |(user, password, dbname)| {
         let pairs = [("user", &*user), ("password", &*password), ("dbname", &*dbname)];
-        let line: String = pairs.iter().map(|(k, v)| format!(" {k} = {} ", keyvalue::quote(v))).collect();
-        prop_assert_eq!(keyvalue::parse(&line).expect("it is well-formed"), settings(&pairs));
+        let line: String =
+            pairs.iter().map(|(k, v)| format!(" {k} = {} ", keyvalue::quote_value(v))).collect();
+        prop_assert_eq!(keyvalue::parse_keyvalue(&line).expect("it is well-formed"), make_settings(&pairs));
         Ok(())
     });
 }
 
 #[test]
 fn what_is_encoded_is_read_back_from_a_uri() {
-    run(&(text(), text(), text(), text()), |(user, password, dbname, app)| {
-        let [u, p, d, a] = [&user, &password, &dbname, &app].map(|t| uri::encode(t));
-        let read =
-            uri::parse(&format!("{u}:{p}@db1:5433,db2/{d}?application_name={a}")).expect("it is well-formed");
+    run_property(&(any_text(), any_text(), any_text(), any_text()), |(user, password, dbname, app)| {
+        let [u, p, d, a] = [&user, &password, &dbname, &app].map(|t| uri::encode_component(t));
+        let read = uri::parse_uri(&format!("{u}:{p}@db1:5433,db2/{d}?application_name={a}"))
+            .expect("it is well-formed");
         let mut pairs = vec![("host", "db1,db2"), ("port", "5433,"), ("application_name", &*app)];
         let parts = [("user", &*user), ("password", &*password), ("dbname", &*dbname)];
         pairs.extend(parts.into_iter().filter(|(_, v)| !v.is_empty()));
-        prop_assert_eq!(read, settings(&pairs));
+        prop_assert_eq!(read, make_settings(&pairs));
         Ok(())
     });
 }
@@ -56,13 +57,13 @@ fn what_is_encoded_is_read_back_from_a_uri() {
 #[test]
 fn what_is_escaped_is_found_in_a_passfile() {
     let escape = |text: &str| text.replace('\\', r"\\").replace(':', r"\:");
-    let plain = || text().prop_map(|t| t.replace('\n', ""));
-    run(&(plain(), plain(), plain(), plain()), |(host, dbname, user, password)| {
+    let plain = || any_text().prop_map(|t| t.replace('\n', ""));
+    run_property(&(plain(), plain(), plain(), plain()), |(host, dbname, user, password)| {
         // A lone * is the wildcard, a # at the start a comment: neither can be escaped.
         prop_assume!(!host.starts_with('#') && !password.is_empty());
         let fields = [&*host, "5432", &*dbname, &*user, &*password].map(escape);
         let wanted = Wanted { host: &host, port: "5432", dbname: &dbname, user: &user };
-        let found = lookup(&fields.join(":"), wanted).map(|s| s.reveal().to_string());
+        let found = find_password(&fields.join(":"), wanted).map(|s| s.reveal().to_string());
         prop_assert_eq!(found, Some(password));
         Ok(())
     });
@@ -70,9 +71,13 @@ fn what_is_escaped_is_found_in_a_passfile() {
 
 #[test]
 fn no_text_makes_a_parser_panic() {
-    run(&text(), |t| {
-        let _ = (keyvalue::parse(&t), uri::parse(&t), keyvalue::parse(&format!("host={t}")));
-        let _ = lookup(&t, Wanted { host: "", port: "", dbname: "", user: "" });
+    run_property(&any_text(), |t| {
+        let _ = (
+            keyvalue::parse_keyvalue(&t),
+            uri::parse_uri(&t),
+            keyvalue::parse_keyvalue(&format!("host={t}")),
+        );
+        let _ = find_password(&t, Wanted { host: "", port: "", dbname: "", user: "" });
         Ok(())
     });
 }

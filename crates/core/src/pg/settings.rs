@@ -14,14 +14,14 @@ impl Settings {
     ///
     /// # Errors
     /// Usage for a key libpq does not know, or one that asks for what we cannot do; it is named.
-    pub(super) fn give(&mut self, key: &str, value: String) -> Result<()> {
+    pub(super) fn set_value(&mut self, key: &str, value: String) -> Result<()> {
         let unknown = || Error::usage(format!("unknown connection parameter \"{key}\""));
-        let keyword = keywords::find(key).ok_or_else(unknown)?;
+        let keyword = keywords::find_keyword(key).ok_or_else(unknown)?;
         if let Role::Refused(pass) = keyword.role
             && !value.is_empty()
             && !pass.contains(&value.as_str())
         {
-            return Err(refusal(key));
+            return Err(unsupported_keyword(key));
         }
         self.0.insert(keyword.name, value);
         Ok(())
@@ -30,23 +30,23 @@ impl Settings {
     /// Sets `key` unless it has a value: what was read before counts more.
     ///
     /// # Errors
-    /// Those of [`Settings::give`].
-    pub(super) fn offer(&mut self, key: &str, value: String) -> Result<()> {
-        if self.0.contains_key(key) { Ok(()) } else { self.give(key, value) }
+    /// Those of [`Settings::set_value`].
+    pub(super) fn set_missing(&mut self, key: &str, value: String) -> Result<()> {
+        if self.0.contains_key(key) { Ok(()) } else { self.set_value(key, value) }
     }
 
     /// The value, be it empty.
-    pub(super) fn given(&self, key: &str) -> Option<&str> {
+    pub(super) fn get_even_empty(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
     }
 
     /// The value; none when it is empty.
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.given(key).filter(|v| !v.is_empty())
+        self.get_even_empty(key).filter(|v| !v.is_empty())
     }
 }
 
-fn refusal(key: &str) -> Error {
+fn unsupported_keyword(key: &str) -> Error {
     let e = Error::usage(format!("this connection parameter is not supported: {key}"));
     match key {
         "gssencmode" => e.hint("use TLS (sslmode=verify-full) or gssencmode=prefer"),

@@ -17,7 +17,7 @@ pub(super) enum Target {
 impl Target {
     /// # Errors
     /// Usage for a word libpq does not know either.
-    pub(super) fn parse(text: &str) -> Result<Target> {
+    pub(super) fn parse_target(text: &str) -> Result<Target> {
         match text {
             "any" => Ok(Target::Any),
             "read-write" => Ok(Target::ReadWrite),
@@ -31,7 +31,7 @@ impl Target {
     }
 
     /// What is asked for in each round over the hosts.
-    pub(super) fn rounds(self) -> &'static [Target] {
+    pub(super) fn list_rounds(self) -> &'static [Target] {
         match self {
             Target::Any => &[Target::Any],
             Target::ReadWrite => &[Target::ReadWrite],
@@ -46,11 +46,11 @@ impl Target {
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub(super) fn mismatch(self, client: &mut Client) -> Result<Option<&'static str>> {
+    pub(super) fn find_mismatch(self, client: &mut Client) -> Result<Option<&'static str>> {
         if self == Target::Any {
             return Ok(None);
         }
-        let (standby, read_only) = state(client)?;
+        let (standby, read_only) = query_state(client)?;
         Ok(match self {
             Target::Primary if standby => Some("is a standby"),
             Target::Standby if !standby => Some("is not a standby"),
@@ -61,7 +61,7 @@ impl Target {
     }
 }
 
-fn state(client: &mut Client) -> Result<(bool, bool)> {
+fn query_state(client: &mut Client) -> Result<(bool, bool)> {
     let sql = "select pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on'";
     let messages = client.simple_query(sql).doing(|| "ask whether the server is a standby".into())?;
     let row = messages.iter().find_map(|m| match m {

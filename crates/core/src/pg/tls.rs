@@ -33,7 +33,7 @@ impl Mode {
         (Mode::VerifyFull, "verify-full"),
     ];
 
-    fn parse(text: &str) -> Result<Mode> {
+    fn parse_mode(text: &str) -> Result<Mode> {
         let found = Mode::WORDS.iter().find(|(_, word)| *word == text).map(|(mode, _)| *mode);
         found.ok_or_else(|| {
             Error::usage(format!("unknown sslmode \"{text}\""))
@@ -71,17 +71,17 @@ pub(super) struct Tls {
 impl Tls {
     /// # Errors
     /// Usage for unknown words and for combinations libpq refuses.
-    pub(super) fn read(settings: &Settings, around: &Environment) -> Result<Tls> {
+    pub(super) fn read_settings(settings: &Settings, around: &Environment) -> Result<Tls> {
         let system = settings.get("sslrootcert") == Some("system");
         let default = if system { "verify-full" } else { "prefer" };
-        let mode = Mode::parse(settings.get("sslmode").unwrap_or(default))?;
+        let mode = Mode::parse_mode(settings.get("sslmode").unwrap_or(default))?;
         // The system's authorities sign for everybody: with less than a comparison of names, anybody's certificate
         // would do. libpq refuses it for that reason ("sslrootcert").
         if system && mode != Mode::VerifyFull {
             return Err(Error::usage(format!("sslrootcert=system with sslmode={}", mode.word()))
                 .hint("use sslmode=verify-full"));
         }
-        let direct = direct(settings)?;
+        let direct = parse_negotiation(settings)?;
         // Nobody is asked whether TLS is spoken, so there is no answer after which plain text could follow (libpq,
         // "sslnegotiation").
         if direct && mode < Mode::Require {
@@ -90,8 +90,9 @@ impl Tls {
         }
         let roots = if system { Roots::System } else { root_file(settings, around) };
         let sni = settings.get("sslsni") != Some("0");
-        let (revoked, identity) = (revocations(settings, around)?, identity(settings, around));
-        Ok(Tls { mode, direct, roots, revoked, identity, sni, versions: versions(settings)? })
+        let (revoked, identity) =
+            (list_crl_files(settings, around)?, find_client_certificate(settings, around));
+        Ok(Tls { mode, direct, roots, revoked, identity, sni, versions: parse_versions(settings)? })
     }
 
     /// The file of the system's authorities, for children whose libpq (before 16) does not know `system`.
@@ -107,9 +108,9 @@ impl Tls {
     ///
     /// # Errors
     /// Usage: a missing root certificate, a bad certificate, key or list, a key others can read.
-    pub(super) fn client(&self, host: &str) -> Result<(ClientConfig, Arc<Verdict>)> {
+    pub(super) fn client_config(&self, host: &str) -> Result<(ClientConfig, Arc<Verdict>)> {
         let verdict = Arc::new(Verdict::default());
-        let verifier = self.verifier(host, Arc::clone(&verdict))?;
+        let verifier = self.make_verifier(host, Arc::clone(&verdict))?;
         let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&self.versions)
             .doing(|| "set TLS versions".into())?
@@ -119,7 +120,7 @@ impl Tls {
             // Without the file none is sent, as libpq has it: a server that wants one says so, and explain_failure
             // says how to give it.
             Some((chain, key)) if chain.exists() => builder
-                .with_client_auth_cert(certificates(chain)?, private_key(key)?)
+                .with_client_auth_cert(read_certificates(chain)?, private_key(key)?)
                 .doing(|| format!("use {} with {}", chain.display(), key.display()))?,
             _ => builder.with_no_client_auth(),
         };
@@ -129,14 +130,14 @@ impl Tls {
         Ok((config, verdict))
     }
 
-    fn verifier(&self, host: &str, verdict: Arc<Verdict>) -> Result<Verifier> {
+    fn make_verifier(&self, host: &str, verdict: Arc<Verdict>) -> Result<Verifier> {
         let (roots, place) = match &self.roots {
             Roots::System => {
                 (rustls_native_certs::load_native_certs().certs, "the system's authorities".into())
             }
-            Roots::File(path) if path.exists() => (certificates(path)?, path.display().to_string()),
+            Roots::File(path) if path.exists() => (read_certificates(path)?, path.display().to_string()),
             _ if self.mode >= Mode::VerifyCa => return Err(self.no_roots()),
-            _ => return Ok(Verifier::accepting(verdict)),
+            _ => return Ok(Verifier::accept_any(verdict)),
         };
         let level = if self.mode == Mode::VerifyFull { Level::Name } else { Level::Chain };
         if level == Level::Name && host.is_empty() {
@@ -158,7 +159,7 @@ impl Tls {
     }
 }
 
-fn direct(settings: &Settings) -> Result<bool> {
+fn parse_negotiation(settings: &Settings) -> Result<bool> {
     match settings.get("sslnegotiation") {
         None | Some("postgres") => Ok(false),
         Some("direct") => Ok(true),
@@ -174,7 +175,7 @@ fn root_file(settings: &Settings, around: &Environment) -> Roots {
     given.or_else(|| around.at_home(".postgresql/root.crt")).map_or(Roots::Nobody, Roots::File)
 }
 
-fn revocations(settings: &Settings, around: &Environment) -> Result<Vec<PathBuf>> {
+fn list_crl_files(settings: &Settings, around: &Environment) -> Result<Vec<PathBuf>> {
     if let Some(dir) = settings.get("sslcrldir") {
         let entries = std::fs::read_dir(dir).doing(|| format!("read sslcrldir {dir}"))?;
         let paths = entries.map(|e| e.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>();
@@ -184,7 +185,7 @@ fn revocations(settings: &Settings, around: &Environment) -> Result<Vec<PathBuf>
     Ok(given.into_iter().filter(|p| p.exists()).collect())
 }
 
-fn identity(settings: &Settings, around: &Environment) -> Option<(PathBuf, PathBuf)> {
+fn find_client_certificate(settings: &Settings, around: &Environment) -> Option<(PathBuf, PathBuf)> {
     if settings.get("sslcertmode") == Some("disable") {
         return None;
     }
@@ -193,7 +194,7 @@ fn identity(settings: &Settings, around: &Environment) -> Option<(PathBuf, PathB
     Some((of("sslcert", ".postgresql/postgresql.crt")?, of("sslkey", ".postgresql/postgresql.key")?))
 }
 
-fn versions(settings: &Settings) -> Result<Vec<&'static SupportedProtocolVersion>> {
+fn parse_versions(settings: &Settings) -> Result<Vec<&'static SupportedProtocolVersion>> {
     let rank = |key: &str, default: u8| match settings.get(key).map(str::to_ascii_lowercase).as_deref() {
         None => Ok(default),
         Some("tlsv1") => Ok(0),
@@ -214,7 +215,7 @@ fn versions(settings: &Settings) -> Result<Vec<&'static SupportedProtocolVersion
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let doing = || format!("read the certificates in {}", path.display());
     let all: Vec<_> =
         CertificateDer::pem_file_iter(path).doing(doing)?.collect::<Result<_, _>>().doing(doing)?;

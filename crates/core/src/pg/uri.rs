@@ -13,30 +13,30 @@ pub(super) fn strip_scheme(text: &str) -> Option<&str> {
 ///
 /// # Errors
 /// Usage: an unknown parameter, a broken `%` sequence, an unclosed `[`. Values are never part of the message.
-pub(super) fn parse(text: &str) -> Result<Settings> {
+pub(super) fn parse_uri(text: &str) -> Result<Settings> {
     let mut settings = Settings::default();
-    let rest = credentials(text, &mut settings)?;
-    let (hosts, rest) = split(rest, &['/', '?']);
-    locations(hosts, &mut settings)?;
+    let rest = take_credentials(text, &mut settings)?;
+    let (hosts, rest) = split_before(rest, &['/', '?']);
+    take_locations(hosts, &mut settings)?;
     let (path, query) = match rest.strip_prefix('/') {
-        Some(rest) => split(rest, &['?']),
+        Some(rest) => split_before(rest, &['?']),
         None => ("", rest),
     };
     give_unless_empty(&mut settings, "dbname", path)?;
     let query = query.strip_prefix('?').unwrap_or("");
     for pair in query.split('&').filter(|p| !p.is_empty()) {
-        parameter(pair, &mut settings)?;
+        take_parameter(pair, &mut settings)?;
     }
     Ok(settings)
 }
 
-fn split<'a>(text: &'a str, at: &[char]) -> (&'a str, &'a str) {
+fn split_before<'a>(text: &'a str, at: &[char]) -> (&'a str, &'a str) {
     text.split_at(text.find(at).unwrap_or(text.len()))
 }
 
 /// Like libpq, an `@` counts as the credentials' end wherever it stands before the first `/`.
-fn credentials<'a>(text: &'a str, settings: &mut Settings) -> Result<&'a str> {
-    let (before, rest) = split(text, &['@', '/']);
+fn take_credentials<'a>(text: &'a str, settings: &mut Settings) -> Result<&'a str> {
+    let (before, rest) = split_before(text, &['@', '/']);
     let Some(rest) = rest.strip_prefix('@') else { return Ok(text) };
     let (user, password) = before.split_once(':').unwrap_or((before, ""));
     give_unless_empty(settings, "user", user)?;
@@ -44,10 +44,10 @@ fn credentials<'a>(text: &'a str, settings: &mut Settings) -> Result<&'a str> {
     Ok(rest)
 }
 
-fn locations(text: &str, settings: &mut Settings) -> Result<()> {
+fn take_locations(text: &str, settings: &mut Settings) -> Result<()> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     for item in text.split(',') {
-        let (host, port) = location(item)?;
+        let (host, port) = split_location(item)?;
         hosts.push(host);
         ports.push(port);
     }
@@ -55,7 +55,7 @@ fn locations(text: &str, settings: &mut Settings) -> Result<()> {
     give_unless_empty(settings, "port", &ports.join(","))
 }
 
-fn location(item: &str) -> Result<(&str, &str)> {
+fn split_location(item: &str) -> Result<(&str, &str)> {
     let Some(rest) = item.strip_prefix('[') else {
         return Ok(item.split_once(':').unwrap_or((item, "")));
     };
@@ -68,9 +68,9 @@ fn location(item: &str) -> Result<(&str, &str)> {
     }
 }
 
-fn parameter(pair: &str, settings: &mut Settings) -> Result<()> {
+fn take_parameter(pair: &str, settings: &mut Settings) -> Result<()> {
     let (key, value) = pair.split_once('=').ok_or_else(|| Error::usage("a URI parameter without \"=\""))?;
-    let key = decode(key)?;
+    let key = decode_component(key)?;
     if value.contains('=') {
         return Err(
             Error::usage(format!("the URI parameter \"{key}\" has a second \"=\"")).hint("write it as %3D")
@@ -78,22 +78,22 @@ fn parameter(pair: &str, settings: &mut Settings) -> Result<()> {
     }
     match (key.as_str(), value) {
         // JDBC's spelling.
-        ("ssl", "true") => settings.give("sslmode", "require".into()),
-        _ => settings.give(&key, decode(value)?),
+        ("ssl", "true") => settings.set_value("sslmode", "require".into()),
+        _ => settings.set_value(&key, decode_component(value)?),
     }
 }
 
 fn give_unless_empty(settings: &mut Settings, key: &str, encoded: &str) -> Result<()> {
-    if encoded.is_empty() { Ok(()) } else { settings.give(key, decode(encoded)?) }
+    if encoded.is_empty() { Ok(()) } else { settings.set_value(key, decode_component(encoded)?) }
 }
 
-fn decode(text: &str) -> Result<String> {
+fn decode_component(text: &str) -> Result<String> {
     let bad =
         || Error::usage("read the connection URI: % must be followed by two hexadecimal digits, not 00");
     let (mut bytes, mut rest) = (Vec::new(), text.bytes());
     while let Some(b) = rest.next() {
         let byte = match b {
-            b'%' => hex(rest.next(), rest.next()).filter(|b| *b != 0).ok_or_else(bad)?,
+            b'%' => parse_hex(rest.next(), rest.next()).filter(|b| *b != 0).ok_or_else(bad)?,
             b => b,
         };
         bytes.push(byte);
@@ -101,13 +101,13 @@ fn decode(text: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::usage("read the connection URI: not UTF-8 once decoded"))
 }
 
-fn hex(high: Option<u8>, low: Option<u8>) -> Option<u8> {
+fn parse_hex(high: Option<u8>, low: Option<u8>) -> Option<u8> {
     let digit = |b: Option<u8>| char::from(b?).to_digit(16);
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 /// `text` as a URI's component wants it.
-pub fn encode(text: &str) -> String {
+pub fn encode_component(text: &str) -> String {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
     text.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

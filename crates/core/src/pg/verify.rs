@@ -32,11 +32,11 @@ pub(super) enum Level {
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) why: String,
-    pub(super) cure: String,
+    pub(super) remedy: String,
 }
 
-fn refuse<T>(why: impl Into<String>, cure: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { why: why.into(), cure: cure.into() })
+fn refuse_certificate<T>(why: impl Into<String>, remedy: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { why: why.into(), remedy: remedy.into() })
 }
 
 /// What became of the handshake; rustls' own errors cannot carry it.
@@ -45,15 +45,15 @@ pub(super) struct Verdict(Mutex<(bool, Option<Refusal>)>);
 
 impl Verdict {
     /// Whether a certificate was seen: TLS was spoken.
-    pub(super) fn met(&self) -> bool {
+    pub(super) fn saw_certificate(&self) -> bool {
         lock(&self.0).0
     }
 
-    pub(super) fn refusal(&self) -> Option<Refusal> {
+    pub(super) fn last_refusal(&self) -> Option<Refusal> {
         lock(&self.0).1.clone()
     }
 
-    fn note(&self, refusal: Option<Refusal>) {
+    fn note_refusal(&self, refusal: Option<Refusal>) {
         let mut seen = lock(&self.0);
         seen.0 = true;
         seen.1 = refusal.or(seen.1.take());
@@ -86,7 +86,7 @@ pub(super) struct Verifier {
 
 impl Verifier {
     /// Takes any certificate: `sslmode=require` without a root.
-    pub(super) fn accepting(verdict: Arc<Verdict>) -> Verifier {
+    pub(super) fn accept_any(verdict: Arc<Verdict>) -> Verifier {
         let algorithms = provider().signature_verification_algorithms;
         let (host, place, roots) = (String::new(), String::new(), Vec::new());
         let level = Level::Nothing;
@@ -102,13 +102,13 @@ impl Verifier {
         let has_lists = !lists.is_empty();
         let strict = match store.is_empty() {
             true => None,
-            false => Some(strict(store, lists)?),
+            false => Some(make_strict(store, lists)?),
         };
-        let accepting = Verifier::accepting(verdict);
+        let accepting = Verifier::accept_any(verdict);
         Ok(Verifier { level, host: host.to_string(), roots, place, strict, has_lists, ..accepting })
     }
 
-    fn judge(
+    fn judge_certificate(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -118,7 +118,7 @@ impl Verifier {
             return Ok(());
         }
         let Ok((_, cert)) = X509Certificate::from_der(leaf) else {
-            return refuse("the server's certificate cannot be read", "issue a new one");
+            return refuse_certificate("the server's certificate cannot be read", "issue a new one");
         };
         if self.roots.iter().any(|root| root == leaf) {
             // The certificate itself is trusted; only its dates are left to judge.
@@ -126,12 +126,12 @@ impl Verifier {
         } else if cert.version() == X509Version::V1 {
             self.signed_by_root(&cert, now)?;
         } else {
-            self.chained(leaf, others, &cert, now)?;
+            self.check_chain(leaf, others, &cert, now)?;
         }
-        if self.level == Level::Name { self.named(&cert) } else { Ok(()) }
+        if self.level == Level::Name { self.check_name(&cert) } else { Ok(()) }
     }
 
-    fn chained(
+    fn check_chain(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -143,12 +143,12 @@ impl Verifier {
         let nobody = ServerName::try_from("name.invalid").expect("a DNS name");
         match strict.verify_server_cert(leaf, others, &nobody, &[], now) {
             Ok(_) => Ok(()),
-            Err(rustls::Error::InvalidCertificate(e)) => self.explain(&e, cert, others.is_empty(), now),
-            Err(e) => refuse(format!("the server's certificate: {e}"), "issue a new one"),
+            Err(rustls::Error::InvalidCertificate(e)) => self.explain_error(&e, cert, others.is_empty(), now),
+            Err(e) => refuse_certificate(format!("the server's certificate: {e}"), "issue a new one"),
         }
     }
 
-    fn explain(
+    fn explain_error(
         &self,
         e: &CertificateError,
         cert: &X509Certificate<'_>,
@@ -158,42 +158,46 @@ impl Verifier {
         match e {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Ok(()),
             CertificateError::UnknownIssuer => self.unknown_issuer(cert, alone),
-            CertificateError::Revoked => {
-                refuse("the server's certificate was revoked", "give the server a new certificate")
-            }
+            CertificateError::Revoked => refuse_certificate(
+                "the server's certificate was revoked",
+                "give the server a new certificate",
+            ),
             // CaUsedAsEndEntity: OpenSSL takes an authority's certificate as a server's.
             _ if cert.is_ca() => self.signed_by_root(cert, now),
             _ => {
                 in_time(cert, now)?;
-                strong(cert)?;
-                let (raw, cure) = (format!("{e:?}"), "issue a new certificate for the server");
+                check_strength(cert)?;
+                let (raw, remedy) = (format!("{e:?}"), "issue a new certificate for the server");
                 let why = crate::tls_words::certificate(&raw).unwrap_or(&raw);
-                refuse(format!("the server's certificate is refused: {why}"), cure)
+                refuse_certificate(format!("the server's certificate is refused: {why}"), remedy)
             }
         }
     }
 
     fn unknown_issuer(&self, cert: &X509Certificate<'_>, alone: bool) -> Result<(), Refusal> {
-        strong(cert)?;
+        check_strength(cert)?;
         let issuer = cert.issuer();
         let why = format!(
             "the server's certificate was signed by \"{issuer}\", which {} does not know",
             self.place
         );
         if cert.subject() == issuer {
-            return refuse(why, format!("it is self-signed: put this very certificate into {}", self.place));
+            return refuse_certificate(
+                why,
+                format!("it is self-signed: put this very certificate into {}", self.place),
+            );
         }
-        let cure = match alone {
+        let remedy = match alone {
             true => "if that is an intermediate authority, append its certificate to the server's server.crt",
             false => "is it the right authority's root certificate?",
         };
-        refuse(why, cure)
+        refuse_certificate(why, remedy)
     }
 
     /// For what rustls' chain building does not take: one signature, by a root itself.
     fn signed_by_root(&self, cert: &X509Certificate<'_>, now: UnixTime) -> Result<(), Refusal> {
         if self.has_lists {
-            return refuse(
+            return refuse_certificate(
                 "the server's certificate (X.509 version 1, or CA:TRUE) is not looked up in sslcrl",
                 "issue one with a subjectAltName and CA:FALSE",
             );
@@ -206,30 +210,30 @@ impl Verifier {
                     && cert.verify_signature(Some(root.public_key())).is_ok()
             })
         };
-        strong(cert)?;
+        check_strength(cert)?;
         if !self.roots.iter().any(signs) {
             return self.unknown_issuer(cert, true);
         }
         in_time(cert, now)
     }
 
-    fn named(&self, cert: &X509Certificate<'_>) -> Result<(), Refusal> {
-        let names = Names::of(cert);
-        if names.cover(&self.host) {
+    fn check_name(&self, cert: &X509Certificate<'_>) -> Result<(), Refusal> {
+        let names = Names::read_names(cert);
+        if names.cover_host(&self.host) {
             return Ok(());
         }
-        let why = format!("the server's certificate is for {}, not for {}", names.list(), self.host);
+        let why = format!("the server's certificate is for {}, not for {}", names.list_names(), self.host);
         match names.has_alternatives() {
-            true => refuse(why, "connect by a name that it has, or issue one with this name"),
-            false => refuse(
+            true => refuse_certificate(why, "connect by a name that it has, or issue one with this name"),
+            false => refuse_certificate(
                 format!("{why} (it has no subjectAltName)"),
                 format!("issue one with subjectAltName=DNS:{}", self.host),
             ),
         }
     }
 
-    fn said(&self, judged: Result<(), Refusal>) -> Result<ServerCertVerified, rustls::Error> {
-        self.verdict.note(judged.as_ref().err().cloned());
+    fn note_verdict(&self, judged: Result<(), Refusal>) -> Result<ServerCertVerified, rustls::Error> {
+        self.verdict.note_refusal(judged.as_ref().err().cloned());
         match judged {
             Ok(()) => Ok(ServerCertVerified::assertion()),
             Err(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
@@ -238,7 +242,7 @@ impl Verifier {
 
     /// A signature that does not verify has a reason people can act on: a key of a size that ring does not take, or a
     /// version that rustls reads no key from in TLS 1.2.
-    fn explained<T>(
+    fn note_bad_signature<T>(
         &self,
         cert: &CertificateDer<'_>,
         checked: Result<T, rustls::Error>,
@@ -247,19 +251,19 @@ impl Verifier {
             && let Ok((_, cert)) = X509Certificate::from_der(cert)
         {
             let old = || {
-                refuse::<()>(
+                refuse_certificate::<()>(
                     "X.509 version 1 works with TLS 1.3 only here",
                     "issue a new certificate for the server",
                 )
             };
             let checked = if cert.version() == X509Version::V1 { old() } else { Ok(()) };
-            self.verdict.note(strong(&cert).and(checked).err());
+            self.verdict.note_refusal(check_strength(&cert).and(checked).err());
         }
         checked
     }
 }
 
-fn strict(
+fn make_strict(
     store: RootCertStore,
     lists: Vec<CertificateRevocationListDer<'static>>,
 ) -> Result<Arc<WebPkiServerVerifier>> {
@@ -270,14 +274,14 @@ fn strict(
 fn in_time(cert: &X509Certificate<'_>, now: UnixTime) -> Result<(), Refusal> {
     let (validity, now) = (cert.validity(), asn1_time(now));
     if now > validity.not_after {
-        return refuse(
+        return refuse_certificate(
             format!("the server's certificate expired {}", validity.not_after),
             "renew it on the server",
         );
     }
     if now < validity.not_before {
         let why = format!("the server's certificate is not valid before {}", validity.not_before);
-        return refuse(why, "is the clock of this machine right?");
+        return refuse_certificate(why, "is the clock of this machine right?");
     }
     Ok(())
 }
@@ -289,17 +293,17 @@ fn asn1_time(now: UnixTime) -> x509_parser::time::ASN1Time {
 }
 
 /// Keys and signatures that ring does not verify, which OpenSSL may still take.
-fn strong(cert: &X509Certificate<'_>) -> Result<(), Refusal> {
+fn check_strength(cert: &X509Certificate<'_>) -> Result<(), Refusal> {
     if let Ok(PublicKey::RSA(key)) = cert.public_key().parsed()
         && !(2048..=8192).contains(&key.key_size())
     {
         let why = format!("the server's RSA key has {} bits; 2048 to 8192 are taken", key.key_size());
-        return refuse(why, "make a new key and certificate for the server");
+        return refuse_certificate(why, "make a new key and certificate for the server");
     }
     let algorithm = cert.signature_algorithm.algorithm.to_id_string();
     // sha1WithRSAEncryption, md5WithRSAEncryption, ecdsa-with-SHA1.
     if ["1.2.840.113549.1.1.5", "1.2.840.113549.1.1.4", "1.2.840.10045.4.1"].contains(&algorithm.as_str()) {
-        return refuse(
+        return refuse_certificate(
             "the server's certificate is signed with SHA-1 or MD5",
             "issue one that is signed with SHA-256",
         );
@@ -316,7 +320,7 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        self.said(self.judge(end_entity, intermediates, now))
+        self.note_verdict(self.judge_certificate(end_entity, intermediates, now))
     }
 
     fn verify_tls12_signature(
@@ -325,7 +329,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.explained(cert, crypto::verify_tls12_signature(message, cert, dss, &self.algorithms))
+        self.note_bad_signature(cert, crypto::verify_tls12_signature(message, cert, dss, &self.algorithms))
     }
 
     /// By the bare key: the way through the certificate refuses version 1.
@@ -337,7 +341,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let (_, parsed) = X509Certificate::from_der(cert).map_err(|_| CertificateError::BadEncoding)?;
         let key = SubjectPublicKeyInfoDer::from(parsed.public_key().raw);
-        self.explained(
+        self.note_bad_signature(
             cert,
             crypto::verify_tls13_signature_with_raw_key(message, &key, dss, &self.algorithms),
         )

@@ -41,9 +41,9 @@ impl Cluster {
                 "the repository holds cluster {} of system {other}; this server is system {}",
                 system.cluster, system.identifier
             ));
-            let cure =
+            let remedy =
                 "is it the right server? a cluster that was rebuilt or upgraded needs --new-system once";
-            return Err(e.hint(cure));
+            return Err(e.hint(remedy));
         }
         // Create-if-absent decides between two servers that come at the same moment: the one that finds the name taken
         // compares with what the other wrote.

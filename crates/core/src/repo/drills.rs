@@ -19,14 +19,14 @@ pub struct Drills {
 }
 
 /// `drill.20261122T040000Z-passed.json`, for the drill that began at `at`; `ending` is `json` or `html`.
-pub fn name(at: Timestamp, passed: bool, ending: &str) -> String {
+pub fn proof_name(at: Timestamp, passed: bool, ending: &str) -> String {
     let verdict = if passed { "passed" } else { "failed" };
     format!("drill.{}-{verdict}.{ending}", stamp(at))
 }
 
 /// The path of a proof below its system's root.
-pub fn path(at: Timestamp, passed: bool) -> String {
-    format!("{FOLDER}{}", name(at, passed, "json"))
+pub fn proof_path(at: Timestamp, passed: bool) -> String {
+    format!("{FOLDER}{}", proof_name(at, passed, "json"))
 }
 
 /// One drill, by the name of its proof.
@@ -44,10 +44,10 @@ pub struct Ended {
 ///
 /// # Errors
 /// When it could not be asked.
-pub fn all(store: &dyn Store, system: &System) -> Result<Vec<Ended>> {
+pub fn list_drills(store: &dyn Store, system: &System) -> Result<Vec<Ended>> {
     let objects = store.list(&format!("{}{FOLDER}drill.", system.root()))?;
     let ended = |o: Object| {
-        let (at, passed) = parse(o.key.as_str().rsplit('/').next()?)?;
+        let (at, passed) = parse_proof_name(o.key.as_str().rsplit('/').next()?)?;
         Some(Ended { at, passed, key: o.key })
     };
     let mut all: Vec<Ended> = objects.into_iter().filter_map(ended).collect();
@@ -60,9 +60,9 @@ pub fn all(store: &dyn Store, system: &System) -> Result<Vec<Ended>> {
 ///
 /// # Errors
 /// When the store could not be asked.
-pub fn read(store: &dyn Store, system: &System, now: Timestamp) -> Result<Drills> {
+pub fn read_drills(store: &dyn Store, system: &System, now: Timestamp) -> Result<Drills> {
     let mut drills = Drills::default();
-    for Ended { at, passed, .. } in all(store, system)? {
+    for Ended { at, passed, .. } in list_drills(store, system)? {
         match passed {
             true if is_future(at, now) => {}
             true => drills.passed = drills.passed.max(Some(at)),
@@ -72,7 +72,7 @@ pub fn read(store: &dyn Store, system: &System, now: Timestamp) -> Result<Drills
     Ok(drills)
 }
 
-fn parse(name: &str) -> Option<(Timestamp, bool)> {
+fn parse_proof_name(name: &str) -> Option<(Timestamp, bool)> {
     let (stamp, verdict) = name.strip_prefix("drill.")?.strip_suffix(".json")?.split_once('-')?;
     let at = parse_stamp(stamp)?;
     match verdict {
@@ -96,17 +96,17 @@ mod tests {
         let drills =
             [("2026-11-02T09:00:01Z", true), ("2026-10-02T09:00:00Z", true), ("2026-11-03T09:00:00Z", false)];
         for (time, passed) in drills {
-            let key = system.key(&path(at(time), passed));
+            let key = system.key(&proof_path(at(time), passed));
             store.put(&key, &mut &b"{}"[..], &Attrs::new()).expect("stored");
         }
         let key = system.key("proof/20261121T030000Z-120034.20261121T040000Z.json");
         store.put(&key, &mut &b"{}"[..], &Attrs::new()).expect("a verify's proof");
-        let as_of = |now: &str| read(&store, &system, at(now)).expect("read");
+        let as_of = |now: &str| read_drills(&store, &system, at(now)).expect("read");
         let expected =
             Drills { passed: Some(at("2026-11-02T09:00:01Z")), failed: Some(at("2026-11-03T09:00:00Z")) };
         assert_eq!(as_of("2026-11-04T00:00:00Z"), expected);
         assert_eq!(as_of("2026-10-01T00:00:00Z").passed, None, "a pass of a day to come");
         assert!(as_of("2026-10-01T00:00:00Z").failed.is_some(), "a failure counts whatever its date");
-        assert_eq!(parse("drill.20261103T090000Z-maybe.json"), None);
+        assert_eq!(parse_proof_name("drill.20261103T090000Z-maybe.json"), None);
     }
 }

@@ -42,21 +42,21 @@ impl Gap {
     /// Whether `store` has a record of the same segments already: whoever finds it again has nothing to add.
     ///
     /// # Errors
-    /// Those of [`all`].
+    /// Those of [`read_gaps`].
     pub fn is_recorded(&self, store: &dyn Store, system: &System) -> Result<bool> {
         let same = |g: &Gap| g.first == self.first && g.last == self.last && g.repo == self.repo;
-        Ok(all(store, system)?.0.iter().any(same))
+        Ok(read_gaps(store, system)?.0.iter().any(same))
     }
 
     /// Stores it.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
+    pub fn store_record(&self, store: &dyn Store, system: &System) -> Result<()> {
         // Two hosts may find the same gap at once: with the time in its name each record has a name of its own, and
         // none is written over the other.
         let name = format!("{FOLDER}{}.{}.json", self.first, stamp_micros(self.at));
-        write(store, &system.key(&name), self)
+        put_record(store, &system.key(&name), self)
     }
 
     /// Whether a file of it is missing still, in an archive of segments of `size` bytes.
@@ -97,13 +97,13 @@ impl Acknowledged {
     ///
     /// # Errors
     /// Those of the store.
-    pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
+    pub fn store_record(&self, store: &dyn Store, system: &System) -> Result<()> {
         let name = format!("{ACKNOWLEDGED}{}.{}.json", self.first, stamp_micros(self.at));
-        write(store, &system.key(&name), self)
+        put_record(store, &system.key(&name), self)
     }
 
     /// Whether it speaks of all of the files `first` to `last`, in an archive of segments of `size` bytes.
-    pub fn covers(&self, first: WalName, last: WalName, size: u64) -> bool {
+    pub fn covers_range(&self, first: WalName, last: WalName, size: u64) -> bool {
         let (Ok(from), Ok(to)) = (self.first.parse::<WalName>(), self.last.parse::<WalName>()) else {
             return false;
         };
@@ -119,7 +119,7 @@ impl Acknowledged {
     }
 }
 
-fn write(store: &dyn Store, key: &Key, record: &impl Serialize) -> Result<()> {
+fn put_record(store: &dyn Store, key: &Key, record: &impl Serialize) -> Result<()> {
     let json = serde_json::to_vec(record).doing(|| format!("write {key}"))?;
     store.put(key, &mut &json[..], &Attrs::new()).map(drop)
 }
@@ -131,20 +131,20 @@ pub type Read<T> = (Vec<T>, Vec<Error>);
 ///
 /// # Errors
 /// When it could not be asked.
-pub fn all(store: &dyn Store, system: &System) -> Result<Read<Gap>> {
-    records(store, &format!("{}{FOLDER}", system.root()))
+pub fn read_gaps(store: &dyn Store, system: &System) -> Result<Read<Gap>> {
+    read_records(store, &format!("{}{FOLDER}", system.root()))
 }
 
 /// What somebody acknowledged.
 ///
 /// # Errors
 /// When the store could not be asked.
-pub fn acknowledged(store: &dyn Store, system: &System) -> Result<Read<Acknowledged>> {
-    records(store, &format!("{}{ACKNOWLEDGED}", system.root()))
+pub fn read_acknowledged(store: &dyn Store, system: &System) -> Result<Read<Acknowledged>> {
+    read_records(store, &format!("{}{ACKNOWLEDGED}", system.root()))
 }
 
 /// One damaged record must not hide the others, nor the rest of what is asked.
-fn records<T: serde::de::DeserializeOwned>(store: &dyn Store, folder: &str) -> Result<Read<T>> {
+fn read_records<T: serde::de::DeserializeOwned>(store: &dyn Store, folder: &str) -> Result<Read<T>> {
     let (mut records, mut damaged) = (Vec::new(), Vec::new());
     for object in store.list(folder)? {
         let json = match read_small(store, &object.key, LARGEST) {
@@ -177,9 +177,9 @@ mod tests {
         let name = |text: &str| text.parse::<WalName>().expect("a name");
         let (first, last) = ("0000000100000000000000FF", "000000010000000100000000");
         let gap = Gap::new(name(first), name(last), Some("far"), Timestamp::UNIX_EPOCH, "it is away".into());
-        gap.record(&store, &system).expect("stored");
-        gap.record(&store, &system).expect("the same again");
-        let (gaps, damaged) = all(&store, &system).expect("read");
+        gap.store_record(&store, &system).expect("stored");
+        gap.store_record(&store, &system).expect("the same again");
+        let (gaps, damaged) = read_gaps(&store, &system).expect("read");
         assert_eq!((&gaps[..], damaged.len()), (std::slice::from_ref(&gap), 0));
         let open = |names: &[&str]| {
             let inventory =
@@ -188,7 +188,7 @@ mod tests {
         };
         assert!(open(&[]) && open(&[first]) && !open(&[first, last]));
         std::fs::write(dir.path().join("main/7/gap/x.json"), "{").expect("damage a record");
-        let (gaps, damaged) = all(&store, &system).expect("read");
+        let (gaps, damaged) = read_gaps(&store, &system).expect("read");
         assert_eq!((gaps.len(), damaged.len()), (1, 1), "a damaged record hides no other");
 
         let history = name("00000002.history");
@@ -206,7 +206,7 @@ mod tests {
         };
         let (two, three, four) =
             ("000000010000000000000002", "000000010000000000000003", "000000010000000000000004");
-        let covers = |k: &Acknowledged, a: &str, b: &str| k.covers(name(a), name(b), 16 << 20);
+        let covers = |k: &Acknowledged, a: &str, b: &str| k.covers_range(name(a), name(b), 16 << 20);
         assert!(covers(&known(two, four), three, three) && covers(&known(two, four), two, four));
         assert!(!covers(&known(two, three), three, four) && !covers(&known(three, four), two, two));
         assert!(!covers(&known(two, four), "000000020000000000000003", "000000020000000000000003"));

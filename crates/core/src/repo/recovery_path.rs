@@ -81,7 +81,7 @@ impl RecoveryPath {
         self.add_tails(&tails);
         for timeline in &inventory.histories {
             let Some(text) = archive.history(*timeline)? else { continue };
-            let history = History::parse(*timeline, &text);
+            let history = History::parse_history(*timeline, &text);
             self.histories
                 // Repositories have the same history under one name, since none is ever rewritten; whose is read last
                 // does not matter.
@@ -153,7 +153,7 @@ impl RecoveryPath {
 
     /// The history of `timeline`; one that is stored nowhere begins with the timeline itself.
     pub fn history_of(&self, timeline: Timeline) -> History {
-        self.histories.get(&timeline).cloned().unwrap_or_else(|| History::root(timeline))
+        self.histories.get(&timeline).cloned().unwrap_or_else(|| History::without_switches(timeline))
     }
 
     /// The newest timeline that goes on from `backup`.
@@ -181,7 +181,7 @@ impl RecoveryPath {
         if !leads_through(history, backup) {
             return None;
         }
-        let last = Segment::holding(backup.stop.before(), backup.timeline, self.size);
+        let last = Segment::holding_lsn(backup.stop.before(), backup.timeline, self.size);
         // A promotion inside its last segment goes on in the new timeline's copy of it.
         let whole = backup.whole && history.segment_timeline(&last) == backup.timeline;
         let (from, at_least) = if whole { (last.end(), last.end()) } else { (last.start(), backup.stop) };
@@ -194,7 +194,7 @@ impl RecoveryPath {
 
     /// What is missing from `from` on, when there is WAL after it on the path.
     fn missing_at(&self, history: &History, from: Lsn) -> Option<MissingRange> {
-        let first = Segment::holding(from, history.timeline_at(from), self.size);
+        let first = Segment::holding_lsn(from, history.timeline_at(from), self.size);
         let on_path = self.segments_on_path(history);
         let next = on_path.filter(|s| s.number > first.number).min_by_key(|s| s.number)?;
         let last = Segment { number: next.number - 1, ..next };
@@ -205,8 +205,8 @@ impl RecoveryPath {
     /// between, even if nothing after it was stored.
     fn never_stored_at(&self, history: &History, from: Lsn) -> Option<MissingRange> {
         let last = history.switches.last().filter(|s| s.end > from)?;
-        let first = Segment::holding(from, history.timeline_at(from), self.size);
-        let last = Segment::holding(last.end.before(), last.timeline, self.size);
+        let first = Segment::holding_lsn(from, history.timeline_at(from), self.size);
+        let last = Segment::holding_lsn(last.end.before(), last.timeline, self.size);
         (last.number > first.number).then_some(MissingRange { first, last })
     }
 
@@ -237,7 +237,7 @@ impl RecoveryPath {
 
     /// The segment that holds `lsn` as the newest timeline that writes in it has it, and as the one at `lsn` has it.
     fn copies(&self, history: &History, lsn: Lsn) -> [Segment; 2] {
-        let old = Segment::holding(lsn, history.timeline_at(lsn), self.size);
+        let old = Segment::holding_lsn(lsn, history.timeline_at(lsn), self.size);
         [Segment { timeline: history.segment_timeline(&old), ..old }, old]
     }
 
@@ -402,7 +402,7 @@ mod tests {
         assert!(path.has_wal_after(&segment));
         path.add_switched(segment, tails.to_vec());
         assert_eq!(reached(&path, 1, &early), Some((5 * SIZE, None)));
-        let root = History::root(Timeline(1));
+        let root = History::without_switches(Timeline(1));
         // Its content is that of the tails: there is no object of its name.
         assert_eq!(path.segment_at(&root, segment.start()), None);
         assert_eq!(path.partial_segment_at(&root, segment.start()).map(|b| b.to), Some(Lsn(3 * SIZE + 700)));

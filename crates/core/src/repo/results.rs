@@ -54,7 +54,7 @@ impl RepoResults {
             return Err(self.failed.remove(0).0);
         }
         for (e, _) in &self.failed {
-            let hint = e.cure().map(|c| format!(" (hint: {c})")).unwrap_or_default();
+            let hint = e.find_hint().map(|c| format!(" (hint: {c})")).unwrap_or_default();
             log::error!("{}{hint}", e.chain());
         }
         // What pages somebody is never softened by what went well beside it.

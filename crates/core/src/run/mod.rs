@@ -78,7 +78,7 @@ fn record_result(run: &mut RunRecord, done: &std::thread::Result<Result<()>>) {
     let failed = |e: &Error| if shutdown::due() { crate::Kind::Retry.status() } else { e.kind().status() };
     (run.status, run.error, run.hint) = match done {
         Ok(Ok(())) => (0, None, None),
-        Ok(Err(e)) => (failed(e), Some(e.chain()), e.cure().map(String::from)),
+        Ok(Err(e)) => (failed(e), Some(e.chain()), e.find_hint().map(String::from)),
         Err(panic) => (PANICKED, Some(format!("bug: {}", panic_text(&**panic))), None),
     };
 }

@@ -35,21 +35,24 @@ pub fn write_changes(changes: &[Change]) -> String {
 pub fn read_changes(text: &str) -> Result<Vec<Change>> {
     text.lines()
         .map(|l| {
-            line(l)
+            parse_change(l)
                 .ok_or_else(|| Error::corrupt(format!("this is not a line of a file of WAL changes: {l:?}")))
         })
         .collect()
 }
 
-fn line(text: &str) -> Option<Change> {
+fn parse_change(text: &str) -> Option<Change> {
     let mut words = text.split(' ');
-    let change =
-        Change { lsn: words.next()?.parse().ok()?, old: bytes(words.next()?)?, new: bytes(words.next()?)? };
+    let change = Change {
+        lsn: words.next()?.parse().ok()?,
+        old: parse_bytes(words.next()?)?,
+        new: parse_bytes(words.next()?)?,
+    };
     (words.next().is_none() && !change.old.is_empty() && change.old.len() == change.new.len())
         .then_some(change)
 }
 
-fn bytes(hex: &str) -> Option<Vec<u8>> {
+fn parse_bytes(hex: &str) -> Option<Vec<u8>> {
     let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
     hex.as_bytes().chunks(2).map(pair).collect()
 }

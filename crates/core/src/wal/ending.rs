@@ -18,7 +18,7 @@ pub struct Ending {
 
 impl Ending {
     /// Of `segment`, before its first byte.
-    pub fn of(segment: Segment) -> Ending {
+    pub fn of_segment(segment: Segment) -> Ending {
         Ending {
             segment,
             records: Records::default(),
@@ -31,19 +31,19 @@ impl Ending {
 
     /// Whether the last record that came is a whole XLOG_SWITCH. A page that is not whole counts with zeros behind.
     pub fn is_switch(mut self) -> bool {
-        if let Some(size) = self.size().filter(|_| !self.page.is_empty()) {
+        if let Some(size) = self.page_size().filter(|_| !self.page.is_empty()) {
             self.page.resize(size, 0);
-            self.look();
+            self.look_at_page();
         }
         self.switched
     }
 
     /// Bytes of a page, as the segment's own header has them.
-    fn size(&self) -> Option<usize> {
+    fn page_size(&self) -> Option<usize> {
         self.records.page_size().or_else(|| Records::page_size_of(&self.page))
     }
 
-    fn look(&mut self) {
+    fn look_at_page(&mut self) {
         let (address, page) = (self.segment.start().0 + self.seen, std::mem::take(&mut self.page));
         self.seen += page.len() as u64;
         let switched = &mut self.switched;
@@ -61,11 +61,11 @@ impl Write for Ending {
         if self.over {
             return Ok(bytes.len());
         }
-        let wanted = self.size().unwrap_or(super::Header::BYTES);
+        let wanted = self.page_size().unwrap_or(super::Header::BYTES);
         let taken = wanted.saturating_sub(self.page.len()).min(bytes.len());
         self.page.extend_from_slice(&bytes[..taken]);
-        match self.size() {
-            Some(size) if self.page.len() == size => self.look(),
+        match self.page_size() {
+            Some(size) if self.page.len() == size => self.look_at_page(),
             // Not the first page of a segment: nothing is known of it.
             None if self.page.len() >= super::Header::BYTES => self.over = true,
             _ => {}

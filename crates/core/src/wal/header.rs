@@ -32,12 +32,12 @@ impl Header {
     ///
     /// # Errors
     /// Corrupt when `page` does not begin with the long header of a WAL page.
-    pub fn read(page: &[u8]) -> Result<Header> {
-        Header::fields(page)
+    pub fn read_header(page: &[u8]) -> Result<Header> {
+        Header::parse_fields(page)
             .ok_or_else(|| Error::corrupt("it does not begin with the header of a WAL segment"))
     }
 
-    fn fields(page: &[u8]) -> Option<Header> {
+    fn parse_fields(page: &[u8]) -> Option<Header> {
         let short = |at: usize| Some(u16::from_ne_bytes(page.get(at..at + 2)?.try_into().ok()?));
         let int = |at: usize| Some(u32::from_ne_bytes(page.get(at..at + 4)?.try_into().ok()?));
         let long = |at: usize| Some(u64::from_ne_bytes(page.get(at..at + 8)?.try_into().ok()?));
@@ -65,7 +65,7 @@ impl Header {
     ///
     /// # Errors
     /// Corrupt, with what does not fit.
-    pub fn check(&self, segment: &Segment) -> Result<()> {
+    pub fn check_segment(&self, segment: &Segment) -> Result<()> {
         let name = segment.name();
         if self.segment_size != segment.size {
             let (there, wanted) = (self.segment_size, segment.size);
@@ -103,8 +103,8 @@ mod tests {
 
     #[test]
     fn a_header_fits_its_segment_or_says_why_not() {
-        let segment = Segment::holding(Lsn(5 << 24), Timeline(3), 16 << 20);
-        let said = |page: &[u8]| match Header::read(page).and_then(|h| h.check(&segment)) {
+        let segment = Segment::holding_lsn(Lsn(5 << 24), Timeline(3), 16 << 20);
+        let said = |page: &[u8]| match Header::read_header(page).and_then(|h| h.check_segment(&segment)) {
             Ok(()) => String::from("fits"),
             Err(e) => e.chain(),
         };
@@ -121,7 +121,7 @@ mod tests {
         for (page, words) in cases {
             assert!(said(&page).contains(words), "{} has no {words:?}", said(&page));
         }
-        assert!(Header::read(&page(0xD110, 3, 0, 1 << 24)[..39]).is_err(), "too short");
-        assert_eq!(Header::read(&page(0xD118, 1, 0, 1 << 24)).expect("a header").major(), Some(18));
+        assert!(Header::read_header(&page(0xD110, 3, 0, 1 << 24)[..39]).is_err(), "too short");
+        assert_eq!(Header::read_header(&page(0xD118, 1, 0, 1 << 24)).expect("a header").major(), Some(18));
     }
 }

@@ -23,7 +23,7 @@ pub struct History {
 
 impl History {
     /// Timeline 1, or one whose history nobody has: no promotions.
-    pub fn root(timeline: Timeline) -> History {
+    pub fn without_switches(timeline: Timeline) -> History {
         History { timeline, switches: Vec::new() }
     }
 
@@ -31,7 +31,7 @@ impl History {
     ///
     /// # Errors
     /// Corrupt, with the line, when it does not parse or its timelines do not go forward.
-    pub fn parse(timeline: Timeline, text: &str) -> Result<History> {
+    pub fn parse_history(timeline: Timeline, text: &str) -> Result<History> {
         let mut switches: Vec<Switch> = Vec::new();
         let lines = text.lines().enumerate().map(|(n, l)| (n + 1, l.trim()));
         for (number, line) in lines.filter(|(_, l)| !l.is_empty() && !l.starts_with('#')) {
@@ -112,13 +112,13 @@ mod tests {
 
     #[test]
     fn a_history_tells_whose_wal_counts() {
-        let history = History::parse(Timeline(4), TEXT).expect("a history");
+        let history = History::parse_history(Timeline(4), TEXT).expect("a history");
         let at = |lsn: &str| history.timeline_at(lsn.parse().expect("a position")).0;
         assert_eq!([at("0/4FFFFFF"), at("0/5000000"), at("1/9FFF"), at("1/A000")], [1, 3, 3, 4]);
         assert_eq!(history.end_of(Timeline(3)).expect("an ancestor"), Some("1/A000".parse().expect("one")));
         assert_eq!(history.end_of(Timeline(4)).expect("itself"), None);
         assert!(history.end_of(Timeline(2)).is_err());
-        assert_eq!(History::root(Timeline(1)).timeline_at(Lsn(77)), Timeline(1));
+        assert_eq!(History::without_switches(Timeline(1)).timeline_at(Lsn(77)), Timeline(1));
     }
 
     #[test]
@@ -131,16 +131,16 @@ mod tests {
         assert_eq!(History::text_of(Timeline(2), &seventh).as_deref(), Some(second));
         assert_eq!(History::text_of(Timeline(1), &seventh).as_deref(), Some(""));
         assert_eq!(History::text_of(Timeline(3), &seventh), None);
-        let whole = History::parse(Timeline(7), &seventh).expect("a history");
-        let parsed = History::parse(Timeline(4), &fourth).expect("a history");
+        let whole = History::parse_history(Timeline(7), &seventh).expect("a history");
+        let parsed = History::parse_history(Timeline(4), &fourth).expect("a history");
         assert_eq!(whole.ancestor(Timeline(4)), Some(parsed));
         assert_eq!((whole.ancestor(Timeline(7)), whole.ancestor(Timeline(3))), (None, None));
     }
 
     #[test]
     fn a_server_that_stopped_before_its_timeline_began_came_from_an_older_one() {
-        let history =
-            History::parse(Timeline(4), "1\t0/5000\t\n2\t0/9000\t\n3\t0/4000\t\n").expect("a history");
+        let history = History::parse_history(Timeline(4), "1\t0/5000\t\n2\t0/9000\t\n3\t0/4000\t\n")
+            .expect("a history");
         let at = |lsn: u64| history.timeline_at(Lsn(lsn)).0;
         assert_eq!([at(0x3FFF), at(0x4000), at(0x9000)], [1, 4, 4]);
     }
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn damage_is_named_with_its_line() {
         for bad in ["x\t0/1\t", "1\t", "1 zz", "4\t0/1\tits own parent", "2\t0/9\t\n1\t0/10\t"] {
-            let e = History::parse(Timeline(4), bad).expect_err(bad);
+            let e = History::parse_history(Timeline(4), bad).expect_err(bad);
             assert_eq!(e.kind(), crate::Kind::Corrupt, "{bad}");
         }
     }

@@ -88,7 +88,7 @@ pub struct Segment {
 
 impl Segment {
     /// The segment that holds the byte at `lsn`.
-    pub fn holding(lsn: Lsn, timeline: Timeline, size: u64) -> Segment {
+    pub fn holding_lsn(lsn: Lsn, timeline: Timeline, size: u64) -> Segment {
         Segment { timeline, number: lsn.0 / size.max(1), size: size.max(1) }
     }
 
@@ -133,12 +133,12 @@ mod tests {
     #[test]
     fn segments_of_any_size() {
         let name = |lsn: &str, size: u64| {
-            Segment::holding(lsn.parse().expect("a position"), Timeline(10), size).name()
+            Segment::holding_lsn(lsn.parse().expect("a position"), Timeline(10), size).name()
         };
         assert_eq!(name("1/FF000000", 16 << 20), "0000000A00000001000000FF");
         assert_eq!(name("1/FF000000", 1 << 20), "0000000A0000000100000FF0");
         assert_eq!(name("1/FF000000", 1 << 30), "0000000A0000000100000003");
-        let last = Segment::holding(Lsn(0x1_FFFF_FFFF), Timeline(1), 16 << 20);
+        let last = Segment::holding_lsn(Lsn(0x1_FFFF_FFFF), Timeline(1), 16 << 20);
         assert_eq!((last.end(), last.next().name()), (Lsn(2 << 32), "000000010000000200000000".into()));
     }
 }

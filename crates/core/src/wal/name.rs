@@ -107,29 +107,29 @@ impl FromStr for WalName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<WalName> {
-        parse(text).ok_or_else(|| {
+        parse_name(text).ok_or_else(|| {
             let e = Error::usage(format!("{text:?} is not the name of a file of the WAL"));
             e.hint("PostgreSQL's %f and %p name one: 24 digits, or a .history, .partial or .backup file")
         })
     }
 }
 
-fn parse(text: &str) -> Option<WalName> {
+fn parse_name(text: &str) -> Option<WalName> {
     let (stem, ending) = text.split_once('.').map_or((text, ""), |(s, e)| (s, e));
     if ending == "history" {
-        return Some(WalName::History(Timeline(hex(stem)?)));
+        return Some(WalName::History(Timeline(parse_hex(stem)?)));
     }
-    let t = Timeline(hex(stem.get(..8)?)?);
-    let no = SegmentNo { unit: hex(stem.get(8..16)?)?, segment: hex(stem.get(16..)?)? };
+    let t = Timeline(parse_hex(stem.get(..8)?)?);
+    let no = SegmentNo { unit: parse_hex(stem.get(8..16)?)?, segment: parse_hex(stem.get(16..)?)? };
     match ending {
         "" if !text.contains('.') => Some(WalName::Segment(t, no)),
         "partial" => Some(WalName::Partial(t, no)),
-        other => Some(WalName::Backup(t, no, hex(other.strip_suffix(".backup")?)?)),
+        other => Some(WalName::Backup(t, no, parse_hex(other.strip_suffix(".backup")?)?)),
     }
 }
 
 /// Eight digits, upper case only: what PostgreSQL writes, so that one file has one name.
-fn hex(text: &str) -> Option<u32> {
+fn parse_hex(text: &str) -> Option<u32> {
     let plain = text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
     plain.then(|| u32::from_str_radix(text, 16).ok()).flatten()
 }

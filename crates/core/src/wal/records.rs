@@ -99,7 +99,7 @@ const EPOCH: i64 = 946_684_800_000_000;
 impl Records {
     /// Gives every record that ends in `segment`, whose content is `bytes`, to `each`, until that breaks off or the
     /// written part of the segment ends.
-    pub fn read<B>(
+    pub fn read_records<B>(
         &mut self,
         segment: &Segment,
         bytes: &[u8],
@@ -116,7 +116,7 @@ impl Records {
 
     /// What the header of a segment, which `bytes` begin with, says of its pages.
     pub(super) fn page_size_of(bytes: &[u8]) -> Option<usize> {
-        int(bytes, 36).map(|n| n as usize).filter(|n| n.is_power_of_two() && *n >= 1024)
+        read_u32(bytes, 36).map(|n| n as usize).filter(|n| n.is_power_of_two() && *n >= 1024)
     }
 
     /// The same, of the pages that were read.
@@ -134,25 +134,25 @@ impl Records {
         self.page_size = Some(page.len());
         // xlp_pageaddr: a recycled segment holds pages of the position where it was used before, and there the WAL
         // ends.
-        if long(page, 8) != Some(address) {
+        if read_u64(page, 8) != Some(address) {
             return ControlFlow::Continue(false);
         }
-        self.page(address, page, each)
+        self.read_page(address, page, each)
     }
 
     /// Whether the WAL goes on behind this page.
-    fn page<B>(
+    fn read_page<B>(
         &mut self,
         address: u64,
         page: &[u8],
         each: &mut dyn FnMut(Record) -> ControlFlow<B>,
     ) -> ControlFlow<B, bool> {
-        let info = short(page, 2).unwrap_or_default();
+        let info = read_u16(page, 2).unwrap_or_default();
         // SizeOfXLogShortPHD and SizeOfXLogLongPHD; at 16 is xlp_rem_len, what is left of a record from the page
         // before.
         let mut at = if info & LONG == 0 { 24 } else { 40 };
-        let left = int(page, 16).unwrap_or_default() as usize;
-        let magic = short(page, 0).unwrap_or_default();
+        let left = read_u32(page, 16).unwrap_or_default() as usize;
+        let magic = read_u16(page, 0).unwrap_or_default();
         match &self.open {
             Some(open) if info & CONTINUED != 0 && open.left == left => {}
             // What was open never ended: the server crashed, and began anew here.
@@ -162,7 +162,7 @@ impl Records {
         while at < page.len() {
             let mut open = match self.open.take() {
                 Some(open) => open,
-                None => match int(page, at) {
+                None => match read_u32(page, at) {
                     Some(length) if length as usize >= HEADER => {
                         Open::new(Some(Lsn(address + at as u64)), length as usize, magic)
                     }
@@ -170,14 +170,14 @@ impl Records {
                     _ => return ControlFlow::Continue(false),
                 },
             };
-            at += open.take(&page[at..], address + at as u64);
+            at += open.take_bytes(&page[at..], address + at as u64);
             if open.left > 0 {
                 self.open = Some(open);
                 break;
             }
             at = at.next_multiple_of(8);
             let ends = open.is_switch();
-            if let Some(record) = open.record() {
+            if let Some(record) = open.to_record() {
                 each(record)?;
             }
             if ends {
@@ -193,14 +193,14 @@ impl Open {
         Open { lsn, left, head: Vec::new(), second: None, magic }
     }
 
-    fn take(&mut self, bytes: &[u8], at: u64) -> usize {
+    fn take_bytes(&mut self, bytes: &[u8], at: u64) -> usize {
         let taken = self.left.min(bytes.len());
         if !self.head.is_empty() && self.second.is_none() {
             self.second = Some((self.head.len(), at));
         }
         let mut kept = 0;
-        while kept < taken && self.head.len() < self.wanted() {
-            let more = (taken - kept).min(self.wanted() - self.head.len());
+        while kept < taken && self.head.len() < self.wanted_bytes() {
+            let more = (taken - kept).min(self.wanted_bytes() - self.head.len());
             self.head.extend_from_slice(&bytes[kept..kept + more]);
             kept += more;
         }
@@ -209,7 +209,7 @@ impl Open {
     }
 
     /// How many of its first bytes are looked at, as far as they tell.
-    fn wanted(&self) -> usize {
+    fn wanted_bytes(&self) -> usize {
         match self.info() {
             _ if self.head.len() < HEADER => HEADER,
             Some((TABLESPACE, _)) => WHOLE,
@@ -227,45 +227,53 @@ impl Open {
         self.info().is_some_and(|(manager, info)| manager == XLOG && info & 0xF0 == 0x40)
     }
 
-    fn record(&self) -> Option<Record> {
-        Some(Record { lsn: self.lsn?, what: self.what().unwrap_or(What::Other) })
+    fn to_record(&self) -> Option<Record> {
+        Some(Record { lsn: self.lsn?, what: self.read_what().unwrap_or(What::Other) })
     }
 
-    fn what(&self) -> Option<What> {
+    fn read_what(&self) -> Option<What> {
         let (manager, info) = self.info()?;
         match (manager, info & 0x70) {
             // XLOG_XACT_COMMIT, _ABORT; with the transaction's number in front of those of its parts.
-            (TRANSACTION, 0x00 | 0x20) => Some(What::End { xid: int(&self.head, 4)?, at: self.time()? }),
-            (TRANSACTION, 0x30 | 0x40) => Some(What::End { xid: self.prepared(info)?, at: self.time()? }),
+            (TRANSACTION, 0x00 | 0x20) => {
+                Some(What::End { xid: read_u32(&self.head, 4)?, at: self.commit_time()? })
+            }
+            (TRANSACTION, 0x30 | 0x40) => {
+                Some(What::End { xid: self.prepared_transaction(info)?, at: self.commit_time()? })
+            }
             // One that is cut off has zeros in the place of its checksum.
-            (XLOG, 0x40) if checksum(&self.head)? == int(&self.head, CRC)? => Some(What::Switch),
-            (XLOG, 0x70) if info & 0x80 == 0 => Some(What::Point { name: self.name()?, at: self.time()? }),
-            (TABLESPACE, 0x00) if info & 0xF0 == 0 => self.tablespace(),
-            (STANDBY, 0x00) if info & 0xF0 == 0 => self.lock(),
-            (STANDBY, 0x10) if info & 0xF0 == 0x10 => Some(What::EndedBelow(int(self.data()?, 16)?)),
+            (XLOG, 0x40) if compute_checksum(&self.head)? == read_u32(&self.head, CRC)? => Some(What::Switch),
+            (XLOG, 0x70) if info & 0x80 == 0 => {
+                Some(What::Point { name: self.restore_point()?, at: self.commit_time()? })
+            }
+            (TABLESPACE, 0x00) if info & 0xF0 == 0 => self.created_tablespace(),
+            (STANDBY, 0x00) if info & 0xF0 == 0 => self.locked_relation(),
+            (STANDBY, 0x10) if info & 0xF0 == 0x10 => {
+                Some(What::EndedBelow(read_u32(self.main_data()?, 16)?))
+            }
             _ => None,
         }
     }
 
     /// The number that a prepared transaction had, behind what it tells of itself (`ParseCommitRecord` in
     /// `xactdesc.c`).
-    fn prepared(&self, info: u8) -> Option<u32> {
-        let data = self.data()?;
-        let flags = int(data, 8).filter(|_| info & 0x80 != 0)?;
+    fn prepared_transaction(&self, info: u8) -> Option<u32> {
+        let data = self.main_data()?;
+        let flags = read_u32(data, 8).filter(|_| info & 0x80 != 0)?;
         let flagged = |bit: u32| flags & (1 << bit) != 0;
         let mut at = if flagged(0) { 20 } else { 12 };
         // Lists with their length in front: parts, files, statistics (of another size since 18), invalidations.
         let statistics = if self.magic >= 0xD118 { 16 } else { 12 };
         for (bit, size) in [(1, 4), (2, 12), (8, statistics), (3, 16)] {
             if flagged(bit) {
-                at += 4 + size * int(data, at)? as usize;
+                at += 4 + size * read_u32(data, at)? as usize;
             }
         }
-        int(data, at).filter(|_| flagged(4))
+        read_u32(data, at).filter(|_| flagged(4))
     }
 
     /// Where the record's own data begins, of one without blocks.
-    fn data(&self) -> Option<&[u8]> {
+    fn main_data(&self) -> Option<&[u8]> {
         self.head.get(self.data_at()?..)
     }
 
@@ -285,72 +293,76 @@ impl Open {
     }
 
     /// `xl_tblspc_create_rec`. A record whose checksum does not hold is none: recovery ends before it.
-    fn tablespace(&self) -> Option<What> {
-        let stored = int(&self.head, CRC)?;
-        if checksum(&self.head)? != stored {
+    fn created_tablespace(&self) -> Option<What> {
+        let stored = read_u32(&self.head, CRC)?;
+        if compute_checksum(&self.head)? != stored {
             return None;
         }
-        let (at, data) = (self.data_at()? + 4, self.data()?);
+        let (at, data) = (self.data_at()? + 4, self.main_data()?);
         let path = data.get(4..)?.split(|b| *b == 0).next()?;
         let mut changed = self.head.clone();
         // An empty path is what an in-place tablespace has (`create_tablespace_directories`): then replay makes a
         // folder in pg_tblspc, and no link. The checksum covers the path, so it changes too.
         *changed.get_mut(at)? = 0;
-        let crc = checksum(&changed)?;
+        let crc = compute_checksum(&changed)?;
         let in_place = vec![
             Change {
-                lsn: self.position(CRC)?,
+                lsn: self.position_of(CRC)?,
                 old: stored.to_ne_bytes().into(),
                 new: crc.to_ne_bytes().into(),
             },
-            Change { lsn: self.position(at)?, old: vec![*self.head.get(at)?], new: vec![0] },
+            Change { lsn: self.position_of(at)?, old: vec![*self.head.get(at)?], new: vec![0] },
         ];
         let location = String::from_utf8_lossy(path).into_owned();
-        Some(What::TablespaceCreated { oid: int(data, 0)?, location, in_place })
+        Some(What::TablespaceCreated { oid: read_u32(data, 0)?, location, in_place })
     }
 
     /// The first of `xl_standby_locks`; a server writes one at a time.
-    fn lock(&self) -> Option<What> {
-        let data = self.data()?;
-        Some(What::TableLocked { xid: int(data, 4)?, database: int(data, 8)?, table: int(data, 12)? })
+    fn locked_relation(&self) -> Option<What> {
+        let data = self.main_data()?;
+        Some(What::TableLocked {
+            xid: read_u32(data, 4)?,
+            database: read_u32(data, 8)?,
+            table: read_u32(data, 12)?,
+        })
     }
 
     /// Where a byte of the record lies. A page holds more than what is looked at, so there are two at most; the
     /// checksum is not torn, since pages and records are cut at multiples of 8.
-    fn position(&self, offset: usize) -> Option<Lsn> {
+    fn position_of(&self, offset: usize) -> Option<Lsn> {
         match self.second {
             Some((first, at)) if offset >= first => Some(Lsn(at + (offset - first) as u64)),
             _ => Some(Lsn(self.lsn?.0 + offset as u64)),
         }
     }
 
-    fn time(&self) -> Option<Timestamp> {
-        let since_2000 = i64::from_ne_bytes(self.data()?.get(..8)?.try_into().ok()?);
+    fn commit_time(&self) -> Option<Timestamp> {
+        let since_2000 = i64::from_ne_bytes(self.main_data()?.get(..8)?.try_into().ok()?);
         Timestamp::from_microsecond(since_2000.checked_add(EPOCH)?).ok()
     }
 
-    fn name(&self) -> Option<String> {
-        let bytes = self.data()?.get(8..72)?;
+    fn restore_point(&self) -> Option<String> {
+        let bytes = self.main_data()?.get(8..72)?;
         let name = bytes.split(|b| *b == 0).next()?;
         Some(String::from_utf8_lossy(name).into_owned())
     }
 }
 
 /// Of a whole record: its data first, then its header (`xloginsert.c`).
-fn checksum(record: &[u8]) -> Option<u32> {
-    let whole = int(record, 0)? as usize == record.len();
+fn compute_checksum(record: &[u8]) -> Option<u32> {
+    let whole = read_u32(record, 0)? as usize == record.len();
     let bytes = [record.get(HEADER..)?, record.get(..CRC)?].concat();
     whole.then(|| crc32c(&bytes))
 }
 
-fn short(bytes: &[u8], at: usize) -> Option<u16> {
+fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn int(bytes: &[u8], at: usize) -> Option<u32> {
+fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn long(bytes: &[u8], at: usize) -> Option<u64> {
+fn read_u64(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }

@@ -100,7 +100,7 @@ fn unexpected(case: &Case, roots: &Path, verified: Result<String>) -> Option<Str
     let says = case.says.replace("ROOTS", &roots.display().to_string());
     match verified {
         Ok(_) if says.is_empty() => None,
-        Err(e) if !says.is_empty() && e.chain().contains(&says) && e.cure().is_some() => None,
+        Err(e) if !says.is_empty() && e.chain().contains(&says) && e.find_hint().is_some() => None,
         other => Some(format!("verify-full gives {other:?}, not \"{says}\"")),
     }
 }
@@ -197,5 +197,5 @@ fn a_client_certificate_is_shown_and_its_key_kept_private() {
     }
     let without = format!("host=localhost port={} user=alice dbname=postgres sslmode=require", pg.port());
     let e = ours(Some(&without), &around).expect_err("it is refused");
-    assert!(e.cure().is_some_and(|c| c.contains("sslcert=")), "{e:?}");
+    assert!(e.find_hint().is_some_and(|c| c.contains("sslcert=")), "{e:?}");
 }

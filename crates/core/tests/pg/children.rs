@@ -50,7 +50,7 @@ fn psql_as_a_child_is_in_the_session_we_are_in() {
         // Variables that were not there when we resolved would lead astray.
         psql.env("PGOPTIONS", "-c work_mem=99MB").env("PGSERVICE", "nosuch").env("PGSSLMODE", "verify-full");
         psql.env("HOME", dir.path()).args(["-X", "-At", "-w", "-c", PROBE]);
-        resolve(Some(&given), &around).apply(&mut psql);
+        resolve(Some(&given), &around).set_environment(&mut psql);
         let child = said(&mut psql).unwrap_or_else(|e| panic!("{given}: {e}"));
         let mut client = resolve(Some(&given), &around).connect().expect("we connect");
         let own = client.simple_query(PROBE).expect("the probe runs").iter().find_map(row).expect("one row");
@@ -67,7 +67,7 @@ fn another_database_is_the_same_server() {
         conninfo.connect().expect("connect").query("select current_database()::text", &[]).expect("ask");
     assert_eq!(rows[0].get::<_, String>(0), "app");
     let mut child = Command::new("sh");
-    conninfo.apply(child.args(["-c", "echo $PGDATABASE"]));
+    conninfo.set_environment(child.args(["-c", "echo $PGDATABASE"]));
     assert_eq!(said(&mut child).as_deref(), Ok("app"));
 }
 
@@ -79,7 +79,7 @@ fn a_child_goes_to_the_server_that_was_taken() {
         let (_client, here) =
             resolve(Some(&given), &around(&[], dir.path())).connect_here().expect("the second");
         let mut child = Command::new("sh");
-        here.apply(child.args(["-c", "echo $PGHOST$PGHOSTADDR:$PGPORT"]));
+        here.set_environment(child.args(["-c", "echo $PGHOST$PGHOSTADDR:$PGPORT"]));
         assert_eq!(said(&mut child), Ok(format!("127.0.0.1:{}", pg.port())), "{given}");
     }
 }
@@ -109,11 +109,15 @@ fn the_password_is_never_printed_nor_on_a_childs_command_line() {
         let conninfo = resolve(given.as_deref(), &around(&variables, dir.path()));
         let e = conninfo.connect().map(|_| ()).expect_err("a wrong password");
         let mut child = Command::new("sh");
-        conninfo.apply(child.args(["-c", CHILD]));
+        conninfo.set_environment(child.args(["-c", CHILD]));
         let shown = said(&mut child).expect("the child runs");
         let argv = shown.lines().next().expect("a command line");
-        let texts =
-            [format!("{conninfo:?}"), conninfo.describe(), format!("{e:?} {e} {:?}", e.cure()), argv.into()];
+        let texts = [
+            format!("{conninfo:?}"),
+            conninfo.describe(),
+            format!("{e:?} {e} {:?}", e.find_hint()),
+            argv.into(),
+        ];
         for text in texts {
             assert!(!text.contains(CANARY), "{text}");
         }
@@ -143,7 +147,7 @@ fn a_broken_string_is_refused_without_showing_it() {
             let e =
                 ConnInfo::resolve_in(given, "t", &around(&variables, dir.path())).expect_err("it is broken");
             assert_eq!(e.kind(), toban_core::Kind::Usage, "{e:?}");
-            assert!(!format!("{e:?} {:?}", e.cure()).contains(CANARY), "{e:?}");
+            assert!(!format!("{e:?} {:?}", e.find_hint()).contains(CANARY), "{e:?}");
         }
     }
 }

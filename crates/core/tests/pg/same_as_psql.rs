@@ -101,7 +101,7 @@ fn files(dir: &Path, pg: &Pg) {
 }
 
 fn fill(text: &str, dir: &Path, pg: &Pg) -> String {
-    let encoded = toban_core::pg::uri::encode(&pg.socket_dir().display().to_string());
+    let encoded = toban_core::pg::uri::encode_component(&pg.socket_dir().display().to_string());
     text.replace("{dir}", &dir.display().to_string())
         .replace("{sock}", &pg.socket_dir().display().to_string())
         .replace("{esock}", &encoded)

@@ -10,7 +10,7 @@ fn trouble(given: &str) -> toban_core::Error {
 
 fn check(given: &str, kind: Kind, says: &str, cure: &str) {
     let e = trouble(given);
-    let found = (e.kind(), e.chain(), e.cure().unwrap_or_default().to_string());
+    let found = (e.kind(), e.chain(), e.find_hint().unwrap_or_default().to_string());
     assert!(found.0 == kind && found.1.contains(says) && found.2.contains(cure), "{given}\n{found:#?}");
 }
 
@@ -64,7 +64,7 @@ fn the_servers_refusals_name_cause_and_cure() {
 fn the_unreachable_are_worth_another_try() {
     let e = trouble("postgresql://x@nosuch.invalid/y");
     assert!(
-        e.chain().contains("nosuch.invalid") && e.cure().is_some_and(|c| c.contains("resolver")),
+        e.chain().contains("nosuch.invalid") && e.find_hint().is_some_and(|c| c.contains("resolver")),
         "{e:?}"
     );
     check("postgresql://x@127.0.0.1:1/y", Kind::Retry, "connect to 127.0.0.1:1: ", "listen_addresses");

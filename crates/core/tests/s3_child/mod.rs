@@ -95,6 +95,10 @@ pub(crate) fn fails<T>(result: toban_core::Result<T>, kind: Kind, words: &str, h
     let e = result.err().unwrap_or_else(|| panic!("{words} was expected"));
     assert_eq!(e.kind(), kind, "{e:?}");
     assert!(e.chain().contains(words), "{words:?} is not in {e:?}");
-    assert!(e.cure().unwrap_or_default().contains(hint), "{hint:?} is not in {:?} of {e:?}", e.cure());
+    assert!(
+        e.find_hint().unwrap_or_default().contains(hint),
+        "{hint:?} is not in {:?} of {e:?}",
+        e.find_hint()
+    );
     e
 }

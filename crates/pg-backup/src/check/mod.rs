@@ -118,7 +118,11 @@ fn backup_findings(
     findings.push(subject.verify(verified, args));
     findings.extend(catalog.stored.iter().filter_map(|s| subject.broken(&s.manifest.id, s.damaged)));
     findings.extend(catalog.stored.iter().filter_map(|s| subject.lacks(&s.manifest.id, s.lacks.as_deref())));
-    findings.extend(subject.drill(drills::read(&*repo.store, &newest.manifest.system()?, now)?, now, args));
+    findings.extend(subject.drill(
+        drills::read_drills(&*repo.store, &newest.manifest.system()?, now)?,
+        now,
+        args,
+    ));
     if newest.manifest.damage.pages > 0 {
         let text = format!("the newest holds {} damaged pages of the source", newest.manifest.damage.pages);
         findings.push(subject.finding(&rulebook::PAGES, Severity::Critical, text));
@@ -161,8 +165,8 @@ fn reaches(repo: &Repo, catalog: &BackupCatalog, subject: &Subject<'_>) -> Resul
 /// Why nothing need be done about missing WAL, where somebody acknowledged it.
 fn acknowledged(repo: &Repo, backup: &BackupManifest, missing: &MissingSegments) -> Result<Option<String>> {
     let (Ok(first), Ok(last)) = (missing.first.parse(), missing.last.parse()) else { return Ok(None) };
-    let (known, _) = gap::acknowledged(&*repo.store, &backup.system()?)?;
-    let covers = |a: &gap::Acknowledged| a.covers(first, last, backup.wal_segment_size);
+    let (known, _) = gap::read_acknowledged(&*repo.store, &backup.system()?)?;
+    let covers = |a: &gap::Acknowledged| a.covers_range(first, last, backup.wal_segment_size);
     Ok(known.into_iter().find(|a| covers(a)).map(|a| a.reason))
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn moved_line(
     let to = moved(&parse_directive(line)?)?;
     let word = line.trim_start().split(|c: char| c.is_whitespace() || c == '=').next()?;
     Some(match syntax {
-        Syntax::Settings => format!("{word} = {}", toban_core::pg::setting(&to)),
+        Syntax::Settings => format!("{word} = {}", toban_core::pg::quote_setting(&to)),
         Syntax::Rules => format!("{word} \"{to}\""),
     })
 }

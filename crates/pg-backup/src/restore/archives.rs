@@ -90,7 +90,7 @@ impl Archives {
                 Some(found) => ControlFlow::Break(found),
                 None => ControlFlow::Continue(()),
             };
-            if let ControlFlow::Break(found) = records.read(&segment, &bytes, &mut each) {
+            if let ControlFlow::Break(found) = records.read_records(&segment, &bytes, &mut each) {
                 return Ok(Some(found));
             }
         }

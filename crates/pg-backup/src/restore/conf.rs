@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use toban_core::pg::setting;
+use toban_core::pg::quote_setting;
 use toban_core::{Context, Error, Result, durable};
 
 /// Where the restored server stands to the one that was backed up.
@@ -201,7 +201,7 @@ fn moved_settings(conf: &Conf, folder: &Path, target: &Path) -> Result<String> {
     let mut text = String::from("\n# Added by pg-backup restore: what was restored lies here.\n");
     let mut line = |name: &str, path: &Path| {
         let path = path.to_str().ok_or_else(|| Error::usage(format!("{} is not UTF-8", path.display())))?;
-        text += &format!("{name} = {}\n", setting(path));
+        text += &format!("{name} = {}\n", quote_setting(path));
         Ok::<(), Error>(())
     };
     line("data_directory", target)?;

@@ -6,7 +6,7 @@ use super::{RestoreWork, conf, display_path};
 use crate::format::backup::{BackupManifest, PG_CONTROL};
 use std::fs::{self, File};
 use std::path::Path;
-use toban_core::pg::setting;
+use toban_core::pg::quote_setting;
 use toban_core::wal::{Segment, apply_changes, write_changes};
 use toban_core::{Context, Error, Result, durable};
 
@@ -110,7 +110,7 @@ fn redirect_tablespaces(backup: &BackupManifest, target: &Target) -> Result<()> 
     write_durably(target, CHANGES, write_changes(&target.changes).as_bytes())?;
     let size = backup.wal_segment_size;
     for change in &target.changes {
-        let segment = Segment::holding(change.lsn, backup.timeline, size);
+        let segment = Segment::holding_lsn(change.lsn, backup.timeline, size);
         let path = target.dir.join("pg_wal").join(segment.name());
         if path.exists() {
             apply_changes(&target.changes, &segment, &path)?;
@@ -169,7 +169,7 @@ fn write_recovery_settings(work: &RestoreWork<'_>, how: &RecoverySettings) -> Re
         if !jobs.is_empty() {
             let kept: Vec<&str> =
                 split_libraries(&backup.host.preload).filter(|l| !jobs.contains(l)).collect();
-            text += &format!("shared_preload_libraries = {}\n", setting(&kept.join(",")));
+            text += &format!("shared_preload_libraries = {}\n", quote_setting(&kept.join(",")));
         }
     }
     write_durably(target, "postgresql.auto.conf", text.as_bytes())

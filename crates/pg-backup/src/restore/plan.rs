@@ -14,7 +14,7 @@ use crate::format::outline::{self, Outline};
 use jiff::Timestamp;
 use serde::Serialize;
 use toban_core::config::Config;
-use toban_core::pg::setting;
+use toban_core::pg::quote_setting;
 use toban_core::repo::Repos;
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Error, Record, Result};
@@ -192,7 +192,8 @@ impl RecoveryPlan {
     /// The settings of recovery, for postgresql.auto.conf; with `changes` in the WAL.
     pub(super) fn recovery_settings(&self, changes: bool) -> String {
         let changes = if changes { format!(" --changes {}", super::finish::CHANGES) } else { String::new() };
-        let mut text = format!("restore_command = {}\n", setting(&format!("{}{changes}", self.command)));
+        let mut text =
+            format!("restore_command = {}\n", quote_setting(&format!("{}{changes}", self.command)));
         // A number, not `latest`: recovery follows the timeline that was promised, and no other.
         text += &format!("recovery_target_timeline = '{}'\n", self.timeline);
         let target = match &self.stop {
@@ -202,7 +203,7 @@ impl RecoveryPlan {
             Some(RecoveryTarget::Name(name)) => ("name", name.clone()),
             Some(RecoveryTarget::Xid(xid)) => ("xid", xid.to_string()),
         };
-        text += &format!("recovery_target_{} = {}\n", target.0, setting(&target.1));
+        text += &format!("recovery_target_{} = {}\n", target.0, quote_setting(&target.1));
         text += &format!("recovery_target_action = '{}'\n", self.action.word());
         if self.exclusive {
             text += "recovery_target_inclusive = 'off'\n";

@@ -90,7 +90,7 @@ pub(super) fn read_effects(
             true => ControlFlow::Continue(()),
             false => found.add_record(record, backup.stop_lsn, end),
         };
-        if records.read(&segment, &bytes, &mut each).is_break() {
+        if records.read_records(&segment, &bytes, &mut each).is_break() {
             break;
         }
     }

@@ -190,7 +190,7 @@ impl CheckedDump<'_> {
     fn load_by_psql(&self, server: &Server, database: &str, owner: &str) -> Result<()> {
         let progress = Progress::bytes(&format!("load {}", self.source.name), None, false);
         let body = self.sql_prologue(owner).chain(progress.wrap(self.source.open_plain()?));
-        run_script(server, database, body).map_err(|e| match self.facts.drops && e.cure().is_none() {
+        run_script(server, database, body).map_err(|e| match self.facts.drops && e.find_hint().is_none() {
             true => e.hint("it was made with --clean: dump again without, or with --clean --if-exists"),
             false => e,
         })
@@ -213,7 +213,7 @@ impl CheckedDump<'_> {
     fn pg_restore(&self, server: &Server, database: &str, jobs: u32, path: &Path) -> Result<()> {
         let mut command = server.command_for("pg_restore", database)?;
         if server.major < TRANSACTION_TIMEOUT
-            && programs::version(Path::new(command.get_program()))? >= TRANSACTION_TIMEOUT
+            && programs::read_version(Path::new(command.get_program()))? >= TRANSACTION_TIMEOUT
         {
             command.arg("--file=-").arg(path);
             return run_script(server, database, Output::start(command, "pg_restore", any_warning)?);

@@ -3,7 +3,7 @@
 
 use crate::server::Server;
 use postgres::Client;
-use toban_core::pg::{Ident, literal};
+use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Result};
 
 /// What of logical replication belongs to one database.
@@ -69,7 +69,8 @@ impl Replication {
         if self.subscriptions.is_empty() || !is_superuser(client)? {
             return Ok(None);
         }
-        let of = format!("subdbid = (select oid from pg_database where datname = {})", literal(database));
+        let of =
+            format!("subdbid = (select oid from pg_database where datname = {})", quote_literal(database));
         Ok(Some(format!("update pg_subscription set subenabled = false, subslotname = null where {of}")))
     }
 
@@ -88,7 +89,7 @@ impl Replication {
             log::warn!(
                 "logical slot {slot} stays with the old database, kept as {aside}: it sends nothing of {database} and \
                  holds back WAL; create another one in {database}, then select pg_drop_replication_slot({})",
-                literal(slot)
+                quote_literal(slot)
             );
         }
         for subscription in &self.subscriptions {

@@ -231,7 +231,7 @@ impl BackupJob<'_> {
         };
         let ended = thread::scope(|scope| {
             let _alarm = AbortOnDrop(watch);
-            let first = Segment::holding(start.lsn, start.timeline, self.source.segment_size);
+            let first = Segment::holding_lsn(start.lsn, start.timeline, self.source.segment_size);
             let mut capture = WalCapture::new(watch, session, first, &end);
             let sink = &sink;
             let wal = scope.spawn(move || fail_all(watch, self.store(sink, &mut capture)));

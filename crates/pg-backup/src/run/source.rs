@@ -5,7 +5,7 @@ use crate::format::backup::Tablespace;
 use crate::server::Server;
 use postgres::{Client, Row};
 use std::path::{Path, PathBuf};
-use toban_core::pg::pooler::{backend, pools_transactions};
+use toban_core::pg::pooler::{pools_transactions, query_backend};
 use toban_core::wal::{Lsn, Timeline};
 use toban_core::{Context, Error, Result};
 
@@ -193,7 +193,7 @@ const POOLER_SIGNS: [&str; 2] = ["26000", "42P05"];
 /// # Errors
 /// Failed when they have the same one, or one session has two.
 pub(super) fn refuse_pooler(first: &mut Client, second: &mut Client) -> Result<()> {
-    let before = backend(first)?;
+    let before = query_backend(first)?;
     match pools_transactions(&before, first, second)? {
         true => Err(pooler_error()),
         false => Ok(()),

@@ -187,7 +187,7 @@ impl WalVerifier<'_> {
             WalName::Segment(..) | WalName::Partial(..) => self.check_segment(name, &head.bytes, size)?,
             WalName::History(timeline) => {
                 let text = String::from_utf8_lossy(&head.bytes).into_owned();
-                History::parse(timeline, &text)?;
+                History::parse_history(timeline, &text)?;
             }
             WalName::Backup(..) => {}
         }
@@ -196,10 +196,10 @@ impl WalVerifier<'_> {
 
     /// The first page of a segment is of this system and of this position.
     fn check_segment(&self, name: WalName, head: &[u8], size: u64) -> Result<()> {
-        let header = Header::read(head)
+        let header = Header::read_header(head)
             .map_err(|e| Error::corrupt(format!("{name} begins with no WAL")).because(e))?;
         let segment = name.segment(size).ok_or_else(|| Error::corrupt(format!("{name} is no segment")))?;
-        header.check(&segment).map_err(|e| Error::corrupt(e.chain()))?;
+        header.check_segment(&segment).map_err(|e| Error::corrupt(e.chain()))?;
         if header.system == self.system.identifier {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use crate::model::{Action, Object, ObjectKind, Outcome, Plan, Table};
 use crate::plan::existing::{check_counterparts, missing_columns};
 use crate::target::{create, name_list, qualified_name, sequences, session, shape, undo};
 use postgres::{Client, Row};
-use toban_core::pg::{Ident, literal};
+use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Result, shutdown};
 
 /// A foreign key of the application.
@@ -134,7 +134,7 @@ pub(super) fn check_ready(client: &mut Client, plan: &Plan) -> Result<()> {
             "select pg_has_role(c.relowner, 'usage'), row_security_active(c.oid), \
              exists (select from pg_rewrite r where r.ev_class = c.oid and r.ev_type = '3' and r.ev_enabled <> 'D') \
              from pg_class c where c.oid = {}::regclass",
-            literal(&name)
+            quote_literal(&name)
         );
         let row = client.query_one(&sql, &[]).doing(|| format!("look at {name}"))?;
         let (owner, hidden, rule): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
@@ -350,7 +350,7 @@ pub(super) fn switch_off(client: &mut Client, schema: &str, table: &str) -> Resu
         "select t.tgname::text, t.tgenabled::text, t.tgrelid::regclass::text from pg_trigger t join \
          (select {0}::regclass as oid union select relid from pg_partition_tree({0}::regclass)) r on r.oid = t.tgrelid \
          where not t.tgisinternal and t.tgparentid = 0",
-        literal(&qualified_name(schema, table))
+        quote_literal(&qualified_name(schema, table))
     );
     let rows = client.query(&sql, &[]).doing(doing)?;
     let state = |r: &postgres::Row| r.get::<_, String>(1).bytes().next().unwrap_or(b'O');

@@ -4,7 +4,7 @@ use super::existing::{Transfer, drop_keys, switch_off};
 use crate::model::{Action, Table};
 use crate::target::{create, qualified_name, shape, undo};
 use postgres::Client;
-use toban_core::pg::{Ident, literal};
+use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Kind, Result, shutdown};
 
 /// Columns that name a row without a key.
@@ -54,7 +54,7 @@ impl Transfer<'_> {
         let staged = qualified_name(stage, &table.target);
         let sql = format!(
             "select pg_relation_size({}::regclass) / current_setting('block_size')::bigint",
-            literal(&staged)
+            quote_literal(&staged)
         );
         // Halves by pages: a row cannot be found by its number, and a TID range is read without an index.
         let (mut low, mut high): (i64, i64) = (0, client.query_one(&sql, &[]).doing(doing)?.get(0));
@@ -104,7 +104,7 @@ fn display_row(client: &mut Client, table: &Table, staged: &str, place: &str) ->
         .map(|c| {
             format!(
                 "{} || coalesce(left({}::text, 60), 'NULL')",
-                literal(&format!("{}=", c.source)),
+                quote_literal(&format!("{}=", c.source)),
                 Ident::new(&*c.target)
             )
         })

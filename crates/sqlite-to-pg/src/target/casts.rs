@@ -3,7 +3,7 @@
 
 use crate::model::{Column, Plan, Table};
 use postgres::Client;
-use toban_core::pg::{Ident, literal};
+use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Kind, Result};
 
 /// Rows and values that are named.
@@ -72,7 +72,7 @@ fn without_limits(client: &mut Client, pg_type: &str) -> Result<Option<String>> 
         "with recursive base (oid) as (select {}::regtype::oid union all \
          select t.typbasetype from pg_type t join base b on b.oid = t.oid where t.typtype = 'd') \
          select format_type(b.oid, -1) from base b join pg_type t on t.oid = b.oid where t.typtype <> 'd'",
-        literal(pg_type)
+        quote_literal(pg_type)
     );
     let rows = client.query(&sql, &[]).doing(|| format!("look at the type {pg_type}"))?;
     Ok(rows.first().map(|row| row.get(0)))

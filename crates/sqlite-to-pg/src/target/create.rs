@@ -3,7 +3,7 @@
 use super::qualified_name;
 use crate::model::{Column, Object, ObjectKind, Plan, Table};
 use postgres::Client;
-use toban_core::pg::{Ident, literal};
+use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Result};
 
 /// The schema in which a copy into `schema` is prepared.
@@ -84,11 +84,15 @@ pub(crate) fn table_sql(table: &Table, stage: &str) -> String {
     let columns: Vec<String> = table.columns.iter().map(column_sql).collect();
     let mut sql = format!("create table {name} (\n  {}\n);", columns.join(",\n  "));
     if let Some(text) = &table.comment {
-        sql += &format!("comment on table {name} is {};", literal(text));
+        sql += &format!("comment on table {name} is {};", quote_literal(text));
     }
     for column in &table.columns {
         if let Some(text) = &column.comment {
-            sql += &format!("comment on column {name}.{} is {};", Ident::new(&*column.target), literal(text));
+            sql += &format!(
+                "comment on column {name}.{} is {};",
+                Ident::new(&*column.target),
+                quote_literal(text)
+            );
         }
     }
     sql
@@ -158,8 +162,8 @@ pub(crate) fn set_sequences(client: &mut Client, plan: &Plan, stage: &str) -> Re
                 // (manual, "Sequence Manipulation Functions").
                 "select setval(pg_get_serial_sequence({}, {}), greatest(m, 1), m >= 1) from \
                  (select greatest(coalesce(max({target}), 0), {sequence}) as m from {name}) x",
-                literal(&name),
-                literal(&column.target)
+                quote_literal(&name),
+                quote_literal(&column.target)
             );
             client.batch_execute(&sql).doing(|| format!("number the rows of {}", table.source))?;
         }

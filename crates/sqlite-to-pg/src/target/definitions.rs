@@ -3,7 +3,7 @@
 use super::query_texts;
 use postgres::Client;
 use serde::{Deserialize, Serialize};
-use toban_core::pg::literal;
+use toban_core::pg::quote_literal;
 use toban_core::{Error, Result};
 
 /// All definitions of a copy, and the major version of the server that printed them.
@@ -78,9 +78,9 @@ const DEFINITIONS: &str = "with rel as (select c.* from pg_class c join pg_names
 
 /// Reads those of the relations of `schema` that are called so.
 pub(crate) fn read_definitions(client: &mut Client, schema: &str, names: &[String]) -> Result<Definitions> {
-    let list: Vec<String> = names.iter().map(|n| literal(n)).collect();
+    let list: Vec<String> = names.iter().map(|n| quote_literal(n)).collect();
     let list = format!("array[{}]::text[]", list.join(", "));
-    let sql = DEFINITIONS.replace("$SCHEMA", &literal(schema)).replace("$NAMES", &list);
+    let sql = DEFINITIONS.replace("$SCHEMA", &quote_literal(schema)).replace("$NAMES", &list);
     let mut found = Definitions::default();
     for row in query_texts(client, &sql)? {
         let [Some(kind), Some(table), Some(name), Some(text)] = row.as_slice() else {

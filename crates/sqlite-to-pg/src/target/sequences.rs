@@ -4,7 +4,7 @@
 use crate::model::{Object, ObjectKind, Plan, Table};
 use postgres::Client;
 use std::collections::BTreeMap;
-use toban_core::pg::{Ident, literal};
+use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Result};
 
 /// Every column of a schema's tables that takes its values from a sequence. `nextval('name'::text)` looks the sequence up
@@ -57,7 +57,7 @@ fn given_numbers(plan: &Plan, table: &Table, column: &str) -> String {
 }
 
 fn advance_sql(sequence: &str, sources: &[String]) -> String {
-    let quoted = literal(sequence);
+    let quoted = quote_literal(sequence);
     format!(
         "with s as (select * from pg_sequence where seqrelid = {quoted}::regclass), \
          v (v) as ({} union all select last_value from {sequence} where is_called), \

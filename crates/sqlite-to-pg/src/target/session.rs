@@ -4,8 +4,8 @@ use postgres::Client;
 use postgres::error::SqlState;
 use std::sync::mpsc::channel;
 use std::time::Duration;
-use toban_core::pg::pooler::{backend, pools_transactions};
-use toban_core::pg::{ConnInfo, Ident, literal};
+use toban_core::pg::pooler::{pools_transactions, query_backend};
+use toban_core::pg::{ConnInfo, Ident, quote_literal};
 use toban_core::{Context, Error, Result};
 
 /// Settings of every session of ours. A lost commit costs nothing here: the last one of a run is durable again.
@@ -77,10 +77,10 @@ pub(crate) fn open_lead(to: &ConnInfo) -> Result<Client> {
     let mut first = to.connect()?;
     // Two sessions at once, asked in turn: behind a pool in transaction mode the first one answers from another server process
     // than before as soon as the second one has taken its place.
-    let before = backend(&mut first)?;
+    let before = query_backend(&mut first)?;
     let asked = |to: &ConnInfo| {
         let mut second = to.connect()?;
-        backend(&mut second).map(|_| second)
+        query_backend(&mut second).map(|_| second)
     };
     let mut second = connect_within(to, asked)?.ok_or_else(no_second_session)?;
     if pools_transactions(&before, &mut first, &mut second)? {
@@ -120,7 +120,7 @@ pub(crate) fn lock_schema(client: &mut Client, schema: &str) -> Result<()> {
         // A lock of the session, not of a transaction: a run has many transactions, and the server gives it back
         // whenever the session ends, however that is (manual, "Advisory Locks").
         "set lock_timeout = '10s'; select pg_advisory_lock(hashtext('sqlite-to-pg'), hashtext({})); set lock_timeout = 0",
-        literal(schema)
+        quote_literal(schema)
     );
     client.batch_execute(&sql).map_err(|e| match e.code() {
         Some(&SqlState::LOCK_NOT_AVAILABLE) => {

@@ -3,7 +3,7 @@
 use super::{definitions, name_list, qualified_name, session};
 use crate::model::{ForeignKey, Mode, Object, Plan, Table};
 use postgres::Client;
-use toban_core::pg::{Ident, literal};
+use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Result};
 
 const SCHEMA: &str = "toban_undo";
@@ -262,7 +262,7 @@ fn count_written(client: &mut Client, relation: &str, run: i64) -> Result<(i64, 
 
 /// The table as a query names it: one that others inherit from without their rows.
 pub(crate) fn scan_name(client: &mut Client, relation: &str) -> Result<String> {
-    let sql = format!("select relkind::text from pg_class where oid = {}::regclass", literal(relation));
+    let sql = format!("select relkind::text from pg_class where oid = {}::regclass", quote_literal(relation));
     let kind: String = client.query_one(&sql, &[]).doing(|| format!("look at {relation}"))?.get(0);
     Ok(if kind == "p" { relation.into() } else { format!("only {relation}") })
 }

@@ -7,7 +7,7 @@ use crate::load::{json, text, timestamp};
 use crate::model::{Column, Conversion};
 use crate::source::ddl::bare_name;
 use sqlite3_parser::ast::{Expr, Literal, UnaryOperator};
-use toban_core::pg::literal;
+use toban_core::pg::quote_literal;
 
 /// The default in PostgreSQL's SQL; none where it is NULL.
 pub(crate) fn translate_default(sql: &str, column: &Column) -> Translation<Option<String>> {
@@ -87,7 +87,7 @@ fn constant_sql(constant: &Constant, ty: SqlType, conversion: Conversion) -> Tra
         (Constant::Real(_, digits), SqlType::Numeric | SqlType::Float) => Ok(digits.clone()),
         // Beyond this the digits of a double are not those that were meant.
         (Constant::Real(n, _), SqlType::Int) if n.fract() == 0.0 && n.abs() < 9e15 => Ok(format!("{n:.0}")),
-        (Constant::Real(_, digits), ty) if ty.is_text() => Ok(literal(digits)),
+        (Constant::Real(_, digits), ty) if ty.is_text() => Ok(quote_literal(digits)),
         (Constant::Blob(hex), SqlType::Bytes) => Ok(format!("'\\x{hex}'::bytea")),
         (Constant::Text(text), ty) => text_sql(text, ty, conversion),
         (Constant::Integer(n), _) => wrong(&n.to_string()),
@@ -100,7 +100,7 @@ fn constant_sql(constant: &Constant, ty: SqlType, conversion: Conversion) -> Tra
 fn text_sql(text: &str, ty: SqlType, conversion: Conversion) -> Translation<String> {
     let moment = timestamp::parse_timestamp(text.as_bytes());
     let sql = match ty {
-        ty if ty.is_text() => Some(literal(text)),
+        ty if ty.is_text() => Some(quote_literal(text)),
         SqlType::Bytes => {
             let mut hex = Vec::new();
             text::push_hex(text.as_bytes(), &mut hex);
@@ -110,14 +110,14 @@ fn text_sql(text: &str, ty: SqlType, conversion: Conversion) -> Translation<Stri
         SqlType::Bool => text::parse_truth(text.as_bytes())
             .filter(|_| conversion == Conversion::BoolWords || text == "0" || text == "1" || text.len() > 3)
             .map(|t| t.to_string()),
-        SqlType::Json => json::is_json(text).then(|| literal(text)),
-        SqlType::Uuid => text::parse_uuid(text.as_bytes()).map(|_| literal(text)),
+        SqlType::Json => json::is_json(text).then(|| quote_literal(text)),
+        SqlType::Uuid => text::parse_uuid(text.as_bytes()).map(|_| quote_literal(text)),
         SqlType::Timestamptz => {
-            moment.map(|m| literal(&if m.zone.is_none() { format!("{text} +00") } else { text.into() }))
+            moment.map(|m| quote_literal(&if m.zone.is_none() { format!("{text} +00") } else { text.into() }))
         }
-        SqlType::Timestamp => moment.filter(|m| m.zone.is_none()).map(|_| literal(text)),
-        SqlType::Date => moment.filter(|m| m.day_only).map(|_| literal(text)),
-        SqlType::Time => timestamp::parse_clock(text.as_bytes()).map(|_| literal(text)),
+        SqlType::Timestamp => moment.filter(|m| m.zone.is_none()).map(|_| quote_literal(text)),
+        SqlType::Date => moment.filter(|m| m.day_only).map(|_| quote_literal(text)),
+        SqlType::Time => timestamp::parse_clock(text.as_bytes()).map(|_| quote_literal(text)),
         _ => None,
     };
     sql.ok_or_else(|| format!("the default '{text}' does not fit the type"))

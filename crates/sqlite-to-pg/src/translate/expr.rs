@@ -5,7 +5,7 @@ use super::scope::{Scope, SqlType};
 use super::{Translation, Typed, function, pattern, select, time};
 use crate::source::ddl::bare_name;
 use sqlite3_parser::ast::{Expr, Literal, Operator, Type, UnaryOperator};
-use toban_core::pg::literal;
+use toban_core::pg::quote_literal;
 
 /// The expression in PostgreSQL's words, and its type.
 pub(crate) fn translate(e: &Expr<'_>, scope: &Scope<'_>) -> Translation {
@@ -80,12 +80,12 @@ fn translate_literal(l: &Literal<'_>) -> Translation {
     Ok(match l {
         Literal::Null => ("null".into(), SqlType::Null),
         Literal::Numeric(digits) => return translate_number(digits),
-        Literal::String(text) => (literal(&bare_name(text)), SqlType::Text),
+        Literal::String(text) => (quote_literal(&bare_name(text)), SqlType::Text),
         Literal::Blob(hex) => {
             let digits = hex.trim_start_matches(['x', 'X']).trim_matches('\'');
             (format!("'\\x{digits}'::bytea"), SqlType::Bytes)
         }
-        Literal::Keyword(word) => (literal(&bare_name(word)), SqlType::Text),
+        Literal::Keyword(word) => (quote_literal(&bare_name(word)), SqlType::Text),
         Literal::CurrentTimestamp => (time::now_text("YYYY-MM-DD HH24:MI:SS"), SqlType::Text),
         Literal::CurrentDate => (time::now_text("YYYY-MM-DD"), SqlType::Text),
         Literal::CurrentTime => (time::now_text("HH24:MI:SS"), SqlType::Text),
@@ -117,7 +117,7 @@ fn translate_name(table: Option<&str>, name: &str, scope: &Scope<'_>) -> Transla
         n if table.is_none() && n.eq_ignore_ascii_case("false") => Ok(("false".into(), SqlType::Bool)),
         // A misfeature that SQLite keeps: a name in double quotes that is none is a text
         // (<https://sqlite.org/quirks.html>).
-        n if table.is_none() && n.starts_with('"') => Ok((literal(&bare_name(n)), SqlType::Text)),
+        n if table.is_none() && n.starts_with('"') => Ok((quote_literal(&bare_name(n)), SqlType::Text)),
         _ => Err(format!("the name {name}")),
     }
 }

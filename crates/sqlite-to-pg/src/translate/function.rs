@@ -6,7 +6,7 @@ use super::scope::{Scope, SqlType};
 use super::{Translation, Typed, time};
 use crate::source::ddl::bare_name;
 use sqlite3_parser::ast::{Expr, Operator};
-use toban_core::pg::literal;
+use toban_core::pg::quote_literal;
 
 /// A call.
 ///
@@ -177,7 +177,7 @@ pub(crate) fn json_path(json: &Expr<'_>, text: bool, path: &Expr<'_>, scope: &Sc
     }
     let keys = path_steps(path.trim_matches('\'')).ok_or_else(|| format!("the path {path}"))?;
     let (op, ty) = if text { ("#>>", SqlType::Text) } else { ("#>", SqlType::Json) };
-    Ok((format!("(({json})::jsonb {op} {})", literal(&format!("{{{}}}", keys.join(",")))), ty))
+    Ok((format!("(({json})::jsonb {op} {})", quote_literal(&format!("{{{}}}", keys.join(",")))), ty))
 }
 
 /// `$.a.b[0]` or a bare key.

@@ -5,7 +5,7 @@ use super::compare::{fold_case, is_literal};
 use super::expr::{as_text, translate};
 use super::scope::{Scope, SqlType};
 use sqlite3_parser::ast::{Expr, LikeOperator};
-use toban_core::pg::literal;
+use toban_core::pg::quote_literal;
 
 /// `lhs LIKE rhs` and its relatives.
 ///
@@ -39,7 +39,7 @@ pub(crate) fn translate_like(
             // (<https://sqlite.org/lang_expr.html#the_like_glob_regexp_match_and_extract_operators>); a regular
             // expression under "C" does the same byte by byte.
             let text = pattern[1..pattern.len() - 1].replace("''", "'");
-            Ok((format!("({value} collate \"C\" ~ {})", literal(&glob_regex(&text))), SqlType::Bool))
+            Ok((format!("({value} collate \"C\" ~ {})", quote_literal(&glob_regex(&text))), SqlType::Bool))
         }
         _ => Err(format!("{op:?}")),
     }

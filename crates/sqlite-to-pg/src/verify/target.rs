@@ -6,7 +6,7 @@ use crate::target::definitions::Definitions;
 use crate::target::{query_texts, session};
 use postgres::Client;
 use std::collections::BTreeMap;
-use toban_core::pg::{ConnInfo, literal};
+use toban_core::pg::{ConnInfo, quote_literal};
 use toban_core::{Context, Error, Result};
 
 /// A table of the target.
@@ -78,7 +78,8 @@ pub(crate) fn settle_session(client: &mut Client) -> Result<()> {
 }
 
 fn begin_read_only(client: &mut Client, snapshot: Option<&str>) -> Result<()> {
-    let import = snapshot.map(|s| format!("set transaction snapshot {}; ", literal(s))).unwrap_or_default();
+    let import =
+        snapshot.map(|s| format!("set transaction snapshot {}; ", quote_literal(s))).unwrap_or_default();
     let sql = format!("begin isolation level repeatable read, read only; {import}{SETTINGS}");
     client.batch_execute(&sql).doing(|| "begin a read-only transaction".into())
 }
@@ -119,7 +120,7 @@ pub(crate) fn kept_plan(to: &ConnInfo, schema: &str) -> Result<Option<(Plan, Opt
     // The table of an older program has no definitions.
     let sql = format!(
         "select plan, to_jsonb(p) ->> 'definitions' from toban_undo.plan p where target = {}",
-        literal(schema)
+        quote_literal(schema)
     );
     let Some(row) = query_texts(&mut client, &sql)?.into_iter().next() else { return Ok(None) };
     let (text, kept) = (row.first().cloned().flatten(), row.get(1).cloned().flatten());
@@ -141,7 +142,11 @@ pub(crate) type Relation = String;
 pub(crate) fn read_relations(client: &mut Client, schema: &str) -> Result<Vec<Relation>> {
     let sql = "select c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
                where c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspname = ";
-    Ok(query_texts(client, &format!("{sql}{}", literal(schema)))?.into_iter().flatten().flatten().collect())
+    Ok(query_texts(client, &format!("{sql}{}", quote_literal(schema)))?
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect())
 }
 
 const TABLES: &str = "select c.oid, c.relname, \
@@ -174,7 +179,7 @@ const COLUMNS: &str = "with recursive base (oid, root, checked) as (\
 
 /// The tables of a schema. An empty list: there is no such schema, or it is empty.
 pub(crate) fn read_tables(client: &mut Client, schema: &str) -> Result<Vec<TargetTable>> {
-    let own = |sql: &str| sql.replace("$SCHEMA", &literal(schema));
+    let own = |sql: &str| sql.replace("$SCHEMA", &quote_literal(schema));
     let mut columns: BTreeMap<u32, Vec<TargetColumn>> = BTreeMap::new();
     for row in query_texts(client, &own(COLUMNS))? {
         let (table, column) = parse_column(&row).ok_or_else(unexpected_answer)?;

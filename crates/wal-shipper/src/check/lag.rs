@@ -41,7 +41,7 @@ impl Judge<'_> {
         if self.is_idle(reached.to) {
             return Lag { bytes, seconds: 0.0 };
         }
-        let next = Segment::holding(reached.to, server.id.timeline, server.id.segment_size);
+        let next = Segment::holding_lsn(reached.to, server.id.timeline, server.id.segment_size);
         // Whole on the server, and not stored: as old as the server's file. By the server's clock alone.
         if let Some(age) = server.whole_since(&next) {
             return Lag { bytes, seconds: (age + self.shift).max(0.0) };

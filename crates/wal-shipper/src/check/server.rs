@@ -106,9 +106,9 @@ impl Server {
     /// When none can be reached, or the role may not know.
     pub(super) fn query(db: Option<&str>) -> Result<(Server, Vec<Error>)> {
         let conn = ConnInfo::resolve(db, "wal-shipper")?;
-        let (standby, primary) = conn.wants();
+        let (standby, primary) = conn.wanted_roles();
         let (mut servers, mut errors) = (Vec::new(), Vec::new());
-        for one in conn.each() {
+        for one in conn.split_hosts() {
             match Server::query_one(&one) {
                 Ok(server) if if server.id.standby { standby } else { primary } => servers.push(server),
                 Ok(_) => {}

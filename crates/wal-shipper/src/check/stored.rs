@@ -40,9 +40,9 @@ impl RepoWal {
         path.add_tails(&tails);
         path.histories = read_histories(&archive, &inventory.histories, &mut damaged)?;
         path.inventory = inventory;
-        let (gaps, bad) = gap::all(&*repo.store, system)?;
+        let (gaps, bad) = gap::read_gaps(&*repo.store, system)?;
         damaged.extend(bad);
-        let (acknowledged, bad) = gap::acknowledged(&*repo.store, system)?;
+        let (acknowledged, bad) = gap::read_acknowledged(&*repo.store, system)?;
         damaged.extend(bad);
         let cluster = match cluster::of(&*repo.store, system) {
             Err(e) if [Kind::Corrupt, Kind::Usage].contains(&e.kind()) => {
@@ -82,7 +82,7 @@ impl RepoWal {
 
     /// The history of the server's timeline, where it is known.
     pub(super) fn history(&self, timeline: Timeline) -> Option<History> {
-        let root = (timeline.0 == 1).then(|| History::root(timeline));
+        let root = (timeline.0 == 1).then(|| History::without_switches(timeline));
         self.path.histories.get(&timeline).cloned().or(root)
     }
 
@@ -128,7 +128,7 @@ impl RepoWal {
 
     /// The reason, where these files are acknowledged as lost for good.
     pub(super) fn acknowledged_reason(&self, first: WalName, last: WalName) -> Option<&str> {
-        let covers = |a: &&Acknowledged| a.covers(first, last, self.path.size);
+        let covers = |a: &&Acknowledged| a.covers_range(first, last, self.path.size);
         self.acknowledged.iter().find(covers).map(|a| a.reason.as_str())
     }
 }
@@ -158,7 +158,7 @@ fn read_histories(
     for timeline in names {
         let mut text = Vec::new();
         let read = archive.get(WalName::History(*timeline), &mut text);
-        let parsed = read.and_then(|_| History::parse(*timeline, &String::from_utf8_lossy(&text)));
+        let parsed = read.and_then(|_| History::parse_history(*timeline, &String::from_utf8_lossy(&text)));
         match parsed {
             Ok(history) => _ = histories.insert(*timeline, history),
             Err(e) if e.kind() == Kind::Corrupt => damaged.push(e),

@@ -49,7 +49,7 @@ impl Destination {
             }
             WalName::History(timeline) => {
                 let text = fs::read_to_string(path).doing(|| format!("read {}", path.display()))?;
-                History::parse(timeline, &text).map(drop)
+                History::parse_history(timeline, &text).map(drop)
             }
             WalName::Backup(..) => Ok(()),
         }
@@ -67,7 +67,7 @@ impl Destination {
     pub(super) fn is_reservation(&self) -> bool {
         let WalName::History(timeline) = self.name else { return false };
         let text = fs::read_to_string(self.path.with_file_name(self.name.to_string()));
-        text.is_ok_and(|text| History::parse(timeline, &text).is_ok_and(|h| h.switches.is_empty()))
+        text.is_ok_and(|text| History::parse_history(timeline, &text).is_ok_and(|h| h.switches.is_empty()))
     }
 }
 

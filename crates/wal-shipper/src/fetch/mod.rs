@@ -141,7 +141,7 @@ impl FetchJob {
             Some(target) if target == timeline => Ok(Vec::new()),
             // An older target was that of another recovery: the setting was left from then.
             Some(target) if target > timeline => match archive.history_or_derived(target)? {
-                Some(text) => History::parse(target, &text).map(|history| vec![history]),
+                Some(text) => History::parse_history(target, &text).map(|history| vec![history]),
                 None => Ok(Vec::new()),
             },
             _ => archive.newer(timeline),

@@ -77,7 +77,7 @@ impl FetchJob {
 
     /// Where a later timeline branched off inside of `segment`, by the first whose history says so.
     fn find_branch_in(&self, archive: &Archive<'_>, segment: &Segment) -> Result<Option<Branch>> {
-        let inside = |end: &Lsn| Segment::holding(*end, segment.timeline, segment.size) == *segment;
+        let inside = |end: &Lsn| Segment::holding_lsn(*end, segment.timeline, segment.size) == *segment;
         for history in self.later_histories(archive, segment.timeline)? {
             let Some(end) = history.end_of(segment.timeline).ok().flatten().filter(inside) else { continue };
             let heir = WalName::from(Segment { timeline: history.timeline_at(end), ..*segment });

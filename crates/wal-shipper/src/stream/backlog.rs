@@ -97,7 +97,7 @@ impl Backlog {
         mut bytes: &[u8],
     ) -> Result<()> {
         while !bytes.is_empty() {
-            let segment = Segment::holding(start, timeline, size);
+            let segment = Segment::holding_lsn(start, timeline, size);
             let offset = start.0 - segment.start().0;
             let fits = usize::try_from(segment.size - offset).unwrap_or(usize::MAX).min(bytes.len());
             self.spool_at(segment, offset)?.write(offset, &bytes[..fits])?;

@@ -17,7 +17,7 @@ pub(super) fn store_histories(
 ) -> Result<History> {
     let newest = server.identify_system()?.timeline.max(timeline);
     if newest.0 <= 1 {
-        return Ok(History::root(newest));
+        return Ok(History::without_switches(newest));
     }
     let text = match server.timeline_history(newest) {
         Ok(content) => String::from_utf8_lossy(&content).into_owned(),
@@ -25,7 +25,7 @@ pub(super) fn store_histories(
     };
     // Before any of the timeline's segments: where there is WAL in a repository, there is the record of its origin.
     service.in_each_repo(|repo| service.archive(repo).put_histories(newest, &text))?;
-    History::parse(newest, &text)
+    History::parse_history(newest, &text)
 }
 
 /// What a repository knows of it.

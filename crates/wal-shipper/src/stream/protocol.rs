@@ -39,7 +39,7 @@ const EPOCH: i64 = 946_684_800;
 impl Replication {
     /// Logs in.
     pub(super) fn open(at: &ConnInfo) -> Result<Replication> {
-        at.replicate().map(Replication)
+        at.connect_replication().map(Replication)
     }
 
     pub(super) fn identify_system(&mut self) -> Result<SystemAnswer> {
@@ -54,7 +54,7 @@ impl Replication {
     }
 
     fn query_row(&mut self, command: &str) -> Result<Vec<Option<Bytes>>> {
-        let rows = self.0.query(command).doing(|| command.to_string())?;
+        let rows = self.0.query_rows(command).doing(|| command.to_string())?;
         rows.into_iter().next().ok_or_else(|| unknown_answer("no row"))
     }
 
@@ -68,8 +68,8 @@ impl Replication {
         let slot = slot.map(|s| format!("SLOT \"{s}\" ")).unwrap_or_default();
         // Without TIMELINE the server streams its newest, and that has nothing of what an older one wrote before the switch.
         let command = format!("START_REPLICATION {slot}PHYSICAL {from} TIMELINE {timeline}");
-        self.0.ask(&command)?;
-        match self.0.answer().doing(|| format!("stream timeline {timeline} from {from}"))? {
+        self.0.send_query(&command)?;
+        match self.0.await_message().doing(|| format!("stream timeline {timeline} from {from}"))? {
             Message::CopyBoth => Ok(None),
             Message::Row(row) => self.finish_timeline(&row).map(Some),
             other => Err(unknown_answer(&format!("{other:?}"))),
@@ -78,7 +78,7 @@ impl Replication {
 
     /// What comes within `wait`; `wake` ends the wait.
     pub(super) fn receive(&mut self, wait: Duration, wake: BorrowedFd<'_>) -> Result<StreamEvent> {
-        match self.0.receive(wait, Some(wake))? {
+        match self.0.receive_message(wait, Some(wake))? {
             None => Ok(StreamEvent::Nothing),
             Some(Message::CopyData(data)) => parse_event(data),
             Some(Message::CopyDone) => Ok(StreamEvent::TimelineEnds),
@@ -110,7 +110,7 @@ impl Replication {
         // The server has ended its side with CopyDone, and sends the row with the next timeline only after ours.
         self.0.copy_done()?;
         loop {
-            if let Message::Row(row) = self.0.answer()? {
+            if let Message::Row(row) = self.0.await_message()? {
                 return self.finish_timeline(&row);
             }
         }
@@ -118,14 +118,14 @@ impl Replication {
 
     fn finish_timeline(&mut self, row: &[Option<Bytes>]) -> Result<Timeline> {
         let next = Timeline(parse_cell(row, 0)?);
-        while self.0.answer()? != Message::Ready {}
+        while self.0.await_message()? != Message::Ready {}
         Ok(next)
     }
 
     /// Ends streaming from our side and waits until the server has seen it: then it has read our last report, too.
     pub(super) fn end_streaming(&mut self) -> Result<()> {
         self.0.copy_done()?;
-        while self.0.answer()? != Message::Complete {}
+        while self.0.await_message()? != Message::Complete {}
         Ok(())
     }
 }

@@ -100,7 +100,7 @@ fn find_start(service: &Service, source: &SourceServer, history: &History, slot_
     let size = source.facts.id.segment_size;
     let slot = source.facts.slot.as_ref().and_then(|s| s.restart);
     let restart = slot.ok_or_else(|| Error::retry(format!("the slot {} holds nothing yet", service.slot)))?;
-    let held = Segment::holding(restart, history.timeline_at(restart), size);
+    let held = Segment::holding_lsn(restart, history.timeline_at(restart), size);
     let stored =
         service.in_each_repo(|repo| complete_switched_segments(&service.archive(repo), history, &held))?;
     let start = StartPoint::new(history, restart, size, &stored);
@@ -110,12 +110,12 @@ fn find_start(service: &Service, source: &SourceServer, history: &History, slot_
     let cause = if slot_lost { "the slot was lost" } else { "the slot holds less" };
     let why = format!("{cause}, and the server has removed the WAL from {} to {}", start.wanted, start.at);
     log::error!("{why}: no later position can be restored from an older backup; take a new backup now");
-    let name = |at: Lsn| Segment::holding(at, history.timeline_at(at), size).name().parse();
+    let name = |at: Lsn| Segment::holding_lsn(at, history.timeline_at(at), size).name().parse();
     let gap = Gap::new(name(start.wanted)?, name(Lsn(start.at.0 - 1))?, None, Timestamp::now(), why);
     // Recorded before the first byte that follows: where the later segments are, the record is, too.
     service.in_each_repo(|repo| match gap.is_recorded(&*repo.store, &service.system)? {
         true => Ok(()),
-        false => gap.record(&*repo.store, &service.system),
+        false => gap.store_record(&*repo.store, &service.system),
     })?;
     Ok(start.at)
 }
@@ -151,7 +151,7 @@ impl Session<'_> {
             self.store_history_of(timeline)?;
             // The switch lies inside a segment, and the new timeline has that segment under a name of its own, whole: from its
             // first byte, which the server copied from the old one (manual, "Timelines").
-            from = Segment::holding(self.received, timeline, self.size).start();
+            from = Segment::holding_lsn(self.received, timeline, self.size).start();
             (self.timeline, self.received) = (timeline, from);
         }
     }

@@ -46,7 +46,7 @@ impl SlotKeeper {
     fn watch_servers(&self, handover: &Weak<Handover>) {
         let mut warned = BTreeSet::new();
         while handover.strong_count() > 0 && !shutdown::requested() {
-            for at in self.conninfo.each() {
+            for at in self.conninfo.split_hosts() {
                 let why = match self.keep_server(&at, &mut warned) {
                     Ok(facts) => self.superseding(&at, &facts),
                     Err(e) => {
@@ -84,7 +84,7 @@ impl SlotKeeper {
     /// Why to leave our server for this one: it is a primary, of a newer timeline or beside a standby, and wanted.
     fn superseding(&self, at: &ConnInfo, facts: &ServerFacts) -> Option<String> {
         let ours = (!self.facts.id.standby, self.facts.id.timeline, Lsn(u64::MAX));
-        let (_, primaries) = self.conninfo.wants();
+        let (_, primaries) = self.conninfo.wanted_roles();
         let better = !facts.id.standby
             && primaries
             && facts.id.system == self.facts.id.system

@@ -111,7 +111,7 @@ fn read_facts(client: &mut Client, slot: &str) -> Result<ServerFacts> {
 /// When none answers that target_session_attrs allows, or they are of different systems.
 pub(super) fn choose_source(conninfo: &ConnInfo, slot: &str) -> Result<SourceServer> {
     let (mut found, mut errors) = (Vec::new(), Vec::new());
-    for at in conninfo.each() {
+    for at in conninfo.split_hosts() {
         match SourceServer::connect(&at, slot) {
             Ok(source) => found.push(source),
             Err(e) => errors.push(e),
@@ -123,7 +123,7 @@ pub(super) fn choose_source(conninfo: &ConnInfo, slot: &str) -> Result<SourceSer
         let e = Error::failed(format!("{} are of different systems", conninfo.describe()));
         return Err(e.hint("name the servers of one cluster: a primary and its standbys"));
     }
-    let (standbys, primaries) = conninfo.wants();
+    let (standbys, primaries) = conninfo.wanted_roles();
     found.retain(|s| if s.facts.id.standby { standbys } else { primaries });
     found.into_iter().max_by_key(|s| rank_source(&s.facts)).ok_or_else(|| no_source(errors, conninfo))
 }

@@ -47,7 +47,7 @@ pub(super) struct StartPoint {
 impl StartPoint {
     /// Of a slot that holds WAL from `restart` on, on the recovery path of `history`.
     pub(super) fn new(history: &History, restart: Lsn, size: u64, stored: &[StoredWal]) -> StartPoint {
-        let held = Segment::holding(restart, history.timeline_at(restart), size);
+        let held = Segment::holding_lsn(restart, history.timeline_at(restart), size);
         let all_have = |s: &Segment| stored.iter().all(|w| w.inventory.has(&counting(s, history)));
         let first =
             std::iter::successors(Some(held), |s| Some(s.next())).find(|s| stored.is_empty() || !all_have(s));
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_first_segment_that_a_repository_lacks() {
-        let root = History::root(Timeline(1));
+        let root = History::without_switches(Timeline(1));
         let some =
             inventory(&["000000010000000000000002", "000000010000000000000003", "000000010000000000000005"]);
         let less = inventory(&["000000010000000000000002"]);

@@ -1,6 +1,6 @@
 //! Startup and authentication: password, md5 and SCRAM, bound to the server's certificate where TLS is spoken.
 
-use super::{Parsed, Wire, known};
+use super::{Parsed, Wire, convert_message};
 use crate::error::{Context, Error, Result};
 use crate::pg::conninfo::ConnInfo;
 use crate::secret::Secret;
@@ -21,14 +21,14 @@ use x509_parser::prelude::FromDer;
 ///
 /// # Errors
 /// Usage when a password is wanted and none is known; else what the server says.
-pub(super) fn login(wire: &mut Wire, to: &ConnInfo, password: Option<&Secret>) -> Result<()> {
+pub(super) fn log_in(wire: &mut Wire, to: &ConnInfo, password: Option<&Secret>) -> Result<()> {
     let mut out = BytesMut::new();
     let options = to.settings.get("options").map(|o| ("options", o));
     // `replication=true` asks for a physical walsender, which has no database (protocol, "Streaming Replication
     // Protocol"); so none is named.
     let fixed = [("user", to.user.as_str()), ("replication", "true"), ("application_name", &to.application)];
     frontend::startup_message(fixed.into_iter().chain(options), &mut out).doing(|| "log in".into())?;
-    wire.send(&out)?;
+    wire.send_bytes(&out)?;
     let until = to.timeout.map(|limit| Instant::now() + limit);
     loop {
         let Some(message) = wire.next_parsed(until)? else {
@@ -37,36 +37,36 @@ pub(super) fn login(wire: &mut Wire, to: &ConnInfo, password: Option<&Secret>) -
         if let Message::ReadyForQuery(_) = message {
             return Ok(());
         }
-        answer(wire, to, password, message)?;
+        answer_request(wire, to, password, message)?;
     }
 }
 
-fn answer(wire: &mut Wire, to: &ConnInfo, password: Option<&Secret>, message: Message) -> Result<()> {
+fn answer_request(wire: &mut Wire, to: &ConnInfo, password: Option<&Secret>, message: Message) -> Result<()> {
     let asked = || password.ok_or_else(|| Error::usage("the server asks for a password, and none is known"));
     match message {
-        Message::AuthenticationOk => bound(wire, to),
-        Message::AuthenticationCleartextPassword => send(wire, asked()?.reveal().as_bytes()),
+        Message::AuthenticationOk => check_binding(wire, to),
+        Message::AuthenticationCleartextPassword => send_password(wire, asked()?.reveal().as_bytes()),
         Message::AuthenticationMd5Password(body) => {
             let hash = md5_hash(to.user.as_bytes(), asked()?.reveal().as_bytes(), body.salt());
-            send(wire, hash.as_bytes())
+            send_password(wire, hash.as_bytes())
         }
-        Message::AuthenticationSasl(body) => scram(wire, to, asked()?, &body),
+        Message::AuthenticationSasl(body) => authenticate_scram(wire, to, asked()?, &body),
         Message::AuthenticationGss | Message::AuthenticationSspi | Message::AuthenticationKerberosV5 => {
             Err(Error::failed("the server asks for GSS or SSPI authentication, which is not supported"))
         }
-        other => known(Parsed::Other(other)).map(drop),
+        other => convert_message(Parsed::Other(other)).map(drop),
     }
 }
 
-fn send(wire: &mut Wire, password: &[u8]) -> Result<()> {
+fn send_password(wire: &mut Wire, password: &[u8]) -> Result<()> {
     let mut out = BytesMut::new();
     frontend::password_message(password, &mut out).doing(|| "log in".into())?;
-    wire.send(&out)
+    wire.send_bytes(&out)
 }
 
 /// The server let us in without proof of who it is.
-fn bound(wire: &Wire, to: &ConnInfo) -> Result<()> {
-    match to.binding()? {
+fn check_binding(wire: &Wire, to: &ConnInfo) -> Result<()> {
+    match to.channel_binding()? {
         Wanted::Require if !wire.bound => {
             Err(Error::failed("channel_binding=require, and the server did not authenticate with it"))
         }
@@ -74,11 +74,16 @@ fn bound(wire: &Wire, to: &ConnInfo) -> Result<()> {
     }
 }
 
-fn scram(wire: &mut Wire, to: &ConnInfo, password: &Secret, body: &AuthenticationSaslBody) -> Result<()> {
+fn authenticate_scram(
+    wire: &mut Wire,
+    to: &ConnInfo,
+    password: &Secret,
+    body: &AuthenticationSaslBody,
+) -> Result<()> {
     let offered: Vec<String> =
         body.mechanisms().map(|m| Ok(m.to_string())).collect().doing(|| "log in".into())?;
-    let wanted = to.binding()?;
-    let digest = wire.socket.certificate().and_then(end_point).filter(|_| wanted != Wanted::Disable);
+    let wanted = to.channel_binding()?;
+    let digest = wire.socket.peer_certificate().and_then(end_point).filter(|_| wanted != Wanted::Disable);
     let plus = offered.iter().any(|m| m == SCRAM_SHA_256_PLUS);
     // With "y" instead of "n" (RFC 5802, section 6) we say that we could have bound: a server that did offer it breaks
     // off, since somebody between us took the offer away.
@@ -90,16 +95,16 @@ fn scram(wire: &mut Wire, to: &ConnInfo, password: &Secret, body: &Authenticatio
     if wanted == Wanted::Require && mechanism != SCRAM_SHA_256_PLUS {
         return Err(Error::failed("channel_binding=require, and the server does not offer it"));
     }
-    exchange(wire, mechanism, ScramSha256::new(password.reveal().as_bytes(), binding))?;
+    exchange_messages(wire, mechanism, ScramSha256::new(password.reveal().as_bytes(), binding))?;
     wire.bound = mechanism == SCRAM_SHA_256_PLUS;
     Ok(())
 }
 
-fn exchange(wire: &mut Wire, mechanism: &str, mut scram: ScramSha256) -> Result<()> {
+fn exchange_messages(wire: &mut Wire, mechanism: &str, mut scram: ScramSha256) -> Result<()> {
     let doing = || "log in".to_string();
     let mut out = BytesMut::new();
     frontend::sasl_initial_response(mechanism, scram.message(), &mut out).doing(doing)?;
-    wire.send(&out)?;
+    wire.send_bytes(&out)?;
     loop {
         let until = Instant::now() + Duration::from_secs(30);
         let next =
@@ -109,11 +114,11 @@ fn exchange(wire: &mut Wire, mechanism: &str, mut scram: ScramSha256) -> Result<
                 scram.update(body.data()).doing(doing)?;
                 let mut out = BytesMut::new();
                 frontend::sasl_response(scram.message(), &mut out).doing(doing)?;
-                wire.send(&out)?;
+                wire.send_bytes(&out)?;
             }
             // Its signature is the server's own proof that it knows the password's verifier (RFC 5802, section 3).
             Message::AuthenticationSaslFinal(body) => return scram.finish(body.data()).doing(doing),
-            other => known(Parsed::Other(other)).map(drop)?,
+            other => convert_message(Parsed::Other(other)).map(drop)?,
         }
     }
 }

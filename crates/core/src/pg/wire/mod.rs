@@ -7,7 +7,7 @@ mod socket;
 
 use super::connect::Attempt;
 use super::conninfo::ConnInfo;
-use super::explain::{self, password_cure, servers_words};
+use super::explain::{self, password_hint, servers_words};
 use super::host::Host;
 use super::tls::Mode;
 use crate::error::{Context, Error, Kind, Result};
@@ -54,23 +54,28 @@ impl ConnInfo {
     ///
     /// # Errors
     /// Those of [`ConnInfo::connect`].
-    pub fn replicate(&self) -> Result<Wire> {
+    pub fn connect_replication(&self) -> Result<Wire> {
         let to = self.with_dbname("replication");
         let host = to.hosts.first().ok_or_else(|| Error::usage("no host"))?;
-        let password = to.password(host).or_else(|| self.password(host));
-        let attempt = |mode| to.begin(host, mode, password.as_ref());
-        to.open(host, attempt).map_err(|attempt| attempt.error)
+        let password = to.find_password(host).or_else(|| self.find_password(host));
+        let attempt = |mode| to.begin_session(host, mode, password.as_ref());
+        to.negotiate_tls(host, attempt).map_err(|attempt| attempt.error)
     }
 
-    fn begin(&self, host: &Host, mode: Mode, password: Option<&crate::Secret>) -> Result<Wire, Attempt> {
-        let socket = Socket::open(self, host, mode)?;
+    fn begin_session(
+        &self,
+        host: &Host,
+        mode: Mode,
+        password: Option<&crate::Secret>,
+    ) -> Result<Wire, Attempt> {
+        let socket = Socket::open_socket(self, host, mode)?;
         let encrypted = socket.is_encrypted();
         let mut wire = Wire { socket, inbox: BytesMut::new(), bound: false };
-        let done = login::login(&mut wire, self, password);
+        let done = login::log_in(&mut wire, self, password);
         done.map_err(|e| Attempt {
             // A server that is starting up or full has not judged us: the other sslmode, or another try, may do.
             answered: e.kind() != Kind::Retry,
-            error: self.told(e, host),
+            error: self.explain_login(e, host),
             encrypted,
         })?;
         wire.socket.set_timeout(Some(ANSWER)).map_err(|error| Attempt {
@@ -81,16 +86,16 @@ impl ConnInfo {
         Ok(wire)
     }
 
-    fn told(&self, e: Error, host: &Host) -> Error {
+    fn explain_login(&self, e: Error, host: &Host) -> Error {
         let kind = e.kind();
-        let cure = match std::error::Error::source(&e).and_then(|s| s.downcast_ref::<ServerSaid>()) {
+        let remedy = match std::error::Error::source(&e).and_then(|s| s.downcast_ref::<ServerSaid>()) {
             Some(said) => servers_words(&said.code, &said.message, self, host),
-            None if kind == Kind::Usage => Some(password_cure(self, host)),
+            None if kind == Kind::Usage => Some(password_hint(self, host)),
             None => None,
         };
         let kind = if kind == Kind::Usage { Kind::Failed } else { kind };
         let told = Error::new(kind, format!("connect to {host}")).because(e);
-        cure.into_iter().fold(told, Error::hint)
+        remedy.into_iter().fold(told, Error::hint)
     }
 }
 
@@ -99,11 +104,11 @@ impl Wire {
     ///
     /// # Errors
     /// What the server says; Retry when the connection is gone.
-    pub fn query(&mut self, command: &str) -> Result<Vec<Vec<Option<Bytes>>>> {
-        self.ask(command)?;
+    pub fn query_rows(&mut self, command: &str) -> Result<Vec<Vec<Option<Bytes>>>> {
+        self.send_query(command)?;
         let mut rows = Vec::new();
         loop {
-            match self.answer()? {
+            match self.await_message()? {
                 Message::Row(row) => rows.push(row),
                 Message::Ready => return Ok(rows),
                 _ => {}
@@ -111,24 +116,24 @@ impl Wire {
         }
     }
 
-    /// Sends a command; its answers come by [`Wire::answer`].
+    /// Sends a command; its answers come by [`Wire::await_message`].
     ///
     /// # Errors
     /// Retry when the connection is gone.
-    pub fn ask(&mut self, command: &str) -> Result<()> {
+    pub fn send_query(&mut self, command: &str) -> Result<()> {
         let mut out = BytesMut::new();
         frontend::query(command, &mut out).doing(|| "send the command".into())?;
-        self.send(&out)
+        self.send_bytes(&out)
     }
 
     /// The next message, which must come within a minute.
     ///
     /// # Errors
     /// What the server says; Retry when the connection is gone or silent.
-    pub fn answer(&mut self) -> Result<Message> {
+    pub fn await_message(&mut self) -> Result<Message> {
         let until = Instant::now() + ANSWER;
         while Instant::now() < until {
-            if let Some(message) = self.receive(Duration::from_secs(1), None)? {
+            if let Some(message) = self.receive_message(Duration::from_secs(1), None)? {
                 return Ok(message);
             }
         }
@@ -139,14 +144,18 @@ impl Wire {
     ///
     /// # Errors
     /// What the server says; Retry when the connection is gone.
-    pub fn receive(&mut self, wait: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Option<Message>> {
+    pub fn receive_message(
+        &mut self,
+        wait: Duration,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Message>> {
         loop {
-            while let Some(parsed) = self.parse()? {
-                if let Some(message) = known(parsed)? {
+            while let Some(parsed) = self.parse_message()? {
+                if let Some(message) = convert_message(parsed)? {
                     return Ok(Some(message));
                 }
             }
-            if !self.socket.fill(&mut self.inbox, wait, wake)? {
+            if !self.socket.fill_inbox(&mut self.inbox, wait, wake)? {
                 return Ok(None);
             }
         }
@@ -155,17 +164,17 @@ impl Wire {
     /// The crate's own message, for logging in; `None` when `until` has passed.
     fn next_parsed(&mut self, until: Option<Instant>) -> Result<Option<backend::Message>> {
         loop {
-            if let Some(Parsed::Other(message)) = self.parse()? {
+            if let Some(Parsed::Other(message)) = self.parse_message()? {
                 return Ok(Some(message));
             }
             if until.is_some_and(|u| Instant::now() > u) {
                 return Ok(None);
             }
-            self.socket.fill(&mut self.inbox, Duration::from_secs(1), None)?;
+            self.socket.fill_inbox(&mut self.inbox, Duration::from_secs(1), None)?;
         }
     }
 
-    fn parse(&mut self) -> Result<Option<Parsed>> {
+    fn parse_message(&mut self) -> Result<Option<Parsed>> {
         if self.inbox.first() == Some(&COPY_BOTH) {
             // A message is its type, then an Int32 that counts itself but not the type (protocol, "Messages").
             let length = self.inbox.get(1..5).map_or(usize::MAX, |mut l| l.get_u32() as usize);
@@ -186,7 +195,7 @@ impl Wire {
     pub fn copy_data(&mut self, data: &[u8]) -> Result<()> {
         let mut out = BytesMut::new();
         frontend::CopyData::new(data).doing(|| "send data".into())?.write(&mut out);
-        self.send(&out)
+        self.send_bytes(&out)
     }
 
     /// No more data comes from us.
@@ -196,11 +205,11 @@ impl Wire {
     pub fn copy_done(&mut self) -> Result<()> {
         let mut out = BytesMut::new();
         frontend::copy_done(&mut out);
-        self.send(&out)
+        self.send_bytes(&out)
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.socket.send(bytes)
+    fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.socket.send_all(bytes)
     }
 }
 
@@ -210,7 +219,7 @@ enum Parsed {
 }
 
 /// `None` for what nobody here needs.
-fn known(parsed: Parsed) -> Result<Option<Message>> {
+fn convert_message(parsed: Parsed) -> Result<Option<Message>> {
     use backend::Message as Of;
     let Parsed::Other(message) = parsed else { return Ok(Some(Message::CopyBoth)) };
     Ok(match message {
@@ -218,8 +227,8 @@ fn known(parsed: Parsed) -> Result<Option<Message>> {
         Of::CopyDone => Some(Message::CopyDone),
         Of::CommandComplete(_) => Some(Message::Complete),
         Of::ReadyForQuery(_) => Some(Message::Ready),
-        Of::DataRow(body) => Some(Message::Row(row(&body)?)),
-        Of::ErrorResponse(body) => return Err(said(body.fields())?.error()),
+        Of::DataRow(body) => Some(Message::Row(read_row(&body)?)),
+        Of::ErrorResponse(body) => return Err(said(body.fields())?.into_error()),
         Of::NoticeResponse(body) => {
             log::debug!("the server says: {}", said(body.fields())?.message);
             None
@@ -228,7 +237,7 @@ fn known(parsed: Parsed) -> Result<Option<Message>> {
     })
 }
 
-fn row(body: &backend::DataRowBody) -> Result<Vec<Option<Bytes>>> {
+fn read_row(body: &backend::DataRowBody) -> Result<Vec<Option<Bytes>>> {
     let whole = body.buffer();
     let cells = body.ranges().map(|range| Ok(range.map(|r| Bytes::copy_from_slice(&whole[r]))));
     cells.collect().doing(|| "read a row".into())
@@ -242,7 +251,7 @@ pub(super) struct ServerSaid {
 }
 
 impl ServerSaid {
-    fn error(self) -> Error {
+    fn into_error(self) -> Error {
         Error::new(Kind::of_sqlstate(&self.code), "the server refuses").because(self)
     }
 }
@@ -269,13 +278,13 @@ fn said(mut fields: backend::ErrorFields<'_>) -> Result<ServerSaid> {
 }
 
 /// Below PostgreSQL's protocol: the host cannot be reached, or not in time.
-fn unreached(to: &ConnInfo, host: &Host, e: std::io::Error) -> Attempt {
-    let cure = explain::unreachable(e.kind(), host);
+fn explain_unreached(to: &ConnInfo, host: &Host, e: std::io::Error) -> Attempt {
+    let remedy = explain::hint_unreachable(e.kind(), host);
     let missing = host.is_socket() && e.kind() == std::io::ErrorKind::NotFound;
     if e.kind() == std::io::ErrorKind::TimedOut || e.kind() == std::io::ErrorKind::WouldBlock {
-        return to.silent(host);
+        return to.timed_out(host);
     }
     let error = Error::caused_by(format!("connect to {host}"), e);
     let error = if missing { error.kind_as(Kind::Retry) } else { error };
-    Attempt { error: cure.into_iter().fold(error, Error::hint), answered: false, encrypted: false }
+    Attempt { error: remedy.into_iter().fold(error, Error::hint), answered: false, encrypted: false }
 }

@@ -5,7 +5,7 @@ use super::super::conninfo::ConnInfo;
 use super::super::host::Host;
 use super::super::tls::Mode;
 use super::super::verify::Verdict;
-use super::unreached;
+use super::explain_unreached;
 use crate::error::{Context, Error, Result};
 use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -34,19 +34,19 @@ pub(super) enum Socket {
 
 impl Socket {
     /// Connects, and negotiates TLS as `mode` wants it.
-    pub(super) fn open(to: &ConnInfo, host: &Host, mode: Mode) -> Result<Socket, Attempt> {
-        let mut raw = Raw::connect(host, to.timeout).map_err(|e| unreached(to, host, e))?;
-        raw.set_timeout(to.timeout).map_err(|e| unreached(to, host, e))?;
+    pub(super) fn open_socket(to: &ConnInfo, host: &Host, mode: Mode) -> Result<Socket, Attempt> {
+        let mut raw = Raw::connect_raw(host, to.timeout).map_err(|e| explain_unreached(to, host, e))?;
+        raw.set_timeout(to.timeout).map_err(|e| explain_unreached(to, host, e))?;
         if mode == Mode::Disable {
             return Ok(Socket::Plain(raw));
         }
-        if !to.tls.direct && !raw.offers_tls().map_err(|e| unreached(to, host, e))? {
+        if !to.tls.direct && !raw.offers_tls().map_err(|e| explain_unreached(to, host, e))? {
             return match mode {
                 Mode::Prefer => Ok(Socket::Plain(raw)),
-                _ => Err(refused(host, "the server does not support TLS")),
+                _ => Err(refuse_plain(host, "the server does not support TLS")),
             };
         }
-        encrypted(to, host, raw).map(|tls| Socket::Tls(Box::new(tls)))
+        start_tls(to, host, raw).map(|tls| Socket::Tls(Box::new(tls)))
     }
 
     pub(super) fn is_encrypted(&self) -> bool {
@@ -54,7 +54,7 @@ impl Socket {
     }
 
     /// The server's certificate, which SCRAM can be bound to.
-    pub(super) fn certificate(&self) -> Option<&[u8]> {
+    pub(super) fn peer_certificate(&self) -> Option<&[u8]> {
         match self {
             Socket::Plain(_) => None,
             Socket::Tls(tls) => tls.conn.peer_certificates()?.first().map(AsRef::as_ref),
@@ -74,26 +74,26 @@ impl Socket {
     }
 
     /// Sends all of it.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn send_all(&mut self, bytes: &[u8]) -> Result<()> {
         let sent = match self {
             Socket::Plain(raw) => raw.write_all(bytes).and_then(|()| raw.flush()),
             Socket::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
         };
-        sent.map_err(|e| gone(&e))
+        sent.map_err(|e| connection_gone(&e))
     }
 
     /// Appends what comes to `inbox`; false when nothing comes within `wait`, or `wake` can be read before.
-    pub(super) fn fill(
+    pub(super) fn fill_inbox(
         &mut self,
         inbox: &mut BytesMut,
         wait: Duration,
         wake: Option<BorrowedFd<'_>>,
     ) -> Result<bool> {
         let mut chunk = [0; CHUNK];
-        let read = match self.decrypted(&mut chunk) {
+        let read = match self.take_decrypted(&mut chunk) {
             Some(n) => Ok(n),
-            None if !self.readable(wait, wake)? => return Ok(false),
-            None => self.read(&mut chunk),
+            None if !self.wait_readable(wait, wake)? => return Ok(false),
+            None => self.read_chunk(&mut chunk),
         };
         match read {
             Ok(0) => Err(Error::retry("the server closed the connection")),
@@ -103,26 +103,26 @@ impl Socket {
             }
             // A record of TLS that is not whole yet.
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(false),
-            Err(e) => Err(gone(&e)),
+            Err(e) => Err(connection_gone(&e)),
         }
     }
 
     /// What rustls holds already: poll knows nothing of it.
-    fn decrypted(&mut self, chunk: &mut [u8]) -> Option<usize> {
+    fn take_decrypted(&mut self, chunk: &mut [u8]) -> Option<usize> {
         match self {
             Socket::Plain(_) => None,
             Socket::Tls(tls) => tls.conn.reader().read(chunk).ok().filter(|n| *n > 0),
         }
     }
 
-    fn read(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+    fn read_chunk(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
         match self {
             Socket::Plain(raw) => raw.read(chunk),
             Socket::Tls(tls) => tls.read(chunk),
         }
     }
 
-    fn readable(&self, wait: Duration, wake: Option<BorrowedFd<'_>>) -> Result<bool> {
+    fn wait_readable(&self, wait: Duration, wake: Option<BorrowedFd<'_>>) -> Result<bool> {
         let own = self.raw().as_fd();
         let mut fds: Vec<PollFd<'_>> =
             std::iter::once(own).chain(wake).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
@@ -138,23 +138,23 @@ impl Socket {
     }
 }
 
-fn gone(e: &io::Error) -> Error {
+fn connection_gone(e: &io::Error) -> Error {
     Error::retry(format!("the connection to the server is lost: {e}"))
 }
 
-fn refused(host: &Host, why: &str) -> Attempt {
+fn refuse_plain(host: &Host, why: &str) -> Attempt {
     let error = Error::failed(format!("connect to {host}: {why}"))
         .hint("set ssl=on on the server, or sslmode=prefer if the network is trusted");
     Attempt { error, answered: true, encrypted: false }
 }
 
-fn encrypted(
+fn start_tls(
     to: &ConnInfo,
     host: &Host,
     mut raw: Raw,
 ) -> Result<StreamOwned<ClientConnection, Raw>, Attempt> {
     let broken = |error| Attempt { error, answered: true, encrypted: false };
-    let (config, verdict) = to.tls.client(&host.name).map_err(broken)?;
+    let (config, verdict) = to.tls.client_config(&host.name).map_err(broken)?;
     let name = match (ServerName::try_from(host.name.clone()), host.address) {
         (Ok(name), _) => name,
         (Err(_), Some(address)) => ServerName::from(address),
@@ -163,24 +163,24 @@ fn encrypted(
     let config = Arc::new(config);
     let mut tls = ClientConnection::new(config, name).doing(|| "begin TLS".into()).map_err(broken)?;
     while tls.is_handshaking() {
-        tls.complete_io(&mut raw).map_err(|e| distrusted(to, host, &verdict, e))?;
+        tls.complete_io(&mut raw).map_err(|e| explain_distrust(to, host, &verdict, e))?;
     }
     Ok(StreamOwned::new(tls, raw))
 }
 
-fn distrusted(to: &ConnInfo, host: &Host, verdict: &Verdict, e: io::Error) -> Attempt {
-    let met = verdict.met();
-    match verdict.refusal() {
+fn explain_distrust(to: &ConnInfo, host: &Host, verdict: &Verdict, e: io::Error) -> Attempt {
+    let met = verdict.saw_certificate();
+    match verdict.last_refusal() {
         Some(refusal) => {
-            let error = Error::failed(format!("connect to {host}: {}", refusal.why)).hint(refusal.cure);
+            let error = Error::failed(format!("connect to {host}: {}", refusal.why)).hint(refusal.remedy);
             Attempt { error, answered: met, encrypted: met }
         }
-        None => Attempt { answered: met, encrypted: met, ..unreached(to, host, e) },
+        None => Attempt { answered: met, encrypted: met, ..explain_unreached(to, host, e) },
     }
 }
 
 impl Raw {
-    fn connect(host: &Host, limit: Option<Duration>) -> io::Result<Raw> {
+    fn connect_raw(host: &Host, limit: Option<Duration>) -> io::Result<Raw> {
         let file = format!(".s.PGSQL.{}", host.port);
         match (host.name.strip_prefix('@'), host.address) {
             (Some(name), None) => {
@@ -190,8 +190,8 @@ impl Raw {
             (None, None) if host.is_socket() => {
                 UnixStream::connect(format!("{}/{file}", host.name)).map(Raw::Unix)
             }
-            (_, Some(address)) => tcp(SocketAddr::new(address, host.port), limit),
-            (_, None) => first(&host.name, host.port, limit),
+            (_, Some(address)) => connect_tcp(SocketAddr::new(address, host.port), limit),
+            (_, None) => connect_any_address(&host.name, host.port, limit),
         }
     }
 
@@ -216,10 +216,10 @@ impl Raw {
 }
 
 /// A name may have several addresses; the last one's trouble is told.
-fn first(name: &str, port: u16, limit: Option<Duration>) -> io::Result<Raw> {
+fn connect_any_address(name: &str, port: u16, limit: Option<Duration>) -> io::Result<Raw> {
     let mut trouble = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in (name, port).to_socket_addrs()? {
-        match tcp(address, limit) {
+        match connect_tcp(address, limit) {
             Ok(raw) => return Ok(raw),
             Err(e) => trouble = e,
         }
@@ -227,7 +227,7 @@ fn first(name: &str, port: u16, limit: Option<Duration>) -> io::Result<Raw> {
     Err(trouble)
 }
 
-fn tcp(address: SocketAddr, limit: Option<Duration>) -> io::Result<Raw> {
+fn connect_tcp(address: SocketAddr, limit: Option<Duration>) -> io::Result<Raw> {
     let stream = match limit {
         Some(limit) => TcpStream::connect_timeout(&address, limit)?,
         None => TcpStream::connect(address)?,

@@ -29,7 +29,7 @@ impl Archive<'_> {
     /// Those of [`Archive::put`]; Corrupt for a text that is no history.
     pub fn put_histories(&self, timeline: Timeline, text: &str) -> Result<()> {
         // Oldest first: whoever finds the newest history must find those before it, also when we are killed in between.
-        let parsed = History::parse(timeline, text)?;
+        let parsed = History::parse_history(timeline, text)?;
         for switch in parsed.switches.iter().filter(|s| s.timeline.0 > 1) {
             let own = History::text_of(switch.timeline, text).unwrap_or_default();
             match self.put_history(switch.timeline, &own) {
@@ -102,7 +102,7 @@ impl Archive<'_> {
     /// When the store could not be asked; Corrupt for one that does not parse.
     pub fn newer(&self, than: Timeline) -> Result<Vec<History>> {
         let known = self.timelines_above(than)?.into_iter();
-        known.filter_map(|(timeline, text)| Some(History::parse(timeline, &text?))).collect()
+        known.filter_map(|(timeline, text)| Some(History::parse_history(timeline, &text?))).collect()
     }
 
     /// The content of the history of `timeline` as its own says it, or else that of a later one.
@@ -136,7 +136,7 @@ impl Archive<'_> {
 fn derive(known: &mut BTreeMap<Timeline, Option<String>>, than: Timeline) -> Result<()> {
     let texts: Vec<(Timeline, String)> = known.iter().filter_map(|(t, s)| Some((*t, s.clone()?))).collect();
     for (timeline, text) in texts {
-        for switch in History::parse(timeline, &text)?.switches.iter().filter(|s| s.timeline > than) {
+        for switch in History::parse_history(timeline, &text)?.switches.iter().filter(|s| s.timeline > than) {
             let own = known.entry(switch.timeline).or_default();
             if own.is_none() {
                 *own = History::text_of(switch.timeline, &text);

@@ -67,7 +67,7 @@ impl Inventory {
     /// The position up to which the way of `history` can be followed from `start` without a gap, timelines included.
     /// `None` when even the segment of `start` is missing.
     pub fn reach_from(&self, history: &History, start: Lsn, size: u64) -> Option<Lsn> {
-        let mut segment = Segment::holding(start, history.timeline_at(start), size);
+        let mut segment = Segment::holding_lsn(start, history.timeline_at(start), size);
         let mut reached = None;
         loop {
             let newest = Segment { timeline: history.segment_timeline(&segment), ..segment };
@@ -80,7 +80,7 @@ impl Inventory {
             } else {
                 return reached;
             }
-            segment = Segment::holding(segment.end(), history.timeline_at(segment.end()), size);
+            segment = Segment::holding_lsn(segment.end(), history.timeline_at(segment.end()), size);
         }
     }
 

@@ -148,7 +148,7 @@ impl Archive<'_> {
         if bytes == segment.size {
             return Ok(true);
         }
-        let mut ending = Ending::of(*segment);
+        let mut ending = Ending::of_segment(*segment);
         self.assemble(cover, bytes, bytes, &mut ending)?;
         Ok(ending.is_switch())
     }

@@ -1,4 +1,4 @@
-//! What an S3 error means: which exit status, which cure.
+//! What an S3 error means: which exit status, which remedy.
 
 use super::ask::{Need, Refusal};
 use crate::error::{Error, Kind};
@@ -31,7 +31,7 @@ fn answered(status: u16, code: &str, message: Option<&str>, need: Need) -> Error
         (code, message) => format!("{code}: {message} (status {status})"),
     };
     let e = Error::new(kind(status, code), what);
-    match cure(status, code, need) {
+    match remedy(status, code, need) {
         Some(hint) => e.hint(hint),
         None => e,
     }
@@ -54,7 +54,7 @@ fn kind(status: u16, code: &str) -> Kind {
     }
 }
 
-fn cure(status: u16, code: &str, need: Need) -> Option<&'static str> {
+fn remedy(status: u16, code: &str, need: Need) -> Option<&'static str> {
     Some(match code {
         "NoSuchBucket" => "create the bucket, or correct its name in the repository's URL",
         "InvalidAccessKeyId" => {
@@ -142,8 +142,10 @@ mod tests {
             let e = answered(status, code, None, Need::Read);
             assert_eq!(e.kind(), kind, "{status} {code}");
             match hint {
-                Some(part) => assert!(e.cure().is_some_and(|c| c.contains(part)), "{status} {code}: {e:?}"),
-                None => assert_eq!(e.cure(), None, "{status} {code}"),
+                Some(part) => {
+                    assert!(e.find_hint().is_some_and(|c| c.contains(part)), "{status} {code}: {e:?}")
+                }
+                None => assert_eq!(e.find_hint(), None, "{status} {code}"),
             }
         }
     }

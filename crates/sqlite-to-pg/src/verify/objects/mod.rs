@@ -12,7 +12,7 @@ use crate::verify::target::{TargetColumn, only_cell};
 use postgres::Client;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
-use toban_core::pg::{Ident, literal};
+use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Result};
 
 /// What a table of the target has.
@@ -244,7 +244,7 @@ impl TableJudge<'_> {
 /// What the column's sequence gives next; None when there is none, or the role may not look.
 fn next_number(client: &mut Client, column: &TargetColumn) -> Result<Option<i64>> {
     let Some(sequence) = &column.sequence else { return Ok(None) };
-    let name = literal(sequence);
+    let name = quote_literal(sequence);
     let may = query_texts(client, &format!("select pg_catalog.has_sequence_privilege({name}, 'select')"))?;
     if only_cell(may).as_deref() != Some("t") {
         log::info!("the role may not read the sequence {sequence}: what it gives next is not judged");

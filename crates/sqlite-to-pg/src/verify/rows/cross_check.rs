@@ -12,7 +12,7 @@ use rusqlite::types::ValueRef;
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use toban_core::Result;
-use toban_core::pg::{Ident, literal};
+use toban_core::pg::{Ident, quote_literal};
 
 /// Stretches of neighbours that are looked at in one table, and rows in each at most.
 const STRETCHES: i64 = 8;
@@ -111,7 +111,7 @@ fn read_counterparts(
 }
 
 fn key_tuple(keys: &[Option<String>]) -> Option<String> {
-    let parts = keys.iter().map(|k| unquote(k.as_deref()?).map(|t| literal(&t)));
+    let parts = keys.iter().map(|k| unquote(k.as_deref()?).map(|t| quote_literal(&t)));
     Some(format!("({})", parts.collect::<Option<Vec<_>>>()?.join(", ")))
 }
 
