@@ -49,6 +49,7 @@ const SOAKS: &[Soak] = &[
     soak("run-cut", "pg-backup", "faults::a_run_cut_at_any_byte", Rounds(40)),
     soak("run-flip", "pg-backup", "a_flipped_byte_in_any_object", Rounds(60)),
     soak("incremental", "pg-backup", "incremental::random_histories", Rounds(1000)),
+    soak("block-map", "pg-backup", "memory_does_not_grow_with_the_cluster", Rounds(2000)),
     soak("many-tables", "pg-backup", "fifty_thousand_tables", Rounds(50_000)),
     soak("segment-boundary", "pg-backup", "relation_of_several_files", Rounds(1200)),
     soak("drill-kill", "pg-drill", "killed::at_any_moment", Rounds(80)),

@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Fill it with what does not compress (uuid, random bytea, jsonb) instead of pgbench's accounts
     #[arg(long)]
     random: bool,
+    /// Backups of what changed before the last one is restored
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    backups: u32,
 }
 
 /// One way to back up, after one kind of change.
@@ -70,14 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for change in CHANGES {
         let before = scratch.dir().join("before");
         sh::quietly(&mut scratch.shell(&format!("rm -rf before && cp -a {data} before")))?;
-        // The rows of a page change together, or one row in a hundred pages.
-        let rows = scratch.psql(
-            "postgres",
-            "select (reltuples / greatest(relpages, 1))::int from pg_class where relname = 'filled'",
-        )?;
-        let step: u64 = rows.parse::<u64>().doing(|| format!("read {rows:?}"))? * 150;
-        scratch.psql("postgres", &change.sql.replace("STEP", &step.max(1).to_string()))?;
-        scratch.psql("postgres", "checkpoint")?;
+        make_change(&scratch, change.sql, 0)?;
         let changed = changed_pages(&before, Path::new(&data), &scratch.dir().join("changed"))?;
         let stored = read(&mut scratch.shell("zstd -q -3 -c changed | wc -c"))?;
         let stored: f64 = stored.trim().parse().doing(|| format!("read {stored:?}"))?;
@@ -96,9 +92,46 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Some(&scratch.dir().join("pgbackrest")),
         )?);
     }
+    lines.extend(time_restores(&scratch, args.backups, &ours)?);
     let page = page(args, &machine(&scratch)?, &lines);
     println!("{page}");
     super::record(if args.random { "What changed, of random data" } else { "What changed" }, &page)
+}
+
+/// Changes rows; `number` makes each change one of other rows.
+fn make_change(scratch: &Scratch, sql: &str, number: u32) -> Result<()> {
+    // The rows of a page change together, or one row in a hundred pages.
+    let sql = match sql.contains("STEP") {
+        true => {
+            let rows =
+                "select (reltuples / greatest(relpages, 1))::int from pg_class where relname = 'filled'";
+            let rows = scratch.psql("postgres", rows)?;
+            let step = (rows.parse::<u64>().doing(|| format!("read {rows:?}"))? * 150).max(1);
+            let first = u64::from(number) % step;
+            sql.replace("STEP", &step.to_string()).replace("= 0", &format!("= {first}"))
+        }
+        false => sql.to_string(),
+    };
+    scratch.psql("postgres", &sql)?;
+    scratch.psql("postgres", "checkpoint").map(drop)
+}
+
+/// Restores the last of many backups of what changed, beside one of everything.
+fn time_restores(scratch: &Scratch, backups: u32, ours: &str) -> Result<Vec<Line>> {
+    for number in 1..=backups {
+        make_change(scratch, CHANGES[1].sql, number * 7)?;
+        sh::quietly(&mut scratch.shell(ours))?;
+    }
+    let repo = scratch.dir().join("ours");
+    let restore = |name: &str| {
+        sh::quietly(&mut scratch.shell("rm -rf back"))?;
+        let line =
+            format!("exec pg-backup restore -D back --repo file://{} --jobs 2 >/dev/null", repo.display());
+        time(scratch, name, &line, None)
+    };
+    let last = restore(&format!("pg-backup restore, backup {backups} of what changed"))?;
+    sh::quietly(&mut scratch.shell(&ours.replace("--jobs 2", "--jobs 2 --full")))?;
+    Ok(vec![last, restore("pg-backup restore, one of everything")?])
 }
 
 fn fill(scratch: &Scratch, args: &Args) -> Result<()> {

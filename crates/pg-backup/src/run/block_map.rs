@@ -264,7 +264,7 @@ fn read_table(file: &File) -> Result<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::index::EntryKind;
+    use crate::format::index::{EntryKind, Piece};
 
     fn entry(name: &str, size: u64) -> IndexEntry {
         let (path, kind) = (FileName(name.as_bytes().to_vec()), EntryKind::File);
@@ -318,6 +318,56 @@ mod tests {
         fs::write(dir.path().join("main/.blocks-left"), "x").expect("write");
         write();
         assert_eq!(fs::read_dir(dir.path().join("main")).expect("listed").count(), 1);
+    }
+
+    /// Peak of this process's memory, in MiB.
+    fn peak() -> u64 {
+        let status = fs::read_to_string("/proc/self/status").expect("read");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).expect("it is there");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+    }
+
+    /// Each round is a GiB of the cluster, in 30,000 pieces: the whole count is a cluster of 2 TB.
+    #[test]
+    fn memory_does_not_grow_with_the_cluster() {
+        let rounds = testkit::rounds(4) as u32;
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("main/blocks");
+        let id: Id = "20261121T030000Z-120034".parse().expect("an id");
+        let index = Sum { bytes: 1, sha256: "ab".into() };
+        let key = DigestKey::random().expect("a key");
+        let piece = |n: u32| Piece {
+            pack: n % 100,
+            at: u64::from(n) << 12,
+            stored: 1 << 19,
+            sha256: hex(&sha256(&n.to_le_bytes())),
+            plain: 1 << 20,
+            from: n % 128 * 8192,
+            bytes: 8192,
+            crc32c: n,
+        };
+        let large = |n: u32| IndexEntry {
+            size: 1 << 30,
+            pieces: (0..30_000).map(piece).collect(),
+            ..entry(&format!("base/5/16384.{n}"), 0)
+        };
+        let blocks = vec![key.record(&[1; BLOCK]); 131_072];
+        let mut map = MapWriter::create(&path, key.clone()).expect("begun");
+        for n in 0..rounds {
+            map.add_file(&large(n), &blocks).expect("added");
+        }
+        map.commit(&MapOwner { id: &id, index: &index, clean: true }).expect("committed");
+        let map = BlockMap::open(&path, &id, &index).expect("opened");
+        for n in 0..rounds {
+            let known = map.read_file(&large(n).path).expect("known");
+            assert_eq!((known.blocks.len(), known.entry.pieces.len()), (131_072, 30_000));
+        }
+        eprintln!(
+            "{rounds} GiB: {} MiB on disk, {} MiB of memory",
+            path.metadata().expect("look").len() >> 20,
+            peak()
+        );
+        assert!(peak() < 128, "{} MiB", peak());
     }
 
     #[test]

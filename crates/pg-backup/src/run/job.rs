@@ -251,7 +251,8 @@ impl BackupJob<'_> {
 
     /// What the server's WAL summaries say, where there are some to build on.
     fn read_summaries(&self, client: &mut Client, start: &BackupStart) -> Option<ChangedBlocks> {
-        let base = self.base().filter(|_| self.trusts_summaries)?;
+        // Pages that read badly last time are all judged again, and for that they must be read.
+        let base = self.base().filter(|base| self.trusts_summaries && base.trusted)?;
         let changed = ChangedBlocks::read(client, self.source, base, start);
         changed.map_err(|e| log::info!("every file is read: {}", e.chain())).ok()
     }
