@@ -40,6 +40,7 @@ fn timers_fire_when_their_description_says() {
     let next = [
         ("pg-backup-run", "*-*-* 01:00:00"),
         ("pg-backup-dump", "*-*-* 03:00:00"),
+        ("pg-backup-copy", "*-*-* 04:30:00"),
         ("pg-backup-prune", "*-*-* 05:30:00"),
         ("pg-backup-check", "*-*-* *:45:00"),
         ("pg-backup-verify", "Sun *-*-* 06:30:00"),

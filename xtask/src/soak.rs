@@ -47,6 +47,8 @@ const SOAKS: &[Soak] = &[
     soak("run-kill", "pg-backup", "kill::run", Rounds(50)),
     soak("target-kill", "pg-backup", "kill::target", Rounds(50)),
     soak("run-cut", "pg-backup", "faults::a_run_cut_at_any_byte", Rounds(40)),
+    soak("copy-kill", "pg-backup", "copy::kill::copy", Rounds(67)),
+    soak("copy-cut", "pg-backup", "a_copy_cut_at_any_byte", Rounds(40)),
     soak("run-flip", "pg-backup", "a_flipped_byte_in_any_object", Rounds(60)),
     soak("incremental", "pg-backup", "incremental::random_histories", Rounds(1000)),
     soak("block-map", "pg-backup", "memory_does_not_grow_with_the_cluster", Rounds(2000)),

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 /// How many bytes and their SHA-256.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -51,6 +51,32 @@ impl<R: Read> Read for Measured<R> {
         self.hash.update(&buf[..n]);
         self.bytes += n as u64;
         Ok(n)
+    }
+}
+
+/// A writer that keeps nothing but the sum of what was written.
+#[derive(Default)]
+pub struct SumWriter {
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl SumWriter {
+    /// What was written so far.
+    pub fn sum(&self) -> Sum {
+        Sum { bytes: self.bytes, sha256: hex(&self.hash.clone().finalize()) }
+    }
+}
+
+impl Write for SumWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.hash.update(buf);
+        self.bytes += buf.len() as u64;
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

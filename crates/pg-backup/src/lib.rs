@@ -1,8 +1,9 @@
-//! Takes, lists, verifies, restores and prunes PostgreSQL backups.
+//! Takes, lists, verifies, copies, restores and prunes PostgreSQL backups.
 
 mod check;
 mod child;
 mod cli;
+mod copy;
 mod data_dir;
 mod database;
 mod dump;
@@ -38,6 +39,7 @@ pub fn run(args: BackupArgs, out: &mut Out<'_>) -> Result<()> {
         BackupVerb::RestoreDump(verb) => restore_dump::run(verb, &config, out),
         BackupVerb::List(verb) => list::run(verb, &config, out),
         BackupVerb::Verify(verb) => verify::run(verb, &config, out),
+        BackupVerb::Copy(verb) => copy::run(verb, &config, out),
         BackupVerb::Prune(verb) => prune::run(verb, &config, out),
         BackupVerb::Check(verb) => check::run(verb, &config, out),
     }

@@ -73,6 +73,9 @@ pub struct Repo {
     /// What `prune` keeps here.
     #[serde(default)]
     pub keep: Keep,
+    /// Names of `[repo.NAME]` sections, or URLs, that get a copy of what a run stores here.
+    #[serde(default)]
+    pub copies: Vec<String>,
 }
 
 fn yes() -> bool {

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 /// The version of the layout that this program writes; a reader refuses a newer one.
 pub const FORMAT: u32 = 1;
-const NAME: &str = "cluster.json";
-const LARGEST: u64 = 64 << 10;
+/// The name of the object below its system's root.
+pub const NAME: &str = "cluster.json";
+/// Bytes of the largest.
+pub const LARGEST: u64 = 64 << 10;
 
 /// Facts of a PostgreSQL system that never change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

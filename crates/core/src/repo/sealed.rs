@@ -50,7 +50,8 @@ pub fn seal(json: &str) -> String {
     format!("{{\n  \"sha256\": \"{}\",{rest}", sum::hex(&sum::sha256(rest.as_bytes())))
 }
 
-fn is_sealed(json: &[u8]) -> bool {
+/// Whether the bytes of a manifest match the sum that they begin with.
+pub fn is_sealed(json: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(json) else { return false };
     let parts = text.strip_prefix("{\n  \"sha256\": \"").and_then(|t| t.split_once("\","));
     parts.is_some_and(|(seen, rest)| seen == sum::hex(&sum::sha256(rest.as_bytes())))

@@ -145,7 +145,8 @@ impl Store for Dir {
         let Some(file) = self.find(key)? else { return Ok(None) };
         let meta = file.metadata().doing(|| format!("look at {}", self.path(key).display()))?;
         let modified = meta.modified().ok().and_then(|t| t.try_into().ok()).unwrap_or_default();
-        Ok(Some(Object { key: key.clone(), size: meta.len(), modified, attrs: self.attrs(key)? }))
+        let attrs = self.attrs(key)?;
+        Ok(Some(Object { key: key.clone(), size: meta.len(), modified, attrs, class: None }))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Object>> {

@@ -105,7 +105,8 @@ impl Folder {
         let Some(stat) = self.stat(name)? else { return Ok(None) };
         let modified = jiff::Timestamp::new(stat.st_mtime, i32::try_from(stat.st_mtime_nsec).unwrap_or(0));
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok(Some(Object { key, size, modified: modified.unwrap_or_default(), attrs: BTreeMap::new() }))
+        let modified = modified.unwrap_or_default();
+        Ok(Some(Object { key, size, modified, attrs: BTreeMap::new(), class: None }))
     }
 
     fn stat(&self, name: &str) -> Result<Option<Stat>, Errno> {

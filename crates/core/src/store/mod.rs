@@ -84,6 +84,16 @@ pub struct Object {
     pub modified: jiff::Timestamp,
     /// Filled by [`Store::stat`]; empty in listings.
     pub attrs: Attrs,
+    /// The store's name of its storage class, where that is not the usual one: `GLACIER`.
+    pub class: Option<String>,
+}
+
+impl Object {
+    /// Whether its content must be brought back from an archive before it can be read (Amazon S3 User Guide, "Restoring
+    /// an archived object").
+    pub fn is_cold(&self) -> bool {
+        self.class.as_deref().is_some_and(|class| ["GLACIER", "DEEP_ARCHIVE"].contains(&class))
+    }
 }
 
 /// What came of a [`Store::put`].

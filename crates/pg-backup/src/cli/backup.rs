@@ -131,6 +131,11 @@ impl Run {
 }
 
 fn parse_rate(text: &str) -> Result<Rate, String> {
+    parse_bytes(text).map(Rate)
+}
+
+/// A number of bytes, with K, M or G after it or not.
+pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.char_indices().last() {
         Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
         Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
@@ -138,7 +143,7 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
         _ => (text, 1),
     };
     let bytes = digits.parse::<u64>().ok().filter(|n| *n > 0).and_then(|n| n.checked_mul(unit));
-    bytes.map(Rate).ok_or_else(|| "a number of bytes, with K, M or G after it or not".into())
+    bytes.ok_or_else(|| "a number of bytes, with K, M or G after it or not".into())
 }
 
 /// A tablespace's old and new place.

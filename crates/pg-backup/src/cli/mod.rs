@@ -1,11 +1,13 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
 mod backup;
+mod copy;
 mod dump;
 mod recovery_target;
 
 pub(crate) use backup::{Checkpoint, Restore, Run};
 use clap::{Args as Group, Parser, Subcommand};
+pub(crate) use copy::CopyArgs;
 pub(crate) use dump::{Dump, Form, Globals, RestoreDump};
 pub(crate) use recovery_target::{RecoveryTargetArgs, TargetAction, TargetKeyword, TargetTimeline};
 use std::path::PathBuf;
@@ -63,6 +65,8 @@ pub enum BackupVerb {
     List(List),
     /// Read back what is stored and check its sums
     Verify(Verify),
+    /// Copy what another repository lacks
+    Copy(CopyArgs),
     /// Delete what the rules no longer keep
     Prune(Prune),
     /// Check the newest backup and dumps: age, size, last verify
@@ -104,8 +108,16 @@ Examples:
   Prove the newest by restoring it into a scratch database:
     pg-backup verify --newest --deep --repo local --db service=scratch
 
-The WAL in the repository is read back with them, its tails too: with --newest what the newest backup
-needs. `check` reports what was found damaged until a later verify finds it whole.";
+  Go round the whole repository: each night what was not read for 30 days, the longest ago first, 200 GiB at most:
+    pg-backup verify --within 30d --limit-bytes 200G --repo s3
+
+  A bucket whose old objects went to Glacier: existence and sizes, and what must be brought back before a restore:
+    pg-backup verify --cold --repo s3
+
+Without --newest, --within or IDs everything is read. The WAL in the repository is read back with backups and
+dumps, its tails too: with --newest what the newest backup needs. What was found is kept in the repository, with
+the time: --within reads what has no proof of that time, and a pack that several backups name once for all of
+them. `check` reports what was found damaged until a later verify finds it whole.";
 
 #[derive(Group, Debug)]
 #[command(after_long_help = VERIFY_HELP)]
@@ -113,11 +125,21 @@ pub struct Verify {
     /// IDs of what to verify [default: every one]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
+    /// Everything, whenever it was last read: the default
+    #[arg(long, conflicts_with_all = ["ids", "newest", "within"])]
+    pub all: bool,
     /// Only the newest of the cluster and of each database
-    #[arg(long, conflicts_with = "ids")]
+    #[arg(long, conflicts_with_all = ["ids", "within"])]
     pub newest: bool,
-    /// Only look whether every object is there and of its size; its content is not read
-    #[arg(long, conflicts_with = "deep")]
+    /// Only what was not proven within this time, the longest ago first, e.g. 30d
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["ids", "fast"])]
+    pub within: Option<Span>,
+    /// With --within: read no more than this in a run, e.g. 200G; the rest is due in a later one
+    #[arg(long, value_name = "BYTES", value_parser = backup::parse_bytes, requires = "within")]
+    pub limit_bytes: Option<u64>,
+    /// Only look whether every object is there and of its size; its content is not read, and what is in an archive class
+    /// such as Glacier is named
+    #[arg(long, visible_alias = "cold", conflicts_with = "deep")]
     pub fast: bool,
     /// Also restore the newest of each database into a scratch database on --db and compare its rows
     #[arg(long)]

@@ -7,6 +7,7 @@ mod job;
 pub(crate) use job::DumpJob;
 
 use crate::child::{Output, no_skipped_objects};
+use crate::copy::{CopyAfter, CopyScope, open_copies};
 use crate::format::catalog::Manifest;
 use crate::format::dump::{DumpForm, DumpManifest};
 use crate::format::id::Id;
@@ -89,9 +90,12 @@ pub(crate) fn run(args: &cli::Dump, config: &Config, out: &mut Out<'_>) -> Resul
         return emit_plan(args, config, &repos, out);
     }
     let cluster = &args.repos.cluster;
+    let pairs = open_copies(config, &args.repos, &repos)?;
+    let after = CopyAfter { pairs, cluster, scope: CopyScope::Dumps, new_system: false };
     run::job(config, "pg-backup", "dump", cluster, |report| {
         let _lock = machine::take_lock("dump", cluster)?;
-        dump_all(args, config, &repos, report, out)
+        let done = dump_all(args, config, &repos, report, out);
+        after.copy_after(done, report, out)
     })
 }
 

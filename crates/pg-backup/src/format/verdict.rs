@@ -53,26 +53,28 @@ struct VerdictObject<'a> {
 }
 
 /// That a dump or a backup is whole.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct FoundWhole {
+    /// When the first of its objects was read: what happened to them later is not proven.
+    pub(crate) at: Timestamp,
     /// Tables whose rows were compared in a scratch database, with `--deep`.
     pub(crate) restored_tables: Option<u64>,
 }
 
 impl<M: Manifest> Stored<M> {
-    /// Verifies it by `check`, which says how many tables it restored, and keeps the verdict beside it, where `check`,
-    /// `prune` and `list` find it; with `fast` none: presence and sizes prove too little to be remembered. `None` for
-    /// one that a prune has taken away meanwhile.
+    /// Verifies it by `check`, and keeps the verdict beside it, where `check`, `prune` and `list` find it; with `fast`
+    /// none: presence and sizes prove too little to be remembered. `None` for one that a prune has taken away meanwhile.
     pub(crate) fn verify_by(
         &self,
         fast: bool,
-        check: impl FnOnce() -> Result<Option<u64>>,
+        check: impl FnOnce() -> Result<FoundWhole>,
     ) -> Result<Option<FoundWhole>> {
         match check() {
-            Ok(restored_tables) => {
+            Ok(found) => {
                 if !fast {
-                    self.record_verdict(true, restored_tables);
+                    self.record_verdict(true, found);
                 }
-                Ok(Some(FoundWhole { restored_tables }))
+                Ok(Some(found))
             }
             Err(e) if e.kind() == Kind::Corrupt => {
                 // Prune removes the manifest first: where it is gone, what is missing is no damage.
@@ -80,15 +82,21 @@ impl<M: Manifest> Stored<M> {
                     log::info!("{} was pruned meanwhile", self.manifest.id());
                     return Ok(None);
                 }
-                self.record_verdict(false, None);
+                self.record_damage();
                 Err(e)
             }
             Err(e) => Err(e),
         }
     }
 
-    fn record_verdict(&self, whole: bool, restored_tables: Option<u64>) {
-        let (at, id) = (Timestamp::now(), self.manifest.id().to_string());
+    /// Remembers that it is damaged.
+    pub(crate) fn record_damage(&self) {
+        self.record_verdict(false, FoundWhole { at: Timestamp::now(), restored_tables: None });
+    }
+
+    fn record_verdict(&self, whole: bool, found: FoundWhole) {
+        let FoundWhole { at, restored_tables } = found;
+        let id = self.manifest.id().to_string();
         let verdict = if whole { "proof" } else { "damage" };
         let by = concat!("pg-backup ", env!("CARGO_PKG_VERSION"));
         let object = VerdictObject { format: 1, id: &id, verdict, at, by, restored_tables };

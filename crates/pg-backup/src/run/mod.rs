@@ -16,6 +16,7 @@ mod summaries;
 mod wal;
 mod walk;
 
+use crate::copy::{CopyAfter, CopyScope, open_copies};
 use crate::data_dir::owner;
 use crate::format::backup::BackupManifest;
 use crate::format::catalog::Manifest;
@@ -144,9 +145,13 @@ pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result
         return emit_plan(&search, &mut client, out);
     }
     let cluster = &args.repos.cluster;
+    // Opened now: a misspelt name must not be found out after hours of work.
+    let pairs = open_copies(config, &args.repos, &repos)?;
+    let after = CopyAfter { pairs, cluster, scope: CopyScope::Backups, new_system: args.new_system };
     run::job(config, "pg-backup", "run", cluster, |report| {
         let _lock = machine::take_lock("run", cluster)?;
-        back_up(args, config, &repos, report, out)
+        let done = back_up(args, config, &repos, report, out);
+        after.copy_after(done, report, out)
     })
 }
 

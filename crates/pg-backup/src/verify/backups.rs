@@ -1,13 +1,16 @@
 //! `verify`, of physical backups: every object is there, of its size, and holds what was written.
 
 use super::Verification;
+use super::due::DueSet;
+use super::readings::Readings;
 use super::wal;
 use crate::format::backup::{BackupCatalog, StoredBackup};
 use crate::format::catalog::Manifest;
 use crate::format::frames::Frames;
 use crate::format::id::Id;
 use crate::format::outline::{self, read_entries};
-use crate::format::verdict::verify_object;
+use crate::format::verdict::{FoundWhole, verify_object};
+use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use toban_core::repo::Repo;
@@ -36,22 +39,49 @@ impl Record for VerifiedBackup {
 }
 
 impl Verification<'_, '_> {
-    pub(super) fn verify_backups(&mut self, repo: &Repo, mut catalog: BackupCatalog) -> Result<()> {
+    pub(super) fn verify_backups(
+        &mut self,
+        repo: &Repo,
+        catalog: &mut BackupCatalog,
+        due: Option<&DueSet>,
+    ) -> Result<()> {
         catalog.damaged.drain(..).for_each(|e| self.add_damaged(e));
         let newest = catalog.stored.last().map(|s| s.manifest.id.clone());
+        let mut readings = Readings::new(due);
+        let mut others = Vec::new();
         for stored in &catalog.stored {
             let id = &stored.manifest.id;
-            if self.is_wanted(id, newest.as_ref() == Some(id)) {
-                self.seen.push(id.to_string());
-                self.add(verify_backup(stored, self.args.fast), format!("{id} in {}: whole", repo.name))?;
+            if !self.is_wanted(id, newest.as_ref() == Some(id)) {
+                others.push(stored);
+                continue;
+            }
+            self.seen.push(id.to_string());
+            if due.is_some_and(|due| !due.has_backup(id)) {
+                others.push(stored);
+                continue;
+            }
+            let verified = verify_backup(stored, self.args.fast, &mut readings);
+            self.add(verified, format!("{id} in {}: whole", repo.name))?;
+        }
+        // What shares a damaged pack is damaged too, though nobody asked for it: its last proof would say otherwise.
+        for stored in others.into_iter().filter(|s| s.damaged.is_none()) {
+            if let Some(text) = readings.damage_of(stored)? {
+                let e = Error::corrupt(format!("{} in {}: {text}", stored.manifest.id, repo.name));
+                stored.record_damage();
+                self.add_damaged(e);
             }
         }
-        // Whoever names a backup asks for that one alone.
-        if self.args.ids.is_empty() { self.verify_wal(&catalog, repo) } else { Ok(()) }
+        Ok(())
     }
 
-    fn verify_wal(&mut self, catalog: &BackupCatalog, repo: &Repo) -> Result<()> {
-        let Some(wal) = self.results.start_item(wal::verify_wal(self.args, catalog, repo)) else {
+    pub(super) fn verify_wal(
+        &mut self,
+        repo: &Repo,
+        systems: &[wal::SystemWal],
+        wanted: &wal::WalWanted<'_>,
+    ) -> Result<()> {
+        let wal = wal::verify_wal(repo, systems, wanted, self.args.fast);
+        let Some(wal) = self.results.start_item(wal) else {
             return Ok(());
         };
         for (name, e) in wal.damaged {
@@ -67,11 +97,16 @@ impl Verification<'_, '_> {
     }
 }
 
-fn verify_backup(stored: &StoredBackup, fast: bool) -> Result<Option<VerifiedBackup>> {
+fn verify_backup(
+    stored: &StoredBackup,
+    fast: bool,
+    readings: &mut Readings,
+) -> Result<Option<VerifiedBackup>> {
     let manifest = &stored.manifest;
     let found = stored.verify_by(fast, || {
-        let checked = check_objects(stored, fast);
-        checked.doing(|| format!("verify {} in {}", manifest.id, stored.repo.name)).map(|()| None)
+        let checked = check_objects(stored, fast, readings);
+        let checked = checked.doing(|| format!("verify {} in {}", manifest.id, stored.repo.name));
+        checked.map(|at| FoundWhole { at, restored_tables: None })
     })?;
     Ok(found.map(|_| VerifiedBackup {
         repo: stored.repo.name.clone(),
@@ -83,14 +118,22 @@ fn verify_backup(stored: &StoredBackup, fast: bool) -> Result<Option<VerifiedBac
     }))
 }
 
-/// The index comes first, then the packs in the manifest's order.
-fn check_objects(stored: &StoredBackup, fast: bool) -> Result<()> {
+/// The index comes first, then the packs in the manifest's order. When the first of them was read.
+fn check_objects(stored: &StoredBackup, fast: bool, readings: &mut Readings) -> Result<Timestamp> {
+    let mut first = Timestamp::now();
     for (i, (key, sum)) in stored.manifest.objects()?.iter().enumerate() {
         shutdown::check()?;
         let pack = i.checked_sub(1).and_then(|i| Some(stored.manifest.packs.get(i)?.number));
-        verify_object(&stored.repo, key, sum, fast).map_err(|e| name_lost_files(stored, pack, e))?;
+        let read = match fast {
+            true => verify_object(&stored.repo, key, sum, true).map(|()| first),
+            false => readings.read_object(&stored.repo, key, sum),
+        };
+        first = first.min(read.map_err(|e| name_lost_files(stored, pack, e))?);
     }
-    if fast { Ok(()) } else { outline::read_outline(stored).map(drop) }
+    if !fast {
+        outline::read_outline(stored)?;
+    }
+    Ok(first)
 }
 
 /// The same error with the files that lie in the damaged frames, so that one knows what is lost.

@@ -1,13 +1,15 @@
 //! `verify`, of dumps: every part is there and holds what was written; with `--deep` the newest restores.
 
 use super::Verification;
+use super::due::DueSet;
 use crate::format::catalog::Manifest;
 use crate::format::dump::{DumpCatalog, StoredDump};
 use crate::format::id::Id;
-use crate::format::verdict::verify_object;
+use crate::format::verdict::{FoundWhole, verify_object};
 use crate::restore_dump::test_restore;
 use crate::server::Server;
 use crate::{cli, machine};
+use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use toban_core::config::Config;
@@ -51,13 +53,22 @@ impl ScratchServer {
     }
 }
 
+/// Which dumps are verified, and where the newest is restored.
+#[derive(Clone, Copy)]
+pub(super) struct ChosenDumps<'a> {
+    pub(super) scratch: Option<&'a ScratchServer>,
+    /// With `--within`.
+    pub(super) due: Option<&'a DueSet>,
+}
+
 impl Verification<'_, '_> {
     pub(super) fn verify_dumps(
         &mut self,
         repo: &Repo,
         catalog: DumpCatalog,
-        scratch: Option<&ScratchServer>,
+        chosen: ChosenDumps<'_>,
     ) -> Result<()> {
+        let ChosenDumps { scratch, due } = chosen;
         catalog.damaged.into_iter().for_each(|e| self.add_damaged(e));
         let newest = find_newest(&catalog.stored);
         for stored in catalog.stored {
@@ -65,6 +76,9 @@ impl Verification<'_, '_> {
             let is_newest = newest.get(&manifest.database.name) == Some(&manifest.id);
             if self.is_wanted(&manifest.id, is_newest) {
                 self.seen.push(manifest.id.to_string());
+                if due.is_some_and(|due| !due.has_dump(&manifest.database.name, &manifest.id)) {
+                    continue;
+                }
                 let note = format!("{} {} in {}: whole", manifest.database.name, manifest.id, repo.name);
                 let verified = verify_dump(stored, scratch.filter(|_| is_newest), self.args.fast);
                 self.add(verified, note)?;
@@ -88,6 +102,7 @@ fn verify_dump(
 ) -> Result<Option<VerifiedDump>> {
     let name = format!("{} {}", stored.manifest.database.name, stored.manifest.id);
     let found = stored.verify_by(fast, || {
+        let at = Timestamp::now();
         for (key, sum) in stored.manifest.objects()? {
             let done = verify_object(&stored.repo, &key, &sum, fast);
             done.doing(|| format!("verify {name} in {}", stored.repo.name))?;
@@ -95,7 +110,9 @@ fn verify_dump(
         // After the sums: what is damaged in the store must not be taken for a dump that does not load.
         let jobs = machine::worker_count(None);
         let restore = |s: &ScratchServer| test_restore(&s.server, &s.maintenance, stored.clone(), jobs);
-        scratch.map(restore).transpose().doing(|| format!("restore {name} into a scratch database"))
+        let restored = scratch.map(restore).transpose();
+        let restored_tables = restored.doing(|| format!("restore {name} into a scratch database"))?;
+        Ok(FoundWhole { at, restored_tables })
     })?;
     Ok(found.map(|found| VerifiedDump {
         repo: stored.repo.name.clone(),

@@ -1,18 +1,24 @@
 //! `verify`: reads back what is stored and compares it with the sums that were taken when it was written.
 
 mod backups;
+mod cold;
+mod due;
 mod dumps;
+mod readings;
 mod wal;
 
 use crate::cli;
 use crate::format::backup::BackupCatalog;
 use crate::format::dump::DumpCatalog;
 use crate::format::id::Id;
+use due::{DueRule, DueSet, HeldItems};
+use dumps::ChosenDumps;
 use jiff::Timestamp;
 use toban_core::config::Config;
 use toban_core::repo::{Repo, RepoResults};
 use toban_core::run::{self, Report};
 use toban_core::{Error, Kind, Out, Record, Result};
+use wal::{SystemWal, WalWanted};
 
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Verify, config: &Config, out: &mut Out<'_>) -> Result<()> {
@@ -26,6 +32,18 @@ pub(crate) fn run(args: &cli::Verify, config: &Config, out: &mut Out<'_>) -> Res
         }
         verification.finish()
     })
+}
+
+/// With `--within`: what is due.
+fn due_rule(args: &cli::Verify) -> Option<DueRule> {
+    args.within.map(|span| DueRule { within: span.0, limit_bytes: args.limit_bytes })
+}
+
+/// What one repository holds of the cluster.
+struct HeldRepo {
+    backups: BackupCatalog,
+    dumps: DumpCatalog,
+    wal: Vec<SystemWal>,
 }
 
 /// What all repositories of a run share.
@@ -48,12 +66,41 @@ impl Verification<'_, '_> {
         if self.args.ids.is_empty() && self.results.start_item(holds).is_none() {
             return Ok(());
         }
+        let Some(held) = self.results.start_item(self.read_held(repo)) else { return Ok(()) };
+        let HeldRepo { mut backups, dumps, wal } = held;
+        if self.args.fast {
+            self.name_cold_objects(repo, &backups, &dumps, &wal)?;
+        }
+        let due = due_rule(self.args).map(|rule| {
+            let held = HeldItems { backups: &backups, dumps: &dumps, wal: &wal };
+            DueSet::choose_due(&held, rule, Timestamp::now())
+        });
+        let due = due.transpose()?;
+        if let Some(left) = due.as_ref().map(|due| due.left).filter(|left| *left > 0) {
+            self.report.note(format!("{left} more are due in {}: a later run reads them", repo.name));
+            log::info!("{left} more are due in {}: a later run reads them", repo.name);
+        }
+        self.verify_backups(repo, &mut backups, due.as_ref())?;
+        let wanted = match &due {
+            Some(due) => WalWanted::Due(due),
+            None if self.args.newest => WalWanted::Newest(&backups),
+            None => WalWanted::All,
+        };
+        // Whoever names a backup asks for that one alone.
+        if self.args.ids.is_empty() {
+            // What is not due was meant all the same.
+            let held = wal.iter().filter(|w| due.is_some() && !w.files.is_empty());
+            self.seen.extend(held.map(|w| format!("WAL of system {}", w.system.identifier)));
+            self.verify_wal(repo, &wal, &wanted)?;
+        }
+        self.verify_dumps(repo, dumps, ChosenDumps { scratch, due: due.as_ref() })
+    }
+
+    fn read_held(&self, repo: &Repo) -> Result<HeldRepo> {
         let (cluster, now) = (&self.args.repos.cluster, Timestamp::now());
-        let catalogs = BackupCatalog::read(repo, cluster, now)
-            .and_then(|b| Ok((b, DumpCatalog::read(repo, cluster, now)?)));
-        let Some((backups, dumps)) = self.results.start_item(catalogs) else { return Ok(()) };
-        self.verify_backups(repo, backups)?;
-        self.verify_dumps(repo, dumps, scratch)
+        let wal = if self.args.ids.is_empty() { SystemWal::list_systems(repo, cluster)? } else { Vec::new() };
+        let backups = BackupCatalog::read(repo, cluster, now)?;
+        Ok(HeldRepo { backups, dumps: DumpCatalog::read(repo, cluster, now)?, wal })
     }
 
     fn is_wanted(&self, id: &Id, is_newest: bool) -> bool {

@@ -1,7 +1,8 @@
 //! `verify`, of the WAL: every segment, history and tail reads, holds what was written, and is what its name says.
 
+use super::due::DueSet;
 use crate::format::backup::BackupCatalog;
-use crate::{cli, machine};
+use crate::machine;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,8 @@ use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, Tail};
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
-use toban_core::repo::verified::{self, Verified};
+use toban_core::repo::verified::{self, ProvenFile, Verified};
+use toban_core::store::Object;
 use toban_core::wal::{Header, History, Timeline, WalName};
 use toban_core::{Context, Error, Kind, Record, Result, out};
 
@@ -72,16 +74,59 @@ impl WalItem {
     }
 }
 
-/// Reads the WAL of every system in one repository: with --newest what the newest backup needs.
+/// The WAL of one system in one repository.
+pub(super) struct SystemWal {
+    pub(super) system: System,
+    pub(super) files: Vec<(WalName, Object)>,
+    tails: Vec<Tail>,
+    /// What was found last.
+    last: Option<Verified>,
+}
+
+impl SystemWal {
+    /// Lists every system's.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    pub(super) fn list_systems(repo: &Repo, cluster: &str) -> Result<Vec<SystemWal>> {
+        let list = |system: System| {
+            let archive = Archive::new(&*repo.store, system.clone());
+            let (tails, files) = (archive.all_tails()?, archive.files()?);
+            // One that does not read hides nothing: then it is not known what was read before.
+            let last = verified::newest(&*repo.store, &system, Timestamp::now()).ok().flatten();
+            Ok(SystemWal { system, files, tails, last })
+        };
+        System::all(&*repo.store, cluster)?.into_iter().map(list).collect()
+    }
+
+    /// When a file was last read whole; none where that is not known.
+    pub(super) fn proven_at(&self, name: WalName, object: &Object) -> Option<Timestamp> {
+        self.last.as_ref()?.proven_at(name, object.modified)
+    }
+}
+
+/// What of the WAL is read.
+pub(super) enum WalWanted<'a> {
+    All,
+    /// What the newest backup of this catalog needs.
+    Newest(&'a BackupCatalog),
+    /// What is due, and all tails.
+    Due(&'a DueSet),
+}
+
+/// Reads the WAL of every system in one repository.
 ///
 /// # Errors
 /// When the store could not be asked; damage is in the answer.
-pub(super) fn verify_wal(args: &cli::Verify, catalog: &BackupCatalog, repo: &Repo) -> Result<WalFound> {
+pub(super) fn verify_wal(
+    repo: &Repo,
+    systems: &[SystemWal],
+    wanted: &WalWanted<'_>,
+    fast: bool,
+) -> Result<WalFound> {
     let mut all = WalFound::default();
-    for system in System::all(&*repo.store, &args.repos.cluster)? {
-        let job = WalVerifier { repo, system, fast: args.fast };
-        let from = args.newest.then(|| job.newest_backup_segment(catalog)).flatten();
-        let found = job.verify(from)?;
+    for wal in systems {
+        let found = WalVerifier { repo, wal, fast, began: Timestamp::now() }.verify(wanted)?;
         all.whole.extend(found.whole);
         all.damaged.extend(found.damaged);
     }
@@ -104,29 +149,28 @@ impl VerifiedWal {
 
 struct WalVerifier<'a> {
     repo: &'a Repo,
-    system: System,
+    wal: &'a SystemWal,
     fast: bool,
+    began: Timestamp,
 }
 
 impl WalVerifier<'_> {
     /// The number of the segment where the newest backup of the system begins.
     fn newest_backup_segment(&self, catalog: &BackupCatalog) -> Option<u64> {
-        let newest = catalog.stored.iter().rfind(|s| s.manifest.is_of(&self.system))?;
+        let newest = catalog.stored.iter().rfind(|s| s.manifest.is_of(&self.wal.system))?;
         Some(newest.manifest.start_lsn.0 / newest.manifest.wal_segment_size.max(1))
     }
 
-    fn verify(&self, from: Option<u64>) -> Result<WalFound> {
-        let archive = Archive::new(&*self.repo.store, self.system.clone());
-        let tails = archive.all_tails()?;
-        let files = archive.files()?;
-        let known = match cluster::of(&*self.repo.store, &self.system)? {
+    fn verify(&self, wanted: &WalWanted<'_>) -> Result<WalFound> {
+        let SystemWal { system, files, tails, .. } = self.wal;
+        let archive = Archive::new(&*self.repo.store, system.clone());
+        let known = match cluster::of(&*self.repo.store, system)? {
             Some(known) => known,
             None if files.is_empty() && tails.is_empty() => {
                 return Ok(WalFound::default());
             }
             None => {
-                let e =
-                    Error::corrupt(format!("cluster.json of system {} is missing", self.system.identifier));
+                let e = Error::corrupt(format!("cluster.json of system {} is missing", system.identifier));
                 return Err(e.hint("the next `wal-shipper push` or `stream` writes it"));
             }
         };
@@ -135,8 +179,16 @@ impl WalVerifier<'_> {
             .iter()
             .map(|(name, o)| WalItem::File(*name, o.size))
             .chain(tails.iter().map(|t| WalItem::Tail(*t)));
-        let wanted = |item: &WalItem| match (from, item.name().segment(size)) {
-            (Some(from), Some(segment)) => segment.number >= from,
+        let from = match wanted {
+            WalWanted::Newest(catalog) => self.newest_backup_segment(catalog),
+            WalWanted::All | WalWanted::Due(_) => None,
+        };
+        let wanted = |item: &WalItem| match (wanted, from, item.name().segment(size)) {
+            // Tails come and go within a day: they are read each time.
+            (WalWanted::Due(due), ..) => {
+                matches!(item, WalItem::Tail(_)) || due.has_wal(system.identifier, item.name())
+            }
+            (_, Some(from), Some(segment)) => segment.number >= from,
             _ => true,
         };
         let (items, others): (Vec<WalItem>, Vec<WalItem>) = all.partition(wanted);
@@ -200,7 +252,7 @@ impl WalVerifier<'_> {
             .map_err(|e| Error::corrupt(format!("{name} begins with no WAL")).because(e))?;
         let segment = name.segment(size).ok_or_else(|| Error::corrupt(format!("{name} is no segment")))?;
         header.check_segment(&segment).map_err(|e| Error::corrupt(e.chain()))?;
-        if header.system == self.system.identifier {
+        if header.system == self.wal.system.identifier {
             return Ok(());
         }
         Err(Error::corrupt(format!("{name} is of system {}", header.system)))
@@ -209,13 +261,26 @@ impl WalVerifier<'_> {
     /// Keeps the verdict: `check` reports what is damaged until a later one has found it whole, or it is gone.
     fn record_verdict(&self, damaged: &[(String, Error)], unread: &[WalItem]) {
         let at = Timestamp::now();
-        let before = verified::newest(&*self.repo.store, &self.system, at).ok().flatten();
+        let before = verified::newest(&*self.repo.store, &self.wal.system, at).ok().flatten();
         let unread: BTreeSet<String> = unread.iter().map(WalItem::verdict_name).collect();
-        // What was damaged and has not been read this time is damaged still: a verdict with --newest must not hide it.
-        let still = before.into_iter().flat_map(|v| v.damaged).filter(|name| unread.contains(name));
+        let before = before.as_ref();
+        // What was damaged and has not been read this time is damaged still: a verdict on a part must not hide it.
+        let still =
+            before.into_iter().flat_map(|v| &v.damaged).filter(|name| unread.contains(*name)).cloned();
         let all: BTreeSet<String> = damaged.iter().map(|(name, _)| name.clone()).chain(still).collect();
-        let verdict = Verified::new(at, all.into_iter().collect());
-        if let Err(e) = verdict.record(&*self.repo.store, &self.system) {
+        // What was read before and has not been this time was read when it was.
+        let proven = |(name, object): &(WalName, Object)| {
+            let text = name.to_string();
+            let at = match unread.contains(&text) {
+                true => before.and_then(|v| v.proven_at(*name, object.modified)),
+                false => Some(self.began),
+            };
+            ProvenFile { name: *name, at: at.filter(|_| !all.contains(&text)) }
+        };
+        let proven = self.wal.files.iter().map(proven).collect();
+        let mut verdict = Verified::new(at, all.into_iter().collect());
+        verdict.set_proven(proven);
+        if let Err(e) = verdict.record(&*self.repo.store, &self.wal.system) {
             // A credential that may only read can verify all the same.
             log::warn!("the verdict on the WAL could not be stored in {}: {}", self.repo.name, e.chain());
         }
@@ -233,7 +298,7 @@ impl WalVerifier<'_> {
             let tails = items.iter().filter(|(i, _)| matches!(i, WalItem::Tail(_))).count();
             VerifiedWal {
                 repo: self.repo.name.clone(),
-                system: self.system.identifier,
+                system: self.wal.system.identifier,
                 timeline,
                 first: names().min().map(|n| n.to_string()).unwrap_or_default(),
                 last: names().max().map(|n| n.to_string()).unwrap_or_default(),

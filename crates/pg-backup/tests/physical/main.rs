@@ -2,6 +2,7 @@
 
 mod busy;
 mod conf;
+mod copy;
 mod damage;
 mod faults;
 mod incremental;
@@ -13,6 +14,7 @@ mod load;
 mod planted;
 mod pooler;
 mod refused;
+mod rounds;
 mod same;
 mod stock;
 mod tablespaces;

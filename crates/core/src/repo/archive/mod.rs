@@ -3,10 +3,12 @@
 mod compress;
 mod histories;
 mod inventory;
+mod stored_form;
 mod tail;
 
 pub use compress::{Compressed, LEVELS};
 pub use inventory::{Inventory, MissingRange, TimelineSegments};
+pub use stored_form::StoredForm;
 pub use tail::{Tail, cover, covers};
 
 use super::keys::System;

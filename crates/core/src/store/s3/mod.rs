@@ -128,7 +128,8 @@ impl S3 {
         let mark = attrs.remove(MARK);
         let size = head.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         let modified = timestamp(head.last_modified.as_ref());
-        Ok(Some((Object { key: key.clone(), size, modified, attrs }, mark)))
+        let class = head.storage_class.as_ref().and_then(|c| unusual_class(c.as_str()));
+        Ok(Some((Object { key: key.clone(), size, modified, attrs, class }, mark)))
     }
 
     fn abort_old(&self, path: &str, id: &str) -> Result<()> {
@@ -242,8 +243,14 @@ impl S3 {
     fn listed(&self, o: &aws_sdk_s3::types::Object) -> Option<Object> {
         let size = u64::try_from(o.size.unwrap_or(0)).unwrap_or(0);
         let modified = timestamp(o.last_modified.as_ref());
-        Some(Object { key: self.key(o.key())?, size, modified, attrs: Attrs::new() })
+        let class = o.storage_class.as_ref().and_then(|c| unusual_class(c.as_str()));
+        Some(Object { key: self.key(o.key())?, size, modified, attrs: Attrs::new(), class })
     }
+}
+
+/// Services name the usual class, or none.
+fn unusual_class(class: &str) -> Option<String> {
+    (class != "STANDARD" && !class.is_empty()).then(|| class.to_string())
 }
 
 fn timestamp(t: Option<&DateTime>) -> jiff::Timestamp {

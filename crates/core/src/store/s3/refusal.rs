@@ -67,6 +67,9 @@ fn remedy(status: u16, code: &str, need: Need) -> Option<&'static str> {
             "the session credentials have expired: renew them"
         }
         "InvalidToken" => "AWS_SESSION_TOKEN does not belong to the access key: renew or unset it",
+        "InvalidObjectState" => {
+            "the object is in an archive class: bring it back first by `aws s3api restore-object`, which takes hours"
+        }
         "RequestTimeTooSkewed" => "set this machine's clock",
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             "the bucket is in another region: set AWS_REGION or s3_region"
