@@ -22,6 +22,7 @@ pub fn find_program(name: &str) -> Result<Option<PathBuf>> {
     let own = std::env::current_exe().doing(|| "find this program".into())?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let listed = std::env::split_paths(&path).map(|dir| dir.join(name));
+    // The one that was installed with us comes first: another version on PATH may not know our flags.
     let found = std::iter::once(own.with_file_name(name)).chain(listed).find(|p| p.is_file());
     found.map(std::path::absolute).transpose().doing(|| format!("find {name}"))
 }

@@ -78,6 +78,7 @@ impl<'a> PathSearch<'a> {
             others: Vec::new(),
             dead: None,
         };
+        // RFC 5280, 6.1.1: an anchor is given, not proven; so a leaf that is one ends the path at once.
         let trusted = ask.roots.certs.iter().any(|root| root.der == leaf.der);
         search.nodes.push(Candidate { cert: leaf, anchor: trusted, fault: None, distance: None });
         search.gather_candidates();
@@ -92,6 +93,8 @@ impl<'a> PathSearch<'a> {
         for (pool, anchor) in pools {
             for cert in &pool.certs {
                 let same = wanted.entry(cert.subject.canonical()).or_default();
+                // Roots come first: a root that a server sends along is an anchor all the same, and not an issuer that
+                // must prove itself.
                 if !same.iter().any(|(known, _)| known.der == cert.der) {
                     same.push((cert, anchor));
                 }
@@ -143,6 +146,7 @@ impl<'a> PathSearch<'a> {
     fn extend_path(&mut self, path: &mut Vec<usize>, only_sound: bool) {
         let last = path[path.len() - 1];
         for next in self.likely_issuers(path, only_sound) {
+            // Every step is counted: certificates that sign each other in a ring must not keep us, whoever sent them.
             let enough = if only_sound { self.found.is_some() } else { self.others.len() >= MOST_KEPT };
             if enough || self.steps == 0 {
                 return;

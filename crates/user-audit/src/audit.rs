@@ -30,6 +30,8 @@ pub(crate) fn list_places(scope: &Scope, config: &Config, sqlite: bool) -> Resul
         (false, _) => given.into_iter().map(|db| parse_place(db, sqlite)).collect::<Result<Vec<_>>>()?,
         (true, db) => {
             let to = ConnInfo::resolve(db, "user-audit")?;
+            // The connection string names one database to connect to; the section may name more of the same server to
+            // audit.
             let names = cluster.map(|c| c.databases.clone()).unwrap_or_default();
             match names.is_empty() {
                 true => vec![AuditTarget::Pg(Box::new(to))],
@@ -101,6 +103,7 @@ impl Audit<'_> {
             let baseline = self.load_baseline(&source, &books.redactor);
             let mut ledger = books.open_ledger(source, baseline);
             if let Err(e) = audit_one(place, &mut ledger).map_err(mark_passing) {
+                // UNKNOWN and not left out: a database that nobody could look at must not make a clean report.
                 ledger.add(not_audited(&e))?;
                 failed.push(e);
             }

@@ -50,6 +50,8 @@ pub(crate) fn remember_pack(reviews: &Path, made: &Made) -> Result<()> {
 pub(crate) fn check_chain(reviews: &Path, chain: &[(String, String)]) -> Result<()> {
     let made: Vec<Made> = read_lines(&reviews.join(FILE))?;
     let decided: Vec<Decided> = read_lines(&reviews.join("log.jsonl"))?;
+    // Every pack of the chain and not the newest alone: a pack in the middle that was made anew changes those after
+    // it, which are then known here with other sums.
     for (pack, sha256) in chain {
         let of = |known: &str| known != sha256;
         // Packs of two folders may have one name: the sum of either will do.

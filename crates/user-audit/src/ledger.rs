@@ -112,6 +112,7 @@ impl ClusterFindings {
         let said =
             format!("{} {} {} {} {}", f.id(), base.key, base.severity, base.text, base.accepted.is_some());
         match self.first.get(&(cluster.clone(), said.clone())) {
+            // Word for word what another database of the cluster said: told once, and counted here.
             Some(source) if *source != base.source => {
                 (self.known, self.known_under) = (self.known + 1, source.clone());
                 true

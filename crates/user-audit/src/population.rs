@@ -67,6 +67,8 @@ impl Row {
         else {
             return None;
         };
+        // The apostrophe that `line` puts before what a spreadsheet would take for a formula goes again: names are
+        // compared as the database has them.
         let plain = |cell: &String| match cell.strip_prefix('\'') {
             Some(rest)
                 if rest.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) =>
@@ -133,6 +135,7 @@ fn split_cells(line: &str) -> Vec<String> {
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
+            // RFC 4180, 2.7: in a quoted cell a quote is written twice.
             '"' if quoted && chars.peek() == Some(&'"') => cell.extend(chars.next()),
             '"' => quoted = !quoted,
             ',' if !quoted => cells.push(std::mem::take(&mut cell)),

@@ -72,6 +72,7 @@ impl Redactor {
         }
         let between = |c: char| c.is_whitespace() || "/:;,()<>\"'".contains(c);
         let address = |word: &str| word.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
+        // Only the word goes, and the rest of the sentence stays: a finding must still say what is wrong.
         let words = text.split_inclusive(between).map(|piece| {
             let word = piece.trim_end_matches(between);
             let rest = &piece[word.len()..];

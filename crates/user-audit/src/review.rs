@@ -94,6 +94,7 @@ pub(crate) fn compare_access(before: &[Access], now: &[Access]) -> Vec<AuditFind
     let new: BTreeSet<&Access> = now.iter().collect();
     let mut found: Vec<AuditFinding> = new.difference(&old).map(|a| new_access(a, before)).collect();
     found.extend(old.difference(&new).filter_map(|a| removed_access(a, now)));
+    // By urgency, then by names: two runs over the same rights tell them in the same order, and can be compared.
     found.sort_by_cached_key(|f| (f.base.severity.rank(), f.id(), f.base.key.clone()));
     found
 }

@@ -58,6 +58,7 @@ impl Spool {
         };
         let doing = || "keep a finding until all are known".to_string();
         let heap = &mut self.0[find_heap(f)];
+        // One line each: what is read back ends where it was meant to end, whatever a text holds.
         serde_json::to_writer(&mut *heap, &stored).doing(doing)?;
         heap.write_all(b"\n").doing(doing)
     }

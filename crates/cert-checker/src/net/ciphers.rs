@@ -20,6 +20,7 @@ impl Cipher {
         match () {
             () if name.contains("_NULL") => 0,
             () if name.contains("EXPORT") || name.contains("_40_") || name.contains("DES40") => 40,
+            // Three keys of 56 bits are worth 112: a meeting in the middle costs two of them (NIST SP 800-57, part 1).
             () if name.contains("3DES") => 112,
             () if name.contains("WITH_DES_") => 56,
             () if name.contains("_256") && !name.contains("_128_") || name.contains("CHACHA20") => 256,
@@ -29,6 +30,7 @@ impl Cipher {
 
     /// A fresh secret for every session.
     pub(crate) fn is_forward_secret(self) -> bool {
+        // TLS 1.3 (RFC 8446, appendix B.4) has no suite without it, and its names do not tell.
         self.name.contains("_DHE_") || self.name.contains("_ECDHE_") || self.id >> 8 == 0x13
     }
 
@@ -50,6 +52,7 @@ impl Cipher {
 
     /// What no server should take any more: no secret, or one that can be broken.
     pub(crate) fn is_insecure(self) -> bool {
+        // RFC 7465 forbids RC4; MD5 as a digest of records fell with it, and below 112 bits a key can be searched for.
         self.is_anonymous() || self.bits() < 112 || self.name.contains("RC4") || self.name.contains("_MD5")
     }
 }
@@ -61,6 +64,8 @@ pub(crate) fn is_dhe(id: u16) -> bool {
 
 /// The suites of TLS 1.3, or those of the versions before.
 pub(crate) fn offered_suites(tls13: bool) -> Vec<u16> {
+    // The suites of TLS 1.3 have numbers of their own, and no handshake chooses between these and the others (RFC
+    // 8446, B.4).
     CIPHERS.iter().map(|(id, _)| *id).filter(|id| (id >> 8 == 0x13) == tls13).collect()
 }
 

@@ -56,10 +56,12 @@ impl ClientHello<'_> {
         put_vector8(&mut body, session);
         put_vector16(&mut body, &be_bytes(self.ciphers));
         put_vector8(&mut body, &[0]);
+        // SSL 3.0 knows no extensions, and some servers of that age break off when there are any.
         if self.version > SSL3 {
             put_vector16(&mut body, &self.encode_extensions());
         }
         let mut message = vec![1];
+        // A handshake message has a length of 24 bits (RFC 8446, 4).
         message.extend(&u32::try_from(body.len()).unwrap_or(0).to_be_bytes()[1..]);
         message.extend(body);
         // Some old servers take no record of a version above their own in the first flight (RFC 8446, 5.1 allows 3.1).
@@ -79,11 +81,14 @@ impl ClientHello<'_> {
         // status_request for OCSP, without responders or extensions.
         put_extension(&mut all, 5, &[1, 0, 0, 0, 0]);
         put_extension(&mut all, 10, &with_length16(&be_bytes(&GROUPS)));
+        // Uncompressed points, the one form that RFC 8422, 5.1.2, leaves.
         put_extension(&mut all, 11, &[1, 0]);
         if self.version >= TLS12 {
             put_extension(&mut all, 13, &with_length16(&be_bytes(&SIGNATURES)));
         }
         if self.version == TLS13 {
+            // supported_versions names 1.3 alone: a server that does not have it must refuse instead of going down
+            // (RFC 8446, 4.2.1).
             put_extension(&mut all, 43, &[2, 3, 4]);
             let mut share = vec![0, 29];
             // Any 32 bytes are a public key of x25519; the secret is never needed.

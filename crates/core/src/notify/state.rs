@@ -54,6 +54,8 @@ impl ChannelState {
     /// The first pending message was delivered.
     pub(super) fn set_delivered(&mut self) {
         if !self.spool.is_empty() {
+            // What was delivered, and not how the job stands by now: that is what the reader of this channel
+            // remembers.
             self.last = Some(self.spool.remove(0).standing);
         }
     }

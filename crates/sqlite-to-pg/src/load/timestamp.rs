@@ -142,6 +142,7 @@ fn read_zone(text: &[u8]) -> Option<Option<i32>> {
         _ => return None,
     };
     let seconds = i32::try_from(hours * 3600 + minutes * 60).ok()?;
+    // As far as PostgreSQL takes an offset (MAX_TZDISP_HOUR in `datetime.h`).
     (hours < 16 && minutes < 60).then_some(Some(sign * seconds))
 }
 

@@ -91,6 +91,7 @@ impl Selection {
             if !self.exclude.iter().any(|p| p.fits_object(ObjectKind::Column, &name)) {
                 continue;
             }
+            // Without it rows could not be named, nor found again in the comparison.
             if table.key.contains(&at) || table.rowid.as_deref() == Some(&*table.columns[at].name) {
                 return Err(Error::usage(format!(
                     "--exclude {name}: a column of the primary key cannot be left out"

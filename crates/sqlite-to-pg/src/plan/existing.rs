@@ -39,6 +39,7 @@ pub(crate) fn adapt_plan(
             None => missing.push(format!("the table {}", table.source)),
         }
     }
+    // What no table has taken is a mistyped name, and would be left out without a word.
     if let Some((table, column, _)) = sets.first() {
         return Err(Error::usage(format!("--set {table}.{column}: no table {table} is copied")));
     }
@@ -137,6 +138,7 @@ pub(crate) fn missing_columns(table: &Table, made: &ExistingTable) -> Vec<String
     let known = |name: &str| made.columns.iter().any(|c| c.name == name);
     let lost = table.columns.iter().filter(|c| !known(&c.target));
     let lost = lost.map(|c| format!("the column {}.{}", table.source, c.source));
+    // Found out now, and not by the first row in the middle of the load.
     let needed = made.columns.iter().filter(|c| c.not_null && !c.fills_itself && c.generated.is_none());
     let needed = needed.filter(|c| !given(&c.name));
     lost.chain(

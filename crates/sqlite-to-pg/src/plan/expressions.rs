@@ -83,6 +83,7 @@ fn decide_checks(draft: &mut Draft<'_>, out: &mut Decisions<'_>) {
     let known = known_columns(draft);
     for (at, (name, text)) in draft.raw.ddl.checks.iter().enumerate() {
         let shown = name.clone().unwrap_or_else(|| format!("{} #{}", draft.raw.name, at + 1));
+        // In SQLite a check passes when it is NULL, and in PostgreSQL too (manual, "Constraints"): no more is needed.
         match parse_condition(text, &Scope::of_columns(&known)) {
             Ok(sql) => {
                 let name = name.clone().unwrap_or_else(|| format!("{}_check", draft.table.target));
@@ -95,6 +96,7 @@ fn decide_checks(draft: &mut Draft<'_>, out: &mut Decisions<'_>) {
             ),
         }
     }
+    // SQLite took the statement, so the table moves; what only its text says is named as missing.
     if !draft.raw.ddl.understood {
         out.objects.push(Object::skipped(
             ObjectKind::Check,

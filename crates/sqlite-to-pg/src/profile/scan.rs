@@ -44,6 +44,7 @@ pub(crate) fn scan_tables(
         parts.extend(ranges.into_iter().map(|range| ScanPart { table, raw, range }));
     }
     let path = snapshot.path().to_path_buf();
+    // The file's size stands for the bytes of all values, which nobody knows before they are counted.
     let size = path.metadata().map(|m| m.len()).ok();
     let progress = Progress::bytes("look at every value", size, quiet);
     let counted = threads::share(snapshot.readers(), &parts, |reader, part| {

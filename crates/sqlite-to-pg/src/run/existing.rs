@@ -44,6 +44,8 @@ impl Transfer<'_> {
             // each other.
             lock_tables(client, plan)?;
             refuse_rows(client, plan)?;
+            // While rows are moved table by table a child may come before its parent; the keys are made again at the
+            // end, and check everything once.
             let keys = drop_keys(client, plan)?;
             let mut back = Vec::new();
             for table in &plan.tables {

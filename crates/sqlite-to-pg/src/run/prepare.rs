@@ -85,6 +85,7 @@ impl Migration<'_> {
                 return Err(e);
             }
             // It may be the expression of such a column that failed on a value: everything once more without them.
+            // What the first try put on the list comes again with the second.
             self.rejects.clear()?;
             create::begin_stage(&mut self.control, self.stage)?;
             plan = self.without_generated(&plan, &generated, &e.chain());
@@ -115,6 +116,7 @@ impl Migration<'_> {
         for table in tables {
             let drop = format!("drop table {}", qualified_name(stage, &table.target));
             clients[0].batch_execute(&drop).doing(|| format!("make {} anew", table.source))?;
+            // Only this table, with its rows: the others are loaded already.
             let one = Plan { tables: vec![table.clone()], objects: Vec::new(), ..plan.clone() };
             create::create_tables(&mut clients[0], &one, stage)?;
             self.load_tables(&one, clients, true)?;

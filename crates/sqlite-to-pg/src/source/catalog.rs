@@ -234,6 +234,7 @@ pub(super) fn read_columns(db: &Connection, table: &str) -> Result<(Vec<RawColum
     })?;
     let mut key: Vec<(u32, usize)> =
         rows.iter().enumerate().filter(|(_, (_, pk))| *pk > 0).map(|(at, (_, pk))| (*pk, at)).collect();
+    // `pk` is the place in the key, counted from 1, whatever the place of the column is.
     key.sort_unstable();
     Ok((rows.into_iter().map(|(c, _)| c).collect(), key.into_iter().map(|(_, at)| at).collect()))
 }
@@ -291,6 +292,8 @@ fn read_foreign_keys(db: &Connection, table: &str, ddl: &Ddl) -> Result<Vec<RawF
         }
     }
     let mut keys: Vec<RawForeignKey> = found.into_iter().map(|(_, k)| k).collect();
+    // The two are matched by their order; where the parser sees another number of them, names are left out, not
+    // guessed.
     if keys.len() == ddl.references.len() {
         for (key, reference) in keys.iter_mut().zip(&ddl.references) {
             key.name.clone_from(&reference.name);

@@ -66,6 +66,7 @@ pub(crate) fn or_cut(path: &Path, e: Error) -> Error {
 /// What a file of `size` bytes lacks, by its header <https://sqlite.org/fileformat.html>.
 fn missing_pages(header: &[u8; HEADER], size: u64) -> Option<String> {
     let number = |at: usize| header[at..at + 4].iter().fold(0, |n, b| n << 8 | u64::from(*b));
+    // 1 stands for 65,536, which two bytes cannot hold (file format, "Page Size").
     let page = match u64::from(header[16]) << 8 | u64::from(header[17]) {
         1 => 65_536,
         n => n,

@@ -211,10 +211,13 @@ fn names_in(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
+        // SQLite takes the quotes of the standard, of MySQL and of SQL Server
+        // (<https://sqlite.org/lang_keywords.html>).
         let quoted = matches!(c, '"' | '`' | '[' | '\'');
         let end =
             if quoted { closing_quote(rest, c) } else { rest.find(|c| !is_word(c)).unwrap_or(rest.len()) };
         let (word, after) = rest.split_at(end.max(c.len_utf8()).min(rest.len()));
+        // A word before a parenthesis is a function; a column cannot stand there.
         let call = !quoted && after.trim_start().starts_with('(');
         if c != '\'' && !call && (quoted || is_word(c)) {
             words.push(bare_name(word));

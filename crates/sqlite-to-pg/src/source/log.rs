@@ -99,6 +99,8 @@ impl Sum {
             if self.big { n } else { n.swap_bytes() }
         };
         let (mut first, mut second) = (self.first, self.second);
+        // Two sums over pairs of words, each of which feeds the other (file format, "Checksum Algorithm"): words that
+        // change places are noticed too.
         for pair in bytes.chunks_exact(8) {
             first = first.wrapping_add(word(&pair[..4])).wrapping_add(second);
             second = second.wrapping_add(word(&pair[4..])).wrapping_add(first);

@@ -18,6 +18,8 @@ pub(crate) fn is_movable(db: &Connection, name: &str) -> Result<bool> {
 /// Whether a table is a full-text index that holds its texts itself, and this SQLite can read it.
 pub(super) fn is_full_text(db: &Connection, name: &str) -> Result<bool> {
     let module = module_of(db, name)?;
+    // With `content=` the words are another table's, or nowhere (<https://sqlite.org/fts5.html>, "External Content
+    // Tables").
     Ok(module.starts_with("fts") && !module.contains("content=") && is_readable(db, name))
 }
 
@@ -37,6 +39,7 @@ fn module_of(db: &Connection, name: &str) -> Result<String> {
 }
 
 fn is_readable(db: &Connection, name: &str) -> bool {
+    // The module may not be compiled into this SQLite: then only its own program can read the table.
     db.prepare(&format!("select rowid, * from {}", quote_name(name))).is_ok()
 }
 
@@ -67,6 +70,7 @@ pub(super) fn text_table(db: &Connection, name: &str) -> Result<RawTable> {
     let Some(rowid) = free_rowid(&columns, None) else {
         return Ok(RawTable { name: name.into(), columns, of_virtual: Some(TEXTS), ..RawTable::default() });
     };
+    // The rowid is how other tables refer to a text, and no column of a full-text table holds it.
     let number = RawColumn { name: rowid.clone(), declared: "INTEGER".into(), ..RawColumn::default() };
     columns.insert(0, number);
     let ddl = Ddl { understood: true, ..Ddl::default() };

@@ -34,6 +34,7 @@ pub(crate) fn write_undo_of_copy(client: &mut Client, copy: &PlacedCopy<'_>) -> 
         steps.push(format!("drop view if exists {}", qualified_name(&plan.schema, view)));
     }
     let many = tables.len() > MANY;
+    // Tables refer to each other: without the keys they can be dropped some at a time, in any order.
     if many {
         steps.extend(plan.tables.chunks(FEW).filter_map(|some| drop_keys_sql(&plan.schema, some)));
     }

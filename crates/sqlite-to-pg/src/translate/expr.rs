@@ -66,6 +66,7 @@ pub(crate) fn translate(e: &Expr<'_>, scope: &Scope<'_>) -> Translation {
 pub(crate) fn translate_condition(e: &Expr<'_>, scope: &Scope<'_>) -> Translation<String> {
     match translate(e, scope)? {
         (sql, SqlType::Bool) => Ok(sql),
+        // What is neither 0 nor NULL is true (<https://sqlite.org/lang_expr.html#boolean_expressions>).
         (sql, ty) if ty.is_number() => Ok(format!("({sql} <> 0)")),
         (_, SqlType::Null) => Ok("null::boolean".into()),
         (sql, _) => Err(format!("{sql} as a condition")),
@@ -86,6 +87,7 @@ fn translate_literal(l: &Literal<'_>) -> Translation {
             (format!("'\\x{digits}'::bytea"), SqlType::Bytes)
         }
         Literal::Keyword(word) => (quote_literal(&bare_name(word)), SqlType::Text),
+        // A text in UTC, as SQLite makes it: a column of texts must go on holding the same form.
         Literal::CurrentTimestamp => (time::now_text("YYYY-MM-DD HH24:MI:SS"), SqlType::Text),
         Literal::CurrentDate => (time::now_text("YYYY-MM-DD"), SqlType::Text),
         Literal::CurrentTime => (time::now_text("HH24:MI:SS"), SqlType::Text),
@@ -174,6 +176,7 @@ pub(crate) fn as_text(typed: Typed) -> Translation<String> {
     match ty {
         SqlType::Text | SqlType::NoCase | SqlType::Null => Ok(sql),
         SqlType::Int => Ok(format!("({sql})::text")),
+        // SQLite's truth values are the integers 0 and 1, and so is their text.
         SqlType::Bool => Ok(format!("({sql})::int::text")),
         _ => Err(format!("{sql} as a text")),
     }

@@ -184,6 +184,7 @@ pub(crate) fn json_path(json: &Expr<'_>, text: bool, path: &Expr<'_>, scope: &Sc
 fn path_steps(path: &str) -> Option<Vec<String>> {
     let fine =
         |key: &&str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+    // A bare key is a label of the object, as `->` takes it (<https://sqlite.org/json1.html#jptr>).
     let Some(rest) = path.strip_prefix('$') else {
         return Some(vec![path.to_string()]).filter(|_| fine(&path));
     };
@@ -209,6 +210,8 @@ fn aggregate_call(name: &str, args: &[Expr<'_>], distinct: bool, scope: &Scope<'
         "min" | "max" if ty.is_text() => Ok((format!("{name}({sql} collate \"C\")"), SqlType::Text)),
         "min" | "max" if ty.is_number() || ty.is_time() => Ok((format!("{name}({sql})"), ty)),
         "min" | "max" if ty == SqlType::Bool => Ok((format!("{name}(({sql})::int)"), SqlType::Int)),
+        // SQLite's order of the parts is that of the rows, which PostgreSQL does not promise: the comparison of the
+        // view tells.
         "group_concat" => {
             let separator = match rest {
                 [one] => translate(one, scope)?.0,

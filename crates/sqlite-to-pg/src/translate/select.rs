@@ -38,6 +38,7 @@ pub(crate) fn translate_query(
         ctes.push(format!("{}{list} as ({sql})", Ident::new(&*name)));
         made.push((name, columns));
     }
+    // SQLite gives rows in the order of a queue, which LIMIT may cut; PostgreSQL's are a set.
     if with.recursive {
         return Err("WITH RECURSIVE".into());
     }
@@ -88,6 +89,8 @@ fn query_body(select: &Select<'_>, scope: &Scope<'_>) -> Translation<(String, Ve
         let here = Scope { columns: &inner, outer: Some(scope), tables: scope.tables };
         sql += &format!(" order by {}", order_clause(order, &columns, &here, compound)?);
     }
+    // A negative LIMIT means none in SQLite, and is an error in PostgreSQL: such a view is tried there, and then
+    // written to a file.
     if let Some(limit) = select.limit {
         sql += &format!(" limit {}", translate(&limit.expr, scope)?.0);
         if let Some(offset) = &limit.offset {

@@ -133,6 +133,7 @@ impl NameMatcher<'_> {
             return;
         }
         matched.expected.push(self.expected_objects(table, target, &columns));
+        // Any unique key will do to tell rows apart, where the primary key has no counterpart.
         let keys = std::iter::once(&table.key).chain(&table.uniques);
         let key = keys.filter(|k| !k.is_empty()).find_map(|k| target_names(k, &columns).map(|_| k.clone()));
         let mut pair = new_pair(&table.name, self.schema, target, columns);

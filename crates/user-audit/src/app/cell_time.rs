@@ -83,6 +83,7 @@ fn parse_number(text: &str) -> Option<Timestamp> {
     }
     let value: f64 = text.parse().ok()?;
     let microseconds = match value {
+        // Seconds up to the year 5138; what is larger counts in smaller units.
         v if v < 1e11 => v * 1e6,
         v if v < 1e14 => v * 1e3,
         v if v < 4e15 => v,

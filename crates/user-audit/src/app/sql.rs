@@ -88,6 +88,7 @@ impl Mapping {
 
     /// The newest row of each account in a table beside, and how many there are.
     fn newest_of(&self, alias: &str, beside: &Beside) -> String {
+        // As text, and the newest by the column's own order: what the type is, only the database knows.
         let at = beside.at.as_ref().map_or("null".into(), |c| format!("max(b.{})", Ident::new(c)));
         format!(
             "left join (select b.{user} as user_id, cast({at} as text) as newest, count(*) as n from {table} b{where_} \

@@ -35,6 +35,7 @@ impl Twins {
         let mut twice: Vec<u64> = self.0.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
         twice.dedup();
         drop(self);
+        // Mostly so: then the table is read once only.
         if twice.is_empty() {
             return Ok(Vec::new());
         }
@@ -43,6 +44,7 @@ impl Twins {
         rows.for_each_row(&sql, &mut |cells| {
             let (Some(id), Some(email)) = (cells[0], cells[1]) else { return Ok(()) };
             let skeleton = address_skeleton(email);
+            // Two addresses may share a hash by chance, so what counts is the group by the address itself.
             if twice.binary_search(&hash_text(&skeleton)).is_ok() {
                 groups.entry(skeleton).or_default().push((id.to_string(), email.to_string()));
             }

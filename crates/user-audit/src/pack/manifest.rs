@@ -54,6 +54,7 @@ fn check_manifest(pack: &Path) -> Result<Option<String>> {
         let bad = || Error::corrupt(format!("{}: not a manifest's line: {line:?}", manifest.display()));
         let (wanted, file) = line.split_once("  ").ok_or_else(bad)?;
         let path = pack.join(file);
+        // A file that is gone is damage like one that was changed: what it said cannot be known any more.
         let seen =
             sum_file(&path).map_err(|e| Error::corrupt(format!("{} is gone", path.display())).because(e))?;
         if seen != wanted {

@@ -59,6 +59,7 @@ impl Advisor {
                     _ => advice,
                 }
             }
+            // The first step of the path: taken away it ends every longer one behind it.
             Some((role, true)) => {
                 let advice = format!("revoke {} from {}, or accept it in a review", name(role), name(who));
                 self.advise_change(Change::Revoke { member: who, role }, advice)

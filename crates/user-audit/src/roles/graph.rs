@@ -84,6 +84,7 @@ impl Graph {
         let mut queue = VecDeque::from([from]);
         while let Some(member) = queue.pop_front() {
             for role in self.next_steps(member, walk) {
+                // Breadth first: the first way to a role is a shortest one, which is what reports show.
                 before.entry(role).or_insert_with(|| {
                     queue.push_back(role);
                     member
@@ -153,6 +154,7 @@ impl Graph {
                 .filter(|r| !self.closes_circle(*r, who))
                 .map(|r| (r, ActStep::Grant));
             for (next, step) in set.chain(granted) {
+                // A role that was reached is not walked twice, so a circle of grants ends here.
                 acts.before.entry(next).or_insert_with(|| {
                     queue.push_back(next);
                     (role, step)

@@ -69,6 +69,8 @@ fn read_login_table(
 ) -> Result<Vec<(String, Timestamp)>> {
     let sql = "select count(*) from pg_event_trigger where evtevent = 'login' and evtenabled in ('O', 'A')";
     let row = transaction.query_one(sql, &[]).doing(|| "look for a login trigger".into())?;
+    // A table that no trigger fills is as it was one day: taken for the truth, it would call roles unused that log in
+    // daily.
     if row.get::<_, i64>(0) == 0 {
         let why = if major < 17 { "PostgreSQL has them from 17 on" } else { "the table grows no more" };
         let finding = AuditFinding::new(&roles::SKIPPED, "login-table", table, Severity::Unknown);
@@ -99,6 +101,7 @@ fn judge_role(role: &str, last: Option<&Last>, reach: bool, sources: &Sources<'_
             Severity::Ok,
         )
         .says(format!("last seen by {}{}", last.source, list_programs(last))),
+        // Silence counts only where the log reaches back as far as the span that is asked for.
         last if !reach => {
             let seen = last.map_or("not seen".to_string(), |l| format!("seen long ago by {}", l.source));
             finding(&roles::ROLE_SEEN, Severity::Ok).says(format!(

@@ -111,6 +111,7 @@ pub(super) fn check_readable(logs: &[PathBuf]) -> Result<()> {
 
 fn open_lines(path: &Path) -> std::io::Result<impl Iterator<Item = std::io::Result<Vec<u8>>>> {
     let file = File::open(path)?;
+    // logrotate packs what is older than a day: a span of 90 days is mostly in such files.
     let packed = path.extension().is_some_and(|e| e == "gz");
     let text: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     Ok(BufReader::new(text).split(b'\n'))

@@ -55,6 +55,7 @@ fn compare_definitions(kept: &Definitions, now: &Definitions) -> Vec<Difference>
             Some(_) => {}
         }
     }
+    // What only adds to the copy, as an index that somebody needs, is no fault of it.
     let new = after.iter().filter(|(key, text)| !before.contains_key(*key) && takes_away(&key.kind, text));
     told.extend(new.map(|(key, is)| key.difference("not there", is)));
     told

@@ -40,6 +40,7 @@ pub(crate) fn locate_rows(sides: &mut Sides<'_>, pair: &TablePair, both: &SideSu
     let weight =
         |cells: &[Cell]| -> u64 { cells.iter().zip(&wanted).filter(|(_, w)| **w).map(|(c, _)| c.rows).sum() };
     let rows = weight(&both.source.cells).max(weight(&both.target.cells));
+    // A copy that differs everywhere would otherwise need as much memory as it has rows: so many keys at a time.
     let rounds = usize::try_from(rows / ROUND).unwrap_or(usize::MAX) + 1;
     let look = Locator {
         pair,

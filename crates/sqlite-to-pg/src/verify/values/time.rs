@@ -115,6 +115,7 @@ impl Cursor<'_> {
                 self.read_number(2)?
             }
         };
+        // As far as PostgreSQL takes an offset (MAX_TZDISP_HOUR in `datetime.h`).
         let fits = self.0.is_empty() && hours < 16 && minutes < 60;
         fits.then_some(Some(sign * (hours * 60 + minutes) * 60))
     }
@@ -129,6 +130,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> Option<i64> {
         1..=12 => 31,
         _ => return None,
     };
+    // Years begin in March here, so that the leap day is the last of one.
     let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let era = y.div_euclid(400);
     let yoe = y.rem_euclid(400);

@@ -75,6 +75,7 @@ pub(crate) fn judge_account(user: &User<'_>, mapped: Mapped, rules: &AccountRule
     let mut found = Vec::new();
     judge_dates(user, rules, &mut found);
     judge_address(user, mapped, rules, &mut found);
+    // An application reads NULL as it likes; judged as active, nothing is passed over.
     if user.active_is_null {
         let said = "whether it is active is NULL; judged as active";
         found.push(user.new_finding(&app::ACTIVE_UNKNOWN, Severity::Warning).says(said));

@@ -48,6 +48,7 @@ impl HbaContext {
         }
         match word.strip_prefix('+') {
             Some(group) => self.is_member(role, group),
+            // Unquoted words are keywords first: "all" in quotes is a role of that name (manual, 21.1).
             None => word == "all" || word == name || self.word_fits(word, name),
         }
     }
@@ -96,6 +97,7 @@ impl HbaContext {
             _ if wide == narrow => true,
             "replication" => false,
             _ if wide == "all" => true,
+            // `samegroup` is the obsolete spelling of `samerole` (manual, 21.1).
             "sameuser" | "samerole" | "samegroup" => SAME.contains(&wide),
             name => name != "all" && self.word_fits(wide, name),
         }

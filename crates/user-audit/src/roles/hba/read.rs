@@ -139,6 +139,8 @@ fn read_rules(transaction: &mut Transaction<'_>, major: u32) -> Result<Vec<HbaLi
         false => ("''", "line_number", "''"),
     };
     let sql = format!(
+        // The view shows the file as it is now, not what the server has loaded: a line that a reload would refuse is
+        // in it, with its error (manual, "pg_hba_file_rules").
         "select {place} || 'line ' || line_number, type, database, user_name, address, netmask, auth_method, options, error, \
          line_number, {file} from pg_hba_file_rules order by {order}"
     );
@@ -176,6 +178,7 @@ fn ask_known(
     for row in transaction.query(sql, &[]).doing(doing)? {
         known.connects.entry(row.get(0)).or_default().insert(row.get(1));
     }
+    // The limit does not hold for superusers (manual, "CREATE ROLE", CONNECTION LIMIT).
     let sql = "select oid from pg_roles where rolcanlogin and rolconnlimit = 0 and not rolsuper";
     known.limited = transaction.query(sql, &[]).doing(doing)?.iter().map(|row| row.get(0)).collect();
     let row = transaction.query_one("select current_setting('ssl') = 'off'", &[]).doing(doing)?;
@@ -193,6 +196,7 @@ fn ask_known(
     let names: BTreeSet<&String> = known.graph.roles.values().map(|r| &r.name).chain(words()).collect();
     let (expressions, names): (Vec<_>, Vec<_>) =
         (expressions.into_iter().collect(), names.into_iter().collect());
+    // The server's own regular expressions decide, as they do when somebody logs in; ours would read some otherwise.
     let sql = "select e, n from unnest($1::text[]) e, \
                (select unnest($2::text[]) union select datname::text from pg_database) names(n) \
                where n ~ (substr(e, 2) collate \"C\")";
