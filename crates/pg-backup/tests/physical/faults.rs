@@ -61,7 +61,7 @@ fn a_run_cut_at_any_byte() {
     let Line { mut world, cable, _s3 } = line();
     world.set("TOBAN_RETRY_FOR", "5s");
     // Without compression a pack is large enough for several parts.
-    let run = ["run", "--compress", "none"];
+    let run = ["run", "--compress", "none", "--full"];
     let whole = back_up(&world, &run[1..])["stored_bytes"].as_u64().expect("a number");
     let mut dice = Dice::new(seed());
     for round in 0..rounds(2) {

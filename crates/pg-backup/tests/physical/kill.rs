@@ -23,9 +23,19 @@ fn killed(world: &World, args: &[&str], mut after: impl FnMut(&World)) {
 
 #[test]
 fn run() {
+    killed_runs(&["run", "--jobs", "1", "--full"]);
+}
+
+#[test]
+fn run_of_what_changed() {
+    killed_runs(&["run", "--jobs", "1"]);
+}
+
+fn killed_runs(args: &[&str]) {
     let world = lab(15);
     fill(&world, 100_000);
-    killed(&world, &["run", "--jobs", "1"], |world| {
+    killed(&world, args, |world| {
+        world.pg.psql("postgres", "update big set t = t || 'x' where n % 50 = 0");
         let listed = world.run(&["list", "--json"]).json();
         // Whatever is listed is whole.
         let ids: Vec<&str> = listed.iter().rev().take(2).filter_map(|r| r["id"].as_str()).collect();
