@@ -93,10 +93,10 @@ pub fn main<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> ExitCode
 
 /// The same, for a tool whose status another program reads by rules of its own.
 pub fn exit_status<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> u8 {
-    let command = command::<A>();
+    let command = build_command::<A>();
     let argv: Vec<std::ffi::OsString> = std::env::args_os().collect();
     if argv.get(1).is_some_and(|a| a == "--generate") {
-        return generate(command, A::rules(), argv.get(2).and_then(|k| k.to_str()).unwrap_or(""));
+        return generate_document(command, A::rules(), argv.get(2).and_then(|k| k.to_str()).unwrap_or(""));
     }
     // Before a flag is parsed the plugin contract already holds: a usage error is UNKNOWN, not CRITICAL.
     let monitoring = argv.iter().any(|a| a == "--monitoring");
@@ -113,10 +113,10 @@ pub fn exit_status<A: Cli>(run: impl FnOnce(A, &mut Out<'_>) -> Result<()>) -> u
     let mut out = Out::stdout(common.json);
     let done = run(args, &mut out);
     let done = out.flush().and(done);
-    status(tool, &mut out, done, monitoring)
+    choose_status(tool, &mut out, done, monitoring)
 }
 
-fn status(tool: &str, out: &mut Out<'_>, done: Result<()>, monitoring: bool) -> u8 {
+fn choose_status(tool: &str, out: &mut Out<'_>, done: Result<()>, monitoring: bool) -> u8 {
     let said = out.severity();
     match done {
         Ok(()) => said.map_or(0, |s| s as u8),
@@ -125,7 +125,7 @@ fn status(tool: &str, out: &mut Out<'_>, done: Result<()>, monitoring: bool) -> 
             Severity::Unknown as u8
         }
         Err(e) => {
-            print(tool, &e);
+            print_error(tool, &e);
             // What broke when we were told to stop broke for that reason, whatever it is that noticed first.
             let kind = if shutdown::due() { Kind::Retry } else { e.kind() };
             kind.status()
@@ -134,7 +134,7 @@ fn status(tool: &str, out: &mut Out<'_>, done: Result<()>, monitoring: bool) -> 
 }
 
 /// `tool: chain`, then `hint: remedy`; never more than these two lines.
-fn print(tool: &str, e: &Error) {
+fn print_error(tool: &str, e: &Error) {
     let prefix = if logging::in_journal() { "<3>" } else { "" };
     let mut stderr = std::io::stderr().lock();
     let _ = writeln!(stderr, "{prefix}{tool}: {}", crate::out::escape(&e.chain()));
@@ -153,7 +153,7 @@ fn clap_said(e: &clap::Error, monitoring: bool) -> u8 {
     }
 }
 
-fn command<A: CommandFactory>() -> Command {
+fn build_command<A: CommandFactory>() -> Command {
     let command = A::command();
     // A long help text replaces the short one: what the tool says below its options comes first.
     let own = command.get_after_help().map(|h| format!("{h}\n\n")).unwrap_or_default();
@@ -179,7 +179,7 @@ pub fn exit_statuses() -> String {
 }
 
 /// Documents from the binary that ships: `--generate man|md|findings|bash|zsh|fish`.
-fn generate(mut command: Command, rules: &[&Rule], kind: &str) -> u8 {
+fn generate_document(mut command: Command, rules: &[&Rule], kind: &str) -> u8 {
     let mut text = Vec::new();
     match kind {
         "man" => crate::docs::man(&command, &mut text),

@@ -38,20 +38,20 @@ pub fn man(command: &Command, to: &mut dyn Write) {
     let mut root = command.clone();
     root.build();
     let page = Man::new(root.clone());
-    let mut text = title(&root);
-    text += &bare(&drawn(|w| page.render_name_section(w)));
-    text += &bare(&drawn(|w| page.render_synopsis_section(w)));
-    text += &bare(&drawn(|w| page.render_description_section(w)));
-    text += &verbs_of(&root).map(commands).collect::<String>();
+    let mut text = manual_title(&root);
+    text += &section_text(&draw_section(|w| page.render_name_section(w)));
+    text += &section_text(&draw_section(|w| page.render_synopsis_section(w)));
+    text += &section_text(&draw_section(|w| page.render_description_section(w)));
+    text += &verbs_of(&root).map(list_commands).collect::<String>();
     text += ".SH \"COMMON OPTIONS\"\n";
-    text += &bare(&body(&drawn(|w| page.render_options_section(w))));
-    text += &lists(&root);
+    text += &section_text(&section_body(&draw_section(|w| page.render_options_section(w))));
+    text += &list_blocks(&root);
     let _ = to.write_all(text.as_bytes());
 }
 
 /// clap_mangen leaves an empty date out instead of writing it, so that the version lands in its place. There is no
 /// date: the same sources make the same page on any day.
-fn title(root: &Command) -> String {
+fn manual_title(root: &Command) -> String {
     let (name, version) = (root.get_name(), root.get_version().unwrap_or_default());
     let mut roff = Roff::new();
     roff.control("TH", [name, "1", "\"\"", &format!("{name} {version}"), "toban"]);
@@ -62,33 +62,33 @@ fn verbs_of(root: &Command) -> impl Iterator<Item = &Command> {
     root.get_subcommands().filter(|v| !v.is_hide_set() && v.get_name() != "help")
 }
 
-fn drawn(section: impl Fn(&mut dyn Write) -> std::io::Result<()>) -> String {
+fn draw_section(section: impl Fn(&mut dyn Write) -> std::io::Result<()>) -> String {
     let mut text = Vec::new();
     section(&mut text).expect("memory takes everything");
     String::from_utf8(text).expect("roff is made of strings")
 }
 
 /// A section of clap_mangen's without its heading.
-fn body(section: &str) -> String {
-    lines(section, |line| !line.starts_with(".SH"))
+fn section_body(section: &str) -> String {
+    filter_lines(section, |line| !line.starts_with(".SH"))
 }
 
 /// What roff draws, without the preamble that each piece brings along; the title has it already.
-fn bare(section: &str) -> String {
-    lines(section, |line| !line.starts_with(".ie \\n") && !line.starts_with(".el .ds"))
+fn section_text(section: &str) -> String {
+    filter_lines(section, |line| !line.starts_with(".ie \\n") && !line.starts_with(".el .ds"))
 }
 
-fn lines(text: &str, keep: impl Fn(&&str) -> bool) -> String {
+fn filter_lines(text: &str, keep: impl Fn(&&str) -> bool) -> String {
     text.lines().filter(keep).map(|line| line.trim_end().to_string() + "\n").collect()
 }
 
 /// A verb's part: its synopsis, what it does, its own options.
-fn commands(verb: &Command) -> String {
+fn list_commands(verb: &Command) -> String {
     let own = Man::new(own_options(verb));
     let title = verb.get_bin_name().unwrap_or_else(|| verb.get_name()).to_uppercase();
-    let synopsis = bare(&body(&drawn(|w| own.render_synopsis_section(w))));
-    let description = bare(&body(&drawn(|w| own.render_description_section(w))));
-    let options = bare(&body(&drawn(|w| own.render_options_section(w))));
+    let synopsis = section_text(&section_body(&draw_section(|w| own.render_synopsis_section(w))));
+    let description = section_text(&section_body(&draw_section(|w| own.render_description_section(w))));
+    let options = section_text(&section_body(&draw_section(|w| own.render_options_section(w))));
     format!(".SH \"{title}\"\n{synopsis}.PP\n{description}{options}")
 }
 
@@ -105,29 +105,33 @@ fn is_shared(arg: &Arg) -> bool {
 }
 
 /// EXIT STATUS, ENVIRONMENT, FILES and EXAMPLES.
-fn lists(root: &Command) -> String {
+fn list_blocks(root: &Command) -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
-    define(&mut roff, "0", "done");
+    put_definition(&mut roff, "0", "done");
     let mut kinds = Kind::ALL;
     kinds.sort_by_key(|k| k.status());
-    kinds.iter().for_each(|k| define(&mut roff, &k.status().to_string(), k.meaning()));
+    kinds.iter().for_each(|k| put_definition(&mut roff, &k.status().to_string(), k.meaning()));
     roff.control("SH", ["ENVIRONMENT"]);
-    environment(root).iter().for_each(|(name, meaning)| define(&mut roff, name, meaning));
+    list_environment(root).iter().for_each(|(name, meaning)| put_definition(&mut roff, name, meaning));
     roff.control("SH", ["FILES"]);
-    let files = section(root.get_after_help(), "Files").map(|text| definitions(&text)).unwrap_or_default();
-    files.iter().chain(&owned(FILES)).for_each(|(path, meaning)| define(&mut roff, path, meaning));
+    let files =
+        find_section(root.get_after_help(), "Files").map(|text| parse_definitions(&text)).unwrap_or_default();
+    files
+        .iter()
+        .chain(&own_pairs(FILES))
+        .for_each(|(path, meaning)| put_definition(&mut roff, path, meaning));
     roff.control("SH", ["EXAMPLES"]);
-    let examples = examples(root);
-    verbatim(&mut roff, &examples.join("\n"));
-    bare(&roff.render())
+    let examples = list_examples(root);
+    put_verbatim(&mut roff, &examples.join("\n"));
+    section_text(&roff.render())
 }
 
-fn define(roff: &mut Roff, term: &str, meaning: &str) {
+fn put_definition(roff: &mut Roff, term: &str, meaning: &str) {
     roff.control("TP", []).text([bold(term)]).text([roman(meaning)]);
 }
 
-fn verbatim(roff: &mut Roff, text: &str) {
+fn put_verbatim(roff: &mut Roff, text: &str) {
     roff.control("nf", []);
     text.lines().filter(|l| !l.is_empty()).for_each(|line| {
         roff.text([roman(line)]);
@@ -136,16 +140,17 @@ fn verbatim(roff: &mut Roff, text: &str) {
 }
 
 /// The tool's own variables, then those that stand for a flag, then everybody's; each once.
-fn environment(root: &Command) -> Vec<(String, String)> {
-    let own =
-        section(root.get_after_help(), "Environment").map(|text| definitions(&text)).unwrap_or_default();
+fn list_environment(root: &Command) -> Vec<(String, String)> {
+    let own = find_section(root.get_after_help(), "Environment")
+        .map(|text| parse_definitions(&text))
+        .unwrap_or_default();
     let args = std::iter::once(root).chain(verbs_of(root)).flat_map(Command::get_arguments);
     let flags = args.filter_map(|arg| {
         let name = arg.get_env()?.to_string_lossy().into_owned();
         Some((name, format!("Stands for --{}.", arg.get_long()?)))
     });
     let mut all: Vec<(String, String)> = Vec::new();
-    for (name, meaning) in own.into_iter().chain(owned(ENVIRONMENT)).chain(flags) {
+    for (name, meaning) in own.into_iter().chain(own_pairs(ENVIRONMENT)).chain(flags) {
         if !all.iter().any(|(known, _)| known.split(", ").any(|k| k == name)) {
             all.push((name, meaning));
         }
@@ -153,20 +158,20 @@ fn environment(root: &Command) -> Vec<(String, String)> {
     all
 }
 
-fn owned(list: &[(&str, &str)]) -> Vec<(String, String)> {
+fn own_pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
     list.iter().map(|(term, meaning)| (term.to_string(), meaning.to_string())).collect()
 }
 
 /// The examples of every verb, as they stand in its help.
-fn examples(root: &Command) -> Vec<String> {
-    let own = section(root.get_after_help(), "Examples");
+fn list_examples(root: &Command) -> Vec<String> {
+    let own = find_section(root.get_after_help(), "Examples");
     own.into_iter()
-        .chain(verbs_of(root).filter_map(|v| section(v.get_after_long_help(), "Examples")))
+        .chain(verbs_of(root).filter_map(|v| find_section(v.get_after_long_help(), "Examples")))
         .collect()
 }
 
 /// The indented lines below `heading:` of a help text, without the indent that they share.
-fn section(help: Option<&clap::builder::StyledStr>, heading: &str) -> Option<String> {
+fn find_section(help: Option<&clap::builder::StyledStr>, heading: &str) -> Option<String> {
     let text = help?.to_string();
     let begin = text.lines().skip_while(|line| line.trim_end() != format!("{heading}:")).skip(1);
     let inside: Vec<&str> = begin.take_while(|line| line.is_empty() || line.starts_with(' ')).collect();
@@ -177,7 +182,7 @@ fn section(help: Option<&clap::builder::StyledStr>, heading: &str) -> Option<Str
 }
 
 /// `TERM  meaning` line by line; an indented line goes on with the meaning before.
-fn definitions(text: &str) -> Vec<(String, String)> {
+fn parse_definitions(text: &str) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     for line in text.lines().filter(|l| !l.is_empty()) {
         match (line.split_once("  "), found.last_mut()) {
@@ -194,13 +199,13 @@ fn definitions(text: &str) -> Vec<(String, String)> {
 pub fn markdown(command: &Command, to: &mut dyn Write) {
     let mut root = command.clone();
     root.build();
-    let mut text = format!("# {}\n\n{}\n\n", root.get_name(), about(&root));
+    let mut text = format!("# {}\n\n{}\n\n", root.get_name(), describe_command(&root));
     for verb in verbs_of(&root) {
         text += &verb_markdown(verb);
     }
     let shared: Vec<&Arg> = root.get_arguments().filter(|a| !a.is_hide_set()).collect();
     let title = if verbs_of(&root).next().is_some() { "Options of every verb" } else { "Options" };
-    let _ = write!(text, "## {title}\n\n{}", table(&shared));
+    let _ = write!(text, "## {title}\n\n{}", option_table(&shared));
     let _ = to.write_all(text.as_bytes());
 }
 
@@ -208,37 +213,37 @@ fn verb_markdown(verb: &Command) -> String {
     let name = verb.get_bin_name().unwrap_or_else(|| verb.get_name());
     let usage = own_options(verb).render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").trim();
-    let mut text = format!("## {name}\n\n{}\n\n```text\n{usage}\n```\n\n", about(verb));
+    let mut text = format!("## {name}\n\n{}\n\n```text\n{usage}\n```\n\n", describe_command(verb));
     let own: Vec<&Arg> = verb.get_arguments().filter(|a| !a.is_hide_set() && !is_shared(a)).collect();
-    text += &table(&own);
-    if let Some(examples) = section(verb.get_after_long_help(), "Examples") {
+    text += &option_table(&own);
+    if let Some(examples) = find_section(verb.get_after_long_help(), "Examples") {
         let _ = write!(text, "```sh\n{examples}\n```\n\n");
     }
     text
 }
 
-fn about(command: &Command) -> String {
+fn describe_command(command: &Command) -> String {
     command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default()
 }
 
-fn table(args: &[&Arg]) -> String {
+fn option_table(args: &[&Arg]) -> String {
     if args.is_empty() {
         return String::new();
     }
-    let rows: String = args.iter().map(|arg| row(arg)).collect();
+    let rows: String = args.iter().map(|arg| option_row(arg)).collect();
     format!("| option | meaning | default |\n| --- | --- | --- |\n{rows}\n")
 }
 
-fn row(arg: &Arg) -> String {
+fn option_row(arg: &Arg) -> String {
     let cell = |text: String| text.replace('|', "\\|").replace('\n', " ");
     let default: Vec<String> =
         arg.get_default_values().iter().map(|v| format!("`{}`", v.to_string_lossy())).collect();
     let default = if arg.get_action().takes_values() { default.join(" ") } else { String::new() };
-    format!("| {} | {} | {} |\n", cell(spelling(arg)), cell(meaning(arg)), cell(default))
+    format!("| {} | {} | {} |\n", cell(option_spelling(arg)), cell(option_meaning(arg)), cell(default))
 }
 
 /// `-j`, `--jobs N`, or `[DATABASE]...`.
-fn spelling(arg: &Arg) -> String {
+fn option_spelling(arg: &Arg) -> String {
     let values = arg.get_value_names().map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>());
     let values = values.unwrap_or_default().join(" ");
     if arg.is_positional() {
@@ -249,7 +254,7 @@ fn spelling(arg: &Arg) -> String {
     format!("{short}`--{}{value}`", arg.get_long().unwrap_or_default())
 }
 
-fn meaning(arg: &Arg) -> String {
+fn option_meaning(arg: &Arg) -> String {
     let mut text = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
     let values: Vec<String> = match arg.get_action().takes_values() {
         true => arg.get_possible_values().iter().map(|v| format!("`{}`", v.get_name())).collect(),

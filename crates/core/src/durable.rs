@@ -113,7 +113,7 @@ impl Lock {
             .doing(doing)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(&mut file, what)),
+            Err(TryLockError::WouldBlock) => return Err(describe_holder(&mut file, what)),
             Err(TryLockError::Error(e)) => return Err(e).doing(doing),
         }
         // The file stays when the lock is given back: whoever removed it would let two hold "the" lock, one on the file
@@ -125,7 +125,7 @@ impl Lock {
     }
 }
 
-fn held(file: &mut File, what: &str) -> Error {
+fn describe_holder(file: &mut File, what: &str) -> Error {
     let mut holder = String::new();
     let _ = file.rewind().and_then(|()| file.take(200).read_to_string(&mut holder));
     Error::retry(format!("{what} is already running: {}", holder.trim()))

@@ -34,12 +34,12 @@ pub(crate) fn listen() {
             }
             let name = if signal == SIGTERM { "SIGTERM" } else { "SIGINT" };
             log::warn!("{name}: stopping and cleaning up; once more to stop at once");
-            lock(&CHILDREN).iter().for_each(|id| end(*id));
+            lock(&CHILDREN).iter().for_each(|id| end_child(*id));
         }
     });
 }
 
-fn end(id: u32) {
+fn end_child(id: u32) {
     if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, Signal::TERM);
     }
@@ -81,7 +81,7 @@ impl Guarded {
     pub fn new(child: Child) -> Guarded {
         lock(&CHILDREN).insert(child.id());
         if due() {
-            end(child.id());
+            end_child(child.id());
         }
         Guarded(child)
     }

@@ -134,8 +134,8 @@ fn send_with_retries(channel: &Channel, message: &Message, until: Instant) -> Re
 impl Channel {
     fn send(&self, message: &Message, limit: Duration) -> Result<(), SendError> {
         match self {
-            Channel::Mail(mail) => mail.send(message, limit),
-            Channel::Slack(slack) => slack.send(message, limit),
+            Channel::Mail(mail) => mail.send_mail(message, limit),
+            Channel::Slack(slack) => slack.post_message(message, limit),
         }
     }
 }

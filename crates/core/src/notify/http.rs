@@ -17,7 +17,7 @@ impl SecretUrl {
     ///
     /// # Errors
     /// Usage, without any of its text.
-    pub(super) fn parse(url: &Secret, plain: bool) -> Result<SecretUrl> {
+    pub(super) fn parse_url(url: &Secret, plain: bool) -> Result<SecretUrl> {
         let text = url.reveal().trim();
         let odd = || Error::usage("this is not a URL").hint("it begins with https:// and a host's name");
         let uri: Uri = text.parse().map_err(|_| odd())?;
@@ -41,7 +41,7 @@ impl SecretUrl {
     }
 
     /// `text` of someone else, without the URL and without its path, cut to a line of 200 bytes.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub(super) fn redact_text(&self, text: &str) -> String {
         let path = self.reveal().split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
         let mut text = text.replace(self.reveal(), "***");
         for part in path.into_iter().chain(path.into_iter().flat_map(|p| p.split('/'))) {
@@ -76,24 +76,24 @@ pub(super) struct Answer {
 pub(super) fn post(url: &SecretUrl, target: &str, kind: &str, body: &str, limit: Duration) -> Result<Answer> {
     let trouble = |e: &ureq::Error| {
         let kind = if is_tls(e) { Kind::Failed } else { Kind::Retry };
-        Error::new(kind, format!("post to {}: {}", url.host(), url.redact(&said(e))))
+        Error::new(kind, format!("post to {}: {}", url.host(), url.redact_text(&describe_error(e))))
     };
-    let sent = agent(limit).post(target).header("Content-Type", kind).send(body);
+    let sent = make_agent(limit).post(target).header("Content-Type", kind).send(body);
     let mut response = sent.map_err(|e| trouble(&e))?;
     let header = response.headers().get("Retry-After").and_then(|v| v.to_str().ok());
     let retry_after = header.and_then(|v| v.trim().parse().ok()).map(Duration::from_secs);
     let reader = response.body_mut().with_config().limit(u64::MAX).reader();
-    let body = first(reader).map_err(|e| trouble(&ureq::Error::Io(e)))?;
+    let body = read_beginning(reader).map_err(|e| trouble(&ureq::Error::Io(e)))?;
     Ok(Answer { status: response.status().as_u16(), retry_after, body })
 }
 
-fn first(reader: impl std::io::Read) -> std::io::Result<String> {
+fn read_beginning(reader: impl std::io::Read) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut reader.take(1024), &mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn agent(limit: Duration) -> ureq::Agent {
+fn make_agent(limit: Duration) -> ureq::Agent {
     // ureq takes the process's provider; a second installation keeps the first, which is ring as well.
     let _ = (*crate::tls::provider()).clone().install_default();
     let tls = ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::PlatformVerifier).build();
@@ -119,7 +119,7 @@ pub(super) fn is_tls(e: &(dyn std::error::Error + 'static)) -> bool {
         || e.source().is_some_and(is_tls)
 }
 
-fn said(e: &ureq::Error) -> String {
+fn describe_error(e: &ureq::Error) -> String {
     match e {
         // This one quotes the URL.
         ureq::Error::BadUri(_) => "this is not a URL".to_string(),
@@ -134,26 +134,26 @@ mod tests {
     #[test]
     fn only_the_host_is_shown() {
         let secret = "https://hooks.example.org/services/T000/B0000/XXXXXXXXXXXX";
-        let url = SecretUrl::parse(&Secret::new(secret), false).expect("a URL");
+        let url = SecretUrl::parse_url(&Secret::new(secret), false).expect("a URL");
         assert_eq!(url.host(), "hooks.example.org");
         let said =
             format!("cannot reach {secret}\n at /services/T000/B0000/XXXXXXXXXXXX: token XXXXXXXXXXXX");
-        assert_eq!(url.redact(&said), "cannot reach ***\\n at ***: token ***");
+        assert_eq!(url.redact_text(&said), "cannot reach ***\\n at ***: token ***");
     }
 
     #[test]
     fn only_the_first_kib_of_an_answer_is_read() {
-        assert_eq!(first(std::io::repeat(b'x')).expect("endless").len(), 1024);
+        assert_eq!(read_beginning(std::io::repeat(b'x')).expect("endless").len(), 1024);
     }
 
     #[test]
     fn what_is_no_url_is_not_quoted() {
         for text in ["hunter2", "ftp://h/hunter2", "http://hooks.example.org/hunter2", "https:///hunter2", ""]
         {
-            let e = SecretUrl::parse(&Secret::new(text), false).err().expect("refused");
+            let e = SecretUrl::parse_url(&Secret::new(text), false).err().expect("refused");
             assert!(!e.chain().contains("hunter2"), "{text}: {e:?}");
         }
-        assert!(SecretUrl::parse(&Secret::new("http://127.0.0.1:9/x"), false).is_ok());
-        assert!(SecretUrl::parse(&Secret::new("http://[::1]:9/x"), false).is_ok());
+        assert!(SecretUrl::parse_url(&Secret::new("http://127.0.0.1:9/x"), false).is_ok());
+        assert!(SecretUrl::parse_url(&Secret::new("http://[::1]:9/x"), false).is_ok());
     }
 }

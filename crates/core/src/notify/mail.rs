@@ -48,25 +48,25 @@ impl Mail {
     ///
     /// # Errors
     /// Usage, naming what is missing or wrong.
-    pub(super) fn open(config: Option<&MailConfig>, tool: &str, env: Env<'_>) -> Result<Option<Mail>> {
+    pub(super) fn open_mail(config: Option<&MailConfig>, tool: &str, env: Env<'_>) -> Result<Option<Mail>> {
         let wanted = env("SMTP_HOST").is_some() && env("TOBAN_MAIL_TO").is_some();
         if config.is_none() && !wanted {
             return Ok(None);
         }
         let config = config.cloned().unwrap_or_default();
-        let to = recipients(&config, env)?;
-        let from = sender(&config, &to, tool, env)?;
+        let to = read_recipients(&config, env)?;
+        let from = read_sender(&config, &to, tool, env)?;
         let route = match config.sendmail.program() {
             Some(program) => Route::Sendmail(SendmailTransport::new_with_command(program)),
-            None => Route::Smtp(Box::new(server(&config, env)?)),
+            None => Route::Smtp(Box::new(read_server(&config, env)?)),
         };
         Ok(Some(Mail { from, to, route }))
     }
 
     /// Sends `message`, once. An address that the server refuses must not keep the others from being told: then
     /// each is tried by itself.
-    pub(super) fn send(&self, message: &message::Message, limit: Duration) -> Result<(), SendError> {
-        let mail = self.written(message).map_err(SendError::Refused)?;
+    pub(super) fn send_mail(&self, message: &message::Message, limit: Duration) -> Result<(), SendError> {
+        let mail = self.write_mail(message).map_err(SendError::Refused)?;
         let together = self.hand_over(&mail, &self.to, limit);
         let (Err(SendError::Refused(_)), 2..) = (&together, self.to.len()) else { return together };
         let apart = self.to.iter().map(|to| (to, self.hand_over(&mail, std::slice::from_ref(to), limit)));
@@ -79,7 +79,7 @@ impl Mail {
         Ok(())
     }
 
-    fn written(&self, message: &message::Message) -> Result<Message> {
+    fn write_mail(&self, message: &message::Message) -> Result<Message> {
         let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
         let mut mail = Message::builder()
             .from(self.from.clone())
@@ -105,13 +105,13 @@ impl Mail {
                 .send_raw(&envelope, &mail.formatted())
                 .doing(|| "hand the mail to sendmail".into())
                 .map_err(SendError::NotNow),
-            Route::Smtp(server) => server.send(&envelope, &mail.formatted(), limit),
+            Route::Smtp(server) => server.send_envelope(&envelope, &mail.formatted(), limit),
         }
     }
 }
 
 impl SmtpServer {
-    fn send(&self, envelope: &Envelope, mail: &[u8], limit: Duration) -> Result<(), SendError> {
+    fn send_envelope(&self, envelope: &Envelope, mail: &[u8], limit: Duration) -> Result<(), SendError> {
         let mut transport = SmtpTransport::builder_dangerous(&self.host)
             .port(self.port)
             .tls(self.tls.clone())
@@ -120,13 +120,13 @@ impl SmtpServer {
             transport = transport.credentials(Credentials::new(user.clone(), pass.reveal().to_string()));
         }
         let sent = transport.build().send_raw(envelope, mail);
-        sent.map(drop).map_err(|e| judge(e, &format!("send mail by {}:{}", self.host, self.port)))
+        sent.map(drop).map_err(|e| judge_error(e, &format!("send mail by {}:{}", self.host, self.port)))
     }
 }
 
 /// A 5xx is for good, a 4xx and a lost connection pass; what TLS, the client itself or the login dislikes needs a
 /// person, and trying it again at once may lock the account.
-fn judge(e: smtp::Error, doing: &str) -> SendError {
+fn judge_error(e: smtp::Error, doing: &str) -> SendError {
     // RFC 5321, 4.2.1: 4yz may be tried again as it is, 5yz may not. A refused login is 5yz too, but its cause is
     // here, and the message is worth keeping until somebody has corrected it.
     let login = e.status().is_some_and(|code| LOGIN.contains(&u16::from(code)));
@@ -140,7 +140,7 @@ fn judge(e: smtp::Error, doing: &str) -> SendError {
     }
 }
 
-fn recipients(config: &MailConfig, env: Env<'_>) -> Result<Vec<Mailbox>> {
+fn read_recipients(config: &MailConfig, env: Env<'_>) -> Result<Vec<Mailbox>> {
     let addresses = match env("TOBAN_MAIL_TO") {
         Some(list) => list.split(',').map(str::parse).collect::<Result<Vec<Address>>>(),
         None => Ok(config.to.clone()),
@@ -158,11 +158,11 @@ fn parse_mailbox(address: &Address) -> Result<Mailbox> {
     address.0.parse().map_err(|e: lettre::address::AddressError| bad(e))
 }
 
-fn sender(config: &MailConfig, to: &[Mailbox], tool: &str, env: Env<'_>) -> Result<Mailbox> {
+fn read_sender(config: &MailConfig, to: &[Mailbox], tool: &str, env: Env<'_>) -> Result<Mailbox> {
     let address = match (env("TOBAN_MAIL_FROM"), &config.from) {
         (Some(text), _) => text.parse(),
         (None, Some(from)) => Ok(from.clone()),
-        (None, None) => format!("{tool}@{}", domain(&crate::machine::host_name(), to)).parse(),
+        (None, None) => format!("{tool}@{}", sender_domain(&crate::machine::host_name(), to)).parse(),
     };
     address
         .and_then(|address| parse_mailbox(&address))
@@ -172,7 +172,7 @@ fn sender(config: &MailConfig, to: &[Mailbox], tool: &str, env: Env<'_>) -> Resu
 
 /// The domain to send from, by a machine called `host`. A host's name without one is refused by many servers as a
 /// sender's domain that does not exist: then it is the first receiver's.
-fn domain(host: &str, to: &[Mailbox]) -> String {
+fn sender_domain(host: &str, to: &[Mailbox]) -> String {
     let local = [".localdomain", ".local", ".localhost"].iter().any(|end| host.ends_with(end));
     let receivers = to.first().map(|to| to.email.domain()).filter(|d| d.contains('.'));
     match receivers {
@@ -181,11 +181,11 @@ fn domain(host: &str, to: &[Mailbox]) -> String {
     }
 }
 
-fn server(config: &MailConfig, env: Env<'_>) -> Result<SmtpServer> {
+fn read_server(config: &MailConfig, env: Env<'_>) -> Result<SmtpServer> {
     let hint = "set smtp_host in [notify.mail], or SMTP_HOST, or sendmail = true";
     let host = env("SMTP_HOST").or_else(|| config.smtp_host.clone());
     let host = host.ok_or_else(|| Error::usage("no mail server is named").hint(hint))?;
-    let login = login(config, env)?;
+    let login = read_login(config, env)?;
     if config.tls == Tls::None && (login.is_some() || !is_loopback(&host)) {
         return Err(Error::usage("tls = \"none\" is only for this machine, and without smtp_user")
             .hint("leave `tls` out: STARTTLS is then required"));
@@ -199,10 +199,10 @@ fn server(config: &MailConfig, env: Env<'_>) -> Result<SmtpServer> {
         Some(text) => text.parse().doing(|| format!("SMTP_PORT={text}"))?,
         None => config.smtp_port.unwrap_or(usual),
     };
-    Ok(SmtpServer { tls: tls(config, &host)?, host, port, login })
+    Ok(SmtpServer { tls: make_tls(config, &host)?, host, port, login })
 }
 
-fn login(config: &MailConfig, env: Env<'_>) -> Result<Option<(String, Secret)>> {
+fn read_login(config: &MailConfig, env: Env<'_>) -> Result<Option<(String, Secret)>> {
     let Some(user) = env("SMTP_USER").or_else(|| config.smtp_user.clone()) else { return Ok(None) };
     let pass = Secret::find(config.smtp_pass_file.as_deref(), "smtp_pass", "SMTP_PASS")?;
     let hint = "set smtp_pass_file in [notify.mail], the credential smtp_pass, or SMTP_PASS";
@@ -210,13 +210,13 @@ fn login(config: &MailConfig, env: Env<'_>) -> Result<Option<(String, Secret)>> 
     Ok(Some((user, pass)))
 }
 
-fn tls(config: &MailConfig, host: &str) -> Result<client::Tls> {
+fn make_tls(config: &MailConfig, host: &str) -> Result<client::Tls> {
     if config.tls == Tls::None {
         return Ok(client::Tls::None);
     }
     let mut parameters = TlsParameters::builder(host.to_string());
     if let Some(path) = &config.ca_file {
-        parameters = parameters.add_root_certificate(certificates(path)?);
+        parameters = parameters.add_root_certificate(read_certificate(path)?);
     }
     let parameters = parameters.build_rustls().doing(|| "set up TLS for mail".into())?;
     // Opportunistic would send the password in clear to whoever strips STARTTLS from the greeting.
@@ -226,7 +226,7 @@ fn tls(config: &MailConfig, host: &str) -> Result<client::Tls> {
     })
 }
 
-fn certificates(path: &Path) -> Result<Certificate> {
+fn read_certificate(path: &Path) -> Result<Certificate> {
     let doing = || format!("read the certificates in {}", path.display());
     let pem = std::fs::read(path).doing(doing)?;
     Certificate::from_pem(&pem).doing(doing)
@@ -245,7 +245,7 @@ mod tests {
             ("db1.localdomain", "dba@example.com", "example.com"),
             ("db1", "root@localhost", "db1"),
         ] {
-            assert_eq!(super::domain(host, &to(receiver)), domain, "{host} to {receiver}");
+            assert_eq!(super::sender_domain(host, &to(receiver)), domain, "{host} to {receiver}");
         }
     }
 }

@@ -34,15 +34,15 @@ impl<'c> Notifier<'c> {
     /// Opens the channels of `config` and the environment; warns of each that cannot be used as it is set up.
     pub(crate) fn open(config: &'c NotifyConfig, tool: &str) -> Notifier<'c> {
         let env = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let mail = mail::Mail::open(config.mail.as_ref(), tool, &env).transpose();
-        let slack = slack::Slack::open(config.slack.as_ref()).transpose();
+        let mail = mail::Mail::open_mail(config.mail.as_ref(), tool, &env).transpose();
+        let slack = slack::Slack::open_slack(config.slack.as_ref()).transpose();
         let mut channels = Vec::new();
         channels.extend(mail.map(|m| ("mail", m.map(Channel::Mail))));
         channels.extend(slack.map(|s| ("slack", s.map(Channel::Slack))));
         for (name, broken) in channels.iter().filter_map(|(n, c)| Some((n, c.as_ref().err()?))) {
             log::warn!("notifications by {name} cannot be sent: {}", with_hint(broken));
         }
-        let ping = Pinger::open(config.ping.as_ref());
+        let ping = Pinger::open_pinger(config.ping.as_ref());
         let failed_pings = u64::from(ping.is_err());
         let pinger = ping.unwrap_or_else(|e| {
             log::warn!("the ping cannot be sent: {}", with_hint(&e));
@@ -81,7 +81,7 @@ impl<'c> Notifier<'c> {
 
     fn send_ping(&mut self, what: &str, body: &str) {
         let Some(pinger) = &self.pinger else { return };
-        if let Err(e) = pinger.ping(what, body) {
+        if let Err(e) = pinger.send_ping(what, body) {
             log::warn!("{}", e.chain());
             self.failed_pings += 1;
         }

@@ -22,14 +22,14 @@ impl Pinger {
     ///
     /// # Errors
     /// Usage, when its URL cannot be read or is none.
-    pub(super) fn open(config: Option<&PingConfig>) -> Result<Option<Pinger>> {
+    pub(super) fn open_pinger(config: Option<&PingConfig>) -> Result<Option<Pinger>> {
         let file = config.and_then(|c| c.url_file.as_deref());
         let url = match config.and_then(|c| c.url.clone()) {
             Some(url) => Some(url),
             None => Secret::find(file, "ping_url", "TOBAN_PING_URL")?,
         };
         let Some(url) = url else { return Ok(None) };
-        let url = SecretUrl::parse(&url, true).doing(|| "[notify.ping]".into())?;
+        let url = SecretUrl::parse_url(&url, true).doing(|| "[notify.ping]".into())?;
         Ok(Some(Pinger { url, run: uuid() }))
     }
 
@@ -37,8 +37,8 @@ impl Pinger {
     ///
     /// # Errors
     /// When the monitor did not take it within 2 s.
-    pub(super) fn ping(&self, what: &str, body: &str) -> Result<()> {
-        let target = self.target(what);
+    pub(super) fn send_ping(&self, what: &str, body: &str) -> Result<()> {
+        let target = self.ping_url(what);
         let answer = http::post(&self.url, &target, "text/plain; charset=utf-8", tail(body, TEXT), LIMIT)
             .doing(|| format!("ping {what}"))?;
         match answer.status {
@@ -48,7 +48,7 @@ impl Pinger {
     }
 
     /// `what` goes behind the path, and before a query that the URL may have.
-    fn target(&self, what: &str) -> String {
+    fn ping_url(&self, what: &str) -> String {
         let (path, query) = self.url.reveal().split_once('?').unwrap_or((self.url.reveal(), ""));
         let more = if query.is_empty() { String::new() } else { format!("{query}&") };
         format!("{}/{what}?{more}rid={}", path.trim_end_matches('/'), self.run)
@@ -61,8 +61,8 @@ mod tests {
 
     fn target(url: &str) -> String {
         let config = PingConfig { url: Some(Secret::new(url)), url_file: None };
-        let pinger = Pinger::open(Some(&config)).expect("a URL").expect("is set up");
-        pinger.target("75").replace(&pinger.run, "RUN")
+        let pinger = Pinger::open_pinger(Some(&config)).expect("a URL").expect("is set up");
+        pinger.ping_url("75").replace(&pinger.run, "RUN")
     }
 
     #[test]

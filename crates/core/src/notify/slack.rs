@@ -27,11 +27,11 @@ impl Slack {
     ///
     /// # Errors
     /// Usage, when it cannot be read, or is none; or when `[notify.slack]` is there and no webhook is.
-    pub(super) fn open(config: Option<&SlackConfig>) -> Result<Option<Slack>> {
+    pub(super) fn open_slack(config: Option<&SlackConfig>) -> Result<Option<Slack>> {
         let file = config.and_then(|c| c.webhook_file.as_deref());
         match Secret::find(file, "slack_webhook", "SLACK_WEBHOOK")? {
             Some(url) => {
-                let webhook = SecretUrl::parse(&url, false).doing(|| "Slack's webhook".into())?;
+                let webhook = SecretUrl::parse_url(&url, false).doing(|| "Slack's webhook".into())?;
                 Ok(Some(Slack { webhook }))
             }
             None if config.is_none() => Ok(None),
@@ -41,19 +41,19 @@ impl Slack {
     }
 
     /// Posts `message`, once.
-    pub(super) fn send(&self, message: &Message, limit: Duration) -> Result<(), SendError> {
+    pub(super) fn post_message(&self, message: &Message, limit: Duration) -> Result<(), SendError> {
         let url = self.webhook.reveal();
-        let body = payload(message).to_string();
+        let body = make_payload(message).to_string();
         match http::post(&self.webhook, url, "application/json; charset=utf-8", &body, limit) {
-            Ok(answer) => self.judge(answer),
+            Ok(answer) => self.judge_answer(answer),
             Err(e) if e.kind() == Kind::Retry => Err(SendError::Transient(e, None)),
             Err(e) => Err(SendError::NotNow(e)),
         }
     }
 
     /// 200 with the body `ok` is the only success; 429 says when to come again; what else is below 500 is for good.
-    fn judge(&self, answer: Answer) -> Result<(), SendError> {
-        let (status, text) = (answer.status, self.webhook.redact(&answer.body));
+    fn judge_answer(&self, answer: Answer) -> Result<(), SendError> {
+        let (status, text) = (answer.status, self.webhook.redact_text(&answer.body));
         if status == 200 && text == "ok" {
             return Ok(());
         }
@@ -68,21 +68,21 @@ impl Slack {
 
 /// The subject as header and as the text of the push notification, the text as sections of plain text, where
 /// nothing is taken for markup.
-fn payload(message: &Message) -> Value {
+fn make_payload(message: &Message) -> Value {
     let plain = |text: &str| json!({ "type": "plain_text", "text": text, "emoji": false });
-    let header = chunks(&message.subject, HEADER, HEADER).into_iter().next().unwrap_or_default();
-    let sections = chunks(&message.text, SECTION, ALL);
+    let header = cut_chunks(&message.subject, HEADER, HEADER).into_iter().next().unwrap_or_default();
+    let sections = cut_chunks(&message.text, SECTION, ALL);
     let sections = sections.iter().map(|text| json!({ "type": "section", "text": plain(text) }));
     let blocks: Vec<Value> =
         std::iter::once(json!({ "type": "header", "text": plain(&header) })).chain(sections).collect();
-    json!({ "text": escape(&message.subject), "blocks": blocks })
+    json!({ "text": escape_markup(&message.subject), "blocks": blocks })
 }
 
 /// `text` escaped for Slack and cut, never inside an escape, into pieces of at most `each` and `all` characters.
-fn chunks(text: &str, each: usize, all: usize) -> Vec<String> {
+fn cut_chunks(text: &str, each: usize, all: usize) -> Vec<String> {
     let (mut pieces, mut piece, mut length, mut total) = (Vec::new(), String::new(), 0, 0);
     for c in text.chars() {
-        let mark = escape(c.encode_utf8(&mut [0; 4]));
+        let mark = escape_markup(c.encode_utf8(&mut [0; 4]));
         total += mark.chars().count();
         if total > all {
             break;
@@ -100,7 +100,7 @@ fn chunks(text: &str, each: usize, all: usize) -> Vec<String> {
 }
 
 /// Only these three have a meaning in Slack's text: `<!channel>` must not wake everybody.
-fn escape(text: &str) -> String {
+fn escape_markup(text: &str) -> String {
     let tidy = |c: &char| !c.is_control() || *c == '\n';
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").chars().filter(tidy).collect()
 }
@@ -113,7 +113,7 @@ mod tests {
 
     fn sizes(text: &str) -> (Vec<usize>, usize) {
         let message = Message { text: text.into(), ..Message::new(&run(1, "x"), Event::Failed) };
-        let blocks = payload(&message)["blocks"].as_array().cloned().unwrap_or_default();
+        let blocks = make_payload(&message)["blocks"].as_array().cloned().unwrap_or_default();
         let lengths = blocks[1..].iter().map(|b| b["text"]["text"].as_str().unwrap_or("").chars().count());
         let lengths: Vec<usize> = lengths.collect();
         let all = lengths.iter().sum();
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn no_escape_is_cut_and_no_mention_gets_through() {
-        let pieces = chunks(&format!("{}<!channel>\u{7}&", "x".repeat(2998)), 3000, 12_000);
+        let pieces = cut_chunks(&format!("{}<!channel>\u{7}&", "x".repeat(2998)), 3000, 12_000);
         assert_eq!(pieces, ["x".repeat(2998), "&lt;!channel&gt;&amp;".to_string()]);
     }
 }

@@ -41,7 +41,7 @@ impl<'r> RepoSet<'r> {
     pub fn each(&self, act: impl Fn(&Repo) -> Result<()>) -> Result<()> {
         let active = self.active();
         let done = active.iter().map(|repo| act(repo).map_err(|e| repo.named(e))).collect();
-        self.note(&active, done)
+        self.note_failures(&active, done)
     }
 
     /// Stores what `source` reads under `key` in every one that is active.
@@ -50,8 +50,8 @@ impl<'r> RepoSet<'r> {
     /// The source's, and then no repository has an object of that name; and when no repository is left.
     pub fn store(&self, source: impl Read, key: &Key) -> Result<Sum> {
         let active = self.active();
-        let (sum, stored) = tee(source, key, &active)?;
-        self.note(&active, stored)?;
+        let (sum, stored) = copy_to_repos(source, key, &active)?;
+        self.note_failures(&active, stored)?;
         Ok(sum)
     }
 
@@ -62,7 +62,7 @@ impl<'r> RepoSet<'r> {
     }
 
     /// Several threads store parts of one backup: only the first error of a repository is kept.
-    fn note(&self, active: &[&Repo], done: Vec<Result<()>>) -> Result<()> {
+    fn note_failures(&self, active: &[&Repo], done: Vec<Result<()>>) -> Result<()> {
         let mut failed = lock(&self.failed);
         for (repo, done) in active.iter().zip(done) {
             let at = self.repos.iter().position(|r| std::ptr::eq(r, *repo));
@@ -84,7 +84,7 @@ enum Piece {
 }
 
 /// The sum of what `source` reads, and for each repository whether it has it.
-fn tee(source: impl Read, key: &Key, repos: &[&Repo]) -> Result<(Sum, Vec<Result<()>>)> {
+fn copy_to_repos(source: impl Read, key: &Key, repos: &[&Repo]) -> Result<(Sum, Vec<Result<()>>)> {
     let mut measured = Measured::new(source);
     thread::scope(|scope| {
         let (mut pipes, mut writers) = (Vec::new(), Vec::new());
@@ -94,7 +94,7 @@ fn tee(source: impl Read, key: &Key, repos: &[&Repo]) -> Result<(Sum, Vec<Result
             let mut body = PipeEnd { pieces, now: Arc::from([]), at: 0, ended: false };
             writers.push(scope.spawn(move || repo.put_new(key, &mut body).map_err(|e| repo.named(e))));
         }
-        let pumped = pump(&mut measured, &mut pipes);
+        let pumped = pump_chunks(&mut measured, &mut pipes);
         // A pipe that closes without `End` fails its `put`: nothing of a source that broke becomes visible.
         drop(pipes);
         let stored = writers.into_iter().map(|w| joined(w.join()));
@@ -105,22 +105,22 @@ fn tee(source: impl Read, key: &Key, repos: &[&Repo]) -> Result<(Sum, Vec<Result
 }
 
 /// Reads to the end and says so to all pipes; one whose repository failed is dropped, and with the last the work.
-fn pump(source: &mut impl Read, pipes: &mut [Option<SyncSender<Piece>>]) -> io::Result<()> {
+fn pump_chunks(source: &mut impl Read, pipes: &mut [Option<SyncSender<Piece>>]) -> io::Result<()> {
     let mut buf = vec![0; CHUNK];
     while pipes.iter().any(Option::is_some) {
         shutdown::check()?;
-        let n = fill(source, &mut buf)?;
+        let n = fill_buffer(source, &mut buf)?;
         if n == 0 {
-            send(pipes, || Piece::End);
+            send_piece(pipes, || Piece::End);
             return Ok(());
         }
         let chunk: Arc<[u8]> = buf[..n].into();
-        send(pipes, || Piece::Data(Arc::clone(&chunk)));
+        send_piece(pipes, || Piece::Data(Arc::clone(&chunk)));
     }
     Ok(())
 }
 
-fn fill(source: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
+fn fill_buffer(source: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buf.len() {
         match source.read(&mut buf[filled..])? {
@@ -131,7 +131,7 @@ fn fill(source: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn send(pipes: &mut [Option<SyncSender<Piece>>], piece: impl Fn() -> Piece) {
+fn send_piece(pipes: &mut [Option<SyncSender<Piece>>], piece: impl Fn() -> Piece) {
     for pipe in pipes {
         if pipe.as_ref().is_some_and(|p| p.send(piece()).is_err()) {
             *pipe = None;

@@ -91,7 +91,7 @@ pub(crate) fn build_plan(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) ->
     objects.extend(remarks.iter().map(|remark| Object::skipped(ObjectKind::IntegrityCheck, remark, REMARK)));
     let counted = hold_back(counted, &mut catalog, &mut objects);
     let mut chooser =
-        Chooser { rules, naming: &naming, casts, oddities: Vec::new(), notable: BTreeSet::new() };
+        Chooser { rules, naming: &naming, casts, mismatches: Vec::new(), notable: BTreeSet::new() };
     let mut drafts = Vec::new();
     for (raw, counted) in catalog.tables.iter().zip(&counted) {
         drafts.push(Draft { raw, stats: &counted.columns, table: chooser.choose_table(raw, counted) });
@@ -114,7 +114,7 @@ pub(crate) fn build_plan(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) ->
     let plan =
         Plan { format: FORMAT, schema: rules.schema.clone(), mode: Mode::Create, source, tables, objects };
     let stats = counted.into_iter().map(|c| c.columns).collect();
-    Ok(Built { plan, mismatches: chooser.oddities, notable: chooser.notable, stats })
+    Ok(Built { plan, mismatches: chooser.mismatches, notable: chooser.notable, stats })
 }
 
 /// What the file looks like at this moment.
@@ -164,7 +164,7 @@ struct Chooser<'a> {
     rules: &'a Rules,
     naming: &'a Naming,
     casts: Casts,
-    oddities: Vec<MismatchedValues>,
+    mismatches: Vec<MismatchedValues>,
     notable: BTreeSet<(String, String)>,
 }
 
@@ -199,9 +199,9 @@ impl Chooser<'_> {
         let verdict =
             by_rule.unwrap_or_else(|| infer::infer_type(stats, &column.declared, self.rules.on_invalid));
         let as_times = as_times(column, stats, verdict.conversion);
-        let before = self.oddities.len();
-        self.oddities.extend(find_mismatches(raw, column, stats, &verdict));
-        if self.oddities.len() > before || as_times.is_some() {
+        let before = self.mismatches.len();
+        self.mismatches.extend(find_mismatches(raw, column, stats, &verdict));
+        if self.mismatches.len() > before || as_times.is_some() {
             self.notable.insert((raw.name.clone(), column.name.clone()));
         }
         let is_own = |(name, _): &&(Option<String>, String)| {

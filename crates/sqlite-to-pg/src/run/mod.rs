@@ -45,14 +45,14 @@ pub(crate) fn run(args: &RunArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> 
     let mut snapshot = Snapshot::take_snapshot(&db, jobs)?;
     let mut control = session::open_lead(&to)?;
     session::check_server(&mut control, &to)?;
-    let (plan, oddities) = make_plan(args, &mut snapshot, &mut control, quiet)?;
+    let (plan, mismatches) = make_plan(args, &mut snapshot, &mut control, quiet)?;
     // Before anything is made: two runs into one schema would share the staging schema, whose name follows from it.
     session::lock_schema(&mut control, &plan.schema)?;
     check_target(args, &plan, &mut control)?;
     if plan.mode == Mode::Existing {
         preflight::check_values(&mut snapshot, &mut control, &plan, out)?;
     }
-    let mut summary = Summary { oddities, ..Summary::default() };
+    let mut summary = Summary { mismatches, ..Summary::default() };
     summary.end_phase("plan", began);
     let stage = create::staging_schema(&plan.schema);
     // Made before the schema is: whatever ends the run, the schema is dropped.

@@ -30,7 +30,7 @@ pub(crate) struct Summary {
     /// Differences in all, and the first of them.
     pub(crate) total: u64,
     pub(crate) differences: Vec<String>,
-    pub(crate) oddities: Vec<MismatchedValues>,
+    pub(crate) mismatches: Vec<MismatchedValues>,
 }
 
 impl Summary {
@@ -104,7 +104,7 @@ pub(crate) fn violation_line(v: &Violation) -> ReportLine {
     ReportLine { rows: Some(v.count), ..report_line("violation", &name, "not loaded", &why) }
 }
 
-fn oddity_line(values: &MismatchedValues) -> ReportLine {
+fn mismatch_line(values: &MismatchedValues) -> ReportLine {
     let name = format!("{}.{}", values.table, values.column);
     let why = format!("{}: {}", values.what, first_rows(&values.keys, values.count));
     ReportLine { rows: Some(values.count), ..report_line("mismatched values", &name, "", &why) }
@@ -207,7 +207,7 @@ impl<'a> Report<'a> {
             });
         }
         lines.extend(self.objects.iter().map(|settled| object_line(settled, folder)));
-        lines.extend(summary.oddities.iter().map(oddity_line));
+        lines.extend(summary.mismatches.iter().map(mismatch_line));
         lines.extend(summary.differences.iter().map(|d| report_line("difference", d, "", "")));
         let phase = |(name, s): &(String, f64)| ReportLine {
             seconds: Some(*s),

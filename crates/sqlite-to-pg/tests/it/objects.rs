@@ -19,9 +19,11 @@ fn d1_to_d5_foreign_keys() {
     let (is, why) = outcome_of(&records, "foreign key", "orphaned.orphaned_q_id_fkey");
     assert_eq!((is.as_str(), why.as_str()), ("not valid", "2 orphans in the source: 2; 3"));
     assert_eq!(world.sqlite("pragma foreign_key_check(orphaned)").lines().count(), 2);
-    for (name, words) in
-        [("nowhere (x) → missing", "not there"), ("loose (x) → q", "not unique"), ("typed (q) → q", "typed")]
-    {
+    for (name, words) in [
+        ("nowhere (x) → missing", "does not exist"),
+        ("loose (x) → q", "not unique"),
+        ("typed (q) → q", "typed"),
+    ] {
         let found = records.iter().find(|r| r["kind"] == "foreign key" && r["name"] == name);
         let found = found.unwrap_or_else(|| panic!("{name} is not told: {records:?}"));
         assert!(

@@ -250,7 +250,7 @@ fn a_parent_is_compared_and_emptied_without_its_children() {
 #[test]
 fn a_password_on_the_command_line_is_warned_of() {
     let world = World::of("create table t (x int);");
-    let warned = "the password on the command line is seen by everyone here";
+    let warned = "every user of this machine can see the password on the command line";
     let given = |to: &str| world.tool(&["run", "app.db", "--to", to, "--undo"]);
     for to in [
         "postgresql://u:s%40cret@127.0.0.1:1/x",

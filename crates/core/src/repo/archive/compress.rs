@@ -79,8 +79,8 @@ impl Compressed {
         let stretch = Stretch { path: path.into(), bytes };
         let (sum, kept) = std::thread::scope(|scope| {
             // Two passes over a file that the page cache holds take less time than one that does both in turn.
-            let hashing = scope.spawn(|| stretch.hash());
-            let kept = stretch.keep(level);
+            let hashing = scope.spawn(|| stretch.hash_range());
+            let kept = stretch.compress_kept(level);
             (joined(hashing.join()), kept)
         });
         let (sum, kept) = (sum?, kept?);
@@ -109,7 +109,7 @@ impl Compressed {
     pub(super) fn body(&self) -> Result<Box<dyn Read + '_>> {
         Ok(match &self.kept {
             Some(bytes) => Box::new(Cursor::new(bytes)),
-            None => Box::new(self.stretch.encoder(self.level)?),
+            None => Box::new(self.stretch.make_encoder(self.level)?),
         })
     }
 }
@@ -117,31 +117,31 @@ impl Compressed {
 type Encoder = zstd::stream::read::Encoder<'static, io::BufReader<io::Take<File>>>;
 
 impl Stretch {
-    fn open(&self) -> Result<io::Take<File>> {
+    fn open_range(&self) -> Result<io::Take<File>> {
         let doing = || format!("read {}", self.path.display());
         let mut file = File::open(&self.path).doing(doing)?;
         file.seek(SeekFrom::Start(self.bytes.start)).doing(doing)?;
         Ok(file.take(self.bytes.end - self.bytes.start))
     }
 
-    fn hash(&self) -> Result<Sum> {
-        let mut file = Measured::new(self.open()?);
+    fn hash_range(&self) -> Result<Sum> {
+        let mut file = Measured::new(self.open_range()?);
         let mut chunk = vec![0; CHUNK];
         while file.read(&mut chunk).doing(|| format!("read {}", self.path.display()))? > 0 {}
         Ok(file.sum())
     }
 
-    fn keep(&self, level: i32) -> Result<Option<Vec<u8>>> {
+    fn compress_kept(&self, level: i32) -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
-        let mut encoder = self.encoder(level)?;
+        let mut encoder = self.make_encoder(level)?;
         let done = (&mut encoder).take(KEPT + 1).read_to_end(&mut bytes);
         done.doing(|| format!("compress {}", self.path.display()))?;
         Ok((bytes.len() as u64 <= KEPT).then_some(bytes))
     }
 
-    fn encoder(&self, level: i32) -> Result<Encoder> {
+    fn make_encoder(&self, level: i32) -> Result<Encoder> {
         let doing = || format!("compress {}", self.path.display());
-        let file = io::BufReader::with_capacity(CHUNK, self.open()?);
+        let file = io::BufReader::with_capacity(CHUNK, self.open_range()?);
         let mut encoder = zstd::stream::read::Encoder::with_buffer(file, level).doing(doing)?;
         // zstd's own sum: whoever unpacks without us notices damage too.
         encoder.include_checksum(true).doing(doing)?;

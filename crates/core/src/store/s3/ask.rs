@@ -46,7 +46,7 @@ impl From<Error> for Refusal {
 
 impl S3 {
     /// Sends what `send` makes, which moves `bytes`; the answer and how many attempts it took.
-    pub(super) fn ask<T, E, F>(
+    pub(super) fn send_request<T, E, F>(
         &self,
         need: Need,
         bytes: u64,
@@ -57,7 +57,7 @@ impl S3 {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let asked = reactor::wait(persist(self.backoff, bytes, need, send));
+        let asked = reactor::wait_for(send_until_answered(self.backoff, bytes, need, send));
         asked.doing(|| doing.to_string())?.map_err(|mut refusal| {
             refusal.error = Error::new(refusal.error.kind(), doing).because(refusal.error);
             refusal
@@ -65,8 +65,8 @@ impl S3 {
     }
 }
 
-/// The loop of [`S3::ask`], for tasks of their own too.
-pub(super) async fn persist<T, E, F>(
+/// The loop of [`S3::send_request`], for tasks of their own too.
+pub(super) async fn send_until_answered<T, E, F>(
     backoff: Backoff,
     bytes: u64,
     need: Need,
@@ -78,9 +78,9 @@ where
 {
     let mut tries = backoff.begin();
     loop {
-        let mut refusal = match once(tries.attempt(bytes), send()).await {
+        let mut refusal = match attempt_once(tries.attempt(bytes), send()).await {
             Ok(Ok(answer)) => return Ok((answer, tries.failures() + 1)),
-            Ok(Err(e)) => refusal::of(e, need),
+            Ok(Err(e)) => refusal::judge_error(e, need),
             Err(late) => late.into(),
         };
         // Who is throttled must wait longer each time, or stays throttled; who got no answer asks often, since the
@@ -102,7 +102,7 @@ where
 }
 
 /// One attempt: a connection that stalls is dropped after `limit`.
-async fn once<F: Future>(limit: Duration, attempt: F) -> Result<F::Output> {
+async fn attempt_once<F: Future>(limit: Duration, attempt: F) -> Result<F::Output> {
     let late = |_| Error::retry(format!("no answer within {:.1} s", limit.as_secs_f64()));
     tokio::time::timeout(limit, attempt).await.map_err(late)
 }

@@ -10,7 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use std::io::{self, Read};
 
 /// The content of `key` from byte `from` on; none when there is no such object.
-pub(super) fn open<'a>(s3: &'a S3, key: &Key, from: u64) -> Result<Option<Body<'a>>> {
+pub(super) fn open_body<'a>(s3: &'a S3, key: &Key, from: u64) -> Result<Option<Body<'a>>> {
     let mut body = Body {
         s3,
         key: key.clone(),
@@ -21,7 +21,7 @@ pub(super) fn open<'a>(s3: &'a S3, key: &Key, from: u64) -> Result<Option<Body<'
         chunk: bytes::Bytes::new(),
         tries: s3.backoff.begin(),
     };
-    match body.request() {
+    match body.request_rest() {
         Ok(answer) => {
             body.end = from + answer.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
             body.etag = answer.e_tag;
@@ -30,7 +30,7 @@ pub(super) fn open<'a>(s3: &'a S3, key: &Key, from: u64) -> Result<Option<Body<'
         }
         // The object ends at `from` or before.
         Err(refusal) if refusal.status == 416 => Ok(Some(body)),
-        Err(refusal) => s3.absent(refusal),
+        Err(refusal) => s3.prove_absent(refusal),
     }
 }
 
@@ -47,24 +47,27 @@ pub(super) struct Body<'a> {
 }
 
 impl Body<'_> {
-    fn doing(&self) -> String {
-        format!("read {}", self.s3.url(&self.key))
+    fn describe_read(&self) -> String {
+        format!("read {}", self.s3.object_url(&self.key))
     }
 
-    fn request(&self) -> Result<GetObjectOutput, Refusal> {
-        let request = self.s3.client()?.get_object().bucket(&self.s3.bucket).key(self.s3.path(&self.key));
+    fn request_rest(&self) -> Result<GetObjectOutput, Refusal> {
+        let request =
+            self.s3.get_client()?.get_object().bucket(&self.s3.bucket).key(self.s3.object_path(&self.key));
         // Only of the very object that the first request found: two halves of two objects would make one that never
         // was.
         let request = request.set_if_match(self.etag.clone());
         let range = (self.at > 0).then(|| format!("bytes={}-", self.at));
         let request = request.set_range(range);
-        let (answer, _) = self.s3.ask(Need::Read, 0, &self.doing(), || request.clone().send())?;
+        let (answer, _) =
+            self.s3.send_request(Need::Read, 0, &self.describe_read(), || request.clone().send())?;
         Ok(answer)
     }
 
-    fn reopen(&self) -> Result<ByteStream> {
-        let changed = || Error::failed(format!("{} changed while it was read", self.s3.url(&self.key)));
-        match self.request() {
+    fn reopen_stream(&self) -> Result<ByteStream> {
+        let changed =
+            || Error::failed(format!("{} changed while it was read", self.s3.object_url(&self.key)));
+        match self.request_rest() {
             Ok(answer) => Ok(answer.body),
             Err(refusal) if matches!(refusal.status, 404 | 412 | 416) => Err(changed()),
             Err(refusal) => Err(refusal.error),
@@ -72,29 +75,29 @@ impl Body<'_> {
     }
 
     /// Fills `chunk`; it stays empty only at the end.
-    fn fill(&mut self) -> Result<()> {
+    fn fill_chunk(&mut self) -> Result<()> {
         if self.stream.is_none() {
-            self.stream = Some(self.reopen()?);
+            self.stream = Some(self.reopen_stream()?);
         }
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let limit = self.s3.backoff.attempt(0);
-        match reactor::wait(async { tokio::time::timeout(limit, stream.next()).await })? {
+        match reactor::wait_for(async { tokio::time::timeout(limit, stream.next()).await })? {
             Ok(Some(Ok(chunk))) => self.chunk = chunk,
-            Ok(Some(Err(e))) => return Err(self.cut(&e.to_string())),
-            Ok(None) if self.at < self.end => return Err(self.cut("the connection ended early")),
+            Ok(Some(Err(e))) => return Err(self.cut_error(&e.to_string())),
+            Ok(None) if self.at < self.end => return Err(self.cut_error("the connection ended early")),
             Ok(None) => {}
-            Err(_) => return Err(self.cut(&format!("nothing came for {:.1} s", limit.as_secs_f64()))),
+            Err(_) => return Err(self.cut_error(&format!("nothing came for {:.1} s", limit.as_secs_f64()))),
         }
         Ok(())
     }
 
-    fn cut(&self, why: &str) -> Error {
-        Error::retry(format!("{}: cut at byte {}: {why}", self.doing(), self.at))
+    fn cut_error(&self, why: &str) -> Error {
+        Error::retry(format!("{}: cut at byte {}: {why}", self.describe_read(), self.at))
     }
 
-    fn refill(&mut self) -> Result<()> {
+    fn refill_chunk(&mut self) -> Result<()> {
         while self.chunk.is_empty() && self.at < self.end {
-            let Err(e) = self.fill() else { continue };
+            let Err(e) = self.fill_chunk() else { continue };
             self.stream = None;
             if e.kind() != Kind::Retry || !self.tries.wait()? {
                 return Err(gave_up(e, &self.tries));
@@ -106,7 +109,7 @@ impl Body<'_> {
 
 impl Read for Body<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.refill()?;
+        self.refill_chunk()?;
         let n = self.chunk.len().min(buf.len());
         buf[..n].copy_from_slice(&self.chunk.split_to(n));
         self.at += n as u64;

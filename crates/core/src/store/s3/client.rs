@@ -24,22 +24,22 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Failed, with a hint, when there are no credentials.
-pub(super) fn connect(options: &S3Options, backoff: Backoff) -> Result<Client> {
-    reactor::wait(async {
-        let http = transport();
-        let credentials = credentials(&http, options).await?;
-        let config = load(http, options, &credentials).await;
+pub(super) fn connect_client(options: &S3Options, backoff: Backoff) -> Result<Client> {
+    reactor::wait_for(async {
+        let http = make_transport();
+        let credentials = find_credentials(&http, options).await?;
+        let config = load_config(http, options, &credentials).await;
         let connect = backoff.attempt(0).min(Duration::from_secs(5));
-        Ok(Client::from_conf(lean(&config, options, connect).build()))
+        Ok(Client::from_conf(make_builder(&config, options, connect).build()))
     })?
 }
 
 /// rustls on ring with the machine's own authorities (or those of `SSL_CERT_FILE`).
-fn transport() -> SharedHttpClient {
+fn make_transport() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-fn loader(http: SharedHttpClient, options: &S3Options) -> ConfigLoader {
+fn make_loader(http: SharedHttpClient, options: &S3Options) -> ConfigLoader {
     let region = RegionProviderChain::first_try(options.region.clone().map(Region::new))
         .or_else(EnvironmentVariableRegionProvider::new())
         .or_else(ProfileFileRegionProvider::new())
@@ -47,22 +47,22 @@ fn loader(http: SharedHttpClient, options: &S3Options) -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).region(region)
 }
 
-async fn load(
+async fn load_config(
     http: SharedHttpClient,
     options: &S3Options,
     credentials: &SharedCredentialsProvider,
 ) -> SdkConfig {
     // A `credential_process` may ask a vault or a person: the SDK's five seconds are too few.
     let cache = IdentityCache::lazy().load_timeout(PROCESS).build();
-    loader(http, options).credentials_provider(credentials.clone()).identity_cache(cache).load().await
+    make_loader(http, options).credentials_provider(credentials.clone()).identity_cache(cache).load().await
 }
 
 const PROCESS: Duration = Duration::from_secs(60);
 
 /// Asked once here, so that "no credentials" is one clear line and not a failed request.
-async fn credentials(http: &SharedHttpClient, options: &S3Options) -> Result<SharedCredentialsProvider> {
+async fn find_credentials(http: &SharedHttpClient, options: &S3Options) -> Result<SharedCredentialsProvider> {
     let config = ProviderConfig::without_region().with_http_client(http.clone());
-    let region = loader(http.clone(), options).no_credentials().load().await.region().cloned();
+    let region = make_loader(http.clone(), options).no_credentials().load().await.region().cloned();
     let config = config.with_region(region);
     // One short try: on a machine that is not in EC2 this address leads nowhere.
     let imds = imds::Client::builder().configure(&config).max_attempts(1).operation_timeout(SHORT);
@@ -81,7 +81,7 @@ async fn credentials(http: &SharedHttpClient, options: &S3Options) -> Result<Sha
 
 const SHORT: Duration = Duration::from_secs(2);
 
-fn lean(config: &SdkConfig, options: &S3Options, connect: Duration) -> Builder {
+fn make_builder(config: &SdkConfig, options: &S3Options, connect: Duration) -> Builder {
     let mut builder = Builder::from(config)
         // Our loop repeats and counts: with a second one below it, an attempt whose answer was lost would be repeated
         // without our knowing, and its own object would be taken for another's. Checksums are sent where we set them:

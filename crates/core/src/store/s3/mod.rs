@@ -79,29 +79,29 @@ impl S3 {
     }
 
     /// Of two at once one may be made in vain; it is dropped.
-    fn client(&self) -> Result<&Client> {
+    fn get_client(&self) -> Result<&Client> {
         if self.client.get().is_none() {
-            let made = client::connect(&self.options, self.backoff)?;
+            let made = client::connect_client(&self.options, self.backoff)?;
             let _ = self.client.set(made);
         }
         Ok(self.client.get().expect("set above"))
     }
 
-    fn path(&self, key: &Key) -> String {
+    fn object_path(&self, key: &Key) -> String {
         format!("{}{key}", self.prefix)
     }
 
-    fn url(&self, key: &Key) -> String {
-        format!("s3://{}/{}", self.bucket, self.path(key))
+    fn object_url(&self, key: &Key) -> String {
+        format!("s3://{}/{}", self.bucket, self.object_path(key))
     }
 
     /// The key of ours behind a bucket's name for it; none for what others put there.
-    fn key(&self, path: Option<&str>) -> Option<Key> {
+    fn parse_key(&self, path: Option<&str>) -> Option<Key> {
         path?.strip_prefix(&self.prefix)?.parse().ok()
     }
 
     /// HEAD answers 404 without saying whether the object or the bucket is missing; listing tells.
-    fn absent<T>(&self, refusal: Refusal) -> Result<Option<T>> {
+    fn prove_absent<T>(&self, refusal: Refusal) -> Result<Option<T>> {
         if refusal.status != 404 || refusal.code == "NoSuchBucket" {
             return Err(refusal.error);
         }
@@ -109,34 +109,34 @@ impl S3 {
         // prune would believe it. HEAD has no body, so no code either (S3 API, "HeadObject").
         if self.bucket_seen.get().is_none() && refusal.code != "NoSuchKey" {
             let request =
-                self.client()?.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).max_keys(1);
+                self.get_client()?.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).max_keys(1);
             let look = format!("look into s3://{}", self.bucket);
-            self.ask(Need::List, 0, &look, || request.clone().send()).map_err(|r| r.error)?;
+            self.send_request(Need::List, 0, &look, || request.clone().send()).map_err(|r| r.error)?;
         }
         let _ = self.bucket_seen.set(());
         Ok(None)
     }
 
-    fn head(&self, key: &Key) -> Result<Option<(Object, Option<String>)>> {
-        let request = self.client()?.head_object().bucket(&self.bucket).key(self.path(key));
-        let doing = format!("look at {}", self.url(key));
-        let head = match self.ask(Need::Read, 0, &doing, || request.clone().send()) {
+    fn head_object(&self, key: &Key) -> Result<Option<(Object, Option<String>)>> {
+        let request = self.get_client()?.head_object().bucket(&self.bucket).key(self.object_path(key));
+        let doing = format!("look at {}", self.object_url(key));
+        let head = match self.send_request(Need::Read, 0, &doing, || request.clone().send()) {
             Ok((head, _)) => head,
-            Err(refusal) => return self.absent(refusal),
+            Err(refusal) => return self.prove_absent(refusal),
         };
         let mut attrs: Attrs = head.metadata.unwrap_or_default().into_iter().collect();
         let mark = attrs.remove(MARK);
         let size = head.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        let modified = timestamp(head.last_modified.as_ref());
+        let modified = to_timestamp(head.last_modified.as_ref());
         let class = head.storage_class.as_ref().and_then(|c| unusual_class(c.as_str()));
         Ok(Some((Object { key: key.clone(), size, modified, attrs, class }, mark)))
     }
 
     fn abort_old(&self, path: &str, id: &str) -> Result<()> {
-        let client = self.client()?;
+        let client = self.get_client()?;
         let request = client.abort_multipart_upload().bucket(&self.bucket).key(path).upload_id(id);
         let doing = format!("abort an upload of s3://{}/{path}", self.bucket);
-        match self.ask(Need::Abort, 0, &doing, || request.clone().send()) {
+        match self.send_request(Need::Abort, 0, &doing, || request.clone().send()) {
             Ok(_) => Ok(()),
             // Somebody else ended it since it was listed.
             Err(refusal) if refusal.code == "NoSuchUpload" => Ok(()),
@@ -148,21 +148,21 @@ impl S3 {
 impl Store for S3 {
     fn put(&self, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
         check_attrs(attrs)?;
-        upload::put(self, key, body, attrs)
+        upload::put_object(self, key, body, attrs)
     }
 
     fn get(&self, key: &Key, from: u64) -> Result<Option<Box<dyn Read + Send + '_>>> {
-        Ok(body::open(self, key, from)?.map(|body| Box::new(body) as Box<dyn Read + Send + '_>))
+        Ok(body::open_body(self, key, from)?.map(|body| Box::new(body) as Box<dyn Read + Send + '_>))
     }
 
     fn stat(&self, key: &Key) -> Result<Option<Object>> {
-        Ok(self.head(key)?.map(|(object, _)| object))
+        Ok(self.head_object(key)?.map(|(object, _)| object))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Object>> {
         let mut found = Vec::new();
-        self.pages(prefix, None, |page| {
-            found.extend(page.contents().iter().filter_map(|o| self.listed(o)));
+        self.list_pages(prefix, None, |page| {
+            found.extend(page.contents().iter().filter_map(|o| self.listed_object(o)));
         })?;
         // Not every service lists in the order of bytes.
         found.sort_by(|a, b| a.key.cmp(&b.key));
@@ -175,23 +175,25 @@ impl Store for S3 {
         let name = |p: &aws_sdk_s3::types::CommonPrefix| {
             Some(p.prefix()?.strip_prefix(&whole)?.strip_suffix('/')?.to_string())
         };
-        self.pages(prefix, Some("/"), |page| found.extend(page.common_prefixes().iter().filter_map(name)))?;
+        self.list_pages(prefix, Some("/"), |page| {
+            found.extend(page.common_prefixes().iter().filter_map(name))
+        })?;
         Ok(found.into_iter().filter(|name| name.parse::<Key>().is_ok()).collect())
     }
 
     fn remove(&self, key: &Key) -> Result<()> {
         // Without a version: in a bucket with versions this only lays a delete marker over it, so that the bucket's
         // own rules decide when the bytes go.
-        let request = self.client()?.delete_object().bucket(&self.bucket).key(self.path(key));
-        let doing = format!("remove {}", self.url(key));
-        match self.ask(Need::Delete, 0, &doing, || request.clone().send()) {
+        let request = self.get_client()?.delete_object().bucket(&self.bucket).key(self.object_path(key));
+        let doing = format!("remove {}", self.object_url(key));
+        match self.send_request(Need::Delete, 0, &doing, || request.clone().send()) {
             Ok(_) => Ok(()),
-            Err(refusal) => self.absent::<()>(refusal).map(|_| ()),
+            Err(refusal) => self.prove_absent::<()>(refusal).map(|_| ()),
         }
     }
 
     fn sweep(&self, older_than: Duration) -> Result<usize> {
-        let request = self.client()?.list_multipart_uploads().bucket(&self.bucket).prefix(&self.prefix);
+        let request = self.get_client()?.list_multipart_uploads().bucket(&self.bucket).prefix(&self.prefix);
         let doing = format!("list the unfinished uploads of s3://{}/{}", self.bucket, self.prefix);
         let limit =
             jiff::Timestamp::now().as_second() - i64::try_from(older_than.as_secs()).unwrap_or(i64::MAX);
@@ -200,7 +202,7 @@ impl Store for S3 {
         let (mut key, mut id) = (None, None);
         loop {
             let page = || request.clone().set_key_marker(key.clone()).set_upload_id_marker(id.clone()).send();
-            let (page, _) = self.ask(Need::Sweep, 0, &doing, page).map_err(|r| r.error)?;
+            let (page, _) = self.send_request(Need::Sweep, 0, &doing, page).map_err(|r| r.error)?;
             let begun =
                 |u: &&aws_sdk_s3::types::MultipartUpload| u.initiated.is_some_and(|t| t.secs() <= limit);
             old.extend(page.uploads().iter().filter(begun).cloned());
@@ -209,29 +211,29 @@ impl Store for S3 {
                 break;
             }
         }
-        for upload in old.iter().filter(|u| self.key(u.key()).is_some()) {
+        for upload in old.iter().filter(|u| self.parse_key(u.key()).is_some()) {
             self.abort_old(upload.key().unwrap_or_default(), upload.upload_id().unwrap_or_default())?;
         }
-        Ok(old.iter().filter(|u| self.key(u.key()).is_some()).count())
+        Ok(old.iter().filter(|u| self.parse_key(u.key()).is_some()).count())
     }
 }
 
 impl S3 {
     /// Every page of a listing, for `each`; with a delimiter what lies behind it is one common prefix.
-    fn pages(
+    fn list_pages(
         &self,
         prefix: &str,
         delimiter: Option<&str>,
         mut each: impl FnMut(&ListObjectsV2Output),
     ) -> Result<()> {
-        let request = self.client()?.list_objects_v2().bucket(&self.bucket);
+        let request = self.get_client()?.list_objects_v2().bucket(&self.bucket);
         let request =
             request.prefix(format!("{}{prefix}", self.prefix)).set_delimiter(delimiter.map(Into::into));
         let doing = format!("list s3://{}/{}{prefix}", self.bucket, self.prefix);
         let mut next = None;
         loop {
             let page = || request.clone().set_continuation_token(next.clone()).send();
-            let (page, _) = self.ask(Need::List, 0, &doing, page).map_err(|r| r.error)?;
+            let (page, _) = self.send_request(Need::List, 0, &doing, page).map_err(|r| r.error)?;
             each(&page);
             next = page.next_continuation_token;
             if next.is_none() {
@@ -240,11 +242,11 @@ impl S3 {
         }
     }
 
-    fn listed(&self, o: &aws_sdk_s3::types::Object) -> Option<Object> {
+    fn listed_object(&self, o: &aws_sdk_s3::types::Object) -> Option<Object> {
         let size = u64::try_from(o.size.unwrap_or(0)).unwrap_or(0);
-        let modified = timestamp(o.last_modified.as_ref());
+        let modified = to_timestamp(o.last_modified.as_ref());
         let class = o.storage_class.as_ref().and_then(|c| unusual_class(c.as_str()));
-        Some(Object { key: self.key(o.key())?, size, modified, attrs: Attrs::new(), class })
+        Some(Object { key: self.parse_key(o.key())?, size, modified, attrs: Attrs::new(), class })
     }
 }
 
@@ -253,12 +255,12 @@ fn unusual_class(class: &str) -> Option<String> {
     (class != "STANDARD" && !class.is_empty()).then(|| class.to_string())
 }
 
-fn timestamp(t: Option<&DateTime>) -> jiff::Timestamp {
+fn to_timestamp(t: Option<&DateTime>) -> jiff::Timestamp {
     let nanos = |t: &DateTime| i32::try_from(t.subsec_nanos()).unwrap_or(0);
     t.and_then(|t| jiff::Timestamp::new(t.secs(), nanos(t)).ok()).unwrap_or_default()
 }
 
-fn metadata(attrs: &Attrs, mark: &str) -> HashMap<String, String> {
+fn with_mark(attrs: &Attrs, mark: &str) -> HashMap<String, String> {
     let mut all: HashMap<String, String> = attrs.clone().into_iter().collect();
     all.insert(MARK.to_string(), mark.to_string());
     all

@@ -14,7 +14,7 @@ pub(super) fn size_at(offset: u64) -> u64 {
 }
 
 /// The next `size` bytes of `body`, fewer only at its end.
-pub(super) fn read(body: &mut dyn Read, size: u64) -> io::Result<Vec<u8>> {
+pub(super) fn read_part(body: &mut dyn Read, size: u64) -> io::Result<Vec<u8>> {
     let mut part = Vec::with_capacity(usize::try_from(size).unwrap_or(usize::MAX));
     body.take(size).read_to_end(&mut part)?;
     Ok(part)

@@ -14,16 +14,16 @@ static HANDLE: OnceLock<Handle> = OnceLock::new();
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The way to the reactor, which is started by its first user.
-pub(super) fn handle() -> Result<&'static Handle> {
+pub(super) fn reactor_handle() -> Result<&'static Handle> {
     if HANDLE.get().is_none() {
         // Two threads may start one each at first: the second's runtime drives nothing and sleeps, which costs a
         // thread.
-        let _ = HANDLE.set(start()?);
+        let _ = HANDLE.set(start_reactor()?);
     }
     Ok(HANDLE.get().expect("set above"))
 }
 
-fn start() -> Result<Handle> {
+fn start_reactor() -> Result<Handle> {
     let runtime =
         Builder::new_current_thread().enable_all().build().doing(|| "start the S3 client".into())?;
     let handle = runtime.handle().clone();
@@ -36,8 +36,8 @@ fn start() -> Result<Handle> {
 ///
 /// # Errors
 /// Retry as soon as the process is told to stop; `future` is dropped then.
-pub(super) fn wait<F: Future>(future: F) -> Result<F::Output> {
-    handle()?.block_on(async {
+pub(super) fn wait_for<F: Future>(future: F) -> Result<F::Output> {
+    reactor_handle()?.block_on(async {
         let mut future = pin!(future);
         loop {
             shutdown::check()?;
@@ -54,5 +54,5 @@ pub(super) fn wait<F: Future>(future: F) -> Result<F::Output> {
 /// Retry when the time is up.
 pub(super) fn wait_anyway<F: Future>(limit: Duration, future: F) -> Result<F::Output> {
     let late = || Error::retry(format!("no answer within {} s", limit.as_secs()));
-    handle()?.block_on(async { tokio::time::timeout(limit, future).await }).map_err(|_| late())
+    reactor_handle()?.block_on(async { tokio::time::timeout(limit, future).await }).map_err(|_| late())
 }

@@ -6,38 +6,38 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 /// Judges `e`, the answer to a request that needs `need`.
-pub(super) fn of<E>(e: SdkError<E, HttpResponse>, need: Need) -> Refusal
+pub(super) fn judge_error<E>(e: SdkError<E, HttpResponse>, need: Need) -> Refusal
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let status = e.raw_response().map_or(0, |r| r.status().as_u16());
     let code = e.code().unwrap_or_default().to_string();
     let error = match &e {
-        SdkError::ServiceError(said) => answered(status, &code, said.err().message(), need),
-        SdkError::ConstructionFailure(_) => Error::failed("make the request").because(deepest(&e)),
+        SdkError::ServiceError(said) => explain_answer(status, &code, said.err().message(), need),
+        SdkError::ConstructionFailure(_) => Error::failed("make the request").because(deepest_cause(&e)),
         // No answer, or half of one; that a certificate is not trusted does not pass by itself.
-        _ if distrusts(&e) => Error::failed(deepest(&e)).hint(
+        _ if is_distrusted(&e) => Error::failed(deepest_cause(&e)).hint(
             "the service's certificate is not trusted here: SSL_CERT_FILE names the authorities to trust",
         ),
-        _ => Error::retry(deepest(&e)),
+        _ => Error::retry(deepest_cause(&e)),
     };
     Refusal { status, code, attempts: 0, error }
 }
 
-fn answered(status: u16, code: &str, message: Option<&str>, need: Need) -> Error {
+fn explain_answer(status: u16, code: &str, message: Option<&str>, need: Need) -> Error {
     let what = match (code, message.unwrap_or_default()) {
         ("", _) => format!("the service answered {status}"),
         (code, "") => format!("{code} (status {status})"),
         (code, message) => format!("{code}: {message} (status {status})"),
     };
-    let e = Error::new(kind(status, code), what);
+    let e = Error::new(kind_of_answer(status, code), what);
     match remedy(status, code, need) {
         Some(hint) => e.hint(hint),
         None => e,
     }
 }
 
-fn kind(status: u16, code: &str) -> Kind {
+fn kind_of_answer(status: u16, code: &str) -> Kind {
     match code {
         "SlowDown"
         | "RequestTimeout"
@@ -74,14 +74,14 @@ fn remedy(status: u16, code: &str, need: Need) -> Option<&'static str> {
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => {
             "the bucket is in another region: set AWS_REGION or s3_region"
         }
-        _ if status == 403 => need.grant(),
+        _ if status == 403 => need.describe_grant(),
         _ if status == 301 => "the bucket is in another region: set AWS_REGION or s3_region",
         _ => return None,
     })
 }
 
 impl Need {
-    fn grant(self) -> &'static str {
+    fn describe_grant(self) -> &'static str {
         match self {
             Need::Read => {
                 "check the keys; grant s3:GetObject on the objects, and s3:ListBucket on the bucket: without that S3 answers 403 for an object that is not there"
@@ -99,24 +99,24 @@ impl Need {
     }
 }
 
-fn distrusts(e: &(dyn std::error::Error + 'static)) -> bool {
-    chain(e).any(|cause| matches!(tls(cause), Some(rustls::Error::InvalidCertificate(_))))
+fn is_distrusted(e: &(dyn std::error::Error + 'static)) -> bool {
+    cause_chain(e).any(|cause| matches!(find_tls_error(cause), Some(rustls::Error::InvalidCertificate(_))))
 }
 
 /// rustls' error, also inside an `io::Error` inside an `io::Error`, whose `source` skips what it holds.
-fn tls<'a>(e: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+fn find_tls_error<'a>(e: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     match e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-        Some(inner) => tls(inner),
+        Some(inner) => find_tls_error(inner),
         None => e.downcast_ref(),
     }
 }
 
 /// The cause at the bottom: the SDK's own layers say only "dispatch failure".
-fn deepest(e: &(dyn std::error::Error + 'static)) -> String {
-    chain(e).last().map(ToString::to_string).unwrap_or_default()
+fn deepest_cause(e: &(dyn std::error::Error + 'static)) -> String {
+    cause_chain(e).last().map(ToString::to_string).unwrap_or_default()
 }
 
-fn chain<'a>(
+fn cause_chain<'a>(
     e: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(Some(e), |e| e.source())
@@ -142,7 +142,7 @@ mod tests {
             (412, "PreconditionFailed", Kind::Failed, None),
         ];
         for (status, code, kind, hint) in table {
-            let e = answered(status, code, None, Need::Read);
+            let e = explain_answer(status, code, None, Need::Read);
             assert_eq!(e.kind(), kind, "{status} {code}");
             match hint {
                 Some(part) => {

@@ -1,7 +1,7 @@
 //! Create-if-absent uploads: one PUT when the body is small, else parts, two of them under way at a time.
 
-use super::ask::{Need, Refusal, persist};
-use super::{S3, metadata, parts, reactor};
+use super::ask::{Need, Refusal, send_until_answered};
+use super::{S3, parts, reactor, with_mark};
 use crate::error::{Context, Error, Result};
 use crate::random;
 use crate::store::{Attrs, Key, Stored};
@@ -16,9 +16,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Uploads all of `body` unless `key` is taken.
-pub(super) fn put(s3: &S3, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
+pub(super) fn put_object(s3: &S3, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
     let conditional = s3.is_conditional()?;
-    let first = parts::read(body, parts::SINGLE).doing(|| reading(key))?;
+    let first = parts::read_part(body, parts::SINGLE).doing(|| describe_reading(key))?;
     // Our own mark goes with the object: when the answer to a request was lost, the object that is there now may be ours,
     // and only the mark tells.
     let put = Put { s3, key, attrs, mark: random::mark(), conditional };
@@ -28,7 +28,7 @@ pub(super) fn put(s3: &S3, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Res
     put.put_large(first, body)
 }
 
-fn reading(key: &Key) -> String {
+fn describe_reading(key: &Key) -> String {
     format!("read what becomes {key}")
 }
 
@@ -57,12 +57,12 @@ impl S3 {
         let path = format!("{}.toban-probe", self.prefix);
         let text = b"Does this store keep If-None-Match? toban asks once in each run; keep this object.\n";
         let doing = format!("store s3://{}/{path}", self.bucket);
-        let client = self.client()?;
+        let client = self.get_client()?;
         let send = || {
             let request = client.put_object().bucket(&self.bucket).key(&path).if_none_match("*");
-            request.checksum_sha256(checksum(text)).body(ByteStream::from_static(text)).send()
+            request.checksum_sha256(checksum_base64(text)).body(ByteStream::from_static(text)).send()
         };
-        match self.ask(Need::Write, text.len() as u64, &doing, send) {
+        match self.send_request(Need::Write, text.len() as u64, &doing, send) {
             Ok(_) => Ok(false),
             Err(refusal) if refusal.status == 412 => Ok(true),
             Err(refusal) if refusal.status == 501 => Ok(false),
@@ -85,25 +85,25 @@ impl Put<'_> {
         self.conditional.then(|| "*".to_string())
     }
 
-    fn doing(&self) -> String {
-        format!("store {}", self.s3.url(self.key))
+    fn describe_put(&self) -> String {
+        format!("store {}", self.s3.object_url(self.key))
     }
 
     fn put_small(&self, body: Vec<u8>) -> Result<Stored> {
         // Where the service keeps If-None-Match it decides alone, in the request that writes. Else a look before narrows the
         // moment in which another writer could be overwritten; it cannot close it.
-        if !self.conditional && self.s3.head(self.key)?.is_some() {
+        if !self.conditional && self.s3.head_object(self.key)?.is_some() {
             return Ok(Stored::Exists);
         }
-        let (size, sum) = (body.len() as u64, checksum(&body));
+        let (size, sum) = (body.len() as u64, checksum_base64(&body));
         let body = Body::from(body);
-        let client = self.s3.client()?;
+        let client = self.s3.get_client()?;
         let send = || {
-            let request = client.put_object().bucket(&self.s3.bucket).key(self.s3.path(self.key));
+            let request = client.put_object().bucket(&self.s3.bucket).key(self.s3.object_path(self.key));
             let request = request.set_if_none_match(self.if_none_match()).checksum_sha256(&sum);
-            request.set_metadata(Some(metadata(self.attrs, &self.mark))).body(body.stream()).send()
+            request.set_metadata(Some(with_mark(self.attrs, &self.mark))).body(body.to_stream()).send()
         };
-        match self.s3.ask(Need::Write, size, &self.doing(), send) {
+        match self.s3.send_request(Need::Write, size, &self.describe_put(), send) {
             Ok(_) => Ok(Stored::New),
             Err(refusal) => self.judge_refusal(refusal),
         }
@@ -120,7 +120,7 @@ impl Put<'_> {
         if refusal.attempts <= 1 && !gone {
             return Ok(Stored::Exists);
         }
-        match self.s3.head(self.key)? {
+        match self.s3.head_object(self.key)? {
             Some((_, Some(mark))) if mark == self.mark => Ok(Stored::New),
             Some(_) => Ok(Stored::Exists),
             None => Err(refusal.error),
@@ -130,7 +130,7 @@ impl Put<'_> {
     /// Some services look first and write then when a multipart upload ends (SeaweedFS 4.48): two at once are both
     /// told that theirs is it, and the later one stays. Who may not read cannot look.
     fn check_still_ours(&self) -> Result<Stored> {
-        match self.s3.head(self.key) {
+        match self.s3.head_object(self.key) {
             Ok(Some((_, Some(mark)))) if mark != self.mark => Ok(Stored::Exists),
             Err(e) if e.kind() == crate::Kind::Retry => Err(e),
             _ => Ok(Stored::New),
@@ -141,21 +141,21 @@ impl Put<'_> {
         if self.is_there()? {
             return Ok(Stored::Exists);
         }
-        let mut upload = Upload::begin(self)?;
+        let mut upload = Upload::begin_upload(self)?;
         let (mut part, mut sent) = (first, 0);
         while !part.is_empty() {
             shutdown::check()?;
             let size = part.len() as u64;
             upload.send_part(part)?;
             sent += size;
-            part = parts::read(body, parts::size_at(sent)).doing(|| reading(self.key))?;
+            part = parts::read_part(body, parts::size_at(sent)).doing(|| describe_reading(self.key))?;
         }
-        upload.complete(sent)
+        upload.complete_upload(sent)
     }
 
     /// A look that saves an upload in vain. Who may write but not read is answered by the service at the end.
     fn is_there(&self) -> Result<bool> {
-        match self.s3.head(self.key) {
+        match self.s3.head_object(self.key) {
             Err(e) if self.conditional && e.kind() == crate::Kind::Failed => Ok(false),
             other => Ok(other?.is_some()),
         }
@@ -176,13 +176,19 @@ struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    fn begin(put: &'a Put<'a>) -> Result<Upload<'a>> {
+    fn begin_upload(put: &'a Put<'a>) -> Result<Upload<'a>> {
         let s3 = put.s3;
-        let request = s3.client()?.create_multipart_upload().bucket(&s3.bucket).key(s3.path(put.key));
+        let request =
+            s3.get_client()?.create_multipart_upload().bucket(&s3.bucket).key(s3.object_path(put.key));
         let request = request.checksum_algorithm(ChecksumAlgorithm::Sha256);
-        let request = request.set_metadata(Some(metadata(put.attrs, &put.mark)));
-        let begun = s3.ask(Need::Write, 0, &put.doing(), || request.clone().send()).map_err(|r| r.error)?;
-        let id = begun.0.upload_id.ok_or_else(|| Error::failed(format!("{}: no upload id", put.doing())))?;
+        let request = request.set_metadata(Some(with_mark(put.attrs, &put.mark)));
+        let begun = s3
+            .send_request(Need::Write, 0, &put.describe_put(), || request.clone().send())
+            .map_err(|r| r.error)?;
+        let id = begun
+            .0
+            .upload_id
+            .ok_or_else(|| Error::failed(format!("{}: no upload id", put.describe_put())))?;
         Ok(Upload { put, id, under_way: VecDeque::new(), done: Vec::new(), begun: 0, ended: false })
     }
 
@@ -193,15 +199,16 @@ impl<'a> Upload<'a> {
             self.finish_oldest_part()?;
         }
         self.begun += 1;
-        let (s3, number, size, sum) = (self.put.s3, self.begun, part.len() as u64, checksum(&part));
-        let (client, bucket, path) = (s3.client()?.clone(), s3.bucket.clone(), s3.path(self.put.key));
+        let (s3, number, size, sum) = (self.put.s3, self.begun, part.len() as u64, checksum_base64(&part));
+        let (client, bucket, path) =
+            (s3.get_client()?.clone(), s3.bucket.clone(), s3.object_path(self.put.key));
         let (body, backoff, id) = (Body::from(part), s3.backoff, self.id.clone());
-        let task = reactor::handle()?.spawn(async move {
+        let task = reactor::reactor_handle()?.spawn(async move {
             let send = || {
                 let request = client.upload_part().bucket(&bucket).key(&path).upload_id(&id);
-                request.part_number(number).checksum_sha256(&sum).body(body.stream()).send()
+                request.part_number(number).checksum_sha256(&sum).body(body.to_stream()).send()
             };
-            let (sent, _) = persist(backoff, size, Need::Write, send).await?;
+            let (sent, _) = send_until_answered(backoff, size, Need::Write, send).await?;
             let part = CompletedPart::builder().part_number(number).checksum_sha256(&sum);
             Ok(part.set_e_tag(sent.e_tag).build())
         });
@@ -213,27 +220,28 @@ impl<'a> Upload<'a> {
     fn finish_oldest_part(&mut self) -> Result<()> {
         let Some(mut flight) = self.under_way.pop_front() else { return Ok(()) };
         let number = self.done.len() + 1;
-        let part = || format!("{}: send part {number}", self.put.doing());
-        let ended = reactor::wait(&mut flight.0)?.doing(part)?;
+        let part = || format!("{}: send part {number}", self.put.describe_put());
+        let ended = reactor::wait_for(&mut flight.0)?.doing(part)?;
         self.done.push(ended.map_err(|r| r.error).doing(part)?);
         Ok(())
     }
 
-    fn complete(mut self, size: u64) -> Result<Stored> {
+    fn complete_upload(mut self, size: u64) -> Result<Stored> {
         while !self.under_way.is_empty() {
             self.finish_oldest_part()?;
         }
         let s3 = self.put.s3;
         let parts =
             CompletedMultipartUpload::builder().set_parts(Some(std::mem::take(&mut self.done))).build();
-        let request = s3.client()?.complete_multipart_upload().bucket(&s3.bucket).key(s3.path(self.put.key));
+        let request =
+            s3.get_client()?.complete_multipart_upload().bucket(&s3.bucket).key(s3.object_path(self.put.key));
         let request = request.upload_id(&self.id).multipart_upload(parts);
         // The object becomes visible here and not before: parts are no object. The condition counts at this moment, whatever
         // was there when the upload began (Amazon S3 User Guide, "Conditional writes").
         let request = request.set_if_none_match(self.put.if_none_match());
         // The service may join the parts before it answers: minutes, when they are many.
         let effort = (32 << 20) + size / 256;
-        match s3.ask(Need::Write, effort, &self.put.doing(), || request.clone().send()) {
+        match s3.send_request(Need::Write, effort, &self.put.describe_put(), || request.clone().send()) {
             Ok(_) => {
                 self.ended = true;
                 self.put.check_still_ours()
@@ -253,14 +261,18 @@ impl<'a> Upload<'a> {
         });
     }
 
-    fn abort(&self) -> Result<()> {
+    fn abort_upload(&self) -> Result<()> {
         let s3 = self.put.s3;
-        let request = s3.client()?.abort_multipart_upload().bucket(&s3.bucket).key(s3.path(self.put.key));
+        let request =
+            s3.get_client()?.abort_multipart_upload().bucket(&s3.bucket).key(s3.object_path(self.put.key));
         let request = request.upload_id(&self.id);
         let limit = s3.backoff.attempt(0).min(ENDING);
-        reactor::wait_anyway(limit, persist(s3.backoff, 0, Need::Abort, || request.clone().send()))?
-            .map(|_| ())
-            .map_err(|r| r.error)
+        reactor::wait_anyway(
+            limit,
+            send_until_answered(s3.backoff, 0, Need::Abort, || request.clone().send()),
+        )?
+        .map(|_| ())
+        .map_err(|r| r.error)
     }
 }
 
@@ -271,10 +283,10 @@ impl Drop for Upload<'_> {
         }
         // Parts of an upload that is not completed are paid for and never listed: nobody else would find them.
         self.end_parts_under_way();
-        if let Err(e) = self.abort() {
+        if let Err(e) = self.abort_upload() {
             log::warn!(
                 "parts of {} stay behind until the next sweep: {}",
-                self.put.s3.url(self.put.key),
+                self.put.s3.object_url(self.put.key),
                 e.chain()
             );
         }
@@ -294,7 +306,7 @@ impl Drop for Flight {
 struct Body(bytes::Bytes);
 
 impl Body {
-    fn stream(&self) -> ByteStream {
+    fn to_stream(&self) -> ByteStream {
         ByteStream::new(SdkBody::from(self.0.clone()))
     }
 }
@@ -305,6 +317,6 @@ impl From<Vec<u8>> for Body {
     }
 }
 
-fn checksum(bytes: &[u8]) -> String {
+fn checksum_base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(sum::sha256(bytes))
 }
