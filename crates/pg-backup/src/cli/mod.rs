@@ -30,7 +30,7 @@ Files:
   ~/.pgpass           Passwords, as for psql
   /var/lib/toban      Locks, run records, and which notifications were sent";
 
-/// Take, list, verify, restore and prune PostgreSQL backups.
+/// Take, list, verify, copy, restore and prune PostgreSQL backups.
 #[derive(Parser, Debug)]
 #[command(version, name = "pg-backup", max_term_width = 100, after_help = TOOL_HELP)]
 pub struct BackupArgs {

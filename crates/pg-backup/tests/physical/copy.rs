@@ -408,6 +408,14 @@ fn a_run_copies_what_it_stored_and_a_timer_catches_up() {
     assert_eq!(kept.len(), 4, "{kept:?}");
     assert_eq!(world.run(&["copy"]).fine(), "");
     assert_eq!(list("far"), kept);
+    // Where no rules are known, what a prune has marked over there is left alone all the same.
+    let url = format!("file://{}", world.path("away/far").display());
+    let backups = |world: &World| {
+        let listed = world.run(&["list", "--json", "--repo", "far"]).json();
+        listed.iter().filter(|r| r["start_lsn"].is_string()).count()
+    };
+    world.run(&["copy", "--from", "near", "--to", &url]).fine();
+    assert_eq!(backups(&world), 2);
     let toml = fs::read_to_string(world.path("toban.toml")).expect("read");
     fs::write(world.path("toban.toml"), toml.replace("[\"far\"]", "[\"fra\"]")).expect("write");
     world.run(&["run", "--repo", "near"]).refused(2, "no [repo.fra] section");
