@@ -10,6 +10,7 @@ mod dump;
 mod format;
 mod list;
 mod machine;
+mod pin;
 mod prune;
 mod reach;
 mod restore;
@@ -41,6 +42,8 @@ pub fn run(args: BackupArgs, out: &mut Out<'_>) -> Result<()> {
         BackupVerb::Verify(verb) => verify::run(verb, &config, out),
         BackupVerb::Copy(verb) => copy::run(verb, &config, out),
         BackupVerb::Prune(verb) => prune::run(verb, &config, out),
+        BackupVerb::Pin(verb) => pin::run(verb, &config, out),
+        BackupVerb::Unpin(verb) => pin::end(verb, &config, out),
         BackupVerb::Check(verb) => check::run(verb, &config, out),
     }
 }

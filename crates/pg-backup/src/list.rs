@@ -34,6 +34,8 @@ struct ListedDump {
     major: u32,
     verified: Option<Timestamp>,
     damaged: Option<Timestamp>,
+    /// Why it is kept whatever the rules of retention say.
+    pinned: Option<String>,
 }
 
 impl Record for ListedDump {
@@ -49,7 +51,7 @@ impl Record for ListedDump {
             self.id.to_string(),
             format_local(self.started),
             format_age(self.age_seconds),
-            self.label.clone().unwrap_or("-".into()),
+            describe_label(self.label.as_deref(), self.pinned.as_deref()),
             self.form.suffix().into(),
             out::bytes(self.database_bytes),
             out::bytes(self.stored_bytes),
@@ -79,6 +81,7 @@ fn list_dump(stored: &StoredDump, now: Timestamp) -> ListedDump {
         major: m.major,
         verified: stored.verified,
         damaged: stored.damaged,
+        pinned: stored.pin.as_ref().and_then(|pin| pin.describe(now)),
     }
 }
 
@@ -108,6 +111,8 @@ struct ListedBackup {
     damaged_pages: u64,
     verified: Option<Timestamp>,
     damaged: Option<Timestamp>,
+    /// Why it is kept whatever the rules of retention say.
+    pinned: Option<String>,
     /// How far recovery comes with the WAL in this repository.
     reaches: Option<Lsn>,
     /// When the server wrote the last of that WAL.
@@ -144,6 +149,7 @@ impl ListedBackup {
             damaged_pages: b.damage.pages,
             verified: stored.verified,
             damaged: stored.damaged,
+            pinned: stored.pin.as_ref().and_then(|pin| pin.describe(now)),
             reaches: reached.as_ref().map(|r| r.to),
             reaches_at: at,
             missing: reached.and_then(|r| r.missing),
@@ -186,7 +192,7 @@ impl Record for ListedBackup {
             self.id.to_string(),
             format_local(self.started),
             format_age(self.age_seconds),
-            self.label.clone().unwrap_or("-".into()),
+            describe_label(self.label.as_deref(), self.pinned.as_deref()),
             out::bytes(self.bytes),
             out::bytes(self.stored_bytes),
             out::bytes(self.freed_bytes),
@@ -286,6 +292,14 @@ fn explain_nothing(args: &cli::List, repo: &Repo, dumps: &[StoredDump]) -> Error
     let there: Vec<&str> = there.into_iter().collect();
     let e = Error::usage(format!("repository {} holds no dump of {}", repo.name, args.databases.join(", ")));
     e.hint(format!("it holds dumps of {}", there.join(", ")))
+}
+
+/// The label and the pin, for a table.
+fn describe_label(label: Option<&str>, pinned: Option<&str>) -> String {
+    match (label, pinned) {
+        (None, None) => "-".into(),
+        (label, pinned) => [label, pinned].into_iter().flatten().collect::<Vec<_>>().join("; "),
+    }
 }
 
 /// The last verdict of verify, for a table.

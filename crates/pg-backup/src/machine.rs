@@ -77,12 +77,26 @@ impl Process {
         })
     }
 
-    /// Whether it is proven to be gone: it was of this boot and these numbers, and is not there.
-    pub(crate) fn is_gone(&self) -> bool {
+    /// What is known of it: it can only be looked for where it was of this boot and these numbers.
+    pub(crate) fn life(&self) -> Life {
         let here = read_boot_id().as_ref() == Some(&self.boot)
             && read_pid_namespace().as_ref() == Some(&self.namespace);
-        here && read_start_time(self.pid) != Some(self.started)
+        match (here, read_start_time(self.pid) == Some(self.started)) {
+            (false, _) => Life::Unknown,
+            (true, true) => Life::Here,
+            (true, false) => Life::Gone,
+        }
     }
+}
+
+/// Whether a process is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Here,
+    /// Proven.
+    Gone,
+    /// It was of another machine, boot or container.
+    Unknown,
 }
 
 /// The process that an intent names, if it does.
@@ -117,17 +131,17 @@ mod tests {
     #[test]
     fn only_what_is_proven_dead_is_gone() {
         let own = Process::current().expect("Linux tells");
-        assert!(!own.is_gone());
-        assert!(Process { started: own.started + 1, ..own.clone() }.is_gone(), "the number is used again");
-        assert!(Process { pid: u32::MAX, ..own.clone() }.is_gone());
-        assert!(
-            !Process { pid: u32::MAX, boot: "another".into(), ..own.clone() }.is_gone(),
-            "another machine"
+        assert_eq!(own.life(), Life::Here);
+        assert_eq!(
+            Process { started: own.started + 1, ..own.clone() }.life(),
+            Life::Gone,
+            "its number is used again"
         );
-        assert!(
-            !Process { pid: u32::MAX, namespace: "x".into(), ..own.clone() }.is_gone(),
-            "another container"
-        );
+        assert_eq!(Process { pid: u32::MAX, ..own.clone() }.life(), Life::Gone);
+        let machine = Process { boot: "another".into(), ..own.clone() };
+        assert_eq!(machine.life(), Life::Unknown, "another machine");
+        let container = Process { namespace: "x".into(), ..own.clone() };
+        assert_eq!(container.life(), Life::Unknown, "another container");
         let json = serde_json::json!({ "format": 1, "process": own });
         assert_eq!(process_of_intent(json.to_string().as_bytes()), Some(own));
         assert_eq!(process_of_intent(b"{\"format\":1}"), None);

@@ -102,8 +102,11 @@ pub struct Keep {
     pub yearly: Option<u32>,
     /// Never fewer than this many, whatever the other rules say.
     pub min: Option<u32>,
-    /// Only the WAL that a moment of this last stretch of time needs; without it all WAL behind the oldest backup.
+    /// Every moment of this last stretch of time can be reached; WAL that no such moment needs goes. Without it all WAL
+    /// behind the oldest backup is kept.
     pub wal: Option<Span>,
+    /// How long what was deleted can be put back.
+    pub undelete: Option<Span>,
 }
 
 /// `[[accept]]`: findings of one rule about one object count as OK up to a day.

@@ -76,6 +76,25 @@ impl RecoveryPath {
         }
     }
 
+    /// Timelines alone, without any WAL: these histories and those that they went through.
+    pub fn from_histories(size: u64, histories: impl IntoIterator<Item = History>) -> RecoveryPath {
+        let mut path = RecoveryPath::new(size);
+        path.histories.extend(histories.into_iter().map(|h| (h.timeline, h)));
+        path.derive_histories();
+        path
+    }
+
+    /// Leaves out all WAL before the segment of this number, on whatever timeline.
+    pub fn forget_before(&mut self, number: u64) {
+        let size = self.size;
+        for (timeline, stored) in &mut self.inventory.timelines {
+            let stays = |segment: Segment| segment.number >= number;
+            stored.segments.retain(|no| WalName::Segment(*timeline, *no).segment(size).is_none_or(stays));
+        }
+        self.partial_segments.retain(|segment, _| segment.number >= number);
+        self.switched.retain(|segment| segment.number >= number);
+    }
+
     fn add_archive(&mut self, archive: &Archive<'_>) -> Result<()> {
         let StoredWal { inventory, tails } = archive.stored_wal()?;
         self.add_tails(&tails);
@@ -256,7 +275,7 @@ impl RecoveryPath {
 }
 
 /// Whether recovery along `history` goes through the end of the backup.
-fn leads_through(history: &History, backup: &BackupRange) -> bool {
+pub fn leads_through(history: &History, backup: &BackupRange) -> bool {
     history.timeline_at(backup.stop.before()) == backup.timeline
 }
 

@@ -26,22 +26,30 @@ pub fn write_sealed(manifest: &impl Serialize) -> Result<Vec<u8>> {
 /// # Errors
 /// Corrupt when the sum is another one or none, or it does not parse; Usage when it has another format.
 pub fn read_sealed<T: DeserializeOwned>(store: &dyn Store, key: &Key, limit: u64) -> Result<Option<T>> {
+    let json = read_small(store, key, limit)?;
+    json.map(|json| parse_sealed(&json, key)).transpose()
+}
+
+/// The manifest whose bytes these are, which came from `key`.
+///
+/// # Errors
+/// Those of [`read_sealed`].
+pub fn parse_sealed<T: DeserializeOwned>(json: &[u8], key: &Key) -> Result<T> {
     #[derive(Deserialize)]
     struct Version {
         format: u32,
     }
-    let Some(json) = read_small(store, key, limit)? else { return Ok(None) };
     // The seal comes before the parser: a flipped digit of a length or a position parses as well as the right one.
-    if !is_sealed(&json) {
+    if !is_sealed(json) {
         return Err(Error::corrupt(format!("{key} is damaged: it does not match its own sum")));
     }
     let damaged = |e| Error::corrupt(format!("{key} is not a manifest")).because(e);
-    let Version { format } = serde_json::from_slice(&json).map_err(damaged)?;
+    let Version { format } = serde_json::from_slice(json).map_err(damaged)?;
     if !(FORMAT..=SHARING_FORMAT).contains(&format) {
         let e = Error::usage(format!("{key} has format {format}; this program reads up to {SHARING_FORMAT}"));
         return Err(e.hint("use a newer version of toban"));
     }
-    serde_json::from_slice(&json).map(Some).map_err(damaged)
+    serde_json::from_slice(json).map_err(damaged)
 }
 
 /// Puts a sum of all that follows it into a JSON object, as its first member.

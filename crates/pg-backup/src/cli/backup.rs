@@ -94,6 +94,9 @@ pub struct Run {
     /// Label that `list` shows, e.g. before-upgrade
     #[arg(long, value_name = "WORD", value_parser = parse_label)]
     pub label: Option<String>,
+    /// Pin the backup: no rule deletes it until `unpin`; the text says why
+    #[arg(long, value_name = "WHY", value_parser = super::parse_why)]
+    pub pin: Option<String>,
     /// The repository holds another system: this one was rebuilt or upgraded
     #[arg(long)]
     pub new_system: bool,

@@ -9,6 +9,9 @@ pub(crate) use backup::{Checkpoint, Restore, Run};
 use clap::{Args as Group, Parser, Subcommand};
 pub(crate) use copy::CopyArgs;
 pub(crate) use dump::{Dump, Form, Globals, RestoreDump};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 pub(crate) use recovery_target::{RecoveryTargetArgs, TargetAction, TargetKeyword, TargetTimeline};
 use std::path::PathBuf;
 use toban_core::check::Rule;
@@ -69,6 +72,10 @@ pub enum BackupVerb {
     Copy(CopyArgs),
     /// Delete what the rules no longer keep
     Prune(Prune),
+    /// Keep a backup or a dump whatever the rules say
+    Pin(Pin),
+    /// End a pin
+    Unpin(Unpin),
     /// Check the newest backup and dumps: age, size, last verify
     Check(Check),
 }
@@ -152,15 +159,19 @@ pub struct Verify {
 
 const PRUNE_HELP: &str = "\
 Examples:
-  See what would be deleted, and which rule keeps the rest:
+  See what would be deleted, which rule keeps the rest, and which moments can be reached before and after:
     pg-backup prune --keep-within 30d --dry-run --repo local
-  A year in a bucket, with fewer as they grow old:
-    pg-backup prune --keep-daily 30 --keep-weekly 12 --keep-monthly 12 --repo s3://bucket/toban
+  Daily for 30 days, monthly for a year, and any moment of the last 14 days:
+    pg-backup prune --keep-daily 30 --keep-monthly 12 --keep-wal 14d --repo s3://bucket/toban
+  Put back what the last prune deleted:
+    pg-backup prune --undo --repo local
 
-Whatever one rule keeps is kept. The last verified dump of a database is always kept, and never fewer
-than --keep-min. What is damaged or failed its last drill uses up no place of a rule. Dumps that
-restore-dump took of a state it replaced are a series of their own. WAL that no kept backup needs goes
-too; with --keep-wal only that of a window stays, and older backups restore to their own end.";
+Whatever one rule keeps is kept. The last that was verified and the last that a drill proved are always kept, and
+never fewer than --keep-min. What is damaged, failed its last drill, is dated by a wrong clock, or has less than a
+quarter of the usual size (the median of the ten before it) uses up no place of a rule. Dumps that restore-dump
+took of a state it replaced are a series of their own. What was deleted can be put back by --undo for --undelete;
+then its objects go, as far as no other backup uses them. WAL that no kept backup needs goes too; with
+--keep-wal every moment of that window can be reached, and older backups restore to their own end.";
 
 #[derive(Group, Debug)]
 #[command(after_long_help = PRUNE_HELP)]
@@ -169,10 +180,50 @@ pub struct Prune {
     pub repos: RepoArgs,
     #[command(flatten)]
     pub keep: KeepArgs,
+    /// How long what is deleted can be put back [default: 3d]
+    #[arg(long, value_name = "TIME")]
+    pub undelete: Option<Span>,
+    /// Delete nothing, put back what was deleted: these IDs, or all that can be put back
+    #[arg(long, value_name = "ID", num_args = 0..)]
+    pub undo: Option<Vec<String>>,
     #[command(flatten)]
     pub at: At,
     #[command(flatten)]
     pub dry: DryRun,
+}
+
+const PIN_HELP: &str = "\
+Examples:
+  Until somebody ends it:
+    pg-backup pin 20261121T030000Z-120034 --why 'before the upgrade to 17' --repo local
+  A legal hold with an end:
+    pg-backup pin 20261121T030000Z-120034 --why 'case 4711' --until 2027-06-30 --repo s3
+
+Each repository that holds it is told. `list` and `prune --dry-run` show pins and their reasons.";
+
+#[derive(Group, Debug)]
+#[command(after_long_help = PIN_HELP)]
+pub struct Pin {
+    /// ID of a backup or a dump
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Why it is kept
+    #[arg(long, value_name = "TEXT", value_parser = parse_why)]
+    pub why: String,
+    /// The last day of the pin (UTC), or the moment of its end (RFC 3339) [default: until `unpin`]
+    #[arg(long, value_name = "DATE", value_parser = parse_until)]
+    pub until: Option<Timestamp>,
+    #[command(flatten)]
+    pub repos: RepoArgs,
+}
+
+#[derive(Group, Debug)]
+pub struct Unpin {
+    /// ID of a backup or a dump
+    #[arg(value_name = "ID")]
+    pub id: String,
+    #[command(flatten)]
+    pub repos: RepoArgs,
 }
 
 /// Rules of retention; given here they replace those of the configuration.
@@ -202,7 +253,8 @@ pub struct KeepArgs {
     /// Never leave fewer than N [default: 1]
     #[arg(long, value_name = "N")]
     pub keep_min: Option<u32>,
-    /// Keep only the WAL that recovery to a time within this span needs [default: all from the oldest kept backup on]
+    /// Keep every moment of this window: its WAL, and the backups that it begins with [default: all WAL from the oldest
+    /// kept backup on]
     #[arg(long, value_name = "TIME")]
     pub keep_wal: Option<Span>,
 }
@@ -247,6 +299,20 @@ pub struct Check {
     pub monitoring: Monitoring,
     #[command(flatten)]
     pub at: At,
+}
+
+/// A reason, as one line.
+fn parse_why(text: &str) -> Result<String, String> {
+    let ok = !text.trim().is_empty() && text.len() <= 500 && !text.chars().any(char::is_control);
+    ok.then(|| text.trim().to_string()).ok_or_else(|| "one line, at most 500 bytes".into())
+}
+
+/// A day, to its end in UTC, or a moment.
+fn parse_until(text: &str) -> Result<Timestamp, String> {
+    let end_of_day = |day: Date| Some(day.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    let day = text.parse::<Date>().ok().filter(|_| text.len() == 10);
+    let until = day.map_or_else(|| text.parse().ok(), end_of_day);
+    until.ok_or_else(|| "a day, as 2027-06-30, or a moment, as 2027-06-30T12:00:00Z".into())
 }
 
 fn parse_label(text: &str) -> Result<String, String> {

@@ -162,7 +162,8 @@ impl<M: Copied> Survey<M> {
     /// removed by the next prune and copied again, every night.
     fn kept_there(&self, choice: &Choice<'_>) -> Result<BTreeSet<(M::Series, Id)>> {
         let all = self.source.stored.iter();
-        let is_ruled = (Keep { min: None, wal: None, ..choice.keep.clone() }) != Keep::default();
+        let is_ruled =
+            (Keep { min: None, wal: None, undelete: None, ..choice.keep.clone() }) != Keep::default();
         if !is_ruled {
             return all.map(|s| name_of(&s.manifest)).collect();
         }
@@ -178,7 +179,8 @@ impl<M: Copied> Survey<M> {
         let mut kept = BTreeSet::new();
         for mut group in groups.into_values() {
             group.sort_by(|a, b| M::compare(a, b));
-            let candidates: Vec<Candidate> = group.iter().map(|s| Candidate::from_stored(s)).collect();
+            let candidates: Vec<Candidate> =
+                group.iter().map(|s| Candidate::from_stored(s, choice.now)).collect();
             let reasons = retention::keep_reasons(&candidates, choice.now, choice.keep);
             for (stored, why) in group.iter().zip(&reasons) {
                 if !why.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! It is written last: no backup.json, no backup.
 
-use super::catalog::{Catalog, LATEST, Manifest, Named, Part, Stored, find_stored};
+use super::catalog::{Catalog, LATEST, Manifest, Named, Note, Part, Stored, find_stored};
 use super::id::Id;
 use super::order::{Dated, WalPosition};
 use crate::format::codec::Codec;
@@ -17,7 +17,7 @@ use toban_core::repo::keys::System;
 use toban_core::repo::recovery_path::BackupRange;
 use toban_core::repo::sealed::{read_sealed, write_sealed};
 use toban_core::repo::{Repo, Repos};
-use toban_core::stamp::{parse_stamp, stamp};
+use toban_core::stamp::{parse_stamp, stamp, stamp_micros};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
 use toban_core::wal::{Lsn, Timeline};
@@ -296,6 +296,11 @@ impl Manifest for BackupManifest {
         Ok(stamped_key(&self.system()?, if whole { PROOF } else { DAMAGE }, &self.id, at))
     }
 
+    fn note_key(&self, note: Note, at: Timestamp) -> Result<Key> {
+        let folder = if note == Note::Pin { PIN } else { MARK };
+        Ok(note_key(&self.system()?, folder, &self.id, at))
+    }
+
     /// By system identifier, timeline and position: never by a clock.
     fn compare(a: &StoredBackup, b: &StoredBackup) -> Ordering {
         let key = |s: &StoredBackup| s.manifest.dated().position;
@@ -306,11 +311,19 @@ impl Manifest for BackupManifest {
         let own = self.packs.iter().filter(|p| p.of.is_none());
         own.map(|p| p.sum.bytes).sum::<u64>() + self.index.bytes
     }
+
+    /// Bytes of the cluster: what is stored depends on what changed.
+    fn comparable_size(&self) -> (String, u64) {
+        (self.system_identifier.clone(), self.bytes)
+    }
 }
 
-/// The folders below a system's root that hold what backups are made of.
-const FOLDERS: [&str; 5] = ["backup", "intent", MARK, PROOF, DAMAGE];
+/// The folders below a system's root that hold what backups are made of, in the order in which they are listed: a run
+/// writes its manifest before it removes its intent, and a prune its mark before it removes a manifest. So what goes
+/// out of one folder while the lists are made is in the next.
+const FOLDERS: [&str; 6] = ["intent", "backup", MARK, PROOF, DAMAGE, PIN];
 const MARK: &str = "mark";
+const PIN: &str = "pin";
 const PROOF: &str = "proof";
 const DAMAGE: &str = "damage";
 
@@ -334,9 +347,14 @@ pub(crate) fn intent_key(system: &System, id: &Id) -> Key {
     system.key(&format!("intent/{id}.json"))
 }
 
-/// The key of the mark that `prune` sets at a time.
+/// The key of the mark that `prune` sets at a time on what has no manifest.
 pub(crate) fn mark_key(system: &System, id: &Id, at: Timestamp) -> Key {
-    stamped_key(system, MARK, id, at)
+    note_key(system, MARK, id, at)
+}
+
+/// To the microsecond: two marks or pins of one second are two.
+fn note_key(system: &System, folder: &str, id: &Id, at: Timestamp) -> Key {
+    system.key(&format!("{folder}/{id}.{}.json", stamp_micros(at)))
 }
 
 fn stamped_key(system: &System, folder: &str, id: &Id, at: Timestamp) -> Key {
@@ -354,6 +372,7 @@ fn parse_key(cluster: &str, key: &Key) -> Option<Named<System>> {
         "backup" => Part::Content(suffix.into()),
         "intent" => Part::Intent,
         MARK => Part::Mark(at()?),
+        PIN => Part::Pin(at()?),
         PROOF | DAMAGE => Part::Verdict { whole: folder == PROOF, at: at()? },
         _ => return None,
     };

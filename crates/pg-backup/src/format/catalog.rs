@@ -1,12 +1,14 @@
 //! What a repository holds of dumps or of backups: those whose manifest is there, and what verify found of them.
 
 use super::id::Id;
-use super::order::{Dated, Taken, order_by_wal};
+use super::order::{Dated, Placed, Taken, order_by_wal};
+use super::pin::{self, PinRecord};
 use super::verdict::Verdicts;
 use crate::machine;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use toban_core::repo::{Repo, Repos};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
@@ -16,7 +18,7 @@ use toban_core::{Error, Kind, Result};
 pub(crate) const LATEST: &str = "latest";
 
 /// The manifest of a dump or of a backup, written last: no manifest, no dump.
-pub(crate) trait Manifest: Clone + Send {
+pub(crate) trait Manifest: Clone + Send + DeserializeOwned {
     /// Within which an ID is unique: the dumps of one database, the backups of one system.
     type Series: Clone + Ord + Send + Sync;
 
@@ -34,11 +36,15 @@ pub(crate) trait Manifest: Clone + Send {
     fn manifest_key(&self) -> Result<Key>;
     /// The key of a verdict of `verify`.
     fn verdict_key(&self, whole: bool, at: Timestamp) -> Result<Key>;
+    /// The key of the mark by which `prune` deletes it, or of a pin.
+    fn note_key(&self, note: Note, at: Timestamp) -> Result<Key>;
     /// The order of a catalog, oldest first.
     fn compare(a: &Stored<Self>, b: &Stored<Self>) -> Ordering;
 
     /// Bytes that it added to a repository, without the manifest.
     fn stored_bytes(&self) -> u64;
+    /// A size that can be compared with others of the same kind.
+    fn comparable_size(&self) -> (String, u64);
 }
 
 /// One object, by its key.
@@ -52,6 +58,13 @@ pub(crate) struct Named<S> {
 /// One object, and what its key says.
 pub(crate) type NamedObject<M> = (Named<<M as Manifest>::Series>, Object);
 
+/// A record that is written beside a dump or a backup, not by `verify`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    Mark,
+    Pin,
+}
+
 /// What an object is to its dump or backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -60,8 +73,10 @@ pub(crate) enum Part {
     Content(String),
     /// A run has begun.
     Intent,
-    /// `prune` found that no manifest needs it.
+    /// `prune` deleted it, or found that no manifest needs it.
     Mark(Timestamp),
+    /// Somebody keeps it whatever the rules say, or no longer.
+    Pin(Timestamp),
     /// `verify` found it whole, or damaged.
     Verdict {
         whole: bool,
@@ -80,6 +95,12 @@ pub(crate) struct Stored<M> {
     pub(crate) damaged: Option<Timestamp>,
     /// When it was taken, as far as that can be known.
     pub(crate) taken: Taken,
+    /// It was not taken later than this, whatever a clock said.
+    pub(crate) latest: Timestamp,
+    /// Whether its date fits the order of the WAL.
+    pub(crate) sure: bool,
+    /// The newest pin.
+    pub(crate) pin: Option<PinRecord>,
     /// An object that its manifest names, and that is not there or of another size.
     pub(crate) lacks: Option<String>,
 }
@@ -97,6 +118,8 @@ pub(crate) struct Catalog<M: Manifest> {
     pub(crate) stored: Vec<Stored<M>>,
     /// Every object and what its name means.
     pub(crate) objects: Vec<NamedObject<M>>,
+    /// The newest pin of each that has one, also of those that are deleted.
+    pub(crate) pins: BTreeMap<(M::Series, Id), PinRecord>,
     /// Manifests that do not read: what they are of is neither usable nor garbage.
     pub(crate) damaged: Vec<Error>,
 }
@@ -110,6 +133,7 @@ impl<M: Manifest> Catalog<M> {
         let objects = M::list_objects(repo, cluster)?;
         let verdicts = newest_verdicts::<M>(&objects, now);
         let sizes: BTreeMap<&Key, u64> = objects.iter().map(|(_, o)| (&o.key, o.size)).collect();
+        let pins = pin::read_newest::<M>(repo, &objects)?;
         let (mut stored, mut damaged) = (Vec::new(), Vec::new());
         for read in read_manifests::<M>(repo, &objects)? {
             match read {
@@ -118,16 +142,45 @@ impl<M: Manifest> Catalog<M> {
                     let verdict = verdicts.get(&of).copied().unwrap_or_default();
                     let (verified, damaged) = (verdict.verified(), verdict.damaged());
                     let lacks = find_lacking(&manifest, &sizes)?;
-                    let taken = Taken::Unknown;
-                    stored.push(Stored { repo: repo.clone(), manifest, verified, damaged, taken, lacks });
+                    stored.push(Stored {
+                        repo: repo.clone(),
+                        manifest,
+                        verified,
+                        damaged,
+                        taken: Taken::Unknown,
+                        latest: now,
+                        sure: false,
+                        pin: pins.get(&of).cloned(),
+                        lacks,
+                    });
                 }
                 Err(e) => damaged.push(e),
             }
         }
         let dates: Vec<Dated> = stored.iter().map(|s: &Stored<M>| s.manifest.dated()).collect();
-        stored.iter_mut().zip(order_by_wal(&dates, now)).for_each(|(stored, taken)| stored.taken = taken);
+        for (stored, Placed { taken, latest, sure }) in stored.iter_mut().zip(order_by_wal(&dates, now)) {
+            (stored.taken, stored.latest, stored.sure) = (taken, latest, sure);
+        }
         stored.sort_by(M::compare);
-        Ok(Catalog { stored, objects, damaged })
+        Ok(Catalog { stored, objects, pins, damaged })
+    }
+
+    /// Bytes of every object of the cluster's that was listed.
+    pub(crate) fn sizes(&self) -> BTreeMap<&Key, u64> {
+        self.objects.iter().map(|(_, o)| (&o.key, o.size)).collect()
+    }
+
+    /// What has a manifest that did not read, or that went while the others were read.
+    pub(crate) fn unread(&self) -> BTreeSet<(M::Series, Id)> {
+        let of = |(named, _): &NamedObject<M>| (named.series.clone(), named.id.clone());
+        let manifests = self.objects.iter().filter(|(named, _)| named.part == Part::Manifest);
+        let mut unread: BTreeSet<(M::Series, Id)> = manifests.map(of).collect();
+        for Stored { manifest, .. } in &self.stored {
+            if let Ok(series) = manifest.series() {
+                unread.remove(&(series, manifest.id().clone()));
+            }
+        }
+        unread
     }
 
     /// The objects of one dump or backup.
@@ -152,7 +205,7 @@ impl<M: Manifest> Catalog<M> {
 }
 
 /// The first object that is not there, or of another size than the manifest says.
-fn find_lacking(manifest: &impl Manifest, sizes: &BTreeMap<&Key, u64>) -> Result<Option<String>> {
+pub(crate) fn find_lacking(manifest: &impl Manifest, sizes: &BTreeMap<&Key, u64>) -> Result<Option<String>> {
     let lacking = |(key, sum): (Key, Sum)| match sizes.get(&key) {
         None => Some(format!("{key} is missing")),
         Some(bytes) if *bytes != sum.bytes => Some(format!("{key} has {bytes} bytes, not {}", sum.bytes)),

@@ -2,7 +2,7 @@
 //!
 //! `<cluster>/dump/<database>/<id>.json` is the commit point, written last: no manifest, no dump.
 
-use super::catalog::{Catalog, LATEST, Manifest, Named, Part, Stored, find_stored};
+use super::catalog::{Catalog, LATEST, Manifest, Named, Note, Part, Stored, find_stored};
 use super::id::Id;
 use super::order::{Dated, Taken, WalPosition};
 use crate::database::Properties;
@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use toban_core::repo::sealed::read_sealed;
 use toban_core::repo::{Repo, Repos};
-use toban_core::stamp::{parse_stamp, stamp};
+use toban_core::stamp::{parse_stamp, stamp, stamp_micros};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
 use toban_core::wal::{Lsn, Timeline};
@@ -165,6 +165,11 @@ impl Manifest for DumpManifest {
         self.key(&format!("{verdict}.{}.json", stamp(at)))
     }
 
+    fn note_key(&self, note: Note, at: Timestamp) -> Result<Key> {
+        let note = if note == Note::Pin { "pin" } else { "mark" };
+        self.key(&format!("{note}.{}.json", stamp_micros(at)))
+    }
+
     /// By time, and of one time by position.
     fn compare(a: &Stored<DumpManifest>, b: &Stored<DumpManifest>) -> Ordering {
         let key = |s: &Stored<DumpManifest>| (s.taken, s.manifest.position());
@@ -174,6 +179,10 @@ impl Manifest for DumpManifest {
 
     fn stored_bytes(&self) -> u64 {
         self.parts.values().map(|p| p.bytes).sum()
+    }
+
+    fn comparable_size(&self) -> (String, u64) {
+        (self.form.suffix().into(), self.stored_bytes())
     }
 }
 
@@ -206,11 +215,14 @@ fn parse_key(cluster: &str, key: &Key) -> Option<Named<String>> {
     Some(Named { series: database.into(), id: id.parse().ok()?, part: parse_suffix(suffix) })
 }
 
-/// `json`, `dump`, `sql.gz`, `globals.sql.gz`, `rows.jsonl.gz`, `proof.<time>.json`, `damage.<time>.json`.
+/// `json`, `dump`, `sql.gz`, `globals.sql.gz`, `rows.jsonl.gz`, and a word and a time in front of `.json`: `proof`, `damage`, `mark`,
+/// `pin`.
 fn parse_suffix(suffix: &str) -> Part {
     let time = |rest: &str| parse_stamp(rest.strip_suffix(".json")?);
     match suffix.split_once('.').map(|(word, rest)| (word, time(rest))) {
         Some((word @ ("proof" | "damage"), Some(at))) => Part::Verdict { whole: word == "proof", at },
+        Some(("mark", Some(at))) => Part::Mark(at),
+        Some(("pin", Some(at))) => Part::Pin(at),
         _ if suffix == MANIFEST => Part::Manifest,
         _ => Part::Content(suffix.into()),
     }

@@ -36,12 +36,28 @@ pub(crate) enum Taken {
     At(Timestamp),
 }
 
+/// What the dates of all and the WAL together say of when one was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) taken: Taken,
+    /// It was not taken later than this.
+    pub(crate) latest: Timestamp,
+    /// Whether its own date fits the WAL. What is dated otherwise must not stand for another.
+    pub(crate) sure: bool,
+}
+
+/// Nobody took a backup with this program before 2020: a machine without a battery begins its time in 1970.
+const EARLIEST: i64 = 1_577_836_800;
+
 /// When each was taken, as of `now`: two of one system are in the order of their positions.
-pub(crate) fn order_by_wal(all: &[Dated], now: Timestamp) -> Vec<Taken> {
-    let sure = |d: &Dated| {
-        [Some(d.at), d.server].into_iter().flatten().find(|at| !is_future(*at, now)).map(Taken::At)
+pub(crate) fn order_by_wal(all: &[Dated], now: Timestamp) -> Vec<Placed> {
+    let dates: Vec<Option<Timestamp>> = all.iter().map(|d| believable_date(d, now)).collect();
+    let alone = |at: &Option<Timestamp>| Placed {
+        taken: at.map_or(Taken::Unknown, Taken::At),
+        latest: at.unwrap_or(now),
+        sure: at.is_some(),
     };
-    let mut taken: Vec<Option<Taken>> = all.iter().map(sure).collect();
+    let mut placed: Vec<Placed> = dates.iter().map(alone).collect();
     let mut systems: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (i, dated) in all.iter().enumerate() {
         if let Some(position) = &dated.position {
@@ -49,21 +65,83 @@ pub(crate) fn order_by_wal(all: &[Dated], now: Timestamp) -> Vec<Taken> {
         }
     }
     for mut own in systems.into_values() {
-        own.sort_by_key(|i| all[*i].position);
-        // What follows in the WAL is not older than what came before it.
-        let mut last = Taken::Unknown;
-        for &i in &own {
-            last = taken[i].map_or(last, |at| at.max(last));
-            taken[i] = taken[i].map(|_| last);
-        }
-        // One that is dated in the future came before whatever follows it in the WAL, and before now.
-        let mut next = Taken::At(now);
-        for &i in own.iter().rev() {
-            next = taken[i].map_or(next, |at| at.min(Taken::At(now)));
-            taken[i] = Some(taken[i].unwrap_or(next));
+        own.sort_by_key(|i| (all[*i].position, dates[*i]));
+        let own_dates: Vec<Option<Timestamp>> = own.iter().map(|i| dates[*i]).collect();
+        for (i, one) in own.into_iter().zip(place_in_order(&own_dates, now)) {
+            placed[i] = one;
         }
     }
-    taken.into_iter().map(|at| at.unwrap_or(Taken::Unknown)).collect()
+    placed
+}
+
+/// The date by its own clock or the server's, unless it lies in the future.
+fn believable_date(dated: &Dated, now: Timestamp) -> Option<Timestamp> {
+    [Some(dated.at), dated.server].into_iter().flatten().find(|at| !is_future(*at, now))
+}
+
+/// Places what follows one another in the WAL. The most dates that agree with that order are believed; any other lies
+/// between the believed ones before and after it.
+fn place_in_order(dates: &[Option<Timestamp>], now: Timestamp) -> Vec<Placed> {
+    let believed = agreeing_dates(dates);
+    let mut placed = Vec::with_capacity(dates.len());
+    let mut next = now;
+    for ((date, sure), latest) in dates.iter().zip(&believed).zip(latest_dates(dates, now)).rev() {
+        next = date.filter(|_| *sure).unwrap_or(next);
+        let at = date.unwrap_or(next).min(next);
+        placed.push(Placed { taken: Taken::At(at), latest, sure: *sure });
+    }
+    placed.reverse();
+    let mut last = Taken::Unknown;
+    for one in &mut placed {
+        // What follows in the WAL is not older than what came before it.
+        last = one.taken.max(last);
+        one.taken = last;
+        if let Taken::At(at) = last {
+            one.latest = one.latest.max(at);
+        }
+    }
+    placed
+}
+
+/// By when each was taken, whichever of the dates are wrong: a date that is earlier than one before it in the WAL says
+/// nothing, and then the next counts that is not.
+fn latest_dates(dates: &[Option<Timestamp>], now: Timestamp) -> Vec<Timestamp> {
+    let mut highest = None;
+    let mut agrees = |date: &Option<Timestamp>| {
+        let fits = date.filter(|at| at.as_second() >= EARLIEST && Some(*at) >= highest);
+        highest = highest.max(*date);
+        fits
+    };
+    let mut latest: Vec<Option<Timestamp>> = dates.iter().map(&mut agrees).collect();
+    let mut next = now;
+    for date in latest.iter_mut().rev() {
+        next = date.unwrap_or(next);
+        *date = Some(next);
+    }
+    latest.into_iter().map(|at| at.unwrap_or(now)).collect()
+}
+
+/// The longest sequence of dates that never goes back, and of several the one that begins latest: a clock that was not
+/// set is early.
+fn agreeing_dates(dates: &[Option<Timestamp>]) -> Vec<bool> {
+    // From the end on; the last of the longest sequence so far of each length, as late as can be.
+    let (mut ends, mut before): (Vec<usize>, Vec<Option<usize>>) = (Vec::new(), vec![None; dates.len()]);
+    for i in (0..dates.len()).rev() {
+        let Some(date) = dates[i].filter(|at| at.as_second() >= EARLIEST) else { continue };
+        let length = ends.partition_point(|end| dates[*end] >= Some(date));
+        before[i] = length.checked_sub(1).map(|n| ends[n]);
+        match ends.get_mut(length) {
+            Some(end) => *end = i,
+            None => ends.push(i),
+        }
+    }
+    let mut believed = vec![false; dates.len()];
+    let mut at = ends.last().copied();
+    while let Some(i) = at {
+        believed[i] = true;
+        at = before[i];
+    }
+    believed
 }
 
 #[cfg(test)]
@@ -86,7 +164,7 @@ mod tests {
     fn order(all: &[Dated], now: i64) -> Vec<usize> {
         let taken = order_by_wal(all, at(now));
         let mut order: Vec<usize> = (0..all.len()).collect();
-        order.sort_by_key(|i| (taken[*i], all[*i].position));
+        order.sort_by_key(|i| (taken[*i].taken, all[*i].position));
         order
     }
 
@@ -94,13 +172,13 @@ mod tests {
     fn the_wal_orders_whatever_the_clock_said() {
         let future = [dated(1, Some(10)), dated(9_000, Some(20)), dated(3, Some(30))];
         assert_eq!(order(&future, 4), [0, 1, 2], "in the middle, though it is dated in the future");
-        assert_eq!(order_by_wal(&future, at(4))[1], Taken::At(at(3)), "before what follows it");
+        assert_eq!(order_by_wal(&future, at(4))[1].taken, Taken::At(at(3)), "before what follows it");
         let late = [dated(1, Some(10)), dated(4, Some(20)), dated(3, Some(30))];
         assert_eq!(order(&late, 5), [0, 1, 2], "a day too late, and no longer in the future");
         let early = [dated(2, Some(10)), dated(-9_000, Some(20))];
         assert_eq!(order(&early, 4), [0, 1], "a clock that begins in 1970");
         assert_eq!(
-            order_by_wal(&early, at(4))[1],
+            order_by_wal(&early, at(4))[1].taken,
             Taken::At(at(2)),
             "no younger rule deletes it for its date"
         );
@@ -110,12 +188,42 @@ mod tests {
         assert_eq!(order(&server, 4), [0, 1], "the server's clock tells");
     }
 
+    /// Days by the clock, in the order of the WAL; which of them are believed, and by when the others were taken.
+    fn placed(days: &[i64], now: i64) -> (Vec<bool>, Vec<i64>) {
+        let all: Vec<Dated> = days.iter().enumerate().map(|(i, d)| dated(*d, Some(i as u64))).collect();
+        let placed = order_by_wal(&all, at(now));
+        let day = |t: Timestamp| (t.as_second() - 1_800_000_000) / 86_400;
+        (placed.iter().map(|p| p.sure).collect(), placed.iter().map(|p| day(p.latest)).collect())
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_for_some_is_believed_of_none_of_them() {
+        let (sure, latest) = placed(&[9, 15, 11, 12, 13], 16);
+        assert_eq!(
+            (sure, latest),
+            (vec![true, false, true, true, true], vec![9, 15, 16, 16, 16]),
+            "days ahead"
+        );
+        let (sure, latest) = placed(&[8, 9, 5, 6, 13], 14);
+        assert_eq!(sure, [true, true, false, false, true], "set back for two");
+        assert_eq!(latest, [8, 9, 13, 13, 13]);
+        assert_eq!(placed(&[-20_000, -20_000], 3), (vec![false, false], vec![3, 3]), "never set at all");
+        assert_eq!(placed(&[9, 10, 9_000], 12), (vec![true, true, false], vec![9, 10, 12]), "the newest");
+        let (sure, latest) = placed(&[9, -9, -8], 12);
+        assert_eq!(
+            (sure, latest),
+            (vec![false, true, true], vec![9, 12, 12]),
+            "nobody knows which were right"
+        );
+    }
+
     #[test]
     fn without_the_wal_what_is_dated_in_the_future_has_no_place() {
         let old = [dated(1, None), dated(9_000, None), dated(3, None)];
-        assert_eq!(order_by_wal(&old, at(4)), [Taken::At(at(1)), Taken::Unknown, Taken::At(at(3))]);
+        let taken: Vec<Taken> = order_by_wal(&old, at(4)).iter().map(|p| p.taken).collect();
+        assert_eq!(taken, [Taken::At(at(1)), Taken::Unknown, Taken::At(at(3))]);
         assert_eq!(order(&old, 4), [1, 0, 2], "never the newest");
-        assert_eq!(order_by_wal(&old, at(9_001))[1], Taken::At(at(9_000)), "until its day has come");
+        assert_eq!(order_by_wal(&old, at(9_001))[1].taken, Taken::At(at(9_000)), "until its day has come");
     }
 
     proptest! {
@@ -126,7 +234,7 @@ mod tests {
             let all: Vec<Dated> = days.iter().enumerate().map(|(i, d)| dated(*d, Some(i as u64))).collect();
             prop_assert_eq!(order(&all, now), (0..all.len()).collect::<Vec<_>>());
             let limit = at(now).as_second() + 300;
-            let fine = order_by_wal(&all, at(now)).iter().all(|t| matches!(t, Taken::At(t) if t.as_second() <= limit));
+            let fine = order_by_wal(&all, at(now)).iter().all(|p| matches!(p.taken, Taken::At(t) if t.as_second() <= limit));
             prop_assert!(fine, "nothing is younger than now");
         }
     }

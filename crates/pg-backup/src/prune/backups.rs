@@ -1,36 +1,41 @@
-//! `prune`, of physical backups, in two phases: what no manifest needs is marked, and removed by a later prune when
-//! the mark is a day old.
+//! `prune`, of physical backups. A backup is deleted by a mark that holds its manifest, and can be put back until its
+//! objects go, days later. An object goes only when no manifest names it, no mark that can be undone, and no run that
+//! is under way may use it: backups share packs.
 
-use super::wal::{self, KeptBackups};
-use super::{Action, PruneStep, Pruning};
-use crate::format::backup::{BackupCatalog, LARGEST, StoredBackup, mark_key};
-use crate::format::catalog::{Manifest, Part};
+use super::leftovers::{self, Leftovers};
+use super::moments;
+use super::runs::Runs;
+use super::wal::{self, PrunedWal};
+use super::window::{NeededWal, SystemWal, WindowBackup, find_bases, list_window_backups};
+use super::{Action, MARK_AGE, NewMark, PruneStep, Pruning, name_span};
+use crate::format::backup::{BackupCatalog, BackupManifest, StoredBackup};
+use crate::format::catalog::{Manifest, Note, Part};
 use crate::format::id::Id;
-use crate::format::order::Taken;
+use crate::format::mark::{MarkedAt, Marks};
+use crate::format::verdict::Verdicts;
 use crate::machine;
-use crate::retention::{self, Candidate};
-use jiff::Timestamp;
+use crate::retention::{self, Candidate, Flaw};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use toban_core::config::Span;
 use toban_core::repo::Repo;
 use toban_core::repo::drills;
 use toban_core::repo::keys::System;
-use toban_core::store::{Key, Object, read_small};
+use toban_core::store::{Key, read_small};
 use toban_core::{Out, Record, Result, out};
 
-/// How long a mark stands before what it marks is removed.
-const MARK_AGE: Duration = Duration::from_secs(86400);
 const LARGEST_PROOF: u64 = 16 << 20;
+/// Bytes of a segment where no backup tells.
+const SEGMENT_SIZE: u64 = 16 << 20;
 
 /// What becomes of one backup, or of what is left of one.
-#[derive(Serialize)]
-struct PrunedBackup {
-    repo: String,
-    id: Id,
-    action: Action,
-    why: Vec<String>,
-    bytes: u64,
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct PrunedBackup {
+    pub(super) repo: String,
+    pub(super) id: Id,
+    pub(super) action: Action,
+    pub(super) why: Vec<String>,
+    pub(super) bytes: u64,
 }
 
 impl Record for PrunedBackup {
@@ -51,126 +56,140 @@ impl Record for PrunedBackup {
 /// Prunes the backups of one repository and their WAL; how many manifests are damaged there.
 pub(super) fn prune_backups(pruning: &Pruning<'_>, out: &mut Out<'_>) -> Result<usize> {
     let catalog = BackupCatalog::read(pruning.repo, pruning.cluster, pruning.as_of)?;
-    let facts = BackupFacts::read(pruning.repo, &catalog)?;
-    let (steps, kept) = plan_backups(pruning, &catalog, &facts)?;
-    pruning.carry_out(steps, out)?;
-    // The manifests went first: no backup ever lacks WAL that it needs.
-    let kept = KeptBackups { catalog: &catalog, ids: &kept, keep: pruning.keep, as_of: pruning.as_of };
-    pruning.carry_out(wal::plan_wal(pruning, &kept)?, out)?;
-    if !catalog.damaged.is_empty() {
-        log::warn!("{}: a damaged manifest may need any of the WAL: none was removed", pruning.repo.name);
+    let facts = BackupFacts::read(pruning, &catalog)?;
+    facts.warn_of_holds(pruning.repo);
+    let plan = plan_backups(pruning, &catalog, &facts)?;
+    let kept = plan.kept.clone();
+    let (needed, damaged) = (plan.needed, catalog.damaged.len() + facts.marks.unread.len());
+    pruning.carry_out(plan.steps, out)?;
+    pruning.carry_out(plan.wal, out)?;
+    if pruning.dry_run {
+        moments::emit_moments(pruning, &catalog, &moments::AfterPrune { kept, needed }, out)?;
     }
-    Ok(catalog.damaged.len())
+    Ok(damaged)
 }
 
 /// What besides the manifests decides.
-#[derive(Default)]
-struct BackupFacts {
-    /// Backups whose last drill failed: they do not count as backups.
-    failed: BTreeSet<Id>,
-    /// Runs that died on this machine.
-    dead: BTreeSet<Id>,
-    /// Systems that have WAL beside their backups.
-    with_wal: BTreeSet<System>,
+pub(super) struct BackupFacts {
+    pub(super) marks: Marks<BackupManifest>,
+    pub(super) runs: Runs,
+    /// How the drills of each backup ended.
+    drills: BTreeMap<(System, Id), Verdicts>,
+    pub(super) wal: BTreeMap<System, SystemWal>,
+    /// Systems of which a manifest or mark does not read, and which: any object may be what it needs.
+    unread: BTreeMap<System, String>,
 }
 
 impl BackupFacts {
-    fn read(repo: &Repo, catalog: &BackupCatalog) -> Result<BackupFacts> {
-        let mut facts = BackupFacts { dead: find_dead_runs(repo, catalog)?, ..BackupFacts::default() };
-        let systems: BTreeSet<System> =
-            catalog.stored.iter().filter_map(|s| s.manifest.system().ok()).collect();
-        for system in systems {
-            facts.failed.extend(find_failed_drills(repo, &system)?);
-            if !repo.store.folders(&format!("{}wal/", system.root()))?.is_empty() {
-                facts.with_wal.insert(system);
-            }
+    pub(super) fn read(pruning: &Pruning<'_>, catalog: &BackupCatalog) -> Result<BackupFacts> {
+        let repo = pruning.repo;
+        let marks = Marks::read(repo, catalog)?;
+        let runs = Runs::read(repo, catalog, &marks, |at| pruning.is_garbage(at))?;
+        let mut unread = BTreeMap::new();
+        for (system, id) in catalog.unread() {
+            unread.insert(system, format!("the manifest of {id} does not read"));
         }
-        Ok(facts)
+        for (system, e) in &marks.unread {
+            unread.insert(system.clone(), e.chain());
+        }
+        let mut drills = BTreeMap::new();
+        let mut wal = BTreeMap::new();
+        for system in System::all(&*repo.store, pruning.cluster)? {
+            let sizes = catalog.stored.iter().filter(|s| s.manifest.is_of(&system));
+            let size = sizes.map(|s| s.manifest.wal_segment_size.max(1)).next().unwrap_or(SEGMENT_SIZE);
+            wal.insert(system.clone(), SystemWal::read(repo, &system, size)?);
+            drills.extend(read_drills(pruning, &system)?);
+        }
+        Ok(BackupFacts { marks, runs, drills, wal, unread })
+    }
+
+    fn warn_of_holds(&self, repo: &Repo) {
+        for (system, why) in &self.unread {
+            log::warn!(
+                "{}: system {}: {why}: it may need any of the packs and of the WAL, and none was removed",
+                repo.name,
+                system.identifier
+            );
+        }
+    }
+
+    /// Why none of the packs of a system may go.
+    pub(super) fn hold_of(&self, system: &System) -> Option<&String> {
+        self.unread.get(system).or_else(|| self.runs.unknown.get(system))
     }
 }
 
-/// Backups of `system` whose last drill failed, by the proofs that the repository has of drills.
-fn find_failed_drills(repo: &Repo, system: &System) -> Result<BTreeSet<Id>> {
+/// How the drills of each backup of `system` ended, by the proofs that the repository has of them.
+fn read_drills(pruning: &Pruning<'_>, system: &System) -> Result<BTreeMap<(System, Id), Verdicts>> {
     #[derive(Deserialize)]
     struct Proof {
         backup: Option<Id>,
     }
-    let mut failed = BTreeSet::new();
-    let drills = drills::list_drills(&*repo.store, system)?;
-    // Most never fail, and then no proof need be read.
-    if drills.iter().all(|d| d.passed) {
-        return Ok(failed);
-    }
-    for drill in drills {
-        let Some(json) = read_small(&*repo.store, &drill.key, LARGEST_PROOF)? else { continue };
+    let store = &*pruning.repo.store;
+    let drills = drills::list_drills(store, system)?;
+    let read = machine::in_parallel(&drills, 8, |drill| read_small(store, &drill.key, LARGEST_PROOF))?;
+    let mut verdicts: BTreeMap<(System, Id), Verdicts> = BTreeMap::new();
+    for (drill, json) in drills.iter().zip(read) {
+        let Some(json) = json else { continue };
         let Ok(Proof { backup: Some(id) }) = serde_json::from_slice(&json) else { continue };
-        match drill.passed {
-            true => failed.remove(&id),
-            false => failed.insert(id),
-        };
+        let verdict = verdicts.entry((system.clone(), id)).or_default();
+        verdict.add_verdict(drill.passed, drill.at, pruning.as_of);
     }
-    Ok(failed)
+    Ok(verdicts)
 }
 
-/// Runs whose intent says that they were of this machine, and that are not there any more.
-fn find_dead_runs(repo: &Repo, catalog: &BackupCatalog) -> Result<BTreeSet<Id>> {
-    let mut dead = BTreeSet::new();
-    for (named, object) in catalog.objects.iter().filter(|(named, _)| named.part == Part::Intent) {
-        let Some(json) = read_small(&*repo.store, &object.key, LARGEST)? else { continue };
-        if machine::process_of_intent(&json).is_some_and(|p| p.is_gone()) {
-            dead.insert(named.id.clone());
-        }
-    }
-    Ok(dead)
+pub(super) type BackupSteps = Vec<PruneStep<PrunedBackup>>;
+
+/// All that a prune of backups does, in its order.
+pub(super) struct BackupPlan {
+    pub(super) steps: BackupSteps,
+    pub(super) wal: Vec<PruneStep<PrunedWal>>,
+    /// Backups that stay.
+    pub(super) kept: BTreeSet<(System, Id)>,
+    /// From where on the WAL of each system stays; of one that is not among them all of it.
+    pub(super) needed: BTreeMap<System, NeededWal>,
 }
 
-type BackupSteps = Vec<PruneStep<PrunedBackup>>;
-
-/// Pure: every step, in the order to take them, and which backups are kept.
-fn plan_backups(
+/// Pure: every step, in the order to take them.
+pub(super) fn plan_backups(
     pruning: &Pruning<'_>,
     catalog: &BackupCatalog,
     facts: &BackupFacts,
-) -> Result<(BackupSteps, BTreeSet<Id>)> {
-    let candidate = |s: &StoredBackup| {
-        let candidate = Candidate::from_stored(s);
-        Candidate { whole: candidate.whole && !facts.failed.contains(&s.manifest.id), ..candidate }
+) -> Result<BackupPlan> {
+    let candidate = |s: &StoredBackup| -> Result<Candidate> {
+        let candidate = Candidate::from_stored(s, pruning.as_of.min(pruning.clock));
+        let of = (s.manifest.system()?, s.manifest.id.clone());
+        let drills = facts.drills.get(&of).copied().unwrap_or_default();
+        let failed = drills.damaged().is_some() && candidate.flaw != Some(Flaw::Damaged);
+        let flaw = if failed { Some(Flaw::FailedDrill) } else { candidate.flaw };
+        Ok(Candidate { flaw, proven: drills.verified().is_some(), ..candidate })
     };
-    let candidates: Vec<Candidate> = catalog.stored.iter().map(candidate).collect();
+    let candidates = catalog.stored.iter().map(candidate).collect::<Result<Vec<_>>>()?;
     let mut reasons = retention::keep_reasons(&candidates, pruning.as_of, pruning.keep);
-    if let Some((i, reason)) = keep_before_window(pruning, catalog, &candidates, facts) {
-        reasons[i].push(reason);
-    }
+    let usable: BTreeSet<(System, Id)> = catalog
+        .stored
+        .iter()
+        .zip(&candidates)
+        .filter(|(_, candidate)| candidate.is_usable())
+        .map(|(s, _)| Ok((s.manifest.system()?, s.manifest.id.clone())))
+        .collect::<Result<_>>()?;
+    let windows = Windows { pruning, catalog, facts, usable };
+    windows.add_reasons(&mut reasons)?;
     let (mut steps, mut kept) = (Vec::new(), BTreeSet::new());
     for (stored, why) in catalog.stored.iter().zip(reasons) {
         if !why.is_empty() {
-            kept.insert(stored.manifest.id.clone());
+            kept.insert((stored.manifest.system()?, stored.manifest.id.clone()));
         }
         steps.push(plan_backup(pruning, catalog, stored, why)?);
     }
-    // What a dead run left goes first: on a full disk there is no room for a mark before.
-    let (freed, mut marked) = plan_leftovers(pruning, catalog, &kept, &facts.dead)?;
-    marked.sort_by_key(|s| s.record.action != Action::Remove);
-    Ok((freed.into_iter().chain(steps).chain(marked).collect(), kept))
-}
-
-/// A target at the beginning of the window of --keep-within is restored from the backup before it.
-fn keep_before_window(
-    pruning: &Pruning<'_>,
-    catalog: &BackupCatalog,
-    candidates: &[Candidate],
-    facts: &BackupFacts,
-) -> Option<(usize, String)> {
-    let span = pruning.keep.within?;
-    let begins = i64::try_from(span.0.as_secs()).unwrap_or(i64::MAX);
-    let is_before = |at: Timestamp| pruning.as_of.as_second().saturating_sub(at.as_second()) > begins;
-    let serves = |(stored, candidate): (&StoredBackup, &Candidate)| {
-        matches!(stored.taken, Taken::At(at) if is_before(at))
-            && candidate.whole
-            && stored.manifest.system().is_ok_and(|system| facts.with_wal.contains(&system))
-    };
-    let i = (0..candidates.len()).rev().find(|i| serves((&catalog.stored[*i], &candidates[*i])))?;
-    Some((i, format!("the window of {span} begins with it")))
+    let Leftovers { removed, reported } = leftovers::plan_leftovers(pruning, catalog, facts)?;
+    let needed = windows.find_needed_wal(&kept);
+    let wal = facts.wal.iter();
+    let wal =
+        wal.flat_map(|(system, wal)| wal::plan_wal(pruning.repo, system, wal, needed.get(system))).collect();
+    // What goes goes first: on a full disk there is no room for a mark before.
+    let steps = removed.into_iter().chain(steps).chain(reported).collect();
+    Ok(BackupPlan { steps, wal, kept, needed })
 }
 
 fn plan_backup(
@@ -189,112 +208,126 @@ fn plan_backup(
         bytes: manifest.stored_bytes(),
     };
     if !delete {
-        return Ok(PruneStep { record, mark: None, keys: catalog.replaced_verdicts(manifest)? });
+        let mut keys = catalog.replaced_verdicts(manifest)?;
+        keys.extend(find_spent(pruning, catalog, manifest)?);
+        return Ok(PruneStep { keys, ..PruneStep::report(record) });
     }
-    let mark = mark_key(&manifest.system()?, &manifest.id, pruning.clock);
-    Ok(PruneStep { record, mark: Some(mark), keys: vec![manifest.manifest_key()?] })
+    let mark =
+        NewMark { key: manifest.note_key(Note::Mark, pruning.clock)?, of: Some(manifest.manifest_key()?) };
+    Ok(PruneStep { mark: Some(mark), keys: vec![manifest.manifest_key()?], ..PruneStep::report(record) })
 }
 
-/// What lies in the folder of a backup that no manifest needs, with its mark, intent and verdicts.
-#[derive(Default)]
-struct Leftover<'a> {
-    objects: Vec<&'a Object>,
-    beside: Vec<&'a Object>,
-    marked: Option<Timestamp>,
-    /// The newest sign of life.
-    touched: Option<Timestamp>,
-    manifest: bool,
+/// The intent of a backup whose manifest is there, and marks of before it was put back.
+fn find_spent(pruning: &Pruning<'_>, catalog: &BackupCatalog, manifest: &BackupManifest) -> Result<Vec<Key>> {
+    let is_spent = |part: &Part| match part {
+        Part::Intent => true,
+        // Another prune may have set a younger one a moment ago, and be about to remove the manifest.
+        Part::Mark(at) => pruning.age(*at) >= MARK_AGE.as_secs(),
+        _ => false,
+    };
+    let own = catalog.objects_of(manifest)?.into_iter();
+    Ok(own.filter(|(named, _)| is_spent(&named.part)).map(|(_, object)| object.key.clone()).collect())
 }
 
-/// Pure: what is removed because its run is dead, and what is marked or removed by its age.
-fn plan_leftovers(
+/// Whether what is marked can be put back, so that all it needs must stay.
+pub(super) fn is_undoable(
     pruning: &Pruning<'_>,
     catalog: &BackupCatalog,
-    kept: &BTreeSet<Id>,
-    dead: &BTreeSet<Id>,
-) -> Result<(BackupSteps, BackupSteps)> {
-    let mut leftovers: BTreeMap<(&System, &Id), Leftover<'_>> = BTreeMap::new();
-    for (named, object) in &catalog.objects {
-        leftovers.entry((&named.series, &named.id)).or_default().add_object(&named.part, object);
-    }
-    let (mut freed, mut aged) = (Vec::new(), Vec::new());
-    for ((system, id), leftover) in leftovers {
-        if leftover.manifest || kept.contains(id) {
-            continue;
-        }
-        match dead.contains(id) {
-            true => freed.push(leftover.plan_dead(pruning, id)),
-            false => aged.extend(leftover.plan_by_age(pruning, system, id)?),
-        }
-    }
-    Ok((freed, aged))
+    mark: &MarkedAt<BackupManifest>,
+) -> bool {
+    let pinned = |manifest: &BackupManifest| describe_pin(pruning, catalog, manifest).is_some();
+    mark.deleted.as_ref().is_some_and(|d| pruning.is_undoable(mark.at) || pinned(&d.manifest))
 }
 
-impl<'a> Leftover<'a> {
-    fn add_object(&mut self, part: &Part, object: &'a Object) {
-        match part {
-            Part::Manifest | Part::Content(_) => {
-                self.manifest |= *part == Part::Manifest;
-                self.objects.push(object);
-                self.touched = self.touched.max(Some(object.modified));
+/// Why a deleted backup is pinned all the same: the pin came while it was being deleted.
+pub(super) fn describe_pin(
+    pruning: &Pruning<'_>,
+    catalog: &BackupCatalog,
+    manifest: &BackupManifest,
+) -> Option<String> {
+    let of = (manifest.system().ok()?, manifest.id.clone());
+    catalog.pins.get(&of)?.describe(pruning.as_of.min(pruning.clock))
+}
+
+/// The rules that promise moments.
+struct Windows<'a> {
+    pruning: &'a Pruning<'a>,
+    catalog: &'a BackupCatalog,
+    facts: &'a BackupFacts,
+    /// Backups that are there and of which nothing bad is known.
+    usable: BTreeSet<(System, Id)>,
+}
+
+impl Windows<'_> {
+    /// Adds that a window begins with a backup: a target at its beginning is restored from it.
+    fn add_reasons(&self, reasons: &mut [Vec<String>]) -> Result<()> {
+        let (within, wal) = (self.pruning.keep.within, self.pruning.keep.wal);
+        let mut spans: Vec<Span> = within.into_iter().chain(wal).collect();
+        spans.dedup();
+        for (system, wal) in &self.facts.wal {
+            let all = list_window_backups(self.catalog, &self.facts.marks, system, self.pruning.as_of);
+            let usable: Vec<&WindowBackup<'_>> = all.iter().filter(|b| self.is_usable(system, b)).collect();
+            for span in &spans {
+                let begin = self.pruning.before_now(span.0);
+                if !wal.has_moments_since(begin) {
+                    continue;
+                }
+                let bases: BTreeSet<Id> =
+                    find_bases(begin, &usable, wal).iter().map(|b| b.manifest.id.clone()).collect();
+                for (stored, why) in self.catalog.stored.iter().zip(reasons.iter_mut()) {
+                    if bases.contains(&stored.manifest.id) && stored.manifest.is_of(system) {
+                        why.push(format!("the window of {span} needs it"));
+                    }
+                }
             }
-            Part::Intent => {
-                self.beside.push(object);
-                self.touched = self.touched.max(Some(object.modified));
-            }
-            Part::Mark(at) => {
-                self.beside.push(object);
-                self.marked = Some(self.marked.map_or(*at, |m| m.min(*at)));
-            }
-            Part::Verdict { .. } => self.beside.push(object),
         }
+        Ok(())
     }
 
-    fn make_step(
+    fn is_usable(&self, system: &System, backup: &WindowBackup<'_>) -> bool {
+        !backup.deleted && self.usable.contains(&(system.clone(), backup.manifest.id.clone()))
+    }
+
+    /// From where on the WAL of each system is needed. It goes later than it falls out of its window, by as long as
+    /// deleted backups can be put back: these find the WAL that they had.
+    fn find_needed_wal(&self, kept: &BTreeSet<(System, Id)>) -> BTreeMap<System, NeededWal> {
+        let mut needed = BTreeMap::new();
+        for (system, wal) in &self.facts.wal {
+            // Where a manifest begins that does not read is not known: any of the WAL may be what it needs.
+            if self.facts.unread.contains_key(system) || wal.path.is_none() {
+                continue;
+            }
+            let all = list_window_backups(self.catalog, &self.facts.marks, system, self.pruning.as_of);
+            let stays = |b: &&WindowBackup<'_>| self.can_be_restored(system, kept, b);
+            let stay: Vec<&WindowBackup<'_>> = all.iter().filter(stays).collect();
+            let usable = |b: &&&WindowBackup<'_>| {
+                b.deleted || self.usable.contains(&(system.clone(), b.manifest.id.clone()))
+            };
+            let usable: Vec<&WindowBackup<'_>> = stay.iter().filter(usable).copied().collect();
+            let of_window = self.pruning.keep.wal.and_then(|span| {
+                let begin = self.pruning.before_now(span.0.saturating_add(self.pruning.undelete()));
+                NeededWal::of_window(begin, &usable, wal, &name_span(span.0))
+            });
+            // Where no backup stays that could be the first of a window, whatever stays may need the WAL.
+            let is_kept = stay.iter().any(|b| !b.deleted);
+            let of_all = || NeededWal::of_all(&stay);
+            needed.extend(of_window.or_else(of_all).filter(|_| is_kept).map(|n| (system.clone(), n)));
+        }
+        needed
+    }
+
+    /// Whether it is there after this prune, or can be put back.
+    fn can_be_restored(
         &self,
-        pruning: &Pruning<'_>,
-        id: &Id,
-        action: Action,
-        why: &str,
-    ) -> PruneStep<PrunedBackup> {
-        let record = PrunedBackup {
-            repo: pruning.repo.name.clone(),
-            id: id.clone(),
-            action,
-            why: vec![why.to_string()],
-            bytes: self.objects.iter().map(|o| o.size).sum(),
-        };
-        // The intent and the marks go last: a prune that dies in between finds the rest again.
-        let all = self.objects.iter().chain(&self.beside).map(|o| o.key.clone());
-        let keys: Vec<Key> = if action == Action::Remove { all.collect() } else { Vec::new() };
-        PruneStep { record, mark: None, keys }
-    }
-
-    /// Of a run that is known to be dead.
-    fn plan_dead(&self, pruning: &Pruning<'_>, id: &Id) -> PruneStep<PrunedBackup> {
-        self.make_step(pruning, id, Action::Remove, "left by a run that died on this machine")
-    }
-
-    fn plan_by_age(
-        &self,
-        pruning: &Pruning<'_>,
         system: &System,
-        id: &Id,
-    ) -> Result<Option<PruneStep<PrunedBackup>>> {
-        let now = pruning.as_of.min(pruning.clock);
-        let age = |at: Timestamp| now.as_second().saturating_sub(at.as_second()).max(0).unsigned_abs();
-        match self.marked {
-            Some(at) if age(at) >= MARK_AGE.as_secs() => {
-                let why = "no backup needs it since it was marked";
-                Ok(Some(self.make_step(pruning, id, Action::Remove, why)))
-            }
-            Some(_) => Ok(None),
-            // A run that is under way has no manifest yet.
-            None if self.touched.is_some_and(|at| !pruning.is_garbage(at)) => Ok(None),
-            None => {
-                let step = self.make_step(pruning, id, Action::Mark, "left by a run that did not finish");
-                Ok(Some(PruneStep { mark: Some(mark_key(system, id, pruning.clock)), ..step }))
-            }
+        kept: &BTreeSet<(System, Id)>,
+        backup: &WindowBackup<'_>,
+    ) -> bool {
+        let of = (system.clone(), backup.manifest.id.clone());
+        match (backup.deleted, self.facts.marks.all.get(&of)) {
+            (true, Some(mark)) => is_undoable(self.pruning, self.catalog, mark),
+            (true, None) => false,
+            (false, _) => kept.contains(&of) || !self.pruning.undelete().is_zero(),
         }
     }
 }

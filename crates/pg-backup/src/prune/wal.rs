@@ -1,27 +1,21 @@
 //! `prune`, of the WAL: what no kept backup needs goes, with the tails and the records of gaps that lie there.
 //!
 //! Recovery reads forward from where its backup begins, on whatever timeline: what lies before the beginning of every
-//! kept backup is needed by none. Where no backup is kept it is not known what is needed, and nothing is removed: the WAL
-//! may belong to base backups of another program.
+//! backup that is kept, or can be put back, is needed by none. Where no backup is kept it is not known what is needed,
+//! and nothing is removed: the WAL may belong to base backups of another program.
 
-use super::{Action, PruneStep, Pruning};
-use crate::format::backup::{BackupCatalog, StoredBackup};
-use crate::format::id::Id;
-use crate::format::order::Taken;
-use jiff::Timestamp;
+use super::window::{NeededWal, SystemWal};
+use super::{Action, PruneStep};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
-use toban_core::config::Keep;
+use std::collections::BTreeMap;
 use toban_core::repo::Repo;
-use toban_core::repo::archive::Archive;
 use toban_core::repo::keys::System;
-use toban_core::repo::verified;
-use toban_core::store::{Key, Object, read_small};
+use toban_core::store::Object;
 use toban_core::wal::{Timeline, WalName};
-use toban_core::{Record, Result, out};
+use toban_core::{Record, out};
 
 /// What becomes of the WAL of one timeline.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(super) struct PrunedWal {
     repo: String,
     system: u64,
@@ -53,89 +47,26 @@ impl Record for PrunedWal {
     }
 }
 
-/// What is kept of one repository's backups, and by what.
-pub(super) struct KeptBackups<'a> {
-    pub(super) catalog: &'a BackupCatalog,
-    pub(super) ids: &'a BTreeSet<Id>,
-    pub(super) keep: &'a Keep,
-    pub(super) as_of: Timestamp,
-}
-
-/// From here on the WAL of one system is needed.
-#[derive(Debug, PartialEq, Eq)]
-struct NeededWal {
-    /// The number of the first segment.
-    from: u64,
-    size: u64,
-    why: String,
-}
-
-impl NeededWal {
-    /// Whether the segment lies before all that is needed.
-    fn is_after(&self, name: &WalName) -> bool {
-        name.segment(self.size).is_some_and(|segment| segment.number < self.from)
+/// Pure: what becomes of the WAL of one system; where `needed` is not known it stays.
+pub(super) fn plan_wal(
+    repo: &Repo,
+    system: &System,
+    wal: &SystemWal,
+    needed: Option<&NeededWal>,
+) -> Vec<PruneStep<PrunedWal>> {
+    if wal.objects.is_empty() {
+        return Vec::new();
     }
-}
-
-/// What becomes of the WAL of every system in the repository; whether any of it may be removed is for
-/// [`KeptBackups`] to tell.
-pub(super) fn plan_wal(pruning: &Pruning<'_>, kept: &KeptBackups<'_>) -> Result<Vec<PruneStep<PrunedWal>>> {
-    let (repo, mut steps) = (pruning.repo, Vec::new());
-    for system in System::all(&*repo.store, pruning.cluster)? {
-        let found = list_wal(repo, &system)?;
-        if found.is_empty() {
-            continue;
-        }
-        let needed = kept.needed_wal(&system);
-        if needed.is_none() {
-            log::info!(
-                "{}: no backup of system {} is kept, so which WAL is needed is not known: it stays",
-                repo.name,
-                system.identifier
-            );
-        }
-        steps.extend(plan_system(repo, &system, found, needed.as_ref()));
-        steps.extend(plan_records(repo, &system, needed.as_ref())?);
+    if needed.is_none() {
+        log::info!(
+            "{}: which WAL of system {} is needed is not known: it stays",
+            repo.name,
+            system.identifier
+        );
     }
-    Ok(steps)
-}
-
-impl KeptBackups<'_> {
-    /// Pure. None where it is not known: no backup is kept, or the manifest of one does not read.
-    fn needed_wal(&self, system: &System) -> Option<NeededWal> {
-        // Its start is not known: any of the WAL may be what it needs.
-        if !self.catalog.damaged.is_empty() {
-            return None;
-        }
-        let own = self.catalog.stored.iter().filter(|s| s.manifest.is_of(system));
-        let kept: Vec<&StoredBackup> = own.filter(|s| self.ids.contains(&s.manifest.id)).collect();
-        let oldest = kept.iter().min_by_key(|s| s.manifest.start_lsn)?;
-        let window = self.keep.wal.and_then(|span| {
-            let length = i64::try_from(span.0.as_secs()).unwrap_or(i64::MAX);
-            let begin = self.as_of.as_second().saturating_sub(length);
-            // The newest that ended before the window begins: its targets need all WAL from there on.
-            let before = |s: &&&StoredBackup| {
-                s.is_whole() && matches!(s.taken, Taken::At(at) if at.as_second() <= begin)
-            };
-            let base = kept.iter().rfind(before)?;
-            Some((base, format!("the window of {span} begins with backup {}", base.manifest.id)))
-        });
-        let (stored, why) =
-            window.unwrap_or_else(|| (oldest, format!("backup {} needs it", oldest.manifest.id)));
-        let size = stored.manifest.wal_segment_size.max(1);
-        Some(NeededWal { from: stored.manifest.start_lsn.0 / size, size, why })
-    }
-}
-
-/// Every object of the WAL of a system, its histories aside: they are small, and show where later timelines came from.
-fn list_wal(repo: &Repo, system: &System) -> Result<Vec<(WalName, Object)>> {
-    let archive = Archive::new(&*repo.store, system.clone());
-    // In this order: a segment that becomes whole meanwhile has its tails still.
-    let tails = repo.store.list(&format!("{}wal-tail/", system.root()))?;
-    let segment = |o: &Object| o.key.as_str().rsplit('/').nth(1)?.parse().ok();
-    let tails = tails.into_iter().filter_map(|o| Some((segment(&o)?, o)));
-    let files = archive.files()?.into_iter().filter(|(name, _)| !matches!(name, WalName::History(_)));
-    Ok(files.chain(tails).collect())
+    let mut steps = plan_system(repo, system, wal.objects.clone(), needed);
+    steps.extend(plan_records(repo, system, wal, needed));
+    steps
 }
 
 /// Pure: what goes and what stays of each timeline.
@@ -171,7 +102,7 @@ fn plan_system(
             why,
         };
         let keys = if stays { Vec::new() } else { objects.into_iter().map(|(_, o)| o.key).collect() };
-        PruneStep { record, mark: None, keys }
+        PruneStep { keys, ..PruneStep::report(record) }
     };
     lines.into_iter().map(step).collect()
 }
@@ -180,23 +111,17 @@ fn plan_system(
 fn plan_records(
     repo: &Repo,
     system: &System,
+    wal: &SystemWal,
     needed: Option<&NeededWal>,
-) -> Result<Option<PruneStep<PrunedWal>>> {
-    let mut keys = Vec::new();
-    for folder in ["gap", "gap-acknowledged"] {
-        for object in repo.store.list(&format!("{}{folder}/", system.root()))? {
-            let name = object.key.as_str().rsplit('/').next().and_then(|n| n.split('.').next());
-            let first = name.and_then(|n| n.parse::<WalName>().ok());
-            let (Some(first), Some(needed)) = (first, needed) else { continue };
-            // A gap ends where its record says; one that begins long before what is needed and ends in it is kept.
-            if needed.is_after(&first) && ends_before(repo, &object.key, needed)? {
-                keys.push(object.key);
-            }
-        }
-    }
-    let mut verdicts = verified::keys(&*repo.store, system)?;
-    verdicts.pop();
-    keys.extend(verdicts.into_iter().map(|(_, key)| key));
+) -> Option<PruneStep<PrunedWal>> {
+    // A gap that begins long before what is needed and ends in it is kept.
+    let gaps = wal
+        .gaps
+        .iter()
+        .filter(|(first, last, _)| needed.is_some_and(|n| n.is_after(first) && n.is_after(last)));
+    let gaps = gaps.map(|(_, _, key)| key);
+    let replaced = wal.verdicts.split_last().map_or(&[][..], |(_, older)| older);
+    let keys: Vec<_> = gaps.chain(replaced).cloned().collect();
     let record = PrunedWal {
         repo: repo.name.clone(),
         system: system.identifier,
@@ -208,15 +133,5 @@ fn plan_records(
         bytes: 0,
         why: "records of gaps in WAL that is gone, and of earlier verifications".into(),
     };
-    Ok((!keys.is_empty()).then_some(PruneStep { record, mark: None, keys }))
-}
-
-fn ends_before(repo: &Repo, key: &Key, needed: &NeededWal) -> Result<bool> {
-    #[derive(serde::Deserialize)]
-    struct Last {
-        last: String,
-    }
-    let Some(json) = read_small(&*repo.store, key, 64 << 10)? else { return Ok(false) };
-    let last = serde_json::from_slice::<Last>(&json).ok().and_then(|l| l.last.parse::<WalName>().ok());
-    Ok(last.is_some_and(|last| needed.is_after(&last)))
+    (!keys.is_empty()).then_some(PruneStep { keys, ..PruneStep::report(record) })
 }

@@ -16,9 +16,10 @@ use crate::data_dir::{control, host};
 use crate::format::backup::{
     BackupManifest, Conf, Damage, Owner, PG_CONTROL, PackSum, Tablespace, index_key, intent_key, pack_key,
 };
-use crate::format::catalog::Manifest;
+use crate::format::catalog::{Manifest, Note};
 use crate::format::codec::FrameCompressor;
 use crate::format::id::Id;
+use crate::format::pin::PinRecord;
 use crate::machine::Process;
 use jiff::Timestamp;
 use postgres::Client;
@@ -363,6 +364,11 @@ impl BackupJob<'_> {
         let json = backup.to_json()?;
         let key = backup.manifest_key()?;
         let intent = intent_key(&self.system, &self.id);
+        // Before the manifest: a backup that was to be pinned is never there without its pin. A pin alone is garbage.
+        if let Some(why) = &self.args.pin {
+            let pin = PinRecord::new(&self.id, self.started, why, None);
+            self.repos.store(&pin.to_json()?[..], &backup.note_key(Note::Pin, pin.at)?)?;
+        }
         // The commit point: packs and index are durable in every repository that is still written to, and what the
         // manifest names is all there. A run that dies before leaves no backup, only parts for prune.
         self.repos.store(&json[..], &key)?;

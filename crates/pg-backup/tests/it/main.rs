@@ -10,6 +10,7 @@ mod kill;
 mod prune;
 mod refused;
 mod replace;
+mod retention;
 mod round_trip;
 mod safety;
 mod telling;

@@ -34,9 +34,43 @@ fn deletes_what_no_rule_keeps_and_says_why_it_keeps_the_rest() {
     assert_eq!(ids(&world), all, "a dry run deletes nothing");
     world.run(&["prune", "--keep-last", "1"]).fine();
     assert_eq!(ids(&world), [all[1].clone(), all[3].clone()]);
-    // 4 objects each, and a proof.
-    assert_eq!(world.files().len(), 9, "{:?}", world.files());
+    let undone = world.run(&["prune", "--undo", &all[2], "--json"]).json();
+    assert_eq!(
+        (undone.len(), &undone[0]["id"], &undone[0]["of"]),
+        (1, &all[2].clone().into(), &"app".into())
+    );
+    world.run(&["prune", "--undo"]).fine();
+    assert_eq!(ids(&world), all, "every one is back");
+    world.run(&["verify"]).fine();
+    // By the last verify all are proven; only the newest counts.
+    world.run(&["prune", "--keep-last", "1", "--undelete", "0s"]).fine();
+    assert_eq!(ids(&world), [all[3].clone()]);
+    // 4 objects, and a proof.
+    assert_eq!(world.files().len(), 5, "{:?}", world.files());
     assert_eq!(world.run(&["prune", "--keep-last", "1"]).fine().matches("delete").count(), 0);
+}
+
+#[test]
+fn deleted_dumps_go_when_they_can_be_put_back_no_longer() {
+    let world = World::new();
+    world.app();
+    let all: Vec<String> = (0..2).map(|_| world.dump("app", &[])).collect();
+    world.run(&["prune", "--keep-last", "1"]).fine();
+    assert_eq!(world.run(&["prune", "--keep-last", "1"]).fine().matches("puts it back until").count(), 1);
+    let mark =
+        world.files().into_iter().find(|f| f.display().to_string().contains(".mark.")).expect("a mark");
+    let whole = fs::read(&mark).expect("read it");
+    // Of one that does not read nobody knows what it holds.
+    fs::write(&mark, &whole[1..]).expect("damage it");
+    world.run(&["prune", "--keep-last", "1", "--undelete", "1s"]).refused(5, "damaged");
+    fs::rename(&mark, mark.with_file_name(format!("{}.mark.20200101T000000Z.json", all[0])))
+        .expect("grow old");
+    let mark =
+        world.files().into_iter().find(|f| f.display().to_string().contains(".mark.")).expect("a mark");
+    fs::write(&mark, &whole).expect("mend it");
+    world.run(&["prune", "--undo", &all[0]]).refused(1, "it could be put back until");
+    assert!(world.run(&["prune", "--keep-last", "1"]).fine().contains("it can be put back no longer"));
+    assert_eq!(world.files().len(), 4, "{:?}", world.files());
 }
 
 #[test]

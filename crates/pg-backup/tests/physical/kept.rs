@@ -27,17 +27,62 @@ fn listed_verified_checked_and_pruned_in_two_phases() {
     };
     assert_eq!(prune(&["--dry-run"]), ["delete", "delete", "keep"]);
     assert_eq!(prune(&[]), ["delete", "delete", "keep"]);
-    assert_eq!(world.run(&["list", "--json"]).json().len(), 1);
-    let packs = || world.files().iter().filter(|f| f.display().to_string().contains("/pack/")).count();
-    let all = packs();
-    assert_eq!(prune(&[]), ["keep"], "marked a moment ago");
-    assert_eq!(packs(), all);
-    assert_eq!(prune(&["--at", "2099-01-01T00:00:00Z"]), ["keep"], "a mark is as old as it is");
+    let listed = || world.run(&["list", "--json"]).json().len();
+    let all = world.files();
+    assert_eq!(listed(), 1);
+    let later = ["keep", "deleted", "deleted"];
+    assert_eq!(prune(&[]), later, "deleted a moment ago");
+    assert_eq!(prune(&["--at", "2099-01-01T00:00:00Z"]), later, "a mark is as old as it is");
+    assert_eq!(world.files(), all);
+    world.run(&["prune", "--undo", "20200101T000000Z-000000"]).refused(2, "was not deleted");
+    let undone = world.run(&["prune", "--undo", "--json"]).json();
+    assert_eq!(undone.iter().map(|r| &r["action"]).collect::<Vec<_>>(), ["restored", "restored"]);
+    assert_eq!(listed(), 3);
+    world.run(&["verify"]).fine();
+    restore(&world, "undone", &[&ids[0]]);
+
+    assert_eq!(prune(&[]), ["delete", "delete", "keep"]);
     grow_old(&world);
-    assert_eq!(prune(&[]), ["keep", "remove", "remove"]);
-    assert_eq!(packs(), all / 3);
+    world.run(&["prune", "--undo", &ids[0]]).refused(1, "cannot be put back");
+    // What the newest shares with them stays, and nothing else.
+    prune(&[]);
+    let own = |id: &String| world.files().iter().filter(|f| f.display().to_string().contains(id)).count();
+    assert!(world.files().len() < all.len() && own(&ids[0]) > 0, "{:?}", world.files());
     world.run(&["verify"]).fine();
     restore(&world, "restored", &[]);
+}
+
+#[test]
+fn a_pin_keeps_what_no_rule_does() {
+    let world = lab(15);
+    fill(&world, 1000);
+    let first = back_up(&world, &[])["id"].as_str().expect("an id").to_string();
+    let second =
+        back_up(&world, &["--pin", "the state of the audit"])["id"].as_str().expect("an id").to_string();
+    let newest = back_up(&world, &[])["id"].as_str().expect("an id").to_string();
+    world.run(&["pin", &first, "--why", "case 4711", "--until", "2020-01-01"]).refused(2, "is over already");
+    world.run(&["pin", "20200101T000000Z-000000", "--why", "x"]).refused(2, "no backup or dump");
+    world.run(&["unpin", &first]).refused(2, "no backup or dump");
+    world.run(&["pin", &first, "--why", "case 4711", "--until", "2098-12-31"]).fine();
+    assert!(world.run(&["list"]).fine().contains("pinned until 2099-01-01T00:00:00Z: case 4711"));
+    let kept = |more: &[&str]| -> Vec<String> {
+        let args: Vec<&str> =
+            ["prune", "--keep-last", "1", "--dry-run", "--json"].iter().chain(more).copied().collect();
+        let steps = world.run(&args).json();
+        let kept = steps.iter().filter(|s| s["action"] == "keep");
+        kept.map(|s| format!("{} {}", s["id"].as_str().expect("an id"), s["why"][0].as_str().expect("why")))
+            .collect()
+    };
+    let case = format!("{first} pinned until 2099-01-01T00:00:00Z: case 4711");
+    let audit = format!("{second} pinned: the state of the audit");
+    let last = format!("{newest} last");
+    assert_eq!(kept(&[]), [case.clone(), audit.clone(), last.clone()]);
+    // A day to come ends no pin: it is as the mark is.
+    assert_eq!(kept(&["--at", "2099-06-01T00:00:00Z"])[0], case);
+    world.run(&["unpin", &second]).fine();
+    assert_eq!(kept(&[]), [case, last]);
+    world.run(&["prune", "--keep-last", "1"]).fine();
+    assert_eq!(world.run(&["list", "--json"]).json().len(), 2);
 }
 
 /// Makes every mark of today one of years ago.

@@ -511,11 +511,15 @@ fn wal_goes_when_no_kept_backup_needs_it_and_not_before() {
     fs::remove_file(&tail).expect("remove the tail");
     lab.world.run(&["verify"]).fine();
     fs::write(&tail, [7; 64]).expect("plant it again");
-    let planned = wal(&["--keep-last", "1", "--dry-run"]);
+    let at_once = ["--keep-last", "1", "--undelete", "0s"];
+    wal(&["--keep-last", "1"]);
+    assert_eq!(stored_wal(&lab).len(), before.len() + 1, "what can be put back needs it");
+    lab.world.run(&["prune", "--undo"]).fine();
+    let planned = wal(&[&at_once[..], &["--dry-run"]].concat());
     assert!(planned.contains(&("remove".into(), 5)), "{planned:?}");
     assert_eq!(stored_wal(&lab).len(), before.len() + 1, "a dry run removes nothing");
     // The last verified one is kept by its own rule, so the new one must be verified for the others to go.
-    wal(&["--keep-last", "1"]);
+    wal(&at_once);
     let left = stored_wal(&lab);
     assert_eq!(left.len(), 1, "{left:?}");
     let listed = lab.world.run(&["list", "--json"]).json();
@@ -551,6 +555,9 @@ fn a_window_of_wal_keeps_what_its_first_moment_needs() {
     assert_eq!(stored_wal(&lab), all, "the window begins before all of them");
     std::thread::sleep(Duration::from_secs(2));
     lab.world.run(&["prune", "--keep-last", "9", "--keep-wal", "1s"]).fine();
+    assert_eq!(stored_wal(&lab), all, "for three more days what is deleted finds its WAL");
+    let at_once = ["prune", "--keep-last", "9", "--keep-wal", "1s", "--undelete", "0s"];
+    lab.world.run(&at_once).fine();
     assert_eq!(stored_wal(&lab), all[2..], "the newest backup begins the window");
     assert_eq!(lab.world.run(&["list", "--json"]).json().len(), 5, "every backup and dump is kept");
     lab.content("after the prune");
