@@ -64,6 +64,10 @@ impl ChangedBlocks {
         if base.manifest.timeline != start.timeline {
             return Err(Error::failed(format!("{} is of another timeline", base.manifest.id)));
         }
+        // A standby that lags, or a server that was set back: the base has pages of a time that this one has not come to.
+        if base.manifest.stop_lsn > start.lsn {
+            return Err(Error::failed(format!("{} ended later than this one begins", base.manifest.id)));
+        }
         // Without either, a reader sets hint bits in a page and writes no WAL of it: it changed, and no summary says so.
         let sql = "select current_setting('summarize_wal') = 'on',
                           current_setting('data_checksums') = 'on' or current_setting('wal_log_hints') = 'on'";
