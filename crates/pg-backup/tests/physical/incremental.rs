@@ -301,3 +301,31 @@ fn wal_summaries_spare_the_reading_and_are_proven() {
 fn random_histories_by_wal_summaries() {
     random_histories_of(summarizing(), 17, rounds(2));
 }
+
+#[test]
+fn a_server_that_was_set_back_is_read_whole() {
+    let mut world = summarizing();
+    fill(&world, 50_000);
+    let (data, old) = (world.pg.data_dir().to_path_buf(), world.path("old"));
+    let copy = |from: &Path, to: &Path| {
+        let done = Command::new("cp").arg("-a").args([from, to]).status().expect("run cp");
+        assert!(done.success());
+    };
+    world.pg.stop();
+    copy(&data, &old);
+    world.pg.restart();
+    world.pg.psql("postgres", "update big set t = 'lost'");
+    let full = back_up(&world, &[]);
+    world.pg.stop();
+    fs::remove_dir_all(&data).expect("lose the data directory");
+    copy(&old, &data);
+    world.pg.restart();
+    let before = content(&world.pg);
+    let second = back_up(&world, &[]);
+    assert_eq!(second["built_on"], full["id"]);
+    assert!(read(&second) * 2 > read(&full), "{second} after {full}");
+    world.pg.stop();
+    let target = world.path("restored").display().to_string();
+    world.run(&["restore", second["id"].as_str().expect("an ID"), "--pgdata", &target]).fine();
+    assert_eq!(content(&Pg::promoted(17, &world.path("restored"))), before);
+}
