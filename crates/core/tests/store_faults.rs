@@ -56,6 +56,31 @@ fn keeps_the_contract_while_the_cable_is_cut() {
     });
 }
 
+/// A service with archive classes says so in its listings, and when one reads what lies there.
+#[test]
+fn names_what_is_in_an_archive() {
+    in_child("names_what_is_in_an_archive", "archive", &[], || {
+        let cable = Cable::http(service());
+        let store = through(&cable, "archive");
+        let listed = |name: &str, class: &str| {
+            format!(
+                "<Contents><Key>{name}</Key><Size>7</Size><LastModified>2026-11-21T03:00:00.000Z</LastModified>\
+                 <StorageClass>{class}</StorageClass></Contents>"
+            )
+        };
+        let all = [("a", "STANDARD"), ("b", "GLACIER"), ("c", "DEEP_ARCHIVE"), ("d", "GLACIER_IR")];
+        let contents: String = all.iter().map(|(name, class)| listed(name, class)).collect();
+        cable.answer(200, &format!("<ListBucketResult>{contents}</ListBucketResult>"), 1);
+        let found = store.list("").expect("listed");
+        let cold: Vec<&str> = found.iter().filter(|o| o.is_cold()).map(|o| o.key.as_str()).collect();
+        assert_eq!((found.len(), cold), (4, vec!["b", "c"]));
+        assert_eq!((found[0].class.as_deref(), found[3].class.as_deref()), (None, Some("GLACIER_IR")));
+        cable.answer(403, "<Error><Code>InvalidObjectState</Code></Error>", 1);
+        let e = store.get(&key("b"), 0).map(drop).expect_err("it must be brought back first");
+        assert!(e.find_hint().is_some_and(|hint| hint.contains("restore-object")), "{e:?}");
+    });
+}
+
 /// The answer to a PUT, and that to the end of a multipart upload, get lost after the object was made.
 #[test]
 fn recognises_its_own_upload() {

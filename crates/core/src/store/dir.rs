@@ -214,7 +214,7 @@ impl Dir {
         let beside = format!("{}.attr", last_name(key));
         match notes {
             Some(notes) => {
-                self.explain_errno(notes.rename_over(&folder, &beside), &format!("name {key}.attr in"))?
+                self.explain_errno(notes.rename_over(&folder, &beside), &format!("name {key}.attr in"))?;
             }
             // What an upload that died left must not become this object's.
             None => drop(rustix::fs::unlinkat(&folder.fd, &beside, AtFlags::empty())),

@@ -1,7 +1,7 @@
 //! One dump or backup goes over: its objects, then what was verified of it, and last its manifest.
 
 use super::CopyJob;
-use super::object::{Content, ObjectCopy, differs};
+use super::object::{Content, ObjectCopy, explain_difference};
 use super::plan::PlannedItem;
 use crate::machine::in_parallel;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ impl CopyJob<'_> {
             let theirs = read_small(&*self.pair.to.store, &item.manifest, LARGEST)?;
             // What one of them pruned meanwhile is not compared.
             let same = ours.is_none() || theirs.is_none() || ours == theirs;
-            Ok(if same { Ok(()) } else { Err(differs(&item.manifest, self.pair)) })
+            Ok(if same { Ok(()) } else { Err(explain_difference(&item.manifest, self.pair)) })
         })
     }
 
@@ -53,10 +53,10 @@ impl CopyJob<'_> {
         there: &mut BTreeMap<Key, u64>,
         progress: &Progress,
     ) -> Result<ItemResult> {
-        if let Some(key) = item.differing(there) {
-            return Ok(Err(differs(key, self.pair)));
+        if let Some(key) = item.find_differing(there) {
+            return Ok(Err(explain_difference(key, self.pair)));
         }
-        let missing = item.missing(there);
+        let missing = item.find_missing(there);
         let mut end = match self.copy_objects(item, &missing, progress)? {
             Ok(Some(bytes)) => ItemEnd { objects: missing.len(), bytes },
             unfinished => return Ok(unfinished.map(|_| None)),
@@ -129,7 +129,7 @@ impl CopyJob<'_> {
     fn fill_gaps(&self, item: &PlannedItem, progress: &Progress) -> Result<Result<Option<u64>>> {
         let mut filled = 0;
         for _ in 0..ROUNDS {
-            let missing = match self.find_missing(item)? {
+            let missing = match self.look_for_missing(item)? {
                 Ok(missing) if missing.is_empty() => return Ok(Ok(Some(filled))),
                 Ok(missing) => missing,
                 Err(e) => return Ok(Err(e)),
@@ -144,14 +144,14 @@ impl CopyJob<'_> {
     }
 
     /// What the store over there says is missing, each asked for by itself.
-    fn find_missing(&self, item: &PlannedItem) -> Result<Result<Vec<(Key, Sum)>>> {
+    fn look_for_missing(&self, item: &PlannedItem) -> Result<Result<Vec<(Key, Sum)>>> {
         let store = &*self.pair.to.store;
         let sizes = in_parallel(&item.objects, 8, |(key, _)| Ok(store.stat(key)?.map(|o| o.size)))?;
         let mut missing = Vec::new();
         for ((key, sum), size) in item.objects.iter().zip(sizes) {
             match size {
                 None => missing.push((key.clone(), sum.clone())),
-                Some(size) if size != sum.bytes => return Ok(Err(differs(key, self.pair))),
+                Some(size) if size != sum.bytes => return Ok(Err(explain_difference(key, self.pair))),
                 Some(_) => {}
             }
         }
@@ -172,7 +172,7 @@ impl CopyJob<'_> {
         match to.put(&item.manifest, &mut &json[..], &Attrs::new())? {
             Stored::New => Ok(Ok(Some(json.len() as u64))),
             Stored::Exists if is_same()? => Ok(Ok(Some(0))),
-            Stored::Exists => Ok(Err(differs(&item.manifest, self.pair))),
+            Stored::Exists => Ok(Err(explain_difference(&item.manifest, self.pair))),
         }
     }
 }

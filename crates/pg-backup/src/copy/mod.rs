@@ -19,7 +19,7 @@ use crate::format::id::Id;
 use crate::{cli, machine};
 use intent::CopyIntent;
 use jiff::Timestamp;
-use plan::{Choice, Copied, PlannedItem, Survey};
+use plan::{Choice, Copied, CopySurvey, PlannedItem};
 use records::{CopiedItem, CopyTotals, PlannedCopyItem};
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::config::Config;
@@ -211,11 +211,11 @@ impl CopyJob<'_> {
     }
 
     /// What both have; manifests of the source that do not read are failures.
-    fn read_survey<M: Copied>(&self, sink: &mut CopySink<'_, '_>) -> Result<Survey<M>> {
+    fn read_survey<M: Copied>(&self, sink: &mut CopySink<'_, '_>) -> Result<CopySurvey<M>> {
         let now = Timestamp::now();
         let mut source = Catalog::<M>::read(&self.pair.from, self.cluster, now)?;
         source.damaged.drain(..).for_each(|e| sink.add_failure(self.name_source(e)));
-        Ok(Survey { source, target: Catalog::read(&self.pair.to, self.cluster, now)? })
+        Ok(CopySurvey { source, target: Catalog::read(&self.pair.to, self.cluster, now)? })
     }
 
     fn name_source(&self, e: Error) -> Error {
@@ -225,7 +225,7 @@ impl CopyJob<'_> {
     /// Copies the backups, and tells from where on the WAL is wanted over there.
     fn copy_backups(
         &self,
-        mut survey: Survey<BackupManifest>,
+        mut survey: CopySurvey<BackupManifest>,
         sink: &mut CopySink<'_, '_>,
     ) -> Result<BTreeMap<u64, WalStart>> {
         let mut items = survey.plan_items(&self.choice())?;
@@ -246,12 +246,12 @@ impl CopyJob<'_> {
     /// One intent for each system of which something is missing.
     fn announce_intents(
         &self,
-        survey: &Survey<BackupManifest>,
+        survey: &CopySurvey<BackupManifest>,
         items: &[PlannedItem],
     ) -> Result<Vec<CopyIntent<'_>>> {
         let there = survey.sizes_there();
         let mut fills: BTreeMap<System, BTreeSet<Id>> = BTreeMap::new();
-        for item in items.iter().filter(|item| !item.listed || !item.missing(&there).is_empty()) {
+        for item in items.iter().filter(|item| !item.listed || !item.find_missing(&there).is_empty()) {
             let Some((system, _)) = System::parse(self.cluster, &item.manifest) else { continue };
             fills.entry(system).or_default().extend(item.folders(self.cluster));
         }
@@ -271,7 +271,7 @@ impl CopyJob<'_> {
             return self.emit_plan(items, there, sink);
         }
         let missing: BTreeMap<Key, u64> =
-            items.iter().flat_map(|i| i.missing(&there)).map(|(key, sum)| (key, sum.bytes)).collect();
+            items.iter().flat_map(|i| i.find_missing(&there)).map(|(key, sum)| (key, sum.bytes)).collect();
         let title = format!("copy {} to {}", self.pair.from.name, self.pair.to.name);
         let progress = Progress::bytes(&title, Some(missing.values().sum()), false);
         for (item, compared) in items.iter().zip(self.compare_manifests(items)?) {
@@ -301,7 +301,7 @@ impl CopyJob<'_> {
                 sink.add_failure(e);
                 continue;
             }
-            let missing = item.missing(&there);
+            let missing = item.find_missing(&there);
             let more = if item.listed { 0 } else { 1 + item.verdicts.len() };
             let end = item::ItemEnd {
                 objects: missing.len() + more,

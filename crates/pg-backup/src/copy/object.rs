@@ -1,7 +1,7 @@
 //! One object on its way: read once, compared with what its manifest or its attributes say of it, and stored only then.
 
 use super::RepoPair;
-use super::turns::{Gated, Turn};
+use super::turns::{CopyTurn, Gated};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use toban_core::progress::Progress;
@@ -31,7 +31,7 @@ pub(super) struct ObjectCopy<'a> {
     pub(super) content: Content<'a>,
     pub(super) progress: &'a Progress,
     /// It becomes visible when its turn has come.
-    pub(super) turn: Option<&'a Turn<'a>>,
+    pub(super) turn: Option<&'a CopyTurn<'a>>,
 }
 
 /// How one object ended: its bytes, none where it is not in the source; or what is wrong with it alone, so that the
@@ -95,7 +95,7 @@ impl ObjectCopy<'_> {
                 read(there)? == read(&*self.pair.from.store)?
             }
         };
-        if same { Ok(Ok(Some(0))) } else { Ok(Err(differs(self.key, self.pair))) }
+        if same { Ok(Ok(Some(0))) } else { Ok(Err(explain_difference(self.key, self.pair))) }
     }
 }
 
@@ -106,7 +106,7 @@ pub(super) fn is_same_wal(there: &dyn Store, key: &Key, attrs: &Attrs) -> Result
 }
 
 /// That another object is over there under this name.
-pub(super) fn differs(key: &Key, pair: &RepoPair) -> Error {
+pub(super) fn explain_difference(key: &Key, pair: &RepoPair) -> Error {
     let e = Error::corrupt(format!("{key} in {} is another than in {}", pair.to.name, pair.from.name));
     e.hint("nothing is overwritten: `pg-backup verify` of both tells which is damaged; remove that one, and copy again")
 }

@@ -49,7 +49,7 @@ impl Copied for DumpManifest {
 }
 
 /// What both repositories hold of dumps, or of backups.
-pub(super) struct Survey<M: Manifest> {
+pub(super) struct CopySurvey<M: Manifest> {
     pub(super) source: Catalog<M>,
     pub(super) target: Catalog<M>,
 }
@@ -78,12 +78,12 @@ pub(super) struct PlannedItem {
 
 impl PlannedItem {
     /// What of it is not over there, whose sizes `there` tells.
-    pub(super) fn missing(&self, there: &BTreeMap<Key, u64>) -> Vec<(Key, Sum)> {
+    pub(super) fn find_missing(&self, there: &BTreeMap<Key, u64>) -> Vec<(Key, Sum)> {
         self.objects.iter().filter(|(key, _)| !there.contains_key(key)).cloned().collect()
     }
 
     /// The first that is over there in another size.
-    pub(super) fn differing(&self, there: &BTreeMap<Key, u64>) -> Option<&Key> {
+    pub(super) fn find_differing(&self, there: &BTreeMap<Key, u64>) -> Option<&Key> {
         let differs = |(key, sum): &&(Key, Sum)| there.get(key).is_some_and(|bytes| *bytes != sum.bytes);
         self.objects.iter().find(differs).map(|(key, _)| key)
     }
@@ -106,7 +106,7 @@ impl PlannedItem {
     }
 }
 
-impl<M: Copied> Survey<M> {
+impl<M: Copied> CopySurvey<M> {
     /// The size of every object of the target.
     pub(super) fn sizes_there(&self) -> BTreeMap<Key, u64> {
         self.target.objects.iter().map(|(_, o)| (o.key.clone(), o.size)).collect()
@@ -199,7 +199,7 @@ impl<M: Copied> Survey<M> {
 /// From where on the WAL of each system is wanted over there, by its identifier: from the beginning of the oldest backup
 /// that will be there, or of the one that the window of WAL begins with. All of it where that is not known.
 pub(super) fn wal_starts(
-    survey: &Survey<BackupManifest>,
+    survey: &CopySurvey<BackupManifest>,
     items: &[PlannedItem],
     choice: &Choice<'_>,
 ) -> BTreeMap<u64, WalStart> {

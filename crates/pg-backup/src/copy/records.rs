@@ -3,7 +3,7 @@
 use super::RepoPair;
 use super::item::ItemEnd;
 use super::plan::PlannedItem;
-use super::wal::WalObject;
+use super::wal::ArchivedObject;
 use serde::Serialize;
 use toban_core::run::Report;
 use toban_core::wal::Timeline;
@@ -50,8 +50,8 @@ impl CopiedItem {
     }
 
     /// The WAL of one timeline.
-    pub(super) fn of_wal(pair: &RepoPair, timeline: Timeline, objects: &[&WalObject]) -> CopiedItem {
-        let name = |o: Option<&&WalObject>| o.map(|o| o.name.to_string()).unwrap_or_default();
+    pub(super) fn of_wal(pair: &RepoPair, timeline: Timeline, objects: &[&ArchivedObject]) -> CopiedItem {
+        let name = |o: Option<&&ArchivedObject>| o.map(|o| o.name.to_string()).unwrap_or_default();
         CopiedItem {
             from: pair.from.name.clone(),
             to: pair.to.name.clone(),

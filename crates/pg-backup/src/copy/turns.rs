@@ -73,18 +73,18 @@ impl Turns {
 }
 
 /// A place in the order; it ends when it is dropped.
-pub(super) struct Turn<'t> {
+pub(super) struct CopyTurn<'t> {
     turns: &'t Turns,
     own: usize,
 }
 
-impl<'t> Turn<'t> {
-    pub(super) fn new(turns: &'t Turns, own: usize) -> Turn<'t> {
-        Turn { turns, own }
+impl<'t> CopyTurn<'t> {
+    pub(super) fn new(turns: &'t Turns, own: usize) -> CopyTurn<'t> {
+        CopyTurn { turns, own }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for CopyTurn<'_> {
     fn drop(&mut self) {
         self.turns.end_turn(self.own);
     }
@@ -93,12 +93,12 @@ impl Drop for Turn<'_> {
 /// A reader whose end comes when its turn has come: an object becomes visible when its body has ended.
 pub(super) struct Gated<'t, R> {
     inner: R,
-    turn: Option<&'t Turn<'t>>,
+    turn: Option<&'t CopyTurn<'t>>,
 }
 
 impl<'t, R: Read> Gated<'t, R> {
     /// Without a turn it ends as `inner` does.
-    pub(super) fn new(inner: R, turn: Option<&'t Turn<'t>>) -> Gated<'t, R> {
+    pub(super) fn new(inner: R, turn: Option<&'t CopyTurn<'t>>) -> Gated<'t, R> {
         Gated { inner, turn }
     }
 }
@@ -126,7 +126,7 @@ mod tests {
             let (turns, ended) = (Turns::default(), Mutex::new(Vec::new()));
             let items: Vec<(usize, u64)> = takes.iter().copied().enumerate().collect();
             in_parallel(&items, threads, |(own, millis)| {
-                let turn = Turn::new(&turns, *own);
+                let turn = CopyTurn::new(&turns, *own);
                 std::thread::sleep(Duration::from_millis(*millis));
                 // Some fail on the way, and hold nobody up.
                 if millis % 3 != 2 {
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn what_is_broken_off_ends_nothing_later() {
         let turns = Turns::default();
-        let _first = Turn::new(&turns, 0);
-        let second = Turn::new(&turns, 1);
+        let _first = CopyTurn::new(&turns, 0);
+        let second = CopyTurn::new(&turns, 1);
         turns.break_off(Error::retry("away"));
         turns.break_off(Error::retry("another"));
         let mut body = Vec::new();

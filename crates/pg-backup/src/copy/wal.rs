@@ -2,8 +2,8 @@
 //! is over there has all before it that the source has.
 
 use super::CopyJob;
-use super::object::{Content, ObjectCopy, ObjectEnd, differs, is_same_wal};
-use super::turns::{Turn, Turns};
+use super::object::{Content, ObjectCopy, ObjectEnd, explain_difference, is_same_wal};
+use super::turns::{CopyTurn, Turns};
 use crate::machine::in_parallel;
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::progress::Progress;
@@ -15,7 +15,7 @@ use toban_core::{Error, Result};
 
 /// A file of the WAL, or a tail of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct WalObject {
+pub(super) struct ArchivedObject {
     pub(super) name: WalName,
     pub(super) key: Key,
     pub(super) bytes: u64,
@@ -26,14 +26,14 @@ pub(super) struct WalObject {
 pub(super) struct WalPlan {
     /// Gaps, what was acknowledged of them, and proofs of drills.
     pub(super) records: Vec<Key>,
-    pub(super) histories: Vec<WalObject>,
-    pub(super) files: Vec<WalObject>,
+    pub(super) histories: Vec<ArchivedObject>,
+    pub(super) files: Vec<ArchivedObject>,
     /// Of segments that are not whole over there then.
-    pub(super) tails: Vec<WalObject>,
+    pub(super) tails: Vec<ArchivedObject>,
     /// What `verify` found of the WAL; only into a repository that has no verdict of its own.
     pub(super) verdicts: Vec<Key>,
     /// Those that are over there in another size: they may be compressed in another way.
-    pub(super) doubtful: Vec<WalObject>,
+    pub(super) doubtful: Vec<ArchivedObject>,
 }
 
 impl WalPlan {
@@ -42,8 +42,8 @@ impl WalPlan {
     }
 
     /// The first and the last file, by timeline.
-    pub(super) fn ranges(&self) -> BTreeMap<Timeline, Vec<&WalObject>> {
-        let mut ranges: BTreeMap<Timeline, Vec<&WalObject>> = BTreeMap::new();
+    pub(super) fn ranges(&self) -> BTreeMap<Timeline, Vec<&ArchivedObject>> {
+        let mut ranges: BTreeMap<Timeline, Vec<&ArchivedObject>> = BTreeMap::new();
         for object in self.histories.iter().chain(&self.files).chain(&self.tails) {
             ranges.entry(object.name.timeline()).or_default().push(object);
         }
@@ -55,8 +55,8 @@ impl WalPlan {
 #[derive(Clone, Debug, Default)]
 pub(super) struct WalListing {
     /// Files and tails, in no order.
-    pub(super) files: Vec<WalObject>,
-    pub(super) tails: Vec<WalObject>,
+    pub(super) files: Vec<ArchivedObject>,
+    pub(super) tails: Vec<ArchivedObject>,
     pub(super) records: BTreeSet<Key>,
     pub(super) verdicts: BTreeSet<Key>,
 }
@@ -72,11 +72,11 @@ impl WalListing {
         let segment = |key: &Key| key.as_str().rsplit('/').nth(1)?.parse().ok();
         let tails = below("wal-tail/")?.into_iter();
         let tails =
-            tails.filter_map(|o| Some(WalObject { name: segment(&o.key)?, key: o.key, bytes: o.size }));
-        let tails: Vec<WalObject> = tails.collect();
+            tails.filter_map(|o| Some(ArchivedObject { name: segment(&o.key)?, key: o.key, bytes: o.size }));
+        let tails: Vec<ArchivedObject> = tails.collect();
         let files = Archive::new(store, system.clone()).files()?;
         let files =
-            files.into_iter().map(|(name, o)| WalObject { name, key: o.key, bytes: o.size }).collect();
+            files.into_iter().map(|(name, o)| ArchivedObject { name, key: o.key, bytes: o.size }).collect();
         let mut records = BTreeSet::new();
         for folder in ["gap/", "gap-acknowledged/", "proof/drill."] {
             records.extend(below(folder)?.into_iter().map(|o| o.key));
@@ -96,7 +96,7 @@ pub(super) struct WalStart {
 
 /// Pure: what of the source's goes over. Without a start all of it.
 pub(super) fn plan_wal(source: &WalListing, target: &WalListing, start: Option<WalStart>) -> WalPlan {
-    let wanted = |o: &&WalObject| {
+    let wanted = |o: &&ArchivedObject| {
         start.is_none_or(|s| o.name.segment(s.size).is_none_or(|segment| segment.number >= s.number))
     };
     let there: BTreeMap<&Key, u64> =
@@ -112,9 +112,9 @@ pub(super) fn plan_wal(source: &WalListing, target: &WalListing, start: Option<W
     }
     // A tail is garbage once its segment is whole.
     let whole: BTreeSet<WalName> = source.files.iter().chain(&target.files).map(|o| o.name).collect();
-    let begun = |o: &&WalObject| !whole.contains(&o.name) && !there.contains_key(&o.key);
+    let begun = |o: &&ArchivedObject| !whole.contains(&o.name) && !there.contains_key(&o.key);
     plan.tails = source.tails.iter().filter(wanted).filter(begun).cloned().collect();
-    let place = |o: &WalObject| {
+    let place = |o: &ArchivedObject| {
         (o.name.timeline(), o.name.segment_no().map(|no| (no.unit, no.segment)), o.key.clone())
     };
     [&mut plan.histories, &mut plan.files, &mut plan.tails]
@@ -130,8 +130,8 @@ pub(super) fn plan_wal(source: &WalListing, target: &WalListing, start: Option<W
 
 /// What went over of the WAL, and what of it could not.
 #[derive(Default)]
-pub(super) struct WalEnd {
-    pub(super) copied: BTreeMap<Timeline, Vec<WalObject>>,
+pub(super) struct CopiedWal {
+    pub(super) copied: BTreeMap<Timeline, Vec<ArchivedObject>>,
     pub(super) records: usize,
     pub(super) failed: Vec<Error>,
 }
@@ -141,12 +141,12 @@ impl CopyJob<'_> {
     ///
     /// # Errors
     /// Where a repository is away or takes nothing; what is wrong with single files is in the answer.
-    pub(super) fn copy_wal(&self, plan: &WalPlan, progress: &Progress) -> Result<WalEnd> {
-        let mut end = WalEnd::default();
+    pub(super) fn copy_wal(&self, plan: &WalPlan, progress: &Progress) -> Result<CopiedWal> {
+        let mut end = CopiedWal::default();
         for object in &plan.doubtful {
             let attrs = self.pair.from.store.stat(&object.key)?.map(|o| o.attrs).unwrap_or_default();
             if !is_same_wal(&*self.pair.to.store, &object.key, &attrs)? {
-                end.failed.push(differs(&object.key, self.pair));
+                end.failed.push(explain_difference(&object.key, self.pair));
             }
         }
         // Before the files: what follows a gap must not be over there without the record of it.
@@ -161,11 +161,16 @@ impl CopyJob<'_> {
 
     /// Copies files at the same time and names them one after the other: a copy that is killed leaves no range missing
     /// with others after it.
-    fn copy_in_order(&self, objects: &[WalObject], progress: &Progress, end: &mut WalEnd) -> Result<()> {
+    fn copy_in_order(
+        &self,
+        objects: &[ArchivedObject],
+        progress: &Progress,
+        end: &mut CopiedWal,
+    ) -> Result<()> {
         let turns = Turns::default();
-        let numbered: Vec<(usize, &WalObject)> = objects.iter().enumerate().collect();
+        let numbered: Vec<(usize, &ArchivedObject)> = objects.iter().enumerate().collect();
         let done = in_parallel(&numbered, self.jobs, |(number, object)| {
-            let turn = Turn::new(&turns, *number);
+            let turn = CopyTurn::new(&turns, *number);
             let (key, content) = (&object.key, Content::Wal);
             let copy = ObjectCopy { pair: self.pair, key, content, progress, turn: Some(&turn) };
             // What follows an object that a store did not take must not be named before it.
@@ -183,7 +188,7 @@ impl CopyJob<'_> {
         Ok(())
     }
 
-    fn copy_records(&self, keys: &[Key], progress: &Progress, end: &mut WalEnd) -> Result<()> {
+    fn copy_records(&self, keys: &[Key], progress: &Progress, end: &mut CopiedWal) -> Result<()> {
         let done = in_parallel(keys, self.jobs, |key| {
             ObjectCopy { pair: self.pair, key, content: Content::Record, progress, turn: None }.copy_object()
         })?;
@@ -195,7 +200,7 @@ impl CopyJob<'_> {
     }
 }
 
-impl WalEnd {
+impl CopiedWal {
     /// Whether it went over: what was pruned in the source meanwhile, or put there by another, did not.
     fn take_end(&mut self, done: ObjectEnd) -> bool {
         let bytes = done.map_err(|e| self.failed.push(e)).ok().flatten();
@@ -209,20 +214,20 @@ mod tests {
 
     const ROOT: &str = "main/7/";
 
-    fn object(path: &str, bytes: u64) -> WalObject {
+    fn object(path: &str, bytes: u64) -> ArchivedObject {
         let key: Key = format!("{ROOT}{path}").parse().expect("a key");
         let mut parts = key.as_str().rsplit('/');
         let last = parts.next().expect("a name");
         let name = last.parse().or_else(|_| parts.next().expect("a folder").parse()).expect("a name");
-        WalObject { name, key, bytes }
+        ArchivedObject { name, key, bytes }
     }
 
-    fn file(name: &str) -> WalObject {
+    fn file(name: &str) -> ArchivedObject {
         let path = name.parse::<WalName>().expect("a name").path();
         object(&path, 10)
     }
 
-    fn names(objects: &[WalObject]) -> Vec<&str> {
+    fn names(objects: &[ArchivedObject]) -> Vec<&str> {
         objects.iter().filter_map(|o| o.key.as_str().rsplit('/').next()).collect()
     }
 

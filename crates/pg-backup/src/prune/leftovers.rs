@@ -180,7 +180,7 @@ impl LeftoverPlanner<'_> {
     /// `backups 20261121T030000Z-120034 and 4 others use its packs`.
     fn name_users(&self, objects: &[&Object]) -> String {
         let users: BTreeSet<&Id> = objects.iter().filter_map(|o| self.named.get(&o.key)).flatten().collect();
-        let names: Vec<String> = users.iter().take(NAMED).map(|id| id.to_string()).collect();
+        let names: Vec<String> = users.iter().take(NAMED).map(ToString::to_string).collect();
         let more = match users.len().saturating_sub(NAMED) {
             0 => String::new(),
             n => format!(" and {n} more"),

@@ -118,7 +118,7 @@ impl<'a> QueuedFiles<'a> {
                 progress: self.progress,
                 cursor: PieceCursor::default(),
             };
-            return Ok(Some(Member { entry, body: Body::Compared(compared) }));
+            return Ok(Some(Member { entry, body: Body::Compared(Box::new(compared)) }));
         }
         let content =
             PageReader { file, name: listed.name, at: 0, pages, watch: self.watch, progress: self.progress };

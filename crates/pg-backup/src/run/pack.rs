@@ -34,7 +34,7 @@ pub(super) enum Body<'a> {
         key: Option<&'a DigestKey>,
     },
     /// What changed goes into the pack.
-    Compared(ComparedFile<'a>),
+    Compared(Box<ComparedFile<'a>>),
 }
 
 /// Where members come from.
@@ -74,7 +74,7 @@ pub(super) struct PackState<'a> {
 /// The rest of the content of the last member.
 enum OpenBody<'a> {
     Whole { left: u64, content: Box<dyn Read + 'a>, key: Option<&'a DigestKey> },
-    Compared(ComparedFile<'a>),
+    Compared(Box<ComparedFile<'a>>),
 }
 
 /// An entry that is not in the index yet.

@@ -77,7 +77,7 @@ impl Verification<'_, '_> {
     pub(super) fn verify_wal(
         &mut self,
         repo: &Repo,
-        systems: &[wal::SystemWal],
+        systems: &[wal::HeldWal],
         wanted: &wal::WalWanted<'_>,
     ) -> Result<()> {
         let wal = wal::verify_wal(repo, systems, wanted, self.args.fast);

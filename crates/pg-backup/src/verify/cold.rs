@@ -1,7 +1,7 @@
 //! `--cold`: objects that a bucket keeps in an archive are named, with what a restore of them needs.
 
 use super::Verification;
-use super::wal::SystemWal;
+use super::wal::HeldWal;
 use crate::format::backup::BackupCatalog;
 use crate::format::dump::DumpCatalog;
 use serde::Serialize;
@@ -33,7 +33,7 @@ impl Verification<'_, '_> {
         repo: &Repo,
         backups: &BackupCatalog,
         dumps: &DumpCatalog,
-        wal: &[SystemWal],
+        wal: &[HeldWal],
     ) -> Result<()> {
         let backups = backups.objects.iter().map(|(_, o)| o);
         let dumps = dumps.objects.iter().map(|(_, o)| o);

@@ -1,6 +1,6 @@
 //! What `--within` reads: what was not proven within that time, the longest ago first, as far as the limit goes. Pure.
 
-use super::wal::SystemWal;
+use super::wal::HeldWal;
 use crate::format::backup::{BackupCatalog, StoredBackup};
 use crate::format::catalog::Manifest;
 use crate::format::dump::DumpCatalog;
@@ -43,7 +43,7 @@ pub(super) struct DueSet {
 pub(super) struct HeldItems<'a> {
     pub(super) backups: &'a BackupCatalog,
     pub(super) dumps: &'a DumpCatalog,
-    pub(super) wal: &'a [SystemWal],
+    pub(super) wal: &'a [HeldWal],
 }
 
 /// How long a proof counts, and how much is read in one run.

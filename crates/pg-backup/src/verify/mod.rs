@@ -18,7 +18,7 @@ use toban_core::config::Config;
 use toban_core::repo::{Repo, RepoResults};
 use toban_core::run::{self, Report};
 use toban_core::{Error, Kind, Out, Record, Result};
-use wal::{SystemWal, WalWanted};
+use wal::{HeldWal, WalWanted};
 
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Verify, config: &Config, out: &mut Out<'_>) -> Result<()> {
@@ -43,7 +43,7 @@ fn due_rule(args: &cli::Verify) -> Option<DueRule> {
 struct HeldRepo {
     backups: BackupCatalog,
     dumps: DumpCatalog,
-    wal: Vec<SystemWal>,
+    wal: Vec<HeldWal>,
 }
 
 /// What all repositories of a run share.
@@ -98,7 +98,7 @@ impl Verification<'_, '_> {
 
     fn read_held(&self, repo: &Repo) -> Result<HeldRepo> {
         let (cluster, now) = (&self.args.repos.cluster, Timestamp::now());
-        let wal = if self.args.ids.is_empty() { SystemWal::list_systems(repo, cluster)? } else { Vec::new() };
+        let wal = if self.args.ids.is_empty() { HeldWal::list_systems(repo, cluster)? } else { Vec::new() };
         let backups = BackupCatalog::read(repo, cluster, now)?;
         Ok(HeldRepo { backups, dumps: DumpCatalog::read(repo, cluster, now)?, wal })
     }

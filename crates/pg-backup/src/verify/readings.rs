@@ -12,7 +12,7 @@ use toban_core::sum::Sum;
 use toban_core::{Error, Kind, Result};
 
 /// How one object was found.
-struct Reading {
+struct ObjectReading {
     /// When the reading began.
     at: Timestamp,
     /// What is wrong with it.
@@ -22,7 +22,7 @@ struct Reading {
 /// What was read so far, and what need not be.
 #[derive(Default)]
 pub(super) struct Readings {
-    read: BTreeMap<Key, Reading>,
+    read: BTreeMap<Key, ObjectReading>,
     /// Of earlier runs whose proofs count still.
     proven: BTreeMap<Key, Timestamp>,
 }
@@ -53,7 +53,7 @@ impl Readings {
             Err(_) => return done.map(|()| at),
             Ok(()) => None,
         };
-        self.read.insert(key.clone(), Reading { at, damage });
+        self.read.insert(key.clone(), ObjectReading { at, damage });
         done.map(|()| at)
     }
 

@@ -75,7 +75,7 @@ impl WalItem {
 }
 
 /// The WAL of one system in one repository.
-pub(super) struct SystemWal {
+pub(super) struct HeldWal {
     pub(super) system: System,
     pub(super) files: Vec<(WalName, Object)>,
     tails: Vec<Tail>,
@@ -83,18 +83,18 @@ pub(super) struct SystemWal {
     last: Option<Verified>,
 }
 
-impl SystemWal {
+impl HeldWal {
     /// Lists every system's.
     ///
     /// # Errors
     /// When the store could not be asked.
-    pub(super) fn list_systems(repo: &Repo, cluster: &str) -> Result<Vec<SystemWal>> {
+    pub(super) fn list_systems(repo: &Repo, cluster: &str) -> Result<Vec<HeldWal>> {
         let list = |system: System| {
             let archive = Archive::new(&*repo.store, system.clone());
             let (tails, files) = (archive.all_tails()?, archive.files()?);
             // One that does not read hides nothing: then it is not known what was read before.
             let last = verified::newest(&*repo.store, &system, Timestamp::now()).ok().flatten();
-            Ok(SystemWal { system, files, tails, last })
+            Ok(HeldWal { system, files, tails, last })
         };
         System::all(&*repo.store, cluster)?.into_iter().map(list).collect()
     }
@@ -120,7 +120,7 @@ pub(super) enum WalWanted<'a> {
 /// When the store could not be asked; damage is in the answer.
 pub(super) fn verify_wal(
     repo: &Repo,
-    systems: &[SystemWal],
+    systems: &[HeldWal],
     wanted: &WalWanted<'_>,
     fast: bool,
 ) -> Result<WalFound> {
@@ -149,7 +149,7 @@ impl VerifiedWal {
 
 struct WalVerifier<'a> {
     repo: &'a Repo,
-    wal: &'a SystemWal,
+    wal: &'a HeldWal,
     fast: bool,
     began: Timestamp,
 }
@@ -162,7 +162,7 @@ impl WalVerifier<'_> {
     }
 
     fn verify(&self, wanted: &WalWanted<'_>) -> Result<WalFound> {
-        let SystemWal { system, files, tails, .. } = self.wal;
+        let HeldWal { system, files, tails, .. } = self.wal;
         let archive = Archive::new(&*self.repo.store, system.clone());
         let known = match cluster::of(&*self.repo.store, system)? {
             Some(known) => known,

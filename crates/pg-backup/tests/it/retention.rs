@@ -67,7 +67,7 @@ impl MadeUp {
         });
         let number = 2 + n * 4;
         let lsn =
-            |offset: u64| format!("{:X}/{:X}", number * SIZE >> 32, (number * SIZE + offset) & 0xFFFF_FFFF);
+            |offset: u64| format!("{:X}/{:X}", (number * SIZE) >> 32, (number * SIZE + offset) & 0xFFFF_FFFF);
         let manifest = json!({
             "format": 1, "id": id, "cluster": "main", "system_identifier": "7500000000000000000", "label": null,
             "started": started, "finished": started, "server_version": "15.1", "major": 15, "standby": false,
@@ -159,8 +159,8 @@ fn retention_model_by_the_binary() {
         let (last, daily, wal) = (dice.below(5), dice.below(5), 1 + dice.below(20));
         let rules = ["--keep-last".into(), last.to_string(), "--keep-daily".into(), daily.to_string()];
         let window = ["--keep-wal".into(), format!("{wal}d")];
-        let rules: Vec<String> =
-            rules.into_iter().chain(window.into_iter().filter(|_| dice.below(2) == 0)).collect();
+        let has_window = dice.below(2) == 0;
+        let rules: Vec<String> = rules.into_iter().chain(window.into_iter().filter(|_| has_window)).collect();
         let prune = |more: &[&str]| {
             let args: Vec<&str> =
                 ["prune", "--json"].into_iter().chain(rules.iter().map(String::as_str)).collect();
@@ -207,8 +207,9 @@ fn prune_killed_at_any_moment() {
         run(&args).fine();
         length = length.min(begun.elapsed());
     }
-    let packs =
-        || list_below(&copy).into_iter().filter(|n| !n.contains("/mark/") && !n.contains("state")).collect();
+    let packs = || {
+        list_below(&copy).into_iter().filter(|n| !n.contains("/mark/") && !n.starts_with(".tmp/")).collect()
+    };
     let whole: Vec<String> = packs();
     let start = || {
         again();

@@ -176,7 +176,7 @@ impl Store for S3 {
             Some(p.prefix()?.strip_prefix(&whole)?.strip_suffix('/')?.to_string())
         };
         self.list_pages(prefix, Some("/"), |page| {
-            found.extend(page.common_prefixes().iter().filter_map(name))
+            found.extend(page.common_prefixes().iter().filter_map(name));
         })?;
         Ok(found.into_iter().filter(|name| name.parse::<Key>().is_ok()).collect())
     }
