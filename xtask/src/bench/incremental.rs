@@ -183,16 +183,12 @@ fn changed_pages(before: &Path, now: &Path, out: &Path) -> Result<u64> {
             for entry in std::fs::read_dir(&folder).doing(|| format!("read {}", folder.display()))?.flatten()
             {
                 let path = entry.path();
-                match path.is_dir() {
-                    true => folders.push(path),
-                    false => {
-                        changed += copy_changed(
-                            &before.join(path.strip_prefix(now).unwrap_or(&path)),
-                            &path,
-                            &mut out,
-                        )?
-                    }
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
                 }
+                let old = before.join(path.strip_prefix(now).unwrap_or(&path));
+                changed += copy_changed(&old, &path, &mut out)?;
             }
         }
     }

@@ -358,7 +358,7 @@ mod tests {
         let settled =
             repos.write_each(Duration::from_millis(50), write).settle().expect("the required one has it");
         assert_eq!(settled.lacking.len(), 1);
-        assert!(settled.lacking[0].1.chain().starts_with("repository r1: not done"));
+        assert!(settled.lacking[0].1.chain().starts_with("repository r1: still not done"));
     }
 
     #[test]

@@ -146,7 +146,7 @@ mod tests {
             assert_eq!(e.kind(), kind, "{status} {code}");
             match hint {
                 Some(part) => {
-                    assert!(e.find_hint().is_some_and(|c| c.contains(part)), "{status} {code}: {e:?}")
+                    assert!(e.find_hint().is_some_and(|c| c.contains(part)), "{status} {code}: {e:?}");
                 }
                 None => assert_eq!(e.find_hint(), None, "{status} {code}"),
             }
