@@ -304,12 +304,20 @@ impl Windows<'_> {
                 b.deleted || self.usable.contains(&(system.clone(), b.manifest.id.clone()))
             };
             let usable: Vec<&WindowBackup<'_>> = stay.iter().filter(usable).copied().collect();
+            // What is there must do without what is deleted, and that must find the WAL that it had.
+            let is_there = |b: &&&WindowBackup<'_>| {
+                !b.deleted && kept.contains(&(system.clone(), b.manifest.id.clone()))
+            };
+            let there: Vec<&WindowBackup<'_>> = usable.iter().filter(is_there).copied().collect();
             let of_window = self.pruning.keep.wal.and_then(|span| {
-                let begin = self.pruning.before_now(span.0.saturating_add(self.pruning.undelete()));
-                NeededWal::of_window(begin, &usable, wal, &name_span(span.0))
+                let longer = span.0.saturating_add(self.pruning.undelete());
+                let first = |span, backups: &[&WindowBackup<'_>]| {
+                    NeededWal::of_window(self.pruning.before_now(span), backups, wal, &name_span(span))
+                };
+                [first(span.0, &there), first(longer, &usable)].into_iter().flatten().min_by_key(|n| n.from)
             });
             // Where no backup stays that could be the first of a window, whatever stays may need the WAL.
-            let is_kept = stay.iter().any(|b| !b.deleted);
+            let is_kept = stay.iter().any(|b| is_there(&b));
             let of_all = || NeededWal::of_all(&stay);
             needed.extend(of_window.or_else(of_all).filter(|_| is_kept).map(|n| (system.clone(), n)));
         }

@@ -65,6 +65,10 @@ impl Seen {
             // A promotion in the backup's own segment goes on in the new timeline's copy of it.
             let own = timeline_at((made.segment + 1) * SIZE - 1);
             let mut number = if own == made.timeline { made.segment + 1 } else { made.segment };
+            if own == made.timeline {
+                // It brings all of its last segment along.
+                moments.push((server.system.identifier, own, made.segment));
+            }
             while has(timeline_at((number + 1) * SIZE - 1), number) {
                 moments.push((server.system.identifier, timeline_at((number + 1) * SIZE - 1), number));
                 number += 1;
