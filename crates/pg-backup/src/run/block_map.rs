@@ -124,6 +124,7 @@ struct Table {
     key: String,
     /// Every page was as it should be when it was stored.
     clean: bool,
+    server_started: String,
     sections: Vec<(FileName, Section)>,
 }
 
@@ -143,6 +144,8 @@ pub(super) struct MapOwner<'a> {
     pub(super) index: &'a Sum,
     /// Every page was as it should be when it was stored.
     pub(super) clean: bool,
+    /// When the server that was backed up was started.
+    pub(super) server_started: &'a str,
 }
 
 impl MapWriter {
@@ -190,6 +193,7 @@ impl MapWriter {
             index_sha256: owner.index.sha256.clone(),
             key: hex(&self.key.0),
             clean: owner.clean,
+            server_started: owner.server_started.into(),
             sections: std::mem::take(&mut self.sections),
         };
         let table = serde_json::to_vec(&table).doing(doing)?;
@@ -207,6 +211,8 @@ pub(super) struct BlockMap {
     pub(super) key: DigestKey,
     /// Every page was as it should be when it was stored.
     pub(super) clean: bool,
+    /// When the server that was backed up was started.
+    pub(super) server_started: String,
     sections: HashMap<FileName, Section>,
 }
 
@@ -223,7 +229,8 @@ impl BlockMap {
         }
         let key = unhex(&table.key).and_then(|key| key.try_into().ok()).map(DigestKey);
         let key = key.ok_or_else(|| Error::corrupt(format!("{} has no key", path.display())))?;
-        Ok(BlockMap { file, key, clean: table.clean, sections: table.sections.into_iter().collect() })
+        let Table { clean, server_started, sections, .. } = table;
+        Ok(BlockMap { file, key, clean, server_started, sections: sections.into_iter().collect() })
     }
 
     /// What it knows of a file; none for one that is new, and for a section that does not read.
@@ -284,7 +291,8 @@ mod tests {
             let mut map = MapWriter::create(&path, key.clone()).expect("begun");
             map.add_file(&entry("base/5/1", BLOCK as u64 + 5), &blocks).expect("added");
             map.add_file(&entry("empty", 0), &[]).expect("added");
-            map.commit(&MapOwner { id: &id, index: &index, clean: true }).expect("committed");
+            map.commit(&MapOwner { id: &id, index: &index, clean: true, server_started: "" })
+                .expect("committed");
         };
         write();
         let open = || BlockMap::open(&path, &id, &index);
@@ -356,7 +364,7 @@ mod tests {
         for n in 0..rounds {
             map.add_file(&large(n), &blocks).expect("added");
         }
-        map.commit(&MapOwner { id: &id, index: &index, clean: true }).expect("committed");
+        map.commit(&MapOwner { id: &id, index: &index, clean: true, server_started: "" }).expect("committed");
         let map = BlockMap::open(&path, &id, &index).expect("opened");
         for n in 0..rounds {
             let known = map.read_file(&large(n).path).expect("known");

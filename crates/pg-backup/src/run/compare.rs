@@ -5,7 +5,7 @@
 use super::block_map::{BLOCK, BlockRecord, DigestKey, MappedFile, join_crcs};
 use super::copy::read_stretch;
 use super::pack::FRAME;
-use super::page::{PAGE, page_lsn};
+use super::page::{PAGE, find_fault, page_lsn};
 use super::state::{PageRange, RunState};
 use super::summaries::FileChanges;
 use crate::format::index::{FileName, IndexEntry, Piece};
@@ -203,12 +203,17 @@ impl ComparedFile<'_> {
     /// Whether a block that differs carries a position from before the backup. It may have been read in the middle of a
     /// write that has not come to the position yet, so it is read several times.
     fn is_untrue(&self, block: usize, start: Lsn) -> Result<bool> {
+        let number = u32::try_from(self.at / BLOCK as u64 + block as u64).unwrap_or(u32::MAX);
         let mut page = [0; PAGE];
         for pause in [0, 1, 10, 100, 400] {
             std::thread::sleep(Duration::from_millis(pause));
             let filled = read_stretch(&self.file, &mut page, self.at + (block * BLOCK) as u64);
             let filled = filled.doing(|| format!("read {}", self.name.to_display()))?;
             if filled < PAGE || page_lsn(&page) >= start || self.is_known(block, &self.key.record(&page)) {
+                return Ok(false);
+            }
+            // A page that is damaged is reported as such; no summary would tell of it.
+            if self.pages.is_some_and(|first| find_fault(&page, first + number, Lsn(u64::MAX)).is_some()) {
                 return Ok(false);
             }
         }

@@ -8,7 +8,7 @@ use super::pack::{Body, Member, Members};
 use super::state::{PageRange, RunState};
 use super::summaries::ChangedBlocks;
 use super::walk::ListedFile;
-use crate::format::index::{EntryKind, FileName};
+use crate::format::index::{EntryKind, FileName, IndexEntry};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
@@ -77,9 +77,12 @@ pub(super) struct Summarized<'a> {
 }
 
 impl<'a> Summarized<'a> {
-    fn of_file(&self, name: &FileName) -> Option<SummarizedFile<'a>> {
+    /// A file of which no summary tells must not have been written to either, be it by whom it may.
+    fn of_file(&self, listed: &ListedFile, known: &IndexEntry) -> Option<SummarizedFile<'a>> {
         let Summarized { start, untrue, .. } = *self;
-        self.changed.of_file(name.text()).map(|changes| SummarizedFile { changes, start, untrue })
+        let as_it_was = listed.modified == known.modified && listed.size == known.size;
+        let changes = self.changed.of_file(listed.name.text()).filter(|c| c.is_told() || as_it_was)?;
+        Some(SummarizedFile { changes, start, untrue })
     }
 }
 
@@ -106,7 +109,7 @@ impl<'a> QueuedFiles<'a> {
         {
             let compared = ComparedFile {
                 file,
-                changes: self.summarized.and_then(|summarized| summarized.of_file(&listed.name)),
+                changes: self.summarized.and_then(|summarized| summarized.of_file(&listed, &known.entry)),
                 name: listed.name,
                 at: 0,
                 left: listed.size,

@@ -59,13 +59,17 @@ pub(super) struct Relation<'a> {
 /// Takes the name of a relation's file apart; `None` for any other.
 pub(super) fn parse_relation(name: &str) -> Option<Relation<'_>> {
     let (rest, segment) = match name.split_once('.') {
-        Some((rest, digits)) if is_number(digits) => (rest, digits.parse().ok()?),
+        Some((rest, digits)) if is_canonical(digits) && digits != "0" => (rest, digits.parse().ok()?),
         Some(_) => return None,
         None => (name, 0),
     };
-    let (number, fork) = rest.split_once('_').unwrap_or((rest, "main"));
-    let known = ["main", "fsm", "vm", "init"].contains(&fork);
-    (is_number(number) && known).then_some(Relation { number, fork, segment })
+    let (number, fork) = match rest.split_once('_') {
+        Some((number, fork @ ("fsm" | "vm" | "init"))) => (number, fork),
+        Some(_) => return None,
+        None => (rest, "main"),
+    };
+    // As PostgreSQL writes them: any other file of this folder is not a relation's, and no WAL tells of it.
+    (is_canonical(number) && number != "0").then_some(Relation { number, fork, segment })
 }
 
 /// The init fork beside a relation's file that is none, where it would lie.
@@ -79,6 +83,11 @@ pub(super) fn init_fork(path: &str) -> Option<String> {
 fn is_temporary(name: &str) -> bool {
     let rest = name.strip_prefix('t').and_then(|r| r.split_once('_'));
     rest.is_some_and(|(session, file)| is_number(session) && parse_relation(file).is_some())
+}
+
+/// A number without zeros before it.
+fn is_canonical(text: &str) -> bool {
+    is_number(text) && (text == "0" || !text.starts_with('0'))
 }
 
 fn is_number(text: &str) -> bool {

@@ -8,7 +8,7 @@ use super::index_lines::{IndexLines, IndexTotals, StoredEntry};
 use super::pack::{Member, Members, Pack, PackState};
 use super::source::{self, BackupStart, BackupStop, SourceServer};
 use super::state::RunState;
-use super::summaries::ChangedBlocks;
+use super::summaries::{self, ChangedBlocks};
 use super::wal::{ReadyMembers, WalCapture, WalSession, bytes_member};
 use super::walk;
 use crate::cli;
@@ -141,7 +141,12 @@ impl BackupJob<'_> {
     }
 
     fn keep_map(&self, map: Option<MapWriter>, backup: &BackupManifest, clean: bool) {
-        let owner = MapOwner { id: &backup.id, index: &backup.index, clean };
+        let owner = MapOwner {
+            id: &backup.id,
+            index: &backup.index,
+            clean,
+            server_started: &self.source.server_started,
+        };
         if let Some(Err(e)) = map.map(|map| map.commit(&owner)) {
             log::warn!("the next backup will be a full one: {}", e.chain());
         }
@@ -218,6 +223,7 @@ impl BackupJob<'_> {
         };
         let progress = Progress::bytes("back up", Some(walk::total_bytes(&listed)), false);
         let queue = Queue::new(listed);
+        self.warn_of_later(&start);
         let end = Mutex::new(None);
         let changed = self.read_summaries(client, &start);
         let summarized =
@@ -250,10 +256,30 @@ impl BackupJob<'_> {
         Ok(CopiedCluster { start, stop, damage, conf, tablespaces, packs, clean })
     }
 
+    /// Backups are in the order of the WAL, which a server that was set back to an older state writes a second time.
+    fn warn_of_later(&self, start: &BackupStart) {
+        let later = |base: &&Base| {
+            let other = &base.manifest;
+            !self.source.standby && other.timeline == start.timeline && other.stop_lsn > start.lsn
+        };
+        if let Some(base) = self.base().filter(later) {
+            log::warn!(
+                "{} is of a later position ({}) than this server ({}), which was set back: `latest` is that one until the \
+                 server has passed it; restore by ID, or promote the server to a timeline of its own",
+                base.manifest.id,
+                base.manifest.stop_lsn,
+                start.lsn
+            );
+        }
+    }
+
     /// What the server's WAL summaries say, where there are some to build on.
     fn read_summaries(&self, client: &mut Client, start: &BackupStart) -> Option<ChangedBlocks> {
         // Pages that read badly last time are all judged again, and for that they must be read.
         let base = self.base().filter(|base| self.trusts_summaries && base.trusted)?;
+        if self.source.major < summaries::FIRST_MAJOR {
+            return None;
+        }
         let changed = ChangedBlocks::read(client, self.source, base, start);
         changed.map_err(|e| log::info!("every file is read: {}", e.chain())).ok()
     }

@@ -23,6 +23,8 @@ pub(super) struct SourceServer {
     pub(super) version_folder: String,
     /// postgresql.conf, pg_hba.conf, pg_ident.conf.
     pub(super) conf: Vec<PathBuf>,
+    /// When the server was started, to the microsecond: while it is the same, nobody has changed its files but itself.
+    pub(super) server_started: String,
 }
 
 /// Asks the server, after making sure that it will answer.
@@ -40,7 +42,8 @@ pub(super) fn read_source(
                current_setting('data_directory'), current_setting('config_file'), \
                current_setting('hba_file'), current_setting('ident_file'), current_setting('block_size'), current_setting('port'), \
                extract(epoch from pg_postmaster_start_time())::bigint, \
-               trim(split_part(current_setting('unix_socket_directories'), ',', 1)), s.catalog_version_no::bigint \
+               trim(split_part(current_setting('unix_socket_directories'), ',', 1)), s.catalog_version_no::bigint, \
+               pg_postmaster_start_time()::timestamptz at time zone 'UTC' || '' \
                from pg_control_system() s";
     let row = client.query_one(sql, &[]).doing(|| "ask the server for its settings".into())?;
     let text = |i: usize| row.get::<_, String>(i);
@@ -61,6 +64,7 @@ pub(super) fn read_source(
         data_dir: data_dir.map_or_else(|| PathBuf::from(text(5)), Path::to_path_buf),
         version_folder: format!("PG_{}_{}", server.major, row.get::<_, i64>(13)),
         conf: [6, 7, 8].map(|i| PathBuf::from(text(i))).to_vec(),
+        server_started: text(14),
     };
     check_same_machine(&source, [&text(10), &text(12)], row.get(11))?;
     Ok(source)

@@ -15,10 +15,10 @@ use toban_core::wal::Lsn;
 use toban_core::{Context, Error, Result};
 
 /// The first major that summarizes.
-const FIRST_MAJOR: u32 = 17;
+pub(super) const FIRST_MAJOR: u32 = 17;
 /// How long the summarizer may need to come to the backup's start.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Blocks that are remembered, of 4 bytes each: with more of them there is little that need not be read.
+/// Blocks that are remembered, of 4 bytes each.
 const MOST_BLOCKS: usize = 16 << 20;
 /// `pg_default` and `pg_global` (src/include/catalog/pg_tablespace.dat).
 const DEFAULT_SPACE: u32 = 1663;
@@ -58,8 +58,10 @@ impl ChangedBlocks {
         base: &Base,
         start: &BackupStart,
     ) -> Result<ChangedBlocks> {
-        if source.major < FIRST_MAJOR {
-            return Err(Error::failed(format!("PostgreSQL {} does not summarize the WAL", source.major)));
+        // Only then are its files those that the base has: files put in their place while it was down, a copy of an older day,
+        // another server of the same system, hint bits that were not logged, all of that takes a restart.
+        if base.map.server_started != source.server_started {
+            return Err(Error::failed(format!("the server was started after {}", base.manifest.id)));
         }
         if base.manifest.timeline != start.timeline {
             return Err(Error::failed(format!("{} is of another timeline", base.manifest.id)));
@@ -81,8 +83,15 @@ impl ChangedBlocks {
             return Err(Error::failed("neither page checksums nor wal_log_hints are on"));
         }
         let span = [base.manifest.start_lsn, start.lsn];
-        await_summaries(client, start, span)?;
-        read_blocks(client, start, span)
+        let mut changed = HashMap::new();
+        for summary in await_summaries(client, start, span)? {
+            read_blocks(client, start, summary, &mut changed)?;
+        }
+        changed.values_mut().for_each(|changes: &mut RelationChanges| {
+            changes.blocks.sort_unstable();
+            changes.blocks.dedup();
+        });
+        Ok(ChangedBlocks(changed))
     }
 
     /// What may have changed in the file `path`; none for what no summary tells of, as a free space map.
@@ -96,12 +105,21 @@ impl ChangedBlocks {
             ["pg_tblspc", space, _, database] => (space.parse().ok()?, database.parse().ok()?),
             _ => return None,
         };
+        // A database that was made or moved by copying its files is in the summaries as a relation of number 0.
+        if self.0.contains_key(&[space, database, 0]) {
+            return None;
+        }
         let changes = self.0.get(&[space, database, relation.number.parse().ok()?]);
         Some(FileChanges { changes, first: relation.segment.checked_mul(SEGMENT_PAGES)? })
     }
 }
 
 impl FileChanges<'_> {
+    /// Whether any summary tells of the relation.
+    pub(super) fn is_told(&self) -> bool {
+        self.changes.is_some()
+    }
+
     /// Whether the block of this number in the file may have changed.
     pub(super) fn may_have(&self, block: u32) -> bool {
         let Some(changes) = self.changes else { return false };
@@ -110,9 +128,10 @@ impl FileChanges<'_> {
     }
 }
 
-/// Waits until the summaries cover the span without a gap.
-fn await_summaries(client: &mut Client, start: &BackupStart, [from, to]: [Lsn; 2]) -> Result<()> {
-    let sql = "select start_lsn::text, end_lsn::text from pg_available_wal_summaries() where tli = $1 order by start_lsn";
+/// Waits until summaries cover the span without a gap, and gives those that it needs.
+fn await_summaries(client: &mut Client, start: &BackupStart, [from, to]: [Lsn; 2]) -> Result<Vec<[Lsn; 2]>> {
+    let sql =
+        "select s.start_lsn::text, s.end_lsn::text from pg_available_wal_summaries() s where s.tli = $1";
     let timeline = i64::from(start.timeline.0);
     let begun = Instant::now();
     loop {
@@ -120,10 +139,12 @@ fn await_summaries(client: &mut Client, start: &BackupStart, [from, to]: [Lsn; 2
         let parse = |row: &postgres::Row| -> Result<[Lsn; 2]> {
             Ok([row.get::<_, String>(0).parse()?, row.get::<_, String>(1).parse()?])
         };
-        let summaries = rows.iter().map(parse).collect::<Result<Vec<_>>>()?;
+        let mut summaries = rows.iter().map(parse).collect::<Result<Vec<_>>>()?;
+        summaries.sort_unstable();
         let reached = reach(&summaries, from);
         if reached >= to {
-            return Ok(());
+            summaries.retain(|[begin, end]| *end > from && *begin < to);
+            return Ok(summaries);
         }
         // The summarizer comes after the checkpoint; a summary that begins later than that says that others are gone.
         let gap = summaries.iter().any(|[begin, _]| *begin > reached);
@@ -143,16 +164,18 @@ fn reach(summaries: &[[Lsn; 2]], from: Lsn) -> Lsn {
         .fold(from, |reached, [begin, end]| if *begin <= reached { reached.max(*end) } else { reached })
 }
 
-fn read_blocks(client: &mut Client, start: &BackupStart, [from, to]: [Lsn; 2]) -> Result<ChangedBlocks> {
+fn read_blocks(
+    client: &mut Client,
+    start: &BackupStart,
+    [from, to]: [Lsn; 2],
+    changed: &mut HashMap<RelationKey, RelationChanges>,
+) -> Result<()> {
     let sql = "select c.reltablespace, c.reldatabase, c.relfilenode, c.relblocknumber, c.is_limit_block
-               from pg_available_wal_summaries() s, pg_wal_summary_contents(s.tli, s.start_lsn, s.end_lsn) c
-               where s.tli = $1 and s.end_lsn > $2::text::pg_lsn and s.start_lsn < $3::text::pg_lsn and c.relforknumber = 0";
-    let doing = || "read the WAL summaries".to_string();
-    let (timeline, from, to) = (i64::from(start.timeline.0), from.to_string(), to.to_string());
-    let parameters: [&(dyn postgres::types::ToSql + Sync); 3] = [&timeline, &from, &to];
+               from pg_wal_summary_contents($1, $2::text::pg_lsn, $3::text::pg_lsn) c where c.relforknumber = 0";
+    let doing = || format!("read the WAL summary from {from} to {to}");
+    let (timeline, first, last) = (i64::from(start.timeline.0), from.to_string(), to.to_string());
+    let parameters: [&(dyn postgres::types::ToSql + Sync); 3] = [&timeline, &first, &last];
     let mut rows = client.query_raw(sql, parameters).doing(doing)?;
-    let mut changed: HashMap<RelationKey, RelationChanges> = HashMap::new();
-    let mut count = 0;
     while let Some(row) = rows.next().doing(doing)? {
         let key: RelationKey = [row.get(0), row.get(1), row.get(2)];
         let block = u32::try_from(row.get::<_, i64>(3)).doing(doing)?;
@@ -161,16 +184,12 @@ fn read_blocks(client: &mut Client, start: &BackupStart, [from, to]: [Lsn; 2]) -
             true => changes.limit = Some(changes.limit.map_or(block, |limit| limit.min(block))),
             false => changes.blocks.push(block),
         }
-        count += 1;
-        if count > MOST_BLOCKS {
-            return Err(Error::failed(format!("more than {MOST_BLOCKS} blocks changed")));
-        }
     }
-    changed.values_mut().for_each(|changes| {
-        changes.blocks.sort_unstable();
-        changes.blocks.dedup();
-    });
-    Ok(ChangedBlocks(changed))
+    // With more of them there is little that need not be read.
+    if changed.values().map(|changes| changes.blocks.len()).sum::<usize>() > MOST_BLOCKS {
+        return Err(Error::failed(format!("more than {MOST_BLOCKS} blocks changed")));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -192,6 +211,7 @@ mod tests {
             ([DEFAULT_SPACE, 5, 16384], changes(Some(SEGMENT_PAGES + 9), &[3, SEGMENT_PAGES + 1])),
             ([GLOBAL_SPACE, 0, 1262], changes(None, &[0])),
             ([777, 5, 16385], changes(None, &[2])),
+            ([DEFAULT_SPACE, 6, 0], changes(Some(0), &[])),
         ]));
         let blocks = |path: &str| {
             let file = changed.of_file(path)?;

@@ -276,15 +276,44 @@ fn wal_summaries_spare_the_reading_and_are_proven() {
     }
     same_pages(&world.path("third"), &world.path("same"));
 
+    // A database whose files are copied there and back: the summaries tell of it by its number alone.
+    world.pg.psql("postgres", "create database moved");
+    world.pg.psql(
+        "moved",
+        "create table m as select n, repeat('x', 200) t from generate_series(1, 4000) n; vacuum m",
+    );
+    world.pg.psql(
+        "postgres",
+        &format!(
+            "create tablespace away location '{}'; checkpoint",
+            crate::lab::folder(&world, "away").display()
+        ),
+    );
+    back_up(&world, &[]);
+    world.pg.psql("postgres", "alter database moved set tablespace away");
+    world.pg.psql("moved", "update m set t = repeat('z', 200) where n % 100 = 0");
+    world
+        .pg
+        .psql("postgres", "alter database moved set tablespace pg_default; drop tablespace away; checkpoint");
+    let shared = back_up(&world, &[]);
+    let same = back_up(&world, &["--full"]);
+    for (record, name) in [(&shared, "moved"), (&same, "moved-full")] {
+        let target = world.path(name).display().to_string();
+        world.run(&["restore", record["id"].as_str().expect("an ID"), "--pgdata", &target]).fine();
+    }
+    same_pages(&world.path("moved"), &world.path("moved-full"));
+
     // Pages that changed although no summary says so, as by a server with a fault: a sample finds them, everything is read,
     // and the backup is whole.
     world.pg.psql("postgres", "checkpoint");
     let file = world.pg.data_dir().join(world.pg.psql("postgres", "select pg_relation_filepath('big')"));
-    world.pg.stop();
     let mut bytes = fs::read(&file).expect("read the table");
     bytes.chunks_mut(8192).for_each(|page| page[8100] ^= 1);
+    let modified = file.metadata().and_then(|meta| meta.modified()).expect("look");
     fs::write(&file, &bytes).expect("write the table");
-    world.pg.restart();
+    // As if nobody had written: else the file is read whole for its time.
+    let written = fs::File::options().write(true).open(&file).expect("open the table");
+    written.set_modified(modified).expect("set the time");
     let ran = world.run(&["run", "--json"]);
     let changed = ran.refused(5, "the server's WAL summaries are untrue: base/");
     assert!(changed.contains("summarize_wal = off"), "{changed}");
@@ -321,7 +350,9 @@ fn a_server_that_was_set_back_is_read_whole() {
     copy(&old, &data);
     world.pg.restart();
     let before = content(&world.pg);
-    let second = back_up(&world, &[]);
+    let ran = world.run(&["run", "--json"]);
+    assert!(ran.status == Some(0) && ran.stderr.contains("which was set back"), "{ran:?}");
+    let second: Value = serde_json::from_str(&ran.stdout).expect("a record");
     assert_eq!(second["built_on"], full["id"]);
     assert!(read(&second) * 2 > read(&full), "{second} after {full}");
     world.pg.stop();

@@ -40,7 +40,6 @@ fn zstd_gzip_tar_and_sh_are_enough() {
     world.pg.psql("postgres", &format!("create tablespace one location '{one}'"));
     fill(&world, 20_000);
     world.pg.psql("postgres", "create table there tablespace one as select * from big");
-    let before = content(&world.pg);
     // The name of the folder for configuration from outside; here it is the data directory's own.
     std::fs::create_dir(world.pg.data_dir().join("conf")).expect("make a folder");
     std::fs::write(world.pg.data_dir().join("conf/own"), "mine").expect("write");
@@ -48,6 +47,13 @@ fn zstd_gzip_tar_and_sh_are_enough() {
         let made = back_up(&world, &["--compress", codec]);
         made["id"].as_str().expect("an id").to_string()
     });
+    // And one that shares packs.
+    world.pg.psql("postgres", "update big set t = t where n % 100 = 1");
+    let shared = back_up(&world, &["--compress", "none"]);
+    assert!(shared["built_on"].is_string(), "{shared}");
+    let before = content(&world.pg);
+    let ids: Vec<String> =
+        ids.into_iter().chain([shared["id"].as_str().expect("an ID").to_string()]).collect();
     world.pg.stop();
     for id in ids {
         std::fs::remove_dir_all(&one).expect("lose the tablespace");
