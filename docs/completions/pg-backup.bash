@@ -20,6 +20,9 @@ _pg__backup() {
             pg__backup,check)
                 cmd="pg__backup__subcmd__check"
                 ;;
+            pg__backup,copy)
+                cmd="pg__backup__subcmd__copy"
+                ;;
             pg__backup,dump)
                 cmd="pg__backup__subcmd__dump"
                 ;;
@@ -28,6 +31,9 @@ _pg__backup() {
                 ;;
             pg__backup,list)
                 cmd="pg__backup__subcmd__list"
+                ;;
+            pg__backup,pin)
+                cmd="pg__backup__subcmd__pin"
                 ;;
             pg__backup,prune)
                 cmd="pg__backup__subcmd__prune"
@@ -41,11 +47,17 @@ _pg__backup() {
             pg__backup,run)
                 cmd="pg__backup__subcmd__run"
                 ;;
+            pg__backup,unpin)
+                cmd="pg__backup__subcmd__unpin"
+                ;;
             pg__backup,verify)
                 cmd="pg__backup__subcmd__verify"
                 ;;
             pg__backup__subcmd__help,check)
                 cmd="pg__backup__subcmd__help__subcmd__check"
+                ;;
+            pg__backup__subcmd__help,copy)
+                cmd="pg__backup__subcmd__help__subcmd__copy"
                 ;;
             pg__backup__subcmd__help,dump)
                 cmd="pg__backup__subcmd__help__subcmd__dump"
@@ -55,6 +67,9 @@ _pg__backup() {
                 ;;
             pg__backup__subcmd__help,list)
                 cmd="pg__backup__subcmd__help__subcmd__list"
+                ;;
+            pg__backup__subcmd__help,pin)
+                cmd="pg__backup__subcmd__help__subcmd__pin"
                 ;;
             pg__backup__subcmd__help,prune)
                 cmd="pg__backup__subcmd__help__subcmd__prune"
@@ -68,6 +83,9 @@ _pg__backup() {
             pg__backup__subcmd__help,run)
                 cmd="pg__backup__subcmd__help__subcmd__run"
                 ;;
+            pg__backup__subcmd__help,unpin)
+                cmd="pg__backup__subcmd__help__subcmd__unpin"
+                ;;
             pg__backup__subcmd__help,verify)
                 cmd="pg__backup__subcmd__help__subcmd__verify"
                 ;;
@@ -78,7 +96,7 @@ _pg__backup() {
 
     case "${cmd}" in
         pg__backup)
-            opts="-v -q -h -V --verbose --quiet --json --config --help --version run restore dump restore-dump list verify prune check help"
+            opts="-v -q -h -V --verbose --quiet --json --config --help --version run restore dump restore-dump list verify copy prune pin unpin check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -157,6 +175,48 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__copy)
+            opts="-j -n -v -q -h --from --to --s3-endpoint --cluster --jobs --new-system --dry-run --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__dump)
             opts="-n -v -q -h --all --db --bin-dir --repo --s3-endpoint --cluster --format --level --globals --label --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -212,7 +272,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__help)
-            opts="run restore dump restore-dump list verify prune check help"
+            opts="run restore dump restore-dump list verify copy prune pin unpin check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -226,6 +286,20 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__help__subcmd__copy)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -268,6 +342,20 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__help__subcmd__pin)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -337,6 +425,20 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__help__subcmd__unpin)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__help__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -381,8 +483,46 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__pin)
+            opts="-v -q -h --why --until --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --why)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__prune)
-            opts="-n -v -q -h --repo --s3-endpoint --cluster --keep-last --keep-within --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-min --keep-wal --at --dry-run --verbose --quiet --json --config --help"
+            opts="-n -v -q -h --repo --s3-endpoint --cluster --keep-last --keep-within --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-min --keep-wal --undelete --undo --at --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -433,6 +573,14 @@ _pg__backup() {
                     return 0
                     ;;
                 --keep-wal)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --undelete)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --undo)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -600,7 +748,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__run)
-            opts="-j -n -v -q -h --db --data-dir --repo --s3-endpoint --cluster --jobs --checkpoint --compress --level --max-rate --label --new-system --dry-run --verbose --quiet --json --config --help"
+            opts="-j -n -v -q -h --db --data-dir --repo --s3-endpoint --cluster --jobs --checkpoint --compress --level --max-rate --full --full-every --label --pin --new-system --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -650,7 +798,45 @@ _pg__backup() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --full-every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__unpin)
+            opts="-v -q -h --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -666,12 +852,20 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__verify)
-            opts="-v -q -h --newest --fast --deep --db --bin-dir --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --all --newest --within --limit-bytes --cold --fast --deep --db --bin-dir --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --db)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

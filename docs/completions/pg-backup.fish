@@ -37,7 +37,10 @@ complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "dump" -d 'Dump 
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "restore-dump" -d 'Restore a dump, ours or another program\'s, into a new database or in place of one'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "list" -d 'List what the repositories hold'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "verify" -d 'Read back what is stored and check its sums'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "copy" -d 'Copy what another repository lacks'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "prune" -d 'Delete what the rules no longer keep'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "pin" -d 'Keep a backup or a dump whatever the rules say'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "unpin" -d 'End a pin'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "check" -d 'Check the newest backup and dumps: age, size, last verify'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l db -d 'Server to back up, on this machine: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
@@ -53,8 +56,11 @@ gzip\t'gzip; levels 1 to 9'
 none\t'Not at all'"
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l level -d 'Level of compression [default: 3 of zstd, 6 of gzip]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l max-rate -d 'Read no more than this in a second, e.g. 50M or 1G' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l full-every -d 'How old the last full backup may be before this one is full too [default: 30d]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l label -d 'Label that `list` shows, e.g. before-upgrade' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l pin -d 'Pin the backup: no rule deletes it until `unpin`; the text says why' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l full -d 'Store everything, and build on no earlier backup'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l new-system -d 'The repository holds another system: this one was rebuilt or upgraded'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -s n -l dry-run -d 'Print what would be done, and do nothing'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
@@ -134,19 +140,34 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -s v -l verbos
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l within -d 'Only what was not proven within this time, the longest ago first, e.g. 30d' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l limit-bytes -d 'With --within: read no more than this in a run, e.g. 200G; the rest is due in a later one' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l all -d 'Everything, whenever it was last read: the default'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l newest -d 'Only the newest of the cluster and of each database'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l fast -d 'Only look whether every object is there and of its size; its content is not read'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l fast -l cold -d 'Only look whether every object is there and of its size; its content is not read, and what is in an archive class such as Glacier is named'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l deep -d 'Also restore the newest of each database into a scratch database on --db and compare its rows'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l from -d 'Repository to copy from: URL or NAME [default: each of the configuration that has `copies`]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l to -d 'Repository to copy to; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l cluster -d 'Name of the PostgreSQL cluster in the repositories' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -s j -l jobs -d 'Objects that are copied at the same time [default: all cores]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l new-system -d 'The target holds another system of this cluster: it was rebuilt or upgraded'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -s n -l dry-run -d 'Print what would be done, and do nothing'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
@@ -158,7 +179,9 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-weekl
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-monthly -d '… of the last N months' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-yearly -d '… of the last N years' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-min -d 'Never leave fewer than N [default: 1]' -r
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-wal -d 'Keep only the WAL that recovery to a time within this span needs [default: all from the oldest kept backup on]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-wal -d 'Keep every moment of this window: its WAL, and the backups that it begins with [default: all WAL from the oldest kept backup on]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l undelete -d 'How long what is deleted can be put back [default: 3d]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l undo -d 'Delete nothing, put back what was deleted: these IDs, or all that can be put back' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l at -d 'Judge as of this time, not now (RFC 3339, e.g. 2026-11-21T03:00:00Z)' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s n -l dry-run -d 'Print what would be done, and do nothing'
@@ -166,6 +189,24 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s v -l verbo
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l why -d 'Why it is kept' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l until -d 'The last day of the pin (UTC), or the moment of its end (RFC 3339) [default: until `unpin`]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -s h -l help -d 'Print help'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
@@ -183,12 +224,15 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s v -l verbo
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "run" -d 'Back up the whole cluster, while it runs, into one or more repositories'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "restore" -d 'Restore a backup into a data directory, whose server then recovers by itself'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "restore-dump" -d 'Restore a dump, ours or another program\'s, into a new database or in place of one'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "list" -d 'List what the repositories hold'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "verify" -d 'Read back what is stored and check its sums'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "prune" -d 'Delete what the rules no longer keep'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "check" -d 'Check the newest backup and dumps: age, size, last verify'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify prune check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "run" -d 'Back up the whole cluster, while it runs, into one or more repositories'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "restore" -d 'Restore a backup into a data directory, whose server then recovers by itself'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "restore-dump" -d 'Restore a dump, ours or another program\'s, into a new database or in place of one'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "list" -d 'List what the repositories hold'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "verify" -d 'Read back what is stored and check its sums'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "copy" -d 'Copy what another repository lacks'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "prune" -d 'Delete what the rules no longer keep'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "pin" -d 'Keep a backup or a dump whatever the rules say'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "unpin" -d 'End a pin'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "check" -d 'Check the newest backup and dumps: age, size, last verify'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -39,11 +39,11 @@ complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -s o -l 
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l for -d 'Plan for tables that the application\'s own migrations made in this database' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -s j -l jobs -d 'Threads that read' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l include -d 'Only tables that this matches (`*` and `?` are wildcards); may be given several times' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l exclude -d 'Not what this matches: a table, a column as TABLE.COLUMN, else a view, trigger or index by its name; KIND:NAME, as the report has them, for anything else (default:T.C, check:T.NAME); may be given several times' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l set -d 'With tables of the application: what a column gets that the source has not, TABLE.COLUMN=EXPRESSION in PostgreSQL\'s words; may be given several times' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l exclude -d 'Leave out what this matches: a table, a column as TABLE.COLUMN, else a view, trigger or index by its name; KIND:NAME, as the report has them, for anything else (default:T.C, check:T.NAME); may be given several times' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l set -d 'With tables of the application: the value of a column that the source does not have, TABLE.COLUMN=EXPRESSION in PostgreSQL\'s SQL; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l rename -d 'Another name for a table or a column: OLD=NEW or TABLE.OLD=NEW; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l cast -d 'How a column is converted: TABLE.COLUMN=CONVERSION or TABLE.COLUMN=TYPE:CONVERSION, e.g. users.created_at=epoch-ms; may be given several times' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l on-invalid -d 'What becomes of values that do not fit, where no rule of the plan says it [default: the column\'s type is widened until all fit; NUL bytes and broken UTF-8 are replaced]' -r -f -a "reject\t'Leave the row out'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l on-invalid -d 'What happens to values that do not fit, where the plan does not say it [default: the column\'s type is widened until all fit; NUL bytes and broken UTF-8 are replaced]' -r -f -a "reject\t'Leave the row out'
 null\t'Put NULL in its place'
 text\t'Make the column text'
 bytea\t'Make the column bytea'
@@ -59,8 +59,8 @@ complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -s q -l 
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l json -d 'Write records as one JSON object per line'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l to -d 'The target: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l plan -d 'Do what this plan says' -r -F
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l existing -d 'Load into tables that the application made; what happens to the rows they hold' -r -f -a "refuse\t'Refuse tables that hold rows'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l plan -d 'Copy by this plan' -r -F
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l existing -d 'Load into tables that the application made, and what happens to the rows that they hold' -r -f -a "refuse\t'Refuse tables that hold rows'
 truncate\t'Delete them'
 append\t'Keep them, and add the source\'s'
 upsert\t'Replace those of the same primary key by the source\'s'
@@ -69,11 +69,11 @@ complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -s j -l j
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l rejects -d 'Load again only the rows that this list of an earlier run names (its rejects.jsonl), now that a rule changed' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l report -d 'Folder for the report, the rejects and what is left to do by hand [default: NAME-migration in the working directory, when there is anything to write]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l include -d 'Only tables that this matches (`*` and `?` are wildcards); may be given several times' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l exclude -d 'Not what this matches: a table, a column as TABLE.COLUMN, else a view, trigger or index by its name; KIND:NAME, as the report has them, for anything else (default:T.C, check:T.NAME); may be given several times' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l set -d 'With tables of the application: what a column gets that the source has not, TABLE.COLUMN=EXPRESSION in PostgreSQL\'s words; may be given several times' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l exclude -d 'Leave out what this matches: a table, a column as TABLE.COLUMN, else a view, trigger or index by its name; KIND:NAME, as the report has them, for anything else (default:T.C, check:T.NAME); may be given several times' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l set -d 'With tables of the application: the value of a column that the source does not have, TABLE.COLUMN=EXPRESSION in PostgreSQL\'s SQL; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l rename -d 'Another name for a table or a column: OLD=NEW or TABLE.OLD=NEW; may be given several times' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l cast -d 'How a column is converted: TABLE.COLUMN=CONVERSION or TABLE.COLUMN=TYPE:CONVERSION, e.g. users.created_at=epoch-ms; may be given several times' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l on-invalid -d 'What becomes of values that do not fit, where no rule of the plan says it [default: the column\'s type is widened until all fit; NUL bytes and broken UTF-8 are replaced]' -r -f -a "reject\t'Leave the row out'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l on-invalid -d 'What happens to values that do not fit, where the plan does not say it [default: the column\'s type is widened until all fit; NUL bytes and broken UTF-8 are replaced]' -r -f -a "reject\t'Leave the row out'
 null\t'Put NULL in its place'
 text\t'Make the column text'
 bytea\t'Make the column bytea'
@@ -83,9 +83,9 @@ complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l schema
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l trial -d 'Load and compare in a schema of its own, say how long it took, and drop it'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l undo -d 'Undo the last run into the schema'
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l even-if-changed -d 'With --undo: also when rows were written to the tables since, which are lost then'
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l no-verify -d 'Put it in place without comparing'
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l accept-rejects -d 'Values in the list of rejects leave the status at 0, as accept_rejects in every table of the plan'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l even-if-changed -d 'With --undo: also when rows were written to the tables since the run; they are lost'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l no-verify -d 'Put the copy in place without comparing it'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l accept-rejects -d 'End with status 0 although there are rejects, as with accept_rejects in every table of the plan'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l snake-case -d 'Make names snake_case: userId becomes user_id'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l keep-rowid -d 'Keep SQLite\'s rowid as a column, in tables where no column is an alias of it'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l collate-c -d 'Texts compare and sort byte by byte as in SQLite: COLLATE "C"'
@@ -94,7 +94,7 @@ complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -s q -l q
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l json -d 'Write records as one JSON object per line'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l against -d 'The copy: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l plan -d 'The plan it was copied by [default: the one that our run kept beside the copy; of other copies both sides\' types and names]' -r -F
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l plan -d 'The plan it was copied by [default: the one that `run` kept beside the copy; for other copies, names and types are matched]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l schema -d 'Schema of the copy' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
