@@ -158,7 +158,10 @@ pub(super) fn find_bases<'b>(
         return backups.first().copied().into_iter().collect();
     };
     let mut bases: BTreeMap<Id, &'b WindowBackup<'b>> = BTreeMap::new();
-    for timeline in wal.timelines_since(begin) {
+    // The end of a backup is a moment too, where nothing of its timeline was archived.
+    let mut timelines = wal.timelines_since(begin);
+    timelines.extend(backups.iter().filter(|b| b.ended > begin).map(|b| b.manifest.timeline));
+    for timeline in timelines {
         let history = path.history_of(timeline);
         // Where a timeline came from that has no history is not known: any older backup may lead to it.
         let unknown = timeline > Timeline(1) && !path.histories.contains_key(&timeline);

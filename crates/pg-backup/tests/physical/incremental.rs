@@ -253,7 +253,7 @@ fn read(record: &Value) -> u64 {
 
 #[test]
 fn wal_summaries_spare_the_reading_and_are_proven() {
-    let mut world = summarizing();
+    let world = summarizing();
     fill(&world, 300_000);
     world.pg.psql("postgres", "create table other as select * from big; vacuum freeze");
     let full = back_up(&world, &[]);
