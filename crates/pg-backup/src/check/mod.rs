@@ -55,6 +55,8 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
         let dumps = judge(one.repo, &one.dumps.stored, &expected, now, args);
         findings.extend(beside(dumps, backup_findings(one, &held, now, args)?));
     }
+    // As UNKNOWN and not left out: what lies in a repository that could not be asked is not known, and a
+    // check that passes for the others must not look like one that passed for all.
     findings.extend(unreachable.iter().map(|(repo, e)| unknown(repo, e)));
     let accepted = accepted.of_part(!unreachable.is_empty());
     check::conclude(findings, accepted, args.monitoring.monitoring, out)
@@ -329,6 +331,8 @@ impl Subject<'_> {
 
     fn compare(&self, bytes: u64, mut sizes: Vec<u64>, args: &cli::Check) -> Option<Finding> {
         sizes.sort_unstable();
+        // Of the median and not of the one before: after a single odd one, say of a table that was empty for
+        // a day, the next normal one would raise the alarm.
         let median = *sizes.get(sizes.len() / 2)?;
         let change = bytes.abs_diff(median).saturating_mul(100).checked_div(median).unwrap_or(0);
         let severity = match change {

@@ -240,6 +240,8 @@ impl CopyJob<'_> {
             items.retain(|item| announced.contains(&item.id));
         }
         self.copy_items(&items, survey.sizes_there(), sink)?;
+        // The intents are dropped here, when the last manifest is over there. Until then they keep a prune
+        // there from removing packs that no manifest of that repository names yet.
         Ok(starts)
     }
 

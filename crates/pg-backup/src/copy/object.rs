@@ -54,6 +54,9 @@ impl ObjectCopy<'_> {
         let mut source =
             SourceBody { inner: self.check_body(body, &attrs), failed: &failed, copy: self, bytes: 0 };
         let mut gated = Gated::new(&mut source, self.turn);
+        // The sum is compared while the body is read, and a difference is an error of the last read. A store
+        // names an object only when its body has ended well, so what is damaged in the source never becomes
+        // visible in the target.
         let put = self.pair.to.store.put(self.key, &mut gated, &attrs);
         match put {
             Ok(Stored::New) => Ok(Ok(Some(source.bytes))),
@@ -88,6 +91,8 @@ impl ObjectCopy<'_> {
     fn compare_existing(&self, attrs: &Attrs) -> Result<ObjectEnd> {
         let there = &*self.pair.to.store;
         let same = match self.content {
+            // By its size alone: to read it back would cost as much as the copy of it. `verify` over there
+            // compares the content.
             Content::Summed(sum) => there.stat(self.key)?.is_some_and(|o| o.size == sum.bytes),
             Content::Wal => is_same_wal(there, self.key, attrs)?,
             Content::Record => {

@@ -86,6 +86,8 @@ impl<'t> CopyTurn<'t> {
 
 impl Drop for CopyTurn<'_> {
     fn drop(&mut self) {
+        // In the destructor, so that it also happens after an error or a panic: a turn that never ended would
+        // keep all that come later waiting for ever.
         self.turns.end_turn(self.own);
     }
 }

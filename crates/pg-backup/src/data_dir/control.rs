@@ -31,6 +31,8 @@ fn is_whole(bytes: &[u8]) -> bool {
         let stored = bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
         stored == Some(crc32c(&bytes[..at]))
     };
+    // The fields are kept within 512 bytes, so that a disk writes them in one sector
+    // (PG_CONTROL_MAX_SAFE_SIZE in pg_control.h): a shorter file is cut off.
     bytes.len() >= 512 && (200..400).step_by(4).any(holds)
 }
 

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use toban_core::sync::lock;
 
+// Each member begins with an empty window, which is 32 KiB at most (RFC 1951): at 1 MiB little is lost by
+// that, and the members that are in work at once take little memory.
 const MEMBER: usize = 1 << 20;
 
 type Packed = io::Result<Vec<u8>>;
@@ -29,6 +31,8 @@ impl Gzip {
     /// Compresses `source` at `level` (1 to 9) by one thread for each core.
     pub(crate) fn new(source: impl Read + Send + 'static, level: u32) -> Gzip {
         let workers = machine::worker_count(None) as usize;
+        // Both channels are bounded: where the repository is slow, pg_dump waits in its write to the pipe,
+        // and the dump does not pile up in memory.
         let (to_workers, tasks) = sync_channel::<Task>(workers);
         let (in_order, members) = sync_channel(2 * workers);
         let tasks = Arc::new(Mutex::new(tasks));

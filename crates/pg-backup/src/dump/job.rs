@@ -114,6 +114,9 @@ impl DumpJob<'_> {
                 let stored = set.store(body, key);
                 if stored.is_err() {
                     lost.store(true, Ordering::SeqCst);
+                    // By another session, since this one is busy with the count. Left alone it would keep its
+                    // snapshot open for hours, and as long vacuum cannot remove rows that were deleted since
+                    // ("Routine Vacuuming").
                     self.cancel_count(name, row.get(1));
                 }
                 stored

@@ -120,6 +120,8 @@ impl FrameDecompressor {
         let done = match self {
             FrameDecompressor::Zstd(zstd) => zstd.decompress_to_buffer(frame, plain).map(drop),
             FrameDecompressor::Gzip => {
+                // One byte more than it may be: a frame that unpacks to more is found out by that byte, and
+                // not by all the memory that it would take.
                 MultiGzDecoder::new(frame).take(size as u64 + 1).read_to_end(plain).map(drop)
             }
             FrameDecompressor::None => {

@@ -109,6 +109,8 @@ impl<'a> Frames<'a> {
             other => other.doing(|| format!("read {key}"))?,
         }
         open.at += u64::from(piece.stored);
+        // Only now, when the frame was read whole: after an error it is not known where the body stands, and
+        // the next read would begin at a wrong byte.
         self.open.push(open);
         // Before the decompressor sees it: its input is what was written, whatever the store or the way did to it.
         if hex(&sha256(&self.frame)) != piece.sha256 {

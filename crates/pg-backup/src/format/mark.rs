@@ -64,6 +64,8 @@ impl<M: Manifest + Sync> Marks<M> {
     /// When the store could not be asked.
     pub(crate) fn read(repo: &Repo, catalog: &Catalog<M>) -> Result<Marks<M>> {
         let of = |(named, _): &NamedObject<M>| (named.series.clone(), named.id.clone());
+        // The manifest decides: a prune that died between its mark and the removal has deleted nothing, and
+        // `prune --undo` puts the manifest back and leaves the mark.
         let manifests = catalog.objects.iter().filter(|(named, _)| named.part == Part::Manifest);
         let there: BTreeSet<(M::Series, Id)> = manifests.map(of).collect();
         let mut marks: Vec<(Timestamp, &NamedObject<M>)> = Vec::new();

@@ -33,6 +33,8 @@ pub(crate) fn header(name: &[u8], facts: &Facts<'_>, out: &mut Vec<u8>) {
     if facts.kind == Kind::Folder {
         name.push(b'/');
     }
+    // The name's field of a header has 100 bytes. GNU tar's way for longer ones is a member of type L before
+    // it, whose content is the name; pax reads it too.
     if name.len() > 100 {
         let mut long = name.clone();
         long.push(0);
@@ -70,6 +72,8 @@ fn block(name: &[u8], kind: u8, size: u64, facts: &Facts<'_>) -> [u8; BLOCK] {
     block[257..265].copy_from_slice(b"ustar  \0");
     text(&mut block[265..297], facts.user.1);
     text(&mut block[297..329], facts.group.1);
+    // The checksum is taken with its own field as eight blanks (POSIX, pax, "ustar Interchange Format"), so
+    // it is written when the sum is known.
     block[148..156].fill(b' ');
     let sum: u64 = block.iter().map(|b| u64::from(*b)).sum();
     number(&mut block[148..155], sum);

@@ -61,6 +61,8 @@ pub(super) fn prune_backups(pruning: &Pruning<'_>, out: &mut Out<'_>) -> Result<
     let plan = plan_backups(pruning, &catalog, &facts)?;
     let kept = plan.kept.clone();
     let (needed, damaged) = (plan.needed, catalog.damaged.len() + facts.marks.unread.len());
+    // Backups before the WAL: a prune that dies in between leaves WAL that nobody needs, which the next one
+    // removes, and never a backup that is listed and lacks its WAL.
     pruning.carry_out(plan.steps, out)?;
     pruning.carry_out(plan.wal, out)?;
     if pruning.dry_run {
@@ -214,6 +216,8 @@ fn plan_backup(
     }
     let mark =
         NewMark { key: manifest.note_key(Note::Mark, pruning.clock)?, of: Some(manifest.manifest_key()?) };
+    // The manifest alone goes now. Later backups may name the packs, and `prune --undo` needs them: they go
+    // by a later prune, when no manifest and no mark that can be undone names them.
     Ok(PruneStep { mark: Some(mark), keys: vec![manifest.manifest_key()?], ..PruneStep::report(record) })
 }
 

@@ -123,9 +123,13 @@ impl LeftoverPlanner<'_> {
             }
             // A run that is under way has no manifest yet.
             None if self.facts.runs.alive.contains(of) => {}
+            // Its process cannot be looked at, as of a run of another machine: only age tells that it is
+            // over. The newest object counts, so a run that stores pack after pack does not grow old.
             None if folder.touched.is_some_and(|at| !self.pruning.is_garbage(at)) => {}
             None => {
                 let why = "left by a run that did not finish".into();
+                // Marked and not removed at once: a run that is under way all the same, say where a clock is
+                // wrong, has another day to end. Once its manifest is there, the mark says nothing any more.
                 let record = self.make_record(&of.1, Action::Mark, vec![why], &folder.objects);
                 let mark = NewMark { key: mark_key(&of.0, &of.1, self.pruning.clock), of: None };
                 plan.reported.push(PruneStep { mark: Some(mark), ..PruneStep::report(record) });

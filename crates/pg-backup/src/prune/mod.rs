@@ -98,6 +98,8 @@ fn prune_repo(args: &cli::Prune, repo: &Repo, keep: &Keep, out: &mut Out<'_>) ->
     };
     let damaged = dumps::prune_dumps(&pruning, out)? + backups::prune_backups(&pruning, out)?;
     if !args.dry.dry_run {
+        // An upload that was broken off is in no listing and takes room all the same. Only those go that are
+        // older than any run may be, since a pack that is being uploaded now looks the same.
         let swept = repo.store.sweep(GARBAGE_AGE)?;
         log::info!("{}: {swept} unfinished uploads removed", repo.name);
     }
@@ -221,6 +223,8 @@ impl Pruning<'_> {
 
     /// Does it; not where what it was planned upon has changed since.
     fn do_step<R>(&self, step: &PruneStep<R>) -> Result<bool> {
+        // In this order: the mark, so that what goes can be put back; then the guard, as late as it can be,
+        // since a run may have come after the plan was made; then the objects, in the order of the plan.
         if let Some(mark) = &step.mark
             && !self.set_mark(mark)?
         {

@@ -112,6 +112,8 @@ impl ConfWriter<'_> {
             }
         }
         if self.backup.conf.config_file.as_deref() == Some(name) {
+            // At the end of the file: of several lines that set one parameter the last counts ("Parameter
+            // Interaction via the Configuration File").
             changed += &moved_settings(&self.backup.conf, &self.folder, &self.target.dir)?;
         }
         if syntax == Syntax::Rules && find_lists(&changed).any(|list| Path::new(&list).is_absolute()) {

@@ -66,6 +66,9 @@ fn sweep_folder(target: &Target, at: &Path, names: &BTreeSet<FileName>) -> Resul
         let entry = entry.doing(|| format!("list {}", display_path(&path)))?;
         let at = at.join(entry.file_name());
         match classify_path(target, &at, names) {
+            // A standby.signal that is left would take precedence over recovery.signal ("Archive Recovery"),
+            // and a segment that is left would belong to its relation again as soon as the one before it is
+            // full (md.c).
             Ownership::Extra => remove_path(&entry.path())?,
             Ownership::Ours if is_own_folder(target, &at) => sweep_folder(target, &at, names)?,
             Ownership::Ours | Ownership::Foreign => {}

@@ -184,6 +184,8 @@ impl FileWriters<'_> {
         let path = self.target.dir.join(entry.path.path()?);
         let doing = || format!("write {}", display_path(&path));
         let file = self.open(&path)?;
+        // No fsync of each file: sync_target makes all of them durable at once, and until then there is no
+        // pg_control, so no server takes what a crash has left here for a data directory.
         let mut at = 0;
         for piece in &entry.pieces {
             if !(self.target.delta && holds_piece(&file, at, piece)) {

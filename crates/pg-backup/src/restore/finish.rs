@@ -17,6 +17,9 @@ pub(super) fn finish_restore(work: &RestoreWork<'_>, written: WrittenFiles) -> R
     let missing = || Error::corrupt(format!("backup {} has no pg_control", backup.id));
     let (entry, control) = kept.remove(PG_CONTROL).ok_or_else(missing)?;
     if let Some((entry, map)) = kept.remove("tablespace_map") {
+        // Recovery removes the links in pg_tblspc and makes them anew from this file (read_tablespace_map in
+        // xlogrecovery.c). With the old places in it the restored server would write into the tablespaces of
+        // the one that was backed up.
         let map = remap_tablespaces(&String::from_utf8_lossy(&map), target);
         write_durably(target, "tablespace_map", map.as_bytes())?;
         manifest.add_bytes("tablespace_map", map.as_bytes(), entry.modified)?;
@@ -34,6 +37,8 @@ pub(super) fn finish_restore(work: &RestoreWork<'_>, written: WrittenFiles) -> R
     manifest.add_file(&entry)?;
     manifest.write_file(backup)?;
     target.give_to_owner(&target.dir.join("backup_manifest"))?;
+    // A server refuses a data directory that lets others in, or the group write, and one of another owner
+    // (checkDataDir in miscinit.c).
     target.set_owner_and_mode(&target.dir, target.mode)?;
     // syncfs(2) before pg_control: a server starts only where pg_control is, so after a crash at any instant either no
     // server starts here, or all that it reads is on disk. The mark goes in between, or a whole data directory would
@@ -145,6 +150,9 @@ struct RecoverySettings {
 /// that was backed up does: archive, take changes of a publication, run jobs, write another server's PID file.
 fn write_recovery_settings(work: &RestoreWork<'_>, how: &RecoverySettings) -> Result<()> {
     let (backup, target) = (&work.stored.manifest, work.target);
+    // It is read after postgresql.conf and overrides it, and within it the last line of a name counts
+    // ("Parameter Interaction via the Configuration File"). So what is appended here wins over all that the
+    // backup brought along.
     let path = target.dir.join("postgresql.auto.conf");
     let mut text = match fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -164,6 +172,8 @@ fn write_recovery_settings(work: &RestoreWork<'_>, how: &RecoverySettings) -> Re
         text += "external_pid_file = ''\n";
     }
     if !work.args.keep_archiving {
+        // A copy that is promoted beside the server would archive its new timeline into that server's
+        // archive, and its subscriptions would take changes from the slots that the server uses.
         text += "archive_mode = 'off'\nmax_logical_replication_workers = '0'\n";
         let jobs = find_job_libraries(&backup.host.preload);
         if !jobs.is_empty() {

@@ -83,6 +83,8 @@ pub(super) fn plan_recovery(
     target: RecoveryTarget,
 ) -> Result<RecoveryPlan> {
     let UsableBackups { backups, repos: asked } = choose::find_usable(repos, &args.repos.cluster, &args.id)?;
+    // The one that is away may have WAL that no other has. Recovery would end before it and promote, and the
+    // transactions in it would be lost without a message.
     if target == RecoveryTarget::Latest && asked.len() < repos.len() {
         let e = Error::retry("a repository cannot be asked: what is the latest is not known");
         return Err(e.hint("name those that answer by --repo, to take what they have"));

@@ -51,6 +51,8 @@ pub(super) fn build_command(
     words.extend(["--cluster".into(), wanted.system.cluster.clone()]);
     words.extend(["--system".into(), wanted.system.identifier.to_string()]);
     words.extend(["--timeline".into(), wanted.timeline.to_string()]);
+    // The server replaces %f, %p and %r before it runs the shell, and takes %% for one percent sign ("Archive
+    // Recovery", restore_command): a percent sign in a path must not be read as one of them.
     let words: Vec<String> = words.iter().map(|w| quote_word(w).replace('%', "%%")).collect();
     Ok(format!("{} %f %p", words.join(" ")))
 }

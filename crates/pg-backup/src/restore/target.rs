@@ -105,6 +105,8 @@ impl Target {
         }
         let system =
             control::read_control(&self.dir).ok().and_then(|bytes| control::system_identifier(&bytes));
+        // A directory without a readable pg_control was judged by its PG_VERSION alone. One of another system
+        // is refused, since --delta deletes all that the backup does not have.
         match system {
             Some(id) if id.to_string() != backup.system_identifier => Err(Error::failed(format!(
                 "{} is of system {id}, the backup of {}",
@@ -152,6 +154,8 @@ impl Target {
             let device = fs::metadata(&there).map_or(0, |m| m.dev());
             free.insert(device, stat.f_bavail * stat.f_frsize);
         }
+        // The sum, since the backup does not say how many bytes each tablespace takes: this refuses only what
+        // cannot fit at all, and a disk that is full later leaves a restore that is marked as unfinished.
         let free: u64 = free.values().sum();
         if free >= needed {
             return Ok(());

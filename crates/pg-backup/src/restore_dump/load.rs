@@ -183,6 +183,8 @@ impl CheckedDump<'_> {
             Some(archive) => self.pg_restore(server, database, jobs, archive.path())?,
             None => self.load_by_psql(server, database, owner)?,
         }
+        // Before anybody uses it: where a dump brings no statistics, the planner of the restored database
+        // knows nothing of its tables until autovacuum comes to them (pg_dump, "Notes").
         let mut session = server.open_session(database)?;
         session.batch_execute("analyze").doing(|| format!("analyze {database}"))
     }
@@ -220,7 +222,11 @@ impl CheckedDump<'_> {
         }
         // As a connection string, or a name with `=` in it would be taken for one.
         let escaped = database.replace('\\', "\\\\").replace('\'', "\\'");
+        // pg_restore goes on after an error and counts it at the end (--exit-on-error in its manual): hours
+        // would go into a database that is dropped anyway, and the first message is the one that matters.
         command.arg("--exit-on-error").arg(format!("--dbname=dbname='{escaped}'"));
+        // Several jobs each read at a place of their own, which only the custom and the directory format
+        // allow (pg_restore, --jobs): with tar it ends with an error.
         if jobs > 1 && self.source.format != DumpFormat::Tar {
             command.arg(format!("--jobs={jobs}"));
         }

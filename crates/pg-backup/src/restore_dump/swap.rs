@@ -96,6 +96,8 @@ impl<'a> TargetDatabase<'a> {
         sql.extend(properties.dress_sql(&self.target));
         sql.push("commit".into());
         self.without_sessions(&sql.join(";\n"), &name)?;
+        // It is in service from here on: the destructor of Filling drops what still has a name in it, and
+        // must not find this one.
         filled.name = None;
         Ok(())
     }
@@ -107,12 +109,16 @@ impl<'a> TargetDatabase<'a> {
         let until = Instant::now() + PATIENCE;
         loop {
             shutdown::check()?;
+            // By a session of its own: the one that renames waits inside ALTER DATABASE, up to five seconds
+            // for others to leave (CountOtherDBBackends in procarray.c), and cannot end them meanwhile.
             let ended = end_sessions(self.server, &self.maintenance, &[self.target.as_str(), name])?;
             let swapped = ended.end_during(|| self.admin.batch_execute(sql));
             let Err(e) = swapped else { return Ok(()) };
             let in_use = e.code() == Some(&postgres::error::SqlState::OBJECT_IN_USE);
             let detail = e.as_db_error().and_then(|d| d.detail()).unwrap_or_default().to_string();
             self.admin.batch_execute("rollback").doing(|| "roll back the swap".into())?;
+            // A prepared transaction has no session that could be ended: it stays until somebody commits it
+            // or rolls it back, so another attempt cannot succeed.
             if !in_use || Instant::now() > until || detail.contains("prepared transaction") {
                 let doing = || format!("put the restored database in the place of {}", self.target);
                 return Err(e).doing(doing).map_err(|e| if detail.is_empty() { e } else { e.hint(detail) });
@@ -174,6 +180,8 @@ fn drop_filling(server: &Server, admin: &mut Client, name: &str) -> Result<()> {
 }
 
 fn drop_database(admin: &mut Client, name: &str) -> Result<()> {
+    // FORCE ends the sessions there, but the server still refuses for prepared transactions, logical slots in
+    // use and subscriptions (DROP DATABASE). Then the database stays, and the error says why.
     let sql = format!("drop database if exists {} with (force)", Ident::new(name));
     admin.batch_execute(&sql).doing(|| format!("drop database {name}")).map_err(|e| explain_privilege(e, ""))
 }

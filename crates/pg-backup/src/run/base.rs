@@ -108,6 +108,8 @@ impl BaseSearch<'_> {
 
     fn find_base(&self) -> Result<Base> {
         let manifest = self.newest_common()?;
+        // A manifest has one codec for all packs that it names, shared ones too: their names end with its
+        // suffix, and their frames are unpacked by it.
         if manifest.codec != self.args.compress.codec() {
             return Err(Error::failed(format!("{} is compressed otherwise", manifest.id)));
         }
@@ -142,6 +144,8 @@ impl BaseSearch<'_> {
             let usable = catalog.stored.into_iter().rfind(|s| s.is_whole() && s.manifest.is_of(self.system));
             let found =
                 usable.ok_or_else(|| Error::failed(format!("{} has no usable backup", repo.name)))?.manifest;
+            // A shared pack must be in every repository that gets the manifest. The ID is made of a time, and
+            // two machines may have made the same one: that the index is the same proves that the backup is.
             match &newest {
                 Some(other) if other.id != found.id || other.index != found.index => {
                     let e = format!("the newest backup is {} in {}, and not in all", found.id, repo.name);

@@ -83,5 +83,7 @@ fn list_included(include: &Include, folder: &Path) -> Result<Vec<PathBuf>> {
         other => other.doing(|| format!("read {}", dir.display()))?,
     };
     let paths = entries.flatten().map(|e| e.path());
+    // As include_dir does ("Managing Configuration File Contents"): what has another ending the server does
+    // not read, and an editor's copy or a disabled file need not go into a backup.
     Ok(paths.filter(|p| p.extension().is_some_and(|e| e == "conf")).collect())
 }

@@ -97,6 +97,9 @@ impl<'a> QueuedFiles<'a> {
         }
         let path = self.watch.data_dir.join(listed.name.path()?);
         let file = match File::open(&path) {
+            // A relation's removal is in the WAL of the backup. Recovery keeps a list of pages that it
+            // misses, and takes them off it when it comes to the record that drops or truncates the relation
+            // (forget_invalid_pages in xlogutils.c).
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             other => other.doing(|| format!("open {}", path.display()))?,
         };

@@ -28,6 +28,8 @@ pub(super) fn is_excluded(path: &str) -> bool {
     (top && TOP.contains(&name))
         // The file system's own, where a disk is mounted: only root may read it.
         || name == "lost+found"
+        // The relation cache, which a start removes (RelationCacheInitFileRemove in relcache.c), and files of
+        // sorts and hashes of sessions that are gone then.
         || name.starts_with("pg_internal.init")
         || name.starts_with("pgsql_tmp")
         || (of_relations(path) && is_temporary(name))
@@ -35,6 +37,8 @@ pub(super) fn is_excluded(path: &str) -> bool {
 
 /// Whether the content of the folder `path` is left out. Of pg_wal the folders stay: archive_status, summaries.
 pub(super) fn is_emptied(path: &str) -> bool {
+    // A slot in pg_replslot would be for a consumer that follows the old server: it would hold back WAL in
+    // the restored one until the disk is full ("Making a Base Backup Using the Low Level API").
     EMPTIED.contains(&path) || path.starts_with("pg_wal/")
 }
 

@@ -124,8 +124,13 @@ impl BackupJob<'_> {
         let clean = copied.clean;
         self.read.store(watch.read.load(Ordering::Relaxed), Ordering::Relaxed);
         let backup = self.make_manifest(client, copied, totals, index)?;
+        // After everything else is stored and right before the manifest: a prune that was already removing
+        // when the intent came may have taken a pack of an earlier backup. A manifest that names what is not
+        // there would be a backup that fails at its restore.
         self.prove_shared_packs(&backup)?;
         self.commit_manifest(&backup)?;
+        // Last, and by a rename: a run that dies before the manifest leaves the map of the backup before,
+        // which is still the newest one and which the next run can build on.
         self.keep_map(map, &backup, clean);
         Ok(backup)
     }
@@ -191,6 +196,8 @@ impl BackupJob<'_> {
         let key = intent_key(&self.system, &self.id);
         self.repos.each(|repo| {
             facts.claim(&*repo.store, &self.system, self.args.new_system)?;
+            // Before the first pack. A prune lists the intents again right before it removes a folder's packs
+            // (FolderGuard in prune/runs.rs), and leaves them when one has come that it did not know.
             repo.store.put(&key, &mut &intent[..], &Attrs::new()).map(drop)
         })
     }
@@ -205,7 +212,12 @@ impl BackupJob<'_> {
         let fast = self.args.checkpoint == cli::Checkpoint::Fast;
         let label = self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id));
         systemd::show_status("waiting for the checkpoint");
+        // From here to pg_backup_stop a primary puts full pages into the WAL whatever full_page_writes says
+        // (XLogInsertRecord in xlog.c): a page that is copied half old, half new is made whole by recovery,
+        // because its first change after this checkpoint brings all of it.
         let start = source::start_backup(client, self.source, &label, fast)?;
+        // Pages are judged before the second session has asked the server how far the WAL is. Without a first
+        // value every good page with a position beyond AHEAD would count as one of the future.
         watch.newest.fetch_max(start.lsn.0, Ordering::Relaxed);
         // It holds the WAL from the checkpoint that was just made. One that was older could be too old for
         // max_slot_wal_keep_size already, and would be lost by that very checkpoint.
@@ -214,9 +226,13 @@ impl BackupJob<'_> {
         let mut tablespaces = walk::list_links(&self.source.data_dir)?;
         let listed = walk::walk_data_dir(&self.source.data_dir, &self.source.version_folder)?;
         tablespaces.extend(walk::list_links(&self.source.data_dir)?);
+        // Of a large cluster a 128th: the manifest has an entry for each pack, and a restore opens each. At
+        // least 1 GiB, so that a small cluster is not many small objects.
         let limit = (1 << 30).max(walk::total_bytes(&listed) / 128);
         let sink = PackSink {
             limit,
+            // After the numbers of the base: a piece in the index names its pack by the number alone, so a
+            // shared pack and an own one must not have the same.
             numbers: AtomicU32::new(self.base().map_or(0, Base::next_number)),
             packs: Mutex::default(),
             index,
@@ -225,6 +241,8 @@ impl BackupJob<'_> {
         let queue = Queue::new(listed);
         self.warn_of_later(&start);
         let end = Mutex::new(None);
+        // After pg_backup_start, since the summaries must cover the WAL up to its position. What changes
+        // later comes back from the WAL that this backup stores itself.
         let changed = self.read_summaries(client, &start);
         let summarized =
             changed.as_ref().map(|changed| Summarized { changed, start: start.lsn, untrue: self.untrue });
@@ -237,10 +255,15 @@ impl BackupJob<'_> {
             progress: &progress,
         };
         let ended = thread::scope(|scope| {
+            // The capture of the WAL waits until the end of the backup is known. After a panic in this thread
+            // nobody would ever say it, and the scope would wait for the capture for ever.
             let _alarm = AbortOnDrop(watch);
             let first = Segment::holding_lsn(start.lsn, start.timeline, self.source.segment_size);
             let mut capture = WalCapture::new(watch, session, first, &end);
             let sink = &sink;
+            // While the files are copied and not after them: each segment that is stored lets the slot move
+            // on, so a backup of hours neither fills the server's pg_wal nor comes to the limit of
+            // max_slot_wal_keep_size.
             let wal = scope.spawn(move || fail_all(watch, self.store(sink, &mut capture)));
             let ended = self.copy_files(sink, &files).and_then(|()| self.end_backup(client, &end));
             let ended = ended.map_err(|e| watch.fail(e));
@@ -250,6 +273,8 @@ impl BackupJob<'_> {
         let damage = watch.find_damage(start.lsn, read_newest_lsn(client, self.source)?);
         let conf = self.store_last_pack(&sink, &ended)?;
         let packs = into_inner(sink.packs);
+        // From the catalog as well: a tablespace that was created after both looks at the links is in
+        // neither, but recovery replays its CREATE TABLESPACE and needs a place for it.
         tablespaces.extend(source::list_tablespaces(client)?);
         let tablespaces = each_once(tablespaces, &ended.stop.tablespace_map);
         let (stop, clean) = (ended.stop.lsn, watch.is_clean());
@@ -306,6 +331,8 @@ impl BackupJob<'_> {
         // On a standby it must be newer than everything else: it says how far recovery must go.
         let control = control::read_control(&self.source.data_dir)?;
         let stop = source::stop_backup(client, self.source)?;
+        // Only pg_backup_stop knows where the backup ends. On a primary it also switches to a new segment
+        // (do_pg_backup_stop in xlog.c), so the last one that is needed is complete from here on.
         *lock(end) = Some(stop.lsn);
         Ok(EndedBackup { stop, control })
     }
@@ -319,10 +346,15 @@ impl BackupJob<'_> {
             member
         };
         let mut last: Vec<Member<'_>> = files.into_iter().map(member).collect();
+        // Byte for byte what pg_backup_stop returned ("Making a Base Backup Using the Low Level API"). A
+        // server that starts without backup_label recovers from the checkpoint in pg_control instead of the
+        // one where the backup began, and is corrupt without any message.
         last.push(bytes_member("backup_label", ended.stop.label.clone().into_bytes()));
         if !ended.stop.tablespace_map.is_empty() {
             last.push(bytes_member("tablespace_map", ended.stop.tablespace_map.clone().into_bytes()));
         }
+        // The last member, as in perform_base_backup (basebackup.c): whoever unpacks the packs by hand, in
+        // their order, has no pg_control before all else is there.
         last.push(bytes_member(PG_CONTROL, ended.control.clone()));
         self.store(sink, &mut ReadyMembers(last.into_iter()))?;
         Ok(conf)
@@ -399,6 +431,9 @@ impl BackupJob<'_> {
         // manifest names is all there. A run that dies before leaves no backup, only parts for prune.
         self.repos.store(&json[..], &key)?;
         self.repos.each(|repo| {
+            // After the manifest, never before: a prune asks for intents first and for manifests then
+            // (FolderGuard::holds), so it sees one of the two. With the intent gone first it could miss both,
+            // and remove packs that this backup names.
             // A writer that may not delete leaves it; prune knows that it is spent.
             let _ = repo.store.remove(&intent);
             Ok(())

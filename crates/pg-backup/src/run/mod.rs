@@ -149,6 +149,8 @@ pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result
     let pairs = open_copies(config, &args.repos, &repos)?;
     let after = CopyAfter { pairs, cluster, scope: CopyScope::Backups, new_system: args.new_system };
     run::job(config, "pg-backup", "run", cluster, |report| {
+        // A second run would remove the map of blocks that the first one is writing (MapWriter::create takes
+        // it for what a run that died has left), and keep WAL back by another slot.
         let _lock = machine::take_lock("run", cluster)?;
         let done = back_up(args, config, &repos, report, out);
         after.copy_after(done, report, out)

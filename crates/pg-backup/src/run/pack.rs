@@ -106,6 +106,8 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         if self.state.plain.is_empty() {
             return Ok(());
         }
+        // Each frame by itself, without what came before: a file is restored by a read of its frames alone, a
+        // later backup can name pages in the middle of a pack, and damage costs only what lies in its frame.
         self.press.compress(&self.state.plain, &mut self.state.frame)?;
         self.state.total += self.state.plain.len() as u64;
         self.settle_entries()
@@ -117,6 +119,8 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
             Some(OpenBody::Compared(_)) => return self.add_chunk(),
             None => {}
         }
+        // Asked between members only: no member goes over two packs, so that each pack is a tar stream that
+        // ordinary tools unpack without the others.
         let full = self.state.total + self.state.plain.len() as u64 >= self.limit;
         match if full { None } else { self.members.next()? } {
             Some(member) => return self.begin_member(member),
@@ -258,6 +262,8 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
     /// Tells each entry where its stretches have come to lie, and the index those that are complete.
     fn settle_entries(&mut self) -> Result<()> {
         let state = &mut self.state;
+        // Of the compressed bytes, as they are stored: a reader compares them before its decompressor sees
+        // them, so no damaged input ever comes to it.
         let sha256 = hex(&sha256(&state.frame));
         let (pack, at) = (self.number, state.at);
         let (stored, plain) = (to_u32(state.frame.len())?, to_u32(state.plain.len())?);

@@ -47,10 +47,14 @@ pub(super) fn read_source(
                from pg_control_system() s";
     let row = client.query_one(sql, &[]).doing(|| "ask the server for its settings".into())?;
     let text = |i: usize| row.get::<_, String>(i);
+    // At this level a transaction that creates or rewrites a table writes no WAL of its rows ("Write Ahead
+    // Log", wal_level). pg_backup_start refuses it too; here the message names the setting to change.
     if text(4) == "minimal" {
         let e = Error::failed("the server has wal_level=minimal: a backup of it could not be recovered");
         return Err(e.hint("set wal_level=replica in postgresql.conf and restart the server"));
     }
+    // Pages and blocks are compared in units of 8 KiB. A server that was built with another --with-blocksize
+    // would have every page taken for a damaged one.
     if text(9) != "8192" {
         return Err(Error::failed(format!("the server has pages of {} bytes, not 8192", text(9))));
     }
@@ -82,6 +86,8 @@ fn backup_functions(major: u32) -> [&'static str; 2] {
 fn check_rights(client: &mut Client, server: &Server) -> Result<()> {
     let role = toban_core::pg::Ident::new(server.conn.user()).to_string();
     let mut missing = Vec::new();
+    // By default only superusers may execute them ("Backup Control Functions"). Asked for before the backup
+    // begins, so that the administrator gets all the grants at once and not one at each attempt.
     for function in backup_functions(server.major) {
         let sql = "select has_function_privilege($1, 'execute')";
         let row = client.query_one(sql, &[&function]).doing(|| format!("ask for the right to {function}"))?;
@@ -124,6 +130,8 @@ fn check_same_machine(source: &SourceServer, listens: [&str; 2], started: i64) -
 fn is_started_by(pid: &str, listens: [&str; 2], started: i64) -> bool {
     let lines: Vec<&str> = pid.lines().map(str::trim).collect();
     let at = lines.get(2).and_then(|l| l.parse::<i64>().ok());
+    // The file has MyStartTime (CreateLockFile in miscinit.c) and the function gives PgStartTime, which the
+    // postmaster takes later in its start: some time may lie between the two.
     at.is_some_and(|at| at.abs_diff(started) <= 2) && lines.get(3..5) == Some(&listens)
 }
 
@@ -158,6 +166,8 @@ pub(super) fn start_backup(
     let doing = || "begin the backup".to_string();
     let row = client.query_one(sql, &[&label, &fast]).doing(doing)?;
     let lsn = row.get::<_, String>(0).parse().doing(doing)?;
+    // The checkpoint, on a standby the restartpoint, from which the backup begins is in pg_control. Its
+    // timeline is the one that do_pg_backup_start (xlog.c) writes into backup_label.
     let sql = "select timeline_id from pg_control_checkpoint()";
     let row = client.query_one(sql, &[]).doing(|| "ask for the timeline".into())?;
     Ok(BackupStart { lsn, timeline: Timeline(row.get::<_, i32>(0).unsigned_abs()) })
@@ -185,6 +195,9 @@ pub(super) fn list_tablespaces(client: &mut Client) -> Result<Vec<Tablespace>> {
     let sql = "select oid, pg_tablespace_location(oid) from pg_tablespace order by oid";
     let rows = client.query(sql, &[]).doing(|| "list the tablespaces".into())?;
     let of = |r: &Row| Tablespace { oid: r.get(0), location: r.get(1), late: false };
+    // pg_default and pg_global have an empty location, and a tablespace that was made with
+    // allow_in_place_tablespaces has a relative one: their files lie in the data directory and need no place
+    // of their own.
     Ok(rows.iter().map(of).filter(|t| t.location.starts_with('/')).collect())
 }
 

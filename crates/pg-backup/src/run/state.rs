@@ -122,6 +122,8 @@ impl RunState {
         let due = Duration::from_secs_f64(read as f64 / pace.rate.max(1) as f64);
         while pace.begun.elapsed() < due {
             self.check()?;
+            // In short steps: at a low rate the wait for one chunk may take minutes, and a signal or the
+            // failure of another thread must end it soon.
             std::thread::sleep((due - pace.begun.elapsed().min(due)).min(Duration::from_millis(200)));
         }
         Ok(())
@@ -135,6 +137,8 @@ impl RunState {
             let block = first + u32::try_from(n).unwrap_or_default();
             let at = of.at + (n * PAGE) as u64;
             let bad = page::find_fault(page, block, self.newest_bound()).is_some();
+            // Also where the second look finds it good: then the bytes are others than those that the caller
+            // has taken the digest of.
             changed |= bad;
             if bad && self.read_again(page, of.file, at, block).is_some() {
                 self.add_suspect(Suspect { name: of.name.clone(), at, block, crc: crc32c(page) });
@@ -154,6 +158,8 @@ impl RunState {
 
     /// Reads the page until it is good, for up to about a second.
     fn read_again(&self, page: &mut [u8; PAGE], file: &File, at: u64, block: u32) -> Option<PageFault> {
+        // The patient looks take 0.7 s for a page of 8 KiB, which a file that is damaged throughout would
+        // cost for each of its 131072. Beyond the first pages one look is enough: find_damage looks again.
         let patient = self.backoff.fetch_add(1, Ordering::Relaxed) < PATIENT as u64;
         // The server writes a page of 8 KiB while others read it, and no write(2) of that size is atomic for them: a page
         // that does not match may be whole an instant later.
@@ -220,6 +226,9 @@ impl RunState {
             );
             return None;
         };
+        // Another content than the one that was copied, and a position within the backup: the server has
+        // written the page since. The first change after the checkpoint put all of it into the WAL, so what
+        // was copied is replaced by recovery and is no damage.
         let changing = crc32c(&page) != suspect.crc && (start..=newest).contains(&page::page_lsn(&page));
         (!changing).then(|| format!("{} block {}: {fault}", suspect.name.to_display(), suspect.block))
     }

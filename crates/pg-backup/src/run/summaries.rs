@@ -170,6 +170,8 @@ fn read_blocks(
     [from, to]: [Lsn; 2],
     changed: &mut HashMap<RelationKey, RelationChanges>,
 ) -> Result<()> {
+    // Main forks alone. The free space map is not properly WAL-logged, and PostgreSQL's own incremental
+    // backup copies it whole for that reason (GetFileBackupMethod in basebackup_incremental.c).
     let sql = "select c.reltablespace, c.reldatabase, c.relfilenode, c.relblocknumber, c.is_limit_block
                from pg_wal_summary_contents($1, $2::text::pg_lsn, $3::text::pg_lsn) c where c.relforknumber = 0";
     let doing = || format!("read the WAL summary from {from} to {to}");
@@ -181,6 +183,8 @@ fn read_blocks(
         let block = u32::try_from(row.get::<_, i64>(3)).doing(doing)?;
         let changes = changed.entry(key).or_default();
         match row.get::<_, bool>(4) {
+            // The shortest length that the relation had in the span (blkreftable.c): all beyond it was
+            // truncated or written anew at some time, whatever the later summaries say.
             true => changes.limit = Some(changes.limit.map_or(block, |limit| limit.min(block))),
             false => changes.blocks.push(block),
         }

@@ -35,6 +35,9 @@ impl WalSession {
     /// Makes the slot; it is gone with the session.
     pub(super) fn create_slot(mut client: Client, id: &Id, standby: bool) -> Result<WalSession> {
         let slot = format!("toban_{}", id.to_string().to_lowercase().replace('-', "_"));
+        // immediately_reserve: else it holds no WAL until a walsender connects, and none ever does.
+        // temporary: a run that is killed leaves no slot behind that would fill pg_wal ("Replication
+        // Management Functions").
         let made = client.query_one("select pg_create_physical_replication_slot($1, true, true)", &[&slot]);
         made.doing(|| "make a temporary replication slot".into()).map_err(|e| {
             e.hint("a backup needs one free slot: raise max_replication_slots, or drop one that is not used")
@@ -165,6 +168,8 @@ fn list_histories(watch: &RunState, newest: Timeline) -> Vec<PathBuf> {
 
 fn read_position(session: &mut Client, standby: bool) -> Result<(Lsn, Lsn)> {
     let sql = match standby {
+        // Not pg_last_wal_receive_lsn: it is null on a standby that takes its WAL by restore_command. What
+        // was replayed was on disk before, wherever it came from.
         true => "select pg_last_wal_replay_lsn()::text, pg_last_wal_replay_lsn()::text",
         false => "select pg_current_wal_flush_lsn()::text, pg_current_wal_insert_lsn()::text",
     };
@@ -204,6 +209,9 @@ impl<'a> Members<'a> for WalCapture<'a> {
             if self.flushed >= self.next.end() {
                 return self.next_segment().map(Some);
             }
+            // Only here, when the segment before was read to its end: what the slot lets go the server may
+            // recycle, which renames the file and then writes into it (InstallXLogFileSegment in xlog.c). A
+            // reader that still had it open would get the content of a later segment.
             self.advance_slot();
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -128,9 +128,13 @@ fn check_objects(stored: &StoredBackup, fast: bool, readings: &mut Readings) -> 
             true => verify_object(&stored.repo, key, sum, true).map(|()| first),
             false => readings.read_object(&stored.repo, key, sum),
         };
+        // A pack that several backups share may have been read before this one's turn. The verdict is dated
+        // by the oldest reading, or it would claim that every object was whole later than it was looked at.
         first = first.min(read.map_err(|e| name_lost_files(stored, pack, e))?);
     }
     if !fast {
+        // The sum of the index proves that it is what was written, and not that it makes sense: it is parsed
+        // as well.
         outline::read_outline(stored)?;
     }
     Ok(first)

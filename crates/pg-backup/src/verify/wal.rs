@@ -91,6 +91,8 @@ impl HeldWal {
     pub(super) fn list_systems(repo: &Repo, cluster: &str) -> Result<Vec<HeldWal>> {
         let list = |system: System| {
             let archive = Archive::new(&*repo.store, system.clone());
+            // The tails first: a segment that becomes whole between the two listings is in the second one.
+            // The other way round it could be missing in both, with its tails removed in between.
             let (tails, files) = (archive.all_tails()?, archive.files()?);
             // One that does not read hides nothing: then it is not known what was read before.
             let last = verified::newest(&*repo.store, &system, Timestamp::now()).ok().flatten();
@@ -251,6 +253,9 @@ impl WalVerifier<'_> {
         let header = Header::read_header(head)
             .map_err(|e| Error::corrupt(format!("{name} begins with no WAL")).because(e))?;
         let segment = name.segment(size).ok_or_else(|| Error::corrupt(format!("{name} is no segment")))?;
+        // A file that was stored under another segment's name has sums that hold. The long header of its
+        // first page has the position, the segment size and the system (XLogLongPageHeaderData in
+        // xlog_internal.h).
         header.check_segment(&segment).map_err(|e| Error::corrupt(e.chain()))?;
         if header.system == self.wal.system.identifier {
             return Ok(());
