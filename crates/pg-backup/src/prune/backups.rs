@@ -273,7 +273,8 @@ impl Windows<'_> {
             let usable: Vec<&WindowBackup<'_>> = all.iter().filter(|b| self.is_usable(system, b)).collect();
             for span in &spans {
                 let begin = self.pruning.before_now(span.0);
-                if !wal.has_moments_since(begin) {
+                // The end of a backup is a moment too, where nothing was archived.
+                if !wal.has_moments_since(begin) && !usable.iter().any(|b| b.ended > begin) {
                     continue;
                 }
                 let bases: BTreeSet<Id> =
