@@ -23,10 +23,10 @@ impl Ran {
 
     /// Ended with `status` and a line on stderr that holds `words`; gives stderr.
     #[track_caller]
-    pub fn refused(self, status: i32, words: &str) -> String {
+    pub fn refused(&self, status: i32, words: &str) -> String {
         assert_eq!(self.status, Some(status), "{self:?}");
         assert!(self.stderr.contains(words), "{words:?} is not in: {}", self.stderr);
-        self.stderr
+        self.stderr.clone()
     }
 
     /// Ended with `status`, and `words` are on stdout or on stderr.
@@ -40,6 +40,27 @@ impl Ran {
     /// All that it wrote: stdout, then stderr.
     pub fn said(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
+    }
+
+    /// Ended with `status` and one line on stderr beside its hints, which holds `words`.
+    #[track_caller]
+    pub fn refused_in_a_line(&self, status: i32, words: &str) {
+        self.refused(status, words);
+        let lines = self.stderr.lines().filter(|l| !l.starts_with("hint: ")).count();
+        assert_eq!(lines, 1, "one line: {}", self.stderr);
+    }
+
+    /// Ended with `status`; gives the JSON records on stdout.
+    #[track_caller]
+    pub fn ended(&self, status: i32) -> Vec<Value> {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        self.records()
+    }
+
+    /// The JSON records on stdout, however it ended.
+    #[track_caller]
+    pub fn records(&self) -> Vec<Value> {
+        records(&self.stdout)
     }
 
     /// The JSON records on stdout of a run that was [`Ran::fine`].

@@ -2,7 +2,7 @@
 
 use crate::mint::{Authority, DAY, Made, Wish, dns, ip, now, pem};
 use crate::server::Server;
-use crate::world::World;
+use crate::world::{Found, World};
 use rcgen::{ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, NameConstraints, SanType};
 
 /// A chain as shown, who is trusted, the name asked for, and what must be said of it.
@@ -61,10 +61,10 @@ impl Rows {
             let mut said: Vec<String> = row.said.iter().map(ToString::to_string).collect();
             said.sort();
             let status = if said.iter().all(|s| s.ends_with(" ok")) { Some(0) } else { Some(4) };
-            if (ran.findings(), ran.status) != (said.clone(), status) {
+            if (ran.finding_ids(), ran.status) != (said.clone(), status) {
                 wrong.push(format!("{}: expected {said:?}, {}", row.id, ran.stdout));
             }
-            let record = &ran.json()[0];
+            let record = &ran.records()[0];
             let dated = record["not_after"].is_string() && record["chain"][0]["sha256"].is_string();
             assert!(dated, "{}: the certificate is lost: {record}", row.id);
         }
@@ -193,7 +193,7 @@ fn ten_thousand_names() {
     world.file("wide.pem", pem(&[&made.der]));
     let begun = std::time::Instant::now();
     let ran = world.check(&["./wide.pem", "--any-issuer", "--name", "host9999.example.org"]);
-    assert_eq!((ran.findings(), ran.status), (vec![], Some(0)), "{}", ran.stderr);
+    assert_eq!((ran.finding_ids(), ran.status), (vec![], Some(0)), "{}", ran.stderr);
     assert!(begun.elapsed().as_secs_f64() < 5.0, "{:?}", begun.elapsed());
 }
 
@@ -256,7 +256,7 @@ fn roots_that_leave() {
         let server = Server::showing(&Wish::server(&[]).signed_by(&middle), &[&middle.der]);
         let trust = world.file("root.pem", pem(&[&root.der])).display().to_string();
         let ran = world.check(&[&server.target(), "--trust", &trust]);
-        assert_eq!(ran.findings(), said, "{id}: {}", ran.stdout);
+        assert_eq!(ran.finding_ids(), said, "{id}: {}", ran.stdout);
     }
 }
 
@@ -323,15 +323,15 @@ fn a_pinned_one_needs_no_other_trust_and_still_expires() {
     let world = World::new();
     let made = Wish::server(&[]).between(-80 * DAY, 10 * DAY).self_signed();
     let server = Server::showing(&made, &[]);
-    let seen = world.check(&[&server.target()]).json();
+    let seen = world.check(&[&server.target()]).records();
     for pin in [&seen[0]["chain"][0]["sha256"], &seen[0]["chain"][0]["key"]["spki_sha256"]] {
         let ran = world.check(&[&server.target(), "--pin", pin.as_str().expect("a hash")]);
-        assert_eq!(ran.findings(), ["expires warning"], "{ran:?}");
+        assert_eq!(ran.finding_ids(), ["expires warning"], "{ran:?}");
     }
     let ran = world.check(&[&server.target(), "--pin", "00:11"]);
     assert!(ran.status == Some(2) && ran.stderr.contains("is no SHA-256"), "{ran:?}");
     let ran = world.check(&["gone.pem"]);
     assert!(ran.stdout.contains("is it a file? It is not there"), "{ran:?}");
     let ran = world.check(&[&server.target(), "--pin", &"0".repeat(64), "--any-issuer"]);
-    assert_eq!(ran.findings(), ["expires warning", "pin-mismatch critical"], "{ran:?}");
+    assert_eq!(ran.finding_ids(), ["expires warning", "pin-mismatch critical"], "{ran:?}");
 }

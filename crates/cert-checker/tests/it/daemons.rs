@@ -1,7 +1,7 @@
 //! Real servers of Debian's packages: nginx, postfix, dovecot, slapd, MariaDB, and PostgreSQL.
 
 use crate::mint::{Authority, DAY, Made, Wish, pem};
-use crate::world::{World, findings};
+use crate::world::{Found, World, findings};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -228,17 +228,17 @@ fn every_protocol_with_its_own_server() {
     for (scheme, daemon) in &servers {
         let target = format!("{scheme}://127.0.0.1:{}", daemon.port);
         let ran = world.check(&[&target, "--trust", &root]);
-        let known: Vec<String> = ran.findings().into_iter().filter(|f| !f.ends_with(" ok")).collect();
+        let known: Vec<String> = ran.finding_ids().into_iter().filter(|f| !f.ends_with(" ok")).collect();
         assert_eq!(known, [""; 0], "{target}: {ran:?}");
         // slapd and MariaDB send the first certificate of their file, or all of it.
-        assert!(ran.json()[0]["not_after"].is_string(), "{target}: {ran:?}");
+        assert!(ran.records()[0]["not_after"].is_string(), "{target}: {ran:?}");
     }
     let pg = Pg::builder().tls(&chain, &key).start();
     let ran = world.check(&[&format!("postgres://127.0.0.1:{}", pg.port()), "--trust", &root]);
-    assert_eq!((ran.findings(), ran.status), (vec![], Some(0)), "{ran:?}");
+    assert_eq!((ran.finding_ids(), ran.status), (vec![], Some(0)), "{ran:?}");
     let plain = Pg::builder().tcp().start();
     let ran = world.check(&[&format!("postgres://127.0.0.1:{}", plain.port()), "--trust", &root]);
-    assert_eq!(ran.findings(), ["starttls-refused unknown"], "{ran:?}");
+    assert_eq!(ran.finding_ids(), ["starttls-refused unknown"], "{ran:?}");
 }
 
 /// Renewed on disk, reloaded, chain changed, an older file: what is said of the pair at each step.
@@ -261,8 +261,11 @@ fn steps(
     let pair = format!("{}={scheme}://127.0.0.1:{port}", dir.join("server.crt").display());
     let said = || {
         let ran = world.check(&[&pair, "--trust", &root]);
-        let served =
-            ran.json().into_iter().find(|r| r["connection"].is_object()).unwrap_or_else(|| panic!("{ran:?}"));
+        let served = ran
+            .records()
+            .into_iter()
+            .find(|r| r["connection"].is_object())
+            .unwrap_or_else(|| panic!("{ran:?}"));
         findings(&served).into_iter().filter(|f| f.contains("serve")).collect::<Vec<_>>()
     };
     let becomes = |expected: &[&str]| {
@@ -330,8 +333,8 @@ fn an_a_plus_by_nginx() {
     let daemon = nginx(&life.chain(&life.first), &life.first.key.serialize_pem());
     let target = format!("https://127.0.0.1:{}", daemon.port);
     let ran = world.check(&[&target, "--trust", &root, "--grade", "--hsts", "--least-grade", "A+"]);
-    assert_eq!((ran.findings(), ran.status), (vec!["grade ok".to_string()], Some(0)), "{ran:?}");
-    let record = &ran.json()[0];
+    assert_eq!((ran.finding_ids(), ran.status), (vec!["grade ok".to_string()], Some(0)), "{ran:?}");
+    let record = &ran.records()[0];
     assert_eq!(record["grade"]["grade"], "A+", "{record}");
     // What nginx was told, and the three of TLS 1.3 that OpenSSL always takes.
     assert_eq!(record["accepts"]["accepted"].as_array().map(Vec::len), Some(5), "{record}");
@@ -354,7 +357,7 @@ fn client_certificates_that_nginx_refuses() {
         world.file("me.key", own.key.serialize_pem());
         let target = format!("https://127.0.0.1:{}", daemon.port);
         let ran = world.check(&[&target, "--trust", &root, "--cert", "me.pem", "--key", "me.key"]);
-        let told = ran.findings().contains(&"client-certificate-refused critical".to_string());
+        let told = ran.finding_ids().contains(&"client-certificate-refused critical".to_string());
         assert_eq!(told, refused, "{ran:?}");
     }
 }

@@ -3,11 +3,12 @@
 
 use crate::mint::{DAY, Wish, pem};
 use crate::server::{self, Server};
-use crate::world::{Ran, World, findings};
+use crate::world::{Found, World, findings};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
+use testkit::Ran;
 
 /// A name server on an address of this process's own.
 struct Resolver {
@@ -87,7 +88,7 @@ fn one_of_several_addresses_serves_the_old_certificate() {
     let disk = resolver.world.file("new.pem", pem(&[&new.der])).display().to_string();
     let ran = resolver.check(&[&format!("{disk}=two.test:{port}"), "--trust", &trust]);
     let told: Vec<(String, Vec<String>)> = ran
-        .json()
+        .records()
         .iter()
         .map(|r| (r["places"][0].as_str().expect("a place").to_string(), findings(r)))
         .collect();
@@ -105,9 +106,13 @@ fn a_dead_address_beside_a_live_one() {
     let made = Wish::server(&["half.test", "six.test"]).self_signed();
     let server = Server::showing(&made, &[]);
     let ran = resolver.check(&[&format!("half.test:{}", server.at.port()), "--any-issuer"]);
-    assert_eq!((ran.findings(), ran.status), (vec!["address-dead warning".into()], Some(4)), "X11 {ran:?}");
+    assert_eq!(
+        (ran.finding_ids(), ran.status),
+        (vec!["address-dead warning".into()], Some(4)),
+        "X11 {ran:?}"
+    );
     let ran = resolver.check(&[&format!("six.test:{}", server.at.port()), "--any-issuer"]);
-    assert_eq!((ran.findings(), ran.status), (vec![], Some(0)), "X11: only IPv4 {ran:?}");
+    assert_eq!((ran.finding_ids(), ran.status), (vec![], Some(0)), "X11: only IPv4 {ran:?}");
 }
 
 #[test]
@@ -122,7 +127,7 @@ fn names_without_an_address() {
         let began = Instant::now();
         let ran = resolver.check(&[name]);
         assert_eq!(
-            (ran.findings(), ran.status),
+            (ran.finding_ids(), ran.status),
             (vec![said.to_string()], Some(status)),
             "X12 {name}: {ran:?}"
         );
@@ -142,6 +147,6 @@ fn a_black_hole() {
     let world = World::new();
     let began = Instant::now();
     let ran = world.check(&[&at.to_string(), "--timeout", "1500ms"]);
-    assert_eq!(ran.findings(), ["timeout unknown"], "X13 {ran:?}");
+    assert_eq!(ran.finding_ids(), ["timeout unknown"], "X13 {ran:?}");
     assert!(began.elapsed() < Duration::from_millis(2000), "X13: {:?}", began.elapsed());
 }

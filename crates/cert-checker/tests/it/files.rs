@@ -1,7 +1,7 @@
 //! Certificates on disk: forms, folders, links, keys, and files that would block or lie.
 
 use crate::mint::{Authority, DAY, Made, Wish, block, pem};
-use crate::world::{World, ok};
+use crate::world::{Found, World, ok};
 use std::os::unix::fs::PermissionsExt;
 
 struct Disk {
@@ -27,7 +27,7 @@ impl Disk {
 
     fn said(&self, args: &[&str]) -> Vec<String> {
         let ran = self.world.check(&[args, &["--trust", &self.trust]].concat());
-        ran.findings()
+        ran.finding_ids()
     }
 
     fn key(&self, name: &str, mode: u32) {
@@ -145,8 +145,9 @@ fn the_layout_of_lets_encrypt() {
             .expect("a link");
     }
     let ran = disk.world.check(&["./live", "--trust", &disk.trust]);
-    assert_eq!((ran.findings(), ran.status), (vec![], Some(0)), "{}", ran.stdout);
-    let places: Vec<usize> = ran.json().iter().map(|r| r["places"].as_array().map_or(0, Vec::len)).collect();
+    assert_eq!((ran.finding_ids(), ran.status), (vec![], Some(0)), "{}", ran.stdout);
+    let places: Vec<usize> =
+        ran.records().iter().map(|r| r["places"].as_array().map_or(0, Vec::len)).collect();
     assert_eq!(places, [2, 1], "S8: leaf in two files, the authority in one of its own: {}", ran.stdout);
     std::fs::remove_file(disk.world.dir.path().join("archive/x/fullchain1.pem")).expect("removed");
     assert!(disk.said(&["./live"]).contains(&"unreadable unknown".to_string()), "S6 a dangling link");
@@ -163,13 +164,13 @@ fn what_lies_in_folders_blocks_nobody() {
     let huge = std::fs::File::create(disk.world.dir.path().join("d/huge.pem")).expect("a file");
     huge.set_len(11 << 20).expect("sparse");
     let ran = disk.world.check(&["./d", "--trust", &disk.trust]);
-    assert_eq!(ran.findings(), ["unreadable unknown", "unreadable unknown"], "S7: {}", ran.stdout);
+    assert_eq!(ran.finding_ids(), ["unreadable unknown", "unreadable unknown"], "S7: {}", ran.stdout);
     assert_eq!(disk.said(&["./d/**/*.pem"]), ["unreadable unknown"], "S7: a pattern");
     assert_eq!(disk.said(&["./d/*.crt"]), ["nothing-found unknown"], "S9");
     std::fs::create_dir(disk.world.dir.path().join("empty")).expect("a folder");
     let ran = disk.world.check(&["./empty"]);
     assert_eq!(
-        (ran.findings(), ran.status),
+        (ran.finding_ids(), ran.status),
         (vec!["nothing-found unknown".to_string()], Some(1)),
         "S9: {ran:?}"
     );
@@ -215,10 +216,10 @@ fn keys_beside_their_certificates() {
             how,
         ];
         ok("openssl", &[&begin[..], &files].concat());
-        let said = disk.world.check(&[&format!("./{name}.pem"), "--any-issuer"]).findings();
+        let said = disk.world.check(&[&format!("./{name}.pem"), "--any-issuer"]).finding_ids();
         assert_eq!(said, [""; 0], "{name}");
         disk.world.file(&format!("{name}.key"), disk.leaf.key.serialize_pem());
-        let said = disk.world.check(&[&format!("./{name}.pem"), "--any-issuer"]).findings();
+        let said = disk.world.check(&[&format!("./{name}.pem"), "--any-issuer"]).finding_ids();
         assert!(said.contains(&"key-mismatch critical".to_string()), "{name}: {said:?}");
     }
 }
@@ -230,6 +231,6 @@ fn authorities_in_a_bundle_expire_one_by_one() {
     let soon = Wish::authority("Soon Root").between(-4000 * DAY, 10 * DAY).root();
     disk.world.file("bundle.pem", pem(&[&old.der, &disk.middle.der, &soon.der]));
     let ran = disk.world.check(&["./bundle.pem"]);
-    assert_eq!(ran.findings(), ["expired critical", "expires warning"], "{}", ran.stdout);
-    assert_eq!(ran.json().len(), 3);
+    assert_eq!(ran.finding_ids(), ["expired critical", "expires warning"], "{}", ran.stdout);
+    assert_eq!(ran.records().len(), 3);
 }

@@ -5,7 +5,7 @@ use crate::mint::{Authority, DAY, Made, Wish, pem};
 use crate::old::Openssl;
 use crate::server::{self, Server};
 use crate::transport::Bench;
-use crate::world::{World, ok};
+use crate::world::{Found, World, ok};
 use std::process::{Command, Stdio};
 
 /// A leaf and authorities that nobody needs, so that the certificates take some KiB in all.
@@ -45,7 +45,7 @@ fn chains_of_every_size() {
     for (kib, versions, said, openssl) in cases {
         let server = Server::tls(server::config(&chain_of(&leaf, kib), &leaf, versions));
         let ran = world.check(&[&server.target(), "--any-issuer"]);
-        assert_eq!(ran.findings(), said, "{kib} KiB: {}", &ran.stdout[..ran.stdout.len().min(900)]);
+        assert_eq!(ran.finding_ids(), said, "{kib} KiB: {}", &ran.stdout[..ran.stdout.len().min(900)]);
         assert!(
             said.is_empty() || ran.stdout.contains("64 KiB") || ran.stdout.contains("100 KiB"),
             "{kib} KiB"
@@ -65,8 +65,8 @@ fn suites_of_today_that_nobody_gets() {
         &["-tls1_2", "-groups", "P-521", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"],
     );
     let ran = world.check(&[&format!("127.0.0.1:{}", server.port), "--any-issuer"]);
-    assert_eq!(ran.findings(), ["handshake-failed critical"], "{ran:?}");
-    assert!(ran.json()[0]["not_after"].is_string(), "{ran:?}");
+    assert_eq!(ran.finding_ids(), ["handshake-failed critical"], "{ran:?}");
+    assert!(ran.records()[0]["not_after"].is_string(), "{ran:?}");
 }
 
 /// libpq 17 and newer refuse a direct connection without this protocol; here OpenSSL says what was agreed on.
@@ -168,7 +168,7 @@ fn intermediates_end_whoever_is_trusted() {
         let leaf = Wish::server(&[]).signed_by(&middle);
         let server = Server::showing(&leaf, &[&middle.der]);
         let file = world.file("chain.pem", pem(&[&leaf.der, &middle.der])).display().to_string();
-        let seen = world.check(&[&file]).json();
+        let seen = world.check(&[&file]).records();
         let pin = |value: &serde_json::Value| value.as_str().expect("a hash").to_string();
         let (cert, key) =
             (pin(&seen[0]["chain"][0]["sha256"]), pin(&seen[0]["chain"][0]["key"]["spki_sha256"]));
@@ -176,7 +176,7 @@ fn intermediates_end_whoever_is_trusted() {
         let ways: [&[&str]; 3] = [&["--any-issuer"], &["--pin", &cert], &["--pin", &key]];
         for (target, way) in [&file, &served].into_iter().flat_map(|t| ways.iter().map(move |w| (t, w))) {
             let ran = world.check(&[&[target.as_str()], *way].concat());
-            assert_eq!(ran.findings(), said, "{id} {way:?}: {}", ran.stdout);
+            assert_eq!(ran.finding_ids(), said, "{id} {way:?}: {}", ran.stdout);
         }
     }
     // A cross-signature that has ended beside one that lasts keeps no client away.
@@ -185,13 +185,13 @@ fn intermediates_end_whoever_is_trusted() {
     let crossed = middle.crossed(&wish.between(-400 * DAY, -DAY), &Wish::authority("Old").root());
     let leaf = Wish::server(&[]).signed_by(&middle);
     world.file("crossed.pem", pem(&[&leaf.der, &crossed, &middle.der]));
-    assert_eq!(world.check(&["./crossed.pem", "--any-issuer"]).findings(), [""; 0]);
+    assert_eq!(world.check(&["./crossed.pem", "--any-issuer"]).finding_ids(), [""; 0]);
     let own = Wish::server(&[]).self_signed();
     world.file("own.pem", pem(&[&own.der]));
-    assert_eq!(world.check(&["./own.pem", "--any-issuer"]).findings(), [""; 0]);
-    assert_eq!(world.check(&["./own.pem", "--self-signed"]).findings(), [""; 0]);
+    assert_eq!(world.check(&["./own.pem", "--any-issuer"]).finding_ids(), [""; 0]);
+    assert_eq!(world.check(&["./own.pem", "--self-signed"]).finding_ids(), [""; 0]);
     world.file("other.pem", pem(&[&leaf.der, &middle.der]));
-    let said = world.check(&["./other.pem", "--self-signed"]).findings();
+    let said = world.check(&["./other.pem", "--self-signed"]).finding_ids();
     assert_eq!(said, ["untrusted-root critical"], "another's signature is not its own");
 }
 
@@ -211,7 +211,7 @@ fn preferences_of_servers() {
         let args = [&["-cipher", &ciphers][..], more].concat();
         let server = Openssl::serve(world.dir.path(), "rsa.pem", &args);
         let ran = world.check(&[&format!("127.0.0.1:{}", server.port), "--any-issuer", "--grade"]);
-        assert_eq!(ran.json()[0]["grade"]["grade"], grade, "{ciphers}: {ran:?}");
+        assert_eq!(ran.records()[0]["grade"]["grade"], grade, "{ciphers}: {ran:?}");
     }
 }
 
@@ -251,10 +251,12 @@ fn trusted_certificates_by_openssl() {
         assert_eq!(world.run(&named).status, Some(0), "{id}");
         let checked = world.check(&["./tleaf.pem", "--trust", "troot.pem"]);
         match trusted {
-            true => assert_eq!((checked.findings(), checked.status), (vec![], Some(0)), "{id}: {checked:?}"),
+            true => {
+                assert_eq!((checked.finding_ids(), checked.status), (vec![], Some(0)), "{id}: {checked:?}")
+            }
             false => assert_eq!(checked.status, Some(2), "{id}: {checked:?}"),
         }
-        assert_eq!(world.check(&["./troot.pem"]).findings(), [""; 0], "{id}: nothing is odd about it");
+        assert_eq!(world.check(&["./troot.pem"]).finding_ids(), [""; 0], "{id}: nothing is odd about it");
     }
 }
 
@@ -270,12 +272,12 @@ fn bytes_behind_a_certificate() {
     ];
     for (label, said) in cases {
         world.file("x.pem", crate::mint::block(label, &behind));
-        assert_eq!(world.check(&["./x.pem"]).findings(), said, "{label}");
+        assert_eq!(world.check(&["./x.pem"]).finding_ids(), said, "{label}");
     }
     let junk = [&leaf.der[..], &[0, 0]].concat();
     world.file("x.pem", crate::mint::block("TRUSTED CERTIFICATE", &junk));
     assert_eq!(
-        world.check(&["./x.pem"]).findings(),
+        world.check(&["./x.pem"]).finding_ids(),
         ["certificate-nonstandard warning", "self-signed critical"]
     );
 }

@@ -2,7 +2,7 @@
 
 use crate::mint::{Wish, pem};
 use crate::server::Server;
-use crate::world::{World, judged_at};
+use crate::world::{Found, World, judged_at};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ fn within(world: &World, target: &str, expected: &str) {
     let begun = Instant::now();
     let ran = world.check(&[target, "--any-issuer", "--timeout", "1500ms"]);
     let took = begun.elapsed();
-    assert_eq!(ran.findings(), [expected], "{target}: {ran:?}");
+    assert_eq!(ran.finding_ids(), [expected], "{target}: {ran:?}");
     assert!(took < TIMEOUT + BUSY, "{target}: {took:?}");
 }
 
@@ -67,7 +67,7 @@ fn stalls_end_with_the_timeout() {
     let begun = Instant::now();
     let ran = world.check(&[&drip.target(), "--timeout", "1500ms"]);
     assert!(begun.elapsed() < TIMEOUT + BUSY, "{ran:?}");
-    assert!(ran.findings()[0].ends_with("unknown"), "{ran:?}");
+    assert!(ran.finding_ids()[0].ends_with("unknown"), "{ran:?}");
 }
 
 #[test]
@@ -122,8 +122,8 @@ fn starttls_that_is_refused_or_spoiled() {
         let server = Server::start(talking(lines));
         let ran =
             world.check(&[&format!("{scheme}://{}", server.target()), "--any-issuer", "--timeout", "1s"]);
-        let stalled = ran.findings() == ["timeout unknown"] && expected == "closed unknown";
-        assert!(stalled || ran.findings() == [expected], "{scheme} {lines:?}: {ran:?}");
+        let stalled = ran.finding_ids() == ["timeout unknown"] && expected == "closed unknown";
+        assert!(stalled || ran.finding_ids() == [expected], "{scheme} {lines:?}: {ran:?}");
     }
     let postgres: [(&'static [u8], &str); 4] = [
         (b"N", "starttls-refused unknown"),
@@ -188,7 +188,7 @@ fn names_break_no_renderer() {
                     "{name:?}: {}",
                     ran.stdout
                 ),
-                ["--json"] => assert_eq!(ran.json().len(), 2),
+                ["--json"] => assert_eq!(ran.records().len(), 2),
                 _ => perfdata(&ran.stdout),
             }
             assert!(ran.stdout.len() < 64 << 10, "{}", ran.stdout.len());

@@ -2,7 +2,7 @@
 
 use crate::mint::{Authority, DAY, Made, Wish, pem};
 use crate::server::{self, Server};
-use crate::world::{World, findings};
+use crate::world::{Found, World, findings};
 use rcgen::ExtendedKeyUsagePurpose;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use testkit::{Dice, rounds, seed};
 fn told(world: &World, args: &[&str]) -> BTreeMap<String, Vec<String>> {
     let ran = world.check(args);
     let mut all = BTreeMap::new();
-    for record in ran.json() {
+    for record in ran.records() {
         let place = record["places"][0].as_str().expect("a place");
         let about = |f: &String| f.starts_with("changed-") || f.starts_with("key-reused");
         let said: Vec<String> = findings(&record).into_iter().filter(about).collect();
@@ -143,7 +143,7 @@ fn a_name_that_moves() {
         let hosts = world.file("hosts", format!("{address} moving.example\n"));
         let setup = format!("mount --bind {} /etc/hosts", hosts.display());
         let args = ["check", "--json", "--at", crate::world::judged_at(), "--any-issuer", &target];
-        world.run_after(&setup, &args).findings()
+        world.run_after(&setup, &args).finding_ids()
     };
     assert_eq!((run("127.0.0.1"), run("127.0.0.2")), (vec![], vec![]));
     *present.lock().expect("whole") =
@@ -170,7 +170,7 @@ fn uses_that_are_lost() {
     assert_eq!(write(&[]), [key], "for every use");
     assert_eq!(write(&[ServerAuth]), [key, usage], "no longer for every use");
     let ran = world.check(&["./a.pem", "--any-issuer"]);
-    assert_eq!(ran.findings(), [""; 0]);
+    assert_eq!(ran.finding_ids(), [""; 0]);
 }
 
 /// Sites are renewed at random, with the old key or a new one, by the same issuer or another, with all names or fewer;

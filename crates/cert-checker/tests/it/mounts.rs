@@ -1,7 +1,7 @@
 //! Stores beside plain PEM, and file systems that change, block or die while they are read.
 
 use crate::mint::{DAY, Wish, block, pem};
-use crate::world::{World, judged_at};
+use crate::world::{Found, World, judged_at};
 use base64::Engine;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,15 +28,15 @@ fn java_keystores() {
     world.file("magic.jks", [b"\xfe\xed\xfe\xee".to_vec(), whole[4..].to_vec()].concat());
     for name in ["./store.jks", "./store.jceks"] {
         let ran = world.check(&[name, "--any-issuer"]);
-        assert_eq!(ran.findings(), ["expires warning"], "S4 {name}: {ran:?}");
-        assert_eq!(ran.json()[0]["chain"].as_array().map(Vec::len), Some(2), "S4 {name}: {ran:?}");
+        assert_eq!(ran.finding_ids(), ["expires warning"], "S4 {name}: {ran:?}");
+        assert_eq!(ran.records()[0]["chain"].as_array().map(Vec::len), Some(2), "S4 {name}: {ran:?}");
     }
     assert_eq!(
-        world.check(&["./cut.jks", "--any-issuer"]).findings(),
+        world.check(&["./cut.jks", "--any-issuer"]).finding_ids(),
         ["damaged unknown", "expires warning"],
         "S4"
     );
-    assert_eq!(world.check(&["./magic.jks"]).findings(), ["nothing-found unknown"], "S4");
+    assert_eq!(world.check(&["./magic.jks"]).finding_ids(), ["nothing-found unknown"], "S4");
 }
 
 #[test]
@@ -59,13 +59,13 @@ fn secrets_of_kubernetes() {
     for (name, content) in cases {
         world.file(name, content);
         assert_eq!(
-            world.check(&[&format!("./{name}"), "--any-issuer"]).findings(),
+            world.check(&[&format!("./{name}"), "--any-issuer"]).finding_ids(),
             ["expires warning"],
             "S5 {name}"
         );
     }
     world.file("broken.yaml", format!("data:\n  tls.crt: {}=A\n", &wrapped[..wrapped.len() / 2]));
-    assert_eq!(world.check(&["./broken.yaml"]).findings(), ["damaged unknown"], "S5");
+    assert_eq!(world.check(&["./broken.yaml"]).finding_ids(), ["damaged unknown"], "S5");
 }
 
 #[test]
@@ -86,11 +86,11 @@ fn revocation_lists_are_fresh_or_not() {
             let ran = world.check(&[name]);
             let status = if said.is_empty() { 0 } else { 4 };
             assert_eq!(
-                (ran.findings(), ran.status),
+                (ran.finding_ids(), ran.status),
                 (said.iter().map(ToString::to_string).collect(), Some(status)),
                 "{id} {name}: {ran:?}"
             );
-            assert_eq!(ran.json()[0]["subject"], "revocation list of CN=Root", "{id}");
+            assert_eq!(ran.records()[0]["subject"], "revocation list of CN=Root", "{id}");
         }
     }
 }
@@ -123,7 +123,7 @@ fn links_that_are_swapped_during_the_scan() {
         let runs: Vec<_> = (0..20).map(|_| world.check(&["./live/cert.pem", "--any-issuer"])).collect();
         over.store(true, std::sync::atomic::Ordering::Relaxed);
         for ran in runs {
-            assert_eq!((ran.json().len(), ran.status), (1, Some(0)), "S6 {ran:?}");
+            assert_eq!((ran.records().len(), ran.status), (1, Some(0)), "S6 {ran:?}");
         }
     });
 }
@@ -142,8 +142,8 @@ fn a_dead_mount_ends_with_the_timeout() {
     let args = ["check", "--json", "--at", judged_at(), "--any-issuer", "--timeout", "1s"];
     let began = Instant::now();
     let ran = world.run_after(&setup, &[&args[..], &["./dead/cert.pem", "./good.pem"]].concat());
-    assert_eq!((ran.findings(), ran.status), (vec!["timeout unknown".into()], Some(4)), "{ran:?}");
-    assert_eq!(ran.json().len(), 2, "the other target is checked: {ran:?}");
+    assert_eq!((ran.finding_ids(), ran.status), (vec!["timeout unknown".into()], Some(4)), "{ran:?}");
+    assert_eq!(ran.records().len(), 2, "the other target is checked: {ran:?}");
     assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
 }
 

@@ -5,7 +5,7 @@ use crate::der::*;
 use crate::pki::*;
 use crate::server::{Server, flight};
 use crate::signers;
-use crate::world::World;
+use crate::world::{Found, World};
 
 /// A leaf and what is sent behind it, and what must be said.
 struct Row {
@@ -36,10 +36,10 @@ fn judge(root: &Pair, name: &str, rows: &[Row]) {
             }
             let ran = world.check(&[&[target.as_str()][..], &args].concat());
             let ours = |f: &String| !f.starts_with("cipher-weak");
-            let said: Vec<String> = ran.findings().into_iter().filter(ours).collect();
+            let said: Vec<String> = ran.finding_ids().into_iter().filter(ours).collect();
             let unread = row.said == ["certificate-unreadable critical"] && target == file;
             // In a file the block is told as damaged, for other blocks of it can be read.
-            if said != row.said && !(unread && ran.findings()[0] == "damaged unknown") {
+            if said != row.said && !(unread && ran.finding_ids()[0] == "damaged unknown") {
                 wrong.push(format!("{}: expected {:?}, {}", row.id, row.said, ran.stdout));
             }
         }
@@ -238,13 +238,13 @@ fn forms() {
     let world = World::new();
     world.file("long.der", [root.leaf(|_| {}).der, b"rest".to_vec()].concat());
     assert_eq!(
-        world.check(&["./long.der", "--any-issuer"]).findings(),
+        world.check(&["./long.der", "--any-issuer"]).finding_ids(),
         [""; 0],
         "K3: not judged of any issuer"
     );
     let trust = world.file("root.pem", pem("CERTIFICATE", &root.der)).display().to_string();
     assert_eq!(
-        world.check(&["./long.der", "--trust", &trust]).findings(),
+        world.check(&["./long.der", "--trust", &trust]).finding_ids(),
         ["certificate-nonstandard warning"],
         "K3"
     );
@@ -291,8 +291,8 @@ fn the_address_of_a_missing_issuer_is_told() {
     let trust = world.file("root.pem", pem("CERTIFICATE", &root.der)).display().to_string();
     world.file("leaf.pem", pem("CERTIFICATE", &leaf.der));
     let ran = world.check(&["./leaf.pem", "--trust", &trust]);
-    assert_eq!(ran.findings(), ["chain-incomplete critical"], "C4 {}", ran.stdout);
-    let advice = ran.json()[0]["findings"][0]["advice"].to_string();
+    assert_eq!(ran.finding_ids(), ["chain-incomplete critical"], "C4 {}", ran.stdout);
+    let advice = ran.records()[0]["findings"][0]["advice"].to_string();
     assert!(
         advice.contains("http://ca.example/middle.der") && advice.contains("browsers may still work"),
         "{advice}"
@@ -320,9 +320,9 @@ fn public_issuers_live_by_the_browsers_rules() {
         let file = format!("./{}.pem", id.replace(' ', ""));
         world.file(&file, pem("CERTIFICATE", &leaf.der));
         let check = |more: &[&str]| world.check(&[&[&*file, "--at", "2026-11-22T12:00:00Z"], more].concat());
-        assert_eq!(check(&["--policy"]).findings(), said, "{id}, R5");
-        assert_eq!(check(&[]).findings(), [""; 0], "{id}: only when asked");
-        assert_eq!(check(&["--policy", "--trust", &store]).findings(), [""; 0], "{id}: private");
+        assert_eq!(check(&["--policy"]).finding_ids(), said, "{id}, R5");
+        assert_eq!(check(&[]).finding_ids(), [""; 0], "{id}: only when asked");
+        assert_eq!(check(&["--policy", "--trust", &store]).finding_ids(), [""; 0], "{id}: private");
     }
 }
 
@@ -339,7 +339,7 @@ fn a_clock_that_is_behind_is_suspected() {
         let file = format!("./{begin}.pem");
         world.file(&file, pem("CERTIFICATE", &leaf.der));
         let ran = world.check(&[&file, "--any-issuer", "--at", "2026-11-22T12:00:00Z"]);
-        assert_eq!(ran.findings(), ["not-yet-valid critical"], "T9");
+        assert_eq!(ran.finding_ids(), ["not-yet-valid critical"], "T9");
         assert_eq!(ran.stdout.contains("is the local clock right?"), suspected, "T9 {}", ran.stdout);
     }
 }
@@ -361,7 +361,7 @@ fn forms_that_every_client_takes() {
     );
     let world = World::new();
     world.file("same.pem", pem("CERTIFICATE", &same.der));
-    let said = world.check(&["./same.pem"]).findings();
+    let said = world.check(&["./same.pem"]).finding_ids();
     assert_eq!(said, ["chain-incomplete critical"], "its own key did not sign it");
     let renamed = crate::pki::root(|s| {
         s.issuer = name("CN=somebody-else");
@@ -369,12 +369,12 @@ fn forms_that_every_client_takes() {
         s.put(SAN, false, san(&[dns("example.com")]));
     });
     world.file("renamed.pem", pem("CERTIFICATE", &renamed.der));
-    let said = world.check(&["./renamed.pem"]).findings();
+    let said = world.check(&["./renamed.pem"]).finding_ids();
     assert_eq!(said, ["self-signed critical"], "its own key did sign it");
     let zero = crate::pki::root(|s| {
         s.serial = int(0);
         s.without(SAN);
     });
     world.file("zero.pem", pem("CERTIFICATE", &zero.der));
-    assert_eq!(world.check(&["./zero.pem"]).findings(), [""; 0], "the number of a root");
+    assert_eq!(world.check(&["./zero.pem"]).finding_ids(), [""; 0], "the number of a root");
 }

@@ -2,7 +2,7 @@
 
 use crate::server::{self, Server, flight};
 use crate::transport::Bench;
-use crate::world::{World, ok};
+use crate::world::{Found, World, ok};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -71,8 +71,8 @@ fn old_versions_and_weak_ciphers_still_show_their_certificate() {
     for (id, args, said) in cases {
         let server = Openssl::serve(world.dir.path(), "rsa.pem", &args);
         let ran = world.check(&[&format!("127.0.0.1:{}", server.port), "--any-issuer"]);
-        let record = &ran.json()[0];
-        assert_eq!(ran.findings(), said, "{id}: {record}");
+        let record = &ran.records()[0];
+        assert_eq!(ran.finding_ids(), said, "{id}: {record}");
         assert!(
             record["not_after"].is_string() && record["chain"][0]["serial"].is_string(),
             "{id}: {record}"
@@ -105,7 +105,7 @@ fn weak_keys_and_old_signatures_still_show_their_certificate() {
         let of_file = world.check(&[&format!("./{name}.pem"), "--name", "localhost"]);
         // Keys on curves that nobody should use cannot be read here, and that is said too.
         let judged: Vec<String> =
-            of_file.findings().into_iter().filter(|f| !f.starts_with("key-unreadable")).collect();
+            of_file.finding_ids().into_iter().filter(|f| !f.starts_with("key-unreadable")).collect();
         assert_eq!(judged, said, "{name}: {}", of_file.stdout);
         if name == "rsa512" {
             continue;
@@ -114,14 +114,14 @@ fn weak_keys_and_old_signatures_still_show_their_certificate() {
             Openssl::serve(world.dir.path(), &format!("{name}.pem"), &["-cipher", "ALL:@SECLEVEL=0"]);
         let ran = world.check(&[&format!("127.0.0.1:{}", server.port)]);
         let known: Vec<String> = ran
-            .findings()
+            .finding_ids()
             .into_iter()
             .filter(|f| {
                 !["signature-unproven", "cipher-weak", "handshake-failed"].iter().any(|c| f.starts_with(c))
             })
             .collect();
         assert_eq!(known, said, "{name}: {}", ran.stdout);
-        assert!(ran.json()[0]["not_after"].is_string());
+        assert!(ran.records()[0]["not_after"].is_string());
     }
 }
 
@@ -181,6 +181,6 @@ fn old_versions_beside_new_ones() {
     let server = Openssl::serve(world.dir.path(), "rsa.pem", &["-cipher", "ALL:@SECLEVEL=0"]);
     let target = format!("127.0.0.1:{}", server.port);
     let ran = world.check(&[&target, "--any-issuer", "--grade"]);
-    assert!(ran.findings().contains(&"protocol-old warning".to_string()), "X4 {ran:?}");
-    assert_eq!(world.check(&[&target, "--any-issuer"]).findings(), [""; 0], "X4: by policy only");
+    assert!(ran.finding_ids().contains(&"protocol-old warning".to_string()), "X4 {ran:?}");
+    assert_eq!(world.check(&[&target, "--any-issuer"]).finding_ids(), [""; 0], "X4: by policy only");
 }

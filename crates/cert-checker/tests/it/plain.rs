@@ -3,6 +3,7 @@
 use crate::mint::{Wish, pem};
 use crate::server::{self, Server};
 use crate::transport::Bench;
+use crate::world::Found;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
@@ -87,7 +88,7 @@ fn from_http_to_https() {
     assert_eq!((told.len(), records.len()), (0, 3), "and back again: {records:?}");
     let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let ran = bench.world.check(&[&format!("http://{dead}")]);
-    assert_eq!((ran.findings(), ran.status), (vec!["refused unknown".to_string()], Some(75)), "{ran:?}");
+    assert_eq!((ran.finding_ids(), ran.status), (vec!["refused unknown".to_string()], Some(75)), "{ran:?}");
 }
 
 /// The options of check_ssl_cert that the guide names, in its spelling.

@@ -3,7 +3,7 @@
 
 use crate::mint::{DAY, Made, Wish, pem};
 use crate::server::{self, Server};
-use crate::world::World;
+use crate::world::{Found, World};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn protocols_up_to_the_certificate() {
     for (scheme, script) in [("lmtp", LMTP), ("sieve", SIEVE), ("xmpp", XMPP), ("xmpp-server", XMPP)] {
         let server = speaking(script, &made);
         let ran = world.check(&[&format!("{scheme}://{}", server.target()), "--any-issuer"]);
-        assert_eq!((ran.findings(), ran.status), (vec![], Some(0)), "X9 {scheme}: {ran:?}");
+        assert_eq!((ran.finding_ids(), ran.status), (vec![], Some(0)), "X9 {scheme}: {ran:?}");
     }
 }
 
@@ -99,7 +99,7 @@ fn refusals_and_injections() {
         let server = speaking(script, &made);
         let ran =
             world.check(&[&format!("{scheme}://{}", server.target()), "--any-issuer", "--timeout", "2s"]);
-        assert_eq!(ran.findings(), [said], "X9 {scheme} {script:?}: {ran:?}");
+        assert_eq!(ran.finding_ids(), [said], "X9 {scheme} {script:?}: {ran:?}");
     }
 }
 
@@ -118,7 +118,7 @@ fn silence_ends_with_the_timeout() {
         let server = speaking(script, &made);
         let began = Instant::now();
         let ran = world.check(&[&format!("{scheme}://{}", server.target()), "--timeout", "1s"]);
-        assert_eq!(ran.findings(), ["timeout unknown"], "X13 {scheme}: {ran:?}");
+        assert_eq!(ran.finding_ids(), ["timeout unknown"], "X13 {scheme}: {ran:?}");
         assert!(began.elapsed() < Duration::from_millis(1500), "X13 {scheme}: {:?}", began.elapsed());
     }
 }
@@ -135,7 +135,7 @@ fn postgresql_from_the_first_byte() {
     let direct = format!("postgres-direct://127.0.0.1:{}", new.port());
     let ran = world.check(&[&direct, "--any-issuer"]);
     assert_eq!(
-        (ran.findings(), ran.status),
+        (ran.finding_ids(), ran.status),
         (vec!["client-certificate-requested ok".into()], Some(0)),
         "X9 {ran:?}"
     );
@@ -148,11 +148,11 @@ fn postgresql_from_the_first_byte() {
         world.file("me.key", own.key.serialize_pem());
         for target in [&direct, &direct.replace("postgres-direct", "postgres")] {
             let ran = world.check(&[target, "--any-issuer", "--cert", "me.pem", "--key", "me.key"]);
-            let told = ran.findings().contains(&"client-certificate-refused critical".to_string());
+            let told = ran.finding_ids().contains(&"client-certificate-refused critical".to_string());
             assert_eq!(told, refused, "X7 {target}: {ran:?}");
         }
     }
     let old = Pg::builder_major(16).tls(&chain, &key).start();
     let ran = world.check(&[&format!("postgres-direct://127.0.0.1:{}", old.port()), "--any-issuer"]);
-    assert_eq!(ran.findings(), ["closed unknown"], "X9 {ran:?}");
+    assert_eq!(ran.finding_ids(), ["closed unknown"], "X9 {ran:?}");
 }

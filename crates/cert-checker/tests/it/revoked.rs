@@ -4,7 +4,7 @@ use crate::der;
 use crate::mint::{Authority, DAY, Made, Wish, now, pem};
 use crate::pki::{self, Pair};
 use crate::server::Server;
-use crate::world::World;
+use crate::world::{Found, World};
 use rcgen::{CertificateRevocationListParams, RevokedCertParams, SerialNumber};
 use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
@@ -27,7 +27,7 @@ impl Lists {
     }
 
     pub(crate) fn said(&self, args: &[&str]) -> Vec<String> {
-        self.world.check(&[&["./leaf.pem", "--trust", &self.trust], args].concat()).findings()
+        self.world.check(&[&["./leaf.pem", "--trust", &self.trust], args].concat()).finding_ids()
     }
 }
 
@@ -113,7 +113,7 @@ fn by_list(root: &Pair, leaf: &Pair, list: &[u8]) -> Vec<String> {
     let trust = world.file("root.pem", der::pem("CERTIFICATE", &root.der)).display().to_string();
     world.file("leaf.pem", der::pem("CERTIFICATE", &leaf.der));
     world.file("list.crl", list);
-    world.check(&["./leaf.pem", "--trust", &trust, "--crl", "list.crl"]).findings()
+    world.check(&["./leaf.pem", "--trust", &trust, "--crl", "list.crl"]).finding_ids()
 }
 
 fn lasting(list: &mut pki::CrlSpec) {
@@ -152,11 +152,11 @@ fn lists_that_tell_less_than_all() {
         let lists: Vec<&str> = lists.iter().flat_map(|list| ["--crl", list]).collect();
         let begin = ["verify", &file, "--trust", &trust, "--json", "--at", crate::world::judged_at()];
         let ran = world.run(&[&begin[..], &lists].concat());
-        (ran.status, ran.json()[0]["code"].as_str().map(ToString::to_string))
+        (ran.status, ran.records()[0]["code"].as_str().map(ToString::to_string))
     };
     let check = |lists: &[&str]| {
         let lists: Vec<&str> = lists.iter().flat_map(|list| ["--crl", list]).collect();
-        world.check(&[&[file.as_str(), "--trust", &trust], &lists[..]].concat()).findings()
+        world.check(&[&[file.as_str(), "--trust", &trust], &lists[..]].concat()).finding_ids()
     };
     let told = |code: &str| (Some(4), Some(code.to_string()));
     for lists in [[&whole, &changed], [&changed, &whole]] {
@@ -265,7 +265,7 @@ fn revoked_intermediates() {
     let server = Server::showing(&leaf, &[&middle.der]);
     for target in ["./chain.pem", &server.target()] {
         let said = |lists: &[&str]| {
-            world.check(&[&[target, "--trust", &trust, "--crl", "below.crl"], lists].concat()).findings()
+            world.check(&[&[target, "--trust", &trust, "--crl", "below.crl"], lists].concat()).finding_ids()
         };
         assert_eq!(
             (said(&[]), said(&["--crl", "above.crl"])),

@@ -2,7 +2,7 @@
 
 use crate::mint::{Authority, DAY, Wish, now, pem};
 use crate::server::{self, Server};
-use crate::world::{World, judged_at};
+use crate::world::{Found, World, judged_at};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -71,9 +71,9 @@ fn lists_from_stdin_files_and_the_configuration() {
         t = server.target()
     );
     let ran = world.run_with(&["check", "--json", "--at", judged_at(), "-f", "-"], list.as_bytes());
-    assert_eq!(ran.findings(), ["expires warning"], "O6 {ran:?}");
+    assert_eq!(ran.finding_ids(), ["expires warning"], "O6 {ran:?}");
     let file = world.file("targets", list).display().to_string();
-    assert_eq!(world.check(&["-f", &file]).findings(), ["expires warning"]);
+    assert_eq!(world.check(&["-f", &file]).finding_ids(), ["expires warning"]);
     world.file("none", "# nothing\n");
     assert_eq!(world.check(&["-f", "none"]).status, Some(1), "nothing checked");
     let section = format!(
@@ -83,7 +83,7 @@ fn lists_from_stdin_files_and_the_configuration() {
     let config = world.file("toban.toml", section).display().to_string();
     world.set("TOBAN_CONFIG", &config);
     let ran = world.check(&[]);
-    assert_eq!((ran.findings(), ran.json().len()), (vec!["expires warning".to_string()], 2), "{ran:?}");
+    assert_eq!((ran.finding_ids(), ran.records().len()), (vec!["expires warning".to_string()], 2), "{ran:?}");
     world.file("toban.toml", "[certs]\nwarnin = 1\n");
     let ran = world.check(&[]);
     assert!(ran.status == Some(2) && ran.stderr.contains("warnin"), "{ran:?}");
@@ -106,14 +106,14 @@ fn what_is_accepted_counts_as_ok_until_its_last_day() {
     world.set("TOBAN_CONFIG", &config);
     let args = [target.as_str(), "--trust", &trust];
     let ran = world.check(&args);
-    assert_eq!((ran.status, ran.findings()), (Some(0), vec!["expires ok".to_string()]), "{ran:?}");
-    assert_eq!(ran.json()[0]["findings"][0]["accepted"]["owner"], "ops", "{ran:?}");
+    assert_eq!((ran.status, ran.finding_ids()), (Some(0), vec!["expires ok".to_string()]), "{ran:?}");
+    assert_eq!(ran.records()[0]["findings"][0]["accepted"]["owner"], "ops", "{ran:?}");
     let ran = world.run(&[&["check", "--monitoring", "--at", judged_at()][..], &args].concat());
     assert!(ran.status == Some(0) && ran.stdout.contains("1 accepted"), "{ran:?}");
     world.file("toban.toml", entry("expires", "2001-01-01"));
     let ran = world.check(&args);
     assert_eq!(
-        (ran.status, ran.findings()),
+        (ran.status, ran.finding_ids()),
         (Some(4), vec!["accept-expired warning".into(), "expires warning".into()])
     );
     world.file("toban.toml", entry("no-such-id", "2999-01-01"));
@@ -136,7 +136,7 @@ fn changes_are_told_once() {
         server::handshake(&config, stream);
     });
     let target = server.target();
-    let said = || world.check(&[&target, "--any-issuer"]).findings();
+    let said = || world.check(&[&target, "--any-issuer"]).finding_ids();
     assert_eq!((said(), said()), (vec![], vec![]));
     *present.lock().expect("whole") = configured(&then, &[]);
     let told = ["changed-chain ok", "changed-issuer ok", "changed-key ok", "changed-names ok"];
@@ -144,7 +144,7 @@ fn changes_are_told_once() {
     assert_eq!(said(), [""; 0], "O7: once");
     drop(server);
     let ran = world.check(&[&target]);
-    assert_eq!(ran.findings(), ["refused unknown"]);
+    assert_eq!(ran.finding_ids(), ["refused unknown"]);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_read_only_state_is_no_reason_to_say_nothing() {
     let root = Wish::authority("Root").root();
     let server = served(&root, 60 * DAY);
     let ran = world.check(&[&server.target(), "--any-issuer"]);
-    assert_eq!((ran.findings(), ran.status), (vec![], Some(0)), "O6 {ran:?}");
+    assert_eq!((ran.finding_ids(), ran.status), (vec![], Some(0)), "O6 {ran:?}");
     assert!(ran.stderr.contains("changes will not be reported"), "{ran:?}");
 }
 
@@ -179,10 +179,10 @@ fn many_targets_at_once() {
     let took = begun.elapsed();
     assert!(took < Duration::from_millis(3500), "O5: {took:?}");
     let told: Vec<String> =
-        ran.json().iter().map(|r| r["target"].as_str().expect("text").to_string()).collect();
+        ran.records().iter().map(|r| r["target"].as_str().expect("text").to_string()).collect();
     let given: Vec<&str> = list.lines().map(|l| l.split(' ').next().expect("a target")).collect();
     assert_eq!(told, given, "O5: the order");
-    assert_eq!(ran.findings().iter().filter(|f| *f == "timeout unknown").count(), 20, "{ran:?}");
+    assert_eq!(ran.finding_ids().iter().filter(|f| *f == "timeout unknown").count(), 20, "{ran:?}");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn ports_of_this_host() {
     let root = Wish::authority("Root").root();
     let server = served(&root, 60 * DAY);
     let ran = world.check(&["--discover", "--any-issuer", "--timeout", "2s"]);
-    let found = ran.json().iter().any(|r| r["places"][0] == server.target());
+    let found = ran.records().iter().any(|r| r["places"][0] == server.target());
     assert!(found, "{ran:?}");
 }
 
@@ -208,7 +208,7 @@ fn simulated_lives() {
         let timer = (life / 20).min(DAY);
         let said = |at: i64| {
             let at = crate::world::at_text(now() + at);
-            world.run(&["check", "--json", "--any-issuer", &file, "--at", &at]).findings()
+            world.run(&["check", "--json", "--any-issuer", &file, "--at", &at]).finding_ids()
         };
         let renewal = life * 2 / 3 / timer * timer;
         for at in [0, renewal / 2, renewal] {

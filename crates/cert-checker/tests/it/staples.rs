@@ -5,7 +5,7 @@ use crate::mint::Wish;
 use crate::pki::{self, Key, Pair};
 use crate::revoked::Lists;
 use crate::server::Server;
-use crate::world::World;
+use crate::world::{Found, World};
 
 #[test]
 fn a_staple_that_is_demanded() {
@@ -14,7 +14,7 @@ fn a_staple_that_is_demanded() {
     assert_eq!(lists.said(&[]), [""; 0], "a file has no staple");
     let server = Server::showing(&lists.leaf, &[]);
     let ran = lists.world.check(&[&server.target(), "--trust", &lists.trust]);
-    assert_eq!(ran.findings(), ["staple-missing critical"], "R4: {}", ran.stdout);
+    assert_eq!(ran.finding_ids(), ["staple-missing critical"], "R4: {}", ran.stdout);
 }
 
 /// Answers by `openssl ocsp`, stapled by our own server.
@@ -122,7 +122,7 @@ fn stapled_answers() {
         let server = Server::tls(crate::server::several(vec![std::sync::Arc::new(certified)]));
         let ran =
             world.run(&["check", "--json", "--at", moment, &server.target(), "--trust", &at("root.pem")]);
-        assert_eq!(ran.findings(), said, "{id}: {}", ran.stdout);
+        assert_eq!(ran.finding_ids(), said, "{id}: {}", ran.stdout);
     }
 }
 
@@ -165,6 +165,6 @@ fn signers_of_answers() {
         certified.ocsp = Some(good(&signer, &[7, 7], "20260101000000Z"));
         let server = Server::tls(crate::server::several(vec![std::sync::Arc::new(certified)]));
         let ran = lists.world.check(&[&server.target(), "--trust", &lists.trust]);
-        assert_eq!(ran.findings(), ["staple-unusable warning"], "{id}: {}", ran.stdout);
+        assert_eq!(ran.finding_ids(), ["staple-unusable warning"], "{id}: {}", ran.stdout);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::mint::{DAY, Made, Wish, now, pem};
 use crate::server::{self, Server};
-use crate::world::{World, findings, ok};
+use crate::world::{Found, World, findings, ok};
 use std::time::Duration;
 
 /// A leaf of an intermediate of a root that is in `root.pem`.
@@ -30,7 +30,7 @@ impl Bench {
     /// What is said of the target, and its records.
     pub(crate) fn said(&self, target: &str, args: &[&str]) -> (Vec<String>, Vec<serde_json::Value>) {
         let ran = self.world.check(&[&[target, "--trust", &self.root], args].concat());
-        (ran.findings(), ran.json())
+        (ran.finding_ids(), ran.records())
     }
 }
 
@@ -95,7 +95,7 @@ fn rsa_and_ecdsa_on_one_port() {
     let rsa = server::from_pkcs8(&[read("rsa.der")], read("rsa.p8"));
     let server = Server::tls(server::several(vec![server::certified(&bench.chain(), &bench.leaf.key), rsa]));
     let ran = bench.world.check(&[&server.target(), "--any-issuer"]);
-    let kinds: Vec<_> = ran.json().iter().map(|r| r["chain"][0]["key"]["kind"].clone()).collect();
+    let kinds: Vec<_> = ran.records().iter().map(|r| r["chain"][0]["key"]["kind"].clone()).collect();
     assert_eq!(kinds, ["EC", "RSA"], "{ran:?}");
 }
 
@@ -161,16 +161,16 @@ fn what_cannot_be_reached() {
     let cases = [(closed.as_str(), "refused unknown", 75), ("no-such-name.invalid:443", "dns-", 1)];
     for (target, said, status) in cases {
         let ran = bench.world.check(&[target, "--timeout", "3s"]);
-        assert!(ran.findings()[0].starts_with(said), "{ran:?}");
+        assert!(ran.finding_ids()[0].starts_with(said), "{ran:?}");
         let temporary =
-            ran.findings()[0].starts_with("dns-failed") || ran.findings()[0].starts_with("timeout");
+            ran.finding_ids()[0].starts_with("dns-failed") || ran.finding_ids()[0].starts_with("timeout");
         assert!(ran.status == Some(status) || (temporary && ran.status == Some(75)), "{ran:?}");
     }
     let ran = bench.world.check(&[&closed, "--unreachable", "critical"]);
-    assert_eq!(ran.findings(), ["refused critical"]);
+    assert_eq!(ran.finding_ids(), ["refused critical"]);
     let server = Server::showing(&bench.leaf, &[&bench.middle]);
     let ran = bench.world.check(&[&closed, &server.target(), "--trust", &bench.root]);
-    assert_eq!((ran.findings(), ran.status), (vec!["refused unknown".to_string()], Some(4)), "{ran:?}");
+    assert_eq!((ran.finding_ids(), ran.status), (vec!["refused unknown".to_string()], Some(4)), "{ran:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
+use testkit::Ran;
 
 const AT: &str = "2026-11-22T12:00:00Z";
 
@@ -14,13 +15,6 @@ struct Files {
     dir: TempDir,
     root: String,
     leaf: String,
-}
-
-#[derive(Debug)]
-struct Ran {
-    status: Option<i32>,
-    stdout: String,
-    stderr: String,
 }
 
 impl Files {
@@ -69,9 +63,7 @@ impl Files {
             .expect("the tool runs");
         // A tool that does not read its input closes it: that is its right.
         let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
-        let done = child.wait_with_output().expect("it ends");
-        let text = |b: Vec<u8>| String::from_utf8(b).expect("utf-8");
-        Ran { status: done.status.code(), stdout: text(done.stdout), stderr: text(done.stderr) }
+        testkit::ended(child)
     }
 }
 

@@ -3,9 +3,10 @@
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use tempfile::TempDir;
+use testkit::Ran;
 
 /// When every test judges: noon of tomorrow, after any moment at which openssl makes a certificate.
 pub(crate) fn judged_at() -> &'static str {
@@ -25,31 +26,16 @@ pub(crate) struct World {
     env: Vec<(String, String)>,
 }
 
-/// How a run of the tool ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) status: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+/// What a check found.
+pub(crate) trait Found {
+    /// `id severity` of every finding, sorted.
+    fn finding_ids(&self) -> Vec<String>;
 }
 
-impl Ran {
-    fn of(ended: Output) -> Ran {
-        let text = |b: Vec<u8>| String::from_utf8(b).expect("UTF-8");
-        Ran { status: ended.status.code(), stdout: text(ended.stdout), stderr: text(ended.stderr) }
-    }
-
-    /// The JSON records on stdout.
+impl Found for Ran {
     #[track_caller]
-    pub(crate) fn json(&self) -> Vec<Value> {
-        let read = |l: &str| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}\n{self:?}"));
-        self.stdout.lines().map(read).collect()
-    }
-
-    /// `id severity` of every finding, sorted.
-    #[track_caller]
-    pub(crate) fn findings(&self) -> Vec<String> {
-        let mut all: Vec<String> = self.json().iter().flat_map(findings).collect();
+    fn finding_ids(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.records().iter().flat_map(findings).collect();
         all.sort();
         all
     }
@@ -104,7 +90,7 @@ impl World {
         let mut command = Command::new("unshare");
         command.args(["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_cert-checker")]).args(args);
         command.env_clear().envs(self.env.iter().cloned()).current_dir(self.dir.path()).stdin(Stdio::null());
-        Ran::of(command.output().expect("unshare, which root may use"))
+        Ran::from(command.output().expect("unshare, which root may use"))
     }
 
     /// Runs the tool.
@@ -123,7 +109,7 @@ impl World {
             .expect("runs");
         // The tool may end without reading.
         let _ = child.stdin.take().expect("piped").write_all(stdin);
-        Ran::of(child.wait_with_output().expect("ends"))
+        Ran::from(child.wait_with_output().expect("ends"))
     }
 
     /// `check` at [`judged_at`] with JSON.

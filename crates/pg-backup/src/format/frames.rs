@@ -10,8 +10,6 @@ use toban_core::{Context, Error, Result};
 
 /// The largest file that is read into memory.
 const LARGEST: u64 = 1 << 30;
-/// Unpacked frames that are kept: a file's blocks take turns between its full backup and those since.
-const FEW_FRAMES: usize = 4;
 /// Packs that are open at once.
 const OPEN_PACKS: usize = 16;
 /// Bytes that are rather read through than asked for anew: a request to a store costs more.
@@ -24,9 +22,8 @@ pub(crate) struct Frames<'a> {
     unpress: FrameDecompressor,
     /// The last used is the last.
     open: Vec<OpenPack<'a>>,
-    /// Unpacked frames; the last used is the last.
-    held: Vec<HeldFrame>,
-    most_held: usize,
+    /// The frame that was unpacked last.
+    held: HeldFrame,
     frame: Vec<u8>,
 }
 
@@ -38,39 +35,46 @@ struct OpenPack<'a> {
 }
 
 /// A frame, by its pack and its place there.
+#[derive(Default)]
 struct HeldFrame {
+    place: Option<FramePlace>,
+    plain: Vec<u8>,
+}
+
+/// Where a frame lies: the number of its pack, and its byte there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FramePlace {
     pack: u32,
     at: u64,
-    plain: Vec<u8>,
+}
+
+impl FramePlace {
+    fn of(piece: &Piece) -> FramePlace {
+        FramePlace { pack: piece.pack, at: piece.at }
+    }
 }
 
 impl<'a> Frames<'a> {
     /// A reader of `backup` in `store`.
     pub(crate) fn new(store: &'a dyn Store, backup: &'a BackupManifest) -> Result<Frames<'a>> {
         let unpress = FrameDecompressor::new(backup.codec)?;
-        let (open, held) = (Vec::new(), Vec::new());
-        Ok(Frames { store, backup, unpress, open, held, most_held: FEW_FRAMES, frame: Vec::new() })
+        let (open, held) = (Vec::new(), HeldFrame::default());
+        Ok(Frames { store, backup, unpress, open, held, frame: Vec::new() })
     }
 
-    /// The same, which keeps this many unpacked frames of 1 to 2 MiB.
-    pub(crate) fn holding(self, frames: usize) -> Frames<'a> {
-        Frames { most_held: frames.max(FEW_FRAMES), ..self }
-    }
-
-    /// The bytes of one piece of the file `name`.
+    /// The bytes of one piece of the file `name`. Only the frame that was used last is kept: whoever reads pieces in
+    /// the order of their frames unpacks each frame once.
     ///
     /// # Errors
     /// Corrupt when the frame is damaged, with the object and the file.
     pub(crate) fn read_piece(&mut self, piece: &Piece, name: &FileName) -> Result<&[u8]> {
-        match self.held.iter().position(|held| (held.pack, held.at) == (piece.pack, piece.at)) {
-            Some(i) => self.held[i..].rotate_left(1),
-            None => self.load_frame(piece).doing(|| format!("restore {}", name.to_display()))?,
+        if self.held.place != Some(FramePlace::of(piece)) {
+            self.load_frame(piece).doing(|| format!("restore {}", name.to_display()))?;
         }
-        let plain = self.held.last().map(|held| held.plain.as_slice()).unwrap_or_default();
         let range = piece.from as usize..piece.from as usize + piece.bytes as usize;
         let outside =
             || Error::corrupt(format!("the index names bytes of {} beyond their frame", name.to_display()));
-        plain.get(range).ok_or_else(outside)
+        self.held.plain.get(range).ok_or_else(outside)
     }
 
     /// A file whole: at most as large as a segment of the WAL can be.
@@ -92,12 +96,10 @@ impl<'a> Frames<'a> {
         Ok(bytes)
     }
 
-    /// Unpacks a frame in the place of the one that was used last before all others.
+    /// Unpacks the frame of `piece`.
     fn load_frame(&mut self, piece: &Piece) -> Result<()> {
-        let mut plain = match self.held.len() >= self.most_held {
-            true => self.held.remove(0).plain,
-            false => Vec::new(),
-        };
+        // Until the new one is there whole: after an error nothing is held.
+        self.held.place = None;
         let pack = self.backup.pack(piece.pack);
         let pack = pack.ok_or_else(|| Error::corrupt(format!("the index names pack {}", piece.pack)))?;
         let key = self.backup.pack_key(pack)?;
@@ -117,9 +119,9 @@ impl<'a> Frames<'a> {
             return Err(damaged("a frame differs from its SHA-256"));
         }
         self.unpress
-            .decompress(&self.frame, piece.plain as usize, &mut plain)
+            .decompress(&self.frame, piece.plain as usize, &mut self.held.plain)
             .doing(|| format!("unpack {key}"))?;
-        self.held.push(HeldFrame { pack: piece.pack, at: piece.at, plain });
+        self.held.place = Some(FramePlace::of(piece));
         Ok(())
     }
 

@@ -1,32 +1,28 @@
 //! Files out of packs: the index is read once, as a stream, and workers write what its lines name.
 
+use super::UNSERVED;
 use super::backup_manifest::ManifestWriter;
+use super::batch::write_batch;
 use super::target::Target;
-use super::{UNSERVED, display_path};
 use crate::cli;
 use crate::format::backup::{Conf, PG_CONTROL, StoredBackup};
 use crate::format::frames::Frames;
-use crate::format::index::{EntryKind, FileName, IndexEntry, Piece};
+use crate::format::index::{EntryKind, FileName, IndexEntry};
 use crate::format::outline::{name_index_damage, read_entries};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use toban_core::crc::crc32c;
 use toban_core::progress::Progress;
 use toban_core::sync::{joined, lock};
-use toban_core::{Context, Error, Result, shutdown};
+use toban_core::{Error, Result, shutdown};
 
-/// Lines that a worker takes at once: neighbours lie in the same frames.
-const BATCH: usize = 500;
+/// Lines that all workers have in hand together: neighbours lie in the same frames, and each is an open file, of which a
+/// process may usually have 1,024.
+const BATCHES: usize = 800;
+/// Bytes of files after which a batch is full.
 const BATCH_BYTES: u64 = 8 << 20;
-
-/// Unpacked frames that all workers keep together: 128 MiB at most.
-const HELD_FRAMES: usize = 64;
 
 /// What came of it.
 pub(super) struct WrittenFiles {
@@ -55,11 +51,11 @@ pub(super) fn write_files(
         progress: Progress::bytes("restore", Some(stored.manifest.bytes), false),
         written: AtomicU64::new(0),
         failed: AtomicBool::new(false),
-        workers: args.jobs() as usize,
     };
-    let (batches, waiting) = sync_channel(args.jobs() as usize * 2);
+    let workers = args.jobs() as usize;
+    let (batches, waiting) = sync_channel(workers * 2);
     let waiting = Mutex::new(waiting);
-    let mut read = IndexReader::new(target, &stored.manifest.conf)?;
+    let mut read = IndexReader::new(target, &stored.manifest.conf, (BATCHES / workers).max(1))?;
     thread::scope(|scope| {
         let workers: Vec<_> = (0..args.jobs()).map(|_| scope.spawn(|| work.run_worker(&waiting))).collect();
         let led = read.read_index(&work, batches);
@@ -73,13 +69,12 @@ pub(super) fn write_files(
 }
 
 /// What the workers share.
-struct FileWriters<'a> {
+pub(super) struct FileWriters<'a> {
     stored: &'a StoredBackup,
-    target: &'a Target,
-    progress: Progress,
-    written: AtomicU64,
+    pub(super) target: &'a Target,
+    pub(super) progress: Progress,
+    pub(super) written: AtomicU64,
     failed: AtomicBool,
-    workers: usize,
 }
 
 /// The reader of the index.
@@ -92,13 +87,16 @@ struct IndexReader<'a> {
     in_place: bool,
     batch: Vec<IndexEntry>,
     bytes: u64,
+    /// Lines of a full batch.
+    most: usize,
 }
 
 impl<'a> IndexReader<'a> {
-    fn new(target: &'a Target, conf: &'a Conf) -> Result<IndexReader<'a>> {
+    /// A reader that hands over batches of at most `most` lines.
+    fn new(target: &'a Target, conf: &'a Conf, most: usize) -> Result<IndexReader<'a>> {
         let manifest = ManifestWriter::create_in(&target.dir)?;
-        let (kept, names) = (BTreeMap::new(), BTreeSet::new());
-        Ok(IndexReader { target, conf, kept, manifest, names, in_place: false, batch: Vec::new(), bytes: 0 })
+        let (kept, names, batch) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        Ok(IndexReader { target, conf, kept, manifest, names, in_place: false, batch, bytes: 0, most })
     }
 
     fn read_index(&mut self, work: &FileWriters<'_>, batches: SyncSender<Vec<IndexEntry>>) -> Result<()> {
@@ -138,7 +136,7 @@ impl<'a> IndexReader<'a> {
         self.manifest.add_file(&entry)?;
         self.bytes += entry.size;
         self.batch.push(entry);
-        let full = self.batch.len() >= BATCH || self.bytes >= BATCH_BYTES;
+        let full = self.batch.len() >= self.most || self.bytes >= BATCH_BYTES;
         if full { self.hand_over(batches) } else { Ok(()) }
     }
 
@@ -164,79 +162,15 @@ impl FileWriters<'_> {
 
     /// After a failure the rest is taken and left, so that the reader never waits for a worker that has ended.
     fn take_batches(&self, waiting: &Mutex<Receiver<Vec<IndexEntry>>>) -> Result<()> {
-        let frames = Frames::new(&*self.stored.repo.store, &self.stored.manifest)?;
-        let mut frames = frames.holding(HELD_FRAMES / self.workers);
+        let mut frames = Frames::new(&*self.stored.repo.store, &self.stored.manifest)?;
         let mut done = Ok(());
         loop {
             let batch = lock(waiting).recv();
-            let Ok(mut batch) = batch else { return done };
-            // Several packs were written at once, so their lines take turns; their frames are read one pack at a time.
-            batch.sort_by_key(|entry| entry.pieces.first().map(|p| (p.pack, p.at, p.from)));
+            let Ok(batch) = batch else { return done };
             if done.is_ok() && !self.failed.load(Ordering::SeqCst) {
-                done = batch.iter().try_for_each(|entry| self.write_file(entry, &mut frames));
+                done = write_batch(self, &batch, &mut frames);
                 self.failed.fetch_or(done.is_err(), Ordering::SeqCst);
             }
         }
     }
-
-    fn write_file(&self, entry: &IndexEntry, frames: &mut Frames<'_>) -> Result<()> {
-        shutdown::check()?;
-        let path = self.target.dir.join(entry.path.path()?);
-        let doing = || format!("write {}", display_path(&path));
-        let file = self.open(&path)?;
-        // No fsync of each file: sync_target makes all of them durable at once, and until then there is no
-        // pg_control, so no server takes what a crash has left here for a data directory.
-        let mut at = 0;
-        for piece in &entry.pieces {
-            if !(self.target.delta && holds_piece(&file, at, piece)) {
-                let bytes = frames.read_piece(piece, &entry.path)?;
-                file.write_all_at(bytes, at).doing(doing)?;
-                self.written.fetch_add(piece.bytes.into(), Ordering::Relaxed);
-            }
-            at += u64::from(piece.bytes);
-            self.progress.add(piece.bytes.into());
-        }
-        if at != entry.size {
-            return Err(Error::corrupt(format!(
-                "the index has {at} of {} bytes of {}",
-                entry.size,
-                entry.path.to_display()
-            )));
-        }
-        // What was appended since the backup goes: recovery appends it again where the WAL says so.
-        if self.target.delta {
-            file.set_len(entry.size).doing(doing)?;
-        }
-        let modified =
-            std::time::UNIX_EPOCH + std::time::Duration::from_secs(entry.modified.max(0).unsigned_abs());
-        file.set_modified(modified).doing(doing)?;
-        self.target.set_owner_and_mode(&path, entry.mode)
-    }
-
-    /// With --delta what is there is kept, if it is a file; else nothing may be there.
-    fn open(&self, path: &Path) -> Result<File> {
-        if let Some(parent) = path.parent() {
-            self.target.make_folder(parent)?;
-        }
-        // A file with a second name is another folder's too, a copy made by links: here it gets a new one.
-        if self.target.delta && path.symlink_metadata().is_ok_and(|m| !m.is_file() || m.nlink() > 1) {
-            super::delta::remove_path(path)?;
-        }
-        // A link that is put here after the look above must not lead the write elsewhere: O_NOFOLLOW, open(2). Without
-        // --delta O_EXCL refuses whatever is there.
-        let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-        let mut options = OpenOptions::new();
-        options.read(self.target.delta).write(true).mode(0o600).custom_flags(nofollow);
-        match self.target.delta {
-            true => options.create(true).truncate(false),
-            false => options.create_new(true),
-        };
-        options.open(path).doing(|| format!("create {}", display_path(path)))
-    }
-}
-
-/// Whether the file holds this piece already.
-fn holds_piece(file: &File, at: u64, piece: &Piece) -> bool {
-    let mut bytes = vec![0; piece.bytes as usize];
-    file.read_exact_at(&mut bytes, at).is_ok() && crc32c(&bytes) == piece.crc32c
 }

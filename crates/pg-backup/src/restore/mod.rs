@@ -4,6 +4,7 @@
 
 mod archives;
 mod backup_manifest;
+mod batch;
 mod choose;
 mod conf;
 mod debian;

@@ -79,16 +79,28 @@ impl DigestKey {
         Ok(DigestKey(key))
     }
 
-    /// The record of a block. Its digest is HighwayHash-128, a keyed pseudorandom function (Alakuijala, Cox, Wassenberg,
-    /// 2016), at about the speed at which a disk reads. Without the key nobody can look for two blocks of one digest.
+    /// The record of a block.
     pub(super) fn record(&self, block: &[u8]) -> BlockRecord {
+        BlockRecord { digest: self.digest(block), crc32c: crc32c(block) }
+    }
+
+    /// The record of a block that may be as it was in `known`: its CRC is known then, and is not counted again.
+    pub(super) fn record_beside(&self, block: &[u8], known: Option<&BlockRecord>) -> BlockRecord {
+        let digest = self.digest(block);
+        let same = known.filter(|known| known.digest == digest);
+        same.copied().unwrap_or_else(|| BlockRecord { digest, crc32c: crc32c(block) })
+    }
+
+    /// HighwayHash-128, a keyed pseudorandom function (Alakuijala, Cox, Wassenberg, 2016), at about the speed at which
+    /// a disk reads. Without the key nobody can look for two blocks of one digest.
+    fn digest(&self, block: &[u8]) -> [u8; 16] {
         let (words, _) = self.0.as_chunks::<8>();
         let key = std::array::from_fn(|i| u64::from_le_bytes(words[i]));
         let [low, high] = HighwayHasher::new(Key(key)).hash128(block);
         let mut digest = [0; 16];
         digest[..8].copy_from_slice(&low.to_le_bytes());
         digest[8..].copy_from_slice(&high.to_le_bytes());
-        BlockRecord { digest, crc32c: crc32c(block) }
+        digest
     }
 
     /// Of all blocks of a stretch.
@@ -246,7 +258,11 @@ impl BlockMap {
         let entry: IndexEntry = serde_json::from_slice(line).ok()?;
         let blocks: Vec<BlockRecord> =
             blocks.as_chunks::<RECORD>().0.iter().map(BlockRecord::from_bytes).collect();
-        let fits = entry.path == *name && blocks.len() as u64 == entry.size.div_ceil(BLOCK as u64);
+        let covered: u64 = entry.pieces.iter().map(|piece| u64::from(piece.bytes)).sum();
+        // What is not read is taken from the pieces, so they must be the whole file.
+        let fits = entry.path == *name
+            && covered == entry.size
+            && blocks.len() as u64 == entry.size.div_ceil(BLOCK as u64);
         fits.then_some(MappedFile { entry, blocks })
     }
 }
@@ -273,9 +289,30 @@ mod tests {
     use super::*;
     use crate::format::index::{EntryKind, Piece};
 
-    fn entry(name: &str, size: u64) -> IndexEntry {
-        let (path, kind) = (FileName(name.as_bytes().to_vec()), EntryKind::File);
-        IndexEntry { path, kind, mode: 0o600, modified: 1, size, crc32c: 9, pieces: Vec::new() }
+    fn name(name: &str) -> FileName {
+        FileName(name.as_bytes().to_vec())
+    }
+
+    fn piece(n: u32, bytes: u32) -> Piece {
+        let (stored, plain, from) = (1 << 19, 1 << 20, n % 128 * 8192);
+        let (pack, at, sha256) = (n % 100, u64::from(n) << 12, hex(&sha256(&n.to_le_bytes())));
+        Piece { pack, at, stored, sha256, plain, from, bytes, crc32c: n }
+    }
+
+    /// A file in as many pieces: the last is longer than a block.
+    fn entry(name: &str, size: u32, pieces: u32) -> IndexEntry {
+        let last = pieces.saturating_sub(1);
+        let bytes = |n| if n == last { size - last * BLOCK as u32 } else { BLOCK as u32 };
+        let pieces = (0..pieces).map(|n| piece(n, bytes(n))).collect();
+        IndexEntry {
+            path: self::name(name),
+            kind: EntryKind::File,
+            mode: 0o600,
+            modified: 1,
+            size: size.into(),
+            crc32c: 9,
+            pieces,
+        }
     }
 
     #[test]
@@ -289,20 +326,23 @@ mod tests {
         let blocks: Vec<BlockRecord> = content.iter().map(|block| key.record(block)).collect();
         let write = || {
             let mut map = MapWriter::create(&path, key.clone()).expect("begun");
-            map.add_file(&entry("base/5/1", BLOCK as u64 + 5), &blocks).expect("added");
-            map.add_file(&entry("empty", 0), &[]).expect("added");
+            map.add_file(&entry("base/5/1", BLOCK as u32 + 5, 1), &blocks).expect("added");
+            map.add_file(&entry("empty", 0, 0), &[]).expect("added");
+            map.add_file(&entry("partly", 9, 0), &blocks[..1]).expect("added");
             map.commit(&MapOwner { id: &id, index: &index, clean: true, server_started: "" })
                 .expect("committed");
         };
         write();
         let open = || BlockMap::open(&path, &id, &index);
         let map = open().expect("opened");
-        let known = map.read_file(&entry("base/5/1", 0).path).expect("known");
+        let known = map.read_file(&name("base/5/1")).expect("known");
         assert_eq!((known.entry.size, &known.blocks), (BLOCK as u64 + 5, &blocks));
+        assert_eq!(known.entry.pieces.len(), 1);
         assert_eq!(join_crcs(&blocks, BLOCK + 5), crc32c(&content.concat()));
         assert_eq!(join_crcs(&[blocks[0]; 3], 3 * BLOCK), crc32c(&vec![1; 3 * BLOCK]));
-        assert!(map.clean && map.read_file(&entry("base/5/2", 0).path).is_none());
-        assert_eq!(map.read_file(&entry("empty", 0).path).expect("known").blocks, []);
+        assert!(map.clean && map.read_file(&name("base/5/2")).is_none());
+        assert_eq!(map.read_file(&name("empty")).expect("known").blocks, []);
+        assert!(map.read_file(&name("partly")).is_none(), "its pieces are not the whole file");
         let other: Id = "20261121T030000Z-120035".parse().expect("an id");
         assert!(BlockMap::open(&path, &other, &index).is_err(), "of another backup");
         assert!(
@@ -315,7 +355,7 @@ mod tests {
             flipped[at] ^= 4;
             fs::write(&path, &flipped).expect("write");
             let Ok(map) = open() else { continue };
-            let known = map.read_file(&entry("base/5/1", 0).path);
+            let known = map.read_file(&name("base/5/1"));
             assert!(
                 known.is_none_or(|k| k.blocks == blocks && k.entry.size == BLOCK as u64 + 5),
                 "byte {at}"
@@ -344,21 +384,7 @@ mod tests {
         let id: Id = "20261121T030000Z-120034".parse().expect("an id");
         let index = Sum { bytes: 1, sha256: "ab".into() };
         let key = DigestKey::random().expect("a key");
-        let piece = |n: u32| Piece {
-            pack: n % 100,
-            at: u64::from(n) << 12,
-            stored: 1 << 19,
-            sha256: hex(&sha256(&n.to_le_bytes())),
-            plain: 1 << 20,
-            from: n % 128 * 8192,
-            bytes: 8192,
-            crc32c: n,
-        };
-        let large = |n: u32| IndexEntry {
-            size: 1 << 30,
-            pieces: (0..30_000).map(piece).collect(),
-            ..entry(&format!("base/5/16384.{n}"), 0)
-        };
+        let large = |n: u32| entry(&format!("base/5/16384.{n}"), 1 << 30, 30_000);
         let blocks = vec![key.record(&[1; BLOCK]); 131_072];
         let mut map = MapWriter::create(&path, key.clone()).expect("begun");
         for n in 0..rounds {

@@ -108,7 +108,7 @@ impl ComparedFile<'_> {
     /// The file's; Corrupt when a block changed although no WAL summary says so.
     pub(super) fn read_chunk(&mut self, bytes: &mut Vec<u8>) -> Result<ComparedChunk> {
         let length = usize::try_from(self.left).unwrap_or(FRAME).min(FRAME);
-        bytes.clear();
+        // What is left of the chunk before is overwritten, or not looked at.
         bytes.resize(length, 0);
         let looks = self.choose_blocks(length);
         let mut blocks = self.read_blocks(bytes, &looks)?;
@@ -159,7 +159,11 @@ impl ComparedFile<'_> {
             for part in bytes[from * BLOCK..to].chunks_mut(READ) {
                 let filled = read_stretch(&self.file, part, at)
                     .doing(|| format!("read {}", self.name.to_display()))?;
-                blocks.extend(self.key.records(part));
+                part[filled..].fill(0);
+                for block in part.chunks(BLOCK) {
+                    let known = self.known.blocks.get(first + blocks.len());
+                    blocks.push(self.key.record_beside(block, known));
+                }
                 at += part.len() as u64;
                 self.progress.add(filled as u64);
                 self.watch.keep_pace(filled as u64)?;
@@ -241,8 +245,7 @@ impl ComparedFile<'_> {
         stretches
     }
 
-    /// The pieces that hold `range` already. The CRC is of what was read now, so that a restore would find out if a
-    /// digest had ever lied.
+    /// The pieces that hold `range` already.
     fn add_known(&mut self, blocks: &[BlockRecord], range: Range<usize>, stretches: &mut Vec<Stretch>) {
         let mut from = range.start;
         while from < range.end {

@@ -7,18 +7,18 @@ use testkit::Pg;
 fn sources_that_are_none() {
     let world = World::new();
     let write = |name: &str, bytes: &[u8]| std::fs::write(world.path(name), bytes).expect("write");
-    world.tool(&["run", "missing.db"]).refused(2, "missing.db is not there");
+    world.tool(&["run", "missing.db"]).refused_in_a_line(2, "missing.db is not there");
     write("lone.db-wal", b"x");
     let lone = world.tool(&["run", "lone.db"]);
-    lone.refused(2, "not there");
+    lone.refused_in_a_line(2, "not there");
     assert!(lone.stderr.contains("write-ahead log"), "{lone:?}");
     write("empty.db", b"");
-    world.tool(&["run", "empty.db"]).refused(1, "empty");
+    world.tool(&["run", "empty.db"]).refused_in_a_line(1, "empty");
     write("text.db", &b"this is no database at all. ".repeat(20));
-    world.tool(&["plan", "text.db"]).refused(1, "not a SQLite database, or it is encrypted");
-    world.tool(&["run", "."]).refused(2, "is a folder");
+    world.tool(&["plan", "text.db"]).refused_in_a_line(1, "not a SQLite database, or it is encrypted");
+    world.tool(&["run", "."]).refused_in_a_line(2, "is a folder");
     write("wal.db", &[&[0x37, 0x7f, 6, 0x82][..], &[0; 60]].concat());
-    world.tool(&["run", "wal.db"]).refused(2, "write-ahead log");
+    world.tool(&["run", "wal.db"]).refused_in_a_line(2, "write-ahead log");
     world.untouched();
 }
 
@@ -32,7 +32,7 @@ fn d19_a_corrupt_page_is_found_before_the_target_is_touched() {
     bytes[at..at + 4096].fill(0xa5);
     std::fs::write(world.file(), bytes).expect("damage it");
     let ran = world.run(&[]);
-    ran.refused(5, "app.db is damaged: ");
+    ran.refused_in_a_line(5, "app.db is damaged: ");
     world.untouched();
 }
 
@@ -40,18 +40,18 @@ fn d19_a_corrupt_page_is_found_before_the_target_is_touched() {
 fn targets_that_do_not_take_it() {
     let world = World::of("create table t (a int); insert into t values (1);");
     world.psql("create table t (b text); insert into t values ('mine'); create role plain login; revoke create on database postgres from public");
-    world.run(&[]).refused(2, "not empty");
+    world.run(&[]).refused_in_a_line(2, "not empty");
     let plain = world.pg.url().replace("postgres@", "plain@");
     let denied = world.tool(&["run", "app.db", "--to", &plain]);
-    denied.refused(1, "may not create a schema");
+    denied.refused_in_a_line(1, "may not create a schema");
     assert!(denied.stderr.contains("grant create on database"), "{denied:?}");
-    world.tool(&["run", "app.db", "--to", "host=/nowhere dbname=x user=y"]).refused(75, "connect");
+    world.tool(&["run", "app.db", "--to", "host=/nowhere dbname=x user=y"]).refused_in_a_line(75, "connect");
     world.gives(&[
         ("select b from t", "mine"),
         ("select count(*) from pg_namespace where nspname like 'toban%'", "0"),
     ]);
-    world.tool(&["run", "app.db", "--cast", "t.nothing=bool"]).refused(2, "t.nothing");
-    world.tool(&["run", "app.db", "--include", "zz*"]).refused(2, "zz*");
+    world.tool(&["run", "app.db", "--cast", "t.nothing=bool"]).refused_in_a_line(2, "t.nothing");
+    world.tool(&["run", "app.db", "--include", "zz*"]).refused_in_a_line(2, "zz*");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_source_whose_schema_changed_since_the_plan() {
     let world = World::of("create table t (a int); insert into t values (1);");
     assert_eq!(world.tool(&["plan", "app.db", "-o", "p.toml"]).status, Some(0));
     world.sqlite("alter table t add column b int");
-    world.run(&["--plan", "p.toml"]).refused(1, "has changed since the plan was made");
+    world.run(&["--plan", "p.toml"]).refused_in_a_line(1, "has changed since the plan was made");
     world.untouched();
 }
 
@@ -68,12 +68,12 @@ fn rows_that_came_after_the_plan_are_judged_by_it() {
     let world = World::of("create table t (a int); insert into t values (1);");
     assert_eq!(world.tool(&["plan", "app.db", "-o", "p.toml"]).status, Some(0));
     world.sqlite("insert into t values ('no')");
-    world.run(&["--plan", "p.toml"]).refused(1, "not a number");
+    world.run(&["--plan", "p.toml"]).refused_in_a_line(1, "not a number");
     world.untouched();
     let plan = std::fs::read_to_string(world.path("p.toml")).expect("plan");
     std::fs::write(world.path("p.toml"), plan.replace("policy = \"stop\"", "policy = \"null\""))
         .expect("edit");
-    world.run(&["--plan", "p.toml"]).refused(3, "1 values");
+    world.run(&["--plan", "p.toml"]).refused_in_a_line(3, "1 values");
     world.gives(&[("select count(*), count(a) from t", "2|1")]);
 }
 

@@ -1,10 +1,11 @@
 //! Random databases: whatever SQLite took arrives, or what does not is named; PostgreSQL and SQLite are asked themselves.
 
 use crate::schema;
-use crate::world::{Ran, World};
+use crate::world::World;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use serde_json::Value;
+use testkit::Ran;
 use testkit::{Dice, rounds, seed};
 
 #[test]

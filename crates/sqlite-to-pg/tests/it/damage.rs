@@ -261,7 +261,7 @@ fn an_index_that_disagrees_with_its_table_is_damage() {
     bytes[value] = b'c';
     std::fs::write(world.file(), bytes).expect("damage");
     let ran = world.run(&[]);
-    ran.refused(5, "missing from index i");
+    ran.refused_in_a_line(5, "missing from index i");
     assert!(ran.stderr.contains("REINDEX"), "{ran:?}");
     world.untouched();
 }

@@ -45,7 +45,7 @@ fn t2_what_has_no_counterpart_is_named() {
     let world = world();
     world.sqlite("create table more (x); alter table things add column unheard int");
     let ran = world.run(&["--existing", "refuse"]);
-    ran.refused(2, "the table more");
+    ran.refused_in_a_line(2, "the table more");
     assert!(ran.stderr.contains("things.unheard"), "{ran:?}");
     world.run(&["--existing", "refuse", "--exclude", "more", "--rename", "things.unheard=extra"]).ended(0);
 }
@@ -61,7 +61,7 @@ fn t3_rows_that_are_there() {
     for (action, expected) in cases {
         let world = world();
         world.psql(seed);
-        world.run(&["--existing", "refuse"]).refused(2, "parents holds rows");
+        world.run(&["--existing", "refuse"]).refused_in_a_line(2, "parents holds rows");
         world.run(&["--existing", action]).ended(0);
         world.gives(&[("select id, name from parents order by id", expected)]);
         world.run(&["--undo"]).ended(0);
@@ -81,7 +81,7 @@ fn t6_what_does_not_fit_is_listed_before_a_byte_is_loaded() {
     let world = world();
     world.sqlite("insert into parents values (3, 'much too long a name'), (4, null); insert into things values (3, 5, 'never', 'Odd', 99999.999, '{', 'x', null, null, 1)");
     let ran = world.run(&["--existing", "refuse"]);
-    ran.refused(4, "do not fit");
+    ran.refused_in_a_line(4, "do not fit");
     let told: Vec<String> = ran
         .records()
         .iter()
@@ -109,7 +109,7 @@ fn t7_row_level_security_hides_nothing_from_us() {
                 alter type state owner to owner; alter table parents enable row level security; alter table parents force row level security; create policy p on parents using (name = 'one')");
     let url = world.pg.url().replace("postgres@", "owner@");
     let ran = world.tool(&["run", "app.db", "--to", &url, "--existing", "refuse"]);
-    ran.refused(1, "row-level security");
+    ran.refused_in_a_line(1, "row-level security");
     world.psql("alter table parents disable row level security");
     assert_eq!(world.tool(&["run", "app.db", "--to", &url, "--existing", "refuse"]).status, Some(0));
 }
@@ -142,6 +142,6 @@ fn t7_a_table_in_partitions_takes_the_rows() {
 fn t3_an_upsert_needs_a_key() {
     let world = World::of("create table t (x int); insert into t values (1);");
     world.psql("create table t (x int); insert into t values (1)");
-    world.run(&["--existing", "upsert"]).refused(2, "t has no primary key");
+    world.run(&["--existing", "upsert"]).refused_in_a_line(2, "t has no primary key");
     world.gives(&[("select count(*) from t", "1")]);
 }

@@ -92,7 +92,7 @@ fn v26_what_no_table_of_postgresql_can_hold_stays_behind_alone() {
         (0..40).map(|i| format!("c{i}")).collect::<Vec<_>>().join(", "),
     ));
     let ran = world.run(&[]);
-    ran.refused(3, "all is there but the tables many, fat and ");
+    ran.refused_in_a_line(3, "all is there but the tables many, fat and ");
     let records = ran.records();
     assert!(outcome_of(&records, "table", "many").1.contains("1601 columns"));
     let fat = records.iter().find(|r| r["name"] == "fat" && r["outcome"] == "skipped").expect("fat is told");
@@ -116,7 +116,7 @@ fn d19_what_is_damaged_in_the_schema_alone_does_not_keep_the_rest_away() {
          insert into sqlite_schema values ('table', 'spatial', 'spatial', 0, 'create virtual table spatial using VirtualSpatialIndex()')",
     );
     let ran = world.run(&[]);
-    ran.refused(3, "all is there but the tables u and 2 objects (virtual table spatial, view v)");
+    ran.refused_in_a_line(3, "all is there but the tables u and 2 objects (virtual table spatial, view v)");
     let (found, why) = outcome_of(&ran.records(), "view", "v");
     assert!(found == "written to a file" && why.contains("damaged"), "{found} {why}");
     world.gives(&[("select a from t", "1")]);
@@ -149,7 +149,7 @@ fn k11_a_constraint_that_postgresql_refuses_is_told_and_the_rows_stay() {
     let world = World::of(
         "create table t (id integer primary key, d datetime unique); insert into t values (1, '2020-01-01T00:00:00Z'), (2, '2020-01-01T01:00:00+01:00');",
     );
-    world.run(&[]).refused(3, "all is there but 1 objects (unique t.t_d_key)");
+    world.run(&[]).refused_in_a_line(3, "all is there but 1 objects (unique t.t_d_key)");
     world.gives(&[("select count(*), count(distinct d) from t", "2|1")]);
     let ran = world.tool(&["verify", "app.db", "--json"]);
     assert_eq!(ran.status, Some(3), "{ran:?}");
@@ -180,7 +180,7 @@ fn d20_a_file_that_is_really_encrypted_is_told_from_a_broken_one() {
     openssl.args(["enc", "-aes-256-ctr", "-K", &"5a".repeat(32), "-iv", &"a5".repeat(16), "-in"]);
     let done = openssl.arg(world.file()).arg("-out").arg(world.path("locked.db")).output().expect("openssl");
     assert!(done.status.success(), "{done:?}");
-    world.tool(&["run", "locked.db"]).refused(1, "not a SQLite database, or it is encrypted");
+    world.tool(&["run", "locked.db"]).refused_in_a_line(1, "not a SQLite database, or it is encrypted");
     world.untouched();
 }
 
@@ -195,9 +195,9 @@ fn d17_a_hot_journal_is_not_read_over() {
     let copy = |name: &str, to: &str| std::fs::copy(world.path(name), world.path(to)).expect("copy");
     copy("app.db", "hot.db");
     copy("app.db-journal", "hot.db-journal");
-    world.tool(&["run", "hot.db"]).refused(1, "a transaction that was interrupted");
+    world.tool(&["run", "hot.db"]).refused_in_a_line(1, "a transaction that was interrupted");
     let before = crate::world::bytes(&world.path("hot.db"));
-    world.tool(&["plan", "hot.db"]).refused(1, "hint: its -journal must be rolled back first");
+    world.tool(&["plan", "hot.db"]).refused_in_a_line(1, "hint: its -journal must be rolled back first");
     assert!(before == crate::world::bytes(&world.path("hot.db")), "the source was written to");
     let rolled = std::process::Command::new("sqlite3")
         .arg(world.path("hot.db"))
@@ -275,7 +275,7 @@ fn d21_too_few_locks_are_told_before_a_byte_is_copied() {
     let tables: String = (0..150).map(|n| format!("create table t{n} (id integer primary key);")).collect();
     world.sqlite(&tables);
     let ran = world.run(&[]);
-    ran.refused(1, "300 locks at once");
+    ran.refused_in_a_line(1, "300 locks at once");
     assert!(ran.stderr.contains("max_locks_per_transaction = "), "{ran:?}");
     world.run(&["--schema", "moved"]).ended(0);
     world.gives(&[("select count(*) from moved.t149", "0")]);

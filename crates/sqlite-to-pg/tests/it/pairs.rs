@@ -322,7 +322,7 @@ fn rules_for_numbers_and_for_fine_times() {
         "create table t (id int primary key, at timestamp(3), took interval, ms interval, s interval, ticks interval, c time(0), n varchar(8), d timestamptz(0))",
     );
     let ran = world.run(&["--existing", "refuse"]);
-    ran.refused(4, "do not fit");
+    ran.refused_in_a_line(4, "do not fit");
     for words in ["t.took", "interval-us", "t.c", "finer than the type keeps"] {
         assert!(ran.stdout.contains(words), "{words}: {ran:?}");
     }
@@ -354,7 +354,7 @@ fn text_is_never_sent_as_a_number() {
     world.gives(&[("select count(*) from t", "0")]);
     world
         .tool(&["run", "app.db", "--schema", "other", "--cast", "t.n=bigint:text"])
-        .refused(2, "does not give bigint");
+        .refused_in_a_line(2, "does not give bigint");
 }
 
 /// A cast of the server that cuts or rounds says nothing: not of bits, of domains, nor of elements.
@@ -379,7 +379,7 @@ fn casts_that_would_change_a_value_are_told() {
         world.psql(&format!("create table {name} (id int primary key, v {target})"));
         for action in ["refuse", "append"] {
             let ran = world.run(&["--include", &name, "--existing", action]);
-            ran.refused(4, "would change 1 values");
+            ran.refused_in_a_line(4, "would change 1 values");
             assert!(ran.stderr.contains(words) && ran.stderr.contains("row 7"), "{target}: {ran:?}");
             world.gives(&[(&format!("select count(*) from {name}"), "0")]);
         }

@@ -54,7 +54,7 @@ fn an_edited_plan_decides() {
         .expect("edit");
     world.run(&["--plan", "p.toml"]).ended(0);
     world.gives(&[("select string_agg(is_active::text, ',') from people", "true,true")]);
-    world.tool(&["run", "app.db", "--plan", "app.db"]).refused(2, "read the plan");
+    world.tool(&["run", "app.db", "--plan", "app.db"]).refused_in_a_line(2, "read the plan");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn pgloaders_positional_arguments_work() {
 #[test]
 fn names_that_would_collide_are_refused() {
     let world = World::of("create table t (userId int, user_id int);");
-    world.run(&["--snake-case"]).refused(2, "would both be called user_id");
+    world.run(&["--snake-case"]).refused_in_a_line(2, "would both be called user_id");
     world.untouched();
 }
 

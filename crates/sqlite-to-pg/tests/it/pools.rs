@@ -24,7 +24,7 @@ fn a_pool_of_transactions_is_refused_before_anything_is_set() {
             &["run", "app.db", "--to", &own, "--existing", "append"],
             &["plan", "app.db", "--for", &own],
         ] {
-            world.tool(args).refused(1, "a pool in transaction mode");
+            world.tool(args).refused_in_a_line(1, "a pool in transaction mode");
         }
         let through = std::process::Command::new(world.pg.bin("psql"))
             .args(["-XAt", "-d", &own, "-c", TRACES])
@@ -53,5 +53,5 @@ fn a_pool_of_few_sessions_is_enough_or_said_to_be_too_small() {
     let pool = Pooler::with(&world.pg, &["pool_mode = session", "default_pool_size = 1"]);
     world
         .tool(&["run", "app.db", "--to", &pool.conninfo(), "--schema", "other"])
-        .refused(75, "no second session");
+        .refused_in_a_line(75, "no second session");
 }

@@ -63,7 +63,7 @@ fn what_only_the_server_finds_is_told_with_its_row() {
         let before = world.psql(STATE);
         let ran = world.run(&["--existing", "refuse"]);
         for word in words {
-            ran.refused(4, word);
+            ran.refused_in_a_line(4, word);
         }
         assert!(ran.stderr.contains("nothing was loaded"), "{ran:?}");
         assert_eq!(world.psql(STATE), before, "{source}");
@@ -79,7 +79,7 @@ fn rows_that_meet_those_of_the_application_are_told_too() {
     world.psql("create table t (id bigint primary key, n text unique); insert into t values (900, 'c')");
     let before = world.psql(STATE);
     for action in ["append", "upsert", "skip-existing"] {
-        world.run(&["--existing", action]).refused(
+        world.run(&["--existing", action]).refused_in_a_line(
             4,
             "t id=3: duplicate key value violates unique constraint \"t_n_key\": Key (n)=(c) already exists",
         );
@@ -100,7 +100,7 @@ fn rows_that_differ_are_never_kept() {
         }
         let before = world.psql(STATE);
         let ran = world.run(&["--existing", action]);
-        ran.refused(4, "nothing was loaded");
+        ran.refused_in_a_line(4, "nothing was loaded");
         assert!(ran.stdout.contains("price"), "{ran:?}");
         assert_eq!(world.psql(STATE), before, "{action}");
     }
@@ -111,7 +111,7 @@ fn rows_that_differ_are_never_kept() {
     world.psql("create table t (id bigint, w text unique); insert into t values (900, 'one')");
     let before = world.psql(STATE);
     let ran = world.run(&["--existing", "skip-existing"]);
-    ran.refused(4, "hold other values in 1 places, and nothing was loaded");
+    ran.refused_in_a_line(4, "hold other values in 1 places, and nothing was loaded");
     let told = ran.records().iter().any(|r| {
         r["kind"] == "difference" && r["name"].as_str().is_some_and(|n| n.contains("missing-row t id=1"))
     });
@@ -151,7 +151,7 @@ fn what_can_be_known_is_refused_before_a_value_is_read() {
         world.psql(&format!("{TABLE}; {change}"));
         let url = world.pg.url().replace("postgres@", "app@");
         let ran = world.tool(&["run", "app.db", "--to", &url, "--existing", "refuse", "--json"]);
-        ran.refused(status, words);
+        ran.refused_in_a_line(status, words);
         assert_eq!(ran.stdout, "", "{change}: a value was read first: {ran:?}");
     }
     // Into a schema of ours too.
@@ -160,7 +160,7 @@ fn what_can_be_known_is_refused_before_a_value_is_read() {
     let url = world.pg.url().replace("postgres@", "app@");
     world
         .tool(&["run", "app.db", "--to", &url, "--schema", "theirs"])
-        .refused(1, "may not create tables in the schema theirs");
+        .refused_in_a_line(1, "may not create tables in the schema theirs");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_column_without_counterpart_is_left_out_or_given_a_value() {
     );
     world.psql("create table feeds (id bigint primary key, name text, fetched int not null, slug text not null, at timestamptz not null default now())");
     let ran = world.run(&["--existing", "refuse"]);
-    ran.refused(2, "the column feeds.legacy, a value for feeds.fetched");
+    ran.refused_in_a_line(2, "the column feeds.legacy, a value for feeds.fetched");
     assert!(
         ran.stderr.contains("--set TABLE.COLUMN=EXPRESSION")
             && ran.stderr.contains("TABLE.COLUMN leaves it out"),
@@ -178,17 +178,17 @@ fn a_column_without_counterpart_is_left_out_or_given_a_value() {
     );
     let known = ["--existing", "refuse", "--exclude", "feeds.legacy", "--set", "feeds.fetched=0"];
     let with = |more: &str| world.run(&[&known[..], &["--set", more]].concat());
-    with("feeds.slug=lower(").refused(2, "--set feeds.slug=lower(");
-    with("feeds.nothing=1").refused(2, "the target has no such column");
-    with("feeds.name='x'").refused(2, "it already gets the values of name");
-    with("other.x=1").refused(2, "no table other is copied");
-    with("feeds.slug").refused(2, "TABLE.COLUMN=EXPRESSION");
+    with("feeds.slug=lower(").refused_in_a_line(2, "--set feeds.slug=lower(");
+    with("feeds.nothing=1").refused_in_a_line(2, "the target has no such column");
+    with("feeds.name='x'").refused_in_a_line(2, "it already gets the values of name");
+    with("other.x=1").refused_in_a_line(2, "no table other is copied");
+    with("feeds.slug").refused_in_a_line(2, "TABLE.COLUMN=EXPRESSION");
     with("feeds.slug=lower(name) || '-' || id").ended(0);
     world.gives(&[("select id, name, fetched, slug from feeds order by id", "1|a|0|a-1\n2|b|0|b-2")]);
     world.verified();
     world
         .run(&["--set", "feeds.fetched=0", "--schema", "other"])
-        .refused(2, "the tables are made from the source's columns");
+        .refused_in_a_line(2, "the tables are made from the source's columns");
 }
 
 /// The same by a plan that is written although something has no counterpart, and then edited.
@@ -199,12 +199,12 @@ fn a_plan_for_tables_of_the_application_is_written_and_edited() {
     );
     world.psql("create table feeds (id bigint primary key, title text, fetched int not null)");
     let ran = world.tool(&["plan", "app.db", "--for", &world.pg.url(), "-o", "p.toml", "--json"]);
-    ran.refused(
+    ran.refused_in_a_line(
         2,
         "no counterpart in public: the column feeds.name, the column feeds.legacy, a value for feeds.fetched",
     );
     assert!(ran.stdout.contains("feeds.legacy"), "the plan is printed all the same: {ran:?}");
-    world.run(&["--plan", "p.toml"]).refused(2, "no counterpart in public: the column feeds.name");
+    world.run(&["--plan", "p.toml"]).refused_in_a_line(2, "no counterpart in public: the column feeds.name");
     let mut plan: toml::Value =
         toml::from_str(&std::fs::read_to_string(world.path("p.toml")).expect("the plan")).expect("TOML");
     let table = plan["table"].as_array_mut().expect("tables").first_mut().expect("one");
@@ -273,7 +273,7 @@ fn orphans_that_rejects_made_are_not_called_the_sources() {
         "create table p (id integer primary key, d date); insert into p values (1, '2024-01-01'), (2, 'never'); create table c (id integer primary key, p_id int references p); insert into c values (1, 1), (2, 2), (3, 9);",
     );
     let ran = world.run(&["--cast", "p.d=date", "--on-invalid", "reject", "--report", "told"]);
-    ran.refused(3, "1 values");
+    ran.refused_in_a_line(3, "1 values");
     let (_, why) = crate::world::outcome_of(&ran.records(), "foreign key", "c.c_p_id_fkey");
     assert_eq!(
         why,

@@ -10,7 +10,7 @@ fn policies_decide_and_originals_are_kept() {
         [("null", "1|2024-01-01\n2|\n3|"), ("reject", "1|2024-01-01"), ("replace", "1|2024-01-01\n2|\n3|")];
     for (policy, expected) in cases {
         let world = World::of(SOURCE);
-        world.run(&["--on-invalid", policy, "--report", "told"]).refused(3, "2 values");
+        world.run(&["--on-invalid", policy, "--report", "told"]).refused_in_a_line(3, "2 values");
         world.gives(&[
             ("select id, d from t order by id", expected),
             ("select pg_typeof(d) from t limit 1", "date"),
@@ -45,7 +45,7 @@ fn rejected_values_are_loaded_again_after_a_rule_changed() {
     let world = World::of(
         "create table t (id integer primary key, b boolean); insert into t values (1, 1), (2, 'yes'), (3, 0);",
     );
-    world.run(&["--cast", "t.b=bool", "--on-invalid", "null"]).refused(3, "1 values");
+    world.run(&["--cast", "t.b=bool", "--on-invalid", "null"]).refused_in_a_line(3, "1 values");
     world.gives(&[("select id, b from t order by id", "1|t\n2|\n3|f")]);
     world.run(&["--cast", "t.b=bool-words", "--existing", "upsert"]).ended(0);
     world.gives(&[("select id, b from t order by id", "1|t\n2|t\n3|f")]);
@@ -60,18 +60,20 @@ fn a_list_of_rejects_is_loaded_alone() {
          create table rest (id text primary key, d date); insert into rest values ('a', '2024-01-01'), ('b', 'never');",
     );
     let rules = ["--cast", "t.b=bool", "--cast", "w.d=date", "--cast", "rest.d=date"];
-    world.run(&[&rules[..], &["--on-invalid", "null", "--report", "told"]].concat()).refused(3, "3 values");
+    world
+        .run(&[&rules[..], &["--on-invalid", "null", "--report", "told"]].concat())
+        .refused_in_a_line(3, "3 values");
     world.psql("update t set n = 'written since' where id <> 2; delete from rest where id = 'b'");
     let list = ["--rejects", "told/rejects.jsonl"];
-    world.run(&list).refused(4, "do not fit the target's tables");
+    world.run(&list).refused_in_a_line(4, "do not fit the target's tables");
     let records = world.run(&[&list[..], &["--on-invalid", "null", "--report", "again"]].concat());
-    records.refused(3, "2 values");
+    records.refused_in_a_line(3, "2 values");
     world.gives(&[
         ("select id, b, n from t order by id", "1|t|written since\n2|t|b\n3|f|written since"),
         ("select k, d from w order by k", "it's|2024-01-01\nx|"),
         ("select id, d from rest order by id", "a|2024-01-01\nb|"),
     ]);
-    world.run(&["--rejects", "told/report.html"]).refused(2, "told/report.html");
+    world.run(&["--rejects", "told/report.html"]).refused_in_a_line(2, "told/report.html");
     world.run(&["--undo"]).ended(0);
     world.gives(&[("select b from t where id = 2", "")]);
 }
@@ -82,7 +84,9 @@ fn a_copy_is_whole_after_its_rejects() {
     let world = World::of(
         "create table t (id integer primary key, b boolean); insert into t values (1, 1), (2, 'yes'), (3, 0);",
     );
-    world.run(&["--cast", "t.b=bool", "--on-invalid", "null", "--report", "told"]).refused(3, "1 values");
+    world
+        .run(&["--cast", "t.b=bool", "--on-invalid", "null", "--report", "told"])
+        .refused_in_a_line(3, "1 values");
     assert_eq!(world.tool(&["verify", "app.db"]).status, Some(3));
     world.run(&["--rejects", "told/rejects.jsonl", "--cast", "t.b=bool-words"]).ended(0);
     world.gives(&[("select id, b from t order by id", "1|t\n2|t\n3|f")]);

@@ -35,7 +35,7 @@ fn rows_written_since_are_counted_and_stay_until_they_may_go() {
             world.pg.psql("postgres", &one);
         }
         let ran = world.run(&["--undo"]);
-        ran.refused(2, words);
+        ran.refused_in_a_line(2, words);
         world.gives(&[("select to_regclass('users') is not null", "t")]);
         let told = world.run(&["--undo", "--even-if-changed"]).ended(0);
         assert!(told[0]["step"].as_str().is_some_and(|s| s.contains(words)), "{told:?}");
@@ -61,7 +61,7 @@ fn what_was_added_to_the_applications_tables_stays() {
     world.psql("create table users (id bigint primary key, n text); create table logs (n int); insert into users values (9, 'seeded')");
     world.run(&["--existing", "truncate"]).ended(0);
     world.psql("insert into users values (10, 'written since')");
-    world.run(&["--undo"]).refused(2, "1 rows written since");
+    world.run(&["--undo"]).refused_in_a_line(2, "1 rows written since");
     world.gives(&[("select count(*) from users", "4")]);
     world.run(&["--undo", "--even-if-changed"]).ended(0);
     world.gives(&[("select id, n from users", "9|seeded")]);
@@ -73,7 +73,7 @@ fn a_run_without_marks_is_not_taken_back_unasked() {
     let world = World::of(SOURCE);
     world.run(&[]).ended(0);
     world.psql("drop table toban_undo.mark");
-    world.run(&["--undo"]).refused(2, "is not known");
+    world.run(&["--undo"]).refused_in_a_line(2, "is not known");
     world.run(&["--undo", "--even-if-changed"]).ended(0);
     world.untouched();
 }

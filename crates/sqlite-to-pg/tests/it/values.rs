@@ -78,7 +78,7 @@ fn v10_digits_beyond_the_microsecond_are_decided_in_the_plan() {
     world.verified();
     assert!(!world.path("app-migration/rejects.jsonl").exists(), "rounded by rule is no reject");
     world.run(&["--undo"]).ended(0);
-    world.run(&["--on-invalid", "replace"]).refused(3, "4 values");
+    world.run(&["--on-invalid", "replace"]).refused_in_a_line(3, "4 values");
     let kept = std::fs::read_to_string(world.path("app-migration/rejects.jsonl")).expect("rejects");
     assert!(kept.contains("finer than a microsecond"), "{kept}");
     world.run(&["--undo"]).ended(0);

@@ -148,11 +148,11 @@ fn tables_columns_and_objects_are_excluded_by_name() {
         "create table t (id integer primary key, old text check (old <> 'x'), a int, p int references gone (id)); create index by_old on t (old); create index by_a on t (a);
          create table gone (id integer primary key); create trigger on_gone after insert on gone begin select 1; end; create view v as select id from t; insert into t values (1, 'o', 2, null);",
     );
-    world.run(&["--exclude", "t.nothing"]).refused(2, "no table is called like t.nothing");
+    world.run(&["--exclude", "t.nothing"]).refused_in_a_line(2, "no table is called like t.nothing");
     world
         .run(&["--exclude", "index:nothing"])
-        .refused(2, "there is no table, column, view, trigger or index of this name");
-    world.run(&["--exclude", "t.id"]).refused(2, "primary key");
+        .refused_in_a_line(2, "there is no table, column, view, trigger or index of this name");
+    world.run(&["--exclude", "t.id"]).refused_in_a_line(2, "primary key");
     world.untouched();
     let records = world
         .run(&["--exclude", "gone", "--exclude", "t.old", "--exclude", "by_a", "--exclude", "view:v"])

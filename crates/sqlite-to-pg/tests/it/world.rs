@@ -4,42 +4,12 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
-use testkit::Pg;
+use testkit::{Pg, Ran};
 
 /// Everything one test needs; gone when dropped.
 pub(crate) struct World {
     pub(crate) pg: Pg,
     pub(crate) dir: TempDir,
-}
-
-/// How a run of the tool ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) status: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    /// Ended with `status`.
-    #[track_caller]
-    pub(crate) fn ended(self, status: i32) -> Vec<Value> {
-        assert_eq!(self.status, Some(status), "{self:?}");
-        self.records()
-    }
-
-    /// Ended with `status` and one line that holds `words`.
-    #[track_caller]
-    pub(crate) fn refused(&self, status: i32, words: &str) {
-        assert_eq!(self.status, Some(status), "{self:?}");
-        assert!(self.stderr.contains(words), "{words:?} is not in: {}", self.stderr);
-        let said = self.stderr.lines().filter(|l| !l.starts_with("hint: ")).count();
-        assert_eq!(said, 1, "one line says it: {}", self.stderr);
-    }
-
-    pub(crate) fn records(&self) -> Vec<Value> {
-        self.stdout.lines().map(|l| serde_json::from_str(l).expect("a JSON record")).collect()
-    }
 }
 
 /// The outcome and the reason of what is called so.
@@ -115,9 +85,7 @@ impl World {
     }
 
     pub(crate) fn tool(&self, args: &[&str]) -> Ran {
-        let done = self.command(args).output().expect("run sqlite-to-pg");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran { status: done.status.code(), stdout: text(&done.stdout), stderr: text(&done.stderr) }
+        Ran::from(self.command(args).output().expect("run sqlite-to-pg"))
     }
 
     /// `run` of the file, as JSON, with more arguments.

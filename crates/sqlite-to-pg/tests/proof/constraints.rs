@@ -1,6 +1,6 @@
 //! What a copy must have beside its rows.
 
-use crate::world::World;
+use crate::world::{Verified, World};
 
 const SOURCE: &str = "create table p (id integer primary key autoincrement, mail text not null unique); \
     create table c (id integer primary key, p_id integer references p, n text collate nocase); \

@@ -1,6 +1,6 @@
 //! Copies as other tools make them, and what these lose.
 
-use crate::world::World;
+use crate::world::{Verified, World};
 
 /// One column on both sides; the row is 1.
 fn judged(sqlite: (&str, &str), postgres: (&str, &str)) -> World {

@@ -1,6 +1,6 @@
 //! Faults planted in the copy, one at a time: each must be found, and its row named.
 
-use crate::world::World;
+use crate::world::{Verified, World};
 use postgres::{Client, SimpleQueryMessage};
 use rusqlite::types::Value;
 use testkit::{Dice, rounds, seed};

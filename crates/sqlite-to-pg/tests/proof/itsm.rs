@@ -1,6 +1,6 @@
 //! The users' own application, copied by hand: PostgreSQL itself casts what SQLite's `quote()` says.
 
-use crate::world::World;
+use crate::world::{Verified, World};
 use rusqlite::types::ValueRef;
 use testkit::itsm::{Flaw, Itsm, POSTGRES_SCHEMA, Planted, TABLES};
 

@@ -1,7 +1,8 @@
 //! Copies made by a plan: what the plan does with invalid values is expected, and nothing else.
 
-use crate::world::{Ran, World, ran};
+use crate::world::{Verified, World, ran};
 use std::process::Command;
+use testkit::Ran;
 
 const SOURCE: &str = "create table t (id integer primary key, n text, d datetime, f boolean, j json, g real); \
     insert into t values (1, 'x', '2024-01-01', 1, '{\"a\":[1]}', 0.1), (2, 'a' || char(0) || 'b', '2024-02-30', 0, null, 2), \

@@ -1,6 +1,6 @@
 //! Roles, files and servers that do not answer as one would like.
 
-use crate::world::World;
+use crate::world::{Verified, World};
 
 const ROWS: &str = "create table t (id integer primary key, v text); insert into t values (1, 'x'), (2, 'y')";
 const COPY: &str = "create table t (id bigserial primary key, v text); insert into t values (1, 'x'), (2, 'y'); \

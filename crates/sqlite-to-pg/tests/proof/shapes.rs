@@ -1,6 +1,6 @@
 //! Tables of every shape: without key, without rowid, with sparse numbers, with doubles; sizes at the edges.
 
-use crate::world::World;
+use crate::world::{Verified, World};
 
 #[test]
 fn a_table_without_key_is_compared_as_a_bag_of_rows() {

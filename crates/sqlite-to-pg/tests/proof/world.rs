@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
-use testkit::Pg;
+use testkit::{Pg, Ran};
 
 /// Everything one test needs; gone when dropped.
 pub(crate) struct World {
@@ -13,42 +13,25 @@ pub(crate) struct World {
     dir: TempDir,
 }
 
-/// How a run of the tool ended.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) status: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+/// What a verification found.
+pub(crate) trait Verified {
+    /// All is equal, and nothing is on stderr but the tables.
+    fn equal(self) -> Vec<Value>;
+    /// Something differs: the differences as `kind table row column`, sorted.
+    fn differs(self) -> Vec<String>;
 }
 
-impl Ran {
-    /// All is equal, and nothing was said but the tables.
+impl Verified for Ran {
     #[track_caller]
-    pub(crate) fn equal(self) -> Vec<Value> {
-        assert_eq!(self.status, Some(0), "{self:?}");
-        assert_eq!(self.stderr, "");
-        let records = self.records();
+    fn equal(self) -> Vec<Value> {
+        let records = self.json();
         assert_eq!(differences(&records), Vec::<String>::new());
         records
     }
 
-    /// Something differs: the differences as `kind table row column`, sorted.
     #[track_caller]
-    pub(crate) fn differs(self) -> Vec<String> {
-        assert_eq!(self.status, Some(4), "{self:?}");
-        differences(&self.records())
-    }
-
-    /// Ended with `status` and one line that holds `words`.
-    #[track_caller]
-    pub(crate) fn refused(self, status: i32, words: &str) {
-        assert_eq!(self.status, Some(status), "{self:?}");
-        assert!(self.stderr.contains(words), "{words:?} is not in: {}", self.stderr);
-    }
-
-    /// The JSON records on stdout.
-    pub(crate) fn records(&self) -> Vec<Value> {
-        self.stdout.lines().map(|l| serde_json::from_str(l).expect("a JSON record")).collect()
+    fn differs(self) -> Vec<String> {
+        differences(&self.ended(4))
     }
 }
 
@@ -125,7 +108,5 @@ impl World {
 /// Runs a command to its end, in a bare environment.
 pub(crate) fn ran(mut command: Command) -> Ran {
     command.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
-    let done = command.output().expect("run sqlite-to-pg");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ran { status: done.status.code(), stdout: text(&done.stdout), stderr: text(&done.stderr) }
+    Ran::from(command.output().expect("run sqlite-to-pg"))
 }
