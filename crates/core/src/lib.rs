@@ -28,6 +28,7 @@ pub mod run;
 pub mod run_record;
 pub mod secret;
 pub mod shutdown;
+pub mod sign;
 pub mod stamp;
 #[cfg(feature = "repo")]
 pub mod store;

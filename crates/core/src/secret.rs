@@ -47,11 +47,16 @@ impl Secret {
         if let Some(path) = file {
             return Secret::from_file(path).map(Some);
         }
-        if let Some(path) = credentials().map(|d| d.join(credential)).filter(|p| p.exists()) {
+        if let Some(path) = self::credential(credential) {
             return Secret::from_file(&path).map(Some);
         }
         Ok(std::env::var(variable).ok().filter(|v| !v.is_empty()).map(Secret))
     }
+}
+
+/// The file of a systemd credential (systemd.exec(5), `LoadCredential=`), if the unit has it.
+pub fn credential(name: &str) -> Option<PathBuf> {
+    credentials().map(|d| d.join(name)).filter(|p| p.exists())
 }
 
 fn credentials() -> Option<PathBuf> {

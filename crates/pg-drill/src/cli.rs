@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use toban_core::check::Rule;
 use toban_core::config::Span;
 use toban_core::repo::RepoArgs;
+use toban_core::sign::SignArgs;
 use toban_core::{Cli, Common, DryRun, Monitoring};
 
 /// Prove that backups restore: restore one, recover, check and compare it, and write down the proof.
@@ -63,6 +64,8 @@ pub struct DrillArgs {
     /// Where the report goes [default: beside the proof in the state directory]
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub sign: SignArgs,
     /// Keep what was restored, and the logs; the next drill clears them
     #[arg(long)]
     pub keep: bool,

@@ -163,6 +163,7 @@ impl Drill<'_> {
         self.proof.system_identifier = Some(control.system.to_string());
         let mut inspected = sandbox::inspect(self.runner, &data)?;
         (self.proof.files, self.proof.bytes) = (inspected.files, inspected.bytes);
+        self.proof.backup_manifest_sha256 = inspected.backup_manifest_sha256.clone();
         conf::write_files(self.scratch, "", self.runner)?;
         let empty = self.scratch.path("postgresql.conf");
         let (mut recovery, refused) =
@@ -266,11 +267,12 @@ impl Drill<'_> {
         self.proof.checks = self.findings.all.iter().map(ProofCheck::from).collect();
         self.proof.finished = jiff::Timestamp::now();
         let folder = state_dir().join("drill").join(&self.plan.cluster).join("proofs");
-        let proof = self.proof.write_into(&folder)?;
+        let signed = self.proof.sign(self.plan.signer.as_ref())?;
+        let proof = self.proof.write_into(&folder, &signed)?;
         let page = self.plan.report.clone().unwrap_or_else(|| folder.join(self.proof.file_name("html")));
         report::write_report(&page, &self.proof, &proof::read_drills(&folder))?;
         // The verdict is in the proof's name, and an object is never rewritten: nothing may be found after this.
-        let stored = self.proof.store_in(&self.plan.repos);
+        let stored = self.proof.store_in(&self.plan.repos, &signed);
         self.write_gauges(job);
         self.log_places(&proof, &page);
         if let Err(e) = &stored {

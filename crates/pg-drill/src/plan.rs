@@ -9,6 +9,7 @@ use toban_core::config::{Config, Span};
 use toban_core::durable::state_dir;
 use toban_core::machine::{Account, find_program};
 use toban_core::repo::Repos;
+use toban_core::sign::Signer;
 use toban_core::{Context, Error, Out, Record, Result};
 
 /// `[drill.NAME]`; an unknown key is an error that names it.
@@ -49,6 +50,8 @@ pub(crate) struct DrillPlan {
     pub(crate) live: Option<String>,
     /// Where the proof goes besides the state directory.
     pub(crate) repos: Repos,
+    /// Who signs the proof.
+    pub(crate) signer: Option<Signer>,
     /// Whom root becomes for all that is run.
     pub(crate) user: Option<Account>,
 }
@@ -86,6 +89,7 @@ impl DrillPlan {
             keep: args.keep,
             live: live.filter(|_| !args.no_live),
             repos,
+            signer: args.sign.find_signer(config, "pg-drill")?,
             user: find_user(&args.user)?,
             cluster: args.repos.cluster.clone(),
         };

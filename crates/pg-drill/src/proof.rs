@@ -10,6 +10,7 @@ use toban_core::durable;
 use toban_core::machine;
 use toban_core::repo::keys::System;
 use toban_core::repo::{Repo, Repos, drills};
+use toban_core::sign::Signer;
 use toban_core::store::{Attrs, Stored};
 use toban_core::wal::Lsn;
 use toban_core::{Context, Error, Kind, Result, Severity};
@@ -87,6 +88,8 @@ pub(crate) struct Proof {
     pub(crate) major: Option<u32>,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
+    /// Of the restored backup_manifest, which has the checksum of every file; none where the backup brings none along.
+    pub(crate) backup_manifest_sha256: Option<String>,
     pub(crate) timeline: Option<u32>,
     pub(crate) reached_lsn: Option<Lsn>,
     pub(crate) recovery_point: Option<Timestamp>,
@@ -97,6 +100,13 @@ pub(crate) struct Proof {
     pub(crate) rpo_seconds: Option<f64>,
     pub(crate) phases: Vec<Phase>,
     pub(crate) checks: Vec<ProofCheck>,
+}
+
+/// A proof as it is written.
+pub(crate) struct SignedProof {
+    json: Vec<u8>,
+    /// Of these bytes, as `ssh-keygen -Y verify` takes it.
+    signature: Option<Vec<u8>>,
 }
 
 impl Proof {
@@ -118,39 +128,56 @@ impl Proof {
         drills::proof_name(self.started, self.passed, ending)
     }
 
-    fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self).doing(|| "write the proof".into())
+    /// Its bytes, and their signature where somebody signs.
+    ///
+    /// # Errors
+    /// When the key does not sign any more.
+    pub(crate) fn sign(&self, signer: Option<&Signer>) -> Result<SignedProof> {
+        let json = serde_json::to_vec_pretty(self).doing(|| "write the proof".into())?;
+        let signature = signer.map(|signer| signer.sign(&json)).transpose()?;
+        Ok(SignedProof { json, signature })
     }
 
     /// Writes it into the folder of proofs; its path.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn write_into(&self, folder: &Path) -> Result<PathBuf> {
+    pub(crate) fn write_into(&self, folder: &Path, signed: &SignedProof) -> Result<PathBuf> {
         durable::create_dirs(folder)?;
-        let path = folder.join(self.file_name("json"));
-        let json = self.to_json()?;
+        let write = |name: String, bytes: &[u8]| {
+            let path = folder.join(name);
+            durable::replace(&path, 0o640, |w| w.write_all(bytes).doing(|| "write the proof".into()))?;
+            Ok::<PathBuf, Error>(path)
+        };
+        if let Some(signature) = &signed.signature {
+            write(self.file_name("json.sig"), signature)?;
+        }
         // On this machine first: a store that does not answer must not cost the result of hours.
-        durable::replace(&path, 0o640, |w| w.write_all(&json).doing(|| "write the proof".into()))?;
-        Ok(path)
+        write(self.file_name("json"), &signed.json)
     }
 
     /// Writes it into each repository, below the system that was restored.
     ///
     /// # Errors
     /// The first repository's that did not take it.
-    pub(crate) fn store_in(&self, repos: &Repos) -> Result<()> {
+    pub(crate) fn store_in(&self, repos: &Repos, signed: &SignedProof) -> Result<()> {
         let Some(identifier) = self.system_identifier.as_ref().and_then(|s| s.parse().ok()) else {
             return Ok(());
         };
         let system = System { cluster: self.cluster.clone(), identifier };
-        let key = system.key(&drills::proof_path(self.started, self.passed));
-        let json = self.to_json()?;
-        // A proof that is there already is this one: the time in its name is this drill's.
-        let put = |repo: &Repo| match repo.store.put(&key, &mut &json[..], &Attrs::new())? {
-            Stored::New | Stored::Exists => {
-                repo.store.local_path(&key).iter().try_for_each(|p| give_to_repo_owner(p))
-            }
+        let path = drills::proof_path(self.started, self.passed);
+        // The signature first: a proof is there only with it. A proof that is there already is this one, by the time in
+        // its name.
+        let signature = signed.signature.iter().map(|bytes| (system.key(&format!("{path}.sig")), bytes));
+        let objects: Vec<_> = signature.chain([(system.key(&path), &signed.json)]).collect();
+        let put = |repo: &Repo| {
+            objects.iter().try_for_each(|(key, bytes)| {
+                match repo.store.put(key, &mut &bytes[..], &Attrs::new())? {
+                    Stored::New | Stored::Exists => {
+                        repo.store.local_path(key).iter().try_for_each(|p| give_to_repo_owner(p))
+                    }
+                }
+            })
         };
         let stored = repos.ask_each(put).settle().doing(|| "store the proof".into())?;
         stored.warn_of_lacking("the proof");

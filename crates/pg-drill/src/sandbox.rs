@@ -3,10 +3,12 @@
 use crate::conf::RecoverySettings;
 use crate::findings::found;
 use crate::process::Runner;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use toban_core::durable::set_mode;
+use toban_core::sum::Measured;
 use toban_core::wal::Lsn;
 use toban_core::{Context, Result, shutdown};
 
@@ -20,6 +22,8 @@ pub(crate) struct Inspected {
     pub(crate) in_place_tablespaces: bool,
     /// Whether it recovers from an archive, by its signal file.
     pub(crate) recovers: bool,
+    /// Of the backup_manifest, where it brings one along.
+    pub(crate) backup_manifest_sha256: Option<String>,
 }
 
 /// The major that a data directory is of.
@@ -73,7 +77,16 @@ pub(crate) fn inspect(runner: &Runner, data: &Path) -> Result<Inspected> {
         }
     }
     seen.in_place_tablespaces = has_in_place_tablespaces(data);
+    seen.backup_manifest_sha256 = sum_manifest(&data.join("backup_manifest"))?;
     Ok(seen)
+}
+
+fn sum_manifest(path: &Path) -> Result<Option<String>> {
+    let doing = || format!("read {}", path.display());
+    let Ok(file) = File::open(path) else { return Ok(None) };
+    let mut measured = Measured::new(file);
+    io::copy(&mut measured, &mut io::sink()).doing(doing)?;
+    Ok(Some(measured.sum().sha256))
 }
 
 fn check_link(runner: &Runner, data: &Path, link: &Path) -> Result<()> {

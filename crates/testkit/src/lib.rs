@@ -13,6 +13,7 @@ mod s3;
 mod site;
 mod slack;
 mod smtp;
+mod ssh;
 pub mod tls;
 
 pub use cable::Cable;
@@ -26,6 +27,7 @@ pub use s3::{S3, http};
 pub use site::Site;
 pub use slack::{Answer, Request, Slack};
 pub use smtp::{LOGIN, Smtp, SmtpOptions};
+pub use ssh::SigningKey;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use toban_core::check::AcceptList;
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
+use toban_core::sign::Signer;
 use toban_core::{Context, Error, Out, Result, durable, run as jobs, shutdown};
 
 pub(crate) use crate::ledger::Ledger;
@@ -95,6 +96,7 @@ impl Audit<'_> {
 
     /// What fails in one database is a finding, and the others are still audited.
     fn audit_all(&self, out: Option<&mut Out<'_>>, audit_one: &mut AuditOne<'_>) -> Result<AuditTotals> {
+        let signer = self.find_signer()?;
         let mut books = self.open_books()?;
         let mut failed = Vec::new();
         for place in &self.places {
@@ -120,8 +122,19 @@ impl Audit<'_> {
         let parameters = serde_json::from_str(&parameters).doing(|| "write the parameters".into())?;
         let (totals, pack) = books.close(&parameters, out)?;
         // Last, when nothing can fail any more but the publishing itself: a pack is evidence of a run that ended.
-        pack.map_or(Ok(()), |pack| self.publish_pack(pack))?;
+        pack.map_or(Ok(()), |pack| self.publish_pack(pack, signer.as_ref()))?;
         Ok(totals)
+    }
+
+    /// Who signs the pack, if one is written.
+    fn find_signer(&self) -> Result<Option<Signer>> {
+        match (&self.scope.pack, &self.scope.sign.sign_key) {
+            (Some(_), _) => self.scope.sign.find_signer(self.config, "user-audit"),
+            (None, None) => Ok(None),
+            (None, Some(_)) => {
+                Err(Error::usage("--sign-key signs a pack, and none is written").hint("give --pack DIR"))
+            }
+        }
     }
 
     fn open_books(&self) -> Result<Books> {
@@ -158,9 +171,8 @@ impl Audit<'_> {
     }
 
     /// Gives the pack its name, and remembers its sum where whoever rewrites the pack does not write.
-    fn publish_pack(&self, pack: Pack) -> Result<()> {
-        let key = self.scope.sign_key.as_deref().or(self.settings.sign_key.as_deref());
-        let made = pack.close_pack(key)?;
+    fn publish_pack(&self, pack: Pack, signer: Option<&Signer>) -> Result<()> {
+        let made = pack.close_pack(signer)?;
         let dir = reviews_dir(self.scope.reviews.as_deref());
         // After the pack has its name: remembered before, a crash in between would leave the sum of a pack that nobody
         // has.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use toban_core::check::Rule;
 use toban_core::config::Span;
+use toban_core::sign::SignArgs;
 use toban_core::{At, Cli, Common, Monitoring};
 
 /// Audit who has access to an application and to PostgreSQL, and what changed since the last review.
@@ -55,9 +56,8 @@ pub struct Scope {
     /// Write an evidence pack into a new folder below this one
     #[arg(long, value_name = "DIR")]
     pub pack: Option<PathBuf>,
-    /// Sign the pack's SHA256SUMS with this private SSH key, by ssh-keygen
-    #[arg(long, value_name = "FILE", requires = "pack")]
-    pub sign_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub sign: SignArgs,
     /// Folder of accepted reviews [default: reviews in the state directory]
     #[arg(long, value_name = "DIR")]
     pub reviews: Option<PathBuf>,

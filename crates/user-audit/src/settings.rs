@@ -19,8 +19,6 @@ pub(crate) struct Settings {
     pub(crate) password_warning: Option<Span>,
     pub(crate) max_admins: Option<usize>,
     pub(crate) review_every: Option<Span>,
-    /// The private SSH key that signs packs.
-    pub(crate) sign_key: Option<PathBuf>,
     /// The public keys that packs must be signed by to be accepted.
     pub(crate) allowed_signers: Option<PathBuf>,
     /// Role names beside the usual ones; `!name` takes a usual one out.

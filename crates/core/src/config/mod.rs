@@ -28,6 +28,8 @@ pub struct Config {
     pub accept: Vec<Accept>,
     /// Folder of node_exporter's textfile collector; no metrics are written without it.
     pub textfile_dir: Option<PathBuf>,
+    /// The private SSH key that signs what a tool proves.
+    pub sign_key: Option<PathBuf>,
     /// The file that all this was read from.
     #[serde(skip)]
     pub path: Option<PathBuf>,
@@ -37,7 +39,7 @@ pub struct Config {
 }
 
 /// What the file may hold beside the sections of single tools.
-const SHARED: [&str; 5] = ["cluster", "repo", "notify", "accept", "textfile_dir"];
+const SHARED: [&str; 6] = ["cluster", "repo", "notify", "accept", "textfile_dir", "sign_key"];
 
 /// One PostgreSQL cluster.
 #[derive(Clone, Debug, Default, Deserialize)]

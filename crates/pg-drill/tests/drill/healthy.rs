@@ -2,7 +2,7 @@
 
 use crate::world::{World, finding};
 use std::sync::atomic::{AtomicBool, Ordering};
-use testkit::majors;
+use testkit::{SigningKey, majors};
 
 #[test]
 fn a_healthy_drill_passes_on_every_major_while_the_server_works() {
@@ -86,12 +86,26 @@ fn the_report_is_one_page_with_the_chart_of_all_drills() {
             if now[..19] == started[..19] { Err(now) } else { Ok(()) }
         },
     );
-    world.usual(&["--report", &page]).json();
+    let signer = SigningKey::make(world.dir.path(), "key");
+    let key = signer.key.display().to_string();
+    world.usual(&["--report", &page, "--sign-key", "/nowhere"]).refused(1, "/nowhere does not sign");
+    world.usual(&["--report", &page, "--sign-key", &key]).json();
+    signed(&world, &signer);
     let html = std::fs::read_to_string(&page).expect("the report");
     assert_eq!(html.matches("<rect").count(), 2, "{html}");
     assert!(!html.contains("<script") && !html.contains("http:") && !html.contains("src="), "{html}");
     for words in ["passed", "Recovery time", "System identifier", "amcheck"] {
         assert!(html.contains(words), "{words}");
+    }
+}
+
+/// The newest proof is signed wherever it lies, and says what was restored.
+fn signed(world: &World, signer: &SigningKey) {
+    assert_eq!(world.proof()["backup_manifest_sha256"].as_str().map(str::len), Some(64), "{}", world.proof());
+    for folder in [world.path("state/drill/main/proofs"), world.system_root().join("proof")] {
+        let listed = std::fs::read_dir(&folder).expect("proofs").map(|e| e.expect("an entry").path());
+        let newest = listed.filter(|p| p.extension().is_some_and(|e| e == "json")).max().expect("a proof");
+        assert!(signer.signed(&newest, "pg-drill"), "{}", newest.display());
     }
 }
 

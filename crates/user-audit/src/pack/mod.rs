@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use toban_core::sign::Signer;
 use toban_core::{Context, Error, Result, durable};
 
 /// The file that `accept` reads.
@@ -199,11 +200,11 @@ impl Pack {
         });
     }
 
-    /// Writes the rest and the manifest, signs it with `key`, makes all durable, and gives the folder its name.
+    /// Writes the rest and the manifest, signs it, makes all durable, and gives the folder its name.
     ///
     /// # Errors
     /// When any of it cannot be written; then there is no pack.
-    pub(crate) fn close_pack(mut self, key: Option<&Path>) -> Result<Made> {
+    pub(crate) fn close_pack(mut self, signer: Option<&Signer>) -> Result<Made> {
         write_text(&mut self.json, "\n]\n")?;
         write_text(&mut self.html, html::FOOT)?;
         for file in [&mut self.csv, &mut self.json, &mut self.html, &mut self.population] {
@@ -222,7 +223,7 @@ impl Pack {
         // whole one.
         let before = manifest::previous_pack(&dir, &self.name)?;
         write_file(&manifest, &manifest::write_manifest(&self.temp.0, &dir, before.as_deref())?)?;
-        key.map_or(Ok(()), |key| sign::sign_manifest(key, &manifest))?;
+        signer.map_or(Ok(()), |signer| sign::sign_manifest(signer, &manifest))?;
         let sha256 = manifest::sum_file(&manifest)?;
         let whole = dir.join(&self.name);
         // rename(2) is atomic, and the new name is durable when the folder that holds it is synced: without that a crash

@@ -4,28 +4,22 @@ use super::manifest::{NAME, SIGNATURE};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use toban_core::{Context, Error, Result};
+use toban_core::sign::Signer;
+use toban_core::{Context, Error, Result, durable};
 
-/// What the signature is for: one of another purpose is none.
+/// What the signature is for: one of another tool is none.
 const NAMESPACE: &str = "user-audit";
 
 /// Signs the manifest beside it.
 ///
 /// # Errors
-/// When the key cannot be used, in ssh-keygen's words.
-pub(super) fn sign_manifest(key: &Path, manifest: &Path) -> Result<()> {
-    let mut command = Command::new("ssh-keygen");
-    // The namespace is part of what is signed (PROTOCOL.sshsig): a signature that the same key gave for git or for mail
-    // cannot be put beside a pack. Without a terminal on stdin a key with a passphrase fails instead of waiting.
-    command.args(["-q", "-Y", "sign", "-n", NAMESPACE, "-f"]).arg(key).arg(manifest);
-    let done = run_keygen(command.stdin(Stdio::null()))?;
-    let bad = || {
-        Error::failed(format!("the pack was not signed with {}: {}", key.display(), output_text(&done)))
-            .hint("--sign-key names a private SSH key without a passphrase")
-    };
-    done.status.success().then_some(()).ok_or_else(bad)?;
-    let signature = manifest.with_file_name(SIGNATURE);
-    File::open(&signature).and_then(|f| f.sync_all()).doing(|| format!("write {}", signature.display()))
+/// When the key does not sign, or the signature cannot be written.
+pub(super) fn sign_manifest(signer: &Signer, manifest: &Path) -> Result<()> {
+    let text = std::fs::read(manifest).doing(|| format!("read {}", manifest.display()))?;
+    let signature = signer.sign(&text)?;
+    durable::replace(&manifest.with_file_name(SIGNATURE), 0o600, |w| {
+        w.write_all(&signature).doing(|| "write the signature".into())
+    })
 }
 
 /// Who of the allowed signers signed the pack's manifest.
@@ -39,9 +33,8 @@ pub(crate) fn verify_signature(pack: &Path, allowed: &Path) -> Result<String> {
         Error::corrupt(format!("{} is not signed by anybody in {}: {why}", pack.display(), allowed.display()))
     };
     if !signature.is_file() {
-        return Err(
-            refused("there is no signature").hint("sign packs with --sign-key, or sign_key in [audit]")
-        );
+        return Err(refused("there is no signature")
+            .hint("sign packs with --sign-key, or sign_key in the configuration"));
     }
     let mut find = Command::new("ssh-keygen");
     find.args(["-Y", "find-principals", "-s"]).arg(&signature).arg("-f").arg(allowed).stdin(Stdio::null());
