@@ -11,6 +11,7 @@ pub mod crc;
 pub mod docs;
 pub mod durable;
 pub mod error;
+pub mod fill;
 pub mod log;
 pub mod machine;
 #[cfg(feature = "run")]

@@ -3,6 +3,7 @@
 
 use super::{Answers, Repo, Repos};
 use crate::error::{Context, Error, Result};
+use crate::fill::fill_buffer;
 use crate::shutdown;
 use crate::store::Key;
 use crate::sum::{Measured, Sum};
@@ -118,17 +119,6 @@ fn pump_chunks(source: &mut impl Read, pipes: &mut [Option<SyncSender<Piece>>]) 
         send_piece(pipes, || Piece::Data(Arc::clone(&chunk)));
     }
     Ok(())
-}
-
-fn fill_buffer(source: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buf.len() {
-        match source.read(&mut buf[filled..])? {
-            0 => break,
-            n => filled += n,
-        }
-    }
-    Ok(filled)
 }
 
 fn send_piece(pipes: &mut [Option<SyncSender<Piece>>], piece: impl Fn() -> Piece) {

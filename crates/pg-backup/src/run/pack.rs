@@ -11,6 +11,7 @@ use crate::format::tar;
 use std::io::{self, Read};
 use std::sync::mpsc::SyncSender;
 use toban_core::crc::{crc32c, crc32c_both};
+use toban_core::fill::fill_buffer;
 use toban_core::sum::{hex, sha256};
 use toban_core::{Context, Error, Result};
 
@@ -65,16 +66,13 @@ pub(super) struct PackState<'a> {
     at: u64,
     total: u64,
     open: Vec<OpenEntry>,
-    body: Option<OpenBody<'a>>,
+    /// The content of the last member, where some of it is left.
+    body: Option<Body<'a>>,
+    /// Bytes that are left of a content that goes in whole.
+    left: u64,
     /// What was read of a file that is compared.
     chunk: Vec<u8>,
     ended: bool,
-}
-
-/// The rest of the content of the last member.
-enum OpenBody<'a> {
-    Whole { left: u64, content: Box<dyn Read + 'a>, key: Option<&'a DigestKey> },
-    Compared(Box<ComparedFile<'a>>),
 }
 
 /// An entry that is not in the index yet.
@@ -115,8 +113,8 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
 
     fn add_next(&mut self) -> Result<()> {
         match &self.state.body {
-            Some(OpenBody::Whole { .. }) => return self.add_stretch(),
-            Some(OpenBody::Compared(_)) => return self.add_chunk(),
+            Some(Body::Whole { .. }) => return self.add_stretch(),
+            Some(Body::Compared(_)) => return self.add_chunk(),
             None => {}
         }
         // Asked between members only: no member goes over two packs, so that each pack is a tar stream that
@@ -135,19 +133,15 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
     fn begin_member(&mut self, member: Member<'a>) -> Result<()> {
         let Member { entry, body } = member;
         let size = entry.size;
-        let blocks;
-        let body = match body {
-            Body::Whole { content, key } => {
+        let blocks = match &body {
+            Body::Whole { key, .. } => {
                 self.write_header(&entry, &entry.path.0, size);
-                blocks = key.map(|_| Vec::new());
-                OpenBody::Whole { left: size, content, key }
+                key.map(|_| Vec::new())
             }
-            Body::Compared(file) => {
-                blocks = Some(Vec::new());
-                OpenBody::Compared(file)
-            }
+            Body::Compared(_) => Some(Vec::new()),
         };
-        let is_compared = matches!(body, OpenBody::Compared(_));
+        let is_compared = matches!(body, Body::Compared(_));
+        self.state.left = size;
         self.state.body = (size > 0).then_some(body);
         self.state.open.push(OpenEntry { entry, blocks, parts: Vec::new() });
         if size == 0 && is_compared { self.send_unchanged() } else { Ok(()) }
@@ -172,13 +166,13 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
     /// Takes the next stretch of the present body into the frame.
     fn add_stretch(&mut self) -> Result<()> {
         let state = &mut self.state;
-        let Some(OpenBody::Whole { left, content, key }) = &mut state.body else { return Ok(()) };
+        let Some(Body::Whole { content, key }) = &mut state.body else { return Ok(()) };
         let open = state.open.last_mut().expect("a body's entry is open");
-        let bytes = usize::try_from(*left).unwrap_or(FRAME).min(FRAME);
+        let bytes = usize::try_from(state.left).unwrap_or(FRAME).min(FRAME);
         let from = state.plain.len();
         // The header has the size that the file had: what it lost since is zeros, and the WAL truncates it again.
         state.plain.resize(from + bytes, 0);
-        fill_from(content, &mut state.plain[from..])
+        fill_buffer(content, &mut state.plain[from..])
             .doing(|| format!("read {}", open.entry.path.to_display()))?;
         let stretch = &state.plain[from..];
         let crc32c = match (key, &mut open.blocks) {
@@ -191,8 +185,8 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         };
         open.entry.crc32c = crc32c_both(open.entry.crc32c, crc32c, bytes as u64);
         open.parts.push(Part::Framed { from, bytes, crc32c });
-        *left -= bytes as u64;
-        if *left == 0 {
+        state.left -= bytes as u64;
+        if state.left == 0 {
             let size = open.entry.size;
             state.plain.resize(state.plain.len() + tar::padding(size), 0);
             state.body = None;
@@ -203,7 +197,7 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
     /// Reads on in the present body, and takes what changed into the frame: each stretch as a member of its own, named by
     /// the file and where in the file it belongs.
     fn add_chunk(&mut self) -> Result<()> {
-        let Some(OpenBody::Compared(mut file)) = self.state.body.take() else { return Ok(()) };
+        let Some(Body::Compared(mut file)) = self.state.body.take() else { return Ok(()) };
         let mut open = self.state.open.pop().expect("a body's entry is open");
         let mut bytes = std::mem::take(&mut self.state.chunk);
         let begins = file.at;
@@ -233,7 +227,7 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         self.state.chunk = bytes;
         self.state.open.push(open);
         if file.left > 0 {
-            self.state.body = Some(OpenBody::Compared(file));
+            self.state.body = Some(Body::Compared(file));
             return Ok(());
         }
         self.send_unchanged()
@@ -295,19 +289,6 @@ impl OpenEntry {
 
 fn to_u32(n: usize) -> Result<u32> {
     u32::try_from(n).doing(|| "measure a frame".into())
-}
-
-fn fill_from(body: &mut dyn Read, buf: &mut [u8]) -> io::Result<()> {
-    let mut filled = 0;
-    while filled < buf.len() {
-        match body.read(&mut buf[filled..]) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
 }
 
 impl<'a, M: Members<'a>> Read for Pack<'_, 'a, M> {
