@@ -1,4 +1,4 @@
-//! One dump or backup goes over: its objects, then what was verified of it, and last its manifest.
+//! One dump or backup goes over: its objects, then its pins and what was verified of it, and last its manifest.
 
 use super::CopyJob;
 use super::object::{Content, ObjectCopy, explain_difference};
@@ -62,15 +62,16 @@ impl CopyJob<'_> {
             unfinished => return Ok(unfinished.map(|_| None)),
         };
         there.extend(missing.into_iter().map(|(key, sum)| (key, sum.bytes)));
-        if item.listed {
-            return Ok(Ok(Some(end)));
-        }
-        for key in &item.verdicts {
+        // Before the manifest: what is pinned is never listed over there without its pin.
+        for key in &item.records {
             let content = Content::Record;
             match (ObjectCopy { pair: self.pair, key, content, progress, turn: None }).copy_object()? {
                 Ok(bytes) => end = end.add_object(bytes),
                 Err(e) => return Ok(Err(e)),
             }
+        }
+        if item.listed {
+            return Ok(Ok(Some(end)));
         }
         // Every object is looked at once more: what was there when it was listed may have been pruned since, and a
         // manifest must name nothing that is not there.

@@ -304,9 +304,8 @@ impl CopyJob<'_> {
                 continue;
             }
             let missing = item.find_missing(&there);
-            let more = if item.listed { 0 } else { 1 + item.verdicts.len() };
             let end = item::ItemEnd {
-                objects: missing.len() + more,
+                objects: missing.len() + item.records.len() + usize::from(!item.listed),
                 bytes: missing.iter().map(|(_, sum)| sum.bytes).sum(),
             };
             there.extend(missing.into_iter().map(|(key, sum)| (key, sum.bytes)));

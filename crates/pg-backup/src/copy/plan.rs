@@ -72,8 +72,8 @@ pub(super) struct PlannedItem {
     pub(super) listed: bool,
     /// All that its manifest names.
     pub(super) objects: Vec<(Key, Sum)>,
-    /// What `verify` found of it, which goes along with what was verified.
-    pub(super) verdicts: Vec<Key>,
+    /// What is beside it and goes along: its pins, and with what goes over what `verify` found of it.
+    pub(super) records: Vec<Key>,
 }
 
 impl PlannedItem {
@@ -116,7 +116,7 @@ impl<M: Copied> CopySurvey<M> {
     pub(super) fn plan_items(&self, choice: &Choice<'_>) -> Result<Vec<PlannedItem>> {
         let listed = self.listed_there();
         let kept = self.kept_there(choice)?;
-        let left_alone = self.marked_there(&listed);
+        let (left_alone, there) = (self.marked_there(&listed), self.sizes_there());
         let mut items = Vec::new();
         for stored in self.source.stored.iter().rev() {
             let of = name_of(&stored.manifest)?;
@@ -124,24 +124,29 @@ impl<M: Copied> CopySurvey<M> {
             let wanted =
                 if choice.ids.is_empty() { kept.contains(&of) && !left_alone.contains(&of) } else { named };
             if listed.contains(&of) && (named || choice.ids.is_empty()) || wanted {
-                items.push(self.plan_item(stored, listed.contains(&of))?);
+                items.push(self.plan_item(stored, listed.contains(&of), &there)?);
             }
         }
         Ok(items)
     }
 
-    fn plan_item(&self, stored: &Stored<M>, listed: bool) -> Result<PlannedItem> {
+    fn plan_item(&self, stored: &Stored<M>, listed: bool, there: &BTreeMap<Key, u64>) -> Result<PlannedItem> {
         let manifest = &stored.manifest;
-        let verdicts = self.source.objects_of(manifest)?.into_iter();
-        let verdicts = verdicts.filter(|(named, _)| matches!(named.part, Part::Verdict { .. }));
+        let records =
+            self.source.objects_of(manifest)?.into_iter().filter(|(named, object)| match named.part {
+                // Later ones too: a prune over there must find every pin that one of the source finds.
+                Part::Pin(_) => !there.contains_key(&object.key),
+                // What is proven of the source later says nothing of the copy, and goes no more.
+                Part::Verdict { .. } => !listed,
+                _ => false,
+            });
         Ok(PlannedItem {
             id: manifest.id().clone(),
             database: manifest.database().map(String::from),
             manifest: manifest.manifest_key()?,
             listed,
             objects: manifest.objects()?,
-            // What is proven of the source later says nothing of the copy, and goes no more.
-            verdicts: if listed { Vec::new() } else { verdicts.map(|(_, o)| o.key.clone()).collect() },
+            records: records.map(|(_, o)| o.key.clone()).collect(),
         })
     }
 

@@ -404,10 +404,25 @@ fn a_run_copies_what_it_stored_and_a_timer_catches_up() {
     schemas(&["dump", "app"]);
     assert_eq!(list("far").len(), 6);
     restore(&world, "restored", &["--repo", "far"]);
+    // A pin goes over also when what it is of is there already, and its end does.
+    let near = world.run(&["list", "--json", "--repo", "near"]).json();
+    let oldest = near.iter().find(|r| r["start_lsn"].is_string()).expect("a backup");
+    let oldest = oldest["id"].as_str().expect("an ID");
+    let copied = |count: u64| {
+        let copied = world.run(&["copy", "--json"]).json();
+        assert_eq!(copied.iter().map(|r| r["objects"].as_u64()).collect::<Vec<_>>(), [Some(count)]);
+        world.run(&["list", "--repo", "far"]).fine().contains("pinned: case 4711")
+    };
+    world.run(&["pin", oldest, "--why", "case 4711", "--repo", "near"]).fine();
+    assert!(copied(1));
+    world.run(&["unpin", oldest, "--repo", "near"]).fine();
+    assert!(!copied(1));
+    world.run(&["pin", oldest, "--why", "case 4711", "--repo", "near"]).fine();
+    assert!(copied(1));
     // What the rules over there do not keep goes by its prune, and does not come back with the next copy.
     world.run(&["prune", "--repo", "far"]).fine();
     let kept = list("far");
-    assert_eq!(kept.len(), 4, "{kept:?}");
+    assert_eq!(kept.len(), 5, "{kept:?}");
     assert_eq!(world.run(&["copy"]).fine(), "");
     assert_eq!(list("far"), kept);
     // Where no rules are known, what a prune has marked over there is left alone all the same.
@@ -417,7 +432,7 @@ fn a_run_copies_what_it_stored_and_a_timer_catches_up() {
         listed.iter().filter(|r| r["start_lsn"].is_string()).count()
     };
     world.run(&["copy", "--from", "near", "--to", &url]).fine();
-    assert_eq!(backups(&world), 2);
+    assert_eq!(backups(&world), 3);
     let toml = fs::read_to_string(world.path("toban.toml")).expect("read");
     fs::write(world.path("toban.toml"), toml.replace("[\"far\"]", "[\"fra\"]")).expect("write");
     world.run(&["run", "--repo", "near"]).refused(2, "no [repo.fra] section");
