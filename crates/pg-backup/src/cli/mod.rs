@@ -144,6 +144,10 @@ pub struct Verify {
     /// With --within: read no more than this in a run, e.g. 200G; the rest is due in a later one
     #[arg(long, value_name = "BYTES", value_parser = backup::parse_bytes, requires = "within")]
     pub limit_bytes: Option<u64>,
+    /// With --within: begin with nothing more after this time, e.g. 2h; what was begun is read to its end, and the rest is
+    /// due in a later run
+    #[arg(long, value_name = "TIME", requires = "within")]
+    pub limit_time: Option<Span>,
     /// Only look whether every object is there and of its size; its content is not read, and what is in an archive class
     /// such as Glacier is named
     #[arg(long, visible_alias = "cold", conflicts_with = "deep")]

@@ -49,14 +49,19 @@ impl Verification<'_, '_> {
         let newest = catalog.stored.last().map(|s| s.manifest.id.clone());
         let mut readings = Readings::new(due);
         let mut others = Vec::new();
-        for stored in &catalog.stored {
+        let mut all: Vec<&StoredBackup> = catalog.stored.iter().collect();
+        if due.is_some() {
+            // Where the time does not suffice, what was looked at last is what waits.
+            all.sort_by_key(|stored| stored.verified.max(stored.damaged));
+        }
+        for stored in all {
             let id = &stored.manifest.id;
             if !self.is_wanted(id, newest.as_ref() == Some(id)) {
                 others.push(stored);
                 continue;
             }
             self.seen.push(id.to_string());
-            if due.is_some_and(|due| !due.has_backup(id)) {
+            if due.is_some_and(|due| !due.has_backup(id) || self.leaves_for_later()) {
                 others.push(stored);
                 continue;
             }
@@ -76,14 +81,14 @@ impl Verification<'_, '_> {
 
     pub(super) fn verify_wal(
         &mut self,
-        repo: &Repo,
         systems: &[wal::HeldWal],
-        wanted: &wal::WalWanted<'_>,
+        reading: &wal::WalReading<'_>,
     ) -> Result<()> {
-        let wal = wal::verify_wal(repo, systems, wanted, self.args.fast);
+        let wal = wal::verify_wal(systems, reading);
         let Some(wal) = self.results.start_item(wal) else {
             return Ok(());
         };
+        self.left += wal.left;
         for (name, e) in wal.damaged {
             self.seen.push(name);
             self.add_damaged(e);
@@ -108,11 +113,12 @@ fn verify_backup(
         let checked = checked.doing(|| format!("verify {} in {}", manifest.id, stored.repo.name));
         checked.map(|at| FoundWhole { at, restored_tables: None })
     })?;
+    let objects = manifest.objects()?.len() + 1;
     Ok(found.map(|_| VerifiedBackup {
         repo: stored.repo.name.clone(),
         id: manifest.id.clone(),
         files: manifest.files,
-        objects: manifest.packs.len() + 2,
+        objects,
         bytes: manifest.stored_bytes(),
         fast,
     }))

@@ -7,7 +7,7 @@ use crate::format::dump::DumpCatalog;
 use crate::format::id::Id;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use toban_core::Result;
 use toban_core::store::Key;
 use toban_core::wal::WalName;
@@ -44,6 +44,21 @@ pub(super) struct HeldItems<'a> {
     pub(super) backups: &'a BackupCatalog,
     pub(super) dumps: &'a DumpCatalog,
     pub(super) wal: &'a [HeldWal],
+}
+
+/// Until when a run begins to read something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TimeLimit(Option<Instant>);
+
+impl TimeLimit {
+    /// So long from now on; for ever without a length.
+    pub(super) fn begin(length: Option<Duration>) -> TimeLimit {
+        TimeLimit(length.and_then(|length| Instant::now().checked_add(length)))
+    }
+
+    pub(super) fn is_over(self) -> bool {
+        self.0.is_some_and(|end| Instant::now() >= end)
+    }
 }
 
 /// How long a proof counts, and how much is read in one run.

@@ -76,7 +76,8 @@ impl Verification<'_, '_> {
             let is_newest = newest.get(&manifest.database.name) == Some(&manifest.id);
             if self.is_wanted(&manifest.id, is_newest) {
                 self.seen.push(manifest.id.to_string());
-                if due.is_some_and(|due| !due.has_dump(&manifest.database.name, &manifest.id)) {
+                let is_due = |due: &DueSet| due.has_dump(&manifest.database.name, &manifest.id);
+                if due.is_some_and(|due| !is_due(due) || self.leaves_for_later()) {
                     continue;
                 }
                 let note = format!("{} {} in {}: whole", manifest.database.name, manifest.id, repo.name);

@@ -11,22 +11,29 @@ use crate::cli;
 use crate::format::backup::BackupCatalog;
 use crate::format::dump::DumpCatalog;
 use crate::format::id::Id;
-use due::{DueRule, DueSet, HeldItems};
+use due::{DueRule, DueSet, HeldItems, TimeLimit};
 use dumps::ChosenDumps;
 use jiff::Timestamp;
 use toban_core::config::Config;
 use toban_core::repo::{Repo, RepoResults};
 use toban_core::run::{self, Report};
 use toban_core::{Error, Kind, Out, Record, Result};
-use wal::{HeldWal, WalWanted};
+use wal::{HeldWal, WalReading, WalWanted};
 
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Verify, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     run::job(config, "pg-backup", "verify", &args.repos.cluster, |report| {
         let scratch = if args.deep { Some(dumps::ScratchServer::connect(args, config)?) } else { None };
-        let mut verification =
-            Verification { args, results: RepoResults::default(), seen: Vec::new(), report, out };
+        let mut verification = Verification {
+            args,
+            limit: TimeLimit::begin(args.limit_time.map(|span| span.0)),
+            left: 0,
+            results: RepoResults::default(),
+            seen: Vec::new(),
+            report,
+            out,
+        };
         for repo in &repos {
             verification.verify_repo(repo, scratch.as_ref())?;
         }
@@ -49,6 +56,9 @@ struct HeldRepo {
 /// What all repositories of a run share.
 struct Verification<'a, 'o> {
     args: &'a cli::Verify,
+    limit: TimeLimit,
+    /// How many of the present repository are due and must wait for a later run.
+    left: usize,
     results: RepoResults,
     /// IDs and names of what was there and was meant.
     seen: Vec<String>,
@@ -76,10 +86,7 @@ impl Verification<'_, '_> {
             DueSet::choose_due(&held, rule, Timestamp::now())
         });
         let due = due.transpose()?;
-        if let Some(left) = due.as_ref().map(|due| due.left).filter(|left| *left > 0) {
-            self.report.note(format!("{left} more are due in {}: a later run reads them", repo.name));
-            log::info!("{left} more are due in {}: a later run reads them", repo.name);
-        }
+        self.left = due.as_ref().map_or(0, |due| due.left);
         self.verify_backups(repo, &mut backups, due.as_ref())?;
         let wanted = match &due {
             Some(due) => WalWanted::Due(due),
@@ -91,9 +98,23 @@ impl Verification<'_, '_> {
             // What is not due was meant all the same.
             let held = wal.iter().filter(|w| due.is_some() && !w.files.is_empty());
             self.seen.extend(held.map(|w| format!("WAL of system {}", w.system.identifier)));
-            self.verify_wal(repo, &wal, &wanted)?;
+            let reading = WalReading { repo, wanted: &wanted, fast: self.args.fast, limit: self.limit };
+            self.verify_wal(&wal, &reading)?;
         }
-        self.verify_dumps(repo, dumps, ChosenDumps { scratch, due: due.as_ref() })
+        self.verify_dumps(repo, dumps, ChosenDumps { scratch, due: due.as_ref() })?;
+        if self.left > 0 {
+            let text = format!("{} more are due in {}: a later run reads them", self.left, repo.name);
+            log::info!("{text}");
+            self.report.note(text);
+        }
+        Ok(())
+    }
+
+    /// Whether what is due waits for a later run, since the time of this one is over.
+    fn leaves_for_later(&mut self) -> bool {
+        let is_over = self.limit.is_over();
+        self.left += usize::from(is_over);
+        is_over
     }
 
     fn read_held(&self, repo: &Repo) -> Result<HeldRepo> {

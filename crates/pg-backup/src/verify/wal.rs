@@ -1,6 +1,6 @@
 //! `verify`, of the WAL: every segment, history and tail reads, holds what was written, and is what its name says.
 
-use super::due::DueSet;
+use super::due::{DueSet, TimeLimit};
 use crate::format::backup::BackupCatalog;
 use crate::machine;
 use jiff::Timestamp;
@@ -116,21 +116,27 @@ pub(super) enum WalWanted<'a> {
     Due(&'a DueSet),
 }
 
+/// How the WAL of one repository is read.
+#[derive(Clone, Copy)]
+pub(super) struct WalReading<'a> {
+    pub(super) repo: &'a Repo,
+    pub(super) wanted: &'a WalWanted<'a>,
+    /// Presence and sizes only.
+    pub(super) fast: bool,
+    pub(super) limit: TimeLimit,
+}
+
 /// Reads the WAL of every system in one repository.
 ///
 /// # Errors
 /// When the store could not be asked; damage is in the answer.
-pub(super) fn verify_wal(
-    repo: &Repo,
-    systems: &[HeldWal],
-    wanted: &WalWanted<'_>,
-    fast: bool,
-) -> Result<WalFound> {
+pub(super) fn verify_wal(systems: &[HeldWal], reading: &WalReading<'_>) -> Result<WalFound> {
     let mut all = WalFound::default();
     for wal in systems {
-        let found = WalVerifier { repo, wal, fast, began: Timestamp::now() }.verify(wanted)?;
+        let found = WalVerifier { reading: *reading, wal, began: Timestamp::now() }.verify()?;
         all.whole.extend(found.whole);
         all.damaged.extend(found.damaged);
+        all.left += found.left;
     }
     Ok(all)
 }
@@ -141,6 +147,8 @@ pub(super) struct WalFound {
     pub(super) whole: Vec<VerifiedWal>,
     /// The name of each file that is damaged, and how.
     pub(super) damaged: Vec<(String, Error)>,
+    /// How many files were due when the time was over.
+    pub(super) left: usize,
 }
 
 impl VerifiedWal {
@@ -150,9 +158,8 @@ impl VerifiedWal {
 }
 
 struct WalVerifier<'a> {
-    repo: &'a Repo,
+    reading: WalReading<'a>,
     wal: &'a HeldWal,
-    fast: bool,
     began: Timestamp,
 }
 
@@ -163,10 +170,11 @@ impl WalVerifier<'_> {
         Some(newest.manifest.start_lsn.0 / newest.manifest.wal_segment_size.max(1))
     }
 
-    fn verify(&self, wanted: &WalWanted<'_>) -> Result<WalFound> {
+    fn verify(&self) -> Result<WalFound> {
+        let wanted = self.reading.wanted;
         let HeldWal { system, files, tails, .. } = self.wal;
-        let archive = Archive::new(&*self.repo.store, system.clone());
-        let known = match cluster::of(&*self.repo.store, system)? {
+        let archive = Archive::new(&*self.reading.repo.store, system.clone());
+        let known = match cluster::of(&*self.reading.repo.store, system)? {
             Some(known) => known,
             None if files.is_empty() && tails.is_empty() => {
                 return Ok(WalFound::default());
@@ -193,8 +201,14 @@ impl WalVerifier<'_> {
             (_, Some(from), Some(segment)) => segment.number >= from,
             _ => true,
         };
-        let (items, others): (Vec<WalItem>, Vec<WalItem>) = all.partition(wanted);
+        let (items, mut others): (Vec<WalItem>, Vec<WalItem>) = all.partition(wanted);
         let verdicts = self.verify_items(&archive, &items, size)?;
+        let (read, unread): (Vec<_>, Vec<_>) =
+            items.into_iter().zip(verdicts).partition(|(_, verdict)| verdict.is_some());
+        let left = unread.len();
+        others.extend(unread.into_iter().map(|(item, _)| item));
+        let (items, verdicts): (Vec<WalItem>, Vec<Result<u64>>) =
+            read.into_iter().filter_map(|(item, verdict)| Some((item, verdict?))).unzip();
         let damaged: Vec<(String, Error)> = verdicts
             .iter()
             .zip(&items)
@@ -203,20 +217,30 @@ impl WalVerifier<'_> {
                 Ok(_) => None,
             })
             .collect();
-        if !self.fast && !items.is_empty() {
+        if !self.reading.fast && !items.is_empty() {
             self.record_verdict(&damaged, &others);
         }
-        Ok(WalFound { whole: self.make_records(&items, &verdicts), damaged })
+        Ok(WalFound { whole: self.make_records(&items, &verdicts), damaged, left })
     }
 
-    /// Reads them by a few threads; the bytes of each that is whole, 0 for one that is gone meanwhile.
-    fn verify_items(&self, archive: &Archive<'_>, items: &[WalItem], size: u64) -> Result<Vec<Result<u64>>> {
+    /// Reads them by a few threads; the bytes of each that is whole, 0 for one that is gone meanwhile, none for one of
+    /// which the time was over.
+    fn verify_items(
+        &self,
+        archive: &Archive<'_>,
+        items: &[WalItem],
+        size: u64,
+    ) -> Result<Vec<Option<Result<u64>>>> {
         let threads = usize::try_from(machine::worker_count(None)).unwrap_or(1);
         machine::in_parallel(items, threads, |item| {
-            let done = if self.fast { check_size(item) } else { self.verify_item(archive, item, size) };
-            match done.doing(|| format!("verify {} in {}", item.verdict_name(), self.repo.name)) {
+            if self.reading.limit.is_over() {
+                return Ok(None);
+            }
+            let done =
+                if self.reading.fast { check_size(item) } else { self.verify_item(archive, item, size) };
+            match done.doing(|| format!("verify {} in {}", item.verdict_name(), self.reading.repo.name)) {
                 Err(e) if e.kind() != Kind::Corrupt => Err(e),
-                done => Ok(done),
+                done => Ok(Some(done)),
             }
         })
     }
@@ -266,7 +290,7 @@ impl WalVerifier<'_> {
     /// Keeps the verdict: `check` reports what is damaged until a later one has found it whole, or it is gone.
     fn record_verdict(&self, damaged: &[(String, Error)], unread: &[WalItem]) {
         let at = Timestamp::now();
-        let before = verified::newest(&*self.repo.store, &self.wal.system, at).ok().flatten();
+        let before = verified::newest(&*self.reading.repo.store, &self.wal.system, at).ok().flatten();
         let unread: BTreeSet<String> = unread.iter().map(WalItem::verdict_name).collect();
         let before = before.as_ref();
         // What was damaged and has not been read this time is damaged still: a verdict on a part must not hide it.
@@ -285,9 +309,13 @@ impl WalVerifier<'_> {
         let proven = self.wal.files.iter().map(proven).collect();
         let mut verdict = Verified::new(at, all.into_iter().collect());
         verdict.set_proven(proven);
-        if let Err(e) = verdict.record(&*self.repo.store, &self.wal.system) {
+        if let Err(e) = verdict.record(&*self.reading.repo.store, &self.wal.system) {
             // A credential that may only read can verify all the same.
-            log::warn!("the verdict on the WAL could not be stored in {}: {}", self.repo.name, e.chain());
+            log::warn!(
+                "the verdict on the WAL could not be stored in {}: {}",
+                self.reading.repo.name,
+                e.chain()
+            );
         }
     }
 
@@ -302,7 +330,7 @@ impl WalVerifier<'_> {
             let names = || items.iter().map(|(i, _)| i.name());
             let tails = items.iter().filter(|(i, _)| matches!(i, WalItem::Tail(_))).count();
             VerifiedWal {
-                repo: self.repo.name.clone(),
+                repo: self.reading.repo.name.clone(),
                 system: self.wal.system.identifier,
                 timeline,
                 first: names().min().map(|n| n.to_string()).unwrap_or_default(),
@@ -310,7 +338,7 @@ impl WalVerifier<'_> {
                 files: items.len() - tails,
                 tails,
                 bytes: items.iter().map(|(_, bytes)| bytes).sum(),
-                fast: self.fast,
+                fast: self.reading.fast,
             }
         };
         lines.into_iter().map(record).collect()

@@ -35,7 +35,10 @@ fn what_is_due_is_read_the_longest_ago_first() {
         let records = world.run(&args).json();
         records.iter().map(|r| r["id"].as_str().unwrap_or("wal").to_string()).collect::<Vec<_>>()
     };
-    assert_eq!(within(&[]).len(), 3, "nothing was proven yet");
+    assert_eq!(within(&["--limit-time", "1ns"]), Vec::<String>::new(), "the time was over");
+    let ran = world.run(&["verify", "--within", "30d", "--limit-time", "1ns", "-v"]);
+    assert!(ran.stderr.contains("3 more are due"), "{ran:?}");
+    assert_eq!(within(&["--limit-time", "1h"]).len(), 3, "nothing was proven yet");
     assert_eq!(within(&[]), Vec::<String>::new(), "and all is now");
     world.run(&["verify", "--all"]).fine();
     // Of one time are the proofs of both backups: the older one's packs were read once, for both.
@@ -87,4 +90,5 @@ fn what_is_due_is_read_the_longest_ago_first() {
     assert_eq!(damaged(&world), 0);
     world.run(&["verify", "--within", "30d", "--newest"]).refused(2, "");
     world.run(&["verify", "--limit-bytes", "1"]).refused(2, "");
+    world.run(&["verify", "--limit-time", "1h"]).refused(2, "");
 }
