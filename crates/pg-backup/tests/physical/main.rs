@@ -11,6 +11,7 @@ mod kill;
 mod lab;
 mod large;
 mod load;
+mod pairs;
 mod planted;
 mod pooler;
 mod refused;
