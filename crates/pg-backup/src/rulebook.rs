@@ -23,13 +23,17 @@ toban_core::rules! {
     DAMAGED = "damaged" in "verify":
         "`verify` found it damaged", "copy it from another repository, or take a new one and prune";
     OBJECTS = "objects" in "objects":
-        "objects that it needs are gone: it cannot be restored", "copy them from another repository, or take a new one";
+        "objects that it names are gone: it cannot be restored, or the next run cannot build on it",
+        "copy them from another repository, or take a new one";
     DRILL = "drill" in "drill":
         "the last restore drill that passed is older than --warn-drill", "pg-drill";
     DRILL_FAILED = "drill-failed" in "drill":
         "the last restore drill failed", "its report says why; until one passes do not rely on the backups";
     PAGES = "pages" in "pages":
         "the newest backup holds damaged pages of the source", "repair the server: pg_amcheck, and an older backup";
+    SUMMARIES = "summaries" in "summaries":
+        "the server does not summarize its WAL, so every run reads the whole cluster; it is said as OK",
+        "set summarize_wal = on (PostgreSQL 17 and later), and wal_log_hints = on where there are no page checksums";
     REACH = "reach" in "reach":
         "WAL is missing after a backup: later positions cannot be restored from it", "take a new backup now: pg-backup run";
     MANIFEST = "manifest" in "manifest":

@@ -129,6 +129,7 @@ fn backup_findings(
         let text = format!("the newest holds {} damaged pages of the source", newest.manifest.damage.pages);
         findings.push(subject.finding(&rulebook::PAGES, Severity::Critical, text));
     }
+    findings.extend(subject.summaries(&newest.manifest));
     findings.extend(reaches(repo, catalog, &subject)?);
     Ok(findings)
 }
@@ -273,8 +274,19 @@ impl Subject<'_> {
         self.finding(&rulebook::TIME_UNKNOWN, Severity::Critical, text).with_key(id.to_string())
     }
 
+    /// Where runs read all of a cluster though its server could say what changed. It is advice: nothing is wrong.
+    fn summaries(&self, newest: &BackupManifest) -> Option<Finding> {
+        let helps = newest.built_on.is_some() && newest.summarize_wal == Some(false);
+        let needs = if newest.checksums { "" } else { " and wal_log_hints = on" };
+        let text = format!(
+            "every run reads all {} of the cluster: with summarize_wal = on{needs} the server says which blocks changed",
+            toban_core::out::bytes(newest.bytes)
+        );
+        helps.then(|| self.finding(&rulebook::SUMMARIES, Severity::Ok, text))
+    }
+
     fn lacks(&self, id: &Id, what: Option<&str>) -> Option<Finding> {
-        let text = format!("{id} cannot be restored: {}", what?);
+        let text = format!("{id} is not whole: {}", what?);
         Some(self.finding(&rulebook::OBJECTS, Severity::Critical, text).with_key(id.to_string()))
     }
 

@@ -146,7 +146,7 @@ fn dump_all(
         let made = job.dump_database(name, repos).doing(|| format!("dump {name}"));
         let Some(copies) = results.start_item(made) else { continue };
         for (repo, stored) in copies.stored {
-            if let (Some(()), Some(manifest)) = (results.add_copy(repo, stored), &copies.manifest) {
+            if let (Some(()), Some(manifest)) = (results.add_copy(repo, stored), &copies.made) {
                 report_dump(report, manifest, &repo.name);
                 out.emit(&DumpedDatabase::from_manifest(manifest, repo))?;
             }

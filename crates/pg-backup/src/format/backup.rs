@@ -26,6 +26,7 @@ use toban_core::{Error, Result};
 /// Bytes of the largest intent.
 pub(crate) const LARGEST: u64 = 64 << 10;
 const INDEX: &str = "files.jsonl.zst";
+const DIGESTS: &str = "digests.zst";
 const MANIFEST: &str = "backup.json";
 /// Where pg_control lies in a data directory.
 pub(crate) const PG_CONTROL: &str = "global/pg_control";
@@ -40,6 +41,16 @@ pub(crate) struct PackSum {
     /// Its number, which is in its name, and which no other pack that a backup names has.
     pub(crate) number: u32,
     /// The backup whose run wrote it and in whose folder it lies; none: the backup that names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) of: Option<Id>,
+    #[serde(flatten)]
+    pub(crate) sum: Sum,
+}
+
+/// An object with the digests of the blocks that lie in one backup's packs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DigestSum {
+    /// The backup whose packs they are, and in whose folder it lies; none: the backup that names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) of: Option<Id>,
     #[serde(flatten)]
@@ -181,8 +192,14 @@ pub(crate) struct BackupManifest {
     pub(crate) built_on: Option<BuiltOn>,
     /// The index, as stored.
     pub(crate) index: Sum,
+    /// The digests of the blocks in its packs; none in backups of before they were stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) digests: Vec<DigestSum>,
     /// Whether page checksums were compared.
     pub(crate) checksums: bool,
+    /// Whether the server summarized its WAL; none before PostgreSQL 17, and in older backups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) summarize_wal: Option<bool>,
     pub(crate) damage: Damage,
     pub(crate) tablespaces: Vec<Tablespace>,
     pub(crate) owner: Owner,
@@ -237,6 +254,11 @@ impl BackupManifest {
         Ok(index_key(&self.system()?, &self.id))
     }
 
+    /// The key of an object of digests.
+    pub(crate) fn digests_key(&self, digests: &DigestSum) -> Result<Key> {
+        Ok(digests_key(&self.system()?, digests.of.as_ref().unwrap_or(&self.id)))
+    }
+
     /// Bytes of its object.
     ///
     /// # Errors
@@ -285,7 +307,8 @@ impl Manifest for BackupManifest {
 
     fn objects(&self) -> Result<Vec<(Key, Sum)>> {
         let packs = self.packs.iter().map(|pack| Ok((self.pack_key(pack)?, pack.sum.clone())));
-        std::iter::once(Ok((self.index_key()?, self.index.clone()))).chain(packs).collect()
+        let digests = self.digests.iter().map(|d| Ok((self.digests_key(d)?, d.sum.clone())));
+        std::iter::once(Ok((self.index_key()?, self.index.clone()))).chain(packs).chain(digests).collect()
     }
 
     fn manifest_key(&self) -> Result<Key> {
@@ -308,8 +331,9 @@ impl Manifest for BackupManifest {
     }
 
     fn stored_bytes(&self) -> u64 {
-        let own = self.packs.iter().filter(|p| p.of.is_none());
-        own.map(|p| p.sum.bytes).sum::<u64>() + self.index.bytes
+        let packs = self.packs.iter().filter(|p| p.of.is_none()).map(|p| p.sum.bytes);
+        let digests = self.digests.iter().filter(|d| d.of.is_none()).map(|d| d.sum.bytes);
+        packs.chain(digests).sum::<u64>() + self.index.bytes
     }
 
     /// Bytes of the cluster: what is stored depends on what changed.
@@ -335,6 +359,11 @@ pub(crate) fn manifest_key(system: &System, id: &Id) -> Key {
 /// The key of the index of backup `id`.
 pub(crate) fn index_key(system: &System, id: &Id) -> Key {
     system.key(&format!("backup/{id}/{INDEX}"))
+}
+
+/// The key of the digests of the blocks that the run of backup `id` stored.
+pub(crate) fn digests_key(system: &System, id: &Id) -> Key {
+    system.key(&format!("backup/{id}/{DIGESTS}"))
 }
 
 /// The key of the pack of this number.

@@ -311,7 +311,7 @@ fn safety_dump(
     };
     let copies = job.dump_database(&plan.database, repos)?;
     copies.stored.settle()?.warn_of_lacking("the safety dump");
-    let manifest = copies.manifest.ok_or_else(|| Error::failed("no repository has the safety dump"))?;
+    let manifest = copies.made.ok_or_else(|| Error::failed("no repository has the safety dump"))?;
     Ok(manifest.id.to_string())
 }
 

@@ -1,10 +1,12 @@
 //! The backup that a run builds on: the newest one that is usable in every repository, where the state directory knows
-//! its blocks. What a run cannot build on is a reason, never a guess: then everything is stored.
+//! its blocks or the repository has their digests. What a run cannot build on is a reason, never a guess: then everything
+//! is stored.
 
 use super::block_map::{BlockMap, DigestKey};
+use super::digests::rebuild_map;
 use super::source::SourceServer;
 use crate::cli;
-use crate::format::backup::{BackupCatalog, BackupManifest, BuiltOn, PackSum};
+use crate::format::backup::{BackupCatalog, BackupManifest, BuiltOn, DigestSum, PackSum, StoredBackup};
 use crate::format::id::Id;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -65,11 +67,19 @@ impl Base {
     /// Its packs among `used`, as a later backup names them.
     pub(super) fn shared_packs(&self, used: &BTreeSet<u32>) -> Vec<PackSum> {
         let used = self.manifest.packs.iter().filter(|pack| used.contains(&pack.number));
-        let named = |pack: &PackSum| PackSum {
-            of: pack.of.clone().or(Some(self.manifest.id.clone())),
-            ..pack.clone()
-        };
-        used.map(named).collect()
+        used.map(|pack| PackSum { of: self.owner_of(pack.of.as_ref()), ..pack.clone() }).collect()
+    }
+
+    /// The digests of the blocks in `packs`, which are of earlier backups, as a later backup names them.
+    pub(super) fn shared_digests(&self, packs: &[PackSum]) -> Vec<DigestSum> {
+        let all = self.manifest.digests.iter();
+        let all = all.map(|d| DigestSum { of: self.owner_of(d.of.as_ref()), sum: d.sum.clone() });
+        all.filter(|d| packs.iter().any(|pack| pack.of == d.of)).collect()
+    }
+
+    /// In whose folder an object lies, as a later backup names it.
+    fn owner_of(&self, of: Option<&Id>) -> Option<Id> {
+        Some(of.unwrap_or(&self.manifest.id).clone())
     }
 
     /// The number of a run's first own pack.
@@ -100,14 +110,49 @@ impl BaseSearch<'_> {
 
     /// Finds what to build on.
     pub(super) fn find(&self) -> Foundation {
-        if self.args.full {
-            return Foundation::Full("--full".into());
-        }
-        self.find_base().map_or_else(|e| Foundation::Full(e.chain()), |base| Foundation::Base(Box::new(base)))
+        let find = || {
+            let usable = self.find_usable()?;
+            let map = self.open_map(&usable)?;
+            let manifest = usable.into_iter().next().expect("one at least was found").manifest;
+            // A page that read badly then may be as it was now, and is judged again.
+            let trusted = map.clean && (manifest.checksums || !self.source.checksums);
+            Ok(Base { manifest, map, trusted })
+        };
+        find().map_or_else(|e: Error| Foundation::Full(e.chain()), |base| Foundation::Base(Box::new(base)))
     }
 
-    fn find_base(&self) -> Result<Base> {
-        let manifest = self.newest_common()?;
+    /// What [`BaseSearch::find`] would find, without making a map: the backup.
+    ///
+    /// # Errors
+    /// Why everything would be stored.
+    pub(super) fn foresee(&self) -> Result<Id> {
+        let manifest = self.find_usable()?.swap_remove(0).manifest;
+        if manifest.digests.is_empty() {
+            BlockMap::open(&self.map_path(), &manifest.id, &manifest.index)?;
+        }
+        Ok(manifest.id)
+    }
+
+    /// The map of blocks of what is `usable`: that of the state directory, or a new one.
+    fn open_map(&self, usable: &[StoredBackup]) -> Result<BlockMap> {
+        let path = self.map_path();
+        let BackupManifest { id, index, .. } = &usable[0].manifest;
+        let mut done = BlockMap::open(&path, id, index);
+        for stored in usable.iter().filter(|stored| !stored.manifest.digests.is_empty()) {
+            let Err(e) = &done else { break };
+            log::info!("{}: the map of blocks is made anew from {}", e.chain(), stored.repo.name);
+            done = rebuild_map(stored, &path).and_then(|()| BlockMap::open(&path, id, index));
+        }
+        done
+    }
+
+    /// The newest usable backup as each repository has it, if this run may build on it.
+    fn find_usable(&self) -> Result<Vec<StoredBackup>> {
+        if self.args.full {
+            return Err(Error::failed("--full"));
+        }
+        let newest = self.newest_common()?;
+        let manifest = &newest[0].manifest;
         // A manifest has one codec for all packs that it names, shared ones too: their names end with its
         // suffix, and their frames are unpacked by it.
         if manifest.codec != self.args.compress.codec() {
@@ -124,15 +169,12 @@ impl BaseSearch<'_> {
                 self.full_every
             )));
         }
-        let map = BlockMap::open(&self.map_path(), &manifest.id, &manifest.index)?;
-        // A page that read badly then may be as it was now, and is judged again.
-        let trusted = map.clean && (manifest.checksums || !self.source.checksums);
-        Ok(Base { manifest, map, trusted })
+        Ok(newest)
     }
 
-    /// The newest usable backup, if every repository that can be asked has it as its newest.
-    fn newest_common(&self) -> Result<BackupManifest> {
-        let mut newest: Option<BackupManifest> = None;
+    /// The newest usable backup, if every repository that can be asked has it as its newest; of one at least.
+    fn newest_common(&self) -> Result<Vec<StoredBackup>> {
+        let mut newest: Vec<StoredBackup> = Vec::new();
         for repo in self.repos {
             let catalog = match BackupCatalog::read(repo, &self.system.cluster, self.now) {
                 Ok(catalog) => catalog,
@@ -142,18 +184,20 @@ impl BaseSearch<'_> {
                 }
             };
             let usable = catalog.stored.into_iter().rfind(|s| s.is_whole() && s.manifest.is_of(self.system));
-            let found =
-                usable.ok_or_else(|| Error::failed(format!("{} has no usable backup", repo.name)))?.manifest;
+            let found = usable.ok_or_else(|| Error::failed(format!("{} has no usable backup", repo.name)))?;
+            let of = |s: &StoredBackup| (s.manifest.id.clone(), s.manifest.index.clone());
             // A shared pack must be in every repository that gets the manifest. The ID is made of a time, and
             // two machines may have made the same one: that the index is the same proves that the backup is.
-            match &newest {
-                Some(other) if other.id != found.id || other.index != found.index => {
-                    let e = format!("the newest backup is {} in {}, and not in all", found.id, repo.name);
-                    return Err(Error::failed(e).hint("`pg-backup copy` brings what a repository lacks"));
-                }
-                _ => newest = Some(found),
+            if newest.first().is_some_and(|other| of(other) != of(&found)) {
+                let e =
+                    format!("the newest backup is {} in {}, and not in all", found.manifest.id, repo.name);
+                return Err(Error::failed(e).hint("`pg-backup copy` brings what a repository lacks"));
             }
+            newest.push(found);
         }
-        newest.ok_or_else(|| Error::failed("no repository can be asked"))
+        match newest.is_empty() {
+            true => Err(Error::failed("no repository can be asked")),
+            false => Ok(newest),
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! digest of each block. With it the next run finds what changed without asking the repository for content.
 //!
 //! It is a cache of one backup, named by its ID and by the sum of its index. Where it is lost, damaged or of another
-//! backup, the next run stores everything: it never guesses.
+//! backup, it is made anew from the digests beside the newest backup, or the next run stores everything: it never guesses.
 
 use crate::format::id::Id;
 use crate::format::index::{FileName, IndexEntry};
@@ -21,7 +21,7 @@ use toban_core::{Context, Error, Result, durable};
 /// Bytes of a block: those of a page of PostgreSQL, so that one changed row costs one page.
 pub(super) const BLOCK: usize = 8192;
 /// Bytes of a record: the digest and the CRC.
-const RECORD: usize = 20;
+pub(super) const RECORD: usize = 20;
 /// The form of the file, which is nobody's but ours: another one is no map.
 const FORM: u32 = 1;
 /// Bytes at the end: where the table begins, and the SHA-256 of all from there on.
@@ -41,14 +41,14 @@ pub(super) struct BlockRecord {
 }
 
 impl BlockRecord {
-    fn to_bytes(self) -> [u8; RECORD] {
+    pub(super) fn to_bytes(self) -> [u8; RECORD] {
         let mut bytes = [0; RECORD];
         bytes[..16].copy_from_slice(&self.digest);
         bytes[16..].copy_from_slice(&self.crc32c.to_le_bytes());
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; RECORD]) -> BlockRecord {
+    pub(super) fn from_bytes(bytes: &[u8; RECORD]) -> BlockRecord {
         let (mut digest, mut crc32c) = ([0; 16], [0; 4]);
         digest.copy_from_slice(&bytes[..16]);
         crc32c.copy_from_slice(&bytes[16..]);
@@ -68,7 +68,7 @@ pub(super) fn join_crcs(blocks: &[BlockRecord], bytes: usize) -> u32 {
 
 /// The key of the digests of one map; a map that follows another one keeps its key, since digests are compared.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct DigestKey([u8; 32]);
+pub(super) struct DigestKey(pub(super) [u8; 32]);
 
 impl DigestKey {
     /// A new one.

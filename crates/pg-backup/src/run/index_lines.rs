@@ -1,11 +1,12 @@
 //! The index of a backup in the making: a line for each file that is stored, compressed as it goes; and the map of
-//! blocks beside it.
+//! blocks and the digests beside it.
 
 use super::block_map::{BlockRecord, MapWriter};
+use super::digests::describe_own;
 use crate::format::index::{EntryKind, IndexEntry};
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 use toban_core::{Context, Result};
 
 /// A file or folder all of which is stored.
@@ -30,8 +31,16 @@ pub(super) struct IndexLines<'a> {
     pub(super) totals: &'a mut IndexTotals,
     /// None where it could not be written.
     pub(super) map: &'a mut Option<MapWriter>,
+    pub(super) digests: OwnDigests,
     line: Vec<u8>,
     at: usize,
+}
+
+/// Where the digests of what this run stores go.
+pub(super) struct OwnDigests {
+    /// The number of its first pack.
+    pub(super) first: u32,
+    pub(super) files: SyncSender<Vec<u8>>,
 }
 
 impl<'a> IndexLines<'a> {
@@ -39,8 +48,9 @@ impl<'a> IndexLines<'a> {
         entries: Receiver<StoredEntry>,
         totals: &'a mut IndexTotals,
         map: &'a mut Option<MapWriter>,
+        digests: OwnDigests,
     ) -> IndexLines<'a> {
-        IndexLines { entries, totals, map, line: Vec::new(), at: 0 }
+        IndexLines { entries, totals, map, digests, line: Vec::new(), at: 0 }
     }
 
     /// The compressed index as a stream.
@@ -57,10 +67,13 @@ impl<'a> IndexLines<'a> {
         serde_json::to_writer(&mut self.line, entry).doing(|| "write the index".into())?;
         self.line.push(b'\n');
         self.at = 0;
-        if let (Some(blocks), Some(map)) = (&stored.blocks, self.map.as_mut())
-            && let Err(e) = map.add_file(entry, blocks)
-        {
-            log::warn!("the next backup will be a full one: {}", e.chain());
+        let Some(blocks) = &stored.blocks else { return Ok(()) };
+        if let Some(own) = describe_own(entry, blocks, self.digests.first)? {
+            // Whoever takes them no longer says why himself.
+            let _ = self.digests.files.send(own);
+        }
+        if let Some(Err(e)) = self.map.as_mut().map(|map| map.add_file(entry, blocks)) {
+            log::warn!("the next backup must make the map of blocks anew: {}", e.chain());
             *self.map = None;
         }
         Ok(())

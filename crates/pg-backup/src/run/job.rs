@@ -4,7 +4,8 @@ use super::base::{Base, Foundation};
 use super::block_map::{DigestKey, MapOwner, MapWriter};
 use super::conf;
 use super::copy::{Queue, QueuedFiles, Summarized};
-use super::index_lines::{IndexLines, IndexTotals, StoredEntry};
+use super::digests::write_digests;
+use super::index_lines::{IndexLines, IndexTotals, OwnDigests, StoredEntry};
 use super::pack::{Member, Members, Pack, PackState};
 use super::source::{self, BackupStart, BackupStop, SourceServer};
 use super::state::RunState;
@@ -14,7 +15,8 @@ use super::walk;
 use crate::cli;
 use crate::data_dir::{control, host};
 use crate::format::backup::{
-    BackupManifest, Conf, Damage, Owner, PG_CONTROL, PackSum, Tablespace, index_key, intent_key, pack_key,
+    BackupManifest, Conf, Damage, DigestSum, Owner, PG_CONTROL, PackSum, Tablespace, digests_key, index_key,
+    intent_key, pack_key,
 };
 use crate::format::catalog::{Manifest, Note};
 use crate::format::codec::FrameCompressor;
@@ -25,7 +27,7 @@ use jiff::Timestamp;
 use postgres::Client;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
@@ -35,7 +37,7 @@ use toban_core::repo::RepoSet;
 use toban_core::repo::cluster::{self, Cluster};
 use toban_core::repo::keys::System;
 use toban_core::repo::sealed::{FORMAT, SHARING_FORMAT};
-use toban_core::store::Attrs;
+use toban_core::store::{Attrs, Key};
 use toban_core::sum::Sum;
 use toban_core::sync::{into_inner, joined, lock};
 use toban_core::systemd;
@@ -60,8 +62,13 @@ pub(super) struct BackupJob<'a> {
     pub(super) trusts_summaries: bool,
     /// Where a block is named that changed although no summary says so.
     pub(super) untrue: &'a OnceLock<String>,
+}
+
+/// A backup that is visible in every repository that is left.
+pub(super) struct FinishedBackup {
+    pub(super) manifest: BackupManifest,
     /// Bytes of the cluster's files that were read.
-    pub(super) read: AtomicU64,
+    pub(super) read_bytes: u64,
 }
 
 /// What all threads of a job write to.
@@ -87,6 +94,12 @@ struct EndedBackup {
     control: Vec<u8>,
 }
 
+/// The two lists of what a backup holds.
+struct StoredLists {
+    index: Sum,
+    digests: Sum,
+}
+
 /// What is known when everything but the manifest is stored.
 struct CopiedCluster {
     start: BackupStart,
@@ -104,45 +117,56 @@ impl BackupJob<'_> {
     ///
     /// # Errors
     /// The server's and the source's; that no repository is left.
-    pub(super) fn back_up(&self, client: &mut Client, second: Client) -> Result<BackupManifest> {
+    pub(super) fn back_up(&self, client: &mut Client, second: Client) -> Result<FinishedBackup> {
         self.claim_repos()?;
         let watch =
             RunState::new(&self.source.data_dir, self.source.checksums, self.args.max_rate.map(|r| r.0));
         let mut totals = IndexTotals::default();
         let mut map = self.begin_map();
-        let key = index_key(&self.system, &self.id);
-        let (copied, index) = thread::scope(|scope| {
+        let (copied, index, digests) = thread::scope(|scope| {
             // Few: an entry of a file of 1 GiB brings digests of 2 MiB.
             let (entries, lines) = sync_channel(8);
-            let lines = IndexLines::new(lines, &mut totals, &mut map);
-            let index = scope.spawn(|| self.repos.store(lines.compress()?, &key));
+            let (files, own) = sync_channel(2);
+            let own_digests = OwnDigests { first: self.first_number(), files };
+            let lines = IndexLines::new(lines, &mut totals, &mut map, own_digests);
+            let index =
+                scope.spawn(|| self.repos.store(lines.compress()?, &index_key(&self.system, &self.id)));
+            let digests = scope.spawn(|| {
+                self.repos.store(write_digests(&self.key, own)?, &digests_key(&self.system, &self.id))
+            });
             let copied = self.copy_cluster(client, second, &watch, &entries);
             drop(entries);
-            let index = joined(index.join());
-            Ok::<_, Error>((copied?, index?))
+            let (index, digests) = (joined(index.join()), joined(digests.join()));
+            Ok::<_, Error>((copied?, index?, digests?))
         })?;
         let clean = copied.clean;
-        self.read.store(watch.read.load(Ordering::Relaxed), Ordering::Relaxed);
-        let backup = self.make_manifest(client, copied, totals, index)?;
+        let read_bytes = watch.read.load(Ordering::Relaxed);
+        let manifest = self.make_manifest(client, copied, totals, StoredLists { index, digests })?;
         // After everything else is stored and right before the manifest: a prune that was already removing
         // when the intent came may have taken a pack of an earlier backup. A manifest that names what is not
         // there would be a backup that fails at its restore.
-        self.prove_shared_packs(&backup)?;
-        self.commit_manifest(&backup)?;
+        self.prove_shared_objects(&manifest)?;
+        self.commit_manifest(&manifest)?;
         // Last, and by a rename: a run that dies before the manifest leaves the map of the backup before,
         // which is still the newest one and which the next run can build on.
-        self.keep_map(map, &backup, clean);
-        Ok(backup)
+        self.keep_map(map, &manifest, clean);
+        Ok(FinishedBackup { manifest, read_bytes })
     }
 
     fn base(&self) -> Option<&Base> {
         self.foundation.base()
     }
 
-    /// Without a map the next run stores everything; that is no reason to have no backup.
+    /// The number of this run's first pack. After the numbers of the base: a piece in the index names its pack by the
+    /// number alone, so a shared pack and an own one must not have the same.
+    fn first_number(&self) -> u32 {
+        self.base().map_or(0, Base::next_number)
+    }
+
+    /// Without a map the next run makes one from the digests; that is no reason to have no backup.
     fn begin_map(&self) -> Option<MapWriter> {
         let begun = MapWriter::create(&self.map_path, self.key.clone());
-        begun.map_err(|e| log::warn!("the next backup will be a full one: {}", e.chain())).ok()
+        begun.map_err(warn_of_lost_map).ok()
     }
 
     fn keep_map(&self, map: Option<MapWriter>, backup: &BackupManifest, clean: bool) {
@@ -153,23 +177,23 @@ impl BackupJob<'_> {
             server_started: &self.source.server_started,
         };
         if let Some(Err(e)) = map.map(|map| map.commit(&owner)) {
-            log::warn!("the next backup will be a full one: {}", e.chain());
+            warn_of_lost_map(e);
         }
     }
 
-    /// Looks at every pack of an earlier backup again: what a `prune` or a person took away since this run began must
+    /// Looks at every object of an earlier backup again: what a `prune` or a person took away since this run began must
     /// not be named. From here to the manifest a prune leaves them alone, for the intent names them.
-    fn prove_shared_packs(&self, backup: &BackupManifest) -> Result<()> {
+    fn prove_shared_objects(&self, backup: &BackupManifest) -> Result<()> {
         if backup.built_on.is_none() {
             return Ok(());
         }
         let folder = format!("{}backup/", self.system.root());
+        let objects = backup.objects()?;
         self.repos.each(|repo| {
             let listed = repo.store.list(&folder)?;
-            let sizes: BTreeMap<&str, u64> = listed.iter().map(|o| (o.key.as_str(), o.size)).collect();
-            for pack in backup.packs.iter().filter(|pack| pack.of.is_some()) {
-                let key = backup.pack_key(pack)?;
-                if sizes.get(key.as_str()) != Some(&pack.sum.bytes) {
+            let sizes: BTreeMap<&Key, u64> = listed.iter().map(|o| (&o.key, o.size)).collect();
+            for (key, sum) in &objects {
+                if sizes.get(key) != Some(&sum.bytes) {
                     let e = Error::retry(format!("{key} went while this backup was made on it"));
                     return Err(e.hint("run it again: what is missing is stored anew"));
                 }
@@ -229,14 +253,8 @@ impl BackupJob<'_> {
         // Of a large cluster a 128th: the manifest has an entry for each pack, and a restore opens each. At
         // least 1 GiB, so that a small cluster is not many small objects.
         let limit = (1 << 30).max(walk::total_bytes(&listed) / 128);
-        let sink = PackSink {
-            limit,
-            // After the numbers of the base: a piece in the index names its pack by the number alone, so a
-            // shared pack and an own one must not have the same.
-            numbers: AtomicU32::new(self.base().map_or(0, Base::next_number)),
-            packs: Mutex::default(),
-            index,
-        };
+        let sink =
+            PackSink { limit, numbers: AtomicU32::new(self.first_number()), packs: Mutex::default(), index };
         let progress = Progress::bytes("back up", Some(walk::total_bytes(&listed)), false);
         let queue = Queue::new(listed);
         self.warn_of_later(&start);
@@ -383,10 +401,12 @@ impl BackupJob<'_> {
         client: &mut Client,
         copied: CopiedCluster,
         totals: IndexTotals,
-        index: Sum,
+        lists: StoredLists,
     ) -> Result<BackupManifest> {
         let own = copied.packs.into_iter().map(|(number, sum)| PackSum { number, of: None, sum });
         let shared = self.base().map(|base| base.shared_packs(&totals.packs)).unwrap_or_default();
+        let digests = self.base().map(|base| base.shared_digests(&shared)).unwrap_or_default().into_iter();
+        let digests = digests.chain([DigestSum { of: None, sum: lists.digests }]).collect();
         Ok(BackupManifest {
             format: if self.base().is_some() { SHARING_FORMAT } else { FORMAT },
             id: self.id.clone(),
@@ -407,8 +427,10 @@ impl BackupJob<'_> {
             bytes: totals.bytes,
             packs: shared.into_iter().chain(own).collect(),
             built_on: self.base().map(Base::built_on),
-            index,
+            index: lists.index,
+            digests,
             checksums: self.source.checksums,
+            summarize_wal: self.source.summarizes,
             damage: copied.damage,
             tablespaces: copied.tablespaces,
             owner: self.owner.clone(),
@@ -458,6 +480,10 @@ fn read_newest_lsn(client: &mut Client, source: &SourceServer) -> Result<Lsn> {
     };
     let row = client.query_one(sql, &[]).doing(|| "ask how far the WAL is".into())?;
     row.get::<_, String>(0).parse()
+}
+
+fn warn_of_lost_map(e: Error) {
+    log::warn!("the next backup must make the map of blocks anew: {}", e.chain());
 }
 
 /// A thread that failed ends the others.

@@ -5,11 +5,14 @@ mod block_map;
 mod compare;
 mod conf;
 mod copy;
+mod digests;
 mod exclude;
 mod index_lines;
 mod job;
 mod pack;
 mod page;
+#[cfg(test)]
+mod scale;
 mod source;
 mod state;
 mod summaries;
@@ -26,12 +29,11 @@ use crate::server::Server;
 use crate::{cli, machine};
 use base::{BaseSearch, Foundation};
 use jiff::Timestamp;
-use job::BackupJob;
+use job::{BackupJob, FinishedBackup};
 use postgres::Client;
 use serde::Serialize;
 use source::SourceServer;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use toban_core::config::{Config, Span};
 use toban_core::repo::archive::Archive;
 use toban_core::repo::keys::System;
@@ -160,9 +162,9 @@ pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result
 /// Prints what a run would do.
 fn emit_plan(search: &BaseSearch<'_>, client: &mut Client, out: &mut Out<'_>) -> Result<()> {
     let source = search.source;
-    let (built_on, full_because) = match search.find() {
-        Foundation::Base(base) => (Some(base.manifest.id.clone()), None),
-        Foundation::Full(why) => (None, Some(why)),
+    let (built_on, full_because) = match search.foresee() {
+        Ok(id) => (Some(id), None),
+        Err(why) => (None, Some(why.chain())),
     };
     let listed = walk::walk_data_dir(&source.data_dir, &source.version_folder)?;
     out.emit(&PlannedBackup {
@@ -267,28 +269,27 @@ impl Attempt<'_> {
             map_path: search.map_path(),
             trusts_summaries: self.trusts_summaries,
             untrue: &self.untrue,
-            read: AtomicU64::new(0),
         };
         // Where a repository fails, the others go on: the backup is whole in each that took all of it.
         let made = job.back_up(&mut client, second);
-        let read_bytes = job.read.load(Ordering::Relaxed);
         let copies = Copies::finish(set, made)?;
         let (mut results, mut lacking) = (RepoResults::default(), Ok(()));
         for (repo, stored) in copies.stored {
-            let (Some(()), Some(backup)) = (results.add_copy(repo, stored), &copies.manifest) else {
+            let (Some(()), Some(finished)) = (results.add_copy(repo, stored), &copies.made) else {
                 continue;
             };
+            let FinishedBackup { manifest: backup, read_bytes } = finished;
             report_backup(report, backup, repo);
             match store_histories(&source, backup, repo) {
                 Err(e) if repo.required => lacking = Err(e),
                 Err(e) => log::warn!("repository {}: {}", repo.name, e.chain()),
                 Ok(()) => {}
             }
-            out.emit(&MadeBackup { read_bytes, ..MadeBackup::from_manifest(backup, repo) })?;
+            out.emit(&MadeBackup { read_bytes: *read_bytes, ..MadeBackup::from_manifest(backup, repo) })?;
         }
         results.verdict("repositories")?;
         lacking.doing(|| "store the histories of the server's timelines".into())?;
-        copies.manifest.map_or(Ok(()), |backup| refuse_damage(&backup))
+        copies.made.map_or(Ok(()), |finished| refuse_damage(&finished.manifest))
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct SourceServer {
     pub(super) conf: Vec<PathBuf>,
     /// When the server was started, to the microsecond: while it is the same, nobody has changed its files but itself.
     pub(super) server_started: String,
+    /// Whether it summarizes its WAL; none where it cannot.
+    pub(super) summarizes: Option<bool>,
 }
 
 /// Asks the server, after making sure that it will answer.
@@ -43,7 +45,8 @@ pub(super) fn read_source(
                current_setting('hba_file'), current_setting('ident_file'), current_setting('block_size'), current_setting('port'), \
                extract(epoch from pg_postmaster_start_time())::bigint, \
                trim(split_part(current_setting('unix_socket_directories'), ',', 1)), s.catalog_version_no::bigint, \
-               pg_postmaster_start_time()::timestamptz at time zone 'UTC' || '' \
+               pg_postmaster_start_time()::timestamptz at time zone 'UTC' || '', \
+               current_setting('summarize_wal', true) = 'on' \
                from pg_control_system() s";
     let row = client.query_one(sql, &[]).doing(|| "ask the server for its settings".into())?;
     let text = |i: usize| row.get::<_, String>(i);
@@ -69,6 +72,7 @@ pub(super) fn read_source(
         version_folder: format!("PG_{}_{}", server.major, row.get::<_, i64>(13)),
         conf: [6, 7, 8].map(|i| PathBuf::from(text(i))).to_vec(),
         server_started: text(14),
+        summarizes: row.get(15),
     };
     check_same_machine(&source, [&text(10), &text(12)], row.get(11))?;
     Ok(source)

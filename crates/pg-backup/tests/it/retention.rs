@@ -2,6 +2,7 @@
 //! a kill at any moment leaves nothing that does not restore, and `--undo` brings everything back.
 
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -56,6 +57,7 @@ impl MadeUp {
             packs.push((id.clone(), number));
         }
         self.put(&format!("backup/{id}/files.jsonl.zst"), b"index");
+        self.put(&format!("backup/{id}/digests.zst"), b"digest");
         let sum = |bytes: u64| json!({ "bytes": bytes, "sha256": "00" });
         let named = packs.iter().map(|(of, number)| {
             let mut pack = sum(4);
@@ -65,6 +67,14 @@ impl MadeUp {
             }
             pack
         });
+        let owners: BTreeSet<&String> = packs.iter().map(|(of, _)| of).collect();
+        let digests = owners.into_iter().map(|of| {
+            let mut digests = sum(6);
+            if *of != id {
+                digests["of"] = of.as_str().into();
+            }
+            digests
+        });
         let number = 2 + n * 4;
         let lsn =
             |offset: u64| format!("{:X}/{:X}", (number * SIZE) >> 32, (number * SIZE + offset) & 0xFFFF_FFFF);
@@ -73,6 +83,7 @@ impl MadeUp {
             "started": started, "finished": started, "server_version": "15.1", "major": 15, "standby": false,
             "timeline": 1, "start_lsn": lsn(40), "stop_lsn": lsn(900), "wal_segment_size": SIZE, "codec": "none",
             "files": 1, "bytes": 100, "packs": named.collect::<Vec<_>>(), "index": sum(5), "checksums": false,
+            "digests": digests.collect::<Vec<_>>(),
             "damage": { "pages": 0, "first": [] }, "tablespaces": [],
             "owner": { "user": "p", "group": "p", "uid": 1, "gid": 1, "mode": 448 },
             "host": { "name": "h", "libc": "", "icu": null, "locale": "C", "preload": "", "extensions": [] },
@@ -144,7 +155,9 @@ fn assert_whole(repo: &Path) {
         let packs = packs.map(|p| {
             format!("{}/pack/{:05}.tar", p["of"].as_str().unwrap_or(id), p["number"].as_u64().expect("n"))
         });
-        for object in packs.chain([format!("{id}/files.jsonl.zst")]) {
+        let digests = manifest["digests"].as_array().expect("digests").iter();
+        let digests = digests.map(|d| format!("{}/digests.zst", d["of"].as_str().unwrap_or(id)));
+        for object in packs.chain(digests).chain([format!("{id}/files.jsonl.zst")]) {
             assert!(folder.join(&object).exists(), "{id} needs {object}");
         }
     }

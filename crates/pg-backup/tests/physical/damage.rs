@@ -48,7 +48,8 @@ fn a_flipped_byte_stops_a_restore() {
     back_up(&world, &[]);
     let target = world.path("t");
     let dir = target.display().to_string();
-    for object in objects(&world) {
+    // The digests are for the next run: no restore reads them.
+    for object in objects(&world).into_iter().filter(|o| !o.ends_with("digests.zst")) {
         let name = object.file_name().expect("a name").to_string_lossy().into_owned();
         flip(&object, object.metadata().expect("look").len() / 2);
         world.run(&["restore", "--pgdata", &dir]).refused(5, &name);

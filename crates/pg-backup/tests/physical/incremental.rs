@@ -52,7 +52,7 @@ fn what_changed_is_stored_and_every_backup_restores_alone() {
     world.run(&["verify"]).fine();
     world.run(&["check"]).fine();
 
-    // What is not known is stored: another set of repositories, a lost or damaged map, another codec, or when it is asked for.
+    // What is not known is stored: another codec, digests that are gone, or when it is asked for.
     let why = |more: &[&str]| {
         let args: Vec<&str> = ["run", "--dry-run", "--json"].iter().chain(more).copied().collect();
         world.run(&args).json()[0]["full_because"].as_str().unwrap_or_default().to_string()
@@ -60,13 +60,13 @@ fn what_changed_is_stored_and_every_backup_restores_alone() {
     assert!(why(&["--full"]).contains("--full"));
     assert!(why(&["--full-every", "0s"]).contains("the last full backup is"));
     assert!(why(&["--compress", "gzip"]).contains("is compressed otherwise"));
-    let map = state(&world);
-    let whole = fs::read(&map).expect("read the map");
-    fs::write(&map, &whole[..whole.len() - 9]).expect("cut it");
-    assert!(why(&[]).contains("it is cut off"), "{}", why(&[]));
-    fs::remove_file(&map).expect("lose it");
-    assert!(why(&[]).contains("No such file"), "{}", why(&[]));
-    fs::write(&map, &whole).expect("find it again");
+    let digests: Vec<PathBuf> = world.files().into_iter().filter(|f| f.ends_with("digests.zst")).collect();
+    assert_eq!(digests.len(), 3, "one for each run");
+    // Without the digests beside the backups the map is needed; a backup that lacks them is no base.
+    let hidden: Vec<Vec<u8>> = digests.iter().map(|f| fs::read(f).expect("read")).collect();
+    digests.iter().for_each(|f| fs::remove_file(f).expect("lose it"));
+    assert!(why(&[]).contains("has no usable backup"), "{}", why(&[]));
+    digests.iter().zip(&hidden).for_each(|(f, bytes)| fs::write(f, bytes).expect("find it again"));
     assert_eq!(why(&[]), "");
 
     world.pg.stop();
@@ -83,6 +83,66 @@ fn what_changed_is_stored_and_every_backup_restores_alone() {
     drop(second);
     // Another system in the same place, which happens to have a file of the same name: content decides.
     world.run(&["verify", "--fast"]).fine();
+}
+
+/// A lost, damaged or foreign map is made anew from what lies beside the backups: what changed is stored, and no more.
+#[test]
+fn a_lost_state_directory_costs_no_full_backup() {
+    let world = lab(15);
+    fill(&world, 200_000);
+    world.pg.psql("postgres", "vacuum freeze; checkpoint");
+    let full = back_up(&world, &[]);
+    let change = |n: u32| {
+        world.pg.psql("postgres", &format!("update big set t = 'changed {n}' where n % 20000 = {n}"));
+    };
+    change(1);
+    back_up(&world, &[]);
+    let old = fs::read(state(&world)).expect("read the map");
+    change(2);
+    let mut last = back_up(&world, &["--jobs", "1"]);
+    let map = state(&world);
+    let lost: [(&str, &dyn Fn()); 3] = [
+        ("lost", &|| fs::remove_dir_all(world.path("state")).expect("lose it")),
+        ("cut off", &|| fs::write(&map, &old[..old.len() - 9]).expect("cut it")),
+        ("of an older backup", &|| fs::write(&map, &old).expect("set it back")),
+    ];
+    for (n, (what, lose)) in lost.into_iter().enumerate() {
+        lose();
+        change(3 + n as u32);
+        let next = back_up(&world, &[]);
+        assert_eq!(next["built_on"], last["id"], "{what}");
+        assert!(added(&next) * 5 < added(&full), "{what}: {next} after {full}");
+        last = next;
+    }
+    // With the map that it leaves the next one goes on as ever.
+    let shared = back_up(&world, &[]);
+    assert!(shared["built_on"] == last["id"] && added(&shared) * 5 < added(&full), "{shared}");
+    let same = back_up(&world, &["--full"]);
+    for (record, name) in [(&shared, "shared"), (&same, "same")] {
+        let target = world.path(name).display().to_string();
+        world.run(&["restore", record["id"].as_str().expect("an ID"), "--pgdata", &target]).fine();
+    }
+    same_pages(&world.path("shared"), &world.path("same"));
+    // With a prune that takes the first ones away, the digests of the packs that stay are there still.
+    world.run(&["prune", "--keep-last", "2", "--undelete", "0s"]).fine();
+    fs::remove_dir_all(world.path("state")).expect("lose it");
+    let next = back_up(&world, &[]);
+    assert_eq!(next["built_on"], same["id"]);
+    // Digests that are damaged are no guess.
+    world.run(&["verify"]).fine();
+    let id = next["id"].as_str().expect("an ID");
+    let own = format!("{id}/digests.zst");
+    let own = world.files().into_iter().find(|f| f.ends_with(&own)).expect("it is there");
+    let mut bytes = fs::read(&own).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&own, &bytes).expect("damage it");
+    fs::remove_dir_all(world.path("state")).expect("lose it");
+    let ran = world.run(&["run", "--json", "-v"]);
+    assert!(ran.stderr.contains("digests.zst: "), "{ran:?}");
+    let record: Value = serde_json::from_str(&ran.stdout).expect("a record");
+    assert_eq!(record["built_on"], Value::Null);
+    world.run(&["verify", id]).refused(5, "digests.zst is damaged");
 }
 
 #[test]
@@ -324,6 +384,17 @@ fn wal_summaries_spare_the_reading_and_are_proven() {
     world.run(&["restore", newest["id"].as_str().expect("an ID"), "--pgdata", &target]).fine();
     let name = file.strip_prefix(world.pg.data_dir()).expect("below it");
     assert!(fs::read(world.path("told").join(name)).expect("read") == bytes, "the pages as they are now");
+
+    let advice = || {
+        let found = world.run(&["check", "--json"]).findings();
+        let found = found.into_iter().find(|f| f["check"] == "summaries")?;
+        Some((found["severity"].to_string(), found["text"].as_str().expect("text").to_string()))
+    };
+    assert_eq!(advice(), None);
+    world.pg.psql("postgres", "alter system set summarize_wal = off; select pg_reload_conf()");
+    back_up(&world, &[]);
+    let (severity, text) = advice().expect("it would help");
+    assert!(severity == "\"ok\"" && text.contains("summarize_wal = on"), "{severity} {text}");
 }
 
 #[test]

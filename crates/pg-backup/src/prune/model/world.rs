@@ -3,7 +3,8 @@
 use super::super::backups::{BackupFacts, BackupPlan, plan_backups};
 use super::super::{Pruning, undo};
 use crate::format::backup::{
-    BackupCatalog, BackupManifest, PackSum, index_key, intent_key, manifest_key, pack_key,
+    BackupCatalog, BackupManifest, DigestSum, PackSum, digests_key, index_key, intent_key, manifest_key,
+    pack_key,
 };
 use crate::format::catalog::{Manifest, Note};
 use crate::format::codec::Codec;
@@ -278,14 +279,20 @@ impl World {
             objects.push((key, 4));
             packs.push(PackSum { number, of: None, sum: sum_of(4) });
         }
-        let index = index_key(&system, &id);
+        let owners: BTreeSet<Option<Id>> = packs.iter().map(|pack| pack.of.clone()).collect();
+        let digests: Vec<DigestSum> = owners.into_iter().map(|of| DigestSum { of, sum: sum_of(6) }).collect();
+        let of_others = digests.iter().filter_map(|d| d.of.as_ref());
+        shared.extend(of_others.map(|of| (digests_key(&system, of), 6)));
+        let (index, own) = (index_key(&system, &id), digests_key(&system, &id));
         self.put(&index, b"index");
-        objects.push((index, 5));
+        self.put(&own, b"digest");
+        objects.extend([(index, 5), (own, 6)]);
         objects.extend(shared.iter().cloned());
         let segment = server.next;
         let json = make_manifest(
             &MadeManifest { id: &id, system: &system, timeline, segment, started, small },
             &packs,
+            &digests,
         );
         let (ended, dated) = (self.now, !wrong);
         let made = MadeBackup {
@@ -504,7 +511,7 @@ struct MadeManifest<'a> {
     small: bool,
 }
 
-fn make_manifest(made: &MadeManifest<'_>, packs: &[PackSum]) -> Vec<u8> {
+fn make_manifest(made: &MadeManifest<'_>, packs: &[PackSum], digests: &[DigestSum]) -> Vec<u8> {
     let owner = json!({ "user": "p", "group": "p", "uid": 1, "gid": 1, "mode": 448 });
     let host =
         json!({ "name": "h", "libc": "", "icu": null, "locale": "C", "preload": "", "extensions": [] });
@@ -513,7 +520,7 @@ fn make_manifest(made: &MadeManifest<'_>, packs: &[PackSum]) -> Vec<u8> {
         "label": null, "started": made.started, "finished": made.started, "server_version": "15.1", "major": 15,
         "standby": false, "timeline": made.timeline, "start_lsn": Lsn(made.segment * SIZE + 40),
         "stop_lsn": Lsn(made.segment * SIZE + 900), "wal_segment_size": SIZE, "codec": Codec::None, "files": 1,
-        "bytes": if made.small { 10 } else { 100 }, "packs": packs, "index": sum_of(5), "checksums": false,
+        "bytes": if made.small { 10 } else { 100 }, "packs": packs, "index": sum_of(5), "checksums": false, "digests": digests,
         "damage": { "pages": 0, "first": [] }, "tablespaces": [], "owner": owner, "host": host,
     });
     let text = serde_json::to_string_pretty(&manifest).expect("written");
