@@ -39,6 +39,16 @@ impl Secret {
         Ok(Secret(text.strip_suffix('\n').unwrap_or(&text).to_string()))
     }
 
+    /// The file of a secret that only another library reads: `file`, then the systemd credential.
+    ///
+    /// # Errors
+    /// Those of [`Secret::from_file`].
+    pub fn find_file(file: Option<&Path>, credential: &str) -> Result<Option<PathBuf>> {
+        let provided = || credentials().map(|d| d.join(credential)).filter(|p| p.exists());
+        let Some(path) = file.map(Path::to_path_buf).or_else(provided) else { return Ok(None) };
+        Secret::from_file(&path).map(|_| Some(path))
+    }
+
     /// The order everywhere: `file`, then `$CREDENTIALS_DIRECTORY/<credential>`, then the environment variable.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 use testkit::contract::{self, Noise};
 use toban_core::Kind;
-use toban_core::store::{Attrs, Dir, Key, S3Options, Store, Stored, open};
+use toban_core::store::{Attrs, Dir, Key, Store, StoreOptions, Stored, open};
 
 fn dir(path: &Path) -> Dir {
     Dir::open(path.to_str().expect("UTF-8")).expect("absolute")
@@ -63,11 +63,11 @@ fn only_the_owner_may_look_and_attributes_lie_beside() {
 fn urls_name_it() {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().to_str().expect("UTF-8");
-    put(&*open(&format!("file://{path}"), &S3Options::default()).expect("opened"), "a").expect("stored");
-    let stat = open(path, &S3Options::default()).expect("opened").stat(&key("a")).expect("asked");
+    put(&*open(&format!("file://{path}"), &StoreOptions::default()).expect("opened"), "a").expect("stored");
+    let stat = open(path, &StoreOptions::default()).expect("opened").stat(&key("a")).expect("asked");
     assert_eq!(stat.expect("there").size, 1);
     for bad in ["file://relative/dir", "relative/dir", "ftp://x/y", "s3://", "s3:///x", "s3://b/../x"] {
-        let e = open(bad, &S3Options::default()).err().unwrap_or_else(|| panic!("{bad} was opened"));
+        let e = open(bad, &StoreOptions::default()).err().unwrap_or_else(|| panic!("{bad} was opened"));
         assert!(e.kind() == Kind::Usage && e.find_hint().is_some(), "{bad}: {e:?}");
     }
 }

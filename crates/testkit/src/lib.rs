@@ -1,8 +1,10 @@
 //! Real servers and faults for the tests. A server that is missing is a panic that says how to get it.
 
+mod azure;
 mod cable;
 mod chance;
 pub mod contract;
+mod gcs;
 pub mod itsm;
 mod kills;
 pub mod pg;
@@ -16,8 +18,10 @@ mod smtp;
 mod ssh;
 pub mod tls;
 
+pub use azure::{Azure, azure_http};
 pub use cable::Cable;
 pub use chance::{Dice, rounds, seed, spell};
+pub use gcs::Gcs;
 pub use kills::killed;
 pub use pg::{Pg, majors};
 pub use planted::{Checked, Plant, Planted, plant_each};

@@ -25,6 +25,8 @@ pub(super) const PACKAGES: &[Package] = &[
     package("postgresql-15", "/usr/lib/postgresql/15/bin/postgres", "server; no cluster is made or started"),
     package("postgresql-client-15", "/usr/lib/postgresql/15/bin/pg_dump", "psql, pg_dump, pg_restore"),
     package("python3-pip", "python3", "fetches the other servers, runs the mail server"),
+    package("nodejs", "node", "runs the server of Azure's tests"),
+    package("npm", "npm", "fetches it"),
     package("openssl", "openssl", "judges certificates"),
     package("gzip", "gzip", "judges what we compress"),
     package("zstd", "zstd", "judges what we compress"),

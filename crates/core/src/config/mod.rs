@@ -63,12 +63,22 @@ pub struct Cluster {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repo {
-    /// `file:///dir` or `s3://bucket/prefix`.
+    /// `file:///dir`, `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`.
     pub url: String,
     /// Endpoint of an S3 service that is not AWS.
     pub s3_endpoint: Option<String>,
     /// Region; many other services take any.
     pub s3_region: Option<String>,
+    /// The storage account of an `az://` URL.
+    pub azure_account: Option<String>,
+    /// Where the account's blobs are, when not where Azure has them.
+    pub azure_endpoint: Option<String>,
+    /// The file with the account's key.
+    pub azure_key_file: Option<PathBuf>,
+    /// The file with a shared access signature, which counts before a key.
+    pub azure_sas_file: Option<PathBuf>,
+    /// The file with the key of a Google service account.
+    pub gcs_credentials_file: Option<PathBuf>,
     /// Whether a run fails when this repository does; otherwise it ends partial (3).
     #[serde(default = "yes")]
     pub required: bool,

@@ -2,15 +2,16 @@
 
 use super::{Repo, Repos};
 use crate::cli::parse_name;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::{Error, Result};
-use crate::store::{self, Backoff, S3Options};
+use crate::store::{self, Backoff, S3Options, StoreOptions, URL_FORMS};
 use std::collections::BTreeSet;
 
 /// Which repositories, and which cluster in them.
 #[derive(clap::Args, Clone, Debug)]
 pub struct RepoArgs {
-    /// Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times
+    /// Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME]
+    /// section; may be given several times
     #[arg(long, value_name = "URL|NAME", env = "TOBAN_REPO", hide_env_values = true, value_delimiter = ',')]
     pub repo: Vec<String>,
     /// Endpoint of an S3 service that is not AWS
@@ -38,9 +39,7 @@ impl RepoArgs {
         let names = self.names(config);
         if names.is_empty() {
             let e = Error::usage("no repository is named");
-            return Err(
-                e.hint("give --repo file:///DIR or --repo s3://BUCKET/PREFIX, or a [repo.NAME] section")
-            );
+            return Err(e.hint(format!("give --repo with {URL_FORMS}, or a [repo.NAME] section")));
         }
         names
             .iter()
@@ -79,19 +78,39 @@ impl RepoArgs {
             } else {
                 format!("there are: {}", known.join(", "))
             };
-            return Err(e.hint(format!("{known}; or give a URL: file:///DIR, s3://BUCKET/PREFIX")));
+            return Err(e.hint(format!("{known}; or give a URL: {URL_FORMS}")));
         }
-        let s3 = S3Options {
-            endpoint: section.and_then(|s| s.s3_endpoint.clone()).or_else(|| self.s3_endpoint.clone()),
-            region: section.and_then(|s| s.s3_region.clone()),
-            backoff,
-        };
+        let options = self.store_options(section, backoff);
         let url = section.map_or(name, |s| s.url.as_str());
         Ok(Repo {
             name: name.to_string(),
             required: section.is_none_or(|s| s.required),
             keep: section.map(|s| s.keep.clone()).unwrap_or_default(),
-            store: store::open(url, &s3)?,
+            store: store::open(url, &options)?,
         })
+    }
+
+    /// How to reach the store of this section, or one that no section names.
+    pub fn store_options(&self, section: Option<&config::Repo>, backoff: Option<Backoff>) -> StoreOptions {
+        StoreOptions {
+            s3: S3Options {
+                endpoint: section.and_then(|s| s.s3_endpoint.clone()).or_else(|| self.s3_endpoint.clone()),
+                region: section.and_then(|s| s.s3_region.clone()),
+                backoff,
+            },
+            #[cfg(feature = "azure")]
+            azure: store::AzureOptions {
+                account: section.and_then(|s| s.azure_account.clone()),
+                endpoint: section.and_then(|s| s.azure_endpoint.clone()),
+                key_file: section.and_then(|s| s.azure_key_file.clone()),
+                sas_file: section.and_then(|s| s.azure_sas_file.clone()),
+                backoff,
+            },
+            #[cfg(feature = "gcs")]
+            gcs: store::GcsOptions {
+                credentials_file: section.and_then(|s| s.gcs_credentials_file.clone()),
+                backoff,
+            },
+        }
     }
 }

@@ -75,6 +75,12 @@ impl Tries {
         self.pause().map(|pause| pause.min(Backoff::AWAY))
     }
 
+    /// After an answer that asks for a pause of `least`: that, within reason, and no less than usual; none when the time is up.
+    pub(crate) fn pause_at_least(&mut self, least: Duration) -> Option<Duration> {
+        let pause = self.pause()?.max(least.min(Backoff::SLOWEST_PAUSE));
+        (self.began.elapsed() + pause < self.total).then_some(pause)
+    }
+
     /// After a failure: how long to pause before the next attempt; none when the time is up.
     pub fn pause(&mut self) -> Option<Duration> {
         let full = Backoff::FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(10));
@@ -121,6 +127,10 @@ mod tests {
         assert!(pauses[0] <= Duration::from_millis(100) && pauses[0] >= Duration::from_millis(50));
         assert!(pauses[19] <= Backoff::SLOWEST_PAUSE && pauses[19] >= Backoff::SLOWEST_PAUSE / 2);
         assert_eq!(Backoff::of(Duration::ZERO).begin().pause(), None);
+        let mut tries = Backoff::of(Duration::from_secs(60)).begin();
+        assert_eq!(tries.pause_at_least(Duration::from_secs(3)), Some(Duration::from_secs(3)));
+        assert_eq!(tries.pause_at_least(Duration::from_secs(3600)), Some(Backoff::SLOWEST_PAUSE));
+        assert_eq!(Backoff::of(Duration::from_secs(2)).begin().pause_at_least(Duration::from_secs(3)), None);
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Where backups are kept: a directory or an S3 bucket behind one trait.
+//! Where backups are kept: a directory, or a bucket of S3, Azure or Google behind one trait.
+//!
+//! Only the files for services that answer over HTTP know async: `ask`, `body`, `reactor`, `s3`, `cloud`.
 //!
 //! Objects are immutable: created if absent, never rewritten. A name is visible only when its content is complete
 //! and durable. Copying a repository is copying what is missing.
@@ -10,12 +12,23 @@ use std::io::Read;
 use std::str::FromStr;
 use std::sync::Arc;
 
+mod ask;
 mod backoff;
+mod body;
+#[cfg(any(feature = "azure", feature = "gcs"))]
+mod cloud;
 mod dir;
+mod failure;
 mod folder;
+mod parts;
+mod reactor;
 mod s3;
 
 pub use backoff::{Backoff, Tries, VARIABLE as PATIENCE_VARIABLE, gave_up};
+#[cfg(feature = "azure")]
+pub use cloud::AzureOptions;
+#[cfg(feature = "gcs")]
+pub use cloud::GcsOptions;
 pub use dir::Dir;
 pub use s3::{S3, S3Options};
 
@@ -90,9 +103,9 @@ pub struct Object {
 
 impl Object {
     /// Whether its content must be brought back from an archive before it can be read (Amazon S3 User Guide, "Restoring
-    /// an archived object").
+    /// an archived object"; Azure, "Blob rehydration"). Google's `ARCHIVE` can be read at once.
     pub fn is_cold(&self) -> bool {
-        self.class.as_deref().is_some_and(|class| ["GLACIER", "DEEP_ARCHIVE"].contains(&class))
+        self.class.as_deref().is_some_and(|class| ["GLACIER", "DEEP_ARCHIVE", "Archive"].contains(&class))
     }
 }
 
@@ -163,22 +176,44 @@ pub trait Store: Send + Sync {
     }
 }
 
-/// Opens the store a URL names: `file:///dir` (or a plain absolute path) or `s3://bucket/prefix`. Does not ask the
-/// store yet. S3 retries by itself for as long as `TOBAN_RETRY_FOR` says (5 minutes for each request).
+/// How to reach each kind of store.
+#[derive(Clone, Debug, Default)]
+pub struct StoreOptions {
+    /// S3.
+    pub s3: S3Options,
+    /// Azure Blob Storage.
+    #[cfg(feature = "azure")]
+    pub azure: AzureOptions,
+    /// Google Cloud Storage.
+    #[cfg(feature = "gcs")]
+    pub gcs: GcsOptions,
+}
+
+/// The forms of a repository's URL, for hints.
+pub const URL_FORMS: &str = "file:///DIR, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX";
+
+/// Opens the store a URL names: `file:///dir` (or a plain absolute path), `s3://bucket/prefix`, `az://container/prefix`
+/// or `gs://bucket/prefix`. Does not ask the store yet. Each request to a service is tried again for as long as
+/// `TOBAN_RETRY_FOR` says (5 minutes).
 ///
 /// # Errors
 /// Usage for any other URL.
-pub fn open(url: &str, s3: &S3Options) -> Result<Arc<dyn Store>> {
+pub fn open(url: &str, options: &StoreOptions) -> Result<Arc<dyn Store>> {
     if let Some(path) = url.strip_prefix("file://").or_else(|| url.starts_with('/').then_some(url)) {
         return Ok(Arc::new(Dir::open(path)?));
     }
-    if let Some(place) = url.strip_prefix("s3://") {
-        return Ok(Arc::new(S3::open(place, s3)?));
+    match url.split_once("://") {
+        Some(("s3", place)) => Ok(Arc::new(S3::open(place, &options.s3)?)),
+        #[cfg(feature = "azure")]
+        Some(("az", place)) => cloud::open_azure(place, &options.azure),
+        #[cfg(feature = "gcs")]
+        Some(("gs", place)) => cloud::open_gcs(place, &options.gcs),
+        _ => {
+            let e = Error::usage(format!("{url:?} is not a repository"));
+            Err(e
+                .hint(format!("give {URL_FORMS}, or the name of a [repo.NAME] section of the configuration")))
+        }
     }
-    let e = Error::usage(format!("{url:?} is not a repository"));
-    Err(e.hint(
-        "give file:///dir, s3://bucket/prefix, or the name of a [repo.NAME] section of the configuration",
-    ))
 }
 
 /// Reads a small object whole.

@@ -24,6 +24,21 @@ pub(crate) fn in_child(test: &str, bucket: &str, extra: &[(&str, &str)], body: i
     run(child(&service, test, extra));
 }
 
+/// Runs `body` in a child with the environment `env`, which `parent` makes and may keep a service alive for.
+pub(crate) fn in_child_with<T>(
+    test: &str,
+    parent: impl FnOnce() -> (T, Vec<(String, String)>),
+    body: impl FnOnce(),
+) {
+    if std::env::var_os(CHILD).is_some_and(|c| c == test) {
+        return body();
+    }
+    let (_service, env) = parent();
+    let mut child = Command::new(std::env::current_exe().expect("exe"));
+    child.args([test, "--exact", "--nocapture"]).env(CHILD, test).env("TOBAN_RETRY_FOR", "30s").envs(env);
+    run(child);
+}
+
 /// The command that runs the child's part of `test`.
 pub(crate) fn child(service: &Service, test: &str, extra: &[(&str, &str)]) -> Command {
     let mut child = Command::new(std::env::current_exe().expect("exe"));

@@ -85,7 +85,7 @@ What was written after the safety dump began is never lost: the old database is 
 #[command(after_long_help = RESTORE_DUMP_HELP)]
 #[command(group(clap::ArgGroup::new("target").required(true).args(["into", "replace"])))]
 pub struct RestoreDump {
-    /// A dump's ID, `latest`, or another program's dump: path, file:// or s3:// URL of a .dump, .sql, .sql.gz, or folder
+    /// A dump's ID, `latest`, or another program's dump: path or URL (file://, s3://, az://, gs://) of a .dump, .sql, .sql.gz, or folder
     #[arg(value_name = "ID|FILE")]
     pub source: String,
     /// Create this database and restore into it; it must not exist, or be empty

@@ -28,6 +28,8 @@ Environment:
   DATABASE_URL        The server, when --db is not given; then PGHOST and the other PG* variables
   AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL_S3, ...
                       Credentials and place of S3, as every AWS tool takes them
+  AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_KEY, GOOGLE_APPLICATION_CREDENTIALS, ...
+                      Account and credentials of Azure and Google, as their own tools take them
 
 Files:
   ~/.pgpass           Passwords, as for psql

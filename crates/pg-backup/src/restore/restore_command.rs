@@ -114,7 +114,8 @@ pub(super) fn try_command(command: &str, around: &ServerEnvironment) -> Result<(
         ));
         return Err(e.hint(format!("it must work for the user that the server runs as: {line}")));
     }
-    if around.debian.is_some() || line.contains("s3://") || line.contains("--config") {
+    let remote = ["s3://", "az://", "gs://"].iter().any(|scheme| line.contains(scheme));
+    if around.debian.is_some() || remote || line.contains("--config") {
         warn_of_environment(&line, dir.path(), around)?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toban_core::config::Config;
 use toban_core::repo::Repos;
-use toban_core::store::{self, Key, S3Options, Store};
+use toban_core::store::{self, Key, Store};
 use toban_core::sum::{Checked, Sum};
 use toban_core::{Context, Error, Result};
 
@@ -59,8 +59,8 @@ impl DumpSource {
             let of = args.of.as_deref().or(same);
             return DumpSource::of_ours(find_dump(repos, &args.repos.cluster, text, of)?);
         }
-        if let Some(rest) = text.strip_prefix("s3://") {
-            return DumpSource::of_object(text, rest, args, config);
+        if ["s3://", "az://", "gs://"].iter().any(|scheme| text.starts_with(scheme)) {
+            return DumpSource::of_object(text, args, config);
         }
         let path = Path::new(text.strip_prefix("file://").unwrap_or(text));
         if path.is_dir() {
@@ -89,19 +89,16 @@ impl DumpSource {
         Ok(DumpSource { name: manifest.id.to_string(), format, place, gzip, ours: Some(stored) })
     }
 
-    fn of_object(url: &str, rest: &str, args: &cli::RestoreDump, config: &Config) -> Result<DumpSource> {
-        let Some((parent, object)) = rest.rsplit_once('/').filter(|(_, object)| !object.is_empty()) else {
+    fn of_object(url: &str, args: &cli::RestoreDump, config: &Config) -> Result<DumpSource> {
+        let Some((parent, object)) =
+            url.rsplit_once('/').filter(|(parent, object)| !parent.ends_with('/') && !object.is_empty())
+        else {
             return Err(
                 Error::usage(format!("{url:?} names no object")).hint("s3://bucket/prefix/file.sql.gz")
             );
         };
         let known = config.repo.values().find(|r| url.starts_with(&r.url));
-        let options = S3Options {
-            endpoint: known.and_then(|r| r.s3_endpoint.clone()).or_else(|| args.repos.s3_endpoint.clone()),
-            region: known.and_then(|r| r.s3_region.clone()),
-            backoff: None,
-        };
-        let store = store::open(&format!("s3://{parent}"), &options)?;
+        let store = store::open(parent, &args.repos.store_options(known, None))?;
         let key: Key = object.parse()?;
         DumpSource::from_content(url.to_string(), DumpLocation::Object { store, key, expected: None })
     }

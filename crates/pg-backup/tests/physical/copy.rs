@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use testkit::{Cable, Dice, S3, rounds, seed};
+use testkit::{Azure, Cable, Dice, Gcs, S3, rounds, seed};
 use toban_core::sum::{hex, sha256};
 
 /// A repository with two backups, of which the newer builds on the older, two dumps, WAL of every kind with its
@@ -132,8 +132,17 @@ fn go_there_and_back(near: &mut Near) {
     assert_eq!(copied[0]["id"], near.backups[1].as_str(), "the newest first");
     assert_eq!(near.copy(&repo, &bucket, &[]).fine(), "", "there is nothing more to do");
 
-    near.copy(&bucket, &far, &[]).json();
+    // From service to service, and back into a folder.
+    let (azure, gcs) = (Azure::start(), Gcs::start(&["copies"]));
+    azure.env().into_iter().chain(gcs.env()).for_each(|(name, value)| near.world.set(&name, &value));
+    let (container, google) = (azure.url("copies") + "/p", "gs://copies/p".to_string());
+    near.copy(&bucket, &container, &[]).json();
+    near.copy(&container, &google, &[]).json();
+    assert_eq!(near.copy(&bucket, &google, &[]).fine(), "", "there is nothing more to do");
+    near.copy(&google, &far, &[]).json();
     assert_eq!(near.differences("far"), "");
+    near.world.run(&["verify", "--repo", &container]).fine();
+    restore(&near.world, "from-container", &["--repo", &container]);
     near.world.run(&["verify", "--repo", &far]).fine();
     near.world.run(&["verify", "--repo", &bucket]).fine();
     for (n, id) in near.backups.iter().enumerate() {

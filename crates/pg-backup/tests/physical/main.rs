@@ -1,6 +1,7 @@
 //! Physical backups as their users meet them: the real binary, real servers, and PostgreSQL's own judges.
 
 mod busy;
+mod cloud;
 mod conf;
 mod copy;
 mod damage;

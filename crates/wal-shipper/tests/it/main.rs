@@ -2,6 +2,7 @@
 
 mod ahead;
 mod archive;
+mod azure;
 mod failover;
 mod faults;
 mod kill;

@@ -1,8 +1,9 @@
 //! The SDK's client: transport, region, endpoint and the standard chain of credentials.
 
-use super::{S3Options, reactor};
+use super::S3Options;
 use crate::error::{Context, Error, Kind, Result};
 use crate::store::backoff::Backoff;
+use crate::store::reactor;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::imds;

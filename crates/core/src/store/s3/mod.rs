@@ -1,12 +1,13 @@
-//! S3 as a store. This file and those below it are the only ones that know async.
+//! S3 as a store.
 //!
 //! Bodies go out only from memory, each with its SHA-256 (buckets with Object Lock refuse others); objects are
 //! removed one at a time, because DeleteObjects wants checksums that many services do not understand.
 
+use super::ask::{Need, Refusal};
 use super::backoff::Backoff;
+use super::body::{self, OpenedRange, RangeStore};
 use super::{Attrs, Key, Object, Store, Stored, check_attrs};
 use crate::error::{Error, Result};
-use ask::{Need, Refusal};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::DateTime;
@@ -16,10 +17,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 mod ask;
-mod body;
 mod client;
-mod parts;
-mod reactor;
 mod refusal;
 mod upload;
 
@@ -142,6 +140,30 @@ impl S3 {
             Err(refusal) if refusal.code == "NoSuchUpload" => Ok(()),
             Err(refusal) => Err(refusal.error),
         }
+    }
+}
+
+impl RangeStore for S3 {
+    fn open_range(&self, key: &Key, from: u64, version: Option<&str>) -> Result<OpenedRange, Refusal> {
+        let request = self.get_client()?.get_object().bucket(&self.bucket).key(self.object_path(key));
+        let range = (from > 0).then(|| format!("bytes={from}-"));
+        let request = request.set_if_match(version.map(Into::into)).set_range(range);
+        let doing = format!("read {}", self.object_url(key));
+        let (answer, _) = self.send_request(Need::Read, 0, &doing, || request.clone().send())?;
+        let bytes = answer.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        Ok(OpenedRange { stream: answer.body, bytes, version: answer.e_tag })
+    }
+
+    fn prove_absent<T>(&self, refusal: Refusal) -> Result<Option<T>> {
+        S3::prove_absent(self, refusal)
+    }
+
+    fn object_url(&self, key: &Key) -> String {
+        S3::object_url(self, key)
+    }
+
+    fn backoff(&self) -> Backoff {
+        self.backoff
     }
 }
 

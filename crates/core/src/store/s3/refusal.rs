@@ -1,7 +1,8 @@
 //! What an S3 error means: which exit status, which remedy.
 
-use super::ask::{Need, Refusal};
 use crate::error::{Error, Kind};
+use crate::store::ask::{Need, Refusal, parse_retry_after};
+use crate::store::failure::{deepest_cause, explain_failure};
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
@@ -15,13 +16,10 @@ where
     let error = match &e {
         SdkError::ServiceError(said) => explain_answer(status, &code, said.err().message(), need),
         SdkError::ConstructionFailure(_) => Error::failed("make the request").because(deepest_cause(&e)),
-        // No answer, or half of one; that a certificate is not trusted does not pass by itself.
-        _ if is_distrusted(&e) => Error::failed(deepest_cause(&e)).hint(
-            "the service's certificate is not trusted here: SSL_CERT_FILE names the authorities to trust",
-        ),
-        _ => Error::retry(deepest_cause(&e)),
+        _ => explain_failure(&e),
     };
-    Refusal { status, code, attempts: 0, error }
+    let retry_after = parse_retry_after(e.raw_response().and_then(|r| r.headers().get("retry-after")));
+    Refusal { status, code, retry_after, attempts: 0, error }
 }
 
 fn explain_answer(status: u16, code: &str, message: Option<&str>, need: Need) -> Error {
@@ -97,29 +95,6 @@ impl Need {
             Need::Sweep => "grant s3:ListBucketMultipartUploads on the bucket",
         }
     }
-}
-
-fn is_distrusted(e: &(dyn std::error::Error + 'static)) -> bool {
-    cause_chain(e).any(|cause| matches!(find_tls_error(cause), Some(rustls::Error::InvalidCertificate(_))))
-}
-
-/// rustls' error, also inside an `io::Error` inside an `io::Error`, whose `source` skips what it holds.
-fn find_tls_error<'a>(e: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    match e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-        Some(inner) => find_tls_error(inner),
-        None => e.downcast_ref(),
-    }
-}
-
-/// The cause at the bottom: the SDK's own layers say only "dispatch failure".
-fn deepest_cause(e: &(dyn std::error::Error + 'static)) -> String {
-    cause_chain(e).last().map(ToString::to_string).unwrap_or_default()
-}
-
-fn cause_chain<'a>(
-    e: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(e), |e| e.source())
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Create-if-absent uploads: one PUT when the body is small, else parts, two of them under way at a time.
 
-use super::ask::{Need, Refusal, send_until_answered};
-use super::{S3, parts, reactor, with_mark};
+use super::ask::send_sdk_request;
+use super::{S3, with_mark};
 use crate::error::{Context, Error, Result};
 use crate::random;
-use crate::store::{Attrs, Key, Stored};
+use crate::store::ask::{Need, Refusal};
+use crate::store::{Attrs, Key, Stored, parts, reactor};
 use crate::{shutdown, sum};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
@@ -208,7 +209,7 @@ impl<'a> Upload<'a> {
                 let request = client.upload_part().bucket(&bucket).key(&path).upload_id(&id);
                 request.part_number(number).checksum_sha256(&sum).body(body.to_stream()).send()
             };
-            let (sent, _) = send_until_answered(backoff, size, Need::Write, send).await?;
+            let (sent, _) = send_sdk_request(backoff, size, Need::Write, send).await?;
             let part = CompletedPart::builder().part_number(number).checksum_sha256(&sum);
             Ok(part.set_e_tag(sent.e_tag).build())
         });
@@ -267,12 +268,9 @@ impl<'a> Upload<'a> {
             s3.get_client()?.abort_multipart_upload().bucket(&s3.bucket).key(s3.object_path(self.put.key));
         let request = request.upload_id(&self.id);
         let limit = s3.backoff.attempt(0).min(ENDING);
-        reactor::wait_anyway(
-            limit,
-            send_until_answered(s3.backoff, 0, Need::Abort, || request.clone().send()),
-        )?
-        .map(|_| ())
-        .map_err(|r| r.error)
+        reactor::wait_anyway(limit, send_sdk_request(s3.backoff, 0, Need::Abort, || request.clone().send()))?
+            .map(|_| ())
+            .map_err(|r| r.error)
     }
 }
 
