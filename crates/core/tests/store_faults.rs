@@ -176,7 +176,7 @@ fn a_stalled_body_goes_on() {
 fn unreachable_means_try_again() {
     in_child("unreachable_means_try_again", "gone", &[("TOBAN_RETRY_FOR", "1s")], || {
         let free = TcpListener::bind(("127.0.0.1", 0)).expect("port").local_addr().expect("address");
-        let options = S3Options { endpoint: Some(format!("http://{free}")), region: None, backoff: None };
+        let options = S3Options { endpoint: Some(format!("http://{free}")), ..S3Options::default() };
         let store = S3::open("gone", &options).expect("opened");
         fails(put(&store, "a", b"x"), Kind::Retry, "onnection refused", "");
         fails(store.stat(&key("a")), Kind::Retry, "onnection refused", "");
@@ -302,7 +302,7 @@ fn an_untrusted_certificate_is_told_at_once() {
     let env = [("TOBAN_TEST_TLS", endpoint.as_str()), ("TOBAN_RETRY_FOR", "2s"), ("SSL_CERT_FILE", "")];
     let child = || {
         let endpoint = std::env::var("TOBAN_TEST_TLS").expect("set by the parent");
-        let options = S3Options { endpoint: Some(endpoint), region: None, backoff: None };
+        let options = S3Options { endpoint: Some(endpoint), ..S3Options::default() };
         let listed = S3::open("tls", &options).expect("opened").list("");
         match std::env::var_os("SSL_CERT_FILE") {
             None => fails(listed, Kind::Failed, "does not know the authority", "SSL_CERT_FILE"),

@@ -8,7 +8,9 @@ mod data_dir;
 mod database;
 mod dump;
 mod format;
+mod init;
 mod list;
+mod lock;
 mod machine;
 mod pin;
 mod prune;
@@ -45,5 +47,6 @@ pub fn run(args: BackupArgs, out: &mut Out<'_>) -> Result<()> {
         BackupVerb::Pin(verb) => pin::run(verb, &config, out),
         BackupVerb::Unpin(verb) => pin::end(verb, &config, out),
         BackupVerb::Check(verb) => check::run(verb, &config, out),
+        BackupVerb::Init(verb) => init::run(verb, &config, out),
     }
 }

@@ -43,6 +43,9 @@ toban_core::rules! {
     BACKUP_MISSING = "backup-missing" in "backup":
         "there is WAL of a system and no whole backup of it: nothing can be restored from it",
         "take one now: pg-backup run";
+    LOCK = "lock" in "lock":
+        "an object's lock ends before that of the backup or dump that needs it, or the newest is not locked at all",
+        "take a new backup with `lock` in the repository's section, also for wal-shipper: it renews what it needs";
     WAL_VERIFY = "wal-verify" in "wal":
         "the WAL was never verified, or longer ago than --warn-verify or --critical-verify", "pg-backup verify";
     WAL_DAMAGED = "wal-damaged" in "wal":

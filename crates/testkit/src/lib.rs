@@ -27,7 +27,7 @@ pub use pg::{Pg, majors};
 pub use planted::{Checked, Plant, Planted, plant_each};
 pub use pooler::Pooler;
 pub use ran::{Ran, ended, run_in};
-pub use s3::{S3, http};
+pub use s3::{S3, S3Keys, S3Request, http};
 pub use site::Site;
 pub use slack::{Answer, Request, Slack};
 pub use smtp::{LOGIN, Smtp, SmtpOptions};

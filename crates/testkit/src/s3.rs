@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tempfile::TempDir;
+use toban_core::sum::{hex, sha256};
 use toban_core::sync::lock;
 
 const ACCESS: &str = "AKTEST";
@@ -19,6 +20,20 @@ const IDENTITIES: &str = r#"{"identities":[
  {"name":"admin","credentials":[{"accessKey":"AKTEST","secretKey":"the-secret-of-the-tests"}],
   "actions":["Admin","Read","Write","List","Tagging"]},
  {"name":"anonymous","actions":["Admin","Read","Write","List","Tagging"]}]}"#;
+
+/// The keys of an identity.
+#[derive(Clone, Debug)]
+pub struct S3Keys {
+    pub access: String,
+    pub secret: String,
+}
+
+impl S3Keys {
+    /// Of the identity that may do everything.
+    pub fn admin() -> S3Keys {
+        S3Keys { access: ACCESS.into(), secret: SECRET.into() }
+    }
+}
 
 /// A running SeaweedFS in a temporary folder of its own; it ends with its owner.
 pub struct S3 {
@@ -116,6 +131,56 @@ impl S3 {
         pairs.iter().map(|(n, v)| ((*n).to_string(), (*v).to_string())).collect()
     }
 
+    /// Makes a user who may do what the IAM policy says and nothing else.
+    pub fn add_user(&self, name: &str, policy: &str) -> S3Keys {
+        let ask = |action: &str, more: &[(&str, &str)]| {
+            let mut curl = self.curl(&S3Keys::admin(), "iam");
+            curl.arg(format!("{}/", self.endpoint()));
+            let fixed = [("Action", action), ("Version", "2010-05-08"), ("UserName", name)];
+            for (field, value) in fixed.iter().chain(more) {
+                curl.args(["--data-urlencode", &format!("{field}={value}")]);
+            }
+            let (status, xml) = asked(curl);
+            assert_eq!(status, 200, "{action}: {xml}");
+            xml
+        };
+        ask("CreateUser", &[]);
+        ask("PutUserPolicy", &[("PolicyName", "least"), ("PolicyDocument", policy)]);
+        let xml = ask("CreateAccessKey", &[]);
+        let part = |tag: &str| {
+            let (_, rest) = xml.split_once(&format!("<{tag}>")).expect("an answer with keys");
+            rest.split('<').next().unwrap_or_default().to_string()
+        };
+        S3Keys { access: part("AccessKeyId"), secret: part("SecretAccessKey") }
+    }
+
+    /// One request that curl signs with these keys. `path` as in `/bucket/key?retention=`.
+    pub fn signed(&self, keys: &S3Keys, request: &S3Request<'_>) -> (u16, String) {
+        let mut curl = self.curl(keys, "s3");
+        curl.args(["-X", request.method]);
+        let sum = hex(&sha256(request.body.as_bytes()));
+        let sum = format!("x-amz-content-sha256: {sum}");
+        for header in request.headers.iter().copied().chain([&*sum]) {
+            curl.args(["-H", header]);
+        }
+        if !request.body.is_empty() {
+            curl.args(["-H", "Content-Type: application/xml", "--data-binary", request.body]);
+        }
+        asked({
+            curl.arg(format!("{}{}", self.endpoint(), request.path));
+            curl
+        })
+    }
+
+    fn curl(&self, keys: &S3Keys, service: &str) -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--max-time", "20", "-w", "\n%{http_code}", "--aws-sigv4"]);
+        curl.arg(format!("aws:amz:us-east-1:{service}"))
+            .args(["-u", &format!("{}:{}", keys.access, keys.secret)]);
+        curl.stdin(Stdio::null());
+        curl
+    }
+
     /// One request without a signature: an opinion that is not our client's. `path` as in `/bucket/key?uploads`.
     pub fn http(&self, method: &str, path: &str, headers: &[&str]) -> (u16, String) {
         http(self.addr(), method, path, headers)
@@ -135,6 +200,24 @@ impl Drop for S3 {
             let _ = std::fs::remove_file(socket);
         }
     }
+}
+
+/// A request to sign.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct S3Request<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub headers: &'a [&'a str],
+    pub body: &'a str,
+}
+
+/// Status and body of the answer to curl's request.
+fn asked(mut curl: Command) -> (u16, String) {
+    let done = curl.output().expect("run curl");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let (body, status) = said.rsplit_once('\n').unwrap_or(("", &said));
+    let status = status.parse().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&done.stderr)));
+    (status, body.to_string())
 }
 
 /// The names in [`PORTS`] that are for gRPC; for these weed leaves a socket in /tmp, whatever TMPDIR says.
@@ -185,7 +268,7 @@ fn command(folder: &Path, ports: &[u16]) -> Command {
     }
     // Nothing leaves this machine, and a missing bucket is missing.
     command.args(["-master.telemetry=false", "-s3.autoCreateBucket=false", "-filer", "-s3"]);
-    command.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]);
+    command.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=true", "-s3.iam.readOnly=false"]);
     command.args(["-volume.max=2000", "-master.volumeSizeLimitMB=256", "-volume.preStopSeconds=0"]);
     command.arg(format!("-s3.config={}", path("s3.json")));
     command.arg(format!("-s3.localSocket={}", path("s3.sock")));

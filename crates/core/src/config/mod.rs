@@ -88,10 +88,26 @@ pub struct Repo {
     /// Names of `[repo.NAME]` sections, or URLs, that get a copy of what a run stores here.
     #[serde(default)]
     pub copies: Vec<String>,
+    /// How long every object is locked from its writing on, by S3 Object Lock; without it none is.
+    pub lock: Option<Span>,
+    /// Who may end a lock before its time.
+    #[serde(default)]
+    pub lock_mode: LockMode,
 }
 
 fn yes() -> bool {
     true
+}
+
+/// Who may still end a lock (Amazon S3 User Guide, "Locking objects with Object Lock").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockMode {
+    /// Nobody, not the account's owner either.
+    #[default]
+    Compliance,
+    /// Who has s3:BypassGovernanceRetention.
+    Governance,
 }
 
 /// What to keep: whatever any one rule keeps is kept.

@@ -1,10 +1,11 @@
 //! How flags, environment and configuration name repositories.
 
+use super::keys::is_passing;
 use super::{Repo, Repos};
 use crate::cli::parse_name;
 use crate::config::{self, Config};
 use crate::error::{Error, Result};
-use crate::store::{self, Backoff, S3Options, StoreOptions, URL_FORMS};
+use crate::store::{self, Backoff, Lock, LockRules, S3Options, StoreOptions, URL_FORMS};
 use std::collections::BTreeSet;
 
 /// Which repositories, and which cluster in them.
@@ -80,8 +81,13 @@ impl RepoArgs {
             };
             return Err(e.hint(format!("{known}; or give a URL: {URL_FORMS}")));
         }
-        let options = self.store_options(section, backoff);
         let url = section.map_or(name, |s| s.url.as_str());
+        let options = self.store_options(section, backoff);
+        // Before anything is written: who relies on a lock must not learn at the next disaster that there was none.
+        if find_lock(section).is_some() && !url.starts_with("s3://") {
+            let e = Error::usage(format!("repository {name} cannot lock objects, and `lock` is set for it"));
+            return Err(e.hint("S3 with Object Lock can; elsewhere take `lock` from its section"));
+        }
         Ok(Repo {
             name: name.to_string(),
             required: section.is_none_or(|s| s.required),
@@ -97,6 +103,7 @@ impl RepoArgs {
                 endpoint: section.and_then(|s| s.s3_endpoint.clone()).or_else(|| self.s3_endpoint.clone()),
                 region: section.and_then(|s| s.s3_region.clone()),
                 backoff,
+                locks: Some(LockRules { lock: find_lock(section), is_passing }),
             },
             #[cfg(feature = "azure")]
             azure: store::AzureOptions {
@@ -113,4 +120,9 @@ impl RepoArgs {
             },
         }
     }
+}
+
+/// The lock that a section wants.
+fn find_lock(section: Option<&config::Repo>) -> Option<Lock> {
+    section.and_then(|s| Some(Lock { mode: s.lock_mode, span: s.lock?.0 }))
 }

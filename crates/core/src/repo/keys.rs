@@ -43,6 +43,24 @@ impl System {
     }
 }
 
+/// Whether an object goes in the ordinary course of things: intents, marks and tails, and records of what was found, which
+/// newer ones replace. No backup or dump needs it, and where objects are locked it is not (docs/FORMATS.md, "Locks").
+pub fn is_passing(key: &Key) -> bool {
+    let mut parts = key.as_str().split('/').skip(1);
+    match (parts.next(), parts.next()) {
+        (Some("dump"), _) => {
+            let name = key.as_str().rsplit('/').next().unwrap_or_default();
+            [".mark.", ".proof.", ".damage.", ".pin."].iter().any(|note| name.contains(note))
+        }
+        (_, Some(folder)) => PASSING.contains(&folder),
+        _ => false,
+    }
+}
+
+/// Folders below a system's root of what is passing.
+const PASSING: [&str; 8] =
+    ["intent", "mark", "pin", "proof", "damage", "gap", "gap-acknowledged", "wal-tail"];
+
 fn number(text: &str) -> Option<u64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| plain)
@@ -51,6 +69,33 @@ fn number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_restore_needs_is_not_passing() {
+        let is = |name: &str| is_passing(&name.parse().expect("a key"));
+        for lasting in [
+            "main/7/cluster.json",
+            "main/7/backup/20261121T030000Z-120034/backup.json",
+            "main/7/backup/20261121T030000Z-120034/pack/00000.tar.zst",
+            "main/7/wal/00000001/00000000/000000010000000000000002",
+            "main/7/wal/00000002.history",
+            "main/dump/app/20261121T030000Z-120034.json",
+            "main/dump/mark/20261121T030000Z-120034.sql.gz",
+            "main/something.json",
+        ] {
+            assert!(!is(lasting), "{lasting}");
+        }
+        for passing in [
+            "main/7/intent/20261121T030000Z-120034.json",
+            "main/7/mark/20261121T030000Z-120034.20261122T030000Z.json",
+            "main/7/proof/drill.20261121T030000Z-passed.json",
+            "main/7/wal-tail/00000001/000000010000000000000003/00000000-00000100",
+            "main/dump/app/20261121T030000Z-120034.proof.20261122T030000Z.json",
+            "main/dump/app/20261121T030000Z-120034.mark.20261122T030000Z.json",
+        ] {
+            assert!(is(passing), "{passing}");
+        }
+    }
 
     #[test]
     fn a_key_tells_its_system() {

@@ -20,6 +20,7 @@ mod cloud;
 mod dir;
 mod failure;
 mod folder;
+mod lock;
 mod parts;
 mod reactor;
 mod s3;
@@ -30,6 +31,7 @@ pub use cloud::AzureOptions;
 #[cfg(feature = "gcs")]
 pub use cloud::GcsOptions;
 pub use dir::Dir;
+pub use lock::{Lock, LockRules};
 pub use s3::{S3, S3Options};
 
 /// Small facts kept beside an object: readable without its content (metadata on S3, `<name>.attr` in a directory).
@@ -169,6 +171,28 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store could not be asked.
     fn sweep(&self, older_than: std::time::Duration) -> Result<usize>;
+
+    /// What every new object is locked by.
+    fn lock(&self) -> Option<Lock> {
+        None
+    }
+
+    /// When the lock ends by which the store itself keeps `key`, which may be past; none without a lock, and where there
+    /// is no such object.
+    ///
+    /// # Errors
+    /// When the store could not be asked.
+    fn locked_until(&self, _key: &Key) -> Result<Option<jiff::Timestamp>> {
+        Ok(None)
+    }
+
+    /// Locks an object that is there for as long as a new one would be; a lock that ends later stays. Whether it is there.
+    ///
+    /// # Errors
+    /// When the store refuses or could not be asked.
+    fn renew_lock(&self, _key: &Key) -> Result<bool> {
+        Ok(false)
+    }
 
     /// The file behind `key`, where the store is a folder on this machine.
     fn local_path(&self, _key: &Key) -> Option<std::path::PathBuf> {

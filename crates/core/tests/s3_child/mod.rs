@@ -70,7 +70,7 @@ pub(crate) fn store(place: &str) -> S3 {
 }
 
 pub(crate) fn through(cable: &Cable, place: &str) -> S3 {
-    let options = S3Options { endpoint: Some(cable.endpoint()), region: None, backoff: None };
+    let options = S3Options { endpoint: Some(cable.endpoint()), ..S3Options::default() };
     S3::open(place, &options).expect("opened")
 }
 

@@ -1,5 +1,6 @@
 //! `check`: is there a fresh, plausible, verified dump of every database in every repository?
 
+mod lock;
 mod wal;
 
 use crate::cli;
@@ -54,6 +55,7 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
         findings.extend(one.dumps.damaged.iter().map(|e| damaged(one.repo, e)));
         let dumps = judge(one.repo, &one.dumps.stored, &expected, now, args);
         findings.extend(beside(dumps, backup_findings(one, &held, now, args)?));
+        findings.extend(lock::findings(one, now)?);
     }
     // As UNKNOWN and not left out: what lies in a repository that could not be asked is not known, and a
     // check that passes for the others must not look like one that passed for all.

@@ -3,12 +3,14 @@
 mod backup;
 mod copy;
 mod dump;
+mod init;
 mod recovery_target;
 
 pub(crate) use backup::{Checkpoint, Restore, Run};
 use clap::{Args as Group, Parser, Subcommand};
 pub(crate) use copy::CopyArgs;
 pub(crate) use dump::{Dump, Form, Globals, RestoreDump};
+pub(crate) use init::{Init, PolicyOf};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -80,6 +82,8 @@ pub enum BackupVerb {
     Unpin(Unpin),
     /// Check the newest backup and dumps: age, size, last verify
     Check(Check),
+    /// Print what a repository needs before its first backup
+    Init(Init),
 }
 
 /// The server.

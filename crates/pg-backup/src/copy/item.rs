@@ -3,6 +3,7 @@
 use super::CopyJob;
 use super::object::{Content, ObjectCopy, explain_difference};
 use super::plan::PlannedItem;
+use crate::lock::renew_locks;
 use crate::machine::in_parallel;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,6 +80,7 @@ impl CopyJob<'_> {
             Ok(Some(filled)) => end.bytes += filled,
             unfinished => return Ok(unfinished.map(|_| None)),
         }
+        renew_locks(&self.pair.to, &item.objects, &item.beside)?;
         match self.commit_manifest(item)? {
             Ok(Some(bytes)) => end = end.add_object(Some(bytes)),
             unfinished => return Ok(unfinished.map(|_| None)),

@@ -72,6 +72,8 @@ pub(super) struct PlannedItem {
     pub(super) listed: bool,
     /// All that its manifest names.
     pub(super) objects: Vec<(Key, Sum)>,
+    /// What a restore of it may read beside them.
+    pub(super) beside: Vec<Key>,
     /// What is beside it and goes along: its pins, and with what goes over what `verify` found of it.
     pub(super) records: Vec<Key>,
 }
@@ -146,6 +148,7 @@ impl<M: Copied> CopySurvey<M> {
             manifest: manifest.manifest_key()?,
             listed,
             objects: manifest.objects()?,
+            beside: manifest.beside()?,
             records: records.map(|(_, o)| o.key.clone()).collect(),
         })
     }

@@ -7,6 +7,7 @@ use crate::format::catalog::Manifest;
 use crate::format::copies::Copies;
 use crate::format::dump::{DumpForm, DumpManifest, GLOBALS, MANIFEST, ROWS, ServerPosition, part_key};
 use crate::format::id::Id;
+use crate::lock::renew_locks;
 use crate::rows::{self, Count};
 use crate::server::Server;
 use jiff::Timestamp;
@@ -169,6 +170,7 @@ impl DumpJob<'_> {
             put_part(repo, manifest, GLOBALS, globals)?;
         }
         put_part(repo, manifest, ROWS, rows)?;
+        renew_locks(repo, &manifest.objects()?, &manifest.beside()?)?;
         // The manifest is the commit point: what it names is durable by now (a put returns when it is), so a dump that
         // is listed is whole, and a run that dies before this line leaves only parts that no reader looks at.
         put_part(repo, manifest, MANIFEST, &write_sealed(manifest)?)

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use toban_core::cli::parse_name;
 use toban_core::repo::backups::LARGEST_MANIFEST;
+use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
 use toban_core::repo::recovery_path::BackupRange;
 use toban_core::repo::sealed::{read_sealed, write_sealed};
@@ -20,7 +21,7 @@ use toban_core::repo::{Repo, Repos};
 use toban_core::stamp::{parse_stamp, stamp, stamp_micros};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
-use toban_core::wal::{Lsn, Timeline};
+use toban_core::wal::{Lsn, Segment, Timeline, WalName};
 use toban_core::{Error, Result};
 
 /// Bytes of the largest intent.
@@ -309,6 +310,18 @@ impl Manifest for BackupManifest {
         let packs = self.packs.iter().map(|pack| Ok((self.pack_key(pack)?, pack.sum.clone())));
         let digests = self.digests.iter().map(|d| Ok((self.digests_key(d)?, d.sum.clone())));
         std::iter::once(Ok((self.index_key()?, self.index.clone()))).chain(packs).chain(digests).collect()
+    }
+
+    /// The system's facts, the archived WAL between its start and its end, and the history of its timeline. What was archived
+    /// later was locked later, and what was archived before is needed by none of its moments.
+    fn beside(&self) -> Result<Vec<Key>> {
+        let system = self.system()?;
+        let holding = |lsn| Segment::holding_lsn(lsn, self.timeline, self.wal_segment_size);
+        let (first, last) = (holding(self.start_lsn), holding(self.stop_lsn));
+        let segments = (first.number..=last.number).map(|number| WalName::from(Segment { number, ..first }));
+        let history = (self.timeline.0 > 1).then_some(WalName::History(self.timeline));
+        let names = segments.chain(history).map(|name| system.key(&name.path()));
+        Ok(std::iter::once(system.key(cluster::NAME)).chain(names).collect())
     }
 
     fn manifest_key(&self) -> Result<Key> {

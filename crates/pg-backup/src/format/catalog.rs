@@ -32,6 +32,10 @@ pub(crate) trait Manifest: Clone + Send + DeserializeOwned {
     fn dated(&self) -> Dated;
     /// Every object but the manifest itself, and its sum as stored.
     fn objects(&self) -> Result<Vec<(Key, Sum)>>;
+    /// What a restore may read beside its objects, where it is there.
+    fn beside(&self) -> Result<Vec<Key>> {
+        Ok(Vec::new())
+    }
     /// The key of the manifest.
     fn manifest_key(&self) -> Result<Key>;
     /// The key of a verdict of `verify`.

@@ -7,7 +7,7 @@ use super::moments;
 use super::runs::Runs;
 use super::wal::{self, PrunedWal};
 use super::window::{NeededWal, SystemWal, WindowBackup, find_bases, list_window_backups};
-use super::{Action, MARK_AGE, NewMark, PruneStep, Pruning, name_span};
+use super::{Action, MARK_AGE, NewMark, PruneRecord, PruneStep, Pruning, name_span};
 use crate::format::backup::{BackupCatalog, BackupManifest, StoredBackup};
 use crate::format::catalog::{Manifest, Note, Part};
 use crate::format::id::Id;
@@ -53,6 +53,12 @@ impl Record for PrunedBackup {
     }
 }
 
+impl PruneRecord for PrunedBackup {
+    fn leave(&mut self, why: String) {
+        (self.action, self.why) = (Action::Keep, vec![why]);
+    }
+}
+
 /// Prunes the backups of one repository and their WAL; how many manifests are damaged there.
 pub(super) fn prune_backups(pruning: &Pruning<'_>, out: &mut Out<'_>) -> Result<usize> {
     let catalog = BackupCatalog::read(pruning.repo, pruning.cluster, pruning.as_of)?;
@@ -63,8 +69,10 @@ pub(super) fn prune_backups(pruning: &Pruning<'_>, out: &mut Out<'_>) -> Result<
     let (needed, damaged) = (plan.needed, catalog.damaged.len() + facts.marks.unread.len());
     // Backups before the WAL: a prune that dies in between leaves WAL that nobody needs, which the next one
     // removes, and never a backup that is listed and lacks its WAL.
-    pruning.carry_out(plan.steps, out)?;
-    pruning.carry_out(plan.wal, out)?;
+    pruning.carry_out(pruning.leave_locked(plan.steps)?, out)?;
+    let wal = plan.wal.into_iter().map(|step| wal::leave_locked(pruning, step));
+    let wal = wal.collect::<Result<Vec<_>>>()?;
+    pruning.carry_out(wal.into_iter().flatten().collect(), out)?;
     if pruning.dry_run {
         moments::emit_moments(pruning, &catalog, &moments::AfterPrune { kept, needed }, out)?;
     }

@@ -5,7 +5,7 @@
 //! old: a dump that is being written has no manifest yet.
 
 use super::runs::Guard;
-use super::{Action, MARK_AGE, NewMark, PruneStep, Pruning};
+use super::{Action, MARK_AGE, NewMark, PruneRecord, PruneStep, Pruning};
 use crate::format::catalog::{Manifest, NamedObject, Note, Part};
 use crate::format::dump::{DumpCatalog, DumpManifest, StoredDump};
 use crate::format::id::Id;
@@ -44,6 +44,12 @@ impl Record for PrunedDump {
     }
 }
 
+impl PruneRecord for PrunedDump {
+    fn leave(&mut self, why: String) {
+        (self.action, self.why) = (Action::Keep, vec![why]);
+    }
+}
+
 /// Prunes the dumps of one repository; how many manifests are damaged there.
 pub(super) fn prune_dumps(pruning: &Pruning<'_>, out: &mut Out<'_>) -> Result<usize> {
     let catalog = DumpCatalog::read(pruning.repo, pruning.cluster, pruning.as_of)?;
@@ -54,7 +60,7 @@ pub(super) fn prune_dumps(pruning: &Pruning<'_>, out: &mut Out<'_>) -> Result<us
     // What goes goes first: on a full disk there is no room for a mark before.
     let mut steps = plan_leftovers(pruning, &catalog, &marks)?;
     steps.extend(plan_dumps(pruning, &catalog)?);
-    pruning.carry_out(steps, out)?;
+    pruning.carry_out(pruning.leave_locked(steps)?, out)?;
     Ok(catalog.damaged.len() + marks.unread.len())
 }
 

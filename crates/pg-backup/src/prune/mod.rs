@@ -12,15 +12,17 @@ mod wal;
 mod window;
 
 use crate::format::mark::write_mark;
-use crate::{cli, machine};
+use crate::{cli, lock, machine};
 use jiff::Timestamp;
 use runs::Guard;
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
 use toban_core::config::{Config, Keep, Span};
+use toban_core::repo::keys::is_passing;
 use toban_core::repo::{CLOCK_TOLERANCE, Repo, RepoResults};
 use toban_core::run;
+use toban_core::stamp::iso_seconds;
 use toban_core::store::{Key, read_small};
 use toban_core::{Error, Out, Record, Result, shutdown};
 
@@ -175,6 +177,12 @@ impl<R> PruneStep<R> {
     }
 }
 
+/// A record that tells what becomes of something.
+trait PruneRecord: Record {
+    /// It stays, for this reason.
+    fn leave(&mut self, why: String);
+}
+
 impl Pruning<'_> {
     /// Seconds since `at`. Never by a day to come: what is being written now would be garbage then.
     fn age(&self, at: Timestamp) -> u64 {
@@ -208,6 +216,32 @@ impl Pruning<'_> {
     fn before_now(&self, span: Duration) -> Timestamp {
         let back = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
         Timestamp::from_second(self.as_of.as_second().saturating_sub(back)).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Leaves, whole, what holds an object that the store itself still locks: a later prune takes it. Half of a backup or dump
+    /// would be damage.
+    fn leave_locked<R: PruneRecord>(&self, steps: Vec<PruneStep<R>>) -> Result<Vec<PruneStep<R>>> {
+        let mut left = 0;
+        let leave = |mut step: PruneStep<R>| {
+            let ends = self.list_lock_ends(&step.keys)?;
+            let Some(until) = ends.into_iter().flatten().max() else { return Ok(step) };
+            left += 1;
+            step.record.leave(describe_lock(until));
+            Ok(PruneStep::report(step.record))
+        };
+        let steps = steps.into_iter().map(leave).collect::<Result<Vec<_>>>()?;
+        if left > 0 {
+            log::info!("{}: {left} that would go are locked: a later prune takes them", self.repo.name);
+        }
+        Ok(steps)
+    }
+
+    /// For each of these when its lock ends, where it is locked still.
+    fn list_lock_ends(&self, keys: &[Key]) -> Result<Vec<Option<Timestamp>>> {
+        machine::in_parallel(keys, lock::THREADS, |key| {
+            let end = if is_passing(key) { None } else { self.repo.store.locked_until(key)? };
+            Ok(end.filter(|end| *end > self.clock))
+        })
     }
 
     fn carry_out<R: Record>(&self, steps: Vec<PruneStep<R>>, out: &mut Out<'_>) -> Result<()> {
@@ -257,6 +291,10 @@ impl Pruning<'_> {
         self.repo.put_new(&mark.key, &mut &body[..])?;
         Ok(true)
     }
+}
+
+fn describe_lock(until: Timestamp) -> String {
+    format!("it is locked until {}", iso_seconds(until))
 }
 
 /// The time so long after `at`.

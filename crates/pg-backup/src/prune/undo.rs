@@ -6,6 +6,7 @@ use crate::format::catalog::{Catalog, Manifest, find_lacking};
 use crate::format::dump::DumpManifest;
 use crate::format::id::Id;
 use crate::format::mark::{Deleted, Marks};
+use crate::lock::renew_locks;
 use crate::{cli, machine};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -146,6 +147,7 @@ pub(super) fn undo_series<M: Manifest + Sync>(
 /// Puts the manifest back; what is missing, if a prune took something away at the same time.
 fn put_back<M: Manifest>(repo: &Repo, cluster: &str, deleted: &Deleted<M>) -> Result<Option<String>> {
     let key = deleted.manifest.manifest_key()?;
+    renew_locks(repo, &deleted.manifest.objects()?, &deleted.manifest.beside()?)?;
     // Create-if-absent: another that puts it back writes the same bytes.
     let stored = repo.store.put(&key, &mut deleted.text.as_bytes(), &Attrs::new())?;
     // A prune looks for the manifest right before it removes an object: either it has seen this one, or what it has

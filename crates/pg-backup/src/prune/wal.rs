@@ -5,14 +5,17 @@
 //! and nothing is removed: the WAL may belong to base backups of another program.
 
 use super::window::{NeededWal, SystemWal};
-use super::{Action, PruneStep};
+use super::{Action, PruneStep, Pruning, describe_lock};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use toban_core::repo::Repo;
 use toban_core::repo::keys::System;
 use toban_core::store::Object;
 use toban_core::wal::{Timeline, WalName};
-use toban_core::{Record, out};
+use toban_core::{Record, Result, out};
+
+/// How many files are asked about before it is clear whether the next are.
+const CHUNK: usize = 64;
 
 /// What becomes of the WAL of one timeline.
 #[derive(Clone, Serialize)]
@@ -26,6 +29,24 @@ pub(super) struct PrunedWal {
     objects: usize,
     bytes: u64,
     why: String,
+    /// Each of its files, and its bytes.
+    #[serde(skip)]
+    files: Vec<(WalName, u64)>,
+}
+
+impl PrunedWal {
+    /// The same of these files.
+    fn with_files(self, files: &[(WalName, u64)]) -> PrunedWal {
+        let name = |at: Option<&(WalName, u64)>| at.map(|(n, _)| n.to_string()).unwrap_or_default();
+        PrunedWal {
+            first: name(files.first()),
+            last: name(files.last()),
+            objects: files.len(),
+            bytes: files.iter().map(|(_, bytes)| bytes).sum(),
+            files: files.to_vec(),
+            ..self
+        }
+    }
 }
 
 impl Record for PrunedWal {
@@ -84,7 +105,6 @@ fn plan_system(
     let step = |((timeline, stays), mut objects): ((Timeline, bool), Vec<(WalName, Object)>)| {
         // The oldest first: a prune that dies in between leaves no range missing in the middle.
         objects.sort_by(|a, b| (a.0, &a.1.key).cmp(&(b.0, &b.1.key)));
-        let name = |at: Option<&(WalName, Object)>| at.map(|(n, _)| n.to_string()).unwrap_or_default();
         let why = match (stays, needed) {
             (false, _) => "no kept backup needs it".to_string(),
             (true, Some(needed)) => needed.why.clone(),
@@ -95,12 +115,15 @@ fn plan_system(
             system: system.identifier,
             timeline,
             action: if stays { Action::Keep } else { Action::Remove },
-            first: name(objects.first()),
-            last: name(objects.last()),
-            objects: objects.len(),
-            bytes: objects.iter().map(|(_, o)| o.size).sum(),
+            first: String::new(),
+            last: String::new(),
+            objects: 0,
+            bytes: 0,
             why,
+            files: Vec::new(),
         };
+        let files: Vec<(WalName, u64)> = objects.iter().map(|(name, o)| (*name, o.size)).collect();
+        let record = record.with_files(&files);
         let keys = if stays { Vec::new() } else { objects.into_iter().map(|(_, o)| o.key).collect() };
         PruneStep { keys, ..PruneStep::report(record) }
     };
@@ -132,6 +155,37 @@ fn plan_records(
         objects: keys.len(),
         bytes: 0,
         why: "records of gaps in WAL that is gone, and of earlier verifications".into(),
+        files: Vec::new(),
     };
     (!keys.is_empty()).then_some(PruneStep { keys, ..PruneStep::report(record) })
+}
+
+/// Divides a step where the store itself still locks a file: what lies before it goes, and the rest with a later prune. So
+/// no range is missing in the middle.
+///
+/// # Errors
+/// When the store could not be asked.
+pub(super) fn leave_locked(
+    pruning: &Pruning<'_>,
+    step: PruneStep<PrunedWal>,
+) -> Result<Vec<PruneStep<PrunedWal>>> {
+    let (mut free, mut end) = (0, None);
+    for some in step.keys.chunks(CHUNK) {
+        let ends = pruning.list_lock_ends(some)?;
+        let locked = ends.iter().position(Option::is_some);
+        free += locked.unwrap_or(some.len());
+        end = locked.and_then(|at| ends[at]);
+        if end.is_some() {
+            break;
+        }
+    }
+    let (Some(end), files) = (end, step.record.files.clone()) else { return Ok(vec![step]) };
+    let mut rest = step.record.clone().with_files(files.get(free..).unwrap_or_default());
+    (rest.action, rest.why) = (Action::Keep, describe_lock(end));
+    let mut steps = vec![PruneStep::report(rest)];
+    if free > 0 {
+        let record = step.record.with_files(files.get(..free).unwrap_or_default());
+        steps.insert(0, PruneStep { keys: step.keys[..free].to_vec(), ..PruneStep::report(record) });
+    }
+    Ok(steps)
 }

@@ -98,7 +98,10 @@ impl DumpSource {
             );
         };
         let known = config.repo.values().find(|r| url.starts_with(&r.url));
-        let store = store::open(parent, &args.repos.store_options(known, None))?;
+        let mut options = args.repos.store_options(known, None);
+        // Other programs do write anew under a name, and mean the newest.
+        options.s3.locks = None;
+        let store = store::open(parent, &options)?;
         let key: Key = object.parse()?;
         DumpSource::from_content(url.to_string(), DumpLocation::Object { store, key, expected: None })
     }

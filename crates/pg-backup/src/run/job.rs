@@ -22,6 +22,7 @@ use crate::format::catalog::{Manifest, Note};
 use crate::format::codec::FrameCompressor;
 use crate::format::id::Id;
 use crate::format::pin::PinRecord;
+use crate::lock::renew_locks;
 use crate::machine::Process;
 use jiff::Timestamp;
 use postgres::Client;
@@ -146,6 +147,8 @@ impl BackupJob<'_> {
         // when the intent came may have taken a pack of an earlier backup. A manifest that names what is not
         // there would be a backup that fails at its restore.
         self.prove_shared_objects(&manifest)?;
+        let (objects, beside) = (manifest.objects()?, manifest.beside()?);
+        self.repos.each(|repo| renew_locks(repo, &objects, &beside))?;
         self.commit_manifest(&manifest)?;
         // Last, and by a rename: a run that dies before the manifest leaves the map of the backup before,
         // which is still the newest one and which the next run can build on.

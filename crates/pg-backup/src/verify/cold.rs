@@ -1,13 +1,16 @@
-//! `--cold`: objects that a bucket keeps in an archive are named, with what a restore of them needs.
+//! `--cold`: objects that a bucket keeps in an archive are named, with what a restore of them needs, and those whose lock
+//! ends too early.
 
 use super::Verification;
 use super::wal::HeldWal;
 use crate::format::backup::BackupCatalog;
 use crate::format::dump::DumpCatalog;
+use crate::lock::LockSurvey;
+use jiff::Timestamp;
 use serde::Serialize;
 use toban_core::repo::Repo;
 use toban_core::store::Object;
-use toban_core::{Record, Result, out};
+use toban_core::{Error, Kind, Record, Result, out};
 
 /// An object that cannot be read before it is brought back.
 #[derive(Serialize)]
@@ -56,6 +59,22 @@ impl Verification<'_, '_> {
             );
             log::warn!("{text}");
             self.report.note(text);
+        }
+        Ok(())
+    }
+
+    /// Names backups and dumps of which something loses its lock before they do.
+    pub(super) fn name_short_locks(
+        &mut self,
+        repo: &Repo,
+        backups: &BackupCatalog,
+        dumps: &DumpCatalog,
+    ) -> Result<()> {
+        let now = Timestamp::now();
+        let short = LockSurvey::read(repo, &backups.stored, now)?.list_short().into_iter();
+        for (_, text) in short.chain(LockSurvey::read(repo, &dumps.stored, now)?.list_short()) {
+            let e = Error::new(Kind::Findings, format!("{}: {text}", repo.name));
+            self.results.add_item::<()>(Err(e.hint("take a new backup: it renews what it needs")));
         }
         Ok(())
     }

@@ -80,6 +80,7 @@ impl Verification<'_, '_> {
         let HeldRepo { mut backups, dumps, wal } = held;
         if self.args.fast {
             self.name_cold_objects(repo, &backups, &dumps, &wal)?;
+            self.name_short_locks(repo, &backups, &dumps)?;
         }
         let due = due_rule(self.args).map(|rule| {
             let held = HeldItems { backups: &backups, dumps: &dumps, wal: &wal };

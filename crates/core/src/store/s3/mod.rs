@@ -6,20 +6,25 @@
 use super::ask::{Need, Refusal};
 use super::backoff::Backoff;
 use super::body::{self, OpenedRange, RangeStore};
-use super::{Attrs, Key, Object, Store, Stored, check_attrs};
+use super::{Attrs, Key, Lock, LockRules, Object, Store, Stored, check_attrs};
 use crate::error::{Error, Result};
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::CommonPrefix;
 use std::collections::HashMap;
 use std::io::Read;
 use std::sync::OnceLock;
 use std::time::Duration;
+use versions::KnownVersions;
 
 mod ask;
 mod client;
+mod lock;
 mod refusal;
 mod upload;
+mod versions;
 
 /// The metadata by which an upload recognises itself when its answer was lost.
 const MARK: &str = "toban-upload";
@@ -33,6 +38,8 @@ pub struct S3Options {
     pub region: Option<String>,
     /// How long each request is tried again at most, where the environment does not say; none: [`Backoff::DEFAULT`].
     pub backoff: Option<Backoff>,
+    /// How its objects are locked, and read where they may be; none: whatever has a name is its object.
+    pub locks: Option<LockRules>,
 }
 
 /// A bucket, or the part of it below a prefix. Every request is retried as [`Backoff`] says; threads may share it.
@@ -44,6 +51,8 @@ pub struct S3 {
     client: OnceLock<Client>,
     conditional: OnceLock<bool>,
     bucket_seen: OnceLock<()>,
+    lock_proven: OnceLock<()>,
+    versions: KnownVersions,
 }
 
 impl S3 {
@@ -66,6 +75,8 @@ impl S3 {
             client: OnceLock::new(),
             conditional: OnceLock::new(),
             bucket_seen: OnceLock::new(),
+            lock_proven: OnceLock::new(),
+            versions: KnownVersions::default(),
         })
     }
 
@@ -116,10 +127,8 @@ impl S3 {
     }
 
     fn head_object(&self, key: &Key) -> Result<Option<(Object, Option<String>)>> {
-        let request = self.get_client()?.head_object().bucket(&self.bucket).key(self.object_path(key));
-        let doing = format!("look at {}", self.object_url(key));
-        let head = match self.send_request(Need::Read, 0, &doing, || request.clone().send()) {
-            Ok((head, _)) => head,
+        let head = match self.ask_version(self.object_path(key), |version| self.send_head(key, version)) {
+            Ok(head) => head,
             Err(refusal) => return self.prove_absent(refusal),
         };
         let mut attrs: Attrs = head.metadata.unwrap_or_default().into_iter().collect();
@@ -128,6 +137,20 @@ impl S3 {
         let modified = to_timestamp(head.last_modified.as_ref());
         let class = head.storage_class.as_ref().and_then(|c| unusual_class(c.as_str()));
         Ok(Some((Object { key: key.clone(), size, modified, attrs, class }, mark)))
+    }
+
+    fn send_head(&self, key: &Key, version: Option<String>) -> Result<HeadObjectOutput, Refusal> {
+        let request = self.get_client()?.head_object().bucket(&self.bucket).key(self.object_path(key));
+        let request = request.set_version_id(version);
+        let doing = format!("look at {}", self.object_url(key));
+        Ok(self.send_request(Need::Read, 0, &doing, || request.clone().send())?.0)
+    }
+
+    fn send_delete(&self, path: &str, version: Option<&str>) -> Result<(), Refusal> {
+        let request = self.get_client()?.delete_object().bucket(&self.bucket).key(path);
+        let request = request.set_version_id(version.map(Into::into));
+        let doing = format!("remove s3://{}/{path}", self.bucket);
+        self.send_request(Need::Delete, 0, &doing, || request.clone().send()).map(drop)
     }
 
     fn abort_old(&self, path: &str, id: &str) -> Result<()> {
@@ -149,7 +172,10 @@ impl RangeStore for S3 {
         let range = (from > 0).then(|| format!("bytes={from}-"));
         let request = request.set_if_match(version.map(Into::into)).set_range(range);
         let doing = format!("read {}", self.object_url(key));
-        let (answer, _) = self.send_request(Need::Read, 0, &doing, || request.clone().send())?;
+        let answer = self.ask_version(self.object_path(key), |id| {
+            let request = request.clone().set_version_id(id);
+            Ok(self.send_request(Need::Read, 0, &doing, || request.clone().send())?.0)
+        })?;
         let bytes = answer.content_length.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         Ok(OpenedRange { stream: answer.body, bytes, version: answer.e_tag })
     }
@@ -182,6 +208,9 @@ impl Store for S3 {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+        if self.is_lockable()? {
+            return self.list_oldest(prefix);
+        }
         let mut found = Vec::new();
         self.list_pages(prefix, None, |page| {
             found.extend(page.contents().iter().filter_map(|o| self.listed_object(o)));
@@ -194,24 +223,42 @@ impl Store for S3 {
     fn folders(&self, prefix: &str) -> Result<Vec<String>> {
         let mut found = std::collections::BTreeSet::new();
         let whole = format!("{}{prefix}", self.prefix);
-        let name = |p: &aws_sdk_s3::types::CommonPrefix| {
-            Some(p.prefix()?.strip_prefix(&whole)?.strip_suffix('/')?.to_string())
-        };
-        self.list_pages(prefix, Some("/"), |page| {
-            found.extend(page.common_prefixes().iter().filter_map(name));
-        })?;
+        let name = |p: &CommonPrefix| Some(p.prefix()?.strip_prefix(&whole)?.strip_suffix('/')?.to_string());
+        if self.is_lockable()? {
+            self.list_versions(&whole, Some("/"), |page| {
+                found.extend(page.common_prefixes().iter().filter_map(name));
+                true
+            })?;
+        } else {
+            self.list_pages(prefix, Some("/"), |page| {
+                found.extend(page.common_prefixes().iter().filter_map(name));
+            })?;
+        }
         Ok(found.into_iter().filter(|name| name.parse::<Key>().is_ok()).collect())
     }
 
     fn remove(&self, key: &Key) -> Result<()> {
+        if self.is_lockable()? {
+            return self.remove_versions(key);
+        }
         // Without a version: in a bucket with versions this only lays a delete marker over it, so that the bucket's
         // own rules decide when the bytes go.
-        let request = self.get_client()?.delete_object().bucket(&self.bucket).key(self.object_path(key));
-        let doing = format!("remove {}", self.object_url(key));
-        match self.send_request(Need::Delete, 0, &doing, || request.clone().send()) {
-            Ok(_) => Ok(()),
+        match self.send_delete(&self.object_path(key), None) {
+            Ok(()) => Ok(()),
             Err(refusal) => self.prove_absent::<()>(refusal).map(|_| ()),
         }
+    }
+
+    fn lock(&self) -> Option<Lock> {
+        self.options.locks?.lock
+    }
+
+    fn locked_until(&self, key: &Key) -> Result<Option<jiff::Timestamp>> {
+        self.read_lock_end(key)
+    }
+
+    fn renew_lock(&self, key: &Key) -> Result<bool> {
+        self.extend_lock(key)
     }
 
     fn sweep(&self, older_than: Duration) -> Result<usize> {

@@ -88,6 +88,9 @@ impl Need {
                 "grant s3:PutObject on the objects (and s3:PutObjectRetention if the bucket asks for it)"
             }
             Need::List => "grant s3:ListBucket on the bucket",
+            Need::ListVersions => "grant s3:ListBucketVersions on the bucket, which has Object Lock",
+            Need::ReadLock => "grant s3:GetObjectRetention on the objects",
+            Need::WriteLock => "grant s3:PutObjectRetention on the objects",
             Need::Delete => {
                 "grant s3:DeleteObject on the objects; where they are locked, wait for the retention to end"
             }

@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 /// Uploads all of `body` unless `key` is taken.
 pub(super) fn put_object(s3: &S3, key: &Key, body: &mut dyn Read, attrs: &Attrs) -> Result<Stored> {
     let conditional = s3.is_conditional()?;
+    s3.prove_lock(conditional)?;
     let first = parts::read_part(body, parts::SINGLE).doing(|| describe_reading(key))?;
     // Our own mark goes with the object: when the answer to a request was lost, the object that is there now may be ours,
     // and only the mark tells.
@@ -98,9 +99,11 @@ impl Put<'_> {
         }
         let (size, sum) = (body.len() as u64, checksum_base64(&body));
         let body = Body::from(body);
-        let client = self.s3.get_client()?;
+        let (client, lock) = (self.s3.get_client()?, self.s3.lock_headers(self.key));
         let send = || {
             let request = client.put_object().bucket(&self.s3.bucket).key(self.s3.object_path(self.key));
+            let request = request.set_object_lock_mode(lock.mode.clone());
+            let request = request.set_object_lock_retain_until_date(lock.until);
             let request = request.set_if_none_match(self.if_none_match()).checksum_sha256(&sum);
             request.set_metadata(Some(with_mark(self.attrs, &self.mark))).body(body.to_stream()).send()
         };
@@ -183,6 +186,10 @@ impl<'a> Upload<'a> {
             s3.get_client()?.create_multipart_upload().bucket(&s3.bucket).key(s3.object_path(put.key));
         let request = request.checksum_algorithm(ChecksumAlgorithm::Sha256);
         let request = request.set_metadata(Some(with_mark(put.attrs, &put.mark)));
+        // Here and not at the end: the object is locked from the moment at which it appears (S3 API,
+        // "CreateMultipartUpload").
+        let lock = s3.lock_headers(put.key);
+        let request = request.set_object_lock_mode(lock.mode).set_object_lock_retain_until_date(lock.until);
         let begun = s3
             .send_request(Need::Write, 0, &put.describe_put(), || request.clone().send())
             .map_err(|r| r.error)?;
@@ -315,6 +322,6 @@ impl From<Vec<u8>> for Body {
     }
 }
 
-fn checksum_base64(bytes: &[u8]) -> String {
+pub(super) fn checksum_base64(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(sum::sha256(bytes))
 }
