@@ -5,7 +5,7 @@ use super::stream::{Moved, Output, TableStream};
 use crate::model::{Plan, Table};
 use crate::source::Snapshot;
 use crate::source::ranges::{self, RowidRange};
-use crate::target::{name_list, qualified_name};
+use migrate::sql::{name_list, qualified_name};
 use crate::threads;
 use postgres::Client;
 use postgres::error::SqlState;

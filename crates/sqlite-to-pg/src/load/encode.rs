@@ -1,10 +1,14 @@
 //! One value of SQLite to one field of PostgreSQL's binary COPY: chosen once per column, no allocation per value.
 
-use super::number::{Decimal, Digits, put_infinity};
-use super::timestamp::{self, DAY, Unit};
-use super::{array, interval, text};
+use super::{array, interval};
 use crate::model::types::wire_of;
-use crate::model::{Column, Conversion, Invalid, Policy, TypeBounds, WireType};
+use crate::model::{Column, Conversion, Policy};
+use migrate::copy::{field_length, put_field, put_null};
+use migrate::invalid::Invalid;
+use migrate::number::{Decimal, Digits, put_infinity};
+use migrate::timestamp::{self, DAY, Unit};
+use migrate::types::{TypeBounds, WireType};
+use migrate::text;
 use rusqlite::types::ValueRef;
 
 /// Integers up to this amount are doubles too.
@@ -422,19 +426,3 @@ fn put_tagged(value: ValueRef<'_>, buf: &mut Vec<u8>) -> Encoded {
     Ok(())
 }
 
-/// NULL.
-pub(crate) fn put_null(buf: &mut Vec<u8>) -> Encoded {
-    buf.extend_from_slice(&[0xff; 4]);
-    Ok(())
-}
-
-fn put_field(bytes: &[u8], buf: &mut Vec<u8>) -> Encoded {
-    buf.extend_from_slice(&field_length(bytes.len())?.to_be_bytes());
-    buf.extend_from_slice(bytes);
-    Ok(())
-}
-
-/// PostgreSQL's varlena header has 30 bits.
-fn field_length(len: usize) -> Result<i32, Invalid> {
-    i32::try_from(len).ok().filter(|n| *n < (1 << 30) - 64).ok_or(Invalid::TooLarge)
-}

@@ -2,7 +2,8 @@
 
 use super::encode::Encoder;
 use super::stream::TableStream;
-use crate::model::{Invalid, Plan, Policy, Table};
+use crate::model::{Plan, Policy, Table};
+use migrate::invalid::Invalid;
 use crate::source::Snapshot;
 use crate::source::ranges::{self, RowidRange};
 use crate::threads;

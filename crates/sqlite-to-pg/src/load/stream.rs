@@ -1,8 +1,10 @@
 //! One part of one table: rows of SQLite into bytes of COPY.
 
-use super::encode::{Encoder, encoder, put_null};
+use super::encode::{Encoder, encoder};
 use super::rejects::{KeyValue, Reject, Rejects, original_bytes};
-use crate::model::{Column, Invalid, Policy, Table};
+use crate::model::{Column, Policy, Table};
+use migrate::copy::{SIGNATURE, TRAILER, put_null};
+use migrate::invalid::Invalid;
 use crate::source::ranges::{Query, RowidRange};
 use crate::source::{display_value, open};
 use rusqlite::types::ValueRef;
@@ -13,8 +15,6 @@ use toban_core::{Error, Result, shutdown};
 
 /// Bytes that are sent at a time.
 const CHUNK: usize = 256 << 10;
-/// <https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY-FORMAT>
-const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// Where the rows of a part go.
 pub(crate) struct Output<'a> {
@@ -99,8 +99,7 @@ impl<'p> TableStream<'p> {
             }
             Ok(())
         })?;
-        // The trailer (COPY, "File Trailer"): without it the server takes the data for cut off.
-        buf.extend_from_slice(&(-1_i16).to_be_bytes());
+        buf.extend_from_slice(&TRAILER);
         send_chunk(&mut buf, &mut moved, out.send)?;
         Ok(moved)
     }

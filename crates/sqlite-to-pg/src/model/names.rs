@@ -1,11 +1,8 @@
 //! Names in PostgreSQL: kept, renamed by rule, made snake_case, and short enough.
 
-use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use migrate::names::{short_name, snake_case};
 use toban_core::{Error, Result};
 
-/// Bytes of a name in PostgreSQL.
-const MOST: usize = 63;
 /// Names that every table of PostgreSQL has for columns of its own.
 const SYSTEM: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
@@ -61,28 +58,6 @@ impl Naming {
     }
 }
 
-/// The same name, or one of 63 bytes that ends in a hash of the whole: always the same one.
-pub(crate) fn short_name(name: &str) -> String {
-    let name = name.replace('\0', "");
-    if name.len() <= MOST {
-        return name;
-    }
-    // PostgreSQL would cut a longer name itself (NAMEDATALEN), and two that differ at their ends would be one.
-    let hash: String = toban_core::sum::hex(&Sha256::digest(name.as_bytes())[..4]);
-    format!("{}_{hash}", &name[..name.floor_char_boundary(MOST - 9)])
-}
-
-/// A name that nothing in `taken` has; it is added there.
-pub(crate) fn free_name(name: &str, taken: &mut BTreeSet<String>) -> String {
-    let mut candidate = short_name(name);
-    let mut n = 1;
-    while !taken.insert(candidate.clone()) {
-        n += 1;
-        candidate = short_name(&format!("{name}_{n}"));
-    }
-    candidate
-}
-
 /// Makes names that PostgreSQL forced upon us (`""` becomes `_`) differ from all others of `pairs` (old, new).
 pub(crate) fn settle_forced(pairs: &mut [(String, String)]) {
     for at in 0..pairs.len() {
@@ -93,29 +68,6 @@ pub(crate) fn settle_forced(pairs: &mut [(String, String)]) {
             pairs[at].1 = short_name(&format!("{forced}_{n}"));
         }
     }
-}
-
-fn snake_case(name: &str) -> String {
-    let mut out = String::new();
-    let chars: Vec<char> = name.chars().collect();
-    for (at, c) in chars.iter().enumerate() {
-        let before = at.checked_sub(1).map(|b| chars[b]);
-        let after = chars.get(at + 1);
-        let starts = c.is_uppercase()
-            && before.is_some_and(|b| {
-                b.is_lowercase()
-                    || b.is_ascii_digit()
-                    || (b.is_uppercase() && after.is_some_and(|a| a.is_lowercase()))
-            });
-        if starts {
-            out.push('_');
-        }
-        match c.is_alphanumeric() {
-            true => out.extend(c.to_lowercase()),
-            false => out.push('_'),
-        }
-    }
-    out
 }
 
 /// Fails when two of `pairs` (old, new) have the same new name.
@@ -148,18 +100,6 @@ pub(crate) fn matches_glob(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_become_snake_case() {
-        let cases = [
-            ("userId", "user_id"),
-            ("HTTPServer", "http_server"),
-            ("a b-c", "a_b_c"),
-            ("Item2Name", "item2_name"),
-            ("ok", "ok"),
-        ];
-        cases.iter().for_each(|(given, expected)| assert_eq!(snake_case(given), *expected));
-    }
 
     #[test]
     fn long_names_stay_apart() {

@@ -3,13 +3,13 @@
 use super::build::Built;
 use super::casts::Casts;
 use crate::cli::Rules;
-use crate::model::types::parse_type;
+use migrate::types::{WireType, parse_type};
 use crate::model::{
-    Action, Cause, Column, Conversion, Mode, Object, ObjectKind, Outcome, Policy, Set, Table, WireType,
+    Action, Cause, Column, Conversion, Mode, Object, ObjectKind, Outcome, Policy, Set, Table,
 };
 use crate::profile::epoch;
 use crate::profile::stats::ColumnStats;
-use crate::target::shape::{self, ExistingColumn, ExistingTable};
+use migrate::catalog::{self, ExistingColumn, ExistingTable};
 use postgres::Client;
 use toban_core::{Error, Result};
 
@@ -23,14 +23,14 @@ pub(crate) fn adapt_plan(
     action: Action,
     rules: &Rules,
 ) -> Result<Vec<String>> {
-    let made = shape::read_tables(client, &built.plan.schema)?;
+    let made = catalog::read_tables(client, &built.plan.schema)?;
     built.plan.mode = Mode::Existing;
     let mut missing = Vec::new();
     let casts = Casts::new(rules)?;
     let mut sets = rules.set.iter().map(|rule| parse_set(rule)).collect::<Result<Vec<_>>>()?;
     for (table, stats) in built.plan.tables.iter_mut().zip(&built.stats) {
         table.action = action;
-        match shape::find_matching(&made, |m| &m.name, &table.target) {
+        match catalog::find_matching(&made, |m| &m.name, &table.target) {
             Some(there) => {
                 fit_table(table, stats, there, &casts);
                 take_sets(table, there, &mut sets)?;
@@ -95,7 +95,7 @@ fn take_sets(
     let own = sets.extract_if(.., |(name, ..)| *name == table.source || *name == table.target);
     for (_, column, expression) in own.collect::<Vec<_>>() {
         let wrong = |why: &str| Error::usage(format!("--set {}.{column}: {why}", table.source));
-        let there = shape::find_matching(&made.columns, |c| &c.name, &column)
+        let there = catalog::find_matching(&made.columns, |c| &c.name, &column)
             .filter(|c| c.generated.is_none())
             .ok_or_else(|| wrong("the target has no such column"))?;
         if let Some(source) = table.columns.iter().find(|c| c.target == there.name).map(|c| &c.source) {
@@ -110,7 +110,7 @@ fn take_sets(
 fn fit_table(table: &mut Table, stats: &[ColumnStats], made: &ExistingTable, casts: &Casts) {
     table.target.clone_from(&made.name);
     for (column, stats) in table.columns.iter_mut().zip(stats) {
-        if let Some(there) = shape::find_matching(&made.columns, |c| &c.name, &column.target) {
+        if let Some(there) = catalog::find_matching(&made.columns, |c| &c.name, &column.target) {
             let by_rule = casts.find(&table.source, &column.source).is_some();
             // A rule of the command line counts more than what the values speak for.
             fit_column(column, there, (!by_rule).then(|| choose_conversion(stats, &there.pg_type)));

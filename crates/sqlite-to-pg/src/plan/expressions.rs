@@ -2,7 +2,7 @@
 
 use super::build::{DAMAGED, Decisions, Draft};
 use super::keys::known_columns;
-use crate::model::names::free_name;
+use migrate::names::free_name;
 use crate::model::{CheckConstraint, Object, ObjectKind, Outcome};
 use crate::source::catalog::{Catalog, RawKind, RawObject};
 use crate::source::{ddl, virtual_table};

@@ -2,7 +2,7 @@
 
 use super::build::Draft;
 use super::chosen::Selection;
-use crate::model::names::short_name;
+use migrate::names::short_name;
 use crate::model::{Conversion, ForeignKey, Object, ObjectKind};
 
 /// Gives both ends of each foreign key one type, so that it can be made: text wins over numbers.
@@ -87,7 +87,7 @@ pub(crate) fn decide_all(drafts: &mut [Draft<'_>], chosen: &Selection, objects: 
             let name = format!("{} ({}) → {}", draft.raw.name, key.columns.join(", "), key.parent);
             match foreign_key(drafts, child, key) {
                 Ok(mut key) => {
-                    key.name = crate::model::names::free_name(&key.name, &mut names);
+                    key.name = migrate::names::free_name(&key.name, &mut names);
                     made.push((child, key));
                 }
                 // The other end was excluded by name, and the key with it.

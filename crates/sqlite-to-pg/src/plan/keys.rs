@@ -1,7 +1,7 @@
 //! Primary keys, unique constraints and indexes.
 
 use super::build::{Decisions, Draft};
-use crate::model::names::free_name;
+use migrate::names::free_name;
 use crate::model::{Cause, Column, Index, IndexPart, Object, ObjectKind, Outcome, Unique};
 use crate::source::catalog::RawIndex;
 use crate::source::ddl;
@@ -73,7 +73,7 @@ fn decide_primary(draft: &mut Draft<'_>, out: &mut Decisions<'_>) {
         let name = free_name(&draft.raw.ddl.primary_key.clone().unwrap_or_else(usual), &mut out.taken);
         draft.table.uniques.push(Unique { name, columns: key });
     } else {
-        let usual = crate::model::names::short_name(&format!("{}_pkey", draft.table.target));
+        let usual = migrate::names::short_name(&format!("{}_pkey", draft.table.target));
         let name = free_name(draft.raw.ddl.primary_key.as_deref().unwrap_or(&usual), &mut out.taken);
         draft.table.primary_key_name = (name != usual).then_some(name);
         draft.table.primary_key = key;

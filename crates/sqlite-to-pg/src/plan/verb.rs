@@ -4,7 +4,7 @@ use super::{build, existing, file, show};
 use crate::cli::{PlanArgs, Rules};
 use crate::model::Action;
 use crate::source::Snapshot;
-use crate::target::session;
+use migrate::session;
 use toban_core::pg::ConnInfo;
 use toban_core::{Error, Out, Result};
 

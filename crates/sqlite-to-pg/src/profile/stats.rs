@@ -1,8 +1,9 @@
 //! What the values of one column are, counted in one pass.
 
 use super::declared_type::DeclaredType;
-use crate::load::number::Decimal;
-use crate::load::{json, text, timestamp};
+use migrate::number::Decimal;
+use crate::load::json;
+use migrate::{text, timestamp};
 use crate::model::{Conversion, Profile};
 use rusqlite::types::ValueRef;
 
@@ -163,7 +164,7 @@ impl ColumnStats {
         self.add_size(text.len());
         match text::clean_text(text) {
             Ok(clean) => self.clean_text(clean, key),
-            Err(crate::model::Invalid::Nul) => self.note_mismatch(Mismatch::Nul, key),
+            Err(migrate::invalid::Invalid::Nul) => self.note_mismatch(Mismatch::Nul, key),
             Err(_) => self.note_mismatch(Mismatch::NotUtf8, key),
         }
         if matches!(

@@ -2,7 +2,9 @@
 
 use crate::model::{Action, Object, ObjectKind, Outcome, Plan, Table};
 use crate::plan::existing::{check_counterparts, missing_columns};
-use crate::target::{create, name_list, qualified_name, sequences, session, shape, undo};
+use crate::target::{create, sequences, undo};
+use migrate::sql::{name_list, qualified_name};
+use migrate::{catalog, session};
 use postgres::{Client, Row};
 use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Result, shutdown};
@@ -36,7 +38,7 @@ impl Transfer<'_> {
     ) -> Result<Vec<Object>> {
         let plan = self.plan;
         let doing = || format!("load into the tables of {}", plan.schema);
-        let made = shape::read_tables(client, &plan.schema)?;
+        let made = catalog::read_tables(client, &plan.schema)?;
         check_keys(plan, &made)?;
         let mut loading = None;
         let moved = session::in_transaction(client, doing, |client| {
@@ -51,7 +53,7 @@ impl Transfer<'_> {
             for table in &plan.tables {
                 shutdown::check()?;
                 loading = Some(table);
-                let there = shape::find_matching(&made, |m| &m.name, &table.target)
+                let there = catalog::find_matching(&made, |m| &m.name, &table.target)
                     .ok_or_else(|| Error::failed(format!("{} is gone", table.target)))?;
                 back.extend(self.move_rows(client, table, there)?);
             }
@@ -78,7 +80,7 @@ impl Transfer<'_> {
         &self,
         client: &mut Client,
         table: &Table,
-        there: &shape::ExistingTable,
+        there: &catalog::ExistingTable,
     ) -> Result<Vec<String>> {
         let doing = || format!("load {}", table.target);
         let schema = &self.plan.schema;
@@ -103,7 +105,7 @@ impl Transfer<'_> {
     }
 
     /// The statement that moves the rows of a table that `filter` leaves.
-    pub(super) fn insert_sql(&self, table: &Table, there: &shape::ExistingTable, filter: &str) -> String {
+    pub(super) fn insert_sql(&self, table: &Table, there: &catalog::ExistingTable, filter: &str) -> String {
         let columns: Vec<&str> = table.copied_columns().map(|c| c.target.as_str()).collect();
         let values = table.copied_columns().map(|c| format!("{}::{}", Ident::new(&*c.target), c.pg_type));
         let values: Vec<String> = values.chain(table.sets.iter().map(|s| s.expression.clone())).collect();
@@ -127,7 +129,7 @@ impl Transfer<'_> {
 /// Usage when a table holds rows and it was not said what becomes of them, or is no counterpart; Failed for a missing right,
 /// row-level security that binds us, and a rule in the place of INSERT.
 pub(super) fn check_ready(client: &mut Client, plan: &Plan) -> Result<()> {
-    let made = shape::read_tables(client, &plan.schema)?;
+    let made = catalog::read_tables(client, &plan.schema)?;
     check_columns(plan, &made)?;
     check_keys(plan, &made)?;
     for table in &plan.tables {
@@ -197,7 +199,7 @@ fn check_sets(client: &mut Client, table: &Table, name: &str) -> Result<()> {
 }
 
 /// Of a plan that was edited: whatever it names must be there.
-fn check_columns(plan: &Plan, made: &[shape::ExistingTable]) -> Result<()> {
+fn check_columns(plan: &Plan, made: &[catalog::ExistingTable]) -> Result<()> {
     let mut missing = Vec::new();
     for table in &plan.tables {
         match made.iter().find(|m| m.name == table.target) {
@@ -231,7 +233,7 @@ fn mark_rows(client: &mut Client, plan: &Plan) -> Result<()> {
 }
 
 /// Without a primary key it is not known which row is which, and every one would be there twice.
-fn check_keys(plan: &Plan, made: &[shape::ExistingTable]) -> Result<()> {
+fn check_keys(plan: &Plan, made: &[catalog::ExistingTable]) -> Result<()> {
     let keyless = |t: &&Table| {
         t.action == Action::Upsert && made.iter().any(|m| m.name == t.target && m.key.is_empty())
     };

@@ -17,7 +17,8 @@ use crate::plan::build::{self, MismatchedValues};
 use crate::plan::existing::{adapt_plan, check_counterparts};
 use crate::plan::{file, verb};
 use crate::source::Snapshot;
-use crate::target::{create, place, session, undo};
+use crate::target::{create, place, undo};
+use migrate::session;
 use crate::verify;
 use existing::Transfer;
 use ledger::Ledger;
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &RunArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> 
     session::check_server(&mut control, &to)?;
     let (plan, mismatches) = make_plan(args, &mut snapshot, &mut control, quiet)?;
     // Before anything is made: two runs into one schema would share the staging schema, whose name follows from it.
-    session::lock_schema(&mut control, &plan.schema)?;
+    session::lock_schema(&mut control, "sqlite-to-pg", &plan.schema)?;
     check_target(args, &plan, &mut control)?;
     if plan.mode == Mode::Existing {
         preflight::check_values(&mut snapshot, &mut control, &plan, out)?;
@@ -263,7 +264,7 @@ fn refuse_arrays(plan: &Plan) -> Result<()> {
 
 fn undo_last_run(args: &RunArgs, to: &ConnInfo, out: &mut Out<'_>) -> Result<()> {
     let mut control = session::open_lead(to)?;
-    session::lock_schema(&mut control, &args.rules.schema)?;
+    session::lock_schema(&mut control, "sqlite-to-pg", &args.rules.schema)?;
     for step in undo::undo_last(&mut control, &args.rules.schema, args.even_if_changed)? {
         out.emit(&report::UndoStep { step })?;
     }

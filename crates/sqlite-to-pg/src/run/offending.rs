@@ -2,7 +2,9 @@
 
 use super::existing::{Transfer, drop_keys, switch_off};
 use crate::model::{Action, Table};
-use crate::target::{create, qualified_name, shape, undo};
+use crate::target::{create, undo};
+use migrate::catalog;
+use migrate::sql::qualified_name;
 use postgres::Client;
 use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Kind, Result, shutdown};
@@ -17,7 +19,7 @@ impl Transfer<'_> {
         &self,
         client: &mut Client,
         table: &Table,
-        made: &[shape::ExistingTable],
+        made: &[catalog::ExistingTable],
         e: Error,
     ) -> Error {
         let there = made.iter().find(|m| m.name == table.target).filter(|_| e.kind() == Kind::Failed);
@@ -41,7 +43,7 @@ impl Transfer<'_> {
         &self,
         client: &mut Client,
         table: &Table,
-        there: &shape::ExistingTable,
+        there: &catalog::ExistingTable,
     ) -> Result<Option<(String, String)>> {
         let (plan, stage) = (self.plan, self.stage);
         let doing = || format!("look for the row of {}", table.source);

@@ -4,7 +4,7 @@ use super::report::{ReportLine, violation_line};
 use crate::load::preflight::{Violation, find_violations};
 use crate::model::Plan;
 use crate::source::Snapshot;
-use crate::target::shape;
+use migrate::catalog;
 use postgres::Client;
 use toban_core::{Error, Kind, Out, Result};
 
@@ -18,7 +18,7 @@ pub(super) fn check_values(
     plan: &Plan,
     out: &mut Out<'_>,
 ) -> Result<()> {
-    let made = shape::read_tables(client, &plan.schema)?;
+    let made = catalog::read_tables(client, &plan.schema)?;
     let labels = |table: &str, column: &str| -> Vec<String> {
         let table = made.iter().find(|m| m.name == table);
         let found = table.and_then(|t| t.columns.iter().find(|c| c.name == column));

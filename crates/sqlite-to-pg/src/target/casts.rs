@@ -37,7 +37,7 @@ fn check_column(client: &mut Client, table: &Table, column: &Column, stage: &str
          where {name} is not null and {full} is distinct from {bare}",
         full = shown(&column.pg_type),
         bare = shown(&plain),
-        from = super::qualified_name(stage, &table.target),
+        from = migrate::sql::qualified_name(stage, &table.target),
     );
     // A value that the type does not take at all stops the load itself, and is told there.
     let Ok(row) = client.query_one(&sql, &[]) else { return Ok(()) };

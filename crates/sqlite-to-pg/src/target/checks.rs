@@ -2,7 +2,7 @@
 
 use super::create::tolerate;
 use super::expressions::{DISAGREE, SMALL, ask_row};
-use super::qualified_name;
+use migrate::sql::qualified_name;
 use crate::model::{Cause, CheckConstraint, Object, ObjectKind, Outcome, Plan, Table};
 use crate::source::quote_name;
 use crate::threads;

@@ -1,6 +1,6 @@
 //! The tables, in the schema where the copy is prepared.
 
-use super::qualified_name;
+use migrate::sql::qualified_name;
 use crate::model::{Column, Object, ObjectKind, Plan, Table};
 use postgres::Client;
 use toban_core::pg::{Ident, quote_literal};
@@ -8,7 +8,7 @@ use toban_core::{Context, Error, Result};
 
 /// The schema in which a copy into `schema` is prepared.
 pub(crate) fn staging_schema(schema: &str) -> String {
-    crate::model::names::short_name(&format!("toban_staging_{schema}"))
+    migrate::names::short_name(&format!("toban_staging_{schema}"))
 }
 
 /// Removes what a killed run left, and begins anew.

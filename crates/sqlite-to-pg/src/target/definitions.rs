@@ -1,6 +1,6 @@
 //! The definitions of a copy as PostgreSQL prints them, kept beside the plan when the copy is put in place.
 
-use super::query_texts;
+use migrate::sql::query_texts;
 use postgres::Client;
 use serde::{Deserialize, Serialize};
 use toban_core::pg::quote_literal;

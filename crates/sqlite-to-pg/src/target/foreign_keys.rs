@@ -1,7 +1,8 @@
 //! Foreign keys: made, validated side by side, and left NOT VALID where SQLite holds orphans; then statistics.
 
 use super::create::tolerate;
-use super::{indexes, name_list, qualified_name};
+use super::indexes;
+use migrate::sql::{name_list, qualified_name};
 use crate::model::{ForeignKey, Object, ObjectKind, Plan, Table};
 use crate::threads;
 use postgres::Client;

@@ -1,7 +1,7 @@
 //! Indexes after the load, side by side; then constraints on top of them.
 
 use super::create::tolerate;
-use super::{name_list, qualified_name};
+use migrate::sql::{name_list, qualified_name};
 use crate::model::{Index, Object, ObjectKind, Plan, Table};
 use crate::threads;
 use postgres::Client;
@@ -77,7 +77,7 @@ fn index_name(table: &Table, index: &Index) -> String {
 pub(crate) fn primary_name(table: &Table) -> String {
     match &table.primary_key_name {
         Some(name) => name.clone(),
-        None => crate::model::names::short_name(&format!("{}_pkey", table.target)),
+        None => migrate::names::short_name(&format!("{}_pkey", table.target)),
     }
 }
 

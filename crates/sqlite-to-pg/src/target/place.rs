@@ -1,7 +1,8 @@
 //! From the schema where the copy was prepared to its place, in one transaction.
 
 use super::undo::{self, PlacedCopy};
-use super::{qualified_name, session};
+use migrate::session;
+use migrate::sql::qualified_name;
 use crate::model::{Cause, Object, ObjectKind, Outcome, Plan};
 use postgres::Client;
 use toban_core::pg::Ident;

@@ -48,7 +48,7 @@ pub(crate) fn advance_sequences(client: &mut Client, plan: &Plan) -> Result<Vec<
 
 /// The numbers that a table has given: those of its rows, and what SQLite remembers of rows that are gone.
 fn given_numbers(plan: &Plan, table: &Table, column: &str) -> String {
-    let name = super::qualified_name(&plan.schema, &table.target);
+    let name = migrate::sql::qualified_name(&plan.schema, &table.target);
     let mut sql = format!("select {}::bigint from {name}", Ident::new(column));
     if let Some(sequence) = table.sequence {
         sql += &format!(" union all select {sequence}");

@@ -1,6 +1,8 @@
 //! The way back: what a run made is written down with it, and `--undo` takes it away again.
 
-use super::{definitions, name_list, qualified_name, session};
+use super::definitions;
+use migrate::session;
+use migrate::sql::{name_list, qualified_name};
 use crate::model::{ForeignKey, Mode, Object, Plan, Table};
 use postgres::Client;
 use toban_core::pg::{Ident, quote_literal};

@@ -2,7 +2,7 @@
 
 use super::scope::SqlType;
 use super::{Translation, Typed};
-use crate::load::timestamp;
+use migrate::timestamp;
 use sqlite3_parser::ast::Operator;
 
 /// `left op right`.

@@ -3,7 +3,8 @@
 use super::expr::translate;
 use super::scope::{Scope, SqlType};
 use super::{Translation, with_expr};
-use crate::load::{json, text, timestamp};
+use crate::load::json;
+use migrate::{text, timestamp};
 use crate::model::{Column, Conversion};
 use crate::source::ddl::bare_name;
 use sqlite3_parser::ast::{Expr, Literal, UnaryOperator};

@@ -3,7 +3,8 @@
 use super::pair::{ColumnBounds, Form};
 use crate::model::{FORMAT, Plan};
 use crate::target::definitions::Definitions;
-use crate::target::{query_texts, session};
+use migrate::session;
+use migrate::sql::query_texts;
 use postgres::Client;
 use std::collections::BTreeMap;
 use toban_core::pg::{ConnInfo, quote_literal};

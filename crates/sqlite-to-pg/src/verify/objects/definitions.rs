@@ -1,7 +1,7 @@
 //! The definitions of a copy that the run kept, compared with what is there now: so every change is found, whatever it is.
 
 use crate::target::definitions::{Definition, Definitions, read_definitions};
-use crate::target::query_texts;
+use migrate::sql::query_texts;
 use crate::verify::record::{Difference, DifferenceKind};
 use crate::verify::target::release_locks_after;
 use postgres::Client;

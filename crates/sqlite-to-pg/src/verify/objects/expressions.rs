@@ -3,7 +3,7 @@
 
 use super::TableJudge;
 use crate::source::ddl;
-use crate::target::query_texts;
+use migrate::sql::query_texts;
 use crate::verify::expected::{Columns, WantedExpression};
 use crate::verify::pair::{Form, PairColumn, Rule, find_name, target_names};
 use crate::verify::record::{Difference, DifferenceKind};

@@ -3,7 +3,7 @@
 pub(crate) mod definitions;
 pub(crate) mod expressions;
 
-use crate::target::query_texts;
+use migrate::sql::query_texts;
 use crate::verify::expected::{ExpectedObjects, WantedForeignKey};
 use crate::verify::pair::TablePair;
 use crate::verify::record::{Difference, DifferenceKind};

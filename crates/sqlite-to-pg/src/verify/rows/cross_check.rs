@@ -2,7 +2,7 @@
 //! no code with the sums, so that one mistake cannot hide in both.
 
 use crate::model::Policy;
-use crate::target::query_texts;
+use migrate::sql::query_texts;
 use crate::verify::pair::{Form, PairColumn, Rule, TablePair, print_short_sql};
 use crate::verify::record::{Difference, DifferenceKind};
 use crate::verify::source::explain_error;
