@@ -6,6 +6,7 @@ pub mod copy;
 pub mod invalid;
 pub mod names;
 pub mod number;
+pub mod sequences;
 pub mod session;
 pub mod sql;
 pub mod text;

@@ -58,10 +58,7 @@ fn no_second_session() -> Error {
 
 /// What `connect` gives, or none when it takes too long. Its thread stays: nothing can wake it, and it ends with
 /// the process.
-pub fn connect_within(
-    to: &ConnInfo,
-    connect: fn(&ConnInfo) -> Result<Client>,
-) -> Result<Option<Client>> {
+pub fn connect_within(to: &ConnInfo, connect: fn(&ConnInfo) -> Result<Client>) -> Result<Option<Client>> {
     let (sender, receiver) = channel();
     let own = to.clone();
     std::thread::spawn(move || drop(sender.send(connect(&own))));

@@ -6,9 +6,9 @@ use crate::model::{Column, Conversion, Policy};
 use migrate::copy::{field_length, put_field, put_null};
 use migrate::invalid::Invalid;
 use migrate::number::{Decimal, Digits, put_infinity};
+use migrate::text;
 use migrate::timestamp::{self, DAY, Unit};
 use migrate::types::{TypeBounds, WireType};
-use migrate::text;
 use rusqlite::types::ValueRef;
 
 /// Integers up to this amount are doubles too.
@@ -425,4 +425,3 @@ fn put_tagged(value: ValueRef<'_>, buf: &mut Vec<u8>) -> Encoded {
     buf[start..start + 4].copy_from_slice(&len.to_be_bytes());
     Ok(())
 }
-

@@ -3,10 +3,10 @@
 use super::encode::Encoder;
 use super::stream::TableStream;
 use crate::model::{Plan, Policy, Table};
-use migrate::invalid::Invalid;
 use crate::source::Snapshot;
 use crate::source::ranges::{self, RowidRange};
 use crate::threads;
+use migrate::invalid::Invalid;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use std::collections::{BTreeMap, HashSet};

@@ -3,10 +3,10 @@
 use super::encode::{Encoder, encoder};
 use super::rejects::{KeyValue, Reject, Rejects, original_bytes};
 use crate::model::{Column, Policy, Table};
-use migrate::copy::{SIGNATURE, TRAILER, put_null};
-use migrate::invalid::Invalid;
 use crate::source::ranges::{Query, RowidRange};
 use crate::source::{display_value, open};
+use migrate::copy::{SIGNATURE, TRAILER, put_null};
+use migrate::invalid::Invalid;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use std::ops::Range;

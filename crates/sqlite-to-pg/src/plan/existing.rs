@@ -3,13 +3,13 @@
 use super::build::Built;
 use super::casts::Casts;
 use crate::cli::Rules;
-use migrate::types::{WireType, parse_type};
 use crate::model::{
     Action, Cause, Column, Conversion, Mode, Object, ObjectKind, Outcome, Policy, Set, Table,
 };
 use crate::profile::epoch;
 use crate::profile::stats::ColumnStats;
 use migrate::catalog::{self, ExistingColumn, ExistingTable};
+use migrate::types::{WireType, parse_type};
 use postgres::Client;
 use toban_core::{Error, Result};
 

@@ -2,11 +2,11 @@
 
 use super::build::{DAMAGED, Decisions, Draft};
 use super::keys::known_columns;
-use migrate::names::free_name;
 use crate::model::{CheckConstraint, Object, ObjectKind, Outcome};
 use crate::source::catalog::{Catalog, RawKind, RawObject};
 use crate::source::{ddl, virtual_table};
 use crate::translate::{KnownColumn, Scope, SqlType, default, parse_condition, select, translate, with_expr};
+use migrate::names::free_name;
 use sqlite3_parser::ast::Stmt;
 use std::cell::RefCell;
 use std::collections::BTreeSet;

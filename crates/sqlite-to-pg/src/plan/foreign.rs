@@ -2,8 +2,8 @@
 
 use super::build::Draft;
 use super::chosen::Selection;
-use migrate::names::short_name;
 use crate::model::{Conversion, ForeignKey, Object, ObjectKind};
+use migrate::names::short_name;
 
 /// Gives both ends of each foreign key one type, so that it can be made: text wins over numbers.
 pub(crate) fn unify_types(drafts: &mut [Draft<'_>]) {

@@ -1,11 +1,11 @@
 //! Primary keys, unique constraints and indexes.
 
 use super::build::{Decisions, Draft};
-use migrate::names::free_name;
 use crate::model::{Cause, Column, Index, IndexPart, Object, ObjectKind, Outcome, Unique};
 use crate::source::catalog::RawIndex;
 use crate::source::ddl;
 use crate::translate::{KnownColumn, Scope, parse_condition, translate, with_expr};
+use migrate::names::free_name;
 use sqlite3_parser::ast::Stmt;
 use toban_core::pg::Ident;
 

@@ -1,10 +1,10 @@
 //! What the values of one column are, counted in one pass.
 
 use super::declared_type::DeclaredType;
-use migrate::number::Decimal;
 use crate::load::json;
-use migrate::{text, timestamp};
 use crate::model::{Conversion, Profile};
+use migrate::number::Decimal;
+use migrate::{text, timestamp};
 use rusqlite::types::ValueRef;
 
 /// Keys that are kept of each kind of mismatch.

@@ -2,10 +2,10 @@
 
 use super::create::tolerate;
 use super::expressions::{DISAGREE, SMALL, ask_row};
-use migrate::sql::qualified_name;
 use crate::model::{Cause, CheckConstraint, Object, ObjectKind, Outcome, Plan, Table};
 use crate::source::quote_name;
 use crate::threads;
+use migrate::sql::qualified_name;
 use postgres::Client;
 use rusqlite::Connection;
 use std::collections::BTreeMap;

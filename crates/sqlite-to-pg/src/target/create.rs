@@ -1,7 +1,7 @@
 //! The tables, in the schema where the copy is prepared.
 
-use migrate::sql::qualified_name;
 use crate::model::{Column, Object, ObjectKind, Plan, Table};
+use migrate::sql::qualified_name;
 use postgres::Client;
 use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Result};

@@ -1,9 +1,9 @@
 //! Translations compared by the data: each is evaluated on both sides, and only what agrees is kept.
 
 use super::create::tolerate;
-use migrate::sql::qualified_name;
 use crate::model::{Column, Index, Object, ObjectKind, Outcome, Plan, Table};
 use crate::source::{display_value, quote_name};
+use migrate::sql::qualified_name;
 use postgres::Client;
 use postgres::error::SqlState;
 use rusqlite::Connection;

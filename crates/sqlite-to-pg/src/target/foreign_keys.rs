@@ -2,9 +2,9 @@
 
 use super::create::tolerate;
 use super::indexes;
-use migrate::sql::{name_list, qualified_name};
 use crate::model::{ForeignKey, Object, ObjectKind, Plan, Table};
 use crate::threads;
+use migrate::sql::{name_list, qualified_name};
 use postgres::Client;
 use toban_core::pg::Ident;
 use toban_core::{Context, Result, shutdown};

@@ -1,9 +1,9 @@
 //! Indexes after the load, side by side; then constraints on top of them.
 
 use super::create::tolerate;
-use migrate::sql::{name_list, qualified_name};
 use crate::model::{Index, Object, ObjectKind, Plan, Table};
 use crate::threads;
+use migrate::sql::{name_list, qualified_name};
 use postgres::Client;
 use toban_core::pg::Ident;
 use toban_core::{Result, shutdown};

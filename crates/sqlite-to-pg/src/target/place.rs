@@ -1,9 +1,9 @@
 //! From the schema where the copy was prepared to its place, in one transaction.
 
 use super::undo::{self, PlacedCopy};
+use crate::model::{Cause, Object, ObjectKind, Outcome, Plan};
 use migrate::session;
 use migrate::sql::qualified_name;
-use crate::model::{Cause, Object, ObjectKind, Outcome, Plan};
 use postgres::Client;
 use toban_core::pg::Ident;
 use toban_core::{Context, Error, Result};

@@ -1,9 +1,9 @@
 //! The way back: what a run made is written down with it, and `--undo` takes it away again.
 
 use super::definitions;
+use crate::model::{ForeignKey, Mode, Object, Plan, Table};
 use migrate::session;
 use migrate::sql::{name_list, qualified_name};
-use crate::model::{ForeignKey, Mode, Object, Plan, Table};
 use postgres::Client;
 use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Result};

@@ -4,9 +4,9 @@ use super::expr::translate;
 use super::scope::{Scope, SqlType};
 use super::{Translation, with_expr};
 use crate::load::json;
-use migrate::{text, timestamp};
 use crate::model::{Column, Conversion};
 use crate::source::ddl::bare_name;
+use migrate::{text, timestamp};
 use sqlite3_parser::ast::{Expr, Literal, UnaryOperator};
 use toban_core::pg::quote_literal;
 

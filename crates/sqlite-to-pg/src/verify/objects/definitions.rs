@@ -1,9 +1,9 @@
 //! The definitions of a copy that the run kept, compared with what is there now: so every change is found, whatever it is.
 
 use crate::target::definitions::{Definition, Definitions, read_definitions};
-use migrate::sql::query_texts;
 use crate::verify::record::{Difference, DifferenceKind};
 use crate::verify::target::release_locks_after;
+use migrate::sql::query_texts;
 use postgres::Client;
 use std::collections::BTreeMap;
 use toban_core::Result;

@@ -3,13 +3,13 @@
 
 use super::TableJudge;
 use crate::source::ddl;
-use migrate::sql::query_texts;
 use crate::verify::expected::{Columns, WantedExpression};
 use crate::verify::pair::{Form, PairColumn, Rule, find_name, target_names};
 use crate::verify::record::{Difference, DifferenceKind};
 use crate::verify::rows::cross_check::texts_agree;
 use crate::verify::source::explain_error;
 use crate::verify::target::{Relation, TargetColumn, TargetTable, release_locks_after};
+use migrate::sql::query_texts;
 use rusqlite::Connection;
 use toban_core::Result;
 use toban_core::pg::Ident;

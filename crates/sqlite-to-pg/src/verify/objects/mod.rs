@@ -3,12 +3,12 @@
 pub(crate) mod definitions;
 pub(crate) mod expressions;
 
-use migrate::sql::query_texts;
 use crate::verify::expected::{ExpectedObjects, WantedForeignKey};
 use crate::verify::pair::TablePair;
 use crate::verify::record::{Difference, DifferenceKind};
 use crate::verify::source::explain_error;
 use crate::verify::target::{TargetColumn, only_cell};
+use migrate::sql::query_texts;
 use postgres::Client;
 use rusqlite::Connection;
 use std::collections::BTreeSet;

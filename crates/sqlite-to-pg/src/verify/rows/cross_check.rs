@@ -2,10 +2,10 @@
 //! no code with the sums, so that one mistake cannot hide in both.
 
 use crate::model::Policy;
-use migrate::sql::query_texts;
 use crate::verify::pair::{Form, PairColumn, Rule, TablePair, print_short_sql};
 use crate::verify::record::{Difference, DifferenceKind};
 use crate::verify::source::explain_error;
+use migrate::sql::query_texts;
 use postgres::Client;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
