@@ -1,0 +1,255 @@
+//! The verb `run`: every file in one transaction, proven inside of it, visible with its end or not at all.
+
+pub(crate) mod counts;
+pub(crate) mod create;
+pub(crate) mod differs;
+pub(crate) mod report;
+pub(crate) mod undo;
+
+use crate::cli::JsonRunArgs;
+use crate::ledger::{self, TableEntry};
+use crate::load::copy::{FileLoad, LoadedFile};
+use crate::load::encode::Zones;
+use crate::load::order::{TableReference, order_tables, read_references};
+use crate::model::answers::apply_answers;
+use crate::model::compiled::{compile_file, quote_table};
+use crate::model::{FilePlan, FilledTable, MovePlan, OnConflict, Zone};
+use crate::plan::file::read_plan;
+use crate::proof::compare::{CompareOutcome, FileComparison};
+use crate::proof::rebuild::staged_filter;
+use crate::source::stream::RecordFile;
+use crate::target;
+use migrate::session;
+use postgres::Client;
+use report::{FileLine, TableLine};
+use std::path::{Path, PathBuf};
+use toban_core::pg::{ConnInfo, Ident};
+use toban_core::{Context, Error, Kind, Out, Result};
+
+/// A run, from the plan to its end.
+struct JsonMove<'a> {
+    plan: &'a MovePlan,
+    folder: &'a Path,
+    zones: &'a Zones,
+    /// The tree of each moving file, in the plan's order.
+    tables: &'a [FilledTable],
+    /// The sum that each of them must have.
+    sums: &'a [String],
+}
+
+/// The verb `run`.
+///
+/// # Errors
+/// Usage for a plan with open questions or that does not fit the files or the target; Retry when files change; Findings for
+/// values that do not fit or differ afterwards; Partial when the plan allowed records to be left out.
+pub(crate) fn run(args: &JsonRunArgs, out: &mut Out<'_>) -> Result<()> {
+    let plan = apply_answers(read_plan(&args.plan)?)?;
+    let folder = args.from.clone().unwrap_or_else(|| PathBuf::from(&plan.folder));
+    let sums = differs::check_files(&plan, &folder)?;
+    let zones = plan_zones(&plan)?;
+    let to = ConnInfo::resolve(args.to.as_deref(), "json-to-pg")?;
+    let mut client = session::open_lead(&to)?;
+    session::lock_schema(&mut client, "json-to-pg", ledger::SCHEMA)?;
+    session::check_server(&mut client, &to)?;
+    let known = target::read_known(&mut client)?;
+    target::check_migrations(&mut client, &plan)?;
+    let tables: Vec<FilledTable> =
+        plan.moving_files().map(|f| compile_file(f, &known)).collect::<Result<_>>()?;
+    target::check_tables(&mut client, &tables, &known)?;
+    if args.dry_run.dry_run {
+        let files = plan.moving_files().zip(&tables);
+        return files.into_iter().try_for_each(|(file, table)| report::emit_planned(file, table, out));
+    }
+    let moving = JsonMove { plan: &plan, folder: &folder, zones: &zones, tables: &tables, sums: &sums };
+    // Begun and ended as one: after kill -9 at any instant there is nothing of it, or all.
+    let loaded =
+        session::in_transaction(&mut client, || "move the files".into(), |client| moving.move_files(client))?;
+    report_run(&plan, &loaded, out)
+}
+
+/// The zones that a plan names.
+///
+/// # Errors
+/// Usage for one that is none.
+pub(crate) fn plan_zones(plan: &MovePlan) -> Result<Zones> {
+    let zone = |name: &str| match name {
+        "" => Ok(Zone::utc()),
+        name => Zone::parse_zone(name).map_err(Error::usage),
+    };
+    Ok(Zones { naive: zone(&plan.zone)?, column: zone(&plan.column_zone)? })
+}
+
+fn report_run(plan: &MovePlan, loaded: &[LoadedFile], out: &mut Out<'_>) -> Result<()> {
+    let mut rejects = 0;
+    for (file, loaded) in plan.moving_files().zip(loaded) {
+        out.emit(&FileLine::of_loaded(file, loaded))?;
+        for table in &loaded.tables {
+            out.emit(&TableLine::of_loaded(file, table))?;
+        }
+        for reject in &loaded.rejects {
+            log::warn!("{} left out: {reject}", file.name);
+        }
+        rejects += loaded.rejects.len();
+    }
+    match rejects {
+        0 => Ok(()),
+        n => Err(Error::new(
+            Kind::Partial,
+            format!("{n} records do not fit and were left out, as the plan allows"),
+        )),
+    }
+}
+
+impl JsonMove<'_> {
+    fn files(&self) -> Vec<(&FilePlan, &FilledTable)> {
+        self.plan.moving_files().zip(self.tables).collect()
+    }
+
+    fn record_file<'f>(&self, file: &'f FilePlan, path: &'f Path) -> RecordFile<'f> {
+        RecordFile { path, name: &file.name, shape: &file.shape }
+    }
+
+    /// Loads, proves and writes down; the answer is in the order of the plan's files.
+    fn move_files(&self, client: &mut Client) -> Result<Vec<LoadedFile>> {
+        let files = self.files();
+        create::create_tables(client, self.tables)?;
+        let trees: Vec<&FilledTable> = self.tables.iter().collect();
+        let mut references = read_references(client)?;
+        // Keys that are made at the end count for the order too: undo goes the other way round.
+        references.extend(create::planned_references(self.plan));
+        let (order, mut late) = order_tables(&trees, &references);
+        late.retain(|key| !key.name.is_empty());
+        defer_keys(client, &late, Deferral::Begin)?;
+        let mut loaded: Vec<LoadedFile> = vec![LoadedFile::default(); files.len()];
+        for at in &order {
+            let (plan, table) = files[*at];
+            let path = self.folder.join(&plan.name);
+            let file = self.record_file(plan, &path);
+            log::info!("loading {} into {}", plan.name, plan.table);
+            loaded[*at] = FileLoad { file, plan, table, zones: self.zones, number: *at }.load_file(client)?;
+            // Looked at in one state and loaded in another: what was found out of it is not known to be true.
+            if loaded[*at].identity.sha256 != self.sums[*at] {
+                return Err(crate::source::file::file_changed(&path));
+            }
+        }
+        create::add_keys(client, self.plan, self.tables)?;
+        defer_keys(client, &late, Deferral::End)?;
+        target::advance_sequences(client, self.tables)?;
+        for (at, (plan, table)) in files.iter().enumerate() {
+            self.prove_file(client, plan, table, &loaded[at])?;
+        }
+        let mut entries: Vec<TableEntry<'_>> = Vec::new();
+        for at in &order {
+            let (_, table) = files[*at];
+            for row in &loaded[*at].tables {
+                entries.push(TableEntry {
+                    relation: &row.name,
+                    made: is_made(table, &row.name),
+                    rows: row.inserted + row.updated,
+                    old_rows: row.old_rows.as_deref(),
+                    key: key_of(table, &row.name),
+                });
+            }
+        }
+        entries.retain(|entry| entry.made || entry.rows > 0);
+        // A run that changed nothing leaves nothing: the one before it stays the last.
+        if !entries.is_empty() {
+            ledger::write_run(client, self.plan, &entries)?;
+        }
+        Ok(loaded)
+    }
+
+    /// Rebuilds the file's records from PostgreSQL and compares them, then counts by other means.
+    fn prove_file(
+        &self,
+        client: &mut Client,
+        plan: &FilePlan,
+        table: &FilledTable,
+        loaded: &LoadedFile,
+    ) -> Result<()> {
+        let path = self.folder.join(&plan.name);
+        let main = loaded.tables.first();
+        let filter =
+            main.and_then(|t| t.stage.as_ref()).map_or(String::new(), |stage| staged_filter(table, stage));
+        let transaction: String = client
+            .query_one("select pg_current_xact_id()::xid::text", &[])
+            .doing(|| "ask for the transaction".into())?
+            .get(0);
+        let comparison = FileComparison {
+            file: self.record_file(plan, &path),
+            plan,
+            table,
+            zones: self.zones,
+            filter: &filter,
+            transaction: &transaction,
+        };
+        let outcome = comparison.compare_sides(client)?;
+        if outcome.identity.sha256 != loaded.identity.sha256 {
+            return Err(crate::source::file::file_changed(&path));
+        }
+        let kept = main.map_or(&[][..], |t| t.kept.as_slice());
+        refuse_differences(plan, &outcome, kept)?;
+        counts::check_counts(client, &comparison, loaded)
+    }
+}
+
+/// Nothing that differs becomes visible, but for rows that the plan keeps.
+fn refuse_differences(plan: &FilePlan, outcome: &CompareOutcome, kept: &[String]) -> Result<()> {
+    let keeps = plan.on_conflict == OnConflict::KeepDatabase;
+    let counts = outcome.differences.iter().filter(|d| !(keeps && kept.contains(&d.row)));
+    let named: Vec<String> = counts.map(|d| d.describe()).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: {} differences between the file and what PostgreSQL holds, and nothing was kept: {}",
+        plan.name,
+        named.len(),
+        named.iter().take(5).cloned().collect::<Vec<_>>().join("; ")
+    );
+    Err(Error::new(Kind::Findings, message)
+        .hint("does a trigger, a rule or a cast of the table change values? The plan may have to say so"))
+}
+
+fn is_made(table: &FilledTable, name: &str) -> bool {
+    (table.name == name && table.create) || table.children.iter().any(|c| is_made(&c.table, name))
+}
+
+fn key_of<'t>(table: &'t FilledTable, name: &str) -> Vec<&'t str> {
+    if table.name == name {
+        return table.key.iter().map(|at| table.columns[*at].name.as_str()).collect();
+    }
+    if let Some(link) = table.links.iter().find(|l| l.table == name) {
+        return vec![&link.own, &link.other];
+    }
+    table.children.iter().map(|c| key_of(&c.table, name)).find(|key| !key.is_empty()).unwrap_or_default()
+}
+
+/// Whether keys of a circle of tables begin to wait, or no longer wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deferral {
+    Begin,
+    End,
+}
+
+/// Foreign keys of a circle are checked at the end; DDL is transactional, so nobody else sees them change.
+fn defer_keys(client: &mut Client, late: &[TableReference], deferral: Deferral) -> Result<()> {
+    let doing = || "let foreign keys wait".to_string();
+    if deferral == Deferral::End && !late.is_empty() {
+        client.batch_execute("set constraints all immediate").doing(doing)?;
+    }
+    for key in late.iter().filter(|key| !key.deferrable) {
+        let how =
+            if deferral == Deferral::Begin { "deferrable initially deferred" } else { "not deferrable" };
+        let sql = format!(
+            "alter table {} alter constraint {} {how}",
+            quote_table(&key.from),
+            Ident::new(&*key.name)
+        );
+        client.batch_execute(&sql).doing(doing)?;
+    }
+    if deferral == Deferral::Begin && !late.is_empty() {
+        client.batch_execute("set constraints all deferred").doing(doing)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! The verb `undo`: the rows of the last run go, if they are as it left them.
+
+use crate::cli::UndoArgs;
+use crate::ledger::{self, KeptRun, KeptTable};
+use crate::load::order::{TableReference, read_references};
+use crate::model::compiled::{quote_table, split_table};
+use migrate::session;
+use postgres::Client;
+use serde::Serialize;
+use toban_core::pg::{ConnInfo, Ident};
+use toban_core::{Context, Error, Kind, Out, Record, Result};
+
+/// Transactions after which a number of xmin may be another transaction's.
+const MOST_AGE: i64 = 1 << 31;
+/// Keys that are named.
+const NAMED: usize = 20;
+
+/// A table that was undone.
+#[derive(Clone, Debug, Serialize)]
+struct UndoneTable {
+    table: String,
+    removed: u64,
+    /// Rows as they were before the run.
+    restored: u64,
+    /// Keys of rows that were changed since, and stay.
+    changed: Vec<String>,
+    /// Rows of the run that are no longer there.
+    gone: u64,
+    /// What became of a table that the run made.
+    dropped: bool,
+}
+
+impl Record for UndoneTable {
+    const SCHEMA: &'static str = "json-to-pg.undone/1";
+    const HEAD: &'static [&'static str] =
+        &["table", "removed", "restored", "changed since", "gone", "dropped"];
+
+    fn cells(&self) -> Vec<String> {
+        let changed = match self.changed.len() {
+            0 => "0".into(),
+            n => format!("{n}: {}", self.changed.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ")),
+        };
+        let (removed, restored) = (self.removed.to_string(), self.restored.to_string());
+        vec![self.table.clone(), removed, restored, changed, self.gone.to_string(), self.dropped.to_string()]
+    }
+}
+
+/// The verb `undo`.
+///
+/// # Errors
+/// Usage when there is no run, or rows of others refer to its rows; Partial when rows were changed since, which stay.
+pub(crate) fn run(args: &UndoArgs, out: &mut Out<'_>) -> Result<()> {
+    let to = ConnInfo::resolve(args.to.as_deref(), "json-to-pg")?;
+    let mut client = session::open_lead(&to)?;
+    session::lock_schema(&mut client, "json-to-pg", ledger::SCHEMA)?;
+    let last = ledger::read_last_run(&mut client)?;
+    if last.age >= MOST_AGE {
+        return Err(Error::failed(
+            "the run is so old that its rows can no longer be told by their transaction",
+        ));
+    }
+    let work = |client: &mut Client| undo_run(client, &last);
+    let undone = match args.dry_run.dry_run {
+        true => undo_on_trial(&mut client, work)?,
+        false => session::in_transaction(&mut client, || "undo the last run".into(), work)?,
+    };
+    let mut stayed = 0;
+    for table in &undone {
+        out.emit(table)?;
+        stayed += table.changed.len();
+    }
+    match stayed {
+        0 => Ok(()),
+        n => Err(Error::new(Kind::Partial, format!("{n} rows were changed since the run, and stay"))),
+    }
+}
+
+/// The same, taken back at its end.
+fn undo_on_trial<T>(client: &mut Client, work: impl FnOnce(&mut Client) -> Result<T>) -> Result<T> {
+    let doing = || "try to undo the last run".to_string();
+    client.batch_execute("begin").doing(doing)?;
+    let done = work(client);
+    client.batch_execute("rollback").doing(doing)?;
+    done
+}
+
+fn undo_run(client: &mut Client, last: &KeptRun) -> Result<Vec<UndoneTable>> {
+    let tables = ledger::read_tables(client, last.run)?;
+    let references = read_references(client)?;
+    for table in &tables {
+        let sql = format!("lock table {} in share row exclusive mode", quote_table(&table.relation));
+        client.batch_execute(&sql).doing(|| format!("lock {}", table.relation))?;
+    }
+    check_references(client, last, &tables, &references)?;
+    let mut undone = Vec::new();
+    // The other way round: rows that refer to others go before these.
+    for table in tables.iter().rev() {
+        undone.push(undo_table(client, last, table)?);
+    }
+    for (table, undone) in tables.iter().rev().zip(&mut undone).filter(|(t, _)| t.made) {
+        undone.dropped = drop_if_empty(client, &table.relation)?;
+    }
+    ledger::forget_run(client, last.run)?;
+    Ok(undone)
+}
+
+/// Rows of others must not lose what they refer to, nor go with it: ON DELETE CASCADE would take them along unasked.
+fn check_references(
+    client: &mut Client,
+    last: &KeptRun,
+    tables: &[KeptTable],
+    references: &[TableReference],
+) -> Result<()> {
+    let mut found = Vec::new();
+    for key in references.iter().filter(|r| tables.iter().any(|t| t.relation == r.to)) {
+        let pairs: Vec<String> = key
+            .columns
+            .iter()
+            .zip(&key.target_columns)
+            .map(|(own, other)| format!("c.{} = p.{}", Ident::new(&**own), Ident::new(&**other)))
+            .collect();
+        let sql = format!(
+            "select count(*) from {} c join {} p on {} where p.xmin::text = $1 and c.xmin::text <> $1",
+            quote_table(&key.from),
+            quote_table(&key.to),
+            pairs.join(" and ")
+        );
+        let n: i64 =
+            client.query_one(&sql, &[&last.transaction]).doing(|| format!("look at {}", key.from))?.get(0);
+        if n > 0 {
+            found.push(format!("{n} rows of {} refer to rows of {} by {}", key.from, key.to, key.name));
+        }
+    }
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(Error::usage(format!(
+            "rows that were written since the run would lose what they refer to: {}",
+            found.join("; ")
+        ))
+        .hint("remove them first, or keep the run")),
+    }
+}
+
+fn undo_table(client: &mut Client, last: &KeptRun, table: &KeptTable) -> Result<UndoneTable> {
+    let doing = || format!("undo {}", table.relation);
+    let name = quote_table(&table.relation);
+    let own = &last.transaction;
+    let mut undone = UndoneTable {
+        table: table.relation.clone(),
+        removed: 0,
+        restored: 0,
+        changed: Vec::new(),
+        gone: 0,
+        dropped: false,
+    };
+    let pairs: Vec<String> = table.key.iter().map(|k| format!("t.{0} = k.{0}", Ident::new(&**k))).collect();
+    let join = pairs.join(" and ");
+    if let Some(keys) = &table.keys {
+        let shown: Vec<String> = table.key.iter().map(|k| format!("t.{}::text", Ident::new(&**k))).collect();
+        let changed = format!(
+            "select {} from {keys} k join {name} t on {join} where t.xmin::text <> $1 order by 1",
+            shown.join(" || ', ' || ")
+        );
+        undone.changed = client.query(&changed, &[own]).doing(doing)?.iter().map(|r| r.get(0)).collect();
+        let gone =
+            format!("select count(*) from {keys} k where not exists (select from {name} t where {join})");
+        undone.gone = client.query_one(&gone, &[]).doing(doing)?.get::<_, i64>(0).unsigned_abs();
+    }
+    if let Some(old) = &table.old_rows {
+        let columns = stored_columns(client, &table.relation)?;
+        let others: Vec<&String> = columns.iter().filter(|c| !table.key.contains(c)).collect();
+        let sets: Vec<String> = others.iter().map(|c| format!("{0} = k.{0}", Ident::new(&***c))).collect();
+        let sql = format!(
+            "update {name} t set {} from {old} k where {join} and t.xmin::text = $1",
+            sets.join(", ")
+        );
+        undone.restored = client.execute(&sql, &[own]).doing(doing)?;
+    }
+    let sql = format!("delete from {name} where xmin::text = $1");
+    undone.removed = client.execute(&sql, &[own]).doing(doing)?;
+    if table.keys.is_none() {
+        // Without a key it is not known which rows are missing, but how many.
+        undone.gone = table.rows.unsigned_abs().saturating_sub(undone.removed);
+    }
+    Ok(undone)
+}
+
+/// Columns that hold values of their own: neither generated nor numbered by the server alone.
+fn stored_columns(client: &mut Client, relation: &str) -> Result<Vec<String>> {
+    let (schema, table) = split_table(relation);
+    let sql = "select a.attname::text from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n \
+               on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2 and a.attnum > 0 and not a.attisdropped \
+               and a.attgenerated = '' and a.attidentity <> 'a' order by a.attnum";
+    let rows = client.query(sql, &[&schema, &table]).doing(|| format!("look at {relation}"))?;
+    Ok(rows.iter().map(|r| r.get(0)).collect())
+}
+
+/// A table that the run made goes when nothing is left in it.
+fn drop_if_empty(client: &mut Client, relation: &str) -> Result<bool> {
+    let doing = || format!("drop {relation}");
+    let name = quote_table(relation);
+    let sql = format!("select exists (select from {name})");
+    if client.query_one(&sql, &[]).doing(doing)?.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    client.batch_execute(&format!("drop table {name}")).doing(doing)?;
+    Ok(true)
+}
