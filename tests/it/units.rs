@@ -92,6 +92,7 @@ fn hardening(text: &str) -> String {
 fn runnable(unit: &Path) -> String {
     let programs = [
         "/usr/bin/cert-checker",
+        "/usr/bin/json-to-pg",
         "/usr/bin/pg-backup",
         "/usr/bin/pg-drill",
         "/usr/bin/sqlite-to-pg",
