@@ -48,6 +48,7 @@ const SOAKS: &[Soak] = &[
     soak("retention-binary", "pg-backup", "retention_model_by_the_binary", Rounds(8_000)),
     soak("prune-kill", "pg-backup", "prune_killed_at_any_moment", Rounds(100)),
     soak("run-kill", "pg-backup", "kill::run", Rounds(50)),
+    soak("encrypted-kill", "pg-backup", "a_first_encrypted_run_that_is_killed", Rounds(50)),
     soak("target-kill", "pg-backup", "kill::target", Rounds(50)),
     soak("run-cut", "pg-backup", "faults::a_run_cut_at_any_byte", Rounds(40)),
     soak("copy-kill", "pg-backup", "copy::kill::copy", Rounds(67)),

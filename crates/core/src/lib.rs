@@ -3,6 +3,8 @@
 //! A tool lists the powers that it uses as features: `pg` connects to PostgreSQL, `repo` keeps backups and WAL in folders
 //! and S3, `run` makes a job of a run (record, metrics, notifications), `tls` is the one implementation of cryptography.
 
+#[cfg(feature = "repo")]
+pub mod age;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -36,6 +38,8 @@ pub mod store;
 pub mod sum;
 pub mod sync;
 pub mod systemd;
+#[cfg(feature = "repo")]
+mod terminal;
 #[cfg(feature = "tls")]
 pub mod tls;
 mod tls_words;

@@ -7,7 +7,7 @@ use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Result};
 
 /// The properties of one database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Properties {
     pub(crate) name: String,
     pub(crate) owner: String,

@@ -85,6 +85,9 @@ fn list_dump(stored: &StoredDump, now: Timestamp) -> ListedDump {
     }
 }
 
+/// Characters of a recipient's name in a table.
+const SHORT_NAME: usize = 24;
+
 /// One backup in one repository.
 #[derive(Serialize)]
 struct ListedBackup {
@@ -103,6 +106,8 @@ struct ListedBackup {
     freed_bytes: u64,
     /// The backup that it shares unchanged blocks with; none where it stored everything.
     built_on: Option<Id>,
+    /// Names of those whom it is encrypted to.
+    recipients: Vec<String>,
     timeline: Timeline,
     start_lsn: Lsn,
     stop_lsn: Lsn,
@@ -141,6 +146,7 @@ impl ListedBackup {
             stored_bytes: b.stored_bytes(),
             freed_bytes: 0,
             built_on: b.built_on.as_ref().map(|b| b.id.clone()),
+            recipients: b.recipients.clone(),
             timeline: b.timeline,
             start_lsn: b.start_lsn,
             stop_lsn: b.stop_lsn,
@@ -183,6 +189,7 @@ impl Record for ListedBackup {
         "reaches",
         "pg",
         "bad pages",
+        "encrypted to",
         "verified",
     ];
     fn cells(&self) -> Vec<String> {
@@ -203,8 +210,18 @@ impl Record for ListedBackup {
             self.describe_reach(),
             self.major.to_string(),
             self.damaged_pages.to_string(),
+            describe_recipients(&self.recipients),
             describe_verdict(self.damaged, self.verified),
         ]
+    }
+}
+
+/// The beginnings of names are enough to tell a few recipients apart; all of them are in the JSON.
+fn describe_recipients(names: &[String]) -> String {
+    let short = |name: &String| name.chars().take(SHORT_NAME).collect::<String>();
+    match names.is_empty() {
+        true => "-".into(),
+        false => names.iter().map(short).collect::<Vec<_>>().join(" "),
     }
 }
 

@@ -36,6 +36,9 @@ toban_core::rules! {
         "set summarize_wal = on (PostgreSQL 17 and later), and wal_log_hints = on where there are no page checksums";
     REACH = "reach" in "reach":
         "WAL is missing after a backup: later positions cannot be restored from it", "take a new backup now: pg-backup run";
+    RECIPIENTS = "recipients" in "recipients":
+        "a backup can be read by recipients alone that are no longer among those that the repository is encrypted to",
+        "keep their identities until it is pruned";
     MANIFEST = "manifest" in "manifest":
         "a manifest does not read, or its seal is broken", "copy it from another repository, or take a new one and prune";
     REPOSITORY = "repository" in "repository":

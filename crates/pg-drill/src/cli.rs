@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use toban_core::check::Rule;
 use toban_core::config::Span;
-use toban_core::repo::RepoArgs;
 use toban_core::sign::SignArgs;
+use toban_core::repo::{IdentityArgs, RepoArgs};
 use toban_core::{Cli, Common, DryRun, Monitoring};
 
 /// Prove that backups restore: restore one, recover, check and compare it, and write down the proof.
@@ -18,6 +18,8 @@ pub struct DrillArgs {
     pub common: Common,
     #[command(flatten)]
     pub repos: RepoArgs,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// Live server to compare with: a libpq connection string or URI [default: the cluster's db in the configuration]
     #[arg(long, value_name = "CONNINFO")]
     pub db: Option<String>,

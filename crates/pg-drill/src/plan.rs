@@ -171,6 +171,7 @@ fn default_command(args: &DrillArgs) -> Result<Vec<String>> {
     // Those too that the WAL creates: recovery would link them to their live places.
     words.extend(["--tablespace-dir".into(), "{tablespaces}".into()]);
     words.extend(args.repos.repo.iter().flat_map(|r| ["--repo".into(), r.clone()]));
+    words.extend(args.identity.word().into_iter().flat_map(|file| ["--identity".into(), file]));
     words.extend(args.repos.s3_endpoint.iter().flat_map(|e| ["--s3-endpoint".into(), e.clone()]));
     words.extend(args.common.config.iter().flat_map(|c| ["--config".into(), c.display().to_string()]));
     Ok(words)

@@ -5,7 +5,7 @@ use clap::{Args as Group, Parser, Subcommand};
 use std::path::PathBuf;
 use toban_core::check::Rule;
 use toban_core::config::Span;
-use toban_core::repo::RepoArgs;
+use toban_core::repo::{IdentityArgs, RepoArgs};
 use toban_core::wal::WalName;
 use toban_core::{At, Cli, Common, DryRun, Monitoring};
 
@@ -98,6 +98,8 @@ pub struct Fetch {
     pub changes: Option<PathBuf>,
     #[command(flatten)]
     pub repos: RepoArgs,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 }
 
 #[derive(Group, Debug)]

@@ -11,7 +11,7 @@ use testkit::{Pg, Ran, Site, run_in};
 pub(crate) struct Lab {
     site: Site,
     repo: String,
-    env: Vec<(String, String)>,
+    pub(super) env: Vec<(String, String)>,
 }
 
 /// What the server was like after a row was written.

@@ -1,6 +1,7 @@
 //! Restore to a moment: the tools together, PostgreSQL of every major, and psql as the judge.
 
 mod disasters;
+mod encrypted;
 mod failovers;
 mod lab;
 mod pair;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use testkit::pg::as_owner;
 use testkit::{Pg, until};
 
-struct Stream(Child);
+pub(super) struct Stream(Child);
 
 impl Stream {
-    fn start(lab: &Lab) -> Stream {
+    pub(super) fn start(lab: &Lab) -> Stream {
         let mut command = as_owner(&lab.path("bin/wal-shipper"));
-        command.env_clear().env("PATH", "/usr/bin:/bin").args(["stream", "--interval", "100ms", "--repo"]);
+        command.env_clear().env("PATH", "/usr/bin:/bin").envs(lab.env.iter().cloned()).args(["stream", "--interval", "100ms", "--repo"]);
         command
             .arg(lab.path("repo"))
             .args(["--db", &lab.pg.url()])
@@ -28,6 +28,18 @@ impl Drop for Stream {
     }
 }
 
+/// Until a stream has stored the WAL up to `lsn`.
+pub(super) fn wait_for_tails(lab: &Lab, lsn: &str) {
+    until("the tails have it", Duration::from_secs(60), || {
+        // The server writes the last of it some time after it was inserted.
+        let sql = format!(
+            "select coalesce(bool_or(restart_lsn >= '{lsn}'), false), string_agg(restart_lsn::text, ' ') from pg_replication_slots"
+        );
+        let said = lab.pg.psql("postgres", &sql);
+        if said.starts_with("t|") { Ok(()) } else { Err(said) }
+    });
+}
+
 #[test]
 fn a_moment_in_the_segment_that_is_written_now() {
     let lab = Lab::new(15);
@@ -38,15 +50,7 @@ fn a_moment_in_the_segment_that_is_written_now() {
     let before = lab.row();
     let wanted = lab.row();
     let last = lab.row();
-    until("the tails have it", Duration::from_secs(60), || {
-        // The server writes the last of it some time after it was inserted.
-        let sql = format!(
-            "select coalesce(bool_or(restart_lsn >= '{}'), false), string_agg(restart_lsn::text, ' ') from pg_replication_slots",
-            last.lsn
-        );
-        let said = lab.pg.psql("postgres", &sql);
-        if said.starts_with("t|") { Ok(()) } else { Err(said) }
-    });
+    wait_for_tails(&lab, &last.lsn);
     let cases = [
         ("lsn", vec!["--target-lsn", &wanted.lsn], wanted.rows),
         ("time", vec!["--target-time", &wanted.time], wanted.rows),

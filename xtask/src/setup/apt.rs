@@ -30,6 +30,8 @@ pub(super) const PACKAGES: &[Package] = &[
     package("openssl", "openssl", "judges certificates"),
     package("gzip", "gzip", "judges what we compress"),
     package("zstd", "zstd", "judges what we compress"),
+    package("age", "age", "judges what we encrypt, and makes its keys"),
+    package("openssh-client", "ssh-keygen", "makes keys that we encrypt to"),
     package("sqlite3", "sqlite3", "judges what was read from SQLite files"),
     package("mandoc", "mandoc", "judges the manual pages"),
     package("systemd", "systemd-analyze", "judges the units; nothing is started"),

@@ -82,6 +82,8 @@ pub struct Repo {
     /// Whether a run fails when this repository does; otherwise it ends partial (3).
     #[serde(default = "yes")]
     pub required: bool,
+    /// File of the age recipients that content here is encrypted to; without it content is stored as it is.
+    pub recipients_file: Option<PathBuf>,
     /// What `prune` keeps here.
     #[serde(default)]
     pub keep: Keep,

@@ -5,8 +5,12 @@ use super::{Repo, Repos};
 use crate::cli::parse_name;
 use crate::config::{self, Config};
 use crate::error::{Error, Result};
-use crate::store::{self, Backoff, Lock, LockRules, S3Options, StoreOptions, URL_FORMS};
+use crate::age::{Identities, Recipients};
+use crate::secret;
+use crate::store::{self, Backoff, EncryptedStore, Lock, LockRules, S3Options, StoreOptions, URL_FORMS};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Which repositories, and which cluster in them.
 #[derive(clap::Args, Clone, Debug)]
@@ -21,32 +25,88 @@ pub struct RepoArgs {
     /// Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section
     #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", hide_env_values = true, value_parser = parse_name)]
     pub cluster: String,
+    /// File of the age recipients that content is encrypted to [default: `recipients_file` of the section]
+    #[arg(long, value_name = "FILE", env = "TOBAN_RECIPIENTS_FILE", hide_env_values = true)]
+    pub recipients_file: Option<PathBuf>,
 }
+
+/// Who can read what is encrypted.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct IdentityArgs {
+    /// File of the age identity, or the OpenSSH key, that opens what is encrypted [default: the credential age_identity]
+    #[arg(long, value_name = "FILE", env = "TOBAN_IDENTITY", hide_env_values = true)]
+    pub identity: Option<PathBuf>,
+}
+
+impl IdentityArgs {
+    /// The file by its full path, for the command line of another of our tools.
+    pub fn word(&self) -> Option<String> {
+        let path = self.identity.as_ref()?;
+        Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
+    }
+
+    fn read(&self) -> Result<Option<Arc<Identities>>> {
+        let path = self.identity.clone().or_else(|| secret::credential(CREDENTIAL));
+        path.map(|path| Identities::read_file(&path).map(Arc::new)).transpose()
+    }
+}
+
+/// How repositories are opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RepoOpening<'a> {
+    /// For a caller that cannot wait long for a store that does not answer, where the environment does not say how long.
+    pub backoff: Option<Backoff>,
+    /// Who can read what is encrypted.
+    pub identity: Option<&'a IdentityArgs>,
+}
+
+/// The name of the credential that holds an identity.
+const CREDENTIAL: &str = "age_identity";
 
 impl RepoArgs {
     /// Opens every repository that the flags name, else those of the cluster's section, else all sections.
     ///
     /// # Errors
-    /// Usage when none is named anywhere, or a name is unknown.
+    /// Usage when none is named anywhere, or a name is unknown; when a file of recipients does not read.
     pub fn open(&self, config: &Config) -> Result<Repos> {
-        self.open_within(config, None)
+        self.open_with(config, &RepoOpening::default())
     }
 
-    /// The same for a caller that cannot wait long for a store that does not answer, where the environment does not say how long.
+    /// The same for a verb that reads what is encrypted.
     ///
     /// # Errors
-    /// Those of [`RepoArgs::open`].
-    pub fn open_within(&self, config: &Config, backoff: Option<Backoff>) -> Result<Repos> {
+    /// Those of [`RepoArgs::open`]; Usage when the file of the identity does not read.
+    pub fn open_to_read(&self, config: &Config, identity: &IdentityArgs) -> Result<Repos> {
+        self.open_with(config, &RepoOpening { identity: Some(identity), ..RepoOpening::default() })
+    }
+
+    /// The same in any way.
+    ///
+    /// # Errors
+    /// Those of [`RepoArgs::open_to_read`].
+    pub fn open_with(&self, config: &Config, opening: &RepoOpening<'_>) -> Result<Repos> {
         let names = self.names(config);
         if names.is_empty() {
             let e = Error::usage("no repository is named");
             return Err(e.hint(format!("give --repo with {URL_FORMS}, or a [repo.NAME] section")));
         }
-        names
-            .iter()
-            .map(|name| self.open_one(config, name, backoff))
-            .collect::<Result<Vec<_>>>()
-            .map(Repos::new)
+        // One for all: a passphrase is asked for once.
+        let identities = opening.identity.map(IdentityArgs::read).transpose()?.flatten();
+        let open = |name: &String| {
+            let repo = self.open_one(config, name, opening.backoff)?;
+            let recipients = self.recipients_of(config, name)?;
+            let store = EncryptedStore::new(repo.store, recipients, identities.clone());
+            Ok(Repo { store: Arc::new(store), ..repo })
+        };
+        names.iter().map(open).collect::<Result<Vec<_>>>().map(Repos::new)
+    }
+
+    /// Whom content in a repository is encrypted to. A section counts for its URL too: what is configured must not be
+    /// forgotten because somebody gives the place instead of its name.
+    fn recipients_of(&self, config: &Config, name: &str) -> Result<Option<Recipients>> {
+        let by_url = || config.repo.values().find(|s| s.url.trim_end_matches('/') == name.trim_end_matches('/'));
+        let section = config.repo.get(name).or_else(by_url).and_then(|s| s.recipients_file.as_ref());
+        self.recipients_file.as_ref().or(section).map(|path| Recipients::read_file(path)).transpose()
     }
 
     /// Whether these are less than the configuration has: it has other clusters, or repositories that no flag names.

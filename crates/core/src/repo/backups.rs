@@ -127,7 +127,7 @@ mod tests {
         put(
             "backup/h/backup.json",
             &seal(
-                r#"{"format":3,"id":"h","timeline":1,"start_lsn":"0/6000000","stop_lsn":"0/6000001","finished":"2026-11-21T04:00:00Z"}"#,
+                r#"{"format":4,"id":"h","timeline":1,"start_lsn":"0/6000000","stop_lsn":"0/6000001","finished":"2026-11-21T04:00:00Z"}"#,
             ),
         );
         put("backup/e/pack/00000.tar.zst", "a run that did not finish");

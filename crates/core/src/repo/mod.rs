@@ -15,7 +15,7 @@ pub mod sealed;
 mod tee;
 pub mod verified;
 
-pub use args::RepoArgs;
+pub use args::{IdentityArgs, RepoArgs, RepoOpening};
 pub use repos::{Answers, Reached, Repo, Repos, Settled};
 pub use results::RepoResults;
 pub use tee::RepoSet;

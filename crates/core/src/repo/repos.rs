@@ -4,9 +4,10 @@
 //! that something is nowhere is proven only when all could be asked. Writing is done when every required repository has
 //! it, and at least one.
 
+use crate::age::Recipients;
 use crate::config::Keep;
 use crate::error::{Context, Error, Result};
-use crate::store::{Attrs, Key, Store, Stored};
+use crate::store::{Attrs, Encryption, Key, Store, Stored};
 use crate::sync::joined;
 use std::io::Read;
 use std::ops::Deref;
@@ -98,6 +99,24 @@ impl Repos {
     /// Their names, for messages: `near, far`.
     pub fn names(&self) -> String {
         self.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whom content is encrypted to in all of them; none: it is stored as it is.
+    ///
+    /// # Errors
+    /// Usage when that is not the same in each: what is written goes into all of them as one object with one sum.
+    pub fn recipients(&self) -> Result<Option<&Recipients>> {
+        fn recipients(repo: &Repo) -> Option<&Recipients> {
+            repo.store.encryption().and_then(Encryption::recipients)
+        }
+        let first = self.first().and_then(recipients);
+        match self.iter().find(|repo| recipients(repo) != first) {
+            None => Ok(first),
+            Some(other) => {
+                let e = Error::usage(format!("{} encrypts to other recipients than {}", other.name, self[0].name));
+                Err(e.hint("run it for each, or give both the same recipients_file"))
+            }
+        }
     }
 
     /// The answer of the first repository that has one. One that cannot be asked is passed over with a warning.

@@ -11,6 +11,9 @@ pub const FORMAT: u32 = 1;
 /// The form of backups that share packs with earlier ones: a program that knows only the first form would look for them
 /// in the wrong folder, and its `prune` would remove them.
 pub const SHARING_FORMAT: u32 = 2;
+/// The form of what is encrypted: a program that knows only the others would look for its objects under other names, and
+/// its `prune` would remove them as nobody's.
+pub const ENCRYPTED_FORMAT: u32 = 3;
 
 /// The bytes of a manifest: JSON whose first member is the sum of all that follows it.
 ///
@@ -45,8 +48,8 @@ pub fn parse_sealed<T: DeserializeOwned>(json: &[u8], key: &Key) -> Result<T> {
     }
     let damaged = |e| Error::corrupt(format!("{key} is not a manifest")).because(e);
     let Version { format } = serde_json::from_slice(json).map_err(damaged)?;
-    if !(FORMAT..=SHARING_FORMAT).contains(&format) {
-        let e = Error::usage(format!("{key} has format {format}; this program reads up to {SHARING_FORMAT}"));
+    if !(FORMAT..=ENCRYPTED_FORMAT).contains(&format) {
+        let e = Error::usage(format!("{key} has format {format}; this program reads up to {ENCRYPTED_FORMAT}"));
         return Err(e.hint("use a newer version of toban"));
     }
     serde_json::from_slice(json).map_err(damaged)

@@ -2,6 +2,7 @@
 //! others go on.
 
 use super::{Answers, Repo, Repos};
+use crate::age::Recipients;
 use crate::error::{Context, Error, Result};
 use crate::fill::fill_buffer;
 use crate::shutdown;
@@ -20,13 +21,23 @@ const LAG: usize = 32;
 /// The repositories that something of several objects goes into, and why some have not got all of it.
 pub struct RepoSet<'r> {
     repos: &'r Repos,
+    recipients: Option<&'r Recipients>,
     failed: Mutex<Vec<Option<Error>>>,
 }
 
 impl<'r> RepoSet<'r> {
     /// All of them.
-    pub fn new(repos: &'r Repos) -> RepoSet<'r> {
-        RepoSet { repos, failed: Mutex::new(repos.iter().map(|_| None).collect()) }
+    ///
+    /// # Errors
+    /// Those of [`Repos::recipients`].
+    pub fn new(repos: &'r Repos) -> Result<RepoSet<'r>> {
+        let failed = Mutex::new(repos.iter().map(|_| None).collect());
+        Ok(RepoSet { repos, recipients: repos.recipients()?, failed })
+    }
+
+    /// Names of those whom content is encrypted to; empty: it is stored as it is.
+    pub fn recipients(&self) -> Vec<String> {
+        self.recipients.map(Recipients::names).unwrap_or_default()
     }
 
     /// Those that took everything so far.
@@ -45,11 +56,31 @@ impl<'r> RepoSet<'r> {
         self.note_failures(&active, done)
     }
 
-    /// Stores what `source` reads under `key` in every one that is active.
+    /// The bytes of the object that holds `content`, for whoever stores it in each repository by itself.
+    ///
+    /// # Errors
+    /// When it cannot be encrypted.
+    pub fn stored_form(&self, content: &[u8]) -> Result<Vec<u8>> {
+        let Some(recipients) = self.recipients else { return Ok(content.to_vec()) };
+        let mut stored = Vec::new();
+        recipients.encrypt(content)?.read_to_end(&mut stored).doing(|| "encrypt".into())?;
+        Ok(stored)
+    }
+
+    /// Stores what `source` reads under `key` in every one that is active: content that is to be encrypted in the object
+    /// [`Key::encrypted`]. The sum is of what is stored.
     ///
     /// # Errors
     /// The source's, and then no repository has an object of that name; and when no repository is left.
     pub fn store(&self, source: impl Read, key: &Key) -> Result<Sum> {
+        match self.recipients.filter(|_| !key.is_plain()) {
+            // Once for all of them, and not in each store: one manifest with one sum is true of every copy.
+            Some(recipients) => self.store_as_is(recipients.encrypt(source)?, &key.encrypted()?),
+            None => self.store_as_is(source, key),
+        }
+    }
+
+    fn store_as_is(&self, source: impl Read, key: &Key) -> Result<Sum> {
         let active = self.active();
         let (sum, stored) = copy_to_repos(source, key, &active)?;
         self.note_failures(&active, stored)?;
@@ -169,7 +200,7 @@ mod tests {
         let repos = Repos::new(vec![repo("near"), repo("far")]);
         let key: Key = "a/b".parse().expect("a key");
         repos[1].store.put(&key, &mut &b"older"[..], &Attrs::new()).expect("taken");
-        let set = RepoSet::new(&repos);
+        let set = RepoSet::new(&repos).expect("nothing is encrypted");
         assert_eq!(set.store(&b"new"[..], &key).expect("near takes it").bytes, 3);
         assert_eq!(set.active().iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["near"]);
         assert!(set.each(|_| Err(Error::retry("full"))).is_err(), "none is left");
@@ -190,7 +221,8 @@ mod tests {
         let store = Dir::open(&dir.path().join("r").display().to_string()).expect("a store");
         let repo = Repo { name: "r".into(), required: true, keep: Keep::default(), store: Arc::new(store) };
         let (repos, key): (_, Key) = (Repos::new(vec![repo]), "a".parse().expect("a key"));
-        let e = RepoSet::new(&repos).store((&b"begin"[..]).chain(Broken), &key).expect_err("broken");
+        let set = RepoSet::new(&repos).expect("nothing is encrypted");
+        let e = set.store((&b"begin"[..]).chain(Broken), &key).expect_err("broken");
         assert_eq!(e.chain(), "write a: it broke");
         assert!(repos[0].store.list("").expect("listed").is_empty());
     }

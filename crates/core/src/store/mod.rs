@@ -19,6 +19,7 @@ mod body;
 mod cloud;
 mod dir;
 mod failure;
+mod encryption;
 mod folder;
 mod lock;
 mod parts;
@@ -32,6 +33,7 @@ pub use cloud::AzureOptions;
 pub use cloud::GcsOptions;
 pub use dir::Dir;
 pub use lock::{Lock, LockRules};
+pub use encryption::{EncryptedStore, Encryption, NoIdentity};
 pub use s3::{S3, S3Options};
 
 /// Small facts kept beside an object: readable without its content (metadata on S3, `<name>.attr` in a directory).
@@ -196,6 +198,11 @@ pub trait Store: Send + Sync {
 
     /// The file behind `key`, where the store is a folder on this machine.
     fn local_path(&self, _key: &Key) -> Option<std::path::PathBuf> {
+        None
+    }
+
+    /// How content is encrypted here; none where everything is stored as it is given.
+    fn encryption(&self) -> Option<&Encryption> {
         None
     }
 }

@@ -19,6 +19,7 @@ use toban_core::config::{Config, Span};
 use toban_core::repo::drills::{self, Drills};
 use toban_core::repo::gap;
 use toban_core::repo::{Repo, is_future};
+use toban_core::store::Encryption;
 use toban_core::{Error, Out, Result, Severity};
 
 /// Stands for the whole cluster where a database's name would.
@@ -133,7 +134,24 @@ fn backup_findings(
     }
     findings.extend(subject.summaries(&newest.manifest));
     findings.extend(reaches(repo, catalog, &subject)?);
+    findings.extend(unreadable(repo, catalog, &subject));
     Ok(findings)
+}
+
+/// Backups that none of those can read whom content is encrypted to now: their identities may be thrown away.
+fn unreadable(repo: &Repo, catalog: &BackupCatalog, subject: &Subject<'_>) -> Vec<Finding> {
+    let Some(recipients) = repo.store.encryption().and_then(Encryption::recipients) else { return Vec::new() };
+    let now = recipients.names();
+    let removed = |s: &&StoredBackup| {
+        let able = &s.manifest.recipients;
+        !able.is_empty() && !able.iter().any(|name| now.contains(name))
+    };
+    let finding = |s: &StoredBackup| {
+        let id = &s.manifest.id;
+        let text = format!("only removed recipients can read {id}: {}", s.manifest.recipients.join(", "));
+        subject.finding(&rulebook::RECIPIENTS, Severity::Warning, text).with_key(id.to_string())
+    };
+    catalog.stored.iter().filter(removed).map(finding).collect()
 }
 
 /// Backups that missing WAL keeps from moments after it. A newer backup after it ends the alarm: nothing

@@ -6,7 +6,7 @@ use crate::machine;
 use clap::{Args as Group, ValueEnum};
 use std::path::PathBuf;
 use toban_core::config::Span;
-use toban_core::repo::RepoArgs;
+use toban_core::repo::{IdentityArgs, RepoArgs};
 use toban_core::{DryRun, Error, Result};
 
 /// When the checkpoint comes that a backup begins with.
@@ -235,6 +235,8 @@ pub struct Restore {
     pub jobs: Option<u32>,
     #[command(flatten)]
     pub repos: RepoArgs,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     #[command(flatten)]
     pub dry: DryRun,
     #[command(flatten)]

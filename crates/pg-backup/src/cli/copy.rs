@@ -2,6 +2,7 @@
 
 use crate::machine;
 use clap::Args as Group;
+use std::path::PathBuf;
 use toban_core::DryRun;
 use toban_core::cli::parse_name;
 use toban_core::repo::RepoArgs;
@@ -39,6 +40,9 @@ pub struct CopyArgs {
     /// Endpoint of an S3 service that is not AWS
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", hide_env_values = true)]
     pub s3_endpoint: Option<String>,
+    /// File of the age recipients that content over there must be encrypted to [default: `recipients_file` of its section]
+    #[arg(long, value_name = "FILE", env = "TOBAN_RECIPIENTS_FILE", hide_env_values = true)]
+    pub recipients_file: Option<PathBuf>,
     /// Name of the PostgreSQL cluster in the repositories
     #[arg(long, value_name = "NAME", default_value = "main", env = "TOBAN_CLUSTER", hide_env_values = true, value_parser = parse_name)]
     pub cluster: String,
@@ -58,6 +62,7 @@ impl CopyArgs {
         RepoArgs {
             repo: names.to_vec(),
             s3_endpoint: self.s3_endpoint.clone(),
+            recipients_file: self.recipients_file.clone(),
             cluster: self.cluster.clone(),
         }
     }

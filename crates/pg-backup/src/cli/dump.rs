@@ -3,7 +3,7 @@
 use super::{ServerArgs, parse_label};
 use clap::{Args as Group, ValueEnum};
 use toban_core::DryRun;
-use toban_core::repo::RepoArgs;
+use toban_core::repo::{IdentityArgs, RepoArgs};
 
 /// Form of a dump.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,8 @@ pub struct RestoreDump {
     pub server: ServerArgs,
     #[command(flatten)]
     pub repos: RepoArgs,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// Create the roles and tablespaces that the dump has and the server lacks
     #[arg(long)]
     pub globals: bool,

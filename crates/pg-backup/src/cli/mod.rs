@@ -18,7 +18,7 @@ pub(crate) use recovery_target::{RecoveryTargetArgs, TargetAction, TargetKeyword
 use std::path::PathBuf;
 use toban_core::check::Rule;
 use toban_core::config::Span;
-use toban_core::repo::RepoArgs;
+use toban_core::repo::{IdentityArgs, RepoArgs};
 use toban_core::{At, Cli, Common, DryRun, Monitoring};
 
 const TOOL_HELP: &str = "\
@@ -165,6 +165,8 @@ pub struct Verify {
     pub server: ServerArgs,
     #[command(flatten)]
     pub repos: RepoArgs,
+    #[command(flatten)]
+    pub identity: IdentityArgs,
 }
 
 const PRUNE_HELP: &str = "\

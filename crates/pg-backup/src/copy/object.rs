@@ -5,7 +5,7 @@ use super::turns::{CopyTurn, Gated};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use toban_core::progress::Progress;
-use toban_core::repo::archive::{SHA256, StoredForm};
+use toban_core::repo::archive::{SHA256, StoredForm, StoredObject, is_same_encrypted};
 use toban_core::store::{Attrs, Key, Store, Stored, read_small};
 use toban_core::sum::{Checked, Sum};
 use toban_core::{Context, Error, Kind, Result};
@@ -45,6 +45,10 @@ impl ObjectCopy<'_> {
     /// Where a repository is away or takes nothing. What is wrong with this object is in the answer: it is damaged,
     /// cannot be read, or another is over there.
     pub(super) fn copy_object(&self) -> Result<ObjectEnd> {
+        let refused = self.pair.to.store.encryption().map(|encryption| encryption.check_plain(self.key));
+        if let Some(Err(e)) = refused {
+            return of_object(Error::caused_by(format!("copy {} to {}", self.key, self.pair.to.name), e));
+        }
         let (attrs, body) = match self.open_source() {
             Ok(Some(opened)) => opened,
             Ok(None) => return Ok(Ok(None)),
@@ -82,6 +86,7 @@ impl ObjectCopy<'_> {
     fn check_body<'b>(&self, body: Box<dyn Read + Send + 'b>, attrs: &Attrs) -> Box<dyn Read + Send + 'b> {
         match self.content {
             Content::Summed(sum) => Box::new(Checked::new(body, sum.clone(), self.key.to_string())),
+            Content::Wal if self.key.is_encrypted() => Box::new(StoredObject::new(body, attrs, self.key)),
             Content::Wal => Box::new(StoredForm::new(body, attrs, self.key)),
             Content::Record => body,
         }
@@ -107,7 +112,8 @@ impl ObjectCopy<'_> {
 /// Whether the file of the WAL that is there has the content that the attributes of ours record.
 pub(super) fn is_same_wal(there: &dyn Store, key: &Key, attrs: &Attrs) -> Result<bool> {
     let other = there.stat(key)?.map(|o| o.attrs).unwrap_or_default();
-    Ok(attrs.get(SHA256).is_some() && attrs.get(SHA256) == other.get(SHA256))
+    let same_plain = attrs.get(SHA256).is_some() && attrs.get(SHA256) == other.get(SHA256);
+    Ok(same_plain || key.is_encrypted() && is_same_encrypted(attrs, &other))
 }
 
 /// That another object is over there under this name.

@@ -5,7 +5,7 @@ use crate::child::{Output, no_skipped_objects};
 use crate::database;
 use crate::format::catalog::Manifest;
 use crate::format::copies::Copies;
-use crate::format::dump::{DumpForm, DumpManifest, GLOBALS, MANIFEST, ROWS, ServerPosition, part_key};
+use crate::format::dump::{DumpForm, DumpManifest, GLOBALS, MANIFEST, PROPERTIES, ROWS, ServerPosition, part_key};
 use crate::format::id::Id;
 use crate::lock::renew_locks;
 use crate::rows::{self, Count};
@@ -18,7 +18,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use toban_core::progress::Progress;
-use toban_core::repo::sealed::{FORMAT, write_sealed};
+use toban_core::repo::sealed::{ENCRYPTED_FORMAT, FORMAT, write_sealed};
 use toban_core::repo::{Repo, RepoSet, Repos, is_future};
 use toban_core::store::Key;
 use toban_core::sum::Sum;
@@ -43,7 +43,7 @@ impl DumpJob<'_> {
     /// # Errors
     /// When the database could not be dumped; those of repositories are in the answer.
     pub(crate) fn dump_database<'r>(&self, name: &str, repos: &'r Repos) -> Result<Copies<'r, DumpManifest>> {
-        let set = RepoSet::new(repos);
+        let set = RepoSet::new(repos)?;
         let made = self.store_dump(name, &set);
         Copies::finish(set, made)
     }
@@ -65,12 +65,19 @@ impl DumpJob<'_> {
         let key = part_key(self.cluster, name, &id, self.form.suffix())?;
         let (body, counts) = self.copy_dump(name, &key, &mut snapshot, set)?;
 
-        let packed = rows::pack_counts(&counts)?;
-        let mut parts =
-            BTreeMap::from([(self.form.suffix().to_string(), body), (ROWS.into(), sum_of(&packed))]);
-        parts.extend(self.globals.as_ref().map(|g| (GLOBALS.to_string(), sum_of(g))));
+        let mut small = BTreeMap::from([(ROWS, set.stored_form(&rows::pack_counts(&counts)?)?)]);
+        if let Some(globals) = &self.globals {
+            small.insert(GLOBALS, set.stored_form(globals)?);
+        }
+        let recipients = set.recipients();
+        if !recipients.is_empty() {
+            let json = serde_json::to_vec(&properties).doing(|| "write the properties".into())?;
+            small.insert(PROPERTIES, set.stored_form(&json)?);
+        }
+        let mut parts = BTreeMap::from([(self.form.suffix().to_string(), body)]);
+        parts.extend(small.iter().map(|(suffix, bytes)| (suffix.to_string(), sum_of(bytes))));
         let manifest = DumpManifest {
-            format: FORMAT,
+            format: if recipients.is_empty() { FORMAT } else { ENCRYPTED_FORMAT },
             id,
             cluster: self.cluster.into(),
             label: self.label.map(Into::into),
@@ -84,11 +91,12 @@ impl DumpJob<'_> {
             tables: counts.len() as u64,
             rows: counts.iter().map(|c| c.rows.unsigned_abs()).sum(),
             database: properties,
+            recipients,
             parts,
             source: Some(source),
         };
         set.each(|repo| {
-            self.commit_manifest(repo, &manifest, &packed).inspect_err(|e| discard_parts(repo, &manifest, e))
+            commit_manifest(repo, &manifest, &small).inspect_err(|e| discard_parts(repo, &manifest, e))
         })?;
         Ok(manifest)
     }
@@ -162,19 +170,16 @@ impl DumpJob<'_> {
         // pg_dump (PostgreSQL) 15.18 (Debian …)
         Ok(text.split_whitespace().nth(2).unwrap_or_default().to_string())
     }
+}
 
-    /// Stores the small parts and then the manifest.
-    fn commit_manifest(&self, repo: &Repo, manifest: &DumpManifest, rows: &[u8]) -> Result<()> {
-        shutdown::check()?;
-        if let Some(globals) = &self.globals {
-            put_part(repo, manifest, GLOBALS, globals)?;
-        }
-        put_part(repo, manifest, ROWS, rows)?;
-        renew_locks(repo, &manifest.objects()?, &manifest.beside()?)?;
-        // The manifest is the commit point: what it names is durable by now (a put returns when it is), so a dump that
-        // is listed is whole, and a run that dies before this line leaves only parts that no reader looks at.
-        put_part(repo, manifest, MANIFEST, &write_sealed(manifest)?)
-    }
+/// Stores the small parts and then the manifest.
+fn commit_manifest(repo: &Repo, manifest: &DumpManifest, small: &BTreeMap<&str, Vec<u8>>) -> Result<()> {
+    shutdown::check()?;
+    small.iter().try_for_each(|(suffix, bytes)| put_part(repo, manifest, suffix, bytes))?;
+    renew_locks(repo, &manifest.objects()?, &manifest.beside()?)?;
+    // The manifest is the commit point: what it names is durable by now (a put returns when it is), so a dump that
+    // is listed is whole, and a run that dies before this line leaves only parts that no reader looks at.
+    put_part(repo, manifest, MANIFEST, &write_sealed(&manifest.to_public())?)
 }
 
 /// Takes back what a repository got of a dump that cannot be finished there: on a full disk it would hold the room that
@@ -188,7 +193,7 @@ fn discard_parts(repo: &Repo, manifest: &DumpManifest, why: &Error) {
         if repo.store.stat(&manifest.manifest_key()?)?.is_some() {
             return Ok(());
         }
-        manifest.parts.keys().try_for_each(|suffix| repo.store.remove(&manifest.key(suffix)?))
+        manifest.parts.keys().try_for_each(|suffix| repo.store.remove(&manifest.stored_key(suffix)?))
     };
     if let Err(e) = done() {
         log::debug!("what was stored of {} stays in {}: {}", manifest.id, repo.name, e.chain());
@@ -196,7 +201,7 @@ fn discard_parts(repo: &Repo, manifest: &DumpManifest, why: &Error) {
 }
 
 fn put_part(repo: &Repo, manifest: &DumpManifest, suffix: &str, mut bytes: &[u8]) -> Result<()> {
-    repo.put_new(&manifest.key(suffix)?, &mut bytes)
+    repo.put_new(&manifest.stored_key(suffix)?, &mut bytes)
 }
 
 fn sum_of(bytes: &[u8]) -> Sum {

@@ -3,6 +3,7 @@
 //! It is written last: no backup.json, no backup.
 
 use super::catalog::{Catalog, LATEST, Manifest, Named, Note, Part, Stored, find_stored};
+use super::content::open_content;
 use super::id::Id;
 use super::order::{Dated, WalPosition};
 use crate::format::codec::Codec;
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::Path;
 use toban_core::cli::parse_name;
 use toban_core::repo::backups::LARGEST_MANIFEST;
@@ -22,7 +24,7 @@ use toban_core::stamp::{parse_stamp, stamp, stamp_micros};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
 use toban_core::wal::{Lsn, Segment, Timeline, WalName};
-use toban_core::{Error, Result};
+use toban_core::{Context, Error, Result};
 
 /// Bytes of the largest intent.
 pub(crate) const LARGEST: u64 = 64 << 10;
@@ -163,6 +165,18 @@ pub(crate) fn conf_name(path: &Path, base: Option<&Path>) -> String {
     below.map_or_else(elsewhere, Path::to_path_buf).to_string_lossy().into_owned()
 }
 
+/// What a manifest says of the server and its machine, which nobody without a key need know: where content is encrypted it
+/// is an object of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServerFacts {
+    damaged: Vec<String>,
+    tablespaces: Vec<Tablespace>,
+    owner: Owner,
+    data_dir: String,
+    conf: Conf,
+    host: Host,
+}
+
 /// The manifest of one physical backup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct BackupManifest {
@@ -186,6 +200,12 @@ pub(crate) struct BackupManifest {
     /// Files and their bytes, unpacked.
     pub(crate) files: u64,
     pub(crate) bytes: u64,
+    /// Names of those whom packs and index are encrypted to; empty: they are stored as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) recipients: Vec<String>,
+    /// The object with its [`ServerFacts`], as stored; none: they are here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) server: Option<Sum>,
     /// In the order of their numbers.
     pub(crate) packs: Vec<PackSum>,
     /// None where it stored everything.
@@ -239,7 +259,31 @@ impl BackupManifest {
         BackupRange { timeline: self.timeline, stop: self.stop_lsn, whole: !self.standby }
     }
 
-    /// The key of one of its packs.
+    /// Takes out what nobody without a key need know.
+    pub(crate) fn take_facts(&mut self) -> ServerFacts {
+        use std::mem::take;
+        ServerFacts {
+            damaged: take(&mut self.damage.first),
+            tablespaces: take(&mut self.tablespaces),
+            owner: take(&mut self.owner),
+            data_dir: take(&mut self.data_dir),
+            conf: take(&mut self.conf),
+            host: take(&mut self.host),
+        }
+    }
+
+    fn put_facts(&mut self, facts: ServerFacts) {
+        self.damage.first = facts.damaged;
+        (self.tablespaces, self.owner, self.data_dir) = (facts.tablespaces, facts.owner, facts.data_dir);
+        (self.conf, self.host) = (facts.conf, facts.host);
+    }
+
+    /// The object that holds the content `key`.
+    pub(crate) fn stored_key(&self, key: Key) -> Result<Key> {
+        if self.recipients.is_empty() { Ok(key) } else { key.encrypted() }
+    }
+
+    /// The key of the content of one of its packs.
     pub(crate) fn pack_key(&self, pack: &PackSum) -> Result<Key> {
         Ok(pack_key(&self.system()?, pack.of.as_ref().unwrap_or(&self.id), pack.number, self.codec))
     }
@@ -250,7 +294,7 @@ impl BackupManifest {
         self.packs.binary_search_by_key(&number, |pack| pack.number).ok().map(|i| &self.packs[i])
     }
 
-    /// The key of its index.
+    /// The key of the content of its index.
     pub(crate) fn index_key(&self) -> Result<Key> {
         Ok(index_key(&self.system()?, &self.id))
     }
@@ -307,9 +351,12 @@ impl Manifest for BackupManifest {
     }
 
     fn objects(&self) -> Result<Vec<(Key, Sum)>> {
-        let packs = self.packs.iter().map(|pack| Ok((self.pack_key(pack)?, pack.sum.clone())));
-        let digests = self.digests.iter().map(|d| Ok((self.digests_key(d)?, d.sum.clone())));
-        std::iter::once(Ok((self.index_key()?, self.index.clone()))).chain(packs).chain(digests).collect()
+        let stored = |key: Result<Key>, sum: &Sum| Ok((self.stored_key(key?)?, sum.clone()));
+        let packs = self.packs.iter().map(|pack| stored(self.pack_key(pack), &pack.sum));
+        let digests = self.digests.iter().map(|d| stored(self.digests_key(d), &d.sum));
+        let facts = self.server.iter().map(|sum| stored(Ok(facts_key(&self.system()?, &self.id)), sum));
+        let index = std::iter::once(stored(self.index_key(), &self.index));
+        index.chain(facts).chain(packs).chain(digests).collect()
     }
 
     /// The system's facts, the archived WAL between its start and its end, and the history of its timeline. What was archived
@@ -346,7 +393,8 @@ impl Manifest for BackupManifest {
     fn stored_bytes(&self) -> u64 {
         let packs = self.packs.iter().filter(|p| p.of.is_none()).map(|p| p.sum.bytes);
         let digests = self.digests.iter().filter(|d| d.of.is_none()).map(|d| d.sum.bytes);
-        packs.chain(digests).sum::<u64>() + self.index.bytes
+        let facts = self.server.iter().map(|sum| sum.bytes);
+        packs.chain(digests).chain(facts).sum::<u64>() + self.index.bytes
     }
 
     /// Bytes of the cluster: what is stored depends on what changed.
@@ -374,9 +422,14 @@ pub(crate) fn index_key(system: &System, id: &Id) -> Key {
     system.key(&format!("backup/{id}/{INDEX}"))
 }
 
-/// The key of the digests of the blocks that the run of backup `id` stored.
+/// The key of the content of the digests of the blocks that the run of backup `id` stored.
 pub(crate) fn digests_key(system: &System, id: &Id) -> Key {
     system.key(&format!("backup/{id}/{DIGESTS}"))
+}
+
+/// The key of the content of [`ServerFacts`].
+pub(crate) fn facts_key(system: &System, id: &Id) -> Key {
+    system.key(&format!("backup/{id}/server"))
 }
 
 /// The key of the pack of this number.
@@ -425,6 +478,24 @@ fn parse_key(cluster: &str, key: &Key) -> Option<Named<System>> {
 pub(crate) type BackupCatalog = Catalog<BackupManifest>;
 /// A physical backup in a repository.
 pub(crate) type StoredBackup = Stored<BackupManifest>;
+
+/// The backup with all that its manifest says, some of which may be encrypted.
+///
+/// # Errors
+/// Usage when it is encrypted and no identity that is given opens it, with the names of those who can.
+pub(crate) fn unlock_backup(mut stored: StoredBackup) -> Result<StoredBackup> {
+    let (backup, store) = (&mut stored.manifest, &stored.repo.store);
+    let Some(sum) = backup.server.clone() else { return Ok(stored) };
+    let Some(encryption) = store.encryption() else { return Ok(stored) };
+    encryption.check_identity(&backup.recipients).doing(|| format!("read backup {}", backup.id))?;
+    let key = backup.stored_key(facts_key(&backup.system()?, &backup.id))?;
+    let mut json = Vec::new();
+    let content = open_content(&**store, &key, &sum)?;
+    content.take(LARGEST_MANIFEST).read_to_end(&mut json).doing(|| format!("read {key}"))?;
+    let facts = serde_json::from_slice(&json);
+    backup.put_facts(facts.map_err(|e| Error::corrupt(format!("{key} does not parse")).because(e))?);
+    Ok(stored)
+}
 
 /// Finds one backup: by its ID, from the first repository that has it; or for `latest` the newest that any of them
 /// has.

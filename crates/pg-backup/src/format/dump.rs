@@ -3,6 +3,7 @@
 //! `<cluster>/dump/<database>/<id>.json` is the commit point, written last: no manifest, no dump.
 
 use super::catalog::{Catalog, LATEST, Manifest, Named, Note, Part, Stored, find_stored};
+use super::content::open_content;
 use super::id::Id;
 use super::order::{Dated, Taken, WalPosition};
 use crate::database::Properties;
@@ -10,13 +11,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::io::Read;
 use toban_core::repo::sealed::read_sealed;
 use toban_core::repo::{Repo, Repos};
 use toban_core::stamp::{parse_stamp, stamp, stamp_micros};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
 use toban_core::wal::{Lsn, Timeline};
-use toban_core::{Error, Result};
+use toban_core::{Context, Error, Result};
 
 /// Row counts live in a part of their own, so a manifest stays small whatever the number of tables.
 const LARGEST: u64 = 1 << 20;
@@ -44,6 +46,8 @@ impl DumpForm {
 /// Endings of the parts that go with a dump.
 pub(crate) const GLOBALS: &str = "globals.sql.gz";
 pub(crate) const ROWS: &str = "rows.jsonl.gz";
+/// Of an encrypted dump: what else the database is, as the manifest of another dump has it.
+pub(crate) const PROPERTIES: &str = "properties";
 /// The ending of the manifest.
 pub(crate) const MANIFEST: &str = "json";
 
@@ -75,6 +79,9 @@ pub(crate) struct DumpManifest {
     pub(crate) rows: u64,
     /// Name, owner, encoding, locale, settings and grants of the database.
     pub(crate) database: Properties,
+    /// Names of those whom the parts are encrypted to; empty: they are stored as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) recipients: Vec<String>,
     /// The stored objects by the ending of their name, with size and checksum as stored.
     pub(crate) parts: BTreeMap<String, Sum>,
     /// Where the server was: what orders dumps whatever a clock says. None in dumps of programs before 2027.
@@ -119,6 +126,22 @@ impl DumpManifest {
         part_key(&self.cluster, &self.database.name, &self.id, suffix)
     }
 
+    /// The object that holds the part with this ending.
+    pub(crate) fn stored_key(&self, suffix: &str) -> Result<Key> {
+        let key = self.key(suffix)?;
+        if self.recipients.is_empty() || key.is_plain() { Ok(key) } else { key.encrypted() }
+    }
+
+    /// The manifest for everybody: where the parts are encrypted, of the database only the name, since the rest is one of
+    /// them.
+    pub(crate) fn to_public(&self) -> DumpManifest {
+        let mut public = self.clone();
+        if !self.recipients.is_empty() {
+            public.database = Properties { name: self.database.name.clone(), ..Properties::default() };
+        }
+        public
+    }
+
     fn position(&self) -> Option<WalPosition> {
         let source = self.source.as_ref()?;
         let system = source.system_identifier.parse().ok()?;
@@ -153,7 +176,7 @@ impl Manifest for DumpManifest {
     }
 
     fn objects(&self) -> Result<Vec<(Key, Sum)>> {
-        self.parts.iter().map(|(suffix, sum)| Ok((self.key(suffix)?, sum.clone()))).collect()
+        self.parts.iter().map(|(suffix, sum)| Ok((self.stored_key(suffix)?, sum.clone()))).collect()
     }
 
     fn manifest_key(&self) -> Result<Key> {
@@ -232,6 +255,24 @@ fn parse_suffix(suffix: &str) -> Part {
 pub(crate) type DumpCatalog = Catalog<DumpManifest>;
 /// A dump in a repository.
 pub(crate) type StoredDump = Stored<DumpManifest>;
+
+/// The dump with all that its manifest says, some of which may be encrypted.
+///
+/// # Errors
+/// Usage when it is encrypted and no identity that is given opens it, with the names of those who can.
+pub(crate) fn unlock_dump(mut stored: StoredDump) -> Result<StoredDump> {
+    let (dump, store) = (&mut stored.manifest, &stored.repo.store);
+    let Some(encryption) = store.encryption().filter(|_| !dump.recipients.is_empty()) else { return Ok(stored) };
+    encryption.check_identity(&dump.recipients).doing(|| format!("read dump {}", dump.id))?;
+    let Some(sum) = dump.parts.get(PROPERTIES) else { return Ok(stored) };
+    let key = dump.stored_key(PROPERTIES)?;
+    let mut json = Vec::new();
+    let content = open_content(&**store, &key, sum)?;
+    content.take(LARGEST).read_to_end(&mut json).doing(|| format!("read {key}"))?;
+    let read = serde_json::from_slice(&json);
+    dump.database = read.map_err(|e| Error::corrupt(format!("{key} does not parse")).because(e))?;
+    Ok(stored)
+}
 
 /// Finds one dump: by `id`, from the first repository that has it; or for `latest` the newest that any of them has,
 /// safety dumps aside. Of database `of` where that is needed to tell.

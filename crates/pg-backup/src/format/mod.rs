@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 pub(crate) mod catalog;
 pub(crate) mod codec;
+pub(crate) mod content;
 pub(crate) mod copies;
 pub(crate) mod dump;
 pub(crate) mod frames;

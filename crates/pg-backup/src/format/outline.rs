@@ -6,7 +6,7 @@ use super::index::{self, EntryKind, IndexEntry, Piece};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use toban_core::store::Key;
-use toban_core::sum::Checked;
+use crate::format::content::open_content;
 use toban_core::wal::WalName;
 use toban_core::{Context, Error, Kind as ErrorKind, Result, shutdown};
 
@@ -69,11 +69,11 @@ pub(crate) fn read_entries(stored: &StoredBackup) -> Result<impl Iterator<Item =
 }
 
 /// The stored index, compared with its sum at its end.
-fn index_of(stored: &StoredBackup) -> Result<(Key, impl Read)> {
-    let key = stored.manifest.index_key()?;
-    let body = stored.repo.store.get(&key, 0)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))?;
-    let checked = Checked::new(body, stored.manifest.index.clone(), key.to_string());
-    Ok((key, checked))
+fn index_of(stored: &StoredBackup) -> Result<(Key, Box<dyn Read + Send + '_>)> {
+    let (backup, store) = (&stored.manifest, &stored.repo.store);
+    let key = backup.stored_key(backup.index_key()?)?;
+    let content = open_content(&**store, &key, &backup.index)?;
+    Ok((key, content))
 }
 
 /// A damaged index that still parses tells lies about everything else; then it is the index that is named.

@@ -20,7 +20,7 @@ mod timelines;
 mod wal_effects;
 
 use crate::cli;
-use crate::format::backup::{BackupManifest, StoredBackup, find_backup};
+use crate::format::backup::{BackupManifest, StoredBackup, find_backup, unlock_backup};
 use crate::format::id::Id;
 use crate::format::outline;
 use plan::RecoveryPlan;
@@ -68,14 +68,14 @@ impl Record for RestoredBackup {
 
 /// Runs the verb.
 pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Result<()> {
-    let repos = args.repos.open(config)?;
+    let repos = args.repos.open_to_read(config, &args.identity)?;
     let plan = match RecoveryTarget::from_args(&args.to)? {
         Some(target) => Some(plan::plan_recovery(args, config, &repos, target)?),
         None => None,
     };
     let stored = match &plan {
         Some(plan) => plan.stored.clone(),
-        None => find_backup(&repos, &args.repos.cluster, &args.id)?,
+        None => unlock_backup(find_backup(&repos, &args.repos.cluster, &args.id)?)?,
     };
     let begun = Instant::now();
     let own;

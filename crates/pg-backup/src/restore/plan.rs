@@ -7,8 +7,7 @@ use super::restore_command::{self, ServerEnvironment, Wanted};
 use super::target::Target;
 use super::wal_effects::{self, ReplayEnd, WalEffects};
 use crate::cli;
-use crate::format::backup::BackupManifest;
-use crate::format::backup::StoredBackup;
+use crate::format::backup::{BackupManifest, StoredBackup, unlock_backup};
 use crate::format::id::Id;
 use crate::format::outline::{self, Outline};
 use jiff::Timestamp;
@@ -92,6 +91,7 @@ pub(super) fn plan_recovery(
     let archives = Archives::open(&asked, &backups)?;
     let ChosenBackup { stored, history, follows: timeline, reach, stop } =
         choose::choose_backup(args, &backups, &archives, &target)?;
+    let stored = unlock_backup(stored)?;
     let wanted = Wanted { system: stored.manifest.system()?, timeline };
     let command = restore_command::build_command(args, config, &asked, &wanted)?;
     let stops_at = match &stop {

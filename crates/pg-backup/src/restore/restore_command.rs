@@ -48,6 +48,10 @@ pub(super) fn build_command(
     if let Some(endpoint) = &args.repos.s3_endpoint {
         words.extend(["--s3-endpoint".into(), endpoint.clone()]);
     }
+    // By its full path: the server runs this elsewhere, and has no credential of ours.
+    if let Some(file) = args.identity.word() {
+        words.extend(["--identity".into(), file]);
+    }
     words.extend(["--cluster".into(), wanted.system.cluster.clone()]);
     words.extend(["--system".into(), wanted.system.identifier.to_string()]);
     words.extend(["--timeline".into(), wanted.timeline.to_string()]);

@@ -13,7 +13,7 @@ mod swap;
 
 use crate::database::{self, Properties};
 use crate::dump::DumpJob;
-use crate::format::dump::{DumpForm, SAFETY, StoredDump};
+use crate::format::dump::{DumpForm, SAFETY, StoredDump, unlock_dump};
 use crate::server::Server;
 use crate::{cli, machine};
 use jiff::Timestamp;
@@ -53,7 +53,7 @@ fn open_repos(args: &cli::RestoreDump, config: &Config) -> Result<Repos> {
     if foreign && (args.into.is_some() || args.no_safety_dump) {
         return Ok(Repos::default());
     }
-    args.repos.open(config).map_err(|e| match foreign {
+    args.repos.open_to_read(config, &args.identity).map_err(|e| match foreign {
         true => {
             e.hint("the safety dump needs one: --repo, or --no-safety-dump to keep the old database instead")
         }
@@ -388,6 +388,7 @@ fn aside_name(database: &str, at: Timestamp) -> String {
 /// Restores `stored` into a scratch database of `server`, compares its rows with those counted when it was dumped,
 /// and drops it; how many tables were compared.
 pub(crate) fn test_restore(server: &Server, maintenance: &str, stored: StoredDump, jobs: u32) -> Result<u64> {
+    let stored = unlock_dump(stored)?;
     let properties = stored.manifest.database.clone();
     let source = DumpSource::of_ours(stored)?;
     let mut place =

@@ -2,7 +2,8 @@
 
 use crate::cli;
 use crate::format::catalog::LATEST;
-use crate::format::dump::{DumpForm, DumpManifest, GLOBALS, ROWS, StoredDump, find_dump};
+use crate::format::content::open_content;
+use crate::format::dump::{DumpForm, DumpManifest, GLOBALS, ROWS, StoredDump, find_dump, unlock_dump};
 use crate::format::id::Id;
 use crate::rows::{self, Count};
 use flate2::read::MultiGzDecoder;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use toban_core::config::Config;
 use toban_core::repo::Repos;
 use toban_core::store::{self, Key, Store};
-use toban_core::sum::{Checked, Sum};
+use toban_core::sum::Sum;
 use toban_core::{Context, Error, Result};
 
 /// The form, by the first bytes.
@@ -57,7 +58,7 @@ impl DumpSource {
             // `latest --replace app` of a repository that holds another database alone must not put that one there.
             let same = args.replace.as_deref().filter(|_| text == LATEST);
             let of = args.of.as_deref().or(same);
-            return DumpSource::of_ours(find_dump(repos, &args.repos.cluster, text, of)?);
+            return DumpSource::of_ours(unlock_dump(find_dump(repos, &args.repos.cluster, text, of)?)?);
         }
         if ["s3://", "az://", "gs://"].iter().any(|scheme| text.starts_with(scheme)) {
             return DumpSource::of_object(text, args, config);
@@ -76,7 +77,7 @@ impl DumpSource {
     /// A dump of ours.
     pub(super) fn of_ours(stored: StoredDump) -> Result<DumpSource> {
         let manifest = &stored.manifest;
-        let key = manifest.key(manifest.form.suffix())?;
+        let key = manifest.stored_key(manifest.form.suffix())?;
         let (format, gzip) = match manifest.form {
             DumpForm::Custom => (DumpFormat::Custom, false),
             DumpForm::Sql => (DumpFormat::Sql, true),
@@ -140,13 +141,11 @@ impl DumpSource {
                 Ok(Box::new(file))
             }
             DumpLocation::Object { store, key, expected } => {
-                let body = store
-                    .get(key, 0)?
-                    .ok_or_else(|| Error::failed(format!("{key} is not in the repository")))?;
-                Ok(match expected {
-                    Some(sum) => Box::new(Checked::new(body, sum.clone(), key.to_string())),
-                    None => body,
-                })
+                let missing = || Error::failed(format!("{key} is not in the repository"));
+                match expected {
+                    Some(sum) => open_content(&**store, key, sum),
+                    None => store.get(key, 0)?.ok_or_else(missing),
+                }
             }
         }
     }
@@ -162,7 +161,7 @@ impl DumpSource {
         match &self.place {
             _ if self.gzip => None,
             DumpLocation::Path(path) => Some(path.clone()),
-            DumpLocation::Object { store, key, .. } => store.local_path(key),
+            DumpLocation::Object { store, key, .. } => store.local_path(key).filter(|_| !key.is_encrypted()),
         }
     }
 
@@ -188,12 +187,10 @@ impl DumpSource {
     fn read_part(&self, suffix: &str) -> Result<Option<Vec<u8>>> {
         let Some(StoredDump { manifest, repo, .. }) = &self.ours else { return Ok(None) };
         let Some(sum) = manifest.parts.get(suffix) else { return Ok(None) };
-        let key = manifest.key(suffix)?;
-        let body = repo.store.get(&key, 0)?.ok_or_else(|| Error::corrupt(format!("{key} is missing")))?;
+        let key = manifest.stored_key(suffix)?;
         let mut bytes = Vec::new();
-        Checked::new(body, sum.clone(), key.to_string())
-            .read_to_end(&mut bytes)
-            .doing(|| format!("read {key}"))?;
+        let mut content = open_content(&*repo.store, &key, sum)?;
+        content.read_to_end(&mut bytes).doing(|| format!("read {key}"))?;
         Ok(Some(bytes))
     }
 

@@ -11,6 +11,7 @@ use crate::format::id::Id;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use toban_core::age::Recipients;
 use toban_core::config::Span;
 use toban_core::durable::state_dir;
 use toban_core::repo::Repos;
@@ -88,6 +89,12 @@ impl Base {
     }
 }
 
+/// Whether the digests beside a backup can take the place of the map: those that are encrypted cannot, since a run has no
+/// key.
+fn has_readable_digests(backup: &BackupManifest) -> bool {
+    !backup.digests.is_empty() && backup.recipients.is_empty()
+}
+
 /// The repositories of a run, and what is backed up into them.
 pub(super) struct BaseSearch<'a> {
     pub(super) args: &'a cli::Run,
@@ -127,7 +134,7 @@ impl BaseSearch<'_> {
     /// Why everything would be stored.
     pub(super) fn foresee(&self) -> Result<Id> {
         let manifest = self.find_usable()?.swap_remove(0).manifest;
-        if manifest.digests.is_empty() {
+        if !has_readable_digests(&manifest) {
             BlockMap::open(&self.map_path(), &manifest.id, &manifest.index)?;
         }
         Ok(manifest.id)
@@ -138,7 +145,7 @@ impl BaseSearch<'_> {
         let path = self.map_path();
         let BackupManifest { id, index, .. } = &usable[0].manifest;
         let mut done = BlockMap::open(&path, id, index);
-        for stored in usable.iter().filter(|stored| !stored.manifest.digests.is_empty()) {
+        for stored in usable.iter().filter(|stored| has_readable_digests(&stored.manifest)) {
             let Err(e) = &done else { break };
             log::info!("{}: the map of blocks is made anew from {}", e.chain(), stored.repo.name);
             done = rebuild_map(stored, &path).and_then(|()| BlockMap::open(&path, id, index));
@@ -157,6 +164,11 @@ impl BaseSearch<'_> {
         // suffix, and their frames are unpacked by it.
         if manifest.codec != self.args.compress.codec() {
             return Err(Error::failed(format!("{} is compressed otherwise", manifest.id)));
+        }
+        // Who could read the base could read what is shared with it, and who was added since could not.
+        let recipients = self.repos.recipients()?.map(Recipients::names).unwrap_or_default();
+        if manifest.recipients != recipients {
+            return Err(Error::failed(format!("{} is encrypted to other recipients, or to none", manifest.id)));
         }
         if manifest.packs.len() > MOST_PACKS {
             return Err(Error::failed(format!("{} lies in {} packs", manifest.id, manifest.packs.len())));

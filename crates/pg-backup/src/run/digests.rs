@@ -3,6 +3,7 @@
 
 use super::block_map::{BLOCK, BlockRecord, DigestKey, MapOwner, MapWriter, RECORD, join_crcs};
 use crate::format::backup::StoredBackup;
+use crate::format::content::open_content;
 use crate::format::index::{EntryKind, FileName, IndexEntry, Piece};
 use crate::format::outline::read_entries;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
-use toban_core::sum::{Checked, hex, unhex};
+use toban_core::sum::{hex, unhex};
 use toban_core::{Context, Error, Result, durable, shutdown};
 
 /// The form of the object: another one is not read.
@@ -200,10 +201,8 @@ impl KnownDigests {
         let mut known = KnownDigests { file, places: HashMap::new() };
         let (mut at, mut key) = (0, None);
         for digests in &stored.manifest.digests {
-            let name = stored.manifest.digests_key(digests)?;
-            let missing = || Error::corrupt(format!("{name} is missing"));
-            let body = stored.repo.store.get(&name, 0)?.ok_or_else(missing)?;
-            let body = Checked::new(body, digests.sum.clone(), name.to_string());
+            let name = stored.manifest.stored_key(stored.manifest.digests_key(digests)?)?;
+            let body = open_content(&*stored.repo.store, &name, &digests.sum)?;
             let own = known.add_object(body, &mut at).doing(|| format!("read {name}"))?;
             // Digests of different keys say nothing of each other.
             if key.get_or_insert_with(|| own.clone()) != &own {

@@ -15,8 +15,8 @@ use super::walk;
 use crate::cli;
 use crate::data_dir::{control, host};
 use crate::format::backup::{
-    BackupManifest, Conf, Damage, DigestSum, Owner, PG_CONTROL, PackSum, Tablespace, digests_key, index_key,
-    intent_key, pack_key,
+    BackupManifest, Conf, Damage, DigestSum, Owner, PG_CONTROL, PackSum, Tablespace, digests_key, facts_key,
+    index_key, intent_key, pack_key,
 };
 use crate::format::catalog::{Manifest, Note};
 use crate::format::codec::FrameCompressor;
@@ -37,7 +37,7 @@ use toban_core::progress::Progress;
 use toban_core::repo::RepoSet;
 use toban_core::repo::cluster::{self, Cluster};
 use toban_core::repo::keys::System;
-use toban_core::repo::sealed::{FORMAT, SHARING_FORMAT};
+use toban_core::repo::sealed::{ENCRYPTED_FORMAT, FORMAT, SHARING_FORMAT};
 use toban_core::store::{Attrs, Key};
 use toban_core::sum::Sum;
 use toban_core::sync::{into_inner, joined, lock};
@@ -146,10 +146,11 @@ impl BackupJob<'_> {
         // After everything else is stored and right before the manifest: a prune that was already removing
         // when the intent came may have taken a pack of an earlier backup. A manifest that names what is not
         // there would be a backup that fails at its restore.
-        self.prove_shared_objects(&manifest)?;
-        let (objects, beside) = (manifest.objects()?, manifest.beside()?);
+        let public = self.hide_facts(&manifest)?;
+        self.prove_shared_objects(&public)?;
+        let (objects, beside) = (public.objects()?, public.beside()?);
         self.repos.each(|repo| renew_locks(repo, &objects, &beside))?;
-        self.commit_manifest(&manifest)?;
+        self.commit_manifest(&public)?;
         // Last, and by a rename: a run that dies before the manifest leaves the map of the backup before,
         // which is still the newest one and which the next run can build on.
         self.keep_map(map, &manifest, clean);
@@ -411,7 +412,11 @@ impl BackupJob<'_> {
         let digests = self.base().map(|base| base.shared_digests(&shared)).unwrap_or_default().into_iter();
         let digests = digests.chain([DigestSum { of: None, sum: lists.digests }]).collect();
         Ok(BackupManifest {
-            format: if self.base().is_some() { SHARING_FORMAT } else { FORMAT },
+            format: match self.base() {
+                _ if !self.repos.recipients().is_empty() => ENCRYPTED_FORMAT,
+                Some(_) => SHARING_FORMAT,
+                None => FORMAT,
+            },
             id: self.id.clone(),
             cluster: self.system.cluster.clone(),
             system_identifier: self.source.identifier.to_string(),
@@ -428,6 +433,8 @@ impl BackupJob<'_> {
             codec: self.args.compress.codec(),
             files: totals.files,
             bytes: totals.bytes,
+            recipients: self.repos.recipients(),
+            server: None,
             packs: shared.into_iter().chain(own).collect(),
             built_on: self.base().map(Base::built_on),
             index: lists.index,
@@ -441,6 +448,16 @@ impl BackupJob<'_> {
             conf: copied.conf,
             host: host::read_host(client, &self.source.data_dir)?,
         })
+    }
+
+    /// The manifest for everybody: where content is encrypted, without what tells of the server and its machine.
+    fn hide_facts(&self, backup: &BackupManifest) -> Result<BackupManifest> {
+        let mut public = backup.clone();
+        if !backup.recipients.is_empty() {
+            let json = serde_json::to_vec(&public.take_facts()).doing(|| "write what the server is".into())?;
+            public.server = Some(self.repos.store(&json[..], &facts_key(&self.system, &self.id))?);
+        }
+        Ok(public)
     }
 
     fn commit_manifest(&self, backup: &BackupManifest) -> Result<()> {

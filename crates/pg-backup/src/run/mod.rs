@@ -255,7 +255,7 @@ impl Attempt<'_> {
             Foundation::Base(base) => log::info!("what changed since {} is stored", base.manifest.id),
             Foundation::Full(why) => log::info!("everything is stored: {why}"),
         }
-        let set = RepoSet::new(repos);
+        let set = RepoSet::new(repos)?;
         let job = BackupJob {
             args,
             source: &source,

@@ -22,7 +22,7 @@ use wal::{HeldWal, WalReading, WalWanted};
 
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Verify, config: &Config, out: &mut Out<'_>) -> Result<()> {
-    let repos = args.repos.open(config)?;
+    let repos = args.repos.open_to_read(config, &args.identity)?;
     run::job(config, "pg-backup", "verify", &args.repos.cluster, |report| {
         let scratch = if args.deep { Some(dumps::ScratchServer::connect(args, config)?) } else { None };
         let mut verification = Verification {

@@ -12,7 +12,7 @@ use toban_core::repo::archive::{Archive, Tail};
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
 use toban_core::repo::verified::{self, ProvenFile, Verified};
-use toban_core::store::Object;
+use toban_core::store::{NoIdentity, Object};
 use toban_core::wal::{Header, History, Timeline, WalName};
 use toban_core::{Context, Error, Kind, Record, Result, out};
 
@@ -236,8 +236,13 @@ impl WalVerifier<'_> {
             if self.reading.limit.is_over() {
                 return Ok(None);
             }
-            let done =
-                if self.reading.fast { check_size(item) } else { self.verify_item(archive, item, size) };
+            let done = match self.reading.fast {
+                true => check_size(item),
+                false => match self.verify_item(archive, item, size) {
+                    Err(e) if NoIdentity::caused(&e) => verify_encrypted(archive, item),
+                    done => done,
+                },
+            };
             match done.doing(|| format!("verify {} in {}", item.verdict_name(), self.reading.repo.name)) {
                 Err(e) if e.kind() != Kind::Corrupt => Err(e),
                 done => Ok(Some(done)),
@@ -343,6 +348,15 @@ impl WalVerifier<'_> {
         };
         lines.into_iter().map(record).collect()
     }
+}
+
+/// What cannot be read is compared as it is stored.
+fn verify_encrypted(archive: &Archive<'_>, item: &WalItem) -> Result<u64> {
+    let verified = match item {
+        WalItem::Tail(tail) => archive.verify_encrypted_tail(tail),
+        WalItem::File(name, _) => archive.verify_encrypted(*name),
+    };
+    verified.map(Option::unwrap_or_default)
 }
 
 fn check_size(item: &WalItem) -> Result<u64> {

@@ -5,6 +5,7 @@ mod cloud;
 mod conf;
 mod copy;
 mod damage;
+mod encrypted;
 mod faults;
 mod incremental;
 mod kept;

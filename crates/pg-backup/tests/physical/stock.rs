@@ -15,13 +15,14 @@ fn commands() -> String {
     rest.split("```").next().expect("it ends").to_string()
 }
 
-/// Restores a backup by the page's own commands.
-fn by_hand(world: &World, id: &str, target: &Path) {
+/// Restores a backup by the page's own commands, an encrypted one by a file with an identity.
+pub(crate) fn restore_by_hand(world: &World, id: &str, target: &Path, identity: Option<&Path>) {
     let backup =
         world.files().into_iter().find(|f| f.ends_with(format!("{id}/backup.json"))).expect("a manifest");
     let mut sh = Command::new("sh");
     sh.args(["-euc", &commands()]).current_dir(target);
     sh.env("BACKUP", backup.parent().expect("its folder"));
+    sh.env("IDENTITY", identity.unwrap_or(Path::new("")));
     let done = sh.output().expect("run sh");
     assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
     std::fs::set_permissions(target, std::fs::Permissions::from_mode(0o700)).expect("close it");
@@ -58,7 +59,7 @@ fn zstd_gzip_tar_and_sh_are_enough() {
     for id in ids {
         std::fs::remove_dir_all(&one).expect("lose the tablespace");
         let target = folder(&world, &format!("by hand {id}"));
-        by_hand(&world, &id, &target);
+        restore_by_hand(&world, &id, &target, None);
         give_as(&target, &one);
         assert_eq!(std::fs::read(target.join("conf/own")).expect("read"), b"mine");
         let restored = Pg::promoted(15, &target);

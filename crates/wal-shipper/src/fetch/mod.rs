@@ -15,7 +15,7 @@ use toban_core::config::Config;
 use toban_core::repo::archive::Archive;
 use toban_core::repo::cluster;
 use toban_core::repo::keys::System;
-use toban_core::repo::{Repo, Repos};
+use toban_core::repo::{Repo, RepoOpening, Repos};
 use toban_core::store::Backoff;
 use toban_core::wal::{History, Timeline, WalName, apply_changes, read_changes};
 use toban_core::{Context, Error, Kind, Result};
@@ -75,7 +75,7 @@ impl FetchJob {
         let alternative = in_pg_wal || Path::new("standby.signal").exists();
         let backoff = alternative.then(|| Backoff::of(WAIT_WITH_ALTERNATIVE));
         Ok(FetchJob {
-            repos: args.repos.open_within(config, backoff)?,
+            repos: args.repos.open_with(config, &RepoOpening { backoff, identity: Some(&args.identity) })?,
             system,
             target: args.timeline.map(Timeline),
         })

@@ -1,21 +1,26 @@
 //! The WAL archive of one system in one repository (docs/FORMATS.md, "WAL").
 
 mod compress;
+mod encrypted_file;
 mod histories;
 mod inventory;
+mod keyed_sum;
 mod stored_form;
 mod tail;
 
 pub use compress::{Compressed, LEVELS};
+pub use encrypted_file::{StoredObject, is_same_encrypted};
 pub use inventory::{Inventory, MissingRange, TimelineSegments};
 pub use stored_form::StoredForm;
 pub use tail::{Tail, cover, covers};
 
 use super::keys::System;
+use crate::age::Recipients;
 use crate::error::{Context, Error, Result};
-use crate::store::{Key, Object, Store, Stored};
+use crate::store::{Encryption, Key, Object, Store, Stored};
 use crate::sum::{Measured, Sum};
 use crate::wal::{Lsn, Segment, Timeline, WalName};
+use encrypted_file::EncryptedFile;
 use std::io::{self, BufReader, Read, Write};
 
 /// The attribute that holds the SHA-256 of the content, unpacked.
@@ -54,23 +59,47 @@ impl<'s> Archive<'s> {
     }
 
     fn store_as(&self, key: &Key, name: &str, file: &Compressed) -> Result<Stored> {
-        let stored = self.store.put(key, &mut *file.body()?, &file.attrs())?;
+        let stored = match self.recipients_for(key) {
+            Some(_) if self.has_plain(key)? => Stored::Exists,
+            Some(recipients) => {
+                let mut file = EncryptedFile::new(file, recipients)?;
+                let attrs = file.attrs().clone();
+                self.store.put(&key.encrypted()?, file.body(), &attrs)?
+            }
+            None => self.store.put(key, &mut *file.body()?, &file.attrs())?,
+        };
         if stored == Stored::Exists {
-            self.same(name, key, file.sum())?;
+            self.same(name, key, file)?;
         }
         Ok(stored)
     }
 
-    fn same(&self, name: &str, key: &Key, ours: &Sum) -> Result<()> {
+    /// Whom `key` is to be encrypted to.
+    fn recipients_for(&self, key: &Key) -> Option<&Recipients> {
+        self.store.encryption().and_then(Encryption::recipients).filter(|_| !key.is_plain())
+    }
+
+    /// Whether it was stored before encryption was switched on: its name is taken then, too.
+    fn has_plain(&self, key: &Key) -> Result<bool> {
+        Ok(self.store.list(key.as_str())?.iter().any(|object| object.key == *key))
+    }
+
+    fn same(&self, name: &str, key: &Key, ours: &Compressed) -> Result<()> {
         // PostgreSQL hands a file over again after a crash, and two copies of a server may archive to one place: the same
         // content is success, other content must never be overwritten and never be passed over in silence
         // (continuous archiving, "archive_command should … refuse to overwrite any pre-existing archive file").
-        let there = match self.recorded(key)? {
-            Some(sha256) => sha256,
-            // The attributes of an object that somebody copied may be lost: then the content tells.
-            None => self.read(key, &mut io::sink())?.map(|s| s.sha256).unwrap_or_default(),
+        let attrs = self.store.stat(key)?.map(|object| object.attrs).unwrap_or_default();
+        let same = match attrs.get(SHA256) {
+            Some(sha256) => Some(*sha256 == ours.sum().sha256),
+            None => encrypted_file::is_same_content(&attrs, ours)?,
         };
-        if there == ours.sha256 {
+        let same = match same {
+            Some(same) => same,
+            None if encrypted_file::is_signed(&attrs) => return Err(encrypted_file::explain_secret(name)),
+            // The attributes of an object that somebody copied may be lost: then the content tells.
+            None => self.read(key, &mut io::sink())?.is_some_and(|sum| sum.sha256 == ours.sum().sha256),
+        };
+        if same {
             return Ok(());
         }
         let e = Error::failed(format!("{name} is in the repository with other content")).because(Conflict);
@@ -127,6 +156,25 @@ impl<'s> Archive<'s> {
         }
     }
 
+    /// Compares the encrypted object of `name` with the sum of what was stored, which takes no key; its bytes. `None`: it
+    /// is not there.
+    ///
+    /// # Errors
+    /// Corrupt when it is damaged, or no sum is recorded. Retry when the store could not be asked.
+    pub fn verify_encrypted(&self, name: WalName) -> Result<Option<u64>> {
+        self.verify_object(&self.key(name).encrypted()?)
+    }
+
+    fn verify_object(&self, key: &Key) -> Result<Option<u64>> {
+        let Some(object) = self.store.stat(key)? else { return Ok(None) };
+        let Some(body) = self.store.get(key, 0)? else { return Ok(None) };
+        let stored = StoredObject::new(body, &object.attrs, key);
+        if !stored.has_sum() {
+            return Err(Error::corrupt(format!("{key} has no recorded sum: its attributes were lost")));
+        }
+        stored.read_through().map(|sum| Some(sum.bytes))
+    }
+
     /// What of the WAL is there.
     ///
     /// # Errors
@@ -170,10 +218,10 @@ impl<'s> Archive<'s> {
     fn listed(&self, below: &str) -> Result<Vec<(WalName, Object)>> {
         let objects = self.store.list(&format!("{}{below}", self.system.root()))?;
         let named = |o: Object| {
-            let name = o.key.as_str().rsplit('/').next()?.parse().ok()?;
+            let name = o.key.content().rsplit('/').next()?.parse().ok()?;
             // Only where the key is the one that we would give it: a file that somebody put into another folder is
             // none of the archive, since `fetch` would not find it there.
-            (self.key(name) == o.key).then_some((name, o))
+            (self.key(name).as_str() == o.key.content()).then_some((name, o))
         };
         Ok(objects.into_iter().filter_map(named).collect())
     }
@@ -183,7 +231,13 @@ impl<'s> Archive<'s> {
     /// # Errors
     /// When the store refuses or could not be asked.
     pub fn remove(&self, name: WalName) -> Result<()> {
-        self.store.remove(&self.key(name))
+        self.remove_both(&self.key(name))
+    }
+
+    /// As it was stored before encryption was switched on, and since.
+    fn remove_both(&self, key: &Key) -> Result<()> {
+        self.store.remove(key)?;
+        if key.is_plain() { Ok(()) } else { self.store.remove(&key.encrypted()?) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Archive, Compressed};
 use crate::error::{Context, Error, Result};
-use crate::store::{Key, Stored};
+use crate::store::{Key, NoIdentity, Stored};
 use crate::wal::{Ending, Segment, WalName};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -108,7 +108,7 @@ impl Archive<'_> {
 
     fn tails_below(&self, prefix: &str) -> Result<Vec<Tail>> {
         let objects = self.store.list(&format!("{}{prefix}", self.system.root()))?;
-        Ok(objects.iter().filter_map(|o| Tail::parse(o.key.as_str(), o.modified)).collect())
+        Ok(objects.iter().filter_map(|o| Tail::parse(o.key.content(), o.modified)).collect())
     }
 
     /// When the server wrote the last of it, as [`Archive::written`] of a file.
@@ -131,15 +131,24 @@ impl Archive<'_> {
         Ok(sum)
     }
 
+    /// The same as [`Archive::verify_encrypted`].
+    ///
+    /// # Errors
+    /// Those of [`Archive::verify_encrypted`].
+    pub fn verify_encrypted_tail(&self, tail: &Tail) -> Result<Option<u64>> {
+        self.verify_object(&self.tail_key(tail).encrypted()?)
+    }
+
     /// Removes one; that it is gone already is fine.
     ///
     /// # Errors
     /// When the store refuses or could not be asked.
     pub fn remove_tail(&self, tail: &Tail) -> Result<()> {
-        self.store.remove(&self.tail_key(tail))
+        self.remove_both(&self.tail_key(tail))
     }
 
-    /// Whether `cover` is all of `segment`: its WAL ends by a switch, and the rest is zeros; or nothing is missing.
+    /// Whether `cover` is all of `segment`: its WAL ends by a switch, and the rest is zeros; or nothing is missing. What
+    /// is encrypted, and cannot be read here, counts as far as it reaches.
     ///
     /// # Errors
     /// Those of [`Archive::assemble`].
@@ -149,8 +158,10 @@ impl Archive<'_> {
             return Ok(true);
         }
         let mut ending = Ending::of_segment(*segment);
-        self.assemble(cover, bytes, bytes, &mut ending)?;
-        Ok(ending.is_switch())
+        match self.assemble(cover, bytes, bytes, &mut ending) {
+            Err(e) if NoIdentity::caused(&e) => Ok(false),
+            assembled => assembled.map(|()| ending.is_switch()),
+        }
     }
 
     /// Stores `segment` whole out of its tails, when they are all of it; whether they are. The bytes are those that the
