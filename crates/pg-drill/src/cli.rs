@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use toban_core::check::Rule;
 use toban_core::config::Span;
-use toban_core::sign::SignArgs;
 use toban_core::repo::{IdentityArgs, RepoArgs};
+use toban_core::sign::SignArgs;
 use toban_core::{Cli, Common, DryRun, Monitoring};
 
 /// Prove that backups restore: restore one, recover, check and compare it, and write down the proof.

@@ -1,7 +1,7 @@
 //! Real servers and faults for the tests. A server that is missing is a panic that says how to get it.
 
-mod azure;
 mod age;
+mod azure;
 mod cable;
 mod chance;
 pub mod contract;
@@ -19,8 +19,8 @@ mod smtp;
 mod ssh;
 pub mod tls;
 
-pub use azure::{Azure, azure_http};
 pub use age::AgeKey;
+pub use azure::{Azure, azure_http};
 pub use cable::Cable;
 pub use chance::{Dice, rounds, seed, spell};
 pub use gcs::Gcs;

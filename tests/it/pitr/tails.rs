@@ -11,7 +11,12 @@ pub(super) struct Stream(Child);
 impl Stream {
     pub(super) fn start(lab: &Lab) -> Stream {
         let mut command = as_owner(&lab.path("bin/wal-shipper"));
-        command.env_clear().env("PATH", "/usr/bin:/bin").envs(lab.env.iter().cloned()).args(["stream", "--interval", "100ms", "--repo"]);
+        command.env_clear().env("PATH", "/usr/bin:/bin").envs(lab.env.iter().cloned()).args([
+            "stream",
+            "--interval",
+            "100ms",
+            "--repo",
+        ]);
         command
             .arg(lab.path("repo"))
             .args(["--db", &lab.pg.url()])

@@ -127,7 +127,8 @@ fn parse_identities(bytes: &[u8]) -> Result<Vec<Identity>> {
     }
     let numbered = text.lines().map(str::trim).enumerate();
     let lines = numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let identities = lines.map(|(number, line)| parse_native(line, number + 1)).collect::<Result<Vec<_>>>()?;
+    let identities =
+        lines.map(|(number, line)| parse_native(line, number + 1)).collect::<Result<Vec<_>>>()?;
     match identities.is_empty() {
         true => Err(Error::usage("it holds no identity")),
         false => Ok(identities),

@@ -2,10 +2,10 @@
 
 use super::keys::is_passing;
 use super::{Repo, Repos};
+use crate::age::{Identities, Recipients};
 use crate::cli::parse_name;
 use crate::config::{self, Config};
 use crate::error::{Error, Result};
-use crate::age::{Identities, Recipients};
 use crate::secret;
 use crate::store::{self, Backoff, EncryptedStore, Lock, LockRules, S3Options, StoreOptions, URL_FORMS};
 use std::collections::BTreeSet;
@@ -104,7 +104,8 @@ impl RepoArgs {
     /// Whom content in a repository is encrypted to. A section counts for its URL too: what is configured must not be
     /// forgotten because somebody gives the place instead of its name.
     fn recipients_of(&self, config: &Config, name: &str) -> Result<Option<Recipients>> {
-        let by_url = || config.repo.values().find(|s| s.url.trim_end_matches('/') == name.trim_end_matches('/'));
+        let by_url =
+            || config.repo.values().find(|s| s.url.trim_end_matches('/') == name.trim_end_matches('/'));
         let section = config.repo.get(name).or_else(by_url).and_then(|s| s.recipients_file.as_ref());
         self.recipients_file.as_ref().or(section).map(|path| Recipients::read_file(path)).transpose()
     }

@@ -113,7 +113,10 @@ impl Repos {
         match self.iter().find(|repo| recipients(repo) != first) {
             None => Ok(first),
             Some(other) => {
-                let e = Error::usage(format!("{} encrypts to other recipients than {}", other.name, self[0].name));
+                let e = Error::usage(format!(
+                    "{} encrypts to other recipients than {}",
+                    other.name, self[0].name
+                ));
                 Err(e.hint("run it for each, or give both the same recipients_file"))
             }
         }

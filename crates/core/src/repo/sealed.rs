@@ -49,7 +49,8 @@ pub fn parse_sealed<T: DeserializeOwned>(json: &[u8], key: &Key) -> Result<T> {
     let damaged = |e| Error::corrupt(format!("{key} is not a manifest")).because(e);
     let Version { format } = serde_json::from_slice(json).map_err(damaged)?;
     if !(FORMAT..=ENCRYPTED_FORMAT).contains(&format) {
-        let e = Error::usage(format!("{key} has format {format}; this program reads up to {ENCRYPTED_FORMAT}"));
+        let e =
+            Error::usage(format!("{key} has format {format}; this program reads up to {ENCRYPTED_FORMAT}"));
         return Err(e.hint("use a newer version of toban"));
     }
     serde_json::from_slice(json).map_err(damaged)

@@ -113,7 +113,8 @@ impl Encryption {
 
     fn open<R: Read>(&self, key: &Key, file: R) -> Result<Decrypted<R>> {
         let doing = || format!("read {key}");
-        let identities = self.identities.as_ref().ok_or_else(|| no_identity("recipients of its own")).doing(doing)?;
+        let identities =
+            self.identities.as_ref().ok_or_else(|| no_identity("recipients of its own")).doing(doing)?;
         identities.open(file).doing(doing)?.ok_or_else(|| {
             let names = identities.names().unwrap_or_default().join(", ");
             Error::usage(format!("{key} is encrypted to other recipients than {names}"))
@@ -186,8 +187,11 @@ impl Encryption {
                 self.store.put(&rules, &mut &json[..], &Attrs::new())?;
             }
             None if required => {
-                let e = Error::usage(format!("{rules} requires encryption, and no recipients are configured"));
-                return Err(e.hint("set recipients_file in the [repo.NAME] section, or give --recipients-file"));
+                let e =
+                    Error::usage(format!("{rules} requires encryption, and no recipients are configured"));
+                return Err(
+                    e.hint("set recipients_file in the [repo.NAME] section, or give --recipients-file")
+                );
             }
             _ => {}
         }
@@ -329,7 +333,9 @@ impl Store for EncryptedStore {
             }
             // What is named so must be so, wherever it comes from: a copy from another repository, a pipe of ours.
             let mut first = Vec::new();
-            body.take(MAGIC.len() as u64).read_to_end(&mut first).doing(|| format!("read what becomes {key}"))?;
+            body.take(MAGIC.len() as u64)
+                .read_to_end(&mut first)
+                .doing(|| format!("read what becomes {key}"))?;
             if first != MAGIC {
                 return Err(Error::corrupt(format!("what becomes {key} is no age file")));
             }
@@ -465,7 +471,10 @@ mod tests {
             assert!(got == content[from..], "from {from}");
         }
         assert_eq!(read(&reader, "main/7/wal/y", 0).expect("asked"), None);
-        assert_eq!(reader.stat(&key("main/7/wal/x")).expect("asked").expect("there").key.as_str(), "main/7/wal/x.age");
+        assert_eq!(
+            reader.stat(&key("main/7/wal/x")).expect("asked").expect("there").key.as_str(),
+            "main/7/wal/x.age"
+        );
         let stranger = lab.store(false, false);
         let e = read(&stranger, "main/7/wal/x", 0).expect_err("absent it is not");
         assert_eq!(e.kind(), Kind::Usage, "{e:?}");
@@ -483,7 +492,8 @@ mod tests {
             put(&store, "main/7/intent/a.json", b"{}").expect("what describes is plain");
             put(&store, "other/7/wal/late", b"plain").expect("another server's");
         }
-        let e = put(&lab.store(true, false), "main/7/wal/z.age", b"plain, and named so").expect_err("refused");
+        let e =
+            put(&lab.store(true, false), "main/7/wal/z.age", b"plain, and named so").expect_err("refused");
         assert_eq!(e.kind(), Kind::Corrupt, "{e:?}");
         let reader = lab.store(false, true);
         assert_eq!(read(&reader, "main/7/wal/early", 0).expect("read").as_deref(), Some(&b"plain"[..]));

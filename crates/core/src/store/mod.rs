@@ -18,8 +18,8 @@ mod body;
 #[cfg(any(feature = "azure", feature = "gcs"))]
 mod cloud;
 mod dir;
-mod failure;
 mod encryption;
+mod failure;
 mod folder;
 mod lock;
 mod parts;
@@ -32,8 +32,8 @@ pub use cloud::AzureOptions;
 #[cfg(feature = "gcs")]
 pub use cloud::GcsOptions;
 pub use dir::Dir;
-pub use lock::{Lock, LockRules};
 pub use encryption::{EncryptedStore, Encryption, NoIdentity};
+pub use lock::{Lock, LockRules};
 pub use s3::{S3, S3Options};
 
 /// Small facts kept beside an object: readable without its content (metadata on S3, `<name>.attr` in a directory).

@@ -140,7 +140,9 @@ fn backup_findings(
 
 /// Backups that none of those can read whom content is encrypted to now: their identities may be thrown away.
 fn unreadable(repo: &Repo, catalog: &BackupCatalog, subject: &Subject<'_>) -> Vec<Finding> {
-    let Some(recipients) = repo.store.encryption().and_then(Encryption::recipients) else { return Vec::new() };
+    let Some(recipients) = repo.store.encryption().and_then(Encryption::recipients) else {
+        return Vec::new();
+    };
     let now = recipients.names();
     let removed = |s: &&StoredBackup| {
         let able = &s.manifest.recipients;

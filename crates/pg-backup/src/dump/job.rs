@@ -5,7 +5,9 @@ use crate::child::{Output, no_skipped_objects};
 use crate::database;
 use crate::format::catalog::Manifest;
 use crate::format::copies::Copies;
-use crate::format::dump::{DumpForm, DumpManifest, GLOBALS, MANIFEST, PROPERTIES, ROWS, ServerPosition, part_key};
+use crate::format::dump::{
+    DumpForm, DumpManifest, GLOBALS, MANIFEST, PROPERTIES, ROWS, ServerPosition, part_key,
+};
 use crate::format::id::Id;
 use crate::lock::renew_locks;
 use crate::rows::{self, Count};

@@ -262,7 +262,9 @@ pub(crate) type StoredDump = Stored<DumpManifest>;
 /// Usage when it is encrypted and no identity that is given opens it, with the names of those who can.
 pub(crate) fn unlock_dump(mut stored: StoredDump) -> Result<StoredDump> {
     let (dump, store) = (&mut stored.manifest, &stored.repo.store);
-    let Some(encryption) = store.encryption().filter(|_| !dump.recipients.is_empty()) else { return Ok(stored) };
+    let Some(encryption) = store.encryption().filter(|_| !dump.recipients.is_empty()) else {
+        return Ok(stored);
+    };
     encryption.check_identity(&dump.recipients).doing(|| format!("read dump {}", dump.id))?;
     let Some(sum) = dump.parts.get(PROPERTIES) else { return Ok(stored) };
     let key = dump.stored_key(PROPERTIES)?;

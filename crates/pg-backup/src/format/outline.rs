@@ -3,10 +3,10 @@
 use super::backup::{BackupManifest, PG_CONTROL, StoredBackup};
 use super::frames::Frames;
 use super::index::{self, EntryKind, IndexEntry, Piece};
+use crate::format::content::open_content;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use toban_core::store::Key;
-use crate::format::content::open_content;
 use toban_core::wal::WalName;
 use toban_core::{Context, Error, Kind as ErrorKind, Result, shutdown};
 

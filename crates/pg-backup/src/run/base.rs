@@ -168,7 +168,10 @@ impl BaseSearch<'_> {
         // Who could read the base could read what is shared with it, and who was added since could not.
         let recipients = self.repos.recipients()?.map(Recipients::names).unwrap_or_default();
         if manifest.recipients != recipients {
-            return Err(Error::failed(format!("{} is encrypted to other recipients, or to none", manifest.id)));
+            return Err(Error::failed(format!(
+                "{} is encrypted to other recipients, or to none",
+                manifest.id
+            )));
         }
         if manifest.packs.len() > MOST_PACKS {
             return Err(Error::failed(format!("{} lies in {} packs", manifest.id, manifest.packs.len())));

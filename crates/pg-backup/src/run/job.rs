@@ -454,7 +454,8 @@ impl BackupJob<'_> {
     fn hide_facts(&self, backup: &BackupManifest) -> Result<BackupManifest> {
         let mut public = backup.clone();
         if !backup.recipients.is_empty() {
-            let json = serde_json::to_vec(&public.take_facts()).doing(|| "write what the server is".into())?;
+            let json =
+                serde_json::to_vec(&public.take_facts()).doing(|| "write what the server is".into())?;
             public.server = Some(self.repos.store(&json[..], &facts_key(&self.system, &self.id))?);
         }
         Ok(public)

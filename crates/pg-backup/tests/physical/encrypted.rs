@@ -77,7 +77,9 @@ fn what_is_stored_tells_nothing_and_a_key_restores_it() {
     world.pg.psql("postgres", &format!("create tablespace t location '{place}'"));
     fill(&world, 20_000);
     world.pg.psql("postgres", &format!("create database \"{}\"", &canary[..60]));
-    world.pg.psql("postgres", &format!("create table \"x{0}\" tablespace t as select '{0}' c", &canary[..60]));
+    world
+        .pg
+        .psql("postgres", &format!("create table \"x{0}\" tablespace t as select '{0}' c", &canary[..60]));
     world.pg.psql("postgres", &format!("alter system set application_name = '{}'", &canary[..60]));
     fs::write(world.pg.data_dir().join(&canary), &canary).expect("write");
     let full = world.run(&["run", "--json", "-v"]);
@@ -92,7 +94,9 @@ fn what_is_stored_tells_nothing_and_a_key_restores_it() {
     assert_eq!(listed.matches(&format!(r#""recipients":["{}"]"#, own.recipient)).count(), 2, "{listed}");
     let (verify, check) = (world.run(&["verify"]).fine(), world.run(&["check"]).fine());
     assert_hidden(&world, &canary[..60], &[full.said(), next.said(), listed, verify, check]);
-    assert!(stored(&world, id_of(&next_record)).iter().all(|path| path.extension().is_some_and(|e| e == "age")));
+    assert!(
+        stored(&world, id_of(&next_record)).iter().all(|path| path.extension().is_some_and(|e| e == "age"))
+    );
     let rules = fs::read_to_string(world.path("repo/main/repository.json")).expect("it is there");
     assert!(rules.contains("\"encryption\": \"required\""), "{rules}");
 
@@ -101,7 +105,8 @@ fn what_is_stored_tells_nothing_and_a_key_restores_it() {
     let dir = target.display().to_string();
     let words = format!("encrypted to {}: no identity is given", own.recipient);
     world.run(&["restore", "--pgdata", &dir]).refused(2, &words);
-    let words = format!("encrypted to {}; {} has the identity of {}", own.recipient, other.path(), other.recipient);
+    let words =
+        format!("encrypted to {}; {} has the identity of {}", own.recipient, other.path(), other.recipient);
     restore_by(&world, "latest", &target, &other.path()).refused(2, &words);
     assert!(!target.exists());
 
@@ -214,7 +219,8 @@ fn every_listed_backup_restores_with_the_identities_that_list_names() {
     // The place instead of its name does not drop it either.
     let (config, place) = (world.path("toban.toml"), format!("file://{}", world.path("repo").display()));
     let recipients = world.path("recipients").display().to_string();
-    fs::write(&config, format!("[repo.r]\nurl = {place:?}\nrecipients_file = {recipients:?}\n")).expect("write");
+    fs::write(&config, format!("[repo.r]\nurl = {place:?}\nrecipients_file = {recipients:?}\n"))
+        .expect("write");
     let plan = forgotten(&["run", "--dry-run", "--json", "--config", &config.display().to_string()]).json();
     assert_eq!(plan[0]["built_on"], first["id"], "{plan:?}");
 
@@ -254,7 +260,9 @@ fn every_listed_backup_restores_with_the_identities_that_list_names() {
     }
     // As it is stored: with copies of everything that it was copied from, and no key.
     let far = format!("file://{}", world.path("far").display());
-    world.run(&["copy", "--from", &place, "--to", &far]).refused(3, "is not encrypted, and everything in its target is");
+    world
+        .run(&["copy", "--from", &place, "--to", &far])
+        .refused(3, "is not encrypted, and everything in its target is");
     world.run(&["verify", "--repo", &far]).fine();
     let copied = world.run(&["list", "--json", "--repo", &far]).json();
     assert_eq!(copied.len() + 1, listed.len(), "all but the plain one");

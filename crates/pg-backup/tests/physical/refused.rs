@@ -88,12 +88,12 @@ fn a_repository_of_a_later_program() {
     let object = |name: &str| world.files().into_iter().find(|f| f.ends_with(name)).expect("it is there");
     let manifest = object("backup.json");
     let old = std::fs::read_to_string(&manifest).expect("read");
-    std::fs::write(&manifest, sealed(&old.replace("\"format\": 1,", "\"format\": 3,"))).expect("write");
+    std::fs::write(&manifest, sealed(&old.replace("\"format\": 1,", "\"format\": 4,"))).expect("write");
     let said =
-        world.run(&["restore", "--pgdata", &target]).refused(2, "has format 3; this program reads up to 2");
+        world.run(&["restore", "--pgdata", &target]).refused(2, "has format 4; this program reads up to 3");
     assert!(said.contains("hint: use a newer version of toban"), "{said}");
-    world.run(&["verify"]).refused(2, "has format 3");
-    world.run(&["list"]).refused(2, "has format 3");
+    world.run(&["verify"]).refused(2, "has format 4");
+    world.run(&["list"]).refused(2, "has format 4");
     std::fs::write(&manifest, &old).expect("write");
     world.run(&["verify"]).fine();
     let cluster = object("cluster.json");

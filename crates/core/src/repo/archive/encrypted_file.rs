@@ -67,7 +67,9 @@ pub(super) fn is_signed(attrs: &Attrs) -> bool {
 
 /// What to say where none of ours can.
 pub(super) fn explain_secret(name: &str) -> Error {
-    let e = Error::failed(format!("{name} is in the repository, encrypted, and its sum was made with another secret"));
+    let e = Error::failed(format!(
+        "{name} is in the repository, encrypted, and its sum was made with another secret"
+    ));
     e.hint("whether it is the same file is not known: give all that write here one TOBAN_STATE_DIR, with its wal-sums.key")
 }
 
@@ -113,7 +115,8 @@ impl<R: Read> Read for StoredObject<R> {
         let sum = || self.inner.sum().sha256;
         match &self.recorded {
             Some(recorded) if n == 0 && !buf.is_empty() && sum() != *recorded => {
-                Err(Error::corrupt(format!("{} is damaged: stored {}, recorded {recorded}", self.key, sum())).into())
+                Err(Error::corrupt(format!("{} is damaged: stored {}, recorded {recorded}", self.key, sum()))
+                    .into())
             }
             _ => Ok(n),
         }
