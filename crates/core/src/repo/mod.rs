@@ -12,6 +12,7 @@ pub mod recovery_path;
 mod repos;
 mod results;
 pub mod sealed;
+pub mod signed;
 mod tee;
 pub mod verified;
 

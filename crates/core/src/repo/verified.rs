@@ -1,13 +1,16 @@
 //! What `verify` last found of the stored WAL (docs/FORMATS.md, "Proofs of the WAL").
 
 use super::keys::System;
+use super::signed::{put_signed, signature_key};
 use super::{CLOCK_TOLERANCE, is_future};
 use crate::error::{Context, Error, Result};
+use crate::sign::Signer;
 use crate::stamp::{parse_stamp, stamp_micros};
-use crate::store::{Attrs, Key, Store, read_small};
+use crate::store::{Key, Store, read_small};
 use crate::wal::{Timeline, WalName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 const FORMAT: u32 = 1;
 const FOLDER: &str = "proof/wal.";
@@ -80,14 +83,14 @@ impl Verified {
         }
     }
 
-    /// Stores it.
+    /// Stores it, signed where somebody signs.
     ///
     /// # Errors
-    /// Those of the store.
-    pub fn record(&self, store: &dyn Store, system: &System) -> Result<()> {
+    /// Those of the store, and of the key.
+    pub fn record(&self, store: &dyn Store, system: &System, signer: Option<&Signer>) -> Result<()> {
         let key = system.key(&format!("{FOLDER}{}.json", stamp_micros(self.at)));
         let json = serde_json::to_vec(self).doing(|| format!("write {key}"))?;
-        store.put(&key, &mut &json[..], &Attrs::new()).map(drop)
+        put_signed(store, &key, &json, signer)
     }
 }
 
@@ -105,17 +108,32 @@ fn place(name: WalName) -> (Timeline, Option<(u32, u32)>, String) {
     (name.timeline(), name.segment_no().map(|no| (no.unit, no.segment)), name.to_string())
 }
 
-/// The keys of all verdicts, the oldest first.
+/// A verdict in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredVerdict {
+    /// When the WAL was read.
+    pub at: Timestamp,
+    /// Its object.
+    pub key: Key,
+    /// That of its signature.
+    pub signature: Option<Key>,
+}
+
+/// All verdicts, the oldest first.
 ///
 /// # Errors
 /// When the store could not be asked.
-pub fn keys(store: &dyn Store, system: &System) -> Result<Vec<(Timestamp, Key)>> {
+pub fn list_verdicts(store: &dyn Store, system: &System) -> Result<Vec<StoredVerdict>> {
     let prefix = format!("{}{FOLDER}", system.root());
     let time = |key: &Key| parse_stamp(key.as_str().strip_prefix(&prefix)?.strip_suffix(".json")?);
-    let listed = store.list(&prefix)?.into_iter();
-    let mut keys: Vec<(Timestamp, Key)> = listed.filter_map(|o| Some((time(&o.key)?, o.key))).collect();
-    keys.sort();
-    Ok(keys)
+    let listed: BTreeSet<Key> = store.list(&prefix)?.into_iter().map(|o| o.key).collect();
+    let verdict = |key: &Key| {
+        let signature = signature_key(key).ok().filter(|signature| listed.contains(signature));
+        Some(StoredVerdict { at: time(key)?, key: key.clone(), signature })
+    };
+    let mut verdicts: Vec<StoredVerdict> = listed.iter().filter_map(verdict).collect();
+    verdicts.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+    Ok(verdicts)
 }
 
 /// The newest verdict as of `now`; one that is dated in the future proves nothing.
@@ -123,8 +141,10 @@ pub fn keys(store: &dyn Store, system: &System) -> Result<Vec<(Timestamp, Key)>>
 /// # Errors
 /// When the store could not be asked; Corrupt when the verdict does not parse.
 pub fn newest(store: &dyn Store, system: &System, now: Timestamp) -> Result<Option<Verified>> {
-    let keys = keys(store, system)?;
-    let Some((_, key)) = keys.iter().rev().find(|(at, _)| !is_future(*at, now)) else { return Ok(None) };
+    let verdicts = list_verdicts(store, system)?;
+    let Some(StoredVerdict { key, .. }) = verdicts.iter().rev().find(|v| !is_future(v.at, now)) else {
+        return Ok(None);
+    };
     let Some(json) = read_small(store, key, LARGEST)? else { return Ok(None) };
     let damaged = |e| Error::corrupt(format!("{key} does not parse")).because(e);
     serde_json::from_slice(&json).map(Some).map_err(damaged)
@@ -175,10 +195,10 @@ mod tests {
         let now = at("2026-11-21T12:00:00Z");
         assert_eq!(newest(&store, &system, now).expect("asked"), None);
         let first = Verified::new(at("2026-11-20T00:00:00Z"), vec!["000000010000000000000002".into()]);
-        first.record(&store, &system).expect("stored");
+        first.record(&store, &system, None).expect("stored");
         let same_second = Verified::new(at("2026-11-20T00:00:00.000007Z"), vec!["x".into()]);
-        same_second.record(&store, &system).expect("stored");
-        Verified::new(at("2099-11-20T00:00:00Z"), Vec::new()).record(&store, &system).expect("stored");
+        same_second.record(&store, &system, None).expect("stored");
+        Verified::new(at("2099-11-20T00:00:00Z"), Vec::new()).record(&store, &system, None).expect("stored");
         assert_eq!(newest(&store, &system, now).expect("asked"), Some(same_second));
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 const SUFFIX: &str = ".age";
 /// The ends of the names of what everybody may read: cluster.json, manifests, intents, marks, pins, proofs, gaps; and the
 /// histories of timelines, by which `list`, `check` and `prune` know how far recovery comes.
-const PLAIN: [&str; 2] = [".json", ".history"];
+const PLAIN: [&str; 3] = [".json", ".json.sig", ".history"];
 /// The object of a cluster's folder that says whether plain content is refused.
 const RULES: &str = "repository.json";
 /// Bytes of the largest.

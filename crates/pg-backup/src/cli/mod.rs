@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use toban_core::check::Rule;
 use toban_core::config::Span;
 use toban_core::repo::{IdentityArgs, RepoArgs};
+use toban_core::sign::SignArgs;
 use toban_core::{At, Cli, Common, DryRun, Monitoring};
 
 const TOOL_HELP: &str = "\
@@ -161,6 +162,8 @@ pub struct Verify {
     /// Also restore the newest of each database into a scratch database on --db and compare its rows
     #[arg(long)]
     pub deep: bool,
+    #[command(flatten)]
+    pub sign: SignArgs,
     #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]

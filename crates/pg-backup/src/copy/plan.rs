@@ -139,7 +139,7 @@ impl<M: Copied> CopySurvey<M> {
                 // Later ones too: a prune over there must find every pin that one of the source finds.
                 Part::Pin(_) => !there.contains_key(&object.key),
                 // What is proven of the source later says nothing of the copy, and goes no more.
-                Part::Verdict { .. } => !listed,
+                Part::Verdict { .. } | Part::Signature(_) => !listed,
                 _ => false,
             });
         Ok(PlannedItem {

@@ -20,7 +20,7 @@ use toban_core::repo::keys::System;
 use toban_core::repo::recovery_path::BackupRange;
 use toban_core::repo::sealed::{read_sealed, write_sealed};
 use toban_core::repo::{Repo, Repos};
-use toban_core::stamp::{parse_stamp, stamp, stamp_micros};
+use toban_core::stamp::{parse_stamp, stamp_micros};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
 use toban_core::wal::{Lsn, Segment, Timeline, WalName};
@@ -376,7 +376,7 @@ impl Manifest for BackupManifest {
     }
 
     fn verdict_key(&self, whole: bool, at: Timestamp) -> Result<Key> {
-        Ok(stamped_key(&self.system()?, if whole { PROOF } else { DAMAGE }, &self.id, at))
+        Ok(note_key(&self.system()?, if whole { PROOF } else { DAMAGE }, &self.id, at))
     }
 
     fn note_key(&self, note: Note, at: Timestamp) -> Result<Key> {
@@ -447,13 +447,9 @@ pub(crate) fn mark_key(system: &System, id: &Id, at: Timestamp) -> Key {
     note_key(system, MARK, id, at)
 }
 
-/// To the microsecond: two marks or pins of one second are two.
+/// To the microsecond: two marks, pins or verdicts of one second are two.
 fn note_key(system: &System, folder: &str, id: &Id, at: Timestamp) -> Key {
     system.key(&format!("{folder}/{id}.{}.json", stamp_micros(at)))
-}
-
-fn stamped_key(system: &System, folder: &str, id: &Id, at: Timestamp) -> Key {
-    system.key(&format!("{folder}/{id}.{}.json", stamp(at)))
 }
 
 /// Takes a key apart; `None` for what is none of a backup's.
@@ -462,12 +458,14 @@ fn parse_key(cluster: &str, key: &Key) -> Option<Named<System>> {
     let (folder, rest) = name.split_once('/')?;
     let (id, suffix) = rest.split_once(if folder == "backup" { '/' } else { '.' })?;
     let at = || parse_stamp(suffix.strip_suffix(".json")?);
+    let signed = suffix.strip_suffix(".json.sig").and_then(parse_stamp);
     let part = match folder {
         "backup" if suffix == MANIFEST => Part::Manifest,
         "backup" => Part::Content(suffix.into()),
         "intent" => Part::Intent,
         MARK => Part::Mark(at()?),
         PIN => Part::Pin(at()?),
+        PROOF | DAMAGE if signed.is_some() => Part::Signature(signed?),
         PROOF | DAMAGE => Part::Verdict { whole: folder == PROOF, at: at()? },
         _ => return None,
     };
@@ -547,8 +545,10 @@ mod tests {
         assert_eq!(part(pack), Part::Content("pack/00003.tar.zst".into()));
         assert_eq!(part(manifest_key(&system, &id)), Part::Manifest);
         assert_eq!(part(mark_key(&system, &id, at)), Part::Mark(at));
-        let damage = stamped_key(&system, DAMAGE, &id, at);
+        let damage = note_key(&system, DAMAGE, &id, at);
         assert_eq!(part(damage), Part::Verdict { whole: false, at });
+        let proof = format!("{}.sig", note_key(&system, PROOF, &id, at));
+        assert_eq!(part(proof.parse().expect("a key")), Part::Signature(at));
         assert_eq!(part(intent_key(&system, &id)), Part::Intent);
         assert_eq!(parse_key("main", &system.key("cluster.json")), None);
     }

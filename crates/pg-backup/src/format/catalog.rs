@@ -86,6 +86,8 @@ pub(crate) enum Part {
         whole: bool,
         at: Timestamp,
     },
+    /// The signature of the verdict of that time.
+    Signature(Timestamp),
 }
 
 /// A dump or a backup in a repository.
@@ -198,7 +200,7 @@ impl<M: Manifest> Catalog<M> {
     pub(crate) fn replaced_verdicts(&self, manifest: &M) -> Result<Vec<Key>> {
         let verdicts =
             self.objects_of(manifest)?.into_iter().filter_map(|(named, object)| match named.part {
-                Part::Verdict { at, .. } => Some((at, &object.key)),
+                Part::Verdict { at, .. } | Part::Signature(at) => Some((at, &object.key)),
                 _ => None,
             });
         let verdicts: Vec<(Timestamp, &Key)> = verdicts.collect();

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use toban_core::repo::sealed::read_sealed;
 use toban_core::repo::{Repo, Repos};
-use toban_core::stamp::{parse_stamp, stamp, stamp_micros};
+use toban_core::stamp::{parse_stamp, stamp_micros};
 use toban_core::store::{Key, Object, Store};
 use toban_core::sum::Sum;
 use toban_core::wal::{Lsn, Timeline};
@@ -185,7 +185,7 @@ impl Manifest for DumpManifest {
 
     fn verdict_key(&self, whole: bool, at: Timestamp) -> Result<Key> {
         let verdict = if whole { "proof" } else { "damage" };
-        self.key(&format!("{verdict}.{}.json", stamp(at)))
+        self.key(&format!("{verdict}.{}.json", stamp_micros(at)))
     }
 
     fn note_key(&self, note: Note, at: Timestamp) -> Result<Key> {
@@ -239,9 +239,14 @@ fn parse_key(cluster: &str, key: &Key) -> Option<Named<String>> {
 }
 
 /// `json`, `dump`, `sql.gz`, `globals.sql.gz`, `rows.jsonl.gz`, and a word and a time in front of `.json`: `proof`, `damage`, `mark`,
-/// `pin`.
+/// `pin`; of the first two also `.json.sig`.
 fn parse_suffix(suffix: &str) -> Part {
     let time = |rest: &str| parse_stamp(rest.strip_suffix(".json")?);
+    if let Some(("proof" | "damage", rest)) = suffix.strip_suffix(".sig").and_then(|s| s.split_once('.'))
+        && let Some(at) = time(rest)
+    {
+        return Part::Signature(at);
+    }
     match suffix.split_once('.').map(|(word, rest)| (word, time(rest))) {
         Some((word @ ("proof" | "damage"), Some(at))) => Part::Verdict { whole: word == "proof", at },
         Some(("mark", Some(at))) => Part::Mark(at),
@@ -322,9 +327,10 @@ mod tests {
     #[test]
     fn the_name_of_a_verdict_tells_its_time() {
         let at: Timestamp = "2026-11-21T03:00:00Z".parse().expect("a time");
-        let verdict = |word: &str| parse_suffix(&format!("{word}.{}.json", stamp(at)));
+        let verdict = |word: &str| parse_suffix(&format!("{word}.{}.json", stamp_micros(at)));
         assert_eq!(verdict("proof"), Part::Verdict { whole: true, at });
         assert_eq!(verdict("damage"), Part::Verdict { whole: false, at });
+        assert_eq!(parse_suffix(&format!("proof.{}.json.sig", stamp_micros(at))), Part::Signature(at));
         assert_eq!(parse_suffix("json"), Part::Manifest);
         for other in ["proof.yesterday.json", "dump", "hope.20261121T030000Z.json"] {
             assert_eq!(parse_suffix(other), Part::Content(other.into()));

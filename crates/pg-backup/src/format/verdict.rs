@@ -5,8 +5,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::io::{ErrorKind, Read};
 use toban_core::progress::Progress;
+use toban_core::repo::signed::put_signed;
 use toban_core::repo::{Repo, is_future};
-use toban_core::store::{Attrs, Key};
+use toban_core::sign::Signer;
+use toban_core::store::Key;
 use toban_core::sum::{Checked, Sum};
 use toban_core::{Context, Error, Kind, Result, shutdown};
 
@@ -61,18 +63,27 @@ pub(crate) struct FoundWhole {
     pub(crate) restored_tables: Option<u64>,
 }
 
+/// How something is verified.
+#[derive(Clone, Copy)]
+pub(crate) struct VerifyMode<'a> {
+    /// By presence and sizes alone, which prove too little to be remembered.
+    pub(crate) fast: bool,
+    /// Who signs the verdict.
+    pub(crate) signer: Option<&'a Signer>,
+}
+
 impl<M: Manifest> Stored<M> {
-    /// Verifies it by `check`, and keeps the verdict beside it, where `check`, `prune` and `list` find it; with `fast`
-    /// none: presence and sizes prove too little to be remembered. `None` for one that a prune has taken away meanwhile.
+    /// Verifies it by `check`, and keeps the verdict beside it, where `check`, `prune` and `list` find it. `None` for one
+    /// that a prune has taken away meanwhile.
     pub(crate) fn verify_by(
         &self,
-        fast: bool,
+        mode: VerifyMode<'_>,
         check: impl FnOnce() -> Result<FoundWhole>,
     ) -> Result<Option<FoundWhole>> {
         match check() {
             Ok(found) => {
-                if !fast {
-                    self.record_verdict(true, found);
+                if !mode.fast {
+                    self.record_verdict(true, found, mode.signer);
                 }
                 Ok(Some(found))
             }
@@ -82,7 +93,7 @@ impl<M: Manifest> Stored<M> {
                     log::info!("{} was pruned meanwhile", self.manifest.id());
                     return Ok(None);
                 }
-                self.record_damage();
+                self.record_damage(mode.signer);
                 Err(e)
             }
             Err(e) => Err(e),
@@ -90,11 +101,11 @@ impl<M: Manifest> Stored<M> {
     }
 
     /// Remembers that it is damaged.
-    pub(crate) fn record_damage(&self) {
-        self.record_verdict(false, FoundWhole { at: Timestamp::now(), restored_tables: None });
+    pub(crate) fn record_damage(&self, signer: Option<&Signer>) {
+        self.record_verdict(false, FoundWhole { at: Timestamp::now(), restored_tables: None }, signer);
     }
 
-    fn record_verdict(&self, whole: bool, found: FoundWhole) {
+    fn record_verdict(&self, whole: bool, found: FoundWhole, signer: Option<&Signer>) {
         let FoundWhole { at, restored_tables } = found;
         let id = self.manifest.id().to_string();
         let verdict = if whole { "proof" } else { "damage" };
@@ -102,7 +113,7 @@ impl<M: Manifest> Stored<M> {
         let object = VerdictObject { format: 1, id: &id, verdict, at, by, restored_tables };
         let put = || {
             let json = serde_json::to_vec(&object).doing(|| "write the verdict".into())?;
-            self.repo.store.put(&self.manifest.verdict_key(whole, at)?, &mut &json[..], &Attrs::new())
+            put_signed(&*self.repo.store, &self.manifest.verdict_key(whole, at)?, &json, signer)
         };
         if let Err(e) = put() {
             // A credential that may only read can verify all the same.

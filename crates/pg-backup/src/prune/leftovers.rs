@@ -100,7 +100,9 @@ impl<'a> BackupFolder<'a> {
                 self.intents.push(object);
                 self.touched = self.touched.max(Some(object.modified));
             }
-            Part::Mark(_) | Part::Pin(_) | Part::Verdict { .. } => self.beside.push(object),
+            Part::Mark(_) | Part::Pin(_) | Part::Verdict { .. } | Part::Signature(_) => {
+                self.beside.push(object)
+            }
         }
     }
 }

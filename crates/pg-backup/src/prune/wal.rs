@@ -144,7 +144,8 @@ fn plan_records(
         .filter(|(first, last, _)| needed.is_some_and(|n| n.is_after(first) && n.is_after(last)));
     let gaps = gaps.map(|(_, _, key)| key);
     let replaced = wal.verdicts.split_last().map_or(&[][..], |(_, older)| older);
-    let keys: Vec<_> = gaps.chain(replaced).cloned().collect();
+    let replaced = replaced.iter().flat_map(|verdict| [Some(&verdict.key), verdict.signature.as_ref()]);
+    let keys: Vec<_> = gaps.chain(replaced.flatten()).cloned().collect();
     let record = PrunedWal {
         repo: repo.name.clone(),
         system: system.identifier,

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toban_core::repo::archive::{Archive, Inventory};
 use toban_core::repo::keys::System;
 use toban_core::repo::recovery_path::{RecoveryPath, leads_through};
+use toban_core::repo::verified::StoredVerdict;
 use toban_core::repo::{Repo, verified};
 use toban_core::store::{Key, Object, read_small};
 use toban_core::wal::{History, Timeline, WalName};
@@ -29,7 +30,7 @@ pub(super) struct SystemWal {
     /// Records of gaps, from which segment to which.
     pub(super) gaps: Vec<(WalName, WalName, Key)>,
     /// Verdicts of `verify` on the WAL, the oldest first.
-    pub(super) verdicts: Vec<Key>,
+    pub(super) verdicts: Vec<StoredVerdict>,
 }
 
 impl SystemWal {
@@ -65,7 +66,7 @@ impl SystemWal {
             }
             Err(e) => return Err(e),
         };
-        let verdicts = verified::keys(&*repo.store, system)?.into_iter().map(|(_, key)| key).collect();
+        let verdicts = verified::list_verdicts(&*repo.store, system)?;
         Ok(SystemWal { objects, path, gaps: read_gaps(repo, system)?, verdicts })
     }
 

@@ -9,7 +9,7 @@ use crate::format::catalog::Manifest;
 use crate::format::frames::Frames;
 use crate::format::id::Id;
 use crate::format::outline::{self, read_entries};
-use crate::format::verdict::{FoundWhole, verify_object};
+use crate::format::verdict::{FoundWhole, VerifyMode, verify_object};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -65,14 +65,14 @@ impl Verification<'_, '_> {
                 others.push(stored);
                 continue;
             }
-            let verified = verify_backup(stored, self.args.fast, &mut readings);
+            let verified = verify_backup(stored, self.mode, &mut readings);
             self.add(verified, format!("{id} in {}: whole", repo.name))?;
         }
         // What shares a damaged pack is damaged too, though nobody asked for it: its last proof would say otherwise.
         for stored in others.into_iter().filter(|s| s.damaged.is_none()) {
             if let Some(text) = readings.damage_of(stored)? {
                 let e = Error::corrupt(format!("{} in {}: {text}", stored.manifest.id, repo.name));
-                stored.record_damage();
+                stored.record_damage(self.mode.signer);
                 self.add_damaged(e);
             }
         }
@@ -104,11 +104,11 @@ impl Verification<'_, '_> {
 
 fn verify_backup(
     stored: &StoredBackup,
-    fast: bool,
+    mode: VerifyMode<'_>,
     readings: &mut Readings,
 ) -> Result<Option<VerifiedBackup>> {
-    let manifest = &stored.manifest;
-    let found = stored.verify_by(fast, || {
+    let (manifest, fast) = (&stored.manifest, mode.fast);
+    let found = stored.verify_by(mode, || {
         let checked = check_objects(stored, fast, readings);
         let checked = checked.doing(|| format!("verify {} in {}", manifest.id, stored.repo.name));
         checked.map(|at| FoundWhole { at, restored_tables: None })

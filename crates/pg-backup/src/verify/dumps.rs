@@ -5,7 +5,7 @@ use super::due::DueSet;
 use crate::format::catalog::Manifest;
 use crate::format::dump::{DumpCatalog, StoredDump};
 use crate::format::id::Id;
-use crate::format::verdict::{FoundWhole, verify_object};
+use crate::format::verdict::{FoundWhole, VerifyMode, verify_object};
 use crate::restore_dump::test_restore;
 use crate::server::Server;
 use crate::{cli, machine};
@@ -81,7 +81,7 @@ impl Verification<'_, '_> {
                     continue;
                 }
                 let note = format!("{} {} in {}: whole", manifest.database.name, manifest.id, repo.name);
-                let verified = verify_dump(stored, scratch.filter(|_| is_newest), self.args.fast);
+                let verified = verify_dump(stored, scratch.filter(|_| is_newest), self.mode);
                 self.add(verified, note)?;
             }
         }
@@ -99,13 +99,13 @@ fn find_newest(dumps: &[StoredDump]) -> BTreeMap<String, Id> {
 fn verify_dump(
     stored: StoredDump,
     scratch: Option<&ScratchServer>,
-    fast: bool,
+    mode: VerifyMode<'_>,
 ) -> Result<Option<VerifiedDump>> {
     let name = format!("{} {}", stored.manifest.database.name, stored.manifest.id);
-    let found = stored.verify_by(fast, || {
+    let found = stored.verify_by(mode, || {
         let at = Timestamp::now();
         for (key, sum) in stored.manifest.objects()? {
-            let done = verify_object(&stored.repo, &key, &sum, fast);
+            let done = verify_object(&stored.repo, &key, &sum, mode.fast);
             done.doing(|| format!("verify {name} in {}", stored.repo.name))?;
         }
         // After the sums: what is damaged in the store must not be taken for a dump that does not load.

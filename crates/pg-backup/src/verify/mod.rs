@@ -11,6 +11,7 @@ use crate::cli;
 use crate::format::backup::BackupCatalog;
 use crate::format::dump::DumpCatalog;
 use crate::format::id::Id;
+use crate::format::verdict::VerifyMode;
 use due::{DueRule, DueSet, HeldItems, TimeLimit};
 use dumps::ChosenDumps;
 use jiff::Timestamp;
@@ -23,10 +24,12 @@ use wal::{HeldWal, WalReading, WalWanted};
 /// Runs the verb as a job.
 pub(crate) fn run(args: &cli::Verify, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open_to_read(config, &args.identity)?;
+    let signer = args.sign.find_signer(config, "pg-backup")?;
     run::job(config, "pg-backup", "verify", &args.repos.cluster, |report| {
         let scratch = if args.deep { Some(dumps::ScratchServer::connect(args, config)?) } else { None };
         let mut verification = Verification {
             args,
+            mode: VerifyMode { fast: args.fast, signer: signer.as_ref() },
             limit: TimeLimit::begin(args.limit_time.map(|span| span.0)),
             left: 0,
             results: RepoResults::default(),
@@ -56,6 +59,7 @@ struct HeldRepo {
 /// What all repositories of a run share.
 struct Verification<'a, 'o> {
     args: &'a cli::Verify,
+    mode: VerifyMode<'a>,
     limit: TimeLimit,
     /// How many of the present repository are due and must wait for a later run.
     left: usize,
@@ -78,7 +82,7 @@ impl Verification<'_, '_> {
         }
         let Some(held) = self.results.start_item(self.read_held(repo)) else { return Ok(()) };
         let HeldRepo { mut backups, dumps, wal } = held;
-        if self.args.fast {
+        if self.mode.fast {
             self.name_cold_objects(repo, &backups, &dumps, &wal)?;
             self.name_short_locks(repo, &backups, &dumps)?;
         }
@@ -99,7 +103,7 @@ impl Verification<'_, '_> {
             // What is not due was meant all the same.
             let held = wal.iter().filter(|w| due.is_some() && !w.files.is_empty());
             self.seen.extend(held.map(|w| format!("WAL of system {}", w.system.identifier)));
-            let reading = WalReading { repo, wanted: &wanted, fast: self.args.fast, limit: self.limit };
+            let reading = WalReading { repo, wanted: &wanted, mode: self.mode, limit: self.limit };
             self.verify_wal(&wal, &reading)?;
         }
         self.verify_dumps(repo, dumps, ChosenDumps { scratch, due: due.as_ref() })?;

@@ -2,6 +2,7 @@
 
 use super::due::{DueSet, TimeLimit};
 use crate::format::backup::BackupCatalog;
+use crate::format::verdict::VerifyMode;
 use crate::machine;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -121,8 +122,7 @@ pub(super) enum WalWanted<'a> {
 pub(super) struct WalReading<'a> {
     pub(super) repo: &'a Repo,
     pub(super) wanted: &'a WalWanted<'a>,
-    /// Presence and sizes only.
-    pub(super) fast: bool,
+    pub(super) mode: VerifyMode<'a>,
     pub(super) limit: TimeLimit,
 }
 
@@ -217,7 +217,7 @@ impl WalVerifier<'_> {
                 Ok(_) => None,
             })
             .collect();
-        if !self.reading.fast && !items.is_empty() {
+        if !self.reading.mode.fast && !items.is_empty() {
             self.record_verdict(&damaged, &others);
         }
         Ok(WalFound { whole: self.make_records(&items, &verdicts), damaged, left })
@@ -236,7 +236,7 @@ impl WalVerifier<'_> {
             if self.reading.limit.is_over() {
                 return Ok(None);
             }
-            let done = match self.reading.fast {
+            let done = match self.reading.mode.fast {
                 true => check_size(item),
                 false => match self.verify_item(archive, item, size) {
                     Err(e) if NoIdentity::caused(&e) => verify_encrypted(archive, item),
@@ -314,7 +314,8 @@ impl WalVerifier<'_> {
         let proven = self.wal.files.iter().map(proven).collect();
         let mut verdict = Verified::new(at, all.into_iter().collect());
         verdict.set_proven(proven);
-        if let Err(e) = verdict.record(&*self.reading.repo.store, &self.wal.system) {
+        if let Err(e) = verdict.record(&*self.reading.repo.store, &self.wal.system, self.reading.mode.signer)
+        {
             // A credential that may only read can verify all the same.
             log::warn!(
                 "the verdict on the WAL could not be stored in {}: {}",
@@ -343,7 +344,7 @@ impl WalVerifier<'_> {
                 files: items.len() - tails,
                 tails,
                 bytes: items.iter().map(|(_, bytes)| bytes).sum(),
-                fast: self.reading.fast,
+                fast: self.reading.mode.fast,
             }
         };
         lines.into_iter().map(record).collect()

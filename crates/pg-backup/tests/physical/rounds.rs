@@ -4,11 +4,14 @@ use crate::lab::{back_up, fill, lab};
 use crate::world::World;
 use std::fs;
 use std::path::PathBuf;
+use testkit::SigningKey;
 
 /// The proofs of backups and dumps.
 fn proofs(world: &World) -> Vec<PathBuf> {
-    let is_proof =
-        |f: &PathBuf| f.display().to_string().contains("proof") && !f.display().to_string().contains("/wal.");
+    let is_proof = |f: &PathBuf| {
+        let name = f.display().to_string();
+        name.contains("proof") && name.ends_with(".json") && !name.contains("/wal.")
+    };
     world.files().into_iter().filter(is_proof).collect()
 }
 
@@ -91,4 +94,30 @@ fn what_is_due_is_read_the_longest_ago_first() {
     world.run(&["verify", "--within", "30d", "--newest"]).refused(2, "");
     world.run(&["verify", "--limit-bytes", "1"]).refused(2, "");
     world.run(&["verify", "--limit-time", "1h"]).refused(2, "");
+}
+
+/// Whoever keeps the key of `--sign-key` vouches for each verdict; a verdict goes with its signature.
+#[test]
+fn what_verify_proves_is_signed() {
+    let world = lab(15);
+    world.app();
+    back_up(&world, &[]);
+    world.dump("app", &[]);
+    world.run(&["verify"]).fine();
+    let signer = SigningKey::make(&world.path("."), "key");
+    world.run(&["verify", "--sign-key", "/nowhere"]).refused(1, "/nowhere does not sign");
+    let key = signer.key.display().to_string();
+    let verify = || {
+        world.run(&["verify", "--sign-key", &key]).fine();
+        let signed: Vec<PathBuf> =
+            proofs(&world).into_iter().filter(|p| signer.signed(p, "pg-backup")).collect();
+        signed.len()
+    };
+    assert_eq!((verify(), verify()), (2, 4), "a verdict each time, of a backup and of a dump");
+    world.run(&["prune", "--keep-last", "1"]).fine();
+    let all = world.files();
+    let signatures = all.iter().filter(|f| f.extension().is_some_and(|e| e == "sig"));
+    assert_eq!(signatures.count(), proofs(&world).len(), "each of the newest, and no other: {all:?}");
+    assert!(proofs(&world).iter().all(|p| signer.signed(p, "pg-backup")));
+    world.run(&["check"]).fine();
 }
