@@ -71,7 +71,7 @@ impl Stretch {
 
     /// Takes a piece in, where it follows.
     fn add_piece(&mut self, piece: &Piece) -> bool {
-        let follows = Stretch { count: 1, from: self.from_of(self.count), ..*self };
+        let follows = Stretch { count: 1, from: self.begin_of(self.count), ..*self };
         let fits = [follows.pack, follows.from, follows.bytes] == [piece.pack, piece.from, piece.bytes]
             && follows.at == piece.at;
         self.count += u32::from(fits);
@@ -79,7 +79,7 @@ impl Stretch {
     }
 
     /// Where the piece of this number begins.
-    fn from_of(self, number: u32) -> u32 {
+    fn begin_of(self, number: u32) -> u32 {
         number.saturating_mul(self.bytes.saturating_add(HEADER)).saturating_add(self.from)
     }
 
@@ -254,7 +254,7 @@ impl KnownDigests {
             for stretch in parse_line(line)?.stretches {
                 for number in 0..stretch.count {
                     let own: Vec<BlockRecord> = records.by_ref().take(stretch.blocks()).collect();
-                    let place = (stretch.pack, stretch.at, stretch.from_of(number));
+                    let place = (stretch.pack, stretch.at, stretch.begin_of(number));
                     pieces.insert(place, KnownPiece { bytes: stretch.bytes, blocks: own });
                 }
             }
