@@ -58,8 +58,14 @@ fn manual_title(root: &Command) -> String {
     roff.render()
 }
 
+/// Every verb, and of one that has verbs of its own these.
 fn verbs_of(root: &Command) -> impl Iterator<Item = &Command> {
-    root.get_subcommands().filter(|v| !v.is_hide_set() && v.get_name() != "help")
+    let shown = |v: &&Command| !v.is_hide_set() && v.get_name() != "help";
+    let nested = move |verb| {
+        let own: Vec<&Command> = Command::get_subcommands(verb).filter(shown).collect();
+        if own.is_empty() { vec![verb] } else { own }
+    };
+    root.get_subcommands().filter(shown).flat_map(nested)
 }
 
 fn draw_section(section: impl Fn(&mut dyn Write) -> std::io::Result<()>) -> String {

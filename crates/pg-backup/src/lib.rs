@@ -9,6 +9,7 @@ mod database;
 mod dump;
 mod format;
 mod init;
+mod key;
 mod list;
 mod lock;
 mod machine;
@@ -46,6 +47,7 @@ pub fn run(args: BackupArgs, out: &mut Out<'_>) -> Result<()> {
         BackupVerb::Prune(verb) => prune::run(verb, &config, out),
         BackupVerb::Pin(verb) => pin::run(verb, &config, out),
         BackupVerb::Unpin(verb) => pin::end(verb, &config, out),
+        BackupVerb::Key(verb) => key::run(verb, &config, out),
         BackupVerb::Check(verb) => check::run(verb, &config, out),
         BackupVerb::Init(verb) => init::run(verb, &config, out),
     }

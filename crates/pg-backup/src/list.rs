@@ -329,7 +329,7 @@ fn describe_verdict(damaged: Option<Timestamp>, verified: Option<Timestamp>) -> 
 }
 
 /// A time by this machine's clock, with its distance from UTC: `2026-11-21 04:00 +01:00`.
-fn format_local(at: Timestamp) -> String {
+pub(crate) fn format_local(at: Timestamp) -> String {
     at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M %:z").to_string()
 }
 

@@ -5,10 +5,12 @@
 
 mod file;
 mod identities;
+mod new_identity;
 mod recipients;
 
 pub use file::{Decrypted, Encrypted};
 pub use identities::Identities;
+pub use new_identity::NewIdentity;
 pub use recipients::{Recipient, Recipients};
 
 /// The first bytes of every age file.

@@ -4,6 +4,7 @@ mod backup;
 mod copy;
 mod dump;
 mod init;
+mod key;
 mod recovery_target;
 
 pub(crate) use backup::{Checkpoint, Restore, Run};
@@ -14,6 +15,7 @@ pub(crate) use init::{Init, PolicyOf};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+pub(crate) use key::{KeyArgs, KeyCheck, KeyNew, KeyTest, KeyVerb};
 pub(crate) use recovery_target::{RecoveryTargetArgs, TargetAction, TargetKeyword, TargetTimeline};
 use std::path::PathBuf;
 use toban_core::check::Rule;
@@ -81,6 +83,8 @@ pub enum BackupVerb {
     Pin(Pin),
     /// End a pin
     Unpin(Unpin),
+    /// Make, list and test the keys of encrypted content
+    Key(KeyArgs),
     /// Check the newest backup and dumps: age, size, last verify
     Check(Check),
     /// Print what a repository needs before its first backup

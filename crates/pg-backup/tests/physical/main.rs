@@ -9,6 +9,7 @@ mod encrypted;
 mod faults;
 mod incremental;
 mod kept;
+mod keys;
 mod kill;
 mod lab;
 mod large;
