@@ -63,6 +63,11 @@ fn a_server_without_a_key_does_all_but_restore() {
         lab.run(tool, args).fine();
     }
 
+    let opened = lab.run("pg-backup", &["key", "test", "--identity", &key.path(), "--json"]).json();
+    let kinds: Vec<&str> = opened.iter().filter_map(|r| r["kind"].as_str()).collect();
+    assert_eq!(kinds, ["backup", "wal", "dump"], "{opened:?}");
+    assert!(opened.iter().all(|r| r["encrypted"] == true), "{opened:?}");
+
     // The same file again is fine, and another one of its name is not, whatever is known of the stored one.
     let name = lab.pg.psql("postgres", &format!("select pg_walfile_name('{}')", wanted.lsn));
     let source = lab.pg.data_dir().join("pg_wal").join(&name);
