@@ -4,6 +4,7 @@ mod disasters;
 mod encrypted;
 mod failovers;
 mod lab;
+mod locked;
 mod pair;
 mod promotions;
 mod records;
