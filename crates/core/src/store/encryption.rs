@@ -380,7 +380,7 @@ impl Store for EncryptedStore {
     }
 
     fn locked_until(&self, key: &Key) -> Result<Option<Timestamp>> {
-        self.0.store.locked_until(key)
+        self.find_either(key, |name| self.0.store.locked_until(name))
     }
 
     /// Of content both objects that may hold it.
