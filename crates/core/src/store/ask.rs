@@ -113,3 +113,19 @@ async fn attempt_once<F: Future>(limit: Duration, attempt: F) -> Result<F::Outpu
     let late = |_| Error::retry(format!("no answer within {:.1} s", limit.as_secs_f64()));
     tokio::time::timeout(limit, attempt).await.map_err(late)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_that_is_asked_for_is_read() {
+        let second = |n| Some(Duration::from_secs(n));
+        assert_eq!(
+            (parse_retry_after(Some("3")), parse_retry_after(Some(" 120 "))),
+            (second(3), second(120))
+        );
+        assert_eq!(parse_retry_after(Some("Mon, 30 Nov 2026 15:00:00 GMT")), None);
+        assert_eq!(parse_retry_after(None), None);
+    }
+}

@@ -82,7 +82,7 @@ fn trouble_with_azure_is_one_clear_line() {
     assert!(said.contains("hint: create the container"), "{said}");
     let key = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmE=";
     world.set("AZURE_STORAGE_KEY", key);
-    let said = world.run(&["run"]).refused(1, "AuthenticationFailed").to_string();
+    let said = world.run(&["run"]).refused(1, "failed to authenticate the request").to_string();
     assert!(
         said.contains("check AZURE_STORAGE_KEY") && !said.contains("canary") && !said.contains(key),
         "{said}"

@@ -45,18 +45,18 @@ struct Cloud<D> {
     root: String,
     prefix: String,
     backoff: Backoff,
-    line: OnceLock<Arc<Line<D>>>,
+    line: OnceLock<Arc<ServiceLine<D>>>,
     connect: Box<dyn Fn(HttpTransport) -> Result<D> + Send + Sync>,
     container_seen: OnceLock<()>,
 }
 
 /// The way to a service: what tasks of their own share with the store.
-struct Line<D> {
+struct ServiceLine<D> {
     dialect: D,
     transport: HttpTransport,
 }
 
-impl<D: Dialect> Line<D> {
+impl<D: Dialect> ServiceLine<D> {
     /// One attempt of one request.
     async fn attempt(&self, need: Need, mut request: HttpRequest) -> Result<HttpResponse, Refusal> {
         self.dialect.sign(&mut request).await?;
@@ -115,7 +115,7 @@ impl<D: Dialect> Cloud<D> {
     }
 
     /// Of two at once one may be made in vain; it is dropped.
-    fn get_line(&self) -> Result<&Arc<Line<D>>> {
+    fn get_line(&self) -> Result<&Arc<ServiceLine<D>>> {
         if self.line.get().is_none() {
             let transport = HttpTransport::new(self.backoff);
             let dialect = (self.connect)(transport.clone())?;
@@ -124,7 +124,7 @@ impl<D: Dialect> Cloud<D> {
             let check = || async { dialect.check_credentials().await.map_err(Refusal::from) };
             wait_until_answered(self.backoff, 32 << 20, &format!("reach {}", self.root), check)
                 .map_err(|r| r.error)?;
-            let _ = self.line.set(Arc::new(Line { dialect, transport }));
+            let _ = self.line.set(Arc::new(ServiceLine { dialect, transport }));
         }
         Ok(self.line.get().expect("set above"))
     }

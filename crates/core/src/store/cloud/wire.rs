@@ -52,22 +52,22 @@ impl HttpTransport {
             Ok(whole)
         });
         let late = |_| Error::retry(format!("no answer within {} s", limit.as_secs()));
-        let answer = asked.await.map_err(late).and_then(|a| a);
-        match answer {
-            // Outside of the cloud this address leads nowhere: that does not pass by waiting.
-            Err(e) if of_machine => {
-                Err(Error::failed(format!("no credentials are set, and this machine has none: {place}"))
-                    .because(e))
-            }
-            Err(e) => Err(Error::new(e.kind(), place).because(e)),
-            Ok(answer) if answer.status().is_success() => Ok(answer),
-            Ok(answer) => {
-                let text = String::from_utf8_lossy(answer.body());
-                let e = Error::new(kind_of_status(answer.status().as_u16()), format!("{place} answered"));
-                Err(e.because(format!("{} {}", answer.status(), text.chars().take(300).collect::<String>())))
-            }
-        }
+        let answer = asked.await.map_err(late).and_then(|answer| answer).and_then(refuse_unsuccessful);
+        // Outside of the cloud the machine's own address leads nowhere: that does not pass by waiting.
+        answer.map_err(|e| match of_machine {
+            true => Error::failed(format!("no credentials are set, and {place} has none")).because(e.chain()),
+            false => Error::new(e.kind(), place).because(e),
+        })
     }
+}
+
+fn refuse_unsuccessful(answer: http::Response<Vec<u8>>) -> Result<http::Response<Vec<u8>>> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let text: String = String::from_utf8_lossy(answer.body()).chars().take(300).collect();
+    Err(Error::new(kind_of_status(status.as_u16()), format!("{status}: {text}")))
 }
 
 /// The addresses at which machines of the clouds learn who they are.

@@ -43,7 +43,8 @@ pub(super) fn remedy(status: u16, code: &str, need: Need) -> Option<&'static str
             "the account takes no keys: use a service principal or a managed identity"
         }
         "AuthorizationFailure" => {
-            "the account's network rules do not let this machine in, or the signature lacks the right"
+            "check AZURE_STORAGE_KEY, or the rights in AZURE_STORAGE_SAS_TOKEN, and whether the account's network rules let \
+             this machine in"
         }
         "BlobArchived" => {
             "the blob is in the archive tier: bring it back first by `az storage blob set-tier --tier Hot`, \

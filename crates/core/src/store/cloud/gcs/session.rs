@@ -9,7 +9,7 @@ use crate::shutdown;
 use crate::store::ask::{Need, Refusal, send_until_answered};
 use crate::store::cloud::dialect::make_request;
 use crate::store::cloud::upload::{PlannedPut, judge_refused_end};
-use crate::store::cloud::{Line, MARK};
+use crate::store::cloud::{MARK, ServiceLine};
 use crate::store::{Stored, parts, reactor};
 use aws_sdk_s3::config::http::HttpResponse;
 use http::Method;
@@ -134,7 +134,7 @@ impl Drop for PartFlight {
 
 /// One part, of which an attempt may bring the service any number of bytes.
 struct PartSender {
-    line: Arc<Line<GcsDialect>>,
+    line: Arc<ServiceLine<GcsDialect>>,
     uri: String,
     from: u64,
     part: bytes::Bytes,
@@ -145,7 +145,7 @@ struct PartSender {
 
 /// How far the service has an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reached {
+enum UploadProgress {
     Until(u64),
     Whole,
 }
@@ -158,14 +158,17 @@ impl PartSender {
     /// Sends what the service does not have yet.
     async fn send_rest(&self) -> Result<(), Refusal> {
         let mut reached = match self.unsure.swap(true, Ordering::Relaxed) {
-            false => Reached::Until(self.from),
+            false => UploadProgress::Until(self.from),
             true => self.send_chunk("bytes */*", bytes::Bytes::new()).await?,
         };
         loop {
             let at = match reached {
-                Reached::Whole => return Ok(()),
-                Reached::Until(at) if at == self.end() && !self.last => return Ok(()),
-                Reached::Until(at) => at,
+                UploadProgress::Whole if self.last => return Ok(()),
+                UploadProgress::Whole => {
+                    return Err(Error::failed("the service ended the upload before its last part").into());
+                }
+                UploadProgress::Until(at) if at == self.end() && !self.last => return Ok(()),
+                UploadProgress::Until(at) => at,
             };
             if !(self.from..=self.end()).contains(&at) {
                 return Err(
@@ -175,15 +178,15 @@ impl PartSender {
             let skipped = usize::try_from(at - self.from).unwrap_or(usize::MAX);
             let chunk = self.part.slice(skipped..);
             reached = self.send_chunk(&content_range(at, self.end(), self.last), chunk).await?;
-            if reached == Reached::Until(at) {
+            if reached == UploadProgress::Until(at) {
                 return Err(Error::retry("the service stored nothing of it").into());
             }
         }
     }
 
-    async fn send_chunk(&self, range: &str, chunk: bytes::Bytes) -> Result<Reached, Refusal> {
+    async fn send_chunk(&self, range: &str, chunk: bytes::Bytes) -> Result<UploadProgress, Refusal> {
         let request = make_request(Method::PUT, &self.uri, &[("content-range", range)], chunk)?;
-        Ok(read_reached(&self.line.attempt(Need::Write, request).await?))
+        Ok(read_progress(&self.line.attempt(Need::Write, request).await?))
     }
 }
 
@@ -196,12 +199,12 @@ fn content_range(at: u64, end: u64, last: bool) -> String {
     }
 }
 
-fn read_reached(answer: &HttpResponse) -> Reached {
+fn read_progress(answer: &HttpResponse) -> UploadProgress {
     if answer.status().as_u16() != 308 {
-        return Reached::Whole;
+        return UploadProgress::Whole;
     }
     let last = answer.headers().get("range").and_then(|r| r.rsplit_once('-')?.1.trim().parse::<u64>().ok());
-    Reached::Until(last.map_or(0, |last| last + 1))
+    UploadProgress::Until(last.map_or(0, |last| last + 1))
 }
 
 #[cfg(test)]
