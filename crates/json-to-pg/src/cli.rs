@@ -30,7 +30,7 @@ impl Cli for JsonMoveArgs {
 #[derive(Subcommand, Debug)]
 pub enum JsonMoveVerb {
     /// Read every record of the files, say what each path would become, and ask what only people know
-    Plan(JsonPlanArgs),
+    Plan(Box<JsonPlanArgs>),
     /// Load the files by a plan, in one transaction, and prove them inside of it
     Run(JsonRunArgs),
     /// Compare the files with what the last run loaded, record by record
@@ -51,7 +51,7 @@ pub struct JsonPlanArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Plan for tables that the application's own migrations made in this database
-    #[arg(long = "for", value_name = "CONNINFO")]
+    #[arg(long = "for", value_name = "CONNINFO", conflicts_with_all = ["explode", "split", "keep_order", "snake_case", "schema"])]
     pub target: Option<String>,
     /// The table of a file, where names do not tell: FILE=SCHEMA.TABLE; may be given several times
     #[arg(long, value_name = "FILE=TABLE")]

@@ -110,9 +110,10 @@ impl PathStats {
         match text.as_bytes().first() {
             Some(b'0'..=b'9' | b'-') => self.count_figures(text),
             Some(b'{' | b'[' | b'n' | b'N' | b'u') => {
-                self.printed += u64::from(forms::is_printed_value(text))
+                self.printed += u64::from(forms::is_printed_value(text));
             }
-            Some(0xe4 | 0xe5 | 0xe6) => self.bad_times += u64::from(forms::looks_like_time(text)),
+            // The first byte of 令, 平 and 昭.
+            Some(0xe4..=0xe6) => self.bad_times += u64::from(forms::looks_like_time(text)),
             _ => {}
         }
         if matches!(text.len(), 32 | 36) && migrate::text::parse_uuid(text.as_bytes()).is_some() {

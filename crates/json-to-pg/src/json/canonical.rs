@@ -15,7 +15,7 @@ pub(crate) fn put_number(text: &[u8], out: &mut Vec<u8>) {
         _ => (false, text),
     };
     let end = rest.iter().position(|b| matches!(b, b'e' | b'E')).unwrap_or(rest.len());
-    let exponent = rest.get(end + 1..).and_then(|e| std::str::from_utf8(e).ok()).map(|e| e.parse::<i64>());
+    let exponent = rest.get(end + 1..).and_then(|e| std::str::from_utf8(e).ok()).map(str::parse::<i64>);
     let (mantissa, exponent) = (&rest[..end], exponent.unwrap_or(Ok(0)));
     let point = mantissa.iter().position(|b| *b == b'.').unwrap_or(end);
     out.push(b'd');

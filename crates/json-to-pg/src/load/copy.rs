@@ -323,7 +323,7 @@ impl<'a> LoadTarget<'a> {
         differs.join(" or ")
     }
 
-    fn from_sql(&self) -> String {
+    fn joined_sql(&self) -> String {
         let stage = self.staged_name().unwrap_or_default();
         format!("{stage} s join {} t on {}", quote_table(self.name), self.join_sql())
     }
@@ -333,7 +333,7 @@ impl<'a> LoadTarget<'a> {
         let sql = format!(
             "select {} from {} where {}",
             key.join(" || ', ' || "),
-            self.from_sql(),
+            self.joined_sql(),
             self.differs_sql()
         );
         let rows = client.query(&sql, &[]).doing(|| format!("compare with the rows of {}", self.name))?;
@@ -346,7 +346,7 @@ impl<'a> LoadTarget<'a> {
         let name = crate::ledger::free_table(client, "old")?;
         let sql = format!(
             "create table {name} as select t.* from {} where {}",
-            self.from_sql(),
+            self.joined_sql(),
             self.differs_sql()
         );
         client.batch_execute(&sql).doing(doing)?;

@@ -10,7 +10,7 @@ use crate::load::encode::Zones;
 use crate::load::order::{TableReference, read_references};
 use crate::model::{FORMAT, FilePlan, KnownTables, MovePlan, OpenQuestion, QuestionKind, Zone};
 use crate::rules;
-use crate::source::file::OpenFile;
+use crate::source::file::JsonInput;
 use crate::source::folder::{JsonFile, find_files};
 use crate::source::layout::read_layout;
 use crate::source::records::detect_shape;
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &JsonPlanArgs, out: &mut Out<'_>) -> Result<()> {
     let target = args.target.as_deref().map(read_target).transpose()?;
     let mut censuses = Vec::new();
     for file in &found {
-        let shape = detect_shape(OpenFile::open_file(&file.path)?, &file.name)?;
+        let shape = detect_shape(JsonInput::open_file(&file.path)?, &file.name)?;
         let census = Census::read_file(&file.path, &file.name, &shape)?;
         census.check_fit()?;
         censuses.push(census);

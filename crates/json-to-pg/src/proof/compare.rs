@@ -284,7 +284,7 @@ impl FileComparison<'_> {
             }
             match (left.get(at), right.get(at)) {
                 (Some(ours), None) => {
-                    outcome.differences.push(difference(&ours.name, RecordDifference::Missing))
+                    outcome.differences.push(difference(&ours.name, RecordDifference::Missing));
                 }
                 (None, Some(theirs)) if theirs.own => {
                     outcome.differences.push(difference(&theirs.name, RecordDifference::Extra));
@@ -372,7 +372,7 @@ pub(crate) fn for_each_object(
             return Ok(());
         }
         rows += 1;
-        if rows % 1024 == 0 {
+        if rows.is_multiple_of(1024) {
             shutdown::check()?;
         }
         unescape_copy(line.strip_suffix(b"\n").unwrap_or(&line), &mut text);

@@ -198,7 +198,7 @@ fn put_expected_plain(
         }
         WireType::Bool | WireType::Json | WireType::Jsonb => put_value(value, out),
         WireType::Timestamp | WireType::Timestamptz | WireType::Date => {
-            put_moment(encoder.moment_of(value, to)?, out)
+            put_moment(encoder.moment_of(value, to)?, out);
         }
         WireType::Time => {
             let clock = timestamp::parse_clock(encoder.text_of(value)?.as_bytes()).ok_or(Invalid::NotTime)?;

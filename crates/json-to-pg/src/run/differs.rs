@@ -3,8 +3,8 @@
 use crate::census::scan::Census;
 use crate::census::stats::PathStats;
 use crate::model::{FilePlan, MovePlan};
+use crate::source::file::Identity;
 use crate::source::folder::find_files;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use toban_core::{Error, Result};
 
@@ -48,10 +48,7 @@ pub(crate) fn check_files(plan: &MovePlan, folder: &Path) -> Result<Vec<String>>
 /// Whether it is the very file of the plan, unchanged: then its census is known. The sum is compared when it is loaded.
 fn is_same(file: &FilePlan, path: &Path) -> bool {
     let Ok(meta) = path.metadata() else { return false };
-    let modified = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-    let source = &file.source;
-    (meta.dev(), meta.ino(), meta.len()) == (source.device, source.inode, source.bytes)
-        && modified.to_string() == source.modified
+    Identity { sha256: file.source.sha256.clone(), ..Identity::of(&meta) } == file.source
 }
 
 fn list_differences(file: &FilePlan, census: &Census, differences: &mut Vec<String>) {

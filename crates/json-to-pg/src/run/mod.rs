@@ -15,7 +15,7 @@ use crate::model::answers::apply_answers;
 use crate::model::compiled::{compile_file, quote_table};
 use crate::model::{FilePlan, FilledTable, MovePlan, OnConflict, Zone};
 use crate::plan::file::read_plan;
-use crate::proof::compare::{CompareOutcome, FileComparison};
+use crate::proof::compare::{CompareOutcome, FileComparison, JsonDifference};
 use crate::proof::rebuild::staged_filter;
 use crate::source::stream::RecordFile;
 use crate::target;
@@ -197,7 +197,7 @@ impl JsonMove<'_> {
 fn refuse_differences(plan: &FilePlan, outcome: &CompareOutcome, kept: &[String]) -> Result<()> {
     let keeps = plan.on_conflict == OnConflict::KeepDatabase;
     let counts = outcome.differences.iter().filter(|d| !(keeps && kept.contains(&d.row)));
-    let named: Vec<String> = counts.map(|d| d.describe()).collect();
+    let named: Vec<String> = counts.map(JsonDifference::describe).collect();
     if named.is_empty() {
         return Ok(());
     }

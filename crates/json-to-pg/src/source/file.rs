@@ -20,21 +20,21 @@ const CHUNK: usize = 256 << 10;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
+    /// Device and inode: the file itself, whatever its name is. As text: TOML has no number for all of them.
+    pub(crate) file: String,
     pub(crate) bytes: u64,
-    /// Nanoseconds since 1970, as text: TOML has no number for all of them.
+    /// Nanoseconds since 1970.
     pub(crate) modified: String,
     /// SHA-256 of the bytes, hexadecimal.
     pub(crate) sha256: String,
 }
 
 impl Identity {
-    fn of(meta: &Metadata) -> Identity {
+    /// Of a file that was not read: without its sum.
+    pub(crate) fn of(meta: &Metadata) -> Identity {
         let modified = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
         Identity {
-            device: meta.dev(),
-            inode: meta.ino(),
+            file: format!("{}:{}", meta.dev(), meta.ino()),
             bytes: meta.len(),
             modified: modified.to_string(),
             sha256: String::new(),
@@ -43,7 +43,7 @@ impl Identity {
 }
 
 /// A file that is being read.
-pub(crate) struct OpenFile {
+pub(crate) struct JsonInput {
     reader: Box<dyn Read + Send>,
     raw: Arc<Mutex<Summed>>,
     before: Identity,
@@ -66,12 +66,12 @@ impl Read for SharedReader {
     }
 }
 
-impl OpenFile {
+impl JsonInput {
     /// Opens `path`; a byte order mark is left out.
     ///
     /// # Errors
     /// Usage for what is no regular file, cannot be read, is empty, or is in an encoding that JSON does not have.
-    pub(crate) fn open_file(path: &Path) -> Result<OpenFile> {
+    pub(crate) fn open_file(path: &Path) -> Result<JsonInput> {
         let shown = path.display();
         let doing = || format!("open {shown}");
         let as_usage = |e: Error| e.kind_as(Kind::Usage);
@@ -104,7 +104,7 @@ impl OpenFile {
                 .hint("convert it with iconv, and look at the result"));
         }
         let head = head.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(head);
-        Ok(OpenFile { reader: Box::new(std::io::Cursor::new(head).chain(reader)), raw, before })
+        Ok(JsonInput { reader: Box::new(std::io::Cursor::new(head).chain(reader)), raw, before })
     }
 
     /// What the file is, now that it was read to its end.
@@ -136,7 +136,7 @@ impl OpenFile {
     }
 }
 
-impl Read for OpenFile {
+impl Read for JsonInput {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         self.reader.read(buf)
     }

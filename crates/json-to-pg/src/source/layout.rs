@@ -1,8 +1,9 @@
 //! How an application writes its files, so that `export` writes them the same way.
 
-use super::file::OpenFile;
+use super::file::JsonInput;
 use serde::{Deserialize, Serialize};
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use toban_core::{Context, Result};
 
@@ -31,15 +32,19 @@ pub(crate) struct Layout {
 pub(crate) fn read_layout(path: &Path) -> Result<Layout> {
     let doing = || format!("read {}", path.display());
     let mut head = Vec::new();
-    let mut file = OpenFile::open_file(path)?;
+    let mut file = JsonInput::open_file(path)?;
     file.by_ref().take(HEAD).read_to_end(&mut head).doing(doing)?;
-    // The end of a longer text costs one more pass at most.
     let mut last = head.last().copied();
-    let mut rest = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut rest).doing(doing)? {
-            0 => break,
-            n => last = rest[..n].last().copied(),
+    if head.len() as u64 == HEAD {
+        let mut plain = File::open(path).doing(doing)?;
+        let mut magic = [0; 2];
+        plain.read_exact(&mut magic).doing(doing)?;
+        // Of a packed file the end is not known without unpacking all of it; almost all texts of that size end in a line.
+        last = Some(b'\n');
+        if magic != [0x1f, 0x8b] {
+            let mut end = [0];
+            plain.seek(SeekFrom::End(-1)).and_then(|_| plain.read_exact(&mut end)).doing(doing)?;
+            last = Some(end[0]);
         }
     }
     Ok(find_layout(&head, last == Some(b'\n')))

@@ -1,6 +1,6 @@
 //! Records by the batch: one thread reads, unpacks, sums and finds them, the caller parses them.
 
-use super::file::{Identity, OpenFile};
+use super::file::{Identity, JsonInput};
 use super::records::{FileShape, Place, RecordReader};
 use crate::json::{Parser, Value};
 use std::path::Path;
@@ -48,7 +48,7 @@ impl RecordFile<'_> {
         &self,
         mut each: impl FnMut(FileRecord<'_>) -> Result<()>,
     ) -> Result<Identity> {
-        let file = OpenFile::open_file(self.path)?;
+        let file = JsonInput::open_file(self.path)?;
         let (sender, receiver) = sync_channel::<Batch>(WAITING);
         std::thread::scope(|scope| {
             let reading = scope.spawn(move || {
@@ -89,7 +89,7 @@ impl RecordFile<'_> {
             let text = &batch.text[start..*end];
             start = *end;
             if let Err(e) = parser.parse_text(text) {
-                return Err(RecordReader::<OpenFile>::record_error(self.name, *place, text, &e));
+                return Err(RecordReader::<JsonInput>::record_error(self.name, *place, text, &e));
             }
             let record =
                 FileRecord { value: parser.root(text), text, place: *place, duplicates: &parser.duplicates };

@@ -65,9 +65,9 @@ pub(crate) fn write_files(world: &World) {
     };
     world.write("experts.json", list((1..=20).map(expert).collect()));
     world.write("notifications.json", "[]");
-    let log = |n: usize| {
-        let user = if n % 7 == 0 { format!("\"{}\"", n % 6 + 1) } else { (n % 6 + 1).to_string() };
-        let time = if n % 4 == 0 { "created_at" } else { "timestamp" };
+    let log = |n: u32| {
+        let user = if n.is_multiple_of(7) { format!("\"{}\"", n % 6 + 1) } else { (n % 6 + 1).to_string() };
+        let time = if n.is_multiple_of(4) { "created_at" } else { "timestamp" };
         format!(
             r#"{{"id":{n},"user_id":{user},"action":"read","ip_address":"192.168.1.{}","session_id":"s{n}","{time}":"2026-01-07T11:49:{:02}.5"}}"#,
             n % 250,

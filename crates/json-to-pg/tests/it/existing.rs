@@ -48,7 +48,7 @@ fn values_that_do_not_fit_are_asked_and_never_loaded() {
             &format!("[{{\"id\":1,\"v\":{value}}}]"),
         );
         world.edit(|plan| {
-            assert_eq!(plan["question"].as_array().map(Vec::len), Some(1), "{column} {value}: {plan:?}")
+            assert_eq!(plan["question"].as_array().map(Vec::len), Some(1), "{column} {value}: {plan:?}");
         });
         // A plan whose questions somebody deleted stops at the same value.
         world.edit(|plan| drop(plan.insert("question".into(), toml::Value::Array(Vec::new()))));

@@ -61,11 +61,12 @@ fn every_planted_fault_is_found_and_named() {
     for _ in 0..rounds(25) {
         // As it was loaded, by the same hand as the run as far as anybody can tell: no alarm.
         let id = dice.below(ROWS) + 1;
+        let row = id.to_string();
         let (sql, path) = fault(&mut dice, id);
         world.psql(&sql);
         let ran = world.tool(&["verify", "--json"]);
         assert!(matches!(ran.status, Some(3 | 4)), "{sql}: {ran:?}");
-        let named = records(&ran).into_iter().any(|r| r["row"] == id.to_string() && r["path"] == path);
+        let named = records(&ran).into_iter().any(|r| r["row"] == row.as_str() && r["path"] == path);
         assert!(named, "{sql}: {ran:?}");
         let rows = "delete from f_steps; delete from f; insert into f select * from kept.f; insert into f_steps select * from kept.steps";
         world.psql(rows);
