@@ -211,6 +211,8 @@ impl Drill<'_> {
         let backup = repository::compare_with_recorded(recorded, up, &mut self.findings);
         self.proof.recovery_point = self.proof.recovery_point.max(backup.as_ref().map(|b| b.finished));
         up.recovered.point = self.proof.recovery_point;
+        let able = |name: &&String| backup.as_ref().is_some_and(|b| b.recipients.contains(name));
+        self.proof.opened_by = self.plan.identities.iter().filter(able).cloned().collect();
         self.proof.backup = backup.map(|b| b.id);
         if self.plan.amcheck {
             systemd::show_status("pg_amcheck");

@@ -50,6 +50,8 @@ pub(crate) struct DrillPlan {
     pub(crate) live: Option<String>,
     /// Where the proof goes besides the state directory.
     pub(crate) repos: Repos,
+    /// The names of the recipients whose identities the drill has.
+    pub(crate) identities: Vec<String>,
     /// Who signs the proof.
     pub(crate) signer: Option<Signer>,
     /// Whom root becomes for all that is run.
@@ -89,6 +91,7 @@ impl DrillPlan {
             keep: args.keep,
             live: live.filter(|_| !args.no_live),
             repos,
+            identities: args.identity.names()?,
             signer: args.sign.find_signer(config, "pg-drill")?,
             user: find_user(&args.user)?,
             cluster: args.repos.cluster.clone(),

@@ -85,6 +85,8 @@ pub(crate) struct Proof {
     /// Text, as the number is larger than what JSON holds everywhere; none of a dump.
     pub(crate) system_identifier: Option<String>,
     pub(crate) backup: Option<String>,
+    /// The recipients whose identities opened the backup; none: it is not encrypted.
+    pub(crate) opened_by: Vec<String>,
     pub(crate) major: Option<u32>,
     pub(crate) files: u64,
     pub(crate) bytes: u64,

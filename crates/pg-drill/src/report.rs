@@ -43,11 +43,17 @@ fn render_page(proof: &Proof, drills: &[Proof]) -> String {
 
 fn facts_table(proof: &Proof) -> String {
     let objective = |what: Option<f64>| what.map_or("none is set".into(), format_seconds);
+    let opened_by = match proof.opened_by.as_slice() {
+        [] if proof.backup.is_some() => "none: it is not encrypted".into(),
+        [] => "unknown".into(),
+        names => escape_html(&names.join(", ")),
+    };
     let at_most = if proof.loss_is_exact { "" } else { "at most " };
     let rows = [
         ("Command", format!("<code>{}</code>", escape_html(&proof.command.join(" ")))),
         ("On", escape_html(&format!("{}, by {}", proof.host, proof.by))),
         ("Backup", escape_html(proof.backup.as_deref().unwrap_or("of another tool"))),
+        ("Opened by the identity of", opened_by),
         ("PostgreSQL", proof.major.map_or("unknown".into(), |m| m.to_string())),
         ("System identifier", escape_html(proof.system_identifier.as_deref().unwrap_or("none: a dump"))),
         ("Restored", format!("{} files, {}", proof.files, out::bytes(proof.bytes))),

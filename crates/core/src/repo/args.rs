@@ -45,6 +45,14 @@ impl IdentityArgs {
         Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
     }
 
+    /// The names of the recipients whose identities these are; none without a file.
+    ///
+    /// # Errors
+    /// Usage when the file does not read, or its passphrase is not given.
+    pub fn names(&self) -> Result<Vec<String>> {
+        self.read()?.map_or(Ok(Vec::new()), |identities| identities.names())
+    }
+
     fn read(&self) -> Result<Option<Arc<Identities>>> {
         let path = self.identity.clone().or_else(|| secret::credential(CREDENTIAL));
         path.map(|path| Identities::read_file(&path).map(Arc::new)).transpose()

@@ -32,6 +32,9 @@ pub struct BaseBackup {
     pub standby: bool,
     /// When it ended.
     pub finished: Timestamp,
+    /// Names of those whom it is encrypted to.
+    #[serde(default)]
+    pub recipients: Vec<String>,
 }
 
 impl BaseBackup {

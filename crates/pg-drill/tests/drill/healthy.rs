@@ -1,8 +1,8 @@
 //! Drills of backups that are well.
 
-use crate::world::{World, finding};
+use crate::world::{World, finding, found};
 use std::sync::atomic::{AtomicBool, Ordering};
-use testkit::{SigningKey, majors};
+use testkit::{AgeKey, SigningKey, majors};
 
 #[test]
 fn a_healthy_drill_passes_on_every_major_while_the_server_works() {
@@ -107,6 +107,20 @@ fn signed(world: &World, signer: &SigningKey) {
         let newest = listed.filter(|p| p.extension().is_some_and(|e| e == "json")).max().expect("a proof");
         assert!(signer.signed(&newest, "pg-drill"), "{}", newest.display());
     }
+}
+
+#[test]
+fn the_proof_of_an_encrypted_backup_names_who_opened_it() {
+    let world = World::new(15);
+    let key = AgeKey::make(&world.path("key"));
+    world.give_all("key");
+    let recipients = world.write("recipients", &key.recipient);
+    world.back_up_with(&["--recipients-file", &recipients]);
+    let repo = world.text("repo");
+    let drill = |more: &[&str]| world.drill(&[&["--json", "--repo", &repo, "--no-live"], more].concat());
+    found(&drill(&[]), 4, "no identity is given");
+    drill(&["--identity", &key.path()]).json();
+    assert_eq!(world.proof()["opened_by"], serde_json::json!([key.recipient]));
 }
 
 fn jiff_now() -> String {

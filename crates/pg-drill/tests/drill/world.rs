@@ -66,8 +66,13 @@ impl World {
 
     /// Backs up; the ID.
     pub(crate) fn back_up(&self) -> String {
+        self.back_up_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn back_up_with(&self, more: &[&str]) -> String {
         let mut run = as_owner(&self.path("bin/pg-backup"));
-        run.args(["run", "--json", "--repo", &self.text("repo"), "--db", &self.pg.url()]);
+        run.args(["run", "--json", "--repo", &self.text("repo"), "--db", &self.pg.url()]).args(more);
         run.env("TOBAN_STATE_DIR", self.folder("owner-state")).env("HOME", self.path("repo"));
         let ran = Ran::from(run.output().expect("run pg-backup"));
         ran.json().remove(0)["id"].as_str().expect("an id").to_string()
