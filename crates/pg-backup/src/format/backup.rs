@@ -356,7 +356,7 @@ impl Manifest for BackupManifest {
         let digests = self.digests.iter().map(|d| stored(self.digests_key(d), &d.sum));
         let facts = self.server.iter().map(|sum| stored(Ok(facts_key(&self.system()?, &self.id)), sum));
         let index = std::iter::once(stored(self.index_key(), &self.index));
-        index.chain(facts).chain(packs).chain(digests).collect()
+        index.chain(packs).chain(digests).chain(facts).collect()
     }
 
     /// The system's facts, the archived WAL between its start and its end, and the history of its timeline. What was archived
