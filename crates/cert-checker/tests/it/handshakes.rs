@@ -252,7 +252,7 @@ fn trusted_certificates_by_openssl() {
         let checked = world.check(&["./tleaf.pem", "--trust", "troot.pem"]);
         match trusted {
             true => {
-                assert_eq!((checked.finding_ids(), checked.status), (vec![], Some(0)), "{id}: {checked:?}")
+                assert_eq!((checked.finding_ids(), checked.status), (vec![], Some(0)), "{id}: {checked:?}");
             }
             false => assert_eq!(checked.status, Some(2), "{id}: {checked:?}"),
         }

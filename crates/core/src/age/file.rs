@@ -106,7 +106,7 @@ impl<R: Read> Read for Decrypted<R> {
 /// What the format complains of is damage; an error of the file's reader stays what it is.
 fn explain(e: io::Error) -> io::Error {
     let of_format = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&e.kind());
-    let ours = e.get_ref().is_some_and(|inner| inner.is::<Error>());
+    let ours = e.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>);
     match of_format && !ours {
         true => Error::corrupt("the age file was changed, moved or cut").because(e).into(),
         false => e,

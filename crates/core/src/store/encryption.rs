@@ -282,7 +282,8 @@ pub struct NoIdentity;
 impl NoIdentity {
     /// Whether it is below `e`.
     pub fn caused(e: &Error) -> bool {
-        std::iter::successors(std::error::Error::source(e), |e| (*e).source()).any(|e| e.is::<NoIdentity>())
+        std::iter::successors(std::error::Error::source(e), |e| (*e).source())
+            .any(<dyn std::error::Error>::is::<NoIdentity>)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::format::dump::DumpCatalog;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use toban_core::age::Recipients;
 use toban_core::config::Config;
 use toban_core::repo::Repo;
 use toban_core::store::Encryption;
@@ -51,7 +52,7 @@ pub(super) fn check_recipients(args: &KeyCheck, config: &Config, out: &mut Out<'
     let mut unreadable = 0;
     for repo in &args.repos.open(config)? {
         let configured = repo.store.encryption().and_then(Encryption::recipients);
-        let configured = configured.map(|recipients| recipients.names()).unwrap_or_default();
+        let configured = configured.map(Recipients::names).unwrap_or_default();
         let held = list_held(repo, &args.repos.cluster)?;
         unreadable += held.iter().filter(|held| !fits(held, &configured)).count();
         for readable in count_readable(repo, &held, &configured) {
@@ -108,9 +109,9 @@ fn count_readable(repo: &Repo, held: &[Held], configured: &[String]) -> Vec<Read
         for reader in one.recipients.iter().map(Some).chain(plain) {
             let readable = lines.entry(reader).or_insert_with(|| line(reader));
             if one.is_dump {
-                readable.dumps += 1
+                readable.dumps += 1;
             } else {
-                readable.backups += 1
+                readable.backups += 1;
             }
             readable.newest = readable.newest.max(Some(one.at));
         }

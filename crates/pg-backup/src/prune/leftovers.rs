@@ -101,7 +101,7 @@ impl<'a> BackupFolder<'a> {
                 self.touched = self.touched.max(Some(object.modified));
             }
             Part::Mark(_) | Part::Pin(_) | Part::Verdict { .. } | Part::Signature(_) => {
-                self.beside.push(object)
+                self.beside.push(object);
             }
         }
     }

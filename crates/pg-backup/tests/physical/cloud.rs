@@ -82,13 +82,13 @@ fn trouble_with_azure_is_one_clear_line() {
     assert!(said.contains("hint: create the container"), "{said}");
     let key = "Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5LWNhbmE=";
     world.set("AZURE_STORAGE_KEY", key);
-    let said = world.run(&["run"]).refused(1, "failed to authenticate the request").to_string();
+    let said = world.run(&["run"]).refused(1, "failed to authenticate the request");
     assert!(
         said.contains("check AZURE_STORAGE_KEY") && !said.contains("canary") && !said.contains(key),
         "{said}"
     );
     world.set("AZURE_STORAGE_KEY", "not base64, a canary");
-    let said = world.run(&["list"]).refused(1, "find credentials").to_string();
+    let said = world.run(&["list"]).refused(1, "find credentials");
     assert!(!said.contains("canary"), "{said}");
     world.set("AZURE_STORAGE_KEY", "");
     world.run(&["list"]).refused(1, "no credentials are set");

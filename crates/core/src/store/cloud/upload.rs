@@ -54,10 +54,7 @@ impl PlannedPut<'_> {
 fn put_small<D: Dialect>(cloud: &Cloud<D>, put: &PlannedPut<'_>, body: Vec<u8>) -> Result<Stored> {
     let body = bytes::Bytes::from(body);
     let make = |d: &D| d.put(&put.path, &put.metadata, body.clone());
-    let refusal = match cloud.send_request(Need::Write, 0, &put.doing, make) {
-        Ok(_) => return Ok(Stored::New),
-        Err(refusal) => refusal,
-    };
+    let Err(refusal) = cloud.send_request(Need::Write, 0, &put.doing, make) else { return Ok(Stored::New) };
     match judge_refused_put(cloud, put, refusal)? {
         Some(stored) => Ok(stored),
         // Azurite takes blocks that nobody committed for a blob, but not when others are committed.
