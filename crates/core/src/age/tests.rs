@@ -60,7 +60,7 @@ fn decrypt(identity: &Path, file: &[u8], at: u64) -> Result<Vec<u8>> {
 }
 
 fn content(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|i| (i * i >> 8) as u8).collect()
+    (0..bytes).map(|i| ((i * i) >> 8) as u8).collect()
 }
 
 const CHUNK: usize = 64 << 10;
