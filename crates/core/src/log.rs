@@ -18,7 +18,7 @@ pub fn init(tool: &'static str, verbosity: i8) {
     // Libraries' chatter only from -vv on.
     let foreign = if verbosity < 2 { LevelFilter::Error } else { level };
     builder.filter_level(foreign);
-    for ours in ["toban_core", &tool.replace('-', "_")] {
+    for ours in ["toban_core", "migrate", &tool.replace('-', "_")] {
         builder.filter_module(ours, level);
     }
     if let Ok(filters) = std::env::var("RUST_LOG") {
