@@ -29,6 +29,12 @@ _pg__backup() {
             pg__backup,help)
                 cmd="pg__backup__subcmd__help"
                 ;;
+            pg__backup,init)
+                cmd="pg__backup__subcmd__init"
+                ;;
+            pg__backup,key)
+                cmd="pg__backup__subcmd__key"
+                ;;
             pg__backup,list)
                 cmd="pg__backup__subcmd__list"
                 ;;
@@ -65,6 +71,12 @@ _pg__backup() {
             pg__backup__subcmd__help,help)
                 cmd="pg__backup__subcmd__help__subcmd__help"
                 ;;
+            pg__backup__subcmd__help,init)
+                cmd="pg__backup__subcmd__help__subcmd__init"
+                ;;
+            pg__backup__subcmd__help,key)
+                cmd="pg__backup__subcmd__help__subcmd__key"
+                ;;
             pg__backup__subcmd__help,list)
                 cmd="pg__backup__subcmd__help__subcmd__list"
                 ;;
@@ -89,6 +101,39 @@ _pg__backup() {
             pg__backup__subcmd__help,verify)
                 cmd="pg__backup__subcmd__help__subcmd__verify"
                 ;;
+            pg__backup__subcmd__help__subcmd__key,check)
+                cmd="pg__backup__subcmd__help__subcmd__key__subcmd__check"
+                ;;
+            pg__backup__subcmd__help__subcmd__key,new)
+                cmd="pg__backup__subcmd__help__subcmd__key__subcmd__new"
+                ;;
+            pg__backup__subcmd__help__subcmd__key,test)
+                cmd="pg__backup__subcmd__help__subcmd__key__subcmd__test"
+                ;;
+            pg__backup__subcmd__key,check)
+                cmd="pg__backup__subcmd__key__subcmd__check"
+                ;;
+            pg__backup__subcmd__key,help)
+                cmd="pg__backup__subcmd__key__subcmd__help"
+                ;;
+            pg__backup__subcmd__key,new)
+                cmd="pg__backup__subcmd__key__subcmd__new"
+                ;;
+            pg__backup__subcmd__key,test)
+                cmd="pg__backup__subcmd__key__subcmd__test"
+                ;;
+            pg__backup__subcmd__key__subcmd__help,check)
+                cmd="pg__backup__subcmd__key__subcmd__help__subcmd__check"
+                ;;
+            pg__backup__subcmd__key__subcmd__help,help)
+                cmd="pg__backup__subcmd__key__subcmd__help__subcmd__help"
+                ;;
+            pg__backup__subcmd__key__subcmd__help,new)
+                cmd="pg__backup__subcmd__key__subcmd__help__subcmd__new"
+                ;;
+            pg__backup__subcmd__key__subcmd__help,test)
+                cmd="pg__backup__subcmd__key__subcmd__help__subcmd__test"
+                ;;
             *)
                 ;;
         esac
@@ -96,7 +141,7 @@ _pg__backup() {
 
     case "${cmd}" in
         pg__backup)
-            opts="-v -q -h -V --verbose --quiet --json --config --help --version run restore dump restore-dump list verify copy prune pin unpin check help"
+            opts="-v -q -h -V --verbose --quiet --json --config --help --version run restore dump restore-dump list verify copy prune pin unpin key check init help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -114,7 +159,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__check)
-            opts="-v -q -h --repo --s3-endpoint --cluster --warn-age --critical-age --warn-size --critical-size --warn-verify --critical-verify --warn-drill --monitoring --at --verbose --quiet --json --config --help"
+            opts="-v -q -h --repo --s3-endpoint --cluster --recipients-file --warn-age --critical-age --warn-size --critical-size --warn-verify --critical-verify --warn-drill --monitoring --at --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -129,6 +174,10 @@ _pg__backup() {
                     return 0
                     ;;
                 --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -176,7 +225,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__copy)
-            opts="-j -n -v -q -h --from --to --s3-endpoint --cluster --jobs --new-system --dry-run --verbose --quiet --json --config --help"
+            opts="-j -n -v -q -h --from --to --s3-endpoint --recipients-file --cluster --jobs --new-system --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -191,6 +240,10 @@ _pg__backup() {
                     return 0
                     ;;
                 --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -218,7 +271,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__dump)
-            opts="-n -v -q -h --all --db --bin-dir --repo --s3-endpoint --cluster --format --level --globals --label --dry-run --verbose --quiet --json --config --help"
+            opts="-n -v -q -h --all --db --bin-dir --repo --s3-endpoint --cluster --recipients-file --format --level --globals --label --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -241,6 +294,10 @@ _pg__backup() {
                     return 0
                     ;;
                 --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -272,7 +329,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__help)
-            opts="run restore dump restore-dump list verify copy prune pin unpin check help"
+            opts="run restore dump restore-dump list verify copy prune pin unpin key check init help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -330,6 +387,76 @@ _pg__backup() {
         pg__subcmd__backup__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__help__subcmd__key)
+            opts="new check test"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__help__subcmd__key__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__help__subcmd__key__subcmd__new)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__help__subcmd__key__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -453,8 +580,228 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__init)
+            opts="-v -q -h --policy --repo --s3-endpoint --cluster --recipients-file --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --policy)
+                    COMPREPLY=($(compgen -W "writer prune" -- "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__key)
+            opts="-v -q -h --verbose --quiet --json --config --help new check test help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__key__subcmd__check)
+            opts="-v -q -h --repo --s3-endpoint --cluster --recipients-file --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__key__subcmd__help)
+            opts="new check test help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__key__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__key__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__key__subcmd__help__subcmd__new)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__key__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__key__subcmd__new)
+            opts="-v -q -h --here --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --here)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__key__subcmd__test)
+            opts="-v -q -h --identity --repo --s3-endpoint --cluster --recipients-file --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__list)
-            opts="-v -q -h --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --repo --s3-endpoint --cluster --recipients-file --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -472,6 +819,10 @@ _pg__backup() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -484,7 +835,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__pin)
-            opts="-v -q -h --why --until --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --why --until --repo --s3-endpoint --cluster --recipients-file --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -510,6 +861,10 @@ _pg__backup() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -522,7 +877,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__prune)
-            opts="-n -v -q -h --repo --s3-endpoint --cluster --keep-last --keep-within --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-min --keep-wal --undelete --undo --at --dry-run --verbose --quiet --json --config --help"
+            opts="-n -v -q -h --repo --s3-endpoint --cluster --recipients-file --keep-last --keep-within --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-min --keep-wal --undelete --undo --at --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -537,6 +892,10 @@ _pg__backup() {
                     return 0
                     ;;
                 --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -600,7 +959,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__restore)
-            opts="-D -T -j -n -v -q -h --pgdata --delta --tablespace-mapping --tablespace-dir --config-dir --keep-archiving --jobs --repo --s3-endpoint --cluster --dry-run --target --target-time --target-lsn --target-name --target-xid --utc --target-exclusive --target-timeline --target-action --verbose --quiet --json --config --help"
+            opts="-D -T -j -n -v -q -h --pgdata --delta --tablespace-mapping --tablespace-dir --config-dir --keep-archiving --jobs --repo --s3-endpoint --cluster --recipients-file --identity --dry-run --target --target-time --target-lsn --target-name --target-xid --utc --target-exclusive --target-timeline --target-action --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -650,6 +1009,14 @@ _pg__backup() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --target)
                     COMPREPLY=($(compgen -W "latest immediate" -- "${cur}"))
                     return 0
@@ -690,7 +1057,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__restore__subcmd__dump)
-            opts="-j -n -v -q -h --into --replace --of --db --bin-dir --repo --s3-endpoint --cluster --globals --jobs --no-safety-dump --keep-old --dry-run --verbose --quiet --json --config --help"
+            opts="-j -n -v -q -h --into --replace --of --db --bin-dir --repo --s3-endpoint --cluster --recipients-file --identity --globals --jobs --no-safety-dump --keep-old --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -728,6 +1095,14 @@ _pg__backup() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --jobs)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -748,7 +1123,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__run)
-            opts="-j -n -v -q -h --db --data-dir --repo --s3-endpoint --cluster --jobs --checkpoint --compress --level --max-rate --full --full-every --label --pin --new-system --dry-run --verbose --quiet --json --config --help"
+            opts="-j -n -v -q -h --db --data-dir --repo --s3-endpoint --cluster --recipients-file --jobs --checkpoint --compress --level --max-rate --full --full-every --label --pin --new-system --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -771,6 +1146,10 @@ _pg__backup() {
                     return 0
                     ;;
                 --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -822,7 +1201,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__unpin)
-            opts="-v -q -h --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --repo --s3-endpoint --cluster --recipients-file --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -840,6 +1219,10 @@ _pg__backup() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -852,7 +1235,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__verify)
-            opts="-v -q -h --all --newest --within --limit-bytes --cold --fast --deep --db --bin-dir --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --all --newest --within --limit-bytes --limit-time --cold --fast --deep --sign-key --db --bin-dir --repo --s3-endpoint --cluster --recipients-file --identity --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -863,6 +1246,14 @@ _pg__backup() {
                     return 0
                     ;;
                 --limit-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -883,6 +1274,14 @@ _pg__backup() {
                     return 0
                     ;;
                 --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -41,13 +41,16 @@ complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "copy" -d 'Copy 
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "prune" -d 'Delete what the rules no longer keep'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "pin" -d 'Keep a backup or a dump whatever the rules say'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "unpin" -d 'End a pin'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "key" -d 'Make, list and test the keys of encrypted content'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "check" -d 'Check the newest backup and dumps: age, size, last verify'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "init" -d 'Print what a repository needs before its first backup'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l db -d 'Server to back up, on this machine: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l data-dir -d 'The server\'s data directory [default: asked of the server]' -r -F
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -s j -l jobs -d 'Parallel workers [default: all cores]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l checkpoint -d 'When the checkpoint comes that the backup begins with' -r -f -a "fast\t'At once; the disks are busy for some seconds'
 spread\t'Spread over the server\'s usual time (checkpoint_completion_target)'"
@@ -72,9 +75,11 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s T -l tab
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l tablespace-dir -d 'Put every other tablespace into a folder of its own below DIR, those too that the WAL creates' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l config-dir -d 'Folder for configuration that was outside the data directory [default: the target]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s j -l jobs -d 'Parallel workers [default: all cores]' -r
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l identity -d 'File of the age identity, or the OpenSSH key, that opens what is encrypted [default: the credential age_identity]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l target -d 'Where recovery stops: at the end of the WAL that the repositories have, or of the backup itself [default: immediate]' -r -f -a "latest\t'The end of the WAL that the repositories have'
 immediate\t'The end of the backup and no further, from the WAL inside it'"
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l target-time -d 'Recover to this time, e.g. 2026-11-21T03:00:00+01:00: what was committed later is not there' -r
@@ -97,9 +102,10 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l json -d 
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l format -d 'Form of the dump' -r -f -a "custom\t'pg_restore\'s own form: compressed, restored in parallel, single tables can be taken out'
 sql\t'Plain SQL compressed with gzip: `gunzip | psql` reads it'"
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l level -d 'Level of compression, 1 to 9' -r
@@ -119,9 +125,11 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l rep
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l of -d 'Of `latest`, or of an ID that several databases share: dumps of this database [default with --replace: that one]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l identity -d 'File of the age identity, or the OpenSSH key, that opens what is encrypted [default: the credential age_identity]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -s j -l jobs -d 'Parallel jobs, where the dump\'s form allows [default: all cores]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l globals -d 'Create the roles and tablespaces that the dump has and the server lacks'
@@ -132,9 +140,10 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -s v -
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore-dump" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -s q -l quiet -d 'Log errors only'
@@ -142,11 +151,15 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -l json -d 'Wr
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l within -d 'Only what was not proven within this time, the longest ago first, e.g. 30d' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l limit-bytes -d 'With --within: read no more than this in a run, e.g. 200G; the rest is due in a later one' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l limit-time -d 'With --within: begin with nothing more after this time, e.g. 2h; what was begun is read to its end, and the rest is due in a later run' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l sign-key -d 'Sign what is proven with this private SSH key, by ssh-keygen [default: sign_key of the configuration, else the credential sign_key]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l identity -d 'File of the age identity, or the OpenSSH key, that opens what is encrypted [default: the credential age_identity]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l all -d 'Everything, whenever it was last read: the default'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -l newest -d 'Only the newest of the cluster and of each database'
@@ -159,6 +172,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s h -l help
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l from -d 'Repository to copy from: URL or NAME [default: each of the configuration that has `copies`]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l to -d 'Repository to copy to; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l recipients-file -d 'File of the age recipients that content over there must be encrypted to [default: `recipients_file` of its section]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l cluster -d 'Name of the PostgreSQL cluster in the repositories' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -s j -l jobs -d 'Objects that are copied at the same time [default: all cores]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
@@ -168,9 +182,10 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -s v -l verbos
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-last -d 'Keep the newest N of the cluster and of each database' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-within -d 'Keep all that are younger, e.g. 30d or 1year' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l keep-hourly -d 'Keep the newest of each of the last N hours that have one' -r
@@ -191,25 +206,66 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -l json -d 'W
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l why -d 'Why it is kept' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l until -d 'The last day of the pin (UTC), or the moment of its end (RFC 3339) [default: until `unpin`]' -r
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand pin" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand unpin" -s h -l help -d 'Print help'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and not __fish_seen_subcommand_from new check test help" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and not __fish_seen_subcommand_from new check test help" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and not __fish_seen_subcommand_from new check test help" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and not __fish_seen_subcommand_from new check test help" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and not __fish_seen_subcommand_from new check test help" -s h -l help -d 'Print help'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and not __fish_seen_subcommand_from new check test help" -f -a "new" -d 'Make an identity, and say what to write on paper'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and not __fish_seen_subcommand_from new check test help" -f -a "check" -d 'List who can read what the repositories hold'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and not __fish_seen_subcommand_from new check test help" -f -a "test" -d 'Prove that an identity opens the newest backup, WAL and dump'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and not __fish_seen_subcommand_from new check test help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from new" -l here -d 'Write the identity into this file, which must not be there yet, and not to stdout' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from new" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from new" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from new" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from new" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from check" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from check" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from check" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from check" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from check" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from check" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from test" -l identity -d 'File of the age identity, or the OpenSSH key, that opens what is encrypted [default: the credential age_identity]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from test" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from test" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from test" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from test" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from test" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from test" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "new" -d 'Make an identity, and say what to write on paper'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "check" -d 'List who can read what the repositories hold'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "test" -d 'Prove that an identity opens the newest backup, WAL and dump'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l warn-age -d 'Warn when the newest is older' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l critical-age -d 'Critical when the newest is older' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l warn-size -d 'Warn when the newest differs in size from the median of the ten before by more than this per cent' -r
@@ -224,15 +280,31 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s v -l verbo
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "run" -d 'Back up the whole cluster, while it runs, into one or more repositories'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "restore" -d 'Restore a backup into a data directory, whose server then recovers by itself'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "restore-dump" -d 'Restore a dump, ours or another program\'s, into a new database or in place of one'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "list" -d 'List what the repositories hold'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "verify" -d 'Read back what is stored and check its sums'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "copy" -d 'Copy what another repository lacks'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "prune" -d 'Delete what the rules no longer keep'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "pin" -d 'Keep a backup or a dump whatever the rules say'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "unpin" -d 'End a pin'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "check" -d 'Check the newest backup and dumps: age, size, last verify'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l policy -d 'Print the IAM policy of the credentials that write, or of those that prune, as one line of JSON' -r -f -a "writer\t'Who writes and reads, and deletes nothing'
+prune\t'Who deletes what the rules no longer keep'"
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "run" -d 'Back up the whole cluster, while it runs, into one or more repositories'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "restore" -d 'Restore a backup into a data directory, whose server then recovers by itself'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "restore-dump" -d 'Restore a dump, ours or another program\'s, into a new database or in place of one'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "list" -d 'List what the repositories hold'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "verify" -d 'Read back what is stored and check its sums'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "copy" -d 'Copy what another repository lacks'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "prune" -d 'Delete what the rules no longer keep'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "pin" -d 'Keep a backup or a dump whatever the rules say'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "unpin" -d 'End a pin'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "key" -d 'Make, list and test the keys of encrypted content'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "check" -d 'Check the newest backup and dumps: age, size, last verify'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "init" -d 'Print what a repository needs before its first backup'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "new" -d 'Make an identity, and say what to write on paper'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "check" -d 'List who can read what the repositories hold'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "test" -d 'Prove that an identity opens the newest backup, WAL and dump'

@@ -24,7 +24,7 @@ _pg__drill() {
 
     case "${cmd}" in
         pg__drill)
-            opts="-v -q -n -h -V --verbose --quiet --json --config --repo --s3-endpoint --cluster --db --no-live --checks --rpo --rto --into --work-dir --preload --role --user --bin-dir --count-up-to --no-amcheck --timeout --report --keep --monitoring --dry-run --help --version"
+            opts="-v -q -n -h -V --verbose --quiet --json --config --repo --s3-endpoint --cluster --recipients-file --identity --db --no-live --checks --rpo --rto --into --work-dir --preload --role --user --bin-dir --count-up-to --no-amcheck --timeout --report --sign-key --keep --monitoring --dry-run --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -43,6 +43,14 @@ _pg__drill() {
                     return 0
                     ;;
                 --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -95,6 +103,10 @@ _pg__drill() {
                     return 0
                     ;;
                 --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

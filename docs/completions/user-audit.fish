@@ -39,7 +39,7 @@ complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l db -d 'Dat
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l cluster -d 'Name of the PostgreSQL cluster and of its [cluster.NAME] section; reviews are kept by it' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l timeout -d 'Cancel a query that takes longer' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l pack -d 'Write an evidence pack into a new folder below this one' -r -F
-complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l sign-key -d 'Sign the pack\'s SHA256SUMS with this private SSH key, by ssh-keygen' -r -F
+complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l sign-key -d 'Sign what is proven with this private SSH key, by ssh-keygen [default: sign_key of the configuration, else the credential sign_key]' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l reviews -d 'Folder of accepted reviews [default: reviews in the state directory]' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l review-every -d 'Warn when the last accepted review is older [default: 35d]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand app" -l redact -d 'What to replace by a keyed hash in everything that is written; the key: credential audit_redact_key, or TOBAN_REDACT_KEY' -r -f -a "email\t'E-mail addresses: the same one gives the same hash, so lists can still be joined'"
@@ -63,7 +63,7 @@ complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l db -d 'D
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l cluster -d 'Name of the PostgreSQL cluster and of its [cluster.NAME] section; reviews are kept by it' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l timeout -d 'Cancel a query that takes longer' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l pack -d 'Write an evidence pack into a new folder below this one' -r -F
-complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l sign-key -d 'Sign the pack\'s SHA256SUMS with this private SSH key, by ssh-keygen' -r -F
+complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l sign-key -d 'Sign what is proven with this private SSH key, by ssh-keygen [default: sign_key of the configuration, else the credential sign_key]' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l reviews -d 'Folder of accepted reviews [default: reviews in the state directory]' -r -F
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l review-every -d 'Warn when the last accepted review is older [default: 35d]' -r
 complete -c user-audit -n "__fish_user_audit_using_subcommand roles" -l redact -d 'What to replace by a keyed hash in everything that is written; the key: credential audit_redact_key, or TOBAN_REDACT_KEY' -r -f -a "email\t'E-mail addresses: the same one gives the same hash, so lists can still be joined'"

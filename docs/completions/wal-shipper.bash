@@ -90,7 +90,7 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__acknowledge)
-            opts="-n -v -q -h --reason --system --repo --s3-endpoint --cluster --dry-run --verbose --quiet --json --config --help"
+            opts="-n -v -q -h --reason --system --repo --s3-endpoint --cluster --recipients-file --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -116,6 +116,10 @@ _wal__shipper() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -128,7 +132,7 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__check)
-            opts="-v -q -h --db --warn-lag --critical-lag --repo --s3-endpoint --cluster --monitoring --at --verbose --quiet --json --config --help"
+            opts="-v -q -h --db --warn-lag --critical-lag --repo --s3-endpoint --cluster --recipients-file --monitoring --at --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -158,6 +162,10 @@ _wal__shipper() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -174,7 +182,7 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__fetch)
-            opts="-v -q -h --system --timeline --ahead --changes --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --system --timeline --ahead --changes --repo --s3-endpoint --cluster --recipients-file --identity --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -205,6 +213,14 @@ _wal__shipper() {
                     return 0
                     ;;
                 --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -220,7 +236,7 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__get__subcmd__ahead)
-            opts="-v -q -h --system --timeline --ahead --changes --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --system --timeline --ahead --changes --repo --s3-endpoint --cluster --recipients-file --identity --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -251,6 +267,14 @@ _wal__shipper() {
                     return 0
                     ;;
                 --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -392,7 +416,7 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__list)
-            opts="-v -q -h --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --repo --s3-endpoint --cluster --recipients-file --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -410,6 +434,10 @@ _wal__shipper() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -422,7 +450,7 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__push)
-            opts="-j -v -q -h --timeout --ahead --jobs --level --new-system --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-j -v -q -h --timeout --ahead --jobs --level --new-system --repo --s3-endpoint --cluster --recipients-file --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -460,6 +488,10 @@ _wal__shipper() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -472,7 +504,7 @@ _wal__shipper() {
             return 0
             ;;
         wal__subcmd__shipper__subcmd__stream)
-            opts="-v -q -h --db --slot --interval --level --new-system --repo --s3-endpoint --cluster --verbose --quiet --json --config --help"
+            opts="-v -q -h --db --slot --interval --level --new-system --repo --s3-endpoint --cluster --recipients-file --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -503,6 +535,10 @@ _wal__shipper() {
                     return 0
                     ;;
                 --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -43,9 +43,10 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l timeout
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l ahead -d 'How many of the files that wait after this one to store, too; 0 for none' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -s j -l jobs -d 'Parallel workers for those [default: twice the cores]' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l level -d 'Level of zstd\'s compression' -r
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -l new-system -d 'The repository holds another system: this one was rebuilt or upgraded'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand push" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
@@ -56,9 +57,11 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l system
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l timeline -d 'The timeline that recovery follows, as recovery_target_timeline has it: the histories of other timelines do not count [default: that of the newest counts]' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l ahead -d 'How many segments after this one to get in parallel, for the next calls; 0 for none' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l changes -d 'File of changes to make in what is handed over, as `pg-backup restore` writes it where tablespaces go elsewhere' -r -F
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l identity -d 'File of the age identity, or the OpenSSH key, that opens what is encrypted [default: the credential age_identity]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand fetch" -s q -l quiet -d 'Log errors only'
@@ -68,9 +71,11 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l sy
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l timeline -d 'The timeline that recovery follows, as recovery_target_timeline has it: the histories of other timelines do not count [default: that of the newest counts]' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l ahead -d 'How many segments after this one to get in parallel, for the next calls; 0 for none' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l changes -d 'File of changes to make in what is handed over, as `pg-backup restore` writes it where tablespaces go elsewhere' -r -F
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l identity -d 'File of the age identity, or the OpenSSH key, that opens what is encrypted [default: the credential age_identity]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand get-ahead" -s q -l quiet -d 'Log errors only'
@@ -80,18 +85,20 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l db -d
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l slot -d 'The replication slot, made where it is missing, on every server of the connection string' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l interval -d 'Store what was received of an unfinished segment at most once in this time' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l level -d 'Level of zstd\'s compression' -r
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l new-system -d 'The repository holds another system: this one was rebuilt or upgraded'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -s q -l quiet -d 'Log errors only'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -l json -d 'Write records as one JSON object per line'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand stream" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -s q -l quiet -d 'Log errors only'
@@ -100,9 +107,10 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand list" -s h -l he
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l db -d 'Server: a libpq connection string or URI [default: the cluster\'s db, DATABASE_URL, then PG* variables]' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l warn-lag -d 'Warn when the oldest WAL that a repository lacks is older than this' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l critical-lag -d 'Critical when it is older than this' -r
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l at -d 'Judge as of this time, not now (RFC 3339, e.g. 2026-11-21T03:00:00Z)' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l monitoring -d 'Answer as a monitoring plugin: one line with perfdata, exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN'
@@ -112,9 +120,10 @@ complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -l json -
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l reason -d 'Why nothing need be done about it' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l system -d 'The system it belongs to [default: the only one that the repositories hold]' -r
-complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -s n -l dry-run -d 'Print what would be done, and do nothing'
 complete -c wal-shipper -n "__fish_wal_shipper_using_subcommand acknowledge" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
