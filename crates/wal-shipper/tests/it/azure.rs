@@ -14,7 +14,8 @@ fn what_was_pushed_is_fetched() {
     let folder = world.folder("fetched");
     let fetch = |name: &str, env: &[(String, String)]| {
         let mut command = std::process::Command::new(world.program());
-        command.args(["fetch", "--repo", &url, name, "got"]).env_clear();
+        let system = world.pg.system_identifier();
+        command.args(["fetch", "--repo", &url, "--system", &system, name, "got"]).env_clear();
         command.env("TOBAN_RETRY_FOR", "2s").envs(env.iter().cloned());
         testkit::run_in(&folder, command)
     };
