@@ -9,6 +9,10 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 
 /// The CRC-32C of two stretches together, from that of each and the length of the second.
 pub fn crc32c_both(first: u32, second: u32, second_bytes: u64) -> u32 {
+    // What the first one adds is linear in it, and takes 16 µs to find.
+    if first == 0 {
+        return second;
+    }
     narrow(crc_fast::checksum_combine(Crc32Iscsi, first.into(), second.into(), second_bytes))
 }
 

@@ -9,14 +9,26 @@ use crate::format::codec::FrameCompressor;
 use crate::format::index::{EntryKind, IndexEntry, Piece};
 use crate::format::tar;
 use std::io::{self, Read};
+use std::sync::LazyLock;
 use std::sync::mpsc::SyncSender;
-use toban_core::crc::{crc32c, crc32c_both};
+use toban_core::crc::{CrcJoin, crc32c, crc32c_both};
 use toban_core::fill::fill_buffer;
 use toban_core::sum::{hex, sha256};
 use toban_core::{Context, Error, Result};
 
 /// Bytes that make a frame full; a multiple of the page, so that pieces of relations begin at pages.
 pub(super) const FRAME: usize = 1 << 20;
+
+/// Puts the CRC of a whole frame to that of what comes before it.
+static JOIN: LazyLock<CrcJoin> = LazyLock::new(|| CrcJoin::of_length(FRAME as u64));
+
+/// The CRC of a file up to the end of a stretch of `bytes` bytes.
+fn extend_crc(file: u32, stretch: u32, bytes: usize) -> u32 {
+    match bytes {
+        FRAME => JOIN.both(file, stretch),
+        _ => crc32c_both(file, stretch, bytes as u64),
+    }
+}
 
 /// A file or folder on its way into a pack.
 pub(super) struct Member<'a> {
@@ -183,7 +195,7 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
             }
             _ => crc32c(stretch),
         };
-        open.entry.crc32c = crc32c_both(open.entry.crc32c, crc32c, bytes as u64);
+        open.entry.crc32c = extend_crc(open.entry.crc32c, crc32c, bytes);
         open.parts.push(Part::Framed { from, bytes, crc32c });
         state.left -= bytes as u64;
         if state.left == 0 {
@@ -203,7 +215,7 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         let begins = file.at;
         let chunk = file.read_chunk(&mut bytes)?;
         open.entry.crc32c =
-            crc32c_both(open.entry.crc32c, join_crcs(&chunk.blocks, bytes.len()), bytes.len() as u64);
+            extend_crc(open.entry.crc32c, join_crcs(&chunk.blocks, bytes.len()), bytes.len());
         for stretch in chunk.stretches {
             let range = match stretch {
                 Stretch::Same(piece) => {
