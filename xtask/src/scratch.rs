@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 /// that runs there by then, which a task may have started anew, and removes the folder.
 const KEEPER: &str = r#"
 trap '' HUP INT TERM
-"$1"/postgres -D "$2"/data -k "$2"/run -c listen_addresses= -c fsync="$3" -c shared_buffers=256MB -c max_wal_size=4GB \
-    >"$2"/server.log 2>&1 </dev/null &
+bin=$1 dir=$2; shift 2
+"$bin"/postgres -D "$dir"/data -k "$dir"/run -c listen_addresses= -c shared_buffers=256MB -c max_wal_size=4GB "$@" \
+    >"$dir"/server.log 2>&1 </dev/null &
 cat >/dev/null
-for pid in $(cat "$2"/*.pid 2>/dev/null); do kill $pid; done
-server=$(head -n 1 "$2"/data/postmaster.pid)
+for pid in $(cat "$dir"/*.pid 2>/dev/null); do kill $pid; done
+server=$(head -n 1 "$dir"/data/postmaster.pid)
 kill -QUIT $server; wait
 while kill -0 $server; do sleep 0.1; done
-cd / && rm -rf "$2"
+cd / && rm -rf "$dir"
 "#;
 
 /// The server and the folder it lives in, which is also where the task works.
@@ -39,16 +40,17 @@ struct User {
 }
 
 impl Scratch {
-    /// Starts one in `/tmp/toban-NAME-PID`; `durable` as a real one is, which costs time.
-    pub(crate) fn start(name: &str, durable: bool) -> Result<Scratch> {
-        let bin = tools::any_postgres()
-            .ok_or_else(|| Failure::new("no PostgreSQL on this machine; run: cargo xtask setup"))?;
+    /// Starts one of `major`, or of any that is here, in `/tmp/toban-NAME-PID`, with settings `NAME=VALUE`.
+    pub(crate) fn start(name: &str, major: Option<u32>, settings: &[&str]) -> Result<Scratch> {
+        let bin = major.map_or_else(tools::any_postgres, tools::postgres);
+        let bin =
+            bin.ok_or_else(|| Failure::new("no such PostgreSQL on this machine; run: cargo xtask setup"))?;
         let dir = std::env::temp_dir().join(format!("toban-{name}-{}", std::process::id()));
         let user = user()?;
         folder(&dir, user)?;
         let mut scratch = Scratch { dir, bin, user, keeper: None };
         scratch.init()?;
-        scratch.keeper = Some(scratch.keep(durable)?);
+        scratch.keeper = Some(scratch.keep(settings)?);
         scratch.wait()?;
         Ok(scratch)
     }
@@ -116,9 +118,10 @@ impl Scratch {
         read(init.arg(self.dir.join("data"))).map(drop)
     }
 
-    fn keep(&self, durable: bool) -> Result<Child> {
+    fn keep(&self, settings: &[&str]) -> Result<Child> {
         let mut keeper = self.shell(KEEPER);
-        keeper.arg("keeper").arg(&self.bin).arg(&self.dir).arg(if durable { "on" } else { "off" });
+        keeper.arg("keeper").arg(&self.bin).arg(&self.dir);
+        keeper.args(settings.iter().flat_map(|setting| ["-c", setting]));
         // Its own group: Ctrl-C must reach the task first.
         keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         keeper.current_dir("/").spawn().doing(|| "start PostgreSQL".into())

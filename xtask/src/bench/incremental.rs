@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Fill it with what does not compress (uuid, random bytea, jsonb) instead of pgbench's accounts
     #[arg(long)]
     random: bool,
+    /// Of 17, whose WAL summaries spare reading, beside pg_basebackup --incremental; else of 15, beside pgBackRest
+    #[arg(long)]
+    summaries: bool,
     /// Backups of what changed before the last one is restored
     #[arg(long, value_name = "N", default_value_t = 30)]
     backups: u32,
@@ -27,6 +30,8 @@ pub(crate) struct Args {
 struct Line {
     name: String,
     cost: Cost,
+    /// MB that it read, where it says so.
+    read: Option<f64>,
     /// MB that it added.
     added: Option<f64>,
 }
@@ -47,28 +52,25 @@ const CHANGES: [Change; 2] = [
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let scratch = super::stage(&["pg-backup"])?;
+    let scratch = match args.summaries {
+        true => super::stage_on(Some(17), &["summarize_wal=on", "wal_log_hints=on"], &["pg-backup"])?,
+        false => super::stage(&["pg-backup"])?,
+    };
     println!("filling a cluster of about {} MB …", args.megabytes);
     fill(&scratch, args)?;
     let data = scratch.psql("postgres", "show data_directory")?;
     let repo = scratch.dir().join("ours");
     let ours = format!(
-        "exec pg-backup run --db dbname=postgres --repo file://{} --level 3 --jobs 2 >/dev/null",
+        "exec pg-backup run --db dbname=postgres --repo file://{} --level 3 --jobs 2 --json >record",
         repo.display()
     );
-    let peer = format!(
-        "PGBACKREST_BETA=y PGBACKREST_REPO1_BUNDLE=y PGBACKREST_REPO1_BLOCK=y {} --pg1-path={data}",
-        peer(&scratch, &setup::pgbackrest()?)
-    );
-    sh::quietly(&mut scratch.shell(&format!("{peer} stanza-create")))?;
-    let back_up = |kind: &str| {
-        format!(
-            "{peer} --compress-type=zst --compress-level=3 --start-fast --no-archive-check --type={kind} backup"
-        )
+    let peer = match args.summaries {
+        true => pg_basebackup(),
+        false => pgbackrest(&scratch, &data)?,
     };
     let mut lines = vec![
         time(&scratch, "pg-backup run, everything", &ours, Some(&repo))?,
-        time(&scratch, "pgbackrest, full", &back_up("full"), Some(&scratch.dir().join("pgbackrest")))?,
+        time(&scratch, &format!("{}, full", peer.name), &peer.full, Some(&scratch.dir().join(peer.result)))?,
     ];
     for change in CHANGES {
         let before = scratch.dir().join("before");
@@ -80,22 +82,71 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         lines.push(Line {
             name: format!("{}: {} changed pages, zstd -3", change.name, changed),
             cost: Cost::default(),
+            read: None,
             added: Some(stored / 1e6),
         });
         let cat = format!("find {data}/base {data}/global -type f -print0 | xargs -0 cat >/dev/null");
         lines.push(time(&scratch, "cat of the files to /dev/null", &cat, None)?);
         lines.push(time(&scratch, "pg-backup run", &ours, Some(&repo))?);
+        let result = scratch.dir().join(peer.result);
         lines.push(time(
             &scratch,
-            "pgbackrest, incr",
-            &back_up("incr"),
-            Some(&scratch.dir().join("pgbackrest")),
+            &format!("{}, incremental", peer.name),
+            &peer.incremental,
+            Some(&result),
         )?);
     }
     lines.extend(time_restores(&scratch, args.backups, &ours)?);
     let page = page(args, &machine(&scratch)?, &lines);
     println!("{page}");
-    super::record(if args.random { "What changed, of random data" } else { "What changed" }, &page)
+    let title = match (args.random, args.summaries) {
+        (false, false) => "What changed",
+        (true, false) => "What changed, of random data",
+        (false, true) => "What changed, by WAL summaries",
+        (true, true) => "What changed, of random data by WAL summaries",
+    };
+    super::record(title, &page)
+}
+
+/// How another program backs up.
+struct Peer {
+    name: &'static str,
+    full: String,
+    incremental: String,
+    /// The folder in which its backups are.
+    result: &'static str,
+}
+
+fn pgbackrest(scratch: &Scratch, data: &str) -> Result<Peer> {
+    let peer = format!(
+        "PGBACKREST_BETA=y PGBACKREST_REPO1_BUNDLE=y PGBACKREST_REPO1_BLOCK=y {} --pg1-path={data}",
+        peer(scratch, &setup::pgbackrest()?)
+    );
+    sh::quietly(&mut scratch.shell(&format!("{peer} stanza-create")))?;
+    let back_up = |kind: &str| {
+        format!(
+            "{peer} --compress-type=zst --compress-level=3 --start-fast --no-archive-check --type={kind} backup"
+        )
+    };
+    Ok(Peer {
+        name: "pgbackrest",
+        full: back_up("full"),
+        incremental: back_up("incr"),
+        result: "pgbackrest",
+    })
+}
+
+/// Each into a folder of its own; the manifest of the last one says what the next one builds on.
+fn pg_basebackup() -> Peer {
+    let back_up = "pg_basebackup -Ft -X stream -c fast --compress=client-zstd:3";
+    let next = "next=base/$(date +%s%N) && mkdir -p base";
+    let last = "cp $next/backup_manifest last";
+    Peer {
+        name: "pg_basebackup",
+        full: format!("{next} && {back_up} -D $next && {last}"),
+        incremental: format!("{next} && {back_up} --incremental=last -D $next && {last}"),
+        result: "base",
+    }
 }
 
 /// Changes rows; `number` makes each change one of other rows.
@@ -154,13 +205,21 @@ fn fill(scratch: &Scratch, args: &Args) -> Result<()> {
     scratch.psql("postgres", "checkpoint").map(drop)
 }
 
-/// Runs a line; what it added to the folder `result`.
+/// Runs a line; what it added to the folder `result`, and what it read if it is ours.
 fn time(scratch: &Scratch, name: &str, line: &str, result: Option<&Path>) -> Result<Line> {
     let before = result.map(|r| size(scratch, r)).transpose()?;
     let cost = cost(&mut scratch.shell(line))?;
     println!("{name:<42} {:>6.2} s, {:>6.2} s CPU", cost.wall, cost.cpu);
     let added = result.map(|r| Ok(size(scratch, r)? - before.unwrap_or_default())).transpose()?;
-    Ok(Line { name: name.into(), cost, added })
+    let read = line.ends_with(">record").then(|| read_bytes(scratch)).transpose()?;
+    Ok(Line { name: name.into(), cost, read, added })
+}
+
+/// MB, of the record of the run that was the last one.
+fn read_bytes(scratch: &Scratch) -> Result<f64> {
+    let text = read(&mut scratch.shell(r#"sed 's/.*"read_bytes":\([0-9]*\).*/\1/' record"#))?;
+    let bytes: f64 = text.trim().parse().doing(|| format!("read {text:?}"))?;
+    Ok(bytes / 1e6)
 }
 
 /// MB of the files below `folder`.
@@ -218,22 +277,29 @@ fn copy_changed(before: &Path, now: &Path, out: &mut impl Write) -> Result<u64> 
 }
 
 fn page(args: &Args, machine: &str, lines: &[Line]) -> String {
-    let random = if args.random { " --random" } else { "" };
+    let flag = |on: bool, name: &'static str| if on { name } else { "" };
+    let flags = [flag(args.random, " --random"), flag(args.summaries, " --summaries")].concat();
     let mut text = format!(
-        "Written by `cargo xtask bench incremental --megabytes {}{random}`, one run, on a cluster of {} MB. {machine}. `added` is what the \
-         repository grew by.\n\n| | wall s | CPU s | RSS MiB | added MB |\n| --- | --- | --- | --- | --- |\n",
+        "Written by `cargo xtask bench incremental --megabytes {}{flags}`, one run, on a cluster of {} MB. {machine}. `read` is what it \
+         read of the cluster, `added` what the repository grew by.\n\n| | wall s | CPU s | RSS MiB | read MB | added MB |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
         args.megabytes, args.megabytes
     );
     for line in lines {
-        let ours = line.name.starts_with("pg-backup");
-        let rss = if ours { format!("{:.0}", line.cost.rss) } else { String::new() };
-        let added = line.added.map(|mb| format!("{mb:.1}")).unwrap_or_default();
-        let timed = line.cost != Cost::default();
-        let (wall, cpu) = match timed {
-            true => (format!("{:.2}", line.cost.wall), format!("{:.2}", line.cost.cpu)),
-            false => (String::new(), String::new()),
+        let shown = |number: Option<f64>, digits: usize| {
+            number.map(|number| format!("{number:.digits$}")).unwrap_or_default()
         };
-        text += &format!("| `{}` | {wall} | {cpu} | {rss} | {added} |\n", line.name);
+        let timed = (line.cost != Cost::default()).then_some(line.cost);
+        let ours = timed.filter(|_| line.name.starts_with("pg-backup"));
+        text += &format!(
+            "| `{}` | {} | {} | {} | {} | {} |\n",
+            line.name,
+            shown(timed.map(|cost| cost.wall), 2),
+            shown(timed.map(|cost| cost.cpu), 2),
+            shown(ours.map(|cost| cost.rss), 0),
+            shown(line.read, 1),
+            shown(line.added, 1),
+        );
     }
     text
 }

@@ -51,9 +51,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// A server in a scratch folder with `tools`, built for release, on the PATH of its shells.
 fn stage(tools: &[&str]) -> Result<Scratch> {
-    setup::run(&setup::Args { demo: true, all_majors: false })?;
+    stage_on(None, &[], tools)
+}
+
+/// The same with a server of `major` and with settings `NAME=VALUE`.
+fn stage_on(major: Option<u32>, settings: &[&str], tools: &[&str]) -> Result<Scratch> {
+    setup::run(&setup::Args { demo: major.is_none(), all_majors: major.is_some() })?;
     let built = release(tools)?;
-    let scratch = Scratch::start("bench", true)?;
+    let scratch = Scratch::start("bench", major, settings)?;
     for tool in tools {
         let built = built.join(tool);
         let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;

@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result<()> {
     println!("building {} (the first time takes some minutes) …", TOOLS.join(", "));
     let built = docs::build(&TOOLS.map(String::from))?;
     let begin = Instant::now();
-    let scratch = Scratch::start("demo", false)?;
+    let scratch = Scratch::start("demo", None, &["fsync=off"])?;
     for tool in TOOLS {
         let built = built.join(tool);
         let binary = std::fs::read(&built).doing(|| format!("read {}", built.display()))?;
