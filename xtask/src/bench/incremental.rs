@@ -89,12 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         lines.push(time(&scratch, "cat of the files to /dev/null", &cat, None)?);
         lines.push(time(&scratch, "pg-backup run", &ours, Some(&repo))?);
         let result = scratch.dir().join(peer.result);
-        lines.push(time(
-            &scratch,
-            &format!("{}, incremental", peer.name),
-            &peer.incremental,
-            Some(&result),
-        )?);
+        lines.push(time(&scratch, &format!("{}, incremental", peer.name), &peer.incremental, Some(&result))?);
     }
     lines.extend(time_restores(&scratch, args.backups, &ours)?);
     let page = page(args, &machine(&scratch)?, &lines);
@@ -128,12 +123,7 @@ fn pgbackrest(scratch: &Scratch, data: &str) -> Result<Peer> {
             "{peer} --compress-type=zst --compress-level=3 --start-fast --no-archive-check --type={kind} backup"
         )
     };
-    Ok(Peer {
-        name: "pgbackrest",
-        full: back_up("full"),
-        incremental: back_up("incr"),
-        result: "pgbackrest",
-    })
+    Ok(Peer { name: "pgbackrest", full: back_up("full"), incremental: back_up("incr"), result: "pgbackrest" })
 }
 
 /// Each into a folder of its own; the manifest of the last one says what the next one builds on.

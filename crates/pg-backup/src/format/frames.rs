@@ -104,9 +104,13 @@ impl<'a> Frames<'a> {
         let pack = pack.ok_or_else(|| Error::corrupt(format!("the index names pack {}", piece.pack)))?;
         let key = self.backup.pack_key(pack)?;
         let mut open = self.open_at(&key, piece)?;
-        self.frame.resize(piece.stored as usize, 0);
+        // It only grows: clearing it for each frame would be a pass over all content.
+        if self.frame.len() < piece.stored as usize {
+            self.frame.resize(piece.stored as usize, 0);
+        }
+        let frame = &mut self.frame[..piece.stored as usize];
         let damaged = |why: &str| Error::corrupt(format!("{key} is damaged at byte {}: {why}", piece.at));
-        match open.body.read_exact(&mut self.frame) {
+        match open.body.read_exact(frame) {
             Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Err(damaged("it is cut off")),
             other => other.doing(|| format!("read {key}"))?,
         }
@@ -115,11 +119,11 @@ impl<'a> Frames<'a> {
         // the next read would begin at a wrong byte.
         self.open.push(open);
         // Before the decompressor sees it: its input is what was written, whatever the store or the way did to it.
-        if hex(&sha256(&self.frame)) != piece.sha256 {
+        if hex(&sha256(frame)) != piece.sha256 {
             return Err(damaged("a frame differs from its SHA-256"));
         }
         self.unpress
-            .decompress(&self.frame, piece.plain as usize, &mut self.held.plain)
+            .decompress(frame, piece.plain as usize, &mut self.held.plain)
             .doing(|| format!("unpack {key}"))?;
         self.held.place = Some(FramePlace::of(piece));
         Ok(())

@@ -27,8 +27,9 @@ pub(crate) struct Facts<'a> {
     pub(crate) group: (u32, &'a str),
 }
 
-/// Appends the header of the member `name` to `out`. The name is any bytes but NUL.
-pub(crate) fn header(name: &[u8], facts: &Facts<'_>, out: &mut Vec<u8>) {
+/// The header of the member `name`, which is any bytes but NUL.
+pub(crate) fn make_header(name: &[u8], facts: &Facts<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(BLOCK);
     let mut name = name.to_vec();
     if facts.kind == Kind::Folder {
         name.push(b'/');
@@ -48,6 +49,7 @@ pub(crate) fn header(name: &[u8], facts: &Facts<'_>, out: &mut Vec<u8>) {
         Kind::Folder => (b'5', 0),
     };
     out.extend(block(&name[..name.len().min(100)], kind, size, facts));
+    out
 }
 
 /// Bytes that fill the last block of a member of `size` bytes.
@@ -132,11 +134,11 @@ mod tests {
         let names: [&[u8]; 4] = [b"a b\nc", b"\xff\xfe", &long, &[b'x'; 100]];
         let mut stream = Vec::new();
         for name in names {
-            header(name, &facts(Kind::File(3)), &mut stream);
+            stream.extend(make_header(name, &facts(Kind::File(3))));
             stream.extend_from_slice(b"abc");
             stream.resize(stream.len() + padding(3), 0);
         }
-        header(&[b'd'; 100], &facts(Kind::Folder), &mut stream);
+        stream.extend(make_header(&[b'd'; 100], &facts(Kind::Folder)));
         stream.extend(END);
         let text = listed(&stream);
         for name in [r"a b\nc", r"\377\376", "base/base/", &"x".repeat(100), &"d".repeat(100)] {

@@ -71,7 +71,7 @@ pub(super) struct Pack<'p, 'a, M> {
 /// How far a pack is.
 #[derive(Default)]
 pub(super) struct PackState<'a> {
-    plain: Vec<u8>,
+    plain: PlainBuffer,
     frame: Vec<u8>,
     /// How much of the frame was read out, where it begins in the pack, and bytes packed so far.
     read: usize,
@@ -85,6 +85,45 @@ pub(super) struct PackState<'a> {
     /// What was read of a file that is compared.
     chunk: Vec<u8>,
     ended: bool,
+}
+
+/// Bytes on their way into a frame. Its room is not cleared from frame to frame: that would be a pass over all content.
+#[derive(Default)]
+struct PlainBuffer {
+    room: Vec<u8>,
+    filled: usize,
+}
+
+impl PlainBuffer {
+    fn clear(&mut self) {
+        self.filled = 0;
+    }
+
+    fn len(&self) -> usize {
+        self.filled
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.room[..self.filled]
+    }
+
+    /// The next `count` bytes, to be overwritten: they hold what was there before.
+    fn take_room(&mut self, count: usize) -> &mut [u8] {
+        let begin = self.filled;
+        self.filled += count;
+        if self.room.len() < self.filled {
+            self.room.resize(self.filled, 0);
+        }
+        &mut self.room[begin..self.filled]
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.take_room(bytes.len()).copy_from_slice(bytes);
+    }
+
+    fn append_zeros(&mut self, count: usize) {
+        self.take_room(count).fill(0);
+    }
 }
 
 /// An entry that is not in the index yet.
@@ -113,12 +152,12 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         self.state.at += self.state.frame.len() as u64;
         self.state.frame.clear();
         self.state.read = 0;
-        if self.state.plain.is_empty() {
+        if self.state.plain.len() == 0 {
             return Ok(());
         }
         // Each frame by itself, without what came before: a file is restored by a read of its frames alone, a
         // later backup can name pages in the middle of a pack, and damage costs only what lies in its frame.
-        self.press.compress(&self.state.plain, &mut self.state.frame)?;
+        self.press.compress(self.state.plain.as_slice(), &mut self.state.frame)?;
         self.state.total += self.state.plain.len() as u64;
         self.settle_entries()
     }
@@ -135,7 +174,7 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         match if full { None } else { self.members.next()? } {
             Some(member) => return self.begin_member(member),
             None => {
-                self.state.plain.extend_from_slice(&tar::END);
+                self.state.plain.append(&tar::END);
                 self.state.ended = true;
             }
         }
@@ -172,7 +211,7 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
             user: (self.owner.uid, &self.owner.user),
             group: (self.owner.gid, &self.owner.group),
         };
-        tar::header(name, &facts, &mut self.state.plain);
+        self.state.plain.append(&tar::make_header(name, &facts));
     }
 
     /// Takes the next stretch of the present body into the frame.
@@ -183,10 +222,11 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         let bytes = usize::try_from(state.left).unwrap_or(FRAME).min(FRAME);
         let from = state.plain.len();
         // The header has the size that the file had: what it lost since is zeros, and the WAL truncates it again.
-        state.plain.resize(from + bytes, 0);
-        fill_buffer(content, &mut state.plain[from..])
-            .doing(|| format!("read {}", open.entry.path.to_display()))?;
-        let stretch = &state.plain[from..];
+        let stretch = state.plain.take_room(bytes);
+        let filled =
+            fill_buffer(content, stretch).doing(|| format!("read {}", open.entry.path.to_display()))?;
+        stretch[filled..].fill(0);
+        let stretch = &*stretch;
         let crc32c = match (key, &mut open.blocks) {
             (Some(key), Some(blocks)) => {
                 let first = blocks.len();
@@ -200,7 +240,7 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         state.left -= bytes as u64;
         if state.left == 0 {
             let size = open.entry.size;
-            state.plain.resize(state.plain.len() + tar::padding(size), 0);
+            state.plain.append_zeros(tar::padding(size));
             state.body = None;
         }
         Ok(())
@@ -214,8 +254,7 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         let mut bytes = std::mem::take(&mut self.state.chunk);
         let begins = file.at;
         let chunk = file.read_chunk(&mut bytes)?;
-        open.entry.crc32c =
-            extend_crc(open.entry.crc32c, join_crcs(&chunk.blocks, bytes.len()), bytes.len());
+        open.entry.crc32c = extend_crc(open.entry.crc32c, join_crcs(&chunk.blocks, bytes.len()), bytes.len());
         for stretch in chunk.stretches {
             let range = match stretch {
                 Stretch::Same(piece) => {
@@ -231,9 +270,8 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
                 join_crcs(&chunk.blocks[range.start / BLOCK..range.end.div_ceil(BLOCK)], range.len());
             let from = self.state.plain.len();
             open.parts.push(Part::Framed { from, bytes: range.len(), crc32c });
-            self.state.plain.extend_from_slice(&bytes[range.clone()]);
-            let padded = self.state.plain.len() + tar::padding(range.len() as u64);
-            self.state.plain.resize(padded, 0);
+            self.state.plain.append(&bytes[range.clone()]);
+            self.state.plain.append_zeros(tar::padding(range.len() as u64));
         }
         open.blocks.get_or_insert_default().extend(chunk.blocks);
         self.state.chunk = bytes;

@@ -31,6 +31,28 @@ fn run_of_what_changed() {
     killed_runs(&["run", "--jobs", "1"]);
 }
 
+/// What it remembers is what it read, and the next one goes on.
+#[test]
+fn verify() {
+    let world = lab(15);
+    fill(&world, 100_000);
+    for _ in 0..3 {
+        back_up(&world, &[]);
+        world.pg.psql("postgres", "update big set t = t || 'x' where n % 50 = 0");
+    }
+    let pack = world.files().into_iter().find(|f| f.extension().is_some_and(|e| e == "zst")).expect("a pack");
+    killed(&world, &["verify", "--all"], |world| {
+        world.run(&["verify"]).fine();
+        assert_eq!(world.run(&["list", "--json"]).json().len(), 3);
+    });
+    // A reading that was broken off must not have been remembered as one that ended well.
+    let mut bytes = std::fs::read(&pack).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&pack, &bytes).expect("damage it");
+    assert_eq!(world.run(&["verify", "--all"]).status, Some(5));
+}
+
 fn killed_runs(args: &[&str]) {
     let world = lab(15);
     fill(&world, 100_000);
