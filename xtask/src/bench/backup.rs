@@ -1,6 +1,7 @@
 //! Physical backup and restore of one cluster, beside what they replace.
 
 use super::dump::{Row, Way, machine, measure, table};
+use super::encryption::{self, IDENTITY, RECIPIENTS};
 use crate::scratch::Scratch;
 use crate::setup;
 use crate::sh::{self, Result};
@@ -16,6 +17,11 @@ pub(crate) struct Args {
     runs: usize,
 }
 
+const PLAIN_RUN: &str = "pg-backup run --jobs 2";
+const ENCRYPTED_RUN: &str = "pg-backup run --jobs 2, encrypted";
+const PLAIN_RESTORE: &str = "pg-backup restore --jobs 2";
+const ENCRYPTED_RESTORE: &str = "pg-backup restore --jobs 2, encrypted";
+
 /// Of each unit of pgbench's scale.
 const MEGABYTES_PER_SCALE: f64 = 15.0;
 
@@ -27,6 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         &mut scratch.shell(&format!("pgbench -i -q -s {scale} postgres && psql -Xqc checkpoint postgres")),
     )?;
     let data = scratch.psql("postgres", "show data_directory")?;
+    encryption::make_key(&scratch)?;
     let peer = peer(&scratch, &setup::pgbackrest()?);
     sh::quietly(&mut scratch.shell(&format!("{peer} --pg1-path={data} stanza-create")))?;
     let runs = measure(&scratch, &backups(&scratch, &data, &peer), args.runs)?;
@@ -55,9 +62,9 @@ fn backups(scratch: &Scratch, data: &str, peer: &str) -> Vec<Way> {
         line,
         result: Some(result),
     };
-    let ours = |folder: &str, jobs: u32| {
+    let ours = |folder: &str, more: &str| {
         let repo = format!("file://{}/{folder}", scratch.dir().display());
-        format!("exec pg-backup run --db dbname=postgres --repo {repo} --jobs {jobs} --level 3 >/dev/null")
+        format!("exec pg-backup run --db dbname=postgres --repo {repo} {more} --level 3 >/dev/null")
     };
     vec![
         way(
@@ -65,8 +72,9 @@ fn backups(scratch: &Scratch, data: &str, peer: &str) -> Vec<Way> {
             "peer.tar.zst",
             format!("tar -C {data} --exclude pg_wal -c . 2>/dev/null | zstd -q -3 -o peer.tar.zst"),
         ),
-        way("pg-backup run --jobs 1", "ours-1", ours("ours-1", 1)),
-        way("pg-backup run --jobs 2", "ours-2", ours("ours-2", 2)),
+        way("pg-backup run --jobs 1", "ours-1", ours("ours-1", "--jobs 1")),
+        way(PLAIN_RUN, "ours-2", ours("ours-2", "--jobs 2")),
+        way(ENCRYPTED_RUN, "encrypted", ours("encrypted", &format!("--jobs 2 {RECIPIENTS}"))),
         // Its repository has the stanza: only the backups in it are cleared, by the next full one.
         Way {
             name: "pgbackrest, 2 processes, zst 3",
@@ -88,17 +96,18 @@ fn backups(scratch: &Scratch, data: &str, peer: &str) -> Vec<Way> {
 
 fn restores(scratch: &Scratch, peer: &str) -> Vec<Way> {
     let way = |name, line: String| Way { name, before: "rm -rf back".into(), line, result: None };
-    let ours = |folder: &str, jobs: u32| {
+    let ours = |folder: &str, more: &str| {
         let repo = format!("file://{}/{folder}", scratch.dir().display());
-        format!("exec pg-backup restore -D back --repo {repo} --jobs {jobs} >/dev/null")
+        format!("exec pg-backup restore -D back --repo {repo} {more} >/dev/null")
     };
     vec![
         way(
             "zstd -d | tar x",
             "mkdir back && zstd -q -dc peer.tar.zst | tar -C back -x && sync -f back".into(),
         ),
-        way("pg-backup restore --jobs 1", ours("ours-1", 1)),
-        way("pg-backup restore --jobs 2", ours("ours-2", 2)),
+        way("pg-backup restore --jobs 1", ours("ours-1", "--jobs 1")),
+        way(PLAIN_RESTORE, ours("ours-2", "--jobs 2")),
+        way(ENCRYPTED_RESTORE, ours("encrypted", &format!("--jobs 2 {IDENTITY}"))),
         way(
             "pgbackrest restore, 2 processes",
             format!("mkdir -m 700 back && {peer} --pg1-path=$PWD/back --type=immediate restore"),
@@ -110,10 +119,12 @@ fn page(args: &Args, machine: &str, runs: &[Row], restores: &[Row]) -> String {
     let command = format!("cargo xtask bench backup --megabytes {} --runs {}", args.megabytes, args.runs);
     format!(
         "Written by `{command}`: medians of {} runs that take turns, on a pgbench cluster of \
-         {} MB. {machine}.\n\n{}\n### Restore\n\nEach is durable at its end.\n\n{}",
+         {} MB. {machine}.\n\n{}\n{}\n\n### Restore\n\nEach is durable at its end.\n\n{}\n{}\n",
         args.runs,
         args.megabytes,
         table(runs),
-        table(restores)
+        encryption::compare(runs, PLAIN_RUN, ENCRYPTED_RUN),
+        table(restores),
+        encryption::compare(restores, PLAIN_RESTORE, ENCRYPTED_RESTORE)
     )
 }

@@ -30,8 +30,8 @@ pub(super) struct Way {
 
 /// What a way cost, and how large its result was in MB.
 pub(super) struct Row {
-    name: &'static str,
-    cost: Cost,
+    pub(super) name: &'static str,
+    pub(super) cost: Cost,
     megabytes: Option<f64>,
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod backup;
 mod certs;
 mod dump;
+mod encryption;
 mod incremental;
 mod migrate;
 mod wal;

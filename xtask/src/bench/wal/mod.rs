@@ -4,6 +4,7 @@ mod recovery;
 mod server;
 
 use super::dump::machine;
+use super::encryption;
 use crate::measure::cost;
 use crate::scratch::Scratch;
 use crate::setup;
@@ -37,9 +38,13 @@ struct Way {
     reset: String,
 }
 
+const OURS: &str = "wal-shipper";
+const OURS_ENCRYPTED: &str = "wal-shipper, encrypted";
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     let scratch = super::stage(&["wal-shipper"])?;
     let archiver = Archiver::start(&scratch)?;
+    encryption::make_key(&scratch)?;
     let ways = ways(&scratch, &setup::pgbackrest()?)?;
     println!("writing {} segments …", args.segments);
     archiver.base_backup()?;
@@ -73,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     super::record("WAL", &page)
 }
 
-fn ways(scratch: &Scratch, pgbackrest: &std::path::Path) -> Result<[Way; 4]> {
+fn ways(scratch: &Scratch, pgbackrest: &std::path::Path) -> Result<[Way; 5]> {
     let dir = scratch.dir().display().to_string();
     for folder in ["cp", "zstd", "spool", "lock"] {
         scratch.folder(folder)?;
@@ -108,10 +113,18 @@ fn ways(scratch: &Scratch, pgbackrest: &std::path::Path) -> Result<[Way; 4]> {
             ),
         },
         Way {
-            name: "wal-shipper",
+            name: OURS,
             push: format!("wal-shipper push %p --repo file://{dir}/ours"),
             fetch: format!("wal-shipper fetch %f %p --repo file://{dir}/ours"),
             reset: "rm -rf ours".into(),
+        },
+        Way {
+            name: OURS_ENCRYPTED,
+            push: format!(
+                "wal-shipper push %p --repo file://{dir}/encrypted --recipients-file {dir}/recipients"
+            ),
+            fetch: format!("wal-shipper fetch %f %p --repo file://{dir}/encrypted --identity {dir}/identity"),
+            reset: "rm -rf encrypted".into(),
         },
     ])
 }
@@ -131,18 +144,23 @@ fn singles(archiver: &Archiver<'_>, ways: &[Way], count: usize) -> Result<String
             walls.push(wall(&mut archiver.once(&line, segment))?);
         }
     }
-    // One call that takes all the others along, as after an outage.
-    let ours = &ways[ways.len() - 1];
-    let all = cost(&mut archiver.once(&format!("exec {}", ours.push), &segments[0]))?;
-    archiver.all_wait()?;
     let medians: Vec<f64> = walls.iter_mut().map(|w| 1000.0 * median(w)).collect();
-    let rows = ways.iter().zip(&medians).map(|(way, ms)| {
-        let ours = if way.name == "wal-shipper" { format!("{:.0}", all.rss) } else { String::new() };
-        format!("| `{}` | {ms:.0} | {:.2} | {ours} |\n", way.name, ms / medians[1])
-    });
+    let mut rows = String::new();
+    for (way, ms) in ways.iter().zip(&medians) {
+        let mut memory = String::new();
+        if way.name.starts_with(OURS) {
+            // One call that takes all the others along, as after an outage.
+            let all = cost(&mut archiver.once(&format!("exec {}", way.push), &segments[0]))?;
+            archiver.all_wait()?;
+            memory = format!("{:.0}", all.rss);
+        }
+        rows += &format!("| `{}` | {ms:.0} | {:.2} | {memory} |\n", way.name, ms / medians[1]);
+    }
+    let [.., plain, encrypted] = &medians[..] else { return Ok(rows) };
     Ok(format!(
-        "| | ms | to `zstd -1, sync` | RSS MiB |\n| --- | --- | --- | --- |\n{}",
-        rows.collect::<String>()
+        "| | ms | to `zstd -1, sync` | RSS MiB |\n| --- | --- | --- | --- |\n{rows}\n\
+         Encrypted to plain: {:.2} times.\n",
+        encrypted / plain
     ))
 }
 
