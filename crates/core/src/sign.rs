@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
-use crate::secret;
+use crate::{durable, secret};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -11,6 +11,9 @@ use tempfile::NamedTempFile;
 
 /// The credential of systemd that holds the key.
 const CREDENTIAL: &str = "sign_key";
+
+/// What ssh-keygen puts behind the name of what it signs.
+pub const SIGNATURE_SUFFIX: &str = ".sig";
 
 /// How flags name the key.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -79,6 +82,20 @@ impl Signer {
             return Err(Error::failed(why).hint("sign_key is a private SSH key without a passphrase"));
         }
         Ok(done.stdout)
+    }
+
+    /// Signs the file `path`: its signature is the file `path.sig`, with its permissions `mode`.
+    ///
+    /// # Errors
+    /// Those of [`Signer::sign`] and of the file system.
+    pub fn sign_file(&self, path: &Path, mode: u32) -> Result<()> {
+        let bytes = std::fs::read(path).doing(|| format!("read {}", path.display()))?;
+        let signature = self.sign(&bytes)?;
+        let mut name = path.as_os_str().to_owned();
+        name.push(SIGNATURE_SUFFIX);
+        durable::replace(Path::new(&name), mode, |w| {
+            w.write_all(&signature).doing(|| "write the signature".into())
+        })
     }
 }
 

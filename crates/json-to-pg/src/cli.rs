@@ -4,6 +4,7 @@ use crate::help::{EXPORT_HELP, PLAN_HELP, RUN_HELP, UNDO_HELP, VERIFY_HELP};
 use clap::{Args as Group, Parser, Subcommand};
 use std::path::PathBuf;
 use toban_core::check::Rule;
+use toban_core::sign::SignArgs;
 use toban_core::{Cli, Common, DryRun};
 
 /// Move an application's JSON files to PostgreSQL and prove that every record can be rebuilt from there.
@@ -91,6 +92,11 @@ pub struct JsonRunArgs {
     /// The folder of the files [default: the one of the plan]
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
+    /// Write what was loaded and proven into this file too, one JSON object a line
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub sign: SignArgs,
     #[command(flatten)]
     pub dry_run: DryRun,
 }

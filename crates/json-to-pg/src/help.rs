@@ -14,6 +14,8 @@ answered: the zone of times, values of columns that no path fills, paths without
 pub(crate) const RUN_HELP: &str = "\
 Examples:
   json-to-pg run move.toml --to dbname=app
+  With a report for those who ask later, signed by ssh-keygen:
+    json-to-pg run move.toml --to dbname=app --report move.jsonl --sign-key /etc/toban/sign
   The final run, with the files as they are now:
     json-to-pg run move.toml --to dbname=app --from /srv/app/backend/data
 

@@ -29,7 +29,7 @@ use toban_core::{Out, Result};
 pub fn run(args: JsonMoveArgs, out: &mut Out<'_>) -> Result<()> {
     match &args.verb {
         JsonMoveVerb::Plan(verb) => plan::verb::run(verb, out),
-        JsonMoveVerb::Run(verb) => run::run(verb, out),
+        JsonMoveVerb::Run(verb) => run::run(verb, &args.common, out),
         JsonMoveVerb::Verify(verb) => verify::run(verb, out),
         JsonMoveVerb::Export(verb) => export::run(verb, out),
         JsonMoveVerb::Undo(verb) => run::undo::run(verb, out),

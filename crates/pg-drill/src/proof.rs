@@ -9,8 +9,9 @@ use toban_core::check::Finding;
 use toban_core::durable;
 use toban_core::machine;
 use toban_core::repo::keys::System;
+use toban_core::repo::signed::signature_key;
 use toban_core::repo::{Repo, Repos, drills};
-use toban_core::sign::Signer;
+use toban_core::sign::{SIGNATURE_SUFFIX, Signer};
 use toban_core::store::{Attrs, Stored};
 use toban_core::wal::Lsn;
 use toban_core::{Context, Error, Kind, Result, Severity};
@@ -152,7 +153,7 @@ impl Proof {
             Ok::<PathBuf, Error>(path)
         };
         if let Some(signature) = &signed.signature {
-            write(self.file_name("json.sig"), signature)?;
+            write(self.file_name("json") + SIGNATURE_SUFFIX, signature)?;
         }
         // On this machine first: a store that does not answer must not cost the result of hours.
         write(self.file_name("json"), &signed.json)
@@ -170,8 +171,10 @@ impl Proof {
         let path = drills::proof_path(self.started, self.passed);
         // The signature first: a proof is there only with it. A proof that is there already is this one, by the time in
         // its name.
-        let signature = signed.signature.iter().map(|bytes| (system.key(&format!("{path}.sig")), bytes));
-        let objects: Vec<_> = signature.chain([(system.key(&path), &signed.json)]).collect();
+        let key = system.key(&path);
+        let signature_key = signature_key(&key)?;
+        let signature = signed.signature.iter().map(|bytes| (&signature_key, bytes));
+        let objects: Vec<_> = signature.chain([(&key, &signed.json)]).collect();
         let put = |repo: &Repo| {
             objects.iter().try_for_each(|(key, bytes)| {
                 match repo.store.put(key, &mut &bytes[..], &Attrs::new())? {

@@ -4,6 +4,7 @@ use crate::help::{PLAN_HELP, RUN_HELP, VERIFY_HELP};
 use crate::model::{Action, Policy};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use toban_core::sign::SignArgs;
 use toban_core::{Cli, Common};
 
 /// Move a SQLite database to PostgreSQL and prove that every value arrived.
@@ -163,6 +164,8 @@ pub struct RunArgs {
     /// directory, when there is anything to write]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub sign: SignArgs,
     #[command(flatten)]
     pub rules: Rules,
 }

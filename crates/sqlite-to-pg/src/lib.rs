@@ -27,6 +27,6 @@ pub fn run(args: MigrationArgs, out: &mut Out<'_>) -> Result<()> {
     match &args.verb {
         MigrationVerb::Verify(verb) => verify::run(verb, quiet, out),
         MigrationVerb::Plan(verb) => plan::verb::run(verb, quiet, out),
-        MigrationVerb::Run(verb) => run::run(verb, quiet, out),
+        MigrationVerb::Run(verb) => run::run(verb, &args.common, out),
     }
 }

@@ -1,10 +1,10 @@
 //! What is proven, and the signature beside it.
 
 use crate::error::Result;
-use crate::sign::Signer;
+use crate::sign::{SIGNATURE_SUFFIX, Signer};
 use crate::store::{Attrs, Key, Store};
 
-/// Stores what was proven; its signature, where somebody signs, as `KEY.sig`.
+/// Stores what was proven; its signature, where somebody signs, under [`signature_key`].
 ///
 /// # Errors
 /// Those of the store, and of the key.
@@ -21,5 +21,5 @@ pub fn put_signed(store: &dyn Store, key: &Key, json: &[u8], signer: Option<&Sig
 /// # Errors
 /// Usage when its name is too long.
 pub fn signature_key(key: &Key) -> Result<Key> {
-    format!("{key}.sig").parse()
+    format!("{key}{SIGNATURE_SUFFIX}").parse()
 }

@@ -21,10 +21,10 @@ use crate::source::stream::RecordFile;
 use crate::target;
 use migrate::session;
 use postgres::Client;
-use report::{FileLine, TableLine};
+use report::{FileLine, ReportHead, TableLine};
 use std::path::{Path, PathBuf};
 use toban_core::pg::{ConnInfo, Ident};
-use toban_core::{Context, Error, Kind, Out, Result};
+use toban_core::{Common, Context, Error, Kind, Out, Result};
 
 /// A run, from the plan to its end.
 struct JsonMove<'a> {
@@ -42,7 +42,8 @@ struct JsonMove<'a> {
 /// # Errors
 /// Usage for a plan with open questions or that does not fit the files or the target; Retry when files change; Findings for
 /// values that do not fit or differ afterwards; Partial when the plan allowed records to be left out.
-pub(crate) fn run(args: &JsonRunArgs, out: &mut Out<'_>) -> Result<()> {
+pub(crate) fn run(args: &JsonRunArgs, common: &Common, out: &mut Out<'_>) -> Result<()> {
+    let signer = args.sign.find_signer(&common.config()?, "json-to-pg")?;
     let plan = apply_answers(read_plan(&args.plan)?)?;
     let folder = args.from.clone().unwrap_or_else(|| PathBuf::from(&plan.folder));
     let sums = differs::check_files(&plan, &folder)?;
@@ -64,7 +65,16 @@ pub(crate) fn run(args: &JsonRunArgs, out: &mut Out<'_>) -> Result<()> {
     // Begun and ended as one: after kill -9 at any instant there is nothing of it, or all.
     let loaded =
         session::in_transaction(&mut client, || "move the files".into(), |client| moving.move_files(client))?;
-    report_run(&plan, &loaded, out)
+    emit_run(&plan, &loaded, out)?;
+    if let Some(path) = &args.report {
+        let head = ReportHead::new(&to.describe(), &folder);
+        report::write_report(path, signer.as_ref(), |report| {
+            report.emit(&head)?;
+            emit_run(&plan, &loaded, report)
+        })
+        .doing(|| "keep the report of the run, which is done".into())?;
+    }
+    refuse_rejects(&plan, &loaded)
 }
 
 /// The zones that a plan names.
@@ -79,13 +89,20 @@ pub(crate) fn plan_zones(plan: &MovePlan) -> Result<Zones> {
     Ok(Zones { naive: zone(&plan.zone)?, column: zone(&plan.column_zone)? })
 }
 
-fn report_run(plan: &MovePlan, loaded: &[LoadedFile], out: &mut Out<'_>) -> Result<()> {
-    let mut rejects = 0;
+fn emit_run(plan: &MovePlan, loaded: &[LoadedFile], out: &mut Out<'_>) -> Result<()> {
     for (file, loaded) in plan.moving_files().zip(loaded) {
         out.emit(&FileLine::of_loaded(file, loaded))?;
         for table in &loaded.tables {
             out.emit(&TableLine::of_loaded(file, table))?;
         }
+    }
+    Ok(())
+}
+
+/// A run that left records out, as its plan allows, is not all there is.
+fn refuse_rejects(plan: &MovePlan, loaded: &[LoadedFile]) -> Result<()> {
+    let mut rejects = 0;
+    for (file, loaded) in plan.moving_files().zip(loaded) {
         for reject in &loaded.rejects {
             log::warn!("{} left out: {reject}", file.name);
         }

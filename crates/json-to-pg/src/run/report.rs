@@ -2,8 +2,59 @@
 
 use crate::load::copy::{LoadedFile, LoadedTable};
 use crate::model::{FilePlan, FilledTable};
+use jiff::Timestamp;
 use serde::Serialize;
-use toban_core::{Out, Record, Result};
+use std::path::Path;
+use toban_core::out::Format;
+use toban_core::sign::Signer;
+use toban_core::{Out, Record, Result, durable, machine};
+
+/// The first line of the file of a report: which run it is of.
+#[derive(Serialize)]
+pub(crate) struct ReportHead {
+    by: &'static str,
+    host: String,
+    at: Timestamp,
+    folder: String,
+    /// Database, role and host.
+    target: String,
+}
+
+impl ReportHead {
+    /// Of a run that ended now.
+    pub(crate) fn new(target: &str, folder: &Path) -> ReportHead {
+        ReportHead {
+            by: concat!("json-to-pg ", env!("CARGO_PKG_VERSION")),
+            host: machine::host_name(),
+            at: Timestamp::now(),
+            folder: folder.display().to_string(),
+            target: target.into(),
+        }
+    }
+}
+
+impl Record for ReportHead {
+    const SCHEMA: &'static str = "json-to-pg.report/1";
+    const HEAD: &'static [&'static str] = &["by", "host", "at", "folder", "target"];
+
+    fn cells(&self) -> Vec<String> {
+        let texts = [self.host.clone(), self.at.to_string(), self.folder.clone(), self.target.clone()];
+        [vec![self.by.into()], texts.to_vec()].concat()
+    }
+}
+
+/// Writes what `emit` does as JSON into the file `path`, and its signature beside it where somebody signs.
+///
+/// # Errors
+/// Those of the file system, of `emit` and of the key.
+pub(crate) fn write_report(
+    path: &Path,
+    signer: Option<&Signer>,
+    emit: impl FnOnce(&mut Out<'_>) -> Result<()>,
+) -> Result<()> {
+    durable::replace(path, 0o644, |file| emit(&mut Out::new(Box::new(file), Format::Json)))?;
+    signer.map_or(Ok(()), |signer| signer.sign_file(path, 0o644))
+}
 
 /// A file that was moved, or would be.
 #[derive(Clone, Debug, Serialize)]

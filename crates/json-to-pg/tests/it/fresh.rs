@@ -1,6 +1,8 @@
 //! Tables that the run makes: numbers, times, shapes, what comes back.
 
 use crate::world::World;
+use serde_json::Value;
+use testkit::SigningKey;
 
 #[test]
 fn every_value_arrives_in_a_type_that_holds_it() {
@@ -22,7 +24,16 @@ fn every_value_arrives_in_a_type_that_holds_it() {
     assert!(crate::world::has_finding(&records, "mixed-times"));
     world.run().refused(2, "1 questions of the plan have no answer");
     world.answer(&[("", "", "Asia/Tokyo")]);
-    world.ran();
+    let signer = SigningKey::make(&world.path("."), "sign");
+    std::fs::write(world.path("toban.toml"), format!("sign_key = {:?}\n", signer.key)).expect("write");
+    let ran = ["run", "plan.toml", "--json", "--report", "report.jsonl", "--config", "toban.toml"];
+    let printed = world.tool(&ran).ended(0);
+    let report = std::fs::read_to_string(world.path("report.jsonl")).expect("the report");
+    let (head, lines) = report.split_once('\n').expect("lines");
+    assert!(head.contains("json-to-pg.report/1") && head.contains("database postgres"), "{head}");
+    let kept: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    assert_eq!(kept, printed);
+    assert!(signer.signed(&world.path("report.jsonl"), "json-to-pg"));
     world.verified();
     world.gives(&[
         (

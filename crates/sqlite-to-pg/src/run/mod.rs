@@ -26,18 +26,20 @@ use postgres::Client;
 use report::{Report, Summary};
 use std::time::Instant;
 use toban_core::pg::ConnInfo;
-use toban_core::{Error, Kind, Out, Result};
+use toban_core::{Common, Error, Kind, Out, Result};
 
 /// Runs it.
 ///
 /// # Errors
 /// Those of either side; Partial with rejects that the plan does not accept; Findings when the copy differs, and then
 /// it is not kept.
-pub(crate) fn run(args: &RunArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> {
+pub(crate) fn run(args: &RunArgs, common: &Common, out: &mut Out<'_>) -> Result<()> {
+    let quiet = common.quiet;
     let to = ConnInfo::resolve(args.to.as_deref().or(args.target.as_deref()), "sqlite-to-pg")?;
     if args.undo {
         return undo_last_run(args, &to, out);
     }
+    let signer = args.sign.find_signer(&common.config()?, "sqlite-to-pg")?;
     let jobs = verb::job_count(args.jobs);
     let began = Instant::now();
     let retried =
@@ -78,7 +80,7 @@ pub(crate) fn run(args: &RunArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> 
     migration.summary.seconds = began.elapsed().as_secs_f64();
     let report = Report::new(&migration);
     // Also of a run that failed: the rejects and what was found so far are what says why.
-    let told = report.write_report(&to.describe(), out);
+    let told = report.write_report(&to.describe(), signer.as_ref(), out);
     done.and(told)?;
     report.final_status()
 }

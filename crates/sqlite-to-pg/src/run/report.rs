@@ -14,6 +14,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use toban_core::sign::Signer;
 use toban_core::{Error, Kind, Out, Record, Result, durable, out};
 
 /// What a run measured.
@@ -246,8 +247,14 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Prints the lines, and writes the folder when one is named or something must not be lost.
-    pub(crate) fn write_report(&self, target: &str, out: &mut Out<'_>) -> Result<()> {
+    /// Prints the lines, and writes the folder when one is named or something must not be lost; its page is signed where
+    /// somebody signs.
+    pub(crate) fn write_report(
+        &self,
+        target: &str,
+        signer: Option<&Signer>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
         let folder = self.report_folder();
         let lines = self.report_lines(folder.as_deref());
         lines.iter().try_for_each(|line| out.emit(line))?;
@@ -258,8 +265,9 @@ impl<'a> Report<'a> {
         }
         file::write_plan(self.plan, &folder.join("plan.toml"))?;
         manual_sql::write_files(self, &folder)?;
-        html::Page { report: self, lines: &lines, target, folder: &folder }
-            .write(&folder.join("report.html"))?;
+        let page = folder.join("report.html");
+        html::Page { report: self, lines: &lines, target, folder: &folder }.write(&page)?;
+        signer.map_or(Ok(()), |signer| signer.sign_file(&page, 0o644))?;
         log::info!("the report is in {}", folder.display());
         Ok(())
     }

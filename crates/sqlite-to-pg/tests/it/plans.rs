@@ -1,6 +1,7 @@
 //! The verb `plan`, and runs by an edited plan.
 
 use crate::world::{World, bytes, outcome_of};
+use testkit::SigningKey;
 
 const SOURCE: &str = "create table users (id integer primary key autoincrement, is_active boolean, created_at datetime, note text);
     insert into users values (1, 1, 1704164645000, 'x'), (2, 'true', 1704164646000, 'y');";
@@ -78,7 +79,12 @@ fn the_plan_that_was_printed_is_the_plan_of_the_report() {
     );
     let printed = world.tool(&["plan", "app.db", "--json", "-o", "p.toml"]).ended(0);
     assert_eq!(outcome_of(&printed, "generated column", "t.g").0, "translated");
-    let records = world.run(&["--report", "told"]).ended(3);
+    let signer = SigningKey::make(world.dir.path(), "sign");
+    let key = signer.key.display().to_string();
+    world.run(&["--report", "told", "--sign-key", "/nowhere"]).refused(1, "/nowhere does not sign");
+    world.untouched();
+    let records = world.run(&["--report", "told", "--sign-key", &key]).ended(3);
+    assert!(signer.signed(&world.path("told/report.html"), "sqlite-to-pg"));
     let (plan, report) = (bytes(&world.path("p.toml")), bytes(&world.path("told/plan.toml")));
     assert_eq!(String::from_utf8_lossy(&plan), String::from_utf8_lossy(&report));
     // What PostgreSQL refused is an outcome of its own, told beside the planned one.

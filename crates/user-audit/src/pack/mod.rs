@@ -223,7 +223,7 @@ impl Pack {
         // whole one.
         let before = manifest::previous_pack(&dir, &self.name)?;
         write_file(&manifest, &manifest::write_manifest(&self.temp.0, &dir, before.as_deref())?)?;
-        signer.map_or(Ok(()), |signer| sign::sign_manifest(signer, &manifest))?;
+        signer.map_or(Ok(()), |signer| signer.sign_file(&manifest, 0o600))?;
         let sha256 = manifest::sum_file(&manifest)?;
         let whole = dir.join(&self.name);
         // rename(2) is atomic, and the new name is durable when the folder that holds it is synced: without that a crash

@@ -4,23 +4,10 @@ use super::manifest::{NAME, SIGNATURE};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use toban_core::sign::Signer;
-use toban_core::{Context, Error, Result, durable};
+use toban_core::{Context, Error, Result};
 
 /// What the signature is for: one of another tool is none.
 const NAMESPACE: &str = "user-audit";
-
-/// Signs the manifest beside it.
-///
-/// # Errors
-/// When the key does not sign, or the signature cannot be written.
-pub(super) fn sign_manifest(signer: &Signer, manifest: &Path) -> Result<()> {
-    let text = std::fs::read(manifest).doing(|| format!("read {}", manifest.display()))?;
-    let signature = signer.sign(&text)?;
-    durable::replace(&manifest.with_file_name(SIGNATURE), 0o600, |w| {
-        w.write_all(&signature).doing(|| "write the signature".into())
-    })
-}
 
 /// Who of the allowed signers signed the pack's manifest.
 ///
