@@ -1,11 +1,12 @@
 //! Files that are old or new, never half; and a lock that says who holds it.
 
 use crate::error::{Context, Error, Result};
+use crate::machine::Account;
 use crate::stamp::iso_seconds;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Read, Seek, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Replaces `path` by what `write` writes, with `mode`: a reader sees the old file or the whole new one, and
@@ -132,21 +133,50 @@ fn describe_holder(file: &mut File, what: &str) -> Error {
         .hint("wait for it to end, then run this again")
 }
 
-/// Where a tool keeps what it must remember: `$TOBAN_STATE_DIR`, systemd's `$STATE_DIRECTORY`,
-/// `/var/lib/toban` for root, else `$XDG_STATE_HOME/toban`.
+/// The state directory of root, and of the user of the units, whose `StateDirectory=` makes it theirs.
+const SYSTEM_STATE: &str = "/var/lib/toban";
+
+/// Where a tool keeps what it must remember: `$TOBAN_STATE_DIR`, systemd's `$STATE_DIRECTORY`, `/var/lib/toban` for root
+/// and whoever owns it, else `$XDG_STATE_HOME/toban`.
 pub fn state_dir() -> PathBuf {
-    let var = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    if let Some(dir) = var("TOBAN_STATE_DIR") {
+    let uid = rustix::process::geteuid();
+    let is_owner = || std::fs::metadata(SYSTEM_STATE).is_ok_and(|meta| meta.uid() == uid.as_raw());
+    choose_state_dir(StateFacts {
+        variable: |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from),
+        is_system: uid.is_root() || is_owner(),
+        account_home: || Account::by_uid(uid.as_raw()).map(|account| account.home),
+    })
+}
+
+/// What decides which folder it is.
+struct StateFacts<V, H> {
+    variable: V,
+    /// Whether we are root, or [`SYSTEM_STATE`] is ours.
+    is_system: bool,
+    account_home: H,
+}
+
+fn choose_state_dir<V, H>(facts: StateFacts<V, H>) -> PathBuf
+where
+    V: Fn(&str) -> Option<PathBuf>,
+    H: FnOnce() -> Option<PathBuf>,
+{
+    let StateFacts { variable, is_system, account_home } = facts;
+    if let Some(dir) = variable("TOBAN_STATE_DIR") {
         return dir;
     }
-    if let Some(dirs) = std::env::var("STATE_DIRECTORY").ok().filter(|d| !d.is_empty()) {
-        return PathBuf::from(dirs.split(':').next().unwrap_or_default());
+    if let Some(dirs) = variable("STATE_DIRECTORY") {
+        return PathBuf::from(dirs.to_string_lossy().split(':').next().unwrap_or_default());
     }
-    if rustix::process::geteuid().is_root() {
-        return PathBuf::from("/var/lib/toban");
+    // A timer's run, one by hand and an archive_command are of one user, and must find what the others remember: the map
+    // of blocks, the lock, the secret of sums.
+    if is_system {
+        return PathBuf::from(SYSTEM_STATE);
     }
-    let home = var("HOME").unwrap_or_else(|| "/tmp".into());
-    var("XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state")).join("toban")
+    // PostgreSQL may be started without HOME. Some of what is kept is secret: never below a folder like /tmp, where
+    // somebody else may have made ours before us.
+    let home = || variable("HOME").or_else(account_home).unwrap_or_else(|| "/".into());
+    variable("XDG_STATE_HOME").unwrap_or_else(|| home().join(".local/state")).join("toban")
 }
 
 #[cfg(test)]
@@ -178,5 +208,29 @@ mod tests {
         assert!(e.chain().contains(&format!("already running: pid {}", std::process::id())), "{e:?}");
         drop(held);
         Lock::take(&path, "dump of main").expect("free again");
+    }
+
+    #[test]
+    fn one_user_has_one_state_directory() {
+        let choose = |variables: &[(&str, &str)], is_system| {
+            let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| PathBuf::from(v));
+            choose_state_dir(StateFacts {
+                variable: find,
+                is_system,
+                account_home: || Some("/home/x".into()),
+            })
+        };
+        let xdg = ("XDG_STATE_HOME", "/xdg");
+        let unit = ("STATE_DIRECTORY", "/var/lib/toban:/var/lib/other");
+        for (variables, is_system, dir) in [
+            (&[("TOBAN_STATE_DIR", "/own"), unit][..], true, "/own"),
+            (&[unit, xdg], false, "/var/lib/toban"),
+            (&[xdg, ("HOME", "/var/lib/postgresql")], true, "/var/lib/toban"),
+            (&[xdg, ("HOME", "/root")], false, "/xdg/toban"),
+            (&[("HOME", "/var/lib/postgresql")], false, "/var/lib/postgresql/.local/state/toban"),
+            (&[], false, "/home/x/.local/state/toban"),
+        ] {
+            assert_eq!(choose(variables, is_system), PathBuf::from(dir), "{variables:?}");
+        }
     }
 }

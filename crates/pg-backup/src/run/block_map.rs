@@ -10,11 +10,12 @@ use highway::{HighwayHash, HighwayHasher, Key};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use toban_core::crc::{CrcJoin, crc32c, crc32c_both};
+use toban_core::random::make_secret;
 use toban_core::sum::{Sum, hex, sha256, unhex};
 use toban_core::{Context, Error, Result, durable};
 
@@ -73,10 +74,7 @@ pub(super) struct DigestKey(pub(super) [u8; 32]);
 impl DigestKey {
     /// A new one.
     pub(super) fn random() -> Result<DigestKey> {
-        let mut key = [0; 32];
-        let source = File::open("/dev/urandom");
-        source.and_then(|mut f| f.read_exact(&mut key)).doing(|| "read /dev/urandom".into())?;
-        Ok(DigestKey(key))
+        make_secret().map(DigestKey)
     }
 
     /// The record of a block.

@@ -1,8 +1,8 @@
 //! A file of the WAL as an encrypted object, with what can be compared of it without a key.
 
 use super::compress::Compressed;
-use super::keyed_sum::SumKey;
-use super::{WRITTEN, damaged};
+use super::keyed_sum::{self, SumKey};
+use super::{Conflict, WRITTEN, damaged};
 use crate::age::Recipients;
 use crate::error::{Context, Error, Result};
 use crate::store::{Attrs, Key};
@@ -65,12 +65,15 @@ pub(super) fn is_signed(attrs: &Attrs) -> bool {
     attrs.contains_key(KEYED)
 }
 
-/// What to say where none of ours can.
+/// What to say where none of ours can. It is a conflict: another try would find the same.
 pub(super) fn explain_secret(name: &str) -> Error {
+    let own = keyed_sum::secret_path();
     let e = Error::failed(format!(
-        "{name} is in the repository, encrypted, and its sum was made with another secret"
+        "{name} is in the repository, encrypted, and its sum was made with another secret than {}",
+        own.display()
     ));
-    e.hint("whether it is the same file is not known: give all that write here one TOBAN_STATE_DIR, with its wal-sums.key")
+    let e = e.because(Conflict);
+    e.hint("whether it is the same file is not known: `push` and `stream` of one server need the same secret; copy wal-sums.key from the state directory of the one that wrote first, with mode 0600")
 }
 
 /// Whether two encrypted objects with these attributes have the same content; false where that cannot be told.

@@ -3,15 +3,14 @@
 
 use crate::durable::{create_dirs, folder_of, state_dir};
 use crate::error::{Context, Error, Result};
+use crate::random::make_secret;
 use crate::sum::{Sum, hex, sha256, unhex};
 use ring::hmac;
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 /// The file of the state directory with the secret.
 const NAME: &str = "wal-sums.key";
-/// Bytes of the secret.
-const SECRET: usize = 32;
 
 /// What makes the sums of this server.
 pub(super) struct SumKey {
@@ -26,13 +25,13 @@ impl SumKey {
     /// # Errors
     /// When it can neither be read nor written.
     pub(super) fn open() -> Result<SumKey> {
-        let path = state_dir().join(NAME);
+        let path = secret_path();
         let doing = || format!("read {}", path.display());
         if !path.exists() {
-            make_secret(&path)?;
+            write_secret(&path)?;
         }
         let text = std::fs::read_to_string(&path).doing(doing)?;
-        let secret = unhex(text.trim()).filter(|secret| secret.len() == SECRET);
+        let secret = unhex(text.trim()).and_then(|secret| <[u8; 32]>::try_from(secret).ok());
         let secret = secret.ok_or_else(|| Error::corrupt(format!("{} is damaged", path.display())))?;
         let id = hex(&sha256(&[b"id", &secret[..]].concat())[..8]);
         Ok(SumKey { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), id })
@@ -44,13 +43,17 @@ impl SumKey {
     }
 }
 
+/// Where the secret lies.
+pub(super) fn secret_path() -> PathBuf {
+    state_dir().join(NAME)
+}
+
 /// Whole under its name at once, and never in the place of another: what was signed with that could not be compared any
 /// more. Of two at once the first makes it.
-fn make_secret(path: &Path) -> Result<()> {
+fn write_secret(path: &Path) -> Result<()> {
     let doing = || format!("write {}", path.display());
     create_dirs(folder_of(path))?;
-    let mut secret = [0; SECRET];
-    std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut secret)).doing(doing)?;
+    let secret = make_secret()?;
     let mut file = tempfile::NamedTempFile::new_in(folder_of(path)).doing(doing)?;
     writeln!(file, "{}", hex(&secret)).and_then(|()| file.as_file().sync_all()).doing(doing)?;
     match file.persist_noclobber(path) {
