@@ -159,6 +159,7 @@ impl RepoArgs {
         }
         Ok(Repo {
             name: name.to_string(),
+            url: url.trim_end_matches('/').to_string(),
             required: section.is_none_or(|s| s.required),
             keep: section.map(|s| s.keep.clone()).unwrap_or_default(),
             store: store::open(url, &options)?,

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 pub struct Repo {
     /// The section's name, or the URL.
     pub name: String,
+    /// Where it is, whichever of the two it was named by.
+    pub url: String,
     /// Whether a run fails when this one does.
     pub required: bool,
     /// What `prune` keeps here.
@@ -334,6 +336,7 @@ mod tests {
     fn repos(required: &[bool]) -> Repos {
         let repo = |(number, required): (usize, &bool)| Repo {
             name: format!("r{number}"),
+            url: String::new(),
             required: *required,
             keep: Keep::default(),
             store: Arc::new(Dir::open("/nowhere").expect("a store")),

@@ -107,10 +107,12 @@ pub(super) struct BaseSearch<'a> {
 }
 
 impl BaseSearch<'_> {
-    /// Where the map of blocks is kept: one for each set of repositories, which have the same backups.
+    /// Where the map of blocks is kept: one for each set of repositories, which have the same backups. By their places: a
+    /// timer may call them by their names, and somebody at the command line by their URLs.
     pub(super) fn map_path(&self) -> PathBuf {
-        let names: Vec<&str> = self.repos.iter().map(|r| r.name.as_str()).collect();
-        let set = hex(&sha256(names.join("\n").as_bytes())[..8]);
+        let places: BTreeSet<&str> = self.repos.iter().map(|r| r.url.as_str()).collect();
+        let places: Vec<&str> = places.into_iter().collect();
+        let set = hex(&sha256(places.join("\n").as_bytes())[..8]);
         let folder = state_dir().join("blocks").join(&self.system.cluster);
         folder.join(format!("{}-{set}.blocks", self.system.identifier))
     }
@@ -119,7 +121,14 @@ impl BaseSearch<'_> {
     pub(super) fn find(&self) -> Foundation {
         let find = || {
             let usable = self.find_usable()?;
-            let map = self.open_map(&usable)?;
+            // Not what the rules say: the state directory is another one, was lost, or is damaged.
+            let map = self.open_map(&usable).inspect_err(|e| {
+                let id = &usable[0].manifest.id;
+                log::warn!(
+                    "everything is stored, since the blocks of {id} are not known here: {}",
+                    e.chain()
+                );
+            })?;
             let manifest = usable.into_iter().next().expect("one at least was found").manifest;
             // A page that read badly then may be as it was now, and is judged again.
             let trusted = map.clean && (manifest.checksums || !self.source.checksums);

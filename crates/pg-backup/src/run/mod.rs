@@ -69,7 +69,10 @@ impl Record for PlannedBackup {
             out::bytes(self.bytes),
             self.tablespaces.to_string(),
             if self.checksums { "compared" } else { "none" }.into(),
-            describe_base(self.built_on.as_ref()),
+            match &self.full_because {
+                Some(why) => format!("{EVERYTHING}: {why}"),
+                None => describe_base(self.built_on.as_ref()),
+            },
             self.repos.join(" "),
         ]
     }
@@ -180,9 +183,12 @@ fn emit_plan(search: &BaseSearch<'_>, client: &mut Client, out: &mut Out<'_>) ->
     })
 }
 
+/// What a full backup stores.
+const EVERYTHING: &str = "everything";
+
 /// What changed since which backup is stored, in a table.
 fn describe_base(built_on: Option<&Id>) -> String {
-    built_on.map_or("everything".into(), Id::to_string)
+    built_on.map_or(EVERYTHING.into(), Id::to_string)
 }
 
 /// Where to look for what a run builds on.

@@ -160,7 +160,14 @@ impl Scale {
     fn new(files: usize) -> Scale {
         let dir = tempfile::tempdir().expect("a folder");
         let store = Dir::open(&dir.path().join("repo").display().to_string()).expect("a store");
-        let repo = Repo { name: "r".into(), required: true, keep: Keep::default(), store: Arc::new(store) };
+        let repo = Repo {
+            name: "r".into(),
+            url: String::new(),
+            required: true,
+            keep: Keep::default(),
+            hides_names: false,
+            store: Arc::new(store),
+        };
         let system = System { cluster: "main".into(), identifier: 7 };
         Scale { dir, repo, system, key: DigestKey::random().expect("a key"), files }
     }

@@ -156,7 +156,14 @@ impl World {
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let dir = dir.expect("a folder");
         let store = Arc::new(Dir::open(&dir.path().display().to_string()).expect("a store"));
-        let repo = Repo { name: "r".into(), required: true, keep: Keep::default(), store };
+        let repo = Repo {
+            name: "r".into(),
+            url: String::new(),
+            required: true,
+            keep: Keep::default(),
+            hides_names: false,
+            store,
+        };
         let mut world = World {
             _dir: dir,
             repo,
