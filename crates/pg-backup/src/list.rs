@@ -32,6 +32,8 @@ struct ListedDump {
     tables: u64,
     rows: u64,
     major: u32,
+    /// Names of those whom it is encrypted to.
+    recipients: Vec<String>,
     verified: Option<Timestamp>,
     damaged: Option<Timestamp>,
     /// Why it is kept whatever the rules of retention say.
@@ -41,7 +43,19 @@ struct ListedDump {
 impl Record for ListedDump {
     const SCHEMA: &'static str = "pg-backup.list/1";
     const HEAD: &'static [&'static str] = &[
-        "repo", "database", "id", "taken", "age", "label", "as", "size", "stored", "seconds", "rows", "pg",
+        "repo",
+        "database",
+        "id",
+        "taken",
+        "age",
+        "label",
+        "as",
+        "size",
+        "stored",
+        "seconds",
+        "rows",
+        "pg",
+        "encrypted to",
         "verified",
     ];
     fn cells(&self) -> Vec<String> {
@@ -58,6 +72,7 @@ impl Record for ListedDump {
             format!("{:.1}", self.seconds),
             self.rows.to_string(),
             self.major.to_string(),
+            describe_recipients(&self.recipients),
             describe_verdict(self.damaged, self.verified),
         ]
     }
@@ -79,6 +94,7 @@ fn list_dump(stored: &StoredDump, now: Timestamp) -> ListedDump {
         tables: m.tables,
         rows: m.rows,
         major: m.major,
+        recipients: m.recipients.clone(),
         verified: stored.verified,
         damaged: stored.damaged,
         pinned: stored.pin.as_ref().and_then(|pin| pin.describe(now)),

@@ -37,7 +37,7 @@ toban_core::rules! {
     REACH = "reach" in "reach":
         "WAL is missing after a backup: later positions cannot be restored from it", "take a new backup now: pg-backup run";
     RECIPIENTS = "recipients" in "recipients":
-        "a backup can be read by recipients alone that are no longer among those that the repository is encrypted to",
+        "a backup or dump can be read by recipients alone that are no longer among those that the repository is encrypted to",
         "keep their identities until it is pruned";
     MANIFEST = "manifest" in "manifest":
         "a manifest does not read, or its seal is broken", "copy it from another repository, or take a new one and prune";

@@ -6,7 +6,7 @@ mod wal;
 use crate::cli;
 use crate::format::backup::BackupManifest;
 use crate::format::backup::{BackupCatalog, StoredBackup};
-use crate::format::catalog::Manifest;
+use crate::format::catalog::{Manifest, Stored};
 use crate::format::dump::{DumpCatalog, StoredDump};
 use crate::format::id::Id;
 use crate::format::order::Taken;
@@ -56,6 +56,8 @@ pub(crate) fn run(args: &cli::Check, config: &Config, out: &mut Out<'_>) -> Resu
         findings.extend(one.dumps.damaged.iter().map(|e| damaged(one.repo, e)));
         let dumps = judge(one.repo, &one.dumps.stored, &expected, now, args);
         findings.extend(beside(dumps, backup_findings(one, &held, now, args)?));
+        findings.extend(unreadable(one.repo, &one.backups.stored, |_| CLUSTER));
+        findings.extend(unreadable(one.repo, &one.dumps.stored, |dump| &dump.database.name));
         findings.extend(lock::findings(one, now)?);
     }
     // As UNKNOWN and not left out: what lies in a repository that could not be asked is not known, and a
@@ -134,26 +136,30 @@ fn backup_findings(
     }
     findings.extend(subject.summaries(&newest.manifest));
     findings.extend(reaches(repo, catalog, &subject)?);
-    findings.extend(unreadable(repo, catalog, &subject));
     Ok(findings)
 }
 
-/// Backups that none of those can read whom content is encrypted to now: their identities may be thrown away.
-fn unreadable(repo: &Repo, catalog: &BackupCatalog, subject: &Subject<'_>) -> Vec<Finding> {
+/// What none of those can read whom content is encrypted to now: their identities may be thrown away.
+fn unreadable<'s, M: Manifest>(
+    repo: &'s Repo,
+    stored: &'s [Stored<M>],
+    database: impl Fn(&'s M) -> &'s str,
+) -> Vec<Finding> {
     let Some(recipients) = repo.store.encryption().and_then(Encryption::recipients) else {
         return Vec::new();
     };
     let now = recipients.names();
-    let removed = |s: &&StoredBackup| {
-        let able = &s.manifest.recipients;
+    let removed = |s: &&Stored<M>| {
+        let able = s.manifest.recipients();
         !able.is_empty() && !able.iter().any(|name| now.contains(name))
     };
-    let finding = |s: &StoredBackup| {
-        let id = &s.manifest.id;
-        let text = format!("only removed recipients can read {id}: {}", s.manifest.recipients.join(", "));
+    let finding = |s: &'s Stored<M>| {
+        let (id, able) = (s.manifest.id(), s.manifest.recipients().join(", "));
+        let text = format!("only removed recipients can read {id}: {able}");
+        let subject = Subject { repo: &repo.name, database: database(&s.manifest) };
         subject.finding(&rulebook::RECIPIENTS, Severity::Warning, text).with_key(id.to_string())
     };
-    catalog.stored.iter().filter(removed).map(finding).collect()
+    stored.iter().filter(removed).map(finding).collect()
 }
 
 /// Backups that missing WAL keeps from moments after it. A newer backup after it ends the alarm: nothing

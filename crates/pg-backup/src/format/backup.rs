@@ -6,6 +6,7 @@ use super::catalog::{Catalog, LATEST, Manifest, Named, Note, Part, Stored, find_
 use super::content::open_content;
 use super::id::Id;
 use super::order::{Dated, WalPosition};
+use super::verdict::parse_verdict;
 use crate::format::codec::Codec;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -350,6 +351,10 @@ impl Manifest for BackupManifest {
         Dated { at: self.started, server: None, position: Some(position) }
     }
 
+    fn recipients(&self) -> &[String] {
+        &self.recipients
+    }
+
     fn objects(&self) -> Result<Vec<(Key, Sum)>> {
         let stored = |key: Result<Key>, sum: &Sum| Ok((self.stored_key(key?)?, sum.clone()));
         let packs = self.packs.iter().map(|pack| stored(self.pack_key(pack), &pack.sum));
@@ -458,15 +463,13 @@ fn parse_key(cluster: &str, key: &Key) -> Option<Named<System>> {
     let (folder, rest) = name.split_once('/')?;
     let (id, suffix) = rest.split_once(if folder == "backup" { '/' } else { '.' })?;
     let at = || parse_stamp(suffix.strip_suffix(".json")?);
-    let signed = suffix.strip_suffix(".json.sig").and_then(parse_stamp);
     let part = match folder {
         "backup" if suffix == MANIFEST => Part::Manifest,
         "backup" => Part::Content(suffix.into()),
         "intent" => Part::Intent,
         MARK => Part::Mark(at()?),
         PIN => Part::Pin(at()?),
-        PROOF | DAMAGE if signed.is_some() => Part::Signature(signed?),
-        PROOF | DAMAGE => Part::Verdict { whole: folder == PROOF, at: at()? },
+        PROOF | DAMAGE => parse_verdict(folder == PROOF, suffix)?,
         _ => return None,
     };
     Some(Named { series: system, id: id.parse().ok()?, part })

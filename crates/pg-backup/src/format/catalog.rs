@@ -30,6 +30,8 @@ pub(crate) trait Manifest: Clone + Send + DeserializeOwned {
     fn series(&self) -> Result<Self::Series>;
     /// When it was taken, by the clocks and by the WAL.
     fn dated(&self) -> Dated;
+    /// Names of those whom its content is encrypted to; empty: it is not.
+    fn recipients(&self) -> &[String];
     /// Every object but the manifest itself, and its sum as stored.
     fn objects(&self) -> Result<Vec<(Key, Sum)>>;
     /// What a restore may read beside its objects, where it is there.

@@ -6,6 +6,7 @@ use super::catalog::{Catalog, LATEST, Manifest, Named, Note, Part, Stored, find_
 use super::content::open_content;
 use super::id::Id;
 use super::order::{Dated, Taken, WalPosition};
+use super::verdict::parse_verdict;
 use crate::database::Properties;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -175,6 +176,10 @@ impl Manifest for DumpManifest {
         Dated { at: self.started, server, position: self.position() }
     }
 
+    fn recipients(&self) -> &[String] {
+        &self.recipients
+    }
+
     fn objects(&self) -> Result<Vec<(Key, Sum)>> {
         self.parts.iter().map(|(suffix, sum)| Ok((self.stored_key(suffix)?, sum.clone()))).collect()
     }
@@ -241,18 +246,16 @@ fn parse_key(cluster: &str, key: &Key) -> Option<Named<String>> {
 /// `json`, `dump`, `sql.gz`, `globals.sql.gz`, `rows.jsonl.gz`, and a word and a time in front of `.json`: `proof`, `damage`, `mark`,
 /// `pin`; of the first two also `.json.sig`.
 fn parse_suffix(suffix: &str) -> Part {
-    let time = |rest: &str| parse_stamp(rest.strip_suffix(".json")?);
-    if let Some(("proof" | "damage", rest)) = suffix.strip_suffix(".sig").and_then(|s| s.split_once('.'))
-        && let Some(at) = time(rest)
-    {
-        return Part::Signature(at);
-    }
-    match suffix.split_once('.').map(|(word, rest)| (word, time(rest))) {
-        Some((word @ ("proof" | "damage"), Some(at))) => Part::Verdict { whole: word == "proof", at },
-        Some(("mark", Some(at))) => Part::Mark(at),
-        Some(("pin", Some(at))) => Part::Pin(at),
-        _ if suffix == MANIFEST => Part::Manifest,
-        _ => Part::Content(suffix.into()),
+    let time = |end: &str| parse_stamp(end.strip_suffix(".json")?);
+    let note = suffix.split_once('.').and_then(|(word, end)| match word {
+        "proof" | "damage" => parse_verdict(word == "proof", end),
+        "mark" => time(end).map(Part::Mark),
+        "pin" => time(end).map(Part::Pin),
+        _ => None,
+    });
+    match suffix {
+        MANIFEST => Part::Manifest,
+        _ => note.unwrap_or_else(|| Part::Content(suffix.into())),
     }
 }
 

@@ -1,13 +1,14 @@
 //! What `verify` found of a dump or a backup, and how it finds it.
 
-use super::catalog::{Manifest, Stored};
+use super::catalog::{Manifest, Part, Stored};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::io::{ErrorKind, Read};
 use toban_core::progress::Progress;
 use toban_core::repo::signed::put_signed;
 use toban_core::repo::{Repo, is_future};
-use toban_core::sign::Signer;
+use toban_core::sign::{SIGNATURE_SUFFIX, Signer};
+use toban_core::stamp::parse_stamp;
 use toban_core::store::Key;
 use toban_core::sum::{Checked, Sum};
 use toban_core::{Context, Error, Kind, Result, shutdown};
@@ -39,6 +40,13 @@ impl Verdicts {
     pub(crate) fn damaged(self) -> Option<Timestamp> {
         self.damaged.filter(|_| self.damaged >= self.whole)
     }
+}
+
+/// What the end of a verdict's name says: `<time>.json`, or that of its signature.
+pub(crate) fn parse_verdict(whole: bool, end: &str) -> Option<Part> {
+    let signed = end.strip_suffix(SIGNATURE_SUFFIX);
+    let at = parse_stamp(signed.unwrap_or(end).strip_suffix(".json")?)?;
+    Some(signed.map_or(Part::Verdict { whole, at }, |_| Part::Signature(at)))
 }
 
 /// What is stored as the verdict.

@@ -69,27 +69,18 @@ pub(super) fn check_recipients(args: &KeyCheck, config: &Config, out: &mut Out<'
     }
 }
 
-/// Whether somebody who is configured can read it, and nobody else than it says.
+/// Whether somebody who is configured can read it.
 fn fits(held: &Held, configured: &[String]) -> bool {
-    match configured.is_empty() {
-        true => true,
-        false => held.recipients.iter().any(|name| configured.contains(name)),
-    }
+    configured.is_empty() || held.recipients.iter().any(|name| configured.contains(name))
 }
 
 fn list_held(repo: &Repo, cluster: &str) -> Result<Vec<Held>> {
     let now = Timestamp::now();
-    let backups = BackupCatalog::read(repo, cluster, now)?.stored.into_iter().map(|s| Held {
-        recipients: s.manifest.recipients,
-        is_dump: false,
-        at: s.manifest.started,
-    });
-    let dumps = DumpCatalog::read(repo, cluster, now)?.stored.into_iter().map(|s| Held {
-        recipients: s.manifest.recipients,
-        is_dump: true,
-        at: s.manifest.started,
-    });
-    Ok(backups.chain(dumps).collect())
+    let backups = BackupCatalog::read(repo, cluster, now)?.stored.into_iter().map(|s| s.manifest);
+    let dumps = DumpCatalog::read(repo, cluster, now)?.stored.into_iter().map(|s| s.manifest);
+    let backups = backups.map(|m| (false, m.recipients, m.started));
+    let all = backups.chain(dumps.map(|m| (true, m.recipients, m.started)));
+    Ok(all.map(|(is_dump, recipients, at)| Held { recipients, is_dump, at }).collect())
 }
 
 /// A line for each recipient that can read something or is configured.
