@@ -49,6 +49,7 @@ const SOAKS: &[Soak] = &[
     soak("prune-kill", "pg-backup", "prune_killed_at_any_moment", Rounds(100)),
     soak("run-kill", "pg-backup", "kill::run", Rounds(100)),
     soak("verify-kill", "pg-backup", "kill::verify", Rounds(100)),
+    soak("rotation-kill", "pg-backup", "a_rotation_of_keys_that_is_killed", Rounds(50)),
     soak("encrypted-kill", "pg-backup", "a_first_encrypted_run_that_is_killed", Rounds(50)),
     soak("target-kill", "pg-backup", "kill::target", Rounds(50)),
     soak("run-cut", "pg-backup", "faults::a_run_cut_at_any_byte", Rounds(40)),

@@ -10,7 +10,7 @@ use testkit::{Pg, Ran, Site, run_in};
 /// Everything one test needs; gone when dropped.
 pub(crate) struct Lab {
     site: Site,
-    repo: String,
+    pub(super) repo: String,
     pub(super) env: Vec<(String, String)>,
 }
 
@@ -61,7 +61,7 @@ impl Lab {
             .set("archive_command=false")
             .set("max_prepared_transactions=10")
             .set("wal_level=replica");
-        let programs = ["pg-backup", "wal-shipper"].map(|tool| bins().join(tool));
+        let programs = ["pg-backup", "pg-drill", "wal-shipper"].map(|tool| bins().join(tool));
         let site = Site::new(pg.start(), &programs.each_ref().map(PathBuf::as_path));
         site.folder("");
         Lab { site, repo: String::new(), env: vec![] }

@@ -1,7 +1,7 @@
 //! Moments in a segment that is not whole yet, of which a stream has stored the beginning.
 
 use super::lab::{Lab, rows};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use testkit::pg::as_owner;
 use testkit::{Pg, until};
@@ -10,19 +10,16 @@ pub(super) struct Stream(Child);
 
 impl Stream {
     pub(super) fn start(lab: &Lab) -> Stream {
+        Stream(Stream::command(lab).stderr(Stdio::null()).spawn().expect("start wal-shipper"))
+    }
+
+    /// The stream as a command.
+    pub(super) fn command(lab: &Lab) -> Command {
         let mut command = as_owner(&lab.path("bin/wal-shipper"));
-        command.env_clear().env("PATH", "/usr/bin:/bin").envs(lab.env.iter().cloned()).args([
-            "stream",
-            "--interval",
-            "100ms",
-            "--repo",
-        ]);
+        command.env_clear().env("PATH", "/usr/bin:/bin").envs(lab.env.iter().cloned());
+        command.args(["stream", "--interval", "100ms", "--repo", &lab.repo, "--db", &lab.pg.url()]);
+        command.stdin(Stdio::null());
         command
-            .arg(lab.path("repo"))
-            .args(["--db", &lab.pg.url()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null());
-        Stream(command.spawn().expect("start wal-shipper"))
     }
 }
 

@@ -4,19 +4,23 @@ use crate::lab::{back_up, content, fill, folder, lab, restore, take_over, verifi
 use crate::stock::restore_by_hand;
 use crate::world::{World, ended};
 use serde_json::Value;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use testkit::{AgeKey, Pg, Ran, rounds};
+use testkit::{AgeKey, Pg, Ran, SigningKey, rounds};
 
-/// Writes the file of recipients; where it is.
-fn encrypt_to(world: &mut World, keys: &[&AgeKey]) {
+/// Has everything encrypted to these keys from now on.
+pub(crate) fn encrypt_to(world: &mut World, keys: &[&AgeKey]) {
+    write_recipients(world, keys);
+    world.set("TOBAN_RECIPIENTS_FILE", &world.path("recipients").display().to_string());
+}
+
+fn write_recipients(world: &World, keys: &[&AgeKey]) {
     let text: String = keys.iter().flat_map(|key| [key.recipient.as_str(), "\n"]).collect();
-    let path = world.path("recipients");
-    fs::write(&path, text).expect("write the recipients");
-    world.set("TOBAN_RECIPIENTS_FILE", &path.display().to_string());
+    fs::write(world.path("recipients"), text).expect("write the recipients");
 }
 
 fn record_of(ran: &Ran) -> Value {
@@ -204,6 +208,45 @@ fn damage_objects(world: &World, own: &AgeKey, id: &str, earlier: &str) {
     world.run(&["verify", id]).fine();
 }
 
+/// A backup or dump restores with a key exactly where `list` names it, or nobody.
+fn try_key(world: &World, listed: &Value, key: &AgeKey) {
+    let names = listed["recipients"].as_array().expect("names");
+    let (target, id) = (world.path("tried"), id_of(listed));
+    let is_dump = listed["database"].is_string();
+    let tried = match is_dump {
+        true => {
+            world.pg.psql("postgres", "drop database if exists tried");
+            world.run(&["restore-dump", id, "--into", "tried", "--identity", &key.path()])
+        }
+        false => restore_by(world, id, &target, &key.path()),
+    };
+    if !names.is_empty() && !names.contains(&Value::from(key.recipient.as_str())) {
+        tried.refused(2, "is encrypted to");
+        return;
+    }
+    assert_eq!(tried.status, Some(0), "{listed}: {tried:?}");
+    match is_dump {
+        true => assert!(world.pg.psql("tried", "select count(*) from big") == "20000"),
+        false => verified(&world.pg, &target),
+    }
+}
+
+/// What is not whole in the source is named, has no manifest over there, and goes over once it is whole again.
+fn copy_what_lacks_an_object(world: &World, place: &str, id: &str) {
+    let farther = format!("file://{}", world.path("farther").display());
+    let pack = stored(world, id).into_iter().find(|path| path.parent().is_some_and(|f| f.ends_with("pack")));
+    let (pack, aside) = (pack.expect("a pack"), world.path("aside"));
+    let name = pack.file_name().expect("a name").to_string_lossy().into_owned();
+    let copy = || world.run(&["copy", id, "--from", place, "--to", &farther]);
+    fs::rename(&pack, &aside).expect("lose a pack");
+    copy().ended_with(5, &name);
+    let listed = world.run(&["list", "--json", "--repo", &farther]);
+    assert!(!listed.stdout.contains(id), "{listed:?}");
+    fs::rename(&aside, &pack).expect("find it again");
+    copy().fine();
+    world.run(&["verify", "--repo", &farther]).fine();
+}
+
 #[test]
 fn every_listed_backup_restores_with_the_identities_that_list_names() {
     let mut world = lab(15);
@@ -211,6 +254,7 @@ fn every_listed_backup_restores_with_the_identities_that_list_names() {
     let [a, b] = &keys;
     fill(&world, 20_000);
     back_up(&world, &[]);
+    world.dump("postgres", &[]);
     let why = |world: &World| {
         let plan = world.run(&["run", "--dry-run", "--json"]).json().remove(0);
         plan["full_because"].as_str().unwrap_or_default().to_string()
@@ -221,10 +265,12 @@ fn every_listed_backup_restores_with_the_identities_that_list_names() {
     encrypt_to(&mut world, &[a]);
     assert!(why(&world).contains(other), "{}", why(&world));
     let first = back_up(&world, &[]);
+    let first_dump = world.dump("postgres", &[]);
     let forgotten = |args: &[&str]| {
         ended(world.command(args).env_remove("TOBAN_RECIPIENTS_FILE").spawn().expect("start"))
     };
     forgotten(&["run"]).refused(2, "repository.json requires encryption");
+    forgotten(&["dump", "postgres"]).refused(2, "repository.json requires encryption");
     // The place instead of its name does not drop it either.
     let (config, place) = (world.path("toban.toml"), format!("file://{}", world.path("repo").display()));
     let recipients = world.path("recipients").display().to_string();
@@ -232,6 +278,14 @@ fn every_listed_backup_restores_with_the_identities_that_list_names() {
         .expect("write");
     let plan = forgotten(&["run", "--dry-run", "--json", "--config", &config.display().to_string()]).json();
     assert_eq!(plan[0]["built_on"], first["id"], "{plan:?}");
+    // A timer has its configuration, and calls the repository by its name: it builds on what was made by flags, and the
+    // other way round.
+    let mut timer = world.command(&["run", "--json"]);
+    timer.env_remove("TOBAN_RECIPIENTS_FILE").env("TOBAN_REPO", "r").env("TOBAN_CONFIG", &config);
+    let timed = ended(timer.spawn().expect("start")).json().remove(0);
+    assert_eq!(timed["built_on"], first["id"], "{timed}");
+    let by_flags = back_up(&world, &[]);
+    assert_eq!(by_flags["built_on"], timed["id"], "{by_flags}");
 
     // A recipient more, one fewer, and the state lost.
     encrypt_to(&mut world, &[a, b]);
@@ -245,26 +299,23 @@ fn every_listed_backup_restores_with_the_identities_that_list_names() {
     assert_eq!(newest["built_on"], Value::Null);
     let check = world.run(&["check", "--json"]);
     let found: Vec<Value> = check.findings().into_iter().filter(|f| f["id"] == "recipients").collect();
-    assert!(found.len() == 1 && found[0].to_string().contains(id_of(&first)), "{found:?}");
+    let mut named: Vec<&str> = found.iter().filter_map(|f| f["key"].as_str()).collect();
+    named.sort_unstable();
+    assert_eq!(named, [id_of(&first), &first_dump, id_of(&timed), id_of(&by_flags)], "{found:?}");
     fs::remove_dir_all(world.path("state/blocks")).expect("lose the state");
     // The digests beside it are encrypted as well, and the server has no key.
     assert!(why(&world).contains("No such file"), "{}", why(&world));
+    let lost = world.run(&["run", "--json"]);
+    lost.refused_in_a_line(0, "everything is stored, since the blocks of");
+    assert!(lost.stderr.contains("No such file"), "{lost:?}");
+    assert_eq!(lost.records()[0]["built_on"], Value::Null);
 
     damage_objects(&world, b, id_of(&newest), id_of(&shared));
     let now = content(&world.pg);
     let listed = world.run(&["list", "--json"]).json();
-    for (n, backup) in listed.iter().enumerate() {
-        let names = backup["recipients"].as_array().cloned().unwrap_or_default();
+    for one in &listed {
         for key in &keys {
-            let target = world.path(&format!("{n}"));
-            let restored = restore_by(&world, id_of(backup), &target, &key.path());
-            match names.is_empty() || names.contains(&Value::from(key.recipient.clone())) {
-                true => {
-                    restored.fine();
-                    verified(&world.pg, &target);
-                }
-                false => _ = restored.refused(2, "is encrypted to"),
-            }
+            try_key(&world, one, key);
         }
     }
     // As it is stored: with copies of everything that it was copied from, and no key.
@@ -274,7 +325,8 @@ fn every_listed_backup_restores_with_the_identities_that_list_names() {
         .refused(2, "is not encrypted, and everything in its target is");
     world.run(&["verify", "--repo", &far]).fine();
     let copied = world.run(&["list", "--json", "--repo", &far]).json();
-    assert_eq!(copied.len() + 1, listed.len(), "all but the plain one");
+    assert_eq!(copied.len() + 2, listed.len(), "all but what is plain");
+    copy_what_lacks_an_object(&world, &place, id_of(&newest));
     world.run(&["prune", "--keep-last", "1", "--repo", &far]).fine();
     let target = world.path("copied");
     let dir = target.display().to_string();
@@ -306,4 +358,113 @@ fn a_first_encrypted_run_that_is_killed_leaves_what_restores() {
     back_up(&world, &[]);
     restore(&world, "restored", &["--identity", &key.path()]);
     restore_by(&world, id_of(&plain), &world.path("plain"), &key.path()).fine();
+}
+
+/// Two servers, each a cluster of its own in one repository, with recipients and signatures of their own.
+#[test]
+fn two_servers_with_keys_of_their_own_share_a_repository() {
+    let one = lab(15);
+    let place = format!("file://{}", one.path("repo").display());
+    let mut servers = [one, lab(15).in_repo(&place, Vec::new())];
+    let repo = servers[0].path("repo");
+    let mut owned = Vec::new();
+    for (world, cluster) in servers.iter_mut().zip(["one", "two"]) {
+        let key = AgeKey::make(&world.path("key"));
+        let signer = SigningKey::make(world.dir.path(), "sign");
+        world.set("TOBAN_CLUSTER", cluster);
+        encrypt_to(world, &[&key]);
+        fill(world, 20_000);
+        let full = back_up(world, &[]);
+        assert_eq!(back_up(world, &[])["built_on"], full["id"]);
+        world.dump("postgres", &[]);
+        world.run(&["verify", "--sign-key", &signer.key.display().to_string()]).fine();
+        owned.push((cluster, key, signer));
+    }
+    for (world, (cluster, own, signer)) in servers.iter().zip(&owned) {
+        let (_, other, other_signer) = owned.iter().find(|(c, ..)| c != cluster).expect("there are two");
+        let listed = world.run(&["list", "--json"]).json();
+        assert_eq!(listed.len(), 3, "{listed:?}");
+        for one in &listed {
+            assert_eq!(one["recipients"], serde_json::json!([own.recipient]));
+            try_key(world, one, own);
+            try_key(world, one, other);
+        }
+        let mut files = Vec::new();
+        walk(&repo.join(cluster), &mut files);
+        let is_proof = |f: &&PathBuf| f.display().to_string().contains("proof") && !f.ends_with(".sig");
+        let proofs: Vec<&PathBuf> =
+            files.iter().filter(is_proof).filter(|f| f.extension().is_some_and(|e| e == "json")).collect();
+        assert!(proofs.len() >= 3, "{files:?}");
+        for proof in proofs {
+            assert!(signer.signed(proof, "pg-backup"), "{}", proof.display());
+            assert!(!other_signer.signed(proof, "pg-backup"), "{}", proof.display());
+        }
+    }
+    // What one deletes is nothing of the other's.
+    servers[0].run(&["prune", "--keep-last", "1", "--undelete", "0s"]).fine();
+    assert_eq!(servers[0].run(&["list", "--json"]).json().len(), 2);
+    assert_eq!(servers[1].run(&["list", "--json"]).json().len(), 3);
+    servers[1].run(&["verify"]).fine();
+}
+
+/// A key that the tool itself made.
+fn new_key(world: &World, number: usize) -> AgeKey {
+    let identity = world.path(&format!("key-{number}"));
+    let made = world.run(&["key", "new", "--here", &identity.display().to_string()]);
+    assert_eq!(made.status, Some(0), "{made:?}");
+    AgeKey { identity, recipient: made.stderr.trim().rsplit(' ').next().expect("the recipient").into() }
+}
+
+/// A recipient comes, the old one goes, and so on; each run with changed recipients is killed at some moment of it.
+#[test]
+fn a_rotation_of_keys_that_is_killed() {
+    let mut world = lab(15);
+    fill(&world, 20_000);
+    let keys = RefCell::new(vec![new_key(&world, 0)]);
+    encrypt_to(&mut world, &[&keys.borrow()[0]]);
+    back_up(&world, &[]);
+    let begun = Instant::now();
+    world.run(&["run", "--full"]).fine();
+    let length = begun.elapsed().max(Duration::from_millis(500));
+    let configured = Cell::new(1);
+    let newest_keys = || keys.borrow().len() - configured.get();
+    let start = || {
+        if configured.get() == 1 {
+            let key = new_key(&world, keys.borrow().len());
+            keys.borrow_mut().push(key);
+        }
+        configured.set(3 - configured.get());
+        write_recipients(&world, &keys.borrow()[newest_keys()..].iter().collect::<Vec<_>>());
+        world.command(&["run"]).spawn().expect("start")
+    };
+    let check = || {
+        let keys = keys.borrow();
+        let listed = world.run(&["list", "--json"]).json();
+        let mut names: Vec<&str> = keys[newest_keys()..].iter().map(|key| key.recipient.as_str()).collect();
+        names.sort_unstable();
+        let newest = listed.last().expect("the one before the rotation at least");
+        let plan = world.run(&["run", "--dry-run", "--json"]).json().remove(0);
+        let begins_afresh = plan["full_because"].as_str().is_some_and(|why| why.contains("other recipients"));
+        assert_eq!(begins_afresh, newest["recipients"] != serde_json::json!(names), "{newest} {plan}");
+        for backup in &listed {
+            let names = backup["recipients"].as_array().expect("names");
+            let (readers, others): (Vec<&AgeKey>, Vec<&AgeKey>) =
+                keys.iter().partition(|key| names.contains(&Value::from(key.recipient.as_str())));
+            assert_eq!(readers.len(), names.len(), "{backup}");
+            let tried = readers.into_iter().chain(others.into_iter().next_back());
+            tried.for_each(|key| try_key(&world, backup, key));
+        }
+        let next = back_up(&world, &[]);
+        assert!(!begins_afresh || next["built_on"].is_null(), "{next}");
+        world.run(&["prune", "--keep-last", "1", "--undelete", "0s"]).fine();
+        world.run(&["verify"]).fine();
+    };
+    testkit::killed(length, rounds(3), start, check);
+    let last = back_up(&world, &[]);
+    assert_eq!(back_up(&world, &[])["built_on"], last["id"]);
+    let keys = keys.borrow();
+    let [.., newest] = &keys[..] else { unreachable!("there is one at least") };
+    world.run(&["key", "test", "--identity", &newest.path()]).fine();
+    world.run(&["prune", "--keep-last", "1", "--undelete", "0s"]).fine();
+    world.run(&["key", "check"]).fine();
 }

@@ -1,12 +1,13 @@
 //! A run beside prunes beside a copy, one or two of them killed at any moment: whatever is listed in either repository
 //! is whole and restores.
 
+use crate::encrypted::encrypt_to;
 use crate::lab::{fill, lab, verified};
 use crate::world::{World, ended};
 use std::fs;
 use std::process::Child;
 use std::time::{Duration, Instant};
-use testkit::{Dice, rounds, seed};
+use testkit::{AgeKey, Dice, rounds, seed};
 
 /// What works at the same time.
 const ACTORS: [&[&str]; 4] = [
@@ -23,9 +24,15 @@ struct Pair {
 }
 
 impl Pair {
-    fn new() -> Pair {
+    /// Of which everything is encrypted when `encrypts` says so.
+    fn new(encrypts: bool) -> Pair {
         let mut world = lab(15);
         fill(&world, 20_000);
+        if encrypts {
+            let key = AgeKey::make(&world.path("key"));
+            encrypt_to(&mut world, &[&key]);
+            world.set("TOBAN_IDENTITY", &key.path());
+        }
         let d = world.dir.path().display().to_string();
         let toml = format!("[repo.near]\nurl = \"file://{d}/repo\"\n[repo.far]\nurl = \"file://{d}/far\"\n");
         fs::write(world.path("toban.toml"), toml).expect("write");
@@ -100,12 +107,20 @@ impl Pair {
 
 #[test]
 fn killed_beside_each_other() {
-    let mut pair = Pair::new();
+    kill_pair(Pair::new(false));
+}
+
+#[test]
+fn killed_beside_each_other_and_encrypted() {
+    kill_pair(Pair::new(true));
+}
+
+fn kill_pair(mut pair: Pair) {
     for _ in 0..2 {
         pair.work(&[]);
         pair.next_day();
     }
-    let (mut dice, count) = (Dice::new(seed()), rounds(5));
+    let (mut dice, count) = (Dice::new(seed()), rounds(3));
     let (mut hits, mut kills) = (0, 0);
     for round in 0..count {
         let first = dice.index(ACTORS.len());
@@ -119,7 +134,7 @@ fn killed_beside_each_other() {
             .collect();
         kills += victims.len();
         hits += pair.work(&victims);
-        pair.check(round % 10 == 4);
+        pair.check(round % 10 == 2);
         pair.next_day();
     }
     eprintln!("{hits} of {kills} kills hit within {:?}", pair.lengths);
