@@ -34,6 +34,8 @@ pub mod shutdown;
 pub mod sign;
 pub mod stamp;
 #[cfg(feature = "repo")]
+pub mod state_key;
+#[cfg(feature = "repo")]
 pub mod store;
 pub mod sum;
 pub mod sync;

@@ -201,7 +201,14 @@ mod tests {
                 let key = system.key(&key);
                 store.put(&key, &mut &b"1\t0/5000000\tx\n"[..], &Attrs::new()).expect("stored");
             }
-            Repo { name: name.into(), url: String::new(), required: true, keep: Keep::default(), store: Arc::new(store) }
+            Repo {
+                name: name.into(),
+                url: String::new(),
+                required: true,
+                keep: Keep::default(),
+                hides_names: false,
+                store: Arc::new(store),
+            }
         };
         let recorded =
             read_repositories(&Repos::new(vec![repo("near", near), repo("far", far)]), "main").expect("read");

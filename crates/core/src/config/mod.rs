@@ -84,6 +84,9 @@ pub struct Repo {
     pub required: bool,
     /// File of the age recipients that content here is encrypted to; without it content is stored as it is.
     pub recipients_file: Option<PathBuf>,
+    /// Whether names of databases are hidden from who has no key: pseudonyms stand for them in keys and manifests.
+    #[serde(default)]
+    pub hide_names: bool,
     /// What `prune` keeps here.
     #[serde(default)]
     pub keep: Keep,

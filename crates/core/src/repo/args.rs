@@ -103,18 +103,20 @@ impl RepoArgs {
         let open = |name: &String| {
             let repo = self.open_one(config, name, opening.backoff)?;
             let recipients = self.recipients_of(config, name)?;
+            let hides_names = find_section(config, name).is_some_and(|s| s.hide_names);
+            if hides_names && recipients.is_none() {
+                let e = Error::usage(format!("repository {name} hides names, and encrypts nothing"));
+                return Err(e.hint("set recipients_file beside hide_names"));
+            }
             let store = EncryptedStore::new(repo.store, recipients, identities.clone());
-            Ok(Repo { store: Arc::new(store), ..repo })
+            Ok(Repo { store: Arc::new(store), hides_names, ..repo })
         };
         names.iter().map(open).collect::<Result<Vec<_>>>().map(Repos::new)
     }
 
-    /// Whom content in a repository is encrypted to. A section counts for its URL too: what is configured must not be
-    /// forgotten because somebody gives the place instead of its name.
+    /// Whom content in a repository is encrypted to.
     fn recipients_of(&self, config: &Config, name: &str) -> Result<Option<Recipients>> {
-        let by_url =
-            || config.repo.values().find(|s| s.url.trim_end_matches('/') == name.trim_end_matches('/'));
-        let section = config.repo.get(name).or_else(by_url).and_then(|s| s.recipients_file.as_ref());
+        let section = find_section(config, name).and_then(|s| s.recipients_file.as_ref());
         self.recipients_file.as_ref().or(section).map(|path| Recipients::read_file(path)).transpose()
     }
 
@@ -162,6 +164,7 @@ impl RepoArgs {
             url: url.trim_end_matches('/').to_string(),
             required: section.is_none_or(|s| s.required),
             keep: section.map(|s| s.keep.clone()).unwrap_or_default(),
+            hides_names: false,
             store: store::open(url, &options)?,
         })
     }
@@ -190,6 +193,13 @@ impl RepoArgs {
             },
         }
     }
+}
+
+/// The section of a repository. It counts for its URL too: what is configured must not be forgotten because somebody gives
+/// the place instead of its name.
+fn find_section<'c>(config: &'c Config, name: &str) -> Option<&'c config::Repo> {
+    let by_url = || config.repo.values().find(|s| s.url.trim_end_matches('/') == name.trim_end_matches('/'));
+    config.repo.get(name).or_else(by_url)
 }
 
 /// The lock that a section wants.

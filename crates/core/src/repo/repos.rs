@@ -26,6 +26,8 @@ pub struct Repo {
     pub required: bool,
     /// What `prune` keeps here.
     pub keep: Keep,
+    /// Whether names of databases are hidden here from who has no key.
+    pub hides_names: bool,
     /// The store itself.
     pub store: Arc<dyn Store>,
 }
@@ -120,6 +122,24 @@ impl Repos {
                     other.name, self[0].name
                 ));
                 Err(e.hint("run it for each, or give both the same recipients_file"))
+            }
+        }
+    }
+
+    /// Whether names of databases are hidden in all of them.
+    ///
+    /// # Errors
+    /// Usage when that is not the same in each: one manifest goes into all of them.
+    pub fn hides_names(&self) -> Result<bool> {
+        let first = self.first().is_some_and(|repo| repo.hides_names);
+        match self.iter().find(|repo| repo.hides_names != first) {
+            None => Ok(first),
+            Some(other) => {
+                let e = Error::usage(format!(
+                    "hide_names is not the same for {} and {}",
+                    other.name, self[0].name
+                ));
+                Err(e.hint("run it for each, or set it for both"))
             }
         }
     }
@@ -339,6 +359,7 @@ mod tests {
             url: String::new(),
             required: *required,
             keep: Keep::default(),
+            hides_names: false,
             store: Arc::new(Dir::open("/nowhere").expect("a store")),
         };
         Repos::new(required.iter().enumerate().map(repo).collect())

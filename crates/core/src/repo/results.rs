@@ -99,7 +99,14 @@ mod tests {
         let status = |required| {
             let mut results = RepoResults::default();
             let store = std::sync::Arc::new(crate::store::Dir::open("/nowhere").expect("a store"));
-            let repo = Repo { name: "far".into(), url: String::new(), required, keep: crate::config::Keep::default(), store };
+            let repo = Repo {
+                name: "far".into(),
+                url: String::new(),
+                required,
+                keep: crate::config::Keep::default(),
+                hides_names: false,
+                store,
+            };
             results.add_item(Ok(()));
             results.add_copy::<()>(&repo, Err(Error::failed("full")));
             results.verdict("dumps").expect_err("one failed").kind()

@@ -195,7 +195,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let repo = |name: &str| {
             let store = Dir::open(&dir.path().join(name).display().to_string()).expect("a store");
-            Repo { name: name.into(), url: String::new(), required: true, keep: Keep::default(), store: Arc::new(store) }
+            Repo {
+                name: name.into(),
+                url: String::new(),
+                required: true,
+                keep: Keep::default(),
+                hides_names: false,
+                store: Arc::new(store),
+            }
         };
         let repos = Repos::new(vec![repo("near"), repo("far")]);
         let key: Key = "a/b".parse().expect("a key");
@@ -219,7 +226,14 @@ mod tests {
         }
         let dir = tempfile::tempdir().expect("a folder");
         let store = Dir::open(&dir.path().join("r").display().to_string()).expect("a store");
-        let repo = Repo { name: "r".into(), url: String::new(), required: true, keep: Keep::default(), store: Arc::new(store) };
+        let repo = Repo {
+            name: "r".into(),
+            url: String::new(),
+            required: true,
+            keep: Keep::default(),
+            hides_names: false,
+            store: Arc::new(store),
+        };
         let (repos, key): (_, Key) = (Repos::new(vec![repo]), "a".parse().expect("a key"));
         let set = RepoSet::new(&repos).expect("nothing is encrypted");
         let e = set.store((&b"begin"[..]).chain(Broken), &key).expect_err("broken");

@@ -9,6 +9,7 @@ use crate::format::dump::{
     DumpForm, DumpManifest, GLOBALS, MANIFEST, PROPERTIES, ROWS, ServerPosition, part_key,
 };
 use crate::format::id::Id;
+use crate::format::pseudonym::make_pseudonym;
 use crate::lock::renew_locks;
 use crate::rows::{self, Count};
 use crate::server::Server;
@@ -46,11 +47,12 @@ impl DumpJob<'_> {
     /// When the database could not be dumped; those of repositories are in the answer.
     pub(crate) fn dump_database<'r>(&self, name: &str, repos: &'r Repos) -> Result<Copies<'r, DumpManifest>> {
         let set = RepoSet::new(repos)?;
-        let made = self.store_dump(name, &set);
+        let pseudonym = repos.hides_names()?.then(|| make_pseudonym(name)).transpose()?;
+        let made = self.store_dump(name, pseudonym, &set);
         Copies::finish(set, made)
     }
 
-    fn store_dump(&self, name: &str, set: &RepoSet<'_>) -> Result<DumpManifest> {
+    fn store_dump(&self, name: &str, pseudonym: Option<String>, set: &RepoSet<'_>) -> Result<DumpManifest> {
         let started = Timestamp::now();
         let id = Id::new(started);
         let mut session = self.server.open_session(name)?;
@@ -64,7 +66,8 @@ impl DumpJob<'_> {
         warn_of_hidden_options(&mut snapshot, name)?;
         let database_bytes = database_size(&mut snapshot)?;
         let source = read_position(&mut snapshot)?;
-        let key = part_key(self.cluster, name, &id, self.form.suffix())?;
+        let public_name = pseudonym.as_deref().unwrap_or(name);
+        let key = part_key(self.cluster, public_name, &id, self.form.suffix())?;
         let (body, counts) = self.copy_dump(name, &key, &mut snapshot, set)?;
 
         let mut small = BTreeMap::from([(ROWS, set.stored_form(&rows::pack_counts(&counts)?)?)]);
@@ -93,6 +96,7 @@ impl DumpJob<'_> {
             tables: counts.len() as u64,
             rows: counts.iter().map(|c| c.rows.unsigned_abs()).sum(),
             database: properties,
+            pseudonym,
             recipients,
             parts,
             source: Some(source),

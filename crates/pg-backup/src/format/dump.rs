@@ -6,6 +6,7 @@ use super::catalog::{Catalog, LATEST, Manifest, Named, Note, Part, Stored, find_
 use super::content::open_content;
 use super::id::Id;
 use super::order::{Dated, Taken, WalPosition};
+use super::pseudonym::{find_name, is_pseudonym};
 use super::verdict::parse_verdict;
 use crate::database::Properties;
 use jiff::Timestamp;
@@ -80,6 +81,9 @@ pub(crate) struct DumpManifest {
     pub(crate) rows: u64,
     /// Name, owner, encoding, locale, settings and grants of the database.
     pub(crate) database: Properties,
+    /// What stands for the database's name in keys and in the manifest for everybody, where that is hidden.
+    #[serde(skip)]
+    pub(crate) pseudonym: Option<String>,
     /// Names of those whom the parts are encrypted to; empty: they are stored as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) recipients: Vec<String>,
@@ -124,7 +128,18 @@ impl DumpManifest {
 
     /// The key of the part with this ending.
     pub(crate) fn key(&self, suffix: &str) -> Result<Key> {
-        part_key(&self.cluster, &self.database.name, &self.id, suffix)
+        part_key(&self.cluster, self.public_name(), &self.id, suffix)
+    }
+
+    /// The name of the database as everybody may read it.
+    fn public_name(&self) -> &str {
+        self.pseudonym.as_ref().unwrap_or(&self.database.name)
+    }
+
+    /// The same with what the database is, of which everybody may read the name alone, or a pseudonym.
+    fn with_database(self, database: Properties) -> DumpManifest {
+        let pseudonym = is_pseudonym(self.public_name()).then(|| self.public_name().to_string());
+        DumpManifest { database, pseudonym, ..self }
     }
 
     /// The object that holds the part with this ending.
@@ -138,7 +153,7 @@ impl DumpManifest {
     pub(crate) fn to_public(&self) -> DumpManifest {
         let mut public = self.clone();
         if !self.recipients.is_empty() {
-            public.database = Properties { name: self.database.name.clone(), ..Properties::default() };
+            public.database = Properties { name: self.public_name().into(), ..Properties::default() };
         }
         public
     }
@@ -160,7 +175,11 @@ impl Manifest for DumpManifest {
     }
 
     fn read(store: &dyn Store, key: &Key) -> Result<Option<DumpManifest>> {
-        read_sealed(store, key, LARGEST)
+        let Some(manifest) = read_sealed::<DumpManifest>(store, key, LARGEST)? else { return Ok(None) };
+        Ok(Some(match find_name(&manifest.database.name).cloned() {
+            Some(name) => manifest.with_database(Properties { name, ..Properties::default() }),
+            None => manifest,
+        }))
     }
 
     fn id(&self) -> &Id {
@@ -168,7 +187,7 @@ impl Manifest for DumpManifest {
     }
 
     fn series(&self) -> Result<String> {
-        Ok(encode_name(&self.database.name))
+        Ok(encode_name(self.public_name()))
     }
 
     fn dated(&self) -> Dated {
@@ -268,8 +287,8 @@ pub(crate) type StoredDump = Stored<DumpManifest>;
 ///
 /// # Errors
 /// Usage when it is encrypted and no identity that is given opens it, with the names of those who can.
-pub(crate) fn unlock_dump(mut stored: StoredDump) -> Result<StoredDump> {
-    let (dump, store) = (&mut stored.manifest, &stored.repo.store);
+pub(crate) fn unlock_dump(stored: StoredDump) -> Result<StoredDump> {
+    let (dump, store) = (&stored.manifest, &stored.repo.store);
     let Some(encryption) = store.encryption().filter(|_| !dump.recipients.is_empty()) else {
         return Ok(stored);
     };
@@ -280,8 +299,26 @@ pub(crate) fn unlock_dump(mut stored: StoredDump) -> Result<StoredDump> {
     let content = open_content(&**store, &key, sum)?;
     content.take(LARGEST).read_to_end(&mut json).doing(|| format!("read {key}"))?;
     let read = serde_json::from_slice(&json);
-    dump.database = read.map_err(|e| Error::corrupt(format!("{key} does not parse")).because(e))?;
-    Ok(stored)
+    let database = read.map_err(|e| Error::corrupt(format!("{key} does not parse")).because(e))?;
+    let manifest = stored.manifest.clone().with_database(database);
+    Ok(Stored { manifest, ..stored })
+}
+
+/// Finds out the names behind pseudonyms, one dump of each, as far as an identity that is given opens them.
+fn reveal_names(dumps: Vec<StoredDump>) -> Vec<StoredDump> {
+    let mut names: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let reveal = |stored: StoredDump| {
+        let public = stored.manifest.database.name.clone();
+        let unlock = || Some(unlock_dump(stored.clone()).ok()?.manifest.database.name);
+        match is_pseudonym(&public).then(|| names.entry(public).or_insert_with(unlock).clone()).flatten() {
+            Some(name) => {
+                let database = Properties { name, ..stored.manifest.database.clone() };
+                Stored { manifest: stored.manifest.clone().with_database(database), ..stored }
+            }
+            None => stored,
+        }
+    };
+    dumps.into_iter().map(reveal).collect()
 }
 
 /// Finds one dump: by `id`, from the first repository that has it; or for `latest` the newest that any of them has,
@@ -290,7 +327,7 @@ pub(crate) fn unlock_dump(mut stored: StoredDump) -> Result<StoredDump> {
 /// # Errors
 /// Usage when there is none or more than one.
 pub(crate) fn find_dump(repos: &Repos, cluster: &str, id: &str, of: Option<&str>) -> Result<StoredDump> {
-    let found = find_stored(repos, cluster, id, |dumps| pick_dump(dumps, id, of))?;
+    let found = find_stored(repos, cluster, id, |dumps| pick_dump(reveal_names(dumps), id, of))?;
     found.ok_or_else(|| {
         let of = of.map(|d| format!(" of database {d:?}")).unwrap_or_default();
         let e = Error::usage(format!("no dump {id}{of} of cluster {cluster} in {}", repos.names()));

@@ -13,5 +13,6 @@ pub(crate) mod mark;
 pub(crate) mod order;
 pub(crate) mod outline;
 pub(crate) mod pin;
+pub(crate) mod pseudonym;
 pub(crate) mod tar;
 pub(crate) mod verdict;

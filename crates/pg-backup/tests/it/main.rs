@@ -6,6 +6,7 @@ mod cut;
 mod dump;
 mod faults;
 mod foreign;
+mod hidden;
 mod kill;
 mod prune;
 mod refused;

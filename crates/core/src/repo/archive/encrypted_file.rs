@@ -1,7 +1,7 @@
 //! A file of the WAL as an encrypted object, with what can be compared of it without a key.
 
 use super::compress::Compressed;
-use super::keyed_sum::{self, SumKey};
+use super::keyed_sum::{open_sum_key, secret_path, sign_sum};
 use super::{Conflict, WRITTEN, damaged};
 use crate::age::Recipients;
 use crate::error::{Context, Error, Result};
@@ -29,11 +29,11 @@ impl EncryptedFile {
         let mut encrypted = tempfile::tempfile().doing(doing)?;
         let mut body = Measured::new(recipients.encrypt(file.body()?)?);
         io::copy(&mut body, &mut encrypted).and_then(|_| encrypted.rewind()).doing(doing)?;
-        let key = SumKey::open()?;
+        let key = open_sum_key()?;
         let mut attrs = file.attrs();
         attrs.retain(|name, _| name == WRITTEN);
         attrs.insert(STORED.into(), body.sum().sha256);
-        attrs.insert(KEYED.into(), key.sign_sum(file.sum()));
+        attrs.insert(KEYED.into(), sign_sum(&key, file.sum()));
         attrs.insert(SUM_KEY.into(), key.id);
         Ok(EncryptedFile { file: encrypted, attrs })
     }
@@ -51,9 +51,9 @@ impl EncryptedFile {
 /// was written with the secret of another server or of one that has lost it.
 pub(super) fn is_same_content(attrs: &Attrs, ours: &Compressed) -> Result<Option<bool>> {
     let Some(keyed) = attrs.get(KEYED) else { return Ok(None) };
-    let key = SumKey::open()?;
+    let key = open_sum_key()?;
     if attrs.get(SUM_KEY) == Some(&key.id) {
-        return Ok(Some(*keyed == key.sign_sum(ours.sum())));
+        return Ok(Some(*keyed == sign_sum(&key, ours.sum())));
     }
     // To the nanosecond when the server wrote it: no other file has that time, and the same may have been touched.
     let same_time = attrs.get(WRITTEN) == ours.attrs().get(WRITTEN);
@@ -67,7 +67,7 @@ pub(super) fn is_signed(attrs: &Attrs) -> bool {
 
 /// What to say where none of ours can. It is a conflict: another try would find the same.
 pub(super) fn explain_secret(name: &str) -> Error {
-    let own = keyed_sum::secret_path();
+    let own = secret_path();
     let e = Error::failed(format!(
         "{name} is in the repository, encrypted, and its sum was made with another secret than {}",
         own.display()
