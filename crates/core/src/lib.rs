@@ -1,7 +1,7 @@
 //! What every toban tool shares. Tools depend on this crate, never on each other; this crate knows no tool.
 //!
 //! A tool lists the powers that it uses as features: `pg` connects to PostgreSQL, `repo` keeps backups and WAL in folders
-//! and S3, `run` makes a job of a run (record, metrics, notifications), `tls` is the one implementation of cryptography.
+//! and S3, `private_server` runs a server of its own in a restored folder, `run` makes a job of a run (record, metrics, notifications), `tls` is the one implementation of cryptography.
 
 #[cfg(feature = "repo")]
 pub mod age;
@@ -21,6 +21,8 @@ pub mod notify;
 pub mod out;
 #[cfg(feature = "pg")]
 pub mod pg;
+#[cfg(feature = "private_server")]
+pub mod private_server;
 pub mod progress;
 pub mod random;
 #[cfg(feature = "repo")]

@@ -5,10 +5,10 @@ use crate::live_server::LiveServer;
 use crate::recovered::RecoveredServer;
 use crate::relations::{Relation, Relations, describe, find_missing, older_than};
 use crate::rulebook;
-use crate::server::{Server, TEMPLATE};
 use postgres::Client;
 use std::collections::BTreeMap;
 use toban_core::pg::Ident;
+use toban_core::private_server::{PrivateServer, TEMPLATE};
 use toban_core::{Context, Error, Kind, Result, shutdown};
 
 /// Compares databases, relations and rows; rows of tables up to `count_up_to` bytes.
@@ -33,7 +33,7 @@ pub(crate) fn compare_servers(
 /// A comparison in progress.
 struct Comparison<'a> {
     live: &'a LiveServer,
-    server: &'a Server,
+    server: &'a PrivateServer,
     /// Every transaction below had ended at the backup's checkpoint.
     below: u64,
     count_up_to: u64,

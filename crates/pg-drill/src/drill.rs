@@ -1,27 +1,24 @@
 //! The order of a drill: restore, inspect, start, recover, check, compare, measure, prove, clear.
 
+use crate::PURPOSE;
 use crate::chart::format_seconds;
 use crate::cli::{DrillArgs, Target};
 use crate::comparison::compare_servers;
-use crate::conf::{self, RecoverySettings, ServerOptions};
-use crate::control;
 use crate::findings::{DrillFindings, found, name};
 use crate::live_server::{self, LiveServer};
 use crate::objectives::Objectives;
 use crate::plan::DrillPlan;
-use crate::process::Runner;
 use crate::proof::{self, Phase, Proof, ProofCheck};
 use crate::recovered::{self, RecoveredServer};
 use crate::repository::{self, RecordedSystem};
 use crate::rulebook;
-use crate::sandbox;
-use crate::scratch::Scratch;
-use crate::server::{Programs, Server};
 use crate::{checks, integrity, report, restore};
 use std::path::Path;
 use std::time::Instant;
 use toban_core::check::{AcceptList, Finding, Totals};
 use toban_core::durable::state_dir;
+use toban_core::private_server::conf::{self, RecoverySettings, ServerOptions};
+use toban_core::private_server::{PrivateServer, Programs, Runner, Scratch, control, sandbox};
 use toban_core::run::{self, Report};
 use toban_core::systemd;
 use toban_core::{Kind, Out, Result, Severity};
@@ -39,7 +36,7 @@ pub(crate) fn run_drill(args: &DrillArgs, out: &mut Out<'_>) -> Result<()> {
     let accepted = AcceptList::new(&config, "pg-drill", rulebook::RULES, jiff::Timestamp::now())?;
     let monitoring = args.monitoring.monitoring;
     let drill = |report: &mut Report| {
-        let scratch = Scratch::open(&plan.work, plan.user.as_ref(), plan.keep)?;
+        let scratch = Scratch::open(&PURPOSE, &plan.work, plan.user.as_ref(), plan.keep)?;
         let runner = scratch.runner(plan.user.as_ref(), Instant::now() + plan.timeout);
         let mut drill = Drill {
             plan: &plan,
@@ -177,15 +174,18 @@ impl Drill<'_> {
         // Before the server's first start: what is not disarmed now takes effect.
         sandbox::disarm(self.runner, &data, &mut inspected, &mut recovery)?;
         let options = ServerOptions {
+            purpose: &PURPOSE,
             major,
             preload: &self.plan.preload,
             in_place_tablespaces: inspected.in_place_tablespaces,
             recovery: Some(&recovery),
+            pauses: false,
+            more: &[],
         };
         let text = conf::postgresql_conf(Some(&control), &self.scratch.dir, &options);
         conf::write_files(self.scratch, &text, self.runner)?;
         systemd::show_status("recovering");
-        let mut server = Server::start(self.runner, &programs, role)?;
+        let mut server = PrivateServer::start(self.runner, &programs, role)?;
         let mut client = server.wait_until_recovered()?;
         let recovered = recovered::read_recovered(&mut client, &control, &data)?;
         let to_the_end = recovery.goes_to_the_end();

@@ -1,18 +1,17 @@
 //! PostgreSQL's own checkers over all of the restored cluster: pg_amcheck while it runs, pg_checksums when it is stopped.
 
 use crate::findings::DrillFindings;
-use crate::process::Runner;
 use crate::rulebook;
-use crate::server::{Programs, Server, TEMPLATE};
 use std::process::Command;
 use toban_core::machine;
+use toban_core::private_server::{PrivateServer, Programs, Runner, TEMPLATE};
 use toban_core::{Context, Error, Kind, Result};
 
 /// Before 17 no setting keeps the application's event triggers from firing: they are disabled in every database.
 ///
 /// # Errors
 /// Findings when a database cannot be connected to.
-pub(crate) fn disable_event_triggers(server: &Server) -> Result<()> {
+pub(crate) fn disable_event_triggers(server: &PrivateServer) -> Result<()> {
     let broken = |e: Error| e.kind_as(Kind::Findings);
     let all = "select datname::text from pg_database where datallowconn order by 1";
     let disable = "do $$ declare t name; begin for t in select evtname from pg_event_trigger where evtenabled <> 'D' \
@@ -35,7 +34,7 @@ pub(crate) fn disable_event_triggers(server: &Server) -> Result<()> {
 pub(crate) fn run_amcheck(
     runner: &Runner,
     programs: &Programs,
-    server: &Server,
+    server: &PrivateServer,
     findings: &mut DrillFindings,
 ) -> Result<()> {
     let mut check = runner.command(programs.path("pg_amcheck"));

@@ -4,8 +4,6 @@ mod chart;
 mod checks;
 mod cli;
 mod comparison;
-mod conf;
-mod control;
 mod drill;
 mod findings;
 mod help;
@@ -13,7 +11,6 @@ mod integrity;
 mod live_server;
 mod objectives;
 mod plan;
-mod process;
 mod proof;
 mod recovered;
 mod relations;
@@ -21,14 +18,15 @@ mod report;
 mod repository;
 mod restore;
 mod rulebook;
-mod sandbox;
-mod scratch;
-mod server;
-mod server_log;
 
 pub use cli::DrillArgs;
 
+use toban_core::private_server::Purpose;
 use toban_core::{Out, Result};
+
+/// What a drill's server is for.
+const PURPOSE: Purpose =
+    Purpose { tool: "pg-drill", what: "drill", variable: "TOBAN_DRILL_DIR", mark: "pg-drill-clears-this" };
 
 /// Drills.
 ///

@@ -1,16 +1,17 @@
 //! What a drill does: flags, then the `[drill.NAME]` section of the configuration, then defaults.
 
+use crate::PURPOSE;
 use crate::checks::{self, CheckQuery};
 use crate::cli::{DrillArgs, Target};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
 use toban_core::config::{Config, Span};
-use toban_core::durable::state_dir;
 use toban_core::machine::{Account, find_program};
+use toban_core::private_server::find_user;
 use toban_core::repo::Repos;
 use toban_core::sign::Signer;
-use toban_core::{Context, Error, Out, Record, Result};
+use toban_core::{Error, Out, Record, Result};
 
 /// `[drill.NAME]`; an unknown key is an error that names it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -80,7 +81,11 @@ impl DrillPlan {
             queries: checks::read_checks(files)?,
             rpo: args.rpo.or(section.rpo).map(|s| s.0),
             rto: args.rto.or(section.rto).map(|s| s.0),
-            work: choose_work_dir(args, section.work_dir)?,
+            work: PURPOSE.choose_work_dir(
+                args.work_dir.clone().or(section.work_dir),
+                &args.repos.cluster,
+                &args.user,
+            )?,
             preload: args.preload.clone().or(section.preload).unwrap_or_default(),
             role: args.role.clone().or(section.role),
             bin_dir: args.bin_dir.clone().or_else(|| cluster.and_then(|c| c.bin_dir.clone())),
@@ -178,27 +183,4 @@ fn default_command(args: &DrillArgs) -> Result<Vec<String>> {
     words.extend(args.repos.s3_endpoint.iter().flat_map(|e| ["--s3-endpoint".into(), e.clone()]));
     words.extend(args.common.config.iter().flat_map(|c| ["--config".into(), c.display().to_string()]));
     Ok(words)
-}
-
-fn choose_work_dir(args: &DrillArgs, section: Option<PathBuf>) -> Result<PathBuf> {
-    let given = args.work_dir.clone().or(section);
-    if given.is_none() && rustix::process::geteuid().is_root() {
-        let e = Error::usage("as root a drill needs --work-dir");
-        return Err(e.hint(format!("a folder with room for the cluster, which {} may enter", args.user)));
-    }
-    let work = given.unwrap_or_else(|| state_dir().join("drill").join(&args.repos.cluster));
-    std::path::absolute(work).doing(|| "find --work-dir".into())
-}
-
-/// The user and group that root becomes: PostgreSQL refuses to run as root, and a drill needs none of its rights.
-fn find_user(name: &str) -> Result<Option<Account>> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(None);
-    }
-    match Account::by_name(name).filter(|account| account.uid > 0) {
-        Some(account) => Ok(Some(account)),
-        None => {
-            Err(Error::usage(format!("there is no user {name} here, other than root")).hint("give --user"))
-        }
-    }
 }

@@ -1,18 +1,18 @@
 //! What a recovered server says of how far it came.
 
-use crate::control::Control;
-use crate::sandbox::Inspected;
-use crate::server::{Programs, Server};
 use jiff::Timestamp;
 use postgres::Client;
 use std::path::Path;
+use toban_core::private_server::control::Control;
+use toban_core::private_server::sandbox::Inspected;
+use toban_core::private_server::{PrivateServer, Programs};
 use toban_core::wal::{History, Lsn, Timeline};
 use toban_core::{Context, Error, Result};
 
 /// A server that recovered, and what is known of it.
 pub(crate) struct RecoveredServer {
     pub(crate) programs: Programs,
-    pub(crate) server: Server,
+    pub(crate) server: PrivateServer,
     pub(crate) control: Control,
     pub(crate) inspected: Inspected,
     pub(crate) recovered: Recovered,

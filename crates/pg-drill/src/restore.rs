@@ -1,14 +1,14 @@
 //! The restore: any command, into the drill's data directory or into an empty server.
 
+use crate::PURPOSE;
 use crate::cli::Target;
-use crate::control;
 use crate::findings::found;
 use crate::plan::DrillPlan;
-use crate::process::{ProgramEnd, Runner, disk_full_error};
-use crate::server::{Programs, Server};
-use crate::{conf, scratch::Scratch};
 use std::path::Path;
 use std::process::Command;
+use toban_core::private_server::{
+    PrivateServer, ProgramEnd, Programs, Runner, Scratch, conf, control, disk_full_error,
+};
 use toban_core::{Context, Error, Kind, Result};
 
 /// Variables by which a command could reach the live server instead of the drill's.
@@ -96,7 +96,7 @@ pub(crate) fn start_empty_server(
     plan: &DrillPlan,
     scratch: &Scratch,
     runner: &Runner,
-) -> Result<(Programs, Server)> {
+) -> Result<(Programs, PrivateServer)> {
     let programs = Programs::newest(plan.bin_dir.as_deref())?;
     let mut initdb = runner.command(programs.path("initdb"));
     initdb.args(["--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--username", &superuser(plan)]);
@@ -112,13 +112,16 @@ pub(crate) fn start_empty_server(
     let control =
         control::read_control(runner.command(programs.path("pg_controldata")), &scratch.path("data"))?;
     let options = conf::ServerOptions {
+        purpose: &PURPOSE,
         major: programs.major,
         preload: &plan.preload,
         in_place_tablespaces: false,
         recovery: None,
+        pauses: false,
+        more: &[],
     };
     conf::write_files(scratch, &conf::postgresql_conf(Some(&control), &scratch.dir, &options), runner)?;
-    let mut server = Server::start(runner, &programs, &superuser(plan))?;
+    let mut server = PrivateServer::start(runner, &programs, &superuser(plan))?;
     server.wait_until_recovered().doing(|| "start an empty server".into())?;
     Ok((programs, server))
 }

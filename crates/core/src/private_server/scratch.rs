@@ -1,62 +1,69 @@
-//! The folder a drill works in: locked, cleared before and after, without processes of a drill that was killed.
+//! The folder that is worked in: locked, cleared before and after, without processes of a run that was killed.
 
-use crate::process::{MARK, Runner};
+use super::{Purpose, Runner};
+use crate::durable::{self, Lock, set_mode};
+use crate::machine::Account;
+use crate::{Context, Error, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use toban_core::durable::{self, Lock, set_mode};
-use toban_core::machine::Account;
-use toban_core::{Context, Error, Result};
 
-/// Says that a folder is a drill's and may be cleared.
-const OURS: &str = "pg-drill-clears-this";
 /// PostgreSQL's sockets have names of at most 107 bytes, `/run/.s.PGSQL.5432` among them.
 const LONGEST_PATH: usize = 80;
 
 /// The folder; cleared when dropped, unless it is kept.
-pub(crate) struct Scratch {
-    pub(crate) dir: PathBuf,
+pub struct Scratch {
+    /// Its path.
+    pub dir: PathBuf,
+    purpose: &'static Purpose,
     keep: bool,
     _lock: Lock,
 }
 
 impl Scratch {
-    /// Takes `work` for one drill: ends and clears what a killed one has left there.
+    /// Takes `work` for one run: ends and clears what a killed one has left there.
     ///
     /// # Errors
-    /// Retry when another drill works there; Usage when the folder is not a drill's.
-    pub(crate) fn open(work: &Path, user: Option<&Account>, keep: bool) -> Result<Scratch> {
-        refuse_data_dir(work)?;
+    /// Retry when another run works there; Usage when the folder is not one of this purpose.
+    pub fn open(
+        purpose: &'static Purpose,
+        work: &Path,
+        user: Option<&Account>,
+        keep: bool,
+    ) -> Result<Scratch> {
+        refuse_data_dir(purpose, work)?;
         let new = !work.exists();
         durable::create_dirs(work)?;
         if new && user.is_some() {
             set_mode(work, 0o711)?;
         }
         let work = work.canonicalize().doing(|| format!("find {}", work.display()))?;
-        // The lock is held from here to the end: whatever works in the folder now is of a drill that was killed.
-        let lock = Lock::take(&work.join("drill.lock"), &format!("a drill in {}", work.display()))?;
+        // The lock is held from here to the end: whatever works in the folder now is of a run that was killed.
+        let what = purpose.what;
+        let lock =
+            Lock::take(&work.join(format!("{what}.lock")), &format!("a {what} in {}", work.display()))?;
         let dir = work.join("scratch");
         if dir.as_os_str().len() > LONGEST_PATH {
             let e = Error::usage(format!("{} is too long a path for a socket in it", dir.display()));
             return Err(e.hint("give a shorter --work-dir"));
         }
         // In this order: what still runs there would write into the folder while it is cleared.
-        end_leftovers(&dir)?;
-        clear_folder(&dir)?;
-        make_folder(&dir, user)?;
-        Ok(Scratch { dir, keep, _lock: lock })
+        end_leftovers(purpose, &dir)?;
+        clear_folder(purpose, &dir)?;
+        make_folder(purpose, &dir, user)?;
+        Ok(Scratch { dir, purpose, keep, _lock: lock })
     }
 
     /// A file or folder in it.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// What runs programs for this drill.
-    pub(crate) fn runner(&self, user: Option<&Account>, end: Instant) -> Runner {
-        Runner { user: user.cloned(), scratch: self.dir.clone(), end }
+    /// What runs programs in it until `end`.
+    pub fn runner(&self, user: Option<&Account>, end: Instant) -> Runner {
+        Runner { purpose: self.purpose, user: user.cloned(), scratch: self.dir.clone(), end }
     }
 }
 
@@ -64,14 +71,14 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         if self.keep {
             log::warn!("what was restored is kept in {}", self.dir.display());
-        } else if let Err(e) = clear_folder(&self.dir) {
+        } else if let Err(e) = clear_folder(self.purpose, &self.dir) {
             log::warn!("{}", e.chain());
         }
     }
 }
 
 /// Refuses a place inside a data directory: it could be the one of the live server.
-fn refuse_data_dir(work: &Path) -> Result<()> {
+fn refuse_data_dir(purpose: &Purpose, work: &Path) -> Result<()> {
     match work.ancestors().find(|dir| dir.join("PG_VERSION").exists()) {
         None => Ok(()),
         Some(dir) => {
@@ -80,16 +87,16 @@ fn refuse_data_dir(work: &Path) -> Result<()> {
                 work.display(),
                 dir.display()
             ));
-            Err(e.hint("a drill works in a folder of its own"))
+            Err(e.hint(format!("a {} works in a folder of its own", purpose.what)))
         }
     }
 }
 
-fn make_folder(dir: &Path, user: Option<&Account>) -> Result<()> {
+fn make_folder(purpose: &Purpose, dir: &Path, user: Option<&Account>) -> Result<()> {
     durable::create_dirs(dir)?;
-    // Before anything else: without the mark no drill clears the folder again.
-    let mark = dir.join(OURS);
-    fs::write(&mark, "A drill clears this folder before and after it runs.\n")
+    // Before anything else: without the mark no run clears the folder again.
+    let mark = dir.join(purpose.mark);
+    fs::write(&mark, format!("A {} clears this folder before and after it runs.\n", purpose.what))
         .doing(|| format!("write {}", mark.display()))?;
     for folder in ["", "data", "tablespaces", "run"] {
         let path = dir.join(folder);
@@ -103,21 +110,21 @@ fn make_folder(dir: &Path, user: Option<&Account>) -> Result<()> {
 }
 
 /// Removes the folder and everything in it, but no place that a link in it leads to.
-fn clear_folder(dir: &Path) -> Result<()> {
+fn clear_folder(purpose: &Purpose, dir: &Path) -> Result<()> {
     if !dir.exists() {
         return Ok(());
     }
     let empty = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none());
-    if dir.is_symlink() || !(empty || dir.join(OURS).is_file()) {
-        let e = Error::usage(format!("{} is not a folder of a drill", dir.display()));
+    if dir.is_symlink() || !(empty || dir.join(purpose.mark).is_file()) {
+        let e = Error::usage(format!("{} is not a folder of a {}", dir.display(), purpose.what));
         return Err(e.hint("give another --work-dir, or remove it"));
     }
     // The folder that the sandbox closed, against tablespaces, keeps its owner from clearing it, too.
     let _ = set_mode(&dir.join("data/pg_tblspc"), 0o700);
-    // The mark goes last: what a killed clearing leaves is still a drill's.
+    // The mark goes last: what a killed clearing leaves may still be cleared.
     for entry in fs::read_dir(dir).doing(|| format!("look into {}", dir.display()))?.flatten() {
         let path = entry.path();
-        if path.file_name().is_some_and(|name| name == OURS) {
+        if path.file_name().is_some_and(|name| name == purpose.mark) {
             continue;
         }
         remove_entry(&path).doing(|| format!("clear {}", path.display()))?;
@@ -143,24 +150,24 @@ fn remove_entry(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Ends processes of a drill that was killed: those that work in its folder, and those that bear its mark. We hold
-/// the lock, so no drill that lives has any.
-fn end_leftovers(dir: &Path) -> Result<()> {
+/// Ends processes of a run that was killed: those that work in its folder, and those that bear its mark. We hold
+/// the lock, so no run that lives has any.
+fn end_leftovers(purpose: &Purpose, dir: &Path) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(20);
     let mut round = 0;
     loop {
-        let left = find_leftovers(dir);
+        let left = find_leftovers(purpose, dir);
         if left.is_empty() {
             return Ok(());
         }
         if Instant::now() > end {
-            return Err(Error::retry(format!("processes of a dead drill do not end: {left:?}")));
+            return Err(Error::retry(format!("processes of a dead {} do not end: {left:?}", purpose.what)));
         }
         // On QUIT a server ends its sessions and frees its shared memory (manual, "Shutting Down the Server", immediate
         // shutdown); killed, it cannot, and its files in /dev/shm stay. So KILL is the last resort.
         let signal = if round < 40 { Signal::QUIT } else { Signal::KILL };
         if round == 0 {
-            log::warn!("a drill in {} was killed: ending what it left", dir.display());
+            log::warn!("a {} in {} was killed: ending what it left", purpose.what, dir.display());
         }
         if round % 40 == 0 {
             left.iter().filter_map(|pid| Pid::from_raw(*pid)).for_each(|pid| _ = kill_process(pid, signal));
@@ -170,8 +177,8 @@ fn end_leftovers(dir: &Path) -> Result<()> {
     }
 }
 
-fn find_leftovers(dir: &Path) -> Vec<i32> {
-    let mark = format!("{MARK}={}", dir.display()).into_bytes();
+fn find_leftovers(purpose: &Purpose, dir: &Path) -> Vec<i32> {
+    let mark = format!("{}={}", purpose.variable, dir.display()).into_bytes();
     // By the working directory and by the environment: the first a program may change, the second it may not pass on.
     let ours = |process: &Path| {
         let cwd = fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));

@@ -1,36 +1,46 @@
 //! pg_control, as pg_controldata prints it.
 
-use crate::findings::found;
+use super::found;
+use crate::Result;
+use crate::{Context, Error};
 use jiff::Timestamp;
 use std::path::Path;
 use std::process::Command;
-use toban_core::Result;
-use toban_core::{Context, Error};
 
-/// What a drill needs of it.
+/// What a server of ours needs of it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Control {
-    pub(crate) system: u64,
-    pub(crate) timeline: u32,
-    pub(crate) segment: u64,
-    pub(crate) checksums: bool,
+pub struct Control {
+    /// System identifier.
+    pub system: u64,
+    /// Of the latest checkpoint.
+    pub timeline: u32,
+    /// Bytes of a segment of the WAL.
+    pub segment: u64,
+    /// Whether pages have checksums.
+    pub checksums: bool,
     /// When its checkpoint was made: what was committed before is in the cluster.
-    pub(crate) checkpoint: Option<Timestamp>,
+    pub checkpoint: Option<Timestamp>,
     /// Every transaction below had ended at the checkpoint.
-    pub(crate) all_ended_below: u64,
-    pub(crate) max_connections: u32,
-    pub(crate) max_worker_processes: u32,
-    pub(crate) max_wal_senders: u32,
-    pub(crate) max_prepared_transactions: u32,
-    pub(crate) max_locks_per_transaction: u32,
-    pub(crate) track_commit_timestamp: bool,
+    pub all_ended_below: u64,
+    /// The setting of the server that was backed up.
+    pub max_connections: u32,
+    /// The setting of the server that was backed up.
+    pub max_worker_processes: u32,
+    /// The setting of the server that was backed up.
+    pub max_wal_senders: u32,
+    /// The setting of the server that was backed up.
+    pub max_prepared_transactions: u32,
+    /// The setting of the server that was backed up.
+    pub max_locks_per_transaction: u32,
+    /// Whether it kept the times of commits.
+    pub track_commit_timestamp: bool,
 }
 
 /// Reads it by `program`, pg_controldata, with times in UTC and in English.
 ///
 /// # Errors
 /// Findings when it is damaged or is not there.
-pub(crate) fn read_control(mut program: Command, data: &Path) -> Result<Control> {
+pub fn read_control(mut program: Command, data: &Path) -> Result<Control> {
     let done = program.env("TZ", "UTC").arg("-D").arg(data).output().doing(|| "run pg_controldata".into())?;
     let output = String::from_utf8_lossy(&done.stdout).into_owned();
     let complaint = String::from_utf8_lossy(&done.stderr);

@@ -1,5 +1,8 @@
-//! Programs that a drill runs: as another user when we are root, until they end, are told to stop, or it is too late.
+//! Programs that are run in the folder: as another user when we are root, until they end, are told to stop, or it is too late.
 
+use super::Purpose;
+use crate::machine::Account;
+use crate::{Context, Error, Kind, Result, durable, shutdown};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -7,33 +10,34 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use toban_core::machine::Account;
-use toban_core::{Context, Error, Kind, Result, durable, shutdown};
 
-/// Marks every process of a drill, so that the next can end what a killed one left.
-pub(crate) const MARK: &str = "TOBAN_DRILL_DIR";
-
-/// Runs programs for one drill.
+/// Runs programs in one folder.
 #[derive(Clone)]
-pub(crate) struct Runner {
+pub struct Runner {
+    /// What for.
+    pub purpose: &'static Purpose,
     /// Whom root becomes for all that is run.
-    pub(crate) user: Option<Account>,
-    pub(crate) scratch: PathBuf,
-    pub(crate) end: Instant,
+    pub user: Option<Account>,
+    /// The folder.
+    pub scratch: PathBuf,
+    /// When whatever still runs is ended.
+    pub end: Instant,
 }
 
 /// How a program ended, and the end of what it wrote.
-pub(crate) struct ProgramEnd {
-    pub(crate) status: ExitStatus,
-    pub(crate) output: String,
+pub struct ProgramEnd {
+    /// Its status.
+    pub status: ExitStatus,
+    /// The end of stdout and stderr.
+    pub output: String,
 }
 
 impl Runner {
     /// A command in a process group of its own; no setting of a server of ours reaches it.
-    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         // libpq reads PGHOST, PGSERVICE and others (manual, "Environment Variables"): set for the live server, they would lead
-        // a program of the drill there. Messages are parsed, so they must be in English.
+        // a program of ours there. Messages are parsed, so they must be in English.
         let ours = std::env::vars_os().map(|(k, _)| k).filter(|k| k.to_string_lossy().starts_with("PG"));
         ours.for_each(|k| _ = command.env_remove(k));
         command.env_remove("LC_ALL").env_remove("LANGUAGE").env("LC_MESSAGES", "C");
@@ -41,28 +45,28 @@ impl Runner {
         command
     }
 
-    /// The same with the caller's own environment.
-    pub(crate) fn prepare(&self, command: &mut Command) {
+    /// Puts a command into a group of its own and gives it to the user, with the caller's own environment.
+    pub fn prepare(&self, command: &mut Command) {
         // A group of its own: a shell's children are ended with it, and Ctrl-C in the terminal reaches this process alone.
-        command.env(MARK, &self.scratch).process_group(0).stdin(Stdio::null());
+        command.env(self.purpose.variable, &self.scratch).process_group(0).stdin(Stdio::null());
         if let Some(user) = &self.user {
             command.uid(user.uid).gid(user.gid);
         }
     }
 
-    /// Gives `path` to the user that the drill's programs run as.
+    /// Gives `path` to the user that the programs run as.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn give(&self, path: &Path) -> Result<()> {
+    pub fn give(&self, path: &Path) -> Result<()> {
         self.user.as_ref().map_or(Ok(()), |user| durable::give_to(path, user.uid, user.gid))
     }
 
-    /// Runs it to its end; what it writes goes to `log`, a file in the drill's folder.
+    /// Runs it to its end; what it writes goes to `log`, a file in the folder.
     ///
     /// # Errors
-    /// When it cannot be started; Retry when we were told to stop; Findings when the drill's time is over.
-    pub(crate) fn run_program(&self, mut command: Command, what: &str, log: &str) -> Result<ProgramEnd> {
+    /// When it cannot be started; Retry when we were told to stop; Findings when the time is over.
+    pub fn run_program(&self, mut command: Command, what: &str, log: &str) -> Result<ProgramEnd> {
         shutdown::check()?;
         let path = self.scratch.join(log);
         let file = File::create(&path).doing(|| format!("create {}", path.display()))?;
@@ -73,9 +77,11 @@ impl Runner {
         Ok(ProgramEnd { status, output: read_tail(&path) })
     }
 
+    /// Goes on while there is time.
+    ///
     /// # Errors
-    /// Retry when we were told to stop; Findings when the drill's time is over.
-    pub(crate) fn check_time(&self, what: &str) -> Result<()> {
+    /// Retry when we were told to stop; Findings when the time is over.
+    pub fn check_time(&self, what: &str) -> Result<()> {
         shutdown::check()?;
         match Instant::now() < self.end {
             true => Ok(()),
@@ -92,7 +98,7 @@ struct Group {
 
 impl Group {
     fn wait_for_end(&mut self, runner: &Runner, what: &str) -> Result<ExitStatus> {
-        // Polled, and not waited for: the drill's time and a signal must be able to end it.
+        // Polled, and not waited for: the end of the time and a signal must be able to end it.
         let mut pause = Duration::from_millis(2);
         loop {
             if let Some(status) = self.child.try_wait().doing(|| format!("wait for {what}"))? {
@@ -128,19 +134,19 @@ impl Drop for Group {
 }
 
 /// The end of a log, as text.
-pub(crate) fn read_tail(path: &Path) -> String {
+pub fn read_tail(path: &Path) -> String {
     const MOST: usize = 256 << 10;
     let bytes = std::fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MOST)..]).into_owned()
 }
 
 /// The error where a full disk ended a program: that says nothing against the backup.
-pub(crate) fn disk_full_error(output: &str, place: &Path) -> Option<Error> {
+pub fn disk_full_error(output: &str, place: &Path) -> Option<Error> {
     // The second is what pg-backup writes before it restores anything.
     let full = output.contains("No space left on device")
         || output.lines().any(|l| l.contains("the backup needs ") && l.trim_end().ends_with(" free"));
     full.then(|| {
         Error::failed(format!("no space left on the disk of {}", place.display()))
-            .hint("a drill needs as much room as the cluster; --work-dir names another folder")
+            .hint("--work-dir names a folder with more room")
     })
 }

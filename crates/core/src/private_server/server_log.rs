@@ -18,7 +18,7 @@ const FAILURES: [&str; 3] = ["PANIC:", "FATAL:", "ERROR:"];
 const WAITING: [&str; 2] = ["the database system is", "terminating connection due to administrator command"];
 
 /// Why the server ended, in one line: the last line of a program that it ran, then its own first error.
-pub(crate) fn failure_reason(log: &str) -> String {
+pub(super) fn failure_reason(log: &str) -> String {
     let lines: Vec<&str> = log.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect();
     let begins = |line: &str, words: &[&str]| words.iter().any(|w| line.starts_with(w));
     let at = lines.iter().position(|l| begins(l, &FAILURES) && !WAITING.iter().any(|w| l.contains(w)));

@@ -1,12 +1,11 @@
-//! The settings of a drill's server: its own, so that nothing of the restored configuration takes effect but how to recover.
+//! The settings of the server: its own, so that nothing of the restored configuration takes effect but how to recover.
 
-use crate::control::Control;
-use crate::process::Runner;
-use crate::scratch::Scratch;
+use super::control::Control;
+use super::{Purpose, Runner, Scratch};
+use crate::pg::quote_setting;
+use crate::{Context, Result, durable};
 use std::fmt::Write;
 use std::path::Path;
-use toban_core::pg::quote_setting;
-use toban_core::{Context, Result, durable};
 
 /// The settings of the restored configuration that say how to recover; the others could reach production.
 const RECOVERY: [&str; 8] = [
@@ -21,19 +20,19 @@ const RECOVERY: [&str; 8] = [
 ];
 
 /// One setting: its name and its value.
-type Setting = (&'static str, String);
+pub type Setting = (&'static str, String);
 
 /// What the restored configuration says of recovery.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RecoverySettings(Vec<Setting>);
+pub struct RecoverySettings(Vec<Setting>);
 
 impl RecoverySettings {
     /// Asks the server's own program for each setting, of postgresql.conf with what it includes and of
     /// postgresql.auto.conf; where the former does not read here, of the latter alone, and what the program says of it.
     ///
     /// # Errors
-    /// Only of a drill that is told to stop.
-    pub(crate) fn read(
+    /// When the program cannot be started.
+    pub fn read(
         runner: &Runner,
         postgres: &Path,
         data: &Path,
@@ -50,19 +49,20 @@ impl RecoverySettings {
         Ok((RecoverySettings::default(), refused))
     }
 
-    pub(crate) fn get(&self, name: &str) -> &str {
+    /// The value of one of them; empty where it is not set.
+    pub fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value)
     }
 
     /// Whether recovery goes to the end of what there is.
-    pub(crate) fn goes_to_the_end(&self) -> bool {
+    pub fn goes_to_the_end(&self) -> bool {
         ["", "_time", "_xid", "_lsn", "_name"]
             .iter()
             .all(|t| self.get(&format!("recovery_target{t}")).is_empty())
     }
 
     /// In recovery a server needs a command; a standby's configuration has none when it was to stream from its primary.
-    pub(crate) fn ensure_command(&mut self) {
+    pub fn ensure_command(&mut self) {
         if self.get("restore_command").is_empty() {
             self.0.retain(|(name, _)| *name != "restore_command");
             self.0.push(("restore_command", "false".into()));
@@ -98,7 +98,7 @@ fn ask_settings(
 ///
 /// # Errors
 /// Those of the file system.
-pub(crate) fn write_files(scratch: &Scratch, text: &str, runner: &Runner) -> Result<()> {
+pub fn write_files(scratch: &Scratch, text: &str, runner: &Runner) -> Result<()> {
     let files = [("postgresql.conf", text), ("pg_hba.conf", "local all all trust\n"), ("pg_ident.conf", "")];
     for (name, text) in files {
         let path = scratch.path(name);
@@ -109,24 +109,30 @@ pub(crate) fn write_files(scratch: &Scratch, text: &str, runner: &Runner) -> Res
 }
 
 /// What the server is like besides.
-pub(crate) struct ServerOptions<'a> {
-    pub(crate) major: u32,
-    pub(crate) preload: &'a str,
-    pub(crate) in_place_tablespaces: bool,
-    pub(crate) recovery: Option<&'a RecoverySettings>,
+pub struct ServerOptions<'a> {
+    /// What it is for.
+    pub purpose: &'static Purpose,
+    /// Its major.
+    pub major: u32,
+    /// Libraries that it loads at its start, separated by commas.
+    pub preload: &'a str,
+    /// There are tablespaces inside the data directory.
+    pub in_place_tablespaces: bool,
+    /// How it recovers; none for a server that was initialized.
+    pub recovery: Option<&'a RecoverySettings>,
+    /// It waits at the recovery target and can be read there; else it is promoted.
+    pub pauses: bool,
+    /// Further settings.
+    pub more: &'a [Setting],
 }
 
 /// The text of postgresql.conf. Sizes that recovery needs are those of the server that was backed up, by pg_control;
 /// nothing listens but a socket, nothing archives, replicates, or runs by itself.
-pub(crate) fn postgresql_conf(
-    control: Option<&Control>,
-    scratch: &Path,
-    options: &ServerOptions<'_>,
-) -> String {
-    let mut text = String::from("# A drill's server.\n");
+pub fn postgresql_conf(control: Option<&Control>, scratch: &Path, options: &ServerOptions<'_>) -> String {
+    let mut text = String::from(format!("# The server of a {}.\n", options.purpose.what));
     let mut set = |name: &str, value: &str| _ = writeln!(text, "{name} = {}", quote_setting(value));
     let path = |name: &str| scratch.join(name).display().to_string();
-    // Every path in the drill's folder: each of these settings could name a file or a socket of the live server.
+    // Every path in the folder: each of these settings could name a file or a socket of the live server.
     for (name, file) in [
         ("data_directory", "data"),
         ("hba_file", "pg_hba.conf"),
@@ -136,6 +142,11 @@ pub(crate) fn postgresql_conf(
         set(name, &path(file));
     }
     OWN.iter().for_each(|(name, value)| set(name, value));
+    set("cluster_name", options.purpose.tool);
+    // Without reading while it recovers no setting of the live server can make recovery wait.
+    set("hot_standby", if options.pauses { "on" } else { "off" });
+    set("recovery_target_action", if options.pauses { "pause" } else { "promote" });
+    options.more.iter().for_each(|(name, value)| set(name, value));
     set("shared_preload_libraries", options.preload);
     if options.major >= 15 {
         set("archive_library", "");
@@ -168,26 +179,22 @@ fn set_sizes(control: &Control, set: &mut impl FnMut(&str, &str)) {
     set("track_commit_timestamp", if control.track_commit_timestamp { "on" } else { "off" });
 }
 
-const OWN: [(&str, &str); 26] = [
+const OWN: [(&str, &str); 23] = [
     ("listen_addresses", ""),
     ("port", "5432"),
     ("unix_socket_permissions", "0700"),
     ("ssl", "off"),
-    ("cluster_name", "pg-drill"),
     // Not even a standby of the live server, and no worker that would consume its replication slots.
     ("archive_mode", "off"),
     ("archive_command", ""),
     ("archive_cleanup_command", ""),
     ("recovery_end_command", ""),
-    ("recovery_target_action", "promote"),
     ("recovery_min_apply_delay", "0"),
     ("primary_conninfo", ""),
     ("primary_slot_name", ""),
     ("synchronous_standby_names", ""),
     ("max_logical_replication_workers", "0"),
     ("wal_level", "replica"),
-    // Without reading while it recovers no setting of the live server can make recovery wait.
-    ("hot_standby", "off"),
     ("autovacuum", "off"),
     ("restart_after_crash", "off"),
     ("huge_pages", "off"),
@@ -203,6 +210,8 @@ const OWN: [(&str, &str); 26] = [
 mod tests {
     use super::*;
 
+    const PURPOSE: Purpose = Purpose { tool: "t", what: "test", variable: "T", mark: "m" };
+
     #[test]
     fn values_stay_one_value() {
         assert_eq!(quote_setting(r"cp '/a\b' %p"), r"'cp ''/a\\b'' %p'");
@@ -212,8 +221,15 @@ mod tests {
     fn nothing_of_production_is_in_it() {
         let recovery =
             RecoverySettings(vec![("restore_command", "cp x".into()), ("recovery_target", String::new())]);
-        let options =
-            ServerOptions { major: 18, preload: "", in_place_tablespaces: false, recovery: Some(&recovery) };
+        let options = ServerOptions {
+            purpose: &PURPOSE,
+            major: 18,
+            preload: "",
+            in_place_tablespaces: false,
+            recovery: Some(&recovery),
+            pauses: false,
+            more: &[],
+        };
         let text = postgresql_conf(None, Path::new("/w/scratch"), &options);
         for line in [
             "archive_mode = 'off'",

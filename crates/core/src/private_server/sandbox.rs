@@ -1,36 +1,39 @@
-//! Before a restored data directory is started: nothing in it may lead to a place outside of the drill.
+//! Before a restored data directory is started: nothing in it may lead to a place outside of its folder.
 
-use crate::conf::RecoverySettings;
-use crate::findings::found;
-use crate::process::Runner;
+use super::conf::RecoverySettings;
+use super::found;
+use super::process::Runner;
+use crate::durable::set_mode;
+use crate::sum::Measured;
+use crate::wal::Lsn;
+use crate::{Context, Result, shutdown};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
-use toban_core::durable::set_mode;
-use toban_core::sum::Measured;
-use toban_core::wal::Lsn;
-use toban_core::{Context, Result, shutdown};
 
 /// What was found out about a restored data directory.
 #[derive(Debug, Default)]
-pub(crate) struct Inspected {
-    pub(crate) bytes: u64,
-    pub(crate) files: u64,
+pub struct Inspected {
+    /// Of all files.
+    pub bytes: u64,
+    /// Ordinary files.
+    pub files: u64,
     /// Where its backup began, by its backup_label.
-    pub(crate) backup_start: Option<Lsn>,
-    pub(crate) in_place_tablespaces: bool,
+    pub backup_start: Option<Lsn>,
+    /// It has tablespaces inside the data directory.
+    pub in_place_tablespaces: bool,
     /// Whether it recovers from an archive, by its signal file.
-    pub(crate) recovers: bool,
+    pub recovers: bool,
     /// Of the backup_manifest, where it brings one along.
-    pub(crate) backup_manifest_sha256: Option<String>,
+    pub backup_manifest_sha256: Option<String>,
 }
 
 /// The major that a data directory is of.
 ///
 /// # Errors
 /// Findings when it is none.
-pub(crate) fn read_major(data: &Path) -> Result<u32> {
+pub fn read_major(data: &Path) -> Result<u32> {
     let path = data.join("PG_VERSION");
     let text =
         fs::read_to_string(&path).map_err(|_| found("the restore made no data directory: no PG_VERSION"))?;
@@ -45,7 +48,7 @@ pub(crate) fn read_major(data: &Path) -> Result<u32> {
 ///
 /// # Errors
 /// Findings, with the path.
-pub(crate) fn inspect(runner: &Runner, data: &Path) -> Result<Inspected> {
+pub fn inspect(runner: &Runner, data: &Path) -> Result<Inspected> {
     let mut seen = Inspected::default();
     let label = fs::read_to_string(data.join("backup_label")).unwrap_or_default();
     // backup_label is gone once the server has started (it becomes backup_label.old).
@@ -94,7 +97,9 @@ fn check_link(runner: &Runner, data: &Path, link: &Path) -> Result<()> {
     let name = relative(data, link);
     match link.canonicalize() {
         Ok(real) if real.starts_with(&runner.scratch) => Ok(()),
-        Ok(_) => Err(found(format!("{name} leads to {}, outside of the drill", to.display()))),
+        Ok(_) => {
+            Err(found(format!("{name} leads to {}, outside of the {}", to.display(), runner.purpose.what)))
+        }
         Err(_) => Err(found(format!("{name} leads to {}, which was not restored", to.display()))),
     }
 }
@@ -112,8 +117,8 @@ fn has_in_place_tablespaces(data: &Path) -> bool {
 /// running server, no standby, no settings of its own.
 ///
 /// # Errors
-/// Findings when a tablespace would lie outside of the drill; those of the file system.
-pub(crate) fn disarm(
+/// Findings when a tablespace would lie outside of the folder; those of the file system.
+pub fn disarm(
     runner: &Runner,
     data: &Path,
     seen: &mut Inspected,
@@ -136,8 +141,12 @@ pub(crate) fn disarm(
         recovery.ensure_command();
     }
     seen.recovers = signal.exists();
-    // ALTER SYSTEM's file is read after postgresql.conf, wherever that lies: its settings would come before the drill's.
-    write_file(runner, &data.join("postgresql.auto.conf"), "# Emptied by pg-drill.\n")?;
+    // ALTER SYSTEM's file is read after postgresql.conf, wherever that lies: its settings would come before ours.
+    write_file(
+        runner,
+        &data.join("postgresql.auto.conf"),
+        &format!("# Emptied by {}.\n", runner.purpose.tool),
+    )?;
     // PostgreSQL refuses a data directory that others may read (manual, "Creating a Database Cluster").
     set_mode(data, 0o700)?;
     // A tablespace that the WAL makes would be linked to its live place, and replay would write there. Its link is made
@@ -160,7 +169,11 @@ fn link_tablespaces(runner: &Runner, data: &Path) -> Result<()> {
             found(format!("tablespace {oid} is to lie in {}, which was not restored", place.display()))
         })?;
         if !real.starts_with(&runner.scratch) {
-            let e = found(format!("tablespace {oid} is to lie in {}, outside of the drill", place.display()));
+            let e = found(format!(
+                "tablespace {oid} is to lie in {}, outside of the {}",
+                place.display(),
+                runner.purpose.what
+            ));
             return Err(e.hint("the command must put tablespaces into {tablespaces}"));
         }
         if link.is_symlink() {

@@ -1,8 +1,10 @@
-//! The drill's own server: started on a socket that only its user reaches, ended with the drill.
+//! The server: started on a socket that only its user reaches, ended with its run.
 
-use crate::findings::found;
-use crate::process::{Runner, disk_full_error, read_tail};
-use crate::server_log;
+use super::found;
+use super::server_log;
+use super::{Runner, disk_full_error, read_tail};
+use crate::pg::{ConnInfo, Environment, keyvalue, programs};
+use crate::{Context, Error, Result, shutdown};
 use postgres::Client;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs::File;
@@ -11,14 +13,13 @@ use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use toban_core::pg::{ConnInfo, Environment, keyvalue, programs};
-use toban_core::{Context, Error, Result, shutdown};
 
 /// PostgreSQL's programs of one major, all from one folder.
 #[derive(Clone, Debug)]
-pub(crate) struct Programs {
+pub struct Programs {
     folder: PathBuf,
-    pub(crate) major: u32,
+    /// Their major.
+    pub major: u32,
 }
 
 impl Programs {
@@ -26,7 +27,7 @@ impl Programs {
     ///
     /// # Errors
     /// Failed, with what to install.
-    pub(crate) fn find(major: u32, bin_dir: Option<&Path>) -> Result<Programs> {
+    pub fn find(major: u32, bin_dir: Option<&Path>) -> Result<Programs> {
         let hint = format!("apt-get install postgresql-{major}, or give --bin-dir");
         let postgres = programs::find_program("postgres", major, bin_dir).map_err(|e| e.hint(&hint))?;
         let there = programs::read_version(&postgres)?;
@@ -41,37 +42,39 @@ impl Programs {
     ///
     /// # Errors
     /// Failed, with what to install.
-    pub(crate) fn newest(bin_dir: Option<&Path>) -> Result<Programs> {
+    pub fn newest(bin_dir: Option<&Path>) -> Result<Programs> {
         let majors = (14..40).rev();
         let found = majors.filter_map(|major| Programs::find(major, bin_dir).ok()).next();
         found.ok_or_else(|| Error::failed("no PostgreSQL server is installed here").hint("give --bin-dir"))
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    /// The program of this name.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 }
 
 /// A running server; ended when dropped.
-pub(crate) struct Server {
+pub struct PrivateServer {
     child: Child,
     runner: Runner,
     major: u32,
-    pub(crate) role: String,
+    /// Whom sessions are of.
+    pub role: String,
     ended: Arc<AtomicBool>,
 }
 
 /// A database that every cluster has; `postgres` may have been dropped.
-pub(crate) const TEMPLATE: &str = "template1";
-/// Where its log is, below the drill's folder.
-pub(crate) const LOG: &str = "server.log";
+pub const TEMPLATE: &str = "template1";
+/// Where its log is, below the folder.
+pub const LOG: &str = "server.log";
 
-impl Server {
-    /// Starts it in the drill's data directory, with the drill's settings.
+impl PrivateServer {
+    /// Starts it in the folder's data directory, with the settings that were written there, for sessions of `role`.
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub(crate) fn start(runner: &Runner, programs: &Programs, role: &str) -> Result<Server> {
+    pub fn start(runner: &Runner, programs: &Programs, role: &str) -> Result<PrivateServer> {
         let path = runner.scratch.join(LOG);
         let log = File::create(&path).doing(|| format!("create {}", path.display()))?;
         let mut postgres = runner.command(programs.path("postgres"));
@@ -84,14 +87,14 @@ impl Server {
         let child = child.doing(|| "start postgres".into())?;
         let ended = Arc::new(AtomicBool::new(false));
         end_in_time(child.id(), runner.end, ended.clone());
-        Ok(Server { child, runner: runner.clone(), major: programs.major, role: role.into(), ended })
+        Ok(PrivateServer { child, runner: runner.clone(), major: programs.major, role: role.into(), ended })
     }
 
     /// Waits until it has recovered, is promoted, and answers a query.
     ///
     /// # Errors
     /// Findings with the log's reason when it ends instead; Failed when that is a full disk.
-    pub(crate) fn wait_until_recovered(&mut self) -> Result<Client> {
+    pub fn wait_until_recovered(&mut self) -> Result<Client> {
         loop {
             self.check_running()?;
             self.runner.check_time("recovery")?;
@@ -101,21 +104,53 @@ impl Server {
             {
                 return Ok(client);
             }
-            let log = read_tail(&self.runner.scratch.join(LOG));
-            // It answers, but knows no such role: nothing will change that.
-            if log.contains(&format!("role \"{}\" does not exist", self.role)) {
-                let e = Error::usage(format!("the restored server has no role {}", self.role));
-                return Err(e.hint("--role names its superuser"));
-            }
+            self.check_role()?;
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Waits until it can be read at the recovery target: paused, or promoted where nothing comes after the target.
+    ///
+    /// # Errors
+    /// Findings with the log's reason when it ends instead; Failed when that is a full disk, or a setting is too low.
+    pub fn wait_until_readable(&mut self) -> Result<Client> {
+        // A function of a paused replay is an error for a server that is promoted.
+        let sql = "select case when pg_is_in_recovery() then pg_get_wal_replay_pause_state() = 'paused' else true end";
+        loop {
+            self.check_running()?;
+            self.runner.check_time("recovery")?;
+            // Replay pauses too where the primary raised a setting that this server has lower (manual, "Hot Standby",
+            // "Administrator's Overview"), and that is not the target.
+            let log = read_tail(&self.runner.scratch.join(LOG));
+            if let Some((_, low)) = log.split_once("insufficient parameter settings") {
+                let detail = low.lines().nth(1).unwrap_or_default();
+                return Err(Error::failed(format!("replay cannot go on: {}", detail.trim())));
+            }
+            if let Ok(mut client) = self.connect(TEMPLATE)
+                && client.query_one(sql, &[]).is_ok_and(|row| row.get(0))
+            {
+                return Ok(client);
+            }
+            self.check_role()?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// It answers, but knows no such role: nothing will change that.
+    fn check_role(&self) -> Result<()> {
+        let log = read_tail(&self.runner.scratch.join(LOG));
+        if log.contains(&format!("role \"{}\" does not exist", self.role)) {
+            let e = Error::usage(format!("the restored server has no role {}", self.role));
+            return Err(e.hint("--role names its superuser"));
+        }
+        Ok(())
     }
 
     /// Fails when it has ended.
     ///
     /// # Errors
     /// Findings with the log's reason; Failed when that is nothing against the backup.
-    pub(crate) fn check_running(&mut self) -> Result<()> {
+    pub fn check_running(&mut self) -> Result<()> {
         let Some(status) = self.child.try_wait().doing(|| "ask for the server".into())? else {
             return Ok(());
         };
@@ -135,11 +170,11 @@ impl Server {
         }
     }
 
-    /// A session as the superuser in which no code of the application runs by itself.
+    /// How to connect to `database` as the superuser.
     ///
     /// # Errors
-    /// Those of the connection.
-    pub(crate) fn connect(&self, database: &str) -> Result<Client> {
+    /// Usage for a name that cannot be one.
+    pub fn conninfo(&self, database: &str) -> Result<ConnInfo> {
         let quote = keyvalue::quote_value;
         let conninfo = format!(
             "host={} port=5432 user={} dbname={} connect_timeout=10 sslmode=disable options={}",
@@ -148,11 +183,19 @@ impl Server {
             quote(database),
             quote(&self.options()),
         );
-        ConnInfo::resolve_in(Some(&conninfo), "pg-drill", &Environment::default())?.connect()
+        ConnInfo::resolve_in(Some(&conninfo), self.runner.purpose.tool, &Environment::default())
+    }
+
+    /// A session as the superuser in which no code of the application runs by itself.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn connect(&self, database: &str) -> Result<Client> {
+        self.conninfo(database)?.connect()
     }
 
     /// Settings of the database or the role would come before those of the server; these come before theirs.
-    pub(crate) fn options(&self) -> String {
+    pub fn options(&self) -> String {
         let mut options = "-c session_preload_libraries= -c local_preload_libraries= \
                            -c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0"
             .to_string();
@@ -162,7 +205,8 @@ impl Server {
         options
     }
 
-    pub(crate) fn socket_dir(&self) -> PathBuf {
+    /// Where its socket is.
+    pub fn socket_dir(&self) -> PathBuf {
         self.runner.scratch.join("run")
     }
 
@@ -170,7 +214,7 @@ impl Server {
     ///
     /// # Errors
     /// Findings when it does not end within its time.
-    pub(crate) fn stop(&mut self) -> Result<()> {
+    pub fn stop(&mut self) -> Result<()> {
         self.send_signal(Signal::INT);
         if self.ends_within(Duration::from_secs(120)) {
             Ok(())
@@ -198,7 +242,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for PrivateServer {
     fn drop(&mut self) {
         // Nothing of it is kept, so that no checkpoint is needed; its children end with it, which KILL does not ensure.
         self.send_signal(Signal::QUIT);
@@ -217,7 +261,7 @@ fn to_pid(id: u32) -> Option<Pid> {
     i32::try_from(id).ok().and_then(Pid::from_raw)
 }
 
-/// Ends the server when we are told to stop or the drill's time is over, so that a long query ends with an error.
+/// Ends the server when we are told to stop or the time is over, so that a long query ends with an error.
 fn end_in_time(id: u32, end: Instant, ended: Arc<AtomicBool>) {
     std::thread::spawn(move || {
         while !ended.load(Ordering::SeqCst) {
