@@ -68,6 +68,7 @@ const SOAKS: &[Soak] = &[
     soak("recovery-faults", "wal-shipper", "faults::recovery_from_a_failing", Rounds(100)),
     soak("wal-troubles", "wal-shipper", "each_planted_trouble", Rounds(160)),
     soak("backup-troubles", "pg-backup", "each_planted_trouble", Rounds(150)),
+    soak("rescue-mistakes", "e2e", "random_mistakes_come_back", Rounds(200)),
     soak("restore-beside", "e2e", "random_histories_leave_the_live", Rounds(200)),
     soak("stream-loss", "wal-shipper", "loss::", Rounds(20)),
     soak("stream-disasters", "e2e", "pitr::disasters::", Rounds(30)),

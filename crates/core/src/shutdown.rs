@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static DUE: AtomicBool = AtomicBool::new(false);
 static DEFERRED: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED_CHILD: AtomicBool = AtomicBool::new(false);
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static CHILDREN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
@@ -24,6 +25,9 @@ pub(crate) fn listen() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGTERM, SIGINT]) else { return };
     std::thread::spawn(move || {
         for signal in &mut signals {
+            if signal == SIGINT && INTERRUPTED_CHILD.load(Ordering::SeqCst) {
+                continue;
+            }
             if !REQUESTED.swap(true, Ordering::SeqCst) && DEFERRED.load(Ordering::SeqCst) {
                 log::info!("asked to stop: finishing what was begun");
                 continue;
@@ -53,6 +57,11 @@ pub fn due() -> bool {
 /// From now on the first signal only makes [`requested`] true; stores and waits go on until [`force`] or a second signal.
 pub fn defer() {
     DEFERRED.store(true, Ordering::SeqCst);
+}
+
+/// From now on SIGINT is left to the child that has the terminal, which gets it too.
+pub fn leave_interrupts() {
+    INTERRUPTED_CHILD.store(true, Ordering::SeqCst);
 }
 
 /// Whether a signal came.

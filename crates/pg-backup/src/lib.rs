@@ -16,6 +16,7 @@ mod machine;
 mod pin;
 mod prune;
 mod reach;
+mod rescue;
 mod restore;
 mod restore_dump;
 mod retention;
@@ -39,6 +40,7 @@ pub fn run(args: BackupArgs, out: &mut Out<'_>) -> Result<()> {
     match &args.verb {
         BackupVerb::Run(verb) => run::run(verb, &config, out),
         BackupVerb::Restore(verb) => restore::run(verb, &config, out),
+        BackupVerb::Rescue(verb) => rescue::run(verb, &config, out),
         BackupVerb::Dump(verb) => dump::run(verb, &config, out),
         BackupVerb::RestoreDump(verb) => restore_dump::run(verb, &config, out),
         BackupVerb::List(verb) => list::run(verb, &config, out),

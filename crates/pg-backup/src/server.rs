@@ -24,6 +24,11 @@ impl Server {
         Server::connect_with(args, section, resolve_conninfo(args, section)?)
     }
 
+    /// The database that the flags and the cluster's section name.
+    pub(crate) fn default_database(args: &cli::ServerArgs, section: Option<&Cluster>) -> Result<String> {
+        Ok(resolve_conninfo(args, section)?.dbname().to_string())
+    }
+
     /// The same by way of another database than the one the flags name.
     pub(crate) fn reach_in(
         args: &cli::ServerArgs,

@@ -4,6 +4,7 @@ use e2e::bins;
 use serde_json::Value;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use testkit::pg::{as_owner, clean};
 use testkit::{Pg, Ran, Site, run_in};
 
@@ -75,12 +76,17 @@ impl Lab {
 
     /// Runs one of the tools.
     pub(crate) fn run(&self, tool: &str, args: &[&str]) -> Ran {
+        run_in(self.dir.path(), self.command(tool, args))
+    }
+
+    /// The command of such a run.
+    pub(crate) fn command(&self, tool: &str, args: &[&str]) -> Command {
         // As the server's user, whose archive it is.
         let mut command = as_owner(&self.path("bin").join(tool));
         command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("TOBAN_REPO", &self.repo);
         command.env("DATABASE_URL", self.pg.url()).env("TOBAN_RETRY_FOR", "5s").env("HOME", self.dir.path());
         command.env("TOBAN_STATE_DIR", self.path("state")).envs(self.env.iter().map(|(n, v)| (n, v)));
-        run_in(self.dir.path(), command)
+        command
     }
 
     /// Takes a backup; its record.

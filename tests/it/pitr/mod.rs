@@ -9,6 +9,7 @@ mod pair;
 mod promotions;
 mod records;
 mod refused;
+mod rescue;
 mod runbook;
 mod tablespaces;
 mod tails;

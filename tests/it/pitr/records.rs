@@ -124,7 +124,20 @@ fn line(record: &Record) -> String {
             format!("{} create {oid} \"{location}\"", record.lsn)
         }
         What::TableLocked { xid, database, table } => format!("{} lock {xid} {database} {table}", record.lsn),
+        What::RowsChanged { xid, database, file, change, rows } => {
+            format!("{} {rows} rows {change:?} by {xid} in {database}/{file}", record.lsn)
+        }
         What::EndedBelow(_) | What::Other => record.lsn.to_string(),
+    }
+}
+
+/// By pg_waldump's word, as `HOT_UPDATE` and `INSERT+INIT`.
+fn row_change(word: &str) -> Option<&'static str> {
+    match word.split('+').next()? {
+        "INSERT" | "MULTI_INSERT" => Some("Inserted"),
+        "UPDATE" | "HOT_UPDATE" => Some("Updated"),
+        "DELETE" => Some("Deleted"),
+        _ => None,
     }
 }
 
@@ -156,6 +169,16 @@ fn waldump(lab: &Lab, names: &[String]) -> Vec<String> {
             "COMMIT_PREPARED" | "ABORT_PREPARED" if line.starts_with("rmgr: Transaction") => {
                 let number = desc.split([' ', ':']).nth(1).unwrap_or_default();
                 format!("{lsn} end {number}")
+            }
+            _ if line.starts_with("rmgr: Heap") && row_change(word).is_some() => {
+                let change = row_change(word).expect("it is one");
+                let count = desc
+                    .split(|c: char| !c.is_ascii_digit())
+                    .find(|w| !w.is_empty())
+                    .filter(|_| word.starts_with("MULTI"));
+                let file = field(&line.replace(' ', ","), "blkref,#0:,rel,");
+                let file = file.split_once('/').expect("the tablespace").1;
+                format!("{lsn} {} rows {change} by {} in {file}", count.unwrap_or("1"), field(line, "tx:"))
             }
             "SWITCH" => format!("{lsn} switch"),
             "RESTORE_POINT" => format!("{lsn} point {}", desc.split_once(' ').unwrap_or_default().1.trim()),

@@ -142,7 +142,7 @@ pub fn read_tail(path: &Path) -> String {
 
 /// The error where a full disk ended a program: that says nothing against the backup.
 pub fn disk_full_error(output: &str, place: &Path) -> Option<Error> {
-    // The second is what pg-backup writes before it restores anything.
+    // The second is what a restore writes before it begins.
     let full = output.contains("No space left on device")
         || output.lines().any(|l| l.contains("the backup needs ") && l.trim_end().ends_with(" free"));
     full.then(|| {

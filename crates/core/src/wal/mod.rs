@@ -12,7 +12,7 @@ pub use ending::Ending;
 pub use header::Header;
 pub use history::{History, Switch};
 pub use name::{SegmentNo, WalName};
-pub use records::{Record, Records, What};
+pub use records::{Record, Records, RowChange, What};
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};

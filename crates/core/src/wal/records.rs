@@ -15,6 +15,23 @@ pub enum What {
         xid: u32,
         /// By the server's clock.
         at: Timestamp,
+        /// By commit.
+        committed: bool,
+        /// The numbers of its subtransactions, which its changes may bear instead of its own.
+        parts: Vec<u32>,
+    },
+    /// Rows of a table are changed.
+    RowsChanged {
+        /// The transaction, or a subtransaction of it.
+        xid: u32,
+        /// OID of the database.
+        database: u32,
+        /// The number of the table's file (`pg_relation_filenode`).
+        file: u32,
+        /// How.
+        change: RowChange,
+        /// How many.
+        rows: u64,
     },
     /// `pg_create_restore_point`.
     Point {
@@ -49,6 +66,17 @@ pub enum What {
     Other,
 }
 
+/// What becomes of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowChange {
+    /// INSERT, COPY.
+    Inserted,
+    /// UPDATE.
+    Updated,
+    /// DELETE.
+    Deleted,
+}
+
 /// A record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -80,6 +108,8 @@ struct Open {
 /// Bytes of a record that are looked at; of one about a tablespace all, which holds a path.
 const HEAD: usize = 256;
 const WHOLE: usize = 2048;
+/// A record of one page with its image is no longer.
+const PAGE: usize = 17 << 10;
 /// Of the end of a prepared transaction: its number lies behind the lists of what it did.
 const PREPARED: usize = 16 << 20;
 /// Resource managers (`rmgrlist.h`).
@@ -87,6 +117,8 @@ const XLOG: u8 = 0;
 const TRANSACTION: u8 = 1;
 const TABLESPACE: u8 = 5;
 const STANDBY: u8 = 8;
+const HEAP2: u8 = 9;
+const HEAP: u8 = 10;
 /// Where a record has the number of its resource manager, and its checksum.
 const MANAGER: usize = 17;
 const CRC: usize = 20;
@@ -213,6 +245,9 @@ impl Open {
         match self.info() {
             _ if self.head.len() < HEADER => HEADER,
             Some((TABLESPACE, _)) => WHOLE,
+            // The subtransactions of a commit, and how many rows a record inserts, are at its end.
+            Some((TRANSACTION, info)) if matches!(info & 0x70, 0x00 | 0x20) => WHOLE,
+            Some((HEAP2, info)) if info & 0x70 == 0x50 => PAGE,
             Some((TRANSACTION, info)) if matches!(info & 0x70, 0x30 | 0x40) => PREPARED,
             _ => HEAD,
         }
@@ -235,12 +270,13 @@ impl Open {
         let (manager, info) = self.info()?;
         match (manager, info & 0x70) {
             // XLOG_XACT_COMMIT, _ABORT; with the transaction's number in front of those of its parts.
-            (TRANSACTION, 0x00 | 0x20) => {
-                Some(What::End { xid: read_u32(&self.head, 4)?, at: self.commit_time()? })
-            }
-            (TRANSACTION, 0x30 | 0x40) => {
-                Some(What::End { xid: self.prepared_transaction(info)?, at: self.commit_time()? })
-            }
+            (TRANSACTION, 0x00 | 0x20) => self.ended(read_u32(&self.head, 4)?, info),
+            (TRANSACTION, 0x30 | 0x40) => self.ended(self.prepared_transaction(info)?, info),
+            // XLOG_HEAP_INSERT, _DELETE, _UPDATE, _HOT_UPDATE, and XLOG_HEAP2_MULTI_INSERT (`heapam_xlog.h`).
+            (HEAP, 0x00) => self.changed_rows(RowChange::Inserted, 1),
+            (HEAP, 0x10) => self.changed_rows(RowChange::Deleted, 1),
+            (HEAP, 0x20 | 0x40) => self.changed_rows(RowChange::Updated, 1),
+            (HEAP2, 0x50) => self.changed_rows(RowChange::Inserted, self.inserted_rows()),
             // One that is cut off has zeros in the place of its checksum.
             (XLOG, 0x40) if compute_checksum(&self.head)? == read_u32(&self.head, CRC)? => Some(What::Switch),
             (XLOG, 0x70) if info & 0x80 == 0 => {
@@ -253,6 +289,69 @@ impl Open {
             }
             _ => None,
         }
+    }
+
+    fn ended(&self, xid: u32, info: u8) -> Option<What> {
+        let committed = matches!(info & 0x70, 0x00 | 0x30);
+        Some(What::End { xid, at: self.commit_time()?, committed, parts: self.subtransactions(info) })
+    }
+
+    /// `xl_xact_subxacts` (`ParseCommitRecord` in `xactdesc.c`), as far as the bytes that are kept reach.
+    fn subtransactions(&self, info: u8) -> Vec<u32> {
+        let Some(data) = self.main_data() else { return Vec::new() };
+        let flags = read_u32(data, 8).filter(|_| info & 0x80 != 0).unwrap_or_default();
+        let at = if flags & 1 != 0 { 20 } else { 12 };
+        let count = if flags & 2 != 0 { read_u32(data, at).unwrap_or_default() } else { 0 };
+        (0..count as usize).map_while(|n| read_u32(data, at + 4 + 4 * n)).collect()
+    }
+
+    /// The table is that of the first block, whose header always names it (`XLogRecordAssemble`).
+    fn changed_rows(&self, change: RowChange, rows: u64) -> Option<What> {
+        let (block, flags) = (*self.head.get(HEADER)?, *self.head.get(HEADER + 1)?);
+        // Its end is the file's name, of three numbers, and the block's (`XLogRecordBlockHeader`).
+        let at = self.after_block(HEADER)?.checked_sub(16).filter(|_| flags & 0x80 == 0)?;
+        let (database, file) = (read_u32(&self.head, at + 4)?, read_u32(&self.head, at + 8)?);
+        let xid = read_u32(&self.head, 4)?;
+        (block == 0).then_some(What::RowsChanged { xid, database, file, change, rows })
+    }
+
+    /// `ntuples` of `xl_heap_multi_insert`, which is the record's own data, at its end; one row at least where the end is
+    /// not kept.
+    fn inserted_rows(&self) -> u64 {
+        let whole = read_u32(&self.head, 0).map(|n| n as usize) == Some(self.head.len());
+        let length = self.main_length().filter(|_| whole);
+        let at = length.and_then(|length| self.head.len().checked_sub(length)).map(|at| at + 2);
+        at.and_then(|at| read_u16(&self.head, at)).map_or(1, u64::from)
+    }
+
+    /// The length of the record's own data, by the headers of its blocks and the one of the data behind them.
+    fn main_length(&self) -> Option<usize> {
+        let mut at = HEADER;
+        loop {
+            match *self.head.get(at)? {
+                255 => return self.head.get(at + 1).map(|n| usize::from(*n)),
+                254 => return read_u32(&self.head, at + 1).map(|n| n as usize),
+                253 => at += 3,
+                252 => at += 5,
+                _ => at = self.after_block(at)?,
+            }
+        }
+    }
+
+    /// Where the header of a block ends.
+    fn after_block(&self, at: usize) -> Option<usize> {
+        let flags = *self.head.get(at + 1)?;
+        // An image has the length of its hole behind it where it is compressed and has one; since 15 the bits tell how.
+        let compressed = if self.magic >= 0xD110 { 0x1C } else { 0x02 };
+        let image = match flags & 0x10 {
+            0 => 0,
+            _ => {
+                let bits = *self.head.get(at + 8)?;
+                if bits & 0x01 != 0 && bits & compressed != 0 { 7 } else { 5 }
+            }
+        };
+        let file = if flags & 0x80 == 0 { 12 } else { 0 };
+        Some(at + 4 + image + file + 4)
     }
 
     /// The number that a prepared transaction had, behind what it tells of itself (`ParseCommitRecord` in

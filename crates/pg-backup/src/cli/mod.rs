@@ -6,6 +6,7 @@ mod dump;
 mod init;
 mod key;
 mod recovery_target;
+mod rescue;
 
 pub(crate) use backup::{Checkpoint, Restore, Run};
 use clap::{Args as Group, Parser, Subcommand};
@@ -17,6 +18,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 pub(crate) use key::{KeyArgs, KeyCheck, KeyNew, KeyTest, KeyVerb};
 pub(crate) use recovery_target::{RecoveryTargetArgs, TargetAction, TargetKeyword, TargetTimeline};
+pub(crate) use rescue::{MomentArgs, Rescue, RowSearch, SearchedChange, Step};
 use std::path::PathBuf;
 use toban_core::check::Rule;
 use toban_core::config::Span;
@@ -67,6 +69,8 @@ pub enum BackupVerb {
     Run(Run),
     /// Restore a backup into a data directory, whose server then recovers by itself
     Restore(Restore),
+    /// Bring back rows, tables or a database as they were at a moment, beside the live ones
+    Rescue(Rescue),
     /// Dump databases, with roles and tablespaces, into one or more repositories
     Dump(Dump),
     /// Restore a dump, ours or another program's, into a new database or in place of one

@@ -25,6 +25,8 @@ pub(crate) struct Frames<'a> {
     /// The frame that was unpacked last.
     held: HeldFrame,
     frame: Vec<u8>,
+    /// Bytes that were read from the store.
+    pub(crate) read: u64,
 }
 
 /// A pack that is open at a place.
@@ -59,7 +61,7 @@ impl<'a> Frames<'a> {
     pub(crate) fn new(store: &'a dyn Store, backup: &'a BackupManifest) -> Result<Frames<'a>> {
         let unpress = FrameDecompressor::new(backup.codec)?;
         let (open, held) = (Vec::new(), HeldFrame::default());
-        Ok(Frames { store, backup, unpress, open, held, frame: Vec::new() })
+        Ok(Frames { store, backup, unpress, open, held, frame: Vec::new(), read: 0 })
     }
 
     /// The bytes of one piece of the file `name`. Only the frame that was used last is kept: whoever reads pieces in
@@ -115,6 +117,7 @@ impl<'a> Frames<'a> {
             other => other.doing(|| format!("read {key}"))?,
         }
         open.at += u64::from(piece.stored);
+        self.read += u64::from(piece.stored);
         // Only now, when the frame was read whole: after an error it is not known where the body stands, and
         // the next read would begin at a wrong byte.
         self.open.push(open);
@@ -135,6 +138,7 @@ impl<'a> Frames<'a> {
             let mut open = self.open.remove(i);
             let between = piece.at.checked_sub(open.at).filter(|bytes| *bytes <= SKIPPED);
             if let Some(bytes) = between {
+                self.read += bytes;
                 let skipped = io::copy(&mut open.body.by_ref().take(bytes), &mut io::sink());
                 if skipped.doing(|| format!("read {key}"))? == bytes {
                     return Ok(OpenPack { at: piece.at, ..open });

@@ -24,6 +24,17 @@ pub(crate) struct Outline {
     control: Option<IndexEntry>,
     /// Tablespaces outside the data directory that have files or folders in the backup.
     pub(crate) tablespaces: BTreeSet<u32>,
+    /// Bytes of the files of each database, by its OID.
+    pub(crate) databases: BTreeMap<u32, u64>,
+}
+
+/// The database whose file a path below the data directory is ("Database File Layout").
+pub(crate) fn database_of(path: &str) -> Option<u32> {
+    let below = match path.strip_prefix("pg_tblspc/") {
+        Some(space) => space.split_once("/PG_")?.1.split_once('/')?.1,
+        None => path.strip_prefix("base/")?,
+    };
+    below.split_once('/')?.0.parse().ok()
 }
 
 /// Reads the index to its end.
@@ -103,6 +114,9 @@ fn made_up(entry: &IndexEntry, backup: &BackupManifest) -> Result<()> {
 impl Outline {
     fn add_entry(&mut self, entry: IndexEntry, backup: &BackupManifest) {
         let name = entry.path.text();
+        if let Some(oid) = database_of(name) {
+            *self.databases.entry(oid).or_default() += entry.size;
+        }
         if name == PG_CONTROL {
             self.control = Some(entry);
         } else if let Some(wal) = name.strip_prefix("pg_wal/").and_then(|n| n.parse::<WalName>().ok()) {
@@ -125,5 +139,24 @@ impl Outline {
         let bytes = Frames::new(&*stored.repo.store, &stored.manifest)?.read_file(entry)?;
         let version = bytes.get(12..16).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
         Ok(format!("PG_{}_{}", stored.manifest.major, version.ok_or_else(missing)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::database_of;
+
+    #[test]
+    fn whose_file_it_is() {
+        for (path, oid) in [
+            ("base/5/16384.1", Some(5)),
+            ("pg_tblspc/16400/PG_15_202209061/16385/16390_fsm", Some(16385)),
+            ("global/1262", None),
+            ("base/pgsql_tmp/x", None),
+            ("pg_tblspc/16400/PG_15_202209061", None),
+            ("pg_wal/000000010000000000000001", None),
+        ] {
+            assert_eq!(database_of(path), oid, "{path}");
+        }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct ChosenBackup {
     pub(super) reach: Reach,
     /// None: recovery runs to the end of the WAL.
     pub(super) stop: Option<RecoveryTarget>,
+    /// The record that it stops at or before.
+    pub(super) stop_at: Option<Lsn>,
 }
 
 /// A backup on the path, and how far it reaches.
@@ -120,7 +122,7 @@ pub(super) fn choose_backup(
     };
     let follows = search.find_timeline(candidate, at);
     let (stored, reach) = (candidate.stored.clone(), candidate.reach);
-    Ok(ChosenBackup { stored, follows, reach, stop: at.map(|_| target.clone()), history })
+    Ok(ChosenBackup { stored, follows, reach, stop: at.map(|_| target.clone()), stop_at: at, history })
 }
 
 /// Two servers may have gone on from one: that of the newest timeline is not the one that is meant when the newest

@@ -1,22 +1,24 @@
 //! Files out of packs: the index is read once, as a stream, and workers write what its lines name.
 
-use super::UNSERVED;
 use super::backup_manifest::ManifestWriter;
 use super::batch::write_batch;
 use super::target::Target;
+use super::{UNSERVED, display_path};
 use crate::cli;
 use crate::format::backup::{Conf, PG_CONTROL, StoredBackup};
 use crate::format::frames::Frames;
 use crate::format::index::{EntryKind, FileName, IndexEntry};
-use crate::format::outline::{name_index_damage, read_entries};
+use crate::format::outline::{database_of, name_index_damage, read_entries};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use toban_core::progress::Progress;
 use toban_core::sync::{joined, lock};
-use toban_core::{Error, Result, shutdown};
+use toban_core::{Context, Error, Result, shutdown};
 
 /// Lines that all workers have in hand together: neighbours lie in the same frames, and each is an open file, of which a
 /// process may usually have 1,024.
@@ -30,6 +32,8 @@ pub(super) struct WrittenFiles {
     pub(super) kept: BTreeMap<String, (IndexEntry, Vec<u8>)>,
     pub(super) manifest: ManifestWriter,
     pub(super) written: u64,
+    /// Bytes that were read from the store.
+    pub(super) read: u64,
     /// Every path of the backup, with --delta.
     pub(super) names: BTreeSet<FileName>,
     /// It has tablespaces inside the data directory.
@@ -50,6 +54,7 @@ pub(super) fn write_files(
         target,
         progress: Progress::bytes("restore", Some(stored.manifest.bytes), false),
         written: AtomicU64::new(0),
+        read: AtomicU64::new(0),
         failed: AtomicBool::new(false),
     };
     let workers = args.jobs() as usize;
@@ -65,7 +70,8 @@ pub(super) fn write_files(
     })
     .map_err(|e| name_index_damage(stored, e))?;
     let IndexReader { kept, manifest, names, in_place, .. } = read;
-    Ok(WrittenFiles { kept, manifest, written: work.written.into_inner(), names, in_place })
+    let (written, read) = (work.written.into_inner(), work.read.into_inner());
+    Ok(WrittenFiles { kept, manifest, written, read, names, in_place })
 }
 
 /// What the workers share.
@@ -74,6 +80,7 @@ pub(super) struct FileWriters<'a> {
     pub(super) target: &'a Target,
     pub(super) progress: Progress,
     pub(super) written: AtomicU64,
+    read: AtomicU64,
     failed: AtomicBool,
 }
 
@@ -106,6 +113,7 @@ impl<'a> IndexReader<'a> {
             shutdown::check()?;
             self.take_entry(entry?, &mut frames, &batches)?;
         }
+        work.read.fetch_add(frames.read, Ordering::Relaxed);
         self.hand_over(&batches)
     }
 
@@ -133,6 +141,9 @@ impl<'a> IndexReader<'a> {
             self.kept.insert(entry.path.text().to_string(), (entry, bytes));
             return Ok(());
         }
+        if database_of(entry.path.text()).is_some_and(|oid| self.target.left_out.contains(&oid)) {
+            return write_zeros(self.target, &path, &entry);
+        }
         self.manifest.add_file(&entry)?;
         self.bytes += entry.size;
         self.batch.push(entry);
@@ -144,6 +155,18 @@ impl<'a> IndexReader<'a> {
         self.bytes = 0;
         batches.send(std::mem::take(&mut self.batch)).map_err(|_| Error::failed(UNSERVED))
     }
+}
+
+/// Makes a file of the entry's size that holds zeros and takes no space. Replay finds its pages as those of a relation
+/// that was extended and not written yet, and fills what it has whole.
+fn write_zeros(target: &Target, path: &Path, entry: &IndexEntry) -> Result<()> {
+    if let Some(parent) = path.parent() {
+        target.make_folder(parent)?;
+    }
+    let doing = || format!("create {}", display_path(path));
+    let file = File::create_new(path).doing(doing)?;
+    file.set_len(entry.size).doing(doing)?;
+    target.set_owner_and_mode(path, entry.mode)
 }
 
 /// Written at the end, changed or elsewhere.
@@ -166,7 +189,10 @@ impl FileWriters<'_> {
         let mut done = Ok(());
         loop {
             let batch = lock(waiting).recv();
-            let Ok(batch) = batch else { return done };
+            let Ok(batch) = batch else {
+                self.read.fetch_add(frames.read, Ordering::Relaxed);
+                return done;
+            };
             if done.is_ok() && !self.failed.load(Ordering::SeqCst) {
                 done = write_batch(self, &batch, &mut frames);
                 self.failed.fetch_or(done.is_err(), Ordering::SeqCst);

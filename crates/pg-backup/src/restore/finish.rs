@@ -223,6 +223,7 @@ mod tests {
             changes: Vec::new(),
             version_folder: String::new(),
             in_place: false,
+            left_out: [].into(),
         };
         let map = remap_tablespaces("16400 /old\\\nx\n16401 /kept\n", &target);
         assert_eq!(map, "16400 /new\\\n\\\\x\n16401 /kept\n");

@@ -11,6 +11,7 @@ mod debian;
 mod delta;
 mod files;
 mod finish;
+mod partial;
 mod plan;
 mod recovery_target;
 mod restore_command;
@@ -19,13 +20,17 @@ mod target;
 mod timelines;
 mod wal_effects;
 
+pub(crate) use partial::PartialRestore;
+
 use crate::cli;
 use crate::format::backup::{BackupManifest, StoredBackup, find_backup, unlock_backup};
 use crate::format::id::Id;
 use crate::format::outline;
 use plan::RecoveryPlan;
 use recovery_target::RecoveryTarget;
+use restore_command::ServerEnvironment;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 use target::{Known, Target};
@@ -90,13 +95,13 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
     };
     // All that can be refused is refused from here to the first write: places that are taken, links, space, a
     // restore_command that does not work. A restore that was begun has no reason of ours to end half-way.
-    let known = Known { backup: &stored.manifest, outline, effects };
+    let known = Known { backup: &stored.manifest, outline, effects, left_out: &BTreeSet::new() };
     let mut target = Target::check_all(args, &known)?;
     if !target.changes.is_empty() {
         target.version_folder = outline.version_folder(&stored)?;
     }
     if let Some(plan) = &plan {
-        plan.try_command(args, &target)?;
+        plan.try_command(&ServerEnvironment::find(args, &target))?;
         plan.tell_locks();
         out.emit(plan.reachable())?;
         out.flush()?;
@@ -105,7 +110,10 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
     }
     warn_of_differences(&stored.manifest);
     let work = RestoreWork { args, repos: &repos, stored: &stored, target: &target, plan: plan.as_ref() };
-    let written = if args.dry.dry_run { 0 } else { work.restore_files()? };
+    let written = if args.dry.dry_run { 0 } else { work.restore_files()?.written };
+    if !args.dry.dry_run {
+        tell_what_is_off(args, &stored.manifest, &target);
+    }
     let recovers_to = match &plan {
         Some(plan) => plan.describe_end(),
         None => format!("{}, then promotes", stored.manifest.stop_lsn),
@@ -122,6 +130,12 @@ pub(crate) fn run(args: &cli::Restore, config: &Config, out: &mut Out<'_>) -> Re
     })
 }
 
+/// Bytes of files that were written, and what was read of packs for them.
+pub(crate) struct MovedBytes {
+    pub(crate) written: u64,
+    pub(crate) read: u64,
+}
+
 /// What is restored, and where to.
 struct RestoreWork<'a> {
     args: &'a cli::Restore,
@@ -132,12 +146,12 @@ struct RestoreWork<'a> {
 }
 
 impl RestoreWork<'_> {
-    /// Does it; the bytes that were written.
-    fn restore_files(&self) -> Result<u64> {
+    /// Does it.
+    fn restore_files(&self) -> Result<MovedBytes> {
         let (backup, target) = (&self.stored.manifest, self.target);
         target.prepare_folders()?;
         let written = files::write_files(self.args, self.stored, target)?;
-        let written_bytes = written.written;
+        let moved = MovedBytes { written: written.written, read: written.read };
         if target.delta {
             delta::remove_extra(target, &written.names)?;
         }
@@ -145,8 +159,7 @@ impl RestoreWork<'_> {
         let follows = self.plan.map_or(backup.timeline, RecoveryPlan::timeline);
         timelines::reserve_timelines(self.repos, backup, target, follows)?;
         finish::finish_restore(self, written)?;
-        tell_what_is_off(self.args, backup, target);
-        Ok(written_bytes)
+        Ok(moved)
     }
 }
 

@@ -4,7 +4,6 @@ use super::archives::Archives;
 use super::choose::{self, ChosenBackup, UsableBackups};
 use super::recovery_target::RecoveryTarget;
 use super::restore_command::{self, ServerEnvironment, Wanted};
-use super::target::Target;
 use super::wal_effects::{self, ReplayEnd, WalEffects};
 use crate::cli;
 use crate::format::backup::{BackupManifest, StoredBackup, unlock_backup};
@@ -12,19 +11,28 @@ use crate::format::id::Id;
 use crate::format::outline::{self, Outline};
 use jiff::Timestamp;
 use serde::Serialize;
+use std::cell::Cell;
 use toban_core::config::Config;
 use toban_core::pg::quote_setting;
 use toban_core::repo::Repos;
-use toban_core::wal::{Lsn, Timeline};
+use toban_core::repo::recovery_path::Reach;
+use toban_core::wal::{History, Lsn, Record as WalRecord, Timeline, What};
 use toban_core::{Error, Record, Result};
 
+/// Segments before the target in which a transaction ends as a rule.
+const NEAR: u64 = 4;
+
 /// What will be done.
-#[derive(Clone)]
 pub(super) struct RecoveryPlan {
     pub(super) stored: StoredBackup,
+    pub(super) archives: Archives,
+    pub(super) history: History,
+    pub(super) reach: Reach,
     timeline: Timeline,
     /// None: recovery runs to the end of the WAL.
     stop: Option<RecoveryTarget>,
+    /// The record that it stops at or before.
+    stop_at: Option<Lsn>,
     exclusive: bool,
     action: cli::TargetAction,
     command: String,
@@ -35,7 +43,7 @@ pub(super) struct RecoveryPlan {
 
 /// Which targets can be reached from the backup, and which one is meant: printed before anything is written.
 #[derive(Clone, Serialize)]
-pub(super) struct Reachable {
+pub(crate) struct Reachable {
     id: Id,
     repo: String,
     timeline: Timeline,
@@ -89,7 +97,7 @@ pub(super) fn plan_recovery(
         return Err(e.hint("name those that answer by --repo, to take what they have"));
     }
     let archives = Archives::open(&asked, &backups)?;
-    let ChosenBackup { stored, history, follows: timeline, reach, stop } =
+    let ChosenBackup { stored, history, follows: timeline, reach, stop, stop_at } =
         choose::choose_backup(args, &backups, &archives, &target)?;
     let stored = unlock_backup(stored)?;
     let wanted = Wanted { system: stored.manifest.system()?, timeline };
@@ -116,7 +124,21 @@ pub(super) fn plan_recovery(
     let end = ReplayEnd { to: reach.to, stop: stop.as_ref(), exclusive };
     let effects =
         wal_effects::read_effects(&stored, &outline, &|lsn| archives.read_segment(&history, lsn), &end)?;
-    Ok(RecoveryPlan { stored, timeline, stop, exclusive, action, command, reachable, outline, effects })
+    Ok(RecoveryPlan {
+        stored,
+        archives,
+        history,
+        reach,
+        timeline,
+        stop,
+        stop_at,
+        exclusive,
+        action,
+        command,
+        reachable,
+        outline,
+        effects,
+    })
 }
 
 /// Says when the repositories have WAL after the end of the backup, which a restore without a target leaves out.
@@ -156,6 +178,37 @@ impl RecoveryPlan {
         &self.reachable
     }
 
+    /// Lets recovery end right after the last transaction that ended before the target, where it would stop before the end of a
+    /// later one. What that one has done before its end would be replayed: the lock of a DROP or TRUNCATE, and the removal of
+    /// a database's files, which no abort undoes (dropdb in dbcommands.c).
+    ///
+    /// # Errors
+    /// Those of the repositories.
+    pub(super) fn end_with_last_transaction(&mut self) -> Result<()> {
+        let by_time = matches!(self.stop, Some(RecoveryTarget::Time(_)));
+        let by_transaction = self.exclusive && matches!(self.stop, Some(RecoveryTarget::Xid(_)));
+        let Some(stop_at) = self.stop_at.filter(|_| by_time || by_transaction) else { return Ok(()) };
+        let last = Cell::new(None);
+        let note = |record: &WalRecord| -> Option<()> {
+            if record.lsn < stop_at && matches!(record.what, What::End { .. }) {
+                last.set(Some(record.lsn));
+            }
+            None
+        };
+        let begin = self.stored.manifest.stop_lsn;
+        // It lies near as a rule; else all is read again.
+        let near = Lsn(stop_at.0.saturating_sub(NEAR * self.archives.path.size)).max(begin);
+        for from in [near, begin] {
+            if last.get().is_none() {
+                self.archives.find_record(&self.history, from..stop_at, &note)?;
+            }
+        }
+        let end = last.get().unwrap_or(begin);
+        (self.stop, self.exclusive) = (Some(RecoveryTarget::Lsn(end)), last.get().is_none());
+        self.effects.locked.retain(|_, locked| locked.lsn <= end);
+        Ok(())
+    }
+
     /// Where recovery ends, and what the server does then.
     pub(super) fn describe_end(&self) -> String {
         let action = if self.stop.is_none() { cli::TargetAction::Promote } else { self.action };
@@ -171,8 +224,8 @@ impl RecoveryPlan {
     ///
     /// # Errors
     /// Failed when it does not do what recovery needs, with what it printed.
-    pub(super) fn try_command(&self, args: &cli::Restore, target: &Target) -> Result<()> {
-        restore_command::try_command(&self.command, &ServerEnvironment::find(args, target))
+    pub(super) fn try_command(&self, around: &ServerEnvironment) -> Result<()> {
+        restore_command::try_command(&self.command, around)
     }
 
     /// Says which tables cannot be read while recovery pauses.

@@ -85,6 +85,8 @@ pub(super) struct ServerEnvironment {
     ids: Option<(u32, u32)>,
     /// Debian's file of its environment, and what is in it: pg_ctlcluster starts a server with that and nothing else.
     debian: Option<(PathBuf, Vec<(String, String)>)>,
+    /// The server is a child of this process and has its variables.
+    ours: bool,
 }
 
 impl ServerEnvironment {
@@ -95,7 +97,12 @@ impl ServerEnvironment {
             let text = std::fs::read_to_string(&file).unwrap_or_default();
             (file, debian::parse_settings(&text))
         });
-        ServerEnvironment { ids: target.ids, debian }
+        ServerEnvironment { ids: target.ids, debian, ours: false }
+    }
+
+    /// That of a server that this process starts itself.
+    pub(super) fn of_child(target: &Target) -> ServerEnvironment {
+        ServerEnvironment { ids: target.ids, debian: None, ours: true }
     }
 }
 
@@ -119,7 +126,7 @@ pub(super) fn try_command(command: &str, around: &ServerEnvironment) -> Result<(
         return Err(e.hint(format!("it must work for the user that the server runs as: {line}")));
     }
     let remote = ["s3://", "az://", "gs://"].iter().any(|scheme| line.contains(scheme));
-    if around.debian.is_some() || remote || line.contains("--config") {
+    if !around.ours && (around.debian.is_some() || remote || line.contains("--config")) {
         warn_of_environment(&line, dir.path(), around)?;
     }
     Ok(())

@@ -38,6 +38,8 @@ pub(super) struct Target {
     pub(super) version_folder: String,
     /// Recovery creates a tablespace inside the data directory.
     pub(super) in_place: bool,
+    /// Databases whose files are written as zeros of their size.
+    pub(super) left_out: BTreeSet<u32>,
 }
 
 /// What the backup and the WAL say of tablespaces.
@@ -45,6 +47,16 @@ pub(super) struct Known<'a> {
     pub(super) backup: &'a BackupManifest,
     pub(super) outline: &'a Outline,
     pub(super) effects: &'a WalEffects,
+    /// Databases, by their OIDs, whose content is not wanted.
+    pub(super) left_out: &'a BTreeSet<u32>,
+}
+
+impl Known<'_> {
+    /// Bytes that are written: what is left out takes no space.
+    pub(super) fn wanted_bytes(&self) -> u64 {
+        let left_out = self.left_out.iter().filter_map(|oid| self.outline.databases.get(oid));
+        self.backup.bytes.saturating_sub(left_out.sum())
+    }
 }
 
 impl Target {
@@ -67,6 +79,7 @@ impl Target {
             changes,
             version_folder: String::new(),
             in_place,
+            left_out: known.left_out.clone(),
             dir,
         };
         not_running(&target.dir)?;
@@ -76,7 +89,7 @@ impl Target {
         }
         target.tablespaces.iter().try_for_each(|(oid, path)| target.tablespace_fits(*oid, path, known))?;
         if !target.delta {
-            target.check_space(backup.bytes)?;
+            target.check_space(known.wanted_bytes())?;
         }
         Ok(target)
     }

@@ -153,7 +153,7 @@ mod tests {
 
     fn end(lsn: u64, xid: u32, second: i64) -> Record {
         let at = jiff::Timestamp::from_second(second).expect("a time");
-        record(lsn, What::End { xid, at })
+        record(lsn, What::End { xid, at, committed: true, parts: Vec::new() })
     }
 
     fn found(records: &[Record], stop: Option<&RecoveryTarget>, exclusive: bool) -> WalEffects {

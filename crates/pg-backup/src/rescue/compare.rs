@@ -1,0 +1,86 @@
+//! What differs between a table at the moment and now, by its primary key.
+
+use super::structure::Structure;
+use super::tables::TableName;
+use postgres::Transaction;
+use serde::Serialize;
+use toban_core::pg::Ident;
+use toban_core::{Context, Result};
+
+/// Rows since the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Differences {
+    /// They were there and are not now.
+    pub(super) gone: u64,
+    /// They are there with other values.
+    pub(super) changed: u64,
+    /// They were not there.
+    pub(super) added: u64,
+}
+
+/// Compares `place`, which holds the rows of `then`, with the `selected` ones of the live table; none where the table has no
+/// key, or the columns of the key are others now.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub(super) fn compare_rows(
+    live: &mut Transaction<'_>,
+    then: &Structure,
+    now: &Structure,
+    place: &TableName,
+    selected: &str,
+) -> Result<Option<Differences>> {
+    if then.key.is_empty() || !then.key.iter().all(|name| now.columns.iter().any(|c| c.name == *name)) {
+        log::warn!("{} has no primary key that it had then: what differs is not known", then.name);
+        return Ok(None);
+    }
+    let same = join_key(then, "r", "l");
+    let differ = differs(then, now, "r", "l");
+    let sql = format!(
+        "select (select count(*) from {place} r where not exists (select from ({selected}) l where {same})), \
+         (select count(*) from {place} r join ({selected}) l on {same} where {differ}), \
+         (select count(*) from ({selected}) l where not exists (select from {place} r where {same}))"
+    );
+    // In a savepoint: a live table of another shape must not keep the rows from coming back.
+    let mut trial = live.transaction().doing(|| "begin to compare".into())?;
+    let path = format!("set local search_path = {}, public", Ident::new(&then.name.schema));
+    let asked = trial.batch_execute(&path).and_then(|()| trial.query_one(&sql, &[]));
+    match asked {
+        Ok(row) => {
+            let count = |at: usize| row.get::<_, i64>(at).unsigned_abs();
+            let differences = Differences { gone: count(0), changed: count(1), added: count(2) };
+            trial.batch_execute("set local search_path = ''").doing(|| "end to compare".into())?;
+            trial.commit().doing(|| "end to compare".into())?;
+            Ok(Some(differences))
+        }
+        Err(e) => {
+            trial.rollback().doing(|| "end to compare".into())?;
+            let e = toban_core::Error::failed(format!("compare {}", then.name)).because(e);
+            log::warn!("what differs is not known: {}", e.chain());
+            Ok(None)
+        }
+    }
+}
+
+/// The condition that two rows have the same key.
+pub(super) fn join_key(table: &Structure, a: &str, b: &str) -> String {
+    let equal = |name: &String| format!("{a}.{0} = {b}.{0}", Ident::new(name));
+    table.key.iter().map(equal).collect::<Vec<_>>().join(" and ")
+}
+
+/// The condition that two rows differ in a column that both have, by the text of its values, which every type has.
+pub(super) fn differs(then: &Structure, now: &Structure, a: &str, b: &str) -> String {
+    let texts = |alias: &str| {
+        let columns = shared_columns(then, now).map(|name| format!("{alias}.{}::text", Ident::new(name)));
+        columns.collect::<Vec<_>>().join(", ")
+    };
+    format!("row({}) is distinct from row({})", texts(a), texts(b))
+}
+
+/// Columns that the table had then and has now.
+pub(super) fn shared_columns<'a>(
+    then: &'a Structure,
+    now: &'a Structure,
+) -> impl Iterator<Item = &'a String> {
+    then.columns.iter().map(|c| &c.name).filter(|name| now.columns.iter().any(|c| c.name == **name))
+}
