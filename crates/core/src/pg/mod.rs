@@ -24,7 +24,7 @@ pub use conninfo::ConnInfo;
 pub use environment::Environment;
 pub use ident::{Ident, quote_literal, quote_setting};
 pub use postmaster::postmaster_pid;
-pub use wire::{Message, Wire};
+pub use wire::{Message, Wire, reports_damage};
 
 #[cfg(test)]
 mod properties;

@@ -49,6 +49,8 @@ Examples:
     pg-backup run --repo file:///var/backups/toban
   To a folder and a bucket in one pass, at no more than 100 MiB a second:
     pg-backup run --repo local --repo s3 --max-rate 100M
+  From a backup host, of a server that only lets a replication role in:
+    pg-backup run --remote --db 'host=db1 user=backup' --repo local
 
 Only what changed since the newest backup is stored, found by content, with any version of PostgreSQL; yet every
 backup restores by itself, and no prune can break it. Everything is stored the first time, with --full, and where the
@@ -62,9 +64,12 @@ pg_backup_stop, replication, and pg_read_all_settings. One replication slot must
 #[derive(Group, Debug)]
 #[command(after_long_help = RUN_HELP)]
 pub struct Run {
-    /// Server to back up, on this machine: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]
+    /// Server to back up, on this machine unless --remote: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]
     #[arg(long, value_name = "CONNINFO")]
     pub db: Option<String>,
+    /// The server is on another machine, or its files may not be read: take them over the replication protocol
+    #[arg(long, conflicts_with_all = ["data_dir", "dry_run"])]
+    pub remote: bool,
     /// The server's data directory [default: asked of the server]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,

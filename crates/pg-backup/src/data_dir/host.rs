@@ -6,12 +6,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use toban_core::machine::host_name;
 use toban_core::pg::postmaster_pid;
 use toban_core::{Context, Result};
 
-/// The facts of the server and its machine.
-pub(crate) fn read_host(client: &mut Client, data_dir: &Path) -> Result<Host> {
+/// The facts of the server and its machine; of another machine, `name`, only those that the server says.
+pub(crate) fn read_host(client: &mut Client, data_dir: Option<&Path>, name: &str) -> Result<Host> {
     let sql = "select (select pg_collation_actual_version(oid) from pg_collation where collprovider = 'i' limit 1), \
                (select datcollate::text from pg_database where datname = 'template1'), \
                array(select distinct l from pg_database, unnest(array[datcollate, datctype]::text[]) l order by 1), \
@@ -19,10 +18,10 @@ pub(crate) fn read_host(client: &mut Client, data_dir: &Path) -> Result<Host> {
                array(select extname || ' ' || extversion from pg_extension order by 1)";
     let row = client.query_one(sql, &[]).doing(|| "ask for collations and extensions".into())?;
     Ok(Host {
-        name: host_name(),
-        libc: read_libc(),
+        name: name.into(),
+        libc: data_dir.map(|_| read_libc()).unwrap_or_default(),
         icu: row.get(0),
-        icu_library: find_icu_library(data_dir),
+        icu_library: data_dir.and_then(find_icu_library),
         locale: row.get::<_, Option<String>>(1).unwrap_or_default(),
         locales: row.get(2),
         preload: row.get(3),

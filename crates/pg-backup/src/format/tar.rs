@@ -52,6 +52,47 @@ pub(crate) fn make_header(name: &[u8], facts: &Facts<'_>) -> Vec<u8> {
     out
 }
 
+/// The header of a member of another program's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TarHeader {
+    /// As it stands there.
+    pub(crate) name: Vec<u8>,
+    /// The type: `0` or NUL of a file, `5` of a folder.
+    pub(crate) kind: u8,
+    /// Permissions.
+    pub(crate) mode: u32,
+    /// Bytes of its content.
+    pub(crate) size: u64,
+    /// Seconds since 1970.
+    pub(crate) modified: i64,
+}
+
+/// Reads a header; `None` where its checksum does not hold, and of the blocks of zeros at the end.
+pub(crate) fn parse_header(block: &[u8; BLOCK]) -> Option<TarHeader> {
+    let blank = |at: usize| if (148..156).contains(&at) { b' ' } else { block[at] };
+    let sum: u64 = (0..BLOCK).map(|at| u64::from(blank(at))).sum();
+    if parse_number(&block[148..156])? != sum {
+        return None;
+    }
+    Some(TarHeader {
+        name: block[..100].split(|b| *b == 0).next()?.to_vec(),
+        kind: block[156],
+        mode: u32::try_from(parse_number(&block[100..108])? & 0o7777).ok()?,
+        size: parse_number(&block[124..136])?,
+        modified: i64::try_from(parse_number(&block[136..148])?).ok()?,
+    })
+}
+
+/// Octal, or big-endian behind a set first bit.
+fn parse_number(field: &[u8]) -> Option<u64> {
+    if field[0] & 0x80 != 0 {
+        let value = field.iter().fold(0_u128, |n, b| n << 8 | u128::from(*b));
+        return u64::try_from(value & !(0x80 << (8 * (field.len() - 1)))).ok();
+    }
+    let digits = field.split(|b| *b == 0 || *b == b' ').find(|digits| !digits.is_empty())?;
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
+}
+
 /// Bytes that fill the last block of a member of `size` bytes.
 pub(crate) fn padding(size: u64) -> usize {
     let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
@@ -146,6 +187,25 @@ mod tests {
         }
         assert!(text.starts_with("-rw-r----- 101/102 "), "{text}");
         assert_eq!(text.lines().count(), 5);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (name, kind) in
+            [("base/5/16384", Kind::File(3)), ("x", Kind::File(9 << 30)), ("global", Kind::Folder)]
+        {
+            let mut stream = Vec::new();
+            stream.extend(make_header(name.as_bytes(), &facts(kind)));
+            let block = stream.as_chunks::<BLOCK>().0[0];
+            let read = parse_header(&block).expect("a header");
+            let (size, slash) = if let Kind::File(size) = kind { (size, "") } else { (0, "/") };
+            assert_eq!(read.name, format!("{name}{slash}").into_bytes());
+            assert_eq!((read.size, read.mode, read.modified), (size, 0o640, 86400));
+            let mut flipped = block;
+            flipped[7] ^= 1;
+            assert_eq!(parse_header(&flipped), None);
+        }
+        assert_eq!(parse_header(&[0; BLOCK]), None);
     }
 
     #[test]

@@ -81,7 +81,8 @@ pub(crate) fn run(args: &cli::Rescue, config: &Config, out: &mut Out<'_>) -> Res
     let moment = step::find_moment(&args.moment, &work)?;
     let live = LiveServer::connect(args, config)?;
     let tables = live.parse_names(args)?;
-    live.refuse_taken(&args.into_schema, if args.replace { &[] } else { &tables })?;
+    // What --replace brings beside is known when it is known what is gone; --find brings nothing.
+    live.refuse_taken(&args.into_schema, if args.replace || args.find.is_some() { &[] } else { &tables })?;
     let rescue = Rescue { args, config, live, tables, begun: Instant::now() };
     if args.dry.dry_run {
         // A folder that a killed run left is not cleared by a dry run, and is not what would be restored into.

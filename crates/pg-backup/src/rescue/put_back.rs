@@ -64,6 +64,8 @@ pub(super) fn put_rows_back(
         "insert into {name} ({columns}) overriding system value select {columns} from {place} r{missing}"
     );
     rows += live.execute(&sql, &[]).doing(doing)?;
+    // Foreign keys that wait for the commit are checked now: a table with events that wait cannot be altered.
+    live.batch_execute("set constraints all immediate").doing(doing)?;
     triggers.iter().try_for_each(|t| live.batch_execute(&t.enable)).doing(doing)?;
     Ok((copy, rows))
 }

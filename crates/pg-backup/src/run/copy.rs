@@ -105,6 +105,11 @@ impl<'a> QueuedFiles<'a> {
         };
         // The size counts that it has now; what is added later is in the WAL.
         listed.size = file.metadata().doing(|| format!("look at {}", path.display()))?.len();
+        Ok(Some(self.to_member(listed, file)))
+    }
+
+    /// The file as a member: compared with what the newest backup holds of it, where it does.
+    pub(super) fn to_member(&self, listed: ListedFile, file: File) -> Member<'a> {
         let entry = listed.to_entry();
         let pages = listed.first_page.filter(|_| self.watch.checksums);
         if let Some(known) = self.base.and_then(|base| base.map.read_file(&listed.name))
@@ -124,12 +129,12 @@ impl<'a> QueuedFiles<'a> {
                 progress: self.progress,
                 cursor: PieceCursor::default(),
             };
-            return Ok(Some(Member { entry, body: Body::Compared(Box::new(compared)) }));
+            return Member { entry, body: Body::Compared(Box::new(compared)) };
         }
         let content =
             PageReader { file, name: listed.name, at: 0, pages, watch: self.watch, progress: self.progress };
         let body = Body::Whole { content: Box::new(content), key: Some(self.key) };
-        Ok(Some(Member { entry, body }))
+        Member { entry, body }
     }
 }
 

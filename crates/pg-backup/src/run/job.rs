@@ -1,12 +1,14 @@
 //! One backup in the making: threads that copy, the capture of the WAL, the index, and the manifest last.
 
 use super::base::{Base, Foundation};
+use super::base_backup::{BaseBackup, BaseBackupOptions};
 use super::block_map::{DigestKey, MapOwner, MapWriter};
 use super::conf;
 use super::copy::{Queue, QueuedFiles, Summarized};
 use super::digests::write_digests;
 use super::index_lines::{IndexLines, IndexTotals, OwnDigests, StoredEntry};
 use super::pack::{Member, Members, Pack, PackState};
+use super::remote::{self, ReceivedFiles, RemoteSource, receive_files};
 use super::source::{self, BackupStart, BackupStop, SourceServer};
 use super::state::RunState;
 use super::summaries::{self, ChangedBlocks};
@@ -54,6 +56,8 @@ pub(super) struct BackupJob<'a> {
     pub(super) started: Timestamp,
     pub(super) owner: Owner,
     pub(super) repos: &'a RepoSet<'a>,
+    /// Where the files come over the network.
+    pub(super) remote: Option<&'a RemoteSource>,
     pub(super) foundation: &'a Foundation,
     /// The key of this run's digests.
     pub(super) key: DigestKey,
@@ -101,6 +105,12 @@ struct StoredLists {
     digests: Sum,
 }
 
+/// What the threads of a copy share, and where the entries of the index go.
+struct CopyOutput<'a> {
+    watch: &'a RunState,
+    index: &'a SyncSender<StoredEntry>,
+}
+
 /// What is known when everything but the manifest is stored.
 struct CopiedCluster {
     start: BackupStart,
@@ -120,8 +130,10 @@ impl BackupJob<'_> {
     /// The server's and the source's; that no repository is left.
     pub(super) fn back_up(&self, client: &mut Client, second: Client) -> Result<FinishedBackup> {
         self.claim_repos()?;
-        let watch =
-            RunState::new(&self.source.data_dir, self.source.checksums, self.args.max_rate.map(|r| r.0));
+        // A remote server verifies its pages itself, where it can read one again, and keeps the pace.
+        let local = self.remote.is_none();
+        let rate = self.args.max_rate.filter(|_| local).map(|r| r.0);
+        let watch = RunState::new(&self.source.data_dir, self.source.checksums && local, rate);
         let mut totals = IndexTotals::default();
         let mut map = self.begin_map();
         let (copied, index, digests) = thread::scope(|scope| {
@@ -135,7 +147,15 @@ impl BackupJob<'_> {
             let digests = scope.spawn(|| {
                 self.repos.store(write_digests(&self.key, own)?, &digests_key(&self.system, &self.id))
             });
-            let copied = self.copy_cluster(client, second, &watch, &entries);
+            let copied = match self.remote {
+                None => self.copy_cluster(client, second, &watch, &entries),
+                Some(remote) => self.receive_cluster(
+                    client,
+                    second,
+                    remote,
+                    &CopyOutput { watch: &watch, index: &entries },
+                ),
+            };
             drop(entries);
             let (index, digests) = (joined(index.join()), joined(digests.join()));
             Ok::<_, Error>((copied?, index?, digests?))
@@ -238,7 +258,7 @@ impl BackupJob<'_> {
         index: &SyncSender<StoredEntry>,
     ) -> Result<CopiedCluster> {
         let fast = self.args.checkpoint == cli::Checkpoint::Fast;
-        let label = self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id));
+        let label = self.backup_label();
         systemd::show_status("waiting for the checkpoint");
         // From here to pg_backup_stop a primary puts full pages into the WAL whatever full_page_writes says
         // (XLogInsertRecord in xlog.c): a page that is copied half old, half new is made whole by recovery,
@@ -301,6 +321,70 @@ impl BackupJob<'_> {
         let tablespaces = each_once(tablespaces, &ended.stop.tablespace_map);
         let (stop, clean) = (ended.stop.lsn, watch.is_clean());
         Ok(CopiedCluster { start, stop, damage, conf, tablespaces, packs, clean })
+    }
+
+    /// The name of the backup in backup_label.
+    fn backup_label(&self) -> String {
+        self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id))
+    }
+
+    /// The same as [`BackupJob::copy_cluster`] over the replication protocol: one stream, whose files the workers take as they
+    /// come.
+    fn receive_cluster(
+        &self,
+        client: &mut Client,
+        second: Client,
+        remote: &RemoteSource,
+        output: &CopyOutput<'_>,
+    ) -> Result<CopiedCluster> {
+        let watch = output.watch;
+        systemd::show_status("waiting for the checkpoint");
+        let fast = self.args.checkpoint == cli::Checkpoint::Fast;
+        let label = self.backup_label();
+        let options = BaseBackupOptions { label: &label, fast, rate: self.args.max_rate.map(|r| r.0) };
+        let (backup, start) = BaseBackup::start(&remote.conn, &options)?;
+        // It holds the WAL from the checkpoint on until the stream has it, at its end.
+        let session = WalSession::create_slot(second, &self.id, self.source.standby)?;
+        self.warn_of_later(&start);
+        let estimated = backup.estimated;
+        let limit = (1 << 30).max(estimated / 128);
+        let numbers = AtomicU32::new(self.first_number());
+        let sink = PackSink { limit, numbers, packs: Mutex::default(), index: output.index };
+        let progress = Progress::bytes("back up", Some(estimated).filter(|bytes| *bytes > 0), false);
+        let (queue, key, base) = (Queue::new(Vec::new()), &self.key, self.base());
+        let files = QueuedFiles { queue: &queue, watch, base, summarized: None, key, progress: &progress };
+        // Beside one for each worker: every file takes up to 1 GiB of the state directory's disk.
+        let (sender, inbox) = sync_channel(2);
+        let inbox = Mutex::new(inbox);
+        let rest = thread::scope(|scope| {
+            let _alarm = AbortOnDrop(watch);
+            let worker = || fail_all(watch, self.store_received(&sink, ReceivedFiles::new(files, &inbox)));
+            let workers: Vec<_> = (0..self.args.jobs()).map(|_| scope.spawn(worker)).collect();
+            let received = receive_files(backup, &sender, watch).map_err(|e| watch.fail(e));
+            // The workers wait for more until it is gone.
+            drop(sender);
+            let done: Result<Vec<()>> = workers.into_iter().map(|w| joined(w.join())).collect();
+            done.and(received)
+        });
+        let rest = rest.map_err(|e| watch.first_cause(e))?;
+        drop(session);
+        self.store(&sink, &mut ReadyMembers(rest.last.into_iter()))?;
+        let conf = &self.source.conf;
+        if let Some(outside) = conf.iter().find(|file| !file.starts_with(&self.source.data_dir)) {
+            log::warn!("{} lies outside the data directory: no remote backup has it", outside.display());
+        }
+        let damage = remote::describe_damage(&rest.end);
+        let tablespaces = each_once(source::list_tablespaces(client)?, &rest.tablespace_map);
+        let (stop, packs, clean) = (rest.end.stop, into_inner(sink.packs), damage.pages == 0);
+        Ok(CopiedCluster { start, stop, damage, conf: Conf::default(), tablespaces, packs, clean })
+    }
+
+    /// Stores packs of what is received until nothing more comes.
+    fn store_received(&self, sink: &PackSink<'_>, mut files: ReceivedFiles<'_>) -> Result<()> {
+        while files.has_more() {
+            self.store(sink, &mut files)?;
+        }
+        Ok(())
     }
 
     /// Backups are in the order of the WAL, which a server that was set back to an older state writes a second time.
@@ -446,7 +530,10 @@ impl BackupJob<'_> {
             owner: self.owner.clone(),
             data_dir: self.source.data_dir.display().to_string(),
             conf: copied.conf,
-            host: host::read_host(client, &self.source.data_dir)?,
+            host: match self.remote {
+                None => host::read_host(client, Some(&self.source.data_dir), &host_name())?,
+                Some(remote) => host::read_host(client, None, &remote.conn.host())?,
+            },
         })
     }
 

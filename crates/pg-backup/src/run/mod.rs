@@ -1,6 +1,7 @@
 //! `run`: the whole cluster into one or more repositories.
 
 mod base;
+mod base_backup;
 mod block_map;
 mod compare;
 mod conf;
@@ -11,6 +12,7 @@ mod index_lines;
 mod job;
 mod pack;
 mod page;
+mod remote;
 #[cfg(test)]
 mod scale;
 mod source;
@@ -31,8 +33,9 @@ use base::{BaseSearch, Foundation};
 use jiff::Timestamp;
 use job::{BackupJob, FinishedBackup};
 use postgres::Client;
+use remote::RemoteSource;
 use serde::Serialize;
-use source::SourceServer;
+use source::{SourcePlace, SourceServer};
 use std::sync::OnceLock;
 use toban_core::config::{Config, Span};
 use toban_core::repo::archive::Archive;
@@ -144,7 +147,7 @@ const FULL_EVERY: Span = Span(std::time::Duration::from_secs(30 * 86400));
 pub(crate) fn run(args: &cli::Run, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let repos = args.repos.open(config)?;
     if args.dry.dry_run {
-        let (mut client, _, source) = connect_source(args, config)?;
+        let Sessions { mut client, source, .. } = connect_source(args, config)?;
         let system = System { cluster: args.repos.cluster.clone(), identifier: source.identifier };
         let search = search_base(args, config, &source, &repos, &system);
         return emit_plan(&search, &mut client, out);
@@ -205,7 +208,16 @@ fn search_base<'a>(
 }
 
 /// The session that begins and ends the backup, a second one, and what the server is.
-fn connect_source(args: &cli::Run, config: &Config) -> Result<(Client, Client, SourceServer)> {
+struct Sessions {
+    client: Client,
+    second: Client,
+    source: SourceServer,
+    /// Where the files come over the network.
+    remote: Option<RemoteSource>,
+}
+
+/// Connects, and makes sure that the server can be backed up.
+fn connect_source(args: &cli::Run, config: &Config) -> Result<Sessions> {
     let section = config.cluster.get(&args.repos.cluster);
     let (server, _) = Server::connect(&args.server(), section).map_err(source::name_pooler)?;
     let mut client = server.open_session(server.conn.dbname())?;
@@ -214,8 +226,10 @@ fn connect_source(args: &cli::Run, config: &Config) -> Result<(Client, Client, S
     let mut second = server.open_session(server.conn.dbname())?;
     source::refuse_pooler(&mut client, &mut second)?;
     let data_dir = args.data_dir.as_deref().or(section.and_then(|s| s.data_dir.as_deref()));
-    let source = source::read_source(&mut client, &server, data_dir).map_err(source::name_pooler)?;
-    Ok((client, second, source))
+    let place = if args.remote { SourcePlace::Remote } else { SourcePlace::Here(data_dir) };
+    let source = source::read_source(&mut client, &server, place).map_err(source::name_pooler)?;
+    let remote = args.remote.then(|| RemoteSource { conn: server.conn.clone() });
+    Ok(Sessions { client, second, source, remote })
 }
 
 /// Backs up; again and reading everything where the WAL summaries turned out to be untrue, which is told as damage.
@@ -252,7 +266,7 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn back_up(&self, report: &mut Report, out: &mut Out<'_>) -> Result<()> {
         let Attempt { args, config, repos, .. } = *self;
-        let (mut client, second, source) = connect_source(args, config)?;
+        let Sessions { mut client, second, source, remote } = connect_source(args, config)?;
         let started = Timestamp::now();
         let system = System { cluster: args.repos.cluster.clone(), identifier: source.identifier };
         let search = search_base(args, config, &source, repos, &system);
@@ -268,8 +282,12 @@ impl Attempt<'_> {
             id: Id::new(started),
             system: system.clone(),
             started,
-            owner: owner::read_owner(&source.data_dir)?,
+            owner: match &remote {
+                None => owner::read_owner(&source.data_dir)?,
+                Some(_) => RemoteSource::owner(&source),
+            },
             repos: &set,
+            remote: remote.as_ref(),
             foundation: &foundation,
             key: foundation.digest_key()?,
             map_path: search.map_path(),
@@ -286,7 +304,7 @@ impl Attempt<'_> {
             };
             let FinishedBackup { manifest: backup, read_bytes } = finished;
             report_backup(report, backup, repo);
-            match store_histories(&source, backup, repo) {
+            match store_histories(&source, remote.as_ref(), backup, repo) {
                 Err(e) if repo.required => lacking = Err(e),
                 Err(e) => log::warn!("repository {}: {}", repo.name, e.chain()),
                 Ok(()) => {}
@@ -304,12 +322,20 @@ impl Attempt<'_> {
 ///
 /// # Errors
 /// Those of the store; Failed when another timeline has this number there.
-fn store_histories(source: &SourceServer, backup: &BackupManifest, repo: &Repo) -> Result<()> {
+fn store_histories(
+    source: &SourceServer,
+    remote: Option<&RemoteSource>,
+    backup: &BackupManifest,
+    repo: &Repo,
+) -> Result<()> {
     let path = source.data_dir.join("pg_wal").join(WalName::History(backup.timeline).to_string());
-    if backup.timeline.0 <= 1 || !path.exists() {
+    if backup.timeline.0 <= 1 || remote.is_none() && !path.exists() {
         return Ok(());
     }
-    let text = std::fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
+    let text = match remote {
+        Some(remote) => remote.read_history(backup.timeline)?,
+        None => std::fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?,
+    };
     Archive::new(&*repo.store, backup.system()?).put_histories(backup.timeline, &text)
 }
 

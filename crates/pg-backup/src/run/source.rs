@@ -25,9 +25,23 @@ pub(super) struct SourceServer {
     pub(super) conf: Vec<PathBuf>,
     /// When the server was started, to the microsecond: while it is the same, nobody has changed its files but itself.
     pub(super) server_started: String,
+    /// Permissions of its data directory.
+    pub(super) folder_mode: u32,
     /// Whether it summarizes its WAL; none where it cannot.
     pub(super) summarizes: Option<bool>,
 }
+
+/// Where the server's files are read.
+#[derive(Clone, Copy)]
+pub(super) enum SourcePlace<'a> {
+    /// On this machine; in this folder, where that is not what the server says.
+    Here(Option<&'a Path>),
+    /// By the replication protocol.
+    Remote,
+}
+
+/// The first major with options of BASE_BACKUP in parentheses, and one stream for all tablespaces.
+const FIRST_REMOTE: u32 = 15;
 
 /// Asks the server, after making sure that it will answer.
 ///
@@ -36,9 +50,9 @@ pub(super) struct SourceServer {
 pub(super) fn read_source(
     client: &mut Client,
     server: &Server,
-    data_dir: Option<&Path>,
+    place: SourcePlace<'_>,
 ) -> Result<SourceServer> {
-    check_rights(client, server)?;
+    check_rights(client, server, place)?;
     let sql = "select s.system_identifier::text, pg_is_in_recovery(), current_setting('data_checksums') = 'on', \
                pg_size_bytes(current_setting('wal_segment_size')), current_setting('wal_level'), \
                current_setting('data_directory'), current_setting('config_file'), \
@@ -46,7 +60,7 @@ pub(super) fn read_source(
                extract(epoch from pg_postmaster_start_time())::bigint, \
                trim(split_part(current_setting('unix_socket_directories'), ',', 1)), s.catalog_version_no::bigint, \
                pg_postmaster_start_time()::timestamptz at time zone 'UTC' || '', \
-               current_setting('summarize_wal', true) = 'on' \
+               current_setting('summarize_wal', true) = 'on', current_setting('data_directory_mode')::int \
                from pg_control_system() s";
     let row = client.query_one(sql, &[]).doing(|| "ask the server for its settings".into())?;
     let text = |i: usize| row.get::<_, String>(i);
@@ -68,14 +82,28 @@ pub(super) fn read_source(
         standby: row.get(1),
         checksums: row.get(2),
         segment_size: row.get::<_, i64>(3).unsigned_abs(),
-        data_dir: data_dir.map_or_else(|| PathBuf::from(text(5)), Path::to_path_buf),
+        data_dir: match place {
+            SourcePlace::Here(Some(dir)) => dir.to_path_buf(),
+            SourcePlace::Here(None) | SourcePlace::Remote => PathBuf::from(text(5)),
+        },
+        // Octal digits.
+        folder_mode: if row.get::<_, i32>(16) == 750 { 0o750 } else { 0o700 },
         version_folder: format!("PG_{}_{}", server.major, row.get::<_, i64>(13)),
         conf: [6, 7, 8].map(|i| PathBuf::from(text(i))).to_vec(),
         server_started: text(14),
         summarizes: row.get(15),
     };
-    check_same_machine(&source, [&text(10), &text(12)], row.get(11))?;
-    Ok(source)
+    match place {
+        SourcePlace::Remote if source.major < FIRST_REMOTE => {
+            let e =
+                Error::failed(format!("--remote needs PostgreSQL {FIRST_REMOTE}; this is {}", source.major));
+            Err(e.hint("run pg-backup on the server's machine"))
+        }
+        SourcePlace::Remote => Ok(source),
+        SourcePlace::Here(_) => {
+            check_same_machine(&source, [&text(10), &text(12)], row.get(11)).map(|()| source)
+        }
+    }
 }
 
 /// The functions a backup calls, by major.
@@ -87,14 +115,16 @@ fn backup_functions(major: u32) -> [&'static str; 2] {
 }
 
 /// Every right that is needed, so that one run names all that are missing.
-fn check_rights(client: &mut Client, server: &Server) -> Result<()> {
+fn check_rights(client: &mut Client, server: &Server, place: SourcePlace<'_>) -> Result<()> {
     let role = toban_core::pg::Ident::new(server.conn.user()).to_string();
     let mut missing = Vec::new();
     // By default only superusers may execute them ("Backup Control Functions"). Asked for before the backup
     // begins, so that the administrator gets all the grants at once and not one at each attempt.
-    for function in backup_functions(server.major) {
+    let functions = backup_functions(server.major);
+    let called = if let SourcePlace::Remote = place { &[] } else { &functions[..] };
+    for function in called {
         let sql = "select has_function_privilege($1, 'execute')";
-        let row = client.query_one(sql, &[&function]).doing(|| format!("ask for the right to {function}"))?;
+        let row = client.query_one(sql, &[function]).doing(|| format!("ask for the right to {function}"))?;
         if !row.get::<_, bool>(0) {
             missing.push(format!("grant execute on function {function} to {role};"));
         }
@@ -119,7 +149,8 @@ fn check_rights(client: &mut Client, server: &Server) -> Result<()> {
 fn check_same_machine(source: &SourceServer, listens: [&str; 2], started: i64) -> Result<()> {
     let dir = &source.data_dir;
     let hint = "pg-backup run copies the files itself: run it on the server's machine as the user that owns them \
-                (postgres), and name another path of the same directory with --data-dir";
+                (postgres), and name another path of the same directory with --data-dir; --remote takes them over the \
+                replication protocol";
     let bytes = control::read_control(dir).map_err(|e| e.hint(hint))?;
     let pid = std::fs::read_to_string(dir.join("postmaster.pid")).unwrap_or_default();
     let same = control::system_identifier(&bytes) == Some(source.identifier);

@@ -9,8 +9,8 @@ use testkit::pg::clean;
 use testkit::{Pg, S3};
 use toban_core::wal::Lsn;
 
-/// Backs up under load, stops the server, restores it and compares.
-fn under_load(world: &mut World) {
+/// Backs up under load by a run with these flags, stops the server, restores it and compares.
+fn under_load(world: &mut World, flags: &[&str]) {
     let one = folder(world, "one").display().to_string();
     let spare = folder(world, "spare").display().to_string();
     world.pg.psql("postgres", &format!("create tablespace one location '{one}'"));
@@ -18,8 +18,8 @@ fn under_load(world: &mut World) {
     let before = content(&world.pg);
     let load = Load::start(&world.pg, &spare);
     // The second one begins in the middle of it all.
-    back_up(world, &[]);
-    let made = back_up(world, &[]);
+    back_up(world, flags);
+    let made = back_up(world, flags);
     let ledger = load.end();
     world.run(&["verify"]).fine();
     world.pg.stop();
@@ -62,7 +62,7 @@ fn a_slow_backup_of_a_quiet_server_keeps_its_slot() {
 fn a_primary_of_every_major() {
     for major in majors() {
         eprintln!("PostgreSQL {major}");
-        under_load(&mut lab(major));
+        under_load(&mut lab(major), &[]);
     }
 }
 
@@ -71,7 +71,7 @@ fn into_a_bucket() {
     for major in majors() {
         let s3 = S3::shared();
         let url = s3.url(&format!("physical-{major}"));
-        under_load(&mut lab(major).in_repo(&url, s3.env()));
+        under_load(&mut lab(major).in_repo(&url, s3.env()), if major >= 15 { &["--remote"] } else { &[] });
     }
 }
 

@@ -18,6 +18,7 @@ mod pairs;
 mod planted;
 mod pooler;
 mod refused;
+mod remote;
 mod rounds;
 mod same;
 mod stock;

@@ -1,6 +1,6 @@
 //! Startup and authentication: password, md5 and SCRAM, bound to the server's certificate where TLS is spoken.
 
-use super::{Parsed, Wire, convert_message};
+use super::{Parsed, Wire};
 use crate::error::{Context, Error, Result};
 use crate::pg::conninfo::ConnInfo;
 use crate::secret::Secret;
@@ -54,7 +54,7 @@ fn answer_request(wire: &mut Wire, to: &ConnInfo, password: Option<&Secret>, mes
         Message::AuthenticationGss | Message::AuthenticationSspi | Message::AuthenticationKerberosV5 => {
             Err(Error::failed("the server asks for GSS or SSPI authentication, which is not supported"))
         }
-        other => convert_message(Parsed::Other(other)).map(drop),
+        other => wire.convert_message(Parsed::Other(other)).map(drop),
     }
 }
 
@@ -118,7 +118,7 @@ fn exchange_messages(wire: &mut Wire, mechanism: &str, mut scram: ScramSha256) -
             }
             // Its signature is the server's own proof that it knows the password's verifier (RFC 5802, section 3).
             Message::AuthenticationSaslFinal(body) => return scram.finish(body.data()).doing(doing),
-            other => convert_message(Parsed::Other(other)).map(drop)?,
+            other => wire.convert_message(Parsed::Other(other)).map(drop)?,
         }
     }
 }

@@ -41,8 +41,11 @@ pub struct Wire {
     inbox: BytesMut,
     /// The login proved that nobody sits between us and the server.
     bound: bool,
+    warnings: Vec<String>,
 }
 
+/// Warnings that are kept; a server that is damaged throughout has one for each page.
+const WARNINGS: usize = 10_000;
 /// How long a server may take to answer a command.
 const ANSWER: Duration = Duration::from_secs(60);
 /// `CopyBothResponse`, which the crate does not parse.
@@ -70,7 +73,7 @@ impl ConnInfo {
     ) -> Result<Wire, Attempt> {
         let socket = Socket::open_socket(self, host, mode)?;
         let encrypted = socket.is_encrypted();
-        let mut wire = Wire { socket, inbox: BytesMut::new(), bound: false };
+        let mut wire = Wire { socket, inbox: BytesMut::new(), bound: false, warnings: Vec::new() };
         let done = login::log_in(&mut wire, self, password);
         done.map_err(|e| Attempt {
             // A server that is starting up or full has not judged us: the other sslmode, or another try, may do.
@@ -151,7 +154,7 @@ impl Wire {
     ) -> Result<Option<Message>> {
         loop {
             while let Some(parsed) = self.parse_message()? {
-                if let Some(message) = convert_message(parsed)? {
+                if let Some(message) = self.convert_message(parsed)? {
                     return Ok(Some(message));
                 }
             }
@@ -211,30 +214,39 @@ impl Wire {
     fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.socket.send_all(bytes)
     }
+
+    /// The server's warnings since they were taken last.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// `None` for what nobody here needs.
+    fn convert_message(&mut self, parsed: Parsed) -> Result<Option<Message>> {
+        use backend::Message as Of;
+        let Parsed::Other(message) = parsed else { return Ok(Some(Message::CopyBoth)) };
+        Ok(match message {
+            Of::CopyData(body) => Some(Message::CopyData(body.into_bytes())),
+            Of::CopyDone => Some(Message::CopyDone),
+            Of::CommandComplete(_) => Some(Message::Complete),
+            Of::ReadyForQuery(_) => Some(Message::Ready),
+            Of::DataRow(body) => Some(Message::Row(read_row(&body)?)),
+            Of::ErrorResponse(body) => return Err(said(body.fields())?.into_error()),
+            Of::NoticeResponse(body) => {
+                let notice = said(body.fields())?;
+                log::debug!("the server says: {}", notice.message);
+                if notice.severity == "WARNING" && self.warnings.len() < WARNINGS {
+                    self.warnings.push(notice.message);
+                }
+                None
+            }
+            _ => None,
+        })
+    }
 }
 
 enum Parsed {
     CopyBoth,
     Other(backend::Message),
-}
-
-/// `None` for what nobody here needs.
-fn convert_message(parsed: Parsed) -> Result<Option<Message>> {
-    use backend::Message as Of;
-    let Parsed::Other(message) = parsed else { return Ok(Some(Message::CopyBoth)) };
-    Ok(match message {
-        Of::CopyData(body) => Some(Message::CopyData(body.into_bytes())),
-        Of::CopyDone => Some(Message::CopyDone),
-        Of::CommandComplete(_) => Some(Message::Complete),
-        Of::ReadyForQuery(_) => Some(Message::Ready),
-        Of::DataRow(body) => Some(Message::Row(read_row(&body)?)),
-        Of::ErrorResponse(body) => return Err(said(body.fields())?.into_error()),
-        Of::NoticeResponse(body) => {
-            log::debug!("the server says: {}", said(body.fields())?.message);
-            None
-        }
-        _ => None,
-    })
 }
 
 fn read_row(body: &backend::DataRowBody) -> Result<Vec<Option<Bytes>>> {
@@ -248,12 +260,26 @@ fn read_row(body: &backend::DataRowBody) -> Result<Vec<Option<Bytes>>> {
 pub(super) struct ServerSaid {
     code: String,
     message: String,
+    /// As the protocol has it in English: `WARNING`.
+    severity: String,
 }
 
 impl ServerSaid {
     fn into_error(self) -> Error {
         Error::new(Kind::of_sqlstate(&self.code), "the server refuses").because(self)
     }
+}
+
+/// Whether the server says that its own data is damaged (SQLSTATE `data_corrupted`).
+pub fn reports_damage(e: &Error) -> bool {
+    let mut cause = std::error::Error::source(e);
+    while let Some(link) = cause {
+        if link.downcast_ref::<ServerSaid>().is_some_and(|said| said.code == "XX001") {
+            return true;
+        }
+        cause = link.source();
+    }
+    false
 }
 
 impl std::fmt::Display for ServerSaid {
@@ -271,6 +297,7 @@ fn said(mut fields: backend::ErrorFields<'_>) -> Result<ServerSaid> {
         match field.type_() {
             b'C' => said.code = text,
             b'M' => said.message = text,
+            b'V' => said.severity = text,
             _ => {}
         }
     }
