@@ -53,7 +53,7 @@ pub struct DryRun {
 }
 
 /// The flag of every verb that judges by the clock.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, Debug, Default)]
 pub struct At {
     /// Judge as of this time, not now (RFC 3339, e.g. 2026-11-21T03:00:00Z)
     #[arg(long, value_name = "TIME")]

@@ -10,6 +10,7 @@ mod slack;
 mod state;
 
 pub(crate) use state::{NotifyCounts, read_counts};
+pub use state::{Undelivered, list_undelivered};
 
 use crate::config::{NotifyConfig, NotifyOn};
 use crate::error::{Error, Result};
@@ -86,6 +87,14 @@ impl<'c> Notifier<'c> {
             self.failed_pings += 1;
         }
     }
+}
+
+/// The names of the channels that are set up by `config` and the environment, with what keeps one from working.
+pub fn list_channels(config: &NotifyConfig, tool: &str) -> Vec<(&'static str, Option<Error>)> {
+    let Notifier { channels, pinger, failed_pings, .. } = Notifier::open(config, tool);
+    let channels = channels.into_iter().map(|(name, channel)| (name, channel.err()));
+    let ping = (pinger.is_some() || failed_pings > 0).then_some(("ping", None));
+    channels.chain(ping).collect()
 }
 
 fn with_hint(e: &Error) -> String {

@@ -152,6 +152,36 @@ pub(crate) fn read_counts(job: &str) -> NotifyCounts {
     read_state(&state_path(job)).unwrap_or_default().counts()
 }
 
+/// Messages that a channel did not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// The job that they are of, by the name of its files.
+    pub job: String,
+    /// The channel.
+    pub channel: String,
+    /// How many wait.
+    pub waiting: usize,
+}
+
+/// What waits to be notified on this machine, of whatever job; a file that does not read is passed over.
+pub fn list_undelivered() -> Vec<Undelivered> {
+    let folder = durable::state_dir().join("notify");
+    let paths = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut all = Vec::new();
+    for path in paths.filter(|path| path.extension().is_some_and(|e| e == "json")) {
+        let Ok(state) = read_state(&path) else { continue };
+        let job = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let waiting = state.counts().0.into_iter().map(|(channel, (_, waiting))| (channel, waiting));
+        all.extend(waiting.filter(|(_, waiting)| *waiting > 0).map(|(channel, waiting)| Undelivered {
+            job: job.clone(),
+            channel,
+            waiting,
+        }));
+    }
+    all.sort_by(|a, b| (&a.job, &a.channel).cmp(&(&b.job, &b.channel)));
+    all
+}
+
 fn state_path(job: &str) -> PathBuf {
     durable::state_dir().join("notify").join(format!("{job}.json"))
 }

@@ -12,6 +12,7 @@ pub(super) enum Need {
     Write,
     List,
     ListVersions,
+    ReadLifecycle,
     ReadLock,
     WriteLock,
     Delete,

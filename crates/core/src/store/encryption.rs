@@ -3,7 +3,7 @@
 //! `NAME.age` is an object as it is stored. `NAME` without it is the content: writing it encrypts, and reading it decrypts
 //! what lies in `NAME.age`. What ends in `.json` or `.history` is read without a key, and is the same in both forms.
 
-use super::{Attrs, Key, Lock, Object, Store, Stored, read_small};
+use super::{Attrs, Key, Lock, Object, RemovalRules, Store, Stored, read_small};
 use crate::age::{Decrypted, Identities, MAGIC, Recipients};
 use crate::error::{Context, Error, Result};
 use crate::sync::lock;
@@ -391,6 +391,10 @@ impl Store for EncryptedStore {
             return Ok(plain);
         }
         self.0.store.renew_lock(&key.encrypted()?)
+    }
+
+    fn removal_rules(&self) -> Result<RemovalRules> {
+        self.0.store.removal_rules()
     }
 
     fn local_path(&self, key: &Key) -> Option<PathBuf> {

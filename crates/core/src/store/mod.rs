@@ -24,6 +24,7 @@ mod folder;
 mod lock;
 mod parts;
 mod reactor;
+mod removal;
 mod s3;
 
 pub use backoff::{Backoff, Tries, VARIABLE as PATIENCE_VARIABLE, gave_up};
@@ -34,6 +35,7 @@ pub use cloud::GcsOptions;
 pub use dir::Dir;
 pub use encryption::{EncryptedStore, Encryption, NoIdentity};
 pub use lock::{Lock, LockRules};
+pub use removal::RemovalRules;
 pub use s3::{S3, S3Options};
 
 /// Small facts kept beside an object: readable without its content (metadata on S3, `<name>.attr` in a directory).
@@ -194,6 +196,14 @@ pub trait Store: Send + Sync {
     /// When the store refuses or could not be asked.
     fn renew_lock(&self, _key: &Key) -> Result<bool> {
         Ok(false)
+    }
+
+    /// What the service itself does with objects here; nothing where it has no such rules.
+    ///
+    /// # Errors
+    /// When the store refuses to tell or could not be asked.
+    fn removal_rules(&self) -> Result<RemovalRules> {
+        Ok(RemovalRules::default())
     }
 
     /// The file behind `key`, where the store is a folder on this machine.

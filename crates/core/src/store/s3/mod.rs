@@ -6,7 +6,7 @@
 use super::ask::{Need, Refusal};
 use super::backoff::Backoff;
 use super::body::{self, OpenedRange, RangeStore};
-use super::{Attrs, Key, Lock, LockRules, Object, Store, Stored, check_attrs};
+use super::{Attrs, Key, Lock, LockRules, Object, RemovalRules, Store, Stored, check_attrs};
 use crate::error::{Error, Result};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
@@ -21,6 +21,7 @@ use versions::KnownVersions;
 
 mod ask;
 mod client;
+mod lifecycle;
 mod lock;
 mod refusal;
 mod upload;
@@ -259,6 +260,10 @@ impl Store for S3 {
 
     fn renew_lock(&self, key: &Key) -> Result<bool> {
         self.extend_lock(key)
+    }
+
+    fn removal_rules(&self) -> Result<RemovalRules> {
+        Ok(RemovalRules { removing: self.list_removing_rules()?, lockable: self.is_lockable()? })
     }
 
     fn sweep(&self, older_than: Duration) -> Result<usize> {

@@ -89,6 +89,7 @@ impl Need {
             }
             Need::List => "grant s3:ListBucket on the bucket",
             Need::ListVersions => "grant s3:ListBucketVersions on the bucket, which has Object Lock",
+            Need::ReadLifecycle => "grant s3:GetLifecycleConfiguration on the bucket",
             Need::ReadLock => "grant s3:GetObjectRetention on the objects",
             Need::WriteLock => "grant s3:PutObjectRetention on the objects",
             Need::Delete => {
