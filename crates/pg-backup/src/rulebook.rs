@@ -1,4 +1,11 @@
-//! What `check` can find.
+//! What `check` can find; and all that this tool can.
+
+use std::sync::LazyLock;
+use toban_core::check::Rule;
+
+/// The rules of every verb.
+pub(crate) static ALL_RULES: LazyLock<Vec<&'static Rule>> =
+    LazyLock::new(|| [RULES, crate::doctor::rulebook::RULES, crate::status::rulebook::RULES].concat());
 
 toban_core::rules! {
     AGE = "age" in "age":

@@ -33,7 +33,7 @@ pub(super) struct SourceServer {
 
 /// Where the server's files are read.
 #[derive(Clone, Copy)]
-pub(super) enum SourcePlace<'a> {
+pub(crate) enum SourcePlace<'a> {
     /// On this machine; in this folder, where that is not what the server says.
     Here(Option<&'a Path>),
     /// By the replication protocol.
@@ -116,6 +116,24 @@ fn backup_functions(major: u32) -> [&'static str; 2] {
 
 /// Every right that is needed, so that one run names all that are missing.
 fn check_rights(client: &mut Client, server: &Server, place: SourcePlace<'_>) -> Result<()> {
+    let missing = missing_rights(client, server, place)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let role = toban_core::pg::Ident::new(server.conn.user());
+    let e = Error::failed(format!("role {role} lacks rights that a backup needs"));
+    Err(e.hint(format!("as a superuser: {}", missing.join(" "))))
+}
+
+/// The statements that give the role what a backup needs and it lacks.
+///
+/// # Errors
+/// Those of the server.
+pub(crate) fn missing_rights(
+    client: &mut Client,
+    server: &Server,
+    place: SourcePlace<'_>,
+) -> Result<Vec<String>> {
     let role = toban_core::pg::Ident::new(server.conn.user()).to_string();
     let mut missing = Vec::new();
     // By default only superusers may execute them ("Backup Control Functions"). Asked for before the backup
@@ -138,11 +156,7 @@ fn check_rights(client: &mut Client, server: &Server, place: SourcePlace<'_>) ->
     if !row.get::<_, bool>(1) {
         missing.push(format!("grant pg_read_all_settings to {role};"));
     }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let e = Error::failed(format!("role {role} lacks rights that a backup needs"));
-    Err(e.hint(format!("as a superuser: {}", missing.join(" "))))
+    Ok(missing)
 }
 
 /// The directory must be this very server's, and readable.
@@ -254,15 +268,20 @@ pub(super) fn refuse_pooler(first: &mut Client, second: &mut Client) -> Result<(
 
 /// The same refusal in the place of an error that only such a proxy makes; any other as it is.
 pub(super) fn name_pooler(e: Error) -> Error {
-    let mut cause = std::error::Error::source(&e);
+    if shows_pooler(&e) { pooler_error() } else { e }
+}
+
+/// Whether only such a proxy makes this error.
+pub(crate) fn shows_pooler(e: &Error) -> bool {
+    let mut cause = std::error::Error::source(e);
     while let Some(link) = cause {
         let code = link.downcast_ref::<postgres::Error>().and_then(postgres::Error::code);
         if code.is_some_and(|c| POOLER_SIGNS.contains(&c.code())) {
-            return pooler_error();
+            return true;
         }
         cause = link.source();
     }
-    e
+    false
 }
 
 fn pooler_error() -> Error {

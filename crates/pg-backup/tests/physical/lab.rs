@@ -14,7 +14,7 @@ pub(crate) fn server(major: u32) -> Pg {
 }
 
 /// The template cluster of the tests may be made without checksums: they are enabled while it is stopped.
-fn checksums_on(mut pg: Pg) -> Pg {
+pub(crate) fn checksums_on(mut pg: Pg) -> Pg {
     if pg.psql("postgres", "show data_checksums") == "off" {
         pg.stop();
         let mut enable = as_owner(&pg.bin("pg_checksums"));

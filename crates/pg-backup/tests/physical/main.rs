@@ -5,6 +5,7 @@ mod cloud;
 mod conf;
 mod copy;
 mod damage;
+mod doctor;
 mod encrypted;
 mod faults;
 mod incremental;
@@ -21,6 +22,7 @@ mod refused;
 mod remote;
 mod rounds;
 mod same;
+mod status;
 mod stock;
 mod tablespaces;
 #[path = "../it/world.rs"]
