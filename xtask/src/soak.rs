@@ -45,6 +45,7 @@ const SOAKS: &[Soak] = &[
     soak("flip", "pg-backup", "each_flipped_byte_is_found", Rounds(300)),
     soak("role-graphs", "user-audit", "random_graphs_agree", Rounds(300)),
     soak("retention-model", "pg-backup", "random_histories_keep_every_promise", Rounds(10_000)),
+    soak("status-model", "pg-backup", "random_states_are_never_told_better", Rounds(500)),
     soak("retention-binary", "pg-backup", "retention_model_by_the_binary", Rounds(8_000)),
     soak("prune-kill", "pg-backup", "prune_killed_at_any_moment", Rounds(100)),
     soak("run-kill", "pg-backup", "kill::run", Rounds(100)),

@@ -9,11 +9,13 @@ use toban_core::Result;
 use toban_core::repo::Repo;
 use toban_core::repo::archive::{Archive, MissingRange};
 use toban_core::repo::recovery_path::{Reach, RecoveryPath};
-use toban_core::wal::Lsn;
+use toban_core::wal::{Lsn, Timeline};
 
 /// The end of what can be restored from a backup.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Reached {
+    /// The newest timeline that goes on from it.
+    pub(crate) timeline: Timeline,
     pub(crate) to: Lsn,
     /// Segments that are missing there, though there are others after them.
     pub(crate) missing: Option<MissingSegments>,
@@ -26,10 +28,10 @@ pub(crate) struct MissingSegments {
     pub(crate) last: String,
 }
 
-impl From<Reach> for Reached {
-    fn from(reach: Reach) -> Reached {
+impl Reached {
+    fn new(timeline: Timeline, reach: Reach) -> Reached {
         let missing = |h: MissingRange| MissingSegments { first: h.first.name(), last: h.last.name() };
-        Reached { to: reach.to, missing: reach.missing.map(missing) }
+        Reached { timeline, to: reach.to, missing: reach.missing.map(missing) }
     }
 }
 
@@ -61,7 +63,7 @@ impl RecoveryPaths {
         let own = backup.wal_range();
         // A history that is missing is a finding of `wal-shipper check`; here the backup's own timeline is judged.
         let timeline = path.newest_timeline(&own).unwrap_or(own.timeline);
-        path.reach(&path.history_of(timeline), &own).map(Reached::from)
+        path.reach(&path.history_of(timeline), &own).map(|reach| Reached::new(timeline, reach))
     }
 
     /// When the server wrote the last of the WAL up to `to`, as the repository has recorded it.

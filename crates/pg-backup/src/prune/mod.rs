@@ -4,7 +4,7 @@ mod backups;
 mod dumps;
 mod leftovers;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 mod moments;
 mod runs;
 mod undo;

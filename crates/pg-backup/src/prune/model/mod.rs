@@ -2,7 +2,7 @@
 //! after every prune, also one that was killed; what the plan says is what is done; and what was deleted comes back.
 
 mod judge;
-mod world;
+pub(crate) mod world;
 
 use judge::Seen;
 use testkit::{Dice, rounds, seed};

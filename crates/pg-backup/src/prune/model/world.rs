@@ -33,65 +33,65 @@ use toban_core::sum::Sum;
 use toban_core::wal::{Lsn, Segment, Timeline, WalName};
 use toban_core::{Error, Out, Result};
 
-pub(super) const HOUR: i64 = 3600;
-pub(super) const DAY: i64 = 24 * HOUR;
+pub(crate) const HOUR: i64 = 3600;
+pub(crate) const DAY: i64 = 24 * HOUR;
 /// Bytes of a segment.
-pub(super) const SIZE: u64 = 16 << 20;
+pub(crate) const SIZE: u64 = 16 << 20;
 /// 2026-01-01: long before the tests, so that no object of now is older than one of the model.
 const START: i64 = 1_767_225_600;
 
 /// A backup that was made, and what is true of it.
-pub(super) struct MadeBackup {
-    pub(super) id: Id,
-    pub(super) system: System,
-    pub(super) timeline: u32,
+pub(crate) struct MadeBackup {
+    pub(crate) id: Id,
+    pub(crate) system: System,
+    pub(crate) timeline: u32,
     /// The segment in which it begins and ends.
-    pub(super) segment: u64,
-    pub(super) ended: i64,
+    pub(crate) segment: u64,
+    pub(crate) ended: i64,
     /// Whether its clock was right.
-    pub(super) dated: bool,
-    pub(super) small: bool,
-    pub(super) objects: Vec<(Key, u64)>,
-    pub(super) json: Vec<u8>,
-    pub(super) verified: Option<i64>,
-    pub(super) damaged: Option<i64>,
-    pub(super) passed: Option<i64>,
-    pub(super) failed: Option<i64>,
-    pub(super) pinned: Option<Option<i64>>,
+    pub(crate) dated: bool,
+    pub(crate) small: bool,
+    pub(crate) objects: Vec<(Key, u64)>,
+    pub(crate) json: Vec<u8>,
+    pub(crate) verified: Option<i64>,
+    pub(crate) damaged: Option<i64>,
+    pub(crate) passed: Option<i64>,
+    pub(crate) failed: Option<i64>,
+    pub(crate) pinned: Option<Option<i64>>,
     /// When a prune deleted it, if its objects were all there then.
-    pub(super) deleted: Option<i64>,
+    pub(crate) deleted: Option<i64>,
 }
 
 impl MadeBackup {
-    pub(super) fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         manifest_key(&self.system, &self.id)
     }
 
     /// Whether nothing speaks against it but what its objects say.
-    pub(super) fn is_trusted(&self) -> bool {
+    pub(crate) fn is_trusted(&self) -> bool {
         self.damaged <= self.verified.filter(|at| self.damaged.is_none_or(|d| d < *at))
             && self.failed <= self.passed.filter(|at| self.failed.is_none_or(|f| f < *at))
     }
 }
 
 /// A run under way.
-pub(super) struct RunUnderWay {
-    pub(super) made: MadeBackup,
-    pub(super) begun: i64,
+pub(crate) struct RunUnderWay {
+    pub(crate) made: MadeBackup,
+    pub(crate) begun: i64,
     /// Whether its process can be looked for.
-    pub(super) alive: bool,
+    pub(crate) alive: bool,
 }
 
 /// A server: its timelines, and where it writes.
-pub(super) struct Server {
-    pub(super) system: System,
+pub(crate) struct Server {
+    pub(crate) system: System,
     /// Of each timeline where it came from, the oldest first.
-    pub(super) histories: BTreeMap<u32, Vec<(u32, u64)>>,
-    current: u32,
+    pub(crate) histories: BTreeMap<u32, Vec<(u32, u64)>>,
+    pub(crate) current: u32,
     /// The number of the next segment.
     next: u64,
     /// When each segment was written.
-    pub(super) moments: BTreeMap<(u32, u64), i64>,
+    pub(crate) moments: BTreeMap<(u32, u64), i64>,
 }
 
 /// A store that is killed after so many changes.
@@ -134,15 +134,15 @@ impl Store for KilledStore {
     }
 }
 
-pub(super) struct World {
+pub(crate) struct World {
     _dir: TempDir,
-    pub(super) repo: Repo,
-    pub(super) dice: Dice,
+    pub(crate) repo: Repo,
+    pub(crate) dice: Dice,
     /// Seconds since 1970.
-    pub(super) now: i64,
-    pub(super) servers: Vec<Server>,
-    pub(super) made: Vec<MadeBackup>,
-    pub(super) runs: Vec<RunUnderWay>,
+    pub(crate) now: i64,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) made: Vec<MadeBackup>,
+    pub(crate) runs: Vec<RunUnderWay>,
     /// Backups since the last whose clock was wrong.
     since_wrong: u32,
     /// Bytes of manifests that are damaged now.
@@ -151,7 +151,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> World {
+    pub(crate) fn new(seed: u64) -> World {
         let memory = PathBuf::from("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let dir = dir.expect("a folder");
@@ -184,7 +184,7 @@ impl World {
         self.repo.store.local_path(key).expect("a folder")
     }
 
-    pub(super) fn put(&self, key: &Key, bytes: &[u8]) {
+    pub(crate) fn put(&self, key: &Key, bytes: &[u8]) {
         let path = self.path(key);
         fs::create_dir_all(path.parent().expect("a folder")).expect("make a folder");
         fs::write(&path, bytes).expect("write it");
@@ -203,7 +203,7 @@ impl World {
     }
 
     /// Hours in which the server writes.
-    pub(super) fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         for _ in 0..1 + self.dice.below(8) {
             self.now += HOUR + i64::try_from(self.dice.below(7)).expect("small") * HOUR;
             self.write_segment();
@@ -224,7 +224,7 @@ impl World {
     }
 
     /// A promotion, or a restore to an earlier position.
-    pub(super) fn change_timeline(&mut self) {
+    pub(crate) fn change_timeline(&mut self) {
         let back = if self.dice.below(2) == 0 { 0 } else { self.dice.below(12) };
         let server = self.servers.last_mut().expect("one at least");
         let first = server.histories[&server.current].last().map_or(1, |(_, end)| end / SIZE + 1);
@@ -245,7 +245,7 @@ impl World {
     }
 
     /// A server that was rebuilt or upgraded.
-    pub(super) fn begin_system(&mut self) {
+    pub(crate) fn begin_system(&mut self) {
         let identifier = 7_500_000_000_000_000_000 + self.servers.len() as u64;
         self.servers.push(Server {
             system: System { cluster: "main".into(), identifier },
@@ -322,7 +322,7 @@ impl World {
         (made, shared)
     }
 
-    pub(super) fn back_up(&mut self) {
+    pub(crate) fn back_up(&mut self) {
         let (made, _) = self.store_backup();
         self.put(&made.key(), &made.json);
         self.made.push(made);
@@ -331,7 +331,7 @@ impl World {
     }
 
     /// A run that has stored its objects and not its manifest.
-    pub(super) fn begin_run(&mut self) {
+    pub(crate) fn begin_run(&mut self) {
         if !self.runs.is_empty() {
             return;
         }
@@ -350,7 +350,7 @@ impl World {
     }
 
     /// A run ends: with a manifest, or it dies; then its process is gone, or nobody knows.
-    pub(super) fn end_run(&mut self) {
+    pub(crate) fn end_run(&mut self) {
         let Some(run) = self.runs.pop() else { return };
         let dies = self.dice.below(3) == 0;
         let key = intent_key(&run.made.system, &run.made.id);
@@ -371,21 +371,21 @@ impl World {
         }
     }
 
-    pub(super) fn end_all(&mut self) {
+    pub(crate) fn end_all(&mut self) {
         while !self.runs.is_empty() {
             self.end_run();
         }
     }
 
-    pub(super) fn size(&self, key: &Key) -> Option<u64> {
+    pub(crate) fn size(&self, key: &Key) -> Option<u64> {
         fs::metadata(self.path(key)).ok().map(|m| m.len())
     }
 
-    pub(super) fn is_there(&self, made: &MadeBackup) -> bool {
+    pub(crate) fn is_there(&self, made: &MadeBackup) -> bool {
         fs::read(self.path(&made.key())).is_ok_and(|bytes| bytes == made.json)
     }
 
-    fn is_whole(&self, made: &MadeBackup) -> bool {
+    pub(crate) fn is_whole(&self, made: &MadeBackup) -> bool {
         self.is_there(made) && made.objects.iter().all(|(key, bytes)| self.size(key) == Some(*bytes))
     }
 
@@ -395,7 +395,7 @@ impl World {
         (!there.is_empty()).then(|| there[self.dice.index(there.len())])
     }
 
-    pub(super) fn verify(&mut self) {
+    pub(crate) fn verify(&mut self) {
         let Some(i) = self.choose_made() else { return };
         self.now += 60;
         let whole = self.dice.below(4) > 0;
@@ -406,7 +406,7 @@ impl World {
         if whole { made.verified = Some(now) } else { made.damaged = Some(now) }
     }
 
-    pub(super) fn drill(&mut self) {
+    pub(crate) fn drill(&mut self) {
         let Some(i) = self.choose_made() else { return };
         self.now += 60;
         let passed = self.dice.below(4) > 0;
@@ -417,20 +417,20 @@ impl World {
         if passed { made.passed = Some(now) } else { made.failed = Some(now) }
     }
 
-    pub(super) fn lose_pack(&mut self) {
+    pub(crate) fn lose_pack(&mut self) {
         let Some(i) = self.choose_made() else { return };
         let (key, _) = self.made[i].objects[0].clone();
         let _ = fs::remove_file(self.path(&key));
     }
 
-    pub(super) fn damage_manifest(&mut self) {
+    pub(crate) fn damage_manifest(&mut self) {
         let Some(i) = self.choose_made() else { return };
         let (key, json) = (self.made[i].key(), self.made[i].json.clone());
         self.put(&key, &json[1..]);
         self.damaged.push((key, json));
     }
 
-    pub(super) fn mend_manifests(&mut self) {
+    pub(crate) fn mend_manifests(&mut self) {
         for (key, json) in std::mem::take(&mut self.damaged) {
             if self.size(&key).is_some() {
                 self.put(&key, &json);
@@ -439,7 +439,7 @@ impl World {
     }
 
     /// Pins one, or ends its pin.
-    pub(super) fn pin(&mut self) {
+    pub(crate) fn pin(&mut self) {
         let Some(i) = self.choose_made() else { return };
         self.now += 60;
         let at = self.time();
@@ -466,12 +466,12 @@ impl World {
     }
 
     /// What a prune would do.
-    pub(super) fn plan(&self, keep: &Keep, as_of: i64) -> Planned {
+    pub(crate) fn plan(&self, keep: &Keep, as_of: i64) -> Planned {
         Planned(self.plan_in(&self.pruning(&self.repo, keep, as_of)))
     }
 
     /// Prunes, to the end or to the change at which it is killed; the records that it emits.
-    pub(super) fn prune(&self, keep: &Keep, as_of: i64, kill: Option<usize>) -> String {
+    pub(crate) fn prune(&self, keep: &Keep, as_of: i64, kill: Option<usize>) -> String {
         let left = AtomicUsize::new(kill.unwrap_or(usize::MAX));
         let store = Arc::new(KilledStore { inner: self.repo.store.clone(), left });
         let repo = Repo { store, ..self.repo.clone() };
@@ -483,7 +483,7 @@ impl World {
         })
     }
 
-    pub(super) fn undo(&mut self, undelete: Option<Span>) {
+    pub(crate) fn undo(&mut self, undelete: Option<Span>) {
         self.now += 60;
         let keep = Keep { undelete, ..Keep::default() };
         let pruning = self.pruning(&self.repo, &keep, self.now);
@@ -492,10 +492,10 @@ impl World {
 }
 
 /// What a prune was said to do.
-pub(super) struct Planned(pub(super) BackupPlan);
+pub(crate) struct Planned(pub(super) BackupPlan);
 
 /// What `emitting` writes, as JSON lines.
-pub(super) fn emit(emitting: impl FnOnce(&mut Out<'_>)) -> String {
+pub(crate) fn emit(emitting: impl FnOnce(&mut Out<'_>)) -> String {
     let mut bytes = Vec::new();
     let mut out = Out::new(Box::new(&mut bytes), Format::Json);
     emitting(&mut out);
