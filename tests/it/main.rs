@@ -3,6 +3,7 @@
 mod debian;
 mod documents;
 mod examples;
+mod first_hour;
 mod notify_failure;
 mod old_repository;
 mod pitr;

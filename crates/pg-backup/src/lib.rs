@@ -6,6 +6,7 @@ mod cli;
 mod copy;
 mod data_dir;
 mod database;
+mod doctor;
 mod dump;
 mod format;
 mod init;
@@ -13,6 +14,7 @@ mod key;
 mod list;
 mod lock;
 mod machine;
+mod objectives;
 mod pin;
 mod prune;
 mod reach;
@@ -24,6 +26,8 @@ mod rows;
 mod rulebook;
 mod run;
 mod server;
+mod status;
+mod units;
 mod verify;
 
 pub use cli::BackupArgs;
@@ -36,6 +40,9 @@ use toban_core::{Out, Result};
 /// # Errors
 /// Each verb says what it could not do; docs/EXIT-STATUS.md lists the kinds.
 pub fn run(args: BackupArgs, out: &mut Out<'_>) -> Result<()> {
+    if let BackupVerb::Init(verb) = &args.verb {
+        return init::run(verb, &args.common, out);
+    }
     let config = args.common.config()?;
     match &args.verb {
         BackupVerb::Run(verb) => run::run(verb, &config, out),
@@ -51,6 +58,8 @@ pub fn run(args: BackupArgs, out: &mut Out<'_>) -> Result<()> {
         BackupVerb::Unpin(verb) => pin::end(verb, &config, out),
         BackupVerb::Key(verb) => key::run(verb, &config, out),
         BackupVerb::Check(verb) => check::run(verb, &config, out),
-        BackupVerb::Init(verb) => init::run(verb, &config, out),
+        BackupVerb::Doctor(verb) => doctor::run(verb, &config, out),
+        BackupVerb::Status(verb) => status::run(verb, &config, out),
+        BackupVerb::Init(verb) => init::run(verb, &args.common, out),
     }
 }

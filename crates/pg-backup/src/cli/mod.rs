@@ -2,15 +2,18 @@
 
 mod backup;
 mod copy;
+mod doctor;
 mod dump;
 mod init;
 mod key;
 mod recovery_target;
 mod rescue;
+mod status;
 
 pub(crate) use backup::{Checkpoint, Restore, Run};
 use clap::{Args as Group, Parser, Subcommand};
 pub(crate) use copy::CopyArgs;
+pub(crate) use doctor::Doctor;
 pub(crate) use dump::{Dump, Form, Globals, RestoreDump};
 pub(crate) use init::{Init, PolicyOf};
 use jiff::Timestamp;
@@ -19,6 +22,7 @@ use jiff::tz::TimeZone;
 pub(crate) use key::{KeyArgs, KeyCheck, KeyNew, KeyTest, KeyVerb};
 pub(crate) use recovery_target::{RecoveryTargetArgs, TargetAction, TargetKeyword, TargetTimeline};
 pub(crate) use rescue::{MomentArgs, Rescue, RowSearch, SearchedChange, Step};
+pub(crate) use status::StatusArgs;
 use std::path::PathBuf;
 use toban_core::check::Rule;
 use toban_core::config::Span;
@@ -58,7 +62,7 @@ impl Cli for BackupArgs {
     }
 
     fn rules() -> &'static [&'static Rule] {
-        crate::rulebook::RULES
+        &crate::rulebook::ALL_RULES
     }
 }
 
@@ -91,7 +95,11 @@ pub enum BackupVerb {
     Key(KeyArgs),
     /// Check the newest backup and dumps: age, size, last verify
     Check(Check),
-    /// Print what a repository needs before its first backup
+    /// Look for what is set up wrong: server, archiving, machine, repositories, jobs
+    Doctor(Doctor),
+    /// Tell what is protected: to which moment, how fast, and since when that is proven
+    Status(StatusArgs),
+    /// Set everything up: configuration, units, the first backup and the first proof that it restores
     Init(Init),
 }
 

@@ -1,4 +1,4 @@
-//! `init`: what a repository needs before its first backup; the IAM policies of who works with it.
+//! What a bucket needs before its first backup: the IAM policies of who works with it, and its lifecycle rules.
 
 use crate::cli::{self, PolicyOf};
 use serde::Serialize;
@@ -21,8 +21,39 @@ impl Record for IamPolicy {
     }
 }
 
-/// Runs the verb.
-pub(crate) fn run(args: &cli::Init, config: &Config, out: &mut Out<'_>) -> Result<()> {
+/// One document that a bucket needs, by what takes it.
+#[derive(Serialize)]
+struct BucketDocument {
+    what: &'static str,
+    document: Value,
+}
+
+impl Record for BucketDocument {
+    const SCHEMA: &'static str = "pg-backup.init-bucket/1";
+    const HEAD: &'static [&'static str] = &["what", "document"];
+    fn cells(&self) -> Vec<String> {
+        vec![self.what.into(), self.document.to_string()]
+    }
+}
+
+/// Prints the policy of some credentials.
+pub(super) fn emit_policy(of: PolicyOf, args: &cli::Init, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    out.emit(&IamPolicy { policy: make_policy(of, &list_places(args, config)?) })
+}
+
+/// Prints both policies, and the lifecycle rules of each bucket.
+pub(super) fn emit_documents(args: &cli::Init, config: &Config, out: &mut Out<'_>) -> Result<()> {
+    let places = list_places(args, config)?;
+    for (what, of) in [("writer policy", PolicyOf::Writer), ("prune policy", PolicyOf::Prune)] {
+        out.emit(&BucketDocument { what, document: make_policy(of, &places) })?;
+    }
+    places.iter().try_for_each(|place| {
+        out.emit(&BucketDocument { what: "lifecycle rules", document: place.make_lifecycle() })
+    })
+}
+
+/// The repositories that lie in S3.
+fn list_places(args: &cli::Init, config: &Config) -> Result<Vec<BucketPlace>> {
     let repos = args.repos.open(config)?;
     let place = |repo: &Repo| {
         let url = config.repo.get(&repo.name).map_or(&repo.name, |section| &section.url);
@@ -32,7 +63,7 @@ pub(crate) fn run(args: &cli::Init, config: &Config, out: &mut Out<'_>) -> Resul
     if places.is_empty() {
         return Err(Error::usage(format!("{} needs no policy: it is not in S3", repos.names())));
     }
-    out.emit(&IamPolicy { policy: make_policy(args.policy, &places) })
+    Ok(places)
 }
 
 /// Where a repository lies.
@@ -49,6 +80,24 @@ impl BucketPlace {
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         BucketPlace { bucket: bucket.into(), prefix, locked }
+    }
+
+    /// What the bucket may remove by itself: uploads that were never ended, and where nothing is locked what `prune`
+    /// has deleted. Objects never go by their age, since newer backups need packs of older ones.
+    fn make_lifecycle(&self) -> Value {
+        let filter = json!({"Prefix": self.prefix});
+        let mut rules = vec![json!({
+            "ID": "toban-unfinished-uploads", "Status": "Enabled", "Filter": filter,
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3},
+        })];
+        if !self.locked {
+            // In a bucket with Object Lock the oldest version is the object, and must stay.
+            rules.push(json!({
+                "ID": "toban-deleted", "Status": "Enabled", "Filter": filter,
+                "NoncurrentVersionExpiration": {"NoncurrentDays": 7},
+            }));
+        }
+        json!({"Rules": rules})
     }
 
     fn statements(&self, of: PolicyOf) -> Vec<Value> {

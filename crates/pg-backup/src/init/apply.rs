@@ -1,0 +1,51 @@
+//! Carries a plan out, step by step.
+
+use super::plan::{Action, Plan, StepState};
+use std::process::{Command, Stdio};
+use toban_core::{Context, Error, Out, Result, durable, shutdown};
+
+/// Carries out what is needed; each step is told when it is done.
+///
+/// # Errors
+/// The first step that fails: those before it are done, and a later run goes on from there.
+pub(super) fn carry_out(plan: &Plan, out: &mut Out<'_>) -> Result<()> {
+    for (n, step) in plan.steps.iter().enumerate().filter(|(_, s)| s.state == StepState::Needed) {
+        shutdown::check()?;
+        let doing = || format!("step {}: {}", n + 1, step.what);
+        let again = "correct that and run init again: it goes on from here";
+        match &step.action {
+            Action::ByHand(_) => {}
+            Action::Write { path, content } => {
+                write_new(path, content).doing(doing).map_err(|e| e.hint(again))?;
+            }
+            Action::Run(words) => run_words(words).doing(doing).map_err(|e| e.hint(again))?,
+        }
+        out.emit(&step.tell(n + 1, true))?;
+    }
+    Ok(())
+}
+
+/// Writes a file that was not there when the plan was made; one that came since stays.
+fn write_new(path: &std::path::Path, content: &str) -> Result<()> {
+    let folder = durable::folder_of(path);
+    if !folder.is_dir() {
+        durable::create_dirs(folder)?;
+        durable::set_mode(folder, 0o755)?;
+    }
+    if path.exists() {
+        return Err(Error::failed(format!("{} is there now", path.display())));
+    }
+    durable::replace(path, 0o644, |w| w.write_all(content.as_bytes()).doing(|| "write".into()))
+}
+
+/// What it says goes to stderr: stdout is for records.
+fn run_words(words: &[String]) -> Result<()> {
+    let [program, rest @ ..] = words else { return Ok(()) };
+    let mut command = Command::new(program);
+    command.args(rest).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
+    let status = command.status().doing(|| format!("start {program}"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Error::failed(format!("{program} ended with {status}"))),
+    }
+}
