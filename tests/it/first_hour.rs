@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use testkit::pg::as_owner;
 use testkit::{Pg, Ran, ended, until};
 
 /// A machine with a server and our programs, and no systemd.
@@ -84,11 +85,16 @@ fn snapshot(folder: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
 #[test]
 fn init_leads_from_nothing_to_a_proven_restore() {
     let machine = Machine::new(18);
-    machine.pg.psql("postgres", "create table incidents as select n, md5(n::text) t from generate_series(1, 1000) n");
+    machine.pg.psql(
+        "postgres",
+        "create table incidents as select n, md5(n::text) t from generate_series(1, 1000) n",
+    );
     let planned = machine.init(&[]);
     let told = steps(&planned);
     assert_eq!(planned.status, Some(0), "{planned:?}");
-    for step in ["to do the first backup", "to do the first drill", "by hand the WAL goes into the repositories"] {
+    for step in
+        ["to do the first backup", "to do the first drill", "by hand the WAL goes into the repositories"]
+    {
         assert!(told.iter().any(|t| t == step), "{step} is not in {told:?}");
     }
     assert!(!machine.path("etc").exists() && !machine.path("mnt/toban").exists(), "a plan changes nothing");
@@ -103,7 +109,8 @@ fn init_leads_from_nothing_to_a_proven_restore() {
     for step in ["done the first backup", "done the first verification", "done the first drill"] {
         assert!(done.iter().any(|t| t == step), "{step} is not in {done:?}");
     }
-    let status: Value = applied.records().into_iter().find(|r| r["schema"] == "pg-backup.status/1").expect("one screen");
+    let status: Value =
+        applied.records().into_iter().find(|r| r["schema"] == "pg-backup.status/1").expect("one screen");
     for known in ["restorable_to", "recovery_seconds", "covered_since", "verified", "drilled"] {
         assert!(!status[known].is_null(), "{known}: {status}");
     }
@@ -123,7 +130,12 @@ fn init_leads_from_nothing_to_a_proven_restore() {
 
 /// The stream runs, rows are written, and the machine's disk dies.
 fn the_disk_is_gone(machine: Machine) {
-    let mut stream = machine.command("wal-shipper", &["stream"]).stderr(Stdio::null()).spawn().expect("start it");
+    // As its unit would: what root stored, the restored server could not read.
+    let mut own = as_owner(&machine.path("bin/wal-shipper"));
+    let shipper = machine.command("wal-shipper", &[]);
+    let env = shipper.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    own.env_clear().envs(env).arg("stream").stdin(Stdio::null()).stderr(Stdio::null());
+    let mut stream = own.spawn().expect("start it");
     machine.pg.psql("postgres", "insert into incidents select n, 'late' from generate_series(1001, 1500) n");
     until("the stream has it all", Duration::from_secs(60), || {
         let ran = machine.run("pg-backup", &["status", "--json"]);
@@ -140,7 +152,9 @@ fn the_disk_is_gone(machine: Machine) {
     let target = dir.path().join("restored");
     let mut restore = Command::new(dir.path().join("bin/pg-backup"));
     restore.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("TOBAN_PG_BIN", bin_dir);
-    restore.env("TOBAN_CONFIG", dir.path().join("etc/toban.toml")).env("TOBAN_STATE_DIR", dir.path().join("state"));
+    restore
+        .env("TOBAN_CONFIG", dir.path().join("etc/toban.toml"))
+        .env("TOBAN_STATE_DIR", dir.path().join("state"));
     restore.args(["restore", "--target", "latest", "--pgdata"]).arg(&target);
     let done = restore.output().expect("run it");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

@@ -6,7 +6,6 @@ mod jobs;
 mod machine;
 mod replication;
 mod repos;
-pub(crate) mod rulebook;
 mod server;
 mod settings;
 mod storage;
@@ -16,7 +15,7 @@ mod time;
 
 use crate::cli;
 use crate::objectives::Objectives;
-use crate::rulebook::ALL_RULES;
+use crate::rulebook::{ALL_RULES, doctor as rulebook};
 use crate::units::read_units;
 use facts::{Facts, Learned};
 use machine::MachineScope;

@@ -2,7 +2,7 @@
 
 use super::facts::{DataFacts, DatabaseFacts, HbaFacts, Learned, ServerFacts, SlotFacts};
 use crate::cli::ServerArgs;
-use crate::run::{missing_rights, shows_pooler};
+use crate::run::{SourcePlace, missing_rights, shows_pooler};
 use crate::server::Server;
 use jiff::Timestamp;
 use postgres::{Client, Row};
@@ -58,7 +58,7 @@ pub(super) fn read_server(args: &ServerArgs, section: Option<&Cluster>) -> Resul
         standby: row.get(1),
         pending_restart,
         monitor: row.get(3),
-        missing_rights: missing_rights(&mut client, &server)?,
+        missing_rights: missing_rights(&mut client, &server, SourcePlace::Here(None))?,
         invalid_settings: read_invalid_settings(&mut client),
         hba: read_hba(&mut client),
         slots: read_slots(&mut client)?,
@@ -95,7 +95,7 @@ fn explain(e: &postgres::Error) -> String {
 fn read_invalid_settings(client: &mut Client) -> Learned<Vec<String>> {
     // What only waits for a restart is another finding.
     let sql = "select coalesce(f.sourcefile, '') || ':' || coalesce(f.sourceline, 0) || ': ' || coalesce(f.name || ': ', '') || f.error \
-               from pg_file_settings f where f.error is not null and f.error <> 'setting could not be applied' \
+               from pg_file_settings f where f.error is not null \
                and not exists (select from pg_settings s where s.name = f.name and s.pending_restart) order by f.seqno";
     let rows = client.query(sql, &[]).map_err(|e| {
         format!(

@@ -4,11 +4,10 @@ mod evidence;
 mod judge;
 #[cfg(test)]
 mod model;
-pub(crate) mod rulebook;
 
 use crate::cli;
 use crate::objectives::Objectives;
-use crate::rulebook::ALL_RULES;
+use crate::rulebook::{ALL_RULES, status as rulebook};
 use crate::server::Server;
 use crate::units::read_units;
 use evidence::{RepoEvidence, Written, read_written};

@@ -3,9 +3,10 @@
 use crate::lab::{back_up, folder, server, take_over};
 use crate::world::World;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tempfile::TempDir;
 use testkit::pg::{Builder, as_owner};
 use testkit::{AgeKey, Pg, Pooler, S3, majors};
 
@@ -19,8 +20,21 @@ fn healthy_builder(major: u32) -> Builder {
 /// A world with a configuration, programs that stand for systemd's, a backup, and the proof of a drill.
 struct Clinic {
     world: World,
+    /// On another disk than the server.
+    disk: TempDir,
     toml: String,
     units: Vec<String>,
+}
+
+/// A folder that is not on the disk of the data directory.
+fn open_disk(pg: &Pg) -> TempDir {
+    let device = |path: &Path| fs::metadata(path).expect("it is there").dev();
+    let places = ["/tmp", "/var/tmp", "/dev/shm"].map(Path::new);
+    let other = places.into_iter().find(|place| place.is_dir() && device(place) != device(pg.data_dir()));
+    let disk = tempfile::tempdir_in(other.expect("/dev/shm is a disk of its own")).expect("a folder");
+    fs::set_permissions(disk.path(), fs::Permissions::from_mode(0o755)).expect("open it");
+    pg.make_folder(&disk.path().join("repo"));
+    disk
 }
 
 const JOBS: [&str; 8] = [
@@ -39,14 +53,15 @@ impl Clinic {
         let world = World::with(crate::lab::checksums_on(builder.start()));
         let mut world = world.in_repo("local", Vec::new());
         fs::set_permissions(world.dir.path(), fs::Permissions::from_mode(0o755)).expect("open it");
-        for name in ["state", "repo", "bin", "etc"] {
+        for name in ["state", "bin", "etc"] {
             folder(&world, name);
         }
         let path = world.path("bin").display().to_string();
         world.set("PATH", &format!("{path}:/usr/bin:/bin"));
         let etc = world.path("etc/toban.toml").display().to_string();
         world.set("TOBAN_CONFIG", &etc);
-        let mut clinic = Clinic { world, toml: String::new(), units: Vec::new() };
+        let disk = open_disk(&world.pg);
+        let mut clinic = Clinic { world, disk, toml: String::new(), units: Vec::new() };
         clinic.script("systemctl", &format!("cat {path}/units"));
         clinic.script("timedatectl", "echo yes");
         clinic.script("wal-shipper", "exit 0");
@@ -62,6 +77,10 @@ impl Clinic {
         clinic
     }
 
+    fn repo(&self) -> PathBuf {
+        self.disk.path().join("repo")
+    }
+
     fn script(&self, name: &str, body: &str) {
         let path = self.world.path(&format!("bin/{name}"));
         fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("write a script");
@@ -74,7 +93,7 @@ impl Clinic {
             "[cluster.main]\nrepos = ['local']\ndatabases = ['postgres']\n[repo.local]\nurl = 'file://{}'\n\
              keep = {{ within = '30d' }}\n[notify.mail]\nto = ['ops@example.org']\nsendmail = '{bin}/sendmail'\n\
              [objectives]\nwindow = '7d'\n",
-            self.world.path("repo").display()
+            self.repo().display()
         )
     }
 
@@ -85,7 +104,7 @@ impl Clinic {
     fn usual_units(&self) -> Vec<String> {
         let on =
             ["pg-backup-run", "pg-backup-prune", "pg-backup-verify", "pg-backup-check", "wal-shipper-check"];
-        let writable = self.world.dir.path().display();
+        let writable = format!("{} {}", self.world.dir.path().display(), self.disk.path().display());
         let unit = |job: &&str| {
             let (load, state, active) = match on.contains(job) {
                 true => ("loaded", "enabled", "active"),
@@ -121,20 +140,16 @@ impl Clinic {
     /// A drill's proof, as its name tells it.
     fn prove_drill(&self) {
         let system = self.world.pg.system_identifier();
-        let path = self.world.path(&format!("repo/main/{system}/proof/drill.20260601T000000Z-passed.json"));
+        let path = self.repo().join(format!("main/{system}/proof/drill.20260601T000000Z-passed.json"));
         fs::create_dir_all(path.parent().expect("a folder")).expect("make it");
         fs::write(path, "{}").expect("write");
     }
 
     /// Everything to the server's user, as if the units had made it.
     fn give(&self) {
-        for name in ["state", "repo"] {
+        for path in [self.world.path("state"), self.repo()] {
             let mut chown = Command::new("chown");
-            let done = chown
-                .args(["-R", "postgres:postgres"])
-                .arg(self.world.path(name))
-                .status()
-                .expect("run chown");
+            let done = chown.args(["-R", "postgres:postgres"]).arg(path).status().expect("run chown");
             assert!(done.success());
         }
     }
@@ -211,6 +226,8 @@ fn is_content_with_what_is_set_up_right_in_many_ways() {
         clinic.world.run(&["run"]).fine();
         clinic.give();
         healthy_in(&clinic, "local", "a tablespace");
+        // A standby on the same machine would have it in the same place.
+        clinic.world.pg.psql("postgres", "drop tablespace t");
         clinic.sql("alter system set archive_mode = 'always'");
         clinic.world.pg.restart();
         healthy_in(&clinic, "local", "an archive that is always");
@@ -238,7 +255,7 @@ fn is_content_with_what_is_set_up_right_in_many_ways() {
         clinic.world.pg.psql("postgres", "select pg_drop_replication_slot('toban')");
         clinic.sql("alter system reset archive_mode");
         clinic.world.pg.restart();
-        let standby = Pg::builder_major(major).standby_of(&clinic.world.pg).start();
+        let standby = Pg::builder_major(major).standby_of(&clinic.world.pg).set("fsync=on").start();
         let primary = std::mem::replace(&mut clinic.world.pg, standby);
         let url = clinic.world.pg.url();
         clinic.world.set("DATABASE_URL", &url);
@@ -281,12 +298,6 @@ fn names_each_mistake_of_a_server() {
     clinic.sick(&["slot-lost"], &[]);
     clinic.world.pg.psql("postgres", "select pg_drop_replication_slot('gone')");
     clinic.sql("alter system reset max_slot_wal_keep_size");
-    clinic
-        .world
-        .pg
-        .psql("postgres", "update pg_database set datcollversion = '1' where datname = 'postgres'");
-    clinic.sick(&["collation-version"], &[]);
-    clinic.world.pg.psql("postgres", "alter database postgres refresh collation version");
     clinic.world.pg.psql("postgres", "create role small login; alter role small set log_statement = 'none'");
     let small = clinic.world.pg.conninfo("postgres").replace("user=postgres", "user=small");
     let found = clinic.found(&["--db", &small]);
@@ -359,9 +370,16 @@ fn names_each_mistake_of_a_machine_and_its_repositories() {
     let inside = clinic.world.pg.data_dir().join("backups");
     clinic.toml_with(
         &["repository-in-data", "repository-same-disk", "repository-empty", "unit-read-only"],
-        &format!("file://{}", clinic.world.path("repo").display()),
+        &format!("file://{}", clinic.repo().display()),
         &format!("file://{}", inside.display()),
     );
+    // Debian's server has ICU, whose collations have versions.
+    let words = "create database words template template0 encoding 'UTF8' locale 'C' locale_provider icu icu_locale 'und'";
+    clinic.world.pg.psql("postgres", words);
+    let older = "update pg_database set datcollversion = '1' where datname = 'words'";
+    clinic.world.pg.psql("postgres", older);
+    clinic.sick(&["collation-version"], &[]);
+    clinic.world.pg.psql("postgres", "alter database words refresh collation version");
     modes_of_files(&clinic);
     clinic.script("timedatectl", "echo no");
     clinic.sick(&["clock-unsynchronised"], &[]);
@@ -382,9 +400,9 @@ fn names_each_mistake_of_a_machine_and_its_repositories() {
     clinic.world.run(&["run"]).fine();
     clinic.give();
     clinic.healthy("what waited was delivered");
-    let (repo, away) = (clinic.world.path("repo"), clinic.world.path("away"));
+    let (repo, away) = (clinic.repo(), clinic.disk.path().join("away"));
     fs::rename(&repo, &away).expect("take it away");
-    folder(&clinic.world, "repo");
+    clinic.world.pg.make_folder(&repo);
     clinic.sick(&["repository-empty"], &[]);
     fs::remove_dir(&repo).expect("remove");
     fs::rename(&away, &repo).expect("bring it back");
@@ -393,7 +411,7 @@ fn names_each_mistake_of_a_machine_and_its_repositories() {
     fs::remove_file(&proof).expect("remove");
     clinic.sick(&["drill-never"], &[]);
     clinic.prove_drill();
-    let other = Pg::builder_major(15).set("fsync=on").start();
+    let other = Pg::builder_major(16).start();
     let here = clinic.found(&["--db", &other.url()]);
     assert!(here.iter().any(|f| f.contains(" system-changed ")), "{here:?}");
 }
@@ -415,10 +433,10 @@ fn modes_of_files(clinic: &Clinic) {
     mode(&secret, 0o644);
     clinic.sick(&["secret-open"], &[]);
     mode(&secret, 0o600);
-    for (name, id) in [("state", "state-folder"), ("repo", "repository-owner")] {
-        own(&clinic.world.path(name), "root");
+    for (path, id) in [(clinic.world.path("state"), "state-folder"), (clinic.repo(), "repository-owner")] {
+        own(&path, "root");
         clinic.sick(&[id], &[]);
-        own(&clinic.world.path(name), "postgres");
+        own(&path, "postgres");
     }
     let key = AgeKey::make(&clinic.world.path("etc/key.txt"));
     let recipients = clinic.world.path("etc/recipients.txt");
@@ -446,6 +464,7 @@ fn units_of_a_machine(clinic: &mut Clinic) {
     plant(clinic, &["timer-disabled"], "pg-backup-run@main.timer", "=active", "=inactive");
     plant(clinic, &["unit-failed"], "pg-backup-prune@main.service", "=inactive", "=failed");
     let writable = format!("ReadWritePaths={}", clinic.world.dir.path().display());
+    let writable = format!("{writable} {}", clinic.disk.path().display());
     plant(clinic, &["unit-read-only"], "pg-backup-run@main.service", &writable, "ReadWritePaths=/srv");
     clinic.world.set("TZ", "Europe/Berlin");
     plant(clinic, &["timer-zone"], "pg-backup-run@main.timer", "04:00:00", "02:15:00");

@@ -18,12 +18,17 @@ fn status(world: &World, more: &[&str]) -> (Value, Vec<Value>) {
 
 #[track_caller]
 fn severity<'f>(findings: &'f [Value], id: &str, object: &str) -> &'f str {
-    let found = findings.iter().find(|f| f["id"] == id && f["object"].as_str().is_some_and(|o| o.contains(object)));
-    found.and_then(|f| f["severity"].as_str()).unwrap_or_else(|| panic!("no {id} of {object:?} in {findings:?}"))
+    let found =
+        findings.iter().find(|f| f["id"] == id && f["object"].as_str().is_some_and(|o| o.contains(object)));
+    found
+        .and_then(|f| f["severity"].as_str())
+        .unwrap_or_else(|| panic!("no {id} of {object:?} in {findings:?}"))
 }
 
 fn later(world: &World, hours: u32) -> String {
-    let sql = format!("set timezone to 'UTC'; select to_char(now() + interval '{hours} hours', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");
+    let sql = format!(
+        "set timezone to 'UTC'; select to_char(now() + interval '{hours} hours', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+    );
     world.pg.psql("postgres", &sql)
 }
 
@@ -62,7 +67,9 @@ fn tells_what_is_proven_and_what_is_not() {
     fs::write(&path, proof.to_string()).expect("write");
     fs::create_dir(world.path("bin")).expect("make it");
     let timer = |job: &str| {
-        format!("Id={job}@main.timer\nLoadState=loaded\nUnitFileState=enabled\nActiveState=active\nNextElapseUSecRealtime=@1796086800\n")
+        format!(
+            "Id={job}@main.timer\nLoadState=loaded\nUnitFileState=enabled\nActiveState=active\nNextElapseUSecRealtime=@1796086800\n"
+        )
     };
     let blank = "Id=x@main.service\nLoadState=not-found\n".to_string();
     let units: Vec<String> = std::iter::once(timer("pg-backup-run")).chain(vec![blank; 16]).collect();
@@ -72,7 +79,10 @@ fn tells_what_is_proven_and_what_is_not() {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("chmod");
     world.set("PATH", &format!("{}:/usr/bin:/bin", world.path("bin").display()));
     let (told, findings) = status(&world, &["--at", &later(&world, 2)]);
-    assert!(matches!(told["recovery_seconds"].as_u64(), Some(20 | 21)), "twice the size, twice the time: {told}");
+    assert!(
+        matches!(told["recovery_seconds"].as_u64(), Some(20 | 21)),
+        "twice the size, twice the time: {told}"
+    );
     for (id, object, wanted) in [
         ("recovery-point-now", "main", "critical"),
         ("recovery-time-now", "main", "critical"),
@@ -86,7 +96,10 @@ fn tells_what_is_proven_and_what_is_not() {
     }
     let line = world.run(&["status", "--monitoring"]);
     assert_eq!(line.stdout.lines().count(), 1, "{line:?}");
-    assert!(line.status == Some(2) && line.stdout.contains("'recovery'=2") && line.stdout.contains(";;15"), "{line:?}");
+    assert!(
+        line.status == Some(2) && line.stdout.contains("'recovery'=2") && line.stdout.contains(";;15"),
+        "{line:?}"
+    );
     world.pg.stop();
     let (told, _) = status(&world, &[]);
     assert!(told["restorable_to"].is_string(), "the repository tells without the server: {told}");
@@ -99,7 +112,11 @@ fn tells_of_dumps_and_of_a_repository_that_is_away() {
     world.dump("app", &[]);
     let toml = world.path("toban.toml");
     let (near, far) = (world.path("repo"), world.path("nowhere/repo"));
-    let text = format!("[repo.near]\nurl = 'file://{}'\n[repo.far]\nurl = 'file://{}'\n", near.display(), far.display());
+    let text = format!(
+        "[repo.near]\nurl = 'file://{}'\n[repo.far]\nurl = 'file://{}'\n",
+        near.display(),
+        far.display()
+    );
     fs::write(&toml, text).expect("write");
     world.set("TOBAN_CONFIG", &toml.display().to_string());
     let (told, findings) = status(&world, &["--repo", "near,far"]);

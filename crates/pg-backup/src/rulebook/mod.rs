@@ -1,11 +1,14 @@
 //! What `check` can find; and all that this tool can.
 
+pub(crate) mod doctor;
+pub(crate) mod status;
+
 use std::sync::LazyLock;
 use toban_core::check::Rule;
 
 /// The rules of every verb.
 pub(crate) static ALL_RULES: LazyLock<Vec<&'static Rule>> =
-    LazyLock::new(|| [RULES, crate::doctor::rulebook::RULES, crate::status::rulebook::RULES].concat());
+    LazyLock::new(|| [RULES, doctor::RULES, status::RULES].concat());
 
 toban_core::rules! {
     AGE = "age" in "age":
