@@ -138,7 +138,11 @@ fn parse_identities(bytes: &[u8]) -> Result<Vec<Identity>> {
 /// An error names the number of the line alone: what it holds may be a key, mistyped.
 fn parse_native(line: &str, number: usize) -> Result<Identity> {
     let parsed: Result<age::x25519::Identity, _> = line.parse();
-    let key = parsed.map_err(|_| Error::usage(format!("line {number} is no identity")))?;
+    let key = parsed.map_err(|_| match line.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
+        true => Error::usage(format!("line {number} begins as an identity, and its checksum does not fit"))
+            .hint("look for a mistyped character"),
+        false => Error::usage(format!("line {number} is no identity")),
+    })?;
     Ok(Identity { name: key.to_public().to_string(), key: Box::new(key) })
 }
 

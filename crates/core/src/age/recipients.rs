@@ -26,13 +26,11 @@ impl Recipient {
     /// A line of a file of recipients: `age1…`, or a key of OpenSSH as `ssh-ed25519 AAAA…`.
     ///
     /// # Errors
-    /// Usage for anything else.
+    /// Usage for anything else. It does not say what the line holds: that may be a private key, put here by mistake.
     pub fn parse(line: &str) -> Result<Recipient> {
         let native = line.parse().map(PublicKey::Native).ok();
-        let key = native.or_else(|| line.parse().map(PublicKey::Ssh).ok()).ok_or_else(|| {
-            let e = Error::usage(format!("{line:?} is no recipient"));
-            e.hint("a recipient is age1…, as `age-keygen` prints it, or ssh-ed25519 AAAA…, as in a file .pub")
-        })?;
+        let key = native.or_else(|| line.parse().map(PublicKey::Ssh).ok());
+        let key = key.ok_or_else(|| explain_line(line))?;
         let name = match &key {
             PublicKey::Native(key) => key.to_string(),
             PublicKey::Ssh(key) => name_ssh(key),
@@ -45,6 +43,20 @@ impl Recipient {
             PublicKey::Native(key) => key,
             PublicKey::Ssh(key) => key,
         }
+    }
+}
+
+/// Why a line is no recipient.
+fn explain_line(line: &str) -> Error {
+    let is_private = line.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") || line.contains("PRIVATE KEY");
+    match is_private {
+        true => Error::usage("it is an identity, the private key").hint(
+            "it must not lie on the server: put the line that begins with age1 or ssh- here, and make a new identity \
+             if others could read this file",
+        ),
+        false => Error::usage("it is no recipient").hint(
+            "a recipient is age1…, as `age-keygen` prints it, or ssh-ed25519 AAAA…, as in a file .pub",
+        ),
     }
 }
 
@@ -74,8 +86,11 @@ impl Recipients {
     pub fn read_file(path: &Path) -> Result<Recipients> {
         let doing = || format!("read the recipients in {}", path.display());
         let text = std::fs::read_to_string(path).doing(doing).map_err(|e| e.kind_as(crate::Kind::Usage))?;
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let parsed = lines.map(Recipient::parse).collect::<Result<Vec<_>>>().doing(doing)?;
+        let lines = text.lines().map(str::trim).enumerate();
+        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let parse =
+            |(n, line): (usize, &str)| Recipient::parse(line).doing(|| format!("read line {}", n + 1));
+        let parsed = lines.map(parse).collect::<Result<Vec<_>>>().doing(doing)?;
         let each: BTreeMap<String, Recipient> = parsed.into_iter().map(|r| (r.name.clone(), r)).collect();
         if each.is_empty() {
             return Err(Error::usage(format!("{} holds no recipient", path.display())));

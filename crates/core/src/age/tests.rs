@@ -134,9 +134,11 @@ fn what_is_no_key_is_named_and_never_printed() {
         let e = Identities::read_file(&write(bad)).err().expect("no identity");
         assert!(e.kind() == Kind::Usage && !e.chain().contains("SECRET"), "{e:?}");
     }
-    for bad in ["", "age1nobody", "ssh-rsa AAAA", secret] {
+    let openssh = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----\n";
+    for bad in ["", "age1nobody", "ssh-rsa AAAA", secret, &secret.to_lowercase(), openssh] {
         let e = Recipients::read_file(&write(bad)).expect_err("no recipient");
-        assert_eq!(e.kind(), Kind::Usage, "{e:?}");
+        let all = format!("{} {:?}", e.chain(), e.find_hint()).to_uppercase();
+        assert!(e.kind() == Kind::Usage && !all.contains("SECRET") && !all.contains("B3BLB"), "{e:?}");
     }
     crate::durable::set_mode(&keys.path("native"), 0o644).expect("chmod");
     let e = Identities::read_file(&keys.path("native")).err().expect("others may read it");

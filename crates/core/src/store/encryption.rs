@@ -163,6 +163,19 @@ impl Encryption {
         self.apply_rules(key)
     }
 
+    /// Has this store refuse plain content in the folder of `cluster` where `source` does.
+    ///
+    /// # Errors
+    /// Those of the two stores.
+    pub fn take_rules(&self, source: &dyn Store, cluster: &str) -> Result<()> {
+        let rules: Key = format!("{cluster}/{RULES}").parse()?;
+        let Some(json) = read_small(source, &rules, LARGEST_RULES)? else { return Ok(()) };
+        if self.store.stat(&rules)?.is_none() {
+            self.store.put(&rules, &mut &json[..], &Attrs::new())?;
+        }
+        Ok(())
+    }
+
     /// Whether encrypted content is looked for first.
     fn expects_encrypted(&self) -> bool {
         self.recipients.is_some() || self.identities.is_some()

@@ -203,7 +203,11 @@ impl CopyJob<'_> {
             let items = survey.plan_items(&self.choice())?;
             self.copy_items(&items, survey.sizes_there(), sink)?;
         }
-        Ok(())
+        // At the end: what the source has from before it was encrypted has gone over by then.
+        match self.pair.to.store.encryption().filter(|_| !self.dry_run) {
+            Some(encryption) => encryption.take_rules(&*self.pair.from.store, self.cluster),
+            None => Ok(()),
+        }
     }
 
     fn choice(&self) -> Choice<'_> {

@@ -24,12 +24,13 @@ pub(super) fn choose_databases(args: &cli::Dump, config: &Config) -> Result<(Ser
     let configured = section.map(|s| s.databases.clone()).unwrap_or_default();
     // A cluster's section without names means all of it: a timer must not back up less than one believes.
     let all = args.all || (args.databases.is_empty() && section.is_some() && configured.is_empty());
-    let named = match (args.databases.is_empty(), configured.is_empty()) {
-        (false, _) => args.databases.clone(),
-        (true, false) => configured,
-        (true, true) => vec![server.conn.dbname().to_string()],
+    let chosen = match (args.databases.is_empty(), configured.is_empty()) {
+        _ if all => choose_all(&listed)?,
+        (false, _) => choose_named(&listed, &args.databases)?,
+        // Of a night's run each by itself: that one database was dropped must not stop the dumps of the others.
+        (true, false) => choose_each(&listed, configured),
+        (true, true) => choose_named(&listed, &[server.conn.dbname().to_string()])?,
     };
-    let chosen = if all { choose_all(&listed)? } else { choose_named(&listed, &named)? };
     if args.databases.is_empty() && !all {
         warn_of_others(&listed, &chosen.names);
     }
@@ -75,17 +76,21 @@ fn list_databases(client: &mut Client) -> Result<Vec<ListedDatabase>> {
 
 /// Every database but the server's own two templates.
 fn choose_all(listed: &[ListedDatabase]) -> Result<ChosenDatabases> {
-    let mut chosen = ChosenDatabases { names: Vec::new(), refused: Vec::new() };
-    for found in listed.iter().filter(|d| !d.is_stock_template()) {
-        match check_dumpable(listed, &found.name) {
-            Ok(()) => chosen.names.push(found.name.clone()),
-            Err(e) => chosen.refused.push(e),
-        }
-    }
+    let there = listed.iter().filter(|d| !d.is_stock_template());
+    let chosen = choose_each(listed, there.map(|d| d.name.clone()).collect());
     match chosen.names.is_empty() && chosen.refused.is_empty() {
         true => Err(Error::usage("the server has no database to dump")),
         false => Ok(chosen),
     }
+}
+
+/// Those of `names` that can be dumped.
+fn choose_each(listed: &[ListedDatabase], mut names: Vec<String>) -> ChosenDatabases {
+    names.sort();
+    names.dedup();
+    let mut refused = Vec::new();
+    names.retain(|name| check_dumpable(listed, name).map_err(|e| refused.push(e)).is_ok());
+    ChosenDatabases { names, refused }
 }
 
 /// The databases that are named.
@@ -94,10 +99,7 @@ fn choose_all(listed: &[ListedDatabase]) -> Result<ChosenDatabases> {
 /// Usage for a name that is not there or cannot be dumped.
 fn choose_named(listed: &[ListedDatabase], named: &[String]) -> Result<ChosenDatabases> {
     named.iter().try_for_each(|name| check_dumpable(listed, name))?;
-    let mut names = named.to_vec();
-    names.sort();
-    names.dedup();
-    Ok(ChosenDatabases { names, refused: Vec::new() })
+    Ok(choose_each(listed, named.to_vec()))
 }
 
 impl ListedDatabase {
@@ -168,6 +170,8 @@ mod tests {
             "{refused:?}"
         );
         assert!(choose_all(&listed()[3..5]).is_err());
+        let some = choose_each(&listed(), ["nope", "app", "app"].map(String::from).to_vec());
+        assert_eq!((some.names, some.refused.len()), (vec!["app".to_string()], 1));
         assert_eq!(names(&["app", "app"]), Ok(vec!["app".to_string()]));
         for (name, why) in [
             ("nope", "there is no database"),

@@ -147,6 +147,10 @@ impl RestoreDumpPlan {
             (Some(_), true) => TargetChange::Replace,
             (Some(_), false) if swap::is_empty(server, target)? => TargetChange::Fill,
             (Some(_), false) => return Err(occupied_error(target)),
+            (None, true) if source.manifest().is_none_or(|m| m.database.name != target) => {
+                let e = Error::usage(format!("there is no database {target:?} to replace"));
+                return Err(e.hint(format!("--into {target} makes it")));
+            }
             (None, _) => TargetChange::Create,
         };
         let dumped = source.manifest().map(|m| Properties { name: target.into(), ..m.database.clone() });

@@ -61,6 +61,7 @@ fn what_the_command_line_refuses() {
         (&["restore-dump", &id, "--into", "app"], 1, "not empty"),
         (&["restore-dump", &id, "--into", ""], 2, "empty"),
         (&["restore-dump", &id, "--replace", "template1"], 2, "template"),
+        (&["restore-dump", &id, "--replace", "ap"], 2, "there is no database \"ap\" to replace"),
         (&["restore-dump", "20261121T030000Z-120034", "--into", "x"], 2, "no dump"),
         (&["restore-dump", "/nonexistent", "--into", "x"], 2, "neither the ID"),
         (&["restore-dump", "/etc", "--into", "x"], 2, "toc.dat"),

@@ -323,6 +323,7 @@ fn every_listed_backup_restores_with_the_identities_that_list_names() {
     world
         .run(&["copy", "--from", &place, "--to", &far])
         .refused(2, "is not encrypted, and everything in its target is");
+    assert!(world.path("far/main/repository.json").exists(), "it refuses plain content as its source does");
     world.run(&["verify", "--repo", &far]).fine();
     let copied = world.run(&["list", "--json", "--repo", &far]).json();
     assert_eq!(copied.len() + 2, listed.len(), "all but what is plain");

@@ -3,8 +3,8 @@
 use crate::lab::{back_up, content, fill, folder, lab};
 use crate::world::World;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use testkit::Pg;
 
 /// The block of the page that restores a backup.
@@ -17,15 +17,19 @@ fn commands() -> String {
 
 /// Restores a backup by the page's own commands, an encrypted one by a file with an identity.
 pub(crate) fn restore_by_hand(world: &World, id: &str, target: &Path, identity: Option<&Path>) {
+    let done = try_by_hand(world, id, target, identity);
+    assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
+    std::fs::set_permissions(target, std::fs::Permissions::from_mode(0o700)).expect("close it");
+}
+
+fn try_by_hand(world: &World, id: &str, target: &Path, identity: Option<&Path>) -> Output {
     let backup =
         world.files().into_iter().find(|f| f.ends_with(format!("{id}/backup.json"))).expect("a manifest");
     let mut sh = Command::new("sh");
     sh.args(["-euc", &commands()]).current_dir(target);
     sh.env("BACKUP", backup.parent().expect("its folder"));
     sh.env("IDENTITY", identity.unwrap_or(Path::new("")));
-    let done = sh.output().expect("run sh");
-    assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
-    std::fs::set_permissions(target, std::fs::Permissions::from_mode(0o700)).expect("close it");
+    sh.output().expect("run sh")
 }
 
 fn give_as(target: &Path, place: &str) {
@@ -65,5 +69,25 @@ fn zstd_gzip_tar_and_sh_are_enough() {
         let restored = Pg::promoted(15, &target);
         assert_eq!(content(&restored), before);
         assert_eq!(restored.psql("postgres", "select count(*) from there"), "20000");
+        drop(restored);
+        // What is damaged or missing must not become a folder that starts: its own objects, or those that it shares.
+        for object in ["/pack/00001.", "/files.jsonl."] {
+            let is_one = |f: &PathBuf| f.display().to_string().contains(&format!("{id}{object}"));
+            let Some(object) = world.files().into_iter().find(is_one) else { continue };
+            let whole = std::fs::read(&object).expect("read");
+            let mut flipped = whole.clone();
+            flipped[whole.len() / 2] ^= 1;
+            std::fs::write(&object, flipped).expect("damage it");
+            let refuses = |what: &str| {
+                let again = folder(&world, &format!("{what} {id}"));
+                let done = try_by_hand(&world, &id, &again, None);
+                assert!(!done.status.success() && !again.join("recovery.signal").exists(), "{what}: {done:?}");
+                std::fs::remove_dir_all(&again).expect("clear");
+            };
+            refuses("damaged");
+            std::fs::remove_file(&object).expect("lose it");
+            refuses("lost");
+            std::fs::write(&object, whole).expect("put it back");
+        }
     }
 }
