@@ -221,10 +221,7 @@ impl Config {
     /// # Errors
     /// Usage, with the line and the key.
     pub fn parse(text: &str) -> Result<Config> {
-        let config: Config = toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
-            Error::usage(format!("line {line}: {}", e.message()))
-        })?;
+        let config: Config = toml::from_str(text).map_err(|e| Error::usage(describe_fault(text, &e)))?;
         let unknown = |(name, value): &(&String, &toml::Value)| {
             // Which sections tools have is theirs to know, so an unknown one passes here; what is no section, or
             // nearly has the name of one that is shared, is a mistake in any case.
@@ -263,8 +260,23 @@ impl Config {
             return Ok(T::default());
         };
         section.clone().try_into().map_err(|e: toml::de::Error| {
-            Error::usage(format!("configuration: [{}]: {}", path.join("."), e.message()))
+            Error::usage(format!("configuration: [{}]: {}", path.join("."), hide_text(e.message())))
         })
+    }
+}
+
+/// The line and the reason for which `text` is not the TOML that was wanted. Never a line of it, nor a text in it: what was
+/// given by mistake may be a file of secrets, and messages go into journals and mails.
+pub fn describe_fault(text: &str, e: &toml::de::Error) -> String {
+    let line = e.span().map_or(0, |s| text[..s.start].matches('\n').count() + 1);
+    format!("line {line}: {}", hide_text(e.message()))
+}
+
+/// The message without the text that it quotes: `invalid type: string "…", expected …`.
+fn hide_text(message: &str) -> String {
+    match (message.find("string \""), message.rfind('"')) {
+        (Some(start), Some(end)) => format!("{}a text{}", &message[..start], &message[end + 1..]),
+        _ => message.to_string(),
     }
 }
 
@@ -276,6 +288,23 @@ fn is_typo(name: &str, meant: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn faults_never_show_what_the_file_holds() {
+        let cases = [
+            ("a = 1\n{\"password\":\"hunter2\"}", "line 2: "),
+            ("[{\"password\":\"hunter2\"}]", "line 1: "),
+            ("[log]\nx = 'hunter2", "line 2: "),
+            ("AGE-SECRET-hunter2", "line 1: "),
+            ("TOKEN=hunter2", "line 1: "),
+            ("repos = \"hunter2\"\nx = 1", ""),
+        ];
+        for (text, line) in cases {
+            let e = toml::from_str::<std::collections::BTreeMap<String, u8>>(text).expect_err(text);
+            let shown = super::describe_fault(text, &e);
+            assert!(shown.starts_with(line) && !shown.contains("hunter2"), "{shown}");
+        }
+    }
+
     use super::*;
 
     #[test]

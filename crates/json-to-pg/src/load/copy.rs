@@ -5,6 +5,7 @@ use super::lookup::Lookups;
 use super::repeats::RepeatFilter;
 use super::rows::{LinkWriter, RowSpool, RowWriter};
 use crate::census::scan::holds_sample;
+use crate::census::secrets::is_secret;
 use crate::model::compiled::{field_of, quote_table};
 use crate::model::{FieldForm, FilePlan, FilledTable, OnConflict};
 use crate::source::file::Identity;
@@ -12,6 +13,7 @@ use crate::source::stream::RecordFile;
 use migrate::copy::{SIGNATURE, TRAILER};
 use migrate::sql::name_list;
 use postgres::Client;
+use postgres::error::SqlState;
 use std::io::{Read, Seek, Write};
 use toban_core::pg::Ident;
 use toban_core::{Context, Error, Kind, Result};
@@ -243,12 +245,27 @@ impl BadValues {
     }
 }
 
+/// The detail of these names the key alone; that of others shows the whole row, password hashes and all.
+const KEY_ALONE: [SqlState; 3] =
+    [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION, SqlState::EXCLUSION_VIOLATION];
+
 fn explain_refusal(file: &str, e: postgres::Error) -> Error {
-    let detail = e.as_db_error().and_then(|d| d.detail()).map(|d| format!(": {d}")).unwrap_or_default();
+    let is_shown = |detail: &&str| {
+        let columns = detail.split_once(")=(").map_or(*detail, |(columns, _)| columns);
+        let mut names = columns.split(['(', ',', ' ', '"']).filter(|n| !n.is_empty());
+        e.code().is_some_and(|code| KEY_ALONE.contains(code)) && !names.any(is_secret)
+    };
+    let detail = e.as_db_error().and_then(|d| d.detail()).filter(is_shown);
+    let detail = detail.map(|d| format!(": {d}")).unwrap_or_default();
     let refused = e.code().is_some_and(|c| c.code().starts_with("23"));
     let error = Error::caused_by(format!("load {file}{detail}"), e);
     // A constraint of the application's is a finding about the data, not a failure of the run.
-    if refused { error.kind_as(Kind::Findings) } else { error }
+    match refused {
+        true => error.kind_as(Kind::Findings).hint(
+            "correct these records in the file, or drop them or the path in the plan; nothing was loaded",
+        ),
+        false => error,
+    }
 }
 
 fn stage_name(file: usize, number: usize) -> String {

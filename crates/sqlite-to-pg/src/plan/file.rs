@@ -2,6 +2,7 @@
 
 use crate::model::{FORMAT, Plan};
 use std::path::Path;
+use toban_core::config::describe_fault;
 use toban_core::{Context, Error, Kind, Result, durable};
 
 /// What stands above the plan.
@@ -34,8 +35,8 @@ pub(crate) fn read_plan(path: &Path) -> Result<Plan> {
     let text = std::fs::read_to_string(path)
         .doing(|| format!("read the plan {shown}"))
         .map_err(|e| e.kind_as(Kind::Usage))?;
-    let plan: Plan =
-        toml::from_str(&text).map_err(|e| Error::usage(format!("read the plan {shown}: {e}")))?;
+    let plan: Plan = toml::from_str(&text)
+        .map_err(|e| Error::usage(format!("read the plan {shown}: {}", describe_fault(&text, &e))))?;
     match plan.format {
         FORMAT => Ok(plan),
         other => {
