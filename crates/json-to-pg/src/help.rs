@@ -28,7 +28,7 @@ Examples:
   json-to-pg verify --against dbname=app
 
 By the plan that the last run kept. Rows that were changed since are told apart from those that differ. Status 4: something
-differs or is missing; 3: only rows that were changed since. It writes nothing; a role that may read is enough.";
+differs, is missing, or stands in the files and not in the plan; 3: only rows that were changed since. It writes nothing; a role that may read is enough.";
 
 pub(crate) const EXPORT_HELP: &str = "\
 Examples:
@@ -36,7 +36,8 @@ Examples:
     json-to-pg export /srv/app/backend/data.new --against dbname=app
 
 In the application's own layout (indent, escapes, order of members), by the plan of the last run. Where nothing was dropped
-and nothing changed since, the files are those that were loaded.";
+and nothing changed since, the files are those that were loaded. Times keep every digit, and where some have a zone and some
+have none, all get one. Values that no path of a file gets are named, and end it with status 3.";
 
 pub(crate) const UNDO_HELP: &str = "\
 Examples:

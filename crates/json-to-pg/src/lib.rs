@@ -14,6 +14,7 @@ mod rules;
 mod run;
 mod source;
 mod target;
+mod unexported;
 mod verify;
 mod write;
 

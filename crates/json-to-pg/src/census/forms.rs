@@ -2,9 +2,11 @@
 
 use migrate::timestamp::{self, LocalTimestamp};
 
-/// How a time is written: its digits as `0`, as `0000-00-00T00:00:00.000000Z`.
+/// How a time is written: its digits as `0`, but for those of its zone, as `0000-00-00T00:00:00.000+09:00`.
 pub(crate) fn time_form(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
+    // Behind the day a sign begins the zone.
+    let zone = text.get(11..).and_then(|rest| rest.find(['+', '-'])).map_or(text.len(), |at| at + 11);
+    text.char_indices().map(|(at, c)| if at < zone && c.is_ascii_digit() { '0' } else { c }).collect()
 }
 
 /// The time that a text is, when it is one; what is longer than any form is none.
@@ -51,6 +53,7 @@ mod tests {
     #[test]
     fn forms() {
         assert_eq!(time_form("2026-01-07T11:49:50.796833"), "0000-00-00T00:00:00.000000");
+        assert_eq!(time_form("2026-01-07 11:49:50.7 -03:30"), "0000-00-00 00:00:00.0 -03:30");
         assert!(parse_time("2026-01-10T09:30:00Z").is_some() && parse_time("2024-06-23").is_some());
         let no = ["2026/01/05", "2026-1-5", "20260105", "2026-02-30", "2026-01-05T24:00:00", "令和7年1月5日"];
         for text in no {
