@@ -4,6 +4,7 @@ use crate::cli::JsonVerifyArgs;
 use crate::ledger;
 use crate::model::compiled::compile_file;
 use crate::proof::compare::{FileComparison, RecordDifference};
+use crate::run::differs::{FolderState, compare_folder};
 use crate::run::plan_zones;
 use crate::source::stream::RecordFile;
 use crate::target;
@@ -53,8 +54,11 @@ pub(crate) fn run(args: &JsonVerifyArgs, out: &mut Out<'_>) -> Result<()> {
     let folder = args.from.clone().unwrap_or_else(|| PathBuf::from(&last.plan.folder));
     let known = target::read_known(&mut client)?;
     let zones = plan_zones(&last.plan)?;
-    let (mut differing, mut changed) = (0, 0);
-    for file in last.plan.moving_files() {
+    let (mut differing, mut changed, mut more) = (0, 0, false);
+    // What the plan does not know is in no row, so that no comparison of rows would find it.
+    let FolderState { differences: unknown, sums } = compare_folder(&last.plan, &folder)?;
+    unknown.iter().for_each(|what| log::warn!("{what}"));
+    for (file, sum) in last.plan.moving_files().zip(&sums) {
         let table = compile_file(file, &known)?;
         let path = folder.join(&file.name);
         let comparison = FileComparison {
@@ -66,6 +70,10 @@ pub(crate) fn run(args: &JsonVerifyArgs, out: &mut Out<'_>) -> Result<()> {
             transaction: &last.transaction,
         };
         let outcome = comparison.compare_sides(&mut client)?;
+        // Looked at in one state and compared in another.
+        if outcome.identity.sha256 != *sum {
+            return Err(crate::source::file::file_changed(&path));
+        }
         let since = outcome.differences.iter().filter(|d| d.kind == RecordDifference::Changed).count();
         let line = VerifiedFile {
             file: file.name.clone(),
@@ -81,16 +89,24 @@ pub(crate) fn run(args: &JsonVerifyArgs, out: &mut Out<'_>) -> Result<()> {
         outcome.differences.iter().try_for_each(|d| out.emit(d))?;
         if outcome.more {
             log::warn!("{}: there are more differences than are named", file.name);
+            more = true;
         }
     }
+    let at_least = if more { "at least " } else { "" };
     match (differing, changed) {
+        _ if !unknown.is_empty() => Err(Error::new(
+            Kind::Findings,
+            format!("the files hold what the run did not load: {}", unknown.join("; ")),
+        )
+        .hint("keep the files: no table has this; plan and run again, or say in the plan why it is dropped")),
         (0, 0) => Ok(()),
         (0, n) => Err(Error::new(
             Kind::Partial,
-            format!("{n} values were changed since the run; all others are equal"),
+            format!("{at_least}{n} values were changed since the run; all others are equal"),
         )),
-        (n, _) => {
-            Err(Error::new(Kind::Findings, format!("{n} differences between the files and the database")))
-        }
+        (n, _) => Err(Error::new(
+            Kind::Findings,
+            format!("differences between the files and the database: {at_least}{n}"),
+        )),
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct MovePlan {
     pub(crate) format: u32,
     /// Where the files lie.
     pub(crate) folder: String,
+    /// It was planned as a whole: one more file in it is a difference.
+    pub(crate) whole_folder: bool,
     /// The zone of times that name none, as Asia/Tokyo.
     pub(crate) zone: String,
     /// The zone that columns of type timestamp (without time zone) are in.

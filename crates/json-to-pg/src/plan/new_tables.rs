@@ -44,6 +44,17 @@ pub(crate) fn plan_new_table(
     let table = rules.name_of(stem_of(&census.name));
     file.table = format!("{}.{table}", rules.schema);
     file.create = true;
+    for (flag, rule) in
+        rules.explode.iter().map(|r| ("--explode", r)).chain(rules.split.iter().map(|r| ("--split", r)))
+    {
+        if let Some((name, path)) = rule.split_once(':')
+            && name == census.name
+            && census.tree.find_path(path).is_none()
+        {
+            return Err(Error::usage(format!("{flag} {rule}: {name} has no path {path}"))
+                .hint("`json-to-pg plan` without it lists the paths"));
+        }
+    }
     let mut planner = NewTablePlanner { census, rules, paths: Vec::new(), taken: BTreeSet::new() };
     planner.plan_members(0, &file.table)?;
     file.paths = planner.paths;

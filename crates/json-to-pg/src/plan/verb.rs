@@ -33,7 +33,12 @@ struct PlannedTarget {
 /// # Errors
 /// Usage for files that are no records, and rules that name what is not there; those of the target.
 pub(crate) fn run(args: &JsonPlanArgs, out: &mut Out<'_>) -> Result<()> {
+    if let Some(path) = args.output.as_ref().filter(|path| path.exists()) {
+        return Err(Error::usage(format!("{} is there already, with its answers", path.display()))
+            .hint("write to another file and compare the two, or remove this one"));
+    }
     let (folder, found) = find_files(&args.paths)?;
+    check_rules(args, &found)?;
     let zone = args.zone.as_deref().map(Zone::parse_zone).transpose().map_err(Error::usage)?;
     let target = args.target.as_deref().map(read_target).transpose()?;
     let mut censuses = Vec::new();
@@ -60,6 +65,7 @@ pub(crate) fn run(args: &JsonPlanArgs, out: &mut Out<'_>) -> Result<()> {
     let plan = MovePlan {
         format: FORMAT,
         folder: folder.display().to_string(),
+        whole_folder: matches!(args.paths.as_slice(), [path] if path.is_dir()),
         zone: args.zone.clone().unwrap_or_default(),
         migrations: target.map(|t| t.migrations).unwrap_or_default(),
         questions,
@@ -68,6 +74,26 @@ pub(crate) fn run(args: &JsonPlanArgs, out: &mut Out<'_>) -> Result<()> {
     };
     print_plan(&plan, &censuses, out)?;
     args.output.as_ref().map_or(Ok(()), |path| file::write_plan(&plan, path))
+}
+
+/// Every --table, --explode and --split must concern one of the files; what else they name is looked at with the file.
+fn check_rules(args: &JsonPlanArgs, found: &[JsonFile]) -> Result<()> {
+    let rules =
+        [("--table", '=', &args.table), ("--explode", ':', &args.explode), ("--split", ':', &args.split)];
+    for (flag, separator, given) in rules {
+        for rule in given {
+            let file = rule.split_once(separator).map(|(file, _)| file);
+            if !found.iter().any(|f| Some(f.name.as_str()) == file) {
+                let names: Vec<&str> = found.iter().map(|f| f.name.as_str()).collect();
+                return Err(Error::usage(format!("{flag} {rule}: names none of the files"))
+                    .hint(format!("write FILE{separator}…, with one of {}", names.join(", "))));
+            }
+        }
+    }
+    if args.target.is_none() && !args.table.is_empty() {
+        return Err(Error::usage("--table names a table that is there: give the database with --for"));
+    }
+    Ok(())
 }
 
 fn read_target(conninfo: &str) -> Result<PlannedTarget> {
@@ -115,22 +141,37 @@ fn plan_files(
                 files.push(file);
                 questions.extend(asked);
             }
-            None => files.push(plan_new_table(census, file, &rules)?),
+            None => {
+                if census.records > 0 && census.tree.members().next().is_none() {
+                    questions.push(ask_empty(census));
+                }
+                files.push(plan_new_table(census, file, &rules)?);
+            }
         }
     }
     Ok((files, questions))
 }
 
+/// Records without any member make no rows that could be told apart.
+fn ask_empty(census: &Census) -> OpenQuestion {
+    OpenQuestion {
+        kind: QuestionKind::Table,
+        file: census.name.clone(),
+        ask: format!("no record has a member ({} records)", census.records),
+        choices: vec!["drop: REASON".into()],
+        ..OpenQuestion::default()
+    }
+}
+
 /// Zones are never assumed: whether a naive time is of Tokyo or of UTC, nobody but people knows.
 fn ask_zones(files: &[FilePlan], censuses: &[Census], is_given: bool) -> Vec<OpenQuestion> {
     let is_moment = |pg_type: &str| pg_type.starts_with("timestamp");
-    let (mut naive, mut example, mut columns) = (0, String::new(), Vec::new());
+    let (mut naive, mut columns) = (Vec::new(), Vec::new());
     for (file, census) in files.iter().zip(censuses) {
         for path in file.paths.iter().filter(|p| is_moment(&p.pg_type)) {
             let Some(node) = census.tree.find_path(&path.path) else { continue };
-            naive += node.stats.naive + node.stats.days;
-            if example.is_empty() && node.stats.naive + node.stats.days > 0 {
-                example = format!("{} {}", file.name, path.path);
+            if node.stats.naive + node.stats.days > 0 {
+                naive.push(format!("{} {}: {}", file.name, path.path, node.stats.naive + node.stats.days));
             }
             if path.pg_type.ends_with("without time zone") && node.stats.times() > 0 {
                 columns.push(format!("{}.{}", file.table, path.column));
@@ -138,10 +179,10 @@ fn ask_zones(files: &[FilePlan], censuses: &[Census], is_given: bool) -> Vec<Ope
         }
     }
     let mut questions = Vec::new();
-    if naive > 0 && !is_given {
+    if !naive.is_empty() && !is_given {
         questions.push(OpenQuestion {
             kind: QuestionKind::Zone,
-            ask: format!("{naive} times name no zone ({example}): in which zone are they?"),
+            ask: format!("times name no zone ({}): in which zone are they?", naive.join(", ")),
             choices: vec!["Asia/Tokyo".into(), "UTC".into(), "ZONE".into()],
             ..OpenQuestion::default()
         });
@@ -150,7 +191,7 @@ fn ask_zones(files: &[FilePlan], censuses: &[Census], is_given: bool) -> Vec<Ope
         let shown = columns.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
         questions.push(OpenQuestion {
             kind: QuestionKind::ColumnZone,
-            ask: format!("{} columns keep times without a zone ({shown}): in which zone does the application mean them?", columns.len()),
+            ask: format!("columns keep times without a zone ({shown}; {} in all): in which zone does the application mean them?", columns.len()),
             choices: vec!["UTC".into(), "ZONE".into()],
             ..OpenQuestion::default()
         });

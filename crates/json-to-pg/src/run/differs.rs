@@ -8,34 +8,56 @@ use crate::source::folder::find_files;
 use std::path::Path;
 use toban_core::{Error, Result};
 
+/// The files as they are now, beside the plan.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FolderState {
+    /// What the plan does not know, one line each.
+    pub(crate) differences: Vec<String>,
+    /// The sum that each moving file must have when it is read again.
+    pub(crate) sums: Vec<String>,
+}
+
+/// Looks at every file of the folder: a new file, a new path, another kind of value, and far fewer records are differences.
+///
+/// # Errors
+/// Usage for a file that is missing or that no plan can move; those of reading.
+pub(crate) fn compare_folder(plan: &MovePlan, folder: &Path) -> Result<FolderState> {
+    let mut state = FolderState::default();
+    if !folder.is_dir() {
+        return Err(Error::usage(format!("there is no folder {}", folder.display()))
+            .hint("name the folder of the files with --from"));
+    }
+    let missing: Vec<&str> =
+        plan.moving_files().filter(|f| !folder.join(&f.name).is_file()).map(|f| f.name.as_str()).collect();
+    if !missing.is_empty() {
+        return Err(Error::usage(format!("{} lacks {}", folder.display(), missing.join(", "))));
+    }
+    if plan.whole_folder {
+        let (_, found) = find_files(&[folder.to_path_buf()])?;
+        let unknown = found.iter().filter(|f| !plan.files.iter().any(|p| p.name == f.name));
+        state.differences.extend(unknown.map(|f| format!("{} is not in the plan", f.name)));
+    }
+    for file in plan.moving_files() {
+        let path = folder.join(&file.name);
+        if is_same(file, &path) {
+            state.sums.push(file.source.sha256.clone());
+            continue;
+        }
+        let census = Census::read_file(&path, &file.name, &file.shape)?;
+        census.check_fit()?;
+        list_differences(file, &census, &mut state.differences);
+        state.sums.push(census.identity.sha256);
+    }
+    Ok(state)
+}
+
 /// Fails when a file is missing, new, of another shape, or holds what the plan does not know. The answer is the sum that each
 /// moving file must have when it is loaded.
 ///
 /// # Errors
 /// Usage, listing all differences; those of reading.
 pub(crate) fn check_files(plan: &MovePlan, folder: &Path) -> Result<Vec<String>> {
-    let (mut differences, mut sums) = (Vec::new(), Vec::new());
-    let missing: Vec<&str> =
-        plan.moving_files().filter(|f| !folder.join(&f.name).is_file()).map(|f| f.name.as_str()).collect();
-    if !missing.is_empty() {
-        return Err(Error::usage(format!("{} lacks {}", folder.display(), missing.join(", "))));
-    }
-    if plan.files.len() > 1 {
-        let (_, found) = find_files(&[folder.to_path_buf()])?;
-        let unknown = found.iter().filter(|f| !plan.files.iter().any(|p| p.name == f.name));
-        differences.extend(unknown.map(|f| format!("{} is not in the plan", f.name)));
-    }
-    for file in plan.moving_files() {
-        let path = folder.join(&file.name);
-        if is_same(file, &path) {
-            sums.push(file.source.sha256.clone());
-            continue;
-        }
-        let census = Census::read_file(&path, &file.name, &file.shape)?;
-        census.check_fit()?;
-        list_differences(file, &census, &mut differences);
-        sums.push(census.identity.sha256);
-    }
+    let FolderState { differences, sums } = compare_folder(plan, folder)?;
     match differences.is_empty() {
         true => Ok(sums),
         false => {
