@@ -162,6 +162,15 @@ pub(crate) fn compile_file(file: &FilePlan, known: &KnownTables) -> Result<Fille
     if !file.order.is_empty() {
         table.columns.push(ordinal(&file.order));
     }
+    for (at, column) in table.columns.iter().enumerate() {
+        if let Some(first) = table.columns[..at].iter().find(|c| c.name == column.name) {
+            return Err(Error::usage(format!(
+                "{}: the column {} of {} is filled twice: from {} and from {}",
+                file.name, column.name, file.table, first.label, column.label
+            ))
+            .hint("drop one of the paths, or answer the question about the column with null"));
+        }
+    }
     let index = |name: &String| {
         table.columns.iter().position(|c| c.name == *name).ok_or_else(|| {
             Error::usage(format!(

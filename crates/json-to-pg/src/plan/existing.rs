@@ -7,6 +7,7 @@ use crate::load::order::TableReference;
 use crate::model::compiled::split_table;
 use crate::model::{FilePlan, KnownTables, OpenQuestion, PathPlan, QuestionKind};
 use crate::source::folder::stem_of;
+use crate::source::records::KEY;
 use migrate::catalog::{ExistingColumn, ExistingTable, find_matching};
 use toban_core::{Error, Result};
 
@@ -70,6 +71,7 @@ fn ask_table(census: &Census, candidates: &[&str]) -> OpenQuestion {
     choices.push("drop: REASON".into());
     if candidates.is_empty() {
         choices.push(format!("plan again with --table {}=SCHEMA.TABLE", census.name));
+        choices.push("plan again without --for: the run makes the tables".into());
     }
     OpenQuestion {
         kind: QuestionKind::Table,
@@ -99,7 +101,12 @@ impl ExistingPlanner<'_> {
                 .iter()
                 .filter(|c| c.generated.is_none() && !self.file.paths.iter().any(|p| p.column == c.name))
                 .collect();
-            match find_matching(&free, |c| c.name.as_str(), &node.name) {
+            // What a record is found by in its file is the key of its row, unless a member of the record is.
+            let own = match (node.name.as_str(), self.table.key.as_slice()) {
+                (KEY, [key]) if !census.tree.members().any(|m| is_named_like(&m.name, key)) => key.as_str(),
+                (name, _) => name,
+            };
+            match find_matching(&free, |c| c.name.as_str(), own) {
                 Some(column) => {
                     plan.column.clone_from(&column.name);
                     plan.pg_type.clone_from(&column.pg_type);
@@ -139,7 +146,10 @@ impl ExistingPlanner<'_> {
             question.choices = vec!["link".into(), "drop: REASON".into()];
             (plan.link, plan.own, plan.other, plan.lookup) = (link.link, link.own, link.other, link.lookup);
         } else if let Some(other) = self.find_complement(node) {
-            question.ask = format!("{}; it is there where {other} is not: two generations?", question.ask);
+            question.ask = format!(
+                "{}; it and {other} together have a value for each record: two generations?",
+                question.ask
+            );
             question.choices.insert(0, format!("column: {other}"));
         }
         self.questions.push(question);
@@ -228,6 +238,11 @@ impl ExistingPlanner<'_> {
             });
         }
     }
+}
+
+/// Whether a path of this name would get the column.
+fn is_named_like(name: &str, column: &str) -> bool {
+    find_matching(&[column], |c| *c, name).is_some()
 }
 
 fn is_called_like(table: &str, path: &str) -> bool {
