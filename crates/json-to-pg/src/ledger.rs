@@ -115,7 +115,10 @@ fn keep_keys(client: &mut Client, entry: &TableEntry<'_>) -> Result<String> {
 /// Usage when there is none; Failed for one of another version.
 pub(crate) fn read_last_run(client: &mut Client) -> Result<KeptRun> {
     let doing = || "look for the last run".to_string();
-    let none = || Error::usage("no run of json-to-pg is written down in this database");
+    let none = || {
+        Error::usage("no run of json-to-pg is written down in this database")
+            .hint("is it the right database? After `undo` there is nothing to verify, export or undo either")
+    };
     let there = "select to_regclass('toban_json.run') is not null";
     if !client.query_one(there, &[]).doing(doing)?.get::<_, bool>(0) {
         return Err(none());

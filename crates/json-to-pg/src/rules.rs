@@ -11,10 +11,10 @@ toban_core::rules! {
         "texts of sample data: [サンプル], example.com, test, dummy",
         "answer in the plan whether these records go to production";
     DOUBLED_KEY = "doubled-key" in "records":
-        "a key stands twice in an object, over equal values",
+        "a key appears twice in an object, with equal values",
         "nothing for the move; look at what writes the file";
     REPEATED_RECORD = "repeated-record" in "records":
-        "a record stands twice, equal; one row is made",
+        "a record appears twice, equal; one row is made",
         "nothing for the move; look at what writes the file";
     UNNAMED_RECORD = "unnamed-record" in "records":
         "records without an id; none is invented",

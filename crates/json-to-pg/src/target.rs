@@ -81,7 +81,7 @@ pub(crate) fn check_tables(client: &mut Client, tables: &[FilledTable], known: &
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(Error::usage(format!("the target is not ready: {}", wrong.join("; ")))
-            .hint("nothing was written; connect as the owner of the tables, or plan again")),
+            .hint("nothing was written; a plan that makes tables runs once: `undo` it, or plan with --for; a missing right is the owner's to give")),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which record is which: the member that names it, and what two records of one name have in common.
 
 use super::stats::scalar_hash;
-use crate::json::Value;
 use crate::json::canonical::hash_bytes;
+use crate::json::{Shape, Value};
 use crate::source::records::Place;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -38,10 +38,36 @@ pub(crate) struct Identities {
     pub(crate) repeated: Vec<String>,
     /// Names that stand over different records, with both places.
     pub(crate) clashes: Vec<String>,
-    /// Whole numbers that only rise.
+    /// Whole numbers, or texts by their bytes, that only rise.
     pub(crate) rises: bool,
-    last: Option<i64>,
+    last: Option<RisingName>,
     records: u64,
+}
+
+/// A record's name, to be compared with the one before it.
+#[derive(Clone, Debug)]
+enum RisingName {
+    Number(i64),
+    Text(String),
+    Other,
+}
+
+impl RisingName {
+    fn of(value: Value<'_>) -> RisingName {
+        let number = || std::str::from_utf8(value.raw()).ok().and_then(|t| t.parse::<i64>().ok());
+        match value.shape() {
+            Shape::String => RisingName::Text(value.nearest_text().into_owned()),
+            _ => number().map_or(RisingName::Other, RisingName::Number),
+        }
+    }
+
+    fn is_below(&self, next: &RisingName) -> bool {
+        match (self, next) {
+            (RisingName::Number(a), RisingName::Number(b)) => a < b,
+            (RisingName::Text(a), RisingName::Text(b)) => a < b,
+            _ => false,
+        }
+    }
 }
 
 impl Identities {
@@ -59,9 +85,9 @@ impl Identities {
             self.rises = false;
             return;
         };
-        let number = std::str::from_utf8(value.raw()).ok().and_then(|t| t.parse::<i64>().ok());
-        self.rises &= number.is_some() && (self.last.is_none() || self.last < number);
-        self.last = number;
+        let name = RisingName::of(value);
+        self.rises &= self.last.as_ref().is_none_or(|last| last.is_below(&name));
+        self.last = Some(name);
         let known = KnownRecord {
             record: place.record,
             text: hash_bytes(text),
@@ -75,7 +101,7 @@ impl Identities {
                     true if self.repeated.len() < LISTED => self.repeated.push(shown),
                     true => {}
                     false if self.clashes.len() < LISTED => self.clashes.push(format!(
-                        "{member} {shown} stands over different records: {} and {}",
+                        "{member} {shown} is used by two different records, {} and {}",
                         first.get().record,
                         place.record
                     )),

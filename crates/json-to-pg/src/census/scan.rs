@@ -66,9 +66,10 @@ impl Census {
             match is_equal(first, second) {
                 true => self.doubled_keys += 1,
                 false if self.clashing_keys.len() < NAMED => self.clashing_keys.push(format!(
-                    "record {}, byte {}: a key stands twice over different values",
+                    "record {}, byte {}: the key {:?} appears twice with different values",
                     record.place.record,
-                    record.place.byte + second.offset() as u64
+                    record.place.byte + second.offset() as u64,
+                    record.value.node_value(pair.first - 1).nearest_text()
                 )),
                 false => {}
             }

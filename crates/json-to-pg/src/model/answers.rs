@@ -15,7 +15,7 @@ pub(crate) fn apply_answers(mut plan: MovePlan) -> Result<MovePlan> {
     if !open.is_empty() {
         let count = open.len();
         return Err(Error::usage(format!(
-            "{count} questions of the plan have no answer: {}",
+            "questions of the plan without an answer ({count}): {}",
             open.join("; ")
         ))
         .hint("fill in answer = \"…\" of each [[question]] in the plan"));

@@ -68,7 +68,7 @@ fn find_of_path(node: &PathNode) -> Vec<(&'static Rule, Severity, String)> {
         found.push((rule, severity, shown.join(", ")));
     }
     if stats.naive > 0 && stats.zoned > 0 {
-        let text = format!("{} times without a zone, {} with one", stats.naive, stats.zoned);
+        let text = format!("times without a zone: {}, with one: {}", stats.naive, stats.zoned);
         found.push((&rules::MIXED_TIMES, Severity::Warning, text));
     }
     let counts = [
@@ -127,7 +127,7 @@ pub(crate) fn ask_findings(census: &Census) -> Vec<OpenQuestion> {
                 kind: QuestionKind::Path,
                 file: file.clone(),
                 about: node.path.clone(),
-                ask: format!("{n} passwords stand in plain text"),
+                ask: format!("passwords in plain text: {n}"),
                 choices: vec!["accept plain".into(), "drop: REASON".into()],
                 answer: String::new(),
             });

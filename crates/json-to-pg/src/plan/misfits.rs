@@ -53,9 +53,9 @@ pub(crate) fn ask_misfits(
             file: file.name.clone(),
             about: label,
             ask: format!(
-                "{} values do not fit {} (record {}{shown}): {}",
-                misfit.count,
+                "values that do not fit {}: {} (record {}{shown}): {}",
                 column.unwrap_or_default(),
+                misfit.count,
                 misfit.record,
                 why.text()
             ),

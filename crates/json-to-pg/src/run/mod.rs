@@ -112,7 +112,7 @@ fn refuse_rejects(plan: &MovePlan, loaded: &[LoadedFile]) -> Result<()> {
         0 => Ok(()),
         n => Err(Error::new(
             Kind::Partial,
-            format!("{n} records do not fit and were left out, as the plan allows"),
+            format!("records that do not fit and were left out, as the plan allows: {n}"),
         )),
     }
 }
@@ -219,7 +219,7 @@ fn refuse_differences(plan: &FilePlan, outcome: &CompareOutcome, kept: &[String]
         return Ok(());
     }
     let message = format!(
-        "{}: {} differences between the file and what PostgreSQL holds, and nothing was kept: {}",
+        "{}: the file and what PostgreSQL holds differ ({} times), and nothing was kept: {}",
         plan.name,
         named.len(),
         named.iter().take(5).cloned().collect::<Vec<_>>().join("; ")

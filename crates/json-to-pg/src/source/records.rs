@@ -203,7 +203,7 @@ impl<R: Read> RecordReader<R> {
                     Some(_) => Ok(true),
                 }
             }
-            Some(_) => Err(self.error_at(self.at, "neither a comma nor the end of the list after a record")),
+            Some(_) => Err(self.error_at(self.at, self.name_gap())),
         }
     }
 
@@ -325,6 +325,16 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
+    /// What stands where a comma or the end of the list was to be.
+    fn name_gap(&self) -> &'static str {
+        match self.buf.get(self.at) {
+            Some(b'/') => {
+                "neither a comma nor the end of the list after a record, but `/`: JSON has no comments"
+            }
+            _ => "neither a comma nor the end of the list after a record",
+        }
+    }
+
     fn error_at(&self, at: usize, what: &str) -> Error {
         let line = self.lines + 1 + count_newlines(&self.buf[self.counted.min(at)..at]);
         let (name, byte, record) = (&self.name, self.before + at as u64, self.records.max(1));
@@ -356,9 +366,9 @@ pub(crate) fn detect_shape<R: Read>(input: R, name: &str) -> Result<FileShape> {
     reader.at += 1;
     let no_records = "an object that holds no records";
     if reader.peek_byte()? != Some(b'"') {
-        return Err(reader
-            .error_at(reader.at, no_records)
-            .hint("an empty object has no records and no shape: name it in the plan, shape = \"keyed\""));
+        return Err(reader.error_at(reader.at, no_records).hint(
+            "an empty object has no records: move the file out of the folder, or name the others to `plan`",
+        ));
     }
     let (begin, end) = reader.find_value()?;
     let key = String::from_utf8_lossy(&reader.buf[begin + 1..end - 1]).into_owned();

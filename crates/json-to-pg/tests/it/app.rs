@@ -128,7 +128,7 @@ fn the_plan_asks_exactly_the_open_points_and_the_answers_load_it() {
         details["finding"].as_str().or(details["text"].as_str()),
         Some("shares 10 ids with knowledge.json, and under 0 of them stands the same title")
     );
-    let refused = world.run().refused(2, "questions of the plan have no answer");
+    let refused = world.run().refused(2, "questions of the plan without an answer");
     assert!(refused.contains("experts.json user_id") && refused.contains("projects.json code"), "{refused}");
     world.answer(&ANSWERS);
     world.ran();

@@ -135,7 +135,7 @@ fn a_trigger_that_changes_values_is_found_before_anything_is_visible() {
     let table = "create table f (id int primary key, v text); create function up() returns trigger language plpgsql as \
         $$begin new.v := upper(new.v); return new; end$$; create trigger up before insert on f for each row execute function up()";
     let world = planned(table, r#"[{"id":1,"v":"a"}]"#);
-    let ran = refused(&world, "1 differences between the file and what PostgreSQL holds");
+    let ran = refused(&world, "the file and what PostgreSQL holds differ (1 times)");
     assert!(ran.stderr.contains("\"a\" in the file, \"A\" in the database"), "{ran:?}");
     let world = planned(
         "create table f (id int primary key, v text); alter table f enable row level security, force row level security; create role plain login; grant all on f to plain; grant create on database postgres to plain",

@@ -61,8 +61,8 @@ fn what_is_no_file_of_records_ends_with_2_and_its_place() {
         (b"", "is empty"),
         (b"{}", "holds no records"),
         (b"null", "null, not a list"),
-        (b"[{\"a\":1,\"a\":2}]", "a key stands twice over different values"),
-        (b"[{\"id\":1,\"a\":1},{\"id\":1,\"a\":2}]", "id 1 stands over different records: 1 and 2"),
+        (b"[{\"a\":1,\"a\":2}]", "the key \"a\" appears twice with different values"),
+        (b"[{\"id\":1,\"a\":1},{\"id\":1,\"a\":2}]", "id 1 is used by two different records, 1 and 2"),
     ];
     for (text, words) in cases {
         world.write("f.json", text);

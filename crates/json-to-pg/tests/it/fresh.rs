@@ -22,7 +22,7 @@ fn every_value_arrives_in_a_type_that_holds_it() {
         "the zone alone is asked"
     );
     assert!(crate::world::has_finding(&records, "mixed-times"));
-    world.run().refused(2, "1 questions of the plan have no answer");
+    world.run().refused(2, "questions of the plan without an answer (1)");
     world.answer(&[("", "", "Asia/Tokyo")]);
     let signer = SigningKey::make(&world.path("."), "sign");
     std::fs::write(world.path("toban.toml"), format!("sign_key = {:?}\n", signer.key)).expect("write");

@@ -1,6 +1,7 @@
 //! The real binary between JSON files and real servers; rows are judged by psql.
 
 mod app;
+mod back;
 mod existing;
 mod faults;
 mod files;

@@ -52,7 +52,7 @@ fn passwords_in_plain_text_are_asked_and_never_shown() {
     let records = world.plan(&[]);
     assert!(crate::world::has_finding(&records, "plain-password"));
     assert_eq!(questions(&records), [("users.json".to_string(), "password".to_string())]);
-    world.run().refused(2, "1 passwords stand in plain text");
+    world.run().refused(2, "passwords in plain text: 1");
     world.answer(&[("users.json", "password", "accept plain")]);
     world.ran();
     world.psql("update users set password = 'x' where id = 1");

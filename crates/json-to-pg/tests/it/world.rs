@@ -57,6 +57,8 @@ impl World {
     /// `plan` of the folder into plan.toml; the records.
     #[track_caller]
     pub(crate) fn plan(&self, more: &[&str]) -> Vec<Value> {
+        // One that is there is not written over.
+        let _ = std::fs::remove_file(self.path("plan.toml"));
         let ran = self.tool(&[&["plan", "data", "-o", "plan.toml", "--json", "-q"], more].concat());
         assert_eq!(ran.status, Some(0), "{ran:?}");
         records(&ran)
