@@ -220,12 +220,7 @@ impl FileExport<'_> {
                     to.writer.open_bracket('[');
                     for item in list.into_iter().flat_map(|l| l.items()) {
                         to.writer.begin_item();
-                        self.put_object(
-                            to,
-                            &table.children[at].table,
-                            item,
-                            &format!("{}[].", path.path),
-                        );
+                        self.put_object(to, &table.children[at].table, item, &format!("{}[].", path.path));
                     }
                     to.writer.close_bracket(']');
                 }

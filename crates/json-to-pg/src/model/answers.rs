@@ -204,7 +204,11 @@ mod tests {
         let mut open = plan(QuestionKind::Path, "x", "");
         open.questions.push(OpenQuestion { ask: "which zone?".into(), ..OpenQuestion::default() });
         let e = apply_answers(open).expect_err("open questions");
-        assert!(e.chain().contains("2 questions") && e.chain().contains("which zone?"), "{}", e.chain());
+        assert!(
+            e.chain().contains("without an answer (2)") && e.chain().contains("which zone?"),
+            "{}",
+            e.chain()
+        );
         let cases = [
             (QuestionKind::Path, "drop"),
             (QuestionKind::Path, "column:"),

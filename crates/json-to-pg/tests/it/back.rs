@@ -3,7 +3,7 @@
 
 use crate::world::World;
 
-const ZOOMED: &str = "2026-01-02 03:04:05.123456+00";
+const MICROS: &str = "2026-01-02 03:04:05.123456+00";
 
 #[test]
 fn no_digit_no_zone_and_no_column_is_lost_by_export() {
@@ -19,13 +19,13 @@ fn no_digit_no_zone_and_no_column_is_lost_by_export() {
         ),
         ("minutes", ["2026-01-02 12:04"; 2], ["2026-01-02 12:04"; 2], "2026-01-02 12:04:05.123456"),
         (
-            "offset",
+            "shifted",
             ["2026-01-02T09:04:05+06:00"; 2],
             ["2026-01-02T09:04:05+06:00"; 2],
             "2026-01-02T09:04:05.123456+06:00",
         ),
         (
-            "both",
+            "blend",
             ["2026-01-02T03:04:05Z", "2026-01-02T12:04:05"],
             ["2026-01-02T03:04:05Z"; 2],
             "2026-01-02T03:04:05.123456Z",
@@ -40,7 +40,7 @@ fn no_digit_no_zone_and_no_column_is_lost_by_export() {
     world.moved(&["--zone", "Asia/Tokyo"]);
     cases
         .iter()
-        .for_each(|(name, ..)| drop(world.psql(&format!("insert into {name} values (3, '{ZOOMED}')"))));
+        .for_each(|(name, ..)| drop(world.psql(&format!("insert into {name} values (3, '{MICROS}')"))));
     let ran = world.tool(&["export", "out"]);
     assert_eq!(ran.status, Some(0), "{ran:?}");
     for (name, _, back, written) in cases {
@@ -109,7 +109,7 @@ fn verify_names_what_the_files_hold_and_no_table_does() {
 fn what_a_file_holds_is_in_no_message() {
     let users = "[{\"id\":1,\n\"password_hash\":\"$2b$12$hunter2\"}]";
     let world = World::of(&[("users.json", users)]);
-    let said = world.tool(&["run", "data/users.json"]).refused(2, "line 1");
+    let said = world.tool(&["run", "data/users.json"]).refused(2, "line 2");
     assert!(!said.contains("hunter2") && !said.contains("password"), "{said}");
     // A refusal of the application's own constraint shows no row.
     for constraint in ["check (length(password_hash) < 9)", "not null, check (id > 1)"] {
