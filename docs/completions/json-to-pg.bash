@@ -252,7 +252,7 @@ _json__to__pg() {
             return 0
             ;;
         json__subcmd__to__subcmd__pg__subcmd__run)
-            opts="-n -v -q -h --to --from --dry-run --verbose --quiet --json --config --help"
+            opts="-n -v -q -h --to --from --report --sign-key --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -263,6 +263,14 @@ _json__to__pg() {
                     return 0
                     ;;
                 --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -54,6 +54,8 @@ complete -c json-to-pg -n "__fish_json_to_pg_using_subcommand plan" -l json -d '
 complete -c json-to-pg -n "__fish_json_to_pg_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c json-to-pg -n "__fish_json_to_pg_using_subcommand run" -l to -d 'The target: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c json-to-pg -n "__fish_json_to_pg_using_subcommand run" -l from -d 'The folder of the files [default: the one of the plan]' -r -F
+complete -c json-to-pg -n "__fish_json_to_pg_using_subcommand run" -l report -d 'Write what was loaded and proven into this file too, one JSON object a line' -r -F
+complete -c json-to-pg -n "__fish_json_to_pg_using_subcommand run" -l sign-key -d 'Sign what is proven with this private SSH key, by ssh-keygen [default: sign_key of the configuration, else the credential sign_key]' -r -F
 complete -c json-to-pg -n "__fish_json_to_pg_using_subcommand run" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c json-to-pg -n "__fish_json_to_pg_using_subcommand run" -s n -l dry-run -d 'Print what would be done, and do nothing'
 complete -c json-to-pg -n "__fish_json_to_pg_using_subcommand run" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'

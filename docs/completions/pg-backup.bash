@@ -23,6 +23,9 @@ _pg__backup() {
             pg__backup,copy)
                 cmd="pg__backup__subcmd__copy"
                 ;;
+            pg__backup,doctor)
+                cmd="pg__backup__subcmd__doctor"
+                ;;
             pg__backup,dump)
                 cmd="pg__backup__subcmd__dump"
                 ;;
@@ -44,6 +47,9 @@ _pg__backup() {
             pg__backup,prune)
                 cmd="pg__backup__subcmd__prune"
                 ;;
+            pg__backup,rescue)
+                cmd="pg__backup__subcmd__rescue"
+                ;;
             pg__backup,restore)
                 cmd="pg__backup__subcmd__restore"
                 ;;
@@ -52,6 +58,9 @@ _pg__backup() {
                 ;;
             pg__backup,run)
                 cmd="pg__backup__subcmd__run"
+                ;;
+            pg__backup,status)
+                cmd="pg__backup__subcmd__status"
                 ;;
             pg__backup,unpin)
                 cmd="pg__backup__subcmd__unpin"
@@ -64,6 +73,9 @@ _pg__backup() {
                 ;;
             pg__backup__subcmd__help,copy)
                 cmd="pg__backup__subcmd__help__subcmd__copy"
+                ;;
+            pg__backup__subcmd__help,doctor)
+                cmd="pg__backup__subcmd__help__subcmd__doctor"
                 ;;
             pg__backup__subcmd__help,dump)
                 cmd="pg__backup__subcmd__help__subcmd__dump"
@@ -86,6 +98,9 @@ _pg__backup() {
             pg__backup__subcmd__help,prune)
                 cmd="pg__backup__subcmd__help__subcmd__prune"
                 ;;
+            pg__backup__subcmd__help,rescue)
+                cmd="pg__backup__subcmd__help__subcmd__rescue"
+                ;;
             pg__backup__subcmd__help,restore)
                 cmd="pg__backup__subcmd__help__subcmd__restore"
                 ;;
@@ -94,6 +109,9 @@ _pg__backup() {
                 ;;
             pg__backup__subcmd__help,run)
                 cmd="pg__backup__subcmd__help__subcmd__run"
+                ;;
+            pg__backup__subcmd__help,status)
+                cmd="pg__backup__subcmd__help__subcmd__status"
                 ;;
             pg__backup__subcmd__help,unpin)
                 cmd="pg__backup__subcmd__help__subcmd__unpin"
@@ -141,7 +159,7 @@ _pg__backup() {
 
     case "${cmd}" in
         pg__backup)
-            opts="-v -q -h -V --verbose --quiet --json --config --help --version run restore dump restore-dump list verify copy prune pin unpin key check init help"
+            opts="-v -q -h -V --verbose --quiet --json --config --help --version run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -270,6 +288,52 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__doctor)
+            opts="-v -q -h --db --bin-dir --repo --s3-endpoint --cluster --recipients-file --monitoring --at --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --db)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bin-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__dump)
             opts="-n -v -q -h --all --db --bin-dir --repo --s3-endpoint --cluster --recipients-file --format --level --globals --label --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -329,7 +393,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__help)
-            opts="run restore dump restore-dump list verify copy prune pin unpin key check init help"
+            opts="run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -357,6 +421,20 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__help__subcmd__copy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -510,6 +588,20 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__help__subcmd__rescue)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__help__subcmd__restore)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -552,6 +644,20 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__help__subcmd__unpin)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -581,7 +687,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__init)
-            opts="-v -q -h --policy --repo --s3-endpoint --cluster --recipients-file --verbose --quiet --json --config --help"
+            opts="-n -v -q -h --apply --yes --policy --s3 --from --db --bin-dir --repo --s3-endpoint --cluster --recipients-file --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -589,6 +695,18 @@ _pg__backup() {
             case "${prev}" in
                 --policy)
                     COMPREPLY=($(compgen -W "writer prune" -- "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --db)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bin-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --repo)
@@ -958,6 +1076,116 @@ _pg__backup() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pg__subcmd__backup__subcmd__rescue)
+            opts="-j -n -v -q -h --database --table --schema --where --into-schema --replace --shell --find --within --target-time --target-lsn --target-xid --step --utc --target-exclusive --db --bin-dir --work-dir --user --timeout --jobs --repo --s3-endpoint --cluster --recipients-file --identity --dry-run --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --table)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --where)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --into-schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --find)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --target-time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --target-lsn)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --target-xid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --step)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --db)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bin-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --work-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pg__subcmd__backup__subcmd__restore)
             opts="-D -T -j -n -v -q -h --pgdata --delta --tablespace-mapping --tablespace-dir --config-dir --keep-archiving --jobs --repo --s3-endpoint --cluster --recipients-file --identity --dry-run --target --target-time --target-lsn --target-name --target-xid --utc --target-exclusive --target-timeline --target-action --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1123,7 +1351,7 @@ _pg__backup() {
             return 0
             ;;
         pg__subcmd__backup__subcmd__run)
-            opts="-j -n -v -q -h --db --data-dir --repo --s3-endpoint --cluster --recipients-file --jobs --checkpoint --compress --level --max-rate --full --full-every --label --pin --new-system --dry-run --verbose --quiet --json --config --help"
+            opts="-j -n -v -q -h --db --remote --data-dir --repo --s3-endpoint --cluster --recipients-file --jobs --checkpoint --compress --level --max-rate --full --full-every --label --pin --new-system --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1186,6 +1414,52 @@ _pg__backup() {
                     return 0
                     ;;
                 --pin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pg__subcmd__backup__subcmd__status)
+            opts="-v -q -h --db --bin-dir --repo --s3-endpoint --cluster --recipients-file --monitoring --at --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --db)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --bin-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repo)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --s3-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cluster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --recipients-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -33,6 +33,7 @@ complete -c pg-backup -n "__fish_pg_backup_needs_command" -s h -l help -d 'Print
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -s V -l version -d 'Print version'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "run" -d 'Back up the whole cluster, while it runs, into one or more repositories'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "restore" -d 'Restore a backup into a data directory, whose server then recovers by itself'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "rescue" -d 'Bring back rows, tables or a database as they were at a moment, beside the live ones'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "restore-dump" -d 'Restore a dump, ours or another program\'s, into a new database or in place of one'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "list" -d 'List what the repositories hold'
@@ -43,9 +44,11 @@ complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "pin" -d 'Keep a
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "unpin" -d 'End a pin'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "key" -d 'Make, list and test the keys of encrypted content'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "check" -d 'Check the newest backup and dumps: age, size, last verify'
-complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "init" -d 'Print what a repository needs before its first backup'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "doctor" -d 'Look for what is set up wrong: server, archiving, machine, repositories, jobs'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "status" -d 'Tell what is protected: to which moment, how fast, and since when that is proven'
+complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "init" -d 'Set everything up: configuration, units, the first backup and the first proof that it restores'
 complete -c pg-backup -n "__fish_pg_backup_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l db -d 'Server to back up, on this machine: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l db -d 'Server to back up, on this machine unless --remote: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l data-dir -d 'The server\'s data directory [default: asked of the server]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
@@ -63,6 +66,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l full-every -
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l label -d 'Label that `list` shows, e.g. before-upgrade' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l pin -d 'Pin the backup: no rule deletes it until `unpin`; the text says why' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l remote -d 'The server is on another machine, or its files may not be read: take them over the replication protocol'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l full -d 'Store everything, and build on no earlier backup'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -l new-system -d 'The repository holds another system: this one was rebuilt or upgraded'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand run" -s n -l dry-run -d 'Print what would be done, and do nothing'
@@ -100,6 +104,38 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s v -l ver
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l database -d 'Database that was hurt [default: that of --db]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l table -d 'Table to bring back, as app.incidents; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l schema -d 'Bring back every table of this schema' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l where -d 'Only rows for which this condition holds, e.g. "customer = 7"' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l into-schema -d 'Schema of the live database that the tables go into; it is created where it is missing' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l find -d 'Bring nothing back: list the transactions around the moment that changed a table, as "deleted from app.incidents"' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l within -d 'With --find: how far around the moment' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l target-time -d 'As it was at this time, e.g. 2026-11-21T14:04:00+01:00' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l target-lsn -d 'As it was at this position of the WAL' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l target-xid -d 'As it was after this transaction' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l step -d 'So much later or earlier than the time of the rescue before this one, e.g. +30s or -2min' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l work-dir -d 'Folder that is worked in and cleared afterwards; as root it must be given [default: rescue/CLUSTER in the state directory]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l user -d 'Operating system user that runs the private server, when started as root' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l timeout -d 'Give up after this time' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -s j -l jobs -d 'Parallel workers [default: all cores]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l identity -d 'File of the age identity, or the OpenSSH key, that opens what is encrypted [default: the credential age_identity]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l replace -d 'Put back in its own place what is gone or was changed since, after a copy of what is there now; what was added since stays'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l shell -d 'Bring nothing back: open psql there'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l utc -d 'A time without a zone is UTC'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l target-exclusive -d 'Just before the moment: without the transaction, or what was committed at that very time'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -s n -l dry-run -d 'Print what would be done, and do nothing'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand dump" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
@@ -280,31 +316,67 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s v -l verbo
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -l at -d 'Judge as of this time, not now (RFC 3339, e.g. 2026-11-21T03:00:00Z)' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -l monitoring -d 'Answer as a monitoring plugin: one line with perfdata, exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l at -d 'Judge as of this time, not now (RFC 3339, e.g. 2026-11-21T03:00:00Z)' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l monitoring -d 'Answer as a monitoring plugin: one line with perfdata, exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -s q -l quiet -d 'Log errors only'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l json -d 'Write records as one JSON object per line'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l policy -d 'Print the IAM policy of the credentials that write, or of those that prune, as one line of JSON' -r -f -a "writer\t'Who writes and reads, and deletes nothing'
 prune\t'Who deletes what the rules no longer keep'"
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l from -d 'Print the configuration that says what this one of pgBackRest, Barman or WAL-G says, and what it cannot say' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l cluster -d 'Name of the PostgreSQL cluster in the repository and of its [cluster.NAME] section' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l recipients-file -d 'File of the age recipients that content is encrypted to [default: `recipients_file` of the section]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l apply -d 'Carry the plan out'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l yes -d 'Ask nothing'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l s3 -d 'Print both policies and the lifecycle rules that a bucket needs'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -s n -l dry-run -d 'Print what would be done, and do nothing'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "run" -d 'Back up the whole cluster, while it runs, into one or more repositories'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "restore" -d 'Restore a backup into a data directory, whose server then recovers by itself'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "restore-dump" -d 'Restore a dump, ours or another program\'s, into a new database or in place of one'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "list" -d 'List what the repositories hold'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "verify" -d 'Read back what is stored and check its sums'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "copy" -d 'Copy what another repository lacks'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "prune" -d 'Delete what the rules no longer keep'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "pin" -d 'Keep a backup or a dump whatever the rules say'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "unpin" -d 'End a pin'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "key" -d 'Make, list and test the keys of encrypted content'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "check" -d 'Check the newest backup and dumps: age, size, last verify'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "init" -d 'Print what a repository needs before its first backup'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore dump restore-dump list verify copy prune pin unpin key check init help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "run" -d 'Back up the whole cluster, while it runs, into one or more repositories'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "restore" -d 'Restore a backup into a data directory, whose server then recovers by itself'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "rescue" -d 'Bring back rows, tables or a database as they were at a moment, beside the live ones'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "dump" -d 'Dump databases, with roles and tablespaces, into one or more repositories'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "restore-dump" -d 'Restore a dump, ours or another program\'s, into a new database or in place of one'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "list" -d 'List what the repositories hold'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "verify" -d 'Read back what is stored and check its sums'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "copy" -d 'Copy what another repository lacks'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "prune" -d 'Delete what the rules no longer keep'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "pin" -d 'Keep a backup or a dump whatever the rules say'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "unpin" -d 'End a pin'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "key" -d 'Make, list and test the keys of encrypted content'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "check" -d 'Check the newest backup and dumps: age, size, last verify'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "doctor" -d 'Look for what is set up wrong: server, archiving, machine, repositories, jobs'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "status" -d 'Tell what is protected: to which moment, how fast, and since when that is proven'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "init" -d 'Set everything up: configuration, units, the first backup and the first proof that it restores'
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and not __fish_seen_subcommand_from run restore rescue dump restore-dump list verify copy prune pin unpin key check doctor status init help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "new" -d 'Make an identity, and say what to write on paper'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "check" -d 'List who can read what the repositories hold'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "test" -d 'Prove that an identity opens the newest backup, WAL and dump'

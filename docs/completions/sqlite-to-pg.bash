@@ -202,7 +202,7 @@ _sqlite__to__pg() {
             return 0
             ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__run)
-            opts="-j -v -q -h --to --plan --existing --jobs --trial --rejects --undo --even-if-changed --no-verify --accept-rejects --report --include --exclude --set --rename --snake-case --cast --on-invalid --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
+            opts="-j -v -q -h --to --plan --existing --jobs --trial --rejects --undo --even-if-changed --no-verify --accept-rejects --report --sign-key --include --exclude --set --rename --snake-case --cast --on-invalid --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -233,6 +233,10 @@ _sqlite__to__pg() {
                     return 0
                     ;;
                 --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
