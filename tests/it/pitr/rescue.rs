@@ -427,7 +427,7 @@ fn killed_at_any_moment() {
     testkit::killed(length, rounds(3), start, || {
         // The server ends what the killed session had open.
         std::thread::sleep(Duration::from_millis(100));
-        if lab.pg.psql("shop", "select to_regclass('rescued.incidents')") != "" {
+        if !lab.pg.psql("shop", "select to_regclass('rescued.incidents')").is_empty() {
             assert_eq!(content(&lab.pg, "rescued.incidents"), rows);
             lab.pg.psql("shop", "drop schema rescued cascade");
         }

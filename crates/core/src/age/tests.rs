@@ -134,7 +134,8 @@ fn what_is_no_key_is_named_and_never_printed() {
         let e = Identities::read_file(&write(bad)).err().expect("no identity");
         assert!(e.kind() == Kind::Usage && !e.chain().contains("SECRET"), "{e:?}");
     }
-    let openssh = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----\n";
+    let openssh =
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEA\n-----END OPENSSH PRIVATE KEY-----\n";
     for bad in ["", "age1nobody", "ssh-rsa AAAA", secret, &secret.to_lowercase(), openssh] {
         let e = Recipients::read_file(&write(bad)).expect_err("no recipient");
         let all = format!("{} {:?}", e.chain(), e.find_hint()).to_uppercase();

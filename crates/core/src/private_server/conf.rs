@@ -129,7 +129,7 @@ pub struct ServerOptions<'a> {
 /// The text of postgresql.conf. Sizes that recovery needs are those of the server that was backed up, by pg_control;
 /// nothing listens but a socket, nothing archives, replicates, or runs by itself.
 pub fn postgresql_conf(control: Option<&Control>, scratch: &Path, options: &ServerOptions<'_>) -> String {
-    let mut text = String::from(format!("# The server of a {}.\n", options.purpose.what));
+    let mut text = format!("# The server of a {}.\n", options.purpose.what);
     let mut set = |name: &str, value: &str| _ = writeln!(text, "{name} = {}", quote_setting(value));
     let path = |name: &str| scratch.join(name).display().to_string();
     // Every path in the folder: each of these settings could name a file or a socket of the live server.

@@ -159,7 +159,7 @@ fn list_open_secrets(config: &Config, folder: &Path) -> Vec<PathBuf> {
         config.sign_key.as_ref(),
     ];
     let variables = ["PGPASSFILE", "AWS_SHARED_CREDENTIALS_FILE", "GOOGLE_APPLICATION_CREDENTIALS"];
-    let set = variables.iter().filter_map(|name| std::env::var_os(name)).map(PathBuf::from);
+    let set = variables.iter().filter_map(std::env::var_os).map(PathBuf::from);
     let beside = list_files(folder).into_iter().filter(|p| p.extension().is_some_and(|e| e == "env"));
     let files = named.flatten().chain(told.into_iter().flatten()).cloned().chain(set).chain(beside);
     let files: BTreeSet<PathBuf> = files.chain(list_files(&folder.join("secrets"))).collect();

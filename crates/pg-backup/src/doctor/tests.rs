@@ -303,7 +303,8 @@ fn every_mistake_is_found_by_its_name_and_nothing_else_is() {
 
 #[test]
 fn what_could_not_be_looked_at_is_unknown() {
-    let blind: &[(&str, fn(&mut Facts))] = &[
+    type Blinded = (&'static str, fn(&mut Facts));
+    let blind: &[Blinded] = &[
         ("server", |f| f.server = Err("connection refused".into())),
         ("configuration files", |f| server(f).invalid_settings = Err("permission denied".into())),
         ("pg_hba.conf", |f| server(f).hba = Err("permission denied".into())),

@@ -3,6 +3,7 @@
 //! <https://www.postgresql.org/docs/current/protocol-replication.html>
 
 use super::source::BackupStart;
+use crate::format::backup::Tablespace;
 use crate::format::tar::{self, TarHeader};
 use bytes::{Buf, Bytes};
 use std::io::{self, Read};
@@ -52,6 +53,8 @@ pub(super) struct BaseBackup {
     ended: bool,
     /// Bytes of the whole, as the server estimates them.
     pub(super) estimated: u64,
+    /// Those outside the data directory, as they were when it began.
+    pub(super) tablespaces: Vec<Tablespace>,
 }
 
 /// How it ended.
@@ -75,15 +78,25 @@ impl BaseBackup {
         let mut wire = conn.connect_replication()?;
         let command = options.command();
         wire.send_query(&command).doing(|| "begin the backup".into())?;
-        let mut backup =
-            BaseBackup { wire, data: Bytes::new(), tablespace: None, next: None, ended: false, estimated: 0 };
+        let mut backup = BaseBackup {
+            wire,
+            data: Bytes::new(),
+            tablespace: None,
+            next: None,
+            ended: false,
+            estimated: 0,
+            tablespaces: Vec::new(),
+        };
         let Message::Row(row) = backup.await_message(CHECKPOINT)? else { return Err(unknown_answer()) };
         let start = BackupStart { lsn: parse_cell(&row, 0)?, timeline: Timeline(parse_cell(&row, 1)?) };
         let mut results = 0;
         while results < 2 {
             match backup.await_message(SILENCE)? {
                 // Of each tablespace its OID, place and size in kB.
-                Message::Row(row) => backup.estimated += parse_cell::<u64>(&row, 2)? * 1024,
+                Message::Row(row) => {
+                    backup.estimated += parse_cell::<u64>(&row, 2)? * 1024;
+                    backup.tablespaces.extend(read_tablespace(&row)?);
+                }
                 Message::Complete => results += 1,
                 _ => return Err(unknown_answer()),
             }
@@ -229,6 +242,14 @@ impl Read for MemberContent<'_> {
 
 fn unknown_answer() -> Error {
     Error::failed("the server answers BASE_BACKUP otherwise than the replication protocol has it")
+}
+
+/// None of the data directory itself, which has neither, and of one in it, which has a relative place.
+fn read_tablespace(row: &[Option<Bytes>]) -> Result<Option<Tablespace>> {
+    if !row.get(1).and_then(Option::as_ref).is_some_and(|place| place.starts_with(b"/")) {
+        return Ok(None);
+    }
+    Ok(Some(Tablespace { oid: parse_cell(row, 0)?, location: parse_cell(row, 1)?, late: false }))
 }
 
 fn parse_cell<T: std::str::FromStr>(row: &[Option<Bytes>], at: usize) -> Result<T> {

@@ -109,7 +109,7 @@ impl<'a> QueuedFiles<'a> {
     }
 
     /// The file as a member: compared with what the newest backup holds of it, where it does.
-    pub(super) fn to_member(&self, listed: ListedFile, file: File) -> Member<'a> {
+    pub(super) fn to_member(self, listed: ListedFile, file: File) -> Member<'a> {
         let entry = listed.to_entry();
         let pages = listed.first_page.filter(|_| self.watch.checksums);
         if let Some(known) = self.base.and_then(|base| base.map.read_file(&listed.name))

@@ -342,7 +342,8 @@ impl BackupJob<'_> {
         let fast = self.args.checkpoint == cli::Checkpoint::Fast;
         let label = self.backup_label();
         let options = BaseBackupOptions { label: &label, fast, rate: self.args.max_rate.map(|r| r.0) };
-        let (backup, start) = BaseBackup::start(&remote.conn, &options)?;
+        let (mut backup, start) = BaseBackup::start(&remote.conn, &options)?;
+        let mut tablespaces = std::mem::take(&mut backup.tablespaces);
         // It holds the WAL from the checkpoint on until the stream has it, at its end.
         let session = WalSession::create_slot(second, &self.id, self.source.standby)?;
         self.warn_of_later(&start);
@@ -374,7 +375,9 @@ impl BackupJob<'_> {
             log::warn!("{} lies outside the data directory: no remote backup has it", outside.display());
         }
         let damage = remote::describe_damage(&rest.end);
-        let tablespaces = each_once(source::list_tablespaces(client)?, &rest.tablespace_map);
+        // Those that came and those that went while it was taken: recovery needs a place for each.
+        tablespaces.extend(source::list_tablespaces(client)?);
+        let tablespaces = each_once(tablespaces, &rest.tablespace_map);
         let (stop, packs, clean) = (rest.end.stop, into_inner(sink.packs), damage.pages == 0);
         Ok(CopiedCluster { start, stop, damage, conf: Conf::default(), tablespaces, packs, clean })
     }

@@ -97,7 +97,8 @@ impl RepoEvidence {
         let catalog = BackupCatalog::read(repo, cluster, now)?;
         let dumps = DumpCatalog::read(repo, cluster, now)?;
         let mut evidence = RepoEvidence { name: repo.name.clone(), ..RepoEvidence::default() };
-        evidence.unread = catalog.damaged.iter().chain(&dumps.damaged).map(|e| e.chain()).collect();
+        evidence.unread =
+            catalog.damaged.iter().chain(&dumps.damaged).map(toban_core::Error::chain).collect();
         evidence.locks = repo.store.lock().is_some();
         for dump in dumps.stored.iter().filter(|s| s.is_whole() && !s.manifest.is_safety()) {
             // Its snapshot was taken after it began: what was committed before is in it.

@@ -78,11 +78,11 @@ fn choose_units(dice: &mut Dice) -> Result<Vec<Unit>, String> {
     if dice.below(5) == 0 {
         return Err("no systemd".into());
     }
-    let mut unit = |job: &str| {
+    let unit = |job: &str| {
         let (enabled, active) = (dice.below(3) > 0, dice.below(3) > 0);
         Unit { name: format!("{job}@main.timer"), installed: true, enabled, active, ..Unit::default() }
     };
-    Ok(["pg-backup-run", "pg-backup-dump", "pg-backup-check"].map(|job| unit(job)).into())
+    Ok(["pg-backup-run", "pg-backup-dump", "pg-backup-check"].map(unit).into())
 }
 
 /// What is true, by brute force.

@@ -81,7 +81,10 @@ fn zstd_gzip_tar_and_sh_are_enough() {
             let refuses = |what: &str| {
                 let again = folder(&world, &format!("{what} {id}"));
                 let done = try_by_hand(&world, &id, &again, None);
-                assert!(!done.status.success() && !again.join("recovery.signal").exists(), "{what}: {done:?}");
+                assert!(
+                    !done.status.success() && !again.join("recovery.signal").exists(),
+                    "{what}: {done:?}"
+                );
                 std::fs::remove_dir_all(&again).expect("clear");
             };
             refuses("damaged");

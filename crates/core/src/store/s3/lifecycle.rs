@@ -42,7 +42,7 @@ fn old_prefix(rule: &LifecycleRule) -> Option<&str> {
 }
 
 fn describe_rule(rule: &LifecycleRule) -> String {
-    let days = rule.expiration().and_then(|e| e.days());
+    let days = rule.expiration().and_then(aws_sdk_s3::types::LifecycleExpiration::days);
     let when = days.map_or("at a date".to_string(), |days| format!("after {days} days"));
     format!("{} ({when})", rule.id().unwrap_or("without a name"))
 }
