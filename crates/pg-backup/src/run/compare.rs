@@ -88,7 +88,7 @@ pub(super) struct PieceCursor {
 
 /// A stretch of a file, in the order of the file.
 #[derive(Debug)]
-pub(super) enum Stretch {
+pub(super) enum FileStretch {
     /// It lies in a pack already.
     Same(Piece),
     /// It is this range of the bytes that were read.
@@ -97,7 +97,7 @@ pub(super) enum Stretch {
 
 /// What was read of a file at once.
 pub(super) struct ComparedChunk {
-    pub(super) stretches: Vec<Stretch>,
+    pub(super) stretches: Vec<FileStretch>,
     pub(super) blocks: Vec<BlockRecord>,
 }
 
@@ -231,14 +231,14 @@ impl ComparedFile<'_> {
         self.watch.check_pages(bytes, &range)
     }
 
-    fn cut_stretches(&mut self, blocks: &[BlockRecord], same: &[bool], length: usize) -> Vec<Stretch> {
+    fn cut_stretches(&mut self, blocks: &[BlockRecord], same: &[bool], length: usize) -> Vec<FileStretch> {
         let mut stretches = Vec::new();
         let mut from = 0;
         for run in same.chunk_by(|a, b| a == b) {
             let to = (from + run.len() * BLOCK).min(length);
             match run[0] {
                 true => self.add_known(blocks, from..to, &mut stretches),
-                false => stretches.push(Stretch::Changed(from..to)),
+                false => stretches.push(FileStretch::Changed(from..to)),
             }
             from = to;
         }
@@ -246,18 +246,18 @@ impl ComparedFile<'_> {
     }
 
     /// The pieces that hold `range` already.
-    fn add_known(&mut self, blocks: &[BlockRecord], range: Range<usize>, stretches: &mut Vec<Stretch>) {
+    fn add_known(&mut self, blocks: &[BlockRecord], range: Range<usize>, stretches: &mut Vec<FileStretch>) {
         let mut from = range.start;
         while from < range.end {
             let begins = self.at + from as u64;
             let Some(skip) = self.cursor.seek(&self.known.entry.pieces, begins) else {
-                stretches.push(Stretch::Changed(from..range.end));
+                stretches.push(FileStretch::Changed(from..range.end));
                 return;
             };
             let piece = &self.known.entry.pieces[self.cursor.piece];
             let length = (piece.bytes - skip).min(u32::try_from(range.end - from).unwrap_or(u32::MAX));
             let to = from + length as usize;
-            stretches.push(Stretch::Same(Piece {
+            stretches.push(FileStretch::Same(Piece {
                 from: piece.from + skip,
                 bytes: length,
                 crc32c: join_crcs(&blocks[from / BLOCK..to.div_ceil(BLOCK)], to - from),
@@ -305,7 +305,7 @@ mod tests {
     }
 
     /// A file of `old` cut into pieces of `cut` blocks, whose content is now `new`.
-    fn compare(old: &[u8], cut: usize, new: &[u8]) -> (Vec<Stretch>, Vec<u8>) {
+    fn compare(old: &[u8], cut: usize, new: &[u8]) -> (Vec<FileStretch>, Vec<u8>) {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join(KEY_FILE);
         std::fs::write(&path, new).expect("write");
@@ -339,12 +339,12 @@ mod tests {
             let chunk = file.read_chunk(&mut bytes).expect("read");
             for stretch in chunk.stretches {
                 match &stretch {
-                    Stretch::Same(piece) => {
+                    FileStretch::Same(piece) => {
                         let range = piece.from as usize..(piece.from + piece.bytes) as usize;
                         assert_eq!(crc32c(&old[range.clone()]), piece.crc32c);
                         made.extend_from_slice(&old[range]);
                     }
-                    Stretch::Changed(range) => made.extend_from_slice(&bytes[range.clone()]),
+                    FileStretch::Changed(range) => made.extend_from_slice(&bytes[range.clone()]),
                 }
                 all.push(stretch);
             }
@@ -352,8 +352,8 @@ mod tests {
         (all, made)
     }
 
-    fn changed_bytes(stretches: &[Stretch]) -> usize {
-        let changed = stretches.iter().map(|s| if let Stretch::Changed(range) = s { range.len() } else { 0 });
+    fn changed_bytes(stretches: &[FileStretch]) -> usize {
+        let changed = stretches.iter().map(|s| if let FileStretch::Changed(range) = s { range.len() } else { 0 });
         changed.sum()
     }
 

@@ -2,7 +2,7 @@
 //! the frame with its last byte is known.
 
 use super::block_map::{BLOCK, BlockRecord, DigestKey, join_crcs};
-use super::compare::{ComparedFile, Stretch};
+use super::compare::{ComparedFile, FileStretch};
 use super::index_lines::StoredEntry;
 use crate::format::backup::Owner;
 use crate::format::codec::FrameCompressor;
@@ -257,11 +257,11 @@ impl<'a, M: Members<'a>> Pack<'_, 'a, M> {
         open.entry.crc32c = extend_crc(open.entry.crc32c, join_crcs(&chunk.blocks, bytes.len()), bytes.len());
         for stretch in chunk.stretches {
             let range = match stretch {
-                Stretch::Same(piece) => {
+                FileStretch::Same(piece) => {
                     open.parts.push(Part::Stored(piece));
                     continue;
                 }
-                Stretch::Changed(range) => range,
+                FileStretch::Changed(range) => range,
             };
             let mut name = open.entry.path.0.clone();
             name.extend_from_slice(format!("@{}", begins + range.start as u64).as_bytes());
