@@ -353,7 +353,8 @@ mod tests {
     }
 
     fn changed_bytes(stretches: &[FileStretch]) -> usize {
-        let changed = stretches.iter().map(|s| if let FileStretch::Changed(range) = s { range.len() } else { 0 });
+        let changed =
+            stretches.iter().map(|s| if let FileStretch::Changed(range) = s { range.len() } else { 0 });
         changed.sum()
     }
 
