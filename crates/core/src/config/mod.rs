@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 mod notify;
 
@@ -167,9 +168,12 @@ fn any_source() -> String {
     "*".into()
 }
 
+/// Seconds.
+const DAY: u64 = 86_400;
+
 /// A length of time as people write it: `26h`, `30d`, `1year`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub std::time::Duration);
+pub struct Span(pub Duration);
 
 impl std::str::FromStr for Span {
     type Err = Error;
@@ -184,7 +188,15 @@ impl std::str::FromStr for Span {
 
 impl std::fmt::Display for Span {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        humantime::format_duration(self.0).fmt(f)
+        let text = humantime::format_duration(self.0).to_string();
+        let (days, rest) = (self.0.as_secs() / DAY, self.0.as_secs() % DAY);
+        // A month of humantime has 30.44 days: 90 days would be `2months 29days 2h 5m`.
+        if days == 0 || !text.contains(' ') {
+            return f.write_str(&text);
+        }
+        write!(f, "{days}day{}", if days == 1 { "" } else { "s" })?;
+        let rest = Duration::new(rest, self.0.subsec_nanos());
+        if rest.is_zero() { Ok(()) } else { write!(f, " {}", humantime::format_duration(rest)) }
     }
 }
 
@@ -341,5 +353,11 @@ mod tests {
         assert!(repo.required);
         assert_eq!(repo.keep.within.expect("set").0.as_secs(), 30 * 86400);
         assert!(Config::parse("[repo.l]\nurl = \"/x\"\nkeep = { within = \"soon\" }").is_err());
+        for text in
+            ["90days", "1day 2h", "26days 1h 5s", "1year", "30days", "1h 30m", "1m", "89days 2h 5m 30s 7ms"]
+        {
+            assert_eq!(text.parse::<Span>().expect(text).to_string(), text);
+        }
+        assert_eq!("2160h 5m".parse::<Span>().expect("a span").to_string(), "90days 5m");
     }
 }

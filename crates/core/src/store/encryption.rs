@@ -3,12 +3,11 @@
 //! `NAME.age` is an object as it is stored. `NAME` without it is the content: writing it encrypts, and reading it decrypts
 //! what lies in `NAME.age`. What ends in `.json` or `.history` is read without a key, and is the same in both forms.
 
-use super::{Attrs, Key, Lock, Object, RemovalRules, Store, Stored, read_small};
+use super::{Attrs, Key, Lock, Object, RemovalRules, Store, Stored, rules};
 use crate::age::{Decrypted, Identities, MAGIC, Recipients};
 use crate::error::{Context, Error, Result};
 use crate::sync::lock;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -20,10 +19,6 @@ const SUFFIX: &str = ".age";
 /// The ends of the names of what everybody may read: cluster.json, manifests, intents, marks, pins, proofs, gaps; and the
 /// histories of timelines, by which `list`, `check` and `prune` know how far recovery comes.
 const PLAIN: [&str; 3] = [".json", ".json.sig", ".history"];
-/// The object of a cluster's folder that says whether plain content is refused.
-const RULES: &str = "repository.json";
-/// Bytes of the largest.
-const LARGEST_RULES: u64 = 64 << 10;
 /// Headers of files that are kept: a restore opens each of a thousand packs many times.
 const KEPT_HEADERS: usize = 10_000;
 /// Bytes that are read for a header; one of ten recipients has 2 KiB.
@@ -52,20 +47,6 @@ impl Key {
     pub fn encrypted(&self) -> Result<Key> {
         format!("{self}{SUFFIX}").parse()
     }
-}
-
-/// What a repository says of itself, once for each cluster.
-#[derive(Serialize, Deserialize)]
-struct RepoRules {
-    format: u32,
-    encryption: Option<Requirement>,
-}
-
-/// Whether content must be encrypted.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Requirement {
-    Required,
 }
 
 /// How content is encrypted and decrypted in a store.
@@ -168,12 +149,7 @@ impl Encryption {
     /// # Errors
     /// Those of the two stores.
     pub fn take_rules(&self, source: &dyn Store, cluster: &str) -> Result<()> {
-        let rules: Key = format!("{cluster}/{RULES}").parse()?;
-        let Some(json) = read_small(source, &rules, LARGEST_RULES)? else { return Ok(()) };
-        if self.store.stat(&rules)?.is_none() {
-            self.store.put(&rules, &mut &json[..], &Attrs::new())?;
-        }
-        Ok(())
+        rules::copy_rules(source, &*self.store, cluster)
     }
 
     /// Whether encrypted content is looked for first.
@@ -189,19 +165,16 @@ impl Encryption {
         if asked.contains(cluster) {
             return Ok(());
         }
-        let rules: Key = format!("{cluster}/{RULES}").parse()?;
-        let required = self.is_required(&rules)?;
+        let required = rules::requires_encryption(&*self.store, cluster)?;
         match self.recipients {
             // Before the first encrypted object: from then on a timer, a second server or a forgotten flag without
             // recipients fails, and does not lay plain content beside it.
-            Some(_) if !required => {
-                let said = RepoRules { format: 1, encryption: Some(Requirement::Required) };
-                let json = serde_json::to_vec_pretty(&said).doing(|| format!("write {rules}"))?;
-                self.store.put(&rules, &mut &json[..], &Attrs::new())?;
-            }
+            Some(_) if !required => rules::write_requirement(&*self.store, cluster)?,
             None if required => {
-                let e =
-                    Error::usage(format!("{rules} requires encryption, and no recipients are configured"));
+                let e = Error::usage(format!(
+                    "{} requires encryption, and no recipients are configured",
+                    rules::rules_key(cluster)?
+                ));
                 return Err(
                     e.hint("set recipients_file in the [repo.NAME] section, or give --recipients-file")
                 );
@@ -210,13 +183,6 @@ impl Encryption {
         }
         asked.insert(cluster.to_string());
         Ok(())
-    }
-
-    fn is_required(&self, rules: &Key) -> Result<bool> {
-        let Some(json) = read_small(&*self.store, rules, LARGEST_RULES)? else { return Ok(false) };
-        let parsed: RepoRules = serde_json::from_slice(&json)
-            .map_err(|e| Error::corrupt(format!("{rules} does not parse")).because(e))?;
-        Ok(parsed.encryption.is_some())
     }
 }
 

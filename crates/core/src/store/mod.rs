@@ -25,6 +25,7 @@ mod lock;
 mod parts;
 mod reactor;
 mod removal;
+mod rules;
 mod s3;
 
 pub use backoff::{Backoff, Tries, VARIABLE as PATIENCE_VARIABLE, gave_up};

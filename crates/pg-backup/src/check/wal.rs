@@ -12,7 +12,7 @@ use toban_core::repo::{Repo, verified};
 use toban_core::wal::WalName;
 use toban_core::{Kind, Result, Severity};
 
-/// What is wrong with the WAL of one repository; nothing where it has none.
+/// What is wrong with the WAL of one repository; nothing where it has none, unless all else is gone too.
 pub(super) fn findings(
     one: &Held<'_>,
     held: &[Held<'_>],
@@ -25,20 +25,24 @@ pub(super) fn findings(
         return Ok(Vec::new());
     };
     let names = names(repo, &system)?;
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
     let subject = Subject { repo: &repo.name, database: CLUSTER };
+    let missing = |text| Ok(vec![subject.finding(&rulebook::BACKUP_MISSING, Severity::Critical, text)]);
     let own = |h: &Held<'_>| {
         let whole = h.backups.stored.iter().filter(|s| s.is_whole());
         whole.filter(|s| s.manifest.is_of(&system)).count()
     };
+    let identifier = system.identifier;
+    if names.is_empty() {
+        // `run` or `push` claimed it for the system, and somebody took away what they stored.
+        return match own(one) {
+            0 => missing(format!("it is a repository of system {identifier}, of which it holds nothing")),
+            _ => Ok(Vec::new()),
+        };
+    }
     if held.iter().map(own).sum::<usize>() == 0 {
-        let text = format!(
-            "there is WAL of system {} and no whole backup of it: nothing can be restored from it",
-            system.identifier
-        );
-        return Ok(vec![subject.finding(&rulebook::BACKUP_MISSING, Severity::Critical, text)]);
+        return missing(format!(
+            "there is WAL of system {identifier} and no whole backup of it: nothing can be restored from it"
+        ));
     }
     Ok(vec![verdict(repo, &system, &names, Judged { subject, now, args })])
 }

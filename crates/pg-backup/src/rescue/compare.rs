@@ -18,18 +18,25 @@ pub(super) struct Differences {
     pub(super) added: u64,
 }
 
-/// Compares `place`, which holds the rows of `then`, with the `selected` ones of the live table; none where the table has no
-/// key, or the columns of the key are others now.
+/// A table at the moment and now.
+pub(super) struct ComparedTable<'a> {
+    pub(super) then: &'a Structure,
+    pub(super) now: &'a Structure,
+    /// Where the rows of the moment are.
+    pub(super) place: &'a TableName,
+    /// The query for those of the live table.
+    pub(super) selected: &'a str,
+}
+
+/// Counts what differs; none where the table has no key, or the columns of the key are others now.
 ///
 /// # Errors
 /// When the server cannot be asked.
 pub(super) fn compare_rows(
     live: &mut Transaction<'_>,
-    then: &Structure,
-    now: &Structure,
-    place: &TableName,
-    selected: &str,
+    table: &ComparedTable<'_>,
 ) -> Result<Option<Differences>> {
+    let ComparedTable { then, now, place, selected } = table;
     if then.key.is_empty() || !then.key.iter().all(|name| now.columns.iter().any(|c| c.name == *name)) {
         log::warn!("{} has no primary key that it had then: what differs is not known", then.name);
         return Ok(None);

@@ -9,11 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::wal::{Lsn, Record as WalRecord, RowChange, What};
-use toban_core::{Context, Out, Record, Result};
+use toban_core::{Context, Record, Result};
 
 /// A transaction that changed the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct FoundTransaction {
+pub(super) struct FoundTransaction {
     xid: u32,
     committed: Timestamp,
     /// Where its end is in the WAL.
@@ -52,17 +52,16 @@ struct SearchedTable {
     files: BTreeSet<u32>,
 }
 
-/// Lists them in the order of their commits.
+/// Finds them, in the order of their commits.
 ///
 /// # Errors
 /// Failed when neither the moment nor the live server has the table; those of the repositories.
 pub(super) fn find_transactions(
     rescue: &Rescue<'_>,
     restore: &PartialRestore,
-    at: &mut Moment,
+    at: &Moment,
     search: &RowSearch,
-    out: &mut Out<'_>,
-) -> Result<()> {
+) -> Result<Vec<FoundTransaction>> {
     let table = find_table(rescue, at)?;
     let mut session = at.open_session()?;
     // Where recovery stopped: a position or a transaction that was named has no time of its own.
@@ -76,8 +75,8 @@ pub(super) fn find_transactions(
     let to = moment.checked_add(around).doing(|| "count from the moment".into())?;
     let mut changes = Changes::default();
     restore.read_records(from, to, &mut |record| changes.add_record(&table, record))?;
-    let wanted = |found: &&FoundTransaction| found.committed >= from && is_wanted(found, search.change);
-    changes.found.iter().filter(wanted).try_for_each(|found| out.emit(found))
+    let wanted = |found: &FoundTransaction| found.committed >= from && is_wanted(found, search.change);
+    Ok(changes.found.into_iter().filter(wanted).collect())
 }
 
 /// The table as it is at the moment, and as it is now where it is still there.

@@ -102,7 +102,8 @@ pub(crate) fn run(args: &cli::Rescue, config: &Config, out: &mut Out<'_>) -> Res
     let mut at = Moment::open(&scratch, &runner, &rescue.live, &restore).map_err(as_failure)?;
     step::remember_moment(&moment, &work)?;
     let done = match &args.find {
-        Some(search) => find::find_transactions(&rescue, &restore, &mut at, search, out),
+        Some(search) => find::find_transactions(&rescue, &restore, &at, search)
+            .and_then(|found| found.iter().try_for_each(|transaction| out.emit(transaction))),
         None if args.shell => shell::open_shell(&at),
         None if args.schema.is_none() && rescue.tables.is_empty() => database::bring_back(&rescue, &at, out),
         None => tables::bring_back(&rescue, &mut at, moved.read, out),

@@ -37,7 +37,7 @@ impl Moment {
         log::info!("recovering to the moment");
         let data = scratch.path("data");
         let programs = Programs::find(sandbox::read_major(&data)?, live.server().bin_dir.as_deref())?;
-        write_settings(scratch, runner, live, &programs, restore)?;
+        PrivateFolder { scratch, runner, programs: &programs }.write_settings(live, restore)?;
         let mut private = PrivateServer::start(runner, &programs, &live.superuser)?;
         let mut client = private.wait_until_readable()?;
         let log = File::open(scratch.path(LOG)).doing(|| "read the private server's log".into())?;
@@ -81,45 +81,50 @@ impl Moment {
     }
 }
 
-/// The server's settings, and nothing in the restored folder that reaches out.
-fn write_settings(
-    scratch: &Scratch,
-    runner: &Runner,
-    live: &LiveServer,
-    programs: &Programs,
-    restore: &PartialRestore,
-) -> Result<()> {
-    let data = scratch.path("data");
-    let mut control = control::read_control(runner.command(programs.path("pg_controldata")), &data)?;
-    live.raise_sizes(&mut control);
-    let mut inspected = sandbox::inspect(runner, &data)?;
-    conf::write_files(scratch, "", runner)?;
-    let empty = scratch.path("postgresql.conf");
-    let (mut recovery, refused) = RecoverySettings::read(runner, &programs.path("postgres"), &data, &empty)?;
-    refused.iter().for_each(|e| log::debug!("the restored configuration does not read here: {e}"));
-    // Before the server's first start: what is not disarmed now takes effect.
-    sandbox::disarm(runner, &data, &mut inspected, &mut recovery)?;
-    // The folder is cleared at the end: nothing in it has to outlast a crash of the machine.
-    let mut more = vec![("fsync", "off".to_string())];
-    if !restore.left_out().is_empty() {
-        // A page of zeros that the WAL changes, and does not hold whole, would be a PANIC (xlogutils.c, log_invalid_page).
-        // With this it is a warning, and `check_replay` takes it for well in a database that is left out alone.
-        more.push(("ignore_invalid_pages", "on".into()));
+/// What was restored, before its server starts.
+struct PrivateFolder<'a> {
+    scratch: &'a Scratch,
+    runner: &'a Runner,
+    programs: &'a Programs,
+}
+
+impl PrivateFolder<'_> {
+    /// The server's settings, and nothing in the restored folder that reaches out.
+    fn write_settings(&self, live: &LiveServer, restore: &PartialRestore) -> Result<()> {
+        let PrivateFolder { scratch, runner, programs } = *self;
+        let data = scratch.path("data");
+        let mut control = control::read_control(runner.command(programs.path("pg_controldata")), &data)?;
+        live.raise_sizes(&mut control);
+        let mut inspected = sandbox::inspect(runner, &data)?;
+        conf::write_files(scratch, "", runner)?;
+        let empty = scratch.path("postgresql.conf");
+        let (mut recovery, refused) =
+            RecoverySettings::read(runner, &programs.path("postgres"), &data, &empty)?;
+        refused.iter().for_each(|e| log::debug!("the restored configuration does not read here: {e}"));
+        // Before the server's first start: what is not disarmed now takes effect.
+        sandbox::disarm(runner, &data, &mut inspected, &mut recovery)?;
+        // The folder is cleared at the end: nothing in it has to outlast a crash of the machine.
+        let mut more = vec![("fsync", "off".to_string())];
+        if !restore.left_out().is_empty() {
+            // A page of zeros that the WAL changes, and does not hold whole, would be a PANIC (xlogutils.c, log_invalid_page).
+            // With this it is a warning, and `check_replay` takes it for well in a database that is left out alone.
+            more.push(("ignore_invalid_pages", "on".into()));
+        }
+        if programs.major >= 15 {
+            // It asks for the segment after the target, and where that is missing it would end recovery before the target.
+            more.push(("recovery_prefetch", "off".into()));
+        }
+        let options = ServerOptions {
+            purpose: &super::PURPOSE,
+            major: programs.major,
+            preload: "",
+            in_place_tablespaces: inspected.in_place_tablespaces,
+            recovery: Some(&recovery),
+            pauses: true,
+            more: &more,
+        };
+        conf::write_files(scratch, &conf::postgresql_conf(Some(&control), &scratch.dir, &options), runner)
     }
-    if programs.major >= 15 {
-        // It asks for the segment after the target, and where that is missing it would end recovery before the target.
-        more.push(("recovery_prefetch", "off".into()));
-    }
-    let options = ServerOptions {
-        purpose: &super::PURPOSE,
-        major: programs.major,
-        preload: "",
-        in_place_tablespaces: inspected.in_place_tablespaces,
-        recovery: Some(&recovery),
-        pauses: true,
-        more: &more,
-    };
-    conf::write_files(scratch, &conf::postgresql_conf(Some(&control), &scratch.dir, &options), runner)
 }
 
 /// Whether replay found every page of what is wanted: `page 3 of relation base/5/16384 is uninitialized`.

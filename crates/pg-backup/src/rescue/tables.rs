@@ -1,6 +1,6 @@
 //! Tables: their rows at the moment go into a schema beside the live tables, in one transaction.
 
-use super::compare::{Differences, compare_rows};
+use super::compare::{ComparedTable, Differences, compare_rows};
 use super::moment::Moment;
 use super::structure::{Structure, list_tables};
 use super::{Rescue, put_back};
@@ -183,7 +183,10 @@ impl TableCopy<'_> {
             let now = Structure::read(live, &table.name)?;
             let selected = select_rows(&now, "*", args.condition.as_deref());
             record.live_rows = Some(count_rows(live, &format!("select count(*) from ({selected}) l"))?);
-            record.differences = compare_rows(live, table, &now, &place, &selected)?;
+            record.differences = compare_rows(
+                live,
+                &ComparedTable { then: table, now: &now, place: &place, selected: &selected },
+            )?;
             if args.replace {
                 let (copy, rows) = put_back::put_rows_back(live, table, &now, &place)?;
                 (record.safety_copy, record.put_back) = (Some(copy.to_string()), rows);

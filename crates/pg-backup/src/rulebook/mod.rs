@@ -54,7 +54,7 @@ toban_core::rules! {
     REPOSITORY = "repository" in "repository":
         "a repository could not be asked", "correct what the finding names";
     BACKUP_MISSING = "backup-missing" in "backup":
-        "there is WAL of a system and no whole backup of it: nothing can be restored from it",
+        "a repository is a system's, and holds no whole backup of it, or nothing at all any more: nothing can be restored from it",
         "take one now: pg-backup run";
     LOCK = "lock" in "lock":
         "an object's lock ends before that of the backup or dump that needs it, or the newest is not locked at all",

@@ -1,14 +1,13 @@
 //! One backup in the making: threads that copy, the capture of the WAL, the index, and the manifest last.
 
 use super::base::{Base, Foundation};
-use super::base_backup::{BaseBackup, BaseBackupOptions};
 use super::block_map::{DigestKey, MapOwner, MapWriter};
 use super::conf;
 use super::copy::{Queue, QueuedFiles, Summarized};
 use super::digests::write_digests;
 use super::index_lines::{IndexLines, IndexTotals, OwnDigests, StoredEntry};
 use super::pack::{Member, Members, Pack, PackState};
-use super::remote::{self, ReceivedFiles, RemoteSource, receive_files};
+use super::remote::RemoteSource;
 use super::source::{self, BackupStart, BackupStop, SourceServer};
 use super::state::RunState;
 use super::summaries::{self, ChangedBlocks};
@@ -28,7 +27,7 @@ use crate::lock::renew_locks;
 use crate::machine::Process;
 use jiff::Timestamp;
 use postgres::Client;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -77,15 +76,15 @@ pub(super) struct FinishedBackup {
 }
 
 /// What all threads of a job write to.
-struct PackSink<'a> {
-    limit: u64,
-    numbers: AtomicU32,
-    packs: Mutex<BTreeMap<u32, Sum>>,
-    index: &'a SyncSender<StoredEntry>,
+pub(super) struct PackSink<'a> {
+    pub(super) limit: u64,
+    pub(super) numbers: AtomicU32,
+    pub(super) packs: Mutex<BTreeMap<u32, Sum>>,
+    pub(super) index: &'a SyncSender<StoredEntry>,
 }
 
 /// Ends the other threads of a scope that is left, be it by a panic.
-struct AbortOnDrop<'a>(&'a RunState);
+pub(super) struct AbortOnDrop<'a>(pub(super) &'a RunState);
 
 impl Drop for AbortOnDrop<'_> {
     fn drop(&mut self) {
@@ -106,21 +105,21 @@ struct StoredLists {
 }
 
 /// What the threads of a copy share, and where the entries of the index go.
-struct CopyOutput<'a> {
-    watch: &'a RunState,
-    index: &'a SyncSender<StoredEntry>,
+pub(super) struct CopyOutput<'a> {
+    pub(super) watch: &'a RunState,
+    pub(super) index: &'a SyncSender<StoredEntry>,
 }
 
 /// What is known when everything but the manifest is stored.
-struct CopiedCluster {
-    start: BackupStart,
-    stop: Lsn,
-    damage: Damage,
-    conf: Conf,
-    tablespaces: Vec<Tablespace>,
-    packs: BTreeMap<u32, Sum>,
+pub(super) struct CopiedCluster {
+    pub(super) start: BackupStart,
+    pub(super) stop: Lsn,
+    pub(super) damage: Damage,
+    pub(super) conf: Conf,
+    pub(super) tablespaces: Vec<Tablespace>,
+    pub(super) packs: BTreeMap<u32, Sum>,
     /// Every page read well.
-    clean: bool,
+    pub(super) clean: bool,
 }
 
 impl BackupJob<'_> {
@@ -177,13 +176,13 @@ impl BackupJob<'_> {
         Ok(FinishedBackup { manifest, read_bytes })
     }
 
-    fn base(&self) -> Option<&Base> {
+    pub(super) fn base(&self) -> Option<&Base> {
         self.foundation.base()
     }
 
     /// The number of this run's first pack. After the numbers of the base: a piece in the index names its pack by the
     /// number alone, so a shared pack and an own one must not have the same.
-    fn first_number(&self) -> u32 {
+    pub(super) fn first_number(&self) -> u32 {
         self.base().map_or(0, Base::next_number)
     }
 
@@ -318,7 +317,7 @@ impl BackupJob<'_> {
         // From the catalog as well: a tablespace that was created after both looks at the links is in
         // neither, but recovery replays its CREATE TABLESPACE and needs a place for it.
         tablespaces.extend(source::list_tablespaces(client)?);
-        let tablespaces = each_once(tablespaces, &ended.stop.tablespace_map);
+        let tablespaces = source::each_once(tablespaces, &ended.stop.tablespace_map);
         let (stop, clean) = (ended.stop.lsn, watch.is_clean());
         Ok(CopiedCluster { start, stop, damage, conf, tablespaces, packs, clean })
     }
@@ -328,70 +327,8 @@ impl BackupJob<'_> {
         self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id))
     }
 
-    /// The same as [`BackupJob::copy_cluster`] over the replication protocol: one stream, whose files the workers take as they
-    /// come.
-    fn receive_cluster(
-        &self,
-        client: &mut Client,
-        second: Client,
-        remote: &RemoteSource,
-        output: &CopyOutput<'_>,
-    ) -> Result<CopiedCluster> {
-        let watch = output.watch;
-        systemd::show_status("waiting for the checkpoint");
-        let fast = self.args.checkpoint == cli::Checkpoint::Fast;
-        let label = self.backup_label();
-        let options = BaseBackupOptions { label: &label, fast, rate: self.args.max_rate.map(|r| r.0) };
-        let (mut backup, start) = BaseBackup::start(&remote.conn, &options)?;
-        let mut tablespaces = std::mem::take(&mut backup.tablespaces);
-        // It holds the WAL from the checkpoint on until the stream has it, at its end.
-        let session = WalSession::create_slot(second, &self.id, self.source.standby)?;
-        self.warn_of_later(&start);
-        let estimated = backup.estimated;
-        let limit = (1 << 30).max(estimated / 128);
-        let numbers = AtomicU32::new(self.first_number());
-        let sink = PackSink { limit, numbers, packs: Mutex::default(), index: output.index };
-        let progress = Progress::bytes("back up", Some(estimated).filter(|bytes| *bytes > 0), false);
-        let (queue, key, base) = (Queue::new(Vec::new()), &self.key, self.base());
-        let files = QueuedFiles { queue: &queue, watch, base, summarized: None, key, progress: &progress };
-        // Beside one for each worker: every file takes up to 1 GiB of the state directory's disk.
-        let (sender, inbox) = sync_channel(2);
-        let inbox = Mutex::new(inbox);
-        let rest = thread::scope(|scope| {
-            let _alarm = AbortOnDrop(watch);
-            let worker = || fail_all(watch, self.store_received(&sink, ReceivedFiles::new(files, &inbox)));
-            let workers: Vec<_> = (0..self.args.jobs()).map(|_| scope.spawn(worker)).collect();
-            let received = receive_files(backup, &sender, watch).map_err(|e| watch.fail(e));
-            // The workers wait for more until it is gone.
-            drop(sender);
-            let done: Result<Vec<()>> = workers.into_iter().map(|w| joined(w.join())).collect();
-            done.and(received)
-        });
-        let rest = rest.map_err(|e| watch.first_cause(e))?;
-        drop(session);
-        self.store(&sink, &mut ReadyMembers(rest.last.into_iter()))?;
-        let conf = &self.source.conf;
-        if let Some(outside) = conf.iter().find(|file| !file.starts_with(&self.source.data_dir)) {
-            log::warn!("{} lies outside the data directory: no remote backup has it", outside.display());
-        }
-        let damage = remote::describe_damage(&rest.end);
-        // Those that came and those that went while it was taken: recovery needs a place for each.
-        tablespaces.extend(source::list_tablespaces(client)?);
-        let tablespaces = each_once(tablespaces, &rest.tablespace_map);
-        let (stop, packs, clean) = (rest.end.stop, into_inner(sink.packs), damage.pages == 0);
-        Ok(CopiedCluster { start, stop, damage, conf: Conf::default(), tablespaces, packs, clean })
-    }
-
-    /// Stores packs of what is received until nothing more comes.
-    fn store_received(&self, sink: &PackSink<'_>, mut files: ReceivedFiles<'_>) -> Result<()> {
-        while files.has_more() {
-            self.store(sink, &mut files)?;
-        }
-        Ok(())
-    }
-
     /// Backups are in the order of the WAL, which a server that was set back to an older state writes a second time.
-    fn warn_of_later(&self, start: &BackupStart) {
+    pub(super) fn warn_of_later(&self, start: &BackupStart) {
         let later = |base: &&Base| {
             let other = &base.manifest;
             !self.source.standby && other.timeline == start.timeline && other.stop_lsn > start.lsn
@@ -470,7 +407,7 @@ impl BackupJob<'_> {
     }
 
     /// Stores one pack of these members.
-    fn store<'m, M: Members<'m>>(&self, sink: &PackSink<'_>, members: &mut M) -> Result<()> {
+    pub(super) fn store<'m, M: Members<'m>>(&self, sink: &PackSink<'_>, members: &mut M) -> Result<()> {
         let number = sink.numbers.fetch_add(1, Ordering::SeqCst);
         let key = pack_key(&self.system, &self.id, number, self.args.compress.codec());
         let pack = Pack {
@@ -574,15 +511,6 @@ impl BackupJob<'_> {
     }
 }
 
-/// By OID: some were dropped, some made while the files were copied, and recovery goes through all of them. Those
-/// that were there at the start are in the map.
-fn each_once(all: Vec<Tablespace>, map: &str) -> Vec<Tablespace> {
-    let early: BTreeSet<u32> = map.lines().filter_map(|l| l.split_once(' ')?.0.parse().ok()).collect();
-    let late = |t: Tablespace| (t.oid, Tablespace { late: !early.contains(&t.oid), ..t });
-    let by_oid: BTreeMap<u32, Tablespace> = all.into_iter().map(late).collect();
-    by_oid.into_values().collect()
-}
-
 /// The newest position after the backup's end: every page that was read is older.
 fn read_newest_lsn(client: &mut Client, source: &SourceServer) -> Result<Lsn> {
     let sql = match source.standby {
@@ -598,6 +526,6 @@ fn warn_of_lost_map(e: Error) {
 }
 
 /// A thread that failed ends the others.
-fn fail_all(watch: &RunState, done: Result<()>) -> Result<()> {
+pub(super) fn fail_all(watch: &RunState, done: Result<()>) -> Result<()> {
     done.map_err(|e| watch.fail(e))
 }

@@ -1,26 +1,33 @@
 //! `--remote`: files as they come over the replication protocol. Each is received whole into a file without a name, and then
 //! goes the way of a local one: compared with the newest backup, and stored as far as it changed.
 
-use super::base_backup::{BaseBackup, BaseBackupEnd};
-use super::copy::QueuedFiles;
+use super::base_backup::{BaseBackup, BaseBackupEnd, BaseBackupOptions};
+use super::copy::{Queue, QueuedFiles};
 use super::exclude;
+use super::job::{AbortOnDrop, BackupJob, CopiedCluster, CopyOutput, PackSink, fail_all};
 use super::pack::{Body, Member, Members};
-use super::source::SourceServer;
+use super::source::{self, SourceServer};
 use super::state::RunState;
-use super::wal::bytes_member;
+use super::wal::{ReadyMembers, WalSession, bytes_member};
 use super::walk::ListedFile;
-use crate::format::backup::{Damage, Owner, PG_CONTROL};
+use crate::cli;
+use crate::format::backup::{Conf, Damage, Owner, PG_CONTROL};
 use crate::format::index::{EntryKind, FileName};
 use crate::format::tar::TarHeader;
+use postgres::Client;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::atomic::AtomicU32;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
 use std::time::Duration;
 use toban_core::durable::{create_dirs, state_dir};
 use toban_core::pg::ConnInfo;
-use toban_core::sync::lock;
+use toban_core::progress::Progress;
+use toban_core::sync::{into_inner, joined, lock};
+use toban_core::systemd;
 use toban_core::{Context, Error, Result};
 
 /// What makes the files a cluster: the last pack has it.
@@ -64,6 +71,70 @@ impl RemoteSource {
         let text = rows.into_iter().next().and_then(|row| row.into_iter().nth(1).flatten());
         let none = || Error::failed(format!("the server has no history of timeline {timeline}"));
         text.map(|text| String::from_utf8_lossy(&text).into_owned()).ok_or_else(none)
+    }
+}
+
+impl BackupJob<'_> {
+    /// The same as [`BackupJob::copy_cluster`] over the replication protocol: one stream, whose files the workers take as they
+    /// come.
+    pub(super) fn receive_cluster(
+        &self,
+        client: &mut Client,
+        second: Client,
+        remote: &RemoteSource,
+        output: &CopyOutput<'_>,
+    ) -> Result<CopiedCluster> {
+        let watch = output.watch;
+        systemd::show_status("waiting for the checkpoint");
+        let fast = self.args.checkpoint == cli::Checkpoint::Fast;
+        let label = self.backup_label();
+        let options = BaseBackupOptions { label: &label, fast, rate: self.args.max_rate.map(|r| r.0) };
+        let (mut backup, start) = BaseBackup::start(&remote.conn, &options)?;
+        let mut tablespaces = std::mem::take(&mut backup.tablespaces);
+        // It holds the WAL from the checkpoint on until the stream has it, at its end.
+        let session = WalSession::create_slot(second, &self.id, self.source.standby)?;
+        self.warn_of_later(&start);
+        let estimated = backup.estimated;
+        let limit = (1 << 30).max(estimated / 128);
+        let numbers = AtomicU32::new(self.first_number());
+        let sink = PackSink { limit, numbers, packs: Mutex::default(), index: output.index };
+        let progress = Progress::bytes("back up", Some(estimated).filter(|bytes| *bytes > 0), false);
+        let (queue, key, base) = (Queue::new(Vec::new()), &self.key, self.base());
+        let files = QueuedFiles { queue: &queue, watch, base, summarized: None, key, progress: &progress };
+        // Beside one for each worker: every file takes up to 1 GiB of the state directory's disk.
+        let (sender, inbox) = sync_channel(2);
+        let inbox = Mutex::new(inbox);
+        let rest = thread::scope(|scope| {
+            let _alarm = AbortOnDrop(watch);
+            let worker = || fail_all(watch, self.store_received(&sink, ReceivedFiles::new(files, &inbox)));
+            let workers: Vec<_> = (0..self.args.jobs()).map(|_| scope.spawn(worker)).collect();
+            let received = receive_files(backup, &sender, watch).map_err(|e| watch.fail(e));
+            // The workers wait for more until it is gone.
+            drop(sender);
+            let done: Result<Vec<()>> = workers.into_iter().map(|w| joined(w.join())).collect();
+            done.and(received)
+        });
+        let rest = rest.map_err(|e| watch.first_cause(e))?;
+        drop(session);
+        self.store(&sink, &mut ReadyMembers(rest.last.into_iter()))?;
+        let conf = &self.source.conf;
+        if let Some(outside) = conf.iter().find(|file| !file.starts_with(&self.source.data_dir)) {
+            log::warn!("{} lies outside the data directory: no remote backup has it", outside.display());
+        }
+        let damage = describe_damage(&rest.end);
+        // Those that came and those that went while it was taken: recovery needs a place for each.
+        tablespaces.extend(source::list_tablespaces(client)?);
+        let tablespaces = source::each_once(tablespaces, &rest.tablespace_map);
+        let (stop, packs, clean) = (rest.end.stop, into_inner(sink.packs), damage.pages == 0);
+        Ok(CopiedCluster { start, stop, damage, conf: Conf::default(), tablespaces, packs, clean })
+    }
+
+    /// Stores packs of what is received until nothing more comes.
+    fn store_received(&self, sink: &PackSink<'_>, mut files: ReceivedFiles<'_>) -> Result<()> {
+        while files.has_more() {
+            self.store(sink, &mut files)?;
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use crate::data_dir::control;
 use crate::format::backup::Tablespace;
 use crate::server::Server;
 use postgres::{Client, Row};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use toban_core::pg::pooler::{pools_transactions, query_backend};
 use toban_core::wal::{Lsn, Timeline};
@@ -287,6 +288,15 @@ pub(crate) fn shows_pooler(e: &Error) -> bool {
 fn pooler_error() -> Error {
     let e = Error::failed("this connection goes through a proxy that pools transactions");
     e.hint("connect to the server itself, by its socket or its own port (--db)")
+}
+
+/// By OID: some were dropped, some made while the files were copied, and recovery goes through all of them. Those
+/// that were there at the start are in the map.
+pub(super) fn each_once(all: Vec<Tablespace>, map: &str) -> Vec<Tablespace> {
+    let early: BTreeSet<u32> = map.lines().filter_map(|l| l.split_once(' ')?.0.parse().ok()).collect();
+    let late = |t: Tablespace| (t.oid, Tablespace { late: !early.contains(&t.oid), ..t });
+    let by_oid: BTreeMap<u32, Tablespace> = all.into_iter().map(late).collect();
+    by_oid.into_values().collect()
 }
 
 #[cfg(test)]
