@@ -1,7 +1,7 @@
 //! This machine: its name, its processors, its accounts.
 
 use crate::error::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// This machine's name, as `uname -n` prints it.
@@ -12,6 +12,26 @@ pub fn host_name() -> String {
 /// How many threads this machine runs at once.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Whether we are root, who may give files away and whom PostgreSQL refuses.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The folder itself, or the nearest above it that is there.
+pub fn nearest_folder(path: &Path) -> PathBuf {
+    path.ancestors().find(|p| p.is_dir()).unwrap_or(Path::new("/")).to_path_buf()
+}
+
+/// Bytes that are free for us on the disk of `folder`.
+///
+/// # Errors
+/// When it is not there.
+pub fn free_bytes(folder: &Path) -> Result<u64> {
+    let disk = rustix::fs::statvfs(folder).map_err(std::io::Error::from);
+    let disk = disk.doing(|| format!("ask for the space of {}", folder.display()))?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// The program of this name beside the one that runs, else on `PATH`; `None` where neither is.

@@ -26,6 +26,7 @@ mod rows;
 mod rulebook;
 mod run;
 mod server;
+mod shell;
 mod status;
 mod units;
 mod verify;

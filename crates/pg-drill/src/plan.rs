@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toban_core::config::{Config, Span};
 use toban_core::machine::{Account, find_program};
-use toban_core::private_server::find_user;
+use toban_core::private_server::find_server_user;
 use toban_core::repo::Repos;
 use toban_core::sign::Signer;
 use toban_core::{Error, Out, Record, Result};
@@ -98,7 +98,7 @@ impl DrillPlan {
             repos,
             identities: args.identity.names()?,
             signer: args.sign.find_signer(config, "pg-drill")?,
-            user: find_user(&args.user)?,
+            user: find_server_user(&args.user)?,
             cluster: args.repos.cluster.clone(),
         };
         plan.check_options()?;

@@ -194,7 +194,7 @@ impl Proof {
 fn give_to_repo_owner(path: &Path) -> Result<()> {
     let folder = durable::folder_of(path);
     let doing = || format!("give {} to the repository's owner", folder.display());
-    if !rustix::process::geteuid().is_root() {
+    if !machine::is_root() {
         return Ok(());
     }
     let owner = std::fs::metadata(durable::folder_of(folder)).doing(doing)?;

@@ -16,6 +16,22 @@ pub fn rounds(default: usize) -> usize {
     std::env::var("TOBAN_ROUNDS").ok().and_then(|s| s.parse().ok()).unwrap_or(default)
 }
 
+/// Plays random histories, each made again from a number of its own: as many as [`rounds`], or the one of `TOBAN_HISTORY`
+/// alone, which a failure prints.
+pub fn play_histories(default: usize, play: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    if let Some(history) = std::env::var("TOBAN_HISTORY").ok().and_then(|s| s.parse().ok()) {
+        return play(history);
+    }
+    let mut dice = Dice::new(seed());
+    for round in 0..rounds(default) {
+        let history = dice.below(u64::MAX);
+        if let Err(cause) = std::panic::catch_unwind(|| play(history)) {
+            eprintln!("repeat number {round} alone with TOBAN_HISTORY={history}");
+            std::panic::resume_unwind(cause);
+        }
+    }
+}
+
 /// Round after round of a test that is never done: for `TOBAN_SECONDS` where that is set, else as many as [`rounds`].
 /// Says in the end how many there were.
 pub fn spell(default: usize) -> impl Iterator<Item = usize> {

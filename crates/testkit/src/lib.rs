@@ -22,7 +22,7 @@ pub mod tls;
 pub use age::AgeKey;
 pub use azure::{Azure, azure_http};
 pub use cable::Cable;
-pub use chance::{Dice, rounds, seed, spell};
+pub use chance::{Dice, play_histories, rounds, seed, spell};
 pub use gcs::Gcs;
 pub use kills::killed;
 pub use pg::{Pg, majors};

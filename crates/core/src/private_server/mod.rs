@@ -17,7 +17,7 @@ pub use scratch::Scratch;
 pub use server::{LOG, PrivateServer, Programs, TEMPLATE};
 
 use crate::durable::state_dir;
-use crate::machine::Account;
+use crate::machine::{self, Account};
 use crate::{Context, Error, Kind, Result};
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ impl Purpose {
     /// # Errors
     /// Usage as root, whose state directory the server's user `user` may not enter.
     pub fn choose_work_dir(&self, given: Option<PathBuf>, cluster: &str, user: &str) -> Result<PathBuf> {
-        if given.is_none() && rustix::process::geteuid().is_root() {
+        if given.is_none() && machine::is_root() {
             let e = Error::usage(format!("as root a {} needs --work-dir", self.what));
             return Err(e.hint(format!("a folder with room for the cluster, which {user} may enter")));
         }
@@ -55,8 +55,8 @@ impl Purpose {
 ///
 /// # Errors
 /// Usage when there is no account `name`, or it is root.
-pub fn find_user(name: &str) -> Result<Option<Account>> {
-    if !rustix::process::geteuid().is_root() {
+pub fn find_server_user(name: &str) -> Result<Option<Account>> {
+    if !machine::is_root() {
         return Ok(None);
     }
     match Account::by_name(name).filter(|account| account.uid > 0) {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use toban_core::config::{Cluster, Config, DEFAULT_PATH};
 use toban_core::durable::{folder_of, state_dir};
-use toban_core::machine::Account;
+use toban_core::machine::{self, Account};
 use toban_core::notify::{list_channels, list_undelivered};
 use toban_core::pg::programs;
 use toban_core::run_record::{RunRecord, last_run};
@@ -44,7 +44,7 @@ impl MachineScope<'_> {
         let section = config.cluster.get(self.cluster);
         let textfile = |dir: &PathBuf| read_access(dir).ok_or_else(|| dir.clone());
         MachineFacts {
-            user: find_user(self.server.and_then(ServerFacts::data)),
+            user: find_job_user(self.server.and_then(ServerFacts::data)),
             pg_dump: self.find_pg_dump(section),
             synchronised: read_synchronised(),
             odd_hours: find_odd_hours(&TimeZone::system(), self.now),
@@ -71,9 +71,8 @@ impl MachineScope<'_> {
     fn read_work_folder(&self) -> Learned<(PathBuf, u64)> {
         let section: DrillFolder = self.config.section(&["drill", self.cluster]).map_err(|e| e.chain())?;
         let work = section.work_dir.unwrap_or_else(|| state_dir().join("drill").join(self.cluster));
-        let there = nearest_folder(&work);
-        let fs = rustix::fs::statvfs(&there).map_err(|e| format!("{}: {e}", there.display()))?;
-        Ok((work, fs.f_bavail.saturating_mul(fs.f_frsize)))
+        let free = machine::free_bytes(&machine::nearest_folder(&work)).map_err(|e| e.chain())?;
+        Ok((work, free))
     }
 
     fn read_runs(&self) -> Vec<RunRecord> {
@@ -88,11 +87,6 @@ struct DrillFolder {
     work_dir: Option<PathBuf>,
 }
 
-/// The folder itself, or the nearest above it that is there.
-pub(super) fn nearest_folder(path: &Path) -> PathBuf {
-    path.ancestors().find(|p| p.is_dir()).unwrap_or(Path::new("/")).to_path_buf()
-}
-
 /// Who may do what with it; none where it is not there.
 pub(super) fn read_access(path: &Path) -> Option<Access> {
     let meta = std::fs::metadata(path).ok()?;
@@ -100,7 +94,7 @@ pub(super) fn read_access(path: &Path) -> Option<Access> {
 }
 
 /// Jobs run as who owns the data directory, whom the units name too: nobody else may read it.
-fn find_user(data: Option<&DataFacts>) -> JobUser {
+fn find_job_user(data: Option<&DataFacts>) -> JobUser {
     let owner = data.and_then(|d| std::fs::metadata(&d.path).ok()).map(|meta| meta.uid());
     let uid = owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
     let account = Account::by_uid(uid);

@@ -1,7 +1,7 @@
 //! Reads the repositories' facts: where they lie, and what they hold.
 
 use super::facts::{FolderFacts, RepoContent, RepoFacts, SystemFacts};
-use super::machine::{nearest_folder, read_access};
+use super::machine::read_access;
 use crate::data_dir::host::find_differences;
 use crate::format::backup::{BackupCatalog, StoredBackup};
 use crate::format::dump::DumpCatalog;
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use toban_core::Result;
+use toban_core::machine::nearest_folder;
 use toban_core::repo::keys::System;
 use toban_core::repo::{Repo, drills};
 

@@ -3,6 +3,7 @@
 use super::Owner;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use toban_core::machine::{self, Account};
 use toban_core::pg::ConnInfo;
 use toban_core::{Error, Result};
 
@@ -63,13 +64,13 @@ fn is_named_by_environment() -> bool {
 
 /// Of a server on another machine jobs run as who asks; root leaves that to the user of the packages.
 fn owner_by_default() -> Result<Owner> {
-    let root = rustix::process::geteuid().is_root();
-    let postgres = toban_core::machine::Account::by_name("postgres").filter(|_| root);
+    let root = machine::is_root();
+    let postgres = Account::by_name("postgres").filter(|_| root);
     Ok(match postgres {
         Some(account) => Owner { name: account.name, uid: account.uid },
         None => {
             let uid = rustix::process::geteuid().as_raw();
-            let name = toban_core::machine::Account::by_uid(uid).map_or(uid.to_string(), |a| a.name);
+            let name = Account::by_uid(uid).map_or(uid.to_string(), |a| a.name);
             Owner { name, uid }
         }
     })

@@ -2,6 +2,7 @@
 
 use super::server::InitServer;
 use super::toml_text::{NewConfig, NewRepo};
+use crate::shell;
 use crate::status::Proofs;
 use crate::units::Unit;
 use serde::Serialize;
@@ -119,12 +120,7 @@ impl Step {
 
 /// A command line that a shell reads as these words.
 fn quote_words(words: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
-    let quote = |word: &String| match !word.is_empty() && word.chars().all(plain) {
-        true => word.clone(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    };
-    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| shell::quote_word(word)).collect::<Vec<_>>().join(" ")
 }
 
 impl Plan {

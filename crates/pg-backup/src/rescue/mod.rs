@@ -23,7 +23,7 @@ use std::path::Path;
 use std::time::Instant;
 use tables::TableName;
 use toban_core::config::Config;
-use toban_core::private_server::{Purpose, Scratch, find_user};
+use toban_core::private_server::{Purpose, Scratch, find_server_user};
 use toban_core::{DryRun, Error, Kind, Out, Record, Result, out};
 
 /// What the private server is for.
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &cli::Rescue, config: &Config, out: &mut Out<'_>) -> Res
         out.emit(restore.reachable())?;
         return out.emit(&rescue.describe(&restore, &work));
     }
-    let user = find_user(&args.user)?;
+    let user = find_server_user(&args.user)?;
     // Before anything else: it ends and clears what a run left that was killed.
     let scratch = Scratch::open(&PURPOSE, &work, user.as_ref(), false)?;
     let restore = rescue.plan_restore(&moment, &scratch.dir)?;

@@ -2,7 +2,7 @@
 
 use super::debian;
 use super::target::Target;
-use crate::cli;
+use crate::{cli, shell};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ pub(super) fn build_command(
     words.extend(["--timeline".into(), wanted.timeline.to_string()]);
     // The server replaces %f, %p and %r before it runs the shell, and takes %% for one percent sign ("Archive
     // Recovery", restore_command): a percent sign in a path must not be read as one of them.
-    let words: Vec<String> = words.iter().map(|w| quote_word(w).replace('%', "%%")).collect();
+    let words: Vec<String> = words.iter().map(|w| shell::quote_word(w).replace('%', "%%")).collect();
     Ok(format!("{} %f %p", words.join(" ")))
 }
 
@@ -67,16 +67,6 @@ fn find_shipper() -> Result<PathBuf> {
         Error::failed(format!("there is no {NAME} beside this program or on PATH"))
             .hint("install it: the server's recovery runs it")
     })
-}
-
-/// A word of a shell's command line.
-fn quote_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=,@+%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.into()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 /// What is around the server that will run the command.
@@ -198,7 +188,7 @@ mod tests {
             ("it's", r"'it'\''s'"),
             ("", "''"),
         ] {
-            assert_eq!(quote_word(text), quoted);
+            assert_eq!(shell::quote_word(text), quoted);
         }
     }
 }

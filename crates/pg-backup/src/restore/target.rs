@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symli
 use std::path::{Path, PathBuf};
 use toban_core::pg::postmaster_pid;
 use toban_core::wal::Change;
-use toban_core::{Context, Error, Result, durable, out};
+use toban_core::{Context, Error, Result, durable, machine, out};
 
 /// Says that a restore into this folder has begun and not ended.
 pub(super) const UNFINISHED: &str = "pg-backup-restore-unfinished";
@@ -161,11 +161,9 @@ impl Target {
     fn check_space(&self, needed: u64) -> Result<()> {
         let mut free = BTreeMap::new();
         for path in self.tablespaces.values().chain([&self.dir]) {
-            let there = nearest_existing(path);
-            let stat = rustix::fs::statvfs(&there).map_err(std::io::Error::from);
-            let stat = stat.doing(|| format!("ask for the space of {}", display_path(&there)))?;
+            let there = machine::nearest_folder(path);
             let device = fs::metadata(&there).map_or(0, |m| m.dev());
-            free.insert(device, stat.f_bavail * stat.f_frsize);
+            free.insert(device, machine::free_bytes(&there)?);
         }
         // The sum, since the backup does not say how many bytes each tablespace takes: this refuses only what
         // cannot fit at all, and a disk that is full later leaves a restore that is marked as unfinished.
@@ -252,7 +250,7 @@ impl Target {
 
 /// Root gives the files to the owner that they had, by name.
 fn find_owner_ids(owner: &Owner) -> Result<Option<(u32, u32)>> {
-    if !rustix::process::geteuid().is_root() {
+    if !machine::is_root() {
         return Ok(None);
     }
     let numbers = owner::find_ids(owner).ok_or_else(|| {
@@ -269,11 +267,6 @@ pub(super) fn is_empty(dir: &Path) -> Result<bool> {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
         Err(e) => Err(e).doing(|| format!("look into {}", display_path(dir))),
     }
-}
-
-/// The path, or the nearest folder above it that is there.
-fn nearest_existing(path: &Path) -> PathBuf {
-    path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_path_buf()
 }
 
 /// After a crash of the machine the number in postmaster.pid may be another program's.

@@ -8,7 +8,7 @@ use crate::prune::model::world::{DAY, HOUR, MadeBackup, SIZE, Server, World};
 use crate::units::Unit;
 use jiff::Timestamp;
 use std::time::Duration;
-use testkit::{Dice, rounds, seed};
+use testkit::{Dice, play_histories};
 use toban_core::Severity;
 use toban_core::config::Span;
 use toban_core::repo::keys::System;
@@ -16,15 +16,7 @@ use toban_core::wal::{Lsn, Segment, Timeline, WalName};
 
 #[test]
 fn random_states_are_never_told_better_than_they_are() {
-    let mut dice = Dice::new(seed());
-    for round in 0..rounds(25) {
-        let seed = dice.below(u64::MAX);
-        let told = std::panic::catch_unwind(|| play(seed));
-        if let Err(cause) = told {
-            eprintln!("state {round} has the seed {seed}");
-            std::panic::resume_unwind(cause);
-        }
-    }
+    play_histories(25, play);
 }
 
 /// One repository and its server, at a random moment.

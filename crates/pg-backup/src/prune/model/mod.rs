@@ -5,7 +5,7 @@ mod judge;
 pub(crate) mod world;
 
 use judge::Seen;
-use testkit::{Dice, rounds, seed};
+use testkit::{Dice, play_histories};
 use toban_core::config::{Keep, Span};
 use world::{DAY, HOUR, World};
 
@@ -14,15 +14,7 @@ const STEPS: u64 = 45;
 
 #[test]
 fn random_histories_keep_every_promise() {
-    let mut dice = Dice::new(seed());
-    for round in 0..rounds(500) {
-        let seed = dice.below(u64::MAX);
-        let told = std::panic::catch_unwind(|| play(seed));
-        if let Err(cause) = told {
-            eprintln!("history {round} has the seed {seed}");
-            std::panic::resume_unwind(cause);
-        }
-    }
+    play_histories(500, play);
 }
 
 /// One history, made again from its number.
