@@ -323,7 +323,7 @@ impl BackupJob<'_> {
     }
 
     /// The name of the backup in backup_label.
-    fn backup_label(&self) -> String {
+    pub(super) fn backup_label(&self) -> String {
         self.args.label.clone().unwrap_or_else(|| format!("toban {}", self.id))
     }
 

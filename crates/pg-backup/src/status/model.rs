@@ -115,6 +115,14 @@ impl Truth<'_> {
         on_way.then(|| (made.segment + 1..).take_while(is_there).last().unwrap_or(made.segment))
     }
 
+    /// The timeline before and the end of what counts of its segment `n`, where the way to `timeline` leaves it there and its
+    /// copy alone was stored.
+    fn find_left_segment(&self, server: &Server, timeline: u32, n: u64) -> Option<(u32, u64)> {
+        let (parent, end) = server.histories[&timeline].iter().find(|(_, end)| end / SIZE == n)?;
+        let name = WalName::from(Segment { timeline: Timeline(*parent), number: n, size: SIZE });
+        self.world.size(&server.system.key(&name.path())).map(|_| (*parent, *end))
+    }
+
     fn judge(&self, status: &Status, objectives: &Objectives) {
         let point = self.evidence.newest_point();
         let loss = match (self.server(), point) {
@@ -155,16 +163,19 @@ impl Truth<'_> {
         let reaches: Vec<(&MadeBackup, u64)> =
             usable.iter().filter_map(|m| Some((*m, self.reach(server, m, timeline)?))).collect();
         let (_, last) = reaches.iter().max_by_key(|(_, n)| *n).expect("something leads to what is claimed");
-        assert!(point.to.0 <= (last + 1) * SIZE, "{point:?} lies after segment {last}");
+        let left = self.find_left_segment(server, timeline, last + 1);
+        let end = left.map_or((last + 1) * SIZE, |(_, end)| end);
+        assert!(point.to.0 <= end, "{point:?} lies after {end}, in or after segment {last}");
         let newest = reaches
             .iter()
             .map(|(m, n)| if *n == m.segment { m.ended } else { time(*n).unwrap_or(m.ended) })
+            .chain(left.and_then(|(parent, _)| server.moments.get(&(parent, last + 1)).copied()))
             .max();
         if let (Some(claimed), Some(newest)) = (status.restorable_to, newest) {
             assert!(claimed.as_second() <= newest, "{claimed} is after {newest}");
         }
         if let Some(since) = status.covered_since {
-            let claimed = point.to.0.div_ceil(SIZE);
+            let claimed = point.to.0.min((last + 1) * SIZE).div_ceil(SIZE);
             // Of a clock that was wrong and that no other date contradicts nobody can know.
             let by_then = |m: &MadeBackup| m.ended <= since.as_second() || !m.dated;
             let leads = reaches.iter().filter(|(m, n)| by_then(m) && n + 1 >= claimed);

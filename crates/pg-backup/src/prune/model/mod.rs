@@ -5,7 +5,7 @@ mod judge;
 pub(crate) mod world;
 
 use judge::Seen;
-use testkit::{Dice, play_histories};
+use testkit::play_histories;
 use toban_core::config::{Keep, Span};
 use world::{DAY, HOUR, World};
 
