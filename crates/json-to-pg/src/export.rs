@@ -55,6 +55,8 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out<'_>) -> Result<()> {
     client
         .batch_execute("begin isolation level repeatable read, read only")
         .doing(|| "begin a read-only transaction".into())?;
+    // By one snapshot from here on: records of two files that refer to each other are of one state (manual,
+    // "Repeatable Read Isolation Level").
     let last = ledger::read_last_run(&mut client)?;
     let known = target::read_known(&mut client)?;
     let zones = plan_zones(&last.plan)?;
@@ -76,6 +78,8 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out<'_>) -> Result<()> {
         }
         let export = FileExport { file, table: &table, naive: &zones.naive, column: &zones.column };
         let (mut records, mut lost) = (0, Vec::new());
+        // Under its name only when it is whole and synced: an application that starts meanwhile must not read half of
+        // its records.
         durable::replace(&path, 0o640, |w| {
             (records, lost) = export.write_records(&mut client, w)?;
             Ok(())

@@ -10,6 +10,8 @@ use toban_core::{Context, Error, Result};
 /// The schema of it all. It goes with the last run that is undone.
 pub(crate) const SCHEMA: &str = "toban_json";
 
+// The transaction as xid8, whose 64 bits do not come again, so that its age is known; xmin has the lower 32 of them
+// (manual, "Transactions and Identifiers").
 const TABLES: &str = "create schema if not exists toban_json; \
     create table if not exists toban_json.run (run bigint primary key, made timestamptz not null default now(), \
       transaction xid8 not null, plan text not null); \
@@ -60,6 +62,7 @@ pub(crate) fn free_table(client: &mut Client, kind: &str) -> Result<String> {
     client.batch_execute(TABLES).doing(doing)?;
     let sql =
         "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1";
+    // What is free here stays free until it is made: the lock of the run's session keeps others out.
     let mut n: i64 = client.query_one(sql, &[&SCHEMA]).doing(doing)?.get(0);
     loop {
         let name = format!("{SCHEMA}.{kind}_{n}");
@@ -78,6 +81,8 @@ pub(crate) fn free_table(client: &mut Client, kind: &str) -> Result<String> {
 pub(crate) fn write_run(client: &mut Client, plan: &MovePlan, tables: &[TableEntry<'_>]) -> Result<()> {
     let doing = || "write down the run".to_string();
     client.batch_execute(TABLES).doing(doing)?;
+    // In the transaction of the rows: at any instant there are both or neither, and no row of a run is without the
+    // entry by which `undo` and `verify` find it.
     let text = toml::to_string(plan).doing(doing)?;
     let sql = "insert into toban_json.run (run, transaction, plan) \
                select coalesce(max(run), 0) + 1, pg_current_xact_id(), $1 from toban_json.run returning run";
@@ -99,6 +104,8 @@ pub(crate) fn write_run(client: &mut Client, plan: &MovePlan, tables: &[TableEnt
 /// The keys of the rows that this transaction wrote. Each of them has its number as xmin, which a later change replaces and
 /// VACUUM does not (manual, "System Columns").
 fn keep_keys(client: &mut Client, entry: &TableEntry<'_>) -> Result<String> {
+    // A subtransaction would have a number of its own (manual, "Subtransactions"): a run sets no savepoint, so that
+    // all its rows have this one.
     let keys = free_table(client, "keys")?;
     let sql = format!(
         "create table {keys} as select {} from {} where xmin = pg_current_xact_id()::xid",
@@ -160,6 +167,7 @@ pub(crate) fn read_tables(client: &mut Client, run: i64) -> Result<Vec<KeptTable
 /// Those of the server.
 pub(crate) fn forget_run(client: &mut Client, run: i64) -> Result<()> {
     let doing = || "forget the run".to_string();
+    // With the rows, in one transaction: a second `undo` must not begin with a run that is gone.
     for table in read_tables(client, run)? {
         for ours in [table.keys, table.old_rows].into_iter().flatten() {
             client.batch_execute(&format!("drop table {ours}")).doing(doing)?;

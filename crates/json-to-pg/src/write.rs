@@ -68,6 +68,7 @@ impl JsonWriter {
                 '\u{8}' => self.text.push_str("\\b"),
                 '\u{c}' => self.text.push_str("\\f"),
                 c if (c as u32) < 0x20 || (self.layout.ascii && !c.is_ascii()) => {
+                    // Beyond U+FFFF an escape takes two, the halves of a surrogate pair (RFC 8259, section 7).
                     let mut units = [0; 2];
                     for unit in c.encode_utf16(&mut units) {
                         let _ = write!(self.text, "\\u{unit:04x}");

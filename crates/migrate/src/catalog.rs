@@ -29,6 +29,8 @@ pub struct ExistingColumn {
 /// All tables of a schema.
 pub fn read_tables(client: &mut Client, schema: &str) -> Result<Vec<ExistingTable>> {
     let doing = || format!("look at the tables of {schema}");
+    // Without partitions, which are filled through their table, and without dropped columns, which keep their number
+    // in pg_attribute (attisdropped).
     let sql = "select c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull, \
                a.atthasdef or a.attidentity <> '', \
                case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end, \

@@ -49,6 +49,9 @@ pub fn read_uses(client: &mut Client, schema: &str, relations: &[&str]) -> Resul
 /// The statement that lets a sequence go on after the greatest value of `sources`, queries of one bigint column; it never
 /// goes back.
 pub fn advance_sql(sequence: &str, sources: &[String]) -> String {
+    // last_value counts where a number was given at all (is_called): none is given twice. With false as its third
+    // argument setval() lets nextval() begin with the number itself, for ids below the sequence's range (manual,
+    // "Sequence Manipulation Functions").
     let quoted = quote_literal(sequence);
     format!(
         "with s as (select * from pg_sequence where seqrelid = {quoted}::regclass), \

@@ -9,6 +9,9 @@ use toban_core::pg::{ConnInfo, Ident, quote_literal};
 use toban_core::{Context, Error, Result};
 
 /// Settings of every session of ours. A lost commit costs nothing here: the last one of a run is durable again.
+// A role or a database may have settings of its own. Times, intervals, floats and bytes are read back as text and
+// must have one form; a statement_timeout would end a COPY of hours; with row_security off a policy that hides rows
+// is an error and no smaller table (manual, "Row Security Policies").
 const SETTINGS: &str = "set synchronous_commit = off; set timezone = 'UTC'; set datestyle = 'ISO, MDY'; \
     set intervalstyle = 'postgres'; set extra_float_digits = 1; set bytea_output = 'hex'; \
     set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; \
@@ -80,6 +83,8 @@ pub fn open_lead(to: &ConnInfo) -> Result<Client> {
         query_backend(&mut second).map(|_| second)
     };
     let mut second = connect_within(to, asked)?.ok_or_else(no_second_session)?;
+    // Settings and session locks need a session (PgBouncer, "Features": SET and session-level advisory locks do not
+    // work with transaction pooling).
     if pools_transactions(&before, &mut first, &mut second)? {
         return Err(Error::failed(
             "this connection goes through a pool in transaction mode, and a run needs sessions of its own",

@@ -16,6 +16,7 @@ pub fn name_list<S: AsRef<str>>(names: &[S]) -> String {
 
 /// All rows of a query as text, by the simple protocol.
 pub fn query_texts(client: &mut Client, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+    // By the simple protocol every value comes in its text form, of whatever type it is.
     let messages = client.simple_query(sql).doing(|| "ask the target".into())?;
     let row = |m: SimpleQueryMessage| match m {
         SimpleQueryMessage::Row(r) => Some((0..r.len()).map(|i| r.get(i).map(String::from)).collect()),

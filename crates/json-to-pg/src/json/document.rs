@@ -68,6 +68,7 @@ impl Parser {
         self.nodes.clear();
         self.open.clear();
         self.duplicates.clear();
+        // Before all else: what follows compares bytes, and JSON that is exchanged is UTF-8 (RFC 8259, section 8.1).
         if let Err(e) = std::str::from_utf8(text) {
             return Err(SyntaxError::new(e.valid_up_to(), "bytes that are no UTF-8"));
         }
@@ -85,6 +86,7 @@ impl Parser {
 
     fn read_value(&mut self, text: &[u8]) -> Result<usize, SyntaxError> {
         let mut at = 0;
+        // A list of open brackets and no recursion: a file that nests deeply must not be able to exhaust the stack.
         'value: loop {
             at = skip_space(text, at);
             at = match text.get(at) {
@@ -219,6 +221,8 @@ impl Parser {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     flags |= ESCAPED;
+                    // Two escapes at once may be one character (RFC 8259, section 7). What readers make of a half
+                    // alone differs (section 8.2), and PostgreSQL refuses it.
                     let (unit, next) = read_escape(text, at)?;
                     if high_ends_at.is_some_and(|end| end != at) {
                         flags |= LONE;

@@ -81,6 +81,7 @@ impl FileLoad<'_> {
             let table = LoadedTable { name: self.table.name.clone(), ..LoadedTable::default() };
             return Ok(LoadedFile { identity, tables: vec![table], ..LoadedFile::default() });
         }
+        // Before the COPY begins: as long as it lasts the session answers no query.
         let lookups = Lookups::read_tables(client, self.table, self.zones)?;
         let mut writer = RowWriter::new(self.table, self.zones)?;
         let target = self.prepare_target(client, 0)?;
@@ -90,6 +91,9 @@ impl FileLoad<'_> {
         let doing = || format!("copy into {}", target.name);
         let mut copy = client.copy_in(&target.copy_sql()).doing(doing)?;
         copy.write_all(SIGNATURE).doing(doing)?;
+        // Whatever ends this early drops the writer before its finish(): the driver then sends CopyFail, and the
+        // server ends the COPY with an error (manual, "Message Flow", "COPY Operations"). Half a file is never taken
+        // for a whole one.
         loaded.identity = self.file.for_each_record(|record| {
             loaded.records += 1;
             if self.plan.leave_out_samples && holds_sample(record.value) {
@@ -283,6 +287,8 @@ impl<'a> LoadTarget<'a> {
     fn stage_if_needed(mut self, client: &mut Client, stage: String) -> Result<LoadTarget<'a>> {
         let doing = || format!("look into {}", self.name);
         let sql = format!("select exists (select from {})", quote_table(self.name));
+        // COPY ends at the first key that is taken. Which rows are equal, differ or are new only a join tells, and
+        // for that the rows must be on the server, but not in their table yet.
         let has_rows: bool = client.query_one(&sql, &[]).doing(doing)?.get(0);
         let has_casts = self.columns.iter().any(|(_, pg_type)| field_of(pg_type) == FieldForm::Cast);
         if !has_rows && !has_casts {
@@ -303,6 +309,8 @@ impl<'a> LoadTarget<'a> {
             self.columns.iter().map(|(name, pg_type)| format!("{} {}", Ident::new(*name), staged(pg_type)));
         let columns: Vec<String> = columns.collect();
         let create =
+            // ON COMMIT DROP: it goes with the transaction, however that ends, and a session that a pool hands on has
+            // nothing of it.
             format!("create temp table {} ({}) on commit drop", Ident::new(&*stage), columns.join(", "));
         client.batch_execute(&create).doing(doing)?;
         self.stage = Some(stage);
@@ -333,6 +341,7 @@ impl<'a> LoadTarget<'a> {
             .iter()
             .map(|(name, pg_type)| {
                 // json has no equality; jsonb's is by value.
+                // IS DISTINCT FROM, since <> is never true where one side is NULL.
                 let compared = if *pg_type == "json" { "jsonb" } else { pg_type };
                 format!("s.{0}::{pg_type}::{compared} is distinct from t.{0}::{compared}", Ident::new(*name))
             })
@@ -379,6 +388,8 @@ impl<'a> LoadTarget<'a> {
             .collect();
         let stage = self.staged_name().unwrap_or_default();
         format!(
+            // Only rows that differ: each new version has the transaction of this run as its xmin, and `undo` and
+            // `verify` would take an equal row of the application's for one that the run wrote.
             "update {} t set {} from {stage} s where {} and ({})",
             quote_table(self.name),
             sets.join(", "),

@@ -97,6 +97,8 @@ impl<'a> ValueEncoder<'a> {
             WireType::Text | WireType::Bytea | WireType::Interval => {
                 let text = self.text_of(value)?;
                 match to.bounds.length {
+                    // varchar(n) counts characters and not bytes (manual, "Character Types"), of which there are
+                    // never fewer.
                     Some(most) if text.len() > most && text.chars().count() > most => {
                         Err(Invalid::TooLong.into())
                     }
@@ -190,6 +192,8 @@ impl<'a> ValueEncoder<'a> {
     fn put_json(&self, value: Value<'_>, wire: WireType, buf: &mut Vec<u8>) -> Result<(), Misfit> {
         let own;
         let text = match (value.find_bad_text(), self.convert) {
+            // As it was written: json keeps white space, the order of keys and keys that stand twice, and jsonb the
+            // digits of a number (manual, "JSON Types").
             (None, _) => value.raw(),
             (Some(_), Some(ValueConversion::Replace)) => {
                 own = write_value(value);

@@ -88,6 +88,8 @@ fn read_names(client: &mut Client, lookup: &NameLookup, zones: &Zones) -> Result
             true => writer.text.push_str(&key),
             false => writer.put_string(&key),
         }
+        // By the encoder of the file's own values: what it makes of a key are the very bytes that COPY wants for the
+        // column.
         let (mut parser, mut bytes) = (Parser::default(), Vec::new());
         let value = parser.parse_text(writer.text.as_bytes()).map_err(|e| Error::failed(e.what))?;
         encoder

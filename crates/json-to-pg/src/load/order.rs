@@ -28,6 +28,8 @@ pub(crate) fn read_references(client: &mut Client) -> Result<Vec<TableReference>
         )
     };
     let sql = format!(
+        // Without the keys of partitions (conparentid): they follow the one of the partitioned table, and cannot be
+        // altered by themselves (manual, "pg_constraint").
         "select n.nspname || '.' || c.relname, m.nspname || '.' || p.relname, k.conname::text, {}, {}, k.condeferrable \
          from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace \
          join pg_class p on p.oid = k.confrelid join pg_namespace m on m.oid = p.relnamespace \

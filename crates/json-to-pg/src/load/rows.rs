@@ -56,6 +56,8 @@ impl RowSpool {
         }
         let doing = || "write rows that wait to a temporary file".to_string();
         if self.file.is_none() {
+            // A file without a name: no other user can open it, and it is gone with the process, after kill -9 too.
+            // The rows may hold password hashes.
             self.file = Some(tempfile::tempfile().doing(doing)?);
         }
         if let Some(file) = &mut self.file {
@@ -146,6 +148,9 @@ impl<'t> RowWriter<'t> {
     ) -> Result<(), BadValue> {
         self.set_marks();
         let above = RowAbove { buf: &[], fields: &[] };
+        // A record may fail in a row far below, when rows above it stand in other buffers already. All are cut off
+        // where they were; `spill_rows` comes between records alone, so that the marks are still inside of the
+        // buffers.
         let put = self.put_row(RowInput { object: record, ordinal, above, lookups });
         if put.is_err() {
             self.cut_to_marks();
@@ -210,6 +215,7 @@ impl<'t> RowWriter<'t> {
 
     fn put_row(&mut self, row: RowInput<'_>) -> Result<(), BadValue> {
         let RowInput { object, lookups, .. } = row;
+        // Before each row COPY wants the number of its fields (manual, "COPY", "Binary Format").
         let width = i16::try_from(self.columns.len()).unwrap_or(i16::MAX);
         self.buf.extend_from_slice(&width.to_be_bytes());
         self.fields.clear();

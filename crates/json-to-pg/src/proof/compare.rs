@@ -133,6 +133,8 @@ impl FileComparison<'_> {
             identity,
             ..CompareOutcome::default()
         };
+        // Sums need no memory for each record. Only the records of buckets that differ are read again and held, so
+        // many at a time that memory does not grow with the file.
         let mut waiting = ours.differing(&theirs);
         while !waiting.is_empty() && !outcome.more {
             let mut held = 0;
@@ -175,6 +177,8 @@ impl FileComparison<'_> {
             {
                 return Ok(());
             }
+            // A record that did not fit is in no row, as the plan allows. Which these are only the writer tells that
+            // left them out.
             if let Some((writer, lookups)) = &mut rejects {
                 let fits = writer.put_record(record.value, record.place.record, lookups).is_ok();
                 writer.clear_rows();
@@ -364,6 +368,8 @@ pub(crate) fn for_each_object(
         256 << 10,
         client.copy_out(&format!("copy ({sql}) to stdout")).doing(doing)?,
     );
+    // COPY streams, where a query would be collected as a whole. A line is a row: a line end inside of a json value
+    // is written as \n (manual, "COPY", "Text Format").
     let (mut line, mut text, mut parser) = (Vec::new(), Vec::new(), Parser::default());
     let mut rows = 0_u64;
     loop {

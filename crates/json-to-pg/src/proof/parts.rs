@@ -115,6 +115,7 @@ impl<'t> RecordForm<'t> {
         for (at, column) in self.table.columns.iter().enumerate().filter(|(_, c)| is_rebuilt(c)) {
             match object.get(&format!("c{at}")) {
                 Some(value) => put_actual(column, value, &mut out.bytes),
+                // PostgreSQL gave no such column: that is equal to no value of a file.
                 None => out.bytes.push(b'?'),
             }
             out.end_part();

@@ -13,6 +13,8 @@ pub(crate) fn is_rebuilt(column: &FilledColumn) -> bool {
 /// Gives for each row an object with the columns `c0`, `c1` …, lists of rows below as `r0` …, linked names as `l0` …,
 /// the key's text as `k` and the transaction that wrote the row as `x`.
 pub(crate) fn rebuild_sql(table: &FilledTable, filter: &str, order: &str) -> String {
+    // row_to_json() writes times in ISO 8601 whatever DateStyle says (JsonEncodeDateTime() of json.c), and numbers
+    // with all of their digits: what is compared does not hang on settings of the role or the database.
     let mut fields = row_fields(table, 0);
     let key: Vec<String> =
         table.key.iter().map(|at| format!("t0.{}::text", Ident::new(&*table.columns[*at].name))).collect();
@@ -68,6 +70,8 @@ fn child_sql(parent: &FilledTable, table: &FilledTable, level: usize) -> String 
     let ordinal = table.columns.iter().find(|c| c.source == ColumnSource::Ordinal);
     let ordinal = ordinal.map_or("null".into(), |c| format!("t{below}.{}", Ident::new(&*c.name)));
     format!(
+        // Ordered in the aggregate: the order of a subquery below it is not promised (manual, "Aggregate
+        // Expressions").
         "select json_agg(row_to_json(x) order by x.o) from (select {ordinal} as o, {} from {} t{below} where {}) x",
         row_fields(table, below).join(", "),
         quote_table(&table.name),
@@ -82,6 +86,7 @@ fn link_sql(table: &FilledTable, link: &Link, level: usize) -> String {
         .map_or("null".into(), |at| format!("t{level}.{}", Ident::new(&*table.columns[*at].name)));
     let name = format!("n.{}::text", Ident::new(&*link.lookup.name));
     format!(
+        // By bytes, as the other side sorts them: the database's own collation may have another order.
         "select json_agg({name} order by {name} collate \"C\") from {} k join {} n on n.{} = k.{} where k.{} = {key}",
         quote_table(&link.table),
         quote_table(&link.lookup.table),

@@ -39,6 +39,7 @@ impl RecordSums {
 
 /// The bucket of a key; without a key that of the whole record.
 pub(crate) fn bucket_of(key: &[usize], parts: &Parts) -> usize {
+    // By the key, so that both versions of a record that differs lie in one bucket and are compared with each other.
     let hash = match key {
         [] => hash_bytes(&parts.bytes),
         _ => key.iter().fold(0_u64, |hash, at| hash.rotate_left(7) ^ hash_bytes(parts.part(*at))),

@@ -98,6 +98,8 @@ fn count_table(
         let parts = some.iter().map(|column| {
             let quoted = Ident::new(&*column.name);
             let sum =
+                // sum() of bigint is numeric, which does not overflow (manual, "Aggregate Functions"); that of
+                // smallint and integer is a bigint, which 2^32 rows do not fill.
                 if is_summed(column) { format!("coalesce(sum({quoted}), 0)::text") } else { "'0'".into() };
             format!("count({quoted}), {sum}")
         });

@@ -50,6 +50,8 @@ pub(crate) fn run(args: &JsonRunArgs, common: &Common, out: &mut Out<'_>) -> Res
     let zones = plan_zones(&plan)?;
     let to = ConnInfo::resolve(args.to.as_deref(), "json-to-pg")?;
     let mut client = session::open_lead(&to)?;
+    // One run into a database at a time, whatever its files are: all of them are numbered in one ledger, and `undo`
+    // takes the last.
     session::lock_schema(&mut client, "json-to-pg", ledger::SCHEMA)?;
     session::check_server(&mut client, &to)?;
     let known = target::read_known(&mut client)?;
@@ -149,9 +151,13 @@ impl JsonMove<'_> {
                 return Err(crate::source::file::file_changed(&path));
             }
         }
+        // After the rows: an index that is built over all of them costs less than an entry for each, and a foreign
+        // key is then checked by one query (manual, "Populating a Database").
         create::add_keys(client, self.plan, self.tables)?;
         defer_keys(client, &late, Deferral::End)?;
         target::advance_sequences(client, self.tables)?;
+        // Last, and still inside: what is compared are the rows as keys, defaults and triggers have left them, and an
+        // error takes all of it back before anybody has seen it.
         for (at, (plan, table)) in files.iter().enumerate() {
             self.prove_file(client, plan, table, &loaded[at])?;
         }
@@ -188,6 +194,8 @@ impl JsonMove<'_> {
         let main = loaded.tables.first();
         let filter =
             main.and_then(|t| t.stage.as_ref()).map_or(String::new(), |stage| staged_filter(table, stage));
+        // As the rows have it in xmin: the lower 32 bits of what pg_current_xact_id() gives (manual, "Transactions
+        // and Identifiers").
         let transaction: String = client
             .query_one("select pg_current_xact_id()::xid::text", &[])
             .doing(|| "ask for the transaction".into())?
@@ -252,9 +260,13 @@ enum Deferral {
 /// Foreign keys of a circle are checked at the end; DDL is transactional, so nobody else sees them change.
 fn defer_keys(client: &mut Client, late: &[TableReference], deferral: Deferral) -> Result<()> {
     let doing = || "let foreign keys wait".to_string();
+    // What waits is checked now and not by COMMIT: ALTER TABLE refuses a table with pending trigger events
+    // (CheckTableNotInUse() of tablecmds.c), and what is proven after this must be what every key allows.
     if deferral == Deferral::End && !late.is_empty() {
         client.batch_execute("set constraints all immediate").doing(doing)?;
     }
+    // SET CONSTRAINTS leaves a key alone that is NOT DEFERRABLE (manual, "SET CONSTRAINTS"): it is altered, and is
+    // again what its owner made it before the transaction ends.
     for key in late.iter().filter(|key| !key.deferrable) {
         let how =
             if deferral == Deferral::Begin { "deferrable initially deferred" } else { "not deferrable" };

@@ -54,6 +54,8 @@ pub(crate) fn run(args: &UndoArgs, out: &mut Out<'_>) -> Result<()> {
     let mut client = session::open_lead(&to)?;
     session::lock_schema(&mut client, "json-to-pg", ledger::SCHEMA)?;
     let last = ledger::read_last_run(&mut client)?;
+    // A number of 32 bits comes again after 2^32 transactions, and half of that is as far as PostgreSQL itself tells
+    // older from newer (manual, "Preventing Transaction ID Wraparound Failures").
     if last.age >= MOST_AGE {
         return Err(Error::failed(
             "the run is so old that its rows can no longer be told by their transaction",
@@ -78,6 +80,7 @@ pub(crate) fn run(args: &UndoArgs, out: &mut Out<'_>) -> Result<()> {
 /// The same, taken back at its end.
 fn undo_on_trial<T>(client: &mut Client, work: impl FnOnce(&mut Client) -> Result<T>) -> Result<T> {
     let doing = || "try to undo the last run".to_string();
+    // The very statements of the real one: others would not meet the constraints and triggers that it will meet.
     client.batch_execute("begin").doing(doing)?;
     let done = work(client);
     client.batch_execute("rollback").doing(doing)?;
@@ -88,6 +91,8 @@ fn undo_run(client: &mut Client, last: &KeptRun) -> Result<Vec<UndoneTable>> {
     let tables = ledger::read_tables(client, last.run)?;
     let references = read_references(client)?;
     for table in &tables {
+        // Nobody writes to these tables between the look at a row and its removal; readers go on (manual, "Explicit
+        // Locking").
         let sql = format!("lock table {} in share row exclusive mode", quote_table(&table.relation));
         client.batch_execute(&sql).doing(|| format!("lock {}", table.relation))?;
     }
@@ -120,6 +125,7 @@ fn check_references(
             .map(|(own, other)| format!("c.{} = p.{}", Ident::new(&**own), Ident::new(&**other)))
             .collect();
         let sql = format!(
+            // Rows of the run that refer to rows of the run go together with them.
             "select count(*) from {} c join {} p on {} where p.xmin::text = $1 and c.xmin::text <> $1",
             quote_table(&key.from),
             quote_table(&key.to),
@@ -176,6 +182,8 @@ fn undo_table(client: &mut Client, last: &KeptRun, table: &KeptTable) -> Result<
         );
         undone.restored = client.execute(&sql, &[own]).doing(doing)?;
     }
+    // After the old versions are back, which have this transaction's number now: what still has the run's is what it
+    // inserted.
     let sql = format!("delete from {name} where xmin::text = $1");
     undone.removed = client.execute(&sql, &[own]).doing(doing)?;
     if table.keys.is_none() {

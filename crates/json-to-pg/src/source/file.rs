@@ -90,6 +90,8 @@ impl JsonInput {
         let mut reader: Box<dyn Read + Send> =
             Box::new(BufReader::with_capacity(CHUNK, SharedReader(raw.clone())));
         let mut head = peek_bytes(&mut reader, 4).doing(doing)?;
+        // By its first bytes and not by its name. A file may have several members, as `cat a.gz b.gz` makes them (RFC
+        // 1952, section 2.2).
         if head.starts_with(&[0x1f, 0x8b]) {
             let packed = std::io::Cursor::new(head).chain(reader);
             reader = Box::new(BufReader::with_capacity(CHUNK, MultiGzDecoder::new(packed)));
@@ -103,6 +105,7 @@ impl JsonInput {
             return Err(Error::usage(format!("{shown} is in {name}, and JSON is UTF-8"))
                 .hint("convert it with iconv, and look at the result"));
         }
+        // JSON must not begin with a byte order mark, and whoever reads it may pass over one (RFC 8259, section 8.1).
         let head = head.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(head);
         Ok(JsonInput { reader: Box::new(std::io::Cursor::new(head).chain(reader)), raw, before })
     }

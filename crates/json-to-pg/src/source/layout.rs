@@ -56,6 +56,8 @@ fn find_layout(head: &[u8], newline: bool) -> Layout {
         let rest = text[open + 1..].trim_start_matches('\r').strip_prefix('\n')?;
         Some(rest.len() - rest.trim_start_matches(' ').len())
     });
+    // Python's json.dump() escapes all but ASCII unless it is asked not to (ensure_ascii), JavaScript's
+    // JSON.stringify() does not.
     let escaped = head.windows(2).any(|w| w == b"\\u");
     Layout {
         indent,

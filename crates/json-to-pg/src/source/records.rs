@@ -261,6 +261,8 @@ impl<R: Read> RecordReader<R> {
                 }
                 continue;
             }
+            // Bytes can be compared without decoding them: in UTF-8 all bytes of longer characters are above 0x7f
+            // (RFC 3629, section 3).
             let Some(n) = rest.iter().position(|b| matches!(b, b'"' | b'{' | b'}' | b'[' | b']')) else {
                 at = self.refill_from(self.buf.len())?;
                 continue;

@@ -49,6 +49,7 @@ impl RecordFile<'_> {
         mut each: impl FnMut(FileRecord<'_>) -> Result<()>,
     ) -> Result<Identity> {
         let file = JsonInput::open_file(self.path)?;
+        // Bounded: a disk that is faster than the server must wait for it, and not fill the memory.
         let (sender, receiver) = sync_channel::<Batch>(WAITING);
         std::thread::scope(|scope| {
             let reading = scope.spawn(move || {
@@ -70,6 +71,7 @@ impl RecordFile<'_> {
                 shutdown::check()?;
                 self.parse_batch(&mut parser, &batch, &mut each)
             });
+            // Before the join: a reader that waits for room in the channel would wait for ever.
             drop(receiver);
             let read: Result<Option<Identity>> =
                 reading.join().unwrap_or_else(|_| Err(Error::failed("a thread panicked: this is a bug")));
