@@ -25,6 +25,8 @@ pub(crate) fn listen() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGTERM, SIGINT]) else { return };
     std::thread::spawn(move || {
         for signal in &mut signals {
+            // The terminal sends it to every process of the foreground group (termios(3), ISIG): the child has it
+            // already, and to psql it cancels a query.
             if signal == SIGINT && INTERRUPTED_CHILD.load(Ordering::SeqCst) {
                 continue;
             }
@@ -88,6 +90,8 @@ pub struct Guarded(Child);
 impl Guarded {
     /// Takes `child` in charge.
     pub fn new(child: Child) -> Guarded {
+        // Entered first and looked after: a signal between the start of the child and this line has told nothing to
+        // it.
         lock(&CHILDREN).insert(child.id());
         if due() {
             end_child(child.id());

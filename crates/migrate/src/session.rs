@@ -156,7 +156,7 @@ pub fn check_server(client: &mut Client, to: &ConnInfo) -> Result<()> {
             "set it off for the database or the role: alter role … set default_transaction_read_only = off",
         ));
     }
-    // What SQLite holds is Unicode, and what another encoding lacks would be refused in the middle of the load.
+    // SQLite and JSON hold Unicode: what another encoding lacks would be refused in the middle of the load.
     if encoding != "UTF8" {
         return Err(Error::failed(format!("the target's encoding is {encoding}, not UTF8"))
             .hint("create the database with: createdb --encoding=UTF8 --template=template0"));

@@ -269,6 +269,8 @@ impl Drill<'_> {
         self.proof.checks = self.findings.all.iter().map(ProofCheck::from).collect();
         self.proof.finished = jiff::Timestamp::now();
         let folder = state_dir().join("drill").join(&self.plan.cluster).join("proofs");
+        // Signed once, and the same bytes go to every place: two signatures of one proof would be two proofs to
+        // whoever compares.
         let signed = self.proof.sign(self.plan.signer.as_ref())?;
         let proof = self.proof.write_into(&folder, &signed)?;
         let page = self.plan.report.clone().unwrap_or_else(|| folder.join(self.proof.file_name("html")));

@@ -38,6 +38,8 @@ pub(crate) fn run_amcheck(
     findings: &mut DrillFindings,
 ) -> Result<()> {
     let mut check = runner.command(programs.path("pg_amcheck"));
+    // The restored databases have amcheck where the live ones have it. It may be installed here: the folder is
+    // cleared.
     check.args(["--all", "--install-missing", "--jobs", &cores(), "--username", &server.role]);
     check.arg("--host").arg(server.socket_dir()).args(["--port", "5432", "--maintenance-db", TEMPLATE]);
     check.env("PGOPTIONS", server.options());

@@ -83,6 +83,9 @@ impl LiveServer {
         if !self.tracks {
             return None;
         }
+        // By the 32 bits that a transaction is known by there; of one that did not commit, or whose time is kept no
+        // longer, the answer is NULL, and min() passes over it (manual, "Committed Transaction Information
+        // Functions").
         let sql = "select extract(epoch from min(t))::float8 from \
                    (select pg_xact_commit_timestamp((n % 4294967296)::text::xid) t \
                     from generate_series($1::int8, least($2::int8 - 1, $1::int8 + 100000)) n) x";

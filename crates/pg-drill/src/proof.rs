@@ -153,6 +153,8 @@ impl Proof {
             Ok::<PathBuf, Error>(path)
         };
         if let Some(signature) = &signed.signature {
+            // Before the proof: killed between the two, there is a signature of nothing, and never a proof that seems
+            // unsigned.
             write(self.file_name("json") + SIGNATURE_SUFFIX, signature)?;
         }
         // On this machine first: a store that does not answer must not cost the result of hours.

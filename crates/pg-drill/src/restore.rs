@@ -100,6 +100,7 @@ pub(crate) fn start_empty_server(
     let programs = Programs::newest(plan.bin_dir.as_deref())?;
     let mut initdb = runner.command(programs.path("initdb"));
     initdb.args(["--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--username", &superuser(plan)]);
+    // From 18 on initdb makes page checksums without being asked (release notes of 18).
     if programs.major < 18 {
         initdb.arg("--data-checksums");
     }

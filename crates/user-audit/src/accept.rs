@@ -52,6 +52,8 @@ impl Record for AcceptedReview<'_> {
 /// Runs the verb. The pack and every one before it must be whole: nobody accepts what was changed.
 pub(crate) fn accept_pack(args: &cli::Accept, config: &Config, out: &mut Out<'_>) -> Result<()> {
     let settings = settings::read_settings(config)?;
+    // Before anything is read of it: each manifest has the sum of the one before, so that a pack that was changed or
+    // left out later shows.
     let chain = pack::verify_chain(&args.pack)?;
     let dir = reviews_dir(args.reviews.as_deref());
     history::check_chain(&dir, &chain)?;

@@ -192,7 +192,7 @@ fn gather_tables(rows: &mut dyn RowSource, sql: &str) -> Result<Vec<SourceTable>
     Ok(tables)
 }
 
-/// The server's refusals that an auditor can cure.
+/// The server's refusals, each with what an auditor can do about it.
 fn explain_error(e: postgres::Error) -> Error {
     let code = e.code().map(|c| c.code().to_string()).unwrap_or_default();
     let said = e.as_db_error().map(|d| d.message().to_string()).unwrap_or_default();
@@ -207,13 +207,13 @@ fn explain_error(e: postgres::Error) -> Error {
     }
 }
 
-/// The same error as one that another try may cure, where it is: the time was up, or the connection was lost.
+/// The same error; of the kind Retry where another try may do: the time was up, or the connection was lost.
 pub(crate) fn mark_passing(error: Error) -> Error {
     let mut cause = std::error::Error::source(&error);
     while let Some(e) = cause {
         if let Some(sql) = e.downcast_ref::<postgres::Error>() {
             let slow = sql.code().is_some_and(|c| c.code() == "57014");
-            // Half a message is an odd error of the crate's, and a lost connection all the same.
+            // The crate has an error of its own for half a message, which is a lost connection all the same.
             let io =
                 std::error::Error::source(sql).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
             return match (slow, sql.is_closed() || io) {

@@ -33,6 +33,7 @@ struct StoredFinding {
 
 impl Default for Spool {
     fn default() -> Spool {
+        // A file without a name, once it is one: it holds names and rights of accounts, and goes with the process.
         Spool(std::array::from_fn(|_| BufWriter::new(SpooledTempFile::new(IN_MEMORY))))
     }
 }

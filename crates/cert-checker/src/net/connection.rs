@@ -62,6 +62,8 @@ impl TimedStream {
     /// Those of the system, and `TimedOut`.
     pub(crate) fn connect(to: SocketAddr, deadline: Deadline) -> io::Result<TimedStream> {
         let stream = TcpStream::connect_timeout(&to, deadline.time_left()?)?;
+        // Small messages that each wait for an answer: Nagle's algorithm would hold them back (RFC 1122, section
+        // 4.2.3.4).
         stream.set_nodelay(true)?;
         Ok(TimedStream { stream, deadline, read: 0 })
     }
@@ -102,6 +104,8 @@ impl Read for TimedStream {
 
 impl Write for TimedStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        // Set before each write: a socket's timeout is for one call, and a peer that takes a byte at a time would
+        // start it anew.
         self.stream.set_write_timeout(Some(self.deadline.time_left()?))?;
         self.stream.write(buf).map_err(timed_out)
     }

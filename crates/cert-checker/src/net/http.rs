@@ -87,6 +87,8 @@ fn send_request(
     method: &str,
     path: &str,
 ) -> std::io::Result<String> {
+    // `Connection: close`, so that the end of the answer is the end of the connection, and no length or chunk must be
+    // understood.
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: cert-checker\r\n\r\n"
     );

@@ -111,7 +111,7 @@ const JUDGED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why the server does not take our certificate. In TLS 1.3 a client is done before the server has looked at it
 /// (RFC 8446, 4.4.2.4): only what comes next tells, a ticket or an alert. From a server that waits for the client to
-/// speak nothing comes, so after a while we take our leave: what it text before it closes is its verdict.
+/// speak nothing comes, so after a while we close our side: what it sends before it closes its own is its verdict.
 fn client_refusal(
     connection: &mut rustls::ClientConnection,
     line: &mut TimedStream,

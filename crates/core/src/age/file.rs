@@ -48,6 +48,8 @@ impl<R: Read> Encrypted<R> {
         (&mut self.inner).take(CHUNK).read_to_end(&mut self.plain)?;
         match &mut self.writer {
             Some(writer) if !self.plain.is_empty() => writer.write_all(&self.plain)?,
+            // finish() marks the last chunk (the specification of age, "Payload"): a file that was cut at a chunk is
+            // found by its missing mark.
             _ => _ = self.writer.take().map(StreamWriter::finish).transpose()?,
         }
         self.out.clear();

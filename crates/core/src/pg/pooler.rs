@@ -10,6 +10,7 @@ use postgres::{Client, SimpleQueryMessage};
 /// # Errors
 /// Those of the server.
 pub fn pools_transactions(before: &str, first: &mut Client, second: &mut Client) -> Result<bool> {
+    // More than once: by chance a pool may give each session the backend that it had.
     for _ in 0..3 {
         let (other, now) = (query_backend(second)?, query_backend(first)?);
         if other == before || now != before {

@@ -123,6 +123,8 @@ impl Drop for Group {
         if self.ended {
             return;
         }
+        // SIGTERM lets pg_restore or a restore command remove what it began; SIGKILL, to the whole group, leaves
+        // nothing running in a folder that is about to be cleared.
         self.signal_all(Signal::TERM);
         let end = Instant::now() + Duration::from_secs(5);
         while Instant::now() < end && !matches!(self.child.try_wait(), Ok(Some(_))) {

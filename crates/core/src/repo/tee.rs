@@ -121,6 +121,7 @@ fn copy_to_repos(source: impl Read, key: &Key, repos: &[&Repo]) -> Result<(Sum, 
     thread::scope(|scope| {
         let (mut pipes, mut writers) = (Vec::new(), Vec::new());
         for repo in repos {
+            // Bounded: from here on the slowest repository sets the pace, and memory does not grow with the object.
             let (pipe, pieces) = sync_channel(LAG);
             pipes.push(Some(pipe));
             let mut body = PipeEnd { pieces, now: Arc::from([]), at: 0, ended: false };

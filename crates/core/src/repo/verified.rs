@@ -71,6 +71,8 @@ impl Verified {
             let follows =
                 last.is_some_and(|last| last.at == file.at && last.name.timeline() == file.name.timeline());
             match (file.at, self.proven.last_mut().filter(|_| follows)) {
+                // By ranges and not by names: months of WAL are a hundred thousand files, and a verdict is one
+                // object.
                 (Some(_), Some(range)) => range.last = file.name.to_string(),
                 (Some(at), None) => {
                     let name = file.name.to_string();

@@ -41,6 +41,8 @@ pub(super) fn textfile_path(folder: &Path, run: &RunRecord) -> PathBuf {
 /// When it cannot be written.
 pub(super) fn write_textfile(path: &Path, run: &RunRecord, counts: &NotifyCounts) -> Result<()> {
     let text = render_families(&collect_families(run, counts));
+    // By a rename, as node_exporter's README ("Textfile Collector") asks: it may read at any moment, and of half a file it
+    // takes nothing and reports an error.
     durable::replace(path, 0o644, |w| w.write_all(text.as_bytes()).doing(|| "write".into()))
         .map_err(|e| e.hint("textfile_dir must be there and belong to the job's user or group"))
 }

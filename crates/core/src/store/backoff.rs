@@ -72,6 +72,7 @@ impl Tries {
 
     /// After no answer: how long to pause before the next attempt; none when the time is up.
     pub(crate) fn pause_away(&mut self) -> Option<Duration> {
+        // The growth of pauses spares a service that is overloaded. One that is away is not.
         self.pause().map(|pause| pause.min(Backoff::AWAY))
     }
 

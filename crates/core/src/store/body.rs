@@ -19,7 +19,7 @@ pub(super) trait RangeStore {
     /// Its name in messages.
     fn object_url(&self, key: &Key) -> String;
 
-    /// How long each cut is mended.
+    /// How long it is tried to go on after each cut.
     fn backoff(&self) -> Backoff;
 }
 

@@ -372,7 +372,7 @@ impl Subject<'_> {
 
     fn compare(&self, bytes: u64, mut sizes: Vec<u64>, args: &cli::Check) -> Option<Finding> {
         sizes.sort_unstable();
-        // Of the median and not of the one before: after a single odd one, say of a table that was empty for
+        // Of the median and not of the one before: after a single unusual one, say of a table that was empty for
         // a day, the next normal one would raise the alarm.
         let median = *sizes.get(sizes.len() / 2)?;
         let change = bytes.abs_diff(median).saturating_mul(100).checked_div(median).unwrap_or(0);

@@ -56,6 +56,7 @@ pub(crate) fn run(args: &cli::CopyArgs, config: &Config, out: &mut Out<'_>) -> R
         return copy(&mut Report::default(), out);
     }
     run::job(config, "pg-backup", "copy", &args.cluster, |report| {
+        // Two copies would read and send the same objects, and the second of each would be refused at its end.
         let _lock = machine::take_lock("copy", &args.cluster)?;
         copy(report, out)
     })

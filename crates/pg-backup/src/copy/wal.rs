@@ -168,6 +168,8 @@ impl CopyJob<'_> {
         end: &mut CopiedWal,
     ) -> Result<()> {
         let turns = Turns::default();
+        // Readers at the same time, since one connection does not fill a line; ends in order, since `check` and
+        // recovery take a missing range for a loss.
         let numbered: Vec<(usize, &ArchivedObject)> = objects.iter().enumerate().collect();
         let done = in_parallel(&numbered, self.jobs, |(number, object)| {
             let turn = CopyTurn::new(&turns, *number);

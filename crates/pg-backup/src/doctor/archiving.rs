@@ -62,6 +62,8 @@ fn judge_archiver(server: &ServerFacts) -> Vec<Finding> {
         let text = format!("the first word is no program that can be run: {command}");
         findings.push(of(&rulebook::ARCHIVE_PROGRAM, Severity::Critical, text));
     }
+    // The command should refuse to overwrite a file that is there (manual, "Setting Up WAL Archiving"). And once it
+    // has said yes the server removes its own: a copy that is not synced is then lost by a power cut.
     let copies = list_programs(command).into_iter().find(|program| COPIERS.contains(program));
     findings.extend(copies.map(|program| {
         let text = format!("{program} does not sync its copy, and may overwrite one of that name: {command}");

@@ -44,6 +44,7 @@ pub(super) fn read_server(args: &ServerArgs, section: Option<&Cluster>) -> Resul
     }
     let before = Timestamp::now();
     let row = client.query_one(FACTS, &[]).doing(|| "ask the server for its state".into())?;
+    // The middle of both: how long the question was on its way must not look like a clock that is wrong.
     let ours = (before.as_microsecond() + Timestamp::now().as_microsecond()) as f64 / 2e6;
     let (settings, pending_restart) = read_settings(&mut client)?;
     let identifier: String = row.get(2);

@@ -66,6 +66,8 @@ fn judge_room(facts: &Facts) -> Option<Finding> {
     };
     let contents = facts.repos.iter().filter_map(|r| r.content.as_ref().ok());
     let stored = contents.flat_map(|c| &c.systems).max_by_key(|s| s.newest).map(|s| s.bytes);
+    // What the newest backup restores to, and where there is none yet the sum of the databases: that leaves out what is in
+    // none of them, as the WAL, and is a little too small.
     let needed = match (stored, &facts.server) {
         (Some(bytes), _) => bytes,
         (None, Ok(server)) => match &server.bytes {

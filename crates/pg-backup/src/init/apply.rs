@@ -32,6 +32,7 @@ fn write_new(path: &std::path::Path, content: &str) -> Result<()> {
         durable::create_dirs(folder)?;
         durable::set_mode(folder, 0o755)?;
     }
+    // Looked at once more: the plan may be minutes old, and a file that somebody wrote since is not ours to replace.
     if path.exists() {
         return Err(Error::failed(format!("{} is there now", path.display())));
     }

@@ -126,6 +126,8 @@ fn quote_words(words: &[String]) -> String {
 impl Plan {
     /// From nothing to a proven restore.
     pub(super) fn make(facts: &PlanFacts) -> Plan {
+        // Each step stands on those before it: the WAL is stored before the first backup, which needs it, and timers
+        // are set when every job has ended well once.
         let mut steps: Vec<Step> = facts.planned.iter().filter_map(|repo| facts.folder_step(repo)).collect();
         steps.push(facts.config_step());
         steps.extend(facts.state_step());

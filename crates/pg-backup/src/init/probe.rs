@@ -43,6 +43,8 @@ impl Probe<'_> {
         if self.read_from(0).doing(|| doing("get"))? != SMALL {
             return Err(self.refuse("it gives back other bytes than it was given"));
         }
+        // A restore reads frames out of packs: a service or a proxy that answers a range with the whole object shows
+        // here.
         if self.read_from(10).doing(|| doing("get a range"))? != SMALL[10..] {
             return Err(self.refuse("it gives back another range than it was asked for"));
         }
@@ -52,6 +54,8 @@ impl Probe<'_> {
         }
         let again =
             store.put(self.small, &mut &b"{}"[..], &Attrs::new()).doing(|| doing("create if absent"))?;
+        // Of two writers of one name each would take the object for its own. So what is there afterwards is looked at
+        // too, and not only what the service answers.
         if again == Stored::New || self.read_from(0)? != SMALL {
             return Err(self.refuse("it overwrites what is there, where it is asked not to (If-None-Match)"));
         }

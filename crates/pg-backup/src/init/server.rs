@@ -43,6 +43,7 @@ impl InitServer {
         let FoundCluster { db, owner } = found.clone();
         let program = psql.display().to_string();
         let words =
+            // -X: no psqlrc adds to the answer. The command stands last, as it alone may hold a tab.
             owner.words(&[&program, "-XAtq", "-v", "ON_ERROR_STOP=1", "-F", "\t", "-d", &db, "-c", QUESTION]);
         let said = Command::new(&words[0])
             .args(&words[1..])

@@ -43,6 +43,7 @@ fn write_file(path: &Path, identity: &NewIdentity) -> Result<()> {
     let doing = || format!("write {}", path.display());
     // Never in the place of another: that one may be the only key to what is stored.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).doing(doing)?;
+    // On the disk before the recipient is printed: what is encrypted to it from now on nothing else opens.
     let write = |mut file: File| file.write_all(identity.to_file().reveal().as_bytes()).and(file.sync_all());
     write(file).doing(doing)?;
     durable::sync_dir(durable::folder_of(path))

@@ -99,6 +99,7 @@ impl NewestContent {
 
 fn open_backup(stored: StoredBackup) -> Result<Opened> {
     let stored = unlock_backup(stored)?;
+    // Manifest, list of files and packs are encrypted each by itself: that one opens says nothing of the others.
     read_outline(&stored)?;
     let backup = &stored.manifest;
     for pack in backup.packs.iter().take(1) {

@@ -140,6 +140,8 @@ impl Changes {
             {
                 self.open.entry(xid).or_default().locked = true;
             }
+            // Only the record of the end tells whether any of it became visible. A subtransaction changes rows under
+            // a number of its own, and the record lists these (xact.h, xl_xact_subxacts).
             What::End { xid, at, committed, parts } => {
                 let all = parts.iter().chain([&xid]).filter_map(|part| self.open.remove(part));
                 let sum = all.reduce(|a, b| Counts {

@@ -85,6 +85,8 @@ impl LiveServer {
 
     /// Raises what recovery needs to what the live server has by now: replay pauses at the record of a raised setting.
     pub(super) fn raise_sizes(&self, control: &mut Control) {
+        // Hot standby needs as much as the primary had when it wrote the WAL (manual, "Hot Standby", "Administrator's
+        // Overview").
         let [connections, workers, senders, prepared, locks] = self.sizes;
         control.max_connections = control.max_connections.max(connections);
         control.max_worker_processes = control.max_worker_processes.max(workers);

@@ -30,6 +30,8 @@ pub(super) fn put_rows_back(
     let copy = TableName { schema: place.schema.clone(), name: copy_name(&name.name) };
     live.batch_execute(&format!("create table {copy} as select * from {}{name}", now.only()))
         .doing(|| format!("copy {name} as it is now into {copy}"))?;
+    // Counted in the copy, which the lock keeps equal to the table: what is decided by it is still true when rows are
+    // written.
     let rows_now: i64 = live.query_one(&format!("select count(*) from {copy}"), &[]).doing(doing)?.get(0);
     if then.key.is_empty() && rows_now > 0 {
         let e = Error::failed(format!(

@@ -130,6 +130,8 @@ pub(super) fn bring_back(rescue: &Rescue<'_>, at: &mut Moment, read: u64, out: &
     }
     transaction.commit().doing(|| "commit what was brought back".into())?;
     let gone: Vec<TableName> = names.into_iter().filter(|n| !beside.contains(n)).collect();
+    // By pg_restore, in a transaction of its own: killed between the two, what came beside is whole, and a table that
+    // was gone is gone still.
     if !gone.is_empty() {
         put_back::restore_definitions(rescue, at, &gone)?;
     }
@@ -204,6 +206,8 @@ impl TableCopy<'_> {
         let path = format!("set search_path = {}, public", Ident::new(&table.name.schema));
         self.source.batch_execute(&path).doing(doing)?;
         let selected = select_rows(table, &table.column_list(), self.rescue.args.condition.as_deref());
+        // In COPY's text form, which both servers read whatever their releases are; a type's binary form may change
+        // between them (manual, "COPY", "Binary Format").
         let mut rows = self.source.copy_out(&format!("copy ({selected}) to stdout")).doing(doing)?;
         let into = format!("copy {place} ({}) from stdin", table.column_list());
         let mut writer = live.copy_in(&into).doing(doing)?;
@@ -217,6 +221,8 @@ impl TableCopy<'_> {
             writer.write_all(&buffer[..n]).doing(doing)?;
         }
         drop(rows);
+        // Only this ends the COPY well: a writer that is dropped on the way sends CopyFail, and the transaction ends
+        // with it.
         let copied = writer.finish().doing(doing)?;
         self.source.batch_execute("set search_path = ''").doing(doing)?;
         Ok(copied)

@@ -196,6 +196,8 @@ fn read_backup(
 ) -> Result<BackupEvidence> {
     let backup = &stored.manifest;
     let took = backup.finished.duration_since(backup.started).max(jiff::SignedDuration::ZERO);
+    // The latest that it can have begun, and as long as it took: a window that is told too short does no harm, one
+    // that is told too long does.
     let ended = stored.latest.checked_add(took).unwrap_or(stored.latest);
     let own = RestorePoint {
         timeline: backup.timeline,
@@ -233,6 +235,8 @@ fn read_backup(
 /// # Errors
 /// Those of the server; of a standby nothing is asked.
 pub(super) fn read_written(client: &mut Client) -> Result<Option<Written>> {
+    // Of the name only the timeline is used: which segment it names for a position between two is not the same in all
+    // releases (release notes of 17, pg_walfile_name()).
     let sql = "select (select system_identifier::text from pg_control_system()), \
                ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int, \
                pg_current_wal_lsn()::text, pg_size_bytes(current_setting('wal_segment_size')) \

@@ -136,6 +136,8 @@ impl Evidence {
     /// Nothing is lost where the server has written nothing since; else all that came after the newest moment.
     fn measure_loss(&self, point: Option<RestorePoint>, to: Option<Timestamp>) -> Option<u64> {
         let idle = |written: Written, point: RestorePoint| {
+            // A segment that was just begun holds nothing but the header of its first page: no commit is after the
+            // position then.
             let begun = point.to.0.is_multiple_of(written.segment_size.max(1));
             let header = if begun { HEADER } else { 0 };
             written.timeline == point.timeline && written.to.0 <= point.to.0 + header

@@ -34,6 +34,8 @@ pub(crate) fn run(args: &cli::StatusArgs, config: &Config, out: &mut Out<'_>) ->
             Err(e) => unasked.push((repo.name.clone(), e.chain())),
         }
     }
+    // After a rebuild or an upgrade the same name means another system: what is stored of the old one restores
+    // nothing of today.
     let read = evidence::of_newest_system(read);
     let written =
         find_written(args, config).filter(|w| read.iter().any(|repo| repo.system == Some(w.system)));

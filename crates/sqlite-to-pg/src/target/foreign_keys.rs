@@ -119,6 +119,8 @@ fn find_orphans(client: &mut Client, table: &Table, key: &ForeignKey, stage: &st
     let (child, columns) = (qualified_name(stage, &table.target), quoted(&key.columns));
     let from =
         orphans_sql(&child, &columns, &qualified_name(stage, &key.parent), &quoted(&key.parent_columns));
+    // By the key of the row, with which somebody finds it in the file; the value that lacks a parent may stand in
+    // many.
     let named = if table.primary_key.is_empty() { columns } else { quoted(&table.primary_key) };
     let doing = || format!("count the orphans of {}", key_name(table, key));
     let count = client.query_one(&format!("select count(*) {from}"), &[]).doing(doing)?.get(0);

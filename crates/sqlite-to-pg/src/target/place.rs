@@ -41,6 +41,7 @@ pub(crate) fn move_tables(client: &mut Client, plan: &Plan, stage: &str, rows: &
     session::in_transaction(client, doing, |client| {
         let sql = "select exists (select from pg_namespace where nspname = $1)";
         let there: bool = client.query_one(sql, &[&plan.schema]).doing(doing)?.get(0);
+        // Read inside: the schema is prepared in many transactions, and what is moved must be what is there now.
         let views: Vec<String> = made_views(client, stage)?;
         let (from, to) = (Ident::new(stage), Ident::new(&*plan.schema));
         match there {

@@ -229,6 +229,8 @@ fn check_changed(client: &mut Client, last: &LastRun<'_>, accepted: bool, lock: 
             continue;
         }
         if lock {
+            // The mode that DROP TABLE takes anyway: a weaker one, raised later, could meet a reader that waits for
+            // us (manual, "Deadlocks").
             let sql = format!("lock table {relation} in access exclusive mode");
             client.batch_execute(&sql).doing(|| format!("lock {relation}"))?;
         }

@@ -46,6 +46,7 @@ pub(crate) fn run(args: &VerifyArgs, quiet: bool, out: &mut Out<'_>) -> Result<(
         Some(plan) => crate::target::undo::plan_relations(plan),
         None => outcome.tables.iter().map(|t| t.target.clone()).collect(),
     };
+    // A copy whose values are all right may have lost a trigger or a check since, which its rows do not show.
     outcome.add_definitions(match &kept {
         Some(kept) => definitions::compare_kept(&mut clients[0], &schema, &names, kept)?,
         None => definitions::find_unfit(&mut clients[0], &schema, &names)?,

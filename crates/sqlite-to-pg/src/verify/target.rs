@@ -81,6 +81,8 @@ pub(crate) fn settle_session(client: &mut Client) -> Result<()> {
 fn begin_read_only(client: &mut Client, snapshot: Option<&str>) -> Result<()> {
     let import =
         snapshot.map(|s| format!("set transaction snapshot {}; ", quote_literal(s))).unwrap_or_default();
+    // SET TRANSACTION SNAPSHOT comes before the first query, and wants REPEATABLE READ (manual, "SET TRANSACTION"):
+    // all sessions then see what the first one sees.
     let sql = format!("begin isolation level repeatable read, read only; {import}{SETTINGS}");
     client.batch_execute(&sql).doing(|| "begin a read-only transaction".into())
 }

@@ -47,6 +47,8 @@ fn hidden_finding(what: &'static str, why: &str, advice: &str) -> AuditFinding {
 
 /// The server listens elsewhere than where we knocked.
 fn find_pooler(to: &ConnInfo, port: i32, socket: bool) -> Option<AuditFinding> {
+    // The server says its own port and whether we came by its socket (inet_server_addr() is NULL then): a pooler or a
+    // forwarded port hands the session on, and has users of its own.
     let direct = i32::from(to.port()) == port && to.is_socket() == socket;
     let why = format!(
         "who may log in to the pooler, the proxy or the forwarded port that leads here; we asked for port {}, and the server listens on {port}",

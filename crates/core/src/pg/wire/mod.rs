@@ -81,6 +81,8 @@ impl ConnInfo {
             error: self.explain_login(e, host),
             encrypted,
         })?;
+        // The login had connect_timeout. From here on no single read or write may last longer than this: a peer that went
+        // without a word must not hold a session of months up for ever.
         wire.socket.set_timeout(Some(ANSWER)).map_err(|error| Attempt {
             error,
             answered: true,

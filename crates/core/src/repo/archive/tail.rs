@@ -181,6 +181,8 @@ impl Archive<'_> {
         if let Some(at) = cover.last().map(|t| self.tail_written(t)).transpose()?.flatten() {
             file.as_file().set_modified(at.into()).doing(doing)?;
         }
+        // Only stored here, and create-if-absent: where the archiver was first, its segment stays and must be the
+        // same. Its tails go when it is there, and not before.
         self.put(WalName::from(*segment), &Compressed::new(file.path(), 1)?)?;
         Ok(true)
     }

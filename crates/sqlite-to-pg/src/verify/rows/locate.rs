@@ -83,6 +83,7 @@ fn wanted_parts(pair: &TablePair, ranges: Ranges, wanted: &[bool]) -> Option<Vec
         TablePart::Numbers(low, high)
     };
     // Keys that are NULL in the target lie in no range of numbers.
+    // Each part is a query over the key's index; beyond a few of them one pass over the table is cheaper.
     let few = runs.len() <= 16 && !pair.is_loose() && !wanted.first().copied().unwrap_or(true);
     few.then(|| runs.iter().map(part).collect())
 }

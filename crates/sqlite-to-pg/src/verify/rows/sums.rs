@@ -55,6 +55,7 @@ pub(crate) enum Ranges {
 impl Ranges {
     /// The ranges of `pair`.
     pub(crate) fn of(pair: &TablePair) -> Ranges {
+        // Memory for a sum a range and not for each row; and a range so small that to read it again costs little.
         let count = usize::try_from((pair.guess_rows() / LEAST).clamp(1, MOST)).unwrap_or(1);
         match (pair.numbered, pair.bounds) {
             (true, Some((first, last))) => {

@@ -157,6 +157,8 @@ impl PartSender {
 
     /// Sends what the service does not have yet.
     async fn send_rest(&self) -> Result<(), Refusal> {
+        // Of an attempt whose answer was lost only the service knows what it stored: a request without content and
+        // with `bytes */*` asks ("Resumable uploads", "Check the status"). What it has is not sent again.
         let mut reached = match self.unsure.swap(true, Ordering::Relaxed) {
             false => UploadProgress::Until(self.from),
             true => self.send_chunk("bytes */*", bytes::Bytes::new()).await?,
@@ -200,6 +202,8 @@ fn content_range(at: u64, end: u64, last: bool) -> String {
 }
 
 fn read_progress(answer: &HttpResponse) -> UploadProgress {
+    // 308 means that more is wanted; its Range ends with the last byte that is stored, and without that header none
+    // is.
     if answer.status().as_u16() != 308 {
         return UploadProgress::Whole;
     }
