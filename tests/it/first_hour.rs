@@ -98,7 +98,7 @@ fn init_leads_from_nothing_to_a_proven_restore() {
         assert!(told.iter().any(|t| t == step), "{step} is not in {told:?}");
     }
     assert!(!machine.path("etc").exists() && !machine.path("mnt/toban").exists(), "a plan changes nothing");
-    machine.init(&["--apply"]).refused(2, "nobody is there to confirm");
+    machine.init(&["--apply"]).refused(2, "the plan cannot be confirmed");
     let begun = Instant::now();
     let applied = machine.init(&["--apply", "--yes"]);
     let took = begun.elapsed();

@@ -67,7 +67,7 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out<'_>) -> Result<()> {
         let path = args.folder.join(name);
         if path.exists() {
             return Err(Error::usage(format!("{} is there already", path.display()))
-                .hint("give a folder of its own; the application's files are not ours to replace"));
+                .hint("give an empty folder: export replaces no file"));
         }
         let table = compile_file(file, &known)?;
         if file.shape == FileShape::Keyed && !table.columns.iter().any(|c| c.label == KEY) {

@@ -58,7 +58,7 @@ pub(crate) struct TableEntry<'a> {
 /// # Errors
 /// Those of the server.
 pub(crate) fn free_table(client: &mut Client, kind: &str) -> Result<String> {
-    let doing = || "write down the run".to_string();
+    let doing = || "record the run".to_string();
     client.batch_execute(TABLES).doing(doing)?;
     let sql =
         "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1";
@@ -79,7 +79,7 @@ pub(crate) fn free_table(client: &mut Client, kind: &str) -> Result<String> {
 /// # Errors
 /// Those of the server.
 pub(crate) fn write_run(client: &mut Client, plan: &MovePlan, tables: &[TableEntry<'_>]) -> Result<()> {
-    let doing = || "write down the run".to_string();
+    let doing = || "record the run".to_string();
     client.batch_execute(TABLES).doing(doing)?;
     // In the transaction of the rows: at any instant there are both or neither, and no row of a run is without the
     // entry by which `undo` and `verify` find it.
@@ -123,7 +123,7 @@ fn keep_keys(client: &mut Client, entry: &TableEntry<'_>) -> Result<String> {
 pub(crate) fn read_last_run(client: &mut Client) -> Result<KeptRun> {
     let doing = || "look for the last run".to_string();
     let none = || {
-        Error::usage("no run of json-to-pg is written down in this database")
+        Error::usage("no run of json-to-pg is recorded in this database")
             .hint("is it the right database? After `undo` there is nothing to verify, export or undo either")
     };
     let there = "select to_regclass('toban_json.run') is not null";

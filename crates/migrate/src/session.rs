@@ -127,7 +127,8 @@ pub fn lock_schema(client: &mut Client, tool: &str, schema: &str) -> Result<()> 
     );
     client.batch_execute(&sql).map_err(|e| match e.code() {
         Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-            Error::retry(format!("another run loads the schema {schema}")).hint("wait for it to end")
+            Error::retry(format!("another run of {tool} into the schema {schema} is under way"))
+                .hint("wait for it to end")
         }
         _ => Error::caused_by("take the lock", e),
     })

@@ -86,7 +86,7 @@ impl Census {
         match named.is_empty() {
             true => Ok(()),
             false => Err(Error::usage(format!("{}: {}", self.name, named.join("; ")))
-                .hint("which of the two is right is not ours to say: correct the file")),
+                .hint("which of the two is right only people know: correct the file")),
         }
     }
 }

@@ -81,7 +81,7 @@ pub(crate) fn add_keys(client: &mut Client, plan: &MovePlan, tables: &[FilledTab
             );
             client
                 .batch_execute(&sql)
-                .doing(|| format!("let {}.{} refer to {to}", file.table, path.column))?;
+                .doing(|| format!("add the foreign key of {}.{} to {to}", file.table, path.column))?;
         }
     }
     Ok(())
@@ -121,7 +121,9 @@ fn add_parent_keys(client: &mut Client, parent: &FilledTable) -> Result<()> {
                 quote_table(&parent.name),
                 name_list(&above)
             );
-            client.batch_execute(&sql).doing(|| format!("let {} refer to {}", table.name, parent.name))?;
+            client
+                .batch_execute(&sql)
+                .doing(|| format!("add the foreign key of {} to {}", table.name, parent.name))?;
         }
         add_parent_keys(client, table)?;
     }

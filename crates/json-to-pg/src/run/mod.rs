@@ -259,7 +259,7 @@ enum Deferral {
 
 /// Foreign keys of a circle are checked at the end; DDL is transactional, so nobody else sees them change.
 fn defer_keys(client: &mut Client, late: &[TableReference], deferral: Deferral) -> Result<()> {
-    let doing = || "let foreign keys wait".to_string();
+    let doing = || "defer the foreign keys".to_string();
     // What waits is checked now and not by COMMIT: ALTER TABLE refuses a table with pending trigger events
     // (CheckTableNotInUse() of tablecmds.c), and what is proven after this must be what every key allows.
     if deferral == Deferral::End && !late.is_empty() {

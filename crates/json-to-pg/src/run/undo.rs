@@ -58,8 +58,9 @@ pub(crate) fn run(args: &UndoArgs, out: &mut Out<'_>) -> Result<()> {
     // older from newer (manual, "Preventing Transaction ID Wraparound Failures").
     if last.age >= MOST_AGE {
         return Err(Error::failed(
-            "the run is so old that its rows can no longer be told by their transaction",
-        ));
+            "2^31 transactions have passed since the run: xmin no longer tells which rows are its own",
+        )
+        .hint("toban_json.loaded names the tables that hold the keys of its rows: remove these by hand"));
     }
     let work = |client: &mut Client| undo_run(client, &last);
     let undone = match args.dry_run.dry_run {

@@ -142,7 +142,7 @@ impl CopyJob<'_> {
                 unfinished => return Ok(unfinished),
             }
         }
-        let e = format!("objects of {} go from {} again and again", item.title(), self.pair.to.name);
+        let e = format!("objects of {} disappear from {} again and again", item.title(), self.pair.to.name);
         Err(Error::retry(e).hint("wait until the prune there has ended"))
     }
 

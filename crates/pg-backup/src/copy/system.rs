@@ -32,8 +32,10 @@ impl CopyJob<'_> {
             match cluster::of(to, system)? {
                 Some(there) if there != facts => {
                     let name = &self.pair.to.name;
-                    let e =
-                        format!("cluster.json of system {} in {name} says other facts", system.identifier);
+                    let e = format!(
+                        "cluster.json of system {} in {name} is not the same as in {}",
+                        system.identifier, self.pair.from.name
+                    );
                     return Err(Error::corrupt(e));
                 }
                 None if !self.dry_run => self.copy_facts(&system.key(cluster::NAME))?,

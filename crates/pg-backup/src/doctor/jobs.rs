@@ -96,7 +96,7 @@ fn edit_command(unit: &Unit, section: &str, line: &str) -> String {
 fn judge_runs(facts: &Facts) -> Vec<Finding> {
     let failed = facts.machine.runs.iter().filter(|run| ![0, 3].contains(&run.status));
     let describe = |run: &toban_core::run_record::RunRecord| {
-        let why = run.error.as_deref().unwrap_or("it says nothing");
+        let why = run.error.as_deref().unwrap_or("no reason is recorded");
         let at = run.ended.strftime("%Y-%m-%d %H:%M").to_string();
         let text = format!("its last run, at {at} UTC, ended with {}: {why}", run.status);
         let name = format!("{} {} {}", run.tool, run.verb, run.instance);

@@ -42,7 +42,7 @@ fn read_facts(args: &cli::Doctor, config: &Config) -> Result<Facts> {
     let pooled = matches!(read, Ok(None));
     let server = match read {
         Ok(Some(server)) => Ok(server),
-        Ok(None) => Err("a pool of transactions lies between".into()),
+        Ok(None) => Err("the connection goes through a pool in transaction mode".into()),
         Err(e) => Err(explain_error(&e)),
     };
     let scope = MachineScope { config, args: &args.server, cluster, server: server.as_ref().ok(), now };

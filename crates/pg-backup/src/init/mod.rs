@@ -97,7 +97,8 @@ fn confirm(args: &cli::Init, plan: &Plan) -> Result<()> {
     }
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(Error::usage("nobody is there to confirm the plan").hint("give --yes with --apply"));
+        return Err(Error::usage("stdin is no terminal: the plan cannot be confirmed")
+            .hint("give --yes with --apply"));
     }
     let mut answer = String::new();
     let asked = write!(std::io::stderr(), "Carry out {} steps? [y/N] ", plan.count_needed());

@@ -218,7 +218,7 @@ impl PlanFacts {
                 if let Some(repo) = unknown {
                     let has: Vec<&str> = self.known_repos.values().map(String::as_str).collect();
                     let text =
-                        format!("[cluster.{}] has not {}; it has {}", self.cluster, repo.url, has.join(", "));
+                        format!("[cluster.{}] lacks {}; it has {}", self.cluster, repo.url, has.join(", "));
                     step.state = StepState::Differs(text);
                 }
             }

@@ -57,7 +57,9 @@ impl Probe<'_> {
         // Of two writers of one name each would take the object for its own. So what is there afterwards is looked at
         // too, and not only what the service answers.
         if again == Stored::New || self.read_from(0)? != SMALL {
-            return Err(self.refuse("it overwrites what is there, where it is asked not to (If-None-Match)"));
+            return Err(
+                self.refuse("it overwrites what is there, although it is asked not to (If-None-Match)")
+            );
         }
         let mut body = std::io::repeat(b' ').take(LARGE);
         store.put(self.large, &mut body, &Attrs::new()).doing(|| doing("store in parts"))?;
@@ -72,7 +74,7 @@ impl Probe<'_> {
     fn read_from(&self, from: u64) -> Result<Vec<u8>> {
         let body = self.repo.store.get(self.small, from)?;
         let mut bytes = Vec::new();
-        let body = body.ok_or_else(|| self.refuse("it has not what it took"))?;
+        let body = body.ok_or_else(|| self.refuse("it does not have what it took a moment ago"))?;
         body.take(1 << 10).read_to_end(&mut bytes).doing(|| format!("read {}", self.small))?;
         Ok(bytes)
     }

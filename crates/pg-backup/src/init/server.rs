@@ -60,7 +60,7 @@ impl InitServer {
         let doing = || "read the server's answer".to_string();
         let [identifier, data_dir, archive_mode, wal_level, unlimited, streamed, bytes, command] = fields[..]
         else {
-            return Err(Error::failed("the server's answer does not read"));
+            return Err(Error::failed("the server's answer has another form than was asked for"));
         };
         Ok(InitServer {
             identifier: identifier.parse().doing(doing)?,

@@ -63,7 +63,7 @@ pub(super) fn check_recipients(args: &KeyCheck, config: &Config, out: &mut Out<'
         0 => Ok(()),
         n => Err(Error::new(
             Kind::Findings,
-            format!("{n} backups and dumps are not encrypted to whom recipients_file names"),
+            format!("{n} backups and dumps are not encrypted to the recipients of recipients_file"),
         )
         .hint("keep the identities of removed recipients until `prune` has deleted what only they can read")),
     }

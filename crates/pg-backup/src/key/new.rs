@@ -33,7 +33,7 @@ fn print(identity: &NewIdentity) -> Result<()> {
     let meta = rustix::fs::fstat(stdout.as_fd()).map_err(std::io::Error::from);
     let kind = rustix::fs::FileType::from_raw_mode(meta.doing(|| "look at stdout".into())?.st_mode);
     if kind == rustix::fs::FileType::RegularFile {
-        let e = Error::usage("the identity would lie in a file of this machine");
+        let e = Error::usage("stdout is a file: the identity would stay on this machine");
         return Err(e.hint("pipe it to another machine, or say where it lies with --here FILE"));
     }
     stdout.write_all(identity.to_file().reveal().as_bytes()).doing(|| "write to stdout".into())

@@ -199,7 +199,7 @@ impl Evidence {
             format!("{name} {limit} is {how}")
         };
         let text = match parts.is_empty() {
-            true => "[objectives] promise nothing".into(),
+            true => "no [objectives] are set".into(),
             false => parts.iter().map(describe).collect::<Vec<_>>().join(", "),
         };
         (severity, text)
@@ -339,7 +339,7 @@ impl Evidence {
             findings.push(match status.key_tested {
                 Some(_) => found,
                 None => Finding { severity: Severity::Unknown, ..found }.says(
-                    "no drill has opened what is encrypted to the recipients of now: pg-backup key test",
+                    "no drill has opened what is encrypted to the recipients of now: pg-drill --identity FILE",
                 ),
             });
         }
@@ -358,7 +358,7 @@ impl Evidence {
             };
             let (severity, text) = match has {
                 true => (lock.0, format!("it has the newest backup, {}{}", newest.id, lock.1)),
-                false => (Severity::Warning, format!("it has not the newest backup, {}", newest.id)),
+                false => (Severity::Warning, format!("it lacks the newest backup, {}", newest.id)),
             };
             self.finding(&rulebook::COPIES, severity, text).in_source(&repo.name)
         };

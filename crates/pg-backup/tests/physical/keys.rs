@@ -20,7 +20,7 @@ fn a_new_key_opens_what_is_written_to_it() {
     assert!(printed.stdout.contains("AGE-SECRET-KEY-1") && !printed.stderr.contains("AGE-SECRET-KEY-1Q"));
     let mut kept = world.command(&["key", "new"]);
     kept.stdout(File::create(path("kept")).expect("a file"));
-    Ran::from(kept.output().expect("run pg-backup")).refused(2, "would lie in a file of this machine");
+    Ran::from(kept.output().expect("run pg-backup")).refused(2, "the identity would stay on this machine");
     assert_eq!(fs::read(path("kept")).expect("read"), b"");
     fs::write(&own, &printed.stdout).expect("write");
     fs::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("chmod");
