@@ -124,6 +124,7 @@ impl FileExport<'_> {
     fn write_records(&self, client: &mut Client, to: &mut dyn Write) -> Result<(u64, Vec<String>)> {
         let doing = || format!("write {}", self.file.name);
         let order = match (self.file.order.as_str(), self.table.key.is_empty()) {
+            // Without a key their place is all that orders them: that of the load, until a row is updated.
             ("", true) => "order by t0.ctid".to_string(),
             ("", false) => {
                 let key = self

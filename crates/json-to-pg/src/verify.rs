@@ -94,6 +94,7 @@ pub(crate) fn run(args: &JsonVerifyArgs, out: &mut Out<'_>) -> Result<()> {
     }
     let at_least = if more { "at least " } else { "" };
     match (differing, changed) {
+        // Before all that rows say: whoever deletes the files next would lose what no table has.
         _ if !unknown.is_empty() => Err(Error::new(
             Kind::Findings,
             format!("the files hold what the run did not load: {}", unknown.join("; ")),

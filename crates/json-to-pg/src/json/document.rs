@@ -242,6 +242,8 @@ impl Parser {
                     }
                     at = next;
                 }
+                // They must be escaped (RFC 8259, section 7): mostly the string was not ended, and all that follows
+                // would be read as its part.
                 Some(b) if *b < 0x20 => {
                     return Err(SyntaxError::new(at, format!("the control character {b:#04x} in a string")));
                 }
@@ -265,6 +267,8 @@ impl Parser {
         };
         let begin = start + usize::from(text[start] == b'-');
         let mut at = digits(begin)?;
+        // No JSON (RFC 8259, section 6), and readers differ in what they make of it: an octal number, or the digits
+        // after the zero.
         if text[begin] == b'0' && at > begin + 1 {
             return Err(SyntaxError::new(begin, "a number that begins with zero"));
         }

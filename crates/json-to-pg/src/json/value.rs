@@ -230,6 +230,7 @@ fn unescape(inner: &[u8]) -> String {
     while at < inner.len() {
         if inner[at] == b'\\' && inner.get(at + 1) == Some(&b'u') {
             let hex = inner.get(at + 2..at + 6).and_then(|h| std::str::from_utf8(h).ok());
+            // Not decoded one by one: two that follow each other may be a surrogate pair.
             units.extend(hex.and_then(|h| u16::from_str_radix(h, 16).ok()));
             at += 6;
             continue;

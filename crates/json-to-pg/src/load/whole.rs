@@ -35,6 +35,7 @@ pub(crate) fn parse_whole(text: &[u8], rounds: bool) -> Result<i64, Misfit> {
     // Digits before the point, once the exponent has moved it.
     let whole = i64::try_from(point).unwrap_or(i64::MAX).saturating_add(exponent);
     let leading = whole.saturating_sub(i64::try_from(first).unwrap_or(0));
+    // Before anything is multiplied out: an exponent may have twenty digits itself.
     if leading > MOST {
         return Err(out_of_range);
     }

@@ -210,6 +210,8 @@ impl Compiler<'_> {
                 self.add_column(&mut columns, name, path, member)?;
             }
         }
+        // Rows below are known by the key of the row above and their place in its list, which has an order and may
+        // hold equal objects twice.
         let key = (0..above.len() + usize::from(!prefix.is_empty())).collect();
         let create = if prefix.is_empty() { self.file.create } else { !self.known.contains_key(name) };
         Ok(FilledTable { name: name.into(), create, columns, key, children, links })
@@ -315,6 +317,7 @@ impl Compiler<'_> {
                 Err(Error::usage(format!("{table}.{column} is a generated column"))
                     .hint("PostgreSQL computes it: drop the path, with that as the reason"))
             }
+            // Binary COPY must send what the column is now, and not what it was when the plan was made.
             Some(c) => Ok((c.pg_type.clone(), c.labels.clone(), c.not_null)),
             None => Err(Error::usage(format!("{}: {table} has no column {column}", self.file.name))),
         }

@@ -11,6 +11,8 @@ pub(crate) fn infer_type(tree: &PathTree, node: &PathNode) -> String {
         [] | ["string"] => infer_text(stats).into(),
         ["boolean"] => "boolean".into(),
         ["integer"] if stats.huge == 0 => "bigint".into(),
+        // Not double precision: JSON's numbers are decimals, and most fractions of ten have no double (RFC 8259,
+        // section 6).
         ["integer"] | ["fraction"] | ["integer", "fraction"] => "numeric".into(),
         ["list"] => infer_list(tree, node),
         _ => "jsonb".into(),

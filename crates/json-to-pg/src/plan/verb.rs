@@ -51,6 +51,8 @@ pub(crate) fn run(args: &JsonPlanArgs, out: &mut Out<'_>) -> Result<()> {
     let (mut files, mut questions) = plan_files(args, &found, &censuses, target.as_ref())?;
     across::add_references(&mut files, &censuses);
     across::hint_names(&mut questions, &censuses);
+    // As long as the zone is not answered, UTC stands for it: types and ranges are judged the same in all. Times that
+    // its clocks skip or show twice the run finds.
     let zones = Zones { naive: zone.clone().unwrap_or_else(Zone::utc), column: Zone::utc() };
     let none = KnownTables::new();
     let known = target.as_ref().map_or(&none, |t| &t.known);

@@ -78,6 +78,8 @@ fn list_differences(file: &FilePlan, census: &Census, differences: &mut Vec<Stri
     if census.identity.sha256 == file.source.sha256 {
         return;
     }
+    // A file with far fewer records than were planned for was more likely cut off, or saved by a program that could
+    // not read it, than cleaned up.
     if census.records + file.records / 10 < file.records {
         differences.push(format!("{name}: {} records, and there were {}", census.records, file.records));
     }

@@ -50,6 +50,7 @@ pub(crate) fn find_files(paths: &[PathBuf]) -> Result<(PathBuf, Vec<JsonFile>)> 
         for entry in std::fs::read_dir(folder).doing(|| doing(folder))? {
             let entry = entry.doing(|| doing(folder))?;
             let name = entry.file_name().to_string_lossy().into_owned();
+            // Hidden files are those of editors and of programs that copy, half written or old.
             if ENDINGS.iter().any(|ending| name.ends_with(ending)) && !name.starts_with('.') {
                 found.push(JsonFile { name, path: entry.path() });
             }

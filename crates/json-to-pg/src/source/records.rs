@@ -303,6 +303,7 @@ impl<R: Read> RecordReader<R> {
         self.before += self.at as u64;
         (self.at, self.counted) = (0, 0);
         let held = self.buf.len();
+        // Twice as much each time: a record of hundreds of megabytes must not be copied once for each chunk.
         self.buf.resize(held + CHUNK.max(held), 0);
         let n = self.input.read(&mut self.buf[held..]).doing(|| format!("read {}", self.name))?;
         self.buf.truncate(held + n);

@@ -221,6 +221,8 @@ impl Pack {
         // The manifest comes after every file is on the disk, as it holds their sums; the signature after the manifest, as
         // it is of it; the folder's own name after both. Whatever instant the machine stops at, there is no pack or a
         // whole one.
+        // The sum of the pack before goes into this one: whoever takes one away, or makes one anew, breaks the chain
+        // for all that follow.
         let before = manifest::previous_pack(&dir, &self.name)?;
         write_file(&manifest, &manifest::write_manifest(&self.temp.0, &dir, before.as_deref())?)?;
         signer.map_or(Ok(()), |signer| signer.sign_file(&manifest, 0o600))?;
