@@ -31,6 +31,7 @@ pub fn nearest_folder(path: &Path) -> PathBuf {
 pub fn free_bytes(folder: &Path) -> Result<u64> {
     let disk = rustix::fs::statvfs(folder).map_err(std::io::Error::from);
     let disk = disk.doing(|| format!("ask for the space of {}", folder.display()))?;
+    // f_bavail and not f_bfree, which counts blocks that only root gets (statvfs(3)).
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 

@@ -127,7 +127,7 @@ impl Identities {
         })
     }
 
-    /// Records that the other file has not, or has with another text.
+    /// Records that the other file lacks, or has with another text.
     pub(crate) fn count_differing(&self, other: &Identities) -> usize {
         let differs =
             |(hash, own): &(&u64, &KnownRecord)| other.known.get(*hash).is_none_or(|o| o.text != own.text);

@@ -3,7 +3,7 @@
 use super::value::{Shape, Value};
 use std::borrow::Cow;
 
-/// Levels of arrays and objects. PostgreSQL's jsonb takes some thousands by its stack; nobody nests by hand so deep.
+/// Levels of arrays and objects. PostgreSQL's jsonb takes some thousands, by its stack; what people write is far from either.
 pub(crate) const MOST_LEVELS: usize = 1000;
 /// Keys of an object that are compared each with each.
 const FEW_KEYS: usize = 16;

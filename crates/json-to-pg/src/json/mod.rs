@@ -1,4 +1,4 @@
-//! JSON as it was written: numbers keep their digits, strings their escapes, keys that stand twice are told.
+//! JSON as it was written: numbers keep their digits, strings their escapes, keys that stand twice are reported.
 
 pub(crate) mod canonical;
 pub(crate) mod document;

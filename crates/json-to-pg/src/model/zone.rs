@@ -41,7 +41,7 @@ impl Zone {
     pub(crate) fn instant_of(&self, local: i64) -> Result<i64, NoInstant> {
         let clock = timestamp(local).map(|t| Offset::UTC.to_datetime(t)).ok_or(NoInstant::Range)?;
         // Neither of two instants is chosen, nor one near a gap, as libraries do when they are not asked: it would be
-        // a change of data of which nobody hears.
+        // a silent change of data.
         match self.0.to_ambiguous_timestamp(clock).offset() {
             AmbiguousOffset::Unambiguous { offset } => Ok(local - i64::from(offset.seconds()) * 1_000_000),
             AmbiguousOffset::Gap { .. } => Err(NoInstant::Gap),

@@ -28,7 +28,7 @@ pub(crate) fn ask_misfits(
     zones: &Zones,
 ) -> Result<Vec<OpenQuestion>> {
     let mut decided = file.clone();
-    // Links and lookups need rows of the target, and a run tells of each name that it does not find.
+    // Links and lookups need rows of the target, and a run reports each name that it does not find.
     decided.paths.retain(|p| p.is_decided() && p.link.is_empty() && p.lookup.is_empty());
     decided.key.retain(|key| decided.paths.iter().any(|p| p.column == *key));
     let table = compile_file(&decided, known)?;

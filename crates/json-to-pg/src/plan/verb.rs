@@ -154,7 +154,7 @@ fn plan_files(
     Ok((files, questions))
 }
 
-/// Records without any member make no rows that could be told apart.
+/// Records without any member make rows that nothing distinguishes.
 fn ask_empty(census: &Census) -> OpenQuestion {
     OpenQuestion {
         kind: QuestionKind::Table,
@@ -165,7 +165,7 @@ fn ask_empty(census: &Census) -> OpenQuestion {
     }
 }
 
-/// Zones are never assumed: whether a naive time is of Tokyo or of UTC, nobody but people knows.
+/// Zones are never assumed: whether a naive time is of Tokyo or of UTC only people know.
 fn ask_zones(files: &[FilePlan], censuses: &[Census], is_given: bool) -> Vec<OpenQuestion> {
     let is_moment = |pg_type: &str| pg_type.starts_with("timestamp");
     let (mut naive, mut columns) = (Vec::new(), Vec::new());

@@ -257,7 +257,7 @@ enum Deferral {
     End,
 }
 
-/// Foreign keys of a circle are checked at the end; DDL is transactional, so nobody else sees them change.
+/// Foreign keys of a circle are checked at the end; DDL is transactional, so no other session sees them change.
 fn defer_keys(client: &mut Client, late: &[TableReference], deferral: Deferral) -> Result<()> {
     let doing = || "defer the foreign keys".to_string();
     // What waits is checked now and not by COMMIT: ALTER TABLE refuses a table with pending trigger events

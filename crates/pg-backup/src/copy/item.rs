@@ -44,7 +44,7 @@ impl CopyJob<'_> {
         })
     }
 
-    /// Copies what is missing of one; `there` tells what is over there and learns what comes.
+    /// Copies what is missing of one; `there` has what is over there, and gets what comes.
     ///
     /// # Errors
     /// Where a repository is away or takes nothing.

@@ -128,7 +128,7 @@ impl<'a, 'o> CopySink<'a, 'o> {
         CopySink { results, seen: BTreeSet::new(), totals: CopyTotals::default(), report, out }
     }
 
-    /// What went over; nothing is said of what needed nothing.
+    /// What went over; nothing is printed of what needed nothing.
     fn add_item(&mut self, item: CopiedItem) -> Result<()> {
         self.results.add_item(Ok(()));
         if item.objects == 0 {
@@ -227,7 +227,7 @@ impl CopyJob<'_> {
         Error::caused_by(format!("repository {}", self.pair.from.name), e)
     }
 
-    /// Copies the backups, and tells from where on the WAL is wanted over there.
+    /// Copies the backups; the answer is from where on the WAL is wanted over there.
     fn copy_backups(
         &self,
         mut survey: CopySurvey<BackupManifest>,

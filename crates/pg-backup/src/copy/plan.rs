@@ -79,7 +79,7 @@ pub(super) struct PlannedItem {
 }
 
 impl PlannedItem {
-    /// What of it is not over there, whose sizes `there` tells.
+    /// What of it is not over there; `there` has the sizes of what is.
     pub(super) fn find_missing(&self, there: &BTreeMap<Key, u64>) -> Vec<(Key, Sum)> {
         self.objects.iter().filter(|(key, _)| !there.contains_key(key)).cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! What a copy tells: a record for each dump, backup and timeline, notes, metrics.
+//! What a copy reports: a record for each dump, backup and timeline, notes, metrics.
 
 use super::RepoPair;
 use super::item::ItemEnd;

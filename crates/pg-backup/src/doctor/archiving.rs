@@ -8,7 +8,7 @@ use toban_core::check::{Finding, Rule};
 /// Programs that copy a file, and neither sync it nor keep what is there.
 const COPIERS: [&str; 9] = ["cp", "mv", "scp", "rsync", "dd", "cat", "gzip", "tee", "install"];
 
-/// How the WAL leaves the server. A standby's is its primary's affair, unless it archives always.
+/// How the WAL leaves the server. That of a standby its primary archives, unless archive_mode is `always`.
 pub(super) fn judge_archiving(server: &ServerFacts, cluster: &str) -> Vec<Finding> {
     let push =
         set_command("archive_command", &format!("/usr/bin/wal-shipper push --cluster {cluster} %p"), false);

@@ -17,7 +17,7 @@ pub(super) type Learned<T> = Result<T, String>;
 pub(super) struct Facts {
     pub(super) cluster: String,
     pub(super) server: Learned<ServerFacts>,
-    /// A pool of transactions lies between us and the server.
+    /// The connection goes through a pool in transaction mode.
     pub(super) pooled: bool,
     pub(super) machine: MachineFacts,
     pub(super) units: Learned<Vec<Unit>>,

@@ -93,7 +93,7 @@ pub(super) fn read_access(path: &Path) -> Option<Access> {
     Some(Access { path: path.into(), owner: meta.uid(), group: meta.gid(), mode: meta.mode() & 0o777 })
 }
 
-/// Jobs run as who owns the data directory, whom the units name too: nobody else may read it.
+/// Jobs run as the owner of the data directory, whom the units name too: no other user may read it.
 fn find_job_user(data: Option<&DataFacts>) -> JobUser {
     let owner = data.and_then(|d| std::fs::metadata(&d.path).ok()).map(|meta| meta.uid());
     let uid = owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());

@@ -29,7 +29,7 @@ const SLOTS: &str = "select slot_name::text, active, coalesce(wal_status, 'lost'
     restart_lsn), 0)::bigint, coalesce(greatest(age(xmin), age(catalog_xmin)), 0)::bigint \
     from pg_replication_slots where not temporary order by 1";
 
-/// Asks the server; none where a pool of transactions lies between.
+/// Asks the server; none where the connection goes through a pool in transaction mode.
 ///
 /// # Errors
 /// When it cannot be reached; what the role may not see is in the answer.
@@ -74,7 +74,7 @@ pub(super) fn read_server(args: &ServerArgs, section: Option<&Cluster>) -> Resul
     }))
 }
 
-/// Whether a pool of transactions lies between; a server that lets nobody else in now is not asked.
+/// Whether the connection goes through a pool in transaction mode; a server without room for a second session is not asked.
 fn find_pooler(server: &Server, client: &mut Client) -> Result<bool> {
     let Ok(mut second) = server.conn.connect() else { return Ok(false) };
     let before = query_backend(client)?;
@@ -139,7 +139,7 @@ fn read_slots(client: &mut Client) -> Result<Vec<SlotFacts>> {
 }
 
 fn read_databases(client: &mut Client, major: u32) -> Result<Vec<DatabaseFacts>> {
-    // pg_database has the version since 15; template0 has none, as nobody uses its indexes.
+    // pg_database has the version since 15; template0 has none, as no session uses its indexes.
     let versions = match major {
         15.. => {
             "datcollversion, case when datcollversion is not null then pg_database_collation_actual_version(oid) end"

@@ -58,7 +58,7 @@ fn judge_textfile(machine: &MachineFacts) -> Option<Finding> {
     Some(found.says(text).advise(advice))
 }
 
-/// Room for a restored copy: where nothing is known of the size, that is said.
+/// Room for a restored copy; a finding too where its size is not known.
 fn judge_room(facts: &Facts) -> Option<Finding> {
     let (work, free) = match &facts.machine.work {
         Ok(known) => known,

@@ -4,7 +4,7 @@ use super::plan::{Action, Plan, StepState};
 use std::process::{Command, Stdio};
 use toban_core::{Context, Error, Out, Result, durable, shutdown};
 
-/// Carries out what is needed; each step is told when it is done.
+/// Carries out what is needed; each step is printed when it is done.
 ///
 /// # Errors
 /// The first step that fails: those before it are done, and a later run goes on from there.

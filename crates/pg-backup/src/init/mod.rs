@@ -71,7 +71,7 @@ pub(crate) fn run(args: &cli::Init, common: &toban_core::Common, out: &mut Out<'
     show_status(args, common, &plan, out)
 }
 
-/// The last screen, where there is something to show: what needs attention there is told, and is no failure of init.
+/// Prints the status, where there is something to show: findings in it are no failure of init.
 fn show_status(args: &cli::Init, common: &toban_core::Common, plan: &Plan, out: &mut Out<'_>) -> Result<()> {
     if !args.apply && !plan.is_done() {
         log::info!("nothing was done: --apply carries the plan out");
@@ -89,7 +89,7 @@ fn show_status(args: &cli::Init, common: &toban_core::Common, plan: &Plan, out: 
     }
 }
 
-/// One question for the whole plan; a program that cannot answer must have said `--yes`.
+/// One question for the whole plan; where no person can answer it, `--yes` must be given.
 fn confirm(args: &cli::Init, plan: &Plan) -> Result<()> {
     use std::io::{BufRead, IsTerminal, Write};
     if args.yes {

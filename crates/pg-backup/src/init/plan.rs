@@ -76,7 +76,7 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
 }
 
-/// A step as it is told.
+/// A step as it is printed.
 #[derive(Serialize)]
 pub(super) struct ToldStep<'s> {
     step: usize,
@@ -96,7 +96,7 @@ impl Record for ToldStep<'_> {
 }
 
 impl Step {
-    /// The step as it is told, `done` where it was carried out now.
+    /// The step as it is printed, `done` where it was carried out now.
     pub(super) fn tell(&self, step: usize, done: bool) -> ToldStep<'_> {
         let how = match (&self.state, &self.action) {
             (StepState::Differs(how), _) | (_, Action::ByHand(how)) => how.clone(),

@@ -14,7 +14,7 @@ const SMALL: &[u8] = b"{\"probe\": \"pg-backup init; may be deleted\"}\n";
 /// # Errors
 /// What the repository does not do; that it refuses to delete is well for a writer, and is logged.
 pub(super) fn probe_repo(repo: &Repo) -> Result<()> {
-    // Of a kind that is neither locked nor encrypted, and always the same: a repository that lets nobody delete keeps two.
+    // Of a kind that is neither locked nor encrypted, and always the same: a repository in which nothing may be deleted keeps two.
     let key = |name: &str| format!("toban-probe/0/proof/{name}.json").parse::<Key>();
     let (small, large) = (key("small")?, key("large")?);
     let probe = Probe { repo, small: &small, large: &large };

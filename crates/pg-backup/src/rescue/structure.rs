@@ -36,7 +36,7 @@ pub(super) struct Column {
     base_type: String,
     /// Where it is not that of the type.
     collation: Option<String>,
-    /// By an expression: nobody may write it.
+    /// By an expression: it must not be written.
     pub(super) generated: bool,
 }
 

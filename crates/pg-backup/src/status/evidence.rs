@@ -32,7 +32,7 @@ pub(super) struct RestorePoint {
 #[derive(Clone, Debug)]
 pub(super) struct BackupEvidence {
     pub(super) id: String,
-    /// It had ended by then, whatever a clock said.
+    /// It had ended by then, even if a clock was wrong.
     pub(super) ended: Timestamp,
     pub(super) bytes: u64,
     /// Recipients; empty where it is not encrypted.
@@ -196,8 +196,8 @@ fn read_backup(
 ) -> Result<BackupEvidence> {
     let backup = &stored.manifest;
     let took = backup.finished.duration_since(backup.started).max(jiff::SignedDuration::ZERO);
-    // The latest that it can have begun, and as long as it took: a window that is told too short does no harm, one
-    // that is told too long does.
+    // The latest that it can have begun, and as long as it took: to claim less than can be restored does no harm, to claim
+    // more does.
     let ended = stored.latest.checked_add(took).unwrap_or(stored.latest);
     let own = RestorePoint {
         timeline: backup.timeline,

@@ -218,7 +218,7 @@ impl Evidence {
         }
     }
 
-    /// Everything that status tells, one finding each.
+    /// Everything that status reports, one finding each.
     pub(super) fn judge(&self, status: &Status, objectives: &Objectives) -> Vec<Finding> {
         let (severity, text) = self.judge_objectives(status, objectives);
         let mut findings = vec![self.finding(&rulebook::OBJECTIVES, severity, text)];
