@@ -90,8 +90,7 @@ pub struct Guarded(Child);
 impl Guarded {
     /// Takes `child` in charge.
     pub fn new(child: Child) -> Guarded {
-        // Entered first and looked after: a signal between the start of the child and this line has told nothing to
-        // it.
+        // Entered first, and looked at after: a signal between the start of the child and this line did not reach it.
         lock(&CHILDREN).insert(child.id());
         if due() {
             end_child(child.id());

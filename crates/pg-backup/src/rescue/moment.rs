@@ -139,7 +139,9 @@ fn check_replay(log: impl BufRead, left_out: &BTreeSet<u32>) -> Result<()> {
         let missing = rest.ends_with("is uninitialized") || rest.ends_with("does not exist");
         if missing && database_of(path).is_none_or(|oid| !left_out.contains(&oid)) {
             let e = Error::corrupt(format!("replay misses what the backup should have: {}", line.trim()));
-            return Err(e.hint("pg-backup verify tells whether the backup is damaged; a moment before it is rescued from an earlier one"));
+            return Err(e.hint(
+                "pg-backup verify tells whether the backup is damaged; an earlier moment is read from an earlier backup",
+            ));
         }
     }
     Ok(())
