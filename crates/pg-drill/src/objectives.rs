@@ -65,6 +65,9 @@ impl Objectives<'_> {
 
 /// Seconds, with the objective as the critical threshold.
 fn perf(label: &str, seconds: f64, objective: Option<f64>) -> String {
+    // 'label'=value[UOM];[warn];[crit];[min];[max], a label with a space in single quotes. Without an objective
+    // nothing stands where the threshold would, and semicolons at the end may be left out (Monitoring Plugins
+    // Development Guidelines, "Performance data").
     format!("'{label}'={seconds:.1}s;;{}", objective.map(|s| s.to_string()).unwrap_or_default())
 }
 

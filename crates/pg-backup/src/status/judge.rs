@@ -88,6 +88,8 @@ fn describe_seconds(seconds: u64) -> String {
 impl Evidence {
     /// The furthest point of the newest timeline that a repository leads to.
     pub(super) fn newest_point(&self) -> Option<RestorePoint> {
+        // By the timeline first: the one that was left may have WAL at higher positions than the one in use, and
+        // none of it is today's (manual, "Timelines").
         self.backups().map(|b| b.point).max_by_key(|p| (p.timeline, p.to, p.at))
     }
 
