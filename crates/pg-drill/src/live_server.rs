@@ -1,6 +1,6 @@
 //! The live server: what it is at the drill's begin, and what of it must be in the restored one.
 
-use crate::recovered::{Recovered, from_epoch};
+use crate::recovered::{MOST_XIDS, Recovered, from_epoch};
 use jiff::Timestamp;
 use postgres::Client;
 use toban_core::pg::ConnInfo;
@@ -18,6 +18,8 @@ pub(crate) struct LiveServer {
     pub(crate) now: Timestamp,
     pub(crate) lsn: Lsn,
     next_xid: u64,
+    /// Transactions that ran.
+    running: Vec<i64>,
     tracks: bool,
     /// The bootstrap superuser, whose name the restored server shares.
     pub(crate) superuser: String,
@@ -38,7 +40,8 @@ pub(crate) fn query_live_server(conninfo: &str) -> Result<LiveServer> {
                case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end::text, \
                pg_snapshot_xmax(pg_current_snapshot())::text, \
                current_setting('track_commit_timestamp') = 'on', \
-               (select rolname::text from pg_roles where oid = 10)";
+               (select rolname::text from pg_roles where oid = 10), \
+               array(select x::text::int8 from pg_snapshot_xip(pg_current_snapshot()) x)";
     let row = client.query_one(sql, &[]).doing(|| "ask the live server".into())?;
     let text = |i: usize| row.get::<_, String>(i);
     let number = |i: usize| text(i).parse::<u64>().doing(|| "read the live server's numbers".into());
@@ -49,6 +52,7 @@ pub(crate) fn query_live_server(conninfo: &str) -> Result<LiveServer> {
         next_xid: number(3)?,
         tracks: row.get(4),
         superuser: text(5),
+        running: row.get(6),
         conn,
     })
 }
@@ -63,36 +67,56 @@ pub(crate) enum Loss {
     AtMost(f64),
 }
 
+/// Commits of the live server that are not in the restored one.
+struct LostCommits {
+    /// Whether there are any.
+    some: bool,
+    /// When the first was made, where the server keeps the times of commits.
+    first: Option<Timestamp>,
+}
+
 impl LiveServer {
-    /// The loss; exact where the server keeps the times of commits.
-    ///
-    /// # Errors
-    /// None: what cannot be asked makes it less exact.
+    /// The loss; exact where the server keeps the times of commits, and none where what can be asked does not bound it.
     pub(crate) fn measure_loss(&self, recovered: &Recovered) -> Option<Loss> {
-        if recovered.next_xid >= self.next_xid || recovered.lsn >= self.lsn {
+        if recovered.lsn >= self.lsn {
             return Some(Loss::Nothing);
         }
         let since = |at: Timestamp| self.now.duration_since(at).as_secs_f64().max(0.0);
-        if let Some(first) = self.first_lost_commit(recovered.next_xid) {
-            return Some(Loss::Exactly(since(first)));
+        match self.find_lost_commits(recovered) {
+            Some(LostCommits { some: false, .. }) => Some(Loss::Nothing),
+            Some(LostCommits { first: Some(first), .. }) => Some(Loss::Exactly(since(first))),
+            _ => recovered.point.map(|at| Loss::AtMost(since(at))),
         }
-        recovered.point.map(|at| Loss::AtMost(since(at)))
     }
 
-    fn first_lost_commit(&self, from: u64) -> Option<Timestamp> {
-        if !self.tracks {
+    /// None where they are too many to be looked at, or the server does not answer.
+    fn find_lost_commits(&self, recovered: &Recovered) -> Option<LostCommits> {
+        let uncommitted = recovered.uncommitted.as_ref()?;
+        if self.next_xid.saturating_sub(recovered.next_xid) > MOST_XIDS {
             return None;
         }
-        // By the 32 bits that a transaction is known by there; of one that did not commit, or whose time is kept no
-        // longer, the answer is NULL, and min() passes over it (manual, "Committed Transaction Information
-        // Functions").
-        let sql = "select extract(epoch from min(t))::float8 from \
-                   (select pg_xact_commit_timestamp((n % 4294967296)::text::xid) t \
-                    from generate_series($1::int8, least($2::int8 - 1, $1::int8 + 100000)) n) x";
-        // At most 100,000 transactions are looked at: the first that was lost is among the first that are missing.
-        let (from, to) = (i64::try_from(from).ok()?, i64::try_from(self.next_xid).ok()?);
-        let row = self.conn.connect().ok()?.query_one(sql, &[&from, &to]).ok()?;
-        row.get::<_, Option<f64>>(0).and_then(from_epoch)
+        let (from, to) = (i64::try_from(recovered.next_xid).ok()?, i64::try_from(self.next_xid).ok()?);
+        // A transaction may have a number that recovery came past, and its commit behind the end: one that was begun
+        // early and took long. So each that is not committed over there is looked at, and no number alone proves anything.
+        // What ran when the drill began was not lost then.
+        let sql = "select n from (select unnest($1::int8[]) n union select generate_series($2::int8, $3::int8 - 1)) x \
+                   where pg_xact_status(n::text::xid8) = 'committed' and n <> all ($4::int8[])";
+        // By the 32 bits that a transaction is known by there; of one whose time is kept no longer the answer is NULL, and
+        // min() passes over it (manual, "Committed Transaction Information Functions"). Parts of one that ran when the
+        // drill began have its time of commit, which is later.
+        let sql = match self.tracks {
+            true => format!(
+                "select count(*) filter (where t is null or t <= to_timestamp($5)) > 0, \
+                 extract(epoch from min(t))::float8 from (select pg_xact_commit_timestamp((n % 4294967296)::text::xid) t from ({sql}) y) z"
+            ),
+            false => format!("select count(*) > 0, null::float8 from ({sql}) y where $5::float8 > 0"),
+        };
+        let began = self.now.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+        let mut client = self.conn.connect().ok()?;
+        client.batch_execute(SESSION_LIMITS).ok()?;
+        let row = client.query_one(&sql, &[uncommitted, &from, &to, &self.running, &began]);
+        let row = row.inspect_err(|e| log::debug!("ask for lost commits: {e}")).ok()?;
+        Some(LostCommits { some: row.get(0), first: row.get::<_, Option<f64>>(1).and_then(from_epoch) })
     }
 
     /// The database that the connection string names.

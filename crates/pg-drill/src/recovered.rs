@@ -28,9 +28,15 @@ pub(crate) struct Recovered {
     pub(crate) timeline: u32,
     /// The first transaction that is not in it.
     pub(crate) next_xid: u64,
+    /// Transactions before it that had not ended when the backup began and are not committed in it; none where they are
+    /// too many to be looked at.
+    pub(crate) uncommitted: Option<Vec<i64>>,
     /// A time up to which every commit is in it.
     pub(crate) point: Option<Timestamp>,
 }
+
+/// Transactions that are looked at, one by one.
+pub(crate) const MOST_XIDS: u64 = 1_000_000;
 
 /// Asks right after the promotion, before anything is written.
 ///
@@ -48,12 +54,14 @@ pub(crate) fn read_recovered(client: &mut Client, control: &Control, data: &Path
     let xid: String = row.get(1);
     let commit: Option<f64> = row.get(2);
     let file: String = row.get(3);
+    let next_xid = xid.parse().doing(|| "read the next transaction".into())?;
     let now = u32::from_str_radix(&file, 16).unwrap_or(control.timeline);
     let commit = commit.and_then(from_epoch);
     Ok(Recovered {
         lsn: lsn.parse()?,
         timeline: followed_timeline(data, now)?,
-        next_xid: xid.parse().doing(|| "read the next transaction".into())?,
+        next_xid,
+        uncommitted: list_uncommitted(client, control.all_ended_below, next_xid)?,
         // Without a commit in the WAL that was replayed, what was committed before the checkpoint is there at least.
         point: commit.max(control.checkpoint),
     })
@@ -61,6 +69,18 @@ pub(crate) fn read_recovered(client: &mut Client, control: &Control, data: &Path
 
 pub(crate) fn from_epoch(epoch: f64) -> Option<Timestamp> {
     Timestamp::from_microsecond((epoch * 1e6) as i64).ok()
+}
+
+/// Transactions from `from` on, before `next`, that did not commit in what was recovered.
+fn list_uncommitted(client: &mut Client, from: u64, next: u64) -> Result<Option<Vec<i64>>> {
+    let doing = || "ask which transactions were committed".to_string();
+    if next.saturating_sub(from) > MOST_XIDS {
+        return Ok(None);
+    }
+    let (from, next) = (i64::try_from(from).doing(doing)?, i64::try_from(next).doing(doing)?);
+    let sql = "select coalesce(array_agg(n), '{}') from generate_series($1::int8, $2::int8 - 1) n \
+               where pg_xact_status(n::text::xid8) is distinct from 'committed'";
+    Ok(Some(client.query_one(sql, &[&from, &next]).doing(doing)?.get(0)))
 }
 
 /// The timeline that `now` branched off, by its history; `now` itself where it has none.

@@ -24,7 +24,7 @@ const FACTS: &str = "select current_user::text, pg_is_in_recovery(), \
             where r.application_name = 'wal-shipper' or s.slot_name = 'toban'), \
     (select coalesce(max(age(backend_xmin)), 0)::bigint from pg_stat_replication)";
 
-const SLOTS: &str = "select slot_name::text, active, coalesce(wal_status, 'lost') = 'lost', \
+const SLOTS: &str = "select slot_name::text, active, coalesce(wal_status, '') = 'lost', \
     coalesce(pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, \
     restart_lsn), 0)::bigint, coalesce(greatest(age(xmin), age(catalog_xmin)), 0)::bigint \
     from pg_replication_slots where not temporary order by 1";

@@ -297,6 +297,10 @@ fn names_each_mistake_of_a_server() {
     clinic.world.pg.psql("postgres", "checkpoint");
     clinic.sick(&["slot-lost"], &[]);
     clinic.world.pg.psql("postgres", "select pg_drop_replication_slot('gone')");
+    // One that never held anything has lost nothing.
+    clinic.world.pg.psql("postgres", "select pg_create_physical_replication_slot('unused')");
+    assert!(clinic.found(&[]).iter().all(|f| !f.contains("slot-lost")));
+    clinic.world.pg.psql("postgres", "select pg_drop_replication_slot('unused')");
     clinic.sql("alter system reset max_slot_wal_keep_size");
     clinic.world.pg.psql("postgres", "create role small login; alter role small set log_statement = 'none'");
     let small = clinic.world.pg.conninfo("postgres").replace("user=postgres", "user=small");

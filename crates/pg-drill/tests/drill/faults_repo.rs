@@ -2,6 +2,7 @@
 
 use crate::healthy::promote;
 use crate::world::{World, finding, found};
+use postgres::{Client, NoTls};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,27 @@ fn an_archive_that_stands_still() {
     assert_eq!(severity, "critical");
     // Exact, because the server keeps the times of commits.
     assert!(!text.contains("at most") && text.contains("of WAL behind the live server"), "{text}");
+}
+
+/// A transaction that began and wrote in the WAL that is there, and committed behind its end: its number is below those of
+/// others that arrived.
+#[test]
+fn a_commit_behind_the_end_of_what_began_before() {
+    for (settings, exact) in [(&[][..], false), (&["track_commit_timestamp=on"][..], true)] {
+        let world = World::with(15, settings);
+        world.back_up();
+        let mut long = Client::connect(&world.pg.conninfo("postgres"), NoTls).expect("connect");
+        long.batch_execute("begin; insert into ledger values (100000, 'late')").expect("begun");
+        world.pg.psql("postgres", "insert into ledger values (100001, 'in time')");
+        world.ship();
+        assert!(finding(&world.usual(&[]), "recovery-point").1.contains("nothing was lost"));
+        world.pg.archive_by("false");
+        long.batch_execute("commit").expect("committed");
+        let ran = world.usual(&["--rpo", "1ms"]);
+        found(&ran, 4, "recovery-point");
+        let (severity, text) = finding(&ran, "recovery-point");
+        assert_eq!((severity.as_str(), text.contains("at most")), ("critical", !exact), "{text}");
+    }
 }
 
 #[test]

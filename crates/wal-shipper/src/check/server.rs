@@ -92,7 +92,7 @@ const WAITING: &str = "select left(name, -6), extract(epoch from clock_timestamp
 const FILES: &str =
     "select name, extract(epoch from clock_timestamp() - modification)::float8 from pg_ls_waldir()";
 
-const SLOTS: &str = "select slot_name::text, coalesce(wal_status, 'lost'), \
+const SLOTS: &str = "select slot_name::text, coalesce(wal_status, ''), \
     coalesce(pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end, \
     s.restart_lsn), 0)::bigint, active, extract(epoch from clock_timestamp() - r.reply_time)::float8 \
     from pg_replication_slots s left join pg_stat_replication r on r.pid = s.active_pid \

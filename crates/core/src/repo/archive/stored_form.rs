@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::store::{Attrs, Key};
 use crate::sum::{Sum, SumWriter};
 use std::io::{self, Read, Write};
-use zstd::stream::write::Decoder;
+use zstd::stream::raw::Decoder;
+use zstd::stream::zio::Writer;
 
 /// A reader that passes on what is stored, and ends with an error unless it unpacks to what its attributes record.
 pub struct StoredForm<R> {
@@ -19,7 +20,7 @@ pub struct StoredForm<R> {
 enum Plain {
     /// Fewer bytes than tell the form.
     Undecided(Vec<u8>),
-    Packed(Box<Decoder<'static, SumWriter>>),
+    Packed(Box<Writer<SumWriter, Decoder<'static>>>),
     AsItIs(SumWriter),
 }
 
@@ -50,7 +51,7 @@ impl<R: Read> StoredForm<R> {
         let Plain::Undecided(first) = &mut self.plain else { return Ok(()) };
         let first = std::mem::take(first);
         self.plain = match first.starts_with(&ZSTD) {
-            true => Plain::Packed(Box::new(Decoder::new(SumWriter::default())?)),
+            true => Plain::Packed(Box::new(Writer::new(SumWriter::default(), Decoder::new()?))),
             false => Plain::AsItIs(SumWriter::default()),
         };
         self.unpack_bytes(&first)
@@ -60,8 +61,9 @@ impl<R: Read> StoredForm<R> {
         self.decide_form()?;
         match &mut self.plain {
             Plain::Packed(decoder) => {
-                decoder.flush()?;
-                Ok(decoder.get_ref().sum())
+                // Not `flush`, which says nothing of a frame that is cut off.
+                decoder.finish()?;
+                Ok(decoder.writer().sum())
             }
             Plain::AsItIs(sum) => Ok(sum.sum()),
             Plain::Undecided(_) => Ok(SumWriter::default().sum()),
@@ -125,6 +127,9 @@ mod tests {
             assert!(pass(stored, None).expect("it unpacks") == *stored);
             let cut = &stored[..stored.len() - 1];
             assert_eq!(pass(cut, Some(&sum)).expect_err("cut").kind(), Kind::Corrupt);
+        }
+        for length in (ZSTD.len()..packed.len()).step_by(packed.len() / 97 + 1) {
+            assert_eq!(pass(&packed[..length], None).expect_err("no sum").kind(), Kind::Corrupt, "{length}");
         }
         for at in (0..packed.len()).step_by(packed.len() / 97 + 1) {
             let mut flipped = packed.clone();
