@@ -98,11 +98,17 @@ fn find_job_user(data: Option<&DataFacts>) -> JobUser {
     let owner = data.and_then(|d| std::fs::metadata(&d.path).ok()).map(|meta| meta.uid());
     let uid = owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
     let account = Account::by_uid(uid);
-    JobUser {
-        name: account.as_ref().map_or(uid.to_string(), |a| a.name.clone()),
-        uid,
-        groups: account.map(|a| a.gid).into_iter().collect(),
-    }
+    let name = account.as_ref().map_or(uid.to_string(), |a| a.name.clone());
+    let mut groups = list_groups(&name);
+    groups.extend(account.map(|a| a.gid));
+    JobUser { name, uid, groups }
+}
+
+/// The user's groups, those of a directory service among them; empty where `id` does not know the user.
+fn list_groups(user: &str) -> Vec<u32> {
+    let listed = Command::new("id").args(["-G", "--", user]).output();
+    let listed = listed.map(|done| String::from_utf8_lossy(&done.stdout).into_owned()).unwrap_or_default();
+    listed.split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
 /// What systemd knows of the kernel's clock, whatever program keeps it (adjtimex(2), STA_UNSYNC).
@@ -190,6 +196,12 @@ fn read_channels(config: &Config) -> Vec<(String, Option<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_those_that_the_machine_knows() {
+        assert!(list_groups("root").contains(&0));
+        assert!(list_groups("no-such-user").is_empty());
+    }
 
     #[test]
     fn hours_that_daylight_saving_takes_or_doubles() {
