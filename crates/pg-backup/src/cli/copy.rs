@@ -19,9 +19,9 @@ Examples:
     pg-backup copy
 
 Only missing objects go over, each compared with its sum on the way, and a manifest goes last: what is listed
-over there is whole. It may be killed at any moment and run again. What is damaged or missing in the source is
+in the target is whole. It may be killed at any moment and run again. What is damaged or missing in the source is
 named (status 5), and the others are copied. What the target's own `keep` would not keep is left out, since its
-prune would remove it again; naming an ID copies it all the same. Nothing over there is overwritten or deleted.
+prune would remove it again; naming an ID copies it all the same. Nothing in the target is overwritten or deleted.
 A bucket in another region or account protects from more than a second disk: keep 3 copies on 2 kinds of
 storage, 1 of them elsewhere.";
 
@@ -40,7 +40,7 @@ pub struct CopyArgs {
     /// Endpoint of an S3 service that is not AWS
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL_S3", hide_env_values = true)]
     pub s3_endpoint: Option<String>,
-    /// File of the age recipients that content over there must be encrypted to [default: `recipients_file` of its section]
+    /// File of the age recipients that content in the target must be encrypted to [default: `recipients_file` of its section]
     #[arg(long, value_name = "FILE", env = "TOBAN_RECIPIENTS_FILE", hide_env_values = true)]
     pub recipients_file: Option<PathBuf>,
     /// Name of the PostgreSQL cluster in the repositories

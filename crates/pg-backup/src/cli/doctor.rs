@@ -14,7 +14,7 @@ Examples:
 
 doctor changes nothing. It judges the set-up: `pg-backup check` and `wal-shipper check` tell whether the promise is
 kept now. What could not be looked at is UNKNOWN, with the right that is missing. An [[accept]] entry of the
-configuration takes what is meant to be so.";
+configuration accepts what is intended.";
 
 /// What is set up wrong.
 #[derive(Group, Debug)]

@@ -43,7 +43,7 @@ pub struct Init {
     /// Print both policies and the lifecycle rules that a bucket needs
     #[arg(long, conflicts_with = "policy")]
     pub s3: bool,
-    /// Print the configuration that says what this one of pgBackRest, Barman or WAL-G says, and what it cannot say
+    /// Translate this configuration of pgBackRest, Barman or WAL-G, and list what has no counterpart
     #[arg(long, value_name = "FILE", conflicts_with_all = ["policy", "s3"])]
     pub from: Option<PathBuf>,
     #[command(flatten)]

@@ -35,7 +35,7 @@ when this one was killed. wal-shipper must be installed beside pg-backup or on P
 #[command(after_long_help = RESCUE_HELP)]
 #[command(group(clap::ArgGroup::new("moment").required(true).args(["target_time", "target_lsn", "target_xid", "step"])))]
 pub struct Rescue {
-    /// Database that was hurt [default: that of --db]
+    /// Database in which something was lost [default: that of --db]
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
     /// Table to bring back, as app.incidents; may be given several times

@@ -120,7 +120,7 @@ pub(super) struct MachineFacts {
     pub(super) pg_dump: Learned<()>,
     pub(super) synchronised: Learned<bool>,
     /// Hours of the local clock that daylight saving takes or doubles in the next year.
-    pub(super) odd_hours: BTreeSet<i8>,
+    pub(super) changed_hours: BTreeSet<i8>,
     pub(super) configuration: Option<Access>,
     /// The configuration file holds a password of PostgreSQL.
     pub(super) password: bool,

@@ -47,7 +47,7 @@ impl MachineScope<'_> {
             user: find_job_user(self.server.and_then(ServerFacts::data)),
             pg_dump: self.find_pg_dump(section),
             synchronised: read_synchronised(),
-            odd_hours: find_odd_hours(&TimeZone::system(), self.now),
+            changed_hours: find_changed_hours(&TimeZone::system(), self.now),
             configuration: config.path.as_deref().and_then(read_access),
             password: config.cluster.values().filter_map(|c| c.db.as_deref()).any(has_password),
             open_secrets: list_open_secrets(config, folder),
@@ -124,7 +124,7 @@ fn read_synchronised() -> Learned<bool> {
 }
 
 /// The hours of the day that a change of the zone within a year takes or doubles.
-fn find_odd_hours(zone: &TimeZone, now: Timestamp) -> BTreeSet<i8> {
+fn find_changed_hours(zone: &TimeZone, now: Timestamp) -> BTreeSet<i8> {
     let year = SignedDuration::from_hours(366 * 24);
     let mut hours = BTreeSet::new();
     for change in zone.following(now).take_while(|change| change.timestamp().duration_since(now) < year) {
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn hours_that_daylight_saving_takes_or_doubles() {
         let now = "2026-11-30T12:00:00Z".parse().expect("a time");
-        let hours = |zone: &str| find_odd_hours(&TimeZone::get(zone).expect("a zone"), now);
+        let hours = |zone: &str| find_changed_hours(&TimeZone::get(zone).expect("a zone"), now);
         assert_eq!(hours("Europe/Berlin"), BTreeSet::from([2]));
         assert_eq!(hours("Europe/London"), BTreeSet::from([1]));
         assert_eq!(hours("America/New_York"), BTreeSet::from([1, 2]));

@@ -123,7 +123,7 @@ fn healthy() -> Facts {
             user: JobUser { name: "postgres".into(), uid: USER, groups: vec![USER] },
             pg_dump: Ok(()),
             synchronised: Ok(true),
-            odd_hours: BTreeSet::from([2]),
+            changed_hours: BTreeSet::from([2]),
             configuration: Some(access("/etc/toban/toban.toml", 0, 0o644)),
             password: false,
             open_secrets: Vec::new(),

@@ -20,7 +20,7 @@ pub(super) fn judge_time(facts: &Facts) -> Vec<Finding> {
         findings.push(finding(&rulebook::CLOCK_APART, Severity::Critical, "clock").says(text));
     }
     let timers = facts.units.iter().flatten().filter(|u| u.is_timer() && u.is_on());
-    for (unit, hour) in timers.filter_map(|u| Some((u, find_odd_hour(u, facts)?))) {
+    for (unit, hour) in timers.filter_map(|u| Some((u, find_changed_hour(u, facts)?))) {
         let text = format!(
             "it elapses at {hour:02} by the local clock, an hour that daylight saving takes or doubles"
         );
@@ -36,13 +36,13 @@ pub(super) fn judge_time(facts: &Facts) -> Vec<Finding> {
 }
 
 /// The hour of a timer that elapses once a day or more seldom by the local clock, where the zone's changes are in it.
-fn find_odd_hour(unit: &Unit, facts: &Facts) -> Option<i8> {
+fn find_changed_hour(unit: &Unit, facts: &Facts) -> Option<i8> {
     let hour = |calendar: &String| {
         let mut words = calendar.split_whitespace().skip_while(|word| !word.contains(':'));
         let time = words.next()?;
         // A zone follows the time (systemd.time(7), "Calendar events").
         let hour = time.split(':').next()?.parse().ok().filter(|_| words.next().is_none());
-        hour.filter(|hour| facts.machine.odd_hours.contains(hour))
+        hour.filter(|hour| facts.machine.changed_hours.contains(hour))
     };
     unit.calendars.iter().find_map(hour)
 }

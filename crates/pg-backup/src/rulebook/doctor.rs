@@ -14,7 +14,7 @@ toban_core::rules! {
         "full_page_writes is off: after a crash torn pages stay torn, and standbys replay them",
         "psql -c 'alter system set full_page_writes = on' -c 'select pg_reload_conf()'";
     CHECKSUMS_OFF = "checksums-off" in "settings":
-        "the cluster has no page checksums: damage by a disk is copied into every backup, and nobody notices",
+        "the cluster has no page checksums: damage by a disk is copied into every backup unnoticed",
         "stop the server, and as its user: pg_checksums --enable -D DATA_DIRECTORY";
     SUMMARIZE_WAL = "summarize-wal" in "settings":
         "summarize_wal is off: every run reads the whole cluster to find what changed",
@@ -85,13 +85,13 @@ toban_core::rules! {
     ROLE_RIGHTS = "role-rights" in "access":
         "the role lacks rights that a backup needs", "as a superuser the statements that the finding names";
     HBA_REPLICATION = "hba-replication" in "access":
-        "pg_hba.conf lets nobody in for replication: neither stream nor standby nor pg_basebackup can connect",
+        "pg_hba.conf has no line for replication: neither stream nor standby nor pg_basebackup can connect",
         "add a line `local replication ROLE peer` or `hostssl replication ROLE ADDRESS scram-sha-256`, then: psql -c 'select pg_reload_conf()'";
     HBA_INVALID = "hba-invalid" in "access":
         "lines of pg_hba.conf do not apply: the next reload ignores the whole file, and the next start fails",
         "correct the line, then: psql -c 'select pg_reload_conf()'";
     POOLER = "pooler" in "access":
-        "the connection goes through a pool of transactions: a backup needs a session",
+        "the connection goes through a pool in transaction mode: a backup needs a session",
         "give the server itself, by its socket or its own port, in [cluster.NAME] db";
     PASSWORD_IN_CONFIGURATION = "password-in-configuration" in "access":
         "the configuration file holds a password of PostgreSQL",
@@ -100,7 +100,7 @@ toban_core::rules! {
         "a database was made with another version of its collation: indexes on text may be in the wrong order, and then rows are not found",
         "reindex, then pg_amcheck, and only then REFRESH";
     DATABASE_GONE = "database-gone" in "databases":
-        "the configuration names a database that the server has not: every dump fails",
+        "the configuration names a database that the server lacks: every dump fails",
         "correct [cluster.NAME] databases";
     PG_DUMP_OLD = "pg-dump-old" in "programs":
         "no pg_dump of the server's major or newer is on this machine", "apt-get install postgresql-client-MAJOR";
