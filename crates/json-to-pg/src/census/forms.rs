@@ -32,6 +32,13 @@ pub(crate) fn is_digits(text: &str) -> bool {
     !digits.is_empty() && digits.len() <= 40 && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// A UUID as PostgreSQL writes it (uuid_out() of uuid.c): hyphens, and lower case.
+pub(crate) fn is_canonical_uuid(text: &str) -> bool {
+    text.len() == 36
+        && !text.bytes().any(|b| b.is_ascii_uppercase())
+        && migrate::text::parse_uuid(text.as_bytes()).is_some()
+}
+
 /// A text that a program made of a value by mistake: Python's or Java's print of a map, or the name of nothing.
 pub(crate) fn is_printed_value(text: &str) -> bool {
     let words = ["null", "None", "undefined", "NaN", "[object Object]"];
@@ -63,6 +70,14 @@ mod tests {
             assert!(looks_like_time(text), "{text}");
         }
         assert!(!looks_like_time("03-1234-5678") && is_digits("01234") && !is_digits("1.5"));
+        assert!(is_canonical_uuid("00112233-4455-6677-8899-aabbccddeeff"));
+        let other = [
+            "d41d8cd98f00b204e9800998ecf8427e",
+            "00112233-4455-6677-8899-AABBCCDDEEFF",
+            "{00112233-4455-6677-8899-aabbccddeeff}",
+            "00112233-4455-6677-8899-aabbccddeefg",
+        ];
+        other.iter().for_each(|text| assert!(!is_canonical_uuid(text), "{text}"));
         assert!(is_printed_value("{'a': 1}") && is_sample("[サンプル] 手順") && is_sample("a@example.com"));
     }
 }

@@ -40,7 +40,9 @@ pub(crate) struct PathStats {
     pub(crate) forms: BTreeMap<String, u64>,
     /// Texts that are meant as times and cannot be read as such.
     pub(crate) bad_times: u64,
+    /// UUIDs as PostgreSQL writes them, and in other forms.
     pub(crate) uuids: u64,
+    pub(crate) other_uuids: u64,
     pub(crate) digits: u64,
     pub(crate) printed: u64,
     /// Strings with `\u0000` or half a surrogate pair.
@@ -116,8 +118,11 @@ impl PathStats {
             Some(0xe4..=0xe6) => self.bad_times += u64::from(forms::looks_like_time(text)),
             _ => {}
         }
-        if matches!(text.len(), 32 | 36) && migrate::text::parse_uuid(text.as_bytes()).is_some() {
-            self.uuids += 1;
+        if (32..=38).contains(&text.len()) && migrate::text::parse_uuid(text.as_bytes()).is_some() {
+            match forms::is_canonical_uuid(text) {
+                true => self.uuids += 1,
+                false => self.other_uuids += 1,
+            }
         }
     }
 
@@ -168,6 +173,8 @@ impl PathStats {
 
     /// The classes of values that a plan was made for: one more at the final run is a difference.
     pub(crate) fn classes(&self) -> Vec<String> {
+        // Only where nothing but UUIDs stands: elsewhere the column is text, which keeps each as it is written.
+        let other_uuids = if self.uuids + self.other_uuids == self.strings { self.other_uuids } else { 0 };
         let mut classes: Vec<String> = self.kinds().iter().map(|(kind, _)| (*kind).to_string()).collect();
         let more = [
             ("null", self.nulls),
@@ -178,6 +185,7 @@ impl PathStats {
             ("unreadable time", self.bad_times),
             ("beyond bigint", self.huge),
             ("no text", self.bad_text),
+            ("UUID in another form", other_uuids),
         ];
         classes.extend(more.iter().filter(|(_, n)| *n > 0).map(|(class, _)| (*class).to_string()));
         classes

@@ -19,7 +19,8 @@ pub(crate) fn infer_type(tree: &PathTree, node: &PathNode) -> String {
     }
 }
 
-/// Digits stay text: postal codes and telephone numbers begin with zeros.
+/// Digits stay text: postal codes and telephone numbers begin with zeros. So do UUIDs in another form than
+/// PostgreSQL's: an MD5 digest is 32 hexadecimal digits too, and would come back with hyphens.
 fn infer_text(stats: &PathStats) -> &'static str {
     let filled = stats.strings;
     match filled {
@@ -53,7 +54,7 @@ mod tests {
 
     #[test]
     fn every_value_fits_its_type() {
-        let cases: [(&[&str], &str); 19] = [
+        let cases: [(&[&str], &str); 22] = [
             (&["1", "2"], "bigint"),
             (&["1", "2.5"], "numeric"),
             (&["1.0", "1E5"], "bigint"),
@@ -66,6 +67,12 @@ mod tests {
             (&["\"2024-06-23\"", "\"\""], "text"),
             (&["\"2024/06/23\""], "text"),
             (&["\"00112233-4455-6677-8899-aabbccddeeff\""], "uuid"),
+            (&["\"d41d8cd98f00b204e9800998ecf8427e\""], "text"),
+            (&["\"00112233-4455-6677-8899-AABBCCDDEEFF\""], "text"),
+            (
+                &["\"00112233-4455-6677-8899-aabbccddeeff\"", "\"{00112233-4455-6677-8899-aabbccddeeff}\""],
+                "text",
+            ),
             (&["[\"a\"]", "[]"], "text[]"),
             (&["[\"a\",null]"], "jsonb"),
             (&["[1,2]"], "bigint[]"),

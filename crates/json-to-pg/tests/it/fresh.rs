@@ -93,6 +93,14 @@ fn exported_files_are_those_that_were_loaded() {
         ("lines.jsonl", "{\"id\": 1, \"x\": \"\\u65e5\"}\n{\"id\": 2, \"x\": \"a\"}\n"),
         ("keyed.json", "{\"u1\": {\"n\": 1}, \"u2\": {\"n\": 2}}\n"),
         ("under.json", "{\"items\": [{\"id\": 1}]}"),
+        // Texts that a type would read and write another way.
+        (
+            "texts.json",
+            "[{\"id\":\"00112233-4455-6677-8899-AABBCCDDEEFF\",\"md5\":\"d41d8cd98f00b204e9800998ecf8427e\",\
+             \"u\":\"00112233-4455-6677-8899-aabbccddeeff\",\"braced\":\"{00112233-4455-6677-8899-aabbccddeeff}\",\
+             \"n\":\"1.50\",\"zip\":\"007\",\"e\":\"1E5\",\"yes\":\"yes\",\"true\":\"TRUE\",\"ip\":\"10.0.0.1/32\",\
+             \"mac\":\"08-00-2B-01-02-03\",\"hex\":\"\\\\xFF\",\"clock\":\"9:05\",\"day\":\"2024-06-23\",\"span\":\"1 hour\"}]",
+        ),
     ];
     let world = World::of(&files);
     world.plan(&["--zone", "Asia/Tokyo", "--explode", "python.json:roles"]);

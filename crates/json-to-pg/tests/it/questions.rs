@@ -4,8 +4,12 @@ use crate::world::{World, questions};
 
 #[test]
 fn what_is_new_at_the_final_run_ends_it_with_the_difference() {
-    let world =
-        World::of(&[("f.json", r#"[{"id":1,"v":1,"o":{"a":1}},{"id":2,"v":2,"o":{}}]"#), ("g.json", "[]")]);
+    let uuid = r#"[{"id":1,"u":"00112233-4455-6677-8899-aabbccddeeff"}]"#;
+    let world = World::of(&[
+        ("f.json", r#"[{"id":1,"v":1,"o":{"a":1}},{"id":2,"v":2,"o":{}}]"#),
+        ("g.json", "[]"),
+        ("u.json", uuid),
+    ]);
     world.plan(&[]);
     let cases = [
         (r#"[{"id":1,"v":1,"o":{}},{"id":2,"v":2,"o":{},"new":1}]"#, "f.json: new is new (record 2)"),
@@ -18,6 +22,11 @@ fn what_is_new_at_the_final_run_ends_it_with_the_difference() {
         world.run().refused(2, words);
         world.untouched();
     }
+    // A column of type uuid would give it back in lower case.
+    world.write("u.json", uuid.replace("aa", "AA"));
+    world.run().refused(2, "u.json: u holds UUID in another form, which is new");
+    world.untouched();
+    world.write("u.json", uuid);
     world.write("h.json", "[]");
     world.write("f.json", r#"[{"id":1,"v":1,"o":{"b":2}},{"id":2,"v":2,"o":{}},{"id":3,"v":3,"o":{}}]"#);
     world.run().refused(2, "h.json is not in the plan");
