@@ -128,6 +128,16 @@ fn find_hindrance(client: &mut Client, name: &str) -> Result<Option<String>> {
     })
 }
 
+/// Locks a table until the transaction ends, in a mode that lets others read and not write: `share`, or
+/// `share row exclusive`, which also keeps out new foreign keys to it (manual, "Explicit Locking").
+///
+/// # Errors
+/// Those of the server, also when the role may neither update nor delete.
+pub(crate) fn lock_table(client: &mut Client, name: &str, mode: &str) -> Result<()> {
+    let sql = format!("lock table {} in {mode} mode", quote_table(name));
+    client.batch_execute(&sql).doing(|| format!("lock {name}"))
+}
+
 /// Lets every sequence that numbers one of the tables go on after the greatest number there; that of an empty table stays at
 /// its start.
 ///

@@ -10,6 +10,7 @@ use crate::model::compiled::{field_of, quote_table};
 use crate::model::{FieldForm, FilePlan, FilledTable, OnConflict};
 use crate::source::file::Identity;
 use crate::source::stream::RecordFile;
+use crate::target::lock_table;
 use migrate::copy::{SIGNATURE, TRAILER};
 use migrate::sql::name_list;
 use postgres::Client;
@@ -205,6 +206,9 @@ impl FileLoad<'_> {
                         ));
                     }
                     OnConflict::TakeFile => {
+                        // A version that another session writes between the two statements would be replaced and not
+                        // kept, and `undo` could not give it back.
+                        lock_table(client, target.name, "share row exclusive")?;
                         settled.old_rows = Some(target.keep_old_rows(client)?);
                         settled.updated = client.execute(&target.update_sql(), &[]).doing(doing)?;
                     }
@@ -253,7 +257,8 @@ impl BadValues {
 const KEY_ALONE: [SqlState; 3] =
     [SqlState::UNIQUE_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION, SqlState::EXCLUSION_VIOLATION];
 
-fn explain_refusal(file: &str, e: postgres::Error) -> Error {
+/// The error for rows that a constraint refuses, with the keys of the constraint where they may be shown.
+pub(crate) fn explain_refusal(file: &str, e: postgres::Error) -> Error {
     let is_shown = |detail: &&str| {
         let columns = detail.split_once(")=(").map_or(*detail, |(columns, _)| columns);
         let mut names = columns.split(['(', ',', ' ', '"']).filter(|n| !n.is_empty());

@@ -8,7 +8,7 @@ pub(crate) mod undo;
 
 use crate::cli::JsonRunArgs;
 use crate::ledger::{self, TableEntry};
-use crate::load::copy::{FileLoad, LoadedFile};
+use crate::load::copy::{FileLoad, LoadedFile, explain_refusal};
 use crate::load::encode::Zones;
 use crate::load::order::{TableReference, order_tables, read_references};
 use crate::model::answers::apply_answers;
@@ -154,6 +154,10 @@ impl JsonMove<'_> {
         // After the rows: an index that is built over all of them costs less than an entry for each, and a foreign
         // key is then checked by one query (manual, "Populating a Database").
         create::add_keys(client, self.plan, self.tables)?;
+        // What waits for COMMIT acts now, the application's own deferred keys and triggers too: what is proven after
+        // this must be what they leave.
+        let waiting = client.batch_execute("set constraints all immediate");
+        waiting.map_err(|e| explain_refusal("the files", e))?;
         defer_keys(client, &late, Deferral::End)?;
         target::advance_sequences(client, self.tables)?;
         // Last, and still inside: what is compared are the rows as keys, defaults and triggers have left them, and an
@@ -257,14 +261,10 @@ enum Deferral {
     End,
 }
 
-/// Foreign keys of a circle are checked at the end; DDL is transactional, so no other session sees them change.
+/// Lets the foreign keys of a circle wait, or no longer wait once they were checked: ALTER TABLE refuses a table with
+/// pending trigger events (CheckTableNotInUse() of tablecmds.c). DDL is transactional: no other session sees it.
 fn defer_keys(client: &mut Client, late: &[TableReference], deferral: Deferral) -> Result<()> {
     let doing = || "defer the foreign keys".to_string();
-    // What waits is checked now and not by COMMIT: ALTER TABLE refuses a table with pending trigger events
-    // (CheckTableNotInUse() of tablecmds.c), and what is proven after this must be what every key allows.
-    if deferral == Deferral::End && !late.is_empty() {
-        client.batch_execute("set constraints all immediate").doing(doing)?;
-    }
     // SET CONSTRAINTS leaves a key alone that is NOT DEFERRABLE (manual, "SET CONSTRAINTS"): it is altered, and is
     // again what its owner made it before the transaction ends.
     for key in late.iter().filter(|key| !key.deferrable) {

@@ -1,9 +1,11 @@
 //! The verb `undo`: the rows of the last run go, if they are as it left them.
 
+use super::{Deferral, defer_keys};
 use crate::cli::UndoArgs;
 use crate::ledger::{self, KeptRun, KeptTable};
 use crate::load::order::{TableReference, read_references};
 use crate::model::compiled::{quote_table, split_table};
+use crate::target::lock_table;
 use migrate::session;
 use postgres::Client;
 use serde::Serialize;
@@ -90,21 +92,37 @@ fn undo_on_trial<T>(client: &mut Client, work: impl FnOnce(&mut Client) -> Resul
 
 fn undo_run(client: &mut Client, last: &KeptRun) -> Result<Vec<UndoneTable>> {
     let tables = ledger::read_tables(client, last.run)?;
-    let references = read_references(client)?;
-    for table in &tables {
-        // Nobody writes to these tables between the look at a row and its removal; readers go on (manual, "Explicit
-        // Locking").
-        let sql = format!("lock table {} in share row exclusive mode", quote_table(&table.relation));
-        client.batch_execute(&sql).doing(|| format!("lock {}", table.relation))?;
-    }
+    // No row is written between the look at it and its removal; readers go on.
+    tables.iter().try_for_each(|table| lock_table(client, &table.relation, "share row exclusive"))?;
+    let mut references = read_references(client)?;
+    references.retain(|key| tables.iter().any(|table| table.relation == key.to));
+    // A new row that refers to one of ours only locks that row FOR KEY SHARE, which the lock of our table lets through
+    // (manual, "Explicit Locking"): committed after the look, it would go with ours by ON DELETE CASCADE.
+    references.iter().try_for_each(|key| lock_table(client, &key.from, "share"))?;
     check_references(client, last, &tables, &references)?;
+    // Of a circle rows go while others still refer to them, as they came.
+    let place = |name: &String| tables.iter().position(|table| table.relation == *name);
+    references.retain(|key| place(&key.from).zip(place(&key.to)).is_some_and(|(from, to)| from < to));
+    defer_keys(client, &references, Deferral::Begin)?;
     let mut undone = Vec::new();
     // The other way round: rows that refer to others go before these.
     for table in tables.iter().rev() {
         undone.push(undo_table(client, last, table)?);
     }
+    // Keys and triggers that wait for COMMIT act now: a trial ends without one, and DROP TABLE refuses a table with
+    // pending trigger events (CheckTableNotInUse() of tablecmds.c).
+    client.batch_execute("set constraints all immediate").doing(|| "undo the last run".into())?;
+    defer_keys(client, &references, Deferral::End)?;
+    let mut empty = Vec::new();
     for (table, undone) in tables.iter().rev().zip(&mut undone).filter(|(t, _)| t.made) {
-        undone.dropped = drop_if_empty(client, &table.relation)?;
+        undone.dropped = is_empty(client, &table.relation)?;
+        empty.extend(undone.dropped.then(|| quote_table(&table.relation)));
+    }
+    // Tables that the run made go when nothing is left in them; by one statement, since those of a circle depend on
+    // each other.
+    if !empty.is_empty() {
+        let names = empty.join(", ");
+        client.batch_execute(&format!("drop table {names}")).doing(|| format!("drop {names}"))?;
     }
     ledger::forget_run(client, last.run)?;
     Ok(undone)
@@ -118,19 +136,27 @@ fn check_references(
     references: &[TableReference],
 ) -> Result<()> {
     let mut found = Vec::new();
-    for key in references.iter().filter(|r| tables.iter().any(|t| t.relation == r.to)) {
+    for key in references {
         let pairs: Vec<String> = key
             .columns
             .iter()
             .zip(&key.target_columns)
             .map(|(own, other)| format!("c.{} = p.{}", Ident::new(&**own), Ident::new(&**other)))
             .collect();
+        // A row that gets its old version back stays, and what refers to it by values of both versions may stay too.
+        let stays = tables.iter().filter(|t| t.relation == key.to).filter_map(|table| {
+            let old = table.old_rows.as_ref()?;
+            let columns = table.key.iter().chain(&key.target_columns);
+            let same: Vec<String> = columns.map(|c| format!("k.{0} = p.{0}", Ident::new(&**c))).collect();
+            Some(format!(" and not exists (select from {old} k where {})", same.join(" and ")))
+        });
         let sql = format!(
             // Rows of the run that refer to rows of the run go together with them.
-            "select count(*) from {} c join {} p on {} where p.xmin::text = $1 and c.xmin::text <> $1",
+            "select count(*) from {} c join {} p on {} where p.xmin::text = $1 and c.xmin::text <> $1{}",
             quote_table(&key.from),
             quote_table(&key.to),
-            pairs.join(" and ")
+            pairs.join(" and "),
+            stays.collect::<String>()
         );
         let n: i64 =
             client.query_one(&sql, &[&last.transaction]).doing(|| format!("look at {}", key.from))?.get(0);
@@ -204,14 +230,7 @@ fn stored_columns(client: &mut Client, relation: &str) -> Result<Vec<String>> {
     Ok(rows.iter().map(|r| r.get(0)).collect())
 }
 
-/// A table that the run made goes when nothing is left in it.
-fn drop_if_empty(client: &mut Client, relation: &str) -> Result<bool> {
-    let doing = || format!("drop {relation}");
-    let name = quote_table(relation);
-    let sql = format!("select exists (select from {name})");
-    if client.query_one(&sql, &[]).doing(doing)?.get::<_, bool>(0) {
-        return Ok(false);
-    }
-    client.batch_execute(&format!("drop table {name}")).doing(doing)?;
-    Ok(true)
+fn is_empty(client: &mut Client, relation: &str) -> Result<bool> {
+    let sql = format!("select not exists (select from {})", quote_table(relation));
+    Ok(client.query_one(&sql, &[]).doing(|| format!("look into {relation}"))?.get(0))
 }

@@ -105,7 +105,9 @@ fn exact_values_into_the_types_of_the_table() {
 
 #[test]
 fn rows_that_are_there_are_skipped_or_refused_or_replaced_as_the_plan_says() {
-    let table = "create table f (id int primary key, v text, own text); insert into f values (1, 'a', 'x'), (2, 'old', 'y'), (9, 'seed', 'z')";
+    let table = "create table f (id int primary key, v text unique, own text); insert into f values (1, 'a', 'x'), (2, 'old', 'y'), (9, 'seed', 'z'); \
+        create table g (f_id int references f on delete cascade); insert into g values (2), (9); \
+        create table h (v text references f (v) on update cascade)";
     let world = planned(table, r#"[{"id":1,"v":"a"},{"id":2,"v":"new"},{"id":3,"v":"c"}]"#);
     world.answer(&[("f.json", "own", "null")]);
     let ran = world.run();
@@ -126,8 +128,28 @@ fn rows_that_are_there_are_skipped_or_refused_or_replaced_as_the_plan_says() {
     world.ran();
     world.verified();
     world.gives(&[(rows, "1ax,2newy,3c-,9seedz")]);
+    // What refers to a row by the value that the run gave it would follow the old one.
+    world.psql("insert into h values ('new')");
+    world.tool(&["undo"]).refused(2, "1 rows of public.h refer to rows of public.f");
+    world.psql("delete from h; insert into g values (2)");
     assert_eq!(world.tool(&["undo"]).status, Some(0));
-    world.gives(&[(rows, "1ax,2oldy,9seedz")]);
+    world.gives(&[(rows, "1ax,2oldy,9seedz"), ("select count(*) from g", "3")]);
+}
+
+#[test]
+fn what_another_session_wrote_before_the_run_replaced_it_comes_back() {
+    let table = "create table f (id int primary key, v text, own text); insert into f values (1, 'old', 'x')";
+    let world = planned(table, r#"[{"id":1,"v":"new"}]"#);
+    world.answer(&[("f.json", "own", "null")]);
+    world.edit(|plan| {
+        let file = plan["file"][0].as_table_mut().expect("a file");
+        file.insert("on_conflict".into(), "take-file".into());
+    });
+    let ran = world.tool_beside("update f set own = 'y'", &["run", "plan.toml"]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    world.gives(&[("select v, own from f", "new|y")]);
+    assert_eq!(world.tool(&["undo"]).status, Some(0));
+    world.gives(&[("select v, own from f", "old|y")]);
 }
 
 #[test]
@@ -137,6 +159,12 @@ fn a_trigger_that_changes_values_is_found_before_anything_is_visible() {
     let world = planned(table, r#"[{"id":1,"v":"a"}]"#);
     let ran = refused(&world, "the file and what PostgreSQL holds differ (1 times)");
     assert!(ran.stderr.contains("\"a\" in the file, \"A\" in the database"), "{ran:?}");
+    // One that waits for COMMIT acts before the proof too.
+    let table = "create table f (id int primary key, v text); create function late() returns trigger language plpgsql as \
+        $$begin update public.f set v = upper(v) where id = new.id; return null; end$$; \
+        create constraint trigger late after insert on f deferrable initially deferred for each row execute function late()";
+    let world = planned(table, r#"[{"id":1,"v":"a"}]"#);
+    refused(&world, "the file and what PostgreSQL holds differ (1 times)");
     let world = planned(
         "create table f (id int primary key, v text); alter table f enable row level security, force row level security; create role plain login; grant all on f to plain; grant create on database postgres to plain",
         r#"[{"id":1,"v":"a"}]"#,
@@ -160,13 +188,29 @@ fn circles_and_tables_that_refer_to_themselves_load_in_one_transaction() {
         ("select count(*) from pg_constraint where condeferrable", "0"),
         ("select count(*) from boss", "2"),
     ]);
+    assert_eq!(world.tool(&["undo"]).status, Some(0));
+    world.gives(&[
+        ("select count(*) from pg_constraint where condeferrable", "0"),
+        ("select (select count(*) from boss) + (select count(*) from dept)", "0"),
+    ]);
+    // In tables that the run makes.
+    let world = World::of(&[("a.json", r#"[{"id":1,"b_id":1}]"#), ("b.json", r#"[{"id":1,"a_id":1}]"#)]);
+    world.moved(&[]);
+    world.gives(&[("select count(*) from pg_constraint where contype = 'f'", "2")]);
+    assert_eq!(world.tool(&["undo"]).status, Some(0));
+    world.untouched();
     // An orphan is refused with its key.
     let world = World::of(&[("dept.json", r#"[{"id":1,"head_id":9}]"#)]);
-    world.psql("create table boss (id int primary key); create table dept (id int primary key, head_id int references boss)");
-    world.plan_existing(&[]);
-    let ran = world.run();
-    assert_eq!(ran.status, Some(4), "{ran:?}");
-    assert!(ran.stderr.contains("(head_id)=(9) is not present"), "{ran:?}");
+    world.psql("create table boss (id int primary key)");
+    for deferral in ["", "deferrable initially deferred"] {
+        world.psql(&format!(
+            "drop table if exists dept; create table dept (id int primary key, head_id int references boss {deferral})"
+        ));
+        world.plan_existing(&[]);
+        let ran = world.run();
+        assert_eq!(ran.status, Some(4), "{ran:?}");
+        assert!(ran.stderr.contains("(head_id)=(9) is not present"), "{ran:?}");
+    }
 }
 
 #[test]

@@ -44,4 +44,28 @@ fn rows_of_others_do_not_lose_what_they_refer_to() {
     world.psql("create table likes (user_id bigint references users on delete cascade); insert into likes values (1)");
     world.tool(&["undo"]).refused(2, "1 rows of public.likes refer to rows of public.users");
     world.gives(&[("select count(*) from likes", "1")]);
+    // One that is not committed yet when `undo` begins.
+    world.psql("delete from likes");
+    let undone = world.tool_beside("insert into likes values (2)", &["undo"]);
+    undone.refused(2, "1 rows of public.likes refer to rows of public.users");
+    world.gives(&[("select user_id from likes", "2"), ("select count(*) from users", "3")]);
+}
+
+#[test]
+fn what_waits_for_commit_acts_in_a_trial_too() {
+    let world = World::of(&FILES);
+    world.moved(&[]);
+    world.psql(
+        "create function keep() returns trigger language plpgsql as $$begin raise exception 'kept for ever'; end$$; \
+         create constraint trigger keep after delete on users deferrable initially deferred for each row execute function keep(); \
+         alter table posts alter constraint posts_user_id_fkey deferrable initially deferred",
+    );
+    for args in [&["undo", "--dry-run"][..], &["undo"][..]] {
+        let ran = world.tool(args);
+        assert!(ran.status != Some(0) && ran.stderr.contains("kept for ever"), "{ran:?}");
+        world.verified();
+    }
+    world.psql("drop trigger keep on users");
+    assert_eq!(world.tool(&["undo"]).status, Some(0));
+    world.untouched();
 }

@@ -1,8 +1,10 @@
 //! A server, a folder of JSON files, and the tool between them.
 
+use postgres::{Client, NoTls};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 use testkit::{Pg, Ran, run_in};
 
@@ -52,6 +54,22 @@ impl World {
 
     pub(crate) fn tool(&self, args: &[&str]) -> Ran {
         run_in(self.dir.path(), self.command(args))
+    }
+
+    /// The tool beside a session that has written this and commits as soon as the tool waits for a lock.
+    pub(crate) fn tool_beside(&self, written: &str, args: &[&str]) -> Ran {
+        let mut writer = Client::connect(&self.pg.conninfo("postgres"), NoTls).expect("a session");
+        writer.batch_execute(&format!("begin; {written}")).expect("write");
+        let mut command = self.command(args);
+        let tool = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");
+        testkit::until("a lock that the tool waits for", Duration::from_secs(60), || {
+            match self.psql("select count(*) from pg_locks where not granted").as_str() {
+                "0" => Err("no session waits".to_string()),
+                _ => Ok(()),
+            }
+        });
+        writer.batch_execute("commit").expect("commit");
+        testkit::ended(tool)
     }
 
     /// `plan` of the folder into plan.toml; the records.
