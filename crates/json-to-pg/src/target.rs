@@ -1,6 +1,6 @@
 //! What the target must be before anything is written, and its sequences after it.
 
-use crate::model::compiled::{KnownTables, quote_table, split_table};
+use crate::model::compiled::{KnownTables, join_table, quote_table, split_table};
 use crate::model::{FilledTable, MovePlan};
 use migrate::sequences::{advance_sql, read_uses};
 use migrate::{catalog, sql};
@@ -27,7 +27,7 @@ pub(crate) fn read_known(client: &mut Client) -> Result<KnownTables> {
     let mut known = KnownTables::new();
     for schema in rows.iter().map(|r| r.get::<_, String>(0)) {
         for table in catalog::read_tables(client, &schema)? {
-            known.insert(format!("{schema}.{}", table.name), table);
+            known.insert(join_table(&schema, &table.name), table);
         }
     }
     Ok(known)
@@ -149,7 +149,7 @@ pub(crate) fn advance_sequences(client: &mut Client, tables: &[FilledTable]) -> 
     let mut sources: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for name in names {
         let (schema, relation) = split_table(&name);
-        for used in read_uses(client, schema, &[relation])?.into_iter().filter(|u| u.whole) {
+        for used in read_uses(client, &schema, &[relation])?.into_iter().filter(|u| u.whole) {
             let source = format!("select {}::bigint from {}", Ident::new(&*used.column), quote_table(&name));
             sources.entry(used.sequence).or_default().push(source);
         }

@@ -1,6 +1,7 @@
 //! In which order tables are filled: those that others refer to first.
 
 use crate::model::FilledTable;
+use crate::model::compiled::join_table;
 use postgres::Client;
 use std::collections::{BTreeMap, BTreeSet};
 use toban_core::{Context, Result};
@@ -30,7 +31,7 @@ pub(crate) fn read_references(client: &mut Client) -> Result<Vec<TableReference>
     let sql = format!(
         // Without the keys of partitions (conparentid): they follow the one of the partitioned table, and cannot be
         // altered by themselves (manual, "pg_constraint").
-        "select n.nspname || '.' || c.relname, m.nspname || '.' || p.relname, k.conname::text, {}, {}, k.condeferrable \
+        "select n.nspname::text, c.relname::text, m.nspname::text, p.relname::text, k.conname::text, {}, {}, k.condeferrable \
          from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace \
          join pg_class p on p.oid = k.confrelid join pg_namespace m on m.oid = p.relnamespace \
          where k.contype = 'f' and k.conparentid = 0 order by k.oid",
@@ -39,12 +40,12 @@ pub(crate) fn read_references(client: &mut Client) -> Result<Vec<TableReference>
     );
     let rows = client.query(&sql, &[]).doing(|| "look at the foreign keys".into())?;
     let reference = |r: &postgres::Row| TableReference {
-        from: r.get(0),
-        to: r.get(1),
-        name: r.get(2),
-        columns: r.get(3),
-        target_columns: r.get(4),
-        deferrable: r.get(5),
+        from: join_table(r.get(0), r.get(1)),
+        to: join_table(r.get(2), r.get(3)),
+        name: r.get(4),
+        columns: r.get(5),
+        target_columns: r.get(6),
+        deferrable: r.get(7),
     };
     Ok(rows.iter().map(reference).collect())
 }

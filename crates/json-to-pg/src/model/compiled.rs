@@ -5,7 +5,9 @@ use crate::census::paths::split_path;
 use crate::census::secrets::is_secret;
 use migrate::names::short_name;
 use migrate::types::{TypeBounds, WireType, parse_type};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use toban_core::pg::Ident;
 use toban_core::{Error, Result};
 
 /// The form of a column's values.
@@ -99,15 +101,31 @@ pub(crate) struct Link {
 /// What the catalogue says of tables that are there, by `schema.table`.
 pub(crate) type KnownTables = BTreeMap<String, migrate::catalog::ExistingTable>;
 
-/// Schema and table of `schema.table`.
-pub(crate) fn split_table(name: &str) -> (&str, &str) {
-    name.split_once('.').unwrap_or(("public", name))
+/// `schema.table`, by which plans and the ledger know a table. A schema with a point or a quote in its name stands in
+/// double quotes, as in SQL; a table never does.
+pub(crate) fn join_table(schema: &str, table: &str) -> String {
+    match schema.contains(['.', '"']) {
+        true => format!("{}.{table}", Ident::new(schema)),
+        false => format!("{schema}.{table}"),
+    }
+}
+
+/// Schema and table of `schema.table`, as [`join_table`] has put them together; `public` where no schema is named.
+pub(crate) fn split_table(name: &str) -> (Cow<'_, str>, &str) {
+    // A quote inside of the quotes stands twice. NUL, which no name has, takes the place of such pairs for the search.
+    if let Some(rest) = name.strip_prefix('"')
+        && let Some(end) = rest.replace("\"\"", "\0\0").find("\".")
+    {
+        return (rest[..end].replace("\"\"", "\"").into(), &rest[end + 2..]);
+    }
+    let (schema, table) = name.split_once('.').unwrap_or(("public", name));
+    (schema.into(), table)
 }
 
 /// The name as SQL wants it.
 pub(crate) fn quote_table(name: &str) -> String {
     let (schema, table) = split_table(name);
-    migrate::sql::qualified_name(schema, table)
+    migrate::sql::qualified_name(&schema, table)
 }
 
 /// The form of a type's values.
@@ -405,4 +423,31 @@ fn is_directly_below(path: &str, prefix: &str, file: &FilePlan) -> bool {
             && !p.split
     };
     !rest.is_empty() && !rest.contains("[]") && !file.paths.iter().any(|p| inside(&p))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_a_schema_with_a_point_or_a_quote_is_quoted() {
+        let cases = [
+            ("public", "users", "public.users"),
+            ("public", "a.b", "public.a.b"),
+            ("a.b", "users", "\"a.b\".users"),
+            ("a\".\"b", "c", "\"a\"\".\"\"b\".c"),
+        ];
+        cases.iter().for_each(|(schema, table, name)| assert_eq!(join_table(schema, table), *name));
+        assert_eq!(split_table("users"), (Cow::from("public"), "users"));
+        assert_eq!(quote_table("\"a.b\".c.d"), "\"a.b\".\"c.d\"");
+    }
+
+    proptest! {
+        #[test]
+        fn names_of_tables_come_apart_as_they_were_joined(schema in "[a.\"]{1,6}", table in "[a.\"]{1,6}") {
+            let name = join_table(&schema, &table);
+            prop_assert_eq!(split_table(&name), (Cow::from(schema), table.as_str()));
+        }
+    }
 }

@@ -4,6 +4,7 @@ use super::infer::infer_type;
 use crate::census::identity::NAMES;
 use crate::census::paths::{PathNode, PathTree};
 use crate::census::scan::Census;
+use crate::model::compiled::{join_table, split_table};
 use crate::model::{FilePlan, PathPlan};
 use crate::source::folder::stem_of;
 use crate::source::records::KEY;
@@ -42,7 +43,7 @@ pub(crate) fn plan_new_table(
     rules: &NewTableRules<'_>,
 ) -> Result<FilePlan> {
     let table = rules.name_of(stem_of(&census.name));
-    file.table = format!("{}.{table}", rules.schema);
+    file.table = join_table(rules.schema, &table);
     file.create = true;
     for (flag, rule) in
         rules.explode.iter().map(|r| ("--explode", r)).chain(rules.split.iter().map(|r| ("--split", r)))
@@ -135,8 +136,8 @@ impl NewTablePlanner<'_> {
 }
 
 fn short_table(parent: &str, name: &str) -> String {
-    let (schema, table) = crate::model::compiled::split_table(parent);
-    format!("{schema}.{}", short_name(&format!("{table}_{name}")))
+    let (schema, table) = split_table(parent);
+    join_table(&schema, &short_name(&format!("{table}_{name}")))
 }
 
 /// Whether all values but null are of this kind.

@@ -22,7 +22,7 @@ pub(crate) fn create_tables(client: &mut Client, tables: &[FilledTable]) -> Resu
             .doing(|| format!("look for the schema {schema}"))?
             .get::<_, bool>(0)
         {
-            let sql = format!("create schema {}", Ident::new(schema));
+            let sql = format!("create schema {}", Ident::new(&*schema));
             client.batch_execute(&sql).doing(|| format!("create the schema {schema}"))?;
         }
         let columns: Vec<String> = table

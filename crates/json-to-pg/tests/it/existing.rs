@@ -225,3 +225,33 @@ fn one_name_in_two_schemas_is_asked() {
     world.ran();
     world.gives(&[("select count(*) from a.users", "1"), ("select count(*) from users", "0")]);
 }
+
+#[test]
+fn a_point_in_the_name_of_a_schema_or_a_table_leads_to_no_other_table() {
+    let world = World::of(&[("users.json", r#"[{"id":1,"n":"x"}]"#)]);
+    world.psql(
+        "create schema a; create table a.\"b.users\" (id int primary key, n text); \
+         create schema \"a.b\"; create table \"a.b\".users (id int primary key, n text); \
+         create table likes (user_id int references \"a.b\".users on delete cascade)",
+    );
+    world.plan_existing(&[]);
+    world.ran();
+    world.verified();
+    let rows = "select (select count(*) from \"a.b\".users), (select count(*) from a.\"b.users\")";
+    world.gives(&[(rows, "1|0")]);
+    assert_eq!(world.tool(&["export", "out"]).status, Some(0));
+    world.psql("insert into likes values (1)");
+    world.tool(&["undo"]).refused(2, "1 rows of public.likes refer to rows of \"a.b\".users");
+    world.psql("delete from likes");
+    assert_eq!(world.tool(&["undo"]).status, Some(0));
+    world.gives(&[(rows, "0|0")]);
+    world.plan_existing(&["--table", "users.json=a.b.users"]);
+    world.ran();
+    world.gives(&[(rows, "0|1")]);
+    // And in tables that the run makes.
+    let world = World::of(&[("c.d.json", r#"[{"id":1,"l":[{"v":1}]}]"#)]);
+    world.moved(&["--schema", "my.app", "--explode", "c.d.json:l"]);
+    world.gives(&[("select \"c.d_id\", ord, v from \"my.app\".\"c.d_l\"", "1|1|1")]);
+    assert_eq!(world.tool(&["undo"]).status, Some(0));
+    world.untouched();
+}
