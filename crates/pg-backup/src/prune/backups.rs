@@ -160,6 +160,15 @@ pub(super) struct BackupPlan {
     pub(super) needed: BTreeMap<System, NeededWal>,
 }
 
+/// Keeps the newest backup in the order of the WAL, which is that of `candidates`. The rules count by time: the only backup of a
+/// server that was just rebuilt, and whose clock was wrong, would be older than all those of the server before.
+fn keep_newest(candidates: &[Candidate], reasons: &mut [Vec<String>]) {
+    let newest = candidates.iter().zip(reasons).rfind(|(candidate, _)| candidate.is_usable());
+    if let Some((_, why)) = newest.filter(|(_, why)| why.is_empty()) {
+        why.push("newest in the order of the WAL".into());
+    }
+}
+
 /// Pure: every step, in the order to take them.
 pub(super) fn plan_backups(
     pruning: &Pruning<'_>,
@@ -176,6 +185,7 @@ pub(super) fn plan_backups(
     };
     let candidates = catalog.stored.iter().map(candidate).collect::<Result<Vec<_>>>()?;
     let mut reasons = retention::keep_reasons(&candidates, pruning.as_of, pruning.keep);
+    keep_newest(&candidates, &mut reasons);
     let usable: BTreeSet<(System, Id)> = catalog
         .stored
         .iter()

@@ -154,8 +154,7 @@ impl World {
             let (system, timeline, number) = *moment;
             let server = self.servers.iter().find(|s| s.system.identifier == system).expect("known");
             let written = server.moments.get(&(timeline, number)).copied().unwrap_or(0);
-            // At the very second at which the window begins, parts of a second decide.
-            if written > as_of - window {
+            if written >= as_of - window {
                 assert!(after.moments.contains(moment), "{moment:?} of {written} is in the window");
             }
         }
