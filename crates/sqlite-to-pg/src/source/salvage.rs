@@ -231,7 +231,9 @@ impl<'a> SalvagedTable<'a> {
             let ReadEnd::Broken(last, why) = self.copy_from(rowid, next, &mut losses)? else {
                 return Ok(losses);
             };
-            let Some(begin) = last.map_or(Some(next), |last| last.checked_add(1)) else { return Ok(losses) };
+            // Where even the first rows are damaged, those of the usual numbers are looked for: the least one is not known.
+            let first = if next == i64::MIN { 0_i64.min(end) } else { next };
+            let Some(begin) = last.map_or(Some(first), |last| last.checked_add(1)) else { return Ok(losses) };
             let from = last.map_or("from the first row on".into(), |last| format!("after {rowid} {last}"));
             match self.find_readable(rowid, begin, end)? {
                 Some(found) => {
