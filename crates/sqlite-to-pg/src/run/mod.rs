@@ -58,14 +58,25 @@ pub(crate) fn run(args: &RunArgs, common: &Common, out: &mut Out<'_>) -> Result<
         .unwrap_or_else(|| args.db.clone());
     let losses = salvaged.as_ref().map_or(&[][..], |file| &file.losses);
     let mut snapshot = Snapshot::take_snapshot(&db, jobs)?;
-    let mut check = Some(snapshot.begin_check()?);
+    let mut check = None;
     let asked = Asked { args, to: &to, signer: signer.as_ref(), jobs, quiet, began, losses };
-    let done = asked.run_checked(snapshot, &mut check, out);
+    let done = asked.run_checked(&mut snapshot, &mut check, out);
+    let Err(e) = &done else { return done };
+    // The check tells whether an error comes from damage; what the target says does not.
+    let check = match check {
+        None if e.kind() == Kind::Corrupt => Some(snapshot.begin_check()?),
+        check => check.filter(|_| !is_of_target(e)),
+    };
     match check {
-        // The check tells whether an error comes from damage.
-        Some(check) if done.is_err() => check.settle(done).map(|((), _)| ()),
-        _ => done,
+        Some(check) => check.settle(done).map(|((), _)| ()),
+        None => done,
     }
+}
+
+/// Whether an error is the target's, or the connection's to it.
+fn is_of_target(e: &Error) -> bool {
+    let first: Option<&(dyn std::error::Error + 'static)> = Some(e);
+    std::iter::successors(first, |e| e.source()).any(|e| e.is::<postgres::Error>())
 }
 
 /// What a run was asked for.
@@ -83,7 +94,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn run_checked(
         &self,
-        mut snapshot: Snapshot,
+        snapshot: &mut Snapshot,
         check: &mut Option<PageCheck>,
         out: &mut Out<'_>,
     ) -> Result<()> {
@@ -91,9 +102,9 @@ impl Asked<'_> {
         let mut control = session::open_lead(to)?;
         session::check_server(&mut control, to)?;
         let prepared = match args.plan.is_none() && args.existing.is_none() && args.rejects.is_none() {
-            true => first_load::plan_by_sample(args, &mut snapshot)?,
+            true => first_load::plan_by_sample(args, snapshot)?,
             false => {
-                let (plan, mismatches) = make_plan(args, &mut snapshot, &mut control, quiet)?;
+                let (plan, mismatches) = make_plan(args, snapshot, &mut control, quiet)?;
                 first_load::Prepared::of_plan(plan, mismatches)
             }
         };
@@ -101,6 +112,7 @@ impl Asked<'_> {
         // Before anything is made: two runs into one schema would share the staging schema, whose name follows from it.
         session::lock_schema(&mut control, "sqlite-to-pg", &plan.schema)?;
         check_target(args, plan, &mut control)?;
+        *check = Some(snapshot.begin_check()?);
         let mut summary = Summary::default();
         summary.end_phase("plan", began);
         let stage = create::staging_schema(&plan.schema);
@@ -108,13 +120,13 @@ impl Asked<'_> {
         let guard = StageGuard { to, stage: &stage };
         let stage_of = first_load::Stage { to, control: &mut control, name: &stage, quiet };
         let prepared = stage_of
-            .load_first(prepared, &args.rules, &mut snapshot)
+            .load_first(prepared, &args.rules, snapshot)
             .map_err(|e| explain_lost_connection(e, &mut control))?;
         let mut plan = prepared.plan;
         accept_rejects(args, &mut plan);
         orphans::list_orphans(snapshot.readers(), &plan.tables)?;
         if plan.mode == Mode::Existing {
-            preflight::check_values(&mut snapshot, &mut control, &plan, out)?;
+            preflight::check_values(snapshot, &mut control, &plan, out)?;
         }
         summary.end_phase("copy", prepared.began);
         summary.mismatches = prepared.mismatches;
@@ -139,7 +151,7 @@ impl Asked<'_> {
         let done = done.map_err(|e| explain_lost_connection(e, &mut migration.control));
         drop(guard);
         // Of a damaged file nothing else is worth telling.
-        if done.as_ref().is_err_and(|e| matches!(e.kind(), Kind::Failed | Kind::Corrupt))
+        if done.as_ref().is_err_and(|e| matches!(e.kind(), Kind::Failed | Kind::Corrupt) && !is_of_target(e))
             && let Some(check) = migration.check.take()
         {
             check.settle(Ok(()))?;
@@ -187,7 +199,7 @@ struct Migration<'a> {
     plan: &'a Plan,
     jobs: usize,
     quiet: bool,
-    snapshot: Snapshot,
+    snapshot: &'a mut Snapshot,
     control: Client,
     ledger: Ledger,
     summary: Summary,

@@ -84,7 +84,7 @@ impl Migration<'_> {
 
     fn load_tables(&mut self, plan: &Plan, clients: &mut [Client], quiet: bool) -> Result<()> {
         let load = Load { plan, schema: self.stage, rejects: self.rejects, quiet };
-        let loaded = load.copy_tables(&mut self.snapshot, clients)?;
+        let loaded = load.copy_tables(self.snapshot, clients)?;
         self.summary.loaded.extend(plan.tables.iter().map(|t| t.source.clone()).zip(loaded));
         Ok(())
     }

@@ -41,7 +41,7 @@ pub(crate) fn list_orphans(readers: &mut [Connection], tables: &[Table]) -> Resu
             break;
         }
     }
-    for db in others.iter() {
+    for db in &*others {
         rules.iter().try_for_each(|rule| rule.copy_list(first, db))?;
     }
     all().try_for_each(|db| db.execute_batch("pragma query_only = on").doing(|| "list orphans".into()))
