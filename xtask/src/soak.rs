@@ -83,6 +83,7 @@ const SOAKS: &[Soak] = &[
     soak("migrate-crash", "sqlite-to-pg", "kill::the_server", Rounds(100)),
     soak("migrate-schemas", "sqlite-to-pg", "random_schemas_arrive", Rounds(400)),
     soak("migrate-damage", "sqlite-to-pg", "random_damages_are_never", Rounds(500)),
+    soak("migrate-orphans", "sqlite-to-pg", "random_forests_lose", Rounds(120)),
     soak("json-kill", "json-to-pg", "kill::a_run_killed", Rounds(50)),
     soak("json-faults", "json-to-pg", "every_planted_fault", Rounds(1000)),
     // MiB of one file.

@@ -21,6 +21,7 @@ pub enum Invalid {
     Digits,
     Null,
     TooLarge,
+    Orphan,
 }
 
 impl Invalid {
@@ -52,6 +53,7 @@ impl Invalid {
             Invalid::Digits => "more digits than the type allows",
             Invalid::Null => "NULL where the target forbids it",
             Invalid::TooLarge => "larger than PostgreSQL's 1 GB",
+            Invalid::Orphan => "a foreign key without a parent",
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod copy;
 pub mod invalid;
 pub mod names;
 pub mod number;
+pub mod pool;
 pub mod sequences;
 pub mod session;
 pub mod sql;

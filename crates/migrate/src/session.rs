@@ -1,5 +1,6 @@
 //! Sessions of the target: settings, the lock of one run, what the role may do.
 
+use crate::pool;
 use postgres::Client;
 use postgres::error::SqlState;
 use std::sync::mpsc::channel;
@@ -89,7 +90,7 @@ pub fn open_lead(to: &ConnInfo) -> Result<Client> {
         return Err(Error::failed(
             "this connection goes through a pool in transaction mode, and a run needs sessions of its own",
         )
-        .hint("connect to PostgreSQL itself, by its own port, or to a pool in session mode"));
+        .hint(pool::suggest_session(&to.host(), to.port())));
     }
     prepare_session(first)
 }

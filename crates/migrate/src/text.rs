@@ -17,6 +17,19 @@ pub fn nearest_text(bytes: &[u8]) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{2400}")) } else { text }
 }
 
+/// The characters of Windows-1252 at 0x80 to 0x9f; the five bytes without one are the control characters of the same
+/// number, so that every byte has a character and none is lost (WHATWG, "Encoding Standard", index windows-1252).
+const WINDOWS_1252: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
+
+/// The text that these bytes are in Windows-1252, which has all printable characters of Latin-1 in the same places.
+pub fn decode_windows_1252(bytes: &[u8]) -> String {
+    let high: Vec<char> = WINDOWS_1252.chars().collect();
+    bytes
+        .iter()
+        .map(|b| if (0x80..0xa0).contains(b) { high[usize::from(b - 0x80)] } else { char::from(*b) })
+        .collect()
+}
+
 /// Decimal digits.
 pub fn push_integer(n: i64, out: &mut Vec<u8>) {
     let _ = write!(out, "{n}");
@@ -105,6 +118,15 @@ mod tests {
             push_real(n, &mut out);
             assert_eq!(String::from_utf8_lossy(&out).parse(), Ok(n));
         }
+    }
+
+    #[test]
+    fn every_byte_has_a_character_of_its_own() {
+        let all: Vec<u8> = (0..=255).collect();
+        let text = decode_windows_1252(&all);
+        let distinct: std::collections::BTreeSet<char> = text.chars().collect();
+        assert_eq!(distinct.len(), 256);
+        assert_eq!(decode_windows_1252(b"M\xfcller \x80 5"), "Müller € 5");
     }
 
     #[test]

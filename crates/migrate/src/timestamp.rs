@@ -46,6 +46,25 @@ pub fn parse_timestamp(text: &[u8]) -> Option<LocalTimestamp> {
     Some(LocalTimestamp { local: day * DAY + micros, zone, day_only: false, rounded })
 }
 
+/// How much of a moment a text names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampForm {
+    Day,
+    /// Day and time, and the zone.
+    Zoned,
+    /// Day and time.
+    Local,
+}
+
+/// The form of a text that [`parse_timestamp`] reads.
+pub fn form_of(text: &[u8]) -> TimestampForm {
+    match text.get(16..) {
+        None => TimestampForm::Day,
+        Some(rest) if rest.iter().any(|b| matches!(b, b'Z' | b'z' | b'+' | b'-')) => TimestampForm::Zoned,
+        Some(_) => TimestampForm::Local,
+    }
+}
+
 /// Reads `HH:MM[:SS[.digits]]`: microseconds since midnight, and whether they are rounded.
 pub fn parse_clock(text: &[u8]) -> Option<(i64, bool)> {
     let (micros, rounded, rest) = read_clock(text)?;
@@ -222,6 +241,27 @@ mod tests {
         let expected = utc("2024-01-02 03:04:05");
         assert_eq!(expected, Some((24 * 365 + 6 + 1) * DAY + (3 * 3600 + 4 * 60 + 5) * 1_000_000));
         same.iter().for_each(|text| assert_eq!(utc(text), expected, "{text}"));
+    }
+
+    #[test]
+    fn the_form_is_that_of_the_whole_parser() {
+        for text in [
+            "2024-01-02",
+            "2024-01-02 03:04",
+            "2024-01-02 03:04Z",
+            "2024-01-02 03:04 +01",
+            "2024-01-02 03:04:05.123",
+            "2024-01-02T03:04:05.123 -01:00",
+            "2024-01-02t03:04:05z",
+        ] {
+            let read = parse_timestamp(text.as_bytes()).expect(text);
+            let form = match (read.day_only, read.zone) {
+                (true, _) => TimestampForm::Day,
+                (false, Some(_)) => TimestampForm::Zoned,
+                (false, None) => TimestampForm::Local,
+            };
+            assert_eq!(form_of(text.as_bytes()), form, "{text}");
+        }
     }
 
     #[test]

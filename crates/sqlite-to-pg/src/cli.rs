@@ -62,6 +62,9 @@ pub struct Rules {
     /// widened until all fit; NUL bytes and broken UTF-8 are replaced]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub on_invalid: Option<OnInvalid>,
+    /// What happens to rows whose foreign key has no parent [default: keep]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub orphans: Option<OnOrphan>,
     /// Keep SQLite's rowid as a column, in tables where no column is an alias of it
     #[arg(long)]
     pub keep_rowid: bool,
@@ -71,6 +74,17 @@ pub struct Rules {
     /// Schema of the target
     #[arg(long, value_name = "NAME", default_value = "public")]
     pub schema: String,
+}
+
+/// What `--orphans` takes.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOrphan {
+    /// Leave the row out, and list it with the rejects; so too the rows that refer to it
+    Reject,
+    /// Put NULL into the columns of its key, and list it with the rejects; a key of NOT NULL columns alone is kept
+    Null,
+    /// Copy it as it is: the key is NOT VALID, and the report counts the rows
+    Keep,
 }
 
 /// What `--on-invalid` takes.
@@ -88,15 +102,23 @@ pub enum OnInvalid {
     Replace,
     /// Round times that are finer than a microsecond, or than the target's type; no reject, and nothing else changes
     Round,
+    /// Read texts that are not UTF-8 as Windows-1252 (Latin-1 is a part of it); no reject, and nothing else changes
+    Cp1252,
 }
 
 impl OnInvalid {
+    /// Whether it leaves the types of columns alone, and is only about one kind of value.
+    pub(crate) fn keeps_types(self) -> bool {
+        matches!(self, OnInvalid::Round | OnInvalid::Cp1252)
+    }
+
     /// The policy of the columns that it is about.
     pub(crate) fn policy(self) -> Policy {
         match self {
             OnInvalid::Reject => Policy::Reject,
             OnInvalid::Null => Policy::Null,
             OnInvalid::Round => Policy::Round,
+            OnInvalid::Cp1252 => Policy::Cp1252,
             OnInvalid::Replace | OnInvalid::Text | OnInvalid::Bytea => Policy::Replace,
         }
     }
@@ -134,7 +156,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "CONNINFO")]
     pub to: Option<String>,
     /// Copy by this plan
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_invalid", "keep_rowid", "collate_c", "schema", "existing", "set"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "exclude", "rename", "snake_case", "cast", "on_invalid", "orphans", "keep_rowid", "collate_c", "schema", "existing", "set"])]
     pub plan: Option<PathBuf>,
     /// Load into tables that the application made, and what happens to the rows that they hold
     #[arg(long, value_enum, value_name = "ACTION")]
@@ -146,10 +168,14 @@ pub struct RunArgs {
     #[arg(long)]
     pub trial: bool,
     /// Load again only the rows that this list of an earlier run names (its rejects.jsonl), now that a rule changed
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["trial", "plan", "existing", "include", "exclude"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trial", "plan", "existing", "include", "exclude", "orphans"])]
     pub rejects: Option<PathBuf>,
+    /// Copy what a damaged file still gives, and say what it does not; needs room for a copy of the file in the folder for
+    /// temporary files
+    #[arg(long, conflicts_with = "rejects")]
+    pub salvage: bool,
     /// Undo the last run into the schema
-    #[arg(long, conflicts_with_all = ["trial", "plan", "existing", "rejects"])]
+    #[arg(long, conflicts_with_all = ["trial", "plan", "existing", "rejects", "salvage"])]
     pub undo: bool,
     /// With --undo: also when rows were written to the tables since the run; they are lost
     #[arg(long, requires = "undo")]

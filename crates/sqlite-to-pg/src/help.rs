@@ -27,6 +27,10 @@ Examples:
     sqlite-to-pg run app.sqlite3 --to dbname=app --rejects app-migration/rejects.jsonl --cast users.is_active=bool-words
   Without a column that the application's tables do not have, and with a value for one of theirs:
     sqlite-to-pg run app.sqlite3 --to dbname=app --existing truncate --exclude feeds.legacy --set feeds.fetched=0
+  Without the rows whose foreign key has no parent, which are then listed:
+    sqlite-to-pg run app.sqlite3 --to dbname=app --orphans reject
+  What a damaged file still gives, where there is no backup of it:
+    sqlite-to-pg run broken.sqlite3 --to dbname=app --salvage
   Undo it:
     sqlite-to-pg run app.sqlite3 --to dbname=app --undo
 

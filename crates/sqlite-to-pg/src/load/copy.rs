@@ -28,7 +28,8 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    fn add_part(&mut self, more: Loaded) {
+    /// What became of another part.
+    pub(crate) fn add_part(&mut self, more: Loaded) {
         self.rows += more.rows;
         self.bytes += more.bytes;
         self.time += more.time;
@@ -36,17 +37,60 @@ impl Loaded {
     }
 }
 
-struct CopyPart<'s, 'p> {
-    table: usize,
-    stream: &'s TableStream<'p>,
-    range: RowidRange,
+/// What one connection copies at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoadPart {
+    /// The place of its table.
+    pub(crate) table: usize,
+    pub(crate) range: RowidRange,
     /// It is all of its table.
-    whole: bool,
+    pub(crate) whole: bool,
 }
 
-struct Connections<'a> {
-    reader: &'a mut Connection,
-    client: &'a mut Client,
+impl LoadPart {
+    /// The statements that begin it: what goes before COPY, and COPY itself.
+    pub(crate) fn begin_sql(&self, table: &Table, schema: &str) -> (Option<String>, String) {
+        let into = qualified_name(schema, &table.target);
+        let columns: Vec<&str> = table.copied_columns().map(|c| c.target.as_str()).collect();
+        let columns = if columns.is_empty() { String::new() } else { format!("({}) ", name_list(&columns)) };
+        // Rows of a table that this transaction emptied may be written frozen: neither the indexes nor the first
+        // VACUUM have to look at, mark and write them once more. FREEZE is allowed only in the transaction that made or
+        // emptied the table (manual, "COPY"); that of a part of a table would undo the others.
+        let freeze = if self.whole { ", freeze" } else { "" };
+        let copy = format!("copy {into} {columns}from stdin (format binary{freeze})");
+        (self.whole.then(|| format!("truncate {into}")), copy)
+    }
+}
+
+/// A table as it is cut into parts.
+pub(crate) struct LoadTable<'a> {
+    /// Its name in SQLite.
+    pub(crate) name: &'a str,
+    pub(crate) rowid: Option<&'a str>,
+    pub(crate) bytes: u64,
+}
+
+/// A reader of the source, and a session of the target.
+pub(crate) struct LoadConnections<'a> {
+    pub(crate) reader: &'a mut Connection,
+    pub(crate) client: &'a mut Client,
+}
+
+impl LoadConnections<'_> {
+    /// As many as there are of both.
+    pub(crate) fn pair<'a>(
+        readers: &'a mut [Connection],
+        clients: &'a mut [Client],
+    ) -> Vec<LoadConnections<'a>> {
+        let pairs = readers.iter_mut().zip(clients);
+        pairs.map(|(reader, client)| LoadConnections { reader, client }).collect()
+    }
+}
+
+/// A part, and how its rows are read and written.
+struct PartStream<'a> {
+    part: &'a LoadPart,
+    stream: &'a TableStream<'a>,
 }
 
 /// What one load needs to know.
@@ -66,21 +110,21 @@ impl Load<'_> {
     pub(crate) fn copy_tables(&self, snapshot: &mut Snapshot, clients: &mut [Client]) -> Result<Vec<Loaded>> {
         let (tables, path) = (&self.plan.tables, snapshot.path().to_path_buf());
         let streams: Vec<_> = tables.iter().map(|t| TableStream::new(t, &path)).collect::<Result<_>>()?;
-        let parts = cut_parts(snapshot, &streams, clients.len())?;
+        let sizes =
+            tables.iter().map(|t| LoadTable { name: &t.source, rowid: t.rowid.as_deref(), bytes: t.bytes });
+        let parts = cut_parts(snapshot, &sizes.collect::<Vec<_>>(), clients.len())?;
         let bar = CopyProgress {
             progress: Progress::bytes("copy", Some(tables.iter().map(wire_bytes).sum()), self.quiet),
             rows: AtomicU64::new(0),
             of: tables.iter().map(|t| t.rows).sum(),
         };
-        let readers = snapshot.readers().iter_mut();
-        let mut pairs: Vec<Connections<'_>> =
-            readers.zip(clients.iter_mut()).map(|(reader, client)| Connections { reader, client }).collect();
+        let mut pairs = LoadConnections::pair(snapshot.readers(), clients);
         let copied = threads::share(&mut pairs, &parts, |pair, part| {
-            let began = Instant::now();
-            match self.copy_part(pair, part, &bar) {
+            let (began, stream) = (Instant::now(), &streams[part.table]);
+            match self.copy_part(pair, &PartStream { part, stream }, &bar) {
                 // Not this run's end: the table is left out and named, and the others go on.
                 Err(e) if is_too_wide(&e) => Ok(Loaded { too_wide: true, ..Loaded::default() }),
-                Err(e) => Err(name_part(e, part)),
+                Err(e) => Err(name_part(e, part, &tables[part.table].source)),
                 Ok(Moved { rows, bytes }) => {
                     Ok(Loaded { rows, bytes, time: began.elapsed(), too_wide: false })
                 }
@@ -93,29 +137,25 @@ impl Load<'_> {
 
     fn copy_part(
         &self,
-        pair: &mut Connections<'_>,
-        part: &CopyPart<'_, '_>,
+        pair: &mut LoadConnections<'_>,
+        PartStream { part, stream }: &PartStream<'_>,
         bar: &CopyProgress,
     ) -> Result<Moved> {
-        let into = qualified_name(self.schema, &part.stream.table.target);
+        let (before, copy) = part.begin_sql(stream.table, self.schema);
         // One transaction for each part: a part that fails leaves no rows, and the others are not undone with it. All of it lies in
         // a schema that is dropped unless the whole run succeeds.
         let mut work = pair.client.transaction().doing(|| "begin COPY".into())?;
-        if part.whole {
-            // Rows of a table that this transaction emptied may be written frozen: neither the indexes nor the first
-            // VACUUM have to look at, mark and write them once more.
-            work.batch_execute(&format!("truncate {into}")).doing(|| "begin COPY".into())?;
+        if let Some(sql) = before {
+            work.batch_execute(&sql).doing(|| "begin COPY".into())?;
         }
-        // FREEZE is allowed only in the transaction that made or emptied the table (manual, "COPY"); that of a part of
-        // a table would undo the others.
-        let mut writer = work.copy_in(&copy_sql(part, &into)).doing(|| "begin COPY".into())?;
+        let mut writer = work.copy_in(&copy).doing(|| "begin COPY".into())?;
         let mut before = 0;
         let mut send = |bytes: &[u8], rows: u64| {
             bar.add_bytes(bytes.len() as u64, rows - std::mem::replace(&mut before, rows));
             writer.write_all(bytes).doing(|| "send rows".into())
         };
         let out = Output { rejects: self.rejects, send: &mut send };
-        let moved = part.stream.copy_part(pair.reader, part.range, out)?;
+        let moved = stream.copy_part(pair.reader, part.range, out)?;
         writer.finish().doing(|| "end COPY".into())?;
         work.commit().doing(|| "end COPY".into())?;
         Ok(moved)
@@ -134,8 +174,7 @@ fn wire_bytes(table: &Table) -> u64 {
     table.bytes + table.rows * (2 + 4 * table.columns.len() as u64)
 }
 
-fn name_part(e: Error, part: &CopyPart<'_, '_>) -> Error {
-    let table = &part.stream.table.source;
+fn name_part(e: Error, part: &LoadPart, table: &str) -> Error {
     let name = match part.range {
         Some((low, high)) => format!("copy {table} ({low} to {high})"),
         None => format!("copy {table}"),
@@ -145,36 +184,25 @@ fn name_part(e: Error, part: &CopyPart<'_, '_>) -> Error {
 
 /// The largest tables first, so that the last part to end is a small one. A table that is no more than the share of
 /// one connection goes over one, which spares the server work; a larger one over all.
-fn cut_parts<'s, 'p>(
+pub(crate) fn cut_parts(
     snapshot: &Snapshot,
-    streams: &'s [TableStream<'p>],
+    tables: &[LoadTable<'_>],
     connections: usize,
-) -> Result<Vec<CopyPart<'s, 'p>>> {
-    let share = streams.iter().map(|s| s.table.bytes).sum::<u64>() / connections.max(1) as u64;
-    let mut order: Vec<usize> = (0..streams.len()).collect();
-    order.sort_by_key(|at| std::cmp::Reverse(streams[*at].table.bytes));
+) -> Result<Vec<LoadPart>> {
+    let share = tables.iter().map(|t| t.bytes).sum::<u64>() / connections.max(1) as u64;
+    let mut order: Vec<usize> = (0..tables.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(tables[*at].bytes));
     let mut parts = Vec::new();
     for table in order {
-        let stream = &streams[table];
-        let ranges = match stream.table.bytes <= share {
+        let LoadTable { name, rowid, bytes } = tables[table];
+        let ranges = match bytes <= share {
             true => vec![None],
-            false => ranges::ranges_of(
-                snapshot.first_reader(),
-                &stream.table.source,
-                stream.table.rowid.as_deref(),
-            )?,
+            false => ranges::ranges_of(snapshot.first_reader(), name, rowid)?,
         };
         let whole = ranges.len() == 1;
-        parts.extend(ranges.into_iter().map(|range| CopyPart { table, stream, range, whole }));
+        parts.extend(ranges.into_iter().map(|range| LoadPart { table, range, whole }));
     }
     Ok(parts)
-}
-
-fn copy_sql(part: &CopyPart<'_, '_>, into: &str) -> String {
-    let columns: Vec<&str> = part.stream.table.copied_columns().map(|c| c.target.as_str()).collect();
-    let columns = if columns.is_empty() { String::new() } else { format!("({}) ", name_list(&columns)) };
-    let freeze = if part.whole { ", freeze" } else { "" };
-    format!("copy {into} {columns}from stdin (format binary{freeze})")
 }
 
 /// How far it is: the bar counts bytes, and says rows.

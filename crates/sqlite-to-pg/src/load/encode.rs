@@ -10,6 +10,7 @@ use migrate::text;
 use migrate::timestamp::{self, DAY, Unit};
 use migrate::types::{TypeBounds, WireType};
 use rusqlite::types::ValueRef;
+use std::borrow::Cow;
 
 /// Integers up to this amount are doubles too.
 const EXACT: u64 = 1 << 53;
@@ -32,11 +33,40 @@ pub(crate) fn encoder(column: &Column, not_null: bool) -> Option<Encoder> {
 
 type Encoded = Result<(), Invalid>;
 
+/// What the policy makes of a value that does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// The run ends.
+    Stop,
+    /// Its row is left out, and the value is a reject.
+    LeaveOut,
+    /// NULL in its place, and the value is a reject.
+    Null,
+    /// The nearest in its place; where that loses something, the value is a reject.
+    Nearest { loses: bool },
+}
+
 impl Encoder {
+    /// What becomes of a value that does not fit for this reason.
+    pub(crate) fn remedy(&self, why: Invalid, value: ValueRef<'_>) -> Remedy {
+        let has_nul = || value.as_bytes().is_ok_and(|b| memchr::memchr(0, b).is_some());
+        let is_text = matches!(self.conversion, Conversion::Text | Conversion::Tagged);
+        match (self.policy, why) {
+            (Policy::Round, why) if why.is_fine() => Remedy::Nearest { loses: false },
+            (Policy::Cp1252, Invalid::NotUtf8 | Invalid::Nul) if is_text => {
+                Remedy::Nearest { loses: has_nul() }
+            }
+            (Policy::Stop | Policy::Round | Policy::Cp1252, _) => Remedy::Stop,
+            (Policy::Reject, _) => Remedy::LeaveOut,
+            (Policy::Null, _) => Remedy::Null,
+            (Policy::Replace, _) => Remedy::Nearest { loses: true },
+        }
+    }
+
     /// Appends the field, its length first. When it does not fit, what was appended is to be cut off by the caller.
     pub(crate) fn put(&self, value: ValueRef<'_>, buf: &mut Vec<u8>) -> Encoded {
         if matches!(value, ValueRef::Null) {
-            return if self.not_null { Err(Invalid::Null) } else { put_null(buf) };
+            return self.put_null(buf);
         }
         match self.conversion {
             Conversion::Integer => self.put_integer(value, buf),
@@ -55,15 +85,22 @@ impl Encoder {
         }
     }
 
-    /// Appends the nearest that fits, or NULL.
+    /// Appends NULL.
     ///
     /// # Errors
-    /// When the target forbids that NULL.
+    /// When the target forbids it.
+    pub(crate) fn put_null(&self, buf: &mut Vec<u8>) -> Encoded {
+        if self.not_null { Err(Invalid::Null) } else { put_null(buf) }
+    }
+
+    /// Appends the nearest that fits.
+    ///
+    /// # Errors
+    /// When there is none; what was appended is to be cut off by the caller.
     pub(crate) fn put_nearest(&self, value: ValueRef<'_>, buf: &mut Vec<u8>) -> Encoded {
-        let start = buf.len();
-        let near = match (self.conversion, value) {
+        match (self.conversion, value) {
             (Conversion::Text, ValueRef::Text(t) | ValueRef::Blob(t)) => {
-                let text = text::nearest_text(t);
+                let text = self.nearest_text(t);
                 self.fits_length(&text).and_then(|()| put_field(text.as_bytes(), buf))
             }
             (Conversion::Time, ValueRef::Text(t)) => match timestamp::parse_clock(t) {
@@ -95,14 +132,18 @@ impl Encoder {
                 Err(invalid) => Err(invalid),
             },
             (Conversion::Tagged, ValueRef::Text(t)) => {
-                put_tagged(ValueRef::Text(text::nearest_text(t).as_bytes()), buf)
+                put_tagged(ValueRef::Text(self.nearest_text(t).as_bytes()), buf)
             }
             _ => Err(Invalid::Class),
-        };
-        near.or_else(|_| {
-            buf.truncate(start);
-            if self.not_null { Err(Invalid::Null) } else { put_null(buf) }
-        })
+        }
+    }
+
+    /// The nearest text that PostgreSQL can hold, by the encoding that the policy names.
+    fn nearest_text<'t>(&self, bytes: &'t [u8]) -> Cow<'t, str> {
+        if self.policy == Policy::Cp1252 && std::str::from_utf8(bytes).is_err() {
+            return Cow::Owned(text::decode_windows_1252(bytes).replace('\0', "\u{2400}"));
+        }
+        text::nearest_text(bytes)
     }
 
     fn put_integer(&self, value: ValueRef<'_>, buf: &mut Vec<u8>) -> Encoded {

@@ -1,6 +1,6 @@
 //! A load into nothing: every value is encoded, and only those that do not fit are kept in mind.
 
-use super::encode::Encoder;
+use super::encode::{Encoder, Remedy};
 use super::stream::TableStream;
 use crate::model::{Plan, Policy, Table};
 use crate::source::Snapshot;
@@ -79,8 +79,14 @@ impl Trial<'_> {
         let mut found = Violations::new();
         let mut scratch = Vec::new();
         self.stream.for_each_row(reader, range, |row| {
+            if self.stream.is_left_out(row)? {
+                return Ok(());
+            }
             for (at, (column, labels)) in table.copied_columns().zip(&self.labels).enumerate() {
                 scratch.clear();
+                if self.stream.orphan_remedy(row, at)?.is_some() {
+                    continue;
+                }
                 let value = self.stream.value(row, at)?;
                 let Some(why) = why_invalid(&self.stream.encoders[at], labels, value, &mut scratch) else {
                     continue;
@@ -115,8 +121,7 @@ fn why_invalid(
         }
         Ok(()) => None,
         Err(Invalid::Null) if encoder.policy != Policy::Reject => Some(Invalid::Null.text()),
-        Err(invalid) if encoder.policy == Policy::Stop => Some(invalid.text()),
-        Err(invalid) if encoder.policy == Policy::Round && !invalid.is_fine() => Some(invalid.text()),
+        Err(invalid) if encoder.remedy(invalid, value) == Remedy::Stop => Some(invalid.text()),
         Err(_) if encoder.policy == Policy::Null && encoder.not_null => Some(Invalid::Null.text()),
         Err(_) => None,
     }

@@ -1,10 +1,11 @@
 //! One part of one table: rows of SQLite into bytes of COPY.
 
-use super::encode::{Encoder, encoder};
+use super::encode::{Encoder, Remedy, encoder};
 use super::rejects::{KeyValue, Reject, Rejects, original_bytes};
 use crate::model::{Column, Policy, Table};
+use crate::source::orphans::orphan_sql;
 use crate::source::ranges::{Query, RowidRange};
-use crate::source::{display_value, open};
+use crate::source::{display_value, open, quote_name};
 use migrate::copy::{SIGNATURE, TRAILER, put_null};
 use migrate::invalid::Invalid;
 use rusqlite::types::ValueRef;
@@ -14,7 +15,10 @@ use std::path::Path;
 use toban_core::{Error, Result, shutdown};
 
 /// Bytes that are sent at a time.
-const CHUNK: usize = 256 << 10;
+pub(crate) const CHUNK: usize = 256 << 10;
+
+/// Bytes of one message of the protocol, which has at most 1 GB.
+pub(crate) const PIECE: usize = 8 << 20;
 
 /// Where the rows of a part go.
 pub(crate) struct Output<'a> {
@@ -31,6 +35,18 @@ pub(crate) struct TableStream<'p> {
     columns: Vec<String>,
     /// Where the key's columns are in the query's result.
     key: Range<usize>,
+    /// What is asked of each row beside its columns.
+    expressions: Vec<String>,
+    /// Rules for rows without a parent, each of which has one of the expressions.
+    orphans: Vec<OrphanFields>,
+}
+
+/// The fields that a rule for orphans is about.
+struct OrphanFields {
+    remedy: Remedy,
+    /// Where the row's answer is in the query's result.
+    answer: usize,
+    fields: Vec<usize>,
 }
 
 /// What a part held.
@@ -44,6 +60,7 @@ pub(crate) struct Moved {
 struct InvalidField {
     at: usize,
     why: Invalid,
+    remedy: Remedy,
 }
 
 impl<'p> TableStream<'p> {
@@ -67,7 +84,16 @@ impl<'p> TableStream<'p> {
             (true, Some(rowid)) => columns.push(rowid.clone()),
             _ => columns.extend(table.key.iter().cloned()),
         }
-        Ok(TableStream { table, path, key: encoders.len()..columns.len(), encoders, columns })
+        let key = encoders.len()..columns.len();
+        let orphans = (0..table.orphans.len()).map(|rule| orphan_fields(table, rule, key.end)).collect();
+        let expressions = (0..table.orphans.len()).map(|rule| orphan_sql(table, rule)).collect();
+        Ok(TableStream { table, path, encoders, columns, key, expressions, orphans })
+    }
+
+    /// Asks for the rowid of each row too, where there is one; the answer is its place in a row.
+    pub(crate) fn ask_for_rowid(&mut self) -> Option<usize> {
+        self.expressions.extend(self.table.rowid.as_deref().map(quote_name));
+        self.table.rowid.as_ref().map(|_| self.columns.len() + self.expressions.len() - 1)
     }
 
     /// Gives each row of a part to `each`.
@@ -78,8 +104,8 @@ impl<'p> TableStream<'p> {
         each: impl FnMut(&Row<'_>) -> Result<()>,
     ) -> Result<()> {
         let rowid = self.table.rowid.as_deref();
-        Query { table: &self.table.source, columns: &self.columns, rowid, range }
-            .for_each(reader, self.path, each)
+        let (table, columns, expressions) = (&self.table.source, &self.columns, &self.expressions);
+        Query { table, columns, expressions, rowid, range, limit: None }.for_each(reader, self.path, each)
     }
 
     /// Reads a part and writes it to `out`, header and trailer included, each time with the rows so far.
@@ -104,16 +130,40 @@ impl<'p> TableStream<'p> {
         Ok(moved)
     }
 
+    /// Appends a row; false, and nothing of it, when one of its values does not fit.
+    pub(crate) fn put_fitting_row(&self, row: &Row<'_>, buf: &mut Vec<u8>) -> Result<bool> {
+        let start = buf.len();
+        self.begin_row(buf);
+        for (at, encoder) in self.encoders.iter().enumerate() {
+            if encoder.put(self.value(row, at)?, buf).is_err() {
+                buf.truncate(start);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn begin_row(&self, buf: &mut Vec<u8>) {
+        let width = i16::try_from(self.encoders.len()).unwrap_or(i16::MAX);
+        buf.extend_from_slice(&width.to_be_bytes());
+    }
+
     /// Appends a row; false when it is left out.
     fn put_row(&self, row: &Row<'_>, buf: &mut Vec<u8>, rejects: &Rejects) -> Result<bool> {
         let start = buf.len();
-        let width = i16::try_from(self.encoders.len()).unwrap_or(i16::MAX);
-        buf.extend_from_slice(&width.to_be_bytes());
+        self.begin_row(buf);
         for (at, encoder) in self.encoders.iter().enumerate() {
-            let field = buf.len();
-            if let Err(why) = encoder.put(self.value(row, at)?, buf) {
+            let (field, value) = (buf.len(), self.value(row, at)?);
+            let invalid = match self.orphan_remedy(row, at)? {
+                Some(remedy) => Some(InvalidField { at, why: Invalid::Orphan, remedy }),
+                None => match encoder.put(value, buf) {
+                    Ok(()) => None,
+                    Err(why) => Some(InvalidField { at, why, remedy: encoder.remedy(why, value) }),
+                },
+            };
+            if let Some(invalid) = invalid {
                 buf.truncate(field);
-                if !self.put_instead(row, &InvalidField { at, why }, buf, rejects)? {
+                if !self.put_instead(row, &invalid, buf, rejects)? {
                     buf.truncate(start);
                     return Ok(false);
                 }
@@ -127,6 +177,30 @@ impl<'p> TableStream<'p> {
         row.get_ref(at).map_err(|e| open::explain_error(e, self.path))
     }
 
+    /// What becomes of a field of a row whose foreign key has no parent; nothing where it has one.
+    pub(crate) fn orphan_remedy(&self, row: &Row<'_>, at: usize) -> Result<Option<Remedy>> {
+        for rule in self.orphans.iter().filter(|rule| rule.fields.contains(&at)) {
+            if self.is_orphan(row, rule)? {
+                return Ok(Some(rule.remedy));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a row is left out because its foreign key has no parent.
+    pub(crate) fn is_left_out(&self, row: &Row<'_>) -> Result<bool> {
+        for rule in self.orphans.iter().filter(|rule| rule.remedy == Remedy::LeaveOut) {
+            if self.is_orphan(row, rule)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_orphan(&self, row: &Row<'_>, rule: &OrphanFields) -> Result<bool> {
+        Ok(!matches!(self.value(row, rule.answer)?, ValueRef::Integer(0)))
+    }
+
     /// Does what the policy says; false when the whole row is left out.
     #[cold]
     fn put_instead(
@@ -136,32 +210,47 @@ impl<'p> TableStream<'p> {
         buf: &mut Vec<u8>,
         rejects: &Rejects,
     ) -> Result<bool> {
-        let (encoder, why) = (&self.encoders[invalid.at], invalid.why);
-        let value = self.value(row, invalid.at)?;
-        let column = &self.columns[invalid.at];
+        let InvalidField { at, why, remedy } = *invalid;
+        let encoder = &self.encoders[at];
+        let (value, column, field) = (self.value(row, at)?, &self.columns[at], buf.len());
         let (class, bytes) = original_bytes(value);
         let place = format!("{}.{column} of row {}", self.table.source, self.row_name(row));
         let refused = |why: Invalid| Error::failed(format!("{place}: {}", why.text()));
-        let rounds = encoder.policy == Policy::Round && why.is_fine();
-        if matches!(encoder.policy, Policy::Stop | Policy::Round) && !rounds {
-            return Err(Error::failed(format!("{place}: {}: {class} {}", why.text(), display_value(value)))
-                .hint("set a policy or another conversion for this column in the plan; or run without --plan, and the types are chosen anew"));
+        let unfit = |why: Invalid| {
+            Err(Error::failed(format!("{place}: {}: {class} {}", why.text(), display_value(value)))
+            .hint("set a policy or another conversion for this column in the plan; or run without --plan, and the types are chosen anew"))
+        };
+        if remedy == Remedy::Stop {
+            return unfit(why);
         }
-        if !rounds {
+        let loses = remedy != Remedy::Nearest { loses: false };
+        if loses {
+            let policy = match remedy {
+                Remedy::LeaveOut => Policy::Reject,
+                Remedy::Null => Policy::Null,
+                _ => encoder.policy,
+            };
             rejects.add_reject(&Reject {
                 table: self.table.source.clone(),
                 key: self.row_name(row),
                 place: self.key_values(row),
                 column: column.clone(),
                 reason: why.text().into(),
-                policy: encoder.policy,
+                policy,
                 class: class.into(),
                 bytes,
             })?;
         }
-        match encoder.policy {
-            Policy::Reject => return Ok(false),
-            Policy::Replace | Policy::Round => encoder.put_nearest(value, buf),
+        match remedy {
+            Remedy::LeaveOut => return Ok(false),
+            Remedy::Nearest { .. } => match encoder.put_nearest(value, buf) {
+                Err(why) if !loses => return unfit(why),
+                Err(_) => {
+                    buf.truncate(field);
+                    encoder.put_null(buf)
+                }
+                Ok(()) => Ok(()),
+            },
             _ => put_null(buf),
         }
         .map(|()| true)
@@ -182,14 +271,25 @@ impl<'p> TableStream<'p> {
     }
 }
 
-/// A message of the protocol has at most 1 GB.
+/// The fields of a rule; its answer comes after `before` columns of the query. A row that is left out is told by the first of
+/// its key that is copied.
+fn orphan_fields(table: &Table, rule: usize, before: usize) -> OrphanFields {
+    let (answer, rule) = (before + rule, &table.orphans[rule]);
+    let place = |name: &String| table.copied_columns().position(|c| c.source == *name);
+    let fields = match rule.leaves_out() {
+        true => vec![rule.columns.iter().find_map(place).unwrap_or(0)],
+        false => rule.nulled.iter().filter_map(place).collect(),
+    };
+    OrphanFields { remedy: if rule.leaves_out() { Remedy::LeaveOut } else { Remedy::Null }, answer, fields }
+}
+
 fn send_chunk(
     buf: &mut Vec<u8>,
     moved: &mut Moved,
     send: &mut dyn FnMut(&[u8], u64) -> Result<()>,
 ) -> Result<()> {
     moved.bytes += buf.len() as u64;
-    for piece in buf.chunks(8 << 20) {
+    for piece in buf.chunks(PIECE) {
         send(piece, moved.rows)?;
     }
     buf.clear();

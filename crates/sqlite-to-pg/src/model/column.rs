@@ -47,6 +47,20 @@ pub(crate) struct Column {
     pub(crate) profile: Profile,
 }
 
+impl Column {
+    /// Whether its definition and its values are the same as those of `other`. Defaults come after the rows.
+    pub(crate) fn is_made_like(&self, other: &Column) -> bool {
+        let bare = |c: &Column| Column {
+            declared: String::new(),
+            default: None,
+            why: String::new(),
+            profile: Profile::default(),
+            ..c.clone()
+        };
+        bare(self) == bare(other)
+    }
+}
+
 /// How many values of each storage class a column holds, and their bounds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -212,6 +226,9 @@ pub(crate) enum Policy {
     /// A time that is finer than the type keeps (a microsecond at best) is rounded half up, and that is no reject. For
     /// any other value as `stop`.
     Round,
+    /// Text that is not UTF-8 is read as Windows-1252, and that is no reject; one with NUL bytes is one as with `replace`. For
+    /// any other value as `stop`.
+    Cp1252,
     /// The nearest that fits: text with U+2400 for each NUL byte and U+FFFD for what is not UTF-8 (as Rust's
     /// `String::from_utf8_lossy` puts them), times rounded to microseconds. What has nothing near it is NULL.
     Replace,

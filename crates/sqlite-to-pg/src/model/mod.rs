@@ -11,4 +11,4 @@ pub(crate) use column::{Column, Conversion, Policy, Profile};
 pub(crate) use object::{
     Action, Cause, CheckConstraint, ForeignKey, Index, IndexPart, Object, ObjectKind, Outcome, Unique,
 };
-pub(crate) use plan::{FORMAT, Mode, Plan, Set, SourceFile, Table};
+pub(crate) use plan::{FORMAT, Mode, OrphanRule, Plan, Set, SourceFile, Table};

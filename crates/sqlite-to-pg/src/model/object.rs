@@ -80,20 +80,26 @@ macro_rules! object_kinds {
     };
 }
 
-// A name is one that PostgreSQL does not take, an integrity check is a remark of SQLite's that is no damage.
+// A name is one that PostgreSQL does not take, an integrity check is a remark of SQLite's that is no damage, a salvage what a
+// damaged file does not give.
 object_kinds!(
     Table "table", VirtualTable "virtual table", ShadowTable "shadow table", Column "column", View "view",
     Trigger "trigger", Index "index", Unique "unique", PrimaryKey "primary key", ForeignKey "foreign key",
     Check "check", Default "default", NotNull "not null", GeneratedColumn "generated column",
-    Sequence "sequence", Name "name", IntegrityCheck "integrity check",
+    Sequence "sequence", Name "name", IntegrityCheck "integrity check", Salvage "salvage",
 );
 
 impl ObjectKind {
     /// The kind that `--exclude KIND:NAME` means: a hyphen stands for a blank.
     pub(crate) fn parse_option(word: &str) -> Option<ObjectKind> {
         let fits = |kind: &ObjectKind| kind.name().replace(' ', "-") == word;
-        let never =
-            [ObjectKind::ShadowTable, ObjectKind::Sequence, ObjectKind::Name, ObjectKind::IntegrityCheck];
+        let never = [
+            ObjectKind::ShadowTable,
+            ObjectKind::Sequence,
+            ObjectKind::Name,
+            ObjectKind::IntegrityCheck,
+            ObjectKind::Salvage,
+        ];
         ObjectKind::ALL.iter().copied().find(fits).filter(|kind| !never.contains(kind))
     }
 

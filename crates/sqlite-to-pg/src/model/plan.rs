@@ -89,6 +89,9 @@ pub(crate) struct Table {
     /// COMMENT ON TABLE, from the statement's own comments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) comment: Option<String>,
+    /// What becomes of rows whose foreign key has no parent; where no rule says it, they move as they are.
+    #[serde(default, rename = "orphans", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) orphans: Vec<OrphanRule>,
     /// The columns, in SQLite's order.
     #[serde(default, rename = "column")]
     pub(crate) columns: Vec<Column>,
@@ -113,6 +116,28 @@ pub(crate) struct Table {
     /// Checks.
     #[serde(default, rename = "check", skip_serializing_if = "Vec::is_empty")]
     pub(crate) checks: Vec<CheckConstraint>,
+}
+
+/// Rows of one foreign key that have no parent; names are SQLite's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OrphanRule {
+    /// Columns of the key.
+    pub(crate) columns: Vec<String>,
+    /// The table that it refers to.
+    pub(crate) parent: String,
+    /// The columns there.
+    pub(crate) parent_columns: Vec<String>,
+    /// Columns of the key that become NULL; none: the row is left out.
+    #[serde(default)]
+    pub(crate) nulled: Vec<String>,
+}
+
+impl OrphanRule {
+    /// Whether it leaves rows out.
+    pub(crate) fn leaves_out(&self) -> bool {
+        self.nulled.is_empty()
+    }
 }
 
 /// What a column of the target gets that has no counterpart in the source.
@@ -165,6 +190,21 @@ impl Table {
     pub(crate) fn staged(&self) -> Table {
         let of_column = |c: &Column| Column { pg_type: staged_type(c), ..c.clone() };
         Table { columns: self.copied_columns().map(of_column).collect(), ..self.clone() }
+    }
+
+    /// Whether CREATE TABLE and the values of its rows are the same as those of `other`.
+    pub(crate) fn is_made_like(&self, other: &Table) -> bool {
+        let alike = |(a, b): (&Column, &Column)| a.is_made_like(b);
+        let names = |t: &Table| (t.source.clone(), t.target.clone(), t.comment.clone());
+        names(self) == names(other)
+            && self.orphans == other.orphans
+            && self.columns.len() == other.columns.len()
+            && self.columns.iter().zip(&other.columns).all(alike)
+    }
+
+    /// What names a row of the source: its rowid, or its key where it has none.
+    pub(crate) fn row_identity(&self) -> &[String] {
+        self.rowid.as_ref().map_or(&self.key, std::slice::from_ref)
     }
 
     /// The columns whose values are copied: all but those that PostgreSQL computes itself.

@@ -3,7 +3,7 @@
 use super::casts::Casts;
 use super::chosen::Selection;
 use super::{expressions, foreign, keys};
-use crate::cli::Rules;
+use crate::cli::{OnOrphan, Rules};
 use crate::model::names::{self, Naming};
 use crate::model::{
     Column, Conversion, FORMAT, Mode, Object, ObjectKind, Outcome, Plan, Policy, SourceFile, Table,
@@ -14,6 +14,7 @@ use crate::profile::stats::{ColumnStats, Mismatch};
 use crate::profile::{declared_type, epoch};
 use crate::source::Snapshot;
 use crate::source::catalog::{self, Catalog, RawColumn, RawTable};
+use crate::source::damage::Remarks;
 use std::collections::BTreeSet;
 use toban_core::{Context, Result};
 
@@ -67,54 +68,100 @@ pub(crate) struct Draft<'a> {
 /// # Errors
 /// Those of SQLite; Usage for rules that fit nothing or names that collide; Failed for what PostgreSQL cannot hold.
 pub(crate) fn build_plan(snapshot: &mut Snapshot, rules: &Rules, quiet: bool) -> Result<Built> {
-    let source = source_file(snapshot)?;
-    let mut catalog = catalog::read_catalog(snapshot.first_reader())?;
-    let mut objects = Vec::new();
-    let chosen = Selection::from_rules(&catalog, rules)?;
-    chosen.apply_to(&mut catalog, &mut objects)?;
-    objects.extend(catalog.lost.drain(..).map(|name| Object::skipped(ObjectKind::Table, &name, DAMAGED)));
-    let plain = catalog
-        .tables
-        .iter()
-        .filter_map(|t| Some(Object::skipped(ObjectKind::VirtualTable, &t.name, t.of_virtual?)));
-    objects.extend(plain.map(|table| Object { outcome: Outcome::Translated, ..table }));
-    if rules.keep_rowid {
-        catalog.tables.iter_mut().for_each(RawTable::keep_rowid);
+    let survey = SchemaSurvey::read_schema(snapshot, rules)?;
+    let counted = scan::scan_tables(snapshot, survey.tables(), quiet)?;
+    survey.decide(rules, counted)
+}
+
+/// What a plan is made from, beside the values: the schema, as far as it moves.
+pub(crate) struct SchemaSurvey {
+    source: SourceFile,
+    catalog: Catalog,
+    chosen: Selection,
+    naming: Naming,
+    objects: Vec<Object>,
+}
+
+impl SchemaSurvey {
+    /// Reads the schema.
+    ///
+    /// # Errors
+    /// Those of SQLite; Usage for rules that fit nothing.
+    pub(crate) fn read_schema(snapshot: &Snapshot, rules: &Rules) -> Result<SchemaSurvey> {
+        let source = source_file(snapshot)?;
+        let mut catalog = catalog::read_catalog(snapshot.first_reader())?;
+        let mut objects = Vec::new();
+        let chosen = Selection::from_rules(&catalog, rules)?;
+        chosen.apply_to(&mut catalog, &mut objects)?;
+        objects.extend(catalog.lost.drain(..).map(|name| Object::skipped(ObjectKind::Table, &name, DAMAGED)));
+        let plain = catalog
+            .tables
+            .iter()
+            .filter_map(|t| Some(Object::skipped(ObjectKind::VirtualTable, &t.name, t.of_virtual?)));
+        objects.extend(plain.map(|table| Object { outcome: Outcome::Translated, ..table }));
+        if rules.keep_rowid {
+            catalog.tables.iter_mut().for_each(RawTable::keep_rowid);
+        }
+        let unreadable = catalog.unreadable.drain(..);
+        objects
+            .extend(unreadable.map(|(name, why)| Object::skipped(ObjectKind::GeneratedColumn, &name, why)));
+        let naming = Naming::new(rules.snake_case, &rules.rename)?;
+        Ok(SchemaSurvey { source, catalog, chosen, naming, objects })
     }
-    let unreadable = catalog.unreadable.drain(..);
-    objects.extend(unreadable.map(|(name, why)| Object::skipped(ObjectKind::GeneratedColumn, &name, why)));
-    let naming = Naming::new(rules.snake_case, &rules.rename)?;
-    let casts = Casts::new(rules)?;
-    // One pass over all values, beside the one that judges the pages: what is damaged may read as empty, and a plan
-    // for half of the rows must not be made.
-    let (counted, remarks) = snapshot.check_beside(|s| scan::scan_tables(s, &catalog.tables, quiet))?;
-    objects.extend(remarks.iter().map(|remark| Object::skipped(ObjectKind::IntegrityCheck, remark, REMARK)));
-    let counted = hold_back(counted, &mut catalog, &mut objects);
-    let mut chooser =
-        Chooser { rules, naming: &naming, casts, mismatches: Vec::new(), notable: BTreeSet::new() };
-    let mut drafts = Vec::new();
-    for (raw, counted) in catalog.tables.iter().zip(&counted) {
-        drafts.push(Draft { raw, stats: &counted.columns, table: chooser.choose_table(raw, counted) });
+
+    /// The tables whose values are counted.
+    pub(crate) fn tables(&self) -> &[RawTable] {
+        &self.catalog.tables
     }
-    chooser.casts.check_used(&drafts)?;
-    settle_names(&mut drafts, &naming, &mut objects);
-    check_collisions(&drafts)?;
-    // Before the keys are decided on: an index is made for the type that a column has in the end.
-    foreign::unify_types(&mut drafts);
-    let taken = drafts.iter().map(|d| d.table.target.clone()).collect();
-    let mut out = Decisions { naming: &naming, taken, objects };
-    keys::decide_all(&mut drafts, &mut out);
-    foreign::decide_all(&mut drafts, &chosen, &mut out.objects);
-    expressions::decide_all(&mut drafts, &mut out);
-    expressions::decide_others(&catalog, &drafts, &mut out);
-    let mut objects = out.objects;
-    let mut tables: Vec<Table> = drafts.into_iter().map(|d| d.table).collect();
-    // Last, since only now every object has the name by which it can be excluded.
-    chosen.leave_out_objects(&mut tables, &mut objects)?;
-    let plan =
-        Plan { format: FORMAT, schema: rules.schema.clone(), mode: Mode::Create, source, tables, objects };
-    let stats = counted.into_iter().map(|c| c.columns).collect();
-    Ok(Built { plan, mismatches: chooser.mismatches, notable: chooser.notable, stats })
+
+    /// Decides by what was counted of each of the tables, in their order.
+    ///
+    /// # Errors
+    /// Usage for rules that fit nothing or names that collide; Failed for what PostgreSQL cannot hold.
+    pub(crate) fn decide(&self, rules: &Rules, counted: Vec<TableStats>) -> Result<Built> {
+        let SchemaSurvey { source, catalog, chosen, naming, objects } = self;
+        let mut objects = objects.clone();
+        let held = hold_back(catalog, counted, &mut objects);
+        let mut chooser = Chooser {
+            rules,
+            naming,
+            casts: Casts::new(rules)?,
+            mismatches: Vec::new(),
+            notable: BTreeSet::new(),
+        };
+        let mut drafts = Vec::new();
+        for (raw, counted) in &held {
+            drafts.push(Draft { raw, stats: &counted.columns, table: chooser.choose_table(raw, counted) });
+        }
+        chooser.casts.check_used(&drafts)?;
+        settle_names(&mut drafts, naming, &mut objects);
+        check_collisions(&drafts)?;
+        // Before the keys are decided on: an index is made for the type that a column has in the end.
+        foreign::unify_types(&mut drafts);
+        let taken = drafts.iter().map(|d| d.table.target.clone()).collect();
+        let mut out = Decisions { naming, taken, objects };
+        keys::decide_all(&mut drafts, &mut out);
+        foreign::decide_all(&mut drafts, chosen, &mut out.objects);
+        match rules.orphans {
+            None | Some(OnOrphan::Keep) => {}
+            Some(asked) => foreign::add_orphan_rules(&mut drafts, asked == OnOrphan::Null),
+        }
+        expressions::decide_all(&mut drafts, &mut out);
+        expressions::decide_others(catalog, &drafts, &mut out);
+        let mut objects = out.objects;
+        let mut tables: Vec<Table> = drafts.into_iter().map(|d| d.table).collect();
+        // Last, since only now every object has the name by which it can be excluded.
+        chosen.leave_out_objects(&mut tables, &mut objects)?;
+        let (source, schema) = (source.clone(), rules.schema.clone());
+        let plan = Plan { format: FORMAT, schema, mode: Mode::Create, source, tables, objects };
+        let stats = held.into_iter().map(|(_, counted)| counted.columns).collect();
+        Ok(Built { plan, mismatches: chooser.mismatches, notable: chooser.notable, stats })
+    }
+}
+
+/// What SQLite's integrity_check remarked about a whole file, as objects of the plan.
+pub(crate) fn remark_objects(remarks: &Remarks) -> Vec<Object> {
+    remarks.iter().map(|remark| Object::skipped(ObjectKind::IntegrityCheck, remark, REMARK)).collect()
 }
 
 /// What the file looks like at this moment.
@@ -131,16 +178,17 @@ pub(crate) fn source_file(snapshot: &Snapshot) -> Result<SourceFile> {
     })
 }
 
-/// Leaves the tables that SQLite can read and PostgreSQL hold; the others are told, and do not keep the rest away.
-fn hold_back(counted: Vec<TableStats>, catalog: &mut Catalog, objects: &mut Vec<Object>) -> Vec<TableStats> {
+/// The tables that SQLite can read and PostgreSQL hold; the others are told, and do not keep the rest away.
+fn hold_back<'c>(
+    catalog: &'c Catalog,
+    counted: Vec<TableStats>,
+    objects: &mut Vec<Object>,
+) -> Vec<(&'c RawTable, TableStats)> {
     let mut left = Vec::new();
-    for (raw, counted) in std::mem::take(&mut catalog.tables).into_iter().zip(counted) {
-        match why_beyond(&raw, &counted) {
+    for (raw, counted) in catalog.tables.iter().zip(counted) {
+        match why_beyond(raw, &counted) {
             Some(why) => objects.push(Object::skipped(ObjectKind::Table, &raw.name, why)),
-            None => {
-                catalog.tables.push(raw);
-                left.push(counted);
-            }
+            None => left.push((raw, counted)),
         }
     }
     left

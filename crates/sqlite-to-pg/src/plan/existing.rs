@@ -122,6 +122,13 @@ fn fit_table(table: &mut Table, stats: &[ColumnStats], made: &ExistingTable, cas
             };
         }
     }
+    let must_not = |name: &String| table.columns.iter().any(|c| c.source == *name && c.not_null);
+    table.orphans.retain_mut(|rule| {
+        let leaves_out = rule.leaves_out();
+        rule.nulled.retain(|name| !must_not(name));
+        // Where none of its columns may be NULL, the rows are kept, and the target tells what it thinks of them.
+        leaves_out || !rule.leaves_out()
+    });
     // These are the application's own, and stay as they are.
     table.primary_key.clear();
     table.uniques.clear();

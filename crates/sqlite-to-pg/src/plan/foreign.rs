@@ -2,8 +2,9 @@
 
 use super::build::Draft;
 use super::chosen::Selection;
-use crate::model::{Conversion, ForeignKey, Object, ObjectKind};
+use crate::model::{Column, Conversion, ForeignKey, Object, ObjectKind, OrphanRule};
 use migrate::names::short_name;
+use std::collections::BTreeMap;
 
 /// Gives both ends of each foreign key one type, so that it can be made: text wins over numbers.
 pub(crate) fn unify_types(drafts: &mut [Draft<'_>]) {
@@ -99,6 +100,39 @@ pub(crate) fn decide_all(drafts: &mut [Draft<'_>], chosen: &Selection, objects: 
         }
     }
     made.into_iter().for_each(|(child, key)| drafts[child].table.foreign_keys.push(key));
+}
+
+/// Says for every key that is made what becomes of rows without a parent: with `null` its columns become NULL (a key none of
+/// whose columns can be NULL keeps its rows as they are), without they are left out.
+pub(crate) fn add_orphan_rules(drafts: &mut [Draft<'_>], null: bool) {
+    let by_target: BTreeMap<String, (String, Vec<Column>)> = drafts
+        .iter()
+        .map(|d| (d.table.target.clone(), (d.table.source.clone(), d.table.columns.clone())))
+        .collect();
+    let source_of = |columns: &[Column], target: &String| {
+        columns.iter().find(|c| c.target == *target).map(|c| c.source.clone())
+    };
+    for draft in drafts {
+        for key in &draft.table.foreign_keys {
+            let Some((parent, theirs)) = by_target.get(&key.parent) else { continue };
+            let columns: Vec<String> =
+                key.columns.iter().filter_map(|c| source_of(&draft.table.columns, c)).collect();
+            let may_be_null = |name: &&String| {
+                let own = draft.table.copied_columns().find(|c| c.source == **name);
+                null && own.is_some_and(|c| !c.not_null)
+            };
+            let nulled: Vec<String> = columns.iter().filter(may_be_null).cloned().collect();
+            if null && nulled.is_empty() {
+                continue;
+            }
+            draft.table.orphans.push(OrphanRule {
+                columns,
+                parent: parent.clone(),
+                parent_columns: key.parent_columns.iter().filter_map(|c| source_of(theirs, c)).collect(),
+                nulled,
+            });
+        }
+    }
 }
 
 fn foreign_key(

@@ -108,6 +108,16 @@ fn part_lines(table: &Table) -> Vec<PlanLine> {
             String::new(),
         )
     }));
+    lines.extend(table.orphans.iter().map(|rule| {
+        let becomes =
+            if rule.leaves_out() { "left out".into() } else { format!("NULL in {}", rule.nulled.join(", ")) };
+        plan_line(
+            "orphans",
+            own(&rule.columns.join(", ")),
+            becomes,
+            format!("rows without a {}", rule.parent),
+        )
+    }));
     lines.extend(table.checks.iter().map(|c| plan_line("check", own(&c.name), c.sql.clone(), String::new())));
     lines
 }

@@ -20,7 +20,10 @@ pub(crate) fn job_count(given: Option<u16>) -> usize {
 /// Those of the source, the target's schema, and the file; Usage, after all is written, for what has no counterpart.
 pub(crate) fn run(args: &PlanArgs, quiet: bool, out: &mut Out<'_>) -> Result<()> {
     let mut snapshot = Snapshot::take_snapshot(&args.db, job_count(args.jobs))?;
-    let mut built = build::build_plan(&mut snapshot, &args.rules, quiet)?;
+    let check = snapshot.begin_check()?;
+    // What is damaged may read as empty, and a plan for half of the rows must not be made.
+    let (mut built, remarks) = check.settle(build::build_plan(&mut snapshot, &args.rules, quiet))?;
+    built.plan.objects.extend(build::remark_objects(&remarks));
     let mut missing = Vec::new();
     match &args.target {
         Some(target) => {

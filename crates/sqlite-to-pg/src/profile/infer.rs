@@ -36,7 +36,7 @@ pub(crate) fn infer_type(stats: &ColumnStats, declared: &str, on_invalid: Option
         Err((wanted, mismatches)) if mismatches == [Mismatch::Rounded] => {
             infer_fine_times(stats, wanted, on_invalid)
         }
-        Err((wanted, mismatches)) => match on_invalid.filter(|m| *m != OnInvalid::Round) {
+        Err((wanted, mismatches)) => match on_invalid.filter(|m| !m.keeps_types()) {
             Some(OnInvalid::Text) => {
                 inferred("text", Conversion::Text, "asked for: values that do not fit make it text")
             }
@@ -59,7 +59,7 @@ pub(crate) fn infer_type(stats: &ColumnStats, declared: &str, on_invalid: Option
 fn infer_fine_times(stats: &ColumnStats, wanted: Inferred, on_invalid: Option<OnInvalid>) -> Inferred {
     let mismatches = vec![Mismatch::Rounded];
     match on_invalid {
-        None | Some(OnInvalid::Text) => {
+        None | Some(OnInvalid::Text | OnInvalid::Cp1252) => {
             let widest = widest_type(stats);
             let why = format!(
                 "{}, not {}: {} values are finer than a microsecond; --on-invalid round rounds them and makes it {1}",
@@ -91,7 +91,10 @@ fn replace_broken_text(found: &mut Inferred, stats: &ColumnStats, on_invalid: Op
     }
     // Nothing of a text is rounded.
     found.policy = on_invalid.filter(|m| *m != OnInvalid::Round).map_or(Policy::Replace, OnInvalid::policy);
-    found.why += "; NUL bytes and broken UTF-8 are replaced, their bytes kept among the rejects";
+    found.why += match found.policy {
+        Policy::Cp1252 => "; a rule reads what is not UTF-8 as Windows-1252",
+        _ => "; NUL bytes and broken UTF-8 are replaced, their bytes kept among the rejects",
+    };
     found.mismatches.extend(
         [Mismatch::Nul, Mismatch::NotUtf8]
             .into_iter()

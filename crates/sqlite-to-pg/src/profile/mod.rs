@@ -2,6 +2,7 @@
 
 pub(crate) mod declared_type;
 pub(crate) mod epoch;
+pub(crate) mod first_load;
 pub(crate) mod infer;
 pub(crate) mod scan;
 pub(crate) mod stats;

@@ -1,9 +1,12 @@
 //! What the values of one column are, counted in one pass.
 
 use super::declared_type::DeclaredType;
+use crate::load::encode::Encoder;
 use crate::load::json;
 use crate::model::{Conversion, Profile};
 use migrate::number::Decimal;
+use migrate::timestamp::TimestampForm;
+use migrate::types::WireType;
 use migrate::{text, timestamp};
 use rusqlite::types::ValueRef;
 
@@ -50,7 +53,7 @@ impl Mismatch {
 }
 
 /// Counters of one column.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ColumnStats {
     pub(crate) declared_type: DeclaredType,
     pub(crate) profile: Profile,
@@ -100,6 +103,48 @@ impl ColumnStats {
             ValueRef::Real(n) => self.add_real(n, key),
             ValueRef::Text(text) => self.add_text(text, key),
             ValueRef::Blob(blob) => self.add_blob(blob, key),
+        }
+    }
+
+    /// Counts a value that `encoder` has taken as it is: what that says of it is not found out once more.
+    pub(crate) fn add_fitting_value(
+        &mut self,
+        value: ValueRef<'_>,
+        encoder: &Encoder,
+        key: &dyn Fn() -> String,
+    ) {
+        let ValueRef::Text(text) = value else { return self.add_value(value, key) };
+        let known = match (self.declared_type, encoder.conversion) {
+            (DeclaredType::Text, Conversion::Text) => true,
+            (DeclaredType::Clock, Conversion::Time) => {
+                self.clocks += 1;
+                true
+            }
+            (DeclaredType::Moment | DeclaredType::Day, c) if c.is_moment() || c == Conversion::Date => {
+                match timestamp::form_of(text) {
+                    TimestampForm::Day => self.days += 1,
+                    TimestampForm::Zoned => self.zoned += 1,
+                    TimestampForm::Local => self.local += 1,
+                }
+                true
+            }
+            (DeclaredType::Json, Conversion::Json) if encoder.wire == WireType::Jsonb => {
+                self.json += 1;
+                self.jsonb += 1;
+                true
+            }
+            (DeclaredType::Uuid, Conversion::Uuid) => {
+                self.uuids += 1;
+                true
+            }
+            _ => false,
+        };
+        match known {
+            true => {
+                self.profile.texts += 1;
+                self.add_size(text.len());
+            }
+            false => self.add_text(text, key),
         }
     }
 
@@ -321,5 +366,113 @@ impl ColumnStats {
     /// Texts that are days or moments.
     pub(crate) fn count_timestamps(&self) -> u64 {
         self.days + self.zoned + self.local
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::encode::encoder;
+    use crate::model::Column;
+    use crate::profile::declared_type::parse_declared;
+
+    /// Whatever the encoder takes is counted as it is without one.
+    #[test]
+    fn what_fits_is_counted_as_it_is_by_itself() {
+        let texts = [
+            "x",
+            "7",
+            "2024-01-02",
+            "2024-01-02 03:04:05",
+            "2024-01-02T03:04:05.5Z",
+            "2024-01-02 00:00",
+            "10:20",
+            "{\"a\":1}",
+            "{\"a\":1,\"a\":2}",
+            "00112233-4455-6677-8899-aabbccddeeff",
+            "true",
+            "",
+            "1 day",
+        ];
+        let mut values: Vec<ValueRef<'_>> = texts.iter().map(|t| ValueRef::Text(t.as_bytes())).collect();
+        values.extend([
+            ValueRef::Null,
+            ValueRef::Integer(1),
+            ValueRef::Integer(1_700_000_000_000),
+            ValueRef::Real(0.5),
+        ]);
+        values.extend([
+            ValueRef::Blob(b"\xff"),
+            ValueRef::Blob(&[7; 16]),
+            ValueRef::Text(b"a\0b"),
+            ValueRef::Text(b"\xff"),
+        ]);
+        let declared = [
+            "text",
+            "datetime",
+            "date",
+            "time",
+            "json",
+            "uuid",
+            "int",
+            "real",
+            "decimal(5,2)",
+            "blob",
+            "boolean",
+            "",
+        ];
+        let types = [
+            "text",
+            "timestamptz",
+            "timestamp",
+            "date",
+            "time",
+            "jsonb",
+            "json",
+            "uuid",
+            "bigint",
+            "double precision",
+            "numeric",
+            "bytea",
+            "boolean",
+        ];
+        let conversions: Vec<Conversion> = [
+            "text",
+            "timestamp",
+            "epoch-ms",
+            "date",
+            "time",
+            "json",
+            "uuid",
+            "integer",
+            "float",
+            "numeric",
+            "bytes",
+            "bool",
+            "bool-words",
+            "tagged",
+        ]
+        .iter()
+        .map(|name| serde_json::from_value((*name).into()).expect("a conversion"))
+        .collect();
+        let mut taken = 0;
+        for (declared, pg_type) in declared.iter().flat_map(|d| types.iter().map(move |t| (d, t))) {
+            for conversion in &conversions {
+                let column =
+                    Column { pg_type: (*pg_type).into(), conversion: *conversion, ..Column::default() };
+                let Some(encoder) = encoder(&column, false) else { continue };
+                for value in values.iter().filter(|v| encoder.put(**v, &mut Vec::new()).is_ok()) {
+                    let (mut alone, mut beside) = (
+                        ColumnStats::new(parse_declared(declared)),
+                        ColumnStats::new(parse_declared(declared)),
+                    );
+                    alone.add_value(*value, &|| "1".into());
+                    beside.add_fitting_value(*value, &encoder, &|| "1".into());
+                    assert_eq!(alone, beside, "{declared} {pg_type} {conversion:?} {value:?}");
+                    taken += 1;
+                }
+            }
+        }
+        assert!(taken > 1000, "{taken}");
     }
 }

@@ -1,7 +1,8 @@
 //! What became of the plan: outcomes of objects that are known only once the target was asked. The plan itself stays as it
 //! was printed; where an outcome is another one than planned, the report says both.
 
-use crate::model::{Mode, Object, Outcome, Plan};
+use crate::model::{Mode, Object, ObjectKind, Outcome, Plan};
+use crate::source::salvage::SalvageLoss;
 
 /// The outcomes of a run so far.
 #[derive(Debug, Default)]
@@ -17,6 +18,15 @@ pub(crate) struct Settled {
 }
 
 impl Ledger {
+    /// Of a file that does not give these.
+    pub(crate) fn of_losses(losses: &[SalvageLoss]) -> Ledger {
+        // Each is an object of its own, also where several are about one table.
+        let object = |(n, loss): (usize, &SalvageLoss)| {
+            Object::skipped(ObjectKind::Salvage, &format!("{} ({})", loss.name, n + 1), loss.what.clone())
+        };
+        Ledger { outcomes: losses.iter().enumerate().map(object).collect() }
+    }
+
     /// Notes an outcome; of one object the last one counts.
     pub(crate) fn note(&mut self, outcome: Object) {
         self.outcomes.push(outcome);
@@ -39,7 +49,9 @@ impl Ledger {
         let settle = |(object, planned): (Object, Outcome)| {
             // Both are made, and the kind of it is known only afterwards.
             let made = (planned, object.outcome) == (Outcome::Created, Outcome::Translated);
-            let differs = plan.mode == Mode::Create && planned != object.outcome && !made;
+            // What is found out about the file is nobody's plan.
+            let remark = matches!(object.kind, ObjectKind::IntegrityCheck | ObjectKind::Salvage);
+            let differs = plan.mode == Mode::Create && planned != object.outcome && !made && !remark;
             Settled { object, planned: differs.then_some(planned) }
         };
         carried_out.objects.into_iter().zip(planned).map(settle).collect()
@@ -49,7 +61,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FORMAT, ObjectKind, SourceFile};
+    use crate::model::{FORMAT, SourceFile};
 
     #[test]
     fn an_outcome_beside_the_plan_is_told_with_what_was_planned() {

@@ -1,6 +1,7 @@
 //! The verb `run`: plan, prepare, copy, index, compare, and only then put in place.
 
 mod existing;
+mod first_load;
 mod html;
 mod ledger;
 mod manual_sql;
@@ -11,12 +12,15 @@ mod report;
 mod retry_rejects;
 
 use crate::cli::RunArgs;
+use crate::load::copy::Loaded;
 use crate::load::rejects::Rejects;
-use crate::model::{Action, Conversion, Mode, Plan, Table};
-use crate::plan::build::{self, MismatchedValues};
+use crate::model::{Action, Cause, Conversion, Mode, Object, Plan, Table};
+use crate::plan::build::{self, MismatchedValues, remark_objects};
 use crate::plan::existing::{adapt_plan, check_counterparts};
 use crate::plan::{file, verb};
-use crate::source::Snapshot;
+use crate::source::damage::PageCheck;
+use crate::source::salvage::{self, SalvageLoss, SalvagedFile};
+use crate::source::{Snapshot, orphans};
 use crate::target::{create, place, undo};
 use crate::verify;
 use existing::Transfer;
@@ -24,8 +28,10 @@ use ledger::Ledger;
 use migrate::session;
 use postgres::Client;
 use report::{Report, Summary};
+use std::collections::BTreeMap;
 use std::time::Instant;
 use toban_core::pg::ConnInfo;
+use toban_core::sign::Signer;
 use toban_core::{Common, Error, Kind, Out, Result};
 
 /// Runs it.
@@ -44,45 +50,119 @@ pub(crate) fn run(args: &RunArgs, common: &Common, out: &mut Out<'_>) -> Result<
     let began = Instant::now();
     let retried =
         args.rejects.as_deref().map(|list| retry_rejects::gather_rows(&args.db, list)).transpose()?;
-    let db = retried.as_ref().map_or_else(|| args.db.clone(), retry_rejects::RejectedRows::path);
+    let salvaged = args.salvage.then(|| salvage::salvage_file(&args.db)).transpose()?;
+    let db = retried
+        .as_ref()
+        .map(retry_rejects::RejectedRows::path)
+        .or(salvaged.as_ref().map(SalvagedFile::path))
+        .unwrap_or_else(|| args.db.clone());
+    let losses = salvaged.as_ref().map_or(&[][..], |file| &file.losses);
     let mut snapshot = Snapshot::take_snapshot(&db, jobs)?;
-    let mut control = session::open_lead(&to)?;
-    session::check_server(&mut control, &to)?;
-    let (plan, mismatches) = make_plan(args, &mut snapshot, &mut control, quiet)?;
-    // Before anything is made: two runs into one schema would share the staging schema, whose name follows from it.
-    session::lock_schema(&mut control, "sqlite-to-pg", &plan.schema)?;
-    check_target(args, &plan, &mut control)?;
-    if plan.mode == Mode::Existing {
-        preflight::check_values(&mut snapshot, &mut control, &plan, out)?;
-    }
-    let mut summary = Summary { mismatches, ..Summary::default() };
-    summary.end_phase("plan", began);
-    let stage = create::staging_schema(&plan.schema);
-    // Made before the schema is: whatever ends the run, the schema is dropped.
-    let guard = StageGuard { to: &to, stage: &stage };
-    let rejects = Rejects::new()?;
-    let mut migration = Migration {
-        args,
-        to: &to,
-        stage: &stage,
-        rejects: &rejects,
-        plan: &plan,
-        jobs,
-        quiet,
-        snapshot,
-        control,
-        ledger: Ledger::default(),
-        summary,
+    let mut check = None;
+    let asked = Asked { args, to: &to, signer: signer.as_ref(), jobs, quiet, began, losses };
+    let done = asked.run_checked(&mut snapshot, &mut check, out);
+    let Err(e) = &done else { return done };
+    // The check tells whether an error comes from damage; what the target says does not.
+    let check = match check {
+        None if e.kind() == Kind::Corrupt => Some(snapshot.begin_check()?),
+        check => check.filter(|_| !is_of_target(e)),
     };
-    let done = migration.carry_out();
-    let done = done.map_err(|e| explain_lost_connection(e, &mut migration.control));
-    drop(guard);
-    migration.summary.seconds = began.elapsed().as_secs_f64();
-    let report = Report::new(&migration);
-    // Also of a run that failed: the rejects and what was found so far are what says why.
-    let told = report.write_report(&to.describe(), signer.as_ref(), out);
-    done.and(told)?;
-    report.final_status()
+    match check {
+        Some(check) => check.settle(done).map(|((), _)| ()),
+        None => done,
+    }
+}
+
+/// Whether an error is the target's, or the connection's to it.
+fn is_of_target(e: &Error) -> bool {
+    let first: Option<&(dyn std::error::Error + 'static)> = Some(e);
+    std::iter::successors(first, |e| e.source()).any(|e| e.is::<postgres::Error>())
+}
+
+/// What a run was asked for.
+struct Asked<'a> {
+    args: &'a RunArgs,
+    to: &'a ConnInfo,
+    signer: Option<&'a Signer>,
+    jobs: usize,
+    quiet: bool,
+    began: Instant,
+    /// What a damaged file does not give.
+    losses: &'a [SalvageLoss],
+}
+
+impl Asked<'_> {
+    fn run_checked(
+        &self,
+        snapshot: &mut Snapshot,
+        check: &mut Option<PageCheck>,
+        out: &mut Out<'_>,
+    ) -> Result<()> {
+        let Asked { args, to, jobs, quiet, began, .. } = *self;
+        let mut control = session::open_lead(to)?;
+        session::check_server(&mut control, to)?;
+        let prepared = match args.plan.is_none() && args.existing.is_none() && args.rejects.is_none() {
+            true => first_load::plan_by_sample(args, snapshot)?,
+            false => {
+                let (plan, mismatches) = make_plan(args, snapshot, &mut control, quiet)?;
+                first_load::Prepared::of_plan(plan, mismatches)
+            }
+        };
+        let plan = &prepared.plan;
+        // Before anything is made: two runs into one schema would share the staging schema, whose name follows from it.
+        session::lock_schema(&mut control, "sqlite-to-pg", &plan.schema)?;
+        check_target(args, plan, &mut control)?;
+        *check = Some(snapshot.begin_check()?);
+        let mut summary = Summary::default();
+        summary.end_phase("plan", began);
+        let stage = create::staging_schema(&plan.schema);
+        // Made before the schema is: whatever ends the run, the schema is dropped.
+        let guard = StageGuard { to, stage: &stage };
+        let stage_of = first_load::Stage { to, control: &mut control, name: &stage, quiet };
+        let prepared = stage_of
+            .load_first(prepared, &args.rules, snapshot)
+            .map_err(|e| explain_lost_connection(e, &mut control))?;
+        let mut plan = prepared.plan;
+        accept_rejects(args, &mut plan);
+        orphans::list_orphans(snapshot.readers(), &plan.tables)?;
+        if plan.mode == Mode::Existing {
+            preflight::check_values(snapshot, &mut control, &plan, out)?;
+        }
+        summary.end_phase("copy", prepared.began);
+        summary.mismatches = prepared.mismatches;
+        let rejects = Rejects::new()?;
+        let mut migration = Migration {
+            args,
+            to,
+            stage: &stage,
+            rejects: &rejects,
+            plan: &plan,
+            jobs,
+            quiet,
+            snapshot,
+            control,
+            ledger: Ledger::of_losses(self.losses),
+            summary,
+            loaded: prepared.loaded,
+            clients: prepared.clients,
+            check,
+        };
+        let done = migration.carry_out();
+        let done = done.map_err(|e| explain_lost_connection(e, &mut migration.control));
+        drop(guard);
+        // Of a damaged file nothing else is worth telling.
+        if done.as_ref().is_err_and(|e| matches!(e.kind(), Kind::Failed | Kind::Corrupt) && !is_of_target(e))
+            && let Some(check) = migration.check.take()
+        {
+            check.settle(Ok(()))?;
+        }
+        migration.summary.seconds = began.elapsed().as_secs_f64();
+        let report = Report::new(&migration);
+        // Also of a run that failed: the rejects and what was found so far are what says why.
+        let told = report.write_report(&to.describe(), self.signer, out);
+        done.and(told)?;
+        report.final_status()
+    }
 }
 
 /// What refuses the run as a whole, before a row is copied.
@@ -119,17 +199,33 @@ struct Migration<'a> {
     plan: &'a Plan,
     jobs: usize,
     quiet: bool,
-    snapshot: Snapshot,
+    snapshot: &'a mut Snapshot,
     control: Client,
     ledger: Ledger,
     summary: Summary,
+    /// Tables that were copied already while they were counted, by the source's names.
+    loaded: BTreeMap<String, Loaded>,
+    /// Sessions that copy.
+    clients: Vec<Client>,
+    /// The reading of all pages, as long as it goes on.
+    check: &'a mut Option<PageCheck>,
 }
 
 impl Migration<'_> {
     fn carry_out(&mut self) -> Result<()> {
-        let carried_out = self.prepare_copy()?;
+        let mut carried_out = self.prepare_copy()?;
         if !self.args.no_verify {
             self.compare_staged(&carried_out)?;
+        }
+        // Nothing is put in place before it is known that the file is whole.
+        if let Some(check) = self.check.take() {
+            let began = Instant::now();
+            let ((), remarks) = check.settle(Ok(()))?;
+            let cause = if carried_out.mode == Mode::Existing { Cause::Application } else { Cause::Other };
+            let remarks = remark_objects(&remarks).into_iter().map(|o| Object { cause, ..o });
+            self.ledger.note_all(remarks.collect());
+            carried_out = self.ledger.carried_out(&carried_out);
+            self.summary.end_phase("wait for the integrity check", began);
         }
         if self.args.trial {
             return Ok(());
@@ -219,15 +315,13 @@ fn make_plan(
     quiet: bool,
 ) -> Result<(Plan, Vec<MismatchedValues>)> {
     if let Some(path) = &args.plan {
-        let mut plan = file::read_plan(path)?;
+        let plan = file::read_plan(path)?;
         let now = build::source_file(snapshot)?;
         // Rows may have come since; a column that the plan does not know would be left out without a word.
         if now.schema_sum != plan.source.schema_sum {
             return Err(Error::failed("the source's schema has changed since the plan was made")
                 .hint("make the plan again with: sqlite-to-pg plan DB -o FILE"));
         }
-        snapshot.check_beside(|_| Ok(()))?;
-        accept_rejects(args, &mut plan);
         return Ok((plan, Vec::new()));
     }
     let mut built = build::build_plan(snapshot, &args.rules, quiet)?;
@@ -239,7 +333,6 @@ fn make_plan(
         }
         None => verb::refuse_sets(&args.rules)?,
     }
-    accept_rejects(args, &mut built.plan);
     Ok((built.plan, built.mismatches))
 }
 

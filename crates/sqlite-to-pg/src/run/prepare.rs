@@ -20,11 +20,13 @@ impl Migration<'_> {
     /// All of it. The answer is the plan that was carried out: the planned one, made anew where the target did not take it,
     /// with every outcome.
     pub(super) fn prepare_copy(&mut self) -> Result<Plan> {
-        create::begin_stage(&mut self.control, self.stage)?;
         if self.plan.mode == Mode::Existing {
             return self.stage_rows();
         }
-        let mut clients = session::open_sessions(self.to, self.snapshot.readers().len())?;
+        let mut clients = std::mem::take(&mut self.clients);
+        if clients.is_empty() {
+            clients = session::open_sessions(self.to, self.snapshot.readers().len())?;
+        }
         let plan = self.create_tables(self.plan)?;
         let plan = self.copy_rows(plan, &mut clients)?;
         let plan = self.replace_differing_columns(plan, &mut clients)?;
@@ -57,7 +59,8 @@ impl Migration<'_> {
 
     fn create_tables(&mut self, plan: &Plan) -> Result<Plan> {
         let mut plan = plan.clone();
-        for refused in create::create_tables(&mut self.control, &plan, self.stage)? {
+        let left = self.left_to_load(&plan);
+        for refused in create::create_tables(&mut self.control, &left, self.stage)? {
             plan = self.without_generated(&plan, &[(refused.table, refused.column)], &refused.why);
         }
         Ok(plan)
@@ -72,16 +75,24 @@ impl Migration<'_> {
         replan(plan, &Obstacle::Generated(columns))
     }
 
+    /// The plan without the tables that are there with all their rows.
+    fn left_to_load(&self, plan: &Plan) -> Plan {
+        let mut left = plan.clone();
+        left.tables.retain(|t| !self.loaded.contains_key(&t.source));
+        left
+    }
+
     fn load_tables(&mut self, plan: &Plan, clients: &mut [Client], quiet: bool) -> Result<()> {
         let load = Load { plan, schema: self.stage, rejects: self.rejects, quiet };
-        let loaded = load.copy_tables(&mut self.snapshot, clients)?;
+        let loaded = load.copy_tables(self.snapshot, clients)?;
         self.summary.loaded.extend(plan.tables.iter().map(|t| t.source.clone()).zip(loaded));
         Ok(())
     }
 
     fn copy_rows(&mut self, mut plan: Plan, clients: &mut [Client]) -> Result<Plan> {
         let began = Instant::now();
-        if let Err(e) = self.load_tables(&plan, clients, self.quiet) {
+        self.summary.loaded.extend(self.loaded.iter().map(|(name, loaded)| (name.clone(), *loaded)));
+        if let Err(e) = self.load_tables(&self.left_to_load(&plan), clients, self.quiet) {
             let generated = generated_columns(&plan);
             if e.kind() != Kind::Failed || generated.is_empty() {
                 return Err(e);
@@ -89,6 +100,7 @@ impl Migration<'_> {
             // It may be the expression of such a column that failed on a value: everything once more without them.
             // What the first try put on the list comes again with the second.
             self.rejects.clear()?;
+            self.loaded.clear();
             create::begin_stage(&mut self.control, self.stage)?;
             plan = self.without_generated(&plan, &generated, &e.chain());
             create::create_tables(&mut self.control, &plan, self.stage)?;

@@ -35,9 +35,13 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// A phase ended that began then.
+    /// A phase ended that began then; one that had ended before went on.
     pub(crate) fn end_phase(&mut self, name: &str, began: Instant) {
-        self.phases.push((name.to_string(), began.elapsed().as_secs_f64()));
+        let seconds = began.elapsed().as_secs_f64();
+        match self.phases.iter_mut().find(|(phase, _)| phase == name) {
+            Some((_, all)) => *all += seconds,
+            None => self.phases.push((name.to_string(), seconds)),
+        }
     }
 
     pub(crate) fn note_proof(&mut self, proof: CopyProof) {

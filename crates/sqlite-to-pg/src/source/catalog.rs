@@ -38,6 +38,11 @@ pub(crate) struct RawTable {
 }
 
 impl RawTable {
+    /// Whether a column of it is computed.
+    pub(crate) fn has_generated(&self) -> bool {
+        self.columns.iter().any(|c| c.generated)
+    }
+
     /// Adds the rowid as a column, unless one is it already or there is none.
     pub(crate) fn keep_rowid(&mut self) {
         let name = self.rowid.clone().filter(|_| self.alias.is_none());

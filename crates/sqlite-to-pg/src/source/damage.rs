@@ -1,11 +1,12 @@
 //! Whether the file is whole, judged before a row of it is copied: what is damaged often reads as empty.
 
 use super::{catalog, log, open, quote_name};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, InterruptHandle};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use toban_core::{Context, Error, Kind, Result, shutdown};
 
@@ -86,36 +87,54 @@ fn missing_pages(header: &[u8; HEADER], size: u64) -> Option<String> {
 /// Messages of SQLite about a file that is whole: rows that break a rule of the schema, an index of words that is stale.
 pub(crate) type Remarks = BTreeSet<String>;
 
-/// Reads every page on `db`, as SQLite's integrity_check does, while `work` runs on other connections.
-///
-/// # Errors
-/// Corrupt, naming what is damaged; those of `work`; Retry when told to stop.
-pub(crate) fn check_beside<T>(
-    db: &mut Connection,
-    path: &Path,
-    work: impl FnOnce() -> Result<T>,
-) -> Result<(T, Remarks)> {
-    let interrupt = db.get_interrupt_handle();
-    std::thread::scope(|scope| {
-        // On a connection of its own: integrity_check reads every page, and the copy need not wait for it. What it
-        // finds still ends the run, since nothing is put in place before both are done.
-        let checking = scope.spawn(|| check_pages(db, path));
-        let done = work();
-        // An error of `work` may come from the damage itself, of which the check tells more.
+/// The reading of every page, as SQLite's integrity_check does it, beside all other work.
+pub(crate) struct PageCheck {
+    state: CheckState,
+}
+
+enum CheckState {
+    Running { thread: JoinHandle<Result<Remarks>>, interrupt: InterruptHandle },
+    Ended(Remarks),
+}
+
+impl PageCheck {
+    /// Begins it on a connection and a thread of its own: only what makes the copy visible has to wait for it.
+    pub(crate) fn begin(mut judge: Connection, path: &Path) -> PageCheck {
+        let (interrupt, path) = (judge.get_interrupt_handle(), path.to_path_buf());
+        let thread = std::thread::spawn(move || check_pages(&mut judge, &path));
+        PageCheck { state: CheckState::Running { thread, interrupt } }
+    }
+
+    /// One that has ended already, with remarks about a whole file.
+    pub(crate) fn ended(remarks: Remarks) -> PageCheck {
+        PageCheck { state: CheckState::Ended(remarks) }
+    }
+
+    /// Waits for its end; the answer is that of the work that went on beside it, with the remarks about a whole file.
+    ///
+    /// # Errors
+    /// Corrupt for a damaged file, naming what is damaged, whatever came of the work; those of the work; Retry when told to
+    /// stop.
+    pub(crate) fn settle<T>(self, done: Result<T>) -> Result<(T, Remarks)> {
+        let (thread, interrupt) = match self.state {
+            CheckState::Ended(remarks) => return Ok((done?, remarks)),
+            CheckState::Running { thread, interrupt } => (thread, interrupt),
+        };
+        // An error of the work may come from the damage itself, of which the check tells more.
         let told = done.as_ref().is_err_and(|e| !matches!(e.kind(), Kind::Failed | Kind::Corrupt));
-        while !checking.is_finished() {
+        while !thread.is_finished() {
             if told || shutdown::check().is_err() {
                 interrupt.interrupt();
             }
             std::thread::sleep(Duration::from_millis(5));
         }
         let checked =
-            checking.join().unwrap_or_else(|_| Err(Error::failed("a thread panicked: this is a bug")));
+            thread.join().unwrap_or_else(|_| Err(Error::failed("a thread panicked: this is a bug")));
         match (done, checked) {
             (Err(_), Err(e)) if e.kind() == Kind::Corrupt => Err(e),
             (done, checked) => Ok((done?, checked?)),
         }
-    })
+    }
 }
 
 /// Reads every page, as SQLite's integrity_check does.

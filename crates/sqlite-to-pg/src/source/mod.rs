@@ -5,7 +5,9 @@ pub(crate) mod damage;
 pub(crate) mod ddl;
 pub(crate) mod log;
 pub(crate) mod open;
+pub(crate) mod orphans;
 pub(crate) mod ranges;
+pub(crate) mod salvage;
 pub(crate) mod snapshot;
 pub(crate) mod virtual_table;
 

@@ -49,8 +49,12 @@ fn split_range(min: i64, max: i64) -> Vec<(i64, i64)> {
 pub(crate) struct Query<'a> {
     pub(crate) table: &'a str,
     pub(crate) columns: &'a [String],
+    /// What is asked of each row beside its columns.
+    pub(crate) expressions: &'a [String],
     pub(crate) rowid: Option<&'a str>,
     pub(crate) range: RowidRange,
+    /// At most so many rows.
+    pub(crate) limit: Option<usize>,
 }
 
 impl Query<'_> {
@@ -76,12 +80,14 @@ impl Query<'_> {
 
     /// No index helps: it may be damaged, and what the table itself holds is copied.
     fn select_sql(&self) -> String {
-        let list: Vec<String> = self.columns.iter().map(|c| quote_name(c)).collect();
+        let mut list: Vec<String> = self.columns.iter().map(|c| quote_name(c)).collect();
+        list.extend_from_slice(self.expressions);
         let list = if list.is_empty() { "1".into() } else { list.join(", ") };
         let from = format!("select {list} from {} not indexed", quote_name(self.table));
+        let limit = self.limit.map(|n| format!(" limit {n}")).unwrap_or_default();
         match self.rowid.filter(|_| self.range.is_some()) {
-            Some(rowid) => format!("{from} where {} between ?1 and ?2", quote_name(rowid)),
-            None => from,
+            Some(rowid) => format!("{from} where {} between ?1 and ?2{limit}", quote_name(rowid)),
+            None => from + &limit,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One moment of a database that others may go on writing to, seen by several connections.
 
-use super::damage::{self, Remarks};
+use super::damage::{self, PageCheck};
 use super::open;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -47,22 +47,15 @@ impl Snapshot {
         Ok(Snapshot { readers, judge, path: path.to_path_buf() })
     }
 
-    /// Does `work` and reads every page besides, to tell whether the file is whole; remarks about a whole one are
-    /// the answer.
+    /// Begins to read every page, to tell whether the file is whole; nothing is put in place before that has ended. Where one
+    /// connection alone reads, it does so at once.
     ///
     /// # Errors
-    /// Corrupt for a damaged file, whatever came of `work`; those of `work`.
-    pub(crate) fn check_beside<T>(
-        &mut self,
-        work: impl FnOnce(&mut Snapshot) -> Result<T>,
-    ) -> Result<(T, Remarks)> {
-        let path = self.path.clone();
+    /// Those of [`damage::check_pages`], at once.
+    pub(crate) fn begin_check(&mut self) -> Result<PageCheck> {
         match self.judge.take() {
-            Some(mut judge) => damage::check_beside(&mut judge, &path, || work(self)),
-            None => {
-                let remarks = damage::check_pages(&mut self.readers[0], &path)?;
-                Ok((work(self)?, remarks))
-            }
+            Some(judge) => Ok(PageCheck::begin(judge, &self.path)),
+            None => damage::check_pages(&mut self.readers[0], &self.path).map(PageCheck::ended),
         }
     }
 

@@ -51,17 +51,19 @@ pub(crate) struct WantedExpression {
     /// Its name in the target, when the plan tells it; else its columns must do.
     pub(crate) exact: Option<String>,
     pub(crate) columns: Columns,
+    /// Of an index of columns alone: these in its order.
+    pub(crate) order: Vec<String>,
     pub(crate) unique: bool,
     pub(crate) partial: bool,
 }
 
-/// The columns of an index of all rows that has no expression.
-fn plain_columns(index: &model::Index) -> Option<Columns> {
+/// The columns of an index that has no expression, in its order.
+fn plain_columns(index: &model::Index) -> Option<Vec<String>> {
     let name = |part: &model::IndexPart| {
         let inner = part.sql.strip_prefix('"')?.strip_suffix('"')?;
         Some(inner.replace("\"\"", "\""))
     };
-    index.parts.iter().map(name).collect::<Option<_>>().filter(|_| index.predicate.is_none())
+    index.parts.iter().map(name).collect()
 }
 
 /// The parent of a key in the source, and its columns there.
@@ -102,11 +104,16 @@ pub(crate) fn planned_objects(plan: &Plan, table: &model::Table, target: &Target
         exact: Some(name.into()),
         ..WantedExpression::default()
     };
-    let whole = |i: &model::Index| WantedExpression {
-        unique: i.unique,
-        partial: i.predicate.is_some(),
-        columns: plain_columns(i).unwrap_or_default(),
-        ..exact(&i.target)
+    let whole = |i: &model::Index| {
+        let order = plain_columns(i).unwrap_or_default();
+        let of_all = order.iter().filter(|_| i.predicate.is_none());
+        WantedExpression {
+            unique: i.unique,
+            partial: i.predicate.is_some(),
+            columns: of_all.cloned().collect(),
+            order,
+            ..exact(&i.target)
+        }
     };
     let checks =
         table.checks.iter().filter(|c| made(ObjectKind::Check, &format!("{}.{}", table.source, c.name)));

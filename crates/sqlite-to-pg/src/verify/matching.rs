@@ -4,10 +4,13 @@ use super::expected::{
     ExpectedObjects, WantedExpression, WantedForeignKey, nullable_columns, planned_objects,
 };
 use super::objects::expressions::SourceCheck;
-use super::pair::{ColumnBounds, Element, Form, PairColumn, Rule, TablePair, find_name, target_names};
+use super::pair::{
+    ColumnBounds, Element, Form, PairColumn, PairOrphans, Rule, TablePair, find_name, target_names,
+};
 use super::record::{Difference, DifferenceKind};
 use super::{source, target};
 use crate::model::{self, Action, Mode, Outcome, Plan, Policy};
+use crate::source::orphans::orphan_sql;
 use rusqlite::Connection;
 
 /// What is compared, and what cannot be.
@@ -63,6 +66,12 @@ impl Matched {
         let mut pair = new_pair(&table.source, &plan.schema, target, columns);
         pair.rowid.clone_from(&table.rowid);
         (pair.action, pair.accepts) = (table.action, table.accept_rejects);
+        let orphans = table
+            .orphans
+            .iter()
+            .enumerate()
+            .map(|(at, rule)| PairOrphans { sql: orphan_sql(table, at), nulled: rule.nulled.clone() });
+        pair.orphans = orphans.collect();
         order_key_first(&mut pair, &table.key);
         let by_rowid = own.is_some_and(|t| t.numbered && t.key == table.key);
         pair.numbered = by_rowid && pair.key == 1 && pair.columns[0].form.is_integer();
@@ -207,7 +216,9 @@ impl NameMatcher<'_> {
 
 fn wanted_index(wanted: &WantedExpression, columns: &[PairColumn]) -> Option<WantedExpression> {
     let own: Vec<String> = wanted.columns.iter().cloned().collect();
-    Some(WantedExpression { columns: target_names(&own, columns)?.into_iter().collect(), ..wanted.clone() })
+    let order = target_names(&wanted.order, columns)?;
+    let columns = target_names(&own, columns)?.into_iter().collect();
+    Some(WantedExpression { columns, order, ..wanted.clone() })
 }
 
 /// Of these columns those whose counterpart has no default.
@@ -233,6 +244,7 @@ fn new_pair(source: &str, schema: &str, target: &target::TargetTable, columns: V
         action: Action::Refuse,
         accepts: false,
         inherited: target.inherited,
+        orphans: Vec::new(),
     }
 }
 

@@ -13,7 +13,7 @@ mod values;
 use crate::cli::VerifyArgs;
 use crate::model::Plan;
 use crate::plan;
-use crate::source::catalog;
+use crate::source::{catalog, orphans};
 use crate::target::definitions::Definitions;
 use expected::ExpectedObjects;
 use matching::Matched;
@@ -242,6 +242,9 @@ fn compare_all(
     let CompareScope { plan, schema, quiet } = *scope;
     let [reader, ..] = readers else { return Err(Error::failed("no connection to the source")) };
     let own = source::read_schema(reader)?;
+    if let Some(plan) = plan {
+        orphans::list_orphans(readers, &plan.tables)?;
+    }
     let targets = target::read_tables(&mut clients[0], schema)?;
     let mut matched = match plan {
         Some(plan) => matching::match_by_plan(plan, &own, &targets),

@@ -79,6 +79,24 @@ pub(crate) struct TablePair {
     pub(crate) accepts: bool,
     /// Others inherit from the target, and their rows are not its own.
     pub(crate) inherited: bool,
+    /// What becomes of rows whose foreign key has no parent.
+    pub(crate) orphans: Vec<PairOrphans>,
+}
+
+/// Rows of a table that have no parent.
+#[derive(Clone, Debug)]
+pub(crate) struct PairOrphans {
+    /// Whether a row is one of them, as an expression of SQLite's.
+    pub(crate) sql: String,
+    /// Columns that are NULL in the target; none: the row is left out.
+    pub(crate) nulled: Vec<String>,
+}
+
+impl PairOrphans {
+    /// Whether this sets a column to NULL.
+    pub(crate) fn nulls(&self, column: &PairColumn) -> bool {
+        self.nulled.contains(&column.source)
+    }
 }
 
 impl TablePair {

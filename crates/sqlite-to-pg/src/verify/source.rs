@@ -262,7 +262,8 @@ fn wanted_index(columns: &[String], parts: &[Option<String>], sql: &str) -> Want
     let (text, partial) = ddl::index_expressions(sql);
     let mut named = ddl::named_columns(&text, columns);
     named.extend(parts.iter().flatten().cloned());
-    WantedExpression { columns: named, partial, ..WantedExpression::default() }
+    let order = parts.iter().cloned().collect::<Option<_>>().unwrap_or_default();
+    WantedExpression { columns: named, order, partial, ..WantedExpression::default() }
 }
 
 fn query_strings(connection: &Connection, sql: &str, of: &str) -> Sql<Vec<Option<String>>> {

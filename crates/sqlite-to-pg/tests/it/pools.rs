@@ -24,7 +24,9 @@ fn a_pool_of_transactions_is_refused_before_anything_is_set() {
             &["run", "app.db", "--to", &own, "--existing", "append"],
             &["plan", "app.db", "--for", &own],
         ] {
-            world.tool(args).refused_in_a_line(1, "a pool in transaction mode");
+            let ran = world.tool(args);
+            ran.refused_in_a_line(1, "a pool in transaction mode");
+            assert!(ran.stderr.contains("pool_mode = session"), "{ran:?}");
         }
         let through = std::process::Command::new(world.pg.bin("psql"))
             .args(["-XAt", "-d", &own, "-c", TRACES])

@@ -180,6 +180,38 @@ fn v17_to_v21_text_that_postgresql_cannot_hold() {
 }
 
 #[test]
+fn v18_text_of_an_old_windows_is_read_as_such() {
+    let world = World::of(
+        "create table t (id integer primary key, x text, y varchar(3), n int); insert into t values (1, cast(x'4dfc6c6c657220803520939594' as text), cast(x'e9e9e9' as text), 7), (2, 'Müller', 'abc', 8), (3, cast(x'81ff' as text), null, 9);",
+    );
+    world.run(&["--on-invalid", "cp1252", "--report", "told"]).ended(0);
+    world.gives(&[
+        (
+            "select x, y, pg_typeof(n) from t where id < 3 order by id",
+            "Müller €5 “•”|ééé|bigint\nMüller|abc|bigint",
+        ),
+        ("select to_hex(ascii(x)), substr(x, 2) from t where id = 3", "81|ÿ"),
+    ]);
+    world.verified();
+    world.psql("update t set x = 'Muller €5 “•”' where id = 1");
+    assert_eq!(world.verify().status, Some(4));
+    world.run(&["--undo", "--even-if-changed"]).ended(0);
+
+    // A NUL byte is still one that nothing stands for, and what is too long when it is read so is no text of the column.
+    world.sqlite("insert into t values (4, cast(x'e900' as text), null, null), (5, 'x', 'abcd', 1)");
+    world.run(&["--on-invalid", "cp1252", "--report", "told"]).refused_in_a_line(3, "1 values");
+    world.gives(&[("select x from t where id = 4", "é␀")]);
+    assert_eq!(world.verify().status, Some(3));
+    world.run(&["--undo"]).ended(0);
+    world.psql("create table t (id bigint primary key, x text, y varchar(3), n bigint)");
+    let existing = ["--existing", "refuse", "--on-invalid", "cp1252", "--accept-rejects"];
+    world.run(&existing).refused_in_a_line(4, "1 values do not fit");
+    world.sqlite("delete from t where id = 5");
+    world.run(&existing).ended(0);
+    world.gives(&[("select y from t where id = 1", "ééé")]);
+}
+
+#[test]
 fn v19_and_v20_utf_16_arrives_like_its_utf_8_twin() {
     let rows =
         "create table t (id integer primary key, x text); insert into t values (1, 'é€😀'), (2, 'plain');";

@@ -84,6 +84,28 @@ fn a_partial_index_is_no_unique_constraint() {
     assert_eq!(world.verify(&[]).differs(), ["constraint t unique (a)"]);
 }
 
+/// An index on (a, b) finds no rows by b alone.
+#[test]
+fn the_order_of_an_index_s_columns_is_compared() {
+    let source = "create table t (a int, b int, c int, d int, primary key (b, a), unique (c, d)) without rowid; \
+        create index i on t (c, b); create index e on t (lower(c), a); create index p on t (d, c) where a > 0; insert into t values (1, 2, 3, 4)";
+    let made = |pk: &str, unique: &str, i: &str| {
+        format!(
+            "create table t (a bigint, b bigint, c bigint, d bigint, primary key ({pk}), unique ({unique})); create index on t ({i}); \
+             create index on t (lower(c::text), a); create index on t (d, c) where a > 0; insert into t values (1, 2, 3, 4)"
+        )
+    };
+    World::both(source, &made("b, a", "c, d", "c, b")).verify(&[]).equal();
+    let ran = World::both(source, &made("a, b", "d, c", "b, c")).verify(&[]);
+    let records = ran.records();
+    let index = records.iter().find(|r| r["column"] == "index i").unwrap_or_else(|| panic!("{records:#?}"));
+    assert_eq!((&index["source"], &index["target"]), (&"(c, b)".into(), &"(b, c)".into()));
+    assert_eq!(
+        ran.differs(),
+        ["constraint t index i", "constraint t primary key (b, a)", "constraint t unique (c, d)"]
+    );
+}
+
 /// SQLite lets a primary key hold NULL, and PostgreSQL does not.
 #[test]
 fn a_unique_index_stands_for_a_key_that_holds_null() {

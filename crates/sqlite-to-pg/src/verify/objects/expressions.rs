@@ -19,22 +19,25 @@ use toban_core::pg::Ident;
 struct PresentExpression {
     name: String,
     columns: Columns,
+    /// Of an index: its own columns, in its order.
+    order: Vec<String>,
     unique: bool,
     partial: bool,
 }
 
-const CHECKS: &str = "select c.oid, c.conname, false, false, a.attname from pg_catalog.pg_constraint c \
+const CHECKS: &str = "select c.oid, c.conname, false, false, a.attname, false from pg_catalog.pg_constraint c \
     left join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey) \
     where c.conrelid = $OID and c.contype = 'c' order by 1";
 
-/// Columns of an index: its own, and those that its expressions and its predicate depend on.
-const INDEXES: &str = "select i.indexrelid, c.relname, i.indisunique, i.indpred is not null, a.attname \
+/// Columns of an index: its own, in its order and marked so, and those that its expressions and its predicate depend on.
+const INDEXES: &str = "select i.indexrelid, c.relname, i.indisunique, i.indpred is not null, a.attname, \
+    pg_catalog.array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts \
     from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid \
     left join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum > 0 \
     and (a.attnum = any (i.indkey) or exists (select from pg_catalog.pg_depend d \
         where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = i.indexrelid \
         and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = i.indrelid and d.refobjsubid = a.attnum)) \
-    where i.indrelid = $OID and i.indisvalid order by 1";
+    where i.indrelid = $OID and i.indisvalid order by 1, pg_catalog.array_position(i.indkey::int2[], a.attnum)";
 
 impl TableJudge<'_> {
     /// How many checks, indexes and defaults were looked for, and those that are not there.
@@ -52,10 +55,7 @@ impl TableJudge<'_> {
         }
         if !expected.indexes.is_empty() {
             let found = self.read_expressions(INDEXES)?;
-            let there = |w: &WantedExpression| found.iter().any(|f| fits_index(f, w));
-            told.extend(
-                expected.indexes.iter().filter_map(|w| self.missing_expression("index", w, there(w))),
-            );
+            told.extend(expected.indexes.iter().filter_map(|w| self.find_lacking_index(&found, w)));
         }
         for column in &expected.no_default {
             told.push(self.missing_object(&format!("default of {column}")));
@@ -71,6 +71,22 @@ impl TableJudge<'_> {
         (!there).then(|| self.missing_object(&format!("{kind} {}", wanted.name)))
     }
 
+    /// An index that is not there, or whose columns have another order: it finds other rows, and sorts otherwise.
+    fn find_lacking_index(
+        &self,
+        found: &[PresentExpression],
+        wanted: &WantedExpression,
+    ) -> Option<Difference> {
+        let fitting: Vec<_> = found.iter().filter(|f| fits_index(f, wanted)).collect();
+        let Some(first) = fitting.first() else { return self.missing_expression("index", wanted, false) };
+        let same = |f: &&PresentExpression| f.order.len() != wanted.order.len() || f.order == wanted.order;
+        if wanted.order.is_empty() || fitting.iter().any(same) {
+            return None;
+        }
+        let lacks = self.missing_object(&format!("index {}", wanted.name));
+        Some(lacks.between(&list_columns(&wanted.order), &list_columns(&first.order)))
+    }
+
     pub(super) fn missing_object(&self, what: &str) -> Difference {
         Difference::of_table(&self.pair.source, DifferenceKind::Constraint, what)
     }
@@ -79,13 +95,14 @@ impl TableJudge<'_> {
         let sql = sql.replace("$OID", &self.expected.oid.to_string());
         let mut found: Vec<(Option<String>, PresentExpression)> = Vec::new();
         for row in query_texts(self.client, &sql)? {
-            let [oid, name, unique, partial, column] = row.as_slice() else { continue };
+            let [oid, name, unique, partial, column, own] = row.as_slice() else { continue };
+            let is = |cell: &Option<String>| cell.as_deref() == Some("t");
             if found.last().is_none_or(|(last, _)| last != oid) {
-                let is = |cell: &Option<String>| cell.as_deref() == Some("t");
                 let name = name.clone().unwrap_or_default();
                 let one = PresentExpression {
                     name,
                     columns: Columns::new(),
+                    order: Vec::new(),
                     unique: is(unique),
                     partial: is(partial),
                 };
@@ -93,10 +110,15 @@ impl TableJudge<'_> {
             }
             if let Some((_, one)) = found.last_mut() {
                 one.columns.extend(column.clone());
+                one.order.extend(column.clone().filter(|_| is(own)));
             }
         }
         Ok(found.into_iter().map(|(_, one)| one).collect())
     }
+}
+
+pub(super) fn list_columns(columns: &[String]) -> String {
+    format!("({})", columns.join(", "))
 }
 
 /// Whether a check is there; it is taken from `found`, so that one does not stand for two.

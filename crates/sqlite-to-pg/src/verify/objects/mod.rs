@@ -3,6 +3,7 @@
 pub(crate) mod definitions;
 pub(crate) mod expressions;
 
+use self::expressions::list_columns;
 use crate::verify::expected::{ExpectedObjects, WantedForeignKey};
 use crate::verify::pair::TablePair;
 use crate::verify::record::{Difference, DifferenceKind};
@@ -18,10 +19,20 @@ use toban_core::{Context, Result};
 /// What a table of the target has.
 #[derive(Debug, Default)]
 struct Present {
-    /// Columns of each valid unique index of all rows, or those that its expressions use; whether it is the primary key.
-    uniques: Vec<(BTreeSet<String>, bool)>,
+    /// Each valid unique index of all rows.
+    uniques: Vec<PresentUnique>,
     /// Columns, parent, the parent's columns, and whether it holds for old rows too.
     references: Vec<(WantedForeignKey, bool)>,
+}
+
+/// A unique index.
+#[derive(Debug, Default)]
+struct PresentUnique {
+    /// Its columns, and those that its expressions use.
+    columns: BTreeSet<String>,
+    /// Its own columns, in its order.
+    order: Vec<String>,
+    is_primary: bool,
 }
 
 /// Both sides of one table, and a connection to each.
@@ -33,13 +44,14 @@ pub(crate) struct TableJudge<'a> {
 }
 
 /// Unique indexes: their own columns, or, of expressions, those which they depend on.
-const UNIQUES: &str = "select i.indexrelid, i.indisprimary, a.attname \
+const UNIQUES: &str = "select i.indexrelid, i.indisprimary, a.attname, \
+    pg_catalog.array_position(i.indkey::int2[], a.attnum) < i.indnkeyatts \
     from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum > 0 \
     where i.indrelid = $OID and i.indisunique and i.indisvalid and i.indpred is null \
     and (a.attnum = any (i.indkey) or exists (select from pg_catalog.pg_depend d \
         where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = i.indexrelid \
         and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = i.indrelid and d.refobjsubid = a.attnum)) \
-    order by 1";
+    order by 1, pg_catalog.array_position(i.indkey::int2[], a.attnum)";
 
 const REFERENCES: &str = "select c.oid, p.relname, c.convalidated, a.attname, b.attname, \
     case c.confdeltype when 'r' then 'restrict' when 'c' then 'cascade' when 'n' then 'set null' when 'd' then 'set default' else 'no action' end, \
@@ -88,10 +100,12 @@ impl TableJudge<'_> {
         for row in self.query_table(UNIQUES)? {
             if last.as_ref() != Some(&row[0]) {
                 last = Some(row[0].clone());
-                present.uniques.push((BTreeSet::new(), row[1].as_deref() == Some("t")));
+                let is_primary = row[1].as_deref() == Some("t");
+                present.uniques.push(PresentUnique { is_primary, ..PresentUnique::default() });
             }
-            if let Some((columns, _)) = present.uniques.last_mut() {
-                columns.extend(row[2].clone());
+            if let Some(unique) = present.uniques.last_mut() {
+                unique.columns.extend(row[2].clone());
+                unique.order.extend(row[2].clone().filter(|_| row[3].as_deref() == Some("t")));
             }
         }
         last = None;
@@ -123,14 +137,17 @@ impl TableJudge<'_> {
         present: &Present,
     ) -> Result<Option<Difference>> {
         let wanted: BTreeSet<String> = columns.iter().cloned().collect();
-        let mut fitting = present.uniques.iter().filter(|(has, _)| *has == wanted);
-        if fitting.clone().any(|(_, is_primary)| *is_primary || !primary) {
-            return Ok(None);
+        let kind = if primary { "primary key" } else { "unique" };
+        let fitting: Vec<_> = present.uniques.iter().filter(|has| has.columns == wanted).collect();
+        if fitting.iter().any(|has| has.is_primary || !primary) {
+            let same = |has: &&PresentUnique| has.order.len() != columns.len() || has.order == *columns;
+            let other = fitting.first().filter(|_| !fitting.iter().any(same));
+            let what = || self.missing_constraint(kind, columns);
+            return Ok(other.map(|has| what().between(&list_columns(columns), &list_columns(&has.order))));
         }
         // SQLite lets a primary key hold NULL; PostgreSQL does not, and a unique index is all that can be had.
-        let excused = primary && fitting.next().is_some() && self.holds_null(columns)?;
-        Ok((!excused)
-            .then(|| self.missing_constraint(if primary { "primary key" } else { "unique" }, columns)))
+        let excused = primary && !fitting.is_empty() && self.holds_null(columns)?;
+        Ok((!excused).then(|| self.missing_constraint(kind, columns)))
     }
 
     fn holds_null(&self, columns: &[String]) -> Result<bool> {

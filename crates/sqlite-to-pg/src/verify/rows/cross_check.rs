@@ -69,7 +69,13 @@ fn read_sample(reader: &Connection, pair: &TablePair, start: Option<i64>, size: 
             Form::Json | Form::Jsonb => format!("typeof({name}) = 'blob'"),
             _ => format!("typeof({name}) = 'text' and instr(cast({name} as blob), x'00')"),
         };
-        format!("case when {unreadable} or octet_length({name}) > 1000000 then 'X' else quote({name}) end")
+        // A row that is left out is not there, and of one that is not the key is NULL.
+        let nulled =
+            pair.orphans.iter().filter(|o| o.nulls(c)).map(|o| format!("when {} then 'NULL' ", o.sql));
+        let nulled: String = nulled.collect();
+        format!(
+            "case {nulled}when {unreadable} or octet_length({name}) > 1000000 then 'X' else quote({name}) end"
+        )
     };
     let columns: Vec<String> = pair.columns.iter().map(quote).collect();
     let rowid = Ident::new(pair.rowid.as_deref().unwrap_or_default());

@@ -6,6 +6,7 @@ use crate::verify::pair::{Form, PairColumn, Rule, TablePair, print_beginning_sql
 use crate::verify::source::{self, explain_error};
 use crate::verify::values::convert::{Converter, RowStatus};
 use postgres::Client;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -146,13 +147,14 @@ pub(crate) fn scan_source(
     let mut statement = connection.prepare(&source_sql(pair, scan)).map_err(wrong)?;
     let mut rows = statement.query([]).map_err(wrong)?;
     let (mut converter, mut buffer, mut rejected, mut seen) = (Converter::default(), Vec::new(), 0, 0_u64);
+    let reader = RowReader { pair, answers: pair.columns.len() + usize::from(scan.located) };
     while let Some(row) = rows.next().map_err(wrong)? {
         seen += 1;
         if seen % 4096 == 0 {
             shutdown::check()?;
         }
         buffer.clear();
-        match convert_row(&mut converter, row, &pair.columns, &mut buffer).map_err(wrong)? {
+        match reader.convert_row(&mut converter, row, &mut buffer).map_err(wrong)? {
             RowStatus::Compared => each(RowBytes::new(&buffer, pair.key), row)?,
             RowStatus::Rejected => rejected += 1,
         }
@@ -160,24 +162,45 @@ pub(crate) fn scan_source(
     Ok(LeftOut { rows: rejected, values: converter.replaced })
 }
 
-fn convert_row(
-    converter: &mut Converter,
-    row: &Row<'_>,
-    columns: &[PairColumn],
-    out: &mut Vec<u8>,
-) -> rusqlite::Result<RowStatus> {
-    for (i, column) in columns.iter().enumerate() {
-        if converter.convert_field(row.get_ref(i)?, column, out) == RowStatus::Rejected {
+/// How rows of the source are read.
+struct RowReader<'a> {
+    pair: &'a TablePair,
+    /// Where the answers of the rules for orphans begin in a row.
+    answers: usize,
+}
+
+impl RowReader<'_> {
+    fn convert_row(
+        &self,
+        converter: &mut Converter,
+        row: &Row<'_>,
+        out: &mut Vec<u8>,
+    ) -> rusqlite::Result<RowStatus> {
+        let TablePair { columns, orphans, .. } = self.pair;
+        let mut of_row = Vec::new();
+        for (at, rule) in orphans.iter().enumerate() {
+            of_row.extend(row.get::<_, bool>(self.answers + at)?.then_some(rule));
+        }
+        if of_row.iter().any(|rule| rule.nulled.is_empty()) {
             return Ok(RowStatus::Rejected);
         }
+        for (i, column) in columns.iter().enumerate() {
+            let nulled = of_row.iter().any(|rule| rule.nulls(column));
+            converter.replaced += u64::from(nulled);
+            let value = if nulled { ValueRef::Null } else { row.get_ref(i)? };
+            if converter.convert_field(value, column, out) == RowStatus::Rejected {
+                return Ok(RowStatus::Rejected);
+            }
+        }
+        Ok(RowStatus::Compared)
     }
-    Ok(RowStatus::Compared)
 }
 
 fn source_sql(pair: &TablePair, scan: &PartScan) -> String {
     let mut columns: Vec<String> = pair.columns.iter().map(selected_sql).collect();
     let rowid = pair.rowid.as_deref().map_or("null".into(), |name| Ident::new(name).to_string());
     columns.extend(scan.located.then(|| rowid.clone()));
+    columns.extend(pair.orphans.iter().map(|o| o.sql.clone()));
     let filter = match scan.part {
         TablePart::Numbers(from, to) => format!(" where {rowid} between {from} and {to}"),
         _ => String::new(),
@@ -271,6 +294,7 @@ mod tests {
             action: crate::model::Action::Refuse,
             accepts: false,
             inherited: false,
+            orphans: Vec::new(),
         };
         source_parts(&pair)
     }

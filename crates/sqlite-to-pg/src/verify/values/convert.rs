@@ -45,13 +45,21 @@ impl Converter {
             return put_size(start, out);
         }
         out.truncate(start + 4);
-        self.replaced += u64::from(matches!(column.policy, Policy::Null | Policy::Replace));
+        let loses = match column.policy {
+            Policy::Null | Policy::Replace => true,
+            Policy::Cp1252 => value.as_bytes().is_ok_and(|b| memchr::memchr(0, b).is_some()),
+            _ => false,
+        };
+        self.replaced += u64::from(loses);
         let rounds = matches!(column.form, Form::Timestamp | Form::TimestampTz | Form::Time | Form::Interval);
         match column.policy {
             Policy::Round if rounds && self.put_nearest(value, column, out).is_some() => {
                 return put_size(start, out);
             }
-            Policy::Stop | Policy::Round => {
+            Policy::Cp1252 if is_broken(value) && self.put_nearest(value, column, out).is_some() => {
+                return put_size(start, out);
+            }
+            Policy::Stop | Policy::Round | Policy::Cp1252 => {
                 out.truncate(start + 4);
                 out[start..].copy_from_slice(&NEVER.to_be_bytes());
             }
@@ -87,13 +95,13 @@ impl Converter {
         let start = out.len();
         match (column.form, value) {
             (Form::Jsonb, ValueRef::Text(t)) if column.rule == Rule::Plan(Conversion::Tagged) => {
-                let text = storable_text(t);
+                let text = storable_text(t, column.policy);
                 self.canon
                     .write_canonical(tagged_json(ValueRef::Text(text.as_bytes()))?.as_bytes(), out)
                     .map(drop)
             }
             (Form::Text | Form::Padded | Form::Printed, ValueRef::Text(t) | ValueRef::Blob(t)) => {
-                out.extend_from_slice(storable_text(t).as_bytes());
+                out.extend_from_slice(storable_text(t, column.policy).as_bytes());
                 self.fits_bounds(column, &out[start..]).then_some(())
             }
             (Form::Timestamp | Form::TimestampTz, _) => {
@@ -354,9 +362,28 @@ fn tagged_json(value: ValueRef<'_>) -> Option<String> {
     })
 }
 
-/// Text that PostgreSQL can hold: U+2400 for each NUL byte, U+FFFD for what is not UTF-8.
-fn storable_text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace('\0', "\u{2400}")
+/// Whether PostgreSQL has no text of these bytes.
+fn is_broken(value: ValueRef<'_>) -> bool {
+    value.as_bytes().is_ok_and(|b| b.contains(&0) || std::str::from_utf8(b).is_err())
+}
+
+/// Text that PostgreSQL can hold: U+2400 for each NUL byte, and for what is not UTF-8 U+FFFD, or its characters in
+/// Windows-1252 (<https://www.unicode.org/Public/MAPPINGS/VENDORS/MICSFT/WINDOWS/CP1252.TXT>).
+fn storable_text(bytes: &[u8], policy: Policy) -> String {
+    const HIGH: [u16; 32] = [
+        0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152,
+        0x8d, 0x17d, 0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122,
+        0x161, 0x203a, 0x153, 0x9d, 0x17e, 0x178,
+    ];
+    let character = |b: &u8| match b.checked_sub(0x80).and_then(|at| HIGH.get(usize::from(at))) {
+        Some(code) => char::from_u32(u32::from(*code)).unwrap_or(char::REPLACEMENT_CHARACTER),
+        None => char::from(*b),
+    };
+    let text = match std::str::from_utf8(bytes) {
+        Err(_) if policy == Policy::Cp1252 => bytes.iter().map(character).collect(),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    text.replace('\0', "\u{2400}")
 }
 
 /// A moment to the nearest microsecond.
