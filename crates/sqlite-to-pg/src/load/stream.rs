@@ -28,7 +28,8 @@ pub(crate) struct TableStream<'p> {
     pub(crate) table: &'p Table,
     pub(crate) encoders: Vec<Encoder>,
     path: &'p Path,
-    columns: Vec<String>,
+    /// What a query must ask for: the values, then what names the row.
+    pub(crate) columns: Vec<String>,
     /// Where the key's columns are in the query's result.
     key: Range<usize>,
 }
@@ -105,7 +106,7 @@ impl<'p> TableStream<'p> {
     }
 
     /// Appends a row; false when it is left out.
-    fn put_row(&self, row: &Row<'_>, buf: &mut Vec<u8>, rejects: &Rejects) -> Result<bool> {
+    pub(crate) fn put_row(&self, row: &Row<'_>, buf: &mut Vec<u8>, rejects: &Rejects) -> Result<bool> {
         let start = buf.len();
         let width = i16::try_from(self.encoders.len()).unwrap_or(i16::MAX);
         buf.extend_from_slice(&width.to_be_bytes());

@@ -227,6 +227,8 @@ fn make_plan(
                 .hint("make the plan again with: sqlite-to-pg plan DB -o FILE"));
         }
         snapshot.check_beside(|_| Ok(()))?;
+        // What is copied is the file as it is now; `sync` compares it with the beginning of the capture.
+        plan.source = now;
         accept_rejects(args, &mut plan);
         return Ok((plan, Vec::new()));
     }

@@ -233,6 +233,7 @@ fn new_pair(source: &str, schema: &str, target: &target::TargetTable, columns: V
         action: Action::Refuse,
         accepts: false,
         inherited: target.inherited,
+        filter: None,
     }
 }
 

@@ -55,6 +55,13 @@ impl ColumnBounds {
     }
 }
 
+/// Which rows of a table are compared, where not all are: a condition in the SQL of each side.
+#[derive(Clone, Debug)]
+pub(crate) struct RowFilter {
+    pub(crate) source: String,
+    pub(crate) target: String,
+}
+
 /// A table on both sides.
 #[derive(Clone, Debug)]
 pub(crate) struct TablePair {
@@ -79,6 +86,8 @@ pub(crate) struct TablePair {
     pub(crate) accepts: bool,
     /// Others inherit from the target, and their rows are not its own.
     pub(crate) inherited: bool,
+    /// Only these rows are compared.
+    pub(crate) filter: Option<RowFilter>,
 }
 
 impl TablePair {

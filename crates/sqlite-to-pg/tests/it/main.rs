@@ -1,9 +1,12 @@
 //! The real binary between real SQLite files and real servers; values are judged by psql and sqlite3.
 
 mod bad;
+mod capture;
 mod chance;
+mod cutover;
 mod damage;
 mod existing;
+mod follow;
 mod itsm;
 mod keys;
 mod kill;
@@ -24,4 +27,5 @@ mod servers;
 mod undo;
 mod values;
 mod whole;
+mod workload;
 mod world;
