@@ -405,8 +405,9 @@ fn put_key(
         };
         nearest.map_err(|why| {
             let name = format!("{}.{}", followed.table.source, followed.key[at].source);
-            Error::failed(format!("{name} of row {}: {}", display_value(value), why.text()))
-                .hint("copy it again with another conversion or policy: run --undo, run, sync")
+            Error::failed(format!("{name} of row {}: {}", display_value(value), why.text())).hint(
+                "copy it again with another conversion or policy: run --undo --even-if-changed, run, sync",
+            )
         })?;
     }
     Ok(PutKey::Written)

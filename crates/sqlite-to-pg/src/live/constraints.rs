@@ -37,6 +37,9 @@ pub(super) fn take_away(client: &mut Client, plan: &Plan) -> Result<()> {
     rows.extend(client.query(TRIGGERS, &[&relations]).doing(doing)?);
     for row in rows {
         let (away, back, afterwards): (String, String, Option<String>) = (row.get(0), row.get(1), row.get(2));
+        // One that was away of an earlier copy in this schema would come back twice.
+        let once = "delete from toban_live.restored where target = $1 and statement = $2";
+        client.execute(once, &[&plan.schema, &back]).doing(doing)?;
         let sql = "insert into toban_live.restored (target, statement, afterwards) values ($1, $2, $3)";
         client.execute(sql, &[&plan.schema, &back, &afterwards]).doing(doing)?;
         client.batch_execute(&away).doing(|| away.clone())?;

@@ -143,7 +143,7 @@ fn check_proof(proof: &CopyProof, what: &str) -> Result<()> {
     match proof.total {
         0 => Ok(()),
         n => Err(Error::new(Kind::Findings, format!("{what}: in {n} places"))
-            .hint("who else writes to the copy? begin again with run --undo, run, sync")),
+            .hint("who else writes to the copy? begin again: run --undo --even-if-changed, run, sync")),
     }
 }
 
@@ -287,11 +287,16 @@ fn return_to_sqlite(link: &mut Link) -> Result<()> {
     lift_fence(&link.path, LOCK_WAIT)
 }
 
+/// Back to SQLite, as long as nothing was written to PostgreSQL.
 fn abort_cutover(link: &mut Link) -> Result<()> {
     match link.state.phase {
         Phase::Following => lift_fence(&link.path, LOCK_WAIT),
-        Phase::Proven if !has_entries(&mut link.client, &link.plan.schema)? => return_to_sqlite(link),
-        _ => Err(Error::usage("rows were written to PostgreSQL since the cutover, and would be lost")),
+        Phase::Proven | Phase::Switched if !has_entries(&mut link.client, &link.plan.schema)? => {
+            return_to_sqlite(link)
+        }
+        Phase::FellBack => Err(Error::usage("the application is back with SQLite already")),
+        _ => Err(Error::usage("rows were written to PostgreSQL since the cutover, and would be lost")
+            .hint("`sqlite-to-pg fallback` takes them along")),
     }
 }
 

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// Those of `check_file`; Usage for a file of several names, whose users would have a write-ahead log for each.
 pub(crate) fn find_file(path: &Path) -> Result<PathBuf> {
+    roll_back_journal(path);
     open::check_file(path)?;
     let doing = || format!("look at {}", path.display());
     let real = path.canonicalize().doing(doing)?;
@@ -27,6 +28,16 @@ pub(crate) fn find_file(path: &Path) -> Result<PathBuf> {
             .hint("remove the others: each name has a write-ahead log of its own"));
     }
     Ok(real)
+}
+
+/// A transaction that was cut off, ours or the application's, is rolled back by whoever opens the file next. What
+/// goes wrong here `check_file` tells.
+fn roll_back_journal(path: &Path) {
+    if open::path_beside(path, "-journal").exists()
+        && let Ok(writer) = open_writer(path, PATIENCE)
+    {
+        let _told_later = writer.query_row("select count(*) from sqlite_schema", [], |_| Ok(()));
+    }
 }
 
 /// What tells the file from another of its name: device and number.

@@ -28,6 +28,8 @@ pub(super) struct Link {
     pub(super) plan: Plan,
     pub(super) record: CaptureRecord,
     pub(super) state: LiveState,
+    /// The target does not know of this capture yet.
+    fresh: bool,
     pub(super) rejects: Rejects,
     /// The schema's version that was compared with the capture.
     checked: Option<i64>,
@@ -50,20 +52,32 @@ impl Link {
         let plan = state::read_plan(&mut client, &sides.schema)?;
         check_copy(&plan, &record)?;
         let identity = file::file_identity(&path)?;
-        let state = match state::find_state(&mut client, &plan.schema)? {
-            Some(state) => state,
+        let known = state::find_state(&mut client, &plan.schema)?;
+        let fresh = known.as_ref().is_none_or(|state| state.uuid != record.uuid);
+        let state = match known {
+            Some(state) if !fresh => state,
+            Some(state) if !matches!(state.phase, Phase::Following | Phase::FellBack) => {
+                return Err(Error::usage(format!(
+                    "the cutover into {} is {}, and was that of another capture",
+                    plan.schema,
+                    state.phase.name()
+                )));
+            }
             // Every entry of the log is applied: those before the copy's snapshot once more, which changes nothing.
-            None => LiveState {
-                uuid: record.uuid.clone(),
-                identity: identity.clone(),
-                phase: Phase::Following,
-                position: 0,
-                proven: None,
-            },
+            _ => {
+                check_source(&plan, &reader, &path)?;
+                LiveState {
+                    uuid: record.uuid.clone(),
+                    identity: identity.clone(),
+                    phase: Phase::Following,
+                    position: 0,
+                    proven: None,
+                }
+            }
         };
-        state::check_same(&state, &record.uuid, &identity, newest_entry(&reader)?)?;
+        state::check_same(&state, &identity, newest_entry(&reader)?)?;
         let rejects = Rejects::new()?;
-        Ok(Link { path, reader, to, client, plan, record, state, rejects, checked: None })
+        Ok(Link { path, reader, to, client, plan, record, state, fresh, rejects, checked: None })
     }
 
     /// Whether the application writes to the file. A copy counts as proven only behind the fence: where it was lifted
@@ -81,12 +95,16 @@ impl Link {
     /// # Errors
     /// Those of the server.
     pub(super) fn begin_following(&mut self) -> Result<()> {
-        let Link { client, plan, record, state, .. } = self;
+        let Link { client, plan, record, state, fresh, .. } = self;
         let doing = || "begin to follow the file".to_string();
         // After a fallback or a cutover that was taken back: it is all to be done again.
         (state.phase, state.proven) = (Phase::Following, None);
         session::in_transaction(client, doing, |client| {
             state::make_tables(client)?;
+            if *fresh {
+                // What an earlier capture left is about a copy that is no more.
+                state::forget_tables(client, &plan.schema)?;
+            }
             state::write_state(client, &plan.schema, state)?;
             drop_fence(client, plan)?;
             remove_log(client, plan, &reverse_tables(plan, &record.tables))?;
@@ -100,7 +118,9 @@ impl Link {
                 }
             }
             Ok(())
-        })
+        })?;
+        self.fresh = false;
+        Ok(())
     }
 
     /// Applies everything that the log holds at this moment, in one transaction of each side, with the position.
@@ -119,7 +139,7 @@ impl Link {
         self.check_schema()?;
         let upto = newest_entry(&self.reader)?;
         let identity = file::file_identity(&self.path)?;
-        state::check_same(&self.state, &self.record.uuid, &identity, upto)?;
+        state::check_same(&self.state, &identity, upto)?;
         if upto == self.state.position {
             return Ok(Applied::default());
         }
@@ -180,7 +200,7 @@ impl Link {
                 Kind::Findings,
                 format!("the application changed its schema: {}", change.unplanned.join("; ")),
             )
-            .hint("the copy's plan knows nothing of it: begin again with capture --stop, run --undo, capture, run"));
+            .hint("the copy's plan knows nothing of it; begin again: capture --stop, capture, run --undo --even-if-changed, run, sync"));
         }
         for (source, why) in change.uncaptured {
             if !self.plan.tables.iter().any(|t| t.source == source) {
@@ -231,7 +251,17 @@ fn check_copy(plan: &Plan, record: &record::CaptureRecord) -> Result<()> {
     Err(Error::usage(
         "the copy was made before the capture began, and what was changed in between is not known",
     )
-    .hint("undo the copy and make it again: run --undo, then run"))
+    .hint("make the copy again: run --undo (with --even-if-changed after a sync), then run"))
+}
+
+/// That the copy is one of this file, as far as its name and its schema tell.
+fn check_source(plan: &Plan, reader: &Connection, path: &Path) -> Result<()> {
+    let same_name = Path::new(&plan.source.path).file_name() == path.file_name();
+    if same_name && schema_sum(reader)? == plan.source.schema_sum {
+        return Ok(());
+    }
+    Err(Error::usage(format!("the copy in {} is that of another file: {}", plan.schema, plan.source.path))
+        .hint("name its file, or the --schema of this one's copy"))
 }
 
 /// Warns when the application's schema is another one than that of the plan, in what is no table or column.

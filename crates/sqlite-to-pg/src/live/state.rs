@@ -169,17 +169,25 @@ pub(crate) fn read_recopied(client: &mut Client, schema: &str) -> Result<Vec<Rec
     Ok(rows.iter().map(|r| RecopiedTable { source: r.get(0), why: r.get(1), changed: r.get(2) }).collect())
 }
 
-/// Forgets everything about a schema, and our own schema with the last.
+/// Forgets everything about a schema.
+///
+/// # Errors
+/// Those of the server.
+pub(crate) fn forget_tables(client: &mut Client, schema: &str) -> Result<()> {
+    let quoted = quote_literal(schema);
+    let tables = ["cutover", "recopied", "restored"];
+    let sql: String =
+        tables.iter().map(|t| format!("delete from {SCHEMA}.{t} where target = {quoted}; ")).collect();
+    client.batch_execute(&sql).doing(|| "forget the cutover".into())
+}
+
+/// The same, and our own schema goes with the last.
 ///
 /// # Errors
 /// Those of the server.
 pub(crate) fn forget_cutover(client: &mut Client, schema: &str) -> Result<()> {
     let doing = || "forget the cutover".to_string();
-    let quoted = quote_literal(schema);
-    let tables = ["cutover", "recopied", "restored"];
-    let sql: String =
-        tables.iter().map(|t| format!("delete from {SCHEMA}.{t} where target = {quoted}; ")).collect();
-    client.batch_execute(&sql).doing(doing)?;
+    forget_tables(client, schema)?;
     let others = "select exists (select from toban_live.cutover)";
     if !client.query_one(others, &[]).doing(doing)?.get::<_, bool>(0) {
         client.batch_execute(&format!("drop schema {SCHEMA} cascade")).doing(doing)?;
@@ -187,18 +195,15 @@ pub(crate) fn forget_cutover(client: &mut Client, schema: &str) -> Result<()> {
     Ok(())
 }
 
-/// That the capture, the file and the copy belong together.
+/// That the file and the copy belong together.
 ///
 /// # Errors
-/// Findings for another capture, another file of the name, or an older copy of it: then what is applied is not known.
-pub(crate) fn check_same(state: &LiveState, uuid: &str, identity: &str, newest: i64) -> Result<()> {
+/// Findings for another file of the name, or an older copy of it: then what is applied is not known.
+pub(crate) fn check_same(state: &LiveState, identity: &str, newest: i64) -> Result<()> {
     let refuse = |what: String| {
         Err(Error::new(Kind::Findings, what)
-            .hint("undo the copy, and begin again: capture --stop, capture, run, sync"))
+            .hint("begin again: capture --stop, capture, run --undo --even-if-changed, run, sync"))
     };
-    if state.uuid != uuid {
-        return refuse("the file's changes are captured for another copy".into());
-    }
     if state.identity != identity {
         return refuse("the file is another one than before: it was moved, restored or replaced".into());
     }

@@ -235,10 +235,8 @@ fn cutover_is_killed_at_random_moments() {
                 ran => panic!("{ran:?}"),
             });
         };
-        // Some are taken back in the middle, the others go on; of one that was over nothing can be taken back.
-        let status = world.tool(&["status", "app.db"]).fine();
-        let is_over = status.contains("switched");
-        if !is_over && other.index(3) == 0 {
+        // Some are taken back, the others go on.
+        if other.index(3) == 0 {
             again(&["cutover", "app.db", "--abort"]);
             assert_eq!(write_error(&world, "insert into k values (1, 'taken back')"), "");
         }
@@ -301,7 +299,7 @@ fn the_window_is_short_while_the_application_writes() {
 fn a_rehearsal_leaves_nothing_behind() {
     let world = followed(PLAIN);
     world.sqlite("insert into p (u) values ('d')");
-    let there = "select (select count(*) from pg_class) || '|' || (select count(*) from toban_undo.step) || '|' || (select count(*) from p)";
+    let there = "select (select count(*) from pg_class where relnamespace::regnamespace::text !~ '^pg_') || '|' || (select count(*) from toban_undo.step) || '|' || (select count(*) from p)";
     let before = (world.psql(there), world.sqlite("select group_concat(sql) from sqlite_schema"));
     let said = cutover(&world, &["--rehearse"]).ended(0);
     assert_eq!(phases(&said).iter().filter(|p| **p == "switch").count(), 3, "{said:?}");

@@ -171,6 +171,14 @@ fn what_no_longer_fits_is_refused() {
     std::fs::copy(world.file(), world.path("older.db")).expect("copy");
     std::fs::rename(world.path("older.db"), world.file()).expect("rename");
     sync(&world).refused(4, "another one than before");
+    world.tool(&["capture", "app.db", "--stop"]).fine();
+    world.tool(&["capture", "app.db"]).fine();
+    sync(&world).refused(2, "made before the capture began");
+    world.run(&["--undo", "--even-if-changed"]).ended(0);
+    world.run(&[]).ended(0);
+    world.sqlite("insert into t values (5, 5)");
+    sync(&world).ended(0);
+    world.gives(&[("select string_agg(id::text, ',' order by id) from t", "2,3,4,5")]);
 }
 
 const ACCOUNTS: i64 = 300;
