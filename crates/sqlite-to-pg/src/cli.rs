@@ -1,7 +1,7 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
 use crate::help::{PLAN_HELP, RUN_HELP, VERIFY_HELP};
-use crate::live::args::{CaptureArgs, CutoverArgs, FallbackArgs, StatusArgs, SyncArgs};
+use crate::live_args::{CaptureArgs, CutoverArgs, FallbackArgs, LiveStatusArgs, SyncArgs};
 use crate::model::{Action, Policy};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ pub enum MigrationVerb {
     /// Bring what was written to PostgreSQL back into the file, and the application with it
     Fallback(FallbackArgs),
     /// Say how far a live move is
-    Status(StatusArgs),
+    Status(LiveStatusArgs),
 }
 
 /// What moves, and by which names and types.

@@ -3,6 +3,8 @@
 mod cli;
 mod help;
 mod live;
+mod live_args;
+mod live_help;
 mod load;
 mod model;
 mod plan;

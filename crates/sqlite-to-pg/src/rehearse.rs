@@ -2,8 +2,8 @@
 //! own, both gone at the end.
 
 use crate::cli::MigrationArgs;
-use crate::live::args::CutoverArgs;
 use crate::live::rehearsal;
+use crate::live_args::CutoverArgs;
 use clap::Parser;
 use std::path::Path;
 use toban_core::pg::ConnInfo;

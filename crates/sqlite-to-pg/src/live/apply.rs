@@ -40,7 +40,7 @@ pub(super) struct Applied {
 }
 
 /// Applies changes to one copy.
-pub(super) struct Changes<'a> {
+pub(super) struct LoggedChanges<'a> {
     pub(super) plan: &'a Plan,
     pub(super) tables: &'a [CapturedTable],
     /// Named in errors.
@@ -54,6 +54,13 @@ pub(super) struct FollowedTable<'a> {
     pub(super) table: &'a Table,
     /// The columns of the key, in the log's order.
     pub(super) key: Vec<&'a Column>,
+}
+
+/// The keys of one table, on their way into a table of ours in the target.
+pub(super) struct KeyList<'a> {
+    pub(super) followed: &'a FollowedTable<'a>,
+    pub(super) into: &'a str,
+    pub(super) range: LogRange,
 }
 
 /// Why a table of the plan is not followed by its key; none when it is.
@@ -76,7 +83,7 @@ fn key_column<'t>(table: &'t Table, name: &str) -> Option<&'t Column> {
     table.copied_columns().find(|c| c.source == name)
 }
 
-impl Changes<'_> {
+impl LoggedChanges<'_> {
     /// Applies a range of the log, in the transaction that `client` is in; `reader` sees one moment of the file,
     /// which the range ends with.
     ///
@@ -154,7 +161,7 @@ impl Changes<'_> {
         let temp = format!("toban_keys_{}", followed.captured.number);
         make_temporary(client, &temp, &followed.typed_names()).doing(doing)?;
         let temp = format!("pg_temp.{temp}");
-        let keys = self.send_keys(reader, client, followed, &temp, range)?;
+        let keys = self.send_keys(reader, client, &KeyList { followed, into: &temp, range })?;
         // Statistics, or the planner takes the list for a long one and reads the whole table.
         client.batch_execute(&format!("analyze {temp}")).doing(doing)?;
         let same: Vec<String> = names
@@ -176,13 +183,12 @@ impl Changes<'_> {
         &self,
         reader: &Connection,
         client: &mut Client,
-        followed: &FollowedTable<'_>,
-        into: &str,
-        range: LogRange,
+        list: &KeyList<'_>,
     ) -> Result<u64> {
+        let KeyList { followed, into, range } = *list;
         let encoders = followed.key_encoders()?;
         let mut nulls = false;
-        let mut sink = CopySink::open(client, into)?;
+        let mut sink = LiveCopy::open(client, into)?;
         let mut keys = 0;
         self.for_each(reader, &followed.keys_sql(range), |row| {
             keys += 1;
@@ -217,7 +223,7 @@ impl Changes<'_> {
     /// Empties a table and fills it with all of its rows, in the transaction that `client` is in.
     ///
     /// # Errors
-    /// Those of [`Changes::apply_log`].
+    /// Those of [`LoggedChanges::apply_log`].
     pub(super) fn recopy_table(
         &self,
         reader: &Connection,
@@ -252,7 +258,7 @@ impl Changes<'_> {
         let quoted = Ident::new(&*temp).to_string();
         make_temporary(client, &quoted, &columns).doing(doing)?;
         let mut rows = 0;
-        let mut sink = CopySink::open(client, &format!("pg_temp.{quoted}"))?;
+        let mut sink = LiveCopy::open(client, &format!("pg_temp.{quoted}"))?;
         self.for_each(reader, &sql(&stream), |row| {
             rows += u64::from(stream.put_row(row, &mut sink.buffer, self.rejects)?);
             sink.flush(false)
@@ -414,16 +420,16 @@ fn put_key(
 }
 
 /// A COPY into a table of ours.
-struct CopySink<'c> {
+struct LiveCopy<'c> {
     writer: postgres::CopyInWriter<'c>,
     buffer: Vec<u8>,
 }
 
-impl<'c> CopySink<'c> {
-    fn open(client: &'c mut Client, into: &str) -> Result<CopySink<'c>> {
+impl<'c> LiveCopy<'c> {
+    fn open(client: &'c mut Client, into: &str) -> Result<LiveCopy<'c>> {
         let sql = format!("copy {into} from stdin (format binary)");
         let writer = client.copy_in(&sql).doing(|| "begin COPY".into())?;
-        Ok(CopySink { writer, buffer: SIGNATURE.to_vec() })
+        Ok(LiveCopy { writer, buffer: SIGNATURE.to_vec() })
     }
 
     /// Sends what was gathered, once it is enough.

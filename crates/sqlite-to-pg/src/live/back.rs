@@ -4,7 +4,7 @@
 use super::capture::LOCK_WAIT;
 use super::file;
 use super::inverse::{InverseColumn, column_name};
-use super::link::Link;
+use super::link::LiveLink;
 use super::reverse_log::{ReverseTable, log_name, reverse_tables};
 use crate::model::{Column, Plan, Table};
 use crate::source::catalog::query_all;
@@ -27,9 +27,9 @@ const KEYS: &str = "pg_temp.toban_back";
 /// # Errors
 /// Failed for a value that SQLite cannot hold, naming table and column; Retry when the file is locked; those of
 /// either side.
-pub(super) fn apply_back(link: &mut Link) -> Result<u64> {
+pub(super) fn apply_back(link: &mut LiveLink) -> Result<u64> {
     let writer = open_unhindered(link)?;
-    let Link { client, plan, record, path, .. } = link;
+    let LiveLink { client, plan, record, path, .. } = link;
     let tables = reverse_tables(plan, &record.tables);
     let doing = || "apply the changes of PostgreSQL".to_string();
     // One moment of PostgreSQL for the log and all rows.
@@ -55,7 +55,7 @@ pub(super) fn apply_back(link: &mut Link) -> Result<u64> {
 
 /// No trigger fires in this session, neither the fence nor the application's own, which fired in PostgreSQL's place
 /// already.
-fn open_unhindered(link: &Link) -> Result<Connection> {
+fn open_unhindered(link: &LiveLink) -> Result<Connection> {
     let writer = file::open_writer(&link.path, LOCK_WAIT)?;
     let explain = |e| open::explain_error(e, &link.path);
     writer.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).map_err(explain)?;
@@ -308,9 +308,9 @@ impl BackTable<'_> {
 ///
 /// # Errors
 /// Those of either side.
-pub(super) fn set_numbers_back(link: &mut Link) -> Result<()> {
+pub(super) fn set_numbers_back(link: &mut LiveLink) -> Result<()> {
     let writer = open_unhindered(link)?;
-    let Link { client, plan, path, .. } = link;
+    let LiveLink { client, plan, path, .. } = link;
     let there = "select name from sqlite_schema where name = 'sqlite_sequence'";
     if query_all(&writer, there, &[], |_| Ok(()))?.is_empty() {
         return Ok(());

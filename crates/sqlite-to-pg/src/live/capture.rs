@@ -1,11 +1,11 @@
 //! The verb `capture`: triggers into the file, or out of it again.
 
-use super::args::CaptureArgs;
 use super::fence::FENCED;
 use super::file;
 use super::keys::{CapturedTable, plan_capture};
 use super::record::{self, CaptureRecord, find_capture, schema_version};
 use super::triggers::{CAPTURE, LOG, PREFIX, capture_triggers, tables_sql};
+use crate::live_args::CaptureArgs;
 use crate::source::catalog::{query_all, read_catalog};
 use crate::source::quote_name;
 use rusqlite::Connection;

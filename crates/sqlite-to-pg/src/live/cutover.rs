@@ -1,20 +1,20 @@
 //! The verb `cutover`: everything that takes long before the application is stopped, and then in a short window the
 //! fence, the last changes, the comparison, and the switch. Whatever fails before the switch lifts the fence again.
 
-use super::apply::{Changes, LogRange};
-use super::args::CutoverArgs;
+use super::apply::{LogRange, LoggedChanges};
 use super::capture::LOCK_WAIT;
 use super::commands::{await_probe, run_command};
 use super::constraints;
 use super::fence::{FENCED, lift_fence, raise_fence, set_finished};
 use super::file;
 use super::forecast::{Forecast, Timer};
-use super::link::{Link, warn_of_schema};
+use super::link::{LiveLink, warn_of_schema};
 use super::record::{newest_entry, schema_version};
 use super::reverse_log::{has_entries, install_log, remove_log, reverse_tables};
-use super::state::{self, LiveState, Phase};
+use super::state::{self, LivePhase, LiveState};
 use super::target_fence::drop_fence;
 use super::touched::{drop_touched, filter_touched, plan_to_compare, set_numbers};
+use crate::live_args::CutoverArgs;
 use crate::verify::{self, CopyProof};
 use migrate::session;
 use std::collections::BTreeMap;
@@ -31,14 +31,14 @@ const SHORT: Duration = Duration::from_secs(1);
 /// Findings for a no-go and for a copy that differs; Retry when the application keeps its lock; Failed for a command
 /// of the user's. In all of these the application goes on with SQLite, unless the message says otherwise.
 pub(crate) fn run(args: &CutoverArgs, out: &mut Out<'_>) -> Result<()> {
-    let mut link = Link::open_sides(&args.sides)?;
+    let mut link = LiveLink::open_sides(&args.sides)?;
     match (args.abort, args.finish) {
         (true, _) => return abort_cutover(&mut link),
         (_, true) => return finish_cutover(&mut link),
         _ => {}
     }
     let mut timer = Timer::new(out);
-    if link.state.phase == Phase::FellBack && link.record.state == FENCED {
+    if link.state.phase == LivePhase::FellBack && link.record.state == FENCED {
         return Err(Error::usage("a fallback ended in the middle").hint("run fallback again"));
     }
     if link.is_followed() {
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &CutoverArgs, out: &mut Out<'_>) -> Result<()> {
         close_window(&mut link, args, &mut timer)?;
     }
     match link.state.phase {
-        Phase::Proven => switch_over(&mut link, args, &mut timer)?,
+        LivePhase::Proven => switch_over(&mut link, args, &mut timer)?,
         // A fallback that was killed before it was decided: the application stays.
         _ => session::in_transaction(
             &mut link.client,
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &CutoverArgs, out: &mut Out<'_>) -> Result<()> {
 }
 
 /// Everything before the fence: the copy is caught up, and compared with one moment of the file.
-fn prepare(link: &mut Link, timer: &mut Timer<'_, '_>) -> Result<Forecast> {
+fn prepare(link: &mut LiveLink, timer: &mut Timer<'_, '_>) -> Result<Forecast> {
     link.begin_following()?;
     let mut forecast = Forecast::default();
     for round in 1..=ROUNDS {
@@ -110,7 +110,7 @@ fn prepare(link: &mut Link, timer: &mut Timer<'_, '_>) -> Result<Forecast> {
     Ok(forecast)
 }
 
-fn is_wal(link: &Link) -> Result<bool> {
+fn is_wal(link: &LiveLink) -> Result<bool> {
     let mode: String = link
         .reader
         .pragma_query_value(None, "journal_mode", |r| r.get(0))
@@ -119,7 +119,7 @@ fn is_wal(link: &Link) -> Result<bool> {
 }
 
 /// Applies what there is, and compares all of the copy with the same moment of the file.
-fn compare_everything(link: &mut Link) -> Result<()> {
+fn compare_everything(link: &mut LiveLink) -> Result<()> {
     let proof = link.with_snapshot(|link| {
         link.apply_here()?;
         let plan = plan_to_compare(&link.plan, &link.reader)?;
@@ -148,7 +148,7 @@ fn check_proof(proof: &CopyProof, what: &str) -> Result<()> {
 }
 
 /// The window, up to the moment before the switch: fence, last changes, comparison. Whatever fails lifts the fence.
-fn close_window(link: &mut Link, args: &CutoverArgs, timer: &mut Timer<'_, '_>) -> Result<()> {
+fn close_window(link: &mut LiveLink, args: &CutoverArgs, timer: &mut Timer<'_, '_>) -> Result<()> {
     let wait = args.lock_wait.map_or(LOCK_WAIT, Duration::from_secs);
     let version = timer.time_phase("fence", |_| raise_fence(&link.path, wait))?;
     let closed = carry_over(link, timer)
@@ -163,7 +163,7 @@ fn close_window(link: &mut Link, args: &CutoverArgs, timer: &mut Timer<'_, '_>) 
 }
 
 /// The last changes and the tables that are copied again, in one transaction, then the comparison.
-fn carry_over(link: &mut Link, timer: &mut Timer<'_, '_>) -> Result<()> {
+fn carry_over(link: &mut LiveLink, timer: &mut Timer<'_, '_>) -> Result<()> {
     let range = timer.time_phase("last changes", |timer| {
         link.with_snapshot(|link| {
             link.apply_here()?;
@@ -179,8 +179,8 @@ fn carry_over(link: &mut Link, timer: &mut Timer<'_, '_>) -> Result<()> {
     set_numbers(&mut link.client, &plan)?;
     let filters = match range {
         Some(range) => {
-            let Link { client, plan, record, rejects, path, reader, .. } = link;
-            let changes = Changes { plan, tables: &record.tables, path, rejects };
+            let LiveLink { client, plan, record, rejects, path, reader, .. } = link;
+            let changes = LoggedChanges { plan, tables: &record.tables, path, rejects };
             filter_touched(&changes, reader, client, range)?
         }
         None => BTreeMap::new(),
@@ -193,14 +193,14 @@ fn carry_over(link: &mut Link, timer: &mut Timer<'_, '_>) -> Result<()> {
         let mut readers = open_readers(link)?;
         verify::prove_rows(&plan, &mut readers, &link.to, &filters)
     })?;
-    let Link { client, plan, record, rejects, path, .. } = link;
-    drop_touched(client, &Changes { plan, tables: &record.tables, path, rejects })?;
+    let LiveLink { client, plan, record, rejects, path, .. } = link;
+    drop_touched(client, &LoggedChanges { plan, tables: &record.tables, path, rejects })?;
     check_proof(&proof, "the copy differs")
 }
 
 /// Of the plan the tables that changed since everything was compared.
 fn touched_plan(
-    link: &mut Link,
+    link: &mut LiveLink,
     mut plan: crate::model::Plan,
     filters: &BTreeMap<String, verify::RowFilter>,
 ) -> Result<crate::model::Plan> {
@@ -211,7 +211,7 @@ fn touched_plan(
 }
 
 /// Several readers of the fenced file: nothing is committed between their beginnings.
-fn open_readers(link: &Link) -> Result<Vec<rusqlite::Connection>> {
+fn open_readers(link: &LiveLink) -> Result<Vec<rusqlite::Connection>> {
     let open = |_| {
         let reader = file::open_reader(&link.path)?;
         file::begin_snapshot(&reader, &link.path)?;
@@ -221,7 +221,7 @@ fn open_readers(link: &Link) -> Result<Vec<rusqlite::Connection>> {
 }
 
 /// That nobody changed the schema behind the fence: triggers do not see CREATE, DROP and ALTER.
-fn check_fence(link: &mut Link, version: i64) -> Result<()> {
+fn check_fence(link: &mut LiveLink, version: i64) -> Result<()> {
     match schema_version(&link.reader)? == version {
         true => link.check_schema(),
         false => Err(Error::new(Kind::Findings, "the application changed its schema behind the fence")
@@ -230,9 +230,9 @@ fn check_fence(link: &mut Link, version: i64) -> Result<()> {
 }
 
 /// What was away comes back, and what the application writes from now on is logged for the way back.
-fn settle_target(link: &mut Link) -> Result<()> {
-    let proven = LiveState { phase: Phase::Proven, ..link.state.clone() };
-    let Link { client, plan, record, .. } = link;
+fn settle_target(link: &mut LiveLink) -> Result<()> {
+    let proven = LiveState { phase: LivePhase::Proven, ..link.state.clone() };
+    let LiveLink { client, plan, record, .. } = link;
     session::in_transaction(
         client,
         || "end the window in the target".into(),
@@ -248,7 +248,7 @@ fn settle_target(link: &mut Link) -> Result<()> {
 
 /// Runs the switch command and the probe. When they fail and nothing was written to PostgreSQL yet, the application
 /// goes back to SQLite by itself.
-fn switch_over(link: &mut Link, args: &CutoverArgs, timer: &mut Timer<'_, '_>) -> Result<()> {
+fn switch_over(link: &mut LiveLink, args: &CutoverArgs, timer: &mut Timer<'_, '_>) -> Result<()> {
     let switched = timer.time_phase("switch", |_| {
         args.switch_command.iter().try_for_each(|command| run_command("switch", command))?;
         let patience = Duration::from_secs(args.probe_wait);
@@ -265,15 +265,15 @@ fn switch_over(link: &mut Link, args: &CutoverArgs, timer: &mut Timer<'_, '_>) -
             }
         });
     }
-    let state = LiveState { phase: Phase::Switched, ..link.state.clone() };
+    let state = LiveState { phase: LivePhase::Switched, ..link.state.clone() };
     state::write_state(&mut link.client, &link.plan.schema, &state)?;
     link.state = state;
     Ok(())
 }
 
-fn return_to_sqlite(link: &mut Link) -> Result<()> {
-    let following = LiveState { phase: Phase::Following, ..link.state.clone() };
-    let Link { client, plan, record, .. } = link;
+fn return_to_sqlite(link: &mut LiveLink) -> Result<()> {
+    let following = LiveState { phase: LivePhase::Following, ..link.state.clone() };
+    let LiveLink { client, plan, record, .. } = link;
     // The target first: a file that takes writes while the copy counts as proven would lose them at the next run.
     session::in_transaction(
         client,
@@ -288,13 +288,13 @@ fn return_to_sqlite(link: &mut Link) -> Result<()> {
 }
 
 /// Back to SQLite, as long as nothing was written to PostgreSQL.
-fn abort_cutover(link: &mut Link) -> Result<()> {
+fn abort_cutover(link: &mut LiveLink) -> Result<()> {
     match link.state.phase {
-        Phase::Following => lift_fence(&link.path, LOCK_WAIT),
-        Phase::Proven | Phase::Switched if !has_entries(&mut link.client, &link.plan.schema)? => {
+        LivePhase::Following => lift_fence(&link.path, LOCK_WAIT),
+        LivePhase::Proven | LivePhase::Switched if !has_entries(&mut link.client, &link.plan.schema)? => {
             return_to_sqlite(link)
         }
-        Phase::FellBack => Err(Error::usage("the application is back with SQLite already")),
+        LivePhase::FellBack => Err(Error::usage("the application is back with SQLite already")),
         _ => Err(Error::usage("rows were written to PostgreSQL since the cutover, and would be lost")
             .hint("`sqlite-to-pg fallback` takes them along")),
     }
@@ -302,14 +302,14 @@ fn abort_cutover(link: &mut Link) -> Result<()> {
 
 /// The point of no return: everything of ours leaves both sides. The fence stays, for the file is
 /// no longer what counts; `capture --stop` takes it away too.
-fn finish_cutover(link: &mut Link) -> Result<()> {
-    if link.state.phase != Phase::Switched {
+fn finish_cutover(link: &mut LiveLink) -> Result<()> {
+    if link.state.phase != LivePhase::Switched {
         return Err(Error::usage(format!("the cutover is not over: it is {}", link.state.phase.name()))
             .hint("`sqlite-to-pg status` says how far it is"));
     }
     // The file first: killed in between, this is run again, for the target still knows of the cutover.
     set_finished(&link.path)?;
-    let Link { client, plan, record, .. } = link;
+    let LiveLink { client, plan, record, .. } = link;
     session::in_transaction(
         client,
         || "end the cutover".into(),

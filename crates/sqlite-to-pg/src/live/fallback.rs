@@ -1,17 +1,17 @@
 //! The verb `fallback`: the changes of PostgreSQL back into the file, and the application with them.
 
-use super::args::FallbackArgs;
 use super::back::{apply_back, set_numbers_back};
 use super::capture::LOCK_WAIT;
 use super::commands::{await_probe, run_command};
 use super::fence::{FENCED, lift_fence};
 use super::file;
 use super::forecast::Timer;
-use super::link::Link;
+use super::link::LiveLink;
 use super::reverse_log::reverse_tables;
-use super::state::{self, LiveState, Phase};
+use super::state::{self, LivePhase, LiveState};
 use super::target_fence::{drop_fence, raise_target_fence};
 use super::touched::plan_to_compare;
+use crate::live_args::FallbackArgs;
 use crate::verify;
 use migrate::session;
 use std::time::{Duration, Instant};
@@ -27,11 +27,11 @@ const ROUNDS: usize = 20;
 /// Usage before the cutover and after the point of no return; Findings when the two sides differ: then the
 /// application goes on with PostgreSQL; those of either side and of the commands.
 pub(crate) fn run(args: &FallbackArgs, out: &mut Out<'_>) -> Result<()> {
-    let mut link = Link::open_sides(&args.sides)?;
+    let mut link = LiveLink::open_sides(&args.sides)?;
     let mut timer = Timer::new(out);
     match link.state.phase {
-        Phase::Switched => {}
-        Phase::FellBack if link.record.state == FENCED && !args.only_sync => {
+        LivePhase::Switched => {}
+        LivePhase::FellBack if link.record.state == FENCED && !args.only_sync => {
             return end_fallback(&mut link, args, &mut timer);
         }
         phase => {
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &FallbackArgs, out: &mut Out<'_>) -> Result<()> {
         raise_target_fence(&mut link.client, &link.plan, &tables, LOCK_WAIT.as_secs())
     })?;
     if let Err(e) = carry_back(&mut link, &mut timer) {
-        let Link { client, plan, .. } = &mut link;
+        let LiveLink { client, plan, .. } = &mut link;
         session::in_transaction(
             client,
             || "let PostgreSQL take writes".into(),
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &FallbackArgs, out: &mut Out<'_>) -> Result<()> {
 }
 
 /// The last changes, and the comparison of everything.
-fn carry_back(link: &mut Link, timer: &mut Timer<'_, '_>) -> Result<()> {
+fn carry_back(link: &mut LiveLink, timer: &mut Timer<'_, '_>) -> Result<()> {
     timer.time_phase("last changes", |_| {
         apply_back(link)?;
         set_numbers_back(link)
@@ -90,13 +90,13 @@ fn carry_back(link: &mut Link, timer: &mut Timer<'_, '_>) -> Result<()> {
     match proof.total {
         0 => {
             // From here on the file counts; the fence of it is lifted next, also after a crash.
-            set_phase(link, Phase::FellBack)
+            set_phase(link, LivePhase::FellBack)
         }
         n => Err(Error::new(Kind::Findings, format!("the file differs from PostgreSQL in {n} places"))),
     }
 }
 
-fn end_fallback(link: &mut Link, args: &FallbackArgs, timer: &mut Timer<'_, '_>) -> Result<()> {
+fn end_fallback(link: &mut LiveLink, args: &FallbackArgs, timer: &mut Timer<'_, '_>) -> Result<()> {
     lift_fence(&link.path, LOCK_WAIT)?;
     timer.time_phase("switch", |_| {
         args.switch_command.iter().try_for_each(|command| run_command("switch", command))?;
@@ -105,9 +105,9 @@ fn end_fallback(link: &mut Link, args: &FallbackArgs, timer: &mut Timer<'_, '_>)
     })
 }
 
-fn set_phase(link: &mut Link, phase: Phase) -> Result<()> {
+fn set_phase(link: &mut LiveLink, phase: LivePhase) -> Result<()> {
     let next = LiveState { phase, proven: None, ..link.state.clone() };
-    let Link { client, plan, .. } = link;
+    let LiveLink { client, plan, .. } = link;
     session::in_transaction(
         client,
         || "write the state of the cutover".into(),

@@ -1,14 +1,14 @@
 //! A file and its copy, known to belong together: what `sync` and the verbs after it begin with.
 
-use super::apply::{Applied, Changes, LogRange, why_recopied};
-use super::args::BothSides;
+use super::apply::{Applied, LogRange, LoggedChanges, why_recopied};
 use super::constraints;
 use super::fence::FENCED;
 use super::file;
 use super::record::{self, CaptureRecord, find_changes, newest_entry, read_capture, schema_version};
 use super::reverse_log::{remove_log, reverse_tables};
-use super::state::{self, LiveState, Phase, RecopiedTable};
+use super::state::{self, LivePhase, LiveState, RecopiedTable};
 use super::target_fence::drop_fence;
+use crate::live_args::CopySides;
 use crate::load::rejects::Rejects;
 use crate::model::Plan;
 use crate::source::catalog::schema_sum;
@@ -20,7 +20,7 @@ use toban_core::pg::ConnInfo;
 use toban_core::{Context, Error, Kind, Result};
 
 /// Both sides, and what is known of them.
-pub(super) struct Link {
+pub(super) struct LiveLink {
     pub(super) path: PathBuf,
     pub(super) reader: Connection,
     pub(super) to: ConnInfo,
@@ -35,13 +35,13 @@ pub(super) struct Link {
     checked: Option<i64>,
 }
 
-impl Link {
+impl LiveLink {
     /// Opens both sides. The lock of a run into the schema is held as long as this lives.
     ///
     /// # Errors
     /// Usage when nothing is captured or copied; Retry when another run has the schema; Findings when the two do not
     /// belong together; those of either side.
-    pub(super) fn open_sides(sides: &BothSides) -> Result<Link> {
+    pub(super) fn open_sides(sides: &CopySides) -> Result<LiveLink> {
         let path = file::find_file(&sides.db)?;
         let to = ConnInfo::resolve(sides.to.as_deref(), "sqlite-to-pg")?;
         let reader = file::open_reader(&path)?;
@@ -56,7 +56,7 @@ impl Link {
         let fresh = known.as_ref().is_none_or(|state| state.uuid != record.uuid);
         let state = match known {
             Some(state) if !fresh => state,
-            Some(state) if !matches!(state.phase, Phase::Following | Phase::FellBack) => {
+            Some(state) if !matches!(state.phase, LivePhase::Following | LivePhase::FellBack) => {
                 return Err(Error::usage(format!(
                     "the cutover into {} is {}, and was that of another capture",
                     plan.schema,
@@ -69,7 +69,7 @@ impl Link {
                 LiveState {
                     uuid: record.uuid.clone(),
                     identity: identity.clone(),
-                    phase: Phase::Following,
+                    phase: LivePhase::Following,
                     position: 0,
                     proven: None,
                 }
@@ -77,16 +77,16 @@ impl Link {
         };
         state::check_same(&state, &identity, newest_entry(&reader)?)?;
         let rejects = Rejects::new()?;
-        Ok(Link { path, reader, to, client, plan, record, state, fresh, rejects, checked: None })
+        Ok(LiveLink { path, reader, to, client, plan, record, state, fresh, rejects, checked: None })
     }
 
     /// Whether the application writes to the file. A copy counts as proven only behind the fence: where it was lifted
     /// the end of that transaction was never learned.
     pub(super) fn is_followed(&self) -> bool {
         match self.state.phase {
-            Phase::Following => true,
-            Phase::Proven | Phase::FellBack => self.record.state != FENCED,
-            Phase::Switched => false,
+            LivePhase::Following => true,
+            LivePhase::Proven | LivePhase::FellBack => self.record.state != FENCED,
+            LivePhase::Switched => false,
         }
     }
 
@@ -95,10 +95,10 @@ impl Link {
     /// # Errors
     /// Those of the server.
     pub(super) fn begin_following(&mut self) -> Result<()> {
-        let Link { client, plan, record, state, fresh, .. } = self;
+        let LiveLink { client, plan, record, state, fresh, .. } = self;
         let doing = || "begin to follow the file".to_string();
         // After a fallback or a cutover that was taken back: it is all to be done again.
-        (state.phase, state.proven) = (Phase::Following, None);
+        (state.phase, state.proven) = (LivePhase::Following, None);
         session::in_transaction(client, doing, |client| {
             state::make_tables(client)?;
             if *fresh {
@@ -128,13 +128,13 @@ impl Link {
     /// # Errors
     /// Findings when the schema changed so that the plan does not fit it any more; those of either side.
     pub(super) fn apply_newest(&mut self) -> Result<Applied> {
-        self.with_snapshot(Link::apply_here)
+        self.with_snapshot(LiveLink::apply_here)
     }
 
-    /// The same inside of [`Link::with_snapshot`].
+    /// The same inside of [`LiveLink::with_snapshot`].
     ///
     /// # Errors
-    /// Those of [`Link::apply_newest`].
+    /// Those of [`LiveLink::apply_newest`].
     pub(super) fn apply_here(&mut self) -> Result<Applied> {
         self.check_schema()?;
         let upto = newest_entry(&self.reader)?;
@@ -145,8 +145,8 @@ impl Link {
         }
         let range = LogRange { after: self.state.position, upto };
         let next = LiveState { position: upto, ..self.state.clone() };
-        let Link { client, plan, record, rejects, path, reader, .. } = self;
-        let changes = Changes { plan, tables: &record.tables, path, rejects };
+        let LiveLink { client, plan, record, rejects, path, reader, .. } = self;
+        let changes = LoggedChanges { plan, tables: &record.tables, path, rejects };
         // The position and the rows that it stands for are committed together: after a crash either both are there,
         // or neither is and the same entries are applied again.
         let applied = session::in_transaction(
@@ -167,9 +167,9 @@ impl Link {
     /// # Errors
     /// Those of either side.
     pub(super) fn recopy_table(&mut self, source: &str) -> Result<u64> {
-        let Link { client, plan, record, rejects, path, reader, .. } = self;
+        let LiveLink { client, plan, record, rejects, path, reader, .. } = self;
         let Some(table) = plan.tables.iter().find(|t| t.source == source) else { return Ok(0) };
-        let changes = Changes { plan, tables: &record.tables, path, rejects };
+        let changes = LoggedChanges { plan, tables: &record.tables, path, rejects };
         session::in_transaction(
             client,
             || format!("copy {source} again"),
@@ -181,7 +181,7 @@ impl Link {
     ///
     /// # Errors
     /// Those of SQLite and of `work`.
-    pub(super) fn with_snapshot<T>(&mut self, work: impl FnOnce(&mut Link) -> Result<T>) -> Result<T> {
+    pub(super) fn with_snapshot<T>(&mut self, work: impl FnOnce(&mut LiveLink) -> Result<T>) -> Result<T> {
         file::begin_snapshot(&self.reader, &self.path)?;
         let done = work(self);
         file::end_snapshot(&self.reader, &self.path)?;
@@ -268,7 +268,7 @@ fn check_source(plan: &Plan, reader: &Connection, path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Those of SQLite.
-pub(super) fn warn_of_schema(link: &Link) -> Result<()> {
+pub(super) fn warn_of_schema(link: &LiveLink) -> Result<()> {
     if schema_sum(&link.reader)? != link.plan.source.schema_sum {
         log::warn!(
             "the file's schema is no longer the one that was copied: indexes, views and constraints that came since are not in the copy"

@@ -2,7 +2,6 @@
 //! the application changes over; and back, until nobody needs the way back any more.
 
 mod apply;
-pub(crate) mod args;
 mod back;
 pub(crate) mod capture;
 mod commands;
@@ -12,7 +11,6 @@ pub(crate) mod fallback;
 mod fence;
 mod file;
 mod forecast;
-mod help;
 mod inverse;
 mod keys;
 mod link;

@@ -1,7 +1,7 @@
 //! What the file itself says of its capture: the row of `_toban_capture`, and whether the triggers are all there.
 
 use super::keys::{CapturedTable, capture_table};
-use super::triggers::{CAPTURE, LOG, PREFIX, Trigger, capture_triggers};
+use super::triggers::{CAPTURE, FileTrigger, LOG, PREFIX, capture_triggers};
 use crate::source::catalog::{self, Catalog, query_all};
 use rusqlite::{Connection, OptionalExtension};
 use toban_core::{Context, Error, Result};
@@ -95,11 +95,11 @@ pub(crate) fn find_changes(db: &Connection, record: &CaptureRecord) -> Result<Sc
                        order by name",
         PREFIX.len()
     );
-    let installed = query_all(db, &sql, &[], |r| Ok(Trigger { name: r.get(0)?, sql: r.get(1)? }))?;
+    let installed = query_all(db, &sql, &[], |r| Ok(FileTrigger { name: r.get(0)?, sql: r.get(1)? }))?;
     Ok(compare_schema(&catalog, record, &installed))
 }
 
-fn compare_schema(catalog: &Catalog, record: &CaptureRecord, installed: &[Trigger]) -> SchemaChange {
+fn compare_schema(catalog: &Catalog, record: &CaptureRecord, installed: &[FileTrigger]) -> SchemaChange {
     let mut change = SchemaChange::default();
     for table in &record.tables {
         let name = &table.name;
@@ -125,7 +125,7 @@ fn compare_schema(catalog: &Catalog, record: &CaptureRecord, installed: &[Trigge
 }
 
 /// SQLite keeps a statement as it was written, but for the words before the name.
-fn same_trigger(installed: &Trigger, wanted: &Trigger) -> bool {
-    let body = |t: &Trigger| t.sql.split_once(&t.name).map(|(_, rest)| rest.to_string());
+fn same_trigger(installed: &FileTrigger, wanted: &FileTrigger) -> bool {
+    let body = |t: &FileTrigger| t.sql.split_once(&t.name).map(|(_, rest)| rest.to_string());
     installed.name == wanted.name && body(installed) == body(wanted)
 }

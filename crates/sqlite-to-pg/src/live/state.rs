@@ -11,7 +11,7 @@ pub(crate) const SCHEMA: &str = "toban_live";
 
 /// How far a cutover is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum LivePhase {
     /// The application writes to SQLite; its changes are applied.
     Following,
     /// Everything is applied and compared; the application writes to neither.
@@ -22,16 +22,17 @@ pub(crate) enum Phase {
     FellBack,
 }
 
-impl Phase {
-    const ALL: [Phase; 4] = [Phase::Following, Phase::Proven, Phase::Switched, Phase::FellBack];
+impl LivePhase {
+    const ALL: [LivePhase; 4] =
+        [LivePhase::Following, LivePhase::Proven, LivePhase::Switched, LivePhase::FellBack];
 
     /// Its name in records, and in the table.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Phase::Following => "following",
-            Phase::Proven => "proven",
-            Phase::Switched => "switched",
-            Phase::FellBack => "fell back",
+            LivePhase::Following => "following",
+            LivePhase::Proven => "proven",
+            LivePhase::Switched => "switched",
+            LivePhase::FellBack => "fell back",
         }
     }
 }
@@ -42,7 +43,7 @@ pub(crate) struct LiveState {
     pub(crate) uuid: String,
     /// Device and number of the file.
     pub(crate) identity: String,
-    pub(crate) phase: Phase,
+    pub(crate) phase: LivePhase,
     /// The newest entry of the log that is applied.
     pub(crate) position: i64,
     /// The entry up to which everything was compared before the fence.
@@ -100,7 +101,7 @@ pub(crate) fn find_state(client: &mut Client, schema: &str) -> Result<Option<Liv
     let sql = "select uuid, identity, phase, position, proven from toban_live.cutover where target = $1";
     let Some(row) = client.query_opt(sql, &[&schema]).doing(doing)? else { return Ok(None) };
     let name: String = row.get(2);
-    let phase = Phase::ALL.into_iter().find(|p| p.name() == name);
+    let phase = LivePhase::ALL.into_iter().find(|p| p.name() == name);
     let phase =
         phase.ok_or_else(|| Error::failed(format!("toban_live.cutover has an unknown phase: {name}")))?;
     Ok(Some(LiveState {

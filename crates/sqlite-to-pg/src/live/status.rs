@@ -1,9 +1,9 @@
 //! The verb `status`: how far a live move is, from what both sides say. It changes nothing.
 
-use super::args::StatusArgs;
 use super::file;
 use super::record::{find_capture, find_changes, newest_entry};
 use super::state::{find_state, read_recopied};
+use crate::live_args::LiveStatusArgs;
 use migrate::session;
 use serde::Serialize;
 use toban_core::pg::ConnInfo;
@@ -29,7 +29,7 @@ impl Record for StatusLine {
 ///
 /// # Errors
 /// Those of either side.
-pub(crate) fn run(args: &StatusArgs, out: &mut Out<'_>) -> Result<()> {
+pub(crate) fn run(args: &LiveStatusArgs, out: &mut Out<'_>) -> Result<()> {
     let path = file::find_file(&args.sides.db)?;
     let reader = file::open_reader(&path)?;
     let mut tell = |what, value: String| out.emit(&StatusLine { what, value });

@@ -1,8 +1,8 @@
 //! The verb `sync`: the log of the file applied to its copy, once or for as long as it is left running.
 
-use super::args::SyncArgs;
 use super::fence::FENCED;
-use super::link::Link;
+use super::link::LiveLink;
+use crate::live_args::SyncArgs;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use toban_core::{Context, Error, Out, Record, Result, shutdown};
@@ -40,9 +40,9 @@ impl Record for SyncLine {
 /// Applies what is there, or follows.
 ///
 /// # Errors
-/// Those of [`Link::open_sides`] and [`Link::apply_newest`]; Usage after the cutover.
+/// Those of [`LiveLink::open_sides`] and [`LiveLink::apply_newest`]; Usage after the cutover.
 pub(crate) fn run(args: &SyncArgs, out: &mut Out<'_>) -> Result<()> {
-    let mut link = Link::open_sides(&args.sides)?;
+    let mut link = LiveLink::open_sides(&args.sides)?;
     if !link.is_followed() {
         return Err(Error::usage(format!("the cutover is over: it is {}", link.state.phase.name()))
             .hint("`sqlite-to-pg status` says how far it is"));
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &SyncArgs, out: &mut Out<'_>) -> Result<()> {
     }
 }
 
-fn sync_once(link: &mut Link, keep_log: bool, out: &mut Out<'_>) -> Result<()> {
+fn sync_once(link: &mut LiveLink, keep_log: bool, out: &mut Out<'_>) -> Result<()> {
     let (began, before) = (Instant::now(), link.state.position);
     let applied = link.apply_newest()?;
     if link.state.position == before {
@@ -85,6 +85,6 @@ fn sync_once(link: &mut Link, keep_log: bool, out: &mut Out<'_>) -> Result<()> {
     })
 }
 
-fn data_version(link: &Link) -> Result<i64> {
+fn data_version(link: &LiveLink) -> Result<i64> {
     link.reader.pragma_query_value(None, "data_version", |r| r.get(0)).doing(|| "look at the file".into())
 }

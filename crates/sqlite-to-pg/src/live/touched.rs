@@ -1,7 +1,7 @@
 //! What is compared inside the window: the rows that were changed since everything was compared, and whole tables
 //! that were copied again.
 
-use super::apply::{Changes, LogRange};
+use super::apply::{KeyList, LogRange, LoggedChanges};
 use super::state::SCHEMA;
 use crate::model::{Mode, Plan, Table};
 use crate::source::catalog::query_all;
@@ -21,7 +21,7 @@ use toban_core::{Context, Result};
 /// # Errors
 /// Those of either side.
 pub(super) fn filter_touched(
-    changes: &Changes<'_>,
+    changes: &LoggedChanges<'_>,
     reader: &Connection,
     client: &mut Client,
     range: LogRange,
@@ -34,7 +34,7 @@ pub(super) fn filter_touched(
             followed.typed_names().join(", ")
         );
         client.batch_execute(&make).doing(|| "note which rows changed".into())?;
-        changes.send_keys(reader, client, &followed, &name, range)?;
+        changes.send_keys(reader, client, &KeyList { followed: &followed, into: &name, range })?;
         client.batch_execute(&format!("analyze {name}")).doing(|| "note which rows changed".into())?;
         let keys = followed.key_names().join(", ");
         let source: Vec<String> = followed.captured.key.iter().map(|k| quote_name(k)).collect();
@@ -67,7 +67,7 @@ pub(super) fn filter_touched(
 ///
 /// # Errors
 /// Those of the server.
-pub(super) fn drop_touched(client: &mut Client, changes: &Changes<'_>) -> Result<()> {
+pub(super) fn drop_touched(client: &mut Client, changes: &LoggedChanges<'_>) -> Result<()> {
     for table in changes.tables {
         let drop = format!("drop table if exists {}", touched_name(changes, table.number));
         client.batch_execute(&drop).doing(|| "drop the list of changed rows".into())?;
@@ -75,7 +75,7 @@ pub(super) fn drop_touched(client: &mut Client, changes: &Changes<'_>) -> Result
     Ok(())
 }
 
-fn touched_name(changes: &Changes<'_>, number: i64) -> String {
+fn touched_name(changes: &LoggedChanges<'_>, number: i64) -> String {
     let name = format!("touched_{number}_{}", changes.plan.schema);
     qualified_name(SCHEMA, &migrate::names::short_name(&name))
 }

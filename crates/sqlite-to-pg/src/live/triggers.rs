@@ -16,7 +16,7 @@ pub(crate) const PREFIX: &str = "_toban_";
 
 /// A trigger.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Trigger {
+pub(crate) struct FileTrigger {
     pub(crate) name: String,
     pub(crate) sql: String,
 }
@@ -34,7 +34,7 @@ pub(crate) fn tables_sql(tables: &[CapturedTable]) -> String {
 }
 
 /// The triggers that log the changes of a table.
-pub(crate) fn capture_triggers(table: &CapturedTable) -> Vec<Trigger> {
+pub(crate) fn capture_triggers(table: &CapturedTable) -> Vec<FileTrigger> {
     if table.is_virtual {
         return Vec::new();
     }
@@ -53,7 +53,7 @@ pub(crate) fn capture_triggers(table: &CapturedTable) -> Vec<Trigger> {
 }
 
 /// The triggers that refuse every write of a table, whatever its conflict clause.
-pub(crate) fn fence_triggers(table: &CapturedTable) -> Vec<Trigger> {
+pub(crate) fn fence_triggers(table: &CapturedTable) -> Vec<FileTrigger> {
     if table.is_virtual {
         return Vec::new();
     }
@@ -61,7 +61,7 @@ pub(crate) fn fence_triggers(table: &CapturedTable) -> Vec<Trigger> {
     ["fence_insert", "fence_update", "fence_delete"].map(|kind| make_trigger(table, kind, refuse)).to_vec()
 }
 
-fn make_trigger(table: &CapturedTable, kind: &str, body: &str) -> Trigger {
+fn make_trigger(table: &CapturedTable, kind: &str, body: &str) -> FileTrigger {
     let when = match kind {
         "fence_insert" => "before insert",
         "fence_update" => "before update",
@@ -78,7 +78,7 @@ fn make_trigger(table: &CapturedTable, kind: &str, body: &str) -> Trigger {
         quote_name(&name),
         quote_name(&table.name)
     );
-    Trigger { name, sql }
+    FileTrigger { name, sql }
 }
 
 /// The log's columns for this table: its number, and the key.

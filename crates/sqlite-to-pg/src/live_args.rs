@@ -1,12 +1,12 @@
 //! What the live verbs take from the command line; the doc comments are the help.
 
-use super::help::{CAPTURE_HELP, CUTOVER_HELP, FALLBACK_HELP, STATUS_HELP, SYNC_HELP};
+use crate::live_help::{CAPTURE_HELP, CUTOVER_HELP, FALLBACK_HELP, STATUS_HELP, SYNC_HELP};
 use clap::Args as Group;
 use std::path::PathBuf;
 
 /// The two sides of a copy.
 #[derive(Group, Debug)]
-pub struct BothSides {
+pub struct CopySides {
     /// The SQLite file that the application writes to
     #[arg(value_name = "DB")]
     pub db: PathBuf,
@@ -36,7 +36,7 @@ pub struct CaptureArgs {
 #[command(after_long_help = SYNC_HELP)]
 pub struct SyncArgs {
     #[command(flatten)]
-    pub sides: BothSides,
+    pub sides: CopySides,
     /// Go on until stopped, instead of ending once everything is applied
     #[arg(long)]
     pub follow: bool,
@@ -47,16 +47,16 @@ pub struct SyncArgs {
 
 #[derive(Group, Debug)]
 #[command(after_long_help = STATUS_HELP)]
-pub struct StatusArgs {
+pub struct LiveStatusArgs {
     #[command(flatten)]
-    pub sides: BothSides,
+    pub sides: CopySides,
 }
 
 #[derive(Group, Debug)]
 #[command(after_long_help = CUTOVER_HELP)]
 pub struct CutoverArgs {
     #[command(flatten)]
-    pub sides: BothSides,
+    pub sides: CopySides,
     /// Say how long the window would be, and stop before it
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -93,7 +93,7 @@ pub struct CutoverArgs {
 #[command(after_long_help = FALLBACK_HELP)]
 pub struct FallbackArgs {
     #[command(flatten)]
-    pub sides: BothSides,
+    pub sides: CopySides,
     /// Bring the file up to date and end: the application stays with PostgreSQL
     #[arg(long, conflicts_with_all = ["stop_command", "switch_command", "probe"])]
     pub only_sync: bool,
