@@ -83,6 +83,7 @@ const SOAKS: &[Soak] = &[
     soak("migrate-crash", "sqlite-to-pg", "kill::the_server", Rounds(100)),
     soak("sync-kill", "sqlite-to-pg", "follow::sync_is_killed", Rounds(200)),
     soak("cutover-kill", "sqlite-to-pg", "cutover::cutover_is_killed", Rounds(200)),
+    soak("cutover-faults", "sqlite-to-pg", "cutover::every_fault", Rounds(1000)),
     soak("capture-statements", "sqlite-to-pg", "capture::random_statements", Rounds(500)),
     soak("migrate-schemas", "sqlite-to-pg", "random_schemas_arrive", Rounds(400)),
     soak("migrate-damage", "sqlite-to-pg", "random_damages_are_never", Rounds(500)),

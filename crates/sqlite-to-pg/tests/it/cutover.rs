@@ -307,3 +307,33 @@ fn a_rehearsal_leaves_nothing_behind() {
     assert_eq!(world.sqlite("select count(*) from p"), "4");
     sync(&world).ended(0);
 }
+
+#[test]
+fn every_fault_in_the_copy_is_found_before_the_switch() {
+    let world = followed(
+        "pragma journal_mode = wal; create table f (id integer primary key, n int, t text, at datetime, flag boolean);
+         with recursive c(i) as (select 1 union all select i + 1 from c where i < 200)
+         insert into f select i, i * 7, 'text ' || i, '2024-01-02T03:04:05Z', i % 2 from c;",
+    );
+    let mut dice = Dice::new(seed());
+    for round in 0..rounds(25) {
+        let id = dice.below(200) + 1;
+        let fault = match dice.index(7) {
+            0 => format!("update f set n = n + 1 where id = {id}"),
+            1 => format!("update f set t = t || ' ' where id = {id}"),
+            2 => format!("update f set at = at + interval '9 hours' where id = {id}"),
+            3 => format!("update f set flag = not flag where id = {id}"),
+            4 => format!("delete from f where id = {id}"),
+            5 => format!("insert into f select id + 1000, n, t, at, flag from f where id = {id}"),
+            _ => format!("update f set t = null where id = {id}"),
+        };
+        world.psql(&fault);
+        let ran = cutover(&world, &[]);
+        assert_eq!(ran.status, Some(4), "round {round} of seed {}, {fault}: {ran:?}", seed());
+        assert!(ran.stderr.contains("differs before the fence"), "{fault}: {ran:?}");
+        assert_eq!(write_error(&world, "update f set n = n where id = 1"), "", "the application goes on");
+        // A key that the log names is made right.
+        world.sqlite(&format!("update f set n = n where id = {id}; insert into f (id) values ({id} + 1000); delete from f where id > 1000;"));
+    }
+    cutover(&world, &[]).ended(0);
+}
