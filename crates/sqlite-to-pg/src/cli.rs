@@ -1,6 +1,7 @@
 //! What the command line takes; the doc comments are the help, the manual page and the README's table.
 
 use crate::help::{PLAN_HELP, RUN_HELP, VERIFY_HELP};
+use crate::live_args::{CaptureArgs, CutoverArgs, FallbackArgs, LiveStatusArgs, SyncArgs};
 use crate::model::{Action, Policy};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -32,6 +33,16 @@ pub enum MigrationVerb {
     Run(Box<RunArgs>),
     /// Compare a copy with its source, value by value
     Verify(VerifyArgs),
+    /// Log every change of a file in use, so that its copy can follow
+    Capture(CaptureArgs),
+    /// Apply the logged changes to the copy
+    Sync(SyncArgs),
+    /// Stop the writes to the file, apply and compare the last changes, and switch the application over
+    Cutover(CutoverArgs),
+    /// Bring what was written to PostgreSQL back into the file, and the application with it
+    Fallback(FallbackArgs),
+    /// Say how far a live move is
+    Status(LiveStatusArgs),
 }
 
 /// What moves, and by which names and types.

@@ -32,7 +32,8 @@ pub(crate) struct TableStream<'p> {
     pub(crate) table: &'p Table,
     pub(crate) encoders: Vec<Encoder>,
     path: &'p Path,
-    columns: Vec<String>,
+    /// What a query must ask for: the values, then what names the row.
+    pub(crate) columns: Vec<String>,
     /// Where the key's columns are in the query's result.
     key: Range<usize>,
     /// What is asked of each row beside its columns.
@@ -149,7 +150,7 @@ impl<'p> TableStream<'p> {
     }
 
     /// Appends a row; false when it is left out.
-    fn put_row(&self, row: &Row<'_>, buf: &mut Vec<u8>, rejects: &Rejects) -> Result<bool> {
+    pub(crate) fn put_row(&self, row: &Row<'_>, buf: &mut Vec<u8>, rejects: &Rejects) -> Result<bool> {
         let start = buf.len();
         self.begin_row(buf);
         for (at, encoder) in self.encoders.iter().enumerate() {

@@ -315,13 +315,15 @@ fn make_plan(
     quiet: bool,
 ) -> Result<(Plan, Vec<MismatchedValues>)> {
     if let Some(path) = &args.plan {
-        let plan = file::read_plan(path)?;
+        let mut plan = file::read_plan(path)?;
         let now = build::source_file(snapshot)?;
         // Rows may have come since; a column that the plan does not know would be left out without a word.
         if now.schema_sum != plan.source.schema_sum {
             return Err(Error::failed("the source's schema has changed since the plan was made")
                 .hint("make the plan again with: sqlite-to-pg plan DB -o FILE"));
         }
+        // What is copied is the file as it is now; `sync` compares it with the beginning of the capture.
+        plan.source = now;
         return Ok((plan, Vec::new()));
     }
     let mut built = build::build_plan(snapshot, &args.rules, quiet)?;

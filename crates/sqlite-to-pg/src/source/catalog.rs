@@ -144,12 +144,17 @@ pub(crate) fn read_catalog(db: &Connection) -> Result<Catalog> {
     Ok(catalog)
 }
 
+/// Of sqlite_schema, what the application made: not what captures its changes for `sync`.
+pub(crate) const APPLICATION: &str = "name not in ('_toban_log', '_toban_capture') \
+    and not (type = 'trigger' and name like '\\_toban\\_%' escape '\\')";
+
 /// Tables in the order in which they were made.
 fn list_tables(db: &Connection) -> Result<Vec<(String, String, bool)>> {
     // pragma_table_list tells virtual and shadow tables from plain ones, which sqlite_schema does not
     // (<https://sqlite.org/pragma.html#pragma_table_list>).
     let sql = "select l.name, l.type, l.wr from pragma_table_list l left join sqlite_schema s \
-               on s.name = l.name and s.type in ('table', 'view') where l.schema = 'main' order by s.rowid";
+               on s.name = l.name and s.type in ('table', 'view') where l.schema = 'main' \
+               and l.name not in ('_toban_log', '_toban_capture') order by s.rowid";
     query_all(db, sql, &[], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
 }
 
@@ -161,9 +166,11 @@ pub(crate) fn lost_tables(db: &Connection) -> Result<Vec<String>> {
 }
 
 fn read_others(db: &Connection) -> Result<Vec<RawObject>> {
-    let sql = "select type, name, tbl_name, sql, name in (select name from pragma_table_list where schema = 'main') \
-               from sqlite_schema where type in ('view', 'trigger') order by rowid";
-    let mut found = query_all(db, sql, &[], |r| {
+    let sql = format!(
+        "select type, name, tbl_name, sql, name in (select name from pragma_table_list where schema = 'main') \
+         from sqlite_schema where type in ('view', 'trigger') and {APPLICATION} order by rowid"
+    );
+    let mut found = query_all(db, &sql, &[], |r| {
         let kind = match (r.get::<_, String>(0)?.as_str(), r.get(4)?) {
             ("trigger", _) => RawKind::Trigger,
             (_, true) => RawKind::View,
@@ -340,11 +347,13 @@ pub(crate) fn query_all<T>(
     rows.collect::<rusqlite::Result<_>>().doing(doing)
 }
 
-/// A sum of all statements of the schema.
+/// A sum of all statements of the application's schema.
 pub(crate) fn schema_sum(db: &Connection) -> Result<String> {
     let mut sum = Sha256::new();
-    let sql = "select cast(coalesce(sql, '') as blob) from sqlite_schema order by type, name";
-    for text in query_all(db, sql, &[], |r| r.get::<_, Vec<u8>>(0))? {
+    let sql = format!(
+        "select cast(coalesce(sql, '') as blob) from sqlite_schema where {APPLICATION} order by type, name"
+    );
+    for text in query_all(db, &sql, &[], |r| r.get::<_, Vec<u8>>(0))? {
         sum.update(&text);
         // An end of each, so that two statements cannot change places with one that is both.
         sum.update([0]);

@@ -245,6 +245,7 @@ fn new_pair(source: &str, schema: &str, target: &target::TargetTable, columns: V
         accepts: false,
         inherited: target.inherited,
         orphans: Vec::new(),
+        filter: None,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::target::definitions::Definitions;
 use expected::ExpectedObjects;
 use matching::Matched;
 use objects::{TableJudge, definitions, expressions};
+pub(crate) use pair::RowFilter;
 use pair::TablePair;
 use postgres::Client;
 use record::{Compared, Difference, DifferenceKind, TableVerdict};
@@ -25,6 +26,7 @@ use rows::scan::{self, Sides};
 use rows::sums::{self, SideSums};
 use rows::{cross_check, locate};
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 use toban_core::pg::ConnInfo;
 use toban_core::{Context, Error, Kind as Status, Out, Result};
 
@@ -40,7 +42,8 @@ pub(crate) fn run(args: &VerifyArgs, quiet: bool, out: &mut Out<'_>) -> Result<(
     let schema = given.as_ref().map_or(args.schema.clone(), |p| p.schema.clone());
     let (plan, kept) = kept_plan(&readers, &to, &schema, given)?;
     let mut clients = target::open_sessions(&to, readers.len())?;
-    let scope = CompareScope { plan: plan.as_ref(), schema: &schema, quiet };
+    let filters = BTreeMap::new();
+    let scope = CompareScope { plan: plan.as_ref(), schema: &schema, quiet, filters: &filters };
     let mut outcome = compare_all(&scope, &mut readers, &mut clients)?;
     let names = match &plan {
         Some(plan) => crate::target::undo::plan_relations(plan),
@@ -107,6 +110,19 @@ pub(crate) fn prove_copy(
     compare_plan(plan, readers, &mut clients, quiet)
 }
 
+/// The same of some rows alone: of each table that `filters` names by its name in SQLite those that its filter leaves, of
+/// every other table all.
+pub(crate) fn prove_rows(
+    plan: &Plan,
+    readers: &mut [Connection],
+    to: &ConnInfo,
+    filters: &BTreeMap<String, RowFilter>,
+) -> Result<CopyProof> {
+    let mut clients = target::open_sessions(to, readers.len())?;
+    let scope = CompareScope { plan: Some(plan), schema: &plan.schema, quiet: true, filters };
+    Ok(sum_up(&compare_all(&scope, readers, &mut clients)?))
+}
+
 /// The same inside the transaction that `client` is in: what it has written and not yet committed is compared.
 pub(crate) fn prove_within(
     plan: &Plan,
@@ -126,10 +142,13 @@ fn compare_plan(
     clients: &mut [Client],
     quiet: bool,
 ) -> Result<CopyProof> {
-    let outcome =
-        compare_all(&CompareScope { plan: Some(plan), schema: &plan.schema, quiet }, readers, clients)?;
+    let scope = CompareScope { plan: Some(plan), schema: &plan.schema, quiet, filters: &BTreeMap::new() };
+    Ok(sum_up(&compare_all(&scope, readers, clients)?))
+}
+
+fn sum_up(outcome: &Comparison) -> CopyProof {
     let equal = |t: &Compared| (t.table.clone(), t.verdict == TableVerdict::Equal);
-    Ok(CopyProof {
+    CopyProof {
         tables: outcome
             .tables
             .iter()
@@ -139,7 +158,7 @@ fn compare_plan(
         differences: outcome.differences.iter().map(Difference::describe).collect(),
         total: outcome.count_differences(),
         rows: outcome.tables.iter().map(|t| t.rows).sum(),
-    })
+    }
 }
 
 /// The outcome of a comparison.
@@ -232,6 +251,8 @@ struct CompareScope<'a> {
     plan: Option<&'a Plan>,
     schema: &'a str,
     quiet: bool,
+    /// Of these tables only some rows, by the table's name in SQLite.
+    filters: &'a BTreeMap<String, RowFilter>,
 }
 
 fn compare_all(
@@ -239,7 +260,7 @@ fn compare_all(
     readers: &mut [Connection],
     clients: &mut [Client],
 ) -> Result<Comparison> {
-    let CompareScope { plan, schema, quiet } = *scope;
+    let CompareScope { plan, schema, quiet, filters } = *scope;
     let [reader, ..] = readers else { return Err(Error::failed("no connection to the source")) };
     let own = source::read_schema(reader)?;
     if let Some(plan) = plan {
@@ -255,6 +276,9 @@ fn compare_all(
         matched.views = expressions::missing_views(&views, &target::read_relations(&mut clients[0], schema)?);
     }
     for pair in &mut matched.pairs {
+        if let Some(filter) = filters.get(&pair.source) {
+            (pair.filter, pair.blocks) = (Some(filter.clone()), None);
+        }
         scan::measure_source(&readers[0], pair)?;
     }
     let mut sides = Sides { readers, clients };

@@ -55,6 +55,13 @@ impl ColumnBounds {
     }
 }
 
+/// Which rows of a table are compared, where not all are: a condition in the SQL of each side.
+#[derive(Clone, Debug)]
+pub(crate) struct RowFilter {
+    pub(crate) source: String,
+    pub(crate) target: String,
+}
+
 /// A table on both sides.
 #[derive(Clone, Debug)]
 pub(crate) struct TablePair {
@@ -81,6 +88,8 @@ pub(crate) struct TablePair {
     pub(crate) inherited: bool,
     /// What becomes of rows whose foreign key has no parent.
     pub(crate) orphans: Vec<PairOrphans>,
+    /// Only these rows are compared.
+    pub(crate) filter: Option<RowFilter>,
 }
 
 /// Rows of a table that have no parent.

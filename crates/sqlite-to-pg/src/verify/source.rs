@@ -144,6 +144,8 @@ fn read_all(connection: &Connection) -> Sql<Schema> {
         match kind.as_str() {
             // SQLite's own tables: sqlite_schema, sqlite_sequence, sqlite_stat1 …
             _ if name.starts_with("sqlite_") => {}
+            // Those of `capture`, which are no part of the application.
+            _ if matches!(&*name, "_toban_log" | "_toban_capture") => {}
             "table" => schema.tables.push(read_table(connection, name, without_rowid)?),
             "view" if is_runnable(connection, &name) => schema.views.push(name),
             "virtual" if is_movable(connection, &name) => schema.tables.push(plain_table(connection, name)?),
@@ -151,8 +153,11 @@ fn read_all(connection: &Connection) -> Sql<Schema> {
             _ => schema.others.push((name, kind)),
         }
     }
-    let sql = "select name, tbl_name from sqlite_schema where type = 'trigger' order by name";
-    let mut statement = connection.prepare(sql)?;
+    let application = source::catalog::APPLICATION;
+    let sql = format!(
+        "select name, tbl_name from sqlite_schema where type = 'trigger' and {application} order by name"
+    );
+    let mut statement = connection.prepare(&sql)?;
     schema.triggers = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Sql<_>>()?;
     Ok(schema)
 }

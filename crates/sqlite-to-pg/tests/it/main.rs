@@ -1,10 +1,13 @@
 //! The real binary between real SQLite files and real servers; values are judged by psql and sqlite3.
 
 mod bad;
+mod capture;
 mod chance;
+mod cutover;
 mod damage;
 mod existing;
 mod first_load;
+mod follow;
 mod itsm;
 mod keys;
 mod kill;
@@ -27,4 +30,5 @@ mod servers;
 mod undo;
 mod values;
 mod whole;
+mod workload;
 mod world;

@@ -93,7 +93,11 @@ fn d1_orphans_beside_tables_of_the_application_and_in_a_plan() {
     world.run(&["--undo"]).ended(0);
     // The lines without an order have a key that must not be NULL: they are kept.
     world.run(&[&existing[..], &["--orphans", "null"]].concat()).refused_in_a_line(3, "5 values");
-    world.gives(&[(INVALID, "lines"), ("select count(*) from lines", "3"), ("select count(*) from points", "3")]);
+    world.gives(&[
+        (INVALID, "lines"),
+        ("select count(*) from lines", "3"),
+        ("select count(*) from points", "3"),
+    ]);
     world.run(&["--undo"]).ended(0);
     world.run(&[&existing[..], &["--orphans", "reject"]].concat()).refused_in_a_line(3, "9 values");
     world.gives(&[("select count(*) from lines", "1"), ("select count(*) from points", "2")]);

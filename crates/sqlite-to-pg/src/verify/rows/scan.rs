@@ -201,8 +201,9 @@ fn source_sql(pair: &TablePair, scan: &PartScan) -> String {
     let rowid = pair.rowid.as_deref().map_or("null".into(), |name| Ident::new(name).to_string());
     columns.extend(scan.located.then(|| rowid.clone()));
     columns.extend(pair.orphans.iter().map(|o| o.sql.clone()));
-    let filter = match scan.part {
-        TablePart::Numbers(from, to) => format!(" where {rowid} between {from} and {to}"),
+    let filter = match (scan.part, &pair.filter) {
+        (TablePart::Numbers(from, to), _) => format!(" where {rowid} between {from} and {to}"),
+        (_, Some(filter)) => format!(" where {}", filter.source),
         _ => String::new(),
     };
     // An index may be damaged or stale: what the table itself holds is compared.
@@ -254,7 +255,7 @@ fn target_sql(pair: &TablePair, scan: &PartScan) -> String {
     }
     let key = pair.columns.first().map(|c| Ident::new(&c.target).to_string()).unwrap_or_default();
     let filter = match scan.part {
-        TablePart::All => String::new(),
+        TablePart::All => pair.filter.as_ref().map(|f| format!(" where {}", f.target)).unwrap_or_default(),
         TablePart::Numbers(from, to) => format!(" where {key} between {from} and {to}"),
         // A TID range scan reads just these pages (PostgreSQL 14, release notes); the last one has no end, so that
         // pages which were added since are in it.
@@ -270,7 +271,8 @@ fn target_sql(pair: &TablePair, scan: &PartScan) -> String {
 
 /// Reads what the pieces are cut by.
 pub(crate) fn measure_source(connection: &Connection, pair: &mut TablePair) -> Result<()> {
-    if let Some(rowid) = &pair.rowid {
+    // Some rows alone are read in one piece.
+    if let Some(rowid) = pair.rowid.as_ref().filter(|_| pair.filter.is_none()) {
         pair.bounds = source::rowid_bounds(connection, &pair.source, rowid)?;
     }
     Ok(())
@@ -295,6 +297,7 @@ mod tests {
             accepts: false,
             inherited: false,
             orphans: Vec::new(),
+            filter: None,
         };
         source_parts(&pair)
     }

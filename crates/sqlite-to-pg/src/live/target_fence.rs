@@ -1,0 +1,57 @@
+//! The fence of the other side: triggers in PostgreSQL that refuse every write, while the application goes back to
+//! SQLite.
+
+use super::reverse_log::{ReverseTable, TRIGGER};
+use super::state::SCHEMA;
+use crate::model::Plan;
+use migrate::session;
+use migrate::sql::qualified_name;
+use postgres::Client;
+use toban_core::{Context, Result};
+
+/// Puts it up, in one transaction; up already, it stays.
+///
+/// # Errors
+/// Retry when a transaction of the application's does not end within `seconds`; those of the server.
+pub(super) fn raise_target_fence(
+    client: &mut Client,
+    plan: &Plan,
+    tables: &[ReverseTable<'_>],
+    seconds: u64,
+) -> Result<()> {
+    let doing = || "refuse writes to PostgreSQL".to_string();
+    session::in_transaction(client, doing, |client| {
+        client.batch_execute(&format!("set local lock_timeout = '{seconds}s'")).doing(doing)?;
+        drop_fence(client, plan)?;
+        let function = fence_function(&plan.schema);
+        let make = format!(
+            "create function {function}() returns trigger language plpgsql as \
+             'begin raise exception ''moved back to SQLite: this database takes no more writes''; end'"
+        );
+        client.batch_execute(&make).doing(doing)?;
+        for table in tables {
+            let relation = qualified_name(&plan.schema, &table.table.target);
+            // CREATE TRIGGER waits for every transaction that has written to the table (SHARE ROW EXCLUSIVE), so that
+            // none is committed after the last changes were read.
+            let make = format!(
+                "create trigger {TRIGGER}_fence before insert or update or delete or truncate on {relation} \
+                 for each statement execute function {function}()"
+            );
+            client.batch_execute(&make).doing(|| format!("refuse writes to {relation}"))?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes it away, in the transaction that is open.
+///
+/// # Errors
+/// Those of the server.
+pub(super) fn drop_fence(client: &mut Client, plan: &Plan) -> Result<()> {
+    let drop = format!("drop function if exists {}() cascade", fence_function(&plan.schema));
+    client.batch_execute(&drop).doing(|| "let PostgreSQL take writes".into())
+}
+
+fn fence_function(schema: &str) -> String {
+    qualified_name(SCHEMA, &migrate::names::short_name(&format!("fence_{schema}")))
+}
