@@ -4,11 +4,11 @@
 use super::keys::CapturedTable;
 use super::state::{RecopiedTable, note_recopied};
 use super::triggers::LOG;
-use crate::load::encode::{Encoder, encoder};
+use crate::load::encode::{Encoder, Remedy, encoder};
 use crate::load::rejects::Rejects;
 use crate::load::stream::TableStream;
 use crate::model::types::staged_type;
-use crate::model::{Column, Plan, Policy, Table};
+use crate::model::{Column, Plan, Table};
 use crate::source::{display_value, open, quote_name};
 use migrate::copy::{SIGNATURE, TRAILER};
 use migrate::sql::{name_list, qualified_name};
@@ -401,13 +401,13 @@ fn put_key(
         let field = buffer.len();
         let Err(why) = encoder.put(value, buffer) else { continue };
         buffer.truncate(field);
-        let nearest = match encoder.policy {
-            Policy::Replace | Policy::Round => encoder.put_nearest(value, buffer),
-            Policy::Reject => {
+        let nearest = match encoder.remedy(why, value) {
+            Remedy::Nearest { .. } => encoder.put_nearest(value, buffer),
+            Remedy::LeaveOut => {
                 buffer.truncate(start);
                 return Ok(PutKey::NotThere);
             }
-            Policy::Stop | Policy::Null => Err(why),
+            Remedy::Stop | Remedy::Null => Err(why),
         };
         nearest.map_err(|why| {
             let name = format!("{}.{}", followed.table.source, followed.key[at].source);
