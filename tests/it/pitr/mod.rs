@@ -6,6 +6,7 @@ mod failovers;
 mod lab;
 mod locked;
 mod pair;
+mod patroni;
 mod promotions;
 mod records;
 mod refused;
