@@ -89,6 +89,18 @@ impl Destination {
         matches!(self.name, WalName::Segment(..) | WalName::History(_)) && self.check_content(&beside).is_ok()
     }
 
+    /// Whether nothing of it can be missing there: the segment after it is there too. The last one may end anywhere.
+    pub(super) fn is_whole_in_pg_wal(&self) -> bool {
+        let beside = |name: WalName| self.path.with_file_name(name.to_string());
+        let goes_on = || {
+            let header =
+                data_dir::check_segment_file(&beside(self.name), self.name, Some(self.system)).ok()?;
+            let next = WalName::from(self.name.segment(header.segment_size)?.next());
+            data_dir::check_segment_file(&beside(next), next, Some(self.system)).ok()
+        };
+        self.is_in_pg_wal() && (matches!(self.name, WalName::History(_)) || goes_on().is_some())
+    }
+
     /// Whether the history in pg_wal is one that `pg-backup restore` made for a timeline of unknown origin: it names no
     /// timeline before it.
     pub(super) fn is_reservation(&self) -> bool {

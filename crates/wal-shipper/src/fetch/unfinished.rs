@@ -37,7 +37,7 @@ impl FetchJob {
     pub(super) fn fetch_unfinished(&self, to: &Destination) -> Result<bool> {
         let WalName::Segment(timeline, no) = to.name else { return Ok(false) };
         let found = match self.repos.ask_each(|repo| self.find_unfinished(repo, to.name)).all() {
-            Err(_) if to.is_in_pg_wal() => return Ok(false),
+            Err(_) if to.is_whole_in_pg_wal() => return Ok(false),
             found => found?,
         };
         let best = found.into_iter().flatten().max_by_key(Unfinished::reach).filter(|f| f.reach() > 0);
