@@ -74,6 +74,7 @@ const SOAKS: &[Soak] = &[
     soak("stream-loss", "wal-shipper", "loss::", Rounds(20)),
     soak("stream-disasters", "e2e", "pitr::disasters::", Rounds(30)),
     soak("stream-failovers", "e2e", "pitr::failovers::", Rounds(20)),
+    soak("patroni", "e2e", "pitr::patroni::", Rounds(20)),
     soak("stream-kill", "wal-shipper", "stream_kill::", Rounds(50)),
     // Each parser: of what a peer sends, and of what the judgement of paths reads.
     soak("tls-parsers", "cert-checker", "mutants_", Seconds(600)),

@@ -79,7 +79,11 @@ impl Server {
     }
 }
 
-fn resolve_conninfo(args: &cli::ServerArgs, section: Option<&Cluster>) -> Result<ConnInfo> {
+/// The connection string that the flags, the cluster's section or the environment give.
+///
+/// # Errors
+/// Usage when it does not parse.
+pub(crate) fn resolve_conninfo(args: &cli::ServerArgs, section: Option<&Cluster>) -> Result<ConnInfo> {
     ConnInfo::resolve(args.db.as_deref().or(section.and_then(|s| s.db.as_deref())), "pg-backup")
 }
 

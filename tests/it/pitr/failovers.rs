@@ -52,6 +52,25 @@ fn chain(major: u32, mib: u32, failovers: usize, dice: &mut Dice) {
     }
 }
 
+/// A backup of a standby ends in the middle of a segment, and brings along what there was of it: what was streamed since must not
+/// be lost to a restore that ends in that segment.
+#[test]
+fn a_backup_of_a_standby_hides_nothing_that_was_streamed_since() {
+    let pair = Pair::start(&Kind { major: 15, mib: 16, settings: &[], bucket: None });
+    pair.primary().psql("postgres", "insert into ledger values (1)");
+    pair.caught_up();
+    let standby = pair.standby().conninfo("postgres");
+    let backup = pair.run("pg-backup", &["run", "--remote", "--json", "--db", &standby]).json().remove(0);
+    pair.primary().psql("postgres", "insert into ledger select generate_series(2, 500)");
+    pair.stored();
+    let end = pair.primary().psql("postgres", "select pg_current_wal_lsn()");
+    let segment = |lsn: &str| lsn.get(..lsn.len() - 6).map(str::to_string);
+    assert_eq!(segment(&end), segment(backup["stop_lsn"].as_str().expect("a position")), "one segment");
+    let target = pair.dir.path().join("latest");
+    pair.restore(&[], &target);
+    assert_eq!(rows(&Pg::promoted(15, &target)), 500);
+}
+
 #[test]
 fn a_chain_of_failovers_loses_nothing() {
     let (failovers, mut dice) = (rounds(4), Dice::new(seed()));

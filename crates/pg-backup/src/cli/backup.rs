@@ -68,7 +68,7 @@ pub struct Run {
     #[arg(long, value_name = "CONNINFO")]
     pub db: Option<String>,
     /// The server is on another machine, or its files may not be read: take them over the replication protocol
-    #[arg(long, conflicts_with_all = ["data_dir", "dry_run"])]
+    #[arg(long, conflicts_with = "data_dir")]
     pub remote: bool,
     /// The server's data directory [default: asked of the server]
     #[arg(long, value_name = "DIR")]

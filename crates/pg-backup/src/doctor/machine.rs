@@ -119,7 +119,10 @@ fn read_synchronised() -> Learned<bool> {
     match String::from_utf8_lossy(&said.stdout).trim() {
         "yes" => Ok(true),
         "no" => Ok(false),
-        _ => Err(format!("timedatectl does not tell: {}", String::from_utf8_lossy(&said.stderr).trim())),
+        _ => {
+            let why = String::from_utf8_lossy(&said.stderr);
+            Err(format!("timedatectl does not tell: {}", why.lines().next().unwrap_or_default()))
+        }
     }
 }
 

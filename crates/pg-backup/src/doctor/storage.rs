@@ -176,18 +176,27 @@ fn judge_content(facts: &Facts, repo: &RepoFacts, content: &RepoContent) -> Vec<
     findings
 }
 
+/// The section of a repository; one that a URL names has none yet.
+fn name_section(repo: &str) -> String {
+    if repo.contains('/') {
+        format!("a section [repo.NAME] with url = '{repo}'")
+    } else {
+        format!("[repo.{repo}]")
+    }
+}
+
 fn judge_keep(facts: &Facts, repo: &RepoFacts) -> Option<Finding> {
     let keep = &repo.keep;
     let counts = [keep.last, keep.hourly, keep.daily, keep.weekly, keep.monthly, keep.yearly];
     if keep.within.is_none() && keep.wal.is_none() && counts.iter().all(Option::is_none) {
-        let advice = format!("keep = {{ within = '30d', min = 7 }} in [repo.{}]", repo.name);
+        let advice = format!("keep = {{ within = '30d', min = 7 }} in {}", name_section(&repo.name));
         return Some(finding(&rulebook::KEEP_NOTHING, Severity::Warning, &repo.name).advise(advice));
     }
     let window = facts.window?;
     // `wal` keeps every moment of a stretch; without it all WAL behind the oldest backup stays.
     let kept = keep.wal.or(keep.within)?;
     let text = format!("it keeps {kept}, and [objectives] promise {window}");
-    let advice = format!("keep = {{ …, wal = '{window}' }} in [repo.{}]", repo.name);
+    let advice = format!("keep = {{ …, wal = '{window}' }} in {}", name_section(&repo.name));
     (kept < window)
         .then(|| finding(&rulebook::KEEP_SHORT, Severity::Critical, &repo.name).says(text).advise(advice))
 }

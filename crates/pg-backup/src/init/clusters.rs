@@ -47,6 +47,12 @@ pub(super) fn choose_cluster(db: Option<&str>) -> Result<FoundCluster> {
     }
     match &running[..] {
         [one] => Ok(FoundCluster { db: one.db(), owner: Owner::of(&one.data_dir)? }),
+        [] if runs_unseen() => {
+            let e = Error::usage(
+                "the PostgreSQL server that runs here is of a user whose processes yours may not see",
+            );
+            Err(e.hint("run init as root (sudo), or as that user"))
+        }
         [] => Err(explain_none(&list_debian(Path::new("/etc/postgresql")))),
         several => {
             let name = |p: &Postmaster| format!("--db '{}' ({})", p.db(), p.data_dir.display());
@@ -97,6 +103,16 @@ fn list_debian(root: &Path) -> Vec<PathBuf> {
     let mut all: Vec<PathBuf> = clusters.filter(|c| c.join("postgresql.conf").is_file()).collect();
     all.sort();
     all
+}
+
+/// Whether a process of PostgreSQL works in a folder that this one may not know.
+fn runs_unseen() -> bool {
+    let mut processes = std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    processes.any(|process| {
+        let denied = |e: std::io::Error| e.kind() == std::io::ErrorKind::PermissionDenied;
+        let named = std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == "postgres");
+        named && std::fs::read_link(process.join("cwd")).is_err_and(denied)
+    })
 }
 
 /// Servers whose data directory this process may read: a process in a data directory, whose postmaster.pid names it.

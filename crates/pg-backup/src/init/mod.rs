@@ -126,7 +126,7 @@ fn read_facts(args: &cli::Init, config: &Config, path: PathBuf) -> Result<PlanFa
     let units: Option<Vec<Unit>> = read_units(&cluster).ok();
     let proofs = crate::status::read_proofs(&repos, &cluster, server.identifier);
     Ok(PlanFacts {
-        planned: repos.iter().map(|repo| describe_repo(repo, config)).collect(),
+        planned: repos.iter().map(|repo| describe_repo(repo, args, config)).collect(),
         there: section.cloned(),
         file_exists: path.exists(),
         known_repos: config.repo.iter().map(|(name, repo)| (name.clone(), repo.url.clone())).collect(),
@@ -149,13 +149,30 @@ fn name_repos(args: &cli::Init, config: &Config) -> Vec<String> {
     args.repos.repo.iter().map(|given| by_url(given).unwrap_or_else(|| given.clone())).collect()
 }
 
-fn describe_repo(repo: &Repo, config: &Config) -> PlannedRepo {
+fn describe_repo(repo: &Repo, args: &cli::Init, config: &Config) -> PlannedRepo {
     let section = config.repo.get(&repo.name);
+    let url = section.map_or(repo.name.clone(), |s| s.url.clone());
     PlannedRepo {
         name: section.map(|_| repo.name.clone()),
-        url: section.map_or(repo.name.clone(), |s| s.url.clone()),
+        settings: name_settings(&url, args),
+        url,
         folder: find_folder(repo),
     }
+}
+
+/// What the command line and this shell's environment say of where a store is: no job sees either.
+fn name_settings(url: &str, args: &cli::Init) -> Vec<(&'static str, String)> {
+    let variable =
+        |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let keys = match url.split_once("://") {
+        Some(("s3", _)) => vec![
+            ("s3_endpoint", args.repos.s3_endpoint.clone()),
+            ("s3_region", variable(&["AWS_REGION", "AWS_DEFAULT_REGION"])),
+        ],
+        Some(("az", _)) => vec![("azure_account", variable(&["AZURE_STORAGE_ACCOUNT"]))],
+        _ => Vec::new(),
+    };
+    keys.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 /// Who owns the data directory, and what runs programs as that user.

@@ -19,6 +19,8 @@ pub(super) struct PlannedRepo {
     /// Its section; none: the configuration does not have it.
     pub(super) name: Option<String>,
     pub(super) url: String,
+    /// What reaches it beside the URL, as keys of its section.
+    pub(super) settings: Vec<(&'static str, String)>,
     /// Where it is a folder of this machine.
     pub(super) folder: Option<PathBuf>,
 }
@@ -241,7 +243,7 @@ impl PlanFacts {
                 let taken = repos.iter().filter(|r| r.name.starts_with(plain)).count();
                 if taken == 0 { plain.to_string() } else { format!("{plain}{}", taken + 1) }
             });
-            repos.push(NewRepo { name, url: repo.url.clone() });
+            repos.push(NewRepo { name, url: repo.url.clone(), settings: repo.settings.clone() });
         }
         NewConfig {
             cluster: self.cluster.clone(),
@@ -284,7 +286,12 @@ impl PlanFacts {
             list(&folders),
             self.server.owner.name
         );
-        let jobs = ["pg-backup-run", "pg-backup-verify", "pg-backup-prune", "pg-drill", "wal-shipper-stream"];
+        let mut jobs =
+            vec!["pg-backup-run", "pg-backup-verify", "pg-backup-prune", "pg-drill", "wal-shipper-stream"];
+        if self.server.owner.name != "postgres" {
+            // They write nothing there, and their units have the user postgres, who may not read it either.
+            jobs.extend(["pg-backup-check", "wal-shipper-check"]);
+        }
         let mut steps = Vec::new();
         for job in jobs {
             let name = format!("{job}@{}.service", self.cluster);
@@ -319,10 +326,16 @@ impl PlanFacts {
         let service = format!("wal-shipper-stream@{}.service", self.cluster);
         let action = match self.has_units() {
             true => words(&["systemctl", "enable", "--now", &service]),
-            false => Action::ByHand(format!(
-                "no unit is installed: let wal-shipper stream --cluster {} run as a service",
-                self.cluster
-            )),
+            false => {
+                let why = match self.unit_folder {
+                    Some(_) => "no unit is installed",
+                    None => "systemd does not run here",
+                };
+                let (cluster, owner) = (&self.cluster, &server.owner.name);
+                Action::ByHand(format!(
+                    "{why}: let wal-shipper stream --cluster {cluster} run as a service, as the user {owner}"
+                ))
+            }
         };
         let mut stream = Self::step(what, server.is_shipped(), action);
         if server.wal_level == "minimal" {

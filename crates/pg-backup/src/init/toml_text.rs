@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub(super) struct NewRepo {
     pub(super) name: String,
     pub(super) url: String,
+    /// More keys of its section, and their values.
+    pub(super) settings: Vec<(&'static str, String)>,
 }
 
 /// A configuration to be.
@@ -37,6 +39,9 @@ impl NewConfig {
         }
         for repo in &self.repos {
             let _ = writeln!(text, "\n[repo.{}]\nurl = {}", repo.name, quote_toml(&repo.url));
+            for (key, value) in &repo.settings {
+                let _ = writeln!(text, "{key} = {}", quote_toml(value));
+            }
             text.push_str(
                 "# Backups of 30 days, never fewer than 7, and every moment of the last 14 days.\n",
             );
@@ -69,17 +74,27 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let repo = |name: &str, url: &str| NewRepo { name: name.into(), url: url.into() };
+        let repo =
+            |name: &str, url: &str| NewRepo { name: name.into(), url: url.into(), settings: Vec::new() };
+        let s3 = NewRepo {
+            settings: vec![("s3_endpoint", "http://s3:9000".into()), ("s3_region", "eu-1".into())],
+            ..repo("s3", "s3://b/p")
+        };
         let new = NewConfig {
             cluster: "main".into(),
             db: "host=/run/it's port=5433 dbname=\"a\\b\"".into(),
             bin_dir: Some("/opt/pg/bin".into()),
-            repos: vec![repo("local", "file:///mnt/b"), repo("s3", "s3://b/p")],
+            repos: vec![repo("local", "file:///mnt/b"), s3],
         };
         let config = Config::parse(&new.write_toml()).expect("parses");
         assert_eq!(config.cluster["main"].db.as_deref(), Some(&*new.db));
         assert_eq!(config.cluster["main"].repos, ["local", "s3"]);
-        assert_eq!(config.repo["s3"].url, "s3://b/p");
+        let s3 = &config.repo["s3"];
+        let set = [Some(&s3.url), s3.s3_endpoint.as_ref(), s3.s3_region.as_ref()];
+        assert_eq!(
+            set.map(|s| s.map(String::as_str)),
+            [Some("s3://b/p"), Some("http://s3:9000"), Some("eu-1")]
+        );
         let objectives = crate::objectives::Objectives::read(&config).expect("reads");
         assert_eq!(objectives.window.map(|s| s.to_string()).as_deref(), Some("14days"));
     }

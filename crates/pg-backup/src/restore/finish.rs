@@ -2,7 +2,7 @@
 
 use super::files::WrittenFiles;
 use super::target::{Target, UNFINISHED};
-use super::{RestoreWork, conf, display_path};
+use super::{RestoreWork, conf, display_path, own_paths};
 use crate::format::backup::{BackupManifest, PG_CONTROL};
 use std::fs::{self, File};
 use std::path::Path;
@@ -168,8 +168,8 @@ fn write_recovery_settings(work: &RestoreWork<'_>, how: &RecoverySettings) -> Re
         // Else recovery ends with "unexpected directory entry found in pg_tblspc/".
         text += "allow_in_place_tablespaces = 'on'\n";
     }
-    if how.place == conf::ServerPlace::BesideWithin {
-        text += "external_pid_file = ''\n";
+    if how.place != conf::ServerPlace::Same {
+        text += &write_own_paths(work, how.place)?;
     }
     if !work.args.keep_archiving {
         // A copy that is promoted beside the server would archive its new timeline into that server's
@@ -183,6 +183,22 @@ fn write_recovery_settings(work: &RestoreWork<'_>, how: &RecoverySettings) -> Re
         }
     }
     write_durably(target, "postgresql.auto.conf", text.as_bytes())
+}
+
+/// What the configuration says of the old data directory, for the new one; beside another server none names a PID file.
+fn write_own_paths(work: &RestoreWork<'_>, place: conf::ServerPlace) -> Result<String> {
+    let (backup, target) = (&work.stored.manifest, work.target);
+    let new = std::path::absolute(&target.dir).doing(|| "find the data directory".into())?;
+    let conf = match &backup.conf.config_file {
+        Some(name) => work.args.config_dir.as_ref().unwrap_or(&new).join(name),
+        None => new.join("postgresql.conf"),
+    };
+    let settings = own_paths::read_settings(&[conf, new.join("postgresql.auto.conf")])?;
+    // Older backups do not say where they were.
+    let old = Some(Path::new(&backup.data_dir)).filter(|old| old.is_absolute());
+    let moved = old.map(|old| own_paths::move_own_paths(&settings, old, &new)).unwrap_or_default();
+    let named = place == conf::ServerPlace::BesideWithin && settings.contains_key("external_pid_file");
+    Ok(if named { format!("{moved}external_pid_file = ''\n") } else { moved })
 }
 
 /// Everything on the target's file systems: one call each instead of one for each of a hundred thousand files.

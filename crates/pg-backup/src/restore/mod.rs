@@ -11,6 +11,7 @@ mod debian;
 mod delta;
 mod files;
 mod finish;
+mod own_paths;
 mod partial;
 mod plan;
 mod recovery_target;

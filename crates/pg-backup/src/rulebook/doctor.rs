@@ -3,7 +3,7 @@
 toban_core::rules! {
     EXAMINED = "examined" in "examined", never:
         "what was looked at and is well; UNKNOWN where it could not be looked at, so that no mistake in it would be found",
-        "give the right that the finding names, and run doctor again";
+        "give the right that the finding names, and run doctor again; accept it where there is no such thing, as without systemd";
     WAL_LEVEL = "wal-level" in "settings":
         "wal_level is minimal: no backup of the server could be recovered",
         "psql -c \"alter system set wal_level = 'replica'\" && systemctl restart postgresql";

@@ -23,5 +23,5 @@ toban_core::rules! {
         "systemctl enable --now pg-backup-run@NAME.timer";
     SOURCE = "source" in "status":
         "a repository could not be asked, or does not read: what it proves is not known",
-        "correct what the finding names";
+        "correct what the finding names; where permission is denied, ask as the user of the jobs, such as postgres";
 }

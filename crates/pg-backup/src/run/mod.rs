@@ -50,8 +50,10 @@ use toban_core::{Context, Error, Kind, Out, Record, Result, out};
 #[derive(Serialize)]
 struct PlannedBackup {
     data_dir: String,
-    files: u64,
-    bytes: u64,
+    /// None of a server on another machine, which sends them without a list.
+    files: Option<u64>,
+    /// Of a server on another machine those of its databases; none where the role may not ask.
+    bytes: Option<u64>,
     tablespaces: usize,
     checksums: bool,
     standby: bool,
@@ -69,8 +71,8 @@ impl Record for PlannedBackup {
     fn cells(&self) -> Vec<String> {
         vec![
             self.data_dir.clone(),
-            self.files.to_string(),
-            out::bytes(self.bytes),
+            self.files.map_or("-".into(), |files| files.to_string()),
+            self.bytes.map_or("-".into(), out::bytes),
             self.tablespaces.to_string(),
             if self.checksums { "compared" } else { "none" }.into(),
             match &self.full_because {
@@ -173,11 +175,16 @@ fn emit_plan(search: &BaseSearch<'_>, client: &mut Client, out: &mut Out<'_>) ->
         Ok(id) => (Some(id), None),
         Err(why) => (None, Some(why.chain())),
     };
-    let listed = walk::walk_data_dir(&source.data_dir, &source.version_folder)?;
+    let (files, bytes) = if search.args.remote {
+        (None, source::sum_databases(client)?)
+    } else {
+        let listed = walk::walk_data_dir(&source.data_dir, &source.version_folder)?;
+        (Some(listed.len() as u64), Some(walk::total_bytes(&listed)))
+    };
     out.emit(&PlannedBackup {
         data_dir: source.data_dir.display().to_string(),
-        files: listed.len() as u64,
-        bytes: walk::total_bytes(&listed),
+        files,
+        bytes,
         tablespaces: source::list_tablespaces(client)?.len(),
         checksums: source.checksums,
         standby: source.standby,

@@ -251,6 +251,21 @@ pub(super) fn list_tablespaces(client: &mut Client) -> Result<Vec<Tablespace>> {
     Ok(rows.iter().map(of).filter(|t| t.location.starts_with('/')).collect())
 }
 
+/// Bytes of all databases; none where the role may not ask for each.
+///
+/// # Errors
+/// Those of the server.
+pub(super) fn sum_databases(client: &mut Client) -> Result<Option<u64>> {
+    let doing = || "ask for the sizes of the databases".to_string();
+    let all = "select pg_has_role('pg_read_all_stats', 'usage') or bool_and(has_database_privilege(oid, 'connect')) \
+               from pg_database";
+    if !client.query_one(all, &[]).doing(doing)?.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let sum = "select sum(pg_database_size(oid))::bigint from pg_database";
+    Ok(Some(client.query_one(sum, &[]).doing(doing)?.get::<_, i64>(0).unsigned_abs()))
+}
+
 /// Errors of a statement that was prepared in another backend, or is there from another client.
 const POOLER_SIGNS: [&str; 2] = ["26000", "42P05"];
 

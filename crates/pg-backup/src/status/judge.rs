@@ -187,7 +187,9 @@ impl Evidence {
         ];
         let parts: Vec<_> = parts.into_iter().flatten().collect();
         let severity = match parts.is_empty() {
-            true if status.restorable_to.is_none() && status.restorable_lsn.is_none() => Severity::Critical,
+            true if status.restorable_to.is_none() && status.restorable_lsn.is_none() => {
+                self.where_nothing_is()
+            }
             true => Severity::Ok,
             false => Severity::worst(parts.iter().map(|(_, _, severity)| *severity)),
         };
@@ -207,8 +209,13 @@ impl Evidence {
         (severity, text)
     }
 
+    /// How bad it is that nothing is found: of a repository that could not be asked nobody knows.
+    fn where_nothing_is(&self) -> Severity {
+        if self.unasked.is_empty() { Severity::Critical } else { Severity::Unknown }
+    }
+
     fn judge_window(&self, since: Option<Timestamp>, window: Option<Span>) -> Severity {
-        let Some(since) = since else { return Severity::Critical };
+        let Some(since) = since else { return self.where_nothing_is() };
         let Some(window) = window else { return Severity::Ok };
         // It fills up where nothing older was ever there; a backup before it that does not lead here is another matter.
         let first =
@@ -247,11 +254,12 @@ impl Evidence {
 
     fn judge_point(&self, status: &Status, objectives: &Objectives) -> Finding {
         let severity = match status.restorable_lsn.is_none() && status.restorable_to.is_none() {
-            true => Severity::Critical,
+            true => self.where_nothing_is(),
             false => judge_limit(status.loss_seconds, objectives.rpo),
         };
         let to = match (status.restorable_to, status.restorable_lsn) {
-            (None, None) => "nothing can be restored".to_string(),
+            (None, None) if self.unasked.is_empty() => "nothing can be restored".to_string(),
+            (None, None) => "what can be restored is not known".to_string(),
             (at, lsn) => {
                 let at = at.map_or("a moment that is not known".into(), format_local);
                 let lsn = lsn.map(|lsn| format!(" ({lsn})")).unwrap_or_default();
@@ -290,7 +298,8 @@ impl Evidence {
         let text = match status.covered_since {
             Some(since) => format!("every moment since {} can be restored", format_local(since)),
             None if dumps_only => "there are dumps alone: each restores its own moment".into(),
-            None => "no stretch of time can be restored".into(),
+            None if self.unasked.is_empty() => "no stretch of time can be restored".into(),
+            None => "which stretch of time can be restored is not known".into(),
         };
         let covered = status.covered_since.map(|since| age(since, self.now));
         with_number(self.finding(&rulebook::WINDOW, severity, text), "window", covered, None)

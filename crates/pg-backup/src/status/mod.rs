@@ -8,15 +8,16 @@ mod model;
 use crate::cli;
 use crate::objectives::Objectives;
 use crate::rulebook::{ALL_RULES, status as rulebook};
-use crate::server::Server;
+use crate::server::resolve_conninfo;
 use crate::units::read_units;
 use evidence::{RepoEvidence, Written, read_written};
 use jiff::Timestamp;
 use judge::Evidence;
 use toban_core::check::{self, AcceptList};
 use toban_core::config::Config;
+use toban_core::pg::ConnInfo;
 use toban_core::repo::{Repo, Repos};
-use toban_core::{Out, Result};
+use toban_core::{Error, Out, Result};
 
 /// Runs the verb.
 pub(crate) fn run(args: &cli::StatusArgs, config: &Config, out: &mut Out<'_>) -> Result<()> {
@@ -70,12 +71,13 @@ pub(crate) fn read_proofs(repos: &Repos, cluster: &str, identifier: u64) -> Proo
     proofs
 }
 
-/// How far the server has written, where it answers: a dead one leaves the evidence of the repositories.
+/// How far the server has written, where it answers: a dead one leaves the evidence of the repositories. Of several servers
+/// the primary of the newest timeline counts.
 fn find_written(args: &cli::StatusArgs, config: &Config) -> Option<Written> {
     let section = config.cluster.get(&args.repos.cluster);
-    let asked = Server::connect(&args.server, section).and_then(|(_, mut client)| read_written(&mut client));
-    asked.unwrap_or_else(|e| {
-        log::info!("{}: what it has written since is not known", e.chain());
-        None
-    })
+    let servers = resolve_conninfo(&args.server, section).map(|conn| conn.split_hosts());
+    let note = |e: Error| log::info!("{}: what it has written since is not known", e.chain());
+    let ask = |at: &ConnInfo| at.connect().and_then(|mut client| read_written(&mut client));
+    let found = servers.map_err(note).unwrap_or_default().into_iter();
+    found.filter_map(|at| ask(&at).map_err(note).ok().flatten()).max_by_key(|w| (w.timeline, w.to))
 }

@@ -19,6 +19,28 @@ fn random_states_are_never_told_better_than_they_are() {
     play_histories(25, play);
 }
 
+/// A repository that this user may not read is not one in which nothing is.
+#[test]
+fn of_what_could_not_be_asked_nothing_is_claimed() {
+    let mut evidence = Evidence {
+        cluster: "main".into(),
+        now: Timestamp::UNIX_EPOCH,
+        repos: Vec::new(),
+        unasked: vec![("local".into(), "open the folder: Permission denied".into())],
+        written: None,
+        units: Ok(Vec::new()),
+    };
+    let day = Some(Span(Duration::from_secs(86400)));
+    for objectives in [Objectives::default(), Objectives { rpo: day, rto: day, window: day }] {
+        let status = evidence.summarize(&objectives);
+        assert_eq!(status.verdict, "unknown");
+        let findings = evidence.judge(&status, &objectives);
+        assert!(findings.iter().all(|f| f.severity != Severity::Critical), "{findings:?}");
+    }
+    evidence.unasked.clear();
+    assert_eq!(evidence.summarize(&Objectives::default()).verdict, "critical");
+}
+
 /// One repository and its server, at a random moment.
 fn play(seed: u64) {
     let mut world = World::new(seed);

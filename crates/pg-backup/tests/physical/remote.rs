@@ -73,6 +73,10 @@ fn it_is_the_local_one_page_by_page() {
         let full = {
             let args: Vec<&str> = ["run", "--json"].iter().chain(&args).copied().collect();
             lend_role(&mut world);
+            let plan = world.run(&[&args[..], &["--dry-run"]].concat()).json().remove(0);
+            assert!(plan["files"].is_null() && plan["bytes"].as_u64() > Some(20 << 20), "{plan}");
+            assert!(plan["tablespaces"] == 1 && plan["built_on"].is_null(), "{plan}");
+            assert!(!world.path("remote-repo").exists(), "a plan stores nothing");
             world.run(&args).json().remove(0)
         };
         assert!(full["built_on"].is_null(), "{full}");

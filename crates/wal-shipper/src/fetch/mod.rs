@@ -90,8 +90,8 @@ impl FetchJob {
         let fetch =
             |repo: &Repo, w: &mut dyn Write| self.archive(repo).get(to.name, w).map(|sum| sum.is_some());
         match self.repos.find_first(|repo| Ok(to.fill(|w| fetch(repo, w))?.then_some(()))) {
-            // What recovery has in pg_wal already is as good: a backup carries the WAL that makes it whole.
-            Err(_) if to.is_in_pg_wal() => Ok(false),
+            // What recovery has whole in pg_wal is as good: a backup carries the WAL that makes it whole.
+            Err(_) if to.is_whole_in_pg_wal() => Ok(false),
             found => found.map(|found| found.is_some()),
         }
     }

@@ -36,10 +36,10 @@ impl FetchJob {
     /// it: then bytes are missing in the middle, which must not be filled with zeros.
     pub(super) fn fetch_unfinished(&self, to: &Destination) -> Result<bool> {
         let WalName::Segment(timeline, no) = to.name else { return Ok(false) };
-        if to.is_in_pg_wal() {
-            return Ok(false);
-        }
-        let found = self.repos.ask_each(|repo| self.find_unfinished(repo, to.name)).all()?;
+        let found = match self.repos.ask_each(|repo| self.find_unfinished(repo, to.name)).all() {
+            Err(_) if to.is_whole_in_pg_wal() => return Ok(false),
+            found => found?,
+        };
         let best = found.into_iter().flatten().max_by_key(Unfinished::reach).filter(|f| f.reach() > 0);
         let Some(best) = best else { return Ok(false) };
         let archive = self.archive(&best.repo);
@@ -54,11 +54,16 @@ impl FetchJob {
             return Ok(false);
         }
         if best.has_longer_partial() {
+            if to.is_in_pg_wal() {
+                return Ok(false);
+            }
             let partial = WalName::Partial(timeline, no);
             return to.fill(|w| archive.get(partial, w).map(|sum| sum.is_some()));
         }
+        // A backup of a standby ends in the middle of a segment, and brings that along: what was streamed of it since comes
+        // from the tails. A server that crashed has all of that in pg_wal, and may have more.
         let bytes = best.counted_bytes();
-        to.fill(|w| archive.assemble(&best.cover, bytes, best.size, w).map(|()| true))
+        to.fill_beyond_pg_wal(bytes, |w| archive.assemble(&best.cover, bytes, best.size, w).map(|()| true))
     }
 
     fn find_unfinished(&self, repo: &Repo, name: WalName) -> Result<Option<Unfinished>> {

@@ -10,6 +10,7 @@ use super::start_point::{StartPoint, complete_switched_segments};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use toban_core::pg::ConnInfo;
 use toban_core::repo::gap::Gap;
 use toban_core::systemd;
 use toban_core::wal::{History, Lsn, Segment, Timeline};
@@ -27,6 +28,7 @@ pub(super) const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) struct Session<'s> {
     service: &'s Service,
+    at: ConnInfo,
     server: Replication,
     handover: Arc<Handover>,
     size: u64,
@@ -62,12 +64,13 @@ pub(super) fn stream_session(service: &Service) -> Result<bool> {
     let start = find_start(service, &source, &history, slot_lost)?;
     let handover = slot_keeper(service, &source).start()?;
     let restart = source.facts.slot.as_ref().and_then(|s| s.restart).unwrap_or_default();
-    let host = source.at.host();
+    let (at, host) = (source.at.clone(), source.at.host());
     drop(source.client);
     service.backlog.begin_session();
     let now = Instant::now();
     let mut session = Session {
         service,
+        at,
         server,
         handover,
         size: source.facts.id.segment_size,
@@ -104,7 +107,8 @@ fn find_start(service: &Service, source: &SourceServer, history: &History, slot_
     let stored =
         service.in_each_repo(|repo| complete_switched_segments(&service.archive(repo), history, &held))?;
     let start = StartPoint::new(history, restart, size, &stored);
-    if start.wanted == start.at || still_has(source, history, start.wanted) {
+    let wanted = Segment::holding_lsn(start.wanted, history.timeline_at(start.wanted), size);
+    if start.wanted == start.at || find_copy(&source.at, history, &wanted).is_some() {
         return Ok(start.wanted);
     }
     let cause = if slot_lost { "the slot was lost" } else { "the slot holds less" };
@@ -120,11 +124,24 @@ fn find_start(service: &Service, source: &SourceServer, history: &History, slot_
     Ok(start.at)
 }
 
-/// Whether the server still has the WAL at `from`: only an attempt to stream shows that, on a connection of its own.
-fn still_has(source: &SourceServer, history: &History, from: Lsn) -> bool {
+/// The first timeline, from the segment's own on, whose copy of the segment the server has.
+//
+// Where several timelines end in one segment, a server that recovered from an archive has only the copies that recovery read
+// and wrote, the last ones: each holds what those before wrote up to their ends. PostgreSQL reads what a timeline wrote
+// before its end from the copy of the next (WalSndSegmentOpen), and fails where that is not there.
+fn find_copy(at: &ConnInfo, history: &History, segment: &Segment) -> Option<Timeline> {
+    let timelines = history.switches.iter().map(|s| s.timeline).chain([history.timeline]);
+    let mut counting =
+        timelines.filter(|t| (segment.timeline..=history.segment_timeline(segment)).contains(t));
+    counting.find(|timeline| still_has(at, segment.start(), *timeline))
+}
+
+/// Whether the server still has the WAL of `timeline` at `from`: only an attempt to stream shows that, on a connection of
+/// its own.
+fn still_has(at: &ConnInfo, from: Lsn, timeline: Timeline) -> bool {
     let ask = || -> Result<()> {
-        let mut server = Replication::open(&source.at)?;
-        if server.start_streaming(None, from, history.timeline_at(from))?.is_none() {
+        let mut server = Replication::open(at)?;
+        if server.start_streaming(None, from, timeline)?.is_none() {
             let (_bell, ear) =
                 std::os::unix::net::UnixStream::pair().doing(|| "make a pair of sockets".into())?;
             server.receive(Duration::from_secs(10), std::os::fd::AsFd::as_fd(&ear))?;
@@ -142,6 +159,7 @@ impl Session<'_> {
     /// Timeline after timeline.
     fn stream_from(&mut self, mut from: Lsn) -> Result<bool> {
         loop {
+            self.choose_copy(from);
             let next = self.server.start_streaming(Some(&self.service.slot), from, self.timeline)?;
             let Some(timeline) = next.map_or_else(|| self.stream_timeline(), |next| Ok(Some(next)))? else {
                 return Ok(true);
@@ -153,6 +171,24 @@ impl Session<'_> {
             // first byte, which the server copied from the old one (manual, "Timelines").
             from = Segment::holding_lsn(self.received, timeline, self.size).start();
             (self.timeline, self.received) = (timeline, from);
+        }
+    }
+
+    /// Passes over timelines that ended in the segment at `from`, and whose copy of it the server does not have.
+    fn choose_copy(&mut self, from: Lsn) {
+        let segment = Segment::holding_lsn(from, self.timeline, self.size);
+        let last = self.history.segment_timeline(&segment);
+        let ended = self.history.switches.iter().filter(|s| (self.timeline..last).contains(&s.timeline));
+        // Of the last one that ended the server has the copy: it is where it goes on to write.
+        if ended.count() < 2 {
+            return;
+        }
+        match find_copy(&self.at, &self.history, &segment) {
+            Some(copy) if copy != self.timeline => {
+                log::info!("the server has no copy of {} before timeline {copy}", segment.name());
+                self.timeline = copy;
+            }
+            _ => {}
         }
     }
 

@@ -112,6 +112,48 @@ fn a_chain_of_three_promotions() {
     }
 }
 
+/// Several timelines end in one segment, and then a server is restored from the repository: of that segment it has only the
+/// copies that recovery read, the last ones.
+#[test]
+fn a_restored_server_streams_a_segment_of_several_timelines() {
+    for major in [15, 18] {
+        let place = Place::folder();
+        let mut first = Pg::start_major(major, &["wal_level=replica", "max_slot_wal_keep_size=1GB"]);
+        let others = [standby(&first), standby(&first)];
+        let stream = place.stream(&conninfo(&[&first, &others[0], &others[1]]), &[]);
+        stream.streams();
+        first.base_backup(&place.path("base"));
+        insert(&first, 1);
+        others.iter().for_each(|s| s.wait_for_replay(&first));
+        place.level(&first);
+        first.kill();
+        for (n, primary) in others.iter().enumerate() {
+            primary.psql("postgres", "select pg_promote()");
+            others[n + 1..].iter().for_each(|s| follows(s, primary));
+            insert(primary, 2 + u32::try_from(n).expect("few"));
+            others[n + 1..].iter().for_each(|s| s.wait_for_replay(primary));
+            place.level(primary);
+        }
+        stream.stop();
+        drop(others);
+        let bounded = "max_slot_wal_keep_size = '1GB'";
+        let pg = restored(major, &place.path("base"), &place.path("target"), &place, bounded);
+        let wal = pg.data_dir().join("pg_wal");
+        let copies = std::fs::read_dir(wal).expect("list").flatten().map(|e| e.file_name());
+        let of_second = copies.filter(|n| n.to_string_lossy().starts_with("00000002000000")).count();
+        assert_eq!(of_second, 0, "recovery read the copy of timeline 3, and no other");
+        let stream = place.stream(&pg.url(), &[]);
+        insert(&pg, 4);
+        drop(pg.switch_wal());
+        place.complete(&pg);
+        assert!(place.names("wal").iter().any(|name| name.contains("/00000004000000")), "{}", stream.log());
+        stream.stop();
+        drop(pg);
+        let pg = restored(major, &place.path("base"), &place.path("again"), &place, "");
+        assert_eq!(pg.psql("postgres", "select string_agg(n::text, ' ' order by n) from ledger"), "1 2 3 4");
+    }
+}
+
 #[test]
 fn a_standby_is_a_source_too() {
     for major in majors() {

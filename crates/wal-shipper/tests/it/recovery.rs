@@ -150,6 +150,12 @@ fn the_status_of_every_answer() {
     // What recovery has at hand counts as much: a backup carries its own WAL.
     fs::copy(data.join(wanted), data.join("pg_wal").join(&names[1])).expect("copy");
     fetch(&[&names[1], wanted]).ended_with(1, "in no repository");
+    let away = ["--repo", "/nowhere/at/all", &names[1], wanted];
+    // The last of them may end anywhere, and what comes after its end is there, where nobody answers.
+    fetch(&away).ended_with(255, "");
+    let theirs = world.pg.data_dir().join("pg_wal").join(&names[2]);
+    fs::copy(theirs, data.join("pg_wal").join(&names[2])).expect("copy");
+    fetch(&away).ended_with(1, "in no repository");
     fs::remove_file(data.join("pg_wal").join(&names[1])).expect("remove");
     fs::write(data.join("standby.signal"), "").expect("write");
     fetch(&[&names[1], wanted]).ended_with(1, "is missing: there is WAL after it");
