@@ -62,7 +62,7 @@ const TABLES: &str = "create schema if not exists toban_live; \
 /// The plan of the run whose copy is followed.
 ///
 /// # Errors
-/// Usage when no run made a copy in the schema, or it added rows to others; those of the server.
+/// Usage when no run made a copy in the schema, or it added rows to others, or left out rows by what other rows say; those of the server.
 pub(crate) fn read_plan(client: &mut Client, schema: &str) -> Result<Plan> {
     let doing = || "read the plan of the copy".to_string();
     let none = || {
@@ -77,6 +77,13 @@ pub(crate) fn read_plan(client: &mut Client, schema: &str) -> Result<Plan> {
         client.query_opt("select plan from toban_undo.plan where target = $1", &[&schema]).doing(doing)?;
     let text: String = row.ok_or_else(none)?.get(0);
     let plan: Plan = toml::from_str(&text).doing(doing)?;
+    // Whether a row has a parent changes with the parent, and the log names the parent's key alone.
+    if let Some(table) = plan.tables.iter().find(|t| !t.orphans.is_empty()) {
+        let what = format!("rows of {} without a parent were changed or left out by the copy", table.source);
+        return Err(Error::usage(format!("{what}: which these are is not followed")).hint(
+            "correct them in the file before the capture, or copy with --orphans keep: run --undo --even-if-changed, run",
+        ));
+    }
     let mixed = |a: Action| matches!(a, Action::Append | Action::Upsert | Action::SkipExisting);
     match plan.tables.iter().find(|t| plan.mode == Mode::Existing && mixed(t.action)) {
         None => Ok(plan),

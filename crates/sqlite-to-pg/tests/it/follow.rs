@@ -89,6 +89,17 @@ fn random_workloads_arrive_in_both_journal_modes() {
 }
 
 #[test]
+fn a_copy_without_orphans_is_not_followed() {
+    let world = World::of(
+        "create table mother (id integer primary key); insert into mother values (1);
+         create table child (id integer primary key, mother integer references mother); insert into child values (1, 1), (2, 9);",
+    );
+    world.tool(&["capture", "app.db"]).fine();
+    assert_eq!(world.run(&["--orphans", "reject"]).status, Some(3));
+    sync(&world).refused(2, "rows of child without a parent were changed or left out by the copy");
+}
+
+#[test]
 fn values_change_places_and_keys_go_round() {
     let world = World::of(
         "pragma journal_mode = wal; create table t (id integer primary key, u text unique, n text not null);
