@@ -294,7 +294,8 @@ fn abort_cutover(link: &mut LiveLink) -> Result<()> {
         LivePhase::Proven | LivePhase::Switched if !has_entries(&mut link.client, &link.plan.schema)? => {
             return_to_sqlite(link)
         }
-        LivePhase::FellBack => Err(Error::usage("the application is back with SQLite already")),
+        LivePhase::FellBack if link.record.state != FENCED => Ok(()),
+        LivePhase::FellBack => Err(Error::usage("a fallback ended in the middle").hint("run fallback again")),
         _ => Err(Error::usage("rows were written to PostgreSQL since the cutover, and would be lost")
             .hint("`sqlite-to-pg fallback` takes them along")),
     }

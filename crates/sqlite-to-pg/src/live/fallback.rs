@@ -10,7 +10,7 @@ use super::link::LiveLink;
 use super::reverse_log::reverse_tables;
 use super::state::{self, LivePhase, LiveState};
 use super::target_fence::{drop_fence, raise_target_fence};
-use super::touched::plan_to_compare;
+use super::touched::{plan_to_compare, set_numbers};
 use crate::live_args::FallbackArgs;
 use crate::verify;
 use migrate::session;
@@ -77,6 +77,8 @@ fn carry_back(link: &mut LiveLink, timer: &mut Timer<'_, '_>) -> Result<()> {
         set_numbers_back(link)
     })?;
     let plan = plan_to_compare(&link.plan, &link.reader)?;
+    // The application may have given numbers of its own, past the sequences.
+    set_numbers(&mut link.client, &plan)?;
     let proof = timer.time_phase("compare", |_| {
         let open = |_| {
             let reader = file::open_reader(&link.path)?;

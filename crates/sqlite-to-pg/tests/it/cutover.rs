@@ -128,7 +128,7 @@ fn what_fails_before_the_switch_leaves_the_application_where_it_was() {
     cutover(&world, &["--switch-command", "exit 3"]).refused(1, "takes writes again");
     assert_eq!(write_error(&world, "insert into k values (11, 'on')"), "");
     cutover(&world, &["--probe", "exit 1", "--probe-wait", "0"]).refused(1, "takes writes again");
-    assert_eq!(write_error(&world, "insert into c values (9, 2, 'on')"), "");
+    assert_eq!(write_error(&world, "insert into c values (9, 2, 4)"), "");
     sync(&world).ended(0);
 
     // Somebody changes the copy: a row that was not touched, and one that was.
@@ -177,7 +177,7 @@ fn the_way_back_brings_everything_and_can_be_gone_again() {
         assert!(world.path("back").exists());
         for sql in [
             "select id, u from t order by id",
-            "select count(*), sum(id), max(flag) from (select id, flag + 0 as flag from e)",
+            "select count(*), sum(id), max(flag) from (select id, flag + 0 as flag from e) s",
             "select id from seen order by id",
         ] {
             assert_eq!(world.sqlite(sql), world.psql(&sql.replace("flag + 0", "flag::int")), "{sql}");
@@ -317,7 +317,8 @@ fn every_fault_in_the_copy_is_found_before_the_switch() {
     );
     let mut dice = Dice::new(seed());
     for round in 0..rounds(25) {
-        let id = dice.below(200) + 1;
+        // Not the first row, which the application changes below.
+        let id = dice.below(199) + 2;
         let fault = match dice.index(7) {
             0 => format!("update f set n = n + 1 where id = {id}"),
             1 => format!("update f set t = t || ' ' where id = {id}"),
