@@ -23,6 +23,6 @@ install -D -m 755 scripts/notify-failure "$dest/usr/lib/toban/notify-failure"
 for example in systemd/examples/*; do
     install -D -m 644 "$example" "$dest/usr/share/doc/toban/examples/$(basename "$example")"
 done
-# sd_booted(3): systemctl alone may be there and nobody to talk to.
+# sd_booted(3): systemctl may be installed where no systemd runs.
 [ -n "$dest" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload || true
 echo "installed; next: docs/guide/first-hour.md"

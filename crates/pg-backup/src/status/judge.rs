@@ -209,7 +209,7 @@ impl Evidence {
         (severity, text)
     }
 
-    /// How bad it is that nothing is found: of a repository that could not be asked nobody knows.
+    /// How bad it is that nothing is found: what a repository holds that could not be asked is not known.
     fn where_nothing_is(&self) -> Severity {
         if self.unasked.is_empty() { Severity::Critical } else { Severity::Unknown }
     }

@@ -151,7 +151,7 @@ fn the_status_of_every_answer() {
     fs::copy(data.join(wanted), data.join("pg_wal").join(&names[1])).expect("copy");
     fetch(&[&names[1], wanted]).ended_with(1, "in no repository");
     let away = ["--repo", "/nowhere/at/all", &names[1], wanted];
-    // The last of them may end anywhere, and what comes after its end is there, where nobody answers.
+    // The last of them may end anywhere: what follows its end is in the repository, which does not answer.
     fetch(&away).ended_with(255, "");
     let theirs = world.pg.data_dir().join("pg_wal").join(&names[2]);
     fs::copy(theirs, data.join("pg_wal").join(&names[2])).expect("copy");

@@ -27,7 +27,7 @@ pub(super) struct PatroniCluster {
     members: [Option<Child>; 3],
 }
 
-/// A member, as Patroni tells.
+/// A member, as Patroni describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) number: usize,
@@ -198,7 +198,7 @@ postgresql:
         assert!(done.status.success(), "patronictl {args:?}: {text}");
     }
 
-    /// What Patroni tells of its members; nothing where nobody answers.
+    /// Patroni's list of its members; empty where no member answers.
     pub(super) fn members(&self) -> Vec<Member> {
         let asked = (1..=3).find_map(|number| self.ask_cluster(number));
         let found = asked.as_ref().and_then(|c| c["members"].as_array()).cloned().unwrap_or_default();

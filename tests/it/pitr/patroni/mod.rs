@@ -36,7 +36,7 @@ impl Load {
                 client = client.or_else(|| Client::connect(&to, NoTls).ok());
                 match client.as_mut().map(|c| write_row(c, number)) {
                     Some(Ok(())) => drop(acknowledged.insert(number)),
-                    // Whether it was committed nobody knows: the number is not used again.
+                    // Whether it was committed is not known: the number is not used again.
                     Some(Err(_)) => client = None,
                     None => {}
                 }
