@@ -104,7 +104,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s v -l ver
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s q -l quiet -d 'Log errors only'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -l json -d 'Write records as one JSON object per line'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l database -d 'Database that was hurt [default: that of --db]' -r
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l database -d 'Database in which something was lost [default: that of --db]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l table -d 'Table to bring back, as app.incidents; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l schema -d 'Bring back every table of this schema' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand rescue" -l where -d 'Only rows for which this condition holds, e.g. "customer = 7"' -r
@@ -208,7 +208,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand verify" -s h -l help
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l from -d 'Repository to copy from: URL or NAME [default: each of the configuration that has `copies`]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l to -d 'Repository to copy to; may be given several times' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l s3-endpoint -d 'Endpoint of an S3 service that is not AWS' -r
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l recipients-file -d 'File of the age recipients that content over there must be encrypted to [default: `recipients_file` of its section]' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l recipients-file -d 'File of the age recipients that content in the target must be encrypted to [default: `recipients_file` of its section]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l cluster -d 'Name of the PostgreSQL cluster in the repositories' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -s j -l jobs -d 'Objects that are copied at the same time [default: all cores]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand copy" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
@@ -344,7 +344,7 @@ complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -l json -d '
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l policy -d 'Print the IAM policy of the credentials that write, or of those that prune, as one line of JSON' -r -f -a "writer\t'Who writes and reads, and deletes nothing'
 prune\t'Who deletes what the rules no longer keep'"
-complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l from -d 'Print the configuration that says what this one of pgBackRest, Barman or WAL-G says, and what it cannot say' -r -F
+complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l from -d 'Translate this configuration of pgBackRest, Barman or WAL-G, and list what has no counterpart' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l db -d 'Server to work with: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l bin-dir -d 'Folder of PostgreSQL\'s programs [default: found on this machine by the server\'s major]' -r -F
 complete -c pg-backup -n "__fish_pg_backup_using_subcommand init" -l repo -d 'Repository: file:///dir, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix, or the NAME of a [repo.NAME] section; may be given several times' -r

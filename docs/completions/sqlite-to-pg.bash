@@ -17,6 +17,15 @@ _sqlite__to__pg() {
             ",$1")
                 cmd="sqlite__to__pg"
                 ;;
+            sqlite__to__pg,capture)
+                cmd="sqlite__to__pg__subcmd__capture"
+                ;;
+            sqlite__to__pg,cutover)
+                cmd="sqlite__to__pg__subcmd__cutover"
+                ;;
+            sqlite__to__pg,fallback)
+                cmd="sqlite__to__pg__subcmd__fallback"
+                ;;
             sqlite__to__pg,help)
                 cmd="sqlite__to__pg__subcmd__help"
                 ;;
@@ -26,8 +35,23 @@ _sqlite__to__pg() {
             sqlite__to__pg,run)
                 cmd="sqlite__to__pg__subcmd__run"
                 ;;
+            sqlite__to__pg,status)
+                cmd="sqlite__to__pg__subcmd__status"
+                ;;
+            sqlite__to__pg,sync)
+                cmd="sqlite__to__pg__subcmd__sync"
+                ;;
             sqlite__to__pg,verify)
                 cmd="sqlite__to__pg__subcmd__verify"
+                ;;
+            sqlite__to__pg__subcmd__help,capture)
+                cmd="sqlite__to__pg__subcmd__help__subcmd__capture"
+                ;;
+            sqlite__to__pg__subcmd__help,cutover)
+                cmd="sqlite__to__pg__subcmd__help__subcmd__cutover"
+                ;;
+            sqlite__to__pg__subcmd__help,fallback)
+                cmd="sqlite__to__pg__subcmd__help__subcmd__fallback"
                 ;;
             sqlite__to__pg__subcmd__help,help)
                 cmd="sqlite__to__pg__subcmd__help__subcmd__help"
@@ -37,6 +61,12 @@ _sqlite__to__pg() {
                 ;;
             sqlite__to__pg__subcmd__help,run)
                 cmd="sqlite__to__pg__subcmd__help__subcmd__run"
+                ;;
+            sqlite__to__pg__subcmd__help,status)
+                cmd="sqlite__to__pg__subcmd__help__subcmd__status"
+                ;;
+            sqlite__to__pg__subcmd__help,sync)
+                cmd="sqlite__to__pg__subcmd__help__subcmd__sync"
                 ;;
             sqlite__to__pg__subcmd__help,verify)
                 cmd="sqlite__to__pg__subcmd__help__subcmd__verify"
@@ -48,7 +78,7 @@ _sqlite__to__pg() {
 
     case "${cmd}" in
         sqlite__to__pg)
-            opts="-v -q -h -V --verbose --quiet --json --config --help --version plan run verify help"
+            opts="-v -q -h -V --verbose --quiet --json --config --help --version plan run verify capture sync cutover fallback status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -65,9 +95,161 @@ _sqlite__to__pg() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        sqlite__subcmd__to__subcmd__pg__subcmd__help)
-            opts="plan run verify help"
+        sqlite__subcmd__to__subcmd__pg__subcmd__capture)
+            opts="-n -v -q -h --stop --dry-run --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sqlite__subcmd__to__subcmd__pg__subcmd__cutover)
+            opts="-n -v -q -h --to --schema --dry-run --rehearse --max-window --lock-wait --stop-command --switch-command --probe --probe-wait --abort --finish --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-window)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stop-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --switch-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probe)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probe-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sqlite__subcmd__to__subcmd__pg__subcmd__fallback)
+            opts="-v -q -h --to --schema --only-sync --stop-command --switch-command --probe --probe-wait --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stop-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --switch-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probe)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probe-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sqlite__subcmd__to__subcmd__pg__subcmd__help)
+            opts="plan run verify capture sync cutover fallback status help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sqlite__subcmd__to__subcmd__pg__subcmd__help__subcmd__capture)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sqlite__subcmd__to__subcmd__pg__subcmd__help__subcmd__cutover)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sqlite__subcmd__to__subcmd__pg__subcmd__help__subcmd__fallback)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -121,6 +303,34 @@ _sqlite__to__pg() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sqlite__subcmd__to__subcmd__pg__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sqlite__subcmd__to__subcmd__pg__subcmd__help__subcmd__sync)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__help__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -136,7 +346,7 @@ _sqlite__to__pg() {
             return 0
             ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__plan)
-            opts="-o -j -v -q -h --output --for --jobs --include --exclude --set --rename --snake-case --cast --on-invalid --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
+            opts="-o -j -v -q -h --output --for --jobs --include --exclude --set --rename --snake-case --cast --on-invalid --orphans --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -183,7 +393,11 @@ _sqlite__to__pg() {
                     return 0
                     ;;
                 --on-invalid)
-                    COMPREPLY=($(compgen -W "reject null text bytea replace round" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "reject null text bytea replace round cp1252" -- "${cur}"))
+                    return 0
+                    ;;
+                --orphans)
+                    COMPREPLY=($(compgen -W "reject null keep" -- "${cur}"))
                     return 0
                     ;;
                 --schema)
@@ -202,7 +416,7 @@ _sqlite__to__pg() {
             return 0
             ;;
         sqlite__subcmd__to__subcmd__pg__subcmd__run)
-            opts="-j -v -q -h --to --plan --existing --jobs --trial --rejects --undo --even-if-changed --no-verify --accept-rejects --report --sign-key --include --exclude --set --rename --snake-case --cast --on-invalid --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
+            opts="-j -v -q -h --to --plan --existing --jobs --trial --rejects --salvage --undo --even-if-changed --no-verify --accept-rejects --report --sign-key --include --exclude --set --rename --snake-case --cast --on-invalid --orphans --keep-rowid --collate-c --schema --verbose --quiet --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -261,7 +475,63 @@ _sqlite__to__pg() {
                     return 0
                     ;;
                 --on-invalid)
-                    COMPREPLY=($(compgen -W "reject null text bytea replace round" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "reject null text bytea replace round cp1252" -- "${cur}"))
+                    return 0
+                    ;;
+                --orphans)
+                    COMPREPLY=($(compgen -W "reject null keep" -- "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sqlite__subcmd__to__subcmd__pg__subcmd__status)
+            opts="-v -q -h --to --schema --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sqlite__subcmd__to__subcmd__pg__subcmd__sync)
+            opts="-v -q -h --to --schema --follow --keep-log --verbose --quiet --json --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --schema)

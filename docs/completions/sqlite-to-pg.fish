@@ -34,6 +34,11 @@ complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_needs_command" -s V -l version 
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_needs_command" -f -a "plan" -d 'Read the file once and say what each table and column would become, and why'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_needs_command" -f -a "run" -d 'Copy everything, compare it, and only then put it in place'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_needs_command" -f -a "verify" -d 'Compare a copy with its source, value by value'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_needs_command" -f -a "capture" -d 'Log every change of a file in use, so that its copy can follow'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_needs_command" -f -a "sync" -d 'Apply the logged changes to the copy'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_needs_command" -f -a "cutover" -d 'Stop the writes to the file, apply and compare the last changes, and switch the application over'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_needs_command" -f -a "fallback" -d 'Bring what was written to PostgreSQL back into the file, and the application with it'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_needs_command" -f -a "status" -d 'Say how far a live move is'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -s o -l output -d 'Write the plan to this file (TOML), to edit and to give to `run --plan`' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l for -d 'Plan for tables that the application\'s own migrations made in this database' -r
@@ -48,7 +53,11 @@ null\t'Put NULL in its place'
 text\t'Make the column text'
 bytea\t'Make the column bytea'
 replace\t'Put the nearest value that fits in its place'
-round\t'Round times that are finer than a microsecond, or than the target\'s type; no reject, and nothing else changes'"
+round\t'Round times that are finer than a microsecond, or than the target\'s type; no reject, and nothing else changes'
+cp1252\t'Read texts that are not UTF-8 as Windows-1252 (Latin-1 is a part of it); no reject, and nothing else changes'"
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l orphans -d 'What happens to rows whose foreign key has no parent [default: keep]' -r -f -a "reject\t'Leave the row out, and list it with the rejects; so too the rows that refer to it'
+null\t'Put NULL into the columns of its key, and list it with the rejects; a key of NOT NULL columns alone is kept'
+keep\t'Copy it as it is: the key is NOT VALID, and the report counts the rows'"
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l schema -d 'Schema of the target' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand plan" -l snake-case -d 'Make names snake_case: userId becomes user_id'
@@ -79,10 +88,15 @@ null\t'Put NULL in its place'
 text\t'Make the column text'
 bytea\t'Make the column bytea'
 replace\t'Put the nearest value that fits in its place'
-round\t'Round times that are finer than a microsecond, or than the target\'s type; no reject, and nothing else changes'"
+round\t'Round times that are finer than a microsecond, or than the target\'s type; no reject, and nothing else changes'
+cp1252\t'Read texts that are not UTF-8 as Windows-1252 (Latin-1 is a part of it); no reject, and nothing else changes'"
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l orphans -d 'What happens to rows whose foreign key has no parent [default: keep]' -r -f -a "reject\t'Leave the row out, and list it with the rejects; so too the rows that refer to it'
+null\t'Put NULL into the columns of its key, and list it with the rejects; a key of NOT NULL columns alone is kept'
+keep\t'Copy it as it is: the key is NOT VALID, and the report counts the rows'"
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l schema -d 'Schema of the target' -r
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l trial -d 'Load and compare in a schema of its own, say how long it took, and drop it'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l salvage -d 'Copy what a damaged file still gives, and say what it does not; needs room for a copy of the file in the folder for temporary files'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l undo -d 'Undo the last run into the schema'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l even-if-changed -d 'With --undo: also when rows were written to the tables since the run; they are lost'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand run" -l no-verify -d 'Put the copy in place without comparing it'
@@ -102,7 +116,64 @@ complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -s v -
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -s q -l quiet -d 'Log errors only'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -l json -d 'Write records as one JSON object per line'
 complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify help" -f -a "plan" -d 'Read the file once and say what each table and column would become, and why'
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify help" -f -a "run" -d 'Copy everything, compare it, and only then put it in place'
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify help" -f -a "verify" -d 'Compare a copy with its source, value by value'
-complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand capture" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand capture" -l stop -d 'End the capture: take everything of ours out of the file'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand capture" -s n -l dry-run -d 'Say how each table would be captured, and change nothing'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand capture" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand capture" -s q -l quiet -d 'Log errors only'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand capture" -l json -d 'Write records as one JSON object per line'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand capture" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand sync" -l to -d 'The target: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand sync" -l schema -d 'Schema of the copy' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand sync" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand sync" -l follow -d 'Go on until stopped, instead of ending once everything is applied'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand sync" -l keep-log -d 'Keep the log in the file, instead of deleting what is applied'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand sync" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand sync" -s q -l quiet -d 'Log errors only'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand sync" -l json -d 'Write records as one JSON object per line'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand sync" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l to -d 'The target: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l schema -d 'Schema of the copy' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l max-window -d 'The longest window that is a go' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l lock-wait -d 'How long the application\'s own lock on the file is waited for [default: 5]' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l stop-command -d 'Stops the application, or shows its maintenance page; run by `sh -c` before the fence' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l switch-command -d 'Lets the application use PostgreSQL and starts it; run again when a run was killed in the middle of it' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l probe -d 'Asks whether the application is well: ends with 0' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l probe-wait -d 'How long the probe is asked' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -s n -l dry-run -d 'Say how long the window would be, and stop before it'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l rehearse -d 'Do all of it and the way back on a copy of the file and in a schema of its own, and take both away again'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l abort -d 'Lift the fence of a cutover that ended in the middle: the application goes on with SQLite'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l finish -d 'The point of no return: take everything of ours out of the database'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -s q -l quiet -d 'Log errors only'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -l json -d 'Write records as one JSON object per line'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand cutover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -l to -d 'The target: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -l schema -d 'Schema of the copy' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -l stop-command -d 'Stops the application; run by `sh -c` before PostgreSQL refuses writes' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -l switch-command -d 'Lets the application use the file again and starts it' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -l probe -d 'Asks whether the application is well: ends with 0' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -l probe-wait -d 'How long the probe is asked' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -l only-sync -d 'Bring the file up to date and end: the application stays with PostgreSQL'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -s q -l quiet -d 'Log errors only'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -l json -d 'Write records as one JSON object per line'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand fallback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand status" -l to -d 'The target: a libpq connection string or URI [default: DATABASE_URL, then PG* variables]' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand status" -l schema -d 'Schema of the copy' -r
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand status" -l config -d 'Configuration file [default: /etc/toban/toban.toml, if it is there]' -r -F
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand status" -s v -l verbose -d 'Log what is done; twice for details, three times for everything'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand status" -s q -l quiet -d 'Log errors only'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand status" -l json -d 'Write records as one JSON object per line'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify capture sync cutover fallback status help" -f -a "plan" -d 'Read the file once and say what each table and column would become, and why'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify capture sync cutover fallback status help" -f -a "run" -d 'Copy everything, compare it, and only then put it in place'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify capture sync cutover fallback status help" -f -a "verify" -d 'Compare a copy with its source, value by value'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify capture sync cutover fallback status help" -f -a "capture" -d 'Log every change of a file in use, so that its copy can follow'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify capture sync cutover fallback status help" -f -a "sync" -d 'Apply the logged changes to the copy'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify capture sync cutover fallback status help" -f -a "cutover" -d 'Stop the writes to the file, apply and compare the last changes, and switch the application over'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify capture sync cutover fallback status help" -f -a "fallback" -d 'Bring what was written to PostgreSQL back into the file, and the application with it'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify capture sync cutover fallback status help" -f -a "status" -d 'Say how far a live move is'
+complete -c sqlite-to-pg -n "__fish_sqlite_to_pg_using_subcommand help; and not __fish_seen_subcommand_from plan run verify capture sync cutover fallback status help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
