@@ -76,7 +76,7 @@ pub(crate) fn run(args: &RunArgs, common: &Common, out: &mut Out<'_>) -> Result<
 /// Whether an error is the target's, or the connection's to it.
 fn is_of_target(e: &Error) -> bool {
     let first: Option<&(dyn std::error::Error + 'static)> = Some(e);
-    std::iter::successors(first, |e| e.source()).any(|e| e.is::<postgres::Error>())
+    std::iter::successors(first, |e| e.source()).any(<dyn std::error::Error>::is::<postgres::Error>)
 }
 
 /// What a run was asked for.
