@@ -124,7 +124,13 @@ impl Site {
         eprintln!("n{leader}: {}", ["switched over", "its server crashes", "its machine is gone"][what]);
         match what {
             0 => {
-                self.cluster.patronictl(&["switchover", "demo", "--leader", &format!("n{leader}"), "--force"])
+                self.cluster.patronictl(&[
+                    "switchover",
+                    "demo",
+                    "--leader",
+                    &format!("n{leader}"),
+                    "--force",
+                ]);
             }
             1 => self.cluster.crash(leader),
             _ => self.cluster.lose(leader),
