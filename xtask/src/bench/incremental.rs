@@ -179,7 +179,7 @@ fn time_restores(scratch: &Scratch, backups: u32, ours: &str) -> Result<Vec<Line
 }
 
 fn fill(scratch: &Scratch, args: &Args) -> Result<()> {
-    let rows = u64::from(args.megabytes) * if args.random { 2_800 } else { 7_200 };
+    let rows = u64::from(args.megabytes) * if args.random { 4_150 } else { 7_200 };
     let column = match args.random {
         true => {
             "gen_random_uuid() id, decode(md5(random()::text) || md5(random()::text) || md5(random()::text), 'hex') bytes, \
