@@ -147,7 +147,8 @@ impl Evidence {
         if self.written.zip(point).is_some_and(|(written, point)| idle(written, point)) {
             return Some(0);
         }
-        Some(age(to?, self.now))
+        // 0 says that nothing would be lost: less than a second counts as one.
+        Some(age(to?, self.now).max(1))
     }
 
     /// As long as the drill took, and longer by as much as the cluster has grown.

@@ -158,6 +158,8 @@ impl Truth<'_> {
             }
         };
         assert!(status.loss_seconds.is_none() || status.loss_seconds >= loss, "{status:?}: {loss:?}");
+        // Only a server that answers says that it wrote nothing since.
+        assert!(status.loss_seconds != Some(0) || self.evidence.written.is_some(), "{status:?}");
         self.judge_proofs(status);
         let findings = self.evidence.judge(status, objectives);
         let of = |id: &str| findings.iter().find(|f| f.rule.id == id).expect("it is told").severity;
