@@ -35,7 +35,7 @@ enum Task {
     Demo,
     /// Set up, then run every test
     Test(test::Args),
-    /// What must hold before a test is worth running: format, lints, build, documents, licences
+    /// What must hold before a test is worth running: format, lints, tidy, rustdoc, licences
     Checks,
     /// `checks`, then `test`
     Ci,

@@ -72,6 +72,11 @@ impl Account {
         Account::parse(&find_entry("passwd", Field::Number, &uid.to_string())?)
     }
 
+    /// The name of the account of this number, else the number: what `ls -l` prints.
+    pub fn name_of(uid: u32) -> String {
+        Account::by_uid(uid).map_or_else(|| uid.to_string(), |account| account.name)
+    }
+
     fn parse(fields: &[String]) -> Option<Account> {
         let number = |at: usize| fields.get(at)?.parse().ok();
         let (name, home) = (fields.first()?.clone(), fields.get(5)?.into());

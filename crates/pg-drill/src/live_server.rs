@@ -104,17 +104,17 @@ impl LiveServer {
         // By the 32 bits that a transaction is known by there; of one whose time is kept no longer the answer is NULL, and
         // min() passes over it (manual, "Committed Transaction Information Functions"). Parts of one that ran when the
         // drill began have its time of commit, which is later.
+        let began = self.now.as_microsecond();
         let sql = match self.tracks {
             true => format!(
-                "select count(*) filter (where t is null or t <= to_timestamp($5)) > 0, \
+                "select count(*) filter (where t is null or t <= to_timestamp({began} / 1e6)) > 0, \
                  extract(epoch from min(t))::float8 from (select pg_xact_commit_timestamp((n % 4294967296)::text::xid) t from ({sql}) y) z"
             ),
-            false => format!("select count(*) > 0, null::float8 from ({sql}) y where $5::float8 > 0"),
+            false => format!("select count(*) > 0, null::float8 from ({sql}) y"),
         };
-        let began = self.now.duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
         let mut client = self.conn.connect().ok()?;
         client.batch_execute(SESSION_LIMITS).ok()?;
-        let row = client.query_one(&sql, &[uncommitted, &from, &to, &self.running, &began]);
+        let row = client.query_one(&sql, &[uncommitted, &from, &to, &self.running]);
         let row = row.inspect_err(|e| log::debug!("ask for lost commits: {e}")).ok()?;
         Some(LostCommits { some: row.get(0), first: row.get::<_, Option<f64>>(1).and_then(from_epoch) })
     }

@@ -10,7 +10,7 @@ use toban_core::{Context, Result};
 pub(crate) fn read_owner(path: &Path) -> Result<Owner> {
     let meta = std::fs::metadata(path).doing(|| format!("look at {}", path.display()))?;
     let (uid, gid) = (meta.uid(), meta.gid());
-    let user = Account::by_uid(uid).map_or(uid.to_string(), |a| a.name);
+    let user = Account::name_of(uid);
     let group = machine::group_name(gid).unwrap_or(gid.to_string());
     Ok(Owner { user, group, uid, gid, mode: meta.permissions().mode() & 0o777 })
 }

@@ -97,10 +97,9 @@ pub(super) fn read_access(path: &Path) -> Option<Access> {
 fn find_job_user(data: Option<&DataFacts>) -> JobUser {
     let owner = data.and_then(|d| std::fs::metadata(&d.path).ok()).map(|meta| meta.uid());
     let uid = owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
-    let account = Account::by_uid(uid);
-    let name = account.as_ref().map_or(uid.to_string(), |a| a.name.clone());
+    let name = Account::name_of(uid);
     let mut groups = list_groups(&name);
-    groups.extend(account.map(|a| a.gid));
+    groups.extend(Account::by_uid(uid).map(|a| a.gid));
     JobUser { name, uid, groups }
 }
 

@@ -76,8 +76,7 @@ fn owner_by_default() -> Result<Owner> {
         Some(account) => Owner { name: account.name, uid: account.uid },
         None => {
             let uid = rustix::process::geteuid().as_raw();
-            let name = Account::by_uid(uid).map_or(uid.to_string(), |a| a.name);
-            Owner { name, uid }
+            Owner { name: Account::name_of(uid), uid }
         }
     })
 }

@@ -187,7 +187,7 @@ impl Owner {
         use std::os::unix::fs::MetadataExt;
         use toban_core::Context;
         let uid = std::fs::metadata(path).doing(|| format!("look at {}", path.display()))?.uid();
-        Ok(Owner { name: Account::by_uid(uid).map_or(uid.to_string(), |a| a.name), uid })
+        Ok(Owner { name: Account::name_of(uid), uid })
     }
 
     /// Whether this process is the owner's.

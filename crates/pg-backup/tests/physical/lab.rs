@@ -45,6 +45,12 @@ pub(crate) fn back_up(world: &World, more: &[&str]) -> Value {
     world.run(&args).json().remove(0)
 }
 
+/// [`back_up`] after a run that was killed. When that was between the manifest and the map of blocks, and the digests beside the
+/// backup are encrypted, this one stores everything and warns of it.
+pub(crate) fn back_up_after_kill(world: &World) -> Value {
+    world.run(&["run", "--json"]).ended(0).remove(0)
+}
+
 /// Restores the newest into the folder `name`, and has PostgreSQL's own judge look at it.
 pub(crate) fn restore(world: &World, name: &str, more: &[&str]) -> PathBuf {
     let target = world.path(name);

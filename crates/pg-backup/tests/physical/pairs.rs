@@ -2,7 +2,7 @@
 //! is whole and restores.
 
 use crate::encrypted::encrypt_to;
-use crate::lab::{fill, lab, verified};
+use crate::lab::{back_up_after_kill, fill, lab, verified};
 use crate::world::{World, ended};
 use std::fs;
 use std::process::Child;
@@ -140,6 +140,7 @@ fn kill_pair(mut pair: Pair) {
     eprintln!("{hits} of {kills} kills hit within {:?}", pair.lengths);
     assert!(hits * 3 >= kills * 2, "only {hits} of {kills} kills hit");
     // And in peace all of it comes to a good end.
+    back_up_after_kill(&pair.world);
     for args in ACTORS {
         pair.world.run(args).fine();
     }
