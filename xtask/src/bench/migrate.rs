@@ -21,6 +21,16 @@ pub(crate) struct Args {
     /// Copy jamdict.db, of 6.4 million rows, instead of a generated database
     #[arg(long)]
     jamdict: bool,
+    /// A database of one table alone: the floor is one session's COPY of it
+    #[arg(long, conflicts_with = "jamdict")]
+    one_table: bool,
+}
+
+impl Args {
+    /// Connections of the floor.
+    fn floor_jobs(&self) -> u16 {
+        if self.one_table { 1 } else { self.jobs }
+    }
 }
 
 struct Way {
@@ -61,6 +71,13 @@ for (name,) in db.execute(names).fetchall():
     db.execute(f"create table p.public.{quoted} as select * from s.{quoted}")
 "#;
 
+/// Of the generated database its longest table, made as long as the whole.
+const ONE_TABLE: &str = "import sqlite3, sys\ndb = sqlite3.connect('source.db')\ndb.execute(\"attach 'all.db' as a\")\n\
+    db.execute('create table histories (id integer primary key, incident_id integer, actor_id integer, field text, old_value text, new_value text, changed_at datetime)')\n\
+    while db.execute('select coalesce(max(id), 0) from histories').fetchone()[0] < int(sys.argv[1]):\n    \
+    db.execute('insert into histories select null, incident_id, actor_id, field, old_value, new_value, changed_at from a.incident_histories limit ? - (select count(*) from histories)', sys.argv[1:])\n\
+    db.commit()\n";
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     let peers = (setup::pgloader()?, setup::duckdb()?);
     let scratch = super::stage(&["sqlite-to-pg"])?;
@@ -86,7 +103,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let page = page(args, &rows);
     println!("{page}");
-    super::record(if args.jamdict { "Migration of jamdict.db" } else { "Migration" }, &page)
+    let section = match (args.jamdict, args.one_table) {
+        (true, _) => "Migration of jamdict.db",
+        (_, true) => "Migration of one table",
+        _ => "Migration",
+    };
+    super::record(section, &page)
 }
 
 fn source(scratch: &Scratch, args: &Args) -> Result<()> {
@@ -97,7 +119,12 @@ fn source(scratch: &Scratch, args: &Args) -> Result<()> {
         }
         false => generated(args.rows)?,
     };
-    scratch.file("source.db", 0o600, &bytes).map(drop)
+    if !args.one_table {
+        return scratch.file("source.db", 0o600, &bytes).map(drop);
+    }
+    scratch.file("all.db", 0o600, &bytes)?;
+    scratch.file("one-table.py", 0o600, ONE_TABLE.as_bytes())?;
+    sh::quietly(&mut scratch.shell(&format!("python3 one-table.py {} && rm all.db", args.rows)))
 }
 
 fn generated(rows: u64) -> Result<Vec<u8>> {
@@ -121,7 +148,7 @@ fn pieces(scratch: &Scratch, args: &Args) -> Result<()> {
     scratch.file("duck.py", 0o600, DUCK)?;
     scratch.file("defaults.py", 0o600, NO_DEFAULTS.as_bytes())?;
     sh::quietly(&mut scratch.shell("cp source.db pgloader.db && python3 defaults.py"))?;
-    let jobs = args.jobs;
+    let jobs = args.floor_jobs();
     let mut replay = String::new();
     for table in tables.lines() {
         for part in 0..jobs {
@@ -153,7 +180,8 @@ fn pieces(scratch: &Scratch, args: &Args) -> Result<()> {
 
 fn ways(args: &Args, (pgloader, duckdb): &(PathBuf, [PathBuf; 3])) -> Vec<Way> {
     let jobs = args.jobs;
-    let copies: String = (0..jobs)
+    let floor_jobs = args.floor_jobs();
+    let copies: String = (0..floor_jobs)
         .map(|p| format!("PGOPTIONS='-c synchronous_commit=off' psql -Xq -d floor -f replay.{p} & "))
         .collect();
     let ours = |database: &str, more: &str| {
@@ -167,7 +195,7 @@ fn ways(args: &Args, (pgloader, duckdb): &(PathBuf, [PathBuf; 3])) -> Vec<Way> {
             database: "floor",
             anew: true,
             line: format!(
-                "pg_restore -d floor --section=pre-data model.dump 2>/dev/null; {copies}wait; pg_restore -d floor -j {jobs} --section=post-data model.dump"
+                "pg_restore -d floor --section=pre-data model.dump 2>/dev/null; {copies}wait; pg_restore -d floor -j {floor_jobs} --section=post-data model.dump"
             ),
         },
         Way { name: OURS, database: "ours", anew: true, line: ours("ours", "--no-verify ") },
@@ -206,11 +234,13 @@ fn duck(jobs: u16, [python, sqlite, postgres]: &[PathBuf; 3], list: &str) -> Str
 }
 
 fn page(args: &Args, rows: &[(String, Cost)]) -> String {
-    let what = if args.jamdict { "--jamdict".into() } else { format!("--rows {}", args.rows) };
+    let one = if args.one_table { " --one-table" } else { "" };
+    let what = if args.jamdict { "--jamdict".into() } else { format!("--rows {}{one}", args.rows) };
+    let connections = if args.one_table { "one connection" } else { "as many connections" };
     let floor = rows.iter().find(|(name, _)| name.starts_with(FLOOR)).map_or(1.0, |(_, c)| c.wall);
     let mut text = format!(
         "Written by `cargo xtask bench migrate {what} --jobs {} --runs {}`: medians. The floor replays the very bytes \
-         that were sent, over as many connections, and makes the same keys. Rows are those that \
+         that were sent, over {connections}, and makes the same keys. Rows are those that \
          arrived; without any, a peer refused the file. RSS is the largest process of each, the server's apart.\n\n\
          | | wall s | of the floor | CPU s | RSS MiB |\n| --- | --- | --- | --- | --- |\n",
         args.jobs, args.runs
@@ -233,7 +263,7 @@ mod tests {
 
     #[test]
     fn ratios_are_those_to_the_floor() {
-        let args = Args { rows: 7, jobs: 2, runs: 1, jamdict: false };
+        let args = Args { rows: 7, jobs: 2, runs: 1, jamdict: false, one_table: false };
         let cost = |wall| Cost { wall, cpu: 0.5, rss: 9.0 };
         let text = page(&args, &[(FLOOR.into(), cost(2.0)), (OURS.into(), cost(2.5))]);
         assert!(text.contains("--rows 7") && text.ends_with("| 2.50 | 1.25 | 0.50 | 9 |\n"), "{text}");
