@@ -4,6 +4,7 @@ use super::files::WrittenFiles;
 use super::target::{Target, UNFINISHED};
 use super::{RestoreWork, conf, display_path, own_paths};
 use crate::format::backup::{BackupManifest, PG_CONTROL};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use toban_core::pg::quote_setting;
@@ -185,7 +186,8 @@ fn write_recovery_settings(work: &RestoreWork<'_>, how: &RecoverySettings) -> Re
     write_durably(target, "postgresql.auto.conf", text.as_bytes())
 }
 
-/// What the configuration says of the old data directory, for the new one; beside another server none names a PID file.
+/// What the configuration says of the old data directory, for the new one, as lines of postgresql.auto.conf; beside another
+/// server none names a PID file.
 fn write_own_paths(work: &RestoreWork<'_>, place: conf::ServerPlace) -> Result<String> {
     let (backup, target) = (&work.stored.manifest, work.target);
     let new = std::path::absolute(&target.dir).doing(|| "find the data directory".into())?;
@@ -193,10 +195,22 @@ fn write_own_paths(work: &RestoreWork<'_>, place: conf::ServerPlace) -> Result<S
         Some(name) => work.args.config_dir.as_ref().unwrap_or(&new).join(name),
         None => new.join("postgresql.conf"),
     };
-    let settings = own_paths::read_settings(&[conf, new.join("postgresql.auto.conf")])?;
+    let auto = new.join("postgresql.auto.conf");
     // Older backups do not say where they were.
     let old = Some(Path::new(&backup.data_dir)).filter(|old| old.is_absolute());
-    let moved = old.map(|old| own_paths::move_own_paths(&settings, old, &new)).unwrap_or_default();
+    let move_paths = |settings: &BTreeMap<String, String>| {
+        old.map(|old| own_paths::move_own_paths(settings, old, &new)).unwrap_or_default()
+    };
+    let is_member = work.args.keep_archiving && backup.conf.config_file.is_none();
+    if let Some(text) = Some(conf.as_path()).filter(|_| is_member).and_then(own_paths::read_patroni_conf) {
+        // Patroni writes this file anew at each start, and pg_rewind copies postgresql.auto.conf, which overrides it, to other
+        // members: there the lines would lead into this one's folder.
+        let text = text + &move_paths(&own_paths::read_settings(&[conf])?);
+        write_durably(target, "postgresql.conf", text.as_bytes())?;
+        return Ok(move_paths(&own_paths::read_settings(&[auto])?));
+    }
+    let settings = own_paths::read_settings(&[conf, auto])?;
+    let moved = move_paths(&settings);
     let named = place == conf::ServerPlace::BesideWithin && settings.contains_key("external_pid_file");
     Ok(if named { format!("{moved}external_pid_file = ''\n") } else { moved })
 }

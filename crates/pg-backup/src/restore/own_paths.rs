@@ -56,6 +56,12 @@ fn list_settings_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The text of a postgresql.conf that Patroni writes, by the head that it puts there; `None` for any other.
+pub(super) fn read_patroni_conf(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().take(2).any(|line| line.contains("overwritten by Patroni")).then_some(text)
+}
+
 /// Lines for postgresql.auto.conf, which is read last: each setting that leads into `old` leads to the same below `new`.
 pub(super) fn move_own_paths(settings: &BTreeMap<String, String>, old: &Path, new: &Path) -> String {
     let moved = settings.iter().filter_map(|(name, value)| {
