@@ -157,7 +157,36 @@ fn build_command<A: CommandFactory>() -> Command {
     let command = A::command();
     // A long help text replaces the short one: what the tool says below its options comes first.
     let own = command.get_after_help().map(|h| format!("{h}\n\n")).unwrap_or_default();
-    command.after_long_help(format!("{own}Exit status:\n{}", exit_statuses()))
+    let command = command.after_long_help(format!("{own}Exit status:\n{}", exit_statuses()));
+    join_help(command)
+}
+
+/// What stands below the options of a verb, a paragraph a line: clap breaks lines where the terminal ends, and a break of the
+/// source in the middle of them would leave every other line short.
+fn join_help(command: Command) -> Command {
+    let joined = command.get_after_long_help().map(|help| join_paragraphs(&help.to_string()));
+    let command = match joined {
+        Some(text) => command.after_long_help(text),
+        None => command,
+    };
+    command.mut_subcommands(join_help)
+}
+
+/// Lines that are indented, as examples and lists are, stay as they are.
+fn join_paragraphs(text: &str) -> String {
+    let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+    let (mut joined, mut after_prose) = (String::new(), false);
+    for line in text.lines() {
+        let between = match (joined.is_empty(), after_prose && is_prose(line)) {
+            (true, _) => "",
+            (false, true) => " ",
+            (false, false) => "\n",
+        };
+        joined += between;
+        joined += line;
+        after_prose = is_prose(line);
+    }
+    joined
 }
 
 /// A name for files and keys, as clap's `value_parser`: letters, digits, `.`, `_` and `-`, at most 63, no dot first.
@@ -199,5 +228,17 @@ fn generate_document(mut command: Command, rules: &[&Rule], kind: &str) -> u8 {
     match std::io::stdout().write_all(&text) {
         Ok(()) => 0,
         Err(_) => Kind::Failed.status(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paragraph_is_one_line_and_a_list_keeps_its_lines() {
+        let text = "Examples:\n  one\n    two\n\nIt is read,\nand then written.\n\n- a\n  b\nand c";
+        let joined = "Examples:\n  one\n    two\n\nIt is read, and then written.\n\n- a\n  b\nand c";
+        assert_eq!(join_paragraphs(text), joined);
     }
 }
