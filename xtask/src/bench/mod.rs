@@ -6,6 +6,7 @@ mod certs;
 mod dump;
 mod encryption;
 mod incremental;
+mod json;
 mod migrate;
 mod wal;
 
@@ -34,6 +35,8 @@ enum What {
     Certs(certs::Args),
     /// sqlite-to-pg on a large ITSM database, beside psql's COPY of the same bytes and pgloader
     Migrate(migrate::Args),
+    /// json-to-pg on one large file of records, beside DuckDB's read_json
+    Json(json::Args),
     /// wal-shipper push and fetch beside cp, zstd and pgBackRest
     Wal(wal::Args),
 }
@@ -46,6 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Accounts(args) => accounts::run(args),
         What::Certs(args) => certs::run(args),
         What::Migrate(args) => migrate::run(args),
+        What::Json(args) => json::run(args),
         What::Wal(args) => wal::run(args),
     }
 }
