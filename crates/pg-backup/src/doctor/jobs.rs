@@ -50,7 +50,8 @@ fn judge_timers(facts: &Facts, units: &[Unit]) -> Vec<Finding> {
 fn judge_unit(facts: &Facts, unit: &Unit) -> Vec<Finding> {
     let mut findings = Vec::new();
     if unit.failed {
-        let advice = format!("journalctl -u {}; then: systemctl reset-failed {0}", unit.name);
+        // Not reset-failed: that takes the finding away, and leaves a stream that nobody starts.
+        let advice = format!("journalctl --no-pager -n 20 -u {}; systemctl restart {0}", unit.name);
         findings.push(finding(&rulebook::UNIT_FAILED, Severity::Critical, &unit.name).advise(advice));
     }
     let job = unit.name.split('@').next().unwrap_or_default();
