@@ -142,8 +142,15 @@ fn the_disk_is_gone(machine: Machine) {
         let status = ran.records().remove(0);
         if status["loss_seconds"] == 0 { Ok(()) } else { Err(status["restorable_lsn"].to_string()) }
     });
+    let shipped =
+        || steps(&machine.init(&[])).into_iter().find(|s| s.contains("the WAL goes")).expect("a step");
+    assert_eq!(shipped(), "there the WAL goes into the repositories");
     stream.kill().expect("end it");
     stream.wait().expect("it ended");
+    // Its slot is still there: that is no stream.
+    until("nobody streams", Duration::from_secs(60), || {
+        if shipped().starts_with("by hand ") { Ok(()) } else { Err(shipped()) }
+    });
     let Machine { pg, dir } = machine;
     let (major, port) = (pg.major(), pg.port());
     let bin_dir = pg.bin("psql").parent().expect("a folder").to_path_buf();

@@ -72,7 +72,8 @@ pub(crate) fn read_units(cluster: &str) -> Result<Vec<Unit>, String> {
     let timed = TIMED.iter().flat_map(|job| ["timer", "service"].map(|end| format!("{job}@{cluster}.{end}")));
     let names: Vec<String> = timed.chain([format!("{STREAM}@{cluster}.service")]).collect();
     let mut show = Command::new("systemctl");
-    show.args(["show", "--timestamp=unix", "--property", PROPERTIES, "--"]).args(&names);
+    // In UTC: --timestamp=unix is not heeded for the time at which a timer elapses next (systemd 252), only the zone is.
+    show.env("TZ", "UTC").args(["show", "--property", PROPERTIES, "--"]).args(&names);
     let said = show.output().map_err(|e| format!("systemctl does not run: {e}"))?;
     if !said.status.success() {
         let why = String::from_utf8_lossy(&said.stderr);
@@ -119,9 +120,14 @@ fn parse_calendar(value: &str) -> Option<String> {
     Some(rest.split(" ;").next()?.trim().to_string())
 }
 
-/// `@1796086800`.
+/// `Wed 2026-12-02 01:11:10 UTC`; empty where the timer waits for nothing.
 fn parse_time(value: &str) -> Option<Timestamp> {
-    Timestamp::from_second(value.strip_prefix('@')?.split('.').next()?.parse().ok()?).ok()
+    let (_weekday, time) = value.strip_suffix(" UTC")?.split_once(' ')?;
+    time.parse::<jiff::civil::DateTime>()
+        .ok()?
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .ok()
+        .map(|at| at.timestamp())
 }
 
 #[cfg(test)]
@@ -130,7 +136,8 @@ mod tests {
 
     #[test]
     fn what_systemctl_shows() {
-        let text = "TimersCalendar={ OnCalendar=*-*-* 01:00:00 ; next_elapse=@1796086800 }\nNextElapseUSecRealtime=@1796086800\n\
+        let text = "TimersCalendar={ OnCalendar=*-*-* 01:00:00 ; next_elapse=Wed 2026-12-02 01:00:00 UTC }\n\
+                    NextElapseUSecRealtime=Wed 2026-12-02 01:11:10 UTC\n\
                     Id=pg-backup-run@main.timer\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n\n\
                     StateDirectory=toban\nReadWritePaths=/var/backups/toban -/var/lib/x\nProtectSystem=strict\n\
                     Id=pg-backup-run@main.service\nRequiresMountsFor=/var/backups/toban\nLoadState=loaded\n\
@@ -139,7 +146,7 @@ mod tests {
         let [timer, service, missing] = &units[..] else { panic!("three: {units:?}") };
         assert!(timer.is_of("pg-backup-run") && timer.is_timer() && timer.is_on() && !timer.confined);
         assert_eq!(timer.calendars, ["*-*-* 01:00:00"]);
-        assert_eq!(timer.next.map(Timestamp::as_second), Some(1_796_086_800));
+        assert_eq!(timer.next.map(|at| at.to_string()).as_deref(), Some("2026-12-02T01:11:10Z"));
         assert!(service.failed && !service.is_on() && service.confined);
         for (folder, may) in [("/var/backups/toban/x", true), ("/var/lib/toban", true), ("/srv", false)] {
             assert_eq!(service.may_write(Path::new(folder)), may, "{folder}");

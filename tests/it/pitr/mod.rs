@@ -5,6 +5,7 @@ mod encrypted;
 mod failovers;
 mod lab;
 mod locked;
+mod odd_tables;
 mod pair;
 mod patroni;
 mod promotions;

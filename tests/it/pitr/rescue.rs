@@ -38,7 +38,7 @@ create table app.keyless as select n, 'x' || n t from generate_series(1, 100) n;
 const TABLES: [&str; 4] = ["app.customers", "app.incidents", "app.\"Parts of it\"", "app.keyless"];
 
 /// The server, and the application in the database `shop` beside others.
-fn lab(major: u32) -> Lab {
+pub(super) fn shop_lab(major: u32) -> Lab {
     let lab = Lab::new(major);
     lab.pg.psql("postgres", "create database shop; create database busy");
     lab.pg.psql("shop", APPLICATION);
@@ -86,7 +86,7 @@ fn content(pg: &Pg, table: &str) -> String {
 }
 
 /// The server's clock, with all before it committed and all after it later.
-fn now(pg: &Pg) -> String {
+pub(super) fn now(pg: &Pg) -> String {
     std::thread::sleep(Duration::from_millis(5));
     let sql = "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
     let now = pg.psql("postgres", sql);
@@ -94,7 +94,7 @@ fn now(pg: &Pg) -> String {
     now
 }
 
-fn rescue(lab: &Lab, args: &[&str]) -> Ran {
+pub(super) fn rescue(lab: &Lab, args: &[&str]) -> Ran {
     // Of the server's own major, wherever its programs lie.
     let bin = lab.pg.bin("postgres");
     let bin = bin.parent().expect("a folder").display().to_string();
@@ -103,7 +103,7 @@ fn rescue(lab: &Lab, args: &[&str]) -> Ran {
 
 /// The records of a rescue that may warn, of one schema.
 #[track_caller]
-fn records(ran: Ran, schema: &str) -> Vec<Value> {
+pub(super) fn records(ran: Ran, schema: &str) -> Vec<Value> {
     assert_eq!(ran.status, Some(0), "{ran:?}");
     let schema = format!("{schema}/1");
     ran.records().into_iter().filter(|r| r["schema"] == schema).collect()
@@ -129,7 +129,7 @@ fn random_mistakes_come_back() {
     let majors = testkit::majors();
     // A server for every few rounds: the first backup before it, the WAL of all mistakes since after it.
     for life in 0..rounds.div_ceil(5) {
-        let lab = lab(majors[(life + dice.index(majors.len())) % majors.len()]);
+        let lab = shop_lab(majors[(life + dice.index(majors.len())) % majors.len()]);
         lab.back_up();
         for round in 0..(rounds - life * 5).min(5) {
             let load = Load::start(&lab.pg);
@@ -208,7 +208,7 @@ fn mistake(lab: &Lab, dice: &mut Dice, round: usize) {
 /// `--replace`: what is gone or changed is again as it was, what was added stays, and the state before is kept.
 #[test]
 fn what_is_put_back_is_exactly_what_was_lost() {
-    let lab = lab(15);
+    let lab = shop_lab(15);
     lab.back_up();
     let at = now(&lab.pg);
     let before = lab.pg.psql("shop", "select * from app.incidents order by id");
@@ -257,7 +257,7 @@ fn what_is_put_back_is_exactly_what_was_lost() {
 /// What was dropped comes back whole: indexes, constraints, types, sequences, and a database with its owner.
 #[test]
 fn what_was_dropped_is_whole_again() {
-    let lab = lab(15);
+    let lab = shop_lab(15);
     lab.pg.psql("postgres", "create role shopkeeper; alter database shop owner to shopkeeper");
     lab.back_up();
     let at = now(&lab.pg);
@@ -284,7 +284,7 @@ fn what_was_dropped_is_whole_again() {
 /// The way to the moment: which transaction it was, psql there, a step back and forward; a dry run; what is refused.
 #[test]
 fn the_moment_is_found() {
-    let lab = lab(15);
+    let lab = shop_lab(15);
     lab.back_up();
     let early = now(&lab.pg);
     let delete = "begin; delete from app.incidents where id <= 700; savepoint s; delete from app.incidents where id = 701; \
@@ -366,7 +366,7 @@ fn the_moment_is_found() {
 /// Of a large server only the wanted database's part of the packs is read.
 #[test]
 fn only_its_share_is_read() {
-    let lab = lab(15);
+    let lab = shop_lab(15);
     let fill = "create table big as select n, md5(random()::text) || md5(random()::text) t from generate_series(1, 500000) n";
     lab.pg.psql("busy", fill);
     lab.pg.psql("shop", fill);
@@ -407,7 +407,7 @@ fn only_its_share_is_read() {
 /// Killed at any moment: the live database is as it was, or has all of the rows; the next run clears and does it.
 #[test]
 fn killed_at_any_moment() {
-    let lab = lab(15);
+    let lab = shop_lab(15);
     lab.back_up();
     let at = now(&lab.pg);
     let rows = content(&lab.pg, "app.incidents");

@@ -52,8 +52,11 @@ impl Scratch {
         // In this order: what still runs there would write into the folder while it is cleared.
         end_leftovers(purpose, &dir)?;
         clear_folder(purpose, &dir)?;
-        make_folder(purpose, &dir, user)?;
-        Ok(Scratch { dir, purpose, keep, _lock: lock })
+        // Dropped where it cannot be made, and cleared by that: a full disk leaves nothing behind either.
+        let mut scratch = Scratch { dir, purpose, keep: false, _lock: lock };
+        make_folder(purpose, &scratch.dir, user)?;
+        scratch.keep = keep;
+        Ok(scratch)
     }
 
     /// A file or folder in it.

@@ -196,7 +196,9 @@ impl FromStr for RowSearch {
                 (change, rest.trim())
             }
         };
-        let table = ["from ", "into ", "in "].iter().find_map(|word| rest.strip_prefix(word)).unwrap_or(rest);
+        let (word, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        let small = ["from", "into", "in"].contains(&word.to_lowercase().as_str()) && !after.is_empty();
+        let table = if small { after } else { rest };
         Ok(RowSearch { change, table: table.trim().into() })
     }
 }
@@ -212,6 +214,7 @@ mod tests {
         for (text, change) in [
             ("deleted from app.incidents", SearchedChange::Deleted),
             ("Updated app.incidents", SearchedChange::Updated),
+            ("DELETED FROM app.incidents", SearchedChange::Deleted),
             ("inserted into  app.incidents", SearchedChange::Inserted),
             ("truncated app.incidents", SearchedChange::Locked),
             ("changed in app.incidents", SearchedChange::Any),

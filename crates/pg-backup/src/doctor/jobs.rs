@@ -50,7 +50,8 @@ fn judge_timers(facts: &Facts, units: &[Unit]) -> Vec<Finding> {
 fn judge_unit(facts: &Facts, unit: &Unit) -> Vec<Finding> {
     let mut findings = Vec::new();
     if unit.failed {
-        let advice = format!("journalctl -u {}; then: systemctl reset-failed {0}", unit.name);
+        // Not reset-failed: that takes the finding away, and leaves a stream that nobody starts.
+        let advice = format!("journalctl --no-pager -n 20 -u {}; systemctl restart {0}", unit.name);
         findings.push(finding(&rulebook::UNIT_FAILED, Severity::Critical, &unit.name).advise(advice));
     }
     let job = unit.name.split('@').next().unwrap_or_default();
@@ -69,7 +70,7 @@ fn judge_unit(facts: &Facts, unit: &Unit) -> Vec<Finding> {
         let waits = |point: &Path| unit.mounts.iter().any(|m| m.starts_with(point));
         findings.extend(point.filter(|point| !waits(point)).map(|point| {
             let text = format!("it does not wait for {}", point.display());
-            let advice = edit_command(unit, "Unit", &format!("RequiresMountsFor={}", folder.path.display()));
+            let advice = edit_command(unit, "Unit", "RequiresMountsFor", &folder.path);
             finding(&rulebook::UNIT_MOUNT, Severity::Warning, &unit.name).says(text).advise(advice)
         }));
     }
@@ -80,15 +81,17 @@ fn judge_unit(facts: &Facts, unit: &Unit) -> Vec<Finding> {
 
 fn read_only(unit: &Unit, folder: &Path) -> Finding {
     let text = format!("it may not write into {}", folder.display());
-    let advice = edit_command(unit, "Service", &format!("ReadWritePaths={}", folder.display()));
+    let advice = edit_command(unit, "Service", "ReadWritePaths", folder);
     finding(&rulebook::UNIT_READ_ONLY, Severity::Critical, &unit.name).says(text).advise(advice)
 }
 
-fn edit_command(unit: &Unit, section: &str, line: &str) -> String {
+/// Both settings are lists, to which each file adds: so each folder has a file of its own, and no cure takes back another.
+fn edit_command(unit: &Unit, section: &str, setting: &str, path: &Path) -> String {
     let folder = format!("/etc/systemd/system/{}.d", unit.name);
+    let path = path.display().to_string();
+    let name = format!("{}{}", section.to_lowercase(), path.replace('/', "-"));
     format!(
-        "mkdir -p {folder} && printf '[{section}]\\n{line}\\n' > {folder}/{}.conf && systemctl daemon-reload",
-        section.to_lowercase()
+        "mkdir -p {folder} && printf '[{section}]\\n{setting}={path}\\n' > {folder}/{name}.conf && systemctl daemon-reload"
     )
 }
 

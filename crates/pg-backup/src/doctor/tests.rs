@@ -301,6 +301,27 @@ fn every_mistake_is_found_by_its_name_and_nothing_else_is() {
     assert!(rules.iter().all(|id| !checked.contains_key(id)), "no id means two things");
 }
 
+/// Each cure that writes a file writes another one: typed one after the other, all of them hold.
+#[test]
+fn no_cure_takes_back_another() {
+    let mut facts = healthy();
+    let mut second = healthy().repos.remove(0);
+    second.name = "other".into();
+    let other = second.folder.as_mut().expect("healthy");
+    (other.path, other.mount) = ("/srv/other".into(), Some(("/srv".into(), true)));
+    facts.repos.push(second);
+    for unit in facts.units.as_mut().expect("healthy") {
+        unit.writable.clear();
+        unit.mounts.clear();
+    }
+    let advices: BTreeSet<String> = judge_facts(&facts).into_iter().map(|f| f.advice).collect();
+    let written = |advice: &String| Some(advice.split_once(" > ")?.1.split(' ').next()?.to_string());
+    let files: Vec<String> = advices.iter().filter_map(written).collect();
+    // Three units that write, two folders with a mount point and what metrics go into; two that check.
+    assert_eq!(files.len(), 3 * (2 + 2 + 1) + 2 * (2 + 1), "{files:?}");
+    assert_eq!(files.iter().collect::<BTreeSet<_>>().len(), files.len(), "{files:?}");
+}
+
 #[test]
 fn what_could_not_be_looked_at_is_unknown() {
     type Blinded = (&'static str, fn(&mut Facts));

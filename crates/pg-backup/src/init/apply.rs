@@ -47,6 +47,37 @@ fn run_words(words: &[String]) -> Result<()> {
     let status = command.status().doing(|| format!("start {program}"))?;
     match status.success() {
         true => Ok(()),
-        false => Err(Error::failed(format!("{program} ended with {status}"))),
+        false => Err(explain_unit(words).unwrap_or_else(|| format!("{program} ended with {status}"))),
+    }
+    .map_err(Error::failed)
+}
+
+/// What a unit that was started said at its end, by its journal; systemctl tells only where to look.
+fn explain_unit(words: &[String]) -> Option<String> {
+    let unit = words.last().filter(|_| words.starts_with(&["systemctl", "start"].map(String::from)))?;
+    let mut journal = Command::new("journalctl");
+    journal.args(["--quiet", "--no-pager", "--output=cat", "--lines=50", "--unit", unit]);
+    find_reason(&String::from_utf8_lossy(&journal.output().ok()?.stdout))
+        .map(|said| format!("{unit}: {said}"))
+}
+
+/// The last line of one of our tools that is neither a warning nor a hint.
+fn find_reason(journal: &str) -> Option<String> {
+    let own = |line: &&str| ["pg-backup: ", "pg-drill: "].iter().any(|tool| line.starts_with(tool));
+    journal.lines().rev().filter(own).find(|line| !line.contains(": warning: ")).map(str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find_reason;
+
+    #[test]
+    fn the_reason_of_a_unit_is_in_its_journal() {
+        let journal = "Starting pg-backup-run@main.service - Backup of PostgreSQL cluster main...\npg-backup: old\n\
+                       pg-backup: store x: No space left on device (os error 28)\nhint: free some space there\n\
+                       pg-backup: warning: write runs: No space left\npg-backup-run@main.service: Failed with result 'exit-code'.\n";
+        let reason = find_reason(journal);
+        assert_eq!(reason.as_deref(), Some("pg-backup: store x: No space left on device (os error 28)"));
+        assert_eq!(find_reason("Starting x\n"), None);
     }
 }

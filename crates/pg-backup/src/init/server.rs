@@ -22,7 +22,7 @@ pub(super) struct InitServer {
     pub(super) wal_level: String,
     /// max_slot_wal_keep_size has no limit.
     pub(super) slots_unlimited: bool,
-    /// wal-shipper streams from it.
+    /// wal-shipper streams from it now: a slot is there also when its stream has failed.
     pub(super) streamed: bool,
     pub(super) bytes: u64,
 }
@@ -30,7 +30,7 @@ pub(super) struct InitServer {
 const QUESTION: &str = "select (select system_identifier from pg_control_system()), \
     current_setting('data_directory'), current_setting('archive_mode'), current_setting('wal_level'), \
     (select setting from pg_settings where name = 'max_slot_wal_keep_size') = '-1', \
-    exists (select from pg_replication_slots where slot_name = 'toban'), \
+    exists (select from pg_replication_slots where slot_name = 'toban' and active), \
     (select sum(pg_database_size(oid))::bigint from pg_database), current_setting('archive_command')";
 
 impl InitServer {

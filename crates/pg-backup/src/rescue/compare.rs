@@ -28,18 +28,24 @@ pub(super) struct ComparedTable<'a> {
     pub(super) selected: &'a str,
 }
 
-/// Counts what differs; none where the table has no key, or the columns of the key are others now.
+/// Counts the rows of the live table, and what differs: none of either where they cannot be read so, and no differences
+/// where the table has no key, or the columns of the key are others now.
 ///
 /// # Errors
 /// When the server cannot be asked.
 pub(super) fn compare_rows(
     live: &mut Transaction<'_>,
     table: &ComparedTable<'_>,
-) -> Result<Option<Differences>> {
+) -> Result<(Option<u64>, Option<Differences>)> {
     let ComparedTable { then, now, place, selected } = table;
+    let count = format!("select count(*) from ({selected}) l");
+    let rows = try_counts(live, table, &count)?.and_then(|counts| counts.first().copied());
+    if rows.is_none() {
+        return Ok((None, None));
+    }
     if then.key.is_empty() || !then.key.iter().all(|name| now.columns.iter().any(|c| c.name == *name)) {
         log::warn!("{} has no primary key that it had then: what differs is not known", then.name);
-        return Ok(None);
+        return Ok((rows, None));
     }
     let same = join_key(then, "r", "l");
     let differ = differs(then, now, "r", "l");
@@ -48,25 +54,40 @@ pub(super) fn compare_rows(
          (select count(*) from {place} r join ({selected}) l on {same} where {differ}), \
          (select count(*) from ({selected}) l where not exists (select from {place} r where {same}))"
     );
-    // In a savepoint: a live table of another shape must not keep the rows from coming back.
+    let differences = match try_counts(live, table, &sql)?.as_deref() {
+        Some(&[gone, changed, added]) => Some(Differences { gone, changed, added }),
+        _ => None,
+    };
+    Ok((rows, differences))
+}
+
+/// A row of counts; none where the live table is of another shape, which must not keep the rows from coming back.
+fn try_counts(live: &mut Transaction<'_>, table: &ComparedTable<'_>, sql: &str) -> Result<Option<Vec<u64>>> {
     let mut trial = live.transaction().doing(|| "begin to compare".into())?;
-    let path = format!("set local search_path = {}, public", Ident::new(&then.name.schema));
-    let asked = trial.batch_execute(&path).and_then(|()| trial.query_one(&sql, &[]));
-    match asked {
+    set_search_path(&mut trial, table.then)?;
+    match trial.query_one(sql, &[]) {
         Ok(row) => {
-            let count = |at: usize| row.get::<_, i64>(at).unsigned_abs();
-            let differences = Differences { gone: count(0), changed: count(1), added: count(2) };
+            let counts = (0..row.len()).map(|at| row.get::<_, i64>(at).unsigned_abs()).collect();
             trial.batch_execute("set local search_path = ''").doing(|| "end to compare".into())?;
             trial.commit().doing(|| "end to compare".into())?;
-            Ok(Some(differences))
+            Ok(Some(counts))
         }
         Err(e) => {
             trial.rollback().doing(|| "end to compare".into())?;
-            let e = toban_core::Error::failed(format!("compare {}", then.name)).because(e);
+            let e = toban_core::Error::failed(format!("compare {}", table.then.name)).because(e);
             log::warn!("what differs is not known: {}", e.chain());
             Ok(None)
         }
     }
+}
+
+/// Until the end of the transaction names are found in the table's own schema, as its users write them.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub(super) fn set_search_path(live: &mut Transaction<'_>, table: &Structure) -> Result<()> {
+    let path = format!("set local search_path = {}, public", Ident::new(&table.name.schema));
+    live.batch_execute(&path).doing(|| "set the search path".into())
 }
 
 /// The condition that two rows have the same key.

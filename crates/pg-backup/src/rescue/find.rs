@@ -2,7 +2,8 @@
 
 use super::Rescue;
 use super::moment::Moment;
-use super::structure::Structure;
+use super::structure::{Structure, list_tree};
+use super::tables::TableName;
 use crate::cli::{RowSearch, SearchedChange};
 use crate::restore::PartialRestore;
 use jiff::{SignedDuration, Timestamp};
@@ -79,22 +80,27 @@ pub(super) fn find_transactions(
     Ok(changes.found.into_iter().filter(wanted).collect())
 }
 
-/// The table as it is at the moment, and as it is now where it is still there.
+/// The table with its parts as it is at the moment, and as it is now where it is still there.
 fn find_table(rescue: &Rescue<'_>, at: &Moment) -> Result<SearchedTable> {
     let name = &rescue.tables[0];
     let mut table = SearchedTable { database: at.oid, ..SearchedTable::default() };
-    let mut add = |structure: Structure| {
-        table.tables.insert(structure.oid);
-        table.files.insert(structure.file);
-    };
-    let now = rescue.live.open_session().and_then(|mut live| Structure::read(&mut live, name));
-    let known = now.map(&mut add).is_ok();
-    match Structure::read(&mut at.open_session()?, name) {
-        Ok(then) => add(then),
-        Err(e) if !known => return Err(e),
-        Err(_) => {}
+    let now = rescue.live.open_session().and_then(|mut live| table.add_tree(&mut live, name));
+    match table.add_tree(&mut at.open_session()?, name) {
+        Err(e) if now.is_err() => Err(e),
+        _ => Ok(table),
     }
-    Ok(table)
+}
+
+impl SearchedTable {
+    /// Of a partitioned table no file has the rows, and those of a table that others inherit from are in theirs too.
+    fn add_tree(&mut self, client: &mut postgres::Client, name: &TableName) -> Result<()> {
+        let table = Structure::read(client, name)?;
+        for part in list_tree(client, &table)? {
+            self.tables.insert(part.oid);
+            self.files.insert(part.file);
+        }
+        Ok(())
+    }
 }
 
 fn is_wanted(found: &FoundTransaction, change: SearchedChange) -> bool {

@@ -1,5 +1,6 @@
 //! The live server: which databases it has, and what must be free in it.
 
+use super::put_back::name_copy;
 use super::tables::TableName;
 use crate::cli;
 use crate::server::Server;
@@ -119,20 +120,29 @@ impl LiveServer {
         named.map(|text| TableName::parse_name(&mut client, text)).collect()
     }
 
-    /// Refuses to bring `tables` back where others of these names lie, of an earlier rescue.
+    /// Refuses to bring `tables` back where others of these names lie, of an earlier rescue. With `--replace` a table that
+    /// is gone gets its own place, and one that is there is copied first.
     ///
     /// # Errors
     /// Failed, with the table.
-    pub(super) fn refuse_taken(&self, schema: &str, tables: &[TableName]) -> Result<()> {
+    pub(super) fn refuse_taken(&self, args: &cli::Rescue, tables: &[TableName]) -> Result<()> {
         if tables.is_empty() || self.oid.is_none() {
             return Ok(());
         }
         let mut client = self.open_session()?;
         for table in tables {
-            let place = table.in_schema(schema);
-            if place.find_oid(&mut client)?.is_some() {
-                let e = Error::failed(format!("{place} is there already"));
-                return Err(e.hint("drop it if it is of an earlier rescue, or give another --into-schema"));
+            if args.replace && table.find_oid(&mut client)?.is_none() {
+                continue;
+            }
+            let place = table.in_schema(&args.into_schema);
+            let copy = args.replace.then(|| name_copy(&place));
+            for taken in std::iter::once(place).chain(copy) {
+                if taken.find_oid(&mut client)?.is_some() {
+                    let e = Error::failed(format!("{taken} is there already"));
+                    return Err(
+                        e.hint("drop it if it is of an earlier rescue, or give another --into-schema")
+                    );
+                }
             }
         }
         Ok(())

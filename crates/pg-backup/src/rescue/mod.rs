@@ -8,6 +8,7 @@ mod database;
 mod find;
 mod live;
 mod moment;
+mod order;
 mod put_back;
 mod shell;
 mod step;
@@ -81,8 +82,8 @@ pub(crate) fn run(args: &cli::Rescue, config: &Config, out: &mut Out<'_>) -> Res
     let moment = step::find_moment(&args.moment, &work)?;
     let live = LiveServer::connect(args, config)?;
     let tables = live.parse_names(args)?;
-    // What --replace brings beside is known when it is known what is gone; --find brings nothing.
-    live.refuse_taken(&args.into_schema, if args.replace || args.find.is_some() { &[] } else { &tables })?;
+    // --find brings nothing.
+    live.refuse_taken(args, if args.find.is_some() { &[] } else { &tables })?;
     let rescue = Rescue { args, config, live, tables, begun: Instant::now() };
     if args.dry.dry_run {
         // A folder that a killed run left is not cleared by a dry run, and is not what would be restored into.
@@ -97,10 +98,11 @@ pub(crate) fn run(args: &cli::Rescue, config: &Config, out: &mut Out<'_>) -> Res
     out.emit(restore.reachable())?;
     out.emit(&rescue.describe(&restore, &work))?;
     out.flush()?;
+    // Before what may fail: where the database was not there yet, or is gone, a step is what helps.
+    step::remember_moment(&moment, &work)?;
     let moved = restore.restore_files()?;
     let runner = scratch.runner(user.as_ref(), rescue.begun + args.timeout.0);
     let mut at = Moment::open(&scratch, &runner, &rescue.live, &restore).map_err(as_failure)?;
-    step::remember_moment(&moment, &work)?;
     let done = match &args.find {
         Some(search) => find::find_transactions(&rescue, &restore, &at, search)
             .and_then(|found| found.iter().try_for_each(|transaction| out.emit(transaction))),

@@ -1,9 +1,9 @@
 //! `--replace`: what is gone or was changed goes back to its own place, after a copy of what is there now.
 
 use super::Rescue;
-use super::compare::{differs, join_key, shared_columns};
+use super::compare::{differs, join_key, set_search_path, shared_columns};
 use super::moment::Moment;
-use super::structure::{Structure, join_names};
+use super::structure::{Structure, join_names, list_tree};
 use super::tables::TableName;
 use crate::child::run_child;
 use postgres::Transaction;
@@ -27,7 +27,7 @@ pub(super) fn put_rows_back(
     // Against writers only: a row that is written between copy and change would be in neither.
     live.batch_execute(&format!("lock table {}{name} in share row exclusive mode", now.only()))
         .doing(doing)?;
-    let copy = TableName { schema: place.schema.clone(), name: copy_name(&name.name) };
+    let copy = name_copy(place);
     live.batch_execute(&format!("create table {copy} as select * from {}{name}", now.only()))
         .doing(|| format!("copy {name} as it is now into {copy}"))?;
     // Counted in the copy, which the lock keeps equal to the table: what is decided by it is still true when rows are
@@ -39,9 +39,10 @@ pub(super) fn put_rows_back(
         ));
         return Err(e.hint(format!("leave --replace out, and take what is missing from {place} by hand")));
     }
-    // A trigger of the application would change the rows on their way, or act a second time. Those of foreign keys stay.
-    let triggers = read_triggers(live, now)?;
-    triggers.iter().try_for_each(|t| live.batch_execute(&t.disable)).doing(doing)?;
+    let switches = read_switches(live, then, now)?;
+    switches.iter().try_for_each(|s| live.batch_execute(&s.off)).doing(doing)?;
+    // Keys of a type of an extension's are equal by an operator of its schema.
+    set_search_path(live, now)?;
     let written: Vec<&String> = shared_columns(then, now)
         .filter(|name| !now.columns.iter().any(|c| c.name == **name && c.generated))
         .collect();
@@ -67,30 +68,65 @@ pub(super) fn put_rows_back(
     );
     rows += live.execute(&sql, &[]).doing(doing)?;
     // Foreign keys that wait for the commit are checked now: a table with events that wait cannot be altered.
-    live.batch_execute("set constraints all immediate").doing(doing)?;
-    triggers.iter().try_for_each(|t| live.batch_execute(&t.enable)).doing(doing)?;
+    live.batch_execute("set constraints all immediate; set local search_path = ''").doing(doing)?;
+    switches.iter().try_for_each(|s| live.batch_execute(&s.on)).doing(doing)?;
     Ok((copy, rows))
 }
 
-/// Switches a trigger off and on again as it was.
-struct TriggerSwitch {
-    disable: String,
-    enable: String,
+/// Switches off what changes rows on their way, and on again as it was.
+struct Switch {
+    off: String,
+    on: String,
 }
 
-fn read_triggers(live: &mut Transaction<'_>, table: &Structure) -> Result<Vec<TriggerSwitch>> {
-    let sql = "select tgname::text, case tgenabled when 'R' then 'replica ' when 'A' then 'always ' else '' end \
-               from pg_catalog.pg_trigger where tgrelid = $1 and not tgisinternal and tgenabled <> 'D'";
-    let rows = live.query(sql, &[&table.oid]).doing(|| format!("list the triggers of {}", table.name))?;
-    let switch = |row: &postgres::Row| {
-        let (name, how): (String, String) = (row.get(0), row.get(1));
-        let trigger = Ident::new(name);
-        TriggerSwitch {
-            disable: format!("alter table {} disable trigger {trigger}", table.name),
-            enable: format!("alter table {} enable {how}trigger {trigger}", table.name),
+impl Switch {
+    /// Of a trigger or a rule; `how` it is on: `O`rigin, `R`eplica, `A`lways, `D`isabled.
+    fn of(table: &TableName, what: &str, how: &str) -> Switch {
+        let on = match how {
+            "D" => "disable ",
+            "R" => "enable replica ",
+            "A" => "enable always ",
+            _ => "enable ",
+        };
+        let alter = |state: &str| format!("alter table {table} {state}{what}");
+        Switch { off: alter("disable "), on: alter(on) }
+    }
+}
+
+/// Triggers of the application, also of partitions, would change the rows or act a second time, and rules would write
+/// something else; those of foreign keys stay. An identity may be written when it is one by default.
+fn read_switches(live: &mut Transaction<'_>, then: &Structure, now: &Structure) -> Result<Vec<Switch>> {
+    let doing = || format!("list the triggers and rules of {}", now.name);
+    // Clones in partitions are internal before 15. A table is before its partitions, which take its state over: so each
+    // has its own state at the end. What is off everywhere is left alone.
+    let triggers = "select t.tgname::text, t.tgenabled::text from pg_catalog.pg_trigger t where t.tgrelid = $1 \
+                    and (not t.tgisinternal or t.tgparentid <> 0 and not exists (select from pg_catalog.pg_constraint k \
+                    where k.oid = t.tgconstraint and k.contype = 'f')) order by 1";
+    let rules = "select rulename::text, ev_enabled::text from pg_catalog.pg_rewrite \
+                 where ev_class = $1 and ev_type in ('2', '3') and ev_enabled <> 'D' order by 1";
+    let mut switches = Vec::new();
+    for part in list_tree(live, now)?.into_iter().filter(|part| part.partition) {
+        for row in live.query(triggers, &[&part.oid]).doing(doing)? {
+            let what = format!("trigger {}", Ident::new(row.get::<_, String>(0)));
+            switches.push(Switch::of(&part.name, &what, row.get(1)));
         }
-    };
-    Ok(rows.iter().map(switch).collect())
+    }
+    for row in live.query(rules, &[&now.oid]).doing(doing)? {
+        let what = format!("rule {}", Ident::new(row.get::<_, String>(0)));
+        switches.push(Switch::of(&now.name, &what, row.get(1)));
+    }
+    let identities = now.columns.iter().filter(|c| c.identity && !then.key.contains(&c.name));
+    switches.extend(identities.map(|column| {
+        let set =
+            |how| format!("alter table {} alter {} set generated {how}", now.name, Ident::new(&column.name));
+        Switch { off: set("by default"), on: set("always") }
+    }));
+    Ok(switches)
+}
+
+/// The copy of a live table beside `place`, whose name is the table's.
+pub(super) fn name_copy(place: &TableName) -> TableName {
+    TableName { schema: place.schema.clone(), name: copy_name(&place.name) }
 }
 
 /// Within PostgreSQL's 63 bytes.
@@ -114,6 +150,16 @@ pub(super) fn restore_definitions(rescue: &Rescue<'_>, at: &Moment, gone: &[Tabl
     let mut dump = source.command_for("pg_dump", &at.database)?;
     dump.args(["--format=custom", "--file"]).arg(&file);
     let mut session = rescue.live.open_session()?;
+    // pg_dump takes a table without its partitions, and without them it has no rows.
+    let mut then = at.open_session()?;
+    let mut parts = Vec::new();
+    for name in gone {
+        let table = Structure::read(&mut then, name)?;
+        let tree = list_tree(&mut then, &table)?;
+        parts.extend(tree.into_iter().filter(|part| part.partition).map(|part| part.name));
+    }
+    drop(then);
+    let gone = &parts;
     for schema in gone.iter().map(|name| &name.schema).collect::<BTreeSet<_>>() {
         let sql = "select 1 from pg_catalog.pg_namespace where nspname = $1";
         let there = session.query_opt(sql, &[schema]).doing(|| "look for a schema".into())?.is_some();

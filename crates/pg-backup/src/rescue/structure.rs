@@ -17,8 +17,6 @@ pub(super) const SESSION: &str = "set search_path = ''; set datestyle = 'ISO, YM
 pub(super) struct Structure {
     pub(super) name: TableName,
     pub(super) oid: u32,
-    /// The number of its file; 0 of a partitioned table.
-    pub(super) file: u32,
     /// It has partitions, in which its rows are.
     pub(super) partitioned: bool,
     pub(super) columns: Vec<Column>,
@@ -38,6 +36,8 @@ pub(super) struct Column {
     collation: Option<String>,
     /// By an expression: it must not be written.
     pub(super) generated: bool,
+    /// By a sequence, and UPDATE may not write it (GENERATED ALWAYS AS IDENTITY).
+    pub(super) identity: bool,
 }
 
 impl Structure {
@@ -51,8 +51,7 @@ impl Structure {
         let hint =
             "is it of another database or moment? --shell shows what there is, --step goes back or forward";
         let oid = name.find_oid(client)?.ok_or_else(|| none().hint(hint))?;
-        let sql = "select relkind::text, relpersistence::text, coalesce(pg_relation_filenode(oid), 0) \
-                   from pg_catalog.pg_class where oid = $1";
+        let sql = "select relkind::text, relpersistence::text from pg_catalog.pg_class where oid = $1";
         let row = client.query_one(sql, &[&oid]).doing(doing)?;
         let (kind, persistence): (String, String) = (row.get(0), row.get(1));
         if !matches!(kind.as_str(), "r" | "p") {
@@ -63,7 +62,7 @@ impl Structure {
         }
         let columns = read_columns(client, oid).doing(doing)?;
         let key = read_key(client, oid).doing(doing)?;
-        Ok(Structure { name: name.clone(), oid, file: row.get(2), partitioned: kind == "p", columns, key })
+        Ok(Structure { name: name.clone(), oid, partitioned: kind == "p", columns, key })
     }
 
     /// Makes `place` with these columns and this key, in the session's transaction.
@@ -118,7 +117,7 @@ pub(super) fn join_names<'a>(names: impl IntoIterator<Item = &'a String>) -> Str
 fn read_columns(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Column>, postgres::Error> {
     let sql = "select a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, null), \
                case when a.attcollation <> t.typcollation then quote_ident(n.nspname) || '.' || quote_ident(c.collname) end, \
-               a.attgenerated <> '' \
+               a.attgenerated <> '', a.attidentity = 'a' \
                from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid \
                left join pg_catalog.pg_collation c on c.oid = a.attcollation \
                left join pg_catalog.pg_namespace n on n.oid = c.collnamespace \
@@ -130,6 +129,7 @@ fn read_columns(client: &mut impl GenericClient, oid: u32) -> Result<Vec<Column>
         base_type: row.get(2),
         collation: row.get(3),
         generated: row.get(4),
+        identity: row.get(5),
     };
     Ok(columns.iter().map(column).collect())
 }
@@ -139,6 +139,38 @@ fn read_key(client: &mut impl GenericClient, oid: u32) -> Result<Vec<String>, po
                pg_catalog.pg_attribute a where i.indrelid = $1 and i.indisprimary and n <= i.indnkeyatts \
                and a.attrelid = i.indrelid and a.attnum = k.attnum order by n";
     Ok(client.query(sql, &[&oid])?.iter().map(|row| row.get(0)).collect())
+}
+
+/// A table, its partitions and theirs, and what inherits from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TreeTable {
+    pub(super) name: TableName,
+    pub(super) oid: u32,
+    /// The number of its file; 0 of a partitioned table.
+    pub(super) file: u32,
+    /// It is a partition, or the table itself, and nobody's child by inheritance.
+    pub(super) partition: bool,
+}
+
+/// Lists them, each after the table that it is part of.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub(super) fn list_tree(client: &mut impl GenericClient, table: &Structure) -> Result<Vec<TreeTable>> {
+    let sql = "with recursive tree(oid, level, part) as (select $1::oid, 0, true union \
+               select i.inhrelid, t.level + 1, t.part and c.relispartition from tree t \
+               join pg_catalog.pg_inherits i on i.inhparent = t.oid join pg_catalog.pg_class c on c.oid = i.inhrelid) \
+               select n.nspname::text, c.relname::text, c.oid, coalesce(pg_catalog.pg_relation_filenode(c.oid), 0), \
+               bool_and(t.part) from tree t join pg_catalog.pg_class c on c.oid = t.oid \
+               join pg_catalog.pg_namespace n on n.oid = c.relnamespace group by 1, 2, 3 order by max(t.level), 1, 2";
+    let rows = client.query(sql, &[&table.oid]).doing(|| format!("list the partitions of {}", table.name))?;
+    let of = |row: &postgres::Row| TreeTable {
+        name: TableName { schema: row.get(0), name: row.get(1) },
+        oid: row.get(2),
+        file: row.get(3),
+        partition: row.get(4),
+    };
+    Ok(rows.iter().map(of).collect())
 }
 
 /// The tables of a schema, without partitions, which come with their table.

@@ -2,6 +2,7 @@
 
 use super::compare::{ComparedTable, Differences, compare_rows};
 use super::moment::Moment;
+use super::order::order_by_references;
 use super::structure::{Structure, list_tables};
 use super::{Rescue, put_back};
 use postgres::{Client, GenericClient, Transaction};
@@ -60,7 +61,7 @@ struct RescuedTable {
     /// Where its rows are; its own name where it was gone and is whole again.
     into: String,
     rows: u64,
-    /// Rows that the live table has now; none where it is gone.
+    /// Rows that the live table has now; none where it is gone, or cannot be read so.
     live_rows: Option<u64>,
     #[serde(flatten)]
     differences: Option<Differences>,
@@ -107,6 +108,7 @@ pub(super) fn bring_back(rescue: &Rescue<'_>, at: &mut Moment, read: u64, out: &
         None => rescue.tables.clone(),
     };
     let mut live = rescue.live.open_session()?;
+    let names = order_by_references(&mut live, names)?;
     let mut there = Vec::new();
     for name in &names {
         there.push(name.find_oid(&mut live)?.is_some());
@@ -117,7 +119,7 @@ pub(super) fn bring_back(rescue: &Rescue<'_>, at: &mut Moment, read: u64, out: &
         .filter(|(_, there)| **there || !args.replace)
         .map(|(n, _)| n.clone())
         .collect();
-    rescue.live.refuse_taken(&args.into_schema, &beside)?;
+    rescue.live.refuse_taken(args, &beside)?;
     let mut records = Vec::new();
     // One transaction for all: killed at any instant, the live database is as it was.
     let mut transaction = live.transaction().doing(|| "begin a transaction".into())?;
@@ -137,6 +139,11 @@ pub(super) fn bring_back(rescue: &Rescue<'_>, at: &mut Moment, read: u64, out: &
     }
     for name in &gone {
         let rows = count_rows(&mut live, &format!("select count(*) from {name}"))?;
+        let then = count_rows(&mut source, &format!("select count(*) from {name}"))?;
+        if rows < then {
+            let e = Error::failed(format!("{name} came back with {rows} of its {then} rows"));
+            return Err(e.hint("what inherits from it is a table of its own: name it too"));
+        }
         let text = name.to_string();
         records.push(RescuedTable {
             table: text.clone(),
@@ -184,8 +191,7 @@ impl TableCopy<'_> {
         if table.name.find_oid(live)?.is_some() {
             let now = Structure::read(live, &table.name)?;
             let selected = select_rows(&now, "*", args.condition.as_deref());
-            record.live_rows = Some(count_rows(live, &format!("select count(*) from ({selected}) l"))?);
-            record.differences = compare_rows(
+            (record.live_rows, record.differences) = compare_rows(
                 live,
                 &ComparedTable { then: table, now: &now, place: &place, selected: &selected },
             )?;

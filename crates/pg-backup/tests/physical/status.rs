@@ -68,7 +68,7 @@ fn tells_what_is_proven_and_what_is_not() {
     fs::create_dir(world.path("bin")).expect("make it");
     let timer = |job: &str| {
         format!(
-            "Id={job}@main.timer\nLoadState=loaded\nUnitFileState=enabled\nActiveState=active\nNextElapseUSecRealtime=@1796086800\n"
+            "Id={job}@main.timer\nLoadState=loaded\nUnitFileState=enabled\nActiveState=active\nNextElapseUSecRealtime=Tue 2026-12-01 01:00:00 UTC\n"
         )
     };
     let blank = "Id=x@main.service\nLoadState=not-found\n".to_string();
