@@ -86,6 +86,8 @@ const SOAKS: &[Soak] = &[
     soak("cutover-kill", "sqlite-to-pg", "cutover::cutover_is_killed", Rounds(200)),
     soak("cutover-faults", "sqlite-to-pg", "cutover::every_fault", Rounds(1000)),
     soak("capture-statements", "sqlite-to-pg", "capture::random_statements", Rounds(500)),
+    // Minutes of a day.
+    soak("way-back-day", "sqlite-to-pg", "way_back::r1_a_day", Rounds(1440)),
     soak("migrate-schemas", "sqlite-to-pg", "random_schemas_arrive", Rounds(400)),
     soak("migrate-damage", "sqlite-to-pg", "random_damages_are_never", Rounds(500)),
     soak("migrate-orphans", "sqlite-to-pg", "random_forests_lose", Rounds(120)),

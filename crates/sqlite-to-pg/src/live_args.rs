@@ -72,6 +72,9 @@ pub struct CutoverArgs {
     /// Stops the application, or shows its maintenance page; run by `sh -c` before the fence
     #[arg(long, value_name = "COMMAND")]
     pub stop_command: Option<String>,
+    /// The application is stopped, although its processes cannot be looked at (as in a container, or without being root)
+    #[arg(long)]
+    pub app_stopped: bool,
     /// Lets the application use PostgreSQL and starts it; run again when a run was killed in the middle of it
     #[arg(long, value_name = "COMMAND")]
     pub switch_command: Option<String>,

@@ -46,7 +46,9 @@ Examples:
   For good, once nobody needs the way back:
     sqlite-to-pg cutover app.sqlite3 --to dbname=app --finish
 
-Before the fence the copy is caught up and compared with one moment of the file. In the window triggers in the file refuse
+Before the fence the copy is caught up and compared with one moment of the file, and what could not go back is listed. Which
+processes have the file open is looked up in /proc; where not all can be seen (not as root, or in a container) it takes a stop
+command or --app-stopped. In the window triggers in the file refuse
 every write, the last changes are applied, what changed since the comparison is compared, foreign keys and triggers of the
 copy come back, and the switch command runs. Whatever fails before it lifts the fence, and the application goes on with
 SQLite. Killed at any moment it is run again. Status 4: a no-go, or the copy differs; 75: the application kept its lock.";
@@ -61,5 +63,6 @@ Examples:
 
 After the cutover triggers in PostgreSQL log the keys of changed rows, of COPY and TRUNCATE too. Their rows go back into
 the fenced file in the form that its columns have; then PostgreSQL refuses writes, the last changes follow, everything is
-compared, and the file takes writes again. When the two differ the application goes on with PostgreSQL (status 4). The
+compared, and the file takes writes again. When the two differ the application goes on with PostgreSQL (status 4), and when
+SQLite cannot hold a value: each such row is named (status 1). The
 capture goes on, so that sync and cutover can be run again. After `cutover --finish` there is no way back.";

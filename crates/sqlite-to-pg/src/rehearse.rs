@@ -48,10 +48,12 @@ impl Rehearsal<'_> {
         self.run_step("capture", &[], out)?;
         self.run_step("run", &["--plan", &plan, "--report", &report], out)?;
         self.run_step("sync", &own, out)?;
-        self.run_step("cutover", &[&own[..], &["--max-window", &window]].concat(), out)?;
+        // The copy of the file has no other user.
+        let alone = [&own[..], &["--app-stopped"]].concat();
+        self.run_step("cutover", &[&alone[..], &["--max-window", &window]].concat(), out)?;
         self.run_step("fallback", &own, out)?;
         self.run_step("sync", &own, out)?;
-        self.run_step("cutover", &own, out)?;
+        self.run_step("cutover", &alone, out)?;
         self.run_step("cutover", &[&own[..], &["--finish"]].concat(), out)
     }
 

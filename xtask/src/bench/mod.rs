@@ -3,6 +3,7 @@
 mod accounts;
 mod backup;
 mod certs;
+mod cutover;
 mod dump;
 mod encryption;
 mod incremental;
@@ -33,6 +34,8 @@ enum What {
     Accounts(accounts::Args),
     /// cert-checker on a thousand targets, beside ssl-cert-check and check_http
     Certs(certs::Args),
+    /// sqlite-to-pg cutover while an application writes: how long its writes are blocked
+    Cutover(cutover::Args),
     /// sqlite-to-pg on a large ITSM database, beside psql's COPY of the same bytes and pgloader
     Migrate(migrate::Args),
     /// json-to-pg on one large file of records, beside DuckDB's read_json
@@ -48,6 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::Incremental(args) => incremental::run(args),
         What::Accounts(args) => accounts::run(args),
         What::Certs(args) => certs::run(args),
+        What::Cutover(args) => cutover::run(args),
         What::Migrate(args) => migrate::run(args),
         What::Json(args) => json::run(args),
         What::Wal(args) => wal::run(args),

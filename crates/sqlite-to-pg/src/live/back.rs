@@ -15,8 +15,16 @@ use postgres::fallible_iterator::FallibleIterator;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use std::cell::Cell;
 use toban_core::pg::{Ident, quote_literal};
 use toban_core::{Context, Error, Result, shutdown};
+
+/// Values are shown up to here, and so many rows are named.
+const LONGEST: usize = 200;
+const MOST_NAMED: u64 = 100;
+
+/// Rows in which a column's form is looked for.
+const LOOKED_AT: u64 = 10_000;
 
 /// Keys that the log names, of the transaction that is open.
 const KEYS: &str = "pg_temp.toban_back";
@@ -37,8 +45,9 @@ pub(super) fn apply_back(link: &mut LiveLink) -> Result<u64> {
     let applied = take_entries(client, plan).and_then(|entries| {
         if entries > 0 {
             file::in_write(&writer, path, |db| {
-                let back = BackWriter { db, plan };
-                tables.iter().try_for_each(|table| back.apply_table(client, table))
+                let back = BackWriter { db, plan, refused: Cell::new(0) };
+                tables.iter().try_for_each(|table| back.apply_table(client, table))?;
+                back.check_refused()
             })?;
         }
         Ok(entries)
@@ -82,6 +91,8 @@ fn take_entries(client: &mut Client, plan: &Plan) -> Result<u64> {
 struct BackWriter<'a> {
     db: &'a Connection,
     plan: &'a Plan,
+    /// Rows that SQLite cannot hold; each is named when it is met.
+    refused: Cell<u64>,
 }
 
 /// One table on the way back.
@@ -97,6 +108,16 @@ struct BackTable<'a> {
 }
 
 impl BackWriter<'_> {
+    fn check_refused(&self) -> Result<()> {
+        match self.refused.get() {
+            0 => Ok(()),
+            n => {
+                Err(Error::failed(format!("{n} rows cannot go back: SQLite cannot hold all of their values"))
+                    .hint("set other values in PostgreSQL, and run it again"))
+            }
+        }
+    }
+
     fn apply_table(&self, client: &mut Client, reverse: &ReverseTable<'_>) -> Result<()> {
         shutdown::check()?;
         let number = reverse.captured.number;
@@ -147,7 +168,9 @@ impl BackWriter<'_> {
 
     fn inverse_of(&self, table: &Table, column: &Column) -> Result<InverseColumn> {
         let (name, column_name) = (quote_name(&table.source), quote_name(&column.source));
-        let sql = format!("select {column_name} from {name} where {column_name} is not null limit 1");
+        // Not all of a table whose column is empty: that would be read at every round.
+        let first = format!("select {column_name} as v from {name} limit {LOOKED_AT}");
+        let sql = format!("select v from ({first}) where v is not null limit 1");
         let sample: Option<Value> = self
             .db
             .query_row(&sql, [], |r| r.get(0))
@@ -195,7 +218,7 @@ impl BackWriter<'_> {
         self.write_each(
             client,
             sql,
-            &WrittenRow { back, columns: &columns, inverses: &inverses, sql: &delete },
+            &WrittenRow { back, columns: &columns, inverses: &inverses, sql: &delete, deletes: true },
         )
     }
 
@@ -211,7 +234,8 @@ impl BackWriter<'_> {
         let name = qualified_name(&self.plan.schema, &back.table.target);
         let sql = format!("select {} from {name} t{join}", list.join(", "));
         let write = back.write_sql();
-        let row = WrittenRow { back, columns: &back.columns, inverses: &inverses, sql: &write };
+        let row =
+            WrittenRow { back, columns: &back.columns, inverses: &inverses, sql: &write, deletes: false };
         self.write_each(client, &sql, &row)
     }
 
@@ -222,7 +246,21 @@ impl BackWriter<'_> {
         let no_parameters: [&str; 0] = [];
         let mut rows = client.query_raw(sql, no_parameters).doing(doing)?;
         while let Some(found) = rows.next().doing(doing)? {
-            statement.execute(params_from_iter(row.values_of(&found)?)).doing(doing)?;
+            match row.values_of(&found)? {
+                Ok(values) => {
+                    let doing =
+                        || format!("write row {} of {} back", row.name_of(&found), row.back.table.source);
+                    statement.execute(params_from_iter(values)).doing(doing)?;
+                }
+                // Such a key was never in the file.
+                Err(_) if row.deletes => {}
+                Err(why) => {
+                    self.refused.set(self.refused.get() + 1);
+                    if self.refused.get() <= MOST_NAMED {
+                        log::error!("{why}");
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -234,19 +272,33 @@ struct WrittenRow<'a> {
     columns: &'a [&'a Column],
     inverses: &'a [&'a InverseColumn],
     sql: &'a str,
+    /// The statement deletes, and the row is only its key.
+    deletes: bool,
 }
 
 impl WrittenRow<'_> {
-    fn values_of(&self, row: &postgres::Row) -> Result<Vec<Value>> {
-        let one = |at: usize| {
+    /// The values, or which of them SQLite cannot hold.
+    fn values_of(&self, row: &postgres::Row) -> Result<std::result::Result<Vec<Value>, String>> {
+        let mut values = Vec::with_capacity(self.columns.len());
+        for (at, inverse) in self.inverses.iter().enumerate() {
             let text: Option<&str> = row.try_get(at).doing(|| "read the changed rows".into())?;
-            self.inverses[at].value_of(text).ok_or_else(|| {
+            let Some(value) = inverse.value_of(text) else {
                 let name = format!("{}.{}", self.back.table.source, self.columns[at].source);
-                Error::failed(format!("{name}: SQLite cannot hold {}", text.unwrap_or_default()))
-                    .hint("set another value in PostgreSQL, and run it again")
-            })
-        };
-        (0..self.columns.len()).map(one).collect()
+                let text: String = text.unwrap_or_default().chars().take(LONGEST).collect();
+                return Ok(Err(format!("{name} of row {}: SQLite cannot hold {text}", self.name_of(row))));
+            };
+            values.push(value);
+        }
+        Ok(Ok(values))
+    }
+
+    /// The key as messages name it.
+    fn name_of(&self, row: &postgres::Row) -> String {
+        let text = |at: usize| row.try_get::<_, Option<&str>>(at).ok().flatten().unwrap_or("NULL");
+        let whole = self.deletes || self.back.key.is_empty();
+        let key = if whole { (0..self.columns.len()).collect() } else { self.back.key.clone() };
+        let parts: Vec<&str> = key.into_iter().map(text).collect();
+        parts.join(", ").chars().take(LONGEST).collect()
     }
 }
 
@@ -328,9 +380,14 @@ pub(super) fn set_numbers_back(link: &mut LiveLink) -> Result<()> {
         }
     }
     file::in_write(&writer, path, |db| {
+        // A table whose rows were all made and deleted in PostgreSQL has no entry there yet.
+        let first = "insert into sqlite_sequence (name, seq) select name, ?2 from sqlite_schema where ?2 > 0 and type = 'table' \
+                     and name = ?1 and sql like '%autoincrement%' and name not in (select name from sqlite_sequence)";
         let sql = "update sqlite_sequence set seq = ?2 where name = ?1 and seq < ?2";
+        let doing = |number: &(&str, i64)| format!("number the rows of {}", number.0);
         last.iter().try_for_each(|number| {
-            db.execute(sql, *number).doing(|| format!("number the rows of {}", number.0)).map(drop)
+            db.execute(first, *number).doing(|| doing(number))?;
+            db.execute(sql, *number).doing(|| doing(number)).map(drop)
         })
     })
 }

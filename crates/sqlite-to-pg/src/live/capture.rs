@@ -3,6 +3,7 @@
 use super::fence::FENCED;
 use super::file;
 use super::keys::{CapturedTable, plan_capture};
+use super::openers::{find_openers, refuse_replaced};
 use super::record::{self, CaptureRecord, find_capture, schema_version};
 use super::triggers::{CAPTURE, LOG, PREFIX, capture_triggers, tables_sql};
 use crate::live_args::CaptureArgs;
@@ -58,6 +59,7 @@ pub(crate) fn run(args: &CaptureArgs, out: &mut Out<'_>) -> Result<()> {
     if args.stop {
         return stop_capture(&path);
     }
+    refuse_replaced(&find_openers(&path))?;
     let tables = match args.dry_run {
         true => plan_capture(&read_catalog(&file::open_reader(&path)?)?),
         false => start_capture(&path)?.tables,

@@ -8,11 +8,13 @@ use super::constraints;
 use super::fence::{FENCED, lift_fence, raise_fence, set_finished};
 use super::file;
 use super::forecast::{Forecast, Timer};
+use super::held::limits_of;
 use super::link::{LiveLink, warn_of_schema};
+use super::openers::{FencedFile, check_visible};
 use super::record::{newest_entry, schema_version};
 use super::reverse_log::{has_entries, install_log, remove_log, reverse_tables};
 use super::state::{self, LivePhase, LiveState};
-use super::target_fence::drop_fence;
+use super::target_fence::{drop_fence, put_target_fence};
 use super::touched::{drop_touched, filter_touched, plan_to_compare, set_numbers};
 use crate::live_args::CutoverArgs;
 use crate::verify::{self, CopyProof};
@@ -43,8 +45,11 @@ pub(crate) fn run(args: &CutoverArgs, out: &mut Out<'_>) -> Result<()> {
     }
     if link.is_followed() {
         if link.record.state != FENCED {
+            // Before all that takes long, though it is asked once more right before the fence.
+            check_visible(&link.path, is_stopped(args) || args.dry_run)?;
             let forecast = prepare(&mut link, &mut timer)?;
             forecast.emit_lines(&mut timer)?;
+            timer.print_limits(&limits_of(&link.plan))?;
             forecast.check_window(args.max_window)?;
             if args.dry_run {
                 return Ok(());
@@ -53,6 +58,7 @@ pub(crate) fn run(args: &CutoverArgs, out: &mut Out<'_>) -> Result<()> {
                 timer.time_phase("stop command", |_| run_command("stop", command))?;
             }
         }
+        check_openers(&link, args)?;
         close_window(&mut link, args, &mut timer)?;
     }
     match link.state.phase {
@@ -70,6 +76,19 @@ pub(crate) fn run(args: &CutoverArgs, out: &mut Out<'_>) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Whether the application is stopped, as far as we were told.
+fn is_stopped(args: &CutoverArgs) -> bool {
+    args.stop_command.is_some() || args.app_stopped
+}
+
+/// That the fence stops whoever still has the file open.
+fn check_openers(link: &LiveLink, args: &CutoverArgs) -> Result<()> {
+    let moves = |name: &str| link.plan.tables.iter().any(|t| t.source == name);
+    let unfenced = link.record.tables.iter().find(|t| t.is_virtual && moves(&t.name));
+    let unfenced = unfenced.map(|t| t.name.as_str());
+    FencedFile { path: &link.path, stopped: is_stopped(args), unfenced }.check_openers()
 }
 
 /// Everything before the fence: the copy is caught up, and compared with one moment of the file.
@@ -154,12 +173,17 @@ fn close_window(link: &mut LiveLink, args: &CutoverArgs, timer: &mut Timer<'_, '
     let closed = carry_over(link, timer)
         .and_then(|()| check_fence(link, version))
         .and_then(|()| timer.time_phase("restore keys and triggers", |_| settle_target(link)));
-    if let Err(e) = closed {
-        lift_fence(&link.path, LOCK_WAIT)?;
-        log::warn!("the fence is lifted: the application goes on with SQLite");
-        return Err(e);
-    }
-    Ok(())
+    let Err(e) = closed else { return Ok(()) };
+    Err(match lift_fence(&link.path, LOCK_WAIT) {
+        Ok(()) => {
+            log::warn!("the fence is lifted: the application goes on with SQLite");
+            e
+        }
+        Err(lift) => {
+            log::error!("{}", lift.chain());
+            e.hint("the fence could not be lifted, and the file takes no writes: cutover --abort lifts it")
+        }
+    })
 }
 
 /// The last changes and the tables that are copied again, in one transaction, then the comparison.
@@ -255,13 +279,14 @@ fn switch_over(link: &mut LiveLink, args: &CutoverArgs, timer: &mut Timer<'_, '_
         args.probe.iter().try_for_each(|command| await_probe(command, patience))
     });
     if let Err(e) = switched {
-        return Err(match has_entries(&mut link.client, &link.plan.schema)? {
-            true => e.hint(
+        return Err(match return_to_sqlite(link) {
+            Ok(true) => e.hint("nothing was written to PostgreSQL, and the SQLite file takes writes again"),
+            Ok(false) => e.hint(
                 "rows were written to PostgreSQL already, so nothing is taken back: correct the command and run cutover again",
             ),
-            false => {
-                return_to_sqlite(link)?;
-                e.hint("nothing was written to PostgreSQL, and the SQLite file takes writes again")
+            Err(back) => {
+                log::error!("{}", back.chain());
+                e.hint("run cutover again, or cutover --abort: the SQLite file still takes no writes")
             }
         });
     }
@@ -271,29 +296,44 @@ fn switch_over(link: &mut LiveLink, args: &CutoverArgs, timer: &mut Timer<'_, '_
     Ok(())
 }
 
-fn return_to_sqlite(link: &mut LiveLink) -> Result<()> {
+/// Back to SQLite, unless rows were written to PostgreSQL: then it is false, and nothing is done.
+fn return_to_sqlite(link: &mut LiveLink) -> Result<bool> {
     let following = LiveState { phase: LivePhase::Following, ..link.state.clone() };
     let LiveLink { client, plan, record, .. } = link;
     // The target first: a file that takes writes while the copy counts as proven would lose them at the next run.
-    session::in_transaction(
+    let returned = session::in_transaction(
         client,
         || "return to SQLite".into(),
         |client| {
-            remove_log(client, plan, &reverse_tables(plan, &record.tables))?;
-            state::write_state(client, &plan.schema, &following)
+            let tables = reverse_tables(plan, &record.tables);
+            // The fence waits for every transaction that writes there and is not committed yet; only then the log tells
+            // whether there was one, if each statement sees what is committed by then. It stays up, for a part of the
+            // application may have been switched, until the copy follows the file again.
+            let isolation = "set transaction isolation level read committed";
+            client.batch_execute(isolation).doing(|| "return to SQLite".into())?;
+            put_target_fence(client, plan, &tables, LOCK_WAIT.as_secs())?;
+            if has_entries(client, &plan.schema)? {
+                drop_fence(client, plan)?;
+                return Ok(false);
+            }
+            remove_log(client, plan, &tables)?;
+            state::write_state(client, &plan.schema, &following)?;
+            Ok(true)
         },
     )?;
-    link.state = following;
-    lift_fence(&link.path, LOCK_WAIT)
+    if returned {
+        link.state = following;
+        lift_fence(&link.path, LOCK_WAIT)?;
+    }
+    Ok(returned)
 }
 
 /// Back to SQLite, as long as nothing was written to PostgreSQL.
 fn abort_cutover(link: &mut LiveLink) -> Result<()> {
-    match link.state.phase {
+    let phase = link.state.phase;
+    match phase {
         LivePhase::Following => lift_fence(&link.path, LOCK_WAIT),
-        LivePhase::Proven | LivePhase::Switched if !has_entries(&mut link.client, &link.plan.schema)? => {
-            return_to_sqlite(link)
-        }
+        LivePhase::Proven | LivePhase::Switched if return_to_sqlite(link)? => Ok(()),
         LivePhase::FellBack if link.record.state != FENCED => Ok(()),
         LivePhase::FellBack => Err(Error::usage("a fallback ended in the middle").hint("run fallback again")),
         _ => Err(Error::usage("rows were written to PostgreSQL since the cutover, and would be lost")

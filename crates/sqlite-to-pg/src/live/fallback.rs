@@ -3,7 +3,7 @@
 use super::back::{apply_back, set_numbers_back};
 use super::capture::LOCK_WAIT;
 use super::commands::{await_probe, run_command};
-use super::fence::{FENCED, lift_fence};
+use super::fence::lift_fence;
 use super::file;
 use super::forecast::Timer;
 use super::link::LiveLink;
@@ -31,7 +31,8 @@ pub(crate) fn run(args: &FallbackArgs, out: &mut Out<'_>) -> Result<()> {
     let mut timer = Timer::new(out);
     match link.state.phase {
         LivePhase::Switched => {}
-        LivePhase::FellBack if link.record.state == FENCED && !args.only_sync => {
+        // Killed, or its command failed: what is left is done again, as a cutover's is.
+        LivePhase::FellBack if !args.only_sync => {
             return end_fallback(&mut link, args, &mut timer);
         }
         phase => {

@@ -11,7 +11,9 @@ use toban_core::{Context, Result};
 
 /// What the file's own record says behind the fence.
 pub(super) const FENCED: &str = "fenced";
-/// And before.
+/// What it says after the point of no return.
+pub(super) const FINISHED: &str = "finished";
+/// And before the fence.
 pub(super) const CAPTURING: &str = "capturing";
 
 /// Puts the fence up, in one transaction; the answer is the schema's version behind it. Up already, it stays.
@@ -53,7 +55,7 @@ pub(super) fn lift_fence(path: &Path, wait: Duration) -> Result<()> {
 /// Those of SQLite.
 pub(super) fn set_finished(path: &Path) -> Result<()> {
     let writer = file::open_writer(path, super::capture::LOCK_WAIT)?;
-    file::in_write(&writer, path, |db| set_state(db, "finished"))
+    file::in_write(&writer, path, |db| set_state(db, FINISHED))
 }
 
 fn set_state(db: &rusqlite::Connection, state: &str) -> Result<()> {

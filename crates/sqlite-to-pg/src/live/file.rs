@@ -40,10 +40,25 @@ fn roll_back_journal(path: &Path) {
     }
 }
 
-/// What tells the file from another of its name: device and number.
+/// Device and number of a file: what tells it from another of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileNumber {
+    device: u64,
+    inode: u64,
+}
+
+/// The number of a file, which is not opened for that.
+///
+/// # Errors
+/// When it is not there.
+pub(crate) fn number_of(path: &Path) -> std::io::Result<FileNumber> {
+    path.metadata().map(|meta| FileNumber { device: meta.dev(), inode: meta.ino() })
+}
+
+/// The same as text.
 pub(crate) fn file_identity(path: &Path) -> Result<String> {
-    let meta = path.metadata().doing(|| format!("look at {}", path.display()))?;
-    Ok(format!("{}:{}", meta.dev(), meta.ino()))
+    let number = number_of(path).doing(|| format!("look at {}", path.display()))?;
+    Ok(format!("{}:{}", number.device, number.inode))
 }
 
 /// Opens a file that was found before, to read.

@@ -1,5 +1,6 @@
 //! How long each phase took, and how long the window will be: said before anything is stopped.
 
+use super::held::WayBackLimit;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 use toban_core::stamp::iso_seconds;
@@ -50,6 +51,14 @@ impl<'o, 'a> Timer<'o, 'a> {
         let done = work(self)?;
         self.out.emit(&CutoverLine { phase: phase.into(), began, seconds: clock.elapsed().as_secs_f64() })?;
         Ok(done)
+    }
+
+    /// Prints what may keep a row from going back.
+    ///
+    /// # Errors
+    /// Those of stdout.
+    pub(super) fn print_limits(&mut self, limits: &[WayBackLimit]) -> Result<()> {
+        limits.iter().try_for_each(|limit| self.out.emit(limit))
     }
 
     fn print_forecast(&mut self, phase: String, length: Duration) -> Result<()> {

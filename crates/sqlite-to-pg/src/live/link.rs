@@ -2,9 +2,9 @@
 
 use super::apply::{Applied, LogRange, LoggedChanges, why_recopied};
 use super::constraints;
-use super::fence::FENCED;
+use super::fence::{FENCED, FINISHED};
 use super::file;
-use super::record::{self, CaptureRecord, find_changes, newest_entry, read_capture, schema_version};
+use super::record::{self, CaptureRecord, entries_of, find_changes, read_capture, schema_version};
 use super::reverse_log::{remove_log, reverse_tables};
 use super::state::{self, LivePhase, LiveState, RecopiedTable};
 use super::target_fence::drop_fence;
@@ -54,6 +54,11 @@ impl LiveLink {
         let identity = file::file_identity(&path)?;
         let known = state::find_state(&mut client, &plan.schema)?;
         let fresh = known.as_ref().is_none_or(|state| state.uuid != record.uuid);
+        if fresh && record.state == FINISHED {
+            // Whatever is left in the log is older than what the application wrote to PostgreSQL since.
+            return Err(Error::usage("the cutover of this file is finished: PostgreSQL is what counts")
+                .hint("to move the file once more: capture --stop, and begin again with capture"));
+        }
         let state = match known {
             Some(state) if !fresh => state,
             Some(state) if !matches!(state.phase, LivePhase::Following | LivePhase::FellBack) => {
@@ -75,7 +80,7 @@ impl LiveLink {
                 }
             }
         };
-        state::check_same(&state, &identity, newest_entry(&reader)?)?;
+        state::check_same(&state, &identity, entries_of(&reader)?)?;
         let rejects = Rejects::new()?;
         Ok(LiveLink { path, reader, to, client, plan, record, state, fresh, rejects, checked: None })
     }
@@ -137,9 +142,10 @@ impl LiveLink {
     /// Those of [`LiveLink::apply_newest`].
     pub(super) fn apply_here(&mut self) -> Result<Applied> {
         self.check_schema()?;
-        let upto = newest_entry(&self.reader)?;
+        let entries = entries_of(&self.reader)?;
         let identity = file::file_identity(&self.path)?;
-        state::check_same(&self.state, &identity, upto)?;
+        state::check_same(&self.state, &identity, entries)?;
+        let upto = entries.newest;
         if upto == self.state.position {
             return Ok(Applied::default());
         }

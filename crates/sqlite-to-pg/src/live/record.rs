@@ -75,6 +75,23 @@ pub(crate) fn newest_entry(db: &Connection) -> Result<i64> {
     db.query_row(&sql, [], |r| r.get(0)).doing(|| "read the log of changes".into())
 }
 
+/// The numbers of the entries that the log still has; 0 before the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogEntries {
+    pub(crate) oldest: i64,
+    pub(crate) newest: i64,
+}
+
+/// What the log holds.
+///
+/// # Errors
+/// Those of SQLite.
+pub(crate) fn entries_of(db: &Connection) -> Result<LogEntries> {
+    let sql = format!("select coalesce((select min(seq) from {LOG}), 0)");
+    let oldest = db.query_row(&sql, [], |r| r.get(0)).doing(|| "read the log of changes".into())?;
+    Ok(LogEntries { oldest, newest: newest_entry(db)? })
+}
+
 /// `PRAGMA schema_version`.
 ///
 /// # Errors

@@ -98,8 +98,16 @@ fn function_name(schema: &str, table: &ReverseTable<'_>) -> String {
     qualified_name(SCHEMA, &migrate::names::short_name(&name))
 }
 
-/// A statement on a partitioned table fires its triggers, one on a partition that partition's alone.
-fn relations_of(client: &mut Client, plan: &Plan, table: &ReverseTable<'_>) -> Result<Vec<String>> {
+/// The table and its partitions: a statement on a partitioned table fires its triggers, one on a partition that
+/// partition's alone.
+///
+/// # Errors
+/// Those of the server.
+pub(super) fn relations_of(
+    client: &mut Client,
+    plan: &Plan,
+    table: &ReverseTable<'_>,
+) -> Result<Vec<String>> {
     let name = qualified_name(&plan.schema, &table.table.target);
     let sql = format!(
         "select {0}::regclass::text union select relid::regclass::text from pg_partition_tree({0}::regclass)",

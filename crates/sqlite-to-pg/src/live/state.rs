@@ -1,6 +1,7 @@
 //! What the target says of a cutover, in the schema `toban_live`: how far it is, up to where the log is applied,
 //! which tables are to be copied again. The position is committed with the rows that it stands for.
 
+use super::record::LogEntries;
 use crate::model::{Action, Mode, Plan};
 use postgres::Client;
 use toban_core::pg::quote_literal;
@@ -206,8 +207,9 @@ pub(crate) fn forget_cutover(client: &mut Client, schema: &str) -> Result<()> {
 /// That the file and the copy belong together.
 ///
 /// # Errors
-/// Findings for another file of the name, or an older copy of it: then what is applied is not known.
-pub(crate) fn check_same(state: &LiveState, identity: &str, newest: i64) -> Result<()> {
+/// Findings for another file of the name, an older copy of it, or entries that are gone: then what is applied is not
+/// known.
+pub(crate) fn check_same(state: &LiveState, identity: &str, entries: LogEntries) -> Result<()> {
     let refuse = |what: String| {
         Err(Error::new(Kind::Findings, what)
             .hint("begin again: capture --stop, capture, run --undo --even-if-changed, run, sync"))
@@ -215,9 +217,17 @@ pub(crate) fn check_same(state: &LiveState, identity: &str, newest: i64) -> Resu
     if state.identity != identity {
         return refuse("the file is another one than before: it was moved, restored or replaced".into());
     }
+    let LogEntries { oldest, newest } = entries;
     if newest < state.position {
         return refuse(format!(
             "the file's log ends at {newest}, and {} is applied already: an older copy was restored",
+            state.position
+        ));
+    }
+    // What is applied is deleted but for its newest entry: another copy has applied these, or this one was restored.
+    if state.position > 0 && oldest > state.position + 1 {
+        return refuse(format!(
+            "the file's log begins at {oldest}, and only up to {} is applied: the entries between were applied to another copy",
             state.position
         ));
     }

@@ -1,7 +1,7 @@
 //! The fence of the other side: triggers in PostgreSQL that refuse every write, while the application goes back to
 //! SQLite.
 
-use super::reverse_log::{ReverseTable, TRIGGER};
+use super::reverse_log::{ReverseTable, TRIGGER, relations_of};
 use super::state::SCHEMA;
 use crate::model::Plan;
 use migrate::session;
@@ -20,17 +20,30 @@ pub(super) fn raise_target_fence(
     seconds: u64,
 ) -> Result<()> {
     let doing = || "refuse writes to PostgreSQL".to_string();
-    session::in_transaction(client, doing, |client| {
-        client.batch_execute(&format!("set local lock_timeout = '{seconds}s'")).doing(doing)?;
-        drop_fence(client, plan)?;
-        let function = fence_function(&plan.schema);
-        let make = format!(
-            "create function {function}() returns trigger language plpgsql as \
-             'begin raise exception ''moved back to SQLite: this database takes no more writes''; end'"
-        );
-        client.batch_execute(&make).doing(doing)?;
-        for table in tables {
-            let relation = qualified_name(&plan.schema, &table.table.target);
+    session::in_transaction(client, doing, |client| put_target_fence(client, plan, tables, seconds))
+}
+
+/// The same in the transaction that is open.
+///
+/// # Errors
+/// Those of [`raise_target_fence`].
+pub(super) fn put_target_fence(
+    client: &mut Client,
+    plan: &Plan,
+    tables: &[ReverseTable<'_>],
+    seconds: u64,
+) -> Result<()> {
+    let doing = || "refuse writes to PostgreSQL".to_string();
+    client.batch_execute(&format!("set local lock_timeout = '{seconds}s'")).doing(doing)?;
+    drop_fence(client, plan)?;
+    let function = fence_function(&plan.schema);
+    let make = format!(
+        "create function {function}() returns trigger language plpgsql as \
+         'begin raise exception ''moved back to SQLite: this database takes no more writes''; end'"
+    );
+    client.batch_execute(&make).doing(doing)?;
+    for table in tables {
+        for relation in relations_of(client, plan, table)? {
             // CREATE TRIGGER waits for every transaction that has written to the table (SHARE ROW EXCLUSIVE), so that
             // none is committed after the last changes were read.
             let make = format!(
@@ -39,8 +52,8 @@ pub(super) fn raise_target_fence(
             );
             client.batch_execute(&make).doing(|| format!("refuse writes to {relation}"))?;
         }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 /// Takes it away, in the transaction that is open.

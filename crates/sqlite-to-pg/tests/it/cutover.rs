@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use testkit::{Dice, rounds, seed};
 
 fn cutover(world: &World, more: &[&str]) -> testkit::Ran {
-    world.tool(&[&["cutover", "app.db", "--json"], more].concat())
+    // Where the tests run in a container others cannot be seen.
+    world.tool(&[&["cutover", "app.db", "--json", "--app-stopped"], more].concat())
 }
 
 fn fallback(world: &World, more: &[&str]) -> testkit::Ran {
@@ -109,7 +110,13 @@ fn the_application_changes_over_with_everything() {
         ("select count(*) from pg_namespace where nspname = 'toban_live'", "0"),
         ("select count(*) from pg_trigger where not tgisinternal", "0"),
     ]);
-    fallback(&world, &[]).refused(2, "nothing to go back from");
+    // What is left in the file's log is older than what PostgreSQL has by now.
+    world.psql("update p set u = 'newer' where id = 2");
+    for verb in ["sync", "cutover", "fallback"] {
+        world.tool(&[verb, "app.db"]).refused(2, "PostgreSQL is what counts");
+    }
+    world.gives(&[("select u from p where id = 2", "newer")]);
+    world.tool(&["status", "app.db"]).ended_with(0, "copy\tfinished");
     world.tool(&["capture", "app.db", "--stop"]).fine();
     assert_eq!(world.sqlite("select count(*) from sqlite_schema where name like '%toban%'"), "0");
 }
@@ -127,6 +134,8 @@ fn what_fails_before_the_switch_leaves_the_application_where_it_was() {
     cutover(&world, &["--stop-command", "exit 3"]).refused(1, "the stop command");
     cutover(&world, &["--switch-command", "exit 3"]).refused(1, "takes writes again");
     assert_eq!(write_error(&world, "insert into k values (11, 'on')"), "");
+    // Whoever is switched already must not write to a database that nobody follows.
+    assert!(refusal(&world, "insert into k values (1, 'x')").contains("moved back to SQLite"));
     cutover(&world, &["--probe", "exit 1", "--probe-wait", "0"]).refused(1, "takes writes again");
     assert_eq!(write_error(&world, "insert into c values (9, 2, 4)"), "");
     sync(&world).ended(0);
@@ -149,11 +158,77 @@ fn what_fails_before_the_switch_leaves_the_application_where_it_was() {
     assert_eq!(write_error(&world, "insert into k values (12, 'on')"), "");
 }
 
+/// A part of the application is switched, and has not committed yet when the rest fails.
+#[test]
+fn a_write_that_is_not_committed_yet_is_not_lost() {
+    let world = followed(PLAIN);
+    let url = world.pg.url();
+    let psql = format!("'{}' -qX -d '{url}'", world.pg.bin("psql").display());
+    let switch = format!(
+        "{psql} -c begin -c \"insert into k values (50, 'there')\" -c '\\! touch began' -c 'select pg_sleep(1.5)' -c commit >/dev/null & \
+         while [ ! -e began ]; do sleep 0.05; done; exit 3"
+    );
+    cutover(&world, &["--switch-command", &switch]).refused(1, "rows were written to PostgreSQL already");
+    assert!(write_error(&world, "insert into k values (51, 'x')").contains("moved to PostgreSQL"));
+    cutover(&world, &["--abort"]).refused(2, "would be lost");
+    world.psql("insert into k values (52, 'goes on')");
+    cutover(&world, &[]).ended(0);
+    fallback(&world, &[]).ended(0);
+    assert_eq!(world.sqlite("select group_concat(x) from k where x >= 50"), "50,52");
+}
+
+/// Applied entries are deleted: those that another copy has applied are not there for this one.
+#[test]
+fn two_copies_of_one_file_do_not_lose_each_other_s_entries() {
+    let world = followed(PLAIN);
+    world.run(&["--schema", "other"]).ended(0);
+    let other = || world.tool(&["sync", "app.db", "--schema", "other", "--json"]);
+    other().ended(0);
+    for x in 20..23 {
+        world.sqlite(&format!("insert into p (u) values ('both {x}')"));
+        sync(&world).ended(0);
+        if x == 20 {
+            other().ended(0);
+        }
+    }
+    other().refused(4, "were applied to another copy");
+    world.gives(&[
+        ("select count(*) from other.p where u like 'both%'", "1"),
+        ("select count(*) from p where u like 'both%'", "3"),
+    ]);
+}
+
+/// Partitions have triggers of their own.
+#[test]
+fn the_fence_of_postgresql_is_around_partitions_too() {
+    let world = World::of(
+        "pragma journal_mode = wal; create table t (id integer primary key, v text); insert into t values (1, 'a'), (200, 'b');",
+    );
+    world.psql(
+        "create table t (id bigint primary key, v text) partition by range (id);
+         create table t_low partition of t for values from (0) to (100); create table t_high partition of t for values from (100) to (1000);",
+    );
+    world.tool(&["capture", "app.db"]).fine();
+    world.run(&["--existing", "refuse"]).ended(0);
+    sync(&world).ended(0);
+    cutover(&world, &[]).ended(0);
+    world.psql("insert into t_low values (2, 'into one'); insert into t values (300, 'into all')");
+    fallback(&world, &[]).ended(0);
+    assert_eq!(world.sqlite("select group_concat(id) from (select id from t order by id)"), "1,2,200,300");
+    for relation in ["t", "t_low", "t_high"] {
+        assert!(
+            refusal(&world, &format!("delete from {relation}")).contains("moved back to SQLite"),
+            "{relation}"
+        );
+    }
+}
+
 #[test]
 fn the_way_back_brings_everything_and_can_be_gone_again() {
     let world = followed(
         "pragma journal_mode = wal;
          create table e (id integer primary key, at datetime, ms datetime, flag boolean, price decimal(10,2), body blob, doc json, real real, day date, any);
+         create table never (id integer primary key autoincrement, v text);
          create trigger e_seen after insert on e begin insert into seen values (new.id); end; create table seen (id int);
          create table t (id integer primary key autoincrement, u text unique); insert into t (u) values ('a'), ('b'), ('c');
          insert into e values (1, '2024-01-02T03:04:05.000Z', 1700000000000, 1, 12.5, x'00ff', '{\"a\": 1}', 0.1, '2024-01-02', 'x'),
@@ -173,6 +248,8 @@ fn the_way_back_brings_everything_and_can_be_gone_again() {
         fallback(&world, &["--only-sync"]).ended(0);
         assert!(write_error(&world, "delete from e").contains("moved to PostgreSQL"));
         world.psql("truncate seen; insert into seen values (5), (5)");
+        world.psql("insert into never (v) values ('gone'); delete from never");
+        fallback(&world, &["--switch-command", "exit 3"]).refused(1, "the switch command");
         fallback(&world, &["--switch-command", "touch back"]).ended(0);
         assert!(world.path("back").exists());
         for sql in [
@@ -189,6 +266,12 @@ fn the_way_back_brings_everything_and_can_be_gone_again() {
             world.sqlite(&new),
             "2025-06-07T08:09:10.500Z|1749283750500|integer|0.25|real|0102|[1, 2]|2025-06-07|integer"
         );
+        let numbered = world.sqlite("select seq from sqlite_sequence where name = 'never'");
+        assert_eq!(
+            numbered,
+            if first == 1000 { "1" } else { "2" },
+            "a number of a deleted row is not given again"
+        );
         let refused = refusal(&world, "insert into t (u) values ('late')");
         assert!(refused.contains("moved back to SQLite"), "{refused}");
         assert_eq!(write_error(&world, &format!("insert into t (u) values ('after{first}')")), "");
@@ -200,7 +283,7 @@ fn the_way_back_brings_everything_and_can_be_gone_again() {
     // What SQLite cannot hold is named, and the application stays.
     cutover(&world, &[]).ended(0);
     world.psql("update e set real = 'NaN' where id = 1");
-    fallback(&world, &[]).refused(1, "e.real: SQLite cannot hold NaN");
+    fallback(&world, &[]).refused(1, "e.real of row 1: SQLite cannot hold NaN");
     world.psql("update e set real = 1 where id = 1");
     fallback(&world, &[]).ended(0);
 }
@@ -222,7 +305,7 @@ fn cutover_is_killed_at_random_moments() {
     let whole = began.elapsed();
     fallback(&world, &[]).ended(0);
     let start = || {
-        let mut tool = world.command(&["cutover", "app.db"]);
+        let mut tool = world.command(&["cutover", "app.db", "--app-stopped"]);
         tool.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start")
     };
     let mut other = Dice::new(seed());
@@ -240,7 +323,7 @@ fn cutover_is_killed_at_random_moments() {
             again(&["cutover", "app.db", "--abort"]);
             assert_eq!(write_error(&world, "insert into k values (1, 'taken back')"), "");
         }
-        again(&["cutover", "app.db"]);
+        again(&["cutover", "app.db", "--app-stopped"]);
         same_rows(&world, "after a cutover that was killed");
         assert!(write_error(&world, "insert into k values (1, 'late')").contains("moved to PostgreSQL"));
         assert_eq!(
