@@ -29,7 +29,8 @@ fn exposure_is_at_most_1_5() {
         let mut command = Command::new("systemd-analyze");
         // The threshold is ten times the score. The audit of a host looks at what the others close off: its unit says so
         // line by line.
-        let threshold = if file_name(unit) == "host-audit.service" { "--threshold=32" } else { "--threshold=15" };
+        let threshold =
+            if file_name(unit) == "host-audit.service" { "--threshold=32" } else { "--threshold=15" };
         command.args(["security", "--offline=true", threshold, "--no-pager"]).arg(unit);
         let out = run(&mut command);
         let said = String::from_utf8_lossy(&out.stdout);
@@ -83,7 +84,10 @@ fn every_timer_has_its_service_and_every_service_its_limits() {
 fn the_hardening_is_the_same_in_every_job() {
     let jobs: Vec<PathBuf> = units()
         .into_iter()
-        .filter(|u| is(u, "service") && !["notify-failure", "host-audit"].iter().any(|own| file_name(u).starts_with(own)))
+        .filter(|u| {
+            is(u, "service")
+                && !["notify-failure", "host-audit"].iter().any(|own| file_name(u).starts_with(own))
+        })
         .collect();
     let blocks: BTreeSet<String> = jobs.iter().map(|u| hardening(&read(u))).collect();
     assert!(jobs.len() >= 4 && blocks.len() == 1, "{} jobs, {} different blocks", jobs.len(), blocks.len());

@@ -3,10 +3,10 @@
 use crate::baseline::{AcceptedFact, HostBaseline, SignOff};
 use crate::cli;
 use crate::list::load_last;
-use crate::memory::{LastRun, SeenSubject, whole_key};
+use crate::memory::{LastLook, SeenSubject, whole_key};
 use crate::settings::read_settings;
 use crate::state::HostState;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use crate::verify::check_pack;
 use serde::Serialize;
 use std::io::ErrorKind;
@@ -39,7 +39,15 @@ impl Record for AcceptedSubject {
     fn cells(&self) -> Vec<String> {
         let numbers = [self.added, self.changed, self.removed].map(|n| n.to_string());
         let [added, changed, removed] = numbers;
-        vec![self.subject.clone(), added, changed, removed, self.reviewer.clone(), self.ticket.clone(), self.state.clone()]
+        vec![
+            self.subject.clone(),
+            added,
+            changed,
+            removed,
+            self.reviewer.clone(),
+            self.ticket.clone(),
+            self.state.clone(),
+        ]
     }
 }
 
@@ -53,15 +61,21 @@ pub(crate) fn accept_facts(args: &cli::Accept, config: &Config, out: &mut Out<'_
             let allowed = args.allowed_signers.as_deref().or(settings.allowed_signers.as_deref());
             let (pack_name, pack_sha256) = check_pack(pack, allowed, &state.dir)?.chain.swap_remove(0);
             reviewed = ReviewedPack { pack: pack_name, pack_sha256 };
-            LastRun::load(pack)?.ok_or_else(|| Error::failed(format!("{} holds no facts", pack.display())))?
+            LastLook::load(pack)?
+                .ok_or_else(|| Error::failed(format!("{} holds no facts", pack.display())))?
         }
         None => load_last(&state)?,
     };
     if run.machine != state.machine {
-        return Err(Error::usage(format!("it is of the machine {}, this one is {}", run.machine, state.machine)));
+        return Err(Error::usage(format!(
+            "it is of the machine {}, this one is {}",
+            run.machine, state.machine
+        )));
     }
     let known = HostBaseline::load(&state.dir, &state.machine).map_err(|e| {
-        e.hint("it is not written over: put it back from a backup, or move it away and review everything anew")
+        e.hint(
+            "it is not written over: put it back from a backup, or move it away and review everything anew",
+        )
     })?;
     let mut baseline = known.unwrap_or_else(|| HostBaseline::empty(&state.machine));
     let by = SignOff { reviewer: args.reviewer.clone(), ticket: args.ticket.clone(), date: args.at.now() };
@@ -80,8 +94,11 @@ pub(crate) fn accept_facts(args: &cli::Accept, config: &Config, out: &mut Out<'_
     }
     match unseen {
         0 => Ok(()),
-        n => Err(Error::new(Kind::Partial, format!("{n} subjects were not, or not wholly, seen: what was not is not accepted"))
-            .hint("host-audit run as root, then accept what it saw")),
+        n => Err(Error::new(
+            Kind::Partial,
+            format!("{n} subjects were not, or not wholly, seen: what was not is not accepted"),
+        )
+        .hint("host-audit run as root, then accept what it saw")),
     }
 }
 
@@ -93,12 +110,12 @@ pub(crate) struct AcceptChoice<'a> {
 }
 
 impl AcceptChoice<'_> {
-    fn takes(&self, subject: Subject, key: &str) -> bool {
+    fn takes(&self, subject: HostSubject, key: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|p| matches_pattern(p, &whole_key(subject, key)))
     }
 
     /// Whether a subject is reviewed as a whole, so that what comes later is new.
-    fn is_whole(&self, subject: Subject) -> bool {
+    fn is_whole(&self, subject: HostSubject) -> bool {
         self.only.is_empty() || self.only.iter().any(|p| *p == whole_key(subject, "*") || p == "*")
     }
 }
@@ -108,13 +125,14 @@ impl AcceptChoice<'_> {
 /// # Errors
 /// Usage when a pattern fits nothing that was seen or accepted.
 pub(crate) fn decide_subjects(
-    run: &LastRun,
+    run: &LastLook,
     baseline: &mut HostBaseline,
     choice: &AcceptChoice<'_>,
 ) -> Result<Vec<AcceptedSubject>> {
     for pattern in choice.only {
-        let fits = |s: &Subject, key: &str| matches_pattern(pattern, &whole_key(*s, key));
-        let seen = run.subjects.iter().any(|(s, seen)| seen.facts.iter().any(|f| fits(s, &f.key)) || fits(s, "*"));
+        let fits = |s: &HostSubject, key: &str| matches_pattern(pattern, &whole_key(*s, key));
+        let seen =
+            run.subjects.iter().any(|(s, seen)| seen.facts.iter().any(|f| fits(s, &f.key)) || fits(s, "*"));
         let known = baseline.facts.iter().any(|(s, facts)| facts.keys().any(|key| fits(s, key)));
         if !seen && !known {
             return Err(Error::usage(format!("{pattern}: the last run saw nothing of this key"))
@@ -131,7 +149,7 @@ pub(crate) fn decide_subjects(
 }
 
 fn decide_subject(
-    subject: Subject,
+    subject: HostSubject,
     seen: &SeenSubject,
     baseline: &mut HostBaseline,
     choice: &AcceptChoice<'_>,
@@ -154,7 +172,8 @@ fn decide_subject(
     }
     let there: std::collections::BTreeSet<&str> = seen.facts.iter().map(|f| f.key.as_str()).collect();
     let before = facts.len();
-    facts.retain(|key, known| known.fact.event || there.contains(key.as_str()) || !choice.takes(subject, key));
+    facts
+        .retain(|key, known| known.fact.event || there.contains(key.as_str()) || !choice.takes(subject, key));
     one.removed = before - facts.len();
     if choice.is_whole(subject) {
         baseline.reviewed.insert(subject, choice.by.clone());
@@ -193,5 +212,7 @@ fn append_log(dir: &Path, decided: &[AcceptedSubject], by: &SignOff, reviewed: &
         .collect();
     let line = Decision { by, reviewed, subjects: counts };
     let line = serde_json::to_string(&line).doing(|| "write the decision as JSON".into())?;
-    durable::replace(&path, 0o600, |w| w.write_all(format!("{before}{line}\n").as_bytes()).doing(|| "write".into()))
+    durable::replace(&path, 0o600, |w| {
+        w.write_all(format!("{before}{line}\n").as_bytes()).doing(|| "write".into())
+    })
 }

@@ -1,7 +1,7 @@
 //! What somebody accepted of this host, with name, ticket and day.
 
 use crate::fact::HostFact;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -42,8 +42,8 @@ pub(crate) struct HostBaseline {
     /// Which machine it is of, whatever it is called.
     pub(crate) machine: String,
     /// The parts that were reviewed as a whole: what comes after is new.
-    pub(crate) reviewed: BTreeMap<Subject, SignOff>,
-    pub(crate) facts: BTreeMap<Subject, BTreeMap<String, AcceptedFact>>,
+    pub(crate) reviewed: BTreeMap<HostSubject, SignOff>,
+    pub(crate) facts: BTreeMap<HostSubject, BTreeMap<String, AcceptedFact>>,
 }
 
 impl HostBaseline {
@@ -58,7 +58,7 @@ impl HostBaseline {
     }
 
     /// What was accepted of a subject.
-    pub(crate) fn of(&self, subject: Subject) -> Option<&BTreeMap<String, AcceptedFact>> {
+    pub(crate) fn of(&self, subject: HostSubject) -> Option<&BTreeMap<String, AcceptedFact>> {
         self.facts.get(&subject)
     }
 

@@ -42,7 +42,7 @@ pub enum HostVerb {
 
 /// Where what is remembered lies.
 #[derive(Group, Clone, Debug)]
-pub struct Place {
+pub struct HostPlace {
     /// Audit the files below this folder, a copy of another host; programs are not asked, what was captured of them lies
     /// in its folder programs
     #[arg(long, value_name = "DIR", default_value = "/")]
@@ -57,9 +57,9 @@ pub struct Place {
 pub struct Run {
     /// What to look at [default: everything]
     #[arg(value_name = "SUBJECT", value_parser = crate::subject::parse_subject)]
-    pub(crate) subjects: Vec<crate::subject::Subject>,
+    pub(crate) subjects: Vec<crate::subject::HostSubject>,
     #[command(flatten)]
-    pub place: Place,
+    pub place: HostPlace,
     /// Write an evidence pack into a new folder below this one
     #[arg(long, value_name = "DIR")]
     pub pack: Option<PathBuf>,
@@ -97,9 +97,9 @@ pub enum Lang {
 pub struct List {
     /// What to list [default: everything]
     #[arg(value_name = "SUBJECT", value_parser = crate::subject::parse_subject)]
-    pub(crate) subjects: Vec<crate::subject::Subject>,
+    pub(crate) subjects: Vec<crate::subject::HostSubject>,
     #[command(flatten)]
-    pub place: Place,
+    pub place: HostPlace,
 }
 
 #[derive(Group, Debug)]
@@ -126,7 +126,7 @@ pub struct Accept {
     #[arg(long, value_name = "FILE", requires = "pack")]
     pub allowed_signers: Option<PathBuf>,
     #[command(flatten)]
-    pub place: Place,
+    pub place: HostPlace,
     #[command(flatten)]
     pub dry: DryRun,
     #[command(flatten)]
@@ -142,5 +142,5 @@ pub struct Verify {
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,
     #[command(flatten)]
-    pub place: Place,
+    pub place: HostPlace,
 }

@@ -3,9 +3,9 @@
 use crate::baseline::{AcceptedFact, HostBaseline};
 use crate::fact::{HostFact, SubjectReport};
 use crate::finding::HostFinding;
-use crate::memory::LastRun;
+use crate::memory::LastLook;
 use crate::rules;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use std::collections::BTreeMap;
 use toban_core::Severity;
 
@@ -18,9 +18,10 @@ const FLAPPING: u32 = 3;
 pub(crate) fn compare_report(
     report: &SubjectReport,
     baseline: &HostBaseline,
-    run: &LastRun,
+    run: &LastLook,
 ) -> Vec<HostFinding> {
-    let mut found: Vec<HostFinding> = report.gaps.iter().map(|gap| gap_finding(report.subject, gap)).collect();
+    let mut found: Vec<HostFinding> =
+        report.gaps.iter().map(|gap| gap_finding(report.subject, gap)).collect();
     let reviewed = baseline.reviewed.get(&report.subject);
     let none = BTreeMap::new();
     let accepted = baseline.of(report.subject).unwrap_or(&none);
@@ -29,7 +30,9 @@ pub(crate) fn compare_report(
     let mut unknown = Vec::new();
     for fact in &report.facts {
         match accepted.get(&fact.key) {
-            Some(known) if (&known.fact.value, known.fact.rank) == (&fact.value, fact.rank) => as_accepted += 1,
+            Some(known) if (&known.fact.value, known.fact.rank) == (&fact.value, fact.rank) => {
+                as_accepted += 1
+            }
             Some(known) => found.push(comparison.changed_finding(known, fact)),
             None if reviewed.is_some() => found.push(comparison.new_finding(fact)),
             None => unknown.push(fact),
@@ -44,14 +47,14 @@ pub(crate) fn compare_report(
     found
 }
 
-fn gap_finding(subject: Subject, gap: &crate::host::Unseen) -> HostFinding {
+fn gap_finding(subject: HostSubject, gap: &crate::host::Unseen) -> HostFinding {
     HostFinding::new(subject, &rules::NOT_SEEN, &gap.what, Severity::Unknown)
         .says(format!("not seen, because: {}", gap.why))
         .advise(&gap.cure)
 }
 
 /// First there is no baseline: one line, and not an alarm for each of four hundred facts.
-fn unreviewed_finding(subject: Subject, facts: &[&HostFact]) -> HostFinding {
+fn unreviewed_finding(subject: HostSubject, facts: &[&HostFact]) -> HostFinding {
     let mut urgent: Vec<&&HostFact> = facts.iter().collect();
     urgent.sort_by_key(|f| f.weight.rank());
     let named: Vec<&str> = urgent.iter().take(NAMED).map(|f| f.text.as_str()).collect();
@@ -59,7 +62,10 @@ fn unreviewed_finding(subject: Subject, facts: &[&HostFact]) -> HostFinding {
     let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
     HostFinding::new(subject, &rules::NOT_REVIEWED, "", Severity::Warning)
         .says(format!("{} not yet reviewed: {}{rest}", facts.len(), named.join("; ")))
-        .advise(format!("look at it: host-audit list {0}; then: host-audit accept --only '{0}/*'", subject.name()))
+        .advise(format!(
+            "look at it: host-audit list {0}; then: host-audit accept --only '{0}/*'",
+            subject.name()
+        ))
 }
 
 /// What was looked at and is well; nothing where something was not seen.
@@ -80,15 +86,16 @@ fn checked_finding(
         true => format!("; {as_accepted} as accepted{}", by.unwrap_or_default()),
         false => String::new(),
     };
-    let word = if report.findings.iter().all(|f| f.base.severity == Severity::Ok) { "passed" } else { "judged" };
+    let word =
+        if report.findings.iter().all(|f| f.base.severity == Severity::Ok) { "passed" } else { "judged" };
     Some(finding.says(format!("{word}: {}{accepted}", report.looked_at)))
 }
 
 /// One subject's facts beside those that were accepted.
 struct FactComparison<'a> {
-    subject: Subject,
+    subject: HostSubject,
     accepted: &'a BTreeMap<String, AcceptedFact>,
-    run: &'a LastRun,
+    run: &'a LastLook,
 }
 
 impl FactComparison<'_> {
@@ -121,7 +128,12 @@ impl FactComparison<'_> {
         let since = self.run.sighting(self.subject, &fact.key).map(|s| s.since);
         HostFinding::new(self.subject, &rules::CHANGED, &fact.key, severity)
             .since(fact.since.or(since))
-            .says(format!("{how}: {}; accepted on {} was: {}", describe_now(known, fact), known.by.describe(), known.fact.text))
+            .says(format!(
+                "{how}: {}; accepted on {} was: {}",
+                describe_now(known, fact),
+                known.by.describe(),
+                known.fact.text
+            ))
             .advise(if severity == Severity::Ok { "" } else { self.subject.words().advice })
     }
 
@@ -144,7 +156,8 @@ fn describe_now(known: &AcceptedFact, fact: &HostFact) -> String {
     if !fact.value.contains('\n') {
         return fact.text.clone();
     }
-    let (before, now): (Vec<&str>, Vec<&str>) = (known.fact.value.lines().collect(), fact.value.lines().collect());
+    let (before, now): (Vec<&str>, Vec<&str>) =
+        (known.fact.value.lines().collect(), fact.value.lines().collect());
     let only = |a: &[&str], b: &[&str], mark: &str| {
         a.iter().filter(|l| !b.contains(l)).map(|l| format!("{mark} {l}")).collect::<Vec<_>>()
     };

@@ -2,7 +2,7 @@
 
 use crate::finding::HostFinding;
 use crate::host::{Sight, Unseen};
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use toban_core::Severity;
@@ -77,7 +77,7 @@ impl HostFact {
 /// What was seen of one subject, and what not.
 #[derive(Clone, Debug)]
 pub(crate) struct SubjectReport {
-    pub(crate) subject: Subject,
+    pub(crate) subject: HostSubject,
     pub(crate) facts: Vec<HostFact>,
     /// What is wrong whatever was accepted.
     pub(crate) findings: Vec<HostFinding>,
@@ -90,7 +90,7 @@ pub(crate) struct SubjectReport {
 
 impl SubjectReport {
     /// A report that says nothing yet.
-    pub(crate) fn new(subject: Subject) -> SubjectReport {
+    pub(crate) fn new(subject: HostSubject) -> SubjectReport {
         SubjectReport {
             subject,
             facts: Vec::new(),
@@ -103,7 +103,7 @@ impl SubjectReport {
 
     /// The report of what was read, by `judge`; or only that it was not.
     pub(crate) fn judge_sight<T>(
-        subject: Subject,
+        subject: HostSubject,
         sight: &Sight<T>,
         judge: impl FnOnce(&T, &mut SubjectReport),
     ) -> SubjectReport {

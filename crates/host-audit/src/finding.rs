@@ -1,6 +1,6 @@
 //! What an audit finds: with since when, and the items that auditors ask for by number.
 
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use jiff::Timestamp;
 use serde::Serialize;
 use toban_core::check::{Finding, Rule};
@@ -13,7 +13,7 @@ pub(crate) struct HostFinding {
     #[serde(flatten)]
     pub(crate) base: Finding,
     /// The part of the host; none where it is about the whole.
-    pub(crate) subject: Option<Subject>,
+    pub(crate) subject: Option<HostSubject>,
     /// Since when it is so, where that is known.
     pub(crate) since: Option<Timestamp>,
     /// Items of the CIS Debian benchmark and of ISO/IEC 27001.
@@ -22,7 +22,12 @@ pub(crate) struct HostFinding {
 
 impl HostFinding {
     /// A finding of `rule` about what `key` names within `subject`.
-    pub(crate) fn new(subject: Subject, rule: &'static Rule, key: &str, severity: Severity) -> HostFinding {
+    pub(crate) fn new(
+        subject: HostSubject,
+        rule: &'static Rule,
+        key: &str,
+        severity: Severity,
+    ) -> HostFinding {
         let name = subject.name();
         let (key, object) = match key {
             "" => (name.to_string(), name.to_string()),
@@ -54,7 +59,7 @@ impl HostFinding {
 
     /// The part of the host, for people.
     pub(crate) fn subject_name(&self) -> &'static str {
-        self.subject.map_or("host", Subject::name)
+        self.subject.map_or("host", HostSubject::name)
     }
 
     /// Since when, to the second; a dash where it is not known.

@@ -48,7 +48,7 @@ impl Unseen {
 pub(crate) type Sight<T> = Result<T, Unseen>;
 
 /// One question to a program of the host.
-pub(crate) struct Question<'a> {
+pub(crate) struct ProgramQuestion<'a> {
     /// Its name in packs and copies, as `nft-ruleset.json`.
     pub(crate) label: &'a str,
     pub(crate) command: &'a [&'a str],
@@ -57,16 +57,16 @@ pub(crate) struct Question<'a> {
 }
 
 /// A host, or a copy of one.
-pub(crate) struct Host {
+pub(crate) struct HostView {
     root: PathBuf,
     /// What programs said, for the evidence pack.
     raw: RefCell<BTreeMap<String, String>>,
 }
 
-impl Host {
+impl HostView {
     /// The host whose files lie below `root`.
-    pub(crate) fn new(root: &Path) -> Host {
-        Host { root: root.into(), raw: RefCell::default() }
+    pub(crate) fn new(root: &Path) -> HostView {
+        HostView { root: root.into(), raw: RefCell::default() }
     }
 
     /// Whether it is the machine that we run on.
@@ -139,7 +139,7 @@ impl Host {
     }
 
     /// What a program of the host answers: standard output, and standard error after it.
-    pub(crate) fn ask(&self, question: &Question<'_>) -> Sight<String> {
+    pub(crate) fn ask(&self, question: &ProgramQuestion<'_>) -> Sight<String> {
         let answer = match self.is_live() {
             true => run_program(question),
             false => self.read_text(&format!("{PROGRAMS}/{}", question.label)).map_err(|u| {
@@ -153,7 +153,7 @@ impl Host {
 }
 
 /// Runs it with a clean environment and a deadline; a child that hangs is killed.
-fn run_program(question: &Question<'_>) -> Sight<String> {
+fn run_program(question: &ProgramQuestion<'_>) -> Sight<String> {
     let (program, args) = question.command.split_first().unwrap_or((&"", &[]));
     let line = question.command.join(" ");
     let mut command = Command::new("/usr/bin/env");
@@ -188,7 +188,7 @@ fn read_pipe(pipe: Option<impl Read>) -> String {
 }
 
 /// Whether this process has the network and the files of the host itself and not of a namespace of its own.
-pub(crate) fn find_own_namespace(host: &Host, name: &str) -> Option<Unseen> {
+pub(crate) fn find_own_namespace(host: &HostView, name: &str) -> Option<Unseen> {
     if !host.is_live() {
         return None;
     }
@@ -196,10 +196,14 @@ pub(crate) fn find_own_namespace(host: &Host, name: &str) -> Option<Unseen> {
     let link = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{name}"));
     match (link("self"), link("1")) {
         (Ok(own), Ok(first)) if own == first => None,
-        (Ok(_), Ok(_)) => Some(Unseen::new(what, "we run in a namespace of our own")
-            .cure("run it on the host itself; a unit must not set PrivateNetwork=")),
-        (_, Err(e)) | (Err(e), _) => Some(Unseen::new(what, format!("whether it is ours is not known: {e}"))
-            .cure("run it as root with CAP_SYS_PTRACE, outside of a container")),
+        (Ok(_), Ok(_)) => Some(
+            Unseen::new(what, "we run in a namespace of our own")
+                .cure("run it on the host itself; a unit must not set PrivateNetwork="),
+        ),
+        (_, Err(e)) | (Err(e), _) => Some(
+            Unseen::new(what, format!("whether it is ours is not known: {e}"))
+                .cure("run it as root with CAP_SYS_PTRACE, outside of a container"),
+        ),
     }
 }
 
@@ -208,7 +212,7 @@ mod tests {
     use super::*;
 
     fn ask(command: &[&str], also: &[i32]) -> Sight<String> {
-        Host::new(Path::new("/")).ask(&Question { label: "x", command, also })
+        HostView::new(Path::new("/")).ask(&ProgramQuestion { label: "x", command, also })
     }
 
     #[test]
@@ -222,8 +226,9 @@ mod tests {
     #[test]
     fn a_copy_is_asked_nothing() {
         let dir = tempfile::tempdir().expect("tempdir");
-        let host = Host::new(dir.path());
-        let question = Question { label: "nft-ruleset.json", command: &["sh", "-c", "echo live"], also: &[] };
+        let host = HostView::new(dir.path());
+        let question =
+            ProgramQuestion { label: "nft-ruleset.json", command: &["sh", "-c", "echo live"], also: &[] };
         assert!(host.ask(&question).expect_err("nothing captured").why.starts_with("not captured"));
         std::fs::create_dir(dir.path().join(PROGRAMS)).expect("mkdir");
         std::fs::write(dir.path().join("programs/nft-ruleset.json"), "{}").expect("write");

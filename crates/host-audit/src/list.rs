@@ -2,9 +2,9 @@
 
 use crate::baseline::HostBaseline;
 use crate::cli;
-use crate::memory::LastRun;
+use crate::memory::LastLook;
 use crate::state::HostState;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use jiff::Timestamp;
 use serde::Serialize;
 use toban_core::stamp::iso_seconds;
@@ -13,7 +13,7 @@ use toban_core::{Error, Out, Record, Result};
 /// One fact of the last run.
 #[derive(Serialize)]
 struct ListedFact<'a> {
-    subject: Subject,
+    subject: HostSubject,
     key: &'a str,
     value: &'a str,
     text: &'a str,
@@ -39,7 +39,7 @@ pub(crate) fn list_facts(args: &cli::List, out: &mut Out<'_>) -> Result<()> {
     let state = HostState::open(&args.place)?;
     let run = load_last(&state)?;
     let baseline = HostBaseline::load(&state.dir, &state.machine)?;
-    let wanted = |s: &Subject| args.subjects.is_empty() || args.subjects.contains(s);
+    let wanted = |s: &HostSubject| args.subjects.is_empty() || args.subjects.contains(s);
     for (subject, seen) in run.subjects.iter().filter(|(s, _)| wanted(s)) {
         let accepted = baseline.as_ref().and_then(|b| b.of(*subject));
         for fact in &seen.facts {
@@ -67,11 +67,14 @@ pub(crate) fn list_facts(args: &cli::List, out: &mut Out<'_>) -> Result<()> {
 ///
 /// # Errors
 /// When there is none, or it is another machine's.
-pub(crate) fn load_last(state: &HostState) -> Result<LastRun> {
+pub(crate) fn load_last(state: &HostState) -> Result<LastLook> {
     let none = || Error::failed("this host was not looked at yet").hint("host-audit run");
-    let run = LastRun::load(&state.dir)?.ok_or_else(none)?;
+    let run = LastLook::load(&state.dir)?.ok_or_else(none)?;
     match run.machine == state.machine {
         true => Ok(run),
-        false => Err(Error::failed(format!("the last run is of the machine {}", run.machine)).hint("host-audit run")),
+        false => {
+            Err(Error::failed(format!("the last run is of the machine {}", run.machine))
+                .hint("host-audit run"))
+        }
     }
 }

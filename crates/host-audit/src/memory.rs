@@ -3,7 +3,7 @@
 use crate::baseline::write_json;
 use crate::fact::{HostFact, SubjectReport};
 use crate::host::Unseen;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,11 +19,11 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// One run, as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct LastRun {
+pub(crate) struct LastLook {
     pub(crate) schema: String,
     pub(crate) machine: String,
     pub(crate) at: Timestamp,
-    pub(crate) subjects: BTreeMap<Subject, SeenSubject>,
+    pub(crate) subjects: BTreeMap<HostSubject, SeenSubject>,
     /// Since when each thing is so, by its whole key.
     pub(crate) sightings: BTreeMap<String, Sighting>,
 }
@@ -50,10 +50,10 @@ pub(crate) struct Sighting {
     pub(crate) event: bool,
 }
 
-impl LastRun {
+impl LastLook {
     /// A run that saw nothing yet.
-    pub(crate) fn empty(machine: &str, at: Timestamp) -> LastRun {
-        LastRun {
+    pub(crate) fn empty(machine: &str, at: Timestamp) -> LastLook {
+        LastLook {
             schema: SCHEMA.into(),
             machine: machine.into(),
             at,
@@ -66,7 +66,7 @@ impl LastRun {
     ///
     /// # Errors
     /// When it cannot be read as such a file.
-    pub(crate) fn load(folder: &Path) -> Result<Option<LastRun>> {
+    pub(crate) fn load(folder: &Path) -> Result<Option<LastLook>> {
         let path = folder.join(FILE);
         let doing = || format!("read {}", path.display());
         let text = match std::fs::read(&path) {
@@ -74,7 +74,7 @@ impl LastRun {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e).doing(doing),
         };
-        let run: LastRun = serde_json::from_slice(&text).doing(doing)?;
+        let run: LastLook = serde_json::from_slice(&text).doing(doing)?;
         match run.schema == SCHEMA {
             true => Ok(Some(run)),
             false => Err(Error::failed(format!("{}: its schema is {:?}, not {SCHEMA}", doing(), run.schema))),
@@ -91,8 +91,8 @@ impl LastRun {
     }
 
     /// The run of `now` that follows this one. Pure.
-    pub(crate) fn follow(&self, reports: &[SubjectReport], now: Timestamp) -> LastRun {
-        let mut next = LastRun { at: now, subjects: BTreeMap::new(), ..self.clone() };
+    pub(crate) fn follow(&self, reports: &[SubjectReport], now: Timestamp) -> LastLook {
+        let mut next = LastLook { at: now, subjects: BTreeMap::new(), ..self.clone() };
         for report in reports {
             let seen = SeenSubject { facts: report.facts.clone(), gaps: report.gaps.clone() };
             next.subjects.insert(report.subject, seen);
@@ -106,7 +106,7 @@ impl LastRun {
         next
     }
 
-    fn see_fact(&mut self, subject: Subject, fact: &HostFact, now: Timestamp) {
+    fn see_fact(&mut self, subject: HostSubject, fact: &HostFact, now: Timestamp) {
         let since = fact.since.unwrap_or(now);
         let first = || Sighting { value: fact.value.clone(), since, gone: None, times: 1, event: fact.event };
         let seen = self.sightings.entry(whole_key(subject, &fact.key)).or_insert_with(first);
@@ -121,7 +121,9 @@ impl LastRun {
     fn miss_facts(&mut self, report: &SubjectReport, now: Timestamp) {
         let prefix = whole_key(report.subject, "");
         let there: std::collections::BTreeSet<&str> = report.facts.iter().map(|f| f.key.as_str()).collect();
-        for (key, sighting) in self.sightings.iter_mut().filter(|(key, seen)| !seen.event && key.starts_with(&prefix)) {
+        for (key, sighting) in
+            self.sightings.iter_mut().filter(|(key, seen)| !seen.event && key.starts_with(&prefix))
+        {
             if !there.contains(&key[prefix.len()..]) {
                 sighting.gone.get_or_insert(now);
             }
@@ -129,12 +131,12 @@ impl LastRun {
     }
 
     /// Since when a thing is as it is.
-    pub(crate) fn sighting(&self, subject: Subject, key: &str) -> Option<&Sighting> {
+    pub(crate) fn sighting(&self, subject: HostSubject, key: &str) -> Option<&Sighting> {
         self.sightings.get(&whole_key(subject, key))
     }
 }
 
 /// The key of a fact beside those of other subjects.
-pub(crate) fn whole_key(subject: Subject, key: &str) -> String {
+pub(crate) fn whole_key(subject: HostSubject, key: &str) -> String {
     format!("{}/{key}", subject.name())
 }

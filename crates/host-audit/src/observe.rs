@@ -1,7 +1,7 @@
 //! One look at the host: what is read once, and which subject is judged by it.
 
 use crate::fact::SubjectReport;
-use crate::host::{Host, Sight, Unseen};
+use crate::host::{HostView, Sight, Unseen};
 use crate::look::accounts::{AccountTable, judge_accounts, read_accounts};
 use crate::look::auth_history::{AuthHistory, read_history};
 use crate::look::files::{judge_files, read_files};
@@ -15,12 +15,12 @@ use crate::look::sockets::{SocketTable, judge_sockets, read_inside, read_sockets
 use crate::look::sshd::{judge_sshd, read_sshd};
 use crate::look::units::{judge_units, read_units};
 use crate::look::updates::{judge_updates, read_updates};
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use jiff::Timestamp;
 
 /// What is looked at, and how far.
 pub(crate) struct LookOptions {
-    pub(crate) subjects: Vec<Subject>,
+    pub(crate) subjects: Vec<HostSubject>,
     pub(crate) deep: bool,
     pub(crate) sshd_configs: Vec<String>,
     pub(crate) closed: Vec<String>,
@@ -37,18 +37,18 @@ struct SharedFacts {
 }
 
 /// Reads what the subjects need, each source once, and judges each.
-pub(crate) fn look_at_host(host: &Host, options: &LookOptions) -> Vec<SubjectReport> {
+pub(crate) fn look_at_host(host: &HostView, options: &LookOptions) -> Vec<SubjectReport> {
     let shared = read_shared(host, options);
     options.subjects.iter().map(|subject| judge_subject(*subject, host, &shared, options)).collect()
 }
 
-fn read_shared(host: &Host, options: &LookOptions) -> SharedFacts {
-    let needs = |subjects: &[Subject]| subjects.iter().any(|s| options.subjects.contains(s));
-    let mut sockets = match needs(&[Subject::Sockets, Subject::Firewall]) {
+fn read_shared(host: &HostView, options: &LookOptions) -> SharedFacts {
+    let needs = |subjects: &[HostSubject]| subjects.iter().any(|s| options.subjects.contains(s));
+    let mut sockets = match needs(&[HostSubject::Sockets, HostSubject::Firewall]) {
         true => read_sockets(host),
         false => skip_reading(),
     };
-    let processes = match needs(&[Subject::Sockets, Subject::Processes, Subject::Updates]) {
+    let processes = match needs(&[HostSubject::Sockets, HostSubject::Processes, HostSubject::Updates]) {
         // One pass over /proc for all: it costs more than everything else together.
         true => read_processes(host, &sockets.as_ref().map(SocketTable::inodes).unwrap_or_default()),
         false => skip_reading(),
@@ -60,8 +60,12 @@ fn read_shared(host: &Host, options: &LookOptions) -> SharedFacts {
         accounts: read_accounts(host),
         sockets,
         processes,
-        firewall: if needs(&[Subject::Firewall]) { read_firewall(host) } else { skip_reading() },
-        history: if needs(&[Subject::Logins, Subject::Root]) { read_history(host, options.now) } else { skip_reading() },
+        firewall: if needs(&[HostSubject::Firewall]) { read_firewall(host) } else { skip_reading() },
+        history: if needs(&[HostSubject::Logins, HostSubject::Root]) {
+            read_history(host, options.now)
+        } else {
+            skip_reading()
+        },
     }
 }
 
@@ -69,45 +73,50 @@ fn skip_reading<T>() -> Sight<T> {
     Err(Unseen::new("this", "it was not asked for"))
 }
 
-fn judge_subject(subject: Subject, host: &Host, shared: &SharedFacts, options: &LookOptions) -> SubjectReport {
+fn judge_subject(
+    subject: HostSubject,
+    host: &HostView,
+    shared: &SharedFacts,
+    options: &LookOptions,
+) -> SubjectReport {
     let none = AccountTable::default();
     // Names are for people: without /etc/passwd there are numbers, and accounts say themselves that it is not readable.
     let accounts = shared.accounts.as_ref().unwrap_or(&none);
     match subject {
-        Subject::Sockets => SubjectReport::judge_sight(subject, &shared.sockets, |seen, report| {
+        HostSubject::Sockets => SubjectReport::judge_sight(subject, &shared.sockets, |seen, report| {
             judge_sockets(seen, &shared.processes, accounts, report);
         }),
-        Subject::Firewall => SubjectReport::judge_sight(subject, &shared.firewall, |seen, report| {
+        HostSubject::Firewall => SubjectReport::judge_sight(subject, &shared.firewall, |seen, report| {
             judge_firewall(seen, &shared.sockets, report);
         }),
-        Subject::Processes => SubjectReport::judge_sight(subject, &shared.processes, |seen, report| {
+        HostSubject::Processes => SubjectReport::judge_sight(subject, &shared.processes, |seen, report| {
             judge_processes(seen, accounts, report);
         }),
-        Subject::Accounts => SubjectReport::judge_sight(subject, &shared.accounts, judge_accounts),
-        Subject::Root => SubjectReport::judge_sight(subject, &Ok(read_sudoers(host)), |seen, report| {
+        HostSubject::Accounts => SubjectReport::judge_sight(subject, &shared.accounts, judge_accounts),
+        HostSubject::Root => SubjectReport::judge_sight(subject, &Ok(read_sudoers(host)), |seen, report| {
             judge_root(seen, &shared.history, report);
         }),
-        Subject::Logins => SubjectReport::judge_sight(subject, &shared.history, judge_logins),
-        Subject::Sshd => {
+        HostSubject::Logins => SubjectReport::judge_sight(subject, &shared.history, judge_logins),
+        HostSubject::Sshd => {
             let seen = read_sshd(host, &options.sshd_configs, accounts);
             SubjectReport::judge_sight(subject, &Ok(seen), judge_sshd)
         }
-        Subject::Files => {
+        HostSubject::Files => {
             let seen = read_files(host, accounts, &options.closed);
             SubjectReport::judge_sight(subject, &Ok(seen), |seen, report| judge_files(seen, accounts, report))
         }
-        Subject::Privileged => {
+        HostSubject::Privileged => {
             SubjectReport::judge_sight(subject, &read_privileged(host, options.deep), |seen, report| {
                 judge_privileged(seen, accounts, report);
             })
         }
-        Subject::Kernel => {
+        HostSubject::Kernel => {
             SubjectReport::judge_sight(subject, &read_kernel(host), |seen, report| judge_kernel(seen, report))
         }
-        Subject::Updates => SubjectReport::judge_sight(subject, &read_updates(host), |seen, report| {
+        HostSubject::Updates => SubjectReport::judge_sight(subject, &read_updates(host), |seen, report| {
             judge_updates(seen, &shared.processes, options.now, report);
         }),
-        Subject::Units => SubjectReport::judge_sight(subject, &read_units(host), |seen, report| {
+        HostSubject::Units => SubjectReport::judge_sight(subject, &read_units(host), |seen, report| {
             judge_units(seen.as_ref(), report);
         }),
     }

@@ -3,8 +3,8 @@
 use crate::cli::Lang;
 use crate::finding::HostFinding;
 use crate::japanese;
-use crate::memory::LastRun;
-use crate::subject::Subject;
+use crate::memory::LastLook;
+use crate::subject::HostSubject;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub(crate) struct HostPack(EvidenceFolder);
 
 /// What goes into it.
 pub(crate) struct PackFacts<'a> {
-    pub(crate) run: &'a LastRun,
+    pub(crate) run: &'a LastLook,
     pub(crate) findings: &'a [HostFinding],
     pub(crate) raw: &'a BTreeMap<String, String>,
     pub(crate) host: &'a str,
@@ -39,7 +39,7 @@ struct HostRun<'a> {
     machine: &'a str,
     at: Timestamp,
     /// Of each subject: `passed`, `finding`, `not applicable`, or `not seen`.
-    subjects: BTreeMap<Subject, &'static str>,
+    subjects: BTreeMap<HostSubject, &'static str>,
     findings: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
 }
 
@@ -98,10 +98,15 @@ fn summarise_run<'a>(facts: &PackFacts<'a>) -> HostRun<'a> {
 }
 
 /// One of four words: what was not seen has not passed.
-fn word_for(subject: Subject, facts: &PackFacts<'_>) -> &'static str {
-    let own = || facts.findings.iter().filter(|f| f.subject == Some(subject) && f.base.key.starts_with(subject.name()));
+fn word_for(subject: HostSubject, facts: &PackFacts<'_>) -> &'static str {
+    let own = || {
+        facts.findings.iter().filter(|f| f.subject == Some(subject) && f.base.key.starts_with(subject.name()))
+    };
     let gaps = facts.run.subjects.get(&subject).is_some_and(|s| !s.gaps.is_empty());
-    match (own().any(|f| f.base.rule == &crate::rules::CHECKED && f.base.text.contains("not applicable: ")), gaps) {
+    match (
+        own().any(|f| f.base.rule == &crate::rules::CHECKED && f.base.text.contains("not applicable: ")),
+        gaps,
+    ) {
         (true, _) => "not applicable",
         (false, true) => "not seen",
         (false, false) if own().all(|f| f.base.severity == Severity::Ok) => "passed",
@@ -114,7 +119,16 @@ fn csv_line(f: &HostFinding) -> String {
     let accepted = base.accepted.as_ref().map(ToString::to_string).unwrap_or_default();
     let (since, items) = (f.since_text(), f.items.join("; "));
     let cells = [
-        f.subject_name(), &severity, base.rule.id, &base.object, &since, &base.text, &base.advice, &items, &accepted, &base.key,
+        f.subject_name(),
+        &severity,
+        base.rule.id,
+        &base.object,
+        &since,
+        &base.text,
+        &base.advice,
+        &items,
+        &accepted,
+        &base.key,
     ];
     format!("{}\r\n", cells.map(csv_cell).join(","))
 }
@@ -122,14 +136,19 @@ fn csv_line(f: &HostFinding) -> String {
 /// One page that needs nothing else: no script, no picture, no font from anywhere.
 fn page_html(facts: &PackFacts<'_>) -> String {
     let words = page_words(facts.lang);
-    let subjects: String = facts.run.subjects.keys().map(|s| {
-        let word = word_for(*s, facts);
-        let (title, word) = match facts.lang {
-            Lang::En => (s.words().title, word),
-            Lang::Ja => (s.words().japanese, japanese::translate_word(word)),
-        };
-        format!("<tr><td>{title}</td><td>{word}</td><td>{}</td></tr>\n", s.words().items.join(", "))
-    }).collect();
+    let subjects: String = facts
+        .run
+        .subjects
+        .keys()
+        .map(|s| {
+            let word = word_for(*s, facts);
+            let (title, word) = match facts.lang {
+                Lang::En => (s.words().title, word),
+                Lang::Ja => (s.words().japanese, japanese::translate_word(word)),
+            };
+            format!("<tr><td>{title}</td><td>{word}</td><td>{}</td></tr>\n", s.words().items.join(", "))
+        })
+        .collect();
     let rows: String = facts.findings.iter().map(|f| row_html(f, facts.lang)).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n\

@@ -103,10 +103,12 @@ toban_core::rules! {
 
     SECURITY_UPDATES = "security-updates" in "updates":
         "security updates wait", "apt-get upgrade; a kernel wants a reboot";
-    HELD_SECURITY = "held-security-update" in "updates":
-        "a package with a security update is held back", "apt-mark unhold NAME, or say why not";
+    HELD_PACKAGE = "held-package" in "updates", by_name:
+        "a package is held back, also from its security updates", "apt-mark unhold NAME, or say why not";
     LISTS_OLD = "lists-old" in "updates":
         "the package lists are old: what is missing here may have come since", "apt-get update; is apt-daily.timer on?";
+    UNATTENDED_OFF = "unattended-off" in "updates":
+        "unattended-upgrades is installed and does not run", "dpkg-reconfigure unattended-upgrades; systemctl enable --now apt-daily-upgrade.timer";
     PACKAGES_BROKEN = "packages-broken" in "updates":
         "packages are half installed", "dpkg --audit; dpkg --configure -a";
     REBOOT_PENDING = "reboot-pending" in "updates":

@@ -5,15 +5,15 @@ use crate::cli::{self, Lang};
 use crate::delta::compare_report;
 use crate::fact::SubjectReport;
 use crate::finding::HostFinding;
-use crate::host::Host;
+use crate::host::HostView;
 use crate::japanese;
-use crate::memory::LastRun;
+use crate::memory::LastLook;
 use crate::observe::{LookOptions, look_at_host};
 use crate::pack::{HostPack, PackFacts};
 use crate::rules;
 use crate::settings::{HostSettings, read_settings};
 use crate::state::HostState;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use jiff::Timestamp;
 use toban_core::check::{AcceptList, Finding, Totals};
 use toban_core::config::Config;
@@ -43,16 +43,17 @@ fn audit_host(args: &cli::Run, config: &Config, out: Option<&mut Out<'_>>) -> Re
     };
     let accepted = AcceptList::new(config, "host-audit", rules::all_rules(), now)?;
     let state = HostState::open(&args.place)?;
-    let host = Host::new(&args.place.root);
+    let host = HostView::new(&args.place.root);
     let options = look_options(args, &settings, now);
     let pack = args.pack.as_deref().map(|dir| HostPack::begin(dir, now)).transpose()?;
     let reports = look_at_host(&host, &options);
     // One that cannot be read is a new beginning: since when is then not known, and that is all.
-    let before = LastRun::load(&state.dir).unwrap_or_else(|e| {
+    let before = LastLook::load(&state.dir).unwrap_or_else(|e| {
         log::warn!("{}; since when things are so is not known", e.chain());
         None
     });
-    let before = before.filter(|b| b.machine == state.machine).unwrap_or_else(|| LastRun::empty(&state.machine, now));
+    let before =
+        before.filter(|b| b.machine == state.machine).unwrap_or_else(|| LastLook::empty(&state.machine, now));
     let run = before.follow(&reports, now);
     let findings = judge_findings(&reports, &state, &run, accepted.of_part(options.is_part()));
     let findings: Vec<HostFinding> = findings.into_iter().map(|f| translate_finding(f, args.lang)).collect();
@@ -64,7 +65,8 @@ fn audit_host(args: &cli::Run, config: &Config, out: Option<&mut Out<'_>>) -> Re
     run.save(&state.dir)?;
     if let Some(pack) = pack {
         let raw = host.take_raw();
-        let facts = PackFacts { run: &run, findings: &findings, raw: &raw, host: &state.name, lang: args.lang };
+        let facts =
+            PackFacts { run: &run, findings: &findings, raw: &raw, host: &state.name, lang: args.lang };
         let made = pack.close_pack(&facts, signer.as_ref())?;
         evidence::remember_pack(&state.dir, &made)?;
         log::info!("{}: SHA-256 of its manifest {}", made.pack, made.sha256);
@@ -73,7 +75,7 @@ fn audit_host(args: &cli::Run, config: &Config, out: Option<&mut Out<'_>>) -> Re
 }
 
 fn look_options(args: &cli::Run, settings: &HostSettings, now: Timestamp) -> LookOptions {
-    let subjects = if args.subjects.is_empty() { Subject::ALL.to_vec() } else { args.subjects.clone() };
+    let subjects = if args.subjects.is_empty() { HostSubject::ALL.to_vec() } else { args.subjects.clone() };
     LookOptions {
         subjects,
         deep: args.deep,
@@ -86,7 +88,7 @@ fn look_options(args: &cli::Run, settings: &HostSettings, now: Timestamp) -> Loo
 impl LookOptions {
     /// Whether less is looked at than entries of `[[accept]]` may be about.
     fn is_part(&self) -> bool {
-        self.subjects.len() < Subject::ALL.len()
+        self.subjects.len() < HostSubject::ALL.len()
     }
 }
 
@@ -94,7 +96,7 @@ impl LookOptions {
 fn judge_findings(
     reports: &[SubjectReport],
     state: &HostState,
-    run: &LastRun,
+    run: &LastLook,
     accepted: AcceptList,
 ) -> Vec<HostFinding> {
     let (baseline, trouble) = match HostBaseline::load(&state.dir, &state.machine) {
@@ -109,7 +111,9 @@ fn judge_findings(
     let mut accepted = accepted.of_part(gaps);
     findings.iter_mut().for_each(|f| accepted.apply(&mut f.base));
     findings.extend(accepted.leftovers().into_iter().map(HostFinding::of_host));
-    findings.sort_by_key(|f| (!rules::is_change(f.base.rule), f.base.severity.rank(), f.subject, f.base.key.clone()));
+    findings.sort_by_key(|f| {
+        (!rules::is_change(f.base.rule), f.base.severity.rank(), f.subject, f.base.key.clone())
+    });
     findings
 }
 
@@ -121,10 +125,14 @@ fn baseline_finding(baseline: &HostBaseline, is_first: bool, trouble: Option<&Er
     let newest = baseline.reviewed.values().max_by_key(|by| by.date);
     match (trouble, newest) {
         (Some(e), _) => finding(Severity::Unknown).says(format!("{}; what changed is not known", e.chain())),
-        (None, Some(by)) => finding(Severity::Ok)
-            .since(Some(by.date))
-            .says(format!("compared with {} reviewed subjects, the last of them on {}", baseline.reviewed.len(), by.describe())),
-        (None, None) if is_first => finding(Severity::Ok).says("nothing was accepted yet: nothing is compared"),
+        (None, Some(by)) => finding(Severity::Ok).since(Some(by.date)).says(format!(
+            "compared with {} reviewed subjects, the last of them on {}",
+            baseline.reviewed.len(),
+            by.describe()
+        )),
+        (None, None) if is_first => {
+            finding(Severity::Ok).says("nothing was accepted yet: nothing is compared")
+        }
         (None, None) => finding(Severity::Ok).says("no subject was reviewed as a whole yet"),
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// One part of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Subject {
+pub(crate) enum HostSubject {
     Sockets,
     Firewall,
     Processes,
@@ -34,25 +34,25 @@ pub(crate) struct SubjectWords {
     pub(crate) items: &'static [&'static str],
 }
 
-impl Subject {
-    pub(crate) const ALL: [Subject; 12] = [
-        Subject::Sockets,
-        Subject::Firewall,
-        Subject::Processes,
-        Subject::Accounts,
-        Subject::Root,
-        Subject::Logins,
-        Subject::Sshd,
-        Subject::Files,
-        Subject::Privileged,
-        Subject::Kernel,
-        Subject::Updates,
-        Subject::Units,
+impl HostSubject {
+    pub(crate) const ALL: [HostSubject; 12] = [
+        HostSubject::Sockets,
+        HostSubject::Firewall,
+        HostSubject::Processes,
+        HostSubject::Accounts,
+        HostSubject::Root,
+        HostSubject::Logins,
+        HostSubject::Sshd,
+        HostSubject::Files,
+        HostSubject::Privileged,
+        HostSubject::Kernel,
+        HostSubject::Updates,
+        HostSubject::Units,
     ];
 
     /// The subject of this name.
-    pub(crate) fn find(name: &str) -> Option<Subject> {
-        Subject::ALL.into_iter().find(|s| s.words().name == name)
+    pub(crate) fn find(name: &str) -> Option<HostSubject> {
+        HostSubject::ALL.into_iter().find(|s| s.words().name == name)
     }
 
     /// Its name in keys and flags.
@@ -75,9 +75,9 @@ impl Subject {
 ///
 /// # Errors
 /// The names that there are.
-pub(crate) fn parse_subject(text: &str) -> Result<Subject, String> {
-    let names: Vec<&str> = Subject::ALL.iter().map(|s| s.name()).collect();
-    Subject::find(text).ok_or_else(|| format!("one of {}", names.join(", ")))
+pub(crate) fn parse_subject(text: &str) -> Result<HostSubject, String> {
+    let names: Vec<&str> = HostSubject::ALL.iter().map(|s| s.name()).collect();
+    HostSubject::find(text).ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 
 static WORDS: [SubjectWords; 12] = [
@@ -197,8 +197,8 @@ mod tests {
 
     #[test]
     fn every_subject_has_its_own_words() {
-        for subject in Subject::ALL {
-            assert_eq!(Subject::find(subject.name()), Some(subject));
+        for subject in HostSubject::ALL {
+            assert_eq!(HostSubject::find(subject.name()), Some(subject));
             assert_eq!(serde_json::to_value(subject).expect("json"), subject.name());
             assert_ne!(subject.has_facts(), subject.words().advice.is_empty());
         }

@@ -1,7 +1,7 @@
 //! `verify`: an evidence pack and all before it are as they were made.
 
 use crate::cli;
-use crate::memory::LastRun;
+use crate::memory::LastLook;
 use crate::settings::read_settings;
 use crate::state::HostState;
 use serde::Serialize;
@@ -61,5 +61,5 @@ pub(crate) fn check_pack(pack: &Path, allowed: Option<&Path>, remembered: &Path)
 
 fn read_name(pack: &Path) -> Result<String> {
     let none = || Error::corrupt(format!("{} holds no facts", pack.display()));
-    LastRun::load(pack)?.ok_or_else(none).map(|run| pack_name("host", run.at))
+    LastLook::load(pack)?.ok_or_else(none).map(|run| pack_name("host", run.at))
 }

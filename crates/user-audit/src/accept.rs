@@ -58,7 +58,8 @@ pub(crate) fn accept_pack(args: &cli::Accept, config: &Config, out: &mut Out<'_>
     let dir = reviews_dir(args.reviews.as_deref());
     evidence::check_chain(&dir, &chain)?;
     let allowed = args.allowed_signers.as_deref().or(settings.allowed_signers.as_deref());
-    let signer = allowed.map(|file| evidence::verify_signature(&args.pack, file, "user-audit")).transpose()?;
+    let signer =
+        allowed.map(|file| evidence::verify_signature(&args.pack, file, "user-audit")).transpose()?;
     let signer = signer.unwrap_or_default();
     let manifest = &chain[0].1;
     let contents = pack::read_contents(&args.pack)?;

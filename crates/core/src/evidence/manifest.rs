@@ -1,11 +1,11 @@
 //! `SHA256SUMS`: every file of the pack, and the manifest of the pack before it, so that `sha256sum -c` checks both.
 
+use super::lines;
 use crate::error::{Context, Error, Result};
 use crate::sum::Measured;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use super::lines;
 
 /// The manifest's name, and its signature's.
 pub(super) const NAME: &str = "SHA256SUMS";

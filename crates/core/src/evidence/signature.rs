@@ -1,10 +1,10 @@
 //! The manifest's signature, by ssh-keygen: everybody has it, and checks it without us.
 
+use super::manifest::{NAME, SIGNATURE};
 use crate::error::{Context, Error, Result};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use super::manifest::{NAME, SIGNATURE};
 
 /// Who of the allowed signers signed the pack's manifest for `tool`: a signature that was given for another is none.
 ///

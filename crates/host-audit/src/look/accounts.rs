@@ -2,9 +2,9 @@
 
 use crate::fact::{HostFact, SubjectReport};
 use crate::finding::HostFinding;
-use crate::host::{Host, Sight, Unseen};
+use crate::host::{HostView, Sight, Unseen};
 use crate::rules;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use std::collections::BTreeMap;
@@ -14,8 +14,20 @@ use toban_core::sum::sha256;
 
 /// Groups whose members come to root, or read what only root may.
 pub(crate) const POWERFUL: [&str; 14] = [
-    "adm", "admin", "backup", "disk", "docker", "incus", "incus-admin", "kvm", "libvirt", "lxd", "root",
-    "shadow", "sudo", "wheel",
+    "adm",
+    "admin",
+    "backup",
+    "disk",
+    "docker",
+    "incus",
+    "incus-admin",
+    "kvm",
+    "libvirt",
+    "lxd",
+    "root",
+    "shadow",
+    "sudo",
+    "wheel",
 ];
 /// Numbers below this one are of services (adduser.conf(5), FIRST_UID).
 const FIRST_PERSON: u32 = 1000;
@@ -105,7 +117,7 @@ impl AccountTable {
 }
 
 /// Reads passwd, group, shadow, and the keys in each home.
-pub(crate) fn read_accounts(host: &Host) -> Sight<AccountTable> {
+pub(crate) fn read_accounts(host: &HostView) -> Sight<AccountTable> {
     let passwd = host.read_text("/etc/passwd")?;
     let mut table = AccountTable::default();
     let shadow = host.read_text("/etc/shadow").map(|text| read_shadow(&text));
@@ -120,12 +132,16 @@ pub(crate) fn read_accounts(host: &Host) -> Sight<AccountTable> {
     let services = nss.lines().find_map(|l| l.strip_prefix("passwd:")).unwrap_or_default();
     if let Some(other) = services.split_whitespace().find(|s| ["sss", "ldap", "winbind", "nis"].contains(s)) {
         let why = format!("{other} does not list them all");
-        table.gaps.push(Unseen::new("accounts of a directory service", why).cure("review them where they are kept"));
+        table.gaps.push(
+            Unseen::new("accounts of a directory service", why).cure("review them where they are kept"),
+        );
     }
     for account in table.accounts.clone() {
         for file in KEY_FILES {
             match host.read_some(&format!("{}/{file}", account.home)) {
-                Ok(text) => table.keys.extend(text.iter().flat_map(|t| t.lines()).filter_map(|l| parse_key(l, &account.name))),
+                Ok(text) => table
+                    .keys
+                    .extend(text.iter().flat_map(|t| t.lines()).filter_map(|l| parse_key(l, &account.name))),
                 Err(unseen) => table.gaps.push(unseen),
             }
         }
@@ -218,14 +234,23 @@ pub(crate) fn judge_accounts(table: &AccountTable, report: &mut SubjectReport) {
 }
 
 fn account_fact(a: &HostAccount) -> HostFact {
-    let value = format!("uid {} gid {} home {} shell {} password {}", a.uid, a.gid, a.home, a.shell, a.password.name());
+    let value = format!(
+        "uid {} gid {} home {} shell {} password {}",
+        a.uid,
+        a.gid,
+        a.home,
+        a.shell,
+        a.password.name()
+    );
     let weight = if a.uid == 0 || a.uid >= FIRST_PERSON { Severity::Critical } else { Severity::Warning };
-    HostFact::new(format!("account/{}", a.name), &value).says(format!("account {}: {value}", a.name)).weighs(weight)
+    HostFact::new(format!("account/{}", a.name), &value)
+        .says(format!("account {}: {value}", a.name))
+        .weighs(weight)
 }
 
 fn find_faults(a: &HostAccount, table: &AccountTable) -> Vec<HostFinding> {
     let finding = |rule: &'static Rule, severity, said: String| {
-        HostFinding::new(Subject::Accounts, rule, &format!("account/{}", a.name), severity).says(said)
+        HostFinding::new(HostSubject::Accounts, rule, &format!("account/{}", a.name), severity).says(said)
     };
     let shell = !["nologin", "false", "sync"].iter().any(|s| a.shell.ends_with(s)) && !a.shell.is_empty();
     let mut found = Vec::new();
@@ -237,7 +262,11 @@ fn find_faults(a: &HostAccount, table: &AccountTable) -> Vec<HostFinding> {
     }
     match a.password {
         PasswordState::Empty => {
-            found.push(finding(&rules::EMPTY_PASSWORD, Severity::Critical, "opens without a password".into()));
+            found.push(finding(
+                &rules::EMPTY_PASSWORD,
+                Severity::Critical,
+                "opens without a password".into(),
+            ));
         }
         PasswordState::Old => {
             found.push(finding(&rules::OLD_HASH, Severity::Warning, "its hash is MD5 or DES".into()));
@@ -277,11 +306,18 @@ mod tests {
         let blob = "AAAAC3NzaC1lZDI1NTE5AAAAIJiZ5vlQBv5l8Rxn0d4WmYb1m0YxYd4wq2G0qK2l0hVn";
         for (line, options) in [
             (format!("ssh-ed25519 {blob} anna@x"), ""),
-            (format!("from=\"10.0.0.0/8\",command=\"echo hi\" ssh-ed25519 {blob} anna@x"), "from=\"10.0.0.0/8\",command=\"echo hi\""),
+            (
+                format!("from=\"10.0.0.0/8\",command=\"echo hi\" ssh-ed25519 {blob} anna@x"),
+                "from=\"10.0.0.0/8\",command=\"echo hi\"",
+            ),
         ] {
             let key = parse_key(&line, "anna").expect("a key");
             assert_eq!((key.options.as_str(), key.comment.as_str()), (options, "anna@x"));
-            assert!(key.fingerprint.starts_with("SHA256:") && key.fingerprint.len() == 50, "{}", key.fingerprint);
+            assert!(
+                key.fingerprint.starts_with("SHA256:") && key.fingerprint.len() == 50,
+                "{}",
+                key.fingerprint
+            );
         }
         assert!(parse_key("# comment", "anna").is_none() && parse_key("", "anna").is_none());
     }

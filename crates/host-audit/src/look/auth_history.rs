@@ -1,8 +1,8 @@
 //! Who logged in and who became root, from every log that is there: read once, kept by person and not by event.
 
-use crate::host::{Host, Question, Sight, Unseen};
+use crate::host::{HostView, ProgramQuestion, Sight, Unseen};
 use crate::look::auth_log::{AuthEvent, TimedEvent, parse_line, parse_message};
-use crate::look::wtmp::{BOOT, USER, read_wtmp};
+use crate::look::wtmp::{BOOT, RUN_LEVEL, USER, WtmpRecord, read_wtmp};
 use flate2::read::MultiGzDecoder;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -60,6 +60,8 @@ pub(crate) struct AuthHistory {
     /// Files with bytes that are no record: path and how many.
     pub(crate) damaged: Vec<(String, u64)>,
     pub(crate) implausible: u64,
+    /// Boots without a shutdown before them.
+    pub(crate) unclean: Vec<Timestamp>,
     pub(crate) sources: BTreeSet<String>,
     pub(crate) gaps: Vec<Unseen>,
     failures: HashMap<String, u32>,
@@ -69,7 +71,7 @@ pub(crate) struct AuthHistory {
 ///
 /// # Errors
 /// When there is none at all: that is not the same as no login.
-pub(crate) fn read_history(host: &Host, now: Timestamp) -> Sight<AuthHistory> {
+pub(crate) fn read_history(host: &HostView, now: Timestamp) -> Sight<AuthHistory> {
     let mut history = AuthHistory::default();
     let names = host.list_names("/var/log")?;
     let mut files: Vec<&String> = names.iter().filter(|n| is_log(n)).collect();
@@ -82,18 +84,20 @@ pub(crate) fn read_history(host: &Host, now: Timestamp) -> Sight<AuthHistory> {
         read_wtmp_file(host, name, now, &mut history);
     }
     crate::look::login_dbs::read_login_dbs(host, now, &mut history);
-    if !history.sources.iter().any(|s| LOGS.iter().any(|l| s.starts_with(l))) {
+    if !history.has_log() {
         read_journal(host, &mut history);
     }
-    match history.sources.is_empty() && history.gaps.is_empty() {
-        true => Err(Unseen::new("logins", "there is no log of them: no auth.log, secure, wtmp, wtmpdb or journal")
+    // An empty file proves nothing where nobody writes into it: it is there since the installation.
+    match !history.has_log() && history.logins.is_empty() && history.gaps.is_empty() {
+        true => Err(Unseen::new("logins", "there is no log of them: no auth.log, secure or journal, and nothing in wtmp, wtmpdb or lastlog2")
             .cure("install rsyslog, or make /var/log/journal")),
         false => Ok(history),
     }
 }
 
 fn is_log(name: &str) -> bool {
-    LOGS.iter().any(|log| name.strip_prefix(log).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-'])))
+    LOGS.iter()
+        .any(|log| name.strip_prefix(log).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-'])))
 }
 
 /// The higher, the older; dates of `dateext` sort the other way round.
@@ -102,7 +106,7 @@ fn rotation_of(name: &str) -> i64 {
     number.map_or(0, |n| if n > 10_000 { 100_000_000 - n } else { n })
 }
 
-fn read_log(host: &Host, name: &str, now: Timestamp, history: &mut AuthHistory) {
+fn read_log(host: &HostView, name: &str, now: Timestamp, history: &mut AuthHistory) {
     let path = format!("/var/log/{name}");
     let file = match host.open_file(&path) {
         Ok(file) => file,
@@ -113,8 +117,10 @@ fn read_log(host: &Host, name: &str, now: Timestamp, history: &mut AuthHistory) 
     let reader: Box<dyn Read> = match name.rsplit('.').next() {
         Some("gz") => Box::new(MultiGzDecoder::new(file)),
         Some("zst" | "xz" | "bz2") => {
-            return history.gaps.push(Unseen::new(path, "it is compressed in a form that is not read here")
-                .cure("let logrotate use gzip"));
+            return history.gaps.push(
+                Unseen::new(path, "it is compressed in a form that is not read here")
+                    .cure("let logrotate use gzip"),
+            );
         }
         _ => Box::new(file),
     };
@@ -134,14 +140,39 @@ fn read_log(host: &Host, name: &str, now: Timestamp, history: &mut AuthHistory) 
     }
 }
 
-fn read_journal(host: &Host, history: &mut AuthHistory) {
-    let there = ["/var/log/journal", "/run/log/journal"].iter().any(|d| !host.list_names(d).unwrap_or_default().is_empty());
+fn read_journal(host: &HostView, history: &mut AuthHistory) {
+    let there = ["/var/log/journal", "/run/log/journal"]
+        .iter()
+        .any(|d| !host.list_names(d).unwrap_or_default().is_empty());
     if !there {
         return;
     }
-    let mut command = vec!["journalctl", "-q", "-o", "json", "--no-pager", "--since=-35d", "--output-fields=MESSAGE,SYSLOG_IDENTIFIER"];
-    command.extend(["-t", "sshd", "-t", "sshd-session", "-t", "sshd-auth", "-t", "sudo", "-t", "su", "-t", "pkexec", "-t", "doas"]);
-    match host.ask(&Question { label: "journal-auth.json", command: &command, also: &[] }) {
+    let mut command = vec![
+        "journalctl",
+        "-q",
+        "-o",
+        "json",
+        "--no-pager",
+        "--since=-35d",
+        "--output-fields=MESSAGE,SYSLOG_IDENTIFIER",
+    ];
+    command.extend([
+        "-t",
+        "sshd",
+        "-t",
+        "sshd-session",
+        "-t",
+        "sshd-auth",
+        "-t",
+        "sudo",
+        "-t",
+        "su",
+        "-t",
+        "pkexec",
+        "-t",
+        "doas",
+    ]);
+    match host.ask(&ProgramQuestion { label: "journal-auth.json", command: &command, also: &[] }) {
         Ok(text) => {
             history.sources.insert("journal".into());
             text.lines().filter_map(parse_entry).for_each(|event| history.add_event(event, "journal"));
@@ -159,13 +190,16 @@ fn parse_entry(line: &str) -> Option<TimedEvent> {
     Some(TimedEvent { at: Timestamp::from_microsecond(micros).ok(), event })
 }
 
-fn read_wtmp_file(host: &Host, name: &str, now: Timestamp, history: &mut AuthHistory) {
+fn read_wtmp_file(host: &HostView, name: &str, now: Timestamp, history: &mut AuthHistory) {
     let path = format!("/var/log/{name}");
     let mut file = match host.open_file(&path) {
         Ok(file) => file,
         Err(unseen) => return history.gaps.push(unseen),
     };
+    let mut up = false;
     let read = read_wtmp(&mut file, &mut |record| {
+        let crashed = follow_power(&record, &mut up);
+        history.unclean.extend(crashed.then(|| Timestamp::from_second(record.seconds).ok()).flatten());
         let at = Timestamp::from_second(record.seconds).ok();
         let plausible = at.is_some_and(|at| record.seconds > 0 && at <= now + AHEAD);
         history.implausible += u64::from(!plausible && (record.kind == USER || record.kind == BOOT));
@@ -183,7 +217,24 @@ fn read_wtmp_file(host: &Host, name: &str, now: Timestamp, history: &mut AuthHis
     }
 }
 
+/// Whether this boot came without a shutdown; of the first one in a file nobody knows.
+fn follow_power(record: &WtmpRecord, up: &mut bool) -> bool {
+    match record.kind {
+        BOOT => std::mem::replace(up, true),
+        RUN_LEVEL if record.user == "shutdown" => {
+            *up = false;
+            false
+        }
+        _ => false,
+    }
+}
+
 impl AuthHistory {
+    /// Whether a log of sshd, sudo and su was there: wtmp and its successors know of logins only.
+    pub(crate) fn has_log(&self) -> bool {
+        self.sources.iter().any(|s| s == "journal" || LOGS.iter().any(|l| s.starts_with(l)))
+    }
+
     /// Takes one event, in the order of the log.
     pub(crate) fn add_event(&mut self, event: TimedEvent, source: &str) {
         let at = event.at;
@@ -196,7 +247,12 @@ impl AuthHistory {
             AuthEvent::Accepted { user, address, method } => {
                 let failures = self.failures.remove(&address).unwrap_or_default();
                 if failures > GUESSES && method != "publickey" {
-                    self.guessed.push(GuessedLogin { user: user.clone(), address: address.clone(), failures, at });
+                    self.guessed.push(GuessedLogin {
+                        user: user.clone(),
+                        address: address.clone(),
+                        failures,
+                        at,
+                    });
                 }
                 self.add_login(&user, &address, at);
                 self.note_source(&user, &address, source);
@@ -279,7 +335,9 @@ mod tests {
         let accepted = |address: &str, method: &str| {
             event(AuthEvent::Accepted { user: "anna".into(), address: address.into(), method: method.into() })
         };
-        for (address, method, guessed) in [("1.1.1.1", "password", 1), ("2.2.2.2", "password", 0), ("1.1.1.1", "publickey", 0)] {
+        for (address, method, guessed) in
+            [("1.1.1.1", "password", 1), ("2.2.2.2", "password", 0), ("1.1.1.1", "publickey", 0)]
+        {
             let mut history = AuthHistory::default();
             (0..50).for_each(|_| history.add_event(failed("1.1.1.1"), "log"));
             history.add_event(accepted(address, method), "log");
@@ -296,5 +354,23 @@ mod tests {
         dated.sort_by_key(|n| std::cmp::Reverse(rotation_of(n)));
         assert_eq!(dated, ["secure-20261101", "secure-20261115", "secure"]);
         assert!(!is_log("auth.logger") && !is_log("secureboot"));
+    }
+
+    #[test]
+    fn a_boot_without_a_shutdown_is_told() {
+        let record = |kind, user: &str| WtmpRecord {
+            kind,
+            line: "~".into(),
+            user: user.into(),
+            host: String::new(),
+            seconds: 1,
+        };
+        let told = |records: &[WtmpRecord]| {
+            let mut up = false;
+            records.iter().filter(|r| follow_power(r, &mut up)).count()
+        };
+        let (boot, down) = (record(BOOT, "reboot"), record(RUN_LEVEL, "shutdown"));
+        assert_eq!(told(&[boot.clone(), down.clone(), boot.clone()]), 0);
+        assert_eq!(told(&[boot.clone(), boot.clone(), down, boot.clone(), boot]), 2);
     }
 }

@@ -7,11 +7,27 @@ use jiff::tz::TimeZone;
 /// One line that says who did what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AuthEvent {
-    Accepted { user: String, address: String, method: String },
-    Failed { user: String, address: String },
+    Accepted {
+        user: String,
+        address: String,
+        method: String,
+    },
+    Failed {
+        user: String,
+        address: String,
+    },
     /// `actor` ran `program` as `target`.
-    BecameRoot { method: &'static str, actor: String, target: String, program: String },
-    Refused { method: &'static str, actor: String, why: String },
+    BecameRoot {
+        method: &'static str,
+        actor: String,
+        target: String,
+        program: String,
+    },
+    Refused {
+        method: &'static str,
+        actor: String,
+        why: String,
+    },
 }
 
 /// An event and its time, where the line has one that can be read.
@@ -113,7 +129,9 @@ fn parse_su(message: &str) -> Option<AuthEvent> {
     let actor = rest.split(" on ").next()?.to_string();
     Some(match failed {
         Some(_) => AuthEvent::Refused { method: "su", actor, why: format!("to {target}") },
-        None => AuthEvent::BecameRoot { method: "su", actor, target: target.into(), program: "a shell".into() },
+        None => {
+            AuthEvent::BecameRoot { method: "su", actor, target: target.into(), program: "a shell".into() }
+        }
     })
 }
 
@@ -122,14 +140,24 @@ fn parse_pkexec(message: &str) -> Option<AuthEvent> {
     let (actor, rest) = message.split_once(": Executing command [USER=")?;
     let (target, rest) = rest.split_once(']')?;
     let command = rest.split_once("[COMMAND=")?.1.trim_end_matches(']');
-    Some(AuthEvent::BecameRoot { method: "pkexec", actor: actor.into(), target: target.into(), program: first_word(command) })
+    Some(AuthEvent::BecameRoot {
+        method: "pkexec",
+        actor: actor.into(),
+        target: target.into(),
+        program: first_word(command),
+    })
 }
 
 /// `anna ran command ls as root from /home/anna`.
 fn parse_doas(message: &str) -> Option<AuthEvent> {
     let (actor, rest) = message.split_once(" ran command ")?;
     let (command, target) = rest.rsplit_once(" from ")?.0.rsplit_once(" as ")?;
-    Some(AuthEvent::BecameRoot { method: "doas", actor: actor.into(), target: target.into(), program: first_word(command) })
+    Some(AuthEvent::BecameRoot {
+        method: "doas",
+        actor: actor.into(),
+        target: target.into(),
+        program: first_word(command),
+    })
 }
 
 #[cfg(test)]
@@ -146,8 +174,13 @@ mod tests {
 
     #[test]
     fn every_form_of_sudo_has_its_actor_target_and_program() {
-        for fields in ["TTY=pts/0 ; PWD=/root ; USER=root", "PWD=/ ; USER=root", "TTY=pts/1 ; PWD=/ ; USER=root ; GROUP=adm",
-            "HOST=db1 ; PWD=/ ; USER=root ; ENV=A=b", "CHROOT=/x ; PWD=/ ; USER=root ; TSID=00001A"] {
+        for fields in [
+            "TTY=pts/0 ; PWD=/root ; USER=root",
+            "PWD=/ ; USER=root",
+            "TTY=pts/1 ; PWD=/ ; USER=root ; GROUP=adm",
+            "HOST=db1 ; PWD=/ ; USER=root ; ENV=A=b",
+            "CHROOT=/x ; PWD=/ ; USER=root ; TSID=00001A",
+        ] {
             let line = format!("    anna : {fields} ; COMMAND=/usr/bin/apt update");
             assert_eq!(used(&line), Some(("anna".into(), "root".into(), "/usr/bin/apt".into())), "{line}");
         }
@@ -162,7 +195,10 @@ mod tests {
     fn refusals_are_no_uses() {
         for why in ["command not allowed", "user NOT in sudoers", "3 incorrect password attempts"] {
             let line = format!("anna : {why} ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh");
-            assert!(matches!(parse_message("sudo", &line), Some(AuthEvent::Refused { why: w, .. }) if w == why), "{line}");
+            assert!(
+                matches!(parse_message("sudo", &line), Some(AuthEvent::Refused { why: w, .. }) if w == why),
+                "{line}"
+            );
         }
     }
 
@@ -170,7 +206,12 @@ mod tests {
     fn other_ways_are_named() {
         for (program, line, actor, target) in [
             ("su", "(to root) anna on pts/1", "anna", "root"),
-            ("pkexec", "anna: Executing command [USER=root] [TTY=unknown] [CWD=/] [COMMAND=/usr/bin/id -u]", "anna", "root"),
+            (
+                "pkexec",
+                "anna: Executing command [USER=root] [TTY=unknown] [CWD=/] [COMMAND=/usr/bin/id -u]",
+                "anna",
+                "root",
+            ),
             ("doas", "anna ran command id as root from /home/anna", "anna", "root"),
         ] {
             match parse_message(program, line) {
@@ -184,13 +225,21 @@ mod tests {
 
     #[test]
     fn a_name_cannot_pose_as_an_address() {
-        let line = "Failed password for invalid user x from 10.0.0.1 port 22 ssh2 from 203.0.113.9 port 4711 ssh2";
-        let Some(AuthEvent::Failed { address, .. }) = parse_message("sshd-session", line) else { panic!("failed") };
+        let line =
+            "Failed password for invalid user x from 10.0.0.1 port 22 ssh2 from 203.0.113.9 port 4711 ssh2";
+        let Some(AuthEvent::Failed { address, .. }) = parse_message("sshd-session", line) else {
+            panic!("failed")
+        };
         assert_eq!(address, "203.0.113.9");
         for program in ["sshd", "sshd-session", "sshd-auth"] {
             let line = "Accepted publickey for anna from fe80::1%eth0 port 4711 ssh2: ED25519 SHA256:abc";
-            let Some(AuthEvent::Accepted { user, address, method }) = parse_message(program, line) else { panic!("accepted") };
-            assert_eq!((user.as_str(), address.as_str(), method.as_str()), ("anna", "fe80::1%eth0", "publickey"));
+            let Some(AuthEvent::Accepted { user, address, method }) = parse_message(program, line) else {
+                panic!("accepted")
+            };
+            assert_eq!(
+                (user.as_str(), address.as_str(), method.as_str()),
+                ("anna", "fe80::1%eth0", "publickey")
+            );
         }
     }
 
@@ -200,7 +249,10 @@ mod tests {
         for (line, year) in [
             ("Dec 30 23:00:01 db1 sshd[7]: Accepted password for a from 1.2.3.4 port 1 ssh2", "2026"),
             ("Jan  1 23:00:01 db1 sshd[7]: Accepted password for a from 1.2.3.4 port 1 ssh2", "2027"),
-            ("2025-03-01T10:00:00.123456+01:00 db1 sshd[7]: Accepted password for a from 1.2.3.4 port 1 ssh2", "2025"),
+            (
+                "2025-03-01T10:00:00.123456+01:00 db1 sshd[7]: Accepted password for a from 1.2.3.4 port 1 ssh2",
+                "2025",
+            ),
         ] {
             let event = parse_line(line, near).expect("an event");
             assert!(event.at.expect("a time").to_string().starts_with(year), "{line}: {event:?}");

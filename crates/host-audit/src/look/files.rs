@@ -2,10 +2,10 @@
 
 use crate::fact::SubjectReport;
 use crate::finding::HostFinding;
-use crate::host::{Host, Unseen};
+use crate::host::{HostView, Unseen};
 use crate::look::accounts::AccountTable;
 use crate::rules;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -78,7 +78,7 @@ const FOLDERS: [(&str, Closing); 8] = [
 ];
 
 /// Looks at the usual files, those of every home, and those that are named. Contents are not read.
-pub(crate) fn read_files(host: &Host, accounts: &AccountTable, named: &[String]) -> ClosedFiles {
+pub(crate) fn read_files(host: &HostView, accounts: &AccountTable, named: &[String]) -> ClosedFiles {
     let mut seen = ClosedFiles::default();
     for (path, closing) in SYSTEM {
         look_at(host, &Wanted { path, closing, owner: "root" }, &mut seen);
@@ -92,14 +92,23 @@ pub(crate) fn read_files(host: &Host, accounts: &AccountTable, named: &[String])
             look_at(host, &Wanted { path: &path, closing: Closing::Secret, owner: "root" }, &mut seen);
         }
     }
-    named.iter().for_each(|path| look_at(host, &Wanted { path, closing: Closing::Secret, owner: "*" }, &mut seen));
-    let people = accounts.accounts.iter().filter(|a| a.home.starts_with("/home/") || a.home.starts_with("/root") || a.home.starts_with("/var/lib/"));
+    named
+        .iter()
+        .for_each(|path| look_at(host, &Wanted { path, closing: Closing::Secret, owner: "*" }, &mut seen));
+    let people = accounts.accounts.iter().filter(|a| {
+        a.home.starts_with("/home/") || a.home.starts_with("/root") || a.home.starts_with("/var/lib/")
+    });
     for account in people {
         let folder = format!("{}/.ssh", account.home);
         for name in host.list_names(&folder).unwrap_or_default() {
             let public = name.ends_with(".pub") || name.starts_with("known_hosts") || name == "config";
-            let closing = if public || name.starts_with("authorized_keys") { Closing::Fixed } else { Closing::Secret };
-            look_at(host, &Wanted { path: &format!("{folder}/{name}"), closing, owner: &account.name }, &mut seen);
+            let closing =
+                if public || name.starts_with("authorized_keys") { Closing::Fixed } else { Closing::Secret };
+            look_at(
+                host,
+                &Wanted { path: &format!("{folder}/{name}"), closing, owner: &account.name },
+                &mut seen,
+            );
         }
         let path = format!("{}/.pgpass", account.home);
         look_at(host, &Wanted { path: &path, closing: Closing::Secret, owner: &account.name }, &mut seen);
@@ -114,7 +123,7 @@ struct Wanted<'a> {
     owner: &'a str,
 }
 
-fn look_in(host: &Host, folder: &Wanted<'_>, seen: &mut ClosedFiles) {
+fn look_in(host: &HostView, folder: &Wanted<'_>, seen: &mut ClosedFiles) {
     match host.list_names(folder.path) {
         Ok(names) => names.iter().for_each(|name| {
             let path = format!("{}/{name}", folder.path);
@@ -128,7 +137,7 @@ fn look_in(host: &Host, folder: &Wanted<'_>, seen: &mut ClosedFiles) {
     }
 }
 
-fn look_at(host: &Host, wanted: &Wanted<'_>, seen: &mut ClosedFiles) {
+fn look_at(host: &HostView, wanted: &Wanted<'_>, seen: &mut ClosedFiles) {
     let path = host.path(wanted.path);
     let own = match path.symlink_metadata() {
         Ok(meta) => meta,
@@ -163,7 +172,7 @@ fn look_at(host: &Host, wanted: &Wanted<'_>, seen: &mut ClosedFiles) {
 }
 
 /// The nearest folder above that others may write to, without the sticky bit that keeps names to their owners.
-fn find_open_parent(host: &Host, path: &str, owner: u32) -> Option<String> {
+fn find_open_parent(host: &HostView, path: &str, owner: u32) -> Option<String> {
     let parents = Path::new(path).ancestors().skip(1).filter(|p| *p != Path::new("/"));
     let open = |folder: &&Path| {
         let Ok(meta) = host.path(&folder.to_string_lossy()).metadata() else { return false };
@@ -199,7 +208,8 @@ fn parse_acl(bytes: &[u8]) -> Vec<String> {
             0x08 => "group",
             _ => return None,
         };
-        let letters: String = [(4, 'r'), (2, 'w'), (1, 'x')].iter().filter(|l| permissions & l.0 != 0).map(|l| l.1).collect();
+        let letters: String =
+            [(4, 'r'), (2, 'w'), (1, 'x')].iter().filter(|l| permissions & l.0 != 0).map(|l| l.1).collect();
         (permissions != 0).then(|| format!("{who} {id} {letters}"))
     };
     entries.iter().filter_map(entry).collect()
@@ -215,7 +225,7 @@ pub(crate) fn judge_files(seen: &ClosedFiles, accounts: &AccountTable, report: &
 fn find_openings(f: &ClosedFile, accounts: &AccountTable) -> Vec<HostFinding> {
     let mut found = Vec::new();
     let mut add = |rule: &'static Rule, severity, said: String| {
-        found.push(HostFinding::new(Subject::Files, rule, &f.path, severity).says(said));
+        found.push(HostFinding::new(HostSubject::Files, rule, &f.path, severity).says(said));
     };
     let (owner, group) = (accounts.name_of(f.uid), accounts.group_name(f.gid));
     if !f.is_file {
@@ -232,7 +242,12 @@ fn find_openings(f: &ClosedFile, accounts: &AccountTable) -> Vec<HostFinding> {
         add(&rules::FILE_OPEN, Severity::Critical, said);
     }
     let letters = if f.closing == Some(Closing::Secret) { "rw" } else { "w" };
-    let acl: Vec<String> = f.acl.iter().filter(|e| e.rsplit(' ').next().is_some_and(|l| l.contains(|c| letters.contains(c)))).map(|e| name_entry(e, accounts)).collect();
+    let acl: Vec<String> = f
+        .acl
+        .iter()
+        .filter(|e| e.rsplit(' ').next().is_some_and(|l| l.contains(|c| letters.contains(c))))
+        .map(|e| name_entry(e, accounts))
+        .collect();
     if !acl.is_empty() {
         add(&rules::FILE_OPEN, Severity::Critical, format!("its ACL lets in {}", acl.join(", ")));
     }
@@ -273,16 +288,31 @@ mod tests {
     use super::*;
 
     fn said(mode: u32, gid: u32) -> Vec<&'static str> {
-        let file = ClosedFile { path: "/etc/shadow".into(), closing: Some(Closing::Secret), owner: "root".into(), mode, gid, is_file: true, links: 1, ..ClosedFile::default() };
+        let file = ClosedFile {
+            path: "/etc/shadow".into(),
+            closing: Some(Closing::Secret),
+            owner: "root".into(),
+            mode,
+            gid,
+            is_file: true,
+            links: 1,
+            ..ClosedFile::default()
+        };
         let mut accounts = AccountTable::default();
         accounts.group_numbers.insert(42, "shadow".into());
         accounts.group_numbers.insert(7, "staff".into());
-        find_openings(&file, &accounts).iter().filter(|f| f.base.rule.id != "file-owner").map(|f| f.base.rule.id).collect()
+        find_openings(&file, &accounts)
+            .iter()
+            .filter(|f| f.base.rule.id != "file-owner")
+            .map(|f| f.base.rule.id)
+            .collect()
     }
 
     #[test]
     fn a_secret_is_open_when_somebody_else_reads_it() {
-        for (mode, gid, found) in [(0o600, 0, 0), (0o640, 42, 0), (0o640, 7, 1), (0o644, 42, 1), (0o666, 0, 1), (0o660, 42, 1)] {
+        for (mode, gid, found) in
+            [(0o600, 0, 0), (0o640, 42, 0), (0o640, 7, 1), (0o644, 42, 1), (0o666, 0, 1), (0o660, 42, 1)]
+        {
             assert_eq!(said(mode, gid).len(), found, "{mode:o} {gid}");
         }
     }
@@ -290,7 +320,14 @@ mod tests {
     #[test]
     fn an_acl_names_who_it_lets_in() {
         let mut bytes = vec![2, 0, 0, 0];
-        for (tag, permissions, id) in [(1_u16, 6_u16, u32::MAX), (2, 4, 1000), (4, 4, u32::MAX), (8, 6, 7), (16, 6, u32::MAX), (32, 0, u32::MAX)] {
+        for (tag, permissions, id) in [
+            (1_u16, 6_u16, u32::MAX),
+            (2, 4, 1000),
+            (4, 4, u32::MAX),
+            (8, 6, 7),
+            (16, 6, u32::MAX),
+            (32, 0, u32::MAX),
+        ] {
             bytes.extend(tag.to_le_bytes().iter().chain(&permissions.to_le_bytes()).chain(&id.to_le_bytes()));
         }
         assert_eq!(parse_acl(&bytes), ["user 1000 r", "group 7 rw"]);

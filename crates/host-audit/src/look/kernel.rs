@@ -2,9 +2,9 @@
 
 use crate::fact::{HostFact, SubjectReport};
 use crate::finding::HostFinding;
-use crate::host::{Host, Sight, Unseen};
+use crate::host::{HostView, Sight, Unseen};
 use crate::rules;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use toban_core::Severity;
 
 /// A setting, and the values that are well; none where only a change matters.
@@ -54,7 +54,7 @@ pub(crate) struct KernelValue {
 }
 
 /// Reads them; one that this kernel does not have is left out.
-pub(crate) fn read_kernel(host: &Host) -> Sight<Vec<KernelValue>> {
+pub(crate) fn read_kernel(host: &HostView) -> Sight<Vec<KernelValue>> {
     let mut values = Vec::new();
     for setting in &SETTINGS {
         if let Some(text) = host.read_some(&format!("/proc/sys/{}", setting.name.replace('.', "/")))? {
@@ -72,11 +72,16 @@ pub(crate) fn judge_kernel(values: &[KernelValue], report: &mut SubjectReport) {
     report.looked_at = format!("{} settings", values.len());
     for KernelValue { name, value } in values {
         report.facts.push(HostFact::new(*name, value).says(format!("{name} = {value}")));
-        let weak = SETTINGS.iter().find(|s| s.name == *name && !s.well.is_empty() && !s.well.contains(&value.as_str()));
+        let weak = SETTINGS
+            .iter()
+            .find(|s| s.name == *name && !s.well.is_empty() && !s.well.contains(&value.as_str()));
         report.findings.extend(weak.map(|s| {
-            HostFinding::new(Subject::Kernel, &rules::KERNEL_SETTING, name, Severity::Warning)
+            HostFinding::new(HostSubject::Kernel, &rules::KERNEL_SETTING, name, Severity::Warning)
                 .says(format!("{name} = {value}: {}", s.why))
-                .advise(format!("{name} = {} in /etc/sysctl.d/60-toban.conf, then: sysctl --system", s.well[0]))
+                .advise(format!(
+                    "{name} = {} in /etc/sysctl.d/60-toban.conf, then: sysctl --system",
+                    s.well[0]
+                ))
         }));
     }
 }

@@ -1,6 +1,6 @@
 //! lastlog2 and wtmpdb: SQLite files in the place of lastlog and wtmp, from Debian 13 on.
 
-use crate::host::{Host, Unseen};
+use crate::host::{HostView, Unseen};
 use crate::look::auth_history::AuthHistory;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
@@ -28,7 +28,7 @@ const DBS: [LoginDb; 2] = [
 ];
 
 /// Adds what they know.
-pub(crate) fn read_login_dbs(host: &Host, now: Timestamp, history: &mut AuthHistory) {
+pub(crate) fn read_login_dbs(host: &HostView, now: Timestamp, history: &mut AuthHistory) {
     for db in &DBS {
         if !host.path(db.path).is_file() {
             continue;
@@ -44,7 +44,7 @@ pub(crate) fn read_login_dbs(host: &Host, now: Timestamp, history: &mut AuthHist
 
 /// From a copy, with the log of what was not yet written into the file: opening the file itself would make a lock file of
 /// ours beside it.
-fn read_db(host: &Host, db: &LoginDb, now: Timestamp, history: &mut AuthHistory) -> Result<(), String> {
+fn read_db(host: &HostView, db: &LoginDb, now: Timestamp, history: &mut AuthHistory) -> Result<(), String> {
     let said = |e: &dyn std::fmt::Display| e.to_string();
     let folder = tempfile::tempdir().map_err(|e| said(&e))?;
     let copy = folder.path().join("db");
@@ -63,7 +63,9 @@ fn query_db(copy: &Path, db: &LoginDb, now: Timestamp, history: &mut AuthHistory
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         let (user, from, seconds): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let at = Timestamp::from_second(seconds).ok().filter(|at| seconds > 0 && *at <= now + jiff::SignedDuration::from_hours(24));
+        let at = Timestamp::from_second(seconds)
+            .ok()
+            .filter(|at| seconds > 0 && *at <= now + jiff::SignedDuration::from_hours(24));
         history.implausible += u64::from(at.is_none());
         history.add_login(&user, &from, at);
         history.note_source(&user, &from, db.source);

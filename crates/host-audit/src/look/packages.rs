@@ -1,6 +1,6 @@
 //! Which package brought a file: dpkg's lists, read once for all files that are asked for.
 
-use crate::host::{Host, Sight, Unseen};
+use crate::host::{HostView, Sight, Unseen};
 use std::collections::{HashMap, HashSet};
 
 const INFO: &str = "/var/lib/dpkg/info";
@@ -20,7 +20,7 @@ impl PackageOwners {
 ///
 /// # Errors
 /// When there are no lists: then no file is called strange.
-pub(crate) fn find_owners(host: &Host, wanted: &HashSet<String>) -> Sight<PackageOwners> {
+pub(crate) fn find_owners(host: &HostView, wanted: &HashSet<String>) -> Sight<PackageOwners> {
     let names = host.list_names(INFO)?;
     if !names.iter().any(|n| n.ends_with(".list")) {
         return Err(Unseen::new("packages", "there are no lists of dpkg's")
@@ -58,9 +58,12 @@ mod tests {
     #[test]
     fn both_names_of_a_file_have_its_package() {
         let owners = PackageOwners(HashMap::from([("/bin/ls".to_string(), "coreutils".to_string())]));
-        for (path, package) in
-            [("/usr/bin/ls", Some("coreutils")), ("/bin/ls", Some("coreutils")), ("/usr/local/bin/ls", None), ("/snap/lxd/1/x", Some("lxd"))]
-        {
+        for (path, package) in [
+            ("/usr/bin/ls", Some("coreutils")),
+            ("/bin/ls", Some("coreutils")),
+            ("/usr/local/bin/ls", None),
+            ("/snap/lxd/1/x", Some("lxd")),
+        ] {
             assert_eq!(owners.of(path).as_deref(), package, "{path}");
         }
     }

@@ -1,7 +1,7 @@
 //! Files that give rights to whoever starts them: setuid, setgid, capabilities.
 
 use crate::fact::{HostFact, SubjectReport};
-use crate::host::{Host, Sight, Unseen};
+use crate::host::{HostView, Sight, Unseen};
 use crate::look::accounts::AccountTable;
 use crate::look::packages::{PackageOwners, find_owners};
 use std::collections::HashSet;
@@ -14,8 +14,18 @@ use toban_core::sum::hex;
 
 /// Where programs lie, and where passing files do.
 const PLACES: [&str; 12] = [
-    "/bin", "/sbin", "/lib", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec", "/usr/local", "/opt",
-    "/tmp", "/var/tmp", "/dev/shm",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/usr/libexec",
+    "/usr/local",
+    "/opt",
+    "/tmp",
+    "/var/tmp",
+    "/dev/shm",
 ];
 /// What `--deep` does not enter: no files of this host's disks.
 const NOT_ENTERED: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/var/lib/docker"];
@@ -46,12 +56,17 @@ pub(crate) struct PrivilegedFiles {
 }
 
 /// Walks the places of programs; with `deep` every file system of a disk.
-pub(crate) fn read_privileged(host: &Host, deep: bool) -> Sight<PrivilegedFiles> {
-    let mut walk = FileWalk { host, deep, seen: PrivilegedFiles::default(), until: Instant::now() + DEADLINE };
+pub(crate) fn read_privileged(host: &HostView, deep: bool) -> Sight<PrivilegedFiles> {
+    let mut walk =
+        FileWalk { host, deep, seen: PrivilegedFiles::default(), until: Instant::now() + DEADLINE };
     match deep {
         true => walk.enter_folder(&host.path("/")),
         // A link is the same place by another name: /bin on systems where it is /usr/bin.
-        false => PLACES.iter().map(|p| host.path(p)).filter(|p| p.symlink_metadata().is_ok_and(|m| m.is_dir())).for_each(|p| walk.enter_folder(&p)),
+        false => PLACES
+            .iter()
+            .map(|p| host.path(p))
+            .filter(|p| p.symlink_metadata().is_ok_and(|m| m.is_dir()))
+            .for_each(|p| walk.enter_folder(&p)),
     }
     let mut seen = walk.seen;
     seen.gaps.truncate(20);
@@ -62,14 +77,15 @@ pub(crate) fn read_privileged(host: &Host, deep: bool) -> Sight<PrivilegedFiles>
     }
     for file in &mut seen.files {
         if seen.owners.as_ref().is_none_or(|o| o.of(&file.path).is_none()) {
-            file.digest = host.read_bytes(&file.path).map(|b| hex(&toban_core::sum::sha256(&b))).unwrap_or_default();
+            file.digest =
+                host.read_bytes(&file.path).map(|b| hex(&toban_core::sum::sha256(&b))).unwrap_or_default();
         }
     }
     Ok(seen)
 }
 
 struct FileWalk<'a> {
-    host: &'a Host,
+    host: &'a HostView,
     deep: bool,
     seen: PrivilegedFiles,
     until: Instant,
@@ -109,7 +125,8 @@ impl FileWalk<'_> {
         let kind = entry.file_type().ok()?;
         if kind.is_dir() {
             let shown = if self.deep { self.shown(&entry.path()) } else { String::new() };
-            let other = self.deep && (NOT_ENTERED.contains(&shown.as_str()) || entry.metadata().ok()?.dev() != device);
+            let other = self.deep
+                && (NOT_ENTERED.contains(&shown.as_str()) || entry.metadata().ok()?.dev() != device);
             return (!other).then(|| entry.path());
         }
         if !kind.is_file() {
@@ -123,7 +140,14 @@ impl FileWalk<'_> {
         if raised || capabilities.is_some() {
             let path = self.shown(&entry.path());
             let (mode, uid, gid) = (meta.mode() & 0o7777, meta.uid(), meta.gid());
-            self.seen.files.push(PrivilegedFile { path, mode, uid, gid, capabilities, digest: String::new() });
+            self.seen.files.push(PrivilegedFile {
+                path,
+                mode,
+                uid,
+                gid,
+                capabilities,
+                digest: String::new(),
+            });
         }
         None
     }
@@ -149,7 +173,8 @@ pub(crate) fn judge_privileged(seen: &PrivilegedFiles, accounts: &AccountTable, 
     report.facts.extend(seen.files.iter().map(|file| {
         let package = seen.owners.as_ref().and_then(|o| o.of(&file.path));
         let capabilities = file.capabilities.map_or(String::new(), |c| format!(" capabilities {c:x}"));
-        let digest = if file.digest.is_empty() { String::new() } else { format!(" sha256 {}", &file.digest[..16]) };
+        let digest =
+            if file.digest.is_empty() { String::new() } else { format!(" sha256 {}", &file.digest[..16]) };
         let value = format!("mode {:04o} {}:{}{capabilities}{digest}", file.mode, file.uid, file.gid);
         let by = package.as_ref().map_or("no package".into(), |p| format!("package {p}"));
         let (user, group) = (accounts.name_of(file.uid), accounts.group_name(file.gid));

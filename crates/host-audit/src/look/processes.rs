@@ -2,11 +2,11 @@
 
 use crate::fact::{HostFact, SubjectReport};
 use crate::finding::HostFinding;
-use crate::host::{Host, Sight, Unseen};
+use crate::host::{HostView, Sight, Unseen};
 use crate::look::accounts::AccountTable;
 use crate::look::packages::{PackageOwners, find_owners};
 use crate::rules;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::ErrorKind;
 use toban_core::Severity;
@@ -28,7 +28,10 @@ const INTERPRETERS: [&str; 10] =
 pub(crate) enum RunningProgram {
     File(String),
     /// The file is gone; `again` when another has its name.
-    Deleted { path: String, again: bool },
+    Deleted {
+        path: String,
+        again: bool,
+    },
     InMemory(String),
     /// A zombie or a kernel thread has none.
     None,
@@ -65,7 +68,7 @@ pub(crate) struct ProcessTable {
 }
 
 /// Reads /proc once. Of sockets only those in `wanted` are kept.
-pub(crate) fn read_processes(host: &Host, wanted: &HashSet<u64>) -> Sight<ProcessTable> {
+pub(crate) fn read_processes(host: &HostView, wanted: &HashSet<u64>) -> Sight<ProcessTable> {
     let uptime = host.read_text("/proc/uptime")?;
     let now = uptime.split('.').next().and_then(|s| s.parse().ok()).unwrap_or(0_u64);
     let pids: Vec<u32> = host.list_names("/proc")?.iter().filter_map(|n| n.parse().ok()).collect();
@@ -99,7 +102,7 @@ pub(crate) fn read_processes(host: &Host, wanted: &HashSet<u64>) -> Sight<Proces
 }
 
 /// Whether the open files could be read.
-fn take_sockets(host: &Host, pid: u32, wanted: &HashSet<u64>, table: &mut ProcessTable) -> bool {
+fn take_sockets(host: &HostView, pid: u32, wanted: &HashSet<u64>, table: &mut ProcessTable) -> bool {
     let entries = match std::fs::read_dir(host.path(&format!("/proc/{pid}/fd"))) {
         Ok(entries) => entries,
         Err(e) => return e.kind() != ErrorKind::PermissionDenied,
@@ -115,7 +118,7 @@ fn take_sockets(host: &Host, pid: u32, wanted: &HashSet<u64>, table: &mut Proces
     true
 }
 
-fn read_process(host: &Host, pid: u32, now: u64) -> Option<HostProcess> {
+fn read_process(host: &HostView, pid: u32, now: u64) -> Option<HostProcess> {
     let file = |name: &str| host.read_text(&format!("/proc/{pid}/{name}")).ok();
     let stat = parse_stat(&file("stat")?)?;
     let uid = file("status").and_then(|s| find_field(&s, "Uid:")?.split_whitespace().next()?.parse().ok());
@@ -165,7 +168,7 @@ fn find_field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|l| l.strip_prefix(name)).map(str::trim)
 }
 
-fn read_program(host: &Host, pid: u32) -> RunningProgram {
+fn read_program(host: &HostView, pid: u32) -> RunningProgram {
     let link = match std::fs::read_link(host.path(&format!("/proc/{pid}/exe"))) {
         Ok(link) => link.to_string_lossy().into_owned(),
         Err(e) if e.kind() == ErrorKind::PermissionDenied => return RunningProgram::Unreadable,
@@ -183,7 +186,7 @@ fn read_program(host: &Host, pid: u32) -> RunningProgram {
 }
 
 /// The file that an interpreter runs: what matters of `python3 /tmp/x.py` is not Python.
-fn find_script(host: &Host, pid: u32, program: &str, arguments: &[&str]) -> Option<String> {
+fn find_script(host: &HostView, pid: u32, program: &str, arguments: &[&str]) -> Option<String> {
     let name = program.rsplit('/').next()?;
     INTERPRETERS.iter().find(|i| name.starts_with(**i))?;
     let script = arguments.iter().skip(1).find(|a| !a.is_empty()).filter(|a| !a.starts_with('-'))?;
@@ -196,7 +199,9 @@ fn find_script(host: &Host, pid: u32, program: &str, arguments: &[&str]) -> Opti
 
 /// The unit of systemd that a process is of; a session of a person is `session`, whatever its number.
 fn find_unit(cgroup: &str) -> String {
-    let path = cgroup.lines().find_map(|l| l.strip_prefix("0::").or_else(|| l.split_once("name=systemd:").map(|x| x.1)));
+    let path = cgroup
+        .lines()
+        .find_map(|l| l.strip_prefix("0::").or_else(|| l.split_once("name=systemd:").map(|x| x.1)));
     let parts: Vec<&str> = path.unwrap_or_default().split('/').filter(|p| !p.is_empty()).collect();
     if parts.iter().any(|p| p.starts_with("user-") || *p == "user.slice") {
         return "session".into();
@@ -212,7 +217,9 @@ fn is_container(cgroup: &str) -> bool {
 
 /// A library that was replaced under a running program; what programs map and delete on purpose is none.
 fn is_stale_library(line: &str) -> bool {
-    let Some(path) = line.strip_suffix(" (deleted)").and_then(|l| Some(&l[l.find('/')?..])) else { return false };
+    let Some(path) = line.strip_suffix(" (deleted)").and_then(|l| Some(&l[l.find('/')?..])) else {
+        return false;
+    };
     let passing = ["/memfd:", "/dev/", "/SYSV", "/[aio]", "/drm", "/tmp/", "/run/", "/i915", "/home/"];
     line.split_whitespace().nth(1).is_some_and(|mode| mode.contains('x'))
         && !passing.iter().any(|p| path.starts_with(p))
@@ -246,11 +253,13 @@ pub(crate) fn judge_processes(table: &ProcessTable, accounts: &AccountTable, rep
     report.gaps.extend(table.gaps.iter().filter(|g| g.what != "open files of processes").cloned());
     let (containers, own): (Vec<&HostProcess>, Vec<&HostProcess>) =
         table.processes.iter().partition(|p| p.in_container);
-    report.looked_at = format!("{} processes; {} in containers, judged by name only", own.len(), containers.len());
+    report.looked_at =
+        format!("{} processes; {} in containers, judged by name only", own.len(), containers.len());
     let mut told: BTreeMap<String, HostFinding> = BTreeMap::new();
     for process in &table.processes {
         if let Some((rule, what)) = find_oddity(process, accounts) {
-            let finding = HostFinding::new(Subject::Processes, rule, &process.main_path(), Severity::Critical);
+            let finding =
+                HostFinding::new(HostSubject::Processes, rule, &process.main_path(), Severity::Critical);
             let text = format!("{what}: {}", process.describe(accounts));
             told.entry(format!("{} {}", rule.id, process.main_path())).or_insert(finding.says(text));
         }
@@ -294,8 +303,14 @@ fn strange_fact(p: &HostProcess, owners: &PackageOwners, accounts: &AccountTable
     let path = strange.last()?;
     let user = p.uid.map_or_else(|| "?".into(), |uid| accounts.name_of(uid));
     let weight = if p.uid == Some(0) { Severity::Critical } else { Severity::Warning };
-    let key = format!("{user}:{path}{}", if p.unit.is_empty() { String::new() } else { format!("@{}", p.unit) });
-    Some(HostFact::new(key, "").says(format!("no package brought {}", p.describe(accounts))).weighs(weight).happened(None))
+    let key =
+        format!("{user}:{path}{}", if p.unit.is_empty() { String::new() } else { format!("@{}", p.unit) });
+    Some(
+        HostFact::new(key, "")
+            .says(format!("no package brought {}", p.describe(accounts)))
+            .weighs(weight)
+            .happened(None),
+    )
 }
 
 #[cfg(test)]
@@ -318,7 +333,7 @@ mod tests {
     fn units_and_containers_are_read_from_either_hierarchy() {
         for (cgroup, unit, container) in [
             ("0::/system.slice/nginx.service\n", "nginx.service", false),
-            ("1:name=systemd:/system.slice/cron.service\n0::/\n", "", false),
+            ("1:name=systemd:/system.slice/cron.service\n0::/\n", "cron.service", false),
             ("0::/user.slice/user-1000.slice/session-7.scope\n", "session", false),
             ("0::/system.slice/docker-0123abc.scope\n", "docker-0123abc.scope", true),
             ("0::/\n", "", false),
@@ -329,9 +344,15 @@ mod tests {
 
     #[test]
     fn a_replaced_library_is_told_from_what_programs_delete_themselves() {
-        let line = |mode: &str, path: &str| format!("7f00-7f01 {mode} 00000000 fe:01 123    {path} (deleted)");
+        let line =
+            |mode: &str, path: &str| format!("7f00-7f01 {mode} 00000000 fe:01 123    {path} (deleted)");
         assert!(is_stale_library(&line("r-xp", "/usr/lib/x86_64-linux-gnu/libssl.so.3")));
-        for (mode, path) in [("r-xp", "/dev/zero"), ("r--p", "/usr/lib/libssl.so.3"), ("rwxp", "/memfd:x"), ("r-xp", "/SYSV00")] {
+        for (mode, path) in [
+            ("r-xp", "/dev/zero"),
+            ("r--p", "/usr/lib/libssl.so.3"),
+            ("rwxp", "/memfd:x"),
+            ("r-xp", "/SYSV00"),
+        ] {
             assert!(!is_stale_library(&line(mode, path)), "{path}");
         }
     }

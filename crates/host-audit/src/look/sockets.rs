@@ -2,11 +2,11 @@
 
 use crate::fact::{HostFact, SubjectReport};
 use crate::finding::HostFinding;
-use crate::host::{Host, Sight, Unseen, find_own_namespace};
+use crate::host::{HostView, Sight, Unseen, find_own_namespace};
 use crate::look::accounts::AccountTable;
 use crate::look::processes::{HostProcess, ProcessTable};
 use crate::rules;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use toban_core::Severity;
@@ -26,7 +26,8 @@ pub(crate) enum AddressScope {
 
 impl AddressScope {
     fn name(self) -> &'static str {
-        ["loopback", "link-local addresses", "private addresses", "public addresses", "every address"][self as usize]
+        ["loopback", "link-local addresses", "private addresses", "public addresses", "every address"]
+            [self as usize]
     }
 
     /// What an address means, not which it is: the next lease of DHCP is no change.
@@ -35,7 +36,9 @@ impl AddressScope {
             a if a.is_unspecified() => AddressScope::Any,
             a if a.is_loopback() => AddressScope::Loopback,
             IpAddr::V4(a) if a.is_link_local() => AddressScope::LinkLocal,
-            IpAddr::V4(a) if a.is_private() || (a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64) => AddressScope::Private,
+            IpAddr::V4(a) if a.is_private() || (a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64) => {
+                AddressScope::Private
+            }
             IpAddr::V6(a) if a.segments()[0] & 0xffc0 == 0xfe80 => AddressScope::LinkLocal,
             IpAddr::V6(a) if a.segments()[0] & 0xfe00 == 0xfc00 => AddressScope::Private,
             _ => AddressScope::Public,
@@ -77,7 +80,7 @@ const TABLES: [(&str, &str, &str); 6] = [
 ];
 
 /// Reads the tables of the host.
-pub(crate) fn read_sockets(host: &Host) -> Sight<SocketTable> {
+pub(crate) fn read_sockets(host: &HostView) -> Sight<SocketTable> {
     if let Some(unseen) = find_own_namespace(host, "net") {
         return Err(unseen);
     }
@@ -92,7 +95,7 @@ pub(crate) fn read_sockets(host: &Host) -> Sight<SocketTable> {
 }
 
 /// Adds what listens in other network namespaces, one process of each standing for all.
-pub(crate) fn read_inside(host: &Host, processes: &ProcessTable, table: &mut SocketTable) {
+pub(crate) fn read_inside(host: &HostView, processes: &ProcessTable, table: &mut SocketTable) {
     let own = processes.processes.iter().find(|p| p.pid == 1).and_then(|p| p.net.clone());
     let Some(own) = own else { return };
     let mut seen = BTreeSet::from([own]);
@@ -105,7 +108,7 @@ pub(crate) fn read_inside(host: &Host, processes: &ProcessTable, table: &mut Soc
     }
 }
 
-fn read_tables(host: &Host, folder: &str) -> (Vec<Listener>, Vec<Unseen>) {
+fn read_tables(host: &HostView, folder: &str) -> (Vec<Listener>, Vec<Unseen>) {
     let (mut listeners, mut gaps) = (Vec::new(), Vec::new());
     for (protocol, file, state) in TABLES {
         let path = format!("{folder}/{file}");
@@ -181,7 +184,8 @@ impl SocketTable {
 
     /// Ports that listen for the network: what a firewall has to be asked about.
     pub(crate) fn open_ports(&self) -> BTreeSet<(&'static str, u16)> {
-        let open = |l: &&Listener| l.protocol != "raw" && AddressScope::of(l.address) > AddressScope::LinkLocal;
+        let open =
+            |l: &&Listener| l.protocol != "raw" && AddressScope::of(l.address) > AddressScope::LinkLocal;
         let fixed = |l: &&Listener| l.protocol == "tcp" || l.port < self.ephemeral;
         self.listeners.iter().filter(open).filter(fixed).map(|l| (l.protocol, l.port)).collect()
     }
@@ -202,7 +206,9 @@ pub(crate) fn judge_sockets(
 ) {
     report.gaps.extend(table.gaps.iter().cloned());
     let known = processes.as_ref().ok();
-    if let Some(gap) = processes.as_ref().map_or_else(Some, |p| p.gaps.iter().find(|g| g.what.starts_with("open"))) {
+    if let Some(gap) =
+        processes.as_ref().map_or_else(Some, |p| p.gaps.iter().find(|g| g.what.starts_with("open")))
+    {
         report.gaps.push(Unseen { what: "owners of sockets".into(), ..gap.clone() });
     }
     let mut ports: BTreeMap<String, Vec<&Listener>> = BTreeMap::new();
@@ -275,7 +281,11 @@ fn describe_owner(l: &Listener, world: &PortWorld<'_>) -> (String, String) {
     let Some(process) = owner.process else {
         // As root no process hides its files: what nobody holds is the kernel's (NFS, WireGuard), or of a process that
         // is not in our /proc.
-        let who = if world.known.is_some_and(|k| k.gaps.is_empty()) { "kernel or other namespace" } else { "owner unknown" };
+        let who = if world.known.is_some_and(|k| k.gaps.is_empty()) {
+            "kernel or other namespace"
+        } else {
+            "owner unknown"
+        };
         return (format!("{who} uid {}", l.uid), format!("{who}, uid {} ({user})", l.uid));
     };
     let package = owner.package.map_or("no package".to_string(), |p| format!("package {p}"));
@@ -284,17 +294,25 @@ fn describe_owner(l: &Listener, world: &PortWorld<'_>) -> (String, String) {
 }
 
 fn exposed_finding(key: &str, listeners: &[&Listener]) -> Option<HostFinding> {
-    let l = listeners.iter().find(|l| l.protocol == "tcp" && INNER.contains(&l.port) && AddressScope::of(l.address) > AddressScope::LinkLocal)?;
+    let l = listeners.iter().find(|l| {
+        l.protocol == "tcp"
+            && INNER.contains(&l.port)
+            && AddressScope::of(l.address) > AddressScope::LinkLocal
+    })?;
     let said = format!("listens on {}", l.address);
-    Some(HostFinding::new(Subject::Sockets, &rules::EXPOSED_SERVICE, key, Severity::Warning).says(said))
+    Some(HostFinding::new(HostSubject::Sockets, &rules::EXPOSED_SERVICE, key, Severity::Warning).says(said))
 }
 
 fn inside_fact(process: &HostProcess, l: &Listener) -> Option<HostFact> {
     let open = AddressScope::of(l.address) > AddressScope::LinkLocal && l.protocol != "raw";
     open.then(|| {
-        let port = if l.protocol == "udp" && l.port >= 32768 { "ephemeral".into() } else { l.port.to_string() };
+        let port =
+            if l.protocol == "udp" && l.port >= 32768 { "ephemeral".into() } else { l.port.to_string() };
         let key = format!("inside/{}/{}/{port}", process.comm, l.protocol);
-        let said = format!("{}/{port} in the network namespace of {}, pid {}", l.protocol, process.comm, process.pid);
+        let said = format!(
+            "{}/{port} in the network namespace of {}, pid {}",
+            l.protocol, process.comm, process.pid
+        );
         HostFact::new(key, "").says(said)
     })
 }
@@ -303,7 +321,8 @@ fn inside_fact(process: &HostProcess, l: &Listener) -> Option<HostFact> {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const HEAD: &str =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
     #[test]
     fn addresses_are_words_of_the_machine() {
@@ -324,7 +343,12 @@ mod tests {
         let line = "   0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000   106        0 23456 1 0 100 0 0 10 0\n";
         let found = parse_table(&format!("{HEAD}{line}"), "tcp", "0A").expect("a table");
         assert_eq!((found[0].port, found[0].uid, found[0].inode), (5432, 106, 23456));
-        for bad in ["", "nonsense\n", &format!("{HEAD}{}", &line[..40]), &format!("{HEAD}{}", line.replace("1538", "xyz"))] {
+        for bad in [
+            "",
+            "nonsense\n",
+            &format!("{HEAD}{}", &line[..40]),
+            &format!("{HEAD}{}", line.replace("1538", "xyz")),
+        ] {
             assert!(parse_table(bad, "tcp", "0A").is_err(), "{bad:?}");
         }
         assert_eq!(parse_table(HEAD, "tcp", "0A"), Ok(vec![]));

@@ -2,9 +2,9 @@
 
 use crate::fact::SubjectReport;
 use crate::finding::HostFinding;
-use crate::host::{Host, Question, Sight};
+use crate::host::{HostView, ProgramQuestion, Sight};
 use crate::rules;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use toban_core::Severity;
 
 /// A unit, and how it stands.
@@ -15,13 +15,14 @@ pub(crate) struct FailedUnit {
 }
 
 /// What systemd says; None where it does not run.
-pub(crate) fn read_units(host: &Host) -> Sight<Option<Vec<FailedUnit>>> {
+pub(crate) fn read_units(host: &HostView) -> Sight<Option<Vec<FailedUnit>>> {
     // As sd_booted(3) knows it.
     if !host.path("/run/systemd/system").is_dir() {
         return Ok(None);
     }
-    let command = ["systemctl", "list-units", "--failed", "--all", "--plain", "--no-legend", "--no-pager", "--full"];
-    let text = host.ask(&Question { label: "systemctl-failed", command: &command, also: &[] })?;
+    let command =
+        ["systemctl", "list-units", "--failed", "--all", "--plain", "--no-legend", "--no-pager", "--full"];
+    let text = host.ask(&ProgramQuestion { label: "systemctl-failed", command: &command, also: &[] })?;
     Ok(Some(parse_units(&text)))
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn judge_units(units: Option<&Vec<FailedUnit>>, report: &mut SubjectR
     };
     report.looked_at = format!("{} failed units", units.len());
     report.findings.extend(units.iter().map(|unit| {
-        HostFinding::new(Subject::Units, &rules::FAILED_UNIT, &unit.name, Severity::Warning)
+        HostFinding::new(HostSubject::Units, &rules::FAILED_UNIT, &unit.name, Severity::Warning)
             .says(format!("it has failed: {}", unit.text))
             .advise(format!("systemctl status {0}; then: systemctl reset-failed {0}", unit.name))
     }));
@@ -54,7 +55,9 @@ mod tests {
 
     #[test]
     fn names_come_first() {
-        let units = parse_units("nginx.service loaded failed failed A web server\n● x.timer not-found failed failed x\n\n");
+        let units = parse_units(
+            "nginx.service loaded failed failed A web server\n● x.timer not-found failed failed x\n\n",
+        );
         assert_eq!(units.iter().map(|u| u.name.as_str()).collect::<Vec<_>>(), ["nginx.service", "x.timer"]);
         assert_eq!(units[0].text, "loaded failed failed A web server");
     }

@@ -2,11 +2,11 @@
 
 use crate::fact::SubjectReport;
 use crate::finding::HostFinding;
-use crate::host::{Host, Question, Sight, Unseen};
+use crate::host::{HostView, ProgramQuestion, Sight, Unseen};
 use crate::look::processes::{ProcessTable, RunningProgram};
 use crate::look::versions::compare_versions;
 use crate::rules;
-use crate::subject::Subject;
+use crate::subject::HostSubject;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -49,6 +49,8 @@ pub(crate) struct UpdateFacts {
     release: Sight<BTreeMap<String, String>>,
     kernel: Sight<KernelFacts>,
     reboot_required: bool,
+    /// apt's own settings, where unattended-upgrades is installed.
+    periodic: Option<Sight<String>>,
 }
 
 /// The kernel that runs, and those that are installed: package and version.
@@ -60,21 +62,31 @@ pub(crate) struct KernelFacts {
 }
 
 /// Asks apt and dpkg; None where they are not there.
-pub(crate) fn read_updates(host: &Host) -> Sight<UpdateFacts> {
+pub(crate) fn read_updates(host: &HostView) -> Sight<UpdateFacts> {
     if host.read_some("/var/lib/dpkg/status")?.is_none() {
-        return Err(Unseen::new("updates", "there is no dpkg here").cure("dnf updateinfo list --security; needs-restarting -r"));
+        return Err(Unseen::new("updates", "there is no dpkg here")
+            .cure("dnf updateinfo list --security; needs-restarting -r"));
     }
     // Without the lock: apt may run at this very moment. With dist-upgrade, as upgrade leaves new kernels out.
     let simulate = ["apt-get", "-s", "-o", "Debug::NoLocking=true", "dist-upgrade"];
-    let asked = |label: &str, command: &[&str]| host.ask(&Question { label, command, also: &[1] });
+    let asked = |label: &str, command: &[&str]| host.ask(&ProgramQuestion { label, command, also: &[1] });
     Ok(UpdateFacts {
-        pending: host.ask(&Question { label: "apt-upgrade", command: &simulate, also: &[] }).map(|t| parse_pending(&t)),
+        pending: host
+            .ask(&ProgramQuestion { label: "apt-upgrade", command: &simulate, also: &[] })
+            .map(|t| parse_pending(&t)),
         held: asked("apt-held", &["apt-mark", "showhold"]).map(|t| t.lines().map(String::from).collect()),
         broken: asked("dpkg-audit", &["dpkg", "--audit"]),
         lists: find_list_age(host),
         release: host.read_text("/etc/os-release").map(|t| parse_release(&t)),
         kernel: read_kernels(host),
         reboot_required: host.path("/run/reboot-required").exists(),
+        periodic: host.path("/var/lib/dpkg/info/unattended-upgrades.list").exists().then(|| {
+            host.ask(&ProgramQuestion {
+                label: "apt-config",
+                command: &["apt-config", "dump", "APT::Periodic"],
+                also: &[],
+            })
+        }),
     })
 }
 
@@ -86,27 +98,31 @@ fn parse_pending(text: &str) -> Vec<PendingUpdate> {
         let inside = rest.split_once('(')?.1;
         let version = inside.split_whitespace().next()?.trim_end_matches(')').to_string();
         // By the origin's label or the suite's end: `stable` becomes `oldstable` one day, and is still security.
-        let security = inside.contains("-Security:") || inside.contains("-security") || inside.contains("UbuntuESM");
+        let security =
+            inside.contains("-Security:") || inside.contains("-security") || inside.contains("UbuntuESM");
         Some(PendingUpdate { name: name.into(), version, security })
     };
     text.lines().filter_map(update).collect()
 }
 
-fn find_list_age(host: &Host) -> Sight<Timestamp> {
+fn find_list_age(host: &HostView) -> Sight<Timestamp> {
     let stamp = "/var/lib/apt/periodic/update-success-stamp";
     let lists = ["/var/lib/apt/lists/partial", "/var/lib/apt/lists"];
-    let modified = |path: &str| host.path(path).metadata().ok()?.modified().ok().and_then(|t| Timestamp::try_from(t).ok());
+    let modified = |path: &str| {
+        host.path(path).metadata().ok()?.modified().ok().and_then(|t| Timestamp::try_from(t).ok())
+    };
     // The stamp where Ubuntu writes it; else when the folder was last written to. A list's own time is the archive's.
     let newest = modified(stamp).or_else(|| lists.iter().filter_map(|l| modified(l)).max());
     newest.ok_or_else(|| Unseen::new("package lists", "there are none").cure("apt-get update"))
 }
 
 fn parse_release(text: &str) -> BTreeMap<String, String> {
-    let pair = |line: &str| line.split_once('=').map(|(k, v)| (k.to_string(), v.trim_matches('"').to_string()));
+    let pair =
+        |line: &str| line.split_once('=').map(|(k, v)| (k.to_string(), v.trim_matches('"').to_string()));
     text.lines().filter_map(pair).collect()
 }
 
-fn read_kernels(host: &Host) -> Sight<KernelFacts> {
+fn read_kernels(host: &HostView) -> Sight<KernelFacts> {
     let build = host.read_text("/proc/version")?;
     let running = build.split_whitespace().nth(2).unwrap_or_default().to_string();
     let installed = parse_kernels(&host.read_text("/var/lib/dpkg/status")?);
@@ -114,9 +130,14 @@ fn read_kernels(host: &Host) -> Sight<KernelFacts> {
 }
 
 fn parse_kernels(status: &str) -> Vec<(String, String)> {
-    let field = |entry: &str, name: &str| entry.lines().find_map(|l| l.strip_prefix(name)).map(|v| v.trim().to_string());
+    let field = |entry: &str, name: &str| {
+        entry.lines().find_map(|l| l.strip_prefix(name)).map(|v| v.trim().to_string())
+    };
     let kernel = |entry: &str| {
-        let name = field(entry, "Package:")?.strip_prefix("linux-image-")?.trim_start_matches("unsigned-").to_string();
+        let name = field(entry, "Package:")?
+            .strip_prefix("linux-image-")?
+            .trim_start_matches("unsigned-")
+            .to_string();
         let is_one = name.starts_with(|c: char| c.is_ascii_digit()) && !name.ends_with("-dbg");
         let installed = field(entry, "Status:")?.ends_with(" installed");
         (is_one && installed).then_some((name, field(entry, "Version:")?))
@@ -130,7 +151,8 @@ impl KernelFacts {
         let running = self.installed.iter().find(|k| k.0 == self.running)?;
         let newest = self.installed.iter().max_by(|a, b| compare_versions(&a.1, &b.1))?;
         if newest.0 != running.0 {
-            return (compare_versions(&newest.1, &running.1).is_gt()).then(|| format!("{} {}", newest.0, newest.1));
+            return (compare_versions(&newest.1, &running.1).is_gt())
+                .then(|| format!("{} {}", newest.0, newest.1));
         }
         // The same name in another build: /proc/version says which one was booted (Debian; Ubuntu's new build has a new name).
         let (_, booted) = self.build.split_once(" Debian ")?;
@@ -153,7 +175,8 @@ pub(crate) fn judge_updates(
     report.gaps.extend(facts.broken.as_ref().err().cloned());
     judge_lists(facts, now, report);
     if !security.is_empty() {
-        let named: Vec<String> = security.iter().take(5).map(|p| format!("{} {}", p.name, p.version)).collect();
+        let named: Vec<String> =
+            security.iter().take(5).map(|p| format!("{} {}", p.name, p.version)).collect();
         let more = security.len() - named.len();
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         let said = format!("{} security updates: {}{rest}", security.len(), named.join(", "));
@@ -162,11 +185,21 @@ pub(crate) fn judge_updates(
     // A held package is not in the simulation: it is named for what it is, as nobody can tell what waits behind it.
     for name in facts.held.as_ref().map(Vec::as_slice).unwrap_or_default() {
         let said = "held: no update is installed, no security update either".to_string();
-        report.findings.push(update_finding(&rules::HELD_SECURITY, &format!("held/{name}"), said));
+        report.findings.push(update_finding(&rules::HELD_PACKAGE, &format!("held/{name}"), said));
     }
     if let Some(text) = facts.broken.as_ref().ok().filter(|t| !t.trim().is_empty()) {
         let said = text.lines().find(|l| !l.trim().is_empty()).unwrap_or_default().trim().to_string();
-        report.findings.push(HostFinding::new(Subject::Updates, &rules::PACKAGES_BROKEN, "dpkg", Severity::Critical).says(said));
+        report.findings.push(
+            HostFinding::new(HostSubject::Updates, &rules::PACKAGES_BROKEN, "dpkg", Severity::Critical)
+                .says(said),
+        );
+    }
+    match &facts.periodic {
+        Some(Ok(text)) => report.findings.extend(
+            find_off_setting(text).map(|said| update_finding(&rules::UNATTENDED_OFF, "unattended", said)),
+        ),
+        Some(Err(unseen)) => report.gaps.push(unseen.clone()),
+        None => {}
     }
     judge_reboot(facts, report);
     judge_release(&facts.release, now, report);
@@ -176,8 +209,20 @@ pub(crate) fn judge_updates(
     }
 }
 
+/// The setting that keeps unattended-upgrades from running: one that is 0, or not there.
+fn find_off_setting(dump: &str) -> Option<String> {
+    ["Update-Package-Lists", "Unattended-Upgrade"].into_iter().find_map(|name| {
+        let prefix = format!("APT::Periodic::{name} \"");
+        let value = dump.lines().find_map(|l| l.strip_prefix(&prefix)).map(|v| v.trim_end_matches("\";"));
+        match value {
+            Some("0") | None => Some(format!("APT::Periodic::{name} is {}", value.unwrap_or("not set"))),
+            Some(_) => None,
+        }
+    })
+}
+
 fn update_finding(rule: &'static Rule, key: &str, said: String) -> HostFinding {
-    HostFinding::new(Subject::Updates, rule, key, Severity::Warning).says(said)
+    HostFinding::new(HostSubject::Updates, rule, key, Severity::Warning).says(said)
 }
 
 fn judge_lists(facts: &UpdateFacts, now: Timestamp, report: &mut SubjectReport) {
@@ -186,11 +231,16 @@ fn judge_lists(facts: &UpdateFacts, now: Timestamp, report: &mut SubjectReport) 
         Ok(at) if now.duration_since(*at) > LISTS_UNKNOWN => {
             let days = now.duration_since(*at).as_hours() / 24;
             let why = format!("the lists are {days} days old: what came since is not known");
-            report.gaps.push(Unseen::new("pending updates", why).cure("apt-get update; is apt-daily.timer on?"));
+            report
+                .gaps
+                .push(Unseen::new("pending updates", why).cure("apt-get update; is apt-daily.timer on?"));
         }
         Ok(at) if now.duration_since(*at) > LISTS_WARN => {
             let days = now.duration_since(*at).as_hours() / 24;
-            report.findings.push(update_finding(&rules::LISTS_OLD, "lists", format!("they are {days} days old")).since(Some(*at)));
+            report.findings.push(
+                update_finding(&rules::LISTS_OLD, "lists", format!("they are {days} days old"))
+                    .since(Some(*at)),
+            );
         }
         Ok(_) => {}
     }
@@ -198,14 +248,18 @@ fn judge_lists(facts: &UpdateFacts, now: Timestamp, report: &mut SubjectReport) 
 
 fn judge_reboot(facts: &UpdateFacts, report: &mut SubjectReport) {
     let newer = match &facts.kernel {
-        Ok(kernel) => kernel.find_newer().map(|newer| format!("{} runs, {newer} is installed", kernel.running)),
+        Ok(kernel) => {
+            kernel.find_newer().map(|newer| format!("{} runs, {newer} is installed", kernel.running))
+        }
         Err(unseen) => {
             report.gaps.push(unseen.clone());
             None
         }
     };
     let asked = facts.reboot_required.then(|| "a package asked for it: /run/reboot-required".to_string());
-    report.findings.extend(newer.or(asked).map(|said| update_finding(&rules::REBOOT_PENDING, "reboot", said)));
+    report
+        .findings
+        .extend(newer.or(asked).map(|said| update_finding(&rules::REBOOT_PENDING, "reboot", said)));
 }
 
 fn judge_release(release: &Sight<BTreeMap<String, String>>, now: Timestamp, report: &mut SubjectReport) {
@@ -218,11 +272,15 @@ fn judge_release(release: &Sight<BTreeMap<String, String>>, now: Timestamp, repo
     let today = now.to_zoned(TimeZone::UTC).date();
     let end = ENDS.iter().find(|e| (e.0, e.1) == (id, version)).and_then(|e| e.2.parse::<Date>().ok());
     let table: Date = TABLE_OF.parse().unwrap_or(today);
-    let gap = |why: String| Unseen::new("end of life", why).cure("look at the distribution's page of releases");
+    let gap =
+        |why: String| Unseen::new("end of life", why).cure("look at the distribution's page of releases");
     match end {
         Some(end) if end < today => {
             let said = format!("{id} {version} got its last security update on {end}");
-            report.findings.push(HostFinding::new(Subject::Updates, &rules::END_OF_LIFE, "release", Severity::Critical).says(said));
+            report.findings.push(
+                HostFinding::new(HostSubject::Updates, &rules::END_OF_LIFE, "release", Severity::Critical)
+                    .says(said),
+            );
         }
         None => report.gaps.push(gap(format!("{id} {version} is not in the table of {TABLE_OF}"))),
         Some(_) if (today - table).get_days() > 365 => {
@@ -235,13 +293,25 @@ fn judge_release(release: &Sight<BTreeMap<String, String>>, now: Timestamp, repo
 /// Services that run what was replaced, each once.
 fn restart_findings(table: &ProcessTable) -> Vec<HostFinding> {
     let old = |p: &&crate::look::processes::HostProcess| {
-        !p.in_container && (p.stale_libraries || matches!(p.program, RunningProgram::Deleted { again: true, .. }))
+        !p.in_container
+            && (p.stale_libraries || matches!(p.program, RunningProgram::Deleted { again: true, .. }))
     };
-    let name = |p: &crate::look::processes::HostProcess| if p.unit.is_empty() { p.main_path() } else { p.unit.clone() };
+    let name = |p: &crate::look::processes::HostProcess| {
+        if p.unit.is_empty() { p.main_path() } else { p.unit.clone() }
+    };
     let units: BTreeSet<String> = table.processes.iter().filter(old).map(name).collect();
     let finding = |unit: String| {
-        let advice = if unit.ends_with(".service") { format!("systemctl restart {unit}") } else { "log out and in, or reboot".into() };
-        update_finding(&rules::RESTART_PENDING, &format!("restart/{unit}"), format!("{unit} runs a program or a library that was replaced")).advise(advice)
+        let advice = if unit.ends_with(".service") {
+            format!("systemctl restart {unit}")
+        } else {
+            "log out and in, or reboot".into()
+        };
+        update_finding(
+            &rules::RESTART_PENDING,
+            &format!("restart/{unit}"),
+            format!("{unit} runs a program or a library that was replaced"),
+        )
+        .advise(advice)
     };
     units.into_iter().map(finding).collect()
 }
@@ -258,8 +328,10 @@ mod tests {
             Inst linux-image-6.1.0-40-amd64 (6.1.153-1 Debian-Security:12/stable-security [amd64])\n\
             Inst bash [5.2] (5.2.1 Ubuntu:24.04/noble-security [amd64])\n\
             Conf vim (2:9.1 Debian:12.15/stable [amd64])\n";
-        let told: Vec<(String, bool)> = parse_pending(text).into_iter().map(|p| (p.name, p.security)).collect();
-        let wanted = [("libssl3", true), ("vim", false), ("linux-image-6.1.0-40-amd64", true), ("bash", true)];
+        let told: Vec<(String, bool)> =
+            parse_pending(text).into_iter().map(|p| (p.name, p.security)).collect();
+        let wanted =
+            [("libssl3", true), ("vim", false), ("linux-image-6.1.0-40-amd64", true), ("bash", true)];
         assert_eq!(told, wanted.map(|(n, s)| (n.to_string(), s)));
     }
 
@@ -274,7 +346,14 @@ mod tests {
         assert_eq!(kernels(&[old], "6.1.140-1").find_newer(), None);
         assert_eq!(kernels(&[old, ("6.1.0-9-amd64", "6.1.27-1")], "6.1.140-1").find_newer(), None);
         assert!(kernels(&[old, ("6.1.0-40-amd64", "6.1.153-1")], "6.1.140-1").find_newer().is_some());
-        assert!(kernels(&[("6.1.0-37-amd64", "6.1.147-1")], "6.1.140-1").find_newer().is_some(), "the same name, a newer build");
-        assert_eq!(kernels(&[("6.12.9-cloud-amd64", "6.12.9-1")], "6.1.140-1").find_newer(), None, "not a package's");
+        assert!(
+            kernels(&[("6.1.0-37-amd64", "6.1.147-1")], "6.1.140-1").find_newer().is_some(),
+            "the same name, a newer build"
+        );
+        assert_eq!(
+            kernels(&[("6.12.9-cloud-amd64", "6.12.9-1")], "6.1.140-1").find_newer(),
+            None,
+            "not a package's"
+        );
     }
 }

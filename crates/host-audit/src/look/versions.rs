@@ -6,9 +6,13 @@ use std::cmp::Ordering;
 pub(crate) fn compare_versions(a: &str, b: &str) -> Ordering {
     let (epoch_a, rest_a) = split_epoch(a);
     let (epoch_b, rest_b) = split_epoch(b);
-    let upstream = |v: &str| v.rsplit_once('-').map_or((v.to_string(), "0".to_string()), |(u, r)| (u.into(), r.into()));
+    let upstream =
+        |v: &str| v.rsplit_once('-').map_or((v.to_string(), "0".to_string()), |(u, r)| (u.into(), r.into()));
     let ((up_a, rev_a), (up_b, rev_b)) = (upstream(rest_a), upstream(rest_b));
-    epoch_a.cmp(&epoch_b).then_with(|| compare_parts(&up_a, &up_b)).then_with(|| compare_parts(&rev_a, &rev_b))
+    epoch_a
+        .cmp(&epoch_b)
+        .then_with(|| compare_parts(&up_a, &up_b))
+        .then_with(|| compare_parts(&rev_a, &rev_b))
 }
 
 fn split_epoch(version: &str) -> (u64, &str) {
@@ -55,7 +59,8 @@ mod tests {
 
     #[test]
     fn the_manuals_own_order() {
-        let sorted = ["1.0~rc1", "1.0", "1.0-1", "1.0-1+b1", "1.0-10", "1.0a", "1.0+x", "1.1", "1.10", "1:0.1"];
+        let sorted =
+            ["1.0~rc1", "1.0", "1.0-1", "1.0-1+b1", "1.0-10", "1.0a", "1.0+x", "1.1", "1.10", "1:0.1"];
         for pair in sorted.windows(2) {
             assert_eq!(compare_versions(pair[0], pair[1]), Ordering::Less, "{pair:?}");
         }

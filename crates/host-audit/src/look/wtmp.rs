@@ -28,7 +28,8 @@ pub(crate) struct WtmpSummary {
     pub(crate) damaged: u64,
 }
 
-/// BOOT_TIME and USER_PROCESS of utmp(5).
+/// RUN_LVL, BOOT_TIME and USER_PROCESS of utmp(5).
+pub(crate) const RUN_LEVEL: u16 = 1;
 pub(crate) const BOOT: u16 = 2;
 pub(crate) const USER: u16 = 7;
 const LAST_KIND: u16 = 9;
@@ -52,7 +53,8 @@ impl WtmpLayout {
         let kind = u16::from_le_bytes(bytes.get(..2)?.try_into().ok()?);
         // Bytes 2 and 3 are padding; the line, the user and the host are texts that end in zeros. A record without any
         // of it is a hole, one with other bytes there is none.
-        let plain = bytes[2..4] == [0, 0] && kind <= LAST_KIND && is_text(bytes, 8, 32) && is_text(bytes, 44, 32);
+        let plain =
+            bytes[2..4] == [0, 0] && kind <= LAST_KIND && is_text(bytes, 8, 32) && is_text(bytes, 44, 32);
         (plain && (kind != 0 || seconds != 0)).then_some(())?;
         Some(WtmpRecord { kind, line: text(8, 32)?, user: text(44, 32)?, host: text(76, 256)?, seconds })
     }
@@ -68,10 +70,7 @@ fn is_text(bytes: &[u8], from: usize, length: usize) -> bool {
 ///
 /// # Errors
 /// Those of reading.
-pub(crate) fn read_wtmp(
-    file: &mut dyn Read,
-    each: &mut dyn FnMut(WtmpRecord),
-) -> io::Result<WtmpSummary> {
+pub(crate) fn read_wtmp(file: &mut dyn Read, each: &mut dyn FnMut(WtmpRecord)) -> io::Result<WtmpSummary> {
     let mut summary = WtmpSummary::default();
     let (mut buffer, mut chunk) = (Vec::new(), vec![0_u8; 1 << 16]);
     let mut layout = None;
@@ -140,7 +139,9 @@ mod tests {
         bytes[44..44 + user.len()].copy_from_slice(user.as_bytes());
         bytes[76..84].copy_from_slice(b"10.0.0.7");
         match layout {
-            WtmpLayout::Short => bytes[340..344].copy_from_slice(&i32::try_from(seconds).expect("32 bits").to_le_bytes()),
+            WtmpLayout::Short => {
+                bytes[340..344].copy_from_slice(&i32::try_from(seconds).expect("32 bits").to_le_bytes())
+            }
             WtmpLayout::Long => bytes[344..352].copy_from_slice(&seconds.to_le_bytes()),
         }
         bytes
@@ -154,7 +155,8 @@ mod tests {
 
     #[test]
     fn both_layouts_give_the_same_records() {
-        let of = |layout| -> Vec<u8> { (0..5).flat_map(|i| record(layout, "anna", 1_790_000_000 + i)).collect() };
+        let of =
+            |layout| -> Vec<u8> { (0..5).flat_map(|i| record(layout, "anna", 1_790_000_000 + i)).collect() };
         let (short, whole) = read(&of(WtmpLayout::Short));
         assert_eq!((short.len(), whole.damaged), (5, 0));
         assert_eq!(read(&of(WtmpLayout::Long)), (short, whole));
@@ -169,7 +171,8 @@ mod tests {
 
     #[test]
     fn damage_costs_nothing_but_itself() {
-        let whole: Vec<u8> = (0..3).flat_map(|i| record(WtmpLayout::Short, "anna", 1_790_000_000 + i)).collect();
+        let whole: Vec<u8> =
+            (0..3).flat_map(|i| record(WtmpLayout::Short, "anna", 1_790_000_000 + i)).collect();
         for (bytes, damaged) in [
             ([&whole[..], &[7; 374][..]].concat(), 374),
             ([&b"x"[..], &whole].concat(), 1),

@@ -16,7 +16,11 @@ fn one_changed_bit_is_found_and_named() {
     let host = FileHost::new();
     let (run, pack) = make_pack(&host, &[]);
     assert!(pack.is_dir(), "{}", run.errors);
-    let judged = Command::new("sha256sum").args(["-c", "--quiet", "SHA256SUMS"]).current_dir(&pack).status().expect("sha256sum");
+    let judged = Command::new("sha256sum")
+        .args(["-c", "--quiet", "SHA256SUMS"])
+        .current_dir(&pack)
+        .status()
+        .expect("sha256sum");
     assert!(judged.success());
     let path = pack.display().to_string();
     assert_eq!(host.tool(&["verify", &path]).status, 0);
@@ -30,7 +34,11 @@ fn one_changed_bit_is_found_and_named() {
         std::fs::write(pack.join(file), &bad).expect("write");
         let verified = host.tool(&["verify", &path]);
         assert!(verified.status == 5 && verified.errors.contains(file), "{file}: {}", verified.errors);
-        assert_eq!(host.tool(&["accept", &path, "--all", "--reviewer", "A", "--ticket", "T"]).status, 5, "{file}");
+        assert_eq!(
+            host.tool(&["accept", &path, "--all", "--reviewer", "A", "--ticket", "T"]).status,
+            5,
+            "{file}"
+        );
         std::fs::write(pack.join(file), whole).expect("write");
     }
 }
@@ -45,17 +53,31 @@ fn both_languages_have_the_same_findings() {
     let (japanese, pack) = make_pack(&other, &["--lang", "ja"]);
     assert_eq!(ids(&english), ids(&japanese));
     let page = std::fs::read_to_string(pack.join("report.html")).expect("a page");
-    assert!(page.contains("lang=\"ja\"") && page.contains("待ち受けソケット") && page.contains("まだ誰も承認していない"));
-    assert!(japanese.text.contains("host-audit list で確認") || japanese.text.contains("host-audit accept"), "{}", japanese.text);
+    assert!(
+        page.contains("lang=\"ja\"")
+            && page.contains("待ち受けソケット")
+            && page.contains("まだ誰も承認していない")
+    );
+    assert!(
+        japanese.text.contains("host-audit list で確認") || japanese.text.contains("host-audit accept"),
+        "{}",
+        japanese.text
+    );
 }
 
 #[test]
 fn secrets_of_the_host_are_in_no_output() {
     const CANARY: &str = "c4n4ry-s3cr3t";
     let host = FileHost::new();
-    host.add_process(&FileProcess { exe: "/opt/x", arguments: &format!("x\0--password={CANARY}\0"), ..FileProcess::default() });
+    host.add_process(&FileProcess {
+        exe: "/opt/x",
+        arguments: &format!("x\0--password={CANARY}\0"),
+        ..FileProcess::default()
+    });
     host.write("proc/5000/environ", &format!("TOKEN={CANARY}\0"));
-    host.write_logs(&[format!("2026-11-30T12:00:00+00:00 db1 sudo: anna : PWD=/ ; USER=root ; COMMAND=/usr/bin/mysql -p{CANARY}")]);
+    host.write_logs(&[format!(
+        "2026-11-30T12:00:00+00:00 db1 sudo: anna : PWD=/ ; USER=root ; COMMAND=/usr/bin/mysql -p{CANARY}"
+    )]);
     host.replace("etc/shadow", "$y$j9T$abc", &format!("$y$j9T${CANARY}"));
     host.write("root/.pgpass", &format!("db:5432:app:app:{CANARY}\n"));
     let (run, _) = make_pack(&host, &[]);
@@ -74,10 +96,13 @@ fn each_subject_has_one_of_four_words() {
     host.remove("programs/nft-ruleset.json");
     std::fs::remove_dir_all(host.path("run/systemd")).expect("remove");
     let (_, pack) = make_pack(&host, &[]);
-    let run: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(pack.join("run.json")).expect("read")).expect("json");
+    let run: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(pack.join("run.json")).expect("read")).expect("json");
     let words = &run["subjects"];
     assert_eq!(words.as_object().map(serde_json::Map::len), Some(12), "{words}");
-    for (subject, word) in [("firewall", "not seen"), ("units", "not applicable"), ("files", "passed"), ("sockets", "finding")] {
+    for (subject, word) in
+        [("firewall", "not seen"), ("units", "not applicable"), ("files", "passed"), ("sockets", "finding")]
+    {
         assert_eq!(words[subject], word, "{words}");
     }
 }

@@ -10,7 +10,8 @@ fn the_first_run_asks_for_a_review_and_calls_nothing_new() {
     assert_eq!((run.status, run.changes()), (4, vec![]), "{}{}", run.text, run.errors);
     let told = run.told();
     assert!(told.iter().all(|t| t.starts_with("not-reviewed ")), "{told:?}");
-    let subjects = ["accounts", "firewall", "kernel", "logins", "privileged", "processes", "root", "sockets", "sshd"];
+    let subjects =
+        ["accounts", "firewall", "kernel", "logins", "privileged", "processes", "root", "sockets", "sshd"];
     assert_eq!(told.len(), subjects.len(), "one for each subject with facts: {told:?}");
 }
 

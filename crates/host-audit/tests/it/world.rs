@@ -11,7 +11,8 @@ use tempfile::TempDir;
 pub(crate) const AT: &str = "2026-12-01T06:30:00Z";
 const AT_SECONDS: u64 = 1_796_106_600;
 
-const NET_HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+const NET_HEAD: &str =
+    "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 const RULESET: &str = r#"{"nftables":[{"metainfo":{"version":"1.0.6","json_schema_version":1}},
 {"table":{"family":"inet","name":"filter","handle":1}},
 {"chain":{"family":"inet","table":"filter","name":"input","handle":1,"type":"filter","hook":"input","prio":0,"policy":"drop"}},
@@ -39,7 +40,10 @@ impl HostRun {
 
     /// What changed.
     pub(crate) fn changes(&self) -> Vec<String> {
-        self.told().into_iter().filter(|t| ["new ", "changed ", "gone "].iter().any(|c| t.starts_with(c))).collect()
+        self.told()
+            .into_iter()
+            .filter(|t| ["new ", "changed ", "gone "].iter().any(|c| t.starts_with(c)))
+            .collect()
     }
 }
 
@@ -56,12 +60,19 @@ impl FileHost {
         host.write("etc/hostname", "db1\n");
         host.write("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n");
         host.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nsshd:x:105:65534::/run/sshd:/usr/sbin/nologin\npostgres:x:106:110::/var/lib/postgresql:/bin/bash\nanna:x:1000:1000::/home/anna:/bin/bash\n");
-        host.write("etc/shadow", "root:*:1:0:9:7:::\nsshd:!:1::::::\npostgres:!:1::::::\nanna:$y$j9T$abc:1:0:9:7:::\n");
+        host.write(
+            "etc/shadow",
+            "root:*:1:0:9:7:::\nsshd:!:1::::::\npostgres:!:1::::::\nanna:$y$j9T$abc:1:0:9:7:::\n",
+        );
         host.write("etc/group", "root:x:0:\nsudo:x:27:anna\nshadow:x:42:\nanna:x:1000:\n");
         host.write("etc/sudoers", "Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n");
         host.write("etc/sudoers.d/README", "# nothing\n");
-        host.write("home/anna/.ssh/authorized_keys", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJiZ5vlQBv5l8Rxn0d4WmYb1m0YxYd4wq2G0qK2l0hVn anna@pc\n");
-        for secret in ["etc/shadow", "etc/sudoers", "etc/sudoers.d/README", "home/anna/.ssh/authorized_keys"] {
+        host.write(
+            "home/anna/.ssh/authorized_keys",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJiZ5vlQBv5l8Rxn0d4WmYb1m0YxYd4wq2G0qK2l0hVn anna@pc\n",
+        );
+        for secret in ["etc/shadow", "etc/sudoers", "etc/sudoers.d/README", "home/anna/.ssh/authorized_keys"]
+        {
             host.set_mode(secret, 0o600);
         }
         host.write_programs();
@@ -90,20 +101,31 @@ impl FileHost {
         self.write("var/lib/dpkg/info/sudo.list", "/usr/bin/sudo\n");
         self.write("var/lib/dpkg/info/nodejs.list", "/usr/bin/node\n");
         self.write("var/lib/dpkg/info/avahi-daemon.list", "/usr/sbin/avahi-daemon\n");
-        self.write("var/lib/dpkg/status", "Package: linux-image-6.1.0-37-amd64\nStatus: install ok installed\nVersion: 6.1.140-1\n\n");
+        self.write(
+            "var/lib/dpkg/status",
+            "Package: linux-image-6.1.0-37-amd64\nStatus: install ok installed\nVersion: 6.1.140-1\n\n",
+        );
         self.write("var/lib/apt/periodic/update-success-stamp", "");
         self.touch("var/lib/apt/periodic/update-success-stamp", 3600);
         self.write("usr/bin/sudo", "");
         self.set_mode("usr/bin/sudo", 0o4755);
         for (name, value) in [
-            ("kernel/randomize_va_space", "2"), ("kernel/kptr_restrict", "1"), ("kernel/dmesg_restrict", "1"),
-            ("fs/protected_symlinks", "1"), ("net/ipv4/ip_forward", "0"), ("net/ipv4/tcp_syncookies", "1"),
-            ("net/ipv4/ip_local_port_range", "32768\t60999"), ("net/ipv6/bindv6only", "0"),
+            ("kernel/randomize_va_space", "2"),
+            ("kernel/kptr_restrict", "1"),
+            ("kernel/dmesg_restrict", "1"),
+            ("fs/protected_symlinks", "1"),
+            ("net/ipv4/ip_forward", "0"),
+            ("net/ipv4/tcp_syncookies", "1"),
+            ("net/ipv4/ip_local_port_range", "32768\t60999"),
+            ("net/ipv6/bindv6only", "0"),
             ("net/ipv6/conf/all/disable_ipv6", "0"),
         ] {
             self.write(&format!("proc/sys/{name}"), &format!("{value}\n"));
         }
-        self.write("proc/version", "Linux version 6.1.0-37-amd64 (x@y) #1 SMP PREEMPT_DYNAMIC Debian 6.1.140-1 (2025-05-22)\n");
+        self.write(
+            "proc/version",
+            "Linux version 6.1.0-37-amd64 (x@y) #1 SMP PREEMPT_DYNAMIC Debian 6.1.140-1 (2025-05-22)\n",
+        );
         self.write("proc/uptime", "100000.00 1.0\n");
     }
 
@@ -116,25 +138,68 @@ impl FileHost {
             }
         }
         let inode = u64::from(shift) * 10;
-        self.add_process(&FileProcess { pid: 1, exe: "/usr/lib/systemd/systemd", unit: "init.scope", ..FileProcess::default() });
+        self.add_process(&FileProcess {
+            pid: 1,
+            exe: "/usr/lib/systemd/systemd",
+            unit: "init.scope",
+            ..FileProcess::default()
+        });
         self.add_process(&FileProcess { pid: 2, kernel: true, arguments: "", ..FileProcess::default() });
-        self.add_process(&FileProcess { pid: 700 + shift, exe: "/usr/sbin/sshd", unit: "ssh.service", sockets: &[1001 + inode, 1002 + inode], ..FileProcess::default() });
-        self.add_process(&FileProcess { pid: 800 + shift, exe: "/usr/lib/postgresql/15/bin/postgres", uid: 106, unit: "postgresql@15-main.service", sockets: &[1003 + inode], ..FileProcess::default() });
-        self.add_process(&FileProcess { pid: 900 + shift, exe: "/usr/bin/node", arguments: "node\0/srv/app/server.js\0", uid: 1000, unit: "app.service", ..FileProcess::default() });
-        self.add_process(&FileProcess { pid: 950 + shift, exe: "/usr/sbin/avahi-daemon", unit: "avahi-daemon.service", sockets: &[1004 + inode], ..FileProcess::default() });
+        self.add_process(&FileProcess {
+            pid: 700 + shift,
+            exe: "/usr/sbin/sshd",
+            unit: "ssh.service",
+            sockets: &[1001 + inode, 1002 + inode],
+            ..FileProcess::default()
+        });
+        self.add_process(&FileProcess {
+            pid: 800 + shift,
+            exe: "/usr/lib/postgresql/15/bin/postgres",
+            uid: 106,
+            unit: "postgresql@15-main.service",
+            sockets: &[1003 + inode],
+            ..FileProcess::default()
+        });
+        self.add_process(&FileProcess {
+            pid: 900 + shift,
+            exe: "/usr/bin/node",
+            arguments: "node\0/srv/app/server.js\0",
+            uid: 1000,
+            unit: "app.service",
+            ..FileProcess::default()
+        });
+        self.add_process(&FileProcess {
+            pid: 950 + shift,
+            exe: "/usr/sbin/avahi-daemon",
+            unit: "avahi-daemon.service",
+            sockets: &[1004 + inode],
+            ..FileProcess::default()
+        });
     }
 
     /// The usual sockets, and some connections.
     pub(crate) fn write_sockets(&self, shift: u32) {
         let inode = u64::from(shift) * 10;
         let line = |address: &str, port: u16, state: &str, uid: u32, inode: u64| {
-            format!("   0: {address}:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 {uid} 0 {inode} 1 0\n")
+            format!(
+                "   0: {address}:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 {uid} 0 {inode} 1 0\n"
+            )
         };
-        let tcp = line("00000000", 22, "0A", 0, 1001 + inode) + &line("0100007F", 5432, "0A", 106, 1003 + inode)
+        let tcp = line("00000000", 22, "0A", 0, 1001 + inode)
+            + &line("0100007F", 5432, "0A", 106, 1003 + inode)
             + &line("0700000A", 22, "01", 0, 0).repeat(shift as usize % 5);
         self.write("proc/net/tcp", &format!("{NET_HEAD}{tcp}"));
-        self.write("proc/net/tcp6", &format!("{NET_HEAD}{}", line(&"0".repeat(32), 22, "0A", 0, 1002 + inode)));
-        self.write("proc/net/udp", &format!("{NET_HEAD}{}", line("00000000", 40000 + u16::try_from(shift % 20000).unwrap_or(0), "07", 0, 1004 + inode)));
+        self.write(
+            "proc/net/tcp6",
+            &format!("{NET_HEAD}{}", line(&"0".repeat(32), 22, "0A", 0, 1002 + inode)),
+        );
+        self.write(
+            "proc/net/udp",
+            &format!(
+                "{NET_HEAD}{}",
+                line("00000000", 40000 + u16::try_from(shift % 20000).unwrap_or(0), "07", 0, 1004 + inode)
+            ),
+        );
         self.write("proc/net/udp6", NET_HEAD);
     }
 
@@ -186,14 +251,27 @@ impl FileHost {
     /// Makes a file as old as this before the time of judgement.
     pub(crate) fn touch(&self, path: &str, seconds: u64) {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(AT_SECONDS - seconds);
-        std::fs::File::options().write(true).open(self.path(path)).and_then(|f| f.set_modified(at)).expect("touch");
+        std::fs::File::options()
+            .write(true)
+            .open(self.path(path))
+            .and_then(|f| f.set_modified(at))
+            .expect("touch");
     }
 
     pub(crate) fn add_process(&self, p: &FileProcess<'_>) {
         let folder = format!("proc/{}", p.pid);
         let flags = if p.kernel { 0x0020_8040 } else { 4_194_560 };
-        self.write(&format!("{folder}/stat"), &format!("{} ({}) S 1 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0\n", p.pid, p.comm, p.start));
-        self.write(&format!("{folder}/status"), &format!("Name:\t{}\nUid:\t{1}\t{1}\t{1}\t{1}\n", p.comm, p.uid));
+        self.write(
+            &format!("{folder}/stat"),
+            &format!(
+                "{} ({}) S 1 1 1 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0\n",
+                p.pid, p.comm, p.start
+            ),
+        );
+        self.write(
+            &format!("{folder}/status"),
+            &format!("Name:\t{}\nUid:\t{1}\t{1}\t{1}\t{1}\n", p.comm, p.uid),
+        );
         self.write(&format!("{folder}/cmdline"), p.arguments);
         self.write(&format!("{folder}/cgroup"), &format!("0::/system.slice/{}\n", p.unit));
         self.write(&format!("{folder}/maps"), p.maps);
@@ -202,7 +280,8 @@ impl FileHost {
         }
         std::fs::create_dir_all(self.path(&format!("{folder}/fd"))).expect("mkdir");
         for (at, inode) in p.sockets.iter().enumerate() {
-            symlink(format!("socket:[{inode}]"), self.path(&format!("{folder}/fd/{}", at + 3))).expect("link");
+            symlink(format!("socket:[{inode}]"), self.path(&format!("{folder}/fd/{}", at + 3)))
+                .expect("link");
         }
     }
 
@@ -261,7 +340,18 @@ pub(crate) struct FileProcess<'a> {
 
 impl Default for FileProcess<'_> {
     fn default() -> Self {
-        FileProcess { pid: 5000, comm: "x", exe: "", arguments: "x\0", uid: 0, unit: "x.service", kernel: false, start: 100, sockets: &[], maps: "" }
+        FileProcess {
+            pid: 5000,
+            comm: "x",
+            exe: "",
+            arguments: "x\0",
+            uid: 0,
+            unit: "x.service",
+            kernel: false,
+            start: 100,
+            sockets: &[],
+            maps: "",
+        }
     }
 }
 

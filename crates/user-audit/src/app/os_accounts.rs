@@ -85,7 +85,8 @@ impl OsAccounts {
             (Some("account"), Some(name), None) => {
                 let account = self.accounts.entry(name.into()).or_default();
                 let after = |word: &str| line.value.split_once(&format!("{word} ")).map(|(_, rest)| rest);
-                account.uid = after("uid").and_then(|v| v.split(' ').next()?.parse().ok()).unwrap_or_default();
+                account.uid =
+                    after("uid").and_then(|v| v.split(' ').next()?.parse().ok()).unwrap_or_default();
                 let shell = after(" shell").and_then(|v| v.split(' ').next()).unwrap_or_default();
                 account.shell = !["nologin", "false", "sync"].iter().any(|s| shell.ends_with(s));
                 account.password = line.value.rsplit_once(" password ").is_some_and(|(_, p)| p != "locked");
@@ -108,18 +109,21 @@ impl OsAccounts {
         (disabled && account.is_open()).then(|| {
             let severity = if account.groups.is_empty() { Severity::Warning } else { Severity::Critical };
             let said = format!("disabled here, and the system account {name} opens: {}", account.describe());
-            AuditFinding::new(&app::OS_ACCOUNT_OPEN, &format!("user/{}", user.id), &user.name(), severity).says(said)
+            AuditFinding::new(&app::OS_ACCOUNT_OPEN, &format!("user/{}", user.id), &user.name(), severity)
+                .says(said)
         })
     }
 
     /// Accounts of people that no person of the application has.
     pub(super) fn list_unclaimed(&self) -> Vec<AuditFinding> {
-        let open = self.accounts.iter().filter(|(name, a)| {
-            PEOPLE.contains(&a.uid) && a.is_open() && !self.claimed.contains(*name)
-        });
+        let open = self
+            .accounts
+            .iter()
+            .filter(|(name, a)| PEOPLE.contains(&a.uid) && a.is_open() && !self.claimed.contains(*name));
         open.map(|(name, account)| {
             let said = format!("nobody in the application has it, and it opens: {}", account.describe());
-            AuditFinding::new(&app::OS_ACCOUNT_UNCLAIMED, &format!("os/{name}"), name, Severity::Warning).says(said)
+            AuditFinding::new(&app::OS_ACCOUNT_UNCLAIMED, &format!("os/{name}"), name, Severity::Warning)
+                .says(said)
         })
         .collect()
     }
@@ -133,9 +137,15 @@ mod tests {
     fn what_opens_is_a_shell_with_a_password_or_a_key() {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("os.json");
-        let line = |key: &str, value: &str| serde_json::json!({"schema": SCHEMA, "subject": "accounts", "key": key, "value": value}).to_string();
+        let line = |key: &str, value: &str| {
+            serde_json::json!({"schema": SCHEMA, "subject": "accounts", "key": key, "value": value})
+                .to_string()
+        };
         let account = |name: &str, shell: &str, password: &str| {
-            line(&format!("account/{name}"), &format!("uid 1001 gid 1001 home /home/{name} shell {shell} password {password}"))
+            line(
+                &format!("account/{name}"),
+                &format!("uid 1001 gid 1001 home /home/{name} shell {shell} password {password}"),
+            )
         };
         let lines = [
             account("anna", "/bin/bash", "set"),
@@ -150,6 +160,9 @@ mod tests {
         let told: Vec<String> = all.list_unclaimed().iter().map(|f| f.base.object.clone()).collect();
         assert_eq!(told, ["anna", "dora"]);
         std::fs::write(&path, "{}").expect("write");
-        assert_eq!(OsAccounts::read_file(&path, &BTreeMap::new()).expect_err("no list").kind(), toban_core::Kind::Usage);
+        assert_eq!(
+            OsAccounts::read_file(&path, &BTreeMap::new()).expect_err("no list").kind(),
+            toban_core::Kind::Usage
+        );
     }
 }

@@ -14,7 +14,14 @@ pub(super) fn parse_saved(text: &str, family: &str, stack: &'static str) -> Vec<
             let words: Vec<&str> = rest.split(' ').collect();
             let (name, policy) = (words[0].to_string(), words.get(1).copied().unwrap_or("-"));
             let hook = hook_of(&table, &name, policy);
-            chains.push(NetChain { family: family.into(), table: table.clone(), name, hook, rules: Vec::new(), stack });
+            chains.push(NetChain {
+                family: family.into(),
+                table: table.clone(),
+                name,
+                hook,
+                rules: Vec::new(),
+                stack,
+            });
         } else if let Some(rest) = line.strip_prefix("-A ") {
             let words = split_words(rest);
             let Some((name, words)) = words.split_first() else { continue };
@@ -36,7 +43,12 @@ fn hook_of(table: &str, name: &str, policy: &str) -> Option<NetHook> {
         _ => 0,
     };
     let kind = if table == "nat" { "nat" } else { "filter" };
-    (policy != "-").then(|| NetHook { name: name.to_lowercase(), kind: kind.into(), priority, drops: policy == "DROP" })
+    (policy != "-").then(|| NetHook {
+        name: name.to_lowercase(),
+        kind: kind.into(),
+        priority,
+        drops: policy == "DROP",
+    })
 }
 
 /// Words, of which those in double quotes may hold blanks.
@@ -68,12 +80,15 @@ fn parse_rule(words: &[String]) -> NetRule {
         at += usize::from(negated);
         let Some(word) = words.get(at) else { break };
         // An option's values are what follows up to the next option.
-        let values: Vec<&str> = words[at + 1..].iter().take_while(|w| *w != "!" && !is_option(w)).map(String::as_str).collect();
+        let values: Vec<&str> =
+            words[at + 1..].iter().take_while(|w| *w != "!" && !is_option(w)).map(String::as_str).collect();
         at += 1 + values.len();
         if word == "--comment" || (word == "-m" && values == ["comment"]) || word == "-c" {
             continue;
         }
-        told.push(format!("{}{word} {}", if negated { "! " } else { "" }, values.join(" ")).trim_end().to_string());
+        told.push(
+            format!("{}{word} {}", if negated { "! " } else { "" }, values.join(" ")).trim_end().to_string(),
+        );
         take_option(&mut rule, word, &values, negated);
     }
     rule.text = told.join(" ");
@@ -81,7 +96,8 @@ fn parse_rule(words: &[String]) -> NetRule {
 }
 
 fn is_option(word: &str) -> bool {
-    word.starts_with("--") || (word.len() == 2 && word.starts_with('-') && !word[1..].starts_with(|c: char| c.is_ascii_digit()))
+    word.starts_with("--")
+        || (word.len() == 2 && word.starts_with('-') && !word[1..].starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn take_option(rule: &mut NetRule, option: &str, values: &[&str], negated: bool) {
@@ -101,12 +117,14 @@ fn take_option(rule: &mut NetRule, option: &str, values: &[&str], negated: bool)
             rule.matches.push(NetMatch::ToAddress(value.into()));
             NetMatch::Some
         }
-        "-d" | "-s" | "--sport" | "--sports" | "--limit" | "--match-set" | "--src-range" | "--src-type" | "--hashlimit-upto" => NetMatch::Some,
+        "-d" | "-s" | "--sport" | "--sports" | "--limit" | "--match-set" | "--src-range" | "--src-type"
+        | "--hashlimit-upto" => NetMatch::Some,
         // To this host itself: that is what is asked about. --syn is what begins a connection.
         "--dst-type" if value == "LOCAL" && !negated => return,
         "--syn" if !negated => return,
         "--icmp-type" | "--icmpv6-type" => NetMatch::Protocol(vec!["icmp".into()]),
-        "-m" | "--reject-with" | "--limit-burst" | "--log-prefix" | "--log-level" | "--to-ports" | "--set-mark" | "--set-xmark" => {
+        "-m" | "--reject-with" | "--limit-burst" | "--log-prefix" | "--log-level" | "--to-ports"
+        | "--set-mark" | "--set-xmark" => {
             return take_ports(rule, option, value);
         }
         "-j" => return rule.action = action_of(value),
@@ -131,7 +149,8 @@ fn action_of(target: &str) -> NetAction {
         "RETURN" => NetAction::Return,
         "DNAT" | "REDIRECT" => NetAction::Forward(String::new()),
         "NFQUEUE" | "QUEUE" | "TPROXY" => NetAction::Other,
-        "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "TCPMSS" | "MASQUERADE" | "SNAT" | "CT" | "TRACE" | "CLASSIFY" | "DSCP" => NetAction::Nothing,
+        "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "TCPMSS" | "MASQUERADE" | "SNAT" | "CT" | "TRACE"
+        | "CLASSIFY" | "DSCP" => NetAction::Nothing,
         chain => NetAction::Jump(chain.into()),
     }
 }

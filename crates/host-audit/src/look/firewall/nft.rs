@@ -11,8 +11,12 @@ const VERSION: u64 = 1;
 /// The chains, without the tables of iptables-nft, whose families are named apart.
 pub(super) fn parse_ruleset(text: &str) -> Sight<(Vec<NetChain>, Vec<String>)> {
     let bad = |why: String| Unseen::new("nftables", why).cure("nft -j list ruleset must work for root");
-    let value: Value = serde_json::from_str(text).map_err(|e| bad(format!("nft's answer is no JSON: {e}")))?;
-    let objects = value.get("nftables").and_then(Value::as_array).ok_or_else(|| bad("nft's answer has no list".into()))?;
+    let value: Value =
+        serde_json::from_str(text).map_err(|e| bad(format!("nft's answer is no JSON: {e}")))?;
+    let objects = value
+        .get("nftables")
+        .and_then(Value::as_array)
+        .ok_or_else(|| bad("nft's answer has no list".into()))?;
     let version = objects.iter().find_map(|o| o.get("metainfo")?.get("json_schema_version")?.as_u64());
     if version != Some(VERSION) {
         return Err(bad(format!("nft's answer has the schema {version:?}, not {VERSION}")));
@@ -25,13 +29,16 @@ pub(super) fn parse_ruleset(text: &str) -> Sight<(Vec<NetChain>, Vec<String>)> {
         if expressions.iter().any(|e| e.get("xt").is_some()) {
             foreign.insert((family.clone(), table.clone()));
         }
-        if let Some(chain) = chains.iter_mut().find(|c| (&c.family, &c.table, &c.name) == (&family, &table, &chain)) {
+        if let Some(chain) =
+            chains.iter_mut().find(|c| (&c.family, &c.table, &c.name) == (&family, &table, &chain))
+        {
             chain.rules.push(parse_rule(expressions));
         }
     }
     // What iptables-nft made is whole in its own words alone: of one of its tables, all of the family.
     let classic = ["filter", "nat", "mangle", "raw", "security"];
-    let families: BTreeSet<String> = foreign.into_iter().filter(|f| classic.contains(&f.1.as_str())).map(|f| f.0).collect();
+    let families: BTreeSet<String> =
+        foreign.into_iter().filter(|f| classic.contains(&f.1.as_str())).map(|f| f.0).collect();
     chains.retain(|c| !(families.contains(&c.family) && classic.contains(&c.table.as_str())));
     Ok((chains, families.into_iter().collect()))
 }
@@ -61,17 +68,11 @@ fn parse_rule(expressions: &[Value]) -> NetRule {
         match kind.as_str() {
             "match" => rule.matches.extend(parse_match(body)),
             "limit" => rule.matches.push(NetMatch::Some),
-            "accept" => rule.action = NetAction::Accept,
-            "drop" | "reject" => rule.action = NetAction::Drop,
-            "return" => rule.action = NetAction::Return,
-            "jump" => rule.action = NetAction::Jump(target_of(body)),
-            "goto" => rule.action = NetAction::Goto(target_of(body)),
-            "dnat" => rule.action = NetAction::Forward(address_of(body)),
-            "redirect" => rule.action = NetAction::Forward(format!(":{}", plain(body.get("port").unwrap_or(&Value::Null)))),
-            // These count, mark or rewrite, and do not decide.
-            "counter" | "log" | "mangle" | "masquerade" | "snat" | "notrack" | "quota" | "set" | "meter" | "ct helper" => {}
-            "vmap" => take_map(body, &mut rule),
-            _ => (rule.action, rule.matches) = (NetAction::Other, [rule.matches.clone(), vec![NetMatch::Other]].concat()),
+            kind => {
+                let action = parse_action(kind, body);
+                // The first that decides has decided: what comes after a map is for what is not in it.
+                rule.action = if rule.action == NetAction::Nothing { action } else { rule.action };
+            }
         }
         words.extend(describe_expression(kind, body));
     }
@@ -79,22 +80,36 @@ fn parse_rule(expressions: &[Value]) -> NetRule {
     rule
 }
 
-/// `ct state vmap { established : accept, … }` is how Debian's own examples begin; other maps are not read.
-fn take_map(body: &Value, rule: &mut NetRule) {
-    let state = body.pointer("/key/ct/key").and_then(Value::as_str) == Some("state");
-    let entries = body.pointer("/data/set").and_then(Value::as_array);
-    match entries.filter(|_| state) {
-        Some(entries) => {
-            let new = entries.iter().find(|e| e.get(0).and_then(Value::as_str) == Some("new"));
-            let verdict = new.and_then(|e| e.get(1)?.as_object()?.keys().next().cloned());
-            rule.action = match verdict.as_deref() {
-                Some("accept") => NetAction::Accept,
-                Some("drop" | "reject") => NetAction::Drop,
-                None | Some("continue") => NetAction::Nothing,
-                Some(_) => NetAction::Other,
-            };
+fn parse_action(kind: &str, body: &Value) -> NetAction {
+    match kind {
+        "accept" => NetAction::Accept,
+        "drop" | "reject" => NetAction::Drop,
+        "return" => NetAction::Return,
+        "jump" => NetAction::Jump(target_of(body)),
+        "goto" => NetAction::Goto(target_of(body)),
+        "dnat" => NetAction::Forward(address_of(body)),
+        "redirect" => NetAction::Forward(format!(":{}", plain(body.get("port").unwrap_or(&Value::Null)))),
+        // These count, mark or rewrite, and do not decide.
+        "counter" | "log" | "mangle" | "masquerade" | "snat" | "notrack" | "quota" | "set" | "ct helper" => {
+            NetAction::Nothing
         }
-        None => rule.action = NetAction::Other,
+        "vmap" => parse_map(body),
+        _ => NetAction::Other,
+    }
+}
+
+/// `ct state vmap { established : accept, … }` is how Debian's own examples begin; other maps are not read.
+fn parse_map(body: &Value) -> NetAction {
+    let state = body.pointer("/key/ct/key").and_then(Value::as_str) == Some("state");
+    let Some(entries) = body.pointer("/data/set").and_then(Value::as_array).filter(|_| state) else {
+        return NetAction::Other;
+    };
+    let new = entries.iter().find(|e| e.get(0).and_then(Value::as_str) == Some("new"));
+    match new.and_then(|e| e.get(1)?.as_object()?.keys().next().map(String::as_str)) {
+        Some("accept") => NetAction::Accept,
+        Some("drop" | "reject") => NetAction::Drop,
+        None | Some("continue") => NetAction::Nothing,
+        Some(_) => NetAction::Other,
     }
 }
 
@@ -123,17 +138,22 @@ fn parse_match(body: &Value) -> Vec<NetMatch> {
 fn parse_condition(body: &Value) -> Vec<NetMatch> {
     let negated = body.get("op").and_then(Value::as_str) == Some("!=");
     let right = body.get("right").unwrap_or(&Value::Null);
-    let left = |path: &str| body.pointer(&format!("/left/{path}")).and_then(Value::as_str).unwrap_or_default();
+    let left =
+        |path: &str| body.pointer(&format!("/left/{path}")).and_then(Value::as_str).unwrap_or_default();
     match (left("payload/protocol"), left("payload/field"), left("meta/key"), left("ct/key")) {
         (protocol @ ("tcp" | "udp" | "th" | "sctp"), "dport", ..) => {
-            let ports = parse_ports(right).map_or(NetMatch::Other, |p| if negated { NetMatch::NotPorts(p) } else { NetMatch::Ports(p) });
+            let ports = parse_ports(right).map_or(NetMatch::Other, |p| {
+                if negated { NetMatch::NotPorts(p) } else { NetMatch::Ports(p) }
+            });
             let own = (protocol != "th").then(|| NetMatch::Protocol(vec![protocol.into()]));
             own.into_iter().chain([ports]).collect()
         }
         (_, "sport" | "saddr", ..) | (_, _, "skuid" | "iifgroup", _) => vec![NetMatch::Some],
         (_, "daddr", ..) if !negated => vec![NetMatch::ToAddress(plain(right)), NetMatch::Some],
         (_, "daddr", ..) => vec![NetMatch::Some],
-        ("ip", "protocol", ..) | ("ip6", "nexthdr", ..) | (_, _, "l4proto", _) if !negated => vec![NetMatch::Protocol(names_in(right))],
+        ("ip", "protocol", ..) | ("ip6", "nexthdr", ..) | (_, _, "l4proto", _) if !negated => {
+            vec![NetMatch::Protocol(names_in(right))]
+        }
         (_, _, "iif" | "iifname", _) => vec![parse_interface(&names_in(right), negated)],
         (_, _, "nfproto", _) if !negated => match plain(right).as_str() {
             "ipv4" => vec![NetMatch::Family(IpFamily::V4)],
@@ -180,12 +200,18 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(all) => list(all),
         Value::Object(object) => match object.iter().next() {
-            Some((key, body)) if key == "set" => format!("{{ {} }}", body.as_array().map(|a| list(a)).unwrap_or_default()),
+            Some((key, body)) if key == "set" => {
+                format!("{{ {} }}", body.as_array().map(|a| list(a)).unwrap_or_default())
+            }
             Some((key, body)) if key == "range" => {
                 body.as_array().map(|r| r.iter().map(plain).collect::<Vec<_>>().join("-")).unwrap_or_default()
             }
-            Some((key, body)) if key == "prefix" => format!("{}/{}", plain(&body["addr"]), plain(&body["len"])),
-            Some((key, body)) if key == "payload" => format!("{} {}", plain(&body["protocol"]), plain(&body["field"])),
+            Some((key, body)) if key == "prefix" => {
+                format!("{}/{}", plain(&body["addr"]), plain(&body["len"]))
+            }
+            Some((key, body)) if key == "payload" => {
+                format!("{} {}", plain(&body["protocol"]), plain(&body["field"]))
+            }
             Some((key, body)) if key == "meta" || key == "ct" => format!("{key} {}", plain(&body["key"])),
             _ => value.to_string(),
         },
@@ -205,6 +231,9 @@ fn describe_expression(kind: &str, body: &Value) -> Option<String> {
         }
         "quota" => Some("quota".into()),
         kind if body.is_null() => Some(kind.into()),
-        kind => Some(format!("{kind} {}", if kind == "jump" || kind == "goto" { target_of(body) } else { plain(body) })),
+        kind => Some(format!(
+            "{kind} {}",
+            if kind == "jump" || kind == "goto" { target_of(body) } else { plain(body) }
+        )),
     }
 }

@@ -98,7 +98,12 @@ enum ChainEnd {
     TooDeep,
 }
 
-fn follow_chain(chains: &[NetChain], chain: &NetChain, question: &PortQuestion, walk: &mut ChainWalk) -> ChainEnd {
+fn follow_chain(
+    chains: &[NetChain],
+    chain: &NetChain,
+    question: &PortQuestion,
+    walk: &mut ChainWalk,
+) -> ChainEnd {
     follow_rules(&ChainPlace { chains, chain, depth: DEPTH }, question, walk)
 }
 
@@ -122,7 +127,9 @@ fn follow_rules(place: &ChainPlace<'_>, question: &PortQuestion, walk: &mut Chai
             NetAction::Accept => ChainEnd::Accept,
             NetAction::Drop => ChainEnd::Drop,
             NetAction::Jump(name) | NetAction::Goto(name) => match find_chain(place, name) {
-                Some(chain) => follow_rules(&ChainPlace { chain, depth: place.depth - 1, ..*place }, question, walk),
+                Some(chain) => {
+                    follow_rules(&ChainPlace { chain, depth: place.depth - 1, ..*place }, question, walk)
+                }
                 None => ChainEnd::Through,
             },
             NetAction::Return if fit == RuleFit::Always => return ChainEnd::Through,
@@ -153,7 +160,9 @@ fn follow_rules(place: &ChainPlace<'_>, question: &PortQuestion, walk: &mut Chai
 
 fn find_chain<'a>(place: &ChainPlace<'a>, name: &str) -> Option<&'a NetChain> {
     let own = place.chain;
-    let same = |c: &&NetChain| (c.stack, &c.family, &c.table, c.name.as_str()) == (own.stack, &own.family, &own.table, name);
+    let same = |c: &&NetChain| {
+        (c.stack, &c.family, &c.table, c.name.as_str()) == (own.stack, &own.family, &own.table, name)
+    };
     place.chains.iter().find(same)
 }
 
@@ -169,7 +178,10 @@ enum RuleFit {
 fn fit_rule(rule: &NetRule, question: &PortQuestion) -> RuleFit {
     let fits: Vec<RuleFit> = rule.matches.iter().map(|m| fit_match(m, question)).collect();
     // One condition that never holds is enough, however little is known of the others.
-    [RuleFit::Never, RuleFit::Unknown, RuleFit::Sometimes].into_iter().find(|f| fits.contains(f)).unwrap_or(RuleFit::Always)
+    [RuleFit::Never, RuleFit::Unknown, RuleFit::Sometimes]
+        .into_iter()
+        .find(|f| fits.contains(f))
+        .unwrap_or(RuleFit::Always)
 }
 
 fn fit_match(m: &NetMatch, question: &PortQuestion) -> RuleFit {
