@@ -31,7 +31,7 @@ pub(crate) fn compare_report(
     for fact in &report.facts {
         match accepted.get(&fact.key) {
             Some(known) if (&known.fact.value, known.fact.rank) == (&fact.value, fact.rank) => {
-                as_accepted += 1
+                as_accepted += 1;
             }
             Some(known) => found.push(comparison.changed_finding(known, fact)),
             None if reviewed.is_some() => found.push(comparison.new_finding(fact)),

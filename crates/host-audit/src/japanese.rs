@@ -1,6 +1,7 @@
 //! Findings in Japanese: the same ids, objects and facts; meaning and advice in the reader's words.
 
 use crate::finding::HostFinding;
+use crate::subject::HostSubject;
 use toban_core::Severity;
 use toban_core::check::Finding;
 
@@ -153,7 +154,7 @@ const WORDS: [RuleWords; 51] = [
 pub(crate) fn translate_finding(finding: HostFinding) -> HostFinding {
     let Some(words) = WORDS.iter().find(|w| w.id == finding.base.rule.id) else { return finding };
     let base = finding.base;
-    let subject = finding.subject.map(|s| s.words());
+    let subject = finding.subject.map(HostSubject::words);
     let advice = match base.advice.as_str() {
         "" => String::new(),
         own if own == base.rule.action => words.action.into(),

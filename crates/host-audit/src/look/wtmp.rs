@@ -140,7 +140,7 @@ mod tests {
         bytes[76..84].copy_from_slice(b"10.0.0.7");
         match layout {
             WtmpLayout::Short => {
-                bytes[340..344].copy_from_slice(&i32::try_from(seconds).expect("32 bits").to_le_bytes())
+                bytes[340..344].copy_from_slice(&i32::try_from(seconds).expect("32 bits").to_le_bytes());
             }
             WtmpLayout::Long => bytes[344..352].copy_from_slice(&seconds.to_le_bytes()),
         }

@@ -70,7 +70,7 @@ const CHANGES: [(&str, Change, &str); 17] = [
     (
         "a login from another network",
         |h| {
-            h.write_logs(&["2026-11-30T12:00:00+00:00 db1 sshd[1]: Accepted publickey for anna from 198.51.100.7 port 1 ssh2".into()])
+            h.write_logs(&["2026-11-30T12:00:00+00:00 db1 sshd[1]: Accepted publickey for anna from 198.51.100.7 port 1 ssh2".into()]);
         },
         "new logins/anna/198.51.100.0-24 warning",
     ),

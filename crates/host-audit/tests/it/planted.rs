@@ -25,7 +25,7 @@ const FAULTS: [(Plant, &str); 44] = [
                 &std::fs::read_to_string(h.path("programs/nft-ruleset.json"))
                     .expect("read")
                     .replace("\"inet\"", "\"ip\""),
-            )
+            );
         },
         "ipv6-unfiltered firewall/input critical",
     ),
@@ -39,7 +39,7 @@ const FAULTS: [(Plant, &str); 44] = [
                 "programs/nft-ruleset.json",
                 r#"{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":22}}"#,
                 r#"{"vmap":{"key":{"payload":{"protocol":"tcp","field":"dport"}},"data":"@m"}}"#,
-            )
+            );
         },
         "port-not-judged firewall/port/tcp/22 unknown",
     ),
@@ -56,7 +56,7 @@ const FAULTS: [(Plant, &str); 44] = [
     (|h| h.write("etc/ufw/ufw.conf", "ENABLED=yes\n"), "ufw-not-loaded firewall/ufw critical"),
     (
         |h| {
-            h.replace("programs/nft-ruleset.json", "\n{\"rule\"", "\n{\"chain\":{\"family\":\"ip\",\"table\":\"n\",\"name\":\"pre\",\"type\":\"nat\",\"hook\":\"prerouting\",\"prio\":-100,\"policy\":\"accept\"}},{\"rule\":{\"family\":\"ip\",\"table\":\"n\",\"chain\":\"pre\",\"expr\":[{\"match\":{\"op\":\"==\",\"left\":{\"payload\":{\"protocol\":\"tcp\",\"field\":\"dport\"}},\"right\":9000}},{\"dnat\":{\"addr\":\"172.17.0.2\",\"port\":80}}]}},\n{\"rule\"")
+            h.replace("programs/nft-ruleset.json", "\n{\"rule\"", "\n{\"chain\":{\"family\":\"ip\",\"table\":\"n\",\"name\":\"pre\",\"type\":\"nat\",\"hook\":\"prerouting\",\"prio\":-100,\"policy\":\"accept\"}},{\"rule\":{\"family\":\"ip\",\"table\":\"n\",\"chain\":\"pre\",\"expr\":[{\"match\":{\"op\":\"==\",\"left\":{\"payload\":{\"protocol\":\"tcp\",\"field\":\"dport\"}},\"right\":9000}},{\"dnat\":{\"addr\":\"172.17.0.2\",\"port\":80}}]}},\n{\"rule\"");
         },
         "published-past-firewall firewall/published/tcp/9000 warning",
     ),
@@ -78,7 +78,7 @@ const FAULTS: [(Plant, &str); 44] = [
                 exe: "/usr/bin/node",
                 arguments: "node\0/tmp/x.js\0",
                 ..FileProcess::default()
-            })
+            });
         },
         "program-in-tmp processes//tmp/x.js critical",
     ),
@@ -88,7 +88,7 @@ const FAULTS: [(Plant, &str); 44] = [
                 exe: "/usr/bin/node",
                 arguments: "[kworker/0:1]\0",
                 ..FileProcess::default()
-            })
+            });
         },
         "false-kernel-thread processes//usr/bin/node critical",
     ),
@@ -160,7 +160,7 @@ const FAULTS: [(Plant, &str); 44] = [
             h.write(
                 "programs/apt-upgrade",
                 "Inst libssl3 [3.0.15] (3.0.17 Debian-Security:12/stable-security [amd64])\n",
-            )
+            );
         },
         "security-updates updates/security warning",
     ),
@@ -174,7 +174,7 @@ const FAULTS: [(Plant, &str); 44] = [
             h.append(
                 "var/lib/dpkg/status",
                 "Package: linux-image-6.1.0-40-amd64\nStatus: install ok installed\nVersion: 6.1.153-1\n\n",
-            )
+            );
         },
         "reboot-pending updates/reboot warning",
     ),
