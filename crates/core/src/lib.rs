@@ -13,6 +13,7 @@ pub mod crc;
 pub mod docs;
 pub mod durable;
 pub mod error;
+pub mod evidence;
 pub mod fill;
 pub mod log;
 pub mod machine;

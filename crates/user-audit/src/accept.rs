@@ -4,11 +4,11 @@ use crate::audit::reviews_dir;
 use crate::cli::{self, Decision};
 use crate::pack::{self, Contents, Database};
 use crate::review::{self, Review, SCHEMA};
-use crate::{history, population, settings};
+use crate::{population, settings};
 use serde::Serialize;
 use std::path::Path;
 use toban_core::config::Config;
-use toban_core::{Context, Error, Out, Record, Result, durable};
+use toban_core::{Context, Error, Out, Record, Result, durable, evidence};
 
 /// One database's review was recorded.
 #[derive(Serialize)]
@@ -54,12 +54,13 @@ pub(crate) fn accept_pack(args: &cli::Accept, config: &Config, out: &mut Out<'_>
     let settings = settings::read_settings(config)?;
     // Before anything is read of it: each manifest has the sum of the one before, so that a pack that was changed or
     // left out later shows.
-    let chain = pack::verify_chain(&args.pack)?;
+    let chain = evidence::verify_chain(&args.pack, &pack::read_name)?;
     let dir = reviews_dir(args.reviews.as_deref());
-    history::check_chain(&dir, &chain)?;
+    evidence::check_chain(&dir, &chain)?;
     let allowed = args.allowed_signers.as_deref().or(settings.allowed_signers.as_deref());
     let signer =
-        allowed.map(|file| pack::verify_signature(&args.pack, file)).transpose()?.unwrap_or_default();
+        allowed.map(|file| evidence::verify_signature(&args.pack, file, "user-audit")).transpose()?;
+    let signer = signer.unwrap_or_default();
     let manifest = &chain[0].1;
     let contents = pack::read_contents(&args.pack)?;
     if contents.databases.is_empty() {

@@ -1,7 +1,6 @@
 //! One run over several databases: what fails in one does not hide the others.
 
 use crate::cli::Scope;
-use crate::history;
 use crate::ledger::{Baseline, Books, not_audited};
 use crate::pack::Pack;
 use crate::population::Before;
@@ -16,7 +15,7 @@ use toban_core::check::AcceptList;
 use toban_core::config::Config;
 use toban_core::pg::ConnInfo;
 use toban_core::sign::Signer;
-use toban_core::{Context, Error, Out, Result, durable, run as jobs, shutdown};
+use toban_core::{Context, Error, Out, Result, durable, evidence, run as jobs, shutdown};
 
 pub(crate) use crate::ledger::Ledger;
 
@@ -176,7 +175,7 @@ impl Audit<'_> {
         let dir = reviews_dir(self.scope.reviews.as_deref());
         // After the pack has its name: remembered before, a crash in between would leave the sum of a pack that nobody
         // has.
-        history::remember_pack(&dir, &made)?;
+        evidence::remember_pack(&dir, &made)?;
         log::info!("{}: SHA-256 of its manifest {}", made.pack, made.sha256);
         Ok(())
     }

@@ -115,6 +115,10 @@ pub struct App {
     /// A domain that e-mail addresses may have; may be given several times [default: any]
     #[arg(long, value_name = "DOMAIN")]
     pub domain: Vec<String>,
+    /// Also judge the accounts of a system, as `host-audit list accounts --json` wrote them: who is disabled here and gets
+    /// in there, and whose nobody knows. An account is of the address's first part, or by [audit.os_accounts]
+    #[arg(long, value_name = "FILE")]
+    pub os_accounts: Option<PathBuf>,
 }
 
 #[derive(Group, Debug)]

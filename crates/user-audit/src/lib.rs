@@ -7,7 +7,6 @@ mod cli;
 mod csv;
 mod finding;
 mod help;
-mod history;
 mod ledger;
 mod mapping;
 mod pack;

@@ -1,6 +1,5 @@
 //! Everybody who has an account: the pack's list, and what changed in it since the accepted review.
 
-use crate::csv::csv_cell;
 use crate::finding::AuditFinding;
 use crate::redact::Redactor;
 use crate::rulebook::review;
@@ -9,6 +8,7 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use toban_core::evidence::csv_cell;
 use toban_core::{Context, Error, Result, Severity};
 
 /// The file in a pack.

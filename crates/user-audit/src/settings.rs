@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) shared_names: Vec<String>,
     /// E-mail addresses or patterns (`*`) of accounts that programs use.
     pub(crate) service_accounts: Vec<String>,
+    /// `[audit.os_accounts]`: the system account of an address, where it is not the address's first part.
+    pub(crate) os_accounts: BTreeMap<String, String>,
     /// `[audit.mapping.NAME]`.
     pub(crate) mapping: BTreeMap<String, Mapping>,
 }

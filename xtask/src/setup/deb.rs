@@ -25,6 +25,24 @@ pub(super) const DEBS: &[Deb] = &[
         proof: "usr/sbin/pgbouncer",
     },
     Deb {
+        dir: "host",
+        packages: &[
+            "nftables",
+            "libnftables1",
+            "libnftnl11",
+            "libjansson4",
+            "iptables",
+            "libxtables12",
+            "libip4tc2",
+            "libip6tc2",
+            "libnfnetlink0",
+            "libnetfilter-conntrack3",
+            "openssh-server",
+            "libwrap0",
+        ],
+        proof: "usr/sbin/nft",
+    },
+    Deb {
         dir: "daemons",
         packages: &[
             "nginx",

@@ -7,6 +7,7 @@ mod criteria;
 mod detect;
 mod holders;
 mod names;
+mod os_accounts;
 mod rules;
 mod sql;
 mod twins;
@@ -25,6 +26,7 @@ use crate::source::{AuditTarget, Cells, Pg, RowSource, Sqlite, read_rows};
 use cell_time::CellTime;
 use holders::{AppRoles, Holders};
 use jiff::SignedDuration;
+use os_accounts::OsAccounts;
 use rules::{AccountRules, Mapped, User};
 use std::collections::BTreeMap;
 use toban_core::check::Rule;
@@ -56,10 +58,15 @@ pub(crate) fn audit_app(args: &cli::App, config: &Config, out: &mut Out<'_>) -> 
     let parameters = rules.parameters(settings.review_every(&args.scope));
     let audit =
         audit::Audit { verb: "app", scope: &args.scope, config, settings: &settings, places, parameters };
+    let read = |path| OsAccounts::read_file(path, &settings.os_accounts);
+    let mut system = args.os_accounts.as_deref().map(read).transpose()?;
     let mut cases = cases.into_iter();
     audit.run(out, &mut |place, ledger| {
         let case = cases.next().expect("one for each place");
-        open_database(place, &args.scope, |rows| audit_database(rows, &case, ledger))
+        open_database(place, &args.scope, |rows| audit_database(rows, &case, &mut system, ledger))?;
+        // After the last one: whom none of the databases knows.
+        let unclaimed = system.as_ref().filter(|_| cases.len() == 0).map(OsAccounts::list_unclaimed);
+        unclaimed.unwrap_or_default().into_iter().try_for_each(|f| ledger.add(f.of_person()))
     })
 }
 
@@ -103,12 +110,20 @@ fn is_truthy(cell: Option<&str>) -> bool {
     cell.is_some_and(|c| !no.contains(&c.trim().to_ascii_lowercase().as_str()))
 }
 
-fn audit_database(rows: &mut dyn RowSource, case: &Case, ledger: &mut Ledger<'_>) -> Result<()> {
+fn audit_database(
+    rows: &mut dyn RowSource,
+    case: &Case,
+    system: &mut Option<OsAccounts>,
+    ledger: &mut Ledger<'_>,
+) -> Result<()> {
     let mapping = serde_json::to_value(&case.mapping).doing(|| "write the mapping as JSON".into())?;
     ledger.set_facts(&AuditFacts { mapping: Some(mapping), ..rows.read_facts()? });
     let roles = AppRoles::read_roles(rows, &case.mapping, &case.rules)?;
     let reach = measure_login_reach(rows, case)?;
-    let mut seen = audit_accounts(rows, case, &roles, ledger)?;
+    let mut seen = AccountsSeen { system: system.take(), ..AccountsSeen::default() };
+    let done = audit_accounts(rows, case, &roles, &mut AccountsWork { seen: &mut seen, ledger });
+    *system = seen.system.take();
+    done?;
     ledger.compare_with_review(rows.identity(), case.rules.now, seen.holders.access())?;
     if case.mapping.knows_roles() {
         seen.holders.judge_holders(&case.rules).into_iter().try_for_each(|f| ledger.add(f))?;
@@ -157,6 +172,8 @@ struct AccountsSeen {
     with_roles: u64,
     without_password: u64,
     not_judged: u64,
+    /// The accounts of a system that are judged beside them.
+    system: Option<OsAccounts>,
     /// Names of roles that accounts hold, where no table tells them.
     named: BTreeMap<String, bool>,
 }
@@ -166,8 +183,9 @@ fn audit_accounts(
     rows: &mut dyn RowSource,
     case: &Case,
     roles: &AppRoles,
-    ledger: &mut Ledger<'_>,
-) -> Result<AccountsSeen> {
+    work: &mut AccountsWork<'_, '_>,
+) -> Result<()> {
+    let AccountsWork { seen, ledger } = work;
     let Case { mapping, rules, .. } = case;
     let mapped = Mapped {
         email: mapping.email.is_some(),
@@ -179,7 +197,6 @@ fn audit_accounts(
     // Of a table of logins that is younger than the time allowed nothing follows for who is not in it.
     let short =
         measure_login_reach(rows, case)?.is_some_and(|r| r <= rules.unused) && mapping.last_login.is_none();
-    let mut seen = AccountsSeen::default();
     rows.for_each_row(&mapping.users_sql(rows.concat()), &mut |cells| {
         let user = account::read_account(cells, case, &zone, roles);
         seen.count_user(&user, rules, mapped.last_login);
@@ -187,6 +204,8 @@ fn audit_accounts(
         seen.not_judged += u64::from(unknown && !user.is_disabled(rules.now));
         let judged = Mapped { last_login: mapped.last_login && !unknown, ..mapped };
         ledger.add_account(&account::population_row(&user, rules.now))?;
+        let open = seen.system.as_mut().and_then(|s| s.judge_user(&user, user.is_disabled(rules.now)));
+        open.map_or(Ok(()), |finding| ledger.add(finding.of_person()))?;
         for mut finding in rules::judge_account(&user, judged, rules) {
             finding.base.object = user.name();
             match user.is_admin() {
@@ -195,8 +214,13 @@ fn audit_accounts(
             }
         }
         Ok(())
-    })?;
-    Ok(seen)
+    })
+}
+
+/// Where one pass over the accounts puts what it finds.
+struct AccountsWork<'a, 'l> {
+    seen: &'a mut AccountsSeen,
+    ledger: &'a mut Ledger<'l>,
 }
 
 impl AccountsSeen {

@@ -1,16 +1,9 @@
 //! The evidence pack: a folder with everything that was found, and a manifest that `sha256sum -c` reads.
 
 mod html;
-mod lines;
-mod manifest;
-mod sign;
-
-pub(crate) use manifest::verify_chain;
-pub(crate) use sign::verify_signature;
 
 use crate::csv;
 use crate::finding::{Access, AuditFinding};
-use crate::history::Made;
 use crate::population::{self, Row};
 use crate::review::Review;
 use crate::totals::AuditTotals;
@@ -19,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use toban_core::evidence::{EvidenceFolder, Made, pack_name};
 use toban_core::sign::Signer;
-use toban_core::{Context, Error, Result, durable};
+use toban_core::{Context, Result, durable};
 
 /// The file that `accept` reads.
 pub(crate) const ACCESS: &str = "access.json";
@@ -72,8 +66,7 @@ pub(crate) struct Database {
 
 /// A pack that is being written: in a hidden folder, which gets its name when it is whole.
 pub(crate) struct Pack {
-    temp: Hidden,
-    name: String,
+    folder: EvidenceFolder,
     csv: BufWriter<File>,
     json: BufWriter<File>,
     html: BufWriter<File>,
@@ -84,35 +77,17 @@ pub(crate) struct Pack {
     accounts: BTreeMap<String, u64>,
 }
 
-/// Removed when the pack does not come about.
-struct Hidden(PathBuf);
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 impl Pack {
     /// Begins the pack `<time>-<verb>` below `dir`.
     ///
     /// # Errors
     /// When it cannot be written, or is there already.
     pub(crate) fn begin(dir: &Path, verb: &str, at: Timestamp) -> Result<Pack> {
-        let name = pack_name(verb, at);
-        if dir.join(&name).exists() {
-            return Err(Error::usage(format!("the pack {} is there already", dir.join(name).display()))
-                .hint("packs are never rewritten: give another --at or another folder"));
-        }
-        // In a folder whose name begins with a dot: a run that is killed leaves one that nobody takes for a pack, since
-        // packs are known by their names and their manifest.
-        let temp = Hidden(dir.join(format!(".{name}.{}.tmp", std::process::id())));
-        durable::create_dirs(&temp.0)?;
+        let folder = EvidenceFolder::begin(dir, pack_name(verb, at))?;
         let open = |file: &str| {
-            let path = temp.0.join(file);
+            let path = folder.path().join(file);
             File::create(&path).map(BufWriter::new).doing(|| format!("write {}", path.display()))
         };
-        manifest::check_follows(dir, &name)?;
         let (mut csv, mut json) = (open("findings.csv")?, open("findings.json")?);
         let (html, mut population) = (open("report.html")?, open(population::NAME)?);
         write_text(&mut csv, csv::HEAD)?;
@@ -121,7 +96,7 @@ impl Pack {
         let contents =
             Contents { schema: "user-audit.access/1".into(), verb: verb.into(), at, databases: Vec::new() };
         let (facts, accounts) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Pack { temp, name, csv, json, html, population, first: true, contents, facts, accounts })
+        Ok(Pack { folder, csv, json, html, population, first: true, contents, facts, accounts })
     }
 
     /// Which server one database is of, asked as whom.
@@ -161,7 +136,7 @@ impl Pack {
         };
         let text = serde_json::to_string_pretty(&run).doing(|| "write what ran as JSON".into())?;
         write_file(
-            &self.temp.0.join("run.json"),
+            &self.folder.path().join("run.json"),
             &format!(
                 "{text}
 "
@@ -210,31 +185,12 @@ impl Pack {
         for file in [&mut self.csv, &mut self.json, &mut self.html, &mut self.population] {
             file.flush()
                 .and_then(|()| file.get_ref().sync_all())
-                .doing(|| format!("write the pack {}", self.name))?;
+                .doing(|| format!("write the pack {}", self.folder.name()))?;
         }
         let access =
             serde_json::to_string_pretty(&self.contents).doing(|| "write the rights as JSON".into())?;
-        write_file(&self.temp.0.join(ACCESS), &format!("{access}\n"))?;
-        let dir = durable::folder_of(&self.temp.0).to_path_buf();
-        lines::write_lines(&self.temp.0)?;
-        let manifest = self.temp.0.join(manifest::NAME);
-        // The manifest comes after every file is on the disk, as it holds their sums; the signature after the manifest, as
-        // it is of it; the folder's own name after both. Whatever instant the machine stops at, there is no pack or a
-        // whole one.
-        // The sum of the pack before goes into this one: whoever takes one away, or makes one anew, breaks the chain
-        // for all that follow.
-        let before = manifest::previous_pack(&dir, &self.name)?;
-        write_file(&manifest, &manifest::write_manifest(&self.temp.0, &dir, before.as_deref())?)?;
-        signer.map_or(Ok(()), |signer| signer.sign_file(&manifest, 0o600))?;
-        let sha256 = manifest::sum_file(&manifest)?;
-        let whole = dir.join(&self.name);
-        // rename(2) is atomic, and the new name is durable when the folder that holds it is synced: without that a crash
-        // may bring the hidden name back, after the sum of the pack was remembered.
-        std::fs::rename(&self.temp.0, &whole).doing(|| format!("publish the pack {}", whole.display()))?;
-        durable::sync_dir(&dir)?;
-        // Two folders may hold packs of one name: the list must tell which is meant, by a path that no link can turn.
-        let folder = dir.canonicalize().doing(|| format!("find {}", dir.display()))?;
-        Ok(Made { folder: folder.display().to_string(), pack: self.name, sha256, before })
+        write_file(&self.folder.path().join(ACCESS), &format!("{access}\n"))?;
+        self.folder.publish(signer)
     }
 }
 
@@ -242,9 +198,12 @@ fn write_file(path: &Path, text: &str) -> Result<()> {
     durable::replace(path, 0o600, |w| w.write_all(text.as_bytes()).doing(|| "write".into()))
 }
 
-/// What the pack's folder is called: packs are in order by their names.
-fn pack_name(verb: &str, at: Timestamp) -> String {
-    format!("{}-{verb}", toban_core::stamp::stamp(at))
+/// The name that a pack was made under.
+///
+/// # Errors
+/// When its rights cannot be read.
+pub(crate) fn read_name(pack: &Path) -> Result<String> {
+    read_contents(pack).map(|contents| pack_name(&contents.verb, contents.at))
 }
 
 /// The rights in a pack.

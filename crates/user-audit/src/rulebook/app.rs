@@ -39,6 +39,11 @@ toban_core::rules! {
         "by its name a program's account, whose logins tell little of its use", "name its owner in an [[accept]] entry";
     OUTSIDE_DOMAIN = "outside-domain" in "address":
         "the address is of none of the domains that are allowed", "is this person still with us?";
+    OS_ACCOUNT_OPEN = "os-account-open" in "system":
+        "disabled in the application, and still able to log in to the system", "usermod -L -e 1 NAME, and remove its keys";
+    OS_ACCOUNT_UNCLAIMED = "os-account-unclaimed" in "system", by_name:
+        "a system account that opens belongs to nobody in the application",
+        "name its person in [audit.os_accounts], or lock it";
     IMPOSSIBLE_DATE = "impossible-date" in "data":
         "a date in the future, infinity, epoch 0, or a password that is older than its account",
         "correct it: what is judged by it is not certain";

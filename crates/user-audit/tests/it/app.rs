@@ -218,3 +218,36 @@ fn the_four_answers_of_a_plugin_and_the_metrics_of_a_run() {
     world.pg.psql("app", "delete from users");
     assert_eq!(world.run(&["app", "--monitoring", "--db", "host=/nowhere dbname=app"]).status, Some(3));
 }
+
+#[test]
+fn who_is_disabled_here_and_still_gets_into_the_system() {
+    let mut world = World::app(
+        "insert into users (email, is_active) values ('anna@x.org', false), ('bert@x.org', true), ('carl.moore@x.org', false)",
+    );
+    let line = |key: &str, value: &str| {
+        serde_json::json!({"schema": "host-audit.fact/1", "subject": "accounts", "key": key, "value": value})
+            .to_string()
+    };
+    let account = |name: &str, uid: u32| {
+        line(
+            &format!("account/{name}"),
+            &format!("uid {uid} gid 1 home /home/{name} shell /bin/bash password set"),
+        )
+    };
+    let lines = [
+        account("anna", 1001),
+        account("bert", 1002),
+        account("cmo", 1003),
+        account("dora", 1004),
+        account("root", 0),
+        line("group/sudo/cmo", ""),
+    ];
+    std::fs::write(world.path("os.json"), lines.join("\n")).expect("write");
+    world.config("[audit.os_accounts]\n\"carl.moore@x.org\" = \"cmo\"\n");
+    let records = world.records(&["app", "--admin-role", "none", "--os-accounts", "os.json"]);
+    let told = |id: &str| -> Vec<(&str, &str)> {
+        of(&records, id).iter().map(|r| (text(r, "object"), text(r, "severity"))).collect()
+    };
+    assert_eq!(told("os-account-open"), [("carl.moore@x.org", "critical"), ("anna@x.org", "warning")]);
+    assert_eq!(told("os-account-unclaimed"), [("dora", "warning")]);
+}

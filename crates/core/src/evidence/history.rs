@@ -1,22 +1,25 @@
 //! The sums of the packs that were made and accepted here: kept apart from the packs, so that one whose sums were
 //! made anew is known for it.
 
+use crate::durable;
+use crate::error::{Context, Error, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use toban_core::{Context, Error, Result, durable};
 
 const FILE: &str = "packs.jsonl";
 
 /// One pack as it was made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Made {
+pub struct Made {
     /// The folder that it was made in.
-    pub(crate) folder: String,
-    pub(crate) pack: String,
-    pub(crate) sha256: String,
+    pub folder: String,
+    /// Its name.
+    pub pack: String,
+    /// The SHA-256 of its manifest.
+    pub sha256: String,
     /// The pack that its manifest names.
-    pub(crate) before: Option<String>,
+    pub before: Option<String>,
 }
 
 /// What the log of reviews says of one pack.
@@ -31,7 +34,7 @@ struct Decided {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn remember_pack(reviews: &Path, made: &Made) -> Result<()> {
+pub fn remember_pack(reviews: &Path, made: &Made) -> Result<()> {
     durable::create_dirs(reviews)?;
     let path = reviews.join(FILE);
     let line = serde_json::to_string(made).doing(|| "write a pack's sum as JSON".into())?;
@@ -47,7 +50,7 @@ pub(crate) fn remember_pack(reviews: &Path, made: &Made) -> Result<()> {
 ///
 /// # Errors
 /// Corrupt, naming the first pack that is not what it was.
-pub(crate) fn check_chain(reviews: &Path, chain: &[(String, String)]) -> Result<()> {
+pub fn check_chain(reviews: &Path, chain: &[(String, String)]) -> Result<()> {
     let made: Vec<Made> = read_lines(&reviews.join(FILE))?;
     let decided: Vec<Decided> = read_lines(&reviews.join("log.jsonl"))?;
     // Every pack of the chain and not the newest alone: a pack in the middle that was made anew changes those after

@@ -1,14 +1,14 @@
 //! `SHA256SUMS`: every file of the pack, and the manifest of the pack before it, so that `sha256sum -c` checks both.
 
 use super::lines;
+use crate::error::{Context, Error, Result};
+use crate::sum::Measured;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use toban_core::sum::Measured;
-use toban_core::{Context, Error, Result};
 
 /// The manifest's name, and its signature's.
-pub(crate) const NAME: &str = "SHA256SUMS";
+pub(super) const NAME: &str = "SHA256SUMS";
 pub(super) const SIGNATURE: &str = "SHA256SUMS.sig";
 
 /// The manifest's text for the pack in `folder`, which comes after the pack `before` below `dir`.
@@ -26,17 +26,20 @@ pub(super) fn write_manifest(folder: &Path, dir: &Path, before: Option<&str>) ->
     Ok(lines)
 }
 
+/// The name that a pack was made under, by what its files say.
+pub type NameOf<'a> = &'a dyn Fn(&Path) -> Result<String>;
+
 /// Checks the pack in `folder`, and each one before it to the first; gives the name of each and the SHA-256 of its
-/// manifest, the newest first.
+/// manifest, the newest first. `name_of` reads a pack's own name: a whole pack in another's folder is none.
 ///
 /// # Errors
 /// Corrupt, naming the file that is missing, changed or not in the manifest.
-pub(crate) fn verify_chain(folder: &Path) -> Result<Vec<(String, String)>> {
+pub fn verify_chain(folder: &Path, name_of: NameOf<'_>) -> Result<Vec<(String, String)>> {
     let mut chain = Vec::new();
     let mut next = Some(folder.to_path_buf());
     while let Some(pack) = next.take() {
         let manifest = sum_file(&pack.join(NAME))?;
-        let before = check_manifest(&pack)?;
+        let before = check_manifest(&pack, name_of)?;
         let whole = pack.canonicalize().doing(|| format!("find {}", pack.display()))?;
         chain.push((whole.file_name().unwrap_or_default().to_string_lossy().into_owned(), manifest));
         next = before.map(|name| pack.join(name)).and_then(|m| m.parent().map(Path::to_path_buf));
@@ -45,7 +48,7 @@ pub(crate) fn verify_chain(folder: &Path) -> Result<Vec<(String, String)>> {
 }
 
 /// One pack; gives the manifest of the one before it, as a path from the pack.
-fn check_manifest(pack: &Path) -> Result<Option<String>> {
+fn check_manifest(pack: &Path, name_of: NameOf<'_>) -> Result<Option<String>> {
     let manifest = pack.join(NAME);
     let text = std::fs::read_to_string(&manifest).doing(|| format!("read {}", manifest.display()))?;
     let mut listed = Vec::new();
@@ -75,7 +78,7 @@ fn check_manifest(pack: &Path) -> Result<Option<String>> {
     if let Some(extra) = list_files(pack)?.into_iter().find(|f| !listed.contains(f)) {
         return Err(Error::corrupt(format!("{} is not in the manifest", pack.join(extra).display())));
     }
-    check_belongs(pack)?;
+    check_belongs(pack, &name_of(pack)?)?;
     check_link(pack, before.as_deref())?;
     Ok(before)
 }
@@ -127,9 +130,7 @@ fn locate_change(pack: &Path, file: &str) -> String {
 }
 
 /// A whole pack in another's folder would take another's place in the chain.
-fn check_belongs(pack: &Path) -> Result<()> {
-    let contents = super::read_contents(pack)?;
-    let name = super::pack_name(&contents.verb, contents.at);
+fn check_belongs(pack: &Path, name: &str) -> Result<()> {
     let whole = pack.canonicalize().doing(|| format!("find {}", pack.display()))?;
     match whole.file_name().is_some_and(|n| n.to_string_lossy() == name) {
         true => Ok(()),

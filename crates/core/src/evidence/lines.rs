@@ -1,11 +1,12 @@
 //! `LINES`: a short sum of every line of every file, so that a change is found by its line. Nothing is proved by it:
 //! that is the manifest's work, which holds its sum too.
 
+use crate::durable;
+use crate::error::{Context, Result};
+use crate::sum::{hex, sha256};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
-use toban_core::sum::{hex, sha256};
-use toban_core::{Context, Result, durable};
 
 pub(super) const NAME: &str = "LINES";
 

@@ -1,19 +1,16 @@
 //! The manifest's signature, by ssh-keygen: everybody has it, and checks it without us.
 
 use super::manifest::{NAME, SIGNATURE};
+use crate::error::{Context, Error, Result};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use toban_core::{Context, Error, Result};
 
-/// What the signature is for: one of another tool is none.
-const NAMESPACE: &str = "user-audit";
-
-/// Who of the allowed signers signed the pack's manifest.
+/// Who of the allowed signers signed the pack's manifest for `tool`: a signature that was given for another is none.
 ///
 /// # Errors
 /// Corrupt when nobody did, or something else.
-pub(crate) fn verify_signature(pack: &Path, allowed: &Path) -> Result<String> {
+pub fn verify_signature(pack: &Path, allowed: &Path, tool: &str) -> Result<String> {
     File::open(allowed).doing(|| format!("read {}", allowed.display()))?;
     let (manifest, signature) = (pack.join(NAME), pack.join(SIGNATURE));
     let refused = |why: &str| {
@@ -33,7 +30,7 @@ pub(crate) fn verify_signature(pack: &Path, allowed: &Path) -> Result<String> {
     }
     let text = File::open(&manifest).doing(|| format!("read {}", manifest.display()))?;
     let mut verify = Command::new("ssh-keygen");
-    verify.args(["-Y", "verify", "-n", NAMESPACE, "-I", &who, "-f"]).arg(allowed).arg("-s").arg(&signature);
+    verify.args(["-Y", "verify", "-n", tool, "-I", &who, "-f"]).arg(allowed).arg("-s").arg(&signature);
     let done = run_keygen(verify.stdin(text))?;
     match done.status.success() {
         true => Ok(who),
