@@ -14,9 +14,16 @@ pub fn root() -> PathBuf {
 pub fn bins() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     let folder = test.ancestors().nth(2).expect("target/debug/deps/test").to_path_buf();
-    for tool in
-        ["cert-checker", "json-to-pg", "pg-backup", "pg-drill", "sqlite-to-pg", "user-audit", "wal-shipper"]
-    {
+    for tool in [
+        "cert-checker",
+        "health-check",
+        "json-to-pg",
+        "pg-backup",
+        "pg-drill",
+        "sqlite-to-pg",
+        "user-audit",
+        "wal-shipper",
+    ] {
         let path = folder.join(tool);
         assert!(path.exists(), "{} is missing; run: cargo build --package {tool}", path.display());
     }
